@@ -1,0 +1,91 @@
+//! One counter for every way a packet can leave the filter.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])+ $reason:ident $field:ident,)+) => {
+        /// Why a packet was passed or dropped.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub enum Reason {
+            $($(#[$doc])+ $reason,)+
+        }
+
+        /// Packets by [`Reason`], since the filter was first attached; one
+        /// value for each CPU.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[repr(C)]
+        pub struct Counters {
+            $($(#[$doc])+ pub $field: u64,)+
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the fields of [`Counters`].
+            pub const ALL: &'static [Self] = &[$(Self::$reason,)+];
+
+            /// The name of the reason's field in [`Counters`].
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$reason => stringify!($field),)+ }
+            }
+        }
+
+        impl Counters {
+            /// The packets that left the filter for this reason.
+            #[must_use]
+            pub const fn get(&self, reason: Reason) -> u64 {
+                match reason { $(Reason::$reason => self.$field,)+ }
+            }
+
+            /// Adds the packets of another CPU.
+            pub const fn add(&mut self, other: &Self) {
+                $(self.$field = self.$field.wrapping_add(other.$field);)+
+            }
+        }
+    };
+}
+
+counters! {
+    /// Passed: neither IPv4 nor IPv6, or behind more than two VLAN tags.
+    NotIp not_ip,
+    /// Passed: IP, but not TCP.
+    NotTcp not_tcp,
+    /// Passed: a fragment other than the first, which carries no ports.
+    LaterFragment later_fragment,
+    /// Passed: ends before the TCP flags, or contradicts its own lengths.
+    Truncated truncated,
+    /// Passed: IPv6 with more than eight extension headers.
+    TooManyHeaders too_many_headers,
+    /// Passed: TCP to a port that is not watched.
+    OtherPort other_port,
+    /// Passed: to a watched port, from a source that is not listed.
+    NotListed not_listed,
+    /// Passed: the source's entry has expired.
+    Expired expired,
+    /// Passed: listed, but on the allowlist.
+    Allowed allowed,
+    /// Passed: part of a connection that an open entry lets finish.
+    OpenPassed open_passed,
+    /// Dropped: a new connection (SYN without ACK) from an open entry.
+    OpenDropped open_dropped,
+    /// Dropped: any packet from a sealed entry.
+    SealedDropped sealed_dropped,
+    /// Dropped: any packet from a blocked prefix.
+    CidrDropped cidr_dropped,
+}
+
+impl Reason {
+    /// Whether packets that leave for this reason were dropped.
+    #[must_use]
+    pub const fn is_drop(self) -> bool {
+        matches!(
+            self,
+            Self::OpenDropped | Self::SealedDropped | Self::CidrDropped
+        )
+    }
+}
+
+// The filter indexes `Counters` by `Reason`.
+const _: () = assert!(size_of::<Counters>() == Reason::ALL.len() * 8);
+
+#[cfg(feature = "user")]
+// SAFETY: repr(C), only u64 fields: no padding, every bit pattern is valid.
+unsafe impl aya::Pod for Counters {}

@@ -1,0 +1,123 @@
+//! The values of the block maps. Times are `CLOCK_MONOTONIC`, whole seconds
+//! where a field is called `_s`, nanoseconds elsewhere.
+
+/// A blocked IPv4 address or IPv6 /64.
+///
+/// `expires` comes first: until a store is due, it is all that the filter
+/// reads. 24 bytes keep an IPv4 entry, with the kernel's share, within 96.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Entry {
+    /// The last nanosecond at which the entry matches.
+    pub expires: u64,
+    /// `expires` never slides past this second; 0: no limit.
+    pub hard_until_s: u32,
+    /// Seconds by which a hit slides `expires`; 0: the entry does not slide.
+    pub ttl_s: u32,
+    /// Packets that matched; saturates. Written by the filter without
+    /// atomics, so packets on two CPUs at once may count as one.
+    pub hits: u32,
+    /// Times that a hit moved `expires`; saturates.
+    pub refreshes: u16,
+    /// [`SEALED`], and the origin in the [`ORIGIN_MASK`] bits.
+    pub flags: u16,
+}
+
+/// Flag: every packet is dropped. Without it the entry is open, and only new
+/// connections are.
+pub const SEALED: u16 = 1;
+/// The bits of the flags that hold an origin (`ORIGIN_…`).
+pub const ORIGIN_MASK: u16 = 0xf0;
+/// Origin: a rejection in the mail log.
+pub const ORIGIN_LOG: u16 = 0x10;
+/// Origin: `spamdrop add`.
+pub const ORIGIN_HAND: u16 = 0x20;
+
+/// A blocked prefix: it does not slide and drops every packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct CidrEntry {
+    /// The last second in which the prefix matches.
+    pub expires_s: u32,
+    /// Packets that matched; as [`Entry::hits`].
+    pub hits: u32,
+}
+
+/// The value of the allowlist: where the prefix comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct AllowEntry {
+    /// 1: found by the controller (own addresses, gateways, …); 0: from the
+    /// administrator's allowlist.
+    pub automatic: u32,
+}
+
+/// Longest text of an [`Origin`], in bytes.
+pub const TEXT_LEN: usize = 200;
+
+/// Why an address is blocked, for `show`. Its key is the full address, IPv4
+/// as `::ffff:a.b.c.d`, since the addresses of a /64 share one [`Entry`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Origin {
+    /// When the address was first blocked, in seconds since 1970.
+    pub first_unix_s: u64,
+    /// The last offence.
+    pub offence: u64,
+    /// Offences since the first block.
+    pub offences: u32,
+    /// 1 while connections of the address may still have to be released.
+    pub release_pending: u16,
+    /// Bytes of `text` in use.
+    pub text_len: u16,
+    /// The log line, or the reason given by hand; cut at [`TEXT_LEN`].
+    pub text: [u8; TEXT_LEN],
+}
+
+impl Origin {
+    /// The part of `text` in use.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.text[..usize::from(self.text_len).min(TEXT_LEN)]
+    }
+
+    /// Replaces the text, cutting it at [`TEXT_LEN`] bytes.
+    pub fn set_text(&mut self, text: &[u8]) {
+        let len = text.len().min(TEXT_LEN);
+        self.text = [0; TEXT_LEN];
+        self.text[..len].copy_from_slice(&text[..len]);
+        self.text_len = len as u16;
+    }
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self {
+            first_unix_s: 0,
+            offence: 0,
+            offences: 0,
+            release_pending: 0,
+            text_len: 0,
+            text: [0; TEXT_LEN],
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Entry>() == 24);
+const _: () = assert!(size_of::<CidrEntry>() == 8);
+const _: () = assert!(size_of::<AllowEntry>() == 4);
+const _: () = assert!(size_of::<Origin>() == 24 + TEXT_LEN);
+
+#[cfg(feature = "user")]
+mod pod {
+    use super::{AllowEntry, CidrEntry, Entry, Origin};
+
+    // SAFETY: repr(C) without padding (sizes asserted above), integers only.
+    unsafe impl aya::Pod for Entry {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for CidrEntry {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for AllowEntry {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Origin {}
+}

@@ -1,0 +1,30 @@
+//! Names of maps and programs. A map is pinned under its own name, so that
+//! `bpftool map dump pinned /sys/fs/bpf/spamdrop/blocked4` reads as it should.
+
+/// LRU map of blocked IPv4 addresses: 4 bytes in network order → [`Entry`].
+///
+/// [`Entry`]: crate::entry::Entry
+pub const BLOCKED4: &str = "blocked4";
+/// LRU map of blocked IPv6 /64 prefixes: 8 bytes in network order → [`Entry`].
+///
+/// [`Entry`]: crate::entry::Entry
+pub const BLOCKED6: &str = "blocked6";
+/// Trie of blocked IPv4 prefixes.
+pub const CIDR4: &str = "cidr4";
+/// Trie of blocked IPv6 prefixes.
+pub const CIDR6: &str = "cidr6";
+/// Trie of IPv4 prefixes that are never blocked.
+pub const ALLOW4: &str = "allow4";
+/// Trie of IPv6 prefixes that are never blocked.
+pub const ALLOW6: &str = "allow6";
+/// One [`Settings`](crate::settings::Settings), written by the controller.
+pub const SETTINGS: &str = "settings";
+/// One [`Counters`](crate::counter::Counters) for each CPU.
+pub const COUNTERS: &str = "counters";
+/// Why an address is blocked; kept for the administrator, unused in XDP.
+pub const ORIGINS: &str = "origins";
+
+/// The program for drivers with multi-buffer support (`xdp.frags`, Linux 5.18).
+pub const PROGRAM_FRAGS: &str = "spamdrop";
+/// The same program for kernels and drivers without it.
+pub const PROGRAM_PLAIN: &str = "spamdrop_plain";

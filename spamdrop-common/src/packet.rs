@@ -1,0 +1,163 @@
+//! Ethernet frame → TCP segment.
+//!
+//! The same code runs in the kernel, where the verifier must follow it: plain
+//! `while` loops, headers copied as byte arrays, no enum with payloads.
+
+use crate::counter::Reason;
+
+/// Bytes of a frame that can be read at an offset.
+pub trait Packet {
+    /// The `N` bytes at `offset`, or `None` where the frame ends before.
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+}
+
+impl Packet for [u8] {
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.get(offset..)?.first_chunk().copied()
+    }
+}
+
+/// What the filter needs to know of a TCP segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Whether the source is an IPv6 address.
+    pub v6: bool,
+    /// The source in network order; an IPv4 address is the first four bytes.
+    pub source: [u8; 16],
+    /// Destination port in host byte order.
+    pub port: u16,
+    /// Whether the segment opens a connection: SYN without ACK.
+    pub syn: bool,
+}
+
+const VLAN: u16 = 0x8100;
+const QINQ: u16 = 0x88a8;
+const MAX_TAGS: usize = 2;
+const MAX_EXTENSIONS: usize = 8;
+
+const TCP: u8 = 6;
+/// The TCP header up to and including its flags.
+const TCP_FLAGS_END: usize = 14;
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+
+/// Finds the TCP segment in an Ethernet frame: up to two VLAN tags (802.1Q or
+/// 802.1ad), IPv4 with options, IPv6 with up to eight extension headers.
+///
+/// # Errors
+///
+/// The reason to pass a frame that is anything else.
+#[inline(always)]
+pub fn parse<P: Packet + ?Sized>(packet: &P) -> Result<Segment, Reason> {
+    let mut offset = 12;
+    let mut kind = u16::from_be_bytes(load(packet, offset)?);
+    let mut tags = 0;
+    while tags < MAX_TAGS && (kind == VLAN || kind == QINQ) {
+        offset += 4;
+        kind = u16::from_be_bytes(load(packet, offset)?);
+        tags += 1;
+    }
+    match kind {
+        0x0800 => ipv4(packet, offset + 2),
+        0x86dd => ipv6(packet, offset + 2),
+        _ => Err(Reason::NotIp),
+    }
+}
+
+#[inline(always)]
+fn load<P: Packet + ?Sized, const N: usize>(packet: &P, offset: usize) -> Result<[u8; N], Reason> {
+    packet.load(offset).ok_or(Reason::Truncated)
+}
+
+#[inline(always)]
+fn ipv4<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason> {
+    let header: [u8; 20] = load(packet, offset)?;
+    let header_len = usize::from(header[0] & 0x0f) * 4;
+    let total_len = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    if header[0] >> 4 != 4 || header_len < 20 || total_len < header_len {
+        return Err(Reason::Truncated);
+    }
+    if u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0 {
+        return Err(Reason::LaterFragment);
+    }
+    if header[9] != TCP {
+        return Err(Reason::NotTcp);
+    }
+    if total_len < header_len + TCP_FLAGS_END {
+        return Err(Reason::Truncated);
+    }
+    let mut source = [0; 16];
+    source[0] = header[12];
+    source[1] = header[13];
+    source[2] = header[14];
+    source[3] = header[15];
+    tcp(packet, offset + header_len, false, source)
+}
+
+#[inline(always)]
+fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason> {
+    let header: [u8; 8] = load(packet, offset)?;
+    let source: [u8; 16] = load(packet, offset + 8)?;
+    if header[0] >> 4 != 6 {
+        return Err(Reason::Truncated);
+    }
+    let payload_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let mut next = header[6];
+    // Relative to the end of the fixed header, which the verifier prefers to
+    // two moving ends.
+    let mut at = 0;
+    let mut seen = 0;
+    while seen <= MAX_EXTENSIONS {
+        if next == TCP {
+            if payload_len < at + TCP_FLAGS_END {
+                return Err(Reason::Truncated);
+            }
+            return tcp(packet, offset + 40 + at, true, source);
+        }
+        let length = match next {
+            // Hop-by-hop, routing, destination options, mobility.
+            0 | 43 | 60 | 135 => {
+                let [following, units] = load(packet, offset + 40 + at)?;
+                next = following;
+                (usize::from(units) + 1) * 8
+            }
+            // Authentication header: its length counts 4-byte units, less 2.
+            51 => {
+                let [following, units] = load(packet, offset + 40 + at)?;
+                next = following;
+                (usize::from(units) + 2) * 4
+            }
+            44 => {
+                let [following, _, high, low] = load(packet, offset + 40 + at)?;
+                if u16::from_be_bytes([high, low]) & 0xfff8 != 0 {
+                    return Err(Reason::LaterFragment);
+                }
+                next = following;
+                8
+            }
+            _ => return Err(Reason::NotTcp),
+        };
+        at += length;
+        seen += 1;
+    }
+    Err(Reason::TooManyHeaders)
+}
+
+#[inline(always)]
+fn tcp<P: Packet + ?Sized>(
+    packet: &P,
+    offset: usize,
+    v6: bool,
+    source: [u8; 16],
+) -> Result<Segment, Reason> {
+    let header: [u8; TCP_FLAGS_END] = load(packet, offset)?;
+    Ok(Segment {
+        v6,
+        source,
+        port: u16::from_be_bytes([header[2], header[3]]),
+        syn: header[13] & (SYN | ACK) == SYN,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! Bounds-checked access to the frame: the only place that reads packet bytes.
+
+use aya_ebpf::programs::XdpContext;
+use spamdrop_common::packet::Packet;
+
+/// The linear part of a frame.
+pub struct Frame {
+    start: usize,
+    end: usize,
+}
+
+impl Frame {
+    #[inline(always)]
+    pub fn new(ctx: &XdpContext) -> Self {
+        Self {
+            start: ctx.data(),
+            end: ctx.data_end(),
+        }
+    }
+}
+
+impl Packet for Frame {
+    #[inline(always)]
+    fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        let at = self.start + offset;
+        if at + N > self.end {
+            return None;
+        }
+        // SAFETY: the N bytes at `at` lie within the frame, as just checked
+        // (the verifier proves it again), and a byte array needs no alignment.
+        Some(unsafe { *(at as *const [u8; N]) })
+    }
+}

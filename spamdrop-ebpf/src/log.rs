@@ -1,0 +1,49 @@
+//! `run --log-packets`: a line for each dropped packet.
+//!
+//! The level is a constant by the time the verifier looks, so at level 0 it
+//! removes the branch. The call sits in a cold function of its own: inlined,
+//! its registers would be saved and restored even when logging is off.
+
+use aya_ebpf::programs::XdpContext;
+use spamdrop_common::packet::Segment;
+
+#[cfg(not(feature = "packet-log"))]
+#[inline(always)]
+pub fn dropped(_ctx: &XdpContext, _segment: &Segment) {}
+
+#[cfg(feature = "packet-log")]
+#[inline(always)]
+pub fn dropped(ctx: &XdpContext, segment: &Segment) {
+    use aya_log_ebpf::macro_support::{Level, level_enabled};
+
+    if level_enabled(Level::Debug) {
+        write(ctx, segment);
+    }
+}
+
+#[cfg(feature = "packet-log")]
+#[cold]
+#[inline(never)]
+fn write(ctx: &XdpContext, segment: &Segment) {
+    let kind = if segment.syn { "syn" } else { "packet" };
+    if segment.v6 {
+        let source = core::net::Ipv6Addr::from(segment.source);
+        aya_log_ebpf::debug!(
+            ctx,
+            "dropped {} from {} to port {}",
+            kind,
+            source,
+            segment.port
+        );
+    } else {
+        let [a, b, c, d, ..] = segment.source;
+        let source = core::net::Ipv4Addr::from([a, b, c, d]);
+        aya_log_ebpf::debug!(
+            ctx,
+            "dropped {} from {} to port {}",
+            kind,
+            source,
+            segment.port
+        );
+    }
+}

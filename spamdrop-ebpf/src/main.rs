@@ -1,0 +1,136 @@
+//! The packet filter: frame → segment → entry → verdict → counter.
+//!
+//! Thin on purpose: what can be decided without the kernel is decided in
+//! `spamdrop-common`, where ordinary tests run it. Nothing here ever returns
+//! `XDP_ABORTED`; what is not understood is passed and counted.
+
+#![no_std]
+#![no_main]
+#![allow(
+    missing_docs,
+    reason = "the macros wrap the entry points in undocumented ones"
+)]
+#![feature(asm_experimental_arch)]
+
+mod frame;
+mod log;
+mod maps;
+mod touch;
+
+use aya_ebpf::{
+    bindings::xdp_action::{XDP_DROP, XDP_PASS},
+    helpers::bpf_ktime_get_coarse_ns,
+    macros::xdp,
+    programs::XdpContext,
+};
+use spamdrop_common::{
+    counter::Reason,
+    entry::Entry,
+    packet::{Segment, parse},
+    settings::{Refresh, Settings},
+    verdict::{is_cidr_live, is_live, judge, slide},
+};
+
+use crate::frame::Frame;
+
+/// For drivers that deliver packets in several buffers (Linux 5.18).
+#[xdp(frags)]
+pub fn spamdrop(ctx: XdpContext) -> u32 {
+    filter(&ctx)
+}
+
+/// For kernels and drivers that do not.
+#[xdp]
+pub fn spamdrop_plain(ctx: XdpContext) -> u32 {
+    filter(&ctx)
+}
+
+#[inline(always)]
+fn filter(ctx: &XdpContext) -> u32 {
+    let reason = match parse(&Frame::new(ctx)) {
+        Ok(segment) => decide(ctx, &segment),
+        Err(reason) => reason,
+    };
+    maps::count(reason);
+    if reason.is_drop() { XDP_DROP } else { XDP_PASS }
+}
+
+/// Port, then the block look-up; the clock and the allowlist only on a match,
+/// so that a clean sender costs one look-up.
+#[inline(always)]
+fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
+    let Some(settings) = maps::settings() else {
+        return Reason::OtherPort;
+    };
+    if !settings.watches(segment.port) {
+        return Reason::OtherPort;
+    }
+    let found = match maps::blocked(segment) {
+        Some(entry) => entry_hit(ctx, entry, settings, segment),
+        None => Reason::NotListed,
+    };
+    if found.is_drop() || !maps::has_cidrs(settings, segment) {
+        return found;
+    }
+    match found {
+        Reason::NotListed | Reason::Expired => cidr_hit(ctx, segment, found),
+        _ => found,
+    }
+}
+
+#[inline(always)]
+fn entry_hit(
+    ctx: &XdpContext,
+    entry: *mut Entry,
+    settings: &Settings,
+    segment: &Segment,
+) -> Reason {
+    // SAFETY: the look-up returned the pointer, the map's memory outlives the
+    // program run, and every bit pattern is a valid `Entry`. The kernel may
+    // reuse the slot meanwhile; `touch` is made for that.
+    let seen = unsafe { entry.read_volatile() };
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    if !is_live(seen.expires, now) {
+        return Reason::Expired;
+    }
+    if maps::is_allowed(segment) {
+        return Reason::Allowed;
+    }
+    let refresh = Refresh::from_number(settings.refresh);
+    touch::hit(entry, &seen, slide(&seen, now, segment.syn, refresh));
+    let reason = judge(seen.flags, segment.syn);
+    if reason.is_drop() {
+        log::dropped(ctx, segment);
+    }
+    reason
+}
+
+#[inline(always)]
+fn cidr_hit(ctx: &XdpContext, segment: &Segment, otherwise: Reason) -> Reason {
+    let Some(prefix) = maps::blocked_prefix(segment) else {
+        return otherwise;
+    };
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    // SAFETY: as in `entry_hit`.
+    if !is_cidr_live(&unsafe { prefix.read_volatile() }, now) {
+        return Reason::Expired;
+    }
+    if maps::is_allowed(segment) {
+        return Reason::Allowed;
+    }
+    touch::cidr_hit(prefix);
+    log::dropped(ctx, segment);
+    Reason::CidrDropped
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

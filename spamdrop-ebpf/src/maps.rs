@@ -1,0 +1,94 @@
+//! Every map, and the look-ups in them. All are BTF-defined, so that bpftool
+//! prints their fields by name; the loader pins them under these names.
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key},
+    macros::btf_map,
+};
+use spamdrop_common::{
+    counter::{Counters, Reason},
+    entry::{AllowEntry, CidrEntry, Entry, Origin},
+    packet::Segment,
+    settings::Settings,
+};
+
+// The loader sets the real sizes of the block maps.
+#[btf_map(name = "blocked4")]
+static BLOCKED4: LruHashMap<[u8; 4], Entry, 262_144> = LruHashMap::new();
+#[btf_map(name = "blocked6")]
+static BLOCKED6: LruHashMap<[u8; 8], Entry, 65_536> = LruHashMap::new();
+#[btf_map(name = "cidr4")]
+static CIDR4: LpmTrie<[u8; 4], CidrEntry, 65_536> = LpmTrie::new();
+#[btf_map(name = "cidr6")]
+static CIDR6: LpmTrie<[u8; 16], CidrEntry, 65_536> = LpmTrie::new();
+#[btf_map(name = "allow4")]
+static ALLOW4: LpmTrie<[u8; 4], AllowEntry, 65_536> = LpmTrie::new();
+#[btf_map(name = "allow6")]
+static ALLOW6: LpmTrie<[u8; 16], AllowEntry, 65_536> = LpmTrie::new();
+#[btf_map(name = "settings")]
+static SETTINGS: Array<Settings, 1> = Array::new();
+#[btf_map(name = "counters")]
+static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
+// Not read here: it is declared so that its fields have types in the kernel.
+#[btf_map(name = "origins")]
+static ORIGINS: HashMap<[u8; 16], Origin, 262_144, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+
+#[inline(always)]
+pub fn settings() -> Option<&'static Settings> {
+    SETTINGS.get(0)
+}
+
+#[inline(always)]
+pub fn count(reason: Reason) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        let slot = counters.cast::<u64>();
+        // SAFETY: `Counters` is one u64 for each reason, in their order; the
+        // value belongs to this CPU, on which no second packet runs meanwhile.
+        unsafe { *slot.add(reason as usize) += 1 };
+    }
+}
+
+#[inline(always)]
+fn v4(segment: &Segment) -> [u8; 4] {
+    let [a, b, c, d, ..] = segment.source;
+    [a, b, c, d]
+}
+
+#[inline(always)]
+pub fn blocked(segment: &Segment) -> Option<*mut Entry> {
+    if segment.v6 {
+        let [a, b, c, d, e, f, g, h, ..] = segment.source;
+        BLOCKED6.get_ptr_mut([a, b, c, d, e, f, g, h])
+    } else {
+        BLOCKED4.get_ptr_mut(v4(segment))
+    }
+}
+
+#[inline(always)]
+pub fn has_cidrs(settings: &Settings, segment: &Segment) -> bool {
+    if segment.v6 {
+        settings.cidrs6 != 0
+    } else {
+        settings.cidrs4 != 0
+    }
+}
+
+#[inline(always)]
+pub fn blocked_prefix(segment: &Segment) -> Option<*mut CidrEntry> {
+    let found = if segment.v6 {
+        CIDR6.get(&Key::new(128, segment.source))
+    } else {
+        CIDR4.get(&Key::new(32, v4(segment)))
+    };
+    found.map(|prefix| core::ptr::from_ref(prefix).cast_mut())
+}
+
+#[inline(always)]
+pub fn is_allowed(segment: &Segment) -> bool {
+    if segment.v6 {
+        ALLOW6.get(&Key::new(128, segment.source)).is_some()
+    } else {
+        ALLOW4.get(&Key::new(32, v4(segment))).is_some()
+    }
+}

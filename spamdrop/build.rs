@@ -1,0 +1,30 @@
+//! Builds the packet filter and leaves its object in `OUT_DIR`, from where
+//! `attach` embeds it.
+
+use std::env;
+
+use anyhow::{Context as _, Result};
+use aya_build::{Package, Toolchain, build_ebpf};
+
+fn main() -> Result<()> {
+    println!("cargo:rerun-if-changed=build.rs");
+    // A directory, so that new files count as well.
+    println!("cargo:rerun-if-changed=../spamdrop-common");
+    // The target has no prebuilt core, and its inline assembly is unstable;
+    // this process and the cargo that it starts are the only ones to see it.
+    // SAFETY: no other thread runs yet.
+    unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
+    // What the inner cargo says is shown as warnings; leave only real ones.
+    // SAFETY: as above.
+    unsafe { env::set_var("CARGO_TERM_QUIET", "true") };
+    let toolchain = env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| "stable".into());
+    build_ebpf(
+        [Package {
+            name: "spamdrop-ebpf",
+            root_dir: "../spamdrop-ebpf",
+            ..Package::default()
+        }],
+        Toolchain::Custom(&toolchain),
+    )
+    .context("the packet filter does not build; `cargo xtask setup` installs what it needs")
+}

@@ -1,0 +1,31 @@
+//! What a log line says.
+
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+/// One line of the mail log, understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'line> {
+    /// The peer, as the mail server's kernel reported it; never an
+    /// IPv4-mapped IPv6 address.
+    pub addr: IpAddr,
+    /// What happened to it.
+    pub kind: Kind<'line>,
+    /// When the line was written, if its stamp says so.
+    pub at: Option<SystemTime>,
+    /// The name of the pattern that matched, such as `courier-511`.
+    pub rule: &'static str,
+}
+
+/// What happened to the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind<'line> {
+    /// Its message was refused for being on a blocklist.
+    Rejected {
+        /// The reply after its code; bytes that the peer or the blocklist's
+        /// operator may have chosen.
+        text: &'line [u8],
+    },
+    /// Its message was accepted.
+    Accepted,
+}

@@ -1,0 +1,10 @@
+//! spamdrop's controller: tail → parse → policy → blocklist → report.
+//!
+//! Data flows one way. `tail`, `parse`, `policy` and `report` know nothing of
+//! the kernel's maps; only `blocklist` speaks to them, and only `attach` to
+//! programs and links.
+
+pub mod event;
+pub mod parse;
+pub mod policy;
+pub mod tail;

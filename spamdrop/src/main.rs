@@ -1,0 +1,3 @@
+//! The `spamdrop` command.
+
+fn main() {}

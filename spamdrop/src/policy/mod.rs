@@ -1,0 +1,1 @@
+//! (event, now, state) → decision.
