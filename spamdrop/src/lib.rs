@@ -4,7 +4,16 @@
 //! the kernel's maps; only `blocklist` speaks to them, and only `attach` to
 //! programs and links.
 
+pub mod attach;
+pub mod blocklist;
+mod bpf;
+pub mod clock;
 pub mod event;
+pub mod exit;
+pub mod lock;
+mod netlink;
+pub mod network;
 pub mod parse;
 pub mod policy;
 pub mod tail;
+pub mod target;

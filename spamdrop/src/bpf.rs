@@ -1,0 +1,199 @@
+//! The `bpf(2)` calls that aya 0.14 does not offer: batch operations on maps,
+//! and the kernel's description of a pinned link.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use aya::Pod;
+use aya_obj::generated::{bpf_attr, bpf_cmd};
+
+/// Entries moved by one system call.
+pub const BATCH: usize = 4096;
+
+/// Reads a hash map with few system calls. Entries that are added or removed
+/// meanwhile may or may not be seen; none is seen twice.
+///
+/// # Errors
+///
+/// What the kernel says, or what `visit` returns.
+pub fn for_each<K: Pod, V: Pod>(
+    map: BorrowedFd<'_>,
+    mut visit: impl FnMut(&[K], &[V]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut room = BATCH;
+    let mut keys = zeroed::<K>(room);
+    let mut values = zeroed::<V>(room);
+    let mut cursor: Option<u32> = None;
+    loop {
+        let mut next = 0u32;
+        let mut attr = batch_attr(map, room);
+        attr.in_batch = cursor
+            .as_ref()
+            .map_or(0, |at| std::ptr::from_ref(at) as u64);
+        attr.out_batch = &raw mut next as u64;
+        attr.keys = keys.as_mut_ptr() as u64;
+        attr.values = values.as_mut_ptr() as u64;
+        // SAFETY: keys and values have room for `count` elements of the sizes
+        // that the map has (the callers' maps are checked when opened), and
+        // the cursors are u32, as hash maps use.
+        let result = unsafe { batch(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr) };
+        let done = match result {
+            Ok(()) => false,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                // One bucket holds more than fits.
+                room *= 2;
+                keys = zeroed(room);
+                values = zeroed(room);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let count = attr.count as usize;
+        visit(&keys[..count.min(room)], &values[..count.min(room)])?;
+        if done {
+            return Ok(());
+        }
+        cursor = Some(next);
+    }
+}
+
+/// Inserts or replaces entries with few system calls.
+///
+/// # Errors
+///
+/// What the kernel says; entries before the failing one are in the map.
+pub fn update<K: Pod, V: Pod>(map: BorrowedFd<'_>, keys: &[K], values: &[V]) -> io::Result<()> {
+    for (keys, values) in keys.chunks(BATCH).zip(values.chunks(BATCH)) {
+        let mut attr = batch_attr(map, keys.len().min(values.len()));
+        attr.keys = keys.as_ptr() as u64;
+        attr.values = values.as_ptr() as u64;
+        // SAFETY: the kernel reads `count` elements of each slice.
+        unsafe { batch(bpf_cmd::BPF_MAP_UPDATE_BATCH, &mut attr) }?;
+    }
+    Ok(())
+}
+
+type BatchAttr = aya_obj::generated::bpf_attr__bindgen_ty_3;
+
+fn batch_attr(map: BorrowedFd<'_>, count: usize) -> BatchAttr {
+    BatchAttr {
+        in_batch: 0,
+        out_batch: 0,
+        keys: 0,
+        values: 0,
+        count: u32::try_from(count).unwrap_or(u32::MAX),
+        map_fd: map.as_raw_fd().unsigned_abs(),
+        elem_flags: 0,
+        flags: 0,
+    }
+}
+
+fn zeroed<T: Pod>(len: usize) -> Vec<T> {
+    // SAFETY: `Pod` types are valid for every bit pattern, zero among them.
+    vec![unsafe { std::mem::zeroed() }; len]
+}
+
+/// # Safety
+///
+/// The pointers in `batch` must be valid for what `command` does with them.
+unsafe fn batch(command: bpf_cmd, batch: &mut BatchAttr) -> io::Result<()> {
+    // SAFETY: an all-zero `bpf_attr` is valid; unused tails must be zero.
+    let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
+    attr.batch = *batch;
+    // SAFETY: by this function's contract.
+    let result = unsafe { call(command, &mut attr) };
+    // SAFETY: the kernel leaves the same member in place.
+    *batch = unsafe { attr.batch };
+    result.map(drop)
+}
+
+/// Opens a pinned object.
+fn object_get(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: as in `batch`.
+    let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    // SAFETY: the path is a C string that outlives the call.
+    let fd = unsafe { call(bpf_cmd::BPF_OBJ_GET, &mut attr) }?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
+}
+
+/// # Safety
+///
+/// `attr` must be what `command` expects, its pointers valid.
+unsafe fn call(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i64> {
+    // SAFETY: by this function's contract.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as libc::c_long,
+            std::ptr::from_mut(attr),
+            size_of::<bpf_attr>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(result)
+}
+
+/// A pinned XDP link, as the kernel describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PinnedLink {
+    /// The program behind it.
+    pub program_id: u32,
+    /// Its interface; 0 when that is gone.
+    pub ifindex: u32,
+}
+
+/// Describes the link that is pinned at `path`.
+///
+/// # Errors
+///
+/// The pin cannot be opened, or is not an XDP link.
+pub fn pinned_link(path: &Path) -> io::Result<PinnedLink> {
+    let link = object_get(path)?;
+    let fd = link.as_fd().as_raw_fd();
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
+    parse_fdinfo(&text).ok_or_else(|| {
+        let message = format!("{} is not an XDP link", path.display());
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    })
+}
+
+fn parse_fdinfo(text: &str) -> Option<PinnedLink> {
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.strip_prefix(':')?.trim())
+    };
+    if field("link_type")? != "xdp" {
+        return None;
+    }
+    Some(PinnedLink {
+        program_id: field("prog_id")?.parse().ok()?,
+        ifindex: field("ifindex")?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fdinfo_of_an_xdp_link() {
+        let text = "pos:\t0\nflags:\t02\nlink_type:\txdp\nlink_id:\t3\n\
+                    prog_tag:\t5a8e\nprog_id:\t42\nifindex:\t7\n";
+        let link = PinnedLink {
+            program_id: 42,
+            ifindex: 7,
+        };
+        assert_eq!(parse_fdinfo(text), Some(link));
+        assert_eq!(parse_fdinfo(&text.replace("xdp", "iter")), None);
+        assert_eq!(parse_fdinfo("link_type:\txdp\n"), None);
+    }
+}

@@ -1,0 +1,28 @@
+//! The one clock of entries and the one of people.
+
+use std::time::{Duration, SystemTime};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// `CLOCK_MONOTONIC`, as the filter reads it (the filter's coarse reading
+/// may be a tick behind).
+#[must_use]
+pub fn monotonic() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::new(
+        now.tv_sec.unsigned_abs(),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
+}
+
+/// [`monotonic`] in nanoseconds, as entries hold it.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    u64::try_from(monotonic().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The wall clock.
+#[must_use]
+pub fn wall() -> SystemTime {
+    SystemTime::now()
+}

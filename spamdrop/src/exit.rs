@@ -1,0 +1,87 @@
+//! Exit codes, and errors that carry one.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Failed for a reason that has no code of its own.
+    Failed = 1,
+    /// The command line makes no sense; clap uses the same.
+    Usage = 2,
+    /// No filter is attached (no pinned maps).
+    NotAttached = 3,
+    /// Not root, or a capability is missing.
+    NoPermission = 4,
+    /// The configuration is wrong (`EX_CONFIG`).
+    Config = 78,
+}
+
+/// An error with an exit code.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    /// An error that ends the program with `exit`; `message` names the value
+    /// and the next step.
+    pub fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
+        Self {
+            exit,
+            message: message.into(),
+        }
+        .into()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The exit code that an error stands for.
+#[must_use]
+pub fn code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(exit(error) as u8)
+}
+
+fn exit(error: &anyhow::Error) -> Exit {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return failure.exit;
+    }
+    let denied = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::PermissionDenied);
+    if denied {
+        Exit::NoPermission
+    } else {
+        Exit::Failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_failure_keeps_its_code_under_context() {
+        let error = Failure::new(Exit::Config, "bad").context("outer");
+        assert_eq!(exit(&error), Exit::Config);
+    }
+
+    #[test]
+    fn a_denied_system_call_is_no_permission() {
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let error = Err::<(), _>(denied).context("cannot open").err();
+        assert_eq!(error.map(|e| exit(&e)), Some(Exit::NoPermission));
+    }
+}

@@ -1,0 +1,138 @@
+//! What can be blocked: an IPv4 address, an IPv6 /64, or a prefix.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use ipnet::{IpNet, Ipv6Net};
+
+use crate::exit::{Exit, Failure};
+
+/// What an entry of the blocklist covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// One IPv4 address, in network order.
+    V4([u8; 4]),
+    /// One IPv6 /64: a host has that many addresses, so its block does too.
+    V6([u8; 8]),
+    /// Any other prefix.
+    Net(IpNet),
+}
+
+impl Target {
+    /// The addresses that it covers.
+    #[must_use]
+    pub fn net(self) -> IpNet {
+        match self {
+            Self::V4(bytes) => IpAddr::from(bytes).into(),
+            Self::V6(bytes) => prefix64(bytes).into(),
+            Self::Net(net) => net,
+        }
+    }
+}
+
+fn prefix64(bytes: [u8; 8]) -> Ipv6Net {
+    let bits = u128::from(u64::from_be_bytes(bytes)) << 64;
+    Ipv6Net::new_assert(Ipv6Addr::from_bits(bits), 64)
+}
+
+impl From<IpAddr> for Target {
+    /// The entry of an address; an IPv4-mapped IPv6 address is its IPv4 one.
+    fn from(addr: IpAddr) -> Self {
+        match addr.to_canonical() {
+            IpAddr::V4(addr) => Self::V4(addr.octets()),
+            IpAddr::V6(addr) => {
+                let [a, b, c, d, e, f, g, h, ..] = addr.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = anyhow::Error;
+
+    /// An address or `ADDRESS/LENGTH`. Host bits behind the length are
+    /// cleared, as `nft` and `ipset` do.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(addr) = text.parse::<IpAddr>() {
+            return Ok(addr.into());
+        }
+        let net: IpNet = text.parse().map_err(|_| {
+            let message = format!("`{text}` is not an address; give one such as 192.0.2.1, 2001:db8::1 or 192.0.2.0/24");
+            Failure::new(Exit::Usage, message)
+        })?;
+        let mapped = matches!(net.addr(), IpAddr::V6(addr) if addr.to_ipv4_mapped().is_some());
+        Ok(match net.prefix_len() {
+            32 if net.addr().is_ipv4() => net.addr().into(),
+            128 => net.addr().into(),
+            _ if mapped => {
+                let message = format!("`{text}` is an IPv4-mapped prefix; write it as IPv4");
+                return Err(Failure::new(Exit::Usage, message));
+            }
+            _ => Self::Net(net.trunc()),
+        })
+    }
+}
+
+impl fmt::Display for Target {
+    /// An IPv4 address without its length, everything else as a prefix.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(bytes) => IpAddr::from(*bytes).fmt(f),
+            Self::V6(_) | Self::Net(_) => self.net().fmt(f),
+        }
+    }
+}
+
+/// An address as the key of the `origins` map: IPv4 as `::ffff:a.b.c.d`.
+#[must_use]
+pub fn full_key(addr: IpAddr) -> [u8; 16] {
+    match addr {
+        IpAddr::V4(addr) => addr.to_ipv6_mapped().octets(),
+        IpAddr::V6(addr) => addr.octets(),
+    }
+}
+
+/// The address of a [`full_key`].
+#[must_use]
+pub fn from_full_key(key: [u8; 16]) -> IpAddr {
+    IpAddr::from(key).to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    fn show(text: &str) -> String {
+        text.parse::<Target>().unwrap().to_string()
+    }
+
+    #[test]
+    fn reads_addresses_and_prefixes() {
+        assert_eq!(show("192.0.2.1"), "192.0.2.1");
+        assert_eq!(show("192.0.2.1/32"), "192.0.2.1");
+        assert_eq!(show("192.0.2.77/24"), "192.0.2.0/24");
+        assert_eq!(show("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(show("2001:db8::1"), "2001:db8::/64");
+        assert_eq!(show("2001:db8:0:1::/128"), "2001:db8:0:1::/64");
+        assert_eq!(show("2001:db8::1/48"), "2001:db8::/48");
+    }
+
+    #[test]
+    fn refuses_what_is_not_an_address() {
+        for text in [
+            "",
+            "x",
+            "1.2.3",
+            "1.2.3.4/33",
+            "1.2.3.4 ",
+            "::ffff:1.2.3.0/120",
+            "fe80::1%eth0",
+        ] {
+            let error = text.parse::<Target>().unwrap_err();
+            assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
+        }
+    }
+}
