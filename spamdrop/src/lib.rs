@@ -4,10 +4,12 @@
 //! the kernel's maps; only `blocklist` speaks to them, and only `attach` to
 //! programs and links.
 
+pub mod allowlist;
 pub mod attach;
 pub mod blocklist;
 mod bpf;
 pub mod clock;
+pub mod config;
 pub mod event;
 pub mod exit;
 pub mod lock;

@@ -1,0 +1,389 @@
+//! The configuration file → a checked configuration.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use regex::bytes::Regex;
+use serde::Deserialize;
+use spamdrop_common::settings::{MAX_PORTS, Refresh};
+
+use crate::attach::{Mode, Plan};
+use crate::blocklist::pins::Capacity;
+use crate::exit::{Exit, Failure};
+
+/// Where the configuration is read from unless `--config` says otherwise.
+pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
+
+/// Every key of the configuration file. The example file beside this crate
+/// describes them; a test keeps it complete and its defaults true.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "spamdrop.toml documents each key, for its users"
+)]
+pub struct Config {
+    pub interfaces: Vec<String>,
+    pub mode: Mode,
+    pub ports: Vec<u16>,
+    pub logs: Vec<PathBuf>,
+    pub program: String,
+    pub reject_text: String,
+    #[serde(with = "humantime_serde")]
+    pub ttl: Duration,
+    pub refresh: RefreshMode,
+    #[serde(with = "humantime_serde")]
+    pub hard_limit: Duration,
+    pub seal: Seal,
+    pub release: Release,
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+    pub compat: Compat,
+    pub max_new_per_minute: u32,
+    pub capacity4: u32,
+    pub capacity6: u32,
+    pub allow_file: PathBuf,
+    pub pin_dir: PathBuf,
+    pub run_dir: PathBuf,
+    pub state_dir: PathBuf,
+    pub courier_dir: PathBuf,
+}
+
+/// Which hits slide an entry; see [`Refresh`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "as in `Refresh`")]
+pub enum RefreshMode {
+    Packet,
+    Syn,
+    Never,
+}
+
+/// When an entry of the log starts to drop every packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seal {
+    /// When the peer holds no connection any more.
+    AfterClose,
+    /// With the block, as in 2009: the peer's QUIT is dropped too, and its
+    /// slot stays taken until the server's timeout.
+    AtOnce,
+}
+
+/// What becomes of connections that a blocked peer holds after the grace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Release {
+    /// They are destroyed (`SOCK_DESTROY`).
+    Destroy,
+    /// They are destroyed, and the processes that own them get SIGTERM.
+    Terminate,
+    /// They stay until they end by themselves.
+    Off,
+}
+
+/// Presets for comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compat {
+    /// No preset.
+    Off,
+    /// The rule of 2009, `-m recent --update -j DROP`, exactly.
+    Recent,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            mode: Mode::Auto,
+            ports: vec![25],
+            logs: vec!["/var/log/mail.log".into()],
+            program: "courieresmtpd".into(),
+            reject_text: String::new(),
+            ttl: Duration::from_secs(600),
+            refresh: RefreshMode::Packet,
+            hard_limit: Duration::from_secs(3600),
+            seal: Seal::AfterClose,
+            release: Release::Destroy,
+            grace: Duration::from_secs(3),
+            compat: Compat::Off,
+            max_new_per_minute: 6_000,
+            capacity4: 262_144,
+            capacity6: 65_536,
+            allow_file: "/etc/spamdrop/allow".into(),
+            pin_dir: "/sys/fs/bpf/spamdrop".into(),
+            run_dir: "/run/spamdrop".into(),
+            state_dir: "/var/lib/spamdrop".into(),
+            courier_dir: "/etc/courier".into(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the configuration. Without `path`, [`PATH`] is read if it is
+    /// there, and the defaults hold if it is not.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Config`]: no such file, not TOML, an unknown key, a value out
+    /// of its range.
+    pub fn read(path: Option<&Path>) -> Result<Self> {
+        let (path, optional) = path.map_or((Path::new(PATH), true), |path| (path, false));
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if optional && error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(wrong(path, &error.to_string())),
+        };
+        Self::parse(&text).map_err(|error| wrong(path, &format!("{error:#}")))
+    }
+
+    /// Reads a configuration from TOML and checks it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::read`], without the name of the file.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut config: Self = toml::from_str(text)?;
+        if config.compat == Compat::Recent {
+            config.seal = Seal::AtOnce;
+            config.release = Release::Off;
+            config.hard_limit = Duration::ZERO;
+            config.refresh = RefreshMode::Packet;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what flags may have changed.
+    ///
+    /// # Errors
+    ///
+    /// A value is out of its range.
+    pub fn check(&self) -> Result<()> {
+        if self.ports.is_empty() || self.ports.len() > MAX_PORTS || self.ports.contains(&0) {
+            anyhow::bail!("`ports` must name 1 to {MAX_PORTS} ports from 1 to 65535");
+        }
+        seconds("ttl", self.ttl, 1)?;
+        seconds("hard_limit", self.hard_limit, 0)?;
+        if self.grace > Duration::from_secs(3600) {
+            anyhow::bail!("`grace` is longer than an hour");
+        }
+        capacity("capacity4", self.capacity4)?;
+        capacity("capacity6", self.capacity6)?;
+        if self.program.is_empty() {
+            anyhow::bail!("`program` is empty; Courier's is \"courieresmtpd\"");
+        }
+        self.reject_pattern().map(drop)
+    }
+
+    /// `reject_text`, compiled; `None` where it is empty.
+    ///
+    /// # Errors
+    ///
+    /// It is not a regular expression.
+    pub fn reject_pattern(&self) -> Result<Option<Regex>> {
+        if self.reject_text.is_empty() {
+            return Ok(None);
+        }
+        let pattern = Regex::new(&self.reject_text);
+        pattern
+            .map(Some)
+            .map_err(|error| anyhow::anyhow!("`reject_text`: {error}"))
+    }
+
+    /// `ttl` in whole seconds.
+    #[must_use]
+    pub fn ttl_s(&self) -> u32 {
+        whole_seconds(self.ttl)
+    }
+
+    /// `hard_limit` in whole seconds; 0: none.
+    #[must_use]
+    pub fn hard_limit_s(&self) -> u32 {
+        whole_seconds(self.hard_limit)
+    }
+
+    /// What `attach` shall load.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        let capacity = Capacity {
+            v4: self.capacity4,
+            v6: self.capacity6,
+        };
+        Plan {
+            capacity,
+            mode: self.mode,
+            log_level: 0,
+        }
+    }
+
+    /// What the filter is told.
+    #[must_use]
+    pub fn settings(&self) -> spamdrop_common::settings::Settings {
+        let mut settings = spamdrop_common::settings::Settings::default();
+        settings
+            .ports
+            .iter_mut()
+            .zip(&self.ports)
+            .for_each(|(slot, port)| *slot = *port);
+        settings.refresh = match self.refresh {
+            RefreshMode::Packet => Refresh::Packet,
+            RefreshMode::Syn => Refresh::Syn,
+            RefreshMode::Never => Refresh::Never,
+        } as u32;
+        settings
+    }
+}
+
+/// The longest term of an entry: ten years.
+pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+fn seconds(key: &str, value: Duration, least: u64) -> Result<()> {
+    if value.subsec_nanos() != 0 || value.as_secs() < least || value > LONGEST {
+        anyhow::bail!("`{key}` must be whole seconds, from {least} s to 10 years");
+    }
+    Ok(())
+}
+
+/// A power of two: the kernel's LRU keeps its promise of capacity only then,
+/// and only with 1,024 or more entries for each CPU.
+fn capacity(key: &str, value: u32) -> Result<()> {
+    let least = u32::try_from(aya::util::nr_cpus().unwrap_or(1))
+        .unwrap_or(1)
+        .saturating_mul(1024);
+    if !value.is_power_of_two() || value < least || value > 1 << 24 {
+        let least = least.next_power_of_two();
+        anyhow::bail!(
+            "`{key}` is {value}, but must be a power of two from {least} (1,024 for each CPU) to 16777216"
+        );
+    }
+    Ok(())
+}
+
+fn wrong(path: &Path, error: &str) -> anyhow::Error {
+    let message = format!("{}: {}", path.display(), error.trim_end());
+    Failure::new(Exit::Config, message)
+}
+
+/// Durations as people write them: `10m`, `1h 30m`, `0s`.
+mod humantime_serde {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, de::Error};
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map_err(|error| {
+            D::Error::custom(format!(
+                "`{text}` is not a duration such as \"10m\": {error}"
+            ))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../spamdrop.toml");
+
+    #[test]
+    fn the_example_shows_every_key_with_its_default() {
+        let uncommented: String = EXAMPLE
+            .lines()
+            .filter_map(|line| line.strip_prefix('#'))
+            .filter(|line| !line.starts_with([' ', '#']) && line.contains(" = "))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let config = Config::parse(&uncommented).unwrap();
+        assert_eq!(
+            config,
+            Config {
+                interfaces: vec!["eth0".into()],
+                ..Config::default()
+            }
+        );
+        for key in keys() {
+            assert!(
+                uncommented
+                    .lines()
+                    .any(|line| line.starts_with(&format!("{key} = "))),
+                "{key}"
+            );
+        }
+        assert_eq!(
+            Config::parse(EXAMPLE).unwrap(),
+            Config {
+                interfaces: vec!["eth0".into()],
+                ..Config::default()
+            }
+        );
+    }
+
+    /// The keys, from the message about one that is unknown.
+    fn keys() -> Vec<String> {
+        let error = Config::parse("no_such_key = 1").unwrap_err().to_string();
+        let listed = error.split("expected one of").nth(1).unwrap();
+        listed
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn refused(text: &str) -> String {
+        format!("{:#}", Config::parse(text).unwrap_err())
+    }
+
+    #[test]
+    fn refuses_what_makes_no_sense_and_names_the_key() {
+        for (text, named) in [
+            ("ports = []", "`ports`"),
+            ("ports = [0]", "`ports`"),
+            ("ports = [1, 2, 3, 4, 5, 6, 7, 8, 9]", "`ports`"),
+            ("ttl = \"0s\"", "`ttl`"),
+            ("ttl = \"1500ms\"", "`ttl`"),
+            ("ttl = \"11y\"", "`ttl`"),
+            ("ttl = 600", "ttl"),
+            ("hard_limit = \"1ns\"", "`hard_limit`"),
+            ("grace = \"2h\"", "`grace`"),
+            ("capacity4 = 262143", "`capacity4`"),
+            ("capacity6 = 1", "`capacity6`"),
+            ("capacity4 = 33554432", "`capacity4`"),
+            ("program = \"\"", "`program`"),
+            ("reject_text = \"(\"", "`reject_text`"),
+            ("release = \"kill\"", "release"),
+            ("portz = [25]", "portz"),
+        ] {
+            assert!(refused(text).contains(named), "{text}: {}", refused(text));
+        }
+    }
+
+    #[test]
+    fn compat_recent_is_the_rule_of_2009() {
+        let config = Config::parse("compat = \"recent\"\nhard_limit = \"1h\"").unwrap();
+        assert_eq!(config.seal, Seal::AtOnce);
+        assert_eq!(config.release, Release::Off);
+        assert_eq!(config.hard_limit, Duration::ZERO);
+        assert_eq!(config.refresh, RefreshMode::Packet);
+    }
+
+    #[test]
+    fn a_named_file_must_exist() {
+        let error = Config::read(Some(Path::new("/nonexistent/x.toml"))).unwrap_err();
+        assert!(
+            error.to_string().starts_with("/nonexistent/x.toml: "),
+            "{error}"
+        );
+    }
+}
