@@ -17,5 +17,6 @@ mod netlink;
 pub mod network;
 pub mod parse;
 pub mod policy;
+pub mod release;
 pub mod tail;
 pub mod target;

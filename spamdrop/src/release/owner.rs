@@ -1,0 +1,85 @@
+//! The processes that own a socket, and their end.
+//!
+//! A process asleep in Courier's tarpit does not notice that its socket was
+//! destroyed: it keeps its slot until it wakes.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::PathBuf;
+
+use procfs::process::{FDTarget, Process, all_processes};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::sockets;
+
+/// A process that owns one of the sockets asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pid: i32,
+    inode: u64,
+    executable: PathBuf,
+}
+
+/// The owners of these sockets. A process that holds a listening socket, as
+/// the server's main process does, is never among them.
+///
+/// # Errors
+///
+/// `/proc` or the list of listening sockets cannot be read.
+pub fn of(inodes: &HashSet<u64>) -> io::Result<Vec<Owner>> {
+    let listeners = sockets::listeners()?;
+    let mut owners = Vec::new();
+    for process in all_processes().map_err(io::Error::other)? {
+        // Processes come and go during the walk.
+        let Ok(process) = process else { continue };
+        let held = held_sockets(&process);
+        let Some(inode) = held.intersection(inodes).next() else {
+            continue;
+        };
+        if held.is_disjoint(&listeners) && process.pid() != std::process::id().cast_signed() {
+            owners.extend(process.exe().ok().map(|executable| Owner {
+                pid: process.pid(),
+                inode: *inode,
+                executable,
+            }));
+        }
+    }
+    Ok(owners)
+}
+
+fn held_sockets(process: &Process) -> HashSet<u64> {
+    let Ok(descriptors) = process.fd() else {
+        return HashSet::new();
+    };
+    descriptors
+        .flatten()
+        .filter_map(|descriptor| match descriptor.target {
+            FDTarget::Socket(inode) => Some(inode),
+            _ => None,
+        })
+        .collect()
+}
+
+impl Owner {
+    /// Sends SIGTERM, if the process is still the one that was found: the
+    /// descriptor is opened first, then executable and socket are compared
+    /// again, so that a new process with the same number is safe.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone or has become another, or may not be signalled.
+    pub fn terminate(&self) -> io::Result<()> {
+        let pid = Pid::from_raw(self.pid).ok_or(io::ErrorKind::InvalidInput)?;
+        let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
+        let process = Process::new(self.pid).map_err(io::Error::other)?;
+        let same = process.exe().is_ok_and(|exe| exe == self.executable)
+            && held_sockets(&process).contains(&self.inode);
+        if !same {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the process has changed",
+            ));
+        }
+        Ok(pidfd_send_signal(&descriptor, Signal::TERM)?)
+    }
+}
