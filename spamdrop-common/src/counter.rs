@@ -1,12 +1,12 @@
 //! One counter for every way a packet can leave the filter.
 
 macro_rules! counters {
-    ($($(#[$doc:meta])+ $reason:ident $field:ident,)+) => {
+    ($(#[doc = $doc:literal] $reason:ident $field:ident,)+) => {
         /// Why a packet was passed or dropped.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(usize)]
         pub enum Reason {
-            $($(#[$doc])+ $reason,)+
+            $(#[doc = $doc] $reason,)+
         }
 
         /// Packets by [`Reason`], since the filter was first attached; one
@@ -14,7 +14,7 @@ macro_rules! counters {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[repr(C)]
         pub struct Counters {
-            $($(#[$doc])+ pub $field: u64,)+
+            $(#[doc = $doc] pub $field: u64,)+
         }
 
         impl Reason {
@@ -25,6 +25,12 @@ macro_rules! counters {
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$reason => stringify!($field),)+ }
+            }
+
+            /// The reason in a sentence, for people.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$reason => $doc.trim_ascii(),)+ }
             }
         }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -102,10 +103,19 @@ fn net_of(line: &str) -> Result<Option<IpNet>, &str> {
 /// An address or prefix, host bits cleared, IPv4-mapped ones as IPv4.
 #[must_use]
 pub fn parse_net(word: &str) -> Option<IpNet> {
-    if let Ok(addr) = word.parse::<std::net::IpAddr>() {
+    if let Ok(addr) = word.parse::<IpAddr>() {
         return Some(addr.to_canonical().into());
     }
-    word.parse::<IpNet>().ok().map(|net| net.trunc())
+    let net: IpNet = word.parse().ok()?;
+    let mapped = match net.addr() {
+        IpAddr::V6(addr) => addr.to_ipv4_mapped(),
+        IpAddr::V4(_) => None,
+    };
+    match (mapped, net.prefix_len().checked_sub(96)) {
+        (Some(addr), Some(length)) => IpNet::new(addr.into(), length).ok(),
+        _ => Some(net),
+    }
+    .map(|net| net.trunc())
 }
 
 /// Writes a file beside `path`, syncs it and renames it over `path`.
@@ -149,6 +159,21 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text, "# ours\n\n2001:db8::1  # backup MX\n198.51.100.7\n");
         assert!(!path.with_added_extension("new").exists());
+    }
+
+    #[test]
+    fn reads_prefixes_as_the_filter_sees_their_packets() {
+        for (word, net) in [
+            ("192.0.2.1", "192.0.2.1/32"),
+            ("192.0.2.77/24", "192.0.2.0/24"),
+            ("::ffff:192.0.2.1", "192.0.2.1/32"),
+            ("::ffff:192.0.2.77/120", "192.0.2.0/24"),
+            ("2001:db8::1", "2001:db8::1/128"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(parse_net(word), net.parse().ok(), "{word}");
+        }
+        assert_eq!(parse_net("192.0.2.1/33"), None);
     }
 
     #[test]

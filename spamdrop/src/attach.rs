@@ -274,8 +274,10 @@ fn link_pin(pin_dir: &Path, interface: &str) -> PathBuf {
 pub struct Linked {
     /// The interface's name when the link was pinned.
     pub name: String,
-    /// The interface, while it exists and the filter is on it.
+    /// The interface, while it exists in this network namespace.
     pub interface: Option<Interface>,
+    /// The filter's program behind the link, as bpftool shows it.
+    pub program_id: Option<u32>,
 }
 
 /// The interfaces whose links are pinned, sorted by name.
@@ -299,15 +301,15 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
         else {
             continue;
         };
-        let index = bpf::pinned_link(&entry.path())
-            .ok()
-            .map(|link| link.ifindex);
+        let link = bpf::pinned_link(&entry.path()).ok();
+        let index = link.map(|link| link.ifindex);
         found.push(Linked {
             name: name.replace(':', "."),
             interface: interfaces
                 .iter()
                 .find(|interface| Some(interface.index) == index)
                 .cloned(),
+            program_id: link.map(|link| link.program_id),
         });
     }
     found.sort_unstable_by(|a, b| a.name.cmp(&b.name));

@@ -52,8 +52,9 @@ impl From<IpAddr> for Target {
 impl FromStr for Target {
     type Err = anyhow::Error;
 
-    /// An address or `ADDRESS/LENGTH`. Host bits behind the length are
-    /// cleared, as `nft` and `ipset` do.
+    /// An address or `ADDRESS/LENGTH`; an IPv6 /64 is the entry of its
+    /// addresses. Host bits behind the length are cleared, as `nft` and
+    /// `ipset` do.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(addr) = text.parse::<IpAddr>() {
             return Ok(addr.into());
@@ -65,7 +66,8 @@ impl FromStr for Target {
         let mapped = matches!(net.addr(), IpAddr::V6(addr) if addr.to_ipv4_mapped().is_some());
         Ok(match net.prefix_len() {
             32 if net.addr().is_ipv4() => net.addr().into(),
-            128 => net.addr().into(),
+            // A /64 is what `list` calls the entry of an IPv6 address.
+            64 | 128 if net.addr().is_ipv6() => net.addr().into(),
             _ if mapped => {
                 let message = format!("`{text}` is an IPv4-mapped prefix; write it as IPv4");
                 return Err(Failure::new(Exit::Usage, message));
@@ -118,6 +120,14 @@ mod tests {
         assert_eq!(show("2001:db8::1"), "2001:db8::/64");
         assert_eq!(show("2001:db8:0:1::/128"), "2001:db8:0:1::/64");
         assert_eq!(show("2001:db8::1/48"), "2001:db8::/48");
+    }
+
+    #[test]
+    fn what_is_shown_is_read_back_as_the_same() {
+        for text in ["192.0.2.1", "192.0.2.0/24", "2001:db8::1", "2001:db8::/48"] {
+            let target: Target = text.parse().unwrap();
+            assert_eq!(target.to_string().parse::<Target>().unwrap(), target);
+        }
     }
 
     #[test]

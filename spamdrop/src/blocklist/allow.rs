@@ -7,7 +7,7 @@ use aya::maps::lpm_trie::Key;
 use ipnet::IpNet;
 use spamdrop_common::entry::AllowEntry;
 
-use super::{Blocklist, net};
+use super::{Blocklist, prefixes::net};
 use crate::lock::Turn;
 
 impl Blocklist {

@@ -1,17 +1,18 @@
-//! Expired entries are swept here; the filter neither revives nor deletes
-//! them.
+//! Deleting many entries at once. Expired ones are swept here; the filter
+//! neither revives nor deletes them.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use anyhow::Result;
 use spamdrop_common::verdict::is_live;
 
-use super::{Blocklist, present};
+use super::Blocklist;
 use crate::lock::Turn;
-use crate::target::{Target, full_key};
+use crate::target::Target;
 
-/// Entries that one turn deletes, so that others need not wait for long.
-const CHUNK: usize = 4096;
+/// Entries that one turn writes, so that others need not wait for long.
+pub const CHUNK: usize = 4096;
 
 impl Blocklist {
     /// Deletes what has expired, and origins without an entry. `turn` is
@@ -28,25 +29,60 @@ impl Blocklist {
             }
         })?;
         for chunk in expired.chunks(CHUNK) {
-            let turn = turn()?;
-            for &target in chunk {
-                // It may have been added again since it was read.
-                if self.expired(target, now)? {
-                    self.remove(&turn, target)?;
-                }
-            }
+            let _turn = turn()?;
+            // One may have been added again since it was read.
+            let again = self.live_among(chunk, now)?;
+            self.delete(chunk.iter().filter(|target| !again.contains(target)))?;
         }
         self.sweep_origins(turn)?;
         Ok(expired.len())
     }
 
-    fn expired(&self, target: Target, now: u64) -> Result<bool> {
-        match target {
-            Target::Net(net) => Ok(!self
-                .covering(net.addr(), now)?
-                .iter()
-                .any(|found| found.target == target)),
-            _ => Ok(!self.is_blocked(target, now)?),
+    /// Deletes every entry and every origin; how many live entries there were.
+    ///
+    /// # Errors
+    ///
+    /// As [`Blocklist::sweep`].
+    pub fn flush(&mut self, now: u64, turn: impl Fn() -> Result<Turn>) -> Result<usize> {
+        let (mut all, mut live) = (Vec::new(), 0);
+        self.for_each(|found| {
+            live += usize::from(is_live(found.entry.expires, now));
+            all.push(found.target);
+        })?;
+        for chunk in all.chunks(CHUNK) {
+            let _turn = turn()?;
+            self.delete(chunk.iter())?;
+        }
+        self.sweep_origins(turn)?;
+        Ok(live)
+    }
+
+    fn live_among(&self, targets: &[Target], now: u64) -> Result<HashSet<Target>> {
+        let mut live = HashSet::new();
+        if targets
+            .iter()
+            .any(|target| matches!(target, Target::Net(_)))
+        {
+            live.extend(self.blocked_prefixes(now)?.into_iter().map(Target::Net));
+        }
+        for &target in targets {
+            if self.is_blocked(target, now)? {
+                live.insert(target);
+            }
+        }
+        Ok(live)
+    }
+
+    fn delete<'a>(&mut self, targets: impl Iterator<Item = &'a Target>) -> Result<()> {
+        let mut prefixes = false;
+        for &target in targets {
+            self.take_out(target)?;
+            prefixes |= matches!(target, Target::Net(_));
+        }
+        if prefixes {
+            self.count_prefixes()
+        } else {
+            Ok(())
         }
     }
 
@@ -57,7 +93,7 @@ impl Blocklist {
             let _turn = turn()?;
             for &addr in chunk {
                 if self.host(addr.into())?.is_none() {
-                    present(self.origins.remove(&full_key(addr)))?;
+                    self.remove_origin(addr)?;
                 }
             }
         }

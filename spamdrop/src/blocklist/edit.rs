@@ -1,0 +1,211 @@
+//! Entries: block, unblock, seal.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result};
+use spamdrop_common::{
+    entry::{Entry, ORIGIN_HAND, ORIGIN_LOG, Origin, SEALED},
+    verdict::{SECOND, expiry, is_live},
+};
+
+use super::{Blocklist, fd, present};
+use crate::bpf;
+use crate::lock::Turn;
+use crate::target::{Target, full_key};
+
+/// How long an entry lasts. See [`Entry`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// The offence or the command, `CLOCK_MONOTONIC` nanoseconds.
+    pub start: u64,
+    /// Seconds until it expires without a hit.
+    pub ttl_s: u32,
+    /// Whether hits slide the expiry.
+    pub slides: bool,
+    /// Seconds from `start` after which no hit helps; 0: no limit.
+    pub hard_limit_s: u32,
+}
+
+impl Term {
+    fn entry(&self, flags: u16) -> Entry {
+        let hard_until_s = match self.hard_limit_s {
+            0 => 0,
+            limit => seconds(self.start).saturating_add(limit),
+        };
+        Entry {
+            expires: expiry(self.start, self.ttl_s, hard_until_s),
+            hard_until_s,
+            ttl_s: if self.slides { self.ttl_s } else { 0 },
+            flags,
+            ..Entry::default()
+        }
+    }
+}
+
+fn seconds(ns: u64) -> u32 {
+    u32::try_from(ns / SECOND).unwrap_or(u32::MAX)
+}
+
+impl Blocklist {
+    /// Blocks an offender of the log. A live entry keeps its hits, and one
+    /// made by hand keeps its term too; a sealed entry opens again unless
+    /// `sealed`, for the session that earned the new offence.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn offence(
+        &mut self,
+        _turn: &Turn,
+        addr: IpAddr,
+        term: Term,
+        sealed: bool,
+        origin: &Origin,
+    ) -> Result<()> {
+        // First why, then what: whoever finds the entry finds its reason.
+        if let Err(error) = self.origins.insert(full_key(addr), origin, 0) {
+            log::debug!("no room to note why {addr} is blocked: {error}");
+        }
+        let seal = if sealed { SEALED } else { 0 };
+        let mut entry = term.entry(ORIGIN_LOG | seal);
+        if let Some(old) = self
+            .host(addr.into())?
+            .filter(|old| is_live(old.expires, term.start))
+        {
+            entry.hits = old.hits;
+            entry.refreshes = old.refreshes;
+            entry.expires = entry.expires.max(old.expires);
+            if old.flags & ORIGIN_HAND != 0 {
+                entry = Entry {
+                    flags: ORIGIN_HAND | seal,
+                    ..old
+                };
+            }
+        }
+        self.put(addr.into(), entry)
+    }
+
+    /// Adds entries by hand; an older entry of the same target is replaced.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation; targets before the failing one may
+    /// have been added.
+    pub fn add(&mut self, _turn: &Turn, targets: &[(Target, bool)], term: Term) -> Result<()> {
+        let (mut v4, mut v6) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+        let mut prefixes = false;
+        for &(target, sealed) in targets {
+            let entry = term.entry(ORIGIN_HAND | if sealed { SEALED } else { 0 });
+            match target {
+                Target::V4(key) => push(&mut v4, key, entry),
+                Target::V6(key) => push(&mut v6, key, entry),
+                Target::Net(net) => {
+                    self.put_prefix(net, seconds(entry.expires))?;
+                    prefixes = true;
+                }
+            }
+        }
+        bpf::update(fd(&self.v4), &v4.0, &v4.1).context("cannot add to blocked4")?;
+        bpf::update(fd(&self.v6), &v6.0, &v6.1).context("cannot add to blocked6")?;
+        if prefixes {
+            self.count_prefixes()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Removes an entry, with its origins; whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn remove(&mut self, turn: &Turn, target: Target) -> Result<bool> {
+        Ok(self.remove_all(turn, &[target])?.contains(&target))
+    }
+
+    /// Removes entries, with their origins; those that were there.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation; targets before the failing one
+    /// have been removed.
+    pub fn remove_all(&mut self, _turn: &Turn, targets: &[Target]) -> Result<HashSet<Target>> {
+        let mut removed = HashSet::new();
+        for &target in targets {
+            if self.take_out(target)? {
+                removed.insert(target);
+            }
+        }
+        self.forget_networks(&removed)?;
+        if removed
+            .iter()
+            .any(|target| matches!(target, Target::Net(_)))
+        {
+            self.count_prefixes()?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes an entry, but neither counts the prefixes nor looks for the
+    /// origins of a /64's addresses; whether it was there.
+    pub(super) fn take_out(&mut self, target: Target) -> Result<bool> {
+        match target {
+            Target::V4(key) => {
+                self.remove_origin(key.into())?;
+                present(self.v4.remove(&key))
+            }
+            Target::V6(key) => present(self.v6.remove(&key)),
+            Target::Net(net) => self.remove_prefix(net),
+        }
+    }
+
+    fn forget_networks(&mut self, removed: &HashSet<Target>) -> Result<()> {
+        if !removed.iter().any(|target| matches!(target, Target::V6(_))) {
+            return Ok(());
+        }
+        let mut addrs = Vec::new();
+        self.for_each_origin(|addr, _| {
+            if removed.contains(&addr.into()) {
+                addrs.push(addr);
+            }
+        })?;
+        addrs
+            .into_iter()
+            .try_for_each(|addr| self.remove_origin(addr))
+    }
+
+    /// Drops every packet of `target` from now on; nothing if it has no entry.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn seal(&mut self, _turn: &Turn, target: Target) -> Result<()> {
+        // A refresh by the filter between these two calls is lost; its packet
+        // came from a peer without a connection, whose next one refreshes.
+        match self.host(target)? {
+            Some(entry) if entry.flags & SEALED == 0 => self.put(
+                target,
+                Entry {
+                    flags: entry.flags | SEALED,
+                    ..entry
+                },
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn put(&mut self, target: Target, entry: Entry) -> Result<()> {
+        match target {
+            Target::V4(key) => self.v4.insert(key, entry, 0),
+            Target::V6(key) => self.v6.insert(key, entry, 0),
+            Target::Net(_) => Ok(()),
+        }
+        .with_context(|| format!("cannot block {target}"))
+    }
+}
+
+fn push<K>((keys, values): &mut (Vec<K>, Vec<Entry>), key: K, entry: Entry) {
+    keys.push(key);
+    values.push(entry);
+}

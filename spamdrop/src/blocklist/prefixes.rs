@@ -1,0 +1,80 @@
+//! Blocked prefixes, in tries that the filter leaves alone while they are
+//! empty.
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result};
+use aya::maps::lpm_trie::Key;
+use ipnet::IpNet;
+use spamdrop_common::{entry::CidrEntry, verdict::is_cidr_live};
+
+use super::{Blocklist, present};
+
+impl Blocklist {
+    pub(super) fn put_prefix(&mut self, net: IpNet, expires_s: u32) -> Result<()> {
+        let value = CidrEntry { expires_s, hits: 0 };
+        let length = net.prefix_len().into();
+        match net {
+            IpNet::V4(net) => self
+                .cidr4
+                .insert(&Key::new(length, net.addr().octets()), value, 0),
+            IpNet::V6(net) => self
+                .cidr6
+                .insert(&Key::new(length, net.addr().octets()), value, 0),
+        }
+        .with_context(|| format!("cannot block {net}"))
+    }
+
+    /// Whether the prefix was there.
+    pub(super) fn remove_prefix(&mut self, net: IpNet) -> Result<bool> {
+        let length = net.prefix_len().into();
+        present(match net {
+            IpNet::V4(net) => self.cidr4.remove(&Key::new(length, net.addr().octets())),
+            IpNet::V6(net) => self.cidr6.remove(&Key::new(length, net.addr().octets())),
+        })
+    }
+
+    /// The blocked prefixes that have not expired.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn blocked_prefixes(&self, now: u64) -> Result<Vec<IpNet>> {
+        let mut all = self.prefixes()?;
+        all.retain(|(_, prefix)| is_cidr_live(prefix, now));
+        Ok(all.into_iter().map(|(net, _)| net).collect())
+    }
+
+    pub(super) fn prefixes(&self) -> Result<Vec<(IpNet, CidrEntry)>> {
+        let mut all = Vec::new();
+        for item in self.cidr4.iter() {
+            let (key, value) = item.context("cannot read cidr4")?;
+            all.extend(net(key.data().into(), key.prefix_len()).map(|net| (net, value)));
+        }
+        for item in self.cidr6.iter() {
+            let (key, value) = item.context("cannot read cidr6")?;
+            all.extend(net(key.data().into(), key.prefix_len()).map(|net| (net, value)));
+        }
+        Ok(all)
+    }
+
+    /// Tells the filter whether the tries are worth a look.
+    pub(super) fn count_prefixes(&mut self) -> Result<()> {
+        let prefixes = self.prefixes()?;
+        let v4 = prefixes
+            .iter()
+            .filter(|(net, _)| net.addr().is_ipv4())
+            .count();
+        let mut settings = self.settings()?;
+        settings.cidrs4 = u32::try_from(v4).unwrap_or(u32::MAX);
+        settings.cidrs6 = u32::try_from(prefixes.len() - v4).unwrap_or(u32::MAX);
+        self.settings
+            .set(0, settings, 0)
+            .context("cannot write settings")
+    }
+}
+
+/// The prefix of a trie's key.
+pub(super) fn net(addr: IpAddr, length: u32) -> Option<IpNet> {
+    IpNet::new(addr, u8::try_from(length).ok()?).ok()
+}
