@@ -73,17 +73,15 @@ pub fn attach(
         .iter()
         .map(|name| existing(name))
         .collect::<Result<Vec<_>>>()?;
-    let fresh = !pins::exist(pin_dir)?;
+    let adopted = pins::present(pin_dir)?;
     pins::make_dir(pin_dir)?;
     let mut made = Vec::new();
     let result = attach_all(pin_dir, &interfaces, plan, &mut made);
     if result.is_err() {
         for pin in &made {
-            remove_file(pin)?;
+            unlink(pin)?;
         }
-        if fresh {
-            pins::remove(pin_dir)?;
-        }
+        pins::remove_except(pin_dir, &adopted)?;
     }
     result
 }
@@ -323,9 +321,21 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
 /// A pin cannot be removed.
 pub fn detach(_turn: &Turn, pin_dir: &Path) -> Result<()> {
     for link in linked(pin_dir)? {
-        remove_file(&link_pin(pin_dir, &link.name))?;
+        unlink(&link_pin(pin_dir, &link.name))?;
     }
-    pins::remove(pin_dir)
+    pins::remove_except(pin_dir, &[])
+}
+
+/// Takes the filter off the interface of a pinned link, and removes the pin.
+fn unlink(pin: &Path) -> Result<()> {
+    match bpf::detach_link(pin) {
+        // Its interface is gone, or it never was pinned.
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOLINK)) => {
+            return Err(error).with_context(|| format!("cannot detach {}", pin.display()));
+        }
+        _ => {}
+    }
+    remove_file(pin)
 }
 
 fn remove_file(path: &Path) -> Result<()> {
