@@ -11,6 +11,7 @@ pub mod client;
 pub mod daemon;
 pub mod frame;
 pub mod host;
+pub mod site;
 pub mod smtpd;
 pub mod wait;
 pub mod wire;
@@ -19,6 +20,7 @@ pub use client::{Client, Reply, syn_dropped};
 pub use daemon::Daemon;
 pub use host::Host;
 pub use nix::sys::signal::Signal;
+pub use site::Site;
 pub use smtpd::Smtpd;
 pub use wire::{End, many_sources, wire};
 
