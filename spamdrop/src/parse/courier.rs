@@ -1,0 +1,113 @@
+//! Courier's own words, and what a peer can make it say.
+//!
+//! The grammar follows `courieresmtpd.C`, `cdmsgq.C` and `lcclog.c` of Courier
+//! 0.72 to 2.0.4. Courier writes every string through one sanitiser: control
+//! bytes become `.`, and what exceeds 128 bytes is cut and marked with `...`.
+//! A bare carriage return makes the sanitiser read past the string's end, so
+//! stale memory can follow a field; only a field that ends as Courier ends it
+//! is taken.
+
+use std::net::IpAddr;
+
+use super::header::{count_digits, token};
+
+/// Reads the refusal of a message, which is
+/// `error,relay=IP[,port=N][,ident=X],from=<…>[,to=<…>]: 511` and a text.
+/// Returns the peer and the text.
+///
+/// # Errors
+///
+/// What is wrong with the message.
+pub(super) fn rejected(message: &[u8]) -> Result<(IpAddr, &[u8]), &'static str> {
+    let rest = message
+        .strip_prefix(b"error,relay=")
+        .ok_or("its message does not start with error,relay=")?;
+    let (relay, rest) = until_comma(rest).ok_or("no field follows the relay")?;
+    let addr = address(relay).ok_or("its relay is not an address")?;
+    let reply = skip_fields(rest)?;
+    match reply.strip_prefix(b"511") {
+        Some([]) => Ok((addr, &[])),
+        Some([b' ' | b'-', text @ ..]) => Ok((addr, text)),
+        _ => Err("the code of its reply is not 511"),
+    }
+}
+
+/// Reads the acceptance of a message, which is
+/// `newmsg,id=ID[, auth=NAME]: dns; HELO ([NAME ][IP])`, and returns the peer.
+///
+/// Courier turns blanks in HELO into `_`, so the first blank ends it. A line
+/// cut at 128 bytes is not taken, though its address may be whole.
+pub(super) fn accepted(message: &[u8]) -> Option<IpAddr> {
+    let rest = message.strip_prefix(b"newmsg,id=")?;
+    let (_id_and_auth, rest) = rest.split_at_checked(memchr::memchr(b':', rest)?)?;
+    let (_helo, rest) = token(rest.strip_prefix(b": dns; ")?)?;
+    let peer = rest.strip_prefix(b"(")?.strip_suffix(b"])")?;
+    let relay = match token(peer) {
+        Some((_name, relay)) => relay,
+        None => peer,
+    };
+    address(relay.strip_prefix(b"[")?)
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let addr: IpAddr = str::from_utf8(bytes).ok()?.parse().ok()?;
+    Some(addr.to_canonical())
+}
+
+fn until_comma(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    bytes.split_at_checked(memchr::memchr(b',', bytes)?)
+}
+
+/// What follows the fields and their `: `. `rest` starts with the comma
+/// behind the relay. Only the line that ends in the client's command quotes
+/// the ident, and leaves it as it came.
+fn skip_fields(rest: &[u8]) -> Result<&[u8], &'static str> {
+    let rest = skip_port(rest).ok_or("its port is not a number")?;
+    if rest.starts_with(b",msg=") || rest.starts_with(b",ident=\"") {
+        return Err("it ends in a command of the client's choosing");
+    }
+    let rest = skip_ident(rest).ok_or("its ident is not as Courier writes it")?;
+    skip_sender(rest).ok_or("its from and to are not as Courier writes them")
+}
+
+/// Since Courier 1.0.9.
+fn skip_port(rest: &[u8]) -> Option<&[u8]> {
+    let Some(port) = rest.strip_prefix(b",port=") else {
+        return Some(rest);
+    };
+    let (port, rest) = until_comma(port)?;
+    (1..=5).contains(&port.len()).then_some(())?;
+    (count_digits(port) == port.len()).then_some(rest)
+}
+
+/// Courier writes a blank for each `,` and `:` in it.
+fn skip_ident(rest: &[u8]) -> Option<&[u8]> {
+    let Some(ident) = rest.strip_prefix(b",ident=") else {
+        return Some(rest);
+    };
+    let (ident, rest) = until_comma(ident)?;
+    (!ident.contains(&b':')).then_some(rest)
+}
+
+fn skip_sender(rest: &[u8]) -> Option<&[u8]> {
+    let rest = skip_mailbox(rest.strip_prefix(b",from=<")?)?;
+    let rest = match rest.strip_prefix(b",to=<") {
+        Some(to) => skip_mailbox(to)?,
+        None => rest,
+    };
+    rest.strip_prefix(b": ")
+}
+
+/// What follows a mailbox, given from behind its `<`. Courier writes a blank
+/// for each `<`, `>` and `:` in it; one that was cut has no `>`.
+fn skip_mailbox(bytes: &[u8]) -> Option<&[u8]> {
+    let at = memchr::memchr3(b'<', b'>', b':', bytes)?;
+    let (mailbox, rest) = bytes.split_at_checked(at)?;
+    match rest.first()? {
+        b'>' => rest.get(1..),
+        b':' => mailbox.ends_with(b"...").then_some(rest),
+        _ => mailbox
+            .ends_with(b"...,to=")
+            .then(|| bytes.get(at - ",to=".len()..))?,
+    }
+}

@@ -1,0 +1,143 @@
+//! What stands before the message: syslog's header, as files and journalctl
+//! show it.
+
+use super::stamp::Stamp;
+
+/// The parts of a line, not judged yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header<'line> {
+    /// `None` for RFC 5424's nil stamp.
+    pub(super) stamp: Option<Stamp<'line>>,
+    /// Without the process id.
+    pub(super) program: &'line [u8],
+    pub(super) message: &'line [u8],
+}
+
+impl<'line> Header<'line> {
+    /// Splits a line in one of these forms, each with or without a `<PRI>`,
+    /// a `[pid]` and a wrapper that says how often the message was repeated:
+    ///
+    /// ```text
+    /// Nov  3 08:50:54 mx1 prog: message                      RFC 3164, journalctl -o short
+    /// Nov  3 08:50:54.615769 mx1 prog: message               journalctl -o short-precise
+    /// 2026-11-03T08:50:54.615769+00:00 mx1 prog: message     rsyslog, journalctl -o short-iso
+    /// Tue 2026-11-03 08:50:54 UTC mx1 prog: message          journalctl -o short-full
+    /// 1793695854.615769 mx1 prog: message                    journalctl -o short-unix
+    /// <19>1 2026-11-03T08:50:54Z mx1 prog - - - message      RFC 5424
+    /// ```
+    pub(super) fn split(line: &'line [u8]) -> Option<Self> {
+        let (priority, rest) = strip_priority(line);
+        let header = match rest.strip_prefix(b"1 ") {
+            Some(rest) if priority => Self::structured(rest)?,
+            _ => Self::plain(rest)?,
+        };
+        Some(Self {
+            message: strip_repeated(header.message.trim_ascii_start()),
+            ..header
+        })
+    }
+
+    fn plain(line: &'line [u8]) -> Option<Self> {
+        let (stamp, rest) = Stamp::split(line)?;
+        let (_host, rest) = token(rest)?;
+        let (tag, message) = token(rest)?;
+        Some(Self {
+            stamp: Some(stamp),
+            program: strip_pid(tag.strip_suffix(b":")?),
+            message,
+        })
+    }
+
+    /// RFC 5424, section 6, behind the version.
+    fn structured(line: &'line [u8]) -> Option<Self> {
+        let (stamp, rest) = token(line)?;
+        let (_host, rest) = token(rest)?;
+        let (program, rest) = token(rest)?;
+        let (_pid, rest) = token(rest)?;
+        let (_message_id, rest) = token(rest)?;
+        let message = skip_structured_data(rest)?.strip_prefix(b" ")?;
+        Some(Self {
+            stamp: match stamp {
+                b"-" => None,
+                _ => Some(Stamp::Rfc3339(stamp)),
+            },
+            program,
+            message: message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message),
+        })
+    }
+}
+
+/// The bytes before and behind the first blank; there must be some before.
+pub(super) fn token(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr::memchr(b' ', bytes)?;
+    let (token, rest) = bytes.split_at_checked(end)?;
+    (!token.is_empty()).then_some((token, rest.strip_prefix(b" ")?))
+}
+
+fn strip_priority(line: &[u8]) -> (bool, &[u8]) {
+    let stripped = line.strip_prefix(b"<").and_then(|rest| {
+        let digits = count_digits(rest);
+        let rest = rest.get(digits..)?.strip_prefix(b">")?;
+        (1..=3).contains(&digits).then_some(rest)
+    });
+    (stripped.is_some(), stripped.unwrap_or(line))
+}
+
+fn strip_pid(tag: &[u8]) -> &[u8] {
+    let stripped = tag.strip_suffix(b"]").and_then(|tag| {
+        let (program, pid) = tag.split_at_checked(memchr::memchr(b'[', tag)?)?;
+        let pid = pid.strip_prefix(b"[")?;
+        (!pid.is_empty() && count_digits(pid) == pid.len()).then_some(program)
+    });
+    stripped.unwrap_or(tag)
+}
+
+/// Unwraps what rsyslog's `$RepeatedMsgReduction` writes:
+/// `message repeated 3 times: [ the message]`.
+fn strip_repeated(message: &[u8]) -> &[u8] {
+    let inner = message
+        .strip_prefix(b"message repeated ")
+        .and_then(|rest| rest.get(count_digits(rest)..))
+        .and_then(|rest| rest.strip_prefix(b" times: ["))
+        .and_then(|rest| rest.strip_suffix(b"]"));
+    inner.map_or(message, <[u8]>::trim_ascii_start)
+}
+
+/// RFC 5424, section 6.3: `-`, or elements whose quoted values escape `"`,
+/// `\` and `]`.
+fn skip_structured_data(bytes: &[u8]) -> Option<&[u8]> {
+    if let Some(rest) = bytes.strip_prefix(b"-") {
+        return Some(rest);
+    }
+    let mut rest = skip_element(bytes)?;
+    while rest.starts_with(b"[") {
+        rest = skip_element(rest)?;
+    }
+    Some(rest)
+}
+
+fn skip_element(bytes: &[u8]) -> Option<&[u8]> {
+    let inside = bytes.strip_prefix(b"[")?;
+    let (mut quoted, mut escaped) = (false, false);
+    let end = inside.iter().position(|&byte| {
+        if escaped {
+            escaped = false;
+            return false;
+        }
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' => escaped = quoted,
+            b']' => return !quoted,
+            _ => {}
+        }
+        false
+    })?;
+    inside.get(end + 1..)
+}
+
+pub(super) fn count_digits(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count()
+}

@@ -1,0 +1,269 @@
+//! What a peer can choose, rendered through a model of Courier's logging.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, SystemTime};
+
+use jiff::tz::TimeZone;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::{Parsed, Parser};
+use crate::event::Kind;
+
+const HEADER: &[u8] = b"Nov 23 08:50:54 mx1 courieresmtpd: ";
+
+/// Bytes that a peer chooses, biased to what the grammar is made of.
+fn chosen() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        3 => vec(any::<u8>(), 0..12),
+        4 => prop::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec()),
+        1 => vec(Just(b'a'), 100..140),
+    ];
+    vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}
+
+const PIECES: &[&str] = &[
+    "error,relay=",
+    "9.9.9.9",
+    "::ffff:9.9.9.9",
+    ",port=25",
+    ",ident=",
+    ",from=<",
+    ",to=<",
+    ">",
+    "\"",
+    ": ",
+    ": 511 ",
+    "511-",
+    "...",
+    "\r",
+    "\n",
+    "Nov 23 08:50:54 mx1 courieresmtpd: ",
+    " (",
+    " [9.9.9.9])",
+    "newmsg,id=1: dns; ",
+];
+
+/// `clog_msg_str`: control bytes become dots, newlines slashes, and what
+/// exceeds 128 bytes is cut. A carriage return is left out without being
+/// counted, so as many bytes of what lies behind the string are taken.
+fn logged(string: &[u8], behind: &[u8]) -> Vec<u8> {
+    let string: Vec<u8> = string.iter().copied().filter(|&byte| byte != 0).collect();
+    let memory = string.iter().chain(&[0]).chain(behind);
+    let mut out: Vec<u8> = memory
+        .filter(|&&byte| byte != b'\r')
+        .take(string.len().min(128))
+        .map(|&byte| match byte {
+            b'\n' => b'/',
+            0..b' ' => b'.',
+            byte => byte,
+        })
+        .collect();
+    if string.len() > 128 {
+        out.extend(b"...");
+    }
+    out
+}
+
+/// `set_submit_error`: inside its brackets, a mailbox has no other and no
+/// colon.
+fn mailbox(text: &[u8]) -> Vec<u8> {
+    let inside = text.iter().map(|&byte| match byte {
+        b'<' | b'>' | b':' => b' ',
+        byte => byte,
+    });
+    [b'<'].into_iter().chain(inside).chain([b'>']).collect()
+}
+
+/// `print_submit_log_fix`.
+fn ident(text: &[u8]) -> Vec<u8> {
+    let blanked = text.iter().map(|&byte| match byte {
+        b',' | b':' => b' ',
+        byte => byte,
+    });
+    blanked.collect()
+}
+
+#[derive(Clone, Debug)]
+struct Session {
+    addr: IpAddr,
+    port: u16,
+    ident: Option<Vec<u8>>,
+    from: Vec<u8>,
+    to: Option<Vec<u8>>,
+    text: Vec<u8>,
+    memory: Vec<u8>,
+}
+
+impl Session {
+    fn relay(&self) -> String {
+        match self.addr {
+            IpAddr::V4(addr) => format!("::ffff:{addr}"),
+            IpAddr::V6(addr) => addr.to_string(),
+        }
+    }
+
+    fn refusal(&self, code: &str) -> Vec<u8> {
+        let mut line = HEADER.to_vec();
+        line.extend(format!("error,relay={},port={}", self.relay(), self.port).bytes());
+        if let Some(text) = self.ident.as_ref().filter(|text| !text.is_empty()) {
+            line.extend(b",ident=");
+            line.extend(logged(&ident(text), &self.memory));
+        }
+        line.extend(b",from=");
+        line.extend(logged(&mailbox(&self.from), &self.memory));
+        if let Some(to) = &self.to {
+            line.extend(b",to=");
+            line.extend(logged(&mailbox(to), &self.memory));
+        }
+        line.extend(b": ");
+        let reply = [code.as_bytes(), b" ", &self.text].concat();
+        line.extend(logged(&reply, &self.memory));
+        line
+    }
+
+    /// `iov_logerror`.
+    fn command(&self) -> Vec<u8> {
+        let mut line = HEADER.to_vec();
+        line.extend(format!("error,relay={},port={}", self.relay(), self.port).bytes());
+        if let Some(text) = &self.ident {
+            line.extend(b",ident=\"");
+            line.extend(logged(text, &self.memory));
+            line.extend(b"\"");
+        }
+        line.extend(b",msg=\"502 ESMTP command error\",cmd: ");
+        line.extend(logged(&self.text, &self.memory));
+        line
+    }
+
+    /// Whether Courier writes the line as the grammar has it. An ident that
+    /// starts with a quote looks like the other kind of line.
+    fn clean(&self) -> bool {
+        if self
+            .ident
+            .as_ref()
+            .is_some_and(|ident| ident.starts_with(b"\""))
+        {
+            return false;
+        }
+        let fields = [Some(&self.from), self.to.as_ref(), self.ident.as_ref()];
+        let mut fields = fields.into_iter().flatten();
+        !fields.any(|field| field.contains(&b'\r') || field.contains(&0))
+    }
+}
+
+fn address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        any::<u32>().prop_map(|bits| Ipv4Addr::from_bits(bits).into()),
+        any::<u128>().prop_map(|bits| IpAddr::from(Ipv6Addr::from_bits(bits)).to_canonical()),
+    ]
+}
+
+fn session() -> impl Strategy<Value = Session> {
+    let to = prop::option::of(chosen());
+    let identity = prop::option::of(chosen());
+    (
+        address(),
+        any::<u16>(),
+        identity,
+        chosen(),
+        to,
+        chosen(),
+        chosen(),
+    )
+        .prop_map(|(addr, port, ident, from, to, text, memory)| Session {
+            addr,
+            port,
+            ident,
+            from,
+            to,
+            text,
+            memory,
+        })
+}
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_424_400)
+}
+
+/// The address and whether it was a rejection.
+fn read(line: &[u8]) -> Option<(IpAddr, bool)> {
+    match Parser::new("courieresmtpd", TimeZone::UTC).parse(line, now()) {
+        Parsed::Event(event) => Some((event.addr, event.kind != Kind::Accepted)),
+        Parsed::NearMiss(_) | Parsed::Nothing => None,
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_refusal_names_its_peer_or_nobody(session in session()) {
+        let found = read(&session.refusal("511"));
+        prop_assert!(found.is_none_or(|found| found == (session.addr, true)));
+        prop_assert!(found.is_some() || !session.clean());
+    }
+
+    #[test]
+    fn another_code_is_never_taken_for_511(mut session in session()) {
+        // Memory behind an ident is the peer's own affair.
+        session.ident = None;
+        prop_assert_eq!(read(&session.refusal("550")), None);
+        prop_assert_eq!(read(&session.refusal("451")), None);
+    }
+
+    #[test]
+    fn a_command_is_never_taken_for_a_refusal(session in session()) {
+        prop_assert_eq!(read(&session.command()), None);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(line in vec(any::<u8>(), 0..300)) {
+        let _ = read(&line);
+    }
+
+    #[test]
+    fn pieces_of_the_grammar_never_panic(line in chosen()) {
+        let _ = read(&line);
+        let _ = read(&[HEADER, &line].concat());
+        let _ = read(&[b"Nov 23 08:50:54 mx1 courierd: newmsg,id=1: dns; ", &line[..]].concat());
+    }
+
+    #[test]
+    fn garbage_around_a_line_never_names_another(
+        session in session(),
+        before in chosen(),
+        behind in chosen(),
+    ) {
+        // With a whole header of its own it would be another line.
+        prop_assume!(!before.starts_with(HEADER));
+        let line = [&before, &session.refusal("511"), &behind].map(|part| part.as_slice()).concat();
+        let found = read(&line);
+        const PRIORITY: usize = "<191>".len();
+        prop_assert!(found.is_none() || before.len() <= PRIORITY);
+        prop_assert!(found.is_none_or(|(addr, _)| addr == session.addr));
+    }
+
+    #[test]
+    fn an_acceptance_names_its_peer_or_nobody(
+        addr in address(),
+        helo in chosen(),
+        name in prop::option::of(chosen()),
+    ) {
+        // `ehlo` turns blanks and control bytes of HELO into underscores; a
+        // blank cannot stand in the name that the resolver returned.
+        let underscored = |text: &[u8]| -> Vec<u8> {
+            text.iter().map(|&byte| if byte <= b' ' { b'_' } else { byte }).collect()
+        };
+        let mut text = [b"dns; ", &underscored(&helo)[..], b" ("].concat();
+        if let Some(name) = name.filter(|name| !name.is_empty()) {
+            text.extend([&underscored(&name)[..], b" "].concat());
+        }
+        text.extend(format!("[{addr}])").bytes());
+        let line = [
+            b"Nov 23 08:50:54 mx1 courierd: newmsg,id=000A0B0C.6561A3AE.00006A21: ",
+            &logged(&text, b"")[..],
+        ].concat();
+        let found = read(&line);
+        prop_assert!(found.is_none_or(|found| found == (addr, false)));
+        prop_assert!(found.is_some() || helo.is_empty() || text.len() > 128);
+    }
+}

@@ -1,0 +1,135 @@
+//! When a line was written.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime, Time};
+use jiff::fmt::temporal::DateTimeParser;
+use jiff::tz::TimeZone;
+
+use super::header::{count_digits, token};
+
+/// A stamp in the shape of one of the formats; its numbers are not checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stamp<'line> {
+    /// `Nov  3 08:50:54`; a fraction, if any, is left out.
+    Bsd(&'line [u8]),
+    /// `2026-11-03T08:50:54.615769+00:00`.
+    Rfc3339(&'line [u8]),
+    /// `2026-11-03 08:50:54`, without an offset.
+    Full { civil: &'line [u8], utc: bool },
+    /// Seconds since 1970, without their fraction.
+    Unix(&'line [u8]),
+}
+
+const BSD_LEN: usize = "Nov  3 08:50:54".len();
+const FULL_LEN: usize = "2026-11-03 08:50:54".len();
+
+const MONTHS: [&[u8]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
+
+const PARSER: DateTimeParser = DateTimeParser::new();
+
+impl<'line> Stamp<'line> {
+    /// Splits a line behind its stamp and the blank that follows.
+    pub(super) fn split(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
+        match line {
+            [b'0'..=b'9', ..] => Self::numeric(line),
+            [_, _, _, b' ', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', ..] => {
+                Self::full(line.get(4..)?)
+            }
+            _ => Self::bsd(line),
+        }
+    }
+
+    fn numeric(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
+        let (stamp, rest) = token(line)?;
+        let digits = count_digits(stamp);
+        let (seconds, fraction) = stamp.split_at_checked(digits)?;
+        match fraction {
+            [] => Some((Self::Unix(seconds), rest)),
+            [b'.', fraction @ ..] if count_digits(fraction) == fraction.len() => {
+                Some((Self::Unix(seconds), rest))
+            }
+            [b'-', ..] => Some((Self::Rfc3339(stamp), rest)),
+            _ => None,
+        }
+    }
+
+    fn full(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
+        let (civil, rest) = line.split_at_checked(FULL_LEN)?;
+        let (zone, rest) = token(rest.strip_prefix(b" ")?)?;
+        let utc = zone == b"UTC";
+        Some((Self::Full { civil, utc }, rest))
+    }
+
+    fn bsd(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
+        let (stamp, rest) = line.split_at_checked(BSD_LEN)?;
+        let rest = match rest.strip_prefix(b".") {
+            Some(rest) => rest.get(count_digits(rest)..)?,
+            None => rest,
+        };
+        MONTHS
+            .contains(&stamp.get(..3)?)
+            .then_some((Self::Bsd(stamp), rest.strip_prefix(b" ")?))
+    }
+
+    /// The time it means; `None` if it is not one, such as 30 February.
+    /// A stamp without a zone is in `zone`, one without a year in the year
+    /// that brings it nearest to `now`.
+    pub(super) fn time(self, zone: &TimeZone, now: SystemTime) -> Option<SystemTime> {
+        let now = Timestamp::try_from(now).ok()?;
+        let time = match self {
+            Self::Rfc3339(stamp) => PARSER.parse_timestamp(stamp).ok()?,
+            Self::Unix(seconds) => {
+                let seconds = str::from_utf8(seconds).ok()?.parse().ok()?;
+                Timestamp::from_second(seconds).ok()?
+            }
+            Self::Full { civil, utc } => {
+                let zone = if utc { &TimeZone::UTC } else { zone };
+                nearest(PARSER.parse_datetime(civil).ok()?, zone, now)?
+            }
+            Self::Bsd(stamp) => nearest(with_year(stamp, zone.to_datetime(now))?, zone, now)?,
+        };
+        Some(time.into())
+    }
+}
+
+/// The hour that a zone lives twice in autumn is the one nearer to `now`:
+/// taking always the first would make every line of the second hour stale.
+fn nearest(civil: DateTime, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
+    let times = zone.to_ambiguous_timestamp(civil);
+    [times.earlier(), times.later()]
+        .into_iter()
+        .filter_map(Result::ok)
+        .min_by_key(|time| time.duration_since(now).abs())
+}
+
+/// 29 February may lie up to eight years away (1896-1904, 2096-2104).
+fn with_year(stamp: &[u8], now: DateTime) -> Option<DateTime> {
+    let month = MONTHS.iter().position(|month| stamp.starts_with(month))?;
+    let month = i8::try_from(month + 1).ok()?;
+    let [day, hour, minute, second] = [4, 7, 10, 13].map(|at| number(stamp.get(at..at + 2)));
+    // A leap second has no number of its own in Unix time.
+    let time = Time::new(hour?, minute?, second?.min(59), 0).ok()?;
+    (now.year() - 8..=now.year() + 8)
+        .filter_map(|year| {
+            Some(DateTime::from_parts(
+                Date::new(year, month, day?).ok()?,
+                time,
+            ))
+        })
+        .min_by_key(|civil| civil.duration_since(now).abs())
+}
+
+/// One or two digits, padded with a blank.
+fn number(bytes: Option<&[u8]>) -> Option<i8> {
+    match *bytes? {
+        [b' ', ones @ b'0'..=b'9'] => i8::try_from(ones - b'0').ok(),
+        [tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => {
+            i8::try_from((tens - b'0') * 10 + (ones - b'0')).ok()
+        }
+        _ => None,
+    }
+}

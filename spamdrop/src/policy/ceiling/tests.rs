@@ -1,0 +1,162 @@
+use std::net::Ipv4Addr;
+
+use super::*;
+
+const fn at(seconds: u64) -> Duration {
+    Duration::from_secs(1_000_000 + seconds)
+}
+
+fn v4(bits: u32) -> IpAddr {
+    Ipv4Addr::from_bits(bits).into()
+}
+
+#[test]
+fn rate_trips_above_the_limit() {
+    let mut ceiling = Ceiling::new(10);
+    for _ in 0..10 {
+        assert!(ceiling.admits(true, at(0)));
+    }
+    assert!(!ceiling.admits(true, at(59)));
+    assert_eq!(
+        ceiling.trip(at(59)),
+        Some(Trip::Rate {
+            offences: 11,
+            limit: 10
+        })
+    );
+}
+
+#[test]
+fn listed_addresses_are_not_new() {
+    let mut ceiling = Ceiling::new(10);
+    for _ in 0..1000 {
+        assert!(ceiling.admits(false, at(0)));
+    }
+}
+
+#[test]
+fn rate_recovers_when_the_last_minute_is_under_the_limit() {
+    let mut ceiling = Ceiling::new(10);
+    ceiling.admits(true, at(0));
+    ceiling.admits(true, at(1));
+    for _ in 0..9 {
+        ceiling.admits(true, at(30));
+    }
+    assert!(ceiling.trip(at(59)).is_some());
+    // Ten are left, which is not under the limit.
+    assert!(ceiling.trip(at(60)).is_some());
+    assert!(ceiling.trip(at(61)).is_none());
+    assert!(ceiling.admits(true, at(61)));
+}
+
+#[test]
+fn rate_stays_tripped_while_offences_go_on() {
+    let mut ceiling = Ceiling::new(60);
+    for second in 0..600 {
+        for _ in 0..2 {
+            ceiling.admits(true, at(second));
+        }
+        assert_eq!(ceiling.trip(at(second)).is_some(), second >= 30, "{second}");
+    }
+}
+
+#[test]
+fn a_long_silence_empties_the_minute() {
+    let mut ceiling = Ceiling::new(1);
+    ceiling.admits(true, at(0));
+    ceiling.admits(true, at(0));
+    assert!(ceiling.trip(at(0)).is_some());
+    assert!(ceiling.trip(at(1_000_000_000)).is_none());
+}
+
+fn with_known(sources: u32) -> Ceiling {
+    let mut ceiling = Ceiling::new(6000);
+    for n in 0..sources {
+        ceiling.accepted(v4(n), Duration::ZERO, at(0));
+    }
+    ceiling
+}
+
+#[test]
+fn share_trips_at_five_sources_and_a_fifth() {
+    let mut ceiling = with_known(25);
+    for n in 0..4 {
+        ceiling.refused(v4(n));
+    }
+    assert!(ceiling.admits(true, at(1)));
+    ceiling.refused(v4(4));
+    assert!(!ceiling.admits(true, at(1)));
+    assert_eq!(
+        ceiling.trip(at(1)),
+        Some(Trip::Share {
+            refused: 5,
+            known: 25
+        })
+    );
+}
+
+#[test]
+fn share_needs_five_sources() {
+    let mut ceiling = with_known(4);
+    for n in 0..4 {
+        ceiling.refused(v4(n));
+    }
+    assert!(ceiling.admits(true, at(1)));
+}
+
+#[test]
+fn share_needs_a_fifth() {
+    let mut ceiling = with_known(26);
+    for n in 0..5 {
+        ceiling.refused(v4(n));
+    }
+    assert!(ceiling.admits(true, at(1)));
+}
+
+#[test]
+fn share_recovers_under_half_of_the_bar() {
+    let mut ceiling = with_known(100);
+    for n in 0..20 {
+        ceiling.refused(v4(n));
+    }
+    assert!(ceiling.trip(at(1)).is_some());
+    for n in 0..10 {
+        ceiling.accepted(v4(n), Duration::ZERO, at(2));
+    }
+    assert!(ceiling.trip(at(2)).is_some());
+    ceiling.accepted(v4(10), Duration::ZERO, at(3));
+    assert!(ceiling.trip(at(3)).is_none());
+    // Once recovered, the whole bar counts again.
+    ceiling.refused(v4(10));
+    assert!(ceiling.trip(at(4)).is_none());
+}
+
+#[test]
+fn share_recovers_when_the_refused_are_forgotten() {
+    let mut ceiling = with_known(10);
+    for n in 0..10 {
+        ceiling.refused(v4(n));
+    }
+    assert!(ceiling.trip(at(23 * 3600)).is_some());
+    assert!(ceiling.trip(at(24 * 3600 + 60)).is_none());
+}
+
+#[test]
+fn trip_reads_as_a_sentence() {
+    let rate = Trip::Rate {
+        offences: 6001,
+        limit: 6000,
+    };
+    assert_eq!(
+        rate.to_string(),
+        "6001 offences by new addresses in the last minute, of at most 6000"
+    );
+    let share = Trip::Share {
+        refused: 5,
+        known: 25,
+    };
+    assert_eq!(
+        share.to_string(),
+        "5 of the 25 sources whose mail was accepted in the last 24 h are refused now"
+    );
+}

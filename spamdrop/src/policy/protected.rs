@@ -1,0 +1,185 @@
+//! Addresses that are never blocked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// Why an address or a prefix is not blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// 127.0.0.0/8 or ::1.
+    Loopback,
+    /// 0.0.0.0 or ::.
+    Unspecified,
+    /// 169.254.0.0/16 or fe80::/10.
+    LinkLocal,
+    /// 224.0.0.0/4 or ff00::/8.
+    Multicast,
+    /// 255.255.255.255, or the broadcast address of a network.
+    Broadcast,
+    /// An address of this machine.
+    OwnAddress,
+    /// A gateway of this machine.
+    Gateway,
+    /// In the same IPv6 /64 as one of the above.
+    SharedPrefix(IpNet),
+    /// In this prefix of the allowlist.
+    Allowlist(IpNet),
+    /// A prefix shorter than this, in bits.
+    TooWide(u8),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loopback => f.write_str("loopback"),
+            Self::Unspecified => f.write_str("the unspecified address"),
+            Self::LinkLocal => f.write_str("link-local"),
+            Self::Multicast => f.write_str("multicast"),
+            Self::Broadcast => f.write_str("broadcast"),
+            Self::OwnAddress => f.write_str("an address of this machine"),
+            Self::Gateway => f.write_str("a gateway of this machine"),
+            Self::SharedPrefix(net) => {
+                write!(f, "in {net}, with an address or a gateway of this machine")
+            }
+            Self::Allowlist(net) => write!(f, "on the allowlist ({net})"),
+            Self::TooWide(bits) => write!(f, "wider than /{bits}"),
+        }
+    }
+}
+
+/// The widest prefixes that may be blocked; a wider one is taken for a slip.
+const MIN_BITS_V4: u8 = 8;
+const MIN_BITS_V6: u8 = 19;
+
+/// Everything that is never blocked.
+#[derive(Clone, Debug)]
+pub struct Protected {
+    nets: BTreeMap<IpNet, Reason>,
+    /// The prefix lengths in `nets`, longest first.
+    bits_v4: Vec<u8>,
+    bits_v6: Vec<u8>,
+}
+
+impl Default for Protected {
+    /// What is never blocked on any machine.
+    fn default() -> Self {
+        Self::new([])
+    }
+}
+
+impl Protected {
+    /// The given prefixes, together with those that are never blocked on any
+    /// machine. Of two reasons for a prefix the first counts.
+    ///
+    /// The filter blocks IPv6 by the /64, so an address of this machine or of
+    /// a gateway protects the whole /64 around it.
+    #[must_use]
+    pub fn new(nets: impl IntoIterator<Item = (IpNet, Reason)>) -> Self {
+        let mut all = BTreeMap::new();
+        for (net, reason) in nets.into_iter().chain(everywhere()) {
+            let net = canonical(net);
+            all.entry(net).or_insert(reason);
+            if let Some(prefix) = around(net)
+                && !matches!(reason, Reason::Allowlist(_))
+            {
+                all.entry(prefix).or_insert(Reason::SharedPrefix(prefix));
+            }
+        }
+        let bits = |v4| {
+            let nets = all.keys().filter(|net| net.addr().is_ipv4() == v4);
+            let mut bits: Vec<u8> = nets.map(IpNet::prefix_len).collect();
+            bits.sort_unstable_by(|a, b| b.cmp(a));
+            bits.dedup();
+            bits
+        };
+        Self {
+            bits_v4: bits(true),
+            bits_v6: bits(false),
+            nets: all,
+        }
+    }
+
+    /// Why the address is not blocked, if it is not.
+    #[must_use]
+    pub fn why(&self, addr: IpAddr) -> Option<Reason> {
+        self.covering(addr.to_canonical().into())
+    }
+
+    /// Why the prefix is not blocked, if it is not: it lies in a protected
+    /// one, contains one, or is wider than /8 (IPv4) or /19 (IPv6).
+    #[must_use]
+    pub fn why_net(&self, net: IpNet) -> Option<Reason> {
+        let net = canonical(net);
+        let min = match net {
+            IpNet::V4(_) => MIN_BITS_V4,
+            IpNet::V6(_) => MIN_BITS_V6,
+        };
+        if net.prefix_len() < min {
+            return Some(Reason::TooWide(min));
+        }
+        self.covering(net).or_else(|| {
+            let mut inside = self.nets.range(net..);
+            let (protected, reason) = inside.next()?;
+            net.contains(protected).then_some(*reason)
+        })
+    }
+
+    /// The reason of the longest protected prefix around the given one.
+    fn covering(&self, net: IpNet) -> Option<Reason> {
+        let bits = match net {
+            IpNet::V4(_) => &self.bits_v4,
+            IpNet::V6(_) => &self.bits_v6,
+        };
+        bits.iter()
+            .filter(|&&bits| bits <= net.prefix_len())
+            .filter_map(|&bits| IpNet::new(net.addr(), bits).ok())
+            .find_map(|prefix| self.nets.get(&prefix.trunc()).copied())
+    }
+}
+
+/// Without host bits, and IPv4-mapped prefixes as IPv4.
+fn canonical(net: IpNet) -> IpNet {
+    if let IpNet::V6(v6) = net
+        && let Some(v4) = v6.addr().to_ipv4_mapped()
+        && let Some(bits) = v6.prefix_len().checked_sub(96)
+        && let Ok(v4) = Ipv4Net::new(v4, bits)
+    {
+        return v4.trunc().into();
+    }
+    net.trunc()
+}
+
+/// The /64 around a longer IPv6 prefix.
+fn around(net: IpNet) -> Option<IpNet> {
+    match net {
+        IpNet::V6(net) if net.prefix_len() > 64 => {
+            let prefix = Ipv6Net::new(net.addr(), 64).ok()?;
+            Some(prefix.trunc().into())
+        }
+        _ => None,
+    }
+}
+
+fn everywhere() -> [(IpNet, Reason); 9] {
+    let v4 = |addr: [u8; 4], bits| Ipv4Net::new_assert(Ipv4Addr::from(addr), bits).into();
+    let v6 = |first, last, bits| {
+        Ipv6Net::new_assert(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, last), bits).into()
+    };
+    [
+        (v4([127, 0, 0, 0], 8), Reason::Loopback),
+        (v4([0, 0, 0, 0], 32), Reason::Unspecified),
+        (v4([169, 254, 0, 0], 16), Reason::LinkLocal),
+        (v4([224, 0, 0, 0], 4), Reason::Multicast),
+        (v4([255, 255, 255, 255], 32), Reason::Broadcast),
+        (v6(0, 1, 128), Reason::Loopback),
+        (v6(0, 0, 128), Reason::Unspecified),
+        (v6(0xfe80, 0, 10), Reason::LinkLocal),
+        (v6(0xff00, 0, 8), Reason::Multicast),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::*;
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+fn sample() -> Protected {
+    let allowed = |text| (net(text), Reason::Allowlist(net(text)));
+    Protected::new([
+        (net("192.0.2.10/32"), Reason::OwnAddress),
+        (net("192.0.2.1/32"), Reason::Gateway),
+        (net("2001:db8:0:1::10/128"), Reason::OwnAddress),
+        (net("2001:db8:0:2::1/128"), Reason::Gateway),
+        allowed("198.51.100.0/24"),
+        allowed("198.51.0.0/16"),
+        allowed("2001:db8:5::25/128"),
+        allowed("2001:db8:6::/48"),
+    ])
+}
+
+fn why(protected: &Protected, addr: &str) -> Option<String> {
+    let reason = protected.why(addr.parse().unwrap());
+    reason.map(|reason| reason.to_string())
+}
+
+fn why_net(protected: &Protected, text: &str) -> Option<String> {
+    let reason = protected.why_net(net(text));
+    reason.map(|reason| reason.to_string())
+}
+
+#[test]
+fn special_addresses_are_protected_on_any_machine() {
+    let protected = Protected::default();
+    for (addr, reason) in [
+        ("127.0.0.1", "loopback"),
+        ("127.255.255.255", "loopback"),
+        ("::1", "loopback"),
+        ("0.0.0.0", "the unspecified address"),
+        ("::", "the unspecified address"),
+        ("169.254.7.7", "link-local"),
+        ("fe80::1", "link-local"),
+        ("febf::1", "link-local"),
+        ("224.0.0.1", "multicast"),
+        ("239.255.255.255", "multicast"),
+        ("ff02::1", "multicast"),
+        ("255.255.255.255", "broadcast"),
+        ("::ffff:127.0.0.1", "loopback"),
+    ] {
+        assert_eq!(why(&protected, addr).as_deref(), Some(reason), "{addr}");
+    }
+    for addr in [
+        "126.255.255.255",
+        "128.0.0.1",
+        "0.0.0.1",
+        "169.253.0.1",
+        "fec0::1",
+        "2001:db8::1",
+    ] {
+        assert_eq!(why(&protected, addr), None, "{addr}");
+    }
+}
+
+#[test]
+fn own_and_gateway_addresses_are_protected() {
+    let protected = sample();
+    assert_eq!(
+        why(&protected, "192.0.2.10").as_deref(),
+        Some("an address of this machine")
+    );
+    assert_eq!(
+        why(&protected, "::ffff:192.0.2.10").as_deref(),
+        Some("an address of this machine")
+    );
+    assert_eq!(
+        why(&protected, "192.0.2.1").as_deref(),
+        Some("a gateway of this machine")
+    );
+    assert_eq!(why(&protected, "192.0.2.2"), None);
+}
+
+#[test]
+fn own_and_gateway_addresses_protect_their_64() {
+    let protected = sample();
+    assert_eq!(
+        why(&protected, "2001:db8:0:1::10").as_deref(),
+        Some("an address of this machine")
+    );
+    assert_eq!(
+        why(&protected, "2001:db8:0:1:ffff::1").as_deref(),
+        Some("in 2001:db8:0:1::/64, with an address or a gateway of this machine")
+    );
+    assert!(why(&protected, "2001:db8:0:2::99").is_some());
+    assert_eq!(why(&protected, "2001:db8:0:3::10"), None);
+}
+
+#[test]
+fn allowlist_protects_what_it_names() {
+    let protected = sample();
+    assert_eq!(
+        why(&protected, "198.51.100.7").as_deref(),
+        Some("on the allowlist (198.51.100.0/24)")
+    );
+    assert_eq!(
+        why(&protected, "198.51.7.7").as_deref(),
+        Some("on the allowlist (198.51.0.0/16)")
+    );
+    assert!(why(&protected, "2001:db8:5::25").is_some());
+    // The filter looks the allowlist up by the whole address.
+    assert_eq!(why(&protected, "2001:db8:5::26"), None);
+    assert!(why(&protected, "2001:db8:6:7::8").is_some());
+}
+
+#[test]
+fn prefix_around_or_inside_a_protected_one_is_refused() {
+    let protected = sample();
+    assert_eq!(
+        why_net(&protected, "192.0.2.0/24").as_deref(),
+        Some("a gateway of this machine")
+    );
+    assert_eq!(
+        why_net(&protected, "192.0.2.8/29").as_deref(),
+        Some("an address of this machine")
+    );
+    assert_eq!(
+        why_net(&protected, "192.0.2.10/32").as_deref(),
+        Some("an address of this machine")
+    );
+    assert_eq!(why_net(&protected, "192.0.2.16/28"), None);
+    assert_eq!(
+        why_net(&protected, "198.51.100.128/25").as_deref(),
+        Some("on the allowlist (198.51.100.0/24)")
+    );
+    assert_eq!(
+        why_net(&protected, "198.0.0.0/8").as_deref(),
+        Some("on the allowlist (198.51.0.0/16)")
+    );
+    assert!(why_net(&protected, "2001:db8::/32").is_some());
+    assert!(why_net(&protected, "2001:db8:0:1::/64").is_some());
+    assert_eq!(why_net(&protected, "2001:db8:7::/48"), None);
+    assert_eq!(why_net(&protected, "203.0.113.0/24"), None);
+}
+
+#[test]
+fn host_bits_and_mapped_prefixes_hide_nothing() {
+    let protected = sample();
+    assert!(why_net(&protected, "192.0.2.99/24").is_some());
+    assert!(why_net(&protected, "::ffff:192.0.2.0/120").is_some());
+    assert_eq!(why_net(&protected, "::ffff:203.0.113.0/120"), None);
+}
+
+#[test]
+fn wide_prefixes_are_refused() {
+    let protected = Protected::default();
+    assert_eq!(
+        why_net(&protected, "0.0.0.0/0").as_deref(),
+        Some("wider than /8")
+    );
+    assert_eq!(
+        why_net(&protected, "::/0").as_deref(),
+        Some("wider than /19")
+    );
+    assert_eq!(
+        why_net(&protected, "10.0.0.0/7").as_deref(),
+        Some("wider than /8")
+    );
+    assert_eq!(
+        why_net(&protected, "2000::/18").as_deref(),
+        Some("wider than /19")
+    );
+    assert_eq!(why_net(&protected, "10.0.0.0/8"), None);
+    assert_eq!(why_net(&protected, "2000::/19"), None);
+    assert_eq!(
+        why_net(&protected, "::ffff:0.0.0.0/96").as_deref(),
+        Some("wider than /8")
+    );
+}

@@ -1,0 +1,30 @@
+//! What the text of a 511 tells.
+
+/// Courier answers 511 for any refusal of a recipient that has no code of its
+/// own. These are its own words in that place (`submit.C` of Courier 0.72 to
+/// 2.0.4, with its spelling); the rest come from a blocklist, from
+/// `smtpaccess`, or from a recipient's own filter.
+const COURIERS_OWN: [&[u8]; 3] = [
+    b"Unknown user.",
+    b"Undeliverable address.",
+    b"Headers specify no receipients.",
+];
+
+/// What blocklists answer to a query they will not serve. Courier takes any
+/// answer for a listing.
+/// Source: <https://www.spamhaus.org/news/article/788/>, error codes
+/// 127.255.255.254 and 127.255.255.255.
+const COMPLAINTS: [&[u8]; 2] = [b"open resolver", b"returnc"];
+
+/// Whether Courier refused the recipient in words of its own.
+pub(super) fn is_couriers_own(text: &[u8]) -> bool {
+    COURIERS_OWN.contains(&text.trim_ascii())
+}
+
+/// Whether the text complains of the query.
+pub(super) fn is_complaint(text: &[u8]) -> bool {
+    COMPLAINTS.iter().any(|complaint| {
+        text.windows(complaint.len())
+            .any(|part| part.eq_ignore_ascii_case(complaint))
+    })
+}
