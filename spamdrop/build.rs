@@ -10,6 +10,9 @@ fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     // A directory, so that new files count as well.
     println!("cargo:rerun-if-changed=../spamdrop-common");
+    // Versions, lints and the profile.
+    println!("cargo:rerun-if-changed=../Cargo.toml");
+    println!("cargo:rerun-if-changed=../Cargo.lock");
     // The target has no prebuilt core, and its inline assembly is unstable;
     // this process and the cargo that it starts are the only ones to see it.
     // SAFETY: no other thread runs yet.
@@ -22,6 +25,7 @@ fn main() -> Result<()> {
         [Package {
             name: "spamdrop-ebpf",
             root_dir: "../spamdrop-ebpf",
+            no_default_features: env::var_os("CARGO_FEATURE_PACKET_LOG").is_none(),
             ..Package::default()
         }],
         Toolchain::Custom(&toolchain),

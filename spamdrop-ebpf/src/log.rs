@@ -25,25 +25,17 @@ pub fn dropped(ctx: &XdpContext, segment: &Segment) {
 #[cold]
 #[inline(never)]
 fn write(ctx: &XdpContext, segment: &Segment) {
-    let kind = if segment.syn { "syn" } else { "packet" };
+    use aya_log_ebpf::debug;
+
+    let (syn, port) = (u8::from(segment.syn), segment.port);
     if segment.v6 {
-        let source = core::net::Ipv6Addr::from(segment.source);
-        aya_log_ebpf::debug!(
+        debug!(
             ctx,
-            "dropped {} from {} to port {}",
-            kind,
-            source,
-            segment.port
+            "dropped {:i}, port {}, syn {}", segment.source, port, syn
         );
     } else {
         let [a, b, c, d, ..] = segment.source;
-        let source = core::net::Ipv4Addr::from([a, b, c, d]);
-        aya_log_ebpf::debug!(
-            ctx,
-            "dropped {} from {} to port {}",
-            kind,
-            source,
-            segment.port
-        );
+        let source = u32::from_be_bytes([a, b, c, d]);
+        debug!(ctx, "dropped {:i}, port {}, syn {}", source, port, syn);
     }
 }

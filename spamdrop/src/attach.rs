@@ -73,17 +73,15 @@ pub fn attach(
         .iter()
         .map(|name| existing(name))
         .collect::<Result<Vec<_>>>()?;
-    let fresh = !pins::exist(pin_dir)?;
+    let adopted = pins::present(pin_dir)?;
     pins::make_dir(pin_dir)?;
     let mut made = Vec::new();
     let result = attach_all(pin_dir, &interfaces, plan, &mut made);
     if result.is_err() {
         for pin in &made {
-            remove_file(pin)?;
+            unlink(pin)?;
         }
-        if fresh {
-            pins::remove(pin_dir)?;
-        }
+        pins::remove_except(pin_dir, &adopted)?;
     }
     result
 }
@@ -100,8 +98,8 @@ fn attach_all(
     made: &mut Vec<PathBuf>,
 ) -> Result<(Ebpf, Vec<Attached>)> {
     pins::check(pin_dir, Some(plan.capacity))?;
-    let mut object = load(pin_dir, plan)?;
-    let program = load_program(&mut object)?;
+    let mut loaded = load(pin_dir, plan)?;
+    let program = loaded.program()?;
     let mut attached = Vec::new();
     for interface in interfaces {
         let pin = link_pin(pin_dir, &interface.name);
@@ -120,10 +118,35 @@ fn attach_all(
             replaced: adopted,
         });
     }
-    Ok((object, attached))
+    Ok((loaded.object, attached))
 }
 
-fn load(pin_dir: &Path, plan: Plan) -> Result<Ebpf> {
+/// The filter in the kernel, on no interface yet.
+pub struct Loaded {
+    /// The object, for its log.
+    pub object: Ebpf,
+    name: &'static str,
+}
+
+impl Loaded {
+    /// The program that the kernel took: the multi-buffer one, or the plain
+    /// one on kernels before 5.18.
+    ///
+    /// # Errors
+    ///
+    /// None in an object that this crate built.
+    pub fn program(&mut self) -> Result<&mut Xdp> {
+        program(&mut self.object, self.name)
+    }
+}
+
+/// Loads the filter; its maps are pinned in `pin_dir` or adopted from there.
+/// They must have been compared before ([`pins::check`]).
+///
+/// # Errors
+///
+/// The kernel refuses the maps or the program.
+pub fn load(pin_dir: &Path, plan: Plan) -> Result<Loaded> {
     let mut loader = EbpfLoader::new();
     loader.override_global(
         aya_log::LEVEL,
@@ -134,25 +157,19 @@ fn load(pin_dir: &Path, plan: Plan) -> Result<Ebpf> {
         loader.map_pin_path(spec.name, pin_dir.join(spec.name));
         loader.map_max_entries(spec.name, spec.max_entries);
     }
-    loader
+    let mut object = loader
         .load(OBJECT)
-        .context("the kernel refuses the filter's maps")
-}
-
-/// Loads the multi-buffer program, or the plain one on kernels before 5.18.
-fn load_program(object: &mut Ebpf) -> Result<&mut Xdp> {
-    let name = match program(object, names::PROGRAM_FRAGS)?.load() {
+        .context("the kernel refuses the filter's maps")?;
+    let name = match program(&mut object, names::PROGRAM_FRAGS)?.load() {
         Ok(()) => names::PROGRAM_FRAGS,
         Err(error) => {
             log::debug!("no multi-buffer program: {error}");
-            let refused = "the kernel refuses the filter";
-            program(object, names::PROGRAM_PLAIN)?
-                .load()
-                .context(refused)?;
+            let plain = program(&mut object, names::PROGRAM_PLAIN)?;
+            plain.load().context("the kernel refuses the filter")?;
             names::PROGRAM_PLAIN
         }
     };
-    program(object, name)
+    Ok(Loaded { object, name })
 }
 
 fn program<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'object mut Xdp> {
@@ -304,9 +321,21 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
 /// A pin cannot be removed.
 pub fn detach(_turn: &Turn, pin_dir: &Path) -> Result<()> {
     for link in linked(pin_dir)? {
-        remove_file(&link_pin(pin_dir, &link.name))?;
+        unlink(&link_pin(pin_dir, &link.name))?;
     }
-    pins::remove(pin_dir)
+    pins::remove_except(pin_dir, &[])
+}
+
+/// Takes the filter off the interface of a pinned link, and removes the pin.
+fn unlink(pin: &Path) -> Result<()> {
+    match bpf::detach_link(pin) {
+        // Its interface is gone, or it never was pinned.
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOLINK)) => {
+            return Err(error).with_context(|| format!("cannot detach {}", pin.display()));
+        }
+        _ => {}
+    }
+    remove_file(pin)
 }
 
 fn remove_file(path: &Path) -> Result<()> {

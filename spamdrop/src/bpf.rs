@@ -123,6 +123,21 @@ fn object_get(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
 }
 
+/// Takes the link that is pinned at `path` off its interface. Removing the pin
+/// would do that too, but only some time after it returns.
+///
+/// # Errors
+///
+/// The pin cannot be opened, or is not a link.
+pub fn detach_link(path: &Path) -> io::Result<()> {
+    let link = object_get(path)?;
+    // SAFETY: as in `batch`.
+    let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
+    attr.link_detach.link_fd = link.as_raw_fd().unsigned_abs();
+    // SAFETY: the command takes no pointers.
+    unsafe { call(bpf_cmd::BPF_LINK_DETACH, &mut attr) }.map(drop)
+}
+
 /// # Safety
 ///
 /// `attr` must be what `command` expects, its pointers valid.

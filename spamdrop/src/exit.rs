@@ -29,7 +29,10 @@ pub struct Failure {
 impl Failure {
     /// An error that ends the program with `exit`; `message` names the value
     /// and the next step.
-    #[expect(clippy::new_ret_no_self, reason = "it is always returned as an anyhow::Error")]
+    #[expect(
+        clippy::new_ret_no_self,
+        reason = "it is always returned as an anyhow::Error"
+    )]
     pub fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
         Self {
             exit,

@@ -1,2 +1,73 @@
-//! Builds, tests and shows spamdrop.
-fn main() {}
+//! Sets up, builds and tests spamdrop: `cargo xtask VERB`.
+//!
+//! Every verb first installs what it needs and does not find, saying so;
+//! where nothing is missing it says nothing.
+
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a command-line tool"
+)]
+
+mod command;
+mod ebpf;
+mod house;
+mod linker;
+mod lint;
+mod setup;
+mod tally;
+mod test;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+/// Sets up, builds and tests spamdrop.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what building and testing need (on Debian, as root or by sudo)
+    Setup,
+    /// Build the packet filter, for bpftool or llvm-objdump to read
+    BuildEbpf {
+        /// Leave aya-log out, so that libbpf-based loaders accept the object
+        #[arg(long)]
+        without_log: bool,
+    },
+    /// Run every check and test; the last line counts them
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::env::set_current_dir(&root).with_context(|| format!("cannot enter {}", root.display()))?;
+    match &cli.verb {
+        Verb::Setup => setup::everything()?,
+        Verb::BuildEbpf { without_log } => ebpf::build(*without_log)?,
+        Verb::Test(options) => return test::run(options),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One line for whoever watches.
+fn say(line: &str) {
+    eprintln!("xtask: {line}");
+}

@@ -1,1 +1,196 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+extern crate std;
+
+use std::vec;
+use std::vec::Vec;
+
+use super::*;
+
+const SOURCE4: [u8; 4] = [192, 0, 2, 1];
+const SOURCE6: [u8; 16] = [
+    0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0x66,
+];
+
+fn ethernet(tags: &[u16], kind: u16, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x02; 12];
+    for tag in tags {
+        frame.extend(tag.to_be_bytes());
+        frame.extend([0, 7]);
+    }
+    frame.extend(kind.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+fn tcp_header(port: u16, flags: u8) -> Vec<u8> {
+    let mut header = vec![0; 20];
+    header[..2].copy_from_slice(&40_000u16.to_be_bytes());
+    header[2..4].copy_from_slice(&port.to_be_bytes());
+    header[12] = 5 << 4;
+    header[13] = flags;
+    header
+}
+
+fn ipv4_packet(options: usize, fragment: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0; 20 + options];
+    packet[0] = 0x40 | u8::try_from(packet.len() / 4).unwrap();
+    let total = u16::try_from(packet.len() + payload.len()).unwrap();
+    packet[2..4].copy_from_slice(&total.to_be_bytes());
+    packet[6..8].copy_from_slice(&fragment.to_be_bytes());
+    packet[8] = 64;
+    packet[9] = protocol;
+    packet[12..16].copy_from_slice(&SOURCE4);
+    packet.extend(payload);
+    packet
+}
+
+/// `extensions`: protocol numbers in order; each is 8 bytes long.
+fn ipv6_packet(extensions: &[u8], fragment: u16, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0; 40];
+    packet[0] = 0x60;
+    let length = u16::try_from(extensions.len() * 8 + payload.len()).unwrap();
+    packet[4..6].copy_from_slice(&length.to_be_bytes());
+    let following = extensions.iter().skip(1).chain([&TCP]);
+    packet[6] = *extensions.first().unwrap_or(&TCP);
+    packet[8..24].copy_from_slice(&SOURCE6);
+    for (extension, next) in extensions.iter().zip(following) {
+        let mut header = [0; 8];
+        header[0] = *next;
+        match extension {
+            44 => header[2..4].copy_from_slice(&fragment.to_be_bytes()),
+            // 8 bytes: two units beyond the two that are not counted.
+            51 => header[1] = 0,
+            _ => {}
+        }
+        packet.extend(header);
+    }
+    packet.extend(payload);
+    packet
+}
+
+fn v4_frame(options: usize) -> Vec<u8> {
+    ethernet(
+        &[],
+        0x0800,
+        &ipv4_packet(options, 0, TCP, &tcp_header(25, SYN)),
+    )
+}
+
+fn reason(frame: &[u8]) -> Reason {
+    parse(frame).unwrap_err()
+}
+
+fn assert_v4(frame: &[u8]) {
+    let segment = parse(frame).unwrap();
+    assert_eq!(segment.source[..4], SOURCE4);
+    assert!(!segment.v6 && segment.port == 25 && segment.syn);
+}
+
+fn assert_v6(frame: &[u8]) {
+    let segment = parse(frame).unwrap();
+    assert_eq!(segment.source, SOURCE6);
+    assert!(segment.v6 && segment.port == 25 && segment.syn);
+}
+
+#[test]
+fn ipv4_with_any_options() {
+    for options in (0..=40).step_by(4) {
+        assert_v4(&v4_frame(options));
+    }
+}
+
+#[test]
+fn up_to_two_vlan_tags() {
+    let packet = ipv4_packet(0, 0, TCP, &tcp_header(25, SYN));
+    assert_v4(&ethernet(&[VLAN], 0x0800, &packet));
+    assert_v4(&ethernet(&[QINQ, VLAN], 0x0800, &packet));
+    assert_v4(&ethernet(&[VLAN, VLAN], 0x0800, &packet));
+    let three = ethernet(&[QINQ, VLAN, VLAN], 0x0800, &packet);
+    assert_eq!(reason(&three), Reason::NotIp);
+}
+
+#[test]
+fn ipv6_with_up_to_eight_extension_headers() {
+    let tcp = tcp_header(25, SYN);
+    for count in 0..=8 {
+        let kinds: Vec<u8> = [0, 43, 60, 135, 51, 44, 60, 60][..count].to_vec();
+        assert_v6(&ethernet(&[], 0x86dd, &ipv6_packet(&kinds, 0, &tcp)));
+    }
+    let nine = ipv6_packet(&[60; 9], 0, &tcp);
+    assert_eq!(
+        reason(&ethernet(&[], 0x86dd, &nine)),
+        Reason::TooManyHeaders
+    );
+}
+
+#[test]
+fn first_fragments_have_ports_and_later_ones_pass() {
+    let tcp = tcp_header(25, SYN);
+    let more = 0x2000;
+    assert_v4(&ethernet(&[], 0x0800, &ipv4_packet(0, more, TCP, &tcp)));
+    let later = ethernet(&[], 0x0800, &ipv4_packet(0, more | 185, TCP, &tcp));
+    assert_eq!(reason(&later), Reason::LaterFragment);
+    assert_v6(&ethernet(&[], 0x86dd, &ipv6_packet(&[44], 1, &tcp)));
+    let later = ethernet(&[], 0x86dd, &ipv6_packet(&[44], 1480 | 1, &tcp));
+    assert_eq!(reason(&later), Reason::LaterFragment);
+}
+
+#[test]
+fn truncation_at_every_byte_passes() {
+    let kinds = [0, 43, 60, 135, 51, 44];
+    let frames = [
+        ethernet(
+            &[QINQ, VLAN],
+            0x0800,
+            &ipv4_packet(40, 0, TCP, &tcp_header(25, SYN)),
+        ),
+        ethernet(
+            &[VLAN],
+            0x86dd,
+            &ipv6_packet(&kinds, 0, &tcp_header(25, SYN)),
+        ),
+    ];
+    for frame in frames {
+        let flags_end = frame.len() - 20 + TCP_FLAGS_END;
+        assert!(parse(&frame[..flags_end]).is_ok());
+        for length in 0..flags_end {
+            assert_eq!(reason(&frame[..length]), Reason::Truncated, "{length}");
+        }
+    }
+}
+
+#[test]
+fn lengths_that_contradict_themselves_pass() {
+    let mut short_header = v4_frame(0);
+    short_header[14] = 0x44;
+    let mut short_total = v4_frame(0);
+    short_total[17] = 20 + 13;
+    let mut version = v4_frame(0);
+    version[14] = 0x65;
+    let mut short_payload = ethernet(&[], 0x86dd, &ipv6_packet(&[60], 0, &tcp_header(25, SYN)));
+    short_payload[19] = 8 + 13;
+    for frame in [short_header, short_total, version, short_payload] {
+        assert_eq!(reason(&frame), Reason::Truncated);
+    }
+}
+
+#[test]
+fn what_is_not_tcp_over_ip_passes() {
+    assert_eq!(reason(&ethernet(&[], 0x0806, &[0; 28])), Reason::NotIp);
+    let udp = ipv4_packet(0, 0, 17, &[0; 20]);
+    assert_eq!(reason(&ethernet(&[], 0x0800, &udp)), Reason::NotTcp);
+    let mut esp = ipv6_packet(&[], 0, &[0; 20]);
+    esp[6] = 50;
+    assert_eq!(reason(&ethernet(&[], 0x86dd, &esp)), Reason::NotTcp);
+}
+
+#[test]
+fn only_syn_without_ack_opens_a_connection() {
+    for flags in 0..=0xffu8 {
+        let packet = ipv4_packet(0, 0, TCP, &tcp_header(465, flags));
+        let segment = parse(ethernet(&[], 0x0800, &packet).as_slice()).unwrap();
+        assert_eq!(segment.syn, flags & 0x12 == 0x02, "{flags:#x}");
+        assert_eq!(segment.port, 465);
+    }
+}

@@ -5,7 +5,7 @@
 //! is compared before it is opened or handed to the loader.
 
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
@@ -169,7 +169,7 @@ pub fn make_dir(dir: &Path) -> Result<()> {
         anyhow::bail!("{parent} is not a BPF file system; mount one: `mount -t bpf bpf {parent}`");
     }
     match fs::DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             Err(error).with_context(|| format!("cannot make the directory {}", dir.display()))
         }
         _ => Ok(()),
@@ -178,23 +178,41 @@ pub fn make_dir(dir: &Path) -> Result<()> {
 
 const BPF_FS_MAGIC: rustix::fs::FsWord = 0xcafe_4a11;
 
-/// Removes every map pin, and the directory.
+/// The maps that are pinned in `dir`, by name.
+///
+/// # Errors
+///
+/// The directory cannot be looked at.
+pub fn present(dir: &Path) -> Result<Vec<&'static str>> {
+    let mut names = Vec::new();
+    for spec in specs(Capacity { v4: 0, v6: 0 }) {
+        if exists(&dir.join(spec.name))? {
+            names.push(spec.name);
+        }
+    }
+    Ok(names)
+}
+
+/// Removes every map pin but those named in `keep`, and the directory if it
+/// is empty then.
 ///
 /// # Errors
 ///
 /// A pin cannot be removed.
-pub fn remove(dir: &Path) -> Result<()> {
-    for spec in specs(Capacity { v4: 0, v6: 0 }) {
-        let path = dir.join(spec.name);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
-            }
-            _ => {}
+pub fn remove_except(dir: &Path, keep: &[&str]) -> Result<()> {
+    for name in present(dir)? {
+        let path = dir.join(name);
+        if !keep.contains(&name) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }
     match fs::remove_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
             Err(error).with_context(|| format!("cannot remove {}", dir.display()))
         }
         _ => Ok(()),

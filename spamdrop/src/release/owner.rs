@@ -83,3 +83,9 @@ impl Owner {
         Ok(pidfd_send_signal(&descriptor, Signal::TERM)?)
     }
 }
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "process {} ({})", self.pid, self.executable.display())
+    }
+}

@@ -1,1 +1,55 @@
-//! Hosts in network namespaces.
+//! A laboratory for spamdrop's kernel tests and its demo: hosts in anonymous
+//! network namespaces, a miniature SMTP server that answers and logs as
+//! Courier 1.0.16 does, SMTP clients, and crafted Ethernet frames.
+//!
+//! Needs root and Linux. Nothing is named in the file system and no process
+//! outlives its parent, so nothing is left behind even after SIGKILL.
+
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod daemon;
+pub mod frame;
+pub mod host;
+pub mod site;
+pub mod smtpd;
+pub mod wait;
+pub mod wire;
+
+pub use client::{Client, Reply, syn_dropped};
+pub use daemon::Daemon;
+pub use host::Host;
+pub use nix::sys::signal::Signal;
+pub use site::Site;
+pub use smtpd::Smtpd;
+pub use wire::{End, many_sources, wire};
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+/// The path of a program of this workspace, such as `lab-smtpd`, in the target
+/// directory of the running program.
+///
+/// Cargo does not build the programs of a dependency, so it can be missing or
+/// stale; `cargo xtask` builds it first.
+///
+/// # Errors
+///
+/// There is no such file.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let running = std::env::current_exe().context("find the running program")?;
+    // A test runs in target/PROFILE/deps, a program in target/PROFILE.
+    let path = running
+        .ancestors()
+        .skip(1)
+        .find(|directory| !directory.ends_with("deps"))
+        .context("the running program has no directory")?
+        .join(name);
+    ensure!(
+        path.is_file(),
+        "no {}: run `cargo build -p spamdrop-lab` first",
+        path.display()
+    );
+    Ok(path)
+}

@@ -1,0 +1,143 @@
+//! The filter in the kernel on no interface, run by `BPF_PROG_TEST_RUN`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use aya::TestRun as _;
+use aya::programs::{TestRunAttrs, TestRunOptions};
+use spamdrop::attach::{self, Loaded, Mode, Plan};
+use spamdrop::blocklist::pins::{self, Capacity};
+use spamdrop::blocklist::{Blocklist, Term};
+use spamdrop::clock;
+use spamdrop::lock::Turn;
+use spamdrop::target::Target;
+use spamdrop_common::counter::{Counters, Reason};
+use spamdrop_common::entry::Entry;
+use spamdrop_common::settings::{Refresh, Settings};
+use spamdrop_common::verdict::SECOND;
+use spamdrop_lab::host::Host;
+
+pub const DROP: u32 = 1;
+pub const PASS: u32 = 2;
+pub const CAPACITY: Capacity = Capacity {
+    v4: 16_384,
+    v6: 4_096,
+};
+
+/// A loaded filter with maps of its own, watching port 25.
+pub struct Filter {
+    pub list: Blocklist,
+    loaded: Loaded,
+    pub turn: Turn,
+    _dir: tempfile::TempDir,
+    _host: Host,
+}
+
+pub fn pin_dir() -> PathBuf {
+    PathBuf::from("/sys/fs/bpf/spamdrop")
+}
+
+impl Filter {
+    pub fn new() -> Self {
+        let host = Host::new("filter").unwrap();
+        let plan = Plan {
+            capacity: CAPACITY,
+            mode: Mode::Auto,
+            log_level: 0,
+        };
+        let (loaded, list) = host.run(move || {
+            pins::make_dir(&pin_dir()).unwrap();
+            let loaded = attach::load(&pin_dir(), plan).unwrap();
+            (loaded, Blocklist::open(&pin_dir()).unwrap())
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let turn = Turn::take(dir.path()).unwrap();
+        let mut filter = Self {
+            list,
+            loaded,
+            turn,
+            _dir: dir,
+            _host: host,
+        };
+        filter.configure(&[25], Refresh::Packet);
+        filter
+    }
+
+    pub fn configure(&mut self, ports: &[u16], refresh: Refresh) {
+        let mut settings = Settings {
+            refresh: refresh as u32,
+            ..Settings::default()
+        };
+        settings.ports[..ports.len()].copy_from_slice(ports);
+        self.list.configure(&self.turn, settings).unwrap();
+    }
+
+    /// Lists an address by hand for `ttl_s`, as if `age_s` ago.
+    pub fn add(&mut self, target: &str, ttl_s: u32, age_s: u64, sealed: bool) {
+        let term = Term {
+            start: clock::monotonic_ns() - age_s * SECOND,
+            ttl_s,
+            slides: true,
+            hard_limit_s: 0,
+        };
+        self.add_for(target, term, sealed);
+    }
+
+    pub fn add_for(&mut self, target: &str, term: Term, sealed: bool) {
+        let target: Target = target.parse().unwrap();
+        self.list
+            .add(&self.turn, &[(target, sealed)], term)
+            .unwrap();
+    }
+
+    /// The entry of an address, live or not.
+    pub fn entry(&self, addr: &str) -> Entry {
+        let target = Target::from(addr.parse::<IpAddr>().unwrap());
+        let mut entry = None;
+        self.list
+            .for_each(|found| {
+                if found.target == target {
+                    entry = Some(found.entry);
+                }
+            })
+            .unwrap();
+        entry.unwrap()
+    }
+
+    /// The action for a frame, and the reason by which it was counted.
+    pub fn run(&mut self, frame: &[u8]) -> (u32, Reason) {
+        let before = self.list.counters().unwrap();
+        let action = self.action(frame, 1);
+        (action, counted(&before, &self.list.counters().unwrap()))
+    }
+
+    /// The action of the last of `repeat` runs over a frame.
+    pub fn action(&mut self, frame: &[u8], repeat: u32) -> u32 {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat,
+            attrs: TestRunAttrs::new(),
+            ..TestRunOptions::new()
+        };
+        self.loaded
+            .program()
+            .unwrap()
+            .test_run(options)
+            .unwrap()
+            .return_value
+    }
+}
+
+/// The one reason that counts a packet more than before.
+fn counted(before: &Counters, after: &Counters) -> Reason {
+    let changed: Vec<Reason> = Reason::ALL
+        .iter()
+        .copied()
+        .filter(|reason| after.get(*reason) != before.get(*reason))
+        .collect();
+    let [reason] = changed[..] else {
+        panic!("one reason expected, counted {changed:?}");
+    };
+    assert_eq!(after.get(reason), before.get(reason) + 1);
+    reason
+}

@@ -1,0 +1,180 @@
+//! A host: a thread in network and mount namespaces of its own.
+
+use std::any::Any;
+use std::ffi::OsStr;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Sender};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result, bail};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{Pid, gettid};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A host with its own interfaces, routes, sockets, `/sys/fs/bpf` and `/run`.
+///
+/// The namespaces have no name: they vanish with the last process and the last
+/// socket in them. `lo` is up, and IPv6 addresses need no duplicate address
+/// detection. `/proc/self/net` in a closure shows the namespace of the
+/// program's first thread; the host's is `/proc/thread-self/net`.
+///
+/// Dropping the host ends its thread, which kills its children.
+pub struct Host {
+    name: String,
+    tid: Pid,
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Host {
+    /// Makes a host called `name` in errors and in thread lists.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused the namespaces or a mount: this needs root.
+    pub fn new(name: &str) -> Result<Self> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let (entered, result) = mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                let outcome = enter().map(|()| gettid());
+                let lives = outcome.is_ok();
+                if entered.send(outcome).is_ok() && lives {
+                    queue.into_iter().for_each(|job| job());
+                }
+            })?;
+        let tid = result
+            .recv()
+            .context("the host's thread ended")?
+            .with_context(|| format!("make the host {name}: is this root?"))?;
+        let host = Self {
+            name: name.to_owned(),
+            tid,
+            jobs: Some(jobs),
+            thread: Some(thread),
+        };
+        host.exec(["ip", "link", "set", "lo", "up"])?;
+        Ok(host)
+    }
+
+    /// The name given to [`Host::new`].
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The host's thread: `ip link set … netns TID` moves an interface to it,
+    /// and `/proc/TID/ns/net` is its network namespace.
+    #[must_use]
+    pub fn tid(&self) -> i32 {
+        self.tid.as_raw()
+    }
+
+    /// Runs `job` on the host's thread and returns what it returns.
+    ///
+    /// Jobs take turns: one that blocks holds up the host's other users. Not
+    /// to be called from a job of the same host.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `job`.
+    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (reply, result) = mpsc::sync_channel(1);
+        let job = move || {
+            // The caller waits for the reply, so it is never refused.
+            let _ = reply.send(catch_unwind(AssertUnwindSafe(job)));
+        };
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.send(Box::new(job));
+        }
+        let ended = |_| -> Box<dyn Any + Send> { Box::new("the host's thread ended") };
+        match result.recv().map_err(ended).flatten() {
+            Ok(value) => value,
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    /// A command that the kernel kills when the host's thread ends.
+    ///
+    /// It runs under `setpriv`, so a `program` that is not there shows as exit
+    /// status 127. A program that changes its credentials on `exec` loses the
+    /// tie.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        command
+    }
+
+    /// Starts `command`, made by [`Host::command`], in the host.
+    ///
+    /// # Errors
+    ///
+    /// The process could not be started.
+    pub fn spawn(&self, command: &mut Command) -> Result<Child> {
+        // The tie of `setpriv` is to the thread that forks, so the command
+        // travels to the host's thread and back.
+        let mut travelling = std::mem::replace(command, Command::new(""));
+        let (returned, child) = self.run(move || {
+            let child = travelling.spawn();
+            (travelling, child)
+        });
+        *command = returned;
+        child.with_context(|| format!("start {command:?} on {}", self.name))
+    }
+
+    /// Runs a program in the host to its end and returns its standard output.
+    ///
+    /// # Errors
+    ///
+    /// It could not be started, or failed: the error holds its standard error.
+    pub fn exec<S: AsRef<OsStr>>(&self, argv: impl IntoIterator<Item = S>) -> Result<String> {
+        let mut argv = argv.into_iter();
+        let program = argv.next().context("no program to run")?;
+        let mut command = self.command(program);
+        command
+            .args(argv)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let output = self.spawn(&mut command)?.wait_with_output()?;
+        if !output.status.success() {
+            bail!(
+                "{command:?} on {}: {}: {}",
+                self.name,
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim_end()
+            );
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn enter() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS)?;
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .context("make the mounts private")?;
+    // The old sysfs shows the interfaces of the old namespace.
+    for (kind, target) in [("sysfs", "/sys"), ("bpf", "/sys/fs/bpf"), ("tmpfs", "/run")] {
+        mount(Some(kind), target, Some(kind), MsFlags::empty(), none)
+            .with_context(|| format!("mount {kind} on {target}"))?;
+    }
+    // A tentative address can neither be bound nor answer its neighbours.
+    let dad = "/proc/sys/net/ipv6/conf/default/accept_dad";
+    fs::write(dad, "0").with_context(|| format!("write {dad}"))?;
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! A mail server with spamdrop before it, and a host from which the world
+//! connects.
+
+use std::ffi::OsStr;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::client::{Client, syn_dropped};
+use crate::daemon::Daemon;
+use crate::host::Host;
+use crate::smtpd::{Options, Smtpd};
+use crate::wire::{End, many_sources, wire};
+
+/// The server's IPv4 address.
+pub const SERVER4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 25);
+/// The server's IPv6 address.
+pub const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x25, 0, 0, 0, 0, 0x25);
+/// The world: any address in here can connect.
+pub const WORLD4: &str = "100.64.0.0/10";
+/// The world's IPv6 half.
+pub const WORLD6: &str = "2001:db8:64::/48";
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// Two hosts, an SMTP server on one of them, and files in a directory that
+/// goes with the value.
+pub struct Site {
+    /// The SMTP server.
+    pub smtpd: Smtpd,
+    /// Where it and spamdrop run.
+    pub server: Host,
+    /// Where the world connects from.
+    pub world: Host,
+    dir: TempDir,
+    spamdrop: PathBuf,
+}
+
+impl Site {
+    /// Builds the site; `spamdrop` is the program to use, and `change` may
+    /// alter the SMTP server's options.
+    ///
+    /// # Errors
+    ///
+    /// A host, the wire or the server could not be made.
+    pub fn new(spamdrop: &Path, change: impl FnOnce(&mut Options)) -> Result<Self> {
+        let (server, world) = (Host::new("server")?, Host::new("world")?);
+        let ours = [format!("{SERVER4}/24"), format!("{SERVER6}/64")];
+        let theirs = ["198.51.100.1/24", "2001:db8:25::1/64"];
+        let end = |host, addresses| End {
+            host,
+            interface: "eth0",
+            addresses,
+        };
+        wire(
+            &end(&server, &[&ours[0], &ours[1]]),
+            &end(&world, &theirs),
+            1500,
+        )?;
+        many_sources(&world, &server, WORLD4, "198.51.100.1".parse()?)?;
+        many_sources(&world, &server, WORLD6, "2001:db8:25::1".parse()?)?;
+        let dir = tempfile::tempdir()?;
+        fs::write(dir.path().join("mail.log"), "")?;
+        let mut options = Options::new(dir.path().join("mail.log"), dir.path().join("listed"));
+        change(&mut options);
+        let smtpd = Smtpd::start(&server, &crate::binary("lab-smtpd")?, &options)?;
+        let site = Self {
+            smtpd,
+            server,
+            world,
+            dir,
+            spamdrop: spamdrop.into(),
+        };
+        site.configure("")?;
+        Ok(site)
+    }
+
+    /// A file of the site, such as `mail.log`.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes spamdrop's configuration: what the site needs, and `more`.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn configure(&self, more: &str) -> Result<()> {
+        let path = |name| self.path(name).display().to_string();
+        let text = format!(
+            "interfaces = [\"eth0\"]\nlogs = [{:?}]\nallow_file = {:?}\nstate_dir = {:?}\n{more}\n",
+            path("mail.log"),
+            path("allow"),
+            path("state"),
+        );
+        Ok(fs::write(self.path("spamdrop.toml"), text)?)
+    }
+
+    /// Starts `spamdrop run` and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// It did not become ready; the error holds its output.
+    pub fn run(&self) -> Result<Daemon> {
+        let config = self.path("spamdrop.toml");
+        let args = [
+            OsStr::new("--config"),
+            config.as_os_str(),
+            OsStr::new("run"),
+        ];
+        let daemon = Daemon::start(&self.server, &self.spamdrop, args, [("RUST_LOG", "debug")])?;
+        daemon.wait_for(|line| line.contains("ready: "), READY_WITHIN)?;
+        Ok(daemon)
+    }
+
+    /// Runs a spamdrop command to its end and returns all about it.
+    ///
+    /// # Errors
+    ///
+    /// It could not be started.
+    pub fn output(&self, args: &[&str], input: &[u8]) -> Result<Output> {
+        let mut command = self.server.command(&self.spamdrop);
+        command
+            .arg("--config")
+            .arg(self.path("spamdrop.toml"))
+            .args(args);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = self.server.spawn(&mut command)?;
+        let stdin = child.stdin.take().context("standard input is piped")?;
+        let output = std::thread::scope(|scope| {
+            // The command may end without reading it all.
+            scope.spawn(move || (&stdin).write_all(input));
+            child.wait_with_output()
+        });
+        Ok(output?)
+    }
+
+    /// Runs a spamdrop command and returns what it prints.
+    ///
+    /// # Errors
+    ///
+    /// It failed; the error holds its standard error.
+    pub fn spamdrop(&self, args: &[&str]) -> Result<String> {
+        let output = self.output(args, b"")?;
+        if !output.status.success() {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            bail!(
+                "spamdrop {}: {}: {}",
+                args.join(" "),
+                output.status,
+                stderr.trim_end()
+            );
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Puts an address or prefix on the SMTP server's DNS blocklist.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn blacklist(&self, source: &str) -> Result<()> {
+        append(&self.path("listed"), source)
+    }
+
+    /// Appends a line to the mail log.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn log(&self, line: &str) -> Result<()> {
+        append(&self.path("mail.log"), line)
+    }
+
+    /// Connects from an address of the world, without reading the banner.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::connect`].
+    pub fn connect(&self, source: &str) -> Result<Client> {
+        let source: IpAddr = source.parse()?;
+        Client::connect(&self.world, Some(source), dest(source), PATIENCE)
+            .with_context(|| format!("connect from {source}"))
+    }
+
+    /// Whether SYNs of an address of the world get no answer for `wait`.
+    ///
+    /// # Errors
+    ///
+    /// As [`syn_dropped`].
+    pub fn dropped(&self, source: &str, wait: Duration) -> Result<bool> {
+        let source: IpAddr = source.parse()?;
+        Ok(syn_dropped(&self.world, Some(source), dest(source), wait)?)
+    }
+}
+
+/// The server's address of the same family.
+fn dest(source: IpAddr) -> SocketAddr {
+    let addr: IpAddr = if source.is_ipv4() {
+        SERVER4.into()
+    } else {
+        SERVER6.into()
+    };
+    SocketAddr::new(addr, 25)
+}
+
+fn append(path: &Path, line: &str) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        file.write_all(format!("{line}\n").as_bytes())
+    };
+    write().with_context(|| format!("append to {}", path.display()))
+}

@@ -1,0 +1,130 @@
+//! bpf-linker, which rustc calls to link the packet filter.
+//!
+//! It reads rustc's bitcode, so its LLVM must not be older than rustc's; it
+//! is built against rustc's own, which no Debian package has to provide.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    command::{cargo, find, output, run},
+    say,
+};
+
+const VERSION: &str = "0.13.0";
+
+/// rustc's LLVM.
+struct Llvm {
+    /// Such as `libLLVM.so.22.1-rust-1.95.0-stable`: also its SONAME, so
+    /// another rustc's does not answer to it.
+    file: String,
+    directory: PathBuf,
+    major: String,
+}
+
+/// Builds bpf-linker into cargo's ordinary place, unless the one on `PATH` is
+/// of this version and uses the LLVM of this rustc; an update of rustc ends
+/// the latter.
+///
+/// # Errors
+///
+/// Names the command that failed, or the bpf-linker that is in the way.
+pub fn install_if_missing(sysroot: &Path) -> Result<()> {
+    let llvm = Llvm::of_rustc(sysroot)?;
+    if is_ready(&llvm) {
+        return Ok(());
+    }
+    say(&format!(
+        "installing bpf-linker {VERSION} for LLVM {} (about a minute)",
+        llvm.major
+    ));
+    install(&llvm)?;
+    ensure!(
+        is_ready(&llvm),
+        "bpf-linker is installed, but PATH leads to {}; put cargo's bin directory first",
+        find("bpf-linker").map_or("none".into(), |path| path.display().to_string())
+    );
+    Ok(())
+}
+
+fn is_ready(llvm: &Llvm) -> bool {
+    answers(Command::new("bpf-linker").arg("--version"), VERSION)
+        // Makes ld.so(8) list the libraries instead of running the program.
+        && answers(
+            Command::new("bpf-linker").env("LD_TRACE_LOADED_OBJECTS", "1"),
+            &llvm.file,
+        )
+}
+
+/// Whether it succeeds and says this. rustup and cargo may set a library path
+/// that hides what a later, plain `cargo build` would not find.
+fn answers(command: &mut Command, what: &str) -> bool {
+    command
+        .env_remove("LD_LIBRARY_PATH")
+        .stdin(Stdio::null())
+        .output()
+        .is_ok_and(|out| {
+            out.status.success() && String::from_utf8_lossy(&out.stdout).contains(what)
+        })
+}
+
+fn install(llvm: &Llvm) -> Result<()> {
+    let prefix = llvm.prefix()?;
+    let rpath = format!("-Clink-arg=-Wl,-rpath,{}", llvm.directory.display());
+    let feature = format!("llvm-{}", llvm.major);
+    // cargo takes one that an older rustc's update broke for installed.
+    let mut command = cargo(["install", "--quiet", "--locked", "--force"]);
+    command.args(["bpf-linker", "--version", VERSION]);
+    command.args(["--no-default-features", "--features", &feature]);
+    command.env("LLVM_PREFIX", &prefix);
+    command.env("CARGO_ENCODED_RUSTFLAGS", rpath);
+    run(&mut command)
+}
+
+impl Llvm {
+    fn of_rustc(sysroot: &Path) -> Result<Self> {
+        let directory = sysroot.join("lib");
+        let entries = fs::read_dir(&directory)
+            .with_context(|| format!("cannot read {}", directory.display()))?;
+        let file = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .find(|name| name.starts_with("libLLVM.so."))
+            .with_context(|| {
+                format!(
+                    "{} holds no libLLVM.so.*; install Rust by rustup",
+                    directory.display()
+                )
+            })?;
+        let version = output(Command::new("rustc").arg("-vV"))?;
+        let major = version
+            .lines()
+            .find_map(|line| line.strip_prefix("LLVM version: ")?.split('.').next())
+            .context("`rustc -vV` names no LLVM version")?;
+        Ok(Self {
+            file,
+            directory,
+            major: major.to_owned(),
+        })
+    }
+
+    /// An LLVM installation as far as bpf-linker's build looks for one.
+    fn prefix(&self) -> Result<PathBuf> {
+        let target = cargo_metadata::MetadataCommand::new().no_deps().exec()?;
+        let prefix = target.target_directory.join("llvm").into_std_path_buf();
+        let lib = prefix.join("lib");
+        if prefix.exists() {
+            fs::remove_dir_all(&prefix)?;
+        }
+        fs::create_dir_all(&lib)?;
+        let library = self.directory.join(&self.file);
+        for name in ["libLLVM.so", &self.file] {
+            symlink(&library, lib.join(name))
+                .with_context(|| format!("cannot make {name} in {}", lib.display()))?;
+        }
+        Ok(prefix)
+    }
+}

@@ -1,0 +1,71 @@
+//! Clippy, the compiler's warnings, and the rules of the house.
+
+use std::process::Command;
+
+use anyhow::{Result, bail, ensure};
+
+use crate::{
+    command::{cargo, run},
+    house, say, setup,
+    tally::Tally,
+};
+
+/// Makes every check.
+///
+/// # Errors
+///
+/// Where the checks cannot be made at all; a check that fails only counts.
+pub fn lint() -> Result<Tally> {
+    setup::components(&[setup::CLIPPY])?;
+    setup::building()?;
+    let mut tally = Tally::default();
+    tally.check(clippy(&[
+        "--workspace",
+        "--exclude=spamdrop-ebpf",
+        "--all-targets",
+        "--all-features",
+    ]));
+    tally.check(clippy(&["--package=spamdrop", "--no-default-features"]));
+    tally.check(clippy_ebpf(&[]));
+    tally.check(clippy_ebpf(&["--no-default-features"]));
+    tally.check(builds_without_warnings());
+    tally.check(house::check());
+    Ok(tally)
+}
+
+fn clippy(arguments: &[&str]) -> Result<()> {
+    run(cargo(["clippy"]).args(arguments).args(["--", "-Dwarnings"]))
+}
+
+/// The target and flags are those of aya-build: `bpf_target_arch` selects
+/// code, so without it other lines would be looked at than are built.
+fn clippy_ebpf(features: &[&str]) -> Result<()> {
+    let target = if cfg!(target_endian = "big") {
+        "bpfeb-unknown-none"
+    } else {
+        "bpfel-unknown-none"
+    };
+    let arch = std::env::consts::ARCH;
+    let mut command = cargo(["clippy", "--package=spamdrop-ebpf", "--bins"]);
+    command.args(["--target", target, "-Zbuild-std=core"]);
+    command.args(features).args(["--", "-Dwarnings"]);
+    command.env("RUSTC_BOOTSTRAP", "1");
+    command.env(
+        "CARGO_ENCODED_RUSTFLAGS",
+        format!("--cfg=bpf_target_arch=\"{arch}\"\x1f-Cdebuginfo=2\x1f-Clink-arg=--btf"),
+    );
+    run(&mut command)
+}
+
+/// cargo repeats the warnings of what it built before; those of the packet
+/// filter come through the build script.
+fn builds_without_warnings() -> Result<()> {
+    say("building without warnings");
+    let out = Command::new("cargo").arg("build").output()?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    if !out.status.success() {
+        bail!("`cargo build` failed: {}\n{said}", out.status);
+    }
+    ensure!(!said.contains("warning"), "`cargo build` warns:\n{said}");
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! Counting what passed and what failed.
+
+use anyhow::Result;
+
+use crate::say;
+
+/// How many tests or checks passed and failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Tests and checks that passed.
+    pub passed: u32,
+    /// Those that failed, and those that did not run.
+    pub failed: u32,
+}
+
+impl Tally {
+    /// Counts one check; a failure is said and does not end the run.
+    pub fn check(&mut self, outcome: Result<()>) {
+        match outcome {
+            Ok(()) => self.passed += 1,
+            Err(error) => {
+                say(&format!("{error:#}"));
+                self.failed += 1;
+            }
+        }
+    }
+
+    /// Counts the tests of a line such as `test result: ok. 3 passed; 0
+    /// failed; 0 ignored; …`; any other line counts nothing. A test that is
+    /// ignored guards nothing: it counts as failed.
+    pub fn read(&mut self, line: &str) {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [
+            "test",
+            "result:",
+            _,
+            passed,
+            "passed;",
+            failed,
+            "failed;",
+            ignored,
+            "ignored;",
+            ..,
+        ] = words[..]
+        else {
+            return;
+        };
+        let number = |word: &str| word.parse().unwrap_or(0);
+        self.passed += number(passed);
+        self.failed += number(failed) + number(ignored);
+    }
+
+    /// Takes over another's counts.
+    pub fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_libtest_counts() {
+        let mut tally = Tally::default();
+        tally.read("running 12 tests");
+        tally.read("test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s");
+        tally.read("test result: FAILED. 2 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 9,
+                failed: 4
+            }
+        );
+    }
+}

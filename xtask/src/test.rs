@@ -1,0 +1,182 @@
+//! The gate: four groups, each of which runs even if one before it failed.
+
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use cargo_metadata::{Message, MetadataCommand};
+use clap::{Args, ValueEnum};
+
+use crate::{
+    command::{as_root, cargo, each_line, output, run as run_command},
+    lint::lint,
+    say, setup,
+    tally::Tally,
+};
+
+/// What `cargo xtask test` runs.
+#[derive(Args)]
+pub struct Options {
+    /// Run this group only (may be repeated)
+    #[arg(long, value_name = "GROUP")]
+    only: Vec<Group>,
+    /// Try 10,000 cases in each property test, not 256
+    #[arg(long)]
+    full: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Group {
+    /// rustfmt changes nothing
+    Format,
+    /// Clippy, compiler warnings, the rules of the house
+    Lint,
+    /// Tests that need neither root nor a kernel
+    Unit,
+    /// Tests that load programs and make network namespaces, as root
+    Kernel,
+}
+
+/// Runs the groups, then prints a line for each and the sum of all.
+///
+/// # Errors
+///
+/// None of its own: what goes wrong in a group counts as a failure of it.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let groups = if options.only.is_empty() {
+        Group::value_variants()
+    } else {
+        &options.only
+    };
+    let mut results = Vec::new();
+    for group in groups {
+        say(&format!("testing: {group:?}").to_lowercase());
+        let start = Instant::now();
+        let tally = group.run(options.full).unwrap_or_else(|error| {
+            let mut tally = Tally::default();
+            tally.check(Err(error));
+            tally
+        });
+        results.push((*group, tally, start.elapsed()));
+    }
+    Ok(summarize(&results))
+}
+
+fn summarize(results: &[(Group, Tally, Duration)]) -> ExitCode {
+    let mut sum = Tally::default();
+    for (group, tally, time) in results {
+        let name = format!("{group:?}").to_lowercase();
+        let Tally { passed, failed } = tally;
+        let seconds = time.as_secs_f64();
+        println!("{name:<8} {seconds:7.1} s {passed:5} passed {failed:4} failed");
+        sum.add(*tally);
+    }
+    println!("{} passed, {} failed", sum.passed, sum.failed);
+    if sum.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+impl Group {
+    fn run(self, full: bool) -> Result<Tally> {
+        match self {
+            Self::Format => format(),
+            Self::Lint => lint(),
+            Self::Unit => unit(full),
+            Self::Kernel => kernel(),
+        }
+    }
+}
+
+fn format() -> Result<Tally> {
+    setup::components(&[setup::RUSTFMT])?;
+    let mut tally = Tally::default();
+    tally.check(run_command(&mut cargo(["fmt", "--all", "--check"])));
+    Ok(tally)
+}
+
+fn unit(full: bool) -> Result<Tally> {
+    setup::building()?;
+    let mut command = cargo(["test", "--workspace", "--exclude=spamdrop-ebpf"]);
+    command.arg("--no-fail-fast");
+    if full {
+        command.env("PROPTEST_CASES", "10000");
+    }
+    Ok(libtest(&mut command))
+}
+
+/// Builds as the user, runs as root, one test after another: they share the
+/// machine's one kernel.
+fn kernel() -> Result<Tally> {
+    setup::building()?;
+    setup::tools()?;
+    let mut tally = Tally::default();
+    for mut command in kernel_tests()? {
+        tally.add(libtest(&mut command));
+    }
+    Ok(tally)
+}
+
+/// The test programs that require the feature `kernel-tests`, built.
+fn kernel_tests() -> Result<Vec<Command>> {
+    const FEATURE: &str = "kernel-tests";
+    let metadata = MetadataCommand::new().no_deps().exec()?;
+    let mut build = cargo(["test", "--no-run", "--features", FEATURE]);
+    build.arg("--message-format=json-render-diagnostics");
+    let mut wanted = Vec::new();
+    for package in &metadata.packages {
+        for target in &package.targets {
+            if target.is_test() && target.required_features.iter().any(|f| f == FEATURE) {
+                build.args(["--package", &package.name, "--test", &target.name]);
+                wanted.push((&package.id, &target.name));
+            }
+        }
+    }
+    ensure!(
+        !wanted.is_empty(),
+        "no test target has required-features = [\"{FEATURE}\"]"
+    );
+
+    let messages = output(&mut build)?;
+    let mut commands = Vec::new();
+    for message in Message::parse_stream(messages.as_bytes()) {
+        let Message::CompilerArtifact(artifact) = message? else {
+            continue;
+        };
+        let Some(program) = &artifact.executable else {
+            continue;
+        };
+        let name = (&artifact.package_id, &artifact.target.name);
+        if artifact.profile.test && wanted.contains(&name) {
+            let directory = artifact.manifest_path.parent();
+            let mut command = Command::new(program);
+            command.arg("--test-threads=1");
+            // Where `cargo test` would run it.
+            command.current_dir(directory.context("a manifest without directory")?);
+            commands.push(as_root(command)?);
+        }
+    }
+    ensure!(
+        commands.len() == wanted.len(),
+        "cargo built {} of {} kernel tests",
+        commands.len(),
+        wanted.len()
+    );
+    Ok(commands)
+}
+
+/// Runs tests and counts them by what libtest prints. A program that dies
+/// before it prints its counts is one failure.
+fn libtest(command: &mut Command) -> Tally {
+    let mut tally = Tally::default();
+    let outcome = each_line(command, |line| {
+        println!("{line}");
+        tally.read(line);
+    });
+    if outcome.is_err() && tally.failed == 0 {
+        tally.check(outcome);
+    }
+    tally
+}
