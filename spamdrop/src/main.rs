@@ -1,3 +1,71 @@
 //! The `spamdrop` command.
 
-fn main() {}
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use env_logger::Env;
+use log::Level;
+use spamdrop::cli::{Cli, Verb};
+use spamdrop::commands::dispatch;
+use spamdrop::exit;
+use spamdrop::report::table::Style;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log(matches!(cli.verb, Verb::Run(_)));
+    let stdout = io::stdout().lock();
+    let style = style(stdout.is_terminal());
+    let mut out = BufWriter::with_capacity(1 << 16, stdout);
+    let done = dispatch(&cli, &mut out, style);
+    // What was written before an error is a result too.
+    let flushed = out.flush().map_err(anyhow::Error::from);
+    match done.and(flushed) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With standard error gone, the exit code is all that is left.
+            let _ = writeln!(io::stderr(), "spamdrop: {error:#}");
+            exit::code(&error)
+        }
+    }
+}
+
+/// Whoever read the output has seen enough.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// <https://no-color.org>
+fn style(terminal: bool) -> Style {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if terminal && !refused {
+        Style::Coloured
+    } else {
+        Style::Plain
+    }
+}
+
+/// Remarks go to standard error, from level `info` or what `RUST_LOG` says.
+/// The watcher's carry the time, unless the journal adds it.
+fn start_log(watcher: bool) {
+    let timed = watcher && std::env::var_os("JOURNAL_STREAM").is_none();
+    let env = Env::default().default_filter_or("info");
+    let mut builder = env_logger::Builder::from_env(env);
+    builder.format(move |out, record| {
+        if timed {
+            write!(out, "{} ", out.timestamp_seconds())?;
+        }
+        write!(out, "spamdrop: ")?;
+        if record.level() == Level::Warn {
+            write!(out, "warning: ")?;
+        }
+        if log::log_enabled!(Level::Debug) {
+            write!(out, "[{}] ", record.target())?;
+        }
+        writeln!(out, "{}", record.args())
+    });
+    builder.init();
+}

@@ -43,7 +43,8 @@ pub struct Spec {
 }
 
 const NO_PREALLOC: u32 = aya_obj::generated::BPF_F_NO_PREALLOC;
-const PREFIXES: u32 = 65_536;
+/// Capacity of each trie, in prefixes.
+pub const PREFIXES: u32 = 65_536;
 
 const fn spec<K, V>(name: &'static str, kind: MapType, flags: u32, max_entries: u32) -> Spec {
     Spec {

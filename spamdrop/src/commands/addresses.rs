@@ -1,0 +1,146 @@
+//! The addresses that a verb is given.
+
+use std::io::BufRead;
+
+use anyhow::{Context as _, Result};
+use ipnet::IpNet;
+
+use crate::allowlist::parse_net;
+use crate::cli::Addrs;
+use crate::exit::{Exit, Failure};
+use crate::report::escape::escape;
+use crate::target::Target;
+
+/// An address or prefix, as it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Given {
+    /// The entry that covers it.
+    pub target: Target,
+    /// The address or prefix itself: one address of an IPv6 /64.
+    pub net: IpNet,
+}
+
+/// What a verb is given, sorted, each once.
+#[derive(Debug)]
+pub struct Addresses {
+    /// All of it.
+    pub all: Vec<Given>,
+    /// From the command line, what acts on more than its word says: the word
+    /// and its entry.
+    pub widened: Vec<(String, Target)>,
+}
+
+/// Reads addresses and prefixes. `-` alone stands for standard input.
+///
+/// # Errors
+///
+/// One of them is none ([`Exit::Usage`]), or standard input fails.
+pub fn read(args: &Addrs) -> Result<Addresses> {
+    let words = &args.addrs;
+    if words == &["-"] {
+        return Ok(Addresses {
+            all: sorted(read_lines(std::io::stdin().lock())?),
+            widened: Vec::new(),
+        });
+    }
+    if words.iter().any(|word| word == "-") {
+        let message = "`-` reads standard input and must be the only ADDR";
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let all = words
+        .iter()
+        .map(|word| given(word))
+        .collect::<Result<Vec<_>>>()?;
+    let widened = words
+        .iter()
+        .zip(&all)
+        .filter(|(word, given)| **word != given.target.to_string())
+        .map(|(word, given)| (word.clone(), given.target))
+        .collect();
+    Ok(Addresses {
+        all: sorted(all),
+        widened,
+    })
+}
+
+impl Addresses {
+    /// The entries, sorted, each once.
+    pub fn targets(&self) -> Vec<Target> {
+        let mut targets: Vec<Target> = self.all.iter().map(|given| given.target).collect();
+        targets.dedup();
+        targets
+    }
+}
+
+/// One address a line; blank lines and what follows a `#` do not count.
+fn read_lines(input: impl BufRead) -> Result<Vec<Given>> {
+    let mut all = Vec::new();
+    for (index, line) in input.split(b'\n').enumerate() {
+        let line = line.context("cannot read standard input")?;
+        let word = line.split(|byte| *byte == b'#').next().unwrap_or_default();
+        let word = word.trim_ascii();
+        if word.is_empty() {
+            continue;
+        }
+        let text = std::str::from_utf8(word).map_or_else(|_| escape(word), str::to_owned);
+        all.push(given(&text).with_context(|| format!("standard input, line {}", index + 1))?);
+    }
+    Ok(all)
+}
+
+fn given(word: &str) -> Result<Given> {
+    let target: Target = word.parse()?;
+    Ok(Given {
+        target,
+        net: parse_net(word).unwrap_or_else(|| target.net()),
+    })
+}
+
+fn sorted(mut all: Vec<Given>) -> Vec<Given> {
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    fn words(words: &[&str]) -> Result<Addresses> {
+        read(&Addrs {
+            addrs: words.iter().map(|word| (*word).into()).collect(),
+        })
+    }
+
+    #[test]
+    fn duplicates_are_one_entry() {
+        let addresses = words(&["2001:db8::2", "192.0.2.1", "2001:db8::1", "192.0.2.1"]).unwrap();
+        let shown = |targets: Vec<Target>| targets.iter().map(Target::to_string).collect::<Vec<_>>();
+        assert_eq!(shown(addresses.targets()), ["192.0.2.1", "2001:db8::/64"]);
+        let nets: Vec<String> = addresses.all.iter().map(|given| given.net.to_string()).collect();
+        assert_eq!(nets, ["192.0.2.1/32", "2001:db8::1/128", "2001:db8::2/128"]);
+        assert_eq!(addresses.widened.len(), 2);
+    }
+
+    #[test]
+    fn lines_may_hold_comments_and_blanks() {
+        let text = b"# ours\n\n 192.0.2.1 \r\n2001:db8::/48 # a block\n192.0.2.2";
+        let all = read_lines(&text[..]).unwrap();
+        let targets: Vec<String> = all.iter().map(|given| given.target.to_string()).collect();
+        assert_eq!(targets, ["192.0.2.1", "2001:db8::/48", "192.0.2.2"]);
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        let error = read_lines(&b"192.0.2.1\n\nmx.\xff\n"[..]).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.starts_with(r"standard input, line 3: `mx.\xff` is not"), "{text}");
+    }
+
+    #[test]
+    fn standard_input_does_not_mix() {
+        let error = words(&["192.0.2.1", "-"]).unwrap_err();
+        assert!(error.to_string().contains("must be the only"), "{error}");
+    }
+}

@@ -1,0 +1,139 @@
+//! `allow`: what is never blocked.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+
+use anyhow::Result;
+use ipnet::IpNet;
+
+use super::{addresses, count, tell_watcher};
+use crate::allowlist::Allowlist;
+use crate::blocklist::{Blocklist, CHUNK, pins};
+use crate::cli::{Addrs, Output};
+use crate::config::Config;
+use crate::lock::Turn;
+use crate::network;
+use crate::protect;
+use crate::report::allowed::{self, Allowed, shown};
+use crate::report::{json, table::Style};
+use crate::target::Target;
+
+/// Runs `allow add`.
+///
+/// # Errors
+///
+/// A word is not an address, the file cannot be written, or the kernel
+/// refuses.
+pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
+    let nets = nets(args)?;
+    let added = edit(config, &nets, Allowlist::add)?;
+    for net in nets.iter().filter(|net| !added.contains(net)) {
+        log::info!("{} is on the allowlist already", shown(*net));
+    }
+    writeln!(out, "allowed {}", count(added.len(), "prefix", "prefixes"))?;
+    if let Some(mut blocklist) = apply(config)? {
+        let removed = unblock(config, &mut blocklist, &nets)?;
+        writeln!(out, "removed {} that they cover", count(removed, "entry", "entries"))?;
+    }
+    Ok(())
+}
+
+/// Runs `allow remove`.
+///
+/// # Errors
+///
+/// As [`add`].
+pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
+    let nets = nets(args)?;
+    let removed = edit(config, &nets, Allowlist::remove)?;
+    for net in nets.iter().filter(|net| !removed.contains(net)) {
+        log::info!("{} is not on the allowlist", shown(*net));
+    }
+    apply(config)?;
+    let number = count(removed.len(), "prefix", "prefixes");
+    writeln!(out, "removed {number} from the allowlist")?;
+    Ok(())
+}
+
+/// Runs `allow list`.
+///
+/// # Errors
+///
+/// The file cannot be read, or the kernel refuses.
+pub fn list(config: &Config, args: Output, out: &mut impl Write, style: Style) -> Result<()> {
+    let file = Allowlist::read(&config.allow_file)?;
+    let by_file = |&net| Allowed { net, by: "file" };
+    let mut all: Vec<Allowed> = file.nets().iter().map(by_file).collect();
+    if pins::exist(&config.pin_dir)? {
+        let why: HashMap<_, _> = protect::of(&network::addresses()?, &file).nets().collect();
+        for (net, automatic) in Blocklist::open(&config.pin_dir)?.allowed()? {
+            if automatic && !file.nets().contains(&net) {
+                let by = why.get(&net).map_or("earlier", |why| protect::name(*why));
+                all.push(Allowed { net, by });
+            }
+        }
+    }
+    allowed::sort(&mut all);
+    if args.json {
+        json::array(out, &all)?;
+    } else {
+        allowed::text(out, style, &all)?;
+    }
+    Ok(())
+}
+
+fn nets(args: &Addrs) -> Result<Vec<IpNet>> {
+    let all = addresses::read(args)?.all;
+    Ok(all.into_iter().map(|given| given.net).collect())
+}
+
+/// Edits the file; the prefixes that changed it.
+fn edit(
+    config: &Config,
+    nets: &[IpNet],
+    change: fn(&mut Allowlist, IpNet) -> bool,
+) -> Result<HashSet<IpNet>> {
+    let _turn = Turn::take(&config.run_dir)?;
+    let mut file = Allowlist::read(&config.allow_file)?;
+    let mut changed = HashSet::new();
+    for &net in nets {
+        if change(&mut file, net) {
+            changed.insert(net);
+        }
+    }
+    if !changed.is_empty() {
+        file.write()?;
+    }
+    Ok(changed)
+}
+
+/// Tells the filter and the watcher what the file says now.
+fn apply(config: &Config) -> Result<Option<Blocklist>> {
+    tell_watcher(&config.run_dir);
+    if !pins::exist(&config.pin_dir)? {
+        log::info!("no filter is attached; the allowlist holds from the next start");
+        return Ok(None);
+    }
+    let mut blocklist = Blocklist::open(&config.pin_dir)?;
+    let turn = Turn::take(&config.run_dir)?;
+    let allowed = protect::allowed(&protect::protected(config)?);
+    blocklist.allow_exactly(&turn, &allowed)?;
+    Ok(Some(blocklist))
+}
+
+/// Removes the entries that lie in these prefixes, and the /64s of their
+/// IPv6 addresses; how many.
+fn unblock(config: &Config, blocklist: &mut Blocklist, nets: &[IpNet]) -> Result<usize> {
+    let mut covered = Vec::new();
+    blocklist.for_each(|found| {
+        let entry = found.target.net();
+        let host = matches!(found.target, Target::V6(_));
+        if nets.iter().any(|net| net.contains(&entry) || host && entry.contains(net)) {
+            covered.push(found.target);
+        }
+    })?;
+    for chunk in covered.chunks(CHUNK) {
+        blocklist.remove_all(&Turn::take(&config.run_dir)?, chunk)?;
+    }
+    Ok(covered.len())
+}

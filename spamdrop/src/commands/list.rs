@@ -1,0 +1,99 @@
+//! `list`: what is blocked.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::Result;
+use spamdrop_common::entry::{ORIGIN_LOG, SEALED};
+use spamdrop_common::verdict::{SECOND, is_live};
+
+use crate::blocklist::{Blocklist, Found};
+use crate::cli::Output;
+use crate::clock;
+use crate::config::Config;
+use crate::report::entries::{self, By, Entry, State};
+use crate::report::{json, table::Style};
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// Nothing is attached, or the kernel refuses a map operation.
+pub fn run(config: &Config, args: Output, out: &mut impl Write, style: Style) -> Result<()> {
+    let blocklist = Blocklist::open(&config.pin_dir)?;
+    let now = clock::monotonic_ns();
+    let mut live = Vec::new();
+    blocklist.for_each(|found| {
+        if is_live(found.entry.expires, now) {
+            live.push(entry(&found, now));
+        }
+    })?;
+    entries::sort(&mut live);
+    if args.json {
+        json::array(out, &live)?;
+    } else {
+        entries::text(out, style, &live)?;
+    }
+    Ok(())
+}
+
+/// A live entry, as it is shown at `now`.
+pub(super) fn entry(found: &Found, now: u64) -> Entry {
+    let Found { target, entry } = found;
+    let until = |time: u64| Duration::from_nanos(time.saturating_sub(now));
+    let hard_until = u64::from(entry.hard_until_s) * SECOND;
+    Entry {
+        target: *target,
+        state: if entry.flags & SEALED != 0 {
+            State::Sealed
+        } else {
+            State::Open
+        },
+        expires_in: until(entry.expires),
+        hard_limit_in: (hard_until != 0).then(|| until(hard_until)),
+        ttl_s: entry.ttl_s,
+        hits: entry.hits,
+        refreshes: entry.refreshes,
+        origin: if entry.flags & ORIGIN_LOG != 0 {
+            By::Log
+        } else {
+            By::Hand
+        },
+        fixed: entry.ttl_s == 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use spamdrop_common::entry::ORIGIN_HAND;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_as_the_filter_holds_it() {
+        let mut found = Found {
+            target: "192.0.2.1".parse().unwrap(),
+            entry: spamdrop_common::entry::Entry {
+                expires: 1_000 * SECOND,
+                hard_until_s: 2_000,
+                ttl_s: 600,
+                hits: 5,
+                refreshes: 4,
+                flags: ORIGIN_LOG,
+            },
+        };
+        let shown = entry(&found, 400 * SECOND);
+        assert_eq!(shown.expires_in, Duration::from_secs(600));
+        assert_eq!(shown.hard_limit_in, Some(Duration::from_secs(1600)));
+        assert_eq!((shown.ttl_s, shown.hits, shown.refreshes), (600, 5, 4));
+        assert_eq!((shown.state, shown.origin), (State::Open, By::Log));
+        assert!(!shown.fixed);
+        found.entry.flags = ORIGIN_HAND | SEALED;
+        found.entry.hard_until_s = 0;
+        found.entry.ttl_s = 0;
+        let shown = entry(&found, 400 * SECOND);
+        assert_eq!((shown.state, shown.origin), (State::Sealed, By::Hand));
+        assert_eq!((shown.hard_limit_in, shown.fixed), (None, true));
+    }
+}

@@ -1,0 +1,78 @@
+//! One short function a verb. Results go to the writer that is passed in,
+//! remarks to the log.
+
+pub mod add;
+mod addresses;
+pub mod allow;
+pub mod attach;
+pub mod completions;
+pub mod config_check;
+pub mod detach;
+mod esmtpd;
+pub mod flush;
+pub mod list;
+pub mod remove;
+pub mod run;
+pub mod scan;
+pub mod show;
+pub mod stats;
+pub mod status;
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::cli::{Allow, Cli, ConfigVerb, Verb};
+use crate::config::Config;
+use crate::lock;
+use crate::report::table::Style;
+
+/// Does what the command line says.
+///
+/// # Errors
+///
+/// The verb fails; [`crate::exit::code`] knows the exit code.
+pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
+    if let Verb::Completions(args) = &cli.verb {
+        return completions::run(*args, out);
+    }
+    let config = Config::read(cli.config.as_deref())?;
+    match &cli.verb {
+        Verb::Run(args) => run::run(config, args),
+        Verb::Attach(args) => attach::run(config, args, out),
+        Verb::Detach(args) => detach::run(&config, args, out),
+        Verb::Add(args) => add::run(&config, args, out),
+        Verb::Remove(args) => remove::run(&config, args, out),
+        Verb::Flush => flush::run(&config, out),
+        Verb::List(args) => list::run(&config, *args, out, style),
+        Verb::Show(args) => show::run(&config, args, out),
+        Verb::Allow(Allow::Add(args)) => allow::add(&config, args, out),
+        Verb::Allow(Allow::Remove(args)) => allow::remove(&config, args, out),
+        Verb::Allow(Allow::List(args)) => allow::list(&config, *args, out, style),
+        Verb::Status(args) => status::run(&config, *args, out),
+        Verb::Stats(args) => stats::run(&config, *args, out, style),
+        Verb::Scan(args) => scan::run(&config, args, out, style),
+        Verb::Config(ConfigVerb::Check(args)) => {
+            config_check::run(&config, cli.config.as_deref(), *args, out)
+        }
+        Verb::Completions(_) => Ok(()),
+    }
+}
+
+/// Has the watcher, if one runs, look again at the allowlist and at the
+/// releases that are pending.
+fn tell_watcher(run_dir: &Path) {
+    let pid = lock::watcher_pid(run_dir).and_then(|pid| Pid::from_raw(pid.cast_signed()));
+    if let Some(pid) = pid
+        && let Err(error) = kill_process(pid, Signal::USR1)
+    {
+        log::warn!("cannot tell the watcher: {error}; restart `spamdrop run`");
+    }
+}
+
+/// `1 address`, `2 addresses`.
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}

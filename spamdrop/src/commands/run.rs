@@ -1,0 +1,103 @@
+//! `run`: flags over the configuration, then the watcher.
+
+use anyhow::Result;
+
+use crate::cli;
+use crate::config::{Config, Release};
+use crate::daemon::{self, RunOptions};
+use crate::exit::{Exit, Failure};
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// A flag makes the configuration wrong ([`Exit::Usage`]), or the watcher
+/// fails.
+pub fn run(mut config: Config, args: &cli::Run) -> Result<()> {
+    let log_level = args.log_packets.map_or(0, |level| level as u8);
+    if log_level != 0 && !cfg!(feature = "packet-log") {
+        let message = "this spamdrop was built without `--log-packets` (feature packet-log)";
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    override_with(&mut config, args);
+    config
+        .check()
+        .map_err(|error| Failure::new(Exit::Usage, format!("{error:#}")))?;
+    daemon::run(config, RunOptions { log_level })
+}
+
+fn override_with(config: &mut Config, args: &cli::Run) {
+    replace(&mut config.interfaces, &args.interfaces);
+    replace(&mut config.logs, &args.logs);
+    replace(&mut config.ports, &args.ports);
+    config.mode = args.mode.map_or(config.mode, Into::into);
+    config.ttl = args.ttl.unwrap_or(config.ttl);
+    config.grace = args.grace.unwrap_or(config.grace);
+    config.release = args.release.map_or(config.release, Into::into);
+}
+
+fn replace<T: Clone>(configured: &mut Vec<T>, given: &[T]) {
+    if !given.is_empty() {
+        *configured = given.to_vec();
+    }
+}
+
+impl From<cli::Release> for Release {
+    fn from(release: cli::Release) -> Self {
+        match release {
+            cli::Release::Destroy => Self::Destroy,
+            cli::Release::Terminate => Self::Terminate,
+            cli::Release::Off => Self::Off,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::time::Duration;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::attach::Mode;
+    use crate::cli::{Cli, Verb};
+
+    fn overridden(flags: &str) -> Config {
+        let words = ["spamdrop", "run"].into_iter().chain(flags.split(' '));
+        let cli = Cli::try_parse_from(words.filter(|word| !word.is_empty())).unwrap();
+        let Verb::Run(args) = cli.verb else { panic!() };
+        let mut config = Config {
+            interfaces: vec!["eth0".into()],
+            ..Config::default()
+        };
+        override_with(&mut config, &args);
+        config
+    }
+
+    #[test]
+    fn flags_override_the_configuration() {
+        let flags = "-i a --interface b -l x.log --log - --port 25 --port 587 --mode generic \
+                     --ttl 90s --grace 0s --release terminate";
+        let expected = Config {
+            interfaces: vec!["a".into(), "b".into()],
+            logs: vec!["x.log".into(), "-".into()],
+            ports: vec![25, 587],
+            mode: Mode::Generic,
+            ttl: Duration::from_secs(90),
+            grace: Duration::ZERO,
+            release: Release::Terminate,
+            ..Config::default()
+        };
+        assert_eq!(overridden(flags), expected);
+    }
+
+    #[test]
+    fn without_flags_the_configuration_holds() {
+        let expected = Config {
+            interfaces: vec!["eth0".into()],
+            ..Config::default()
+        };
+        assert_eq!(overridden(""), expected);
+    }
+}

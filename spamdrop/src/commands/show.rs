@@ -1,0 +1,100 @@
+//! `show`: why an address is blocked.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::Result;
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+
+use super::list::entry;
+use crate::allowlist::parse_net;
+use crate::blocklist::{Blocklist, Found};
+use crate::cli;
+use crate::clock;
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::report::allowed::shown;
+use crate::report::escape::escape;
+use crate::report::json;
+use crate::report::show::{self, Detail, Origin};
+use crate::target::Target;
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// Nothing is attached, the address is not blocked ([`Exit::Failed`]), or the
+/// kernel refuses a map operation.
+pub fn run(config: &Config, args: &cli::Show, out: &mut impl Write) -> Result<()> {
+    let target: Target = args.addr.parse()?;
+    let net = parse_net(&args.addr).unwrap_or_else(|| target.net());
+    let blocklist = Blocklist::open(&config.pin_dir)?;
+    let detail = detail(&blocklist, net)?;
+    if detail.entries.is_empty() {
+        let addr = &detail.addr;
+        let message = match detail.allowed_by {
+            Some(allowed) => format!("{addr} is not blocked; it is allowed by {allowed}"),
+            None => format!("{addr} is not blocked"),
+        };
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    if args.output.json {
+        json::object(out, &detail)?;
+    } else {
+        show::text(out, &detail, &TimeZone::system())?;
+    }
+    Ok(())
+}
+
+fn detail(blocklist: &Blocklist, net: IpNet) -> Result<Detail> {
+    let now = clock::monotonic_ns();
+    let mut found = blocklist.covering(net.addr(), now)?;
+    found.retain(|found| found.target.net().contains(&net));
+    let allowed = blocklist.allowed()?.into_iter().map(|(allowed, _)| allowed);
+    let allowed_by = allowed
+        .filter(|allowed| allowed.contains(&net))
+        .max_by_key(IpNet::prefix_len);
+    Ok(Detail {
+        addr: shown(net),
+        allowed_by: allowed_by.map(shown),
+        entries: found.iter().map(|found| entry(found, now)).collect(),
+        origins: origins(blocklist, &found, now)?,
+    })
+}
+
+/// The origins of the addresses in the blocked host entry, sorted.
+fn origins(blocklist: &Blocklist, found: &[Found], now: u64) -> Result<Vec<Origin>> {
+    let mut origins = Vec::new();
+    let mut push = |addr, origin| origins.push(view(addr, &origin, now));
+    match found.first().map(|found| found.target) {
+        Some(Target::V4(bytes)) => {
+            let addr = IpAddr::from(bytes);
+            blocklist
+                .origin(addr)?
+                .into_iter()
+                .for_each(|origin| push(addr, origin));
+        }
+        Some(target @ Target::V6(_)) => blocklist.for_each_origin(|addr, origin| {
+            if Target::from(addr) == target {
+                push(addr, origin);
+            }
+        })?,
+        Some(Target::Net(_)) | None => {}
+    }
+    origins.sort_unstable_by_key(|origin| origin.addr);
+    Ok(origins)
+}
+
+fn view(addr: IpAddr, origin: &spamdrop_common::entry::Origin, now: u64) -> Origin {
+    let ago = Duration::from_nanos(now.saturating_sub(origin.offence));
+    Origin {
+        addr,
+        first_unix_s: origin.first_unix_s,
+        offences: origin.offences,
+        last_offence_ago: (origin.offences != 0).then_some(ago),
+        release_pending: origin.release_pending != 0,
+        text: escape(origin.text()),
+    }
+}

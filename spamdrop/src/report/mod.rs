@@ -1,0 +1,18 @@
+//! Plain structs → text or JSON, into a writer.
+//!
+//! Nothing here knows maps, clocks or files: a command gathers, a renderer
+//! writes. The structs that derive `Serialize` are what `--json` prints;
+//! their documentation is that of the JSON.
+
+pub mod allowed;
+pub mod check;
+pub mod counters;
+pub mod duration;
+pub mod entries;
+pub mod escape;
+pub mod json;
+pub mod scan;
+pub mod show;
+pub mod status;
+pub mod table;
+pub mod watcher;

@@ -1,0 +1,138 @@
+//! What `spamdrop run` tells of itself, each second, in `watcher.json`.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::duration::human;
+
+/// The name of the file in the run directory.
+pub const FILE: &str = "watcher.json";
+
+/// The state of the watcher.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// When it started, in seconds since 1970.
+    pub since_unix_s: u64,
+    /// When it wrote this, in seconds since 1970.
+    pub written_unix_s: u64,
+    /// Its logs.
+    pub files: Vec<File>,
+    /// Events by the name of what was decided.
+    pub events: BTreeMap<String, u64>,
+    /// Addresses and entries whose connections are waited for.
+    pub pending_releases: u64,
+    /// Connections that were ended.
+    pub released: u64,
+    /// Why blocking pauses; `null` while it does not.
+    pub ceiling: Option<String>,
+    /// What the administrator should know.
+    pub warnings: Vec<String>,
+}
+
+/// A log that the watcher follows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct File {
+    /// Its path.
+    pub path: PathBuf,
+    /// `"following"`, `"absent"`, …
+    pub state: String,
+    /// Lines read since the watcher started.
+    pub lines: u64,
+    /// Bytes that are written but not yet read.
+    pub lag_bytes: u64,
+}
+
+/// A watcher's state may be this old: it writes every second.
+pub const FRESH: Duration = Duration::from_secs(5);
+
+/// Writes the state; `age` is the time since it was written.
+///
+/// # Errors
+///
+/// The writer fails.
+pub fn text(out: &mut impl Write, state: &State, age: Duration) -> io::Result<()> {
+    if age > FRESH {
+        let age = human(age);
+        writeln!(out, "  warning: the watcher has told nothing for {age}; it hangs")?;
+    }
+    for file in &state.files {
+        let File { state, lines, lag_bytes, .. } = file;
+        let path = super::escape::escape(file.path.as_os_str().as_encoded_bytes());
+        writeln!(out, "  {path}: {state}, {lines} lines read, {lag_bytes} bytes behind")?;
+    }
+    for (name, count) in &state.events {
+        writeln!(out, "  {name}: {count}")?;
+    }
+    let State { pending_releases, released, .. } = state;
+    writeln!(out, "  releases: {pending_releases} pending, {released} connections ended")?;
+    if let Some(ceiling) = &state.ceiling {
+        writeln!(out, "  blocking pauses: {ceiling}")?;
+    }
+    for warning in &state.warnings {
+        writeln!(out, "  warning: {warning}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    pub fn state() -> State {
+        let file = File {
+            path: "/var/log/mail.log".into(),
+            state: "following".into(),
+            lines: 1234,
+            lag_bytes: 56,
+        };
+        State {
+            since_unix_s: 1_795_431_601,
+            written_unix_s: 1_795_435_201,
+            files: vec![file],
+            events: [("blocked".into(), 12), ("protected".into(), 1)].into(),
+            pending_releases: 2,
+            released: 10,
+            ceiling: Some("6001 new blocks in a minute".into()),
+            warnings: vec!["/var/log/b.log is absent".into()],
+        }
+    }
+
+    #[test]
+    fn text_says_everything() {
+        let mut out = Vec::new();
+        text(&mut out, &state(), Duration::from_secs(6)).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "  warning: the watcher has told nothing for 6s; it hangs
+  /var/log/mail.log: following, 1234 lines read, 56 bytes behind
+  blocked: 12
+  protected: 1
+  releases: 2 pending, 10 connections ended
+  blocking pauses: 6001 new blocks in a minute
+  warning: /var/log/b.log is absent
+"
+        );
+    }
+
+    #[test]
+    fn a_fresh_state_is_no_warning() {
+        let mut out = Vec::new();
+        text(&mut out, &State::default(), FRESH).unwrap();
+        assert_eq!(out, b"  releases: 0 pending, 0 connections ended\n");
+    }
+
+    #[test]
+    fn reads_what_it_writes_and_what_an_older_one_wrote() {
+        let json = serde_json::to_string(&state()).unwrap();
+        assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state());
+        let older: State = serde_json::from_str(r#"{"released":3}"#).unwrap();
+        assert_eq!(older, State { released: 3, ..State::default() });
+    }
+}
