@@ -13,6 +13,7 @@ use spamdrop_common::settings::{MAX_PORTS, Refresh};
 use crate::attach::{Mode, Plan};
 use crate::blocklist::pins::Capacity;
 use crate::exit::{Exit, Failure};
+use crate::policy::PolicyConfig;
 
 /// Where the configuration is read from unless `--config` says otherwise.
 pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
@@ -205,6 +206,19 @@ impl Config {
     #[must_use]
     pub fn hard_limit_s(&self) -> u32 {
         whole_seconds(self.hard_limit)
+    }
+
+    /// What the policy is told.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::reject_pattern`].
+    pub fn policy(&self) -> Result<PolicyConfig> {
+        Ok(PolicyConfig {
+            ttl: self.ttl,
+            reject_text: self.reject_pattern()?,
+            max_new_per_minute: self.max_new_per_minute,
+        })
     }
 
     /// What `attach` shall load.

@@ -33,7 +33,11 @@ pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     writeln!(out, "allowed {}", count(added.len(), "prefix", "prefixes"))?;
     if let Some(mut blocklist) = apply(config)? {
         let removed = unblock(config, &mut blocklist, &nets)?;
-        writeln!(out, "removed {} that they cover", count(removed, "entry", "entries"))?;
+        writeln!(
+            out,
+            "removed {} that they cover",
+            count(removed, "entry", "entries")
+        )?;
     }
     Ok(())
 }
@@ -128,7 +132,10 @@ fn unblock(config: &Config, blocklist: &mut Blocklist, nets: &[IpNet]) -> Result
     blocklist.for_each(|found| {
         let entry = found.target.net();
         let host = matches!(found.target, Target::V6(_));
-        if nets.iter().any(|net| net.contains(&entry) || host && entry.contains(net)) {
+        if nets
+            .iter()
+            .any(|net| net.contains(&entry) || host && entry.contains(net))
+        {
             covered.push(found.target);
         }
     })?;

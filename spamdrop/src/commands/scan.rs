@@ -170,7 +170,8 @@ impl<'a> Replay<'a> {
         };
         match self.policy.decide(event, moment, self.protected, blocked) {
             Decision::Block { addr, .. } => {
-                self.blocked_until.insert(addr.into(), moment.mono + self.ttl);
+                self.blocked_until
+                    .insert(addr.into(), moment.mono + self.ttl);
                 Seen::Match(addr, event.rule)
             }
             // It was blocked within this second.

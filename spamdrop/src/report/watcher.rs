@@ -44,6 +44,8 @@ pub struct File {
     pub state: String,
     /// Lines read since the watcher started.
     pub lines: u64,
+    /// Lines longer than 8 KiB, which were skipped.
+    pub overlong: u64,
     /// Bytes that are written but not yet read.
     pub lag_bytes: u64,
 }
@@ -59,18 +61,36 @@ pub const FRESH: Duration = Duration::from_secs(5);
 pub fn text(out: &mut impl Write, state: &State, age: Duration) -> io::Result<()> {
     if age > FRESH {
         let age = human(age);
-        writeln!(out, "  warning: the watcher has told nothing for {age}; it hangs")?;
+        writeln!(
+            out,
+            "  warning: the watcher has told nothing for {age}; it hangs"
+        )?;
     }
     for file in &state.files {
-        let File { state, lines, lag_bytes, .. } = file;
+        let File {
+            state,
+            lines,
+            lag_bytes,
+            ..
+        } = file;
         let path = super::escape::escape(file.path.as_os_str().as_encoded_bytes());
-        writeln!(out, "  {path}: {state}, {lines} lines read, {lag_bytes} bytes behind")?;
+        writeln!(
+            out,
+            "  {path}: {state}, {lines} lines read, {lag_bytes} bytes behind"
+        )?;
     }
     for (name, count) in &state.events {
         writeln!(out, "  {name}: {count}")?;
     }
-    let State { pending_releases, released, .. } = state;
-    writeln!(out, "  releases: {pending_releases} pending, {released} connections ended")?;
+    let State {
+        pending_releases,
+        released,
+        ..
+    } = state;
+    writeln!(
+        out,
+        "  releases: {pending_releases} pending, {released} connections ended"
+    )?;
     if let Some(ceiling) = &state.ceiling {
         writeln!(out, "  blocking pauses: {ceiling}")?;
     }
@@ -90,6 +110,7 @@ pub(super) mod tests {
             path: "/var/log/mail.log".into(),
             state: "following".into(),
             lines: 1234,
+            overlong: 3,
             lag_bytes: 56,
         };
         State {
@@ -111,7 +132,7 @@ pub(super) mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "  warning: the watcher has told nothing for 6s; it hangs
-  /var/log/mail.log: following, 1234 lines read, 56 bytes behind
+  /var/log/mail.log: following, 1234 lines read, 3 too long, 56 bytes behind
   blocked: 12
   protected: 1
   releases: 2 pending, 10 connections ended
@@ -133,6 +154,12 @@ pub(super) mod tests {
         let json = serde_json::to_string(&state()).unwrap();
         assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state());
         let older: State = serde_json::from_str(r#"{"released":3}"#).unwrap();
-        assert_eq!(older, State { released: 3, ..State::default() });
+        assert_eq!(
+            older,
+            State {
+                released: 3,
+                ..State::default()
+            }
+        );
     }
 }
