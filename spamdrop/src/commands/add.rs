@@ -64,7 +64,10 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
 
 fn ensure_reason_fits(reason: &str) -> Result<()> {
     if reason.len() > TEXT_LEN {
-        let message = format!("the reason has {} bytes; at most {TEXT_LEN} are kept", reason.len());
+        let message = format!(
+            "the reason has {} bytes; at most {TEXT_LEN} are kept",
+            reason.len()
+        );
         return Err(Failure::new(Exit::Usage, message));
     }
     Ok(())
@@ -105,7 +108,12 @@ fn ensure_fit(targets: &[Target], blocklist: &Blocklist) -> Result<()> {
             }
         }
     }
-    let count = |v4: bool| prefixes.iter().filter(|net| net.addr().is_ipv4() == v4).count();
+    let count = |v4: bool| {
+        prefixes
+            .iter()
+            .filter(|net| net.addr().is_ipv4() == v4)
+            .count()
+    };
     let capacity = blocklist.capacity();
     let (prefixes4, prefixes6) = (count(true), count(false));
     for (what, number, fit) in [
@@ -115,7 +123,8 @@ fn ensure_fit(targets: &[Target], blocklist: &Blocklist) -> Result<()> {
         ("IPv6 prefixes", prefixes6, pins::PREFIXES),
     ] {
         if number > fit as usize {
-            let message = format!("nothing was added: {number} {what} are more than the {fit} that fit");
+            let message =
+                format!("nothing was added: {number} {what} are more than the {fit} that fit");
             return Err(Failure::new(Exit::Failed, message));
         }
     }
@@ -145,7 +154,10 @@ fn origins(
         ..Origin::default()
     };
     origin.set_text(reason.as_bytes());
-    let hosts = || all.iter().filter(|given| !matches!(given.target, Target::Net(_)));
+    let hosts = || {
+        all.iter()
+            .filter(|given| !matches!(given.target, Target::Net(_)))
+    };
     let mut origins = HashMap::new();
     if !reason.is_empty() {
         origins.extend(hosts().map(|given| (given.net.addr(), origin)));
@@ -208,7 +220,12 @@ fn tell(config: &Config, entries: &[(Target, bool)], origins: &HashMap<IpAddr, O
     log::debug!("{} addresses noted", origins.len());
 }
 
-fn write(out: &mut impl Write, addresses: &Addresses, targets: &[Target], ttl_s: u32) -> Result<()> {
+fn write(
+    out: &mut impl Write,
+    addresses: &Addresses,
+    targets: &[Target],
+    ttl_s: u32,
+) -> Result<()> {
     for (word, target) in &addresses.widened {
         writeln!(out, "{word} acts on {target}")?;
     }

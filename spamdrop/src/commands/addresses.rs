@@ -116,9 +116,14 @@ mod tests {
     #[test]
     fn duplicates_are_one_entry() {
         let addresses = words(&["2001:db8::2", "192.0.2.1", "2001:db8::1", "192.0.2.1"]).unwrap();
-        let shown = |targets: Vec<Target>| targets.iter().map(Target::to_string).collect::<Vec<_>>();
+        let shown =
+            |targets: Vec<Target>| targets.iter().map(Target::to_string).collect::<Vec<_>>();
         assert_eq!(shown(addresses.targets()), ["192.0.2.1", "2001:db8::/64"]);
-        let nets: Vec<String> = addresses.all.iter().map(|given| given.net.to_string()).collect();
+        let nets: Vec<String> = addresses
+            .all
+            .iter()
+            .map(|given| given.net.to_string())
+            .collect();
         assert_eq!(nets, ["192.0.2.1/32", "2001:db8::1/128", "2001:db8::2/128"]);
         assert_eq!(addresses.widened.len(), 2);
     }
@@ -135,7 +140,10 @@ mod tests {
     fn a_bad_line_is_named() {
         let error = read_lines(&b"192.0.2.1\n\nmx.\xff\n"[..]).unwrap_err();
         let text = format!("{error:#}");
-        assert!(text.starts_with(r"standard input, line 3: `mx.\xff` is not"), "{text}");
+        assert!(
+            text.starts_with(r"standard input, line 3: `mx.\xff` is not"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -33,7 +33,11 @@ pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     writeln!(out, "allowed {}", count(added.len(), "prefix", "prefixes"))?;
     if let Some(mut blocklist) = apply(config)? {
         let removed = unblock(config, &mut blocklist, &nets)?;
-        writeln!(out, "removed {} that they cover", count(removed, "entry", "entries"))?;
+        writeln!(
+            out,
+            "removed {} that they cover",
+            count(removed, "entry", "entries")
+        )?;
     }
     Ok(())
 }
@@ -84,7 +88,9 @@ pub fn list(config: &Config, args: Output, out: &mut impl Write, style: Style) -
 
 fn nets(args: &Addrs) -> Result<Vec<IpNet>> {
     let all = addresses::read(args)?.all;
-    Ok(all.into_iter().map(|given| given.net).collect())
+    let mut nets: Vec<IpNet> = all.into_iter().map(|given| given.net).collect();
+    nets.sort_unstable();
+    Ok(nets)
 }
 
 /// Edits the file; the prefixes that changed it.
@@ -128,7 +134,10 @@ fn unblock(config: &Config, blocklist: &mut Blocklist, nets: &[IpNet]) -> Result
     blocklist.for_each(|found| {
         let entry = found.target.net();
         let host = matches!(found.target, Target::V6(_));
-        if nets.iter().any(|net| net.contains(&entry) || host && entry.contains(net)) {
+        if nets
+            .iter()
+            .any(|net| net.contains(&entry) || host && entry.contains(net))
+        {
             covered.push(found.target);
         }
     })?;

@@ -19,12 +19,7 @@ use crate::report::json;
 /// # Errors
 ///
 /// The kernel does not answer, or the mail server's file cannot be read.
-pub fn run(
-    config: &Config,
-    path: Option<&Path>,
-    args: Output,
-    out: &mut impl Write,
-) -> Result<()> {
+pub fn run(config: &Config, path: Option<&Path>, args: Output, out: &mut impl Write) -> Result<()> {
     let default = || Path::new(PATH).exists().then_some(Path::new(PATH));
     let mut warnings = Vec::new();
     interfaces(config, &mut warnings)?;

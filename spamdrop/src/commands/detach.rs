@@ -37,7 +37,10 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
         remove_dir(dir)?;
     }
     if !attached {
-        let message = format!("no filter was attached (nothing was pinned in {})", config.pin_dir.display());
+        let message = format!(
+            "no filter was attached (nothing was pinned in {})",
+            config.pin_dir.display()
+        );
         return Err(Failure::new(Exit::NotAttached, message));
     }
     let (pins, run, state) = (&config.pin_dir, &config.run_dir, &config.state_dir);
@@ -58,7 +61,10 @@ fn remove_dir(dir: &Path) -> Result<()> {
     let is_file = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
     if let Some(other) = entries.iter().find(|entry| !is_file(entry)) {
         let (dir, other) = (dir.display(), other.path());
-        log::warn!("left {dir} alone, for {} is not a file of spamdrop's", other.display());
+        log::warn!(
+            "left {dir} alone, for {} is not a file of spamdrop's",
+            other.display()
+        );
         return Ok(());
     }
     for entry in entries {

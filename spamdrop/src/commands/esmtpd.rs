@@ -38,13 +38,16 @@ pub fn warnings(settings: &Settings, release: Release) -> Vec<Warning> {
     if value("ESMTP_LOG_DIALOG") == b"1" {
         found.push(Warning {
             about: "ESMTP_LOG_DIALOG",
-            text: "is 1: a client can write a line that has others blocked; set ESMTP_LOG_DIALOG=0".into(),
+            text: "is 1: a client can write a line that has others blocked; set ESMTP_LOG_DIALOG=0"
+                .into(),
         });
     }
     if words("TCPDOPTS").any(|word| word.starts_with(b"-haproxy")) {
         found.push(Warning {
             about: "TCPDOPTS",
-            text: "has -haproxy: packets come from the proxy, so the filter cannot tell senders apart".into(),
+            text:
+                "has -haproxy: packets come from the proxy, so the filter cannot tell senders apart"
+                    .into(),
         });
     }
     found
@@ -133,6 +136,9 @@ TCPDOPTS=\"-haproxy=1.2.3.4 -noidentlookup\"
     #[test]
     fn an_unset_tarpit_is_on() {
         let warnings = about("", Release::Terminate);
-        assert_eq!(warnings, ["TARPIT is not 0: a 511 is logged 8 s late; set TARPIT=0"]);
+        assert_eq!(
+            warnings,
+            ["TARPIT is not 0: a 511 is logged 8 s late; set TARPIT=0"]
+        );
     }
 }

@@ -38,7 +38,10 @@ pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
             log::info!("{target} is not listed");
         }
     }
-    warn_of_prefixes(&targets, &blocklist.blocked_prefixes(clock::monotonic_ns())?);
+    warn_of_prefixes(
+        &targets,
+        &blocklist.blocked_prefixes(clock::monotonic_ns())?,
+    );
     Ok(())
 }
 

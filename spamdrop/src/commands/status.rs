@@ -132,6 +132,8 @@ fn maps(blocklist: &Blocklist) -> Result<Maps> {
 fn watcher(config: &Config) -> Option<Watcher> {
     let pid = lock::watcher_pid(&config.run_dir)?;
     let text = fs::read(config.run_dir.join(watcher::FILE));
-    let state = text.ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let state = text
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok());
     Some(Watcher { pid, state })
 }

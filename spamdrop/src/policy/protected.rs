@@ -102,6 +102,11 @@ impl Protected {
         }
     }
 
+    /// Every protected prefix, sorted, and why.
+    pub fn nets(&self) -> impl Iterator<Item = (IpNet, Reason)> + '_ {
+        self.nets.iter().map(|(net, reason)| (*net, *reason))
+    }
+
     /// Why the address is not blocked, if it is not.
     #[must_use]
     pub fn why(&self, addr: IpAddr) -> Option<Reason> {

@@ -26,8 +26,14 @@ mod tests {
 
     #[test]
     fn hostile_bytes_become_visible() {
-        assert_eq!(escape(b"from=<a@b.example>: \"511\""), "from=<a@b.example>: \"511\"");
-        assert_eq!(escape(b"\x1b[2J\x07\r\n\t\0"), r"\x1b[2J\x07\x0d\x0a\x09\x00");
+        assert_eq!(
+            escape(b"from=<a@b.example>: \"511\""),
+            "from=<a@b.example>: \"511\""
+        );
+        assert_eq!(
+            escape(b"\x1b[2J\x07\r\n\t\0"),
+            r"\x1b[2J\x07\x0d\x0a\x09\x00"
+        );
         assert_eq!(escape(b"\x7f\x9b31m\xff"), r"\x7f\x9b31m\xff");
         assert_eq!(escape("\u{202e}é".as_bytes()), r"\xe2\x80\xae\xc3\xa9");
         assert_eq!(escape(br"\x1b"), r"\\x1b");

@@ -114,7 +114,9 @@ mod tests {
             lines: 100,
             matches: [("courier-511", 12)].into(),
             ignored: [("loopback".into(), 2)].into(),
-            near_misses: (1..=12).map(|line| (line, "its stamp is not a time")).collect(),
+            near_misses: (1..=12)
+                .map(|line| (line, "its stamp is not a time"))
+                .collect(),
             overlong: 1,
         };
         let mut out = Vec::new();

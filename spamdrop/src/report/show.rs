@@ -74,10 +74,14 @@ fn write_entry(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
     };
     writeln!(out, "{} is blocked", entry.target)?;
     field(out, "state", drops)?;
-    field(out, "by", match entry.origin {
-        By::Log => "the watcher, for the log",
-        By::Hand => "hand",
-    })?;
+    field(
+        out,
+        "by",
+        match entry.origin {
+            By::Log => "the watcher, for the log",
+            By::Hand => "hand",
+        },
+    )?;
     let slides = match entry.ttl_s {
         0 => "on the clock".into(),
         _ if entry.is_final() => "no packet prolongs it any more".into(),
@@ -86,7 +90,11 @@ fn write_entry(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
             format!("{} after the peer's last packet", human(ttl))
         }
     };
-    field(out, "expires", &format!("in {}, {slides}", human(entry.expires_in)))?;
+    field(
+        out,
+        "expires",
+        &format!("in {}, {slides}", human(entry.expires_in)),
+    )?;
     if let Some(limit) = entry.hard_limit_in {
         field(out, "hard limit", &format!("in {}", human(limit)))?;
     }
@@ -117,7 +125,9 @@ fn field(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
 /// `2026-11-23 12:00:01 +01:00`.
 #[must_use]
 pub fn local_time(unix_s: u64, zone: &TimeZone) -> String {
-    let stamp = i64::try_from(unix_s).ok().and_then(|s| Timestamp::from_second(s).ok());
+    let stamp = i64::try_from(unix_s)
+        .ok()
+        .and_then(|s| Timestamp::from_second(s).ok());
     stamp.map_or_else(
         || "an unknown time".into(),
         |stamp| {

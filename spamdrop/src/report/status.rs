@@ -121,7 +121,11 @@ pub fn text(
         let ports: Vec<String> = status.ports.iter().map(u16::to_string).collect();
         line(out, "ports", &ports.join(", "))?;
     }
-    let Allowlist { path, file, automatic } = &status.allowlist;
+    let Allowlist {
+        path,
+        file,
+        automatic,
+    } = &status.allowlist;
     let path = path.display();
     let allowed = format!("{file} in {path}, {automatic} automatic");
     line(out, "allowlist", &allowed)?;
@@ -130,16 +134,26 @@ pub fn text(
     };
     let pid = watcher.pid;
     let Some(state) = &watcher.state else {
-        return line(out, "watcher", &format!("running (pid {pid}), but has told nothing yet"));
+        return line(
+            out,
+            "watcher",
+            &format!("running (pid {pid}), but has told nothing yet"),
+        );
     };
     let since = local_time(state.since_unix_s, zone);
-    line(out, "watcher", &format!("running (pid {pid}) since {since}"))?;
+    line(
+        out,
+        "watcher",
+        &format!("running (pid {pid}) since {since}"),
+    )?;
     let age = now_unix_s.saturating_sub(state.written_unix_s);
     watcher::text(out, state, Duration::from_secs(age))
 }
 
 fn on(interface: &Interface) -> String {
-    let id = interface.program_id.map_or_else(String::new, |id| format!(" (program {id})"));
+    let id = interface
+        .program_id
+        .map_or_else(String::new, |id| format!(" (program {id})"));
     match interface.state {
         On::Native => format!("attached, native{id}"),
         On::Generic => format!("attached, generic: slower than native{id}"),
@@ -235,12 +249,18 @@ watcher          not running; start it with `spamdrop run`
         let mut status = status();
         status.interfaces.clear();
         status.maps = None;
-        status.watcher = Some(Watcher { pid: 99, state: None });
+        status.watcher = Some(Watcher {
+            pid: 99,
+            state: None,
+        });
         let silent = shown(&status, 0);
         assert!(silent.ends_with("watcher          running (pid 99), but has told nothing yet\n"));
         let state = watcher::tests::state();
         let now = state.written_unix_s + 6;
-        status.watcher = Some(Watcher { pid: 99, state: Some(state) });
+        status.watcher = Some(Watcher {
+            pid: 99,
+            state: Some(state),
+        });
         let told = shown(&status, now);
         assert!(
             told.starts_with(
@@ -258,7 +278,10 @@ watcher          running (pid 99) since 2026-11-23 11:00:01 +00:00
     fn json() {
         let mut status = status();
         status.interfaces.truncate(1);
-        status.watcher = Some(Watcher { pid: 99, state: None });
+        status.watcher = Some(Watcher {
+            pid: 99,
+            state: None,
+        });
         let mut out = Vec::new();
         json::object(&mut out, &status).unwrap();
         assert_eq!(

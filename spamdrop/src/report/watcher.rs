@@ -59,18 +59,36 @@ pub const FRESH: Duration = Duration::from_secs(5);
 pub fn text(out: &mut impl Write, state: &State, age: Duration) -> io::Result<()> {
     if age > FRESH {
         let age = human(age);
-        writeln!(out, "  warning: the watcher has told nothing for {age}; it hangs")?;
+        writeln!(
+            out,
+            "  warning: the watcher has told nothing for {age}; it hangs"
+        )?;
     }
     for file in &state.files {
-        let File { state, lines, lag_bytes, .. } = file;
+        let File {
+            state,
+            lines,
+            lag_bytes,
+            ..
+        } = file;
         let path = super::escape::escape(file.path.as_os_str().as_encoded_bytes());
-        writeln!(out, "  {path}: {state}, {lines} lines read, {lag_bytes} bytes behind")?;
+        writeln!(
+            out,
+            "  {path}: {state}, {lines} lines read, {lag_bytes} bytes behind"
+        )?;
     }
     for (name, count) in &state.events {
         writeln!(out, "  {name}: {count}")?;
     }
-    let State { pending_releases, released, .. } = state;
-    writeln!(out, "  releases: {pending_releases} pending, {released} connections ended")?;
+    let State {
+        pending_releases,
+        released,
+        ..
+    } = state;
+    writeln!(
+        out,
+        "  releases: {pending_releases} pending, {released} connections ended"
+    )?;
     if let Some(ceiling) = &state.ceiling {
         writeln!(out, "  blocking pauses: {ceiling}")?;
     }
@@ -133,6 +151,12 @@ pub(super) mod tests {
         let json = serde_json::to_string(&state()).unwrap();
         assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state());
         let older: State = serde_json::from_str(r#"{"released":3}"#).unwrap();
-        assert_eq!(older, State { released: 3, ..State::default() });
+        assert_eq!(
+            older,
+            State {
+                released: 3,
+                ..State::default()
+            }
+        );
     }
 }
