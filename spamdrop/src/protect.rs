@@ -26,7 +26,9 @@ pub fn protected(config: &Config) -> Result<Protected> {
 #[must_use]
 pub fn of(addresses: &Addresses, allowlist: &Allowlist) -> Protected {
     let because = |addrs: &[IpAddr], reason| -> Vec<(IpNet, Reason)> {
-        addrs.iter().map(|addr| ((*addr).into(), reason)).collect()
+        // The loopback has a reason of its own.
+        let addrs = addrs.iter().filter(|addr| !addr.is_loopback());
+        addrs.map(|addr| ((*addr).into(), reason)).collect()
     };
     let own = because(&addresses.own, Reason::OwnAddress);
     let gateways = because(&addresses.gateways, Reason::Gateway);
@@ -62,5 +64,40 @@ pub fn name(reason: Reason) -> &'static str {
         Reason::SharedPrefix(_) => "shared-prefix",
         Reason::Allowlist(_) => "file",
         Reason::TooWide(_) => "too-wide",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    #[test]
+    fn the_machine_and_the_allowlist_are_protected() {
+        let mut allowlist = Allowlist::default();
+        allowlist.add("203.0.113.0/24".parse().unwrap());
+        let addresses = Addresses {
+            own: vec!["127.0.0.1".parse().unwrap(), "192.0.2.25".parse().unwrap()],
+            gateways: vec!["192.0.2.1".parse().unwrap()],
+        };
+        let protected = of(&addresses, &allowlist);
+        for (addr, why) in [
+            ("127.0.0.1", Some("loopback")),
+            ("192.0.2.25", Some("own")),
+            ("192.0.2.1", Some("gateway")),
+            ("203.0.113.9", Some("file")),
+            ("192.0.2.2", None),
+        ] {
+            assert_eq!(
+                protected.why(addr.parse().unwrap()).map(name),
+                why,
+                "{addr}"
+            );
+        }
+        let allowed = allowed(&protected);
+        assert!(allowed.contains(&("203.0.113.0/24".parse().unwrap(), false)));
+        assert!(allowed.contains(&("192.0.2.25/32".parse().unwrap(), true)));
+        assert!(allowed.contains(&("127.0.0.0/8".parse().unwrap(), true)));
+        assert!(!allowed.contains(&("127.0.0.1/32".parse().unwrap(), true)));
     }
 }

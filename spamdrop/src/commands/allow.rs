@@ -88,7 +88,9 @@ pub fn list(config: &Config, args: Output, out: &mut impl Write, style: Style) -
 
 fn nets(args: &Addrs) -> Result<Vec<IpNet>> {
     let all = addresses::read(args)?.all;
-    Ok(all.into_iter().map(|given| given.net).collect())
+    let mut nets: Vec<IpNet> = all.into_iter().map(|given| given.net).collect();
+    nets.sort_unstable();
+    Ok(nets)
 }
 
 /// Edits the file; the prefixes that changed it.

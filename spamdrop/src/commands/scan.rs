@@ -127,6 +127,8 @@ enum Seen {
 /// A watcher whose clock is the log's, and whose blocklist is in memory.
 struct Replay<'a> {
     parser: Parser,
+    /// The real time, which decides the year of stamps without one.
+    now: SystemTime,
     policy: Policy,
     protected: &'a Protected,
     ttl: Duration,
@@ -145,6 +147,7 @@ impl<'a> Replay<'a> {
         };
         Ok(Self {
             parser: Parser::new(&config.program, TimeZone::system()),
+            now: clock::wall(),
             policy: Policy::new(policy),
             protected,
             ttl: config.ttl,
@@ -155,7 +158,7 @@ impl<'a> Replay<'a> {
     }
 
     fn line(&mut self, line: &[u8]) -> Seen {
-        match self.parser.parse(line, clock::wall()) {
+        match self.parser.parse(line, self.now) {
             Parsed::Event(event) => self.event(&event),
             Parsed::NearMiss(reason) => Seen::NearMiss(reason),
             Parsed::Nothing => Seen::Nothing,

@@ -91,7 +91,7 @@ mod tests {
             lines[14..],
             [
                 "     36  dropped           All that were dropped.",
-                "   7055  passed            All that were passed.",
+                "   7048  passed            All that were passed.",
             ]
         );
     }

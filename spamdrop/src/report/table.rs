@@ -100,12 +100,12 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
 
-    const COLUMNS: [Column<(&str, u32)>; 2] = [
+    const COLUMNS: [Column<(&'static str, u32)>; 2] = [
         right("HITS", |row| row.1.to_string()),
         left("NAME", |row| row.0.into()),
     ];
 
-    fn text(style: Style, rows: &[(&str, u32)]) -> String {
+    fn text(style: Style, rows: &[(&'static str, u32)]) -> String {
         let mut out = Vec::new();
         write(&mut out, style, &COLUMNS, rows).unwrap();
         String::from_utf8(out).unwrap()
