@@ -2,6 +2,7 @@
 //! Courier does, and real TCP clients.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -493,4 +494,62 @@ fn latency_from_line_to_entry() {
     assert!(site.dropped("100.65.1.199", SILENCE).unwrap());
     eprintln!("line to entry: p50 {p50:?}, p99 {p99:?}");
     assert!(p99 < Duration::from_millis(250), "p99 {p99:?}");
+}
+
+/// An administrator reads the pinned maps with bpftool: fields have names.
+#[test]
+fn bpftool_shows_typed_fields() {
+    let site = site(|_| {});
+    let _daemon = site.run().unwrap();
+    refused(&site, ZOMBIE).quit().unwrap();
+    refused(&site, ZOMBIE6).quit().unwrap();
+    for source in [ZOMBIE, ZOMBIE6] {
+        wait_for_state(&site, source, "sealed", SOON);
+        assert!(is_dropped(&site, source));
+    }
+    site.spamdrop(&["add", "203.0.113.0/24", "2001:db8:bad::/48"])
+        .unwrap();
+    let entry = [
+        "expires",
+        "hard_until_s",
+        "ttl_s",
+        "hits",
+        "refreshes",
+        "flags",
+    ];
+    let maps: [(&str, &[&str]); 9] = [
+        ("blocked4", &entry),
+        ("blocked6", &entry),
+        ("cidr4", &["prefix_len", "data", "expires_s", "hits"]),
+        ("cidr6", &["prefix_len", "data", "expires_s", "hits"]),
+        ("allow4", &["prefix_len", "data", "automatic"]),
+        ("allow6", &["prefix_len", "data", "automatic"]),
+        ("settings", &["ports", "refresh", "cidrs4", "cidrs6"]),
+        (
+            "counters",
+            &["not_listed", "open_dropped", "sealed_dropped"],
+        ),
+        ("origins", &["first_unix_s", "offence", "offences", "text"]),
+    ];
+    for (map, fields) in maps {
+        let path = format!("/sys/fs/bpf/spamdrop/{map}");
+        let dump = site
+            .server
+            .exec(["bpftool", "map", "dump", "pinned", &path])
+            .unwrap();
+        for field in fields {
+            assert!(
+                dump.contains(&format!("\"{field}\": ")),
+                "{map}: no {field} in {dump}"
+            );
+        }
+    }
+    let path = "/sys/fs/bpf/spamdrop/blocked4";
+    let dump = site
+        .server
+        .exec(["bpftool", "map", "dump", "pinned", path])
+        .unwrap();
+    let json: Value = serde_json::from_str(&dump).unwrap();
+    assert_eq!(json[0]["key"], serde_json::json!([100, 64, 0, 66]));
+    assert_eq!(json[0]["value"]["ttl_s"], 600);
 }

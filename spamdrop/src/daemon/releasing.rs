@@ -39,9 +39,9 @@ impl Daemon {
 
     /// Looks at the sockets once, and ends, seals and notes what is due.
     pub(super) fn release(&mut self) {
-        if let Err(error) = self.try_release() {
-            self.upkeep
-                .warn("release", format!("cannot release connections: {error:#}"));
+        match self.try_release() {
+            Ok(()) => self.upkeep.fine("release"),
+            Err(error) => self.upkeep.warn("release", format!("{error:#}")),
         }
     }
 
@@ -52,26 +52,30 @@ impl Daemon {
         let steps = self
             .releases
             .steps(&connections, clock::monotonic_ns(), ends);
-        self.end(&steps.end)?;
-        self.note(&steps)
+        self.note(&steps)?;
+        self.end(&steps.end)
     }
 
+    /// One that cannot be ended does not keep the others.
     fn end(&mut self, sockets: &[Socket]) -> Result<()> {
-        if sockets.is_empty() {
-            return Ok(());
-        }
         // Owners are found by their sockets, so before these are gone.
-        if self.config.release == Release::Terminate {
+        if self.config.release == Release::Terminate && !sockets.is_empty() {
             terminate_owners(sockets).context("cannot find the owners of sockets")?;
         }
+        let mut result = Ok(());
         for socket in sockets {
-            sockets::destroy(socket)
-                .map_err(explain)
-                .with_context(|| format!("cannot end the connection of {}", socket.peer))?;
-            self.upkeep.released += 1;
-            log::info!(target: "spamdrop::release", "ended a connection that {} still held", socket.peer);
+            let peer = socket.peer;
+            match sockets::destroy(socket).map_err(explain) {
+                Ok(()) => {
+                    self.upkeep.released += 1;
+                    log::info!(target: "spamdrop::release", "ended a connection that {peer} still held");
+                }
+                Err(error) => {
+                    result = Err(error).with_context(|| format!("the connection of {peer} stays"));
+                }
+            }
         }
-        Ok(())
+        result
     }
 
     fn note(&mut self, steps: &Steps) -> Result<()> {

@@ -73,9 +73,9 @@ impl Upkeep {
         }
     }
 
-    fn fine(&mut self, subject: &'static str) {
+    pub(super) fn fine(&mut self, subject: &'static str) {
         if self.warnings.remove(subject).is_some() {
-            log::info!("{subject}: all is well again");
+            log::info!("{subject}: well again");
         }
     }
 
