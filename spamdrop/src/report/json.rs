@@ -47,7 +47,6 @@ pub fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::O
 /// # Errors
 ///
 /// Those of the serializer.
-#[expect(clippy::ref_option, reason = "serde passes it so")]
 pub fn optional_seconds<S: Serializer>(
     duration: &Option<Duration>,
     serializer: S,
