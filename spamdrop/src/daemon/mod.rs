@@ -5,6 +5,7 @@
 
 mod intake;
 mod releasing;
+mod reload;
 mod upkeep;
 
 use std::fs;
@@ -16,8 +17,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::blocklist::Blocklist;
+use crate::bring_up::bring_up;
 use crate::clock;
-use crate::commands::attach::bring_up;
 use crate::config::Config;
 use crate::lock::Watcher;
 use crate::network;
@@ -105,6 +106,11 @@ impl Daemon {
         if config.interfaces.is_empty() {
             anyhow::bail!(
                 "no interface to protect; name one: `interfaces = [\"eth0\"]` or `--interface eth0`"
+            );
+        }
+        if config.logs.is_empty() {
+            anyhow::bail!(
+                "no log to watch; name one: `logs = [\"/var/log/mail.log\"]` or `--log FILE`"
             );
         }
         let watcher = Watcher::begin(&config.run_dir)?;
