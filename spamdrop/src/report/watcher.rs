@@ -70,13 +70,14 @@ pub fn text(out: &mut impl Write, state: &State, age: Duration) -> io::Result<()
         let File {
             state,
             lines,
+            overlong,
             lag_bytes,
             ..
         } = file;
         let path = super::escape::escape(file.path.as_os_str().as_encoded_bytes());
         writeln!(
             out,
-            "  {path}: {state}, {lines} lines read, {lag_bytes} bytes behind"
+            "  {path}: {state}, {lines} lines read, {overlong} too long, {lag_bytes} bytes behind"
         )?;
     }
     for (name, count) in &state.events {
