@@ -1,0 +1,157 @@
+//! Waking up early. Whatever fails here costs a second, not a line.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs;
+use std::future::pending;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use inotify::{EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask};
+use log::warn;
+use tokio::sync::Notify;
+use tokio::time::sleep_until;
+
+/// A busy log wakes no more often than this; the first write after a pause
+/// wakes at once.
+const INTERVAL: Duration = Duration::from_millis(10);
+/// How often it is checked that the right directories are watched.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// Watches the directories of the paths, and those that symlinks lead to.
+#[derive(Default)]
+pub(super) struct Wake {
+    queue: Queue,
+    watched: HashSet<WatchDescriptor>,
+    names: HashSet<OsString>,
+    refreshed: Option<Instant>,
+    read: Option<Instant>,
+    /// Notified of standard input.
+    pub input: Arc<Notify>,
+}
+
+/// Made when it is first waited for: it needs a runtime, and ending it takes
+/// the kernel many milliseconds.
+#[derive(Default)]
+enum Queue {
+    #[default]
+    Unused,
+    Off,
+    Live(EventStream<Vec<u8>>),
+}
+
+impl Wake {
+    /// Resolves when something may have changed at one of the paths, or on
+    /// standard input. Cancel safe.
+    pub async fn wait(&mut self, paths: impl Iterator<Item = &Path>) {
+        if self.refresh(Instant::now(), paths) {
+            return;
+        }
+        let input = Arc::clone(&self.input);
+        tokio::select! {
+            () = input.notified() => {}
+            () = self.file_event() => {}
+        }
+    }
+
+    /// Watches the directories as they are now, at most once a second. One
+    /// that does not exist yet is left out. Returns whether one is new, as
+    /// something may have happened there before.
+    fn refresh<'a>(&mut self, now: Instant, paths: impl Iterator<Item = &'a Path>) -> bool {
+        let is_due = |at| now.saturating_duration_since(at) >= REFRESH;
+        let Some(events) = self.queue.events() else {
+            return false;
+        };
+        if !self.refreshed.is_none_or(is_due) {
+            return false;
+        }
+        self.refreshed = Some(now);
+        let mut watches = events.watches();
+        let mask = WatchMask::CREATE
+            | WatchMask::MODIFY
+            | WatchMask::ATTRIB
+            | WatchMask::MOVE
+            | WatchMask::DELETE
+            | WatchMask::ONLYDIR;
+        let mut watched = HashSet::new();
+        self.names.clear();
+        for path in paths.flat_map(with_target) {
+            let directory = match path.parent() {
+                Some(parent) if parent != Path::new("") => parent,
+                _ => Path::new("."),
+            };
+            watched.extend(watches.add(directory, mask));
+            self.names.extend(path.file_name().map(Into::into));
+        }
+        for stale in self.watched.difference(&watched) {
+            // A deleted directory has taken its watch along.
+            let _ = watches.remove(stale.clone());
+        }
+        let is_new = !watched.is_subset(&self.watched);
+        self.watched = watched;
+        is_new
+    }
+
+    async fn file_event(&mut self) {
+        while let Some(events) = self.queue.events() {
+            if let Some(read) = self.read {
+                sleep_until((read + INTERVAL).into()).await;
+            }
+            let Some(Ok(first)) = events.next().await else {
+                self.queue = Queue::Off;
+                break;
+            };
+            // Nothing is awaited from here on, so no event can be lost.
+            self.read = Some(Instant::now());
+            let mut ours = concerns(&self.names, &first);
+            while let Some(Some(Ok(event))) = events.next().now_or_never() {
+                ours |= concerns(&self.names, &event);
+            }
+            if ours {
+                return;
+            }
+        }
+        pending().await
+    }
+}
+
+impl Queue {
+    /// The events, if there are any to be had.
+    fn events(&mut self) -> Option<&mut EventStream<Vec<u8>>> {
+        if let Self::Unused = self {
+            *self = Self::start().map_or_else(
+                |error| {
+                    warn!(target: "spamdrop::tail", "no inotify ({error}); looking at the logs once a second");
+                    Self::Off
+                },
+                Self::Live,
+            );
+        }
+        match self {
+            Self::Live(events) => Some(events),
+            _ => None,
+        }
+    }
+
+    fn start() -> io::Result<EventStream<Vec<u8>>> {
+        Inotify::init()?.into_event_stream(vec![0; 4096])
+    }
+}
+
+/// Whether an event is about one of the names. A nameless one is about all:
+/// the queue overflowed, or a watch ended.
+fn concerns(names: &HashSet<OsString>, event: &EventOwned) -> bool {
+    event.name.as_ref().is_none_or(|name| names.contains(name))
+}
+
+/// A path, and the one it leads to if that is another one.
+fn with_target(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let target = fs::canonicalize(path).ok().filter(|target| target != path);
+    [path.to_owned()].into_iter().chain(target)
+}
+
+#[cfg(test)]
+mod tests;
