@@ -217,6 +217,7 @@ impl World {
     fn start(&mut self) {
         let positions = self.state.path().join("positions");
         self.tail = Some(Tail::open(&[self.path()], Some(positions)).unwrap());
+        self.way = None;
         self.looked();
     }
 
@@ -248,15 +249,17 @@ impl World {
             received.push((text, line.offset));
         });
         self.looked();
-        if !more && let Some(log) = &mut self.log {
-            log.read = true;
-            log.known |= log.length > 0;
+        if !more {
+            self.way = None;
+            if let Some(log) = &mut self.log {
+                log.read = true;
+                log.known |= log.length > 0;
+            }
         }
         more
     }
 
     fn looked(&mut self) {
-        self.way = None;
         if let Some(log) = &mut self.log {
             log.seen = true;
             log.announced = false;

@@ -53,6 +53,7 @@ impl Follower {
         };
         follower.look();
         follower.open.iter_mut().for_each(OpenFile::mark_backlog);
+        follower.left.retain(Position::is_telling);
         follower
     }
 
@@ -169,32 +170,34 @@ impl Follower {
             return Vec::new();
         }
         let base = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        let mut found = Vec::new();
+        let mut found: Vec<OpenFile> = Vec::new();
+        let mut certain = 0;
         for n in 1..=CHAIN {
             let Ok(mut file) = OpenFile::open(&base.with_added_extension(n.to_string())) else {
                 break;
             };
+            // A rotation that is under way renames what was just looked at.
+            if found.iter().any(|found| found.id() == file.id()) {
+                continue;
+            }
             let is_open = |open: &OpenFile| open.id() == file.id() || file.copies(&open.position());
+            // Its inode is known and its content is not: newer than that.
+            let is_newer = self.left.iter().any(|left| left.id == file.id());
             if self.open.iter().any(is_open) {
                 known = true;
-                continue;
-            }
-            // A rotation that is under way renames what was just looked at.
-            if found.iter().any(|found: &OpenFile| found.id() == file.id()) {
-                continue;
-            }
-            // Its inode is known, its content is not: it is newer than that.
-            let newer = self.left.iter().any(|left| left.id == file.id());
-            let resumed = self.resume(&mut file, OpenFile::continues)
-                || self.resume(&mut file, OpenFile::copies);
-            if resumed || !known {
+            } else if self.resume(&mut file, OpenFile::continues)
+                || self.resume(&mut file, OpenFile::copies)
+            {
+                known = true;
+                found.push(file);
+            } else if !known {
                 found.push(file);
             }
-            known |= resumed || newer;
+            if known || is_newer {
+                certain = found.len();
+            }
         }
-        if !known {
-            found.clear();
-        }
+        found.truncate(certain);
         found.reverse();
         found
     }
@@ -226,11 +229,8 @@ impl Follower {
     }
 
     fn remember(&mut self, position: Position) {
-        // An unread file is as good as an unknown one, and any file that gets
-        // its inode number would pass for it.
-        if position.head.length > 0 {
-            self.left.push(position);
-        }
+        self.left
+            .extend(Some(position).filter(Position::is_telling));
         let surplus = self.left.len().saturating_sub(LEFT);
         self.left.drain(..surplus);
     }
