@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -43,13 +44,16 @@ impl Follower {
         let mut follower = Self {
             path: path.to_owned(),
             open: Vec::new(),
-            attached: false,
+            // So that what the last run read is looked for even if the path
+            // names nothing now.
+            attached: true,
             from_end: saved.is_none(),
             left: saved.unwrap_or_default(),
             status: FileStatus::new(path),
         };
         follower.look();
         follower.open.iter_mut().for_each(OpenFile::mark_backlog);
+        follower.left.retain(Position::is_telling);
         follower
     }
 
@@ -162,26 +166,38 @@ impl Follower {
     /// left, and those newer than the newest known one, which came and went
     /// unseen. If none is known, nothing tells how old they are.
     fn rotated(&mut self, mut known: bool) -> Vec<OpenFile> {
+        if self.open.is_empty() && self.left.is_empty() {
+            return Vec::new();
+        }
         let base = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        let mut found = Vec::new();
+        let mut found: Vec<OpenFile> = Vec::new();
+        let mut certain = 0;
         for n in 1..=CHAIN {
             let Ok(mut file) = OpenFile::open(&base.with_added_extension(n.to_string())) else {
                 break;
             };
-            if self.open.iter().any(|open| open.id() == file.id()) {
-                known = true;
-                break;
+            // A rotation that is under way renames what was just looked at.
+            if found.iter().any(|found| found.id() == file.id()) {
+                continue;
             }
-            let resumed = self.resume(&mut file, OpenFile::continues)
-                || self.resume(&mut file, OpenFile::copies);
-            if resumed || !known {
+            let is_open = |open: &OpenFile| open.id() == file.id() || file.copies(&open.position());
+            // Its inode is known and its content is not: newer than that.
+            let is_newer = self.left.iter().any(|left| left.id == file.id());
+            if self.open.iter().any(is_open) {
+                known = true;
+            } else if self.resume(&mut file, OpenFile::continues)
+                || self.resume(&mut file, OpenFile::copies)
+            {
+                known = true;
+                found.push(file);
+            } else if !known {
                 found.push(file);
             }
-            known |= resumed;
+            if known || is_newer {
+                certain = found.len();
+            }
         }
-        if !known {
-            found.clear();
-        }
+        found.truncate(certain);
         found.reverse();
         found
     }
@@ -213,18 +229,18 @@ impl Follower {
     }
 
     fn remember(&mut self, position: Position) {
-        // An unread file is as good as an unknown one, and any file that gets
-        // its inode number would pass for it.
-        if position.head.length > 0 {
-            self.left.push(position);
-        }
+        self.left
+            .extend(Some(position).filter(Position::is_telling));
         let surplus = self.left.len().saturating_sub(LEFT);
         self.left.drain(..surplus);
     }
 
     /// The path names no file that can be read.
     fn detach(&mut self, error: &io::Error) {
-        self.attached = false;
+        if mem::take(&mut self.attached) {
+            let earlier = self.rotated(false);
+            self.open.extend(earlier);
+        }
         // Only a file that cannot be opened was there from the beginning.
         self.from_end &= error.kind() == io::ErrorKind::PermissionDenied;
         self.status.set(State::Missing(match error.kind() {

@@ -86,7 +86,7 @@ impl Tail {
     /// No thread can be started to read standard input. A file that cannot be
     /// read is no error: it is waited for.
     pub fn open(paths: &[PathBuf], positions: Option<PathBuf>) -> Result<Self> {
-        let wake = Wake::new();
+        let wake = Wake::default();
         let known = positions
             .as_deref()
             .map(Positions::load)
@@ -101,30 +101,31 @@ impl Tail {
                 Source::File(Follower::new(path, known.get(path)))
             });
         }
-        let mut tail = Self {
+        Ok(Self {
             sources,
             turn: 0,
             buffer: vec![0; CHUNK],
             wake,
             positions,
             saved: None,
-        };
-        tail.watch(Instant::now());
-        Ok(tail)
+        })
     }
 
     /// Resolves when a source may have changed, at most 100 times a second,
     /// or never if inotify is not available. Cancel safe. Needs a tokio
     /// runtime with I/O and time.
     pub async fn changed(&mut self) {
-        self.wake.wait().await;
+        let paths = self.sources.iter().filter_map(|source| match source {
+            Source::File(file) => Some(file.status().path.as_path()),
+            Source::Pipe(_) => None,
+        });
+        self.wake.wait(paths).await;
     }
 
     /// Reads at most `budget` bytes, in turns from every source, and hands
     /// over the lines that became complete. Returns whether the budget ran
     /// out: there may be more. `now` decides when a rotated file is closed.
     pub fn poll(&mut self, now: Instant, budget: usize, on_line: &mut dyn FnMut(Line<'_>)) -> bool {
-        self.watch(now);
         self.files_mut().for_each(Follower::look);
         let more = self.read(now, budget, on_line);
         self.files_mut().for_each(Follower::measure);
@@ -182,14 +183,6 @@ impl Tail {
             self.turn += 1;
         }
         false
-    }
-
-    fn watch(&mut self, now: Instant) {
-        let files = self.sources.iter().filter_map(|source| match source {
-            Source::File(file) => Some(file.status().path.as_path()),
-            Source::Pipe(_) => None,
-        });
-        self.wake.refresh(now, files);
     }
 
     fn files_mut(&mut self) -> impl Iterator<Item = &mut Follower> {

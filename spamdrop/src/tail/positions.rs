@@ -26,6 +26,14 @@ pub(super) struct Position {
     pub copy: bool,
 }
 
+impl Position {
+    /// Whether it tells its file from any other that gets the inode number
+    /// later. An unread file has no fingerprint, and nothing to remember.
+    pub fn is_telling(&self) -> bool {
+        self.head.length > 0
+    }
+}
+
 /// The positions file. A path stands in it once its beginning is settled; its
 /// files are ordered, the one last read at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::future::pending;
-use std::mem;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use inotify::{EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
+use inotify::{EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask};
 use log::warn;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
@@ -22,9 +22,9 @@ const INTERVAL: Duration = Duration::from_millis(10);
 const REFRESH: Duration = Duration::from_secs(1);
 
 /// Watches the directories of the paths, and those that symlinks lead to.
+#[derive(Default)]
 pub(super) struct Wake {
     queue: Queue,
-    watches: Option<Watches>,
     watched: HashSet<WatchDescriptor>,
     names: HashSet<OsString>,
     refreshed: Option<Instant>,
@@ -33,45 +33,43 @@ pub(super) struct Wake {
     pub input: Arc<Notify>,
 }
 
-type Buffer = Vec<u8>;
-
+/// Made when it is first waited for: it needs a runtime, and ending it takes
+/// the kernel many milliseconds.
+#[derive(Default)]
 enum Queue {
+    #[default]
+    Unused,
     Off,
-    Idle(Inotify),
-    Live(EventStream<Buffer>),
+    Live(EventStream<Vec<u8>>),
 }
 
 impl Wake {
-    pub fn new() -> Self {
-        let inotify = Inotify::init()
-            .inspect_err(|error| {
-                warn!(target: "spamdrop::tail", "no inotify ({error}); looking at the logs once a second");
-            })
-            .ok();
-        Self {
-            watches: inotify.as_ref().map(Inotify::watches),
-            queue: inotify.map_or(Queue::Off, Queue::Idle),
-            watched: HashSet::new(),
-            names: HashSet::new(),
-            refreshed: None,
-            read: None,
-            input: Arc::new(Notify::new()),
+    /// Resolves when something may have changed at one of the paths, or on
+    /// standard input. Cancel safe.
+    pub async fn wait(&mut self, paths: impl Iterator<Item = &Path>) {
+        if self.refresh(Instant::now(), paths) {
+            return;
+        }
+        let input = Arc::clone(&self.input);
+        tokio::select! {
+            () = input.notified() => {}
+            () = self.file_event() => {}
         }
     }
 
-    /// Watches the directories as they are now; does nothing more often than
-    /// once a second. A directory that does not exist yet is left out.
-    pub fn refresh<'a>(&mut self, now: Instant, paths: impl Iterator<Item = &'a Path>) {
-        let Some(watches) = &mut self.watches else {
-            return;
+    /// Watches the directories as they are now, at most once a second. One
+    /// that does not exist yet is left out. Returns whether one is new, as
+    /// something may have happened there before.
+    fn refresh<'a>(&mut self, now: Instant, paths: impl Iterator<Item = &'a Path>) -> bool {
+        let is_due = |at| now.saturating_duration_since(at) >= REFRESH;
+        let Some(events) = self.queue.events() else {
+            return false;
         };
-        if self
-            .refreshed
-            .is_some_and(|at| now.saturating_duration_since(at) < REFRESH)
-        {
-            return;
+        if !self.refreshed.is_none_or(is_due) {
+            return false;
         }
         self.refreshed = Some(now);
+        let mut watches = events.watches();
         let mask = WatchMask::CREATE
             | WatchMask::MODIFY
             | WatchMask::ATTRIB
@@ -92,16 +90,9 @@ impl Wake {
             // A deleted directory has taken its watch along.
             let _ = watches.remove(stale.clone());
         }
+        let is_new = !watched.is_subset(&self.watched);
         self.watched = watched;
-    }
-
-    /// Resolves when something may have changed. Cancel safe.
-    pub async fn wait(&mut self) {
-        let input = Arc::clone(&self.input);
-        tokio::select! {
-            () = input.notified() => {}
-            () = self.file_event() => {}
-        }
+        is_new
     }
 
     async fn file_event(&mut self) {
@@ -113,6 +104,7 @@ impl Wake {
                 self.queue = Queue::Off;
                 break;
             };
+            // Nothing is awaited from here on, so no event can be lost.
             self.read = Some(Instant::now());
             let mut ours = concerns(&self.names, &first);
             while let Some(Some(Ok(event))) = events.next().now_or_never() {
@@ -127,19 +119,25 @@ impl Wake {
 }
 
 impl Queue {
-    /// The events; registers with the runtime, which there need not be
-    /// before.
-    fn events(&mut self) -> Option<&mut EventStream<Buffer>> {
-        if let Self::Idle(_) = self
-            && let Self::Idle(inotify) = mem::replace(self, Self::Off)
-            && let Ok(stream) = inotify.into_event_stream(vec![0; 4096])
-        {
-            *self = Self::Live(stream);
+    /// The events, if there are any to be had.
+    fn events(&mut self) -> Option<&mut EventStream<Vec<u8>>> {
+        if let Self::Unused = self {
+            *self = Self::start().map_or_else(
+                |error| {
+                    warn!(target: "spamdrop::tail", "no inotify ({error}); looking at the logs once a second");
+                    Self::Off
+                },
+                Self::Live,
+            );
         }
         match self {
-            Self::Live(stream) => Some(stream),
+            Self::Live(events) => Some(events),
             _ => None,
         }
+    }
+
+    fn start() -> io::Result<EventStream<Vec<u8>>> {
+        Inotify::init()?.into_event_stream(vec![0; 4096])
     }
 }
 

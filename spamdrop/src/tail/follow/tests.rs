@@ -350,6 +350,39 @@ fn copytruncate_loses_nothing_that_was_copied() {
 }
 
 #[test]
+fn the_rest_of_a_copy_is_no_line_after_a_restart_either() {
+    let mut bench = Bench::started();
+    bench.append("log", &long("1"));
+    assert_eq!(bench.lines().len(), 1);
+    bench.append("log", "rest");
+    bench.copytruncate("log.1");
+    assert_eq!(bench.lines(), NONE);
+    bench.restart(|_| ());
+    for _ in 0..3 {
+        assert_eq!(bench.lines(), NONE);
+        bench.pass(5);
+    }
+}
+
+#[test]
+fn a_copy_is_known_even_if_the_original_goes_at_once() {
+    let mut bench = Bench::new();
+    bench.append("log", "");
+    bench.start(None);
+    // Tells how old log.1 is.
+    bench.rename("log", "log.2");
+    bench.append("log", &long("1"));
+    assert_eq!(bench.lines().len(), 1);
+    bench.append("log", "2\n");
+    bench.copytruncate("log.1");
+    fs::remove_file(bench.path("log")).unwrap();
+    bench.append("log", "3\n");
+    let mut lines = bench.lines();
+    lines.sort();
+    assert_eq!(lines, ["2", "3"]);
+}
+
+#[test]
 fn a_copy_that_is_behind_gives_nothing() {
     let mut bench = Bench::started();
     bench.append("log", &long("1"));
@@ -486,6 +519,50 @@ fn resumes_a_file_that_was_rotated_meanwhile() {
     });
     assert_eq!(bench.lines(), ["2", "3", "4"]);
     assert_eq!(bench.lines(), NONE);
+}
+
+#[test]
+fn resumes_a_rotated_file_that_has_no_successor() {
+    let mut bench = Bench::started();
+    bench.append("log", "1\n");
+    assert_eq!(bench.lines(), ["1"]);
+    bench.restart(|bench| {
+        bench.append("log", "2\n");
+        bench.rename("log", "log.1");
+    });
+    assert_eq!(bench.lines(), ["2"]);
+    bench.append("log", "3\n");
+    assert_eq!(bench.lines(), ["3"]);
+}
+
+#[test]
+fn finds_a_file_that_got_the_inode_of_a_known_one_and_was_rotated() {
+    let mut bench = Bench::started();
+    bench.append("log", "1\n");
+    assert_eq!(bench.lines(), ["1"]);
+    bench.restart(|bench| {
+        // So has a truncated file.
+        bench.open("log").set_len(0).unwrap();
+        bench.append("log", "2\n");
+        bench.rename("log", "log.1");
+        bench.append("log", "3\n");
+    });
+    assert_eq!(bench.lines(), ["2", "3"]);
+}
+
+#[test]
+fn an_unread_file_is_not_taken_for_another_with_its_inode() {
+    let mut bench = Bench::started();
+    let empty = bench.follower().positions().unwrap();
+    fs::remove_file(bench.path("log")).unwrap();
+    bench.start(Some(empty.clone()));
+    assert!(bench.follower().left.is_empty());
+    // But it is known when it was rotated between two runs.
+    bench.append("log.1", "1\n");
+    bench.append("log", "2\n");
+    let id = Id::at(&bench.path("log.1")).unwrap();
+    bench.start(Some(vec![Position { id, ..empty[0] }]));
+    assert_eq!(bench.lines(), ["1", "2"]);
 }
 
 #[test]

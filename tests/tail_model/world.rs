@@ -1,0 +1,526 @@
+//! A directory with logs, their writers and their reader; and the lines that
+//! the reader must hand over.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use spamdrop::tail::{MAX_LINE, Tail};
+use tempfile::TempDir;
+
+/// What happens to a log. An action that makes no sense in the state it meets
+/// does nothing.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Ends the unfinished line if there is one, and writes whole ones.
+    Append(u8),
+    /// Begins a line.
+    Unfinished,
+    /// Writes a line that is too long, or only begins it.
+    Overlong(bool),
+    /// Writes to the file that left the path last, whole lines or a beginning.
+    Late(bool),
+    /// Renames `log` to `log.1`, and so on, and creates a new log.
+    Rotate,
+    /// Does not create a new log.
+    Rename,
+    /// Creates the log where there is none.
+    Create,
+    /// Copies the log to `log.1`, and so on, and truncates it.
+    CopyTruncate,
+    Truncate,
+    Delete,
+    /// Makes the log a symlink to another file.
+    Swap(u8),
+    /// Reads at most so many bytes.
+    Poll(usize),
+    /// Lets seconds pass.
+    Pass(u8),
+    /// Stops the reader, after it has read everything if so told, and starts
+    /// it again when these have happened.
+    Restart(bool, Vec<Action>),
+}
+
+/// A line's text and where it begins.
+type Lines = Vec<(String, u64)>;
+
+/// Between two truncations of a file.
+type Generation = usize;
+
+/// A file as its writer knows it.
+#[derive(Debug)]
+struct Log {
+    file: File,
+    generation: Generation,
+    length: u64,
+    unfinished: Option<(String, u64)>,
+    /// Its predecessor under a rotated name tells the reader of it even if it
+    /// goes away before it is looked at.
+    announced: bool,
+    /// The reader has it open.
+    seen: bool,
+    /// The reader knows how it begins.
+    known: bool,
+    /// The reader has read all of it.
+    read: bool,
+}
+
+/// How the log was rotated since it was last looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Rename,
+    Copy,
+}
+
+/// The file that left the path last.
+struct Former {
+    log: Log,
+    at: Instant,
+    target: u8,
+}
+
+pub struct World {
+    dir: TempDir,
+    state: TempDir,
+    linked: bool,
+    tail: Option<Tail>,
+    now: Instant,
+    log: Option<Log>,
+    former: Option<Former>,
+    /// Files that a symlink may lead to, but does not now.
+    targets: BTreeMap<u8, Log>,
+    target: u8,
+    swapped: bool,
+    way: Option<Way>,
+    /// Rotated names given since all files were given up.
+    rotations: u32,
+    /// Whether the reader may hold a file that has no name any more.
+    deleted: bool,
+    lines: u32,
+    expected: Vec<Lines>,
+    received: Lines,
+}
+
+/// More than a file is held for late writers.
+const HELD: Duration = Duration::from_secs(6);
+
+impl World {
+    /// With a log that is a plain file, or absent at first.
+    pub fn new(exists: bool, on_disk: bool) -> Self {
+        let mut world = Self::empty(on_disk);
+        if exists {
+            world.create();
+        }
+        world.start();
+        world
+    }
+
+    /// With a log that is a symlink.
+    pub fn linked() -> Self {
+        let mut world = Self::empty(false);
+        world.linked = true;
+        symlink("target.0", world.path()).unwrap();
+        world.create();
+        world.start();
+        world
+    }
+
+    fn empty(on_disk: bool) -> Self {
+        // Disks give the inode number of a deleted file to the next one;
+        // memory does not wait for the positions to be written.
+        let in_memory = || match Path::new("/dev/shm") {
+            memory if memory.is_dir() => tempfile::tempdir_in(memory),
+            _ => tempfile::tempdir(),
+        };
+        let dir = if on_disk {
+            tempfile::tempdir()
+        } else {
+            in_memory()
+        };
+        Self {
+            dir: dir.unwrap(),
+            state: in_memory().unwrap(),
+            linked: false,
+            tail: None,
+            now: Instant::now(),
+            log: None,
+            former: None,
+            targets: BTreeMap::new(),
+            target: 0,
+            swapped: false,
+            way: None,
+            rotations: 0,
+            deleted: false,
+            lines: 0,
+            expected: Vec::new(),
+            received: Vec::new(),
+        }
+    }
+
+    /// Lets the actions happen, waits for the end, and compares.
+    pub fn run(mut self, history: &[Action]) -> Result<(), TestCaseError> {
+        for action in history {
+            self.act(action);
+        }
+        self.create();
+        self.settle();
+        self.forget_former();
+        let mut received = vec![Vec::new(); self.expected.len()];
+        for (text, offset) in self.received {
+            let generation = text.split(' ').nth(1).and_then(|word| word.parse().ok());
+            let Some(lines) = generation.and_then(|number: usize| received.get_mut(number)) else {
+                return Err(TestCaseError::fail(format!("received {text:?}")));
+            };
+            lines.push((text, offset));
+        }
+        prop_assert_eq!(received, self.expected);
+        Ok(())
+    }
+
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::Append(count) => self.write(|world, log| world.append(log, *count)),
+            Action::Unfinished => self.write(Self::begin),
+            Action::Overlong(whole) => self.write(|world, log| world.overlong(log, *whole)),
+            Action::Late(whole) => self.late(*whole),
+            Action::Rotate => {
+                if self.rename() {
+                    let announced = self.former.as_ref().is_some_and(|f| f.log.is_traceable());
+                    self.create();
+                    self.log.as_mut().unwrap().announced = announced;
+                }
+            }
+            Action::Rename => {
+                self.rename();
+            }
+            Action::Create => self.create(),
+            Action::CopyTruncate => self.copytruncate(),
+            Action::Truncate => self.truncate(),
+            Action::Delete => self.delete(),
+            Action::Swap(target) => self.swap(*target),
+            Action::Poll(budget) => {
+                self.poll(*budget);
+            }
+            Action::Pass(seconds) => self.now += Duration::from_secs(u64::from(*seconds)),
+            Action::Restart(read, meanwhile) => self.restart(*read, meanwhile),
+        }
+    }
+}
+
+/// The reader.
+impl World {
+    fn start(&mut self) {
+        let positions = self.state.path().join("positions");
+        self.tail = Some(Tail::open(&[self.path()], Some(positions)).unwrap());
+        self.way = None;
+        self.looked();
+    }
+
+    fn restart(&mut self, read: bool, meanwhile: &[Action]) {
+        // The reader does not find these again.
+        if self.linked || self.deleted {
+            self.settle();
+            self.forget_former();
+        }
+        if read {
+            self.read();
+        }
+        self.tail.take().unwrap().save().unwrap();
+        self.swapped = false;
+        for action in meanwhile {
+            self.act(action);
+        }
+        self.start();
+    }
+
+    /// Returns whether there is more to read.
+    fn poll(&mut self, budget: usize) -> bool {
+        let Some(tail) = &mut self.tail else {
+            return false;
+        };
+        let received = &mut self.received;
+        let more = tail.poll(self.now, budget, &mut |line| {
+            let text = String::from_utf8(line.bytes.to_vec()).unwrap();
+            received.push((text, line.offset));
+        });
+        self.looked();
+        if !more {
+            self.way = None;
+            if let Some(log) = &mut self.log {
+                log.read = true;
+                log.known |= log.length > 0;
+            }
+        }
+        more
+    }
+
+    fn looked(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.seen = true;
+            log.announced = false;
+        }
+    }
+
+    /// Reads all there is; nothing happens while the reader is stopped.
+    fn read(&mut self) {
+        while self.poll(1 << 20) {}
+    }
+
+    /// Lets the reader give up every file that left the path.
+    fn settle(&mut self) {
+        for _ in 0..2 {
+            self.read();
+            self.now += HELD;
+        }
+        self.read();
+        self.rotations = 0;
+        self.deleted = false;
+    }
+}
+
+/// The writers.
+impl World {
+    fn write(&mut self, write: impl FnOnce(&mut Self, &mut Log)) {
+        if let Some(mut log) = self.log.take() {
+            write(self, &mut log);
+            log.read = false;
+            self.log = Some(log);
+        }
+    }
+
+    fn late(&mut self, whole: bool) {
+        let Some(mut former) = self.former.take() else {
+            return;
+        };
+        let late = self.now < former.at + Duration::from_secs(5);
+        if late && (self.tail.is_some() || !self.linked) {
+            match whole {
+                true => self.append(&mut former.log, 1),
+                false if !self.linked => self.begin(&mut former.log),
+                false => {}
+            }
+        }
+        self.former = Some(former);
+    }
+
+    fn append(&mut self, log: &mut Log, count: u8) {
+        if let Some((text, offset)) = log.unfinished.take() {
+            log.write(" end\n");
+            self.expect(log.generation, format!("{text} end"), offset);
+        }
+        for _ in 0..count {
+            let text = self.text(log);
+            let offset = log.length;
+            log.write(&format!("{text}\n"));
+            self.expect(log.generation, text, offset);
+        }
+    }
+
+    fn begin(&mut self, log: &mut Log) {
+        if log.unfinished.is_none() {
+            let text = self.text(log);
+            log.unfinished = Some((text.clone(), log.length));
+            log.write(&text);
+        }
+    }
+
+    fn overlong(&mut self, log: &mut Log, whole: bool) {
+        self.begin(log);
+        let rest = "y".repeat(MAX_LINE);
+        log.write(&rest);
+        log.unfinished.as_mut().unwrap().0 += &rest;
+        if whole {
+            log.write("\n");
+            log.unfinished = None;
+        }
+    }
+
+    fn text(&mut self, log: &Log) -> String {
+        self.lines += 1;
+        format!("{:08} {} {}", self.lines, log.generation, "x".repeat(60))
+    }
+
+    fn expect(&mut self, generation: Generation, text: String, offset: u64) {
+        if text.len() <= MAX_LINE {
+            self.expected[generation].push((text, offset));
+        }
+    }
+}
+
+/// Those who rotate.
+impl World {
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    fn rotated(&self, n: u32) -> PathBuf {
+        self.dir.path().join(format!("log.{n}"))
+    }
+
+    fn create(&mut self) {
+        if self.log.is_none() {
+            self.expected.push(Vec::new());
+            let generation = self.expected.len() - 1;
+            self.log = Some(Log::create(self.path(), generation));
+        }
+    }
+
+    /// Makes sure that the log may go `way`: false if it may not.
+    fn prepare(&mut self, way: Way, traceable: impl Fn(&Log) -> bool) -> bool {
+        if self.log.is_none() {
+            return false;
+        }
+        if self.rotations == 8 && self.tail.is_some() {
+            self.settle();
+        }
+        if self.way.is_some_and(|last| last != way) || !self.log.as_ref().is_some_and(&traceable) {
+            self.read();
+        }
+        self.way.is_none_or(|last| last == way)
+            && self.rotations < 8
+            && self.log.as_ref().is_some_and(traceable)
+    }
+
+    /// Makes room for a `log.1`.
+    fn shift(&mut self, way: Way) {
+        for n in (1..30).rev().filter(|n| self.rotated(*n).exists()) {
+            fs::rename(self.rotated(n), self.rotated(n + 1)).unwrap();
+        }
+        self.way = Some(way);
+        self.rotations += 1;
+    }
+
+    fn rename(&mut self) -> bool {
+        if !self.prepare(Way::Rename, Log::is_traceable) {
+            return false;
+        }
+        self.shift(Way::Rename);
+        fs::rename(self.path(), self.rotated(1)).unwrap();
+        self.depart();
+        true
+    }
+
+    fn copytruncate(&mut self) {
+        // An unfinished line in a copy that nothing tells from a renamed file
+        // would pass for a whole one.
+        let traceable = |log: &Log| log.known || (log.announced && log.unfinished.is_none());
+        if self.prepare(Way::Copy, traceable) {
+            self.shift(Way::Copy);
+            fs::copy(self.path(), self.rotated(1)).unwrap();
+            self.empty_log(true);
+        }
+    }
+
+    fn truncate(&mut self) {
+        self.read();
+        if self.log.as_ref().is_some_and(|log| log.read) {
+            self.empty_log(false);
+        }
+    }
+
+    fn empty_log(&mut self, announced: bool) {
+        self.expected.push(Vec::new());
+        let generation = self.expected.len() - 1;
+        let log = self.log.as_mut().unwrap();
+        log.file.set_len(0).unwrap();
+        log.length = 0;
+        log.generation = generation;
+        log.unfinished = None;
+        log.announced = announced;
+        log.known = false;
+    }
+
+    fn delete(&mut self) {
+        let up = self.tail.is_some();
+        if up && self.log.as_ref().is_some_and(|log| !log.seen) {
+            self.poll(1);
+        }
+        if self.log.as_ref().is_some_and(|log| log.read || up) {
+            fs::remove_file(self.path()).unwrap();
+            self.depart();
+            self.deleted = up;
+            if !up {
+                self.former = None;
+            }
+        }
+    }
+
+    fn swap(&mut self, target: u8) {
+        self.write(|world, log| world.append(log, 0));
+        let up = self.tail.is_some();
+        if up {
+            self.read();
+        }
+        let ready = self.log.as_ref().is_some_and(|log| log.read) && !self.swapped;
+        if target == self.target || !ready {
+            return;
+        }
+        self.swapped = !up;
+        self.forget_former();
+        let new = self.dir.path().join("new");
+        symlink(format!("target.{target}"), &new).unwrap();
+        fs::rename(new, self.path()).unwrap();
+        self.depart();
+        self.log = self.targets.remove(&target);
+        self.create();
+        self.target = target;
+    }
+
+    /// The log leaves its path.
+    fn depart(&mut self) {
+        self.forget_former();
+        let log = self.log.take().unwrap();
+        self.former = Some(Former {
+            log,
+            at: self.now,
+            target: self.target,
+        });
+    }
+
+    /// Nobody writes to it any more: its last line is the line it is.
+    fn forget_former(&mut self) {
+        let Some(Former {
+            mut log, target, ..
+        }) = self.former.take()
+        else {
+            return;
+        };
+        if let Some((text, offset)) = log.unfinished.take() {
+            self.expect(log.generation, text, offset);
+        }
+        if self.linked {
+            self.targets.insert(target, log);
+        }
+    }
+}
+
+impl Log {
+    fn create(path: PathBuf, generation: Generation) -> Self {
+        let mut options = OpenOptions::new();
+        Self {
+            file: options.append(true).create(true).open(path).unwrap(),
+            generation,
+            length: 0,
+            unfinished: None,
+            announced: false,
+            seen: false,
+            known: false,
+            read: false,
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        self.file.write_all(text.as_bytes()).unwrap();
+        self.length += text.len() as u64;
+    }
+
+    /// Whether the reader finds it under a rotated name.
+    fn is_traceable(&self) -> bool {
+        self.seen || self.announced
+    }
+}
