@@ -5,11 +5,13 @@
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
 use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use spamdrop_lab::site::SERVER4;
 use spamdrop_lab::smtpd::Options;
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Client, Daemon, Signal, Site};
@@ -80,14 +82,14 @@ fn is_dropped(site: &Site, source: &str) -> bool {
 
 /// A rejection as Courier logs it, with a stamp of now.
 fn rejection(source: &str) -> String {
-    let now = jiff::Timestamp::now();
-    let source = if source.contains(':') {
-        source.to_owned()
-    } else {
-        format!("::ffff:{source}")
-    };
+    rejection_at(jiff::Timestamp::now(), source)
+}
+
+fn rejection_at(stamp: jiff::Timestamp, source: &str) -> String {
+    let mapped = if source.contains(':') { "" } else { "::ffff:" };
     format!(
-        "{now} mx courieresmtpd: error,relay={source},port=4,from=<a@b.example>,to=<c@here.example>: 511 Blacklisted by zone.example"
+        "{stamp} mx courieresmtpd: error,relay={mapped}{source},port=4,\
+         from=<a@b.example>,to=<c@here.example>: 511 Blacklisted by zone.example"
     )
 }
 
@@ -552,4 +554,62 @@ fn bpftool_shows_typed_fields() {
     let json: Value = serde_json::from_str(&dump).unwrap();
     assert_eq!(json[0]["key"], serde_json::json!([100, 64, 0, 66]));
     assert_eq!(json[0]["value"]["ttl_s"], 600);
+}
+
+/// The server's main process may hold a session's socket too, between accept
+/// and fork. Here it is this test: a SIGTERM would end it.
+#[test]
+fn a_process_that_listens_is_never_terminated() {
+    let site = site(|_| {});
+    site.configure("ports = [2525]\nrelease = \"terminate\"\ngrace = \"0s\"")
+        .unwrap();
+    let daemon = site.run().unwrap();
+    let listener = site.server.run(|| TcpListener::bind("[::]:2525").unwrap());
+    let dest = SocketAddr::new(SERVER4.into(), 2525);
+    let source = ZOMBIE.parse().unwrap();
+    let mut client = Client::connect(&site.world, Some(source), dest, SOON).unwrap();
+    let (_session, _) = listener.accept().unwrap();
+    site.log(&rejection(ZOMBIE)).unwrap();
+    client.expect_reset(SOON).unwrap();
+    let output = daemon.output();
+    assert!(!output.contains("SIGTERM"), "{output}");
+}
+
+#[test]
+fn standard_input_is_a_log_that_ends() {
+    let site = site(|_| {});
+    let output = site
+        .output(
+            &["run", "--log", "-"],
+            format!("{}\n", rejection(ZOMBIE)).as_bytes(),
+        )
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(entry(&site, ZOMBIE).unwrap()["state"], "sealed");
+    assert!(is_dropped(&site, ZOMBIE));
+}
+
+/// Lines that were written while nobody watched count as well, unless they
+/// are older than a block lasts.
+#[test]
+fn a_restart_reads_on_where_the_last_stopped() {
+    let site = site(|_| {});
+    site.log(&rejection("100.64.0.70")).unwrap();
+    let mut first = site.run().unwrap();
+    site.log(&rejection("100.64.0.71")).unwrap();
+    wait_for_state(&site, "100.64.0.71", "sealed", SOON);
+    assert!(stopped_cleanly(&mut first).success());
+    site.log(&rejection("100.64.0.72")).unwrap();
+    let long_ago = jiff::Timestamp::now() - Duration::from_secs(601);
+    site.log(&rejection_at(long_ago, "100.64.0.73")).unwrap();
+    let _second = site.run().unwrap();
+    wait_for_state(&site, "100.64.0.72", "sealed", SOON);
+    // What stood there before the first start is the past.
+    assert!(entry(&site, "100.64.0.70").is_none());
+    assert!(entry(&site, "100.64.0.73").is_none());
+    until_status(&site, "/watcher/state/events/stale", 1);
 }
