@@ -1,5 +1,7 @@
 //! Programs and links: load, attach, replace, detach.
 
+mod refusal;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,9 +15,9 @@ use spamdrop_common::names;
 
 use crate::blocklist::pins::{self, Capacity};
 use crate::bpf;
-use crate::exit::{Exit, Failure};
 use crate::lock::Turn;
 use crate::network::{self, Interface};
+use refusal::{explain, reason, refuses_native};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/spamdrop-ebpf"));
 
@@ -219,46 +221,6 @@ fn system_error(error: ProgramError) -> io::Error {
         ProgramError::SyscallError(error) => error.io_error,
         other => io::Error::other(other),
     }
-}
-
-fn refuses_native(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ERANGE))
-}
-
-fn reason(error: &io::Error, interface: &Interface) -> String {
-    match error.raw_os_error() {
-        Some(libc::EOPNOTSUPP) => "its driver has none".into(),
-        Some(libc::ERANGE) => format!("not with its MTU of {}", interface.mtu),
-        _ => error.to_string(),
-    }
-}
-
-fn explain(error: &io::Error, interface: &Interface) -> anyhow::Error {
-    let name = &interface.name;
-    let message = match error.raw_os_error() {
-        Some(libc::EBUSY | libc::EEXIST) => {
-            let id = network::find(name)
-                .ok()
-                .flatten()
-                .and_then(|found| found.xdp);
-            let id = id.map_or_else(String::new, |xdp| format!(" (id {})", xdp.program_id));
-            format!(
-                "{name} already has an XDP program{id} that is not spamdrop's; nothing was changed. `bpftool net` shows it; remove it first, or use another interface"
-            )
-        }
-        Some(libc::EOPNOTSUPP | libc::ERANGE) => {
-            let why = reason(error, interface);
-            format!("{name} refuses native XDP ({why}); use `mode = \"auto\"` or `--mode generic`")
-        }
-        Some(libc::EPERM) => {
-            return Failure::new(
-                Exit::NoPermission,
-                format!("attaching to {name} is not permitted; run as root"),
-            );
-        }
-        _ => format!("cannot attach to {name}: {error}"),
-    };
-    Failure::new(Exit::Failed, message)
 }
 
 /// The pinned link of an interface. bpffs allows no dot in a name, and an

@@ -70,7 +70,7 @@ pub enum Verb {
 }
 
 /// Flags of `run`.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Run {
     /// An interface on which mail arrives; may be repeated
     #[arg(short, long = "interface", value_name = "IFACE")]

@@ -1,6 +1,6 @@
 //! The one clock of entries and the one of people.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -25,4 +25,17 @@ pub fn monotonic_ns() -> u64 {
 #[must_use]
 pub fn wall() -> SystemTime {
     SystemTime::now()
+}
+
+/// [`wall`] in seconds since 1970; 0 before.
+#[must_use]
+pub fn unix_s() -> u64 {
+    let since = wall().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
+
+/// A reading to measure from.
+#[must_use]
+pub fn instant() -> Instant {
+    Instant::now()
 }

@@ -8,6 +8,7 @@ pub mod allowlist;
 pub mod attach;
 pub mod blocklist;
 mod bpf;
+pub mod bring_up;
 pub mod cli;
 pub mod clock;
 pub mod commands;

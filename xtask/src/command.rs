@@ -93,7 +93,7 @@ pub fn find(name: &str) -> Option<PathBuf> {
 }
 
 /// As one would type it.
-fn line(command: &Command) -> String {
+pub fn line(command: &Command) -> String {
     let words: Vec<_> = assignments(command)
         .into_iter()
         .chain([command.get_program().to_owned()])

@@ -40,7 +40,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     }
     let config = Config::read(cli.config.as_deref())?;
     match &cli.verb {
-        Verb::Run(args) => run::run(config, args),
+        Verb::Run(args) => run::run(cli.config.as_deref(), args),
         Verb::Attach(args) => attach::run(config, args, out),
         Verb::Detach(args) => detach::run(&config, args, out),
         Verb::Add(args) => add::run(&config, args, out),

@@ -1,5 +1,7 @@
 //! `run`: flags over the configuration, then the watcher.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::cli;
@@ -13,17 +15,31 @@ use crate::exit::{Exit, Failure};
 ///
 /// A flag makes the configuration wrong ([`Exit::Usage`]), or the watcher
 /// fails.
-pub fn run(mut config: Config, args: &cli::Run) -> Result<()> {
+pub fn run(path: Option<&Path>, args: &cli::Run) -> Result<()> {
     let log_level = args.log_packets.map_or(0, |level| level as u8);
     if log_level != 0 && !cfg!(feature = "packet-log") {
         let message = "this spamdrop was built without `--log-packets` (feature packet-log)";
         return Err(Failure::new(Exit::Usage, message));
     }
+    let (path, args) = (path.map(Path::to_owned), args.clone());
+    let reread = move || read(path.as_deref(), &args);
+    let config = reread()?;
+    daemon::run(
+        config,
+        RunOptions {
+            log_level,
+            reread: Box::new(reread),
+        },
+    )
+}
+
+fn read(path: Option<&Path>, args: &cli::Run) -> Result<Config> {
+    let mut config = Config::read(path)?;
     override_with(&mut config, args);
     config
         .check()
         .map_err(|error| Failure::new(Exit::Usage, format!("{error:#}")))?;
-    daemon::run(config, RunOptions { log_level })
+    Ok(config)
 }
 
 fn override_with(config: &mut Config, args: &cli::Run) {

@@ -94,7 +94,7 @@ impl Parser {
     }
 
     /// Whether `511` stands behind `error,relay=` where a reply could start:
-    /// not inside a word or a number, such as a port.
+    /// not inside a word, nor as a port.
     fn looks_rejected(&self, line: &[u8]) -> bool {
         let Some(start) = self.relay.find(line) else {
             return false;
@@ -103,7 +103,7 @@ impl Parser {
         self.code.find_iter(tail).any(|at| {
             let before = at.checked_sub(1).and_then(|at| tail.get(at));
             let after = tail.get(at + 3);
-            before.is_some_and(|byte| !byte.is_ascii_alphanumeric() && *byte != b'=')
+            before.is_some_and(|byte| !byte.is_ascii_alphanumeric())
                 && matches!(after, None | Some(b' ' | b'-'))
         })
     }

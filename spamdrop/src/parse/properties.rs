@@ -37,6 +37,7 @@ const PIECES: &[&str] = &[
     "511-",
     "...",
     "\r",
+    "\r\r\r\r\r\r\r\r\r\r\r\r",
     "\n",
     "Nov 23 08:50:54 mx1 courieresmtpd: ",
     " (",
@@ -208,6 +209,21 @@ proptest! {
         session.ident = None;
         prop_assert_eq!(read(&session.refusal("550")), None);
         prop_assert_eq!(read(&session.refusal("451")), None);
+    }
+
+    /// As a forwarder could be made to send it.
+    #[test]
+    fn stale_memory_is_never_taken_for_a_reply(
+        mut session in session(),
+        returns in 1..20_usize,
+        memory in prop::sample::select(&[": 511 x", ">: 511 x", ",to=<c>: 511 x", "...: 511 x"]),
+        in_from in any::<bool>(),
+    ) {
+        session.ident = None;
+        session.memory = memory.into();
+        let field = if in_from { &mut session.from } else { session.to.get_or_insert_default() };
+        field.extend(vec![b'\r'; returns]);
+        prop_assert_eq!(read(&session.refusal("550")), None);
     }
 
     #[test]

@@ -67,6 +67,10 @@ impl Ceiling {
         }
     }
 
+    pub(super) fn set_limit(&mut self, max_new_per_minute: u32) {
+        self.limit = max_new_per_minute;
+    }
+
     /// Remembers a source whose mail was accepted; false if that is too long
     /// ago.
     pub(super) fn accepted(&mut self, addr: IpAddr, age: Duration, now: Duration) -> bool {

@@ -48,6 +48,18 @@ pub enum Decision {
     Ignore(Why),
 }
 
+impl Decision {
+    /// The name of its counter.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Block { .. } => "blocked",
+            Self::Known => "known",
+            Self::Ignore(why) => why.name(),
+        }
+    }
+}
+
 /// Why an event changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -140,6 +152,12 @@ impl Policy {
         }
     }
 
+    /// Takes over other choices; what was learned stays.
+    pub fn reconfigure(&mut self, config: PolicyConfig) {
+        self.ceiling.set_limit(config.max_new_per_minute);
+        self.config = config;
+    }
+
     /// Decides about one event. Events come in the order of the log; `now`
     /// never goes back on its monotonic clock. `blocked` tells whether an
     /// address is listed already.
@@ -203,10 +221,12 @@ impl Policy {
         now: Duration,
         blocked: impl Fn(IpAddr) -> bool,
     ) -> Option<Why> {
-        if self.repeats.seen(addr, now) {
+        // One that was removed meanwhile has not been blocked a moment ago.
+        let listed = blocked(addr);
+        if self.repeats.seen(addr, now) && listed {
             return Some(Why::Repeat);
         }
-        let admitted = self.ceiling.admits(!blocked(addr), now);
+        let admitted = self.ceiling.admits(!listed, now);
         (!admitted).then_some(Why::Ceiling)
     }
 }

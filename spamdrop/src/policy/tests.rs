@@ -158,26 +158,17 @@ fn repeat_within_a_second_is_ignored() {
     let mut policy = policy();
     let event = rejected("192.0.2.1", "Listed", None);
     let other = rejected("192.0.2.2", "Listed", None);
-    assert_eq!(
-        decide(&mut policy, &event, moment(0)),
-        block("192.0.2.1", 0)
-    );
-    assert_eq!(
-        decide(&mut policy, &event, moment(999)),
-        Decision::Ignore(Why::Repeat)
-    );
-    assert_eq!(
-        decide(&mut policy, &other, moment(999)),
-        block("192.0.2.2", 0)
-    );
-    assert_eq!(
-        decide(&mut policy, &event, moment(1000)),
-        block("192.0.2.1", 0)
-    );
-    assert_eq!(
-        decide(&mut policy, &event, moment(1999)),
-        Decision::Ignore(Why::Repeat)
-    );
+    let mut decide = |event, now, listed: bool| {
+        policy.decide(event, moment(now), &Protected::default(), |_| listed)
+    };
+    let repeat = Decision::Ignore(Why::Repeat);
+    assert_eq!(decide(&event, 0, false), block("192.0.2.1", 0));
+    assert_eq!(decide(&event, 999, true), repeat);
+    assert_eq!(decide(&other, 999, false), block("192.0.2.2", 0));
+    assert_eq!(decide(&event, 1000, true), block("192.0.2.1", 0));
+    assert_eq!(decide(&event, 1999, true), repeat);
+    // Unless it was taken off the list meanwhile.
+    assert_eq!(decide(&event, 1999, false), block("192.0.2.1", 0));
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub struct File {
     pub state: String,
     /// Lines read since the watcher started.
     pub lines: u64,
+    /// Lines longer than 8 KiB, which were skipped.
+    pub overlong: u64,
     /// Bytes that are written but not yet read.
     pub lag_bytes: u64,
 }
@@ -68,13 +70,14 @@ pub fn text(out: &mut impl Write, state: &State, age: Duration) -> io::Result<()
         let File {
             state,
             lines,
+            overlong,
             lag_bytes,
             ..
         } = file;
         let path = super::escape::escape(file.path.as_os_str().as_encoded_bytes());
         writeln!(
             out,
-            "  {path}: {state}, {lines} lines read, {lag_bytes} bytes behind"
+            "  {path}: {state}, {lines} lines read, {overlong} too long, {lag_bytes} bytes behind"
         )?;
     }
     for (name, count) in &state.events {
@@ -108,6 +111,7 @@ pub(super) mod tests {
             path: "/var/log/mail.log".into(),
             state: "following".into(),
             lines: 1234,
+            overlong: 3,
             lag_bytes: 56,
         };
         State {
@@ -129,7 +133,7 @@ pub(super) mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "  warning: the watcher has told nothing for 6s; it hangs
-  /var/log/mail.log: following, 1234 lines read, 56 bytes behind
+  /var/log/mail.log: following, 1234 lines read, 3 too long, 56 bytes behind
   blocked: 12
   protected: 1
   releases: 2 pending, 10 connections ended

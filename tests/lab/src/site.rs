@@ -116,7 +116,12 @@ impl Site {
             config.as_os_str(),
             OsStr::new("run"),
         ];
-        let daemon = Daemon::start(&self.server, &self.spamdrop, args, [("RUST_LOG", "debug")])?;
+        let daemon = Daemon::start(
+            &self.server,
+            &self.spamdrop,
+            args,
+            [("RUST_LOG", "spamdrop=debug")],
+        )?;
         daemon.wait_for(|line| line.contains("ready: "), READY_WITHIN)?;
         Ok(daemon)
     }

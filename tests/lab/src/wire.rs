@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,6 +11,10 @@ use crate::host::Host;
 use crate::wait::until;
 
 const READY_WITHIN: Duration = Duration::from_secs(5);
+
+/// The kernel is up to 1 s late to use a veth end whose interface index is that
+/// of its peer, which is the rule between two new namespaces.
+static NEXT_INDEX: AtomicU32 = AtomicU32::new(1000);
 
 /// One end of a cable.
 #[derive(Clone, Copy)]
@@ -31,9 +36,11 @@ pub struct End<'a> {
 /// `ip` refused a name, an address or the MTU, or an end did not come up in
 /// 5 s.
 pub fn wire(a: &End, b: &End, mtu: u16) -> Result<()> {
-    let (tid, mtu) = (b.host.tid().to_string(), mtu.to_string());
-    let mut add = vec!["ip", "link", "add", a.interface, "mtu", &mtu];
-    add.extend(["type", "veth", "peer", "name", b.interface]);
+    let tid = b.host.tid().to_string();
+    let mtu = mtu.to_string();
+    let index = NEXT_INDEX.fetch_add(1, Ordering::Relaxed).to_string();
+    let mut add = vec!["ip", "link", "add", a.interface, "index", &index];
+    add.extend(["mtu", &mtu, "type", "veth", "peer", "name", b.interface]);
     add.extend(["mtu", &mtu, "netns", &tid]);
     a.host.exec(add)?;
     for end in [a, b] {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use spamdrop_lab::client::{socket, syn_dropped};
 use spamdrop_lab::wait::until;
-use spamdrop_lab::{Daemon, End, Host, Signal, many_sources, wire};
+use spamdrop_lab::{Daemon, End, Host, Signal, many_sources, private_tmpfs, wire};
 
 const SECOND: Duration = Duration::from_secs(1);
 const NO_ENV: [(&str, &str); 0] = [];
@@ -42,20 +43,43 @@ fn listen(host: &Host) -> TcpListener {
 }
 
 #[test]
+fn a_private_tmpfs_is_shared_with_hosts_and_with_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mail.log");
+    let inside = {
+        let (directory, path) = (directory.path().to_owned(), path.clone());
+        move || {
+            private_tmpfs(&directory).unwrap();
+            let host = Host::new("mx").unwrap();
+            fs::write(&path, "from outside the host").unwrap();
+            let cat = host.exec([OsStr::new("cat"), path.as_os_str()]).unwrap();
+            assert_eq!(cat, "from outside the host");
+            let from_host = path.with_file_name("from-host");
+            let written = from_host.clone();
+            host.run(move || fs::write(written, "").unwrap());
+            assert!(from_host.exists());
+        }
+    };
+    std::thread::spawn(inside).join().unwrap();
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn hosts_reach_each_other_from_any_source() {
     let (mx, bots) = pair();
     many_sources(&bots, &mx, "100.64.0.0/10", ip("192.0.2.2")).unwrap();
     many_sources(&bots, &mx, "2001:db8:64::/48", ip("2001:db8::2")).unwrap();
     let listener = listen(&mx);
+    // The first of a family also has to find its neighbour.
     for (source, dest, seen) in [
-        (None, "192.0.2.1:25", "192.0.2.2"),
-        (None, "[2001:db8::1]:25", "2001:db8::2"),
         (Some("100.127.255.254"), "192.0.2.1:25", "100.127.255.254"),
         (
             Some("2001:db8:64:ffff::9"),
             "[2001:db8::1]:25",
             "2001:db8:64:ffff::9",
         ),
+        (None, "192.0.2.1:25", "192.0.2.2"),
+        (None, "[2001:db8::1]:25", "2001:db8::2"),
     ] {
         let dest: SocketAddr = dest.parse().unwrap();
         let socket = socket(&bots, source.map(ip), dest).unwrap();
@@ -150,7 +174,8 @@ fn a_daemons_lines_and_end_are_events() {
     daemon.signal(Signal::SIGTERM).unwrap();
     let status = daemon.exit_status(wait).unwrap();
     assert_eq!(status.signal(), Some(Signal::SIGTERM as i32));
-    assert!(daemon.signal(Signal::SIGTERM).is_err());
+    let error = daemon.signal(Signal::SIGTERM).unwrap_err().to_string();
+    assert!(error.contains("the process ended"), "{error}");
     let error = daemon.wait_for(line("err"), wait).unwrap_err().to_string();
     assert!(error.contains("its end"), "{error}");
 

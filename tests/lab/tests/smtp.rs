@@ -274,3 +274,19 @@ fn a_killed_session_frees_its_slot() {
     let mut second = lab.connect(CLEAN, WAIT);
     assert_eq!(second.read_reply().unwrap().code, 220);
 }
+
+#[test]
+fn sessions_run_side_by_side() {
+    let lab = Lab::new(|options| options.tarpit = WHILE);
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..30 {
+            scope.spawn(|| {
+                let mut client = lab.connect(ZOMBIE, WAIT);
+                assert_eq!(client.reject_session().unwrap().code, 511);
+            });
+        }
+    });
+    assert!(started.elapsed() < 15 * WHILE, "{:?}", started.elapsed());
+    assert_eq!(lab.log().len(), 60);
+}

@@ -176,3 +176,18 @@ fn wide_prefixes_are_refused() {
         Some("wider than /8")
     );
 }
+
+#[test]
+fn prefix_around_is_told_rather_than_one_inside() {
+    let protected = Protected::new([
+        (
+            net("198.51.0.0/16"),
+            Reason::Allowlist(net("198.51.0.0/16")),
+        ),
+        (net("198.51.100.0/32"), Reason::OwnAddress),
+    ]);
+    assert_eq!(
+        why_net(&protected, "198.51.100.0/24").as_deref(),
+        Some("on the allowlist (198.51.0.0/16)")
+    );
+}

@@ -85,7 +85,7 @@ fn listen(options: &Options) -> Result<()> {
 
 fn start_session(stream: TcpStream, peer: SocketAddr) -> Result<Child> {
     let stream = OwnedFd::from(stream);
-    Command::new("/proc/self/exe")
+    Command::new(env::current_exe()?)
         .arg("session")
         .args(env::args_os().skip(1))
         .env("TCPREMOTEIP", peer.ip().to_string())

@@ -1,0 +1,46 @@
+//! The filter as `run` and `attach` leave it: attached, configured, with its
+//! allowlist.
+
+use anyhow::Result;
+use aya::Ebpf;
+
+use crate::attach::{self, Attached, Plan};
+use crate::blocklist::Blocklist;
+use crate::config::Config;
+use crate::lock::Turn;
+use crate::protect;
+
+/// A filter that is in place and configured.
+pub struct Up {
+    /// The loaded object, for its log; may be dropped.
+    pub object: Ebpf,
+    /// Its maps.
+    pub blocklist: Blocklist,
+    /// The interfaces that it was put on.
+    pub attached: Vec<Attached>,
+}
+
+/// Puts the filter on interfaces, or replaces it there, and tells it the
+/// settings and the allowlist. `log_level` is that of `--log-packets`.
+///
+/// # Errors
+///
+/// Those of [`attach::attach`]; the allowlist cannot be read; the kernel
+/// refuses a map operation.
+pub fn bring_up(config: &Config, names: &[String], log_level: u8) -> Result<Up> {
+    let protected = protect::protected(config)?;
+    let plan = Plan {
+        log_level,
+        ..config.plan()
+    };
+    let turn = Turn::take(&config.run_dir)?;
+    let (object, attached) = attach::attach(&turn, &config.pin_dir, names, plan)?;
+    let mut blocklist = Blocklist::open(&config.pin_dir)?;
+    blocklist.allow_exactly(&turn, &protect::allowed(&protected))?;
+    blocklist.configure(&turn, config.settings())?;
+    Ok(Up {
+        object,
+        blocklist,
+        attached,
+    })
+}

@@ -1,0 +1,95 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../spamdrop.toml");
+
+#[test]
+fn the_example_shows_every_key_with_its_default() {
+    let uncommented: String = EXAMPLE
+        .lines()
+        .filter_map(|line| line.strip_prefix('#'))
+        .filter(|line| !line.starts_with([' ', '#']) && line.contains(" = "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let config = Config::parse(&uncommented).unwrap();
+    assert_eq!(
+        config,
+        Config {
+            interfaces: vec!["eth0".into()],
+            ..Config::default()
+        }
+    );
+    for key in keys() {
+        assert!(
+            uncommented
+                .lines()
+                .any(|line| line.starts_with(&format!("{key} = "))),
+            "{key}"
+        );
+    }
+    assert_eq!(
+        Config::parse(EXAMPLE).unwrap(),
+        Config {
+            interfaces: vec!["eth0".into()],
+            ..Config::default()
+        }
+    );
+}
+
+/// The keys, from the message about one that is unknown.
+fn keys() -> Vec<String> {
+    let error = Config::parse("no_such_key = 1").unwrap_err().to_string();
+    let listed = error.split("expected one of").nth(1).unwrap();
+    listed
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn refused(text: &str) -> String {
+    format!("{:#}", Config::parse(text).unwrap_err())
+}
+
+#[test]
+fn refuses_what_makes_no_sense_and_names_the_key() {
+    for (text, named) in [
+        ("ports = []", "`ports`"),
+        ("ports = [0]", "`ports`"),
+        ("ports = [1, 2, 3, 4, 5, 6, 7, 8, 9]", "`ports`"),
+        ("ttl = \"0s\"", "`ttl`"),
+        ("ttl = \"1500ms\"", "`ttl`"),
+        ("ttl = \"11y\"", "`ttl`"),
+        ("ttl = 600", "ttl"),
+        ("hard_limit = \"1ns\"", "`hard_limit`"),
+        ("grace = \"2h\"", "`grace`"),
+        ("capacity4 = 262143", "`capacity4`"),
+        ("capacity6 = 1", "`capacity6`"),
+        ("capacity4 = 33554432", "`capacity4`"),
+        ("program = \"\"", "`program`"),
+        ("reject_text = \"(\"", "`reject_text`"),
+        ("release = \"kill\"", "release"),
+        ("portz = [25]", "portz"),
+    ] {
+        assert!(refused(text).contains(named), "{text}: {}", refused(text));
+    }
+}
+
+#[test]
+fn compat_recent_is_the_rule_of_2009() {
+    let config = Config::parse("compat = \"recent\"\nhard_limit = \"1h\"").unwrap();
+    assert_eq!(config.seal, Seal::AtOnce);
+    assert_eq!(config.release, Release::Off);
+    assert_eq!(config.hard_limit, Duration::ZERO);
+    assert_eq!(config.refresh, RefreshMode::Packet);
+}
+
+#[test]
+fn a_named_file_must_exist() {
+    let error = Config::read(Some(Path::new("/nonexistent/x.toml"))).unwrap_err();
+    assert!(
+        error.to_string().starts_with("/nonexistent/x.toml: "),
+        "{error}"
+    );
+}

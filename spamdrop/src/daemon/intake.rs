@@ -1,0 +1,172 @@
+//! Line → event → decision → entry.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::Result;
+use jiff::tz::TimeZone;
+use spamdrop_common::entry::Origin;
+
+use super::releasing::grace_ns;
+use crate::blocklist::{Blocklist, Term};
+use crate::clock;
+use crate::config::{Config, Release, Seal};
+use crate::lock::Turn;
+use crate::parse::{Parsed, Parser};
+use crate::policy::{Decision, Moment, Policy, Protected};
+use crate::release::Releases;
+use crate::report::escape::escape;
+
+/// From a log line to what is to be done about it.
+pub(super) struct Intake {
+    parser: Parser,
+    policy: Policy,
+    pub(super) protected: Protected,
+    /// Lines by what was decided, for `status`.
+    pub(super) counts: BTreeMap<&'static str, u64>,
+    rule: Rule,
+}
+
+/// How offenders are blocked, from the configuration.
+struct Rule {
+    ttl_s: u32,
+    hard_limit_s: u32,
+    sealed: bool,
+    releases: bool,
+    grace: u64,
+}
+
+/// What decisions are written to. The right to write is asked for with the
+/// first write and given back when the batch of lines ends.
+pub(super) struct Writer<'a> {
+    blocklist: &'a mut Blocklist,
+    releases: &'a mut Releases,
+    run_dir: &'a Path,
+    turn: Option<Turn>,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(
+        blocklist: &'a mut Blocklist,
+        releases: &'a mut Releases,
+        run_dir: &'a Path,
+    ) -> Self {
+        Self {
+            blocklist,
+            releases,
+            run_dir,
+            turn: None,
+        }
+    }
+}
+
+impl Intake {
+    pub(super) fn new(config: &Config, protected: Protected) -> Result<Self> {
+        Ok(Self {
+            parser: Parser::new(&config.program, TimeZone::system()),
+            policy: Policy::new(config.policy()?),
+            protected,
+            counts: BTreeMap::new(),
+            rule: Rule::new(config),
+        })
+    }
+
+    /// Takes over a changed configuration; what was learned stays.
+    pub(super) fn reconfigure(&mut self, config: &Config) -> Result<()> {
+        self.policy.reconfigure(config.policy()?);
+        self.parser = Parser::new(&config.program, TimeZone::system());
+        self.rule = Rule::new(config);
+        Ok(())
+    }
+
+    /// The ceiling, while it holds.
+    pub(super) fn ceiling(&mut self) -> Option<String> {
+        self.policy.ceiling(moment()).map(|trip| trip.to_string())
+    }
+
+    pub(super) fn line(&mut self, line: &[u8], writer: &mut Writer<'_>) {
+        let moment = moment();
+        let Parsed::Event(event) = self.parser.parse(line, moment.wall) else {
+            return;
+        };
+        let blocklist = &*writer.blocklist;
+        let now = clock::monotonic_ns();
+        let blocked = |addr: IpAddr| blocklist.is_blocked(addr.into(), now).unwrap_or(false);
+        let decision = self.policy.decide(&event, moment, &self.protected, blocked);
+        *self.counts.entry(decision.name()).or_default() += 1;
+        match decision {
+            Decision::Block { addr, age } => {
+                let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+                if let Err(error) = self.rule.block(addr, now.saturating_sub(age), line, writer) {
+                    *self.counts.entry("failed").or_default() += 1;
+                    log::error!(target: "spamdrop::block", "cannot block {addr}: {error:#}");
+                }
+            }
+            Decision::Known => {}
+            Decision::Ignore(why) => {
+                log::debug!(target: "spamdrop::policy", "{} not blocked: {why}", event.addr);
+            }
+        }
+    }
+}
+
+impl Rule {
+    fn new(config: &Config) -> Self {
+        Self {
+            ttl_s: config.ttl_s(),
+            hard_limit_s: config.hard_limit_s(),
+            sealed: config.seal == Seal::AtOnce,
+            releases: config.release != Release::Off,
+            grace: grace_ns(config.grace),
+        }
+    }
+
+    fn block(
+        &self,
+        addr: IpAddr,
+        offence: u64,
+        line: &[u8],
+        writer: &mut Writer<'_>,
+    ) -> Result<()> {
+        let turn = match writer.turn.take() {
+            Some(turn) => turn,
+            None => Turn::take(writer.run_dir)?,
+        };
+        let turn = writer.turn.insert(turn);
+        let term = Term {
+            start: offence,
+            ttl_s: self.ttl_s,
+            slides: true,
+            hard_limit_s: self.hard_limit_s,
+        };
+        let origin = self.origin(writer.blocklist.origin(addr)?, offence, line);
+        writer
+            .blocklist
+            .offence(turn, addr, term, self.sealed, &origin)?;
+        writer
+            .releases
+            .add(addr, offence + self.grace, !self.sealed);
+        log::info!(target: "spamdrop::block", "blocked {addr}: {}", escape(line));
+        Ok(())
+    }
+
+    fn origin(&self, old: Option<Origin>, offence: u64, line: &[u8]) -> Origin {
+        let mut origin = old.unwrap_or_else(|| Origin {
+            first_unix_s: clock::unix_s(),
+            ..Origin::default()
+        });
+        origin.offence = offence;
+        origin.offences = origin.offences.saturating_add(1);
+        origin.release_pending = self.releases.into();
+        origin.set_text(line);
+        origin
+    }
+}
+
+fn moment() -> Moment {
+    Moment {
+        wall: clock::wall(),
+        mono: clock::monotonic(),
+    }
+}

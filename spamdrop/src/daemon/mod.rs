@@ -1,0 +1,225 @@
+//! `spamdrop run`: wires the stages together and keeps them going.
+//!
+//! One thread, one loop. Each turn of it is short: at most [`BUDGET`] bytes of
+//! log, one look at the sockets, or one look at the interfaces.
+
+mod intake;
+mod releasing;
+mod reload;
+mod upkeep;
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use aya_log::EbpfLogger;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::blocklist::Blocklist;
+use crate::bring_up::bring_up;
+use crate::clock;
+use crate::config::Config;
+use crate::lock::Watcher;
+use crate::network;
+use crate::protect;
+use crate::release::Releases;
+use crate::tail::Tail;
+use intake::Intake;
+use upkeep::Upkeep;
+
+/// Bytes of log that are read before others get their turn.
+const BUDGET: usize = 256 * 1024;
+/// How often the sockets of blocked peers are looked at, while there are any.
+const RELEASE_PERIOD: Duration = Duration::from_millis(100);
+/// How often the log of packets is read, with `--log-packets`.
+const PACKETS_PERIOD: Duration = Duration::from_millis(100);
+/// Correctness needs no event: everything is looked at this often.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
+
+/// What `run` needs beside the configuration.
+pub struct RunOptions {
+    /// The level of `--log-packets`; 0: off.
+    pub log_level: u8,
+    /// Reads the configuration again, flags applied, for SIGHUP.
+    pub reread: Box<dyn Fn() -> Result<Config>>,
+}
+
+/// Attaches the filter if needed, then watches and blocks until SIGTERM or
+/// SIGINT; the filter stays. SIGHUP reads the configuration again, SIGUSR1
+/// the allowlist and the pending releases.
+///
+/// # Errors
+///
+/// The filter cannot be attached, another watcher runs, or the filter was
+/// detached meanwhile. Trouble with logs, sockets or single addresses is
+/// logged and counted, and the watch goes on.
+pub fn run(config: Config, options: RunOptions) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        // Before the pid is published: from then on others send SIGUSR1.
+        let mut signals = Signals::new()?;
+        let mut daemon = Daemon::start(config, options)?;
+        let result = daemon.watch(&mut signals).await;
+        daemon.stop();
+        result
+    })
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+            user: listen(SignalKind::user_defined1())?,
+        })
+    }
+}
+
+type PacketLog = EbpfLogger<&'static dyn log::Log>;
+
+struct Daemon {
+    config: Config,
+    options: RunOptions,
+    blocklist: Blocklist,
+    tail: Tail,
+    intake: Intake,
+    releases: Releases,
+    upkeep: Upkeep,
+    packets: Option<PacketLog>,
+    _watcher: Watcher,
+}
+
+impl Daemon {
+    fn start(config: Config, options: RunOptions) -> Result<Self> {
+        if config.interfaces.is_empty() {
+            anyhow::bail!(
+                "no interface to protect; name one: `interfaces = [\"eth0\"]` or `--interface eth0`"
+            );
+        }
+        if config.logs.is_empty() {
+            anyhow::bail!(
+                "no log to watch; name one: `logs = [\"/var/log/mail.log\"]` or `--log FILE`"
+            );
+        }
+        let watcher = Watcher::begin(&config.run_dir)?;
+        let up = bring_up(&config, &config.interfaces, options.log_level)?;
+        let mut daemon = Self {
+            tail: open_tail(&config)?,
+            intake: Intake::new(&config, protect::protected(&config)?)?,
+            blocklist: up.blocklist,
+            releases: Releases::default(),
+            upkeep: Upkeep::new(up.attached),
+            packets: packet_log(up.object, options.log_level)?,
+            _watcher: watcher,
+            config,
+            options,
+        };
+        daemon.adopt()?;
+        log::info!(target: "spamdrop::run", "ready: {}", daemon.upkeep.describe(&daemon.config));
+        Ok(daemon)
+    }
+
+    async fn watch(&mut self, signals: &mut Signals) -> Result<()> {
+        let mut release = period(RELEASE_PERIOD);
+        let mut upkeep = period(UPKEEP_PERIOD);
+        let mut packets = period(PACKETS_PERIOD);
+        let mut changes = network::Changes::subscribe()?;
+        let mut more = self.read_logs();
+        loop {
+            tokio::select! {
+                // In this order: a storm of lines delays nothing above it.
+                biased;
+                _ = signals.terminate.recv() => return Ok(()),
+                _ = signals.interrupt.recv() => return Ok(()),
+                _ = signals.hangup.recv() => self.reload(),
+                _ = signals.user.recv() => self.refresh(),
+                _ = upkeep.tick() => {
+                    if self.upkeep()? {
+                        return Ok(());
+                    }
+                    more = self.read_logs();
+                }
+                _ = release.tick(), if !self.releases.is_empty() => self.release(),
+                result = changes.next() => {
+                    result.context("cannot follow the network's changes")?;
+                    self.refresh();
+                }
+                _ = packets.tick(), if self.packets.is_some() => self.log_packets(),
+                () = std::future::ready(()), if more => more = self.read_logs(),
+                () = self.tail.changed() => more = self.read_logs(),
+            }
+        }
+    }
+
+    /// Reads some log; whether more is waiting.
+    fn read_logs(&mut self) -> bool {
+        let Self {
+            tail,
+            intake,
+            blocklist,
+            releases,
+            config,
+            ..
+        } = self;
+        let mut writer = intake::Writer::new(blocklist, releases, &config.run_dir);
+        tail.poll(clock::instant(), BUDGET, &mut |line| {
+            intake.line(line.bytes, &mut writer)
+        })
+    }
+
+    fn log_packets(&mut self) {
+        if let Some(packets) = &mut self.packets {
+            packets.flush();
+        }
+    }
+
+    /// The filter stays; only what is ours ends.
+    fn stop(&mut self) {
+        if let Err(error) = self.tail.save() {
+            log::warn!("cannot keep the log positions: {error:#}");
+        }
+        if self.packets.is_some() {
+            self.silence();
+        }
+        log::info!(target: "spamdrop::run", "stopped; the filter stays attached (`spamdrop detach` removes it)");
+    }
+
+    /// Puts a program in place that logs no packets.
+    fn silence(&self) {
+        if let Err(error) = bring_up(&self.config, &self.config.interfaces, 0) {
+            log::warn!("the filter goes on logging packets: {error:#}");
+        }
+    }
+}
+
+fn open_tail(config: &Config) -> Result<Tail> {
+    fs::create_dir_all(&config.state_dir)
+        .with_context(|| format!("cannot make the directory {}", config.state_dir.display()))?;
+    Tail::open(&config.logs, Some(config.state_dir.join("positions.json")))
+}
+
+fn period(length: Duration) -> Interval {
+    let mut interval = interval(length);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+fn packet_log(mut object: aya::Ebpf, level: u8) -> Result<Option<PacketLog>> {
+    if level == 0 {
+        return Ok(None);
+    }
+    let logger = EbpfLogger::init(&mut object).context("cannot read the filter's log")?;
+    Ok(Some(logger))
+}

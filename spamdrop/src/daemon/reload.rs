@@ -1,0 +1,69 @@
+//! What changes while the watcher runs: the configuration, the allowlist, the
+//! network.
+
+use anyhow::Result;
+
+use super::Daemon;
+use crate::bring_up::bring_up;
+use crate::config::Config;
+use crate::lock::Turn;
+use crate::protect;
+
+impl Daemon {
+    /// SIGHUP: reads the configuration again. On an error the old one holds.
+    pub(super) fn reload(&mut self) {
+        match self.try_reload() {
+            Ok(()) => log::info!(target: "spamdrop::run", "configuration read again"),
+            Err(error) => {
+                log::error!(target: "spamdrop::run", "the configuration is unchanged: {error:#}")
+            }
+        }
+    }
+
+    fn try_reload(&mut self) -> Result<()> {
+        let new = (self.options.reread)()?;
+        let fixed = |config: &Config| {
+            let dirs = [&config.pin_dir, &config.run_dir, &config.state_dir].map(Clone::clone);
+            (dirs, config.capacity4, config.capacity6)
+        };
+        if fixed(&new) != fixed(&self.config) {
+            anyhow::bail!(
+                "capacities and directories change only with `spamdrop detach` and a new start"
+            );
+        }
+        let protected = protect::protected(&new)?;
+        self.intake.reconfigure(&new)?;
+        let up = bring_up(&new, &new.interfaces, self.options.log_level)?;
+        self.intake.protected = protected;
+        self.blocklist = up.blocklist;
+        self.upkeep.attached = up.attached;
+        if new.logs != self.config.logs {
+            self.tail.save()?;
+            self.tail = super::open_tail(&new)?;
+        }
+        self.config = new;
+        Ok(())
+    }
+
+    /// SIGUSR1, or a change of the network: reads the allowlist, the own
+    /// addresses and the pending releases again.
+    pub(super) fn refresh(&mut self) {
+        match self.try_refresh() {
+            Ok(()) => {
+                log::debug!("allowlist read again");
+                self.upkeep.fine("allowlist");
+            }
+            Err(error) => self.upkeep.warn("allowlist", format!("{error:#}")),
+        }
+    }
+
+    fn try_refresh(&mut self) -> Result<()> {
+        let protected = protect::protected(&self.config)?;
+        let turn = Turn::take(&self.config.run_dir)?;
+        self.blocklist
+            .allow_exactly(&turn, &protect::allowed(&protected))?;
+        drop(turn);
+        self.intake.protected = protected;
+        self.adopt()
+    }
+}

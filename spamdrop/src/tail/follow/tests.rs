@@ -1,0 +1,574 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+
+use tempfile::TempDir;
+
+use super::super::split::MAX_LINE;
+use super::*;
+
+/// A directory with a log in it, and its reader.
+struct Bench {
+    dir: TempDir,
+    now: Instant,
+    follower: Option<Follower>,
+}
+
+impl Bench {
+    /// Has no reader yet.
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            now: Instant::now(),
+            follower: None,
+        }
+    }
+
+    /// Has a reader that has read an empty log.
+    fn started() -> Self {
+        let mut bench = Self::new();
+        bench.append("log", "");
+        bench.start(None);
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn start(&mut self, saved: Option<Vec<Position>>) {
+        self.follower = Some(Follower::new(&self.path("log"), saved));
+    }
+
+    /// Stops the reader, lets `meanwhile` happen, and starts another one.
+    fn restart(&mut self, meanwhile: impl FnOnce(&Self)) {
+        let saved = self.follower().positions();
+        self.follower = None;
+        meanwhile(self);
+        self.start(saved);
+    }
+
+    fn follower(&mut self) -> &mut Follower {
+        self.follower.as_mut().unwrap()
+    }
+
+    fn status(&mut self) -> FileStatus {
+        self.follower().measure();
+        self.follower().status().clone()
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        append(&self.open(name), text);
+    }
+
+    /// Opens as a writer of logs does.
+    fn open(&self, name: &str) -> File {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        options.open(self.path(name)).unwrap()
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    fn copytruncate(&self, to: &str) {
+        fs::copy(self.path("log"), self.path(to)).unwrap();
+        self.open("log").set_len(0).unwrap();
+    }
+
+    /// Makes the log a symlink to `target`, in one step.
+    fn swap(&self, target: &str) {
+        symlink(target, self.path("new")).unwrap();
+        self.rename("new", "log");
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    /// What one look gives.
+    fn lines(&mut self) -> Vec<String> {
+        self.full_lines()
+            .into_iter()
+            .map(|(text, _)| text)
+            .collect()
+    }
+
+    /// What one look gives, and whether it is backlog.
+    fn full_lines(&mut self) -> Vec<(String, bool)> {
+        let now = self.now;
+        let mut lines = Vec::new();
+        let mut buffer = vec![0; 65536];
+        self.follower().look();
+        let mut on_line = |line: Line<'_>| {
+            let text = String::from_utf8_lossy(line.bytes).into_owned();
+            lines.push((text, line.backlog));
+        };
+        while self.follower().read(now, &mut buffer, &mut on_line) > 0 {}
+        lines
+    }
+}
+
+fn append(mut file: &File, text: &str) {
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// A line long enough to be known by.
+fn long(name: &str) -> String {
+    format!("{name} {}\n", "x".repeat(300))
+}
+
+const NONE: [&str; 0] = [];
+
+#[test]
+fn starts_at_the_end_the_first_time() {
+    let mut bench = Bench::new();
+    bench.append("log", "old\nunfinished");
+    bench.start(None);
+    assert_eq!(bench.lines(), NONE);
+    bench.append("log", " line\nnew\n");
+    assert_eq!(bench.lines(), ["unfinished line", "new"]);
+}
+
+#[test]
+fn starts_behind_an_overlong_line() {
+    let mut bench = Bench::new();
+    bench.append("log", &"x".repeat(MAX_LINE + 2));
+    bench.start(None);
+    assert_eq!(bench.lines(), NONE);
+    bench.append("log", "rest\nnew\n");
+    assert_eq!(bench.lines(), ["new"]);
+    assert_eq!(bench.status().overlong, 1);
+}
+
+#[test]
+fn reads_a_later_file_from_its_beginning() {
+    let mut bench = Bench::new();
+    let path = bench.path("later/log");
+    bench.follower = Some(Follower::new(&path, None));
+    let missing = State::Missing("it does not exist".into());
+    assert_eq!(bench.status().state, missing);
+    assert_eq!(bench.lines(), NONE);
+    fs::create_dir(bench.path("later")).unwrap();
+    bench.append("later/log", "first\n");
+    assert_eq!(bench.full_lines(), [("first".into(), false)]);
+    assert_eq!(bench.status().state, State::Reading);
+    assert_eq!(bench.status().rotations, 0);
+}
+
+#[test]
+fn a_file_that_may_be_read_later_is_read_from_its_end() {
+    let mut bench = Bench::new();
+    bench.append("log", "old\n");
+    // Root may read any file, so the refusal is made up.
+    let mut follower = Follower {
+        path: bench.path("log"),
+        open: Vec::new(),
+        attached: false,
+        left: Vec::new(),
+        from_end: true,
+        status: FileStatus::new(&bench.path("log")),
+    };
+    follower.detach(&io::ErrorKind::PermissionDenied.into());
+    assert_eq!(
+        follower.status.state,
+        State::Missing("permission denied".into())
+    );
+    assert_eq!(follower.positions(), None);
+    bench.follower = Some(follower);
+    assert_eq!(bench.lines(), NONE);
+    bench.append("log", "new\n");
+    assert_eq!(bench.lines(), ["new"]);
+}
+
+#[test]
+fn refuses_what_is_no_regular_file() {
+    let mut bench = Bench::new();
+    fs::create_dir(bench.path("log")).unwrap();
+    bench.start(None);
+    let refused = State::Missing("not a regular file".into());
+    assert_eq!(bench.status().state, refused);
+    fs::remove_dir(bench.path("log")).unwrap();
+    let fifo = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::RWXU;
+    rustix::fs::mknodat(rustix::fs::CWD, bench.path("log"), fifo, mode, 0).unwrap();
+    assert_eq!(bench.lines(), NONE);
+    assert_eq!(bench.status().state, refused);
+    fs::remove_file(bench.path("log")).unwrap();
+    bench.append("log", "first\n");
+    assert_eq!(bench.lines(), ["first"]);
+}
+
+#[test]
+fn survives_a_file_that_cannot_be_read() {
+    let mut bench = Bench::started();
+    // A regular file, and reading its first page is an I/O error.
+    fs::remove_file(bench.path("log")).unwrap();
+    symlink("/proc/self/mem", bench.path("log")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(bench.lines(), NONE);
+        let State::Missing(reason) = bench.status().state else {
+            panic!("it is read");
+        };
+        assert!(reason.starts_with("Input/output error"), "{reason}");
+    }
+    fs::remove_file(bench.path("log")).unwrap();
+    bench.append("log", "new\n");
+    assert_eq!(bench.lines(), ["new"]);
+}
+
+#[test]
+fn drains_a_rotated_file_and_waits_for_late_writers() {
+    let mut bench = Bench::started();
+    let writer = bench.open("log");
+    append(&writer, "1\n");
+    bench.rename("log", "log.1");
+    bench.append("log", "3\n");
+    append(&writer, "2\n");
+    assert_eq!(bench.lines(), ["1", "2", "3"]);
+    bench.pass(4);
+    append(&writer, "late\n");
+    assert_eq!(bench.lines(), ["late"]);
+    // The five seconds begin anew.
+    bench.pass(1);
+    assert_eq!(bench.lines(), NONE);
+    bench.pass(4);
+    append(&writer, "later\n");
+    assert_eq!(bench.lines(), ["later"]);
+    assert_eq!(bench.lines(), NONE);
+    bench.pass(5);
+    assert_eq!(bench.lines(), NONE);
+    append(&writer, "too late\n");
+    assert_eq!(bench.lines(), NONE);
+    assert_eq!(bench.follower().open.len(), 1);
+    assert_eq!(bench.status().rotations, 1);
+}
+
+#[test]
+fn survives_rotations_in_quick_succession() {
+    let mut bench = Bench::started();
+    for round in 0..4 {
+        bench.append("log", &format!("{round}\n"));
+        bench.rename("log", &format!("old{round}"));
+        bench.append("log", "");
+        bench.append(&format!("old{round}"), &format!("late {round}\n"));
+        bench.pass(1);
+        let expected = [format!("{round}"), format!("late {round}")];
+        assert_eq!(bench.lines(), expected);
+    }
+    assert_eq!(bench.status().rotations, 4);
+}
+
+#[test]
+fn finds_files_that_came_and_went_between_two_looks() {
+    let mut bench = Bench::new();
+    // Older than the log, and never read.
+    bench.append("log.1", "ancient\n");
+    bench.append("log", "");
+    bench.start(None);
+    for round in 0..3 {
+        bench.append("log", &format!("{round}\n"));
+        for n in (1..=3)
+            .rev()
+            .filter(|n| bench.path(&format!("log.{n}")).exists())
+        {
+            bench.rename(&format!("log.{n}"), &format!("log.{}", n + 1));
+        }
+        bench.rename("log", "log.1");
+        bench.append("log", "");
+    }
+    assert_eq!(bench.lines(), ["0", "1", "2"]);
+    assert_eq!(bench.lines(), NONE);
+}
+
+#[test]
+fn holds_few_files_for_late_writers() {
+    let mut bench = Bench::started();
+    for round in 0..2 * HELD {
+        bench.append("log", "line\n");
+        bench.rename("log", &format!("old{round}"));
+        bench.append("log", "");
+        assert_eq!(bench.lines(), ["line"]);
+    }
+    assert_eq!(bench.follower().open.len(), HELD);
+}
+
+#[test]
+fn hands_over_the_rest_of_a_rotated_file() {
+    let mut bench = Bench::started();
+    bench.append("log", "whole\nrest");
+    assert_eq!(bench.lines(), ["whole"]);
+    bench.rename("log", "log.1");
+    bench.append("log", "new\n");
+    assert_eq!(bench.lines(), ["new"]);
+    bench.pass(5);
+    assert_eq!(bench.lines(), ["rest"]);
+    bench.pass(5);
+    assert_eq!(bench.lines(), NONE);
+}
+
+#[test]
+fn notices_truncation() {
+    let mut bench = Bench::started();
+    bench.append("log", "one\ntwo\nrest");
+    assert_eq!(bench.lines(), ["one", "two"]);
+    bench.open("log").set_len(0).unwrap();
+    bench.append("log", "three\n");
+    assert_eq!(bench.lines(), ["three"]);
+    assert_eq!(bench.status().truncations, 1);
+}
+
+#[test]
+fn notices_truncation_after_the_file_has_regrown() {
+    for regrown in ["new\n", "2 new\n", "three lines\nof\nnew text\n"] {
+        let mut bench = Bench::started();
+        bench.append("log", "old\n");
+        assert_eq!(bench.lines(), ["old"]);
+        bench.open("log").set_len(0).unwrap();
+        bench.append("log", regrown);
+        assert_eq!(bench.lines().join("\n") + "\n", regrown);
+        assert_eq!(bench.status().truncations, 1);
+    }
+}
+
+#[test]
+fn copytruncate_loses_nothing_that_was_copied() {
+    let mut bench = Bench::started();
+    bench.append("log", &long("1"));
+    assert_eq!(bench.lines().len(), 1);
+    bench.append("log", "2\nrest");
+    bench.copytruncate("log.1");
+    bench.append("log", "3\n");
+    assert_eq!(bench.lines(), ["2", "3"]);
+    // No line: it went on in the original.
+    bench.pass(5);
+    assert_eq!(bench.lines(), NONE);
+    assert_eq!(bench.follower().open.len(), 1);
+}
+
+#[test]
+fn a_copy_that_is_behind_gives_nothing() {
+    let mut bench = Bench::started();
+    bench.append("log", &long("1"));
+    fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+    bench.append("log", "2\n");
+    assert_eq!(bench.lines().len(), 2);
+    bench.open("log").set_len(0).unwrap();
+    bench.append("log", "3\n");
+    assert_eq!(bench.lines(), ["3"]);
+}
+
+#[test]
+fn drains_a_deleted_file_and_waits_for_the_next() {
+    let mut bench = Bench::started();
+    let writer = bench.open("log");
+    append(&writer, "1\n");
+    fs::remove_file(bench.path("log")).unwrap();
+    assert_eq!(bench.lines(), ["1"]);
+    append(&writer, "2\n");
+    assert_eq!(bench.lines(), ["2"]);
+    let missing = State::Missing("it does not exist".into());
+    assert_eq!(bench.status().state, missing);
+    assert_eq!(bench.lines(), NONE);
+    bench.pass(5);
+    assert_eq!(bench.lines(), NONE);
+    assert!(bench.follower().open.is_empty());
+    bench.append("log", "3\n");
+    assert_eq!(bench.lines(), ["3"]);
+    assert_eq!(bench.status().state, State::Reading);
+}
+
+#[test]
+fn knows_a_file_that_comes_back() {
+    for away in [0, 10] {
+        let mut bench = Bench::started();
+        bench.append("log", "1\n");
+        assert_eq!(bench.lines(), ["1"]);
+        bench.rename("log", "elsewhere");
+        assert_eq!(bench.lines(), NONE);
+        bench.pass(away);
+        assert_eq!(bench.lines(), NONE);
+        bench.append("elsewhere", "2\n");
+        bench.rename("elsewhere", "log");
+        assert_eq!(bench.lines(), ["2"], "after {away} s");
+        assert_eq!(bench.status().rotations, 0);
+    }
+}
+
+#[test]
+fn follows_a_symlink_from_file_to_file() {
+    let mut bench = Bench::new();
+    bench.append("a", "old\n");
+    symlink("a", bench.path("log")).unwrap();
+    bench.start(None);
+    bench.append("a", "1\n");
+    bench.swap("b");
+    bench.append("b", "3\n");
+    bench.append("a", "2\n");
+    assert_eq!(bench.lines(), ["1", "2", "3"]);
+    bench.append("c", "4\n");
+    bench.swap("c");
+    for expected in [vec!["4"], vec![]] {
+        assert_eq!(bench.lines(), expected);
+        bench.pass(5);
+    }
+    // Given up by now, and still known.
+    bench.append("b", "5\n");
+    bench.append("a", "6\n");
+    bench.swap("b");
+    assert_eq!(bench.lines(), ["5"]);
+    bench.swap("a");
+    bench.append("a", "7\n");
+    assert_eq!(bench.lines(), ["6", "7"]);
+}
+
+#[test]
+fn follows_the_rotation_behind_a_symlink() {
+    let mut bench = Bench::new();
+    fs::create_dir(bench.path("real")).unwrap();
+    bench.append("real/mail", "");
+    symlink("real/mail", bench.path("log")).unwrap();
+    bench.start(None);
+    for (from, to) in [("real/mail.1", "real/mail.2"), ("real/mail", "real/mail.1")] {
+        bench.append(from, &format!("{from}\n"));
+        bench.rename(from, to);
+    }
+    bench.append("real/mail", "new\n");
+    bench.rename("real/mail.2", "real/mail.3");
+    bench.rename("real/mail.1", "real/mail.2");
+    bench.rename("real/mail", "real/mail.1");
+    bench.append("real/mail", "newer\n");
+    assert_eq!(bench.lines(), ["real/mail", "new", "newer"]);
+}
+
+#[test]
+fn skips_overlong_lines() {
+    let mut bench = Bench::started();
+    bench.append("log", &format!("a\n{}\nb\0\n", "x".repeat(1 << 20)));
+    assert_eq!(bench.lines(), ["a", "b\0"]);
+    assert_eq!(bench.status().overlong, 1);
+    assert_eq!(bench.status().lines, 2);
+    assert_eq!(bench.status().bytes, (1 << 20) + 6);
+}
+
+#[test]
+fn resumes_where_it_stopped() {
+    let mut bench = Bench::started();
+    bench.append("log", "1\n2\nunfinished");
+    assert_eq!(bench.lines(), ["1", "2"]);
+    bench.restart(|bench| bench.append("log", " line\n3\nsoon"));
+    bench.append("log", " done\n4\n");
+    let expected = [
+        ("unfinished line", true),
+        ("3", true),
+        ("soon done", false),
+        ("4", false),
+    ];
+    assert_eq!(
+        bench.full_lines(),
+        expected.map(|(text, old)| (text.into(), old))
+    );
+}
+
+#[test]
+fn resumes_a_file_that_was_rotated_meanwhile() {
+    let mut bench = Bench::started();
+    bench.append("log", "1\n");
+    assert_eq!(bench.lines(), ["1"]);
+    bench.restart(|bench| {
+        bench.append("log", "2\n");
+        bench.rename("log", "log.2");
+        bench.append("log.1", "3\n");
+        bench.append("log", "4\n");
+    });
+    assert_eq!(bench.lines(), ["2", "3", "4"]);
+    assert_eq!(bench.lines(), NONE);
+}
+
+#[test]
+fn resumes_a_file_that_was_copied_and_truncated_meanwhile() {
+    let mut bench = Bench::started();
+    bench.append("log", &long("1"));
+    assert_eq!(bench.lines().len(), 1);
+    bench.restart(|bench| {
+        bench.append("log", "2\n");
+        bench.copytruncate("log.1");
+        bench.append("log", &long("3"));
+        bench.append("log", &long("4"));
+    });
+    let lines = bench.lines();
+    assert_eq!(lines[0], "2");
+    assert_eq!(lines.len(), 3);
+}
+
+#[test]
+fn resumes_rotated_files_that_were_not_read_to_their_end() {
+    let mut bench = Bench::started();
+    bench.append("log", "1\n2\n");
+    bench.rename("log", "log.1");
+    bench.append("log", "3\n");
+    let now = bench.now;
+    bench.follower().look();
+    let mut first = Vec::new();
+    let mut on_line = |line: Line<'_>| first.extend_from_slice(line.bytes);
+    bench.follower().read(now, &mut [0; 2], &mut on_line);
+    assert_eq!(first, b"1");
+    bench.restart(|_| ());
+    assert_eq!(bench.lines(), ["2", "3"]);
+}
+
+#[test]
+fn reads_an_unknown_file_from_its_beginning() {
+    let mut bench = Bench::started();
+    bench.append("log", "old\n");
+    assert_eq!(bench.lines(), ["old"]);
+    let mut saved = bench.follower().positions().unwrap();
+    fs::remove_file(bench.path("log")).unwrap();
+    bench.append("log.1", "foreign\n");
+    bench.append("log", "new line, longer than the old one\n");
+    // The new file got the inode number of the old one.
+    saved[0].id = Id::at(&bench.path("log")).unwrap();
+    bench.start(Some(saved));
+    assert_eq!(bench.lines(), ["new line, longer than the old one"]);
+}
+
+#[test]
+fn remembers_that_a_file_was_absent() {
+    let mut bench = Bench::new();
+    bench.start(None);
+    bench.restart(|bench| bench.append("log", "1\n"));
+    assert_eq!(bench.lines(), ["1"]);
+}
+
+#[test]
+fn remembers_few_files() {
+    let mut bench = Bench::started();
+    for round in 0..2 * LEFT {
+        bench.append("log", &format!("{round}\n"));
+        bench.lines();
+        bench.rename("log", &format!("old{round}"));
+        bench.append("log", "");
+        for _ in 0..2 {
+            bench.lines();
+            bench.pass(5);
+        }
+    }
+    assert_eq!(bench.follower().left.len(), LEFT);
+}
+
+#[test]
+fn counts_what_is_not_read_yet() {
+    let mut bench = Bench::started();
+    bench.append("log", "12345\n");
+    bench.rename("log", "log.1");
+    bench.append("log", "789\n");
+    let now = bench.now;
+    bench.follower().look();
+    bench.follower().read(now, &mut [0; 4], &mut |_| ());
+    assert_eq!(bench.status().lag, 6);
+    bench.lines();
+    assert_eq!(bench.status().lag, 0);
+}

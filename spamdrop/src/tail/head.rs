@@ -1,0 +1,69 @@
+//! A file's fingerprint: what it begins with.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use serde::{Deserialize, Serialize};
+
+/// Most bytes that a fingerprint covers. The first line of a mail log, with
+/// its time and process number, is seldom longer and hardly ever repeats.
+const MAX: usize = 256;
+
+/// FNV-1a, 64 bits (draft-eastlake-fnv): it must stay the same from one
+/// release to the next, and withstand chance, not attack.
+const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+const PRIME: u64 = 0x0100_0000_01b3;
+
+/// The hash of the first bytes of a file, as far as they were read, at most
+/// 256. An inode number comes back as soon as its file is deleted, and a
+/// truncated file keeps it; the first bytes change in both cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Head {
+    /// Bytes covered.
+    pub length: usize,
+    hash: u64,
+}
+
+impl Head {
+    /// Covers nothing, so every file begins with it.
+    pub const EMPTY: Self = Self {
+        length: 0,
+        hash: BASIS,
+    };
+
+    /// What the file begins with now, up to `length` bytes.
+    pub fn read(file: &File, length: u64) -> io::Result<Self> {
+        let wanted = usize::try_from(length).unwrap_or(MAX).min(MAX);
+        let mut bytes = [0; MAX];
+        let mut filled = 0;
+        while filled < wanted {
+            match file.read_at(&mut bytes[filled..wanted], filled as u64)? {
+                0 => break,
+                n => filled += n,
+            }
+        }
+        let mut head = Self::EMPTY;
+        head.extend(0, &bytes[..filled]);
+        Ok(head)
+    }
+
+    /// Takes in bytes that were read at `offset`.
+    pub fn extend(&mut self, offset: u64, bytes: &[u8]) {
+        // Bytes behind a gap are no part of the head.
+        let Some(covered) = (self.length as u64).checked_sub(offset) else {
+            return;
+        };
+        let covered = usize::try_from(covered).unwrap_or(usize::MAX);
+        let room = MAX.saturating_sub(self.length);
+        for byte in bytes.iter().skip(covered).take(room) {
+            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(PRIME);
+            self.length += 1;
+        }
+    }
+
+    /// Whether the file begins so.
+    pub fn begins(self, file: &File) -> io::Result<bool> {
+        Ok(Self::read(file, self.length as u64)? == self)
+    }
+}

@@ -1,0 +1,102 @@
+//! What is known of a source.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use log::{info, warn};
+
+use super::Line;
+use super::split::Piece;
+
+/// Whether a source is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is.
+    Reading,
+    /// It is not, for this reason; tried again at every poll.
+    Missing(String),
+    /// Standard input ended.
+    Ended,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reading => f.write_str("reading"),
+            Self::Missing(reason) => write!(f, "missing: {reason}"),
+            Self::Ended => f.write_str("ended"),
+        }
+    }
+}
+
+/// State and counters of one source. The counters begin at 0 with the run.
+#[derive(Clone, Debug)]
+pub struct FileStatus {
+    /// As it was configured; `-` for standard input.
+    pub path: PathBuf,
+    /// Whether it is read.
+    pub state: State,
+    /// Lines handed over.
+    pub lines: u64,
+    /// Lines longer than [`super::MAX_LINE`], which were skipped.
+    pub overlong: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Times another file took the path.
+    pub rotations: u64,
+    /// Times a file was truncated in place, as by copytruncate.
+    pub truncations: u64,
+    /// Bytes that are there and not read yet.
+    pub lag: u64,
+}
+
+impl FileStatus {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            state: State::Reading,
+            lines: 0,
+            overlong: 0,
+            bytes: 0,
+            rotations: 0,
+            truncations: 0,
+            lag: 0,
+        }
+    }
+
+    /// Changes the state, and says so when it is another one.
+    pub(super) fn set(&mut self, state: State) {
+        if self.state == state {
+            return;
+        }
+        let path = self.path.display();
+        match &state {
+            State::Missing(reason) => {
+                warn!(target: "spamdrop::tail", "cannot read {path}: {reason}; trying again every second");
+            }
+            state => info!(target: "spamdrop::tail", "{path}: {state}"),
+        }
+        self.state = state;
+    }
+
+    /// Counts a piece and hands over its line, which is backlog if it ends
+    /// within the first `backlog` bytes.
+    pub(super) fn deliver(
+        &mut self,
+        backlog: u64,
+        on_line: &mut dyn FnMut(Line<'_>),
+    ) -> impl FnMut(Piece<'_>) {
+        move |piece| match piece {
+            Piece::Line { bytes, start, end } => {
+                self.lines += 1;
+                on_line(Line {
+                    bytes,
+                    path: &self.path,
+                    offset: start,
+                    backlog: end <= backlog,
+                });
+            }
+            Piece::Overlong => self.overlong += 1,
+        }
+    }
+}

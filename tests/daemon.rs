@@ -1,0 +1,555 @@
+//! `spamdrop run` on a real interface, with a server that answers and logs as
+//! Courier does, and real TCP clients.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "a measurement is shown")]
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use spamdrop_lab::smtpd::Options;
+use spamdrop_lab::wait::until;
+use spamdrop_lab::{Client, Daemon, Signal, Site};
+
+const ZOMBIE: &str = "100.64.0.66";
+const ZOMBIE6: &str = "2001:db8:64:1::66";
+const MATE6: &str = "2001:db8:64:1::77";
+const CLEAN: &str = "100.64.0.1";
+/// No answer to a SYN for this long is a drop: a retransmission fits.
+const SILENCE: Duration = Duration::from_millis(1500);
+const SOON: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(3);
+
+fn site(change: impl FnOnce(&mut Options)) -> Site {
+    let site = Site::new(Path::new(env!("CARGO_BIN_EXE_spamdrop")), change).unwrap();
+    site.blacklist("100.64.0.64/26").unwrap();
+    site.blacklist(ZOMBIE6).unwrap();
+    site
+}
+
+/// What `show --json` says of an address, if it is listed.
+fn entry(site: &Site, addr: &str) -> Option<Value> {
+    let output = site.output(&["show", addr, "--json"], b"").unwrap();
+    let json: Value = serde_json::from_slice(&output.stdout).ok()?;
+    json["entries"].get(0).cloned()
+}
+
+fn wait_for_state(site: &Site, addr: &str, state: &str, within: Duration) {
+    until(&format!("{addr} to be {state}"), within, || {
+        let found = entry(site, addr).is_some_and(|entry| entry["state"] == state);
+        Ok(found.then_some(()))
+    })
+    .unwrap();
+}
+
+fn wait_for_sessions(site: &Site, number: usize, within: Duration) {
+    until(&format!("{number} sessions"), within, || {
+        Ok((site.smtpd.sessions()? == number).then_some(()))
+    })
+    .unwrap();
+}
+
+/// A session up to its 511, which must arrive whole.
+fn refused(site: &Site, source: &str) -> Client {
+    let mut client = site.connect(source).unwrap();
+    let reply = client.reject_session().unwrap();
+    assert_eq!(
+        (reply.code, reply.text.as_str()),
+        (511, "Blacklisted by zone.example")
+    );
+    client
+}
+
+/// A session in which a message is accepted.
+fn delivers(site: &Site, source: &str) {
+    let mut client = site.connect(source).unwrap();
+    assert_eq!(client.read_reply().unwrap().code, 220);
+    assert_eq!(client.command("EHLO friend.example").unwrap().code, 250);
+    assert_eq!(client.mail("a@friend.example").unwrap().code, 250);
+    assert_eq!(client.rcpt("b@here.example").unwrap().code, 250);
+    assert_eq!(client.data("hello").unwrap().code, 250);
+    assert_eq!(client.quit().unwrap().code, 221);
+}
+
+fn is_dropped(site: &Site, source: &str) -> bool {
+    site.dropped(source, SILENCE).unwrap()
+}
+
+/// A rejection as Courier logs it, with a stamp of now.
+fn rejection(source: &str) -> String {
+    let now = jiff::Timestamp::now();
+    let source = if source.contains(':') {
+        source.to_owned()
+    } else {
+        format!("::ffff:{source}")
+    };
+    format!(
+        "{now} mx courieresmtpd: error,relay={source},port=4,from=<a@b.example>,to=<c@here.example>: 511 Blacklisted by zone.example"
+    )
+}
+
+fn stopped_cleanly(daemon: &mut Daemon) -> ExitStatus {
+    daemon.signal(Signal::SIGTERM).unwrap();
+    daemon.exit_status(SOON).unwrap()
+}
+
+#[test]
+fn a_polite_sender_gets_its_511_and_its_221_and_is_dropped_from_then_on() {
+    let site = site(|_| {});
+    let mut daemon = site.run().unwrap();
+    for source in [ZOMBIE, ZOMBIE6] {
+        let mut client = refused(&site, source);
+        wait_for_state(&site, source, "open", SOON);
+        // The first SYN after the block, while the session still goes on.
+        assert!(is_dropped(&site, source), "{source}");
+        assert_eq!(client.quit().unwrap().code, 221);
+        client.expect_close(SOON).unwrap();
+        drop(client);
+        wait_for_state(&site, source, "sealed", SOON);
+        assert!(is_dropped(&site, source), "{source}");
+    }
+    delivers(&site, CLEAN);
+    assert!(stopped_cleanly(&mut daemon).success());
+    // The filter stays.
+    assert!(is_dropped(&site, ZOMBIE));
+    delivers(&site, CLEAN);
+}
+
+#[test]
+fn a_rude_sender_loses_its_connection_after_the_grace_and_nobody_else_does() {
+    let site = site(|options| options.read_timeout = Duration::ZERO);
+    let _daemon = site.run().unwrap();
+    for source in [ZOMBIE, ZOMBIE6] {
+        let mut others = [CLEAN, MATE6].map(|other| site.connect(other).unwrap());
+        let mut client = refused(&site, source);
+        let offence = Instant::now();
+        client.expect_reset(GRACE + Duration::from_secs(1)).unwrap();
+        assert!(
+            offence.elapsed() >= GRACE - Duration::from_millis(100),
+            "{:?}",
+            offence.elapsed()
+        );
+        wait_for_sessions(&site, 2, SOON);
+        for other in &mut others {
+            assert_eq!(other.read_reply().unwrap().code, 220);
+            assert_eq!(other.quit().unwrap().code, 221);
+        }
+        drop(others);
+        wait_for_state(&site, source, "sealed", SOON);
+        wait_for_sessions(&site, 0, SOON);
+    }
+}
+
+#[test]
+fn a_64_is_sealed_only_when_none_of_its_hosts_holds_a_connection() {
+    let site = site(|_| {});
+    let _daemon = site.run().unwrap();
+    let mut mate = site.connect(MATE6).unwrap();
+    assert_eq!(mate.read_reply().unwrap().code, 220);
+    let client = refused(&site, ZOMBIE6);
+    drop(client);
+    wait_for_sessions(&site, 1, SOON);
+    assert_eq!(mate.command("EHLO mate.example").unwrap().code, 250);
+    assert_eq!(entry(&site, ZOMBIE6).unwrap()["state"], "open");
+    assert_eq!(mate.quit().unwrap().code, 221);
+    drop(mate);
+    wait_for_state(&site, ZOMBIE6, "sealed", SOON);
+}
+
+#[test]
+fn terminate_ends_a_process_asleep_in_the_tarpit_but_never_the_listener() {
+    let site = site(|options| options.tarpit = Duration::from_secs(300));
+    site.configure("release = \"terminate\"\ngrace = \"1s\"")
+        .unwrap();
+    let _daemon = site.run().unwrap();
+    let mut client = site.connect(ZOMBIE).unwrap();
+    assert_eq!(client.read_reply().unwrap().code, 220);
+    client.command("EHLO zombie.example").unwrap();
+    client.mail("a@zombie.example").unwrap();
+    client.send("RCPT TO:<b@here.example>").unwrap();
+    let listener = site.smtpd.pid();
+    // A second recipient, after a first 511 that stands in the log.
+    site.log(&rejection(ZOMBIE)).unwrap();
+    wait_for_sessions(&site, 0, SOON + Duration::from_secs(1));
+    assert_eq!(site.smtpd.pid(), listener);
+    delivers(&site, CLEAN);
+}
+
+#[test]
+fn destroy_alone_leaves_a_sleeper_alone() {
+    let site = site(|options| options.tarpit = Duration::from_secs(300));
+    site.configure("grace = \"0s\"").unwrap();
+    let daemon = site.run().unwrap();
+    let mut client = site.connect(ZOMBIE).unwrap();
+    assert_eq!(client.read_reply().unwrap().code, 220);
+    client.command("EHLO zombie.example").unwrap();
+    client.mail("a@zombie.example").unwrap();
+    client.send("RCPT TO:<b@here.example>").unwrap();
+    site.log(&rejection(ZOMBIE)).unwrap();
+    daemon
+        .wait_for(|line| line.contains("ended a connection"), SOON)
+        .unwrap();
+    assert_eq!(site.smtpd.sessions().unwrap(), 1);
+}
+
+#[test]
+fn release_off_waits_for_the_peer() {
+    let site = site(|_| {});
+    site.configure("release = \"off\"\ngrace = \"0s\"").unwrap();
+    let _daemon = site.run().unwrap();
+    let mut client = refused(&site, ZOMBIE);
+    wait_for_state(&site, ZOMBIE, "open", SOON);
+    assert_eq!(client.command("NOOP").unwrap().code, 250);
+    assert_eq!(client.quit().unwrap().code, 221);
+    drop(client);
+    wait_for_state(&site, ZOMBIE, "sealed", SOON);
+}
+
+#[test]
+fn compat_recent_drops_every_packet_at_once() {
+    let site = site(|_| {});
+    site.configure("compat = \"recent\"").unwrap();
+    let _daemon = site.run().unwrap();
+    let mut client = refused(&site, ZOMBIE);
+    wait_for_state(&site, ZOMBIE, "sealed", SOON);
+    assert!(entry(&site, ZOMBIE).unwrap()["hard_limit_in_s"].is_null());
+    client.send("QUIT").unwrap();
+    client.expect_close(SILENCE).unwrap_err();
+    assert_eq!(site.smtpd.sessions().unwrap(), 1);
+}
+
+#[test]
+fn knocking_extends_a_short_block_and_silence_ends_it() {
+    let site = site(|_| {});
+    site.configure("ttl = \"3s\"").unwrap();
+    let _daemon = site.run().unwrap();
+    refused(&site, ZOMBIE).quit().unwrap();
+    wait_for_state(&site, ZOMBIE, "sealed", SOON);
+    let blocked = Instant::now();
+    while blocked.elapsed() < Duration::from_secs(7) {
+        assert!(is_dropped(&site, ZOMBIE));
+    }
+    until("silence to end the block", Duration::from_secs(5), || {
+        Ok(entry(&site, ZOMBIE).is_none().then_some(()))
+    })
+    .unwrap();
+    refused(&site, ZOMBIE);
+}
+
+/// Wherever the controller dies, what is listed stays dropped, and the next
+/// one ends what the last left open.
+#[test]
+fn after_kill_9_the_filter_drops_and_the_next_controller_goes_on() {
+    let site = site(|options| options.read_timeout = Duration::ZERO);
+    site.configure("grace = \"1s\"").unwrap();
+    let mut listed = Vec::new();
+    for round in 0..20u64 {
+        let started = Instant::now();
+        let mut daemon = site.run().unwrap();
+        assert!(
+            started.elapsed() < Duration::from_secs(1),
+            "ready after {:?}",
+            started.elapsed()
+        );
+        let source = format!("100.64.0.{}", 64 + round);
+        let mut client = refused(&site, &source);
+        wait_for_state(&site, &source, "open", SOON);
+        listed.push(source.clone());
+        // From before the release to after it.
+        std::thread::sleep(Duration::from_millis(round * 65));
+        daemon.kill().unwrap();
+        for source in &listed {
+            assert!(
+                site.dropped(source, Duration::from_millis(50)).unwrap(),
+                "round {round}: {source}"
+            );
+        }
+        if round % 2 == 0 {
+            let _next = site.run().unwrap();
+            // Ended before the kill, or by the next controller.
+            let end = client.expect_close(SOON + Duration::from_secs(1));
+            let end = end.map_err(|error| error.kind());
+            assert!(
+                matches!(end, Ok(()) | Err(ErrorKind::ConnectionReset)),
+                "round {round}: {end:?}"
+            );
+            wait_for_state(&site, &source, "sealed", SOON);
+        }
+        drop(client);
+    }
+}
+
+#[test]
+fn without_a_controller_nothing_hangs() {
+    let site = site(|_| {});
+    let mut daemon = site.run().unwrap();
+    let mut client = refused(&site, ZOMBIE);
+    wait_for_state(&site, ZOMBIE, "open", SOON);
+    daemon.kill().unwrap();
+    // The session that was open goes on to its end, at the peer's pace.
+    assert_eq!(client.command("NOOP").unwrap().code, 250);
+    assert_eq!(client.quit().unwrap().code, 221);
+    client.expect_close(SOON).unwrap();
+    drop(client);
+    wait_for_sessions(&site, 0, SOON);
+    assert_eq!(entry(&site, ZOMBIE).unwrap()["state"], "open");
+    assert!(is_dropped(&site, ZOMBIE));
+    delivers(&site, CLEAN);
+}
+
+#[test]
+fn what_must_not_be_blocked_is_not() {
+    let site = site(|_| {});
+    let daemon = site.run().unwrap();
+    let spared = [
+        "198.51.100.1",
+        "198.51.100.25",
+        "127.0.0.1",
+        "2001:db8:25::25",
+        "fe80::1",
+        "224.0.0.1",
+    ];
+    for addr in spared {
+        site.log(&rejection(addr)).unwrap();
+    }
+    site.log(&rejection(ZOMBIE)).unwrap();
+    daemon
+        .wait_for(|line| line.contains(&format!("blocked {ZOMBIE}:")), SOON)
+        .unwrap();
+    for addr in spared {
+        assert!(entry(&site, addr).is_none(), "{addr}");
+    }
+    let status: Value =
+        serde_json::from_str(&until_status(&site, "/watcher/state/events/protected", 6)).unwrap();
+    assert_eq!(status["watcher"]["state"]["events"]["blocked"], 1);
+}
+
+/// `status --json` once the number at `pointer` is `wanted`.
+fn until_status(site: &Site, pointer: &str, wanted: u64) -> String {
+    until(pointer, Duration::from_secs(3), || {
+        let text = site.spamdrop(&["status", "--json"])?;
+        let json: Value = serde_json::from_str(&text)?;
+        Ok((json.pointer(pointer) == Some(&wanted.into())).then_some(text))
+    })
+    .unwrap()
+}
+
+#[test]
+fn the_allowlist_wins_within_a_second() {
+    let site = site(|_| {});
+    let daemon = site.run().unwrap();
+    refused(&site, ZOMBIE).quit().unwrap();
+    wait_for_state(&site, ZOMBIE, "sealed", SOON);
+    site.spamdrop(&["allow", "add", ZOMBIE]).unwrap();
+    let read = |line: &str| line.contains("allowlist read again");
+    daemon.wait_for(read, SOON).unwrap();
+    refused(&site, ZOMBIE).quit().unwrap();
+    daemon
+        .wait_for(
+            |line| line.contains("not blocked") && line.contains("allowlist"),
+            SOON,
+        )
+        .unwrap();
+    assert!(entry(&site, ZOMBIE).is_none());
+    site.spamdrop(&["allow", "remove", ZOMBIE]).unwrap();
+    daemon.wait_for(read, SOON).unwrap();
+    refused(&site, ZOMBIE).quit().unwrap();
+    wait_for_state(&site, ZOMBIE, "sealed", SOON);
+}
+
+#[test]
+fn a_hand_made_entry_ends_the_connections_of_its_peer() {
+    let site = site(|options| options.read_timeout = Duration::ZERO);
+    site.configure("grace = \"1s\"").unwrap();
+    let _daemon = site.run().unwrap();
+    let mut client = site.connect(CLEAN).unwrap();
+    assert_eq!(client.read_reply().unwrap().code, 220);
+    site.spamdrop(&["add", CLEAN, "--for", "5m", "--reason", "a test"])
+        .unwrap();
+    assert_eq!(entry(&site, CLEAN).unwrap()["state"], "open");
+    client.expect_reset(SOON).unwrap();
+    wait_for_state(&site, CLEAN, "sealed", SOON);
+    assert!(is_dropped(&site, CLEAN));
+}
+
+#[test]
+fn hangup_reads_the_configuration_again_and_keeps_the_old_one_if_it_is_wrong() {
+    let site = site(|_| {});
+    let mut daemon = site.run().unwrap();
+    refused(&site, ZOMBIE).quit().unwrap();
+    wait_for_state(&site, ZOMBIE, "sealed", SOON);
+    site.configure("ports = [26]\nno_such_key = 1").unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    daemon
+        .wait_for(|line| line.contains("the configuration is unchanged"), SOON)
+        .unwrap();
+    assert!(is_dropped(&site, ZOMBIE));
+    site.configure("ports = [26]").unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    daemon
+        .wait_for(|line| line.contains("read again"), SOON)
+        .unwrap();
+    assert!(!is_dropped(&site, ZOMBIE));
+}
+
+#[test]
+fn an_interface_that_is_made_anew_gets_the_filter_back() {
+    let site = site(|_| {});
+    let daemon = site.run().unwrap();
+    site.server.exec(["ip", "link", "delete", "eth0"]).unwrap();
+    daemon
+        .wait_for(|line| line.contains("no interface `eth0`"), SOON)
+        .unwrap();
+    site.server
+        .exec([
+            "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth9",
+        ])
+        .unwrap();
+    daemon
+        .wait_for(|line| line.contains("attached to eth0 again"), SOON)
+        .unwrap();
+}
+
+#[test]
+fn one_watcher_at_a_time_and_detach_waits_for_it() {
+    let site = site(|_| {});
+    let mut daemon = site.run().unwrap();
+    let second = site.output(&["run"], b"").unwrap();
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(
+        !second.status.success() && said.contains(&format!("pid {}", daemon.pid())),
+        "{said}"
+    );
+    let detach = site.output(&["detach"], b"").unwrap();
+    assert!(!detach.status.success());
+    delivers(&site, CLEAN);
+    site.spamdrop(&["detach", "--force"]).unwrap();
+    let ended = daemon.exit_status(SOON).unwrap();
+    assert_eq!(ended.code(), Some(3), "{}", daemon.output());
+}
+
+#[test]
+fn packets_are_logged_when_asked_for() {
+    let site = site(|_| {});
+    let config = site.path("spamdrop.toml");
+    let args = [
+        "--config",
+        config.to_str().unwrap(),
+        "run",
+        "--log-packets",
+        "debug",
+    ];
+    let program = env!("CARGO_BIN_EXE_spamdrop");
+    let mut daemon = Daemon::start(
+        &site.server,
+        program,
+        args,
+        [("RUST_LOG", "spamdrop=debug")],
+    )
+    .unwrap();
+    daemon
+        .wait_for(|line| line.contains("ready: "), SOON)
+        .unwrap();
+    for (source, shown) in [(ZOMBIE, ZOMBIE), (ZOMBIE6, ZOMBIE6)] {
+        refused(&site, source).quit().unwrap();
+        wait_for_state(&site, source, "sealed", SOON);
+        assert!(is_dropped(&site, source));
+        let wanted = format!("dropped {shown}, port 25, syn 1");
+        daemon
+            .wait_for(|line| line.contains(&wanted), SOON)
+            .unwrap();
+    }
+    assert!(stopped_cleanly(&mut daemon).success());
+}
+
+/// From the line being written to the entry that drops the next SYN.
+#[test]
+fn latency_from_line_to_entry() {
+    let site = site(|_| {});
+    let _daemon = site.run().unwrap();
+    let list = site
+        .server
+        .run(|| spamdrop::blocklist::Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap());
+    let mut taken: Vec<Duration> = (0..200u8)
+        .map(|host| {
+            let source = format!("100.65.1.{host}");
+            let target = source.parse().unwrap();
+            let line = rejection(&source);
+            let written = Instant::now();
+            site.log(&line).unwrap();
+            while !list
+                .is_blocked(target, spamdrop::clock::monotonic_ns())
+                .unwrap()
+            {
+                assert!(written.elapsed() < SOON, "{source} is not blocked");
+            }
+            written.elapsed()
+        })
+        .collect();
+    taken.sort_unstable();
+    let (p50, p99) = (taken[taken.len() / 2], taken[taken.len() * 99 / 100]);
+    assert!(site.dropped("100.65.1.199", SILENCE).unwrap());
+    eprintln!("line to entry: p50 {p50:?}, p99 {p99:?}");
+    assert!(p99 < Duration::from_millis(250), "p99 {p99:?}");
+}
+
+/// An administrator reads the pinned maps with bpftool: fields have names.
+#[test]
+fn bpftool_shows_typed_fields() {
+    let site = site(|_| {});
+    let _daemon = site.run().unwrap();
+    refused(&site, ZOMBIE).quit().unwrap();
+    refused(&site, ZOMBIE6).quit().unwrap();
+    for source in [ZOMBIE, ZOMBIE6] {
+        wait_for_state(&site, source, "sealed", SOON);
+        assert!(is_dropped(&site, source));
+    }
+    site.spamdrop(&["add", "203.0.113.0/24", "2001:db8:bad::/48"])
+        .unwrap();
+    let entry = [
+        "expires",
+        "hard_until_s",
+        "ttl_s",
+        "hits",
+        "refreshes",
+        "flags",
+    ];
+    let maps: [(&str, &[&str]); 9] = [
+        ("blocked4", &entry),
+        ("blocked6", &entry),
+        ("cidr4", &["prefix_len", "data", "expires_s", "hits"]),
+        ("cidr6", &["prefix_len", "data", "expires_s", "hits"]),
+        ("allow4", &["prefix_len", "data", "automatic"]),
+        ("allow6", &["prefix_len", "data", "automatic"]),
+        ("settings", &["ports", "refresh", "cidrs4", "cidrs6"]),
+        (
+            "counters",
+            &["not_listed", "open_dropped", "sealed_dropped"],
+        ),
+        ("origins", &["first_unix_s", "offence", "offences", "text"]),
+    ];
+    for (map, fields) in maps {
+        let path = format!("/sys/fs/bpf/spamdrop/{map}");
+        let dump = site
+            .server
+            .exec(["bpftool", "map", "dump", "pinned", &path])
+            .unwrap();
+        for field in fields {
+            assert!(
+                dump.contains(&format!("\"{field}\": ")),
+                "{map}: no {field} in {dump}"
+            );
+        }
+    }
+    let path = "/sys/fs/bpf/spamdrop/blocked4";
+    let dump = site
+        .server
+        .exec(["bpftool", "map", "dump", "pinned", path])
+        .unwrap();
+    let json: Value = serde_json::from_str(&dump).unwrap();
+    assert_eq!(json[0]["key"], serde_json::json!([100, 64, 0, 66]));
+    assert_eq!(json[0]["value"]["ttl_s"], 600);
+}
