@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use spamdrop::blocklist::Blocklist;
+use spamdrop::clock;
 use spamdrop::lock::{Turn, Watcher};
 use spamdrop_lab::{Site, wait};
 
@@ -550,4 +551,24 @@ fn flush_keeps_the_allowlist() {
     assert!(!site.dropped("100.65.0.9", WAIT).unwrap());
     fails(&site, &["add", "100.66.0.1"], 1);
     assert_eq!(site.spamdrop(&["flush"]).unwrap(), "removed 0 entries\n");
+}
+
+#[test]
+fn what_has_expired_is_swept_with_its_reason() {
+    let site = attached("");
+    let targets = ["100.64.0.9", "100.65.0.0/24", "2001:db8:64::9"];
+    site.spamdrop(&["add", targets[0], targets[1], targets[2], "--reason", "x"])
+        .unwrap();
+    site.spamdrop(&["add", "100.64.0.10", "--for", "1h"])
+        .unwrap();
+    let swept = site.server.run(|| {
+        let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
+        let turn = || Turn::take(Path::new(RUN_DIR));
+        let now = clock::monotonic_ns();
+        let later = now + 602 * 1_000_000_000;
+        [now, later, later].map(|now| blocklist.sweep(now, turn).unwrap())
+    });
+    assert_eq!(swept, [0, 3, 0]);
+    assert_eq!(traces(&site), (0, 0));
+    assert_eq!(listed(&site), ["100.64.0.10"]);
 }
