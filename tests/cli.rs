@@ -220,7 +220,8 @@ const LOG: &[u8] = b"\
 2026-11-23T08:50:56.615769+00:00 mx1 courieresmtpd: error,relay=::ffff:127.0.0.1,port=4711,from=<a@b.example>,to=<c@d.example>: 511 Blacklisted by zen.example
 yesterday at noon error,relay=::ffff:203.0.113.5,port=4711,from=<a@b.example>: 511 Blacklisted by zen.example
 2026-11-23T08:51:55.615769+00:00 mx1 courieresmtpd: error,relay=::ffff:203.0.113.5,port=4712,from=<a@b.example>,to=<c@d.example>: 511 Blacklisted by zen.example
-2026-11-23T08:51:56.615769+00:00 mx1 courieresmtpd: error,relay=2001:db8::66,port=4712,from=<a@b.example>,to=<c@d.example>: 511 Blacklisted by zen.example
+2026-11-23T08:51:56.615769+00:00 mx1 courieresmtpd: error,relay=2001:db8::66,port=4712,from=<a@b.example>,to=<c@d.example>: 511-Blacklisted by
+2026-11-23T08:51:56.615801+00:00 mx1 courieresmtpd: error,relay=2001:db8::66,port=4712,from=<a@b.example>,to=<c@d.example>: 511 zen.example
 ";
 
 #[test]
@@ -231,13 +232,13 @@ fn scan_shows_what_would_have_been_blocked() {
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let expected = format!(
         "\
-{log}: 6 lines, 3 would block
-  courier-511: 3
+{log}: 7 lines, 4 would block
+  courier-511: 4
   would not block, loopback: 1
   near miss in line 4: it does not start with a syslog header
 LINES  ADDRESS
     2  203.0.113.5
-    1  2001:db8::66
+    2  2001:db8::66
 "
     );
     assert_eq!(stdout(&output), expected);
@@ -254,6 +255,7 @@ fn scan_prints_a_json_object_a_match() {
         r#"{"file":"-","line":2,"addr":"203.0.113.5","rule":"courier-511"}
 {"file":"-","line":5,"addr":"203.0.113.5","rule":"courier-511"}
 {"file":"-","line":6,"addr":"2001:db8::66","rule":"courier-511"}
+{"file":"-","line":7,"addr":"2001:db8::66","rule":"courier-511"}
 "#
     );
 }

@@ -4,11 +4,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use spamdrop::blocklist::Blocklist;
+use spamdrop::clock;
 use spamdrop::lock::{Turn, Watcher};
 use spamdrop_lab::{Site, wait};
 
@@ -48,6 +51,17 @@ fn fails(site: &Site, args: &[&str], code: i32) -> String {
         stderr(&output)
     );
     stderr(&output)
+}
+
+/// The origins in the kernel, and the prefixes that the filter looks for.
+fn traces(site: &Site) -> (usize, u32) {
+    site.server.run(|| {
+        let blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
+        let mut origins = 0;
+        blocklist.for_each_origin(|_, _| origins += 1).unwrap();
+        let settings = blocklist.settings().unwrap();
+        (origins, settings.cidrs4 + settings.cidrs6)
+    })
 }
 
 /// The addresses that `list` shows.
@@ -110,6 +124,7 @@ spamdrop: warning: 100.64.0.77 is still blocked by 100.64.0.64/26; remove that t
     for source in ["2001:db8:64::77", "100.64.0.77"] {
         assert!(!site.dropped(source, WAIT).unwrap(), "{source}");
     }
+    assert_eq!(traces(&site), (0, 0));
 }
 
 #[test]
@@ -203,10 +218,9 @@ fn a_network_shows_the_reasons_of_its_addresses() {
     assert_eq!(detail["origins"], Value::Array(vec![]));
     site.spamdrop(&["add", "2001:db8:64::9", "--reason", "again"])
         .unwrap();
+    assert_eq!(traces(&site), (1, 0));
     site.spamdrop(&["remove", "2001:db8:64::/64"]).unwrap();
-    site.spamdrop(&["add", "2001:db8:64::8"]).unwrap();
-    let detail = json(&site, &["show", "2001:db8:64::9", "--json"]);
-    assert_eq!(detail["origins"], Value::Array(vec![]));
+    assert_eq!(traces(&site), (0, 0));
 }
 
 #[test]
@@ -252,9 +266,7 @@ fn nothing_is_added_if_anything_must_not_be_blocked() {
 #[test]
 fn more_than_fits_is_refused() {
     let site = attached("capacity4 = 8192");
-    let output = site
-        .output(&["add", "-"], million(8193).as_bytes())
-        .unwrap();
+    let output = site.output(&["add", "-"], lines(8193).as_bytes()).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         stderr(&output),
@@ -417,7 +429,7 @@ fn detach_leaves_nothing() {
     assert_eq!(
         site.spamdrop(&["detach"]).unwrap(),
         format!(
-            "eth0: filter removed\nremoved /sys/fs/bpf/spamdrop, {RUN_DIR} and {}\n",
+            "eth0: filter removed\nremoved /sys/fs/bpf/spamdrop\nremoved {}\nremoved {RUN_DIR}\n",
             state.display()
         )
     );
@@ -468,7 +480,7 @@ fn writers_take_turns() {
 #[test]
 fn two_bulk_adds_at_once_both_count() {
     let site = attached("");
-    let (one, two) = (million(50_000), million(60_000));
+    let (one, two) = (lines(50_000), lines(60_000));
     std::thread::scope(|scope| {
         let first = scope.spawn(|| site.output(&["add", "-"], one.as_bytes()).unwrap());
         let second = scope.spawn(|| site.output(&["add", "-"], two.as_bytes()).unwrap());
@@ -479,10 +491,10 @@ fn two_bulk_adds_at_once_both_count() {
 }
 
 /// So many different addresses, one a line.
-fn million(count: u32) -> String {
+fn lines(count: u32) -> String {
     let mut text = String::new();
     for index in 0..count {
-        let addr = std::net::Ipv4Addr::from(0x1000_0000 + index * 3);
+        let addr = Ipv4Addr::from(0x1000_0000 + index * 3);
         writeln!(text, "{addr}").unwrap();
     }
     text
@@ -492,19 +504,21 @@ fn million(count: u32) -> String {
 fn a_million_addresses_come_and_go() {
     let site = attached("capacity4 = 1048576");
     let output = site
-        .output(&["add", "-"], million(1_000_000).as_bytes())
+        .output(&["add", "-"], lines(1_000_000).as_bytes())
         .unwrap();
     assert_eq!(stderr(&output), "");
     assert_eq!(output.stdout, b"added 1000000 entries for 10m\n");
-    let listed = listed(&site);
-    assert_eq!(listed.len(), 1_000_000);
-    assert_eq!(listed[0], "16.0.0.0");
-    assert_eq!(
-        listed[999_999],
-        std::net::Ipv4Addr::from(0x1000_0000 + 2_999_997).to_string()
-    );
-    for addr in [&listed[1], &listed[500_000], &listed[999_999]] {
-        let shown = site.spamdrop(&["show", addr]).unwrap();
+    let list = site.spamdrop(&["list", "--json"]).unwrap();
+    let entries: Vec<&str> = list.lines().collect();
+    assert_eq!(entries.len(), 1_000_002);
+    for index in [0, 1, 500_000, 999_999] {
+        let addr = Ipv4Addr::from(0x1000_0000 + index * 3);
+        let line = entries[index as usize + 1];
+        assert!(
+            line.starts_with(&format!("{{\"addr\":\"{addr}\",")),
+            "{line}"
+        );
+        let shown = site.spamdrop(&["show", &addr.to_string()]).unwrap();
         assert!(
             shown.starts_with(&format!("{addr} is blocked\n")),
             "{shown}"
@@ -531,8 +545,30 @@ fn flush_keeps_the_allowlist() {
         "x",
     ])
     .unwrap();
+    assert_eq!(traces(&site), (2, 1));
     assert_eq!(site.spamdrop(&["flush"]).unwrap(), "removed 3 entries\n");
+    assert_eq!(traces(&site), (0, 0));
     assert!(!site.dropped("100.65.0.9", WAIT).unwrap());
     fails(&site, &["add", "100.66.0.1"], 1);
     assert_eq!(site.spamdrop(&["flush"]).unwrap(), "removed 0 entries\n");
+}
+
+#[test]
+fn what_has_expired_is_swept_with_its_reason() {
+    let site = attached("");
+    let targets = ["100.64.0.9", "100.65.0.0/24", "2001:db8:64::9"];
+    site.spamdrop(&["add", targets[0], targets[1], targets[2], "--reason", "x"])
+        .unwrap();
+    site.spamdrop(&["add", "100.64.0.10", "--for", "1h"])
+        .unwrap();
+    let swept = site.server.run(|| {
+        let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
+        let turn = || Turn::take(Path::new(RUN_DIR));
+        let now = clock::monotonic_ns();
+        let later = now + 602 * 1_000_000_000;
+        [now, later, later].map(|now| blocklist.sweep(now, turn).unwrap())
+    });
+    assert_eq!(swept, [0, 3, 0]);
+    assert_eq!(traces(&site), (0, 0));
+    assert_eq!(listed(&site), ["100.64.0.10"]);
 }

@@ -33,8 +33,13 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
         writeln!(out, "{}: filter removed", link.name)?;
     }
     attach::detach(&turn, &config.pin_dir)?;
+    if attached {
+        writeln!(out, "removed {}", config.pin_dir.display())?;
+    }
     for dir in [&config.state_dir, &config.run_dir] {
-        remove_dir(dir)?;
+        if remove_dir(dir)? {
+            writeln!(out, "removed {}", dir.display())?;
+        }
     }
     if !attached {
         let message = format!(
@@ -43,17 +48,15 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
         );
         return Err(Failure::new(Exit::NotAttached, message));
     }
-    let (pins, run, state) = (&config.pin_dir, &config.run_dir, &config.state_dir);
-    let (pins, run, state) = (pins.display(), run.display(), state.display());
-    writeln!(out, "removed {pins}, {run} and {state}")?;
     Ok(())
 }
 
 /// Removes a directory of ours and the files in it. One that holds
 /// directories is none of ours: a slip in the configuration, such as `/run`.
-fn remove_dir(dir: &Path) -> Result<()> {
+/// Whether it was there, and is gone.
+fn remove_dir(dir: &Path) -> Result<bool> {
     let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         entries => entries
             .and_then(Iterator::collect::<io::Result<Vec<_>>>)
             .with_context(|| format!("cannot read {}", dir.display()))?,
@@ -65,13 +68,14 @@ fn remove_dir(dir: &Path) -> Result<()> {
             "left {dir} alone, for {} is not a file of spamdrop's",
             other.display()
         );
-        return Ok(());
+        return Ok(false);
     }
     for entry in entries {
         let path = entry.path();
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
-    fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))
+    fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -87,9 +91,9 @@ mod tests {
         fs::create_dir_all(other.join("deeper")).unwrap();
         fs::write(ours.join("lock"), "").unwrap();
         fs::write(other.join("a.pid"), "").unwrap();
-        remove_dir(&ours).unwrap();
-        remove_dir(&ours).unwrap();
-        remove_dir(&other).unwrap();
+        assert!(remove_dir(&ours).unwrap());
+        assert!(!remove_dir(&ours).unwrap());
+        assert!(!remove_dir(&other).unwrap());
         assert!(!ours.exists());
         assert!(other.join("a.pid").exists());
     }
