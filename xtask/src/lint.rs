@@ -19,13 +19,8 @@ pub fn lint() -> Result<Tally> {
     setup::components(&[setup::CLIPPY])?;
     setup::building()?;
     let mut tally = Tally::default();
-    tally.check(clippy(&[
-        "--workspace",
-        "--exclude=spamdrop-ebpf",
-        "--all-targets",
-        "--all-features",
-    ]));
-    tally.check(clippy(&["--package=spamdrop", "--no-default-features"]));
+    tally.check(clippy(&["--all-targets", "--all-features"]));
+    tally.check(clippy(&["--no-default-features"]));
     tally.check(clippy_ebpf(&[]));
     tally.check(clippy_ebpf(&["--no-default-features"]));
     tally.check(builds_without_warnings());
