@@ -3,10 +3,9 @@
 
 use std::env;
 
-use anyhow::{Context as _, Result};
 use aya_build::{Package, Toolchain, build_ebpf};
 
-fn main() -> Result<()> {
+fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     // A directory, so that new files count as well.
     println!("cargo:rerun-if-changed=../spamdrop-common");
@@ -21,7 +20,7 @@ fn main() -> Result<()> {
     // SAFETY: as above.
     unsafe { env::set_var("CARGO_TERM_QUIET", "true") };
     let toolchain = env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| "stable".into());
-    build_ebpf(
+    let built = build_ebpf(
         [Package {
             name: "spamdrop-ebpf",
             root_dir: "../spamdrop-ebpf",
@@ -29,6 +28,11 @@ fn main() -> Result<()> {
             ..Package::default()
         }],
         Toolchain::Custom(&toolchain),
-    )
-    .context("the packet filter does not build; `cargo xtask setup` installs what it needs")
+    );
+    if let Err(error) = built {
+        println!("cargo::error={error:#}");
+        println!(
+            "cargo::error=the packet filter does not build; if a tool is missing, `cargo xtask setup` installs it"
+        );
+    }
 }

@@ -98,7 +98,10 @@ pub fn line(command: &Command) -> String {
         .into_iter()
         .chain([command.get_program().to_owned()])
         .chain(command.get_args().map(OsStr::to_owned))
-        .map(|word| word.to_string_lossy().into_owned())
+        .map(|word| match word.to_string_lossy() {
+            word if word.contains(' ') => format!("'{word}'"),
+            word => word.into_owned(),
+        })
         .collect();
     words.join(" ")
 }

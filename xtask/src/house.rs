@@ -46,7 +46,8 @@ const ARROWS: [Arrow; 3] = [
 /// One line for each breach: the file, and what the rule is.
 pub fn check() -> Result<()> {
     let mut breaches = Vec::new();
-    for package in MetadataCommand::new().no_deps().exec()?.packages {
+    let metadata = MetadataCommand::new().no_deps().exec()?;
+    for package in &metadata.packages {
         let src = package.manifest_path.with_file_name("src");
         for path in sources(src.as_std_path())? {
             let text = fs::read_to_string(&path)
@@ -56,8 +57,8 @@ pub fn check() -> Result<()> {
             if package.name == "spamdrop" {
                 found.extend(arrows(inside, &text)?);
             }
-            let name = &package.name;
-            breaches.extend(found.iter().map(|breach| format!("\n{name}/src/{breach}")));
+            let src = src.strip_prefix(&metadata.workspace_root)?;
+            breaches.extend(found.iter().map(|breach| format!("\n{src}/{breach}")));
         }
     }
     ensure!(

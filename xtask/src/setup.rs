@@ -95,14 +95,16 @@ pub fn tools() -> Result<()> {
         return Ok(());
     }
     say(&format!("installing {}", missing.join(", ")));
-    let apt_get = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive");
-        command.args(["--quiet", "--yes"]).args(arguments);
-        run(&mut as_root(command)?)
-    };
-    apt_get(&["update"])?;
-    apt_get(&[&["install", "--no-install-recommends"], &missing[..]].concat())
+    // One command, so that it can be told whole to who has no sudo.
+    let script = format!(
+        "apt-get -qq update && \
+         apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends {}",
+        missing.join(" ")
+    );
+    let mut command = Command::new("sh");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command.args(["-c", &script]);
+    run(&mut as_root(command)?)
 }
 
 fn sysroot() -> Result<PathBuf> {

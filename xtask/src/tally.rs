@@ -45,7 +45,10 @@ impl Tally {
         else {
             return;
         };
-        let number = |word: &str| word.parse().unwrap_or(0);
+        let number = |word: &str| -> u32 { word.parse().unwrap_or(0) };
+        if number(ignored) > 0 {
+            say(&format!("{ignored} ignored tests count as failed"));
+        }
         self.passed += number(passed);
         self.failed += number(failed) + number(ignored);
     }

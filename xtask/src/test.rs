@@ -123,13 +123,16 @@ fn kernel() -> Result<Tally> {
 fn kernel_tests() -> Result<Vec<Command>> {
     const FEATURE: &str = "kernel-tests";
     let metadata = MetadataCommand::new().no_deps().exec()?;
-    let mut build = cargo(["test", "--no-run", "--features", FEATURE]);
+    // The same packages as for the unit tests, so that their dependencies,
+    // built with the same features, serve again.
+    let mut build = cargo(["test", "--workspace", "--exclude=spamdrop-ebpf"]);
+    build.args(["--no-run", "--features", FEATURE]);
     build.arg("--message-format=json-render-diagnostics");
     let mut wanted = Vec::new();
     for package in &metadata.packages {
         for target in &package.targets {
             if target.is_test() && target.required_features.iter().any(|f| f == FEATURE) {
-                build.args(["--package", &package.name, "--test", &target.name]);
+                build.args(["--test", &target.name]);
                 wanted.push((&package.id, &target.name));
             }
         }
