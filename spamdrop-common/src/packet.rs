@@ -96,7 +96,7 @@ fn ipv4<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
 
 #[inline(always)]
 fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason> {
-    let header: [u8; 8] = load(packet, offset)?;
+    let header: [u8; 40] = load(packet, offset)?;
     let source: [u8; 16] = load(packet, offset + 8)?;
     if header[0] >> 4 != 6 {
         return Err(Reason::Truncated);
@@ -114,30 +114,33 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
             }
             return tcp(packet, offset + 40 + at, true, source);
         }
-        let length = match next {
+        let (length, fragment_offset) = match next {
             // Hop-by-hop, routing, destination options, mobility.
             0 | 43 | 60 | 135 => {
                 let [following, units] = load(packet, offset + 40 + at)?;
                 next = following;
-                (usize::from(units) + 1) * 8
+                ((usize::from(units) + 1) * 8, 0)
             }
             // Authentication header: its length counts 4-byte units, less 2.
             51 => {
                 let [following, units] = load(packet, offset + 40 + at)?;
                 next = following;
-                (usize::from(units) + 2) * 4
+                ((usize::from(units) + 2) * 4, 0)
             }
             44 => {
                 let [following, _, high, low] = load(packet, offset + 40 + at)?;
-                if u16::from_be_bytes([high, low]) & 0xfff8 != 0 {
-                    return Err(Reason::LaterFragment);
-                }
                 next = following;
-                8
+                (8, u16::from_be_bytes([high, low]) & 0xfff8)
             }
             _ => return Err(Reason::NotTcp),
         };
         at += length;
+        if payload_len < at {
+            return Err(Reason::Truncated);
+        }
+        if fragment_offset != 0 {
+            return Err(Reason::LaterFragment);
+        }
         seen += 1;
     }
     Err(Reason::TooManyHeaders)

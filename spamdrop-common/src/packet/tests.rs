@@ -175,6 +175,33 @@ fn lengths_that_contradict_themselves_pass() {
     }
 }
 
+/// Bytes behind the payload length, such as Ethernet's padding, are no
+/// extension headers.
+#[test]
+fn extension_headers_lie_within_the_payload_length() {
+    let passed = |kinds: &[u8], next, payload_len| {
+        let mut packet = ipv6_packet(kinds, 1480, &[0; 20]);
+        packet[4..6].copy_from_slice(&[0, payload_len]);
+        packet[40 + 8 * (kinds.len() - 1)] = next;
+        reason(&ethernet(&[], 0x86dd, &packet))
+    };
+    assert_eq!(passed(&[60], 17, 8), Reason::NotTcp);
+    assert_eq!(passed(&[60], 17, 7), Reason::Truncated);
+    assert_eq!(passed(&[60, 44], TCP, 16), Reason::LaterFragment);
+    assert_eq!(passed(&[60, 44], TCP, 15), Reason::Truncated);
+    assert_eq!(passed(&[60; 9], 60, 72), Reason::TooManyHeaders);
+    assert_eq!(passed(&[60; 9], 60, 71), Reason::Truncated);
+}
+
+#[test]
+fn the_fixed_ipv6_header_is_read_whole() {
+    let mut packet = ipv6_packet(&[], 0, &[]);
+    packet[6] = 17;
+    let frame = ethernet(&[], 0x86dd, &packet);
+    assert_eq!(reason(&frame), Reason::NotTcp);
+    assert_eq!(reason(&frame[..frame.len() - 1]), Reason::Truncated);
+}
+
 #[test]
 fn what_is_not_tcp_over_ip_passes() {
     assert_eq!(reason(&ethernet(&[], 0x0806, &[0; 28])), Reason::NotIp);

@@ -1,0 +1,163 @@
+//! Where frames come from, what the filter is told of it, and what the design
+//! makes of that.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use fastrand::Rng;
+use ipnet::IpNet;
+use spamdrop_common::counter::Reason;
+use spamdrop_common::settings::Refresh;
+
+use crate::filter::Filter;
+use crate::oracle::Segment;
+
+/// Watched destination ports.
+pub const PORTS: [u16; 4] = [25, 465, 587, 2525];
+
+/// What is listed, with its state. No prefix holds an open entry or another
+/// prefix: the design does not say which of the two decides.
+const LISTED: [(&str, State); 18] = [
+    ("192.0.2.1/32", State::Open),
+    ("192.0.2.2/32", State::Sealed),
+    ("192.0.2.3/32", State::Expired),
+    ("192.0.2.4/32", State::Open),
+    ("192.0.2.5/32", State::Sealed),
+    ("192.0.2.6/32", State::Expired),
+    ("198.51.100.0/25", State::Sealed),
+    ("198.51.100.7/32", State::Expired),
+    ("203.0.113.0/24", State::Expired),
+    ("2001:db8:0:1::/64", State::Open),
+    ("2001:db8:0:2::/64", State::Sealed),
+    ("2001:db8:0:3::/64", State::Expired),
+    ("2001:db8:0:4::/64", State::Open),
+    ("2001:db8:0:5::/64", State::Sealed),
+    ("2001:db8:0:6::/64", State::Expired),
+    ("2001:db8:ee00::/40", State::Expired),
+    ("2001:db8:ff00::/40", State::Sealed),
+    ("2001:db8:ff00:7::/64", State::Expired),
+];
+
+const ALLOWED: [&str; 5] = [
+    "192.0.2.4/30",
+    "198.51.100.64/26",
+    "2001:db8:0:4::66/128",
+    "2001:db8:0:5::/65",
+    "2001:db8:ffaa::/48",
+];
+
+const V4: [&str; 14] = [
+    "192.0.2.0",
+    "192.0.2.1",
+    "192.0.2.2",
+    "192.0.2.3",
+    "192.0.2.4",
+    "192.0.2.5",
+    "192.0.2.6",
+    "198.51.100.7",
+    "198.51.100.8",
+    "198.51.100.65",
+    "198.51.100.128",
+    "203.0.113.9",
+    "0.0.0.0",
+    "255.255.255.255",
+];
+
+const V6: [&str; 16] = [
+    "2001:db8::1",
+    "2001:db8:0:1::1",
+    "2001:db8:0:2::ffff:ffff",
+    "2001:db8:0:3::1",
+    "2001:db8:0:4::66",
+    "2001:db8:0:4::67",
+    "2001:db8:0:5::1",
+    "2001:db8:0:5:8000::1",
+    "2001:db8:0:6::1",
+    "2001:db8:ee12::1",
+    "2001:db8:ff00:7::1",
+    "2001:db8:ff12::1",
+    "2001:db8:ffaa::1",
+    "2001:db9::1",
+    "::ffff:192.0.2.2",
+    "::",
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Open,
+    Sealed,
+    Expired,
+}
+
+/// The sources of the frames, before they are mutated, and the lists.
+pub struct Sources {
+    v4: Vec<Ipv4Addr>,
+    v6: Vec<Ipv6Addr>,
+    listed: Vec<(IpNet, State)>,
+    allowed: Vec<IpNet>,
+}
+
+impl Sources {
+    pub fn new() -> Self {
+        let listed = LISTED.iter().map(|(net, state)| (net.parse(), *state));
+        Self {
+            v4: parsed(&V4),
+            v6: parsed(&V6),
+            listed: listed.map(|(net, state)| (net.unwrap(), state)).collect(),
+            allowed: parsed(&ALLOWED),
+        }
+    }
+
+    pub fn v4(&self, rng: &mut Rng) -> [u8; 4] {
+        rng.choice(&self.v4).unwrap().octets()
+    }
+
+    pub fn v6(&self, rng: &mut Rng) -> [u8; 16] {
+        rng.choice(&self.v6).unwrap().octets()
+    }
+
+    /// Tells the filter; what is live outlasts the test by far.
+    pub fn install(&self, filter: &mut Filter) {
+        filter.configure(&PORTS, Refresh::Packet);
+        for (net, state) in &self.listed {
+            let (ttl_s, age_s) = match state {
+                State::Expired => (1, 10),
+                State::Open | State::Sealed => (86_400, 0),
+            };
+            filter.add(&net.to_string(), ttl_s, age_s, *state == State::Sealed);
+        }
+        let allowed: Vec<_> = self.allowed.iter().map(|net| (*net, false)).collect();
+        filter.list.allow_exactly(&filter.turn, &allowed).unwrap();
+    }
+
+    /// Why a TCP segment is passed or dropped.
+    pub fn judge(&self, segment: &Segment) -> Reason {
+        if !PORTS.contains(&segment.port) {
+            return Reason::OtherPort;
+        }
+        let listed = self.listed.iter();
+        let Some((net, state)) = listed
+            .filter(|(net, _)| net.contains(&segment.source))
+            .max_by_key(|(_, state)| *state != State::Expired)
+        else {
+            return Reason::NotListed;
+        };
+        let is_entry = matches!(
+            (net, net.prefix_len()),
+            (IpNet::V4(_), 32) | (IpNet::V6(_), 64)
+        );
+        let allowed = self.allowed.iter().any(|net| net.contains(&segment.source));
+        match state {
+            State::Expired => Reason::Expired,
+            _ if allowed => Reason::Allowed,
+            State::Open if segment.syn => Reason::OpenDropped,
+            State::Open => Reason::OpenPassed,
+            State::Sealed if is_entry => Reason::SealedDropped,
+            State::Sealed => Reason::CidrDropped,
+        }
+    }
+}
+
+fn parsed<T: FromStr<Err: std::fmt::Debug>>(texts: &[&str]) -> Vec<T> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
