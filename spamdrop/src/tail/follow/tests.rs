@@ -322,6 +322,28 @@ fn notices_truncation() {
 }
 
 #[test]
+fn notices_truncation_to_a_part() {
+    let mut bench = Bench::started();
+    bench.append("log", &long("1"));
+    bench.append("log", "2\n");
+    assert_eq!(bench.lines().len(), 2);
+    // What is left is longer than a fingerprint.
+    bench.open("log").set_len(long("1").len() as u64).unwrap();
+    assert_eq!(bench.lines(), [long("1").trim_end()]);
+}
+
+#[test]
+fn nothing_is_backlog_after_a_truncation() {
+    let mut bench = Bench::started();
+    bench.restart(|bench| bench.append("log", "1\n2\n"));
+    let expected = [("1".into(), true), ("2".into(), true)];
+    assert_eq!(bench.full_lines(), expected);
+    bench.open("log").set_len(0).unwrap();
+    bench.append("log", "3\n");
+    assert_eq!(bench.full_lines(), [("3".into(), false)]);
+}
+
+#[test]
 fn notices_truncation_after_the_file_has_regrown() {
     for regrown in ["new\n", "2 new\n", "three lines\nof\nnew text\n"] {
         let mut bench = Bench::started();
@@ -429,6 +451,20 @@ fn knows_a_file_that_comes_back() {
         assert_eq!(bench.lines(), ["2"], "after {away} s");
         assert_eq!(bench.status().rotations, 0);
     }
+}
+
+#[test]
+fn a_file_that_came_back_is_held_anew() {
+    let mut bench = Bench::started();
+    bench.rename("log", "elsewhere");
+    assert_eq!(bench.lines(), NONE);
+    bench.rename("elsewhere", "log");
+    assert_eq!(bench.lines(), NONE);
+    bench.pass(10);
+    bench.rename("log", "elsewhere");
+    assert_eq!(bench.lines(), NONE);
+    bench.append("elsewhere", "late\n");
+    assert_eq!(bench.lines(), ["late"]);
 }
 
 #[test]
@@ -555,6 +591,12 @@ fn an_unread_file_is_not_taken_for_another_with_its_inode() {
     let mut bench = Bench::started();
     let empty = bench.follower().positions().unwrap();
     fs::remove_file(bench.path("log")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(bench.lines(), NONE);
+        bench.pass(5);
+    }
+    assert_eq!(bench.follower().open.len(), 0);
+    assert!(bench.follower().left.is_empty());
     bench.start(Some(empty.clone()));
     assert!(bench.follower().left.is_empty());
     // But it is known when it was rotated between two runs.
