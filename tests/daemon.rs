@@ -284,6 +284,33 @@ fn after_kill_9_the_filter_drops_and_the_next_controller_goes_on() {
     }
 }
 
+/// The log line is not read again: what was to be released stands in the maps.
+#[test]
+fn a_restart_takes_up_what_was_to_be_released() {
+    let site = site(|options| options.read_timeout = Duration::ZERO);
+    let mut first = site.run().unwrap();
+    let mut client = refused(&site, ZOMBIE);
+    let offence = Instant::now();
+    let read = std::fs::metadata(site.path("mail.log")).unwrap().len();
+    let positions = site.path("state/positions.json");
+    until("the log position to be kept", SOON, || {
+        let text = std::fs::read_to_string(&positions).unwrap_or_default();
+        Ok(text.contains(&read.to_string()).then_some(()))
+    })
+    .unwrap();
+    first.kill().unwrap();
+    assert!(offence.elapsed() < GRACE);
+    let second = site.run().unwrap();
+    client.expect_reset(GRACE + Duration::from_secs(1)).unwrap();
+    assert!(offence.elapsed() >= GRACE - Duration::from_millis(100));
+    wait_for_state(&site, ZOMBIE, "sealed", SOON);
+    assert!(
+        !second.output().contains("blocked 100.64"),
+        "{}",
+        second.output()
+    );
+}
+
 #[test]
 fn without_a_controller_nothing_hangs() {
     let site = site(|_| {});

@@ -295,6 +295,10 @@ fn prefixes_drop_everything_until_they_expire() {
         filter.run(&syn("198.51.100.5")),
         (DROP, Reason::CidrDropped)
     );
+    // Nor does an open one.
+    filter.add("198.51.100.6", TTL, 0, false);
+    let ack = packet("198.51.100.6", ACK);
+    assert_eq!(filter.run(&ack), (DROP, Reason::CidrDropped));
     let target = "198.51.100.0/25".parse().unwrap();
     assert!(filter.list.remove(&filter.turn, target).unwrap());
     assert_eq!(

@@ -72,10 +72,11 @@ fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
     if found.is_drop() || !maps::has_cidrs(settings, segment) {
         return found;
     }
-    match found {
-        Reason::NotListed | Reason::Expired => cidr_hit(ctx, segment, found),
-        _ => found,
+    if matches!(found, Reason::Allowed) {
+        return found;
     }
+    // A blocked prefix drops what an open entry of its own would let pass.
+    cidr_hit(ctx, segment, found)
 }
 
 #[inline(always)]
