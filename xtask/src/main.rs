@@ -10,6 +10,7 @@
 )]
 
 mod command;
+mod demo;
 mod ebpf;
 mod house;
 mod linker;
@@ -36,6 +37,11 @@ struct Cli {
 enum Verb {
     /// Install what building and testing need (on Debian, as root or by sudo)
     Setup,
+    /// Show, in half a minute and as root, what spamdrop does
+    ///
+    /// A mail server, the daemon and its peers run in network namespaces that
+    /// vanish with this program, however it ends.
+    Demo(demo::Options),
     /// Build the packet filter, for bpftool or llvm-objdump to read
     BuildEbpf {
         /// Leave aya-log out, so that libbpf-based loaders accept the object
@@ -61,6 +67,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     std::env::set_current_dir(&root).with_context(|| format!("cannot enter {}", root.display()))?;
     match &cli.verb {
         Verb::Setup => setup::everything()?,
+        Verb::Demo(options) => demo::run(options)?,
         Verb::BuildEbpf { without_log } => ebpf::build(*without_log)?,
         Verb::Test(options) => return test::run(options),
     }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::ffi::OsStr;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
@@ -163,18 +164,39 @@ impl Drop for Host {
     }
 }
 
+/// Puts an empty tmpfs on `directory`, for this thread and for the threads,
+/// hosts and processes that it starts from now on. The rest of the machine does
+/// not see it, and it vanishes with the last of them.
+///
+/// # Errors
+///
+/// The kernel refused: this needs root.
+pub fn private_tmpfs(directory: &Path) -> Result<()> {
+    unshare_mounts(CloneFlags::empty())?;
+    mount_new("tmpfs", directory)
+}
+
 fn enter() -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS)?;
-    let none: Option<&str> = None;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
-        .context("make the mounts private")?;
+    unshare_mounts(CloneFlags::CLONE_NEWNET)?;
     // The old sysfs shows the interfaces of the old namespace.
     for (kind, target) in [("sysfs", "/sys"), ("bpf", "/sys/fs/bpf"), ("tmpfs", "/run")] {
-        mount(Some(kind), target, Some(kind), MsFlags::empty(), none)
-            .with_context(|| format!("mount {kind} on {target}"))?;
+        mount_new(kind, Path::new(target))?;
     }
     // A tentative address can neither be bound nor answer its neighbours.
     let dad = "/proc/sys/net/ipv6/conf/default/accept_dad";
     fs::write(dad, "0").with_context(|| format!("write {dad}"))?;
     Ok(())
+}
+
+fn unshare_mounts(and: CloneFlags) -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS | and)?;
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .context("make the mounts private")
+}
+
+fn mount_new(kind: &str, target: &Path) -> Result<()> {
+    let none: Option<&str> = None;
+    mount(Some(kind), target, Some(kind), MsFlags::empty(), none)
+        .with_context(|| format!("mount {kind} on {}", target.display()))
 }

@@ -18,7 +18,7 @@ pub mod wire;
 
 pub use client::{Client, Reply, syn_dropped};
 pub use daemon::Daemon;
-pub use host::Host;
+pub use host::{Host, private_tmpfs};
 pub use nix::sys::signal::Signal;
 pub use site::Site;
 pub use smtpd::Smtpd;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use spamdrop_lab::client::{socket, syn_dropped};
 use spamdrop_lab::wait::until;
-use spamdrop_lab::{Daemon, End, Host, Signal, many_sources, wire};
+use spamdrop_lab::{Daemon, End, Host, Signal, many_sources, private_tmpfs, wire};
 
 const SECOND: Duration = Duration::from_secs(1);
 const NO_ENV: [(&str, &str); 0] = [];
@@ -39,6 +40,28 @@ fn ip(text: &str) -> IpAddr {
 
 fn listen(host: &Host) -> TcpListener {
     host.run(|| TcpListener::bind("[::]:25")).unwrap()
+}
+
+#[test]
+fn a_private_tmpfs_is_shared_with_hosts_and_with_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mail.log");
+    let inside = {
+        let (directory, path) = (directory.path().to_owned(), path.clone());
+        move || {
+            private_tmpfs(&directory).unwrap();
+            let host = Host::new("mx").unwrap();
+            fs::write(&path, "from outside the host").unwrap();
+            let cat = host.exec([OsStr::new("cat"), path.as_os_str()]).unwrap();
+            assert_eq!(cat, "from outside the host");
+            let from_host = path.with_file_name("from-host");
+            let written = from_host.clone();
+            host.run(move || fs::write(written, "").unwrap());
+            assert!(from_host.exists());
+        }
+    };
+    std::thread::spawn(inside).join().unwrap();
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
 #[test]
