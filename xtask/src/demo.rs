@@ -18,7 +18,7 @@ use clap::Args;
 use rustix::process::geteuid;
 
 use crate::{
-    command::{as_root, cargo, find, line, run as run_command},
+    command::{as_root, cargo, find, run as run_command},
     say, setup,
 };
 use stage::Stage;
@@ -88,8 +88,7 @@ fn become_root(options: &Options) -> Result<Infallible> {
     }
     if find("sudo").is_none() {
         bail!(
-            "making network namespaces needs root, and there is no sudo; as root, run: {}",
-            line(&command)
+            "making network namespaces needs root, and there is no sudo; as root, run: {command:?}"
         );
     }
     say("going on as root, by sudo: making network namespaces needs it");

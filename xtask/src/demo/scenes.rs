@@ -166,7 +166,7 @@ fn knocking(story: &mut Story, stage: &Stage) -> Result<()> {
     story.step("it knocks for twice that time, in vain", || {
         knock(stage, &mut last_knock)
     })?;
-    story.step("it keeps silent, and the block ends", || {
+    story.step("it keeps silent; the block ends in 3 to 4 s", || {
         let gone = || Ok(stage.entry(KNOCKER)?.is_none().then_some(()));
         until("the block to end", TTL + SOON, gone)?;
         let silent = last_knock.elapsed();
