@@ -76,7 +76,7 @@ fn install(llvm: &Llvm) -> Result<()> {
     let prefix = llvm.prefix()?;
     let rpath = format!("-Clink-arg=-Wl,-rpath,{}", llvm.directory.display());
     let feature = format!("llvm-{}", llvm.major);
-    // cargo takes one that an older rustc's update broke for installed.
+    // Without --force, cargo leaves one alone that an update of rustc broke.
     let mut command = cargo(["install", "--quiet", "--locked", "--force"]);
     command.args(["bpf-linker", "--version", VERSION]);
     command.args(["--no-default-features", "--features", &feature]);
