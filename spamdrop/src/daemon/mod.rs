@@ -9,6 +9,7 @@ mod reload;
 mod upkeep;
 
 use std::fs;
+use std::io;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -21,7 +22,7 @@ use crate::bring_up::bring_up;
 use crate::clock;
 use crate::config::Config;
 use crate::lock::Watcher;
-use crate::network;
+use crate::network::Changes;
 use crate::protect;
 use crate::release::Releases;
 use crate::tail::Tail;
@@ -135,7 +136,7 @@ impl Daemon {
         let mut release = period(RELEASE_PERIOD);
         let mut upkeep = period(UPKEEP_PERIOD);
         let mut packets = period(PACKETS_PERIOD);
-        let mut changes = network::Changes::subscribe()?;
+        let mut changes = Some(Changes::subscribe()?);
         let mut more = self.read_logs();
         loop {
             tokio::select! {
@@ -152,10 +153,15 @@ impl Daemon {
                     more = self.read_logs();
                 }
                 _ = release.tick(), if !self.releases.is_empty() => self.release(),
-                result = changes.next() => {
-                    result.context("cannot follow the network's changes")?;
-                    self.refresh();
-                }
+                result = next_change(&mut changes) => match result {
+                    // Routes can change in bursts; once a second will do.
+                    Ok(()) => self.upkeep.network_changed = true,
+                    Err(error) => {
+                        let text = format!("cannot follow the network's changes: {error}");
+                        self.upkeep.warn("network", text);
+                        changes = None;
+                    }
+                },
                 _ = packets.tick(), if self.packets.is_some() => self.log_packets(),
                 () = std::future::ready(()), if more => more = self.read_logs(),
                 () = self.tail.changed() => more = self.read_logs(),
@@ -201,6 +207,14 @@ impl Daemon {
         if let Err(error) = bring_up(&self.config, &self.config.interfaces, 0) {
             log::warn!("the filter goes on logging packets: {error:#}");
         }
+    }
+}
+
+/// Pending for ever once that has failed.
+async fn next_change(changes: &mut Option<Changes>) -> io::Result<()> {
+    match changes {
+        Some(changes) => changes.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -45,10 +45,21 @@ impl Daemon {
         Ok(())
     }
 
-    /// SIGUSR1, or a change of the network: reads the allowlist, the own
-    /// addresses and the pending releases again.
+    /// SIGUSR1: reads the allowlist and the pending releases again.
     pub(super) fn refresh(&mut self) {
-        match self.try_refresh() {
+        self.protect();
+        match self.adopt() {
+            Ok(()) => self.upkeep.fine("releases"),
+            Err(error) => {
+                let text = format!("cannot read the pending releases: {error:#}");
+                self.upkeep.warn("releases", text);
+            }
+        }
+    }
+
+    /// Reads the allowlist and the machine's own addresses again.
+    pub(super) fn protect(&mut self) {
+        match self.try_protect() {
             Ok(()) => {
                 log::debug!("allowlist read again");
                 self.upkeep.fine("allowlist");
@@ -57,13 +68,12 @@ impl Daemon {
         }
     }
 
-    fn try_refresh(&mut self) -> Result<()> {
+    fn try_protect(&mut self) -> Result<()> {
         let protected = protect::protected(&self.config)?;
         let turn = Turn::take(&self.config.run_dir)?;
         self.blocklist
             .allow_exactly(&turn, &protect::allowed(&protected))?;
-        drop(turn);
         self.intake.protected = protected;
-        self.adopt()
+        Ok(())
     }
 }

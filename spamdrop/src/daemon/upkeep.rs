@@ -27,6 +27,8 @@ pub(super) struct Upkeep {
     since_unix_s: u64,
     /// The interfaces, when they were attached last.
     pub(super) attached: Vec<Attached>,
+    /// Whether addresses, routes or interfaces have changed.
+    pub(super) network_changed: bool,
     /// Connections that were ended.
     pub(super) released: u64,
     ceiling: Option<String>,
@@ -41,6 +43,7 @@ impl Upkeep {
         Self {
             since_unix_s: clock::unix_s(),
             attached,
+            network_changed: false,
             released: 0,
             ceiling: None,
             warnings: BTreeMap::new(),
@@ -106,6 +109,9 @@ impl Daemon {
             return Err(Failure::new(Exit::NotAttached, message));
         }
         self.keep_attached();
+        if std::mem::take(&mut self.upkeep.network_changed) {
+            self.protect();
+        }
         self.say_ceiling();
         self.sweep();
         if let Err(error) = self.tail.save() {
