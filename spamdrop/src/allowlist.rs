@@ -1,13 +1,14 @@
 //! The administrator's allowlist: a file with a prefix a line.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 
+use crate::durable;
 use crate::exit::{Exit, Failure};
 
 /// The file, line by line, so that its comments survive an edit.
@@ -83,7 +84,12 @@ impl Allowlist {
     pub fn write(&self) -> Result<()> {
         let mut text = self.lines.join("\n");
         text.push('\n');
-        replace_file(&self.path, text.as_bytes())
+        if let Some(dir) = self.path.parent() {
+            fs::create_dir_all(dir)
+                .with_context(|| format!("cannot make the directory {}", dir.display()))?;
+        }
+        durable::replace(&self.path, text.as_bytes())
+            .with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
 
@@ -116,24 +122,6 @@ pub fn parse_net(word: &str) -> Option<IpNet> {
         _ => Some(net),
     }
     .map(|net| net.trunc())
-}
-
-/// Writes a file beside `path`, syncs it and renames it over `path`.
-///
-/// # Errors
-///
-/// One of these steps fails; `path` is as it was.
-pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || -> io::Result<()> {
-        let dir = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(dir)?;
-        let beside = path.with_added_extension("new");
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -208,6 +208,12 @@ impl Config {
         whole_seconds(self.hard_limit)
     }
 
+    /// Where the positions in the logs are kept.
+    #[must_use]
+    pub fn positions_file(&self) -> PathBuf {
+        self.state_dir.join("positions.json")
+    }
+
     /// What the policy is told.
     ///
     /// # Errors

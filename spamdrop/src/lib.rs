@@ -14,6 +14,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod daemon;
+mod durable;
 pub mod event;
 pub mod exit;
 pub mod lock;

@@ -18,7 +18,7 @@ impl Turn {
     ///
     /// The run directory or the lock file cannot be made or opened.
     pub fn take(run_dir: &Path) -> Result<Self> {
-        let path = run_dir.join("lock");
+        let path = lock_path(run_dir);
         make_dir(run_dir)?;
         loop {
             let file = open(&path)?;
@@ -65,6 +65,16 @@ pub fn watcher_pid(run_dir: &Path) -> Option<u32> {
         Ok(()) => None,
         Err(_) => read_pid(&mut file),
     }
+}
+
+/// The files of this module in the run directory.
+#[must_use]
+pub fn files(run_dir: &Path) -> [PathBuf; 2] {
+    [watcher_path(run_dir), lock_path(run_dir)]
+}
+
+fn lock_path(run_dir: &Path) -> PathBuf {
+    run_dir.join("lock")
 }
 
 fn watcher_path(run_dir: &Path) -> PathBuf {

@@ -1,8 +1,8 @@
 //! `detach`: leave nothing behind.
 
 use std::fs;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -10,8 +10,10 @@ use crate::attach;
 use crate::blocklist::pins;
 use crate::cli;
 use crate::config::Config;
+use crate::durable;
 use crate::exit::{Exit, Failure};
 use crate::lock::{self, Turn};
+use crate::report::watcher;
 
 /// Runs the verb.
 ///
@@ -36,8 +38,11 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
     if attached {
         writeln!(out, "removed {}", config.pin_dir.display())?;
     }
+    for path in files(config) {
+        remove(&path, fs::remove_file)?;
+    }
     for dir in [&config.state_dir, &config.run_dir] {
-        if remove_dir(dir)? {
+        if remove(dir, fs::remove_dir)? {
             writeln!(out, "removed {}", dir.display())?;
         }
     }
@@ -51,50 +56,24 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
     Ok(())
 }
 
-/// Removes a directory of ours and the files in it. One that holds
-/// directories is none of ours: a slip in the configuration, such as `/run`.
-/// Whether it was there, and is gone.
-fn remove_dir(dir: &Path) -> Result<bool> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        entries => entries
-            .and_then(Iterator::collect::<io::Result<Vec<_>>>)
-            .with_context(|| format!("cannot read {}", dir.display()))?,
-    };
-    let is_file = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
-    if let Some(other) = entries.iter().find(|entry| !is_file(entry)) {
-        let (dir, other) = (dir.display(), other.path());
-        log::warn!(
-            "left {dir} alone, for {} is not a file of spamdrop's",
-            other.display()
-        );
-        return Ok(false);
-    }
-    for entry in entries {
-        let path = entry.path();
-        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-    }
-    fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-    Ok(true)
+/// The files that `run` and the commands make, the lock last.
+fn files(config: &Config) -> Vec<PathBuf> {
+    let replaced = [config.positions_file(), config.run_dir.join(watcher::FILE)];
+    let beside = replaced.each_ref().map(|path| durable::beside(path));
+    let locks = lock::files(&config.run_dir);
+    [replaced, beside, locks].concat()
 }
 
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use super::*;
-
-    #[test]
-    fn a_directory_of_files_goes_and_one_with_directories_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let (ours, other) = (dir.path().join("ours"), dir.path().join("other"));
-        fs::create_dir_all(&ours).unwrap();
-        fs::create_dir_all(other.join("deeper")).unwrap();
-        fs::write(ours.join("lock"), "").unwrap();
-        fs::write(other.join("a.pid"), "").unwrap();
-        assert!(remove_dir(&ours).unwrap());
-        assert!(!remove_dir(&ours).unwrap());
-        assert!(!remove_dir(&other).unwrap());
-        assert!(!ours.exists());
-        assert!(other.join("a.pid").exists());
+/// Whether it was there, and is gone. A directory that holds files of others
+/// stays.
+fn remove(path: &Path, how: fn(PathBuf) -> io::Result<()>) -> Result<bool> {
+    match how(path.to_owned()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+            log::warn!("left {}: it holds files of others", path.display());
+            Ok(false)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot remove {}", path.display())),
     }
 }

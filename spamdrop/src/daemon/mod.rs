@@ -221,7 +221,7 @@ async fn next_change(changes: &mut Option<Changes>) -> io::Result<()> {
 fn open_tail(config: &Config) -> Result<Tail> {
     fs::create_dir_all(&config.state_dir)
         .with_context(|| format!("cannot make the directory {}", config.state_dir.display()))?;
-    Tail::open(&config.logs, Some(config.state_dir.join("positions.json")))
+    Tail::open(&config.logs, Some(config.positions_file()))
 }
 
 fn period(length: Duration) -> Interval {

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::Daemon;
-use crate::allowlist::replace_file;
 use crate::attach::{self, Attached};
 use crate::blocklist::{Blocklist, pins};
 use crate::bring_up::bring_up;
 use crate::clock;
 use crate::config::Config;
+use crate::durable;
 use crate::exit::{Exit, Failure};
 use crate::lock::Turn;
 use crate::report::watcher::{FILE, File, State};
@@ -91,10 +91,9 @@ impl Upkeep {
 }
 
 fn write(run_dir: &Path, state: &State) -> Result<()> {
-    replace_file(
-        &run_dir.join(FILE),
-        serde_json::to_string(state)?.as_bytes(),
-    )
+    let path = run_dir.join(FILE);
+    durable::replace(&path, serde_json::to_string(state)?.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 impl Daemon {

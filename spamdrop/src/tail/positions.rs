@@ -1,9 +1,8 @@
 //! Where reading stands, across restarts.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::file::Id;
 use super::head::Head;
+use crate::durable;
 
 /// A file and how far it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,18 +76,9 @@ impl Positions {
     }
 
     fn replace(&self, path: &Path) -> Result<()> {
-        let temporary = path.with_added_extension("tmp");
-        let mut file: File = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        Ok(())
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        Ok(durable::replace(path, &text)?)
     }
 
     /// The files of a path, or `None` if it was never read.
