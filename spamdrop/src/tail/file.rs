@@ -68,7 +68,8 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    /// Opens the regular file at `path`, to be read from its beginning.
+    /// Opens the regular file at `path`, to be read from its beginning. One
+    /// that can be opened but not read is refused as well.
     pub fn open(path: &Path) -> io::Result<Self> {
         // Another kind of file may block or act when it is opened.
         Id::at(path)?;
@@ -77,6 +78,7 @@ impl OpenFile {
             .custom_flags(OFlags::NONBLOCK.bits() as i32)
             .open(path)?;
         let id = Id::of(&file.metadata()?)?;
+        file.read_at(&mut [0], 0)?;
         Ok(Self {
             file,
             id,

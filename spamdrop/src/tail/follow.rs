@@ -101,11 +101,7 @@ impl Follower {
         let mut i = 0;
         while i < self.open.len() {
             let attached = self.attached && i + 1 == self.open.len();
-            let hold = if self.open.len() > HELD {
-                Duration::ZERO
-            } else {
-                HOLD
-            };
+            let hold = self.hold();
             let result = self.open[i].read(buffer, &mut self.status, on_line);
             if attached && result.is_ok() {
                 self.status.set(State::Reading);
@@ -132,6 +128,11 @@ impl Follower {
         0
     }
 
+    fn hold(&self) -> Duration {
+        let few = self.open.len() <= HELD;
+        if few { HOLD } else { Duration::ZERO }
+    }
+
     /// Takes the file that is new at the path, behind those that were there
     /// for a moment between two looks, or between two runs.
     fn adopt(&mut self) -> io::Result<()> {
@@ -146,11 +147,7 @@ impl Follower {
             self.from_end = false;
         }
         let known = self.resume(&mut file, OpenFile::continues);
-        let earlier = if first {
-            Vec::new()
-        } else {
-            self.rotated(known)
-        };
+        let earlier = self.rotated(known);
         if !first && !known {
             self.status.rotations += 1;
             info!(target: "spamdrop::tail", "{}: reading a new file", self.path.display());

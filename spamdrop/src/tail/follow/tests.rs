@@ -215,6 +215,7 @@ fn survives_a_file_that_cannot_be_read() {
         };
         assert!(reason.starts_with("Input/output error"), "{reason}");
     }
+    assert_eq!(bench.status().rotations, 0);
     fs::remove_file(bench.path("log")).unwrap();
     bench.append("log", "new\n");
     assert_eq!(bench.lines(), ["new"]);
