@@ -413,7 +413,7 @@ fn detach_leaves_nothing() {
     let site = attached("");
     site.spamdrop(&["add", "100.64.0.9"]).unwrap();
     fs::create_dir(site.path("state")).unwrap();
-    fs::write(site.path("state").join("positions"), "").unwrap();
+    fs::write(site.path("state").join("positions.json"), "").unwrap();
     let watcher = site
         .server
         .run(|| Watcher::begin(Path::new(RUN_DIR)).unwrap());

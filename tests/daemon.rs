@@ -642,3 +642,60 @@ fn a_restart_reads_on_where_the_last_stopped() {
     assert!(entry(&site, "100.64.0.73").is_none());
     until_status(&site, "/watcher/state/events/stale", 1);
 }
+
+#[test]
+fn who_is_taken_off_the_list_in_time_keeps_the_connection() {
+    let site = site(|options| options.read_timeout = Duration::ZERO);
+    site.configure("grace = \"2s\"").unwrap();
+    let _daemon = site.run().unwrap();
+    let mut client = refused(&site, ZOMBIE);
+    wait_for_state(&site, ZOMBIE, "open", SOON);
+    site.spamdrop(&["remove", ZOMBIE]).unwrap();
+    let end = client.expect_close(GRACE).unwrap_err();
+    assert_eq!(end.kind(), ErrorKind::TimedOut);
+    assert_eq!(client.command("NOOP").unwrap().code, 250);
+}
+
+/// A server in another namespace: its connections are not to be seen, so
+/// nobody can tell when they have ended.
+#[test]
+fn entries_stay_open_where_no_server_is_to_be_seen() {
+    let site = site(|_| {});
+    site.configure("ports = [26]").unwrap();
+    let daemon = site.run().unwrap();
+    site.log(&rejection(ZOMBIE)).unwrap();
+    daemon
+        .wait_for(|line| line.contains("nothing listens"), SOON)
+        .unwrap();
+    assert_eq!(entry(&site, ZOMBIE).unwrap()["state"], "open");
+}
+
+/// The watcher beneath a forced `detach` must not bring the filter back.
+#[test]
+fn a_forced_detach_is_not_undone() {
+    let site = site(|_| {});
+    let config = site.path("spamdrop.toml");
+    let args = [
+        "--config",
+        config.to_str().unwrap(),
+        "run",
+        "--log-packets",
+        "debug",
+    ];
+    let program = env!("CARGO_BIN_EXE_spamdrop");
+    let mut daemon = Daemon::start(&site.server, program, args, [("RUST_LOG", "info")]).unwrap();
+    daemon
+        .wait_for(|line| line.contains("ready: "), SOON)
+        .unwrap();
+    site.spamdrop(&["detach", "--force"]).unwrap();
+    assert_eq!(
+        daemon.exit_status(SOON).unwrap().code(),
+        Some(3),
+        "{}",
+        daemon.output()
+    );
+    let pins = site
+        .server
+        .run(|| Path::new("/sys/fs/bpf/spamdrop").exists());
+    assert!(!pins && !site.path("state").exists(), "{}", daemon.output());
+}

@@ -107,6 +107,7 @@ fn attach_all(
         let pin = link_pin(pin_dir, &interface.name);
         let adopted = bpf::pinned_link(&pin).is_ok_and(|link| link.ifindex == interface.index);
         if adopted {
+            ensure_mode(interface, plan.mode)?;
             replace(program, &pin)?;
         } else {
             remove_file(&pin)?;
@@ -179,6 +180,16 @@ fn program<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'object mu
         .program_mut(name)
         .with_context(|| format!("the object holds no program `{name}`"))?;
     Ok(program.try_into()?)
+}
+
+/// A link keeps the mode in which it was made.
+fn ensure_mode(interface: &Interface, mode: Mode) -> Result<()> {
+    let name = &interface.name;
+    let generic = interface.xdp.is_some_and(|xdp| !xdp.native);
+    if mode == Mode::Native && generic {
+        anyhow::bail!("the filter on {name} is generic; for native, `spamdrop detach` first");
+    }
+    Ok(())
 }
 
 fn replace(program: &mut Xdp, pin: &Path) -> Result<()> {

@@ -5,8 +5,9 @@ use anyhow::Result;
 use aya::Ebpf;
 
 use crate::attach::{self, Attached, Plan};
-use crate::blocklist::Blocklist;
+use crate::blocklist::{Blocklist, pins};
 use crate::config::Config;
+use crate::exit::{Exit, Failure};
 use crate::lock::Turn;
 use crate::protect;
 
@@ -28,16 +29,33 @@ pub struct Up {
 /// Those of [`attach::attach`]; the allowlist cannot be read; the kernel
 /// refuses a map operation.
 pub fn bring_up(config: &Config, names: &[String], log_level: u8) -> Result<Up> {
+    in_turn(&Turn::take(&config.run_dir)?, config, names, log_level)
+}
+
+/// [`bring_up`] for a watcher that has done it before: a filter that somebody
+/// has detached meanwhile stays so.
+///
+/// # Errors
+///
+/// As [`bring_up`], and [`Exit::NotAttached`].
+pub fn bring_up_again(config: &Config, names: &[String], log_level: u8) -> Result<Up> {
+    let turn = Turn::take(&config.run_dir)?;
+    if !pins::exist(&config.pin_dir)? {
+        return Err(Failure::new(Exit::NotAttached, "the filter was detached"));
+    }
+    in_turn(&turn, config, names, log_level)
+}
+
+fn in_turn(turn: &Turn, config: &Config, names: &[String], log_level: u8) -> Result<Up> {
     let protected = protect::protected(config)?;
     let plan = Plan {
         log_level,
         ..config.plan()
     };
-    let turn = Turn::take(&config.run_dir)?;
-    let (object, attached) = attach::attach(&turn, &config.pin_dir, names, plan)?;
+    let (object, attached) = attach::attach(turn, &config.pin_dir, names, plan)?;
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
-    blocklist.allow_exactly(&turn, &protect::allowed(&protected))?;
-    blocklist.configure(&turn, config.settings())?;
+    blocklist.allow_exactly(turn, &protect::allowed(&protected))?;
+    blocklist.configure(turn, config.settings())?;
     Ok(Up {
         object,
         blocklist,

@@ -35,7 +35,10 @@ impl Turn {
 
 /// The mark of a running watcher, until dropped.
 #[derive(Debug)]
-pub struct Watcher(#[expect(dead_code, reason = "closing the file gives the lock back")] File);
+pub struct Watcher {
+    file: File,
+    path: PathBuf,
+}
 
 impl Watcher {
     /// Marks this process as the watcher.
@@ -53,7 +56,14 @@ impl Watcher {
         }
         file.set_len(0)?;
         writeln!(file, "{}", std::process::id())?;
-        Ok(Self(file))
+        Ok(Self { file, path })
+    }
+
+    /// Whether others still see the mark: `detach --force` removes it, and
+    /// another watcher may have begun since.
+    #[must_use]
+    pub fn is_seen(&self) -> bool {
+        is_still(&self.file, &self.path)
     }
 }
 

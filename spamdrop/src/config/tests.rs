@@ -7,7 +7,7 @@ const EXAMPLE: &str = include_str!("../../spamdrop.toml");
 fn the_example_shows_every_key_with_its_default() {
     let uncommented: String = EXAMPLE
         .lines()
-        .filter_map(|line| line.strip_prefix('#'))
+        .map(|line| line.strip_prefix('#').unwrap_or(line))
         .filter(|line| !line.starts_with([' ', '#']) && line.contains(" = "))
         .map(|line| format!("{line}\n"))
         .collect();

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::{Config, Release, Seal};
 use crate::lock::Turn;
 use crate::parse::{Parsed, Parser};
-use crate::policy::{Decision, Moment, Policy, Protected};
+use crate::policy::{Decision, Moment, Policy, PolicyConfig, Protected};
 use crate::release::Releases;
 use crate::report::escape::escape;
 
@@ -73,11 +73,16 @@ impl Intake {
     }
 
     /// Takes over a changed configuration; what was learned stays.
-    pub(super) fn reconfigure(&mut self, config: &Config) -> Result<()> {
-        self.policy.reconfigure(config.policy()?);
+    pub(super) fn reconfigure(
+        &mut self,
+        config: &Config,
+        policy: PolicyConfig,
+        protected: Protected,
+    ) {
+        self.policy.reconfigure(policy);
         self.parser = Parser::new(&config.program, TimeZone::system());
+        self.protected = protected;
         self.rule = Rule::new(config);
-        Ok(())
     }
 
     /// The ceiling, while it holds.

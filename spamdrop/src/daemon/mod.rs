@@ -10,6 +10,7 @@ mod upkeep;
 
 use std::fs;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -18,9 +19,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::blocklist::Blocklist;
-use crate::bring_up::bring_up;
+use crate::bring_up::{bring_up, bring_up_again};
 use crate::clock;
 use crate::config::Config;
+use crate::exit::{Exit, Failure};
 use crate::lock::Watcher;
 use crate::network::Changes;
 use crate::protect;
@@ -35,7 +37,7 @@ const BUDGET: usize = 256 * 1024;
 const RELEASE_PERIOD: Duration = Duration::from_millis(100);
 /// How often the log of packets is read, with `--log-packets`.
 const PACKETS_PERIOD: Duration = Duration::from_millis(100);
-/// Correctness needs no event: everything is looked at this often.
+/// Logs and interfaces need no event: they are looked at this often.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
 
 /// What `run` needs beside the configuration.
@@ -56,13 +58,19 @@ pub struct RunOptions {
 /// detached meanwhile. Trouble with logs, sockets or single addresses is
 /// logged and counted, and the watch goes on.
 pub fn run(config: Config, options: RunOptions) -> Result<()> {
+    // Outlives the runtime, whose end waits for a sweep: no `detach` may come
+    // between.
+    let mut mark = None;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         // Before the pid is published: from then on others send SIGUSR1.
         let mut signals = Signals::new()?;
-        let mut daemon = Daemon::start(config, options)?;
+        ensure_complete(&config)?;
+        let watcher = Rc::new(Watcher::begin(&config.run_dir)?);
+        mark = Some(Rc::clone(&watcher));
+        let mut daemon = Daemon::start(config, options, watcher)?;
         let result = daemon.watch(&mut signals).await;
         daemon.stop();
         result
@@ -99,22 +107,11 @@ struct Daemon {
     releases: Releases,
     upkeep: Upkeep,
     packets: Option<PacketLog>,
-    _watcher: Watcher,
+    watcher: Rc<Watcher>,
 }
 
 impl Daemon {
-    fn start(config: Config, options: RunOptions) -> Result<Self> {
-        if config.interfaces.is_empty() {
-            anyhow::bail!(
-                "no interface to protect; name one: `interfaces = [\"eth0\"]` or `--interface eth0`"
-            );
-        }
-        if config.logs.is_empty() {
-            anyhow::bail!(
-                "no log to watch; name one: `logs = [\"/var/log/mail.log\"]` or `--log FILE`"
-            );
-        }
-        let watcher = Watcher::begin(&config.run_dir)?;
+    fn start(config: Config, options: RunOptions, watcher: Rc<Watcher>) -> Result<Self> {
         let up = bring_up(&config, &config.interfaces, options.log_level)?;
         let mut daemon = Self {
             tail: open_tail(&config)?,
@@ -123,7 +120,7 @@ impl Daemon {
             releases: Releases::default(),
             upkeep: Upkeep::new(up.attached),
             packets: packet_log(up.object, options.log_level)?,
-            _watcher: watcher,
+            watcher,
             config,
             options,
         };
@@ -137,6 +134,8 @@ impl Daemon {
         let mut upkeep = period(UPKEEP_PERIOD);
         let mut packets = period(PACKETS_PERIOD);
         let mut changes = Some(Changes::subscribe()?);
+        // What changed before that was not told.
+        self.upkeep.network_changed = true;
         let mut more = self.read_logs();
         loop {
             tokio::select! {
@@ -204,7 +203,7 @@ impl Daemon {
 
     /// Puts a program in place that logs no packets.
     fn silence(&self) {
-        if let Err(error) = bring_up(&self.config, &self.config.interfaces, 0) {
+        if let Err(error) = bring_up_again(&self.config, &self.config.interfaces, 0) {
             log::warn!("the filter goes on logging packets: {error:#}");
         }
     }
@@ -216,6 +215,18 @@ async fn next_change(changes: &mut Option<Changes>) -> io::Result<()> {
         Some(changes) => changes.next().await,
         None => std::future::pending().await,
     }
+}
+
+/// What only `run` needs of the configuration.
+fn ensure_complete(config: &Config) -> Result<()> {
+    let missing = if config.interfaces.is_empty() {
+        "no interface to protect; name one: `interfaces = [\"eth0\"]` or `--interface eth0`"
+    } else if config.logs.is_empty() {
+        "no log to watch; name one: `logs = [\"/var/log/mail.log\"]` or `--log FILE`"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(Exit::Config, missing))
 }
 
 fn open_tail(config: &Config) -> Result<Tail> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
 use spamdrop_common::entry::SEALED;
@@ -30,11 +31,18 @@ impl Daemon {
                 releases.add_open(found.target);
             }
         })?;
+        let mut pending = Vec::new();
         blocklist.for_each_origin(|addr, origin| {
             if origin.release_pending != 0 {
-                releases.add(addr, origin.offence + grace, false);
+                pending.push((addr, origin.offence + grace));
             }
-        })
+        })?;
+        for (addr, due) in pending {
+            if blocklist.is_blocked(addr.into(), now)? {
+                releases.add(addr, due, false);
+            }
+        }
+        Ok(())
     }
 
     /// Looks at the sockets once, and ends, seals and notes what is due.
@@ -46,24 +54,45 @@ impl Daemon {
     }
 
     fn try_release(&mut self) -> Result<()> {
-        let connections =
-            sockets::connections(&self.config.ports).context("cannot list the sockets")?;
+        let ports = &self.config.ports;
+        if !is_served(ports).context("cannot list the listening sockets")? {
+            // Then its connections are not to be seen here either, and an
+            // entry that was sealed would cut them off.
+            anyhow::bail!(
+                "nothing listens on the watched ports in this network namespace; \
+                 blocked peers keep the connections they have"
+            );
+        }
+        let connections = sockets::connections(ports).context("cannot list the sockets")?;
+        let now = clock::monotonic_ns();
         let ends = self.config.release != Release::Off;
-        let steps = self
-            .releases
-            .steps(&connections, clock::monotonic_ns(), ends);
-        self.note(&steps)?;
-        self.end(&steps.end)
+        let steps = self.releases.steps(&connections, now, ends);
+        let ended = self.end(self.still_blocked(&steps.end, now));
+        let noted = self.note(&steps);
+        if noted.is_err() {
+            self.releases.put_back(&steps, now);
+        }
+        ended.and(noted)
+    }
+
+    /// Without those that were unblocked or allowed during their grace.
+    fn still_blocked(&self, sockets: &[Socket], now: u64) -> Vec<Socket> {
+        let blocked = |peer: IpAddr| {
+            self.intake.protected.why(peer).is_none()
+                && self.blocklist.is_blocked(peer.into(), now).unwrap_or(false)
+        };
+        let still = sockets.iter().filter(|socket| blocked(socket.peer));
+        still.cloned().collect()
     }
 
     /// One that cannot be ended does not keep the others.
-    fn end(&mut self, sockets: &[Socket]) -> Result<()> {
+    fn end(&mut self, sockets: Vec<Socket>) -> Result<()> {
+        let mut result = Ok(());
         // Owners are found by their sockets, so before these are gone.
         if self.config.release == Release::Terminate && !sockets.is_empty() {
-            terminate_owners(sockets).context("cannot find the owners of sockets")?;
+            result = terminate_owners(&sockets).context("cannot find the owners of sockets");
         }
-        let mut result = Ok(());
-        for socket in sockets {
+        for socket in &sockets {
             let peer = socket.peer;
             match sockets::destroy(socket).map_err(explain) {
                 Ok(()) => {
@@ -91,6 +120,15 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+fn is_served(ports: &[u16]) -> io::Result<bool> {
+    for &port in ports {
+        if sockets::is_listening(port)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn terminate_owners(sockets: &[Socket]) -> io::Result<()> {

@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use super::Daemon;
-use crate::bring_up::bring_up;
+use crate::bring_up::bring_up_again;
 use crate::config::Config;
 use crate::lock::Turn;
 use crate::protect;
@@ -31,15 +31,24 @@ impl Daemon {
                 "capacities and directories change only with `spamdrop detach` and a new start"
             );
         }
+        super::ensure_complete(&new)?;
+        // What can fail comes first.
+        let policy = new.policy()?;
         let protected = protect::protected(&new)?;
-        self.intake.reconfigure(&new)?;
-        let up = bring_up(&new, &new.interfaces, self.options.log_level)?;
-        self.intake.protected = protected;
+        let tail = if new.logs == self.config.logs {
+            None
+        } else {
+            self.tail.save()?;
+            Some(super::open_tail(&new)?)
+        };
+        let level = self.options.log_level;
+        let up = bring_up_again(&new, &new.interfaces, level)?;
+        self.packets = super::packet_log(up.object, level)?;
         self.blocklist = up.blocklist;
         self.upkeep.attached = up.attached;
-        if new.logs != self.config.logs {
-            self.tail.save()?;
-            self.tail = super::open_tail(&new)?;
+        self.intake.reconfigure(&new, policy, protected);
+        if let Some(tail) = tail {
+            self.tail = tail;
         }
         self.config = new;
         Ok(())

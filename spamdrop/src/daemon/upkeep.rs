@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use super::Daemon;
 use crate::attach::{self, Attached};
 use crate::blocklist::{Blocklist, pins};
-use crate::bring_up::bring_up;
+use crate::bring_up::bring_up_again;
 use crate::clock;
 use crate::config::Config;
 use crate::durable;
@@ -103,7 +103,7 @@ impl Daemon {
     ///
     /// The filter was detached.
     pub(super) fn upkeep(&mut self) -> Result<bool> {
-        if !pins::exist(&self.config.pin_dir)? {
+        if !pins::exist(&self.config.pin_dir)? || !self.watcher.is_seen() {
             let message = "the filter was detached; this watcher has nothing to write to";
             return Err(Failure::new(Exit::NotAttached, message));
         }
@@ -156,7 +156,9 @@ impl Daemon {
     }
 
     fn bring_up(&mut self, interfaces: &[String]) -> Result<()> {
-        bring_up(&self.config, interfaces, self.options.log_level).map(drop)
+        let up = bring_up_again(&self.config, interfaces, self.options.log_level)?;
+        self.blocklist = up.blocklist;
+        Ok(())
     }
 
     fn say_ceiling(&mut self) {

@@ -50,6 +50,13 @@ impl Releases {
         self.open.insert(target);
     }
 
+    /// Takes steps back that could not be noted; they come again.
+    pub fn put_back(&mut self, steps: &Steps, now: u64) {
+        self.due
+            .extend(steps.released.iter().map(|addr| (*addr, now)));
+        self.open.extend(&steps.seal);
+    }
+
     /// Whether there is anything to wait for.
     #[must_use]
     pub fn is_empty(&self) -> bool {
