@@ -178,7 +178,7 @@ impl Follower {
                 continue;
             }
             let is_open = |open: &OpenFile| open.id() == file.id() || file.copies(&open.position());
-            // Its inode is known and its content is not: newer than that.
+            // Its inode is known and its content is not: it came later.
             let is_newer = self.left.iter().any(|left| left.id == file.id());
             if self.open.iter().any(is_open) {
                 known = true;
@@ -187,7 +187,7 @@ impl Follower {
             {
                 known = true;
                 found.push(file);
-            } else if !known {
+            } else if !known || is_newer {
                 found.push(file);
             }
             if known || is_newer {

@@ -588,6 +588,20 @@ fn finds_a_file_that_got_the_inode_of_a_known_one_and_was_rotated() {
 }
 
 #[test]
+fn finds_such_a_file_behind_one_that_is_known() {
+    let mut bench = Bench::started();
+    bench.append("log", "1\n");
+    assert_eq!(bench.lines(), ["1"]);
+    bench.open("log").set_len(0).unwrap();
+    bench.rename("log", "log.1");
+    bench.append("log", "3\n");
+    // Seen, and nothing is read: the truncation is not noticed.
+    bench.follower().look();
+    bench.restart(|bench| bench.append("log.1", "2\n"));
+    assert_eq!(bench.lines(), ["2", "3"]);
+}
+
+#[test]
 fn an_unread_file_is_not_taken_for_another_with_its_inode() {
     let mut bench = Bench::started();
     let empty = bench.follower().positions().unwrap();
