@@ -155,6 +155,12 @@ fn a_64_is_sealed_only_when_none_of_its_hosts_holds_a_connection() {
     drop(client);
     wait_for_sessions(&site, 1, SOON);
     assert_eq!(mate.command("EHLO mate.example").unwrap().code, 250);
+    until("the zombie to be released", SOON, || {
+        let shown = site.output(&["show", ZOMBIE6, "--json"], b"")?;
+        let json: Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
+        Ok((json["origins"][0]["release_pending"] == false).then_some(()))
+    })
+    .unwrap();
     assert_eq!(entry(&site, ZOMBIE6).unwrap()["state"], "open");
     assert_eq!(mate.quit().unwrap().code, 221);
     drop(mate);
@@ -465,25 +471,7 @@ fn one_watcher_at_a_time_and_detach_waits_for_it() {
 #[test]
 fn packets_are_logged_when_asked_for() {
     let site = site(|_| {});
-    let config = site.path("spamdrop.toml");
-    let args = [
-        "--config",
-        config.to_str().unwrap(),
-        "run",
-        "--log-packets",
-        "debug",
-    ];
-    let program = env!("CARGO_BIN_EXE_spamdrop");
-    let mut daemon = Daemon::start(
-        &site.server,
-        program,
-        args,
-        [("RUST_LOG", "spamdrop=debug")],
-    )
-    .unwrap();
-    daemon
-        .wait_for(|line| line.contains("ready: "), SOON)
-        .unwrap();
+    let mut daemon = site.run_with(&["--log-packets", "debug"]).unwrap();
     for (source, shown) in [(ZOMBIE, ZOMBIE), (ZOMBIE6, ZOMBIE6)] {
         refused(&site, source).quit().unwrap();
         wait_for_state(&site, source, "sealed", SOON);
@@ -674,19 +662,7 @@ fn entries_stay_open_where_no_server_is_to_be_seen() {
 #[test]
 fn a_forced_detach_is_not_undone() {
     let site = site(|_| {});
-    let config = site.path("spamdrop.toml");
-    let args = [
-        "--config",
-        config.to_str().unwrap(),
-        "run",
-        "--log-packets",
-        "debug",
-    ];
-    let program = env!("CARGO_BIN_EXE_spamdrop");
-    let mut daemon = Daemon::start(&site.server, program, args, [("RUST_LOG", "info")]).unwrap();
-    daemon
-        .wait_for(|line| line.contains("ready: "), SOON)
-        .unwrap();
+    let mut daemon = site.run_with(&["--log-packets", "debug"]).unwrap();
     site.spamdrop(&["detach", "--force"]).unwrap();
     assert_eq!(
         daemon.exit_status(SOON).unwrap().code(),

@@ -110,18 +110,24 @@ impl Site {
     ///
     /// It did not become ready; the error holds its output.
     pub fn run(&self) -> Result<Daemon> {
+        self.run_with(&[])
+    }
+
+    /// [`Site::run`] with flags.
+    ///
+    /// # Errors
+    ///
+    /// As [`Site::run`].
+    pub fn run_with(&self, flags: &[&str]) -> Result<Daemon> {
         let config = self.path("spamdrop.toml");
         let args = [
             OsStr::new("--config"),
             config.as_os_str(),
             OsStr::new("run"),
         ];
-        let daemon = Daemon::start(
-            &self.server,
-            &self.spamdrop,
-            args,
-            [("RUST_LOG", "spamdrop=debug")],
-        )?;
+        let args = args.into_iter().chain(flags.iter().map(OsStr::new));
+        let env = [("RUST_LOG", "spamdrop=debug")];
+        let daemon = Daemon::start(&self.server, &self.spamdrop, args, env)?;
         daemon.wait_for(|line| line.contains("ready: "), READY_WITHIN)?;
         Ok(daemon)
     }
