@@ -10,6 +10,7 @@
 )]
 
 mod command;
+mod debian;
 mod demo;
 mod ebpf;
 mod house;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     command::{as_root, find, output, run},
-    linker, say,
+    debian, linker, say,
 };
 
 /// A part of the toolchain that rustup may have left out.
@@ -51,7 +51,8 @@ const TOOLS: [(&str, &str); 2] = [
 pub fn everything() -> Result<()> {
     components(&[RUSTFMT, CLIPPY])?;
     building()?;
-    tools()
+    tools()?;
+    debian::unpack_if_missing()
 }
 
 /// Installs what `cargo build` needs.

@@ -1,4 +1,4 @@
-//! The gate: four groups, each of which runs even if one before it failed.
+//! The gate: groups, each of which runs even if one before it failed.
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     command::{as_root, cargo, each_line, output, run as run_command},
+    debian,
     lint::lint,
     say, setup,
     tally::Tally,
@@ -35,6 +36,8 @@ enum Group {
     Unit,
     /// Tests that load programs and make network namespaces, as root
     Kernel,
+    /// The same before Debian's Courier, with rbldnsd and rsyslog
+    Courier,
 }
 
 /// Runs the groups, then prints a line for each and the sum of all.
@@ -85,10 +88,17 @@ impl Group {
             Self::Format => format(),
             Self::Lint => lint(),
             Self::Unit => unit(full),
-            Self::Kernel => kernel(),
+            Self::Kernel => kernel(|target| target != COURIER),
+            Self::Courier => {
+                debian::unpack_if_missing()?;
+                kernel(|target| target == COURIER)
+            }
         }
     }
 }
+
+/// The test target that needs Debian's packages.
+const COURIER: &str = "courier";
 
 fn format() -> Result<Tally> {
     setup::components(&[setup::RUSTFMT])?;
@@ -109,18 +119,18 @@ fn unit(full: bool) -> Result<Tally> {
 
 /// Builds as the user, runs as root, one test after another: they share the
 /// machine's one kernel.
-fn kernel() -> Result<Tally> {
+fn kernel(wanted: impl Fn(&str) -> bool) -> Result<Tally> {
     setup::building()?;
     setup::tools()?;
     let mut tally = Tally::default();
-    for mut command in kernel_tests()? {
+    for mut command in kernel_tests(wanted)? {
         tally.add(libtest(&mut command));
     }
     Ok(tally)
 }
 
-/// The test programs that require the feature `kernel-tests`, built.
-fn kernel_tests() -> Result<Vec<Command>> {
+/// The wanted test programs that require the feature `kernel-tests`, built.
+fn kernel_tests(is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Command>> {
     const FEATURE: &str = "kernel-tests";
     let metadata = MetadataCommand::new().no_deps().exec()?;
     // The same packages as for the unit tests, so that their dependencies,
@@ -131,7 +141,8 @@ fn kernel_tests() -> Result<Vec<Command>> {
     let mut wanted = Vec::new();
     for package in &metadata.packages {
         for target in &package.targets {
-            if target.is_test() && target.required_features.iter().any(|f| f == FEATURE) {
+            let requires = target.required_features.iter().any(|f| f == FEATURE);
+            if target.is_test() && requires && is_wanted(&target.name) {
                 build.args(["--test", &target.name]);
                 wanted.push((&package.id, &target.name));
             }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod courier;
 pub mod daemon;
 pub mod frame;
 pub mod host;
@@ -17,6 +18,7 @@ pub mod wait;
 pub mod wire;
 
 pub use client::{Client, Reply, syn_dropped};
+pub use courier::Courier;
 pub use daemon::Daemon;
 pub use host::{Host, private_tmpfs};
 pub use nix::sys::signal::Signal;

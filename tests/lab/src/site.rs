@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::client::{Client, syn_dropped};
+use crate::courier::{self, Courier};
 use crate::daemon::Daemon;
 use crate::host::Host;
 use crate::smtpd::{Options, Smtpd};
@@ -32,9 +33,9 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// Two hosts, an SMTP server on one of them, and files in a directory that
 /// goes with the value.
-pub struct Site {
+pub struct Site<S = Smtpd> {
     /// The SMTP server.
-    pub smtpd: Smtpd,
+    pub smtpd: S,
     /// Where it and spamdrop run.
     pub server: Host,
     /// Where the world connects from.
@@ -44,13 +45,43 @@ pub struct Site {
 }
 
 impl Site {
-    /// Builds the site; `spamdrop` is the program to use, and `change` may
-    /// alter the SMTP server's options.
+    /// Builds the site with a miniature server; `spamdrop` is the program to
+    /// use, and `change` may alter the server's options.
     ///
     /// # Errors
     ///
     /// A host, the wire or the server could not be made.
     pub fn new(spamdrop: &Path, change: impl FnOnce(&mut Options)) -> Result<Self> {
+        Self::build(spamdrop, |server, dir| {
+            let mut options = Options::new(dir.join("mail.log"), dir.join("listed"));
+            change(&mut options);
+            Smtpd::start(server, &crate::binary("lab-smtpd")?, &options)
+        })
+    }
+
+    /// Puts an address or prefix on the SMTP server's DNS blocklist.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn blacklist(&self, source: &str) -> Result<()> {
+        append(&self.path("listed"), source)
+    }
+}
+
+impl Site<Courier> {
+    /// Builds the site with a real Courier.
+    ///
+    /// # Errors
+    ///
+    /// As [`Site::new`].
+    pub fn with_courier(spamdrop: &Path, options: &courier::Options) -> Result<Self> {
+        Self::build(spamdrop, |server, dir| Courier::start(server, dir, options))
+    }
+}
+
+impl<S> Site<S> {
+    fn build(spamdrop: &Path, serve: impl FnOnce(&Host, &Path) -> Result<S>) -> Result<Self> {
         let (server, world) = (Host::new("server")?, Host::new("world")?);
         let ours = [format!("{SERVER4}/24"), format!("{SERVER6}/64")];
         let theirs = ["198.51.100.1/24", "2001:db8:25::1/64"];
@@ -68,11 +99,8 @@ impl Site {
         many_sources(&world, &server, WORLD6, "2001:db8:25::1".parse()?)?;
         let dir = tempfile::tempdir()?;
         fs::write(dir.path().join("mail.log"), "")?;
-        let mut options = Options::new(dir.path().join("mail.log"), dir.path().join("listed"));
-        change(&mut options);
-        let smtpd = Smtpd::start(&server, &crate::binary("lab-smtpd")?, &options)?;
         let site = Self {
-            smtpd,
+            smtpd: serve(&server, dir.path())?,
             server,
             world,
             dir,
@@ -96,10 +124,12 @@ impl Site {
     pub fn configure(&self, more: &str) -> Result<()> {
         let path = |name| self.path(name).display().to_string();
         let text = format!(
-            "interfaces = [\"eth0\"]\nlogs = [{:?}]\nallow_file = {:?}\nstate_dir = {:?}\n{more}\n",
+            "interfaces = [\"eth0\"]\nlogs = [{:?}]\nallow_file = {:?}\nstate_dir = {:?}\n\
+             courier_dir = {:?}\n{more}\n",
             path("mail.log"),
             path("allow"),
             path("state"),
+            path("courier"),
         );
         Ok(fs::write(self.path("spamdrop.toml"), text)?)
     }
@@ -174,15 +204,6 @@ impl Site {
             );
         }
         Ok(String::from_utf8(output.stdout)?)
-    }
-
-    /// Puts an address or prefix on the SMTP server's DNS blocklist.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be written.
-    pub fn blacklist(&self, source: &str) -> Result<()> {
-        append(&self.path("listed"), source)
     }
 
     /// Appends a line to the mail log.

@@ -1,0 +1,181 @@
+//! The real thing: Debian's courier-mta, with rbldnsd as its DNS blocklist and
+//! rsyslog as the writer of its log.
+
+//!
+//! The packages are unpacked into the target directory, not installed: a
+//! machine's own mail server would have to go for them. `cargo xtask setup`
+//! does so.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::daemon::Daemon;
+use crate::host::Host;
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Where the packages are, below the target directory.
+const TREE: &str = "debian/tree";
+
+/// What a test may change.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `TARPIT`: whether Courier sleeps 8 s and more before each 5xx. On in
+    /// Debian's configuration, off here.
+    pub tarpit: bool,
+    /// `MAXDAEMONS`: sessions at a time; further connections wait. 40 in
+    /// Debian's configuration.
+    pub slots: u16,
+    /// The listed IPv4 addresses and prefixes.
+    pub listed4: Vec<String>,
+    /// The listed IPv6 addresses and prefixes.
+    pub listed6: Vec<String>,
+    /// What the blocklist answers: an address and a text, in which `$` stands
+    /// for the address asked about.
+    pub answer: (String, String),
+}
+
+/// A running Courier on port 25 of a host, IPv4 and IPv6. Dropping it kills it
+/// and all that it started.
+///
+/// It takes mail for `postbox@here.example`, and resolves no names but
+/// `friend.example`, `zombie.example` and its blocklist, `zone.example`.
+pub struct Courier {
+    daemon: Daemon,
+    init: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tarpit: false,
+            slots: 40,
+            listed4: Vec::new(),
+            listed6: Vec::new(),
+            answer: (
+                "127.0.0.2".into(),
+                "Listed, see https://zone.example/$".into(),
+            ),
+        }
+    }
+}
+
+impl Courier {
+    /// Starts Courier, which logs to `mail.log` in `directory`, and returns
+    /// when it listens.
+    ///
+    /// # Errors
+    ///
+    /// The packages are missing, or something did not start; the error holds
+    /// its output.
+    pub fn start(host: &Host, directory: &Path, options: &Options) -> Result<Self> {
+        let tree = tree()?;
+        list(host, options)?;
+        let tarpit = u8::from(options.tarpit).to_string();
+        let slots = options.slots.to_string();
+        let env = [
+            ("PATH", Path::new("/usr/sbin:/usr/bin:/sbin:/bin")),
+            ("TREE", &tree),
+            ("SITE", directory),
+            ("TARPIT", tarpit.as_ref()),
+            ("MAXDAEMONS", slots.as_ref()),
+        ];
+        let args = [
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "sh",
+            "-c",
+            include_str!("courier/start.sh"),
+        ];
+        let daemon = Daemon::start(host, "unshare", args, env)?;
+        daemon
+            .wait_for(|line| line == "ready", READY_WITHIN)
+            .context("start Courier")?;
+        let init = children(daemon.pid())?;
+        let init = *init.first().context("unshare has no child")?;
+        Ok(Self { daemon, init })
+    }
+
+    /// How many slots are taken.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` cannot be read.
+    pub fn sessions(&self) -> Result<usize> {
+        // couriertcpd is a child of init, and forks for each session.
+        let mut sessions = 0;
+        for pid in children(self.init)? {
+            if comm(pid) == "couriertcpd" {
+                sessions += children(pid)?.len();
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// How many messages have been delivered.
+    ///
+    /// # Errors
+    ///
+    /// The mailbox cannot be read.
+    pub fn delivered(&self, host: &Host) -> Result<usize> {
+        host.run(|| Ok(fs::read_dir("/run/postbox/Maildir/new")?.count()))
+    }
+
+    /// What Courier and its companions complained of.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.daemon.output()
+    }
+}
+
+/// Has the blocklist of a running Courier changed, within about a second.
+///
+/// # Errors
+///
+/// The zone files cannot be written.
+pub fn list(host: &Host, options: &Options) -> Result<()> {
+    let options = options.clone();
+    host.run(move || write_zones(&options))
+}
+
+fn tree() -> Result<PathBuf> {
+    let running = std::env::current_exe().context("find the running program")?;
+    let trees = running.ancestors().map(|directory| directory.join(TREE));
+    let mut there = trees.filter(|tree| tree.is_dir());
+    there
+        .next()
+        .with_context(|| format!("no {TREE} in the target directory: run `cargo xtask setup`"))
+}
+
+/// Writes the zone files.
+fn write_zones(options: &Options) -> Result<()> {
+    let directory = Path::new("/run/zones");
+    fs::create_dir_all(directory)?;
+    let (address, text) = &options.answer;
+    for (name, listed) in [("ip4", &options.listed4), ("ip6", &options.listed6)] {
+        let zone = format!(":{address}:{text}\n{}\n", listed.join("\n"));
+        fs::write(directory.join(name), zone)?;
+    }
+    // Courier looks up the domain of each sender.
+    fs::write(directory.join("names"), "@ A 192.0.2.1\n")?;
+    Ok(())
+}
+
+fn children(pid: u32) -> Result<Vec<u32>> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let pids = fs::read_to_string(&path).context(path)?;
+    let pids = pids.split_ascii_whitespace().map(str::parse);
+    Ok(pids.collect::<Result<_, _>>()?)
+}
+
+/// The name of a process; empty if it has just ended.
+fn comm(pid: u32) -> String {
+    let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    comm.trim_end().to_owned()
+}

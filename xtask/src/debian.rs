@@ -1,0 +1,104 @@
+//! The mail server, the blocklist and the syslog of the Courier tests: Debian's
+//! packages, unpacked below the target directory.
+//!
+//! They are not installed: that would take away the machine's own mail server
+//! and start another one.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use cargo_metadata::MetadataCommand;
+
+use crate::{
+    command::{as_root, line, run},
+    say,
+};
+
+/// Those whose files are wanted even if they are installed; apt adds the
+/// libraries that are not.
+const PACKAGES: [&str; 6] = [
+    "courier-mta",
+    "courier-base",
+    "courier-authlib",
+    "courier-authdaemon",
+    "rbldnsd",
+    "rsyslog",
+];
+
+/// Downloads and unpacks the packages, unless that has been done.
+///
+/// # Errors
+///
+/// Names the command that failed, or that root has to run.
+pub fn unpack_if_missing() -> Result<()> {
+    let target = MetadataCommand::new().no_deps().exec()?.target_directory;
+    let debian = target.join("debian");
+    let tree = debian.join("tree");
+    if tree.exists() {
+        return Ok(());
+    }
+    say(&format!("unpacking {} for the tests", PACKAGES.join(", ")));
+    let archives = debian.join("archives");
+    fs::create_dir_all(&archives)?;
+    download(archives.as_std_path())?;
+    // A name that is there only when all is unpacked.
+    let incomplete = debian.join("incomplete");
+    let _ = fs::remove_dir_all(&incomplete);
+    unpack(archives.as_std_path(), incomplete.as_std_path())?;
+    fs::rename(incomplete, tree)?;
+    Ok(())
+}
+
+fn download(archives: &Path) -> Result<()> {
+    // One command, so that it can be told whole to who has no sudo.
+    let script = format!(
+        "apt-get -qq update && \
+         apt-get -qq -y install --download-only --reinstall --no-install-recommends \
+         -o Dir::Cache::archives='{}' {}",
+        archives.display(),
+        PACKAGES.join(" ")
+    );
+    let mut command = Command::new("sh");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command.args(["-c", &script]);
+    run(&mut as_root(command)?)
+}
+
+fn unpack(archives: &Path, tree: &Path) -> Result<()> {
+    // Where packages still name the directories of before the merge with /usr.
+    for directory in ["bin", "sbin", "lib", "lib64"] {
+        let merged = Path::new("usr").join(directory);
+        fs::create_dir_all(tree.join(&merged))?;
+        symlink(merged, tree.join(directory))?;
+    }
+    for entry in fs::read_dir(archives)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            unpack_one(&path, tree)?;
+        }
+    }
+    Ok(())
+}
+
+fn unpack_one(package: &Path, tree: &Path) -> Result<()> {
+    let mut files = Command::new("dpkg-deb");
+    files.arg("--fsys-tarfile").arg(package);
+    let mut child = files
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", line(&files)))?;
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--keep-directory-symlink", "--directory"]);
+    tar.arg(tree);
+    tar.stdin(child.stdout.take().context("standard output is piped")?);
+    let unpacked = tar.status()?;
+    ensure!(
+        child.wait()?.success() && unpacked.success(),
+        "cannot unpack {}",
+        package.display()
+    );
+    Ok(())
+}
