@@ -2,6 +2,10 @@
 //! as the writer of the log.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "a measurement is shown")]
+
+#[path = "courier/wave.rs"]
+mod wave;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
