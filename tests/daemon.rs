@@ -653,7 +653,7 @@ fn entries_stay_open_where_no_server_is_to_be_seen() {
     let daemon = site.run().unwrap();
     site.log(&rejection(ZOMBIE)).unwrap();
     daemon
-        .wait_for(|line| line.contains("nothing listens"), SOON)
+        .wait_for(|line| line.contains("blocked peers keep"), SOON)
         .unwrap();
     assert_eq!(entry(&site, ZOMBIE).unwrap()["state"], "open");
 }
