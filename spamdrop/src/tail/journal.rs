@@ -31,7 +31,7 @@ const NAME: &str = "journal";
 /// Longest entry in bytes of JSON. A message of 4,096 bytes, the longest that
 /// journalctl shows, takes a fourth if each stands there as a number.
 const MAX_ENTRY: usize = 64 << 10;
-/// How long journalctl must have run to count as running.
+/// How long journalctl must have run, without a new entry, to count as running.
 const SETTLED: Duration = Duration::from_secs(1);
 /// The pause before it is started again: at first, and at most.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -227,6 +227,7 @@ impl Taker {
         if known {
             return;
         }
+        self.status.set(State::Reading);
         match entry.line {
             Ok(line) => {
                 self.status.lines += 1;
