@@ -188,7 +188,7 @@ fn the_genuine_entry_blocks_and_its_forged_twins_do_not() {
 /// Those whose mail was accepted are known to the ceiling.
 #[test]
 fn acceptances_come_from_a_unit_of_their_own() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let daemon = bench.run();
     let queue = Sender {
         unit: Some("courier.service"),
@@ -205,7 +205,9 @@ fn acceptances_come_from_a_unit_of_their_own() {
     bench.wait_for_entries("newmsg", 1);
     let mut courierd = bench.logger(queue);
     courierd.log(line).unwrap();
-    bench.status(1);
+    bench.wait_for_entries("newmsg", 2);
+    bench.refuse("100.64.0.70");
+    bench.status(2);
     let text = bench.site.spamdrop(&["status", "--json"]).unwrap();
     let json: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(json["watcher"]["state"]["events"]["known"], 1);

@@ -164,6 +164,30 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn the_journal_and_standard_input_need_no_note() {
+        let file = |path: &str, trusted, unfit| File {
+            path: path.into(),
+            state: "reading".into(),
+            trusted,
+            unfit,
+            ..File::default()
+        };
+        let state = State {
+            files: vec![file("journal", true, 2), file("-", false, 0)],
+            ..State::default()
+        };
+        let mut out = Vec::new();
+        text(&mut out, &state, FRESH).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "  journal: reading, trusted, 0 lines read, 0 too long, 2 not from syslog, 0 bytes behind
+  -: reading, not trusted, 0 lines read, 0 too long, 0 bytes behind
+  releases: 0 pending, 0 connections ended
+"
+        );
+    }
+
+    #[test]
     fn a_fresh_state_is_no_warning() {
         let mut out = Vec::new();
         text(&mut out, &State::default(), FRESH).unwrap();
