@@ -91,8 +91,9 @@ impl Fields {
         if identifier.contains([':', '[', ']']) {
             return Err(Unfit::NotSyslog);
         }
-        let pid = self.pid.word(10).map(|pid| format!("[{pid}]"));
-        let pid = pid.unwrap_or_default();
+        let is_number = |pid: &&str| pid.bytes().all(|byte| byte.is_ascii_digit());
+        let pid = self.pid.word(MAX_LINE).filter(is_number);
+        let pid = pid.map_or_else(String::new, |pid| format!("[{pid}]"));
         let mut line = format!("{stamp} {host} {identifier}{pid}: ").into_bytes();
         let start = line.len();
         match &self.message {

@@ -110,7 +110,7 @@ fn odd_hosts_and_process_ids_are_left_out() {
         (json!("a b"), json!("7"), "- courieresmtpd[7]: "),
         (json!(null), json!(null), "- courieresmtpd: "),
         (json!(["a", "b"]), json!("x y"), "- courieresmtpd: "),
-        (json!("h"), json!("7]: x["), "h courieresmtpd: "),
+        (json!("h"), json!("7]x["), "h courieresmtpd: "),
     ] {
         let line = line(json!({"_HOSTNAME": host, "_PID": pid})).unwrap();
         let rest = line.split_once("+00:00 ").unwrap().1;
