@@ -365,6 +365,18 @@ fn config_check_warns_of_a_file_beside_the_journal() {
 }
 
 #[test]
+fn a_match_that_no_user_can_meet_is_refused() {
+    let home = Home::new("journal = true\njournal_match = [\"_UID=no-such-user\"]\n");
+    let output = home.run(&["config", "check"]);
+    assert_eq!(code(&output), 78);
+    assert!(
+        stderr(&output).contains("no user no-such-user"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
 fn config_check_misses_courier() {
     let home = Home::new("");
     let text = stdout(&home.run(&["config", "check"])).to_owned();

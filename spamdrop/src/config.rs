@@ -222,12 +222,15 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// It is not a match, or proves too little, or names no user that exists.
+    /// [`Exit::Config`]: it is not a match, or proves too little, or names no
+    /// user that exists.
     pub fn journal_args(&self) -> Result<Vec<String>> {
-        self.matches()?.args(|name| {
+        let uid = |name: &str| {
             let user = User::from_name(name).ok().flatten();
             user.map(|user| user.uid.as_raw())
-        })
+        };
+        let args = self.matches().and_then(|matches| matches.args(uid));
+        args.map_err(|error| Failure::new(Exit::Config, format!("{error:#}")))
     }
 
     fn matches(&self) -> Result<Matches> {

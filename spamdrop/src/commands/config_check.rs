@@ -16,9 +16,13 @@ use crate::report::json;
 ///
 /// # Errors
 ///
-/// The kernel does not answer, or the mail server's file cannot be read.
+/// `run` would refuse the configuration ([`crate::exit::Exit::Config`]), the
+/// kernel does not answer, or the mail server's file cannot be read.
 pub fn run(config: &Config, path: Option<&Path>, args: Output, out: &mut impl Write) -> Result<()> {
     let default = || Path::new(PATH).exists().then_some(Path::new(PATH));
+    if config.journal {
+        config.journal_args()?;
+    }
     let mut warnings = Vec::new();
     interfaces(config, &mut warnings)?;
     logs(config, &mut warnings);

@@ -72,25 +72,7 @@ pub fn text(out: &mut impl Write, state: &State, age: Duration) -> io::Result<()
         )?;
     }
     for file in &state.files {
-        let File {
-            state,
-            trusted,
-            lines,
-            overlong,
-            unfit,
-            lag_bytes,
-            ..
-        } = file;
-        let trust = if *trusted { "trusted" } else { "not trusted" };
-        let unfit = match unfit {
-            0 => String::new(),
-            _ => format!(", {unfit} not from syslog"),
-        };
-        let path = super::escape::escape(file.path.as_os_str().as_encoded_bytes());
-        writeln!(
-            out,
-            "  {path}: {state}, {trust}, {lines} lines read, {overlong} too long{unfit}, {lag_bytes} bytes behind"
-        )?;
+        source(out, file)?;
     }
     let is_plain = |file: &File| !file.trusted && file.path.as_os_str() != "-";
     if state.files.iter().any(is_plain) {
@@ -116,6 +98,28 @@ pub fn text(out: &mut impl Write, state: &State, age: Duration) -> io::Result<()
         writeln!(out, "  warning: {warning}")?;
     }
     Ok(())
+}
+
+fn source(out: &mut impl Write, file: &File) -> io::Result<()> {
+    let File {
+        state,
+        trusted,
+        lines,
+        overlong,
+        unfit,
+        lag_bytes,
+        ..
+    } = file;
+    let path = super::escape::escape(file.path.as_os_str().as_encoded_bytes());
+    let trust = if *trusted { "trusted" } else { "not trusted" };
+    let unfit = match unfit {
+        0 => String::new(),
+        _ => format!(", {unfit} not from syslog"),
+    };
+    writeln!(
+        out,
+        "  {path}: {state}, {trust}, {lines} lines read, {overlong} too long{unfit}, {lag_bytes} bytes behind"
+    )
 }
 
 #[cfg(test)]

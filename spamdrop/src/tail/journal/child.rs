@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -18,10 +18,12 @@ const MAX_REMARK: u64 = 1024;
 /// A process whose output is read. Dropped, it is killed and reaped; should we
 /// be killed ourselves, journalctl ends when nobody reads its output.
 pub struct Reader {
-    child: Child,
+    process: Process,
     output: ReadAhead,
-    remarks: Option<JoinHandle<Option<String>>>,
+    remarks: JoinHandle<Option<String>>,
 }
+
+struct Process(Child);
 
 impl Reader {
     /// Starts `program`; `wake` is notified of its output.
@@ -38,15 +40,17 @@ impl Reader {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let (Some(output), Some(errors)) = (child.stdout.take(), child.stderr.take()) else {
+        let pipes = (child.stdout.take(), child.stderr.take());
+        let process = Process(child);
+        let (Some(output), Some(errors)) = pipes else {
             return Err(io::Error::other("its output is not piped"));
         };
         let output = ReadAhead::spawn("journal", output, wake)?;
         let remarks = thread::Builder::new().name("journal-errors".into());
         Ok(Self {
-            child,
+            process,
             output,
-            remarks: Some(remarks.spawn(move || log_lines(errors))?),
+            remarks: remarks.spawn(move || log_lines(errors))?,
         })
     }
 
@@ -63,24 +67,26 @@ impl Reader {
     /// Ends the process and tells why it ended by itself, if it did: its last
     /// remark, or its exit status.
     pub fn end(mut self) -> String {
-        let status = self.stop();
-        let remark = self.remarks.take().and_then(|thread| thread.join().ok());
-        remark.flatten().unwrap_or_else(|| match status {
+        let status = self.process.stop();
+        let remark = self.remarks.join().ok().flatten();
+        remark.unwrap_or_else(|| match status {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         })
     }
+}
 
-    fn stop(&mut self) -> io::Result<std::process::ExitStatus> {
-        if let Some(status) = self.child.try_wait()? {
+impl Process {
+    fn stop(&mut self) -> io::Result<ExitStatus> {
+        if let Some(status) = self.0.try_wait()? {
             return Ok(status);
         }
-        self.child.kill()?;
-        self.child.wait()
+        self.0.kill()?;
+        self.0.wait()
     }
 }
 
-impl Drop for Reader {
+impl Drop for Process {
     fn drop(&mut self) {
         if let Err(error) = self.stop() {
             warn!(target: "spamdrop::tail", "cannot end journalctl: {error}");
