@@ -333,3 +333,23 @@ fn bytes_that_are_no_text_do_no_harm() {
         "{shown}"
     );
 }
+
+#[test]
+fn hangup_adds_the_journal_and_takes_it_away() {
+    let mut bench = Bench::new();
+    let mut daemon = bench.site.run().unwrap();
+    let read_again = |daemon: &mut Daemon, more: &str| {
+        bench.site.configure(more).unwrap();
+        daemon.signal(Signal::SIGHUP).unwrap();
+        daemon
+            .wait_for(|line| line.contains("configuration read again"), SOON)
+            .unwrap();
+    };
+    read_again(&mut daemon, "journal = true");
+    let courier = bench.courier.as_mut().unwrap();
+    courier.log(rejection("100.64.0.70").as_bytes()).unwrap();
+    bench.wait_until_listed("100.64.0.70");
+    assert_eq!(children(daemon.pid()).len(), 1);
+    read_again(&mut daemon, "journal = false");
+    assert_eq!(children(daemon.pid()), [0; 0]);
+}
