@@ -239,6 +239,7 @@ fn scan_shows_what_would_have_been_blocked() {
 LINES  ADDRESS
     2  203.0.113.5
     2  2001:db8::66
+note: a plain file cannot tell a line that a local user forged from a real one; the journal can
 "
     );
     assert_eq!(stdout(&output), expected);
@@ -333,6 +334,7 @@ fn config_check_warns_of_what_is_unwise() {
         about,
         [
             "interfaces",
+            "logs",
             "ports",
             "logs",
             "TARPIT",
@@ -345,7 +347,33 @@ fn config_check_warns_of_what_is_unwise() {
     assert!(text.contains("nothing listens on port 1 "), "{text}");
     assert!(text.contains("no interface \"nope0\""), "{text}");
     assert!(text.contains("no file \"/nonexistent/log\""), "{text}");
+    assert!(
+        text.contains("that a local user forged") && text.contains("set journal = true"),
+        "{text}"
+    );
     assert!(text.contains(r"-block=\x1b[2J never rejects"), "{text}");
+}
+
+#[test]
+fn config_check_warns_of_a_file_beside_the_journal() {
+    let home = Home::new("journal = true\nlogs = [\"/nonexistent/log\"]\n");
+    let text = stdout(&home.run(&["config", "check"])).to_owned();
+    assert!(text.contains("set logs = []"), "{text}");
+    let home = Home::new("journal = true\n");
+    let text = stdout(&home.run(&["config", "check"])).to_owned();
+    assert!(!text.contains("logs"), "{text}");
+}
+
+#[test]
+fn a_match_that_no_user_can_meet_is_refused() {
+    let home = Home::new("journal = true\njournal_match = [\"_UID=no-such-user\"]\n");
+    let output = home.run(&["config", "check"]);
+    assert_eq!(code(&output), 78);
+    assert!(
+        stderr(&output).contains("no user no-such-user"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

@@ -653,9 +653,42 @@ fn entries_stay_open_where_no_server_is_to_be_seen() {
     let daemon = site.run().unwrap();
     site.log(&rejection(ZOMBIE)).unwrap();
     daemon
-        .wait_for(|line| line.contains("nothing listens"), SOON)
+        .wait_for(|line| line.contains("blocked peers keep"), SOON)
         .unwrap();
     assert_eq!(entry(&site, ZOMBIE).unwrap()["state"], "open");
+}
+
+#[test]
+fn what_is_unwise_is_said_once_at_the_start() {
+    let site = site(|_| {});
+    let courier = site.path("courier");
+    std::fs::create_dir(&courier).unwrap();
+    let esmtpd = "TARPIT=1\nBLACKLISTS=-block=zen.example\nESMTP_LOG_DIALOG=1\nTCPDOPTS=-haproxy\n";
+    std::fs::write(courier.join("esmtpd"), esmtpd).unwrap();
+    site.configure(&format!("ports = [26]\ncourier_dir = {courier:?}"))
+        .unwrap();
+    let mut daemon = site.run().unwrap();
+    assert!(stopped_cleanly(&mut daemon).success());
+    let output = daemon.output();
+    for unwise in [
+        "TARPIT: is not 0",
+        "-block=zen.example never rejects",
+        "ESMTP_LOG_DIALOG: is 1",
+        "has -haproxy",
+        "nothing listens on port 26",
+        "a plain file cannot tell",
+    ] {
+        assert_eq!(output.matches(unwise).count(), 1, "{unwise}: {output}");
+    }
+    // Where a file is broken, the watch goes on.
+    std::fs::remove_file(courier.join("esmtpd")).unwrap();
+    std::fs::create_dir(courier.join("esmtpd")).unwrap();
+    let daemon = site.run().unwrap();
+    assert!(
+        daemon.output().contains("cannot read"),
+        "{}",
+        daemon.output()
+    );
 }
 
 /// The watcher beneath a forced `detach` must not bring the filter back.

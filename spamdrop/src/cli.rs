@@ -78,6 +78,11 @@ pub struct Run {
     /// A mail log to follow, `-` for standard input; may be repeated
     #[arg(short, long = "log", value_name = "FILE")]
     pub logs: Vec<PathBuf>,
+    /// Follow the systemd journal: who wrote an entry cannot be forged
+    ///
+    /// The sources that are named by flags replace those of the configuration.
+    #[arg(long)]
+    pub journal: bool,
     /// A TCP port to protect; may be repeated, at most 8 [default: 25]
     #[arg(long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub ports: Vec<u16>,

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use nix::unistd::User;
 use regex::bytes::Regex;
 use serde::Deserialize;
 use spamdrop_common::settings::{MAX_PORTS, Refresh};
@@ -14,9 +15,21 @@ use crate::attach::{Mode, Plan};
 use crate::blocklist::pins::Capacity;
 use crate::exit::{Exit, Failure};
 use crate::policy::PolicyConfig;
+use crate::tail::Matches;
 
 /// Where the configuration is read from unless `--config` says otherwise.
 pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
+
+/// Entries of the journal that are Courier's, as Debian runs it. It rejects in
+/// one unit, and accepts in another. With `ESMTP_LOG_DIALOG` the former also
+/// logs whatever a client says, but not as errors. In both units programs of
+/// local users may run (mail filters, deliveries), so the user counts too:
+/// Courier's own is `courier`, or `daemon`. Standard error of a unit, which is
+/// not logged by syslog(3), is no log of Courier's.
+const JOURNAL_MATCH: [&str; 2] = [
+    "_TRANSPORT=syslog _SYSTEMD_UNIT=courier-mta.service PRIORITY=3 _UID=0 _UID=courier _UID=daemon",
+    "_TRANSPORT=syslog _SYSTEMD_UNIT=courier.service _UID=0 _UID=courier _UID=daemon",
+];
 
 /// Every key of the configuration file. The example file beside this crate
 /// describes them; a test keeps it complete and its defaults true.
@@ -30,6 +43,8 @@ pub struct Config {
     pub interfaces: Vec<String>,
     pub mode: Mode,
     pub ports: Vec<u16>,
+    pub journal: bool,
+    pub journal_match: Vec<String>,
     pub logs: Vec<PathBuf>,
     pub program: String,
     pub reject_text: String,
@@ -102,6 +117,8 @@ impl Default for Config {
             interfaces: Vec::new(),
             mode: Mode::Auto,
             ports: vec![25],
+            journal: false,
+            journal_match: JOURNAL_MATCH.map(Into::into).into(),
             logs: vec!["/var/log/mail.log".into()],
             program: "courieresmtpd".into(),
             reject_text: String::new(),
@@ -149,6 +166,10 @@ impl Config {
     /// As [`Config::read`], without the name of the file.
     pub fn parse(text: &str) -> Result<Self> {
         let mut config: Self = toml::from_str(text)?;
+        // The default is for those who do not read the journal.
+        if config.journal && !toml::from_str::<toml::Table>(text)?.contains_key("logs") {
+            config.logs.clear();
+        }
         if config.compat == Compat::Recent {
             config.seal = Seal::AtOnce;
             config.release = Release::Off;
@@ -178,6 +199,7 @@ impl Config {
         if self.program.is_empty() {
             anyhow::bail!("`program` is empty; Courier's is \"courieresmtpd\"");
         }
+        self.matches()?;
         self.reject_pattern().map(drop)
     }
 
@@ -194,6 +216,25 @@ impl Config {
         pattern
             .map(Some)
             .map_err(|error| anyhow::anyhow!("`reject_text`: {error}"))
+    }
+
+    /// `journal_match` as arguments for journalctl, users' names looked up.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Config`]: it is not a match, or proves too little, or names no
+    /// user that exists.
+    pub fn journal_args(&self) -> Result<Vec<String>> {
+        let uid = |name: &str| {
+            let user = User::from_name(name).ok().flatten();
+            user.map(|user| user.uid.as_raw())
+        };
+        let args = self.matches().and_then(|matches| matches.args(uid));
+        args.map_err(|error| Failure::new(Exit::Config, format!("{error:#}")))
+    }
+
+    fn matches(&self) -> Result<Matches> {
+        Matches::parse(&self.journal_match).context("`journal_match`")
     }
 
     /// `ttl` in whole seconds.

@@ -9,6 +9,7 @@ pub mod attach;
 pub mod blocklist;
 mod bpf;
 pub mod bring_up;
+pub mod checks;
 pub mod cli;
 pub mod clock;
 pub mod commands;

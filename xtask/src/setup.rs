@@ -36,11 +36,13 @@ pub const CLIPPY: Component = Component {
 
 /// What the kernel tests call: the command, and the Debian package it is in.
 /// util-linux (unshare, setpriv) is missing from no Debian.
-const TOOLS: [(&str, &str); 2] = [
+const TOOLS: [(&str, &str); 3] = [
     // Reads the pinned maps as an administrator would.
     ("bpftool", "bpftool"),
     // Makes the network namespaces.
     ("ip", "iproute2"),
+    // Comes with journald, which they start.
+    ("journalctl", "systemd"),
 ];
 
 /// Installs all that any verb needs.

@@ -8,7 +8,6 @@ pub mod attach;
 pub mod completions;
 pub mod config_check;
 pub mod detach;
-mod esmtpd;
 pub mod flush;
 pub mod list;
 pub mod remove;

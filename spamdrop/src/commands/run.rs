@@ -44,7 +44,10 @@ fn read(path: Option<&Path>, args: &cli::Run) -> Result<Config> {
 
 fn override_with(config: &mut Config, args: &cli::Run) {
     replace(&mut config.interfaces, &args.interfaces);
-    replace(&mut config.logs, &args.logs);
+    if args.journal || !args.logs.is_empty() {
+        config.journal = args.journal;
+        config.logs.clone_from(&args.logs);
+    }
     replace(&mut config.ports, &args.ports);
     config.mode = args.mode.map_or(config.mode, Into::into);
     config.ttl = args.ttl.unwrap_or(config.ttl);
@@ -106,6 +109,24 @@ mod tests {
             ..Config::default()
         };
         assert_eq!(overridden(flags), expected);
+    }
+
+    #[test]
+    fn sources_of_flags_replace_those_of_the_configuration() {
+        let journal = overridden("--journal");
+        assert!(journal.journal && journal.logs.is_empty());
+        let both = overridden("--journal --log x.log");
+        assert!(both.journal && both.logs == [Path::new("x.log")]);
+        let mut config = Config {
+            journal: true,
+            ..Config::default()
+        };
+        let args = cli::Run {
+            logs: vec!["-".into()],
+            ..cli::Run::default()
+        };
+        override_with(&mut config, &args);
+        assert!(!config.journal && config.logs == [Path::new("-")]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::parse::{Parsed, Parser};
 use crate::policy::{Decision, Moment, Policy, PolicyConfig, Protected, Why};
 use crate::protect;
 use crate::report::scan::{self, Match, Scanned};
-use crate::report::{escape::escape, json, table::Style};
+use crate::report::{escape::escape, json, table::Style, trust};
 use crate::target::Target;
 
 /// Longer lines are passed over, as the watcher does; in bytes.
@@ -54,6 +54,7 @@ pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style
     }
     if !args.output.json {
         scan::addresses(out, style, addrs)?;
+        trust::note(out)?;
     }
     Ok(())
 }

@@ -69,11 +69,38 @@ fn refuses_what_makes_no_sense_and_names_the_key() {
         ("capacity4 = 33554432", "`capacity4`"),
         ("program = \"\"", "`program`"),
         ("reject_text = \"(\"", "`reject_text`"),
+        ("journal_match = []", "`journal_match`"),
+        ("journal_match = [\"PRIORITY=3\"]", "`journal_match`"),
         ("release = \"kill\"", "release"),
         ("portz = [25]", "portz"),
     ] {
         assert!(refused(text).contains(named), "{text}: {}", refused(text));
     }
+}
+
+#[test]
+fn the_journal_alone_is_read_unless_logs_are_named_too() {
+    let logs = |text: &str| Config::parse(text).unwrap().logs;
+    assert_eq!(logs("journal = true"), Vec::<PathBuf>::new());
+    assert_eq!(logs("journal = false").len(), 1);
+    let both = "journal = true\nlogs = [\"/var/log/mail.log\"]";
+    assert_eq!(logs(both), [Path::new("/var/log/mail.log")]);
+}
+
+/// Root is a user of every system, so some `_UID` stands in each alternative.
+#[test]
+fn the_default_match_believes_root_in_couriers_units() {
+    let args = Config::default().journal_args().unwrap();
+    let (rejected, accepted) = args.split_at(args.iter().position(|arg| arg == "+").unwrap());
+    for (side, unit) in [
+        (rejected, "_SYSTEMD_UNIT=courier-mta.service"),
+        (accepted, "_SYSTEMD_UNIT=courier.service"),
+    ] {
+        for wanted in [unit, "_UID=0", "_TRANSPORT=syslog"] {
+            assert!(side.iter().any(|arg| arg == wanted), "{side:?}: {wanted}");
+        }
+    }
+    assert!(rejected.iter().any(|arg| arg == "PRIORITY=3"));
 }
 
 #[test]

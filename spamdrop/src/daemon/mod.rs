@@ -20,6 +20,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::blocklist::Blocklist;
 use crate::bring_up::{bring_up, bring_up_again};
+use crate::checks;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
@@ -27,6 +28,7 @@ use crate::lock::Watcher;
 use crate::network::Changes;
 use crate::protect;
 use crate::release::Releases;
+use crate::report::check::Warning;
 use crate::tail::Tail;
 use intake::Intake;
 use upkeep::Upkeep;
@@ -124,6 +126,7 @@ impl Daemon {
             config,
             options,
         };
+        warn_of_what_is_unwise(&daemon.config);
         daemon.adopt()?;
         log::info!(target: "spamdrop::run", "ready: {}", daemon.upkeep.describe(&daemon.config));
         Ok(daemon)
@@ -221,18 +224,37 @@ async fn next_change(changes: &mut Option<Changes>) -> io::Result<()> {
 fn ensure_complete(config: &Config) -> Result<()> {
     let missing = if config.interfaces.is_empty() {
         "no interface to protect; name one: `interfaces = [\"eth0\"]` or `--interface eth0`"
-    } else if config.logs.is_empty() {
-        "no log to watch; name one: `logs = [\"/var/log/mail.log\"]` or `--log FILE`"
+    } else if config.logs.is_empty() && !config.journal {
+        "no log to watch; name one: `journal = true`, `logs = [\"/var/log/mail.log\"]` or `--log FILE`"
+    } else if config.journal {
+        return config.journal_args().map(drop);
     } else {
         return Ok(());
     };
     Err(Failure::new(Exit::Config, missing))
 }
 
+/// Nothing of it is worth not starting.
+fn warn_of_what_is_unwise(config: &Config) {
+    match checks::warnings(config) {
+        Ok(warnings) => {
+            for Warning { about, text } in warnings {
+                log::warn!(target: "spamdrop::check", "{about}: {text}");
+            }
+        }
+        Err(error) => log::warn!(target: "spamdrop::check", "{error:#}"),
+    }
+}
+
 fn open_tail(config: &Config) -> Result<Tail> {
     fs::create_dir_all(&config.state_dir)
         .with_context(|| format!("cannot make the directory {}", config.state_dir.display()))?;
-    Tail::open(&config.logs, Some(config.positions_file()))
+    let tail = Tail::open(&config.logs, Some(config.positions_file()))?;
+    Ok(if config.journal {
+        tail.with_journal(config.journal_args()?)
+    } else {
+        tail
+    })
 }
 
 fn period(length: Duration) -> Interval {

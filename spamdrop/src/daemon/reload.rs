@@ -35,7 +35,11 @@ impl Daemon {
         // What can fail comes first.
         let policy = new.policy()?;
         let protected = protect::protected(&new)?;
-        let tail = if new.logs == self.config.logs {
+        let sources = |config: &Config| {
+            let logs = config.logs.clone();
+            (logs, config.journal, config.journal_match.clone())
+        };
+        let tail = if sources(&new) == sources(&self.config) {
             None
         } else {
             self.tail.save()?;

@@ -59,7 +59,9 @@ impl Upkeep {
             let mode = if native { "native" } else { "generic" };
             format!("{} ({mode})", attached.interface.name)
         });
+        let journal = config.journal.then(|| "the journal".to_owned());
         let logs = config.logs.iter().map(|path| path.display().to_string());
+        let logs = journal.into_iter().chain(logs);
         let list = |items: Vec<String>| items.join(", ");
         format!(
             "filter on {}, watching {}",
@@ -218,9 +220,11 @@ impl Daemon {
 fn file(status: &FileStatus) -> File {
     File {
         path: status.path.clone(),
+        trusted: status.trusted,
         state: status.state.to_string(),
         lines: status.lines,
         overlong: status.overlong,
+        unfit: status.unfit,
         lag_bytes: status.lag,
     }
 }

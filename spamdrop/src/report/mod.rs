@@ -15,4 +15,5 @@ pub mod scan;
 pub mod show;
 pub mod status;
 pub mod table;
+pub mod trust;
 pub mod watcher;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::duration::human;
+use super::trust;
 
 /// The name of the file in the run directory.
 pub const FILE: &str = "watcher.json";
@@ -38,14 +39,18 @@ pub struct State {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct File {
-    /// Its path.
+    /// Its path; `journal` for the journal, `-` for standard input.
     pub path: PathBuf,
+    /// Whether a local user cannot forge its lines: it is the journal.
+    pub trusted: bool,
     /// `"following"`, `"absent"`, …
     pub state: String,
     /// Lines read since the watcher started.
     pub lines: u64,
     /// Lines longer than 8 KiB, which were skipped.
     pub overlong: u64,
+    /// Entries of the journal that no syslog(3) writes, which were skipped.
+    pub unfit: u64,
     /// Bytes that are written but not yet read.
     pub lag_bytes: u64,
 }
@@ -67,18 +72,12 @@ pub fn text(out: &mut impl Write, state: &State, age: Duration) -> io::Result<()
         )?;
     }
     for file in &state.files {
-        let File {
-            state,
-            lines,
-            overlong,
-            lag_bytes,
-            ..
-        } = file;
-        let path = super::escape::escape(file.path.as_os_str().as_encoded_bytes());
-        writeln!(
-            out,
-            "  {path}: {state}, {lines} lines read, {overlong} too long, {lag_bytes} bytes behind"
-        )?;
+        source(out, file)?;
+    }
+    let is_plain = |file: &File| !file.trusted && file.path.as_os_str() != "-";
+    if state.files.iter().any(is_plain) {
+        write!(out, "  ")?;
+        trust::note(out)?;
     }
     for (name, count) in &state.events {
         writeln!(out, "  {name}: {count}")?;
@@ -101,6 +100,28 @@ pub fn text(out: &mut impl Write, state: &State, age: Duration) -> io::Result<()
     Ok(())
 }
 
+fn source(out: &mut impl Write, file: &File) -> io::Result<()> {
+    let File {
+        state,
+        trusted,
+        lines,
+        overlong,
+        unfit,
+        lag_bytes,
+        ..
+    } = file;
+    let path = super::escape::escape(file.path.as_os_str().as_encoded_bytes());
+    let trust = if *trusted { "trusted" } else { "not trusted" };
+    let unfit = match unfit {
+        0 => String::new(),
+        _ => format!(", {unfit} not from syslog"),
+    };
+    writeln!(
+        out,
+        "  {path}: {state}, {trust}, {lines} lines read, {overlong} too long{unfit}, {lag_bytes} bytes behind"
+    )
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -109,9 +130,11 @@ pub(super) mod tests {
     pub fn state() -> State {
         let file = File {
             path: "/var/log/mail.log".into(),
+            trusted: false,
             state: "following".into(),
             lines: 1234,
             overlong: 3,
+            unfit: 0,
             lag_bytes: 56,
         };
         State {
@@ -133,12 +156,37 @@ pub(super) mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "  warning: the watcher has told nothing for 6s; it hangs
-  /var/log/mail.log: following, 1234 lines read, 3 too long, 56 bytes behind
+  /var/log/mail.log: following, not trusted, 1234 lines read, 3 too long, 56 bytes behind
+  note: a plain file cannot tell a line that a local user forged from a real one; the journal can
   blocked: 12
   protected: 1
   releases: 2 pending, 10 connections ended
   blocking pauses: 6001 new blocks in a minute
   warning: /var/log/b.log is absent
+"
+        );
+    }
+
+    #[test]
+    fn the_journal_and_standard_input_need_no_note() {
+        let file = |path: &str, trusted, unfit| File {
+            path: path.into(),
+            state: "reading".into(),
+            trusted,
+            unfit,
+            ..File::default()
+        };
+        let state = State {
+            files: vec![file("journal", true, 2), file("-", false, 0)],
+            ..State::default()
+        };
+        let mut out = Vec::new();
+        text(&mut out, &state, FRESH).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "  journal: reading, trusted, 0 lines read, 0 too long, 2 not from syslog, 0 bytes behind
+  -: reading, not trusted, 0 lines read, 0 too long, 0 bytes behind
+  releases: 0 pending, 0 connections ended
 "
         );
     }

@@ -1,4 +1,4 @@
-//! Log files and standard input → lines.
+//! Log files, the journal and standard input → lines.
 //!
 //! [`Tail::poll`] is what makes it correct: called once a second, it finds
 //! whatever happened to a file by looking. [`Tail::changed`] only makes it
@@ -23,13 +23,18 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
+use crate::clock;
+
+mod ahead;
 mod file;
 mod follow;
 mod head;
+mod journal;
 mod pipe;
 mod positions;
 mod split;
@@ -37,6 +42,8 @@ mod status;
 mod wake;
 
 use follow::Follower;
+use journal::Journal;
+pub use journal::Matches;
 use pipe::Pipe;
 use positions::Positions;
 pub use split::MAX_LINE;
@@ -60,7 +67,7 @@ pub struct Line<'a> {
     pub backlog: bool,
 }
 
-/// Follows log files.
+/// Follows logs.
 pub struct Tail {
     sources: Vec<Source>,
     /// Whose turn it is to be read.
@@ -68,12 +75,15 @@ pub struct Tail {
     buffer: Vec<u8>,
     wake: Wake,
     positions: Option<PathBuf>,
+    /// As the last run left them.
+    known: Positions,
     saved: Option<Positions>,
 }
 
 enum Source {
     File(Follower),
     Pipe(Pipe),
+    Journal(Box<Journal>),
 }
 
 impl Tail {
@@ -107,8 +117,21 @@ impl Tail {
             buffer: vec![0; CHUNK],
             wake,
             positions,
+            known,
             saved: None,
         })
+    }
+
+    /// Follows the systemd journal as well: the entries that `matches`, as
+    /// journalctl understands them, choose. The first time, reading starts at
+    /// the journal's end.
+    #[must_use]
+    pub fn with_journal(mut self, matches: Vec<String>) -> Self {
+        let place = self.known.journal.take();
+        let wake = Arc::clone(&self.wake.input);
+        let journal = Journal::new("journalctl", matches, place, clock::wall(), wake);
+        self.sources.push(Source::Journal(Box::new(journal)));
+        self
     }
 
     /// Resolves when a source may have changed, at most 100 times a second,
@@ -117,7 +140,7 @@ impl Tail {
     pub async fn changed(&mut self) {
         let paths = self.sources.iter().filter_map(|source| match source {
             Source::File(file) => Some(file.status().path.as_path()),
-            Source::Pipe(_) => None,
+            Source::Pipe(_) | Source::Journal(_) => None,
         });
         self.wake.wait(paths).await;
     }
@@ -150,10 +173,14 @@ impl Tail {
         };
         let mut positions = Positions::default();
         for source in &self.sources {
-            if let Source::File(file) = source
-                && let Some(files) = file.positions()
-            {
-                positions.set(&file.status().path, files);
+            match source {
+                Source::File(file) => {
+                    if let Some(files) = file.positions() {
+                        positions.set(&file.status().path, files);
+                    }
+                }
+                Source::Journal(journal) => positions.journal = Some(journal.place().clone()),
+                Source::Pipe(_) => {}
             }
         }
         if self.saved.as_ref() != Some(&positions) {
@@ -177,6 +204,7 @@ impl Tail {
             let count = match &mut self.sources[self.turn] {
                 Source::File(file) => file.read(now, buffer, on_line),
                 Source::Pipe(pipe) => pipe.read(room, on_line),
+                Source::Journal(journal) => journal.read(now, room, on_line),
             };
             idle = if count == 0 { idle + 1 } else { 0 };
             left -= count;
@@ -188,7 +216,7 @@ impl Tail {
     fn files_mut(&mut self) -> impl Iterator<Item = &mut Follower> {
         self.sources.iter_mut().filter_map(|source| match source {
             Source::File(file) => Some(file),
-            Source::Pipe(_) => None,
+            Source::Pipe(_) | Source::Journal(_) => None,
         })
     }
 }
@@ -198,6 +226,7 @@ impl Source {
         match self {
             Self::File(file) => file.status(),
             Self::Pipe(pipe) => pipe.status(),
+            Self::Journal(journal) => journal.status(),
         }
     }
 }

@@ -3,48 +3,30 @@
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::thread;
 
-use log::warn;
 use tokio::sync::Notify;
 
+use super::Line;
+use super::ahead::{ReadAhead, Taken};
 use super::split::Splitter;
 use super::status::{FileStatus, State};
-use super::{CHUNK, Line};
 
-/// Chunks that are read ahead.
-const AHEAD: usize = 4;
-
-/// Reads a stream without blocking its caller: a thread does, and waits while
-/// what it has read is not wanted yet.
+/// A stream that is read from its start to its end.
 pub(super) struct Pipe {
-    chunks: Receiver<Vec<u8>>,
-    chunk: Vec<u8>,
-    taken: usize,
+    input: ReadAhead,
     lines: Splitter,
     status: FileStatus,
 }
 
 impl Pipe {
-    /// Starts the thread, which notifies `wake` of what it has read.
+    /// Starts a thread that reads `input` and notifies `wake`.
     pub fn spawn(
         path: &Path,
         input: impl Read + Send + 'static,
         wake: Arc<Notify>,
     ) -> io::Result<Self> {
-        let (sender, chunks) = sync_channel(AHEAD);
-        thread::Builder::new().name("stdin".into()).spawn(move || {
-            if let Err(error) = forward(input, &sender, &wake) {
-                warn!(target: "spamdrop::tail", "standard input ends: {error}");
-            }
-            drop(sender);
-            wake.notify_one();
-        })?;
         Ok(Self {
-            chunks,
-            chunk: Vec::new(),
-            taken: 0,
+            input: ReadAhead::spawn("stdin", input, wake)?,
             lines: Splitter::at(0),
             status: FileStatus::new(path),
         })
@@ -56,41 +38,21 @@ impl Pipe {
 
     /// Takes at most `budget` bytes; returns how many, 0 if there are none.
     pub fn read(&mut self, budget: usize, on_line: &mut dyn FnMut(Line<'_>)) -> usize {
-        if self.taken == self.chunk.len() {
-            match self.chunks.try_recv() {
-                Ok(chunk) => (self.chunk, self.taken) = (chunk, 0),
-                Err(TryRecvError::Empty) => return 0,
-                Err(TryRecvError::Disconnected) => {
-                    self.lines.finish(&mut self.status.deliver(0, on_line));
-                    self.status.set(State::Ended);
-                    return 0;
-                }
+        let count = match self.input.take(budget) {
+            Taken::Bytes(bytes) => {
+                self.lines.feed(bytes, &mut self.status.deliver(0, on_line));
+                bytes.len()
             }
-        }
-        let rest = &self.chunk[self.taken..];
-        let bytes = &rest[..rest.len().min(budget)];
-        self.lines.feed(bytes, &mut self.status.deliver(0, on_line));
-        self.taken += bytes.len();
-        self.status.bytes += bytes.len() as u64;
-        self.status.lag = (self.chunk.len() - self.taken) as u64;
-        bytes.len()
-    }
-}
-
-fn forward(mut input: impl Read, sender: &SyncSender<Vec<u8>>, wake: &Notify) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        match input.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => {
-                if sender.send(buffer[..count].to_vec()).is_err() {
-                    return Ok(());
-                }
-                wake.notify_one();
+            Taken::Nothing => 0,
+            Taken::End => {
+                self.lines.finish(&mut self.status.deliver(0, on_line));
+                self.status.set(State::Ended);
+                0
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+        };
+        self.status.bytes += count as u64;
+        self.status.lag = self.input.left();
+        count
     }
 }
 

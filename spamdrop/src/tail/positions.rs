@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::file::Id;
 use super::head::Head;
+use super::journal::Place;
 use crate::durable;
 
 /// A file and how far it was read.
@@ -34,11 +35,13 @@ impl Position {
     }
 }
 
-/// The positions file. A path stands in it once its beginning is settled; its
+/// The positions file. A path of a log stands in it once its beginning is settled; its
 /// files are ordered, the one last read at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Positions {
     paths: BTreeMap<String, Entry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<Place>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,13 +15,14 @@ pub(super) enum Piece<'a> {
         /// Where the next one does.
         end: u64,
     },
-    /// A line longer than [`MAX_LINE`], said once, as soon as that is known.
+    /// A line that is too long, said once, as soon as that is known.
     Overlong,
 }
 
 /// Cuts a stream into lines, however its bytes are portioned. An unfinished
-/// line is kept up to [`MAX_LINE`]; a longer one costs no memory.
+/// line is kept up to the limit; a longer one costs no memory.
 pub(super) struct Splitter {
+    limit: usize,
     position: u64,
     start: u64,
     partial: Vec<u8>,
@@ -29,9 +30,16 @@ pub(super) struct Splitter {
 }
 
 impl Splitter {
-    /// Begins at `offset`, which must be the start of a line.
+    /// Begins at `offset`, which must be the start of a line, and takes lines
+    /// of up to [`MAX_LINE`] bytes.
     pub fn at(offset: u64) -> Self {
+        Self::new(offset, MAX_LINE)
+    }
+
+    /// As [`Splitter::at`], for lines of up to `limit` bytes.
+    pub fn new(offset: u64, limit: usize) -> Self {
         Self {
+            limit,
             position: offset,
             start: offset,
             partial: Vec::new(),
@@ -63,11 +71,11 @@ impl Splitter {
         if !self.partial.is_empty() {
             emit(self.line(&self.partial));
         }
-        *self = Self::at(self.position);
+        *self = Self::new(self.position, self.limit);
     }
 
     fn end_line(&mut self, rest: &[u8], emit: &mut dyn FnMut(Piece<'_>)) {
-        if self.partial.is_empty() && !self.skipping && rest.len() <= MAX_LINE {
+        if self.partial.is_empty() && !self.skipping && rest.len() <= self.limit {
             self.position += rest.len() as u64 + 1;
             emit(self.line(rest));
         } else {
@@ -87,14 +95,14 @@ impl Splitter {
         if self.skipping || bytes.is_empty() {
             return;
         }
-        if self.partial.len() + bytes.len() > MAX_LINE {
+        if self.partial.len() + bytes.len() > self.limit {
             self.skipping = true;
             self.partial.clear();
             emit(Piece::Overlong);
             return;
         }
         if self.partial.capacity() == 0 {
-            self.partial.reserve_exact(MAX_LINE);
+            self.partial.reserve_exact(self.limit);
         }
         self.partial.extend_from_slice(bytes);
     }

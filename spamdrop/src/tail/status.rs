@@ -13,7 +13,7 @@ use super::split::Piece;
 pub enum State {
     /// It is.
     Reading,
-    /// It is not, for this reason; tried again at every poll.
+    /// It is not, for this reason; tried again.
     Missing(String),
     /// Standard input ended.
     Ended,
@@ -32,14 +32,18 @@ impl fmt::Display for State {
 /// State and counters of one source. The counters begin at 0 with the run.
 #[derive(Clone, Debug)]
 pub struct FileStatus {
-    /// As it was configured; `-` for standard input.
+    /// As it was configured; `-` for standard input, `journal` for the journal.
     pub path: PathBuf,
+    /// Whether a local user cannot forge its lines.
+    pub trusted: bool,
     /// Whether it is read.
     pub state: State,
     /// Lines handed over.
     pub lines: u64,
     /// Lines longer than [`super::MAX_LINE`], which were skipped.
     pub overlong: u64,
+    /// Entries of the journal that no syslog(3) writes, which were skipped.
+    pub unfit: u64,
     /// Bytes read.
     pub bytes: u64,
     /// Times another file took the path.
@@ -54,13 +58,22 @@ impl FileStatus {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            trusted: false,
             state: State::Reading,
             lines: 0,
             overlong: 0,
+            unfit: 0,
             bytes: 0,
             rotations: 0,
             truncations: 0,
             lag: 0,
+        }
+    }
+
+    pub(super) fn of_journal(path: &Path) -> Self {
+        Self {
+            trusted: true,
+            ..Self::new(path)
         }
     }
 
@@ -72,7 +85,7 @@ impl FileStatus {
         let path = self.path.display();
         match &state {
             State::Missing(reason) => {
-                warn!(target: "spamdrop::tail", "cannot read {path}: {reason}; trying again every second");
+                warn!(target: "spamdrop::tail", "cannot read {path}: {reason}; trying again");
             }
             state => info!(target: "spamdrop::tail", "{path}: {state}"),
         }

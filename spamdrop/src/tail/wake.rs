@@ -29,7 +29,7 @@ pub(super) struct Wake {
     names: HashSet<OsString>,
     refreshed: Option<Instant>,
     read: Option<Instant>,
-    /// Notified of standard input.
+    /// Notified of standard input and of the journal.
     pub input: Arc<Notify>,
 }
 

@@ -195,7 +195,9 @@ fn unshare_mounts(and: CloneFlags) -> Result<()> {
         .context("make the mounts private")
 }
 
-fn mount_new(kind: &str, target: &Path) -> Result<()> {
+/// Mounts a new file system of a `kind` that needs no device, for this thread and
+/// what it starts.
+pub(crate) fn mount_new(kind: &str, target: &Path) -> Result<()> {
     let none: Option<&str> = None;
     mount(Some(kind), target, Some(kind), MsFlags::empty(), none)
         .with_context(|| format!("mount {kind} on {}", target.display()))

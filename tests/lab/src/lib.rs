@@ -3,7 +3,8 @@
 //! Courier 1.0.16 does, SMTP clients, and crafted Ethernet frames.
 //!
 //! Needs root and Linux. Nothing is named in the file system and no process
-//! outlives its parent, so nothing is left behind even after SIGKILL.
+//! outlives its parent, so nothing is left behind even after SIGKILL; but for
+//! empty control groups, if [`journald`] was used.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ pub mod courier;
 pub mod daemon;
 pub mod frame;
 pub mod host;
+pub mod journald;
 pub mod site;
 pub mod smtpd;
 pub mod wait;
@@ -21,6 +23,7 @@ pub use client::{Client, Reply, syn_dropped};
 pub use courier::Courier;
 pub use daemon::Daemon;
 pub use host::{Host, private_tmpfs};
+pub use journald::Journald;
 pub use nix::sys::signal::Signal;
 pub use site::Site;
 pub use smtpd::Smtpd;

@@ -1,8 +1,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{PipeWriter, Write as _, pipe};
+use std::thread;
 use std::time::Duration;
 
+use super::super::CHUNK;
 use super::*;
 
 fn spawned() -> (Pipe, PipeWriter, Arc<Notify>) {

@@ -1,0 +1,69 @@
+//! What is unwise without being wrong: `run` says it at its start, `config
+//! check` on demand.
+
+use std::{fs, io};
+
+use anyhow::{Context as _, Result};
+
+use crate::config::Config;
+use crate::release::sockets;
+use crate::report::check::Warning;
+use crate::report::trust;
+
+mod esmtpd;
+
+/// What is unwise in the configuration, and in the mail server's beside it.
+///
+/// # Errors
+///
+/// The kernel does not answer, or the mail server's file cannot be read.
+pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
+    let mut warnings = listeners(config)?;
+    warnings.extend(plain_files(config));
+    warnings.extend(courier(config)?);
+    Ok(warnings)
+}
+
+fn listeners(config: &Config) -> Result<Vec<Warning>> {
+    let mut warnings = Vec::new();
+    for &port in &config.ports {
+        if !sockets::is_listening(port).context("cannot list the listening sockets")? {
+            warnings.push(Warning {
+                about: "ports",
+                text: format!(
+                    "nothing listens on port {port} in this network namespace; is the mail server down, or elsewhere?"
+                ),
+            });
+        }
+    }
+    Ok(warnings)
+}
+
+/// What comes by standard input is the administrator's choice.
+fn plain_files(config: &Config) -> Option<Warning> {
+    let file = config.logs.iter().find(|path| path.as_os_str() != "-")?;
+    let advice = if config.journal {
+        "believing a file too defeats the journal's proof, so set logs = []"
+    } else {
+        "set journal = true where the mail server logs to the journal"
+    };
+    Some(Warning {
+        about: "logs",
+        text: format!("{file:?}: {}; {advice}", trust::PLAIN_FILE),
+    })
+}
+
+fn courier(config: &Config) -> Result<Vec<Warning>> {
+    let path = config.courier_dir.join("esmtpd");
+    match fs::read(&path) {
+        Ok(script) => {
+            let settings = esmtpd::settings(&script);
+            Ok(esmtpd::warnings(&settings, config.release))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![Warning {
+            about: "courier_dir",
+            text: format!("there is no file {path:?}, so Courier's settings were not checked"),
+        }]),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}

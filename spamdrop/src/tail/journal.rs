@@ -1,0 +1,252 @@
+//! The systemd journal, read through journalctl.
+//!
+//! A line of the journal is worth more than the same line in a file: journald
+//! itself notes who wrote it. Entries are chosen by such fields alone, see
+//! [`Matches`], and journalctl does the choosing.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use log::warn;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::Line;
+use super::ahead::Taken;
+use super::split::{Piece, Splitter};
+use super::status::{FileStatus, State};
+
+mod child;
+mod entry;
+mod matches;
+
+use child::Reader;
+use entry::{Entry, Unfit};
+pub use matches::Matches;
+
+/// What stands for a path.
+const NAME: &str = "journal";
+/// Longest entry in bytes of JSON. A message of 4,096 bytes, the longest that
+/// journalctl shows, takes a fourth if each stands there as a number.
+const MAX_ENTRY: usize = 64 << 10;
+/// How long journalctl must have run, without a new entry, to count as running.
+const SETTLED: Duration = Duration::from_secs(1);
+/// The pause before it is started again: at first, and at most.
+const PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+
+/// Where reading stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// Of the last entry that was read. Without one, and without its entry,
+    /// reading goes on behind this time, in microseconds since 1970.
+    time_us: u64,
+    cursor: Option<String>,
+}
+
+impl Place {
+    /// The end of the journal. A time serves for it, so that an entry is found
+    /// that is written before journalctl is ready.
+    fn at(now: SystemTime) -> Self {
+        let since = now.duration_since(SystemTime::UNIX_EPOCH);
+        Self {
+            time_us: u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(u64::MAX),
+            cursor: None,
+        }
+    }
+
+    /// Both forms include their entry. With `--after-cursor`, journalctl would
+    /// skip another one if that of the cursor is gone.
+    fn arg(&self) -> String {
+        match &self.cursor {
+            Some(cursor) => format!("--cursor={cursor}"),
+            None => {
+                let (seconds, rest) = (self.time_us / 1_000_000, self.time_us % 1_000_000);
+                format!("--since=@{seconds}.{rest:06}")
+            }
+        }
+    }
+}
+
+/// Follows the journal.
+pub(super) struct Journal {
+    program: OsString,
+    matches: Vec<String>,
+    wake: Arc<Notify>,
+    reader: Option<Reader>,
+    started: Option<Instant>,
+    retry: Option<Instant>,
+    pause: Duration,
+    entries: Splitter,
+    taker: Taker,
+}
+
+/// Makes lines of entries.
+struct Taker {
+    place: Place,
+    /// Whether the next entry must be that of the cursor.
+    resuming: bool,
+    status: FileStatus,
+}
+
+impl Journal {
+    /// Will run `program`, which is journalctl, with `matches` as arguments,
+    /// and notify `wake` of what it reads. Without a place, reading starts
+    /// `now`.
+    pub fn new(
+        program: impl Into<OsString>,
+        matches: Vec<String>,
+        place: Option<Place>,
+        now: SystemTime,
+        wake: Arc<Notify>,
+    ) -> Self {
+        Self {
+            program: program.into(),
+            matches,
+            wake,
+            reader: None,
+            started: None,
+            retry: None,
+            pause: PAUSE,
+            entries: Splitter::new(0, MAX_ENTRY),
+            taker: Taker {
+                place: place.unwrap_or_else(|| Place::at(now)),
+                resuming: false,
+                status: FileStatus::of_journal(Path::new(NAME)),
+            },
+        }
+    }
+
+    pub fn status(&self) -> &FileStatus {
+        &self.taker.status
+    }
+
+    /// What to save.
+    pub fn place(&self) -> &Place {
+        &self.taker.place
+    }
+
+    /// Takes at most `budget` bytes of journalctl's output, and starts it if
+    /// it does not run; returns how many, 0 if there are none.
+    pub fn read(
+        &mut self,
+        now: Instant,
+        budget: usize,
+        on_line: &mut dyn FnMut(Line<'_>),
+    ) -> usize {
+        if self.reader.is_none() && self.retry.is_none_or(|retry| now >= retry) {
+            self.start(now);
+        }
+        let Some(reader) = &mut self.reader else {
+            return 0;
+        };
+        let count = match reader.take(budget) {
+            Taken::Bytes(bytes) => {
+                let taker = &mut self.taker;
+                self.entries
+                    .feed(bytes, &mut |piece| taker.take(piece, on_line));
+                bytes.len()
+            }
+            Taken::Nothing => 0,
+            Taken::End => {
+                self.ended(now);
+                return 0;
+            }
+        };
+        let left = reader.left();
+        let status = &mut self.taker.status;
+        status.bytes += count as u64;
+        status.lag = left;
+        if self
+            .started
+            .is_some_and(|at| now.saturating_duration_since(at) >= SETTLED)
+        {
+            status.set(State::Reading);
+        }
+        count
+    }
+
+    fn start(&mut self, now: Instant) {
+        let place = &self.taker.place;
+        let fields = format!("--output-fields={}", entry::FIELDS);
+        let place_arg = place.arg();
+        let args = ["--follow", "--no-tail", "--no-pager", "--output=json"];
+        let args = args.into_iter().chain([fields.as_str(), &place_arg]);
+        let args = args.chain(self.matches.iter().map(String::as_str));
+        self.taker.resuming = place.cursor.is_some();
+        self.entries = Splitter::new(0, MAX_ENTRY);
+        self.started = Some(now);
+        match Reader::spawn(&self.program, args, Arc::clone(&self.wake)) {
+            Ok(reader) => self.reader = Some(reader),
+            Err(error) => self.failed(now, &format!("cannot start journalctl: {error}")),
+        }
+    }
+
+    fn ended(&mut self, now: Instant) {
+        let Some(reader) = self.reader.take() else {
+            return;
+        };
+        let reason = reader.end();
+        let place = &mut self.taker.place;
+        // "Failed to seek to cursor: Invalid argument"
+        if place.cursor.is_some() && reason.contains("cursor") {
+            warn!(target: "spamdrop::tail", "journalctl does not know the cursor; going on by the time of the last entry");
+            place.cursor = None;
+            place.time_us = place.time_us.saturating_add(1);
+        }
+        self.failed(now, &format!("journalctl ended: {reason}"));
+    }
+
+    fn failed(&mut self, now: Instant, reason: &str) {
+        let ran = self.started.map(|at| now.saturating_duration_since(at));
+        if ran.is_some_and(|ran| ran >= MAX_PAUSE) {
+            self.pause = PAUSE;
+        }
+        self.retry = Some(now + self.pause);
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+        self.taker.status.set(State::Missing(reason.into()));
+    }
+}
+
+impl Taker {
+    fn take(&mut self, piece: Piece<'_>, on_line: &mut dyn FnMut(Line<'_>)) {
+        let Piece::Line { bytes, start, .. } = piece else {
+            self.status.overlong += 1;
+            return;
+        };
+        let Some(entry) = Entry::parse(bytes) else {
+            self.status.unfit += 1;
+            return;
+        };
+        let known = self.place.cursor.as_ref() == Some(&entry.cursor);
+        if std::mem::take(&mut self.resuming) && !known {
+            warn!(target: "spamdrop::tail", "the journal no longer holds the entry that was read last; some may be lost");
+        }
+        if known {
+            return;
+        }
+        self.status.set(State::Reading);
+        match entry.line {
+            Ok(line) => {
+                self.status.lines += 1;
+                on_line(Line {
+                    bytes: &line,
+                    path: &self.status.path,
+                    offset: start,
+                    backlog: false,
+                });
+            }
+            Err(Unfit::TooLong) => self.status.overlong += 1,
+            Err(Unfit::NotSyslog) => self.status.unfit += 1,
+        }
+        self.place = Place {
+            time_us: entry.time_us,
+            cursor: Some(entry.cursor),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;

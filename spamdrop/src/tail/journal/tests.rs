@@ -1,0 +1,223 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+//! With a script in place of journalctl. `tests/journal.rs` has the real one.
+
+use std::fs;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// Far more than it takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Bench {
+    dir: TempDir,
+    wake: Arc<Notify>,
+    now: Instant,
+    lines: Vec<String>,
+}
+
+impl Bench {
+    /// A journalctl that notes its arguments and then does as `script` says.
+    fn new(script: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let noting = format!(
+            "#!/bin/sh\nD={:?}\nfor a; do echo \"$a\"; done > $D/args\n{script}\n",
+            dir.path()
+        );
+        fs::write(dir.path().join("script"), noting).unwrap();
+        // Were it written here, a test that forks meanwhile would hold it open
+        // for writing, and it could not be executed.
+        let mut install = Command::new("install");
+        install.args(["-m", "755", "script", "journalctl"]);
+        assert!(install.current_dir(&dir).status().unwrap().success());
+        Self {
+            dir,
+            wake: Arc::default(),
+            now: Instant::now(),
+            lines: Vec::new(),
+        }
+    }
+
+    fn journal(&self, place: Option<Place>) -> Journal {
+        let program = self.dir.path().join("journalctl");
+        let matches = vec!["_UID=0".into()];
+        let now = SystemTime::UNIX_EPOCH + Duration::from_micros(1_234_567);
+        Journal::new(program, matches, place, now, Arc::clone(&self.wake))
+    }
+
+    fn args(&self) -> String {
+        fs::read_to_string(self.dir.path().join("args")).unwrap()
+    }
+
+    /// Polls, woken by the threads, until `done`.
+    async fn read(&mut self, journal: &mut Journal, done: impl Fn(&FileStatus) -> bool) {
+        let lines = &mut self.lines;
+        let mut on_line =
+            |line: Line<'_>| lines.push(String::from_utf8_lossy(line.bytes).into_owned());
+        while !done(journal.status()) {
+            if journal.read(self.now, 100, &mut on_line) == 0 && !done(journal.status()) {
+                let woken = tokio::time::timeout(PATIENCE, self.wake.notified());
+                woken.await.unwrap();
+            }
+        }
+    }
+}
+
+fn entry(number: u32) -> String {
+    format!(
+        r#"{{"__CURSOR":"s={number}","__REALTIME_TIMESTAMP":"{number}","SYSLOG_IDENTIFIER":"a","MESSAGE":"{number}"}}"#
+    )
+}
+
+fn place(cursor: u32) -> Place {
+    Place {
+        time_us: cursor.into(),
+        cursor: Some(format!("s={cursor}")),
+    }
+}
+
+fn is_missing(status: &FileStatus) -> bool {
+    matches!(status.state, State::Missing(_))
+}
+
+#[tokio::test]
+async fn the_first_start_is_from_now_on() {
+    let (one, two) = (entry(1), entry(2));
+    let mut bench = Bench::new(&format!("echo '{one}\n{two}'; exec sleep 1000"));
+    let mut journal = bench.journal(None);
+    bench.read(&mut journal, |status| status.lines == 2).await;
+    assert_eq!(
+        bench.args(),
+        "--follow\n--no-tail\n--no-pager\n--output=json\n\
+         --output-fields=MESSAGE,SYSLOG_IDENTIFIER,_PID,_HOSTNAME\n--since=@1.234567\n_UID=0\n"
+    );
+    assert!(bench.lines[1].ends_with(" - a: 2"), "{:?}", bench.lines);
+    assert_eq!(*journal.place(), place(2));
+    assert!(journal.status().trusted);
+}
+
+#[tokio::test]
+async fn a_cursor_is_gone_on_from_and_its_entry_not_taken_twice() {
+    let all = [entry(1), entry(2), entry(3)].join("\n");
+    let mut bench = Bench::new(&format!("echo '{all}'; exec sleep 1000"));
+    let mut journal = bench.journal(Some(place(1)));
+    bench.read(&mut journal, |status| status.lines == 2).await;
+    assert!(
+        bench.args().contains("\n--cursor=s=1\n"),
+        "{}",
+        bench.args()
+    );
+    assert_eq!(bench.lines.len(), 2);
+    assert!(bench.lines[0].ends_with(": 2"), "{:?}", bench.lines);
+}
+
+/// What stood behind the vanished one was never read.
+#[tokio::test]
+async fn an_entry_other_than_the_cursors_is_taken() {
+    let mut bench = Bench::new(&format!("echo '{}'; exec sleep 1000", entry(5)));
+    let mut journal = bench.journal(Some(place(1)));
+    bench.read(&mut journal, |status| status.lines == 1).await;
+    assert!(bench.lines[0].ends_with(": 5"), "{:?}", bench.lines);
+}
+
+#[tokio::test]
+async fn a_cursor_that_journalctl_refuses_costs_nothing() {
+    let script = format!(
+        "case \"$*\" in *--cursor*) echo 'Failed to seek to cursor: Invalid argument' >&2; exit 1;; esac\n\
+         echo '{}'; exec sleep 1000",
+        entry(8)
+    );
+    let mut bench = Bench::new(&script);
+    let mut journal = bench.journal(Some(place(7)));
+    bench.read(&mut journal, is_missing).await;
+    assert_eq!(
+        journal.status().state,
+        State::Missing("journalctl ended: Failed to seek to cursor: Invalid argument".into())
+    );
+    bench.now += PAUSE;
+    bench.read(&mut journal, |status| status.lines == 1).await;
+    assert!(
+        bench.args().contains("\n--since=@0.000008\n"),
+        "{}",
+        bench.args()
+    );
+}
+
+#[tokio::test]
+async fn it_is_started_again_after_longer_and_longer_pauses() {
+    let script = format!("echo x >> $D/runs; echo '{}'; exit 3", entry(1));
+    let mut bench = Bench::new(&script);
+    let mut journal = bench.journal(None);
+    let runs = |bench: &Bench| {
+        let text = fs::read_to_string(bench.dir.path().join("runs")).unwrap();
+        text.lines().count()
+    };
+    for (round, pause) in [1, 2, 4, 8, 16, 32, 60, 60].into_iter().enumerate() {
+        let bytes = journal.status().bytes;
+        bench
+            .read(&mut journal, |status| status.bytes > bytes)
+            .await;
+        while journal.reader.is_some() {
+            if journal.read(bench.now, 100, &mut |_| ()) == 0 && journal.reader.is_some() {
+                tokio::time::timeout(PATIENCE, bench.wake.notified())
+                    .await
+                    .unwrap();
+            }
+        }
+        assert!(is_missing(journal.status()));
+        assert_eq!(runs(&bench), round + 1);
+        bench.now += Duration::from_secs(pause) - Duration::from_millis(1);
+        journal.read(bench.now, 100, &mut |_| ());
+        assert!(journal.reader.is_none(), "round {round}");
+        bench.now += Duration::from_millis(1);
+    }
+    // The entry at the cursor comes each time.
+    assert_eq!(bench.lines.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_entry_is_counted() {
+    let long = r#"head -c 70000 /dev/zero | tr '\0' x; echo"#;
+    let mut null = entry(1).replace("\"1\"}", "null}");
+    null.push_str("\nnot json");
+    let script = format!("{long}; echo '{null}\n{}'; exec sleep 1000", entry(2));
+    let mut bench = Bench::new(&script);
+    let mut journal = bench.journal(None);
+    bench.read(&mut journal, |status| status.lines == 1).await;
+    let status = journal.status();
+    assert_eq!((status.overlong, status.unfit), (2, 1));
+    assert_eq!(*journal.place(), place(2));
+}
+
+#[tokio::test]
+async fn a_missing_journalctl_is_said_and_tried_again() {
+    let mut bench = Bench::new(&format!("echo '{}'; exec sleep 1000", entry(1)));
+    let path = bench.dir.path().join("journalctl");
+    let mut journal = bench.journal(None);
+    fs::rename(&path, bench.dir.path().join("elsewhere")).unwrap();
+    bench.read(&mut journal, is_missing).await;
+    fs::rename(bench.dir.path().join("elsewhere"), &path).unwrap();
+    bench.now += PAUSE;
+    bench.read(&mut journal, |status| status.lines == 1).await;
+    bench.now += SETTLED;
+    journal.read(bench.now, 100, &mut |_| ());
+    assert_eq!(journal.status().state, State::Reading);
+}
+
+#[tokio::test]
+async fn the_process_ends_with_the_source() {
+    let mut bench = Bench::new(&format!(
+        "echo $$ > $D/pid; echo '{}'; exec sleep 1000",
+        entry(1)
+    ));
+    let mut journal = bench.journal(None);
+    bench.read(&mut journal, |status| status.lines == 1).await;
+    let pid = fs::read_to_string(bench.dir.path().join("pid")).unwrap();
+    let proc = format!("/proc/{}", pid.trim());
+    assert!(Path::new(&proc).exists());
+    drop(journal);
+    // Reaped as well: a zombie would still be there.
+    assert!(!Path::new(&proc).exists());
+}

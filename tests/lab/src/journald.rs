@@ -1,0 +1,198 @@
+//! A journald of a host's own, and programs in units that log to it.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::daemon::Daemon;
+use crate::host::{Host, mount_new};
+use crate::wait::until;
+
+const PROGRAM: &str = "/lib/systemd/systemd-journald";
+/// journald's end of syslog(3).
+const SYSLOG: &str = "/run/systemd/journal/dev-log";
+const CGROUPS: &str = "/sys/fs/cgroup";
+const SOON: Duration = Duration::from_secs(10);
+
+/// Nothing on disk, nothing from the kernel, nothing to others, no limit.
+const SETTINGS: &str = "[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\n\
+                        ForwardToSyslog=no\nForwardToWall=no\nRateLimitIntervalSec=0\n";
+
+/// A running systemd-journald. Its journal is in the host's `/run`; the
+/// machine's own is hidden from the host.
+pub struct Journald {
+    daemon: Daemon,
+    slice: Slice,
+}
+
+/// A control group whose children systemd's programs take for services. It is
+/// the machine's, since control groups have no mount of their own; it goes
+/// with the value.
+struct Slice {
+    /// The root of the control groups, which a host alone has mounted.
+    root: File,
+    name: String,
+}
+
+/// A program that sends each line of its input to syslog(3), as courierlogger
+/// does. Dropping it kills it.
+pub struct Logger {
+    child: Child,
+}
+
+/// Who a [`Logger`] is.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender<'a> {
+    /// Its service, such as `courier-mta.service`; none: that of the test.
+    pub unit: Option<&'a str>,
+    /// Its user.
+    pub uid: u32,
+    /// The severity of what it logs: `err`, `info`, …
+    pub severity: &'a str,
+    /// The name that it gives itself.
+    pub program: &'a str,
+}
+
+impl Journald {
+    /// Starts journald on `host`, and returns when it can be written to.
+    ///
+    /// # Errors
+    ///
+    /// It is not installed (package systemd), or did not start.
+    pub fn start(host: &Host) -> Result<Self> {
+        let root = host.run(|| -> Result<File> {
+            mount_new("cgroup2", Path::new(CGROUPS))?;
+            let stored = Path::new("/var/log/journal");
+            if stored.exists() {
+                mount_new("tmpfs", stored)?;
+            }
+            let directory = Path::new("/run/systemd/journald.conf.d");
+            fs::create_dir_all(directory)?;
+            fs::write(directory.join("zz-lab.conf"), SETTINGS)?;
+            Ok(File::open(CGROUPS)?)
+        })?;
+        Ok(Self {
+            slice: Slice::new(root, host)?,
+            daemon: launch(host)?,
+        })
+    }
+
+    /// Kills journald and starts another one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journald::start`].
+    pub fn restart(&mut self, host: &Host) -> Result<()> {
+        self.daemon.kill()?;
+        host.run(|| fs::remove_file(SYSLOG))?;
+        self.daemon = launch(host)?;
+        Ok(())
+    }
+
+    /// Starts a program that logs. It must be dropped before this value.
+    ///
+    /// # Errors
+    ///
+    /// It could not be started, or not be put into its unit.
+    pub fn logger(&self, host: &Host, sender: Sender<'_>) -> Result<Logger> {
+        // The user is changed last: root alone can move a process, and the tie
+        // to the host's thread ends with the change.
+        let script = "[ -z \"$1\" ] || echo $$ > \"$1\" || exit 1; \
+                      exec setpriv --reuid \"$2\" --clear-groups --pdeathsig KILL -- \
+                      logger --socket \"$3\" --priority \"mail.$4\" --tag \"$5\"";
+        let unit = sender.unit.map(|unit| self.slice.unit(unit)).transpose()?;
+        let procs = unit.map_or_else(String::new, |unit| {
+            format!("{}/cgroup.procs", unit.display())
+        });
+        let mut command = host.command("sh");
+        command.args(["-c", script, "sh", &procs, &sender.uid.to_string()]);
+        command.args([SYSLOG, sender.severity, sender.program]);
+        let child = host.spawn(command.stdin(Stdio::piped()))?;
+        Ok(Logger { child })
+    }
+
+    /// Waits until the journal holds `number` entries with `text`.
+    ///
+    /// # Errors
+    ///
+    /// It does not, after a while.
+    pub fn wait_for(&self, host: &Host, text: &str, number: usize) -> Result<()> {
+        until(&format!("{number} entries with {text}"), SOON, || {
+            let all = host.exec(["journalctl", "--quiet", "--output=cat", "--all"])?;
+            let found = all.lines().filter(|line| line.contains(text)).count();
+            Ok((found == number).then_some(()))
+        })
+    }
+}
+
+impl Logger {
+    /// Logs a line.
+    ///
+    /// # Errors
+    ///
+    /// The program has ended.
+    pub fn log(&mut self, line: &[u8]) -> Result<()> {
+        let input = self
+            .child
+            .stdin
+            .as_mut()
+            .context("standard input is piped")?;
+        input.write_all(&[line, b"\n"].concat())?;
+        Ok(())
+    }
+}
+
+impl Drop for Logger {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Slice {
+    fn new(root: File, host: &Host) -> Result<Self> {
+        let name = format!("spamdroplab{}.slice", host.tid());
+        let slice = Self { root, name };
+        let path = slice.path();
+        fs::create_dir(&path).with_context(|| format!("make {}", path.display()))?;
+        Ok(slice)
+    }
+
+    /// The control group of a unit, as the host sees it.
+    fn unit(&self, unit: &str) -> Result<PathBuf> {
+        fs::create_dir_all(self.path().join(unit))?;
+        Ok([CGROUPS, &self.name, unit].iter().collect())
+    }
+
+    /// From any thread, whatever is mounted there.
+    fn path(&self) -> PathBuf {
+        let root = self.root.as_raw_fd();
+        format!("/proc/self/fd/{root}/{}", self.name).into()
+    }
+}
+
+impl Drop for Slice {
+    fn drop(&mut self) {
+        let units = fs::read_dir(self.path()).into_iter().flatten().flatten();
+        for unit in units.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            let _ = fs::remove_dir(unit.path());
+        }
+        let _ = fs::remove_dir(self.path());
+    }
+}
+
+fn launch(host: &Host) -> Result<Daemon> {
+    let none: [&str; 0] = [];
+    let no_env: [(&str, &str); 0] = [];
+    let daemon = Daemon::start(host, PROGRAM, none, no_env)?;
+    until("journald to listen", SOON, || {
+        Ok(host.run(|| Path::new(SYSLOG).exists()).then_some(()))
+    })
+    .with_context(|| format!("{PROGRAM} (Debian package systemd): {}", daemon.output()))?;
+    Ok(daemon)
+}
