@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use jiff::tz::TimeZone;
 use regex::bytes::Regex;
 use serde::Deserialize;
 use spamdrop_common::settings::{MAX_PORTS, Refresh};
@@ -13,6 +14,7 @@ use spamdrop_common::settings::{MAX_PORTS, Refresh};
 use crate::attach::{Mode, Plan};
 use crate::blocklist::pins::Capacity;
 use crate::exit::{Exit, Failure};
+use crate::parse::{Parser, Pattern, Server};
 use crate::policy::PolicyConfig;
 
 /// Where the configuration is read from unless `--config` says otherwise.
@@ -31,7 +33,9 @@ pub struct Config {
     pub mode: Mode,
     pub ports: Vec<u16>,
     pub logs: Vec<PathBuf>,
+    pub servers: Vec<Server>,
     pub program: String,
+    pub pattern: Vec<Pattern>,
     pub reject_text: String,
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
@@ -103,7 +107,9 @@ impl Default for Config {
             mode: Mode::Auto,
             ports: vec![25],
             logs: vec!["/var/log/mail.log".into()],
+            servers: vec![Server::Courier],
             program: "courieresmtpd".into(),
+            pattern: Vec::new(),
             reject_text: String::new(),
             ttl: Duration::from_secs(600),
             refresh: RefreshMode::Packet,
@@ -178,7 +184,30 @@ impl Config {
         if self.program.is_empty() {
             anyhow::bail!("`program` is empty; Courier's is \"courieresmtpd\"");
         }
+        if self.servers.is_empty() && self.pattern.is_empty() {
+            anyhow::bail!("`servers` is empty and there is no [[pattern]]: no line would be read");
+        }
+        for (at, pattern) in self.pattern.iter().enumerate() {
+            let name = pattern.name();
+            if self
+                .pattern
+                .iter()
+                .take(at)
+                .any(|other| other.name() == name)
+            {
+                anyhow::bail!("two patterns are named {name:?}; the name tells them apart");
+            }
+        }
         self.reject_pattern().map(drop)
+    }
+
+    /// Reads the lines of the configured servers and patterns. Stamps without
+    /// a time zone are local.
+    #[must_use]
+    pub fn parser(&self) -> Parser {
+        Parser::new(&self.program, TimeZone::system())
+            .servers(self.servers.clone())
+            .patterns(self.pattern.clone())
     }
 
     /// `reject_text`, compiled; `None` where it is empty.

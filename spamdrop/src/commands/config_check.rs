@@ -10,6 +10,7 @@ use super::esmtpd;
 use crate::cli::Output;
 use crate::config::{Config, PATH};
 use crate::network;
+use crate::parse::Server;
 use crate::release::sockets;
 use crate::report::check::{self, Checked, Warning};
 use crate::report::json;
@@ -25,7 +26,9 @@ pub fn run(config: &Config, path: Option<&Path>, args: Output, out: &mut impl Wr
     interfaces(config, &mut warnings)?;
     listeners(config, &mut warnings)?;
     logs(config, &mut warnings);
-    courier(config, &mut warnings)?;
+    if config.servers.contains(&Server::Courier) {
+        courier(config, &mut warnings)?;
+    }
     let checked = Checked {
         config: path.or_else(default).map(Into::into),
         warnings,

@@ -69,6 +69,23 @@ fn refuses_what_makes_no_sense_and_names_the_key() {
         ("capacity4 = 33554432", "`capacity4`"),
         ("program = \"\"", "`program`"),
         ("reject_text = \"(\"", "`reject_text`"),
+        ("servers = [\"qmail\"]", "rblsmtpd"),
+        ("servers = []", "`servers`"),
+        ("[[pattern]]\nname = \"a\"", "match"),
+        ("[[pattern]]\nmatch = '^<HOST> '", "name"),
+        (
+            "[[pattern]]\nname = \"a\"\nprogramme = \"x\"\nmatch = '^<HOST> '",
+            "programme",
+        ),
+        (
+            "[[pattern]]\nname = \"a\"\nprogram = \"\"\nmatch = '^<HOST> '",
+            "`program`",
+        ),
+        ("[[pattern]]\nname = \"a\"\nmatch = '.*<HOST> '", "\"a\""),
+        (
+            "[[pattern]]\nname = \"a\"\nmatch = '^<HOST> '\n[[pattern]]\nname = \"a\"\nmatch = '^x <HOST> '",
+            "two patterns",
+        ),
         ("release = \"kill\"", "release"),
         ("portz = [25]", "portz"),
     ] {
@@ -92,4 +109,12 @@ fn a_named_file_must_exist() {
         error.to_string().starts_with("/nonexistent/x.toml: "),
         "{error}"
     );
+}
+
+#[test]
+fn a_pattern_alone_will_do() {
+    let config = Config::parse("servers = []\n[[pattern]]\nname = \"a\"\nmatch = '^<HOST> '");
+    let config = config.unwrap();
+    assert_eq!(config.pattern.len(), 1);
+    assert_ne!(config, Config::default());
 }
