@@ -11,7 +11,9 @@
 //! Before IP stands the Message-ID, which is the sender's; Rspamd leaves no
 //! blank in it. Should one hold a whole forged ` ip: 9.9.9.9,`, then the true
 //! one follows it, and a line with two is not taken. Symbols are read up to
-//! the first whose options are not as Rspamd writes them.
+//! the first whose options are not as Rspamd writes them. An option that is the
+//! sender's could still hold a whole forged symbol: what it gains is that the
+//! server which passed on this rejected spam is blocked.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;

@@ -8,12 +8,16 @@ use regex::bytes::Regex;
 use super::address;
 use super::server::grammar;
 
-/// Names a list: a word for one, or where it is.
+/// Names a DNS blocklist: a word for one, or its zone.
 static LIST: LazyLock<Regex> = LazyLock::new(|| {
     grammar(
-        r"(?i)\b(?:dns-?[bw]?l|rbl)s?\b|\b(?:listed|found|list|blocked) (?:at|by|in|on|using) (?:[a-z][a-z+.-]*://)?[a-z0-9-]+\.[a-z0-9.-]*[a-z]",
+        r"(?i)\b(?:dns-?bl|rbl)s?\b|\b(?:listed (?:at|by|in|on)|blocked using) (?:https?://)?[a-z0-9-]+\.[a-z0-9.-]*[a-z]",
     )
 });
+
+/// What else is looked up in one: content, or what a forwarder passes on.
+static OTHER: LazyLock<Regex> =
+    LazyLock::new(|| grammar(r"(?i)\b(?:dbl|rhsbl|surbl|uribl|ur[il]s?|domains?|senders?|helo)\b"));
 
 /// A word that is used for an administrator's own lists, of senders too.
 static BLACKLIST: LazyLock<Regex> =
@@ -21,10 +25,12 @@ static BLACKLIST: LazyLock<Regex> =
 
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| grammar(r"[0-9A-Fa-f:.]*[0-9A-Fa-f]"));
 
-/// Whether `text` says that `addr` is on a blocklist: it speaks of a DNS
-/// blocklist; or of a blacklist, and of this address.
+/// Whether `text` says that the host `addr` is on a blocklist: it names the
+/// address and speaks of a list, or it names a DNS blocklist and nothing but a
+/// host that could be on it.
 pub(super) fn says_listed(text: &[u8], addr: IpAddr) -> bool {
-    LIST.is_match(text) || BLACKLIST.is_match(text) && names(text, addr)
+    let list = LIST.is_match(text);
+    list && !OTHER.is_match(text) || (list || BLACKLIST.is_match(text)) && names(text, addr)
 }
 
 /// Whether a line may be about a list at all.
