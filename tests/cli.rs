@@ -385,3 +385,49 @@ fn config_check_misses_courier() {
         "{text}"
     );
 }
+
+#[test]
+fn config_check_leaves_courier_alone_where_it_is_not_read() {
+    let home = Home::new("servers = [\"postfix\"]\nlogs = [\"/nonexistent/log\"]\n");
+    let text = stdout(&home.run(&["config", "check"])).to_owned();
+    assert!(text.contains("warning: logs: "), "{text}");
+    assert!(!text.contains("courier"), "{text}");
+}
+
+#[test]
+fn scan_reads_other_servers_and_patterns() {
+    let home = Home::new(
+        r#"servers = ["postfix"]
+[[pattern]]
+name = "postscreen-drop"
+program = "postfix/postscreen"
+match = '^DNSBL rank \d+ for \[<HOST>\]:\d+$'
+"#,
+    );
+    let log = b"\
+Nov 23 08:50:54 mx1 postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[203.0.113.5]: 554 5.7.1 Service unavailable; Client host [203.0.113.5] blocked using zen.example; from=<a@b.example>
+Nov 23 08:50:54 mx1 postfix/postscreen[1]: DNSBL rank 8 for [203.0.113.6]:4711
+Nov 23 08:50:54 mx1 courieresmtpd: error,relay=::ffff:203.0.113.7,from=<>: 511 no
+";
+    let output = home.run_with(&["scan", "--json", "-"], log);
+    assert_eq!(
+        stdout(&output),
+        r#"{"file":"-","line":1,"addr":"203.0.113.5","rule":"postfix-rbl"}
+{"file":"-","line":2,"addr":"203.0.113.6","rule":"postscreen-drop"}
+"#
+    );
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+}
+
+#[test]
+fn a_pattern_that_a_sender_could_mislead_is_refused() {
+    let home = Home::new("[[pattern]]\nname = \"loose\"\nmatch = '^from .*\\[<HOST>\\]'\n");
+    let output = home.run(&["config", "check"]);
+    assert_eq!(code(&output), 78);
+    let text = stderr(&output);
+    assert!(
+        text.contains("pattern \"loose\": the place of <HOST>"),
+        "{text}"
+    );
+    assert!(text.contains("\"from [1.1.1.1[9.9.9.9\""), "{text}");
+}

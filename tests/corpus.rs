@@ -1,5 +1,5 @@
-//! Reads the corpus of log lines beside this file and compares what the
-//! parser makes of each with what is written there.
+//! Reads the corpora of log lines beside this file and compares what the
+//! parser makes of each line with what is written there.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -10,33 +10,47 @@ use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use spamdrop::event::{Event, Kind};
-use spamdrop::parse::{Parsed, Parser};
+use spamdrop::parse::{Parsed, Parser, Server};
 
 /// 2026-11-23 08:50:54 UTC.
 const WRITTEN: u64 = 1_795_423_854;
 /// 2026-11-23 09:00:00 UTC.
 const NOW: u64 = 1_795_424_400;
 
+/// A file for each server, named as in `servers`.
+const SERVERS: [(&str, Server); 8] = [
+    ("courier", Server::Courier),
+    ("postfix", Server::Postfix),
+    ("exim", Server::Exim),
+    ("sendmail", Server::Sendmail),
+    ("opensmtpd", Server::Opensmtpd),
+    ("rblsmtpd", Server::Rblsmtpd),
+    ("haraka", Server::Haraka),
+    ("rspamd", Server::Rspamd),
+];
+
 struct Case {
-    number: usize,
+    /// `FILE:LINE`.
+    place: String,
     hostile: bool,
     expected: String,
     line: Vec<u8>,
 }
 
-fn corpus() -> Vec<Case> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/courier.txt");
-    fs::read_to_string(path)
+fn corpus(server: &str) -> Vec<Case> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus");
+    fs::read_to_string(path.join(server).with_extension("txt"))
         .unwrap()
         .lines()
         .enumerate()
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(index, line)| {
+            let place = format!("{server}.txt:{}", index + 1);
             let (kind, rest) = line.split_once(' ').unwrap();
             let (expected, line) = rest.trim_start().split_once(' ').unwrap();
-            assert!(matches!(kind, "real" | "hostile"), "line {}", index + 1);
+            assert!(matches!(kind, "real" | "hostile"), "{place}");
             Case {
-                number: index + 1,
+                place,
                 hostile: kind == "hostile",
                 expected: expected.into(),
                 line: unescape(padding_removed(expected, line)),
@@ -79,63 +93,104 @@ fn at(seconds: u64) -> SystemTime {
 fn describe(parsed: &Parsed<'_>) -> String {
     match parsed {
         Parsed::Event(Event {
-            addr,
-            kind: Kind::Rejected { .. },
-            rule: "courier-511",
-            ..
-        }) => format!("511={addr}"),
-        Parsed::Event(Event {
-            addr,
-            kind: Kind::Accepted,
-            rule: "courier-newmsg",
-            ..
-        }) => format!("ok={addr}"),
-        Parsed::Event(event) => format!("{event:?}"),
+            addr, kind, rule, ..
+        }) => match kind {
+            Kind::Rejected { .. } if rule == "courier-511" => format!("511={addr}"),
+            Kind::Rejected { .. } => format!("no={addr}"),
+            Kind::Accepted => format!("ok={addr}"),
+        },
         Parsed::NearMiss(_) => "near".into(),
         Parsed::Nothing => "none".into(),
     }
 }
 
+fn parser(servers: &[Server]) -> Parser {
+    Parser::new("courieresmtpd", TimeZone::UTC).servers(servers.to_vec())
+}
+
 #[test]
 fn every_line_is_read_as_written_beside_it() {
-    let parser = Parser::new("courieresmtpd", TimeZone::UTC);
     let mut wrong = Vec::new();
-    for case in corpus() {
-        let parsed = parser.parse(&case.line, at(NOW));
-        let found = describe(&parsed);
-        if found != case.expected {
-            wrong.push(format!(
-                "line {}: {found}, not {}: {parsed:?}",
-                case.number, case.expected
-            ));
-        }
-        if let Parsed::Event(Event {
-            at: Some(stamp), ..
-        }) = parsed
-        {
-            let written = at(WRITTEN)..at(WRITTEN + 1);
-            assert!(written.contains(&stamp), "line {}: {stamp:?}", case.number);
+    for (name, server) in SERVERS {
+        let mut parser = parser(&[server]);
+        for case in corpus(name) {
+            let parsed = parser.parse(&case.line, at(NOW));
+            let found = describe(&parsed);
+            if found != case.expected {
+                let Case {
+                    place, expected, ..
+                } = &case;
+                wrong.push(format!("{place}: {found}, not {expected}: {parsed:?}"));
+            }
+            if let Parsed::Event(Event {
+                at: Some(stamp), ..
+            }) = parsed
+            {
+                let written = at(WRITTEN)..at(WRITTEN + 1);
+                assert!(written.contains(&stamp), "{}: {stamp:?}", case.place);
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
+fn rules_are_named_after_their_server() {
+    for (name, server) in SERVERS {
+        let mut parser = parser(&[server]);
+        for case in corpus(name) {
+            if let Parsed::Event(event) = parser.parse(&case.line, at(NOW)) {
+                let rule = &event.rule;
+                let own =
+                    rule.starts_with(name) || name == "postfix" && rule.starts_with("postscreen");
+                assert!(own, "{}: {rule}", case.place);
+            }
+        }
+    }
+}
+
+/// No grammar takes what another server wrote.
+#[test]
+fn all_grammars_at_once_find_the_same_events() {
+    let all = SERVERS.map(|(_, server)| server);
+    for (name, server) in SERVERS {
+        let (mut one, mut all) = (parser(&[server]), parser(&all));
+        for case in corpus(name) {
+            let [one, all] =
+                [&mut one, &mut all].map(|parser| match parser.parse(&case.line, at(NOW)) {
+                    Parsed::Event(event) => Some((event.addr, event.rule)),
+                    Parsed::NearMiss(_) | Parsed::Nothing => None,
+                });
+            assert_eq!(one, all, "{}", case.place);
+        }
+    }
+}
+
+#[test]
 fn no_line_names_another_address_than_its_own() {
     // 9.9.9.9 stands wherever a peer tries to have another one blocked.
     let forged: IpAddr = "9.9.9.9".parse().unwrap();
-    let parser = Parser::new("courieresmtpd", TimeZone::UTC);
-    for case in corpus() {
-        if let Parsed::Event(event) = parser.parse(&case.line, at(NOW)) {
-            assert_ne!(event.addr, forged, "line {}", case.number);
+    for (name, server) in SERVERS {
+        let mut parser = parser(&[server]);
+        for case in corpus(name) {
+            if let Parsed::Event(event) = parser.parse(&case.line, at(NOW)) {
+                assert_ne!(event.addr, forged, "{}", case.place);
+            }
         }
     }
 }
 
 #[test]
 fn corpus_is_large_enough() {
-    let cases = corpus();
-    assert!(cases.len() >= 150, "{} lines", cases.len());
-    let hostile = cases.iter().filter(|case| case.hostile).count();
-    assert!(hostile >= 60, "{hostile} hostile lines");
+    for (name, server) in SERVERS {
+        let cases = corpus(name);
+        let hostile = cases.iter().filter(|case| case.hostile);
+        let (lines, hostile) = (cases.len(), hostile.count());
+        let (least, least_hostile) = match server {
+            Server::Courier => (150, 60),
+            _ => (12, 4),
+        };
+        assert!(lines >= least, "{name}: {lines} lines");
+        assert!(hostile >= least_hostile, "{name}: {hostile} hostile lines");
+    }
 }

@@ -6,6 +6,7 @@ use std::{fs, io};
 use anyhow::{Context as _, Result};
 
 use crate::config::Config;
+use crate::parse::Server;
 use crate::release::sockets;
 use crate::report::check::Warning;
 use crate::report::trust;
@@ -20,7 +21,9 @@ mod esmtpd;
 pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
     let mut warnings = listeners(config)?;
     warnings.extend(plain_files(config));
-    warnings.extend(courier(config)?);
+    if config.servers.contains(&Server::Courier) {
+        warnings.extend(courier(config)?);
+    }
     Ok(warnings)
 }
 

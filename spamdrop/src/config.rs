@@ -1,12 +1,13 @@
 //! The configuration file → a checked configuration.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use nix::unistd::User;
+use anyhow::Result;
+use jiff::tz::TimeZone;
 use regex::bytes::Regex;
 use serde::Deserialize;
 use spamdrop_common::settings::{MAX_PORTS, Refresh};
@@ -14,22 +15,13 @@ use spamdrop_common::settings::{MAX_PORTS, Refresh};
 use crate::attach::{Mode, Plan};
 use crate::blocklist::pins::Capacity;
 use crate::exit::{Exit, Failure};
+use crate::parse::{Parser, Pattern, Server};
 use crate::policy::PolicyConfig;
-use crate::tail::Matches;
+
+mod journal;
 
 /// Where the configuration is read from unless `--config` says otherwise.
 pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
-
-/// Entries of the journal that are Courier's, as Debian runs it. It rejects in
-/// one unit, and accepts in another. With `ESMTP_LOG_DIALOG` the former also
-/// logs whatever a client says, but not as errors. In both units programs of
-/// local users may run (mail filters, deliveries), so the user counts too:
-/// Courier's own is `courier`, or `daemon`. Standard error of a unit, which is
-/// not logged by syslog(3), is no log of Courier's.
-const JOURNAL_MATCH: [&str; 2] = [
-    "_TRANSPORT=syslog _SYSTEMD_UNIT=courier-mta.service PRIORITY=3 _UID=0 _UID=courier _UID=daemon",
-    "_TRANSPORT=syslog _SYSTEMD_UNIT=courier.service _UID=0 _UID=courier _UID=daemon",
-];
 
 /// Every key of the configuration file. The example file beside this crate
 /// describes them; a test keeps it complete and its defaults true.
@@ -46,7 +38,9 @@ pub struct Config {
     pub journal: bool,
     pub journal_match: Vec<String>,
     pub logs: Vec<PathBuf>,
+    pub servers: Vec<Server>,
     pub program: String,
+    pub pattern: Vec<Pattern>,
     pub reject_text: String,
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
@@ -118,9 +112,11 @@ impl Default for Config {
             mode: Mode::Auto,
             ports: vec![25],
             journal: false,
-            journal_match: JOURNAL_MATCH.map(Into::into).into(),
+            journal_match: journal::COURIER.map(Into::into).into(),
             logs: vec!["/var/log/mail.log".into()],
+            servers: vec![Server::Courier],
             program: "courieresmtpd".into(),
+            pattern: Vec::new(),
             reject_text: String::new(),
             ttl: Duration::from_secs(600),
             refresh: RefreshMode::Packet,
@@ -199,8 +195,32 @@ impl Config {
         if self.program.is_empty() {
             anyhow::bail!("`program` is empty; Courier's is \"courieresmtpd\"");
         }
-        self.matches()?;
+        self.check_journal()?;
+        self.check_patterns()?;
         self.reject_pattern().map(drop)
+    }
+
+    fn check_patterns(&self) -> Result<()> {
+        if self.servers.is_empty() && self.pattern.is_empty() {
+            anyhow::bail!("`servers` is empty and there is no [[pattern]]: no line would be read");
+        }
+        let mut names = HashSet::new();
+        for pattern in &self.pattern {
+            let name = pattern.name();
+            if !names.insert(name) {
+                anyhow::bail!("two patterns are named {name:?}; the name tells them apart");
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the lines of the configured servers and patterns. Stamps without
+    /// a time zone are local.
+    #[must_use]
+    pub fn parser(&self) -> Parser {
+        Parser::new(&self.program, TimeZone::system())
+            .servers(self.servers.clone())
+            .patterns(self.pattern.clone())
     }
 
     /// `reject_text`, compiled; `None` where it is empty.
@@ -216,25 +236,6 @@ impl Config {
         pattern
             .map(Some)
             .map_err(|error| anyhow::anyhow!("`reject_text`: {error}"))
-    }
-
-    /// `journal_match` as arguments for journalctl, users' names looked up.
-    ///
-    /// # Errors
-    ///
-    /// [`Exit::Config`]: it is not a match, or proves too little, or names no
-    /// user that exists.
-    pub fn journal_args(&self) -> Result<Vec<String>> {
-        let uid = |name: &str| {
-            let user = User::from_name(name).ok().flatten();
-            user.map(|user| user.uid.as_raw())
-        };
-        let args = self.matches().and_then(|matches| matches.args(uid));
-        args.map_err(|error| Failure::new(Exit::Config, format!("{error:#}")))
-    }
-
-    fn matches(&self) -> Result<Matches> {
-        Matches::parse(&self.journal_match).context("`journal_match`")
     }
 
     /// `ttl` in whole seconds.

@@ -1,10 +1,11 @@
 //! What a log line says.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
 /// One line of the mail log, understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<'line> {
     /// The peer, as the mail server's kernel reported it; never an
     /// IPv4-mapped IPv6 address.
@@ -13,8 +14,9 @@ pub struct Event<'line> {
     pub kind: Kind<'line>,
     /// When the line was written, if its stamp says so.
     pub at: Option<SystemTime>,
-    /// The name of the pattern that matched, such as `courier-511`.
-    pub rule: &'static str,
+    /// What matched: one of spamdrop's own rules, such as `courier-511`, or
+    /// the name of a pattern in the configuration.
+    pub rule: Cow<'static, str>,
 }
 
 /// What happened to the peer.
@@ -22,8 +24,9 @@ pub struct Event<'line> {
 pub enum Kind<'line> {
     /// Its message was refused for being on a blocklist.
     Rejected {
-        /// The reply after its code; bytes that the peer or the blocklist's
-        /// operator may have chosen.
+        /// The reply after its code, or what follows the address that a
+        /// pattern took; bytes that the peer or the blocklist's operator may
+        /// have chosen.
         text: &'line [u8],
     },
     /// Its message was accepted.

@@ -1,5 +1,6 @@
 //! `scan`: a log, replayed through parser and policy.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Write};
@@ -8,7 +9,6 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
-use jiff::tz::TimeZone;
 
 use crate::cli;
 use crate::clock;
@@ -87,7 +87,7 @@ fn scan_file(
         }
         match replay.line(&line) {
             Seen::Match(addr, rule) => {
-                *scanned.matches.entry(rule).or_default() += 1;
+                *scanned.matches.entry(rule.clone()).or_default() += 1;
                 found(&Match {
                     file: name,
                     line: scanned.lines,
@@ -119,7 +119,7 @@ fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<
 
 /// What a line would have done.
 enum Seen {
-    Match(IpAddr, &'static str),
+    Match(IpAddr, Cow<'static, str>),
     Ignored(Why),
     NearMiss(&'static str),
     Nothing,
@@ -147,7 +147,7 @@ impl<'a> Replay<'a> {
             max_new_per_minute: config.max_new_per_minute,
         };
         Ok(Self {
-            parser: Parser::new(&config.program, TimeZone::system()),
+            parser: config.parser(),
             now: clock::wall(),
             policy: Policy::new(policy),
             protected,
@@ -176,10 +176,10 @@ impl<'a> Replay<'a> {
             Decision::Block { addr, .. } => {
                 self.blocked_until
                     .insert(addr.into(), moment.mono + self.ttl);
-                Seen::Match(addr, event.rule)
+                Seen::Match(addr, event.rule.clone())
             }
             // It was blocked within this second.
-            Decision::Ignore(Why::Repeat) => Seen::Match(event.addr, event.rule),
+            Decision::Ignore(Why::Repeat) => Seen::Match(event.addr, event.rule.clone()),
             Decision::Ignore(why) => Seen::Ignored(why),
             Decision::Known => Seen::Nothing,
         }

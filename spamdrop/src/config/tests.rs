@@ -71,6 +71,23 @@ fn refuses_what_makes_no_sense_and_names_the_key() {
         ("reject_text = \"(\"", "`reject_text`"),
         ("journal_match = []", "`journal_match`"),
         ("journal_match = [\"PRIORITY=3\"]", "`journal_match`"),
+        ("servers = [\"qmail\"]", "rblsmtpd"),
+        ("servers = []", "`servers`"),
+        ("[[pattern]]\nname = \"a\"", "match"),
+        ("[[pattern]]\nmatch = '^<HOST> '", "name"),
+        (
+            "[[pattern]]\nname = \"a\"\nprogramme = \"x\"\nmatch = '^<HOST> '",
+            "programme",
+        ),
+        (
+            "[[pattern]]\nname = \"a\"\nprogram = \"\"\nmatch = '^<HOST> '",
+            "`program`",
+        ),
+        ("[[pattern]]\nname = \"a\"\nmatch = '.*<HOST> '", "\"a\""),
+        (
+            "[[pattern]]\nname = \"a\"\nmatch = '^<HOST> '\n[[pattern]]\nname = \"a\"\nmatch = '^x <HOST> '",
+            "two patterns",
+        ),
         ("release = \"kill\"", "release"),
         ("portz = [25]", "portz"),
     ] {
@@ -119,4 +136,24 @@ fn a_named_file_must_exist() {
         error.to_string().starts_with("/nonexistent/x.toml: "),
         "{error}"
     );
+}
+
+#[test]
+fn a_pattern_alone_will_do() {
+    let config = Config::parse("servers = []\n[[pattern]]\nname = \"a\"\nmatch = '^<HOST> '");
+    let config = config.unwrap();
+    assert_eq!(config.pattern.len(), 1);
+    assert_ne!(config, Config::default());
+}
+
+#[test]
+fn the_journal_of_another_server_needs_its_own_match() {
+    let text = "journal = true\nservers = [\"postfix\"]\n";
+    let error = Config::parse(text).unwrap_err().to_string();
+    assert!(
+        error.contains("`journal_match` is that of Courier"),
+        "{error}"
+    );
+    let own = "journal_match = [\"_UID=postfix PRIORITY=6\"]\n";
+    assert!(Config::parse(&format!("{text}{own}")).is_ok());
 }

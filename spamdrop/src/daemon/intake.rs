@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Result;
-use jiff::tz::TimeZone;
 use spamdrop_common::entry::Origin;
 
 use super::releasing::grace_ns;
@@ -64,7 +63,7 @@ impl<'a> Writer<'a> {
 impl Intake {
     pub(super) fn new(config: &Config, protected: Protected) -> Result<Self> {
         Ok(Self {
-            parser: Parser::new(&config.program, TimeZone::system()),
+            parser: config.parser(),
             policy: Policy::new(config.policy()?),
             protected,
             counts: BTreeMap::new(),
@@ -80,7 +79,7 @@ impl Intake {
         protected: Protected,
     ) {
         self.policy.reconfigure(policy);
-        self.parser = Parser::new(&config.program, TimeZone::system());
+        self.parser = config.parser();
         self.protected = protected;
         self.rule = Rule::new(config);
     }

@@ -8,8 +8,43 @@
 //! is taken.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
-use super::header::{count_digits, token};
+use memchr::memmem::Finder;
+
+use super::address;
+use super::header::{Header, count_digits, token};
+use super::server::{Found, Reading};
+
+/// Reads a line of the SMTP server named `program`, or of `courierd`.
+pub(super) fn read<'line>(program: &[u8], header: &Header<'line>) -> Reading<'line> {
+    if header.program == Some(program) {
+        let (addr, text) = rejected(header.message)?;
+        Ok(Found::rejected(addr, text, "courier-511"))
+    } else if header.program == Some(b"courierd") {
+        let addr = accepted(header.message).ok_or("it is no newmsg line")?;
+        Ok(Found::accepted(addr, "courier-newmsg"))
+    } else {
+        Err(header.not_its())
+    }
+}
+
+/// Whether `511` stands behind `error,relay=` where a reply could start: not
+/// inside a word, nor as a port.
+pub(super) fn looks_rejected(line: &[u8]) -> bool {
+    static RELAY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("error,relay="));
+    static CODE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("511"));
+    let Some(start) = RELAY.find(line) else {
+        return false;
+    };
+    let tail = line.get(start..).unwrap_or_default();
+    CODE.find_iter(tail).any(|at| {
+        let before = at.checked_sub(1).and_then(|at| tail.get(at));
+        let after = tail.get(at + 3);
+        before.is_some_and(|byte| !byte.is_ascii_alphanumeric())
+            && matches!(after, None | Some(b' ' | b'-'))
+    })
+}
 
 /// Reads the refusal of a message, which is
 /// `error,relay=IP[,port=N][,ident=X],from=<…>[,to=<…>]: 511` and a text.
@@ -18,12 +53,12 @@ use super::header::{count_digits, token};
 /// # Errors
 ///
 /// What is wrong with the message.
-pub(super) fn rejected(message: &[u8]) -> Result<(IpAddr, &[u8]), &'static str> {
+fn rejected(message: &[u8]) -> Result<(IpAddr, &[u8]), &'static str> {
     let rest = message
         .strip_prefix(b"error,relay=")
         .ok_or("its message does not start with error,relay=")?;
     let (relay, rest) = until_comma(rest).ok_or("no field follows the relay")?;
-    let addr = address(relay).ok_or("its relay is not an address")?;
+    let addr = address::plain(relay).ok_or("its relay is not an address")?;
     let reply = skip_fields(rest)?;
     match reply.strip_prefix(b"511") {
         Some([]) => Ok((addr, &[])),
@@ -37,7 +72,7 @@ pub(super) fn rejected(message: &[u8]) -> Result<(IpAddr, &[u8]), &'static str> 
 ///
 /// Courier turns blanks in HELO into `_`, so the first blank ends it. A line
 /// cut at 128 bytes is not taken, though its address may be whole.
-pub(super) fn accepted(message: &[u8]) -> Option<IpAddr> {
+fn accepted(message: &[u8]) -> Option<IpAddr> {
     let rest = message.strip_prefix(b"newmsg,id=")?;
     let (_id_and_auth, rest) = rest.split_at_checked(memchr::memchr(b':', rest)?)?;
     let (_helo, rest) = token(rest.strip_prefix(b": dns; ")?)?;
@@ -46,12 +81,7 @@ pub(super) fn accepted(message: &[u8]) -> Option<IpAddr> {
         Some((_name, relay)) => relay,
         None => peer,
     };
-    address(relay.strip_prefix(b"[")?)
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let addr: IpAddr = str::from_utf8(bytes).ok()?.parse().ok()?;
-    Some(addr.to_canonical())
+    address::plain(relay.strip_prefix(b"[")?)
 }
 
 fn until_comma(bytes: &[u8]) -> Option<(&[u8], &[u8])> {

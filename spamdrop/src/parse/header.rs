@@ -1,19 +1,38 @@
 //! What stands before the message: syslog's header, as files and journalctl
-//! show it.
+//! show it, or the stamp of a log that the server writes itself.
 
 use super::stamp::Stamp;
 
 /// The parts of a line, not judged yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header<'line> {
-    /// `None` for RFC 5424's nil stamp.
+    /// `None` for RFC 5424's nil stamp, or where there is none.
     pub(super) stamp: Option<Stamp<'line>>,
-    /// Without the process id.
-    pub(super) program: &'line [u8],
+    /// Without the process id; `None` where there is no syslog header.
+    pub(super) program: Option<&'line [u8]>,
     pub(super) message: &'line [u8],
 }
 
 impl<'line> Header<'line> {
+    /// Splits a line behind its syslog header; one that has none, behind its
+    /// stamp.
+    pub(super) fn split(line: &'line [u8]) -> Self {
+        Self::syslog(line).unwrap_or_else(|| Self::bare(line))
+    }
+
+    /// Splits a line behind its stamp, if it has one, whatever follows.
+    pub(super) fn bare(line: &'line [u8]) -> Self {
+        let (stamp, message) = match Stamp::certain(line) {
+            Some((stamp, message)) => (Some(stamp), message),
+            None => (None, line),
+        };
+        Self {
+            stamp,
+            program: None,
+            message,
+        }
+    }
+
     /// Splits a line in one of these forms, each with or without a `<PRI>`,
     /// a `[pid]` and a wrapper that says how often the message was repeated:
     ///
@@ -25,7 +44,18 @@ impl<'line> Header<'line> {
     /// 1793695854.615769 mx1 prog: message                    journalctl -o short-unix
     /// <19>1 2026-11-03T08:50:54Z mx1 prog - - - message      RFC 5424
     /// ```
-    pub(super) fn split(line: &'line [u8]) -> Option<Self> {
+    /// Why a server does not read this line.
+    pub(super) fn not_its(&self) -> &'static str {
+        match self.program {
+            Some(_) => "another program wrote it",
+            None => "it does not start with a syslog header",
+        }
+    }
+
+    fn syslog(line: &'line [u8]) -> Option<Self> {
+        if Stamp::own(line).is_some() {
+            return None;
+        }
         let (priority, rest) = strip_priority(line);
         let header = match rest.strip_prefix(b"1 ") {
             Some(rest) if priority => Self::structured(rest)?,
@@ -43,7 +73,7 @@ impl<'line> Header<'line> {
         let (tag, message) = token(rest)?;
         Some(Self {
             stamp: Some(stamp),
-            program: strip_pid(tag.strip_suffix(b":")?),
+            program: Some(strip_pid(tag.strip_suffix(b":")?)),
             message,
         })
     }
@@ -61,7 +91,7 @@ impl<'line> Header<'line> {
                 b"-" => None,
                 _ => Some(Stamp::Rfc3339(stamp)),
             },
-            program,
+            program: Some(program),
             message: message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message),
         })
     }

@@ -3,22 +3,43 @@
 //! Anyone who can speak to the mail server chooses parts of its log, so a
 //! line is read from its start by a fixed grammar: syslog header, program
 //! name, the mail server's own words. An address found elsewhere in the line
-//! is never believed.
+//! is never believed. Each server has a module, which says what a peer can
+//! choose in its lines; [`Pattern`] is for what none of them knows.
+//!
+//! Only a blocklist's rejection for good is taken. A 4xx is one where it is
+//! how that server refuses every listed peer; elsewhere it means that a list
+//! did not answer, or is not trusted yet.
 
+mod address;
 mod courier;
+mod exim;
+mod haraka;
 mod header;
+mod opensmtpd;
+mod pattern;
+mod postfix;
+mod rblsmtpd;
+mod rspamd;
+mod sendmail;
+mod server;
 mod stamp;
+mod wording;
 
 use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
-use memchr::memmem::Finder;
 
-use crate::event::{Event, Kind};
+pub use pattern::Pattern;
+pub use server::Server;
+
+use crate::event::Event;
 use header::Header;
+use opensmtpd::Sessions;
+use server::Found;
+use stamp::Stamp;
 
 /// What a line turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed<'line> {
     /// A rejection or an acceptance.
     Event(Event<'line>),
@@ -28,85 +49,100 @@ pub enum Parsed<'line> {
     NearMiss(&'static str),
 }
 
-/// Reads the log of a Courier mail server.
+/// Reads the log of mail servers.
 #[derive(Debug)]
 pub struct Parser {
-    program: Vec<u8>,
+    servers: Vec<Server>,
+    courier: Vec<u8>,
+    patterns: Vec<Pattern>,
     zone: TimeZone,
-    relay: Finder<'static>,
-    code: Finder<'static>,
+    sessions: Sessions,
 }
 
 impl Parser {
-    /// A parser for the lines of the SMTP server named `program`
+    /// A parser for the lines of Courier's SMTP server named `program`
     /// (`courieresmtpd`, unless `SYSLOGNAME` renames it). Stamps that name no
     /// time zone are taken to be in `zone`.
     #[must_use]
     pub fn new(program: &str, zone: TimeZone) -> Self {
         Self {
-            program: program.into(),
+            servers: vec![Server::Courier],
+            courier: program.into(),
+            patterns: Vec::new(),
             zone,
-            relay: Finder::new("error,relay="),
-            code: Finder::new("511"),
+            sessions: Sessions::default(),
         }
+    }
+
+    /// Reads the lines of these servers instead of Courier alone.
+    #[must_use]
+    pub fn servers(self, servers: Vec<Server>) -> Self {
+        Self { servers, ..self }
+    }
+
+    /// Tries these patterns, in this order, on what no server's grammar takes.
+    #[must_use]
+    pub fn patterns(self, patterns: Vec<Pattern>) -> Self {
+        Self { patterns, ..self }
     }
 
     /// Reads one line, without its end. `now` decides the year of a stamp
-    /// that has none.
+    /// that has none. Lines come in the order of the log: some servers name
+    /// the peer only when it connects.
     #[must_use]
-    pub fn parse<'line>(&self, line: &'line [u8], now: SystemTime) -> Parsed<'line> {
-        match self.event(line, now) {
-            Ok(event) => Parsed::Event(event),
-            Err(reason) if self.looks_rejected(line) => Parsed::NearMiss(reason),
-            Err(_) => Parsed::Nothing,
+    pub fn parse<'line>(&mut self, line: &'line [u8], now: SystemTime) -> Parsed<'line> {
+        let header = Header::split(line);
+        let mut near = None;
+        for server in &self.servers {
+            let found = server.read(&self.courier, &mut self.sessions, &header);
+            match found.and_then(|found| event(found, header.stamp, &self.zone, now)) {
+                Ok(event) => return Parsed::Event(event),
+                Err(reason) if server.looks_rejected(line) => near = near.or(Some(reason)),
+                Err(_) => {}
+            }
         }
+        self.by_pattern(line, &header, now)
+            .unwrap_or_else(|| near.map_or(Parsed::Nothing, Parsed::NearMiss))
     }
 
-    fn event<'line>(
+    fn by_pattern<'line>(
         &self,
         line: &'line [u8],
+        header: &Header<'line>,
         now: SystemTime,
-    ) -> Result<Event<'line>, &'static str> {
-        let header = Header::split(line).ok_or("it does not start with a syslog header")?;
-        let (addr, kind, rule) = if header.program == self.program {
-            let (addr, text) = courier::rejected(header.message)?;
-            (addr, Kind::Rejected { text }, "courier-511")
-        } else if header.program == b"courierd" {
-            let addr = courier::accepted(header.message).ok_or("it is no newmsg line")?;
-            (addr, Kind::Accepted, "courier-newmsg")
-        } else {
-            return Err("another program wrote it");
-        };
-        let at = match header.stamp {
-            Some(stamp) => Some(
-                stamp
-                    .time(&self.zone, now)
-                    .ok_or("its stamp is not a time")?,
-            ),
-            None => None,
-        };
-        Ok(Event {
-            addr,
-            kind,
-            at,
-            rule,
-        })
+    ) -> Option<Parsed<'line>> {
+        let bare = || Header::bare(line);
+        let (found, stamp) = self.patterns.iter().find_map(|pattern| {
+            let header = match pattern.program() {
+                None => bare(),
+                program if program == header.program => *header,
+                Some(_) => return None,
+            };
+            Some((pattern.find(header.message)?, header.stamp))
+        })?;
+        let event = found.and_then(|found| event(found, stamp, &self.zone, now));
+        Some(event.map_or_else(Parsed::NearMiss, Parsed::Event))
     }
+}
 
-    /// Whether `511` stands behind `error,relay=` where a reply could start:
-    /// not inside a word, nor as a port.
-    fn looks_rejected(&self, line: &[u8]) -> bool {
-        let Some(start) = self.relay.find(line) else {
-            return false;
-        };
-        let tail = line.get(start..).unwrap_or_default();
-        self.code.find_iter(tail).any(|at| {
-            let before = at.checked_sub(1).and_then(|at| tail.get(at));
-            let after = tail.get(at + 3);
-            before.is_some_and(|byte| !byte.is_ascii_alphanumeric())
-                && matches!(after, None | Some(b' ' | b'-'))
-        })
-    }
+/// Adds the time to what was found.
+fn event<'line>(
+    found: Found<'line>,
+    stamp: Option<Stamp<'line>>,
+    zone: &TimeZone,
+    now: SystemTime,
+) -> Result<Event<'line>, &'static str> {
+    let at = match stamp {
+        Some(stamp) => Some(stamp.time(zone, now).ok_or("its stamp is not a time")?),
+        None => None,
+    };
+    let Found { addr, kind, rule } = found;
+    Ok(Event {
+        addr,
+        kind,
+        at,
+        rule,
+    })
 }
 
 #[cfg(test)]

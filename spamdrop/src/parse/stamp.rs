@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::temporal::DateTimeParser;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 
 use super::header::{count_digits, token};
 
@@ -16,8 +16,13 @@ pub(super) enum Stamp<'line> {
     Bsd(&'line [u8]),
     /// `2026-11-03T08:50:54.615769+00:00`.
     Rfc3339(&'line [u8]),
-    /// `2026-11-03 08:50:54`, without an offset.
-    Full { civil: &'line [u8], utc: bool },
+    /// `2026-11-03 08:50:54`; a fraction, if any, is left out.
+    Full {
+        civil: &'line [u8],
+        offset: Option<Offset>,
+    },
+    /// The 24 digits of a TAI64N label, as multilog writes them behind a `@`.
+    Tai64n(&'line [u8]),
     /// Seconds since 1970, without their fraction.
     Unix(&'line [u8]),
 }
@@ -31,7 +36,47 @@ const MONTHS: [&[u8]; 12] = [
 
 const PARSER: DateTimeParser = DateTimeParser::new();
 
+/// The label of 1970: daemontools counts from there without leap seconds.
+/// Source: `taia_now.c`, and <https://cr.yp.to/libtai/tai64.html>.
+const TAI64_OF_1970: u64 = (1 << 62) + 10;
+
 impl<'line> Stamp<'line> {
+    /// Splits a line behind a stamp that no syslog writes:
+    ///
+    /// ```text
+    /// @400000005a0e3c8e0e6b2800 text            multilog
+    /// 2026-11-03 08:50:54.615769 text           tai64nlocal, Exim, rspamd
+    /// 2026-11-03 08:50:54.615 +0200 text        Exim with log_timezone
+    /// ```
+    pub(super) fn own(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
+        match line {
+            [b'@', label @ ..] => {
+                let (label, rest) = token(label)?;
+                let whole = label.len() == 24 && label.iter().all(u8::is_ascii_hexdigit);
+                whole.then_some((Self::Tai64n(label), rest))
+            }
+            [_, _, _, _, b'-', _, _, b'-', _, _, b' ', ..] => {
+                let (civil, rest) = line.split_at_checked(FULL_LEN)?;
+                let rest = skip_fraction(rest)?.strip_prefix(b" ")?;
+                let (offset, rest) = split_offset(rest);
+                Some((Self::Full { civil, offset }, rest))
+            }
+            _ => None,
+        }
+    }
+
+    /// Splits a line behind a stamp that cannot be anything else, as a number
+    /// could.
+    pub(super) fn certain(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
+        Self::own(line).or_else(|| {
+            Self::split(line).filter(|(stamp, _)| match stamp {
+                Self::Rfc3339(stamp) => stamp.get("2026-11-03".len()) == Some(&b'T'),
+                Self::Unix(_) => false,
+                _ => true,
+            })
+        })
+    }
+
     /// Splits a line behind its stamp and the blank that follows.
     pub(super) fn split(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
         match line {
@@ -60,19 +105,15 @@ impl<'line> Stamp<'line> {
     fn full(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
         let (civil, rest) = line.split_at_checked(FULL_LEN)?;
         let (zone, rest) = token(rest.strip_prefix(b" ")?)?;
-        let utc = zone == b"UTC";
-        Some((Self::Full { civil, utc }, rest))
+        let offset = (zone == b"UTC").then_some(Offset::UTC);
+        Some((Self::Full { civil, offset }, rest))
     }
 
     fn bsd(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
         let (stamp, rest) = line.split_at_checked(BSD_LEN)?;
-        let rest = match rest.strip_prefix(b".") {
-            Some(rest) => rest.get(count_digits(rest)..)?,
-            None => rest,
-        };
         MONTHS
             .contains(&stamp.get(..3)?)
-            .then_some((Self::Bsd(stamp), rest.strip_prefix(b" ")?))
+            .then_some((Self::Bsd(stamp), skip_fraction(rest)?.strip_prefix(b" ")?))
     }
 
     /// The time it means; `None` if it is not one, such as 30 February.
@@ -86,13 +127,44 @@ impl<'line> Stamp<'line> {
                 let seconds = str::from_utf8(seconds).ok()?.parse().ok()?;
                 Timestamp::from_second(seconds).ok()?
             }
-            Self::Full { civil, utc } => {
-                let zone = if utc { &TimeZone::UTC } else { zone };
-                nearest(PARSER.parse_datetime(civil).ok()?, zone, now)?
+            Self::Full { civil, offset } => {
+                let zone = offset.map_or_else(|| zone.clone(), Offset::to_time_zone);
+                nearest(PARSER.parse_datetime(civil).ok()?, &zone, now)?
+            }
+            Self::Tai64n(label) => {
+                let seconds = u64::from_str_radix(str::from_utf8(label.get(..16)?).ok()?, 16);
+                let seconds = seconds.ok()?.checked_sub(TAI64_OF_1970)?;
+                Timestamp::from_second(seconds.try_into().ok()?).ok()?
             }
             Self::Bsd(stamp) => nearest(with_year(stamp, zone.to_datetime(now))?, zone, now)?,
         };
         Some(time.into())
+    }
+}
+
+fn skip_fraction(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes.strip_prefix(b".") {
+        Some(rest) => rest.get(count_digits(rest)..),
+        None => Some(bytes),
+    }
+}
+
+/// An offset such as `+0200`, if there is one, and the rest behind its blank.
+fn split_offset(bytes: &[u8]) -> (Option<Offset>, &[u8]) {
+    let offset = match *bytes {
+        [sign @ (b'+' | b'-'), h, hh, m, mm, b' ', ..] => {
+            let [hours, minutes] = [[h, hh], [m, mm]].map(|pair| number(Some(&pair)));
+            hours.zip(minutes).and_then(|(hours, minutes)| {
+                let seconds = (i32::from(hours) * 60 + i32::from(minutes)) * 60;
+                let seconds = if sign == b'-' { -seconds } else { seconds };
+                Offset::from_seconds(seconds).ok()
+            })
+        }
+        _ => None,
+    };
+    match offset {
+        Some(_) => (offset, bytes.get("+0200 ".len()..).unwrap_or_default()),
+        None => (None, bytes),
     }
 }
 

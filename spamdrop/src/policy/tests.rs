@@ -25,7 +25,7 @@ fn rejected<'line>(addr: &str, text: &'line str, at: Option<SystemTime>) -> Even
             text: text.as_bytes(),
         },
         at,
-        rule: "courier-511",
+        rule: "courier-511".into(),
     }
 }
 
@@ -34,7 +34,7 @@ fn accepted(addr: &str, at: Option<SystemTime>) -> Event<'static> {
         addr: addr.parse().unwrap(),
         kind: Kind::Accepted,
         at,
-        rule: "courier-newmsg",
+        rule: "courier-newmsg".into(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `scan`: what a log would have blocked.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -18,8 +19,8 @@ pub struct Match<'name> {
     pub line: u64,
     /// The sender; never an IPv4-mapped IPv6 address.
     pub addr: IpAddr,
-    /// The name of the pattern that matched, such as `"courier-511"`.
-    pub rule: &'static str,
+    /// What matched, such as `"courier-511"` or a pattern's name.
+    pub rule: Cow<'static, str>,
 }
 
 /// What was found in a file.
@@ -30,7 +31,7 @@ pub struct Scanned {
     /// Its lines.
     pub lines: u64,
     /// Matches by rule.
-    pub matches: BTreeMap<&'static str, u64>,
+    pub matches: BTreeMap<Cow<'static, str>, u64>,
     /// Lines that were understood but would not have blocked, by reason.
     pub ignored: BTreeMap<String, u64>,
     /// Lines that look like a rejection but are none: number and reason.
@@ -112,7 +113,7 @@ mod tests {
         let scanned = Scanned {
             file: "mail.log".into(),
             lines: 100,
-            matches: [("courier-511", 12)].into(),
+            matches: [("courier-511".into(), 12)].into(),
             ignored: [("loopback".into(), 2)].into(),
             near_misses: (1..=12)
                 .map(|line| (line, "its stamp is not a time"))
@@ -162,7 +163,7 @@ mod tests {
             file: "mail.log",
             line: 3,
             addr: "192.0.2.1".parse().unwrap(),
-            rule: "courier-511",
+            rule: "courier-511".into(),
         };
         assert_eq!(
             serde_json::to_string(&matched).unwrap(),

@@ -50,7 +50,7 @@ impl Log {
     }
 
     fn replay(&self) -> Outcome {
-        let parser = Parser::new("courieresmtpd", TimeZone::UTC);
+        let mut parser = Parser::new("courieresmtpd", TimeZone::UTC);
         let protected = Protected::default();
         let mut policy = policy();
         let mut outcome = Outcome::default();

@@ -188,7 +188,7 @@ proptest! {
     ) {
         prop_assume!(identifier != "courieresmtpd" && identifier != "courierd");
         let fields = json!({"SYSLOG_IDENTIFIER": identifier, "_PID": pid, "MESSAGE": message});
-        let parser = Parser::new("courieresmtpd", TimeZone::UTC);
+        let mut parser = Parser::new("courieresmtpd", TimeZone::UTC);
         if let Ok(line) = parse(&fields).unwrap().line {
             prop_assert!(!matches!(parser.parse(&line, UNIX_EPOCH), Parsed::Event(_)));
         }

@@ -1,0 +1,49 @@
+//! Haraka's own words: its plugin `dns-list`, once `dnsbl`.
+//!
+//! ```text
+//! [NOTICE] [UUID] [core] hook=connect plugin=dns-list function=onConnect params="" retval=DENY msg="host [IP] is listed on ZONE"
+//! [NOTICE] [UUID] [dns-list] host [IP] is listed on ZONE
+//! ```
+//!
+//! Both are written when a peer connects, before it said a word: UUID and IP
+//! are Haraka's. In other hooks `params` is the peer's, so only `connect` is
+//! taken. `DENYSOFT`, a 4xx, is not: the plugin answers so only where the
+//! administrator asks for it.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use regex::bytes::Regex;
+
+use super::address;
+use super::header::Header;
+use super::server::{Found, Reading, grammar};
+
+static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
+    grammar(
+        r#"^\[[A-Z]+\] \[[^ \[\]]+\] (?:\[core\] hook=connect plugin=(?:dns-list|dnsbl) function=[^ "]+ params="" retval=DENY(?:DISCONNECT)? msg="|\[(?:dns-list|dnsbl)\] )(host \[([0-9A-Fa-f:.]+)\] is (?:listed on|blacklisted by) .*)"#,
+    )
+});
+
+/// Reads a line, from syslog or from Haraka's standard output.
+pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
+    if !matches!(header.program, Some(b"haraka") | None) {
+        return Err(header.not_its());
+    }
+    if !looks_rejected(header.message) {
+        return Err("it rejects nothing");
+    }
+    let found = REJECTED.captures(header.message);
+    let found = found.ok_or("its fields are not as Haraka writes them")?;
+    let (_, [text, host]) = found.extract();
+    let addr = address::plain(host).ok_or("its host is not an address")?;
+    Ok(Found::rejected(addr, text, "haraka-dnsbl"))
+}
+
+/// Whether it is one of the plugin's sentences.
+pub(super) fn looks_rejected(line: &[u8]) -> bool {
+    static LISTED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("] is listed on "));
+    static BLACKLISTED: LazyLock<Finder<'_>> =
+        LazyLock::new(|| Finder::new("] is blacklisted by "));
+    LISTED.find(line).is_some() || BLACKLISTED.find(line).is_some()
+}

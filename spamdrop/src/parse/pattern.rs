@@ -1,0 +1,207 @@
+//! Patterns of the administrator's own.
+//!
+//! A pattern is a regular expression over a message, with `<HOST>` where the
+//! peer's address stands. What a peer can write into a line must not move that
+//! place: so a pattern is refused unless, read from the start of the line,
+//! there is only one place in any line where `<HOST>` can stand, whatever
+//! follows it, and its end is certain too. This is decided, not guessed: see
+//! [`place`]. What cannot be known is whether the text at that one place is
+//! the kernel's.
+
+mod place;
+
+use std::borrow::Cow;
+
+use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::nfa::thompson::{self, NFA};
+use regex_automata::util::look::{Look, LookSet};
+use regex_automata::util::syntax;
+use serde::Deserialize;
+
+use super::address;
+use super::server::Found;
+use crate::event::Kind;
+use place::Ambiguous;
+
+/// What `<HOST>` stands for: IPv4, or IPv6 with or without an embedded IPv4
+/// address and the `IPv6:` of an address literal. More than addresses match;
+/// what is none is a near miss.
+const ADDRESS: &str = concat!(
+    r"(?P<spamdrop_host>(?:[0-9]{1,3}\.){3}[0-9]{1,3}",
+    r"|(?:[Ii][Pp][Vv]6:)?[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}",
+    r"(?:(?:\.[0-9]{1,3}){3})?)"
+);
+/// Of these, the ones that people read best.
+const IPV4: &str = r"(?P<spamdrop_host>(?:[0-9]{1,3}\.){3}[0-9]{1,3})";
+const GROUP: &str = "spamdrop_host";
+
+/// Bytes that a compiled pattern may take.
+const SIZE_LIMIT: usize = 1 << 18;
+
+/// A pattern of the configuration, which has been found to be safe.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Source")]
+pub struct Pattern {
+    source: Source,
+    regex: Regex,
+}
+
+/// `[[pattern]]`, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    name: String,
+    program: Option<String>,
+    r#match: String,
+}
+
+/// The expression says all there is to compare.
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Eq for Pattern {}
+
+impl TryFrom<Source> for Pattern {
+    type Error = String;
+
+    fn try_from(source: Source) -> Result<Self, String> {
+        let regex = if !is_name(&source.name) {
+            Err("`name` must be 1 to 64 letters, digits, `-`, `_` or `.`".into())
+        } else if source.program.as_deref() == Some("") {
+            Err("`program` is empty; leave it out for lines without a syslog header".into())
+        } else {
+            compile(&source.r#match)
+        };
+        match regex {
+            Ok(regex) => Ok(Self { source, regex }),
+            Err(error) => Err(format!("pattern {:?}: {error}", source.name)),
+        }
+    }
+}
+
+impl Pattern {
+    /// The name, which is shown as the rule.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.source.name
+    }
+
+    /// The program whose messages it reads; without one it reads lines behind
+    /// their stamp, whatever follows.
+    pub(super) fn program(&self) -> Option<&[u8]> {
+        self.source.program.as_deref().map(str::as_bytes)
+    }
+
+    /// What it finds in a message; `None` if it does not match, an error if
+    /// what stands for the host is no address.
+    pub(super) fn find<'line>(
+        &self,
+        message: &'line [u8],
+    ) -> Option<Result<Found<'line>, &'static str>> {
+        let host = self.regex.captures(message)?.name(GROUP)?;
+        let text = message.get(host.end()..)?;
+        Some(match address::tagged(host.as_bytes()) {
+            Some(addr) => Ok(Found {
+                addr,
+                kind: Kind::Rejected { text },
+                rule: Cow::Owned(self.source.name.clone()),
+            }),
+            None => Err("what stands for <HOST> is not an address"),
+        })
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(plain)
+}
+
+fn compile(source: &str) -> Result<Regex, String> {
+    let expanded = source.replace("<ADDR>", "<HOST>");
+    if expanded.matches("<HOST>").count() != 1 {
+        return Err(
+            "`match` must have one <HOST> (or <ADDR>), where the peer's address stands".into(),
+        );
+    }
+    let [expanded, readable] = [ADDRESS, IPV4].map(|host| expanded.replace("<HOST>", host));
+    let regex = RegexBuilder::new(&expanded)
+        .unicode(false)
+        .size_limit(SIZE_LIMIT)
+        .build()
+        .map_err(|error| {
+            format!("`match` is no regular expression, or too large a one: {error}")
+        })?;
+    for expression in [readable, expanded] {
+        let nfa = automaton(&expression)?;
+        anchored(&nfa)?;
+        place::certain(&nfa, GROUP).map_err(|ambiguous| explain(&ambiguous))?;
+    }
+    Ok(regex)
+}
+
+fn anchored(nfa: &NFA) -> Result<(), String> {
+    if !nfa.is_always_start_anchored() {
+        return Err(
+            "`match` must start with `^`, or text of the peer's choosing could match anywhere in \
+             the line; write out what stands before <HOST>"
+                .into(),
+        );
+    }
+    let known = [Look::Start, Look::End]
+        .into_iter()
+        .fold(LookSet::empty(), LookSet::insert);
+    if nfa.look_set_any().union(known) != known {
+        return Err(
+            "`match` may hold no assertion but `^` and `$`, so no `\\b` and no `(?m)`".into(),
+        );
+    }
+    Ok(())
+}
+
+/// The same expression as a state machine that can be looked into.
+fn automaton(expanded: &str) -> Result<NFA, String> {
+    NFA::compiler()
+        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .configure(
+            thompson::Config::new()
+                .utf8(false)
+                .nfa_size_limit(Some(SIZE_LIMIT)),
+        )
+        .build(expanded)
+        .map_err(|error| format!("`match`: {error}"))
+}
+
+fn explain(ambiguous: &Ambiguous) -> String {
+    match ambiguous {
+        Ambiguous::Start {
+            line,
+            hosts: [a, b],
+        } => format!(
+            "the place of <HOST> is not certain: in the line \"{line}\" both {a} and {b} could be \
+             it. What is repeated before <HOST> must stop where it should: write `[^\\[]*\\[<HOST>\\]`, \
+             not `.*\\[<HOST>\\]`",
+        ),
+        Ambiguous::End {
+            line,
+            hosts: [a, b],
+        } => format!(
+            "the end of <HOST> is not certain: in the line \"{line}\" both {a} and {b} could be it. \
+             Write what follows the address, such as `<HOST>\\]`, `<HOST> ` or `<HOST>$`",
+        ),
+        Ambiguous::NotOnce => {
+            "<HOST> must stand in every line that matches, and once: not in `(…)?`, `(…)*` or one \
+             side of `|`"
+                .into()
+        }
+        Ambiguous::TooLarge => {
+            "`match` is too large to be judged; write shorter repetitions, `*` instead of `{0,200}`"
+                .into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! Whether a pattern leaves no doubt where the address stands.
+//!
+//! Two readings of the same line are followed through the pattern's state
+//! machine at once, byte by byte. If one can be before the address where the
+//! other is already in it, and both complete the address, whatever follows,
+//! then a text before the address could pass for it. If both start it together
+//! and match the whole pattern, but one ends it earlier, its end is not
+//! certain. Every pair of states is looked at, so what is not found does not
+//! exist. (This is the classic test of whether an automaton is ambiguous.)
+
+use std::collections::HashSet;
+
+use regex_automata::PatternID;
+use regex_automata::nfa::thompson::{NFA, State, Transition};
+use regex_automata::util::look::Look;
+use regex_automata::util::primitives::StateID;
+
+/// What is uncertain, with the shortest line that shows it and the two texts
+/// that could be the address, all escaped.
+#[derive(Debug)]
+pub(super) enum Ambiguous {
+    /// Where the address starts.
+    Start { line: String, hosts: [String; 2] },
+    /// Where it ends.
+    End { line: String, hosts: [String; 2] },
+    /// A line matches without an address, or with several.
+    NotOnce,
+    /// There are too many pairs of states.
+    TooLarge,
+}
+
+/// Pairs of states that are looked at.
+const MOST_PAIRS: usize = 100_000;
+
+/// Checks an anchored pattern whose group `host` is the address.
+///
+/// # Errors
+///
+/// What is uncertain.
+pub(super) fn certain(nfa: &NFA, host: &str) -> Result<(), Ambiguous> {
+    let host = nfa.group_info().to_index(PatternID::ZERO, host);
+    let host = host.ok_or(Ambiguous::NotOnce)?;
+    let machine = |whole| Machine { nfa, host, whole };
+    if let Some((line, hosts)) = machine(false).two_readings()? {
+        return Err(Ambiguous::Start { line, hosts });
+    }
+    if let Some((line, hosts)) = machine(true).two_readings()? {
+        return Err(Ambiguous::End { line, hosts });
+    }
+    Ok(())
+}
+
+/// How much of the address has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Phase {
+    Before,
+    Inside,
+    Behind,
+}
+
+/// Where a reading is, with nothing more to do before the next byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    /// At a state that takes a byte.
+    State(StateID),
+    /// All is matched; any bytes may follow.
+    Matched,
+    /// All is matched, and no byte may follow.
+    Ended,
+}
+
+type Reading = (Place, Phase);
+
+struct Machine<'nfa> {
+    nfa: &'nfa NFA,
+    host: usize,
+    /// Whether a reading is complete with the pattern, or with the address.
+    whole: bool,
+}
+
+/// Two readings of the same bytes, and how they came about.
+struct Pair {
+    readings: [Reading; 2],
+    apart: bool,
+    /// The pair before, and the byte between.
+    from: Option<(usize, u8)>,
+}
+
+impl Machine<'_> {
+    /// The shortest line with two readings, if there is one.
+    fn two_readings(&self) -> Result<Option<(String, [String; 2])>, Ambiguous> {
+        let mut pairs = Vec::new();
+        let mut seen = HashSet::new();
+        let start = self.settle(self.nfa.start_anchored(), Phase::Before)?;
+        extend(&mut pairs, &mut seen, [&start, &start], false, None);
+        let mut next = 0;
+        while let Some(pair) = pairs.get(next) {
+            let [a, b] = pair.readings;
+            let complete = |(place, _)| matches!(place, Place::Matched | Place::Ended);
+            if pair.apart && complete(a) && complete(b) {
+                return Ok(Some(spell(&pairs, next)));
+            }
+            let apart = pair.apart || self.differ(a.1, b.1);
+            let digit = if a.1.max(b.1) == Phase::Behind {
+                b'9'
+            } else {
+                b'1'
+            };
+            for (low, high, a) in self.moves(a)? {
+                for (other_low, other_high, b) in self.moves(b)? {
+                    if let Some(byte) = sample(low.max(other_low), high.min(other_high), digit) {
+                        extend(&mut pairs, &mut seen, [&a, &b], apart, Some((next, byte)));
+                    }
+                }
+            }
+            if pairs.len() > MOST_PAIRS {
+                return Err(Ambiguous::TooLarge);
+            }
+            next += 1;
+        }
+        Ok(None)
+    }
+
+    /// Whether the next byte belongs to the address in one reading alone.
+    fn differ(&self, a: Phase, b: Phase) -> bool {
+        if self.whole {
+            a != b
+        } else {
+            (a == Phase::Before) != (b == Phase::Before)
+        }
+    }
+
+    /// Where a reading can be after one byte of each range.
+    fn moves(&self, (place, phase): Reading) -> Result<Vec<(u8, u8, Vec<Reading>)>, Ambiguous> {
+        let id = match place {
+            Place::State(id) => id,
+            Place::Matched => return Ok(vec![(0, u8::MAX, vec![(place, phase)])]),
+            Place::Ended => return Ok(Vec::new()),
+        };
+        let ranges: Vec<_> = match self.nfa.state(id) {
+            State::ByteRange { trans } => vec![*trans],
+            State::Sparse(sparse) => sparse.transitions.to_vec(),
+            State::Dense(dense) => (0..=u8::MAX)
+                .filter_map(|byte| {
+                    let next = dense.matches_byte(byte)?;
+                    Some(Transition {
+                        start: byte,
+                        end: byte,
+                        next,
+                    })
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        let settled = ranges.into_iter().map(|range| {
+            let readings = self.settle(range.next, phase)?;
+            Ok((range.start, range.end, readings))
+        });
+        settled.collect()
+    }
+
+    /// Follows what takes no byte. `^` is taken to hold everywhere, which can
+    /// only make more lines match.
+    fn settle(&self, id: StateID, phase: Phase) -> Result<Vec<Reading>, Ambiguous> {
+        let mut readings = Vec::new();
+        let mut seen = HashSet::new();
+        let mut open = vec![(id, phase, false)];
+        while let Some(at @ (id, phase, ended)) = open.pop() {
+            if !seen.insert(at) {
+                continue;
+            }
+            match self.nfa.state(id) {
+                State::Union { alternates } => {
+                    open.extend(alternates.iter().map(|next| (*next, phase, ended)));
+                }
+                State::BinaryUnion { alt1, alt2 } => {
+                    open.extend([(*alt1, phase, ended), (*alt2, phase, ended)]);
+                }
+                State::Look { look, next } => {
+                    open.push((*next, phase, ended || *look == Look::End))
+                }
+                State::Capture { next, slot, .. } => {
+                    let phase = self.cross(slot.as_usize(), phase)?;
+                    if phase == Phase::Behind && !self.whole {
+                        readings.push((Place::Matched, phase));
+                    } else {
+                        open.push((*next, phase, ended));
+                    }
+                }
+                State::Match { .. } if phase != Phase::Behind => return Err(Ambiguous::NotOnce),
+                State::Match { .. } if ended => readings.push((Place::Ended, phase)),
+                State::Match { .. } => readings.push((Place::Matched, phase)),
+                State::Fail => {}
+                _ if ended => {}
+                _ => readings.push((Place::State(id), phase)),
+            }
+        }
+        Ok(readings)
+    }
+
+    /// The phase behind a group's start or end.
+    fn cross(&self, slot: usize, phase: Phase) -> Result<Phase, Ambiguous> {
+        match (slot.checked_sub(2 * self.host), phase) {
+            (Some(0), Phase::Before) => Ok(Phase::Inside),
+            (Some(0), _) => Err(Ambiguous::NotOnce),
+            (Some(1), _) => Ok(Phase::Behind),
+            _ => Ok(phase),
+        }
+    }
+}
+
+fn extend(
+    pairs: &mut Vec<Pair>,
+    seen: &mut HashSet<([Reading; 2], bool)>,
+    [a, b]: [&[Reading]; 2],
+    apart: bool,
+    from: Option<(usize, u8)>,
+) {
+    for a in a {
+        for b in b {
+            let readings = [*a, *b];
+            if seen.insert((readings, apart)) {
+                pairs.push(Pair {
+                    readings,
+                    apart,
+                    from,
+                });
+            }
+        }
+    }
+}
+
+/// A byte of the range, if there is one that a line can hold; one that reads
+/// well if possible.
+fn sample(low: u8, high: u8, digit: u8) -> Option<u8> {
+    let liked = [digit].into_iter().chain(*b"x[]() :.").chain(b'!'..=b'~');
+    let mut bytes = liked.chain(0..=u8::MAX);
+    bytes.find(|byte| (low..=high).contains(byte) && *byte != b'\n')
+}
+
+/// The line that leads to a pair, and the address in each reading.
+fn spell(pairs: &[Pair], last: usize) -> (String, [String; 2]) {
+    let mut line = Vec::new();
+    let mut hosts = [Vec::new(), Vec::new()];
+    let mut at = pairs.get(last);
+    while let Some((before, byte)) = at.and_then(|pair| pair.from) {
+        line.push(byte);
+        at = pairs.get(before);
+        let readings = at.map(|pair| pair.readings);
+        for (host, reading) in hosts.iter_mut().zip(readings.into_iter().flatten()) {
+            if reading.1 == Phase::Inside {
+                host.push(byte);
+            }
+        }
+    }
+    let text = |bytes: &[u8]| {
+        let bytes: Vec<u8> = bytes.iter().rev().copied().collect();
+        bytes.escape_ascii().to_string()
+    };
+    let [first, second] = hosts;
+    (text(&line), [text(&first), text(&second)])
+}

@@ -1,0 +1,142 @@
+//! Postfix's own words: `smtpd` and `postscreen`.
+//!
+//! ```text
+//! NOQUEUE: reject: RCPT from NAME[IP]: 554 5.7.1 Service unavailable; Client host [IP] blocked using ZONE; TEXT; from=<…> …
+//! NOQUEUE: reject: RCPT from [IP]:PORT: 550 5.7.1 Service unavailable; client [IP] blocked using ZONE; from=<…>, …
+//! disconnect from NAME[IP] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5
+//! ```
+//!
+//! A program is `SYSLOG_NAME/smtpd`, where `syslog_name` may be anything, also
+//! several words with slashes; so its last part decides. NAME is the verified
+//! PTR name, which Postfix admits only as a host name: no blank, no bracket.
+//! What else a client chooses (HELO, sender, recipient) stands behind the
+//! reply. The reply names the client's address again: the two must agree, so
+//! a listed HELO, sender domain or PTR name (`reject_rhsbl_*`) is not taken;
+//! a good forwarder may send any of those.
+//!
+//! A 4xx is not taken: `maps_rbl_reject_code = 454` and `soft_bounce` are what
+//! an administrator sets who does not trust the list yet. Neither is `DNSBL
+//! rank` of postscreen, which is logged also where its action is `ignore`,
+//! as it is by default.
+
+use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
+
+use super::address::bracketed;
+use super::header::{Header, count_digits};
+use super::server::{Found, Reading};
+
+/// Reads a line.
+pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
+    match header.program.and_then(process) {
+        Some(b"smtpd") => match header.message.strip_prefix(b"disconnect from ") {
+            Some(rest) => {
+                let addr = accepted(rest).ok_or("no message was accepted")?;
+                Ok(Found::accepted(addr, "postfix-disconnect"))
+            }
+            None => rejected(header.message, b"Client host ", "postfix-rbl"),
+        },
+        Some(b"postscreen") => rejected(header.message, b"client ", "postscreen-dnsbl"),
+        _ => Err(header.not_its()),
+    }
+}
+
+/// Whether it speaks of a blocklist's answer.
+pub(super) fn looks_rejected(line: &[u8]) -> bool {
+    static BLOCKED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" blocked using "));
+    static RANK: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(": DNSBL rank "));
+    BLOCKED.find(line).is_some() || RANK.find(line).is_some()
+}
+
+/// What stands behind the last slash of `SYSLOG_NAME/PROCESS`.
+fn process(program: &[u8]) -> Option<&[u8]> {
+    let slash = memchr::memrchr(b'/', program)?;
+    let (name, process) = program.split_at_checked(slash)?;
+    (!name.is_empty()).then(|| process.get(1..))?
+}
+
+fn rejected<'line>(message: &'line [u8], class: &[u8], rule: &'static str) -> Reading<'line> {
+    if message.starts_with(b"DNSBL rank ") {
+        return Err("a rank alone does not tell whether the client was refused");
+    }
+    let rest = skip_stage(message).ok_or("its message does not start with a reject")?;
+    let (addr, rest) = client(rest).ok_or("its client is not as Postfix writes it")?;
+    let addr = addr.ok_or("its client is not an address")?;
+    let text = skip_code(rest).ok_or("the code of its reply is not 5xx")?;
+    let (listed, _) = text
+        .strip_prefix(b"Service unavailable; ")
+        .and_then(|rest| rest.strip_prefix(class))
+        .and_then(bracketed)
+        .filter(|(_, rest)| rest.starts_with(b" blocked using "))
+        .ok_or("its reply does not say that the client's address is on a blocklist")?;
+    if listed.ok_or("what the blocklist lists is not an address")? != addr {
+        return Err("what the blocklist lists is not its client");
+    }
+    let end = memmem::find(text, b"; from=<").unwrap_or(text.len());
+    let text = text.get(..end).unwrap_or_default();
+    Ok(Found::rejected(addr, text, rule))
+}
+
+/// Reads `QUEUE_ID: reject: STAGE from `.
+fn skip_stage(message: &[u8]) -> Option<&[u8]> {
+    let queue_id = count(message, |byte| byte.is_ascii_alphanumeric());
+    let rest = message.get(queue_id..)?.strip_prefix(b": reject: ")?;
+    let stage = count(rest, |byte| byte.is_ascii_uppercase() || byte == b'-');
+    rest.get(stage..)?.strip_prefix(b" from ")
+}
+
+/// Reads `NAME[IP]` or `NAME[IP]:PORT`, which ends in `: `.
+fn client(bytes: &[u8]) -> Option<(Option<IpAddr>, &[u8])> {
+    let (addr, rest) = named(bytes)?;
+    Some((addr, skip_port(rest).strip_prefix(b": ")?))
+}
+
+fn named(bytes: &[u8]) -> Option<(Option<IpAddr>, &[u8])> {
+    let name = count(bytes, |byte| !matches!(byte, b'[' | b' ' | b':'));
+    bracketed(bytes.get(name..)?)
+}
+
+/// With `smtpd_client_port_logging`, and always for postscreen.
+fn skip_port(bytes: &[u8]) -> &[u8] {
+    let port = bytes
+        .strip_prefix(b":")
+        .map(|rest| (count_digits(rest), rest));
+    match port {
+        Some((digits @ 1.., rest)) => rest.get(digits..).unwrap_or_default(),
+        _ => bytes,
+    }
+}
+
+/// Reads `5xx ` and an enhanced status code, if there is one.
+fn skip_code(reply: &[u8]) -> Option<&[u8]> {
+    let [b'5', b'0'..=b'9', b'0'..=b'9', b' ', text @ ..] = reply else {
+        return None;
+    };
+    let status = count(text, |byte| byte.is_ascii_digit() || byte == b'.');
+    Some(match text.get(status..)?.strip_prefix(b" ") {
+        Some(rest) if status > 0 => rest,
+        _ => text,
+    })
+}
+
+/// Reads the counts of commands, as `OK/ALL` or, if all went well, `ALL`, of
+/// which only DATA and BDAT matter.
+fn accepted(client: &[u8]) -> Option<IpAddr> {
+    let (addr, rest) = named(client)?;
+    let mut counts = skip_port(rest)
+        .strip_prefix(b" ")?
+        .split(|byte| *byte == b' ');
+    let stored = counts.any(|count| {
+        let done = count
+            .strip_prefix(b"data=")
+            .or_else(|| count.strip_prefix(b"bdat="));
+        matches!(done, Some([b'1'..=b'9', ..]))
+    });
+    if stored { addr } else { None }
+}
+
+fn count(bytes: &[u8], class: impl Fn(u8) -> bool) -> usize {
+    bytes.iter().take_while(|byte| class(**byte)).count()
+}

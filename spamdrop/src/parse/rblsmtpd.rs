@@ -1,0 +1,77 @@
+//! rblsmtpd's own words: the blocklist gate of qmail (ucspi-tcp).
+//!
+//! ```text
+//! @400000005a0e3c8e0e6b2800 rblsmtpd: IP pid 1234: 451 TEXT
+//! ```
+//!
+//! Nothing of the peer's stands before IP, which tcpserver passes on
+//! (`TCPREMOTEIP`); TEXT is the blocklist's TXT record. Under multilog the
+//! line has a TAI64N stamp, after `tai64nlocal` a readable one, or none;
+//! through syslog it is logged under the name of the service.
+//!
+//! A 451 is taken like a 553: it is rblsmtpd's default for every listed peer
+//! (`-b` makes it a 553), and lasts as long as the listing. Only the 451 of a
+//! look-up that failed (`-c`) is not taken.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+use super::address;
+use super::header::{Header, count_digits, token};
+use super::server::{Found, Reading};
+use super::stamp::Stamp;
+
+const NAME: &[u8] = b"rblsmtpd: ";
+
+/// Reads a line. Syslog takes a leading `rblsmtpd: ` for the program's name.
+pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
+    let named = unstamped(header.message).strip_prefix(NAME);
+    let message = match header.program {
+        Some(b"rblsmtpd") => named.unwrap_or(header.message),
+        None | Some(b"smtpd" | b"qmail" | b"qmail-smtpd" | b"tcpserver") => {
+            named.ok_or("its message does not start with rblsmtpd:")?
+        }
+        Some(_) => return Err(header.not_its()),
+    };
+    let (addr, rest) = token(message).ok_or("it has no address")?;
+    let text = skip_pid(rest).ok_or("its pid is not as rblsmtpd writes it")?;
+    let addr = address::plain(addr).ok_or("it does not start with an address")?;
+    let text = text
+        .strip_prefix(b"451 ")
+        .or_else(|| text.strip_prefix(b"553 "))
+        .ok_or("the code of its reply is neither 451 nor 553")?;
+    if text == b"temporary RBL lookup error" {
+        return Err("the blocklist did not answer");
+    }
+    Ok(Found::rejected(addr, text, "rblsmtpd"))
+}
+
+/// Whether rblsmtpd speaks of a peer.
+pub(super) fn looks_rejected(line: &[u8]) -> bool {
+    static LOOKS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("rblsmtpd: "));
+    static PID: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" pid "));
+    LOOKS.find(line).is_some() && PID.find(line).is_some()
+}
+
+/// splogger writes seconds with decimals before each line.
+fn unstamped(message: &[u8]) -> &[u8] {
+    match Stamp::split(message) {
+        Some((Stamp::Unix(_) | Stamp::Tai64n(_), rest)) => rest,
+        _ => Stamp::own(message).map_or(message, |(_, rest)| rest),
+    }
+}
+
+/// Reads `pid N: `; some patched versions put the list's name before the
+/// colon.
+fn skip_pid(rest: &[u8]) -> Option<&[u8]> {
+    let rest = rest.strip_prefix(b"pid ")?;
+    let rest = rest.get(count_digits(rest)..)?;
+    match rest.strip_prefix(b": ") {
+        Some(text) => Some(text),
+        None => {
+            let (list, text) = token(rest.strip_prefix(b" ")?)?;
+            list.ends_with(b":").then_some(text)
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Rspamd's own words: the line about each message.
+//!
+//! ```text
+//! 2026-11-23 08:50:54 #1234(normal) <a1b2c3>; task; rspamd_task_write_log: id: <MESSAGE-ID>, qid: <QID>, ip: IP, from: <SENDER>, (default: T (reject): [15.2/15.0] [RBL_SPAMHAUS_XBL(4.00){IP:from;},…], len: …
+//! ```
+//!
+//! Rspamd rejects for many reasons. Taken is a rejection in which a symbol
+//! `RBL_…` scored for the address of the peer (`IP:from`): content alone says
+//! nothing about a peer, a forwarder may send it.
+//!
+//! Before IP stands the Message-ID, which is the sender's; Rspamd leaves no
+//! blank in it. Should one hold a whole forged ` ip: 9.9.9.9,`, then the true
+//! one follows it, and a line with two is not taken. Symbols are read up to
+//! the first whose options are not as Rspamd writes them. An option that is the
+//! sender's could still hold a whole forged symbol: what it gains is that the
+//! server which passed on this rejected spam is blocked.
+
+use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
+use regex::bytes::Regex;
+
+use super::address;
+use super::header::Header;
+use super::server::{Found, Reading, grammar};
+
+static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
+    grammar(
+        r"^(?:#[0-9]+\([a-z_]+\) )?<[^<> ]*>; [a-z_]+; rspamd_task_write_log: id: <[^<> ]*>,(?: qid: <[^<> ]*>,)? ip: ([0-9A-Fa-f:.]+),(?: user: [^ ,]+,)?(?: from: <[^<> ]*>,)? \(default: [A-Z] \(reject\): \[[0-9./-]+\] \[(.*)",
+    )
+});
+
+/// Reads a line, from syslog or from Rspamd's own log.
+pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
+    if !matches!(header.program, Some(b"rspamd") | None) {
+        return Err(header.not_its());
+    }
+    if !looks_rejected(header.message) {
+        return Err("it rejects nothing for a blocklist");
+    }
+    let message = super::stamp::Stamp::own(header.message).map_or(header.message, |(_, rest)| rest);
+    let found = REJECTED.captures(message);
+    let found = found.ok_or("its fields are not as Rspamd writes them")?;
+    let (_, [ip, symbols]) = found.extract();
+    let addr = address::plain(ip).ok_or("its ip is not an address")?;
+    if memmem::find_iter(message, b" ip: ").nth(1).is_some() {
+        return Err("it has two addresses, and one may be forged");
+    }
+    let listing = listing(symbols, addr).ok_or("no blocklist scored for its address")?;
+    Ok(Found::rejected(addr, listing, "rspamd-rbl"))
+}
+
+/// Whether a blocklist may have had a part in a rejection.
+pub(super) fn looks_rejected(line: &[u8]) -> bool {
+    static REJECT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" (reject): ["));
+    static RBL: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("RBL_"));
+    REJECT.find(line).is_some() && RBL.find(line).is_some()
+}
+
+/// The first `RBL_NAME(SCORE){OPTIONS}` that scored for the address, of those
+/// that stand behind each other with a comma between.
+fn listing(symbols: &[u8], addr: IpAddr) -> Option<&[u8]> {
+    static SYMBOL: LazyLock<Regex> =
+        LazyLock::new(|| grammar(r"^([A-Za-z0-9_]+)\((-?[0-9.]+)\)(?:\{([^{}]*)\})?,?"));
+    let mut rest = symbols;
+    loop {
+        let found = SYMBOL.captures(rest)?;
+        let part = |group| found.get(group).map_or(&b""[..], |part| part.as_bytes());
+        let [whole, name, score, options] = [0, 1, 2, 3].map(part);
+        let scored = score.iter().any(|byte| (b'1'..=b'9').contains(byte));
+        let scored = scored && !score.starts_with(b"-");
+        let named = options.split(|byte| *byte == b';').any(|option| {
+            let peer = option.strip_suffix(b":from");
+            peer.and_then(address::plain) == Some(addr)
+        });
+        if name.starts_with(b"RBL_") && scored && named {
+            return Some(whole.strip_suffix(b",").unwrap_or(whole));
+        }
+        rest = rest.get(whole.len()..)?;
+    }
+}
