@@ -39,7 +39,7 @@ mod wake;
 use follow::Follower;
 use pipe::Pipe;
 use positions::Positions;
-pub use split::MAX_LINE;
+pub use split::{MAX_LINE, Piece, Splitter};
 pub use status::{FileStatus, State};
 use wake::Wake;
 

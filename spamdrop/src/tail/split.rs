@@ -6,9 +6,10 @@ use memchr::memchr;
 pub const MAX_LINE: usize = 8192;
 
 /// What a stream of bytes holds.
-pub(super) enum Piece<'a> {
-    /// A line without its newline or CR LF.
+pub enum Piece<'a> {
+    /// A line.
     Line {
+        /// Without its newline or CR LF, at most [`MAX_LINE`] bytes.
         bytes: &'a [u8],
         /// Where the line begins.
         start: u64,
@@ -21,7 +22,7 @@ pub(super) enum Piece<'a> {
 
 /// Cuts a stream into lines, however its bytes are portioned. An unfinished
 /// line is kept up to [`MAX_LINE`]; a longer one costs no memory.
-pub(super) struct Splitter {
+pub struct Splitter {
     position: u64,
     start: u64,
     partial: Vec<u8>,
@@ -30,6 +31,7 @@ pub(super) struct Splitter {
 
 impl Splitter {
     /// Begins at `offset`, which must be the start of a line.
+    #[must_use]
     pub fn at(offset: u64) -> Self {
         Self {
             position: offset,
@@ -40,11 +42,13 @@ impl Splitter {
     }
 
     /// Where the next bytes come from.
+    #[must_use]
     pub fn position(&self) -> u64 {
         self.position
     }
 
     /// Where the unfinished line begins; the position if there is none.
+    #[must_use]
     pub fn line_start(&self) -> u64 {
         self.start
     }
