@@ -20,7 +20,8 @@ pub struct Options {
     /// Run this group only (may be repeated)
     #[arg(long, value_name = "GROUP")]
     only: Vec<Group>,
-    /// Try 10,000 cases in each property test, not 256
+    /// Try 10,000 cases in each property test, not 256; let the storm of log
+    /// lines last 60 s, not 5
     #[arg(long)]
     full: bool,
 }
@@ -85,7 +86,7 @@ impl Group {
             Self::Format => format(),
             Self::Lint => lint(),
             Self::Unit => unit(full),
-            Self::Kernel => kernel(),
+            Self::Kernel => kernel(full),
         }
     }
 }
@@ -109,18 +110,18 @@ fn unit(full: bool) -> Result<Tally> {
 
 /// Builds as the user, runs as root, one test after another: they share the
 /// machine's one kernel.
-fn kernel() -> Result<Tally> {
+fn kernel(full: bool) -> Result<Tally> {
     setup::building()?;
     setup::tools()?;
     let mut tally = Tally::default();
-    for mut command in kernel_tests()? {
+    for mut command in kernel_tests(full)? {
         tally.add(libtest(&mut command));
     }
     Ok(tally)
 }
 
 /// The test programs that require the feature `kernel-tests`, built.
-fn kernel_tests() -> Result<Vec<Command>> {
+fn kernel_tests(full: bool) -> Result<Vec<Command>> {
     const FEATURE: &str = "kernel-tests";
     let metadata = MetadataCommand::new().no_deps().exec()?;
     // The same packages as for the unit tests, so that their dependencies,
@@ -156,6 +157,9 @@ fn kernel_tests() -> Result<Vec<Command>> {
             let directory = artifact.manifest_path.parent();
             let mut command = Command::new(program);
             command.arg("--test-threads=1");
+            if full {
+                command.env("SPAMDROP_FULL", "1");
+            }
             // Where `cargo test` would run it.
             command.current_dir(directory.context("a manifest without directory")?);
             commands.push(as_root(command)?);

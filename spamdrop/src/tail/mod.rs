@@ -111,7 +111,7 @@ impl Tail {
         })
     }
 
-    /// Resolves when a source may have changed, at most 100 times a second,
+    /// Resolves when a source may have changed, in a storm 100 times a second,
     /// or never if inotify is not available. Cancel safe. Needs a tokio
     /// runtime with I/O and time.
     pub async fn changed(&mut self) {
