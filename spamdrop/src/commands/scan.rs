@@ -43,8 +43,8 @@ pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style
         .map(|path| Input::open(path))
         .collect::<Result<Vec<_>>>()?;
     let protected = protect::protected(config)?;
-    // A bar and results that come one by one would disturb each other.
-    let bar = !(args.output.json && io::stdout().is_terminal());
+    // A bar would disturb results that come one by one, and a pager.
+    let bar = io::stdout().is_terminal() && !args.output.json;
     let mut scan = Scan {
         out,
         args,
@@ -115,6 +115,8 @@ impl<W: Write> Scan<'_, W> {
             }
         };
         written?;
+        // Takes the bar off the terminal.
+        drop(text);
         scanned.error = error.as_ref().map(ToString::to_string);
         self.record(&Record::File(&scanned))?;
         if !self.args.output.json {

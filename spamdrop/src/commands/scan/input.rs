@@ -71,12 +71,18 @@ impl Input {
         })
     }
 
-    /// Its text. With `progress` a bar on standard error, if that is a
-    /// terminal, shows how much of a long file has been read.
+    /// Its text. With `progress`, a bar on standard error, if that is a
+    /// terminal, shows how much of a long file has been read, until the text
+    /// is dropped.
     pub(super) fn text(self, progress: bool) -> Box<dyn Read> {
         let is_gzip = self.head.starts_with(GZIP);
         let raw = Cursor::new(self.head).chain(self.rest);
-        let raw = bar(self.name, self.size, progress).wrap_read(raw);
+        let bar = if progress && self.size >= LONG {
+            bar(self.name, self.size)
+        } else {
+            ProgressBar::hidden()
+        };
+        let raw = bar.wrap_read(raw);
         if is_gzip {
             Box::new(MultiGzDecoder::new(raw))
         } else {
@@ -85,14 +91,13 @@ impl Input {
     }
 }
 
-fn bar(name: String, size: u64, progress: bool) -> ProgressBar {
-    if !progress || size < LONG {
-        return ProgressBar::hidden();
-    }
-    let style =
-        ProgressStyle::with_template("{wide_msg} {bytes:>10} of {total_bytes} {bar:20} {eta:>4}");
+fn bar(name: String, size: u64) -> ProgressBar {
+    let template = "{wide_msg} {bytes:>10} of {total_bytes} [{bar:20}] {eta:>4}";
+    let style = ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
     ProgressBar::new(size)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_style(style)
         .with_message(name)
         .with_finish(ProgressFinish::AndClear)
 }
