@@ -484,7 +484,8 @@ fn packets_are_logged_when_asked_for() {
     assert!(stopped_cleanly(&mut daemon).success());
 }
 
-/// From the line being written to the entry that drops the next SYN.
+/// From the line being written to the entry that drops the next SYN, while
+/// nothing else is written. A storm has a test of its own.
 #[test]
 fn latency_from_line_to_entry() {
     let site = site(|_| {});
@@ -497,6 +498,7 @@ fn latency_from_line_to_entry() {
             let source = format!("100.65.1.{host}");
             let target = source.parse().unwrap();
             let line = rejection(&source);
+            std::thread::sleep(Duration::from_millis(10));
             let written = Instant::now();
             site.log(&line).unwrap();
             while !list
@@ -504,14 +506,16 @@ fn latency_from_line_to_entry() {
                 .unwrap()
             {
                 assert!(written.elapsed() < SOON, "{source} is not blocked");
+                // Leaves the processor to the watcher.
+                std::thread::sleep(Duration::from_micros(50));
             }
             written.elapsed()
         })
         .collect();
     taken.sort_unstable();
-    let (p50, p99) = (taken[taken.len() / 2], taken[taken.len() * 99 / 100]);
+    let [p50, p99, max] = [100, 198, 199].map(|rank: usize| taken[rank]);
     assert!(site.dropped("100.65.1.199", SILENCE).unwrap());
-    eprintln!("line to entry: p50 {p50:?}, p99 {p99:?}");
+    eprintln!("line to entry: p50 {p50:?}, p99 {p99:?}, max {max:?}");
     assert!(p99 < Duration::from_millis(250), "p99 {p99:?}");
 }
 

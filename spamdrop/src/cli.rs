@@ -61,6 +61,11 @@ pub enum Verb {
     /// Show how many packets were passed and dropped, and why
     Stats(Output),
     /// Show what a mail log would have blocked, without blocking
+    ///
+    /// Every line goes through parser and policy as if it were written now,
+    /// and each file begins with an empty blocklist. Near misses are lines
+    /// that look like a rejection and are none. Exits with 1 if a file could
+    /// not be read to its end.
     Scan(Scan),
     /// Look at the configuration
     #[command(subcommand)]
@@ -164,9 +169,12 @@ pub struct Show {
 /// Arguments of `scan`.
 #[derive(Debug, Args)]
 pub struct Scan {
-    /// Mail logs; `-` is standard input
+    /// Mail logs, plain or gzipped; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Show every near miss, not 3 of each kind, and every address, not 20
+    #[arg(long)]
+    pub all: bool,
     /// The form of the result.
     #[command(flatten)]
     pub output: Output,

@@ -1,10 +1,13 @@
 //! Line → event → decision → entry.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
+use log::Level;
 use spamdrop_common::entry::Origin;
 
 use super::releasing::grace_ns;
@@ -86,17 +89,27 @@ impl Intake {
 
     /// The ceiling, while it holds.
     pub(super) fn ceiling(&mut self) -> Option<String> {
-        self.policy.ceiling(moment()).map(|trip| trip.to_string())
+        let moment = Moment {
+            wall: clock::wall(),
+            mono: clock::monotonic(),
+        };
+        self.policy.ceiling(moment).map(|trip| trip.to_string())
     }
 
     pub(super) fn line(&mut self, line: &[u8], writer: &mut Writer<'_>) {
-        let moment = moment();
-        let Parsed::Event(event) = self.parser.parse(line, moment.wall) else {
+        let wall = clock::wall();
+        let Parsed::Event(event) = self.parser.parse(line, wall) else {
             return;
         };
         let blocklist = &*writer.blocklist;
         let now = clock::monotonic_ns();
-        let blocked = |addr: IpAddr| blocklist.is_blocked(addr.into(), now).unwrap_or(false);
+        let mono = Duration::from_nanos(now);
+        let moment = Moment { wall, mono };
+        let listed = Cell::new(false);
+        let blocked = |addr: IpAddr| {
+            listed.set(blocklist.is_blocked(addr.into(), now).unwrap_or(false));
+            listed.get()
+        };
         let decision = self.policy.decide(&event, moment, &self.protected, blocked);
         *self.counts.entry(decision.name()).or_default() += 1;
         match decision {
@@ -105,7 +118,15 @@ impl Intake {
                 if let Err(error) = self.rule.block(addr, now.saturating_sub(age), line, writer) {
                     *self.counts.entry("failed").or_default() += 1;
                     log::error!(target: "spamdrop::block", "cannot block {addr}: {error:#}");
+                    return;
                 }
+                // Lest a storm of what is known makes another one.
+                let level = if listed.get() {
+                    Level::Debug
+                } else {
+                    Level::Info
+                };
+                log::log!(target: "spamdrop::block", level, "blocked {addr}: {}", escape(line));
             }
             Decision::Known => {}
             Decision::Ignore(why) => {
@@ -151,7 +172,6 @@ impl Rule {
         writer
             .releases
             .add(addr, offence + self.grace, !self.sealed);
-        log::info!(target: "spamdrop::block", "blocked {addr}: {}", escape(line));
         Ok(())
     }
 
@@ -165,12 +185,5 @@ impl Rule {
         origin.release_pending = self.releases.into();
         origin.set_text(line);
         origin
-    }
-}
-
-fn moment() -> Moment {
-    Moment {
-        wall: clock::wall(),
-        mono: clock::monotonic(),
     }
 }

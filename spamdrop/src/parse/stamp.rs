@@ -183,16 +183,15 @@ fn with_year(stamp: &[u8], now: DateTime) -> Option<DateTime> {
     let month = MONTHS.iter().position(|month| stamp.starts_with(month))?;
     let month = i8::try_from(month + 1).ok()?;
     let [day, hour, minute, second] = [4, 7, 10, 13].map(|at| number(stamp.get(at..at + 2)));
+    let day = day?;
     // A leap second has no number of its own in Unix time.
     let time = Time::new(hour?, minute?, second?.min(59), 0).ok()?;
-    (now.year() - 8..=now.year() + 8)
-        .filter_map(|year| {
-            Some(DateTime::from_parts(
-                Date::new(year, month, day?).ok()?,
-                time,
-            ))
-        })
-        .min_by_key(|civil| civil.duration_since(now).abs())
+    let within = |years: i16| {
+        (now.year() - years..=now.year() + years)
+            .filter_map(|year| Some(Date::new(year, month, day).ok()?.to_datetime(time)))
+            .min_by_key(|civil| civil.duration_since(now).abs())
+    };
+    within(1).or_else(|| within(8))
 }
 
 /// One or two digits, padded with a blank.

@@ -1,61 +1,109 @@
 //! `scan`: what a log would have blocked.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::table::{self, Column, Style, left, right};
 
-/// A line that would have blocked its sender, or found it blocked just then.
-/// `scan --json` prints one a line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Match<'name> {
-    /// The file, as it was given.
-    pub file: &'name str,
-    /// The line's number, from 1.
-    pub line: u64,
-    /// The sender; never an IPv4-mapped IPv6 address.
-    pub addr: IpAddr,
-    /// What matched, such as `"courier-511"` or a pattern's name.
-    pub rule: Cow<'static, str>,
+/// What `scan --json` prints, one a line, in the order of the log; behind the
+/// lines of a file comes the file, and at the end the addresses.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Record<'a> {
+    /// A line that would have blocked its sender, or found it blocked just
+    /// then.
+    Match {
+        /// The file, as it was given.
+        file: &'a str,
+        /// The line's number, from 1.
+        line: u64,
+        /// The sender; never an IPv4-mapped IPv6 address.
+        addr: IpAddr,
+        /// The name of the pattern that matched, such as `"courier-511"`.
+        rule: &'a str,
+    },
+    /// A line that looks like a rejection and is none.
+    NearMiss {
+        /// The file, as it was given.
+        file: &'a str,
+        /// The line's number, from 1.
+        line: u64,
+        /// Why it is none.
+        reason: &'a str,
+        /// The line, escaped.
+        text: String,
+    },
+    /// A file.
+    File(&'a Scanned),
+    /// A sender with matches in any of the files.
+    Address {
+        /// The sender.
+        addr: IpAddr,
+        /// Its matches.
+        lines: u64,
+    },
 }
 
 /// What was found in a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Scanned {
     /// The file, as it was given.
     pub file: String,
     /// Its lines.
     pub lines: u64,
-    /// Matches by rule.
-    pub matches: BTreeMap<Cow<'static, str>, u64>,
-    /// Lines that were understood but would not have blocked, by reason.
-    pub ignored: BTreeMap<String, u64>,
-    /// Lines that look like a rejection but are none: number and reason.
-    pub near_misses: Vec<(u64, &'static str)>,
     /// Lines that are too long to be read.
     pub overlong: u64,
+    /// Matches by rule.
+    pub matches: BTreeMap<Cow<'static, str>, u64>,
+    /// Lines that tell of accepted mail, by rule.
+    pub accepted: BTreeMap<Cow<'static, str>, u64>,
+    /// Lines that were understood but would not have blocked, by reason.
+    pub ignored: BTreeMap<String, u64>,
+    /// Lines that look like a rejection and are none, by reason.
+    pub near_misses: BTreeMap<&'static str, NearMisses>,
+    /// Why it could not be read to its end.
+    pub error: Option<String>,
 }
 
-/// Near misses that are shown of each file.
-const NEAR_MISSES: usize = 10;
-/// Addresses that are shown.
-const ADDRESSES: usize = 20;
+/// Near misses of one kind. In JSON their number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NearMisses {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, as far as they are shown: the line's number, and
+    /// the line, escaped.
+    pub shown: Vec<(u64, String)>,
+}
 
-/// Writes the totals of each file.
+impl Serialize for NearMisses {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.count)
+    }
+}
+
+/// Writes what was found in a file. The text of a near miss is cut where its
+/// line would have more than `columns`.
 ///
 /// # Errors
 ///
 /// The writer fails.
-pub fn text(out: &mut impl Write, scanned: &Scanned) -> io::Result<()> {
+pub fn text(out: &mut impl Write, scanned: &Scanned, columns: usize) -> io::Result<()> {
     let Scanned { file, lines, .. } = scanned;
     let matches: u64 = scanned.matches.values().sum();
     writeln!(out, "{file}: {lines} lines, {matches} would block")?;
+    if let Some(error) = &scanned.error {
+        writeln!(out, "  not read to its end: {error}")?;
+    }
     for (rule, count) in &scanned.matches {
         writeln!(out, "  {rule}: {count}")?;
+    }
+    for (rule, count) in &scanned.accepted {
+        writeln!(out, "  accepted mail, {rule}: {count}")?;
     }
     for (reason, count) in &scanned.ignored {
         writeln!(out, "  would not block, {reason}: {count}")?;
@@ -63,13 +111,32 @@ pub fn text(out: &mut impl Write, scanned: &Scanned) -> io::Result<()> {
     if scanned.overlong > 0 {
         writeln!(out, "  too long to be read: {}", scanned.overlong)?;
     }
-    for (line, reason) in scanned.near_misses.iter().take(NEAR_MISSES) {
-        writeln!(out, "  near miss in line {line}: {reason}")?;
+    for (reason, misses) in &scanned.near_misses {
+        writeln!(out, "  near miss, {reason}: {}", misses.count)?;
+        for (number, line) in &misses.shown {
+            writeln!(
+                out,
+                "{}",
+                cut(format!("    line {number}: {line}"), columns)
+            )?;
+        }
+        match misses.count - misses.shown.len() as u64 {
+            0 => {}
+            more => writeln!(out, "    and {more} more; --all shows them")?,
+        }
     }
-    match scanned.near_misses.len().saturating_sub(NEAR_MISSES) {
-        0 => Ok(()),
-        more => writeln!(out, "  and {more} more near misses"),
+    Ok(())
+}
+
+const ELLIPSIS: &str = "...";
+
+/// `text` is ASCII.
+fn cut(mut text: String, columns: usize) -> String {
+    if text.len() > columns {
+        text.truncate(columns.saturating_sub(ELLIPSIS.len()));
+        text.push_str(ELLIPSIS);
     }
+    text
 }
 
 type Row = (IpAddr, u64);
@@ -79,7 +146,15 @@ const COLUMNS: [Column<Row>; 2] = [
     left("ADDRESS", |row| row.0.to_string()),
 ];
 
-/// Writes the addresses with the most matches.
+/// Orders addresses by their matches, the most frequent first.
+#[must_use]
+pub fn most_frequent(addresses: impl IntoIterator<Item = Row>) -> Vec<Row> {
+    let mut rows: Vec<Row> = addresses.into_iter().collect();
+    rows.sort_unstable_by_key(|(addr, count)| (Reverse(*count), *addr));
+    rows
+}
+
+/// Writes the first `shown` of the addresses, and how many there are.
 ///
 /// # Errors
 ///
@@ -87,20 +162,18 @@ const COLUMNS: [Column<Row>; 2] = [
 pub fn addresses(
     out: &mut impl Write,
     style: Style,
-    addresses: impl IntoIterator<Item = (IpAddr, u64)>,
+    addresses: &[Row],
+    shown: usize,
 ) -> io::Result<()> {
-    let mut rows: Vec<Row> = addresses.into_iter().collect();
-    if rows.is_empty() {
+    if addresses.is_empty() {
         return Ok(());
     }
-    rows.sort_unstable_by_key(|(addr, count)| (std::cmp::Reverse(*count), *addr));
-    let more = rows.len().saturating_sub(ADDRESSES);
-    rows.truncate(ADDRESSES);
-    table::write(out, style, &COLUMNS, &rows)?;
-    if more > 0 {
-        writeln!(out, "and {more} more addresses")?;
+    let rows = addresses.get(..shown).unwrap_or(addresses);
+    table::write(out, style, &COLUMNS, rows)?;
+    match addresses.len() - rows.len() {
+        0 => Ok(()),
+        more => writeln!(out, "and {more} more addresses; --all shows them"),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -108,37 +181,54 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
 
-    #[test]
-    fn totals_and_the_first_near_misses() {
-        let scanned = Scanned {
+    fn scanned() -> Scanned {
+        let misses = NearMisses {
+            count: 12,
+            shown: [3, 70]
+                .map(|line| (line, "yesterday error,relay=192.0.2.1: 511 x".into()))
+                .into(),
+        };
+        Scanned {
             file: "mail.log".into(),
             lines: 100,
-            matches: [("courier-511".into(), 12)].into(),
-            ignored: [("loopback".into(), 2)].into(),
-            near_misses: (1..=12)
-                .map(|line| (line, "its stamp is not a time"))
-                .collect(),
             overlong: 1,
+            matches: [("courier-511".into(), 12)].into(),
+            accepted: [("courier-newmsg".into(), 5)].into(),
+            ignored: [("loopback".into(), 2)].into(),
+            near_misses: [("its stamp is not a time", misses)].into(),
+            error: Some("unexpected end of file".into()),
+        }
+    }
+
+    #[test]
+    fn text_has_totals_and_the_first_near_misses() {
+        let text = |columns| {
+            let mut out = Vec::new();
+            text(&mut out, &scanned(), columns).unwrap();
+            String::from_utf8(out).unwrap()
         };
-        let mut out = Vec::new();
-        text(&mut out, &scanned).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
-            lines[..5],
-            [
-                "mail.log: 100 lines, 12 would block",
-                "  courier-511: 12",
-                "  would not block, loopback: 2",
-                "  too long to be read: 1",
-                "  near miss in line 1: its stamp is not a time",
-            ]
+            text(54),
+            "\
+mail.log: 100 lines, 12 would block
+  not read to its end: unexpected end of file
+  courier-511: 12
+  accepted mail, courier-newmsg: 5
+  would not block, loopback: 2
+  too long to be read: 1
+  near miss, its stamp is not a time: 12
+    line 3: yesterday error,relay=192.0.2.1: 511 x
+    line 70: yesterday error,relay=192.0.2.1: 511 x
+    and 10 more; --all shows them
+"
         );
+        let narrow = text(50);
+        let lines: Vec<&str> = narrow.lines().collect();
         assert_eq!(
-            lines[13..],
+            lines[7..9],
             [
-                "  near miss in line 10: its stamp is not a time",
-                "  and 2 more near misses",
+                "    line 3: yesterday error,relay=192.0.2.1: 511 x",
+                "    line 70: yesterday error,relay=192.0.2.1: 5...",
             ]
         );
     }
@@ -146,28 +236,58 @@ mod tests {
     #[test]
     fn the_most_frequent_addresses() {
         let all = (1..=22u8).map(|n| (IpAddr::from([192, 0, 2, n]), u64::from(n / 22)));
-        let mut out = Vec::new();
-        addresses(&mut out, Style::Plain, all).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        let lines: Vec<&str> = text.lines().collect();
+        let all = most_frequent(all);
+        let text = |shown| {
+            let mut out = Vec::new();
+            addresses(&mut out, Style::Plain, &all, shown).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let few = text(20);
+        let lines: Vec<&str> = few.lines().collect();
         assert_eq!(
             lines[..3],
             ["LINES  ADDRESS", "    1  192.0.2.22", "    0  192.0.2.1"]
         );
-        assert_eq!(lines[20..], ["    0  192.0.2.19", "and 2 more addresses"]);
+        assert_eq!(
+            lines[20..],
+            [
+                "    0  192.0.2.19",
+                "and 2 more addresses; --all shows them"
+            ]
+        );
+        assert_eq!(text(usize::MAX).lines().last(), Some("    0  192.0.2.21"));
     }
 
     #[test]
     fn json() {
-        let matched = Match {
-            file: "mail.log",
-            line: 3,
-            addr: "192.0.2.1".parse().unwrap(),
-            rule: "courier-511".into(),
-        };
+        let text = |record: Record<'_>| serde_json::to_string(&record).unwrap();
+        let addr = "192.0.2.1".parse().unwrap();
+        let (file, line) = ("mail.log", 3);
         assert_eq!(
-            serde_json::to_string(&matched).unwrap(),
-            r#"{"file":"mail.log","line":3,"addr":"192.0.2.1","rule":"courier-511"}"#
+            text(Record::Match {
+                file,
+                line,
+                addr,
+                rule: "courier-511"
+            }),
+            r#"{"kind":"match","file":"mail.log","line":3,"addr":"192.0.2.1","rule":"courier-511"}"#
+        );
+        assert_eq!(
+            text(Record::NearMiss {
+                file,
+                line,
+                reason: "its stamp is not a time",
+                text: r"\x1b".into()
+            }),
+            r#"{"kind":"near-miss","file":"mail.log","line":3,"reason":"its stamp is not a time","text":"\\x1b"}"#
+        );
+        assert_eq!(
+            text(Record::File(&scanned())),
+            r#"{"kind":"file","file":"mail.log","lines":100,"overlong":1,"matches":{"courier-511":12},"accepted":{"courier-newmsg":5},"ignored":{"loopback":2},"near_misses":{"its stamp is not a time":12},"error":"unexpected end of file"}"#
+        );
+        assert_eq!(
+            text(Record::Address { addr, lines: 7 }),
+            r#"{"kind":"address","addr":"192.0.2.1","lines":7}"#
         );
     }
 }

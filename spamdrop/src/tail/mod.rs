@@ -46,7 +46,7 @@ use journal::Journal;
 pub use journal::Matches;
 use pipe::Pipe;
 use positions::Positions;
-pub use split::MAX_LINE;
+pub use split::{MAX_LINE, Piece, Splitter};
 pub use status::{FileStatus, State};
 use wake::Wake;
 
@@ -134,7 +134,7 @@ impl Tail {
         self
     }
 
-    /// Resolves when a source may have changed, at most 100 times a second,
+    /// Resolves when a source may have changed, in a storm 100 times a second,
     /// or never if inotify is not available. Cancel safe. Needs a tokio
     /// runtime with I/O and time.
     pub async fn changed(&mut self) {

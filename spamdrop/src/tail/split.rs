@@ -6,9 +6,10 @@ use memchr::memchr;
 pub const MAX_LINE: usize = 8192;
 
 /// What a stream of bytes holds.
-pub(super) enum Piece<'a> {
-    /// A line without its newline or CR LF.
+pub enum Piece<'a> {
+    /// A line.
     Line {
+        /// Without its newline or CR LF, at most [`MAX_LINE`] bytes.
         bytes: &'a [u8],
         /// Where the line begins.
         start: u64,
@@ -21,7 +22,7 @@ pub(super) enum Piece<'a> {
 
 /// Cuts a stream into lines, however its bytes are portioned. An unfinished
 /// line is kept up to the limit; a longer one costs no memory.
-pub(super) struct Splitter {
+pub struct Splitter {
     limit: usize,
     position: u64,
     start: u64,
@@ -32,11 +33,13 @@ pub(super) struct Splitter {
 impl Splitter {
     /// Begins at `offset`, which must be the start of a line, and takes lines
     /// of up to [`MAX_LINE`] bytes.
+    #[must_use]
     pub fn at(offset: u64) -> Self {
         Self::new(offset, MAX_LINE)
     }
 
     /// As [`Splitter::at`], for lines of up to `limit` bytes.
+    #[must_use]
     pub fn new(offset: u64, limit: usize) -> Self {
         Self {
             limit,
@@ -48,11 +51,13 @@ impl Splitter {
     }
 
     /// Where the next bytes come from.
+    #[must_use]
     pub fn position(&self) -> u64 {
         self.position
     }
 
     /// Where the unfinished line begins; the position if there is none.
+    #[must_use]
     pub fn line_start(&self) -> u64 {
         self.start
     }

@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -145,7 +146,33 @@ async fn a_change_wakes() {
     let paths = paths(&dir, &["log"]);
     let mut tail = Tail::open(&paths, None).unwrap();
     fs::write(&paths[0], "line\n").unwrap();
-    let woken = tokio::time::timeout(std::time::Duration::from_secs(20), tail.changed());
+    let woken = tokio::time::timeout(Duration::from_secs(20), tail.changed());
     woken.await.unwrap();
     assert_eq!(poll(&mut tail, CHUNK).0, ["line"]);
+}
+
+#[test]
+fn a_long_line_is_passed_over_in_little_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = paths(&dir, &["log"]);
+    let mut tail = Tail::open(&paths, None).unwrap();
+    let line = [&[b'x'; 1 << 20][..], b"\nshort\n"].concat();
+    // The fastest of several: the machine may be busy with something else.
+    let fastest = (0..5)
+        .map(|_| {
+            fs::write(&paths[0], &line).unwrap();
+            let start = Instant::now();
+            let (lines, more) = poll(&mut tail, usize::MAX);
+            let taken = start.elapsed();
+            assert_eq!((lines, more), (vec!["short".to_owned()], false));
+            fs::write(&paths[0], "").unwrap();
+            poll(&mut tail, usize::MAX);
+            taken
+        })
+        .min()
+        .unwrap();
+    assert_eq!(tail.files().map(|file| file.overlong).sum::<u64>(), 5);
+    // Of an unoptimised build only that it is linear.
+    let limit = Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 10 });
+    assert!(fastest < limit, "{fastest:?}");
 }

@@ -15,9 +15,11 @@ use log::warn;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
-/// A busy log wakes no more often than this; the first write after a pause
-/// wakes at once.
+/// A busy log wakes no more often than this in the long run.
 const INTERVAL: Duration = Duration::from_millis(10);
+/// Intervals that can be saved up: as many wakes come at once after a pause.
+/// Only a storm is held back.
+const BURST: u32 = 10;
 /// How often it is checked that the right directories are watched.
 const REFRESH: Duration = Duration::from_secs(1);
 
@@ -28,7 +30,8 @@ pub(super) struct Wake {
     watched: HashSet<WatchDescriptor>,
     names: HashSet<OsString>,
     refreshed: Option<Instant>,
-    read: Option<Instant>,
+    /// When the wakes so far would have come, each an interval after the last.
+    spent: Option<Instant>,
     /// Notified of standard input and of the journal.
     pub input: Arc<Notify>,
 }
@@ -97,15 +100,19 @@ impl Wake {
 
     async fn file_event(&mut self) {
         while let Some(events) = self.queue.events() {
-            if let Some(read) = self.read {
-                sleep_until((read + INTERVAL).into()).await;
+            if let Some(next) = self
+                .spent
+                .and_then(|spent| spent.checked_sub(BURST * INTERVAL))
+            {
+                sleep_until((next + INTERVAL).into()).await;
             }
             let Some(Ok(first)) = events.next().await else {
                 self.queue = Queue::Off;
                 break;
             };
             // Nothing is awaited from here on, so no event can be lost.
-            self.read = Some(Instant::now());
+            let now = Instant::now();
+            self.spent = Some(self.spent.map_or(now, |spent| spent.max(now)) + INTERVAL);
             let mut ours = concerns(&self.names, &first);
             while let Some(Some(Ok(event))) = events.next().now_or_never() {
                 ours |= concerns(&self.names, &event);

@@ -149,6 +149,15 @@ impl<S> Site<S> {
     ///
     /// As [`Site::run`].
     pub fn run_with(&self, flags: &[&str]) -> Result<Daemon> {
+        self.run_logging("spamdrop=debug", flags)
+    }
+
+    /// [`Site::run`] with flags and a filter for its log, as in `RUST_LOG`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Site::run`].
+    pub fn run_logging(&self, filter: &str, flags: &[&str]) -> Result<Daemon> {
         let config = self.path("spamdrop.toml");
         let args = [
             OsStr::new("--config"),
@@ -156,7 +165,7 @@ impl<S> Site<S> {
             OsStr::new("run"),
         ];
         let args = args.into_iter().chain(flags.iter().map(OsStr::new));
-        let env = [("RUST_LOG", "spamdrop=debug")];
+        let env = [("RUST_LOG", filter)];
         let daemon = Daemon::start(&self.server, &self.spamdrop, args, env)?;
         daemon.wait_for(|line| line.contains("ready: "), READY_WITHIN)?;
         Ok(daemon)

@@ -72,6 +72,31 @@ async fn wakes_for_the_target_of_a_symlink() {
 }
 
 #[tokio::test]
+async fn holds_back_only_a_storm() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let mut wake = waking(&path);
+    let mut fastest = Duration::MAX;
+    for _ in 0..5 {
+        tokio::time::sleep(BURST * INTERVAL).await;
+        let start = Instant::now();
+        for _ in 0..BURST {
+            append(&path);
+            wakes(&mut wake, &path).await;
+        }
+        fastest = fastest.min(start.elapsed());
+    }
+    assert!(fastest < BURST / 2 * INTERVAL, "{fastest:?}");
+    let start = Instant::now();
+    for _ in 0..3 * BURST {
+        append(&path);
+        wakes(&mut wake, &path).await;
+    }
+    let taken = start.elapsed();
+    assert!(taken >= 2 * BURST * INTERVAL, "{taken:?}");
+}
+
+#[tokio::test]
 async fn sleeps_through_other_files() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");

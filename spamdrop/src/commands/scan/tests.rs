@@ -1,0 +1,117 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::policy::Protected;
+
+const REJECTION: &[u8] = b"2026-11-23T08:50:55Z mx1 courieresmtpd: error,relay=192.0.2.1,port=4711,from=<a@b.example>: 511 Listed\n";
+const NEAR_MISS: &[u8] = b"error,relay=192.0.2.1,port=4711,from=<a@b.example>: 511 Listed\n";
+
+/// What `scan` prints of a file, with these flags.
+fn scan(text: impl Read, all: bool, json: bool) -> String {
+    let args = cli::Scan {
+        files: Vec::new(),
+        all,
+        output: cli::Output { json },
+    };
+    let mut out = Vec::new();
+    let mut scan = Scan {
+        out: &mut out,
+        args: &args,
+        columns: COLUMNS,
+        addrs: HashMap::new(),
+    };
+    let protected = Protected::default();
+    let replay = Replay::new(&Config::default(), &protected).unwrap();
+    scan.file("mail.log", text, replay).unwrap();
+    scan.addresses(Style::Plain).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// Hands out one byte at a time.
+struct Dripping<'a>(&'a [u8]);
+
+impl Read for Dripping<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some((first, rest)) = self.0.split_first() else {
+            return Ok(0);
+        };
+        buffer[0] = *first;
+        self.0 = rest;
+        Ok(1)
+    }
+}
+
+/// Fails behind its bytes.
+struct Failing<'a>(&'a [u8]);
+
+impl Read for Failing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => Err(io::Error::other("the disk is gone")),
+            count => Ok(count),
+        }
+    }
+}
+
+#[test]
+fn portions_do_not_matter() {
+    let log = [REJECTION, NEAR_MISS, REJECTION].concat();
+    let log = log.trim_ascii_end();
+    let whole = scan(log, false, true);
+    assert_eq!(whole.matches(r#""kind":"match""#).count(), 2, "{whole}");
+    assert_eq!(scan(Dripping(log), false, true), whole);
+}
+
+#[test]
+fn what_was_read_before_an_error_is_shown() {
+    let log = [REJECTION, REJECTION.trim_ascii_end()].concat();
+    let text = scan(Failing(&log), false, false);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "mail.log: 1 lines, 1 would block",
+            "  not read to its end: the disk is gone",
+        ]
+    );
+}
+
+#[test]
+fn a_flood_of_near_misses_is_shown_only_if_asked_for() {
+    let log = NEAR_MISS.repeat(10);
+    let shown = |all| scan(&log[..], all, false).matches("error,relay=").count();
+    assert_eq!((shown(false), shown(true)), (3, 10));
+    let json = scan(&log[..], false, true);
+    assert_eq!(json.matches(r#""kind":"near-miss""#).count(), 10);
+}
+
+#[test]
+fn a_long_line_is_passed_over_in_little_time() {
+    let rest = b"x".repeat(1 << 20);
+    let mut log = [REJECTION.trim_ascii_end(), &rest, b"\n"].concat();
+    log.extend(REJECTION);
+    // The fastest of several: the machine may be busy with something else.
+    let fastest = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            let text = scan(&log[..], false, false);
+            let taken = start.elapsed();
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(
+                lines[..3],
+                [
+                    "mail.log: 2 lines, 1 would block",
+                    "  courier-511: 1",
+                    "  too long to be read: 1",
+                ]
+            );
+            taken
+        })
+        .min()
+        .unwrap();
+    // Of an unoptimised build only that it is linear.
+    let limit = Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 10 });
+    assert!(fastest < limit, "{fastest:?}");
+}
