@@ -669,8 +669,7 @@ fn what_is_unwise_is_said_once_at_the_start() {
     std::fs::create_dir(&courier).unwrap();
     let esmtpd = "TARPIT=1\nBLACKLISTS=-block=zen.example\nESMTP_LOG_DIALOG=1\nTCPDOPTS=-haproxy\n";
     std::fs::write(courier.join("esmtpd"), esmtpd).unwrap();
-    site.configure(&format!("ports = [26]\ncourier_dir = {courier:?}"))
-        .unwrap();
+    site.configure("ports = [26]").unwrap();
     let mut daemon = site.run().unwrap();
     assert!(stopped_cleanly(&mut daemon).success());
     let output = daemon.output();
