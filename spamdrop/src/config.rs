@@ -33,6 +33,7 @@ pub struct Config {
     pub logs: Vec<PathBuf>,
     pub program: String,
     pub reject_text: String,
+    pub fifo: PathBuf,
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
     pub refresh: RefreshMode,
@@ -105,6 +106,7 @@ impl Default for Config {
             logs: vec!["/var/log/mail.log".into()],
             program: "courieresmtpd".into(),
             reject_text: String::new(),
+            fifo: PathBuf::new(),
             ttl: Duration::from_secs(600),
             refresh: RefreshMode::Packet,
             hard_limit: Duration::from_secs(3600),
