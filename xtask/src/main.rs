@@ -12,6 +12,7 @@
 mod command;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod house;
 mod linker;
 mod lint;
@@ -48,6 +49,10 @@ enum Verb {
         #[arg(long)]
         without_log: bool,
     },
+    /// Try inputs that a fuzzer makes up, and say how many
+    ///
+    /// A finding is said with its input and how to reproduce it.
+    Fuzz(fuzz::Options),
     /// Run every check and test; the last line counts them
     Test(test::Options),
 }
@@ -69,6 +74,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Setup => setup::everything()?,
         Verb::Demo(options) => demo::run(options)?,
         Verb::BuildEbpf { without_log } => ebpf::build(*without_log)?,
+        Verb::Fuzz(options) => fuzz::run(options)?,
         Verb::Test(options) => return test::run(options),
     }
     Ok(ExitCode::SUCCESS)

@@ -43,6 +43,9 @@ const TOOLS: [(&str, &str); 2] = [
     ("ip", "iproute2"),
 ];
 
+/// What building libFuzzer needs: the command, and its Debian package.
+const CXX: [(&str, &str); 1] = [("c++", "g++")];
+
 /// Installs all that any verb needs.
 ///
 /// # Errors
@@ -51,7 +54,8 @@ const TOOLS: [(&str, &str); 2] = [
 pub fn everything() -> Result<()> {
     components(&[RUSTFMT, CLIPPY])?;
     building()?;
-    tools()
+    tools()?;
+    fuzzing()
 }
 
 /// Installs what `cargo build` needs.
@@ -86,7 +90,20 @@ pub fn components(wanted: &[Component]) -> Result<()> {
 ///
 /// Names the command that failed, or that root has to run.
 pub fn tools() -> Result<()> {
-    let missing: Vec<_> = TOOLS
+    packages(&TOOLS)
+}
+
+/// Installs what the fuzz targets need beside Rust.
+///
+/// # Errors
+///
+/// Names the command that failed, or that root has to run.
+pub fn fuzzing() -> Result<()> {
+    packages(&CXX)
+}
+
+fn packages(wanted: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<_> = wanted
         .iter()
         .filter(|(command, _)| find(command).is_none())
         .map(|(_, package)| *package)

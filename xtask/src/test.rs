@@ -1,4 +1,4 @@
-//! The gate: four groups, each of which runs even if one before it failed.
+//! The gate: five groups, each of which runs even if one before it failed.
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -9,10 +9,16 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     command::{as_root, cargo, each_line, output, run as run_command},
+    fuzz::fuzz,
     lint::lint,
     say, setup,
     tally::Tally,
 };
+
+/// How long each fuzz target runs.
+const FUZZ: Duration = Duration::from_secs(10);
+/// The same with `--full`.
+const FUZZ_FULL: Duration = Duration::from_secs(600);
 
 /// What `cargo xtask test` runs.
 #[derive(Args)]
@@ -20,7 +26,8 @@ pub struct Options {
     /// Run this group only (may be repeated)
     #[arg(long, value_name = "GROUP")]
     only: Vec<Group>,
-    /// Try 10,000 cases in each property test, not 256
+    /// Try 10,000 cases in each property test, not 256, and fuzz each target
+    /// for ten minutes, not ten seconds
     #[arg(long)]
     full: bool,
 }
@@ -35,6 +42,8 @@ enum Group {
     Unit,
     /// Tests that load programs and make network namespaces, as root
     Kernel,
+    /// The fuzz targets, for a short while
+    Fuzz,
 }
 
 /// Runs the groups, then prints a line for each and the sum of all.
@@ -86,6 +95,7 @@ impl Group {
             Self::Lint => lint(),
             Self::Unit => unit(full),
             Self::Kernel => kernel(),
+            Self::Fuzz => fuzz(&[], if full { FUZZ_FULL } else { FUZZ }),
         }
     }
 }

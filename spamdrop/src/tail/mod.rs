@@ -40,6 +40,8 @@ use follow::Follower;
 use pipe::Pipe;
 use positions::Positions;
 pub use split::MAX_LINE;
+#[doc(hidden)]
+pub use split::{Piece, Splitter};
 pub use status::{FileStatus, State};
 use wake::Wake;
 

@@ -6,9 +6,10 @@ use memchr::memchr;
 pub const MAX_LINE: usize = 8192;
 
 /// What a stream of bytes holds.
-pub(super) enum Piece<'a> {
+pub enum Piece<'a> {
     /// A line without its newline or CR LF.
     Line {
+        /// The line.
         bytes: &'a [u8],
         /// Where the line begins.
         start: u64,
@@ -21,7 +22,7 @@ pub(super) enum Piece<'a> {
 
 /// Cuts a stream into lines, however its bytes are portioned. An unfinished
 /// line is kept up to [`MAX_LINE`]; a longer one costs no memory.
-pub(super) struct Splitter {
+pub struct Splitter {
     position: u64,
     start: u64,
     partial: Vec<u8>,
