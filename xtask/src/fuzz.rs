@@ -22,8 +22,8 @@ const PACKAGE: &str = "spamdrop-fuzz";
 const DIRECTORY: &str = "tests/fuzz";
 /// The build, what the fuzzer makes of the seeds, what it says, its findings.
 const WORK: &str = "target/fuzz";
-/// The longest input, in bytes: longer than any line or command.
-const MAX_LEN: u32 = 16 << 10;
+/// The longest input, in bytes: twice the longest line of Courier.
+const MAX_LEN: u32 = 2048;
 
 /// What makes code tell libFuzzer where it went: cargo-fuzz's choice. None of
 /// it needs a nightly compiler; a sanitizer would, and finds nothing in code
@@ -220,4 +220,43 @@ fn number(said: &str, key: &str) -> u64 {
     value
         .and_then(|value| value.trim().parse().ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_told_with_its_input_and_how_to_reproduce_it() {
+        let target = Target {
+            name: "line".into(),
+            program: PathBuf::new(),
+        };
+        let log = Path::new("target/fuzz/line.log");
+        let said = "\
+INFO: Loaded 1 modules   (512 inline 8-bit counters): 512 [0x1, 0x2)
+thread '<unnamed>' (42) panicked at tests/fuzz/src/line.rs:67:13:
+Test unit written to target/fuzz/artifacts/line/crash-ab12
+";
+        assert_eq!(
+            target.failure(said, log),
+            "\
+fuzz line failed: thread '<unnamed>' (42) panicked at tests/fuzz/src/line.rs:67:13:
+  input: target/fuzz/artifacts/line/crash-ab12
+  log: target/fuzz/line.log
+  to reproduce: cargo run --package spamdrop-fuzz --bin line -- target/fuzz/artifacts/line/crash-ab12"
+        );
+        let nothing = target.failure("cannot execute", log);
+        assert_eq!(
+            nothing,
+            "fuzz line failed without a finding; see target/fuzz/line.log"
+        );
+    }
+
+    #[test]
+    fn reads_how_many_inputs_were_tried() {
+        let said = "Done 7 runs\nstat::number_of_executed_units: 796915\nstat::x: 1\n";
+        assert_eq!(number(said, "stat::number_of_executed_units:"), 796_915);
+        assert_eq!(number(said, "stat::new_units_added:"), 0);
+    }
 }

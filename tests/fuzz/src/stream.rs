@@ -38,11 +38,12 @@ pub fn check(data: &[u8]) {
 }
 
 fn expanded(stream: &[u8]) -> Vec<u8> {
-    let many = |byte: &u8| if *byte == MANY { MAX_LINE / 2 } else { 1 };
-    stream
-        .iter()
-        .flat_map(|byte| std::iter::repeat_n(*byte, many(byte)))
-        .collect()
+    let mut bytes = Vec::new();
+    for &byte in stream {
+        let times = if byte == MANY { MAX_LINE / 2 } else { 1 };
+        bytes.resize(bytes.len() + times, byte);
+    }
+    bytes
 }
 
 fn expected(stream: &[u8]) -> Lines {
