@@ -50,7 +50,7 @@ pub enum Verb {
     /// Unblock everything; the allowlist stays
     Flush,
     /// Show what is blocked
-    List(Output),
+    List(List),
     /// Show why an address is blocked, and for how long
     Show(Show),
     /// Edit or show the allowlist: what is never blocked
@@ -153,6 +153,28 @@ pub struct Addrs {
     /// comment
     #[arg(required = true, value_name = "ADDR")]
     pub addrs: Vec<String>,
+}
+
+/// Flags of `list`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct List {
+    /// The form of the result [default: table]
+    #[arg(long, conflicts_with = "json")]
+    pub format: Option<Format>,
+    /// As `--format json`
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The forms of `list`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// An array, one object a line
+    Json,
+    /// The lines of /proc/net/xt_recent/NAME
+    Recent,
 }
 
 /// Arguments of `show`.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, clock_getres, clock_gettime};
 
 /// `CLOCK_MONOTONIC`, as the filter reads it (the filter's coarse reading
 /// may be a tick behind).
@@ -32,6 +32,17 @@ pub fn wall() -> SystemTime {
 pub fn unix_s() -> u64 {
     let since = wall().duration_since(SystemTime::UNIX_EPOCH);
     since.unwrap_or_default().as_secs()
+}
+
+/// The kernel's ticks a second (`CONFIG_HZ`): a coarse clock advances by one
+/// tick at a time.
+#[must_use]
+pub fn ticks_per_second() -> u64 {
+    let tick = clock_getres(ClockId::MonotonicCoarse)
+        .tv_nsec
+        .unsigned_abs();
+    // A tick of 1/300 s is no whole number of nanoseconds.
+    (1_000_000_000 + tick / 2) / tick.max(1)
 }
 
 /// A reading to measure from.

@@ -42,6 +42,7 @@ pub struct Config {
     pub program: String,
     pub pattern: Vec<Pattern>,
     pub reject_text: String,
+    pub fifo: PathBuf,
     #[serde(with = "humantime_serde")]
     pub ttl: Duration,
     pub refresh: RefreshMode,
@@ -118,6 +119,7 @@ impl Default for Config {
             program: "courieresmtpd".into(),
             pattern: Vec::new(),
             reject_text: String::new(),
+            fifo: PathBuf::new(),
             ttl: Duration::from_secs(600),
             refresh: RefreshMode::Packet,
             hard_limit: Duration::from_secs(3600),

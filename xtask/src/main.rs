@@ -13,6 +13,7 @@ mod command;
 mod debian;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod house;
 mod linker;
 mod lint;
@@ -36,8 +37,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Install what building and testing need (on Debian, as root or by sudo)
-    Setup,
+    /// Install what building needs: parts of the Rust toolchain, bpf-linker
+    Setup {
+        /// And what testing needs (on Debian, as root or by sudo)
+        #[arg(long)]
+        tests: bool,
+    },
     /// Show, in half a minute and as root, what spamdrop does
     ///
     /// A mail server, the daemon and its peers run in network namespaces that
@@ -49,6 +54,10 @@ enum Verb {
         #[arg(long)]
         without_log: bool,
     },
+    /// Try inputs that a fuzzer makes up, and say how many
+    ///
+    /// A finding is said with its input and how to reproduce it.
+    Fuzz(fuzz::Options),
     /// Run every check and test; the last line counts them
     Test(test::Options),
 }
@@ -67,9 +76,11 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     std::env::set_current_dir(&root).with_context(|| format!("cannot enter {}", root.display()))?;
     match &cli.verb {
-        Verb::Setup => setup::everything()?,
+        Verb::Setup { tests: false } => setup::building()?,
+        Verb::Setup { tests: true } => setup::everything()?,
         Verb::Demo(options) => demo::run(options)?,
         Verb::BuildEbpf { without_log } => ebpf::build(*without_log)?,
+        Verb::Fuzz(options) => fuzz::run(options)?,
         Verb::Test(options) => return test::run(options),
     }
     Ok(ExitCode::SUCCESS)

@@ -45,6 +45,9 @@ const TOOLS: [(&str, &str); 3] = [
     ("journalctl", "systemd"),
 ];
 
+/// What building libFuzzer needs: the command, and its Debian package.
+const CXX: [(&str, &str); 1] = [("c++", "g++")];
+
 /// Installs all that any verb needs.
 ///
 /// # Errors
@@ -54,6 +57,7 @@ pub fn everything() -> Result<()> {
     components(&[RUSTFMT, CLIPPY])?;
     building()?;
     tools()?;
+    fuzzing()?;
     debian::unpack_if_missing()
 }
 
@@ -89,7 +93,20 @@ pub fn components(wanted: &[Component]) -> Result<()> {
 ///
 /// Names the command that failed, or that root has to run.
 pub fn tools() -> Result<()> {
-    let missing: Vec<_> = TOOLS
+    packages(&TOOLS)
+}
+
+/// Installs what the fuzz targets need beside Rust.
+///
+/// # Errors
+///
+/// Names the command that failed, or that root has to run.
+pub fn fuzzing() -> Result<()> {
+    packages(&CXX)
+}
+
+fn packages(wanted: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<_> = wanted
         .iter()
         .filter(|(command, _)| find(command).is_none())
         .map(|(_, package)| *package)

@@ -10,10 +10,16 @@ use clap::{Args, ValueEnum};
 use crate::{
     command::{as_root, cargo, each_line, output, run as run_command},
     debian,
+    fuzz::fuzz,
     lint::lint,
     say, setup,
     tally::Tally,
 };
+
+/// How long each fuzz target runs.
+const FUZZ: Duration = Duration::from_secs(10);
+/// The same with `--full`.
+const FUZZ_FULL: Duration = Duration::from_secs(600);
 
 /// What `cargo xtask test` runs.
 #[derive(Args)]
@@ -22,7 +28,8 @@ pub struct Options {
     #[arg(long, value_name = "GROUP")]
     only: Vec<Group>,
     /// Try 10,000 cases in each property test, not 256; let the storm of log
-    /// lines last 60 s, not 5; measure 3 waves of 40 s, not one of 20
+    /// lines last 60 s, not 5; measure 3 waves of 40 s, not one of 20; fuzz
+    /// each target for ten minutes, not ten seconds
     #[arg(long)]
     full: bool,
 }
@@ -39,6 +46,8 @@ enum Group {
     Kernel,
     /// The same before Debian's Courier, with rbldnsd and rsyslog
     Courier,
+    /// The fuzz targets, for a short while
+    Fuzz,
 }
 
 /// Runs the groups, then prints a line for each and the sum of all.
@@ -94,6 +103,7 @@ impl Group {
                 debian::unpack_if_missing()?;
                 kernel(full, |target| target == COURIER)
             }
+            Self::Fuzz => fuzz(&[], if full { FUZZ_FULL } else { FUZZ }),
         }
     }
 }

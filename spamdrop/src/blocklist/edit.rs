@@ -63,27 +63,59 @@ impl Blocklist {
         sealed: bool,
         origin: &Origin,
     ) -> Result<()> {
+        let seal = if sealed { SEALED } else { 0 };
+        let mut entry = term.entry(ORIGIN_LOG | seal);
+        if let Some(old) = self.renewed(addr, &mut entry, term.start, origin)?
+            && old.flags & ORIGIN_HAND != 0
+        {
+            entry = Entry {
+                flags: ORIGIN_HAND | seal,
+                ..old
+            };
+        }
+        self.put(addr.into(), entry)
+    }
+
+    /// Blocks an address by hand. A live entry keeps its hits and ends no
+    /// sooner than before.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn renew(
+        &mut self,
+        _turn: &Turn,
+        addr: IpAddr,
+        term: Term,
+        sealed: bool,
+        origin: &Origin,
+    ) -> Result<()> {
+        let mut entry = term.entry(ORIGIN_HAND | if sealed { SEALED } else { 0 });
+        self.renewed(addr, &mut entry, term.start, origin)?;
+        self.put(addr.into(), entry)
+    }
+
+    /// Notes the origin, and has `entry` go on where a live one stands; that
+    /// one.
+    fn renewed(
+        &mut self,
+        addr: IpAddr,
+        entry: &mut Entry,
+        now: u64,
+        origin: &Origin,
+    ) -> Result<Option<Entry>> {
         // First why, then what: whoever finds the entry finds its reason.
         if let Err(error) = self.origins.insert(full_key(addr), origin, 0) {
             log::debug!("no room to note why {addr} is blocked: {error}");
         }
-        let seal = if sealed { SEALED } else { 0 };
-        let mut entry = term.entry(ORIGIN_LOG | seal);
-        if let Some(old) = self
-            .host(addr.into())?
-            .filter(|old| is_live(old.expires, term.start))
-        {
+        let old = self.host(addr.into())?;
+        let old = old.filter(|old| is_live(old.expires, now));
+        if let Some(old) = old {
             entry.hits = old.hits;
             entry.refreshes = old.refreshes;
             entry.expires = entry.expires.max(old.expires);
-            if old.flags & ORIGIN_HAND != 0 {
-                entry = Entry {
-                    flags: ORIGIN_HAND | seal,
-                    ..old
-                };
-            }
         }
-        self.put(addr.into(), entry)
+        Ok(old)
     }
 
     /// Adds entries by hand; an older entry of the same target is replaced.

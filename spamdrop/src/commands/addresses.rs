@@ -73,7 +73,11 @@ impl Addresses {
 }
 
 /// One address a line; blank lines and what follows a `#` do not count.
-fn read_lines(input: impl BufRead) -> Result<Vec<Given>> {
+///
+/// # Errors
+///
+/// A line is none ([`Exit::Usage`]), or `input` fails.
+pub fn read_lines(input: impl BufRead) -> Result<Vec<Given>> {
     let mut all = Vec::new();
     for (index, line) in input.split(b'\n').enumerate() {
         let line = line.context("cannot read standard input")?;

@@ -12,6 +12,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::durable;
 use crate::exit::{Exit, Failure};
+use crate::fifo;
 use crate::lock::{self, Turn};
 use crate::report::watcher;
 
@@ -40,6 +41,10 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
     }
     for path in files(config) {
         remove(&path, fs::remove_file)?;
+    }
+    // A path that is not ours is no business of ours.
+    if fifo::is_left(&config.fifo) {
+        remove(&config.fifo, fs::remove_file)?;
     }
     for dir in [&config.state_dir, &config.run_dir] {
         if remove(dir, fs::remove_dir)? {

@@ -7,11 +7,13 @@ use anyhow::Result;
 use spamdrop_common::entry::{ORIGIN_LOG, SEALED};
 use spamdrop_common::verdict::{SECOND, is_live};
 
+use super::count;
 use crate::blocklist::{Blocklist, Found};
-use crate::cli::Output;
+use crate::cli::{Format, List};
 use crate::clock;
 use crate::config::Config;
 use crate::report::entries::{self, By, Entry, State};
+use crate::report::recent::{self, Jiffies};
 use crate::report::{json, table::Style};
 
 /// Runs the verb.
@@ -19,7 +21,7 @@ use crate::report::{json, table::Style};
 /// # Errors
 ///
 /// Nothing is attached, or the kernel refuses a map operation.
-pub fn run(config: &Config, args: Output, out: &mut impl Write, style: Style) -> Result<()> {
+pub fn run(config: &Config, args: List, out: &mut impl Write, style: Style) -> Result<()> {
     let blocklist = Blocklist::open(&config.pin_dir)?;
     let now = clock::monotonic_ns();
     let mut live = Vec::new();
@@ -29,10 +31,23 @@ pub fn run(config: &Config, args: Output, out: &mut impl Write, style: Style) ->
         }
     })?;
     entries::sort(&mut live);
-    if args.json {
-        json::array(out, &live)?;
-    } else {
-        entries::text(out, style, &live)?;
+    match args.format {
+        _ if args.json => json::array(out, &live)?,
+        Some(Format::Json) => json::array(out, &live)?,
+        Some(Format::Recent) => as_recent(out, &live, now, config.ttl)?,
+        Some(Format::Table) | None => entries::text(out, style, &live)?,
+    }
+    Ok(())
+}
+
+fn as_recent(out: &mut impl Write, live: &[Entry], now: u64, ttl: Duration) -> Result<()> {
+    let jiffies = Jiffies {
+        hz: clock::ticks_per_second(),
+    };
+    let prefixes = recent::text(out, live, Duration::from_nanos(now), ttl, jiffies)?;
+    if prefixes > 0 {
+        let left_out = count(prefixes, "prefix is", "prefixes are");
+        log::warn!("{left_out} left out: xt_recent knows none");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! remarks to the log.
 
 pub mod add;
-mod addresses;
+pub mod addresses;
 pub mod allow;
 pub mod attach;
 pub mod completions;

@@ -1,8 +1,10 @@
 //! `spamdrop run`: wires the stages together and keeps them going.
 //!
 //! One thread, one loop. Each turn of it is short: at most [`BUDGET`] bytes of
-//! log, one look at the sockets, or one look at the interfaces.
+//! log, some commands of the FIFO, one look at the sockets, or one look at the
+//! interfaces.
 
+mod inlet;
 mod intake;
 mod releasing;
 mod reload;
@@ -30,6 +32,7 @@ use crate::protect;
 use crate::release::Releases;
 use crate::report::check::Warning;
 use crate::tail::Tail;
+use inlet::Inlet;
 use intake::Intake;
 use upkeep::Upkeep;
 
@@ -106,6 +109,7 @@ struct Daemon {
     blocklist: Blocklist,
     tail: Tail,
     intake: Intake,
+    inlet: Inlet,
     releases: Releases,
     upkeep: Upkeep,
     packets: Option<PacketLog>,
@@ -118,6 +122,7 @@ impl Daemon {
         let mut daemon = Self {
             tail: open_tail(&config)?,
             intake: Intake::new(&config, protect::protected(&config)?)?,
+            inlet: Inlet::open(&config.fifo)?,
             blocklist: up.blocklist,
             releases: Releases::default(),
             upkeep: Upkeep::new(up.attached),
@@ -164,8 +169,14 @@ impl Daemon {
                         changes = None;
                     }
                 },
+                () = self.inlet.readable() => {
+                    self.read_fifo();
+                    // Whoever writes without end stops no log.
+                    more = self.read_logs();
+                }
                 _ = packets.tick(), if self.packets.is_some() => self.log_packets(),
-                () = std::future::ready(()), if more => more = self.read_logs(),
+                // Not at once: clocks and signals stand still while nothing waits.
+                () = tokio::task::yield_now(), if more => more = self.read_logs(),
                 () = self.tail.changed() => more = self.read_logs(),
             }
         }
@@ -195,6 +206,7 @@ impl Daemon {
 
     /// The filter stays; only what is ours ends.
     fn stop(&mut self) {
+        self.read_fifo();
         if let Err(error) = self.tail.save() {
             log::warn!("cannot keep the log positions: {error:#}");
         }

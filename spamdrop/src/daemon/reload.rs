@@ -35,6 +35,7 @@ impl Daemon {
         // What can fail comes first.
         let policy = new.policy()?;
         let protected = protect::protected(&new)?;
+        let inlet = self.inlet.reopened(&new.fifo)?;
         let sources = |config: &Config| {
             let logs = config.logs.clone();
             (logs, config.journal, config.journal_match.clone())
@@ -53,6 +54,9 @@ impl Daemon {
         self.intake.reconfigure(&new, policy, protected);
         if let Some(tail) = tail {
             self.tail = tail;
+        }
+        if let Some(inlet) = inlet {
+            self.inlet = inlet;
         }
         self.config = new;
         Ok(())

@@ -113,6 +113,7 @@ impl Daemon {
         if std::mem::take(&mut self.upkeep.network_changed) {
             self.protect();
         }
+        self.keep_fifo();
         self.say_ceiling();
         self.sweep();
         if let Err(error) = self.tail.save() {
@@ -212,6 +213,7 @@ impl Daemon {
             pending_releases: self.releases.len() as u64,
             released: self.upkeep.released,
             ceiling,
+            fifo: self.inlet.state().cloned(),
             warnings: self.upkeep.warnings.values().cloned().collect(),
         }
     }

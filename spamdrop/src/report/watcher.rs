@@ -31,6 +31,8 @@ pub struct State {
     pub released: u64,
     /// Why blocking pauses; `null` while it does not.
     pub ceiling: Option<String>,
+    /// The FIFO; `null`: none is configured.
+    pub fifo: Option<Fifo>,
     /// What the administrator should know.
     pub warnings: Vec<String>,
 }
@@ -53,6 +55,26 @@ pub struct File {
     pub unfit: u64,
     /// Bytes that are written but not yet read.
     pub lag_bytes: u64,
+}
+
+/// What came through the FIFO since the watcher started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Fifo {
+    /// Its path.
+    pub path: PathBuf,
+    /// Addresses that were blocked or renewed.
+    pub added: u64,
+    /// Addresses that were unblocked.
+    pub removed: u64,
+    /// Times that everything was unblocked.
+    pub flushed: u64,
+    /// Addresses that must not be blocked.
+    pub protected: u64,
+    /// Pieces that were no command.
+    pub malformed: u64,
+    /// Commands that the kernel refused.
+    pub failed: u64,
 }
 
 /// A watcher's state may be this old: it writes every second.
@@ -91,6 +113,9 @@ pub fn text(out: &mut impl Write, state: &State, age: Duration) -> io::Result<()
         out,
         "  releases: {pending_releases} pending, {released} connections ended"
     )?;
+    if let Some(fifo) = &state.fifo {
+        fifo.write(out)?;
+    }
     if let Some(ceiling) = &state.ceiling {
         writeln!(out, "  blocking pauses: {ceiling}")?;
     }
@@ -122,6 +147,26 @@ fn source(out: &mut impl Write, file: &File) -> io::Result<()> {
     )
 }
 
+impl Fifo {
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self {
+            path,
+            added,
+            removed,
+            flushed,
+            protected,
+            malformed,
+            failed,
+        } = self;
+        let path = super::escape::escape(path.as_os_str().as_encoded_bytes());
+        writeln!(
+            out,
+            "  {path}: {added} added, {removed} removed, {flushed} flushed; \
+             refused {protected} protected, {malformed} malformed, {failed} failed"
+        )
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -145,6 +190,15 @@ pub(super) mod tests {
             pending_releases: 2,
             released: 10,
             ceiling: Some("6001 new blocks in a minute".into()),
+            fifo: Some(Fifo {
+                path: "/run/spamdrop/recent".into(),
+                added: 5,
+                removed: 4,
+                flushed: 3,
+                protected: 2,
+                malformed: 1,
+                failed: 0,
+            }),
             warnings: vec!["/var/log/b.log is absent".into()],
         }
     }
@@ -161,6 +215,7 @@ pub(super) mod tests {
   blocked: 12
   protected: 1
   releases: 2 pending, 10 connections ended
+  /run/spamdrop/recent: 5 added, 4 removed, 3 flushed; refused 2 protected, 1 malformed, 0 failed
   blocking pauses: 6001 new blocks in a minute
   warning: /var/log/b.log is absent
 "

@@ -148,9 +148,9 @@ fn tree() -> Result<PathBuf> {
     let running = std::env::current_exe().context("find the running program")?;
     let trees = running.ancestors().map(|directory| directory.join(TREE));
     let mut there = trees.filter(|tree| tree.is_dir());
-    there
-        .next()
-        .with_context(|| format!("no {TREE} in the target directory: run `cargo xtask setup`"))
+    there.next().with_context(|| {
+        format!("no {TREE} in the target directory: run `cargo xtask setup --tests`")
+    })
 }
 
 /// Writes the zone files.

@@ -1,0 +1,126 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+use super::*;
+
+fn add(addr: &str) -> Option<Command> {
+    Some(Command::Add(addr.parse().unwrap()))
+}
+
+fn remove(addr: &str) -> Option<Command> {
+    Some(Command::Remove(addr.parse().unwrap()))
+}
+
+/// The commands of a stream; `None` is one that is none.
+fn read(chunks: &[&[u8]]) -> Vec<Option<Command>> {
+    let mut all = Vec::new();
+    let mut commands = Commands::default();
+    for chunk in chunks {
+        commands.feed(chunk, &mut |command| all.push(command.ok()));
+        assert!(commands.piece.len() <= LONGEST);
+    }
+    commands.finish(&mut |command| all.push(command.ok()));
+    all
+}
+
+fn complaint(bytes: &[u8]) -> String {
+    let mut said = String::new();
+    let mut commands = Commands::default();
+    let mut emit = |command: Result<_, Malformed>| said += &command.unwrap_err().to_string();
+    commands.feed(bytes, &mut emit);
+    commands.finish(&mut emit);
+    said
+}
+
+#[test]
+fn as_xt_recent() {
+    assert_eq!(read(&[b"+192.0.2.1\n"]), [add("192.0.2.1")]);
+    assert_eq!(read(&[b"+192.0.2.1"]), [add("192.0.2.1")]);
+    assert_eq!(read(&[b"+192.0.2.1\0"]), [add("192.0.2.1")]);
+    assert_eq!(read(&[b"-192.0.2.1\n"]), [remove("192.0.2.1")]);
+    assert_eq!(read(&[b"+2001:DB8::1\n"]), [add("2001:db8::1")]);
+    assert_eq!(read(&[b"/\n"]), [Some(Command::Flush)]);
+    for none in ["+\n", "-", "+192.0.2\n", "+ 192.0.2.1\n", "+192.0.2.256\n"] {
+        assert_eq!(read(&[none.as_bytes()]), [None], "{none}");
+    }
+}
+
+#[test]
+fn as_ipt_recent_in_2009() {
+    assert_eq!(read(&[b"192.0.2.1\n"]), [add("192.0.2.1")]);
+    assert_eq!(read(&[b"  192.0.2.1"]), [add("192.0.2.1")]);
+    assert_eq!(read(&[b"clear\n"]), [Some(Command::Flush)]);
+}
+
+#[test]
+fn a_mapped_address_is_its_ipv4_one() {
+    assert_eq!(read(&[b"+::ffff:192.0.2.1\n"]), [add("192.0.2.1")]);
+}
+
+#[test]
+fn blanks_and_empty_lines_do_not_count() {
+    let text = b"\n \t\r\n +192.0.2.1 \t\r\n\0\n";
+    assert_eq!(read(&[text]), [add("192.0.2.1")]);
+    assert_eq!(read(&[b"\n\n \0"]), []);
+}
+
+#[test]
+fn commands_of_several_writers_without_newlines_stay_apart() {
+    let (one, two) = (add("192.0.2.1"), add("2001:db8::2"));
+    let flush = Some(Command::Flush);
+    let text = b"+192.0.2.1+2001:db8::2-192.0.2.1/\n/+192.0.2.1\n//";
+    let expected = [one, two, None, flush, one, flush];
+    assert_eq!(read(&[text]), expected);
+    let text = b"+192.0.2.1-192.0.2.1+2001:db8::2";
+    assert_eq!(read(&[text]), [one, remove("192.0.2.1"), two]);
+}
+
+/// Read as a command each, its parts would add an address and flush the list.
+#[test]
+fn a_prefix_is_refused_whole() {
+    for prefix in ["+192.0.2.0/24", "+192.0.2.0/", "/24", "+2001:db8::/64"] {
+        assert_eq!(read(&[prefix.as_bytes()]), [None], "{prefix}");
+    }
+}
+
+#[test]
+fn portions_do_not_matter() {
+    let long = [b'x'; LONGEST + 1];
+    let text = [
+        b"+192.0.2.1\n-::1 junk\0/\n".as_slice(),
+        &long,
+        b"\n+192.0.2.2",
+    ]
+    .concat();
+    let whole = read(&[&text]);
+    let flush = Some(Command::Flush);
+    let expected = [add("192.0.2.1"), None, flush, None, add("192.0.2.2")];
+    assert_eq!(whole, expected);
+    for size in 1..text.len() {
+        let chunks: Vec<&[u8]> = text.chunks(size).collect();
+        assert_eq!(read(&chunks), whole, "portions of {size}");
+    }
+}
+
+#[test]
+fn what_is_too_long_is_one_error_and_the_next_line_counts() {
+    let longest = [b" ".repeat(LONGEST - 10), b"+192.0.2.1".to_vec()].concat();
+    assert_eq!(read(&[&longest[10..]]), [add("192.0.2.1")]);
+    let blanks = [b"+192.0.2.1".to_vec(), b" ".repeat(LONGEST - 10)].concat();
+    assert_eq!(read(&[&blanks]), [add("192.0.2.1")]);
+    assert_eq!(read(&[&blanks, b" \n+192.0.2.2"]), [None, add("192.0.2.2")]);
+    // Neither its first bytes nor its last are a command.
+    let text = [b"192.0.2.1 ".repeat(1000), b"\n+192.0.2.2\n".to_vec()].concat();
+    assert_eq!(read(&[&text]), [None, add("192.0.2.2")]);
+}
+
+#[test]
+fn a_complaint_shows_what_was_written_and_what_to_write() {
+    assert_eq!(
+        complaint(b"+mx\xff\n"),
+        r"`+mx\xff` is no command; write +ADDRESS, -ADDRESS or /"
+    );
+    let long = complaint(&[b'a'; 1000]);
+    assert!(
+        long.starts_with(&format!("`{}…` is no", "a".repeat(LONGEST))),
+        "{long}"
+    );
+}

@@ -1,0 +1,59 @@
+//! The FIFO's commands: portions make no difference, and each is what stands
+//! in its piece.
+
+use std::net::IpAddr;
+
+use spamdrop::recent::{Command, Commands};
+
+use crate::portions::Portions;
+
+/// Longest piece, in bytes.
+const LONGEST: usize = 64;
+
+/// Feeds the stream, and compares with its pieces.
+///
+/// # Panics
+///
+/// A promise is broken.
+pub fn check(data: &[u8]) {
+    let portions = Portions::of(data);
+    let mut found = Vec::new();
+    let mut commands = Commands::default();
+    for portion in portions.cut(portions.stream) {
+        commands.feed(portion, &mut |command| found.push(command.ok()));
+    }
+    commands.finish(&mut |command| found.push(command.ok()));
+    assert_eq!(found, expected(portions.stream));
+}
+
+/// `None` for a piece that is no command.
+fn expected(stream: &[u8]) -> Vec<Option<Command>> {
+    let mut starts = vec![0];
+    let ends = |byte: &u8| b"\n\0+-".contains(byte);
+    starts.extend((0..stream.len()).filter(|at| ends(&stream[*at])));
+    starts.push(stream.len());
+    let pieces = starts.windows(2).map(|pair| &stream[pair[0]..pair[1]]);
+    pieces
+        .map(|piece| {
+            piece
+                .strip_prefix(b"\n")
+                .or(piece.strip_prefix(b"\0"))
+                .unwrap_or(piece)
+        })
+        .filter(|piece| piece.len() > LONGEST || !piece.trim_ascii().is_empty())
+        .map(|piece| (piece.len() <= LONGEST).then(|| command(piece.trim_ascii()))?)
+        .collect()
+}
+
+fn command(piece: &[u8]) -> Option<Command> {
+    let text = String::from_utf8(piece.to_vec()).ok()?;
+    if text == "clear" || text.trim_matches('/').is_empty() {
+        return Some(Command::Flush);
+    }
+    let unsigned = text.trim_start_matches(['+', '-']);
+    let addr = unsigned.parse::<IpAddr>().ok()?.to_canonical();
+    Some(match text.starts_with('-') {
+        true => Command::Remove(addr),
+        false => Command::Add(addr),
+    })
+}

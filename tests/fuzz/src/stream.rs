@@ -1,0 +1,64 @@
+//! The tail's lines: portions make no difference.
+
+use spamdrop::tail::{MAX_LINE, Piece, Splitter};
+
+use crate::portions::Portions;
+
+/// A byte that stands for many, so that short inputs make long lines.
+const MANY: u8 = b'~';
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Lines {
+    /// The line, where it begins, and where the next one does.
+    lines: Vec<(Vec<u8>, u64, u64)>,
+    overlong: usize,
+}
+
+/// Feeds the stream, and compares with its lines.
+///
+/// # Panics
+///
+/// A promise is broken.
+pub fn check(data: &[u8]) {
+    let portions = Portions::of(data);
+    let stream = expanded(portions.stream);
+    let mut found = Lines::default();
+    let mut take = |piece: Piece<'_>| match piece {
+        Piece::Line { bytes, start, end } => found.lines.push((bytes.to_vec(), start, end)),
+        Piece::Overlong => found.overlong += 1,
+    };
+    let mut splitter = Splitter::at(0);
+    for portion in portions.cut(&stream) {
+        splitter.feed(portion, &mut take);
+    }
+    assert_eq!(splitter.position(), stream.len() as u64);
+    splitter.finish(&mut take);
+    assert_eq!(splitter.line_start(), splitter.position());
+    assert_eq!(found, expected(&stream));
+}
+
+fn expanded(stream: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for &byte in stream {
+        let times = if byte == MANY { MAX_LINE / 2 } else { 1 };
+        bytes.resize(bytes.len() + times, byte);
+    }
+    bytes
+}
+
+fn expected(stream: &[u8]) -> Lines {
+    let mut lines = Lines::default();
+    let mut start = 0;
+    for line in stream.split_inclusive(|byte| *byte == b'\n') {
+        let end = start + line.len() as u64;
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        if line.len() > MAX_LINE {
+            lines.overlong += 1;
+        } else {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            lines.lines.push((line.to_vec(), start, end));
+        }
+        start = end;
+    }
+    lines
+}

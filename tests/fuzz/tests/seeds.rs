@@ -1,0 +1,45 @@
+//! Every seed, and every line of the parser's corpus, through its target.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::path::Path;
+
+use spamdrop_fuzz::{addresses, config, fifo, line, stream};
+
+fn try_all(target: &str, check: fn(&[u8])) {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(target);
+    let mut tried = 0;
+    for seed in fs::read_dir(seeds).unwrap() {
+        check(&fs::read(seed.unwrap().path()).unwrap());
+        tried += 1;
+    }
+    assert!(tried > 0, "{target} has no seeds");
+}
+
+#[test]
+fn seeds_break_no_promise() {
+    try_all("addresses", addresses::check);
+    try_all("config", config::check);
+    try_all("fifo", fifo::check);
+    try_all("line", line::check);
+    try_all("stream", stream::check);
+}
+
+#[test]
+fn lines_of_the_corpus_break_no_promise() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");
+    let mut tried = 0;
+    for file in fs::read_dir(corpus).unwrap() {
+        for text in fs::read(file.unwrap().path())
+            .unwrap()
+            .split(|byte| *byte == b'\n')
+        {
+            line::check(text);
+            tried += 1;
+        }
+    }
+    assert!(tried > 100);
+}

@@ -1,0 +1,262 @@
+//! `cargo xtask fuzz`: the targets of `tests/fuzz`, built as cargo-fuzz builds
+//! them, for a while each.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use cargo_metadata::{Message, MetadataCommand};
+use clap::Args;
+
+use crate::command::{cargo, output};
+use crate::tally::Tally;
+use crate::{say, setup};
+
+const PACKAGE: &str = "spamdrop-fuzz";
+/// Seeds and dictionaries.
+const DIRECTORY: &str = "tests/fuzz";
+/// The build, what the fuzzer makes of the seeds, what it says, its findings.
+const WORK: &str = "target/fuzz";
+/// The longest input, in bytes: twice the longest line of Courier.
+const MAX_LEN: u32 = 2048;
+
+/// What makes code tell libFuzzer where it went: cargo-fuzz's choice. None of
+/// it needs a nightly compiler; a sanitizer would, and finds nothing in code
+/// without `unsafe`.
+const FLAGS: &[&str] = &[
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+];
+
+/// What `cargo xtask fuzz` runs.
+#[derive(Args)]
+pub struct Options {
+    /// Targets [default: all]
+    targets: Vec<String>,
+    /// How long, each
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    seconds: u64,
+}
+
+/// A target, built.
+struct Target {
+    name: String,
+    program: PathBuf,
+}
+
+/// Fuzzes as the command line says.
+///
+/// # Errors
+///
+/// There is no such target, it does not build, or an input broke a promise.
+pub fn run(options: &Options) -> Result<()> {
+    let tally = fuzz(&options.targets, Duration::from_secs(options.seconds))?;
+    ensure!(tally.failed == 0, "{} targets failed", tally.failed);
+    Ok(())
+}
+
+/// Fuzzes these targets, or all, for a while each; as many at once as there
+/// are CPUs. Each is one test.
+///
+/// # Errors
+///
+/// There is no such target, or it does not build.
+pub fn fuzz(wanted: &[String], time: Duration) -> Result<Tally> {
+    setup::building()?;
+    setup::fuzzing()?;
+    let queue: Mutex<VecDeque<Target>> = Mutex::new(build(wanted)?.into());
+    let tally = Mutex::new(Tally::default());
+    let next = || {
+        queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
+    };
+    let worker = || {
+        while let Some(target) = next() {
+            let outcome = target.fuzz(time);
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.check(outcome);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(worker);
+        }
+    });
+    Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn build(wanted: &[String]) -> Result<Vec<Target>> {
+    let names = names()?;
+    if let Some(unknown) = wanted.iter().find(|name| !names.contains(name)) {
+        bail!(
+            "there is no target `{unknown}`; there are {}",
+            names.join(", ")
+        );
+    }
+    say("building the fuzz targets");
+    let mut command = cargo(["build", "--package", PACKAGE, "--profile=fuzz"]);
+    // With a target, the flags are not for build scripts.
+    command.args(["--target-dir", WORK, "--target", &host()?]);
+    command.arg("--message-format=json-render-diagnostics");
+    for name in if wanted.is_empty() { &names } else { wanted } {
+        command.args(["--bin", name]);
+    }
+    command.env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
+    let mut targets = Vec::new();
+    for message in Message::parse_stream(output(&mut command)?.as_bytes()) {
+        if let Message::CompilerArtifact(artifact) = message?
+            && let Some(program) = artifact.executable
+        {
+            targets.push(Target {
+                name: artifact.target.name,
+                program: program.into(),
+            });
+        }
+    }
+    Ok(targets)
+}
+
+fn names() -> Result<Vec<String>> {
+    let metadata = MetadataCommand::new().no_deps().exec()?;
+    let package = metadata
+        .packages
+        .iter()
+        .find(|package| package.name == PACKAGE);
+    let targets = &package.context("the fuzz targets are gone")?.targets;
+    let programs = targets.iter().filter(|target| target.is_bin());
+    Ok(programs.map(|target| target.name.clone()).collect())
+}
+
+fn host() -> Result<String> {
+    let version = output(Command::new("rustc").arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc tells no host")?.to_owned())
+}
+
+impl Target {
+    fn fuzz(&self, time: Duration) -> Result<()> {
+        let name = &self.name;
+        let log = Path::new(WORK).join(format!("{name}.log"));
+        let status = self.command(time, &log)?.status()?;
+        let said = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+        if !status.success() {
+            bail!("{}", self.failure(&said, &log));
+        }
+        // Without its counters it would only try at random.
+        ensure!(
+            said.contains(" inline 8-bit counters"),
+            "{name} was built without coverage"
+        );
+        let runs = number(&said, "stat::number_of_executed_units:");
+        ensure!(runs > 0, "{name} tried nothing; see {}", log.display());
+        println!("fuzz {name}: {runs} inputs tried in {} s", time.as_secs());
+        Ok(())
+    }
+
+    /// New inputs go to the first directory, the seeds are only read.
+    fn command(&self, time: Duration, log: &Path) -> Result<Command> {
+        let name = &self.name;
+        let (inputs, findings) = (
+            format!("{WORK}/corpus/{name}"),
+            format!("{WORK}/artifacts/{name}/"),
+        );
+        fs::create_dir_all(&inputs)?;
+        fs::create_dir_all(&findings)?;
+        let mut command = Command::new(&self.program);
+        command.args([inputs, format!("{DIRECTORY}/corpus/{name}")]);
+        command.args([
+            format!("-max_total_time={}", time.as_secs()),
+            format!("-artifact_prefix={findings}"),
+            format!("-max_len={MAX_LEN}"),
+            // Seconds for one input.
+            "-timeout=10".into(),
+            "-print_final_stats=1".into(),
+        ]);
+        let words = format!("{DIRECTORY}/{name}.dict");
+        if Path::new(&words).exists() {
+            command.arg(format!("-dict={words}"));
+        }
+        let log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        command.stdout(log.try_clone()?).stderr(log);
+        Ok(command)
+    }
+
+    fn failure(&self, said: &str, log: &Path) -> String {
+        let name = &self.name;
+        let why = said
+            .lines()
+            .find(|line| line.contains("panicked at"))
+            .unwrap_or_default();
+        let input = said
+            .lines()
+            .find_map(|line| line.split("Test unit written to ").nth(1));
+        let Some(input) = input else {
+            return format!(
+                "fuzz {name} failed without a finding; see {}",
+                log.display()
+            );
+        };
+        format!(
+            "fuzz {name} failed: {why}\n  input: {input}\n  log: {}\n  \
+             to reproduce: cargo run --package {PACKAGE} --bin {name} -- {input}",
+            log.display()
+        )
+    }
+}
+
+fn number(said: &str, key: &str) -> u64 {
+    let value = said.lines().find_map(|line| line.strip_prefix(key));
+    value
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_told_with_its_input_and_how_to_reproduce_it() {
+        let target = Target {
+            name: "line".into(),
+            program: PathBuf::new(),
+        };
+        let log = Path::new("target/fuzz/line.log");
+        let said = "\
+INFO: Loaded 1 modules   (512 inline 8-bit counters): 512 [0x1, 0x2)
+thread '<unnamed>' (42) panicked at tests/fuzz/src/line.rs:67:13:
+Test unit written to target/fuzz/artifacts/line/crash-ab12
+";
+        assert_eq!(
+            target.failure(said, log),
+            "\
+fuzz line failed: thread '<unnamed>' (42) panicked at tests/fuzz/src/line.rs:67:13:
+  input: target/fuzz/artifacts/line/crash-ab12
+  log: target/fuzz/line.log
+  to reproduce: cargo run --package spamdrop-fuzz --bin line -- target/fuzz/artifacts/line/crash-ab12"
+        );
+        let nothing = target.failure("cannot execute", log);
+        assert_eq!(
+            nothing,
+            "fuzz line failed without a finding; see target/fuzz/line.log"
+        );
+    }
+
+    #[test]
+    fn reads_how_many_inputs_were_tried() {
+        let said = "Done 7 runs\nstat::number_of_executed_units: 796915\nstat::x: 1\n";
+        assert_eq!(number(said, "stat::number_of_executed_units:"), 796_915);
+        assert_eq!(number(said, "stat::new_units_added:"), 0);
+    }
+}
