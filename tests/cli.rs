@@ -236,8 +236,9 @@ const SHOWN: &str = "\
 LINES  ADDRESS
     2  203.0.113.5
     2  2001:db8::66
-note: a plain file cannot tell a line that a local user forged from a real one; the journal can
 ";
+/// Of what has been read from a file.
+const NOTE: &str = "note: a plain file cannot tell a line that a local user forged from a real one; the journal can\n";
 
 #[test]
 fn scan_shows_what_would_have_been_blocked() {
@@ -245,8 +246,15 @@ fn scan_shows_what_would_have_been_blocked() {
     let log = home.write("mail.log", LOG);
     let output = home.run(&["scan", &log]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
-    assert_eq!(stdout(&output), format!("{log}{SHOWN}"));
+    assert_eq!(stdout(&output), format!("{log}{SHOWN}{NOTE}"));
     assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn scan_reads_standard_input_once() {
+    let output = Home::new("").run_with(&["scan", "-", "-"], LOG);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("only once"), "{}", stderr(&output));
 }
 
 #[test]
@@ -283,7 +291,7 @@ fn scan_reads_gzipped_logs() {
     let log = home.write("mail.log.1", &members);
     let output = home.run(&["scan", &log]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
-    assert_eq!(stdout(&output), format!("{log}{SHOWN}"));
+    assert_eq!(stdout(&output), format!("{log}{SHOWN}{NOTE}"));
     let output = home.run_with(&["scan", "-"], &members);
     assert_eq!(stdout(&output), format!("-{SHOWN}"));
 }

@@ -627,12 +627,22 @@ fn a_restart_reads_on_where_the_last_stopped() {
     site.log(&rejection("100.64.0.72")).unwrap();
     let long_ago = jiff::Timestamp::now() - Duration::from_secs(601);
     site.log(&rejection_at(long_ago, "100.64.0.73")).unwrap();
+    // RFC 5424's nil stamp: it may be as old as the log.
+    let unstamped = |source| {
+        let line = rejection(source);
+        let (_header, message) = line.split_once(": ").unwrap();
+        format!("<19>1 - mx courieresmtpd - - - {message}")
+    };
+    site.log(&unstamped("100.64.0.74")).unwrap();
     let _second = site.run().unwrap();
     wait_for_state(&site, "100.64.0.72", "sealed", SOON);
+    site.log(&unstamped("100.64.0.75")).unwrap();
+    wait_for_state(&site, "100.64.0.75", "sealed", SOON);
     // What stood there before the first start is the past.
     assert!(entry(&site, "100.64.0.70").is_none());
     assert!(entry(&site, "100.64.0.73").is_none());
-    until_status(&site, "/watcher/state/events/stale", 1);
+    assert!(entry(&site, "100.64.0.74").is_none());
+    until_status(&site, "/watcher/state/events/stale", 2);
 }
 
 #[test]

@@ -21,10 +21,25 @@ mod esmtpd;
 pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
     let mut warnings = listeners(config)?;
     warnings.extend(plain_files(config));
+    warnings.extend(journal(config));
     if config.servers.contains(&Server::Courier) {
         warnings.extend(courier(config)?);
     }
     Ok(warnings)
+}
+
+/// The default match is Courier's.
+fn journal(config: &Config) -> Option<Warning> {
+    let other = config
+        .servers
+        .iter()
+        .find(|server| **server != Server::Courier)?;
+    config.matches_courier_alone().then(|| Warning {
+        about: "journal_match",
+        text: format!(
+            "chooses Courier's entries alone, so those of {other:?} are not read; add theirs"
+        ),
+    })
 }
 
 fn listeners(config: &Config) -> Result<Vec<Warning>> {

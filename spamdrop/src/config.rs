@@ -225,6 +225,18 @@ impl Config {
             .patterns(self.pattern.clone())
     }
 
+    /// Whether another configuration's parser reads every line as this one's.
+    #[must_use]
+    pub fn reads_as(&self, other: &Self) -> bool {
+        let keys = |config: &Self| {
+            let Self {
+                program, servers, ..
+            } = config;
+            (program.clone(), servers.clone(), config.pattern.clone())
+        };
+        keys(self) == keys(other)
+    }
+
     /// `reject_text`, compiled; `None` where it is empty.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use rustix::termios::tcgetwinsize;
 
 use crate::cli;
 use crate::config::Config;
+use crate::exit::{Exit, Failure};
 use crate::protect;
 use crate::report::escape::escape;
 use crate::report::scan::{self, Record, Scanned};
@@ -37,6 +38,16 @@ const COLUMNS: usize = 160;
 ///
 /// A file cannot be opened, or not be read to its end; the message names it.
 pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style) -> Result<()> {
+    if args
+        .files
+        .iter()
+        .filter(|path| path.as_os_str() == "-")
+        .count()
+        > 1
+    {
+        let message = "`-` is standard input, which can be read only once";
+        return Err(Failure::new(Exit::Usage, message));
+    }
     let inputs = args
         .files
         .iter()
@@ -60,7 +71,8 @@ pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style
         }
     }
     scan.addresses(style)?;
-    if !args.output.json {
+    let files = args.files.iter().any(|path| path.as_os_str() != "-");
+    if files && !args.output.json {
         trust::note(scan.out)?;
     }
     let last = errors.pop();

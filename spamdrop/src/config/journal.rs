@@ -35,12 +35,16 @@ impl Config {
         args.map_err(|error| Failure::new(Exit::Config, format!("{error:#}")))
     }
 
+    /// Whether the journal is read with the default match.
+    pub(crate) fn matches_courier_alone(&self) -> bool {
+        self.journal && self.journal_match == COURIER
+    }
+
     pub(super) fn check_journal(&self) -> Result<()> {
-        if self.journal && !self.servers.contains(&Server::Courier) && self.journal_match == COURIER
-        {
+        if self.matches_courier_alone() && !self.servers.contains(&Server::Courier) {
             bail!(
                 "`journal_match` is that of Courier, which `servers` does not name; name your \
-                 server's unit and user, as in \"_SYSTEMD_UNIT=postfix@-.service _UID=postfix\""
+                 server's user, and its unit if it has one, as in \"_UID=postfix\""
             );
         }
         self.matches().map(drop)

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use log::Level;
@@ -19,6 +19,7 @@ use crate::parse::{Parsed, Parser};
 use crate::policy::{Decision, Moment, Policy, PolicyConfig, Protected};
 use crate::release::Releases;
 use crate::report::escape::escape;
+use crate::tail::Line;
 
 /// From a log line to what is to be done about it.
 pub(super) struct Intake {
@@ -77,12 +78,15 @@ impl Intake {
     /// Takes over a changed configuration; what was learned stays.
     pub(super) fn reconfigure(
         &mut self,
+        old: &Config,
         config: &Config,
         policy: PolicyConfig,
         protected: Protected,
     ) {
         self.policy.reconfigure(policy);
-        self.parser = config.parser();
+        if !config.reads_as(old) {
+            self.parser = config.parser();
+        }
         self.protected = protected;
         self.rule = Rule::new(config);
     }
@@ -96,11 +100,16 @@ impl Intake {
         self.policy.ceiling(moment).map(|trip| trip.to_string())
     }
 
-    pub(super) fn line(&mut self, line: &[u8], writer: &mut Writer<'_>) {
+    pub(super) fn line(&mut self, line: &Line<'_>, writer: &mut Writer<'_>) {
         let wall = clock::wall();
-        let Parsed::Event(event) = self.parser.parse(line, wall) else {
+        let Parsed::Event(mut event) = self.parser.parse(line.bytes, wall) else {
             return;
         };
+        if line.backlog && event.at.is_none() {
+            // It may be as old as the log.
+            event.at = Some(SystemTime::UNIX_EPOCH);
+        }
+        let line = line.bytes;
         let blocklist = &*writer.blocklist;
         let now = clock::monotonic_ns();
         let mono = Duration::from_nanos(now);

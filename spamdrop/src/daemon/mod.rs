@@ -194,7 +194,7 @@ impl Daemon {
         } = self;
         let mut writer = intake::Writer::new(blocklist, releases, &config.run_dir);
         tail.poll(clock::instant(), BUDGET, &mut |line| {
-            intake.line(line.bytes, &mut writer)
+            intake.line(&line, &mut writer)
         })
     }
 

@@ -43,6 +43,16 @@ impl Daemon {
         let tail = if sources(&new) == sources(&self.config) {
             None
         } else {
+            // Its thread has read ahead, and another could not give it back.
+            if self
+                .config
+                .logs
+                .iter()
+                .chain(&new.logs)
+                .any(|log| log.as_os_str() == "-")
+            {
+                anyhow::bail!("sources beside standard input change only with a new start");
+            }
             self.tail.save()?;
             Some(super::open_tail(&new)?)
         };
@@ -51,7 +61,8 @@ impl Daemon {
         self.packets = super::packet_log(up.object, level)?;
         self.blocklist = up.blocklist;
         self.upkeep.attached = up.attached;
-        self.intake.reconfigure(&new, policy, protected);
+        self.intake
+            .reconfigure(&self.config, &new, policy, protected);
         if let Some(tail) = tail {
             self.tail = tail;
         }

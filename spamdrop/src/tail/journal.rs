@@ -44,16 +44,34 @@ pub(super) struct Place {
     /// reading goes on behind this time, in microseconds since 1970.
     time_us: u64,
     cursor: Option<String>,
+    /// What chose the entry; with others it may be unknown.
+    #[serde(default)]
+    matches: Vec<String>,
 }
 
 impl Place {
     /// The end of the journal. A time serves for it, so that an entry is found
     /// that is written before journalctl is ready.
-    fn at(now: SystemTime) -> Self {
+    fn at(now: SystemTime, matches: &[String]) -> Self {
         let since = now.duration_since(SystemTime::UNIX_EPOCH);
         Self {
             time_us: u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(u64::MAX),
             cursor: None,
+            matches: matches.into(),
+        }
+    }
+
+    /// The same place for other matches.
+    fn with(self, matches: &[String]) -> Self {
+        if self.matches == matches {
+            return self;
+        }
+        Self {
+            time_us: self
+                .time_us
+                .saturating_add(u64::from(self.cursor.is_some())),
+            cursor: None,
+            matches: matches.into(),
         }
     }
 
@@ -102,6 +120,7 @@ impl Journal {
         now: SystemTime,
         wake: Arc<Notify>,
     ) -> Self {
+        let place = place.map_or_else(|| Place::at(now, &matches), |place| place.with(&matches));
         Self {
             program: program.into(),
             matches,
@@ -112,7 +131,7 @@ impl Journal {
             pause: PAUSE,
             entries: Splitter::new(0, MAX_ENTRY),
             taker: Taker {
-                place: place.unwrap_or_else(|| Place::at(now)),
+                place,
                 resuming: false,
                 status: FileStatus::of_journal(Path::new(NAME)),
             },
@@ -241,10 +260,8 @@ impl Taker {
             Err(Unfit::TooLong) => self.status.overlong += 1,
             Err(Unfit::NotSyslog) => self.status.unfit += 1,
         }
-        self.place = Place {
-            time_us: entry.time_us,
-            cursor: Some(entry.cursor),
-        };
+        self.place.time_us = entry.time_us;
+        self.place.cursor = Some(entry.cursor);
     }
 }
 

@@ -158,9 +158,23 @@ impl Slice {
     fn new(root: File, host: &Host) -> Result<Self> {
         let name = format!("spamdroplab{}.slice", host.tid());
         let slice = Self { root, name };
+        slice.remove_orphans();
         let path = slice.path();
         fs::create_dir(&path).with_context(|| format!("make {}", path.display()))?;
         Ok(slice)
+    }
+
+    /// What a killed test has left.
+    fn remove_orphans(&self) {
+        let root = format!("/proc/self/fd/{}", self.root.as_raw_fd());
+        for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            let number = name.strip_prefix("spamdroplab");
+            let tid = number.and_then(|rest| rest.strip_suffix(".slice"));
+            if tid.is_some_and(|tid| !Path::new("/proc").join(tid).exists()) {
+                remove(&entry.path());
+            }
+        }
     }
 
     /// The control group of a unit, as the host sees it.
@@ -178,12 +192,17 @@ impl Slice {
 
 impl Drop for Slice {
     fn drop(&mut self) {
-        let units = fs::read_dir(self.path()).into_iter().flatten().flatten();
-        for unit in units.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-            let _ = fs::remove_dir(unit.path());
-        }
-        let _ = fs::remove_dir(self.path());
+        remove(&self.path());
     }
+}
+
+/// Removes a slice and its units, but not one in which something runs.
+fn remove(slice: &Path) {
+    let units = fs::read_dir(slice).into_iter().flatten().flatten();
+    for unit in units.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        let _ = fs::remove_dir(unit.path());
+    }
+    let _ = fs::remove_dir(slice);
 }
 
 fn launch(host: &Host) -> Result<Daemon> {

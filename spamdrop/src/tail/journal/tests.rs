@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+const MATCH: &str = "_UID=0";
 /// Far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -42,7 +43,7 @@ impl Bench {
 
     fn journal(&self, place: Option<Place>) -> Journal {
         let program = self.dir.path().join("journalctl");
-        let matches = vec!["_UID=0".into()];
+        let matches = vec![MATCH.into()];
         let now = SystemTime::UNIX_EPOCH + Duration::from_micros(1_234_567);
         Journal::new(program, matches, place, now, Arc::clone(&self.wake))
     }
@@ -75,6 +76,7 @@ fn place(cursor: u32) -> Place {
     Place {
         time_us: cursor.into(),
         cursor: Some(format!("s={cursor}")),
+        matches: vec![MATCH.into()],
     }
 }
 
@@ -120,6 +122,16 @@ async fn an_entry_other_than_the_cursors_is_taken() {
     let mut journal = bench.journal(Some(place(1)));
     bench.read(&mut journal, |status| status.lines == 1).await;
     assert!(bench.lines[0].ends_with(": 5"), "{:?}", bench.lines);
+}
+
+/// Its entry may be none of theirs, which is no loss to warn of.
+#[test]
+fn other_matches_go_on_behind_the_time_of_the_last_entry() {
+    assert_eq!(place(1).with(&[MATCH.into()]), place(1));
+    let other = vec!["_UID=1".to_owned()];
+    let moved = place(1).with(&other);
+    assert_eq!(moved.arg(), "--since=@0.000002");
+    assert_eq!(moved.clone().with(&[MATCH.into()]).arg(), moved.arg());
 }
 
 #[tokio::test]

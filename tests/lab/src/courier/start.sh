@@ -7,19 +7,24 @@
 # and MAXDAEMONS are those of Courier's `esmtpd`.
 set -eu
 
+# Under names that no overlay hides and no option of mount splits.
+mkdir /run/tree /run/site
+mount --bind "$TREE" /run/tree
+mount --bind "$SITE" /run/site
+
 # The packages' files, over the machine's, which stay as they are.
 layers=/run/layers
 mkdir $layers
 for directory in etc usr var; do
     mkdir $layers/$directory $layers/$directory.work
     mount -t overlay overlay /$directory -o \
-"lowerdir=$TREE/$directory:/$directory,upperdir=$layers/$directory,workdir=$layers/$directory.work"
+"lowerdir=/run/tree/$directory:/$directory,upperdir=$layers/$directory,workdir=$layers/$directory.work"
 done
 # A machine that runs Courier itself: nothing of its settings, nor of its queue.
 for directory in etc/courier var/lib/courier; do
     mkdir -p $layers/fresh
     rm -rf $layers/fresh/*
-    cp -a "$TREE/$directory/." $layers/fresh
+    cp -a /run/tree/$directory/. $layers/fresh
     mount -t tmpfs tmpfs /$directory
     cp -a $layers/fresh/. /$directory
 done
@@ -61,8 +66,7 @@ echo here.example | tee defaultdomain locals esmtpacceptmailfor.dir/default >/de
 echo postmaster@here.example >dsnfrom
 sed -i -e "s/^TARPIT=.*/TARPIT=$TARPIT/" -e "s/^MAXDAEMONS=.*/MAXDAEMONS=$MAXDAEMONS/" \
     -e 's/^BLACKLISTS=.*/BLACKLISTS="-block=zone.example,BLOCK,*"/' esmtpd
-rm -rf "$SITE/courier"
-cp -r /etc/courier "$SITE/courier"
+cp -r /etc/courier /run/site/courier
 install -d -o postbox -g postbox /run/postbox
 for directory in Maildir Maildir/cur Maildir/new Maildir/tmp; do
     install -d -o postbox -g postbox -m 700 /run/postbox/$directory
@@ -79,7 +83,7 @@ rbldnsd -n -q -c 1 -u nobody -w /run/zones -b 127.0.0.1/53 \
 
 cat >/run/rsyslog.conf <<END
 module(load="imuxsock" SysSock.Name="/dev/log")
-mail.* action(type="omfile" file="$SITE/mail.log")
+mail.* action(type="omfile" file="/run/site/mail.log")
 END
 rsyslogd -n -f /run/rsyslog.conf -i /run/rsyslog.pid &
 until [ -S /dev/log ]; do sleep 0.02; done

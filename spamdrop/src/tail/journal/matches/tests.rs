@@ -16,13 +16,14 @@ fn args(alternatives: &[&str]) -> Result<Vec<String>> {
 #[test]
 fn alternatives_are_joined_as_journalctl_wants_it() {
     let given = [
-        "_SYSTEMD_UNIT=courier-mta.service PRIORITY=3",
+        "_SYSTEMD_UNIT=courier-mta.service PRIORITY=3 _UID=107",
         " _UID=0  _UID=courier _UID=nobody-there _SYSTEMD_UNIT=courier.service",
         "_UID=65534 A_1==",
     ];
     let expected = [
         "_SYSTEMD_UNIT=courier-mta.service",
         "PRIORITY=3",
+        "_UID=107",
         "+",
         "_SYSTEMD_UNIT=courier.service",
         "_UID=0",
@@ -37,14 +38,19 @@ fn alternatives_are_joined_as_journalctl_wants_it() {
 #[test]
 fn what_proves_nothing_is_refused() {
     for (given, named) in [
-        ("PRIORITY=3", "_SYSTEMD_UNIT"),
+        ("PRIORITY=3", "_UID or _SELINUX_CONTEXT"),
         (
             "SYSLOG_IDENTIFIER=courieresmtpd PRIORITY=3",
-            "_SYSTEMD_UNIT",
+            "_UID or _SELINUX_CONTEXT",
         ),
-        ("_EXE=/usr/sbin/courierlogger", "_SYSTEMD_UNIT"),
-        ("_TRANSPORT=syslog", "_SYSTEMD_UNIT"),
-        ("", "_SYSTEMD_UNIT"),
+        ("_EXE=/usr/sbin/courierlogger", "_UID or _SELINUX_CONTEXT"),
+        ("_TRANSPORT=syslog", "_UID or _SELINUX_CONTEXT"),
+        ("_SYSTEMD_UNIT=postfix.service", "_UID or _SELINUX_CONTEXT"),
+        (
+            "_SYSTEMD_SLICE=system.slice _GID=0",
+            "_UID or _SELINUX_CONTEXT",
+        ),
+        ("", "_UID or _SELINUX_CONTEXT"),
         ("_UID=0 +", "`+`"),
         ("_UID=0 --all", "`--all`"),
         ("_UID=0 -D=/tmp", "`-D=/tmp`"),
