@@ -179,7 +179,8 @@ fn kernel_tests(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Comm
             let mut command = Command::new(program);
             command.arg("--test-threads=1");
             if full {
-                command.env("SPAMDROP_FULL", "1");
+                // What they measure is to be seen.
+                command.arg("--show-output").env("SPAMDROP_FULL", "1");
             }
             // Where `cargo test` would run it.
             command.current_dir(directory.context("a manifest without directory")?);
