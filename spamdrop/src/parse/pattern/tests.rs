@@ -331,6 +331,8 @@ proptest! {
     #[test]
     fn a_refusal_shows_two_places((before, after) in parts()) {
         match judge(&format!("^{before}<HOST>{after}")) {
+            // An escape is shown for such a byte, which is not what it is read as.
+            Err(Ambiguous::Start { line, .. } | Ambiguous::End { line, .. }) if line.contains('\\') => {}
             Err(Ambiguous::Start { line, .. }) => {
                 let mut starts: Vec<_> =
                     places(&before, None, line.as_bytes()).into_iter().map(|(start, _)| start).collect();
