@@ -52,7 +52,9 @@ static DENIAL: LazyLock<Regex> = LazyLock::new(|| {
 
 /// What else is looked up in a list: content, or what a forwarder passes on.
 static OTHER: LazyLock<Regex> = LazyLock::new(|| {
-    grammar(r"\b(?:dbl|rhsbl|surbl|uribl|ur[il]s?|domains?|senders?|helo|ehlo)\b")
+    grammar(
+        r"\b(?:dbl|rhsbl|surbl|uribl|ur[il]s?|domains?|senders?|helo|ehlo|received|verif(?:y|ied|ication)|callout|remote)\b",
+    )
 });
 
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| grammar(r"(?:\bipv6:)?([0-9a-f:.]*[0-9a-f])"));
@@ -77,11 +79,14 @@ pub(super) fn says_listed(text: &[u8], addr: IpAddr, chosen: &[u8]) -> Result<()
     if memmem::find(&text, b"response to \"").is_some() {
         return Err("its text quotes another server");
     }
+    if memmem::find(&text, b"\"@").is_some() {
+        return Err("its text holds a quoted mailbox, which may hold anything");
+    }
     if DENIAL.is_match(&text) {
         return Err("its text speaks of what is not listed, or of a list of another kind");
     }
     if OTHER.is_match(&text) {
-        return Err("its text speaks of a sender, a domain or a URL");
+        return Err("its text speaks of a sender, a domain, a URL or another server");
     }
     let is_code = |other: &IpAddr| matches!(other, IpAddr::V4(addr) if addr.is_loopback());
     if addresses(&text).any(|other| other != addr && !is_code(&other)) {
