@@ -67,16 +67,21 @@ pub(super) fn read<'line>(sessions: &mut Sessions, header: &Header<'line>) -> Re
     let rest = rest
         .strip_prefix(b"failed-command ")
         .ok_or("no command failed")?;
-    let (command, code, text) = result(rest)?;
+    let Failed {
+        command,
+        code,
+        text,
+    } = failed(rest)?;
     let addr = sessions.peers.get(&id).copied();
     let addr = addr
         .or_else(|| own_address(rest))
         .ok_or("its session is not known")?;
-    let refused = code.starts_with(b"5") || code == b"421" && text.starts_with(b"Host listed at ");
-    if !refused {
+    let closed = code == b"421" && text.starts_with(b"Host listed at ");
+    if !closed && !code.starts_with(b"5") {
         return Err("the code of its result is not 5xx");
     }
-    if !is_early(command) {
+    let early = is_early(command) || closed && command.is_empty();
+    if !early {
         return Err("its command is none of HELO, EHLO, MAIL and RCPT");
     }
     says_listed(text, addr, command)?;
@@ -102,20 +107,26 @@ fn session(message: &[u8]) -> Option<(u64, &[u8])> {
     Some((id, rest.strip_prefix(b"smtp ")?))
 }
 
-/// Whether the command comes before a message does; it is empty where a filter
-/// closes the connection.
+/// Whether the command comes before a message does. It is empty where a filter
+/// closes the connection, whenever that may be.
 fn is_early(command: &[u8]) -> bool {
     let verb = command
         .split(|byte| *byte == b' ')
         .next()
         .unwrap_or_default();
-    let verbs: [&[u8]; 5] = [b"", b"HELO", b"EHLO", b"MAIL", b"RCPT"];
+    let verbs: [&[u8]; 4] = [b"HELO", b"EHLO", b"MAIL", b"RCPT"];
     verbs.iter().any(|known| verb.eq_ignore_ascii_case(known))
 }
 
-/// Reads the command, and the code and the text of the one `result` at the
-/// line's end.
-fn result(rest: &[u8]) -> Result<(&[u8], &[u8], &[u8]), &'static str> {
+/// A command, and what it came to.
+struct Failed<'line> {
+    command: &'line [u8],
+    code: &'line [u8],
+    text: &'line [u8],
+}
+
+/// Reads the command and the one `result`, at the line's end.
+fn failed(rest: &[u8]) -> Result<Failed<'_>, &'static str> {
     const COMMAND: &[u8] = b"command=\"";
     const RESULT: &[u8] = b"\" result=\"";
     let mut results = memmem::find_iter(rest, RESULT);
@@ -128,7 +139,11 @@ fn result(rest: &[u8]) -> Result<(&[u8], &[u8], &[u8]), &'static str> {
         let command = before.get(memmem::find(before, COMMAND)? + COMMAND.len()..)?;
         let result = result.strip_prefix(RESULT)?.strip_suffix(b"\"")?;
         let (code, text) = token(result)?;
-        Some((command, code, text))
+        Some(Failed {
+            command,
+            code,
+            text,
+        })
     };
     parts().ok_or("its command and result are not as OpenSMTPD writes them")
 }
