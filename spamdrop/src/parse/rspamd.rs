@@ -1,7 +1,7 @@
 //! Rspamd's own words: the line about each message.
 //!
 //! ```text
-//! 2026-11-23 08:50:54 #1234(normal) <a1b2c3>; task; rspamd_task_write_log: id: <MESSAGE-ID>, qid: <QID>, ip: IP, from: <SENDER>, (default: T (reject): [15.2/15.0] [RBL_SPAMHAUS_XBL(4.00){IP:from;},…], len: …
+//! 2026-11-23 08:50:54 #1234(normal) <a1b2c3>; task; rspamd_task_write_log: id: <MESSAGE-ID>, qid: <QID>, ip: IP, from: <SENDER>, (default: T (reject): [15.2/15.0] [RBL_SPAMHAUS_XBL(4.00){IP:from;},…]), len: …
 //! ```
 //!
 //! Rspamd rejects for many reasons. Taken is a rejection in which a symbol
