@@ -22,6 +22,7 @@ pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
     let mut warnings = listeners(config)?;
     warnings.extend(plain_files(config));
     warnings.extend(journal(config));
+    warnings.extend(no_acceptances(&config.servers));
     if config.servers.contains(&Server::Courier) {
         warnings.extend(courier(config)?);
     }
@@ -71,6 +72,21 @@ fn plain_files(config: &Config) -> Option<Warning> {
     })
 }
 
+/// Without them, of what an outage of a list does, only its pace is bounded.
+fn no_acceptances(servers: &[Server]) -> Option<Warning> {
+    if servers.is_empty() || servers.iter().any(|server| server.tells_acceptances()) {
+        return None;
+    }
+    let names: Vec<_> = servers.iter().map(|server| format!("{server:?}")).collect();
+    Some(Warning {
+        about: "servers",
+        text: format!(
+            "{}: the log does not say whose mail was accepted, so a blocklist that lists everybody is told by `max_new_per_minute` alone; set that low, and allow the servers that you know",
+            names.join(", ")
+        ),
+    })
+}
+
 fn courier(config: &Config) -> Result<Vec<Warning>> {
     let path = config.courier_dir.join("esmtpd");
     match fs::read(&path) {
@@ -83,5 +99,19 @@ fn courier(config: &Config) -> Result<Vec<Warning>> {
             text: format!("there is no file {path:?}, so Courier's settings were not checked"),
         }]),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_that_log_no_acceptances_are_named() {
+        let text = |servers: &[Server]| no_acceptances(servers).map(|warning| warning.text);
+        let warned = text(&[Server::Sendmail, Server::Haraka]).unwrap_or_default();
+        assert!(warned.starts_with("Sendmail, Haraka: the log"), "{warned}");
+        assert_eq!(text(&[Server::Haraka, Server::Rspamd]), None);
+        assert_eq!(text(&[]), None);
     }
 }

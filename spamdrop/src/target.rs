@@ -66,12 +66,13 @@ impl FromStr for Target {
         let mapped = matches!(net.addr(), IpAddr::V6(addr) if addr.to_ipv4_mapped().is_some());
         Ok(match net.prefix_len() {
             32 if net.addr().is_ipv4() => net.addr().into(),
-            // A /64 is what `list` calls the entry of an IPv6 address.
-            64 | 128 if net.addr().is_ipv6() => net.addr().into(),
+            128 if net.addr().is_ipv6() => net.addr().into(),
             _ if mapped => {
                 let message = format!("`{text}` is an IPv4-mapped prefix; write it as IPv4");
                 return Err(Failure::new(Exit::Usage, message));
             }
+            // What `list` calls the entry of an IPv6 address.
+            64 if net.addr().is_ipv6() => net.addr().into(),
             _ => Self::Net(net.trunc()),
         })
     }
@@ -139,6 +140,7 @@ mod tests {
             "1.2.3.4/33",
             "1.2.3.4 ",
             "::ffff:1.2.3.0/120",
+            "::ffff:1.2.3.4/64",
             "fe80::1%eth0",
         ] {
             let error = text.parse::<Target>().unwrap_err();

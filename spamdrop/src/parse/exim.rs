@@ -5,14 +5,18 @@
 //! 2026-11-23 08:50:54 1vNDf2-0000000012y-3abc <= SENDER H=NAME (HELO) [IP] P=esmtp S=1234
 //! ```
 //!
-//! TEXT is the administrator's; it must speak of a blocklist. A peer chooses
+//! TEXT is the administrator's; it must speak of a blocklist, see
+//! [`super::wording`].
+//! What is refused later (`rejected after DATA`) is content, which a forwarder
+//! passes on. A peer chooses
 //! HELO, which stands before the address and by default is a host name or an
 //! address literal. With `helo_accept_junk_hosts` it may hold blanks and so a
 //! whole forged `x) [9.9.9.9]`; but then the kernel's own `) [IP]` follows,
 //! and a line that has two different ones is not taken. Senders and
 //! recipients that hold a blank, a quote or another bracket are not taken
 //! either: with them, a text could be forged for the forwarder that sends
-//! them.
+//! them. The reject log holds the headers of messages as they came, but behind
+//! a letter and a blank or, where folded, behind a blank: no stamp starts so.
 //!
 //! `temporarily rejected` (a 4xx) is not taken: it is what Exim says when the
 //! blocklist did not answer.
@@ -29,10 +33,10 @@ use super::server::{Found, Reading, grammar};
 use super::stamp::Stamp;
 use super::wording::{says_listed, speaks_of_list};
 
-/// The message id of later ACLs, host and fields, as in [`ACCEPTED`].
+/// Before there is a message: the host, the fields with the command, the text.
 static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
     grammar(&format!(
-        r#"^(?:{ID} )?{HOST}(?:{FIELD})* rejected (?:connection in "connect" ACL|(?:MAIL|RCPT|EHLO or HELO|ETRN|VRFY) [^ "]+|(?:after )?[A-Z]+): (.*)"#
+        r#"^{HOST}((?:{FIELD})* rejected (?:connection in "connect" ACL|(?:MAIL|RCPT|EHLO or HELO) [^ "]+)): (.*)"#
     ))
 });
 
@@ -45,7 +49,7 @@ static ACCEPTED: LazyLock<Regex> = LazyLock::new(|| {
 const ID: &str = "[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}";
 const HOST: &str = r"H=(?:[^ ()\[\]]+ )?(?:\([^() ]*\) )?\[([0-9A-Za-z:.]+)\](?::[0-9]+)?";
 /// Interface, ident, TLS, sender, authenticator; `DS` for DNSSEC.
-const FIELD: &str = r#" (?:[A-Za-z]+=(?:"[^" ]*"|<[^<>" ]*>|[^<>" ]+)|DS)"#;
+const FIELD: &str = r#" (?:[A-Za-z]+=(?:"[^"]*"|<[^<>" ]*>|[^<>" ]+)|DS)"#;
 
 /// Reads a line; one through syslog may have Exim's own stamp again.
 pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
@@ -58,7 +62,7 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     };
     let message = skip_pid(message);
     if let Some(found) = ACCEPTED.captures(message) {
-        let (addr, _) = host(message, &found)?;
+        let addr = host(message, &found)?;
         return Ok(Found::accepted(addr, "exim-accepted"));
     }
     if !rejects(message) {
@@ -68,11 +72,10 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
         return Err("it was rejected for now only");
     }
     let found = REJECTED.captures(message);
-    let found = found.ok_or("its fields are not as Exim writes them")?;
-    let (addr, text) = host(message, &found)?;
-    if !says_listed(text, addr) {
-        return Err("its text does not say that the host is on a blocklist");
-    }
+    let found = found.ok_or("it is no rejection at connect, HELO, MAIL or RCPT in Exim's form")?;
+    let addr = host(message, &found)?;
+    let (_, [_, fields, text]) = found.extract();
+    says_listed(text, addr, envelope(fields))?;
     Ok(Found::rejected(addr, text, "exim-dnslists"))
 }
 
@@ -86,11 +89,14 @@ fn rejects(line: &[u8]) -> bool {
     REJECTED.find(line).is_some()
 }
 
-/// The host, which must be the only one that could be it, and the text.
-fn host<'line>(
-    message: &'line [u8],
-    found: &Captures<'line>,
-) -> Result<(IpAddr, &'line [u8]), &'static str> {
+/// What is left of the fields from the sender on, with the command.
+fn envelope(fields: &[u8]) -> &[u8] {
+    let start = memmem::find(fields, b" F=<").or_else(|| memmem::rfind(fields, b" rejected "));
+    start.and_then(|at| fields.get(at..)).unwrap_or(fields)
+}
+
+/// The host, which must be the only one that could be it.
+fn host(message: &[u8], found: &Captures<'_>) -> Result<IpAddr, &'static str> {
     static BRACKET: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(") ["));
     let host = found.get(1).ok_or("it has no host")?;
     let rest = message.get(host.end()..).unwrap_or_default();
@@ -102,8 +108,7 @@ fn host<'line>(
     }) {
         return Err("it has two hosts, and one may be forged");
     }
-    let addr = address::tagged(host.as_bytes()).ok_or("its host is not an address")?;
-    Ok((addr, found.get(2).map_or(b"", |text| text.as_bytes())))
+    address::tagged(host.as_bytes()).ok_or("its host is not an address")
 }
 
 /// With `log_selector = +pid`.

@@ -1,14 +1,25 @@
-//! Haraka's own words: its plugin `dns-list`, once `dnsbl`.
+//! Haraka's own words about its plugin `dns-list`, once `dnsbl`.
 //!
 //! ```text
-//! [NOTICE] [UUID] [core] hook=connect plugin=dns-list function=onConnect params="" retval=DENY msg="host [IP] is listed on ZONE"
-//! [NOTICE] [UUID] [dns-list] host [IP] is listed on ZONE
+//! [INFO] [UUID] [core] hook=connect plugin=dns-list function=onConnect params="" retval=DENY msg="host [IP] is listed on ZONE"
 //! ```
 //!
-//! Both are written when a peer connects, before it said a word: UUID and IP
-//! are Haraka's. In other hooks `params` is the peer's, so only `connect` is
-//! taken. `DENYSOFT`, a 4xx, is not: the plugin answers so only where the
-//! administrator asks for it.
+//! It is written when a peer connects, before it said a word: UUID and IP are
+//! Haraka's. In other hooks `params` is the peer's, so only `connect` is taken.
+//! `DENYSOFT`, a 4xx, is not: the plugin answers so only where the
+//! administrator asks for it. Neither is `[dnsbl] host [IP] is blacklisted by`,
+//! which `dnsbl` writes where it lets the peer go on (`reject=false`).
+//!
+//! `DENY` is what the plugin answered. The plugin `karma` overrides it, unless
+//! its `deny_excludes` name `dns-list`, and says so in another line: the peer
+//! is listed then, but its mail would have been judged.
+//!
+//! Haraka escapes carriage returns in what it logs, but newlines only in
+//! `[PROTOCOL]` lines. So where a plugin logs a decoded header or another value
+//! that may hold a newline, a sender can write whole lines into Haraka's
+//! standard output, and into a journal or file that takes it line by line; also
+//! a line that makes up a session. No grammar can tell those. The plugin
+//! `syslog` hands over each message as one, and rsyslog escapes the newline.
 
 use std::sync::LazyLock;
 
@@ -21,7 +32,7 @@ use super::server::{Found, Reading, grammar};
 
 static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
     grammar(
-        r#"^\[[A-Z]+\] \[[^ \[\]]+\] (?:\[core\] hook=connect plugin=(?:dns-list|dnsbl) function=[^ "]+ params="" retval=DENY(?:DISCONNECT)? msg="|\[(?:dns-list|dnsbl)\] )(host \[([0-9A-Fa-f:.]+)\] is (?:listed on|blacklisted by) .*)"#,
+        r#"^\[[A-Z]+\] \[[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}\] \[core\] hook=connect plugin=(?:dns-list|dnsbl) function=[^ "]+ params="" retval=DENY(?:DISCONNECT)? msg="(host \[([0-9A-Fa-f:.]+)\] is (?:listed on|blacklisted by) .*)"#,
     )
 });
 

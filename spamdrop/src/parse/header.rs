@@ -33,6 +33,14 @@ impl<'line> Header<'line> {
         }
     }
 
+    /// Why a server does not read this line.
+    pub(super) fn not_its(&self) -> &'static str {
+        match self.program {
+            Some(_) => "another program wrote it",
+            None => "it does not start with a syslog header",
+        }
+    }
+
     /// Splits a line in one of these forms, each with or without a `<PRI>`,
     /// a `[pid]` and a wrapper that says how often the message was repeated:
     ///
@@ -44,14 +52,6 @@ impl<'line> Header<'line> {
     /// 1793695854.615769 mx1 prog: message                    journalctl -o short-unix
     /// <19>1 2026-11-03T08:50:54Z mx1 prog - - - message      RFC 5424
     /// ```
-    /// Why a server does not read this line.
-    pub(super) fn not_its(&self) -> &'static str {
-        match self.program {
-            Some(_) => "another program wrote it",
-            None => "it does not start with a syslog header",
-        }
-    }
-
     fn syslog(line: &'line [u8]) -> Option<Self> {
         if Stamp::own(line).is_some() {
             return None;

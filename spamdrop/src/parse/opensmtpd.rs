@@ -9,7 +9,8 @@
 //! Before 6.4 the verbs stand behind `event=`, and each names the address. The
 //! session's id is random and stands first, so a peer can only have its own
 //! session refused. TEXT is the administrator's or a filter's, and must speak
-//! of a blocklist. The command is the peer's: should it hold a whole forged
+//! of a blocklist; and no refusal after RCPT is taken, which is of content. The
+//! command is the peer's: should it hold a whole forged
 //! `" result="`, then the true one follows it, and a line with two is not
 //! taken, lest a forwarder be blamed for a recipient that it passes on.
 //!
@@ -66,18 +67,24 @@ pub(super) fn read<'line>(sessions: &mut Sessions, header: &Header<'line>) -> Re
     let rest = rest
         .strip_prefix(b"failed-command ")
         .ok_or("no command failed")?;
-    let (code, text) = result(rest)?;
+    let Failed {
+        command,
+        code,
+        text,
+    } = failed(rest)?;
     let addr = sessions.peers.get(&id).copied();
     let addr = addr
         .or_else(|| own_address(rest))
         .ok_or("its session is not known")?;
-    let refused = code.starts_with(b"5") || code == b"421" && text.starts_with(b"Host listed at ");
-    if !refused {
+    let closed = code == b"421" && text.starts_with(b"Host listed at ");
+    if !closed && !code.starts_with(b"5") {
         return Err("the code of its result is not 5xx");
     }
-    if !says_listed(text, addr) {
-        return Err("its result does not say that the host is on a blocklist");
+    let early = is_early(command) || closed && command.is_empty();
+    if !early {
+        return Err("its command is none of HELO, EHLO, MAIL and RCPT");
     }
+    says_listed(text, addr, command)?;
     Ok(Found::rejected(addr, text, "opensmtpd-dnsbl"))
 }
 
@@ -100,17 +107,45 @@ fn session(message: &[u8]) -> Option<(u64, &[u8])> {
     Some((id, rest.strip_prefix(b"smtp ")?))
 }
 
-/// Reads the code and the text of the one `result`, at the line's end.
-fn result(rest: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+/// Whether the command comes before a message does. It is empty where a filter
+/// closes the connection, whenever that may be.
+fn is_early(command: &[u8]) -> bool {
+    let verb = command
+        .split(|byte| *byte == b' ')
+        .next()
+        .unwrap_or_default();
+    let verbs: [&[u8]; 4] = [b"HELO", b"EHLO", b"MAIL", b"RCPT"];
+    verbs.iter().any(|known| verb.eq_ignore_ascii_case(known))
+}
+
+/// A command, and what it came to.
+struct Failed<'line> {
+    command: &'line [u8],
+    code: &'line [u8],
+    text: &'line [u8],
+}
+
+/// Reads the command and the one `result`, at the line's end.
+fn failed(rest: &[u8]) -> Result<Failed<'_>, &'static str> {
+    const COMMAND: &[u8] = b"command=\"";
     const RESULT: &[u8] = b"\" result=\"";
     let mut results = memmem::find_iter(rest, RESULT);
     let (at, other) = (results.next(), results.next());
     if other.is_some() {
         return Err("it has two results, and one may be forged");
     }
-    at.and_then(|at| rest.get(at + RESULT.len()..)?.strip_suffix(b"\""))
-        .and_then(token)
-        .ok_or("its result is not as OpenSMTPD writes it")
+    let parts = || {
+        let (before, result) = rest.split_at_checked(at?)?;
+        let command = before.get(memmem::find(before, COMMAND)? + COMMAND.len()..)?;
+        let result = result.strip_prefix(RESULT)?.strip_suffix(b"\"")?;
+        let (code, text) = token(result)?;
+        Some(Failed {
+            command,
+            code,
+            text,
+        })
+    };
+    parts().ok_or("its command and result are not as OpenSMTPD writes them")
 }
 
 /// Before 6.4: `address=IP host=NAME command=`.

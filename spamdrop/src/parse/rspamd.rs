@@ -1,17 +1,20 @@
 //! Rspamd's own words: the line about each message.
 //!
 //! ```text
-//! 2026-11-23 08:50:54 #1234(normal) <a1b2c3>; task; rspamd_task_write_log: id: <MESSAGE-ID>, qid: <QID>, ip: IP, from: <SENDER>, (default: T (reject): [15.2/15.0] [RBL_SPAMHAUS_XBL(4.00){IP:from;},…], len: …
+//! 2026-11-23 08:50:54 #1234(normal) <a1b2c3>; task; rspamd_task_write_log: id: <MESSAGE-ID>, qid: <QID>, ip: IP, from: <SENDER>, (default: T (reject): [15.2/15.0] [RBL_SPAMHAUS_XBL(4.00){IP:from;},…]), len: …
 //! ```
 //!
 //! Rspamd rejects for many reasons. Taken is a rejection in which a symbol
 //! `RBL_…` scored for the address of the peer (`IP:from`): content alone says
-//! nothing about a peer, a forwarder may send it.
+//! nothing about a peer, a forwarder may send it. `(no action)` is an
+//! acceptance.
 //!
 //! Before IP stands the Message-ID, which is the sender's; Rspamd leaves no
 //! blank in it. Should one hold a whole forged ` ip: 9.9.9.9,`, then the true
 //! one follows it, and a line with two is not taken. Symbols are read up to
-//! the first whose options are not as Rspamd writes them. An option that is the
+//! the first whose options are not as Rspamd writes them: one with a brace in
+//! an option, from a rule of the administrator's, hides those behind it. An
+//! option that is the
 //! sender's could still hold a whole forged symbol: what it gains is that the
 //! server which passed on this rejected spam is blocked.
 
@@ -25,9 +28,9 @@ use super::address;
 use super::header::Header;
 use super::server::{Found, Reading, grammar};
 
-static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
+static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
     grammar(
-        r"^(?:#[0-9]+\([a-z_]+\) )?<[^<> ]*>; [a-z_]+; rspamd_task_write_log: id: <[^<> ]*>,(?: qid: <[^<> ]*>,)? ip: ([0-9A-Fa-f:.]+),(?: user: [^ ,]+,)?(?: from: <[^<> ]*>,)? \(default: [A-Z] \(reject\): \[[0-9./-]+\] \[(.*)",
+        r"^(?:#[0-9]+\([a-z_]+\) )?<[^<> ]*>; [a-z_]+; rspamd_task_write_log: id: <[^<> ]*>,(?: qid: <[^<> ]*>,)? ip: ([0-9A-Fa-f:.]+),(?: user: [^ ,]+,)?(?: from: <[^<> ]*>,)? \(default: [A-Z] \((reject|no action)\): \[[0-9./-]+\] \[(.*)",
     )
 });
 
@@ -36,16 +39,20 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     if !matches!(header.program, Some(b"rspamd") | None) {
         return Err(header.not_its());
     }
-    if !looks_rejected(header.message) {
+    static ACCEPTED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" (no action): ["));
+    if !looks_rejected(header.message) && ACCEPTED.find(header.message).is_none() {
         return Err("it rejects nothing for a blocklist");
     }
     let message = super::stamp::Stamp::own(header.message).map_or(header.message, |(_, rest)| rest);
-    let found = REJECTED.captures(message);
+    let found = WRITTEN.captures(message);
     let found = found.ok_or("its fields are not as Rspamd writes them")?;
-    let (_, [ip, symbols]) = found.extract();
+    let (_, [ip, action, symbols]) = found.extract();
     let addr = address::plain(ip).ok_or("its ip is not an address")?;
     if memmem::find_iter(message, b" ip: ").nth(1).is_some() {
         return Err("it has two addresses, and one may be forged");
+    }
+    if action == b"no action" {
+        return Ok(Found::accepted(addr, "rspamd-accepted"));
     }
     let listing = listing(symbols, addr).ok_or("no blocklist scored for its address")?;
     Ok(Found::rejected(addr, listing, "rspamd-rbl"))
@@ -62,7 +69,7 @@ pub(super) fn looks_rejected(line: &[u8]) -> bool {
 /// that stand behind each other with a comma between.
 fn listing(symbols: &[u8], addr: IpAddr) -> Option<&[u8]> {
     static SYMBOL: LazyLock<Regex> =
-        LazyLock::new(|| grammar(r"^([A-Za-z0-9_]+)\((-?[0-9.]+)\)(?:\{([^{}]*)\})?,?"));
+        LazyLock::new(|| grammar(r"^([A-Za-z0-9_-]+)\((-?[0-9.]+)\)(?:\{([^{}]*)\})?,?"));
     let mut rest = symbols;
     loop {
         let found = SYMBOL.captures(rest)?;

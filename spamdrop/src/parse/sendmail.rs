@@ -7,7 +7,8 @@
 //!
 //! The second is what `FEATURE(delay_checks)` makes of it. TEXT is the
 //! administrator's, and the access map refuses in the same form; so it must
-//! speak of a blocklist. `arg2` may be the blocklist's answer (127.0.0.3): the
+//! speak of a blocklist. Other rulesets judge senders (`check_mail`) and content
+//! (`check_eoh`), which a forwarder passes on. `arg2` may be the blocklist's answer (127.0.0.3): the
 //! address is that of `relay`. The PTR name, the identd reply (`IDENT:x@`) and
 //! the recipient stand before it; Sendmail leaves no blank, comma or bracket
 //! in the first two, and a recipient that holds one, or a quote, is not taken;
@@ -28,7 +29,7 @@ use super::wording::{says_listed, speaks_of_list};
 
 static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
     grammar(
-        r#"^(?:[0-9A-Za-z]+: )?ruleset=check_[a-z]+, arg1=[^ ,"]*(?:, arg2=[^ ,"]*)?, relay=(?:[^ ,"\[\]]+ )?\[([0-9A-Za-z:.]+)\](?: \(may be forged\))?, reject=5[0-9][0-9] (?:5\.[0-9]+\.[0-9]+ )?(?:[^ "]*\.\.\. )?(.*)"#,
+        r#"^(?:[0-9A-Za-z]+: )?ruleset=check_(?:relay, arg1=[^ ,"]*|rcpt, arg1=([^ ,"]*))(?:, arg2=[^ ,"]*)?, relay=(?:[^ ,"\[\]]+ )?\[([0-9A-Za-z:.]+)\](?: \(may be forged\))?, reject=5[0-9][0-9] (?:5\.[0-9]+\.[0-9]+ )?(?:[^ "]*\.\.\. )?(.*)"#,
     )
 });
 
@@ -41,15 +42,15 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
         return Err("it rejects nothing");
     }
     let found = REJECTED.captures(header.message);
-    let found = found.ok_or("its fields are not as Sendmail writes them")?;
-    let (_, [host, text]) = found.extract();
+    let found =
+        found.ok_or("it is no rejection by check_relay or check_rcpt in Sendmail's form")?;
+    let part = |group| found.get(group).map_or(&b""[..], |part| part.as_bytes());
+    let [recipient, host, text] = [1, 2, 3].map(part);
     let addr = address::tagged(host).ok_or("its relay is not an address")?;
     if memmem::find(text, b", relay=").is_some() {
         return Err("it has two relays, and one may be forged");
     }
-    if !says_listed(text, addr) {
-        return Err("its text does not say that the relay is on a blocklist");
-    }
+    says_listed(text, addr, recipient)?;
     Ok(Found::rejected(addr, text, "sendmail-dnsbl"))
 }
 

@@ -72,6 +72,16 @@ impl Server {
         }
     }
 
+    /// Whether its lines tell for certain whose mail was accepted. Sendmail
+    /// logs a message's sender before a milter may still refuse it.
+    #[must_use]
+    pub fn tells_acceptances(self) -> bool {
+        match self {
+            Self::Courier | Self::Postfix | Self::Exim | Self::Rspamd => true,
+            Self::Sendmail | Self::Opensmtpd | Self::Rblsmtpd | Self::Haraka => false,
+        }
+    }
+
     /// Whether a line that was not taken looks like a rejection by this
     /// server's blocklists.
     pub(super) fn looks_rejected(self, line: &[u8]) -> bool {

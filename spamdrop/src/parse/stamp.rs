@@ -34,6 +34,8 @@ const MONTHS: [&[u8]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
 ];
 
+const WEEKDAYS: [&[u8]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
+
 const PARSER: DateTimeParser = DateTimeParser::new();
 
 /// The label of 1970: daemontools counts from there without leap seconds.
@@ -81,9 +83,7 @@ impl<'line> Stamp<'line> {
     pub(super) fn split(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
         match line {
             [b'0'..=b'9', ..] => Self::numeric(line),
-            [_, _, _, b' ', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', ..] => {
-                Self::full(line.get(4..)?)
-            }
+            [a, b, c, b' ', rest @ ..] if WEEKDAYS.contains(&&[*a, *b, *c][..]) => Self::full(rest),
             _ => Self::bsd(line),
         }
     }

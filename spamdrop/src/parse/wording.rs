@@ -1,44 +1,155 @@
-//! Whether a reply in the administrator's words is about a DNS blocklist.
+//! Whether a reply in the administrator's words says that the peer is on a DNS
+//! blocklist.
+//!
+//! Such a text may hold words of the peer's, of a sender that a forwarder
+//! passes on, or of another server. A rejection that is missed costs nothing
+//! but a look-up the next time; a wrong one costs mail. So a text is taken only
+//! if nothing in it speaks of something else, and without the words that the
+//! line has from the peer.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
+use memchr::memmem;
 use regex::bytes::Regex;
 
 use super::address;
 use super::server::grammar;
 
+/// Labels of the zones and sites of blocklists.
+const LABEL: &str = r"\b(?:(?:dns|[a-z])?bl|rbl|(?:black|block|deny)-?list|spamhaus|spamcop|abuseat|barracudacentral|uceprotect|sorbs|spamrats|mailspike|surriel|gbudb|spameatingmonkey)\b";
+
 /// Names a DNS blocklist: a word for one, or its zone.
 static LIST: LazyLock<Regex> = LazyLock::new(|| {
     grammar(
-        r"(?i)\b(?:dns-?bl|rbl)s?\b|\b(?:listed (?:at|by|in|on)|blocked using) (?:https?://)?[a-z0-9-]+\.[a-z0-9.-]*[a-z]",
+        r"\b(?:dns-?bl|rbl)s?\b|\b(?:listed (?:at|by|in|on)|blocked using) (?:https?://)?[a-z0-9-]+\.[a-z0-9.-]*[a-z]",
     )
 });
 
-/// What else is looked up in one: content, or what a forwarder passes on.
-static OTHER: LazyLock<Regex> =
-    LazyLock::new(|| grammar(r"(?i)\b(?:dbl|rhsbl|surbl|uribl|ur[il]s?|domains?|senders?|helo)\b"));
+/// Speaks of some list, which may be of something else than hosts.
+static SOME_LIST: LazyLock<Regex> = LazyLock::new(|| {
+    grammar(&format!(
+        r"\b(?:black|block|deny)[ -]?list|\bblackhole|\blisted\b|\b(?:blocked|found) (?:at|by|in|using) [a-z0-9.-]*{LABEL}"
+    ))
+});
 
-/// A word that is used for an administrator's own lists, of senders too.
-static BLACKLIST: LazyLock<Regex> =
-    LazyLock::new(|| grammar(r"(?i)\b(?:black|block|deny)[ -]?list"));
+/// The page of a list.
+static PAGE: LazyLock<Regex> = LazyLock::new(|| grammar(&format!(r"\bhttps?://[^ ]*{LABEL}[^ ]*")));
 
-static ADDRESS: LazyLock<Regex> = LazyLock::new(|| grammar(r"[0-9A-Fa-f:.]*[0-9A-Fa-f]"));
+/// What looks like any of these; more than is taken.
+static HINT: LazyLock<Regex> = LazyLock::new(|| {
+    grammar(&format!(
+        r"(?i){LABEL}|\bdns-?bl|\b(?:black|block|deny)[ -]?list|\bblackhole|\blisted\b|\bblocked\b|\bhttps?://[^ ]*[0-9]+\.[0-9]+\.[0-9]+\.[0-9]"
+    ))
+});
 
-/// Whether `text` says that the host `addr` is on a blocklist: it names the
-/// address and speaks of a list, or it names a DNS blocklist and nothing but a
-/// host that could be on it.
-pub(super) fn says_listed(text: &[u8], addr: IpAddr) -> bool {
-    let list = LIST.is_match(text);
-    list && !OTHER.is_match(text) || (list || BLACKLIST.is_match(text)) && names(text, addr)
+/// A list of good hosts, a delay, or that something is not listed.
+static DENIAL: LazyLock<Regex> = LazyLock::new(|| {
+    grammar(
+        r"dnswl|\b(?:white|allow|pass|gr[ae]y)[ -]?list|n't\b|\b(?:not?|nor|no longer|never) (?:[a-z]+ ){0,2}(?:in|on|at|by|found|(?:[a-z]+[ -]?)?list(?:ed)?)\b",
+    )
+});
+
+/// What else is looked up in a list: content, or what a forwarder passes on.
+static OTHER: LazyLock<Regex> = LazyLock::new(|| {
+    grammar(
+        r"\b(?:dbl|rhsbl|surbl|uribl|ur[il]s?|domains?|senders?|helo|ehlo|received|verif(?:y|ied|ication)|callout|remote)\b",
+    )
+});
+
+static ADDRESS: LazyLock<Regex> = LazyLock::new(|| grammar(r"(?:\bipv6:)?([0-9a-f:.]*[0-9a-f])"));
+
+static QUAD: LazyLock<Regex> = LazyLock::new(|| grammar(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"));
+
+/// Bytes that are judged; no server's reply is as long.
+const MOST: usize = 1024;
+
+/// Whether `text` says that the host `addr` is on a blocklist: it names a DNS
+/// blocklist, or it names the address and speaks of a list or gives the page
+/// of one. `chosen` is what else the line holds of the peer's words.
+///
+/// # Errors
+///
+/// Why it does not, or not for certain.
+pub(super) fn says_listed(text: &[u8], addr: IpAddr, chosen: &[u8]) -> Result<(), &'static str> {
+    if text.len() > MOST || chosen.len() > MOST {
+        return Err("it is too long to be judged");
+    }
+    let text = text.to_ascii_lowercase();
+    if memmem::find(&text, b"response to \"").is_some() {
+        return Err("its text quotes another server");
+    }
+    if memmem::find(&text, b"\"@").is_some() {
+        return Err("its text holds a quoted mailbox, which may hold anything");
+    }
+    if DENIAL.is_match(&text) {
+        return Err("its text speaks of what is not listed, or of a list of another kind");
+    }
+    if OTHER.is_match(&text) {
+        return Err("its text speaks of a sender, a domain, a URL or another server");
+    }
+    let is_code = |other: &IpAddr| matches!(other, IpAddr::V4(addr) if addr.is_loopback());
+    if addresses(&text).any(|other| other != addr && !is_code(&other)) {
+        return Err("its text names another address");
+    }
+    let text = without(&text, &chosen.to_ascii_lowercase());
+    let names = |text| addresses(text).any(|named| named == addr);
+    let paged = || PAGE.find_iter(&text).any(|page| names(page.as_bytes()));
+    if LIST.is_match(&text) || SOME_LIST.is_match(&text) && names(&text) || paged() {
+        Ok(())
+    } else {
+        Err("its text is not certain to be about a blocklist; if it is, write a [[pattern]]")
+    }
 }
 
 /// Whether a line may be about a list at all.
 pub(super) fn speaks_of_list(line: &[u8]) -> bool {
-    LIST.is_match(line) || BLACKLIST.is_match(line)
+    HINT.is_match(line)
 }
 
-fn names(text: &[u8], addr: IpAddr) -> bool {
-    let mut named = ADDRESS.find_iter(text);
-    named.any(|found| address::plain(found.as_bytes()) == Some(addr))
+/// Every address of a text; none of them has a zone or a port.
+fn addresses(text: &[u8]) -> impl Iterator<Item = IpAddr> {
+    let found = ADDRESS.captures_iter(text);
+    found.filter_map(|found| {
+        let bytes = found.get(1)?.as_bytes();
+        address::plain(bytes).or_else(|| address::plain(QUAD.find(bytes)?.as_bytes()))
+    })
+}
+
+/// The text without words that are a mailbox or have a part in `chosen`; a `@`
+/// takes their place. Both are in lower case.
+fn without(text: &[u8], chosen: &[u8]) -> Vec<u8> {
+    let is_end = |byte: &u8| b" <>@\"'(),;:=[]".contains(byte);
+    let terms: Vec<_> = chosen
+        .split(is_end)
+        .filter(|term| !term.is_empty())
+        .collect();
+    let repeats = |word: &&[u8]| {
+        let bare = trim(word);
+        memchr::memchr(b'@', word).is_some()
+            || !bare.is_empty() && stands_in(bare, chosen)
+            || terms.iter().any(|term| stands_in(term, word))
+    };
+    let words = text.split(u8::is_ascii_whitespace);
+    let words = words.map(|word| if repeats(&word) { b"@" } else { word });
+    words.collect::<Vec<_>>().join(&b' ')
+}
+
+/// Without what is neither letter nor digit at both ends.
+fn trim(word: &[u8]) -> &[u8] {
+    let start = word.iter().position(u8::is_ascii_alphanumeric);
+    let end = word.iter().rposition(u8::is_ascii_alphanumeric);
+    start
+        .zip(end)
+        .and_then(|(start, end)| word.get(start..=end))
+        .unwrap_or_default()
+}
+
+/// Whether `part` stands in `whole` with no letter or digit beside it.
+fn stands_in(part: &[u8], whole: &[u8]) -> bool {
+    let is_free = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    memmem::find_iter(whole, part).any(|at| {
+        is_free(at.checked_sub(1).and_then(|before| whole.get(before)))
+            && is_free(whole.get(at + part.len()))
+    })
 }

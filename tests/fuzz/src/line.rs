@@ -20,7 +20,7 @@ servers = []
 [[pattern]]
 name = "named"
 program = "filter"
-match = '^reject from [^ \[]*\[<HOST>\]: 5\d\d .*blocklist'
+match = '^reject from [^ \[]*\[<HOST>\]: 5\d\d [0-9.]+ Listed at '
 [[pattern]]
 name = "any"
 match = '^[a-z]+: <HOST> is listed'
