@@ -43,6 +43,16 @@ const TOOLS: [(&str, &str); 2] = [
     ("ip", "iproute2"),
 ];
 
+/// What the bench compares spamdrop with, and sets up its interfaces with.
+/// They only act in network namespaces of the bench's own.
+const BENCH_TOOLS: [(&str, &str); 5] = [
+    ("ethtool", "ethtool"),
+    ("iptables-legacy", "iptables"),
+    ("ipset", "ipset"),
+    ("nft", "nftables"),
+    ("xdp-filter", "xdp-tools"),
+];
+
 /// Installs all that any verb needs.
 ///
 /// # Errors
@@ -87,7 +97,20 @@ pub fn components(wanted: &[Component]) -> Result<()> {
 ///
 /// Names the command that failed, or that root has to run.
 pub fn tools() -> Result<()> {
-    let missing: Vec<_> = TOOLS
+    install(&TOOLS)
+}
+
+/// Installs what the bench calls.
+///
+/// # Errors
+///
+/// Names the command that failed, or that root has to run.
+pub fn bench_tools() -> Result<()> {
+    install(&BENCH_TOOLS)
+}
+
+fn install(tools: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<_> = tools
         .iter()
         .filter(|(command, _)| find(command).is_none())
         .map(|(_, package)| *package)

@@ -8,7 +8,7 @@ use cargo_metadata::{Message, MetadataCommand};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    command::{as_root, cargo, each_line, output, run as run_command},
+    command::{HOST_PACKAGES, as_root, cargo, each_line, output, run as run_command},
     debian,
     lint::lint,
     say, setup,
@@ -109,8 +109,8 @@ fn format() -> Result<Tally> {
 
 fn unit(full: bool) -> Result<Tally> {
     setup::building()?;
-    let mut command = cargo(["test", "--workspace", "--exclude=spamdrop-ebpf"]);
-    command.arg("--no-fail-fast");
+    let mut command = cargo(["test", "--no-fail-fast"]);
+    command.args(HOST_PACKAGES);
     if full {
         command.env("PROPTEST_CASES", "10000");
     }
@@ -135,8 +135,10 @@ fn kernel_tests(is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Command>> {
     let metadata = MetadataCommand::new().no_deps().exec()?;
     // The same packages as for the unit tests, so that their dependencies,
     // built with the same features, serve again.
-    let mut build = cargo(["test", "--workspace", "--exclude=spamdrop-ebpf"]);
-    build.args(["--no-run", "--features", FEATURE]);
+    let mut build = cargo(["test"]);
+    build
+        .args(HOST_PACKAGES)
+        .args(["--no-run", "--features", FEATURE]);
     build.arg("--message-format=json-render-diagnostics");
     let mut wanted = Vec::new();
     for package in &metadata.packages {

@@ -12,6 +12,7 @@ pub mod courier;
 pub mod daemon;
 pub mod frame;
 pub mod host;
+pub mod program;
 pub mod site;
 pub mod smtpd;
 pub mod wait;

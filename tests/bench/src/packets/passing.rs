@@ -1,0 +1,88 @@
+//! Packets that pass: what they cost, with the caches warm.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use aya::TestRun as _;
+use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
+
+use super::sink::Sink;
+use super::subject::Subject;
+use super::traffic::{CLEAN, Sources, syn};
+use super::yardstick::{LEAST, Yardstick};
+use super::{Bench, say};
+use crate::machine::pin;
+use crate::sample::Sample;
+use crate::table::{Bar, Case, Unit};
+
+/// Runs of one system call.
+pub const REPEAT: u32 = 1 << 19;
+/// System calls of one round.
+const CALLS: u32 = 4;
+/// As many as the default map holds.
+const FULL: u32 = 262_144;
+
+/// Measures a clean sender and another port, with an empty and a full list.
+///
+/// # Errors
+///
+/// The kernel refuses something.
+pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
+    say("packets that pass");
+    let subject = |name, sources| {
+        let sink = Sink::new(&bench.source, name)?;
+        Ok((Subject::attach(&sink, sources, bench.pace.slow)?, sink))
+    };
+    let lists: [Result<(Subject, Sink)>; 2] = [
+        subject("empty", None),
+        subject("full", Some(Sources::listed(FULL))),
+    ];
+    // Attached, because the kernel calls an attached program more directly.
+    let sink = Sink::new(&bench.source, "parse_only")?;
+    let parse_only = Yardstick::load("parse_only", LEAST)?.attach(&sink)?;
+    pin(None, bench.cores.receiver)?;
+    let mut cases = Vec::new();
+    for (list, what) in lists.into_iter().zip(["an empty", "a full"]) {
+        let (subject, _sink) = list?;
+        let programs = [subject.program()?, parse_only.program()?];
+        for (name, port, bar) in [("another port", 26, 1.1), ("clean sender", 25, 1.6)] {
+            let [spamdrop, parse_only] = compare(bench, programs, &syn(CLEAN, port))?;
+            let name = format!("{name}, {what} list");
+            let mut case = Case::new(name, Unit::Nanoseconds, "spamdrop", spamdrop);
+            case.beside("parse_only", parse_only, Some(Bar::AtMost(bar)));
+            cases.push(case);
+        }
+    }
+    Ok(cases)
+}
+
+fn compare(bench: &Bench, programs: [&Xdp; 2], frame: &[u8]) -> Result<[Sample; 2]> {
+    let mut samples = [Sample::default(), Sample::default()];
+    for _ in 0..bench.pace.rounds {
+        for (program, sample) in programs.into_iter().zip(&mut samples) {
+            sample.0.push(nanoseconds(program, frame, CALLS)?);
+        }
+    }
+    Ok(samples)
+}
+
+/// What a run of the program on a frame takes. The kernel measures it too, but
+/// in whole nanoseconds.
+///
+/// # Errors
+///
+/// The kernel refuses.
+pub fn nanoseconds(program: &Xdp, frame: &[u8], calls: u32) -> Result<f64> {
+    let start = Instant::now();
+    for _ in 0..calls {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat: REPEAT,
+            attrs: TestRunAttrs::new(),
+            ..TestRunOptions::new()
+        };
+        program.test_run(options).context("cannot run a program")?;
+    }
+    let runs = f64::from(REPEAT) * f64::from(calls);
+    Ok(start.elapsed().as_nanos() as f64 / runs)
+}
