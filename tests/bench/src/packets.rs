@@ -49,8 +49,10 @@ pub struct Bench {
 /// spamdrop or a yardstick cannot be measured; a peer that cannot is only
 /// noted.
 pub fn cases(cores: Cores, pace: Pace) -> Result<Vec<Case>> {
+    let source = Host::new("source")?;
+    source.run(sink::without_ipv6)?;
     let bench = Bench {
-        source: Host::new("source")?,
+        source,
         cores,
         pace,
     };

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use spamdrop_lab::Host;
 use spamdrop_lab::wait::until;
 
-use super::sink::Sink;
+use super::sink::{Receiver, Sink};
 use super::traffic::{Generator, Sources};
 use crate::machine::Cores;
 
@@ -35,12 +35,14 @@ pub struct Lane {
     sink: Sink,
     drops: Drops,
     listed: Generator,
+    receiver: Receiver,
 }
 
 /// The outcome of saturating a lane.
 #[derive(Clone, Copy, Debug)]
 pub struct Shot {
-    /// Drops per second.
+    /// Drops per second of the receiver's CPU time. While it is saturated and
+    /// alone on its core, that is a second.
     pub rate: f64,
     /// The share of the frames that found the queue full.
     pub overflow: f64,
@@ -60,8 +62,8 @@ impl Lane {
         drops: Drops,
         cores: Cores,
     ) -> Result<Self> {
-        sink.receive_on(cores.receiver)?;
         let lane = Self {
+            receiver: sink.receive_on(cores.receiver)?,
             listed: Generator::new(sources, SMTP, sink.sender)?,
             sink,
             drops,
@@ -110,14 +112,14 @@ impl Lane {
     ///
     /// A packet passed, or the kernel refuses something.
     pub fn shoot(&self, source: &Host, cores: Cores, length: Duration) -> Result<Shot> {
-        let before = self.counts()?;
-        let sent = self.listed.saturate(source, cores.generator, length)?;
-        let after = self.counts()?;
+        let (before, start) = (self.counts()?, self.receiver.cpu_time()?);
+        let frames = self.listed.saturate(source, cores.generator, length)?;
+        let (after, end) = (self.counts()?, self.receiver.cpu_time()?);
         let (dropped, passed) = (after.0 - before.0, after.1 - before.1);
         ensure!(passed == 0, "{passed} of {dropped} packets passed");
         Ok(Shot {
-            rate: dropped as f64 / sent.time.as_secs_f64(),
-            overflow: 1.0 - dropped as f64 / sent.frames as f64,
+            rate: dropped as f64 / (end - start),
+            overflow: 1.0 - dropped as f64 / frames as f64,
         })
     }
 }

@@ -2,7 +2,7 @@
 //! one kernel thread on one core.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::thread::Pid;
@@ -10,6 +10,24 @@ use spamdrop_lab::{End, Host, wire};
 
 use super::traffic::{SERVER, SERVER_MAC};
 use crate::machine::pin;
+
+/// The kernel thread that handles the packets.
+pub struct Receiver(PathBuf);
+
+impl Receiver {
+    /// The CPU time that it has used, in seconds.
+    ///
+    /// # Errors
+    ///
+    /// The thread is gone.
+    pub fn cpu_time(&self) -> Result<f64> {
+        let path = self.0.display();
+        let text = fs::read_to_string(&self.0).with_context(|| format!("cannot read {path}"))?;
+        let first = text.split_whitespace().next();
+        let ns: f64 = first.with_context(|| format!("{path} is empty"))?.parse()?;
+        Ok(ns / 1e9)
+    }
+}
 
 /// A host to which a source has a wire of its own.
 pub struct Sink {
@@ -30,6 +48,7 @@ impl Sink {
     /// The kernel, `ip` or `ethtool` refused something.
     pub fn new(source: &Host, name: &'static str) -> Result<Self> {
         let host = Host::new(name)?;
+        host.run(without_ipv6)?;
         let sender = format!("to-{name}");
         let near = End {
             host: source,
@@ -62,25 +81,26 @@ impl Sink {
     /// # Errors
     ///
     /// The kernel refuses, or hides its threads.
-    pub fn receive_on(&self, cpu: usize) -> Result<()> {
+    pub fn receive_on(&self, cpu: usize) -> Result<Receiver> {
         let threaded = format!("/sys/class/net/{}/threaded", self.interface);
         self.host.run(move || write(&threaded, "1"))?;
         let name = format!("napi/{}", self.interface);
-        let mut pinned = 0;
+        let mut receivers = Vec::new();
         for entry in fs::read_dir("/proc")? {
             let path = entry?.path();
             // Processes come and go meanwhile.
             let comm = fs::read_to_string(path.join("comm")).unwrap_or_default();
             if comm.starts_with(&name) {
                 pin(pid(&path), cpu)?;
-                pinned += 1;
+                receivers.push(Receiver(path.join("schedstat")));
             }
         }
         ensure!(
-            pinned > 0,
-            "no kernel thread {name}: is this a PID namespace?"
+            receivers.len() == 1,
+            "{} kernel threads {name}: is this a PID namespace, or does another bench run?",
+            receivers.len()
         );
-        Ok(())
+        receivers.pop().context("no kernel thread")
     }
 
     /// TCP segments that got as far as the host's TCP.
@@ -98,6 +118,15 @@ impl Sink {
         let (_, value) = found.with_context(|| format!("{path} has no InSegs"))?;
         Ok(value.parse()?)
     }
+}
+
+/// Interfaces to come say nothing by themselves: what arrives is what is sent.
+///
+/// # Errors
+///
+/// `/proc` refuses.
+pub fn without_ipv6() -> Result<()> {
+    write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
 }
 
 /// The sources have no route back, and must be taken nevertheless.

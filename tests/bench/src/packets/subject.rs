@@ -8,15 +8,15 @@ use aya::maps::ProgramArray;
 use aya::programs::Xdp;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
-use spamdrop::attach::{self, Mode, Plan};
-use spamdrop::blocklist::pins::Capacity;
+use spamdrop::attach::Mode;
 use spamdrop::blocklist::{Blocklist, Term};
+use spamdrop::bring_up::bring_up;
 use spamdrop::clock;
+use spamdrop::config::Config;
 use spamdrop::lock::Turn;
 use spamdrop::target::Target;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::names;
-use spamdrop_common::settings::{MAX_PORTS, Refresh, Settings};
 use spamdrop_lab::Host;
 
 use super::capacity;
@@ -25,8 +25,6 @@ use super::sink::Sink;
 use super::traffic::Sources;
 use super::yardstick::{LEAST, Yardstick};
 
-const PIN_DIR: &str = "/sys/fs/bpf/spamdrop";
-const RUN_DIR: &str = "/run/spamdrop";
 /// Targets that go to the kernel at once.
 const CHUNK: usize = 1 << 20;
 const TTL_S: u32 = 600;
@@ -81,33 +79,26 @@ impl Subject {
     }
 }
 
+/// As `spamdrop attach` does it, with its allowlist.
 fn start(interface: &str, sources: Option<Sources>, slow: bool) -> Result<Subject> {
-    let turn = Turn::take(Path::new(RUN_DIR))?;
-    let number = sources.map_or(0, Sources::number);
-    let plan = Plan {
-        capacity: Capacity {
-            v4: capacity(number),
-            v6: 65_536,
-        },
+    let config = Config {
         mode: Mode::Native,
-        log_level: 0,
+        capacity4: capacity(sources.map_or(0, Sources::number)),
+        allow_file: "/run/no-allowlist".into(),
+        ..Config::default()
     };
-    let pin_dir = Path::new(PIN_DIR);
-    let (object, _) = attach::attach(&turn, pin_dir, &[interface.into()], plan)?;
-    let mut list = Blocklist::open(pin_dir)?;
-    let mut ports = [0; MAX_PORTS];
-    ports[0] = 25;
-    let settings = Settings {
-        ports,
-        refresh: Refresh::Packet as u32,
-        ..Settings::default()
-    };
-    list.configure(&turn, settings)?;
+    let up = bring_up(&config, &[interface.into()], 0)?;
+    let mut list = up.blocklist;
     if let Some(sources) = sources {
-        fill(&mut list, &turn, sources)?;
+        fill(&mut list, &Turn::take(&config.run_dir)?, sources)?;
     }
-    let slow = slow.then(|| slow_down(&object, interface)).transpose()?;
-    Ok(Subject { object, list, slow })
+    let pin = config.pin_dir.join(format!("link_{interface}"));
+    let slow = slow.then(|| slow_down(&up.object, &pin)).transpose()?;
+    Ok(Subject {
+        object: up.object,
+        list,
+        slow,
+    })
 }
 
 fn fill(list: &mut Blocklist, turn: &Turn, sources: Sources) -> Result<()> {
@@ -140,11 +131,10 @@ fn filter(object: &Ebpf) -> Result<&Xdp> {
 }
 
 /// Replaces the filter by a program that wastes time and then calls it.
-fn slow_down(object: &Ebpf, interface: &str) -> Result<Yardstick> {
+fn slow_down(object: &Ebpf, pin: &Path) -> Result<Yardstick> {
     let mut slow = Yardstick::load("slow", LEAST)?;
     let mut next: ProgramArray<_> = slow.map_mut("next")?.try_into()?;
     next.set(0, filter(object)?.fd()?, 0)?;
-    let pin = Path::new(PIN_DIR).join(format!("link_{interface}"));
     let link = XdpLink::try_from(FdLink::from(PinnedLink::from_pin(pin)?))?;
     slow.program_mut()?.attach_to_link(link)?;
     Ok(slow)

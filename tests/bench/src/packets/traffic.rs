@@ -81,15 +81,6 @@ pub struct Generator {
     frame: Vec<u8>,
 }
 
-/// What a generator did.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sent {
-    /// Frames; those that found the receiver's queue full are among them.
-    pub frames: u64,
-    /// How long it took.
-    pub time: Duration,
-}
-
 impl Generator {
     /// Loads a generator of SYNs to `port`.
     ///
@@ -123,23 +114,23 @@ impl Generator {
         source.run(move || run(&object, &frame, frames))
     }
 
-    /// Sends as much as one core can, for about so long.
+    /// Sends as much as one core can, for about so long; how many frames,
+    /// those included that found the receiver's queue full.
     ///
     /// # Errors
     ///
     /// The kernel refuses.
-    pub fn saturate(&self, source: &Host, cpu: usize, length: Duration) -> Result<Sent> {
+    pub fn saturate(&self, source: &Host, cpu: usize, length: Duration) -> Result<u64> {
         let (object, frame) = (Arc::clone(&self.object), self.frame.clone());
         source.run(move || {
             pin(None, cpu)?;
             let start = Instant::now();
-            let mut sent = Sent::default();
-            while sent.time < length {
+            let mut frames = 0;
+            while start.elapsed() < length {
                 run(&object, &frame, CHUNK)?;
-                sent.frames += u64::from(CHUNK);
-                sent.time = start.elapsed();
+                frames += u64::from(CHUNK);
             }
-            Ok(sent)
+            Ok(frames)
         })
     }
 }
