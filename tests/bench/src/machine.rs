@@ -5,6 +5,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::Zoned;
+use rustix::process::setpriority_process;
 use rustix::system::uname;
 use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 
@@ -47,7 +48,8 @@ fn siblings(cpu: usize) -> String {
     fs::read_to_string(path).unwrap_or_else(|_| cpu.to_string())
 }
 
-/// Runs this thread, or the one named, on one core only.
+/// Runs this thread, or the one named, on one core only, and there before
+/// what else wants it.
 ///
 /// # Errors
 ///
@@ -55,8 +57,13 @@ fn siblings(cpu: usize) -> String {
 pub fn pin(thread: Option<Pid>, cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
-    sched_setaffinity(thread, &set).with_context(|| format!("cannot keep a thread on core {cpu}"))
+    sched_setaffinity(thread, &set)
+        .and_then(|()| setpriority_process(thread, HIGHEST_PRIORITY))
+        .with_context(|| format!("cannot keep a thread on core {cpu}"))
 }
+
+/// As `nice -n -20`.
+const HIGHEST_PRIORITY: i32 = -20;
 
 /// What the figures depend on.
 pub struct Machine {

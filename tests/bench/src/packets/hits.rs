@@ -1,8 +1,8 @@
 //! Packets of listed sources: how many can be dropped.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
 
-use super::lane::{Drops, Lane, Scope};
+use super::lane::{Drops, Lane, Scope, Shot};
 use super::sink::Sink;
 use super::subject::Subject;
 use super::traffic::Sources;
@@ -26,6 +26,9 @@ const XDP_FILTER_HOLDS: u32 = 10_000;
 /// The share of the frames that must find the queue full for the receiver to
 /// be what is measured.
 const LEAST_OVERFLOW: f64 = 0.02;
+/// The share of its core that the receiver has where nothing else runs, on its
+/// core or on the generator's.
+const QUIET_SHARE: f64 = 0.9;
 
 /// Something to be measured.
 struct Contender {
@@ -70,68 +73,77 @@ pub fn measure(bench: &Bench, number: u32) -> Result<Option<Case>> {
             (contender, lane)
         })
         .collect();
-    let rates = shoot(bench, lanes)?;
-    table(name, rates)
+    table(name, shoot(bench, lanes)?).map(Some)
 }
 
 type Rates = Vec<(Contender, Result<Sample>)>;
 
 /// Everything takes a turn in every round.
 fn shoot(bench: &Bench, lanes: Vec<(Contender, Result<Lane>)>) -> Result<Rates> {
-    let mut rates: Vec<_> = lanes.iter().map(|_| Sample::default()).collect();
-    let mut overflows: Vec<_> = lanes.iter().map(|_| Sample::default()).collect();
+    let mut shots: Vec<_> = lanes.iter().map(|_| Vec::new()).collect();
     for _ in 0..bench.pace.rounds {
-        for (at, (contender, lane)) in lanes.iter().enumerate() {
+        for ((contender, lane), shots) in lanes.iter().zip(&mut shots) {
             let Ok(lane) = lane else { continue };
-            let shot = lane
-                .shoot(&bench.source, bench.cores, bench.pace.length)
-                .with_context(|| contender.name)?;
-            rates[at].0.push(shot.rate);
-            overflows[at].0.push(shot.overflow);
+            let shot = lane.shoot(&bench.source, bench.cores, bench.pace.length);
+            shots.push(shot.with_context(|| contender.name)?);
         }
     }
-    let measured = rates.into_iter().zip(overflows);
-    let named = lanes.into_iter().zip(measured);
-    Ok(named
-        .map(|((contender, lane), (rate, overflow))| {
-            let bound = overflow.median() < LEAST_OVERFLOW;
-            let outcome = lane.and_then(|_| {
-                anyhow::ensure!(
-                    !bound || rate.0.is_empty(),
-                    "the generator is slower: at least {:.3} M/s",
-                    rate.median() / 1e6
-                );
-                Ok(rate)
-            });
-            (contender, outcome)
-        })
+    if let Some(shots) = shots.first() {
+        note_if_busy(shots);
+    }
+    let measured = lanes.into_iter().zip(shots);
+    Ok(measured
+        .map(|((contender, lane), shots)| (contender, lane.and_then(|_| rates(&shots))))
         .collect())
 }
 
-fn table(name: String, rates: Rates) -> Result<Option<Case>> {
+fn note_if_busy(shots: &[Shot]) {
+    let share = Sample(shots.iter().map(|shot| shot.share).collect()).median();
+    if share < QUIET_SHARE {
+        let percent = 100.0 * share;
+        say(&format!(
+            "this machine is busy: packets were dropped {percent:.0} % of the time"
+        ));
+    }
+}
+
+/// The rates, if it was the receiver that set them.
+fn rates(shots: &[Shot]) -> Result<Sample> {
+    let sample = |figure: fn(&Shot) -> f64| Sample(shots.iter().map(figure).collect());
+    let rate = sample(|shot| shot.rate);
+    ensure!(
+        sample(|shot| shot.overflow).median() >= LEAST_OVERFLOW,
+        "the generator is slower: at least {:.3} M/s",
+        rate.median() / 1e6
+    );
+    Ok(rate)
+}
+
+fn table(name: String, rates: Rates) -> Result<Case> {
     let mut rates = rates.into_iter();
     let (subject, rate) = rates.next().context("no subject")?;
-    let mut case = Case::new(name, Unit::PacketsPerSecond, subject.name, rate?);
+    let rate = rate.with_context(|| subject.name)?;
+    let mut case = Case::new(name, Unit::PacketsPerSecond, subject.name, rate);
     for (contender, rate) in rates {
         match rate {
             Ok(rate) => case.beside(contender.name, rate, contender.bar),
             Err(error) => case.without(contender.name, format!("{error:#}"), contender.bar),
         }
     }
-    Ok(Some(case))
+    Ok(case)
 }
 
 impl Contender {
     fn lane(&self, bench: &Bench, sources: Sources) -> Result<Lane> {
         if let Kind::Not(why) = self.kind {
-            anyhow::bail!(why);
+            bail!(why);
         }
         let sink = Sink::new(&bench.source, self.name)?;
         let drops = match self.kind {
             Kind::Subject => Subject::attach(&sink, Some(sources), bench.pace.slow)?.into_drops(),
             Kind::WithoutList => yardstick::without_list(self.name, &sink)?,
             Kind::WithList(install) => install(&sink, sources)?,
-            Kind::Not(why) => anyhow::bail!(why),
+            Kind::Not(why) => bail!(why),
         };
         Lane::new(&bench.source, sink, sources, self.scope, drops, bench.cores)
     }

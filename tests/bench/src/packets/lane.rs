@@ -1,6 +1,6 @@
 //! A lane: something that drops packets on a sink, and the traffic for it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use spamdrop_lab::Host;
@@ -46,6 +46,8 @@ pub struct Shot {
     pub rate: f64,
     /// The share of the frames that found the queue full.
     pub overflow: f64,
+    /// The share of its core that the receiver got.
+    pub share: f64,
 }
 
 impl Lane {
@@ -113,13 +115,17 @@ impl Lane {
     /// A packet passed, or the kernel refuses something.
     pub fn shoot(&self, source: &Host, cores: Cores, length: Duration) -> Result<Shot> {
         let (before, start) = (self.counts()?, self.receiver.cpu_time()?);
+        let clock = Instant::now();
         let frames = self.listed.saturate(source, cores.generator, length)?;
-        let (after, end) = (self.counts()?, self.receiver.cpu_time()?);
+        let wall = clock.elapsed().as_secs_f64();
+        let busy = self.receiver.cpu_time()? - start;
+        let after = self.counts()?;
         let (dropped, passed) = (after.0 - before.0, after.1 - before.1);
         ensure!(passed == 0, "{passed} of {dropped} packets passed");
         Ok(Shot {
-            rate: dropped as f64 / (end - start),
+            rate: dropped as f64 / busy,
             overflow: 1.0 - dropped as f64 / frames as f64,
+            share: busy / wall,
         })
     }
 }

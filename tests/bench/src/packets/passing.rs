@@ -1,8 +1,9 @@
 //! Packets that pass: what they cost, with the caches warm.
 
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use aya::TestRun as _;
 use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
 use rustix::time::{ClockId, clock_gettime};
@@ -41,13 +42,13 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
     // Attached, because the kernel calls an attached program more directly.
     let sink = Sink::new(&bench.source, "parse_only")?;
     let parse_only = Yardstick::load("parse_only", LEAST)?.attach(&sink)?;
-    pin(None, bench.cores.receiver)?;
     let mut cases = Vec::new();
     for (list, what) in lists.into_iter().zip(["an empty", "a full"]) {
         let (subject, _sink) = list?;
         let programs = [subject.program()?, parse_only.program()?];
         for (name, port, bar) in [("another port", 26, 1.1), ("clean sender", 25, 1.6)] {
-            let [spamdrop, parse_only] = compare(bench, programs, &syn(CLEAN, port))?;
+            let frame = syn(CLEAN, port);
+            let [spamdrop, parse_only] = apart(|| compare(bench, programs, &frame))?;
             let name = format!("{name}, {what} list");
             let mut case = Case::new(name, Unit::Nanoseconds, "spamdrop", spamdrop);
             case.beside("parse_only", parse_only, Some(Bar::AtMost(bar)));
@@ -57,7 +58,15 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
+/// In a thread of its own: those that this one starts later would inherit its
+/// core.
+fn apart<T: Send>(job: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let joined = thread::scope(|scope| scope.spawn(job).join());
+    joined.unwrap_or_else(|_| Err(anyhow!("a thread panicked")))
+}
+
 fn compare(bench: &Bench, programs: [&Xdp; 2], frame: &[u8]) -> Result<[Sample; 2]> {
+    pin(None, bench.cores.receiver)?;
     let mut samples = [Sample::default(), Sample::default()];
     for _ in 0..bench.pace.rounds {
         for (program, sample) in programs.into_iter().zip(&mut samples) {
