@@ -116,8 +116,8 @@ fn report(
         out,
         "\nMedians of {rounds} rounds in which everything takes its turn. A ratio is the case's\n\
          first figure divided by the line's own, round by round, and the median of that;\n\
-         it is refused where the extremes of its rounds are further apart than {MAX_SPREAD} of\n\
-         their median."
+         it is refused where the quartiles of its rounds are further apart than {MAX_SPREAD}\n\
+         of their median."
     )?;
     out.write_all(include_bytes!("legend.md"))
 }

@@ -1,25 +1,29 @@
 //! What was measured, and when it says nothing.
 
 /// A ratio is refused when its rounds spread further than this: the distance
-/// of the extremes, divided by the median.
-pub const MAX_SPREAD: f64 = 0.5;
+/// of the quartiles, divided by the median.
+pub const MAX_SPREAD: f64 = 0.25;
 
 /// One figure for each round, in the order of the rounds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample(pub Vec<f64>);
 
 impl Sample {
-    /// The middle figure, or the mean of the middle two; 0 if there is none.
+    /// The figure that half of the rounds do not exceed; 0 if there is none.
     #[must_use]
     pub fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// The figure that this share of the rounds does not exceed, interpolated
+    /// between its neighbours.
+    fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        match (sorted.get(middle.wrapping_sub(1)), sorted.get(middle)) {
-            (Some(low), Some(high)) if sorted.len().is_multiple_of(2) => f64::midpoint(*low, *high),
-            (_, Some(middle)) => *middle,
-            _ => 0.0,
-        }
+        let at = share * sorted.len().saturating_sub(1) as f64;
+        let figure = |at: f64| sorted.get(at as usize).copied().unwrap_or(0.0);
+        let (low, high) = (figure(at.floor()), figure(at.ceil()));
+        low + (high - low) * at.fract()
     }
 
     /// The smallest figure.
@@ -44,7 +48,7 @@ impl Sample {
     /// Whether the rounds agree well enough for their median to mean anything.
     #[must_use]
     pub fn is_steady(&self) -> bool {
-        (self.max() - self.min()) / self.median() <= MAX_SPREAD
+        (self.quantile(0.75) - self.quantile(0.25)) / self.median() <= MAX_SPREAD
     }
 }
 
@@ -68,9 +72,13 @@ mod tests {
     }
 
     #[test]
-    fn half_the_median_is_the_widest_spread() {
+    fn quartiles_a_quarter_of_the_median_apart_are_the_widest_spread() {
+        // Quartiles of three lie halfway between their neighbours.
         assert!(Sample(vec![1.0, 0.75, 1.25]).is_steady());
         assert!(!Sample(vec![1.0, 0.74, 1.25]).is_steady());
+        // One round of five may go wrong.
+        assert!(Sample(vec![1.0, 1.1, 0.9, 1.0, 9.0]).is_steady());
+        assert!(!Sample(vec![1.0, 1.3, 0.9, 1.0, 9.0]).is_steady());
         assert!(!Sample(vec![0.0, 0.0]).is_steady());
     }
 }

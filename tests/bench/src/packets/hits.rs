@@ -76,10 +76,10 @@ pub fn measure(bench: &Bench, number: u32) -> Result<Option<Case>> {
     table(name, shoot(bench, lanes)?).map(Some)
 }
 
-type Rates = Vec<(Contender, Result<Sample>)>;
+type Shots = Vec<(Contender, Result<Vec<Shot>>)>;
 
 /// Everything takes a turn in every round.
-fn shoot(bench: &Bench, lanes: Vec<(Contender, Result<Lane>)>) -> Result<Rates> {
+fn shoot(bench: &Bench, lanes: Vec<(Contender, Result<Lane>)>) -> Result<Shots> {
     let mut shots: Vec<_> = lanes.iter().map(|_| Vec::new()).collect();
     for _ in 0..bench.pace.rounds {
         for ((contender, lane), shots) in lanes.iter().zip(&mut shots) {
@@ -88,23 +88,10 @@ fn shoot(bench: &Bench, lanes: Vec<(Contender, Result<Lane>)>) -> Result<Rates> 
             shots.push(shot.with_context(|| contender.name)?);
         }
     }
-    if let Some(shots) = shots.first() {
-        note_if_busy(shots);
-    }
     let measured = lanes.into_iter().zip(shots);
     Ok(measured
-        .map(|((contender, lane), shots)| (contender, lane.and_then(|_| rates(&shots))))
+        .map(|((contender, lane), shots)| (contender, lane.map(|_| shots)))
         .collect())
-}
-
-fn note_if_busy(shots: &[Shot]) {
-    let share = Sample(shots.iter().map(|shot| shot.share).collect()).median();
-    if share < QUIET_SHARE {
-        let percent = 100.0 * share;
-        say(&format!(
-            "this machine is busy: packets were dropped {percent:.0} % of the time"
-        ));
-    }
 }
 
 /// The rates, if it was the receiver that set them.
@@ -119,13 +106,23 @@ fn rates(shots: &[Shot]) -> Result<Sample> {
     Ok(rate)
 }
 
-fn table(name: String, rates: Rates) -> Result<Case> {
-    let mut rates = rates.into_iter();
-    let (subject, rate) = rates.next().context("no subject")?;
-    let rate = rate.with_context(|| subject.name)?;
+/// Whether others kept the generator or the receiver waiting.
+fn is_busy(shots: &[Shot]) -> bool {
+    let shares = Sample(shots.iter().map(|shot| shot.share).collect());
+    shares.median() < QUIET_SHARE
+}
+
+fn table(mut name: String, shots: Shots) -> Result<Case> {
+    let mut shots = shots.into_iter();
+    let (subject, first) = shots.next().context("no subject")?;
+    let first = first.with_context(|| subject.name)?;
+    if is_busy(&first) {
+        name.push_str(" (busy machine)");
+    }
+    let rate = rates(&first).with_context(|| subject.name)?;
     let mut case = Case::new(name, Unit::PacketsPerSecond, subject.name, rate);
-    for (contender, rate) in rates {
-        match rate {
+    for (contender, shots) in shots {
+        match shots.and_then(|shots| rates(&shots)) {
             Ok(rate) => case.beside(contender.name, rate, contender.bar),
             Err(error) => case.without(contender.name, format!("{error:#}"), contender.bar),
         }
