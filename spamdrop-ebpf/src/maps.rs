@@ -74,7 +74,7 @@ pub fn blocked(segment: &Segment) -> Option<*mut Entry> {
 #[inline(never)]
 fn blocked6(key: u64) -> *mut Entry {
     let found = BLOCKED6.get_ptr_mut(key.to_ne_bytes());
-    found.unwrap_or(core::ptr::null_mut())
+    found.unwrap_or_default()
 }
 
 #[inline(always)]
