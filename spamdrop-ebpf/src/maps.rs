@@ -59,10 +59,22 @@ fn v4(segment: &Segment) -> [u8; 4] {
 pub fn blocked(segment: &Segment) -> Option<*mut Entry> {
     if segment.v6 {
         let [a, b, c, d, e, f, g, h, ..] = segment.source;
-        BLOCKED6.get_ptr_mut([a, b, c, d, e, f, g, h])
+        let entry = blocked6(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+        (!entry.is_null()).then_some(entry)
     } else {
         BLOCKED4.get_ptr_mut(v4(segment))
     }
+}
+
+/// The entry of an IPv6 /64, or null.
+///
+/// A function of its own: else LLVM merges both families into one call of the
+/// kernel's helper, and the kernel can replace a call by the map's own look-up
+/// only where it knows which map it is for.
+#[inline(never)]
+fn blocked6(key: u64) -> *mut Entry {
+    let found = BLOCKED6.get_ptr_mut(key.to_ne_bytes());
+    found.unwrap_or_default()
 }
 
 #[inline(always)]

@@ -7,6 +7,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+/// The packages of the workspace that are not for the kernel.
+pub const HOST_PACKAGES: [&str; 3] = [
+    "--workspace",
+    "--exclude=spamdrop-ebpf",
+    "--exclude=spamdrop-bench-ebpf",
+];
+
 /// `cargo`, with these arguments.
 pub fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new("cargo");

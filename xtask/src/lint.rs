@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail, ensure};
 
 use crate::{
-    command::{cargo, run},
+    command::{HOST_PACKAGES, cargo, run},
     house, say, setup,
     tally::Tally,
 };
@@ -21,28 +21,30 @@ pub fn lint() -> Result<Tally> {
     let mut tally = Tally::default();
     tally.check(clippy(&["--all-targets", "--all-features"]));
     tally.check(clippy(&["--no-default-features"]));
-    tally.check(clippy_ebpf(&[]));
-    tally.check(clippy_ebpf(&["--no-default-features"]));
+    tally.check(clippy_ebpf("spamdrop-ebpf", &[]));
+    tally.check(clippy_ebpf("spamdrop-ebpf", &["--no-default-features"]));
+    tally.check(clippy_ebpf("spamdrop-bench-ebpf", &[]));
     tally.check(builds_without_warnings());
     tally.check(house::check());
     Ok(tally)
 }
 
 fn clippy(arguments: &[&str]) -> Result<()> {
-    let mut command = cargo(["clippy", "--workspace", "--exclude=spamdrop-ebpf"]);
+    let mut command = cargo(["clippy"]);
+    command.args(HOST_PACKAGES);
     run(command.args(arguments).args(["--", "-Dwarnings"]))
 }
 
 /// The target and flags are those of aya-build: `bpf_target_arch` selects
 /// code, so without it other lines would be looked at than are built.
-fn clippy_ebpf(features: &[&str]) -> Result<()> {
+fn clippy_ebpf(package: &str, features: &[&str]) -> Result<()> {
     let target = if cfg!(target_endian = "big") {
         "bpfeb-unknown-none"
     } else {
         "bpfel-unknown-none"
     };
     let arch = std::env::consts::ARCH;
-    let mut command = cargo(["clippy", "--package=spamdrop-ebpf", "--bins"]);
+    let mut command = cargo(["clippy", "--package", package, "--bins"]);
     command.args(["--target", target, "-Zbuild-std=core"]);
     command.args(features).args(["--", "-Dwarnings"]);
     command.env("RUSTC_BOOTSTRAP", "1");

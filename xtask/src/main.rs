@@ -9,6 +9,7 @@
     reason = "a command-line tool"
 )]
 
+mod bench;
 mod command;
 mod debian;
 mod demo;
@@ -48,6 +49,11 @@ enum Verb {
     /// A mail server, the daemon and its peers run in network namespaces that
     /// vanish with this program, however it ends.
     Demo(demo::Options),
+    /// Measure spamdrop beside what could be used instead, as root
+    ///
+    /// The full run writes BENCHMARKS.md. Packets are sent only in network
+    /// namespaces that vanish with this program, however it ends.
+    Bench(bench::Options),
     /// Build the packet filter, for bpftool or llvm-objdump to read
     BuildEbpf {
         /// Leave aya-log out, so that libbpf-based loaders accept the object
@@ -79,6 +85,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Setup { tests: false } => setup::building()?,
         Verb::Setup { tests: true } => setup::everything()?,
         Verb::Demo(options) => demo::run(options)?,
+        Verb::Bench(options) => bench::run(options)?,
         Verb::BuildEbpf { without_log } => ebpf::build(*without_log)?,
         Verb::Fuzz(options) => fuzz::run(options)?,
         Verb::Test(options) => return test::run(options),

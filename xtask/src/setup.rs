@@ -48,6 +48,16 @@ const TOOLS: [(&str, &str); 3] = [
 /// What building libFuzzer needs: the command, and its Debian package.
 const CXX: [(&str, &str); 1] = [("c++", "g++")];
 
+/// What the bench compares spamdrop with, and sets up its interfaces with.
+/// They only act in network namespaces of the bench's own.
+const BENCH_TOOLS: [(&str, &str); 5] = [
+    ("ethtool", "ethtool"),
+    ("iptables-legacy", "iptables"),
+    ("ipset", "ipset"),
+    ("nft", "nftables"),
+    ("xdp-filter", "xdp-tools"),
+];
+
 /// Installs all that any verb needs.
 ///
 /// # Errors
@@ -94,6 +104,15 @@ pub fn components(wanted: &[Component]) -> Result<()> {
 /// Names the command that failed, or that root has to run.
 pub fn tools() -> Result<()> {
     packages(&TOOLS)
+}
+
+/// Installs what the bench calls.
+///
+/// # Errors
+///
+/// Names the command that failed, or that root has to run.
+pub fn bench_tools() -> Result<()> {
+    packages(&BENCH_TOOLS)
 }
 
 /// Installs what the fuzz targets need beside Rust.

@@ -8,7 +8,7 @@ use cargo_metadata::{Message, MetadataCommand};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    command::{as_root, cargo, each_line, output, run as run_command},
+    command::{HOST_PACKAGES, as_root, cargo, each_line, output, run as run_command},
     debian,
     fuzz::fuzz,
     lint::lint,
@@ -120,8 +120,8 @@ fn format() -> Result<Tally> {
 
 fn unit(full: bool) -> Result<Tally> {
     setup::building()?;
-    let mut command = cargo(["test", "--workspace", "--exclude=spamdrop-ebpf"]);
-    command.arg("--no-fail-fast");
+    let mut command = cargo(["test", "--no-fail-fast"]);
+    command.args(HOST_PACKAGES);
     if full {
         command.env("PROPTEST_CASES", "10000");
     }
@@ -146,8 +146,10 @@ fn kernel_tests(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Comm
     let metadata = MetadataCommand::new().no_deps().exec()?;
     // The same packages as for the unit tests, so that their dependencies,
     // built with the same features, serve again.
-    let mut build = cargo(["test", "--workspace", "--exclude=spamdrop-ebpf"]);
-    build.args(["--no-run", "--features", FEATURE]);
+    let mut build = cargo(["test"]);
+    build
+        .args(HOST_PACKAGES)
+        .args(["--no-run", "--features", FEATURE]);
     build.arg("--message-format=json-render-diagnostics");
     let mut wanted = Vec::new();
     for package in &metadata.packages {

@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod frame;
 pub mod host;
 pub mod journald;
+pub mod program;
 pub mod site;
 pub mod smtpd;
 pub mod wait;

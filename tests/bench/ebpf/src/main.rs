@@ -1,0 +1,130 @@
+//! The bench's own programs: a generator of traffic, and yardsticks that do
+//! part of what the filter does.
+//!
+//! The yardsticks share the filter's parser and its access to the frame, so
+//! that what they lack is the only difference.
+
+#![no_std]
+#![no_main]
+#![allow(
+    missing_docs,
+    reason = "the macros wrap the entry points in undocumented ones"
+)]
+
+#[path = "../../../../spamdrop-ebpf/src/frame.rs"]
+mod frame;
+mod generate;
+
+use aya_ebpf::{
+    bindings::xdp_action::{XDP_DROP, XDP_PASS},
+    btf_maps::{LruHashMap, PerCpuArray, ProgramArray},
+    helpers::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns},
+    macros::{btf_map, xdp},
+    programs::XdpContext,
+};
+use spamdrop_common::packet::{Segment, parse};
+
+use crate::frame::Frame;
+
+const SMTP: u16 = 25;
+/// What `slow` wastes on each packet.
+const WASTED_LOOKUPS: u32 = 16;
+
+/// Packets that the program was made for, on each CPU.
+#[btf_map(name = "counted")]
+static COUNTED: PerCpuArray<u64, 1> = PerCpuArray::new();
+/// Address → expiry. The loader sets the real size.
+#[btf_map(name = "expiries")]
+static EXPIRIES: LruHashMap<[u8; 4], u64, 1024> = LruHashMap::new();
+/// The program that `slow` goes on with.
+#[btf_map(name = "next")]
+static NEXT: ProgramArray<1> = ProgramArray::new();
+
+/// Drops every packet, unread.
+#[xdp(frags)]
+pub fn untouched(_ctx: XdpContext) -> u32 {
+    counted(XDP_DROP)
+}
+
+/// Drops TCP/25 without a look-up.
+#[xdp(frags)]
+pub fn limit(ctx: XdpContext) -> u32 {
+    match to_smtp(&ctx) {
+        Some(_) => counted(XDP_DROP),
+        None => XDP_PASS,
+    }
+}
+
+/// Drops TCP/25 from sources with an expiry to come: the least that a list
+/// of addresses can do.
+#[xdp(frags)]
+pub fn plain(ctx: XdpContext) -> u32 {
+    let Some(segment) = to_smtp(&ctx) else {
+        return XDP_PASS;
+    };
+    let [a, b, c, d, ..] = segment.source;
+    let Some(expires) = EXPIRIES.get_ptr_mut([a, b, c, d]) else {
+        return XDP_PASS;
+    };
+    // SAFETY: the look-up returned the pointer, which stays valid during the
+    // run; the helper has no preconditions.
+    if unsafe { expires.read_volatile() < bpf_ktime_get_coarse_ns() } {
+        return XDP_PASS;
+    }
+    counted(XDP_DROP)
+}
+
+/// Parses, and passes everything. It counts TCP/25, or there would be nothing
+/// to parse for.
+#[xdp(frags)]
+pub fn parse_only(ctx: XdpContext) -> u32 {
+    match to_smtp(&ctx) {
+        Some(_) => counted(XDP_PASS),
+        None => XDP_PASS,
+    }
+}
+
+/// Wastes look-ups, then goes on with another program: what the bench must
+/// see when a filter gets slower.
+#[xdp(frags)]
+pub fn slow(ctx: XdpContext) -> u32 {
+    let mut i = 0;
+    while i < WASTED_LOOKUPS {
+        // SAFETY: the helper has no preconditions.
+        let random = unsafe { bpf_get_prandom_u32() };
+        if EXPIRIES.get_ptr_mut(random.to_ne_bytes()).is_some() {
+            return XDP_PASS;
+        }
+        i += 1;
+    }
+    // SAFETY: nothing in this frame has to be dropped.
+    unsafe { NEXT.tail_call(&ctx, 0) };
+    XDP_PASS
+}
+
+#[inline(always)]
+fn to_smtp(ctx: &XdpContext) -> Option<Segment> {
+    parse(&Frame::new(ctx))
+        .ok()
+        .filter(|segment| segment.port == SMTP)
+}
+
+#[inline(always)]
+fn counted(action: u32) -> u32 {
+    if let Some(count) = COUNTED.get_ptr_mut(0) {
+        // SAFETY: the value belongs to this CPU, on which no second packet
+        // runs meanwhile.
+        unsafe { *count += 1 };
+    }
+    action
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

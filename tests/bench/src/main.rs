@@ -1,0 +1,123 @@
+//! `cargo xtask bench`: spamdrop beside what could be used instead.
+//!
+//! All of it happens in network namespaces that end with this process. The
+//! table goes to standard output, as Markdown; everything else to standard
+//! error.
+
+mod machine;
+mod packets;
+mod sample;
+mod table;
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+
+use machine::{Cores, Machine};
+use packets::Pace;
+use sample::MAX_SPREAD;
+use table::Case;
+
+/// Measures spamdrop beside what could be used instead.
+#[derive(Parser)]
+struct Options {
+    /// Fewer and shorter rounds, and no list of 16 M
+    #[arg(long)]
+    quick: bool,
+    /// Measure this only (may be repeated)
+    #[arg(long, value_name = "GROUP")]
+    only: Vec<Group>,
+    /// Waste 16 look-ups on each packet, to see the figures fall
+    #[arg(long, hide = true)]
+    slow: bool,
+}
+
+/// What can be measured alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// The packet path
+    Packets,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let groups = if options.only.is_empty() {
+        Group::value_variants()
+    } else {
+        &options.only
+    };
+    let machine = Machine::look()?;
+    let mut cases = Vec::new();
+    for group in groups {
+        cases.extend(group.measure(&options)?);
+    }
+    report(&machine, &options, &cases, &mut io::stdout())?;
+    Ok(())
+}
+
+impl Group {
+    fn measure(self, options: &Options) -> Result<Vec<Case>> {
+        match self {
+            Self::Packets => packets::cases(Cores::find()?, options.pace()),
+        }
+    }
+}
+
+impl Options {
+    fn pace(&self) -> Pace {
+        let (rounds, milliseconds) = if self.quick { (3, 300) } else { (7, 700) };
+        Pace {
+            rounds,
+            length: Duration::from_millis(milliseconds),
+            quick: self.quick,
+            slow: self.slow,
+        }
+    }
+
+    fn command(&self) -> String {
+        let mut command = String::from("cargo xtask bench");
+        if self.quick {
+            command.push_str(" --quick");
+        }
+        for group in &self.only {
+            command.push_str(&format!(" --only {group:?}").to_lowercase());
+        }
+        if self.slow {
+            command.push_str(" --slow");
+        }
+        command
+    }
+}
+
+fn report(
+    machine: &Machine,
+    options: &Options,
+    cases: &[Case],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    writeln!(out, "# Benchmarks\n")?;
+    writeln!(
+        out,
+        "Written by `{}`; not edited by hand.",
+        options.command()
+    )?;
+    writeln!(out, "{machine}.\n")?;
+    if options.slow {
+        writeln!(
+            out,
+            "**spamdrop is slowed down: 16 look-ups are wasted on each packet.**\n"
+        )?;
+    }
+    table::write(cases, out)?;
+    let Pace { rounds, .. } = options.pace();
+    writeln!(
+        out,
+        "\nMedians of {rounds} rounds in which everything takes its turn. A ratio is the case's\n\
+         first figure divided by the line's own, round by round, and the median of that;\n\
+         it is refused where the quartiles of its rounds are further apart than {MAX_SPREAD}\n\
+         of their median."
+    )?;
+    out.write_all(include_bytes!("legend.md"))
+}

@@ -1,0 +1,84 @@
+//! Two cores at once, beside one.
+
+use std::net::Ipv4Addr;
+use std::sync::Barrier;
+use std::thread;
+
+use anyhow::{Result, anyhow};
+use aya::programs::Xdp;
+
+use super::passing::nanoseconds;
+use super::sink::Sink;
+use super::subject::Subject;
+use super::traffic::{Sources, syn};
+use super::{Bench, say};
+use crate::machine::pin;
+use crate::sample::Sample;
+use crate::table::{Bar, Case, Unit};
+
+/// System calls of one measurement.
+const CALLS: u32 = 4;
+
+/// Measures drops by test runs on one core, then on two at once: different
+/// entries, and the same.
+///
+/// # Errors
+///
+/// The kernel refuses something.
+pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
+    say("two cores");
+    let sink = Sink::new(&bench.source, "cores")?;
+    let subject = Subject::attach(&sink, Some(Sources::listed(64)), bench.pace.slow)?;
+    let program = subject.program()?;
+    let cores = [bench.cores.receiver, bench.cores.generator];
+    let frames = [1, 2].map(|last| syn(Ipv4Addr::new(10, 0, 0, last), 25));
+    let [a, b] = [&frames[0], &frames[1]];
+    let [mut one, mut different, mut same] = [(); 3].map(|()| Sample::default());
+    for _ in 0..bench.pace.rounds {
+        one.0.push(rate(program, &[(cores[0], a)])?);
+        different
+            .0
+            .push(rate(program, &[(cores[0], a), (cores[1], b)])?);
+        same.0.push(rate(program, &[(cores[0], a), (cores[1], a)])?);
+    }
+    let cases = [
+        ("different entries", different, 1.5),
+        ("the same entry", same, 1.0),
+    ];
+    Ok(cases
+        .into_iter()
+        .map(|(what, two, bar)| {
+            let name = format!("two cores hit {what}");
+            let mut case = Case::new(name, Unit::PacketsPerSecond, "spamdrop", two);
+            case.beside("on one core", one.clone(), Some(Bar::AtLeast(bar)));
+            case
+        })
+        .collect())
+}
+
+/// Packets per second of all cores together.
+fn rate(program: &Xdp, work: &[(usize, &Vec<u8>)]) -> Result<f64> {
+    let ready = Barrier::new(work.len());
+    let rates: Vec<Result<f64>> = thread::scope(|scope| {
+        let threads: Vec<_> = work
+            .iter()
+            .map(|&(cpu, frame)| {
+                let ready = &ready;
+                scope.spawn(move || {
+                    let pinned = pin(None, cpu);
+                    // Also after an error: others wait.
+                    ready.wait();
+                    pinned?;
+                    Ok(1e9 / nanoseconds(program, frame, CALLS)?)
+                })
+            })
+            .collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, Result<f64>>| {
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(anyhow!("a thread panicked")))
+        };
+        threads.into_iter().map(join).collect()
+    });
+    rates.into_iter().sum()
+}

@@ -1,0 +1,239 @@
+//! Packets of listed sources: how many can be dropped.
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::lane::{Drops, Lane, Scope, Shot};
+use super::sink::Sink;
+use super::subject::Subject;
+use super::traffic::Sources;
+use super::{Bench, capacity, peers, say, yardstick};
+use crate::machine::available_memory;
+use crate::sample::Sample;
+use crate::table::{Bar, Case, Unit};
+
+/// How many sources are listed.
+pub const NUMBERS: [u32; 4] = [64, 1 << 16, 1 << 20, LARGEST];
+const LARGEST: u32 = 1 << 24;
+/// What the lists of [`LARGEST`] sources take, in bytes for each: twice as
+/// many slots as sources, in two maps, and what fills them.
+const MEMORY_PER_SOURCE: u64 = 640;
+
+/// xt_recent's list, as Linux is built, holds 100.
+const RECENT_HOLDS: u32 = 100;
+/// The size of xdp-filter's map.
+const XDP_FILTER_HOLDS: u32 = 10_000;
+
+/// The share of the frames that must find the queue full for the receiver to
+/// be what is measured.
+const LEAST_OVERFLOW: f64 = 0.02;
+/// The share of its core that the receiver has where nothing else runs, on its
+/// core or on the generator's.
+const QUIET_SHARE: f64 = 0.9;
+
+/// Something to be measured.
+struct Contender {
+    name: &'static str,
+    bar: Option<Bar>,
+    scope: Scope,
+    kind: Kind,
+}
+
+enum Kind {
+    Subject,
+    WithoutList,
+    WithList(fn(&Sink, Sources) -> Result<Drops>),
+    /// Why it is not measured.
+    Not(&'static str),
+}
+
+/// Measures spamdrop and what is beside it; nothing where there is no room.
+///
+/// # Errors
+///
+/// spamdrop cannot be measured.
+pub fn measure(bench: &Bench, number: u32) -> Result<Option<Case>> {
+    let name = format!("hit, N = {number}, map of {}", capacity(number));
+    if number == LARGEST {
+        if bench.pace.quick {
+            return Ok(None);
+        }
+        let (needed, available) = (u64::from(number) * MEMORY_PER_SOURCE, available_memory()?);
+        if available < needed {
+            say(&format!(
+                "{name}: left out, it needs {needed} bytes of memory, there are {available}"
+            ));
+            return Ok(None);
+        }
+    }
+    say(&name);
+    let lanes: Vec<_> = contenders(number)
+        .into_iter()
+        .map(|contender| {
+            let lane = contender.lane(bench, Sources::listed(number));
+            (contender, lane)
+        })
+        .collect();
+    table(name, shoot(bench, lanes)?).map(Some)
+}
+
+type Shots = Vec<(Contender, Result<Vec<Shot>>)>;
+
+/// Everything takes a turn in every round.
+fn shoot(bench: &Bench, lanes: Vec<(Contender, Result<Lane>)>) -> Result<Shots> {
+    let mut shots: Vec<_> = lanes.iter().map(|_| Vec::new()).collect();
+    for _ in 0..bench.pace.rounds {
+        for ((contender, lane), shots) in lanes.iter().zip(&mut shots) {
+            let Ok(lane) = lane else { continue };
+            let shot = lane.shoot(&bench.source, bench.cores, bench.pace.length);
+            shots.push(shot.with_context(|| contender.name)?);
+        }
+    }
+    let measured = lanes.into_iter().zip(shots);
+    Ok(measured
+        .map(|((contender, lane), shots)| (contender, lane.map(|_| shots)))
+        .collect())
+}
+
+/// The rates, if it was the receiver that set them.
+fn rates(shots: &[Shot]) -> Result<Sample> {
+    let sample = |figure: fn(&Shot) -> f64| Sample(shots.iter().map(figure).collect());
+    let rate = sample(|shot| shot.rate);
+    ensure!(
+        sample(|shot| shot.overflow).median() >= LEAST_OVERFLOW,
+        "the generator is slower: at least {:.3} M/s",
+        rate.median() / 1e6
+    );
+    Ok(rate)
+}
+
+/// Whether others kept the generator or the receiver waiting.
+fn is_busy(shots: &[Shot]) -> bool {
+    let shares = Sample(shots.iter().map(|shot| shot.share).collect());
+    shares.median() < QUIET_SHARE
+}
+
+fn table(mut name: String, shots: Shots) -> Result<Case> {
+    let mut shots = shots.into_iter();
+    let (subject, first) = shots.next().context("no subject")?;
+    let first = first.with_context(|| subject.name)?;
+    if is_busy(&first) {
+        name.push_str(" (busy machine)");
+    }
+    let rate = rates(&first).with_context(|| subject.name)?;
+    let mut case = Case::new(name, Unit::PacketsPerSecond, subject.name, rate);
+    for (contender, shots) in shots {
+        match shots.and_then(|shots| rates(&shots)) {
+            Ok(rate) => case.beside(contender.name, rate, contender.bar),
+            Err(error) => case.without(contender.name, format!("{error:#}"), contender.bar),
+        }
+    }
+    Ok(case)
+}
+
+impl Contender {
+    fn lane(&self, bench: &Bench, sources: Sources) -> Result<Lane> {
+        if let Kind::Not(why) = self.kind {
+            bail!(why);
+        }
+        let sink = Sink::new(&bench.source, self.name)?;
+        let drops = match self.kind {
+            Kind::Subject => Subject::attach(&sink, Some(sources), bench.pace.slow)?.into_drops(),
+            Kind::WithoutList => yardstick::without_list(self.name, &sink)?,
+            Kind::WithList(install) => install(&sink, sources)?,
+            Kind::Not(why) => bail!(why),
+        };
+        Lane::new(&bench.source, sink, sources, self.scope, drops, bench.cores)
+    }
+}
+
+/// spamdrop first. The bars are those of issue 4.
+fn contenders(number: u32) -> Vec<Contender> {
+    let bars = Bars::of(number);
+    let smtp = Scope::default();
+    let list = |name, bar, install| Contender {
+        name,
+        bar,
+        scope: smtp,
+        kind: Kind::WithList(install),
+    };
+    let mut contenders = vec![
+        Contender {
+            name: "spamdrop",
+            bar: None,
+            scope: smtp,
+            kind: Kind::Subject,
+        },
+        Contender {
+            name: "limit",
+            bar: bars.limit,
+            scope: Scope {
+                clean: true,
+                ..smtp
+            },
+            kind: Kind::WithoutList,
+        },
+        Contender {
+            name: "untouched",
+            bar: None,
+            scope: Scope {
+                clean: true,
+                other_port: true,
+            },
+            kind: Kind::WithoutList,
+        },
+        list(
+            "plain",
+            None,
+            yardstick::plain as fn(&Sink, Sources) -> Result<Drops>,
+        ),
+        list("nft", bars.nft, peers::nft),
+        list("ipset", bars.ipset, peers::ipset),
+        list("xt_recent", bars.recent, peers::xt_recent),
+        Contender {
+            name: "xdp-filter",
+            bar: None,
+            scope: Scope {
+                other_port: true,
+                ..smtp
+            },
+            kind: Kind::WithList(peers::xdp_filter),
+        },
+    ];
+    for contender in &mut contenders {
+        let why = match contender.name {
+            "xt_recent" if number > RECENT_HOLDS => "its built-in list holds 100",
+            "xdp-filter" if number > XDP_FILTER_HOLDS => "its map holds 10,000",
+            "nft" | "ipset" if number == LARGEST => "filling it takes minutes",
+            _ => continue,
+        };
+        contender.kind = Kind::Not(why);
+    }
+    contenders
+}
+
+#[derive(Default)]
+struct Bars {
+    limit: Option<Bar>,
+    recent: Option<Bar>,
+    nft: Option<Bar>,
+    ipset: Option<Bar>,
+}
+
+impl Bars {
+    fn of(number: u32) -> Self {
+        let [limit, nft, ipset] = match number {
+            64 => [0.8, 2.5, 4.0],
+            65_536 => [0.55, 3.0, 4.0],
+            1_048_576 => [0.4, 6.0, 3.0],
+            _ => return Self::default(),
+        }
+        .map(|bar| Some(Bar::AtLeast(bar)));
+        let recent = (number <= RECENT_HOLDS).then_some(Bar::AtLeast(2.5));
+        Self {
+            limit,
+            recent,
+            nft,
+            ipset,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A lane: something that drops packets on a sink, and the traffic for it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use spamdrop_lab::Host;
+use spamdrop_lab::wait::until;
+
+use super::sink::{Receiver, Sink};
+use super::traffic::{Generator, Sources};
+use crate::machine::Cores;
+
+const SMTP: u16 = 25;
+const OTHER_PORT: u16 = 26;
+/// Frames that fit into a veth's queue of 256, so that none is lost.
+const BURST: u32 = 128;
+/// Bursts of listed sources that must be dropped before the measurement.
+const BURSTS: u32 = 32;
+const SOON: Duration = Duration::from_secs(5);
+
+/// Reads how many packets were dropped, on the sink's host.
+pub type Drops = Box<dyn Fn(&Host) -> Result<u64>>;
+
+/// What it drops besides TCP/25 from listed sources.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scope {
+    /// TCP/25 from others.
+    pub clean: bool,
+    /// Another port from listed sources.
+    pub other_port: bool,
+}
+
+/// Something that drops packets, in place.
+pub struct Lane {
+    sink: Sink,
+    drops: Drops,
+    listed: Generator,
+    receiver: Receiver,
+}
+
+/// The outcome of saturating a lane.
+#[derive(Clone, Copy, Debug)]
+pub struct Shot {
+    /// Drops per second of the receiver's CPU time. While it is saturated and
+    /// alone on its core, that is a second.
+    pub rate: f64,
+    /// The share of the frames that found the queue full.
+    pub overflow: f64,
+    /// The share of its core that the receiver got.
+    pub share: f64,
+}
+
+impl Lane {
+    /// A lane that drops all and only what it should.
+    ///
+    /// # Errors
+    ///
+    /// It drops something else, or the kernel refuses something.
+    pub fn new(
+        source: &Host,
+        sink: Sink,
+        sources: Sources,
+        scope: Scope,
+        drops: Drops,
+        cores: Cores,
+    ) -> Result<Self> {
+        let lane = Self {
+            receiver: sink.receive_on(cores.receiver)?,
+            listed: Generator::new(sources, SMTP, sink.sender)?,
+            sink,
+            drops,
+        };
+        for _ in 0..BURSTS {
+            lane.expect(source, &lane.listed, true)
+                .context("a listed source")?;
+        }
+        let clean = Generator::new(Sources::clean(), SMTP, lane.sink.sender)?;
+        lane.expect(source, &clean, scope.clean)
+            .context("a source that is not listed")?;
+        let other = Generator::new(sources, OTHER_PORT, lane.sink.sender)?;
+        lane.expect(source, &other, scope.other_port)
+            .context("another port")?;
+        Ok(lane)
+    }
+
+    /// Sends a burst and awaits that all of it is dropped, or none.
+    fn expect(&self, source: &Host, generator: &Generator, dropped: bool) -> Result<()> {
+        let before = self.counts()?;
+        generator.send(source, BURST)?;
+        let burst = u64::from(BURST);
+        let now = until("a burst to arrive", SOON, || {
+            let (drops, passes) = self.counts()?;
+            let (drops, passes) = (drops - before.0, passes - before.1);
+            Ok((drops + passes >= burst).then_some((drops, passes)))
+        })?;
+        let wanted = if dropped { (burst, 0) } else { (0, burst) };
+        ensure!(
+            now == wanted,
+            "of {BURST} packets {} were dropped and {} passed",
+            now.0,
+            now.1
+        );
+        Ok(())
+    }
+
+    /// Dropped and passed so far.
+    fn counts(&self) -> Result<(u64, u64)> {
+        Ok(((self.drops)(&self.sink.host)?, self.sink.segments()?))
+    }
+
+    /// Saturates the lane for so long.
+    ///
+    /// # Errors
+    ///
+    /// A packet passed, or the kernel refuses something.
+    pub fn shoot(&self, source: &Host, cores: Cores, length: Duration) -> Result<Shot> {
+        let (before, start) = (self.counts()?, self.receiver.cpu_time()?);
+        let clock = Instant::now();
+        let frames = self.listed.saturate(source, cores.generator, length)?;
+        let wall = clock.elapsed().as_secs_f64();
+        let busy = self.receiver.cpu_time()? - start;
+        let after = self.counts()?;
+        let (dropped, passed) = (after.0 - before.0, after.1 - before.1);
+        ensure!(passed == 0, "{passed} of {dropped} packets passed");
+        Ok(Shot {
+            rate: dropped as f64 / busy,
+            overflow: 1.0 - dropped as f64 / frames as f64,
+            share: busy / wall,
+        })
+    }
+}

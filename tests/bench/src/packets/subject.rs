@@ -1,0 +1,141 @@
+//! spamdrop's filter, attached and filled by spamdrop's own code.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use aya::Ebpf;
+use aya::maps::ProgramArray;
+use aya::programs::Xdp;
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::xdp::XdpLink;
+use spamdrop::attach::Mode;
+use spamdrop::blocklist::{Blocklist, Term};
+use spamdrop::bring_up::bring_up;
+use spamdrop::clock;
+use spamdrop::config::Config;
+use spamdrop::lock::Turn;
+use spamdrop::target::Target;
+use spamdrop_common::counter::Reason;
+use spamdrop_common::names;
+use spamdrop_lab::Host;
+
+use super::capacity;
+use super::lane::Drops;
+use super::sink::Sink;
+use super::traffic::Sources;
+use super::yardstick::{LEAST, Yardstick};
+
+/// Targets that go to the kernel at once.
+const CHUNK: usize = 1 << 20;
+const TTL_S: u32 = 600;
+
+/// The filter on a sink's interface.
+pub struct Subject {
+    object: Ebpf,
+    list: Blocklist,
+    /// What was put before it to slow it down.
+    slow: Option<Yardstick>,
+}
+
+impl Subject {
+    /// Attaches the filter, with sealed entries that slide by ten minutes.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses something.
+    pub fn attach(sink: &Sink, sources: Option<Sources>, slow: bool) -> Result<Self> {
+        let interface = sink.interface;
+        sink.host.run(move || start(interface, sources, slow))
+    }
+
+    /// The program on the interface.
+    ///
+    /// # Errors
+    ///
+    /// None after [`Subject::attach`].
+    pub fn program(&self) -> Result<&Xdp> {
+        match &self.slow {
+            Some(slow) => slow.program(),
+            None => filter(&self.object),
+        }
+    }
+
+    /// The filter itself.
+    ///
+    /// # Errors
+    ///
+    /// None after [`Subject::attach`].
+    pub fn filter(&self) -> Result<&Xdp> {
+        filter(&self.object)
+    }
+
+    /// Reads its counters from now on.
+    pub fn into_drops(self) -> Drops {
+        Box::new(move |_: &Host| {
+            // `slow` needs the objects of both.
+            let _ = (&self.object, &self.slow);
+            Ok(self.list.counters()?.get(Reason::SealedDropped))
+        })
+    }
+}
+
+/// As `spamdrop attach` does it, with its allowlist.
+fn start(interface: &str, sources: Option<Sources>, slow: bool) -> Result<Subject> {
+    let config = Config {
+        mode: Mode::Native,
+        capacity4: capacity(sources.map_or(0, Sources::number)),
+        allow_file: "/run/no-allowlist".into(),
+        ..Config::default()
+    };
+    let up = bring_up(&config, &[interface.into()], 0)?;
+    let mut list = up.blocklist;
+    if let Some(sources) = sources {
+        fill(&mut list, &Turn::take(&config.run_dir)?, sources)?;
+    }
+    let pin = config.pin_dir.join(format!("link_{interface}"));
+    let slow = slow.then(|| slow_down(&up.object, &pin)).transpose()?;
+    Ok(Subject {
+        object: up.object,
+        list,
+        slow,
+    })
+}
+
+fn fill(list: &mut Blocklist, turn: &Turn, sources: Sources) -> Result<()> {
+    let term = Term {
+        start: clock::monotonic_ns(),
+        ttl_s: TTL_S,
+        slides: true,
+        hard_limit_s: 0,
+    };
+    let mut targets = sources.each().map(|addr| (Target::V4(addr.octets()), true));
+    loop {
+        let chunk: Vec<_> = targets.by_ref().take(CHUNK).collect();
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        list.add(turn, &chunk, term)?;
+    }
+}
+
+/// The program that the kernel took.
+fn filter(object: &Ebpf) -> Result<&Xdp> {
+    for name in [names::PROGRAM_FRAGS, names::PROGRAM_PLAIN] {
+        let program = object.program(name).context("no such program")?;
+        let program: &Xdp = program.try_into()?;
+        if program.fd().is_ok() {
+            return Ok(program);
+        }
+    }
+    anyhow::bail!("the filter is not loaded")
+}
+
+/// Replaces the filter by a program that wastes time and then calls it.
+fn slow_down(object: &Ebpf, pin: &Path) -> Result<Yardstick> {
+    let mut slow = Yardstick::load("slow", LEAST)?;
+    let mut next: ProgramArray<_> = slow.map_mut("next")?.try_into()?;
+    next.set(0, filter(object)?.fd()?, 0)?;
+    let link = XdpLink::try_from(FdLink::from(PinnedLink::from_pin(pin)?))?;
+    slow.program_mut()?.attach_to_link(link)?;
+    Ok(slow)
+}

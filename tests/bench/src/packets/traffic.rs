@@ -1,0 +1,150 @@
+//! What is sent: TCP SYNs from random sources, as live frames of a test run.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader, TestRun as _};
+use spamdrop_lab::Host;
+use spamdrop_lab::frame::{FrameSpec, tcp_frame};
+
+use super::OBJECT;
+use crate::machine::pin;
+
+/// Where everything is sent to.
+pub const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// As [`tcp_frame`] writes it.
+pub const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+/// A source that nobody lists.
+pub const CLEAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+/// The first of those that are listed; 16 M addresses follow.
+const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 0);
+
+/// Frames of one system call while saturating.
+const CHUNK: u32 = 1 << 18;
+/// Frames that the kernel makes before it sends them, as a driver would.
+const BATCH: u32 = 64;
+
+/// Source addresses, from the first on.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources {
+    first: Ipv4Addr,
+    number: u32,
+}
+
+impl Sources {
+    /// Those to be listed; `number` is a power of two, at most 2^24.
+    #[must_use]
+    pub const fn listed(number: u32) -> Self {
+        Self {
+            first: FIRST,
+            number,
+        }
+    }
+
+    /// One that is not.
+    #[must_use]
+    pub const fn clean() -> Self {
+        Self {
+            first: CLEAN,
+            number: 1,
+        }
+    }
+
+    /// How many.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.number
+    }
+
+    /// Each of them.
+    pub fn each(self) -> impl Iterator<Item = Ipv4Addr> {
+        let first = u32::from(self.first);
+        (first..first + self.number).map(Ipv4Addr::from)
+    }
+}
+
+/// A SYN to `port` of the server.
+#[must_use]
+pub fn syn(source: Ipv4Addr, port: u16) -> Vec<u8> {
+    tcp_frame(&FrameSpec {
+        dport: port,
+        ..FrameSpec::syn(source.into(), SERVER.into())
+    })
+}
+
+/// Sends from random ones of some sources, to one interface.
+pub struct Generator {
+    object: Arc<Ebpf>,
+    frame: Vec<u8>,
+}
+
+impl Generator {
+    /// Loads a generator of SYNs to `port`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses it.
+    pub fn new(sources: Sources, port: u16, interface: u32) -> Result<Self> {
+        let mut object = EbpfLoader::new()
+            .override_global("INTERFACE", &interface, true)
+            .override_global("FIRST", &u32::from(sources.first), true)
+            .override_global("MASK", &(sources.number - 1), true)
+            .load(OBJECT)?;
+        let program: &mut Xdp = object
+            .program_mut(PROGRAM)
+            .context("the object holds no generator")?
+            .try_into()?;
+        program.load()?;
+        Ok(Self {
+            object: Arc::new(object),
+            frame: syn(sources.first, port),
+        })
+    }
+
+    /// Sends so many frames.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn send(&self, source: &Host, frames: u32) -> Result<()> {
+        let (object, frame) = (Arc::clone(&self.object), self.frame.clone());
+        source.run(move || run(&object, &frame, frames))
+    }
+
+    /// Sends as much as one core can, for about so long; how many frames,
+    /// those included that found the receiver's queue full.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn saturate(&self, source: &Host, cpu: usize, length: Duration) -> Result<u64> {
+        let (object, frame) = (Arc::clone(&self.object), self.frame.clone());
+        source.run(move || {
+            pin(None, cpu)?;
+            let start = Instant::now();
+            let mut frames = 0;
+            while start.elapsed() < length {
+                run(&object, &frame, CHUNK)?;
+                frames += u64::from(CHUNK);
+            }
+            Ok(frames)
+        })
+    }
+}
+
+const PROGRAM: &str = "generate";
+
+fn run(object: &Ebpf, frame: &[u8], frames: u32) -> Result<()> {
+    let program = object.program(PROGRAM).context("no generator")?;
+    let program: &Xdp = program.try_into()?;
+    program.test_run(TestRunOptions {
+        data_in: Some(frame),
+        repeat: frames,
+        attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+        ..TestRunOptions::new()
+    })?;
+    Ok(())
+}

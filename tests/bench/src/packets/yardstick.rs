@@ -1,0 +1,123 @@
+//! Programs of the bench that do part of what the filter does.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Context as _, Result};
+use aya::maps::{HashMap, Map, PerCpuArray};
+use aya::programs::Xdp;
+use aya::programs::xdp::XdpMode;
+use aya::{Ebpf, EbpfLoader};
+use spamdrop_lab::Host;
+
+use super::lane::Drops;
+use super::sink::Sink;
+use super::traffic::Sources;
+use super::{OBJECT, capacity};
+
+/// One of the bench's programs, loaded.
+pub struct Yardstick {
+    object: Ebpf,
+    name: &'static str,
+}
+
+impl Yardstick {
+    /// Loads a program, with room for so many sources.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses it.
+    pub fn load(name: &'static str, sources: u32) -> Result<Self> {
+        let mut object = EbpfLoader::new()
+            .map_max_entries("expiries", sources)
+            .load(OBJECT)?;
+        program_mut(&mut object, name)?.load()?;
+        Ok(Self { object, name })
+    }
+
+    /// Puts it on a sink's interface.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn attach(mut self, sink: &Sink) -> Result<Self> {
+        let interface = sink.interface;
+        sink.host.run(move || {
+            program_mut(&mut self.object, self.name)?.attach(interface, XdpMode::Driver)?;
+            Ok(self)
+        })
+    }
+
+    /// The program.
+    ///
+    /// # Errors
+    ///
+    /// None in the object that this crate built.
+    pub fn program(&self) -> Result<&Xdp> {
+        let program = self.object.program(self.name).context("no such program")?;
+        Ok(program.try_into()?)
+    }
+
+    /// A map of the object.
+    ///
+    /// # Errors
+    ///
+    /// None in the object that this crate built.
+    pub fn map_mut(&mut self, name: &str) -> Result<&mut Map> {
+        self.object.map_mut(name).context("no such map")
+    }
+
+    /// The program, to be attached by other means.
+    ///
+    /// # Errors
+    ///
+    /// None in the object that this crate built.
+    pub fn program_mut(&mut self) -> Result<&mut Xdp> {
+        program_mut(&mut self.object, self.name)
+    }
+
+    fn counted(&self) -> Result<u64> {
+        let map = self.object.map("counted").context("no such map")?;
+        let counted: PerCpuArray<_, u64> = map.try_into()?;
+        Ok(counted.get(&0, 0)?.iter().sum())
+    }
+
+    fn list(&mut self, addrs: impl Iterator<Item = Ipv4Addr>) -> Result<()> {
+        let mut expiries: HashMap<_, [u8; 4], u64> = self.map_mut("expiries")?.try_into()?;
+        for addr in addrs {
+            expiries.insert(addr.octets(), u64::MAX, 0)?;
+        }
+        Ok(())
+    }
+}
+
+fn program_mut<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'object mut Xdp> {
+    let program = object.program_mut(name).context("no such program")?;
+    Ok(program.try_into()?)
+}
+
+/// Puts a yardstick that needs no list on a sink.
+///
+/// # Errors
+///
+/// The kernel refuses something.
+pub fn without_list(name: &'static str, sink: &Sink) -> Result<Drops> {
+    Ok(drops(Yardstick::load(name, LEAST)?.attach(sink)?))
+}
+
+/// Entries of a map that is not used: an LRU map needs some for each CPU.
+pub const LEAST: u32 = 1024;
+
+/// Puts `plain`, with its list, on a sink.
+///
+/// # Errors
+///
+/// The kernel refuses something.
+pub fn plain(sink: &Sink, sources: Sources) -> Result<Drops> {
+    let mut yardstick = Yardstick::load("plain", capacity(sources.number()))?;
+    yardstick.list(sources.each())?;
+    Ok(drops(yardstick.attach(sink)?))
+}
+
+fn drops(yardstick: Yardstick) -> Drops {
+    Box::new(move |_: &Host| yardstick.counted())
+}

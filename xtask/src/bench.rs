@@ -1,0 +1,77 @@
+//! `cargo xtask bench`: spamdrop beside what could be used instead.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use cargo_metadata::MetadataCommand;
+use clap::Args;
+
+use crate::{
+    command::{as_root, cargo, each_line, run as run_command},
+    say, setup,
+};
+
+const REPORT: &str = "BENCHMARKS.md";
+
+/// How `cargo xtask bench` runs.
+#[derive(Args)]
+pub struct Options {
+    /// Fewer and shorter rounds; nothing is written
+    #[arg(long)]
+    quick: bool,
+    /// Measure this group only, such as `packets`; nothing is written
+    #[arg(long, value_name = "GROUP")]
+    only: Vec<String>,
+    /// Waste 16 look-ups on each packet, to see the figures fall
+    #[arg(long, hide = true)]
+    slow: bool,
+}
+
+/// Builds as the user, measures as root, and prints the table.
+///
+/// # Errors
+///
+/// Names what could not be built, or measured.
+pub fn run(options: &Options) -> Result<()> {
+    setup::building()?;
+    setup::tools()?;
+    setup::bench_tools()?;
+    say("building the bench");
+    run_command(&mut cargo([
+        "build",
+        "--quiet",
+        "--release",
+        "--package=spamdrop-bench",
+    ]))?;
+    let target = MetadataCommand::new().no_deps().exec()?.target_directory;
+    let mut bench = Command::new(target.join("release/spamdrop-bench"));
+    bench.args(options.arguments());
+    let mut report = String::new();
+    each_line(&mut as_root(bench)?, |line| {
+        println!("{line}");
+        report.push_str(line);
+        report.push('\n');
+    })?;
+    if options.arguments().is_empty() {
+        fs::write(REPORT, report).with_context(|| format!("cannot write {REPORT}"))?;
+        say(&format!("{REPORT} is written"));
+    }
+    Ok(())
+}
+
+impl Options {
+    fn arguments(&self) -> Vec<&str> {
+        let mut arguments = Vec::new();
+        if self.quick {
+            arguments.push("--quick");
+        }
+        if self.slow {
+            arguments.push("--slow");
+        }
+        for group in &self.only {
+            arguments.extend(["--only", group]);
+        }
+        arguments
+    }
+}
