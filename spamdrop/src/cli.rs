@@ -35,8 +35,8 @@ pub enum Verb {
     Attach(Attach),
     /// Take the filter off every interface and leave nothing behind
     ///
-    /// Removes the maps with all entries, and the files in `run_dir` and
-    /// `state_dir`. The configuration and the allowlist stay.
+    /// Removes the maps with all entries, the FIFO, and the files in `run_dir`
+    /// and `state_dir`. The configuration and the allowlist stay.
     Detach(Detach),
     /// Block addresses or prefixes by hand
     ///
