@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use spamdrop_lab::{Daemon, Site};
 
 use crate::machine::Cores;
+use crate::packets::say;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
 use knock::Knocker;
@@ -26,9 +27,9 @@ pub struct Effort {
     pub rounds: usize,
     /// Lines for spamdrop in each round, idle and again under load.
     pub lines: usize,
-    /// Lines for fail2ban in each round, idle. Under load one will do.
+    /// Lines for fail2ban, which takes longer.
     pub slow_lines: usize,
-    /// How long a drop is waited for; at most [`knock::LONGEST`].
+    /// How long a drop by fail2ban is waited for; at most [`knock::LONGEST`].
     pub patience: Duration,
 }
 
@@ -73,20 +74,21 @@ const LOADED: Bar = Bar::AtMost(0.25);
 pub fn cases(cores: Cores, effort: Effort) -> Result<Vec<Case>> {
     let (mut spamdrop, mut fail2ban) = (Outcome::default(), Ok(Outcome::default()));
     for round in 1..=effort.rounds {
-        crate::packets::say(&format!("latency, round {round} of {}", effort.rounds));
+        say(&format!("latency, round {round} of {}", effort.rounds));
         Contender::Spamdrop.measure(cores, effort, &mut spamdrop)?;
         if let Ok(outcome) = &mut fail2ban
             && let Err(error) = Contender::Fail2ban.measure(cores, effort, outcome)
         {
-            fail2ban = Err(format!("{error:#}"));
+            say(&format!("fail2ban: {error:#}"));
+            fail2ban = Err(error.to_string());
         }
     }
     ensure!(
         spamdrop.idle.missed + spamdrop.loaded.missed == 0,
         "spamdrop did not drop within {:?}: {} senders idle, {} under load",
-        effort.patience,
+        knock::LONGEST,
         spamdrop.idle.missed,
-        spamdrop.loaded.missed,
+        spamdrop.loaded.missed
     );
     Ok(table(&spamdrop, fail2ban.as_ref(), effort))
 }
@@ -155,7 +157,9 @@ impl Contender {
         };
         // The first ban makes fail2ban set up its rule.
         let first = trial.delay(knock::LONGEST)?;
-        ensure!(first.is_some(), "nothing is dropped: {}", daemon.output());
+        first
+            .with_context(|| daemon.output())
+            .context("it drops nothing")?;
         trial.repeat(self, effort, &mut outcome.idle)?;
         let load = Load::start(&site.path("mail.log"))?;
         trial.repeat(self, effort, &mut outcome.loaded)?;
@@ -184,13 +188,13 @@ impl Trial<'_> {
     /// Line after line, but for the first that has no effect in time: those
     /// behind it would wait for it.
     fn repeat(&mut self, contender: Contender, effort: Effort, delays: &mut Delays) -> Result<()> {
-        let (lines, pause) = match contender {
-            Contender::Spamdrop => (effort.lines, PAUSE),
-            Contender::Fail2ban => (effort.slow_lines, LONG_PAUSE),
+        let (lines, pause, patience) = match contender {
+            Contender::Spamdrop => (effort.lines, PAUSE, knock::LONGEST),
+            Contender::Fail2ban => (effort.slow_lines, LONG_PAUSE, effort.patience),
         };
         for _ in 0..lines {
             thread::sleep(pause.mul_f64(fastrand::f64()));
-            let Some(delay) = self.delay(effort.patience)? else {
+            let Some(delay) = self.delay(patience)? else {
                 delays.missed += 1;
                 break;
             };
