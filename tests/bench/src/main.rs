@@ -82,7 +82,7 @@ impl Options {
     }
 
     fn effort(&self) -> Effort {
-        let (lines, slow_lines, seconds) = if self.quick { (20, 2, 1) } else { (30, 5, 6) };
+        let (lines, slow_lines, seconds) = if self.quick { (20, 1, 3) } else { (30, 5, 6) };
         Effort {
             rounds: self.pace().rounds,
             lines,
