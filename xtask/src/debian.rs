@@ -1,8 +1,8 @@
-//! The mail server, the blocklist and the syslog of the Courier tests: Debian's
-//! packages, unpacked below the target directory.
+//! The mail server, the blocklist and the syslog of the Courier tests, and the
+//! bench's fail2ban: Debian's packages, unpacked below the target directory.
 //!
 //! They are not installed: that would take away the machine's own mail server
-//! and start another one.
+//! and start others.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -19,13 +19,15 @@ use crate::{
 
 /// Those whose files are wanted even if they are installed; apt adds the
 /// libraries that are not.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 8] = [
     "courier-mta",
     "courier-base",
     "courier-authlib",
     "courier-authdaemon",
     "rbldnsd",
     "rsyslog",
+    "fail2ban",
+    "python3-pyinotify",
 ];
 
 /// Downloads and unpacks the packages, unless that has been done.
@@ -37,19 +39,32 @@ pub fn unpack_if_missing() -> Result<()> {
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     let debian = target.join("debian");
     let tree = debian.join("tree");
-    if tree.exists() {
-        return Ok(());
-    }
-    say(&format!("unpacking {} for the tests", PACKAGES.join(", ")));
     let archives = debian.join("archives");
     fs::create_dir_all(&archives)?;
+    if tree.exists() && has_all(archives.as_std_path())? {
+        return Ok(());
+    }
+    say(&format!("unpacking {}", PACKAGES.join(", ")));
     download(archives.as_std_path())?;
     // A name that is there only when all is unpacked.
     let incomplete = debian.join("incomplete");
     let _ = fs::remove_dir_all(&incomplete);
     unpack(archives.as_std_path(), incomplete.as_std_path())?;
+    // What was made of a shorter list.
+    let _ = fs::remove_dir_all(&tree);
     fs::rename(incomplete, tree)?;
     Ok(())
+}
+
+/// Whether each package was downloaded.
+fn has_all(archives: &Path) -> Result<bool> {
+    let names: Vec<_> = fs::read_dir(archives)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_>>()?;
+    Ok(PACKAGES.iter().all(|package| {
+        let start = format!("{package}_");
+        names.iter().any(|name| name.starts_with(&start))
+    }))
 }
 
 fn download(archives: &Path) -> Result<()> {

@@ -4,6 +4,7 @@
 //! table goes to standard output, as Markdown; everything else to standard
 //! error.
 
+mod latency;
 mod machine;
 mod packets;
 mod sample;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 
+use latency::Effort;
 use machine::{Cores, Machine};
 use packets::Pace;
 use sample::MAX_SPREAD;
@@ -39,6 +41,8 @@ struct Options {
 enum Group {
     /// The packet path
     Packets,
+    /// From a line of the log to the drop
+    Latency,
 }
 
 fn main() -> Result<()> {
@@ -61,6 +65,7 @@ impl Group {
     fn measure(self, options: &Options) -> Result<Vec<Case>> {
         match self {
             Self::Packets => packets::cases(Cores::find()?, options.pace()),
+            Self::Latency => latency::cases(Cores::find()?, options.effort()),
         }
     }
 }
@@ -73,6 +78,16 @@ impl Options {
             length: Duration::from_millis(milliseconds),
             quick: self.quick,
             slow: self.slow,
+        }
+    }
+
+    fn effort(&self) -> Effort {
+        let (lines, slow_lines, seconds) = if self.quick { (20, 1, 3) } else { (30, 5, 6) };
+        Effort {
+            rounds: self.pace().rounds,
+            lines,
+            slow_lines,
+            patience: Duration::from_secs(seconds),
         }
     }
 

@@ -74,7 +74,7 @@ fn capacity(sources: u32) -> u32 {
 }
 
 /// Says on standard error what is being done.
-fn say(text: &str) {
+pub fn say(text: &str) {
     use std::io::Write as _;
     // Nobody needs to see it.
     let _ = writeln!(std::io::stderr(), "bench: {text}");

@@ -17,7 +17,8 @@ impl Sample {
 
     /// The figure that this share of the rounds does not exceed, interpolated
     /// between its neighbours.
-    fn quantile(&self, share: f64) -> f64 {
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         let at = share * sorted.len().saturating_sub(1) as f64;

@@ -12,6 +12,8 @@ pub enum Unit {
     PacketsPerSecond,
     /// Nanoseconds per packet.
     Nanoseconds,
+    /// Milliseconds; the figures are seconds.
+    Milliseconds,
     /// Bytes.
     Bytes,
     /// Instructions.
@@ -23,6 +25,7 @@ impl Unit {
         match self {
             Self::PacketsPerSecond => format!("{:.3} M/s", value / 1e6),
             Self::Nanoseconds => format!("{value:.1} ns"),
+            Self::Milliseconds => format!("{:.2} ms", value * 1e3),
             Self::Bytes => format!("{value:.0} B"),
             Self::Instructions => format!("{value:.0} insns"),
         }
@@ -99,6 +102,11 @@ impl Case {
         let first = self.lines.first();
         let ratio = first.and_then(|line| Some(line.outcome.as_ref().ok()?.over(&sample)));
         self.push(subject, Ok(sample), ratio, bar);
+    }
+
+    /// Adds another figure of the case, which is compared with none.
+    pub fn also(&mut self, subject: &str, sample: Sample, bar: Option<Bar>) {
+        self.push(subject, Ok(sample), None, bar);
     }
 
     /// Adds what could not be measured, and why.

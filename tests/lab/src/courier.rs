@@ -144,7 +144,12 @@ pub fn list(host: &Host, options: &Options) -> Result<()> {
     host.run(move || write_zones(&options))
 }
 
-fn tree() -> Result<PathBuf> {
+/// Debian's packages, unpacked.
+///
+/// # Errors
+///
+/// They are not.
+pub fn tree() -> Result<PathBuf> {
     let running = std::env::current_exe().context("find the running program")?;
     let trees = running.ancestors().map(|directory| directory.join(TREE));
     let mut there = trees.filter(|tree| tree.is_dir());

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -77,6 +77,20 @@ impl Site<Courier> {
     /// As [`Site::new`].
     pub fn with_courier(spamdrop: &Path, options: &courier::Options) -> Result<Self> {
         Self::build(spamdrop, |server, dir| Courier::start(server, dir, options))
+    }
+}
+
+impl Site<TcpListener> {
+    /// Builds the site with a server that accepts no connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`Site::new`].
+    pub fn with_listener(spamdrop: &Path) -> Result<Self> {
+        Self::build(spamdrop, |server, _| {
+            let listen = || TcpListener::bind((SERVER4, 25));
+            server.run(listen).context("listen on port 25")
+        })
     }
 }
 

@@ -78,3 +78,16 @@ fn a_bar_without_ratio_is_held_against_the_figure() {
         ["size", "stack", "101 B", "", "", "≤ 100 B", "**misses**"]
     );
 }
+
+#[test]
+fn another_figure_has_a_bar_of_its_own() {
+    let delays = Sample(vec![0.0003, 0.0005, 0.0004]);
+    let mut case = Case::new("line to drop", Unit::Milliseconds, "spamdrop", delays)
+        .with_bar(Bar::AtMost(0.001));
+    case.also("p99", Sample(vec![0.0061]), Some(Bar::AtMost(0.005)));
+    let rows = shown(case);
+    assert_eq!(rows[0][2..4], ["0.40 ms", "0.30 ms - 0.50 ms"]);
+    assert_eq!(rows[0][4..], ["", "≤ 1.00 ms", "holds"]);
+    assert_eq!(rows[1][..4], ["", "p99", "6.10 ms", ""]);
+    assert_eq!(rows[1][4..], ["", "≤ 5.00 ms", "**misses**"]);
+}
