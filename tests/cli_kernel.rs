@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "cli_kernel/import.rs"]
+mod import;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
