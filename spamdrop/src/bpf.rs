@@ -77,11 +77,11 @@ pub fn update<K: Pod + Sync, V: Pod + Sync>(
     keys: &[K],
     values: &[V],
 ) -> io::Result<()> {
-    let threads = available_parallelism().map_or(1, usize::from).min(THREADS);
-    let part = keys.len().div_ceil(threads).max(BATCH);
-    if keys.len() <= part {
+    if keys.len() <= BATCH {
         return update_part(map, keys, values);
     }
+    let threads = available_parallelism().map_or(1, usize::from).min(THREADS);
+    let part = keys.len().div_ceil(threads).max(BATCH);
     thread::scope(|scope| {
         let parts = keys.chunks(part).zip(values.chunks(part));
         let threads =

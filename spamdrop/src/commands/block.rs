@@ -119,21 +119,27 @@ pub(super) fn pending(
     pending
 }
 
-/// Writes the origins of new entries, and forgets older ones of the same
-/// entries. They come after the entries: a sweep removes origins without an
+/// The addresses that have an origin and belong to these entries.
+pub(super) fn noted(blocklist: &Blocklist, is_new: impl Fn(Target) -> bool) -> Result<Vec<IpAddr>> {
+    let mut noted = Vec::new();
+    blocklist.for_each_origin(|addr, _| {
+        if is_new(addr.into()) {
+            noted.push(addr);
+        }
+    })?;
+    Ok(noted)
+}
+
+/// Writes the origins of new entries, and forgets the older ones among these
+/// addresses. They come after the entries: a sweep removes origins without an
 /// entry.
 pub(super) fn note(
     config: &Config,
     blocklist: &mut Blocklist,
     origins: &HashMap<IpAddr, Origin>,
-    is_new: impl Fn(Target) -> bool,
+    mut older: Vec<IpAddr>,
 ) -> Result<()> {
-    let mut older = Vec::new();
-    blocklist.for_each_origin(|addr, _| {
-        if !origins.contains_key(&addr) && is_new(addr.into()) {
-            older.push(addr);
-        }
-    })?;
+    older.retain(|addr| !origins.contains_key(addr));
     for chunk in older.chunks(CHUNK) {
         let turn = Turn::take(&config.run_dir)?;
         chunk

@@ -59,11 +59,12 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
 
     put(config, &mut blocklist, entries)?;
     let origins = block::pending(sieve.connected, &sieve.peers, block::origin("", term.start));
-    block::note(config, &mut blocklist, &origins, |target| {
+    let older = block::noted(&blocklist, |target| {
         entries
             .binary_search_by_key(&target, |(target, _)| *target)
             .is_ok()
     })?;
+    block::note(config, &mut blocklist, &origins, older)?;
     let open = entries
         .iter()
         .filter(|(_, entry)| entry.flags & SEALED == 0);
