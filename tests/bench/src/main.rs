@@ -4,6 +4,7 @@
 //! table goes to standard output, as Markdown; everything else to standard
 //! error.
 
+mod lists;
 mod machine;
 mod packets;
 mod sample;
@@ -39,6 +40,8 @@ struct Options {
 enum Group {
     /// The packet path
     Packets,
+    /// A million addresses in and out, one `add`, the start, memory
+    Lists,
 }
 
 fn main() -> Result<()> {
@@ -61,6 +64,7 @@ impl Group {
     fn measure(self, options: &Options) -> Result<Vec<Case>> {
         match self {
             Self::Packets => packets::cases(Cores::find()?, options.pace()),
+            Self::Lists => lists::cases(options.pace()),
         }
     }
 }

@@ -12,8 +12,12 @@ pub enum Unit {
     PacketsPerSecond,
     /// Nanoseconds per packet.
     Nanoseconds,
+    /// Milliseconds.
+    Milliseconds,
     /// Bytes.
     Bytes,
+    /// MiB.
+    Mebibytes,
     /// Instructions.
     Instructions,
 }
@@ -23,7 +27,9 @@ impl Unit {
         match self {
             Self::PacketsPerSecond => format!("{:.3} M/s", value / 1e6),
             Self::Nanoseconds => format!("{value:.1} ns"),
+            Self::Milliseconds => format!("{value:.1} ms"),
             Self::Bytes => format!("{value:.0} B"),
+            Self::Mebibytes => format!("{value:.1} MiB"),
             Self::Instructions => format!("{value:.0} insns"),
         }
     }
