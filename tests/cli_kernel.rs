@@ -227,6 +227,15 @@ fn a_network_shows_the_reasons_of_its_addresses() {
 }
 
 #[test]
+fn a_new_block_comes_without_the_old_reason() {
+    let site = attached("");
+    site.spamdrop(&["add", "100.64.0.9", "100.64.0.10", "--reason", "old"])
+        .unwrap();
+    site.spamdrop(&["add", "100.64.0.9"]).unwrap();
+    assert_eq!(traces(&site), (1, 0));
+}
+
+#[test]
 fn nothing_is_added_if_anything_must_not_be_blocked() {
     let site = attached("");
     site.spamdrop(&["allow", "add", "100.64.7.0/24"]).unwrap();
