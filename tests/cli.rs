@@ -94,6 +94,9 @@ fn a_senseless_command_line_ends_with_2() {
         &["run", "--mode", "fast"],
         &["attach"],
         &["scan"],
+        &["import", "list", "list"],
+        &["import", "--for", "0s"],
+        &["export", "--format", "json"],
         &["completions", "tcsh"],
         &["add", "192.0.2.1", "mx.example"],
         &["add", "192.0.2.1", "-"],
@@ -153,6 +156,8 @@ fn what_needs_a_filter_ends_with_3_without_one() {
         &["flush"],
         &["list"],
         &["list", "--json"],
+        &["export"],
+        &["import"],
         &["show", "192.0.2.1"],
         &["stats"],
     ] {
@@ -227,7 +232,7 @@ fn completions_know_every_verb() {
     for shell in ["bash", "zsh", "fish"] {
         let output = home.run(&["completions", shell]);
         assert_eq!(code(&output), 0);
-        for verb in ["attach", "config", "scan"] {
+        for verb in ["attach", "config", "import", "scan"] {
             assert!(stdout(&output).contains(verb), "{shell} {verb}");
         }
     }

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "cli_kernel/import.rs"]
+mod import;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
@@ -221,6 +224,15 @@ fn a_network_shows_the_reasons_of_its_addresses() {
     assert_eq!(traces(&site), (1, 0));
     site.spamdrop(&["remove", "2001:db8:64::/64"]).unwrap();
     assert_eq!(traces(&site), (0, 0));
+}
+
+#[test]
+fn a_new_block_comes_without_the_old_reason() {
+    let site = attached("");
+    site.spamdrop(&["add", "100.64.0.9", "100.64.0.10", "--reason", "old"])
+        .unwrap();
+    site.spamdrop(&["add", "100.64.0.9"]).unwrap();
+    assert_eq!(traces(&site), (1, 0));
 }
 
 #[test]

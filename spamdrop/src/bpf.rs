@@ -5,13 +5,17 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread::{self, ScopedJoinHandle, available_parallelism};
 
 use aya::Pod;
 use aya_obj::generated::{bpf_attr, bpf_cmd};
 
 /// Entries moved by one system call.
 pub const BATCH: usize = 4096;
+/// Most threads that write to a map at once.
+const THREADS: usize = 4;
 
 /// Reads a hash map with few system calls. Entries that are added or removed
 /// meanwhile may or may not be seen; none is seen twice.
@@ -61,12 +65,36 @@ pub fn for_each<K: Pod, V: Pod>(
     }
 }
 
-/// Inserts or replaces entries with few system calls.
+/// Inserts or replaces entries with few system calls, and in several threads
+/// where there are many: each entry costs some cache misses, whose waits
+/// threads share. Of keys that come twice, either value may stay.
 ///
 /// # Errors
 ///
-/// What the kernel says; entries before the failing one are in the map.
-pub fn update<K: Pod, V: Pod>(map: BorrowedFd<'_>, keys: &[K], values: &[V]) -> io::Result<()> {
+/// What the kernel says; some of the entries may be in the map.
+pub fn update<K: Pod + Sync, V: Pod + Sync>(
+    map: BorrowedFd<'_>,
+    keys: &[K],
+    values: &[V],
+) -> io::Result<()> {
+    if keys.len() <= BATCH {
+        return update_part(map, keys, values);
+    }
+    let threads = available_parallelism().map_or(1, usize::from).min(THREADS);
+    let part = keys.len().div_ceil(threads).max(BATCH);
+    thread::scope(|scope| {
+        let parts = keys.chunks(part).zip(values.chunks(part));
+        let threads =
+            parts.map(|(keys, values)| scope.spawn(move || update_part(map, keys, values)));
+        let threads: Vec<_> = threads.collect();
+        let results = threads.into_iter().map(ScopedJoinHandle::join);
+        results
+            .into_iter()
+            .try_for_each(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
+fn update_part<K: Pod, V: Pod>(map: BorrowedFd<'_>, keys: &[K], values: &[V]) -> io::Result<()> {
     for (keys, values) in keys.chunks(BATCH).zip(values.chunks(BATCH)) {
         let mut attr = batch_attr(map, keys.len().min(values.len()));
         attr.keys = keys.as_ptr() as u64;

@@ -51,6 +51,18 @@ pub enum Verb {
     Flush,
     /// Show what is blocked
     List(List),
+    /// Block the addresses of a file, one a line
+    ///
+    /// Reads what `export` writes, addresses and prefixes one a line, and the
+    /// lines of /proc/net/xt_recent/NAME. An address with SECONDS behind it
+    /// is blocked for that time, one without as by `add`. Older blocks of the
+    /// same addresses are replaced. A line that is not understood leaves
+    /// everything as it was; what must not be blocked is left out.
+    Import(Import),
+    /// Print what is blocked, for `import`: one address a line, with its term
+    ///
+    /// Hits, and what `show` knows of the reasons, are not part of it.
+    Export(Export),
     /// Show why an address is blocked, and for how long
     Show(Show),
     /// Edit or show the allowlist: what is never blocked
@@ -173,6 +185,38 @@ pub enum Format {
     Table,
     /// An array, one object a line
     Json,
+    /// The lines of /proc/net/xt_recent/NAME
+    Recent,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// What to read; `-` is standard input
+    #[arg(default_value = "-", value_name = "FILE")]
+    pub file: PathBuf,
+    /// Time to block addresses that come without one, whole seconds such as
+    /// 90s, 10m or 1d [default: the configuration's ttl, 10m]
+    #[arg(long = "for", value_name = "TIME", value_parser = term)]
+    pub term: Option<Duration>,
+    /// Let their blocks end on the clock, whatever the peer sends
+    #[arg(long)]
+    pub fixed: bool,
+}
+
+/// Flags of `export`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Export {
+    /// The form of the result
+    #[arg(long, default_value = "lines")]
+    pub format: ExportFormat,
+}
+
+/// The forms of `export`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// ADDRESS SECONDS, then what prolongs the block
+    Lines,
     /// The lines of /proc/net/xt_recent/NAME
     Recent,
 }

@@ -43,6 +43,7 @@ pub fn run(options: &Options) -> Result<()> {
         "build",
         "--quiet",
         "--release",
+        "--package=spamdrop",
         "--package=spamdrop-bench",
         "--package=spamdrop",
     ]))?;

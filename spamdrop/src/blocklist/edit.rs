@@ -28,10 +28,12 @@ pub struct Term {
 }
 
 impl Term {
-    fn entry(&self, flags: u16) -> Entry {
+    /// The entry of this term.
+    #[must_use]
+    pub fn entry(&self, flags: u16) -> Entry {
         let hard_until_s = match self.hard_limit_s {
             0 => 0,
-            limit => seconds(self.start).saturating_add(limit),
+            limit => second(self.start).saturating_add(limit),
         };
         Entry {
             expires: expiry(self.start, self.ttl_s, hard_until_s),
@@ -43,7 +45,9 @@ impl Term {
     }
 }
 
-fn seconds(ns: u64) -> u32 {
+/// The whole seconds of a time in nanoseconds.
+#[must_use]
+pub fn second(ns: u64) -> u32 {
     u32::try_from(ns / SECOND).unwrap_or(u32::MAX)
 }
 
@@ -124,16 +128,33 @@ impl Blocklist {
     ///
     /// The kernel refuses a map operation; targets before the failing one may
     /// have been added.
-    pub fn add(&mut self, _turn: &Turn, targets: &[(Target, bool)], term: Term) -> Result<()> {
+    pub fn add(&mut self, turn: &Turn, targets: &[(Target, bool)], term: Term) -> Result<()> {
+        let entry = |sealed| term.entry(ORIGIN_HAND | if sealed { SEALED } else { 0 });
+        let entries = targets
+            .iter()
+            .map(|&(target, sealed)| (target, entry(sealed)));
+        self.put_all(turn, entries)
+    }
+
+    /// Writes entries as they are; an older entry of the same target is
+    /// replaced. A prefix keeps only the expiry.
+    ///
+    /// # Errors
+    ///
+    /// As [`Blocklist::add`].
+    pub fn put_all(
+        &mut self,
+        _turn: &Turn,
+        entries: impl IntoIterator<Item = (Target, Entry)>,
+    ) -> Result<()> {
         let (mut v4, mut v6) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
         let mut prefixes = false;
-        for &(target, sealed) in targets {
-            let entry = term.entry(ORIGIN_HAND | if sealed { SEALED } else { 0 });
+        for (target, entry) in entries {
             match target {
                 Target::V4(key) => push(&mut v4, key, entry),
                 Target::V6(key) => push(&mut v6, key, entry),
                 Target::Net(net) => {
-                    self.put_prefix(net, seconds(entry.expires))?;
+                    self.put_prefix(net, second(entry.expires))?;
                     prefixes = true;
                 }
             }

@@ -8,7 +8,7 @@ mod prefixes;
 mod read;
 mod sweep;
 
-pub use edit::Term;
+pub use edit::{Term, second};
 pub use read::Found;
 pub use sweep::CHUNK;
 

@@ -22,15 +22,8 @@ use crate::report::{json, table::Style};
 ///
 /// Nothing is attached, or the kernel refuses a map operation.
 pub fn run(config: &Config, args: List, out: &mut impl Write, style: Style) -> Result<()> {
-    let blocklist = Blocklist::open(&config.pin_dir)?;
     let now = clock::monotonic_ns();
-    let mut live = Vec::new();
-    blocklist.for_each(|found| {
-        if is_live(found.entry.expires, now) {
-            live.push(entry(&found, now));
-        }
-    })?;
-    entries::sort(&mut live);
+    let live = live(config, now)?;
     match args.format {
         _ if args.json => json::array(out, &live)?,
         Some(Format::Json) => json::array(out, &live)?,
@@ -40,7 +33,26 @@ pub fn run(config: &Config, args: List, out: &mut impl Write, style: Style) -> R
     Ok(())
 }
 
-fn as_recent(out: &mut impl Write, live: &[Entry], now: u64, ttl: Duration) -> Result<()> {
+/// What is blocked at `now`, sorted.
+pub(super) fn live(config: &Config, now: u64) -> Result<Vec<Entry>> {
+    let blocklist = Blocklist::open(&config.pin_dir)?;
+    let mut live = Vec::new();
+    blocklist.for_each(|found| {
+        if is_live(found.entry.expires, now) {
+            live.push(entry(&found, now));
+        }
+    })?;
+    entries::sort(&mut live);
+    Ok(live)
+}
+
+/// Writes what is blocked as xt_recent would.
+pub(super) fn as_recent(
+    out: &mut impl Write,
+    live: &[Entry],
+    now: u64,
+    ttl: Duration,
+) -> Result<()> {
     let jiffies = Jiffies {
         hz: clock::ticks_per_second(),
     };

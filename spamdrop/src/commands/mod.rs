@@ -5,10 +5,13 @@ pub mod add;
 pub mod addresses;
 pub mod allow;
 pub mod attach;
+mod block;
 pub mod completions;
 pub mod config_check;
 pub mod detach;
+pub mod export;
 pub mod flush;
+pub mod import;
 pub mod list;
 pub mod remove;
 pub mod run;
@@ -46,6 +49,8 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Remove(args) => remove::run(&config, args, out),
         Verb::Flush => flush::run(&config, out),
         Verb::List(args) => list::run(&config, *args, out, style),
+        Verb::Import(args) => import::run(&config, args, out),
+        Verb::Export(args) => export::run(&config, *args, out),
         Verb::Show(args) => show::run(&config, args, out),
         Verb::Allow(Allow::Add(args)) => allow::add(&config, args, out),
         Verb::Allow(Allow::Remove(args)) => allow::remove(&config, args, out),

@@ -1,5 +1,6 @@
 //! `allow list`: what is never blocked.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use ipnet::IpNet;
@@ -20,8 +21,10 @@ pub struct Allowed {
 }
 
 const COLUMNS: [Column<Allowed>; 2] = [
-    left("ADDRESS", |allowed| shown(allowed.net)),
-    left("BY", |allowed| allowed.by.into()),
+    left("ADDRESS", |allowed, text| {
+        text.write_str(&shown(allowed.net))
+    }),
+    left("BY", |allowed, text| text.write_str(allowed.by)),
 ];
 
 /// Sorts prefixes: IPv4 first, by address.

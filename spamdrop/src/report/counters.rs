@@ -1,5 +1,6 @@
 //! `stats`: the filter's counters.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use spamdrop_common::counter::{Counters, Reason};
@@ -10,9 +11,9 @@ use super::table::{self, Column, Style, left, right};
 type Row = (u64, &'static str, &'static str);
 
 const COLUMNS: [Column<Row>; 3] = [
-    right("PACKETS", |row| row.0.to_string()),
-    left("REASON", |row| row.1.into()),
-    left("MEANING", |row| row.2.into()),
+    right("PACKETS", |row, text| write!(text, "{}", row.0)),
+    left("REASON", |row, text| text.write_str(row.1)),
+    left("MEANING", |row, text| text.write_str(row.2)),
 ];
 
 /// Writes every counter, those of drops first, and the totals.

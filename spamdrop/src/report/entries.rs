@@ -1,5 +1,6 @@
 //! `list`: the entries.
 
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -79,15 +80,15 @@ impl Entry {
             .is_some_and(|limit| limit <= self.expires_in)
     }
 
-    fn expires(&self) -> String {
+    fn expires(&self, text: &mut String) -> fmt::Result {
         let time = human(self.expires_in);
         match self.hard_limit_in {
-            Some(_) if self.is_final() => format!("{time}, final"),
+            Some(_) if self.is_final() => write!(text, "{time}, final"),
             // Less than one ttl of sliding is left.
             Some(limit) if limit < Duration::from_secs(self.ttl_s.into()) * 2 => {
-                format!("{time}, at most {}", human(limit))
+                write!(text, "{time}, at most {}", human(limit))
             }
-            _ => time,
+            _ => write!(text, "{time}"),
         }
     }
 }
@@ -104,11 +105,11 @@ impl By {
 }
 
 const COLUMNS: [Column<Entry>; 5] = [
-    left("ADDRESS", |entry| entry.target.to_string()),
-    left("STATE", |entry| entry.state().into()),
+    left("ADDRESS", |entry, text| write!(text, "{}", entry.target)),
+    left("STATE", |entry, text| text.write_str(entry.state())),
     left("EXPIRES", Entry::expires),
-    right("HITS", |entry| entry.hits.to_string()),
-    left("BY", |entry| entry.origin.name().into()),
+    right("HITS", |entry, text| write!(text, "{}", entry.hits)),
+    left("BY", |entry, text| text.write_str(entry.origin.name())),
 ];
 
 /// Sorts entries: IPv4 first, by address, a prefix before what is in it.
@@ -188,9 +189,15 @@ ADDRESS        STATE          EXPIRES   HITS  BY
             hard_limit_in: Some(Duration::from_secs(seconds)),
             ..entry("192.0.2.1")
         };
-        assert_eq!(limited(1200).expires(), "9m 12s");
-        assert_eq!(limited(1199).expires(), "9m 12s, at most 19m 59s");
-        assert_eq!(limited(552).expires(), "9m 12s, final");
+        for (seconds, shown) in [
+            (1200, "9m 12s"),
+            (1199, "9m 12s, at most 19m 59s"),
+            (552, "9m 12s, final"),
+        ] {
+            let mut text = String::new();
+            limited(seconds).expires(&mut text).unwrap();
+            assert_eq!(text, shown);
+        }
     }
 
     #[test]

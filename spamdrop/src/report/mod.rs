@@ -11,6 +11,7 @@ pub mod duration;
 pub mod entries;
 pub mod escape;
 pub mod json;
+pub mod listing;
 pub mod recent;
 pub mod scan;
 pub mod show;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
@@ -142,8 +143,8 @@ fn cut(mut text: String, columns: usize) -> String {
 type Row = (IpAddr, u64);
 
 const COLUMNS: [Column<Row>; 2] = [
-    right("LINES", |row| row.1.to_string()),
-    left("ADDRESS", |row| row.0.to_string()),
+    right("LINES", |row, text| write!(text, "{}", row.1)),
+    left("ADDRESS", |row, text| write!(text, "{}", row.0)),
 ];
 
 /// Orders addresses by their matches, the most frequent first.

@@ -5,6 +5,7 @@
 //! error.
 
 mod latency;
+mod lists;
 mod machine;
 mod packets;
 mod sample;
@@ -43,6 +44,8 @@ enum Group {
     Packets,
     /// From a line of the log to the drop
     Latency,
+    /// A million addresses in and out, one `add`, the start, memory
+    Lists,
 }
 
 fn main() -> Result<()> {
@@ -66,6 +69,7 @@ impl Group {
         match self {
             Self::Packets => packets::cases(Cores::find()?, options.pace()),
             Self::Latency => latency::cases(Cores::find()?, options.effort()),
+            Self::Lists => lists::cases(options.pace()),
         }
     }
 }

@@ -68,7 +68,7 @@ pub fn cases(cores: Cores, pace: Pace) -> Result<Vec<Case>> {
 
 /// The size of a map for so many sources: the default, or else twice their
 /// number, since an LRU map that is nearly full evicts entries early.
-fn capacity(sources: u32) -> u32 {
+pub fn capacity(sources: u32) -> u32 {
     const DEFAULT: u32 = 262_144;
     DEFAULT.max(sources.saturating_mul(2).next_power_of_two())
 }

@@ -16,6 +16,8 @@ pub enum Unit {
     Milliseconds,
     /// Bytes.
     Bytes,
+    /// MiB.
+    Mebibytes,
     /// Instructions.
     Instructions,
 }
@@ -27,6 +29,7 @@ impl Unit {
             Self::Nanoseconds => format!("{value:.1} ns"),
             Self::Milliseconds => format!("{:.2} ms", value * 1e3),
             Self::Bytes => format!("{value:.0} B"),
+            Self::Mebibytes => format!("{value:.1} MiB"),
             Self::Instructions => format!("{value:.0} insns"),
         }
     }

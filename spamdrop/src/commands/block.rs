@@ -1,0 +1,172 @@
+//! What `add` and `import` have in common.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use ipnet::IpNet;
+use spamdrop_common::entry::Origin;
+
+use super::{count, tell_watcher};
+use crate::blocklist::{Blocklist, CHUNK, Term, pins};
+use crate::clock;
+use crate::config::{Config, Seal};
+use crate::exit::{Exit, Failure};
+use crate::lock::{self, Turn};
+use crate::release::sockets;
+use crate::target::Target;
+
+/// The term of blocks by hand that begin now: `--for` and `--fixed`.
+pub(super) fn term(config: &Config, length: Option<Duration>, fixed: bool) -> Term {
+    let whole_seconds = |length: Duration| u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
+    Term {
+        start: clock::monotonic_ns(),
+        ttl_s: length.map_or(config.ttl_s(), whole_seconds),
+        slides: !fixed,
+        hard_limit_s: 0,
+    }
+}
+
+/// Ensures that the maps have room for these targets, each given once. `done`
+/// is what is not done otherwise, such as `added`.
+pub(super) fn ensure_fit(
+    targets: impl IntoIterator<Item = Target>,
+    blocklist: &Blocklist,
+    done: &str,
+) -> Result<()> {
+    let mut prefixes: HashSet<_> = blocklist.blocked_prefixes(0)?.into_iter().collect();
+    let (mut v4, mut v6) = (0, 0);
+    for target in targets {
+        match target {
+            Target::V4(_) => v4 += 1,
+            Target::V6(_) => v6 += 1,
+            Target::Net(net) => {
+                prefixes.insert(net);
+            }
+        }
+    }
+    let count = |v4: bool| {
+        prefixes
+            .iter()
+            .filter(|net| net.addr().is_ipv4() == v4)
+            .count()
+    };
+    let capacity = blocklist.capacity();
+    let (prefixes4, prefixes6) = (count(true), count(false));
+    for (what, number, fit) in [
+        ("IPv4 addresses (`capacity4`)", v4, capacity.v4),
+        ("IPv6 /64s (`capacity6`)", v6, capacity.v6),
+        ("IPv4 prefixes", prefixes4, pins::PREFIXES),
+        ("IPv6 prefixes", prefixes6, pins::PREFIXES),
+    ] {
+        if number > fit as usize {
+            let message =
+                format!("nothing was {done}: {number} {what} are more than the {fit} that fit");
+            return Err(Failure::new(Exit::Failed, message));
+        }
+    }
+    Ok(())
+}
+
+/// The peers whose entries are not to be sealed: they hold a connection to a
+/// port that the filter watches.
+pub(super) fn peers(config: &Config, blocklist: &Blocklist) -> Result<HashSet<IpAddr>> {
+    if config.seal == Seal::AtOnce {
+        return Ok(HashSet::new());
+    }
+    let mut ports = blocklist.settings()?.ports.to_vec();
+    ports.retain(|port| *port != 0);
+    let sockets = sockets::connections(&ports).context("cannot list the connections")?;
+    Ok(sockets.into_iter().map(|socket| socket.peer).collect())
+}
+
+/// The origin of a block by hand that begins now.
+pub(super) fn origin(reason: &str, now: u64) -> Origin {
+    let mut origin = Origin {
+        first_unix_s: clock::unix_s(),
+        offence: now,
+        ..Origin::default()
+    };
+    origin.set_text(reason.as_bytes());
+    origin
+}
+
+/// The peers whose connections are to be released when these addresses and
+/// IPv6 /64s are blocked, with their origins.
+pub(super) fn pending(
+    nets: impl IntoIterator<Item = IpNet>,
+    peers: &HashSet<IpAddr>,
+    origin: Origin,
+) -> HashMap<IpAddr, Origin> {
+    let origin = Origin {
+        release_pending: 1,
+        ..origin
+    };
+    let mut pending = HashMap::new();
+    if peers.is_empty() {
+        return pending;
+    }
+    for net in nets {
+        if net.prefix_len() == net.max_prefix_len() {
+            let addr = net.addr();
+            pending.extend(peers.contains(&addr).then_some((addr, origin)));
+        } else {
+            let inside = peers.iter().filter(|peer| net.contains(*peer));
+            pending.extend(inside.map(|peer| (*peer, origin)));
+        }
+    }
+    pending
+}
+
+/// The addresses that have an origin and belong to these entries.
+pub(super) fn noted(blocklist: &Blocklist, is_new: impl Fn(Target) -> bool) -> Result<Vec<IpAddr>> {
+    let mut noted = Vec::new();
+    blocklist.for_each_origin(|addr, _| {
+        if is_new(addr.into()) {
+            noted.push(addr);
+        }
+    })?;
+    Ok(noted)
+}
+
+/// Writes the origins of new entries, and forgets the older ones among these
+/// addresses. They come after the entries: a sweep removes origins without an
+/// entry.
+pub(super) fn note(
+    config: &Config,
+    blocklist: &mut Blocklist,
+    origins: &HashMap<IpAddr, Origin>,
+    mut older: Vec<IpAddr>,
+) -> Result<()> {
+    older.retain(|addr| !origins.contains_key(addr));
+    for chunk in older.chunks(CHUNK) {
+        let turn = Turn::take(&config.run_dir)?;
+        chunk
+            .iter()
+            .try_for_each(|addr| blocklist.forget(&turn, *addr))?;
+    }
+    let origins: Vec<_> = origins.iter().collect();
+    for chunk in origins.chunks(CHUNK) {
+        let turn = Turn::take(&config.run_dir)?;
+        chunk
+            .iter()
+            .try_for_each(|(addr, origin)| blocklist.note(&turn, **addr, origin))?;
+    }
+    Ok(())
+}
+
+/// Has the watcher seal the entries that were left open, and says so if there
+/// is none.
+pub(super) fn tell_if_open(config: &Config, open: usize) {
+    if open == 0 {
+        return;
+    }
+    tell_watcher(&config.run_dir);
+    if lock::watcher_pid(&config.run_dir).is_none() {
+        let held = count(open, "block drops", "blocks drop");
+        log::warn!(
+            "{held} only new connections, for their peers hold some; `spamdrop run` ends those"
+        );
+    }
+}

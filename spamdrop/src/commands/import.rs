@@ -1,0 +1,123 @@
+//! `import`: block what a file lists.
+
+mod sieve;
+
+use std::fs;
+use std::io::{self, Read as _, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use spamdrop_common::entry::{Entry, SEALED};
+
+use super::{block, count};
+use crate::blocklist::Blocklist;
+use crate::cli;
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::listing::Reader;
+use crate::lock::Turn;
+use crate::protect;
+use crate::report::escape::escape;
+use crate::target::Target;
+use sieve::Sieve;
+
+/// Bad lines, and addresses that must not be blocked, that are named.
+const NAMED: usize = 5;
+/// Entries that are written in one turn: enough for several threads, and
+/// written in some 30 ms, so that others need not wait for long.
+const TURN: usize = 1 << 16;
+/// Fewer entries are written in no time.
+const MANY: usize = 1 << 18;
+
+/// Runs the verb. Everything is read and checked before anything is written.
+///
+/// # Errors
+///
+/// Nothing is attached, the file cannot be read, a line is not understood
+/// ([`Exit::Usage`]) or more is listed than fits ([`Exit::Failed`], nothing is
+/// imported), or the kernel refuses.
+pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<()> {
+    let mut blocklist = Blocklist::open(&config.pin_dir)?;
+    let (name, text) = read(&args.file)?;
+    let term = block::term(config, args.term, args.fixed);
+    let peers = block::peers(config, &blocklist)?;
+    let sieve = Sieve {
+        reader: Reader::new(term),
+        protected: &protect::protected(config)?,
+        held: &peers.iter().copied().map(Target::from).collect(),
+    };
+    let sieved = sieve.read(&text);
+    drop(text);
+    ensure_understood(&name, &sieved.bad)?;
+    let entries = &sieved.entries;
+    let targets = entries.iter().map(|(target, _)| *target);
+    block::ensure_fit(targets, &blocklist, "imported")?;
+
+    put(config, &mut blocklist, entries)?;
+    let origins = block::pending(sieved.connected, &peers, block::origin("", term.start));
+    let older = block::noted(&blocklist, |target| {
+        entries
+            .binary_search_by_key(&target, |(target, _)| *target)
+            .is_ok()
+    })?;
+    block::note(config, &mut blocklist, &origins, older)?;
+    let open = entries
+        .iter()
+        .filter(|(_, entry)| entry.flags & SEALED == 0);
+    block::tell_if_open(config, open.count());
+    for left_out in sieved.named {
+        log::warn!("left out {left_out}");
+    }
+    writeln!(out, "imported {}", count(entries.len(), "entry", "entries"))?;
+    if sieved.left_out > 0 {
+        writeln!(out, "left out {} that must not be blocked", sieved.left_out)?;
+    }
+    Ok(())
+}
+
+/// The file's name for messages, and what is in it.
+fn read(path: &Path) -> Result<(String, Vec<u8>)> {
+    if path.as_os_str() == "-" {
+        let mut text = Vec::new();
+        let read = io::stdin().lock().read_to_end(&mut text);
+        read.context("cannot read standard input")?;
+        return Ok(("standard input".into(), text));
+    }
+    let name = escape(path.as_os_str().as_encoded_bytes());
+    let text = fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    Ok((name, text))
+}
+
+fn ensure_understood(name: &str, bad: &[(usize, Error)]) -> Result<()> {
+    if bad.is_empty() {
+        return Ok(());
+    }
+    let lines = count(bad.len(), "line is", "lines are");
+    let mut message = format!("nothing was imported, for {lines} not understood:");
+    for (line, error) in bad.iter().take(NAMED) {
+        message.push_str(&format!("\n  {name}:{line}: {error:#}"));
+    }
+    Err(Failure::new(Exit::Usage, message))
+}
+
+fn put(config: &Config, blocklist: &mut Blocklist, entries: &[(Target, Entry)]) -> Result<()> {
+    let bar = bar(entries.len());
+    for chunk in entries.chunks(TURN) {
+        blocklist.put_all(&Turn::take(&config.run_dir)?, chunk.iter().copied())?;
+        bar.inc(chunk.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Shows on standard error, if that is a terminal, how far a long list is.
+fn bar(entries: usize) -> ProgressBar {
+    if entries < MANY {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{human_pos} of {human_len} [{bar:20}] {eta:>4}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
+    ProgressBar::new(entries as u64).with_style(style)
+}

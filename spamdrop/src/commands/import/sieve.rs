@@ -1,0 +1,190 @@
+//! From the text of a list to its entries. A long text is read in several
+//! threads, each of which takes a part of its lines.
+
+use std::collections::HashSet;
+use std::panic::resume_unwind;
+use std::thread::{self, ScopedJoinHandle, available_parallelism};
+
+use ipnet::IpNet;
+use spamdrop_common::entry::{Entry, SEALED};
+
+use super::NAMED;
+use crate::listing::{Listed, Reader};
+use crate::policy::Protected;
+use crate::report::allowed::shown;
+use crate::target::Target;
+
+/// Fewer bytes are not worth a thread.
+const PART: usize = 1 << 20;
+
+/// What decides about a line.
+pub(super) struct Sieve<'a> {
+    pub(super) reader: Reader,
+    pub(super) protected: &'a Protected,
+    /// Entries whose peers hold a connection: they are not sealed.
+    pub(super) held: &'a HashSet<Target>,
+}
+
+/// What a text lists.
+#[derive(Default)]
+pub(super) struct Sieved {
+    /// What may be blocked, sorted; of several lines for one target the last.
+    pub(super) entries: Vec<(Target, Entry)>,
+    /// What of it is held.
+    pub(super) connected: Vec<IpNet>,
+    /// How much must not be blocked.
+    pub(super) left_out: usize,
+    /// The first of it, and why.
+    pub(super) named: Vec<String>,
+    /// Lines that are not understood, counted from 1, and why.
+    pub(super) bad: Vec<(usize, anyhow::Error)>,
+    lines: usize,
+}
+
+impl Sieve<'_> {
+    /// Reads a whole text.
+    pub(super) fn read(&self, text: &[u8]) -> Sieved {
+        let threads = available_parallelism().map_or(1, usize::from);
+        let parts = parts(text, text.len().div_ceil(threads).max(PART));
+        thread::scope(|scope| {
+            let read = |part| scope.spawn(move || self.read_part(part));
+            let threads: Vec<_> = parts.into_iter().map(read).collect();
+            let mut all = Sieved::default();
+            for part in threads.into_iter().map(ScopedJoinHandle::join) {
+                all.append(part.unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            all.each_once();
+            all
+        })
+    }
+
+    fn read_part(&self, text: &[u8]) -> Sieved {
+        let mut part = Sieved::default();
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            part.lines += 1;
+            match self.reader.line(line) {
+                Ok(None) => {}
+                Ok(Some(listed)) => self.take(listed, &mut part),
+                Err(error) => part.bad.push((part.lines, error)),
+            }
+        }
+        part.each_once();
+        part
+    }
+
+    fn take(&self, listed: Listed, part: &mut Sieved) {
+        let Listed { net, mut entry } = listed;
+        let why = if net.prefix_len() == net.max_prefix_len() {
+            self.protected.why(net.addr())
+        } else {
+            self.protected.why_net(net)
+        };
+        if let Some(why) = why {
+            part.left_out += 1;
+            if part.named.len() < NAMED {
+                part.named.push(format!("{}: {why}", shown(net)));
+            }
+            return;
+        }
+        let target = Target::from(net);
+        if self.held.contains(&target) {
+            part.connected.push(net);
+        } else {
+            entry.flags |= SEALED;
+        }
+        part.entries.push((target, entry));
+    }
+}
+
+impl Sieved {
+    fn append(&mut self, later: Self) {
+        let before = self.lines;
+        self.lines += later.lines;
+        self.entries.extend(later.entries);
+        self.connected.extend(later.connected);
+        self.left_out += later.left_out;
+        self.named.extend(later.named);
+        self.named.truncate(NAMED);
+        let bad = later.bad.into_iter();
+        self.bad.extend(bad.map(|(line, why)| (before + line, why)));
+    }
+
+    /// Stable: what comes later counts. Parts that are sorted already are only
+    /// merged.
+    fn each_once(&mut self) {
+        self.entries.sort_by_key(|(target, _)| *target);
+        self.entries.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                *kept = *later;
+            }
+            same
+        });
+    }
+}
+
+/// Cuts behind line ends, into parts of this size and a little more.
+fn parts(text: &[u8], size: usize) -> Vec<&[u8]> {
+    let (mut parts, mut rest) = (Vec::new(), text);
+    while let Some(end) = rest
+        .get(size..)
+        .and_then(|rest| memchr::memchr(b'\n', rest))
+    {
+        let (part, later) = rest.split_at(size + end + 1);
+        parts.push(part);
+        rest = later;
+    }
+    parts.push(rest);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+    use crate::blocklist::Term;
+
+    #[test]
+    fn parts_end_with_their_lines() {
+        assert_eq!(parts(b"a\nbc\n\nd", 1), [b"a\n", &b"bc\n"[..], b"\nd"]);
+        assert_eq!(parts(b"abc", 1), [b"abc"]);
+        assert_eq!(parts(b"abc\n", 1), [b"abc\n", &b""[..]]);
+        assert_eq!(parts(b"", 1), [b""]);
+    }
+
+    #[test]
+    fn a_text_in_parts_is_read_as_a_whole() {
+        let term = Term {
+            start: 0,
+            ttl_s: 600,
+            slides: true,
+            hard_limit_s: 0,
+        };
+        let sieve = Sieve {
+            reader: Reader::new(term),
+            protected: &Protected::default(),
+            held: &HashSet::new(),
+        };
+        let text = b"192.0.2.3 60\nx\n192.0.2.1\n127.0.0.1\n192.0.2.3 90\ny\n127.0.0.2\n";
+        for size in [1, 20, 1000] {
+            let mut all = Sieved::default();
+            for part in parts(text, size) {
+                all.append(sieve.read_part(part));
+            }
+            all.each_once();
+            let ttls = all
+                .entries
+                .iter()
+                .map(|(target, entry)| (target.to_string(), entry.ttl_s));
+            assert_eq!(
+                ttls.collect::<Vec<_>>(),
+                [("192.0.2.1".into(), 600), ("192.0.2.3".into(), 90)]
+            );
+            let bad: Vec<usize> = all.bad.iter().map(|(line, _)| *line).collect();
+            assert_eq!(bad, [2, 6]);
+            assert_eq!(all.named, ["127.0.0.1: loopback", "127.0.0.2: loopback"]);
+            assert_eq!(all.left_out, 2);
+        }
+        assert_eq!(sieve.read(text).entries.first().unwrap().1.ttl_s, 600);
+    }
+}

@@ -1,0 +1,116 @@
+//! Lists: a million addresses in and out, one `add`, the start, and memory.
+//! What is measured is the shipped program, as a process.
+
+mod bulk;
+mod controller;
+mod single;
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use spamdrop_lab::{Host, binary};
+
+use crate::packets::Pace;
+use crate::table::Case;
+
+/// As many as the issue names.
+const MANY: u32 = 1_000_000;
+/// Where a host's commands leave their output; each host has its own /run.
+const OUTPUT: &str = "/run/output";
+
+/// Measures all of it.
+///
+/// # Errors
+///
+/// spamdrop or a peer cannot be run, or has not done its work.
+pub fn cases(pace: Pace) -> Result<Vec<Case>> {
+    let rounds = if pace.quick { 2 } else { 5 };
+    let mut cases = bulk::measure(rounds, pace.quick)?;
+    cases.push(single::measure(pace.rounds)?);
+    cases.extend(controller::measure(rounds)?);
+    Ok(cases)
+}
+
+/// spamdrop on a host of its own, with an interface to filter.
+struct Spamdrop {
+    host: Host,
+    program: PathBuf,
+}
+
+impl Spamdrop {
+    const CONFIG: &str = "/run/spamdrop.toml";
+
+    fn new(capacity4: u32) -> Result<Self> {
+        let host = Host::new("spamdrop")?;
+        host.exec("ip link add eth0 type veth peer name eth1".split(' '))?;
+        for interface in ["eth0", "eth1"] {
+            host.exec(["ip", "link", "set", interface, "up"])?;
+        }
+        let config = format!(
+            "interfaces = [\"eth0\"]\nlogs = [\"/run/mail.log\"]\nallow_file = \"/run/allow\"\n\
+             state_dir = \"/run/state\"\ncourier_dir = \"/run/courier\"\ncapacity4 = {capacity4}\n"
+        );
+        host.run(move || {
+            fs::write(Self::CONFIG, config)?;
+            fs::write("/run/mail.log", "")
+        })?;
+        Ok(Self {
+            host,
+            program: binary("spamdrop")?,
+        })
+    }
+
+    fn argv(&self, args: &[&str]) -> Vec<OsString> {
+        let mut argv = vec![self.program.clone().into_os_string()];
+        argv.extend(["--config", Self::CONFIG].map(OsString::from));
+        argv.extend(args.iter().map(OsString::from));
+        argv
+    }
+
+    /// How long a verb takes; what it prints is left in [`OUTPUT`].
+    fn time(&self, args: &[&str]) -> Result<Duration> {
+        time(&self.host, self.argv(args))
+    }
+}
+
+/// How long a command takes, from its start to its end.
+fn time(host: &Host, argv: Vec<OsString>) -> Result<Duration> {
+    host.run(move || {
+        let (program, args) = argv.split_first().context("no program to run")?;
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null());
+        command.stdout(File::create(OUTPUT)?);
+        let start = Instant::now();
+        let status = command.status();
+        let time = start.elapsed();
+        let status = status.with_context(|| format!("cannot start {}", program.display()))?;
+        ensure!(status.success(), "{command:?}: {status}");
+        Ok(time)
+    })
+}
+
+fn words(command: &str) -> Vec<OsString> {
+    command.split(' ').map(OsString::from).collect()
+}
+
+/// The number of lines that the last command printed and that hold a text.
+fn printed(host: &Host, text: &'static str) -> Result<usize> {
+    let output = host.run(|| fs::read_to_string(OUTPUT))?;
+    Ok(output.matches(text).count())
+}
+
+fn write(host: &Host, path: &'static str, text: String) -> Result<()> {
+    host.run(move || fs::write(path, text))
+        .with_context(|| format!("cannot write {path}"))
+}
+
+/// So many different addresses, all over 16.0.0.0/6, in no order.
+fn addresses(number: u32) -> impl Iterator<Item = Ipv4Addr> {
+    // An odd factor maps the lower 26 bits one to one.
+    (0..number).map(|index| (0x1000_0000 | index.wrapping_mul(0x9e37_79b1) & 0x03ff_ffff).into())
+}

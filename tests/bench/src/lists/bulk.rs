@@ -1,0 +1,186 @@
+//! A million addresses: read, written and shown.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use aya::maps::MapData;
+use spamdrop_lab::Host;
+
+use super::{MANY, Spamdrop, addresses, printed, time, words, write};
+use crate::packets::{capacity, say};
+use crate::sample::Sample;
+use crate::table::{Bar, Case, Unit};
+
+const LIST: &str = "/run/list";
+/// Addresses of one nft command: a transaction has to fit into memory.
+const NFT_CHUNK: usize = 1 << 16;
+
+/// What the rounds have measured, in milliseconds.
+#[derive(Default)]
+struct Times {
+    import: Sample,
+    restore: Sample,
+    nft: Sample,
+    export: Sample,
+    save: Sample,
+    list: Sample,
+    json: Sample,
+    nft_list: Sample,
+}
+
+/// Measures import, export and list beside ipset and nft, and the bytes of an
+/// entry.
+///
+/// # Errors
+///
+/// A command fails, or has not done its work.
+pub fn measure(rounds: usize, quick: bool) -> Result<Vec<Case>> {
+    say("lists of a million");
+    let spamdrop = Spamdrop::new(capacity(MANY))?;
+    let (ipset, nft) = (Host::new("ipset")?, Host::new("nft")?);
+    prepare(&spamdrop.host, &ipset, &nft)?;
+    let mut times = Times::default();
+    let mut bytes = Sample::default();
+    for round in 0..rounds {
+        bytes.0.push(subject(&spamdrop, &mut times)?);
+        with_ipset(&ipset, &mut times)?;
+        if !quick {
+            // To list the set takes nft half a minute.
+            with_nft(&nft, &mut times, round == 0)?;
+        }
+    }
+    let mut cases = times.cases();
+    cases.push(
+        Case::new("an IPv4 entry", Unit::Bytes, "spamdrop", bytes).with_bar(Bar::AtMost(96.0)),
+    );
+    Ok(cases)
+}
+
+fn prepare(spamdrop: &Host, ipset: &Host, nft: &Host) -> Result<()> {
+    let room = capacity(MANY);
+    let mut list = String::new();
+    // As `ipset save` writes it, with the hash as large as it will be.
+    let mut restore =
+        format!("create listed hash:ip family inet hashsize 524288 maxelem {room} timeout 600\n");
+    let mut rules = format!(
+        "table inet bench {{\nset listed {{\ntype ipv4_addr\nflags timeout,dynamic\n\
+         size {room}\ntimeout 10m\n}}\n}}\n"
+    );
+    let addrs: Vec<String> = addresses(MANY).map(|addr| addr.to_string()).collect();
+    for addr in &addrs {
+        writeln!(list, "{addr}")?;
+        writeln!(restore, "add listed {addr}")?;
+    }
+    for chunk in addrs.chunks(NFT_CHUNK) {
+        let elements = chunk.join(",");
+        writeln!(rules, "add element inet bench listed {{ {elements} }}")?;
+    }
+    for (host, text) in [(spamdrop, list), (ipset, restore), (nft, rules)] {
+        write(host, LIST, text)?;
+    }
+    Ok(())
+}
+
+/// One round of spamdrop; returns the bytes that the kernel takes an entry.
+fn subject(spamdrop: &Spamdrop, times: &mut Times) -> Result<f64> {
+    let all = MANY as usize;
+    spamdrop.time(&["attach", "eth0"])?;
+    let bytes = bytes_an_entry(&spamdrop.host)?;
+    push(&mut times.import, spamdrop.time(&["import", LIST])?);
+    let done = printed(&spamdrop.host, "imported 1000000 entries\n")?;
+    ensure!(done == 1, "spamdrop has not imported {MANY} entries");
+    for (args, sample, lines) in [
+        (&["export"][..], &mut times.export, all),
+        (&["list"], &mut times.list, all + 1),
+        (&["list", "--json"], &mut times.json, all + 2),
+    ] {
+        push(sample, spamdrop.time(args)?);
+        let printed = printed(&spamdrop.host, "\n")?;
+        ensure!(printed == lines, "{args:?} printed {printed} lines");
+    }
+    spamdrop.time(&["detach"])?;
+    Ok(bytes)
+}
+
+fn with_ipset(host: &Host, times: &mut Times) -> Result<()> {
+    push(
+        &mut times.restore,
+        time(host, words("ipset restore -file /run/list"))?,
+    );
+    push(&mut times.save, time(host, words("ipset save listed"))?);
+    let saved = printed(host, "add listed ")?;
+    ensure!(saved == MANY as usize, "ipset saved {saved} addresses");
+    time(host, words("ipset destroy listed"))?;
+    Ok(())
+}
+
+fn with_nft(host: &Host, times: &mut Times, lists: bool) -> Result<()> {
+    push(&mut times.nft, time(host, words("nft -f /run/list"))?);
+    if lists {
+        push(
+            &mut times.nft_list,
+            time(host, words("nft list set inet bench listed"))?,
+        );
+        let listed = printed(host, " expires ")?;
+        ensure!(listed == MANY as usize, "nft listed {listed} addresses");
+    }
+    time(host, words("nft delete table inet bench"))?;
+    Ok(())
+}
+
+/// What the kernel says that the map takes, in whole bytes an entry: the map
+/// itself takes some hundred more.
+fn bytes_an_entry(host: &Host) -> Result<f64> {
+    let text = host.run(|| {
+        let map = MapData::from_pin("/sys/fs/bpf/spamdrop/blocked4")?;
+        let path = format!("/proc/self/fdinfo/{}", map.fd().as_fd().as_raw_fd());
+        anyhow::Ok(fs::read_to_string(path)?)
+    })?;
+    let number = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.trim().parse::<u64>().ok());
+        number.with_context(|| format!("no {name} in {text}"))
+    };
+    Ok((number("memlock:")? / number("max_entries:")?) as f64)
+}
+
+fn push(sample: &mut Sample, time: Duration) {
+    sample.0.push(time.as_secs_f64());
+}
+
+impl Times {
+    fn cases(self) -> Vec<Case> {
+        const SECOND: Bar = Bar::AtMost(1.0);
+        // Five times as fast.
+        const FIFTH: Option<Bar> = Some(Bar::AtMost(0.2));
+        let case = |name: &str, sample| {
+            Case::new(name, Unit::Milliseconds, "spamdrop", sample).with_bar(SECOND)
+        };
+        let mut import = case("import 1,000,000", self.import);
+        import.beside("ipset restore", self.restore, FIFTH);
+        let mut list = case("list 1,000,000", self.list);
+        let nft = "slower than ipset, so not in a quick run";
+        if self.nft.0.is_empty() {
+            import.without("nft -f", nft, FIFTH);
+            list.without(
+                "nft list set",
+                "takes half a minute, so not in a quick run",
+                None,
+            );
+        } else {
+            import.beside("nft -f", self.nft, FIFTH);
+            list.beside("nft list set", self.nft_list, None);
+        }
+        let mut export = case("export 1,000,000", self.export);
+        export.beside("ipset save", self.save, None);
+        vec![
+            import,
+            export,
+            list,
+            case("list --json 1,000,000", self.json),
+        ]
+    }
+}

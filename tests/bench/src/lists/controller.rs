@@ -1,0 +1,94 @@
+//! The controller: how soon it is ready, and how much memory it takes.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
+use spamdrop_lab::{Daemon, Signal, wait};
+
+use super::{OUTPUT, Spamdrop, addresses, write};
+use crate::packets::say;
+use crate::sample::Sample;
+use crate::table::{Bar, Case, Unit};
+
+/// The default capacity.
+const FULL: u32 = 262_144;
+/// Offenders in the log, fewer than make it pause.
+const OFFENDERS: u32 = 2_000;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Measures starts with nothing attached, and the resident set with an empty
+/// and a full map.
+///
+/// # Errors
+///
+/// The controller does not get ready, or does not read its log.
+pub fn measure(rounds: usize) -> Result<Vec<Case>> {
+    say("the controller");
+    let spamdrop = Spamdrop::new(FULL)?;
+    let list: String = addresses(FULL).map(|addr| format!("{addr}\n")).collect();
+    write(&spamdrop.host, "/run/list", list)?;
+    let [mut start, mut empty, mut full] = [const { Sample(Vec::new()) }; 3];
+    for _ in 0..rounds {
+        let begin = Instant::now();
+        let mut daemon = run(&spamdrop)?;
+        daemon.wait_for(|line| line.contains("ready: "), PATIENCE)?;
+        start.0.push(begin.elapsed().as_secs_f64());
+        empty.0.push(resident(&daemon)?);
+        fill(&spamdrop)?;
+        full.0.push(resident(&daemon)?);
+        daemon.signal(Signal::SIGTERM)?;
+        daemon.exit_status(PATIENCE)?;
+        spamdrop.time(&["detach"])?;
+    }
+    let most = Bar::AtMost(16.0);
+    let memory = |name, sample| Case::new(name, Unit::Mebibytes, "spamdrop", sample).with_bar(most);
+    let ready = Case::new("start to ready", Unit::Milliseconds, "spamdrop", start);
+    Ok(vec![
+        ready.with_bar(Bar::AtMost(0.1)),
+        memory("controller, empty map", empty),
+        memory("controller, full map", full),
+    ])
+}
+
+fn run(spamdrop: &Spamdrop) -> Result<Daemon> {
+    let argv = spamdrop.argv(&["run"]);
+    let (program, args) = argv.split_first().context("no program to run")?;
+    Daemon::start(&spamdrop.host, program, args, [("RUST_LOG", "info")])
+}
+
+/// Fills the map, and has the controller read rejections as well.
+fn fill(spamdrop: &Spamdrop) -> Result<()> {
+    spamdrop.time(&["import", "/run/list"])?;
+    let stamp = Timestamp::now();
+    let mut lines = String::new();
+    for number in 0..OFFENDERS {
+        let addr = Ipv4Addr::from(0x6440_0000 | number);
+        writeln!(
+            lines,
+            "{stamp} mx courieresmtpd: error,relay=::ffff:{addr},port=4,\
+             from=<a@b.example>,to=<c@here.example>: 511 Blacklisted by zone.example"
+        )?;
+    }
+    write(&spamdrop.host, "/run/mail.log", lines)?;
+    let blocked = format!("\"blocked\":{OFFENDERS}");
+    wait::until("the log to be read", PATIENCE, || {
+        spamdrop.time(&["status", "--json"])?;
+        let status = spamdrop.host.run(|| fs::read_to_string(OUTPUT))?;
+        Ok(status.contains(&blocked).then_some(()))
+    })
+}
+
+/// The resident set of a process, in MiB.
+fn resident(daemon: &Daemon) -> Result<f64> {
+    let path = format!("/proc/{}/status", daemon.pid());
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    let mib = kib.context("no VmRSS")? / 1024.0;
+    ensure!(mib > 0.0, "the controller has ended");
+    Ok(mib)
+}
