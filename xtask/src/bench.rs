@@ -42,6 +42,7 @@ pub fn run(options: &Options) -> Result<()> {
         "build",
         "--quiet",
         "--release",
+        "--package=spamdrop",
         "--package=spamdrop-bench",
     ]))?;
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;

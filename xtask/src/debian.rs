@@ -1,8 +1,9 @@
-//! The mail server, the blocklist and the syslog of the Courier tests: Debian's
-//! packages, unpacked below the target directory.
+//! The mail server, the blocklist and the syslog of the Courier tests, and the
+//! fail2ban of the bench: Debian's packages, unpacked below the target
+//! directory.
 //!
 //! They are not installed: that would take away the machine's own mail server
-//! and start another one.
+//! and start another one, and a fail2ban.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -19,13 +20,14 @@ use crate::{
 
 /// Those whose files are wanted even if they are installed; apt adds the
 /// libraries that are not.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "courier-mta",
     "courier-base",
     "courier-authlib",
     "courier-authdaemon",
     "rbldnsd",
     "rsyslog",
+    "fail2ban",
 ];
 
 /// Downloads and unpacks the packages, unless that has been done.
@@ -37,10 +39,10 @@ pub fn unpack_if_missing() -> Result<()> {
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     let debian = target.join("debian");
     let tree = debian.join("tree");
-    if tree.exists() {
+    if is_complete(tree.as_std_path()) {
         return Ok(());
     }
-    say(&format!("unpacking {} for the tests", PACKAGES.join(", ")));
+    say(&format!("unpacking {}", PACKAGES.join(", ")));
     let archives = debian.join("archives");
     fs::create_dir_all(&archives)?;
     download(archives.as_std_path())?;
@@ -48,8 +50,17 @@ pub fn unpack_if_missing() -> Result<()> {
     let incomplete = debian.join("incomplete");
     let _ = fs::remove_dir_all(&incomplete);
     unpack(archives.as_std_path(), incomplete.as_std_path())?;
+    let _ = fs::remove_dir_all(&tree);
     fs::rename(incomplete, tree)?;
     Ok(())
+}
+
+/// Whether every package is there; each has a directory of its own for its
+/// copyright (Debian Policy, 12.5).
+fn is_complete(tree: &Path) -> bool {
+    let documents = tree.join("usr/share/doc");
+    let mut packages = PACKAGES.iter();
+    packages.all(|package| documents.join(package).exists())
 }
 
 fn download(archives: &Path) -> Result<()> {
