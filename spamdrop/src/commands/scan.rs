@@ -3,11 +3,11 @@
 mod input;
 mod replay;
 
-use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::net::IpAddr;
 
 use anyhow::{Error, Result};
+use foldhash::HashMap;
 use rustix::termios::tcgetwinsize;
 
 use crate::cli;
@@ -60,7 +60,7 @@ pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style
         out,
         args,
         columns: columns(),
-        addrs: HashMap::new(),
+        addrs: HashMap::default(),
     };
     let mut errors = Vec::new();
     for input in inputs {

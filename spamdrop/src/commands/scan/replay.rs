@@ -1,11 +1,11 @@
 //! A watcher whose clock is the log's, and whose blocklist is in memory.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
+use foldhash::HashMap;
 
 use crate::clock;
 use crate::config::Config;
@@ -50,7 +50,7 @@ impl<'a> Replay<'a> {
             policy: Policy::new(config.policy()?),
             protected,
             ttl: config.ttl,
-            blocked_until: HashMap::new(),
+            blocked_until: HashMap::default(),
             start: None,
             elapsed: Duration::ZERO,
         })
