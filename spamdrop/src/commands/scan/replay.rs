@@ -10,7 +10,7 @@ use foldhash::HashMap;
 use crate::clock;
 use crate::config::Config;
 use crate::event::Event;
-use crate::parse::{Parsed, Parser};
+use crate::parse::{Needles, Parsed, Parser};
 use crate::policy::{Decision, Moment, Policy, Protected, Why};
 use crate::target::Target;
 
@@ -54,6 +54,11 @@ impl<'a> Replay<'a> {
             start: None,
             elapsed: Duration::ZERO,
         })
+    }
+
+    /// What to look for: other lines are [`Seen::Nothing`].
+    pub(super) fn needles(&self) -> Needles {
+        self.parser.needles()
     }
 
     pub(super) fn line(&mut self, line: &[u8]) -> Seen {
