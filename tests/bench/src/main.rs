@@ -4,6 +4,7 @@
 //! table goes to standard output, as Markdown; everything else to standard
 //! error.
 
+mod log;
 mod machine;
 mod packets;
 mod sample;
@@ -39,6 +40,8 @@ struct Options {
 enum Group {
     /// The packet path
     Packets,
+    /// The log, from bytes to decisions
+    Log,
 }
 
 fn main() -> Result<()> {
@@ -60,6 +63,7 @@ fn main() -> Result<()> {
 impl Group {
     fn measure(self, options: &Options) -> Result<Vec<Case>> {
         match self {
+            Self::Log => log::cases(options.pace()),
             Self::Packets => packets::cases(Cores::find()?, options.pace()),
         }
     }

@@ -12,6 +12,8 @@ pub enum Unit {
     PacketsPerSecond,
     /// Nanoseconds per packet.
     Nanoseconds,
+    /// Bytes per second.
+    BytesPerSecond,
     /// Bytes.
     Bytes,
     /// Instructions.
@@ -22,6 +24,7 @@ impl Unit {
     fn show(self, value: f64) -> String {
         match self {
             Self::PacketsPerSecond => format!("{:.3} M/s", value / 1e6),
+            Self::BytesPerSecond => format!("{:.1} MB/s", value / 1e6),
             Self::Nanoseconds => format!("{value:.1} ns"),
             Self::Bytes => format!("{value:.0} B"),
             Self::Instructions => format!("{value:.0} insns"),
