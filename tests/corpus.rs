@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "corpus/needles.rs"]
+mod needles;
+
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::{
     command::{as_root, cargo, each_line, run as run_command},
-    debian, say, setup,
+    say, setup,
 };
 
 const REPORT: &str = "BENCHMARKS.md";
@@ -37,7 +37,6 @@ pub fn run(options: &Options) -> Result<()> {
     setup::building()?;
     setup::tools()?;
     setup::bench_tools()?;
-    debian::unpack_if_missing()?;
     say("building the bench");
     run_command(&mut cargo([
         "build",
@@ -45,7 +44,6 @@ pub fn run(options: &Options) -> Result<()> {
         "--release",
         "--package=spamdrop",
         "--package=spamdrop-bench",
-        "--package=spamdrop",
     ]))?;
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     let mut bench = Command::new(target.join("release/spamdrop-bench"));

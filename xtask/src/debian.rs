@@ -1,8 +1,9 @@
 //! The mail server, the blocklist and the syslog of the Courier tests, and the
-//! bench's fail2ban: Debian's packages, unpacked below the target directory.
+//! fail2ban of the bench: Debian's packages, unpacked below the target
+//! directory.
 //!
 //! They are not installed: that would take away the machine's own mail server
-//! and start others.
+//! and start another one, and a fail2ban.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -39,32 +40,28 @@ pub fn unpack_if_missing() -> Result<()> {
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     let debian = target.join("debian");
     let tree = debian.join("tree");
-    let archives = debian.join("archives");
-    fs::create_dir_all(&archives)?;
-    if tree.exists() && has_all(archives.as_std_path())? {
+    if is_complete(tree.as_std_path()) {
         return Ok(());
     }
     say(&format!("unpacking {}", PACKAGES.join(", ")));
+    let archives = debian.join("archives");
+    fs::create_dir_all(&archives)?;
     download(archives.as_std_path())?;
     // A name that is there only when all is unpacked.
     let incomplete = debian.join("incomplete");
     let _ = fs::remove_dir_all(&incomplete);
     unpack(archives.as_std_path(), incomplete.as_std_path())?;
-    // What was made of a shorter list.
     let _ = fs::remove_dir_all(&tree);
     fs::rename(incomplete, tree)?;
     Ok(())
 }
 
-/// Whether each package was downloaded.
-fn has_all(archives: &Path) -> Result<bool> {
-    let names: Vec<_> = fs::read_dir(archives)?
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect::<Result<_>>()?;
-    Ok(PACKAGES.iter().all(|package| {
-        let start = format!("{package}_");
-        names.iter().any(|name| name.starts_with(&start))
-    }))
+/// Whether every package is there; each has a directory of its own for its
+/// copyright (Debian Policy, 12.5).
+fn is_complete(tree: &Path) -> bool {
+    let documents = tree.join("usr/share/doc");
+    let mut packages = PACKAGES.iter();
+    packages.all(|package| documents.join(package).exists())
 }
 
 fn download(archives: &Path) -> Result<()> {

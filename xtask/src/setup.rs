@@ -50,11 +50,12 @@ const CXX: [(&str, &str); 1] = [("c++", "g++")];
 
 /// What the bench compares spamdrop with, and sets up its interfaces with.
 /// They only act in network namespaces of the bench's own.
-const BENCH_TOOLS: [(&str, &str); 5] = [
+const BENCH_TOOLS: [(&str, &str); 6] = [
     ("ethtool", "ethtool"),
     ("iptables-legacy", "iptables"),
     ("ipset", "ipset"),
     ("nft", "nftables"),
+    ("rg", "ripgrep"),
     ("xdp-filter", "xdp-tools"),
 ];
 
@@ -112,7 +113,8 @@ pub fn tools() -> Result<()> {
 ///
 /// Names the command that failed, or that root has to run.
 pub fn bench_tools() -> Result<()> {
-    packages(&BENCH_TOOLS)
+    packages(&BENCH_TOOLS)?;
+    debian::unpack_if_missing()
 }
 
 /// Installs what the fuzz targets need beside Rust.

@@ -3,11 +3,11 @@
 mod input;
 mod replay;
 
-use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::net::IpAddr;
 
 use anyhow::{Error, Result};
+use foldhash::HashMap;
 use rustix::termios::tcgetwinsize;
 
 use crate::cli;
@@ -60,7 +60,7 @@ pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style
         out,
         args,
         columns: columns(),
-        addrs: HashMap::new(),
+        addrs: HashMap::default(),
     };
     let mut errors = Vec::new();
     for input in inputs {
@@ -110,6 +110,7 @@ impl<W: Write> Scan<'_, W> {
             ..Scanned::default()
         };
         let mut lines = Splitter::at(0);
+        let needles = replay.needles();
         let mut buffer = vec![0; CHUNK];
         let mut written = Ok(());
         let mut on_piece = |piece: Piece<'_>| {
@@ -123,7 +124,11 @@ impl<W: Write> Scan<'_, W> {
                     lines.finish(&mut on_piece);
                     break None;
                 }
-                Ok(count) => lines.feed(&buffer[..count], &mut on_piece),
+                Ok(count) => {
+                    let bytes = &buffer[..count];
+                    let mut search = needles.search(bytes);
+                    lines.feed_wanted(bytes, &mut |at| search.next(at), &mut on_piece);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // An unfinished line has lost its end.
                 Err(error) => break Some(error),
@@ -146,11 +151,19 @@ impl<W: Write> Scan<'_, W> {
         replay: &mut Replay<'_>,
         scanned: &mut Scanned,
     ) -> io::Result<()> {
-        scanned.lines += 1;
-        let Piece::Line { bytes, .. } = piece else {
-            scanned.overlong += 1;
-            return Ok(());
+        let bytes = match piece {
+            Piece::Line { bytes, .. } => bytes,
+            Piece::Overlong => {
+                scanned.lines += 1;
+                scanned.overlong += 1;
+                return Ok(());
+            }
+            Piece::Skipped { lines } => {
+                scanned.lines += lines;
+                return Ok(());
+            }
         };
+        scanned.lines += 1;
         match replay.line(bytes) {
             Seen::Match(addr, rule) => {
                 *self.addrs.entry(addr).or_default() += 1;

@@ -1,11 +1,17 @@
 //! Bytes → address.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// An address as the kernel's library prints it; an IPv4-mapped one becomes
 /// IPv4. No port, no zone, no brackets.
 pub(super) fn plain(bytes: &[u8]) -> Option<IpAddr> {
-    let addr: IpAddr = str::from_utf8(bytes).ok()?.parse().ok()?;
+    let text = str::from_utf8(bytes).ok()?;
+    // The most frequent form: quicker than by way of IPv6.
+    let mapped = text.strip_prefix("::ffff:");
+    if let Some(addr) = mapped.and_then(|text| text.parse::<Ipv4Addr>().ok()) {
+        return Some(addr.into());
+    }
+    let addr: IpAddr = text.parse().ok()?;
     Some(addr.to_canonical())
 }
 

@@ -29,6 +29,9 @@ pub(super) fn read<'line>(program: &[u8], header: &Header<'line>) -> Reading<'li
     }
 }
 
+/// A line that is of any interest holds one of these.
+pub(super) const NEEDLES: [&str; 2] = ["error,relay=", "newmsg,id="];
+
 /// Whether `511` stands behind `error,relay=` where a reply could start: not
 /// inside a word, nor as a port.
 pub(super) fn looks_rejected(line: &[u8]) -> bool {

@@ -79,6 +79,9 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     Ok(Found::rejected(addr, text, "exim-dnslists"))
 }
 
+/// A line that is of any interest holds one of these.
+pub(super) const NEEDLES: [&str; 2] = [" <= ", " rejected "];
+
 /// Whether it is a rejection that speaks of a list.
 pub(super) fn looks_rejected(line: &[u8]) -> bool {
     rejects(line) && speaks_of_list(line)

@@ -51,6 +51,9 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     Ok(Found::rejected(addr, text, "haraka-dnsbl"))
 }
 
+/// A line that is of any interest holds one of these.
+pub(super) const NEEDLES: [&str; 2] = ["] is listed on ", "] is blacklisted by "];
+
 /// Whether it is one of the plugin's sentences.
 pub(super) fn looks_rejected(line: &[u8]) -> bool {
     static LISTED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("] is listed on "));

@@ -15,6 +15,7 @@ mod courier;
 mod exim;
 mod haraka;
 mod header;
+mod needles;
 mod opensmtpd;
 mod pattern;
 mod postfix;
@@ -29,6 +30,7 @@ use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
 
+pub use needles::{Needles, Search};
 pub use pattern::Pattern;
 pub use server::Server;
 
@@ -103,6 +105,17 @@ impl Parser {
         }
         self.by_pattern(line, &header, now)
             .unwrap_or_else(|| near.map_or(Parsed::Nothing, Parsed::NearMiss))
+    }
+
+    /// What to look for, so that other lines need not be read. A pattern may
+    /// match any line.
+    #[must_use]
+    pub fn needles(&self) -> Needles {
+        if !self.patterns.is_empty() {
+            return Needles::everything();
+        }
+        let servers = self.servers.iter();
+        Needles::any(servers.flat_map(|server| server.needles().iter().copied()))
     }
 
     fn by_pattern<'line>(

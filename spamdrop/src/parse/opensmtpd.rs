@@ -88,6 +88,9 @@ pub(super) fn read<'line>(sessions: &mut Sessions, header: &Header<'line>) -> Re
     Ok(Found::rejected(addr, text, "opensmtpd-dnsbl"))
 }
 
+/// A line that is of any interest holds one of these.
+pub(super) const NEEDLES: [&str; 2] = ["connected address=", "failed-command "];
+
 /// Whether a command was refused for good, or the connection closed, for a
 /// list.
 pub(super) fn looks_rejected(line: &[u8]) -> bool {

@@ -43,6 +43,9 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     }
 }
 
+/// A line that is of any interest holds one of these.
+pub(super) const NEEDLES: [&str; 3] = ["disconnect from ", " blocked using ", ": DNSBL rank "];
+
 /// Whether it speaks of a blocklist's answer.
 pub(super) fn looks_rejected(line: &[u8]) -> bool {
     static BLOCKED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" blocked using "));

@@ -47,6 +47,9 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     Ok(Found::rejected(addr, text, "rblsmtpd"))
 }
 
+/// A line that is of any interest holds one of these.
+pub(super) const NEEDLES: [&str; 1] = ["rblsmtpd"];
+
 /// Whether rblsmtpd speaks of a peer.
 pub(super) fn looks_rejected(line: &[u8]) -> bool {
     static LOOKS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("rblsmtpd: "));

@@ -58,6 +58,9 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     Ok(Found::rejected(addr, listing, "rspamd-rbl"))
 }
 
+/// A line that is of any interest holds one of these.
+pub(super) const NEEDLES: [&str; 2] = [" (reject): [", " (no action): ["];
+
 /// Whether a blocklist may have had a part in a rejection.
 pub(super) fn looks_rejected(line: &[u8]) -> bool {
     static REJECT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" (reject): ["));

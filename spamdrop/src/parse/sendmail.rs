@@ -54,6 +54,9 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     Ok(Found::rejected(addr, text, "sendmail-dnsbl"))
 }
 
+/// A line that is of any interest holds one of these.
+pub(super) const NEEDLES: [&str; 1] = ["ruleset=check_"];
+
 /// Whether a ruleset refused for good, for a list.
 pub(super) fn looks_rejected(line: &[u8]) -> bool {
     rejects(line) && speaks_of_list(line)

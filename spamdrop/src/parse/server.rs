@@ -72,6 +72,21 @@ impl Server {
         }
     }
 
+    /// Strings of which a line has one, or this server's grammar makes nothing
+    /// of it.
+    pub(super) fn needles(self) -> &'static [&'static str] {
+        match self {
+            Self::Courier => &courier::NEEDLES,
+            Self::Postfix => &postfix::NEEDLES,
+            Self::Exim => &exim::NEEDLES,
+            Self::Sendmail => &sendmail::NEEDLES,
+            Self::Opensmtpd => &opensmtpd::NEEDLES,
+            Self::Rblsmtpd => &rblsmtpd::NEEDLES,
+            Self::Haraka => &haraka::NEEDLES,
+            Self::Rspamd => &rspamd::NEEDLES,
+        }
+    }
+
     /// Whether its lines tell for certain whose mail was accepted. Sendmail
     /// logs a message's sender before a milter may still refuse it.
     #[must_use]

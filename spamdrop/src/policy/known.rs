@@ -1,8 +1,9 @@
 //! Sources whose mail was accepted.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 /// How long a source is remembered, in seconds.
 const REMEMBERED: i64 = 24 * 60 * 60;

@@ -1,8 +1,10 @@
 //! Addresses that have just offended.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
+
+use foldhash::HashSet;
 
 /// A reply of several lines is logged line by line, and a peer can earn
 /// several within a moment.

@@ -1,5 +1,7 @@
 //! What the text of a 511 tells.
 
+use memchr::memchr2_iter;
+
 /// Courier answers 511 for any refusal of a recipient that has no code of its
 /// own. These are its own words in that place (`submit.C` of Courier 0.72 to
 /// 2.0.4, with its spelling); the rest come from a blocklist, from
@@ -23,8 +25,17 @@ pub(super) fn is_couriers_own(text: &[u8]) -> bool {
 
 /// Whether the text complains of the query.
 pub(super) fn is_complaint(text: &[u8]) -> bool {
-    COMPLAINTS.iter().any(|complaint| {
-        text.windows(complaint.len())
-            .any(|part| part.eq_ignore_ascii_case(complaint))
+    COMPLAINTS
+        .iter()
+        .any(|complaint| holds_in_any_case(text, complaint))
+}
+
+fn holds_in_any_case(text: &[u8], part: &[u8]) -> bool {
+    let Some(first) = part.first() else {
+        return true;
+    };
+    memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text).any(|at| {
+        text.get(at..at + part.len())
+            .is_some_and(|found| found.eq_ignore_ascii_case(part))
     })
 }

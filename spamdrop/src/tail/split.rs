@@ -1,6 +1,6 @@
 //! Bytes → lines.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter, memrchr};
 
 /// Longest line in bytes, without its newline. Courier's end at 1,024.
 pub const MAX_LINE: usize = 8192;
@@ -18,6 +18,11 @@ pub enum Piece<'a> {
     },
     /// A line that is too long, said once, as soon as that is known.
     Overlong,
+    /// Lines that are not wanted.
+    Skipped {
+        /// How many.
+        lines: u64,
+    },
 }
 
 /// Cuts a stream into lines, however its bytes are portioned. An unfinished
@@ -71,12 +76,61 @@ impl Splitter {
         self.keep(bytes, emit);
     }
 
+    /// As [`Splitter::feed`], but lines without anything wanted are only
+    /// counted. `next` tells where in `bytes`, at this place or behind it, the
+    /// next wanted thing stands. A line that is not whole in `bytes` is handed
+    /// over whatever it holds.
+    pub fn feed_wanted(
+        &mut self,
+        bytes: &[u8],
+        next: &mut dyn FnMut(usize) -> Option<usize>,
+        emit: &mut dyn FnMut(Piece<'_>),
+    ) {
+        let mut at = 0;
+        if (self.skipping || !self.partial.is_empty())
+            && let Some(newline) = memchr(b'\n', bytes)
+        {
+            self.end_line(&bytes[..newline], emit);
+            at = newline + 1;
+        }
+        let whole = memrchr(b'\n', bytes).map_or(0, |newline| newline + 1);
+        while let Some(found) = next(at).filter(|found| *found < whole) {
+            let start = memrchr(b'\n', &bytes[at..found]).map_or(at, |newline| at + newline + 1);
+            self.skip(&bytes[at..start], emit);
+            let length = memchr(b'\n', &bytes[start..whole]).unwrap_or_default();
+            self.end_line(&bytes[start..start + length], emit);
+            at = start + length + 1;
+        }
+        self.skip(&bytes[at..whole], emit);
+        self.keep(&bytes[whole..], emit);
+    }
+
     /// Hands over the unfinished line: nothing will follow.
     pub fn finish(&mut self, emit: &mut dyn FnMut(Piece<'_>)) {
         if !self.partial.is_empty() {
             emit(self.line(&self.partial));
         }
         *self = Self::new(self.position, self.limit);
+    }
+
+    /// Counts whole lines, in strides as long as the longest line may be: of a
+    /// longer one, a stride holds no end.
+    fn skip(&mut self, mut bytes: &[u8], emit: &mut dyn FnMut(Piece<'_>)) {
+        let mut lines = 0;
+        while !bytes.is_empty() {
+            let stride = &bytes[..bytes.len().min(self.limit + 1)];
+            let end = memrchr(b'\n', stride).or_else(|| memchr(b'\n', bytes));
+            let end = end.unwrap_or(bytes.len() - 1);
+            if end < stride.len() {
+                lines += memchr_iter(b'\n', &stride[..=end]).count() as u64;
+                self.position += end as u64 + 1;
+                self.start = self.position;
+            } else {
+                self.end_line(&bytes[..end], emit);
+            }
+            bytes = &bytes[end + 1..];
+        }
+        emit(Piece::Skipped { lines });
     }
 
     fn end_line(&mut self, rest: &[u8], emit: &mut dyn FnMut(Piece<'_>)) {

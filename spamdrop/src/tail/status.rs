@@ -110,6 +110,7 @@ impl FileStatus {
                 });
             }
             Piece::Overlong => self.overlong += 1,
+            Piece::Skipped { lines } => self.lines += lines,
         }
     }
 }

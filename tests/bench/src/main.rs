@@ -6,6 +6,7 @@
 
 mod latency;
 mod lists;
+mod log;
 mod machine;
 mod packets;
 mod sample;
@@ -46,6 +47,8 @@ enum Group {
     Latency,
     /// A million addresses in and out, one `add`, the start, memory
     Lists,
+    /// The log, from bytes to decisions
+    Log,
 }
 
 fn main() -> Result<()> {
@@ -70,6 +73,7 @@ impl Group {
             Self::Packets => packets::cases(Cores::find()?, options.pace()),
             Self::Latency => latency::cases(Cores::find()?, options.effort()),
             Self::Lists => lists::cases(options.pace()),
+            Self::Log => log::cases(options.pace()),
         }
     }
 }

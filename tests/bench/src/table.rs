@@ -14,6 +14,8 @@ pub enum Unit {
     Nanoseconds,
     /// Milliseconds; the figures are seconds.
     Milliseconds,
+    /// Bytes per second.
+    BytesPerSecond,
     /// Bytes.
     Bytes,
     /// MiB.
@@ -26,6 +28,7 @@ impl Unit {
     fn show(self, value: f64) -> String {
         match self {
             Self::PacketsPerSecond => format!("{:.3} M/s", value / 1e6),
+            Self::BytesPerSecond => format!("{:.1} MB/s", value / 1e6),
             Self::Nanoseconds => format!("{value:.1} ns"),
             Self::Milliseconds => format!("{:.2} ms", value * 1e3),
             Self::Bytes => format!("{value:.0} B"),
@@ -35,7 +38,7 @@ impl Unit {
     }
 }
 
-/// What issue 4 asks of a line: of its ratio, or of its median if it has none.
+/// What is asked of a line: of its ratio, or of its median if it has none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bar {
     /// This much or more.

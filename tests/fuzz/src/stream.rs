@@ -26,6 +26,7 @@ pub fn check(data: &[u8]) {
     let mut take = |piece: Piece<'_>| match piece {
         Piece::Line { bytes, start, end } => found.lines.push((bytes.to_vec(), start, end)),
         Piece::Overlong => found.overlong += 1,
+        Piece::Skipped { .. } => panic!("everything is wanted"),
     };
     let mut splitter = Splitter::at(0);
     for portion in portions.cut(&stream) {
@@ -34,7 +35,39 @@ pub fn check(data: &[u8]) {
     assert_eq!(splitter.position(), stream.len() as u64);
     splitter.finish(&mut take);
     assert_eq!(splitter.line_start(), splitter.position());
-    assert_eq!(found, expected(&stream));
+    let expected = expected(&stream);
+    assert_eq!(found, expected);
+    check_wanted(&portions, &stream, &expected);
+}
+
+/// A byte that makes a line wanted.
+const WANTED: u8 = b'!';
+
+/// Lines that are skipped are counted, and none of them is wanted.
+fn check_wanted(portions: &Portions<'_>, stream: &[u8], expected: &Lines) {
+    let mut found = Vec::new();
+    let mut lines = 0;
+    let mut take = |piece: Piece<'_>| match piece {
+        Piece::Line { bytes, start, end } => {
+            lines += 1;
+            if bytes.contains(&WANTED) {
+                found.push((bytes.to_vec(), start, end));
+            }
+        }
+        Piece::Overlong => lines += 1,
+        Piece::Skipped { lines: skipped } => lines += skipped,
+    };
+    let mut splitter = Splitter::at(0);
+    for portion in portions.cut(stream) {
+        let mut next = |at| memchr::memchr(WANTED, &portion[at..]).map(|found| at + found);
+        splitter.feed_wanted(portion, &mut next, &mut take);
+    }
+    splitter.finish(&mut take);
+    let all = expected.lines.len() + expected.overlong;
+    assert_eq!(lines, all as u64);
+    let wanted = expected.lines.iter();
+    let wanted: Vec<_> = wanted.filter(|(line, ..)| line.contains(&WANTED)).collect();
+    assert!(found.iter().eq(wanted));
 }
 
 fn expanded(stream: &[u8]) -> Vec<u8> {

@@ -1,24 +1,21 @@
 //! The real thing: Debian's courier-mta, with rbldnsd as its DNS blocklist and
 //! rsyslog as the writer of its log.
-
 //!
 //! The packages are unpacked into the target directory, not installed: a
 //! machine's own mail server would have to go for them. `cargo xtask setup`
 //! does so.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::daemon::Daemon;
+use crate::debian_tree;
 use crate::host::Host;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
-
-/// Where the packages are, below the target directory.
-const TREE: &str = "debian/tree";
 
 /// What a test may change.
 #[derive(Clone, Debug)]
@@ -72,7 +69,7 @@ impl Courier {
     /// The packages are missing, or something did not start; the error holds
     /// its output.
     pub fn start(host: &Host, directory: &Path, options: &Options) -> Result<Self> {
-        let tree = tree()?;
+        let tree = debian_tree()?;
         list(host, options)?;
         let tarpit = u8::from(options.tarpit).to_string();
         let slots = options.slots.to_string();
@@ -142,20 +139,6 @@ impl Courier {
 pub fn list(host: &Host, options: &Options) -> Result<()> {
     let options = options.clone();
     host.run(move || write_zones(&options))
-}
-
-/// Debian's packages, unpacked.
-///
-/// # Errors
-///
-/// They are not.
-pub fn tree() -> Result<PathBuf> {
-    let running = std::env::current_exe().context("find the running program")?;
-    let trees = running.ancestors().map(|directory| directory.join(TREE));
-    let mut there = trees.filter(|tree| tree.is_dir());
-    there.next().with_context(|| {
-        format!("no {TREE} in the target directory: run `cargo xtask setup --tests`")
-    })
 }
 
 /// Writes the zone files.

@@ -34,6 +34,22 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
+/// Where Debian's packages are unpacked, in the target directory of the running
+/// program.
+///
+/// # Errors
+///
+/// They are not; `cargo xtask` does it.
+pub fn debian_tree() -> Result<PathBuf> {
+    const TREE: &str = "debian/tree";
+    let running = std::env::current_exe().context("find the running program")?;
+    let trees = running.ancestors().map(|directory| directory.join(TREE));
+    let mut there = trees.filter(|tree| tree.is_dir());
+    there.next().with_context(|| {
+        format!("no {TREE} in the target directory: run `cargo xtask setup --tests`")
+    })
+}
+
 /// The path of a program of this workspace, such as `lab-smtpd`, in the target
 /// directory of the running program.
 ///

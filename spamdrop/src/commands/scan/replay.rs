@@ -1,16 +1,16 @@
 //! A watcher whose clock is the log's, and whose blocklist is in memory.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
+use foldhash::HashMap;
 
 use crate::clock;
 use crate::config::Config;
 use crate::event::Event;
-use crate::parse::{Parsed, Parser};
+use crate::parse::{Needles, Parsed, Parser};
 use crate::policy::{Decision, Moment, Policy, Protected, Why};
 use crate::target::Target;
 
@@ -50,10 +50,15 @@ impl<'a> Replay<'a> {
             policy: Policy::new(config.policy()?),
             protected,
             ttl: config.ttl,
-            blocked_until: HashMap::new(),
+            blocked_until: HashMap::default(),
             start: None,
             elapsed: Duration::ZERO,
         })
+    }
+
+    /// What to look for: other lines are [`Seen::Nothing`].
+    pub(super) fn needles(&self) -> Needles {
+        self.parser.needles()
     }
 
     pub(super) fn line(&mut self, line: &[u8]) -> Seen {

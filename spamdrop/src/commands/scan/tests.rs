@@ -20,7 +20,7 @@ fn scan(text: impl Read, all: bool, json: bool) -> String {
         out: &mut out,
         args: &args,
         columns: COLUMNS,
-        addrs: HashMap::new(),
+        addrs: HashMap::default(),
     };
     let protected = Protected::default();
     let replay = Replay::new(&Config::default(), &protected).unwrap();

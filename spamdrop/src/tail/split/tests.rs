@@ -8,6 +8,7 @@ fn split(chunks: &[&[u8]]) -> (Vec<(u64, Vec<u8>)>, usize, Splitter) {
         splitter.feed(chunk, &mut |piece| match piece {
             Piece::Line { bytes, start, .. } => lines.push((start, bytes.to_vec())),
             Piece::Overlong => overlong += 1,
+            Piece::Skipped { .. } => panic!("everything is wanted"),
         });
         assert!(splitter.partial.capacity() <= MAX_LINE);
     }
@@ -75,4 +76,74 @@ fn finish_hands_over_the_rest_once() {
         });
     }
     assert_eq!(rest, [(b"rest".to_vec(), 2, 6)]);
+}
+
+/// The lines that are wanted for an `!`, with their numbers; all lines, and the
+/// overlong ones.
+fn wanted(chunks: &[&[u8]]) -> (Vec<(u64, Vec<u8>)>, u64, usize) {
+    let (mut found, mut lines, mut overlong) = (Vec::new(), 0, 0);
+    let mut splitter = Splitter::at(0);
+    for chunk in chunks {
+        let mut next = |at| memchr(b'!', &chunk[at..]).map(|found| at + found);
+        splitter.feed_wanted(chunk, &mut next, &mut |piece| match piece {
+            Piece::Line { bytes, start, end } => {
+                lines += 1;
+                assert!(end > start);
+                if bytes.contains(&b'!') {
+                    found.push((lines, bytes.to_vec()));
+                }
+            }
+            Piece::Overlong => {
+                lines += 1;
+                overlong += 1;
+            }
+            Piece::Skipped { lines: skipped } => lines += skipped,
+        });
+    }
+    let text = chunks.concat();
+    let last = memrchr(b'\n', &text).map_or(0, |newline| newline + 1);
+    assert_eq!(
+        (splitter.line_start(), splitter.position()),
+        (last as u64, text.len() as u64)
+    );
+    (found, lines, overlong)
+}
+
+#[test]
+fn wanted_lines_have_the_numbers_that_they_have_among_all() {
+    let longest = [b'x'; MAX_LINE];
+    let text = [
+        b"one\n!two\n\n\r\nf!ve!\r\n".as_slice(),
+        &longest,
+        b"\n",
+        &longest,
+        b"x\n!!\n",
+        &longest,
+        b"!\nten\n",
+        &longest[..8],
+        b"!\nrest!",
+    ]
+    .concat();
+    let expected = [
+        (2, &b"!two"[..]),
+        (5, b"f!ve!"),
+        (8, b"!!"),
+        (11, b"xxxxxxxx!"),
+    ]
+    .map(|(number, line)| (number, line.to_vec()));
+    for size in [1, 2, 3, 7, 4096, 8191, 8192, 8193, usize::MAX] {
+        let chunks: Vec<&[u8]> = text.chunks(size).collect();
+        let found = wanted(&chunks);
+        assert_eq!(found, (expected.to_vec(), 11, 2), "portions of {size}");
+    }
+}
+
+#[test]
+fn unwanted_lines_are_not_handed_over() {
+    let mut pieces = Vec::new();
+    let mut splitter = Splitter::at(0);
+    splitter.feed_wanted(b"a\nb\nc\n", &mut |_| None, &mut |piece| {
+        pieces.push(matches!(piece, Piece::Skipped { lines: 3 }));
+    });
+    assert_eq!(pieces, [true]);
 }

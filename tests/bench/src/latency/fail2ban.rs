@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use spamdrop_lab::{Daemon, Host, courier};
+use spamdrop_lab::{Daemon, Host, debian_tree};
 
 const TREE: &str = "/run/tree";
 const CONFIG: &str = "/run/fail2ban";
@@ -37,7 +37,7 @@ failregex = ^[^:]*: 511\\s
 ///
 /// It is not unpacked, or did not start; the error holds its output.
 pub fn start(host: &Host, log: &Path) -> Result<Daemon> {
-    let tree = courier::tree()?;
+    let tree = debian_tree()?;
     let layers = format!("lowerdir={TREE}/usr:/usr");
     host.exec(["mkdir", TREE, CONFIG])?;
     // Under a name that no option of mount splits.

@@ -146,7 +146,7 @@ impl Contender {
     }
 }
 
-/// spamdrop first. The bars are those of issue 4.
+/// spamdrop first.
 fn contenders(number: u32) -> Vec<Contender> {
     let bars = Bars::of(number);
     let smtp = Scope::default();

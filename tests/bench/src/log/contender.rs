@@ -1,0 +1,139 @@
+//! What is run on a log, and how it is known to have found what is there.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Log, text};
+
+/// A rejection as spamdrop's grammar for Courier has it: every header that it
+/// knows, fields that Courier cuts, replies without a text.
+const PATTERN: &str = concat!(
+    r"^(<[0-9]{1,3}>)?",
+    r"(1 [^ ]+ [^ ]+ courieresmtpd [^ ]+ [^ ]+ (-|(\[[^\]]*\])+) ",
+    r"|[^ ]+ ([ 0-9][0-9] [0-9:.]+ |[0-9-]+ [0-9:]+ [A-Z]+ )?[^ ]+ courieresmtpd(\[[0-9]+\])?: )",
+    r" ?(message repeated [0-9]+ times: \[ ?)?",
+    r"error,relay=[0-9A-Fa-f:.]+(,port=[0-9]{1,5})?(,ident=[^,:]*)?",
+    r",from=<[^<>:]*(>|\.\.\.)(,to=<[^<>:]*(>|\.\.\.))?: 511([ -]|$)",
+);
+/// The rejections of one log, as its reader would type it.
+const SHORT: &str = concat!(
+    r"^[^ ]+ [^ ]+ courieresmtpd: error,relay=[0-9a-f.:]+(,port=[0-9]+)?(,ident=[^,:]*)?",
+    r",from=<[^<>:]*>(,to=<[^<>:]*>)?: 511[ -]"
+);
+/// The same for fail2ban, which takes the stamp away before.
+const FAILREGEX: &str = concat!(
+    r"^\s*\S+ courieresmtpd(?:\[\d+\])?: error,relay=<HOST>(?:,port=\d+)?(?:,ident=[^,:]*)?",
+    r",from=[^:]*: 511(?:[ -]|$)"
+);
+
+/// What reads logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `spamdrop scan`: reads, decides, and says which addresses.
+    Spamdrop,
+    /// `rg -c`, all that spamdrop takes for a rejection.
+    Pattern,
+    /// `rg -c`, the rejections of this log.
+    Short,
+    /// `grep -c ': 511 '`.
+    Grep,
+    /// fail2ban's own tool for the purpose.
+    Fail2ban,
+}
+
+/// A command, and what it has to say.
+pub struct Contender {
+    program: String,
+    arguments: Vec<String>,
+    /// Where Python finds fail2ban.
+    modules: Option<String>,
+    expected: String,
+    bytes: u64,
+}
+
+impl Contender {
+    /// Prepares to read a log.
+    ///
+    /// # Errors
+    ///
+    /// The program is not there.
+    pub fn new(kind: Kind, log: &Log, config: &Path) -> Result<Self> {
+        let (file, written) = (text(&log.path)?, log.written);
+        let mut modules = None;
+        let (program, arguments, expected) = match kind {
+            Kind::Spamdrop => (
+                text(&spamdrop_lab::binary("spamdrop")?)?.to_owned(),
+                vec!["--config", text(config)?, "scan", file],
+                format!(
+                    "{} lines, {} would block",
+                    written.lines, written.rejections
+                ),
+            ),
+            Kind::Pattern => (
+                "rg".into(),
+                vec!["-c", PATTERN, file],
+                written.rejections.to_string(),
+            ),
+            Kind::Short => (
+                "rg".into(),
+                vec!["-c", SHORT, file],
+                written.rejections.to_string(),
+            ),
+            Kind::Grep => (
+                "grep".into(),
+                vec!["-c", ": 511 ", file],
+                written.codes.to_string(),
+            ),
+            Kind::Fail2ban => {
+                let tree = spamdrop_lab::debian_tree()?;
+                modules = Some(text(&tree.join("usr/lib/python3/dist-packages"))?.to_owned());
+                (
+                    text(&tree.join("usr/bin/fail2ban-regex"))?.to_owned(),
+                    vec![file, FAILREGEX],
+                    format!(
+                        "{} lines, 0 ignored, {} matched",
+                        written.lines, written.rejections
+                    ),
+                )
+            }
+        };
+        Ok(Self {
+            program,
+            arguments: arguments.into_iter().map(String::from).collect(),
+            modules,
+            expected,
+            bytes: written.bytes,
+        })
+    }
+
+    /// Runs it and sees that it found all rejections and nothing else.
+    /// Returns bytes per second, from its start to its end.
+    ///
+    /// # Errors
+    ///
+    /// It fails, or says something else.
+    pub fn run(&self) -> Result<f64> {
+        let mut command = Command::new(&self.program);
+        // What grep takes for characters depends on it.
+        command.args(&self.arguments).env("LC_ALL", "C.UTF-8");
+        command.envs(self.modules.iter().map(|path| ("PYTHONPATH", path)));
+        // A pipe: grep stops at the first match where nobody reads.
+        command.stdin(Stdio::null());
+        let start = Instant::now();
+        let output = command
+            .output()
+            .with_context(|| format!("cannot start {}", self.program))?;
+        let elapsed = start.elapsed();
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(
+            output.status.success() && said.contains(&self.expected),
+            "{} did not say \"{}\"",
+            self.program,
+            self.expected
+        );
+        Ok(self.bytes as f64 / elapsed.as_secs_f64())
+    }
+}

@@ -1,0 +1,136 @@
+//! Skipping what holds no needle changes nothing.
+
+use std::sync::LazyLock;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use spamdrop::config::Config;
+use spamdrop::parse::{Parsed, Parser};
+use spamdrop::tail::{MAX_LINE, Piece, Splitter};
+
+use super::{NOW, SERVERS, at, corpus};
+
+/// Each server alone, all of them, and one with a pattern.
+static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
+    let names = SERVERS.map(|(name, _)| name);
+    let each = names.map(|name| format!("servers = [{name:?}]"));
+    let pattern = "[[pattern]]\nname = \"any\"\nmatch = '^[A-Za-z]+ <HOST> '";
+    let others = [format!("servers = {names:?}"), pattern.into()];
+    let texts = each.into_iter().chain(others);
+    texts.map(|text| Config::parse(&text).unwrap()).collect()
+});
+
+static LINES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let cases = SERVERS.into_iter().flat_map(|(name, _)| corpus(name));
+    let lines = cases.map(|case| case.line);
+    // What the pattern takes, and nothing else does.
+    lines.chain([b"refused 192.0.2.1 ".to_vec()]).collect()
+});
+
+/// What may stand where a line ends.
+const ENDS: &[&[u8]] = &[b"\r", b" ", b"\n\n"];
+
+/// What is done to a line of the corpora.
+#[derive(Clone, Debug)]
+enum Change {
+    None,
+    Cut(Index),
+    Byte(Index, u8),
+    Join(&'static [u8]),
+    Long,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        4 => Just(Change::None),
+        2 => any::<Index>().prop_map(Change::Cut),
+        2 => (any::<Index>(), any::<u8>()).prop_map(|(index, byte)| Change::Byte(index, byte)),
+        2 => select(ENDS).prop_map(Change::Join),
+        1 => Just(Change::Long),
+    ]
+}
+
+/// Lines with ends, and bytes of the next.
+fn log() -> impl Strategy<Value = Vec<u8>> {
+    let line = (select(&**LINES), change()).prop_map(|(mut line, change)| {
+        match change {
+            Change::None => {}
+            Change::Cut(index) => line.truncate(index.index(line.len() + 1)),
+            Change::Byte(index, byte) if !line.is_empty() => {
+                let at = index.index(line.len());
+                line[at] = byte;
+            }
+            Change::Byte(..) => {}
+            Change::Join(end) => return [&line, end].concat(),
+            Change::Long => line.resize(line.len() + MAX_LINE, b'x'),
+        }
+        line.push(b'\n');
+        line
+    });
+    vec(line, 0..40).prop_map(|lines| lines.concat())
+}
+
+type Found = Vec<(u64, String)>;
+
+/// What the parser makes of each line, by its number, but for nothing; and how
+/// many lines there are.
+fn read(config: &Config, portions: &[&[u8]], skip: bool) -> (Found, u64) {
+    let mut parser = config.parser();
+    let needles = parser.needles();
+    let (mut found, mut lines) = (Vec::new(), 0);
+    let mut splitter = Splitter::at(0);
+    let mut take = |piece: Piece<'_>| match piece {
+        Piece::Line { bytes, .. } => {
+            lines += 1;
+            found.extend(something(&mut parser, bytes).map(|text| (lines, text)));
+        }
+        Piece::Overlong => {
+            lines += 1;
+            found.push((0, "overlong".into()));
+        }
+        Piece::Skipped { lines: skipped } => lines += skipped,
+    };
+    for portion in portions {
+        if skip {
+            let mut search = needles.search(portion);
+            splitter.feed_wanted(portion, &mut |at| search.next(at), &mut take);
+        } else {
+            splitter.feed(portion, &mut take);
+        }
+    }
+    splitter.finish(&mut take);
+    (found, lines)
+}
+
+fn something(parser: &mut Parser, line: &[u8]) -> Option<String> {
+    match parser.parse(line, at(NOW)) {
+        Parsed::Nothing => None,
+        parsed => Some(format!("{parsed:?}")),
+    }
+}
+
+proptest! {
+    #[test]
+    fn skipped_lines_are_nothing(log in log(), size in 1..20_000_usize) {
+        let portions: Vec<&[u8]> = log.chunks(size).collect();
+        for config in CONFIGS.iter() {
+            prop_assert_eq!(read(config, &portions, true), read(config, &portions, false));
+        }
+    }
+}
+
+/// Whole, in one portion, so that each line is searched.
+#[test]
+fn no_line_of_the_corpora_is_missed() {
+    let lines: Vec<u8> = LINES
+        .iter()
+        .flat_map(|line| [line, &b"\n"[..]].concat())
+        .collect();
+    for config in CONFIGS.iter() {
+        assert_eq!(
+            read(config, &[&lines], true),
+            read(config, &[&lines], false)
+        );
+    }
+}
