@@ -19,6 +19,7 @@ mod durable;
 pub mod event;
 pub mod exit;
 mod fifo;
+pub mod known;
 pub mod listing;
 pub mod lock;
 mod netlink;
