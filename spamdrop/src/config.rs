@@ -56,6 +56,7 @@ pub struct Config {
     pub max_new_per_minute: u32,
     pub capacity4: u32,
     pub capacity6: u32,
+    pub known_capacity: u32,
     pub allow_file: PathBuf,
     pub pin_dir: PathBuf,
     pub run_dir: PathBuf,
@@ -130,6 +131,7 @@ impl Default for Config {
             max_new_per_minute: 6_000,
             capacity4: 262_144,
             capacity6: 65_536,
+            known_capacity: 65_536,
             allow_file: "/etc/spamdrop/allow".into(),
             pin_dir: "/sys/fs/bpf/spamdrop".into(),
             run_dir: "/run/spamdrop".into(),
@@ -194,6 +196,9 @@ impl Config {
         }
         capacity("capacity4", self.capacity4)?;
         capacity("capacity6", self.capacity6)?;
+        if !(1..=MAX_KNOWN).contains(&self.known_capacity) {
+            anyhow::bail!("`known_capacity` must be from 1 to {MAX_KNOWN}");
+        }
         if self.program.is_empty() {
             anyhow::bail!("`program` is empty; Courier's is \"courieresmtpd\"");
         }
@@ -270,6 +275,18 @@ impl Config {
         self.state_dir.join("positions.json")
     }
 
+    /// Where what is known of sources is kept.
+    #[must_use]
+    pub fn known_file(&self) -> PathBuf {
+        self.state_dir.join("known.db")
+    }
+
+    /// `known_capacity`, as a number of things in memory.
+    #[must_use]
+    pub fn known_sources(&self) -> usize {
+        usize::try_from(self.known_capacity).unwrap_or(usize::MAX)
+    }
+
     /// What the policy is told.
     ///
     /// # Errors
@@ -314,6 +331,9 @@ impl Config {
         settings
     }
 }
+
+/// The most sources that can be remembered.
+const MAX_KNOWN: u32 = 1 << 20;
 
 /// The longest term of an entry: ten years.
 pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);

@@ -14,6 +14,7 @@ use super::releasing::grace_ns;
 use crate::blocklist::{Blocklist, Term};
 use crate::clock;
 use crate::config::{Config, Release, Seal};
+use crate::known::Pupil;
 use crate::lock::Turn;
 use crate::parse::{Parsed, Parser};
 use crate::policy::{Decision, Moment, Policy, PolicyConfig, Protected};
@@ -26,6 +27,8 @@ pub(super) struct Intake {
     parser: Parser,
     policy: Policy,
     pub(super) protected: Protected,
+    /// What lines tell of their sources.
+    pub(super) pupil: Pupil,
     /// Lines by what was decided, for `status`.
     pub(super) counts: BTreeMap<&'static str, u64>,
     rule: Rule,
@@ -70,6 +73,7 @@ impl Intake {
             parser: config.parser(),
             policy: Policy::new(config.policy()?),
             protected,
+            pupil: Pupil::new(config.known_sources()),
             counts: BTreeMap::new(),
             rule: Rule::new(config),
         })
@@ -91,12 +95,20 @@ impl Intake {
         self.rule = Rule::new(config);
     }
 
+    /// Tells the policy of sources and when their mail was last accepted, in
+    /// seconds since 1970.
+    pub(super) fn remind(&mut self, senders: impl IntoIterator<Item = (IpAddr, u32)>) {
+        let now = moment();
+        for (addr, at) in senders {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(at.into());
+            let age = now.wall.duration_since(at).unwrap_or_default();
+            self.policy.remind(addr, age, now);
+        }
+    }
+
     /// The ceiling, while it holds.
     pub(super) fn ceiling(&mut self) -> Option<String> {
-        let moment = Moment {
-            wall: clock::wall(),
-            mono: clock::monotonic(),
-        };
+        let moment = moment();
         self.policy.ceiling(moment).map(|trip| trip.to_string())
     }
 
@@ -121,6 +133,9 @@ impl Intake {
         };
         let decision = self.policy.decide(&event, moment, &self.protected, blocked);
         *self.counts.entry(decision.name()).or_default() += 1;
+        if let Some(lesson) = self.policy.lesson(&event, decision, &self.protected) {
+            self.pupil.learn(event.addr, lesson, event.at, wall);
+        }
         match decision {
             Decision::Block { addr, age } => {
                 let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
@@ -142,6 +157,13 @@ impl Intake {
                 log::debug!(target: "spamdrop::policy", "{} not blocked: {why}", event.addr);
             }
         }
+    }
+}
+
+fn moment() -> Moment {
+    Moment {
+        wall: clock::wall(),
+        mono: clock::monotonic(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod inlet;
 mod intake;
+mod learning;
 mod releasing;
 mod reload;
 mod upkeep;
@@ -34,6 +35,7 @@ use crate::report::check::Warning;
 use crate::tail::Tail;
 use inlet::Inlet;
 use intake::Intake;
+use learning::Learning;
 use upkeep::Upkeep;
 
 /// Bytes of log that are read before others get their turn.
@@ -110,6 +112,7 @@ struct Daemon {
     tail: Tail,
     intake: Intake,
     inlet: Inlet,
+    learning: Learning,
     releases: Releases,
     upkeep: Upkeep,
     packets: Option<PacketLog>,
@@ -123,6 +126,7 @@ impl Daemon {
             tail: open_tail(&config)?,
             intake: Intake::new(&config, protect::protected(&config)?)?,
             inlet: Inlet::open(&config.fifo)?,
+            learning: Learning::new(),
             blocklist: up.blocklist,
             releases: Releases::default(),
             upkeep: Upkeep::new(up.attached),
@@ -133,6 +137,7 @@ impl Daemon {
         };
         warn_of_what_is_unwise(&daemon.config);
         daemon.adopt()?;
+        daemon.remind();
         log::info!(target: "spamdrop::run", "ready: {}", daemon.upkeep.describe(&daemon.config));
         Ok(daemon)
     }
@@ -210,6 +215,7 @@ impl Daemon {
         if let Err(error) = self.tail.save() {
             log::warn!("cannot keep the log positions: {error:#}");
         }
+        self.keep_all_known();
         if self.packets.is_some() {
             self.silence();
         }

@@ -116,6 +116,7 @@ impl Daemon {
         self.keep_fifo();
         self.say_ceiling();
         self.sweep();
+        self.keep_known();
         if let Err(error) = self.tail.save() {
             self.upkeep.warn(
                 "positions",

@@ -172,7 +172,7 @@ impl Store {
     fn change<T>(&mut self, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
         let path = &self.path;
         let db = &mut self.db;
-        let mut changed = || -> Result<T> {
+        let changed = || -> Result<T> {
             let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let result = change(&tx)?;
             tx.commit()?;
