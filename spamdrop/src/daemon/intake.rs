@@ -14,13 +14,14 @@ use super::releasing::grace_ns;
 use crate::blocklist::{Blocklist, Term};
 use crate::clock;
 use crate::config::{Config, Release, Seal};
-use crate::known::Pupil;
+use crate::known::{Pupil, Record};
 use crate::lock::Turn;
 use crate::parse::{Parsed, Parser};
 use crate::policy::{Decision, Moment, Policy, PolicyConfig, Protected};
 use crate::release::Releases;
 use crate::report::escape::escape;
 use crate::tail::Line;
+use crate::target::Target;
 
 /// From a log line to what is to be done about it.
 pub(super) struct Intake {
@@ -95,15 +96,14 @@ impl Intake {
         self.rule = Rule::new(config);
     }
 
-    /// Tells the policy of sources and when their mail was last accepted, in
-    /// seconds since 1970.
-    pub(super) fn remind(&mut self, senders: impl IntoIterator<Item = (IpAddr, u32)>) {
+    /// Tells the policy what is known of a source.
+    pub(super) fn remind(&mut self, source: Target, record: &Record) {
         let now = moment();
-        for (addr, at) in senders {
-            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(at.into());
-            let age = now.wall.duration_since(at).unwrap_or_default();
-            self.policy.remind(addr, age, now);
-        }
+        let accepted = Duration::from_secs(record.last_accepted().into());
+        let accepted = SystemTime::UNIX_EPOCH + accepted;
+        let age = now.wall.duration_since(accepted).unwrap_or_default();
+        let refused = record.last_demoted() >= record.last_accepted();
+        self.policy.remind(source.net().addr(), age, refused, now);
     }
 
     /// The ceiling, while it holds.

@@ -1,6 +1,5 @@
 //! What is learned of sources, written now and then.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -39,7 +38,11 @@ impl Daemon {
     /// not make it blind. A store that cannot be read is no reason not to watch.
     pub(super) fn remind(&mut self) {
         match senders(&self.config.known_file()) {
-            Ok(senders) => self.intake.remind(senders),
+            Ok(senders) => {
+                for (source, record) in &senders {
+                    self.intake.remind(*source, record);
+                }
+            }
             Err(error) => {
                 let text = format!("nothing is known of senders: {error:#}");
                 self.upkeep.warn("known", text);
@@ -95,14 +98,8 @@ impl Daemon {
     }
 }
 
-/// Sources, and when their mail was last accepted.
-fn senders(path: &Path) -> Result<Vec<(IpAddr, u32)>> {
-    let Some(store) = Store::open_existing(path)? else {
-        return Ok(Vec::new());
-    };
-    let accepted =
-        |(source, record): (Target, Record)| (source.net().addr(), record.last_accepted());
-    Ok(store.all()?.into_iter().map(accepted).collect())
+fn senders(path: &Path) -> Result<Vec<(Target, Record)>> {
+    Store::open_existing(path)?.map_or_else(|| Ok(Vec::new()), |store| store.all())
 }
 
 fn write(config: &Config, records: Records) -> Result<(), Unwritten> {

@@ -20,6 +20,8 @@ pub struct Record {
     pub(super) recent: [u32; ACCEPTANCES],
     /// The newest of them on a day before that of the newest.
     pub(super) earlier_day: u32,
+    /// The newest acceptance of all, unless a hand removed it since.
+    pub(super) last_accepted: u32,
     /// When it last proved bad; what happened until then does not count.
     pub(super) demoted: u32,
     /// When it was added by hand.
@@ -55,6 +57,7 @@ impl Record {
     pub fn accepted(at: u32) -> Self {
         Self {
             recent: [at, 0, 0],
+            last_accepted: at,
             ..Self::default()
         }
     }
@@ -84,6 +87,7 @@ impl Record {
         Self {
             recent: std::array::from_fn(nth),
             earlier_day: earlier.copied().unwrap_or(0),
+            last_accepted: self.last_accepted.max(other.last_accepted),
             demoted,
             by_hand: if counts(&by_hand) { by_hand } else { 0 },
         }
@@ -96,10 +100,15 @@ impl Record {
         Self { by_hand, ..self }
     }
 
-    /// Removes it by hand: it has to earn its standing anew.
+    /// Removes it by hand: it has to earn its standing anew. Nobody has refused
+    /// it.
     #[must_use]
     pub fn removed(self, now: u32) -> Self {
-        self.join(Self::demoted(now.max(self.last())))
+        let demoted = self.join(Self::demoted(now.max(self.last())));
+        Self {
+            last_accepted: 0,
+            ..demoted
+        }
     }
 
     /// What it comes to now.
@@ -121,16 +130,21 @@ impl Record {
         }
     }
 
-    /// Whether an acceptance counts, or a hand that added it; otherwise it is
-    /// of interest only to a source that is remembered already.
-    pub(super) fn is_good(&self) -> bool {
-        self.last_accepted() != 0 || self.by_hand != 0
+    /// Whether its mail was ever accepted, or a hand added it. Of others it is
+    /// of no interest that they proved bad.
+    pub(super) fn is_of_interest(&self) -> bool {
+        self.last_accepted != 0 || self.by_hand != 0
     }
 
-    /// Its newest acceptance, in seconds since 1970; 0 if there is none.
+    /// Whether anything good counts.
+    pub(super) fn is_good(&self) -> bool {
+        self.recent[0] != 0 || self.by_hand != 0
+    }
+
+    /// When its mail was last accepted, in seconds since 1970; 0: never.
     #[must_use]
     pub fn last_accepted(&self) -> u32 {
-        self.recent[0]
+        self.last_accepted
     }
 
     /// When it was demoted last, in seconds since 1970; 0: never.

@@ -96,8 +96,8 @@ impl Store {
         read().with_context(|| unusable(&self.path))
     }
 
-    /// Joins what was learned into it. What is only bad of a source is noted
-    /// if something good is, too. Above `capacity`, the most expendable eighth
+    /// Joins what was learned into it. That a source proved bad is noted only if
+    /// it was a good one once. Above `capacity`, the most expendable eighth
     /// is forgotten: first what no longer counts, then the demoted, then the
     /// unproven, then the known, each kind beginning with the one that was
     /// heard of last the longest time ago; never what was added by hand.
@@ -109,7 +109,7 @@ impl Store {
         self.change(|tx| {
             for (source, record) in learned {
                 let old = rows::read(tx, *source)?;
-                if old.is_some() || record.is_good() {
+                if old.is_some() || record.is_of_interest() {
                     let old = old.unwrap_or_default();
                     rows::write(tx, *source, old.join(*record))?;
                 }

@@ -214,9 +214,13 @@ impl Policy {
         }
     }
 
-    /// Tells it of mail that was accepted `age` before it began to see any.
-    pub fn remind(&mut self, addr: IpAddr, age: Duration, now: Moment) {
+    /// Tells it of mail that was accepted `age` before it began to see any,
+    /// and whether its source was refused since.
+    pub fn remind(&mut self, addr: IpAddr, age: Duration, refused: bool, now: Moment) {
         self.ceiling.accepted(addr, age, now.mono);
+        if refused {
+            self.ceiling.refused(addr);
+        }
     }
 
     /// What has tripped the ceiling, if it is tripped.

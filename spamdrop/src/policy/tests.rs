@@ -301,6 +301,7 @@ fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
         policy.remind(
             format!("192.0.2.{n}").parse().unwrap(),
             Duration::from_secs(3600),
+            false,
             moment(0),
         );
     }
@@ -312,4 +313,20 @@ fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
     }
     let listed = Some(Lesson::Listed);
     assert_eq!(lessons, [listed, listed, listed, listed, None, None]);
+}
+
+#[test]
+fn it_can_be_reminded_of_what_tripped_the_ceiling() {
+    let mut policy = policy();
+    for n in 1..=25 {
+        let addr = format!("192.0.2.{n}").parse().unwrap();
+        let day = Duration::from_secs(86_400);
+        policy.remind(addr, Duration::from_secs(3600), n <= 5, moment(0));
+        policy.remind("203.0.113.1".parse().unwrap(), day, true, moment(0));
+    }
+    let refused = Some(Trip::Share {
+        refused: 5,
+        known: 25,
+    });
+    assert_eq!(policy.ceiling(moment(1)), refused);
 }

@@ -18,7 +18,7 @@ pub struct Sender {
     pub source: Target,
     /// What that comes to.
     pub state: State,
-    /// When its mail was last accepted; none since it was demoted: null.
+    /// When its mail was last accepted; null: never.
     pub last_accepted_unix_s: Option<u32>,
     /// Until when it stays known if nothing more comes; null unless it is
     /// known for its mail alone.

@@ -137,6 +137,7 @@ fn a_demoted_source_begins_anew() {
     assert_eq!(demoted.standing(now), Standing::Demoted);
     assert_eq!(demoted.standing(now + 36 * DAY + 1), Standing::Void);
     assert_eq!(demoted.join(known(&[1, 2, 3])), demoted);
+    assert_eq!(demoted.last_accepted(), known(&[1, 2, 3]).last_accepted());
     let again = [1, DAY, 2 * DAY].map(|later| Record::accepted(now + later));
     let again = again.into_iter().fold(demoted, Record::join);
     assert_eq!(again.standing(now + 2 * DAY), Standing::Known);

@@ -17,6 +17,7 @@ CREATE TABLE known (
     recent2 INTEGER NOT NULL,
     recent3 INTEGER NOT NULL,
     earlier_day INTEGER NOT NULL,
+    last_accepted INTEGER NOT NULL,
     demoted INTEGER NOT NULL,
     by_hand INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID";
@@ -48,16 +49,18 @@ pub(super) fn write(db: &Connection, source: Target, record: Record) -> Result<(
     let Record {
         recent: [recent1, recent2, recent3],
         earlier_day,
+        last_accepted,
         demoted,
         by_hand,
     } = record;
-    db.prepare_cached("REPLACE INTO known VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+    db.prepare_cached("REPLACE INTO known VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
         .execute(params![
             key(source),
             recent1,
             recent2,
             recent3,
             earlier_day,
+            last_accepted,
             demoted,
             by_hand
         ])?;
@@ -97,8 +100,9 @@ fn row(row: &Row<'_>) -> rusqlite::Result<(Target, Record)> {
     let record = Record {
         recent: [row.get(1)?, row.get(2)?, row.get(3)?],
         earlier_day: row.get(4)?,
-        demoted: row.get(5)?,
-        by_hand: row.get(6)?,
+        last_accepted: row.get(5)?,
+        demoted: row.get(6)?,
+        by_hand: row.get(7)?,
     };
     Ok((addr.into(), record))
 }

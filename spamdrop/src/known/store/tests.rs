@@ -84,6 +84,10 @@ fn sources_of_which_nothing_good_is_known_take_no_room() {
     store.merge(&listed, 9, NOW).unwrap();
     let demoted = known(NOW - 9).join(Record::demoted(NOW));
     assert_eq!(store.all().unwrap(), [(source(2), demoted)]);
+    // Of one batch, too: an old log may bring the good part again.
+    let both = learned([(3, demoted)]);
+    store.merge(&both, 9, NOW).unwrap();
+    assert_eq!(store.all().unwrap()[1], (source(3), demoted));
 }
 
 #[test]
