@@ -81,7 +81,7 @@ mod tests {
         let mut strikes = Strikes::default();
         let capacity = u32::try_from(CAPACITY).unwrap_or(u32::MAX);
         for n in 0..=2 * capacity {
-            strikes.strike(source(n), 1 + n / 16);
+            strikes.strike(source(n), 1 + n / 64);
             assert!(strikes.newest.len() <= CAPACITY);
         }
     }

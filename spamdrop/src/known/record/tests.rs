@@ -52,7 +52,7 @@ fn joined(facts: &[Fact]) -> Record {
 
 /// Of some months, with ties and full days.
 fn stamp() -> impl Strategy<Value = u32> {
-    let day = prop_oneof![0..4u32, 0..80u32];
+    let day = prop_oneof![3 => 0..2u32, 1 => 30..40u32, 1 => 0..80u32];
     let second = prop_oneof![Just(0), Just(DAY - 1), 0..4u32, 0..DAY];
     (day, second).prop_map(|(day, second)| MIDNIGHT + day * DAY + second)
 }
@@ -62,7 +62,10 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
         6 => stamp().prop_map(Fact::Accepted),
         1 => stamp().prop_map(Fact::Demoted),
     ];
-    prop::collection::vec(fact, 0..24)
+    prop_oneof![
+        prop::collection::vec(fact.clone(), 0..6),
+        prop::collection::vec(fact, 0..24),
+    ]
 }
 
 proptest! {

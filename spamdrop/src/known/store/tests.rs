@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -236,7 +236,7 @@ fn damage_is_an_error_at_worst() {
 
 /// Names the file to the process that is to be killed.
 const VICTIM: &str = "KNOWN_VICTIM";
-const TOGETHER: u32 = 50;
+const TOGETHER: u32 = 500;
 
 /// Not a test of its own: what `kill_9_leaves_whole_batches` kills.
 #[test]
@@ -248,25 +248,29 @@ fn victim() {
         let batch = learned((0..TOGETHER).map(|n| (n, Record::accepted(round))));
         let mut store = Store::open(Path::new(&path)).unwrap();
         store.merge(&batch, 4096, round).unwrap();
-        println!("\nwritten {round}");
+        writeln!(io::stdout(), "\nwritten {round}").unwrap();
     }
 }
 
 #[test]
 fn kill_9_leaves_whole_batches() {
     let (_dir, path) = home();
-    for lines in 0..20 {
+    for lines in (0..20).map(|round| round % 4) {
         let mut child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "known::store::tests::victim", "--nocapture"])
             .env(VICTIM, &path)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let written = BufReader::new(child.stdout.take().unwrap())
-            .lines()
+        // Open until it is dead: it shall not end of a broken pipe.
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let written = output
+            .by_ref()
             .map(Result::unwrap)
             .filter_map(|line| line.strip_prefix("written ")?.parse::<u32>().ok())
             .nth(lines);
+        // Into the next batch, at another place each time.
+        std::thread::sleep(Duration::from_micros(fastrand::u64(..20_000)));
         child.kill().unwrap();
         child.wait().unwrap();
         let store = Store::open(&path).unwrap();
