@@ -13,6 +13,7 @@
 #![feature(asm_experimental_arch)]
 
 mod frame;
+mod hot;
 mod log;
 mod maps;
 mod touch;
@@ -28,7 +29,7 @@ use spamdrop_common::{
     entry::Entry,
     packet::{Segment, parse},
     settings::{Refresh, Settings},
-    verdict::{is_cidr_live, is_live, judge, slide},
+    verdict::{is_cidr_live, is_live, judge, quiet, slide},
 };
 
 use crate::frame::Frame;
@@ -55,8 +56,9 @@ fn filter(ctx: &XdpContext) -> u32 {
     if reason.is_drop() { XDP_DROP } else { XDP_PASS }
 }
 
-/// Port, then the block look-up; the clock and the allowlist only on a match,
-/// so that a clean sender costs one look-up.
+/// Port, then the sources that were dropped a moment ago, then the block
+/// look-up; the clock and the allowlist only on a match, so that a clean sender
+/// costs one look-up.
 #[inline(always)]
 fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
     let Some(settings) = maps::settings() else {
@@ -64,6 +66,10 @@ fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
     };
     if !settings.watches(segment.port) {
         return Reason::OtherPort;
+    }
+    if hot::hit(segment, settings) {
+        log::dropped(ctx, segment);
+        return Reason::SealedDropped;
     }
     let found = match maps::blocked(segment) {
         Some(entry) => entry_hit(ctx, entry, settings, segment),
@@ -99,8 +105,12 @@ fn entry_hit(
         return Reason::Allowed;
     }
     let refresh = Refresh::from_number(settings.refresh);
-    touch::hit(entry, &seen, slide(&seen, now, segment.syn, refresh));
+    let expires = slide(&seen, now, segment.syn, refresh);
+    touch::hit(entry, &seen, expires);
     let reason = judge(seen.flags, segment.syn);
+    if matches!(reason, Reason::SealedDropped) {
+        hot::remember(segment, settings, quiet(&Entry { expires, ..seen }, now));
+    }
     if reason.is_drop() {
         log::dropped(ctx, segment);
     }

@@ -17,7 +17,7 @@ pub const BATCH: usize = 4096;
 /// Most threads that write to a map at once.
 const THREADS: usize = 4;
 
-/// Reads a hash map with few system calls. Entries that are added or removed
+/// Reads a map of elements with few system calls. Entries that are added or removed
 /// meanwhile may or may not be seen; none is seen twice.
 ///
 /// # Errors

@@ -70,6 +70,6 @@ impl Blocklist {
             }
             .with_context(|| format!("cannot take {net} off the allowlist"))?;
         }
-        Ok(())
+        self.forget_verdicts()
     }
 }

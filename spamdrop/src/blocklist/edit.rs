@@ -69,7 +69,8 @@ impl Blocklist {
     ) -> Result<()> {
         let seal = if sealed { SEALED } else { 0 };
         let mut entry = term.entry(ORIGIN_LOG | seal);
-        if let Some(old) = self.renewed(addr, &mut entry, term.start, origin)?
+        let old = self.renewed(addr, &mut entry, term.start, origin)?;
+        if let Some(old) = old
             && old.flags & ORIGIN_HAND != 0
         {
             entry = Entry {
@@ -77,7 +78,7 @@ impl Blocklist {
                 ..old
             };
         }
-        self.put(addr.into(), entry)
+        self.put_again(addr.into(), entry, old)
     }
 
     /// Blocks an address by hand. A live entry keeps its hits and ends no
@@ -95,8 +96,8 @@ impl Blocklist {
         origin: &Origin,
     ) -> Result<()> {
         let mut entry = term.entry(ORIGIN_HAND | if sealed { SEALED } else { 0 });
-        self.renewed(addr, &mut entry, term.start, origin)?;
-        self.put(addr.into(), entry)
+        let old = self.renewed(addr, &mut entry, term.start, origin)?;
+        self.put_again(addr.into(), entry, old)
     }
 
     /// Notes the origin, and has `entry` go on where a live one stands; that
@@ -161,6 +162,7 @@ impl Blocklist {
         }
         bpf::update(fd(&self.v4), &v4.0, &v4.1).context("cannot add to blocked4")?;
         bpf::update(fd(&self.v6), &v6.0, &v6.1).context("cannot add to blocked6")?;
+        self.forget_verdicts()?;
         if prefixes {
             self.count_prefixes()
         } else {
@@ -190,6 +192,7 @@ impl Blocklist {
                 removed.insert(target);
             }
         }
+        self.forget_verdicts()?;
         self.forget_networks(&removed)?;
         if removed
             .iter()
@@ -206,6 +209,7 @@ impl Blocklist {
         match target {
             Target::V4(key) => {
                 self.remove_origin(key.into())?;
+                self.forget_hits(key)?;
                 present(self.v4.remove(&key))
             }
             Target::V6(key) => present(self.v6.remove(&key)),
@@ -244,6 +248,15 @@ impl Blocklist {
                     ..entry
                 },
             ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts an entry where an older one may be sealed, which it may open.
+    fn put_again(&mut self, target: Target, entry: Entry, old: Option<Entry>) -> Result<()> {
+        self.put(target, entry)?;
+        match old {
+            Some(old) if old.flags & !entry.flags & SEALED != 0 => self.forget_verdicts(),
             _ => Ok(()),
         }
     }
