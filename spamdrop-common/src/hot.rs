@@ -17,13 +17,15 @@ pub struct Hot {
     /// The tick (jiffies) from which its entry has to be looked at again; at
     /// most a second ahead.
     pub until: u64,
-    /// The address in network order.
-    pub source: [u8; 4],
+    /// The four bytes of the address as one word, so that nobody ever sees
+    /// half of one and half of another.
+    pub source: u32,
     /// [`Settings::generation`], as it was before its entry was looked up.
     ///
     /// [`Settings::generation`]: crate::settings::Settings::generation
     pub generation: u16,
-    /// Hits that its entry does not know of yet.
+    /// Hits that its entry does not know of yet; lost when the generation
+    /// changes.
     pub hits: u16,
 }
 
@@ -31,9 +33,9 @@ impl Hot {
     /// The set in which a source can be.
     #[inline(always)]
     #[must_use]
-    pub const fn set(source: [u8; 4]) -> u32 {
+    pub const fn set(source: u32) -> u32 {
         // The golden ratio of 2^32 spreads neighbours widely (Knuth).
-        u32::from_ne_bytes(source).wrapping_mul(0x9e37_79b1) >> (32 - SETS.ilog2())
+        source.wrapping_mul(0x9e37_79b1) >> (32 - SETS.ilog2())
     }
 
     /// Whether a source is in it, and holds it at this tick.
@@ -73,7 +75,7 @@ mod tests {
         for shift in [0, 8, 14] {
             let mut used = [0u8; SETS as usize];
             for number in 0..SETS {
-                used[Hot::set((number << shift).to_be_bytes()) as usize] += 1;
+                used[Hot::set((number << shift).to_be()) as usize] += 1;
             }
             let most = used.iter().max().copied().unwrap_or(0);
             assert!(usize::from(most) <= WAYS, "{most} in a set, shift {shift}");

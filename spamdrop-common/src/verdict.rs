@@ -66,10 +66,10 @@ pub const fn slide(entry: &Entry, now: u64, syn: bool, refresh: Refresh) -> u64 
 /// neither expires, nor does any packet move its expiry. At most [`SLACK`].
 #[inline(always)]
 #[must_use]
-pub const fn quiet(entry: &Entry, now: u64) -> u64 {
+pub const fn quiet(entry: &Entry, now: u64, refresh: Refresh) -> u64 {
     let left = (entry.expires + 1).saturating_sub(now);
     let at_limit = entry.expires == entry.hard_until_s as u64 * SECOND;
-    let due = if entry.ttl_s == 0 || at_limit {
+    let due = if entry.ttl_s == 0 || at_limit || matches!(refresh, Refresh::Never) {
         SLACK
     } else {
         (entry.expires + SLACK).saturating_sub(now + entry.ttl_s as u64 * SECOND)
@@ -181,14 +181,17 @@ mod tests {
 
     /// What [`quiet`] promises, at each end.
     fn assert_quiet(entry: &Entry, now: u64) -> u64 {
-        let quiet = quiet(entry, now);
-        for refresh in [Refresh::Packet, Refresh::Syn, Refresh::Never] {
+        let [packet, syn, never] = [Refresh::Packet, Refresh::Syn, Refresh::Never].map(|refresh| {
+            let quiet = quiet(entry, now, refresh);
             let last = now + quiet.saturating_sub(1);
             assert!(quiet == 0 || is_live(entry.expires, last));
             assert!(quiet == 0 || slide(entry, last, true, refresh) == entry.expires);
-        }
-        assert!(quiet <= SLACK);
-        quiet
+            assert!(quiet <= SLACK);
+            quiet
+        });
+        assert_eq!(packet, syn);
+        assert_eq!(never, SLACK.min(entry.expires + 1 - now));
+        packet
     }
 
     #[test]

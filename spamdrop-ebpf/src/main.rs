@@ -58,7 +58,7 @@ fn filter(ctx: &XdpContext) -> u32 {
 
 /// Port, then the sources that were dropped a moment ago, then the block
 /// look-up; the clock and the allowlist only on a match, so that a clean sender
-/// costs one look-up.
+/// costs one look-up in a hash map.
 #[inline(always)]
 fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
     let Some(settings) = maps::settings() else {
@@ -67,12 +67,13 @@ fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
     if !settings.watches(segment.port) {
         return Reason::OtherPort;
     }
-    if hot::hit(segment, settings) {
+    let generation = hot::generation(settings);
+    if hot::hit(segment, generation) {
         log::dropped(ctx, segment);
         return Reason::SealedDropped;
     }
     let found = match maps::blocked(segment) {
-        Some(entry) => entry_hit(ctx, entry, settings, segment),
+        Some(entry) => entry_hit(ctx, entry, settings, segment, generation),
         None => Reason::NotListed,
     };
     if found.is_drop() || !maps::has_cidrs(settings, segment) {
@@ -91,6 +92,7 @@ fn entry_hit(
     entry: *mut Entry,
     settings: &Settings,
     segment: &Segment,
+    generation: u16,
 ) -> Reason {
     // SAFETY: the look-up returned the pointer, the map's memory outlives the
     // program run, and every bit pattern is a valid `Entry`. The kernel may
@@ -109,7 +111,8 @@ fn entry_hit(
     touch::hit(entry, &seen, expires);
     let reason = judge(seen.flags, segment.syn);
     if matches!(reason, Reason::SealedDropped) {
-        hot::remember(segment, settings, quiet(&Entry { expires, ..seen }, now));
+        let quiet = quiet(&Entry { expires, ..seen }, now, refresh);
+        hot::remember(segment, generation, hot::ticks(settings, quiet));
     }
     if reason.is_drop() {
         log::dropped(ctx, segment);

@@ -83,11 +83,11 @@ pub fn hot(set: u32) -> Option<*mut [Hot; WAYS]> {
 
 /// Counts hits on an IPv4 entry, if it is still there.
 #[inline(always)]
-pub fn add_hits(source: [u8; 4], hits: u16) {
+pub fn add_hits(source: u32, hits: u16) {
     if hits == 0 {
         return;
     }
-    if let Some(entry) = BLOCKED4.get_ptr_mut(source) {
+    if let Some(entry) = BLOCKED4.get_ptr_mut(source.to_ne_bytes()) {
         touch::add_hits(entry, hits.into());
     }
 }

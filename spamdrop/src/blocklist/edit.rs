@@ -148,26 +148,34 @@ impl Blocklist {
         _turn: &Turn,
         entries: impl IntoIterator<Item = (Target, Entry)>,
     ) -> Result<()> {
-        let (mut v4, mut v6) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
         let mut prefixes = false;
+        let written = self.write(entries, &mut prefixes);
+        // Also after an error: what was written before it counts.
+        self.forget_verdicts()?;
+        if prefixes {
+            self.count_prefixes()?;
+        }
+        written
+    }
+
+    fn write(
+        &mut self,
+        entries: impl IntoIterator<Item = (Target, Entry)>,
+        prefixes: &mut bool,
+    ) -> Result<()> {
+        let (mut v4, mut v6) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
         for (target, entry) in entries {
             match target {
                 Target::V4(key) => push(&mut v4, key, entry),
                 Target::V6(key) => push(&mut v6, key, entry),
                 Target::Net(net) => {
                     self.put_prefix(net, second(entry.expires))?;
-                    prefixes = true;
+                    *prefixes = true;
                 }
             }
         }
         bpf::update(fd(&self.v4), &v4.0, &v4.1).context("cannot add to blocked4")?;
-        bpf::update(fd(&self.v6), &v6.0, &v6.1).context("cannot add to blocked6")?;
-        self.forget_verdicts()?;
-        if prefixes {
-            self.count_prefixes()
-        } else {
-            Ok(())
-        }
+        bpf::update(fd(&self.v6), &v6.0, &v6.1).context("cannot add to blocked6")
     }
 
     /// Removes an entry, with its origins; whether it was there.
@@ -187,20 +195,20 @@ impl Blocklist {
     /// have been removed.
     pub fn remove_all(&mut self, _turn: &Turn, targets: &[Target]) -> Result<HashSet<Target>> {
         let mut removed = HashSet::new();
-        for &target in targets {
+        let taken = targets.iter().try_for_each(|&target| {
             if self.take_out(target)? {
                 removed.insert(target);
             }
-        }
+            Ok(())
+        });
+        // Also after an error: what was removed before it is gone.
         self.forget_verdicts()?;
-        self.forget_networks(&removed)?;
-        if removed
-            .iter()
-            .any(|target| matches!(target, Target::Net(_)))
-        {
+        let is_prefix = |target: &Target| matches!(target, Target::Net(_));
+        if removed.iter().any(is_prefix) {
             self.count_prefixes()?;
         }
-        Ok(removed)
+        self.forget_networks(&removed)?;
+        taken.map(|()| removed)
     }
 
     /// Removes an entry, but neither counts the prefixes nor looks for the
@@ -209,7 +217,6 @@ impl Blocklist {
         match target {
             Target::V4(key) => {
                 self.remove_origin(key.into())?;
-                self.forget_hits(key)?;
                 present(self.v4.remove(&key))
             }
             Target::V6(key) => present(self.v6.remove(&key)),

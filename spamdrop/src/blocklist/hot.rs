@@ -20,39 +20,31 @@ impl Blocklist {
 
     /// The hits on a source that its entry does not know of yet.
     pub(super) fn hot_hits(&self, source: [u8; 4]) -> Result<u32> {
-        let set = self.hot_set(source)?;
+        let source = u32::from_ne_bytes(source);
+        let generation = self.generation()?;
+        let set = self.hot.get(&Hot::set(source), 0);
+        let set = set.context("cannot read hot4")?;
         let its = set.iter().filter(|hot| hot.source == source);
-        Ok(its.map(|hot| u32::from(hot.hits)).sum())
+        let current = its.filter(|hot| hot.generation == generation);
+        Ok(current.map(|hot| u32::from(hot.hits)).sum())
     }
 
     /// The same of all sources that have such hits.
     pub(super) fn all_hot_hits(&self) -> Result<HashMap<[u8; 4], u32>> {
+        let generation = self.generation()?;
         let mut hits = HashMap::new();
         bpf::for_each(fd(&self.hot), |_: &[u32], sets: &[[Hot; WAYS]]| {
             let hit = sets.iter().flatten().filter(|hot| hot.hits != 0);
-            hits.extend(hit.map(|hot| (hot.source, hot.hits.into())));
+            let current = hit.filter(|hot| hot.generation == generation);
+            hits.extend(current.map(|hot| (hot.source.to_ne_bytes(), hot.hits.into())));
             Ok(())
         })
         .context("cannot read hot4")?;
         Ok(hits)
     }
 
-    /// Forgets the hits on a source: its entry goes.
-    pub(super) fn forget_hits(&mut self, source: [u8; 4]) -> Result<()> {
-        let mut set = self.hot_set(source)?;
-        if !set.iter().any(|hot| hot.source == source && hot.hits != 0) {
-            return Ok(());
-        }
-        for hot in set.iter_mut().filter(|hot| hot.source == source) {
-            *hot = Hot::default();
-        }
-        self.hot
-            .set(Hot::set(source), set, 0)
-            .context("cannot write hot4")
-    }
-
-    fn hot_set(&self, source: [u8; 4]) -> Result<[Hot; WAYS]> {
-        let set = self.hot.get(&Hot::set(source), 0);
-        set.context("cannot read hot4")
+    /// As the filter compares it.
+    fn generation(&self) -> Result<u16> {
+        Ok(self.settings()?.generation as u16)
     }
 }
