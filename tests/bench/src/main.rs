@@ -134,13 +134,13 @@ fn report(
         )?;
     }
     table::write(cases, out)?;
-    let Pace { rounds, .. } = options.pace();
+    let (rounds, of_lists) = (options.pace().rounds, lists::rounds(options.pace()));
     writeln!(
         out,
-        "\nMedians of {rounds} rounds in which everything takes its turn. A ratio is the case's\n\
-         first figure divided by the line's own, round by round, and the median of that;\n\
-         it is refused where the quartiles of its rounds are further apart than {MAX_SPREAD}\n\
-         of their median."
+        "\nMedians of {rounds} rounds in which everything takes its turn, and of {of_lists} for lists and\n\
+         the controller. A ratio is the case's first figure divided by the line's own, round\n\
+         by round, and the median of that; it is refused where the quartiles of its rounds\n\
+         are further apart than {MAX_SPREAD} of their median."
     )?;
     out.write_all(include_bytes!("legend.md"))
 }
