@@ -26,10 +26,6 @@ const XDP_FILTER_HOLDS: u32 = 10_000;
 /// The share of the frames that must find the queue full for the receiver to
 /// be what is measured.
 const LEAST_OVERFLOW: f64 = 0.02;
-/// The share of its core that the receiver has where nothing else runs, on its
-/// core or on the generator's.
-const QUIET_SHARE: f64 = 0.9;
-
 /// Something to be measured.
 struct Contender {
     name: &'static str,
@@ -106,19 +102,16 @@ fn rates(shots: &[Shot]) -> Result<Sample> {
     Ok(rate)
 }
 
-/// Whether others kept the generator or the receiver waiting.
-fn is_busy(shots: &[Shot]) -> bool {
-    let shares = Sample(shots.iter().map(|shot| shot.share).collect());
-    shares.median() < QUIET_SHARE
+/// The share of its core that the receiver had, in percent.
+fn share(shots: &[Shot]) -> f64 {
+    Sample(shots.iter().map(|shot| shot.share).collect()).median() * 100.0
 }
 
-fn table(mut name: String, shots: Shots) -> Result<Case> {
+fn table(name: String, shots: Shots) -> Result<Case> {
     let mut shots = shots.into_iter();
     let (subject, first) = shots.next().context("no subject")?;
     let first = first.with_context(|| subject.name)?;
-    if is_busy(&first) {
-        name.push_str(" (busy machine)");
-    }
+    let name = format!("{name}; receiver busy {:.0} %", share(&first));
     let rate = rates(&first).with_context(|| subject.name)?;
     let mut case = Case::new(name, Unit::PacketsPerSecond, subject.name, rate);
     for (contender, shots) in shots {
