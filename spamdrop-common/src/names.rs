@@ -9,8 +9,8 @@ pub const BLOCKED4: &str = "blocked4";
 ///
 /// [`Entry`]: crate::entry::Entry
 pub const BLOCKED6: &str = "blocked6";
-/// Array of the sources in [`BLOCKED4`] that were dropped a moment ago: slot →
-/// [`Hot`].
+/// Array of the sources in [`BLOCKED4`] that were dropped a moment ago: set →
+/// its [`Hot`] slots.
 ///
 /// [`Hot`]: crate::hot::Hot
 pub const HOT4: &str = "hot4";

@@ -48,7 +48,7 @@ pub fn hit(segment: &Segment, generation: u16) -> bool {
 /// it.
 #[inline(always)]
 pub fn remember(segment: &Segment, generation: u16, ticks: u64) {
-    let Some(set) = set(segment) else {
+    let Some(set) = set(segment).filter(|_| ticks > 0) else {
         return;
     };
     let now = tick();
