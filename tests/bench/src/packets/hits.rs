@@ -6,7 +6,7 @@ use super::lane::{Drops, Lane, Scope, Shot};
 use super::sink::Sink;
 use super::subject::Subject;
 use super::traffic::Sources;
-use super::{Bench, capacity, peers, say, yardstick};
+use super::{Bench, capacity, peers, rounds, say, yardstick};
 use crate::machine::available_memory;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
@@ -77,7 +77,7 @@ type Shots = Vec<(Contender, Result<Vec<Shot>>)>;
 /// Everything takes a turn in every round.
 fn shoot(bench: &Bench, lanes: Vec<(Contender, Result<Lane>)>) -> Result<Shots> {
     let mut shots: Vec<_> = lanes.iter().map(|_| Vec::new()).collect();
-    for _ in 0..bench.pace.rounds {
+    for _ in 0..rounds(bench.pace) {
         for ((contender, lane), shots) in lanes.iter().zip(&mut shots) {
             let Ok(lane) = lane else { continue };
             let shot = lane.shoot(&bench.source, bench.cores, bench.pace.length);

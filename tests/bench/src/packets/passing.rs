@@ -12,7 +12,7 @@ use super::sink::Sink;
 use super::subject::Subject;
 use super::traffic::{CLEAN, Sources, syn};
 use super::yardstick::{LEAST, Yardstick};
-use super::{Bench, say};
+use super::{Bench, rounds, say};
 use crate::machine::pin;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
@@ -81,7 +81,7 @@ fn compare<const N: usize>(
 ) -> Result<[Sample; N]> {
     pin(None, bench.cores.receiver)?;
     let mut samples = [(); N].map(|()| Sample::default());
-    for _ in 0..bench.pace.rounds {
+    for _ in 0..rounds(bench.pace) {
         for (program, sample) in programs.into_iter().zip(&mut samples) {
             sample.0.push(nanoseconds(program, frame, CALLS)?);
         }
