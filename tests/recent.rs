@@ -49,18 +49,10 @@ fn json(site: &Site, args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
-fn listed(site: &Site) -> Vec<String> {
-    let list = json(site, &["list", "--json"]);
-    let entries = list.as_array().unwrap().iter();
-    entries
-        .map(|entry| entry["addr"].as_str().unwrap().to_owned())
-        .collect()
-}
-
 fn wait_for_list(site: &Site, expected: &[&str]) {
     let mut last = Vec::new();
     until("the list", SOON, || {
-        last = listed(site);
+        last = site.listed().unwrap();
         Ok((last == expected).then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error:#}: {last:?}"));
@@ -178,7 +170,7 @@ fn what_must_not_be_blocked_and_what_is_no_command_is_refused_and_counted() {
         .unwrap();
     let fifo = counted(&site, "malformed", 2);
     assert_eq!((&fifo["protected"], &fifo["added"]), (&2.into(), &0.into()));
-    assert_eq!(listed(&site), [""; 0]);
+    assert_eq!(site.listed().unwrap(), [""; 0]);
 }
 
 /// Otherwise scripts would hang, or make a plain file that stops the next

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[expect(dead_code, reason = "what other tests need of it")]
 mod filter;
 
 use std::net::IpAddr;

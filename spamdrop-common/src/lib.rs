@@ -6,6 +6,7 @@
 
 pub mod counter;
 pub mod entry;
+pub mod hot;
 pub mod names;
 pub mod packet;
 pub mod settings;

@@ -9,6 +9,11 @@ pub const BLOCKED4: &str = "blocked4";
 ///
 /// [`Entry`]: crate::entry::Entry
 pub const BLOCKED6: &str = "blocked6";
+/// Array of the sources in [`BLOCKED4`] that were dropped a moment ago: set →
+/// its [`Hot`] slots.
+///
+/// [`Hot`]: crate::hot::Hot
+pub const HOT4: &str = "hot4";
 /// Trie of blocked IPv4 prefixes.
 pub const CIDR4: &str = "cidr4";
 /// Trie of blocked IPv6 prefixes.

@@ -30,6 +30,16 @@ pub struct Segment {
     pub syn: bool,
 }
 
+impl Segment {
+    /// The source, if it is an IPv4 address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source4(&self) -> [u8; 4] {
+        let [a, b, c, d, ..] = self.source;
+        [a, b, c, d]
+    }
+}
+
 const VLAN: u16 = 0x8100;
 const QINQ: u16 = 0x88a8;
 const MAX_TAGS: usize = 2;

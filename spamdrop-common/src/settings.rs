@@ -16,6 +16,12 @@ pub struct Settings {
     pub cidrs4: u32,
     /// IPv6 prefixes in the trie, likewise.
     pub cidrs6: u32,
+    /// Counts the times that the list let somebody go; what the filter decided
+    /// before says nothing then. The lowest 16 bits matter.
+    pub generation: u32,
+    /// Nanoseconds of a tick (jiffy); 0: nothing that the filter decides is
+    /// remembered.
+    pub tick_ns: u32,
 }
 
 impl Settings {
@@ -64,7 +70,7 @@ impl Refresh {
     }
 }
 
-const _: () = assert!(size_of::<Settings>() == 28);
+const _: () = assert!(size_of::<Settings>() == 36);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C) without padding (size asserted above), integers only.

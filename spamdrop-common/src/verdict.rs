@@ -62,6 +62,22 @@ pub const fn slide(entry: &Entry, now: u64, syn: bool, refresh: Refresh) -> u64 
     }
 }
 
+/// For how long after `now` nothing is due for a live entry but hits: it
+/// neither expires, nor does any packet move its expiry. At most [`SLACK`].
+#[inline(always)]
+#[must_use]
+pub const fn quiet(entry: &Entry, now: u64, refresh: Refresh) -> u64 {
+    let left = (entry.expires + 1).saturating_sub(now);
+    let at_limit = entry.expires == entry.hard_until_s as u64 * SECOND;
+    let due = if entry.ttl_s == 0 || at_limit || matches!(refresh, Refresh::Never) {
+        SLACK
+    } else {
+        (entry.expires + SLACK).saturating_sub(now + entry.ttl_s as u64 * SECOND)
+    };
+    let due = if due < SLACK { due } else { SLACK };
+    if due < left { due } else { left }
+}
+
 /// What becomes of a packet whose source has a live entry and is not on the
 /// allowlist: an open entry drops only new connections, a sealed one all.
 #[inline(always)]
@@ -161,6 +177,41 @@ mod tests {
         };
         let now = START + 300 * SECOND;
         assert_eq!(slide(&fixed, now, true, Refresh::Packet), fixed.expires);
+    }
+
+    /// What [`quiet`] promises, at each end.
+    fn assert_quiet(entry: &Entry, now: u64) -> u64 {
+        let [packet, syn, never] = [Refresh::Packet, Refresh::Syn, Refresh::Never].map(|refresh| {
+            let quiet = quiet(entry, now, refresh);
+            let last = now + quiet.saturating_sub(1);
+            assert!(quiet == 0 || is_live(entry.expires, last));
+            assert!(quiet == 0 || slide(entry, last, true, refresh) == entry.expires);
+            assert!(quiet <= SLACK);
+            quiet
+        });
+        assert_eq!(packet, syn);
+        assert_eq!(never, SLACK.min(entry.expires + 1 - now));
+        packet
+    }
+
+    #[test]
+    fn nothing_is_due_until_an_entry_slides_expires_or_a_second_has_gone() {
+        let entry = entry();
+        assert_eq!(assert_quiet(&entry, START), SLACK);
+        assert_eq!(assert_quiet(&entry, START + SLACK / 4), SLACK * 3 / 4);
+        assert_eq!(assert_quiet(&entry, START + SLACK), 0);
+        let fixed = Entry { ttl_s: 0, ..entry };
+        assert_eq!(assert_quiet(&fixed, START + 300 * SECOND), SLACK);
+        assert_eq!(assert_quiet(&fixed, entry.expires), 1);
+        assert_eq!(assert_quiet(&fixed, entry.expires - 9), 10);
+        let limited = Entry {
+            hard_until_s: 5_600,
+            ..entry
+        };
+        assert_eq!(assert_quiet(&limited, START + 300 * SECOND), SLACK);
+        // Made by hand for longer than hits prolong it.
+        let long = Entry { ttl_s: 10, ..entry };
+        assert_eq!(assert_quiet(&long, START), SLACK);
     }
 
     #[test]

@@ -34,8 +34,7 @@ fn write(ctx: &XdpContext, segment: &Segment) {
             "dropped {:i}, port {}, syn {}", segment.source, port, syn
         );
     } else {
-        let [a, b, c, d, ..] = segment.source;
-        let source = u32::from_be_bytes([a, b, c, d]);
+        let source = u32::from_be_bytes(segment.source4());
         debug!(ctx, "dropped {:i}, port {}, syn {}", source, port, syn);
     }
 }

@@ -13,6 +13,7 @@
 #![feature(asm_experimental_arch)]
 
 mod frame;
+mod hot;
 mod log;
 mod maps;
 mod touch;
@@ -28,7 +29,7 @@ use spamdrop_common::{
     entry::Entry,
     packet::{Segment, parse},
     settings::{Refresh, Settings},
-    verdict::{is_cidr_live, is_live, judge, slide},
+    verdict::{is_cidr_live, is_live, judge, quiet, slide},
 };
 
 use crate::frame::Frame;
@@ -55,8 +56,9 @@ fn filter(ctx: &XdpContext) -> u32 {
     if reason.is_drop() { XDP_DROP } else { XDP_PASS }
 }
 
-/// Port, then the block look-up; the clock and the allowlist only on a match,
-/// so that a clean sender costs one look-up.
+/// Port, then the sources that were dropped a moment ago, then the block
+/// look-up; the clock and the allowlist only on a match, so that a clean sender
+/// costs one look-up in a hash map.
 #[inline(always)]
 fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
     let Some(settings) = maps::settings() else {
@@ -65,8 +67,13 @@ fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
     if !settings.watches(segment.port) {
         return Reason::OtherPort;
     }
+    let generation = hot::generation(settings);
+    if hot::hit(segment, generation) {
+        log::dropped(ctx, segment);
+        return Reason::SealedDropped;
+    }
     let found = match maps::blocked(segment) {
-        Some(entry) => entry_hit(ctx, entry, settings, segment),
+        Some(entry) => entry_hit(ctx, entry, settings, segment, generation),
         None => Reason::NotListed,
     };
     if found.is_drop() || !maps::has_cidrs(settings, segment) {
@@ -85,6 +92,7 @@ fn entry_hit(
     entry: *mut Entry,
     settings: &Settings,
     segment: &Segment,
+    generation: u16,
 ) -> Reason {
     // SAFETY: the look-up returned the pointer, the map's memory outlives the
     // program run, and every bit pattern is a valid `Entry`. The kernel may
@@ -99,8 +107,13 @@ fn entry_hit(
         return Reason::Allowed;
     }
     let refresh = Refresh::from_number(settings.refresh);
-    touch::hit(entry, &seen, slide(&seen, now, segment.syn, refresh));
+    let expires = slide(&seen, now, segment.syn, refresh);
+    touch::hit(entry, &seen, expires);
     let reason = judge(seen.flags, segment.syn);
+    if matches!(reason, Reason::SealedDropped) {
+        let quiet = quiet(&Entry { expires, ..seen }, now, refresh);
+        hot::remember(segment, generation, hot::ticks(settings, quiet));
+    }
     if reason.is_drop() {
         log::dropped(ctx, segment);
     }

@@ -9,15 +9,20 @@ use aya_ebpf::{
 use spamdrop_common::{
     counter::{Counters, Reason},
     entry::{AllowEntry, CidrEntry, Entry, Origin},
+    hot::{Hot, SETS, WAYS},
     packet::Segment,
     settings::Settings,
 };
+
+use crate::touch;
 
 // The loader sets the real sizes of the block maps.
 #[btf_map(name = "blocked4")]
 static BLOCKED4: LruHashMap<[u8; 4], Entry, 262_144> = LruHashMap::new();
 #[btf_map(name = "blocked6")]
 static BLOCKED6: LruHashMap<[u8; 8], Entry, 65_536> = LruHashMap::new();
+#[btf_map(name = "hot4")]
+static HOT4: Array<[Hot; WAYS], { SETS as usize }> = Array::new();
 #[btf_map(name = "cidr4")]
 static CIDR4: LpmTrie<[u8; 4], CidrEntry, 65_536> = LpmTrie::new();
 #[btf_map(name = "cidr6")]
@@ -50,19 +55,13 @@ pub fn count(reason: Reason) {
 }
 
 #[inline(always)]
-fn v4(segment: &Segment) -> [u8; 4] {
-    let [a, b, c, d, ..] = segment.source;
-    [a, b, c, d]
-}
-
-#[inline(always)]
 pub fn blocked(segment: &Segment) -> Option<*mut Entry> {
     if segment.v6 {
         let [a, b, c, d, e, f, g, h, ..] = segment.source;
         let entry = blocked6(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
         (!entry.is_null()).then_some(entry)
     } else {
-        BLOCKED4.get_ptr_mut(v4(segment))
+        BLOCKED4.get_ptr_mut(segment.source4())
     }
 }
 
@@ -75,6 +74,22 @@ pub fn blocked(segment: &Segment) -> Option<*mut Entry> {
 fn blocked6(key: u64) -> *mut Entry {
     let found = BLOCKED6.get_ptr_mut(key.to_ne_bytes());
     found.unwrap_or_default()
+}
+
+#[inline(always)]
+pub fn hot(set: u32) -> Option<*mut [Hot; WAYS]> {
+    HOT4.get_ptr_mut(set)
+}
+
+/// Counts hits on an IPv4 entry, if it is still there.
+#[inline(always)]
+pub fn add_hits(source: u32, hits: u16) {
+    if hits == 0 {
+        return;
+    }
+    if let Some(entry) = BLOCKED4.get_ptr_mut(source.to_ne_bytes()) {
+        touch::add_hits(entry, hits.into());
+    }
 }
 
 #[inline(always)]
@@ -91,7 +106,7 @@ pub fn blocked_prefix(segment: &Segment) -> Option<*mut CidrEntry> {
     let found = if segment.v6 {
         CIDR6.get(&Key::new(128, segment.source))
     } else {
-        CIDR4.get(&Key::new(32, v4(segment)))
+        CIDR4.get(&Key::new(32, segment.source4()))
     };
     found.map(|prefix| core::ptr::from_ref(prefix).cast_mut())
 }
@@ -101,6 +116,6 @@ pub fn is_allowed(segment: &Segment) -> bool {
     if segment.v6 {
         ALLOW6.get(&Key::new(128, segment.source)).is_some()
     } else {
-        ALLOW4.get(&Key::new(32, v4(segment))).is_some()
+        ALLOW4.get(&Key::new(32, segment.source4())).is_some()
     }
 }

@@ -31,6 +31,16 @@ pub fn hit(entry: *mut Entry, seen: &Entry, expires: u64) {
     }
 }
 
+/// Counts more hits on an entry.
+#[inline(always)]
+pub fn add_hits(entry: *mut Entry, number: u32) {
+    // SAFETY: `entry` comes from a look-up of this run.
+    unsafe {
+        let hits = &raw mut (*entry).hits;
+        hits.write_volatile(hits.read_volatile().saturating_add(number));
+    }
+}
+
 /// Counts a hit on a prefix.
 #[inline(always)]
 pub fn cidr_hit(prefix: *mut CidrEntry) {

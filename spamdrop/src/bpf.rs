@@ -17,8 +17,8 @@ pub const BATCH: usize = 4096;
 /// Most threads that write to a map at once.
 const THREADS: usize = 4;
 
-/// Reads a hash map with few system calls. Entries that are added or removed
-/// meanwhile may or may not be seen; none is seen twice.
+/// Reads a hash map or an array with few system calls. Entries that are added
+/// or removed meanwhile may or may not be seen; none is seen twice.
 ///
 /// # Errors
 ///

@@ -40,15 +40,20 @@ pub fn unix_s32() -> u32 {
     u32::try_from(unix_s()).unwrap_or(u32::MAX)
 }
 
-/// The kernel's ticks a second (`CONFIG_HZ`): a coarse clock advances by one
-/// tick at a time.
+/// The kernel's tick (a jiffy) in nanoseconds: a coarse clock advances by one
+/// tick at a time. At least 1.
+#[must_use]
+pub fn tick_ns() -> u32 {
+    let tick = clock_getres(ClockId::MonotonicCoarse).tv_nsec;
+    u32::try_from(tick).unwrap_or(u32::MAX).max(1)
+}
+
+/// The kernel's ticks a second (`CONFIG_HZ`).
 #[must_use]
 pub fn ticks_per_second() -> u64 {
-    let tick = clock_getres(ClockId::MonotonicCoarse)
-        .tv_nsec
-        .unsigned_abs();
+    let tick = u64::from(tick_ns());
     // A tick of 1/300 s is no whole number of nanoseconds.
-    (1_000_000_000 + tick / 2) / tick.max(1)
+    (1_000_000_000 + tick / 2) / tick
 }
 
 /// A reading to measure from.

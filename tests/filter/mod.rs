@@ -29,8 +29,8 @@ pub struct Filter {
     pub list: Blocklist,
     loaded: Loaded,
     pub turn: Turn,
-    _dir: tempfile::TempDir,
-    _host: Host,
+    dir: tempfile::TempDir,
+    host: Host,
 }
 
 pub fn pin_dir() -> PathBuf {
@@ -56,8 +56,8 @@ impl Filter {
             list,
             loaded,
             turn,
-            _dir: dir,
-            _host: host,
+            dir,
+            host,
         };
         filter.configure(&[25], Refresh::Packet);
         filter
@@ -102,6 +102,17 @@ impl Filter {
             })
             .unwrap();
         entry.unwrap()
+    }
+
+    /// Removes every entry.
+    pub fn flush(&mut self, now: u64) {
+        let turn = || Turn::take(self.dir.path().join("flush").as_path());
+        self.list.flush(now, turn).unwrap();
+    }
+
+    /// Runs something where the maps are pinned.
+    pub fn on_host<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        self.host.run(job)
     }
 
     /// The action for a frame, and the reason by which it was counted.

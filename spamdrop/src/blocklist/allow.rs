@@ -41,6 +41,13 @@ impl Blocklist {
     ///
     /// The kernel refuses a map operation.
     pub fn allow_exactly(&mut self, _turn: &Turn, wanted: &[(IpNet, bool)]) -> Result<()> {
+        let changed = self.change_allowed(wanted);
+        // Also after an error: what was allowed before it counts.
+        self.forget_verdicts()?;
+        changed
+    }
+
+    fn change_allowed(&mut self, wanted: &[(IpNet, bool)]) -> Result<()> {
         let mut old: HashMap<IpNet, bool> = self.allowed()?.into_iter().collect();
         for &(net, automatic) in wanted {
             if old.remove(&net) == Some(automatic) {

@@ -69,7 +69,8 @@ impl Blocklist {
     ) -> Result<()> {
         let seal = if sealed { SEALED } else { 0 };
         let mut entry = term.entry(ORIGIN_LOG | seal);
-        if let Some(old) = self.renewed(addr, &mut entry, term.start, origin)?
+        let old = self.renewed(addr, &mut entry, term.start, origin)?;
+        if let Some(old) = old
             && old.flags & ORIGIN_HAND != 0
         {
             entry = Entry {
@@ -77,7 +78,7 @@ impl Blocklist {
                 ..old
             };
         }
-        self.put(addr.into(), entry)
+        self.put_again(addr.into(), entry, old)
     }
 
     /// Blocks an address by hand. A live entry keeps its hits and ends no
@@ -95,8 +96,8 @@ impl Blocklist {
         origin: &Origin,
     ) -> Result<()> {
         let mut entry = term.entry(ORIGIN_HAND | if sealed { SEALED } else { 0 });
-        self.renewed(addr, &mut entry, term.start, origin)?;
-        self.put(addr.into(), entry)
+        let old = self.renewed(addr, &mut entry, term.start, origin)?;
+        self.put_again(addr.into(), entry, old)
     }
 
     /// Notes the origin, and has `entry` go on where a live one stands; that
@@ -147,25 +148,34 @@ impl Blocklist {
         _turn: &Turn,
         entries: impl IntoIterator<Item = (Target, Entry)>,
     ) -> Result<()> {
-        let (mut v4, mut v6) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
         let mut prefixes = false;
+        let written = self.write(entries, &mut prefixes);
+        // Also after an error: what was written before it counts.
+        self.forget_verdicts()?;
+        if prefixes {
+            self.count_prefixes()?;
+        }
+        written
+    }
+
+    fn write(
+        &mut self,
+        entries: impl IntoIterator<Item = (Target, Entry)>,
+        prefixes: &mut bool,
+    ) -> Result<()> {
+        let (mut v4, mut v6) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
         for (target, entry) in entries {
             match target {
                 Target::V4(key) => push(&mut v4, key, entry),
                 Target::V6(key) => push(&mut v6, key, entry),
                 Target::Net(net) => {
                     self.put_prefix(net, second(entry.expires))?;
-                    prefixes = true;
+                    *prefixes = true;
                 }
             }
         }
         bpf::update(fd(&self.v4), &v4.0, &v4.1).context("cannot add to blocked4")?;
-        bpf::update(fd(&self.v6), &v6.0, &v6.1).context("cannot add to blocked6")?;
-        if prefixes {
-            self.count_prefixes()
-        } else {
-            Ok(())
-        }
+        bpf::update(fd(&self.v6), &v6.0, &v6.1).context("cannot add to blocked6")
     }
 
     /// Removes an entry, with its origins; whether it was there.
@@ -185,19 +195,20 @@ impl Blocklist {
     /// have been removed.
     pub fn remove_all(&mut self, _turn: &Turn, targets: &[Target]) -> Result<HashSet<Target>> {
         let mut removed = HashSet::new();
-        for &target in targets {
+        let taken = targets.iter().try_for_each(|&target| {
             if self.take_out(target)? {
                 removed.insert(target);
             }
-        }
-        self.forget_networks(&removed)?;
-        if removed
-            .iter()
-            .any(|target| matches!(target, Target::Net(_)))
-        {
+            Ok(())
+        });
+        // Also after an error: what was removed before it is gone.
+        self.forget_verdicts()?;
+        let is_prefix = |target: &Target| matches!(target, Target::Net(_));
+        if removed.iter().any(is_prefix) {
             self.count_prefixes()?;
         }
-        Ok(removed)
+        self.forget_networks(&removed)?;
+        taken.map(|()| removed)
     }
 
     /// Removes an entry, but neither counts the prefixes nor looks for the
@@ -244,6 +255,15 @@ impl Blocklist {
                     ..entry
                 },
             ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts an entry where an older one may be sealed, which it may open.
+    fn put_again(&mut self, target: Target, entry: Entry, old: Option<Entry>) -> Result<()> {
+        self.put(target, entry)?;
+        match old {
+            Some(old) if old.flags & !entry.flags & SEALED != 0 => self.forget_verdicts(),
             _ => Ok(()),
         }
     }

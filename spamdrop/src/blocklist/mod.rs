@@ -2,6 +2,7 @@
 
 mod allow;
 mod edit;
+mod hot;
 mod origins;
 pub mod pins;
 mod prefixes;
@@ -18,15 +19,17 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use aya::Pod;
 use aya::maps::lpm_trie::LpmTrie;
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, IterableMap, Map, MapData, MapError, PerCpuArray};
 use spamdrop_common::{
     counter::Counters,
     entry::{AllowEntry, CidrEntry, Entry, Origin},
+    hot::{Hot, WAYS},
     names,
     settings::Settings,
 };
 
 use crate::bpf;
+use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::lock::Turn;
 
@@ -34,6 +37,7 @@ use crate::lock::Turn;
 pub struct Blocklist {
     v4: HashMap<MapData, [u8; 4], Entry>,
     v6: HashMap<MapData, [u8; 8], Entry>,
+    hot: Array<MapData, [Hot; WAYS]>,
     cidr4: LpmTrie<MapData, [u8; 4], CidrEntry>,
     cidr6: LpmTrie<MapData, [u8; 16], CidrEntry>,
     allow4: LpmTrie<MapData, [u8; 4], AllowEntry>,
@@ -68,6 +72,7 @@ impl Blocklist {
         Ok(Self {
             v4: typed(v4, Map::LruHashMap)?,
             v6: typed(v6, Map::LruHashMap)?,
+            hot: typed(data(dir, names::HOT4)?, Map::Array)?,
             cidr4: typed(data(dir, names::CIDR4)?, Map::LpmTrie)?,
             cidr6: typed(data(dir, names::CIDR6)?, Map::LpmTrie)?,
             allow4: typed(data(dir, names::ALLOW4)?, Map::LpmTrie)?,
@@ -99,11 +104,21 @@ impl Blocklist {
     /// # Errors
     ///
     /// The kernel refuses a map operation.
-    pub fn configure(&mut self, _turn: &Turn, settings: Settings) -> Result<()> {
+    pub fn configure(&mut self, _turn: &Turn, mut settings: Settings) -> Result<()> {
+        settings.tick_ns = clock::tick_ns();
+        self.change_settings(|old| {
+            settings.generation = old.generation.wrapping_add(1);
+            *old = settings;
+        })?;
+        self.count_prefixes()
+    }
+
+    fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) -> Result<()> {
+        let mut settings = self.settings()?;
+        change(&mut settings);
         self.settings
             .set(0, settings, 0)
-            .context("cannot write settings")?;
-        self.count_prefixes()
+            .context("cannot write settings")
     }
 
     /// The counters of all CPUs together.
@@ -129,8 +144,7 @@ fn typed<M: TryFrom<Map, Error = MapError>>(data: MapData, kind: fn(MapData) -> 
     Ok(kind(data).try_into()?)
 }
 
-fn fd<K: Pod, V: Pod>(map: &HashMap<MapData, K, V>) -> BorrowedFd<'_> {
-    use aya::maps::IterableMap as _;
+fn fd<K: Pod, V: Pod>(map: &impl IterableMap<K, V>) -> BorrowedFd<'_> {
     map.map().fd().as_fd()
 }
 

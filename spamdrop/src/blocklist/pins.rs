@@ -14,6 +14,7 @@ use aya::maps::{MapInfo, MapType, lpm_trie::Key};
 use spamdrop_common::{
     counter::Counters,
     entry::{AllowEntry, CidrEntry, Entry, Origin},
+    hot::{Hot, SETS, WAYS},
     names,
     settings::Settings,
 };
@@ -59,11 +60,12 @@ const fn spec<K, V>(name: &'static str, kind: MapType, flags: u32, max_entries: 
 
 /// Every pinned map, for these sizes.
 #[must_use]
-pub const fn specs(capacity: Capacity) -> [Spec; 9] {
+pub const fn specs(capacity: Capacity) -> [Spec; 10] {
     let origins = capacity.v4.saturating_add(capacity.v6);
     [
         spec::<[u8; 4], Entry>(names::BLOCKED4, MapType::LruHash, 0, capacity.v4),
         spec::<[u8; 8], Entry>(names::BLOCKED6, MapType::LruHash, 0, capacity.v6),
+        spec::<u32, [Hot; WAYS]>(names::HOT4, MapType::Array, 0, SETS),
         trie::<[u8; 4], CidrEntry>(names::CIDR4),
         trie::<[u8; 16], CidrEntry>(names::CIDR6),
         trie::<[u8; 4], AllowEntry>(names::ALLOW4),

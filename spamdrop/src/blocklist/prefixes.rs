@@ -65,12 +65,10 @@ impl Blocklist {
             .iter()
             .filter(|(net, _)| net.addr().is_ipv4())
             .count();
-        let mut settings = self.settings()?;
-        settings.cidrs4 = u32::try_from(v4).unwrap_or(u32::MAX);
-        settings.cidrs6 = u32::try_from(prefixes.len() - v4).unwrap_or(u32::MAX);
-        self.settings
-            .set(0, settings, 0)
-            .context("cannot write settings")
+        self.change_settings(|settings| {
+            settings.cidrs4 = u32::try_from(v4).unwrap_or(u32::MAX);
+            settings.cidrs6 = u32::try_from(prefixes.len() - v4).unwrap_or(u32::MAX);
+        })
     }
 }
 

@@ -30,10 +30,13 @@ impl Blocklist {
     pub fn covering(&self, addr: IpAddr, now: u64) -> Result<Vec<Found>> {
         let target = Target::from(addr);
         let mut found = Vec::new();
-        if let Some(entry) = self
+        if let Some(mut entry) = self
             .host(target)?
             .filter(|entry| is_live(entry.expires, now))
         {
+            if let Target::V4(source) = target {
+                entry.hits = entry.hits.saturating_add(self.hot_hits(source)?);
+            }
             found.push(Found { target, entry });
         }
         let mut prefixes = self.prefixes()?;
@@ -63,7 +66,12 @@ impl Blocklist {
     /// The kernel refuses a map operation.
     pub fn for_each(&self, mut visit: impl FnMut(Found)) -> Result<()> {
         let mut each = |target, entry| visit(Found { target, entry });
-        walk(&self.v4, |key, entry| each(Target::V4(key), entry))?;
+        let hot = self.all_hot_hits()?;
+        walk(&self.v4, |key, mut entry| {
+            let hits = hot.get(&key).copied().unwrap_or(0);
+            entry.hits = entry.hits.saturating_add(hits);
+            each(Target::V4(key), entry);
+        })?;
         walk(&self.v6, |key, entry| each(Target::V6(key), entry))?;
         for prefix in self.prefixes()? {
             visit(from_prefix(prefix));

@@ -52,6 +52,7 @@ impl Blocklist {
         for chunk in all.chunks(CHUNK) {
             let _turn = turn()?;
             self.delete(chunk.iter())?;
+            self.forget_verdicts()?;
         }
         self.sweep_origins(turn)?;
         Ok(live)

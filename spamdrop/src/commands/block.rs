@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use ipnet::IpNet;
 use spamdrop_common::entry::Origin;
 
@@ -12,7 +12,6 @@ use super::{count, tell_watcher};
 use crate::blocklist::{Blocklist, CHUNK, Term, pins};
 use crate::clock;
 use crate::config::{Config, Seal};
-use crate::exit::{Exit, Failure};
 use crate::lock::{self, Turn};
 use crate::release::sockets;
 use crate::target::Target;
@@ -46,25 +45,20 @@ pub(super) fn ensure_fit(
             }
         }
     }
-    let count = |v4: bool| {
-        prefixes
-            .iter()
-            .filter(|net| net.addr().is_ipv4() == v4)
-            .count()
-    };
     let capacity = blocklist.capacity();
-    let (prefixes4, prefixes6) = (count(true), count(false));
+    let v4_prefixes = prefixes.iter().filter(|net| net.addr().is_ipv4());
+    let prefixes4 = v4_prefixes.count();
+    let prefixes6 = prefixes.len() - prefixes4;
     for (what, number, fit) in [
         ("IPv4 addresses (`capacity4`)", v4, capacity.v4),
         ("IPv6 /64s (`capacity6`)", v6, capacity.v6),
         ("IPv4 prefixes", prefixes4, pins::PREFIXES),
         ("IPv6 prefixes", prefixes6, pins::PREFIXES),
     ] {
-        if number > fit as usize {
-            let message =
-                format!("nothing was {done}: {number} {what} are more than the {fit} that fit");
-            return Err(Failure::new(Exit::Failed, message));
-        }
+        ensure!(
+            number <= fit as usize,
+            "nothing was {done}: {number} {what} are more than the {fit} that fit"
+        );
     }
     Ok(())
 }

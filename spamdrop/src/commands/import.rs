@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Read as _, Write};
 use std::path::Path;
 
-use anyhow::{Context as _, Error, Result};
+use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use spamdrop_common::entry::{Entry, SEALED};
 
@@ -20,7 +20,7 @@ use crate::lock::Turn;
 use crate::protect;
 use crate::report::escape::escape;
 use crate::target::Target;
-use sieve::Sieve;
+use sieve::{Sieve, Sieved};
 
 /// Bad lines, and addresses that must not be blocked, that are named.
 const NAMED: usize = 5;
@@ -49,31 +49,21 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     };
     let sieved = sieve.read(&text);
     drop(text);
-    ensure_understood(&name, &sieved.bad)?;
+    ensure_understood(&name, &sieved)?;
     let entries = &sieved.entries;
     let targets = entries.iter().map(|(target, _)| *target);
     block::ensure_fit(targets, &blocklist, "imported")?;
 
     put(config, &mut blocklist, entries)?;
-    let origins = block::pending(sieved.connected, &peers, block::origin("", term.start));
+    let nets = sieved.connected.iter().copied();
+    let origins = block::pending(nets, &peers, block::origin("", term.start));
     let older = block::noted(&blocklist, |target| {
         entries
             .binary_search_by_key(&target, |(target, _)| *target)
             .is_ok()
     })?;
     block::note(config, &mut blocklist, &origins, older)?;
-    let open = entries
-        .iter()
-        .filter(|(_, entry)| entry.flags & SEALED == 0);
-    block::tell_if_open(config, open.count());
-    for left_out in sieved.named {
-        log::warn!("left out {left_out}");
-    }
-    writeln!(out, "imported {}", count(entries.len(), "entry", "entries"))?;
-    if sieved.left_out > 0 {
-        writeln!(out, "left out {} that must not be blocked", sieved.left_out)?;
-    }
-    Ok(())
+    tell(config, &sieved, out)
 }
 
 /// The file's name for messages, and what is in it.
@@ -89,25 +79,46 @@ pub(super) fn read(path: &Path) -> Result<(String, Vec<u8>)> {
     Ok((name, text))
 }
 
-fn ensure_understood(name: &str, bad: &[(usize, Error)]) -> Result<()> {
-    if bad.is_empty() {
+fn ensure_understood(name: &str, sieved: &Sieved) -> Result<()> {
+    if sieved.bad == 0 {
         return Ok(());
     }
-    let lines = count(bad.len(), "line is", "lines are");
+    let lines = count(sieved.bad, "line is", "lines are");
     let mut message = format!("nothing was imported, for {lines} not understood:");
-    for (line, error) in bad.iter().take(NAMED) {
+    for (line, error) in &sieved.errors {
         message.push_str(&format!("\n  {name}:{line}: {error:#}"));
     }
     Err(Failure::new(Exit::Usage, message))
 }
 
 fn put(config: &Config, blocklist: &mut Blocklist, entries: &[(Target, Entry)]) -> Result<()> {
-    let bar = bar(entries.len());
-    for chunk in entries.chunks(TURN) {
-        blocklist.put_all(&Turn::take(&config.run_dir)?, chunk.iter().copied())?;
+    let (bar, all) = (bar(entries.len()), entries.len());
+    for (chunk, done) in entries.chunks(TURN).zip((0..).step_by(TURN)) {
+        Turn::take(&config.run_dir)
+            .and_then(|turn| blocklist.put_all(&turn, chunk.iter().copied()))
+            .with_context(|| {
+                format!("only {done} of {all} entries are sure to be imported; import them again")
+            })?;
         bar.inc(chunk.len() as u64);
     }
     bar.finish_and_clear();
+    Ok(())
+}
+
+/// Says what was imported and what was not.
+fn tell(config: &Config, sieved: &Sieved, out: &mut impl Write) -> Result<()> {
+    let entries = &sieved.entries;
+    let open = entries
+        .iter()
+        .filter(|(_, entry)| entry.flags & SEALED == 0);
+    block::tell_if_open(config, open.count());
+    for left_out in &sieved.named {
+        log::warn!("left out {left_out}");
+    }
+    writeln!(out, "imported {}", count(entries.len(), "entry", "entries"))?;
+    if sieved.left_out > 0 {
+        writeln!(out, "left out {} that must not be blocked", sieved.left_out)?;
+    }
     Ok(())
 }
 

@@ -4,16 +4,21 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::entries::{By, Entry};
+use crate::target::Target;
 
-/// Writes one line an entry. Times are rounded down to whole seconds, so that
-/// no block gets longer on its way.
+/// Writes one line an entry. Times are rounded down to whole seconds, but not
+/// to none: a block gets no longer on its way, unless less than a second is
+/// left of it.
 ///
 /// # Errors
 ///
 /// The writer fails.
 pub fn text(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
     for entry in entries {
-        write!(out, "{} {}", entry.target, seconds(entry.expires_in))?;
+        // The second in which a prefix ends counts whole.
+        let whole = Duration::from_secs(matches!(entry.target, Target::Net(_)).into());
+        let left = entry.expires_in.saturating_sub(whole);
+        write!(out, "{} {}", entry.target, seconds(left))?;
         if entry.fixed {
             out.write_all(b" fixed")?;
         } else {
@@ -49,16 +54,21 @@ mod tests {
             ..entry("192.0.2.10")
         };
         let prefix = Entry {
-            expires_in: Duration::ZERO,
             ttl_s: 0,
             fixed: true,
             ..entry("192.0.2.0/24")
         };
+        let ending = Entry {
+            expires_in: Duration::ZERO,
+            ..prefix
+        };
         let mut out = Vec::new();
-        text(&mut out, &[prefix, from_log, entry("2001:db8::1")]).unwrap();
+        let entries = [prefix, ending, from_log, entry("2001:db8::1")];
+        text(&mut out, &entries).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "\
+192.0.2.0/24 551 fixed
 192.0.2.0/24 1 fixed
 192.0.2.10 552 ttl=600 limit=3300 log
 2001:db8::/64 552 ttl=600

@@ -18,7 +18,7 @@ use spamdrop_lab::{Host, binary};
 use crate::packets::Pace;
 use crate::table::Case;
 
-/// As many as the issue names.
+/// Addresses of a long list.
 const MANY: u32 = 1_000_000;
 /// Where a host's commands leave their output; each host has its own /run.
 const OUTPUT: &str = "/run/output";
@@ -29,11 +29,16 @@ const OUTPUT: &str = "/run/output";
 ///
 /// spamdrop or a peer cannot be run, or has not done its work.
 pub fn cases(pace: Pace) -> Result<Vec<Case>> {
-    let rounds = if pace.quick { 2 } else { 5 };
+    let rounds = rounds(pace);
     let mut cases = bulk::measure(rounds, pace.quick)?;
-    cases.push(single::measure(pace.rounds)?);
+    cases.push(single::measure(rounds)?);
     cases.extend(controller::measure(rounds)?);
     Ok(cases)
+}
+
+/// How often each is measured.
+pub fn rounds(pace: Pace) -> usize {
+    if pace.quick { 2 } else { 5 }
 }
 
 /// spamdrop on a host of its own, with an interface to filter.

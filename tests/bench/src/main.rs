@@ -80,7 +80,7 @@ impl Group {
 
 impl Options {
     fn pace(&self) -> Pace {
-        let (rounds, milliseconds) = if self.quick { (3, 300) } else { (7, 700) };
+        let (rounds, milliseconds) = if self.quick { (3, 300) } else { (7, 400) };
         Pace {
             rounds,
             length: Duration::from_millis(milliseconds),
@@ -134,13 +134,14 @@ fn report(
         )?;
     }
     table::write(cases, out)?;
-    let Pace { rounds, .. } = options.pace();
+    let pace = options.pace();
+    let (rounds, of_packets, of_lists) = (pace.rounds, packets::rounds(pace), lists::rounds(pace));
     writeln!(
         out,
-        "\nMedians of {rounds} rounds in which everything takes its turn. A ratio is the case's\n\
-         first figure divided by the line's own, round by round, and the median of that;\n\
-         it is refused where the quartiles of its rounds are further apart than {MAX_SPREAD}\n\
-         of their median."
+        "\nMedians of {rounds} rounds in which everything takes its turn, of {of_packets} for packets, and of\n\
+         {of_lists} for lists and the controller. A ratio is the case's first figure divided by the line's own, round\n\
+         by round, and the median of that; it is refused where the quartiles of its rounds\n\
+         are further apart than {MAX_SPREAD} of their median."
     )?;
     out.write_all(include_bytes!("legend.md"))
 }

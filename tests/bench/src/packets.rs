@@ -42,6 +42,13 @@ pub struct Bench {
     pace: Pace,
 }
 
+/// More and shorter rounds than of the rest: what slows the machine comes and
+/// goes by seconds, so the closer the turns, the less it sets them apart.
+#[must_use]
+pub fn rounds(pace: Pace) -> usize {
+    if pace.quick { pace.rounds } else { 15 }
+}
+
 /// Measures all of it.
 ///
 /// # Errors

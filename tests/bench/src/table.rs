@@ -18,6 +18,8 @@ pub enum Unit {
     BytesPerSecond,
     /// Bytes.
     Bytes,
+    /// Bytes per entry.
+    BytesPerEntry,
     /// MiB.
     Mebibytes,
     /// Instructions.
@@ -32,6 +34,7 @@ impl Unit {
             Self::Nanoseconds => format!("{value:.1} ns"),
             Self::Milliseconds => format!("{:.2} ms", value * 1e3),
             Self::Bytes => format!("{value:.0} B"),
+            Self::BytesPerEntry => format!("{value:.1} B"),
             Self::Mebibytes => format!("{value:.1} MiB"),
             Self::Instructions => format!("{value:.0} insns"),
         }

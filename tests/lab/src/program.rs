@@ -16,7 +16,7 @@ pub struct Size {
 /// The filter, `aya-log` off, on Linux 6.18. To be changed with the filter,
 /// when it is worth that much.
 pub const RECORDED: Size = Size {
-    instructions: 13_051,
+    instructions: 14_489,
     stack: 176,
 };
 

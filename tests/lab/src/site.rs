@@ -229,6 +229,19 @@ impl<S> Site<S> {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// The addresses and prefixes that `spamdrop list` shows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Site::spamdrop`].
+    pub fn listed(&self) -> Result<Vec<String>> {
+        let table = self.spamdrop(&["list"])?;
+        let rows = table.lines().skip(1);
+        Ok(rows
+            .filter_map(|row| row.split(' ').next().map(str::to_owned))
+            .collect())
+    }
+
     /// Appends a line to the mail log.
     ///
     /// # Errors

@@ -36,8 +36,11 @@ pub(super) struct Sieved {
     pub(super) left_out: usize,
     /// The first of it, and why.
     pub(super) named: Vec<String>,
-    /// Lines that are not understood, counted from 1, and why.
-    pub(super) bad: Vec<(usize, anyhow::Error)>,
+    /// How many lines are not understood.
+    pub(super) bad: usize,
+    /// The first of them, counted from 1, and why. A file that is no list has
+    /// millions.
+    pub(super) errors: Vec<(usize, anyhow::Error)>,
     lines: usize,
 }
 
@@ -65,7 +68,7 @@ impl Sieve<'_> {
             match self.reader.line(line) {
                 Ok(None) => {}
                 Ok(Some(listed)) => self.take(listed, &mut part),
-                Err(error) => part.bad.push((part.lines, error)),
+                Err(error) => part.reject(error),
             }
         }
         part.each_once();
@@ -97,6 +100,14 @@ impl Sieve<'_> {
 }
 
 impl Sieved {
+    /// Counts the line that was read last as bad.
+    fn reject(&mut self, error: anyhow::Error) {
+        self.bad += 1;
+        if self.errors.len() < NAMED {
+            self.errors.push((self.lines, error));
+        }
+    }
+
     fn append(&mut self, later: Self) {
         let before = self.lines;
         self.lines += later.lines;
@@ -105,8 +116,11 @@ impl Sieved {
         self.left_out += later.left_out;
         self.named.extend(later.named);
         self.named.truncate(NAMED);
-        let bad = later.bad.into_iter();
-        self.bad.extend(bad.map(|(line, why)| (before + line, why)));
+        self.bad += later.bad;
+        let errors = later.errors.into_iter();
+        self.errors
+            .extend(errors.map(|(line, why)| (before + line, why)));
+        self.errors.truncate(NAMED);
     }
 
     /// Stable: what comes later counts. Parts that are sorted already are only
@@ -180,11 +194,13 @@ mod tests {
                 ttls.collect::<Vec<_>>(),
                 [("192.0.2.1".into(), 600), ("192.0.2.3".into(), 90)]
             );
-            let bad: Vec<usize> = all.bad.iter().map(|(line, _)| *line).collect();
-            assert_eq!(bad, [2, 6]);
+            let bad: Vec<usize> = all.errors.iter().map(|(line, _)| *line).collect();
+            assert_eq!((all.bad, bad), (2, vec![2, 6]));
             assert_eq!(all.named, ["127.0.0.1: loopback", "127.0.0.2: loopback"]);
             assert_eq!(all.left_out, 2);
         }
         assert_eq!(sieve.read(text).entries.first().unwrap().1.ttl_s, 600);
+        let bad = sieve.read_part(&b"x\n".repeat(99));
+        assert_eq!((bad.bad, bad.errors.len()), (99, NAMED));
     }
 }

@@ -8,6 +8,8 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 
+use crate::scatter::scatter;
+
 /// Where to send.
 #[unsafe(no_mangle)]
 static INTERFACE: Global<u32> = Global::new(0);
@@ -34,7 +36,7 @@ pub fn generate(ctx: XdpContext) -> u32 {
     }
     // SAFETY: the helper has no preconditions.
     let random = unsafe { bpf_get_prandom_u32() };
-    let source = FIRST.load() + (random & MASK.load());
+    let source = FIRST.load() + scatter(random & MASK.load());
     // SAFETY: the header lies within the frame, as just checked, and nothing
     // else refers to it.
     set_source(unsafe { &mut *(header as *mut [u16; WORDS]) }, source);

@@ -14,6 +14,7 @@
 #[path = "../../../../spamdrop-ebpf/src/frame.rs"]
 mod frame;
 mod generate;
+mod scatter;
 
 use aya_ebpf::{
     bindings::xdp_action::{XDP_DROP, XDP_PASS},

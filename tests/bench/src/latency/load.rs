@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,8 @@ use anyhow::{Context as _, Result, anyhow};
 pub const LINES_PER_SECOND: u64 = 100_000;
 /// Lines of one `write(2)`, as a syslog daemon writes a batch.
 const BATCH: u64 = 100;
-/// How long it grows before anything is measured.
-const LEAD: Duration = Duration::from_millis(500);
+/// What it grows by before anything is measured: half a second's.
+const LEAD: u64 = LINES_PER_SECOND / BATCH / 2;
 /// It ends by itself before it fills the disk.
 const LONGEST: Duration = Duration::from_secs(30);
 
@@ -49,11 +50,13 @@ impl Load {
     pub fn start(log: &Path) -> Result<Self> {
         let file = OpenOptions::new().append(true).open(log)?;
         let stop = Arc::<AtomicBool>::default();
+        let (ahead, is_ahead) = mpsc::channel();
         let load = Self {
             stop: Arc::clone(&stop),
-            writer: thread::spawn(move || write(&file, &stop)),
+            writer: thread::spawn(move || write(&file, &stop, &ahead)),
         };
-        thread::sleep(LEAD);
+        // If it fails before, `stop` says why.
+        let _ = is_ahead.recv();
         Ok(load)
     }
 
@@ -69,12 +72,16 @@ impl Load {
     }
 }
 
-fn write(mut file: &File, stop: &AtomicBool) -> Result<f64> {
+fn write(mut file: &File, stop: &AtomicBool, ahead: &Sender<()>) -> Result<f64> {
     let start = Instant::now();
     let mut batches = 0_u64;
     while !stop.load(Ordering::Acquire) && start.elapsed() < LONGEST {
         file.write_all(batch()?.as_bytes()).context("cannot log")?;
         batches += 1;
+        if batches == LEAD {
+            // Nobody may be waiting any more.
+            let _ = ahead.send(());
+        }
         let due = start + Duration::from_secs(batches * BATCH) / LINES_PER_SECOND as u32;
         thread::sleep(due.saturating_duration_since(Instant::now()));
     }

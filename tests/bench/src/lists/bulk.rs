@@ -54,7 +54,8 @@ pub fn measure(rounds: usize, quick: bool) -> Result<Vec<Case>> {
     }
     let mut cases = times.cases();
     cases.push(
-        Case::new("an IPv4 entry", Unit::Bytes, "spamdrop", bytes).with_bar(Bar::AtMost(96.0)),
+        Case::new("an IPv4 entry", Unit::BytesPerEntry, "spamdrop", bytes)
+            .with_bar(Bar::AtMost(96.0)),
     );
     Ok(cases)
 }
@@ -131,8 +132,8 @@ fn with_nft(host: &Host, times: &mut Times, lists: bool) -> Result<()> {
     Ok(())
 }
 
-/// What the kernel says that the map takes, in whole bytes an entry: the map
-/// itself takes some hundred more.
+/// What the kernel says that the map takes, in tenths of a byte an entry, as it
+/// is shown: the map itself takes some hundred bytes more.
 fn bytes_an_entry(host: &Host) -> Result<f64> {
     let text = host.run(|| {
         let map = MapData::from_pin("/sys/fs/bpf/spamdrop/blocked4")?;
@@ -141,10 +142,11 @@ fn bytes_an_entry(host: &Host) -> Result<f64> {
     })?;
     let number = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let number = line.and_then(|line| line.trim().parse::<u64>().ok());
+        let number = line.and_then(|line| line.trim().parse::<f64>().ok());
         number.with_context(|| format!("no {name} in {text}"))
     };
-    Ok((number("memlock:")? / number("max_entries:")?) as f64)
+    let bytes = number("memlock:")? / number("max_entries:")?;
+    Ok((bytes * 10.0).round() / 10.0)
 }
 
 fn push(sample: &mut Sample, time: Duration) {
@@ -172,7 +174,7 @@ impl Times {
             );
         } else {
             import.beside("nft -f", self.nft, FIFTH);
-            list.beside("nft list set", self.nft_list, None);
+            list.also("nft list set, once", self.nft_list, None);
         }
         let mut export = case("export 1,000,000", self.export);
         export.beside("ipset save", self.save, None);

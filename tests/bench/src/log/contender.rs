@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::traffic::Written;
 use super::{Log, text};
 
 /// A rejection as spamdrop's grammar for Courier has it: every header that it
@@ -61,51 +62,52 @@ impl Contender {
     ///
     /// The program is not there.
     pub fn new(kind: Kind, log: &Log, config: &Path) -> Result<Self> {
-        let (file, written) = (text(&log.path)?, log.written);
-        let mut modules = None;
-        let (program, arguments, expected) = match kind {
-            Kind::Spamdrop => (
-                text(&spamdrop_lab::binary("spamdrop")?)?.to_owned(),
-                vec!["--config", text(config)?, "scan", file],
-                format!(
-                    "{} lines, {} would block",
-                    written.lines, written.rejections
-                ),
-            ),
-            Kind::Pattern => (
-                "rg".into(),
-                vec!["-c", PATTERN, file],
-                written.rejections.to_string(),
-            ),
-            Kind::Short => (
-                "rg".into(),
-                vec!["-c", SHORT, file],
-                written.rejections.to_string(),
-            ),
-            Kind::Grep => (
-                "grep".into(),
-                vec!["-c", ": 511 ", file],
-                written.codes.to_string(),
-            ),
-            Kind::Fail2ban => {
-                let tree = spamdrop_lab::debian_tree()?;
-                modules = Some(text(&tree.join("usr/lib/python3/dist-packages"))?.to_owned());
-                (
-                    text(&tree.join("usr/bin/fail2ban-regex"))?.to_owned(),
-                    vec![file, FAILREGEX],
-                    format!(
-                        "{} lines, 0 ignored, {} matched",
-                        written.lines, written.rejections
-                    ),
-                )
-            }
-        };
+        match kind {
+            Kind::Spamdrop => Self::spamdrop(log, config),
+            Kind::Pattern => Self::counter("rg", PATTERN, log, log.written.rejections),
+            Kind::Short => Self::counter("rg", SHORT, log, log.written.rejections),
+            Kind::Grep => Self::counter("grep", ": 511 ", log, log.written.codes),
+            Kind::Fail2ban => Self::fail2ban(log),
+        }
+    }
+
+    fn spamdrop(log: &Log, config: &Path) -> Result<Self> {
+        let program = spamdrop_lab::binary("spamdrop")?;
+        let Written {
+            lines, rejections, ..
+        } = log.written;
+        let arguments = ["--config", text(config)?, "scan", text(&log.path)?];
         Ok(Self {
-            program,
-            arguments: arguments.into_iter().map(String::from).collect(),
-            modules,
-            expected,
-            bytes: written.bytes,
+            program: text(&program)?.into(),
+            arguments: arguments.map(String::from).into(),
+            modules: None,
+            expected: format!("{lines} lines, {rejections} would block"),
+            bytes: log.written.bytes,
+        })
+    }
+
+    /// What counts the lines with a pattern.
+    fn counter(program: &str, pattern: &str, log: &Log, expected: u64) -> Result<Self> {
+        Ok(Self {
+            program: program.into(),
+            arguments: ["-c", pattern, text(&log.path)?].map(String::from).into(),
+            modules: None,
+            expected: expected.to_string(),
+            bytes: log.written.bytes,
+        })
+    }
+
+    fn fail2ban(log: &Log) -> Result<Self> {
+        let tree = spamdrop_lab::debian_tree()?;
+        let Written {
+            lines, rejections, ..
+        } = log.written;
+        Ok(Self {
+            program: text(&tree.join("usr/bin/fail2ban-regex"))?.into(),
+            arguments: [text(&log.path)?, FAILREGEX].map(String::from).into(),
+            modules: Some(text(&tree.join("usr/lib/python3/dist-packages"))?.into()),
+            expected: format!("{lines} lines, 0 ignored, {rejections} matched"),
+            bytes: log.written.bytes,
         })
     }
 

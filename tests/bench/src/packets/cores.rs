@@ -11,7 +11,7 @@ use super::passing::nanoseconds;
 use super::sink::Sink;
 use super::subject::Subject;
 use super::traffic::{Sources, syn};
-use super::{Bench, say};
+use super::{Bench, rounds, say};
 use crate::machine::pin;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
@@ -34,7 +34,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
     let frames = [1, 2].map(|last| syn(Ipv4Addr::new(10, 0, 0, last), 25));
     let [a, b] = [&frames[0], &frames[1]];
     let [mut one, mut different, mut same] = [(); 3].map(|()| Sample::default());
-    for _ in 0..bench.pace.rounds {
+    for _ in 0..rounds(bench.pace) {
         one.0.push(rate(program, &[(cores[0], a)])?);
         different
             .0

@@ -6,7 +6,7 @@ use super::lane::{Drops, Lane, Scope, Shot};
 use super::sink::Sink;
 use super::subject::Subject;
 use super::traffic::Sources;
-use super::{Bench, capacity, peers, say, yardstick};
+use super::{Bench, capacity, peers, rounds, say, yardstick};
 use crate::machine::available_memory;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
@@ -26,10 +26,6 @@ const XDP_FILTER_HOLDS: u32 = 10_000;
 /// The share of the frames that must find the queue full for the receiver to
 /// be what is measured.
 const LEAST_OVERFLOW: f64 = 0.02;
-/// The share of its core that the receiver has where nothing else runs, on its
-/// core or on the generator's.
-const QUIET_SHARE: f64 = 0.9;
-
 /// Something to be measured.
 struct Contender {
     name: &'static str,
@@ -81,7 +77,7 @@ type Shots = Vec<(Contender, Result<Vec<Shot>>)>;
 /// Everything takes a turn in every round.
 fn shoot(bench: &Bench, lanes: Vec<(Contender, Result<Lane>)>) -> Result<Shots> {
     let mut shots: Vec<_> = lanes.iter().map(|_| Vec::new()).collect();
-    for _ in 0..bench.pace.rounds {
+    for _ in 0..rounds(bench.pace) {
         for ((contender, lane), shots) in lanes.iter().zip(&mut shots) {
             let Ok(lane) = lane else { continue };
             let shot = lane.shoot(&bench.source, bench.cores, bench.pace.length);
@@ -106,19 +102,16 @@ fn rates(shots: &[Shot]) -> Result<Sample> {
     Ok(rate)
 }
 
-/// Whether others kept the generator or the receiver waiting.
-fn is_busy(shots: &[Shot]) -> bool {
-    let shares = Sample(shots.iter().map(|shot| shot.share).collect());
-    shares.median() < QUIET_SHARE
+/// The share of its core that the receiver had, in percent.
+fn share(shots: &[Shot]) -> f64 {
+    Sample(shots.iter().map(|shot| shot.share).collect()).median() * 100.0
 }
 
-fn table(mut name: String, shots: Shots) -> Result<Case> {
+fn table(name: String, shots: Shots) -> Result<Case> {
     let mut shots = shots.into_iter();
     let (subject, first) = shots.next().context("no subject")?;
     let first = first.with_context(|| subject.name)?;
-    if is_busy(&first) {
-        name.push_str(" (busy machine)");
-    }
+    let name = format!("{name}; receiver busy {:.0} %", share(&first));
     let rate = rates(&first).with_context(|| subject.name)?;
     let mut case = Case::new(name, Unit::PacketsPerSecond, subject.name, rate);
     for (contender, shots) in shots {

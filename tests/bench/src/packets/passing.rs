@@ -12,7 +12,7 @@ use super::sink::Sink;
 use super::subject::Subject;
 use super::traffic::{CLEAN, Sources, syn};
 use super::yardstick::{LEAST, Yardstick};
-use super::{Bench, say};
+use super::{Bench, rounds, say};
 use crate::machine::pin;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
@@ -40,18 +40,27 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
         subject("full", Some(Sources::listed(FULL))),
     ];
     // Attached, because the kernel calls an attached program more directly.
-    let sink = Sink::new(&bench.source, "parse_only")?;
-    let parse_only = Yardstick::load("parse_only", LEAST)?.attach(&sink)?;
+    let attached = |name, yardstick: Yardstick| {
+        let sink = Sink::new(&bench.source, name)?;
+        anyhow::Ok((yardstick.attach(&sink)?, sink))
+    };
+    let (parse_only, _sink) = attached("parse_only", Yardstick::load("parse_only", LEAST)?)?;
+    let plain = [
+        attached("plain_none", Yardstick::plain(None)?)?,
+        attached("plain_full", Yardstick::plain(Some(Sources::listed(FULL)))?)?,
+    ];
     let mut cases = Vec::new();
-    for (list, what) in lists.into_iter().zip(["an empty", "a full"]) {
+    for ((list, (plain, _sink)), what) in lists.into_iter().zip(&plain).zip(["an empty", "a full"])
+    {
         let (subject, _sink) = list?;
-        let programs = [subject.program()?, parse_only.program()?];
+        let programs = [subject.program()?, parse_only.program()?, plain.program()?];
         for (name, port, bar) in [("another port", 26, 1.1), ("clean sender", 25, 1.6)] {
             let frame = syn(CLEAN, port);
-            let [spamdrop, parse_only] = apart(|| compare(bench, programs, &frame))?;
+            let [spamdrop, parse_only, plain] = apart(|| compare(bench, programs, &frame))?;
             let name = format!("{name}, {what} list");
             let mut case = Case::new(name, Unit::Nanoseconds, "spamdrop", spamdrop);
             case.beside("parse_only", parse_only, Some(Bar::AtMost(bar)));
+            case.beside("plain", plain, None);
             cases.push(case);
         }
     }
@@ -65,10 +74,14 @@ fn apart<T: Send>(job: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     joined.unwrap_or_else(|_| Err(anyhow!("a thread panicked")))
 }
 
-fn compare(bench: &Bench, programs: [&Xdp; 2], frame: &[u8]) -> Result<[Sample; 2]> {
+fn compare<const N: usize>(
+    bench: &Bench,
+    programs: [&Xdp; N],
+    frame: &[u8],
+) -> Result<[Sample; N]> {
     pin(None, bench.cores.receiver)?;
-    let mut samples = [Sample::default(), Sample::default()];
-    for _ in 0..bench.pace.rounds {
+    let mut samples = [(); N].map(|()| Sample::default());
+    for _ in 0..rounds(bench.pace) {
         for (program, sample) in programs.into_iter().zip(&mut samples) {
             sample.0.push(nanoseconds(program, frame, CALLS)?);
         }

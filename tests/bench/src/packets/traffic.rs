@@ -10,6 +10,11 @@ use aya::{Ebpf, EbpfLoader, TestRun as _};
 use spamdrop_lab::Host;
 use spamdrop_lab::frame::{FrameSpec, tcp_frame};
 
+#[path = "../../ebpf/src/scatter.rs"]
+mod scatter;
+
+use scatter::scatter;
+
 use super::OBJECT;
 use crate::machine::pin;
 
@@ -62,7 +67,7 @@ impl Sources {
     /// Each of them.
     pub fn each(self) -> impl Iterator<Item = Ipv4Addr> {
         let first = u32::from(self.first);
-        (first..first + self.number).map(Ipv4Addr::from)
+        (0..self.number).map(move |at| Ipv4Addr::from(first + scatter(at)))
     }
 }
 

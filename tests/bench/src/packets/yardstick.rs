@@ -34,6 +34,20 @@ impl Yardstick {
         Ok(Self { object, name })
     }
 
+    /// `plain`, with room for as many as spamdrop has by default, or for these,
+    /// which it lists.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses something.
+    pub fn plain(sources: Option<Sources>) -> Result<Self> {
+        let mut plain = Self::load("plain", capacity(sources.map_or(0, Sources::number)))?;
+        if let Some(sources) = sources {
+            plain.list(sources.each())?;
+        }
+        Ok(plain)
+    }
+
     /// Puts it on a sink's interface.
     ///
     /// # Errors
@@ -113,9 +127,7 @@ pub const LEAST: u32 = 1024;
 ///
 /// The kernel refuses something.
 pub fn plain(sink: &Sink, sources: Sources) -> Result<Drops> {
-    let mut yardstick = Yardstick::load("plain", capacity(sources.number()))?;
-    yardstick.list(sources.each())?;
-    Ok(drops(yardstick.attach(sink)?))
+    Ok(drops(Yardstick::plain(Some(sources))?.attach(sink)?))
 }
 
 fn drops(yardstick: Yardstick) -> Drops {

@@ -1,0 +1,103 @@
+//! `attach`, `detach`, `status` and `stats`.
+
+use super::*;
+
+#[test]
+fn status_and_stats_tell_the_truth() {
+    let site = attached("capacity4 = 8192\nports = [25, 587]");
+    site.spamdrop(&["add", "100.64.0.9", "100.65.0.0/24", "2001:db8:64::9"])
+        .unwrap();
+    let status = json(&site, &["status", "--json"]);
+    assert_eq!(status["attached"], true);
+    assert_eq!(status["interfaces"][0]["name"], "eth0");
+    assert_eq!(status["interfaces"][0]["state"], "native");
+    assert_eq!(status["maps"]["v4"]["live"], 1);
+    assert_eq!(status["maps"]["v4"]["capacity"], 8192);
+    assert_eq!(status["maps"]["v6"]["live"], 1);
+    assert_eq!(status["maps"]["prefixes"], 1);
+    assert_eq!(status["ports"], serde_json::json!([25, 587]));
+    assert!(status["allowlist"]["automatic"].as_u64().unwrap() > 5);
+    assert_eq!(status["watcher"], Value::Null);
+
+    let before = json(&site, &["stats", "--json"]);
+    assert!(site.dropped("100.64.0.9", WAIT).unwrap());
+    assert!(site.dropped("100.65.0.9", WAIT).unwrap());
+    let after = json(&site, &["stats", "--json"]);
+    for reason in ["sealed_dropped", "cidr_dropped"] {
+        assert!(after[reason].as_u64() > before[reason].as_u64(), "{reason}");
+    }
+    assert!(
+        site.spamdrop(&["stats"])
+            .unwrap()
+            .starts_with("PACKETS  REASON")
+    );
+}
+
+#[test]
+fn attach_replaces_its_own_and_names_what_is_not_there() {
+    let site = site("");
+    let said = site
+        .spamdrop(&["attach", "eth0", "--mode", "generic"])
+        .unwrap();
+    assert!(
+        said.starts_with("eth0: filter attached, generic: slower"),
+        "{said}"
+    );
+    let said = site.spamdrop(&["attach", "eth0"]).unwrap();
+    assert!(said.starts_with("eth0: filter replaced, generic"), "{said}");
+    let said = fails(&site, &["attach", "nope0"], 1);
+    assert!(said.contains("no interface `nope0`"), "{said}");
+    let status = site.spamdrop(&["status"]).unwrap();
+    assert!(
+        status.starts_with("eth0             attached, generic: slower"),
+        "{status}"
+    );
+}
+
+#[test]
+fn detach_leaves_nothing() {
+    let site = attached("");
+    site.spamdrop(&["add", "100.64.0.9"]).unwrap();
+    fs::create_dir(site.path("state")).unwrap();
+    fs::write(site.path("state").join("positions.json"), "").unwrap();
+    let watcher = site
+        .server
+        .run(|| Watcher::begin(Path::new(RUN_DIR)).unwrap());
+    let said = fails(&site, &["detach"], 1);
+    assert!(
+        said.contains(&format!("(pid {})", std::process::id())),
+        "{said}"
+    );
+    assert_eq!(site.listed().unwrap(), ["100.64.0.9"]);
+    drop(watcher);
+
+    let state = site.path("state");
+    assert_eq!(
+        site.spamdrop(&["detach"]).unwrap(),
+        format!(
+            "eth0: filter removed\nremoved /sys/fs/bpf/spamdrop\nremoved {}\nremoved {RUN_DIR}\n",
+            state.display()
+        )
+    );
+    assert!(!state.exists());
+    let left = site.server.run(|| {
+        let pins = Path::new("/sys/fs/bpf/spamdrop").exists();
+        (pins, Path::new(RUN_DIR).exists())
+    });
+    assert_eq!(left, (false, false));
+    let links = site.server.exec(["ip", "link", "show", "eth0"]).unwrap();
+    assert!(!links.contains("xdp"), "{links}");
+    fails(&site, &["status"], 3);
+    fails(&site, &["detach"], 3);
+    assert!(!site.server.run(|| Path::new(RUN_DIR).exists()));
+}
+
+#[test]
+fn detach_goes_beneath_a_watcher_if_forced() {
+    let site = attached("");
+    let _watcher = site
+        .server
+        .run(|| Watcher::begin(Path::new(RUN_DIR)).unwrap());
+    site.spamdrop(&["detach", "--force"]).unwrap();
+    fails(&site, &["status"], 3);
+}

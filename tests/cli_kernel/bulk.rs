@@ -1,0 +1,110 @@
+//! Many addresses, many writers, and the end of entries.
+
+use super::*;
+
+#[test]
+fn writers_take_turns() {
+    let site = attached("");
+    let turn = site.server.run(|| Turn::take(Path::new(RUN_DIR)).unwrap());
+    let mut command = site.server.command(env!("CARGO_BIN_EXE_spamdrop"));
+    command.arg("--config").arg(site.path("spamdrop.toml"));
+    command.args(["add", "100.64.0.9"]).stdout(Stdio::null());
+    let mut child = site.server.spawn(&mut command).unwrap();
+    let waits = format!("-> FLOCK  ADVISORY  WRITE {} ", child.id());
+    wait::until("the command to wait", Duration::from_secs(10), || {
+        let locks = fs::read_to_string("/proc/locks")?;
+        Ok(locks.contains(&waits).then_some(()))
+    })
+    .unwrap();
+    // Readers need no turn.
+    assert_eq!(site.listed().unwrap(), Vec::<String>::new());
+    drop(turn);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(site.listed().unwrap(), ["100.64.0.9"]);
+}
+
+#[test]
+fn two_bulk_adds_at_once_both_count() {
+    let site = attached("");
+    let (one, two) = (lines(50_000), lines(60_000));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| site.output(&["add", "-"], one.as_bytes()).unwrap());
+        let second = scope.spawn(|| site.output(&["add", "-"], two.as_bytes()).unwrap());
+        assert!(first.join().unwrap().status.success());
+        assert!(second.join().unwrap().status.success());
+    });
+    assert_eq!(site.listed().unwrap().len(), 60_000);
+}
+
+#[test]
+fn a_million_addresses_come_and_go() {
+    let site = attached("capacity4 = 1048576");
+    let output = site
+        .output(&["add", "-"], lines(1_000_000).as_bytes())
+        .unwrap();
+    assert_eq!(stderr(&output), "");
+    assert_eq!(output.stdout, b"added 1000000 entries for 10m\n");
+    let list = site.spamdrop(&["list", "--json"]).unwrap();
+    let entries: Vec<&str> = list.lines().collect();
+    assert_eq!(entries.len(), 1_000_002);
+    for index in [0, 1, 500_000, 999_999] {
+        let addr = Ipv4Addr::from(0x1000_0000 + index * 3);
+        let line = entries[index as usize + 1];
+        assert!(
+            line.starts_with(&format!("{{\"addr\":\"{addr}\",")),
+            "{line}"
+        );
+        let shown = site.spamdrop(&["show", &addr.to_string()]).unwrap();
+        assert!(
+            shown.starts_with(&format!("{addr} is blocked\n")),
+            "{shown}"
+        );
+    }
+    fails(&site, &["show", "16.0.0.1"], 1);
+    assert_eq!(
+        site.spamdrop(&["flush"]).unwrap(),
+        "removed 1000000 entries\n"
+    );
+    assert_eq!(site.spamdrop(&["list", "--json"]).unwrap(), "[\n]\n");
+}
+
+#[test]
+fn flush_keeps_the_allowlist() {
+    let site = attached("");
+    site.spamdrop(&["allow", "add", "100.66.0.0/16"]).unwrap();
+    site.spamdrop(&[
+        "add",
+        "100.64.0.9",
+        "100.65.0.0/24",
+        "2001:db8:64::9",
+        "--reason",
+        "x",
+    ])
+    .unwrap();
+    assert_eq!(traces(&site), (2, 1));
+    assert_eq!(site.spamdrop(&["flush"]).unwrap(), "removed 3 entries\n");
+    assert_eq!(traces(&site), (0, 0));
+    assert!(!site.dropped("100.65.0.9", WAIT).unwrap());
+    fails(&site, &["add", "100.66.0.1"], 1);
+    assert_eq!(site.spamdrop(&["flush"]).unwrap(), "removed 0 entries\n");
+}
+
+#[test]
+fn what_has_expired_is_swept_with_its_reason() {
+    let site = attached("");
+    let targets = ["100.64.0.9", "100.65.0.0/24", "2001:db8:64::9"];
+    site.spamdrop(&["add", targets[0], targets[1], targets[2], "--reason", "x"])
+        .unwrap();
+    site.spamdrop(&["add", "100.64.0.10", "--for", "1h"])
+        .unwrap();
+    let swept = site.server.run(|| {
+        let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
+        let turn = || Turn::take(Path::new(RUN_DIR));
+        let now = clock::monotonic_ns();
+        let later = now + 602 * 1_000_000_000;
+        [now, later, later].map(|now| blocklist.sweep(now, turn).unwrap())
+    });
+    assert_eq!(swept, [0, 3, 0]);
+    assert_eq!(traces(&site), (0, 0));
+    assert_eq!(site.listed().unwrap(), ["100.64.0.10"]);
+}
