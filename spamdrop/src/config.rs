@@ -306,6 +306,7 @@ impl Config {
         let capacity = Capacity {
             v4: self.capacity4,
             v6: self.capacity6,
+            known: self.known_capacity,
         };
         Plan {
             capacity,

@@ -24,7 +24,7 @@ impl Daemon {
         let new = (self.options.reread)()?;
         let fixed = |config: &Config| {
             let dirs = [&config.pin_dir, &config.run_dir, &config.state_dir].map(Clone::clone);
-            (dirs, config.capacity4, config.capacity6)
+            (dirs, config.plan().capacity)
         };
         if fixed(&new) != fixed(&self.config) {
             anyhow::bail!(
