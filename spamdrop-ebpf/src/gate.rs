@@ -15,88 +15,113 @@ use crate::{maps, touch::exchange};
 /// `otherwise` if the gate has nothing to say.
 #[inline(always)]
 pub fn pass(segment: &Segment, otherwise: Reason) -> Reason {
+    let rest =
+        u64::from(segment.v6) << 24 | u64::from(segment.ttl) << 16 | u64::from(segment.from_port);
+    match consider(&segment.source, rest, segment.sequence) {
+        ANSWERED => Reason::GateAnswered,
+        PREFERRED => Reason::GatePreferred,
+        REFUSED => Reason::GateRefused,
+        _ => otherwise,
+    }
+}
+
+const ADMITTED: u64 = 0;
+const PREFERRED: u64 = 1;
+const ANSWERED: u64 = 2;
+const REFUSED: u64 = 3;
+
+/// A function of its own, with its own stack, which the verifier need not
+/// follow for each way that leads to it.
+#[inline(never)]
+fn consider(source: &[u8; 16], rest: u64, sequence: u32) -> u64 {
     let (Some(gate), Some(passage)) = (maps::gate(), maps::passage()) else {
-        return otherwise;
+        return ADMITTED;
     };
-    // SAFETY: the pointer is the map's, and every bit pattern is a valid
-    // `Gate`. The controller may write meanwhile; mixed values last for one
-    // packet.
-    let gate = unsafe { gate.read_volatile() };
     if gate.mode == Mode::Off as u32 {
-        return otherwise;
+        return ADMITTED;
     }
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_coarse_ns() };
     let mode = gate.mode(now);
     if matches!(mode, Mode::Off) {
-        return otherwise;
+        return ADMITTED;
     }
-    match judge(segment, &gate, passage, now) {
-        Judgement::Answer => Reason::GateAnswered,
-        Judgement::Admit => {
-            // SAFETY: `passage` is the map's.
-            add(unsafe { &raw mut (*passage).admitted });
-            otherwise
+    let sender = Sender::new(source, rest, sequence);
+    let outcome = match judge(&sender, gate, passage, now) {
+        REFUSED if !matches!(mode, Mode::On) => ADMITTED,
+        outcome => outcome,
+    };
+    // SAFETY: `passage` is the map's.
+    unsafe {
+        if outcome == ADMITTED || outcome == PREFERRED {
+            add(&raw mut (*passage).admitted);
         }
-        Judgement::Prefer => {
-            // SAFETY: as above.
-            unsafe {
-                add(&raw mut (*passage).admitted);
-                add(&raw mut (*passage).preferred);
-            }
-            Reason::GatePreferred
-        }
-        Judgement::Refuse if matches!(mode, Mode::On) => Reason::GateRefused,
-        Judgement::Refuse => {
-            // SAFETY: as above.
-            add(unsafe { &raw mut (*passage).admitted });
-            otherwise
+        if outcome == PREFERRED {
+            add(&raw mut (*passage).preferred);
         }
     }
+    outcome
 }
 
-enum Judgement {
-    Admit,
-    Prefer,
-    Answer,
-    Refuse,
+/// Who wants to open a connection.
+struct Sender<'a> {
+    v6: bool,
+    source: &'a [u8; 16],
+    key: [u8; 8],
+    ttl: u8,
+    port: u16,
+    sequence: u32,
+}
+
+impl<'a> Sender<'a> {
+    #[inline(always)]
+    fn new(source: &'a [u8; 16], rest: u64, sequence: u32) -> Self {
+        let v6 = rest >> 24 != 0;
+        Self {
+            v6,
+            source,
+            key: source_key(v6, *source),
+            ttl: (rest >> 16) as u8,
+            port: rest as u16,
+            sequence,
+        }
+    }
 }
 
 #[inline(always)]
-fn judge(segment: &Segment, gate: &Gate, passage: *mut Passage, now: u64) -> Judgement {
-    let key = source_key(segment.v6, segment.source);
-    let verdict = maps::verdict(key).and_then(|verdict| verdict.standing(now));
+fn judge(sender: &Sender<'_>, gate: &Gate, passage: *mut Passage, now: u64) -> u64 {
+    let verdict = maps::verdict(sender.key).and_then(|verdict| verdict.standing(now));
     let listed = matches!(verdict, Some(Standing::Listed));
     if listed && gate.answers != 0 {
-        return Judgement::Answer;
+        return ANSWERED;
     }
     // SAFETY: `passage` is the map's.
     let held = gate.held(unsafe { (&raw const (*passage).admitted).read_volatile() });
     if gate.flooded == 0 && gate.admits(CLASSES - 1, held) {
-        return Judgement::Admit;
+        return ADMITTED;
     }
-    if maps::is_allowed(segment) || maps::is_known(key) {
-        return Judgement::Prefer;
+    if maps::is_known(sender.key) || maps::is_allowed(sender.v6, sender.source) {
+        return PREFERRED;
     }
-    if gate.flooded != 0 && !is_repeated(segment, key, gate.seed, now) {
+    if gate.flooded != 0 && !is_repeated(sender, gate.seed, now) {
         // SAFETY: as above.
         add(unsafe { &raw mut (*passage).unrepeated });
-        return Judgement::Refuse;
+        return REFUSED;
     }
-    let near_known = maps::is_near_known(net_key(segment.v6, key));
-    let class = class(near_known, verdict, segment.ttl) % CLASSES;
+    let near_known = maps::is_near_known(net_key(sender.v6, sender.key));
+    let class = class(near_known, verdict, sender.ttl) % CLASSES;
     if gate.admits(class, held) {
-        return Judgement::Admit;
+        return ADMITTED;
     }
     if verdict.is_none() {
-        maps::ask(whole(segment));
+        maps::ask(whole(sender));
     }
     settle(passage, class, now)
 }
 
 /// Above the limit of its class: the floor, or nothing.
 #[inline(always)]
-fn settle(passage: *mut Passage, class: usize, now: u64) -> Judgement {
+fn settle(passage: *mut Passage, class: usize, now: u64) -> u64 {
     // SAFETY: `passage` is the map's, and `class` below `CLASSES`.
     let (floors, refused) = unsafe {
         let floors = (&raw mut (*passage).floors).cast::<u64>();
@@ -110,17 +135,17 @@ fn settle(passage: *mut Passage, class: usize, now: u64) -> Judgement {
     {
         // SAFETY: as above.
         add(unsafe { &raw mut (*passage).floored });
-        return Judgement::Admit;
+        return ADMITTED;
     }
     add(refused);
-    Judgement::Refuse
+    REFUSED
 }
 
 /// Whether the same SYN was seen a moment ago; remembers it if not. A sender
 /// with a false address does not know that it has to repeat it.
 #[inline(always)]
-fn is_repeated(segment: &Segment, key: [u8; 8], seed: u32, now: u64) -> bool {
-    let (slot, syn) = Syn::of(key, segment.from_port, segment.sequence, seed, now);
+fn is_repeated(sender: &Sender<'_>, seed: u32, now: u64) -> bool {
+    let (slot, syn) = Syn::of(sender.key, sender.port, sender.sequence, seed, now);
     let Some(cell) = maps::recent_syn(slot) else {
         return true;
     };
@@ -137,11 +162,11 @@ fn is_repeated(segment: &Segment, key: [u8; 8], seed: u32, now: u64) -> bool {
 
 /// The address, IPv4 as `::ffff:a.b.c.d`.
 #[inline(always)]
-fn whole(segment: &Segment) -> [u8; 16] {
-    if segment.v6 {
-        return segment.source;
+fn whole(sender: &Sender<'_>) -> [u8; 16] {
+    if sender.v6 {
+        return *sender.source;
     }
-    let [a, b, c, d] = segment.source4();
+    let [a, b, c, d, ..] = *sender.source;
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 

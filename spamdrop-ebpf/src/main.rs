@@ -114,7 +114,7 @@ fn entry_hit(
     if !is_live(seen.expires, now) {
         return Reason::Expired;
     }
-    if maps::is_allowed(segment) {
+    if maps::is_allowed(segment.v6, &segment.source) {
         return Reason::Allowed;
     }
     let refresh = Refresh::from_number(settings.refresh);
@@ -142,7 +142,7 @@ fn cidr_hit(ctx: &XdpContext, segment: &Segment, otherwise: Reason) -> Reason {
     if !is_cidr_live(&unsafe { prefix.read_volatile() }, now) {
         return Reason::Expired;
     }
-    if maps::is_allowed(segment) {
+    if maps::is_allowed(segment.v6, &segment.source) {
         return Reason::Allowed;
     }
     touch::cidr_hit(prefix);

@@ -127,17 +127,17 @@ pub fn blocked_prefix(segment: &Segment) -> Option<*mut CidrEntry> {
 }
 
 #[inline(always)]
-pub fn is_allowed(segment: &Segment) -> bool {
-    if segment.v6 {
-        ALLOW6.get(&Key::new(128, segment.source)).is_some()
-    } else {
-        ALLOW4.get(&Key::new(32, segment.source4())).is_some()
+pub fn is_allowed(v6: bool, source: &[u8; 16]) -> bool {
+    if v6 {
+        return ALLOW6.get(&Key::new(128, *source)).is_some();
     }
+    let [a, b, c, d, ..] = *source;
+    ALLOW4.get(&Key::new(32, [a, b, c, d])).is_some()
 }
 
 #[inline(always)]
-pub fn gate() -> Option<*const Gate> {
-    GATE.get_ptr(0)
+pub fn gate() -> Option<&'static Gate> {
+    GATE.get(0)
 }
 
 #[inline(always)]
