@@ -54,6 +54,8 @@ pub struct Config {
     pub grace: Duration,
     pub compat: Compat,
     pub max_new_per_minute: u32,
+    pub admit: Admit,
+    pub slots: u32,
     pub capacity4: u32,
     pub capacity6: u32,
     pub known_capacity: u32,
@@ -97,6 +99,18 @@ pub enum Release {
     Off,
 }
 
+/// What the gate does while the server's slots run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Admit {
+    /// Nothing.
+    Off,
+    /// It counts whom it would refuse.
+    Observe,
+    /// It refuses strangers for a while.
+    On,
+}
+
 /// Presets for comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -129,6 +143,8 @@ impl Default for Config {
             grace: Duration::from_secs(3),
             compat: Compat::Off,
             max_new_per_minute: 6_000,
+            admit: Admit::Observe,
+            slots: 0,
             capacity4: 262_144,
             capacity6: 65_536,
             known_capacity: 65_536,
@@ -175,6 +191,7 @@ impl Config {
             config.release = Release::Off;
             config.hard_limit = Duration::ZERO;
             config.refresh = RefreshMode::Packet;
+            config.admit = Admit::Off;
         }
         config.check()?;
         Ok(config)

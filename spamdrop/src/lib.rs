@@ -4,6 +4,7 @@
 //! the kernel's maps; only `blocklist` speaks to them, and only `attach` to
 //! programs and links.
 
+pub mod admit;
 pub mod allowlist;
 pub mod attach;
 pub mod blocklist;

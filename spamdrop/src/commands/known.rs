@@ -6,7 +6,7 @@ use std::io::Write;
 use anyhow::{Context as _, Result};
 
 use super::addresses::{self, Given};
-use super::{count, import};
+use super::{count, import, tell_watcher};
 use crate::cli::{self, Addrs};
 use crate::clock;
 use crate::config::Config;
@@ -58,6 +58,7 @@ pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
         log::info!("{host} was added already");
     }
     widened(&given.widened, out)?;
+    tell_watcher(&config.run_dir);
     writeln!(out, "added {}", count(added.len(), "sender", "senders"))?;
     Ok(())
 }
@@ -78,6 +79,7 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
         log::info!("nothing good is known of {host}");
     }
     widened(&given.widened, out)?;
+    tell_watcher(&config.run_dir);
     writeln!(out, "removed {}", count(removed.len(), "sender", "senders"))?;
     Ok(())
 }
@@ -93,6 +95,7 @@ pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) ->
     hosts.sort_unstable();
     hosts.dedup();
     let added = store(config)?.add(&hosts, config.known_sources(), clock::unix_s32())?;
+    tell_watcher(&config.run_dir);
     writeln!(out, "added {}", count(added.len(), "sender", "senders"))?;
     match hosts.len() - added.len() {
         0 => {}

@@ -4,10 +4,10 @@ use std::io::{self, IsTerminal as _, Read, Write};
 
 use anyhow::{Error, Result};
 
-use super::count;
 use super::input::{each_piece, open_all};
 use super::known;
 use super::replay::{Replay, Seen};
+use super::{count, tell_watcher};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -58,6 +58,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
     }
     let now = clock::unix_s32();
     store.merge(&pupil.take(), config.known_sources(), now)?;
+    tell_watcher(&config.run_dir);
     let all = store.all()?;
     let known = all
         .iter()

@@ -84,7 +84,10 @@ impl Daemon {
     fn end_writing(&mut self) {
         match self.learning.writing.take().map(JoinHandle::join) {
             None => {}
-            Some(Ok(Ok(()))) => self.upkeep.fine("known"),
+            Some(Ok(Ok(()))) => {
+                self.admitting.senders_changed();
+                self.upkeep.fine("known");
+            }
             Some(Ok(Err((records, error)))) => {
                 self.intake.pupil.give_back(records);
                 let text = format!("cannot keep what was learned of senders: {error:#}");

@@ -4,6 +4,7 @@
 //! log, some commands of the FIFO, one look at the sockets, or one look at the
 //! interfaces.
 
+mod admitting;
 mod inlet;
 mod intake;
 mod learning;
@@ -33,6 +34,7 @@ use crate::protect;
 use crate::release::Releases;
 use crate::report::check::Warning;
 use crate::tail::Tail;
+use admitting::Admitting;
 use inlet::Inlet;
 use intake::Intake;
 use learning::Learning;
@@ -42,6 +44,8 @@ use upkeep::Upkeep;
 const BUDGET: usize = 256 * 1024;
 /// How often the sockets of blocked peers are looked at, while there are any.
 const RELEASE_PERIOD: Duration = Duration::from_millis(100);
+/// How often the server's connections are counted, for the gate.
+const ADMIT_PERIOD: Duration = Duration::from_millis(200);
 /// How often the log of packets is read, with `--log-packets`.
 const PACKETS_PERIOD: Duration = Duration::from_millis(100);
 /// Logs and interfaces need no event: they are looked at this often.
@@ -113,6 +117,7 @@ struct Daemon {
     intake: Intake,
     inlet: Inlet,
     learning: Learning,
+    admitting: Admitting,
     releases: Releases,
     upkeep: Upkeep,
     packets: Option<PacketLog>,
@@ -127,6 +132,7 @@ impl Daemon {
             intake: Intake::new(&config, protect::protected(&config)?)?,
             inlet: Inlet::open(&config.fifo)?,
             learning: Learning::new(),
+            admitting: Admitting::open(&config)?,
             blocklist: up.blocklist,
             releases: Releases::default(),
             upkeep: Upkeep::new(up.attached),
@@ -145,6 +151,7 @@ impl Daemon {
     async fn watch(&mut self, signals: &mut Signals) -> Result<()> {
         let mut release = period(RELEASE_PERIOD);
         let mut upkeep = period(UPKEEP_PERIOD);
+        let mut admit = period(ADMIT_PERIOD);
         let mut packets = period(PACKETS_PERIOD);
         let mut changes = Some(Changes::subscribe()?);
         // What changed before that was not told.
@@ -165,6 +172,7 @@ impl Daemon {
                     more = self.read_logs();
                 }
                 _ = release.tick(), if !self.releases.is_empty() => self.release(),
+                _ = admit.tick(), if self.admitting.is_on() => self.tend_gate(),
                 result = next_change(&mut changes) => match result {
                     // Routes can change in bursts; once a second will do.
                     Ok(()) => self.upkeep.network_changed = true,
@@ -216,6 +224,7 @@ impl Daemon {
             log::warn!("cannot keep the log positions: {error:#}");
         }
         self.keep_all_known();
+        self.leave_gate();
         if self.packets.is_some() {
             self.silence();
         }
