@@ -46,7 +46,7 @@ impl Admitting {
     pub fn open(config: &Config) -> Result<Self> {
         Ok(Self {
             gatehouse: Gatehouse::open(&config.pin_dir)?,
-            keeper: keeper(config)?,
+            keeper: keeper(config),
             seen: Occupancy::default(),
             passage: Passage::default(),
             full: 0,
@@ -61,7 +61,7 @@ impl Admitting {
 
     /// Takes over a changed configuration.
     pub fn reconfigure(&mut self, config: &Config) -> Result<()> {
-        self.keeper = keeper(config)?;
+        self.keeper = keeper(config);
         self.senders_changed();
         if !self.is_on() {
             self.gatehouse.set(Gate::default())?;
@@ -86,20 +86,23 @@ impl Admitting {
     }
 }
 
-fn keeper(config: &Config) -> Result<Keeper> {
+fn keeper(config: &Config) -> Keeper {
     let mode = match config.admit {
         Admit::Off => Mode::Off,
         Admit::Observe => Mode::Observe,
         Admit::On => Mode::On,
     };
     let slots = match config.slots {
-        0 => checks::courier_settings(config)?
+        // That it cannot be read is said at the start.
+        0 => checks::courier_settings(config)
+            .ok()
+            .flatten()
             .map_or(slots::DEFAULT, |settings| slots::of_courier(&settings)),
         slots => slots,
     };
     // Its keys come from the kernel's random numbers.
     let seed = RandomState::new().hash_one(slots);
-    Ok(Keeper::new(mode, slots, seed as u32))
+    Keeper::new(mode, slots, seed as u32)
 }
 
 impl Daemon {
