@@ -280,6 +280,9 @@ fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
     assert_eq!(site.syn(STRANGER, UNIX), (PASS, Reason::GateAnswered));
     // It takes no slot.
     assert_eq!(site.passage(), before);
+    // Whoever is wanted is not sent there.
+    site.judge(KNOWN, Standing::Listed);
+    assert_eq!(site.syn(KNOWN, UNIX), PREFERRED);
     let expired = Verdict {
         until: clock::monotonic_ns() - SECOND,
         standing: Standing::Listed as u32,

@@ -92,8 +92,9 @@ impl<'a> Sender<'a> {
 #[inline(always)]
 fn judge(sender: &Sender<'_>, gate: &Gate, passage: *mut Passage, now: u64) -> u64 {
     let verdict = maps::verdict(sender.key).and_then(|verdict| verdict.standing(now));
+    let preferred = || maps::is_known(sender.key) || maps::is_allowed(sender.v6, sender.source);
     let listed = matches!(verdict, Some(Standing::Listed));
-    if listed && gate.answers != 0 {
+    if listed && gate.answers != 0 && !preferred() {
         return ANSWERED;
     }
     // SAFETY: `passage` is the map's.
@@ -101,7 +102,7 @@ fn judge(sender: &Sender<'_>, gate: &Gate, passage: *mut Passage, now: u64) -> u
     if gate.flooded == 0 && gate.admits(CLASSES - 1, held) {
         return ADMITTED;
     }
-    if maps::is_known(sender.key) || maps::is_allowed(sender.v6, sender.source) {
+    if preferred() {
         return PREFERRED;
     }
     if gate.flooded != 0 && !is_repeated(sender, gate.seed, now) {
