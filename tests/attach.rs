@@ -25,6 +25,7 @@ const PLAN: Plan = Plan {
     capacity: Capacity {
         v4: 8_192,
         v6: 4_096,
+        known: 1_024,
     },
     mode: Mode::Auto,
     log_level: 0,

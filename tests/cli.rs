@@ -4,6 +4,8 @@
 
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/known.rs"]
+mod known;
 #[path = "cli/scan.rs"]
 mod scan;
 
@@ -70,6 +72,12 @@ impl Home {
         }
         child.wait_with_output().unwrap()
     }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 fn stdout(output: &Output) -> &str {
@@ -236,7 +244,7 @@ fn completions_know_every_verb() {
     for shell in ["bash", "zsh", "fish"] {
         let output = home.run(&["completions", shell]);
         assert_eq!(code(&output), 0);
-        for verb in ["attach", "config", "import", "scan"] {
+        for verb in ["attach", "config", "import", "known", "learn", "scan"] {
             assert!(stdout(&output).contains(verb), "{shell} {verb}");
         }
     }

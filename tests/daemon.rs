@@ -4,6 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
+#[path = "daemon/gate.rs"]
+mod gate;
+#[path = "daemon/known.rs"]
+mod known;
 #[path = "daemon/operation.rs"]
 mod operation;
 #[path = "daemon/release.rs"]

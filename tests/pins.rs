@@ -17,6 +17,7 @@ use spamdrop_lab::host::Host;
 const CAPACITY: Capacity = Capacity {
     v4: 8_192,
     v6: 4_096,
+    known: 1_024,
 };
 
 /// What `blocked4` looks like, one property changed.

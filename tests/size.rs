@@ -14,6 +14,7 @@ const PLAN: Plan = Plan {
     capacity: Capacity {
         v4: 16_384,
         v6: 4_096,
+        known: 1_024,
     },
     mode: Mode::Auto,
     log_level: 0,

@@ -70,6 +70,12 @@ counters! {
     Allowed allowed,
     /// Passed: part of a connection that an open entry lets finish.
     OpenPassed open_passed,
+    /// Passed: a new connection of a known or trusted sender, while others wait.
+    GatePreferred gate_preferred,
+    /// Passed: a new connection of a listed sender, for the responder.
+    GateAnswered gate_answered,
+    /// Dropped: a new connection while the server has no slots to spare.
+    GateRefused gate_refused,
     /// Dropped: a new connection (SYN without ACK) from an open entry.
     OpenDropped open_dropped,
     /// Dropped: any packet from a sealed entry.
@@ -84,7 +90,16 @@ impl Reason {
     pub const fn is_drop(self) -> bool {
         matches!(
             self,
-            Self::OpenDropped | Self::SealedDropped | Self::CidrDropped
+            Self::GateRefused | Self::OpenDropped | Self::SealedDropped | Self::CidrDropped
+        )
+    }
+
+    /// Whether it was the gate that decided.
+    #[must_use]
+    pub const fn is_of_gate(self) -> bool {
+        matches!(
+            self,
+            Self::GatePreferred | Self::GateAnswered | Self::GateRefused
         )
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod counter;
 pub mod entry;
+pub mod gate;
 pub mod hot;
 pub mod names;
 pub mod packet;

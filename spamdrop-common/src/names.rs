@@ -28,6 +28,28 @@ pub const SETTINGS: &str = "settings";
 pub const COUNTERS: &str = "counters";
 /// Why an address is blocked; kept for the administrator, unused in XDP.
 pub const ORIGINS: &str = "origins";
+/// One [`Gate`](crate::gate::Gate), written by the controller.
+pub const GATE: &str = "gate";
+/// One [`Passage`](crate::gate::Passage), written by the filter.
+pub const PASSAGE: &str = "passage";
+/// Sources who are known to send good mail, by [`source_key`]; the value means
+/// nothing.
+///
+/// [`source_key`]: crate::gate::source_key
+pub const KNOWN: &str = "known";
+/// Neighbourhoods of those in [`KNOWN`], by [`net_key`]; likewise.
+///
+/// [`net_key`]: crate::gate::net_key
+pub const KNOWN_NETS: &str = "known_nets";
+/// LRU map of what the blocklists say: [`source_key`] → [`Verdict`].
+///
+/// [`source_key`]: crate::gate::source_key
+/// [`Verdict`]: crate::gate::Verdict
+pub const VERDICTS: &str = "verdicts";
+/// Ring buffer of [`Ask`](crate::gate::Ask)s: sources that wait for a verdict.
+pub const ASKS: &str = "asks";
+/// Array of [`Syn`](crate::gate::Syn)s, during a flood.
+pub const RECENT_SYNS: &str = "recent_syns";
 
 /// The program for drivers with multi-buffer support (`xdp.frags`, Linux 5.18).
 pub const PROGRAM_FRAGS: &str = "spamdrop";

@@ -28,6 +28,12 @@ pub struct Segment {
     pub port: u16,
     /// Whether the segment opens a connection: SYN without ACK.
     pub syn: bool,
+    /// Time to live, or hop limit, as it arrived.
+    pub ttl: u8,
+    /// Source port in host byte order.
+    pub from_port: u16,
+    /// Sequence number in host byte order.
+    pub sequence: u32,
 }
 
 impl Segment {
@@ -101,7 +107,7 @@ fn ipv4<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
     source[1] = header[13];
     source[2] = header[14];
     source[3] = header[15];
-    tcp(packet, offset + header_len, false, source)
+    tcp(packet, offset + header_len, false, source, header[8])
 }
 
 #[inline(always)]
@@ -122,7 +128,7 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
             if payload_len < at + TCP_FLAGS_END {
                 return Err(Reason::Truncated);
             }
-            return tcp(packet, offset + 40 + at, true, source);
+            return tcp(packet, offset + 40 + at, true, source, header[7]);
         }
         let (length, fragment_offset) = match next {
             // Hop-by-hop, routing, destination options, mobility.
@@ -162,6 +168,7 @@ fn tcp<P: Packet + ?Sized>(
     offset: usize,
     v6: bool,
     source: [u8; 16],
+    ttl: u8,
 ) -> Result<Segment, Reason> {
     let header: [u8; TCP_FLAGS_END] = load(packet, offset)?;
     Ok(Segment {
@@ -169,6 +176,9 @@ fn tcp<P: Packet + ?Sized>(
         source,
         port: u16::from_be_bytes([header[2], header[3]]),
         syn: header[13] & (SYN | ACK) == SYN,
+        ttl,
+        from_port: u16::from_be_bytes([header[0], header[1]]),
+        sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
     })
 }
 

@@ -13,6 +13,7 @@
 #![feature(asm_experimental_arch)]
 
 mod frame;
+mod gate;
 mod hot;
 mod log;
 mod maps;
@@ -58,7 +59,8 @@ fn filter(ctx: &XdpContext) -> u32 {
 
 /// Port, then the sources that were dropped a moment ago, then the block
 /// look-up; the clock and the allowlist only on a match, so that a clean sender
-/// costs one look-up in a hash map.
+/// costs one look-up in a hash map. New connections of those who are not
+/// blocked come to the gate.
 #[inline(always)]
 fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
     let Some(settings) = maps::settings() else {
@@ -72,6 +74,15 @@ fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
         log::dropped(ctx, segment);
         return Reason::SealedDropped;
     }
+    let found = blocked(ctx, segment, settings, generation);
+    if segment.syn && matches!(found, Reason::NotListed | Reason::Expired) {
+        return gate::pass(segment, found);
+    }
+    found
+}
+
+#[inline(always)]
+fn blocked(ctx: &XdpContext, segment: &Segment, settings: &Settings, generation: u16) -> Reason {
     let found = match maps::blocked(segment) {
         Some(entry) => entry_hit(ctx, entry, settings, segment, generation),
         None => Reason::NotListed,
@@ -103,7 +114,7 @@ fn entry_hit(
     if !is_live(seen.expires, now) {
         return Reason::Expired;
     }
-    if maps::is_allowed(segment) {
+    if maps::is_allowed(segment.v6, &segment.source) {
         return Reason::Allowed;
     }
     let refresh = Refresh::from_number(settings.refresh);
@@ -131,7 +142,7 @@ fn cidr_hit(ctx: &XdpContext, segment: &Segment, otherwise: Reason) -> Reason {
     if !is_cidr_live(&unsafe { prefix.read_volatile() }, now) {
         return Reason::Expired;
     }
-    if maps::is_allowed(segment) {
+    if maps::is_allowed(segment.v6, &segment.source) {
         return Reason::Allowed;
     }
     touch::cidr_hit(prefix);

@@ -3,12 +3,13 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, lpm_trie::Key},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
     macros::btf_map,
 };
 use spamdrop_common::{
     counter::{Counters, Reason},
     entry::{AllowEntry, CidrEntry, Entry, Origin},
+    gate::{Ask, Gate, Passage, SYNS, Syn, Verdict},
     hot::{Hot, SETS, WAYS},
     packet::Segment,
     settings::Settings,
@@ -31,6 +32,20 @@ static CIDR6: LpmTrie<[u8; 16], CidrEntry, 65_536> = LpmTrie::new();
 static ALLOW4: LpmTrie<[u8; 4], AllowEntry, 65_536> = LpmTrie::new();
 #[btf_map(name = "allow6")]
 static ALLOW6: LpmTrie<[u8; 16], AllowEntry, 65_536> = LpmTrie::new();
+#[btf_map(name = "known")]
+static KNOWN: HashMap<[u8; 8], u8, 65_536, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+#[btf_map(name = "known_nets")]
+static KNOWN_NETS: HashMap<[u8; 8], u8, 65_536, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+#[btf_map(name = "verdicts")]
+static VERDICTS: LruHashMap<[u8; 8], Verdict, 131_072> = LruHashMap::new();
+#[btf_map(name = "gate")]
+static GATE: Array<Gate, 1> = Array::new();
+#[btf_map(name = "passage")]
+static PASSAGE: Array<Passage, 1> = Array::new();
+#[btf_map(name = "recent_syns")]
+static RECENT_SYNS: Array<Syn, { SYNS as usize }> = Array::new();
+#[btf_map(name = "asks")]
+static ASKS: RingBuf<Ask, 65_536> = RingBuf::new();
 #[btf_map(name = "settings")]
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map(name = "counters")]
@@ -112,10 +127,56 @@ pub fn blocked_prefix(segment: &Segment) -> Option<*mut CidrEntry> {
 }
 
 #[inline(always)]
-pub fn is_allowed(segment: &Segment) -> bool {
-    if segment.v6 {
-        ALLOW6.get(&Key::new(128, segment.source)).is_some()
-    } else {
-        ALLOW4.get(&Key::new(32, segment.source4())).is_some()
+pub fn is_allowed(v6: bool, source: &[u8; 16]) -> bool {
+    if v6 {
+        return ALLOW6.get(&Key::new(128, *source)).is_some();
+    }
+    let [a, b, c, d, ..] = *source;
+    ALLOW4.get(&Key::new(32, [a, b, c, d])).is_some()
+}
+
+#[inline(always)]
+pub fn gate() -> Option<&'static Gate> {
+    GATE.get(0)
+}
+
+#[inline(always)]
+pub fn passage() -> Option<*mut Passage> {
+    PASSAGE.get_ptr_mut(0)
+}
+
+#[inline(always)]
+pub fn recent_syn(slot: u32) -> Option<*mut Syn> {
+    RECENT_SYNS.get_ptr_mut(slot)
+}
+
+#[inline(always)]
+pub fn is_known(key: [u8; 8]) -> bool {
+    // SAFETY: the value is not read.
+    unsafe { KNOWN.get(key).is_some() }
+}
+
+#[inline(always)]
+pub fn is_near_known(key: [u8; 8]) -> bool {
+    // SAFETY: the value is not read.
+    unsafe { KNOWN_NETS.get(key).is_some() }
+}
+
+/// A copy; the kernel may give the slot to another source meanwhile, which a
+/// new connection of either survives.
+#[inline(always)]
+pub fn verdict(key: [u8; 8]) -> Option<Verdict> {
+    // SAFETY: the look-up returned the pointer, and every bit pattern is valid.
+    VERDICTS
+        .get_ptr(key)
+        .map(|verdict| unsafe { verdict.read_volatile() })
+}
+
+/// Tells the controller of a source, unless it is too slow to read.
+#[inline(always)]
+pub fn ask(source: [u8; 16]) {
+    if let Some(mut entry) = ASKS.reserve(0) {
+        entry.write(Ask { source });
+        entry.submit(0);
     }
 }

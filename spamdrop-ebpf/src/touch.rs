@@ -53,10 +53,10 @@ pub fn cidr_hit(prefix: *mut CidrEntry) {
 
 /// Stores `new` where `old` still stands; whether it did. (Linux 5.12.)
 #[inline(always)]
-fn exchange(cell: *mut u64, old: u64, new: u64) -> bool {
+pub fn exchange(cell: *mut u64, old: u64, new: u64) -> bool {
     let found: u64;
-    // SAFETY: the only caller passes an aligned u64 in map memory. Rust has
-    // no stable compare-exchange for this target, so the instruction is given.
+    // SAFETY: the callers pass an aligned u64 in map memory. Rust has no stable
+    // compare-exchange for this target, so the instruction is given.
     unsafe {
         asm!(
             "r0 = cmpxchg_64({cell} + 0, r0, {new})",

@@ -11,7 +11,7 @@ use crate::release::sockets;
 use crate::report::check::Warning;
 use crate::report::trust;
 
-mod esmtpd;
+pub(crate) mod esmtpd;
 
 /// What is unwise in the configuration, and in the mail server's beside it.
 ///
@@ -87,19 +87,29 @@ fn no_acceptances(servers: &[Server]) -> Option<Warning> {
     })
 }
 
-fn courier(config: &Config) -> Result<Vec<Warning>> {
+/// Courier's settings; `None` if it has no file of them.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn courier_settings(config: &Config) -> Result<Option<esmtpd::Settings>> {
     let path = config.courier_dir.join("esmtpd");
     match fs::read(&path) {
-        Ok(script) => {
-            let settings = esmtpd::settings(&script);
-            Ok(esmtpd::warnings(&settings, config.release))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![Warning {
-            about: "courier_dir",
-            text: format!("there is no file {path:?}, so Courier's settings were not checked"),
-        }]),
+        Ok(script) => Ok(Some(esmtpd::settings(&script))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
+}
+
+fn courier(config: &Config) -> Result<Vec<Warning>> {
+    let Some(settings) = courier_settings(config)? else {
+        let path = config.courier_dir.join("esmtpd");
+        return Ok(vec![Warning {
+            about: "courier_dir",
+            text: format!("there is no file {path:?}, so Courier's settings were not checked"),
+        }]);
+    };
+    Ok(esmtpd::warnings(&settings, config.release))
 }
 
 #[cfg(test)]

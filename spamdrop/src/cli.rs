@@ -36,7 +36,8 @@ pub enum Verb {
     /// Take the filter off every interface and leave nothing behind
     ///
     /// Removes the maps with all entries, the FIFO, and the files in `run_dir`
-    /// and `state_dir`. The configuration and the allowlist stay.
+    /// and `state_dir`. The configuration, the allowlist and what is known of
+    /// senders stay.
     Detach(Detach),
     /// Block addresses or prefixes by hand
     ///
@@ -68,6 +69,19 @@ pub enum Verb {
     /// Edit or show the allowlist: what is never blocked
     #[command(subcommand)]
     Allow(Allow),
+    /// Edit or show the known senders: sources whose mail is wanted
+    ///
+    /// The watcher remembers whose mail was accepted. Three messages on two
+    /// days within 36 days make a source known; a blocklist's rejection, or
+    /// five unknown recipients within an hour, end that.
+    #[command(subcommand)]
+    Known(Known),
+    /// Learn from old mail logs whose mail was accepted
+    ///
+    /// Nothing is blocked. Logs may be given in any order, and again: what is
+    /// remembered already is not counted twice. Exits with 1 if a file could
+    /// not be read to its end.
+    Learn(Learn),
     /// Show interfaces, maps, and the watcher; exits with 3 if not attached
     Status(Output),
     /// Show how many packets were passed and dropped, and why
@@ -255,6 +269,46 @@ pub enum Allow {
     Remove(Addrs),
     /// Show the allowlist, and what is allowed without being on it
     List(Output),
+}
+
+/// What `known` does.
+#[derive(Debug, Subcommand)]
+pub enum Known {
+    /// Show the known senders
+    List(KnownList),
+    /// Make hosts known at once; an IPv6 address with its whole /64
+    Add(Addrs),
+    /// Forget what was good of hosts: they have to earn it anew
+    Remove(Addrs),
+    /// As `add`, for the addresses of a file, one a line
+    Import(KnownImport),
+}
+
+/// Flags of `known list`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct KnownList {
+    /// Show those, too, who have sent too little, or were demoted
+    #[arg(long)]
+    pub all: bool,
+    /// The form of the result.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `known import`.
+#[derive(Debug, Args)]
+pub struct KnownImport {
+    /// What to read, `#` starts a comment; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Arguments of `learn`.
+#[derive(Debug, Args)]
+pub struct Learn {
+    /// Mail logs, plain or gzipped; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
 }
 
 /// What `config` does.

@@ -34,6 +34,12 @@ pub fn unix_s() -> u64 {
     since.unwrap_or_default().as_secs()
 }
 
+/// [`unix_s`] as records hold it; until 2106.
+#[must_use]
+pub fn unix_s32() -> u32 {
+    u32::try_from(unix_s()).unwrap_or(u32::MAX)
+}
+
 /// The kernel's tick (a jiffy) in nanoseconds: a coarse clock advances by one
 /// tick at a time. At least 1.
 #[must_use]

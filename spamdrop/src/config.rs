@@ -54,8 +54,11 @@ pub struct Config {
     pub grace: Duration,
     pub compat: Compat,
     pub max_new_per_minute: u32,
+    pub admit: Admit,
+    pub slots: u32,
     pub capacity4: u32,
     pub capacity6: u32,
+    pub known_capacity: u32,
     pub allow_file: PathBuf,
     pub pin_dir: PathBuf,
     pub run_dir: PathBuf,
@@ -96,6 +99,18 @@ pub enum Release {
     Off,
 }
 
+/// What the gate does while the server's slots run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Admit {
+    /// Nothing.
+    Off,
+    /// It counts whom it would refuse.
+    Observe,
+    /// It refuses strangers for a while.
+    On,
+}
+
 /// Presets for comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -128,8 +143,11 @@ impl Default for Config {
             grace: Duration::from_secs(3),
             compat: Compat::Off,
             max_new_per_minute: 6_000,
+            admit: Admit::Observe,
+            slots: 0,
             capacity4: 262_144,
             capacity6: 65_536,
+            known_capacity: 65_536,
             allow_file: "/etc/spamdrop/allow".into(),
             pin_dir: "/sys/fs/bpf/spamdrop".into(),
             run_dir: "/run/spamdrop".into(),
@@ -173,6 +191,7 @@ impl Config {
             config.release = Release::Off;
             config.hard_limit = Duration::ZERO;
             config.refresh = RefreshMode::Packet;
+            config.admit = Admit::Off;
         }
         config.check()?;
         Ok(config)
@@ -194,6 +213,9 @@ impl Config {
         }
         capacity("capacity4", self.capacity4)?;
         capacity("capacity6", self.capacity6)?;
+        if !(1..=MAX_KNOWN).contains(&self.known_capacity) {
+            anyhow::bail!("`known_capacity` must be from 1 to {MAX_KNOWN}");
+        }
         if self.program.is_empty() {
             anyhow::bail!("`program` is empty; Courier's is \"courieresmtpd\"");
         }
@@ -270,6 +292,18 @@ impl Config {
         self.state_dir.join("positions.json")
     }
 
+    /// Where what is known of sources is kept.
+    #[must_use]
+    pub fn known_file(&self) -> PathBuf {
+        self.state_dir.join("known.db")
+    }
+
+    /// `known_capacity`, as a number of things in memory.
+    #[must_use]
+    pub fn known_sources(&self) -> usize {
+        usize::try_from(self.known_capacity).unwrap_or(usize::MAX)
+    }
+
     /// What the policy is told.
     ///
     /// # Errors
@@ -289,6 +323,7 @@ impl Config {
         let capacity = Capacity {
             v4: self.capacity4,
             v6: self.capacity6,
+            known: self.known_capacity,
         };
         Plan {
             capacity,
@@ -314,6 +349,9 @@ impl Config {
         settings
     }
 }
+
+/// The most sources that can be remembered.
+const MAX_KNOWN: u32 = 1 << 20;
 
 /// The longest term of an entry: ten years.
 pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);

@@ -4,6 +4,7 @@
 //! the kernel's maps; only `blocklist` speaks to them, and only `attach` to
 //! programs and links.
 
+pub mod admit;
 pub mod allowlist;
 pub mod attach;
 pub mod blocklist;
@@ -19,6 +20,7 @@ mod durable;
 pub mod event;
 pub mod exit;
 mod fifo;
+pub mod known;
 pub mod listing;
 pub mod lock;
 mod netlink;

@@ -64,12 +64,6 @@ fn scan_prints_json_lines() {
     );
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
 /// As logrotate leaves them, under whatever name.
 #[test]
 fn scan_reads_gzipped_logs() {

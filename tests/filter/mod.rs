@@ -22,6 +22,7 @@ pub const PASS: u32 = 2;
 pub const CAPACITY: Capacity = Capacity {
     v4: 16_384,
     v6: 4_096,
+    known: 1_024,
 };
 
 /// A loaded filter with maps of its own, watching port 25.

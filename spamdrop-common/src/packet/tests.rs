@@ -221,3 +221,18 @@ fn only_syn_without_ack_opens_a_connection() {
         assert_eq!(segment.port, 465);
     }
 }
+
+#[test]
+fn what_tells_a_syn_from_another() {
+    let mut tcp = tcp_header(25, SYN);
+    tcp[4..8].copy_from_slice(&0x0102_0304u32.to_be_bytes());
+    let mut v4 = ipv4_packet(4, 0, TCP, &tcp);
+    v4[8] = 113;
+    let mut v6 = ipv6_packet(&[0], 0, &tcp);
+    v6[7] = 51;
+    for (kind, packet, ttl) in [(0x0800, v4, 113), (0x86dd, v6, 51)] {
+        let segment = parse(ethernet(&[], kind, &packet).as_slice()).unwrap();
+        let found = (segment.ttl, segment.from_port, segment.sequence);
+        assert_eq!(found, (ttl, 40_000, 0x0102_0304));
+    }
+}

@@ -2,6 +2,7 @@
 
 mod allow;
 mod edit;
+mod gate;
 mod hot;
 mod origins;
 pub mod pins;
@@ -10,6 +11,7 @@ mod read;
 mod sweep;
 
 pub use edit::{Term, second};
+pub use gate::Gatehouse;
 pub use read::Found;
 pub use sweep::CHUNK;
 
@@ -68,6 +70,7 @@ impl Blocklist {
         let capacity = pins::Capacity {
             v4: v4.info()?.max_entries(),
             v6: v6.info()?.max_entries(),
+            known: data(dir, names::KNOWN)?.info()?.max_entries(),
         };
         Ok(Self {
             v4: typed(v4, Map::LruHashMap)?,

@@ -14,6 +14,7 @@ use aya::maps::{MapInfo, MapType, lpm_trie::Key};
 use spamdrop_common::{
     counter::Counters,
     entry::{AllowEntry, CidrEntry, Entry, Origin},
+    gate::{Gate, Passage, SYNS, Syn, Verdict},
     hot::{Hot, SETS, WAYS},
     names,
     settings::Settings,
@@ -28,7 +29,16 @@ pub struct Capacity {
     pub v4: u32,
     /// Entries for IPv6 prefixes.
     pub v6: u32,
+    /// Known senders.
+    pub known: u32,
 }
+
+/// Where sizes do not matter.
+const ANY: Capacity = Capacity {
+    v4: 0,
+    v6: 0,
+    known: 0,
+};
 
 /// What a pinned map must look like.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +56,10 @@ pub struct Spec {
 const NO_PREALLOC: u32 = aya_obj::generated::BPF_F_NO_PREALLOC;
 /// Capacity of each trie, in prefixes.
 pub const PREFIXES: u32 = 65_536;
+/// Sources of whom a verdict is kept.
+const VERDICTS: u32 = 131_072;
+/// Room for some 2,700 sources that wait to be read.
+const ASKS_BYTES: u32 = 65_536;
 
 const fn spec<K, V>(name: &'static str, kind: MapType, flags: u32, max_entries: u32) -> Spec {
     Spec {
@@ -60,7 +74,7 @@ const fn spec<K, V>(name: &'static str, kind: MapType, flags: u32, max_entries: 
 
 /// Every pinned map, for these sizes.
 #[must_use]
-pub const fn specs(capacity: Capacity) -> [Spec; 10] {
+pub const fn specs(capacity: Capacity) -> [Spec; 17] {
     let origins = capacity.v4.saturating_add(capacity.v6);
     [
         spec::<[u8; 4], Entry>(names::BLOCKED4, MapType::LruHash, 0, capacity.v4),
@@ -72,6 +86,18 @@ pub const fn specs(capacity: Capacity) -> [Spec; 10] {
         trie::<[u8; 16], AllowEntry>(names::ALLOW6),
         spec::<u32, Settings>(names::SETTINGS, MapType::Array, 0, 1),
         spec::<u32, Counters>(names::COUNTERS, MapType::PerCpuArray, 0, 1),
+        spec::<[u8; 8], u8>(names::KNOWN, MapType::Hash, NO_PREALLOC, capacity.known),
+        spec::<[u8; 8], u8>(
+            names::KNOWN_NETS,
+            MapType::Hash,
+            NO_PREALLOC,
+            capacity.known,
+        ),
+        spec::<[u8; 8], Verdict>(names::VERDICTS, MapType::LruHash, 0, VERDICTS),
+        spec::<u32, Gate>(names::GATE, MapType::Array, 0, 1),
+        spec::<u32, Passage>(names::PASSAGE, MapType::Array, 0, 1),
+        spec::<u32, Syn>(names::RECENT_SYNS, MapType::Array, 0, SYNS),
+        spec::<(), ()>(names::ASKS, MapType::RingBuf, 0, ASKS_BYTES),
         spec::<[u8; 16], Origin>(names::ORIGINS, MapType::Hash, NO_PREALLOC, origins),
     ]
 }
@@ -87,7 +113,7 @@ const fn trie<K, V>(name: &'static str) -> Spec {
 ///
 /// A map differs; the message names the map, the property and the way out.
 pub fn check(dir: &Path, capacity: Option<Capacity>) -> Result<()> {
-    for spec in specs(capacity.unwrap_or(Capacity { v4: 0, v6: 0 })) {
+    for spec in specs(capacity.unwrap_or(ANY)) {
         let path = dir.join(spec.name);
         if !exists(&path)? {
             continue;
@@ -187,7 +213,7 @@ const BPF_FS_MAGIC: rustix::fs::FsWord = 0xcafe_4a11;
 /// The directory cannot be looked at.
 pub fn present(dir: &Path) -> Result<Vec<&'static str>> {
     let mut names = Vec::new();
-    for spec in specs(Capacity { v4: 0, v6: 0 }) {
+    for spec in specs(ANY) {
         if exists(&dir.join(spec.name))? {
             names.push(spec.name);
         }

@@ -39,7 +39,7 @@ pub fn read(args: &Addrs) -> Result<Addresses> {
     let words = &args.addrs;
     if words == &["-"] {
         return Ok(Addresses {
-            all: sorted(read_lines(std::io::stdin().lock())?),
+            all: sorted(read_lines("standard input", std::io::stdin().lock())?),
             widened: Vec::new(),
         });
     }
@@ -72,22 +72,23 @@ impl Addresses {
     }
 }
 
-/// One address a line; blank lines and what follows a `#` do not count.
+/// One address a line; blank lines and what follows a `#` do not count. `name`
+/// is that of the input, for messages.
 ///
 /// # Errors
 ///
 /// A line is none ([`Exit::Usage`]), or `input` fails.
-pub fn read_lines(input: impl BufRead) -> Result<Vec<Given>> {
+pub fn read_lines(name: &str, input: impl BufRead) -> Result<Vec<Given>> {
     let mut all = Vec::new();
     for (index, line) in input.split(b'\n').enumerate() {
-        let line = line.context("cannot read standard input")?;
+        let line = line.with_context(|| format!("cannot read {name}"))?;
         let word = line.split(|byte| *byte == b'#').next().unwrap_or_default();
         let word = word.trim_ascii();
         if word.is_empty() {
             continue;
         }
         let text = std::str::from_utf8(word).map_or_else(|_| escape(word), str::to_owned);
-        all.push(given(&text).with_context(|| format!("standard input, line {}", index + 1))?);
+        all.push(given(&text).with_context(|| format!("{name}, line {}", index + 1))?);
     }
     Ok(all)
 }
@@ -135,14 +136,14 @@ mod tests {
     #[test]
     fn lines_may_hold_comments_and_blanks() {
         let text = b"# ours\n\n 192.0.2.1 \r\n2001:db8::/48 # a block\n192.0.2.2";
-        let all = read_lines(&text[..]).unwrap();
+        let all = read_lines("x", &text[..]).unwrap();
         let targets: Vec<String> = all.iter().map(|given| given.target.to_string()).collect();
         assert_eq!(targets, ["192.0.2.1", "2001:db8::/48", "192.0.2.2"]);
     }
 
     #[test]
     fn a_bad_line_is_named() {
-        let error = read_lines(&b"192.0.2.1\n\nmx.\xff\n"[..]).unwrap_err();
+        let error = read_lines("standard input", &b"192.0.2.1\n\nmx.\xff\n"[..]).unwrap_err();
         let text = format!("{error:#}");
         assert!(
             text.starts_with(r"standard input, line 3: `mx.\xff` is not"),

@@ -1,4 +1,5 @@
-//! `detach`: leave nothing behind.
+//! `detach`: leave nothing behind but what the administrator decided and the
+//! log taught.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -46,7 +47,10 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
     if fifo::is_left(&config.fifo) {
         remove(&config.fifo, fs::remove_file)?;
     }
-    for dir in [&config.state_dir, &config.run_dir] {
+    // What is known of senders took weeks to learn.
+    let keeps = config.known_file().exists();
+    let state_dir = (!keeps).then_some(&config.state_dir);
+    for dir in state_dir.into_iter().chain([&config.run_dir]) {
         if remove(dir, fs::remove_dir)? {
             writeln!(out, "removed {}", dir.display())?;
         }

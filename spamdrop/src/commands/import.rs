@@ -67,7 +67,7 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
 }
 
 /// The file's name for messages, and what is in it.
-fn read(path: &Path) -> Result<(String, Vec<u8>)> {
+pub(super) fn read(path: &Path) -> Result<(String, Vec<u8>)> {
     if path.as_os_str() == "-" {
         let mut text = Vec::new();
         let read = io::stdin().lock().read_to_end(&mut text);

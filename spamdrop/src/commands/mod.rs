@@ -12,8 +12,12 @@ pub mod detach;
 pub mod export;
 pub mod flush;
 pub mod import;
+mod input;
+pub mod known;
+pub mod learn;
 pub mod list;
 pub mod remove;
+mod replay;
 pub mod run;
 pub mod scan;
 pub mod show;
@@ -26,7 +30,7 @@ use std::path::Path;
 use anyhow::Result;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cli::{Allow, Cli, ConfigVerb, Verb};
+use crate::cli::{Allow, Cli, ConfigVerb, Known, Verb};
 use crate::config::Config;
 use crate::lock;
 use crate::report::table::Style;
@@ -55,6 +59,11 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Allow(Allow::Add(args)) => allow::add(&config, args, out),
         Verb::Allow(Allow::Remove(args)) => allow::remove(&config, args, out),
         Verb::Allow(Allow::List(args)) => allow::list(&config, *args, out, style),
+        Verb::Known(Known::List(args)) => known::list(&config, *args, out, style),
+        Verb::Known(Known::Add(args)) => known::add(&config, args, out),
+        Verb::Known(Known::Remove(args)) => known::remove(&config, args, out),
+        Verb::Known(Known::Import(args)) => known::import(&config, args, out),
+        Verb::Learn(args) => learn::run(&config, args, out),
         Verb::Status(args) => status::run(&config, *args, out),
         Verb::Stats(args) => stats::run(&config, *args, out, style),
         Verb::Scan(args) => scan::run(&config, args, out, style),

@@ -1,8 +1,5 @@
 //! `scan`: a log, replayed through parser and policy.
 
-mod input;
-mod replay;
-
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::net::IpAddr;
 
@@ -10,20 +7,17 @@ use anyhow::{Error, Result};
 use foldhash::HashMap;
 use rustix::termios::tcgetwinsize;
 
+use super::input::{each_piece, open_all};
+use super::replay::{Replay, Seen};
 use crate::cli;
 use crate::config::Config;
-use crate::exit::{Exit, Failure};
 use crate::protect;
 use crate::report::escape::escape;
 use crate::report::scan::{self, Record, Scanned};
 use crate::report::table::Style;
 use crate::report::{json, trust};
-use crate::tail::{Piece, Splitter};
-use input::Input;
-use replay::{Replay, Seen};
+use crate::tail::Piece;
 
-/// Bytes read at once: few system calls, and within the processor's cache.
-const CHUNK: usize = 256 << 10;
 /// Near misses that are shown of each kind, without `--all`.
 const NEAR_MISSES: usize = 3;
 /// Addresses that are shown without `--all`.
@@ -38,21 +32,7 @@ const COLUMNS: usize = 160;
 ///
 /// A file cannot be opened, or not be read to its end; the message names it.
 pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style) -> Result<()> {
-    if args
-        .files
-        .iter()
-        .filter(|path| path.as_os_str() == "-")
-        .count()
-        > 1
-    {
-        let message = "`-` is standard input, which can be read only once";
-        return Err(Failure::new(Exit::Usage, message));
-    }
-    let inputs = args
-        .files
-        .iter()
-        .map(|path| Input::open(path))
-        .collect::<Result<Vec<_>>>()?;
+    let inputs = open_all(&args.files, "scan")?;
     let protected = protect::protected(config)?;
     // A bar would disturb results that come one by one, and a pager.
     let bar = io::stdout().is_terminal() && !args.output.json;
@@ -109,31 +89,14 @@ impl<W: Write> Scan<'_, W> {
             file: name.into(),
             ..Scanned::default()
         };
-        let mut lines = Splitter::at(0);
         let needles = replay.needles();
-        let mut buffer = vec![0; CHUNK];
         let mut written = Ok(());
-        let mut on_piece = |piece: Piece<'_>| {
+        let error = each_piece(&mut text, &needles, &mut |piece| {
             if written.is_ok() {
                 written = self.piece(piece, &mut replay, &mut scanned);
             }
-        };
-        let error = loop {
-            match text.read(&mut buffer) {
-                Ok(0) => {
-                    lines.finish(&mut on_piece);
-                    break None;
-                }
-                Ok(count) => {
-                    let bytes = &buffer[..count];
-                    let mut search = needles.search(bytes);
-                    lines.feed_wanted(bytes, &mut |at| search.next(at), &mut on_piece);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // An unfinished line has lost its end.
-                Err(error) => break Some(error),
-            }
-        };
+        })
+        .err();
         written?;
         // Takes the bar off the terminal.
         drop(text);

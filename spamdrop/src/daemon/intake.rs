@@ -14,18 +14,22 @@ use super::releasing::grace_ns;
 use crate::blocklist::{Blocklist, Term};
 use crate::clock;
 use crate::config::{Config, Release, Seal};
+use crate::known::{Pupil, Record};
 use crate::lock::Turn;
 use crate::parse::{Parsed, Parser};
 use crate::policy::{Decision, Moment, Policy, PolicyConfig, Protected};
 use crate::release::Releases;
 use crate::report::escape::escape;
 use crate::tail::Line;
+use crate::target::Target;
 
 /// From a log line to what is to be done about it.
 pub(super) struct Intake {
     parser: Parser,
     policy: Policy,
     pub(super) protected: Protected,
+    /// What lines tell of their sources.
+    pub(super) pupil: Pupil,
     /// Lines by what was decided, for `status`.
     pub(super) counts: BTreeMap<&'static str, u64>,
     rule: Rule,
@@ -70,6 +74,7 @@ impl Intake {
             parser: config.parser(),
             policy: Policy::new(config.policy()?),
             protected,
+            pupil: Pupil::new(config.known_sources()),
             counts: BTreeMap::new(),
             rule: Rule::new(config),
         })
@@ -91,12 +96,19 @@ impl Intake {
         self.rule = Rule::new(config);
     }
 
+    /// Tells the policy what is known of a source.
+    pub(super) fn remind(&mut self, source: Target, record: &Record) {
+        let now = moment();
+        let accepted = Duration::from_secs(record.last_accepted().into());
+        let accepted = SystemTime::UNIX_EPOCH + accepted;
+        let age = now.wall.duration_since(accepted).unwrap_or_default();
+        let refused = record.last_demoted() >= record.last_accepted();
+        self.policy.remind(source.net().addr(), age, refused, now);
+    }
+
     /// The ceiling, while it holds.
     pub(super) fn ceiling(&mut self) -> Option<String> {
-        let moment = Moment {
-            wall: clock::wall(),
-            mono: clock::monotonic(),
-        };
+        let moment = moment();
         self.policy.ceiling(moment).map(|trip| trip.to_string())
     }
 
@@ -121,6 +133,9 @@ impl Intake {
         };
         let decision = self.policy.decide(&event, moment, &self.protected, blocked);
         *self.counts.entry(decision.name()).or_default() += 1;
+        if let Some(lesson) = self.policy.lesson(&event, decision, &self.protected) {
+            self.pupil.learn(event.addr, lesson, event.at, wall);
+        }
         match decision {
             Decision::Block { addr, age } => {
                 let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
@@ -142,6 +157,13 @@ impl Intake {
                 log::debug!(target: "spamdrop::policy", "{} not blocked: {why}", event.addr);
             }
         }
+    }
+}
+
+fn moment() -> Moment {
+    Moment {
+        wall: clock::wall(),
+        mono: clock::monotonic(),
     }
 }
 

@@ -4,8 +4,10 @@
 //! log, some commands of the FIFO, one look at the sockets, or one look at the
 //! interfaces.
 
+mod admitting;
 mod inlet;
 mod intake;
+mod learning;
 mod releasing;
 mod reload;
 mod upkeep;
@@ -32,14 +34,18 @@ use crate::protect;
 use crate::release::Releases;
 use crate::report::check::Warning;
 use crate::tail::Tail;
+use admitting::Admitting;
 use inlet::Inlet;
 use intake::Intake;
+use learning::Learning;
 use upkeep::Upkeep;
 
 /// Bytes of log that are read before others get their turn.
 const BUDGET: usize = 256 * 1024;
 /// How often the sockets of blocked peers are looked at, while there are any.
 const RELEASE_PERIOD: Duration = Duration::from_millis(100);
+/// How often the server's connections are counted, for the gate.
+const ADMIT_PERIOD: Duration = Duration::from_millis(200);
 /// How often the log of packets is read, with `--log-packets`.
 const PACKETS_PERIOD: Duration = Duration::from_millis(100);
 /// Logs and interfaces need no event: they are looked at this often.
@@ -110,6 +116,8 @@ struct Daemon {
     tail: Tail,
     intake: Intake,
     inlet: Inlet,
+    learning: Learning,
+    admitting: Admitting,
     releases: Releases,
     upkeep: Upkeep,
     packets: Option<PacketLog>,
@@ -123,6 +131,8 @@ impl Daemon {
             tail: open_tail(&config)?,
             intake: Intake::new(&config, protect::protected(&config)?)?,
             inlet: Inlet::open(&config.fifo)?,
+            learning: Learning::new(),
+            admitting: Admitting::open(&config)?,
             blocklist: up.blocklist,
             releases: Releases::default(),
             upkeep: Upkeep::new(up.attached),
@@ -133,6 +143,7 @@ impl Daemon {
         };
         warn_of_what_is_unwise(&daemon.config);
         daemon.adopt()?;
+        daemon.remind();
         log::info!(target: "spamdrop::run", "ready: {}", daemon.upkeep.describe(&daemon.config));
         Ok(daemon)
     }
@@ -140,6 +151,7 @@ impl Daemon {
     async fn watch(&mut self, signals: &mut Signals) -> Result<()> {
         let mut release = period(RELEASE_PERIOD);
         let mut upkeep = period(UPKEEP_PERIOD);
+        let mut admit = period(ADMIT_PERIOD);
         let mut packets = period(PACKETS_PERIOD);
         let mut changes = Some(Changes::subscribe()?);
         // What changed before that was not told.
@@ -160,6 +172,7 @@ impl Daemon {
                     more = self.read_logs();
                 }
                 _ = release.tick(), if !self.releases.is_empty() => self.release(),
+                _ = admit.tick(), if self.admitting.is_on() => self.tend_gate(),
                 result = next_change(&mut changes) => match result {
                     // Routes can change in bursts; once a second will do.
                     Ok(()) => self.upkeep.network_changed = true,
@@ -210,6 +223,8 @@ impl Daemon {
         if let Err(error) = self.tail.save() {
             log::warn!("cannot keep the log positions: {error:#}");
         }
+        self.keep_all_known();
+        self.leave_gate();
         if self.packets.is_some() {
             self.silence();
         }

@@ -24,7 +24,7 @@ impl Daemon {
         let new = (self.options.reread)()?;
         let fixed = |config: &Config| {
             let dirs = [&config.pin_dir, &config.run_dir, &config.state_dir].map(Clone::clone);
-            (dirs, config.capacity4, config.capacity6)
+            (dirs, config.plan().capacity)
         };
         if fixed(&new) != fixed(&self.config) {
             anyhow::bail!(
@@ -61,6 +61,7 @@ impl Daemon {
         self.packets = super::packet_log(up.object, level)?;
         self.blocklist = up.blocklist;
         self.upkeep.attached = up.attached;
+        self.admitting.reconfigure(&new)?;
         self.intake
             .reconfigure(&self.config, &new, policy, protected);
         if let Some(tail) = tail {
@@ -73,9 +74,11 @@ impl Daemon {
         Ok(())
     }
 
-    /// SIGUSR1: reads the allowlist and the pending releases again.
+    /// SIGUSR1: reads the allowlist, the known senders and the pending releases
+    /// again.
     pub(super) fn refresh(&mut self) {
         self.protect();
+        self.admitting.senders_changed();
         match self.adopt() {
             Ok(()) => self.upkeep.fine("releases"),
             Err(error) => {

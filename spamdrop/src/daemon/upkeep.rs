@@ -116,6 +116,8 @@ impl Daemon {
         self.keep_fifo();
         self.say_ceiling();
         self.sweep();
+        self.keep_known();
+        self.keep_senders();
         if let Err(error) = self.tail.save() {
             self.upkeep.warn(
                 "positions",
@@ -214,6 +216,7 @@ impl Daemon {
             released: self.upkeep.released,
             ceiling,
             fifo: self.inlet.state().cloned(),
+            gate: self.gate(),
             warnings: self.upkeep.warnings.values().cloned().collect(),
         }
     }

@@ -19,6 +19,7 @@ pub use ceiling::Trip;
 pub use protected::{Protected, Reason};
 
 use crate::event::{Event, Kind};
+use crate::known::Lesson;
 use ceiling::Ceiling;
 use repeat::Repeats;
 
@@ -190,6 +191,38 @@ impl Policy {
         }
     }
 
+    /// What an event tells of its source, however old it is. Nothing, if the
+    /// source is never blocked, or if the blocklist itself may be wrong.
+    #[must_use]
+    pub fn lesson(
+        &self,
+        event: &Event<'_>,
+        decision: Decision,
+        protected: &Protected,
+    ) -> Option<Lesson> {
+        if decision == Decision::Ignore(Why::Ceiling) || protected.why(event.addr).is_some() {
+            return None;
+        }
+        match event.kind {
+            Kind::Accepted => Some(Lesson::Accepted),
+            Kind::Rejected { text } if text::is_complaint(text) => None,
+            Kind::Rejected { text } => match self.no_listing(text) {
+                None => Some(Lesson::Listed),
+                Some(Why::OwnText) if text::is_unknown_user(text) => Some(Lesson::UnknownRecipient),
+                Some(_) => None,
+            },
+        }
+    }
+
+    /// Tells it of mail that was accepted `age` before it began to see any,
+    /// and whether its source was refused since.
+    pub fn remind(&mut self, addr: IpAddr, age: Duration, refused: bool, now: Moment) {
+        self.ceiling.accepted(addr, age, now.mono);
+        if refused {
+            self.ceiling.refused(addr);
+        }
+    }
+
     /// What has tripped the ceiling, if it is tripped.
     pub fn ceiling(&mut self, now: Moment) -> Option<Trip> {
         self.ceiling.trip(now.mono)
@@ -199,6 +232,11 @@ impl Policy {
         if age > self.config.ttl {
             return Some(Why::Stale);
         }
+        self.no_listing(text)
+    }
+
+    /// Why a text is not taken for that of a blocklist.
+    fn no_listing(&self, text: &[u8]) -> Option<Why> {
         match &self.config.reject_text {
             Some(pattern) => (!pattern.is_match(text)).then_some(Why::OtherText),
             None => text::is_couriers_own(text).then_some(Why::OwnText),

@@ -261,3 +261,72 @@ fn names_differ_and_texts_tell_the_reason() {
         "a gateway of this machine"
     );
 }
+
+#[test]
+fn a_lesson_is_what_an_event_tells_of_its_source() {
+    let allowed = "198.51.100.0/24".parse().unwrap();
+    let protected = Protected::new([(allowed, Reason::Allowlist(allowed))]);
+    let year = Duration::from_secs(365 * 86_400);
+    let lesson = |event: &Event<'_>, wall_later: Duration| {
+        let mut policy = policy();
+        let now = moment(0);
+        let wall = now.wall + wall_later;
+        let now = Moment { wall, ..now };
+        let decision = policy.decide(event, now, &protected, |_| false);
+        policy.lesson(event, decision, &protected)
+    };
+    for (event, expected) in [
+        (accepted("192.0.2.1", None), Some(Lesson::Accepted)),
+        (accepted("198.51.100.1", None), None),
+        (rejected("192.0.2.1", "Listed", None), Some(Lesson::Listed)),
+        (rejected("198.51.100.1", "Listed", None), None),
+        (
+            rejected("192.0.2.1", "Unknown user.", None),
+            Some(Lesson::UnknownRecipient),
+        ),
+        (rejected("192.0.2.1", "Undeliverable address.", None), None),
+        (rejected("192.0.2.1", "open resolver", None), None),
+    ] {
+        assert_eq!(lesson(&event, Duration::ZERO), expected, "{event:?}");
+        let at = Some(moment(0).wall);
+        let old = Event { at, ..event };
+        assert_eq!(lesson(&old, year), expected, "{old:?}");
+    }
+}
+
+#[test]
+fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
+    let mut policy = policy();
+    for n in 1..=5 {
+        policy.remind(
+            format!("192.0.2.{n}").parse().unwrap(),
+            Duration::from_secs(3600),
+            false,
+            moment(0),
+        );
+    }
+    let mut lessons = Vec::new();
+    for n in 1..=6 {
+        let event = rejected(&format!("192.0.2.{n}"), "Listed", None);
+        let decision = decide(&mut policy, &event, moment(1));
+        lessons.push(policy.lesson(&event, decision, &Protected::default()));
+    }
+    let listed = Some(Lesson::Listed);
+    assert_eq!(lessons, [listed, listed, listed, listed, None, None]);
+}
+
+#[test]
+fn it_can_be_reminded_of_what_tripped_the_ceiling() {
+    let mut policy = policy();
+    for n in 1..=25 {
+        let addr = format!("192.0.2.{n}").parse().unwrap();
+        let day = Duration::from_secs(86_400);
+        policy.remind(addr, Duration::from_secs(3600), n <= 5, moment(0));
+        policy.remind("203.0.113.1".parse().unwrap(), day, true, moment(0));
+    }
+    let refused = Some(Trip::Share {
+        refused: 5,
+        known: 25,
+    });
+    assert_eq!(policy.ceiling(moment(1)), refused);
+}

@@ -7,10 +7,14 @@ use memchr::memchr2_iter;
 /// 2.0.4, with its spelling); the rest come from a blocklist, from
 /// `smtpaccess`, or from a recipient's own filter.
 const COURIERS_OWN: [&[u8]; 3] = [
-    b"Unknown user.",
+    UNKNOWN_USER,
     b"Undeliverable address.",
     b"Headers specify no receipients.",
 ];
+
+/// Those of [`COURIERS_OWN`] that tell of the recipient, and not of what the
+/// server cannot do.
+const UNKNOWN_USER: &[u8] = b"Unknown user.";
 
 /// What blocklists answer to a query they will not serve. Courier takes any
 /// answer for a listing.
@@ -21,6 +25,11 @@ const COMPLAINTS: [&[u8]; 2] = [b"open resolver", b"returnc"];
 /// Whether Courier refused the recipient in words of its own.
 pub(super) fn is_couriers_own(text: &[u8]) -> bool {
     COURIERS_OWN.contains(&text.trim_ascii())
+}
+
+/// Whether Courier knows no such recipient.
+pub(super) fn is_unknown_user(text: &[u8]) -> bool {
+    text.trim_ascii() == UNKNOWN_USER
 }
 
 /// Whether the text complains of the query.

@@ -72,9 +72,14 @@ fn listening(port: u16) -> io::Result<Vec<InetResponseHeader>> {
     dump(port, &StateFlags::LISTEN)
 }
 
-/// Both families: a dual-stack listener's IPv4 peers show up only among the
-/// IPv6 sockets. Port 0 is any port.
-fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader>> {
+/// The sockets of a local port in some states; port 0 is any port. Both
+/// families: a dual-stack listener's IPv4 peers show up only among the IPv6
+/// sockets.
+///
+/// # Errors
+///
+/// The kernel does not answer.
+pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader>> {
     let mut found = Vec::new();
     for (family, any) in [
         (AF_INET, SocketId::new_v4()),

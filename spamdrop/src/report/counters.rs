@@ -67,6 +67,9 @@ mod tests {
         expired: 8,
         allowed: 9,
         open_passed: 10,
+        gate_preferred: 20,
+        gate_answered: 30,
+        gate_refused: 40,
         open_dropped: 11,
         sealed_dropped: 12,
         cidr_dropped: 13,
@@ -79,9 +82,10 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
-            lines[..5],
+            lines[..6],
             [
                 "PACKETS  REASON            MEANING",
+                "     40  gate_refused      Dropped: a new connection while the server has no slots to spare.",
                 "     11  open_dropped      Dropped: a new connection (SYN without ACK) from an open entry.",
                 "     12  sealed_dropped    Dropped: any packet from a sealed entry.",
                 "     13  cidr_dropped      Dropped: any packet from a blocked prefix.",
@@ -89,10 +93,10 @@ mod tests {
             ]
         );
         assert_eq!(
-            lines[14..],
+            lines[17..],
             [
-                "     36  dropped           All that were dropped.",
-                "   7048  passed            All that were passed.",
+                "     76  dropped           All that were dropped.",
+                "   7098  passed            All that were passed.",
             ]
         );
     }
@@ -103,7 +107,7 @@ mod tests {
         json(&mut out, &COUNTED).unwrap();
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(&out).unwrap();
-        assert_eq!(object.len(), 13);
+        assert_eq!(object.len(), 16);
         assert_eq!(object["not_listed"], 7000);
         assert_eq!(object["cidr_dropped"], 13);
     }

@@ -11,6 +11,7 @@ pub mod duration;
 pub mod entries;
 pub mod escape;
 pub mod json;
+pub mod known;
 pub mod listing;
 pub mod recent;
 pub mod scan;

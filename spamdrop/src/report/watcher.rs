@@ -33,6 +33,8 @@ pub struct State {
     pub ceiling: Option<String>,
     /// The FIFO; `null`: none is configured.
     pub fifo: Option<Fifo>,
+    /// The gate; `null`: it is off.
+    pub gate: Option<Gate>,
     /// What the administrator should know.
     pub warnings: Vec<String>,
 }
@@ -55,6 +57,34 @@ pub struct File {
     pub unfit: u64,
     /// Bytes that are written but not yet read.
     pub lag_bytes: u64,
+}
+
+/// The gate, and who came to it since the filter was attached, in SYNs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Gate {
+    /// `"observe"` or `"on"`.
+    pub mode: String,
+    /// Connections that the server held a moment ago.
+    pub open: u32,
+    /// Connections that it serves at once.
+    pub slots: u32,
+    /// Whether there is a flood of SYNs that nobody follows up.
+    pub flooded: bool,
+    /// Known senders, as the filter holds them.
+    pub known: u64,
+    /// SYNs that passed.
+    pub admitted: u64,
+    /// Of these, those of known or trusted senders while others had to wait.
+    pub preferred: u64,
+    /// Of these, those that passed so that no class starves.
+    pub floored: u64,
+    /// SYNs that were refused, or would have been, by class: the best first.
+    pub refused: [u64; 3],
+    /// SYNs that had to be repeated, in a flood.
+    pub unrepeated: u64,
+    /// Looks at the sockets with all slots taken, five a second.
+    pub full: u64,
 }
 
 /// What came through the FIFO since the watcher started.
@@ -116,6 +146,9 @@ pub fn text(out: &mut impl Write, state: &State, age: Duration) -> io::Result<()
     if let Some(fifo) = &state.fifo {
         fifo.write(out)?;
     }
+    if let Some(gate) = &state.gate {
+        gate.write(out)?;
+    }
     if let Some(ceiling) = &state.ceiling {
         writeln!(out, "  blocking pauses: {ceiling}")?;
     }
@@ -145,6 +178,40 @@ fn source(out: &mut impl Write, file: &File) -> io::Result<()> {
         out,
         "  {path}: {state}, {trust}, {lines} lines read, {overlong} too long{unfit}, {lag_bytes} bytes behind"
     )
+}
+
+impl Gate {
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self {
+            mode,
+            open,
+            slots,
+            known,
+            preferred,
+            ..
+        } = self;
+        writeln!(
+            out,
+            "  gate: {mode}, {open} of {slots} slots taken, {known} known senders"
+        )?;
+        let refused: u64 = self.refused.iter().sum::<u64>() + self.unrepeated;
+        let verb = if mode == "on" {
+            "refused"
+        } else {
+            "would have refused"
+        };
+        writeln!(
+            out,
+            "  gate: {verb} {refused} SYNs of strangers, {preferred} of known senders passed meanwhile"
+        )?;
+        if self.flooded {
+            writeln!(
+                out,
+                "  gate: a flood of SYNs that nobody follows up; strangers pass when they repeat theirs"
+            )?;
+        }
+        Ok(())
+    }
 }
 
 impl Fifo {
@@ -199,6 +266,19 @@ pub(super) mod tests {
                 malformed: 1,
                 failed: 0,
             }),
+            gate: Some(Gate {
+                mode: "observe".into(),
+                open: 31,
+                slots: 40,
+                flooded: true,
+                known: 250,
+                admitted: 9_000,
+                preferred: 120,
+                floored: 6,
+                refused: [1, 20, 300],
+                unrepeated: 4_000,
+                full: 17,
+            }),
             warnings: vec!["/var/log/b.log is absent".into()],
         }
     }
@@ -216,6 +296,9 @@ pub(super) mod tests {
   protected: 1
   releases: 2 pending, 10 connections ended
   /run/spamdrop/recent: 5 added, 4 removed, 3 flushed; refused 2 protected, 1 malformed, 0 failed
+  gate: observe, 31 of 40 slots taken, 250 known senders
+  gate: would have refused 4321 SYNs of strangers, 120 of known senders passed meanwhile
+  gate: a flood of SYNs that nobody follows up; strangers pass when they repeat theirs
   blocking pauses: 6001 new blocks in a minute
   warning: /var/log/b.log is absent
 "

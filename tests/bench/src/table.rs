@@ -187,8 +187,14 @@ impl Line {
         match (&self.ratio, &self.outcome) {
             (Some(ratio), _) if !ratio.is_steady() => {
                 let refused = format!("too noisy: {:.2} - {:.2}", ratio.min(), ratio.max());
-                let verdict = self.bar.map_or("", |_| "unknown");
-                [refused, bar, verdict.into()]
+                // Where every round is on one side of the bar, so is the truth.
+                let (least, most) = (judge(ratio.min()), judge(ratio.max()));
+                let verdict = match self.bar {
+                    Some(_) if least == most => least,
+                    Some(_) => "unknown".into(),
+                    None => String::new(),
+                };
+                [refused, bar, verdict]
             }
             (Some(ratio), _) => [format!("{:.2}", ratio.median()), bar, judge(ratio.median())],
             (None, Ok(sample)) => [String::new(), bar, judge(sample.median())],

@@ -32,7 +32,7 @@ fn check_lines(data: &[u8]) {
         .map(<[u8]>::trim_ascii)
         .filter(|word| !word.is_empty())
         .collect();
-    match addresses::read_lines(data) {
+    match addresses::read_lines("standard input", data) {
         Ok(all) => {
             assert_eq!(all.len(), words.len());
             all.iter()

@@ -34,6 +34,10 @@ pub struct FrameSpec {
     pub dport: u16,
     /// The TCP flags: [`SYN`], [`ACK`] and so on.
     pub flags: u8,
+    /// The sequence number.
+    pub sequence: u32,
+    /// Time to live, or hop limit.
+    pub ttl: u8,
     /// The VLAN tags, outermost first: TPID, such as 0x8100 and 0x88a8, and
     /// VLAN id, at most 4095.
     pub vlans: Vec<(u16, u16)>,
@@ -62,6 +66,8 @@ impl FrameSpec {
             sport: 40_000,
             dport: 25,
             flags: SYN,
+            sequence: 1,
+            ttl: 64,
             vlans: Vec::new(),
             ipv4_options: Vec::new(),
             ipv6_extensions: Vec::new(),
@@ -119,7 +125,7 @@ fn ipv4(spec: &FrameSpec, source: Ipv4Addr, dest: Ipv4Addr) -> Vec<u8> {
     let options = Ipv4Options::try_from(spec.ipv4_options.as_slice());
     let (offset, more_fragments) = spec.fragment.unwrap_or_default();
     let mut header = Ipv4Header {
-        time_to_live: 64,
+        time_to_live: spec.ttl,
         protocol: IpNumber::TCP,
         source: source.octets(),
         destination: dest.octets(),
@@ -156,7 +162,7 @@ fn ipv6(spec: &FrameSpec, source: Ipv6Addr, dest: Ipv6Addr) -> Vec<u8> {
     let header = Ipv6Header {
         payload_length: bytes.len().try_into().expect("a packet is at most 64 KiB"),
         next_header,
-        hop_limit: 64,
+        hop_limit: spec.ttl,
         source: source.octets(),
         destination: dest.octets(),
         ..Default::default()
@@ -189,7 +195,7 @@ fn tcp_header(spec: &FrameSpec) -> TcpHeader {
         rst: set(RST),
         psh: set(PSH),
         ack: set(ACK),
-        ..TcpHeader::new(spec.sport, spec.dport, 1, u16::MAX)
+        ..TcpHeader::new(spec.sport, spec.dport, spec.sequence, u16::MAX)
     }
 }
 

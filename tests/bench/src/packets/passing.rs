@@ -1,5 +1,6 @@
 //! Packets that pass: what they cost, with the caches warm.
 
+use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -7,10 +8,13 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::TestRun as _;
 use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
 use rustix::time::{ClockId, clock_gettime};
+use spamdrop::blocklist::Gatehouse;
+use spamdrop::config::Config;
+use spamdrop_common::gate::{CLASSES, Gate, Mode, Standing, Verdict};
 
 use super::sink::Sink;
 use super::subject::Subject;
-use super::traffic::{CLEAN, Sources, syn};
+use super::traffic::{CLEAN, Sources, data, syn};
 use super::yardstick::{LEAST, Yardstick};
 use super::{Bench, rounds, say};
 use crate::machine::pin;
@@ -64,7 +68,73 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
             cases.push(case);
         }
     }
+    cases.extend(at_the_gate(bench, parse_only.program()?)?);
     Ok(cases)
+}
+
+/// A clean sender's packets while the gate is in different states.
+fn at_the_gate(bench: &Bench, parse_only: &Xdp) -> Result<Vec<Case>> {
+    let sink = Sink::new(&bench.source, "gate")?;
+    let subject = Subject::attach(&sink, None, bench.pace.slow)?;
+    let mut gatehouse = sink
+        .host
+        .run(|| Gatehouse::open(&Config::default().pin_dir))?;
+    let (syn, data) = (syn(CLEAN, 25), data(CLEAN, 25));
+    let mut cases = Vec::new();
+    for (name, frame, state) in [
+        ("data, the gate off", &data, State::Off),
+        ("data, the gate refuses", &data, State::Refuses),
+        ("SYN, the gate off", &syn, State::Off),
+        ("SYN, the gate passes all", &syn, State::PassesAll),
+        ("SYN, the gate prefers it", &syn, State::Prefers),
+        ("SYN, the gate refuses it", &syn, State::Refuses),
+    ] {
+        state.set(&mut gatehouse)?;
+        let programs = [subject.program()?, parse_only];
+        let [spamdrop, parse_only] = apart(|| compare(bench, programs, frame))?;
+        let mut case = Case::new(name, Unit::Nanoseconds, "spamdrop", spamdrop);
+        case.beside("parse_only", parse_only, None);
+        cases.push(case);
+    }
+    Ok(cases)
+}
+
+/// What the gate does with a clean sender.
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Off,
+    PassesAll,
+    Prefers,
+    Refuses,
+}
+
+impl State {
+    fn set(self, gatehouse: &mut Gatehouse) -> Result<()> {
+        let known = (self == Self::Prefers).then_some(CLEAN.into());
+        gatehouse.know_exactly(known.map(|addr: IpAddr| addr.into()))?;
+        let mode = if self == Self::Off {
+            Mode::Off
+        } else {
+            Mode::On
+        };
+        let limit = if self == Self::PassesAll { u32::MAX } else { 0 };
+        // With a verdict it asks for none.
+        let until = u64::MAX;
+        let standing = Standing::Unlisted as u32;
+        let verdict = Verdict {
+            until,
+            standing,
+            zone: 0,
+        };
+        gatehouse.judge(IpAddr::from(CLEAN).into(), verdict)?;
+        gatehouse.set(Gate {
+            // It does not grow stale.
+            written: u64::MAX,
+            mode: mode as u32,
+            limits: [limit; CLASSES],
+            ..Gate::default()
+        })
+    }
 }
 
 /// In a thread of its own: those that this one starts later would inherit its

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, TestRun as _};
 use spamdrop_lab::Host;
-use spamdrop_lab::frame::{FrameSpec, tcp_frame};
+use spamdrop_lab::frame::{ACK, FrameSpec, tcp_frame};
 
 #[path = "../../ebpf/src/scatter.rs"]
 mod scatter;
@@ -76,6 +76,16 @@ impl Sources {
 pub fn syn(source: Ipv4Addr, port: u16) -> Vec<u8> {
     tcp_frame(&FrameSpec {
         dport: port,
+        ..FrameSpec::syn(source.into(), SERVER.into())
+    })
+}
+
+/// A segment of a connection to `port` of the server.
+#[must_use]
+pub fn data(source: Ipv4Addr, port: u16) -> Vec<u8> {
+    tcp_frame(&FrameSpec {
+        dport: port,
+        flags: ACK,
         ..FrameSpec::syn(source.into(), SERVER.into())
     })
 }

@@ -56,8 +56,14 @@ fn a_ratio_that_spreads_is_refused() {
     case.beside("noisy", noisy, Some(Bar::AtLeast(1.0)));
     assert_eq!(
         shown(case)[1][4..],
-        ["too noisy: 1.00 - 3.00", "≥ 1", "unknown"]
+        ["too noisy: 1.00 - 3.00", "≥ 1", "holds"]
     );
+    for (bar, verdict) in [(0.9, "holds"), (1.1, "unknown"), (3.1, "**misses**")] {
+        let mut case = rates();
+        let noisy = Sample(vec![1.0e6, 1.0e6, 2.5e6]);
+        case.beside("noisy", noisy, Some(Bar::AtLeast(bar)));
+        assert_eq!(shown(case)[1][6], verdict, "{bar}");
+    }
 }
 
 #[test]

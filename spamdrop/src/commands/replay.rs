@@ -10,6 +10,7 @@ use foldhash::HashMap;
 use crate::clock;
 use crate::config::Config;
 use crate::event::Event;
+use crate::known::Pupil;
 use crate::parse::{Needles, Parsed, Parser};
 use crate::policy::{Decision, Moment, Policy, Protected, Why};
 use crate::target::Target;
@@ -62,30 +63,50 @@ impl<'a> Replay<'a> {
     }
 
     pub(super) fn line(&mut self, line: &[u8]) -> Seen {
-        match self.parser.parse(line, self.now) {
-            Parsed::Event(event) => self.event(&event),
-            Parsed::NearMiss(reason) => Seen::NearMiss(reason),
-            Parsed::Nothing => Seen::Nothing,
+        self.judge(line, |_, _, _| {})
+    }
+
+    /// As [`Replay::line`]; `pupil` learns what the line tells of its source.
+    pub(super) fn teach(&mut self, line: &[u8], pupil: &mut Pupil) -> Seen {
+        self.judge(line, |replay, event, decision| {
+            let lesson = replay.policy.lesson(event, decision, replay.protected);
+            // Without a stamp it may be as old as the log.
+            if let (Some(lesson), Some(at)) = (lesson, event.at) {
+                pupil.learn(event.addr, lesson, Some(at), replay.now);
+            }
+        })
+    }
+
+    fn judge(&mut self, line: &[u8], then: impl FnOnce(&Self, &Event<'_>, Decision)) -> Seen {
+        let event = match self.parser.parse(line, self.now) {
+            Parsed::Event(event) => event,
+            Parsed::NearMiss(reason) => return Seen::NearMiss(reason),
+            Parsed::Nothing => return Seen::Nothing,
+        };
+        let decision = self.decide(&event);
+        then(self, &event, decision);
+        match decision {
+            // A repeat was blocked within this second.
+            Decision::Block { .. } | Decision::Ignore(Why::Repeat) => {
+                Seen::Match(event.addr, event.rule)
+            }
+            Decision::Ignore(why) => Seen::Ignored(why),
+            Decision::Known => Seen::Accepted(event.rule),
         }
     }
 
-    fn event(&mut self, event: &Event<'_>) -> Seen {
+    fn decide(&mut self, event: &Event<'_>) -> Decision {
         let moment = self.moment(event.at);
         let blocked = |addr: IpAddr| {
             let until = self.blocked_until.get(&addr.into());
             until.is_some_and(|until| moment.mono <= *until)
         };
-        match self.policy.decide(event, moment, self.protected, blocked) {
-            Decision::Block { addr, .. } => {
-                self.blocked_until
-                    .insert(addr.into(), moment.mono + self.ttl);
-                Seen::Match(addr, event.rule.clone())
-            }
-            // It was blocked within this second.
-            Decision::Ignore(Why::Repeat) => Seen::Match(event.addr, event.rule.clone()),
-            Decision::Ignore(why) => Seen::Ignored(why),
-            Decision::Known => Seen::Accepted(event.rule.clone()),
+        let decision = self.policy.decide(event, moment, self.protected, blocked);
+        if let Decision::Block { addr, .. } = decision {
+            self.blocked_until
+                .insert(addr.into(), moment.mono + self.ttl);
         }
+        decision
     }
 
     /// The time of a stamp. A clock that was set back stands still here.

@@ -2,13 +2,19 @@
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use flate2::read::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
+use crate::exit::{Exit, Failure};
+use crate::parse::Needles;
 use crate::report::escape::escape;
+use crate::tail::{Piece, Splitter};
+
+/// Bytes read at once: few system calls, and within the processor's cache.
+const CHUNK: usize = 256 << 10;
 
 /// Compressions by their first bytes: those of the formats' specifications,
 /// and the program that undoes them. Gzip is undone here.
@@ -35,6 +41,20 @@ pub(super) struct Input {
     size: u64,
 }
 
+/// Opens files for a verb, so that one that is missing is told of before any
+/// is read.
+///
+/// # Errors
+///
+/// As [`Input::open`]; or standard input is named twice ([`Exit::Usage`]).
+pub(super) fn open_all(paths: &[PathBuf], verb: &str) -> Result<Vec<Input>> {
+    if paths.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
+        let message = "`-` is standard input, which can be read only once";
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    paths.iter().map(|path| Input::open(path, verb)).collect()
+}
+
 impl Input {
     /// Opens a file, or standard input for `-`, and reads its first bytes.
     ///
@@ -42,7 +62,7 @@ impl Input {
     ///
     /// It cannot be opened or read, or its compression is not gzip's; the
     /// message names it.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    fn open(path: &Path, verb: &str) -> Result<Self> {
         let name = escape(path.as_os_str().as_encoded_bytes());
         let (mut rest, size): (Box<dyn Read>, u64) = if name == "-" {
             (Box::new(io::stdin().lock()), 0)
@@ -59,7 +79,7 @@ impl Input {
         for (magic, program) in OTHERS {
             if head.starts_with(magic) {
                 bail!(
-                    "{name} is compressed, and not by gzip; use `{program} {name} | spamdrop scan -`"
+                    "{name} is compressed, and not by gzip; use `{program} {name} | spamdrop {verb} -`"
                 );
             }
         }
@@ -87,6 +107,35 @@ impl Input {
             Box::new(MultiGzDecoder::new(raw))
         } else {
             Box::new(raw)
+        }
+    }
+}
+
+/// Hands over the lines that hold what is looked for, and counts the others.
+///
+/// # Errors
+///
+/// The text cannot be read to its end; an unfinished line has lost its own.
+pub(super) fn each_piece(
+    text: &mut impl Read,
+    needles: &Needles,
+    on_piece: &mut dyn FnMut(Piece<'_>),
+) -> io::Result<()> {
+    let mut lines = Splitter::at(0);
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match text.read(&mut buffer) {
+            Ok(0) => {
+                lines.finish(on_piece);
+                return Ok(());
+            }
+            Ok(count) => {
+                let bytes = &buffer[..count];
+                let mut search = needles.search(bytes);
+                lines.feed_wanted(bytes, &mut |at| search.next(at), on_piece);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

@@ -1,0 +1,422 @@
+//! Who may open a connection while the server's slots run out.
+//!
+//! The server is asked how many connections it holds; while there are few,
+//! everybody passes. Above that, whoever is known to send good mail passes,
+//! and of the others each class only up to its own limit, so that the worst
+//! are the first to wait. Who is refused is not told: its kernel sends the SYN
+//! again after a second or more.
+
+use crate::verdict::SECOND;
+
+/// The controller writes at least this often; a gate that was written longer
+/// ago is open to all.
+pub const FRESH: u64 = 2 * SECOND;
+/// Classes of senders who are neither known nor trusted.
+pub const CLASSES: usize = 3;
+/// However full the server is, one sender of each class passes in this time.
+pub const FLOOR_PERIOD: u64 = 10 * SECOND;
+/// Senders whom a class can save up for by sending none.
+const FLOOR_BURST: u64 = 2;
+
+/// The gate, as the controller last set it: the one value of the `gate` map,
+/// which the filter only reads. All zero, as the kernel creates it, is an open
+/// gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Gate {
+    /// When it was written.
+    pub written: u64,
+    /// [`Passage::admitted`] before the connections were counted.
+    pub admitted: u64,
+    /// A [`Mode`] as a number.
+    pub mode: u32,
+    /// Connections that the server held.
+    pub open: u32,
+    /// From so many connections on a class has to wait; the first class, the
+    /// best, has the highest limit.
+    pub limits: [u32; CLASSES],
+    /// 1: a flood of SYNs that nobody follows up, so only those that are sent
+    /// again count.
+    pub flooded: u32,
+    /// 1: a responder answers listed senders, so they pass.
+    pub answers: u32,
+    /// Keeps others from knowing which SYNs share a slot of `recent_syns`.
+    pub seed: u32,
+}
+
+/// What the filter counts and remembers at the gate; the one value of the
+/// `passage` map, shared by all CPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Passage {
+    /// SYNs that passed.
+    pub admitted: u64,
+    /// Of them, those of known or trusted senders while others had to wait.
+    pub preferred: u64,
+    /// Of them, those that passed so that no class starves.
+    pub floored: u64,
+    /// SYNs that were refused, or would have been, by class.
+    pub refused: [u64; CLASSES],
+    /// First SYNs that were not considered because of a flood.
+    pub unrepeated: u64,
+    /// When the next sender of each class passes, however full the server is;
+    /// see [`floor`].
+    pub floors: [u64; CLASSES],
+}
+
+/// What the gate does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Mode {
+    /// Nothing.
+    #[default]
+    Off = 0,
+    /// Counts what it would refuse.
+    Observe = 1,
+    /// Refuses.
+    On = 2,
+}
+
+impl Mode {
+    /// Reads [`Gate::mode`]; an unknown number is `Off`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_number(number: u32) -> Self {
+        match number {
+            1 => Self::Observe,
+            2 => Self::On,
+            _ => Self::Off,
+        }
+    }
+}
+
+impl Gate {
+    /// What it does now.
+    #[inline(always)]
+    #[must_use]
+    pub const fn mode(&self, now: u64) -> Mode {
+        if now.saturating_sub(self.written) > FRESH {
+            return Mode::Off;
+        }
+        Mode::from_number(self.mode)
+    }
+
+    /// The connections that the server holds by now, if `admitted` have passed.
+    #[inline(always)]
+    #[must_use]
+    pub const fn held(&self, admitted: u64) -> u64 {
+        self.open as u64 + admitted.wrapping_sub(self.admitted)
+    }
+
+    /// Whether a class passes at so many connections.
+    #[inline(always)]
+    #[must_use]
+    pub const fn admits(&self, class: usize, held: u64) -> bool {
+        held < self.limits[class % CLASSES] as u64
+    }
+}
+
+/// The class of a sender who is neither known nor trusted; 0 is the best.
+#[inline(always)]
+#[must_use]
+pub const fn class(near_known: bool, standing: Option<Standing>, ttl: u8) -> usize {
+    // What starts at 64 is seldom Windows, and bots often are.
+    let unixlike = ttl <= 64;
+    match standing {
+        Some(Standing::Listed) => 2,
+        _ if near_known => 0,
+        Some(Standing::Confirmed) => 0,
+        Some(Standing::Unlisted) => 1 - unixlike as usize,
+        Some(Standing::Unnamed) => 1,
+        None => 2 - unixlike as usize,
+    }
+}
+
+/// When a class's floor lets the next one pass, if one passes now; `None` if
+/// it may not. `next` is its [`Passage::floors`].
+#[inline(always)]
+#[must_use]
+pub const fn floor(next: u64, now: u64) -> Option<u64> {
+    let saved = now.saturating_sub((FLOOR_BURST - 1) * FLOOR_PERIOD);
+    let due = if next > saved { next } else { saved };
+    if due <= now {
+        Some(due + FLOOR_PERIOD)
+    } else {
+        None
+    }
+}
+
+/// What the blocklists say of a source; the value of the `verdicts` map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Verdict {
+    /// The last nanosecond at which it holds.
+    pub until: u64,
+    /// A [`Standing`] as a number.
+    pub standing: u32,
+    /// The blocklist that lists it, counted from 0 in the order of the
+    /// server's configuration.
+    pub zone: u32,
+}
+
+/// What is known of a source by asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Standing {
+    /// On a blocklist that the server rejects by.
+    Listed = 1,
+    /// On none; its name was not asked for, or could not be.
+    Unlisted = 2,
+    /// On none, and it has no name of a server's own: none at all, one that
+    /// does not lead back to it, or one made of its address.
+    Unnamed = 3,
+    /// On none, with a server's name that leads back to it.
+    Confirmed = 4,
+}
+
+impl Verdict {
+    /// What it says now.
+    #[inline(always)]
+    #[must_use]
+    pub const fn standing(&self, now: u64) -> Option<Standing> {
+        if now > self.until {
+            return None;
+        }
+        match self.standing {
+            1 => Some(Standing::Listed),
+            2 => Some(Standing::Unlisted),
+            3 => Some(Standing::Unnamed),
+            4 => Some(Standing::Confirmed),
+            _ => None,
+        }
+    }
+}
+
+/// The key of a source in `known` and `verdicts`: an IPv6 /64, or an IPv4
+/// address behind four zero bytes, which begin no IPv6 address that is in use.
+#[inline(always)]
+#[must_use]
+pub const fn source_key(v6: bool, source: [u8; 16]) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = source;
+    if v6 {
+        [a, b, c, d, e, f, g, h]
+    } else {
+        [0, 0, 0, 0, a, b, c, d]
+    }
+}
+
+/// The key of a source's neighbourhood in `known_nets`: an IPv4 /24 or an
+/// IPv6 /48, as [`source_key`] with zeroes at its end.
+#[inline(always)]
+#[must_use]
+pub const fn net_key(v6: bool, key: [u8; 8]) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, _] = key;
+    if v6 {
+        [a, b, c, d, e, f, 0, 0]
+    } else {
+        [a, b, c, d, e, f, g, 0]
+    }
+}
+
+/// A refused source without a verdict, as the `asks` ring buffer tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Ask {
+    /// The address; IPv4 as `::ffff:a.b.c.d`.
+    pub source: [u8; 16],
+}
+
+/// Slots of `recent_syns`; a power of two.
+pub const SYNS: u32 = 1 << 17;
+/// For how long a SYN is remembered, in seconds: the longest wait before the
+/// second repetition of a usual system is six, and the kernel may be late.
+pub const SYN_KEPT_S: u32 = 16;
+
+/// A SYN that was seen during a flood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Syn {
+    /// What of its hash does not choose the slot; never 0 in one that is used.
+    pub tag: u32,
+    /// When it was seen.
+    pub seen_s: u32,
+}
+
+impl Syn {
+    /// The slot of a SYN, and how it is remembered there.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(key: [u8; 8], port: u16, sequence: u32, seed: u32, now: u64) -> (u32, Self) {
+        let mut hash = u64::from_ne_bytes(key) ^ ((seed as u64) << 32 | seed as u64);
+        hash = mix(hash) ^ ((port as u64) << 32 | sequence as u64);
+        hash = mix(hash ^ seed as u64);
+        let syn = Self {
+            tag: (hash >> 32) as u32 | 1,
+            seen_s: (now / SECOND) as u32,
+        };
+        (hash as u32 & (SYNS - 1), syn)
+    }
+
+    /// Whether it repeats the one in its slot.
+    #[inline(always)]
+    #[must_use]
+    pub const fn repeats(self, seen: Self) -> bool {
+        self.tag == seen.tag && self.seen_s.wrapping_sub(seen.seen_s) <= SYN_KEPT_S
+    }
+}
+
+/// The finaliser of splitmix64: every bit of the input moves half of the
+/// output's.
+#[inline(always)]
+const fn mix(mut hash: u64) -> u64 {
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+const _: () = assert!(size_of::<Gate>() == 48);
+const _: () = assert!(size_of::<Passage>() == 80);
+const _: () = assert!(size_of::<Verdict>() == 16);
+const _: () = assert!(size_of::<Ask>() == 16);
+const _: () = assert!(size_of::<Syn>() == 8);
+
+#[cfg(feature = "user")]
+mod pod {
+    use super::{Ask, Gate, Passage, Syn, Verdict};
+
+    // SAFETY: repr(C) without padding (sizes asserted above), integers only.
+    unsafe impl aya::Pod for Gate {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Passage {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Verdict {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Ask {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Syn {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_that_nobody_tends_is_open() {
+        let gate = Gate {
+            written: 10 * SECOND,
+            mode: Mode::On as u32,
+            ..Gate::default()
+        };
+        assert_eq!(gate.mode(10 * SECOND + FRESH), Mode::On);
+        assert_eq!(gate.mode(10 * SECOND + FRESH + 1), Mode::Off);
+        // Coarse clocks of two CPUs may differ by a tick.
+        assert_eq!(gate.mode(10 * SECOND - 1), Mode::On);
+        assert_eq!(Gate::default().mode(0), Mode::Off);
+    }
+
+    #[test]
+    fn who_passed_since_the_count_is_held() {
+        let gate = Gate {
+            open: 20,
+            admitted: u64::MAX,
+            limits: [32, 28, 24],
+            ..Gate::default()
+        };
+        assert_eq!(gate.held(u64::MAX), 20);
+        assert_eq!(gate.held(3), 24);
+        assert_eq!(
+            [0, 1, 2].map(|class| gate.admits(class, 24)),
+            [true, true, false]
+        );
+    }
+
+    #[test]
+    fn classes() {
+        let unlisted = Some(Standing::Unlisted);
+        for (near, standing, ttl, expected) in [
+            (true, None, 128, 0),
+            (true, Some(Standing::Listed), 64, 2),
+            (false, unlisted, 64, 0),
+            (false, unlisted, 65, 1),
+            (false, Some(Standing::Unnamed), 64, 1),
+            (false, Some(Standing::Confirmed), 128, 0),
+            (false, None, 52, 1),
+            (false, None, 116, 2),
+            (false, Some(Standing::Listed), 52, 2),
+        ] {
+            assert_eq!(
+                class(near, standing, ttl),
+                expected,
+                "{near} {standing:?} {ttl}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_floor_saves_up_for_two() {
+        let mut next = 0;
+        let start = 1_000 * SECOND;
+        let mut pass = |now| match floor(next, now) {
+            Some(then) => {
+                next = then;
+                true
+            }
+            None => false,
+        };
+        assert_eq!([pass(start), pass(start), pass(start)], [true, true, false]);
+        assert!(!pass(start + FLOOR_PERIOD - 1));
+        assert!(pass(start + FLOOR_PERIOD));
+        assert!(!pass(start + FLOOR_PERIOD));
+    }
+
+    #[test]
+    fn a_verdict_holds_through_its_last_nanosecond() {
+        let verdict = Verdict {
+            until: 7,
+            standing: Standing::Listed as u32,
+            zone: 0,
+        };
+        assert_eq!(verdict.standing(7), Some(Standing::Listed));
+        assert_eq!(verdict.standing(8), None);
+        assert_eq!(Verdict::default().standing(0), None);
+    }
+
+    #[test]
+    fn keys_of_both_families_differ() {
+        let v4 = source_key(false, [192, 0, 2, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(v4, [0, 0, 0, 0, 192, 0, 2, 9]);
+        assert_eq!(net_key(false, v4), [0, 0, 0, 0, 192, 0, 2, 0]);
+        let v6 = source_key(
+            true,
+            [32, 1, 13, 184, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+        );
+        assert_eq!(v6, [32, 1, 13, 184, 1, 2, 3, 4]);
+        assert_eq!(net_key(true, v6), [32, 1, 13, 184, 1, 2, 0, 0]);
+    }
+
+    #[test]
+    fn a_syn_is_repeated_by_the_same_one_only() {
+        let key = [0, 0, 0, 0, 192, 0, 2, 9];
+        let of = |port, sequence, seed, at| Syn::of(key, port, sequence, seed, at * SECOND);
+        let (slot, first) = of(4711, 1, 99, 100);
+        assert_eq!(of(4711, 1, 99, 116).0, slot);
+        assert!(of(4711, 1, 99, 116).1.repeats(first));
+        assert!(!of(4711, 1, 99, 117).1.repeats(first));
+        assert!(!of(4711, 2, 99, 101).1.repeats(first));
+        assert!(!of(4712, 1, 99, 101).1.repeats(first));
+        assert!(!of(4711, 1, 98, 101).1.repeats(first));
+        assert!(!first.repeats(Syn::default()));
+    }
+
+    #[test]
+    fn syns_are_spread_over_the_slots() {
+        let mut slots = [false; 1024];
+        for sequence in 0..1024 {
+            let (slot, _) = Syn::of([0, 0, 0, 0, 10, 0, 0, 1], 1025, sequence, 1, 0);
+            slots[(slot % 1024) as usize] = true;
+        }
+        // 1 - 1/e of them, if they fall at random.
+        let used = slots.iter().filter(|used| **used).count();
+        assert!((600..700).contains(&used), "{used}");
+    }
+}

@@ -1,0 +1,163 @@
+//! Occupancy → gate. Pure: it reads no clock and no socket.
+
+use spamdrop_common::gate::{CLASSES, Gate, Mode};
+use spamdrop_common::verdict::SECOND;
+
+use super::Occupancy;
+
+/// Shares of the slots, in percent, from which on each class waits. Nested, so
+/// that the worst never take the best one's slots (trunk reservation).
+const LIMITS: [u32; CLASSES] = [80, 70, 60];
+/// At least so many SYNs without an echo, and at least this share of the
+/// slots, make a flood.
+const FLOOD: u32 = 8;
+const FLOOD_SHARE: u32 = 4;
+/// For how long a flood is assumed after its last sign.
+const FLOOD_KEPT: u64 = 60 * SECOND;
+
+/// Decides how the gate is set, from look to look.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    mode: Mode,
+    slots: u32,
+    seed: u32,
+    flooded_until: u64,
+    was_waiting: bool,
+}
+
+impl Keeper {
+    /// A keeper for a server with so many slots. The seed is nobody's to know.
+    #[must_use]
+    pub fn new(mode: Mode, slots: u32, seed: u32) -> Self {
+        Self {
+            mode,
+            slots,
+            seed,
+            flooded_until: 0,
+            was_waiting: false,
+        }
+    }
+
+    /// The server's slots.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    /// What the gate does.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether there is a flood of SYNs that nobody follows up.
+    #[must_use]
+    pub fn is_flooded(&self, now: u64) -> bool {
+        now < self.flooded_until
+    }
+
+    /// The gate after a look at the sockets; `admitted` was read before it.
+    /// `answers`: a responder takes the listed. Times are `CLOCK_MONOTONIC`
+    /// nanoseconds.
+    pub fn set(&mut self, seen: Occupancy, admitted: u64, answers: bool, now: u64) -> Gate {
+        if seen.unanswered >= FLOOD.max(self.slots / FLOOD_SHARE) {
+            self.flooded_until = now + FLOOD_KEPT;
+        }
+        // Twice in a row, somebody waits because all slots are taken, also by
+        // processes that have no connection any more.
+        let full = seen.waiting > 0 && self.was_waiting;
+        self.was_waiting = seen.waiting > 0;
+        Gate {
+            written: now,
+            admitted,
+            mode: self.mode as u32,
+            open: if full {
+                seen.open.max(self.slots)
+            } else {
+                seen.open
+            },
+            limits: LIMITS.map(|share| limit(self.slots, share)),
+            flooded: self.is_flooded(now).into(),
+            answers: answers.into(),
+            seed: self.seed,
+        }
+    }
+}
+
+/// At least one connection.
+fn limit(slots: u32, share: u32) -> u32 {
+    let limit = u64::from(slots) * u64::from(share) / 100;
+    u32::try_from(limit).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(open: u32, waiting: u32, unanswered: u32) -> Occupancy {
+        Occupancy {
+            open,
+            waiting,
+            unanswered,
+        }
+    }
+
+    fn keeper() -> Keeper {
+        Keeper::new(Mode::On, 40, 7)
+    }
+
+    #[test]
+    fn the_gate_is_told_what_was_seen() {
+        let gate = keeper().set(seen(12, 0, 0), 99, true, 5);
+        let expected = Gate {
+            written: 5,
+            admitted: 99,
+            mode: Mode::On as u32,
+            open: 12,
+            limits: [32, 28, 24],
+            flooded: 0,
+            answers: 1,
+            seed: 7,
+        };
+        assert_eq!(gate, expected);
+    }
+
+    #[test]
+    fn small_servers_have_limits_too() {
+        let limits = |slots| {
+            let gate = Keeper::new(Mode::On, slots, 0).set(seen(0, 0, 0), 0, false, 0);
+            gate.limits
+        };
+        assert_eq!(limits(10), [8, 7, 6]);
+        assert_eq!(limits(1), [1, 1, 1]);
+        assert_eq!(limits(u32::MAX)[0], 3_435_973_836);
+    }
+
+    #[test]
+    fn who_waits_twice_in_a_row_shows_that_all_slots_are_taken() {
+        let mut keeper = keeper();
+        let mut open = |waiting| keeper.set(seen(9, waiting, 0), 0, false, 0).open;
+        // The first may just not have been accepted yet.
+        let opens = [open(1), open(1), open(0), open(1), open(2)];
+        assert_eq!(opens, [9, 40, 9, 9, 40]);
+        let more = keeper.set(seen(169, 129, 0), 0, false, 0);
+        assert_eq!(more.open, 169);
+    }
+
+    #[test]
+    fn a_flood_lasts_a_minute_beyond_its_last_sign() {
+        let mut keeper = keeper();
+        let mut flooded = |unanswered, at| {
+            let gate = keeper.set(seen(0, 0, unanswered), 0, false, at * SECOND);
+            gate.flooded == 1
+        };
+        assert!(!flooded(9, 1_000));
+        assert!(flooded(10, 1_001));
+        assert!(flooded(10, 1_030));
+        assert!(flooded(0, 1_089));
+        assert!(!flooded(0, 1_090));
+        let mut small = Keeper::new(Mode::On, 4, 0);
+        assert_eq!(small.set(seen(0, 0, 7), 0, false, 0).flooded, 0);
+        assert_eq!(small.set(seen(0, 0, 8), 0, false, 0).flooded, 1);
+    }
+}

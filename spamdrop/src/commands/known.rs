@@ -1,0 +1,155 @@
+//! `known`: the senders whose mail is wanted.
+
+use std::fs;
+use std::io::Write;
+
+use anyhow::{Context as _, Result};
+
+use super::addresses::{self, Given};
+use super::{count, import, tell_watcher};
+use crate::cli::{self, Addrs};
+use crate::clock;
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::known::{Record, Standing, Store};
+use crate::report::known::{self, Sender, State};
+use crate::report::{json, table::Style};
+use crate::target::Target;
+
+/// Runs `known list`.
+///
+/// # Errors
+///
+/// What is known cannot be read.
+pub fn list(
+    config: &Config,
+    args: cli::KnownList,
+    out: &mut impl Write,
+    style: Style,
+) -> Result<()> {
+    let all = match Store::open_existing(&config.known_file())? {
+        Some(store) => store.all()?,
+        None => Vec::new(),
+    };
+    let now = clock::unix_s32();
+    let senders = all.iter().filter_map(|(source, record)| {
+        let standing = record.standing(now);
+        (args.all || standing.is_known()).then(|| sender(*source, record, standing))?
+    });
+    if args.output.json {
+        json::array(out, senders)?;
+    } else {
+        known::text(out, style, &senders.collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+/// Runs `known add`.
+///
+/// # Errors
+///
+/// A word is not a host ([`Exit::Usage`]), more would be known by hand than
+/// `known_capacity`, or what is known cannot be written. Nothing is added.
+pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
+    let given = addresses::read(args)?;
+    let hosts = hosts(&given.all)?;
+    let added = store(config)?.add(&hosts, config.known_sources(), clock::unix_s32())?;
+    for host in hosts.iter().filter(|host| !added.contains(host)) {
+        log::info!("{host} was added already");
+    }
+    widened(&given.widened, out)?;
+    tell_watcher(&config.run_dir);
+    writeln!(out, "added {}", count(added.len(), "sender", "senders"))?;
+    Ok(())
+}
+
+/// Runs `known remove`.
+///
+/// # Errors
+///
+/// A word is not a host ([`Exit::Usage`]), or what is known cannot be written.
+pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
+    let given = addresses::read(args)?;
+    let hosts = hosts(&given.all)?;
+    let removed = match Store::open_existing(&config.known_file())? {
+        Some(mut store) => store.remove(&hosts, clock::unix_s32())?,
+        None => Vec::new(),
+    };
+    for host in hosts.iter().filter(|host| !removed.contains(host)) {
+        log::info!("nothing good is known of {host}");
+    }
+    widened(&given.widened, out)?;
+    tell_watcher(&config.run_dir);
+    writeln!(out, "removed {}", count(removed.len(), "sender", "senders"))?;
+    Ok(())
+}
+
+/// Runs `known import`.
+///
+/// # Errors
+///
+/// As [`add`], for a line; or the file cannot be read.
+pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) -> Result<()> {
+    let (name, text) = import::read(&args.file)?;
+    let mut hosts = hosts(&addresses::read_lines(&name, &text[..])?)?;
+    hosts.sort_unstable();
+    hosts.dedup();
+    let added = store(config)?.add(&hosts, config.known_sources(), clock::unix_s32())?;
+    tell_watcher(&config.run_dir);
+    writeln!(out, "added {}", count(added.len(), "sender", "senders"))?;
+    match hosts.len() - added.len() {
+        0 => {}
+        others => writeln!(out, "{others} had been added already")?,
+    }
+    Ok(())
+}
+
+/// What is known, for a change.
+pub(super) fn store(config: &Config) -> Result<Store> {
+    let dir = &config.state_dir;
+    fs::create_dir_all(dir)
+        .with_context(|| format!("cannot make the directory {}", dir.display()))?;
+    Store::open(&config.known_file())
+}
+
+/// The sources, sorted, each once.
+fn hosts(all: &[Given]) -> Result<Vec<Target>> {
+    let mut hosts: Vec<Target> = all.iter().map(|given| given.target).collect();
+    hosts.dedup();
+    match hosts.iter().find(|host| matches!(host, Target::Net(_))) {
+        None => Ok(hosts),
+        Some(net) => {
+            let message = format!(
+                "`{net}` is a prefix, but senders are known one by one; give their addresses, or use `spamdrop allow add {net}`"
+            );
+            Err(Failure::new(Exit::Usage, message))
+        }
+    }
+}
+
+fn widened(words: &[(String, Target)], out: &mut impl Write) -> Result<()> {
+    for (word, target) in words {
+        writeln!(out, "{word} acts on {target}")?;
+    }
+    Ok(())
+}
+
+/// `None` if nothing counts any more.
+fn sender(source: Target, record: &Record, standing: Standing) -> Option<Sender> {
+    let time = |at: u32| (at != 0).then_some(at);
+    let state = match standing {
+        Standing::Void => return None,
+        Standing::Demoted => State::Demoted,
+        Standing::Unproven => State::Unproven,
+        Standing::Known => State::Known,
+        Standing::ByHand => State::ByHand,
+    };
+    let known_until = (standing == Standing::Known).then(|| record.known_until());
+    Some(Sender {
+        source,
+        state,
+        last_accepted_unix_s: time(record.last_accepted()),
+        known_until_unix_s: known_until,
+        last_demoted_unix_s: time(record.last_demoted()),
+    })
+}

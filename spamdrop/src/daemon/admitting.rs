@@ -1,0 +1,198 @@
+//! Keeps the gate: counts the server's connections, and tells the filter of
+//! them and of known senders.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use spamdrop_common::gate::{Gate, Mode, Passage};
+
+use super::Daemon;
+use crate::admit::{Keeper, Occupancy, occupancy, slots};
+use crate::blocklist::Gatehouse;
+use crate::checks;
+use crate::clock;
+use crate::config::{Admit, Config};
+use crate::known::Store;
+use crate::report::watcher;
+use crate::target::Target;
+
+/// Evidence of known senders grows too old without anybody's doing.
+const SENDERS_PERIOD: Duration = Duration::from_secs(3600);
+
+/// The gate, as far as the watcher knows it.
+pub(super) struct Admitting {
+    gatehouse: Gatehouse,
+    keeper: Keeper,
+    seen: Occupancy,
+    passage: Passage,
+    full: u64,
+    senders: Senders,
+}
+
+/// The known senders, on their way from the store to the filter; read in a
+/// thread of its own, as a disk may be slow.
+#[derive(Default)]
+struct Senders {
+    reading: Option<JoinHandle<Result<Vec<Target>>>>,
+    /// When they were read last; `None`: they may have changed since.
+    read: Option<Instant>,
+    number: u64,
+}
+
+impl Admitting {
+    pub fn open(config: &Config) -> Result<Self> {
+        Ok(Self {
+            gatehouse: Gatehouse::open(&config.pin_dir)?,
+            keeper: keeper(config),
+            seen: Occupancy::default(),
+            passage: Passage::default(),
+            full: 0,
+            senders: Senders::default(),
+        })
+    }
+
+    /// Whether anything is to be done.
+    pub fn is_on(&self) -> bool {
+        self.keeper.mode() != Mode::Off
+    }
+
+    /// Takes over a changed configuration.
+    pub fn reconfigure(&mut self, config: &Config) -> Result<()> {
+        self.keeper = keeper(config);
+        self.senders_changed();
+        if !self.is_on() {
+            self.gatehouse.set(Gate::default())?;
+        }
+        Ok(())
+    }
+
+    /// Has the known senders read again.
+    pub fn senders_changed(&mut self) {
+        self.senders.read = None;
+    }
+
+    fn tend(&mut self, ports: &[u16]) -> Result<()> {
+        let passage = self.gatehouse.passage()?;
+        let seen = occupancy::count(ports).context("cannot count the connections")?;
+        let gate = self
+            .keeper
+            .set(seen, passage.admitted, false, clock::monotonic_ns());
+        self.full += u64::from(gate.open >= self.keeper.slots());
+        (self.seen, self.passage) = (seen, passage);
+        self.gatehouse.set(gate)
+    }
+}
+
+fn keeper(config: &Config) -> Keeper {
+    let mode = match config.admit {
+        Admit::Off => Mode::Off,
+        Admit::Observe => Mode::Observe,
+        Admit::On => Mode::On,
+    };
+    let slots = match config.slots {
+        // That it cannot be read is said at the start.
+        0 => checks::courier_settings(config)
+            .ok()
+            .flatten()
+            .map_or(slots::DEFAULT, |settings| slots::of_courier(&settings)),
+        slots => slots,
+    };
+    // Its keys come from the kernel's random numbers.
+    let seed = RandomState::new().hash_one(slots);
+    Keeper::new(mode, slots, seed as u32)
+}
+
+impl Daemon {
+    /// Sets the gate. It opens by itself when that fails for long.
+    pub(super) fn tend_gate(&mut self) {
+        match self.admitting.tend(&self.config.ports) {
+            Ok(()) => self.upkeep.fine("gate"),
+            Err(error) => self
+                .upkeep
+                .warn("gate", format!("the gate is open: {error:#}")),
+        }
+    }
+
+    /// Tells the filter of the known senders, if they have changed.
+    pub(super) fn keep_senders(&mut self) {
+        let senders = &mut self.admitting.senders;
+        if let Some(reading) = senders.reading.take_if(|reading| reading.is_finished()) {
+            let read = reading
+                .join()
+                .unwrap_or_else(|_| Err(anyhow::anyhow!("the reader panicked")));
+            let told = read.and_then(|known| {
+                self.admitting.senders.number = known.len() as u64;
+                self.admitting.gatehouse.know_exactly(known)
+            });
+            match told {
+                Ok(()) => self.upkeep.fine("senders"),
+                Err(error) => {
+                    let text = format!("the filter does not know the known senders: {error:#}");
+                    self.upkeep.warn("senders", text);
+                }
+            }
+        }
+        let admitting = &mut self.admitting;
+        let senders = &mut admitting.senders;
+        let due = senders
+            .read
+            .is_none_or(|read| read.elapsed() >= SENDERS_PERIOD);
+        if due && senders.reading.is_none() && admitting.keeper.mode() != Mode::Off {
+            senders.read = Some(clock::instant());
+            let path = self.config.known_file();
+            senders.reading = Some(thread::spawn(move || known(&path)));
+        }
+    }
+
+    /// Opens the gate at once, rather than when it has gone stale.
+    pub(super) fn leave_gate(&mut self) {
+        if let Err(error) = self.admitting.gatehouse.set(Gate::default()) {
+            log::warn!("{error:#}; it opens by itself in two seconds");
+        }
+    }
+
+    /// What `status` is told.
+    pub(super) fn gate(&self) -> Option<watcher::Gate> {
+        let Admitting {
+            keeper,
+            seen,
+            passage,
+            full,
+            senders,
+            ..
+        } = &self.admitting;
+        let mode = match keeper.mode() {
+            Mode::Off => return None,
+            Mode::Observe => "observe",
+            Mode::On => "on",
+        };
+        Some(watcher::Gate {
+            mode: mode.into(),
+            open: seen.open,
+            slots: keeper.slots(),
+            flooded: keeper.is_flooded(clock::monotonic_ns()),
+            known: senders.number,
+            admitted: passage.admitted,
+            preferred: passage.preferred,
+            floored: passage.floored,
+            refused: passage.refused,
+            unrepeated: passage.unrepeated,
+            full: *full,
+        })
+    }
+}
+
+fn known(path: &Path) -> Result<Vec<Target>> {
+    let Some(store) = Store::open_existing(path)? else {
+        return Ok(Vec::new());
+    };
+    let now = clock::unix_s32();
+    let all = store.all()?.into_iter();
+    Ok(all
+        .filter(|(_, record)| record.standing(now).is_known())
+        .map(|(source, _)| source)
+        .collect())
+}

@@ -1,0 +1,163 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use proptest::prelude::*;
+use proptest::sample::subsequence;
+
+use super::*;
+
+/// 2026-11-23, midnight.
+const MIDNIGHT: u32 = 1_795_392_000;
+
+#[derive(Clone, Copy, Debug)]
+enum Fact {
+    Accepted(u32),
+    Demoted(u32),
+}
+
+/// The rule as it is told: all that ever happened is kept, and counted.
+fn by_the_book(facts: &[Fact], now: u32) -> bool {
+    let demoted = facts.iter().filter_map(|fact| match fact {
+        Fact::Demoted(at) => Some(*at),
+        Fact::Accepted(_) => None,
+    });
+    let demoted = demoted.max().unwrap_or(0);
+    let mut counting: Vec<u32> = facts
+        .iter()
+        .filter_map(|fact| match fact {
+            Fact::Accepted(at) => Some(*at),
+            Fact::Demoted(_) => None,
+        })
+        .filter(|at| *at > demoted && i64::from(now) - i64::from(*at) <= i64::from(36 * DAY))
+        .collect();
+    counting.sort_unstable();
+    counting.dedup();
+    let mut days: Vec<u32> = counting.iter().map(|at| at / DAY).collect();
+    days.dedup();
+    counting.len() >= 3 && days.len() >= 2
+}
+
+fn record(fact: &Fact) -> Record {
+    match *fact {
+        Fact::Accepted(at) => Record::accepted(at),
+        Fact::Demoted(at) => Record::demoted(at),
+    }
+}
+
+fn joined(facts: &[Fact]) -> Record {
+    facts
+        .iter()
+        .map(record)
+        .fold(Record::default(), Record::join)
+}
+
+/// Of some months, with ties and full days.
+fn stamp() -> impl Strategy<Value = u32> {
+    let day = prop_oneof![3 => 0..2u32, 1 => 30..40u32, 1 => 0..80u32];
+    let second = prop_oneof![Just(0), Just(DAY - 1), 0..4u32, 0..DAY];
+    (day, second).prop_map(|(day, second)| MIDNIGHT + day * DAY + second)
+}
+
+fn facts() -> impl Strategy<Value = Vec<Fact>> {
+    let fact = prop_oneof![
+        6 => stamp().prop_map(Fact::Accepted),
+        1 => stamp().prop_map(Fact::Demoted),
+    ];
+    prop_oneof![
+        prop::collection::vec(fact.clone(), 0..6),
+        prop::collection::vec(fact, 0..24),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_rule_holds_at_any_time(facts in facts(), later in prop::collection::vec(stamp(), 1..8)) {
+        let record = joined(&facts);
+        for now in later.iter().flat_map(|at| [*at, at + 36 * DAY, at + 36 * DAY + 1]) {
+            prop_assert_eq!(record.standing(now).is_known(), by_the_book(&facts, now), "{}", now);
+        }
+        let until = record.known_until();
+        prop_assert_eq!(until != 0, by_the_book(&facts, until.saturating_sub(36 * DAY)));
+        if until != 0 {
+            prop_assert!(by_the_book(&facts, until) && !by_the_book(&facts, until + 1));
+        }
+    }
+
+    #[test]
+    fn order_and_repetition_do_not_matter(
+        (facts, order, again) in facts().prop_flat_map(|facts| {
+            let count = facts.len();
+            let shuffled = Just(facts.clone()).prop_shuffle();
+            (Just(facts.clone()), shuffled, subsequence(facts, 0..=count))
+        }),
+        split in any::<prop::sample::Index>(),
+    ) {
+        let whole = joined(&facts);
+        let (left, right) = order.split_at(split.index(order.len() + 1));
+        let joined = joined(left).join(joined(right)).join(joined(&again));
+        prop_assert_eq!(joined, whole);
+    }
+}
+
+fn known(days: &[u32]) -> Record {
+    let facts: Vec<Fact> = days
+        .iter()
+        .enumerate()
+        .map(|(n, day)| Fact::Accepted(MIDNIGHT + day * DAY + u32::try_from(n).unwrap()))
+        .collect();
+    joined(&facts)
+}
+
+#[test]
+fn three_mails_on_two_days_make_a_source_known() {
+    let now = MIDNIGHT + 9 * DAY;
+    for (days, expected) in [
+        (&[][..], Standing::Void),
+        (&[1], Standing::Unproven),
+        (&[1, 2], Standing::Unproven),
+        (&[1, 1, 1, 1], Standing::Unproven),
+        (&[1, 1, 2], Standing::Known),
+        (&[1, 2, 2, 2, 2], Standing::Known),
+    ] {
+        assert_eq!(known(days).standing(now), expected, "{days:?}");
+    }
+}
+
+#[test]
+fn evidence_lapses_after_36_days() {
+    let record = known(&[0, 1, 1]);
+    let last = MIDNIGHT + 36 * DAY;
+    assert_eq!(record.known_until(), last);
+    assert_eq!(record.standing(last), Standing::Known);
+    assert_eq!(record.standing(last + 1), Standing::Unproven);
+    assert_eq!(record.standing(last + DAY + 2), Standing::Unproven);
+    assert_eq!(record.standing(last + DAY + 3), Standing::Void);
+}
+
+#[test]
+fn a_demoted_source_begins_anew() {
+    let now = MIDNIGHT + 9 * DAY;
+    let demoted = known(&[1, 2, 3]).join(Record::demoted(now));
+    assert_eq!(demoted.standing(now), Standing::Demoted);
+    assert_eq!(demoted.standing(now + 36 * DAY + 1), Standing::Void);
+    assert_eq!(demoted.join(known(&[1, 2, 3])), demoted);
+    assert_eq!(demoted.last_accepted(), known(&[1, 2, 3]).last_accepted());
+    let again = [1, DAY, 2 * DAY].map(|later| Record::accepted(now + later));
+    let again = again.into_iter().fold(demoted, Record::join);
+    assert_eq!(again.standing(now + 2 * DAY), Standing::Known);
+}
+
+#[test]
+fn a_hand_adds_and_removes_within_one_second() {
+    let now = MIDNIGHT;
+    let hand = Record::default().added(now);
+    assert_eq!(hand.standing(now + 1000 * DAY), Standing::ByHand);
+    let removed = hand.removed(now);
+    assert_eq!(removed.standing(now), Standing::Demoted);
+    let added = removed.added(now);
+    assert_eq!(added.standing(now), Standing::ByHand);
+    assert_eq!(added.join(added), added);
+    assert_eq!(added.removed(now).standing(now), Standing::Demoted);
+    // What proves bad is no longer good, whoever said so.
+    let listed = added.join(Record::demoted(now + 2));
+    assert_eq!(listed.standing(now + 2), Standing::Demoted);
+}

@@ -1,0 +1,289 @@
+//! `known` and `learn`.
+
+use std::io::{BufRead as _, BufReader};
+use std::time::{Duration, SystemTime};
+
+use super::*;
+
+/// A line of accepted mail, days and seconds ago.
+fn newmsg(addr: &str, days: u64, seconds: u64) -> String {
+    let stamp = stamp(days, seconds);
+    format!("{stamp} mx1 courierd: newmsg,id=0001.1: dns; mail.example (mail.example [{addr}])\n")
+}
+
+fn rejection(addr: &str, days: u64, seconds: u64, text: &str) -> String {
+    let stamp = stamp(days, seconds);
+    format!(
+        "{stamp} mx1 courieresmtpd: error,relay={addr},port=4711,from=<a@b.example>,to=<c@d.example>: 511 {text}\n"
+    )
+}
+
+/// RFC 3339, as jiff would write it.
+fn stamp(days: u64, seconds: u64) -> String {
+    let ago = Duration::from_secs(days * 86_400 + seconds);
+    let at = SystemTime::now() - ago;
+    jiff::Timestamp::try_from(at)
+        .unwrap()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
+}
+
+fn log() -> String {
+    let mail = |addr: &str| [newmsg(addr, 2, 9), newmsg(addr, 2, 5), newmsg(addr, 1, 0)].concat();
+    let guess = |n: u64| rejection("::ffff:203.0.113.4", 0, 100 - n, "Unknown user.");
+    [
+        mail("2001:db8::25"),
+        mail("::ffff:203.0.113.3"),
+        newmsg("::ffff:203.0.113.1", 1, 0),
+        mail("::ffff:203.0.113.2"),
+        rejection("::ffff:203.0.113.2", 0, 200, "Blacklisted by zen.example"),
+        rejection("::ffff:203.0.113.9", 0, 200, "Blacklisted by zen.example"),
+        mail("::ffff:203.0.113.4"),
+        (1..=5).map(guess).collect(),
+        mail("127.0.0.1"),
+        // Too old, if the year is right.
+        newmsg("::ffff:203.0.113.5", 37, 0),
+    ]
+    .concat()
+}
+
+fn states(home: &Home) -> Vec<(String, String)> {
+    let output = home.run(&["known", "list", "--all", "--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let senders = json.as_array().unwrap().iter();
+    senders
+        .map(|sender| (text(&sender["addr"]), text(&sender["state"])))
+        .collect()
+}
+
+fn expected() -> Vec<(String, String)> {
+    [
+        ("203.0.113.1", "unproven"),
+        ("203.0.113.2", "demoted"),
+        ("203.0.113.3", "known"),
+        ("203.0.113.4", "demoted"),
+        ("2001:db8::/64", "known"),
+    ]
+    .map(|(addr, state)| (addr.into(), state.into()))
+    .into()
+}
+
+#[test]
+fn learn_reads_logs_in_any_order_and_again() {
+    let home = Home::new("");
+    let log = log();
+    let lines: Vec<&str> = log.split_inclusive('\n').collect();
+    let (old, new) = lines.split_at(7);
+    let old = home.write("mail.log.1", &gzip(old.concat().as_bytes()));
+    let new = home.write("mail.log", new.concat().as_bytes());
+    for order in [["learn", &new, &old], ["learn", &old, &new]] {
+        let output = home.run(&order);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert_eq!(stderr(&output), "");
+        let told = stdout(&output);
+        assert!(
+            told.contains(&format!(
+                "{old}: 7 lines, 7 of accepted mail, 0 of listed senders\n"
+            )),
+            "{told}"
+        );
+        assert!(
+            told.contains(&format!(
+                "{new}: 17 lines, 10 of accepted mail, 2 of listed senders\n"
+            )),
+            "{told}"
+        );
+        assert!(told.ends_with("\n2 senders are known now\n"), "{told}");
+        assert_eq!(states(&home), expected());
+    }
+    let other = Home::new("");
+    let output = other.run_with(&["learn", "-"], log.as_bytes());
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(states(&other), expected());
+}
+
+#[test]
+fn learn_keeps_what_it_could_read_and_ends_with_1() {
+    let home = Home::new("");
+    let mut zipped = gzip(log().as_bytes());
+    zipped.truncate(zipped.len() - 9);
+    let cut = home.write("mail.log.1.gz", &zipped);
+    let output = home.run(&["learn", &cut]);
+    assert_eq!(code(&output), 1);
+    let said = stderr(&output);
+    assert!(
+        said.starts_with(&format!("spamdrop: cannot read {cut} to its end: ")),
+        "{said}"
+    );
+    assert!(states(&home).len() > 2);
+    let missing = home.run(&["learn", &cut, "/nonexistent/mail.log"]);
+    assert_eq!((code(&missing), stdout(&missing)), (1, ""));
+    let twice = home.run(&["learn", "-", "-"]);
+    assert_eq!(code(&twice), 2);
+}
+
+#[test]
+fn known_senders_are_shown_sorted() {
+    let home = Home::new("");
+    let output = home.run(&["known", "list", "--json"]);
+    assert_eq!((code(&output), stdout(&output)), (0, "[\n]\n"));
+    assert!(!home.path("state_dir").exists());
+    home.run_with(&["learn", "-"], log().as_bytes());
+    let output = home.run(&["known", "add", "203.0.113.77"]);
+    assert_eq!(stdout(&output), "added 1 sender\n");
+    let output = home.run(&["known", "list"]);
+    let day = |days| stamp(days, 0)[..10].to_owned();
+    let last = day(1);
+    let shown: Vec<Vec<&str>> = stdout(&output)
+        .lines()
+        .map(|line| {
+            line.split("  ")
+                .filter(|cell| !cell.is_empty())
+                .map(str::trim)
+                .collect()
+        })
+        .collect();
+    assert_eq!(shown[0], ["ADDRESS", "STATE", "LAST MAIL", "KNOWN UNTIL"]);
+    assert_eq!(shown[1][..3], ["203.0.113.3", "known", &last]);
+    assert_eq!(shown[2], ["203.0.113.77", "by hand", "-", "-"]);
+    assert_eq!(shown[3][..3], ["2001:db8::/64", "known", &last]);
+    assert_eq!(shown.len(), 4);
+}
+
+#[test]
+fn a_hand_adds_imports_and_removes() {
+    let home = Home::new("");
+    let run = |args: &[&str], printed: &str, remark: &str| {
+        let output = home.run(args);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert_eq!(stdout(&output), printed, "{args:?}");
+        assert_eq!(stderr(&output), remark, "{args:?}");
+    };
+    run(
+        &["known", "add", "203.0.113.1", "2001:db8::1"],
+        "2001:db8::1 acts on 2001:db8::/64\nadded 2 senders\n",
+        "",
+    );
+    run(
+        &["known", "add", "203.0.113.1"],
+        "added 0 senders\n",
+        "spamdrop: 203.0.113.1 was added already\n",
+    );
+    let list = home.write(
+        "list",
+        b"# partners\n203.0.113.1\n203.0.113.2 # x\n203.0.113.2\n",
+    );
+    run(
+        &["known", "import", &list],
+        "added 1 sender\n1 had been added already\n",
+        "",
+    );
+    run(
+        &["known", "remove", "203.0.113.1", "203.0.113.9"],
+        "removed 1 sender\n",
+        "spamdrop: nothing good is known of 203.0.113.9\n",
+    );
+    // What it sent before does not bring it back.
+    home.run_with(&["learn", "-"], newmsg("203.0.113.1", 0, 5).as_bytes());
+    let left = [
+        ("203.0.113.1", "demoted"),
+        ("203.0.113.2", "by-hand"),
+        ("2001:db8::/64", "by-hand"),
+    ];
+    assert_eq!(
+        states(&home),
+        left.map(|(addr, state)| (addr.into(), state.into()))
+    );
+}
+
+#[test]
+fn wrong_senders_are_refused_and_named() {
+    let home = Home::new("known_capacity = 2\n");
+    for (args, exit, reason) in [
+        (
+            &["known", "add", "203.0.113.0/24"][..],
+            2,
+            "`203.0.113.0/24` is a prefix, but senders are known one by one",
+        ),
+        (
+            &["known", "add", "mx.example"],
+            2,
+            "`mx.example` is not an address",
+        ),
+        (
+            &["known", "add", "203.0.113.1", "203.0.113.2", "203.0.113.3"],
+            1,
+            "nothing was added: 3 sources would be known by hand, but `known_capacity` is 2; raise it",
+        ),
+        (
+            &["known", "import", "/nonexistent/list"],
+            1,
+            "cannot read /nonexistent/list: No such file",
+        ),
+        (&["known", "import"], 2, "error:"),
+        (&["known"], 2, ""),
+    ] {
+        let output = home.run(args);
+        assert_eq!(code(&output), exit, "{args:?}");
+        assert_eq!(stdout(&output), "", "{args:?}");
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+    }
+    let list = home.write("list", b"203.0.113.1\nmx.example\n");
+    let output = home.run(&["known", "import", &list]);
+    let said = stderr(&output);
+    assert_eq!(code(&output), 2);
+    assert!(
+        said.starts_with(&format!("spamdrop: {list}, line 2: `mx.example` is not")),
+        "{said}"
+    );
+    assert_eq!(states(&home), []);
+}
+
+#[test]
+fn a_damaged_file_is_refused_and_left_alone() {
+    let home = Home::new("");
+    home.run(&["known", "add", "203.0.113.1"]);
+    let path = home.path("state_dir").join("known.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let length = bytes.len();
+    bytes[4096..length].fill(0x5a);
+    fs::write(&path, &bytes).unwrap();
+    let log = home.write("mail.log", log().as_bytes());
+    for args in [
+        &["known", "list"][..],
+        &["known", "add", "203.0.113.2"],
+        &["known", "remove", "203.0.113.1"],
+        &["learn", &log],
+    ] {
+        let output = home.run(args);
+        assert_eq!(code(&output), 1, "{args:?}");
+        let said = stderr(&output);
+        let expected = format!(
+            "spamdrop: cannot use {} (if it is damaged, move it away; `spamdrop learn` fills a new one): ",
+            path.display()
+        );
+        assert!(said.starts_with(&expected), "{said}");
+        assert_eq!(fs::read(&path).unwrap(), bytes, "{args:?}");
+    }
+}
+
+/// As a watcher and verbs might, or two verbs.
+#[test]
+fn verbs_take_turns() {
+    let home = Home::new("");
+    let children: Vec<_> = (1..=8)
+        .map(|n| {
+            let addr = format!("203.0.113.{n}");
+            let mut command = home.command(&["known", "add", &addr]);
+            command.stdout(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for mut child in children {
+        let line = BufReader::new(child.stdout.take().unwrap()).lines().next();
+        assert_eq!(line.unwrap().unwrap(), "added 1 sender");
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(states(&home).len(), 8);
+}

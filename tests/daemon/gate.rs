@@ -1,0 +1,164 @@
+//! Strangers wait while the server's slots run out.
+
+use std::fs;
+
+use super::*;
+
+const SLOTS: u32 = 5;
+/// From so many connections on, strangers with a TTL of 64 wait.
+const LIMIT: usize = 3;
+const FRIEND: &str = "100.64.1.1";
+const FRIEND6: &str = "2001:db8:64:9::1";
+
+fn gated(mode: &str) -> Site {
+    let site = site(|_| {});
+    site.configure(&format!("admit = {mode:?}\nslots = {SLOTS}"))
+        .unwrap();
+    site
+}
+
+/// Connections of as many strangers, served.
+fn crowd(site: &Site, number: usize) -> Vec<Client> {
+    let connect = |n| {
+        let mut client = site.connect(&format!("100.64.2.{n}")).unwrap();
+        assert_eq!(client.read_reply().unwrap().code, 220);
+        client
+    };
+    let clients = (0..number).map(connect).collect();
+    until_open(site, number);
+    clients
+}
+
+fn gate(site: &Site, member: &str) -> Value {
+    let text = site.spamdrop(&["status", "--json"]).unwrap();
+    let status: Value = serde_json::from_str(&text).unwrap();
+    status["watcher"]["state"]["gate"][member].clone()
+}
+
+fn until_open(site: &Site, number: usize) {
+    until_status(site, "/watcher/state/gate/open", number as u64);
+}
+
+/// Until the filter lets no stranger pass: a few do, so that none starves.
+fn until_strangers_wait(site: &Site) {
+    let mut passed = Vec::new();
+    until("a stranger to wait", Duration::from_secs(20), || {
+        let stranger = format!("100.64.3.{}", passed.len());
+        if is_dropped(site, &stranger) {
+            return Ok(Some(()));
+        }
+        passed.push(stranger);
+        Ok(None)
+    })
+    .unwrap();
+    assert!(passed.len() <= 3, "{passed:?}");
+}
+
+#[test]
+fn strangers_wait_while_slots_are_taken_and_known_senders_do_not() {
+    let site = gated("on");
+    site.spamdrop(&["known", "add", FRIEND]).unwrap();
+    let _daemon = site.run().unwrap();
+    until_status(&site, "/watcher/state/gate/known", 1);
+    let clients = crowd(&site, LIMIT);
+    until_strangers_wait(&site);
+    delivers(&site, FRIEND);
+    // Told of while it runs.
+    site.spamdrop(&["known", "add", FRIEND6]).unwrap();
+    until_status(&site, "/watcher/state/gate/known", 2);
+    delivers(&site, FRIEND6);
+    until_status(&site, "/watcher/state/gate/preferred", 2);
+    let refused = gate(&site, "refused");
+    assert!(refused[1].as_u64().unwrap() > 0, "{refused}");
+    drop(clients);
+    until_open(&site, 0);
+    delivers(&site, "100.64.3.200");
+}
+
+#[test]
+fn a_refused_stranger_enters_by_its_kernels_repetition() {
+    let site = gated("on");
+    let _daemon = site.run().unwrap();
+    let mut clients = crowd(&site, LIMIT);
+    until_strangers_wait(&site);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let mut client = site.connect("100.64.3.201").unwrap();
+            client.read_reply().unwrap().code
+        });
+        let before = gate(&site, "refused")[1].as_u64().unwrap();
+        until("its first SYN to be refused", SOON, || {
+            let now = gate(&site, "refused")[1].as_u64();
+            Ok((now > Some(before)).then_some(()))
+        })
+        .unwrap();
+        clients.clear();
+        assert_eq!(waiting.join().unwrap(), 220);
+    });
+}
+
+#[test]
+fn observing_refuses_nobody_and_says_what_it_would() {
+    let site = gated("observe");
+    let _daemon = site.run().unwrap();
+    let _clients = crowd(&site, LIMIT);
+    for n in 0..4 {
+        delivers(&site, &format!("100.64.3.{n}"));
+    }
+    // The first two would have passed all the same.
+    until("refusals to be told", SOON, || {
+        let refused = gate(&site, "refused")[1].as_u64();
+        Ok((refused >= Some(1)).then_some(()))
+    })
+    .unwrap();
+    let text = site.spamdrop(&["status"]).unwrap();
+    let told = format!("gate: observe, {LIMIT} of {SLOTS} slots taken, 0 known senders");
+    assert!(text.contains(&told), "{text}");
+    assert!(text.contains("would have refused"), "{text}");
+}
+
+#[test]
+fn the_gate_opens_when_the_watcher_stops_or_dies() {
+    let site = gated("on");
+    let mut daemon = site.run().unwrap();
+    let _clients = crowd(&site, LIMIT);
+    until_strangers_wait(&site);
+    daemon.kill().unwrap();
+    let dead = Instant::now();
+    let mut client = site.connect("100.64.3.202").unwrap();
+    assert_eq!(client.read_reply().unwrap().code, 220);
+    // It repeats its SYN every second.
+    assert!(
+        dead.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        dead.elapsed()
+    );
+
+    let mut daemon = site.run().unwrap();
+    until_open(&site, LIMIT + 1);
+    until_strangers_wait(&site);
+    assert!(stopped_cleanly(&mut daemon).success());
+    assert!(!is_dropped(&site, "100.64.3.203"));
+}
+
+#[test]
+fn a_reload_changes_the_gate() {
+    let site = gated("on");
+    let mut daemon = site.run().unwrap();
+    let _clients = crowd(&site, LIMIT);
+    until_strangers_wait(&site);
+    site.configure("admit = \"off\"").unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    until("the gate to be off", SOON, || {
+        let off = gate(&site, "mode").is_null();
+        Ok(off.then_some(()))
+    })
+    .unwrap();
+    assert!(!is_dropped(&site, "100.64.3.204"));
+    // Courier's own figure.
+    fs::create_dir_all(site.path("courier")).unwrap();
+    fs::write(site.path("courier/esmtpd"), "MAXDAEMONS=77\n").unwrap();
+    site.configure("admit = \"observe\"").unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    until_status(&site, "/watcher/state/gate/slots", 77);
+}
