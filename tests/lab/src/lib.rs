@@ -6,7 +6,7 @@
 //! outlives its parent, so nothing is left behind even after SIGKILL; but for
 //! empty control groups, if [`journald`] was used.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod client;
 pub mod courier;
@@ -18,6 +18,7 @@ pub mod program;
 pub mod site;
 pub mod smtpd;
 pub mod wait;
+pub mod wave;
 pub mod wire;
 
 pub use client::{Client, Reply, syn_dropped};
@@ -28,6 +29,7 @@ pub use journald::Journald;
 pub use nix::sys::signal::Signal;
 pub use site::Site;
 pub use smtpd::Smtpd;
+pub use wave::Wave;
 pub use wire::{End, many_sources, wire};
 
 use std::path::PathBuf;
