@@ -62,7 +62,6 @@ impl Admitting {
     /// Takes over a changed configuration.
     pub fn reconfigure(&mut self, config: &Config) -> Result<()> {
         self.keeper = keeper(config);
-        self.senders_changed();
         if !self.is_on() {
             self.gatehouse.set(Gate::default())?;
         }
@@ -116,6 +115,14 @@ impl Daemon {
         }
     }
 
+    /// Tells the filter of the known senders before it refuses anybody.
+    pub(super) fn introduce(&mut self) {
+        if self.admitting.is_on() {
+            self.admitting.senders.read = Some(clock::instant());
+            self.tell_senders(known(&self.config.known_file()));
+        }
+    }
+
     /// Tells the filter of the known senders, if they have changed.
     pub(super) fn keep_senders(&mut self) {
         let senders = &mut self.admitting.senders;
@@ -123,17 +130,7 @@ impl Daemon {
             let read = reading
                 .join()
                 .unwrap_or_else(|_| Err(anyhow::anyhow!("the reader panicked")));
-            let told = read.and_then(|known| {
-                self.admitting.senders.number = known.len() as u64;
-                self.admitting.gatehouse.know_exactly(known)
-            });
-            match told {
-                Ok(()) => self.upkeep.fine("senders"),
-                Err(error) => {
-                    let text = format!("the filter does not know the known senders: {error:#}");
-                    self.upkeep.warn("senders", text);
-                }
-            }
+            self.tell_senders(read);
         }
         let admitting = &mut self.admitting;
         let senders = &mut admitting.senders;
@@ -144,6 +141,20 @@ impl Daemon {
             senders.read = Some(clock::instant());
             let path = self.config.known_file();
             senders.reading = Some(thread::spawn(move || known(&path)));
+        }
+    }
+
+    fn tell_senders(&mut self, read: Result<Vec<Target>>) {
+        let told = read.and_then(|known| {
+            self.admitting.senders.number = known.len() as u64;
+            self.admitting.gatehouse.know_exactly(known)
+        });
+        match told {
+            Ok(()) => self.upkeep.fine("senders"),
+            Err(error) => {
+                let text = format!("the filter does not know the known senders: {error:#}");
+                self.upkeep.warn("senders", text);
+            }
         }
     }
 

@@ -144,6 +144,7 @@ impl Daemon {
         warn_of_what_is_unwise(&daemon.config);
         daemon.adopt()?;
         daemon.remind();
+        daemon.introduce();
         log::info!(target: "spamdrop::run", "ready: {}", daemon.upkeep.describe(&daemon.config));
         Ok(daemon)
     }

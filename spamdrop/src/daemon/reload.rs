@@ -71,6 +71,7 @@ impl Daemon {
             self.inlet = inlet;
         }
         self.config = new;
+        self.introduce();
         Ok(())
     }
 
