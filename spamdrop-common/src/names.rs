@@ -51,7 +51,12 @@ pub const ASKS: &str = "asks";
 /// Array of [`Syn`](crate::gate::Syn)s, during a flood.
 pub const RECENT_SYNS: &str = "recent_syns";
 
+/// The socket that answers listed senders, where one is.
+pub const RESPONDER: &str = "responder";
+
 /// The program for drivers with multi-buffer support (`xdp.frags`, Linux 5.18).
 pub const PROGRAM_FRAGS: &str = "spamdrop";
 /// The same program for kernels and drivers without it.
 pub const PROGRAM_PLAIN: &str = "spamdrop_plain";
+/// The program that gives connections of listed senders to [`RESPONDER`].
+pub const PROGRAM_ANSWER: &str = "spamdrop_answer";

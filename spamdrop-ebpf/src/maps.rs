@@ -3,8 +3,9 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SockMap, lpm_trie::Key},
     macros::btf_map,
+    programs::SkLookupContext,
 };
 use spamdrop_common::{
     counter::{Counters, Reason},
@@ -46,6 +47,8 @@ static PASSAGE: Array<Passage, 1> = Array::new();
 static RECENT_SYNS: Array<Syn, { SYNS as usize }> = Array::new();
 #[btf_map(name = "asks")]
 static ASKS: RingBuf<Ask, 65_536> = RingBuf::new();
+#[btf_map(name = "responder")]
+static RESPONDER: SockMap<1> = SockMap::new();
 #[btf_map(name = "settings")]
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map(name = "counters")]
@@ -128,10 +131,17 @@ pub fn blocked_prefix(segment: &Segment) -> Option<*mut CidrEntry> {
 
 #[inline(always)]
 pub fn is_allowed(segment: &Segment) -> bool {
-    if segment.v6 {
-        ALLOW6.get(&Key::new(128, segment.source)).is_some()
+    is_source_allowed(segment.v6, segment.source)
+}
+
+/// The source in network order; an IPv4 address is the first four bytes.
+#[inline(always)]
+pub fn is_source_allowed(v6: bool, source: [u8; 16]) -> bool {
+    if v6 {
+        ALLOW6.get(&Key::new(128, source)).is_some()
     } else {
-        ALLOW4.get(&Key::new(32, segment.source4())).is_some()
+        let [a, b, c, d, ..] = source;
+        ALLOW4.get(&Key::new(32, [a, b, c, d])).is_some()
     }
 }
 
@@ -179,4 +189,11 @@ pub fn ask(source: [u8; 16]) {
         entry.write(Ask { source });
         entry.submit(0);
     }
+}
+
+/// Gives a new connection to the responder; without one, or where another
+/// program has given it away, nothing happens.
+#[inline(always)]
+pub fn give_to_responder(ctx: &SkLookupContext) {
+    let _ = RESPONDER.redirect_sk_lookup(ctx, 0, 0);
 }

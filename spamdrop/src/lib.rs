@@ -5,6 +5,7 @@
 //! programs and links.
 
 pub mod allowlist;
+pub mod answer;
 pub mod attach;
 pub mod blocklist;
 mod bpf;

@@ -1,0 +1,93 @@
+//! Which socket a new connection comes to: the responder's, if the sender is
+//! listed; the mail server's, whatever else is the case.
+
+use aya_ebpf::{
+    bindings::{bpf_sk_lookup, sk_action::SK_PASS},
+    helpers::bpf_ktime_get_coarse_ns,
+    macros::sk_lookup,
+    programs::SkLookupContext,
+};
+use spamdrop_common::gate::{Standing, source_key};
+
+use crate::maps;
+
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+const TCP: u32 = 6;
+
+/// Runs where the kernel looks for the socket that listens for a connection.
+#[sk_lookup]
+pub fn spamdrop_answer(ctx: SkLookupContext) -> u32 {
+    if is_for_responder(ctx.lookup) {
+        maps::give_to_responder(&ctx);
+    }
+    SK_PASS
+}
+
+/// Port, then gate, then verdict, so that what is not mail costs little. Known
+/// and trusted senders come to the mail server, as at the gate.
+#[inline(always)]
+fn is_for_responder(lookup: *const bpf_sk_lookup) -> bool {
+    let Some(source) = watched_source(lookup) else {
+        return false;
+    };
+    let Some(gate) = maps::gate() else {
+        return false;
+    };
+    // SAFETY: the pointer is the map's, and every bit pattern is a valid
+    // `Gate`. The controller may write meanwhile; mixed values last for one
+    // connection.
+    let gate = unsafe { gate.read_volatile() };
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    if !gate.is_answering(now) {
+        return false;
+    }
+    let key = source_key(source.v6, source.bytes);
+    let verdict = maps::verdict(key).and_then(|verdict| verdict.standing(now));
+    matches!(verdict, Some(Standing::Listed))
+        && !maps::is_known(key)
+        && !maps::is_source_allowed(source.v6, source.bytes)
+}
+
+struct Source {
+    v6: bool,
+    /// In network order; an IPv4 address is the first four bytes.
+    bytes: [u8; 16],
+}
+
+/// The other end of a TCP connection to a watched port.
+#[inline(always)]
+fn watched_source(lookup: *const bpf_sk_lookup) -> Option<Source> {
+    // SAFETY: the kernel passes a valid context. Each field is read as it is
+    // declared, for the verifier allows no wider load.
+    let read = |field: *const u32| unsafe { field.read_volatile() };
+    // SAFETY: only the addresses of fields are taken, here and below.
+    let (family, protocol, port) = unsafe {
+        (
+            read(&raw const (*lookup).family),
+            read(&raw const (*lookup).protocol),
+            read(&raw const (*lookup).local_port),
+        )
+    };
+    let port = u16::try_from(port).ok()?;
+    if protocol != TCP || !maps::settings()?.watches(port) {
+        return None;
+    }
+    let words = match family {
+        // SAFETY: as above.
+        AF_INET => [read(unsafe { &raw const (*lookup).remote_ip4 }), 0, 0, 0],
+        AF_INET6 => {
+            // SAFETY: as above.
+            let first = unsafe { (&raw const (*lookup).remote_ip6).cast::<u32>() };
+            // SAFETY: the array has four words.
+            [0, 1, 2, 3].map(|word| read(unsafe { first.add(word) }))
+        }
+        _ => return None,
+    };
+    Some(Source {
+        v6: family == AF_INET6,
+        // SAFETY: four words are sixteen bytes, and all of them are valid.
+        bytes: unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) },
+    })
+}
