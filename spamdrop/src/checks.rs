@@ -11,7 +11,10 @@ use crate::release::sockets;
 use crate::report::check::Warning;
 use crate::report::trust;
 
+mod answer;
 mod esmtpd;
+
+pub use answer::answer;
 
 /// What is unwise in the configuration, and in the mail server's beside it.
 ///
@@ -88,16 +91,22 @@ fn no_acceptances(servers: &[Server]) -> Option<Warning> {
 }
 
 fn courier(config: &Config) -> Result<Vec<Warning>> {
+    if let Some(settings) = esmtpd_settings(config)? {
+        return Ok(esmtpd::warnings(&settings, config.release));
+    }
+    let path = config.courier_dir.join("esmtpd");
+    Ok(vec![Warning {
+        about: "courier_dir",
+        text: format!("there is no file {path:?}, so Courier's settings were not checked"),
+    }])
+}
+
+/// Courier's settings, if its file is there.
+fn esmtpd_settings(config: &Config) -> Result<Option<esmtpd::Settings>> {
     let path = config.courier_dir.join("esmtpd");
     match fs::read(&path) {
-        Ok(script) => {
-            let settings = esmtpd::settings(&script);
-            Ok(esmtpd::warnings(&settings, config.release))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![Warning {
-            about: "courier_dir",
-            text: format!("there is no file {path:?}, so Courier's settings were not checked"),
-        }]),
+        Ok(script) => Ok(Some(esmtpd::settings(&script))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }

@@ -12,6 +12,7 @@ use regex::bytes::Regex;
 use serde::Deserialize;
 use spamdrop_common::settings::{MAX_PORTS, Refresh};
 
+use crate::answer::Answer;
 use crate::attach::{Mode, Plan};
 use crate::blocklist::pins::Capacity;
 use crate::exit::{Exit, Failure};
@@ -53,6 +54,8 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
     pub compat: Compat,
+    pub answer: Answer,
+    pub syslog: PathBuf,
     pub max_new_per_minute: u32,
     pub capacity4: u32,
     pub capacity6: u32,
@@ -128,6 +131,8 @@ impl Default for Config {
             release: Release::Destroy,
             grace: Duration::from_secs(3),
             compat: Compat::Off,
+            answer: Answer::Off,
+            syslog: "/dev/log".into(),
             max_new_per_minute: 6_000,
             capacity4: 262_144,
             capacity6: 65_536,

@@ -14,6 +14,10 @@ const LONGEST_LINE: usize = 1000;
 const MAX_COMMANDS: u32 = 50;
 /// Of them, those that make no sense.
 const MAX_ERRORS: u32 = 10;
+/// Bytes that a peer may send: more than that in lines of this length.
+const MAX_BYTES: usize = 64 * 1024;
+/// Bytes of replies that wait to be sent, before more is said.
+const ENOUGH: usize = 1024;
 /// Bytes of a text's line, and its lines.
 const LONGEST_TEXT: usize = 480;
 const MAX_TEXT_LINES: usize = 4;
@@ -55,6 +59,7 @@ pub struct Dialogue {
     is_overlong: bool,
     /// As it is logged.
     sender: Option<Vec<u8>>,
+    heard: usize,
     commands: u32,
     errors: u32,
     has_ended: bool,
@@ -67,19 +72,30 @@ impl Dialogue {
     }
 
     /// Takes what the peer sent, in portions of any size; lines end with LF or
-    /// CR LF.
-    pub fn feed(&mut self, mut bytes: &[u8], parties: &Parties<'_>, out: &mut Output) {
-        while !self.has_ended
-            && let Some(end) = memchr::memchr(b'\n', bytes)
-        {
-            let (line, rest) = bytes.split_at(end);
+    /// CR LF. Returns how many bytes it took: while so much waits to be sent
+    /// that a peer who does not read could fill the memory, no more lines.
+    pub fn feed(&mut self, bytes: &[u8], parties: &Parties<'_>, out: &mut Output) -> usize {
+        let mut rest = bytes;
+        while !self.has_ended {
+            if out.replies.len() >= ENOUGH {
+                break;
+            }
+            let Some(end) = memchr::memchr(b'\n', rest) else {
+                self.keep(rest);
+                rest = &[];
+                break;
+            };
+            let (line, behind) = rest.split_at(end);
             self.keep(line);
             self.line(parties, out);
-            bytes = rest.get(1..).unwrap_or_default();
+            rest = behind.get(1..).unwrap_or_default();
         }
-        if !self.has_ended {
-            self.keep(bytes);
+        let taken = bytes.len() - rest.len();
+        self.heard = self.heard.saturating_add(taken);
+        if self.heard > MAX_BYTES {
+            self.end("Too much.", out);
         }
+        if self.has_ended { bytes.len() } else { taken }
     }
 
     /// Ends the session from this side.

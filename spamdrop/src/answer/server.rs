@@ -264,3 +264,6 @@ impl Drop for Guest {
         self.shared.leave(self.source);
     }
 }
+
+#[cfg(test)]
+mod tests;

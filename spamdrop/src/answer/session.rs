@@ -2,7 +2,6 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
@@ -13,9 +12,8 @@ use super::dialogue::{Dialogue, Output, Parties};
 use super::server::{Guest, Limits};
 use super::syslog::Severity;
 
-/// Bytes that are read at a time. What they can cause to be said waits in
-/// memory when the peer does not read, so they are few.
-const PORTION: usize = 128;
+/// Bytes that are read at a time: most commands fit.
+const PORTION: usize = 256;
 
 /// Nothing in it has room for what may come: thousands are idle.
 pub(super) struct Session {
@@ -23,6 +21,8 @@ pub(super) struct Session {
     stream: TcpStream,
     peer: SocketAddr,
     dialogue: Dialogue,
+    /// What was read, but not answered yet.
+    heard: Vec<u8>,
     out: Output,
 }
 
@@ -45,6 +45,7 @@ impl Session {
             stream,
             peer,
             dialogue: Dialogue::default(),
+            heard: Vec::new(),
             out: Output::default(),
         }
     }
@@ -84,18 +85,19 @@ impl Session {
             if is_said && self.dialogue.has_ended() {
                 return End::Said;
             }
-            let interest = if is_said {
-                Interest::READABLE
-            } else {
-                Interest::WRITABLE
-            };
-            match timeout_at(deadline, self.stream.ready(interest)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(_)) => return End::Gone,
-                Err(_) => return End::Late,
-            }
             let commands = self.dialogue.commands();
-            let done = if is_said { self.listen() } else { self.flush() };
+            let done = if is_said && !self.heard.is_empty() {
+                self.answer();
+                Ok(())
+            } else {
+                let interest = [Interest::WRITABLE, Interest::READABLE][usize::from(is_said)];
+                match timeout_at(deadline, self.stream.ready(interest)).await {
+                    Ok(Ok(_)) if is_said => self.listen(),
+                    Ok(Ok(_)) => self.flush(),
+                    Ok(Err(error)) => Err(error),
+                    Err(_) => return End::Late,
+                }
+            };
             match done {
                 Err(error) if error.kind() != ErrorKind::WouldBlock => return End::Gone,
                 _ => {}
@@ -110,12 +112,19 @@ impl Session {
     fn listen(&mut self) -> io::Result<()> {
         let mut portion = [0; PORTION];
         let length = self.stream.try_read(&mut portion)?;
-        let heard = portion.get(..length).unwrap_or_default();
-        if heard.is_empty() {
+        if length == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        self.speak(|dialogue, parties, out| dialogue.feed(heard, parties, out));
+        self.heard = portion.get(..length).unwrap_or_default().to_vec();
+        self.answer();
         Ok(())
+    }
+
+    fn answer(&mut self) {
+        let heard = std::mem::take(&mut self.heard);
+        let mut taken = 0;
+        self.speak(|dialogue, parties, out| taken = dialogue.feed(&heard, parties, out));
+        self.heard = heard.get(taken..).unwrap_or_default().to_vec();
     }
 
     /// Has the dialogue say something, logs what it says, and sends what can be

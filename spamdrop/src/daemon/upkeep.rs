@@ -215,6 +215,7 @@ impl Daemon {
             released: self.upkeep.released,
             ceiling,
             fifo: self.inlet.state().cloned(),
+            answer: self.answering.state(),
             warnings: self.upkeep.warnings.values().cloned().collect(),
         }
     }

@@ -33,6 +33,8 @@ pub struct State {
     pub ceiling: Option<String>,
     /// The FIFO; `null`: none is configured.
     pub fifo: Option<Fifo>,
+    /// The responder; `null`: it is off.
+    pub answer: Option<Answer>,
     /// What the administrator should know.
     pub warnings: Vec<String>,
 }
@@ -77,6 +79,22 @@ pub struct Fifo {
     pub failed: u64,
 }
 
+/// What the responder has done since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answer {
+    /// Connections now, accepted or about to be.
+    pub connections: usize,
+    /// The most accepted at any time.
+    pub peak: usize,
+    /// Recipients that were refused with a 511.
+    pub answered: u64,
+    /// Connections that were ended for a limit.
+    pub limited: u64,
+    /// Log lines that did not reach syslog.
+    pub lost_lines: u64,
+}
+
 /// A watcher's state may be this old: it writes every second.
 pub const FRESH: Duration = Duration::from_secs(5);
 
@@ -115,6 +133,9 @@ pub fn text(out: &mut impl Write, state: &State, age: Duration) -> io::Result<()
     )?;
     if let Some(fifo) = &state.fifo {
         fifo.write(out)?;
+    }
+    if let Some(answer) = &state.answer {
+        answer.write(out)?;
     }
     if let Some(ceiling) = &state.ceiling {
         writeln!(out, "  blocking pauses: {ceiling}")?;
@@ -167,6 +188,23 @@ impl Fifo {
     }
 }
 
+impl Answer {
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self {
+            connections,
+            peak,
+            answered,
+            limited,
+            lost_lines,
+        } = self;
+        writeln!(
+            out,
+            "  responder: {connections} connections, {peak} at most; {answered} recipients \
+             refused, {limited} connections cut short, {lost_lines} log lines lost"
+        )
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -199,6 +237,13 @@ pub(super) mod tests {
                 malformed: 1,
                 failed: 0,
             }),
+            answer: Some(Answer {
+                connections: 3,
+                peak: 75,
+                answered: 900,
+                limited: 20,
+                lost_lines: 1,
+            }),
             warnings: vec!["/var/log/b.log is absent".into()],
         }
     }
@@ -216,6 +261,7 @@ pub(super) mod tests {
   protected: 1
   releases: 2 pending, 10 connections ended
   /run/spamdrop/recent: 5 added, 4 removed, 3 flushed; refused 2 protected, 1 malformed, 0 failed
+  responder: 3 connections, 75 at most; 900 recipients refused, 20 connections cut short, 1 log lines lost
   blocking pauses: 6001 new blocks in a minute
   warning: /var/log/b.log is absent
 "

@@ -4,6 +4,9 @@ use super::*;
 const TEXT: &str = "Blacklisted by zone.example";
 const REFUSED: &str = "511 Blacklisted by zone.example\r\n";
 
+/// One reply more than enough.
+const MOST_WAITING: usize = ENOUGH + MAX_TEXT_LINES * (LONGEST_TEXT + 6);
+
 /// What comes of these portions: replies and log lines.
 fn session(portions: &[&[u8]], text: &str) -> (String, Vec<String>, Dialogue) {
     let text = || text.to_owned();
@@ -14,12 +17,19 @@ fn session(portions: &[&[u8]], text: &str) -> (String, Vec<String>, Dialogue) {
     };
     let mut dialogue = Dialogue::default();
     let mut out = Output::default();
+    let mut replies = Vec::new();
     for portion in portions {
-        dialogue.feed(portion, &parties, &mut out);
+        let mut rest = *portion;
+        while !rest.is_empty() {
+            let taken = dialogue.feed(rest, &parties, &mut out);
+            assert!(out.replies.len() < MOST_WAITING, "{}", out.replies.len());
+            rest = &rest[taken..];
+            replies.append(&mut out.replies);
+        }
     }
     let lines = out.lines.into_iter().map(String::from_utf8);
     let lines = lines.collect::<Result<_, _>>().unwrap();
-    (String::from_utf8(out.replies).unwrap(), lines, dialogue)
+    (String::from_utf8(replies).unwrap(), lines, dialogue)
 }
 
 fn replies(bytes: &[u8]) -> String {
@@ -131,7 +141,7 @@ fn lines_up_to_1000_bytes_are_read_and_longer_ones_skipped() {
     let noop = |length: usize| [b"NOOP ".repeat(length / 5).as_slice(), b"\r\nQUIT\r\n"].concat();
     assert_eq!(codes(&noop(1000)), ["250", "221"]);
     assert_eq!(codes(&noop(1005)), ["500", "221"]);
-    let long = vec![b'x'; 100_000];
+    let long = vec![b'x'; 30_000];
     let (replies, _, dialogue) = session(&[&long, &long], TEXT);
     assert_eq!(replies, "");
     assert!(dialogue.partial.capacity() <= LONGEST_LINE + 1);
@@ -147,6 +157,10 @@ fn a_session_has_an_end() {
     let codes_of_wrong = codes(&b"?\n".repeat(60));
     assert_eq!(codes_of_wrong.len(), 11);
     assert_eq!(codes_of_wrong.last().unwrap(), "421");
+    let endless = vec![b'x'; 1000];
+    let (replies, _, dialogue) = session(&[&endless[..]; 66], TEXT);
+    assert_eq!(replies, "421 Too much.\r\n");
+    assert!(dialogue.has_ended());
     // Nothing after it, nor after QUIT.
     assert_eq!(codes(b"QUIT\nNOOP\n"), ["221"]);
 }
