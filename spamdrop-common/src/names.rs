@@ -51,8 +51,13 @@ pub const ASKS: &str = "asks";
 /// Array of [`Syn`](crate::gate::Syn)s, during a flood.
 pub const RECENT_SYNS: &str = "recent_syns";
 
-/// The socket that answers listed senders, where one is.
+/// The sockets that answer listed senders, where there are any.
 pub const RESPONDER: &str = "responder";
+/// The slot of the one for IPv4; a socket on an address of one family takes no
+/// connection of the other.
+pub const RESPONDER4: u32 = 0;
+/// The slot of the one for IPv6.
+pub const RESPONDER6: u32 = 1;
 
 /// The program for drivers with multi-buffer support (`xdp.frags`, Linux 5.18).
 pub const PROGRAM_FRAGS: &str = "spamdrop";

@@ -12,6 +12,7 @@ use spamdrop_common::{
     entry::{AllowEntry, CidrEntry, Entry, Origin},
     gate::{Ask, Gate, Passage, SYNS, Syn, Verdict},
     hot::{Hot, SETS, WAYS},
+    names::{RESPONDER4, RESPONDER6},
     packet::Segment,
     settings::Settings,
 };
@@ -48,7 +49,7 @@ static RECENT_SYNS: Array<Syn, { SYNS as usize }> = Array::new();
 #[btf_map(name = "asks")]
 static ASKS: RingBuf<Ask, 65_536> = RingBuf::new();
 #[btf_map(name = "responder")]
-static RESPONDER: SockMap<1> = SockMap::new();
+static RESPONDER: SockMap<2> = SockMap::new();
 #[btf_map(name = "settings")]
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map(name = "counters")]
@@ -194,6 +195,7 @@ pub fn ask(source: [u8; 16]) {
 /// Gives a new connection to the responder; without one, or where another
 /// program has given it away, nothing happens.
 #[inline(always)]
-pub fn give_to_responder(ctx: &SkLookupContext) {
-    let _ = RESPONDER.redirect_sk_lookup(ctx, 0, 0);
+pub fn give_to_responder(ctx: &SkLookupContext, v6: bool) {
+    let slot = if v6 { RESPONDER6 } else { RESPONDER4 };
+    let _ = RESPONDER.redirect_sk_lookup(ctx, slot, 0);
 }

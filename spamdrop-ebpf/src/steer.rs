@@ -18,8 +18,10 @@ const TCP: u32 = 6;
 /// Runs where the kernel looks for the socket that listens for a connection.
 #[sk_lookup]
 pub fn spamdrop_answer(ctx: SkLookupContext) -> u32 {
-    if is_for_responder(ctx.lookup) {
-        maps::give_to_responder(&ctx);
+    if let Some(source) = watched_source(ctx.lookup)
+        && is_for_responder(&source)
+    {
+        maps::give_to_responder(&ctx, source.v6);
     }
     SK_PASS
 }
@@ -27,10 +29,7 @@ pub fn spamdrop_answer(ctx: SkLookupContext) -> u32 {
 /// Port, then gate, then verdict, so that what is not mail costs little. Known
 /// and trusted senders come to the mail server, as at the gate.
 #[inline(always)]
-fn is_for_responder(lookup: *const bpf_sk_lookup) -> bool {
-    let Some(source) = watched_source(lookup) else {
-        return false;
-    };
+fn is_for_responder(source: &Source) -> bool {
     let Some(gate) = maps::gate() else {
         return false;
     };

@@ -1,4 +1,4 @@
-//! The socket that the kernel gives the connections of listed senders to.
+//! The sockets that the kernel gives the connections of listed senders to.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -14,22 +14,26 @@ const BUFFER: usize = 16 * 1024;
 /// Descriptors that everything else needs.
 const OTHERS: u64 = 256;
 
-/// A socket on the loopback interface that can take IPv4 and IPv6 connections,
-/// or IPv4 alone where there is no IPv6. The kernel's choice of a port matters
-/// to nobody: steered connections keep the port that they were made to.
+/// Sockets on the loopback interface: one for IPv4, and one for IPv6 where the
+/// machine has that. The kernel's choice of ports matters to nobody: steered
+/// connections keep the port that they were made to.
 ///
 /// # Errors
 ///
-/// The kernel refuses both.
-pub fn listen() -> io::Result<TcpListener> {
-    bind((Ipv6Addr::LOCALHOST, 0).into()).or_else(|_| bind((Ipv4Addr::LOCALHOST, 0).into()))
+/// The kernel refuses the one for IPv4.
+pub fn listen() -> io::Result<Vec<TcpListener>> {
+    let mut listeners = vec![bind((Ipv4Addr::LOCALHOST, 0).into())?];
+    match bind((Ipv6Addr::LOCALHOST, 0).into()) {
+        Ok(listener) => listeners.push(listener),
+        Err(error) => {
+            log::info!(target: "spamdrop::answer", "no IPv6 on the loopback interface ({error}): IPv6 senders are not answered here")
+        }
+    }
+    Ok(listeners)
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
     // Accepted sockets inherit them.
     socket.set_recv_buffer_size(BUFFER)?;
     socket.set_send_buffer_size(BUFFER)?;

@@ -80,12 +80,12 @@ pub struct Counts {
     pub lost_lines: u64,
 }
 
-/// A running responder. Dropping it closes its listening socket and ends its
+/// A running responder. Dropping it closes its listening sockets and ends its
 /// sessions.
 pub struct Server {
-    port: u16,
+    ports: Vec<u16>,
     shared: Arc<Shared>,
-    accepting: AbortHandle,
+    accepting: Vec<AbortHandle>,
     stop: watch::Sender<bool>,
 }
 
@@ -112,33 +112,40 @@ pub(super) struct Guest {
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Server {
-    /// Serves a non-blocking listening socket. Needs a tokio runtime.
+    /// Serves non-blocking listening sockets. Needs a tokio runtime.
     ///
     /// # Errors
     ///
-    /// The socket is not fit for that.
-    pub fn start(listener: Listener, setting: Setting) -> io::Result<Self> {
-        let port = listener.local_addr()?.port();
-        let listener = TcpListener::from_std(listener)?;
+    /// A socket is not fit for that.
+    pub fn start(listeners: Vec<Listener>, setting: Setting) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             syslog: Syslog::new(setting.syslog.clone(), &setting.program),
             setting,
             state: Mutex::default(),
         });
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(listener, Arc::clone(&shared), stopped));
-        Ok(Self {
-            port,
+        let mut server = Self {
+            ports: Vec::new(),
             shared,
-            accepting: task.abort_handle(),
+            accepting: Vec::new(),
             stop,
-        })
+        };
+        for listener in listeners {
+            let port = listener.local_addr()?.port();
+            let listener = TcpListener::from_std(listener)?;
+            let shared = Arc::clone(&server.shared);
+            let task = tokio::spawn(accept(listener, port, shared, stopped.clone()));
+            server.ports.push(port);
+            server.accepting.push(task.abort_handle());
+        }
+        Ok(server)
     }
 
-    /// The port of the listening socket, which is not that of the connections.
+    /// The ports of the listening sockets, which are not those of the
+    /// connections.
     #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
     }
 
     /// What it has done so far.
@@ -150,7 +157,7 @@ impl Server {
         }
     }
 
-    /// Closes the listening socket and tells the peers so; returns when all
+    /// Closes the listening sockets and tells the peers so; returns when all
     /// sessions have ended, within this time.
     pub async fn end(self, within: Duration) {
         self.tell_end();
@@ -158,7 +165,7 @@ impl Server {
     }
 
     fn tell_end(&self) {
-        self.accepting.abort();
+        self.accepting.iter().for_each(AbortHandle::abort);
         self.stop.send_replace(true);
     }
 }
@@ -169,13 +176,16 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
-    let own = listener.local_addr().ok();
+async fn accept(
+    listener: TcpListener,
+    own: u16,
+    shared: Arc<Shared>,
+    stopped: watch::Receiver<bool>,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let is_direct =
-                    stream.local_addr().ok().map(|addr| addr.port()) == own.map(|addr| addr.port());
+                let is_direct = stream.local_addr().is_ok_and(|addr| addr.port() == own);
                 if !is_direct || shared.setting.direct {
                     shared.welcome(stream, peer, stopped.clone());
                 }

@@ -97,7 +97,7 @@ pub const fn specs(capacity: Capacity) -> [Spec; 18] {
         spec::<u32, Gate>(names::GATE, MapType::Array, 0, 1),
         spec::<u32, Passage>(names::PASSAGE, MapType::Array, 0, 1),
         spec::<u32, Syn>(names::RECENT_SYNS, MapType::Array, 0, SYNS),
-        spec::<u32, u32>(names::RESPONDER, MapType::SockMap, 0, 1),
+        spec::<u32, u32>(names::RESPONDER, MapType::SockMap, 0, 2),
         spec::<(), ()>(names::ASKS, MapType::RingBuf, 0, ASKS_BYTES),
         spec::<[u8; 16], Origin>(names::ORIGINS, MapType::Hash, NO_PREALLOC, origins),
     ]

@@ -1,6 +1,6 @@
-//! The socket that answers listed senders.
+//! The sockets that answer listed senders.
 
-use std::os::fd::AsRawFd;
+use std::net::TcpListener;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -9,8 +9,8 @@ use spamdrop_common::names;
 
 use super::{data, pins, typed};
 
-/// The map of the responder's socket, open. The kernel empties it when the
-/// socket is closed, be it by a crash.
+/// The map of the responder's sockets, open. The kernel takes out each that is
+/// closed, be it by a crash.
 pub struct Responder(SockMap<MapData>);
 
 impl Responder {
@@ -24,15 +24,21 @@ impl Responder {
         Ok(Self(typed(data(dir, names::RESPONDER)?, Map::SockMap)?))
     }
 
-    /// Makes a listening TCP socket the one that answers, whatever address it
-    /// is bound to; another is replaced.
+    /// Makes a listening socket the one that answers in its family, whatever
+    /// address it is bound to; another is replaced.
     ///
     /// # Errors
     ///
     /// The kernel refuses the socket.
-    pub fn set(&mut self, listener: &impl AsRawFd) -> Result<()> {
+    pub fn set(&mut self, listener: &TcpListener) -> Result<()> {
+        let is_ipv6 = listener.local_addr().is_ok_and(|addr| addr.is_ipv6());
+        let slot = if is_ipv6 {
+            names::RESPONDER6
+        } else {
+            names::RESPONDER4
+        };
         self.0
-            .set(0, listener, 0)
+            .set(slot, listener, 0)
             .context("the kernel refuses the responder's socket")
     }
 }

@@ -1,5 +1,6 @@
 //! The responder, while `answer` is on.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,7 +56,8 @@ impl Answering {
         let Some(Running { server, .. }) = &self.running else {
             return 0;
         };
-        let waiting = sockets::waiting(server.port()).unwrap_or_else(|error| {
+        let waiting = server.ports().iter().map(|port| sockets::waiting(*port));
+        let waiting = waiting.sum::<io::Result<usize>>().unwrap_or_else(|error| {
             log::debug!(target: "spamdrop::answer", "cannot list the listening sockets: {error}");
             0
         });
@@ -97,10 +99,13 @@ impl Answering {
         if self.running.as_ref().map(|running| &running.basis) == Some(&basis) {
             return Ok(());
         }
-        let listener = listen().context("cannot listen on the loopback interface")?;
-        Responder::open(&config.pin_dir)?.set(&listener)?;
-        let server = Server::start(listener, basis.setting(&self.texts))
-            .context("cannot serve the responder's socket")?;
+        let listeners = listen().context("cannot listen on the loopback interface")?;
+        let mut responder = Responder::open(&config.pin_dir)?;
+        for listener in &listeners {
+            responder.set(listener)?;
+        }
+        let server = Server::start(listeners, basis.setting(&self.texts))
+            .context("cannot serve the responder's sockets")?;
         self.running = Some(Running { server, basis });
         Ok(())
     }

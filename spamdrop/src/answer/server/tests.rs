@@ -21,7 +21,7 @@ impl Lab {
         let dir = tempfile::tempdir().unwrap();
         let syslog = dir.path().join("log");
         let log = UnixDatagram::bind(&syslog).unwrap();
-        let listener = crate::answer::listen().unwrap();
+        let listeners = crate::answer::listen().unwrap();
         let setting = Setting {
             host: "mx1".into(),
             limits,
@@ -31,8 +31,8 @@ impl Lab {
             direct: true,
         };
         Self {
-            at: listener.local_addr().unwrap(),
-            server: Server::start(listener, setting).unwrap(),
+            at: listeners[0].local_addr().unwrap(),
+            server: Server::start(listeners, setting).unwrap(),
             log,
             _dir: dir,
         }
@@ -95,7 +95,7 @@ fn who_says_everything_at_once_is_answered_in_order() {
             let length = timeout(SOON, lab.log.recv(&mut line)).await.unwrap();
             lines.push(String::from_utf8_lossy(&line[..length.unwrap()]).into_owned());
         }
-        assert!(lines[0].contains("courieresmtpd: started,ip=["));
+        assert!(lines[0].contains("courieresmtpd: started,ip=[::ffff:127.0.0.1],port=["));
         assert!(lines[2].ends_with(",from=<a@b>,to=<e@f>: 511 Listed"));
         lab.settled(0).await;
         let counts = lab.server.counts();
@@ -196,12 +196,7 @@ fn who_never_reads_takes_no_memory_and_no_time() {
         };
         let long = ["x".repeat(480), "y".repeat(480), "z".repeat(480)].join("\n");
         let lab = Lab::new(limits, long.leak());
-        let socket = if lab.at.is_ipv6() {
-            TcpSocket::new_v6()
-        } else {
-            TcpSocket::new_v4()
-        };
-        let socket = socket.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(2048).unwrap();
         let mut deaf = socket.connect(lab.at).await.unwrap();
         let said = [&b"MAIL FROM:<>\n"[..], &b"RCPT TO:<c@d>\n".repeat(48)].concat();
@@ -245,9 +240,9 @@ fn who_is_not_steered_is_not_served() {
             direct: false,
             ..lab.server.shared.setting.clone()
         };
-        let listener = crate::answer::listen().unwrap();
-        let at = listener.local_addr().unwrap();
-        let _server = Server::start(listener, setting).unwrap();
+        let listeners = crate::answer::listen().unwrap();
+        let at = listeners[0].local_addr().unwrap();
+        let _server = Server::start(listeners, setting).unwrap();
         let mut peer = TcpStream::connect(at).await.unwrap();
         assert_eq!(heard(&mut peer).await, "");
     });
