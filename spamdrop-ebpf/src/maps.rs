@@ -132,17 +132,10 @@ pub fn blocked_prefix(segment: &Segment) -> Option<*mut CidrEntry> {
 
 #[inline(always)]
 pub fn is_allowed(segment: &Segment) -> bool {
-    is_source_allowed(segment.v6, segment.source)
-}
-
-/// The source in network order; an IPv4 address is the first four bytes.
-#[inline(always)]
-pub fn is_source_allowed(v6: bool, source: [u8; 16]) -> bool {
-    if v6 {
-        ALLOW6.get(&Key::new(128, source)).is_some()
+    if segment.v6 {
+        ALLOW6.get(&Key::new(128, segment.source)).is_some()
     } else {
-        let [a, b, c, d, ..] = source;
-        ALLOW4.get(&Key::new(32, [a, b, c, d])).is_some()
+        ALLOW4.get(&Key::new(32, segment.source4())).is_some()
     }
 }
 

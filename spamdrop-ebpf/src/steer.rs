@@ -7,7 +7,10 @@ use aya_ebpf::{
     macros::sk_lookup,
     programs::SkLookupContext,
 };
-use spamdrop_common::gate::{Standing, source_key};
+use spamdrop_common::{
+    gate::{Standing, source_key},
+    packet::Segment,
+};
 
 use crate::maps;
 
@@ -18,18 +21,18 @@ const TCP: u32 = 6;
 /// Runs where the kernel looks for the socket that listens for a connection.
 #[sk_lookup]
 pub fn spamdrop_answer(ctx: SkLookupContext) -> u32 {
-    if let Some(source) = watched_source(ctx.lookup)
-        && is_for_responder(&source)
+    if let Some(segment) = watched(ctx.lookup)
+        && is_for_responder(&segment)
     {
-        maps::give_to_responder(&ctx, source.v6);
+        maps::give_to_responder(&ctx, segment.v6);
     }
     SK_PASS
 }
 
-/// Port, then gate, then verdict, so that what is not mail costs little. Known
-/// and trusted senders come to the mail server, as at the gate.
+/// Gate, then verdict. Known and trusted senders come to the mail server, as
+/// at the gate.
 #[inline(always)]
-fn is_for_responder(source: &Source) -> bool {
+fn is_for_responder(segment: &Segment) -> bool {
     let Some(gate) = maps::gate() else {
         return false;
     };
@@ -42,22 +45,15 @@ fn is_for_responder(source: &Source) -> bool {
     if !gate.is_answering(now) {
         return false;
     }
-    let key = source_key(source.v6, source.bytes);
+    let key = source_key(segment.v6, segment.source);
     let verdict = maps::verdict(key).and_then(|verdict| verdict.standing(now));
-    matches!(verdict, Some(Standing::Listed))
-        && !maps::is_known(key)
-        && !maps::is_source_allowed(source.v6, source.bytes)
+    matches!(verdict, Some(Standing::Listed)) && !maps::is_known(key) && !maps::is_allowed(segment)
 }
 
-struct Source {
-    v6: bool,
-    /// In network order; an IPv4 address is the first four bytes.
-    bytes: [u8; 16],
-}
-
-/// The other end of a TCP connection to a watched port.
+/// The segment that opens a connection to a watched port; what the gate does
+/// not need of it is 0.
 #[inline(always)]
-fn watched_source(lookup: *const bpf_sk_lookup) -> Option<Source> {
+fn watched(lookup: *const bpf_sk_lookup) -> Option<Segment> {
     // SAFETY: the kernel passes a valid context. Each field is read as it is
     // declared, for the verifier allows no wider load.
     let read = |field: *const u32| unsafe { field.read_volatile() };
@@ -84,9 +80,14 @@ fn watched_source(lookup: *const bpf_sk_lookup) -> Option<Source> {
         }
         _ => return None,
     };
-    Some(Source {
+    Some(Segment {
         v6: family == AF_INET6,
         // SAFETY: four words are sixteen bytes, and all of them are valid.
-        bytes: unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) },
+        source: unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) },
+        port,
+        syn: true,
+        ttl: 0,
+        from_port: 0,
+        sequence: 0,
     })
 }

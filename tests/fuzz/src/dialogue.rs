@@ -2,11 +2,13 @@
 //! accepted, and nobody forges a log line.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
 
 use spamdrop::answer::dialogue::{Dialogue, Output, Parties};
 use spamdrop::config::Config;
 use spamdrop::event::Kind;
-use spamdrop::parse::Parsed;
+use spamdrop::parse::{Parsed, Parser};
 
 use crate::portions::Portions;
 
@@ -103,8 +105,11 @@ fn replies(replies: &[u8], commands: usize) {
 fn logged(message: &[u8]) {
     assert!(message.iter().all(|byte| *byte >= b' '));
     let line = [b"Nov 23 08:50:54 mx courieresmtpd: ", message].concat();
-    let now = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_795_431_601);
-    match Config::default().parser().parse(&line, now) {
+    let now = UNIX_EPOCH + Duration::from_secs(1_795_431_601);
+    static PARSER: LazyLock<Mutex<Parser>> =
+        LazyLock::new(|| Mutex::new(Config::default().parser()));
+    let parser = &mut PARSER.lock().expect("a panic ends the program");
+    match parser.parse(&line, now) {
         Parsed::Event(event) => {
             assert_eq!(event.addr, IpAddr::from(PEER));
             assert!(matches!(event.kind, Kind::Rejected { .. }));
