@@ -162,3 +162,32 @@ fn without_ipv6_on_loopback_ipv4_is_answered() {
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
     assert_eq!(lab.greets(ZOMBIE6), SERVER);
 }
+
+/// As on a kernel without sk_lookup: here a directory stands where the link
+/// would be pinned.
+#[test]
+fn where_nobody_can_be_steered_the_rest_works() {
+    let mut lab = Lab::new();
+    lab.daemon.kill().unwrap();
+    let blocked = pin_dir().join("answer_link");
+    let there = blocked.clone();
+    lab.site.server.run(move || {
+        fs::remove_file(&there).unwrap();
+        fs::create_dir(there).unwrap();
+    });
+    lab.daemon = lab.site.run().unwrap();
+    let told = |line: &str| line.contains("listed senders are not answered here: ");
+    lab.daemon.wait_for(told, SOON).unwrap();
+    lab.judge(ZOMBIE, Standing::Listed);
+    assert_eq!(lab.greets(ZOMBIE), SERVER);
+    lab.site.spamdrop(&["add", ZOMBIE]).unwrap();
+    let silence = Duration::from_millis(1500);
+    assert!(lab.site.dropped(ZOMBIE, silence).unwrap());
+    // A hangup tries again.
+    lab.site.spamdrop(&["remove", ZOMBIE]).unwrap();
+    lab.site
+        .server
+        .run(move || fs::remove_dir(blocked).unwrap());
+    reload(&mut lab);
+    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+}
