@@ -149,7 +149,7 @@ fn a_server_that_offers_auth_is_asked() {
         use std::io::Read as _;
         let (mut stream, _) = listener.accept().unwrap();
         stream.write_all(b"220 x\r\n").unwrap();
-        stream.read(&mut [0; 64]).unwrap();
+        assert_ne!(stream.read(&mut [0; 64]).unwrap(), 0);
         stream.write_all(b"250-x\r\n250 AUTH PLAIN\r\n").unwrap();
     });
     let output = site.output(&["run"], b"").unwrap();
