@@ -110,6 +110,7 @@ mod tests {
 
     fn run(test: impl Future<Output = ()>) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let test = async { timeout(10 * PATIENCE, test).await.unwrap() };
         runtime.enable_all().build().unwrap().block_on(test);
     }
 
