@@ -95,10 +95,22 @@ impl Gate {
     #[inline(always)]
     #[must_use]
     pub const fn mode(&self, now: u64) -> Mode {
-        if now.saturating_sub(self.written) > FRESH {
+        if !self.is_fresh(now) {
             return Mode::Off;
         }
         Mode::from_number(self.mode)
+    }
+
+    /// Whether a responder answers listed senders now.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_answering(&self, now: u64) -> bool {
+        self.answers != 0 && self.is_fresh(now)
+    }
+
+    #[inline(always)]
+    const fn is_fresh(&self, now: u64) -> bool {
+        now.saturating_sub(self.written) <= FRESH
     }
 
     /// The connections that the server holds by now, if `admitted` have passed.

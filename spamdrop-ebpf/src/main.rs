@@ -17,6 +17,7 @@ mod gate;
 mod hot;
 mod log;
 mod maps;
+mod steer;
 mod touch;
 
 use aya_ebpf::{

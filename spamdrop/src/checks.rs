@@ -11,7 +11,10 @@ use crate::release::sockets;
 use crate::report::check::Warning;
 use crate::report::trust;
 
+mod answer;
 pub(crate) mod esmtpd;
+
+pub use answer::answer;
 
 /// What is unwise in the configuration, and in the mail server's beside it.
 ///

@@ -12,6 +12,7 @@ use regex::bytes::Regex;
 use serde::Deserialize;
 use spamdrop_common::settings::{MAX_PORTS, Refresh};
 
+use crate::answer::Answer;
 use crate::attach::{Mode, Plan};
 use crate::blocklist::pins::Capacity;
 use crate::exit::{Exit, Failure};
@@ -56,6 +57,8 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
     pub compat: Compat,
+    pub answer: Answer,
+    pub syslog: PathBuf,
     pub max_new_per_minute: u32,
     pub admit: Admit,
     pub slots: u32,
@@ -90,6 +93,8 @@ impl Default for Config {
             release: Release::Destroy,
             grace: Duration::from_secs(3),
             compat: Compat::Off,
+            answer: Answer::Off,
+            syslog: "/dev/log".into(),
             max_new_per_minute: 6_000,
             admit: Admit::Observe,
             slots: 0,
@@ -140,6 +145,7 @@ impl Config {
             config.hard_limit = Duration::ZERO;
             config.refresh = RefreshMode::Packet;
             config.admit = Admit::Off;
+            config.answer = Answer::Off;
         }
         config.check()?;
         Ok(config)
@@ -166,6 +172,11 @@ impl Config {
         }
         if self.program.is_empty() {
             anyhow::bail!("`program` is empty; Courier's is \"courieresmtpd\"");
+        }
+        if self.answer == Answer::On && self.admit == Admit::Off {
+            anyhow::bail!(
+                "`answer` is \"on\", but only the gate finds out who is listed; set `admit` to \"observe\" or \"on\""
+            );
         }
         self.check_journal()?;
         self.check_patterns()?;

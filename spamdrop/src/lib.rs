@@ -6,6 +6,7 @@
 
 pub mod admit;
 pub mod allowlist;
+pub mod answer;
 pub mod attach;
 pub mod blocklist;
 mod bpf;

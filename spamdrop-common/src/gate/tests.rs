@@ -15,6 +15,18 @@ fn a_gate_that_nobody_tends_is_open() {
 }
 
 #[test]
+fn a_gate_that_nobody_tends_answers_nobody() {
+    let gate = Gate {
+        written: 10 * SECOND,
+        answers: 1,
+        ..Gate::default()
+    };
+    assert!(gate.is_answering(10 * SECOND + FRESH));
+    assert!(!gate.is_answering(10 * SECOND + FRESH + 1));
+    assert!(!Gate { answers: 0, ..gate }.is_answering(10 * SECOND));
+}
+
+#[test]
 fn who_passed_since_the_count_is_held() {
     let gate = Gate {
         open: 20,

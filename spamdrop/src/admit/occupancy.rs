@@ -56,13 +56,13 @@ impl Occupancy {
         }
     }
 
-    /// Without the connections that the responder holds, and those that wait
-    /// for it: they take no slot.
+    /// Without so many connections that the responder holds, or that wait for
+    /// it: they take no slot. Its own sockets listen elsewhere.
     #[must_use]
-    pub fn without(self, held: u32, waiting: u32) -> Self {
+    pub fn without(self, connections: usize) -> Self {
+        let connections = u32::try_from(connections).unwrap_or(u32::MAX);
         Self {
-            open: self.open.saturating_sub(held + waiting),
-            waiting: self.waiting.saturating_sub(waiting),
+            open: self.open.saturating_sub(connections),
             ..self
         }
     }
@@ -111,11 +111,13 @@ mod tests {
             unanswered: 1,
         };
         assert_eq!(all, expected);
-        let without = Occupancy {
-            open: 0,
-            waiting: 7,
-            unanswered: 1,
-        };
-        assert_eq!(all.without(2, 2), without);
+        assert_eq!(
+            all.without(2),
+            Occupancy {
+                open: 1,
+                ..expected
+            }
+        );
+        assert_eq!(all.without(4).open, 0);
     }
 }

@@ -27,6 +27,7 @@ pub fn run(config: &Config, path: Option<&Path>, args: Output, out: &mut impl Wr
     interfaces(config, &mut warnings)?;
     logs(config, &mut warnings);
     warnings.extend(checks::warnings(config)?);
+    warnings.extend(checks::answer(config)?);
     let checked = Checked {
         config: path.or_else(default).map(Into::into),
         warnings,

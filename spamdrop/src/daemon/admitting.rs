@@ -73,12 +73,16 @@ impl Admitting {
         self.senders.read = None;
     }
 
-    fn tend(&mut self, ports: &[u16]) -> Result<()> {
+    /// `answered`: the responder's connections, if it runs.
+    fn tend(&mut self, ports: &[u16], answered: Option<usize>) -> Result<()> {
         let passage = self.gatehouse.passage()?;
-        let seen = occupancy::count(ports).context("cannot count the connections")?;
+        let seen = occupancy::count(ports)
+            .context("cannot count the connections")?
+            .without(answered.unwrap_or(0));
+        let now = clock::monotonic_ns();
         let gate = self
             .keeper
-            .set(seen, passage.admitted, false, clock::monotonic_ns());
+            .set(seen, passage.admitted, answered.is_some(), now);
         self.full += u64::from(gate.open >= self.keeper.slots());
         (self.seen, self.passage) = (seen, passage);
         self.gatehouse.set(gate)
@@ -107,7 +111,8 @@ fn keeper(config: &Config) -> Keeper {
 impl Daemon {
     /// Sets the gate. It opens by itself when that fails for long.
     pub(super) fn tend_gate(&mut self) {
-        match self.admitting.tend(&self.config.ports) {
+        let answered = self.answering.is_on().then(|| self.answering.connections());
+        match self.admitting.tend(&self.config.ports, answered) {
             Ok(()) => self.upkeep.fine("gate"),
             Err(error) => self
                 .upkeep

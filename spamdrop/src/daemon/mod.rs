@@ -5,6 +5,7 @@
 //! interfaces.
 
 mod admitting;
+mod answering;
 mod inlet;
 mod intake;
 mod learning;
@@ -15,6 +16,7 @@ mod upkeep;
 use std::fs;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -22,6 +24,7 @@ use aya_log::EbpfLogger;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::answer::{Answer, DEFAULT_TEXT};
 use crate::blocklist::Blocklist;
 use crate::bring_up::{bring_up, bring_up_again};
 use crate::checks;
@@ -35,6 +38,7 @@ use crate::release::Releases;
 use crate::report::check::Warning;
 use crate::tail::Tail;
 use admitting::Admitting;
+use answering::Answering;
 use inlet::Inlet;
 use intake::Intake;
 use learning::Learning;
@@ -79,10 +83,12 @@ pub fn run(config: Config, options: RunOptions) -> Result<()> {
         // Before the pid is published: from then on others send SIGUSR1.
         let mut signals = Signals::new()?;
         ensure_complete(&config)?;
+        warn_of(checks::answer(&config)?);
         let watcher = Rc::new(Watcher::begin(&config.run_dir)?);
         mark = Some(Rc::clone(&watcher));
         let mut daemon = Daemon::start(config, options, watcher)?;
         let result = daemon.watch(&mut signals).await;
+        daemon.answering.end().await;
         daemon.stop();
         result
     })
@@ -116,6 +122,7 @@ struct Daemon {
     tail: Tail,
     intake: Intake,
     inlet: Inlet,
+    answering: Answering,
     learning: Learning,
     admitting: Admitting,
     releases: Releases,
@@ -126,26 +133,35 @@ struct Daemon {
 
 impl Daemon {
     fn start(config: Config, options: RunOptions, watcher: Rc<Watcher>) -> Result<Self> {
-        let up = bring_up(&config, &config.interfaces, options.log_level)?;
+        let mut up = bring_up(&config, &config.interfaces, options.log_level)?;
+        let answering = Answering::new(Arc::new(|_| DEFAULT_TEXT.to_owned()));
         let mut daemon = Self {
             tail: open_tail(&config)?,
             intake: Intake::new(&config, protect::protected(&config)?)?,
             inlet: Inlet::open(&config.fifo)?,
+            answering,
             learning: Learning::new(),
             admitting: Admitting::open(&config)?,
             blocklist: up.blocklist,
             releases: Releases::default(),
             upkeep: Upkeep::new(up.attached),
-            packets: packet_log(up.object, options.log_level)?,
+            packets: None,
             watcher,
             config,
             options,
         };
+        daemon.arrange_answering(&mut up.object);
+        daemon.packets = packet_log(up.object, daemon.options.log_level)?;
         warn_of_what_is_unwise(&daemon.config);
         daemon.adopt()?;
         daemon.remind();
         daemon.introduce();
-        log::info!(target: "spamdrop::run", "ready: {}", daemon.upkeep.describe(&daemon.config));
+        let answering = if daemon.answering.is_on() {
+            ", answering listed senders"
+        } else {
+            ""
+        };
+        log::info!(target: "spamdrop::run", "ready: {}{answering}", daemon.upkeep.describe(&daemon.config));
         Ok(daemon)
     }
 
@@ -265,12 +281,14 @@ fn ensure_complete(config: &Config) -> Result<()> {
 /// Nothing of it is worth not starting.
 fn warn_of_what_is_unwise(config: &Config) {
     match checks::warnings(config) {
-        Ok(warnings) => {
-            for Warning { about, text } in warnings {
-                log::warn!(target: "spamdrop::check", "{about}: {text}");
-            }
-        }
+        Ok(warnings) => warn_of(warnings),
         Err(error) => log::warn!(target: "spamdrop::check", "{error:#}"),
+    }
+}
+
+fn warn_of(warnings: Vec<Warning>) {
+    for Warning { about, text } in warnings {
+        log::warn!(target: "spamdrop::check", "{about}: {text}");
     }
 }
 
@@ -278,11 +296,21 @@ fn open_tail(config: &Config) -> Result<Tail> {
     fs::create_dir_all(&config.state_dir)
         .with_context(|| format!("cannot make the directory {}", config.state_dir.display()))?;
     let tail = Tail::open(&config.logs, Some(config.positions_file()))?;
-    Ok(if config.journal {
-        tail.with_journal(config.journal_args()?)
-    } else {
-        tail
-    })
+    if !config.journal {
+        return Ok(tail);
+    }
+    let mut matches = config.journal_args()?;
+    if config.answer == Answer::On {
+        matches.extend(own_entries());
+    }
+    Ok(tail.with_journal(matches))
+}
+
+/// What the responder logs, as journalctl matches it. Who had this process's
+/// number before was root as well.
+fn own_entries() -> [String; 5] {
+    let pid = format!("_PID={}", std::process::id());
+    ["+", "_TRANSPORT=syslog", "PRIORITY=3", "_UID=0", &pid].map(Into::into)
 }
 
 fn period(length: Duration) -> Interval {

@@ -217,6 +217,7 @@ impl Daemon {
             ceiling,
             fifo: self.inlet.state().cloned(),
             gate: self.gate(),
+            answer: self.answering.state(),
             warnings: self.upkeep.warnings.values().cloned().collect(),
         }
     }

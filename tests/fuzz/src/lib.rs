@@ -7,6 +7,7 @@
 
 pub mod addresses;
 pub mod config;
+pub mod dialogue;
 pub mod fifo;
 pub mod line;
 mod portions;

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use spamdrop_fuzz::{addresses, config, fifo, line, stream};
+use spamdrop_fuzz::{addresses, config, dialogue, fifo, line, stream};
 
 fn try_all(target: &str, check: fn(&[u8])) {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -23,6 +23,7 @@ fn try_all(target: &str, check: fn(&[u8])) {
 fn seeds_break_no_promise() {
     try_all("addresses", addresses::check);
     try_all("config", config::check);
+    try_all("dialogue", dialogue::check);
     try_all("fifo", fifo::check);
     try_all("line", line::check);
     try_all("stream", stream::check);
