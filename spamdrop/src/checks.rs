@@ -11,7 +11,8 @@ use crate::release::sockets;
 use crate::report::check::Warning;
 use crate::report::trust;
 
-mod esmtpd;
+pub mod esmtpd;
+pub mod zones;
 
 /// What is unwise in the configuration, and in the mail server's beside it.
 ///

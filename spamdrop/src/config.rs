@@ -14,6 +14,7 @@ use spamdrop_common::settings::{MAX_PORTS, Refresh};
 
 use crate::attach::{Mode, Plan};
 use crate::blocklist::pins::Capacity;
+use crate::dnsbl::rule::Rule;
 use crate::exit::{Exit, Failure};
 use crate::parse::{Parser, Pattern, Server};
 use crate::policy::PolicyConfig;
@@ -62,6 +63,8 @@ pub struct Config {
     pub run_dir: PathBuf,
     pub state_dir: PathBuf,
     pub courier_dir: PathBuf,
+    pub zones: Vec<String>,
+    pub resolv_conf: PathBuf,
 }
 
 /// Which hits slide an entry; see [`Refresh`].
@@ -137,6 +140,8 @@ impl Default for Config {
             run_dir: "/run/spamdrop".into(),
             state_dir: "/var/lib/spamdrop".into(),
             courier_dir: "/etc/courier".into(),
+            zones: Vec::new(),
+            resolv_conf: "/etc/resolv.conf".into(),
         }
     }
 }
@@ -204,6 +209,7 @@ impl Config {
         }
         self.check_journal()?;
         self.check_patterns()?;
+        self.rules()?;
         self.reject_pattern().map(drop)
     }
 
@@ -255,6 +261,18 @@ impl Config {
         pattern
             .map(Some)
             .map_err(|error| anyhow::anyhow!("`reject_text`: {error}"))
+    }
+
+    /// `zones`, read.
+    ///
+    /// # Errors
+    ///
+    /// One is no zone.
+    pub fn rules(&self) -> Result<Vec<Rule>> {
+        let rule = |zone: &String| {
+            Rule::of_config(zone).map_err(|why| anyhow::anyhow!("`zones`: {zone:?} {why}"))
+        };
+        self.zones.iter().map(rule).collect()
     }
 
     /// `ttl` in whole seconds.
