@@ -53,9 +53,17 @@ impl Zones {
             script => script.with_context(|| format!("cannot read {}", path.display()))?,
         };
         Ok(Self {
-            rules: rules(&esmtpd::settings(&script)),
             access: Access::read(&dir.join("smtpaccess"))?,
+            ..Self::of_esmtpd(&script)
         })
+    }
+
+    /// The options of `BLACKLISTS` that decide, and no table. With `DROP`,
+    /// Courier closes the connection of a listed source without a word, so
+    /// nothing is told in its place.
+    #[must_use]
+    pub fn of_esmtpd(script: &[u8]) -> Self {
+        Self::new(rules(&esmtpd::settings(script)))
     }
 
     /// The zones, in the order in which they are asked.
@@ -78,10 +86,7 @@ impl Zones {
     }
 }
 
-/// The options of `BLACKLISTS` that decide. With `DROP`, Courier closes the
-/// connection of a listed source without a word, so nothing is told in its
-/// place.
-pub(super) fn rules(settings: &Settings) -> Vec<Rule> {
+fn rules(settings: &Settings) -> Vec<Rule> {
     let value = |name: &str| {
         let value = settings.get(name.as_bytes());
         value.map_or(&[][..], |value| value.trim_ascii())
@@ -107,7 +112,7 @@ mod tests {
     use super::*;
 
     fn read(script: &str) -> Vec<Rule> {
-        rules(&esmtpd::settings(script.as_bytes()))
+        Zones::of_esmtpd(script.as_bytes()).rules
     }
 
     #[test]
