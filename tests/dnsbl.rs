@@ -13,8 +13,8 @@ use serde_json::Value;
 use spamdrop::dnsbl::rule::Rule;
 use spamdrop::dnsbl::{Answer, Asked, Lookups, RETRY, Resolver, Zones};
 use spamdrop_common::gate::Standing;
-use spamdrop_lab::dns::{Data, DnsStub, Rcode, Reply, Rtype};
 use spamdrop_lab::Host;
+use spamdrop_lab::dns::{Data, DnsStub, Rcode, Reply, Rtype};
 use tokio::time::timeout;
 
 const ZONES: [&str; 2] = ["allow:w.example", "b.example,BLOCK,*"];
@@ -57,10 +57,7 @@ impl Lab {
         })
     }
 
-    fn block_on<T: Send + 'static>(
-        &self,
-        future: impl Future<Output = T> + Send + 'static,
-    ) -> T {
+    fn block_on<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
         self.host.run(move || {
             let mut builder = tokio::runtime::Builder::new_current_thread();
             builder.enable_all().build().unwrap().block_on(future)
@@ -125,15 +122,17 @@ fn a_listed_source_is_told_the_zones_text() {
     assert_eq!(answer, expected);
     let verdict = answer.verdict(7).unwrap();
     assert_eq!(verdict.until, 300_000_000_007);
-    assert_eq!((verdict.standing, verdict.zone), (Standing::Listed as u32, 1));
+    assert_eq!(
+        (verdict.standing, verdict.zone),
+        (Standing::Listed as u32, 1)
+    );
     // Its name does not matter.
     assert_eq!(lab.stub.asked(REVERSE, Rtype::PTR), 0);
 }
 
 #[test]
 fn an_ipv6_source_and_an_alias() {
-    let question =
-        "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.b.example";
+    let question = "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.b.example";
     let alias = Reply::Records(
         90,
         vec![
@@ -229,17 +228,29 @@ fn names_tell_the_unlisted_apart() {
     let mail = "mail.example.org";
     let ptr = || Reply::ptr("mail.example.org");
     // The zones said no for 120 s.
-    assert_eq!(with(ptr(), mail, Reply::a(addr)), (Standing::Confirmed, 120));
-    assert_eq!(with(ptr(), mail, Reply::a([192, 0, 2, 8])).0, Standing::Unnamed);
+    assert_eq!(
+        with(ptr(), mail, Reply::a(addr)),
+        (Standing::Confirmed, 120)
+    );
+    assert_eq!(
+        with(ptr(), mail, Reply::a([192, 0, 2, 8])).0,
+        Standing::Unnamed
+    );
     assert_eq!(with(ptr(), mail, Reply::Absent(9)).0, Standing::Unnamed);
-    assert_eq!(with(Reply::Absent(9), mail, Reply::a(addr)).0, Standing::Unnamed);
+    assert_eq!(
+        with(Reply::Absent(9), mail, Reply::a(addr)).0,
+        Standing::Unnamed
+    );
     let generic = "192-0-2-9.dsl.example.org";
     assert_eq!(
         with(Reply::ptr(generic), generic, Reply::a(addr)).0,
         Standing::Unnamed
     );
     let failed = || Reply::Code(Rcode::SERVFAIL);
-    assert_eq!(with(failed(), mail, Reply::a(addr)), (Standing::Unlisted, 60));
+    assert_eq!(
+        with(failed(), mail, Reply::a(addr)),
+        (Standing::Unlisted, 60)
+    );
     assert_eq!(with(ptr(), mail, failed()), (Standing::Unlisted, 60));
     let two = vec![Data::Ptr(generic.into()), Data::Ptr(mail.into())];
     let two = Reply::Records(300, two);
@@ -252,7 +263,11 @@ fn an_ipv6_name_is_confirmed_by_its_ipv6_addresses() {
     let addr = Data::Aaaa("2001:db8::9".parse().unwrap());
     let lab = Lab::new(vec![
         (reverse, Rtype::PTR, Reply::ptr("mail.example.org")),
-        ("mail.example.org", Rtype::AAAA, Reply::Records(9, vec![addr])),
+        (
+            "mail.example.org",
+            Rtype::AAAA,
+            Reply::Records(9, vec![addr]),
+        ),
     ]);
     let answer = lab.learn(&ZONES, "2001:db8::9");
     assert_eq!(answer.standing, Some(Standing::Confirmed));
@@ -268,7 +283,10 @@ fn a_source_is_asked_about_once() {
         assert_eq!(lookups.text(addr), None);
         assert_eq!(lookups.ask(addr), Asked::Started);
         assert_eq!(lookups.ask(addr), Asked::UnderWay);
-        assert_eq!(lookups.ask("::ffff:192.0.2.9".parse().unwrap()), Asked::UnderWay);
+        assert_eq!(
+            lookups.ask("::ffff:192.0.2.9".parse().unwrap()),
+            Asked::UnderWay
+        );
         let first = lookups.next().await;
         let Asked::Known(again) = lookups.ask(addr) else {
             panic!("not remembered");
@@ -343,11 +361,18 @@ fn nobody_is_asked_about_for_longer_than_five_seconds() {
     let stub = stub(&host, vec![]);
     let lab = Lab { host, stub };
     let began = Instant::now();
-    let answer = lab.run(lookups(&["b.example"], &servers), vec![ADDR.parse().unwrap()]);
+    let answer = lab.run(
+        lookups(&["b.example"], &servers),
+        vec![ADDR.parse().unwrap()],
+    );
     let took = began.elapsed();
     assert!((4900..6500).contains(&took.as_millis()), "{took:?}");
     assert_eq!((answer[0].standing, answer[0].ttl), (None, RETRY));
-    assert!(stubs.iter().all(|stub| stub.asked(QUESTION, Rtype::A) == 1 + usize::from(stub.addr() == servers[0])));
+    assert!(
+        stubs.iter().all(
+            |stub| stub.asked(QUESTION, Rtype::A) == 1 + usize::from(stub.addr() == servers[0])
+        )
+    );
 }
 
 #[test]
@@ -361,14 +386,20 @@ fn another_name_server_is_asked_where_one_fails() {
         let any = "127.0.0.53:0".parse().unwrap();
         let bad = DnsStub::start(&lab.host, any, move |_, _| reply.clone()).unwrap();
         let servers = [bad.addr(), lab.stub.addr()];
-        let answers = lab.run(lookups(&["b.example"], &servers), vec![ADDR.parse().unwrap()]);
+        let answers = lab.run(
+            lookups(&["b.example"], &servers),
+            vec![ADDR.parse().unwrap()],
+        );
         assert_eq!(answers[0].standing, Some(Standing::Listed));
     }
     // Nobody listens there.
     let lab = Lab::new(listed());
     let nobody = "127.0.0.54:9".parse().unwrap();
     let servers = [nobody, lab.stub.addr()];
-    let answers = lab.run(lookups(&["b.example"], &servers), vec![ADDR.parse().unwrap()]);
+    let answers = lab.run(
+        lookups(&["b.example"], &servers),
+        vec![ADDR.parse().unwrap()],
+    );
     assert_eq!(answers[0].standing, Some(Standing::Listed));
 }
 
@@ -407,7 +438,10 @@ fn lookup_fails_where_there_is_no_verdict() {
     let output = lab.spamdrop(dir.path(), &["lookup", ADDR]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("no verdict (for 15 s)"), "{text}");
-    assert!(text.contains("b.example: no answer, the name server answered REFUSED"), "{text}");
+    assert!(
+        text.contains("b.example: no answer, the name server answered REFUSED"),
+        "{text}"
+    );
     assert_eq!(output.status.code(), Some(1));
     let output = lab.spamdrop(dir.path(), &["lookup", "nonsense"]);
     assert_eq!(output.status.code(), Some(2));
@@ -419,14 +453,25 @@ fn config_check_asks_the_zones_for_their_test_entries() {
         ("2.0.0.127.good.example", Rtype::A, Reply::a([127, 0, 0, 2])),
         ("2.0.0.127.all.example", Rtype::A, Reply::a([127, 0, 0, 2])),
         ("1.0.0.127.all.example", Rtype::A, Reply::a([127, 0, 0, 2])),
-        ("2.0.0.127.shut.example", Rtype::A, Reply::a([127, 255, 255, 254])),
-        ("2.0.0.127.sold.example", Rtype::A, Reply::a([192, 0, 2, 80])),
+        (
+            "2.0.0.127.shut.example",
+            Rtype::A,
+            Reply::a([127, 255, 255, 254]),
+        ),
+        (
+            "2.0.0.127.sold.example",
+            Rtype::A,
+            Reply::a([192, 0, 2, 80]),
+        ),
         ("2.0.0.127.down.example", Rtype::A, Reply::Silence),
     ]);
     let dir = tempfile::tempdir().unwrap();
     let zones = ["good", "all", "shut", "sold", "down", "none"];
     let options = zones.map(|zone| format!("-block={zone}.example,BLOCK,*"));
-    let esmtpd = format!("TARPIT=0\nBLACKLISTS='{} -allow=w.example'\n", options.join(" "));
+    let esmtpd = format!(
+        "TARPIT=0\nBLACKLISTS='{} -allow=w.example'\n",
+        options.join(" ")
+    );
     fs::write(dir.path().join("esmtpd"), esmtpd).unwrap();
     let began = Instant::now();
     let output = lab.spamdrop(dir.path(), &["config", "check"]);

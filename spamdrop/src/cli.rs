@@ -8,6 +8,10 @@ use clap_complete::Shell;
 
 use crate::config::LONGEST;
 
+mod config;
+
+pub use config::{Check, ConfigVerb};
+
 /// Keeps botnet spam waves away from a small mail server: sources that the
 /// server refuses as listed are dropped in the network driver for a while.
 #[derive(Debug, Parser)]
@@ -323,27 +327,6 @@ pub struct Lookup {
     /// Addresses such as 192.0.2.1 or 2001:db8::1
     #[arg(required = true, value_name = "ADDR")]
     pub addrs: Vec<String>,
-    /// The form of the result.
-    #[command(flatten)]
-    pub output: Output,
-}
-
-/// What `config` does.
-#[derive(Debug, Subcommand)]
-pub enum ConfigVerb {
-    /// Check the configuration, and the mail server beside it
-    ///
-    /// Exits with 78 if the configuration is wrong, with 0 if there are only
-    /// warnings.
-    Check(Check),
-}
-
-/// Flags of `config check`.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct Check {
-    /// Do not ask the DNS blocklists whether they answer
-    #[arg(long)]
-    pub offline: bool,
     /// The form of the result.
     #[command(flatten)]
     pub output: Output,

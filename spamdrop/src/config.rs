@@ -14,7 +14,7 @@ use spamdrop_common::settings::{MAX_PORTS, Refresh};
 
 use crate::attach::{Mode, Plan};
 use crate::blocklist::pins::Capacity;
-use crate::dnsbl::rule::Rule;
+use crate::dnsbl::rule;
 use crate::exit::{Exit, Failure};
 use crate::parse::{Parser, Pattern, Server};
 use crate::policy::PolicyConfig;
@@ -209,7 +209,7 @@ impl Config {
         }
         self.check_journal()?;
         self.check_patterns()?;
-        self.rules()?;
+        rule::of_configuration(&self.zones)?;
         self.reject_pattern().map(drop)
     }
 
@@ -261,18 +261,6 @@ impl Config {
         pattern
             .map(Some)
             .map_err(|error| anyhow::anyhow!("`reject_text`: {error}"))
-    }
-
-    /// `zones`, read.
-    ///
-    /// # Errors
-    ///
-    /// One is no zone.
-    pub fn rules(&self) -> Result<Vec<Rule>> {
-        let rule = |zone: &String| {
-            Rule::of_config(zone).map_err(|why| anyhow::anyhow!("`zones`: {zone:?} {why}"))
-        };
-        self.zones.iter().map(rule).collect()
     }
 
     /// `ttl` in whole seconds.

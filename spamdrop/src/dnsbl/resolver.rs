@@ -77,7 +77,12 @@ impl Resolver {
     ) -> Result<T, Failure> {
         let question = question(name, kind).ok_or(Failure::Broken)?;
         let mut failure = Failure::Unreachable;
-        for server in self.servers.iter().cycle().take(ROUNDS * self.servers.len()) {
+        for server in self
+            .servers
+            .iter()
+            .cycle()
+            .take(ROUNDS * self.servers.len())
+        {
             let response = server.send_request(question.clone()).get_response().await;
             let answer = response.map_err(|error| why(&error));
             match answer.and_then(|message| read(message.for_slice())) {

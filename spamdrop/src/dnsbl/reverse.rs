@@ -115,9 +115,9 @@ fn spells6(name: &str, addr: Ipv6Addr) -> bool {
 
 /// Whether the numbers are in a row, forwards or backwards.
 fn has_either(numbers: &[u32], row: &[u32]) -> bool {
-    numbers.windows(row.len()).any(|window| {
-        window == row || window.iter().rev().eq(row)
-    })
+    numbers
+        .windows(row.len())
+        .any(|window| window == row || window.iter().rev().eq(row))
 }
 
 fn runs(name: &str, belongs: fn(char) -> bool) -> impl Iterator<Item = &str> {

@@ -4,6 +4,8 @@
 
 use std::net::Ipv4Addr;
 
+use anyhow::{Result, anyhow};
+
 use super::question::MAX_ZONE;
 use super::wording;
 
@@ -82,7 +84,10 @@ impl Rule {
         if parts.variable != BLOCK {
             return Err("names a variable other than BLOCK");
         }
-        if parts.only.is_some_and(|only| only.parse::<Ipv4Addr>().is_err()) {
+        if parts
+            .only
+            .is_some_and(|only| only.parse::<Ipv4Addr>().is_err())
+        {
             return Err("has no IPv4 address behind the /");
         }
         let rule = match is_allow {
@@ -129,6 +134,17 @@ impl Rule {
             only,
         })
     }
+}
+
+/// Reads `zones` of the configuration.
+///
+/// # Errors
+///
+/// One of them is none; the message names it.
+pub fn of_configuration(zones: &[String]) -> Result<Vec<Rule>> {
+    let rule =
+        |zone: &String| Rule::of_config(zone).map_err(|why| anyhow!("`zones`: {zone:?} {why}"));
+    zones.iter().map(rule).collect()
 }
 
 const BLOCK: &str = "BLOCK";
@@ -179,9 +195,10 @@ fn is_zone(zone: &str) -> bool {
     let is_label = |label: &str| {
         let fits = (1..=63).contains(&label.len());
         let is_word = !label.starts_with('-') && !label.ends_with('-');
-        fits && is_word && label
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        fits && is_word
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     zone.len() <= MAX_ZONE && zone.split('.').all(is_label)
 }

@@ -6,7 +6,7 @@ use std::{fs, io};
 use anyhow::{Context as _, Result};
 
 use super::access::Access;
-use super::rule::{Effect, Rule};
+use super::rule::{self, Effect, Rule};
 use crate::checks::esmtpd::{self, Settings};
 use crate::config::Config;
 use crate::parse::Server;
@@ -27,7 +27,7 @@ impl Zones {
     /// Courier's files cannot be read.
     pub fn of(config: &Config) -> Result<Self> {
         if !config.zones.is_empty() {
-            return Ok(Self::new(config.rules()?));
+            return Ok(Self::new(rule::of_configuration(&config.zones)?));
         }
         match config.servers.contains(&Server::Courier) {
             true => Self::of_courier(&config.courier_dir),
@@ -140,7 +140,12 @@ BLACKLISTS=\"-allow=w.example \\
 
     #[test]
     fn nonsense_names_no_zone() {
-        for script in ["", "BLACKLISTS=", "BLACKLISTS='\"'", "BLACKLISTS='-block= x'"] {
+        for script in [
+            "",
+            "BLACKLISTS=",
+            "BLACKLISTS='\"'",
+            "BLACKLISTS='-block= x'",
+        ] {
             assert_eq!(read(script), [], "{script}");
         }
     }

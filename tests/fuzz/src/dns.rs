@@ -9,7 +9,8 @@ use spamdrop::dnsbl::zone::{Heard, Said, heard, said};
 
 /// A response about `9.b`, up to what follows the type of an answer of that
 /// name.
-const START: &[u8] = b"\0\x07\x81\x80\0\x01\0\x01\0\0\0\0\x019\x01b\0\0\x01\0\x01\xc0\x0c\0\x01\0\x01";
+const START: &[u8] =
+    b"\0\x07\x81\x80\0\x01\0\x01\0\0\0\0\x019\x01b\0\0\x01\0\x01\xc0\x0c\0\x01\0\x01";
 /// The time to live and the length of an address.
 const LENGTH: &[u8] = b"\0\0\0\x3c\0\x04";
 
