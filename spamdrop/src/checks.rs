@@ -12,9 +12,10 @@ use crate::report::check::Warning;
 use crate::report::trust;
 
 mod answer;
-pub(crate) mod esmtpd;
-
 pub use answer::answer;
+
+pub mod esmtpd;
+pub mod zones;
 
 /// What is unwise in the configuration, and in the mail server's beside it.
 ///

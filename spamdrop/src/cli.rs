@@ -8,6 +8,10 @@ use clap_complete::Shell;
 
 use crate::config::LONGEST;
 
+mod config;
+
+pub use config::{Check, ConfigVerb};
+
 /// Keeps botnet spam waves away from a small mail server: sources that the
 /// server refuses as listed are dropped in the network driver for a while.
 #[derive(Debug, Parser)]
@@ -93,6 +97,12 @@ pub enum Verb {
     /// that look like a rejection and are none. Exits with 1 if a file could
     /// not be read to its end.
     Scan(Scan),
+    /// Ask the mail server's DNS blocklists about addresses
+    ///
+    /// Shows what each zone says, and what follows: whether the mail server
+    /// rejects the address, or whether it has a server's name. Exits with 1 if
+    /// of one of the addresses that could not be learned.
+    Lookup(Lookup),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -311,14 +321,15 @@ pub struct Learn {
     pub files: Vec<PathBuf>,
 }
 
-/// What `config` does.
-#[derive(Debug, Subcommand)]
-pub enum ConfigVerb {
-    /// Check the configuration, and the mail server beside it
-    ///
-    /// Exits with 78 if the configuration is wrong, with 0 if there are only
-    /// warnings.
-    Check(Output),
+/// Arguments of `lookup`.
+#[derive(Debug, Args)]
+pub struct Lookup {
+    /// Addresses such as 192.0.2.1 or 2001:db8::1
+    #[arg(required = true, value_name = "ADDR")]
+    pub addrs: Vec<String>,
+    /// The form of the result.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// Arguments of `completions`.

@@ -15,6 +15,7 @@ use spamdrop_common::settings::{MAX_PORTS, Refresh};
 use crate::answer::Answer;
 use crate::attach::{Mode, Plan};
 use crate::blocklist::pins::Capacity;
+use crate::dnsbl::rule;
 use crate::exit::{Exit, Failure};
 use crate::parse::{Parser, Pattern, Server};
 use crate::policy::PolicyConfig;
@@ -70,6 +71,8 @@ pub struct Config {
     pub run_dir: PathBuf,
     pub state_dir: PathBuf,
     pub courier_dir: PathBuf,
+    pub zones: Vec<String>,
+    pub resolv_conf: PathBuf,
 }
 
 impl Default for Config {
@@ -106,6 +109,8 @@ impl Default for Config {
             run_dir: "/run/spamdrop".into(),
             state_dir: "/var/lib/spamdrop".into(),
             courier_dir: "/etc/courier".into(),
+            zones: Vec::new(),
+            resolv_conf: "/etc/resolv.conf".into(),
         }
     }
 }
@@ -180,6 +185,7 @@ impl Config {
         }
         self.check_journal()?;
         self.check_patterns()?;
+        rule::of_configuration(&self.zones)?;
         self.reject_pattern().map(drop)
     }
 

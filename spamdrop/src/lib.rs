@@ -17,6 +17,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod daemon;
+pub mod dnsbl;
 mod durable;
 pub mod event;
 pub mod exit;

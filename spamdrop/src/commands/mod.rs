@@ -16,6 +16,7 @@ mod input;
 pub mod known;
 pub mod learn;
 pub mod list;
+pub mod lookup;
 pub mod remove;
 mod replay;
 pub mod run;
@@ -67,8 +68,9 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Status(args) => status::run(&config, *args, out),
         Verb::Stats(args) => stats::run(&config, *args, out, style),
         Verb::Scan(args) => scan::run(&config, args, out, style),
+        Verb::Lookup(args) => lookup::run(&config, args, out),
         Verb::Config(ConfigVerb::Check(args)) => {
-            config_check::run(&config, cli.config.as_deref(), *args, out)
+            config_check::run(&config, cli.config.as_deref(), args, out)
         }
         Verb::Completions(_) => Ok(()),
     }

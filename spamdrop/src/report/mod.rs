@@ -13,6 +13,7 @@ pub mod escape;
 pub mod json;
 pub mod known;
 pub mod listing;
+pub mod lookup;
 pub mod recent;
 pub mod scan;
 pub mod show;

@@ -11,6 +11,7 @@
 pub mod client;
 pub mod courier;
 pub mod daemon;
+pub mod dns;
 pub mod frame;
 pub mod host;
 pub mod journald;
@@ -24,6 +25,7 @@ pub mod wire;
 pub use client::{Client, Reply, syn_dropped};
 pub use courier::Courier;
 pub use daemon::Daemon;
+pub use dns::DnsStub;
 pub use host::{Host, private_tmpfs};
 pub use journald::Journald;
 pub use nix::sys::signal::Signal;
