@@ -16,6 +16,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod daemon;
+mod database;
 mod durable;
 pub mod event;
 pub mod exit;
