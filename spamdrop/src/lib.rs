@@ -34,3 +34,4 @@ pub mod release;
 pub mod report;
 pub mod tail;
 pub mod target;
+pub mod wave;
