@@ -1,13 +1,14 @@
 //! Keeps the gate: counts the server's connections, and tells the filter of
 //! them and of known senders.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use spamdrop_common::gate::{Gate, Mode, Passage};
+use spamdrop_common::gate::{CLASSES, Gate, Mode, Passage};
 
 use super::Daemon;
 use crate::admit::{Keeper, Occupancy, occupancy, slots};
@@ -18,15 +19,22 @@ use crate::config::{Admit, Config};
 use crate::known::Store;
 use crate::report::watcher;
 use crate::target::Target;
+use crate::wave::{Sample, Totals};
 
 /// Evidence of known senders grows too old without anybody's doing.
 const SENDERS_PERIOD: Duration = Duration::from_secs(3600);
+/// Refused sources that are handed on in one go; more than the filter can tell
+/// of between two of them.
+const ASKS: usize = 4_096;
 
 /// The gate, as far as the watcher knows it.
 pub(super) struct Admitting {
     gatehouse: Gatehouse,
     keeper: Keeper,
     seen: Occupancy,
+    /// The most that was seen since the last sample, if anything was.
+    peak: Option<Occupancy>,
+    limit: u32,
     passage: Passage,
     full: u64,
     senders: Senders,
@@ -39,7 +47,7 @@ struct Senders {
     reading: Option<JoinHandle<Result<Vec<Target>>>>,
     /// When they were read last; `None`: they may have changed since.
     read: Option<Instant>,
-    number: u64,
+    known: HashSet<Target>,
 }
 
 impl Admitting {
@@ -48,6 +56,8 @@ impl Admitting {
             gatehouse: Gatehouse::open(&config.pin_dir)?,
             keeper: keeper(config),
             seen: Occupancy::default(),
+            peak: None,
+            limit: u32::MAX,
             passage: Passage::default(),
             full: 0,
             senders: Senders::default(),
@@ -74,6 +84,29 @@ impl Admitting {
         self.senders.read = None;
     }
 
+    /// What was seen since this was last called; `None`: nothing.
+    pub fn take_sample(&mut self) -> Option<Sample> {
+        let peak = self.peak.take()?;
+        let passage = &self.passage;
+        Some(Sample {
+            at: clock::monotonic(),
+            unix_s: clock::unix_s(),
+            open: peak.open,
+            waiting: peak.waiting,
+            slots: self.keeper.slots(),
+            limit: self.limit,
+            observed: self.keeper.mode() == Mode::Observe,
+            totals: Totals {
+                admitted: passage.admitted,
+                preferred: passage.preferred,
+                floored: passage.floored,
+                refused: passage.refused,
+                unrepeated: passage.unrepeated,
+                ..Totals::default()
+            },
+        })
+    }
+
     fn tend(&mut self, ports: &[u16]) -> Result<()> {
         let passage = self.gatehouse.passage()?;
         let seen = occupancy::count(ports).context("cannot count the connections")?;
@@ -82,6 +115,8 @@ impl Admitting {
             .set(seen, passage.admitted, false, clock::monotonic_ns());
         self.full += u64::from(gate.open >= self.keeper.slots());
         (self.seen, self.passage) = (seen, passage);
+        self.peak = Some(self.peak.unwrap_or(seen).max(seen));
+        self.limit = gate.limits[CLASSES - 1];
         self.gatehouse.set(gate)
     }
 }
@@ -108,11 +143,23 @@ fn keeper(config: &Config) -> Keeper {
 impl Daemon {
     /// Sets the gate. It opens by itself when that fails for long.
     pub(super) fn tend_gate(&mut self) {
+        self.hand_on_asks();
         match self.admitting.tend(&self.config.ports) {
             Ok(()) => self.upkeep.fine("gate"),
             Err(error) => self
                 .upkeep
                 .warn("gate", format!("the gate is open: {error:#}")),
+        }
+    }
+
+    /// Tells whoever wants to know which sources were refused.
+    fn hand_on_asks(&mut self) {
+        for _ in 0..ASKS {
+            let Some(source) = self.admitting.gatehouse.next_ask() else {
+                return;
+            };
+            let known = self.admitting.senders.known.contains(&source.into());
+            self.recording.delayed(source, known);
         }
     }
 
@@ -123,8 +170,10 @@ impl Daemon {
             let read = reading
                 .join()
                 .unwrap_or_else(|_| Err(anyhow::anyhow!("the reader panicked")));
+            // Who was refused before was not known then.
+            self.hand_on_asks();
             let told = read.and_then(|known| {
-                self.admitting.senders.number = known.len() as u64;
+                self.admitting.senders.known = known.iter().copied().collect();
                 self.admitting.gatehouse.know_exactly(known)
             });
             match told {
@@ -174,7 +223,7 @@ impl Daemon {
             open: seen.open,
             slots: keeper.slots(),
             flooded: keeper.is_flooded(clock::monotonic_ns()),
-            known: senders.number,
+            known: senders.known.len() as u64,
             admitted: passage.admitted,
             preferred: passage.preferred,
             floored: passage.floored,

@@ -14,7 +14,7 @@ use super::releasing::grace_ns;
 use crate::blocklist::{Blocklist, Term};
 use crate::clock;
 use crate::config::{Config, Release, Seal};
-use crate::known::{Pupil, Record};
+use crate::known::{Lesson, Pupil, Record};
 use crate::lock::Turn;
 use crate::parse::{Parsed, Parser};
 use crate::policy::{Decision, Moment, Policy, PolicyConfig, Protected};
@@ -22,6 +22,9 @@ use crate::release::Releases;
 use crate::report::escape::escape;
 use crate::tail::Line;
 use crate::target::Target;
+
+/// A line that is older tells nothing of a wave that goes on.
+const JUST_NOW: Duration = Duration::from_secs(60);
 
 /// From a log line to what is to be done about it.
 pub(super) struct Intake {
@@ -112,7 +115,13 @@ impl Intake {
         self.policy.ceiling(moment).map(|trip| trip.to_string())
     }
 
-    pub(super) fn line(&mut self, line: &Line<'_>, writer: &mut Writer<'_>) {
+    /// `heard` is told what a line that was just written says of its source.
+    pub(super) fn line(
+        &mut self,
+        line: &Line<'_>,
+        writer: &mut Writer<'_>,
+        heard: &mut dyn FnMut(IpAddr, Lesson),
+    ) {
         let wall = clock::wall();
         let Parsed::Event(mut event) = self.parser.parse(line.bytes, wall) else {
             return;
@@ -135,6 +144,10 @@ impl Intake {
         *self.counts.entry(decision.name()).or_default() += 1;
         if let Some(lesson) = self.policy.lesson(&event, decision, &self.protected) {
             self.pupil.learn(event.addr, lesson, event.at, wall);
+            let age = event.at.and_then(|at| wall.duration_since(at).ok());
+            if age.unwrap_or_default() <= JUST_NOW {
+                heard(event.addr, lesson);
+            }
         }
         match decision {
             Decision::Block { addr, age } => {

@@ -8,6 +8,7 @@ mod admitting;
 mod inlet;
 mod intake;
 mod learning;
+mod recording;
 mod releasing;
 mod reload;
 mod upkeep;
@@ -38,6 +39,7 @@ use admitting::Admitting;
 use inlet::Inlet;
 use intake::Intake;
 use learning::Learning;
+use recording::Recording;
 use upkeep::Upkeep;
 
 /// Bytes of log that are read before others get their turn.
@@ -118,6 +120,7 @@ struct Daemon {
     inlet: Inlet,
     learning: Learning,
     admitting: Admitting,
+    recording: Recording,
     releases: Releases,
     upkeep: Upkeep,
     packets: Option<PacketLog>,
@@ -133,6 +136,7 @@ impl Daemon {
             inlet: Inlet::open(&config.fifo)?,
             learning: Learning::new(),
             admitting: Admitting::open(&config)?,
+            recording: Recording::new(),
             blocklist: up.blocklist,
             releases: Releases::default(),
             upkeep: Upkeep::new(up.attached),
@@ -144,6 +148,7 @@ impl Daemon {
         warn_of_what_is_unwise(&daemon.config);
         daemon.adopt()?;
         daemon.remind();
+        daemon.open_history();
         log::info!(target: "spamdrop::run", "ready: {}", daemon.upkeep.describe(&daemon.config));
         Ok(daemon)
     }
@@ -201,13 +206,16 @@ impl Daemon {
             tail,
             intake,
             blocklist,
+            recording,
             releases,
             config,
             ..
         } = self;
         let mut writer = intake::Writer::new(blocklist, releases, &config.run_dir);
         tail.poll(clock::instant(), BUDGET, &mut |line| {
-            intake.line(&line, &mut writer)
+            intake.line(&line, &mut writer, &mut |source, lesson| {
+                recording.heard(source, lesson);
+            });
         })
     }
 
@@ -224,6 +232,7 @@ impl Daemon {
             log::warn!("cannot keep the log positions: {error:#}");
         }
         self.keep_all_known();
+        self.keep_all_waves();
         self.leave_gate();
         if self.packets.is_some() {
             self.silence();

@@ -34,7 +34,7 @@ pub struct Recorder {
 /// What is to be written of a wave.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// Later waves have higher ones.
+    /// Its number by the recorder.
     pub id: i64,
     /// All about it.
     pub wave: Wave,
@@ -56,16 +56,22 @@ struct Course {
     changed: bool,
 }
 
+impl Default for Recorder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Recorder {
-    /// One that has seen nothing; `next_id` is its first wave's.
+    /// One that has seen nothing. It numbers its waves from 1.
     #[must_use]
-    pub fn new(next_id: i64) -> Self {
-        Self::with_capacity(next_id, sources::MAX)
+    pub fn new() -> Self {
+        Self::with_capacity(sources::MAX)
     }
 
-    fn with_capacity(next_id: i64, capacity: usize) -> Self {
+    fn with_capacity(capacity: usize) -> Self {
         Self {
-            next_id,
+            next_id: 1,
             capacity,
             last: None,
             now: None,

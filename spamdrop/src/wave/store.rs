@@ -51,22 +51,22 @@ impl Store {
     }
 
     /// Writes what has changed of waves, and forgets the oldest beyond what is
-    /// kept.
+    /// kept. Their numbers are those of the recorder and `base`.
     ///
     /// # Errors
     ///
     /// The file is damaged or cannot be written; it is as it was.
-    pub fn write(&mut self, snapshots: &[Snapshot]) -> Result<()> {
+    pub fn write(&mut self, base: i64, snapshots: &[Snapshot]) -> Result<()> {
         self.0.change(|tx| {
             for snapshot in snapshots {
-                rows::write(tx, snapshot)?;
+                rows::write(tx, base, snapshot)?;
             }
             rows::forget(tx, WAVES, COURSES)
         })
     }
 
     /// Begins to record: whatever wave goes on was cut short by a crash. The
-    /// number of the next one.
+    /// number of the newest one; 0: there is none.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl Store {
     pub fn begin(&mut self) -> Result<i64> {
         self.0.change(|tx| {
             rows::end(tx)?;
-            rows::next_id(tx)
+            rows::newest(tx)
         })
     }
 

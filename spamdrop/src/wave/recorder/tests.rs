@@ -25,7 +25,7 @@ impl Clock {
             ..Sample::default()
         };
         let mut clock = Self {
-            recorder: Recorder::with_capacity(7, 1_000),
+            recorder: Recorder::with_capacity(1_000),
             sample,
         };
         clock.recorder.sample(sample);
@@ -99,7 +99,7 @@ fn a_wave_begins_at_the_lowest_limit_and_ends_after_a_quiet_minute() {
     assert_eq!(clock.waves(), []);
     clock.seconds(6, 30);
     let waves = clock.waves();
-    assert_eq!((waves[0].0, waves[0].1.start_unix_s), (8, START + 231));
+    assert_eq!((waves[0].0, waves[0].1.start_unix_s), (2, START + 231));
 }
 
 #[test]
@@ -191,8 +191,8 @@ fn who_waited_is_counted_in_its_wave_even_after_it() {
     }
     let waves = clock.waves();
     let listed = |wave: &Wave| (wave.who.listed, wave.who.delayed_listed);
-    assert_eq!((waves[0].0, listed(&waves[0].1)), (7, (1, 1)));
-    assert_eq!((waves[1].0, listed(&waves[1].1)), (8, (2, 1)));
+    assert_eq!((waves[0].0, listed(&waves[0].1)), (1, (1, 1)));
+    assert_eq!((waves[1].0, listed(&waves[1].1)), (2, (2, 1)));
     // Not for ever.
     clock.seconds(61, 0);
     clock.waves();
@@ -212,7 +212,7 @@ fn a_wave_is_of_one_mode() {
         .iter()
         .map(|(id, wave)| (*id, wave.observed, wave.ongoing))
         .collect();
-    assert_eq!(modes, [(7, false, false), (8, true, true)]);
+    assert_eq!(modes, [(1, false, false), (2, true, true)]);
 }
 
 #[test]

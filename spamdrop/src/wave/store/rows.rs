@@ -25,9 +25,10 @@ CREATE TABLE points (
     PRIMARY KEY (wave_id, at_s)
 ) STRICT, WITHOUT ROWID";
 
-pub(super) fn write(db: &Connection, snapshot: &Snapshot) -> Result<()> {
+pub(super) fn write(db: &Connection, base: i64, snapshot: &Snapshot) -> Result<()> {
     let Snapshot { id, wave, points } = snapshot;
-    write_wave(db, *id, wave)?;
+    let id = base.saturating_add(*id);
+    write_wave(db, id, wave)?;
     let Some(first) = points.first() else {
         return Ok(());
     };
@@ -69,10 +70,9 @@ pub(super) fn end(db: &Connection) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn next_id(db: &Connection) -> Result<i64> {
+pub(super) fn newest(db: &Connection) -> Result<i64> {
     let query = "SELECT coalesce(max(id), 0) FROM waves";
-    let newest: i64 = db.query_row(query, [], |row| row.get(0))?;
-    newest.checked_add(1).context("a wave's number is too high")
+    Ok(db.query_row(query, [], |row| row.get(0))?)
 }
 
 /// Leaves the newest waves, and the points of the newest of them.

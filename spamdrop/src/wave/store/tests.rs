@@ -53,14 +53,14 @@ fn waves_and_their_courses_are_kept() {
     let first = snapshot(1, &[point(0, 1), point(1, 2)]);
     Store::open(&path)
         .unwrap()
-        .write(std::slice::from_ref(&first))
+        .write(0, std::slice::from_ref(&first))
         .unwrap();
     let mut second = snapshot(1, &[point(1, 7), point(2, 3)]);
     second.wave.longest_wait_s = None;
     second.wave.totals.refused = [1, 2, 3];
     Store::open(&path)
         .unwrap()
-        .write(&[second.clone(), snapshot(2, &[])])
+        .write(0, &[second.clone(), snapshot(2, &[])])
         .unwrap();
     let store = Store::open_existing(&path).unwrap().unwrap();
     let waves = store.since(0).unwrap();
@@ -80,9 +80,9 @@ fn thinned_points_replace_all_of_them() {
     let (_dir, path) = home();
     let mut store = Store::open(&path).unwrap();
     let all: Vec<Point> = (0..10).map(|at| point(at, 1)).collect();
-    store.write(&[snapshot(1, &all)]).unwrap();
+    store.write(0, &[snapshot(1, &all)]).unwrap();
     let thin: Vec<Point> = (0..5).map(|at| point(2 * at, 6)).collect();
-    store.write(&[snapshot(1, &thin)]).unwrap();
+    store.write(0, &[snapshot(1, &thin)]).unwrap();
     assert_eq!(store.points(1).unwrap(), thin);
 }
 
@@ -90,10 +90,13 @@ fn thinned_points_replace_all_of_them() {
 fn a_restart_ends_what_a_crash_cut_short() {
     let (_dir, path) = home();
     let mut store = Store::open(&path).unwrap();
-    assert_eq!(store.begin().unwrap(), 1);
-    store.write(&[snapshot(4, &[])]).unwrap();
-    assert_eq!(store.begin().unwrap(), 5);
+    assert_eq!(store.begin().unwrap(), 0);
+    store.write(0, &[snapshot(4, &[])]).unwrap();
+    assert_eq!(store.begin().unwrap(), 4);
     assert!(!store.since(0).unwrap()[0].1.ongoing);
+    store.write(4, &[snapshot(1, &[point(0, 1)])]).unwrap();
+    assert_eq!(store.since(0).unwrap()[1].0, 5);
+    assert_eq!(store.points(5).unwrap().len(), 1);
 }
 
 #[test]
@@ -101,9 +104,9 @@ fn their_number_is_bounded() {
     let (_dir, path) = home();
     let mut store = Store::open(&path).unwrap();
     let snapshots: Vec<Snapshot> = (1..=1_003).map(|id| snapshot(id, &[point(0, 1)])).collect();
-    store.write(&snapshots[..40]).unwrap();
+    store.write(0, &snapshots[..40]).unwrap();
     assert_eq!(store.points(1).unwrap().len(), 1);
-    store.write(&snapshots).unwrap();
+    store.write(0, &snapshots).unwrap();
     let ids: Vec<i64> = store.since(0).unwrap().iter().map(|(id, _)| *id).collect();
     assert_eq!(ids, (4..=1_003).collect::<Vec<_>>());
     assert_eq!(store.points(953).unwrap(), []);
@@ -114,7 +117,7 @@ fn their_number_is_bounded() {
 fn what_is_not_ours_is_refused_and_left_alone() {
     let (_dir, path) = home();
     let mut store = Store::open(&path).unwrap();
-    store.write(&[snapshot(1, &[])]).unwrap();
+    store.write(0, &[snapshot(1, &[])]).unwrap();
     drop(store);
     let mut newer = fs::read(&path).unwrap();
     // The header's version.
@@ -145,7 +148,7 @@ fn damage_is_an_error_at_worst() {
     let mut store = Store::open(&path).unwrap();
     let points: Vec<Point> = (0..300).map(|at| point(at, at)).collect();
     let snapshots: Vec<Snapshot> = (1..60).map(|id| snapshot(id, &points)).collect();
-    store.write(&snapshots).unwrap();
+    store.write(0, &snapshots).unwrap();
     drop(store);
     let whole = fs::read(&path).unwrap();
     let mut errors = 0;
@@ -167,7 +170,7 @@ fn damage_is_an_error_at_worst() {
             for (id, _) in store.since(0)? {
                 store.points(id)?;
             }
-            store.write(&snapshots[..1])
+            store.write(0, &snapshots[..1])
         });
         errors += u32::from(used.is_err());
     }
@@ -186,7 +189,7 @@ fn victim() {
     for id in 1.. {
         let points: Vec<Point> = (0..100).map(|at| point(at, 1)).collect();
         let mut store = Store::open(Path::new(&path)).unwrap();
-        store.write(&[snapshot(id, &points)]).unwrap();
+        store.write(0, &[snapshot(id, &points)]).unwrap();
         writeln!(io::stdout(), "\nwritten {id}").unwrap();
     }
 }
