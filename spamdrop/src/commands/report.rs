@@ -99,6 +99,7 @@ fn timeline(
         start_unix_s,
         end_unix_s,
         slots: slots.max().unwrap_or(0),
+        observed: !waves.is_empty() && waves.iter().all(|(_, wave)| wave.observed),
         courses,
     })
 }

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use spamdrop_common::gate::{CLASSES, Gate, Mode, Passage};
 
 use super::Daemon;
+use super::recording::Recording;
 use crate::admit::{Keeper, Occupancy, occupancy, slots};
 use crate::blocklist::Gatehouse;
 use crate::checks;
@@ -84,6 +85,17 @@ impl Admitting {
         self.senders.read = None;
     }
 
+    /// Tells whoever wants to know which sources were refused.
+    pub fn hand_on_asks(&mut self, recording: &mut Recording) {
+        for _ in 0..ASKS {
+            let Some(source) = self.gatehouse.next_ask() else {
+                return;
+            };
+            let known = self.senders.known.contains(&source.into());
+            recording.delayed(source, known);
+        }
+    }
+
     /// What was seen since this was last called; `None`: nothing.
     pub fn take_sample(&mut self) -> Option<Sample> {
         let peak = self.peak.take()?;
@@ -143,23 +155,12 @@ fn keeper(config: &Config) -> Keeper {
 impl Daemon {
     /// Sets the gate. It opens by itself when that fails for long.
     pub(super) fn tend_gate(&mut self) {
-        self.hand_on_asks();
+        self.admitting.hand_on_asks(&mut self.recording);
         match self.admitting.tend(&self.config.ports) {
             Ok(()) => self.upkeep.fine("gate"),
             Err(error) => self
                 .upkeep
                 .warn("gate", format!("the gate is open: {error:#}")),
-        }
-    }
-
-    /// Tells whoever wants to know which sources were refused.
-    fn hand_on_asks(&mut self) {
-        for _ in 0..ASKS {
-            let Some(source) = self.admitting.gatehouse.next_ask() else {
-                return;
-            };
-            let known = self.admitting.senders.known.contains(&source.into());
-            self.recording.delayed(source, known);
         }
     }
 
@@ -171,7 +172,7 @@ impl Daemon {
                 .join()
                 .unwrap_or_else(|_| Err(anyhow::anyhow!("the reader panicked")));
             // Who was refused before was not known then.
-            self.hand_on_asks();
+            self.admitting.hand_on_asks(&mut self.recording);
             let told = read.and_then(|known| {
                 self.admitting.senders.known = known.iter().copied().collect();
                 self.admitting.gatehouse.know_exactly(known)

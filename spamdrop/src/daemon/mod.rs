@@ -206,6 +206,7 @@ impl Daemon {
             tail,
             intake,
             blocklist,
+            admitting,
             recording,
             releases,
             config,
@@ -214,6 +215,8 @@ impl Daemon {
         let mut writer = intake::Writer::new(blocklist, releases, &config.run_dir);
         tail.poll(clock::instant(), BUDGET, &mut |line| {
             intake.line(&line, &mut writer, &mut |source, lesson| {
+                // Who is heard of was at the gate before.
+                admitting.hand_on_asks(recording);
                 recording.heard(source, lesson);
             });
         })

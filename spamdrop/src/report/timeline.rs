@@ -22,6 +22,8 @@ pub struct Timeline {
     pub end_unix_s: u64,
     /// Connections that the server serves at once.
     pub slots: u32,
+    /// Whether nobody was refused, and it was only counted.
+    pub observed: bool,
     /// Waves: where each begins, in seconds since 1970, and its points.
     pub courses: Vec<(u64, Vec<Point>)>,
 }
@@ -84,7 +86,7 @@ pub fn svg(timeline: &Timeline, zone: &TimeZone) -> String {
         .iter()
         .map(|column| column.refused + column.answered);
     let syns = Scale::to(bars.max().unwrap_or(0));
-    legend(&mut svg, timeline.slots, column_s);
+    legend(&mut svg, timeline, column_s);
     values(&mut svg, open, syns);
     times(&mut svg, timeline, zone);
     draw_bars(&mut svg, &columns, syns);
@@ -125,7 +127,15 @@ fn columns(timeline: &Timeline) -> (Vec<Column>, u64) {
     (columns, column_s)
 }
 
-fn legend(svg: &mut Svg, slots: u32, column_s: u64) {
+fn legend(svg: &mut Svg, timeline: &Timeline, column_s: u64) {
+    let Timeline {
+        slots, observed, ..
+    } = timeline;
+    let refused = if *observed {
+        "SYNs to refuse"
+    } else {
+        "SYNs refused"
+    };
     let every = match column_s {
         1 => "a second".into(),
         seconds => format!("in {seconds} s"),
@@ -135,7 +145,7 @@ fn legend(svg: &mut Svg, slots: u32, column_s: u64) {
     line(svg, "slots", [250.0, 36.0, 270.0, 36.0]);
     label(svg, 276.0, &format!("{slots} slots"));
     rect(svg, "refused", [380.0, 30.0, 12.0, 12.0]);
-    label(svg, 398.0, &format!("SYNs refused {every} (right)"));
+    label(svg, 398.0, &format!("{refused} {every} (right)"));
     rect(svg, "answered", [620.0, 30.0, 12.0, 12.0]);
     label(svg, 638.0, &format!("answered {every} (right)"));
 }

@@ -21,6 +21,7 @@ fn timeline(seconds: u64, courses: Vec<(u64, Vec<Point>)>) -> Timeline {
         start_unix_s: START,
         end_unix_s: START + seconds,
         slots: 40,
+        observed: false,
         courses,
     }
 }
@@ -141,6 +142,16 @@ fn whatever_the_numbers_are_they_stay_on_the_paper() {
         ..Timeline::default()
     };
     assert_within(&Document::parse(&svg(&backwards, &TimeZone::UTC)).unwrap());
+}
+
+#[test]
+fn what_was_only_counted_is_not_called_refused() {
+    let mut observed = timeline(1_000, Vec::new());
+    let text = svg(&observed, &TimeZone::UTC);
+    assert!(text.contains(">SYNs refused in 3 s (right)<"), "{text}");
+    observed.observed = true;
+    let text = svg(&observed, &TimeZone::UTC);
+    assert!(text.contains(">SYNs to refuse in 3 s (right)<"), "{text}");
 }
 
 #[test]
