@@ -14,6 +14,7 @@ use super::releasing::grace_ns;
 use crate::blocklist::{Blocklist, Term};
 use crate::clock;
 use crate::config::{Config, Release, Seal};
+use crate::event::Event;
 use crate::known::{Lesson, Pupil, Record};
 use crate::lock::Turn;
 use crate::parse::{Parsed, Parser};
@@ -142,12 +143,8 @@ impl Intake {
         };
         let decision = self.policy.decide(&event, moment, &self.protected, blocked);
         *self.counts.entry(decision.name()).or_default() += 1;
-        if let Some(lesson) = self.policy.lesson(&event, decision, &self.protected) {
-            self.pupil.learn(event.addr, lesson, event.at, wall);
-            let age = event.at.and_then(|at| wall.duration_since(at).ok());
-            if age.unwrap_or_default() <= JUST_NOW {
-                heard(event.addr, lesson);
-            }
+        if let Some(lesson) = self.learn(&event, decision, wall) {
+            heard(event.addr, lesson);
         }
         match decision {
             Decision::Block { addr, age } => {
@@ -170,6 +167,14 @@ impl Intake {
                 log::debug!(target: "spamdrop::policy", "{} not blocked: {why}", event.addr);
             }
         }
+    }
+
+    /// Learns what an event tells of its source; that, if it has just happened.
+    fn learn(&mut self, event: &Event<'_>, decision: Decision, wall: SystemTime) -> Option<Lesson> {
+        let lesson = self.policy.lesson(event, decision, &self.protected)?;
+        self.pupil.learn(event.addr, lesson, event.at, wall);
+        let age = event.at.and_then(|at| wall.duration_since(at).ok());
+        (age.unwrap_or_default() <= JUST_NOW).then_some(lesson)
     }
 }
 
