@@ -280,7 +280,7 @@ fn a_source_is_asked_about_once() {
     let addr: IpAddr = ADDR.parse().unwrap();
     let servers = [lab.stub.addr()];
     lab.block_on(async move {
-        assert_eq!(lookups.text(addr), None);
+        assert_eq!(lookups.texts()(addr), None);
         assert_eq!(lookups.ask(addr), Asked::Started);
         assert_eq!(lookups.ask(addr), Asked::UnderWay);
         assert_eq!(
@@ -293,9 +293,9 @@ fn a_source_is_asked_about_once() {
         };
         assert!(again.ttl <= first.ttl);
         assert_eq!(again.text, first.text);
-        assert_eq!(lookups.text(addr), first.text.as_deref());
+        assert_eq!(lookups.texts()(addr), first.text);
         lookups.reconfigure(rules(&["none.example"]), Resolver::new(&servers));
-        assert_eq!(lookups.text(addr), None);
+        assert_eq!(lookups.texts()(addr), None);
         assert_eq!(lookups.ask(addr), Asked::Started);
         assert_eq!(lookups.next().await.standing, Some(Standing::Unnamed));
     });

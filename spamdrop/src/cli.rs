@@ -9,8 +9,10 @@ use clap_complete::Shell;
 use crate::config::LONGEST;
 
 mod config;
+mod report;
 
 pub use config::{Check, ConfigVerb};
+pub use report::{Report, Since};
 
 /// Keeps botnet spam waves away from a small mail server: sources that the
 /// server refuses as listed are dropped in the network driver for a while.
@@ -41,7 +43,7 @@ pub enum Verb {
     ///
     /// Removes the maps with all entries, the FIFO, and the files in `run_dir`
     /// and `state_dir`. The configuration, the allowlist and what is known of
-    /// senders stay.
+    /// senders and waves stay.
     Detach(Detach),
     /// Block addresses or prefixes by hand
     ///
@@ -88,6 +90,11 @@ pub enum Verb {
     Learn(Learn),
     /// Show interfaces, maps, and the watcher; exits with 3 if not attached
     Status(Output),
+    /// Show waves: when the server's slots ran short, and who had to wait
+    ///
+    /// `run` records them unless `admit` is "off": the newest 1,000, and how 50
+    /// of them went.
+    Report(Report),
     /// Show how many packets were passed and dropped, and why
     Stats(Output),
     /// Show what a mail log would have blocked, without blocking

@@ -56,6 +56,16 @@ impl Occupancy {
         }
     }
 
+    /// The most of both.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            open: self.open.max(other.open),
+            waiting: self.waiting.max(other.waiting),
+            unanswered: self.unanswered.max(other.unanswered),
+        }
+    }
+
     /// Without so many connections that the responder holds, or that wait for
     /// it: they take no slot. Its own sockets listen elsewhere.
     #[must_use]

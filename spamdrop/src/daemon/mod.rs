@@ -8,7 +8,9 @@ mod admitting;
 mod answering;
 mod inlet;
 mod intake;
+mod judging;
 mod learning;
+mod recording;
 mod releasing;
 mod reload;
 mod upkeep;
@@ -16,7 +18,6 @@ mod upkeep;
 use std::fs;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -24,7 +25,7 @@ use aya_log::EbpfLogger;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::answer::{Answer, DEFAULT_TEXT};
+use crate::answer::Answer;
 use crate::blocklist::Blocklist;
 use crate::bring_up::{bring_up, bring_up_again};
 use crate::checks;
@@ -41,7 +42,9 @@ use admitting::Admitting;
 use answering::Answering;
 use inlet::Inlet;
 use intake::Intake;
+use judging::Judging;
 use learning::Learning;
+use recording::Recording;
 use upkeep::Upkeep;
 
 /// Bytes of log that are read before others get their turn.
@@ -125,6 +128,8 @@ struct Daemon {
     answering: Answering,
     learning: Learning,
     admitting: Admitting,
+    judging: Judging,
+    recording: Recording,
     releases: Releases,
     upkeep: Upkeep,
     packets: Option<PacketLog>,
@@ -134,14 +139,16 @@ struct Daemon {
 impl Daemon {
     fn start(config: Config, options: RunOptions, watcher: Rc<Watcher>) -> Result<Self> {
         let mut up = bring_up(&config, &config.interfaces, options.log_level)?;
-        let answering = Answering::new(Arc::new(|_| DEFAULT_TEXT.to_owned()));
+        let judging = Judging::new(&config);
         let mut daemon = Self {
             tail: open_tail(&config)?,
             intake: Intake::new(&config, protect::protected(&config)?)?,
             inlet: Inlet::open(&config.fifo)?,
-            answering,
+            answering: Answering::new(judging.texts()),
+            judging,
             learning: Learning::new(),
             admitting: Admitting::open(&config)?,
+            recording: Recording::new(),
             blocklist: up.blocklist,
             releases: Releases::default(),
             upkeep: Upkeep::new(up.attached),
@@ -156,6 +163,7 @@ impl Daemon {
         daemon.adopt()?;
         daemon.remind();
         daemon.introduce();
+        daemon.open_history();
         let answering = if daemon.answering.is_on() {
             ", answering listed senders"
         } else {
@@ -190,6 +198,7 @@ impl Daemon {
                 }
                 _ = release.tick(), if !self.releases.is_empty() => self.release(),
                 _ = admit.tick(), if self.admitting.is_on() => self.tend_gate(),
+                answer = self.judging.next() => self.judge(&answer),
                 result = next_change(&mut changes) => match result {
                     // Routes can change in bursts; once a second will do.
                     Ok(()) => self.upkeep.network_changed = true,
@@ -218,13 +227,19 @@ impl Daemon {
             tail,
             intake,
             blocklist,
+            admitting,
+            recording,
             releases,
             config,
             ..
         } = self;
         let mut writer = intake::Writer::new(blocklist, releases, &config.run_dir);
         tail.poll(clock::instant(), BUDGET, &mut |line| {
-            intake.line(&line, &mut writer)
+            intake.line(&line, &mut writer, &mut |source, lesson| {
+                // Who is heard of was at the gate before.
+                admitting.read_asks(recording);
+                recording.heard(source, lesson);
+            });
         })
     }
 
@@ -241,6 +256,7 @@ impl Daemon {
             log::warn!("cannot keep the log positions: {error:#}");
         }
         self.keep_all_known();
+        self.keep_all_waves();
         self.leave_gate();
         if self.packets.is_some() {
             self.silence();

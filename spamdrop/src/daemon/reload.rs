@@ -80,6 +80,7 @@ impl Daemon {
         self.blocklist = up.blocklist;
         self.upkeep.attached = up.attached;
         self.admitting.reconfigure(&new)?;
+        self.judging.reconfigure(&new);
         self.intake
             .reconfigure(&self.config, &new, policy, protected);
         if let Some(tail) = tail {

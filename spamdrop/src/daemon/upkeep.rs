@@ -118,6 +118,7 @@ impl Daemon {
         self.sweep();
         self.keep_known();
         self.keep_senders();
+        self.keep_waves();
         if let Err(error) = self.tail.save() {
             self.upkeep.warn(
                 "positions",

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::future::{Future, pending};
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -83,7 +83,7 @@ pub enum Asked {
 pub struct Lookups {
     zones: Arc<Zones>,
     resolver: Arc<Resolver>,
-    cache: Cache,
+    cache: Arc<Mutex<Cache>>,
     pace: Pace,
     under_way: FuturesUnordered<Inquiry>,
     sources: HashSet<IpAddr>,
@@ -98,7 +98,7 @@ impl Lookups {
         Self {
             zones: Arc::new(zones),
             resolver: Arc::new(resolver),
-            cache: Cache::new(),
+            cache: Arc::new(Mutex::new(Cache::new())),
             pace: Pace::new(),
             under_way: FuturesUnordered::new(),
             sources: HashSet::new(),
@@ -118,7 +118,7 @@ impl Lookups {
         if self.sources.contains(&addr) {
             return Asked::UnderWay;
         }
-        if let Some(answer) = self.cache.get(addr, now) {
+        if let Some(answer) = self.cached(|cache| cache.get(addr, now)) {
             return Asked::Known(answer);
         }
         if self.sources.len() >= MAX_UNDER_WAY || !self.pace.take(now) {
@@ -139,15 +139,23 @@ impl Lookups {
             return pending().await;
         };
         self.sources.remove(&answer.addr);
-        self.cache.keep(answer.clone(), Instant::now());
+        self.cached(|cache| cache.keep(answer.clone(), Instant::now()));
         answer
     }
 
-    /// What the server answers a source that was listed when it was asked
-    /// about last.
-    #[must_use]
-    pub fn text(&self, addr: IpAddr) -> Option<&str> {
-        self.cache.last(addr.to_canonical())?.text.as_deref()
+    /// Tells what the server answers a source that was listed when it was
+    /// asked about last.
+    pub fn texts(&self) -> impl Fn(IpAddr) -> Option<Box<str>> + Send + Sync + use<> {
+        let cache = Arc::clone(&self.cache);
+        move |addr| {
+            with(&cache, |cache| {
+                cache.last(addr.to_canonical())?.text.clone()
+            })
+        }
+    }
+
+    fn cached<T>(&self, job: impl FnOnce(&mut Cache) -> T) -> T {
+        with(&self.cache, job)
     }
 
     /// Asks in other zones, or by another resolver, from now on. What was
@@ -155,8 +163,13 @@ impl Lookups {
     pub fn reconfigure(&mut self, zones: Zones, resolver: Resolver) {
         self.zones = Arc::new(zones);
         self.resolver = Arc::new(resolver);
-        self.cache.clear();
+        self.cached(Cache::clear);
         self.under_way = FuturesUnordered::new();
         self.sources.clear();
     }
+}
+
+/// Nothing panics while it is held; what it guards stays whole anyway.
+fn with<T>(cache: &Mutex<Cache>, job: impl FnOnce(&mut Cache) -> T) -> T {
+    job(&mut cache.lock().unwrap_or_else(PoisonError::into_inner))
 }
