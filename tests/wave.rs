@@ -10,6 +10,8 @@
 mod checks;
 #[path = "wave/farewell.rs"]
 mod farewell;
+#[path = "wave/gate.rs"]
+mod gate;
 
 use std::path::Path;
 use std::thread;
@@ -25,17 +27,34 @@ const SEED: u64 = 1;
 
 /// What must hold in each mode. Blocks come after the damage: alone they do
 /// not cut the height.
-const CHECKS: [(Mode, &[Check]); 3] = [
+const CHECKS: [(Mode, &[Check]); 5] = [
     (
         Mode::Off,
         &[checks::height_is_uncut, checks::connections_are_seen],
     ),
     (Mode::Recent, &[checks::height_is_uncut]),
     (Mode::Defaults, &[checks::height_is_uncut]),
+    (
+        Mode::Admit,
+        &[checks::height_is_cut, checks::known_do_not_wait],
+    ),
+    (
+        Mode::Answer,
+        &[
+            checks::height_is_cut,
+            checks::known_do_not_wait,
+            checks::new_senders_enter,
+            checks::listed_are_told,
+        ],
+    ),
 ];
 
+fn is_full() -> bool {
+    std::env::var_os("SPAMDROP_FULL").is_some_and(|value| value == "1")
+}
+
 fn scale() -> Scale {
-    if std::env::var_os("SPAMDROP_FULL").is_some_and(|value| value == "1") {
+    if is_full() {
         Scale::full()
     } else {
         Scale::small()

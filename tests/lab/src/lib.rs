@@ -18,6 +18,7 @@ pub mod journald;
 pub mod program;
 pub mod site;
 pub mod smtpd;
+pub mod syslog;
 pub mod wait;
 pub mod wave;
 pub mod wire;
@@ -31,6 +32,7 @@ pub use journald::Journald;
 pub use nix::sys::signal::Signal;
 pub use site::Site;
 pub use smtpd::Smtpd;
+pub use syslog::Syslog;
 pub use wave::Wave;
 pub use wire::{End, many_sources, wire};
 

@@ -5,6 +5,7 @@
 //! and [`Occupancy`] → [`Outcome`].
 
 mod crowd;
+mod flood;
 mod mode;
 mod occupancy;
 mod outcome;
@@ -14,6 +15,7 @@ mod scale;
 mod session;
 pub mod table;
 
+pub use flood::Flood;
 pub use mode::Mode;
 pub use outcome::{Load, Outcome, Share, Times};
 pub use population::{Class, Population, is_listed};
@@ -24,13 +26,19 @@ use std::fs;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use serde_json::Value;
 
 use crate::daemon::Daemon;
 use crate::site::Site;
+use crate::syslog::Syslog;
+use crate::wait::until;
 use crowd::Crowd;
 use population::LISTED;
+
+const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A site and who will connect to it.
 pub struct Wave {
@@ -38,6 +46,7 @@ pub struct Wave {
     pub site: Site,
     /// spamdrop, if the mode has one.
     pub daemon: Option<Daemon>,
+    _syslog: Syslog,
     population: Population,
     scale: Scale,
 }
@@ -58,17 +67,23 @@ impl Wave {
         })?;
         site.blacklist(&LISTED.to_string())?;
         let population = Population::new(seed, &scale);
-        let daemon = match mode.config() {
+        let syslog = Syslog::start(&site.path(mode::SYSLOG), &site.path("mail.log"))?;
+        let daemon = match mode.config(&site, &scale) {
             None => None,
             Some(config) => {
                 site.configure(&config)?;
                 import_known(&site, &population)?;
-                Some(site.run_logging("info", &[])?)
+                let daemon = site.run_logging("info", &[])?;
+                if mode.has_gate() {
+                    wait_for_known(&site, population.known.len())?;
+                }
+                Some(daemon)
             }
         };
         Ok(Self {
             site,
             daemon,
+            _syslog: syslog,
             population,
             scale,
         })
@@ -106,4 +121,13 @@ fn import_known(site: &Site, population: &Population) -> Result<()> {
     fs::write(&path, list)?;
     let path = path.to_str().context("a path that is not UTF-8")?;
     site.spamdrop(&["known", "import", path]).map(drop)
+}
+
+/// The filter is told of them a moment after spamdrop is ready.
+fn wait_for_known(site: &Site, number: usize) -> Result<()> {
+    until("the known senders to be known", READY_WITHIN, || {
+        let status: Value = serde_json::from_str(&site.spamdrop(&["status", "--json"])?)?;
+        let known = status.pointer("/watcher/state/gate/known");
+        Ok((known == Some(&number.into())).then_some(()))
+    })
 }

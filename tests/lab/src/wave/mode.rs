@@ -1,6 +1,12 @@
 //! What stands before the server.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+
+use super::scale::Scale;
+use crate::site::Site;
+
+/// Where syslog listens: a file of the site.
+pub const SYSLOG: &str = "syslog";
 
 /// How spamdrop is configured, if it runs at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,20 +17,47 @@ pub enum Mode {
     Recent,
     /// As it comes.
     Defaults,
+    /// New connections have to wait while slots are short.
+    Admit,
+    /// And the listed get their 511 from spamdrop.
+    Answer,
 }
 
 impl Mode {
     /// All of them, in the order of their invention.
-    pub const ALL: [Self; 3] = [Self::Off, Self::Recent, Self::Defaults];
+    pub const ALL: [Self; 5] = [
+        Self::Off,
+        Self::Recent,
+        Self::Defaults,
+        Self::Admit,
+        Self::Answer,
+    ];
+
+    /// Whether new connections may have to wait.
+    #[must_use]
+    pub fn has_gate(self) -> bool {
+        matches!(self, Self::Admit | Self::Answer)
+    }
 
     /// What the configuration says; `None` without spamdrop.
     #[must_use]
-    pub fn config(self) -> Option<String> {
+    pub fn config(self, site: &Site, scale: &Scale) -> Option<String> {
+        let mut config = String::new();
         match self {
-            Self::Off => None,
-            Self::Recent => Some("compat = \"recent\"".into()),
-            Self::Defaults => Some(String::new()),
+            Self::Off => return None,
+            Self::Recent => config.push_str("compat = \"recent\"\n"),
+            Self::Defaults => {}
+            Self::Admit | Self::Answer => {
+                let slots = scale.slots;
+                // Writing to a String never fails.
+                let _ = writeln!(config, "admit = \"on\"\nslots = {slots}");
+            }
         }
+        if self == Self::Answer {
+            let socket = site.path(SYSLOG);
+            let _ = writeln!(config, "answer = \"on\"\nsyslog = {socket:?}");
+        }
+        Some(config)
     }
 }
 
@@ -34,6 +67,8 @@ impl fmt::Display for Mode {
             Self::Off => "off",
             Self::Recent => "2009",
             Self::Defaults => "defaults",
+            Self::Admit => "admit",
+            Self::Answer => "admit+answer",
         })
     }
 }

@@ -37,6 +37,12 @@ impl Occupancy {
     pub fn open(&self) -> usize {
         self.slots + self.queue
     }
+
+    /// Connections that something else than the server holds, at least.
+    #[must_use]
+    pub fn aside(&self) -> usize {
+        self.connections.saturating_sub(self.open())
+    }
 }
 
 /// Looks ten times a second until the other end of `stop` is dropped.
@@ -45,13 +51,15 @@ impl Occupancy {
 ///
 /// `/proc` cannot be read, or nobody listens on port 25.
 pub fn watch(server: &Host, smtpd: &Smtpd, stop: &Receiver<()>) -> Result<Vec<Occupancy>> {
-    // That of a dual-stack listener, whose IPv4 connections are there too.
-    let path = format!("/proc/{}/net/tcp6", server.tid());
+    // A dual-stack listener's IPv4 connections are among the IPv6 sockets.
+    let table = |name| {
+        let path = format!("/proc/{}/net/{name}", server.tid());
+        fs::read_to_string(&path).context(path)
+    };
     let start = Instant::now();
     let mut seen = Vec::new();
     loop {
-        let text = fs::read_to_string(&path).context(path.clone())?;
-        let (queue, connections) = sockets(&text)?;
+        let (queue, connections) = sockets(&(table("tcp6")? + &table("tcp")?))?;
         seen.push(Occupancy {
             at: start.elapsed(),
             slots: smtpd.sessions()?,
@@ -79,7 +87,7 @@ fn sockets(table: &str) -> Result<(usize, usize)> {
         match state {
             Some(LISTEN) => {
                 let queues = fields.next().and_then(|queues| queues.split_once(':'));
-                let (_, receive) = queues.context("no queues in /proc/net/tcp6")?;
+                let (_, receive) = queues.context("no queues in /proc/net/tcp")?;
                 queue = Some(usize::from_str_radix(receive, 16)?);
             }
             Some(ESTABLISHED | CLOSE_WAIT) => connections += 1,

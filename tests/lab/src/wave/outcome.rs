@@ -19,6 +19,8 @@ pub struct Outcome {
     pub open: Load,
     /// The same in the kernel's eyes, as a check.
     pub connections: Load,
+    /// Connections that are none of the server's but the responder's.
+    pub aside: Load,
     /// The part of the wave in which all slots were taken.
     pub saturated: f64,
     /// From `connect()` to the banner, for each session.
@@ -99,6 +101,7 @@ impl Outcome {
         Self {
             open: Load::of(server.iter().map(Occupancy::open)),
             connections: Load::of(server.iter().map(|seen| seen.connections)),
+            aside: Load::of(server.iter().map(Occupancy::aside)),
             saturated: saturated(&server, scale.slots),
             banner: by_class(sessions, |sessions| {
                 Times::of(sessions.iter().map(|session| session.banner_wait()))
