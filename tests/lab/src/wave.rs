@@ -4,6 +4,7 @@
 //! One way: [`Scale`] and a seed → [`Population`] → [`Crowd`] → [`Session`]s
 //! and [`Occupancy`] → [`Outcome`].
 
+mod blocklist;
 mod crowd;
 mod flood;
 mod mode;
@@ -32,6 +33,7 @@ use anyhow::{Context as _, Result, anyhow};
 use serde_json::Value;
 
 use crate::daemon::Daemon;
+use crate::dns::DnsStub;
 use crate::site::Site;
 use crate::syslog::Syslog;
 use crate::wait::until;
@@ -46,7 +48,7 @@ pub struct Wave {
     pub site: Site,
     /// spamdrop, if the mode has one.
     pub daemon: Option<Daemon>,
-    _syslog: Syslog,
+    _services: (Syslog, DnsStub),
     population: Population,
     scale: Scale,
 }
@@ -68,6 +70,7 @@ impl Wave {
         site.blacklist(&LISTED.to_string())?;
         let population = Population::new(seed, &scale);
         let syslog = Syslog::start(&site.path(mode::SYSLOG), &site.path("mail.log"))?;
+        let services = (syslog, blocklist::start(&site)?);
         let daemon = match mode.config(&site, &scale) {
             None => None,
             Some(config) => {
@@ -83,7 +86,7 @@ impl Wave {
         Ok(Self {
             site,
             daemon,
-            _syslog: syslog,
+            _services: services,
             population,
             scale,
         })

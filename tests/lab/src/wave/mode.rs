@@ -2,11 +2,14 @@
 
 use std::fmt::{self, Write as _};
 
+use super::blocklist::ZONE;
 use super::scale::Scale;
 use crate::site::Site;
 
-/// Where syslog listens: a file of the site.
+/// Where syslog listens, and the resolver's configuration: files of the site.
 pub const SYSLOG: &str = "syslog";
+/// See [`SYSLOG`].
+pub const RESOLV_CONF: &str = "resolv.conf";
 
 /// How spamdrop is configured, if it runs at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +51,10 @@ impl Mode {
             Self::Recent => config.push_str("compat = \"recent\"\n"),
             Self::Defaults => {}
             Self::Admit | Self::Answer => {
-                let slots = scale.slots;
+                let (slots, resolv) = (scale.slots, site.path(RESOLV_CONF));
                 // Writing to a String never fails.
                 let _ = writeln!(config, "admit = \"on\"\nslots = {slots}");
+                let _ = writeln!(config, "zones = [{ZONE:?}]\nresolv_conf = {resolv:?}");
             }
         }
         if self == Self::Answer {
