@@ -84,11 +84,12 @@ fn timeline(
         Some(_) => found,
         None => found.last().map_or(&[][..], std::slice::from_ref),
     };
-    let mut courses = Vec::new();
-    for (id, wave) in waves {
-        let points = store.map_or_else(|| Ok(Vec::new()), |store| store.points(*id))?;
-        courses.push((wave.start_unix_s, points));
-    }
+    let (ids, starts): (Vec<i64>, Vec<u64>) = waves
+        .iter()
+        .map(|(id, wave)| (*id, wave.start_unix_s))
+        .unzip();
+    let points = store.map_or_else(|| Ok(Vec::new()), |store| store.points(&ids))?;
+    let courses: Vec<_> = starts.into_iter().zip(points).collect();
     let (start_unix_s, end_unix_s) = match (period, waves) {
         (Some(period), _) => period,
         (None, [.., (_, wave)]) => (wave.start_unix_s, end(wave, &courses)),

@@ -88,14 +88,15 @@ impl Store {
         self.0.read(|db| rows::since(db, unix_s))
     }
 
-    /// The points of a wave, in their order; none of one that is older than
-    /// the fifty newest.
+    /// The points of each of these waves, in their order; none of one that is
+    /// older than the fifty newest.
     ///
     /// # Errors
     ///
     /// As [`Store::since`].
-    pub fn points(&self, id: i64) -> Result<Vec<Point>> {
-        self.0.read(|db| rows::points(db, id))
+    pub fn points(&self, ids: &[i64]) -> Result<Vec<Vec<Point>>> {
+        let all = |db: &_| ids.iter().map(|id| rows::points(db, *id)).collect();
+        self.0.read(all)
     }
 }
 

@@ -105,7 +105,7 @@ pub(super) fn since(db: &Connection, unix_s: u64) -> Result<Vec<(i64, Wave)>> {
 pub(super) fn points(db: &Connection, id: i64) -> Result<Vec<Point>> {
     let query = "SELECT at_s, open, waiting, admitted, refused, answered \
                  FROM points WHERE wave_id = ?1 ORDER BY at_s";
-    let mut query = db.prepare(query)?;
+    let mut query = db.prepare_cached(query)?;
     let points = query.query_map([id], point)?;
     Ok(points.collect::<Result<_, _>>()?)
 }

@@ -65,11 +65,8 @@ fn waves_and_their_courses_are_kept() {
     let store = Store::open_existing(&path).unwrap().unwrap();
     let waves = store.since(0).unwrap();
     assert_eq!(waves, [(1, second.wave), (2, snapshot(2, &[]).wave)]);
-    assert_eq!(
-        store.points(1).unwrap(),
-        [point(0, 1), point(1, 7), point(2, 3)]
-    );
-    assert_eq!(store.points(2).unwrap(), []);
+    let course = vec![point(0, 1), point(1, 7), point(2, 3)];
+    assert_eq!(store.points(&[1, 2]).unwrap(), [course, Vec::new()]);
     // They last ten seconds.
     assert_eq!(store.since(NOW + 12).unwrap().len(), 1);
     assert_eq!(store.since(NOW + 13).unwrap(), []);
@@ -83,7 +80,7 @@ fn thinned_points_replace_all_of_them() {
     store.write(0, &[snapshot(1, &all)]).unwrap();
     let thin: Vec<Point> = (0..5).map(|at| point(2 * at, 6)).collect();
     store.write(0, &[snapshot(1, &thin)]).unwrap();
-    assert_eq!(store.points(1).unwrap(), thin);
+    assert_eq!(store.points(&[1]).unwrap(), [thin]);
 }
 
 #[test]
@@ -96,7 +93,7 @@ fn a_restart_ends_what_a_crash_cut_short() {
     assert!(!store.since(0).unwrap()[0].1.ongoing);
     store.write(4, &[snapshot(1, &[point(0, 1)])]).unwrap();
     assert_eq!(store.since(0).unwrap()[1].0, 5);
-    assert_eq!(store.points(5).unwrap().len(), 1);
+    assert_eq!(store.points(&[5]).unwrap(), [[point(0, 1)]]);
 }
 
 #[test]
@@ -105,12 +102,12 @@ fn their_number_is_bounded() {
     let mut store = Store::open(&path).unwrap();
     let snapshots: Vec<Snapshot> = (1..=1_003).map(|id| snapshot(id, &[point(0, 1)])).collect();
     store.write(0, &snapshots[..40]).unwrap();
-    assert_eq!(store.points(1).unwrap().len(), 1);
+    assert_eq!(store.points(&[1]).unwrap()[0].len(), 1);
     store.write(0, &snapshots).unwrap();
     let ids: Vec<i64> = store.since(0).unwrap().iter().map(|(id, _)| *id).collect();
     assert_eq!(ids, (4..=1_003).collect::<Vec<_>>());
-    assert_eq!(store.points(953).unwrap(), []);
-    assert_eq!(store.points(954).unwrap().len(), 1);
+    let left = store.points(&[953, 954]).unwrap();
+    assert_eq!(left, [vec![], vec![point(0, 1)]]);
 }
 
 #[test]
@@ -168,7 +165,7 @@ fn damage_is_an_error_at_worst() {
         let used = Store::open(&path).and_then(|mut store| {
             store.begin()?;
             for (id, _) in store.since(0)? {
-                store.points(id)?;
+                store.points(&[id])?;
             }
             store.write(0, &snapshots[..1])
         });
@@ -219,7 +216,7 @@ fn kill_9_leaves_what_was_written() {
         let (last, wave) = store.since(0).unwrap().pop().unwrap();
         assert!(last >= written.unwrap());
         assert_eq!(wave, snapshot(last, &[]).wave);
-        assert_eq!(store.points(last).unwrap().len(), 100);
+        assert_eq!(store.points(&[last]).unwrap()[0].len(), 100);
         drop(store);
         fs::remove_file(&path).unwrap();
     }
