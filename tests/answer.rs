@@ -12,6 +12,7 @@ mod refusal;
 mod steering;
 
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -23,7 +24,7 @@ use serde_json::Value;
 use spamdrop::blocklist::Gatehouse;
 use spamdrop::clock;
 use spamdrop::target::Target;
-use spamdrop_common::gate::{Gate, Standing, Verdict};
+use spamdrop_common::gate::{Gate, Standing, Verdict, host};
 use spamdrop_common::verdict::SECOND;
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Client, Daemon, Signal, Site};
@@ -159,7 +160,12 @@ impl Keeper {
     }
 
     fn judge(&self, source: &str, standing: Standing, until: u64) {
+        let host = match source.parse().unwrap() {
+            IpAddr::V4(_) => 0,
+            IpAddr::V6(addr) => host(true, addr.octets()),
+        };
         let verdict = Verdict {
+            host,
             until,
             standing: standing as u32,
             zone: 0,

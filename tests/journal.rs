@@ -371,6 +371,7 @@ fn the_watchers_own_refusals_are_believed() {
     let mut gatehouse = bench.site.server.run(open);
     let now = clock::monotonic_ns();
     let listed = Verdict {
+        host: 0,
         until: now + 60 * SECOND,
         standing: Standing::Listed as u32,
         zone: 0,

@@ -11,6 +11,9 @@ use crate::verdict::SECOND;
 /// The controller writes at least this often; a gate that was written longer
 /// ago is open to all.
 pub const FRESH: u64 = 2 * SECOND;
+/// The port of the gate and the responder; on others a server's own users
+/// submit their mail.
+pub const PORT: u16 = 25;
 /// Classes of senders who are neither known nor trusted.
 pub const CLASSES: usize = 3;
 /// However full the server is, one sender of each class passes in this time.
@@ -164,11 +167,26 @@ pub const fn floor(next: u64, now: u64) -> Option<u64> {
 pub struct Verdict {
     /// The last nanosecond at which it holds.
     pub until: u64,
+    /// The last eight bytes of the IPv6 address that was asked about, as they
+    /// lie in memory: a /64 shares a verdict, but not a rejection. 0 for IPv4.
+    pub host: u64,
     /// A [`Standing`] as a number.
     pub standing: u32,
     /// The blocklist that lists it, counted from 0 in the order of the
-    /// server's configuration.
+    /// server's configuration; for people to read.
     pub zone: u32,
+}
+
+/// What [`Verdict::host`] is for a source.
+#[inline(always)]
+#[must_use]
+pub const fn host(v6: bool, source: [u8; 16]) -> u64 {
+    let [.., i, j, k, l, m, n, o, p] = source;
+    if v6 {
+        u64::from_ne_bytes([i, j, k, l, m, n, o, p])
+    } else {
+        0
+    }
 }
 
 /// What is known of a source by asking.
@@ -187,6 +205,13 @@ pub enum Standing {
 }
 
 impl Verdict {
+    /// Whether it is about this very address; see [`host`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_about(&self, v6: bool, source: [u8; 16]) -> bool {
+        self.host == host(v6, source)
+    }
+
     /// What it says now.
     #[inline(always)]
     #[must_use]
@@ -288,7 +313,7 @@ const fn mix(mut hash: u64) -> u64 {
 
 const _: () = assert!(size_of::<Gate>() == 48);
 const _: () = assert!(size_of::<Passage>() == 80);
-const _: () = assert!(size_of::<Verdict>() == 16);
+const _: () = assert!(size_of::<Verdict>() == 24);
 const _: () = assert!(size_of::<Ask>() == 16);
 const _: () = assert!(size_of::<Syn>() == 8);
 

@@ -8,7 +8,7 @@ use aya_ebpf::{
     programs::SkLookupContext,
 };
 use spamdrop_common::{
-    gate::{Standing, source_key},
+    gate::{PORT, Standing, source_key},
     packet::Segment,
 };
 
@@ -42,8 +42,11 @@ fn is_for_responder(segment: &Segment) -> bool {
         return false;
     }
     let key = source_key(segment.v6, segment.source);
-    let verdict = maps::verdict(key).and_then(|verdict| verdict.standing(now));
-    matches!(verdict, Some(Standing::Listed))
+    let Some(verdict) = maps::verdict(key) else {
+        return false;
+    };
+    matches!(verdict.standing(now), Some(Standing::Listed))
+        && verdict.is_about(segment.v6, segment.source)
         && !maps::is_known(key)
         && !maps::is_allowed(segment.v6, &segment.source)
 }
@@ -64,7 +67,7 @@ fn watched(lookup: *const bpf_sk_lookup) -> Option<Segment> {
         )
     };
     let port = u16::try_from(port).ok()?;
-    if protocol != TCP || !maps::settings()?.watches(port) {
+    if protocol != TCP || port != PORT || !maps::settings()?.watches(port) {
         return None;
     }
     let words = match family {

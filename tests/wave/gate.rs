@@ -78,8 +78,18 @@ fn nobody_is_refused_without_a_wave() {
     let wave = wave(quiet());
     let outcome = wave.run().unwrap();
     assert_eq!(count(&wave.site, "gate_refused"), 0);
+    let gate = gate(&wave.site);
+    assert_eq!(gate["mode"], "on");
+    assert!(gate["admitted"].as_u64() > Some(0), "{gate}");
     nobody_waits(&outcome);
     assert_eq!(outcome.lost.some, 0);
+}
+
+/// What `status` says of the gate.
+fn gate(site: &Site) -> Value {
+    let status = site.spamdrop(&["status", "--json"]).unwrap();
+    let status: Value = serde_json::from_str(&status).unwrap();
+    status["watcher"]["state"]["gate"].clone()
 }
 
 fn nobody_waits(outcome: &Outcome) {
@@ -103,4 +113,7 @@ fn a_flood_of_forged_senders_keeps_no_mail_out() {
         assert!(longest.is_finite(), "{class:?}: {longest}");
     }
     assert_eq!(outcome.lost.some, 0);
+    // Strangers had to repeat their SYNs, and forgers did not.
+    let unrepeated = gate(&wave.site)["unrepeated"].as_u64().unwrap();
+    assert!(unrepeated * 2 > sent, "{unrepeated} of {sent}");
 }

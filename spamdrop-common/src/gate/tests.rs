@@ -84,6 +84,7 @@ fn a_floor_saves_up_for_two() {
 #[test]
 fn a_verdict_holds_through_its_last_nanosecond() {
     let verdict = Verdict {
+        host: 0,
         until: 7,
         standing: Standing::Listed as u32,
         zone: 0,

@@ -9,7 +9,7 @@ use netlink_packet_sock_diag::inet::{InetResponseHeader, StateFlags, Timer};
 
 use crate::release::sockets;
 
-/// One look at the sockets of the watched ports.
+/// One look at the sockets of a port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
     /// Connections that a server process holds or that wait for one, and those
@@ -22,21 +22,19 @@ pub struct Occupancy {
     pub unanswered: u32,
 }
 
-/// Counts the connections to these local ports.
+/// Counts the connections to a local port.
 ///
 /// # Errors
 ///
 /// The kernel does not answer.
-pub fn count(ports: &[u16]) -> io::Result<Occupancy> {
+pub fn count(port: u16) -> io::Result<Occupancy> {
     let states = StateFlags::LISTEN
         | StateFlags::SYN_RECV
         | StateFlags::ESTABLISHED
         | StateFlags::CLOSE_WAIT;
     let mut seen = Occupancy::default();
-    for &port in ports {
-        for socket in sockets::dump(port, &states)? {
-            seen.add(&socket);
-        }
+    for socket in sockets::dump(port, &states)? {
+        seen.add(&socket);
     }
     Ok(seen)
 }

@@ -11,8 +11,8 @@ use socket2::{Domain, Socket, Type};
 const BACKLOG: i32 = 4096;
 /// A session says little, and its peer may be slow or worse.
 const BUFFER: usize = 16 * 1024;
-/// Descriptors that everything else needs.
-const OTHERS: u64 = 256;
+/// Descriptors that everything else needs: up to 768 look-ups, logs, databases.
+const OTHERS: u64 = 1_280;
 
 /// Sockets on the loopback interface: one for IPv4, and one for IPv6 where the
 /// machine has that. The kernel's choice of ports matters to nobody: steered

@@ -70,6 +70,9 @@ pub struct Setting {
 pub struct Counts {
     /// Connections now.
     pub connections: usize,
+    /// Of these, those that were said all: they take no more of the server
+    /// than a peer that is slow to close.
+    pub leaving: usize,
     /// The most at any time.
     pub peak: usize,
     /// Recipients that were refused with a 511.
@@ -106,6 +109,7 @@ struct State {
 pub(super) struct Guest {
     pub shared: Arc<Shared>,
     source: Target,
+    leaving: bool,
 }
 
 /// How long nothing is accepted for want of descriptors or memory.
@@ -250,12 +254,14 @@ impl Shared {
         Some(Guest {
             shared: Arc::clone(self),
             source,
+            leaving: false,
         })
     }
 
-    fn leave(&self, source: Target) {
+    fn leave(&self, source: Target, was_leaving: bool) {
         let mut state = self.state();
         state.counts.connections -= 1;
+        state.counts.leaving -= usize::from(was_leaving);
         if let Some(of_source) = state.sources.get_mut(&source) {
             *of_source -= 1;
             if *of_source == 0 {
@@ -269,9 +275,19 @@ impl Shared {
     }
 }
 
+impl Guest {
+    /// Its socket is about to be closed on our side.
+    pub fn is_leaving(&mut self) {
+        if !self.leaving {
+            self.leaving = true;
+            self.shared.count(|counts| counts.leaving += 1);
+        }
+    }
+}
+
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.shared.leave(self.source);
+        self.shared.leave(self.source, self.leaving);
     }
 }
 

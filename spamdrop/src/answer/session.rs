@@ -160,6 +160,7 @@ impl Session {
     /// Closes this side and waits for the other: closed with bytes unread, the
     /// kernel would reset the connection, and the last reply be lost.
     async fn leave(&mut self) -> io::Result<()> {
+        self.guest.is_leaving();
         self.stream.shutdown().await?;
         loop {
             self.stream.readable().await?;

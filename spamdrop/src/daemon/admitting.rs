@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use spamdrop_common::gate::{CLASSES, Gate, Mode, Passage, Verdict};
+use spamdrop_common::gate::{CLASSES, Gate, Mode, PORT, Passage, Verdict};
 
 use super::Daemon;
 use super::recording::Recording;
@@ -56,8 +56,10 @@ struct Senders {
 
 impl Admitting {
     pub fn open(config: &Config) -> Result<Self> {
+        let mut gatehouse = Gatehouse::open(&config.pin_dir)?;
+        gatehouse.forget_verdicts()?;
         Ok(Self {
-            gatehouse: Gatehouse::open(&config.pin_dir)?,
+            gatehouse,
             keeper: keeper(config),
             seen: Occupancy::default(),
             peak: None,
@@ -77,6 +79,7 @@ impl Admitting {
     /// Takes over a changed configuration.
     pub fn reconfigure(&mut self, config: &Config) -> Result<()> {
         self.keeper = keeper(config);
+        self.gatehouse.forget_verdicts()?;
         if !self.is_on() {
             self.gatehouse.set(Gate::default())?;
         }
@@ -135,16 +138,15 @@ impl Admitting {
         })
     }
 
-    /// `answered`: the responder's connections, if it runs.
-    fn tend(&mut self, ports: &[u16], answered: Option<usize>) -> Result<()> {
+    /// `answered`: the responder's connections; `answers`: whether it takes
+    /// more.
+    fn tend(&mut self, answered: usize, answers: bool) -> Result<()> {
         let passage = self.gatehouse.passage()?;
-        let seen = occupancy::count(ports)
+        let seen = occupancy::count(PORT)
             .context("cannot count the connections")?
-            .without(answered.unwrap_or(0));
+            .without(answered);
         let now = clock::monotonic_ns();
-        let gate = self
-            .keeper
-            .set(seen, passage.admitted, answered.is_some(), now);
+        let gate = self.keeper.set(seen, passage.admitted, answers, now);
         self.full += u64::from(gate.open >= self.keeper.slots());
         (self.seen, self.passage) = (seen, passage);
         self.peak = Some(self.peak.unwrap_or(seen).max(seen));
@@ -176,8 +178,10 @@ impl Daemon {
     /// Sets the gate. It opens by itself when that fails for long.
     pub(super) fn tend_gate(&mut self) {
         self.read_asks();
-        let answered = self.answering.is_on().then(|| self.answering.connections());
-        match self.admitting.tend(&self.config.ports, answered) {
+        // A blocklist that lists everybody is not to be repeated.
+        let answers = self.answering.is_on() && !self.upkeep.is_paused();
+        let connections = self.answering.connections();
+        match self.admitting.tend(connections, answers) {
             Ok(()) => self.upkeep.fine("gate"),
             Err(error) => self
                 .upkeep

@@ -50,8 +50,8 @@ impl Answering {
         self.running.is_some()
     }
 
-    /// Its connections, which sockets of the watched ports are, too: accepted,
-    /// or waiting for that.
+    /// Its connections, which sockets of the watched ports are, too: accepted
+    /// and not closed yet, or waiting for that.
     pub fn connections(&self) -> usize {
         let Some(Running { server, .. }) = &self.running else {
             return 0;
@@ -61,7 +61,8 @@ impl Answering {
             log::debug!(target: "spamdrop::answer", "cannot list the listening sockets: {error}");
             0
         });
-        server.counts().connections + waiting
+        let counts = server.counts();
+        counts.connections - counts.leaving + waiting
     }
 
     /// What `status` is told.

@@ -90,7 +90,7 @@ impl Daemon {
             self.inlet = inlet;
         }
         self.config = new;
-        self.introduce();
+        self.admitting.senders_changed();
         self.arrange_answering(&mut up.object);
         self.packets = super::packet_log(up.object, level)?;
         Ok(())

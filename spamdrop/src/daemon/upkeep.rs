@@ -84,6 +84,11 @@ impl Upkeep {
         }
     }
 
+    /// Whether blocking pauses, for a blocklist gone wrong.
+    pub(super) fn is_paused(&self) -> bool {
+        self.ceiling.is_some()
+    }
+
     fn write(&mut self, config: &Config, now: &State) {
         match write(&config.run_dir, now) {
             Ok(()) => self.fine("status"),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use spamdrop_common::gate::{Standing, Verdict};
+use spamdrop_common::gate::{Standing, Verdict, host};
 
 use super::cache::Cache;
 use super::decision::Outcome;
@@ -37,14 +37,17 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn new(addr: IpAddr, findings: &Findings) -> Self {
+    /// Where no zone can list anybody, not to be listed says nothing.
+    fn new(addr: IpAddr, findings: &Findings, can_list: bool) -> Self {
         let zone = match findings.decision.outcome {
             Outcome::Listed(index) => u32::try_from(index).unwrap_or_default(),
             Outcome::Unlisted | Outcome::Unknown => 0,
         };
         Self {
             addr,
-            standing: findings.standing(),
+            standing: findings
+                .standing()
+                .filter(|standing| can_list || *standing == Standing::Confirmed),
             zone,
             text: findings.text().map(Into::into),
             ttl: findings.decision.ttl,
@@ -57,6 +60,10 @@ impl Answer {
         let ttl = u64::try_from(self.ttl.as_nanos()).unwrap_or(u64::MAX);
         self.standing.map(|standing| Verdict {
             until: now.saturating_add(ttl),
+            host: match self.addr {
+                IpAddr::V4(_) => 0,
+                IpAddr::V6(addr) => host(true, addr.octets()),
+            },
             standing: standing as u32,
             zone: self.zone,
         })
@@ -127,7 +134,8 @@ impl Lookups {
         let (zones, resolver) = (Arc::clone(&self.zones), Arc::clone(&self.resolver));
         self.sources.insert(addr);
         self.under_way.push(Box::pin(async move {
-            Answer::new(addr, &inquire(&zones, &resolver, addr).await)
+            let findings = inquire(&zones, &resolver, addr).await;
+            Answer::new(addr, &findings, zones.can_list())
         }));
         Asked::Started
     }

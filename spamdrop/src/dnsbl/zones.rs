@@ -26,13 +26,18 @@ impl Zones {
     ///
     /// Courier's files cannot be read.
     pub fn of(config: &Config) -> Result<Self> {
-        if !config.zones.is_empty() {
-            return Ok(Self::new(rule::of_configuration(&config.zones)?));
+        let courier = match config.servers.contains(&Server::Courier) {
+            true => Self::of_courier(&config.courier_dir)?,
+            false => Self::default(),
+        };
+        if config.zones.is_empty() {
+            return Ok(courier);
         }
-        match config.servers.contains(&Server::Courier) {
-            true => Self::of_courier(&config.courier_dir),
-            false => Ok(Self::default()),
-        }
+        // Whom Courier's table spares is not refused here either.
+        Ok(Self {
+            rules: rule::of_configuration(&config.zones)?,
+            ..courier
+        })
     }
 
     /// These zones, and no table.
