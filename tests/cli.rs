@@ -6,6 +6,8 @@
 mod check;
 #[path = "cli/known.rs"]
 mod known;
+#[path = "cli/report.rs"]
+mod report;
 #[path = "cli/scan.rs"]
 mod scan;
 

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
+#[path = "courier/admission.rs"]
+mod admission;
 #[path = "courier/wave.rs"]
 mod wave;
 

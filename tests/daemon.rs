@@ -14,6 +14,8 @@ mod operation;
 mod release;
 #[path = "daemon/restart.rs"]
 mod restart;
+#[path = "daemon/waves.rs"]
+mod waves;
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};

@@ -8,6 +8,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use spamdrop::blocklist::Gatehouse;
+use spamdrop::clock;
+use spamdrop_common::gate::{Gate, Standing, Verdict};
+use spamdrop_common::verdict::SECOND;
 use spamdrop_lab::journald::{Logger, Sender};
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Daemon, Journald, Signal, Site};
@@ -352,4 +356,35 @@ fn hangup_adds_the_journal_and_takes_it_away() {
     assert_eq!(children(daemon.pid()).len(), 1);
     read_again(&mut daemon, "journal = false");
     assert_eq!(children(daemon.pid()), [0; 0]);
+}
+
+/// What the responder logs is no entry of Courier's units.
+#[test]
+fn the_watchers_own_refusals_are_believed() {
+    const ZOMBIE: &str = "100.64.0.70";
+    let bench = Bench::new();
+    let more = "journal = true\nanswer = \"on\"\nsyslog = \"/run/systemd/journal/dev-log\"";
+    bench.site.configure(more).unwrap();
+    let _daemon = bench.run();
+    let pins = Path::new("/sys/fs/bpf/spamdrop");
+    let open = || Gatehouse::open(pins).unwrap();
+    let mut gatehouse = bench.site.server.run(open);
+    let now = clock::monotonic_ns();
+    let listed = Verdict {
+        host: 0,
+        until: now + 60 * SECOND,
+        standing: Standing::Listed as u32,
+        zone: 0,
+    };
+    gatehouse.judge(ZOMBIE.parse().unwrap(), listed).unwrap();
+    let gate = Gate {
+        written: now,
+        answers: 1,
+        ..Gate::default()
+    };
+    gatehouse.set(gate).unwrap();
+    let mut client = bench.site.connect(ZOMBIE).unwrap();
+    let reply = client.reject_session().unwrap();
+    assert_eq!(reply.text, "Blacklisted by a DNS blocklist");
+    bench.wait_until_listed(ZOMBIE);
 }

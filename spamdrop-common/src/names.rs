@@ -51,7 +51,17 @@ pub const ASKS: &str = "asks";
 /// Array of [`Syn`](crate::gate::Syn)s, during a flood.
 pub const RECENT_SYNS: &str = "recent_syns";
 
+/// The sockets that answer listed senders, where there are any.
+pub const RESPONDER: &str = "responder";
+/// The slot of the one for IPv4; a socket on an address of one family takes no
+/// connection of the other.
+pub const RESPONDER4: u32 = 0;
+/// The slot of the one for IPv6.
+pub const RESPONDER6: u32 = 1;
+
 /// The program for drivers with multi-buffer support (`xdp.frags`, Linux 5.18).
 pub const PROGRAM_FRAGS: &str = "spamdrop";
 /// The same program for kernels and drivers without it.
 pub const PROGRAM_PLAIN: &str = "spamdrop_plain";
+/// The program that gives connections of listed senders to [`RESPONDER`].
+pub const PROGRAM_ANSWER: &str = "spamdrop_answer";

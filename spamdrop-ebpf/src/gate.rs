@@ -91,10 +91,12 @@ impl<'a> Sender<'a> {
 
 #[inline(always)]
 fn judge(sender: &Sender<'_>, gate: &Gate, passage: *mut Passage, now: u64) -> u64 {
-    let verdict = maps::verdict(sender.key).and_then(|verdict| verdict.standing(now));
+    let found = maps::verdict(sender.key);
+    let verdict = found.and_then(|verdict| verdict.standing(now));
+    let is_own = found.is_some_and(|verdict| verdict.is_about(sender.v6, *sender.source));
     let preferred = || maps::is_known(sender.key) || maps::is_allowed(sender.v6, sender.source);
     let listed = matches!(verdict, Some(Standing::Listed));
-    if listed && gate.answers != 0 && !preferred() {
+    if listed && is_own && gate.answers != 0 && !preferred() {
         return ANSWERED;
     }
     // SAFETY: `passage` is the map's.

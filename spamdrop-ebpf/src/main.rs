@@ -17,6 +17,7 @@ mod gate;
 mod hot;
 mod log;
 mod maps;
+mod steer;
 mod touch;
 
 use aya_ebpf::{
@@ -28,6 +29,7 @@ use aya_ebpf::{
 use spamdrop_common::{
     counter::Reason,
     entry::Entry,
+    gate::PORT,
     packet::{Segment, parse},
     settings::{Refresh, Settings},
     verdict::{is_cidr_live, is_live, judge, quiet, slide},
@@ -75,7 +77,7 @@ fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
         return Reason::SealedDropped;
     }
     let found = blocked(ctx, segment, settings, generation);
-    if segment.syn && matches!(found, Reason::NotListed | Reason::Expired) {
+    if segment.syn && segment.port == PORT && matches!(found, Reason::NotListed | Reason::Expired) {
         return gate::pass(segment, found);
     }
     found

@@ -3,14 +3,16 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, lpm_trie::Key},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SockMap, lpm_trie::Key},
     macros::btf_map,
+    programs::SkLookupContext,
 };
 use spamdrop_common::{
     counter::{Counters, Reason},
     entry::{AllowEntry, CidrEntry, Entry, Origin},
     gate::{Ask, Gate, Passage, SYNS, Syn, Verdict},
     hot::{Hot, SETS, WAYS},
+    names::{RESPONDER4, RESPONDER6},
     packet::Segment,
     settings::Settings,
 };
@@ -46,6 +48,8 @@ static PASSAGE: Array<Passage, 1> = Array::new();
 static RECENT_SYNS: Array<Syn, { SYNS as usize }> = Array::new();
 #[btf_map(name = "asks")]
 static ASKS: RingBuf<Ask, 65_536> = RingBuf::new();
+#[btf_map(name = "responder")]
+static RESPONDER: SockMap<2> = SockMap::new();
 #[btf_map(name = "settings")]
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map(name = "counters")]
@@ -179,4 +183,12 @@ pub fn ask(source: [u8; 16]) {
         entry.write(Ask { source });
         entry.submit(0);
     }
+}
+
+/// Gives a new connection to the responder; without one, or where another
+/// program has given it away, nothing happens.
+#[inline(always)]
+pub fn give_to_responder(ctx: &SkLookupContext, v6: bool) {
+    let slot = if v6 { RESPONDER6 } else { RESPONDER4 };
+    let _ = RESPONDER.redirect_sk_lookup(ctx, slot, 0);
 }

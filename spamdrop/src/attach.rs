@@ -1,6 +1,9 @@
 //! Programs and links: load, attach, replace, detach.
 
 mod refusal;
+mod steering;
+
+pub use steering::{is_steering, steer, unsteer};
 
 use std::fs;
 use std::io;
@@ -287,22 +290,24 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
     Ok(found)
 }
 
-/// Takes the filter off every interface and removes every pin.
+/// Takes the filter off every interface, stops steering and removes every pin.
 ///
 /// # Errors
 ///
 /// A pin cannot be removed.
-pub fn detach(_turn: &Turn, pin_dir: &Path) -> Result<()> {
+pub fn detach(turn: &Turn, pin_dir: &Path) -> Result<()> {
+    unsteer(turn, pin_dir)?;
     for link in linked(pin_dir)? {
         unlink(&link_pin(pin_dir, &link.name))?;
     }
     pins::remove_except(pin_dir, &[])
 }
 
-/// Takes the filter off the interface of a pinned link, and removes the pin.
+/// Takes what a pinned link holds off its interface or namespace, and removes
+/// the pin.
 fn unlink(pin: &Path) -> Result<()> {
     match bpf::detach_link(pin) {
-        // Its interface is gone, or it never was pinned.
+        // What it was linked to is gone, or it never was pinned.
         Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOLINK)) => {
             return Err(error).with_context(|| format!("cannot detach {}", pin.display()));
         }

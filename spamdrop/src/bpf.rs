@@ -166,6 +166,22 @@ pub fn detach_link(path: &Path) -> io::Result<()> {
     unsafe { call(bpf_cmd::BPF_LINK_DETACH, &mut attr) }.map(drop)
 }
 
+/// Puts another program behind the link that is pinned at `path`, without a
+/// gap. aya does so for XDP alone.
+///
+/// # Errors
+///
+/// The pin cannot be opened, or the kernel refuses the program.
+pub fn update_link(path: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
+    let link = object_get(path)?;
+    // SAFETY: as in `batch`.
+    let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
+    attr.link_update.link_fd = link.as_raw_fd().unsigned_abs();
+    attr.link_update.__bindgen_anon_1.new_prog_fd = program.as_raw_fd().unsigned_abs();
+    // SAFETY: the command takes no pointers.
+    unsafe { call(bpf_cmd::BPF_LINK_UPDATE, &mut attr) }.map(drop)
+}
+
 /// # Safety
 ///
 /// `attr` must be what `command` expects, its pointers valid.
@@ -200,27 +216,49 @@ pub struct PinnedLink {
 ///
 /// The pin cannot be opened, or is not an XDP link.
 pub fn pinned_link(path: &Path) -> io::Result<PinnedLink> {
+    described(path, "an XDP link", xdp_link)
+}
+
+/// The inode of the network namespace of the link that is pinned at `path`; 0
+/// when that is gone.
+///
+/// # Errors
+///
+/// The pin cannot be opened, or is not a link to a namespace.
+pub fn pinned_namespace(path: &Path) -> io::Result<u64> {
+    described(path, "a link to a network namespace", namespace)
+}
+
+fn described<T>(path: &Path, what: &str, read: fn(&str) -> Option<T>) -> io::Result<T> {
     let link = object_get(path)?;
     let fd = link.as_fd().as_raw_fd();
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
-    parse_fdinfo(&text).ok_or_else(|| {
-        let message = format!("{} is not an XDP link", path.display());
+    read(&text).ok_or_else(|| {
+        let message = format!("{} is not {what}", path.display());
         io::Error::new(io::ErrorKind::InvalidData, message)
     })
 }
 
-fn parse_fdinfo(text: &str) -> Option<PinnedLink> {
-    let field = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(line.strip_prefix(':')?.trim())
-    };
-    if field("link_type")? != "xdp" {
+fn xdp_link(fdinfo: &str) -> Option<PinnedLink> {
+    if field(fdinfo, "link_type")? != "xdp" {
         return None;
     }
     Some(PinnedLink {
-        program_id: field("prog_id")?.parse().ok()?,
-        ifindex: field("ifindex")?.parse().ok()?,
+        program_id: field(fdinfo, "prog_id")?.parse().ok()?,
+        ifindex: field(fdinfo, "ifindex")?.parse().ok()?,
     })
+}
+
+fn namespace(fdinfo: &str) -> Option<u64> {
+    if field(fdinfo, "link_type")? != "netns" {
+        return None;
+    }
+    field(fdinfo, "netns_ino")?.parse().ok()
+}
+
+fn field<'text>(fdinfo: &'text str, name: &str) -> Option<&'text str> {
+    let line = fdinfo.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.strip_prefix(':')?.trim())
 }
 
 #[cfg(test)]
@@ -235,8 +273,16 @@ mod tests {
             program_id: 42,
             ifindex: 7,
         };
-        assert_eq!(parse_fdinfo(text), Some(link));
-        assert_eq!(parse_fdinfo(&text.replace("xdp", "iter")), None);
-        assert_eq!(parse_fdinfo("link_type:\txdp\n"), None);
+        assert_eq!(xdp_link(text), Some(link));
+        assert_eq!(xdp_link(&text.replace("xdp", "iter")), None);
+        assert_eq!(xdp_link("link_type:\txdp\n"), None);
+    }
+
+    #[test]
+    fn fdinfo_of_a_link_to_a_namespace() {
+        let text = "link_type:\tnetns\nlink_id:\t3\nprog_id:\t42\n\
+                    netns_ino:\t4026531840\nattach_type:\t36\n";
+        assert_eq!(namespace(text), Some(4_026_531_840));
+        assert_eq!(namespace(&text.replace("netns\n", "xdp\n")), None);
     }
 }

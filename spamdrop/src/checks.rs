@@ -11,7 +11,11 @@ use crate::release::sockets;
 use crate::report::check::Warning;
 use crate::report::trust;
 
-pub(crate) mod esmtpd;
+mod answer;
+pub use answer::answer;
+
+pub mod esmtpd;
+pub mod zones;
 
 /// What is unwise in the configuration, and in the mail server's beside it.
 ///

@@ -8,6 +8,12 @@ use clap_complete::Shell;
 
 use crate::config::LONGEST;
 
+mod config;
+mod report;
+
+pub use config::{Check, ConfigVerb};
+pub use report::{Report, Since};
+
 /// Keeps botnet spam waves away from a small mail server: sources that the
 /// server refuses as listed are dropped in the network driver for a while.
 #[derive(Debug, Parser)]
@@ -37,7 +43,7 @@ pub enum Verb {
     ///
     /// Removes the maps with all entries, the FIFO, and the files in `run_dir`
     /// and `state_dir`. The configuration, the allowlist and what is known of
-    /// senders stay.
+    /// senders and waves stay.
     Detach(Detach),
     /// Block addresses or prefixes by hand
     ///
@@ -84,6 +90,11 @@ pub enum Verb {
     Learn(Learn),
     /// Show interfaces, maps, and the watcher; exits with 3 if not attached
     Status(Output),
+    /// Show waves: when the server's slots ran short, and who had to wait
+    ///
+    /// `run` records them unless `admit` is "off": the newest 1,000, and how 50
+    /// of them went.
+    Report(Report),
     /// Show how many packets were passed and dropped, and why
     Stats(Output),
     /// Show what a mail log would have blocked, without blocking
@@ -93,6 +104,12 @@ pub enum Verb {
     /// that look like a rejection and are none. Exits with 1 if a file could
     /// not be read to its end.
     Scan(Scan),
+    /// Ask the mail server's DNS blocklists about addresses
+    ///
+    /// Shows what each zone says, and what follows: whether the mail server
+    /// rejects the address, or whether it has a server's name. Exits with 1 if
+    /// of one of the addresses that could not be learned.
+    Lookup(Lookup),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -311,14 +328,15 @@ pub struct Learn {
     pub files: Vec<PathBuf>,
 }
 
-/// What `config` does.
-#[derive(Debug, Subcommand)]
-pub enum ConfigVerb {
-    /// Check the configuration, and the mail server beside it
-    ///
-    /// Exits with 78 if the configuration is wrong, with 0 if there are only
-    /// warnings.
-    Check(Output),
+/// Arguments of `lookup`.
+#[derive(Debug, Args)]
+pub struct Lookup {
+    /// Addresses such as 192.0.2.1 or 2001:db8::1
+    #[arg(required = true, value_name = "ADDR")]
+    pub addrs: Vec<String>,
+    /// The form of the result.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// Arguments of `completions`.

@@ -12,13 +12,18 @@ use regex::bytes::Regex;
 use serde::Deserialize;
 use spamdrop_common::settings::{MAX_PORTS, Refresh};
 
+use crate::answer::Answer;
 use crate::attach::{Mode, Plan};
 use crate::blocklist::pins::Capacity;
+use crate::dnsbl::rule;
 use crate::exit::{Exit, Failure};
 use crate::parse::{Parser, Pattern, Server};
 use crate::policy::PolicyConfig;
 
+mod choice;
 mod journal;
+
+pub use choice::{Admit, Compat, RefreshMode, Release, Seal};
 
 /// Where the configuration is read from unless `--config` says otherwise.
 pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
@@ -53,6 +58,8 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
     pub compat: Compat,
+    pub answer: Answer,
+    pub syslog: PathBuf,
     pub max_new_per_minute: u32,
     pub admit: Admit,
     pub slots: u32,
@@ -64,61 +71,8 @@ pub struct Config {
     pub run_dir: PathBuf,
     pub state_dir: PathBuf,
     pub courier_dir: PathBuf,
-}
-
-/// Which hits slide an entry; see [`Refresh`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "as in `Refresh`")]
-pub enum RefreshMode {
-    Packet,
-    Syn,
-    Never,
-}
-
-/// When an entry of the log starts to drop every packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Seal {
-    /// When the peer holds no connection any more.
-    AfterClose,
-    /// With the block, as in 2009: the peer's QUIT is dropped too, and its
-    /// slot stays taken until the server's timeout.
-    AtOnce,
-}
-
-/// What becomes of connections that a blocked peer holds after the grace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Release {
-    /// They are destroyed (`SOCK_DESTROY`).
-    Destroy,
-    /// They are destroyed, and the processes that own them get SIGTERM.
-    Terminate,
-    /// They stay until they end by themselves.
-    Off,
-}
-
-/// What the gate does while the server's slots run out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Admit {
-    /// Nothing.
-    Off,
-    /// It counts whom it would refuse.
-    Observe,
-    /// It refuses strangers for a while.
-    On,
-}
-
-/// Presets for comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compat {
-    /// No preset.
-    Off,
-    /// The rule of 2009, `-m recent --update -j DROP`, exactly.
-    Recent,
+    pub zones: Vec<String>,
+    pub resolv_conf: PathBuf,
 }
 
 impl Default for Config {
@@ -142,6 +96,8 @@ impl Default for Config {
             release: Release::Destroy,
             grace: Duration::from_secs(3),
             compat: Compat::Off,
+            answer: Answer::Off,
+            syslog: "/dev/log".into(),
             max_new_per_minute: 6_000,
             admit: Admit::Observe,
             slots: 0,
@@ -153,6 +109,8 @@ impl Default for Config {
             run_dir: "/run/spamdrop".into(),
             state_dir: "/var/lib/spamdrop".into(),
             courier_dir: "/etc/courier".into(),
+            zones: Vec::new(),
+            resolv_conf: "/etc/resolv.conf".into(),
         }
     }
 }
@@ -192,6 +150,7 @@ impl Config {
             config.hard_limit = Duration::ZERO;
             config.refresh = RefreshMode::Packet;
             config.admit = Admit::Off;
+            config.answer = Answer::Off;
         }
         config.check()?;
         Ok(config)
@@ -219,8 +178,14 @@ impl Config {
         if self.program.is_empty() {
             anyhow::bail!("`program` is empty; Courier's is \"courieresmtpd\"");
         }
+        if self.answer == Answer::On && self.admit == Admit::Off {
+            anyhow::bail!(
+                "`answer` is \"on\", but only the gate finds out who is listed; set `admit` to \"observe\" or \"on\""
+            );
+        }
         self.check_journal()?;
         self.check_patterns()?;
+        rule::of_configuration(&self.zones)?;
         self.reject_pattern().map(drop)
     }
 

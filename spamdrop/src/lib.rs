@@ -6,6 +6,7 @@
 
 pub mod admit;
 pub mod allowlist;
+pub mod answer;
 pub mod attach;
 pub mod blocklist;
 mod bpf;
@@ -16,6 +17,8 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod daemon;
+mod database;
+pub mod dnsbl;
 mod durable;
 pub mod event;
 pub mod exit;
@@ -33,3 +36,4 @@ pub mod release;
 pub mod report;
 pub mod tail;
 pub mod target;
+pub mod wave;

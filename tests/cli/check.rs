@@ -11,7 +11,7 @@ fn config_check_finds_nothing_in_a_wise_configuration() {
     ));
     let esmtpd = "TARPIT=0\nBLACKLISTS=\"-block=zen.example,BLOCK,*\"\n";
     home.write("courier_dir/esmtpd", esmtpd.as_bytes());
-    let output = home.run(&["config", "check"]);
+    let output = home.run(&["config", "check", "--offline"]);
     let config = home.path("spamdrop.toml");
     assert_eq!(stdout(&output), format!("{}: valid\n", config.display()));
     assert_eq!(code(&output), 0);
@@ -23,7 +23,7 @@ fn config_check_warns_of_what_is_unwise() {
     let home = Home::new("interfaces = [\"nope0\"]\nports = [1]\nlogs = [\"/nonexistent/log\"]\n");
     let esmtpd = b"BLACKLISTS='-block=zen.example -block=\x1b[2J'\nTCPDOPTS=-haproxy=192.0.2.1\n";
     home.write("courier_dir/esmtpd", esmtpd);
-    let output = home.run(&["config", "check", "--json"]);
+    let output = home.run(&["config", "check", "--offline", "--json"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let warnings = json["warnings"].as_array().unwrap();
@@ -41,10 +41,11 @@ fn config_check_warns_of_what_is_unwise() {
             "TARPIT",
             "BLACKLISTS",
             "BLACKLISTS",
-            "TCPDOPTS"
+            "TCPDOPTS",
+            "zones"
         ]
     );
-    let text = stdout(&home.run(&["config", "check"])).to_owned();
+    let text = stdout(&home.run(&["config", "check", "--offline"])).to_owned();
     assert!(text.contains("nothing listens on port 1 "), "{text}");
     assert!(text.contains("no interface \"nope0\""), "{text}");
     assert!(text.contains("no file \"/nonexistent/log\""), "{text}");
@@ -58,17 +59,17 @@ fn config_check_warns_of_what_is_unwise() {
 #[test]
 fn config_check_warns_of_a_file_beside_the_journal() {
     let home = Home::new("journal = true\nlogs = [\"/nonexistent/log\"]\n");
-    let text = stdout(&home.run(&["config", "check"])).to_owned();
+    let text = stdout(&home.run(&["config", "check", "--offline"])).to_owned();
     assert!(text.contains("set logs = []"), "{text}");
     let home = Home::new("journal = true\n");
-    let text = stdout(&home.run(&["config", "check"])).to_owned();
+    let text = stdout(&home.run(&["config", "check", "--offline"])).to_owned();
     assert!(!text.contains("logs"), "{text}");
 }
 
 #[test]
 fn config_check_misses_courier() {
     let home = Home::new("");
-    let text = stdout(&home.run(&["config", "check"])).to_owned();
+    let text = stdout(&home.run(&["config", "check", "--offline"])).to_owned();
     assert!(
         text.contains("warning: courier_dir: there is no file "),
         "{text}"
@@ -78,7 +79,7 @@ fn config_check_misses_courier() {
 #[test]
 fn config_check_leaves_courier_alone_where_it_is_not_read() {
     let home = Home::new("servers = [\"postfix\"]\nlogs = [\"/nonexistent/log\"]\n");
-    let text = stdout(&home.run(&["config", "check"])).to_owned();
+    let text = stdout(&home.run(&["config", "check", "--offline"])).to_owned();
     assert!(text.contains("warning: logs: "), "{text}");
     assert!(!text.contains("courier"), "{text}");
 }

@@ -6,11 +6,11 @@ use super::*;
 
 const SLOTS: u32 = 5;
 /// From so many connections on, strangers with a TTL of 64 wait.
-const LIMIT: usize = 3;
+pub(super) const LIMIT: usize = 3;
 const FRIEND: &str = "100.64.1.1";
 const FRIEND6: &str = "2001:db8:64:9::1";
 
-fn gated(mode: &str) -> Site {
+pub(super) fn gated(mode: &str) -> Site {
     let site = site(|_| {});
     site.configure(&format!("admit = {mode:?}\nslots = {SLOTS}"))
         .unwrap();
@@ -18,7 +18,7 @@ fn gated(mode: &str) -> Site {
 }
 
 /// Connections of as many strangers, served.
-fn crowd(site: &Site, number: usize) -> Vec<Client> {
+pub(super) fn crowd(site: &Site, number: usize) -> Vec<Client> {
     let connect = |n| {
         let mut client = site.connect(&format!("100.64.2.{n}")).unwrap();
         assert_eq!(client.read_reply().unwrap().code, 220);
@@ -40,7 +40,7 @@ fn until_open(site: &Site, number: usize) {
 }
 
 /// Until the filter lets no stranger pass: a few do, so that none starves.
-fn until_strangers_wait(site: &Site) {
+pub(super) fn until_strangers_wait(site: &Site) {
     let mut passed = Vec::new();
     until("a stranger to wait", Duration::from_secs(20), || {
         let stranger = format!("100.64.3.{}", passed.len());

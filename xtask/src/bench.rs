@@ -23,6 +23,10 @@ pub struct Options {
     /// Measure this group only, such as `packets`; nothing is written
     #[arg(long, value_name = "GROUP")]
     only: Vec<String>,
+    /// Only show what a botnet's wave does to a small mail server, with and
+    /// without spamdrop; nothing is written
+    #[arg(long, conflicts_with_all = ["only", "slow"])]
+    wave: bool,
     /// Waste 16 look-ups on each packet, to see the figures fall
     #[arg(long, hide = true)]
     slow: bool,
@@ -44,6 +48,7 @@ pub fn run(options: &Options) -> Result<()> {
         "--release",
         "--package=spamdrop",
         "--package=spamdrop-bench",
+        "--package=spamdrop-lab",
     ]))?;
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     let mut bench = Command::new(target.join("release/spamdrop-bench"));
@@ -66,6 +71,9 @@ impl Options {
         let mut arguments = Vec::new();
         if self.quick {
             arguments.push("--quick");
+        }
+        if self.wave {
+            arguments.push("--wave");
         }
         if self.slow {
             arguments.push("--slow");

@@ -28,8 +28,9 @@ pub struct Options {
     #[arg(long, value_name = "GROUP")]
     only: Vec<Group>,
     /// Try 10,000 cases in each property test, not 256; let the storm of log
-    /// lines last 60 s, not 5; measure 3 waves of 40 s, not one of 20; fuzz
-    /// each target for ten minutes, not ten seconds
+    /// lines last 60 s, not 5; measure 3 waves of 40 s, not one of 20, and a
+    /// whole wave of 1,500 bots, not 300; fuzz each target for ten minutes,
+    /// not ten seconds
     #[arg(long)]
     full: bool,
 }
@@ -46,6 +47,8 @@ enum Group {
     Kernel,
     /// The same before Debian's Courier, with rbldnsd and rsyslog
     Courier,
+    /// A botnet's wave before a small mail server, as root
+    Wave,
     /// The fuzz targets, for a short while
     Fuzz,
 }
@@ -98,10 +101,15 @@ impl Group {
             Self::Format => format(),
             Self::Lint => lint(),
             Self::Unit => unit(full),
-            Self::Kernel => kernel(full, |target| target != COURIER),
+            Self::Kernel => kernel(full, |target| ![COURIER, WAVE].contains(&target)),
             Self::Courier => {
                 debian::unpack_if_missing()?;
                 kernel(full, |target| target == COURIER)
+            }
+            Self::Wave => {
+                setup::building()?;
+                lab_server()?;
+                kernel(full, |target| target == WAVE)
             }
             Self::Fuzz => fuzz(&[], if full { FUZZ_FULL } else { FUZZ }),
         }
@@ -110,6 +118,8 @@ impl Group {
 
 /// The test target that needs Debian's packages.
 const COURIER: &str = "courier";
+/// The test target of waves, which take minutes.
+const WAVE: &str = "wave";
 
 fn format() -> Result<Tally> {
     setup::components(&[setup::RUSTFMT])?;
@@ -140,9 +150,19 @@ fn kernel(full: bool, wanted: impl Fn(&str) -> bool) -> Result<Tally> {
     Ok(tally)
 }
 
+/// The miniature mail server: cargo builds the programs of a package with that
+/// package's own tests only.
+fn lab_server() -> Result<()> {
+    let mut build = cargo(["build", "--quiet"]);
+    build.args(HOST_PACKAGES).args(["--features", FEATURE]);
+    run_command(build.args(["--bin", "lab-smtpd"]))
+}
+
+/// Of the tests that need root.
+const FEATURE: &str = "kernel-tests";
+
 /// The wanted test programs that require the feature `kernel-tests`, built.
 fn kernel_tests(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Command>> {
-    const FEATURE: &str = "kernel-tests";
     let metadata = MetadataCommand::new().no_deps().exec()?;
     // The same packages as for the unit tests, so that their dependencies,
     // built with the same features, serve again.

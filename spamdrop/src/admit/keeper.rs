@@ -12,6 +12,8 @@ const LIMITS: [u32; CLASSES] = [80, 70, 60];
 /// slots, make a flood.
 const FLOOD: u32 = 8;
 const FLOOD_SHARE: u32 = 4;
+/// Looks in a row at which somebody waits to be accepted.
+const FULL: u32 = 3;
 /// For how long a flood is assumed after its last sign.
 const FLOOD_KEPT: u64 = 60 * SECOND;
 
@@ -22,7 +24,7 @@ pub struct Keeper {
     slots: u32,
     seed: u32,
     flooded_until: u64,
-    was_waiting: bool,
+    waited: u32,
 }
 
 impl Keeper {
@@ -34,7 +36,7 @@ impl Keeper {
             slots,
             seed,
             flooded_until: 0,
-            was_waiting: false,
+            waited: 0,
         }
     }
 
@@ -60,13 +62,20 @@ impl Keeper {
     /// `answers`: a responder takes the listed. Times are `CLOCK_MONOTONIC`
     /// nanoseconds.
     pub fn set(&mut self, seen: Occupancy, admitted: u64, answers: bool, now: u64) -> Gate {
-        if seen.unanswered >= FLOOD.max(self.slots / FLOOD_SHARE) {
+        let limits = LIMITS.map(|share| limit(self.slots, share));
+        // Fewer, on a server with slots to spare, keep nobody out.
+        let crowded = seen.open.saturating_add(seen.unanswered) >= limits[CLASSES - 1];
+        if crowded && seen.unanswered >= FLOOD.max(self.slots / FLOOD_SHARE) {
             self.flooded_until = now + FLOOD_KEPT;
         }
-        // Twice in a row, somebody waits because all slots are taken, also by
-        // processes that have no connection any more.
-        let full = seen.waiting > 0 && self.was_waiting;
-        self.was_waiting = seen.waiting > 0;
+        // Somebody waits at look after look because all slots are taken, also
+        // by processes that have no connection any more.
+        self.waited = if seen.waiting > 0 {
+            self.waited.saturating_add(1)
+        } else {
+            0
+        };
+        let full = self.waited >= FULL;
         Gate {
             written: now,
             admitted,
@@ -76,7 +85,7 @@ impl Keeper {
             } else {
                 seen.open
             },
-            limits: LIMITS.map(|share| limit(self.slots, share)),
+            limits,
             flooded: self.is_flooded(now).into(),
             answers: answers.into(),
             seed: self.seed,
@@ -134,12 +143,20 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_twice_in_a_row_shows_that_all_slots_are_taken() {
+    fn who_waits_thrice_in_a_row_shows_that_all_slots_are_taken() {
         let mut keeper = keeper();
         let mut open = |waiting| keeper.set(seen(9, waiting, 0), 0, false, 0).open;
-        // The first may just not have been accepted yet.
-        let opens = [open(1), open(1), open(0), open(1), open(2)];
-        assert_eq!(opens, [9, 40, 9, 9, 40]);
+        // Some may just not have been accepted yet.
+        let opens = [
+            open(1),
+            open(1),
+            open(1),
+            open(0),
+            open(1),
+            open(1),
+            open(2),
+        ];
+        assert_eq!(opens, [9, 9, 40, 9, 9, 9, 40]);
         let more = keeper.set(seen(169, 129, 0), 0, false, 0);
         assert_eq!(more.open, 169);
     }
@@ -148,7 +165,7 @@ mod tests {
     fn a_flood_lasts_a_minute_beyond_its_last_sign() {
         let mut keeper = keeper();
         let mut flooded = |unanswered, at| {
-            let gate = keeper.set(seen(0, 0, unanswered), 0, false, at * SECOND);
+            let gate = keeper.set(seen(14, 0, unanswered), 0, false, at * SECOND);
             gate.flooded == 1
         };
         assert!(!flooded(9, 1_000));
@@ -156,6 +173,10 @@ mod tests {
         assert!(flooded(10, 1_030));
         assert!(flooded(0, 1_089));
         assert!(!flooded(0, 1_090));
+        // There is room for everybody.
+        let mut idle = self::keeper();
+        assert_eq!(idle.set(seen(0, 0, 23), 0, false, 0).flooded, 0);
+        assert_eq!(idle.set(seen(0, 0, 24), 0, false, 0).flooded, 1);
         let mut small = Keeper::new(Mode::On, 4, 0);
         assert_eq!(small.set(seen(0, 0, 7), 0, false, 0).flooded, 0);
         assert_eq!(small.set(seen(0, 0, 8), 0, false, 0).flooded, 1);

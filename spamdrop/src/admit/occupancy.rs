@@ -9,7 +9,7 @@ use netlink_packet_sock_diag::inet::{InetResponseHeader, StateFlags, Timer};
 
 use crate::release::sockets;
 
-/// One look at the sockets of the watched ports.
+/// One look at the sockets of a port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
     /// Connections that a server process holds or that wait for one, and those
@@ -22,21 +22,19 @@ pub struct Occupancy {
     pub unanswered: u32,
 }
 
-/// Counts the connections to these local ports.
+/// Counts the connections to a local port.
 ///
 /// # Errors
 ///
 /// The kernel does not answer.
-pub fn count(ports: &[u16]) -> io::Result<Occupancy> {
+pub fn count(port: u16) -> io::Result<Occupancy> {
     let states = StateFlags::LISTEN
         | StateFlags::SYN_RECV
         | StateFlags::ESTABLISHED
         | StateFlags::CLOSE_WAIT;
     let mut seen = Occupancy::default();
-    for &port in ports {
-        for socket in sockets::dump(port, &states)? {
-            seen.add(&socket);
-        }
+    for socket in sockets::dump(port, &states)? {
+        seen.add(&socket);
     }
     Ok(seen)
 }
@@ -56,13 +54,23 @@ impl Occupancy {
         }
     }
 
-    /// Without the connections that the responder holds, and those that wait
-    /// for it: they take no slot.
+    /// The most of both.
     #[must_use]
-    pub fn without(self, held: u32, waiting: u32) -> Self {
+    pub fn max(self, other: Self) -> Self {
         Self {
-            open: self.open.saturating_sub(held + waiting),
-            waiting: self.waiting.saturating_sub(waiting),
+            open: self.open.max(other.open),
+            waiting: self.waiting.max(other.waiting),
+            unanswered: self.unanswered.max(other.unanswered),
+        }
+    }
+
+    /// Without so many connections that the responder holds, or that wait for
+    /// it: they take no slot. Its own sockets listen elsewhere.
+    #[must_use]
+    pub fn without(self, connections: usize) -> Self {
+        let connections = u32::try_from(connections).unwrap_or(u32::MAX);
+        Self {
+            open: self.open.saturating_sub(connections),
             ..self
         }
     }
@@ -111,11 +119,13 @@ mod tests {
             unanswered: 1,
         };
         assert_eq!(all, expected);
-        let without = Occupancy {
-            open: 0,
-            waiting: 7,
-            unanswered: 1,
-        };
-        assert_eq!(all.without(2, 2), without);
+        assert_eq!(
+            all.without(2),
+            Occupancy {
+                open: 1,
+                ..expected
+            }
+        );
+        assert_eq!(all.without(4).open, 0);
     }
 }

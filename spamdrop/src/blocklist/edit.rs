@@ -282,3 +282,40 @@ fn push<K>((keys, values): &mut (Vec<K>, Vec<Entry>), key: K, entry: Entry) {
     keys.push(key);
     values.push(entry);
 }
+
+#[cfg(test)]
+mod tests {
+    use spamdrop_common::{settings::Refresh, verdict::slide};
+
+    use super::*;
+
+    /// When a host that retries every four minutes, for two hours, gets
+    /// through to the server and is told its 5xx, which blocks it again.
+    fn told(hard_limit_s: u32) -> Vec<u64> {
+        let mut entry = Entry::default();
+        let mut told = Vec::new();
+        for now_s in (1_000..=8_200).step_by(240) {
+            let now = now_s * SECOND;
+            if is_live(entry.expires, now) {
+                entry.expires = slide(&entry, now, true, Refresh::Packet);
+                continue;
+            }
+            told.push(now_s - 1_000);
+            let term = Term {
+                start: now,
+                ttl_s: 600,
+                slides: true,
+                hard_limit_s,
+            };
+            entry = term.entry(ORIGIN_LOG);
+        }
+        told
+    }
+
+    #[test]
+    fn who_keeps_retrying_is_told_every_hour() {
+        // At the first try after the hour.
+        assert_eq!(told(3_600), [0, 3_840]);
+        assert_eq!(told(0), [0]);
+    }
+}

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
-use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -109,6 +108,20 @@ impl Gatehouse {
             .context("cannot keep a verdict")
     }
 
+    /// Forgets all verdicts: they may have been given by other blocklists.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn forget_verdicts(&mut self) -> Result<()> {
+        let mut keys = Vec::new();
+        walk(&self.verdicts, |key, _| keys.push(key))?;
+        for key in keys {
+            present(self.verdicts.remove(&key))?;
+        }
+        Ok(())
+    }
+
     /// The verdict of a source, however old.
     ///
     /// # Errors
@@ -126,13 +139,6 @@ impl Gatehouse {
         let item = self.asks.next()?;
         let source: [u8; size_of::<Ask>()] = (*item).try_into().ok()?;
         Some(Ipv6Addr::from(source).to_canonical())
-    }
-}
-
-impl AsRawFd for Gatehouse {
-    /// Readable when a source waits for a verdict.
-    fn as_raw_fd(&self) -> RawFd {
-        self.asks.as_raw_fd()
     }
 }
 

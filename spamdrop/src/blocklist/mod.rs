@@ -8,11 +8,13 @@ mod origins;
 pub mod pins;
 mod prefixes;
 mod read;
+mod responder;
 mod sweep;
 
 pub use edit::{Term, second};
 pub use gate::Gatehouse;
 pub use read::Found;
+pub use responder::Responder;
 pub use sweep::CHUNK;
 
 use std::os::fd::{AsFd as _, BorrowedFd};

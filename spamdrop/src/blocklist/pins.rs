@@ -74,7 +74,7 @@ const fn spec<K, V>(name: &'static str, kind: MapType, flags: u32, max_entries: 
 
 /// Every pinned map, for these sizes.
 #[must_use]
-pub const fn specs(capacity: Capacity) -> [Spec; 17] {
+pub const fn specs(capacity: Capacity) -> [Spec; 18] {
     let origins = capacity.v4.saturating_add(capacity.v6);
     [
         spec::<[u8; 4], Entry>(names::BLOCKED4, MapType::LruHash, 0, capacity.v4),
@@ -97,6 +97,7 @@ pub const fn specs(capacity: Capacity) -> [Spec; 17] {
         spec::<u32, Gate>(names::GATE, MapType::Array, 0, 1),
         spec::<u32, Passage>(names::PASSAGE, MapType::Array, 0, 1),
         spec::<u32, Syn>(names::RECENT_SYNS, MapType::Array, 0, SYNS),
+        spec::<u32, u32>(names::RESPONDER, MapType::SockMap, 0, 2),
         spec::<(), ()>(names::ASKS, MapType::RingBuf, 0, ASKS_BYTES),
         spec::<[u8; 16], Origin>(names::ORIGINS, MapType::Hash, NO_PREALLOC, origins),
     ]

@@ -23,6 +23,15 @@ pub fn settings(script: &[u8]) -> Settings {
         .collect()
 }
 
+/// The setting by which clients can log in, if one does so.
+pub fn auth(settings: &Settings) -> Option<&'static str> {
+    let is_set = |name: &&str| {
+        let value = settings.get(name.as_bytes());
+        value.is_some_and(|value| !value.trim_ascii().is_empty())
+    };
+    ["ESMTPAUTH", "ESMTPAUTH_TLS"].into_iter().find(is_set)
+}
+
 /// What is unwise in these settings.
 pub fn warnings(settings: &Settings, release: Release) -> Vec<Warning> {
     let value = |name: &str| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::checks;
-use crate::cli::Output;
+use crate::cli;
 use crate::config::{Config, PATH};
 use crate::network;
 use crate::report::check::{self, Checked, Warning};
@@ -18,7 +18,12 @@ use crate::report::json;
 ///
 /// `run` would refuse the configuration ([`crate::exit::Exit::Config`]), the
 /// kernel does not answer, or the mail server's file cannot be read.
-pub fn run(config: &Config, path: Option<&Path>, args: Output, out: &mut impl Write) -> Result<()> {
+pub fn run(
+    config: &Config,
+    path: Option<&Path>,
+    args: &cli::Check,
+    out: &mut impl Write,
+) -> Result<()> {
     let default = || Path::new(PATH).exists().then_some(Path::new(PATH));
     if config.journal {
         config.journal_args()?;
@@ -27,11 +32,13 @@ pub fn run(config: &Config, path: Option<&Path>, args: Output, out: &mut impl Wr
     interfaces(config, &mut warnings)?;
     logs(config, &mut warnings);
     warnings.extend(checks::warnings(config)?);
+    warnings.extend(checks::answer(config)?);
+    warnings.extend(checks::zones::warnings(config, args.offline)?);
     let checked = Checked {
         config: path.or_else(default).map(Into::into),
         warnings,
     };
-    if args.json {
+    if args.output.json {
         json::object(out, &checked)?;
     } else {
         check::text(out, &checked)?;

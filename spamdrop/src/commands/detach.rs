@@ -16,6 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::fifo;
 use crate::lock::{self, Turn};
 use crate::report::watcher;
+use crate::wave;
 
 /// Runs the verb.
 ///
@@ -47,8 +48,9 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
     if fifo::is_left(&config.fifo) {
         remove(&config.fifo, fs::remove_file)?;
     }
-    // What is known of senders took weeks to learn.
-    let keeps = config.known_file().exists();
+    // What is known of senders, and of waves, took weeks to learn.
+    let kept = [config.known_file(), config.state_dir.join(wave::FILE)];
+    let keeps = kept.iter().any(|path| path.exists());
     let state_dir = (!keeps).then_some(&config.state_dir);
     for dir in state_dir.into_iter().chain([&config.run_dir]) {
         if remove(dir, fs::remove_dir)? {

@@ -16,8 +16,10 @@ mod input;
 pub mod known;
 pub mod learn;
 pub mod list;
+pub mod lookup;
 pub mod remove;
 mod replay;
+pub mod report;
 pub mod run;
 pub mod scan;
 pub mod show;
@@ -65,10 +67,12 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Known(Known::Import(args)) => known::import(&config, args, out),
         Verb::Learn(args) => learn::run(&config, args, out),
         Verb::Status(args) => status::run(&config, *args, out),
+        Verb::Report(args) => report::run(&config, args, out, style),
         Verb::Stats(args) => stats::run(&config, *args, out, style),
         Verb::Scan(args) => scan::run(&config, args, out, style),
+        Verb::Lookup(args) => lookup::run(&config, args, out),
         Verb::Config(ConfigVerb::Check(args)) => {
-            config_check::run(&config, cli.config.as_deref(), *args, out)
+            config_check::run(&config, cli.config.as_deref(), args, out)
         }
         Verb::Completions(_) => Ok(()),
     }

@@ -73,6 +73,8 @@ fn refuses_what_makes_no_sense_and_names_the_key() {
         ("journal_match = [\"PRIORITY=3\"]", "`journal_match`"),
         ("servers = [\"qmail\"]", "rblsmtpd"),
         ("servers = []", "`servers`"),
+        ("zones = [\"b.example,BLOCK2\"]", "`zones`"),
+        ("zones = [\"-block=b.example\"]", "`zones`"),
         ("[[pattern]]\nname = \"a\"", "match"),
         ("[[pattern]]\nmatch = '^<HOST> '", "name"),
         (

@@ -1,15 +1,19 @@
 //! Keeps the gate: counts the server's connections, and tells the filter of
 //! them and of known senders.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
+use std::mem;
+use std::net::IpAddr;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use spamdrop_common::gate::{Gate, Mode, Passage};
+use spamdrop_common::gate::{CLASSES, Gate, Mode, PORT, Passage, Verdict};
 
 use super::Daemon;
+use super::recording::Recording;
 use crate::admit::{Keeper, Occupancy, occupancy, slots};
 use crate::blocklist::Gatehouse;
 use crate::checks;
@@ -18,18 +22,26 @@ use crate::config::{Admit, Config};
 use crate::known::Store;
 use crate::report::watcher;
 use crate::target::Target;
+use crate::wave::{Sample, Totals};
 
 /// Evidence of known senders grows too old without anybody's doing.
 const SENDERS_PERIOD: Duration = Duration::from_secs(3600);
+/// Refused sources that are handed on in one go; more than the filter can tell
+/// of between two of them.
+const ASKS: usize = 4_096;
 
 /// The gate, as far as the watcher knows it.
 pub(super) struct Admitting {
     gatehouse: Gatehouse,
     keeper: Keeper,
     seen: Occupancy,
+    /// The most that was seen since the last sample, if anything was.
+    peak: Option<Occupancy>,
+    limit: u32,
     passage: Passage,
     full: u64,
     senders: Senders,
+    asks: Vec<IpAddr>,
 }
 
 /// The known senders, on their way from the store to the filter; read in a
@@ -39,18 +51,23 @@ struct Senders {
     reading: Option<JoinHandle<Result<Vec<Target>>>>,
     /// When they were read last; `None`: they may have changed since.
     read: Option<Instant>,
-    number: u64,
+    known: HashSet<Target>,
 }
 
 impl Admitting {
     pub fn open(config: &Config) -> Result<Self> {
+        let mut gatehouse = Gatehouse::open(&config.pin_dir)?;
+        gatehouse.forget_verdicts()?;
         Ok(Self {
-            gatehouse: Gatehouse::open(&config.pin_dir)?,
+            gatehouse,
             keeper: keeper(config),
             seen: Occupancy::default(),
+            peak: None,
+            limit: u32::MAX,
             passage: Passage::default(),
             full: 0,
             senders: Senders::default(),
+            asks: Vec::new(),
         })
     }
 
@@ -62,7 +79,7 @@ impl Admitting {
     /// Takes over a changed configuration.
     pub fn reconfigure(&mut self, config: &Config) -> Result<()> {
         self.keeper = keeper(config);
-        self.senders_changed();
+        self.gatehouse.forget_verdicts()?;
         if !self.is_on() {
             self.gatehouse.set(Gate::default())?;
         }
@@ -74,14 +91,66 @@ impl Admitting {
         self.senders.read = None;
     }
 
-    fn tend(&mut self, ports: &[u16]) -> Result<()> {
+    /// Reads which sources were refused without a verdict, and records them.
+    pub fn read_asks(&mut self, recording: &mut Recording) {
+        for _ in 0..ASKS {
+            let Some(source) = self.gatehouse.next_ask() else {
+                return;
+            };
+            let known = self.senders.known.contains(&source.into());
+            recording.delayed(source, known);
+            if self.asks.len() < ASKS {
+                self.asks.push(source);
+            }
+        }
+    }
+
+    /// The sources that were read since this was last called.
+    pub fn take_asks(&mut self) -> Vec<IpAddr> {
+        mem::take(&mut self.asks)
+    }
+
+    /// Keeps a verdict.
+    pub fn judge(&mut self, source: IpAddr, verdict: Verdict) -> Result<()> {
+        self.gatehouse.judge(source.into(), verdict)
+    }
+
+    /// What was seen since this was last called; `None`: nothing.
+    pub fn take_sample(&mut self) -> Option<Sample> {
+        let peak = self.peak.take()?;
+        let passage = &self.passage;
+        Some(Sample {
+            at: clock::monotonic(),
+            unix_s: clock::unix_s(),
+            open: peak.open,
+            waiting: peak.waiting,
+            slots: self.keeper.slots(),
+            limit: self.limit,
+            observed: self.keeper.mode() == Mode::Observe,
+            totals: Totals {
+                admitted: passage.admitted,
+                preferred: passage.preferred,
+                floored: passage.floored,
+                refused: passage.refused,
+                unrepeated: passage.unrepeated,
+                ..Totals::default()
+            },
+        })
+    }
+
+    /// `answered`: the responder's connections; `answers`: whether it takes
+    /// more.
+    fn tend(&mut self, answered: usize, answers: bool) -> Result<()> {
         let passage = self.gatehouse.passage()?;
-        let seen = occupancy::count(ports).context("cannot count the connections")?;
-        let gate = self
-            .keeper
-            .set(seen, passage.admitted, false, clock::monotonic_ns());
+        let seen = occupancy::count(PORT)
+            .context("cannot count the connections")?
+            .without(answered);
+        let now = clock::monotonic_ns();
+        let gate = self.keeper.set(seen, passage.admitted, answers, now);
         self.full += u64::from(gate.open >= self.keeper.slots());
         (self.seen, self.passage) = (seen, passage);
+        self.peak = Some(self.peak.unwrap_or(seen).max(seen));
+        self.limit = gate.limits[CLASSES - 1];
         self.gatehouse.set(gate)
     }
 }
@@ -108,11 +177,23 @@ fn keeper(config: &Config) -> Keeper {
 impl Daemon {
     /// Sets the gate. It opens by itself when that fails for long.
     pub(super) fn tend_gate(&mut self) {
-        match self.admitting.tend(&self.config.ports) {
+        self.read_asks();
+        // A blocklist that lists everybody is not to be repeated.
+        let answers = self.answering.is_on() && !self.upkeep.is_paused();
+        let connections = self.answering.connections();
+        match self.admitting.tend(connections, answers) {
             Ok(()) => self.upkeep.fine("gate"),
             Err(error) => self
                 .upkeep
                 .warn("gate", format!("the gate is open: {error:#}")),
+        }
+    }
+
+    /// Tells the filter of the known senders before it refuses anybody.
+    pub(super) fn introduce(&mut self) {
+        if self.admitting.is_on() {
+            self.admitting.senders.read = Some(clock::instant());
+            self.tell_senders(known(&self.config.known_file()));
         }
     }
 
@@ -123,17 +204,7 @@ impl Daemon {
             let read = reading
                 .join()
                 .unwrap_or_else(|_| Err(anyhow::anyhow!("the reader panicked")));
-            let told = read.and_then(|known| {
-                self.admitting.senders.number = known.len() as u64;
-                self.admitting.gatehouse.know_exactly(known)
-            });
-            match told {
-                Ok(()) => self.upkeep.fine("senders"),
-                Err(error) => {
-                    let text = format!("the filter does not know the known senders: {error:#}");
-                    self.upkeep.warn("senders", text);
-                }
-            }
+            self.tell_senders(read);
         }
         let admitting = &mut self.admitting;
         let senders = &mut admitting.senders;
@@ -144,6 +215,22 @@ impl Daemon {
             senders.read = Some(clock::instant());
             let path = self.config.known_file();
             senders.reading = Some(thread::spawn(move || known(&path)));
+        }
+    }
+
+    fn tell_senders(&mut self, read: Result<Vec<Target>>) {
+        // Who was refused before was not known then.
+        self.read_asks();
+        let told = read.and_then(|known| {
+            self.admitting.senders.known = known.iter().copied().collect();
+            self.admitting.gatehouse.know_exactly(known)
+        });
+        match told {
+            Ok(()) => self.upkeep.fine("senders"),
+            Err(error) => {
+                let text = format!("the filter does not know the known senders: {error:#}");
+                self.upkeep.warn("senders", text);
+            }
         }
     }
 
@@ -174,7 +261,7 @@ impl Daemon {
             open: seen.open,
             slots: keeper.slots(),
             flooded: keeper.is_flooded(clock::monotonic_ns()),
-            known: senders.number,
+            known: senders.known.len() as u64,
             admitted: passage.admitted,
             preferred: passage.preferred,
             floored: passage.floored,

@@ -14,7 +14,8 @@ use super::releasing::grace_ns;
 use crate::blocklist::{Blocklist, Term};
 use crate::clock;
 use crate::config::{Config, Release, Seal};
-use crate::known::{Pupil, Record};
+use crate::event::Event;
+use crate::known::{Lesson, Pupil, Record};
 use crate::lock::Turn;
 use crate::parse::{Parsed, Parser};
 use crate::policy::{Decision, Moment, Policy, PolicyConfig, Protected};
@@ -22,6 +23,9 @@ use crate::release::Releases;
 use crate::report::escape::escape;
 use crate::tail::Line;
 use crate::target::Target;
+
+/// A line that is older tells nothing of a wave that goes on.
+const JUST_NOW: Duration = Duration::from_secs(60);
 
 /// From a log line to what is to be done about it.
 pub(super) struct Intake {
@@ -112,7 +116,13 @@ impl Intake {
         self.policy.ceiling(moment).map(|trip| trip.to_string())
     }
 
-    pub(super) fn line(&mut self, line: &Line<'_>, writer: &mut Writer<'_>) {
+    /// `heard` is told what a line that was just written says of its source.
+    pub(super) fn line(
+        &mut self,
+        line: &Line<'_>,
+        writer: &mut Writer<'_>,
+        heard: &mut dyn FnMut(IpAddr, Lesson),
+    ) {
         let wall = clock::wall();
         let Parsed::Event(mut event) = self.parser.parse(line.bytes, wall) else {
             return;
@@ -133,8 +143,8 @@ impl Intake {
         };
         let decision = self.policy.decide(&event, moment, &self.protected, blocked);
         *self.counts.entry(decision.name()).or_default() += 1;
-        if let Some(lesson) = self.policy.lesson(&event, decision, &self.protected) {
-            self.pupil.learn(event.addr, lesson, event.at, wall);
+        if let Some(lesson) = self.learn(&event, decision, wall) {
+            heard(event.addr, lesson);
         }
         match decision {
             Decision::Block { addr, age } => {
@@ -157,6 +167,14 @@ impl Intake {
                 log::debug!(target: "spamdrop::policy", "{} not blocked: {why}", event.addr);
             }
         }
+    }
+
+    /// Learns what an event tells of its source; that, if it has just happened.
+    fn learn(&mut self, event: &Event<'_>, decision: Decision, wall: SystemTime) -> Option<Lesson> {
+        let lesson = self.policy.lesson(event, decision, &self.protected)?;
+        self.pupil.learn(event.addr, lesson, event.at, wall);
+        let age = event.at.and_then(|at| wall.duration_since(at).ok());
+        (age.unwrap_or_default() <= JUST_NOW).then_some(lesson)
     }
 }
 

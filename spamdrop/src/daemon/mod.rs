@@ -5,9 +5,12 @@
 //! interfaces.
 
 mod admitting;
+mod answering;
 mod inlet;
 mod intake;
+mod judging;
 mod learning;
+mod recording;
 mod releasing;
 mod reload;
 mod upkeep;
@@ -22,6 +25,7 @@ use aya_log::EbpfLogger;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::answer::Answer;
 use crate::blocklist::Blocklist;
 use crate::bring_up::{bring_up, bring_up_again};
 use crate::checks;
@@ -35,9 +39,12 @@ use crate::release::Releases;
 use crate::report::check::Warning;
 use crate::tail::Tail;
 use admitting::Admitting;
+use answering::Answering;
 use inlet::Inlet;
 use intake::Intake;
+use judging::Judging;
 use learning::Learning;
+use recording::Recording;
 use upkeep::Upkeep;
 
 /// Bytes of log that are read before others get their turn.
@@ -79,10 +86,12 @@ pub fn run(config: Config, options: RunOptions) -> Result<()> {
         // Before the pid is published: from then on others send SIGUSR1.
         let mut signals = Signals::new()?;
         ensure_complete(&config)?;
+        warn_of(checks::answer(&config)?);
         let watcher = Rc::new(Watcher::begin(&config.run_dir)?);
         mark = Some(Rc::clone(&watcher));
         let mut daemon = Daemon::start(config, options, watcher)?;
         let result = daemon.watch(&mut signals).await;
+        daemon.answering.end().await;
         daemon.stop();
         result
     })
@@ -116,8 +125,11 @@ struct Daemon {
     tail: Tail,
     intake: Intake,
     inlet: Inlet,
+    answering: Answering,
     learning: Learning,
     admitting: Admitting,
+    judging: Judging,
+    recording: Recording,
     releases: Releases,
     upkeep: Upkeep,
     packets: Option<PacketLog>,
@@ -126,25 +138,38 @@ struct Daemon {
 
 impl Daemon {
     fn start(config: Config, options: RunOptions, watcher: Rc<Watcher>) -> Result<Self> {
-        let up = bring_up(&config, &config.interfaces, options.log_level)?;
+        let mut up = bring_up(&config, &config.interfaces, options.log_level)?;
+        let judging = Judging::new(&config);
         let mut daemon = Self {
             tail: open_tail(&config)?,
             intake: Intake::new(&config, protect::protected(&config)?)?,
             inlet: Inlet::open(&config.fifo)?,
+            answering: Answering::new(judging.texts()),
+            judging,
             learning: Learning::new(),
             admitting: Admitting::open(&config)?,
+            recording: Recording::new(),
             blocklist: up.blocklist,
             releases: Releases::default(),
             upkeep: Upkeep::new(up.attached),
-            packets: packet_log(up.object, options.log_level)?,
+            packets: None,
             watcher,
             config,
             options,
         };
+        daemon.arrange_answering(&mut up.object);
+        daemon.packets = packet_log(up.object, daemon.options.log_level)?;
         warn_of_what_is_unwise(&daemon.config);
         daemon.adopt()?;
         daemon.remind();
-        log::info!(target: "spamdrop::run", "ready: {}", daemon.upkeep.describe(&daemon.config));
+        daemon.introduce();
+        daemon.open_history();
+        let answering = if daemon.answering.is_on() {
+            ", answering listed senders"
+        } else {
+            ""
+        };
+        log::info!(target: "spamdrop::run", "ready: {}{answering}", daemon.upkeep.describe(&daemon.config));
         Ok(daemon)
     }
 
@@ -173,6 +198,7 @@ impl Daemon {
                 }
                 _ = release.tick(), if !self.releases.is_empty() => self.release(),
                 _ = admit.tick(), if self.admitting.is_on() => self.tend_gate(),
+                answer = self.judging.next() => self.judge(&answer),
                 result = next_change(&mut changes) => match result {
                     // Routes can change in bursts; once a second will do.
                     Ok(()) => self.upkeep.network_changed = true,
@@ -201,13 +227,19 @@ impl Daemon {
             tail,
             intake,
             blocklist,
+            admitting,
+            recording,
             releases,
             config,
             ..
         } = self;
         let mut writer = intake::Writer::new(blocklist, releases, &config.run_dir);
         tail.poll(clock::instant(), BUDGET, &mut |line| {
-            intake.line(&line, &mut writer)
+            intake.line(&line, &mut writer, &mut |source, lesson| {
+                // Who is heard of was at the gate before.
+                admitting.read_asks(recording);
+                recording.heard(source, lesson);
+            });
         })
     }
 
@@ -224,6 +256,7 @@ impl Daemon {
             log::warn!("cannot keep the log positions: {error:#}");
         }
         self.keep_all_known();
+        self.keep_all_waves();
         self.leave_gate();
         if self.packets.is_some() {
             self.silence();
@@ -264,12 +297,14 @@ fn ensure_complete(config: &Config) -> Result<()> {
 /// Nothing of it is worth not starting.
 fn warn_of_what_is_unwise(config: &Config) {
     match checks::warnings(config) {
-        Ok(warnings) => {
-            for Warning { about, text } in warnings {
-                log::warn!(target: "spamdrop::check", "{about}: {text}");
-            }
-        }
+        Ok(warnings) => warn_of(warnings),
         Err(error) => log::warn!(target: "spamdrop::check", "{error:#}"),
+    }
+}
+
+fn warn_of(warnings: Vec<Warning>) {
+    for Warning { about, text } in warnings {
+        log::warn!(target: "spamdrop::check", "{about}: {text}");
     }
 }
 
@@ -277,11 +312,21 @@ fn open_tail(config: &Config) -> Result<Tail> {
     fs::create_dir_all(&config.state_dir)
         .with_context(|| format!("cannot make the directory {}", config.state_dir.display()))?;
     let tail = Tail::open(&config.logs, Some(config.positions_file()))?;
-    Ok(if config.journal {
-        tail.with_journal(config.journal_args()?)
-    } else {
-        tail
-    })
+    if !config.journal {
+        return Ok(tail);
+    }
+    let mut matches = config.journal_args()?;
+    if config.answer == Answer::On {
+        matches.extend(own_entries());
+    }
+    Ok(tail.with_journal(matches))
+}
+
+/// What the responder logs, as journalctl matches it. Who had this process's
+/// number before was root as well.
+fn own_entries() -> [String; 5] {
+    let pid = format!("_PID={}", std::process::id());
+    ["+", "_TRANSPORT=syslog", "PRIORITY=3", "_UID=0", &pid].map(Into::into)
 }
 
 fn period(length: Duration) -> Interval {

@@ -1,13 +1,28 @@
 //! What changes while the watcher runs: the configuration, the allowlist, the
 //! network.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use super::Daemon;
+use crate::answer::Answer;
 use crate::bring_up::bring_up_again;
+use crate::checks;
 use crate::config::Config;
 use crate::lock::Turn;
 use crate::protect;
+
+/// What decides whether the mail server is asked for AUTH.
+fn asks(config: &Config) -> (Answer, Vec<u16>, PathBuf) {
+    let Config {
+        answer,
+        ports,
+        courier_dir,
+        ..
+    } = config;
+    (*answer, ports.clone(), courier_dir.clone())
+}
 
 impl Daemon {
     /// SIGHUP: reads the configuration again. On an error the old one holds.
@@ -33,12 +48,16 @@ impl Daemon {
         }
         super::ensure_complete(&new)?;
         // What can fail comes first.
+        if asks(&new) != asks(&self.config) {
+            super::warn_of(checks::answer(&new)?);
+        }
         let policy = new.policy()?;
         let protected = protect::protected(&new)?;
         let inlet = self.inlet.reopened(&new.fifo)?;
         let sources = |config: &Config| {
             let logs = config.logs.clone();
-            (logs, config.journal, config.journal_match.clone())
+            let own = config.journal && config.answer == Answer::On;
+            (logs, config.journal, config.journal_match.clone(), own)
         };
         let tail = if sources(&new) == sources(&self.config) {
             None
@@ -57,11 +76,11 @@ impl Daemon {
             Some(super::open_tail(&new)?)
         };
         let level = self.options.log_level;
-        let up = bring_up_again(&new, &new.interfaces, level)?;
-        self.packets = super::packet_log(up.object, level)?;
+        let mut up = bring_up_again(&new, &new.interfaces, level)?;
         self.blocklist = up.blocklist;
         self.upkeep.attached = up.attached;
         self.admitting.reconfigure(&new)?;
+        self.judging.reconfigure(&new);
         self.intake
             .reconfigure(&self.config, &new, policy, protected);
         if let Some(tail) = tail {
@@ -71,6 +90,9 @@ impl Daemon {
             self.inlet = inlet;
         }
         self.config = new;
+        self.admitting.senders_changed();
+        self.arrange_answering(&mut up.object);
+        self.packets = super::packet_log(up.object, level)?;
         Ok(())
     }
 

@@ -84,6 +84,11 @@ impl Upkeep {
         }
     }
 
+    /// Whether blocking pauses, for a blocklist gone wrong.
+    pub(super) fn is_paused(&self) -> bool {
+        self.ceiling.is_some()
+    }
+
     fn write(&mut self, config: &Config, now: &State) {
         match write(&config.run_dir, now) {
             Ok(()) => self.fine("status"),
@@ -118,6 +123,7 @@ impl Daemon {
         self.sweep();
         self.keep_known();
         self.keep_senders();
+        self.keep_waves();
         if let Err(error) = self.tail.save() {
             self.upkeep.warn(
                 "positions",
@@ -217,6 +223,7 @@ impl Daemon {
             ceiling,
             fifo: self.inlet.state().cloned(),
             gate: self.gate(),
+            answer: self.answering.state(),
             warnings: self.upkeep.warnings.values().cloned().collect(),
         }
     }

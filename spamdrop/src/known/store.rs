@@ -1,36 +1,27 @@
 //! Records on disk: an SQLite file that the watcher and the verbs share.
-//!
-//! Each opens it for one short transaction. SQLite makes writers take turns,
-//! and rolls back what a crash has left half written.
 
 mod rows;
 
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use anyhow::{Result, anyhow};
 
 use super::pupil::Records;
 use super::record::{Record, Standing};
+use crate::database::{Database, Format};
 use crate::target::Target;
 
-/// Marks the file as ours: `SDkg`.
-const APPLICATION_ID: i32 = 0x5344_6b67;
-/// What its table looks like; counted up when that changes.
-const VERSION: i32 = 1;
-/// How long another's transaction is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const FORMAT: Format = Format {
+    // `SDkg`
+    application_id: 0x5344_6b67,
+    version: 1,
+    tables: rows::TABLE,
+    maker: "spamdrop learn",
+};
 
 /// The records on disk.
 #[derive(Debug)]
-pub struct Store {
-    db: Connection,
-    path: PathBuf,
-}
+pub struct Store(Database);
 
 impl Store {
     /// Opens the file, or makes it, in a directory that exists.
@@ -40,20 +31,7 @@ impl Store {
     /// It cannot be opened, is damaged, or is not one of these; it is left as
     /// it was.
     pub fn open(path: &Path) -> Result<Self> {
-        // SQLite would make it readable for all.
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        options
-            .mode(0o600)
-            .open(path)
-            .with_context(|| format!("cannot open {}", path.display()))?;
-        Self::connect(path)
-            .and_then(|mut db| {
-                prepare(&mut db)?;
-                let path = path.to_owned();
-                Ok(Self { db, path })
-            })
-            .with_context(|| unusable(path))
+        Database::open(path, &FORMAT).map(Self)
     }
 
     /// As [`Store::open`]; `None` if there is no file.
@@ -62,20 +40,7 @@ impl Store {
     ///
     /// As [`Store::open`].
     pub fn open_existing(path: &Path) -> Result<Option<Self>> {
-        match path.metadata() {
-            Ok(_) => Self::open(path).map(Some),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot open {}", path.display())),
-        }
-    }
-
-    fn connect(path: &Path) -> Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags)?;
-        db.busy_timeout(PATIENCE)?;
-        // A file from elsewhere brings no code.
-        db.pragma_update(None, "trusted_schema", false)?;
-        Ok(db)
+        Ok(Database::open_existing(path, &FORMAT)?.map(Self))
     }
 
     /// Every record, sorted: IPv4 first, by address. Looks for damage first.
@@ -84,16 +49,7 @@ impl Store {
     ///
     /// The file is damaged or cannot be read.
     pub fn all(&self) -> Result<Vec<(Target, Record)>> {
-        let read = || {
-            let found: String = self
-                .db
-                .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-            if found != "ok" {
-                bail!("{found}");
-            }
-            rows::all(&self.db)
-        };
-        read().with_context(|| unusable(&self.path))
+        self.0.read(rows::all)
     }
 
     /// Joins what was learned into it. That a source proved bad is noted only if
@@ -106,7 +62,7 @@ impl Store {
     ///
     /// The file is damaged or cannot be written; it is as it was.
     pub fn merge(&mut self, learned: &Records, capacity: usize, now: u32) -> Result<()> {
-        self.change(|tx| {
+        self.0.change(|tx| {
             for (source, record) in learned {
                 let old = rows::read(tx, *source)?;
                 if old.is_some() || record.is_of_interest() {
@@ -124,7 +80,7 @@ impl Store {
     ///
     /// As [`Store::merge`]; or more than `capacity` would be added by hand.
     pub fn add(&mut self, sources: &[Target], capacity: usize, now: u32) -> Result<Vec<Target>> {
-        let added = self.change(|tx| {
+        let added = self.0.change(|tx| {
             let mut new = Vec::new();
             for &source in sources {
                 let old = rows::read(tx, source)?.unwrap_or_default();
@@ -156,7 +112,7 @@ impl Store {
     ///
     /// As [`Store::merge`].
     pub fn remove(&mut self, sources: &[Target], now: u32) -> Result<Vec<Target>> {
-        self.change(|tx| {
+        self.0.change(|tx| {
             let mut removed = Vec::new();
             for &source in sources {
                 let Some(old) = rows::read(tx, source)?.filter(Record::is_good) else {
@@ -168,45 +124,6 @@ impl Store {
             Ok(removed)
         })
     }
-
-    fn change<T>(&mut self, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        let path = &self.path;
-        let db = &mut self.db;
-        let changed = || -> Result<T> {
-            let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let result = change(&tx)?;
-            tx.commit()?;
-            Ok(result)
-        };
-        changed().with_context(|| unusable(path))
-    }
-}
-
-/// Makes the table in a new file, and makes sure that it is there in an old
-/// one.
-fn prepare(db: &mut Connection) -> Result<()> {
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let pragma = |name: &str| tx.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    match (pragma("application_id")?, pragma("user_version")?) {
-        (APPLICATION_ID, VERSION) => return Ok(()),
-        (APPLICATION_ID, version) => {
-            bail!("it was written by another spamdrop (version {version})")
-        }
-        (0, 0) if rows::is_empty(&tx)? => {}
-        _ => bail!("it holds something else"),
-    }
-    rows::make(&tx)?;
-    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-    tx.pragma_update(None, "user_version", VERSION)?;
-    tx.commit()?;
-    Ok(())
-}
-
-fn unusable(path: &Path) -> String {
-    format!(
-        "cannot use {} (if it is damaged, move it away; `spamdrop learn` fills a new one)",
-        path.display()
-    )
 }
 
 #[cfg(test)]

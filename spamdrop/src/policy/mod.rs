@@ -17,6 +17,7 @@ use regex::bytes::Regex;
 
 pub use ceiling::Trip;
 pub use protected::{Protected, Reason};
+pub(crate) use text::is_complaint;
 
 use crate::event::{Event, Kind};
 use crate::known::Lesson;
@@ -205,7 +206,7 @@ impl Policy {
         }
         match event.kind {
             Kind::Accepted => Some(Lesson::Accepted),
-            Kind::Rejected { text } if text::is_complaint(text) => None,
+            Kind::Rejected { text } if is_complaint(text) => None,
             Kind::Rejected { text } => match self.no_listing(text) {
                 None => Some(Lesson::Listed),
                 Some(Why::OwnText) if text::is_unknown_user(text) => Some(Lesson::UnknownRecipient),
@@ -247,7 +248,7 @@ impl Policy {
     /// blocklist is wrong, whether it could be blocked or not.
     fn never_blocked(&mut self, addr: IpAddr, text: &[u8], protected: &Protected) -> Option<Why> {
         self.ceiling.refused(addr);
-        if text::is_complaint(text) {
+        if is_complaint(text) {
             return Some(Why::BrokenBlocklist);
         }
         protected.why(addr).map(Why::Protected)

@@ -33,7 +33,7 @@ pub(super) fn is_unknown_user(text: &[u8]) -> bool {
 }
 
 /// Whether the text complains of the query.
-pub(super) fn is_complaint(text: &[u8]) -> bool {
+pub(crate) fn is_complaint(text: &[u8]) -> bool {
     COMPLAINTS
         .iter()
         .any(|complaint| holds_in_any_case(text, complaint))

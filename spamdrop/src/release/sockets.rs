@@ -68,6 +68,19 @@ pub fn is_listening(port: u16) -> io::Result<bool> {
     Ok(!listening(port)?.is_empty())
 }
 
+/// The connections that wait to be accepted on this port.
+///
+/// # Errors
+///
+/// The kernel does not answer.
+pub fn waiting(port: u16) -> io::Result<usize> {
+    let listeners = listening(port)?;
+    Ok(listeners
+        .iter()
+        .map(|header| header.recv_queue as usize)
+        .sum())
+}
+
 fn listening(port: u16) -> io::Result<Vec<InetResponseHeader>> {
     dump(port, &StateFlags::LISTEN)
 }

@@ -35,6 +35,8 @@ pub struct State {
     pub fifo: Option<Fifo>,
     /// The gate; `null`: it is off.
     pub gate: Option<Gate>,
+    /// The responder; `null`: it is off.
+    pub answer: Option<Answer>,
     /// What the administrator should know.
     pub warnings: Vec<String>,
 }
@@ -107,6 +109,22 @@ pub struct Fifo {
     pub failed: u64,
 }
 
+/// What the responder has done since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answer {
+    /// Connections now, accepted or about to be.
+    pub connections: usize,
+    /// The most accepted at any time.
+    pub peak: usize,
+    /// Recipients that were refused with a 511.
+    pub answered: u64,
+    /// Connections that were ended for a limit.
+    pub limited: u64,
+    /// Log lines that did not reach syslog.
+    pub lost_lines: u64,
+}
+
 /// A watcher's state may be this old: it writes every second.
 pub const FRESH: Duration = Duration::from_secs(5);
 
@@ -148,6 +166,9 @@ pub fn text(out: &mut impl Write, state: &State, age: Duration) -> io::Result<()
     }
     if let Some(gate) = &state.gate {
         gate.write(out)?;
+    }
+    if let Some(answer) = &state.answer {
+        answer.write(out)?;
     }
     if let Some(ceiling) = &state.ceiling {
         writeln!(out, "  blocking pauses: {ceiling}")?;
@@ -234,6 +255,23 @@ impl Fifo {
     }
 }
 
+impl Answer {
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self {
+            connections,
+            peak,
+            answered,
+            limited,
+            lost_lines,
+        } = self;
+        writeln!(
+            out,
+            "  responder: {connections} connections, {peak} at most; {answered} recipients \
+             refused, {limited} connections cut short, {lost_lines} log lines lost"
+        )
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -279,6 +317,13 @@ pub(super) mod tests {
                 unrepeated: 4_000,
                 full: 17,
             }),
+            answer: Some(Answer {
+                connections: 3,
+                peak: 75,
+                answered: 900,
+                limited: 20,
+                lost_lines: 1,
+            }),
             warnings: vec!["/var/log/b.log is absent".into()],
         }
     }
@@ -299,6 +344,7 @@ pub(super) mod tests {
   gate: observe, 31 of 40 slots taken, 250 known senders
   gate: would have refused 4321 SYNs of strangers, 120 of known senders passed meanwhile
   gate: a flood of SYNs that nobody follows up; strangers pass when they repeat theirs
+  responder: 3 connections, 75 at most; 900 recipients refused, 20 connections cut short, 1 log lines lost
   blocking pauses: 6001 new blocks in a minute
   warning: /var/log/b.log is absent
 "

@@ -11,6 +11,7 @@ mod machine;
 mod packets;
 mod sample;
 mod table;
+mod wave;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -33,6 +34,9 @@ struct Options {
     /// Measure this only (may be repeated)
     #[arg(long, value_name = "GROUP")]
     only: Vec<Group>,
+    /// Only show what a botnet's wave does to a small mail server
+    #[arg(long)]
+    wave: bool,
     /// Waste 16 look-ups on each packet, to see the figures fall
     #[arg(long, hide = true)]
     slow: bool,
@@ -53,6 +57,9 @@ enum Group {
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    if options.wave {
+        return wave::show(options.quick, &mut io::stdout());
+    }
     let groups = if options.only.is_empty() {
         Group::value_variants()
     } else {

@@ -7,10 +7,13 @@
 
 pub mod addresses;
 pub mod config;
+pub mod dialogue;
+pub mod dns;
 pub mod fifo;
 pub mod line;
 mod portions;
 pub mod stream;
+pub mod zones;
 
 use std::ffi::OsString;
 use std::fs;

@@ -6,28 +6,34 @@
 //! outlives its parent, so nothing is left behind even after SIGKILL; but for
 //! empty control groups, if [`journald`] was used.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod client;
 pub mod courier;
 pub mod daemon;
+pub mod dns;
 pub mod frame;
 pub mod host;
 pub mod journald;
 pub mod program;
 pub mod site;
 pub mod smtpd;
+pub mod syslog;
 pub mod wait;
+pub mod wave;
 pub mod wire;
 
 pub use client::{Client, Reply, syn_dropped};
 pub use courier::Courier;
 pub use daemon::Daemon;
+pub use dns::DnsStub;
 pub use host::{Host, private_tmpfs};
 pub use journald::Journald;
 pub use nix::sys::signal::Signal;
 pub use site::Site;
 pub use smtpd::Smtpd;
+pub use syslog::Syslog;
+pub use wave::Wave;
 pub use wire::{End, many_sources, wire};
 
 use std::path::PathBuf;

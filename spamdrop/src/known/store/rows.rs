@@ -10,7 +10,7 @@ use crate::target::{Target, from_full_key, full_key};
 
 /// `addr` is an IPv6 address, or an IPv4 one as `::ffff:a.b.c.d`; the rest is
 /// seconds since 1970, or 0.
-const TABLE: &str = "
+pub(super) const TABLE: &str = "
 CREATE TABLE known (
     addr BLOB PRIMARY KEY,
     recent1 INTEGER NOT NULL,
@@ -21,16 +21,6 @@ CREATE TABLE known (
     demoted INTEGER NOT NULL,
     by_hand INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID";
-
-pub(super) fn make(db: &Connection) -> Result<()> {
-    Ok(db.execute_batch(TABLE)?)
-}
-
-/// Whether there is no table at all.
-pub(super) fn is_empty(db: &Connection) -> Result<bool> {
-    let query = "SELECT count(*) = 0 FROM sqlite_schema";
-    Ok(db.query_row(query, [], |row| row.get(0))?)
-}
 
 pub(super) fn read(db: &Connection, source: Target) -> Result<Option<Record>> {
     let mut query = db.prepare_cached("SELECT * FROM known WHERE addr = ?1")?;

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
@@ -184,7 +187,7 @@ fn what_is_not_ours_is_refused_and_left_alone() {
     drop(foreign);
     let mut newer = fs::read(&path).unwrap();
     // The header's application id, and version (offset 60).
-    newer[68..72].copy_from_slice(&APPLICATION_ID.to_be_bytes());
+    newer[68..72].copy_from_slice(&FORMAT.application_id.to_be_bytes());
     newer[60..64].copy_from_slice(&2i32.to_be_bytes());
     for (bytes, reason) in [
         (fs::read(&path).unwrap(), "it holds something else"),

@@ -122,6 +122,7 @@ impl State {
         let until = u64::MAX;
         let standing = Standing::Unlisted as u32;
         let verdict = Verdict {
+            host: 0,
             until,
             standing,
             zone: 0,

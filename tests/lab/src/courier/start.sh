@@ -83,6 +83,8 @@ rbldnsd -n -q -c 1 -u nobody -w /run/zones -b 127.0.0.1/53 \
 
 cat >/run/rsyslog.conf <<END
 module(load="imuxsock" SysSock.Name="/dev/log")
+# For those outside of these namespaces.
+input(type="imuxsock" Socket="/run/site/devlog")
 mail.* action(type="omfile" file="/run/site/mail.log")
 END
 rsyslogd -n -f /run/rsyslog.conf -i /run/rsyslog.pid &

@@ -1,0 +1,94 @@
+//! Which socket a new connection comes to: the responder's, if the sender is
+//! listed; the mail server's, whatever else is the case.
+
+use aya_ebpf::{
+    bindings::{bpf_sk_lookup, sk_action::SK_PASS},
+    helpers::bpf_ktime_get_coarse_ns,
+    macros::sk_lookup,
+    programs::SkLookupContext,
+};
+use spamdrop_common::{
+    gate::{PORT, Standing, source_key},
+    packet::Segment,
+};
+
+use crate::maps;
+
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+const TCP: u32 = 6;
+
+/// Runs where the kernel looks for the socket that listens for a connection.
+#[sk_lookup]
+pub fn spamdrop_answer(ctx: SkLookupContext) -> u32 {
+    if let Some(segment) = watched(ctx.lookup)
+        && is_for_responder(&segment)
+    {
+        maps::give_to_responder(&ctx, segment.v6);
+    }
+    SK_PASS
+}
+
+/// Gate, then verdict. Known and trusted senders come to the mail server, as
+/// at the gate.
+#[inline(always)]
+fn is_for_responder(segment: &Segment) -> bool {
+    let Some(gate) = maps::gate() else {
+        return false;
+    };
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    if !gate.is_answering(now) {
+        return false;
+    }
+    let key = source_key(segment.v6, segment.source);
+    let Some(verdict) = maps::verdict(key) else {
+        return false;
+    };
+    matches!(verdict.standing(now), Some(Standing::Listed))
+        && verdict.is_about(segment.v6, segment.source)
+        && !maps::is_known(key)
+        && !maps::is_allowed(segment.v6, &segment.source)
+}
+
+/// The segment that opens a connection to a watched port; what the gate does
+/// not need of it is 0.
+#[inline(always)]
+fn watched(lookup: *const bpf_sk_lookup) -> Option<Segment> {
+    // SAFETY: the kernel passes a valid context. Each field is read as it is
+    // declared, for the verifier allows no wider load.
+    let read = |field: *const u32| unsafe { field.read_volatile() };
+    // SAFETY: only the addresses of fields are taken, here and below.
+    let (family, protocol, port) = unsafe {
+        (
+            read(&raw const (*lookup).family),
+            read(&raw const (*lookup).protocol),
+            read(&raw const (*lookup).local_port),
+        )
+    };
+    let port = u16::try_from(port).ok()?;
+    if protocol != TCP || port != PORT || !maps::settings()?.watches(port) {
+        return None;
+    }
+    let words = match family {
+        // SAFETY: as above.
+        AF_INET => [read(unsafe { &raw const (*lookup).remote_ip4 }), 0, 0, 0],
+        AF_INET6 => {
+            // SAFETY: as above.
+            let first = unsafe { (&raw const (*lookup).remote_ip6).cast::<u32>() };
+            // SAFETY: the array has four words.
+            [0, 1, 2, 3].map(|word| read(unsafe { first.add(word) }))
+        }
+        _ => return None,
+    };
+    Some(Segment {
+        v6: family == AF_INET6,
+        // SAFETY: four words are sixteen bytes, and all of them are valid.
+        source: unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) },
+        port,
+        syn: true,
+        ttl: 0,
+        from_port: 0,
+        sequence: 0,
+    })
+}

@@ -1,0 +1,65 @@
+//! The sockets that the kernel gives the connections of listed senders to.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::{Domain, Socket, Type};
+
+/// Connections that wait to be accepted; the kernel's own limit
+/// (`net.core.somaxconn`) may be lower.
+const BACKLOG: i32 = 4096;
+/// A session says little, and its peer may be slow or worse.
+const BUFFER: usize = 16 * 1024;
+/// Descriptors that everything else needs: up to 768 look-ups, logs, databases.
+const OTHERS: u64 = 1_280;
+
+/// Sockets on the loopback interface: one for IPv4, and one for IPv6 where the
+/// machine has that. The kernel's choice of ports matters to nobody: steered
+/// connections keep the port that they were made to.
+///
+/// # Errors
+///
+/// The kernel refuses the one for IPv4.
+pub fn listen() -> io::Result<Vec<TcpListener>> {
+    let mut listeners = vec![bind((Ipv4Addr::LOCALHOST, 0).into())?];
+    match bind((Ipv6Addr::LOCALHOST, 0).into()) {
+        Ok(listener) => listeners.push(listener),
+        Err(error) => {
+            log::info!(target: "spamdrop::answer", "no IPv6 on the loopback interface ({error}): IPv6 senders are not answered here")
+        }
+    }
+    Ok(listeners)
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Accepted sockets inherit them.
+    socket.set_recv_buffer_size(BUFFER)?;
+    socket.set_send_buffer_size(BUFFER)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Has the kernel allow this process a descriptor for each of so many
+/// connections beside its others. Returns how many it allows.
+#[must_use]
+pub fn make_room(connections: usize) -> usize {
+    let wanted = OTHERS + connections as u64;
+    let old = getrlimit(Resource::Nofile);
+    if old.current.is_some_and(|current| current < wanted) {
+        let hard = old.maximum.map(|hard| hard.max(wanted));
+        // Raising the hard limit needs a privilege.
+        for maximum in [hard, old.maximum] {
+            let current = Some(maximum.map_or(wanted, |hard| hard.min(wanted)));
+            if setrlimit(Resource::Nofile, Rlimit { current, maximum }).is_ok() {
+                break;
+            }
+        }
+    }
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let room = allowed.saturating_sub(OTHERS);
+    usize::try_from(room).unwrap_or(usize::MAX).min(connections)
+}

@@ -1,0 +1,226 @@
+//! Whether listed senders can be answered elsewhere than by the mail server.
+//! Where a client can log in, they cannot: after that no blocklist counts.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::{courier_settings, esmtpd};
+use crate::answer::Answer;
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::parse::Server;
+use crate::report::check::Warning;
+
+/// How long a mail server has to say what it offers.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What it may say, in bytes.
+const LONGEST: usize = 16 * 1024;
+/// Courier's port.
+const SMTP: u16 = 25;
+
+/// What is unwise about `answer`. Asks the mail server, if its file does not
+/// tell; that takes up to two seconds a port.
+///
+/// # Errors
+///
+/// A watched port offers AUTH ([`Exit::Config`]), or Courier's file cannot be
+/// read.
+pub fn answer(config: &Config) -> Result<Vec<Warning>> {
+    let mut warnings = Vec::new();
+    if config.answer == Answer::Off {
+        return Ok(warnings);
+    }
+    let mut warn = |text| {
+        let about = "answer";
+        warnings.push(Warning { about, text });
+    };
+    let is_courier = config.servers.contains(&Server::Courier);
+    if !is_courier {
+        warn("what it refuses is logged as Courier does, whom `servers` does not name, so that is not blocked".into());
+    }
+    let file = if is_courier {
+        courier_settings(config)?
+    } else {
+        None
+    };
+    for &port in &config.ports {
+        match &file {
+            Some(settings) if port == SMTP => {
+                if let Some(name) = esmtpd::auth(settings) {
+                    let path = config.courier_dir.join("esmtpd");
+                    return Err(refused(port, &format!("{name} in {}", path.display())));
+                }
+            }
+            _ => match offer(port) {
+                Ok(offer) if offer.auth => return Err(refused(port, "its reply to EHLO")),
+                Ok(offer) if offer.tls => warn(format!(
+                    "port {port} offers STARTTLS; make sure that it offers no AUTH after that"
+                )),
+                Ok(_) => {}
+                Err(error) => warn(format!(
+                    "cannot ask port {port} whether it offers AUTH ({error}); make sure that it does not"
+                )),
+            },
+        }
+    }
+    Ok(warnings)
+}
+
+fn refused(port: u16, source: &str) -> anyhow::Error {
+    let message = format!(
+        "`answer = \"on\"`, but port {port} offers AUTH ({source}): a listed sender who can log in must reach the mail server. Offer it on port 587 alone, or set `answer = \"off\"`"
+    );
+    Failure::new(Exit::Config, message)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Offer {
+    auth: bool,
+    tls: bool,
+}
+
+/// What a mail server on this machine says to EHLO.
+fn offer(port: u16) -> io::Result<Offer> {
+    let deadline = Instant::now() + PATIENCE;
+    let connect = |addr: IpAddr| TcpStream::connect_timeout(&(addr, port).into(), PATIENCE);
+    let mut stream =
+        connect(Ipv4Addr::LOCALHOST.into()).or_else(|_| connect(Ipv6Addr::LOCALHOST.into()))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    reply(&mut stream, deadline)?;
+    stream.write_all(b"EHLO localhost\r\n")?;
+    let offer = reply(&mut stream, deadline)?;
+    // The answer does not matter.
+    let _ = stream.write_all(b"QUIT\r\n");
+    Ok(Offer {
+        auth: names(&offer, "AUTH"),
+        tls: names(&offer, "STARTTLS"),
+    })
+}
+
+fn reply(stream: &mut TcpStream, deadline: Instant) -> io::Result<String> {
+    let mut text = String::new();
+    let mut portion = [0; 512];
+    while !is_whole(&text) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || text.len() > LONGEST {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut portion).map_err(timed_out)? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            length => {
+                let read = portion.get(..length).unwrap_or_default();
+                text.push_str(&String::from_utf8_lossy(read));
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// A passed timeout of a socket is `EAGAIN`.
+fn timed_out(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
+        _ => error,
+    }
+}
+
+/// Only the last line has no hyphen behind its code.
+fn is_whole(reply: &str) -> bool {
+    let last = reply.lines().last().unwrap_or_default();
+    reply.ends_with('\n') && last.as_bytes().get(3) != Some(&b'-')
+}
+
+fn names(reply: &str, extension: &str) -> bool {
+    reply.lines().any(|line| {
+        let offered = line.get(4..).unwrap_or_default();
+        let word = offered.split([' ', '=']).next().unwrap_or_default();
+        word.eq_ignore_ascii_case(extension)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// What is made of a server that says this when it is connected to.
+    fn offered(said: &'static [u8]) -> io::Result<Offer> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                for line in said.split_inclusive(|byte| *byte == b'|') {
+                    stream
+                        .write_all(line.strip_suffix(b"|").unwrap_or(line))
+                        .unwrap();
+                    let _ = stream.read(&mut [0; 64]);
+                }
+            });
+            offer(port)
+        })
+    }
+
+    #[test]
+    fn a_server_is_asked() {
+        let offer = |auth, tls| Offer { auth, tls };
+        for (said, expected) in [
+            (
+                &b"220 x\r\n|250-x\r\n250-AUTH PLAIN\r\n250 SIZE\r\n"[..],
+                offer(true, false),
+            ),
+            (
+                b"220-x\r\n220 y\r\n|250-x\r\n250 auth=LOGIN\r\n",
+                offer(true, false),
+            ),
+            (
+                b"220 x\n|250-x\n250-STARTTLS\n250 AUTHORITY\n",
+                offer(false, true),
+            ),
+            (b"220 x\r\n|502 what\r\n", offer(false, false)),
+        ] {
+            assert_eq!(offered(said).unwrap(), expected);
+        }
+        assert!(offered(b"220 x\r\n").is_err());
+    }
+
+    #[test]
+    fn couriers_file_tells() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config {
+            answer: Answer::On,
+            courier_dir: dir.path().into(),
+            ..Config::default()
+        };
+        let with = |script: &str| {
+            std::fs::write(dir.path().join("esmtpd"), script).unwrap();
+            answer(&config)
+        };
+        assert!(
+            with("ESMTPAUTH=\"\"\nESMTPAUTH_TLS=' '\n")
+                .unwrap()
+                .is_empty()
+        );
+        for name in ["ESMTPAUTH", "ESMTPAUTH_TLS"] {
+            let error = with(&format!("{name}=\"LOGIN\"\n"))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(&format!("port 25 offers AUTH ({name} in ")),
+                "{error}"
+            );
+        }
+        let off = Config {
+            answer: Answer::Off,
+            ..config.clone()
+        };
+        assert!(answer(&off).unwrap().is_empty());
+    }
+}

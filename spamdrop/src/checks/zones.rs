@@ -1,0 +1,93 @@
+//! The zones that would be asked: whether each answers as a blocklist does
+//! (RFC 5782, section 5).
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures_util::future::{join, join_all};
+use tokio::runtime;
+
+use crate::config::Config;
+use crate::dnsbl::inquiry::ask_zone;
+use crate::dnsbl::question::{TEST_LISTED, TEST_UNLISTED};
+use crate::dnsbl::rule::{Effect, Rule, Text};
+use crate::dnsbl::zone::{Reply, Said, Trouble};
+use crate::dnsbl::{Resolver, Zones};
+use crate::report::check::Warning;
+
+/// How long each question may take.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// What is unwise about the zones. Asks all of them at once, unless `offline`.
+///
+/// # Errors
+///
+/// A file of the mail server's or the resolver's cannot be read.
+pub fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
+    let zones = Zones::of(config)?;
+    let mut warnings = Vec::new();
+    if !zones.can_list() {
+        warnings.push(warning(
+            "no DNS blocklist is known by which the mail server surely rejects, so senders are not looked up; `zones` can name some".into(),
+        ));
+    }
+    if offline || zones.rules().is_empty() {
+        return Ok(warnings);
+    }
+    let resolver = Resolver::read(&config.resolv_conf)?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start to look up")?;
+    let checks = zones.rules().iter().map(|rule| check(&resolver, rule));
+    let found = runtime.block_on(join_all(checks));
+    warnings.extend(found.into_iter().flatten().map(warning));
+    Ok(warnings)
+}
+
+fn warning(text: String) -> Warning {
+    Warning {
+        about: "zones",
+        text,
+    }
+}
+
+async fn check(resolver: &Resolver, rule: &Rule) -> Option<String> {
+    // Neither its text nor which of its answers count matters here.
+    let bare = Rule {
+        only: None,
+        effect: match &rule.effect {
+            Effect::Allow { .. } => Effect::Allow { by_text: false },
+            _ => Effect::Reject(Text::Plain),
+        },
+        ..rule.clone()
+    };
+    let ask = |addr: Ipv4Addr| ask_zone(resolver, &bare, addr.into(), WAIT);
+    let (listed, unlisted) = join(ask(TEST_LISTED), ask(TEST_UNLISTED)).await;
+    let zone = &rule.zone;
+    complaint(&listed, &unlisted, &bare.effect).map(|what| format!("{zone} {what}"))
+}
+
+fn complaint(listed: &Reply, unlisted: &Reply, effect: &Effect) -> Option<String> {
+    if let Said::Nothing(trouble) = &listed.said {
+        return Some(match trouble {
+            Trouble::Odd(address) if address.octets().starts_with(&[127, 255, 255]) => format!(
+                "answered {address}: it refuses your name server, so it lists nobody; ask it by one of your own"
+            ),
+            Trouble::Odd(_) | Trouble::Complaint(_) => {
+                format!("{trouble}; is it still a blocklist?")
+            }
+            Trouble::Failed(_) => format!("could not be asked: {trouble}"),
+        });
+    }
+    if unlisted.said != Said::No && !unlisted.addresses.is_empty() {
+        return Some(format!(
+            "holds {TEST_UNLISTED}, so it holds everybody; take it out"
+        ));
+    }
+    let is_allow_list = matches!(effect, Effect::Allow { .. });
+    (listed.said == Said::No && !is_allow_list).then(|| {
+        format!("does not list {TEST_LISTED}, as every blocklist does; is its name right?")
+    })
+}

@@ -1,0 +1,122 @@
+//! `report`: the waves of a period.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use jiff::tz::TimeZone;
+
+use crate::cli::{self, Since};
+use crate::clock;
+use crate::config::{Admit, Config};
+use crate::exit::{Exit, Failure};
+use crate::lock;
+use crate::report::timeline::{self, Timeline};
+use crate::report::waves::{self, Report};
+use crate::report::{json, table::Style};
+use crate::wave::{FILE, Point, Store, Wave};
+
+/// The period, if none is given: a week.
+const PERIOD_S: u64 = 7 * 86_400;
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// What was recorded cannot be read, or the picture cannot be written.
+pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Style) -> Result<()> {
+    let (now, zone) = (clock::unix_s(), TimeZone::system());
+    let since = since(args.since, now, &zone)?;
+    let store = Store::open_existing(&config.state_dir.join(FILE))?;
+    let mut found = match &store {
+        Some(store) => store.since(since)?,
+        None => Vec::new(),
+    };
+    // A watcher that was killed cannot say that a wave is over.
+    let watched = lock::watcher_pid(&config.run_dir).is_some();
+    for (_, wave) in &mut found {
+        wave.ongoing &= watched;
+    }
+    if let Some(path) = &args.svg {
+        let period = args.since.map(|_| (since, now));
+        let picture = timeline::svg(&timeline(store.as_ref(), &found, period, now)?, &zone);
+        return write(path, &picture, out);
+    }
+    let report = Report {
+        recording: config.admit != Admit::Off,
+        since_unix_s: since,
+        waves: found.into_iter().map(|(_, wave)| wave).collect(),
+    };
+    if args.json {
+        json::object(out, &report)?;
+    } else {
+        waves::text(out, style, &report, &zone)?;
+    }
+    Ok(())
+}
+
+/// In seconds since 1970.
+fn since(since: Option<Since>, now: u64, zone: &TimeZone) -> Result<u64> {
+    let second = match since {
+        None => return Ok(now.saturating_sub(PERIOD_S)),
+        Some(Since::Ago(time)) => return Ok(now.saturating_sub(time.as_secs())),
+        Some(Since::At(at)) => at.as_second(),
+        Some(Since::Local(at)) => {
+            let zoned = at.to_zoned(zone.clone()).map_err(|error| {
+                let message = format!("`{at}` is no time here: {error}");
+                Failure::new(Exit::Usage, message)
+            })?;
+            zoned.timestamp().as_second()
+        }
+    };
+    Ok(u64::try_from(second).unwrap_or(0))
+}
+
+/// The period, or else the last wave.
+fn timeline(
+    store: Option<&Store>,
+    found: &[(i64, Wave)],
+    period: Option<(u64, u64)>,
+    now: u64,
+) -> Result<Timeline> {
+    let waves = match period {
+        Some(_) => found,
+        None => found.last().map_or(&[][..], std::slice::from_ref),
+    };
+    let (ids, starts): (Vec<i64>, Vec<u64>) = waves
+        .iter()
+        .map(|(id, wave)| (*id, wave.start_unix_s))
+        .unzip();
+    let points = store.map_or_else(|| Ok(Vec::new()), |store| store.points(&ids))?;
+    let courses: Vec<_> = starts.into_iter().zip(points).collect();
+    let (start_unix_s, end_unix_s) = match (period, waves) {
+        (Some(period), _) => period,
+        (None, [.., (_, wave)]) => (wave.start_unix_s, end(wave, &courses)),
+        (None, []) => (now.saturating_sub(PERIOD_S), now),
+    };
+    let slots = waves.iter().map(|(_, wave)| wave.slots);
+    Ok(Timeline {
+        start_unix_s,
+        end_unix_s,
+        slots: slots.max().unwrap_or(0),
+        observed: !waves.is_empty() && waves.iter().all(|(_, wave)| wave.observed),
+        courses,
+    })
+}
+
+/// With the quiet seconds behind it, as far as they were seen.
+fn end(wave: &Wave, courses: &[(u64, Vec<Point>)]) -> u64 {
+    let last = courses.last().and_then(|(_, points)| points.last());
+    let seen = last.map_or(0, |point| point.at_s.into());
+    wave.end_unix_s()
+        .max(wave.start_unix_s.saturating_add(seen))
+}
+
+fn write(path: &Path, picture: &str, out: &mut impl Write) -> Result<()> {
+    if path.as_os_str() == "-" {
+        out.write_all(picture.as_bytes())?;
+        return Ok(());
+    }
+    fs::write(path, picture).with_context(|| format!("cannot write {}", path.display()))
+}

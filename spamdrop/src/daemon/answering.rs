@@ -1,0 +1,152 @@
+//! The responder, while `answer` is on.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use aya::Ebpf;
+
+use super::Daemon;
+use crate::answer::{Answer, Limits, Server, Setting, Texts, host_name, listen, make_room};
+use crate::attach;
+use crate::blocklist::Responder;
+use crate::config::Config;
+use crate::lock::Turn;
+use crate::release::sockets;
+use crate::report::watcher;
+
+/// How long sessions have for their last reply.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+pub(super) struct Answering {
+    texts: Texts,
+    running: Option<Running>,
+}
+
+struct Running {
+    server: Server,
+    basis: Basis,
+}
+
+/// What another responder is needed for if it changes.
+#[derive(PartialEq, Eq)]
+struct Basis {
+    host: String,
+    syslog: PathBuf,
+    program: String,
+}
+
+impl Answering {
+    pub fn new(texts: Texts) -> Self {
+        Self {
+            texts,
+            running: None,
+        }
+    }
+
+    /// Whether the responder runs. The gate's `answers` must say the same.
+    pub fn is_on(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Its connections, which sockets of the watched ports are, too: accepted
+    /// and not closed yet, or waiting for that.
+    pub fn connections(&self) -> usize {
+        let Some(Running { server, .. }) = &self.running else {
+            return 0;
+        };
+        let waiting = server.ports().iter().map(|port| sockets::waiting(*port));
+        let waiting = waiting.sum::<io::Result<usize>>().unwrap_or_else(|error| {
+            log::debug!(target: "spamdrop::answer", "cannot list the listening sockets: {error}");
+            0
+        });
+        let counts = server.counts();
+        counts.connections - counts.leaving + waiting
+    }
+
+    /// What `status` is told.
+    pub fn state(&self) -> Option<watcher::Answer> {
+        let counts = self.running.as_ref()?.server.counts();
+        Some(watcher::Answer {
+            connections: self.connections(),
+            peak: counts.peak,
+            answered: counts.answered,
+            limited: counts.limited,
+            lost_lines: counts.lost_lines,
+        })
+    }
+
+    /// Ends the sessions; the program stays, and without a socket it steers
+    /// nobody.
+    pub async fn end(&mut self) {
+        if let Some(Running { server, .. }) = self.running.take() {
+            server.end(FAREWELL).await;
+        }
+    }
+
+    /// Starts, replaces or ends it, as configured. `object` is that of the
+    /// filter which is in place.
+    fn arrange(&mut self, config: &Config, object: &mut Ebpf) -> Result<()> {
+        if config.answer == Answer::Off {
+            self.running = None;
+            if attach::is_steering(&config.pin_dir) {
+                attach::unsteer(&Turn::take(&config.run_dir)?, &config.pin_dir)?;
+            }
+            return Ok(());
+        }
+        attach::steer(&Turn::take(&config.run_dir)?, &config.pin_dir, object)?;
+        let basis = Basis::of(config);
+        if self.running.as_ref().map(|running| &running.basis) == Some(&basis) {
+            return Ok(());
+        }
+        let listeners = listen().context("cannot listen on the loopback interface")?;
+        let mut responder = Responder::open(&config.pin_dir)?;
+        for listener in &listeners {
+            responder.set(listener)?;
+        }
+        let server = Server::start(listeners, basis.setting(&self.texts))
+            .context("cannot serve the responder's sockets")?;
+        self.running = Some(Running { server, basis });
+        Ok(())
+    }
+}
+
+impl Basis {
+    fn of(config: &Config) -> Self {
+        Self {
+            host: host_name(&config.courier_dir),
+            syslog: config.syslog.clone(),
+            program: config.program.clone(),
+        }
+    }
+
+    fn setting(&self, texts: &Texts) -> Setting {
+        let limits = Limits::default();
+        Setting {
+            host: self.host.clone(),
+            limits: Limits {
+                connections: make_room(limits.connections),
+                ..limits
+            },
+            texts: Texts::clone(texts),
+            syslog: self.syslog.clone(),
+            program: self.program.clone(),
+            direct: false,
+        }
+    }
+}
+
+impl Daemon {
+    /// Arranges the responder. Without it the mail server answers everybody,
+    /// so trouble is told and the watch goes on.
+    pub(super) fn arrange_answering(&mut self, object: &mut Ebpf) {
+        match self.answering.arrange(&self.config, object) {
+            Ok(()) => self.upkeep.fine("answer"),
+            Err(error) => {
+                let text = format!("listed senders are not answered here: {error:#}");
+                self.upkeep.warn("answer", text);
+            }
+        }
+    }
+}

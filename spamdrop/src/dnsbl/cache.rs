@@ -1,0 +1,94 @@
+//! What was learned, for a while.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use hashlink::LruCache;
+
+use super::lookups::Answer;
+
+/// Sources that are remembered; those asked for least recently are forgotten.
+/// With the longest texts, about 30 MB.
+const MAX: usize = 65_536;
+
+/// The answers by their source.
+pub(super) struct Cache {
+    answers: LruCache<IpAddr, (Answer, Instant)>,
+}
+
+impl Cache {
+    pub(super) fn new() -> Self {
+        Self {
+            answers: LruCache::new(MAX),
+        }
+    }
+
+    pub(super) fn keep(&mut self, answer: Answer, now: Instant) {
+        let until = now + answer.ttl;
+        self.answers.insert(answer.addr, (answer, until));
+    }
+
+    /// What holds of a source, with the time that is left.
+    pub(super) fn get(&mut self, addr: IpAddr, now: Instant) -> Option<Answer> {
+        let (answer, until) = self.answers.get(&addr)?;
+        let ttl = until.checked_duration_since(now)?;
+        (!ttl.is_zero()).then(|| Answer {
+            ttl,
+            ..answer.clone()
+        })
+    }
+
+    /// What was learned last of a source, even if it holds no more.
+    pub(super) fn last(&self, addr: IpAddr) -> Option<&Answer> {
+        self.answers.peek(&addr).map(|(answer, _)| answer)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.answers.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn answer(number: u32) -> Answer {
+        Answer {
+            addr: IpAddr::V4(number.into()),
+            standing: None,
+            zone: 0,
+            text: None,
+            ttl: Duration::from_secs(60),
+        }
+    }
+
+    #[test]
+    fn an_answer_holds_for_its_time() {
+        let (start, mut cache) = (Instant::now(), Cache::new());
+        let one = answer(1);
+        cache.keep(one.clone(), start);
+        let after = |s| start + Duration::from_secs(s);
+        let left = |answer: Option<Answer>| answer.map(|answer| answer.ttl.as_secs());
+        assert_eq!(left(cache.get(one.addr, after(1))), Some(59));
+        assert_eq!(left(cache.get(one.addr, after(60))), None);
+        assert_eq!(cache.last(one.addr), Some(&one));
+        cache.clear();
+        assert_eq!(cache.last(one.addr), None);
+    }
+
+    #[test]
+    fn the_least_recently_asked_for_is_forgotten() {
+        let (now, mut cache) = (Instant::now(), Cache::new());
+        let many = u32::try_from(MAX).unwrap_or_default();
+        for number in 0..many {
+            cache.keep(answer(number), now);
+        }
+        assert!(cache.get(answer(0).addr, now).is_some());
+        cache.keep(answer(many), now);
+        assert_eq!(cache.answers.len(), MAX);
+        assert!(cache.get(answer(0).addr, now).is_some());
+        assert_eq!(cache.get(answer(1).addr, now), None);
+    }
+}

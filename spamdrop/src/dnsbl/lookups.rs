@@ -1,0 +1,183 @@
+//! Many sources at once.
+
+use std::collections::HashSet;
+use std::future::{Future, pending};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use spamdrop_common::gate::{Standing, Verdict, host};
+
+use super::cache::Cache;
+use super::decision::Outcome;
+use super::inquiry::{Findings, inquire};
+use super::pace::Pace;
+use super::{Resolver, Zones};
+
+/// Sources that are asked about at once.
+const MAX_UNDER_WAY: usize = 256;
+
+/// What is known of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The source.
+    pub addr: IpAddr,
+    /// What it is; `None`: that could not be learned, so there is no verdict.
+    pub standing: Option<Standing>,
+    /// The zone that lists it, as an index of [`Zones::rules`].
+    pub zone: u32,
+    /// What the server would answer a listed source, behind the code.
+    pub text: Option<Box<str>>,
+    /// For how long that holds: a verdict from one to ten minutes, its
+    /// absence 15 s, or as long as a zone says so.
+    pub ttl: Duration,
+}
+
+impl Answer {
+    /// Where no zone can list anybody, not to be listed says nothing.
+    fn new(addr: IpAddr, findings: &Findings, can_list: bool) -> Self {
+        let zone = match findings.decision.outcome {
+            Outcome::Listed(index) => u32::try_from(index).unwrap_or_default(),
+            Outcome::Unlisted | Outcome::Unknown => 0,
+        };
+        Self {
+            addr,
+            standing: findings
+                .standing()
+                .filter(|standing| can_list || *standing == Standing::Confirmed),
+            zone,
+            text: findings.text().map(Into::into),
+            ttl: findings.decision.ttl,
+        }
+    }
+
+    /// The verdict for the filter, at a monotonic time in nanoseconds.
+    #[must_use]
+    pub fn verdict(&self, now: u64) -> Option<Verdict> {
+        let ttl = u64::try_from(self.ttl.as_nanos()).unwrap_or(u64::MAX);
+        self.standing.map(|standing| Verdict {
+            until: now.saturating_add(ttl),
+            host: match self.addr {
+                IpAddr::V4(_) => 0,
+                IpAddr::V6(addr) => host(true, addr.octets()),
+            },
+            standing: standing as u32,
+            zone: self.zone,
+        })
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// [`Lookups::next`] will tell.
+    Started,
+    /// So it will, for an earlier request.
+    UnderWay,
+    /// It is known already.
+    Known(Answer),
+    /// Too many sources are asked about; the source's next packet may ask
+    /// again.
+    TooMany,
+}
+
+/// Asks about sources, each once, and remembers what was learned. Nothing
+/// happens outside of [`Lookups::next`], which the caller awaits beside its
+/// other events.
+pub struct Lookups {
+    zones: Arc<Zones>,
+    resolver: Arc<Resolver>,
+    cache: Arc<Mutex<Cache>>,
+    pace: Pace,
+    under_way: FuturesUnordered<Inquiry>,
+    sources: HashSet<IpAddr>,
+}
+
+type Inquiry = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+impl Lookups {
+    /// Asks in these zones, by this resolver.
+    #[must_use]
+    pub fn new(zones: Zones, resolver: Resolver) -> Self {
+        Self {
+            zones: Arc::new(zones),
+            resolver: Arc::new(resolver),
+            cache: Arc::new(Mutex::new(Cache::new())),
+            pace: Pace::new(),
+            under_way: FuturesUnordered::new(),
+            sources: HashSet::new(),
+        }
+    }
+
+    /// The zones that are asked.
+    #[must_use]
+    pub fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
+    /// Asks about a source, unless that is done already, or there are too many
+    /// (50 new ones a second, 256 at once).
+    pub fn ask(&mut self, addr: IpAddr) -> Asked {
+        let (addr, now) = (addr.to_canonical(), Instant::now());
+        if self.sources.contains(&addr) {
+            return Asked::UnderWay;
+        }
+        if let Some(answer) = self.cached(|cache| cache.get(addr, now)) {
+            return Asked::Known(answer);
+        }
+        if self.sources.len() >= MAX_UNDER_WAY || !self.pace.take(now) {
+            return Asked::TooMany;
+        }
+        let (zones, resolver) = (Arc::clone(&self.zones), Arc::clone(&self.resolver));
+        self.sources.insert(addr);
+        self.under_way.push(Box::pin(async move {
+            let findings = inquire(&zones, &resolver, addr).await;
+            Answer::new(addr, &findings, zones.can_list())
+        }));
+        Asked::Started
+    }
+
+    /// The next source of which something was learned; while none is asked
+    /// about, waits for ever. May be dropped and called again: nothing is lost.
+    pub async fn next(&mut self) -> Answer {
+        let Some(answer) = self.under_way.next().await else {
+            return pending().await;
+        };
+        self.sources.remove(&answer.addr);
+        self.cached(|cache| cache.keep(answer.clone(), Instant::now()));
+        answer
+    }
+
+    /// Tells what the server answers a source that was listed when it was
+    /// asked about last.
+    pub fn texts(&self) -> impl Fn(IpAddr) -> Option<Box<str>> + Send + Sync + use<> {
+        let cache = Arc::clone(&self.cache);
+        move |addr| {
+            with(&cache, |cache| {
+                cache.last(addr.to_canonical())?.text.clone()
+            })
+        }
+    }
+
+    fn cached<T>(&self, job: impl FnOnce(&mut Cache) -> T) -> T {
+        with(&self.cache, job)
+    }
+
+    /// Asks in other zones, or by another resolver, from now on. What was
+    /// learned is forgotten, and what is under way is given up.
+    pub fn reconfigure(&mut self, zones: Zones, resolver: Resolver) {
+        self.zones = Arc::new(zones);
+        self.resolver = Arc::new(resolver);
+        self.cached(Cache::clear);
+        self.under_way = FuturesUnordered::new();
+        self.sources.clear();
+    }
+}
+
+/// Nothing panics while it is held; what it guards stays whole anyway.
+fn with<T>(cache: &Mutex<Cache>, job: impl FnOnce(&mut Cache) -> T) -> T {
+    job(&mut cache.lock().unwrap_or_else(PoisonError::into_inner))
+}

@@ -1,0 +1,126 @@
+//! A DNS response → what it says of the question. What cannot be read, or is
+//! no answer, is a failure, and never "there is none".
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use domain::base::iana::OptRcode;
+use domain::base::message::Message;
+use domain::base::name::{FlattenInto as _, ParsedName};
+use domain::base::rdata::ParseRecordData;
+use domain::rdata::{A, Aaaa, Ptr, Soa, Txt};
+
+use super::question::Name;
+
+/// Why a question has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No name server answered in time.
+    TimedOut,
+    /// A name server cannot be reached.
+    Unreachable,
+    /// It answered with this code: SERVFAIL, REFUSED and the like.
+    Code(OptRcode),
+    /// Its answer is cut off, or makes no sense.
+    Broken,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Unreachable => f.write_str("no name server can be reached"),
+            Self::Code(code) => write!(f, "the name server answered {code}"),
+            Self::Broken => f.write_str("the answer makes no sense"),
+        }
+    }
+}
+
+/// What there is under a name; nothing is an answer, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Records<T> {
+    /// The values, in the order of the answer.
+    pub values: Vec<T>,
+    /// For how long that holds; zero where the answer does not say.
+    pub ttl: Duration,
+}
+
+/// The IPv4 addresses of the name that the message answers.
+///
+/// # Errors
+///
+/// It does not say.
+pub fn addresses4(message: &Message<[u8]>) -> Result<Records<Ipv4Addr>, Failure> {
+    records(message, |data: A| Some(data.addr()))
+}
+
+/// The IPv6 addresses of the name.
+///
+/// # Errors
+///
+/// It does not say.
+pub fn addresses6(message: &Message<[u8]>) -> Result<Records<Ipv6Addr>, Failure> {
+    records(message, |data: Aaaa| Some(data.addr()))
+}
+
+/// The texts of the name, their parts put together.
+///
+/// # Errors
+///
+/// It does not say.
+pub fn texts(message: &Message<[u8]>) -> Result<Records<Vec<u8>>, Failure> {
+    records(message, |data: Txt<&[u8]>| {
+        Some(data.iter().collect::<Vec<_>>().concat())
+    })
+}
+
+/// The names that it points to.
+///
+/// # Errors
+///
+/// It does not say.
+pub fn names(message: &Message<[u8]>) -> Result<Records<Name>, Failure> {
+    records(message, |data: Ptr<ParsedName<&[u8]>>| {
+        data.into_ptrdname().try_flatten_into().ok()
+    })
+}
+
+fn records<'a, Data: ParseRecordData<'a, [u8]>, T>(
+    message: &'a Message<[u8]>,
+    value: impl Fn(Data) -> Option<T>,
+) -> Result<Records<T>, Failure> {
+    let code = message.opt_rcode();
+    if code != OptRcode::NOERROR && code != OptRcode::NXDOMAIN {
+        return Err(Failure::Code(code));
+    }
+    if !message.header().qr() || message.header().tc() {
+        return Err(Failure::Broken);
+    }
+    let name = message.canonical_name().ok_or(Failure::Broken)?;
+    let answer = message.answer().map_err(|_| Failure::Broken)?;
+    let (mut values, mut ttl) = (Vec::new(), None);
+    for record in answer.limit_to_in::<Data>() {
+        let record = record.map_err(|_| Failure::Broken)?;
+        if *record.owner() == name {
+            let (kept, its) = (ttl, record.ttl().into_duration());
+            ttl = Some(kept.map_or(its, |kept: Duration| kept.min(its)));
+            values.push(value(record.into_data()).ok_or(Failure::Broken)?);
+        }
+    }
+    if !values.is_empty() && code == OptRcode::NXDOMAIN {
+        return Err(Failure::Broken);
+    }
+    Ok(Records {
+        values,
+        ttl: ttl.or_else(|| absent_for(message)).unwrap_or_default(),
+    })
+}
+
+/// For how long there is nothing (RFC 2308).
+fn absent_for(message: &Message<[u8]>) -> Option<Duration> {
+    let authority = message.authority().ok()?;
+    let mut soas = authority.limit_to_in::<Soa<ParsedName<&[u8]>>>();
+    let record = soas.next()?.ok()?;
+    Some(record.ttl().min(record.data().minimum()).into_duration())
+}

@@ -1,0 +1,149 @@
+//! Questions to the machine's name servers.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, io};
+
+use anyhow::{Context as _, Result};
+use domain::base::iana::Rtype;
+use domain::base::{Message, MessageBuilder};
+use domain::net::client::dgram::{Config, Connection, QueryErrorKind};
+use domain::net::client::protocol::UdpConnect;
+use domain::net::client::request::{Error, RequestMessage, SendRequest as _};
+
+use super::message::Failure;
+use super::question::Name;
+
+/// How long a name server is waited for, before the next one is asked.
+const WAIT: Duration = Duration::from_millis(1500);
+/// How often each is asked.
+const ROUNDS: usize = 2;
+/// As many servers as the C library asks.
+const MAX_SERVERS: usize = 3;
+/// Questions under way at once to a server, each with a socket of its own;
+/// others wait.
+const MAX_QUESTIONS: usize = 256;
+
+/// The machine's name servers. Names are asked as they are: search domains
+/// have no part in it. An answer that does not fit into a datagram of 1,232
+/// bytes is [`Failure::Broken`].
+#[derive(Clone, Debug)]
+pub struct Resolver {
+    servers: Vec<Connection<UdpConnect>>,
+}
+
+impl Resolver {
+    /// Asks the name servers of a file such as `/etc/resolv.conf`; without
+    /// one, the machine itself, as the C library does.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn read(resolv_conf: &Path) -> Result<Self> {
+        let text = match fs::read(resolv_conf) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            text => text.with_context(|| format!("cannot read {}", resolv_conf.display()))?,
+        };
+        Ok(Self::new(&servers(&String::from_utf8_lossy(&text))))
+    }
+
+    /// Asks these name servers, in this order.
+    #[must_use]
+    pub fn new(servers: &[SocketAddr]) -> Self {
+        let mut config = Config::new();
+        config.set_max_parallel(MAX_QUESTIONS);
+        config.set_read_timeout(WAIT);
+        config.set_max_retries(0);
+        let connection =
+            |addr: &SocketAddr| Connection::with_config(UdpConnect::new(*addr), config.clone());
+        Self {
+            servers: servers.iter().map(connection).collect(),
+        }
+    }
+
+    /// Asks, and reads the answer. A server that fails, or answers with a code
+    /// such as SERVFAIL, is passed over for the next.
+    ///
+    /// # Errors
+    ///
+    /// The last failure: none answered. May take [`WAIT`] twice for each
+    /// server.
+    pub async fn ask<T>(
+        &self,
+        name: &Name,
+        kind: Rtype,
+        read: impl Fn(&Message<[u8]>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let question = question(name, kind).ok_or(Failure::Broken)?;
+        let mut failure = Failure::Unreachable;
+        for server in self
+            .servers
+            .iter()
+            .cycle()
+            .take(ROUNDS * self.servers.len())
+        {
+            let response = server.send_request(question.clone()).get_response().await;
+            let answer = response.map_err(|error| why(&error));
+            match answer.and_then(|message| read(message.for_slice())) {
+                Ok(answer) => return Ok(answer),
+                Err(why) => failure = why,
+            }
+        }
+        Err(failure)
+    }
+}
+
+fn question(name: &Name, kind: Rtype) -> Option<RequestMessage<Vec<u8>>> {
+    let mut message = MessageBuilder::new_vec();
+    message.header_mut().set_rd(true);
+    let mut message = message.question();
+    message.push((name, kind)).ok()?;
+    RequestMessage::new(message.into_message()).ok()
+}
+
+fn why(error: &Error) -> Failure {
+    match error {
+        Error::Dgram(error) if matches!(error.kind(), QueryErrorKind::Timeout) => Failure::TimedOut,
+        _ => Failure::Unreachable,
+    }
+}
+
+/// The name servers of a `resolv.conf`. One with a port, `192.0.2.53:5353`,
+/// is our own addition. What is no address is passed over.
+fn servers(text: &str) -> Vec<SocketAddr> {
+    let of_line = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let is_server = words.next() == Some("nameserver");
+        let word = words.next().filter(|_| is_server)?;
+        let addr = word.parse::<IpAddr>().map(|addr| (addr, 53).into());
+        addr.or_else(|_| word.parse::<SocketAddr>()).ok()
+    };
+    let mut servers: Vec<SocketAddr> = text.lines().filter_map(of_line).collect();
+    servers.truncate(MAX_SERVERS);
+    if servers.is_empty() {
+        servers.push((Ipv4Addr::LOCALHOST, 53).into());
+    }
+    servers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_servers_of_a_file() {
+        let shown = |text: &str| {
+            let servers = servers(text).into_iter();
+            servers.map(|server| server.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            shown(
+                "# nameserver 192.0.2.1\nsearch example.org\nnameserver 192.0.2.2\n\tnameserver  2001:db8::53 # x\nnameserver ns.example.org\nnameservers 192.0.2.3\nnameserver 192.0.2.4:5353\nnameserver 192.0.2.5\noptions ndots:5"
+            ),
+            ["192.0.2.2:53", "[2001:db8::53]:53", "192.0.2.4:5353"]
+        );
+        assert_eq!(shown("search example.org"), ["127.0.0.1:53"]);
+        assert_eq!(shown("nameserver"), ["127.0.0.1:53"]);
+    }
+}

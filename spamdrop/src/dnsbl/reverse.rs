@@ -1,0 +1,222 @@
+//! Whether a host has a name of a server's own: one that leads back to it,
+//! and that nobody made from its address for a customer's line.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Words for lines of customers. A part of a name counts that begins or ends
+/// with a digit's side or a dot, not `poolside`.
+const WORDS: [&str; 25] = [
+    "broadband",
+    "cable",
+    "cablemodem",
+    "catv",
+    "cgnat",
+    "client",
+    "cpe",
+    "cust",
+    "customer",
+    "dhcp",
+    "dial",
+    "dialin",
+    "dialup",
+    "dyn",
+    "dynamic",
+    "dynip",
+    "ftth",
+    "gprs",
+    "lte",
+    "nat",
+    "pool",
+    "ppp",
+    "pppoe",
+    "user",
+    "wifi",
+];
+
+/// Whether the name could have been made from the address: it has the address
+/// in it, or a number and a word such as `dhcp` before the last two labels,
+/// which are the owner's. A name of a single label is generic, too.
+#[must_use]
+pub fn is_generic(name: &str, addr: IpAddr) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let labels: Vec<&str> = name.split('.').collect();
+    let Some(hosts) = labels.len().checked_sub(2) else {
+        return true;
+    };
+    let host = labels.get(..hosts).unwrap_or_default().join(".");
+    let has_digit = host.bytes().any(|byte| byte.is_ascii_digit());
+    let spells = match addr.to_canonical() {
+        IpAddr::V4(addr) => spells4(&name, addr),
+        IpAddr::V6(addr) => spells6(&name, addr),
+    };
+    spells || has_digit && words(&host).any(is_line)
+}
+
+fn words(host: &str) -> impl Iterator<Item = &str> {
+    host.split(|letter: char| !letter.is_ascii_alphabetic())
+}
+
+/// `adsl`, `vdsl` and so on are words, too.
+fn is_line(word: &str) -> bool {
+    let singular = word.strip_suffix('s').unwrap_or(word);
+    WORDS.contains(&word) || WORDS.contains(&singular) || word.ends_with("dsl")
+}
+
+/// The four numbers in any order; the last two beside one another; all twelve
+/// digits; all eight of the hexadecimal form.
+fn spells4(name: &str, addr: Ipv4Addr) -> bool {
+    let octets = addr.octets();
+    let numbers: Vec<u32> = runs(name, |letter| letter.is_ascii_digit())
+        .filter_map(|run| run.parse().ok())
+        .collect();
+    let [a, b, c, d] = octets.map(u32::from);
+    let mut sorted = [a, b, c, d];
+    sorted.sort_unstable();
+    let all = numbers.windows(4).any(|window| {
+        let mut window = window.to_vec();
+        window.sort_unstable();
+        window == sorted
+    });
+    // 1-2 is a server's number, too.
+    let tell = c.max(d) > 9;
+    let half = tell && has_either(&numbers, &[c, d]);
+    let reversed: Vec<u8> = octets.iter().rev().copied().collect();
+    let spelt = |form: fn(&u8) -> String| {
+        let text = |octets: &[u8]| octets.iter().map(form).collect::<String>();
+        name.contains(&text(&octets)) || name.contains(&text(&reversed))
+    };
+    all || half || spelt(|octet| format!("{octet:03}")) || spelt(|octet| format!("{octet:02x}"))
+}
+
+/// The last four groups beside one another; all nibbles, whatever is between
+/// them.
+fn spells6(name: &str, addr: Ipv6Addr) -> bool {
+    let [.., e, f, g, h] = addr.segments().map(u32::from);
+    let groups: Vec<u32> = runs(name, |letter| letter.is_ascii_hexdigit())
+        .filter_map(|run| u32::from_str_radix(run, 16).ok())
+        .collect();
+    let nibbles = addr
+        .octets()
+        .iter()
+        .map(|octet| format!("{octet:02x}"))
+        .collect::<String>();
+    let backwards: String = nibbles.chars().rev().collect();
+    let bare: String = name
+        .chars()
+        .filter(|letter| !matches!(letter, '-' | '.'))
+        .collect();
+    // The second half alone tells hosts of a network apart.
+    let half = nibbles.get(16..).unwrap_or_default();
+    let is_own = (e, f, g) != (0, 0, 0);
+    bare.contains(&nibbles)
+        || bare.contains(&backwards)
+        || is_own && (bare.contains(half) || has_either(&groups, &[e, f, g, h]))
+}
+
+/// Whether the numbers are in a row, forwards or backwards.
+fn has_either(numbers: &[u32], row: &[u32]) -> bool {
+    numbers
+        .windows(row.len())
+        .any(|window| window == row || window.iter().rev().eq(row))
+}
+
+fn runs(name: &str, belongs: fn(char) -> bool) -> impl Iterator<Item = &str> {
+    name.split(move |letter| !belongs(letter))
+        .filter(|run| !run.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    const ADDR: &str = "203.0.113.87";
+    const ADDR6: &str = "2001:db8:1:2:a00:27ff:fe4e:66a1";
+
+    fn generic(name: &str, addr: &str) -> bool {
+        is_generic(name, addr.parse().unwrap())
+    }
+
+    #[test]
+    fn names_made_from_an_ipv4_address() {
+        for name in [
+            "203-0-113-87.provider.example",
+            "203.0.113.87.provider.example",
+            "87.113.0.203.provider.example",
+            "87-113-0-203.dsl.provider.example",
+            "host87-113-0-203.serverdedicati.example",
+            "ip-203-0-113-87.eu-west-1.compute.example",
+            "ec2-203-0-113-87.compute-1.cloud.example",
+            "static.87.113.0.203.clients.your-server.example",
+            "p5dcb-203000113087.dip0.example",
+            "cpe-087113000203.provider.example",
+            "pcb007157.dip0.t-isp.example.cb007157.net.example",
+            "x-57-71-00-cb.577100cb.rev.example",
+            "a113-87.adsl.provider.example",
+            "h87-113.provider.example",
+            "113-0-87-203.provider.example",
+            "113.87.mobile.provider.example",
+            "dhcp-14.provider.example",
+            "dsl-189-1.prod-infinitum.example.mx",
+            "pool-12.customers.provider.example",
+            "user3.pools.provider.example",
+            "vdsl12.provider.co.example",
+            "ppp4711.provider.example",
+            "dyn7.lan.provider.example",
+            "7.cable.provider.example",
+            "localhost",
+            "provider",
+        ] {
+            assert!(generic(name, ADDR), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_servers() {
+        for name in [
+            "mail.example.org",
+            "mx1.example.org",
+            "mx1-2.example.org",
+            "mx113.example.org",
+            "mail-wr1-f87.google.example",
+            "mail-eopbgr80087.outbound.protection.outlook.example",
+            "smtp87.provider.example",
+            "mta-113-2.sparkpost.example",
+            "o1.ptr1234.sendgrid.example",
+            "a8-31.smtp-out.amazonses.example",
+            "sonic315-21.consmr.mail.yahoo.example",
+            "vps12345.provider.example",
+            "dynamo.mail.example.org",
+            "poolside7.example.org",
+            "mail.dyn.example",
+            "pool.ntp.example",
+            "mail2.dynamic.example",
+            "Mail.Example.ORG.",
+            "example.org",
+            "adslmail.example",
+        ] {
+            assert!(!generic(name, ADDR), "{name}");
+        }
+        // A small pair of numbers is no address.
+        assert!(!generic("mx1-2.example.org", "192.0.1.2"));
+        assert!(generic("mx1-20.example.org", "192.0.1.20"));
+    }
+
+    #[test]
+    fn names_made_from_an_ipv6_address() {
+        for name in [
+            "2001-db8-1-2-a00-27ff-fe4e-66a1.provider.example",
+            "20010db8000100020a0027fffe4e66a1.provider.example",
+            "20010db8-00010002-0a0027ff-fe4e66a1.provider.example",
+            "1.a.6.6.e.4.e.f.f.f.7.2.0.0.a.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2.provider.example",
+            "h0a0027fffe4e66a1.provider.example",
+            "fe4e-66a1-dhcp.provider.example",
+        ] {
+            assert!(generic(name, ADDR6), "{name}");
+        }
+        for name in ["mail.example.org", "mx-a00.example.org", "fe80.example.org"] {
+            assert!(!generic(name, ADDR6), "{name}");
+        }
+        assert!(!generic("mx0-0-0-25.example.org", "2001:db8::25"));
+    }
+}

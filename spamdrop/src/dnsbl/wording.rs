@@ -1,0 +1,80 @@
+//! The text of a rejection.
+
+use std::net::IpAddr;
+
+/// The longest text, in bytes.
+const MAX: usize = 200;
+
+/// Whether Courier answers 4xx with this text. It takes a number at the
+/// beginning of it for the code; other numbers than 4xx and 5xx become 511.
+pub(super) fn defers(text: &str) -> bool {
+    let text = text.trim_ascii_start();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let code = text.get(..digits).map(str::parse::<u64>);
+    matches!(code, Some(Ok(400..=499)))
+}
+
+/// Printable ASCII, at most 200 bytes; other bytes become `?`.
+pub(super) fn clean(text: &[u8]) -> String {
+    let printable = |byte: &u8| match byte {
+        b' '..=b'~' => char::from(*byte),
+        _ => '?',
+    };
+    text.trim_ascii().iter().take(MAX).map(printable).collect()
+}
+
+/// A text of the server's own: the first `@` becomes the address, as Courier
+/// writes it.
+pub(super) fn own(text: &str, addr: IpAddr) -> String {
+    let shown = match addr {
+        IpAddr::V4(addr) => addr.to_ipv6_mapped(),
+        IpAddr::V6(addr) => addr,
+    };
+    clean(text.replacen('@', &shown.to_string(), 1).as_bytes())
+}
+
+/// The text of a zone that gives none.
+pub(super) fn plain(zone: &str) -> String {
+    clean(format!("Blacklisted by {zone}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_read_as_courier_reads_them() {
+        for text in ["450 later", " 421-x", "499", "450x", "0450 x"] {
+            assert!(defers(text), "{text}");
+        }
+        for text in [
+            "",
+            "511 no",
+            "550 no",
+            "4500 no",
+            "45 no",
+            "x 450",
+            "127.0.0.2",
+            "99999999999999999999999 x",
+        ] {
+            assert!(!defers(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_are_short_lines_of_printable_ascii() {
+        assert_eq!(clean(b" a\r\n511 b\x1b[2J\xff "), "a??511 b?[2J?");
+        assert_eq!(clean(&[b'x'; 300]).len(), 200);
+    }
+
+    #[test]
+    fn the_first_at_sign_is_the_address() {
+        let addr = |text: &str| text.parse().unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        assert_eq!(
+            own("@ is bad, a@b", addr("192.0.2.1")),
+            "::ffff:192.0.2.1 is bad, a@b"
+        );
+        assert_eq!(own("see @", addr("2001:db8::1")), "see 2001:db8::1");
+        assert_eq!(plain("b.example"), "Blacklisted by b.example");
+    }
+}

@@ -1,0 +1,141 @@
+//! The course of a wave, one point a second, thinned when it grows long.
+
+use std::mem;
+
+/// Points of one wave. One that has more gets half of them.
+pub(super) const MAX: usize = 3_600;
+
+/// What was seen in one or more seconds of a wave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Point {
+    /// Seconds from the wave's start to where they begin.
+    pub at_s: u32,
+    /// The most connections that the server held.
+    pub open: u32,
+    /// The most of them that waited to be accepted.
+    pub waiting: u32,
+    /// SYNs that passed the gate.
+    pub admitted: u32,
+    /// SYNs that were refused, or would have been.
+    pub refused: u32,
+    /// SYNs that were left to the responder.
+    pub answered: u32,
+}
+
+impl Point {
+    /// Both, beginning where the first one does.
+    fn join(self, next: Self) -> Self {
+        Self {
+            at_s: self.at_s,
+            open: self.open.max(next.open),
+            waiting: self.waiting.max(next.waiting),
+            admitted: self.admitted.saturating_add(next.admitted),
+            refused: self.refused.saturating_add(next.refused),
+            answered: self.answered.saturating_add(next.answered),
+        }
+    }
+}
+
+/// The points of a wave, as many seconds apart as their number needs.
+#[derive(Clone, Debug)]
+pub(super) struct Points {
+    all: Vec<Point>,
+    every_s: u32,
+    /// How many of them were taken as they are.
+    taken: usize,
+}
+
+impl Default for Points {
+    fn default() -> Self {
+        Self {
+            all: Vec::new(),
+            every_s: 1,
+            taken: 0,
+        }
+    }
+}
+
+impl Points {
+    pub fn push(&mut self, mut point: Point) {
+        point.at_s -= point.at_s % self.every_s;
+        match self.all.last_mut() {
+            Some(last) if last.at_s >= point.at_s => {
+                *last = last.join(point);
+                self.taken = self.taken.min(self.all.len() - 1);
+            }
+            _ => self.all.push(point),
+        }
+        if self.all.len() > MAX {
+            self.thin();
+        }
+    }
+
+    fn thin(&mut self) {
+        self.every_s *= 2;
+        self.taken = 0;
+        for point in mem::take(&mut self.all) {
+            self.push(point);
+        }
+    }
+
+    /// Those that are new or have changed since this was last called; those
+    /// from the first of them on replace older ones.
+    pub fn take_fresh(&mut self) -> Vec<Point> {
+        let fresh = self.all.get(self.taken..).unwrap_or_default().to_vec();
+        self.taken = self.all.len();
+        fresh
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(at_s: u32, open: u32, refused: u32) -> Point {
+        Point {
+            at_s,
+            open,
+            refused,
+            ..Point::default()
+        }
+    }
+
+    #[test]
+    fn a_second_has_one_point() {
+        let mut points = Points::default();
+        for next in [point(0, 3, 1), point(0, 2, 1), point(1, 5, 0)] {
+            points.push(next);
+        }
+        assert_eq!(points.all, [point(0, 3, 2), point(1, 5, 0)]);
+    }
+
+    #[test]
+    fn a_long_wave_has_fewer_points_that_hold_as_much() {
+        let mut points = Points::default();
+        for second in 0..10_000 {
+            points.push(point(second, second, 1));
+        }
+        assert_eq!(points.every_s, 4);
+        assert_eq!(points.all.len(), 2_500);
+        assert_eq!(points.all[1], point(4, 7, 4));
+        assert_eq!(points.all[2_499], point(9_996, 9_999, 4));
+        let refused: u32 = points.all.iter().map(|point| point.refused).sum();
+        assert_eq!(refused, 10_000);
+    }
+
+    #[test]
+    fn what_was_taken_is_not_taken_again_until_it_changes() {
+        let mut points = Points::default();
+        points.push(point(0, 1, 1));
+        points.push(point(1, 1, 1));
+        assert_eq!(points.take_fresh().len(), 2);
+        assert_eq!(points.take_fresh(), []);
+        points.push(point(1, 4, 1));
+        points.push(point(2, 4, 1));
+        assert_eq!(points.take_fresh(), [point(1, 4, 2), point(2, 4, 1)]);
+        for second in 3..=3_600 {
+            points.push(point(second, 4, 1));
+        }
+        assert_eq!(points.take_fresh().len(), 1_801);
+    }
+}

@@ -1,0 +1,258 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::*;
+
+const START: u64 = 1_795_392_000;
+
+/// Feeds a recorder one sample a second.
+struct Clock {
+    recorder: Recorder,
+    sample: Sample,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let sample = Sample {
+            at: Duration::from_secs(1_000),
+            unix_s: START,
+            slots: 40,
+            limit: 24,
+            totals: Totals {
+                admitted: 500,
+                refused: [1, 2, 3],
+                ..Totals::default()
+            },
+            ..Sample::default()
+        };
+        let mut clock = Self {
+            recorder: Recorder::with_capacity(1_000),
+            sample,
+        };
+        clock.recorder.sample(sample);
+        clock
+    }
+
+    fn second(&mut self, change: impl FnOnce(&mut Sample)) {
+        self.sample.at += Duration::from_secs(1);
+        self.sample.unix_s += 1;
+        change(&mut self.sample);
+        self.recorder.sample(self.sample);
+    }
+
+    /// So many seconds with as many connections.
+    fn seconds(&mut self, number: u32, open: u32) {
+        for _ in 0..number {
+            self.second(|sample| sample.open = open);
+        }
+    }
+
+    fn delayed(&mut self, source: &str) {
+        let at = self.sample.at;
+        self.recorder.delayed(source.parse().unwrap(), false, at);
+    }
+
+    fn heard(&mut self, source: &str, heard: Heard) {
+        let at = self.sample.at;
+        self.recorder.heard(source.parse().unwrap(), heard, at);
+    }
+
+    /// The waves that have changed.
+    fn waves(&mut self) -> Vec<(i64, Wave)> {
+        let snapshots = self.recorder.take().into_iter();
+        snapshots
+            .map(|snapshot| (snapshot.id, snapshot.wave))
+            .collect()
+    }
+
+    fn wave(&mut self) -> Wave {
+        let mut waves = self.waves();
+        assert_eq!(waves.len(), 1, "{waves:?}");
+        waves.remove(0).1
+    }
+}
+
+#[test]
+fn no_wave_without_reason() {
+    let mut clock = Clock::new();
+    clock.seconds(100, 23);
+    clock.heard("192.0.2.1", Heard::Accepted);
+    assert_eq!(clock.waves(), []);
+}
+
+#[test]
+fn a_wave_begins_at_the_lowest_limit_and_ends_after_a_quiet_minute() {
+    let mut clock = Clock::new();
+    clock.seconds(10, 5);
+    clock.seconds(1, 24);
+    clock.seconds(59, 5);
+    clock.seconds(1, 169);
+    let wave = clock.wave();
+    assert_eq!((wave.start_unix_s, wave.length_s), (START + 11, 60.0));
+    assert_eq!((wave.peak_open, wave.slots, wave.ongoing), (169, 40, true));
+    clock.seconds(59, 5);
+    assert!(clock.wave().ongoing);
+    clock.seconds(1, 5);
+    let wave = clock.wave();
+    assert_eq!((wave.length_s, wave.ongoing), (60.0, false));
+    assert_eq!(wave.end_unix_s(), START + 71);
+    clock.seconds(99, 5);
+    assert_eq!(clock.waves(), []);
+    clock.seconds(6, 30);
+    let waves = clock.waves();
+    assert_eq!((waves[0].0, waves[0].1.start_unix_s), (2, START + 231));
+}
+
+#[test]
+fn a_refusal_makes_a_wave_too() {
+    let mut clock = Clock::new();
+    clock.second(|sample| sample.totals.refused[2] += 4);
+    let wave = clock.wave();
+    assert_eq!((wave.totals.refused, wave.length_s), ([0, 0, 4], 0.0));
+    clock.seconds(60, 0);
+    assert!(!clock.wave().ongoing);
+    // Also one that is told before it is counted.
+    clock.delayed("192.0.2.1");
+    clock.second(|sample| sample.totals.refused[0] += 1);
+    let wave = clock.wave();
+    assert_eq!((wave.totals.refused, wave.who.delayed), ([1, 0, 0], 1));
+    assert_eq!(wave.start_unix_s, START + 61);
+}
+
+#[test]
+fn a_moment_without_a_refusal_is_not_kept() {
+    let mut clock = Clock::new();
+    clock.seconds(5, 30);
+    clock.seconds(60, 0);
+    assert_eq!(clock.waves(), []);
+    clock.seconds(6, 30);
+    assert_eq!(clock.wave().length_s, 5.0);
+}
+
+#[test]
+fn what_is_counted_is_what_came_meanwhile() {
+    let mut clock = Clock::new();
+    clock.second(|sample| sample.totals.admitted += 100);
+    let step = Totals {
+        admitted: 10,
+        preferred: 2,
+        floored: 1,
+        refused: [1, 2, 3],
+        unrepeated: 5,
+        answered: 6,
+        dropped: 7,
+        blocked: 8,
+        released: 9,
+    };
+    for _ in 0..3 {
+        clock.second(|sample| sample.totals = sample.totals.plus(&step));
+    }
+    // The filter was attached anew.
+    clock.second(|sample| sample.totals.admitted = 1);
+    for source in ["192.0.2.1", "192.0.2.2", "192.0.2.1", "2001:db8::1"] {
+        clock.delayed(source);
+    }
+    clock.delayed("2001:db8::2");
+    let wave = clock.wave();
+    let expected = Totals {
+        admitted: 31,
+        ..step.plus(&step).plus(&step)
+    };
+    assert_eq!(wave.totals, expected);
+    assert_eq!((wave.who.delayed, wave.repeats), (3, 3 * (11 + 1) - 3));
+}
+
+#[test]
+fn known_senders_that_wait_are_told() {
+    let mut clock = Clock::new();
+    let at = clock.sample.at;
+    clock
+        .recorder
+        .delayed("192.0.2.1".parse().unwrap(), true, at);
+    clock.delayed("192.0.2.2");
+    assert_eq!(clock.wave().known_delayed, 1);
+}
+
+#[test]
+fn who_waited_is_counted_in_its_wave_even_after_it() {
+    let mut clock = Clock::new();
+    clock.delayed("192.0.2.1");
+    clock.delayed("192.0.2.2");
+    clock.seconds(60, 0);
+    assert_eq!(clock.wave().who.delayed, 2);
+    clock.heard("192.0.2.1", Heard::Accepted);
+    // It did not wait, and there is no wave.
+    clock.heard("192.0.2.3", Heard::Accepted);
+    let wave = clock.wave();
+    assert_eq!((wave.who.sources, wave.who.delayed_accepted), (2, 1));
+    assert_eq!(wave.longest_wait_s, Some(60.0));
+    clock.delayed("192.0.2.4");
+    for source in ["192.0.2.2", "192.0.2.3", "192.0.2.4"] {
+        clock.heard(source, Heard::Listed);
+    }
+    let waves = clock.waves();
+    let listed = |wave: &Wave| (wave.who.listed, wave.who.delayed_listed);
+    assert_eq!((waves[0].0, listed(&waves[0].1)), (1, (1, 1)));
+    assert_eq!((waves[1].0, listed(&waves[1].1)), (2, (2, 1)));
+    // Not for ever.
+    clock.seconds(61, 0);
+    clock.waves();
+    clock.seconds(3_600, 0);
+    clock.heard("192.0.2.4", Heard::Accepted);
+    assert_eq!(clock.waves(), []);
+}
+
+#[test]
+fn a_wave_is_of_one_mode() {
+    let mut clock = Clock::new();
+    clock.seconds(6, 30);
+    clock.second(|sample| sample.observed = true);
+    clock.seconds(6, 30);
+    let waves = clock.waves();
+    let modes: Vec<_> = waves
+        .iter()
+        .map(|(id, wave)| (*id, wave.observed, wave.ongoing))
+        .collect();
+    assert_eq!(modes, [(1, false, false), (2, true, true)]);
+}
+
+#[test]
+fn the_wall_clock_may_jump() {
+    let mut clock = Clock::new();
+    clock.seconds(3, 30);
+    clock.second(|sample| sample.unix_s -= 86_400);
+    clock.second(|sample| sample.unix_s += 2 * 86_400);
+    clock.seconds(5, 30);
+    let wave = clock.wave();
+    assert_eq!((wave.start_unix_s, wave.length_s), (START + 1, 9.0));
+}
+
+#[test]
+fn its_course_has_a_point_a_second() {
+    let mut clock = Clock::new();
+    let mut points = Vec::new();
+    for early in [0, 40, 0, 20] {
+        clock.sample.at -= Duration::from_millis(early);
+        clock.second(|sample| {
+            sample.open = 30;
+            sample.totals.refused[1] += 2;
+            sample.totals.unrepeated += 1;
+        });
+        clock.sample.at += Duration::from_millis(early);
+        points.extend(clock.recorder.take().remove(0).points);
+    }
+    let seen: Vec<_> = points
+        .iter()
+        .map(|point| (point.at_s, point.open, point.refused))
+        .collect();
+    assert_eq!(seen, [(0, 30, 3), (1, 30, 3), (2, 30, 3), (3, 30, 3)]);
+}
+
+#[test]
+fn sources_are_bounded() {
+    let mut clock = Clock::new();
+    for n in 0..1_500 {
+        clock.delayed(&format!("10.0.{}.{}", n / 256, n % 256));
+    }
+    let wave = clock.wave();
+    assert_eq!((wave.who.sources, wave.who.more_sources), (1_000, true));
+}

@@ -1,0 +1,107 @@
+//! What is seen once a second.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use spamdrop_common::gate::CLASSES;
+
+/// A look at the server and the gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// `CLOCK_MONOTONIC`.
+    pub at: Duration,
+    /// The same in seconds since 1970, for people alone: it may jump.
+    pub unix_s: u64,
+    /// The most connections that the server held since the last look.
+    pub open: u32,
+    /// The most of them that waited to be accepted.
+    pub waiting: u32,
+    /// Connections that it serves at once.
+    pub slots: u32,
+    /// From so many connections on, some have to wait.
+    pub limit: u32,
+    /// Whether nobody is refused, and it is only counted.
+    pub observed: bool,
+    /// What was counted by now.
+    pub totals: Totals,
+}
+
+/// What is counted: in a [`Sample`] all of it so far, in a wave what came
+/// while it lasted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// SYNs that passed the gate.
+    pub admitted: u64,
+    /// Of these, those of known or trusted senders while others had to wait.
+    pub preferred: u64,
+    /// Of these, those that passed so that no class starves.
+    pub floored: u64,
+    /// SYNs that were refused, or would have been, by class: the best first.
+    pub refused: [u64; CLASSES],
+    /// First SYNs that were refused in a flood, until they are repeated.
+    pub unrepeated: u64,
+    /// SYNs that were left to the responder.
+    pub answered: u64,
+    /// Packets of blocked sources that were dropped.
+    pub dropped: u64,
+    /// Blocks for what the log told.
+    pub blocked: u64,
+    /// Connections of blocked sources that were ended.
+    pub released: u64,
+}
+
+impl Totals {
+    /// What came since. A counter that went back has begun anew.
+    #[must_use]
+    pub fn since(&self, old: &Self) -> Self {
+        self.with(old, |new, old| new.checked_sub(old).unwrap_or(new))
+    }
+
+    /// The sum.
+    #[must_use]
+    pub fn plus(&self, more: &Self) -> Self {
+        self.with(more, u64::saturating_add)
+    }
+
+    /// SYNs that were refused, or would have been.
+    #[must_use]
+    pub fn all_refused(&self) -> u64 {
+        self.refused.iter().sum::<u64>() + self.unrepeated
+    }
+
+    fn with(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
+        let mut refused = self.refused;
+        for (class, other) in refused.iter_mut().zip(other.refused) {
+            *class = join(*class, other);
+        }
+        Self {
+            admitted: join(self.admitted, other.admitted),
+            preferred: join(self.preferred, other.preferred),
+            floored: join(self.floored, other.floored),
+            refused,
+            unrepeated: join(self.unrepeated, other.unrepeated),
+            answered: join(self.answered, other.answered),
+            dropped: join(self.dropped, other.dropped),
+            blocked: join(self.blocked, other.blocked),
+            released: join(self.released, other.released),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_that_went_back_began_anew() {
+        let totals = |admitted, class| Totals {
+            admitted,
+            refused: [0, 0, class],
+            ..Totals::default()
+        };
+        assert_eq!(totals(9, 20).since(&totals(4, 15)), totals(5, 5));
+        assert_eq!(totals(3, 20).since(&totals(4, 21)), totals(3, 20));
+        assert_eq!(totals(3, u64::MAX).plus(&totals(4, 1)).admitted, 7);
+    }
+}

@@ -1,0 +1,223 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::env;
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const NOW: u64 = 1_795_392_000;
+
+fn home() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE);
+    (dir, path)
+}
+
+fn point(at_s: u32, open: u32) -> Point {
+    Point {
+        at_s,
+        open,
+        waiting: 2,
+        admitted: 3,
+        refused: 4,
+        answered: 5,
+    }
+}
+
+fn snapshot(id: i64, points: &[Point]) -> Snapshot {
+    let wave = Wave {
+        start_unix_s: NOW + id.unsigned_abs(),
+        length_s: 9.5,
+        ongoing: true,
+        peak_open: 38,
+        longest_wait_s: Some(12.25),
+        ..Wave::default()
+    };
+    Snapshot {
+        id,
+        wave,
+        points: points.to_vec(),
+    }
+}
+
+#[test]
+fn waves_and_their_courses_are_kept() {
+    let (_dir, path) = home();
+    assert!(Store::open_existing(&path).unwrap().is_none());
+    let first = snapshot(1, &[point(0, 1), point(1, 2)]);
+    Store::open(&path)
+        .unwrap()
+        .write(0, std::slice::from_ref(&first))
+        .unwrap();
+    let mut second = snapshot(1, &[point(1, 7), point(2, 3)]);
+    second.wave.longest_wait_s = None;
+    second.wave.totals.refused = [1, 2, 3];
+    Store::open(&path)
+        .unwrap()
+        .write(0, &[second.clone(), snapshot(2, &[])])
+        .unwrap();
+    let store = Store::open_existing(&path).unwrap().unwrap();
+    let waves = store.since(0).unwrap();
+    assert_eq!(waves, [(1, second.wave), (2, snapshot(2, &[]).wave)]);
+    let course = vec![point(0, 1), point(1, 7), point(2, 3)];
+    assert_eq!(store.points(&[1, 2]).unwrap(), [course, Vec::new()]);
+    // They last ten seconds.
+    assert_eq!(store.since(NOW + 12).unwrap().len(), 1);
+    assert_eq!(store.since(NOW + 13).unwrap(), []);
+}
+
+#[test]
+fn thinned_points_replace_all_of_them() {
+    let (_dir, path) = home();
+    let mut store = Store::open(&path).unwrap();
+    let all: Vec<Point> = (0..10).map(|at| point(at, 1)).collect();
+    store.write(0, &[snapshot(1, &all)]).unwrap();
+    let thin: Vec<Point> = (0..5).map(|at| point(2 * at, 6)).collect();
+    store.write(0, &[snapshot(1, &thin)]).unwrap();
+    assert_eq!(store.points(&[1]).unwrap(), [thin]);
+}
+
+#[test]
+fn a_restart_ends_what_a_crash_cut_short() {
+    let (_dir, path) = home();
+    let mut store = Store::open(&path).unwrap();
+    assert_eq!(store.begin().unwrap(), 0);
+    store.write(0, &[snapshot(4, &[])]).unwrap();
+    assert_eq!(store.begin().unwrap(), 4);
+    assert!(!store.since(0).unwrap()[0].1.ongoing);
+    store.write(4, &[snapshot(1, &[point(0, 1)])]).unwrap();
+    assert_eq!(store.since(0).unwrap()[1].0, 5);
+    assert_eq!(store.points(&[5]).unwrap(), [[point(0, 1)]]);
+}
+
+#[test]
+fn their_number_is_bounded() {
+    let (_dir, path) = home();
+    let mut store = Store::open(&path).unwrap();
+    let snapshots: Vec<Snapshot> = (1..=1_003).map(|id| snapshot(id, &[point(0, 1)])).collect();
+    store.write(0, &snapshots[..40]).unwrap();
+    assert_eq!(store.points(&[1]).unwrap()[0].len(), 1);
+    store.write(0, &snapshots).unwrap();
+    let ids: Vec<i64> = store.since(0).unwrap().iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, (4..=1_003).collect::<Vec<_>>());
+    let left = store.points(&[953, 954]).unwrap();
+    assert_eq!(left, [vec![], vec![point(0, 1)]]);
+}
+
+#[test]
+fn what_is_not_ours_is_refused_and_left_alone() {
+    let (_dir, path) = home();
+    let mut store = Store::open(&path).unwrap();
+    store.write(0, &[snapshot(1, &[])]).unwrap();
+    drop(store);
+    let mut newer = fs::read(&path).unwrap();
+    // The header's version.
+    newer[60..64].copy_from_slice(&2i32.to_be_bytes());
+    let mut others = newer.clone();
+    // Its application id.
+    others[68..72].fill(1);
+    for (bytes, reason) in [
+        (newer, "it was written by another spamdrop (version 2)"),
+        (others, "it holds something else"),
+        (b"a wave\n".repeat(500), "file is not a database"),
+    ] {
+        fs::write(&path, &bytes).unwrap();
+        let error = format!("{:#}", Store::open(&path).unwrap_err());
+        let expected = format!(
+            "cannot use {} (if it is damaged, move it away; `spamdrop run` fills a new one): {reason}",
+            path.display()
+        );
+        assert!(error.starts_with(&expected), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+}
+
+/// Whatever the bytes are, there is an error or a result.
+#[test]
+fn damage_is_an_error_at_worst() {
+    let (_dir, path) = home();
+    let mut store = Store::open(&path).unwrap();
+    let points: Vec<Point> = (0..300).map(|at| point(at, at)).collect();
+    let snapshots: Vec<Snapshot> = (1..60).map(|id| snapshot(id, &points)).collect();
+    store.write(0, &snapshots).unwrap();
+    drop(store);
+    let whole = fs::read(&path).unwrap();
+    let mut errors = 0;
+    for round in 0..150 {
+        let mut bytes = whole.clone();
+        let at = fastrand::usize(..bytes.len());
+        match round % 3 {
+            0 => bytes[at] ^= 1 << fastrand::u8(..8),
+            1 => bytes
+                .iter_mut()
+                .skip(at)
+                .take(512)
+                .for_each(|byte| *byte = 0xff),
+            _ => bytes.truncate(at),
+        }
+        fs::write(&path, bytes).unwrap();
+        let used = Store::open(&path).and_then(|mut store| {
+            store.begin()?;
+            for (id, _) in store.since(0)? {
+                store.points(&[id])?;
+            }
+            store.write(0, &snapshots[..1])
+        });
+        errors += u32::from(used.is_err());
+    }
+    assert!(errors > 50, "{errors} of 150 were noticed");
+}
+
+/// Names the file to the process that is to be killed.
+const VICTIM: &str = "WAVES_VICTIM";
+
+/// Not a test of its own: what `kill_9_leaves_what_was_written` kills.
+#[test]
+fn victim() {
+    let Some(path) = env::var_os(VICTIM) else {
+        return;
+    };
+    for id in 1.. {
+        let points: Vec<Point> = (0..100).map(|at| point(at, 1)).collect();
+        let mut store = Store::open(Path::new(&path)).unwrap();
+        store.write(0, &[snapshot(id, &points)]).unwrap();
+        writeln!(io::stdout(), "\nwritten {id}").unwrap();
+    }
+}
+
+#[test]
+fn kill_9_leaves_what_was_written() {
+    let (_dir, path) = home();
+    for lines in 0..6 {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "wave::store::tests::victim", "--nocapture"])
+            .env(VICTIM, &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Open until it is dead: it shall not end of a broken pipe.
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let written = output
+            .by_ref()
+            .map(Result::unwrap)
+            .filter_map(|line| line.strip_prefix("written ")?.parse::<i64>().ok())
+            .nth(lines);
+        // Into the next one, at another place each time.
+        std::thread::sleep(Duration::from_micros(fastrand::u64(..20_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let store = Store::open(&path).unwrap();
+        let (last, wave) = store.since(0).unwrap().pop().unwrap();
+        assert!(last >= written.unwrap());
+        assert_eq!(wave, snapshot(last, &[]).wave);
+        assert_eq!(store.points(&[last]).unwrap()[0].len(), 100);
+        drop(store);
+        fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,160 @@
+//! What follows from a refusal, and where none is allowed.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+
+/// Writes what reaches syslog to the mail log, as rsyslog does.
+struct Rsyslog {
+    thread: Option<JoinHandle<()>>,
+    end: Arc<AtomicBool>,
+}
+
+impl Rsyslog {
+    fn new(lab: &Lab) -> Self {
+        let socket = lab.syslog.try_clone().unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        let path = lab.site.path("mail.log");
+        let end = Arc::<AtomicBool>::default();
+        let ends = Arc::clone(&end);
+        let thread = std::thread::spawn(move || {
+            let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+            let mut line = [0; 2048];
+            while !ends.load(Ordering::Relaxed) {
+                let Ok(length) = socket.recv(&mut line) else {
+                    continue;
+                };
+                let text = String::from_utf8_lossy(&line[..length]);
+                let (_, text) = text.split_once('>').unwrap();
+                let (_, message) = text.split_at("Nov 23 08:50:54 ".len());
+                let now = jiff::Timestamp::now();
+                file.write_all(format!("{now} mx1 {message}\n").as_bytes())
+                    .unwrap();
+            }
+        });
+        Self {
+            thread: Some(thread),
+            end,
+        }
+    }
+}
+
+impl Drop for Rsyslog {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn until_listed(site: &Site, entry: &str) {
+    until(&format!("{entry} to be blocked"), SOON, || {
+        Ok(site
+            .listed()?
+            .iter()
+            .any(|addr| addr == entry)
+            .then_some(()))
+    })
+    .unwrap();
+}
+
+/// The session ends in good order: the block is open until then.
+#[test]
+fn the_block_follows_from_the_log() {
+    let lab = Lab::new();
+    let _rsyslog = Rsyslog::new(&lab);
+    for (source, entry) in [(ZOMBIE, ZOMBIE), (ZOMBIE6, "2001:db8:64:1::/64")] {
+        lab.judge(source, Standing::Listed);
+        let mut client = lab.site.connect(source).unwrap();
+        assert_eq!(client.reject_session().unwrap().code, 511);
+        until_listed(&lab.site, entry);
+        assert_eq!(client.quit().unwrap().code, 221);
+        client.expect_close(SOON).unwrap();
+        drop(client);
+        assert!(
+            lab.site
+                .dropped(source, Duration::from_millis(1500))
+                .unwrap()
+        );
+    }
+}
+
+/// What the watcher kills must never be itself.
+#[test]
+fn a_release_that_terminates_spares_the_watcher() {
+    let lab = &mut Lab::new();
+    let syslog = lab.site.path("syslog");
+    let more =
+        format!("answer = \"on\"\nsyslog = {syslog:?}\nrelease = \"terminate\"\ngrace = \"0s\"");
+    lab.site.configure(&more).unwrap();
+    lab.daemon.signal(Signal::SIGHUP).unwrap();
+    let read = |line: &str| line.contains("configuration read again");
+    lab.daemon.wait_for(read, SOON).unwrap();
+    let _rsyslog = Rsyslog::new(lab);
+    lab.judge(ZOMBIE, Standing::Listed);
+    let mut client = lab.site.connect(ZOMBIE).unwrap();
+    assert_eq!(client.reject_session().unwrap().code, 511);
+    client.expect_reset(SOON).unwrap();
+    lab.until_answers("connections", 0);
+    assert!(!lab.daemon.output().contains("sent SIGTERM"));
+}
+
+#[test]
+fn where_port_25_offers_auth_nobody_is_answered() {
+    let mut lab = Lab::new();
+    fs::write(lab.site.path("courier/esmtpd"), "ESMTPAUTH=\"PLAIN\"\n").unwrap();
+    configure(&lab.site, "off");
+    lab.daemon.signal(Signal::SIGHUP).unwrap();
+    lab.daemon
+        .wait_for(|line| line.contains("configuration read again"), SOON)
+        .unwrap();
+    configure(&lab.site, "on");
+    lab.daemon.signal(Signal::SIGHUP).unwrap();
+    let refused = lab
+        .daemon
+        .wait_for(|line| line.contains("the configuration is unchanged"), SOON)
+        .unwrap();
+    assert!(
+        refused.contains("port 25 offers AUTH (ESMTPAUTH in "),
+        "{refused}"
+    );
+    lab.daemon.kill().unwrap();
+    lab.site.spamdrop(&["detach"]).unwrap();
+    for verb in [&["run"][..], &["config", "check"]] {
+        let output = lab.site.output(verb, b"").unwrap();
+        assert_eq!(output.status.code(), Some(78));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("port 25 offers AUTH (ESMTPAUTH in "),
+            "{said}"
+        );
+    }
+    assert!(!lab.site.server.run(|| pin_dir().exists()), "attached");
+}
+
+/// Without Courier's file.
+#[test]
+fn a_server_that_offers_auth_is_asked() {
+    let site = Site::with_listener(Path::new(env!("CARGO_BIN_EXE_spamdrop"))).unwrap();
+    let listener = site
+        .server
+        .run(|| TcpListener::bind("127.0.0.1:25").unwrap());
+    site.configure("answer = \"on\"").unwrap();
+    let server = std::thread::spawn(move || {
+        use std::io::Read as _;
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"220 x\r\n").unwrap();
+        assert_ne!(stream.read(&mut [0; 64]).unwrap(), 0);
+        stream.write_all(b"250-x\r\n250 AUTH PLAIN\r\n").unwrap();
+    });
+    let output = site.output(&["run"], b"").unwrap();
+    server.join().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("offers AUTH (its reply to EHLO)"), "{said}");
+}

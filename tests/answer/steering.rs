@@ -1,0 +1,203 @@
+//! Who comes to whom.
+
+use super::*;
+
+/// The whole of it, for both families.
+#[test]
+fn a_listed_sender_is_answered_without_the_mail_server() {
+    let lab = Lab::new();
+    for source in [ZOMBIE, ZOMBIE6] {
+        lab.judge(source, Standing::Listed);
+        let relay = if source == ZOMBIE {
+            format!("::ffff:{ZOMBIE}")
+        } else {
+            ZOMBIE6.to_owned()
+        };
+        let mut client = lab.site.connect(source).unwrap();
+        let port = client.stream().local_addr().unwrap().port();
+        let reply = client.reject_session().unwrap();
+        assert_eq!(
+            (reply.code, reply.text.as_str()),
+            (511, "Blacklisted by a DNS blocklist")
+        );
+        assert_eq!(client.quit().unwrap().code, 221);
+        client.expect_close(SOON).unwrap();
+        let started = format!("courieresmtpd: started,ip=[{relay}],port=[{port}]");
+        assert_eq!(lab.logged(), ("<22".into(), started));
+        let refused = format!(
+            "courieresmtpd: error,relay={relay},port={port},from=<spam@zombie.example>,\
+             to=<postmaster@mx.example>: 511 Blacklisted by a DNS blocklist"
+        );
+        assert_eq!(lab.logged(), ("<19".into(), refused));
+    }
+    let log = fs::read_to_string(lab.site.path("mail.log")).unwrap();
+    assert!(!log.contains(ZOMBIE) && !log.contains(ZOMBIE6), "{log}");
+    lab.until_answers("answered", 2);
+    lab.until_answers("connections", 0);
+}
+
+#[test]
+fn everybody_else_comes_to_the_mail_server() {
+    let mut lab = Lab::new();
+    let [allowed, known, unlisted, expired] =
+        ["100.64.1.1", "100.64.1.2", "100.64.1.3", "100.64.1.4"];
+    for source in [ZOMBIE, ZOMBIE6, allowed, known] {
+        lab.judge(source, Standing::Listed);
+        assert_eq!(lab.greets(source), RESPONDER, "{source}");
+    }
+    // A /64 shares a block, but not a rejection.
+    assert_eq!(lab.greets(MATE6), SERVER);
+    lab.site.spamdrop(&["allow", "add", allowed]).unwrap();
+    let target: Target = known.parse().unwrap();
+    lab.keeper.gatehouse().know_exactly([target]).unwrap();
+    for standing in [Standing::Unlisted, Standing::Unnamed, Standing::Confirmed] {
+        lab.judge(unlisted, standing);
+        assert_eq!(lab.greets(unlisted), SERVER, "{standing:?}");
+    }
+    let past = clock::monotonic_ns() - 1;
+    lab.keeper.judge(expired, Standing::Listed, past);
+    for source in [CLEAN, "2001:db8:64:2::66", allowed, known, expired] {
+        assert_eq!(lab.greets(source), SERVER, "{source}");
+    }
+    lab.keeper.pause();
+    // The watcher sets the gate, too. It need not run for a connection.
+    lab.daemon.signal(Signal::SIGSTOP).unwrap();
+    write(&mut lab.keeper.gatehouse(), clock::monotonic_ns(), 0);
+    assert_eq!(lab.greets(ZOMBIE), SERVER, "nobody answers");
+    let stale = clock::monotonic_ns() - 3 * SECOND;
+    write(&mut lab.keeper.gatehouse(), stale, 1);
+    assert_eq!(lab.greets(ZOMBIE), SERVER, "the gate is stale");
+    lab.daemon.signal(Signal::SIGCONT).unwrap();
+    lab.keeper.go_on();
+    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+}
+
+/// The gate still says that it answers.
+#[test]
+fn a_controller_that_is_killed_steers_nobody() {
+    let mut lab = Lab::new();
+    lab.judge(ZOMBIE, Standing::Listed);
+    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+    lab.daemon.kill().unwrap();
+    assert_eq!(lab.greets(ZOMBIE), SERVER);
+    assert!(link(&lab.site).is_some());
+}
+
+#[test]
+fn a_reload_switches_it_off_and_on() {
+    let lab = &mut Lab::new();
+    lab.judge(ZOMBIE, Standing::Listed);
+    let (mut client, greeting) = greeted(&lab.site, ZOMBIE);
+    assert_eq!(greeting, RESPONDER);
+    configure(&lab.site, "off");
+    reload(lab);
+    assert_eq!(lab.greets(ZOMBIE), SERVER);
+    let end = client.read_reply().unwrap();
+    assert_eq!((end.code, end.text.as_str()), (421, "Going down."));
+    client.expect_close(SOON).unwrap();
+    assert_eq!(link(&lab.site), None);
+    configure(&lab.site, "on");
+    reload(lab);
+    // The blocklists may be others now.
+    assert_eq!(lab.greets(ZOMBIE), SERVER);
+    lab.judge(ZOMBIE, Standing::Listed);
+    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+    // What does not concern the responder leaves its sessions alone.
+    let (mut client, _) = greeted(&lab.site, ZOMBIE);
+    reload(lab);
+    assert_eq!(client.command("NOOP").unwrap().code, 250);
+    lab.judge(ZOMBIE, Standing::Listed);
+    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+}
+
+fn reload(lab: &mut Lab) {
+    lab.daemon.signal(Signal::SIGHUP).unwrap();
+    let read = |line: &str| line.contains("configuration read again");
+    lab.daemon.wait_for(read, SOON).unwrap();
+}
+
+/// Also after a crash, which leaves the link.
+#[test]
+fn a_new_start_replaces_the_program_behind_the_link() {
+    let mut lab = Lab::new();
+    lab.judge(ZOMBIE, Standing::Listed);
+    let (program, id) = link(&lab.site).unwrap();
+    lab.daemon.kill().unwrap();
+    lab.daemon = lab.site.run().unwrap();
+    let (later, same) = link(&lab.site).unwrap();
+    assert!(
+        later != program && same == id,
+        "{program} {later} {id} {same}"
+    );
+    lab.judge(ZOMBIE, Standing::Listed);
+    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+}
+
+#[test]
+fn a_stop_ends_the_sessions_and_detach_leaves_nothing() {
+    let mut lab = Lab::new();
+    lab.judge(ZOMBIE, Standing::Listed);
+    let (mut client, _) = greeted(&lab.site, ZOMBIE);
+    lab.daemon.signal(Signal::SIGTERM).unwrap();
+    assert_eq!(client.read_reply().unwrap().code, 421);
+    drop(client);
+    assert!(lab.daemon.exit_status(SOON).unwrap().success());
+    assert_eq!(lab.greets(ZOMBIE), SERVER);
+    assert!(link(&lab.site).is_some());
+    lab.site.spamdrop(&["detach"]).unwrap();
+    assert_eq!(link(&lab.site), None);
+    assert!(!lab.site.server.run(|| pin_dir().exists()));
+    let namespace = lab.site.server.exec(["bpftool", "--json", "link", "show"]);
+    let links: Value = serde_json::from_str(&namespace.unwrap()).unwrap();
+    let all = links.as_array().unwrap();
+    let inode = lab.site.server.run(|| {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata("/proc/thread-self/ns/net").unwrap().ino()
+    });
+    assert!(all.iter().all(|link| link["netns_ino"] != inode), "{links}");
+}
+
+/// Its loopback interface has no IPv6, so there is a socket for IPv4 alone.
+#[test]
+fn without_ipv6_on_loopback_ipv4_is_answered() {
+    let mut lab = Lab::new();
+    lab.daemon.kill().unwrap();
+    let key = "net.ipv6.conf.lo.disable_ipv6=1";
+    lab.site.server.exec(["sysctl", "-w", key]).unwrap();
+    lab.daemon = lab.site.run().unwrap();
+    for source in [ZOMBIE, ZOMBIE6] {
+        lab.judge(source, Standing::Listed);
+    }
+    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+    assert_eq!(lab.greets(ZOMBIE6), SERVER);
+}
+
+/// As on a kernel without sk_lookup: here a directory stands where the link
+/// would be pinned.
+#[test]
+fn where_nobody_can_be_steered_the_rest_works() {
+    let mut lab = Lab::new();
+    lab.daemon.kill().unwrap();
+    let blocked = pin_dir().join("answer_link");
+    let there = blocked.clone();
+    lab.site.server.run(move || {
+        fs::remove_file(&there).unwrap();
+        fs::create_dir(there).unwrap();
+    });
+    lab.daemon = lab.site.run().unwrap();
+    let told = |line: &str| line.contains("listed senders are not answered here: ");
+    lab.daemon.wait_for(told, SOON).unwrap();
+    lab.judge(ZOMBIE, Standing::Listed);
+    assert_eq!(lab.greets(ZOMBIE), SERVER);
+    lab.site.spamdrop(&["add", ZOMBIE]).unwrap();
+    let silence = Duration::from_millis(1500);
+    assert!(lab.site.dropped(ZOMBIE, silence).unwrap());
+    // A hangup tries again.
+    lab.site.spamdrop(&["remove", ZOMBIE]).unwrap();
+    lab.site
+        .server
+        .run(move || fs::remove_dir(blocked).unwrap());
+    reload(&mut lab);
+    lab.judge(ZOMBIE, Standing::Listed);
+    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+}

@@ -1,0 +1,200 @@
+//! `report`, from waves that were recorded before.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use roxmltree::Document;
+use serde_json::Value;
+use spamdrop::wave::{Counts, FILE, Point, Snapshot, Store, Totals, Wave};
+
+use super::*;
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+fn snapshot(id: i64, hours: u64, observed: bool) -> Snapshot {
+    let point = |at_s| Point {
+        at_s,
+        open: 10 + at_s,
+        refused: 2,
+        ..Point::default()
+    };
+    let wave = Wave {
+        start_unix_s: now() - hours * 3_600,
+        length_s: 20.0,
+        ongoing: true,
+        observed,
+        slots: 40,
+        peak_open: 30,
+        who: Counts {
+            sources: 50,
+            listed: 40,
+            delayed: 30,
+            delayed_listed: 20,
+            delayed_accepted: 5,
+            ..Counts::default()
+        },
+        totals: Totals {
+            refused: [1, 2, 37],
+            ..Totals::default()
+        },
+        longest_wait_s: Some(7.5),
+        ..Wave::default()
+    };
+    Snapshot {
+        id,
+        wave,
+        points: (0..=20).map(point).collect(),
+    }
+}
+
+/// Waves of 200, 30 and 1 hours ago.
+fn home() -> Home {
+    let home = Home::new("");
+    fs::create_dir_all(home.path("state_dir")).unwrap();
+    let waves = [
+        snapshot(1, 200, true),
+        snapshot(2, 30, true),
+        snapshot(3, 1, false),
+    ];
+    Store::open(&home.path("state_dir").join(FILE))
+        .unwrap()
+        .write(0, &waves)
+        .unwrap();
+    home
+}
+
+fn ran(home: &Home, args: &[&str]) -> String {
+    let output = home.run(args);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+    stdout(&output).to_owned()
+}
+
+#[test]
+fn no_waves_are_no_error() {
+    let home = Home::new("");
+    let text = ran(&home, &["report"]);
+    assert!(text.starts_with("no waves since 20"), "{text}");
+    let json: Value = serde_json::from_str(&ran(&home, &["report", "--json"])).unwrap();
+    assert_eq!(json["waves"], serde_json::json!([]));
+    assert_eq!(json["recording"], true);
+    let since = json["since_unix_s"].as_u64().unwrap();
+    assert!((now() - since).abs_diff(7 * 86_400) < 60);
+    let svg = ran(&home, &["report", "--svg", "-"]);
+    Document::parse(&svg).unwrap();
+    assert!(svg.contains("no wave is recorded"));
+    assert!(!home.path("state_dir").exists());
+}
+
+#[test]
+fn it_says_when_nothing_is_recorded() {
+    let home = Home::new("admit = \"off\"\n");
+    let text = ran(&home, &["report"]);
+    let expected = "nothing is recorded: `admit` is \"off\" in the configuration\nno waves since ";
+    assert!(text.starts_with(expected), "{text}");
+    let json: Value = serde_json::from_str(&ran(&home, &["report", "--json"])).unwrap();
+    assert_eq!(json["recording"], false);
+}
+
+#[test]
+fn a_line_a_wave_and_sums() {
+    let home = home();
+    let text = ran(&home, &["report"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 7, "{text}");
+    assert!(lines[0].starts_with("START "), "{text}");
+    let cells: Vec<&str> = lines[2].split_whitespace().skip(2).collect();
+    let expected = [
+        "20s", "30/40", "50", "80%", "1/2/37", "0", "0", "0", "0", "0", "7s", "on",
+    ];
+    assert_eq!(cells, expected);
+    assert!(lines[1].ends_with("observe"), "{text}");
+    assert_eq!(lines[3], "2 waves, 40s in all");
+    assert!(
+        lines[4].starts_with("refused 40 SYNs, of 30 sources: 20 "),
+        "{text}"
+    );
+    assert!(
+        lines[5].starts_with("would have refused 40 SYNs, "),
+        "{text}"
+    );
+    assert_eq!(lines[6], "no known sender had to wait");
+}
+
+#[test]
+fn since_a_time_ago_or_a_date() {
+    let home = home();
+    let waves = |since: &str| {
+        let text = ran(&home, &["report", "--json", "--since", since]);
+        let json: Value = serde_json::from_str(&text).unwrap();
+        json["waves"].as_array().unwrap().len()
+    };
+    assert_eq!(waves("2h"), 1);
+    assert_eq!(waves("2d"), 2);
+    assert_eq!(waves("2000-01-01"), 3);
+    assert_eq!(waves("2000-01-01T12:00:00Z"), 3);
+    assert_eq!(waves("3000-01-01"), 0);
+    for wrong in ["yesterday", "2026-02-30"] {
+        let output = home.run(&["report", "--since", wrong]);
+        assert_eq!(code(&output), 2);
+        assert!(stderr(&output).contains("give a time ago such as 2h"));
+    }
+}
+
+#[test]
+fn a_wave_goes_on_only_while_somebody_watches() {
+    let home = home();
+    let text = ran(&home, &["report", "--json"]);
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["waves"][0]["ongoing"], false);
+}
+
+#[test]
+fn the_last_wave_or_a_period_is_drawn() {
+    let home = home();
+    let path = home.path("waves.svg");
+    let last = ran(&home, &["report", "--svg", path.to_str().unwrap()]);
+    assert_eq!(last, "");
+    let last = fs::read_to_string(&path).unwrap();
+    let all = ran(&home, &["report", "--since", "9d", "--svg", "-"]);
+    let bars = |svg: &str| {
+        let document = Document::parse(svg).unwrap();
+        let refused = |node: &roxmltree::Node<'_, '_>| node.attribute("class") == Some("refused");
+        // Less the legend's.
+        document.descendants().filter(refused).count() - 1
+    };
+    assert_eq!(bars(&last), 21);
+    assert!((3..=6).contains(&bars(&all)), "{}", bars(&all));
+    let output = home.run(&["report", "--svg", "/nonexistent/a.svg"]);
+    assert_eq!(code(&output), 1);
+    let expected = "spamdrop: cannot write /nonexistent/a.svg: ";
+    assert!(stderr(&output).starts_with(expected), "{}", stderr(&output));
+    let output = home.run(&["report", "--json", "--svg", "-"]);
+    assert_eq!(code(&output), 2);
+}
+
+#[test]
+fn a_damaged_history_is_refused_and_left_alone() {
+    let home = home();
+    let path = home.path("state_dir").join(FILE);
+    let mut bytes = fs::read(&path).unwrap();
+    let length = bytes.len();
+    bytes[4096..length].fill(0x5a);
+    fs::write(&path, &bytes).unwrap();
+    let output = home.run(&["report"]);
+    assert_eq!(code(&output), 1);
+    let expected = format!(
+        "spamdrop: cannot use {} (if it is damaged, move it away; `spamdrop run` fills a new one): ",
+        path.display()
+    );
+    assert!(
+        stderr(&output).starts_with(&expected),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}

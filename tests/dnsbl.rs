@@ -1,0 +1,498 @@
+//! What blocklists say, asked of a name server that says what the test wants.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use spamdrop::dnsbl::rule::Rule;
+use spamdrop::dnsbl::{Answer, Asked, Lookups, RETRY, Resolver, Zones};
+use spamdrop_common::gate::Standing;
+use spamdrop_lab::Host;
+use spamdrop_lab::dns::{Data, DnsStub, Rcode, Reply, Rtype};
+use tokio::time::timeout;
+
+const ZONES: [&str; 2] = ["allow:w.example", "b.example,BLOCK,*"];
+const ADDR: &str = "192.0.2.9";
+const QUESTION: &str = "9.2.0.192.b.example";
+const REVERSE: &str = "9.2.0.192.in-addr.arpa";
+
+type Table = Vec<(&'static str, Rtype, Reply)>;
+
+/// A host with a name server that knows this, and of nothing else.
+struct Lab {
+    host: Host,
+    stub: DnsStub,
+}
+
+impl Lab {
+    fn new(table: Table) -> Self {
+        let host = Host::new("dns").unwrap();
+        let stub = stub(&host, table);
+        Self { host, stub }
+    }
+
+    /// What is learned of one source in these zones.
+    fn learn(&self, zones: &[&str], addr: &str) -> Answer {
+        let addrs = vec![addr.parse().unwrap()];
+        let lookups = lookups(zones, &[self.stub.addr()]);
+        self.run(lookups, addrs).remove(0)
+    }
+
+    fn run(&self, mut lookups: Lookups, addrs: Vec<IpAddr>) -> Vec<Answer> {
+        self.block_on(async move {
+            let mut answers = Vec::new();
+            for addr in &addrs {
+                assert_eq!(lookups.ask(*addr), Asked::Started);
+            }
+            for _ in addrs {
+                answers.push(lookups.next().await);
+            }
+            answers
+        })
+    }
+
+    fn block_on<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
+        self.host.run(move || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            builder.enable_all().build().unwrap().block_on(future)
+        })
+    }
+
+    /// Runs the program with a configuration in `dir`.
+    fn spamdrop(&self, dir: &Path, args: &[&str]) -> Output {
+        let resolv_conf = format!("nameserver {}\n", self.stub.addr());
+        fs::write(dir.join("resolv.conf"), resolv_conf).unwrap();
+        let config = format!(
+            "interfaces = [\"lo\"]\nlogs = [\"-\"]\ncourier_dir = {dir:?}\nresolv_conf = {:?}\n",
+            dir.join("resolv.conf")
+        );
+        fs::write(dir.join("spamdrop.toml"), config).unwrap();
+        let mut command = self.host.command(env!("CARGO_BIN_EXE_spamdrop"));
+        command.args(args).arg("--config");
+        command.arg(dir.join("spamdrop.toml"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = self.host.spawn(&mut command).unwrap();
+        child.wait_with_output().unwrap()
+    }
+}
+
+fn stub(host: &Host, table: Table) -> DnsStub {
+    let known = |(name, kind, reply): (&str, Rtype, Reply)| ((name.to_owned(), kind), reply);
+    let known: HashMap<_, _> = table.into_iter().map(known).collect();
+    DnsStub::start(host, "127.0.0.53:0".parse().unwrap(), move |name, kind| {
+        let reply = known.get(&(name.to_owned(), kind)).cloned();
+        reply.unwrap_or(Reply::Absent(120))
+    })
+    .unwrap()
+}
+
+fn lookups(zones: &[&str], servers: &[SocketAddr]) -> Lookups {
+    Lookups::new(rules(zones), Resolver::new(servers))
+}
+
+fn rules(zones: &[&str]) -> Zones {
+    let rules = zones.iter().map(|zone| Rule::of_config(zone).unwrap());
+    Zones::new(rules.collect())
+}
+
+fn listed() -> Table {
+    vec![
+        (QUESTION, Rtype::A, Reply::a([127, 0, 0, 4])),
+        (QUESTION, Rtype::TXT, Reply::txt("Listed, see b.example")),
+    ]
+}
+
+#[test]
+fn a_listed_source_is_told_the_zones_text() {
+    let lab = Lab::new(listed());
+    let answer = lab.learn(&ZONES, ADDR);
+    let expected = Answer {
+        addr: ADDR.parse().unwrap(),
+        standing: Some(Standing::Listed),
+        zone: 1,
+        text: Some("Listed, see b.example".into()),
+        ttl: Duration::from_secs(300),
+    };
+    assert_eq!(answer, expected);
+    let verdict = answer.verdict(7).unwrap();
+    assert_eq!(verdict.until, 300_000_000_007);
+    assert_eq!(
+        (verdict.standing, verdict.zone),
+        (Standing::Listed as u32, 1)
+    );
+    // Its name does not matter.
+    assert_eq!(lab.stub.asked(REVERSE, Rtype::PTR), 0);
+}
+
+#[test]
+fn an_ipv6_source_and_an_alias() {
+    let question = "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.b.example";
+    let alias = Reply::Records(
+        90,
+        vec![
+            Data::Cname("elsewhere.example".into()),
+            Data::A([127, 0, 0, 2].into()),
+        ],
+    );
+    let lab = Lab::new(vec![(question, Rtype::A, alias)]);
+    let answer = lab.learn(&["b.example"], "2001:db8::9");
+    assert_eq!(answer.standing, Some(Standing::Listed));
+    assert_eq!(answer.text.as_deref(), Some("Blacklisted by b.example"));
+    assert_eq!(answer.ttl.as_secs(), 90);
+}
+
+#[test]
+fn an_allow_list_spares_a_listed_source() {
+    let mut table = listed();
+    table.push(("9.2.0.192.w.example", Rtype::A, Reply::a([127, 0, 9, 2])));
+    let answer = Lab::new(table).learn(&ZONES, ADDR);
+    assert_eq!(answer.standing, Some(Standing::Unnamed));
+    assert_eq!(answer.text, None);
+}
+
+/// None of these is a listing, and none says that there is none.
+fn failures() -> Vec<Reply> {
+    let records = |octets: &[[u8; 4]]| {
+        let records = octets.iter().map(|octets| Data::A((*octets).into()));
+        Reply::Records(300, records.collect())
+    };
+    vec![
+        Reply::Code(Rcode::SERVFAIL),
+        Reply::Code(Rcode::REFUSED),
+        Reply::Code(Rcode::FORMERR),
+        Reply::Code(Rcode::NOTIMP),
+        Reply::Truncated,
+        records(&[[127, 0, 0, 1]]),
+        records(&[[127, 255, 255, 254]]),
+        records(&[[127, 0, 0, 2], [127, 255, 255, 255]]),
+        records(&[[192, 0, 2, 80]]),
+    ]
+}
+
+#[test]
+fn what_is_no_answer_gives_no_verdict() {
+    for reply in failures() {
+        let shown = format!("{reply:?}");
+        let mut table = listed();
+        table[0].2 = reply;
+        let answer = Lab::new(table).learn(&ZONES, ADDR);
+        assert_eq!((answer.standing, answer.text), (None, None), "{shown}");
+        assert_eq!(answer.ttl, RETRY, "{shown}");
+    }
+}
+
+#[test]
+fn a_text_that_complains_or_fails_or_defers_gives_no_verdict() {
+    for reply in [
+        Reply::txt("Error: open resolver; https://b.example/returnc/x"),
+        Reply::Code(Rcode::SERVFAIL),
+        Reply::txt("450 come back"),
+    ] {
+        let shown = format!("{reply:?}");
+        let mut table = listed();
+        table[1].2 = reply;
+        let answer = Lab::new(table).learn(&ZONES, ADDR);
+        assert_eq!((answer.standing, answer.text), (None, None), "{shown}");
+    }
+}
+
+#[test]
+fn a_zone_that_fails_hides_no_other() {
+    let mut table = listed();
+    let other = "9.2.0.192.c.example";
+    table.push((other, Rtype::A, Reply::Code(Rcode::SERVFAIL)));
+    let lab = Lab::new(table);
+    let answer = lab.learn(&["c.example", "b.example"], ADDR);
+    assert_eq!(answer.standing, Some(Standing::Listed));
+    assert_eq!(answer.zone, 1);
+    // Of an allow-list it would.
+    let answer = lab.learn(&["allow:c.example", "b.example"], ADDR);
+    assert_eq!(answer.standing, None);
+}
+
+#[test]
+fn names_tell_the_unlisted_apart() {
+    let addr = [192, 0, 2, 9];
+    let with = |ptr: Reply, name: &'static str, forward: Reply| {
+        let table = vec![(REVERSE, Rtype::PTR, ptr), (name, Rtype::A, forward)];
+        let answer = Lab::new(table).learn(&ZONES, ADDR);
+        assert_eq!((answer.zone, answer.text), (0, None));
+        (answer.standing.unwrap(), answer.ttl.as_secs())
+    };
+    let mail = "mail.example.org";
+    let ptr = || Reply::ptr("mail.example.org");
+    // The zones said no for 120 s.
+    assert_eq!(
+        with(ptr(), mail, Reply::a(addr)),
+        (Standing::Confirmed, 120)
+    );
+    assert_eq!(
+        with(ptr(), mail, Reply::a([192, 0, 2, 8])).0,
+        Standing::Unnamed
+    );
+    assert_eq!(with(ptr(), mail, Reply::Absent(9)).0, Standing::Unnamed);
+    assert_eq!(
+        with(Reply::Absent(9), mail, Reply::a(addr)).0,
+        Standing::Unnamed
+    );
+    let generic = "192-0-2-9.dsl.example.org";
+    assert_eq!(
+        with(Reply::ptr(generic), generic, Reply::a(addr)).0,
+        Standing::Unnamed
+    );
+    let failed = || Reply::Code(Rcode::SERVFAIL);
+    assert_eq!(
+        with(failed(), mail, Reply::a(addr)),
+        (Standing::Unlisted, 60)
+    );
+    assert_eq!(with(ptr(), mail, failed()), (Standing::Unlisted, 60));
+    let two = vec![Data::Ptr(generic.into()), Data::Ptr(mail.into())];
+    let two = Reply::Records(300, two);
+    assert_eq!(with(two, mail, Reply::a(addr)).0, Standing::Confirmed);
+}
+
+#[test]
+fn an_ipv6_name_is_confirmed_by_its_ipv6_addresses() {
+    let reverse = "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa";
+    let addr = Data::Aaaa("2001:db8::9".parse().unwrap());
+    let lab = Lab::new(vec![
+        (reverse, Rtype::PTR, Reply::ptr("mail.example.org")),
+        (
+            "mail.example.org",
+            Rtype::AAAA,
+            Reply::Records(9, vec![addr]),
+        ),
+    ]);
+    let answer = lab.learn(&ZONES, "2001:db8::9");
+    assert_eq!(answer.standing, Some(Standing::Confirmed));
+}
+
+#[test]
+fn a_source_is_asked_about_once() {
+    let lab = Lab::new(listed());
+    let mut lookups = lookups(&ZONES, &[lab.stub.addr()]);
+    let addr: IpAddr = ADDR.parse().unwrap();
+    let servers = [lab.stub.addr()];
+    lab.block_on(async move {
+        assert_eq!(lookups.texts()(addr), None);
+        assert_eq!(lookups.ask(addr), Asked::Started);
+        assert_eq!(lookups.ask(addr), Asked::UnderWay);
+        assert_eq!(
+            lookups.ask("::ffff:192.0.2.9".parse().unwrap()),
+            Asked::UnderWay
+        );
+        let first = lookups.next().await;
+        let Asked::Known(again) = lookups.ask(addr) else {
+            panic!("not remembered");
+        };
+        assert!(again.ttl <= first.ttl);
+        assert_eq!(again.text, first.text);
+        assert_eq!(lookups.texts()(addr), first.text);
+        lookups.reconfigure(rules(&["none.example"]), Resolver::new(&servers));
+        assert_eq!(lookups.texts()(addr), None);
+        assert_eq!(lookups.ask(addr), Asked::Started);
+        assert_eq!(lookups.next().await.standing, Some(Standing::Unnamed));
+    });
+    assert_eq!(lab.stub.asked(QUESTION, Rtype::A), 1);
+    assert_eq!(lab.stub.asked(QUESTION, Rtype::TXT), 1);
+}
+
+#[test]
+fn a_flood_of_sources_is_not_asked_about() {
+    let lab = Lab::new(vec![]);
+    let mut lookups = lookups(&["b.example"], &[lab.stub.addr()]);
+    let started = lab.block_on(async move {
+        let began = Instant::now();
+        let mut started = 0;
+        for number in 0..5_000_u32 {
+            match lookups.ask(IpAddr::V4((0xc633_0000 + number).into())) {
+                Asked::Started => started += 1,
+                asked => assert_eq!(asked, Asked::TooMany),
+            }
+        }
+        let most = 50 + began.elapsed().as_millis() / 20 + 1;
+        for _ in 0..started {
+            assert_eq!(lookups.next().await.standing, Some(Standing::Unnamed));
+        }
+        assert!((50..=most).contains(&started), "{started}");
+        started
+    });
+    // The zone and the name of each.
+    assert_eq!(lab.stub.questions() as u128, 2 * started);
+}
+
+#[test]
+fn waiting_can_be_broken_off() {
+    let mut table = listed();
+    let late = table[0].2.clone();
+    table[0].2 = Reply::After(Duration::from_millis(300), Box::new(late));
+    let lab = Lab::new(table);
+    let mut lookups = lookups(&["b.example,BLOCK,*"], &[lab.stub.addr()]);
+    let (answer, broken): (Answer, u32) = lab.block_on(async move {
+        assert_eq!(lookups.ask(ADDR.parse().unwrap()), Asked::Started);
+        for broken in 0..1_000 {
+            let next = timeout(Duration::from_millis(10), lookups.next());
+            if let Ok(answer) = next.await {
+                return (answer, broken);
+            }
+        }
+        panic!("the answer is lost");
+    });
+    assert_eq!(answer.standing, Some(Standing::Listed));
+    assert!(broken > 3, "{broken}");
+    assert_eq!(lab.stub.questions(), 2);
+}
+
+#[test]
+fn nobody_is_asked_about_for_longer_than_five_seconds() {
+    let host = Host::new("dns").unwrap();
+    let silent = |_: &str, _| Reply::Silence;
+    let any = "127.0.0.53:0".parse().unwrap();
+    let stubs: Vec<_> = (0..3)
+        .map(|_| DnsStub::start(&host, any, silent).unwrap())
+        .collect();
+    let servers: Vec<_> = stubs.iter().map(DnsStub::addr).collect();
+    let stub = stub(&host, vec![]);
+    let lab = Lab { host, stub };
+    let began = Instant::now();
+    let answer = lab.run(
+        lookups(&["b.example"], &servers),
+        vec![ADDR.parse().unwrap()],
+    );
+    let took = began.elapsed();
+    assert!((4900..6500).contains(&took.as_millis()), "{took:?}");
+    assert_eq!((answer[0].standing, answer[0].ttl), (None, RETRY));
+    assert!(
+        stubs.iter().all(
+            |stub| stub.asked(QUESTION, Rtype::A) == 1 + usize::from(stub.addr() == servers[0])
+        )
+    );
+}
+
+#[test]
+fn another_name_server_is_asked_where_one_fails() {
+    for reply in [
+        Reply::Silence,
+        Reply::Code(Rcode::SERVFAIL),
+        Reply::Garbage(b"\x00\x01\xff".to_vec()),
+    ] {
+        let lab = Lab::new(listed());
+        let any = "127.0.0.53:0".parse().unwrap();
+        let bad = DnsStub::start(&lab.host, any, move |_, _| reply.clone()).unwrap();
+        let servers = [bad.addr(), lab.stub.addr()];
+        let answers = lab.run(
+            lookups(&["b.example"], &servers),
+            vec![ADDR.parse().unwrap()],
+        );
+        assert_eq!(answers[0].standing, Some(Standing::Listed));
+    }
+    // Nobody listens there.
+    let lab = Lab::new(listed());
+    let nobody = "127.0.0.54:9".parse().unwrap();
+    let servers = [nobody, lab.stub.addr()];
+    let answers = lab.run(
+        lookups(&["b.example"], &servers),
+        vec![ADDR.parse().unwrap()],
+    );
+    assert_eq!(answers[0].standing, Some(Standing::Listed));
+}
+
+const ESMTPD: &str = "TARPIT=0\nBLACKLISTS='-allow=w.example -block=b.example,BLOCK,*'\n";
+
+#[test]
+fn lookup_shows_what_the_zones_of_courier_say() {
+    let lab = Lab::new(listed());
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("esmtpd"), ESMTPD).unwrap();
+    fs::write(dir.path().join("smtpaccess"), "192.0.3\tallow,BLOCK\n").unwrap();
+    let output = lab.spamdrop(dir.path(), &["lookup", ADDR, "192.0.3.1"]);
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "192.0.2.9: listed by b.example: Listed, see b.example (for 300 s)
+  w.example (lets in): no
+  b.example: yes 127.0.0.4, Listed, see b.example
+192.0.3.1: unlisted, without a server's name (for 600 s)
+  name: none
+"
+    );
+    assert_eq!(output.status.code(), Some(0));
+    // Whom the server's own table spares, no zone is asked about.
+    assert_eq!(lab.stub.asked("1.3.0.192.b.example", Rtype::A), 0);
+    let output = lab.spamdrop(dir.path(), &["lookup", "--json", ADDR]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json[0]["standing"], "listed");
+    assert_eq!(json[0]["zones"][0]["effect"], "allow");
+}
+
+#[test]
+fn lookup_fails_where_there_is_no_verdict() {
+    let lab = Lab::new(vec![(QUESTION, Rtype::A, Reply::Code(Rcode::REFUSED))]);
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("esmtpd"), ESMTPD).unwrap();
+    let output = lab.spamdrop(dir.path(), &["lookup", ADDR]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("no verdict (for 15 s)"), "{text}");
+    assert!(
+        text.contains("b.example: no answer, the name server answered REFUSED"),
+        "{text}"
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let output = lab.spamdrop(dir.path(), &["lookup", "nonsense"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn config_check_asks_the_zones_for_their_test_entries() {
+    let lab = Lab::new(vec![
+        ("2.0.0.127.good.example", Rtype::A, Reply::a([127, 0, 0, 2])),
+        ("2.0.0.127.all.example", Rtype::A, Reply::a([127, 0, 0, 2])),
+        ("1.0.0.127.all.example", Rtype::A, Reply::a([127, 0, 0, 2])),
+        (
+            "2.0.0.127.shut.example",
+            Rtype::A,
+            Reply::a([127, 255, 255, 254]),
+        ),
+        (
+            "2.0.0.127.sold.example",
+            Rtype::A,
+            Reply::a([192, 0, 2, 80]),
+        ),
+        ("2.0.0.127.down.example", Rtype::A, Reply::Silence),
+    ]);
+    let dir = tempfile::tempdir().unwrap();
+    let zones = ["good", "all", "shut", "sold", "down", "none"];
+    let options = zones.map(|zone| format!("-block={zone}.example,BLOCK,*"));
+    let esmtpd = format!(
+        "TARPIT=0\nBLACKLISTS='{} -allow=w.example'\n",
+        options.join(" ")
+    );
+    fs::write(dir.path().join("esmtpd"), esmtpd).unwrap();
+    let began = Instant::now();
+    let output = lab.spamdrop(dir.path(), &["config", "check"]);
+    assert!(began.elapsed() < Duration::from_secs(4));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let warned: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("warning: zones: "))
+        .collect();
+    assert_eq!(
+        warned,
+        [
+            "all.example holds 127.0.0.1, so it holds everybody; take it out",
+            "shut.example answered 127.255.255.254: it refuses your name server, so it lists nobody; ask it by one of your own",
+            "sold.example answered 192.0.2.80, which lists nobody; is it still a blocklist?",
+            "down.example could not be asked: timed out",
+            "none.example does not list 127.0.0.2, as every blocklist does; is its name right?",
+        ]
+    );
+    let asked = lab.stub.questions();
+    let output = lab.spamdrop(dir.path(), &["config", "check", "--offline"]);
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("zones"));
+    assert_eq!(lab.stub.questions(), asked);
+}

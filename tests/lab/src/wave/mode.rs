@@ -1,0 +1,78 @@
+//! What stands before the server.
+
+use std::fmt::{self, Write as _};
+
+use super::blocklist::ZONE;
+use super::scale::Scale;
+use crate::site::Site;
+
+/// Where syslog listens, and the resolver's configuration: files of the site.
+pub const SYSLOG: &str = "syslog";
+/// See [`SYSLOG`].
+pub const RESOLV_CONF: &str = "resolv.conf";
+
+/// How spamdrop is configured, if it runs at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// There is no spamdrop.
+    Off,
+    /// The rule of 2009: after a 511 every packet is dropped.
+    Recent,
+    /// As it comes.
+    Defaults,
+    /// New connections have to wait while slots are short.
+    Admit,
+    /// And the listed get their 511 from spamdrop.
+    Answer,
+}
+
+impl Mode {
+    /// All of them, in the order of their invention.
+    pub const ALL: [Self; 5] = [
+        Self::Off,
+        Self::Recent,
+        Self::Defaults,
+        Self::Admit,
+        Self::Answer,
+    ];
+
+    /// Whether new connections may have to wait.
+    #[must_use]
+    pub fn has_gate(self) -> bool {
+        matches!(self, Self::Admit | Self::Answer)
+    }
+
+    /// What the configuration says; `None` without spamdrop.
+    #[must_use]
+    pub fn config(self, site: &Site, scale: &Scale) -> Option<String> {
+        let mut config = String::new();
+        match self {
+            Self::Off => return None,
+            Self::Recent => config.push_str("compat = \"recent\"\n"),
+            Self::Defaults => {}
+            Self::Admit | Self::Answer => {
+                let (slots, resolv) = (scale.slots, site.path(RESOLV_CONF));
+                // Writing to a String never fails.
+                let _ = writeln!(config, "admit = \"on\"\nslots = {slots}");
+                let _ = writeln!(config, "zones = [{ZONE:?}]\nresolv_conf = {resolv:?}");
+            }
+        }
+        if self == Self::Answer {
+            let socket = site.path(SYSLOG);
+            let _ = writeln!(config, "answer = \"on\"\nsyslog = {socket:?}");
+        }
+        Some(config)
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Off => "off",
+            Self::Recent => "2009",
+            Self::Defaults => "defaults",
+            Self::Admit => "admit",
+            Self::Answer => "admit+answer",
+        })
+    }
+}

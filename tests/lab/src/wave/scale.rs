@@ -1,0 +1,101 @@
+//! How large a wave is, and the server that it meets.
+
+use std::ops::Range;
+use std::time::Duration;
+
+/// Counts and times of a wave.
+#[derive(Clone, Debug)]
+pub struct Scale {
+    /// For so long bots and mail arrive.
+    pub length: Duration,
+    /// For so long, at most, those who are there may go on afterwards.
+    pub drain: Duration,
+    /// Addresses in the botnet.
+    pub bots: u32,
+    /// Mails per second from senders who are no bots.
+    pub mails_per_second: f64,
+    /// Hosts that are known to send good mail.
+    pub known: u32,
+    /// The part of the mails that unknown neighbours of known hosts send.
+    pub near: f64,
+    /// The part that other unknown hosts send.
+    pub new: f64,
+    /// Listed hosts that are mail servers nevertheless.
+    pub listed_servers: u32,
+    /// Courier's `MAXDAEMONS`.
+    pub slots: usize,
+    /// Connections that may wait to be accepted; the kernel keeps one more.
+    pub backlog: u16,
+    /// From the connection to the banner.
+    pub lookup: Duration,
+    /// Before the first 5xx of a session.
+    pub tarpit: Duration,
+    /// Seconds that a client takes for each command.
+    pub think: Range<f64>,
+    /// How long most bots try to connect.
+    pub bot_patience: Duration,
+    /// How long mail servers try to connect.
+    pub server_patience: Duration,
+    /// Seconds that a bot waits for a reply.
+    pub boredom: Range<f64>,
+    /// Seconds from the end of a bot's session to its next.
+    pub pause: Range<f64>,
+}
+
+impl Scale {
+    /// Courier's defaults, and 1,500 bots in 90 s: ten times what it can serve.
+    #[must_use]
+    pub fn full() -> Self {
+        Self {
+            length: Duration::from_secs(90),
+            drain: Duration::from_secs(90),
+            bots: 1_500,
+            mails_per_second: 2.0,
+            known: 200,
+            near: 0.04,
+            new: 0.06,
+            listed_servers: 10,
+            slots: 40,
+            backlog: 128,
+            lookup: Duration::from_secs(2),
+            tarpit: Duration::from_secs(8),
+            think: 0.1..0.4,
+            bot_patience: Duration::from_secs(21),
+            server_patience: Duration::from_secs(127),
+            boredom: 10.0..40.0,
+            pause: 5.0..20.0,
+        }
+    }
+
+    /// A smaller and faster server, and as much too large a wave. Only the
+    /// kernel's retransmissions are not faster.
+    #[must_use]
+    pub fn small() -> Self {
+        Self {
+            length: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+            bots: 480,
+            mails_per_second: 2.5,
+            known: 50,
+            // Of fewer mails there would be too few.
+            near: 0.1,
+            new: 0.15,
+            listed_servers: 5,
+            slots: 16,
+            backlog: 47,
+            lookup: Duration::from_millis(500),
+            tarpit: Duration::from_secs(2),
+            think: 0.05..0.15,
+            bot_patience: Duration::from_secs(8),
+            server_patience: Duration::from_secs(60),
+            boredom: 4.0..12.0,
+            pause: 2.0..6.0,
+        }
+    }
+
+    /// The connections that the server can hold: in its slots, and waiting.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.slots + usize::from(self.backlog) + 1
+    }
+}
