@@ -152,3 +152,57 @@ fn unusable(path: &Path, format: &Format) -> String {
         format.maker
     )
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::fs;
+
+    use super::*;
+
+    const FORMAT: Format = Format {
+        application_id: 0x5344_7465,
+        version: 7,
+        tables: "CREATE TABLE ours (id INTEGER)",
+        maker: "spamdrop test",
+    };
+
+    /// A file that holds a table of this statement.
+    fn file(path: &Path, table: &str) -> Vec<u8> {
+        let foreign = Connection::open(path).unwrap();
+        foreign.execute_batch(table).unwrap();
+        drop(foreign);
+        fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("test.db");
+        drop(Database::open(&path, &FORMAT).unwrap());
+        let mut newer = fs::read(&path).unwrap();
+        // The header's version, and application id.
+        newer[60..64].copy_from_slice(&8_i32.to_be_bytes());
+        let mut others = newer.clone();
+        others[68..72].fill(1);
+        fs::remove_file(&path).unwrap();
+        for (bytes, reason) in [
+            (newer, "it was written by another spamdrop (version 8)"),
+            (others, "it holds something else"),
+            (
+                file(&path, "CREATE TABLE mail (id INTEGER)"),
+                "it holds something else",
+            ),
+            (b"192.0.2.1\n".repeat(500), "file is not a database"),
+        ] {
+            fs::write(&path, &bytes).unwrap();
+            let error = format!("{:#}", Database::open(&path, &FORMAT).unwrap_err());
+            let expected = format!(
+                "cannot use {} (if it is damaged, move it away; `spamdrop test` fills a new one): {reason}",
+                path.display()
+            );
+            assert!(error.starts_with(&expected), "{error}");
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+        }
+    }
+}

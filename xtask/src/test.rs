@@ -29,7 +29,7 @@ pub struct Options {
     only: Vec<Group>,
     /// Try 10,000 cases in each property test, not 256; let the storm of log
     /// lines last 60 s, not 5; measure 3 waves of 40 s, not one of 20, and a
-    /// whole wave of 1,500 bots, not 300; fuzz each target for ten minutes,
+    /// whole wave of 1,500 bots, not 480; fuzz each target for ten minutes,
     /// not ten seconds
     #[arg(long)]
     full: bool,

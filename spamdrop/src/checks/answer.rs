@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use spamdrop_common::gate::PORT;
 
 use super::{courier_settings, esmtpd};
 use crate::answer::Answer;
@@ -18,15 +19,13 @@ use crate::report::check::Warning;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What it may say, in bytes.
 const LONGEST: usize = 16 * 1024;
-/// Courier's port.
-const SMTP: u16 = 25;
 
 /// What is unwise about `answer`. Asks the mail server, if its file does not
-/// tell; that takes up to two seconds a port.
+/// tell; that takes up to four seconds.
 ///
 /// # Errors
 ///
-/// A watched port offers AUTH ([`Exit::Config`]), or Courier's file cannot be
+/// The port of the responder offers AUTH ([`Exit::Config`]), or Courier's file cannot be
 /// read.
 pub fn answer(config: &Config) -> Result<Vec<Warning>> {
     let mut warnings = Vec::new();
@@ -46,32 +45,35 @@ pub fn answer(config: &Config) -> Result<Vec<Warning>> {
     } else {
         None
     };
-    for &port in &config.ports {
-        match &file {
-            Some(settings) if port == SMTP => {
-                if let Some(name) = esmtpd::auth(settings) {
-                    let path = config.courier_dir.join("esmtpd");
-                    return Err(refused(port, &format!("{name} in {}", path.display())));
-                }
+    if !config.ports.contains(&PORT) {
+        warn(format!(
+            "port {PORT} is not among `ports`, so nobody is answered"
+        ));
+    }
+    match &file {
+        Some(settings) => {
+            if let Some(name) = esmtpd::auth(settings) {
+                let path = config.courier_dir.join("esmtpd");
+                return Err(refused(&format!("{name} in {}", path.display())));
             }
-            _ => match offer(port) {
-                Ok(offer) if offer.auth => return Err(refused(port, "its reply to EHLO")),
-                Ok(offer) if offer.tls => warn(format!(
-                    "port {port} offers STARTTLS; make sure that it offers no AUTH after that"
-                )),
-                Ok(_) => {}
-                Err(error) => warn(format!(
-                    "cannot ask port {port} whether it offers AUTH ({error}); make sure that it does not"
-                )),
-            },
         }
+        None => match offer(PORT) {
+            Ok(offer) if offer.auth => return Err(refused("its reply to EHLO")),
+            Ok(offer) if offer.tls => warn(format!(
+                "port {PORT} offers STARTTLS; make sure that it offers no AUTH after that"
+            )),
+            Ok(_) => {}
+            Err(error) => warn(format!(
+                "cannot ask port {PORT} whether it offers AUTH ({error}); make sure that it does not"
+            )),
+        },
     }
     Ok(warnings)
 }
 
-fn refused(port: u16, source: &str) -> anyhow::Error {
+fn refused(source: &str) -> anyhow::Error {
     let message = format!(
-        "`answer = \"on\"`, but port {port} offers AUTH ({source}): a listed sender who can log in must reach the mail server. Offer it on port 587 alone, or set `answer = \"off\"`"
+        "`answer = \"on\"`, but port {PORT} offers AUTH ({source}): a listed sender who can log in must reach the mail server. Offer it on port 587 alone, or set `answer = \"off\"`"
     );
     Failure::new(Exit::Config, message)
 }

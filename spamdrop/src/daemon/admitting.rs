@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::mem;
 use std::net::IpAddr;
-use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,13 +12,14 @@ use anyhow::{Context as _, Result};
 use spamdrop_common::gate::{CLASSES, Gate, Mode, PORT, Passage, Verdict};
 
 use super::Daemon;
+use super::learning::senders;
 use super::recording::Recording;
 use crate::admit::{Keeper, Occupancy, occupancy, slots};
 use crate::blocklist::Gatehouse;
 use crate::checks;
 use crate::clock;
 use crate::config::{Admit, Config};
-use crate::known::Store;
+use crate::known::Record;
 use crate::report::watcher;
 use crate::target::Target;
 use crate::wave::{Sample, Totals};
@@ -189,32 +189,32 @@ impl Daemon {
         }
     }
 
-    /// Tells the filter of the known senders before it refuses anybody.
-    pub(super) fn introduce(&mut self) {
+    /// Tells the filter of the known among all senders.
+    pub(super) fn introduce(&mut self, senders: &[(Target, Record)]) {
         if self.admitting.is_on() {
             self.admitting.senders.read = Some(clock::instant());
-            self.tell_senders(known(&self.config.known_file()));
+            self.tell_senders(Ok(known(senders)));
         }
     }
 
     /// Tells the filter of the known senders, if they have changed.
     pub(super) fn keep_senders(&mut self) {
-        let senders = &mut self.admitting.senders;
-        if let Some(reading) = senders.reading.take_if(|reading| reading.is_finished()) {
+        let reading = &mut self.admitting.senders.reading;
+        if let Some(reading) = reading.take_if(|reading| reading.is_finished()) {
             let read = reading
                 .join()
                 .unwrap_or_else(|_| Err(anyhow::anyhow!("the reader panicked")));
             self.tell_senders(read);
         }
-        let admitting = &mut self.admitting;
-        let senders = &mut admitting.senders;
-        let due = senders
+        let is_on = self.admitting.is_on();
+        let told = &mut self.admitting.senders;
+        let due = told
             .read
             .is_none_or(|read| read.elapsed() >= SENDERS_PERIOD);
-        if due && senders.reading.is_none() && admitting.keeper.mode() != Mode::Off {
-            senders.read = Some(clock::instant());
+        if due && told.reading.is_none() && is_on {
+            told.read = Some(clock::instant());
             let path = self.config.known_file();
-            senders.reading = Some(thread::spawn(move || known(&path)));
+            told.reading = Some(thread::spawn(move || Ok(known(&senders(&path)?))));
         }
     }
 
@@ -272,14 +272,10 @@ impl Daemon {
     }
 }
 
-fn known(path: &Path) -> Result<Vec<Target>> {
-    let Some(store) = Store::open_existing(path)? else {
-        return Ok(Vec::new());
-    };
+fn known(senders: &[(Target, Record)]) -> Vec<Target> {
     let now = clock::unix_s32();
-    let all = store.all()?.into_iter();
-    Ok(all
-        .filter(|(_, record)| record.standing(now).is_known())
-        .map(|(source, _)| source)
-        .collect())
+    let known = senders
+        .iter()
+        .filter(|(_, record)| record.standing(now).is_known());
+    known.map(|(source, _)| *source).collect()
 }

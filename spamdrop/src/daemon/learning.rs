@@ -35,13 +35,15 @@ impl Learning {
 
 impl Daemon {
     /// Tells the policy of the senders of the last day, so that a restart does
-    /// not make it blind. A store that cannot be read is no reason not to watch.
+    /// not make it blind, and the filter of the known ones, before it refuses
+    /// anybody. A store that cannot be read is no reason not to watch.
     pub(super) fn remind(&mut self) {
         match senders(&self.config.known_file()) {
             Ok(senders) => {
                 for (source, record) in &senders {
                     self.intake.remind(*source, record);
                 }
+                self.introduce(&senders);
             }
             Err(error) => {
                 let text = format!("nothing is known of senders: {error:#}");
@@ -101,7 +103,7 @@ impl Daemon {
     }
 }
 
-fn senders(path: &Path) -> Result<Vec<(Target, Record)>> {
+pub(super) fn senders(path: &Path) -> Result<Vec<(Target, Record)>> {
     Store::open_existing(path)?.map_or_else(|| Ok(Vec::new()), |store| store.all())
 }
 

@@ -162,7 +162,6 @@ impl Daemon {
         warn_of_what_is_unwise(&daemon.config);
         daemon.adopt()?;
         daemon.remind();
-        daemon.introduce();
         daemon.open_history();
         let answering = if daemon.answering.is_on() {
             ", answering listed senders"

@@ -1,8 +1,6 @@
 //! What changes while the watcher runs: the configuration, the allowlist, the
 //! network.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 
 use super::Daemon;
@@ -12,17 +10,6 @@ use crate::checks;
 use crate::config::Config;
 use crate::lock::Turn;
 use crate::protect;
-
-/// What decides whether the mail server is asked for AUTH.
-fn asks(config: &Config) -> (Answer, Vec<u16>, PathBuf) {
-    let Config {
-        answer,
-        ports,
-        courier_dir,
-        ..
-    } = config;
-    (*answer, ports.clone(), courier_dir.clone())
-}
 
 impl Daemon {
     /// SIGHUP: reads the configuration again. On an error the old one holds.
@@ -48,9 +35,7 @@ impl Daemon {
         }
         super::ensure_complete(&new)?;
         // What can fail comes first.
-        if asks(&new) != asks(&self.config) {
-            super::warn_of(checks::answer(&new)?);
-        }
+        super::warn_of(checks::answer(&new)?);
         let policy = new.policy()?;
         let protected = protect::protected(&new)?;
         let inlet = self.inlet.reopened(&new.fifo)?;

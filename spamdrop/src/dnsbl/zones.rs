@@ -1,12 +1,10 @@
 //! Which zones are asked.
 
-use std::path::Path;
-use std::{fs, io};
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::access::Access;
 use super::rule::{self, Effect, Rule};
+use crate::checks::courier_settings;
 use crate::checks::esmtpd::{self, Settings};
 use crate::config::Config;
 use crate::parse::Server;
@@ -27,7 +25,7 @@ impl Zones {
     /// Courier's files cannot be read.
     pub fn of(config: &Config) -> Result<Self> {
         let courier = match config.servers.contains(&Server::Courier) {
-            true => Self::of_courier(&config.courier_dir)?,
+            true => Self::of_courier(config)?,
             false => Self::default(),
         };
         if config.zones.is_empty() {
@@ -51,15 +49,13 @@ impl Zones {
 
     /// Those of `esmtpd` in Courier's directory; none where there is no such
     /// file.
-    fn of_courier(dir: &Path) -> Result<Self> {
-        let path = dir.join("esmtpd");
-        let script = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            script => script.with_context(|| format!("cannot read {}", path.display()))?,
+    fn of_courier(config: &Config) -> Result<Self> {
+        let Some(settings) = courier_settings(config)? else {
+            return Ok(Self::default());
         };
         Ok(Self {
-            access: Access::read(&dir.join("smtpaccess"))?,
-            ..Self::of_esmtpd(&script)
+            access: Access::read(&config.courier_dir.join("smtpaccess"))?,
+            rules: rules(&settings),
         })
     }
 
@@ -114,6 +110,8 @@ fn rules(settings: &Settings) -> Vec<Rule> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::super::rule::Text;
+    use std::fs;
+
     use super::*;
 
     fn read(script: &str) -> Vec<Rule> {

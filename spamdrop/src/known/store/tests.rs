@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
@@ -175,34 +174,6 @@ fn a_hand_adds_and_removes() {
         .collect();
     assert_eq!(standing[0], Standing::Demoted);
     assert_eq!(standing[1..], [Standing::ByHand; 3]);
-}
-
-#[test]
-fn what_is_not_ours_is_refused_and_left_alone() {
-    let (_dir, path) = home();
-    let foreign = Connection::open(&path).unwrap();
-    foreign
-        .execute_batch("CREATE TABLE mail (id INTEGER)")
-        .unwrap();
-    drop(foreign);
-    let mut newer = fs::read(&path).unwrap();
-    // The header's application id, and version (offset 60).
-    newer[68..72].copy_from_slice(&FORMAT.application_id.to_be_bytes());
-    newer[60..64].copy_from_slice(&2i32.to_be_bytes());
-    for (bytes, reason) in [
-        (fs::read(&path).unwrap(), "it holds something else"),
-        (newer, "it was written by another spamdrop (version 2)"),
-        (b"192.0.2.1\n".repeat(500), "file is not a database"),
-    ] {
-        fs::write(&path, &bytes).unwrap();
-        let error = format!("{:#}", Store::open(&path).unwrap_err());
-        let expected = format!(
-            "cannot use {} (if it is damaged, move it away; `spamdrop learn` fills a new one): {reason}",
-            path.display()
-        );
-        assert!(error.starts_with(&expected), "{error}");
-        assert_eq!(fs::read(&path).unwrap(), bytes);
-    }
 }
 
 /// Whatever the bytes are, there is an error or a result.

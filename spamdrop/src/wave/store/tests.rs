@@ -110,34 +110,6 @@ fn their_number_is_bounded() {
     assert_eq!(left, [vec![], vec![point(0, 1)]]);
 }
 
-#[test]
-fn what_is_not_ours_is_refused_and_left_alone() {
-    let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
-    store.write(0, &[snapshot(1, &[])]).unwrap();
-    drop(store);
-    let mut newer = fs::read(&path).unwrap();
-    // The header's version.
-    newer[60..64].copy_from_slice(&2i32.to_be_bytes());
-    let mut others = newer.clone();
-    // Its application id.
-    others[68..72].fill(1);
-    for (bytes, reason) in [
-        (newer, "it was written by another spamdrop (version 2)"),
-        (others, "it holds something else"),
-        (b"a wave\n".repeat(500), "file is not a database"),
-    ] {
-        fs::write(&path, &bytes).unwrap();
-        let error = format!("{:#}", Store::open(&path).unwrap_err());
-        let expected = format!(
-            "cannot use {} (if it is damaged, move it away; `spamdrop run` fills a new one): {reason}",
-            path.display()
-        );
-        assert!(error.starts_with(&expected), "{error}");
-        assert_eq!(fs::read(&path).unwrap(), bytes);
-    }
-}
-
 /// Whatever the bytes are, there is an error or a result.
 #[test]
 fn damage_is_an_error_at_worst() {

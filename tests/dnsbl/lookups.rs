@@ -1,0 +1,133 @@
+//! Many sources at once, slow name servers, and those that fail.
+
+use super::*;
+
+#[test]
+fn a_source_is_asked_about_once() {
+    let lab = Lab::new(listed());
+    let mut lookups = lookups(&ZONES, &[lab.stub.addr()]);
+    let addr: IpAddr = ADDR.parse().unwrap();
+    let servers = [lab.stub.addr()];
+    lab.block_on(async move {
+        assert_eq!(lookups.texts()(addr), None);
+        assert_eq!(lookups.ask(addr), Asked::Started);
+        assert_eq!(lookups.ask(addr), Asked::UnderWay);
+        assert_eq!(
+            lookups.ask("::ffff:192.0.2.9".parse().unwrap()),
+            Asked::UnderWay
+        );
+        let first = lookups.next().await;
+        let Asked::Known(again) = lookups.ask(addr) else {
+            panic!("not remembered");
+        };
+        assert!(again.ttl <= first.ttl);
+        assert_eq!(again.text, first.text);
+        assert_eq!(lookups.texts()(addr), first.text);
+        lookups.reconfigure(rules(&["none.example"]), Resolver::new(&servers));
+        assert_eq!(lookups.texts()(addr), None);
+        assert_eq!(lookups.ask(addr), Asked::Started);
+        assert_eq!(lookups.next().await.standing, Some(Standing::Unnamed));
+    });
+    assert_eq!(lab.stub.asked(QUESTION, Rtype::A), 1);
+    assert_eq!(lab.stub.asked(QUESTION, Rtype::TXT), 1);
+}
+
+#[test]
+fn a_flood_of_sources_is_not_asked_about() {
+    let lab = Lab::new(vec![]);
+    let mut lookups = lookups(&["b.example"], &[lab.stub.addr()]);
+    let started = lab.block_on(async move {
+        let began = Instant::now();
+        let mut started = 0;
+        for number in 0..5_000_u32 {
+            match lookups.ask(IpAddr::V4((0xc633_0000 + number).into())) {
+                Asked::Started => started += 1,
+                asked => assert_eq!(asked, Asked::TooMany),
+            }
+        }
+        let most = 50 + began.elapsed().as_millis() / 20 + 1;
+        for _ in 0..started {
+            assert_eq!(lookups.next().await.standing, Some(Standing::Unnamed));
+        }
+        assert!((50..=most).contains(&started), "{started}");
+        started
+    });
+    // The zone and the name of each.
+    assert_eq!(lab.stub.questions() as u128, 2 * started);
+}
+
+#[test]
+fn waiting_can_be_broken_off() {
+    let mut table = listed();
+    let late = table[0].2.clone();
+    table[0].2 = Reply::After(Duration::from_millis(300), Box::new(late));
+    let lab = Lab::new(table);
+    let mut lookups = lookups(&["b.example,BLOCK,*"], &[lab.stub.addr()]);
+    let (answer, broken): (Answer, u32) = lab.block_on(async move {
+        assert_eq!(lookups.ask(ADDR.parse().unwrap()), Asked::Started);
+        for broken in 0..1_000 {
+            let next = timeout(Duration::from_millis(10), lookups.next());
+            if let Ok(answer) = next.await {
+                return (answer, broken);
+            }
+        }
+        panic!("the answer is lost");
+    });
+    assert_eq!(answer.standing, Some(Standing::Listed));
+    assert!(broken > 3, "{broken}");
+    assert_eq!(lab.stub.questions(), 2);
+}
+
+#[test]
+fn nobody_is_asked_about_for_longer_than_five_seconds() {
+    let host = Host::new("dns").unwrap();
+    let silent = |_: &str, _| Reply::Silence;
+    let any = "127.0.0.53:0".parse().unwrap();
+    let stubs: Vec<_> = (0..3)
+        .map(|_| DnsStub::start(&host, any, silent).unwrap())
+        .collect();
+    let servers: Vec<_> = stubs.iter().map(DnsStub::addr).collect();
+    let stub = stub(&host, vec![]);
+    let lab = Lab { host, stub };
+    let began = Instant::now();
+    let answer = lab.run(
+        lookups(&["b.example"], &servers),
+        vec![ADDR.parse().unwrap()],
+    );
+    let took = began.elapsed();
+    assert!((4900..6500).contains(&took.as_millis()), "{took:?}");
+    assert_eq!((answer[0].standing, answer[0].ttl), (None, RETRY));
+    assert!(
+        stubs.iter().all(
+            |stub| stub.asked(QUESTION, Rtype::A) == 1 + usize::from(stub.addr() == servers[0])
+        )
+    );
+}
+
+#[test]
+fn another_name_server_is_asked_where_one_fails() {
+    for reply in [
+        Reply::Silence,
+        Reply::Code(Rcode::SERVFAIL),
+        Reply::Garbage(b"\x00\x01\xff".to_vec()),
+    ] {
+        let lab = Lab::new(listed());
+        let any = "127.0.0.53:0".parse().unwrap();
+        let bad = DnsStub::start(&lab.host, any, move |_, _| reply.clone()).unwrap();
+        let servers = [bad.addr(), lab.stub.addr()];
+        let answers = lab.run(
+            lookups(&["b.example"], &servers),
+            vec![ADDR.parse().unwrap()],
+        );
+        assert_eq!(answers[0].standing, Some(Standing::Listed));
+    }
+    // Nobody listens there.
+    let lab = Lab::new(listed());
+    let nobody = "127.0.0.54:9".parse().unwrap();
+    let servers = [nobody, lab.stub.addr()];
+    let answers = lab.run(
+        lookups(&["b.example"], &servers),
+        vec![ADDR.parse().unwrap()],
+    );
+    assert_eq!(answers[0].standing, Some(Standing::Listed));
+}
