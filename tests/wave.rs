@@ -12,6 +12,8 @@ mod checks;
 mod farewell;
 #[path = "wave/gate.rs"]
 mod gate;
+#[path = "wave/hours.rs"]
+mod hours;
 
 use std::path::Path;
 use std::thread;
