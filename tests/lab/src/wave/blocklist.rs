@@ -1,4 +1,4 @@
-//! The blocklist, for whoever asks by DNS.
+//! The blocklist and the names of hosts, for whoever asks by DNS.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -6,15 +6,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use anyhow::Result;
 
 use super::mode::RESOLV_CONF;
-use super::population::is_listed;
+use super::population::{is_listed, is_named};
 use crate::dns::{DnsStub, Reply, Rtype};
 use crate::site::Site;
 
 /// Its name.
 pub const ZONE: &str = "bl.example";
+/// Of host names. An address in one, in digits, would be that of a dynamic host.
+const HOSTS: &str = "hosts.example";
+const REVERSE: &str = "in-addr.arpa";
 /// Where the server asks.
 const ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
-/// Nobody has a name, and nobody gets one soon.
+/// What is not there will not be soon.
 const ABSENT_S: u32 = 300;
 
 /// Starts a name server on the site's server, and says so in a `resolv.conf`.
@@ -32,18 +35,50 @@ pub fn start(site: &Site) -> Result<DnsStub> {
 }
 
 fn answer(name: &str, kind: Rtype) -> Reply {
-    match (asked(name).is_some_and(is_listed), kind) {
-        (true, Rtype::A) => Reply::a([127, 0, 0, 2]),
-        (true, Rtype::TXT) => Reply::txt("Blacklisted by bl.example"),
-        (true, _) => Reply::Records(ABSENT_S, Vec::new()),
-        (false, _) => Reply::Absent(ABSENT_S),
+    let found = match kind {
+        Rtype::PTR => reversed(name, REVERSE)
+            .filter(|addr| is_named(*addr))
+            .map(|addr| Reply::ptr(&host(addr))),
+        Rtype::A if name.ends_with(HOSTS) => addr(name).map(|addr| Reply::a(addr.octets())),
+        _ => reversed(name, ZONE)
+            .filter(|addr| is_listed(*addr))
+            .map(|_| listing(kind)),
+    };
+    found.unwrap_or(Reply::Absent(ABSENT_S))
+}
+
+fn listing(kind: Rtype) -> Reply {
+    match kind {
+        Rtype::A => Reply::a([127, 0, 0, 2]),
+        Rtype::TXT => Reply::txt("Blacklisted by bl.example"),
+        _ => Reply::Records(ABSENT_S, Vec::new()),
     }
 }
 
-/// Of `4.3.2.1.bl.example`: 1.2.3.4.
-fn asked(name: &str) -> Option<Ipv4Addr> {
-    let reversed: Ipv4Addr = name.strip_suffix(ZONE)?.strip_suffix('.')?.parse().ok()?;
+/// Of `4.3.2.1.bl.example`, in this zone: 1.2.3.4.
+fn reversed(name: &str, zone: &str) -> Option<Ipv4Addr> {
+    let reversed: Ipv4Addr = name.strip_suffix(zone)?.strip_suffix('.')?.parse().ok()?;
     Some(Ipv4Addr::from_bits(reversed.to_bits().swap_bytes()))
+}
+
+/// The name of a host: a letter for each half of an octet.
+fn host(addr: Ipv4Addr) -> String {
+    let letter = |shift: u32| char::from(b'g' + (addr.to_bits() >> shift & 15) as u8);
+    let letters: String = (0..8).rev().map(|half| letter(4 * half)).collect();
+    format!("{letters}.{HOSTS}")
+}
+
+/// Whose name that is.
+fn addr(name: &str) -> Option<Ipv4Addr> {
+    let letters = name.strip_suffix(HOSTS)?.strip_suffix('.')?;
+    let half = |bits, letter: u8| {
+        let half = letter.checked_sub(b'g').filter(|half| *half < 16)?;
+        Some(bits << 4 | u32::from(half))
+    };
+    (letters.len() == 8)
+        .then(|| letters.bytes().try_fold(0, half))
+        .flatten()
+        .map(Ipv4Addr::from_bits)
 }
 
 #[cfg(test)]
@@ -64,5 +99,21 @@ mod tests {
         ] {
             assert!(matches!(answer(name), Reply::Absent(_)), "{name}");
         }
+    }
+
+    #[test]
+    fn names_lead_to_addresses_and_back() {
+        let named = (0..100).map(|n| Ipv4Addr::new(100, 64, n, 10));
+        let named: Vec<_> = named.filter(|addr| is_named(*addr)).collect();
+        assert!(named.len() > 80, "{named:?}");
+        for known in named {
+            let [a, b, c, d] = known.octets();
+            let asked = format!("{d}.{c}.{b}.{a}.{REVERSE}");
+            assert!(matches!(answer(&asked, Rtype::PTR), Reply::Records(..)));
+            let name = host(known);
+            assert_eq!(addr(&name), Some(known));
+            assert!(matches!(answer(&name, Rtype::A), Reply::Records(..)));
+        }
+        assert_eq!(addr("ggggggg.hosts.example"), None);
     }
 }

@@ -19,6 +19,12 @@ const NEW: Ipv4Addr = Ipv4Addr::new(100, 80, 0, 10);
 const LISTED_BOTS: Ipv4Addr = Ipv4Addr::new(100, 96, 0, 10);
 const LISTED_SERVERS: Ipv4Addr = Ipv4Addr::new(100, 112, 0, 10);
 
+/// Around the bots, and nobody else.
+const BOTS: [Ipv4Net; 2] = [
+    net(Ipv4Addr::new(100, 72, 0, 0), 13),
+    net(Ipv4Addr::new(100, 96, 0, 0), 12),
+];
+
 /// Addresses in a /24.
 const NET: u32 = 256;
 /// The kernel sends no second SYN in it.
@@ -96,6 +102,15 @@ pub struct Population {
 #[must_use]
 pub fn is_listed(addr: Ipv4Addr) -> bool {
     LISTED.contains(&addr)
+}
+
+/// Whether its name leads to it and is a server's: that of most mail servers,
+/// and of few bots.
+#[must_use]
+pub fn is_named(addr: Ipv4Addr) -> bool {
+    let is_bot = BOTS.iter().any(|net| net.contains(&addr));
+    let share = if is_bot { 0.1 } else { 0.9 };
+    Rng::with_seed(addr.to_bits().into()).f64() < share
 }
 
 impl Sender {
@@ -319,6 +334,16 @@ mod tests {
                 _ => assert!(!listed, "{chain:?}"),
             }
         }
+    }
+
+    #[test]
+    fn servers_have_names_and_few_bots_have() {
+        let chains = Population::new(1, &Scale::full()).chains;
+        let (bots, servers): (Vec<_>, Vec<_>) = chains
+            .into_iter()
+            .partition(|chain| chain.sender.class == Class::Bot);
+        assert_near(share(&bots, |bot| is_named(bot.addr)), 0.1);
+        assert_near(share(&servers, |server| is_named(server.addr)), 0.9);
     }
 
     #[test]

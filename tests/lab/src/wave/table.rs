@@ -11,8 +11,8 @@ const HEAD: [&str; 9] = [
     "open p95 / max",
     "saturated",
     "bots served",
-    "banner p50 / p95 / p99",
-    "new sender p50 / p95",
+    "known sender's banner p50 / p99",
+    "new sender's p50 / p95",
     "listed server's 511 p95",
     "listed bots told",
     "mails lost",
@@ -33,15 +33,16 @@ pub fn write(rows: &[(Mode, Outcome)], out: &mut impl Write) -> io::Result<()> {
 }
 
 fn cells(outcome: &Outcome) -> [String; 8] {
-    let banner = outcome.legitimate_banner;
-    let new = outcome.banner.get(&Class::New).copied();
-    let new = new.map_or_else(String::new, |Times { p50, p95, .. }| seconds(&[p50, p95]));
+    let banner = |class, of: fn(Times) -> [f64; 2]| {
+        let times = outcome.banner.get(&class).copied();
+        times.map_or_else(String::new, |times| seconds(&of(times)))
+    };
     [
         format!("{} / {}", outcome.open.p95, outcome.open.max),
         format!("{:.0} %", 100.0 * outcome.saturated),
         of_all(outcome.bots_served),
-        seconds(&[banner.p50, banner.p95, banner.p99]),
-        new,
+        banner(Class::Known, |times| [times.p50, times.p99]),
+        banner(Class::New, |times| [times.p50, times.p95]),
         seconds(&[outcome.listed_servers.p95]),
         of_all(outcome.listed_bots),
         of_all(outcome.lost),
