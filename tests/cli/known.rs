@@ -105,6 +105,32 @@ fn learn_reads_logs_in_any_order_and_again() {
 }
 
 #[test]
+fn a_blocklist_that_once_went_wrong_demotes_nobody() {
+    for (refused, expected) in [(4, "demoted"), (5, "known")] {
+        let home = Home::new("");
+        let sources: Vec<String> = (1..=refused).map(|n| format!("203.0.113.{n}")).collect();
+        let mail = |addr: &String| {
+            [
+                newmsg(addr, 2, 9),
+                newmsg(addr, 2, 5),
+                newmsg(addr, 0, 7200),
+            ]
+        };
+        // The ceiling needs five.
+        let listed = |addr: &String| rejection(addr, 0, 3600, "Blacklisted by zen.example");
+        let mail: String = sources.iter().flat_map(mail).collect();
+        let refusals: String = sources.iter().map(listed).collect();
+        let output = home.run_with(&["learn", "-"], [mail, refusals].concat().as_bytes());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let expected: Vec<_> = sources
+            .into_iter()
+            .map(|addr| (addr, expected.into()))
+            .collect();
+        assert_eq!(states(&home), expected);
+    }
+}
+
+#[test]
 fn learn_keeps_what_it_could_read_and_ends_with_1() {
     let home = Home::new("");
     let mut zipped = gzip(log().as_bytes());

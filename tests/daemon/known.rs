@@ -84,14 +84,23 @@ fn kill_9_and_a_restart_keep_what_was_learned() {
     assert_eq!(after.remove(0)["state"], "demoted");
     assert_eq!(after, learned[1..]);
     site.spamdrop(&["known", "remove", "100.64.1.9"]).unwrap();
-    let _daemon = site.run().unwrap();
+    let before = known(&site);
+    let mut daemon = site.run().unwrap();
     site.log(&accepted(jiff::Timestamp::now(), "100.64.1.6"))
         .unwrap();
     // Four from before, and one from now: the blocklist is wrong.
-    for n in 2..=6 {
+    for n in 2..=5 {
         site.log(&rejection(&format!("100.64.1.{n}"))).unwrap();
     }
+    until_status(&site, "/watcher/state/events/blocked", 4);
+    site.log(&rejection("100.64.1.6")).unwrap();
     until_status(&site, "/watcher/state/events/ceiling", 1);
+    // That demotes none of them, not even those who were blocked before it
+    // was noticed.
+    assert!(stopped_cleanly(&mut daemon).success());
+    let mut after = known(&site);
+    assert_eq!(after.remove(5)["state"], "unproven");
+    assert_eq!(after, before);
 }
 
 #[test]

@@ -92,5 +92,6 @@ fn file(mut text: impl Read, mut replay: Replay<'_>, pupil: &mut Pupil) -> (Foun
             Seen::Ignored(_) | Seen::NearMiss(_) | Seen::Nothing => {}
         }
     });
+    replay.end(pupil);
     (found, ended)
 }

@@ -54,6 +54,7 @@ impl Daemon {
 
     /// Writes what was learned, unless that was done just now.
     pub(super) fn keep_known(&mut self) {
+        self.intake.settle(false);
         if self
             .learning
             .writing
@@ -75,6 +76,7 @@ impl Daemon {
     /// Writes the rest, whatever time that takes.
     pub(super) fn keep_all_known(&mut self) {
         self.end_writing();
+        self.intake.settle(true);
         let records = self.intake.pupil.take();
         if !records.is_empty()
             && let Err((_, error)) = write(&self.config, records)

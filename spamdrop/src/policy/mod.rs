@@ -192,23 +192,19 @@ impl Policy {
         }
     }
 
-    /// What an event tells of its source, however old it is. Nothing, if the
-    /// source is never blocked, or if the blocklist itself may be wrong.
+    /// What an event that was just decided about tells of its source, however
+    /// old it is. Nothing, if the source is never blocked, or if the blocklist
+    /// itself may be wrong.
     #[must_use]
-    pub fn lesson(
-        &self,
-        event: &Event<'_>,
-        decision: Decision,
-        protected: &Protected,
-    ) -> Option<Lesson> {
-        if decision == Decision::Ignore(Why::Ceiling) || protected.why(event.addr).is_some() {
+    pub fn lesson(&self, event: &Event<'_>, protected: &Protected) -> Option<Lesson> {
+        if protected.why(event.addr).is_some() {
             return None;
         }
         match event.kind {
             Kind::Accepted => Some(Lesson::Accepted),
             Kind::Rejected { text } if is_complaint(text) => None,
             Kind::Rejected { text } => match self.no_listing(text) {
-                None => Some(Lesson::Listed),
+                None => (!self.ceiling.is_tripped()).then_some(Lesson::Listed),
                 Some(Why::OwnText) if text::is_unknown_user(text) => Some(Lesson::UnknownRecipient),
                 Some(_) => None,
             },

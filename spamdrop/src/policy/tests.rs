@@ -272,8 +272,8 @@ fn a_lesson_is_what_an_event_tells_of_its_source() {
         let now = moment(0);
         let wall = now.wall + wall_later;
         let now = Moment { wall, ..now };
-        let decision = policy.decide(event, now, &protected, |_| false);
-        policy.lesson(event, decision, &protected)
+        policy.decide(event, now, &protected, |_| false);
+        policy.lesson(event, &protected)
     };
     for (event, expected) in [
         (accepted("192.0.2.1", None), Some(Lesson::Accepted)),
@@ -308,11 +308,17 @@ fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
     let mut lessons = Vec::new();
     for n in 1..=6 {
         let event = rejected(&format!("192.0.2.{n}"), "Listed", None);
-        let decision = decide(&mut policy, &event, moment(1));
-        lessons.push(policy.lesson(&event, decision, &Protected::default()));
+        decide(&mut policy, &event, moment(1));
+        lessons.push(policy.lesson(&event, &Protected::default()));
     }
     let listed = Some(Lesson::Listed);
     assert_eq!(lessons, [listed, listed, listed, listed, None, None]);
+    // Nor by a line that is too old for the ceiling to count.
+    let old = moment(0).wall - Duration::from_secs(3600);
+    let event = rejected("192.0.2.9", "Listed", Some(old));
+    let stale = Decision::Ignore(Why::Stale);
+    assert_eq!(decide(&mut policy, &event, moment(1)), stale);
+    assert_eq!(policy.lesson(&event, &Protected::default()), None);
 }
 
 #[test]
