@@ -21,6 +21,8 @@ pub(super) enum Seen {
     Match(IpAddr, Cow<'static, str>),
     /// Made its sender a known one, by this rule.
     Accepted(Cow<'static, str>),
+    /// Made known whom it was delivered to, by this rule.
+    Delivered(Cow<'static, str>),
     /// Nothing, though it was understood.
     Ignored(Why),
     /// Nothing, though it looks like a rejection.
@@ -112,6 +114,7 @@ impl<'a> Replay<'a> {
             }
             Decision::Ignore(why) => Seen::Ignored(why),
             Decision::Known => Seen::Accepted(event.rule),
+            Decision::Delivered => Seen::Delivered(event.rule),
         }
     }
 

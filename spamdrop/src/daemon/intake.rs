@@ -171,7 +171,7 @@ impl Intake {
                 };
                 log::log!(target: "spamdrop::block", level, "blocked {addr}: {}", escape(line));
             }
-            Decision::Known => {}
+            Decision::Known | Decision::Delivered => {}
             Decision::Ignore(why) => {
                 log::debug!(target: "spamdrop::policy", "{} not blocked: {why}", event.addr);
             }

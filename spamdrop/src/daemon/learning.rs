@@ -38,7 +38,7 @@ impl Daemon {
     /// not make it blind, and the filter of the known ones, before it refuses
     /// anybody. A store that cannot be read is no reason not to watch.
     pub(super) fn remind(&mut self) {
-        match senders(&self.config.known_file()) {
+        match checked_senders(&self.config.known_file()) {
             Ok(senders) => {
                 for (source, record) in &senders {
                     self.intake.remind(*source, record);
@@ -103,6 +103,14 @@ impl Daemon {
             ),
         }
     }
+}
+
+/// As [`senders`], after a look for damage.
+fn checked_senders(path: &Path) -> Result<Vec<(Target, Record)>> {
+    if let Some(store) = Store::open_existing(path)? {
+        store.check()?;
+    }
+    senders(path)
 }
 
 pub(super) fn senders(path: &Path) -> Result<Vec<(Target, Record)>> {

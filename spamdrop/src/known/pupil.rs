@@ -18,6 +18,8 @@ use crate::target::Target;
 pub enum Lesson {
     /// Its message was accepted.
     Accepted,
+    /// It took a message from us.
+    Delivered,
     /// It is on a blocklist.
     Listed,
     /// It wrote to a recipient who does not exist.
@@ -61,6 +63,7 @@ impl Pupil {
         let source = Target::from(addr);
         match lesson {
             Lesson::Accepted => self.add(source, Record::accepted(at)),
+            Lesson::Delivered => self.add(source, Record::delivered(at)),
             Lesson::Listed => self.held.hold(source, at, now.mono, self.capacity),
             Lesson::UnknownRecipient => {
                 if self.strikes.strike(source, at) {
@@ -185,6 +188,14 @@ mod tests {
         assert_eq!(learned(&[("192.0.2.1", Lesson::Accepted, old)]), []);
         let epoch = Some(UNIX_EPOCH);
         assert_eq!(learned(&[("192.0.2.1", Lesson::Listed, epoch)]), []);
+    }
+
+    #[test]
+    fn who_takes_mail_is_learned() {
+        let at = unix_s(UNIX_EPOCH + NOW);
+        let delivered = ("192.0.2.1", Lesson::Delivered, ago(9));
+        let expected = ("192.0.2.1".into(), Record::delivered(at - 9));
+        assert_eq!(learned(&[delivered]), [expected]);
     }
 
     #[test]

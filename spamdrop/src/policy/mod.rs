@@ -46,6 +46,8 @@ pub enum Decision {
     },
     /// A message was accepted; its source is remembered as known.
     Known,
+    /// It took a message from us. For the ceiling that is no acceptance.
+    Delivered,
     /// Do nothing.
     Ignore(Why),
 }
@@ -57,6 +59,7 @@ impl Decision {
         match self {
             Self::Block { .. } => "blocked",
             Self::Known => "known",
+            Self::Delivered => "delivered",
             Self::Ignore(why) => why.name(),
         }
     }
@@ -178,6 +181,7 @@ impl Policy {
         match event.kind {
             Kind::Accepted if self.ceiling.accepted(event.addr, age, now.mono) => Decision::Known,
             Kind::Accepted => Decision::Ignore(Why::Stale),
+            Kind::Delivered => Decision::Delivered,
             Kind::Rejected { text } => self
                 .ignored(text, age)
                 .or_else(|| self.never_blocked(event.addr, text, protected))
@@ -202,6 +206,7 @@ impl Policy {
         }
         match event.kind {
             Kind::Accepted => Some(Lesson::Accepted),
+            Kind::Delivered => Some(Lesson::Delivered),
             Kind::Rejected { text } if is_complaint(text) => None,
             Kind::Rejected { text } => match self.no_listing(text) {
                 None => (!self.ceiling.is_tripped()).then_some(Lesson::Listed),

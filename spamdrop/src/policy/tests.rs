@@ -38,6 +38,13 @@ fn accepted(addr: &str, at: Option<SystemTime>) -> Event<'static> {
     }
 }
 
+fn delivered(addr: &str, at: Option<SystemTime>) -> Event<'static> {
+    Event {
+        kind: Kind::Delivered,
+        ..accepted(addr, at)
+    }
+}
+
 /// Nothing is listed, and only what no machine blocks is protected.
 fn decide(policy: &mut Policy, event: &Event<'_>, now: Moment) -> Decision {
     policy.decide(event, now, &Protected::default(), |_| false)
@@ -278,6 +285,8 @@ fn a_lesson_is_what_an_event_tells_of_its_source() {
     for (event, expected) in [
         (accepted("192.0.2.1", None), Some(Lesson::Accepted)),
         (accepted("198.51.100.1", None), None),
+        (delivered("192.0.2.1", None), Some(Lesson::Delivered)),
+        (delivered("198.51.100.1", None), None),
         (rejected("192.0.2.1", "Listed", None), Some(Lesson::Listed)),
         (rejected("198.51.100.1", "Listed", None), None),
         (
@@ -292,6 +301,20 @@ fn a_lesson_is_what_an_event_tells_of_its_source() {
         let old = Event { at, ..event };
         assert_eq!(lesson(&old, year), expected, "{old:?}");
     }
+}
+
+#[test]
+fn who_takes_mail_is_none_of_the_senders_that_the_ceiling_counts() {
+    let mut policy = policy();
+    for n in 1..=9 {
+        let event = delivered(&format!("192.0.2.{n}"), None);
+        assert_eq!(decide(&mut policy, &event, moment(0)), Decision::Delivered);
+    }
+    for n in 1..=9 {
+        let event = rejected(&format!("192.0.2.{n}"), "Listed", None);
+        decide(&mut policy, &event, moment(1));
+    }
+    assert_eq!(policy.ceiling(moment(1)), None);
 }
 
 #[test]
