@@ -101,6 +101,7 @@ fn describe(parsed: &Parsed<'_>) -> String {
             Kind::Rejected { .. } if rule == "courier-511" => format!("511={addr}"),
             Kind::Rejected { .. } => format!("no={addr}"),
             Kind::Accepted => format!("ok={addr}"),
+            Kind::Delivered => format!("to={addr}"),
         },
         Parsed::NearMiss(_) => "near".into(),
         Parsed::Nothing => "none".into(),

@@ -24,8 +24,19 @@ pub struct Format {
     pub version: i32,
     /// Makes them.
     pub tables: &'static str,
+    /// Make older ones into them.
+    pub upgrades: &'static [Upgrade],
     /// What makes a new one, for people.
     pub maker: &'static str,
+}
+
+/// What became of the tables in the next version.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// The version before.
+    pub from: i32,
+    /// Changes its tables into those of the next one.
+    pub change: &'static str,
 }
 
 /// A file that is open.
@@ -37,7 +48,8 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens the file, or makes it, in a directory that exists.
+    /// Opens the file, or makes it, in a directory that exists. One of an older
+    /// version is upgraded.
     ///
     /// # Errors
     ///
@@ -69,15 +81,22 @@ impl Database {
         }
     }
 
-    /// Reads, after a look for damage.
+    /// Reads all of the file, and looks for damage.
+    ///
+    /// # Errors
+    ///
+    /// The file is damaged or cannot be read.
+    pub fn check(&self) -> Result<()> {
+        check(&self.db).with_context(|| unusable(&self.path, self.format))
+    }
+
+    /// Reads.
     ///
     /// # Errors
     ///
     /// Those of `read`; or the file is damaged or cannot be read.
     pub fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        check(&self.db)
-            .and_then(|()| read(&self.db))
-            .with_context(|| unusable(&self.path, self.format))
+        read(&self.db).with_context(|| unusable(&self.path, self.format))
     }
 
     /// Makes a change whole or not at all.
@@ -118,25 +137,47 @@ fn transact<T>(
     Ok(result)
 }
 
-/// Makes the tables in a new file, and makes sure that they are there in an
-/// old one.
+/// Makes sure that the tables are there, as they are now. Who only reads need
+/// not wait for a writer.
 fn prepare(db: &mut Connection, format: &Format) -> Result<()> {
+    let tx = db.transaction()?;
+    if version(&tx, format)? == Some(format.version) {
+        return Ok(());
+    }
+    drop(tx);
     transact(db, |tx| {
-        let pragma = |name: &str| tx.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-        let ours = format.application_id;
-        match (pragma("application_id")?, pragma("user_version")?) {
-            (id, version) if id == ours && version == format.version => return Ok(()),
-            (id, version) if id == ours => {
-                bail!("it was written by another spamdrop (version {version})")
-            }
-            (0, 0) if is_empty(tx)? => {}
-            _ => bail!("it holds something else"),
+        let found = version(tx, format)?;
+        if let Some(found) = found {
+            upgrade(tx, found, format)?;
+        } else {
+            tx.execute_batch(format.tables)?;
+            tx.pragma_update(None, "application_id", format.application_id)?;
         }
-        tx.execute_batch(format.tables)?;
-        tx.pragma_update(None, "application_id", ours)?;
         tx.pragma_update(None, "user_version", format.version)?;
         Ok(())
     })
+}
+
+/// The version of a file of this format; `None` for one without any table.
+fn version(tx: &Transaction<'_>, format: &Format) -> Result<Option<i32>> {
+    let pragma = |name: &str| tx.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    match (pragma("application_id")?, pragma("user_version")?) {
+        (id, version) if id == format.application_id => Ok(Some(version)),
+        (0, 0) if is_empty(tx)? => Ok(None),
+        _ => bail!("it holds something else"),
+    }
+}
+
+fn upgrade(tx: &Transaction<'_>, found: i32, format: &Format) -> Result<()> {
+    let mut version = found;
+    while version != format.version {
+        let Some(next) = format.upgrades.iter().find(|next| next.from == version) else {
+            bail!("it was written by another spamdrop (version {found})");
+        };
+        tx.execute_batch(next.change)?;
+        version += 1;
+    }
+    Ok(())
 }
 
 /// Whether there is no table at all.
@@ -163,7 +204,17 @@ mod tests {
     const FORMAT: Format = Format {
         application_id: 0x5344_7465,
         version: 7,
-        tables: "CREATE TABLE ours (id INTEGER)",
+        tables: "CREATE TABLE ours (id INTEGER, more INTEGER)",
+        upgrades: &[
+            Upgrade {
+                from: 6,
+                change: "ALTER TABLE ours ADD COLUMN more INTEGER",
+            },
+            Upgrade {
+                from: 5,
+                change: "ALTER TABLE theirs RENAME TO ours",
+            },
+        ],
         maker: "spamdrop test",
     };
 
@@ -173,6 +224,52 @@ mod tests {
         foreign.execute_batch(table).unwrap();
         drop(foreign);
         fs::read(path).unwrap()
+    }
+
+    /// A file of an older version, that holds a table of this statement.
+    fn old(path: &Path, version: i32, table: &str) {
+        let db = Connection::open(path).unwrap();
+        let id = FORMAT.application_id;
+        db.pragma_update(None, "application_id", id).unwrap();
+        db.pragma_update(None, "user_version", version).unwrap();
+        db.execute_batch(table).unwrap();
+    }
+
+    #[test]
+    fn an_older_file_is_upgraded_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("test.db");
+        old(&path, 5, "CREATE TABLE theirs (id INTEGER)");
+        for _ in 0..2 {
+            let opened = Database::open_existing(&path, &FORMAT).unwrap().unwrap();
+            let more = "SELECT count(more) FROM ours";
+            let read = |db: &Connection| Ok(db.query_row(more, [], |row| row.get(0))?);
+            assert_eq!(opened.read::<i32>(read).unwrap(), 0);
+        }
+        fs::remove_file(&path).unwrap();
+        // The second step fails.
+        old(&path, 5, "CREATE TABLE theirs (more INTEGER)");
+        let bytes = fs::read(&path).unwrap();
+        let error = Database::open(&path, &FORMAT).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("duplicate column name"),
+            "{error:#}"
+        );
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn who_reads_waits_for_no_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("test.db");
+        let mut writer = Database::open(&path, &FORMAT).unwrap();
+        let change = |tx: &Transaction<'_>| {
+            tx.execute("INSERT INTO ours VALUES (1, 2)", [])?;
+            let reader = Database::open_existing(&path, &FORMAT)?.unwrap();
+            let count = "SELECT count(*) FROM ours";
+            reader.read(|db| Ok(db.query_row(count, [], |row| row.get::<_, i32>(0))?))
+        };
+        assert_eq!(writer.change(change).unwrap(), 0);
     }
 
     #[test]

@@ -31,4 +31,6 @@ pub enum Kind<'line> {
     },
     /// Its message was accepted.
     Accepted,
+    /// It took a message from us that is no bounce.
+    Delivered,
 }

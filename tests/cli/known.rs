@@ -11,6 +11,14 @@ fn newmsg(addr: &str, days: u64, seconds: u64) -> String {
     format!("{stamp} mx1 courierd: newmsg,id=0001.1: dns; mail.example (mail.example [{addr}])\n")
 }
 
+/// A line of mail that was delivered, days ago.
+fn delivery(addr: &str, from: &str, days: u64) -> String {
+    let stamp = stamp(days, 0);
+    format!(
+        "{stamp} mx1 courieresmtp: id=0001.1,from=<{from}>,addr=<c@there.example>,size=9,success: delivered: mx.there.example [{addr}]\n"
+    )
+}
+
 fn rejection(addr: &str, days: u64, seconds: u64, text: &str) -> String {
     let stamp = stamp(days, seconds);
     format!(
@@ -41,6 +49,8 @@ fn log() -> String {
         mail("::ffff:203.0.113.4"),
         (1..=5).map(guess).collect(),
         mail("127.0.0.1"),
+        delivery("203.0.113.6", "a@b.example", 35),
+        delivery("203.0.113.7", "", 0),
         // Too old, if the year is right.
         newmsg("::ffff:203.0.113.5", 37, 0),
     ]
@@ -64,6 +74,7 @@ fn expected() -> Vec<(String, String)> {
         ("203.0.113.2", "demoted"),
         ("203.0.113.3", "known"),
         ("203.0.113.4", "demoted"),
+        ("203.0.113.6", "known"),
         ("2001:db8::/64", "known"),
     ]
     .map(|(addr, state)| (addr.into(), state.into()))
@@ -85,23 +96,49 @@ fn learn_reads_logs_in_any_order_and_again() {
         let told = stdout(&output);
         assert!(
             told.contains(&format!(
-                "{old}: 7 lines, 7 of accepted mail, 0 of listed senders\n"
+                "{old}: 7 lines, 7 of accepted mail, 0 of deliveries, 0 of listed senders\n"
             )),
             "{told}"
         );
         assert!(
             told.contains(&format!(
-                "{new}: 17 lines, 10 of accepted mail, 2 of listed senders\n"
+                "{new}: 19 lines, 10 of accepted mail, 1 of deliveries, 2 of listed senders\n"
             )),
             "{told}"
         );
-        assert!(told.ends_with("\n2 senders are known now\n"), "{told}");
+        assert!(told.ends_with("\n3 senders are known now\n"), "{told}");
         assert_eq!(states(&home), expected());
     }
     let other = Home::new("");
     let output = other.run_with(&["learn", "-"], log.as_bytes());
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(states(&other), expected());
+}
+
+#[test]
+fn a_blocklist_that_once_went_wrong_demotes_nobody() {
+    for (refused, expected) in [(4, "demoted"), (5, "known")] {
+        let home = Home::new("");
+        let sources: Vec<String> = (1..=refused).map(|n| format!("203.0.113.{n}")).collect();
+        let mail = |addr: &String| {
+            [
+                newmsg(addr, 2, 9),
+                newmsg(addr, 2, 5),
+                newmsg(addr, 0, 7200),
+            ]
+        };
+        // The ceiling needs five.
+        let listed = |addr: &String| rejection(addr, 0, 3600, "Blacklisted by zen.example");
+        let mail: String = sources.iter().flat_map(mail).collect();
+        let refusals: String = sources.iter().map(listed).collect();
+        let output = home.run_with(&["learn", "-"], [mail, refusals].concat().as_bytes());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let expected: Vec<_> = sources
+            .into_iter()
+            .map(|addr| (addr, expected.into()))
+            .collect();
+        assert_eq!(states(&home), expected);
+    }
 }
 
 #[test]
@@ -145,11 +182,19 @@ fn known_senders_are_shown_sorted() {
                 .collect()
         })
         .collect();
-    assert_eq!(shown[0], ["ADDRESS", "STATE", "LAST MAIL", "KNOWN UNTIL"]);
-    assert_eq!(shown[1][..3], ["203.0.113.3", "known", &last]);
-    assert_eq!(shown[2], ["203.0.113.77", "by hand", "-", "-"]);
-    assert_eq!(shown[3][..3], ["2001:db8::/64", "known", &last]);
-    assert_eq!(shown.len(), 4);
+    let header = [
+        "ADDRESS",
+        "STATE",
+        "LAST MAIL",
+        "LAST DELIVERY",
+        "KNOWN UNTIL",
+    ];
+    assert_eq!(shown[0], header);
+    assert_eq!(shown[1][..4], ["203.0.113.3", "known", &last, "-"]);
+    assert_eq!(shown[2][..4], ["203.0.113.6", "known", "-", &day(35)]);
+    assert_eq!(shown[3], ["203.0.113.77", "by hand", "-", "-", "-"]);
+    assert_eq!(shown[4][..3], ["2001:db8::/64", "known", &last]);
+    assert_eq!(shown.len(), 5);
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn scan_prints_json_lines() {
 {"kind":"match","file":"-","line":5,"addr":"203.0.113.5","rule":"courier-511"}
 {"kind":"match","file":"-","line":6,"addr":"2001:db8::66","rule":"courier-511"}
 {"kind":"match","file":"-","line":7,"addr":"2001:db8::66","rule":"courier-511"}
-{"kind":"file","file":"-","lines":7,"overlong":0,"matches":{"courier-511":4},"accepted":{},"ignored":{"loopback":1},"near_misses":{"it does not start with a syslog header":1},"error":null}
+{"kind":"file","file":"-","lines":7,"overlong":0,"matches":{"courier-511":4},"accepted":{},"delivered":{},"ignored":{"loopback":1},"near_misses":{"it does not start with a syslog header":1},"error":null}
 {"kind":"address","addr":"203.0.113.5","lines":2}
 {"kind":"address","addr":"2001:db8::66","lines":2}
 "#
@@ -153,7 +153,7 @@ Nov 23 08:50:54 mx1 courieresmtpd: error,relay=::ffff:203.0.113.7,from=<>: 511 n
         stdout(&output),
         r#"{"kind":"match","file":"-","line":1,"addr":"203.0.113.5","rule":"postfix-rbl"}
 {"kind":"match","file":"-","line":2,"addr":"203.0.113.6","rule":"postscreen-drop"}
-{"kind":"file","file":"-","lines":3,"overlong":0,"matches":{"postfix-rbl":1,"postscreen-drop":1},"accepted":{},"ignored":{},"near_misses":{},"error":null}
+{"kind":"file","file":"-","lines":3,"overlong":0,"matches":{"postfix-rbl":1,"postscreen-drop":1},"accepted":{},"delivered":{},"ignored":{},"near_misses":{},"error":null}
 {"kind":"address","addr":"203.0.113.5","lines":1}
 {"kind":"address","addr":"203.0.113.6","lines":1}
 "#

@@ -11,6 +11,15 @@ fn accepted(stamp: jiff::Timestamp, source: &str) -> String {
     format!("{stamp} mx courierd: newmsg,id=1: dns; friend.example (friend.example [{source}])")
 }
 
+/// A delivery as Courier logs it, with a stamp of now.
+fn delivered(host: &str, from: &str) -> String {
+    let stamp = jiff::Timestamp::now();
+    format!(
+        "{stamp} mx courieresmtp: id=1,from=<{from}>,addr=<b@there.example>,size=9,\
+         success: delivered: there.example [{host}]"
+    )
+}
+
 fn known(site: &Site) -> Vec<Value> {
     let text = site
         .spamdrop(&["known", "list", "--all", "--json"])
@@ -43,6 +52,9 @@ fn what_run_learns_is_what_learn_learns() {
     for source in ["100.64.1.1", "100.64.1.2", "2001:db8:64:9::1"] {
         logs_mail_of_two_days(&site, source);
     }
+    site.log(&delivered("100.64.1.3", "a@here.example"))
+        .unwrap();
+    site.log(&delivered("100.64.1.4", "")).unwrap();
     // An hour ago: too old to block, but not to tell.
     let stamp = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
     site.log(&rejection_at(stamp, "100.64.1.2")).unwrap();
@@ -57,6 +69,7 @@ fn what_run_learns_is_what_learn_learns() {
         (CLEAN, "unproven"),
         ("100.64.1.1", "known"),
         ("100.64.1.2", "demoted"),
+        ("100.64.1.3", "known"),
         ("2001:db8:64:9::/64", "known"),
     ];
     assert_eq!(serde_json::json!(states), serde_json::json!(expected));
@@ -84,14 +97,23 @@ fn kill_9_and_a_restart_keep_what_was_learned() {
     assert_eq!(after.remove(0)["state"], "demoted");
     assert_eq!(after, learned[1..]);
     site.spamdrop(&["known", "remove", "100.64.1.9"]).unwrap();
-    let _daemon = site.run().unwrap();
+    let before = known(&site);
+    let mut daemon = site.run().unwrap();
     site.log(&accepted(jiff::Timestamp::now(), "100.64.1.6"))
         .unwrap();
     // Four from before, and one from now: the blocklist is wrong.
-    for n in 2..=6 {
+    for n in 2..=5 {
         site.log(&rejection(&format!("100.64.1.{n}"))).unwrap();
     }
+    until_status(&site, "/watcher/state/events/blocked", 4);
+    site.log(&rejection("100.64.1.6")).unwrap();
     until_status(&site, "/watcher/state/events/ceiling", 1);
+    // That demotes none of them, not even those who were blocked before it
+    // was noticed.
+    assert!(stopped_cleanly(&mut daemon).success());
+    let mut after = known(&site);
+    assert_eq!(after.remove(5)["state"], "unproven");
+    assert_eq!(after, before);
 }
 
 #[test]

@@ -28,7 +28,10 @@ pub fn list(
     style: Style,
 ) -> Result<()> {
     let all = match Store::open_existing(&config.known_file())? {
-        Some(store) => store.all()?,
+        Some(store) => {
+            store.check()?;
+            store.all()?
+        }
         None => Vec::new(),
     };
     let now = clock::unix_s32();
@@ -149,6 +152,7 @@ fn sender(source: Target, record: &Record, standing: Standing) -> Option<Sender>
         source,
         state,
         last_accepted_unix_s: time(record.last_accepted()),
+        last_delivered_unix_s: time(record.last_delivered()),
         known_until_unix_s: known_until,
         last_demoted_unix_s: time(record.last_demoted()),
     })

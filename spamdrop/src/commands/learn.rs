@@ -20,6 +20,7 @@ use crate::tail::Piece;
 struct Found {
     lines: u64,
     accepted: u64,
+    delivered: u64,
     refused: u64,
 }
 
@@ -34,6 +35,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
     let inputs = open_all(&args.files, "learn")?;
     // What is wrong with it is better told at once.
     let mut store = known::store(config)?;
+    store.check()?;
     let protected = protect::protected(config)?;
     let mut pupil = Pupil::new(usize::MAX);
     let mut errors = Vec::new();
@@ -46,11 +48,12 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
         let Found {
             lines,
             accepted,
+            delivered,
             refused,
         } = found;
         writeln!(
             out,
-            "{name}: {lines} lines, {accepted} of accepted mail, {refused} of listed senders"
+            "{name}: {lines} lines, {accepted} of accepted mail, {delivered} of deliveries, {refused} of listed senders"
         )?;
         if let Err(error) = ended {
             errors.push(Error::new(error).context(format!("cannot read {name} to its end")));
@@ -88,9 +91,11 @@ fn file(mut text: impl Read, mut replay: Replay<'_>, pupil: &mut Pupil) -> (Foun
         found.lines += 1;
         match replay.teach(bytes, pupil) {
             Seen::Accepted(_) => found.accepted += 1,
+            Seen::Delivered(_) => found.delivered += 1,
             Seen::Match(..) => found.refused += 1,
             Seen::Ignored(_) | Seen::NearMiss(_) | Seen::Nothing => {}
         }
     });
+    replay.end(pupil);
     (found, ended)
 }

@@ -21,6 +21,8 @@ pub(super) enum Seen {
     Match(IpAddr, Cow<'static, str>),
     /// Made its sender a known one, by this rule.
     Accepted(Cow<'static, str>),
+    /// Made known whom it was delivered to, by this rule.
+    Delivered(Cow<'static, str>),
     /// Nothing, though it was understood.
     Ignored(Why),
     /// Nothing, though it looks like a rejection.
@@ -63,28 +65,48 @@ impl<'a> Replay<'a> {
     }
 
     pub(super) fn line(&mut self, line: &[u8]) -> Seen {
-        self.judge(line, |_, _, _| {})
+        self.judge(line, |_, _| {})
     }
 
     /// As [`Replay::line`]; `pupil` learns what the line tells of its source.
     pub(super) fn teach(&mut self, line: &[u8], pupil: &mut Pupil) -> Seen {
-        self.judge(line, |replay, event, decision| {
-            let lesson = replay.policy.lesson(event, decision, replay.protected);
+        self.judge(line, |replay, event| {
+            replay.settle(pupil, replay.elapsed);
+            let lesson = replay.policy.lesson(event, replay.protected);
             // Without a stamp it may be as old as the log.
             if let (Some(lesson), Some(at)) = (lesson, event.at) {
-                pupil.learn(event.addr, lesson, Some(at), replay.now);
+                pupil.learn(event.addr, lesson, Some(at), replay.present());
             }
         })
     }
 
-    fn judge(&mut self, line: &[u8], then: impl FnOnce(&Self, &Event<'_>, Decision)) -> Seen {
+    /// Behind the last line of a log that taught: what blocklists said counts,
+    /// unless the log ends while the ceiling holds.
+    pub(super) fn end(mut self, pupil: &mut Pupil) {
+        self.settle(pupil, Duration::MAX);
+    }
+
+    fn settle(&mut self, pupil: &mut Pupil, until: Duration) {
+        let is_wrong = self.policy.ceiling(self.present()).is_some();
+        pupil.settle(is_wrong, until);
+    }
+
+    /// Now, and the time of the log.
+    fn present(&self) -> Moment {
+        Moment {
+            wall: self.now,
+            mono: self.elapsed,
+        }
+    }
+
+    fn judge(&mut self, line: &[u8], then: impl FnOnce(&mut Self, &Event<'_>)) -> Seen {
         let event = match self.parser.parse(line, self.now) {
             Parsed::Event(event) => event,
             Parsed::NearMiss(reason) => return Seen::NearMiss(reason),
             Parsed::Nothing => return Seen::Nothing,
         };
         let decision = self.decide(&event);
-        then(self, &event, decision);
+        then(self, &event);
         match decision {
             // A repeat was blocked within this second.
             Decision::Block { .. } | Decision::Ignore(Why::Repeat) => {
@@ -92,6 +114,7 @@ impl<'a> Replay<'a> {
             }
             Decision::Ignore(why) => Seen::Ignored(why),
             Decision::Known => Seen::Accepted(event.rule),
+            Decision::Delivered => Seen::Delivered(event.rule),
         }
     }
 

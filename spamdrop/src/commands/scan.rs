@@ -139,6 +139,7 @@ impl<W: Write> Scan<'_, W> {
                 *scanned.matches.entry(rule).or_default() += 1;
             }
             Seen::Accepted(rule) => *scanned.accepted.entry(rule).or_default() += 1,
+            Seen::Delivered(rule) => *scanned.delivered.entry(rule).or_default() += 1,
             Seen::Ignored(why) => *scanned.ignored.entry(why.to_string()).or_default() += 1,
             Seen::NearMiss(reason) => self.near_miss(reason, bytes, scanned)?,
             Seen::Nothing => {}

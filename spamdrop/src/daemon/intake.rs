@@ -116,6 +116,15 @@ impl Intake {
         self.policy.ceiling(moment).map(|trip| trip.to_string())
     }
 
+    /// Lets what blocklists said of sources count: what was held for long
+    /// enough, or `all`. None of it, while the ceiling holds.
+    pub(super) fn settle(&mut self, all: bool) {
+        let now = moment();
+        let until = if all { Duration::MAX } else { now.mono };
+        let is_wrong = self.policy.ceiling(now).is_some();
+        self.pupil.settle(is_wrong, until);
+    }
+
     /// `heard` is told what a line that was just written says of its source.
     pub(super) fn line(
         &mut self,
@@ -143,7 +152,7 @@ impl Intake {
         };
         let decision = self.policy.decide(&event, moment, &self.protected, blocked);
         *self.counts.entry(decision.name()).or_default() += 1;
-        if let Some(lesson) = self.learn(&event, decision, wall) {
+        if let Some(lesson) = self.learn(&event, moment) {
             heard(event.addr, lesson);
         }
         match decision {
@@ -162,7 +171,7 @@ impl Intake {
                 };
                 log::log!(target: "spamdrop::block", level, "blocked {addr}: {}", escape(line));
             }
-            Decision::Known => {}
+            Decision::Known | Decision::Delivered => {}
             Decision::Ignore(why) => {
                 log::debug!(target: "spamdrop::policy", "{} not blocked: {why}", event.addr);
             }
@@ -170,10 +179,10 @@ impl Intake {
     }
 
     /// Learns what an event tells of its source; that, if it has just happened.
-    fn learn(&mut self, event: &Event<'_>, decision: Decision, wall: SystemTime) -> Option<Lesson> {
-        let lesson = self.policy.lesson(event, decision, &self.protected)?;
-        self.pupil.learn(event.addr, lesson, event.at, wall);
-        let age = event.at.and_then(|at| wall.duration_since(at).ok());
+    fn learn(&mut self, event: &Event<'_>, now: Moment) -> Option<Lesson> {
+        let lesson = self.policy.lesson(event, &self.protected)?;
+        self.pupil.learn(event.addr, lesson, event.at, now);
+        let age = event.at.and_then(|at| now.wall.duration_since(at).ok());
         (age.unwrap_or_default() <= JUST_NOW).then_some(lesson)
     }
 }

@@ -38,7 +38,7 @@ impl Daemon {
     /// not make it blind, and the filter of the known ones, before it refuses
     /// anybody. A store that cannot be read is no reason not to watch.
     pub(super) fn remind(&mut self) {
-        match senders(&self.config.known_file()) {
+        match checked_senders(&self.config.known_file()) {
             Ok(senders) => {
                 for (source, record) in &senders {
                     self.intake.remind(*source, record);
@@ -54,6 +54,7 @@ impl Daemon {
 
     /// Writes what was learned, unless that was done just now.
     pub(super) fn keep_known(&mut self) {
+        self.intake.settle(false);
         if self
             .learning
             .writing
@@ -75,6 +76,7 @@ impl Daemon {
     /// Writes the rest, whatever time that takes.
     pub(super) fn keep_all_known(&mut self) {
         self.end_writing();
+        self.intake.settle(true);
         let records = self.intake.pupil.take();
         if !records.is_empty()
             && let Err((_, error)) = write(&self.config, records)
@@ -101,6 +103,14 @@ impl Daemon {
             ),
         }
     }
+}
+
+/// As [`senders`], after a look for damage.
+fn checked_senders(path: &Path) -> Result<Vec<(Target, Record)>> {
+    if let Some(store) = Store::open_existing(path)? {
+        store.check()?;
+    }
+    senders(path)
 }
 
 pub(super) fn senders(path: &Path) -> Result<Vec<(Target, Record)>> {

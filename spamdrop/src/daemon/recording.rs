@@ -52,7 +52,7 @@ impl Recording {
         let heard = match lesson {
             Lesson::Accepted => Heard::Accepted,
             Lesson::Listed => Heard::Listed,
-            Lesson::UnknownRecipient => return,
+            Lesson::Delivered | Lesson::UnknownRecipient => return,
         };
         self.recorder.heard(source, heard, clock::monotonic());
     }

@@ -3,6 +3,7 @@
 //! Nothing is refused for not being known. One way, as everywhere: an event's
 //! [`Lesson`] → [`Pupil`] → a [`Record`] of its source → [`Store`].
 
+mod held;
 mod pupil;
 mod record;
 mod store;

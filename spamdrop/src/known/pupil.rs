@@ -3,12 +3,14 @@
 use std::collections::hash_map::Entry;
 use std::mem;
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use foldhash::HashMap;
 
+use super::held::Held;
 use super::record::{Record, is_too_old};
 use super::strikes::Strikes;
+use crate::policy::Moment;
 use crate::target::Target;
 
 /// What an event tells of its source.
@@ -16,6 +18,8 @@ use crate::target::Target;
 pub enum Lesson {
     /// Its message was accepted.
     Accepted,
+    /// It took a message from us.
+    Delivered,
     /// It is on a blocklist.
     Listed,
     /// It wrote to a recipient who does not exist.
@@ -30,6 +34,7 @@ pub type Records = HashMap<Target, Record>;
 pub struct Pupil {
     records: Records,
     strikes: Strikes,
+    held: Held,
     capacity: usize,
 }
 
@@ -41,26 +46,43 @@ impl Pupil {
         Self {
             records: Records::default(),
             strikes: Strikes::default(),
+            held: Held::default(),
             capacity,
         }
     }
 
     /// Learns what was logged at `at`; without, just now. A stamp in the
-    /// future is the work of a clock that is ahead.
-    pub fn learn(&mut self, addr: IpAddr, lesson: Lesson, at: Option<SystemTime>, now: SystemTime) {
-        let now = unix_s(now);
-        let at = at.map_or(now, unix_s).min(now);
-        if is_too_old(at, now) {
+    /// future is the work of a clock that is ahead. That a source is listed is
+    /// held until [`Pupil::settle`] lets it count.
+    pub fn learn(&mut self, addr: IpAddr, lesson: Lesson, at: Option<SystemTime>, now: Moment) {
+        let wall = unix_s(now.wall);
+        let at = at.map_or(wall, unix_s).min(wall);
+        if is_too_old(at, wall) {
             return;
         }
         let source = Target::from(addr);
-        let record = match lesson {
-            Lesson::Accepted => Record::accepted(at),
-            Lesson::Listed => Record::demoted(at),
-            Lesson::UnknownRecipient if self.strikes.strike(source, at) => Record::demoted(at),
-            Lesson::UnknownRecipient => return,
-        };
-        self.add(source, record);
+        match lesson {
+            Lesson::Accepted => self.add(source, Record::accepted(at)),
+            Lesson::Delivered => self.add(source, Record::delivered(at)),
+            Lesson::Listed => self.held.hold(source, at, now.mono, self.capacity),
+            Lesson::UnknownRecipient => {
+                if self.strikes.strike(source, at) {
+                    self.add(source, Record::demoted(at));
+                }
+            }
+        }
+    }
+
+    /// Lets what blocklists said count, if it was held for an hour; at
+    /// [`Duration::MAX`] all of it. If a blocklist `is_wrong`, none of it ever
+    /// counts. `now` is that of the moments.
+    pub fn settle(&mut self, is_wrong: bool, now: Duration) {
+        if is_wrong {
+            return self.held.clear();
+        }
+        while let Some((source, at)) = self.held.next_due(now) {
+            self.add(source, Record::demoted(at));
+        }
     }
 
     /// Begins with another log, whose unknown recipients count on their own.
@@ -111,11 +133,17 @@ fn unix_s(time: SystemTime) -> u32 {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use std::time::Duration;
-
     use super::*;
 
     const NOW: Duration = Duration::from_secs(1_795_392_000);
+
+    fn moment(minutes: u64) -> Moment {
+        let passed = Duration::from_secs(60 * minutes);
+        Moment {
+            wall: UNIX_EPOCH + NOW + passed,
+            mono: passed,
+        }
+    }
 
     fn ago(seconds: u64) -> Option<SystemTime> {
         Some(UNIX_EPOCH + NOW - Duration::from_secs(seconds))
@@ -124,8 +152,9 @@ mod tests {
     fn learned(lessons: &[(&str, Lesson, Option<SystemTime>)]) -> Vec<(String, Record)> {
         let mut pupil = Pupil::new(2);
         for (addr, lesson, at) in lessons {
-            pupil.learn(addr.parse().unwrap(), *lesson, *at, UNIX_EPOCH + NOW);
+            pupil.learn(addr.parse().unwrap(), *lesson, *at, moment(0));
         }
+        pupil.settle(false, Duration::MAX);
         let mut all: Vec<_> = pupil.take().into_iter().collect();
         assert!(pupil.is_empty());
         all.sort_unstable_by_key(|(source, _)| *source);
@@ -162,6 +191,14 @@ mod tests {
     }
 
     #[test]
+    fn who_takes_mail_is_learned() {
+        let at = unix_s(UNIX_EPOCH + NOW);
+        let delivered = ("192.0.2.1", Lesson::Delivered, ago(9));
+        let expected = ("192.0.2.1".into(), Record::delivered(at - 9));
+        assert_eq!(learned(&[delivered]), [expected]);
+    }
+
+    #[test]
     fn the_fifth_unknown_recipient_demotes() {
         let at = unix_s(UNIX_EPOCH + NOW);
         let guess = |seconds| ("192.0.2.1", Lesson::UnknownRecipient, ago(seconds));
@@ -170,6 +207,28 @@ mod tests {
         guesses.push(guess(5));
         let record = Record::demoted(at - 5);
         assert_eq!(learned(&guesses), [("192.0.2.1".into(), record)]);
+    }
+
+    #[test]
+    fn a_listing_counts_after_an_hour_unless_the_blocklist_proves_wrong() {
+        let source: IpAddr = "192.0.2.1".parse().unwrap();
+        let at = unix_s(UNIX_EPOCH + NOW);
+        for wrong_at in [None, Some(59), Some(60)] {
+            let mut pupil = Pupil::new(2);
+            pupil.learn(source, Lesson::Listed, None, moment(0));
+            for minute in 0..60 {
+                pupil.settle(Some(minute) == wrong_at, moment(minute).mono);
+                assert!(pupil.is_empty(), "{minute}");
+            }
+            pupil.settle(wrong_at == Some(60), moment(60).mono);
+            pupil.settle(false, Duration::MAX);
+            let learned: Vec<_> = pupil.take().into_values().collect();
+            let expected = match wrong_at {
+                None => vec![Record::demoted(at)],
+                Some(_) => vec![],
+            };
+            assert_eq!(learned, expected, "{wrong_at:?}");
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Record {
     pub(super) earlier_day: u32,
     /// The newest acceptance of all, unless a hand removed it since.
     pub(super) last_accepted: u32,
+    /// When it last took a message from us.
+    pub(super) delivered: u32,
     /// When it last proved bad; what happened until then does not count.
     pub(super) demoted: u32,
     /// When it was added by hand.
@@ -37,7 +39,8 @@ pub enum Standing {
     Demoted,
     /// Accepted, but too seldom.
     Unproven,
-    /// Accepted at least three times, on at least two days, within 36 days.
+    /// Accepted at least three times, on at least two days, within 36 days; or
+    /// delivered to within 36 days.
     Known,
     /// Added by hand: known until it is demoted or removed.
     ByHand,
@@ -58,6 +61,15 @@ impl Record {
         Self {
             recent: [at, 0, 0],
             last_accepted: at,
+            ..Self::default()
+        }
+    }
+
+    /// It took a message from us.
+    #[must_use]
+    pub fn delivered(at: u32) -> Self {
+        Self {
+            delivered: at,
             ..Self::default()
         }
     }
@@ -88,6 +100,7 @@ impl Record {
             recent: std::array::from_fn(nth),
             earlier_day: earlier.copied().unwrap_or(0),
             last_accepted: self.last_accepted.max(other.last_accepted),
+            delivered: self.delivered.max(other.delivered),
             demoted,
             by_hand: if counts(&by_hand) { by_hand } else { 0 },
         }
@@ -119,7 +132,7 @@ impl Record {
         let [newest, .., enough] = self.recent;
         if self.by_hand != 0 {
             Standing::ByHand
-        } else if counts(enough) && counts(self.earlier_day) {
+        } else if counts(self.counting_delivery()) || counts(enough) && counts(self.earlier_day) {
             Standing::Known
         } else if counts(newest) {
             Standing::Unproven
@@ -130,15 +143,24 @@ impl Record {
         }
     }
 
-    /// Whether its mail was ever accepted, or a hand added it. Of others it is
-    /// of no interest that they proved bad.
+    /// Whether anything good was ever known of it. Of others it is of no
+    /// interest that they proved bad.
     pub(super) fn is_of_interest(&self) -> bool {
-        self.last_accepted != 0 || self.by_hand != 0
+        self.last_accepted != 0 || self.delivered != 0 || self.by_hand != 0
     }
 
     /// Whether anything good counts.
     pub(super) fn is_good(&self) -> bool {
-        self.recent[0] != 0 || self.by_hand != 0
+        self.recent[0] != 0 || self.counting_delivery() != 0 || self.by_hand != 0
+    }
+
+    /// The last delivery, unless it was demoted since; then 0.
+    fn counting_delivery(&self) -> u32 {
+        if self.delivered > self.demoted {
+            self.delivered
+        } else {
+            0
+        }
     }
 
     /// When its mail was last accepted, in seconds since 1970; 0: never.
@@ -147,18 +169,24 @@ impl Record {
         self.last_accepted
     }
 
+    /// When it last took a message from us, in seconds since 1970; 0: never.
+    #[must_use]
+    pub fn last_delivered(&self) -> u32 {
+        self.delivered
+    }
+
     /// When it was demoted last, in seconds since 1970; 0: never.
     #[must_use]
     pub fn last_demoted(&self) -> u32 {
         self.demoted
     }
 
-    /// Until when acceptances alone keep it known, in seconds since 1970; 0 if
-    /// they do not make it so.
+    /// Until when mail alone keeps it known, in seconds since 1970; 0 if it does
+    /// not make it so.
     #[must_use]
     pub fn known_until(&self) -> u32 {
         let [.., enough] = self.recent;
-        match enough.min(self.earlier_day) {
+        match enough.min(self.earlier_day).max(self.counting_delivery()) {
             0 => 0,
             oldest => oldest.saturating_add(KEPT),
         }
@@ -166,7 +194,10 @@ impl Record {
 
     /// The last thing that happened.
     pub(super) fn last(&self) -> u32 {
-        self.recent[0].max(self.demoted).max(self.by_hand)
+        self.recent[0]
+            .max(self.delivered)
+            .max(self.demoted)
+            .max(self.by_hand)
     }
 }
 

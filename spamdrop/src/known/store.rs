@@ -14,8 +14,9 @@ use crate::target::Target;
 const FORMAT: Format = Format {
     // `SDkg`
     application_id: 0x5344_6b67,
-    version: 1,
+    version: 2,
     tables: rows::TABLE,
+    upgrades: &rows::UPGRADES,
     maker: "spamdrop learn",
 };
 
@@ -43,7 +44,17 @@ impl Store {
         Ok(Database::open_existing(path, &FORMAT)?.map(Self))
     }
 
-    /// Every record, sorted: IPv4 first, by address. Looks for damage first.
+    /// Reads all of the file, and looks for damage. That takes as long as
+    /// [`Store::all`].
+    ///
+    /// # Errors
+    ///
+    /// The file is damaged or cannot be read.
+    pub fn check(&self) -> Result<()> {
+        self.0.check()
+    }
+
+    /// Every record, sorted: IPv4 first, by address.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Courier's own words, and what a peer can make it say.
 //!
-//! The grammar follows `courieresmtpd.C`, `cdmsgq.C` and `lcclog.c` of Courier
-//! 0.72 to 2.0.4. Courier writes every string through one sanitiser: control
+//! The grammar follows `courieresmtpd.C`, `cdmsgq.C`, `comctlfile.c`,
+//! `libesmtp.C` and `lcclog.c` of Courier 0.72 to 2.0.4. Courier writes every string through one sanitiser: control
 //! bytes become `.`, and what exceeds 128 bytes is cut and marked with `...`.
 //! A bare carriage return makes the sanitiser read past the string's end, so
 //! stale memory can follow a field; only a field that ends as Courier ends it
@@ -16,7 +16,8 @@ use super::address;
 use super::header::{Header, count_digits, token};
 use super::server::{Found, Reading};
 
-/// Reads a line of the SMTP server named `program`, or of `courierd`.
+/// Reads a line of the SMTP server named `program`, of `courierd`, or of the
+/// SMTP client.
 pub(super) fn read<'line>(program: &[u8], header: &Header<'line>) -> Reading<'line> {
     if header.program == Some(program) {
         let (addr, text) = rejected(header.message)?;
@@ -24,13 +25,16 @@ pub(super) fn read<'line>(program: &[u8], header: &Header<'line>) -> Reading<'li
     } else if header.program == Some(b"courierd") {
         let addr = accepted(header.message).ok_or("it is no newmsg line")?;
         Ok(Found::accepted(addr, "courier-newmsg"))
+    } else if header.program == Some(b"courieresmtp") {
+        let addr = delivered(header.message).ok_or("it is no delivery of a message")?;
+        Ok(Found::delivered(addr, "courier-delivered"))
     } else {
         Err(header.not_its())
     }
 }
 
 /// A line that is of any interest holds one of these.
-pub(super) const NEEDLES: [&str; 2] = ["error,relay=", "newmsg,id="];
+pub(super) const NEEDLES: [&str; 3] = ["error,relay=", "newmsg,id=", ",success: delivered: "];
 
 /// Whether `511` stands behind `error,relay=` where a reply could start: not
 /// inside a word, nor as a port.
@@ -79,12 +83,44 @@ fn accepted(message: &[u8]) -> Option<IpAddr> {
     let rest = message.strip_prefix(b"newmsg,id=")?;
     let (_id_and_auth, rest) = rest.split_at_checked(memchr::memchr(b':', rest)?)?;
     let (_helo, rest) = token(rest.strip_prefix(b": dns; ")?)?;
-    let peer = rest.strip_prefix(b"(")?.strip_suffix(b"])")?;
-    let relay = match token(peer) {
-        Some((_name, relay)) => relay,
-        None => peer,
+    named(rest.strip_prefix(b"(")?.strip_suffix(b")")?)
+}
+
+/// Reads a delivery, which is
+/// `id=ID,from=<…>,addr=<…>[,size=N],success: delivered: [NAME ][IP]`, and
+/// returns the host that took the message.
+///
+/// Courier leaves `<`, `>` and `:` in these two mailboxes, and a sender whose
+/// mail is forwarded chooses his: one that holds a bracket is not taken, and
+/// the address must end the line. What the host replies stands on lines of its
+/// own, behind `addr=<…>: `. A bounce has no sender, and goes where the
+/// bounced mail said.
+fn delivered(message: &[u8]) -> Option<IpAddr> {
+    let rest = message.strip_prefix(b"id=")?;
+    let (_id, rest) = until_comma(rest)?;
+    let rest = skip_bracketed(rest.strip_prefix(b",from=<")?)?;
+    let rest = skip_bracketed(rest.strip_prefix(b",addr=<")?)?;
+    let rest = match rest.strip_prefix(b",size=") {
+        Some(size) => size.get(count_digits(size)..)?,
+        None => rest,
     };
-    address::plain(relay.strip_prefix(b"[")?)
+    named(rest.strip_prefix(b",success: delivered: ")?)
+}
+
+/// What follows a mailbox that is not empty, given from behind its `<`.
+fn skip_bracketed(bytes: &[u8]) -> Option<&[u8]> {
+    let end = memchr::memchr2(b'<', b'>', bytes).filter(|end| *end > 0)?;
+    bytes.get(end..)?.strip_prefix(b">")
+}
+
+/// Reads `[NAME ][IP]`: an address in brackets, and before it the host's name,
+/// if it has one.
+fn named(host: &[u8]) -> Option<IpAddr> {
+    let addr = match token(host) {
+        Some((_name, addr)) => addr,
+        None => host,
+    };
+    address::plain(addr.strip_prefix(b"[")?.strip_suffix(b"]")?)
 }
 
 fn until_comma(bytes: &[u8]) -> Option<(&[u8], &[u8])> {

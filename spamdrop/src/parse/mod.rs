@@ -9,6 +9,10 @@
 //! Only a blocklist's rejection for good is taken. A 4xx is one where it is
 //! how that server refuses every listed peer; elsewhere it means that a list
 //! did not answer, or is not trusted yet.
+//!
+//! Of Courier's deliveries the hosts that took them are read as well. The
+//! others' lines of a delivery do not name the sender (Exim's only on
+//! request), and where a bounce goes, whoever sent the mail has chosen.
 
 mod address;
 mod courier;

@@ -43,6 +43,8 @@ const PIECES: &[&str] = &[
     " (",
     " [9.9.9.9])",
     "newmsg,id=1: dns; ",
+    ",addr=<b>,success: delivered: ",
+    " [9.9.9.9]",
 ];
 
 /// `clog_msg_str`: control bytes become dots, newlines slashes, and what
@@ -183,6 +185,23 @@ fn session() -> impl Strategy<Value = Session> {
         })
 }
 
+/// A line of the SMTP client, up to its mailboxes. Courier reads these from a
+/// file, in lines, and turns carriage returns into blanks.
+fn sending(from: &[u8], to: &[u8]) -> Vec<u8> {
+    let stored = |text: &[u8]| -> Vec<u8> {
+        let kept = text.iter().filter(|&&byte| byte != b'\n');
+        kept.map(|&byte| if byte == b'\r' { b' ' } else { byte })
+            .collect()
+    };
+    let mut line =
+        b"Nov 23 08:50:54 mx1 courieresmtp: id=000A0B0C.6561A3AE.00006A21,from=<".to_vec();
+    line.extend(logged(&stored(from), b""));
+    line.extend(b">,addr=<");
+    line.extend(logged(&stored(to), b""));
+    line.push(b'>');
+    line
+}
+
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_424_400)
 }
@@ -190,7 +209,7 @@ fn now() -> SystemTime {
 /// The address and whether it was a rejection.
 fn read(line: &[u8]) -> Option<(IpAddr, bool)> {
     match Parser::new("courieresmtpd", TimeZone::UTC).parse(line, now()) {
-        Parsed::Event(event) => Some((event.addr, event.kind != Kind::Accepted)),
+        Parsed::Event(event) => Some((event.addr, matches!(event.kind, Kind::Rejected { .. }))),
         Parsed::NearMiss(_) | Parsed::Nothing => None,
     }
 }
@@ -281,5 +300,41 @@ proptest! {
         let found = read(&line);
         prop_assert!(found.is_none_or(|found| found == (addr, false)));
         prop_assert!(found.is_some() || helo.is_empty() || text.len() > 128);
+    }
+
+    #[test]
+    fn a_delivery_names_its_host_or_nobody(
+        addr in address(),
+        from in chosen(),
+        to in chosen(),
+        name in prop::option::of(chosen()),
+        memory in chosen(),
+    ) {
+        let name = name.filter(|name| !name.is_empty()).unwrap_or_default();
+        let mut text = [b"delivered: ", &name[..]].concat();
+        if !name.is_empty() {
+            text.push(b' ');
+        }
+        text.extend(format!("[{addr}]").bytes());
+        let line = [&sending(&from, &to)[..], b",size=1234,success: ", &logged(&text, &memory)].concat();
+        let found = read(&line);
+        prop_assert!(found.is_none_or(|found| found == (addr, false) && !from.is_empty()));
+        let is_plain = |text: &[u8]| !text.iter().any(|byte| b"<> \0\r\n".contains(byte));
+        let is_clean = is_plain(&from) && is_plain(&to) && is_plain(&name);
+        let is_short = text.len() <= 128;
+        prop_assert!(found.is_some() || from.is_empty() || to.is_empty() || !is_clean || !is_short);
+    }
+
+    #[test]
+    fn a_reply_is_never_taken_for_a_delivery(
+        from in chosen(),
+        to in chosen(),
+        reply in chosen(),
+        memory in chosen(),
+        host in prop::sample::select(&["", ",success: delivered: [9.9.9.9]", " [9.9.9.9]"]),
+    ) {
+        let reply = [&reply[..], host.as_bytes()].concat();
+        let line = [&sending(&from, &to)[..], b": ", &logged(&reply, &memory)].concat();
+        prop_assert_eq!(read(&line), None);
     }
 }

@@ -42,7 +42,14 @@ impl<'line> Found<'line> {
     }
 
     pub(super) fn accepted(addr: IpAddr, rule: &'static str) -> Self {
-        let kind = Kind::Accepted;
+        Self::plain(addr, Kind::Accepted, rule)
+    }
+
+    pub(super) fn delivered(addr: IpAddr, rule: &'static str) -> Self {
+        Self::plain(addr, Kind::Delivered, rule)
+    }
+
+    fn plain(addr: IpAddr, kind: Kind<'static>, rule: &'static str) -> Self {
         let rule = rule.into();
         Self { addr, kind, rule }
     }

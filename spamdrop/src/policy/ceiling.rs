@@ -94,6 +94,11 @@ impl Ceiling {
         self.share(now).or_else(|| self.rate(now))
     }
 
+    /// Whether it was tripped when that was last looked at.
+    pub(super) fn is_tripped(&self) -> bool {
+        self.share_tripped || self.rate_tripped
+    }
+
     fn rate(&mut self, now: Duration) -> Option<Trip> {
         let offences = self.offences.total(now);
         self.rate_tripped = if self.rate_tripped {

@@ -46,6 +46,8 @@ pub enum Decision {
     },
     /// A message was accepted; its source is remembered as known.
     Known,
+    /// It took a message from us. For the ceiling that is no acceptance.
+    Delivered,
     /// Do nothing.
     Ignore(Why),
 }
@@ -57,6 +59,7 @@ impl Decision {
         match self {
             Self::Block { .. } => "blocked",
             Self::Known => "known",
+            Self::Delivered => "delivered",
             Self::Ignore(why) => why.name(),
         }
     }
@@ -178,6 +181,7 @@ impl Policy {
         match event.kind {
             Kind::Accepted if self.ceiling.accepted(event.addr, age, now.mono) => Decision::Known,
             Kind::Accepted => Decision::Ignore(Why::Stale),
+            Kind::Delivered => Decision::Delivered,
             Kind::Rejected { text } => self
                 .ignored(text, age)
                 .or_else(|| self.never_blocked(event.addr, text, protected))
@@ -192,23 +196,20 @@ impl Policy {
         }
     }
 
-    /// What an event tells of its source, however old it is. Nothing, if the
-    /// source is never blocked, or if the blocklist itself may be wrong.
+    /// What an event that was just decided about tells of its source, however
+    /// old it is. Nothing, if the source is never blocked, or if the blocklist
+    /// itself may be wrong.
     #[must_use]
-    pub fn lesson(
-        &self,
-        event: &Event<'_>,
-        decision: Decision,
-        protected: &Protected,
-    ) -> Option<Lesson> {
-        if decision == Decision::Ignore(Why::Ceiling) || protected.why(event.addr).is_some() {
+    pub fn lesson(&self, event: &Event<'_>, protected: &Protected) -> Option<Lesson> {
+        if protected.why(event.addr).is_some() {
             return None;
         }
         match event.kind {
             Kind::Accepted => Some(Lesson::Accepted),
+            Kind::Delivered => Some(Lesson::Delivered),
             Kind::Rejected { text } if is_complaint(text) => None,
             Kind::Rejected { text } => match self.no_listing(text) {
-                None => Some(Lesson::Listed),
+                None => (!self.ceiling.is_tripped()).then_some(Lesson::Listed),
                 Some(Why::OwnText) if text::is_unknown_user(text) => Some(Lesson::UnknownRecipient),
                 Some(_) => None,
             },

@@ -38,6 +38,13 @@ fn accepted(addr: &str, at: Option<SystemTime>) -> Event<'static> {
     }
 }
 
+fn delivered(addr: &str, at: Option<SystemTime>) -> Event<'static> {
+    Event {
+        kind: Kind::Delivered,
+        ..accepted(addr, at)
+    }
+}
+
 /// Nothing is listed, and only what no machine blocks is protected.
 fn decide(policy: &mut Policy, event: &Event<'_>, now: Moment) -> Decision {
     policy.decide(event, now, &Protected::default(), |_| false)
@@ -272,12 +279,14 @@ fn a_lesson_is_what_an_event_tells_of_its_source() {
         let now = moment(0);
         let wall = now.wall + wall_later;
         let now = Moment { wall, ..now };
-        let decision = policy.decide(event, now, &protected, |_| false);
-        policy.lesson(event, decision, &protected)
+        policy.decide(event, now, &protected, |_| false);
+        policy.lesson(event, &protected)
     };
     for (event, expected) in [
         (accepted("192.0.2.1", None), Some(Lesson::Accepted)),
         (accepted("198.51.100.1", None), None),
+        (delivered("192.0.2.1", None), Some(Lesson::Delivered)),
+        (delivered("198.51.100.1", None), None),
         (rejected("192.0.2.1", "Listed", None), Some(Lesson::Listed)),
         (rejected("198.51.100.1", "Listed", None), None),
         (
@@ -295,6 +304,20 @@ fn a_lesson_is_what_an_event_tells_of_its_source() {
 }
 
 #[test]
+fn who_takes_mail_is_none_of_the_senders_that_the_ceiling_counts() {
+    let mut policy = policy();
+    for n in 1..=9 {
+        let event = delivered(&format!("192.0.2.{n}"), None);
+        assert_eq!(decide(&mut policy, &event, moment(0)), Decision::Delivered);
+    }
+    for n in 1..=9 {
+        let event = rejected(&format!("192.0.2.{n}"), "Listed", None);
+        decide(&mut policy, &event, moment(1));
+    }
+    assert_eq!(policy.ceiling(moment(1)), None);
+}
+
+#[test]
 fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
     let mut policy = policy();
     for n in 1..=5 {
@@ -308,11 +331,17 @@ fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
     let mut lessons = Vec::new();
     for n in 1..=6 {
         let event = rejected(&format!("192.0.2.{n}"), "Listed", None);
-        let decision = decide(&mut policy, &event, moment(1));
-        lessons.push(policy.lesson(&event, decision, &Protected::default()));
+        decide(&mut policy, &event, moment(1));
+        lessons.push(policy.lesson(&event, &Protected::default()));
     }
     let listed = Some(Lesson::Listed);
     assert_eq!(lessons, [listed, listed, listed, listed, None, None]);
+    // Nor by a line that is too old for the ceiling to count.
+    let old = moment(0).wall - Duration::from_secs(3600);
+    let event = rejected("192.0.2.9", "Listed", Some(old));
+    let stale = Decision::Ignore(Why::Stale);
+    assert_eq!(decide(&mut policy, &event, moment(1)), stale);
+    assert_eq!(policy.lesson(&event, &Protected::default()), None);
 }
 
 #[test]

@@ -20,8 +20,10 @@ pub struct Sender {
     pub state: State,
     /// When its mail was last accepted; null: never.
     pub last_accepted_unix_s: Option<u32>,
+    /// When it last took a message from us; null: never.
+    pub last_delivered_unix_s: Option<u32>,
     /// Until when it stays known if nothing more comes; null unless it is
-    /// known for its mail alone.
+    /// known for mail alone.
     pub known_until_unix_s: Option<u32>,
     /// When it last proved bad, or was removed by hand; null: never.
     pub last_demoted_unix_s: Option<u32>,
@@ -31,7 +33,7 @@ pub struct Sender {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// It has sent enough.
+    /// It has sent enough, or taken mail.
     Known,
     /// It was added by hand.
     ByHand,
@@ -52,11 +54,14 @@ impl State {
     }
 }
 
-const COLUMNS: [Column<Sender>; 4] = [
+const COLUMNS: [Column<Sender>; 5] = [
     left("ADDRESS", |sender, text| write!(text, "{}", sender.source)),
     left("STATE", |sender, text| text.write_str(sender.state.name())),
     left("LAST MAIL", |sender, text| {
         date(sender.last_accepted_unix_s, text)
+    }),
+    left("LAST DELIVERY", |sender, text| {
+        date(sender.last_delivered_unix_s, text)
     }),
     left("KNOWN UNTIL", |sender, text| {
         date(sender.known_until_unix_s, text)
@@ -95,6 +100,7 @@ mod tests {
             source: "192.0.2.1".parse().unwrap(),
             state: State::Known,
             last_accepted_unix_s: Some(1_795_392_000),
+            last_delivered_unix_s: Some(1_795_392_000 - 86_400),
             known_until_unix_s: Some(1_795_392_000 + 35 * 86_400 - 1),
             last_demoted_unix_s: None,
         };
@@ -102,6 +108,7 @@ mod tests {
             source: "2001:db8::1".parse().unwrap(),
             state: State::ByHand,
             last_accepted_unix_s: None,
+            last_delivered_unix_s: None,
             known_until_unix_s: None,
             last_demoted_unix_s: Some(9),
         };
@@ -115,12 +122,12 @@ mod tests {
         json::array(&mut out, some()).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            r#"ADDRESS        STATE    LAST MAIL   KNOWN UNTIL
-192.0.2.1      known    2026-11-23  2026-12-27
-2001:db8::/64  by hand  -           -
+            r#"ADDRESS        STATE    LAST MAIL   LAST DELIVERY  KNOWN UNTIL
+192.0.2.1      known    2026-11-23  2026-11-22     2026-12-27
+2001:db8::/64  by hand  -           -              -
 [
-{"addr":"192.0.2.1","state":"known","last_accepted_unix_s":1795392000,"known_until_unix_s":1798415999,"last_demoted_unix_s":null},
-{"addr":"2001:db8::/64","state":"by-hand","last_accepted_unix_s":null,"known_until_unix_s":null,"last_demoted_unix_s":9}
+{"addr":"192.0.2.1","state":"known","last_accepted_unix_s":1795392000,"last_delivered_unix_s":1795305600,"known_until_unix_s":1798415999,"last_demoted_unix_s":null},
+{"addr":"2001:db8::/64","state":"by-hand","last_accepted_unix_s":null,"last_delivered_unix_s":null,"known_until_unix_s":null,"last_demoted_unix_s":9}
 ]
 "#
         );

@@ -63,6 +63,8 @@ pub struct Scanned {
     pub matches: BTreeMap<Cow<'static, str>, u64>,
     /// Lines that tell of accepted mail, by rule.
     pub accepted: BTreeMap<Cow<'static, str>, u64>,
+    /// Lines that tell of delivered mail, by rule.
+    pub delivered: BTreeMap<Cow<'static, str>, u64>,
     /// Lines that were understood but would not have blocked, by reason.
     pub ignored: BTreeMap<String, u64>,
     /// Lines that look like a rejection and are none, by reason.
@@ -105,6 +107,9 @@ pub fn text(out: &mut impl Write, scanned: &Scanned, columns: usize) -> io::Resu
     }
     for (rule, count) in &scanned.accepted {
         writeln!(out, "  accepted mail, {rule}: {count}")?;
+    }
+    for (rule, count) in &scanned.delivered {
+        writeln!(out, "  delivered mail, {rule}: {count}")?;
     }
     for (reason, count) in &scanned.ignored {
         writeln!(out, "  would not block, {reason}: {count}")?;
@@ -195,6 +200,7 @@ mod tests {
             overlong: 1,
             matches: [("courier-511".into(), 12)].into(),
             accepted: [("courier-newmsg".into(), 5)].into(),
+            delivered: [("courier-delivered".into(), 3)].into(),
             ignored: [("loopback".into(), 2)].into(),
             near_misses: [("its stamp is not a time", misses)].into(),
             error: Some("unexpected end of file".into()),
@@ -215,6 +221,7 @@ mail.log: 100 lines, 12 would block
   not read to its end: unexpected end of file
   courier-511: 12
   accepted mail, courier-newmsg: 5
+  delivered mail, courier-delivered: 3
   would not block, loopback: 2
   too long to be read: 1
   near miss, its stamp is not a time: 12
@@ -226,7 +233,7 @@ mail.log: 100 lines, 12 would block
         let narrow = text(50);
         let lines: Vec<&str> = narrow.lines().collect();
         assert_eq!(
-            lines[7..9],
+            lines[8..10],
             [
                 "    line 3: yesterday error,relay=192.0.2.1: 511 x",
                 "    line 70: yesterday error,relay=192.0.2.1: 5...",
@@ -284,7 +291,7 @@ mail.log: 100 lines, 12 would block
         );
         assert_eq!(
             text(Record::File(&scanned())),
-            r#"{"kind":"file","file":"mail.log","lines":100,"overlong":1,"matches":{"courier-511":12},"accepted":{"courier-newmsg":5},"ignored":{"loopback":2},"near_misses":{"its stamp is not a time":12},"error":"unexpected end of file"}"#
+            r#"{"kind":"file","file":"mail.log","lines":100,"overlong":1,"matches":{"courier-511":12},"accepted":{"courier-newmsg":5},"delivered":{"courier-delivered":3},"ignored":{"loopback":2},"near_misses":{"its stamp is not a time":12},"error":"unexpected end of file"}"#
         );
         assert_eq!(
             text(Record::Address { addr, lines: 7 }),

@@ -23,6 +23,7 @@ const FORMAT: Format = Format {
     application_id: 0x5344_7776,
     version: 1,
     tables: rows::TABLES,
+    upgrades: &[],
     maker: "spamdrop run",
 };
 
@@ -85,6 +86,7 @@ impl Store {
     ///
     /// The file is damaged or cannot be read.
     pub fn since(&self, unix_s: u64) -> Result<Vec<(i64, Wave)>> {
+        self.0.check()?;
         self.0.read(|db| rows::since(db, unix_s))
     }
 
@@ -96,6 +98,7 @@ impl Store {
     /// As [`Store::since`].
     pub fn points(&self, ids: &[i64]) -> Result<Vec<Vec<Point>>> {
         let all = |db: &_| ids.iter().map(|id| rows::points(db, *id)).collect();
+        self.0.check()?;
         self.0.read(all)
     }
 }

@@ -28,9 +28,10 @@ match = '^[a-z]+: <HOST> is listed'
 ];
 
 /// What syslog writes before a message. No peer has a say in it.
-const HEADERS: [&str; 11] = [
+const HEADERS: [&str; 12] = [
     "Nov 23 08:50:54 mx1 courieresmtpd: ",
     "2026-11-23T08:50:54Z mx1 courierd[12]: ",
+    "2026-11-23T08:50:54Z mx1 courieresmtp: ",
     "<19>1 2026-11-23T08:50:54Z mx1 courieresmtpd - - - ",
     "2026-11-23T08:50:54Z mx1 esmtpd-smarthost: ",
     "Nov 23 08:50:54 mx1 postfix/smtpd[12]: ",
@@ -104,6 +105,14 @@ fn check_message(event: &Event<'_>, message: &[u8]) {
             let inner = message.strip_suffix(b"])").expect("a peer at the end");
             let relay = inner.rsplit(|byte| *byte == b'[').next();
             assert!(is(event.addr, relay.unwrap_or_default()), "{event:?}");
+        }
+        ("courier-delivered", Kind::Delivered) => {
+            assert!(message.starts_with(b"id="), "{event:?}");
+            let reply = memmem::find(message, b">: ");
+            assert!(reply.is_none(), "{event:?}");
+            let inner = message.strip_suffix(b"]").expect("a host at the end");
+            let host = inner.rsplit(|byte| *byte == b'[').next();
+            assert!(is(event.addr, host.unwrap_or_default()), "{event:?}");
         }
         _ => assert!(stands_in(event.addr, message), "{event:?}"),
     }

@@ -11,6 +11,7 @@ const MIDNIGHT: u32 = 1_795_392_000;
 #[derive(Clone, Copy, Debug)]
 enum Fact {
     Accepted(u32),
+    Delivered(u32),
     Demoted(u32),
 }
 
@@ -18,16 +19,23 @@ enum Fact {
 fn by_the_book(facts: &[Fact], now: u32) -> bool {
     let demoted = facts.iter().filter_map(|fact| match fact {
         Fact::Demoted(at) => Some(*at),
-        Fact::Accepted(_) => None,
+        _ => None,
     });
     let demoted = demoted.max().unwrap_or(0);
+    let counts = |at: &u32| *at > demoted && i64::from(now) - i64::from(*at) <= i64::from(36 * DAY);
+    if facts
+        .iter()
+        .any(|fact| matches!(fact, Fact::Delivered(at) if counts(at)))
+    {
+        return true;
+    }
     let mut counting: Vec<u32> = facts
         .iter()
         .filter_map(|fact| match fact {
             Fact::Accepted(at) => Some(*at),
-            Fact::Demoted(_) => None,
+            _ => None,
         })
-        .filter(|at| *at > demoted && i64::from(now) - i64::from(*at) <= i64::from(36 * DAY))
+        .filter(counts)
         .collect();
     counting.sort_unstable();
     counting.dedup();
@@ -39,6 +47,7 @@ fn by_the_book(facts: &[Fact], now: u32) -> bool {
 fn record(fact: &Fact) -> Record {
     match *fact {
         Fact::Accepted(at) => Record::accepted(at),
+        Fact::Delivered(at) => Record::delivered(at),
         Fact::Demoted(at) => Record::demoted(at),
     }
 }
@@ -61,6 +70,7 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
     let fact = prop_oneof![
         6 => stamp().prop_map(Fact::Accepted),
         1 => stamp().prop_map(Fact::Demoted),
+        1 => stamp().prop_map(Fact::Delivered),
     ];
     prop_oneof![
         prop::collection::vec(fact.clone(), 0..6),
@@ -144,6 +154,27 @@ fn a_demoted_source_begins_anew() {
     let again = [1, DAY, 2 * DAY].map(|later| Record::accepted(now + later));
     let again = again.into_iter().fold(demoted, Record::join);
     assert_eq!(again.standing(now + 2 * DAY), Standing::Known);
+}
+
+#[test]
+fn a_delivery_makes_known_for_36_days_until_demoted() {
+    let record = Record::delivered(MIDNIGHT);
+    let last = MIDNIGHT + 36 * DAY;
+    assert_eq!(record.standing(last), Standing::Known);
+    assert_eq!(record.standing(last + 1), Standing::Void);
+    assert_eq!(record.known_until(), last);
+    let later = known(&[0, 1, 1]).join(record);
+    assert_eq!(later.known_until(), last);
+    let demoted = record.join(Record::demoted(MIDNIGHT));
+    assert_eq!(demoted.standing(MIDNIGHT), Standing::Demoted);
+    assert_eq!((demoted.known_until(), demoted.is_good()), (0, false));
+    assert_eq!(demoted.last_delivered(), MIDNIGHT);
+    // An old log brings the delivery back, but not the standing.
+    assert!(demoted.is_of_interest());
+    let again = demoted.join(Record::delivered(MIDNIGHT + 1));
+    assert_eq!(again.standing(MIDNIGHT + 1), Standing::Known);
+    let removed = again.removed(MIDNIGHT + 1);
+    assert_eq!(removed.standing(MIDNIGHT + 1), Standing::Demoted);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use anyhow::Result;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use crate::database::Upgrade;
 use crate::known::record::{Record, Standing};
 use crate::target::{Target, from_full_key, full_key};
 
@@ -19,8 +20,15 @@ CREATE TABLE known (
     earlier_day INTEGER NOT NULL,
     last_accepted INTEGER NOT NULL,
     demoted INTEGER NOT NULL,
-    by_hand INTEGER NOT NULL
+    by_hand INTEGER NOT NULL,
+    delivered INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID";
+
+/// Deliveries came with version 2.
+pub(super) const UPGRADES: [Upgrade; 1] = [Upgrade {
+    from: 1,
+    change: "ALTER TABLE known ADD COLUMN delivered INTEGER NOT NULL DEFAULT 0",
+}];
 
 pub(super) fn read(db: &Connection, source: Target) -> Result<Option<Record>> {
     let mut query = db.prepare_cached("SELECT * FROM known WHERE addr = ?1")?;
@@ -40,10 +48,11 @@ pub(super) fn write(db: &Connection, source: Target, record: Record) -> Result<(
         recent: [recent1, recent2, recent3],
         earlier_day,
         last_accepted,
+        delivered,
         demoted,
         by_hand,
     } = record;
-    db.prepare_cached("REPLACE INTO known VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+    db.prepare_cached("REPLACE INTO known VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
         .execute(params![
             key(source),
             recent1,
@@ -52,7 +61,8 @@ pub(super) fn write(db: &Connection, source: Target, record: Record) -> Result<(
             earlier_day,
             last_accepted,
             demoted,
-            by_hand
+            by_hand,
+            delivered
         ])?;
     Ok(())
 }
@@ -93,6 +103,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<(Target, Record)> {
         last_accepted: row.get(5)?,
         demoted: row.get(6)?,
         by_hand: row.get(7)?,
+        delivered: row.get(8)?,
     };
     Ok((addr.into(), record))
 }

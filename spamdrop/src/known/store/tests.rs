@@ -56,15 +56,52 @@ fn records_are_joined_and_survive() {
         .into_iter()
         .collect();
     Store::open(&path).unwrap().merge(&first, 9, NOW).unwrap();
-    let second = learned([(9, Record::accepted(NOW)), (7, Record::accepted(NOW))]);
+    let second = learned([(9, Record::accepted(NOW)), (7, Record::delivered(NOW))]);
     Store::open(&path).unwrap().merge(&second, 9, NOW).unwrap();
     let store = Store::open_existing(&path).unwrap().unwrap();
     let expected = [
-        (source(7), Record::accepted(NOW)),
+        (source(7), Record::delivered(NOW)),
         (source(9), known(NOW - DAY).join(Record::accepted(NOW))),
         (v6, Record::accepted(NOW)),
     ];
     assert_eq!(store.all().unwrap(), expected);
+}
+
+/// Version 1 knew of no deliveries.
+#[test]
+fn what_the_first_version_wrote_is_read() {
+    let (_dir, path) = home();
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let old = "
+        CREATE TABLE known (
+            addr BLOB PRIMARY KEY, recent1 INTEGER NOT NULL, recent2 INTEGER NOT NULL,
+            recent3 INTEGER NOT NULL, earlier_day INTEGER NOT NULL,
+            last_accepted INTEGER NOT NULL, demoted INTEGER NOT NULL, by_hand INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO known VALUES
+            (x'00000000000000000000ffffc0000201', 9, 8, 7, 6, 10, 5, 11);
+        PRAGMA application_id = 0x53446b67;
+        PRAGMA user_version = 1;";
+    db.execute_batch(old).unwrap();
+    drop(db);
+    let expected = Record {
+        recent: [9, 8, 7],
+        earlier_day: 6,
+        last_accepted: 10,
+        delivered: 0,
+        demoted: 5,
+        by_hand: 11,
+    };
+    let source: Target = "192.0.2.1".parse().unwrap();
+    let mut store = Store::open_existing(&path).unwrap().unwrap();
+    assert_eq!(store.all().unwrap(), [(source, expected)]);
+    let delivered: Records = [(source, Record::delivered(NOW))].into_iter().collect();
+    store.merge(&delivered, 9, NOW).unwrap();
+    let expected = expected.join(Record::delivered(NOW));
+    assert_eq!(
+        Store::open(&path).unwrap().all().unwrap(),
+        [(source, expected)]
+    );
 }
 
 #[test]
@@ -200,6 +237,7 @@ fn damage_is_an_error_at_worst() {
         }
         fs::write(&path, bytes).unwrap();
         let used = Store::open(&path).and_then(|mut store| {
+            store.check()?;
             store.all()?;
             store.merge(&learned([(1, known(NOW))]), 64, NOW)
         });

@@ -67,6 +67,7 @@ impl Log {
                     outcome.blocked.insert(addr);
                 }
                 Decision::Known => outcome.known += 1,
+                Decision::Delivered => panic!("nothing was delivered: {line}"),
                 Decision::Ignore(Why::Ceiling) => outcome.held_back += 1,
                 Decision::Ignore(why) => panic!("{why}: {line}"),
             }
