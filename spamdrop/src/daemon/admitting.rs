@@ -76,14 +76,14 @@ impl Admitting {
         self.keeper.mode() != Mode::Off
     }
 
-    /// Takes over a changed configuration.
-    pub fn reconfigure(&mut self, config: &Config) -> Result<()> {
+    /// Takes over a changed configuration; verdicts are to be forgotten.
+    pub fn reconfigure(&mut self, config: &Config) {
         self.keeper = keeper(config);
-        self.gatehouse.forget_verdicts()?;
-        if !self.is_on() {
-            self.gatehouse.set(Gate::default())?;
-        }
-        Ok(())
+    }
+
+    /// Forgets what the blocklists of a configuration said.
+    pub fn forget_verdicts(&mut self) -> Result<()> {
+        self.gatehouse.forget_verdicts()
     }
 
     /// Has the known senders read again.
