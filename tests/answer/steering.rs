@@ -64,8 +64,12 @@ fn everybody_else_comes_to_the_mail_server() {
     lab.daemon.signal(Signal::SIGSTOP).unwrap();
     write(&mut lab.keeper.gatehouse(), clock::monotonic_ns(), 0);
     assert_eq!(lab.greets(ZOMBIE), SERVER, "nobody answers");
+    for (answers, other) in [(ANSWERS4, ZOMBIE6), (ANSWERS6, ZOMBIE)] {
+        write(&mut lab.keeper.gatehouse(), clock::monotonic_ns(), answers);
+        assert_eq!(lab.greets(other), SERVER, "of the other family");
+    }
     let stale = clock::monotonic_ns() - 3 * SECOND;
-    write(&mut lab.keeper.gatehouse(), stale, 1);
+    write(&mut lab.keeper.gatehouse(), stale, BOTH);
     assert_eq!(lab.greets(ZOMBIE), SERVER, "the gate is stale");
     lab.daemon.signal(Signal::SIGCONT).unwrap();
     lab.keeper.go_on();
@@ -170,6 +174,14 @@ fn without_ipv6_on_loopback_ipv4_is_answered() {
     }
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
     assert_eq!(lab.greets(ZOMBIE6), SERVER);
+    // The watcher itself says so, too.
+    lab.keeper.pause();
+    until("the gate to be set", SOON, || {
+        let gate = lab.keeper.gatehouse().gate()?;
+        Ok((gate.answers != BOTH).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(lab.keeper.gatehouse().gate().unwrap().answers, ANSWERS4);
 }
 
 /// As on a kernel without sk_lookup: here a directory stands where the link
