@@ -2,7 +2,10 @@
 //! the gate by `BPF_PROG_TEST_RUN`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
+#[path = "gate/day.rs"]
+mod day;
 #[expect(dead_code, reason = "what other tests need of it")]
 mod filter;
 

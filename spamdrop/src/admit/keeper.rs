@@ -63,8 +63,9 @@ impl Keeper {
     /// [`Gate::answers`]. Times are `CLOCK_MONOTONIC` nanoseconds.
     pub fn set(&mut self, seen: Occupancy, admitted: u64, answers: u32, now: u64) -> Gate {
         let limits = LIMITS.map(|share| limit(self.slots, share));
-        // Fewer, on a server with slots to spare, keep nobody out.
-        let crowded = seen.open.saturating_add(seen.unanswered) >= limits[CLASSES - 1];
+        // A flood's newest SYNs are among the open. While there is room for all,
+        // what nobody follows up is the noise of the Internet.
+        let crowded = seen.open >= limits[CLASSES - 1];
         if crowded && seen.unanswered >= FLOOD.max(self.slots / FLOOD_SHARE) {
             self.flooded_until = now + FLOOD_KEPT;
         }
@@ -167,7 +168,7 @@ mod tests {
     fn a_flood_lasts_a_minute_beyond_its_last_sign() {
         let mut keeper = keeper();
         let mut flooded = |unanswered, at| {
-            let gate = keeper.set(seen(14, 0, unanswered), 0, 0, at * SECOND);
+            let gate = keeper.set(seen(24, 0, unanswered), 0, 0, at * SECOND);
             gate.flooded == 1
         };
         assert!(!flooded(9, 1_000));
@@ -177,10 +178,10 @@ mod tests {
         assert!(!flooded(0, 1_090));
         // There is room for everybody.
         let mut idle = self::keeper();
-        assert_eq!(idle.set(seen(0, 0, 23), 0, 0, 0).flooded, 0);
-        assert_eq!(idle.set(seen(0, 0, 24), 0, 0, 0).flooded, 1);
+        assert_eq!(idle.set(seen(23, 0, 1_000), 0, 0, 0).flooded, 0);
+        assert_eq!(idle.set(seen(24, 0, 10), 0, 0, 0).flooded, 1);
         let mut small = Keeper::new(Mode::On, 4, 0);
-        assert_eq!(small.set(seen(0, 0, 7), 0, 0, 0).flooded, 0);
-        assert_eq!(small.set(seen(0, 0, 8), 0, 0, 0).flooded, 1);
+        assert_eq!(small.set(seen(2, 0, 7), 0, 0, 0).flooded, 0);
+        assert_eq!(small.set(seen(2, 0, 8), 0, 0, 0).flooded, 1);
     }
 }
