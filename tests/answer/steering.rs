@@ -1,5 +1,10 @@
 //! Who comes to whom.
 
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+
+use spamdrop_lab::site::SERVER4;
+
 use super::*;
 
 /// The whole of it, for both families.
@@ -74,6 +79,36 @@ fn everybody_else_comes_to_the_mail_server() {
     lab.daemon.signal(Signal::SIGCONT).unwrap();
     lab.keeper.go_on();
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+}
+
+/// On others a server's own users submit their mail.
+#[test]
+fn only_port_25_is_answered_and_only_if_it_is_watched() {
+    let lab = &mut Lab::new();
+    let submission = SocketAddr::from((SERVER4, 587));
+    let listen = move || TcpListener::bind(submission).unwrap();
+    let listener = lab.site.server.run(listen);
+    let greeter = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"220 submission\r\n").unwrap();
+    });
+    watch_ports(lab, "25, 587");
+    lab.judge(ZOMBIE, Standing::Listed);
+    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+    let source = Some(ZOMBIE.parse().unwrap());
+    let mut client = Client::connect(&lab.site.world, source, submission, SOON).unwrap();
+    assert_eq!(client.read_reply().unwrap().text, "submission");
+    greeter.join().unwrap();
+    watch_ports(lab, "587");
+    lab.judge(ZOMBIE, Standing::Listed);
+    assert_eq!(lab.greets(ZOMBIE), SERVER);
+}
+
+fn watch_ports(lab: &mut Lab, ports: &str) {
+    let syslog = lab.site.path("syslog");
+    let more = format!("answer = \"on\"\nsyslog = {syslog:?}\nports = [{ports}]");
+    lab.site.configure(&more).unwrap();
+    reload(lab);
 }
 
 /// The gate still says that it answers.
