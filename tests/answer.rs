@@ -24,7 +24,7 @@ use serde_json::Value;
 use spamdrop::blocklist::Gatehouse;
 use spamdrop::clock;
 use spamdrop::target::Target;
-use spamdrop_common::gate::{Gate, Standing, Verdict, host};
+use spamdrop_common::gate::{ANSWERS4, ANSWERS6, Gate, Standing, Verdict, host};
 use spamdrop_common::verdict::SECOND;
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Client, Daemon, Signal, Site};
@@ -36,6 +36,8 @@ const MATE6: &str = "2001:db8:64:1::77";
 const CLEAN: &str = "100.64.0.1";
 const SOON: Duration = Duration::from_secs(5);
 const MINUTE: u64 = 60 * SECOND;
+/// Families.
+const BOTH: u32 = ANSWERS4 | ANSWERS6;
 /// The names in both greetings.
 const RESPONDER: &str = "responder.example ESMTP";
 const SERVER: &str = "mx1 ESMTP";
@@ -138,12 +140,12 @@ impl Keeper {
     fn go_on(&mut self) {
         let (stop, stopped) = channel();
         let gatehouse = Arc::clone(&self.gatehouse);
-        write(&mut gatehouse.lock().unwrap(), clock::monotonic_ns(), 1);
+        write(&mut gatehouse.lock().unwrap(), clock::monotonic_ns(), BOTH);
         self.stop = Some(stop);
         self.thread = Some(std::thread::spawn(move || {
             let period = Duration::from_millis(200);
             while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
-                write(&mut gatehouse.lock().unwrap(), clock::monotonic_ns(), 1);
+                write(&mut gatehouse.lock().unwrap(), clock::monotonic_ns(), BOTH);
             }
         }));
     }

@@ -210,6 +210,7 @@ watcher          not running; start it with `spamdrop run`
     assert_eq!(json["interfaces"][0]["state"], "missing");
     assert_eq!(json["interfaces"][1]["state"], "absent");
     assert!(json["maps"].is_null() && json["watcher"].is_null());
+    assert!(json["wave"].is_null());
 }
 
 #[test]

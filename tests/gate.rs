@@ -2,7 +2,10 @@
 //! the gate by `BPF_PROG_TEST_RUN`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
+#[path = "gate/day.rs"]
+mod day;
 #[expect(dead_code, reason = "what other tests need of it")]
 mod filter;
 
@@ -14,7 +17,9 @@ use spamdrop::blocklist::Gatehouse;
 use spamdrop::clock;
 use spamdrop::target::Target;
 use spamdrop_common::counter::Reason;
-use spamdrop_common::gate::{FRESH, Gate, Mode, Passage, Standing, Verdict, host};
+use spamdrop_common::gate::{
+    ANSWERS4, ANSWERS6, FRESH, Gate, Mode, Passage, Standing, Verdict, host,
+};
 use spamdrop_common::settings::Refresh;
 use spamdrop_common::verdict::SECOND;
 use spamdrop_lab::frame::{ACK, FrameSpec, SYN, tcp_frame};
@@ -81,7 +86,10 @@ impl Site {
 
     fn judge(&mut self, source: &str, standing: Standing) {
         let verdict = Verdict {
-            host: 0,
+            host: match source.parse().unwrap() {
+                IpAddr::V4(_) => 0,
+                IpAddr::V6(addr) => host(true, addr.octets()),
+            },
             until: clock::monotonic_ns() + 60 * SECOND,
             standing: standing as u32,
             zone: 0,
@@ -278,7 +286,7 @@ fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
     site.judge(STRANGER, Standing::Listed);
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
     let before = site.passage();
-    site.tend(1_000, |gate| gate.answers = 1);
+    site.tend(1_000, |gate| gate.answers = ANSWERS4);
     assert_eq!(site.syn(STRANGER, UNIX), (PASS, Reason::GateAnswered));
     // It takes no slot.
     assert_eq!(site.passage(), before);
@@ -295,22 +303,32 @@ fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
 }
 
+/// As where the loopback interface has no IPv6.
+#[test]
+fn who_has_no_responder_is_held_to_the_limits() {
+    let mut site = Site::new();
+    site.drain_floors();
+    let listed6 = "2001:db8:3:1::66";
+    for listed in [STRANGER, listed6] {
+        site.judge(listed, Standing::Listed);
+    }
+    for (answers, answered, other) in [(ANSWERS4, STRANGER, listed6), (ANSWERS6, listed6, STRANGER)]
+    {
+        site.tend(1_000, |gate| gate.answers = answers);
+        let refused = site.passage().refused[2];
+        assert_eq!(site.syn(answered, UNIX), (PASS, Reason::GateAnswered));
+        assert_eq!(site.syn(other, UNIX), REFUSED);
+        assert_eq!(site.passage().refused[2], refused + 1);
+    }
+}
+
 /// A /64 shares a verdict, but not a rejection.
 #[test]
 fn the_neighbour_of_a_listed_host_is_not_answered_in_its_place() {
     let mut site = Site::new();
     let [listed, neighbour] = ["2001:db8:3:1::66", "2001:db8:3:1::67"];
-    let IpAddr::V6(addr) = listed.parse().unwrap() else {
-        panic!("an IPv6 address");
-    };
-    let verdict = Verdict {
-        until: clock::monotonic_ns() + 60 * SECOND,
-        host: host(true, addr.octets()),
-        standing: Standing::Listed as u32,
-        zone: 0,
-    };
-    site.gatehouse.judge(target(listed), verdict).unwrap();
-    site.tend(0, |gate| gate.answers = 1);
+    site.judge(listed, Standing::Listed);
+    site.tend(0, |gate| gate.answers = ANSWERS6);
     assert_eq!(site.syn(listed, UNIX), (PASS, Reason::GateAnswered));
     assert_eq!(site.syn(neighbour, UNIX), ADMITTED);
     site.gatehouse.forget_verdicts().unwrap();

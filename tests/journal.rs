@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use spamdrop::blocklist::Gatehouse;
 use spamdrop::clock;
-use spamdrop_common::gate::{Gate, Standing, Verdict};
+use spamdrop_common::gate::{ANSWERS4, Gate, Standing, Verdict};
 use spamdrop_common::verdict::SECOND;
 use spamdrop_lab::journald::{Logger, Sender};
 use spamdrop_lab::wait::until;
@@ -379,7 +379,7 @@ fn the_watchers_own_refusals_are_believed() {
     gatehouse.judge(ZOMBIE.parse().unwrap(), listed).unwrap();
     let gate = Gate {
         written: now,
-        answers: 1,
+        answers: ANSWERS4,
         ..Gate::default()
     };
     gatehouse.set(gate).unwrap();

@@ -14,6 +14,10 @@ pub const FRESH: u64 = 2 * SECOND;
 /// The port of the gate and the responder; on others a server's own users
 /// submit their mail.
 pub const PORT: u16 = 25;
+/// Bits of [`Gate::answers`]: a responder for IPv4,
+pub const ANSWERS4: u32 = 1;
+/// and one for IPv6.
+pub const ANSWERS6: u32 = 2;
 /// Classes of senders who are neither known nor trusted.
 pub const CLASSES: usize = 3;
 /// However full the server is, one sender of each class passes in this time.
@@ -41,7 +45,8 @@ pub struct Gate {
     /// 1: a flood of SYNs that nobody follows up, so only those that are sent
     /// again count.
     pub flooded: u32,
-    /// 1: a responder answers listed senders, so they pass.
+    /// In which families a responder answers listed senders, so that they pass:
+    /// [`ANSWERS4`], [`ANSWERS6`].
     pub answers: u32,
     /// Keeps others from knowing which SYNs share a slot of `recent_syns`.
     pub seed: u32,
@@ -104,11 +109,19 @@ impl Gate {
         Mode::from_number(self.mode)
     }
 
-    /// Whether a responder answers listed senders now.
+    /// Whether a responder answers listed senders of a family, while the gate is
+    /// tended.
     #[inline(always)]
     #[must_use]
-    pub const fn is_answering(&self, now: u64) -> bool {
-        self.answers != 0 && self.is_fresh(now)
+    pub const fn answers(&self, v6: bool) -> bool {
+        self.answers & if v6 { ANSWERS6 } else { ANSWERS4 } != 0
+    }
+
+    /// Whether a responder answers listed senders of a family now.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_answering(&self, v6: bool, now: u64) -> bool {
+        self.answers(v6) && self.is_fresh(now)
     }
 
     #[inline(always)]

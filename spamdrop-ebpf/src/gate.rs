@@ -96,7 +96,7 @@ fn judge(sender: &Sender<'_>, gate: &Gate, passage: *mut Passage, now: u64) -> u
     let is_own = found.is_some_and(|verdict| verdict.is_about(sender.v6, *sender.source));
     let preferred = || maps::is_known(sender.key) || maps::is_allowed(sender.v6, sender.source);
     let listed = matches!(verdict, Some(Standing::Listed));
-    if listed && is_own && gate.answers != 0 && !preferred() {
+    if listed && is_own && gate.answers(sender.v6) && !preferred() {
         return ANSWERED;
     }
     // SAFETY: `passage` is the map's.

@@ -38,7 +38,7 @@ fn is_for_responder(segment: &Segment) -> bool {
     };
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_coarse_ns() };
-    if !gate.is_answering(now) {
+    if !gate.is_answering(segment.v6, now) {
         return false;
     }
     let key = source_key(segment.v6, segment.source);

@@ -9,6 +9,7 @@ use crate::blocklist::{Blocklist, pins};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::lock::Turn;
+use crate::policy::Protected;
 use crate::protect;
 
 /// A filter that is in place and configured.
@@ -40,25 +41,63 @@ pub fn bring_up(config: &Config, names: &[String], log_level: u8) -> Result<Up> 
 /// As [`bring_up`], and [`Exit::NotAttached`].
 pub fn bring_up_again(config: &Config, names: &[String], log_level: u8) -> Result<Up> {
     let turn = Turn::take(&config.run_dir)?;
-    if !pins::exist(&config.pin_dir)? {
-        return Err(Failure::new(Exit::NotAttached, "the filter was detached"));
-    }
+    ensure_attached(config)?;
     in_turn(&turn, config, names, log_level)
 }
 
-fn in_turn(turn: &Turn, config: &Config, names: &[String], log_level: u8) -> Result<Up> {
+/// [`bring_up_again`] with another configuration. After an error the filter is
+/// where it was, but may have the new settings and the new allowlist: those the
+/// caller can tell it again.
+///
+/// # Errors
+///
+/// As [`bring_up_again`].
+pub fn bring_up_changed(config: &Config, log_level: u8) -> Result<Up> {
+    let turn = Turn::take(&config.run_dir)?;
+    ensure_attached(config)?;
     let protected = protect::protected(config)?;
-    let plan = Plan {
-        log_level,
-        ..config.plan()
-    };
-    let (object, attached) = attach::attach(turn, &config.pin_dir, names, plan)?;
-    let mut blocklist = Blocklist::open(&config.pin_dir)?;
-    blocklist.allow_exactly(turn, &protect::allowed(&protected))?;
-    blocklist.configure(turn, config.settings())?;
+    let blocklist = tell(&turn, config, &protected)?;
+    let (object, attached) = attach(&turn, config, &config.interfaces, log_level)?;
     Ok(Up {
         object,
         blocklist,
         attached,
     })
+}
+
+fn ensure_attached(config: &Config) -> Result<()> {
+    if pins::exist(&config.pin_dir)? {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::NotAttached, "the filter was detached"))
+}
+
+fn in_turn(turn: &Turn, config: &Config, names: &[String], log_level: u8) -> Result<Up> {
+    let protected = protect::protected(config)?;
+    let (object, attached) = attach(turn, config, names, log_level)?;
+    Ok(Up {
+        object,
+        blocklist: tell(turn, config, &protected)?,
+        attached,
+    })
+}
+
+fn attach(
+    turn: &Turn,
+    config: &Config,
+    names: &[String],
+    log_level: u8,
+) -> Result<(Ebpf, Vec<Attached>)> {
+    let plan = Plan {
+        log_level,
+        ..config.plan()
+    };
+    attach::attach(turn, &config.pin_dir, names, plan)
+}
+
+fn tell(turn: &Turn, config: &Config, protected: &Protected) -> Result<Blocklist> {
+    let mut blocklist = Blocklist::open(&config.pin_dir)?;
+    blocklist.allow_exactly(turn, &protect::allowed(protected))?;
+    blocklist.configure(turn, config.settings())?;
+    Ok(blocklist)
 }

@@ -1,5 +1,10 @@
 //! Who comes to whom.
 
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+
+use spamdrop_lab::site::SERVER4;
+
 use super::*;
 
 /// The whole of it, for both families.
@@ -64,12 +69,46 @@ fn everybody_else_comes_to_the_mail_server() {
     lab.daemon.signal(Signal::SIGSTOP).unwrap();
     write(&mut lab.keeper.gatehouse(), clock::monotonic_ns(), 0);
     assert_eq!(lab.greets(ZOMBIE), SERVER, "nobody answers");
+    for (answers, other) in [(ANSWERS4, ZOMBIE6), (ANSWERS6, ZOMBIE)] {
+        write(&mut lab.keeper.gatehouse(), clock::monotonic_ns(), answers);
+        assert_eq!(lab.greets(other), SERVER, "of the other family");
+    }
     let stale = clock::monotonic_ns() - 3 * SECOND;
-    write(&mut lab.keeper.gatehouse(), stale, 1);
+    write(&mut lab.keeper.gatehouse(), stale, BOTH);
     assert_eq!(lab.greets(ZOMBIE), SERVER, "the gate is stale");
     lab.daemon.signal(Signal::SIGCONT).unwrap();
     lab.keeper.go_on();
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+}
+
+/// On others a server's own users submit their mail.
+#[test]
+fn only_port_25_is_answered_and_only_if_it_is_watched() {
+    let lab = &mut Lab::new();
+    let submission = SocketAddr::from((SERVER4, 587));
+    let listen = move || TcpListener::bind(submission).unwrap();
+    let listener = lab.site.server.run(listen);
+    let greeter = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"220 submission\r\n").unwrap();
+    });
+    watch_ports(lab, "25, 587");
+    lab.judge(ZOMBIE, Standing::Listed);
+    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+    let source = Some(ZOMBIE.parse().unwrap());
+    let mut client = Client::connect(&lab.site.world, source, submission, SOON).unwrap();
+    assert_eq!(client.read_reply().unwrap().text, "submission");
+    greeter.join().unwrap();
+    watch_ports(lab, "587");
+    lab.judge(ZOMBIE, Standing::Listed);
+    assert_eq!(lab.greets(ZOMBIE), SERVER);
+}
+
+fn watch_ports(lab: &mut Lab, ports: &str) {
+    let syslog = lab.site.path("syslog");
+    let more = format!("answer = \"on\"\nsyslog = {syslog:?}\nports = [{ports}]");
+    lab.site.configure(&more).unwrap();
+    reload(lab);
 }
 
 /// The gate still says that it answers.
@@ -170,6 +209,14 @@ fn without_ipv6_on_loopback_ipv4_is_answered() {
     }
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
     assert_eq!(lab.greets(ZOMBIE6), SERVER);
+    // The watcher itself says so, too.
+    lab.keeper.pause();
+    until("the gate to be set", SOON, || {
+        let gate = lab.keeper.gatehouse().gate()?;
+        Ok((gate.answers != BOTH).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(lab.keeper.gatehouse().gate().unwrap().answers, ANSWERS4);
 }
 
 /// As on a kernel without sk_lookup: here a directory stands where the link

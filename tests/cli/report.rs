@@ -198,3 +198,24 @@ fn a_damaged_history_is_refused_and_left_alone() {
     );
     assert_eq!(fs::read(&path).unwrap(), bytes);
 }
+
+#[test]
+fn status_names_the_last_wave() {
+    let home = home();
+    let output = home.run(&["status"]);
+    let line = "for 20s: at most 30 connections for 40 slots, 40 SYNs refused, 0 left";
+    assert!(stdout(&output).contains(line), "{}", stdout(&output));
+    let output = home.run(&["status", "--json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["wave"]["peak_open"], 30);
+    // Nobody watches it any more.
+    assert_eq!(json["wave"]["ongoing"], false);
+    // The rest is shown all the same.
+    let path = home.path("state_dir").join(FILE);
+    fs::write(&path, b"no database".repeat(500)).unwrap();
+    let output = home.run(&["status", "--json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["wave"], code(&output)), (&Value::Null, 3));
+    let told = "cannot tell of waves: cannot use ";
+    assert!(stderr(&output).contains(told), "{}", stderr(&output));
+}

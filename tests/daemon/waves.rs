@@ -76,7 +76,7 @@ fn a_wave_is_reported_with_who_waited_and_who_did_not() {
 #[test]
 fn observing_says_what_would_have_become_of_whom() {
     let site = gated("observe");
-    let _daemon = site.run().unwrap();
+    let daemon = site.run().unwrap();
     let _clients = crowd(&site, LIMIT);
     for n in 0..4 {
         delivers(&site, &format!("100.64.3.{n}"));
@@ -94,11 +94,44 @@ fn observing_says_what_would_have_become_of_whom() {
         (vec![0, 3, 0], 2),
         "{wave}"
     );
+    let begins = |line: &str| line.contains("strangers would have to wait (");
+    daemon.wait_for(begins, SOON).unwrap();
     let text = site.spamdrop(&["report"]).unwrap();
     let told = "would have refused 3 SYNs, of 5 sources: \
                 1 turned out to be listed, 4 had mail accepted and would have waited\n\
                 no known sender had to wait\n";
     assert!(text.ends_with(told), "{text}");
+}
+
+#[test]
+fn the_log_and_status_tell_of_a_wave() {
+    let site = gated("on");
+    let mut daemon = site.run().unwrap();
+    let clients = crowd(&site, LIMIT);
+    until_strangers_wait(&site);
+    let told = daemon.wait_for(|line| line.contains("a wave: "), SOON);
+    let told = told.unwrap();
+    assert!(
+        told.contains("for 5 slots, strangers have to wait; "),
+        "{told}"
+    );
+    until_wave(&site, "it to be written", |_| true);
+    let status = site.spamdrop(&["status"]).unwrap();
+    assert!(status.contains("\nwave             since "), "{status}");
+    drop(clients);
+    site.configure("admit = \"off\"").unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    let over = |line: &str| line.contains("the wave is over after ");
+    let told = daemon.wait_for(over, SOON).unwrap();
+    assert!(told.contains("connections for 5 slots, "), "{told}");
+    let written = |wave: &Value| wave["ongoing"] == false;
+    until_wave(&site, "it to be written", written);
+    let status = site.spamdrop(&["status"]).unwrap();
+    assert!(
+        status.contains("\nwave             the last one "),
+        "{status}"
+    );
+    assert_eq!(daemon.output().matches("a wave: ").count(), 1);
 }
 
 #[test]

@@ -18,12 +18,27 @@ fn a_gate_that_nobody_tends_is_open() {
 fn a_gate_that_nobody_tends_answers_nobody() {
     let gate = Gate {
         written: 10 * SECOND,
-        answers: 1,
+        answers: ANSWERS4,
         ..Gate::default()
     };
-    assert!(gate.is_answering(10 * SECOND + FRESH));
-    assert!(!gate.is_answering(10 * SECOND + FRESH + 1));
-    assert!(!Gate { answers: 0, ..gate }.is_answering(10 * SECOND));
+    assert!(gate.is_answering(false, 10 * SECOND + FRESH));
+    assert!(!gate.is_answering(false, 10 * SECOND + FRESH + 1));
+}
+
+#[test]
+fn each_family_has_its_own_answer() {
+    for (answers, v4, v6) in [
+        (0, false, false),
+        (ANSWERS4, true, false),
+        (ANSWERS6, false, true),
+        (ANSWERS4 | ANSWERS6, true, true),
+    ] {
+        let gate = Gate {
+            answers,
+            ..Gate::default()
+        };
+        assert_eq!([false, true].map(|v6| gate.answers(v6)), [v4, v6]);
+    }
 }
 
 #[test]

@@ -59,12 +59,13 @@ impl Keeper {
     }
 
     /// The gate after a look at the sockets; `admitted` was read before it.
-    /// `answers`: a responder takes the listed. Times are `CLOCK_MONOTONIC`
-    /// nanoseconds.
-    pub fn set(&mut self, seen: Occupancy, admitted: u64, answers: bool, now: u64) -> Gate {
+    /// `answers`: in which families a responder takes the listed, as
+    /// [`Gate::answers`]. Times are `CLOCK_MONOTONIC` nanoseconds.
+    pub fn set(&mut self, seen: Occupancy, admitted: u64, answers: u32, now: u64) -> Gate {
         let limits = LIMITS.map(|share| limit(self.slots, share));
-        // Fewer, on a server with slots to spare, keep nobody out.
-        let crowded = seen.open.saturating_add(seen.unanswered) >= limits[CLASSES - 1];
+        // A flood's newest SYNs are among the open. While there is room for all,
+        // what nobody follows up is the noise of the Internet.
+        let crowded = seen.open >= limits[CLASSES - 1];
         if crowded && seen.unanswered >= FLOOD.max(self.slots / FLOOD_SHARE) {
             self.flooded_until = now + FLOOD_KEPT;
         }
@@ -87,7 +88,7 @@ impl Keeper {
             },
             limits,
             flooded: self.is_flooded(now).into(),
-            answers: answers.into(),
+            answers,
             seed: self.seed,
         }
     }
@@ -101,6 +102,8 @@ fn limit(slots: u32, share: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use spamdrop_common::gate::ANSWERS6;
+
     use super::*;
 
     fn seen(open: u32, waiting: u32, unanswered: u32) -> Occupancy {
@@ -117,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_gate_is_told_what_was_seen() {
-        let gate = keeper().set(seen(12, 0, 0), 99, true, 5);
+        let gate = keeper().set(seen(12, 0, 0), 99, ANSWERS6, 5);
         let expected = Gate {
             written: 5,
             admitted: 99,
@@ -125,7 +128,7 @@ mod tests {
             open: 12,
             limits: [32, 28, 24],
             flooded: 0,
-            answers: 1,
+            answers: ANSWERS6,
             seed: 7,
         };
         assert_eq!(gate, expected);
@@ -134,7 +137,7 @@ mod tests {
     #[test]
     fn small_servers_have_limits_too() {
         let limits = |slots| {
-            let gate = Keeper::new(Mode::On, slots, 0).set(seen(0, 0, 0), 0, false, 0);
+            let gate = Keeper::new(Mode::On, slots, 0).set(seen(0, 0, 0), 0, 0, 0);
             gate.limits
         };
         assert_eq!(limits(10), [8, 7, 6]);
@@ -145,7 +148,7 @@ mod tests {
     #[test]
     fn who_waits_thrice_in_a_row_shows_that_all_slots_are_taken() {
         let mut keeper = keeper();
-        let mut open = |waiting| keeper.set(seen(9, waiting, 0), 0, false, 0).open;
+        let mut open = |waiting| keeper.set(seen(9, waiting, 0), 0, 0, 0).open;
         // Some may just not have been accepted yet.
         let opens = [
             open(1),
@@ -157,7 +160,7 @@ mod tests {
             open(2),
         ];
         assert_eq!(opens, [9, 9, 40, 9, 9, 9, 40]);
-        let more = keeper.set(seen(169, 129, 0), 0, false, 0);
+        let more = keeper.set(seen(169, 129, 0), 0, 0, 0);
         assert_eq!(more.open, 169);
     }
 
@@ -165,7 +168,7 @@ mod tests {
     fn a_flood_lasts_a_minute_beyond_its_last_sign() {
         let mut keeper = keeper();
         let mut flooded = |unanswered, at| {
-            let gate = keeper.set(seen(14, 0, unanswered), 0, false, at * SECOND);
+            let gate = keeper.set(seen(24, 0, unanswered), 0, 0, at * SECOND);
             gate.flooded == 1
         };
         assert!(!flooded(9, 1_000));
@@ -175,10 +178,10 @@ mod tests {
         assert!(!flooded(0, 1_090));
         // There is room for everybody.
         let mut idle = self::keeper();
-        assert_eq!(idle.set(seen(0, 0, 23), 0, false, 0).flooded, 0);
-        assert_eq!(idle.set(seen(0, 0, 24), 0, false, 0).flooded, 1);
+        assert_eq!(idle.set(seen(23, 0, 1_000), 0, 0, 0).flooded, 0);
+        assert_eq!(idle.set(seen(24, 0, 10), 0, 0, 0).flooded, 1);
         let mut small = Keeper::new(Mode::On, 4, 0);
-        assert_eq!(small.set(seen(0, 0, 7), 0, false, 0).flooded, 0);
-        assert_eq!(small.set(seen(0, 0, 8), 0, false, 0).flooded, 1);
+        assert_eq!(small.set(seen(2, 0, 7), 0, 0, 0).flooded, 0);
+        assert_eq!(small.set(seen(2, 0, 8), 0, 0, 0).flooded, 1);
     }
 }

@@ -20,6 +20,7 @@ use crate::network;
 use crate::report::status::{self, Fill, Interface, Maps, On, Status, Watcher};
 use crate::report::{json, watcher};
 use crate::target::Target;
+use crate::wave::{FILE, Store, Wave};
 
 /// Runs the verb.
 ///
@@ -60,8 +61,10 @@ fn gather(config: &Config) -> Result<Status> {
             file: Allowlist::read(&config.allow_file)?.nets().len(),
             automatic: 0,
         },
+        wave: None,
         watcher: watcher(config),
     };
+    status.wave = wave(config, status.watcher.is_some());
     if let Some(blocklist) = blocklist {
         let allowed = blocklist.allowed()?;
         status.allowlist.automatic = allowed.iter().filter(|(_, automatic)| *automatic).count();
@@ -136,4 +139,18 @@ fn watcher(config: &Config) -> Option<Watcher> {
         .ok()
         .and_then(|text| serde_json::from_slice(&text).ok());
     Some(Watcher { pid, state })
+}
+
+/// A watcher that was killed cannot say that a wave is over.
+fn wave(config: &Config, watched: bool) -> Option<Wave> {
+    let store = Store::open_existing(&config.state_dir.join(FILE));
+    let last = store.and_then(|store| store.map_or(Ok(None), |store| store.last()));
+    let last = last.unwrap_or_else(|error| {
+        log::warn!("cannot tell of waves: {error:#}");
+        None
+    });
+    last.map(|wave| Wave {
+        ongoing: wave.ongoing && watched,
+        ..wave
+    })
 }

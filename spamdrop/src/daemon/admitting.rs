@@ -76,14 +76,14 @@ impl Admitting {
         self.keeper.mode() != Mode::Off
     }
 
-    /// Takes over a changed configuration.
-    pub fn reconfigure(&mut self, config: &Config) -> Result<()> {
+    /// Takes over a changed configuration; verdicts are to be forgotten.
+    pub fn reconfigure(&mut self, config: &Config) {
         self.keeper = keeper(config);
-        self.gatehouse.forget_verdicts()?;
-        if !self.is_on() {
-            self.gatehouse.set(Gate::default())?;
-        }
-        Ok(())
+    }
+
+    /// Forgets what the blocklists of a configuration said.
+    pub fn forget_verdicts(&mut self) -> Result<()> {
+        self.gatehouse.forget_verdicts()
     }
 
     /// Has the known senders read again.
@@ -138,9 +138,9 @@ impl Admitting {
         })
     }
 
-    /// `answered`: the responder's connections; `answers`: whether it takes
-    /// more.
-    fn tend(&mut self, answered: usize, answers: bool) -> Result<()> {
+    /// `answered`: the responder's connections; `answers`: in which families it
+    /// takes more.
+    fn tend(&mut self, answered: usize, answers: u32) -> Result<()> {
         let passage = self.gatehouse.passage()?;
         let seen = occupancy::count(PORT)
             .context("cannot count the connections")?
@@ -179,7 +179,11 @@ impl Daemon {
     pub(super) fn tend_gate(&mut self) {
         self.read_asks();
         // A blocklist that lists everybody is not to be repeated.
-        let answers = self.answering.is_on() && !self.upkeep.is_paused();
+        let answers = if self.upkeep.is_paused() {
+            0
+        } else {
+            self.answering.families()
+        };
         let connections = self.answering.connections();
         match self.admitting.tend(connections, answers) {
             Ok(()) => self.upkeep.fine("gate"),

@@ -1,11 +1,13 @@
 //! The responder, while `answer` is on.
 
 use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
+use spamdrop_common::gate::{ANSWERS4, ANSWERS6};
 
 use super::Daemon;
 use crate::answer::{Answer, Limits, Server, Setting, Texts, host_name, listen, make_room};
@@ -26,6 +28,8 @@ pub(super) struct Answering {
 
 struct Running {
     server: Server,
+    /// As [`Answering::families`].
+    families: u32,
     basis: Basis,
 }
 
@@ -45,9 +49,14 @@ impl Answering {
         }
     }
 
-    /// Whether the responder runs. The gate's `answers` must say the same.
+    /// Whether the responder runs.
     pub fn is_on(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// The families in which it has a socket, as the gate's `answers` says it.
+    pub fn families(&self) -> u32 {
+        self.running.as_ref().map_or(0, |running| running.families)
     }
 
     /// Its connections, which sockets of the watched ports are, too: accepted
@@ -105,10 +114,23 @@ impl Answering {
         for listener in &listeners {
             responder.set(listener)?;
         }
+        let families = listeners.iter().map(family).fold(0, |all, one| all | one);
         let server = Server::start(listeners, basis.setting(&self.texts))
             .context("cannot serve the responder's sockets")?;
-        self.running = Some(Running { server, basis });
+        self.running = Some(Running {
+            server,
+            families,
+            basis,
+        });
         Ok(())
+    }
+}
+
+fn family(listener: &TcpListener) -> u32 {
+    match listener.local_addr() {
+        Ok(SocketAddr::V4(_)) => ANSWERS4,
+        Ok(SocketAddr::V6(_)) => ANSWERS6,
+        Err(_) => 0,
     }
 }
 

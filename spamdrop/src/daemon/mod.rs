@@ -13,9 +13,9 @@ mod learning;
 mod recording;
 mod releasing;
 mod reload;
+mod sources;
 mod upkeep;
 
-use std::fs;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,13 +25,11 @@ use aya_log::EbpfLogger;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::answer::Answer;
 use crate::blocklist::Blocklist;
 use crate::bring_up::{bring_up, bring_up_again};
 use crate::checks;
 use crate::clock;
 use crate::config::Config;
-use crate::exit::{Exit, Failure};
 use crate::lock::Watcher;
 use crate::network::Changes;
 use crate::protect;
@@ -45,6 +43,7 @@ use intake::Intake;
 use judging::Judging;
 use learning::Learning;
 use recording::Recording;
+use sources::{ensure_complete, open_tail};
 use upkeep::Upkeep;
 
 /// Bytes of log that are read before others get their turn.
@@ -279,20 +278,6 @@ async fn next_change(changes: &mut Option<Changes>) -> io::Result<()> {
     }
 }
 
-/// What only `run` needs of the configuration.
-fn ensure_complete(config: &Config) -> Result<()> {
-    let missing = if config.interfaces.is_empty() {
-        "no interface to protect; name one: `interfaces = [\"eth0\"]` or `--interface eth0`"
-    } else if config.logs.is_empty() && !config.journal {
-        "no log to watch; name one: `journal = true`, `logs = [\"/var/log/mail.log\"]` or `--log FILE`"
-    } else if config.journal {
-        return config.journal_args().map(drop);
-    } else {
-        return Ok(());
-    };
-    Err(Failure::new(Exit::Config, missing))
-}
-
 /// Nothing of it is worth not starting.
 fn warn_of_what_is_unwise(config: &Config) {
     match checks::warnings(config) {
@@ -305,27 +290,6 @@ fn warn_of(warnings: Vec<Warning>) {
     for Warning { about, text } in warnings {
         log::warn!(target: "spamdrop::check", "{about}: {text}");
     }
-}
-
-fn open_tail(config: &Config) -> Result<Tail> {
-    fs::create_dir_all(&config.state_dir)
-        .with_context(|| format!("cannot make the directory {}", config.state_dir.display()))?;
-    let tail = Tail::open(&config.logs, Some(config.positions_file()))?;
-    if !config.journal {
-        return Ok(tail);
-    }
-    let mut matches = config.journal_args()?;
-    if config.answer == Answer::On {
-        matches.extend(own_entries());
-    }
-    Ok(tail.with_journal(matches))
-}
-
-/// What the responder logs, as journalctl matches it. Who had this process's
-/// number before was root as well.
-fn own_entries() -> [String; 5] {
-    let pid = format!("_PID={}", std::process::id());
-    ["+", "_TRANSPORT=syslog", "PRIORITY=3", "_UID=0", &pid].map(Into::into)
 }
 
 fn period(length: Duration) -> Interval {

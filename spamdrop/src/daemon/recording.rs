@@ -6,12 +6,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
+use log::Level;
 
 use super::Daemon;
 use crate::clock;
 use crate::config::Config;
 use crate::known::Lesson;
-use crate::wave::{FILE, Heard, Recorder, Sample, Snapshot, Store, Totals};
+use crate::report;
+use crate::wave::{FILE, Heard, News, Recorder, Sample, Snapshot, Store, Totals};
 
 /// How often it is written, if there is anything: with the second that it may
 /// be late, a crash loses no more than five.
@@ -56,6 +58,17 @@ impl Recording {
         };
         self.recorder.heard(source, heard, clock::monotonic());
     }
+
+    /// Says what an administrator should know of waves at once.
+    fn tell(&mut self) {
+        for news in self.recorder.take_news() {
+            let level = match news {
+                News::Begins(_) | News::Lasts(_) => Level::Warn,
+                News::IsOver(_) => Level::Info,
+            };
+            log::log!(target: "spamdrop::wave", level, "{}", report::wave::news(&news));
+        }
+    }
 }
 
 impl Daemon {
@@ -77,6 +90,7 @@ impl Daemon {
     pub(super) fn keep_waves(&mut self) {
         self.record();
         let recording = &mut self.recording;
+        recording.tell();
         let is_writing = |writing: &JoinHandle<_>| !writing.is_finished();
         if recording.writing.as_ref().is_some_and(is_writing) {
             return;

@@ -1,84 +1,132 @@
 //! What changes while the watcher runs: the configuration, the allowlist, the
 //! network.
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 
 use super::Daemon;
-use crate::answer::Answer;
-use crate::bring_up::bring_up_again;
+use super::inlet::Inlet;
+use super::sources;
+use crate::bring_up::{Up, bring_up_changed};
 use crate::checks;
 use crate::config::Config;
 use crate::lock::Turn;
+use crate::policy::{PolicyConfig, Protected};
 use crate::protect;
+use crate::tail::Tail;
+
+/// A configuration that was read again, and all of it that could fail.
+struct Next {
+    config: Config,
+    policy: PolicyConfig,
+    protected: Protected,
+    /// `None`: the old one stays, here and below.
+    inlet: Option<Inlet>,
+    tail: Option<Tail>,
+    up: Up,
+}
 
 impl Daemon {
     /// SIGHUP: reads the configuration again. On an error the old one holds.
     pub(super) fn reload(&mut self) {
-        match self.try_reload() {
-            Ok(()) => log::info!(target: "spamdrop::run", "configuration read again"),
+        match self.prepare() {
+            Ok(next) => {
+                self.take_over(next);
+                log::info!(target: "spamdrop::run", "configuration read again");
+            }
             Err(error) => {
                 log::error!(target: "spamdrop::run", "the configuration is unchanged: {error:#}")
             }
         }
     }
 
-    fn try_reload(&mut self) -> Result<()> {
-        let new = (self.options.reread)()?;
-        let fixed = |config: &Config| {
-            let dirs = [&config.pin_dir, &config.run_dir, &config.state_dir].map(Clone::clone);
-            (dirs, config.plan().capacity)
-        };
-        if fixed(&new) != fixed(&self.config) {
-            anyhow::bail!(
-                "capacities and directories change only with `spamdrop detach` and a new start"
-            );
+    fn prepare(&mut self) -> Result<Next> {
+        let config = (self.options.reread)()?;
+        ensure!(
+            fixed(&config) == fixed(&self.config),
+            "capacities and directories change only with `spamdrop detach` and a new start"
+        );
+        sources::ensure_complete(&config)?;
+        super::warn_of(checks::answer(&config)?);
+        let policy = config.policy()?;
+        let protected = protect::protected(&config)?;
+        let inlet = self.inlet.reopened(&config.fifo)?;
+        let tail = self.other_tail(&config)?;
+        // Who is still listed is found out again.
+        self.admitting.forget_verdicts()?;
+        let up = bring_up_changed(&config, self.options.log_level);
+        Ok(Next {
+            up: up.inspect_err(|_| self.take_back())?,
+            config,
+            policy,
+            protected,
+            inlet,
+            tail,
+        })
+    }
+
+    fn other_tail(&mut self, config: &Config) -> Result<Option<Tail>> {
+        if sources::are_same(config, &self.config) {
+            return Ok(None);
         }
-        super::ensure_complete(&new)?;
-        // What can fail comes first.
-        super::warn_of(checks::answer(&new)?);
-        let policy = new.policy()?;
-        let protected = protect::protected(&new)?;
-        let inlet = self.inlet.reopened(&new.fifo)?;
-        let sources = |config: &Config| {
-            let logs = config.logs.clone();
-            let own = config.journal && config.answer == Answer::On;
-            (logs, config.journal, config.journal_match.clone(), own)
-        };
-        let tail = if sources(&new) == sources(&self.config) {
-            None
-        } else {
-            // Its thread has read ahead, and another could not give it back.
-            if self
-                .config
-                .logs
-                .iter()
-                .chain(&new.logs)
-                .any(|log| log.as_os_str() == "-")
-            {
-                anyhow::bail!("sources beside standard input change only with a new start");
+        // Its thread has read ahead, and another could not give it back.
+        let mut logs = self.config.logs.iter().chain(&config.logs);
+        if logs.any(|log| log.as_os_str() == "-") {
+            bail!("sources beside standard input change only with a new start");
+        }
+        self.tail.save()?;
+        sources::open_tail(config).map(Some)
+    }
+
+    /// The filter may have been told of another configuration than ours.
+    fn take_back(&mut self) {
+        let turn = Turn::take(&self.config.run_dir);
+        let told = turn.and_then(|turn| self.blocklist.configure(&turn, self.config.settings()));
+        match told {
+            Ok(()) => self.upkeep.fine("settings"),
+            Err(error) => {
+                let text = format!(
+                    "the filter has the settings of the configuration that was refused, \
+                     correct it and send SIGHUP again: {error:#}"
+                );
+                self.upkeep.warn("settings", text);
             }
-            self.tail.save()?;
-            Some(super::open_tail(&new)?)
-        };
-        let level = self.options.log_level;
-        let mut up = bring_up_again(&new, &new.interfaces, level)?;
+        }
+        self.protect();
+    }
+
+    /// Nothing here fails for good: what does not work is told, also in
+    /// `status`.
+    fn take_over(&mut self, next: Next) {
+        let Next { config, mut up, .. } = next;
         self.blocklist = up.blocklist;
         self.upkeep.attached = up.attached;
-        self.admitting.reconfigure(&new)?;
-        self.judging.reconfigure(&new);
+        self.upkeep.fine("settings");
+        self.admitting.reconfigure(&config);
+        if !self.admitting.is_on() {
+            self.leave_gate();
+        }
+        self.judging.reconfigure(&config);
         self.intake
-            .reconfigure(&self.config, &new, policy, protected);
-        if let Some(tail) = tail {
+            .reconfigure(&self.config, &config, next.policy, next.protected);
+        if let Some(tail) = next.tail {
             self.tail = tail;
         }
-        if let Some(inlet) = inlet {
+        if let Some(inlet) = next.inlet {
             self.inlet = inlet;
         }
-        self.config = new;
+        self.config = config;
         self.admitting.senders_changed();
         self.arrange_answering(&mut up.object);
-        self.packets = super::packet_log(up.object, level)?;
-        Ok(())
+        match super::packet_log(up.object, self.options.log_level) {
+            Ok(packets) => {
+                self.packets = packets;
+                self.upkeep.fine("packets");
+            }
+            Err(error) => {
+                let text = format!("packets are no longer logged, start anew for it: {error:#}");
+                self.upkeep.warn("packets", text);
+            }
+        }
     }
 
     /// SIGUSR1: reads the allowlist, the known senders and the pending releases
@@ -114,4 +162,10 @@ impl Daemon {
         self.intake.protected = protected;
         Ok(())
     }
+}
+
+/// What must stay while the maps are pinned and the files open.
+fn fixed(config: &Config) -> impl PartialEq + use<> {
+    let dirs = [&config.pin_dir, &config.run_dir, &config.state_dir].map(Clone::clone);
+    (dirs, config.plan().capacity)
 }

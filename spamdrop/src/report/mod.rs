@@ -23,4 +23,5 @@ pub mod table;
 pub mod timeline;
 pub mod trust;
 pub mod watcher;
+pub mod wave;
 pub mod waves;

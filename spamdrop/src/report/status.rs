@@ -8,7 +8,8 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::show::local_time;
-use super::watcher;
+use super::{watcher, wave};
+use crate::wave::Wave;
 
 /// The state of the whole. `status --json` prints one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,6 +24,8 @@ pub struct Status {
     pub ports: Vec<u16>,
     /// What is never blocked.
     pub allowlist: Allowlist,
+    /// The wave that goes on, or else the last one; `null`: there was none.
+    pub wave: Option<Wave>,
     /// The watcher; `null` if none runs.
     pub watcher: Option<Watcher>,
 }
@@ -129,6 +132,9 @@ pub fn text(
     let path = path.display();
     let allowed = format!("{file} in {path}, {automatic} automatic");
     line(out, "allowlist", &allowed)?;
+    if let Some(wave) = &status.wave {
+        line(out, "wave", &wave::line(wave, zone))?;
+    }
     let Some(watcher) = &status.watcher else {
         return line(out, "watcher", "not running; start it with `spamdrop run`");
     };
@@ -214,6 +220,7 @@ mod tests {
                 file: 4,
                 automatic: 7,
             },
+            wave: None,
             watcher: None,
         }
     }
@@ -275,6 +282,19 @@ watcher          running (pid 99) since 2026-11-23 11:00:01 +00:00
     }
 
     #[test]
+    fn text_names_the_wave() {
+        let mut status = status();
+        status.wave = Some(Wave {
+            start_unix_s: 1_795_392_000,
+            length_s: 63.0,
+            ..Wave::default()
+        });
+        let text = shown(&status, 0);
+        let line = "\nwave             the last one 2026-11-23 00:00:00 +00:00, for 1m 3s: ";
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
     fn json() {
         let mut status = status();
         status.interfaces.truncate(1);
@@ -286,7 +306,7 @@ watcher          running (pid 99) since 2026-11-23 11:00:01 +00:00
         json::object(&mut out, &status).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            r#"{"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"capacity":1000},"v6":{"live":799,"capacity":1000},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"watcher":{"pid":99,"state":null}}
+            r#"{"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"capacity":1000},"v6":{"live":799,"capacity":1000},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"wave":null,"watcher":{"pid":99,"state":null}}
 "#
         );
     }

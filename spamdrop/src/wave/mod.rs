@@ -12,7 +12,7 @@ mod store;
 
 pub use points::Point;
 pub use record::Wave;
-pub use recorder::{Recorder, Snapshot};
+pub use recorder::{News, Recorder, Snapshot};
 pub use sample::{Sample, Totals};
 pub use sources::{Counts, Heard};
 pub use store::{FILE, Store};

@@ -1,5 +1,6 @@
 //! Samples and events → waves.
 
+use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ const SHORTEST: Duration = Duration::from_secs(5);
 /// For how long after a wave its sources may turn up in the log: MTAs try
 /// again within minutes.
 const AFTERMATH: Duration = Duration::from_secs(3600);
+/// When somebody was refused for so long, without a quiet minute, a person
+/// should look: some mail servers give up after half an hour.
+const ALARM: Duration = Duration::from_secs(600);
 
 /// Takes what is seen and heard, and tells waves apart. Its times are the
 /// caller's, by `CLOCK_MONOTONIC`.
@@ -29,6 +33,18 @@ pub struct Recorder {
     now: Option<Course>,
     /// The last one that is over.
     past: Option<Course>,
+    news: Vec<News>,
+}
+
+/// What an administrator should know at once, with the wave so far.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// The first sender in it is refused, or would be.
+    Begins(Wave),
+    /// It goes on, and for ten minutes senders have been refused.
+    Lasts(Wave),
+    /// It is over, and somebody was refused, or would have been.
+    IsOver(Wave),
 }
 
 /// What is to be written of a wave.
@@ -52,8 +68,18 @@ struct Course {
     start: Duration,
     /// When the server was last short of slots.
     busy: Duration,
+    refusals: Option<Refusals>,
     /// Whether there is anything to write.
     changed: bool,
+}
+
+/// When somebody was refused, by samples.
+#[derive(Clone, Copy, Debug)]
+struct Refusals {
+    /// The first time after a quiet minute.
+    since: Duration,
+    last: Duration,
+    told: bool,
 }
 
 impl Default for Recorder {
@@ -76,6 +102,7 @@ impl Recorder {
             last: None,
             now: None,
             past: None,
+            news: Vec::new(),
         }
     }
 
@@ -117,12 +144,15 @@ impl Recorder {
             self.end();
         }
         let step = sample.totals.since(&last.totals);
-        let busy = sample.open >= sample.limit || step.all_refused() > 0;
-        if busy {
+        let refused = step.all_refused() > 0;
+        if refused || sample.open >= sample.limit {
             self.course(sample.at, sample.unix_s).is_busy(sample.at);
         }
         if let Some(now) = &mut self.now {
             now.add(&sample, &step);
+            if refused {
+                self.news.extend(now.refuses(sample.at));
+            }
             if sample.at.saturating_sub(now.busy) >= QUIET {
                 self.end();
             }
@@ -136,10 +166,18 @@ impl Recorder {
         if let Some(mut now) = self.now.take() {
             now.wave.ongoing = false;
             now.changed = true;
+            if now.refusals.is_some() {
+                self.news.push(News::IsOver(now.figures()));
+            }
             if now.is_worth_keeping() {
                 self.past = Some(now);
             }
         }
+    }
+
+    /// What has happened since this was last called.
+    pub fn take_news(&mut self) -> Vec<News> {
+        mem::take(&mut self.news)
     }
 
     /// What has changed since this was last called, older waves first.
@@ -174,6 +212,7 @@ impl Recorder {
                 points: Points::default(),
                 start: at,
                 busy: at,
+                refusals: None,
                 changed: true,
             }
         })
@@ -205,6 +244,28 @@ impl Course {
         self.changed = true;
     }
 
+    /// Somebody was refused, or would have been; what there is to tell of it.
+    fn refuses(&mut self, at: Duration) -> Option<News> {
+        let Some(refusals) = &mut self.refusals else {
+            self.refusals = Some(Refusals {
+                since: at,
+                last: at,
+                told: false,
+            });
+            return Some(News::Begins(self.figures()));
+        };
+        if at.saturating_sub(refusals.last) >= QUIET {
+            refusals.since = at;
+        }
+        refusals.last = at;
+        let lasts = at.saturating_sub(refusals.since) >= ALARM;
+        if refusals.told || !lasts || self.wave.observed {
+            return None;
+        }
+        refusals.told = true;
+        Some(News::Lasts(self.figures()))
+    }
+
     fn is_worth_keeping(&self) -> bool {
         let refused = self.wave.totals.all_refused() > 0 || self.sources.counts.delayed > 0;
         refused || self.busy.saturating_sub(self.start) >= SHORTEST
@@ -212,6 +273,15 @@ impl Course {
 
     fn snapshot(&mut self) -> Snapshot {
         self.changed = false;
+        Snapshot {
+            id: self.id,
+            wave: self.figures(),
+            points: self.points.take_fresh(),
+        }
+    }
+
+    /// The wave as far as it is known.
+    fn figures(&mut self) -> Wave {
         let (wave, sources) = (&mut self.wave, &self.sources);
         wave.length_s = seconds(self.busy.saturating_sub(self.start));
         wave.who = sources.counts;
@@ -220,11 +290,7 @@ impl Course {
         // Each of the delayed had one SYN that was its first.
         let delayed = wave.totals.all_refused() + wave.totals.floored;
         wave.repeats = delayed.saturating_sub(sources.counts.delayed);
-        Snapshot {
-            id: self.id,
-            wave: wave.clone(),
-            points: self.points.take_fresh(),
-        }
+        wave.clone()
     }
 }
 

@@ -90,6 +90,15 @@ impl Store {
         self.0.read(|db| rows::since(db, unix_s))
     }
 
+    /// The newest wave, if there is one. Looks for damage first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::since`].
+    pub fn last(&self) -> Result<Option<Wave>> {
+        self.0.read(rows::last)
+    }
+
     /// The points of each of these waves, in their order; none of one that is
     /// older than the fifty newest.
     ///

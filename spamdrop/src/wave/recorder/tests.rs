@@ -256,3 +256,84 @@ fn sources_are_bounded() {
     let wave = clock.wave();
     assert_eq!((wave.who.sources, wave.who.more_sources), (1_000, true));
 }
+
+/// A second in which somebody is refused.
+fn refuse(clock: &mut Clock) {
+    clock.second(|sample| sample.totals.refused[2] += 1);
+}
+
+fn told(clock: &mut Clock) -> Vec<&'static str> {
+    let name = |news: &News| match news {
+        News::Begins(_) => "begins",
+        News::Lasts(_) => "lasts",
+        News::IsOver(_) => "is over",
+    };
+    clock.recorder.take_news().iter().map(name).collect()
+}
+
+#[test]
+fn a_wave_that_refuses_is_told_once_when_it_begins_and_when_it_is_over() {
+    let mut clock = Clock::new();
+    clock.seconds(6, 30);
+    assert_eq!(clock.recorder.take_news(), []);
+    for _ in 0..3 {
+        refuse(&mut clock);
+        clock.seconds(50, 31);
+    }
+    let news = clock.recorder.take_news();
+    let [News::Begins(wave)] = &news[..] else {
+        panic!("{news:?}");
+    };
+    assert_eq!((wave.peak_open, wave.totals.refused[2]), (30, 1));
+    clock.seconds(60, 0);
+    let news = clock.recorder.take_news();
+    let [News::IsOver(wave)] = &news[..] else {
+        panic!("{news:?}");
+    };
+    assert_eq!((wave.peak_open, wave.totals.refused[2]), (31, 3));
+    assert_eq!((wave.length_s, wave.ongoing), (158.0, false));
+    clock.seconds(99, 0);
+    assert_eq!(clock.recorder.take_news(), []);
+    refuse(&mut clock);
+    assert_eq!(told(&mut clock), ["begins"]);
+    // Also when the gate is switched off.
+    clock.recorder.end();
+    assert_eq!(told(&mut clock), ["is over"]);
+}
+
+#[test]
+fn full_slots_alone_are_no_news() {
+    let mut clock = Clock::new();
+    clock.seconds(1_000, 39);
+    clock.delayed("192.0.2.1");
+    clock.seconds(60, 0);
+    assert_eq!(clock.recorder.take_news(), []);
+    assert_eq!(clock.waves().len(), 1);
+}
+
+#[test]
+fn ten_minutes_of_refusals_are_told_once() {
+    let mut clock = Clock::new();
+    // With a quiet minute between they begin anew.
+    for _ in 0..599 {
+        refuse(&mut clock);
+    }
+    clock.seconds(59, 39);
+    refuse(&mut clock);
+    for _ in 0..599 {
+        refuse(&mut clock);
+    }
+    assert_eq!(told(&mut clock), ["begins"]);
+    refuse(&mut clock);
+    assert_eq!(told(&mut clock), ["lasts"]);
+    for _ in 0..1_000 {
+        refuse(&mut clock);
+    }
+    assert_eq!(told(&mut clock), [""; 0]);
+    // Nobody waits for it.
+    clock.sample.observed = true;
+    for _ in 0..1_000 {
+        refuse(&mut clock);
+    }
+    assert_eq!(told(&mut clock), ["is over", "begins"]);
+}

@@ -1,7 +1,7 @@
 //! The tables: waves and their points.
 
 use anyhow::{Context as _, Result};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::wave::points::Point;
 use crate::wave::record::Wave;
@@ -89,17 +89,30 @@ pub(super) fn forget(db: &Connection, waves: u32, courses: u32) -> Result<()> {
     Ok(())
 }
 
+pub(super) fn last(db: &Connection) -> Result<Option<Wave>> {
+    let query = "SELECT id, wave FROM waves ORDER BY id DESC LIMIT 1";
+    let found = db.query_row(query, [], wave).optional()?;
+    found.map(|row| Ok(read(row)?.1)).transpose()
+}
+
 pub(super) fn since(db: &Connection, unix_s: u64) -> Result<Vec<(i64, Wave)>> {
     let query = "SELECT id, wave FROM waves WHERE end_unix_s >= ?1 ORDER BY id";
     let mut query = db.prepare(query)?;
     let mut rows = query.query([i64::try_from(unix_s).unwrap_or(i64::MAX)])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        let (id, text): (i64, String) = (row.get(0)?, row.get(1)?);
-        let wave = serde_json::from_str(&text).with_context(|| format!("wave {id}"))?;
-        all.push((id, wave));
+        all.push(read(wave(row)?)?);
     }
     Ok(all)
+}
+
+fn wave(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+fn read((id, text): (i64, String)) -> Result<(i64, Wave)> {
+    let wave = serde_json::from_str(&text).with_context(|| format!("wave {id}"))?;
+    Ok((id, wave))
 }
 
 pub(super) fn points(db: &Connection, id: i64) -> Result<Vec<Point>> {

@@ -65,6 +65,7 @@ fn waves_and_their_courses_are_kept() {
     let store = Store::open_existing(&path).unwrap().unwrap();
     let waves = store.since(0).unwrap();
     assert_eq!(waves, [(1, second.wave), (2, snapshot(2, &[]).wave)]);
+    assert_eq!(store.last().unwrap(), Some(snapshot(2, &[]).wave));
     let course = vec![point(0, 1), point(1, 7), point(2, 3)];
     assert_eq!(store.points(&[1, 2]).unwrap(), [course, Vec::new()]);
     // They last ten seconds.

@@ -1,0 +1,274 @@
+//! A day without a wave. The mail and the server are simulated; the keeper, the
+//! gate and the filter are the real ones.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use fastrand::Rng;
+use spamdrop::admit::{Keeper, Occupancy};
+
+use super::*;
+
+const SEED: u64 = 1;
+const SLOTS: u32 = 40;
+/// Seconds.
+const DAY: f64 = 86_400.0;
+/// Seconds from look to look, as the watcher does it.
+const PERIOD: f64 = 0.2;
+/// Mails a second, by the hour.
+const RATES: [f64; 24] = [
+    0.10, 0.08, 0.08, 0.08, 0.10, 0.15, 0.30, 0.60, 0.90, 1.00, 1.00, 1.00, //
+    0.90, 0.90, 1.00, 1.00, 0.90, 0.80, 0.60, 0.50, 0.40, 0.30, 0.20, 0.15,
+];
+/// Seconds until the server's listener has accepted a connection.
+const ACCEPT: f64 = 0.005;
+/// Seconds after which the kernel repeats an answer to a SYN that brought no
+/// echo, and after which it gives up.
+const REPEATED: f64 = 1.0;
+const GIVEN_UP: f64 = 63.0;
+/// A mailing list's server opens as many connections at once as one may.
+const PER_SOURCE: usize = 4;
+const KNOWN_SENDERS: u32 = 150;
+
+/// A SYN.
+struct Arrival {
+    at: f64,
+    source: IpAddr,
+    ttl: u8,
+    /// Seconds that the session takes; `None`: nobody follows the SYN up.
+    session: Option<f64>,
+}
+
+/// Who sends mail, and when.
+struct World {
+    rng: Rng,
+    arrivals: Vec<Arrival>,
+    /// How much longer sessions are than on a usual day.
+    stretch: f64,
+}
+
+impl World {
+    fn day(stretch: f64) -> Vec<Arrival> {
+        let mut world = Self {
+            rng: Rng::with_seed(SEED),
+            arrivals: Vec::new(),
+            stretch,
+        };
+        world.mail();
+        world.lists();
+        world.scans();
+        world.arrivals.sort_by(|a, b| a.at.total_cmp(&b.at));
+        world.arrivals
+    }
+
+    /// Half of it within 6 s, 95 % within 18 s; now and then something large
+    /// over a slow line.
+    fn mail(&mut self) {
+        for at in self.poisson(1.0) {
+            let hour = (at / 3_600.0) as usize;
+            if self.rng.f64() < RATES[hour] {
+                let session = match self.rng.u32(0..500) {
+                    0 => 120.0 + 480.0 * self.rng.f64(),
+                    _ => 2.0 + self.gap(5.5),
+                };
+                let (source, ttl) = self.sender();
+                self.arrive(at, source, ttl, session);
+            }
+        }
+    }
+
+    /// Each takes a minute to hand over what has come in.
+    fn lists(&mut self) {
+        for at in self.poisson(1_800.0) {
+            let (source, ttl) = self.sender();
+            for _ in 0..PER_SOURCE {
+                let session = 30.0 + 60.0 * self.rng.f64();
+                let at = at + self.rng.f64();
+                self.arrive(at, source, ttl, session);
+            }
+        }
+    }
+
+    /// The noise of the Internet, and every other hour a denser piece of it.
+    fn scans(&mut self) {
+        let dense = self.poisson(7_200.0);
+        let dense = dense.into_iter().flat_map(|at| [at; 6]);
+        for at in self.poisson(30.0).into_iter().chain(dense) {
+            let scan = Arrival {
+                at,
+                source: self.stranger(),
+                ttl: 54,
+                session: None,
+            };
+            self.arrivals.push(scan);
+        }
+    }
+
+    fn arrive(&mut self, at: f64, source: IpAddr, ttl: u8, session: f64) {
+        self.arrivals.push(Arrival {
+            at,
+            source,
+            ttl,
+            session: Some(session * self.stretch),
+        });
+    }
+
+    /// Times in a day, so many seconds apart on average.
+    fn poisson(&mut self, apart: f64) -> Vec<f64> {
+        let mut at = 0.0;
+        let next = || {
+            at += self.gap(apart);
+            (at < DAY).then_some(at)
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    fn gap(&mut self, mean: f64) -> f64 {
+        -(1.0 - self.rng.f64()).ln() * mean
+    }
+
+    /// An address and a TTL: of Windows, or of Unix, and some hops away.
+    fn sender(&mut self) -> (IpAddr, u8) {
+        let number = self.rng.u32(0..KNOWN_SENDERS);
+        let hops = self.rng.u8(5..20);
+        let (source, windows) = match self.rng.u32(0..100) {
+            0..85 => (known(number), number.is_multiple_of(4)),
+            85..90 => (near(number), self.rng.bool()),
+            _ => (self.stranger(), self.rng.bool()),
+        };
+        (source, if windows { WINDOWS } else { UNIX } - hops)
+    }
+
+    fn stranger(&mut self) -> IpAddr {
+        if self.rng.u32(0..4) == 0 {
+            Ipv6Addr::from((0x2a00_u128 << 112) | (self.rng.u128(..) >> 16)).into()
+        } else {
+            Ipv4Addr::from(0x6440_0000 | self.rng.u32(0..1 << 22)).into()
+        }
+    }
+}
+
+/// A third of them IPv6, each in a neighbourhood of its own.
+fn known(number: u32) -> IpAddr {
+    if number.is_multiple_of(3) {
+        Ipv6Addr::from((0x2001_0db8_u128 << 96) | u128::from(number) << 80 | 0x25).into()
+    } else {
+        Ipv4Addr::from(0x0a00_0019 | number << 8).into()
+    }
+}
+
+/// A stranger in the neighbourhood of a known sender.
+fn near(number: u32) -> IpAddr {
+    match known(number) {
+        IpAddr::V4(addr) => Ipv4Addr::from(u32::from(addr) + 1).into(),
+        IpAddr::V6(addr) => Ipv6Addr::from(u128::from(addr) | 7 << 64).into(),
+    }
+}
+
+/// What the kernel and the server hold.
+struct Server {
+    /// When each slot is free.
+    slots: [f64; SLOTS as usize],
+    /// When each connection is accepted, and when it ends.
+    sessions: Vec<(f64, f64)>,
+    /// When each SYN came that nobody has followed up.
+    half_open: Vec<f64>,
+}
+
+impl Server {
+    fn take(&mut self, arrival: &Arrival) {
+        let Some(length) = arrival.session else {
+            return self.half_open.push(arrival.at);
+        };
+        let free = self.slots.iter_mut().min_by(|a, b| a.total_cmp(b)).unwrap();
+        let accepted = free.max(arrival.at + ACCEPT);
+        *free = accepted + length;
+        self.sessions.push((accepted, *free));
+    }
+
+    fn seen(&mut self, now: f64) -> Occupancy {
+        self.sessions.retain(|(_, end)| *end > now);
+        self.half_open.retain(|at| at + GIVEN_UP > now);
+        let waiting = self.sessions.iter().filter(|(start, _)| *start > now);
+        let unanswered = self.half_open.iter().filter(|at| *at + REPEATED <= now);
+        let unanswered = unanswered.count();
+        Occupancy {
+            open: (self.sessions.len() + self.half_open.len() - unanswered) as u32,
+            waiting: waiting.count() as u32,
+            unanswered: unanswered as u32,
+        }
+    }
+}
+
+/// What came of a day.
+struct Day {
+    arrivals: u64,
+    refused: u64,
+    passage: Passage,
+    peak: u32,
+}
+
+fn replay(stretch: f64) -> Day {
+    let day = World::day(stretch);
+    let mut site = Site::new();
+    let senders = (0..KNOWN_SENDERS).map(|number| known(number).into());
+    site.gatehouse.know_exactly(senders).unwrap();
+    let mut keeper = Keeper::new(Mode::On, SLOTS, 4711);
+    let mut server = Server {
+        slots: [0.0; SLOTS as usize],
+        sessions: Vec::new(),
+        half_open: Vec::new(),
+    };
+    let (mut refused, mut peak) = (0, 0);
+    let mut arrivals = day.iter().peekable();
+    for look in 0..(DAY / PERIOD) as u32 {
+        let now = f64::from(look) * PERIOD;
+        let seen = server.seen(now);
+        peak = peak.max(seen.open);
+        let gate = keeper.set(seen, site.passage().admitted, 0, (now * 1e9) as u64);
+        let written = clock::monotonic_ns();
+        site.gatehouse.set(Gate { written, ..gate }).unwrap();
+        while let Some(arrival) = arrivals.next_if(|next| next.at < now + PERIOD) {
+            if site.passes(arrival) {
+                server.take(arrival);
+            } else {
+                refused += 1;
+            }
+        }
+    }
+    Day {
+        arrivals: day.len() as u64,
+        refused,
+        passage: site.passage(),
+        peak,
+    }
+}
+
+impl Site {
+    fn passes(&mut self, arrival: &Arrival) -> bool {
+        let syn = spec(&arrival.source.to_string(), arrival.ttl);
+        self.filter.action(&tcp_frame(&syn), 1) == PASS
+    }
+}
+
+#[test]
+fn nobody_is_refused_on_a_quiet_day() {
+    let day = replay(1.0);
+    eprintln!(
+        "{} SYNs, {} connections at most; {} refused, {:?}",
+        day.arrivals, day.peak, day.refused, day.passage
+    );
+    // It is no empty one, and the gate was on for each of them.
+    assert!(day.arrivals > 40_000 && day.peak > LIMITS[2] / 2);
+    assert_eq!(day.passage.admitted, day.arrivals);
+    assert_eq!(day.refused, 0);
+    assert_eq!(day.passage.refused, [0; 3]);
+    assert_eq!((day.passage.unrepeated, day.passage.floored), (0, 0));
+}
+
+/// So the other one can fail.
+#[test]
+fn with_sessions_ten_times_as_long_strangers_are_refused() {
+    let day = replay(10.0);
+    assert!(day.refused > 1_000, "{}", day.refused);
+    assert_eq!(day.passage.admitted + day.refused, day.arrivals);
+}
