@@ -124,14 +124,7 @@ impl Daemon {
         self.keep_known();
         self.keep_senders();
         self.keep_waves();
-        if let Err(error) = self.tail.save() {
-            self.upkeep.warn(
-                "positions",
-                format!("cannot keep the log positions: {error:#}"),
-            );
-        } else {
-            self.upkeep.fine("positions");
-        }
+        self.keep_positions();
         let snapshot = self.snapshot();
         self.upkeep.write(&self.config, &snapshot);
         // Standard input alone can come to an end.
@@ -140,6 +133,17 @@ impl Daemon {
             .files()
             .all(|file| file.state == tail::State::Ended);
         Ok(ended && self.releases.is_empty())
+    }
+
+    fn keep_positions(&mut self) {
+        match self.tail.begin_save() {
+            None => {}
+            Some(Ok(())) => self.upkeep.fine("positions"),
+            Some(Err(error)) => {
+                let text = format!("cannot keep the log positions: {error:#}");
+                self.upkeep.warn("positions", text);
+            }
+        }
     }
 
     /// Puts the filter back on an interface that was made anew.

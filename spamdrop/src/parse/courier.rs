@@ -76,12 +76,17 @@ fn rejected(message: &[u8]) -> Result<(IpAddr, &[u8]), &'static str> {
 
 /// Reads the acceptance of a message, which is
 /// `newmsg,id=ID[, auth=NAME]: dns; HELO ([NAME ][IP])`, and returns the peer.
+/// That of a user of our own, who logged in somewhere, says nothing about the
+/// address.
 ///
 /// Courier turns blanks in HELO into `_`, so the first blank ends it. A line
 /// cut at 128 bytes is not taken, though its address may be whole.
 fn accepted(message: &[u8]) -> Option<IpAddr> {
     let rest = message.strip_prefix(b"newmsg,id=")?;
-    let (_id_and_auth, rest) = rest.split_at_checked(memchr::memchr(b':', rest)?)?;
+    let (id, rest) = rest.split_at_checked(memchr::memchr(b':', rest)?)?;
+    if id.contains(&b',') {
+        return None;
+    }
     let (_helo, rest) = token(rest.strip_prefix(b": dns; ")?)?;
     named(rest.strip_prefix(b"(")?.strip_suffix(b")")?)
 }

@@ -40,9 +40,10 @@ static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
+/// Behind the protocol of a user who logged in stands an `a`.
 static ACCEPTED: LazyLock<Regex> = LazyLock::new(|| {
     grammar(&format!(
-        r#"^{ID} <= [^ "]+ {HOST}(?:{FIELD})*? P=[a-z0-9]*smtp"#
+        r#"^{ID} <= [^ "]+ {HOST}(?:{FIELD})*? P=[a-z0-9]*smtps?(?: |$)"#
     ))
 });
 

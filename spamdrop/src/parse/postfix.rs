@@ -124,20 +124,21 @@ fn skip_code(reply: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// Reads the counts of commands, as `OK/ALL` or, if all went well, `ALL`, of
-/// which only DATA and BDAT matter.
+/// Reads the counts of commands, as `OK/ALL` or, if all went well, `ALL`:
+/// there must be a message, and nobody who logged in.
 fn accepted(client: &[u8]) -> Option<IpAddr> {
     let (addr, rest) = named(client)?;
-    let mut counts = skip_port(rest)
-        .strip_prefix(b" ")?
-        .split(|byte| *byte == b' ');
-    let stored = counts.any(|count| {
-        let done = count
-            .strip_prefix(b"data=")
-            .or_else(|| count.strip_prefix(b"bdat="));
-        matches!(done, Some([b'1'..=b'9', ..]))
-    });
-    if stored { addr } else { None }
+    let counts = skip_port(rest).strip_prefix(b" ")?;
+    let done = |command: &[u8]| {
+        let mut counts = counts.split(|byte| *byte == b' ');
+        counts.any(|count| matches!(count.strip_prefix(command), Some([b'1'..=b'9', ..])))
+    };
+    let stored = done(b"data=") || done(b"bdat=");
+    if stored && !done(b"auth=") {
+        addr
+    } else {
+        None
+    }
 }
 
 fn count(bytes: &[u8], class: impl Fn(u8) -> bool) -> usize {

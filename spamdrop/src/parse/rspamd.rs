@@ -52,6 +52,9 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
         return Err("it has two addresses, and one may be forged");
     }
     if action == b"no action" {
+        if memmem::find(message, b", user: ").is_some() {
+            return Err("a user of the server's own sent it");
+        }
         return Ok(Found::accepted(addr, "rspamd-accepted"));
     }
     let listing = listing(symbols, addr).ok_or("no blocklist scored for its address")?;

@@ -37,6 +37,7 @@ mod head;
 mod journal;
 mod pipe;
 mod positions;
+mod saving;
 mod split;
 mod status;
 mod wake;
@@ -46,6 +47,7 @@ use journal::Journal;
 pub use journal::Matches;
 use pipe::Pipe;
 use positions::Positions;
+use saving::Saving;
 pub use split::{MAX_LINE, Piece, Splitter};
 pub use status::{FileStatus, State};
 use wake::Wake;
@@ -74,10 +76,9 @@ pub struct Tail {
     turn: usize,
     buffer: Vec<u8>,
     wake: Wake,
-    positions: Option<PathBuf>,
-    /// As the last run left them.
+    /// Positions as the last run left them.
     known: Positions,
-    saved: Option<Positions>,
+    saving: Option<Saving>,
 }
 
 enum Source {
@@ -116,9 +117,8 @@ impl Tail {
             turn: 0,
             buffer: vec![0; CHUNK],
             wake,
-            positions,
             known,
-            saved: None,
+            saving: positions.map(Saving::new),
         })
     }
 
@@ -168,9 +168,24 @@ impl Tail {
     ///
     /// The file cannot be written. It can be tried again.
     pub fn save(&mut self) -> Result<()> {
-        let Some(path) = &self.positions else {
-            return Ok(());
-        };
+        let positions = self.read_positions();
+        match &mut self.saving {
+            Some(saving) => saving.write(positions),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Tail::save`], in a thread of its own, if the last one has ended.
+    /// `None` if it has not, else what became of it.
+    pub fn begin_save(&mut self) -> Option<Result<()>> {
+        let positions = self.read_positions();
+        match &mut self.saving {
+            Some(saving) => saving.begin(positions),
+            None => Some(Ok(())),
+        }
+    }
+
+    fn read_positions(&self) -> Positions {
         let mut positions = Positions::default();
         for source in &self.sources {
             match source {
@@ -183,11 +198,7 @@ impl Tail {
                 Source::Pipe(_) => {}
             }
         }
-        if self.saved.as_ref() != Some(&positions) {
-            positions.save(path)?;
-            self.saved = Some(positions);
-        }
-        Ok(())
+        positions
     }
 
     fn read(&mut self, now: Instant, budget: usize, on_line: &mut dyn FnMut(Line<'_>)) -> bool {

@@ -1,11 +1,14 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::fs;
+use std::fs::{self, File};
+use std::thread;
 use std::time::Duration;
 
+use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
 
 use super::*;
+use crate::durable;
 
 fn paths(dir: &TempDir, names: &[&str]) -> Vec<PathBuf> {
     names.iter().map(|name| dir.path().join(name)).collect()
@@ -129,6 +132,34 @@ fn says_where_positions_cannot_be_kept() {
     let mut tail = Tail::open(&paths(&dir, &["log"]), Some(positions.clone())).unwrap();
     let error = tail.save().unwrap_err().to_string();
     assert!(error.contains(positions.to_str().unwrap()), "{error}");
+}
+
+#[test]
+fn a_slow_disk_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let positions = dir.path().join("positions.json");
+    let mut tail = Tail::open(&paths(&dir, &["log"]), Some(positions.clone())).unwrap();
+    // Whoever writes to it waits for a reader.
+    let beside = durable::beside(&positions);
+    mkfifoat(CWD, &beside, Mode::RUSR | Mode::WUSR).unwrap();
+    assert!(tail.begin_save().unwrap().is_ok());
+    assert!(tail.begin_save().is_none());
+    // The first one fails, as a FIFO cannot be synced.
+    let reader = File::open(&beside).unwrap();
+    fs::remove_file(&beside).unwrap();
+    let mut outcome = || {
+        loop {
+            match tail.begin_save() {
+                Some(outcome) => return outcome,
+                None => thread::yield_now(),
+            }
+        }
+    };
+    let error = outcome().unwrap_err().to_string();
+    assert!(error.contains(positions.to_str().unwrap()), "{error}");
+    outcome().unwrap();
+    assert!(positions.exists());
+    drop(reader);
 }
 
 #[tokio::test]
