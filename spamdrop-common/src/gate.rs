@@ -133,7 +133,9 @@ impl Gate {
     #[inline(always)]
     #[must_use]
     pub const fn held(&self, admitted: u64) -> u64 {
-        self.open as u64 + admitted.wrapping_sub(self.admitted)
+        // Below 0 if the gate was set since `admitted` was read.
+        let since = admitted.wrapping_sub(self.admitted) as i64;
+        self.open as u64 + if since > 0 { since as u64 } else { 0 }
     }
 
     /// Whether a class passes at so many connections.
@@ -268,19 +270,25 @@ pub const fn net_key(v6: bool, key: [u8; 8]) -> [u8; 8] {
     }
 }
 
-/// A refused source without a verdict, as the `asks` ring buffer tells it.
+/// A source whose class has to wait, as the `asks` ring buffer tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Ask {
     /// The address; IPv4 as `::ffff:a.b.c.d`.
     pub source: [u8; 16],
+    /// 1: there is a verdict; 0: it is asked for.
+    pub judged: u32,
 }
 
 /// Slots of `recent_syns`; a power of two.
 pub const SYNS: u32 = 1 << 17;
-/// For how long a SYN is remembered, in seconds: the longest wait before the
-/// second repetition of a usual system is six, and the kernel may be late.
-pub const SYN_KEPT_S: u32 = 16;
+/// The unit of [`Syn::seen`]: an eighth of a second.
+const SYN_TICK: u64 = SECOND / 8;
+/// For how long a SYN is remembered, 16 s: the longest wait before the second
+/// repetition of a usual system is six, and the kernel may be late.
+const SYN_KEPT: u32 = 16 * 8;
+/// No usual system repeats a SYN within a second.
+const SYN_PAUSE: u32 = 6;
 
 /// A SYN that was seen during a flood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -288,8 +296,8 @@ pub const SYN_KEPT_S: u32 = 16;
 pub struct Syn {
     /// What of its hash does not choose the slot; never 0 in one that is used.
     pub tag: u32,
-    /// When it was seen.
-    pub seen_s: u32,
+    /// When it was seen, in eighths of a second.
+    pub seen: u32,
 }
 
 impl Syn {
@@ -302,16 +310,17 @@ impl Syn {
         hash = mix(hash ^ seed as u64);
         let syn = Self {
             tag: (hash >> 32) as u32 | 1,
-            seen_s: (now / SECOND) as u32,
+            seen: (now / SYN_TICK) as u32,
         };
         (hash as u32 & (SYNS - 1), syn)
     }
 
-    /// Whether it repeats the one in its slot.
+    /// Whether it repeats the one in its slot, as a kernel would.
     #[inline(always)]
     #[must_use]
-    pub const fn repeats(self, seen: Self) -> bool {
-        self.tag == seen.tag && self.seen_s.wrapping_sub(seen.seen_s) <= SYN_KEPT_S
+    pub const fn repeats(self, last: Self) -> bool {
+        let pause = self.seen.wrapping_sub(last.seen);
+        self.tag == last.tag && pause >= SYN_PAUSE && pause <= SYN_KEPT
     }
 }
 
@@ -327,7 +336,7 @@ const fn mix(mut hash: u64) -> u64 {
 const _: () = assert!(size_of::<Gate>() == 48);
 const _: () = assert!(size_of::<Passage>() == 80);
 const _: () = assert!(size_of::<Verdict>() == 24);
-const _: () = assert!(size_of::<Ask>() == 16);
+const _: () = assert!(size_of::<Ask>() == 20);
 const _: () = assert!(size_of::<Syn>() == 8);
 
 #[cfg(feature = "user")]

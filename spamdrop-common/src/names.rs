@@ -46,7 +46,7 @@ pub const KNOWN_NETS: &str = "known_nets";
 /// [`source_key`]: crate::gate::source_key
 /// [`Verdict`]: crate::gate::Verdict
 pub const VERDICTS: &str = "verdicts";
-/// Ring buffer of [`Ask`](crate::gate::Ask)s: sources that wait for a verdict.
+/// Ring buffer of [`Ask`](crate::gate::Ask)s: sources whose class has to wait.
 pub const ASKS: &str = "asks";
 /// Array of [`Syn`](crate::gate::Syn)s, during a flood.
 pub const RECENT_SYNS: &str = "recent_syns";

@@ -117,9 +117,7 @@ fn judge(sender: &Sender<'_>, gate: &Gate, passage: *mut Passage, now: u64) -> u
     if gate.admits(class, held) {
         return ADMITTED;
     }
-    if verdict.is_none() {
-        maps::ask(whole(sender));
-    }
+    maps::ask(whole(sender), verdict.is_some());
     settle(passage, class, now)
 }
 
@@ -145,8 +143,9 @@ fn settle(passage: *mut Passage, class: usize, now: u64) -> u64 {
     REFUSED
 }
 
-/// Whether the same SYN was seen a moment ago; remembers it if not. A sender
-/// with a false address does not know that it has to repeat it.
+/// Whether the same SYN was seen a moment ago; remembers it. Who forges
+/// addresses seldom repeats, and gains no more by it than a sender with one
+/// connection.
 #[inline(always)]
 fn is_repeated(sender: &Sender<'_>, seed: u32, now: u64) -> bool {
     let (slot, syn) = Syn::of(sender.key, sender.port, sender.sequence, seed, now);
@@ -156,12 +155,10 @@ fn is_repeated(sender: &Sender<'_>, seed: u32, now: u64) -> bool {
     // SAFETY: the pointer is the map's, and every bit pattern is valid; halves
     // of two only mistake one SYN for another.
     unsafe {
-        if syn.repeats(cell.read_volatile()) {
-            return true;
-        }
+        let last = cell.read_volatile();
         cell.write_volatile(syn);
+        syn.repeats(last)
     }
-    false
 }
 
 /// The address, IPv4 as `::ffff:a.b.c.d`.

@@ -178,9 +178,10 @@ pub fn verdict(key: [u8; 8]) -> Option<Verdict> {
 
 /// Tells the controller of a source, unless it is too slow to read.
 #[inline(always)]
-pub fn ask(source: [u8; 16]) {
+pub fn ask(source: [u8; 16], judged: bool) {
     if let Some(mut entry) = ASKS.reserve(0) {
-        entry.write(Ask { source });
+        let judged = judged.into();
+        entry.write(Ask { source, judged });
         entry.submit(0);
     }
 }

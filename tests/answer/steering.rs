@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 
+use spamdrop::admit::occupancy;
+use spamdrop_lab::forger::Forger;
 use spamdrop_lab::site::SERVER4;
 
 use super::*;
@@ -39,6 +41,31 @@ fn a_listed_sender_is_answered_without_the_mail_server() {
     assert!(!log.contains(ZOMBIE) && !log.contains(ZOMBIE6), "{log}");
     lab.until_answers("answered", 2);
     lab.until_answers("connections", 0);
+}
+
+/// Nor does one that is never completed: no sender can fill the gate with those.
+#[test]
+fn half_a_connection_of_a_listed_sender_takes_no_slot() {
+    let lab = Lab::new();
+    let forger = Forger::new(&lab.site).unwrap();
+    let [listed, other] = [1, 2].map(Forger::address);
+    lab.judge(&listed.to_string(), Standing::Listed);
+    for source in [listed, other] {
+        forger.syn(source, 4711, 64).unwrap();
+    }
+    let seen = |answered: Option<IpAddr>| {
+        let count = move || occupancy::count(25, |peer| Some(peer) == answered);
+        let seen = lab.site.server.run(count).unwrap();
+        seen.open + seen.unanswered
+    };
+    until("both", SOON, || Ok((seen(None) == 2).then_some(()))).unwrap();
+    assert_eq!(seen(Some(listed.into())), 1);
+    let gatehouse = lab.keeper.gatehouse();
+    let now = clock::monotonic_ns();
+    let is_steered = |host: IpAddr, now| gatehouse.is_steered(host, now).unwrap();
+    assert!(is_steered(listed.into(), now));
+    assert!(!is_steered(listed.into(), now + 2 * MINUTE));
+    assert!(!is_steered(other.into(), now));
 }
 
 #[test]

@@ -162,3 +162,28 @@ fn a_reload_changes_the_gate() {
     daemon.signal(Signal::SIGHUP).unwrap();
     until_status(&site, "/watcher/state/gate/slots", 77);
 }
+
+#[test]
+fn known_senders_pass_a_gate_that_was_just_switched_on() {
+    let site = gated("off");
+    site.spamdrop(&["known", "add", FRIEND]).unwrap();
+    let mut daemon = site.run().unwrap();
+    let _clients = [1, 2, 3].map(|n| {
+        let mut client = site.connect(&format!("100.64.2.{n}")).unwrap();
+        assert_eq!(client.read_reply().unwrap().code, 220);
+        client
+    });
+    site.configure(&format!("admit = \"on\"\nslots = {SLOTS}"))
+        .unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    until("the filter to be told of it", SOON, || {
+        assert!(!is_dropped(&site, FRIEND));
+        Ok((gate(&site, "known") == 1).then_some(()))
+    })
+    .unwrap();
+    // From the next look on.
+    until("strangers to wait", SOON, || {
+        Ok(is_dropped(&site, "100.64.3.205").then_some(()))
+    })
+    .unwrap();
+}

@@ -51,6 +51,7 @@ fn who_passed_since_the_count_is_held() {
     };
     assert_eq!(gate.held(u64::MAX), 20);
     assert_eq!(gate.held(3), 24);
+    assert_eq!(gate.held(u64::MAX - 1), 20);
     assert_eq!(
         [0, 1, 2].map(|class| gate.admits(class, 24)),
         [true, true, false]
@@ -126,7 +127,10 @@ fn keys_of_both_families_differ() {
 fn a_syn_is_repeated_by_the_same_one_only() {
     let key = [0, 0, 0, 0, 192, 0, 2, 9];
     let of = |port, sequence, seed, at| Syn::of(key, port, sequence, seed, at * SECOND);
+    let at_once = Syn::of(key, 4711, 1, 99, 100 * SECOND + SECOND * 5 / 8).1;
     let (slot, first) = of(4711, 1, 99, 100);
+    assert!(!at_once.repeats(first));
+    assert!(of(4711, 1, 99, 101).1.repeats(first));
     assert_eq!(of(4711, 1, 99, 116).0, slot);
     assert!(of(4711, 1, 99, 116).1.repeats(first));
     assert!(!of(4711, 1, 99, 117).1.repeats(first));

@@ -14,6 +14,11 @@ const FLOOD: u32 = 8;
 const FLOOD_SHARE: u32 = 4;
 /// Looks in a row at which somebody waits to be accepted.
 const FULL: u32 = 3;
+/// And if SYNs fill the gate from one look to the next, but the connections do
+/// not grow by this share of them, the kernel has thrown them away.
+const LOST_SHARE: u64 = 4;
+/// Looks further apart tell nothing.
+const NEAR: u64 = SECOND;
 /// For how long a flood is assumed after its last sign.
 const FLOOD_KEPT: u64 = 60 * SECOND;
 
@@ -25,6 +30,15 @@ pub struct Keeper {
     seed: u32,
     flooded_until: u64,
     waited: u32,
+    last: Option<Look>,
+}
+
+/// What is compared with the next look.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    at: u64,
+    admitted: u64,
+    connections: u32,
 }
 
 impl Keeper {
@@ -37,6 +51,7 @@ impl Keeper {
             seed,
             flooded_until: 0,
             waited: 0,
+            last: None,
         }
     }
 
@@ -66,7 +81,16 @@ impl Keeper {
         // A flood's newest SYNs are among the open. While there is room for all,
         // what nobody follows up is the noise of the Internet.
         let crowded = seen.open >= limits[CLASSES - 1];
-        if crowded && seen.unanswered >= FLOOD.max(self.slots / FLOOD_SHARE) {
+        let unanswered = seen.unanswered >= FLOOD.max(self.slots / FLOOD_SHARE);
+        let look = Look {
+            at: now,
+            admitted,
+            connections: seen.open.saturating_add(seen.unanswered),
+        };
+        let lost = self.last.replace(look).map_or(0, |last| look.lost(&last));
+        // A full server's kernel throws away what it cannot queue.
+        let filled = seen.open < self.slots && lost >= u64::from(limits[CLASSES - 1]);
+        if crowded && unanswered || filled {
             self.flooded_until = now + FLOOD_KEPT;
         }
         // Somebody waits at look after look because all slots are taken, also
@@ -90,6 +114,20 @@ impl Keeper {
             flooded: self.is_flooded(now).into(),
             answers,
             seed: self.seed,
+        }
+    }
+}
+
+impl Look {
+    /// SYNs that passed since the last look, if they left hardly a trace.
+    fn lost(&self, last: &Self) -> u64 {
+        let admitted = self.admitted.wrapping_sub(last.admitted);
+        let grown = self.connections.saturating_sub(last.connections);
+        let is_lost = u64::from(grown) < admitted / LOST_SHARE;
+        if is_lost && self.at.saturating_sub(last.at) <= NEAR {
+            admitted
+        } else {
+            0
         }
     }
 }
@@ -162,6 +200,22 @@ mod tests {
         assert_eq!(opens, [9, 9, 40, 9, 9, 9, 40]);
         let more = keeper.set(seen(169, 129, 0), 0, 0, 0);
         assert_eq!(more.open, 169);
+    }
+
+    /// As those with a wrong checksum are.
+    #[test]
+    fn syns_that_the_kernel_throws_away_are_a_flood() {
+        let flooded = |admitted: u64, open, pause| {
+            let mut keeper = keeper();
+            keeper.set(seen(10, 0, 0), 1_000, 0, 0);
+            let gate = keeper.set(seen(open, 0, 0), 1_000 + admitted, 0, pause);
+            gate.flooded == 1
+        };
+        assert!(flooded(24, 10, SECOND / 5));
+        assert!(!flooded(23, 10, SECOND / 5), "there is room for all");
+        assert!(!flooded(24, 16, SECOND / 5), "they became connections");
+        assert!(!flooded(24, 10, SECOND + 1), "they may have come and gone");
+        assert!(!flooded(1_000, 40, SECOND / 5), "the server is full");
     }
 
     #[test]

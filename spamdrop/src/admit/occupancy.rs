@@ -1,6 +1,7 @@
 //! The connections that take the mail server's slots.
 
 use std::io;
+use std::net::IpAddr;
 
 use netlink_packet_sock_diag::constants::{
     TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV,
@@ -22,19 +23,23 @@ pub struct Occupancy {
     pub unanswered: u32,
 }
 
-/// Counts the connections to a local port.
+/// Counts the connections to a local port. `is_answered`: whether those of a
+/// peer that are still being made are the responder's, and take no slot.
 ///
 /// # Errors
 ///
 /// The kernel does not answer.
-pub fn count(port: u16) -> io::Result<Occupancy> {
+pub fn count(port: u16, is_answered: impl Fn(IpAddr) -> bool) -> io::Result<Occupancy> {
     let states = StateFlags::LISTEN
         | StateFlags::SYN_RECV
         | StateFlags::ESTABLISHED
         | StateFlags::CLOSE_WAIT;
     let mut seen = Occupancy::default();
     for socket in sockets::dump(port, &states)? {
-        seen.add(&socket);
+        let opening = socket.state == TCP_SYN_RECV;
+        if !(opening && is_answered(socket.socket_id.destination_address.to_canonical())) {
+            seen.add(&socket);
+        }
     }
     Ok(seen)
 }
@@ -65,7 +70,8 @@ impl Occupancy {
     }
 
     /// Without so many connections that the responder holds, or that wait for
-    /// it: they take no slot. Its own sockets listen elsewhere.
+    /// it: they take no slot. Those that are still being made are told by
+    /// [`count`].
     #[must_use]
     pub fn without(self, connections: usize) -> Self {
         let connections = u32::try_from(connections).unwrap_or(u32::MAX);

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
 use spamdrop_common::{
-    gate::{Ask, Gate, Passage, Verdict, net_key, source_key},
+    gate::{Gate, Passage, Standing, Verdict, net_key, source_key},
     names,
 };
 
@@ -134,11 +134,29 @@ impl Gatehouse {
         }
     }
 
-    /// The next source that waits for a verdict.
-    pub fn next_ask(&mut self) -> Option<IpAddr> {
+    /// Whether the filter leaves new connections of a host to the responder,
+    /// as far as the blocklists decide.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn is_steered(&self, host: IpAddr, now: u64) -> Result<bool> {
+        let Some(verdict) = self.verdict(host.into())? else {
+            return Ok(false);
+        };
+        let (v6, source) = match host {
+            IpAddr::V4(_) => (false, [0; 16]),
+            IpAddr::V6(host) => (true, host.octets()),
+        };
+        Ok(verdict.standing(now) == Some(Standing::Listed) && verdict.is_about(v6, source))
+    }
+
+    /// The next source whose class has to wait, and whether it has a verdict.
+    pub fn next_ask(&mut self) -> Option<(IpAddr, bool)> {
         let item = self.asks.next()?;
-        let source: [u8; size_of::<Ask>()] = (*item).try_into().ok()?;
-        Some(Ipv6Addr::from(source).to_canonical())
+        let (source, judged) = item.split_first_chunk::<16>()?;
+        let judged = u32::from_ne_bytes(judged.try_into().ok()?);
+        Some((Ipv6Addr::from(*source).to_canonical(), judged != 0))
     }
 }
 

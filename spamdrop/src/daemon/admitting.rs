@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use spamdrop_common::gate::{CLASSES, Gate, Mode, PORT, Passage, Verdict};
+use spamdrop_common::gate::{ANSWERS4, ANSWERS6, CLASSES, Gate, Mode, PORT, Passage, Verdict};
 
 use super::Daemon;
 use super::learning::senders;
@@ -52,6 +52,8 @@ struct Senders {
     /// When they were read last; `None`: they may have changed since.
     read: Option<Instant>,
     known: HashSet<Target>,
+    /// Whether the filter was told of them; before that, nobody is refused.
+    are_told: bool,
 }
 
 impl Admitting {
@@ -78,7 +80,9 @@ impl Admitting {
 
     /// Takes over a changed configuration; verdicts are to be forgotten.
     pub fn reconfigure(&mut self, config: &Config) {
+        let was_on = self.is_on();
         self.keeper = keeper(config);
+        self.senders.are_told &= was_on;
     }
 
     /// Forgets what the blocklists of a configuration said.
@@ -91,21 +95,21 @@ impl Admitting {
         self.senders.read = None;
     }
 
-    /// Reads which sources were refused without a verdict, and records them.
+    /// Reads whose class has to wait, and records them.
     pub fn read_asks(&mut self, recording: &mut Recording) {
         for _ in 0..ASKS {
-            let Some(source) = self.gatehouse.next_ask() else {
+            let Some((source, judged)) = self.gatehouse.next_ask() else {
                 return;
             };
             let known = self.senders.known.contains(&source.into());
             recording.delayed(source, known);
-            if self.asks.len() < ASKS {
+            if !judged && self.asks.len() < ASKS {
                 self.asks.push(source);
             }
         }
     }
 
-    /// The sources that were read since this was last called.
+    /// The sources without a verdict that were read since this was last called.
     pub fn take_asks(&mut self) -> Vec<IpAddr> {
         mem::take(&mut self.asks)
     }
@@ -142,11 +146,19 @@ impl Admitting {
     /// takes more.
     fn tend(&mut self, answered: usize, answers: u32) -> Result<()> {
         let passage = self.gatehouse.passage()?;
-        let seen = occupancy::count(PORT)
+        let now = clock::monotonic_ns();
+        let is_answered = |peer: IpAddr| {
+            let families = if peer.is_ipv6() { ANSWERS6 } else { ANSWERS4 };
+            // In doubt it takes a slot.
+            answers & families != 0 && self.gatehouse.is_steered(peer, now).unwrap_or(false)
+        };
+        let seen = occupancy::count(PORT, is_answered)
             .context("cannot count the connections")?
             .without(answered);
-        let now = clock::monotonic_ns();
-        let gate = self.keeper.set(seen, passage.admitted, answers, now);
+        let mut gate = self.keeper.set(seen, passage.admitted, answers, now);
+        if gate.mode == Mode::On as u32 && !self.senders.are_told {
+            gate.mode = Mode::Observe as u32;
+        }
         self.full += u64::from(gate.open >= self.keeper.slots());
         (self.seen, self.passage) = (seen, passage);
         self.peak = Some(self.peak.unwrap_or(seen).max(seen));
@@ -225,6 +237,8 @@ impl Daemon {
     fn tell_senders(&mut self, read: Result<Vec<Target>>) {
         // Who was refused before was not known then.
         self.read_asks();
+        // Where that fails, nobody is known.
+        self.admitting.senders.are_told = true;
         let told = read.and_then(|known| {
             self.admitting.senders.known = known.iter().copied().collect();
             self.admitting.gatehouse.know_exactly(known)

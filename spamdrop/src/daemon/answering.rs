@@ -20,6 +20,9 @@ use crate::report::watcher;
 
 /// How long sessions have for their last reply.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// Room for fewer connections is none: who finds it taken is told to come
+/// again, and never hears its 5xx.
+const LEAST: usize = 100;
 
 pub(super) struct Answering {
     texts: Texts,
@@ -109,20 +112,35 @@ impl Answering {
         if self.running.as_ref().map(|running| &running.basis) == Some(&basis) {
             return Ok(());
         }
+        let running = Running::start(config, basis, &self.texts);
+        // Whatever went wrong, its sockets may have been replaced.
+        self.running = None;
+        self.running = Some(running?);
+        Ok(())
+    }
+}
+
+impl Running {
+    fn start(config: &Config, basis: Basis, texts: &Texts) -> Result<Self> {
+        let setting = basis.setting(texts);
+        let room = setting.limits.connections;
+        anyhow::ensure!(
+            room >= LEAST,
+            "{room} connections are all that its limit of open files leaves room for; raise it (LimitNOFILE= in systemd, ulimit -n)"
+        );
         let listeners = listen().context("cannot listen on the loopback interface")?;
         let mut responder = Responder::open(&config.pin_dir)?;
         for listener in &listeners {
             responder.set(listener)?;
         }
         let families = listeners.iter().map(family).fold(0, |all, one| all | one);
-        let server = Server::start(listeners, basis.setting(&self.texts))
-            .context("cannot serve the responder's sockets")?;
-        self.running = Some(Running {
+        let server =
+            Server::start(listeners, setting).context("cannot serve the responder's sockets")?;
+        Ok(Self {
             server,
             families,
             basis,
-        });
-        Ok(())
+        })
     }
 }
 

@@ -12,6 +12,7 @@ pub mod client;
 pub mod courier;
 pub mod daemon;
 pub mod dns;
+pub mod forger;
 pub mod frame;
 pub mod host;
 pub mod journald;

@@ -1,0 +1,64 @@
+//! SYNs of senders who never existed.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context as _, Result};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::frame::{FrameSpec, tcp_frame};
+use crate::site::{SERVER4, Site};
+
+/// Nobody has these addresses, so the server's answers are lost.
+const NOWHERE: &str = "198.18.0.0/15";
+const FIRST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
+/// How many there are.
+pub const ADDRESSES: u32 = 1 << 17;
+/// IPPROTO_RAW: what is sent begins with its IP header.
+const RAW: i32 = 255;
+/// Before the IP header.
+const ETHERNET: usize = 14;
+/// Where the IP header holds the time to live; the kernel corrects the sum.
+const TTL: usize = 8;
+
+/// Sends SYNs to port 25 of a site's server.
+#[derive(Debug)]
+pub struct Forger(Socket);
+
+impl Forger {
+    /// Prepares a route and a socket.
+    ///
+    /// # Errors
+    ///
+    /// One of them could not be made.
+    pub fn new<S>(site: &Site<S>) -> Result<Self> {
+        let route = ["ip", "route", "replace", NOWHERE, "via", "198.51.100.1"];
+        site.server.exec(route)?;
+        let raw = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(RAW)));
+        Ok(Self(site.world.run(raw).context("a raw socket")?))
+    }
+
+    /// One of the addresses that nobody has.
+    #[must_use]
+    pub fn address(number: u32) -> Ipv4Addr {
+        Ipv4Addr::from_bits(FIRST.to_bits() + number % ADDRESSES)
+    }
+
+    /// Sends one.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not take it.
+    pub fn syn(&self, source: Ipv4Addr, port: u16, ttl: u8) -> io::Result<()> {
+        let mut syn = tcp_frame(&FrameSpec {
+            sport: port,
+            ..FrameSpec::syn(source.into(), SERVER4.into())
+        })
+        .split_off(ETHERNET);
+        if let Some(byte) = syn.get_mut(TTL) {
+            *byte = ttl;
+        }
+        let dest = SocketAddr::from((SERVER4, 0));
+        self.0.send_to(&syn, &dest.into()).map(drop)
+    }
+}
