@@ -275,3 +275,26 @@ fn where_nobody_can_be_steered_the_rest_works() {
     lab.judge(ZOMBIE, Standing::Listed);
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
 }
+
+/// A service that may open few files.
+#[test]
+fn where_there_is_no_room_the_mail_server_answers() {
+    let mut lab = Lab::new();
+    lab.daemon.kill().unwrap();
+    let config = lab.site.path("spamdrop.toml");
+    // Root could raise the limit otherwise.
+    let command = "exec setpriv --bounding-set=-sys_resource \
+                   prlimit --nofile=1024:1024 \"$0\" --config \"$1\" run";
+    let args = [
+        "-c",
+        command,
+        env!("CARGO_BIN_EXE_spamdrop"),
+        config.to_str().unwrap(),
+    ];
+    let no_env: [(&str, &str); 0] = [];
+    lab.daemon = Daemon::start(&lab.site.server, "sh", args, no_env).unwrap();
+    let told = |line: &str| line.contains("listed senders are not answered here: 0 connections");
+    lab.daemon.wait_for(told, SOON).unwrap();
+    lab.judge(ZOMBIE, Standing::Listed);
+    assert_eq!(lab.greets(ZOMBIE), SERVER);
+}
