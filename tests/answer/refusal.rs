@@ -104,6 +104,37 @@ fn a_release_that_terminates_spares_the_watcher() {
     assert!(!lab.daemon.output().contains("sent SIGTERM"));
 }
 
+/// A blocklist that lists everybody is not to be repeated.
+#[test]
+fn while_blocking_pauses_the_mail_server_answers() {
+    let lab = &mut Lab::new();
+    let syslog = lab.site.path("syslog");
+    let more = format!("answer = \"on\"\nsyslog = {syslog:?}\nmax_new_per_minute = 1");
+    lab.site.configure(&more).unwrap();
+    lab.daemon.signal(Signal::SIGHUP).unwrap();
+    let read = |line: &str| line.contains("configuration read again");
+    lab.daemon.wait_for(read, SOON).unwrap();
+    lab.judge(ZOMBIE, Standing::Listed);
+    lab.keeper.pause();
+    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+    for source in ["100.64.7.1", "100.64.7.2", "100.64.7.3"] {
+        let now = jiff::Timestamp::now();
+        let line = format!(
+            "{now} mx1 courieresmtpd: error,relay=::ffff:{source},port=4,\
+             from=<a@b.example>,to=<c@mx.example>: 511 Blacklisted by zone.example"
+        );
+        lab.site.log(&line).unwrap();
+    }
+    let paused = |line: &str| line.contains("no new blocks: ");
+    lab.daemon.wait_for(paused, SOON).unwrap();
+    until("the gate to be told", SOON, || {
+        let answers = lab.keeper.gatehouse().gate()?.answers;
+        Ok((answers == 0).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(lab.greets(ZOMBIE), SERVER);
+}
+
 #[test]
 fn where_port_25_offers_auth_nobody_is_answered() {
     let mut lab = Lab::new();
