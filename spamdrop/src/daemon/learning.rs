@@ -120,5 +120,8 @@ pub(super) fn senders(path: &Path) -> Result<Vec<(Target, Record)>> {
 fn write(config: &Config, records: Records) -> Result<(), Unwritten> {
     let merge =
         |path: &Path| Store::open(path)?.merge(&records, config.known_sources(), clock::unix_s32());
-    merge(&config.known_file()).map_err(|error| (records, error))
+    match merge(&config.known_file()) {
+        Ok(_unwanted) => Ok(()),
+        Err(error) => Err((records, error)),
+    }
 }
