@@ -12,7 +12,8 @@ use crate::config::Config;
 use crate::known::{Record, Records, Store};
 use crate::target::Target;
 
-/// How often it is written, if there is anything. A crash loses no more.
+/// How often it is written, if there is anything. A crash loses no more, and
+/// what is held.
 const WRITE_PERIOD: Duration = Duration::from_secs(5);
 
 /// A batch that is being written, in a thread of its own: a disk may be slow.
