@@ -6,6 +6,8 @@
 
 #[path = "courier/admission.rs"]
 mod admission;
+#[path = "courier/deliveries.rs"]
+mod deliveries;
 #[path = "courier/wave.rs"]
 mod wave;
 

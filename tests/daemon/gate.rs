@@ -70,6 +70,11 @@ fn strangers_wait_while_slots_are_taken_and_known_senders_do_not() {
     until_status(&site, "/watcher/state/gate/preferred", 2);
     let refused = gate(&site, "refused");
     assert!(refused[1].as_u64().unwrap() > 0, "{refused}");
+    site.spamdrop(&["known", "remove", FRIEND]).unwrap();
+    until_status(&site, "/watcher/state/gate/known", 1);
+    until_strangers_wait(&site);
+    assert!(is_dropped(&site, FRIEND));
+    delivers(&site, FRIEND6);
     drop(clients);
     until_open(&site, 0);
     delivers(&site, "100.64.3.200");

@@ -1,18 +1,17 @@
 //! The maps of the gate: who passes while the server's slots run out.
 
-use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
 use spamdrop_common::{
-    gate::{Gate, Passage, Standing, Verdict, net_key, source_key},
+    gate::{Gate, Passage, Standing, Verdict},
     names,
 };
 
-use super::{data, fd, optional, pins, present, typed, walk};
-use crate::bpf;
+use super::known::{Keys, Known, hold_exactly, hold_instead, key};
+use super::{data, optional, pins, present, typed, walk};
 use crate::target::Target;
 
 /// The maps of the gate, open. Only the watcher writes them, so there are no
@@ -25,8 +24,6 @@ pub struct Gatehouse {
     verdicts: HashMap<MapData, [u8; 8], Verdict>,
     asks: RingBuf<MapData>,
 }
-
-type Keys = HashMap<MapData, [u8; 8], u8>;
 
 impl Gatehouse {
     /// Opens the maps that are pinned in `dir`.
@@ -82,16 +79,28 @@ impl Gatehouse {
     ///
     /// The kernel refuses a map operation, as where there are more than
     /// `known_capacity`.
-    pub fn know_exactly(&mut self, sources: impl IntoIterator<Item = Target>) -> Result<()> {
-        let (mut keys, mut nets) = (HashSet::new(), HashSet::new());
-        for source in sources {
-            if let Some((v6, key)) = key(source) {
-                keys.insert(key);
-                nets.insert(net_key(v6, key));
-            }
-        }
-        hold_exactly(&mut self.known, keys)?;
-        hold_exactly(&mut self.nets, nets)
+    pub fn know_exactly(&mut self, sources: impl IntoIterator<Item = Target>) -> Result<Known> {
+        let known: Known = sources.into_iter().collect();
+        hold_exactly(&mut self.known, &known.sources)?;
+        hold_exactly(&mut self.nets, &known.nets)?;
+        Ok(known)
+    }
+
+    /// As [`Gatehouse::know_exactly`], where just the `old` ones are known: only
+    /// what differs is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gatehouse::know_exactly`]; others may be known then.
+    pub fn know_instead(
+        &mut self,
+        old: &Known,
+        sources: impl IntoIterator<Item = Target>,
+    ) -> Result<Known> {
+        let known: Known = sources.into_iter().collect();
+        hold_instead(&mut self.known, &old.sources, &known.sources)?;
+        hold_instead(&mut self.nets, &old.nets, &known.nets)?;
+        Ok(known)
     }
 
     /// Keeps a verdict.
@@ -158,36 +167,4 @@ impl Gatehouse {
         let judged = u32::from_ne_bytes(judged.try_into().ok()?);
         Some((Ipv6Addr::from(*source).to_canonical(), judged != 0))
     }
-}
-
-/// Whether it is an IPv6 address, and its key; `None` for a prefix.
-fn key(source: Target) -> Option<(bool, [u8; 8])> {
-    let whole = |bytes: &[u8]| {
-        let mut whole = [0; 16];
-        whole
-            .iter_mut()
-            .zip(bytes)
-            .for_each(|(to, from)| *to = *from);
-        whole
-    };
-    match source {
-        Target::V4(bytes) => Some((false, source_key(false, whole(&bytes)))),
-        Target::V6(bytes) => Some((true, source_key(true, whole(&bytes)))),
-        Target::Net(_) => None,
-    }
-}
-
-fn hold_exactly(map: &mut Keys, mut wanted: HashSet<[u8; 8]>) -> Result<()> {
-    let mut gone = Vec::new();
-    walk(map, |key, _| {
-        if !wanted.remove(&key) {
-            gone.push(key);
-        }
-    })?;
-    // First, lest a full map has no room.
-    for key in gone {
-        present(map.remove(&key))?;
-    }
-    let keys: Vec<[u8; 8]> = wanted.into_iter().collect();
-    bpf::update(fd(map), &keys, &vec![1_u8; keys.len()]).context("cannot write the known senders")
 }

@@ -4,6 +4,7 @@ mod allow;
 mod edit;
 mod gate;
 mod hot;
+mod known;
 mod origins;
 pub mod pins;
 mod prefixes;
@@ -13,6 +14,7 @@ mod sweep;
 
 pub use edit::{Term, second};
 pub use gate::Gatehouse;
+pub use known::Known;
 pub use read::Found;
 pub use responder::Responder;
 pub use sweep::CHUNK;

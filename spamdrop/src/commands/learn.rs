@@ -11,7 +11,7 @@ use super::{count, tell_watcher};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
-use crate::known::Pupil;
+use crate::known::{Pupil, Records, Store};
 use crate::protect;
 use crate::tail::Piece;
 
@@ -24,8 +24,11 @@ struct Found {
     refused: u64,
 }
 
+/// Sources of which records gather before they are written; about 15 MiB.
+const BATCH: usize = 131_072;
+
 /// Runs the verb. A file that cannot be read to its end is learned as far as
-/// it goes, and the others as well. It is written at the end, at once.
+/// it goes, and the others as well.
 ///
 /// # Errors
 ///
@@ -34,17 +37,16 @@ struct Found {
 pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<()> {
     let inputs = open_all(&args.files, "learn")?;
     // What is wrong with it is better told at once.
-    let mut store = known::store(config)?;
+    let store = known::store(config)?;
     store.check()?;
     let protected = protect::protected(config)?;
-    let mut pupil = Pupil::new(usize::MAX);
+    let mut notes = Notes::new(store, BATCH);
     let mut errors = Vec::new();
     for input in inputs {
         let name = input.name.clone();
         let replay = Replay::new(config, &protected)?;
-        pupil.turn_page();
         let text = input.text(io::stdout().is_terminal());
-        let (found, ended) = file(text, replay, &mut pupil);
+        let (found, ended) = notes.file(text, replay)?;
         let Found {
             lines,
             accepted,
@@ -59,10 +61,9 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
             errors.push(Error::new(error).context(format!("cannot read {name} to its end")));
         }
     }
-    let now = clock::unix_s32();
-    store.merge(&pupil.take(), config.known_sources(), now)?;
+    let all = notes.end(config.known_sources())?.all()?;
     tell_watcher(&config.run_dir);
-    let all = store.all()?;
+    let now = clock::unix_s32();
     let known = all
         .iter()
         .filter(|(_, record)| record.standing(now).is_known());
@@ -75,27 +76,87 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
     last.map_or(Ok(()), Err)
 }
 
-/// Reads a file; what was in it, and whether it could be read to its end.
-fn file(mut text: impl Read, mut replay: Replay<'_>, pupil: &mut Pupil) -> (Found, io::Result<()>) {
-    let mut found = Found::default();
-    let needles = replay.needles();
-    let ended = each_piece(&mut text, &needles, &mut |piece| {
-        let bytes = match piece {
-            Piece::Line { bytes, .. } => bytes,
-            Piece::Overlong => &[],
-            Piece::Skipped { lines } => {
-                found.lines += lines;
+/// What was learned, on its way to the store.
+struct Notes {
+    store: Store,
+    pupil: Pupil,
+    /// So many sources are written at once.
+    batch: usize,
+}
+
+impl Notes {
+    fn new(store: Store, batch: usize) -> Self {
+        Self {
+            store,
+            // One line may let many count that were held.
+            pupil: Pupil::new(2 * batch),
+            batch,
+        }
+    }
+
+    /// Reads a file; what was in it, and whether it could be read to its end.
+    /// An error is one of writing.
+    fn file(
+        &mut self,
+        mut text: impl Read,
+        mut replay: Replay<'_>,
+    ) -> Result<(Found, io::Result<()>)> {
+        let mut found = Found::default();
+        let mut written = Ok(());
+        let needles = replay.needles();
+        self.pupil.turn_page();
+        let ended = each_piece(&mut text, &needles, &mut |piece| {
+            let bytes = match piece {
+                Piece::Line { bytes, .. } => bytes,
+                Piece::Overlong => &[],
+                Piece::Skipped { lines } => {
+                    found.lines += lines;
+                    return;
+                }
+            };
+            found.lines += 1;
+            if written.is_err() {
                 return;
             }
-        };
-        found.lines += 1;
-        match replay.teach(bytes, pupil) {
-            Seen::Accepted(_) => found.accepted += 1,
-            Seen::Delivered(_) => found.delivered += 1,
-            Seen::Match(..) => found.refused += 1,
-            Seen::Ignored(_) | Seen::NearMiss(_) | Seen::Nothing => {}
+            match replay.teach(bytes, &mut self.pupil) {
+                Seen::Accepted(_) => found.accepted += 1,
+                Seen::Delivered(_) => found.delivered += 1,
+                Seen::Match(..) => found.refused += 1,
+                Seen::Ignored(_) | Seen::NearMiss(_) | Seen::Nothing => {}
+            }
+            written = self.keep_up();
+        });
+        written?;
+        replay.end(&mut self.pupil);
+        self.keep_up()?;
+        Ok((found, ended))
+    }
+
+    /// Writes, if so many sources have gathered. Nothing is forgotten yet:
+    /// what comes may make a source worth more than another.
+    fn keep_up(&mut self) -> Result<()> {
+        if self.pupil.len() < self.batch {
+            return Ok(());
         }
-    });
-    replay.end(pupil);
-    (found, ended)
+        let unwanted = self.write(usize::MAX)?;
+        // That a source proved bad counts if an older log tells good of it.
+        if unwanted.len() <= self.batch / 2 {
+            self.pupil.give_back(unwanted);
+        }
+        Ok(())
+    }
+
+    /// Writes the rest, and forgets what is too much.
+    fn end(mut self, capacity: usize) -> Result<Store> {
+        self.write(capacity)?;
+        Ok(self.store)
+    }
+
+    fn write(&mut self, capacity: usize) -> Result<Records> {
+        let records = self.pupil.take();
+        self.store.merge(&records, capacity, clock::unix_s32())
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,31 +1,24 @@
 //! Keeps the gate: counts the server's connections, and tells the filter of
-//! them and of known senders.
+//! them.
 
-use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::mem;
 use std::net::IpAddr;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use spamdrop_common::gate::{ANSWERS4, ANSWERS6, CLASSES, Gate, Mode, PORT, Passage, Verdict};
 
 use super::Daemon;
-use super::learning::senders;
+use super::introducing::Senders;
 use super::recording::Recording;
 use crate::admit::{Keeper, Occupancy, occupancy, slots};
 use crate::blocklist::Gatehouse;
 use crate::checks;
 use crate::clock;
 use crate::config::{Admit, Config};
-use crate::known::Record;
 use crate::report::watcher;
-use crate::target::Target;
 use crate::wave::{Sample, Totals};
 
-/// Evidence of known senders grows too old without anybody's doing.
-const SENDERS_PERIOD: Duration = Duration::from_secs(3600);
 /// Refused sources that are handed on in one go; more than the filter can tell
 /// of between two of them.
 const ASKS: usize = 4_096;
@@ -40,20 +33,8 @@ pub(super) struct Admitting {
     limit: u32,
     passage: Passage,
     full: u64,
-    senders: Senders,
+    pub(super) senders: Senders,
     asks: Vec<IpAddr>,
-}
-
-/// The known senders, on their way from the store to the filter; read in a
-/// thread of its own, as a disk may be slow.
-#[derive(Default)]
-struct Senders {
-    reading: Option<JoinHandle<Result<Vec<Target>>>>,
-    /// When they were read last; `None`: they may have changed since.
-    read: Option<Instant>,
-    known: HashSet<Target>,
-    /// Whether the filter was told of them; before that, nobody is refused.
-    are_told: bool,
 }
 
 impl Admitting {
@@ -82,7 +63,7 @@ impl Admitting {
     pub fn reconfigure(&mut self, config: &Config) {
         let was_on = self.is_on();
         self.keeper = keeper(config);
-        self.senders.are_told &= was_on;
+        self.senders.is_ready &= was_on;
     }
 
     /// Forgets what the blocklists of a configuration said.
@@ -92,7 +73,7 @@ impl Admitting {
 
     /// Has the known senders read again.
     pub fn senders_changed(&mut self) {
-        self.senders.read = None;
+        self.senders.changed();
     }
 
     /// Reads whose class has to wait, and records them.
@@ -101,7 +82,7 @@ impl Admitting {
             let Some((source, judged)) = self.gatehouse.next_ask() else {
                 return;
             };
-            let known = self.senders.known.contains(&source.into());
+            let known = self.senders.contains(source);
             recording.delayed(source, known);
             if !judged && self.asks.len() < ASKS {
                 self.asks.push(source);
@@ -156,7 +137,7 @@ impl Admitting {
             .context("cannot count the connections")?
             .without(answered);
         let mut gate = self.keeper.set(seen, passage.admitted, answers, now);
-        if gate.mode == Mode::On as u32 && !self.senders.are_told {
+        if gate.mode == Mode::On as u32 && !self.senders.is_ready {
             gate.mode = Mode::Observe as u32;
         }
         self.full += u64::from(gate.open >= self.keeper.slots());
@@ -205,53 +186,6 @@ impl Daemon {
         }
     }
 
-    /// Tells the filter of the known among all senders.
-    pub(super) fn introduce(&mut self, senders: &[(Target, Record)]) {
-        if self.admitting.is_on() {
-            self.admitting.senders.read = Some(clock::instant());
-            self.tell_senders(Ok(known(senders)));
-        }
-    }
-
-    /// Tells the filter of the known senders, if they have changed.
-    pub(super) fn keep_senders(&mut self) {
-        let reading = &mut self.admitting.senders.reading;
-        if let Some(reading) = reading.take_if(|reading| reading.is_finished()) {
-            let read = reading
-                .join()
-                .unwrap_or_else(|_| Err(anyhow::anyhow!("the reader panicked")));
-            self.tell_senders(read);
-        }
-        let is_on = self.admitting.is_on();
-        let told = &mut self.admitting.senders;
-        let due = told
-            .read
-            .is_none_or(|read| read.elapsed() >= SENDERS_PERIOD);
-        if due && told.reading.is_none() && is_on {
-            told.read = Some(clock::instant());
-            let path = self.config.known_file();
-            told.reading = Some(thread::spawn(move || Ok(known(&senders(&path)?))));
-        }
-    }
-
-    fn tell_senders(&mut self, read: Result<Vec<Target>>) {
-        // Who was refused before was not known then.
-        self.read_asks();
-        // Where that fails, nobody is known.
-        self.admitting.senders.are_told = true;
-        let told = read.and_then(|known| {
-            self.admitting.senders.known = known.iter().copied().collect();
-            self.admitting.gatehouse.know_exactly(known)
-        });
-        match told {
-            Ok(()) => self.upkeep.fine("senders"),
-            Err(error) => {
-                let text = format!("the filter does not know the known senders: {error:#}");
-                self.upkeep.warn("senders", text);
-            }
-        }
-    }
-
     /// Opens the gate at once, rather than when it has gone stale.
     pub(super) fn leave_gate(&mut self) {
         if let Err(error) = self.admitting.gatehouse.set(Gate::default()) {
@@ -279,7 +213,7 @@ impl Daemon {
             open: seen.open,
             slots: keeper.slots(),
             flooded: keeper.is_flooded(clock::monotonic_ns()),
-            known: senders.known.len() as u64,
+            known: senders.len() as u64,
             admitted: passage.admitted,
             preferred: passage.preferred,
             floored: passage.floored,
@@ -288,12 +222,4 @@ impl Daemon {
             full: *full,
         })
     }
-}
-
-fn known(senders: &[(Target, Record)]) -> Vec<Target> {
-    let now = clock::unix_s32();
-    let known = senders
-        .iter()
-        .filter(|(_, record)| record.standing(now).is_known());
-    known.map(|(source, _)| *source).collect()
 }

@@ -12,7 +12,8 @@ use crate::config::Config;
 use crate::known::{Record, Records, Store};
 use crate::target::Target;
 
-/// How often it is written, if there is anything. A crash loses no more.
+/// How often it is written, if there is anything. A crash loses no more, and
+/// what is held.
 const WRITE_PERIOD: Duration = Duration::from_secs(5);
 
 /// A batch that is being written, in a thread of its own: a disk may be slow.
@@ -120,5 +121,8 @@ pub(super) fn senders(path: &Path) -> Result<Vec<(Target, Record)>> {
 fn write(config: &Config, records: Records) -> Result<(), Unwritten> {
     let merge =
         |path: &Path| Store::open(path)?.merge(&records, config.known_sources(), clock::unix_s32());
-    merge(&config.known_file()).map_err(|error| (records, error))
+    match merge(&config.known_file()) {
+        Ok(_unwanted) => Ok(()),
+        Err(error) => Err((records, error)),
+    }
 }

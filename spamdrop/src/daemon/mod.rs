@@ -8,6 +8,7 @@ mod admitting;
 mod answering;
 mod inlet;
 mod intake;
+mod introducing;
 mod judging;
 mod learning;
 mod recording;

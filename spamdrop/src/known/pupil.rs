@@ -40,7 +40,7 @@ pub struct Pupil {
 
 impl Pupil {
     /// One that has learned nothing, and holds records of at most `capacity`
-    /// sources.
+    /// sources; and of as many that they are listed.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
@@ -88,6 +88,12 @@ impl Pupil {
     /// Begins with another log, whose unknown recipients count on their own.
     pub fn turn_page(&mut self) {
         self.strikes = Strikes::default();
+    }
+
+    /// How many sources there is something to write of.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
     }
 
     /// Whether there is nothing to write.

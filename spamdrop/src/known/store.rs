@@ -69,19 +69,25 @@ impl Store {
     /// unproven, then the known, each kind beginning with the one that was
     /// heard of last the longest time ago; never what was added by hand.
     ///
+    /// Returns what was not noted.
+    ///
     /// # Errors
     ///
     /// The file is damaged or cannot be written; it is as it was.
-    pub fn merge(&mut self, learned: &Records, capacity: usize, now: u32) -> Result<()> {
+    pub fn merge(&mut self, learned: &Records, capacity: usize, now: u32) -> Result<Records> {
         self.0.change(|tx| {
+            let mut unwanted = Records::default();
             for (source, record) in learned {
                 let old = rows::read(tx, *source)?;
                 if old.is_some() || record.is_of_interest() {
                     let old = old.unwrap_or_default();
                     rows::write(tx, *source, old.join(*record))?;
+                } else {
+                    unwanted.insert(*source, *record);
                 }
             }
-            rows::forget(tx, capacity, now)
+            rows::forget(tx, capacity, now)?;
+            Ok(unwanted)
         })
     }
 

@@ -96,6 +96,7 @@ impl Store {
     ///
     /// As [`Store::since`].
     pub fn last(&self) -> Result<Option<Wave>> {
+        self.0.check()?;
         self.0.read(rows::last)
     }
 

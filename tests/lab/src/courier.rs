@@ -38,7 +38,8 @@ pub struct Options {
 /// A running Courier on port 25 of a host, IPv4 and IPv6. Dropping it kills it
 /// and all that it started.
 ///
-/// It takes mail for `postbox@here.example`, and resolves no names but
+/// It takes mail for `postbox@here.example`, and for `forward@here.example`,
+/// which it sends on to 100.64.1.1 as `friend@there.example`. It resolves no names but
 /// `friend.example`, `zombie.example` and its blocklist, `zone.example`.
 pub struct Courier {
     daemon: Daemon,

@@ -163,6 +163,7 @@ fn a_delivery_makes_known_for_36_days_until_demoted() {
     assert_eq!(record.standing(last), Standing::Known);
     assert_eq!(record.standing(last + 1), Standing::Void);
     assert_eq!(record.known_until(), last);
+    assert_eq!(record.last(), MIDNIGHT);
     let later = known(&[0, 1, 1]).join(record);
     assert_eq!(later.known_until(), last);
     let demoted = record.join(Record::demoted(MIDNIGHT));

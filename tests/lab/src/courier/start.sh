@@ -66,6 +66,8 @@ echo here.example | tee defaultdomain locals esmtpacceptmailfor.dir/default >/de
 echo postmaster@here.example >dsnfrom
 sed -i -e "s/^TARPIT=.*/TARPIT=$TARPIT/" -e "s/^MAXDAEMONS=.*/MAXDAEMONS=$MAXDAEMONS/" \
     -e 's/^BLACKLISTS=.*/BLACKLISTS="-block=zone.example,BLOCK,*"/' esmtpd
+echo "there.example:[100.64.1.1]" >esmtproutes
+echo "forward@here.example: friend@there.example" >>aliases/system
 cp -r /etc/courier /run/site/courier
 install -d -o postbox -g postbox /run/postbox
 for directory in Maildir Maildir/cur Maildir/new Maildir/tmp; do
