@@ -98,7 +98,7 @@ fn stub(host: &Host, table: Table) -> DnsStub {
 }
 
 fn lookups(zones: &[&str], servers: &[SocketAddr]) -> Lookups {
-    Lookups::new(rules(zones), Resolver::new(servers))
+    Lookups::new(rules(zones), Resolver::new(servers), 0)
 }
 
 fn rules(zones: &[&str]) -> Zones {

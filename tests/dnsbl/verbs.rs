@@ -84,7 +84,7 @@ fn config_check_asks_the_zones_for_their_test_entries() {
         warned,
         [
             "all.example holds 127.0.0.1, so it holds everybody; take it out",
-            "shut.example answered 127.255.255.254: it refuses your name server, so it lists nobody; ask it by one of your own",
+            "shut.example answered 127.255.255.254: it does not serve public name servers; ask it by a resolver of your own, or with a key of the blocklist's",
             "sold.example answered 192.0.2.80, which lists nobody; is it still a blocklist?",
             "down.example could not be asked: timed out",
             "none.example does not list 127.0.0.2, as every blocklist does; is its name right?",

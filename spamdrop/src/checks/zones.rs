@@ -11,6 +11,7 @@ use tokio::runtime;
 use crate::config::Config;
 use crate::dnsbl::inquiry::ask_zone;
 use crate::dnsbl::question::{TEST_LISTED, TEST_UNLISTED};
+use crate::dnsbl::refusal::{explain, is_refusal};
 use crate::dnsbl::rule::{Effect, Rule, Text};
 use crate::dnsbl::zone::{Reply, Said, Trouble};
 use crate::dnsbl::{Resolver, Zones};
@@ -72,13 +73,13 @@ async fn check(resolver: &Resolver, rule: &Rule) -> Option<String> {
 fn complaint(listed: &Reply, unlisted: &Reply, effect: &Effect) -> Option<String> {
     if let Said::Nothing(trouble) = &listed.said {
         return Some(match trouble {
-            Trouble::Odd(address) if address.octets().starts_with(&[127, 255, 255]) => format!(
-                "answered {address}: it refuses your name server, so it lists nobody; ask it by one of your own"
-            ),
+            Trouble::Odd(address) if is_refusal(*address) => {
+                format!("answered {address}: {}", explain(*address))
+            }
             Trouble::Odd(_) | Trouble::Complaint(_) => {
                 format!("{trouble}; is it still a blocklist?")
             }
-            Trouble::Failed(_) => format!("could not be asked: {trouble}"),
+            Trouble::Failed(_) | Trouble::Paused => format!("could not be asked: {trouble}"),
         });
     }
     if unlisted.said != Said::No && !unlisted.addresses.is_empty() {

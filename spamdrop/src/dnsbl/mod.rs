@@ -14,6 +14,7 @@ mod lookups;
 pub mod message;
 mod pace;
 pub mod question;
+pub mod refusal;
 pub mod resolver;
 pub mod reverse;
 pub mod rule;
