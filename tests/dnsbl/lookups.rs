@@ -182,3 +182,30 @@ fn a_spent_day_ends_the_questions() {
         assert!(matches!(lookups.ask(addr), Asked::Known(_)));
     });
 }
+
+/// Three questions tell that it is silent; then no source waits for it.
+#[test]
+fn a_silent_name_server_is_asked_last() {
+    let lab = Lab::new(vec![]);
+    let any = "127.0.0.53:0".parse().unwrap();
+    let silent = DnsStub::start(&lab.host, any, |_, _| Reply::Silence).unwrap();
+    let mut lookups = lookups(&["b.example"], &[silent.addr(), lab.stub.addr()]);
+    let (first, later) = lab.block_on(async move {
+        let mut learn = async |sources: std::ops::Range<u8>| {
+            let began = Instant::now();
+            for last in sources.clone() {
+                let addr = IpAddr::from([192, 0, 2, last]);
+                assert_eq!(lookups.ask(addr), Asked::Started);
+            }
+            for _ in sources {
+                assert_eq!(lookups.next().await.standing, Some(Standing::Unnamed));
+            }
+            began.elapsed()
+        };
+        (learn(0..3).await, learn(3..40).await)
+    });
+    assert!(first >= Duration::from_millis(1500), "{first:?}");
+    assert!(later < Duration::from_millis(1500), "{later:?}");
+    assert!(silent.questions() <= 6, "{}", silent.questions());
+    assert_eq!(lab.stub.asked("39.2.0.192.b.example", Rtype::A), 1);
+}

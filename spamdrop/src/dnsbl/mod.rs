@@ -13,6 +13,7 @@ pub mod inquiry;
 mod lookups;
 pub mod message;
 mod pace;
+mod patience;
 pub mod question;
 pub mod refusal;
 pub mod resolver;
