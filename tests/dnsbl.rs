@@ -135,6 +135,16 @@ fn a_listed_source_is_told_the_zones_text() {
     assert_eq!(lab.stub.asked(REVERSE, Rtype::PTR), 0);
 }
 
+/// Only a 511 is watched for, so that is what the sender is told.
+#[test]
+fn a_texts_own_code_is_not_told() {
+    let text = Reply::txt("550 Go away");
+    let lab = Lab::new(vec![listed().remove(0), (QUESTION, Rtype::TXT, text)]);
+    let by = |zone: &str| lab.learn(&[zone], ADDR).text.unwrap();
+    assert_eq!(*by("b.example,BLOCK,*"), *"Go away");
+    assert_eq!(*by("b.example,BLOCK,554 You, too"), *"You, too");
+}
+
 #[test]
 fn an_ipv6_source_and_an_alias() {
     let question = "9.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.b.example";

@@ -17,6 +17,7 @@ use super::refusal::Refusals;
 use super::resolver::Resolver;
 use super::reverse::is_generic;
 use super::rule::{Effect, Rule, Text};
+use super::wording::behind_code;
 use super::zone::{self, Heard, Reply, Said, Trouble};
 use super::zones::Zones;
 use super::{LONGEST, PATIENCE};
@@ -65,14 +66,14 @@ impl Findings {
         }
     }
 
-    /// The words of the rejection, if the source is listed.
+    /// What stands behind the code of the rejection, if the source is listed.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         let Outcome::Listed(index) = self.decision.outcome else {
             return None;
         };
         match &self.replies.get(index)?.said {
-            Said::Yes(text) => Some(text),
+            Said::Yes(text) => Some(behind_code(text)),
             _ => None,
         }
     }

@@ -19,13 +19,13 @@ pub mod refusal;
 pub mod resolver;
 pub mod reverse;
 pub mod rule;
-mod wording;
+pub(crate) mod wording;
 pub mod zone;
 mod zones;
 
 pub use lookups::{Answer, Asked, Lookups};
 pub use resolver::Resolver;
-pub use zones::Zones;
+pub use zones::{Zones, courier_rules};
 
 use std::time::Duration;
 
