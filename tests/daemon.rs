@@ -8,6 +8,8 @@
 mod gate;
 #[path = "daemon/known.rs"]
 mod known;
+#[path = "daemon/lookups.rs"]
+mod lookups;
 #[path = "daemon/operation.rs"]
 mod operation;
 #[path = "daemon/release.rs"]

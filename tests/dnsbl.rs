@@ -98,7 +98,7 @@ fn stub(host: &Host, table: Table) -> DnsStub {
 }
 
 fn lookups(zones: &[&str], servers: &[SocketAddr]) -> Lookups {
-    Lookups::new(rules(zones), Resolver::new(servers))
+    Lookups::new(rules(zones), Resolver::new(servers), 0)
 }
 
 fn rules(zones: &[&str]) -> Zones {
@@ -133,6 +133,16 @@ fn a_listed_source_is_told_the_zones_text() {
     );
     // Its name does not matter.
     assert_eq!(lab.stub.asked(REVERSE, Rtype::PTR), 0);
+}
+
+/// Only a 511 is watched for, so that is what the sender is told.
+#[test]
+fn a_texts_own_code_is_not_told() {
+    let text = Reply::txt("550 Go away");
+    let lab = Lab::new(vec![listed().remove(0), (QUESTION, Rtype::TXT, text)]);
+    let by = |zone: &str| lab.learn(&[zone], ADDR).text.unwrap();
+    assert_eq!(*by("b.example,BLOCK,*"), *"Go away");
+    assert_eq!(*by("b.example,BLOCK,554 You, too"), *"You, too");
 }
 
 #[test]

@@ -73,6 +73,7 @@ pub struct Config {
     pub courier_dir: PathBuf,
     pub zones: Vec<String>,
     pub resolv_conf: PathBuf,
+    pub max_lookups_per_day: u32,
 }
 
 impl Default for Config {
@@ -111,6 +112,7 @@ impl Default for Config {
             courier_dir: "/etc/courier".into(),
             zones: Vec::new(),
             resolv_conf: "/etc/resolv.conf".into(),
+            max_lookups_per_day: 100_000,
         }
     }
 }

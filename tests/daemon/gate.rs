@@ -4,7 +4,7 @@ use std::fs;
 
 use super::*;
 
-const SLOTS: u32 = 5;
+pub(super) const SLOTS: u32 = 5;
 /// From so many connections on, strangers with a TTL of 64 wait.
 pub(super) const LIMIT: usize = 3;
 const FRIEND: &str = "100.64.1.1";

@@ -23,7 +23,7 @@ fn a_source_is_asked_about_once() {
         assert!(again.ttl <= first.ttl);
         assert_eq!(again.text, first.text);
         assert_eq!(lookups.texts()(addr), first.text);
-        lookups.reconfigure(rules(&["none.example"]), Resolver::new(&servers));
+        lookups.reconfigure(rules(&["none.example"]), Resolver::new(&servers), 0);
         assert_eq!(lookups.texts()(addr), None);
         assert_eq!(lookups.ask(addr), Asked::Started);
         assert_eq!(lookups.next().await.standing, Some(Standing::Unnamed));
@@ -130,4 +130,82 @@ fn another_name_server_is_asked_where_one_fails() {
         vec![ADDR.parse().unwrap()],
     );
     assert_eq!(answers[0].standing, Some(Standing::Listed));
+}
+
+#[test]
+fn a_blocklist_that_refuses_is_not_asked_for_a_while() {
+    let lab = Lab::new(vec![
+        (QUESTION, Rtype::A, Reply::a([127, 255, 255, 254])),
+        ("10.2.0.192.b.example", Rtype::A, Reply::a([127, 0, 0, 2])),
+        ("10.2.0.192.c.example", Rtype::A, Reply::a([127, 0, 0, 2])),
+    ]);
+    let mut lookups = lookups(&["b.example", "c.example"], &[lab.stub.addr()]);
+    let servers = [lab.stub.addr()];
+    lab.block_on(async move {
+        let mut learn = async |last: u8| {
+            let addr = IpAddr::from([192, 0, 2, last]);
+            assert_eq!(lookups.ask(addr), Asked::Started);
+            let answer = lookups.next().await;
+            (answer.standing, answer.zone, answer.ttl.as_secs())
+        };
+        assert_eq!(learn(9).await, (None, 0, 15));
+        // The other one may say so still; that it does not, says nothing.
+        assert_eq!(learn(10).await, (Some(Standing::Listed), 1, 300));
+        assert_eq!(learn(11).await, (None, 0, 120));
+        let trouble = lookups.refusals().trouble().unwrap();
+        let start = "b.example answered 127.255.255.254, so";
+        assert!(trouble.starts_with(start), "{trouble}");
+        // Whoever reads the configuration again has changed something.
+        let zones = rules(&["b.example"]);
+        lookups.reconfigure(zones, Resolver::new(&servers), 0);
+        assert_eq!(lookups.refusals().trouble(), None);
+    });
+    assert_eq!(lab.stub.asked("10.2.0.192.b.example", Rtype::A), 0);
+    assert_eq!(lab.stub.asked("11.2.0.192.b.example", Rtype::A), 0);
+    assert_eq!(lab.stub.asked("11.2.0.192.c.example", Rtype::A), 1);
+}
+
+#[test]
+fn a_spent_day_ends_the_questions() {
+    let lab = Lab::new(listed());
+    let zones = rules(&["b.example"]);
+    let mut lookups = Lookups::new(zones, Resolver::new(&[lab.stub.addr()]), 10);
+    lab.block_on(async move {
+        let addr: IpAddr = ADDR.parse().unwrap();
+        assert_eq!(lookups.ask(addr), Asked::Started);
+        assert!(!lookups.is_spent());
+        let other = "192.0.2.10".parse().unwrap();
+        assert_eq!(lookups.ask(other), Asked::TooMany);
+        assert!(lookups.is_spent());
+        // What is known needs no question.
+        lookups.next().await;
+        assert!(matches!(lookups.ask(addr), Asked::Known(_)));
+    });
+}
+
+/// Three questions tell that it is silent; then no source waits for it.
+#[test]
+fn a_silent_name_server_is_asked_last() {
+    let lab = Lab::new(vec![]);
+    let any = "127.0.0.53:0".parse().unwrap();
+    let silent = DnsStub::start(&lab.host, any, |_, _| Reply::Silence).unwrap();
+    let mut lookups = lookups(&["b.example"], &[silent.addr(), lab.stub.addr()]);
+    let (first, later) = lab.block_on(async move {
+        let mut learn = async |sources: std::ops::Range<u8>| {
+            let began = Instant::now();
+            for last in sources.clone() {
+                let addr = IpAddr::from([192, 0, 2, last]);
+                assert_eq!(lookups.ask(addr), Asked::Started);
+            }
+            for _ in sources {
+                assert_eq!(lookups.next().await.standing, Some(Standing::Unnamed));
+            }
+            began.elapsed()
+        };
+        (learn(0..3).await, learn(3..40).await)
+    });
+    assert!(first >= Duration::from_millis(1500), "{first:?}");
+    assert!(later < Duration::from_millis(1500), "{later:?}");
+    assert!(silent.questions() <= 6, "{}", silent.questions());
+    assert_eq!(lab.stub.asked("39.2.0.192.b.example", Rtype::A), 1);
 }

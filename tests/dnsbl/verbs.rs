@@ -50,6 +50,9 @@ fn lookup_fails_where_there_is_no_verdict() {
 fn config_check_asks_the_zones_for_their_test_entries() {
     let lab = Lab::new(vec![
         ("2.0.0.127.good.example", Rtype::A, Reply::a([127, 0, 0, 2])),
+        ("2.0.0.127.code.example", Rtype::A, Reply::a([127, 0, 0, 2])),
+        ("2.0.0.127.code.example", Rtype::TXT, Reply::txt("550 No")),
+        ("2.0.0.127.good.example", Rtype::TXT, Reply::txt("511 No")),
         ("2.0.0.127.all.example", Rtype::A, Reply::a([127, 0, 0, 2])),
         ("1.0.0.127.all.example", Rtype::A, Reply::a([127, 0, 0, 2])),
         (
@@ -65,7 +68,7 @@ fn config_check_asks_the_zones_for_their_test_entries() {
         ("2.0.0.127.down.example", Rtype::A, Reply::Silence),
     ]);
     let dir = tempfile::tempdir().unwrap();
-    let zones = ["good", "all", "shut", "sold", "down", "none"];
+    let zones = ["good", "code", "all", "shut", "sold", "down", "none"];
     let options = zones.map(|zone| format!("-block={zone}.example,BLOCK,*"));
     let esmtpd = format!(
         "TARPIT=0\nBLACKLISTS='{} -allow=w.example'\n",
@@ -83,8 +86,9 @@ fn config_check_asks_the_zones_for_their_test_entries() {
     assert_eq!(
         warned,
         [
+            "code.example begins its text with 550, so what Courier rejects by it is no 511 and is not blocked; write a text without a code for it in BLACKLISTS, in place of *",
             "all.example holds 127.0.0.1, so it holds everybody; take it out",
-            "shut.example answered 127.255.255.254: it refuses your name server, so it lists nobody; ask it by one of your own",
+            "shut.example answered 127.255.255.254: it does not serve public name servers; ask it by a resolver of your own, or with a key of the blocklist's",
             "sold.example answered 192.0.2.80, which lists nobody; is it still a blocklist?",
             "down.example could not be asked: timed out",
             "none.example does not list 127.0.0.2, as every blocklist does; is its name right?",

@@ -239,10 +239,8 @@ fn closing_bracket(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The lines of a rejection, without their ends. A blocklist may write
-/// anything; where it begins with a code of its own, that counts, as with
-/// Courier.
+/// anything.
 fn refusal(text: &str) -> Vec<String> {
-    let (code, text) = own_code(text.trim_start()).unwrap_or(("511", text));
     let printable = |char: char| if matches!(char, ' '..='~') { char } else { '?' };
     let lines = text.lines().map(|line| {
         let line = line.trim().chars().map(printable);
@@ -252,19 +250,11 @@ fn refusal(text: &str) -> Vec<String> {
     let lines = lines.get(..MAX_TEXT_LINES.min(lines.len()));
     match lines.and_then(<[String]>::split_last) {
         Some((last, before)) => {
-            let before = before.iter().map(|line| format!("{code}-{line}"));
-            before.chain([format!("{code} {last}")]).collect()
+            let before = before.iter().map(|line| format!("511-{line}"));
+            before.chain([format!("511 {last}")]).collect()
         }
         None => vec![format!("511 {}", super::DEFAULT_TEXT)],
     }
-}
-
-/// A leading 5xx, and what follows it.
-fn own_code(text: &str) -> Option<(&str, &str)> {
-    let (code, rest) = text.split_at_checked(3)?;
-    let is_code = code.starts_with('5') && code.bytes().all(|byte| byte.is_ascii_digit());
-    let rest = rest.strip_prefix([' ', '-'])?;
-    is_code.then_some((code, rest))
 }
 
 #[cfg(test)]

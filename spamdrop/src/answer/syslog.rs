@@ -16,6 +16,9 @@ use crate::clock;
 
 /// Lines that may wait for syslog.
 const WAITING: usize = 1024;
+/// As many may wait where a connection's line still joins them. Whoever opens
+/// thousands must not crowd out refusals, from which the blocks follow.
+const ENOUGH: usize = WAITING / 2;
 /// How long syslog may take for a line.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The facility.
@@ -55,8 +58,13 @@ impl Syslog {
         }
     }
 
-    /// Hands over a message, or counts it as lost where too many wait.
+    /// Hands over a message, or counts it as lost where too many wait. Where
+    /// many do, what is no refusal is left out.
     pub fn write(&self, severity: Severity, message: &[u8]) {
+        let waiting = WAITING - self.waiting.capacity();
+        if severity == Severity::Info && waiting >= ENOUGH {
+            return;
+        }
         let now = Timestamp::try_from(clock::wall()).unwrap_or_default();
         let stamp = now.to_zoned(self.zone.clone()).strftime("%b %e %H:%M:%S");
         let priority = MAIL | severity as u8;
@@ -174,9 +182,32 @@ mod tests {
             let syslog = Syslog::new(path, "x");
             // No turn for the task meanwhile.
             for _ in 0..WAITING + 7 {
-                syslog.write(Severity::Info, b"line");
+                syslog.write(Severity::Error, b"line");
             }
             assert_eq!(syslog.lost(), 7);
+        });
+    }
+
+    #[test]
+    fn connections_leave_room_for_refusals() {
+        run(async {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("log");
+            let socket = UnixDatagram::bind(&path).unwrap();
+            let syslog = Syslog::new(path, "x");
+            for _ in 0..2 * WAITING {
+                syslog.write(Severity::Info, b"started");
+            }
+            for _ in 0..ENOUGH {
+                syslog.write(Severity::Error, b"error");
+            }
+            assert_eq!(syslog.lost(), 0);
+            let mut buffer = [0; 64];
+            for number in 0..WAITING {
+                let length = socket.recv(&mut buffer).await.unwrap();
+                let is_refusal = buffer[..length].ends_with(b"error");
+                assert_eq!(is_refusal, number >= ENOUGH);
+            }
         });
     }
 }

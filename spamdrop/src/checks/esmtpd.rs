@@ -4,6 +4,9 @@
 use std::collections::HashMap;
 
 use crate::config::Release;
+use crate::dnsbl::courier_rules;
+use crate::dnsbl::rule::{Effect, Rule, Text};
+use crate::dnsbl::wording::own_code;
 use crate::report::check::Warning;
 use crate::report::escape::escape;
 
@@ -23,27 +26,29 @@ pub fn settings(script: &[u8]) -> Settings {
         .collect()
 }
 
+/// A setting, without blanks around it; empty where there is none.
+#[must_use]
+pub fn value<'a>(settings: &'a Settings, name: &str) -> &'a [u8] {
+    let value = settings.get(name.as_bytes());
+    value.map_or(&[], |value| value.trim_ascii())
+}
+
 /// The setting by which clients can log in, if one does so.
 pub fn auth(settings: &Settings) -> Option<&'static str> {
-    let is_set = |name: &&str| {
-        let value = settings.get(name.as_bytes());
-        value.is_some_and(|value| !value.trim_ascii().is_empty())
-    };
+    let is_set = |name: &&str| !value(settings, name).is_empty();
     ["ESMTPAUTH", "ESMTPAUTH_TLS"].into_iter().find(is_set)
 }
 
 /// What is unwise in these settings.
 pub fn warnings(settings: &Settings, release: Release) -> Vec<Warning> {
-    let value = |name: &str| {
-        let value = settings.get(name.as_bytes());
-        value.map_or(&[][..], |value| value.trim_ascii())
-    };
+    let value = |name| value(settings, name);
     let words = |name| value(name).split(u8::is_ascii_whitespace);
     let mut found = Vec::new();
     if value("TARPIT") != b"0" {
         found.push(tarpit(release));
     }
     found.extend(words("BLACKLISTS").filter_map(blacklist));
+    found.extend(courier_rules(settings).iter().filter_map(coded));
     if value("ESMTP_LOG_DIALOG") == b"1" {
         found.push(Warning {
             about: "ESMTP_LOG_DIALOG",
@@ -95,6 +100,21 @@ fn blacklist(word: &[u8]) -> Option<Warning> {
     })
 }
 
+/// Only a 511 is told from other refusals.
+fn coded(rule: &Rule) -> Option<Warning> {
+    let Effect::Reject(Text::Own(text)) = &rule.effect else {
+        return None;
+    };
+    let (code, _) = own_code(text).filter(|(code, _)| *code != 511)?;
+    let zone = &rule.zone;
+    Some(Warning {
+        about: "BLACKLISTS",
+        text: format!(
+            "the text for {zone} begins with {code}, so what Courier rejects by it is no 511 and is not blocked; write the text without a code"
+        ),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +135,7 @@ mod tests {
 TARPIT=1
 TARPIT=0
 BLACKLISTS=\"-block=zen.spamhaus.org,BLOCK,* \\
-  -block=b.example=b,BLOCK/127.0.0.2,'Go away' -allow=w.example\"
+  -block=b.example=b,BLOCK/127.0.0.2,'511 Go away' -allow=w.example\"
 ESMTP_LOG_DIALOG=0
 TCPDOPTS=\"-stderrlogger=/usr/sbin/courierlogger -noidentlookup\"
 ";
@@ -126,7 +146,7 @@ TCPDOPTS=\"-stderrlogger=/usr/sbin/courierlogger -noidentlookup\"
     fn every_trap_is_named() {
         let script = "\
 TARPIT=1
-BLACKLISTS='-block=zen.spamhaus.org -block=b.example,BLOCK'
+BLACKLISTS='-block=zen.spamhaus.org -block=b.example,BLOCK \"-block=c.example,BLOCK,550 Go away\"'
 ESMTP_LOG_DIALOG=\"1\"
 TCPDOPTS=\"-haproxy=1.2.3.4 -noidentlookup\"
 ";
@@ -136,6 +156,7 @@ TCPDOPTS=\"-haproxy=1.2.3.4 -noidentlookup\"
                 "TARPIT is not 0: a 511 is logged 8 s late, and a process asleep in it keeps its slot when its connection is ended; set TARPIT=0, or release = \"terminate\" in spamdrop's configuration",
                 "BLACKLISTS -block=zen.spamhaus.org never rejects on Courier 1.0.14 to 1.1.2; write -block=zen.spamhaus.org,BLOCK,*",
                 "BLACKLISTS -block=b.example,BLOCK never rejects on Courier 1.0.14 to 1.1.2; write -block=b.example,BLOCK,*",
+                "BLACKLISTS the text for c.example begins with 550, so what Courier rejects by it is no 511 and is not blocked; write the text without a code",
                 "ESMTP_LOG_DIALOG is 1: a client can write a line that has others blocked; set ESMTP_LOG_DIALOG=0",
                 "TCPDOPTS has -haproxy: packets come from the proxy, so the filter cannot tell senders apart",
             ]

@@ -11,9 +11,12 @@ use tokio::runtime;
 use crate::config::Config;
 use crate::dnsbl::inquiry::ask_zone;
 use crate::dnsbl::question::{TEST_LISTED, TEST_UNLISTED};
+use crate::dnsbl::refusal::{explain, is_refusal};
 use crate::dnsbl::rule::{Effect, Rule, Text};
+use crate::dnsbl::wording::own_code;
 use crate::dnsbl::zone::{Reply, Said, Trouble};
 use crate::dnsbl::{Resolver, Zones};
+use crate::parse::Server;
 use crate::report::check::Warning;
 
 /// How long each question may take.
@@ -40,7 +43,9 @@ pub fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
         .enable_all()
         .build()
         .context("cannot start to look up")?;
-    let checks = zones.rules().iter().map(|rule| check(&resolver, rule));
+    let is_courier = config.servers.contains(&Server::Courier);
+    let rules = zones.rules().iter();
+    let checks = rules.map(|rule| check(&resolver, rule, is_courier));
     let found = runtime.block_on(join_all(checks));
     warnings.extend(found.into_iter().flatten().map(warning));
     Ok(warnings)
@@ -53,7 +58,7 @@ fn warning(text: String) -> Warning {
     }
 }
 
-async fn check(resolver: &Resolver, rule: &Rule) -> Option<String> {
+async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<String> {
     // Neither its text nor which of its answers count matters here.
     let bare = Rule {
         only: None,
@@ -66,19 +71,42 @@ async fn check(resolver: &Resolver, rule: &Rule) -> Option<String> {
     let ask = |addr: Ipv4Addr| ask_zone(resolver, &bare, addr.into(), WAIT);
     let (listed, unlisted) = join(ask(TEST_LISTED), ask(TEST_UNLISTED)).await;
     let zone = &rule.zone;
-    complaint(&listed, &unlisted, &bare.effect).map(|what| format!("{zone} {what}"))
+    let what = match complaint(&listed, &unlisted, &bare.effect) {
+        None if is_courier && rule.effect == Effect::Reject(Text::Record) => {
+            coded(resolver, rule).await
+        }
+        what => what,
+    };
+    what.map(|what| format!("{zone} {what}"))
+}
+
+/// Whether its text has a code of its own: only Courier's 511 is told from
+/// other refusals.
+async fn coded(resolver: &Resolver, rule: &Rule) -> Option<String> {
+    let rule = Rule {
+        only: None,
+        ..rule.clone()
+    };
+    let reply = ask_zone(resolver, &rule, TEST_LISTED.into(), WAIT).await;
+    let Said::Yes(text) = reply.said else {
+        return None;
+    };
+    let (code, _) = own_code(&text).filter(|(code, _)| *code != 511)?;
+    Some(format!(
+        "begins its text with {code}, so what Courier rejects by it is no 511 and is not blocked; write a text without a code for it in BLACKLISTS, in place of *"
+    ))
 }
 
 fn complaint(listed: &Reply, unlisted: &Reply, effect: &Effect) -> Option<String> {
     if let Said::Nothing(trouble) = &listed.said {
         return Some(match trouble {
-            Trouble::Odd(address) if address.octets().starts_with(&[127, 255, 255]) => format!(
-                "answered {address}: it refuses your name server, so it lists nobody; ask it by one of your own"
-            ),
+            Trouble::Odd(address) if is_refusal(*address) => {
+                format!("answered {address}: {}", explain(*address))
+            }
             Trouble::Odd(_) | Trouble::Complaint(_) => {
                 format!("{trouble}; is it still a blocklist?")
             }
-            Trouble::Failed(_) => format!("could not be asked: {trouble}"),
+            Trouble::Failed(_) | Trouble::Paused => format!("could not be asked: {trouble}"),
         });
     }
     if unlisted.said != Said::No && !unlisted.addresses.is_empty() {

@@ -11,6 +11,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::dnsbl::decision::Outcome;
 use crate::dnsbl::inquiry::{Findings, HostName, inquire};
+use crate::dnsbl::refusal::Refusals;
 use crate::dnsbl::rule::Rule;
 use crate::dnsbl::zone::{Reply, Said};
 use crate::dnsbl::{Resolver, Zones};
@@ -40,7 +41,7 @@ pub fn run(config: &Config, args: &cli::Lookup, out: &mut impl Write) -> Result<
     }
     let mut looked_up = Vec::new();
     for addr in addrs {
-        let findings = runtime.block_on(inquire(&zones, &resolver, addr));
+        let findings = runtime.block_on(inquire(&zones, &resolver, &Refusals::default(), addr));
         looked_up.push(view(addr, zones.rules(), &findings));
     }
     match args.output.json {

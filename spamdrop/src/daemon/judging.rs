@@ -11,6 +11,9 @@ use crate::clock;
 use crate::config::Config;
 use crate::dnsbl::{Answer, Asked, Lookups, Resolver, Zones};
 
+/// A flood of forged addresses does that.
+const SPENT: &str = "`max_lookups_per_day` is spent, so of refused senders only a few are looked up until it has recovered; see `spamdrop report` for what came, and raise it only as far as your blocklists allow";
+
 pub(super) struct Judging {
     lookups: Lookups,
 }
@@ -19,14 +22,15 @@ impl Judging {
     pub fn new(config: &Config) -> Self {
         let (zones, resolver) = sources(config);
         Self {
-            lookups: Lookups::new(zones, resolver),
+            lookups: Lookups::new(zones, resolver, config.max_lookups_per_day),
         }
     }
 
     /// Takes over a changed configuration.
     pub fn reconfigure(&mut self, config: &Config) {
         let (zones, resolver) = sources(config);
-        self.lookups.reconfigure(zones, resolver);
+        let per_day = config.max_lookups_per_day;
+        self.lookups.reconfigure(zones, resolver, per_day);
     }
 
     /// Asks about a source; what is known of it already.
@@ -41,6 +45,13 @@ impl Judging {
     /// called again.
     pub async fn next(&mut self) -> Answer {
         self.lookups.next().await
+    }
+
+    /// What keeps sources from being looked up, by its subject.
+    fn troubles(&mut self) -> [(&'static str, Option<String>); 2] {
+        let spent = self.lookups.is_spent().then(|| SPENT.into());
+        let refused = self.lookups.refusals().trouble();
+        [("look-ups", spent), ("blocklists", refused)]
     }
 
     /// Why sources are listed, for the responder.
@@ -66,6 +77,16 @@ impl Daemon {
         for source in self.admitting.take_asks() {
             if let Some(answer) = self.judging.ask(source) {
                 self.judge(&answer);
+            }
+        }
+    }
+
+    /// Says what keeps sources from being looked up.
+    pub(super) fn say_judging(&mut self) {
+        for (subject, trouble) in self.judging.troubles() {
+            match trouble {
+                Some(text) => self.upkeep.warn(subject, text),
+                None => self.upkeep.fine(subject),
             }
         }
     }

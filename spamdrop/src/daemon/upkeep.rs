@@ -120,6 +120,7 @@ impl Daemon {
         }
         self.keep_fifo();
         self.say_ceiling();
+        self.say_judging();
         self.sweep();
         self.keep_known();
         self.keep_senders();

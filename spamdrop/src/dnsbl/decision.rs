@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::rule::{Effect, Rule};
-use super::zone::{Reply, Said};
+use super::zone::{Reply, Said, Trouble};
 use super::{LONGEST, RETRY, SHORTEST};
 
 /// What follows from the replies.
@@ -59,7 +59,7 @@ struct Course {
     maybe_rejected: bool,
     /// One of them may have kept the server from rejecting it.
     maybe_spared: bool,
-    /// One of them gave no answer.
+    /// One of them gave no answer, but may do so soon.
     failed: bool,
     ttl: Duration,
 }
@@ -79,14 +79,14 @@ impl Course {
     fn next(&mut self, index: usize, effect: &Effect, said: &Said) -> Option<Outcome> {
         match (effect, said) {
             (_, Said::No) => None,
-            (Effect::Allow { .. } | Effect::Defer, Said::Nothing(_)) => {
-                self.failed = true;
+            (Effect::Allow { .. } | Effect::Defer, Said::Nothing(trouble)) => {
+                self.failed |= *trouble != Trouble::Paused;
                 self.maybe_rejected = true;
                 self.maybe_spared = true;
                 None
             }
-            (_, Said::Nothing(_)) => {
-                self.failed = true;
+            (_, Said::Nothing(trouble)) => {
+                self.failed |= *trouble != Trouble::Paused;
                 self.maybe_rejected = true;
                 None
             }

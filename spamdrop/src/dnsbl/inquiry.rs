@@ -13,9 +13,11 @@ use super::access::Entry;
 use super::decision::{Decision, Outcome, decide};
 use super::message::{self, Failure, Records};
 use super::question::{self, Name};
+use super::refusal::Refusals;
 use super::resolver::Resolver;
 use super::reverse::is_generic;
 use super::rule::{Effect, Rule, Text};
+use super::wording::behind_code;
 use super::zone::{self, Heard, Reply, Said, Trouble};
 use super::zones::Zones;
 use super::{LONGEST, PATIENCE};
@@ -64,21 +66,27 @@ impl Findings {
         }
     }
 
-    /// The words of the rejection, if the source is listed.
+    /// What stands behind the code of the rejection, if the source is listed.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         let Outcome::Listed(index) = self.decision.outcome else {
             return None;
         };
         match &self.replies.get(index)?.said {
-            Said::Yes(text) => Some(text),
+            Said::Yes(text) => Some(behind_code(text)),
             _ => None,
         }
     }
 }
 
-/// Asks all there is to ask of a source, within [`PATIENCE`].
-pub async fn inquire(zones: &Zones, resolver: &Resolver, addr: IpAddr) -> Findings {
+/// Asks all there is to ask of a source, within [`PATIENCE`]; zones that refuse
+/// to serve are left alone.
+pub async fn inquire(
+    zones: &Zones,
+    resolver: &Resolver,
+    refusals: &Refusals,
+    addr: IpAddr,
+) -> Findings {
     let asker = Asker {
         resolver,
         addr: addr.to_canonical(),
@@ -86,7 +94,13 @@ pub async fn inquire(zones: &Zones, resolver: &Resolver, addr: IpAddr) -> Findin
     };
     let (replies, decision) = match zones.access().of(asker.addr) {
         Entry::Silent => {
-            let replies = join_all(zones.rules().iter().map(|rule| asker.zone(rule))).await;
+            let replies = join_all(
+                zones
+                    .rules()
+                    .iter()
+                    .map(|rule| asker.unless_paused(rule, refusals)),
+            )
+            .await;
             let decision = decide(zones.rules(), &replies);
             (replies, decision)
         }
@@ -146,6 +160,13 @@ impl Asker<'_> {
         match timeout_at(self.deadline, answer).await {
             Ok(answer) => answer,
             Err(_) => Err(Failure::TimedOut),
+        }
+    }
+
+    async fn unless_paused(&self, rule: &Rule, refusals: &Refusals) -> Reply {
+        match refusals.pause(&rule.zone, Instant::now().into_std()) {
+            Some(left) => Reply::paused(left),
+            None => self.zone(rule).await,
         }
     }
 

@@ -15,6 +15,7 @@ use super::cache::Cache;
 use super::decision::Outcome;
 use super::inquiry::{Findings, inquire};
 use super::pace::Pace;
+use super::refusal::Refusals;
 use super::{Resolver, Zones};
 
 /// Sources that are asked about at once.
@@ -58,12 +59,13 @@ impl Answer {
     #[must_use]
     pub fn verdict(&self, now: u64) -> Option<Verdict> {
         let ttl = u64::try_from(self.ttl.as_nanos()).unwrap_or(u64::MAX);
+        let source = match self.addr {
+            IpAddr::V4(addr) => addr.to_ipv6_mapped(),
+            IpAddr::V6(addr) => addr,
+        };
         self.standing.map(|standing| Verdict {
             until: now.saturating_add(ttl),
-            host: match self.addr {
-                IpAddr::V4(_) => 0,
-                IpAddr::V6(addr) => host(true, addr.octets()),
-            },
+            host: host(self.addr.is_ipv6(), source.octets()),
             standing: standing as u32,
             zone: self.zone,
         })
@@ -92,34 +94,31 @@ pub struct Lookups {
     resolver: Arc<Resolver>,
     cache: Arc<Mutex<Cache>>,
     pace: Pace,
+    refusals: Refusals,
     under_way: FuturesUnordered<Inquiry>,
     sources: HashSet<IpAddr>,
 }
 
-type Inquiry = Pin<Box<dyn Future<Output = Answer> + Send>>;
+type Inquiry = Pin<Box<dyn Future<Output = (IpAddr, Findings)> + Send>>;
 
 impl Lookups {
-    /// Asks in these zones, by this resolver.
+    /// Asks in these zones, by this resolver, about so many sources a day; 0:
+    /// no bound.
     #[must_use]
-    pub fn new(zones: Zones, resolver: Resolver) -> Self {
+    pub fn new(zones: Zones, resolver: Resolver, per_day: u32) -> Self {
         Self {
             zones: Arc::new(zones),
             resolver: Arc::new(resolver),
             cache: Arc::new(Mutex::new(Cache::new())),
-            pace: Pace::new(),
+            pace: Pace::new(per_day),
+            refusals: Refusals::default(),
             under_way: FuturesUnordered::new(),
             sources: HashSet::new(),
         }
     }
 
-    /// The zones that are asked.
-    #[must_use]
-    pub fn zones(&self) -> &Zones {
-        &self.zones
-    }
-
     /// Asks about a source, unless that is done already, or there are too many
-    /// (50 new ones a second, 256 at once).
+    /// (50 new ones a second, 256 at once, and the day's budget).
     pub fn ask(&mut self, addr: IpAddr) -> Asked {
         let (addr, now) = (addr.to_canonical(), Instant::now());
         if self.sources.contains(&addr) {
@@ -132,10 +131,11 @@ impl Lookups {
             return Asked::TooMany;
         }
         let (zones, resolver) = (Arc::clone(&self.zones), Arc::clone(&self.resolver));
+        let refusals = self.refusals.clone();
         self.sources.insert(addr);
         self.under_way.push(Box::pin(async move {
-            let findings = inquire(&zones, &resolver, addr).await;
-            Answer::new(addr, &findings, zones.can_list())
+            let findings = inquire(&zones, &resolver, &refusals, addr).await;
+            (addr, findings)
         }));
         Asked::Started
     }
@@ -143,11 +143,15 @@ impl Lookups {
     /// The next source of which something was learned; while none is asked
     /// about, waits for ever. May be dropped and called again: nothing is lost.
     pub async fn next(&mut self) -> Answer {
-        let Some(answer) = self.under_way.next().await else {
+        let Some((addr, findings)) = self.under_way.next().await else {
             return pending().await;
         };
-        self.sources.remove(&answer.addr);
-        self.cached(|cache| cache.keep(answer.clone(), Instant::now()));
+        let now = Instant::now();
+        self.sources.remove(&addr);
+        self.refusals
+            .learn(self.zones.rules(), &findings.replies, now);
+        let answer = Answer::new(addr, &findings, self.zones.can_list());
+        self.cached(|cache| cache.keep(answer.clone(), now));
         answer
     }
 
@@ -166,11 +170,25 @@ impl Lookups {
         with(&self.cache, job)
     }
 
+    /// Whether the day's budget is spent, so that sources are not asked about.
+    pub fn is_spent(&mut self) -> bool {
+        self.pace.is_spent(Instant::now())
+    }
+
+    /// The zones that refuse to serve.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
     /// Asks in other zones, or by another resolver, from now on. What was
-    /// learned is forgotten, and what is under way is given up.
-    pub fn reconfigure(&mut self, zones: Zones, resolver: Resolver) {
+    /// learned is forgotten, and what is under way is given up; what was spent
+    /// of the same budget stays so.
+    pub fn reconfigure(&mut self, zones: Zones, resolver: Resolver, per_day: u32) {
         self.zones = Arc::new(zones);
         self.resolver = Arc::new(resolver);
+        self.pace.set_per_day(per_day);
+        self.refusals = Refusals::default();
         self.cached(Cache::clear);
         self.under_way = FuturesUnordered::new();
         self.sources.clear();

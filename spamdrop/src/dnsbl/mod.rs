@@ -13,17 +13,19 @@ pub mod inquiry;
 mod lookups;
 pub mod message;
 mod pace;
+mod patience;
 pub mod question;
+pub mod refusal;
 pub mod resolver;
 pub mod reverse;
 pub mod rule;
-mod wording;
+pub(crate) mod wording;
 pub mod zone;
 mod zones;
 
 pub use lookups::{Answer, Asked, Lookups};
 pub use resolver::Resolver;
-pub use zones::Zones;
+pub use zones::{Zones, courier_rules};
 
 use std::time::Duration;
 

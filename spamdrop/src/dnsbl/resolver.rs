@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use anyhow::{Context as _, Result};
@@ -13,6 +13,7 @@ use domain::net::client::protocol::UdpConnect;
 use domain::net::client::request::{Error, RequestMessage, SendRequest as _};
 
 use super::message::Failure;
+use super::patience::Patience;
 use super::question::Name;
 
 /// How long a name server is waited for, before the next one is asked.
@@ -28,9 +29,15 @@ const MAX_QUESTIONS: usize = 256;
 /// The machine's name servers. Names are asked as they are: search domains
 /// have no part in it. An answer that does not fit into a datagram of 1,232
 /// bytes is [`Failure::Broken`].
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Resolver {
-    servers: Vec<Connection<UdpConnect>>,
+    servers: Vec<NameServer>,
+}
+
+#[derive(Debug)]
+struct NameServer {
+    connection: Connection<UdpConnect>,
+    patience: Patience,
 }
 
 impl Resolver {
@@ -55,15 +62,18 @@ impl Resolver {
         config.set_max_parallel(MAX_QUESTIONS);
         config.set_read_timeout(WAIT);
         config.set_max_retries(0);
-        let connection =
-            |addr: &SocketAddr| Connection::with_config(UdpConnect::new(*addr), config.clone());
+        let server = |addr: &SocketAddr| NameServer {
+            connection: Connection::with_config(UdpConnect::new(*addr), config.clone()),
+            patience: Patience::default(),
+        };
         Self {
-            servers: servers.iter().map(connection).collect(),
+            servers: servers.iter().map(server).collect(),
         }
     }
 
     /// Asks, and reads the answer. A server that fails, or answers with a code
-    /// such as SERVFAIL, is passed over for the next.
+    /// such as SERVFAIL, is passed over for the next. One that was silent
+    /// several times in a row is asked after the others for 30 s.
     ///
     /// # Errors
     ///
@@ -77,20 +87,42 @@ impl Resolver {
     ) -> Result<T, Failure> {
         let question = question(name, kind).ok_or(Failure::Broken)?;
         let mut failure = Failure::Unreachable;
-        for server in self
-            .servers
-            .iter()
-            .cycle()
-            .take(ROUNDS * self.servers.len())
-        {
-            let response = server.send_request(question.clone()).get_response().await;
-            let answer = response.map_err(|error| why(&error));
-            match answer.and_then(|message| read(message.for_slice())) {
+        for server in self.in_order().repeat(ROUNDS) {
+            match server.ask(&question, &read).await {
                 Ok(answer) => return Ok(answer),
                 Err(why) => failure = why,
             }
         }
         Err(failure)
+    }
+
+    fn in_order(&self) -> Vec<&NameServer> {
+        let (now, mut servers) = (Instant::now(), self.servers.iter().collect::<Vec<_>>());
+        servers.sort_by_cached_key(|server| server.patience.is_lost(now, WAIT));
+        servers
+    }
+}
+
+impl NameServer {
+    async fn ask<T>(
+        &self,
+        question: &RequestMessage<Vec<u8>>,
+        read: &impl Fn(&Message<[u8]>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut request = self.connection.send_request(question.clone());
+        match request.get_response().await.map_err(|error| why(&error)) {
+            Ok(message) => {
+                self.patience.answered();
+                read(message.for_slice())
+            }
+            Err(failure) => {
+                // Anything else is told at once, and costs no time.
+                if failure == Failure::TimedOut {
+                    self.patience.timed_out(Instant::now());
+                }
+                Err(failure)
+            }
+        }
     }
 }
 

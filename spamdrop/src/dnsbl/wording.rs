@@ -5,13 +5,25 @@ use std::net::IpAddr;
 /// The longest text, in bytes.
 const MAX: usize = 200;
 
-/// Whether Courier answers 4xx with this text. It takes a number at the
-/// beginning of it for the code; other numbers than 4xx and 5xx become 511.
-pub(super) fn defers(text: &str) -> bool {
+/// The code that Courier answers with instead of 511, and the text behind it.
+/// It takes a number at the beginning for the code if that is a 4xx or 5xx.
+pub(crate) fn own_code(text: &str) -> Option<(u64, &str)> {
     let text = text.trim_ascii_start();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let code = text.get(..digits).map(str::parse::<u64>);
-    matches!(code, Some(Ok(400..=499)))
+    let (code, rest) = text.split_at_checked(digits)?;
+    let code = code.parse().ok()?;
+    (400..=599).contains(&code).then_some((code, rest))
+}
+
+/// Whether Courier answers 4xx with this text.
+pub(super) fn defers(text: &str) -> bool {
+    own_code(text).is_some_and(|(code, _)| code < 500)
+}
+
+/// The text as it stands behind a 511: only that code is watched for.
+pub(super) fn behind_code(text: &str) -> &str {
+    let text = own_code(text).map_or(text, |(_, rest)| rest);
+    text.trim_start_matches([' ', '-'])
 }
 
 /// Printable ASCII, at most 200 bytes; other bytes become `?`.
@@ -58,6 +70,20 @@ mod tests {
             "99999999999999999999999 x",
         ] {
             assert!(!defers(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_no_part_of_the_text() {
+        for (text, behind) in [
+            ("550 Go away", "Go away"),
+            ("511-x", "x"),
+            (" 0554  5.7.1 No", "5.7.1 No"),
+            ("550", ""),
+            ("5500 bots", "5500 bots"),
+            ("Go away, 550", "Go away, 550"),
+        ] {
+            assert_eq!(behind_code(text), behind);
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::message::{Failure, Records};
+use super::refusal::is_refusal;
 use super::rule::{Effect, Rule, Text};
 use super::wording;
 use crate::policy::is_complaint;
@@ -33,6 +34,8 @@ pub enum Trouble {
     Odd(Ipv4Addr),
     /// Its text complains of the question.
     Complaint(String),
+    /// It was not asked, as it refused to serve a while ago.
+    Paused,
 }
 
 impl fmt::Display for Trouble {
@@ -41,6 +44,7 @@ impl fmt::Display for Trouble {
             Self::Failed(failure) => failure.fmt(f),
             Self::Odd(address) => write!(f, "answered {address}, which lists nobody"),
             Self::Complaint(text) => write!(f, "complains: {text}"),
+            Self::Paused => f.write_str("not asked, as it refused to serve"),
         }
     }
 }
@@ -79,8 +83,7 @@ pub fn heard(rule: &Rule, addresses: &[Ipv4Addr]) -> Heard {
 /// Whether an address of a blocklist lists the source.
 #[must_use]
 pub fn lists(address: Ipv4Addr) -> bool {
-    let is_refusal = matches!(address.octets(), [127, 255, 255, _]);
-    address.is_loopback() && address != Ipv4Addr::LOCALHOST && !is_refusal
+    address.is_loopback() && address != Ipv4Addr::LOCALHOST && !is_refusal(address)
 }
 
 /// Makes the words of a rejection; `record` are the zone's TXT records, where
@@ -128,6 +131,16 @@ impl Reply {
             said: Said::Nothing(Trouble::Failed(failure)),
             addresses: Vec::new(),
             ttl: Duration::ZERO,
+        }
+    }
+
+    /// Of one that is not asked for so long.
+    #[must_use]
+    pub fn paused(left: Duration) -> Self {
+        Self {
+            said: Said::Nothing(Trouble::Paused),
+            addresses: Vec::new(),
+            ttl: left,
         }
     }
 

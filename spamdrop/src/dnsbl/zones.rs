@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::access::Access;
 use super::rule::{self, Effect, Rule};
 use crate::checks::courier_settings;
-use crate::checks::esmtpd::{self, Settings};
+use crate::checks::esmtpd::{Settings, value};
 use crate::config::Config;
 use crate::parse::Server;
 
@@ -55,16 +55,8 @@ impl Zones {
         };
         Ok(Self {
             access: Access::read(&config.courier_dir.join("smtpaccess"))?,
-            rules: rules(&settings),
+            rules: courier_rules(&settings),
         })
-    }
-
-    /// The options of `BLACKLISTS` that decide, and no table. With `DROP`,
-    /// Courier closes the connection of a listed source without a word, so
-    /// nothing is told in its place.
-    #[must_use]
-    pub fn of_esmtpd(script: &[u8]) -> Self {
-        Self::new(rules(&esmtpd::settings(script)))
     }
 
     /// The zones, in the order in which they are asked.
@@ -87,14 +79,14 @@ impl Zones {
     }
 }
 
-fn rules(settings: &Settings) -> Vec<Rule> {
-    let value = |name: &str| {
-        let value = settings.get(name.as_bytes());
-        value.map_or(&[][..], |value| value.trim_ascii())
-    };
-    let drops = !value("DROP").is_empty();
+/// The options of Courier's `BLACKLISTS` that decide. With `DROP`, it closes
+/// the connection of a listed source without a word, so nothing is told in its
+/// place.
+#[must_use]
+pub fn courier_rules(settings: &Settings) -> Vec<Rule> {
+    let drops = !value(settings, "DROP").is_empty();
     // The script hands its value to a second shell.
-    let options = shlex::bytes::Shlex::new(value("BLACKLISTS"));
+    let options = shlex::bytes::Shlex::new(value(settings, "BLACKLISTS"));
     let mut rules: Vec<Rule> = options
         .filter_map(|option| Rule::of_courier(&option))
         .collect();
@@ -113,9 +105,10 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::checks::esmtpd::settings;
 
     fn read(script: &str) -> Vec<Rule> {
-        Zones::of_esmtpd(script.as_bytes()).rules
+        courier_rules(&settings(script.as_bytes()))
     }
 
     #[test]

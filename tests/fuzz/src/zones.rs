@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use spamdrop::dnsbl::Zones;
+use spamdrop::checks::esmtpd::settings;
 use spamdrop::dnsbl::access::Access;
+use spamdrop::dnsbl::courier_rules;
 use spamdrop::dnsbl::question::in_zone;
 use spamdrop::dnsbl::rule::{Effect, Rule, Text};
 use spamdrop::dnsbl::zone::{Said, said};
@@ -34,7 +35,7 @@ pub fn check(data: &[u8]) {
         assert!(!matches!(rule.effect, Effect::Defer | Effect::Unsure));
     }
     for script in [data, &[b"BLACKLISTS='", data, b"'"].concat()] {
-        Zones::of_esmtpd(script).rules().iter().for_each(check_rule);
+        courier_rules(&settings(script)).iter().for_each(check_rule);
     }
     let mut access = Access::default();
     access.add(data);

@@ -1,0 +1,41 @@
+//! What keeps refused strangers from being looked up is told.
+
+use spamdrop_lab::dns::{DnsStub, Reply};
+
+use super::gate::{LIMIT, SLOTS, crowd, until_strangers_wait};
+use super::*;
+
+#[test]
+fn a_refusing_blocklist_and_a_spent_day_are_told() {
+    let site = site(|_| {});
+    let any = "127.0.0.53:0".parse().unwrap();
+    let refuse = |_: &str, _| Reply::a([127, 255, 255, 255]);
+    let stub = DnsStub::start(&site.server, any, refuse).unwrap();
+    let resolv_conf = site.path("resolv.conf");
+    std::fs::write(&resolv_conf, format!("nameserver {}\n", stub.addr())).unwrap();
+    // A tenth of the day is there at the start.
+    site.configure(&format!(
+        "admit = \"on\"\nslots = {SLOTS}\nzones = [\"b.example\"]\nresolv_conf = {resolv_conf:?}\nmax_lookups_per_day = 10"
+    ))
+    .unwrap();
+    let daemon = site.run().unwrap();
+    let _clients = crowd(&site, LIMIT);
+    until_strangers_wait(&site);
+    let refused = "b.example answered 127.255.255.255";
+    until_warned(&site, refused);
+    // A second one.
+    site.dropped("100.64.4.1", SILENCE).unwrap();
+    until_warned(&site, "`max_lookups_per_day` is spent");
+    assert_eq!(stub.questions(), 1);
+    assert_eq!(daemon.output().matches(refused).count(), 1);
+}
+
+fn until_warned(site: &Site, text: &str) {
+    until(text, Duration::from_secs(5), || {
+        let status = site.spamdrop(&["status", "--json"])?;
+        let status: Value = serde_json::from_str(&status)?;
+        let warnings = status["watcher"]["state"]["warnings"].to_string();
+        Ok(warnings.contains(text).then_some(()))
+    })
+    .unwrap();
+}
