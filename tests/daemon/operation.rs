@@ -67,6 +67,14 @@ fn a_hand_made_entry_ends_the_connections_of_its_peer() {
     assert!(is_dropped(&site, CLEAN));
 }
 
+fn moves_to_port_26(site: &Site, daemon: &mut Daemon) {
+    site.configure("ports = [26]").unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    daemon
+        .wait_for(|line| line.contains("read again"), SOON)
+        .unwrap();
+}
+
 #[test]
 fn hangup_reads_the_configuration_again_and_keeps_the_old_one_if_it_is_wrong() {
     let site = site(|_| {});
@@ -79,11 +87,7 @@ fn hangup_reads_the_configuration_again_and_keeps_the_old_one_if_it_is_wrong() {
         .wait_for(|line| line.contains("the configuration is unchanged"), SOON)
         .unwrap();
     assert!(is_dropped(&site, ZOMBIE));
-    site.configure("ports = [26]").unwrap();
-    daemon.signal(Signal::SIGHUP).unwrap();
-    daemon
-        .wait_for(|line| line.contains("read again"), SOON)
-        .unwrap();
+    moves_to_port_26(&site, &mut daemon);
     assert!(!is_dropped(&site, ZOMBIE));
 }
 
@@ -109,11 +113,7 @@ fn a_configuration_whose_interface_does_not_exist_changes_nothing() {
     self::refused(&site, ZOMBIE).quit().unwrap();
     wait_for_state(&site, ZOMBIE, "sealed", SOON);
     assert!(is_dropped(&site, ZOMBIE));
-    site.configure("ports = [26]").unwrap();
-    daemon.signal(Signal::SIGHUP).unwrap();
-    daemon
-        .wait_for(|line| line.contains("read again"), SOON)
-        .unwrap();
+    moves_to_port_26(&site, &mut daemon);
     until_status(&site, "/ports/0", 26);
 }
 
