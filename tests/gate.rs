@@ -8,6 +8,8 @@
 mod day;
 #[expect(dead_code, reason = "what other tests need of it")]
 mod filter;
+#[path = "gate/responder.rs"]
+mod responder;
 
 use std::net::IpAddr;
 use std::thread;
@@ -299,62 +301,6 @@ fn who_is_refused_without_a_verdict_is_asked_for() {
         );
     }
     assert!((1_000..10_000).contains(&site.asked().len()));
-}
-
-#[test]
-fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
-    let mut site = Site::new();
-    site.drain_floors();
-    site.judge(STRANGER, Standing::Listed);
-    assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
-    let before = site.passage();
-    site.tend(1_000, |gate| gate.answers = ANSWERS4);
-    assert_eq!(site.syn(STRANGER, UNIX), (PASS, Reason::GateAnswered));
-    // It takes no slot.
-    assert_eq!(site.passage(), before);
-    // Whoever is wanted is not sent there.
-    site.judge(KNOWN, Standing::Listed);
-    assert_eq!(site.syn(KNOWN, UNIX), PREFERRED);
-    let expired = Verdict {
-        host: 0,
-        until: clock::monotonic_ns() - SECOND,
-        standing: Standing::Listed as u32,
-        zone: 0,
-    };
-    site.gatehouse.judge(target(STRANGER), expired).unwrap();
-    assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
-}
-
-/// As where the loopback interface has no IPv6.
-#[test]
-fn who_has_no_responder_is_held_to_the_limits() {
-    let mut site = Site::new();
-    site.drain_floors();
-    let listed6 = "2001:db8:3:1::66";
-    for listed in [STRANGER, listed6] {
-        site.judge(listed, Standing::Listed);
-    }
-    for (answers, answered, other) in [(ANSWERS4, STRANGER, listed6), (ANSWERS6, listed6, STRANGER)]
-    {
-        site.tend(1_000, |gate| gate.answers = answers);
-        let refused = site.passage().refused[2];
-        assert_eq!(site.syn(answered, UNIX), (PASS, Reason::GateAnswered));
-        assert_eq!(site.syn(other, UNIX), REFUSED);
-        assert_eq!(site.passage().refused[2], refused + 1);
-    }
-}
-
-/// A /64 shares a verdict, but not a rejection.
-#[test]
-fn the_neighbour_of_a_listed_host_is_not_answered_in_its_place() {
-    let mut site = Site::new();
-    let [listed, neighbour] = ["2001:db8:3:1::66", "2001:db8:3:1::67"];
-    site.judge(listed, Standing::Listed);
-    site.tend(0, |gate| gate.answers = ANSWERS6);
-    assert_eq!(site.syn(listed, UNIX), (PASS, Reason::GateAnswered));
-    assert_eq!(site.syn(neighbour, UNIX), ADMITTED);
-    site.gatehouse.forget_verdicts().unwrap();
-    assert_eq!(site.syn(listed, UNIX), ADMITTED);
 }
 
 /// On others a server's own users submit their mail.

@@ -220,11 +220,12 @@ pub enum Standing {
 }
 
 impl Verdict {
-    /// Whether it is about this very address; see [`host`].
+    /// Whether this very address is listed now, not only one of its /64, so that
+    /// a responder may say so.
     #[inline(always)]
     #[must_use]
-    pub const fn is_about(&self, v6: bool, source: [u8; 16]) -> bool {
-        self.host == host(v6, source)
+    pub const fn rejects(&self, v6: bool, source: [u8; 16], now: u64) -> bool {
+        matches!(self.standing(now), Some(Standing::Listed)) && self.host == host(v6, source)
     }
 
     /// What it says now.

@@ -5,7 +5,7 @@ use core::arch::asm;
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use spamdrop_common::{
     counter::Reason,
-    gate::{CLASSES, Gate, Mode, Passage, Standing, Syn, class, floor, net_key, source_key},
+    gate::{CLASSES, Gate, Mode, Passage, Syn, class, floor, net_key, source_key},
     packet::Segment,
 };
 
@@ -93,10 +93,9 @@ impl<'a> Sender<'a> {
 fn judge(sender: &Sender<'_>, gate: &Gate, passage: *mut Passage, now: u64) -> u64 {
     let found = maps::verdict(sender.key);
     let verdict = found.and_then(|verdict| verdict.standing(now));
-    let is_own = found.is_some_and(|verdict| verdict.is_about(sender.v6, *sender.source));
+    let rejected = found.is_some_and(|verdict| verdict.rejects(sender.v6, *sender.source, now));
     let preferred = || maps::is_known(sender.key) || maps::is_allowed(sender.v6, sender.source);
-    let listed = matches!(verdict, Some(Standing::Listed));
-    if listed && is_own && gate.answers(sender.v6) && !preferred() {
+    if rejected && gate.answers(sender.v6) && !preferred() {
         return ANSWERED;
     }
     // SAFETY: `passage` is the map's.

@@ -8,7 +8,7 @@ use aya_ebpf::{
     programs::SkLookupContext,
 };
 use spamdrop_common::{
-    gate::{PORT, Standing, source_key},
+    gate::{PORT, source_key},
     packet::Segment,
 };
 
@@ -42,11 +42,7 @@ fn is_for_responder(segment: &Segment) -> bool {
         return false;
     }
     let key = source_key(segment.v6, segment.source);
-    let Some(verdict) = maps::verdict(key) else {
-        return false;
-    };
-    matches!(verdict.standing(now), Some(Standing::Listed))
-        && verdict.is_about(segment.v6, segment.source)
+    maps::verdict(key).is_some_and(|verdict| verdict.rejects(segment.v6, segment.source, now))
         && !maps::is_known(key)
         && !maps::is_allowed(segment.v6, &segment.source)
 }

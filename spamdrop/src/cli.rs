@@ -77,12 +77,13 @@ pub enum Verb {
     Allow(Allow),
     /// Edit or show the known senders: sources whose mail is wanted
     ///
-    /// The watcher remembers whose mail was accepted. Three messages on two
-    /// days within 36 days make a source known; a blocklist's rejection, or
-    /// five unknown recipients within an hour, end that.
+    /// The watcher remembers whose mail was accepted, and whom Courier
+    /// delivered to. Three messages on two days within 36 days, or one
+    /// delivery, make a source known; a blocklist's rejection, an hour later,
+    /// or five unknown recipients within an hour, end that.
     #[command(subcommand)]
     Known(Known),
-    /// Learn from old mail logs whose mail was accepted
+    /// Learn known senders from old mail logs
     ///
     /// Nothing is blocked. Logs may be given in any order, and again: what is
     /// remembered already is not counted twice. Exits with 1 if a file could

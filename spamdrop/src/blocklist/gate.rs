@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
 use spamdrop_common::{
-    gate::{Gate, Passage, Standing, Verdict},
+    gate::{Gate, Passage, Verdict},
     names,
 };
 
@@ -157,7 +157,7 @@ impl Gatehouse {
             IpAddr::V4(_) => (false, [0; 16]),
             IpAddr::V6(host) => (true, host.octets()),
         };
-        Ok(verdict.standing(now) == Some(Standing::Listed) && verdict.is_about(v6, source))
+        Ok(verdict.rejects(v6, source, now))
     }
 
     /// The next source whose class has to wait, and whether it has a verdict.
