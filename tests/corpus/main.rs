@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "corpus/needles.rs"]
 mod needles;
 
 use std::fs;

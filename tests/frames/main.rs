@@ -4,12 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "what other tests need of it")]
+#[path = "../filter/mod.rs"]
 mod filter;
-#[path = "frames/generate.rs"]
 mod generate;
-#[path = "frames/oracle.rs"]
 mod oracle;
-#[path = "frames/sources.rs"]
 mod sources;
 
 use std::env;
@@ -101,7 +99,7 @@ fn assert_every_reason_occurs(counted: impl Fn(Reason) -> u64) {
     for &reason in Reason::ALL {
         let count = counted(reason);
         if reason.is_of_gate() {
-            // It is closed to nobody here; tests/gate.rs is about it.
+            // It is closed to nobody here; tests/gate is about it.
             assert_eq!(count, 0, "{reason:?}");
             continue;
         }

@@ -4,11 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
-#[path = "answer/load.rs"]
 mod load;
-#[path = "answer/refusal.rs"]
 mod refusal;
-#[path = "answer/steering.rs"]
 mod steering;
 
 use std::fs;

@@ -2,13 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "cli_kernel/attach.rs"]
 mod attach;
-#[path = "cli_kernel/block.rs"]
 mod block;
-#[path = "cli_kernel/bulk.rs"]
 mod bulk;
-#[path = "cli_kernel/import.rs"]
 mod import;
 
 use std::fmt::Write as _;

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "what other tests need of it")]
+#[path = "../filter/mod.rs"]
 mod filter;
 
 use std::net::IpAddr;

@@ -2,9 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "dnsbl/lookups.rs"]
 mod lookups;
-#[path = "dnsbl/verbs.rs"]
 mod verbs;
 
 use std::collections::HashMap;

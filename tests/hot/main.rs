@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../filter/mod.rs"]
 mod filter;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -4,11 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
-#[path = "gate/day.rs"]
 mod day;
 #[expect(dead_code, reason = "what other tests need of it")]
+#[path = "../filter/mod.rs"]
 mod filter;
-#[path = "gate/responder.rs"]
 mod responder;
 
 use std::net::IpAddr;
