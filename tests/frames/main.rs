@@ -3,9 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[expect(dead_code, reason = "what other tests need of it")]
-#[path = "../filter/mod.rs"]
-mod filter;
 mod generate;
 mod oracle;
 mod sources;
@@ -14,9 +11,9 @@ use std::env;
 use std::fmt::Write as _;
 
 use fastrand::Rng;
-use filter::{DROP, Filter, PASS};
 use sources::Sources;
 use spamdrop_common::counter::Reason;
+use spamdrop_filter::{DROP, Filter, PASS};
 
 const FRAMES: usize = 1_000_000;
 /// Frames between two looks at the counters.

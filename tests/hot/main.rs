@@ -3,14 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "../filter/mod.rs"]
-mod filter;
-
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use aya::maps::{HashMap, Map, MapData};
-use filter::{DROP, Filter, PASS, pin_dir};
 use spamdrop::blocklist::Term;
 use spamdrop::clock;
 use spamdrop::target::Target;
@@ -20,6 +16,7 @@ use spamdrop_common::hot::{Hot, WAYS};
 use spamdrop_common::names::BLOCKED4;
 use spamdrop_common::settings::Refresh;
 use spamdrop_common::verdict::{SECOND, SLACK};
+use spamdrop_filter::{DROP, Filter, PASS, pin_dir};
 use spamdrop_lab::frame::{ACK, FrameSpec, SYN, tcp_frame};
 use spamdrop_lab::wait::until;
 
