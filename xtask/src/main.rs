@@ -16,11 +16,16 @@ mod demo;
 mod ebpf;
 mod fuzz;
 mod house;
+mod lines;
 mod linker;
 mod lint;
+mod modules;
+mod mutants;
 mod setup;
+mod source;
 mod tally;
 mod test;
+mod words;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -64,6 +69,19 @@ enum Verb {
     ///
     /// A finding is said with its input and how to reproduce it.
     Fuzz(fuzz::Options),
+    /// Count the product's lines of code, without comments and tests
+    Lines(lines::Options),
+    /// Show the layers that the product's modules stand in
+    ///
+    /// Fails if a module names one of a higher layer, or if two name each
+    /// other.
+    Modules,
+    /// Change the code in small ways, and see whether tests notice
+    ///
+    /// Only tests that need no root count. Takes an hour.
+    Mutants(mutants::Options),
+    /// Look for names and sentences that were retired
+    Words,
     /// Run every check and test; the last line counts them
     Test(test::Options),
 }
@@ -88,6 +106,10 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Bench(options) => bench::run(options)?,
         Verb::BuildEbpf { without_log } => ebpf::build(*without_log)?,
         Verb::Fuzz(options) => fuzz::run(options)?,
+        Verb::Lines(options) => lines::run(options)?,
+        Verb::Modules => modules::run()?,
+        Verb::Mutants(options) => mutants::run(options)?,
+        Verb::Words => words::run()?,
         Verb::Test(options) => return test::run(options),
     }
     Ok(ExitCode::SUCCESS)
