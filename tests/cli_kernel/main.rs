@@ -2,13 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "cli_kernel/attach.rs"]
 mod attach;
-#[path = "cli_kernel/block.rs"]
 mod block;
-#[path = "cli_kernel/bulk.rs"]
 mod bulk;
-#[path = "cli_kernel/import.rs"]
 mod import;
 
 use std::fmt::Write as _;
@@ -19,9 +15,9 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use spamdrop::blocklist::Blocklist;
 use spamdrop::clock;
-use spamdrop::lock::{Turn, Watcher};
+use spamdrop::kernel::blocklist::Blocklist;
+use spamdrop::lock::{Watcher, WriteLock};
 use spamdrop_lab::{Site, wait};
 
 const WAIT: Duration = Duration::from_millis(300);

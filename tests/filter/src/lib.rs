@@ -1,24 +1,30 @@
-//! The filter in the kernel on no interface, run by `BPF_PROG_TEST_RUN`.
+//! The packet filter on no interface, run by `BPF_PROG_TEST_RUN`: what several
+//! integration tests share. It needs root, and panics where a test would.
+
+#![expect(clippy::unwrap_used, reason = "only tests use it, which may panic")]
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use aya::TestRun as _;
 use aya::programs::{TestRunAttrs, TestRunOptions};
-use spamdrop::attach::{self, Loaded, Mode, Plan};
-use spamdrop::blocklist::pins::{self, Capacity};
-use spamdrop::blocklist::{Blocklist, Term};
 use spamdrop::clock;
-use spamdrop::lock::Turn;
-use spamdrop::target::Target;
+use spamdrop::kernel::attach::{self, Loaded, Mode, Plan};
+use spamdrop::kernel::blocklist::pins::{self, Capacity};
+use spamdrop::kernel::blocklist::{Blocklist, Term};
+use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::{Counters, Reason};
 use spamdrop_common::entry::Entry;
 use spamdrop_common::settings::{Refresh, Settings};
 use spamdrop_common::verdict::SECOND;
+use spamdrop_core::target::Target;
 use spamdrop_lab::host::Host;
 
+/// `XDP_DROP`.
 pub const DROP: u32 = 1;
+/// `XDP_PASS`.
 pub const PASS: u32 = 2;
+/// How many entries the filter's maps hold.
 pub const CAPACITY: Capacity = Capacity {
     v4: 16_384,
     v6: 4_096,
@@ -27,18 +33,30 @@ pub const CAPACITY: Capacity = Capacity {
 
 /// A loaded filter with maps of its own, watching port 25.
 pub struct Filter {
+    /// The filter's maps.
     pub list: Blocklist,
     loaded: Loaded,
-    pub turn: Turn,
+    /// What a change to the maps needs.
+    pub turn: WriteLock,
     dir: tempfile::TempDir,
     host: Host,
 }
 
+/// Where the maps are pinned, on the filter's host.
+#[must_use]
 pub fn pin_dir() -> PathBuf {
     PathBuf::from("/sys/fs/bpf/spamdrop")
 }
 
+impl Default for Filter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Filter {
+    /// Loads the filter on a host of its own.
+    #[must_use]
     pub fn new() -> Self {
         let host = Host::new("filter").unwrap();
         let plan = Plan {
@@ -52,7 +70,7 @@ impl Filter {
             (loaded, Blocklist::open(&pin_dir()).unwrap())
         });
         let dir = tempfile::tempdir().unwrap();
-        let turn = Turn::take(dir.path()).unwrap();
+        let turn = WriteLock::acquire(dir.path()).unwrap();
         let mut filter = Self {
             list,
             loaded,
@@ -64,6 +82,7 @@ impl Filter {
         filter
     }
 
+    /// Sets the watched ports and what refreshes an entry.
     pub fn configure(&mut self, ports: &[u16], refresh: Refresh) {
         let mut settings = Settings {
             refresh: refresh as u32,
@@ -73,10 +92,11 @@ impl Filter {
         self.list.configure(&self.turn, settings).unwrap();
     }
 
-    /// Lists an address by hand for `ttl_s`, as if `age_s` ago.
+    /// Blocks an address by hand for `ttl_s`, as if `age_s` ago. The machine
+    /// must have been up for `age_s`, so tests keep it below a minute.
     pub fn add(&mut self, target: &str, ttl_s: u32, age_s: u64, sealed: bool) {
         let term = Term {
-            start: clock::monotonic_ns() - age_s * SECOND,
+            start: ago(age_s),
             ttl_s,
             slides: true,
             hard_limit_s: 0,
@@ -84,6 +104,7 @@ impl Filter {
         self.add_for(target, term, sealed);
     }
 
+    /// The same for any term.
     pub fn add_for(&mut self, target: &str, term: Term, sealed: bool) {
         let target: Target = target.parse().unwrap();
         self.list
@@ -92,6 +113,7 @@ impl Filter {
     }
 
     /// The entry of an address, live or not.
+    #[must_use]
     pub fn entry(&self, addr: &str) -> Entry {
         let target = Target::from(addr.parse::<IpAddr>().unwrap());
         let mut entry = None;
@@ -107,7 +129,7 @@ impl Filter {
 
     /// Removes every entry.
     pub fn flush(&mut self, now: u64) {
-        let turn = || Turn::take(self.dir.path().join("flush").as_path());
+        let turn = || WriteLock::acquire(self.dir.path().join("flush").as_path());
         self.list.flush(now, turn).unwrap();
     }
 
@@ -138,6 +160,14 @@ impl Filter {
             .unwrap()
             .return_value
     }
+}
+
+/// Monotonic nanoseconds at `age_s` before now.
+#[must_use]
+pub fn ago(age_s: u64) -> u64 {
+    clock::monotonic_ns()
+        .checked_sub(age_s * SECOND)
+        .expect("the machine has been up for longer than an entry is old")
 }
 
 /// The one reason that counts a packet more than before.

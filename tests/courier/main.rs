@@ -4,11 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
-#[path = "courier/admission.rs"]
 mod admission;
-#[path = "courier/deliveries.rs"]
 mod deliveries;
-#[path = "courier/wave.rs"]
 mod wave;
 
 use std::path::Path;

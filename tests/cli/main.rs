@@ -2,13 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "cli/check.rs"]
 mod check;
-#[path = "cli/known.rs"]
 mod known;
-#[path = "cli/report.rs"]
 mod report;
-#[path = "cli/scan.rs"]
 mod scan;
 
 use std::fs;

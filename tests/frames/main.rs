@@ -3,22 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[expect(dead_code, reason = "what other tests need of it")]
-mod filter;
-#[path = "frames/generate.rs"]
 mod generate;
-#[path = "frames/oracle.rs"]
 mod oracle;
-#[path = "frames/sources.rs"]
 mod sources;
 
 use std::env;
 use std::fmt::Write as _;
 
 use fastrand::Rng;
-use filter::{DROP, Filter, PASS};
 use sources::Sources;
 use spamdrop_common::counter::Reason;
+use spamdrop_filter::{DROP, Filter, PASS};
 
 const FRAMES: usize = 1_000_000;
 /// Frames between two looks at the counters.
@@ -101,7 +96,7 @@ fn assert_every_reason_occurs(counted: impl Fn(Reason) -> u64) {
     for &reason in Reason::ALL {
         let count = counted(reason);
         if reason.is_of_gate() {
-            // It is closed to nobody here; tests/gate.rs is about it.
+            // It is closed to nobody here; tests/gate is about it.
             assert_eq!(count, 0, "{reason:?}");
             continue;
         }

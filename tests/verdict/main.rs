@@ -3,25 +3,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[expect(dead_code, reason = "what other tests need of it")]
-mod filter;
-
 use std::net::IpAddr;
 
-use filter::{CAPACITY, DROP, Filter, PASS};
-use spamdrop::blocklist::Term;
 use spamdrop::clock;
-use spamdrop::target::Target;
+use spamdrop::kernel::blocklist::Term;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::entry::{ORIGIN_LOG, Origin, SEALED};
 use spamdrop_common::settings::Refresh;
 use spamdrop_common::verdict::SECOND;
+use spamdrop_core::target::Target;
+use spamdrop_filter::{CAPACITY, DROP, Filter, PASS, ago};
 use spamdrop_lab::frame::{ACK, FIN, FrameSpec, PSH, RST, SYN, tcp_frame};
 
 const LISTED: &str = "192.0.2.1";
 const CLEAN: &str = "192.0.2.2";
 const LISTED6: &str = "2001:db8:0:7::66";
 const TTL: u32 = 600;
+/// How old an entry is, in seconds, whose refresh is due.
+const OLD: u64 = 30;
 /// A tick of the coarse clock at HZ=100, the slowest.
 const JIFFY: u64 = 10_000_000;
 
@@ -116,7 +115,7 @@ fn an_open_entry_drops_new_connections_and_a_sealed_one_everything() {
 #[test]
 fn every_packet_refreshes_and_counts() {
     let mut filter = Filter::new();
-    filter.add(LISTED, TTL, 300, false);
+    filter.add(LISTED, TTL, OLD, false);
     let before = clock::monotonic_ns();
     filter.run(&packet(LISTED, ACK));
     let entry = filter.entry(LISTED);
@@ -142,7 +141,7 @@ fn refresh_modes() {
         (Refresh::Never, SYN, false),
     ] {
         filter.configure(&[25], refresh);
-        filter.add(LISTED, TTL, 300, false);
+        filter.add(LISTED, TTL, OLD, false);
         let before = filter.entry(LISTED);
         filter.run(&packet(LISTED, flags));
         let after = filter.entry(LISTED);
@@ -161,7 +160,7 @@ fn each_entry_has_its_own_ttl_and_a_fixed_one_never_slides() {
     filter.add(LISTED, 30, 10, true);
     filter.add(CLEAN, 3000, 10, true);
     let fixed = Term {
-        start: clock::monotonic_ns() - 10 * SECOND,
+        start: ago(10),
         ttl_s: 30,
         slides: false,
         hard_limit_s: 0,
@@ -181,12 +180,12 @@ fn each_entry_has_its_own_ttl_and_a_fixed_one_never_slides() {
 #[test]
 fn nothing_slides_past_the_hard_limit() {
     let mut filter = Filter::new();
-    let start = clock::monotonic_ns() - 500 * SECOND;
+    let start = ago(OLD);
     let term = Term {
         start,
         ttl_s: TTL,
         slides: true,
-        hard_limit_s: 700,
+        hard_limit_s: TTL + 10,
     };
     let addr = LISTED.parse().unwrap();
     filter
@@ -195,7 +194,7 @@ fn nothing_slides_past_the_hard_limit() {
         .unwrap();
     assert_eq!(filter.run(&syn(LISTED)), (DROP, Reason::OpenDropped));
     let entry = filter.entry(LISTED);
-    let limit = (start / SECOND + 700) * SECOND;
+    let limit = (start / SECOND + u64::from(TTL) + 10) * SECOND;
     assert_eq!((entry.expires, entry.refreshes), (limit, 1));
     assert_eq!(entry.flags, ORIGIN_LOG);
 }
@@ -243,8 +242,8 @@ fn the_boundary_is_exact_to_one_jiffy() {
 #[test]
 fn an_allowlisted_source_is_neither_dropped_nor_refreshed() {
     let mut filter = Filter::new();
-    filter.add(LISTED, TTL, 300, true);
-    filter.add(LISTED6, TTL, 300, true);
+    filter.add(LISTED, TTL, OLD, true);
+    filter.add(LISTED6, TTL, OLD, true);
     filter.add("192.0.2.0/24", TTL, 0, true);
     let before = (filter.entry(LISTED), filter.entry(LISTED6));
     let allowed = [("192.0.2.0/28", false), ("2001:db8:0:7::66/128", true)];
@@ -495,7 +494,7 @@ fn a_full_map_keeps_what_is_hit() {
 #[test]
 fn a_refresh_after_the_seal_keeps_it() {
     let mut filter = Filter::new();
-    filter.add(LISTED, TTL, 300, false);
+    filter.add(LISTED, TTL, OLD, false);
     let target = Target::from(LISTED.parse::<IpAddr>().unwrap());
     filter.list.seal(&filter.turn, target).unwrap();
     filter.run(&packet(LISTED, ACK));

@@ -8,7 +8,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "tail_model/world.rs"]
 mod world;
 
 use proptest::bool::weighted;

@@ -4,19 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
-#[path = "daemon/gate.rs"]
 mod gate;
-#[path = "daemon/known.rs"]
 mod known;
-#[path = "daemon/lookups.rs"]
 mod lookups;
-#[path = "daemon/operation.rs"]
 mod operation;
-#[path = "daemon/release.rs"]
 mod release;
-#[path = "daemon/restart.rs"]
 mod restart;
-#[path = "daemon/waves.rs"]
 mod waves;
 
 use std::io::ErrorKind;

@@ -2,9 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "dnsbl/lookups.rs"]
 mod lookups;
-#[path = "dnsbl/verbs.rs"]
 mod verbs;
 
 use std::collections::HashMap;
@@ -15,9 +13,10 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use spamdrop::dnsbl::rule::Rule;
-use spamdrop::dnsbl::{Answer, Asked, Lookups, RETRY, Resolver, Zones};
+use spamdrop::dnsbl::{Answer, Asked, Lookups, Resolver};
 use spamdrop_common::gate::Standing;
+use spamdrop_core::dnsbl::rule::Rule;
+use spamdrop_core::dnsbl::{RETRY, Zones};
 use spamdrop_lab::Host;
 use spamdrop_lab::dns::{Data, DnsStub, Rcode, Reply, Rtype};
 use tokio::time::timeout;

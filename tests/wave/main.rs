@@ -6,13 +6,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
-#[path = "wave/checks.rs"]
 mod checks;
-#[path = "wave/farewell.rs"]
 mod farewell;
-#[path = "wave/gate.rs"]
 mod gate;
-#[path = "wave/hours.rs"]
 mod hours;
 
 use std::path::Path;
