@@ -18,11 +18,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
-use spamdrop::blocklist::Gatehouse;
 use spamdrop::clock;
-use spamdrop::target::Target;
+use spamdrop::kernel::blocklist::GateMaps;
 use spamdrop_common::gate::{ANSWERS4, ANSWERS6, Gate, Standing, Verdict, host};
 use spamdrop_common::verdict::SECOND;
+use spamdrop_core::target::Target;
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Client, Daemon, Signal, Site};
 
@@ -61,7 +61,7 @@ impl Lab {
         let syslog = UnixDatagram::bind(site.path("syslog")).unwrap();
         syslog.set_read_timeout(Some(SOON)).unwrap();
         let daemon = site.run().unwrap();
-        let gatehouse = site.server.run(|| Gatehouse::open(pin_dir()).unwrap());
+        let gatehouse = site.server.run(|| GateMaps::open(pin_dir()).unwrap());
         Self {
             site,
             daemon,
@@ -117,13 +117,13 @@ fn greeted(site: &Site, source: &str) -> (Client, String) {
 
 /// Keeps the gate fresh, as the watcher will.
 struct Keeper {
-    gatehouse: Arc<Mutex<Gatehouse>>,
+    gatehouse: Arc<Mutex<GateMaps>>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
-    fn new(gatehouse: Gatehouse) -> Self {
+    fn new(gatehouse: GateMaps) -> Self {
         let mut keeper = Self {
             gatehouse: Arc::new(Mutex::new(gatehouse)),
             stop: None,
@@ -154,7 +154,7 @@ impl Keeper {
         }
     }
 
-    fn gatehouse(&self) -> MutexGuard<'_, Gatehouse> {
+    fn gatehouse(&self) -> MutexGuard<'_, GateMaps> {
         self.gatehouse.lock().unwrap()
     }
 
@@ -180,7 +180,7 @@ impl Drop for Keeper {
     }
 }
 
-fn write(gatehouse: &mut Gatehouse, written: u64, answers: u32) {
+fn write(gatehouse: &mut GateMaps, written: u64, answers: u32) {
     let gate = Gate {
         written,
         answers,

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use spamdrop::attach::{Attached, Mode, Plan, attach, detach, linked};
-use spamdrop::blocklist::pins::Capacity;
-use spamdrop::blocklist::{Blocklist, Term};
 use spamdrop::clock;
-use spamdrop::lock::Turn;
+use spamdrop::kernel::attach::{Attached, Mode, Plan, attach, detach, linked};
+use spamdrop::kernel::blocklist::pins::Capacity;
+use spamdrop::kernel::blocklist::{Blocklist, Term};
+use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::Counters;
 use spamdrop_common::settings::Settings;
 use spamdrop_lab::client;
@@ -68,7 +68,7 @@ impl Pair {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let run_dir = self.run_dir.path().to_owned();
         self.server.run(move || {
-            let turn = Turn::take(&run_dir)?;
+            let turn = WriteLock::acquire(&run_dir)?;
             let (_, attached) = attach(&turn, pin_dir(), &names, Plan { mode, ..PLAN })?;
             Ok(attached)
         })
@@ -81,7 +81,7 @@ impl Pair {
     fn detach(&self) {
         let run_dir = self.run_dir.path().to_owned();
         self.server
-            .run(move || detach(&Turn::take(&run_dir).unwrap(), pin_dir()).unwrap());
+            .run(move || detach(&WriteLock::acquire(&run_dir).unwrap(), pin_dir()).unwrap());
     }
 
     fn pins(&self) -> Vec<String> {
@@ -101,7 +101,7 @@ impl Pair {
 
     /// Lists the client's first address and watches port 25.
     fn block(&self) {
-        let turn = Turn::take(self.run_dir.path()).unwrap();
+        let turn = WriteLock::acquire(self.run_dir.path()).unwrap();
         let mut list = self.list();
         let settings = Settings {
             ports: [25, 0, 0, 0, 0, 0, 0, 0],
@@ -185,7 +185,7 @@ fn refusals_change_nothing() {
     // A foreign program, attached by another pin directory's link.
     let foreign = || {
         std::fs::create_dir("/sys/fs/bpf/foreign").unwrap();
-        let turn = Turn::take(Path::new("/run/foreign")).unwrap();
+        let turn = WriteLock::acquire(Path::new("/run/foreign")).unwrap();
         let (_, attached) = attach(
             &turn,
             Path::new("/sys/fs/bpf/foreign"),
@@ -209,11 +209,11 @@ fn refusals_change_nothing() {
     }
     let now = pair
         .server
-        .run(|| spamdrop::network::find("eth0").unwrap().unwrap());
+        .run(|| spamdrop::kernel::network::find("eth0").unwrap().unwrap());
     assert_eq!(now.xdp, Some(foreign));
     let lo = pair
         .server
-        .run(|| spamdrop::network::find("lo").unwrap().unwrap());
+        .run(|| spamdrop::kernel::network::find("lo").unwrap().unwrap());
     assert_eq!(lo.xdp, None);
 }
 
@@ -222,7 +222,7 @@ fn no_bpf_file_system() {
     let pair = Pair::new(1500);
     let run_dir = pair.run_dir.path().to_owned();
     let error = pair.server.run(move || {
-        let turn = Turn::take(&run_dir).unwrap();
+        let turn = WriteLock::acquire(&run_dir).unwrap();
         attach(
             &turn,
             Path::new("/run/spamdrop-pins"),

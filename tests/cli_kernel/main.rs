@@ -15,9 +15,9 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use spamdrop::blocklist::Blocklist;
 use spamdrop::clock;
-use spamdrop::lock::{Turn, Watcher};
+use spamdrop::kernel::blocklist::Blocklist;
+use spamdrop::lock::{Watcher, WriteLock};
 use spamdrop_lab::{Site, wait};
 
 const WAIT: Duration = Duration::from_millis(300);

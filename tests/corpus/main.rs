@@ -11,8 +11,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
-use spamdrop::event::{Event, Kind};
-use spamdrop::parse::{Parsed, Parser, Server};
+use spamdrop_core::event::{Event, Kind};
+use spamdrop_core::log::{Parsed, Parser, Server};
 
 /// 2026-11-23 08:50:54 UTC.
 const WRITTEN: u64 = 1_795_423_854;

@@ -14,9 +14,10 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use spamdrop::dnsbl::rule::Rule;
-use spamdrop::dnsbl::{Answer, Asked, Lookups, RETRY, Resolver, Zones};
+use spamdrop::dnsbl::{Answer, Asked, Lookups, Resolver};
 use spamdrop_common::gate::Standing;
+use spamdrop_core::dnsbl::rule::Rule;
+use spamdrop_core::dnsbl::{RETRY, Zones};
 use spamdrop_lab::dns::{Data, DnsStub, Rcode, Reply, Rtype};
 use tokio::time::timeout;
 

@@ -12,15 +12,15 @@ use std::thread;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use spamdrop::blocklist::Gatehouse;
 use spamdrop::clock;
-use spamdrop::target::Target;
+use spamdrop::kernel::blocklist::GateMaps;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::gate::{
     ANSWERS4, ANSWERS6, FRESH, Gate, Mode, Passage, Standing, Verdict, host,
 };
 use spamdrop_common::settings::Refresh;
 use spamdrop_common::verdict::SECOND;
+use spamdrop_core::target::Target;
 use spamdrop_filter::{DROP, Filter, PASS, pin_dir};
 use spamdrop_lab::frame::{ACK, FrameSpec, SYN, tcp_frame};
 
@@ -38,13 +38,13 @@ const REFUSED: (u32, Reason) = (DROP, Reason::GateRefused);
 
 struct Site {
     filter: Filter,
-    gatehouse: Gatehouse,
+    gatehouse: GateMaps,
 }
 
 impl Site {
     fn new() -> Self {
         let filter = Filter::new();
-        let mut gatehouse = filter.on_host(|| Gatehouse::open(&pin_dir()).unwrap());
+        let mut gatehouse = filter.on_host(|| GateMaps::open(&pin_dir()).unwrap());
         gatehouse
             .know_exactly([KNOWN, KNOWN6].map(|addr| addr.parse().unwrap()))
             .unwrap();

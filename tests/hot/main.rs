@@ -7,15 +7,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use aya::maps::{HashMap, Map, MapData};
-use spamdrop::blocklist::Term;
 use spamdrop::clock;
-use spamdrop::target::Target;
+use spamdrop::kernel::blocklist::Term;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::entry::{Entry, Origin};
 use spamdrop_common::hot::{Hot, WAYS};
 use spamdrop_common::names::BLOCKED4;
 use spamdrop_common::settings::Refresh;
 use spamdrop_common::verdict::{SECOND, SLACK};
+use spamdrop_core::target::Target;
 use spamdrop_filter::{DROP, Filter, PASS, pin_dir};
 use spamdrop_lab::frame::{ACK, FrameSpec, SYN, tcp_frame};
 use spamdrop_lab::wait::until;

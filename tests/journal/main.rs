@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use spamdrop::blocklist::Gatehouse;
 use spamdrop::clock;
+use spamdrop::kernel::blocklist::GateMaps;
 use spamdrop_common::gate::{ANSWERS4, Gate, Standing, Verdict};
 use spamdrop_common::verdict::SECOND;
 use spamdrop_lab::journald::{Logger, Sender};
@@ -367,7 +367,7 @@ fn the_watchers_own_refusals_are_believed() {
     bench.site.configure(more).unwrap();
     let _daemon = bench.run();
     let pins = Path::new("/sys/fs/bpf/spamdrop");
-    let open = || Gatehouse::open(pins).unwrap();
+    let open = || GateMaps::open(pins).unwrap();
     let mut gatehouse = bench.site.server.run(open);
     let now = clock::monotonic_ns();
     let listed = Verdict {

@@ -9,9 +9,9 @@ use aya_obj::generated::bpf_map_type::{
     BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LPM_TRIE, BPF_MAP_TYPE_LRU_HASH,
 };
 use aya_obj::generated::{BPF_F_NO_COMMON_LRU, bpf_map_type};
-use spamdrop::attach::{Mode, Plan, attach};
-use spamdrop::blocklist::pins::{Capacity, check, make_dir};
-use spamdrop::lock::Turn;
+use spamdrop::kernel::attach::{Mode, Plan, attach};
+use spamdrop::kernel::blocklist::pins::{Capacity, check, make_dir};
+use spamdrop::lock::WriteLock;
 use spamdrop_lab::host::Host;
 
 const CAPACITY: Capacity = Capacity {
@@ -80,7 +80,7 @@ fn each_difference_is_found_and_nothing_is_touched() {
     let host = Host::new("pins").unwrap();
     host.run(move || {
         let run_dir = tempfile::tempdir().unwrap();
-        let turn = Turn::take(run_dir.path()).unwrap();
+        let turn = WriteLock::acquire(run_dir.path()).unwrap();
         let dir = Path::new("/sys/fs/bpf/spamdrop");
         make_dir(dir).unwrap();
         let path = dir.join("blocked4");
@@ -135,7 +135,7 @@ fn every_map_is_compared() {
             flags: 1,
             ..RIGHT
         };
-        for spec in spamdrop::blocklist::pins::specs(CAPACITY) {
+        for spec in spamdrop::kernel::blocklist::pins::specs(CAPACITY) {
             let path = dir.join(spec.name);
             pin(&odd, &path);
             let error = check(dir, None).unwrap_err().to_string();

@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use spamdrop::attach::{self, Mode, Plan};
-use spamdrop::blocklist::pins::{self, Capacity};
+use spamdrop::kernel::attach::{self, Mode, Plan};
+use spamdrop::kernel::blocklist::pins::{self, Capacity};
 use spamdrop_lab::Host;
 use spamdrop_lab::program::{RECORDED, Size, stack};
 

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use procfs::process::Process;
 use serde_json::Value;
-use spamdrop::blocklist::Blocklist;
 use spamdrop::clock;
+use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Daemon, Site};
 

@@ -5,13 +5,13 @@
 
 use std::net::IpAddr;
 
-use spamdrop::blocklist::Term;
 use spamdrop::clock;
-use spamdrop::target::Target;
+use spamdrop::kernel::blocklist::Term;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::entry::{ORIGIN_LOG, Origin, SEALED};
 use spamdrop_common::settings::Refresh;
 use spamdrop_common::verdict::SECOND;
+use spamdrop_core::target::Target;
 use spamdrop_filter::{CAPACITY, DROP, Filter, PASS, ago};
 use spamdrop_lab::frame::{ACK, FIN, FrameSpec, PSH, RST, SYN, tcp_frame};
 

@@ -8,16 +8,16 @@ use std::path::PathBuf;
 
 use aya::TestRun as _;
 use aya::programs::{TestRunAttrs, TestRunOptions};
-use spamdrop::attach::{self, Loaded, Mode, Plan};
-use spamdrop::blocklist::pins::{self, Capacity};
-use spamdrop::blocklist::{Blocklist, Term};
 use spamdrop::clock;
-use spamdrop::lock::Turn;
-use spamdrop::target::Target;
+use spamdrop::kernel::attach::{self, Loaded, Mode, Plan};
+use spamdrop::kernel::blocklist::pins::{self, Capacity};
+use spamdrop::kernel::blocklist::{Blocklist, Term};
+use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::{Counters, Reason};
 use spamdrop_common::entry::Entry;
 use spamdrop_common::settings::{Refresh, Settings};
 use spamdrop_common::verdict::SECOND;
+use spamdrop_core::target::Target;
 use spamdrop_lab::host::Host;
 
 /// `XDP_DROP`.
@@ -37,7 +37,7 @@ pub struct Filter {
     pub list: Blocklist,
     loaded: Loaded,
     /// What a change to the maps needs.
-    pub turn: Turn,
+    pub turn: WriteLock,
     dir: tempfile::TempDir,
     host: Host,
 }
@@ -70,7 +70,7 @@ impl Filter {
             (loaded, Blocklist::open(&pin_dir()).unwrap())
         });
         let dir = tempfile::tempdir().unwrap();
-        let turn = Turn::take(dir.path()).unwrap();
+        let turn = WriteLock::acquire(dir.path()).unwrap();
         let mut filter = Self {
             list,
             loaded,
@@ -129,7 +129,7 @@ impl Filter {
 
     /// Removes every entry.
     pub fn flush(&mut self, now: u64) {
-        let turn = || Turn::take(self.dir.path().join("flush").as_path());
+        let turn = || WriteLock::acquire(self.dir.path().join("flush").as_path());
         self.list.flush(now, turn).unwrap();
     }
 

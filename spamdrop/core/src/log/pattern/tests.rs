@@ -33,7 +33,7 @@ fn found(expression: &str, message: &str) -> Option<(String, String)> {
 /// The one that README and the sample configuration show.
 #[test]
 fn sample_takes_no_recipient_for_a_listing() {
-    let sample = include_str!("../../../spamdrop.toml")
+    let sample = include_str!("../../../../spamdrop.toml")
         .lines()
         .find_map(|line| line.strip_prefix("# match = '")?.strip_suffix('\''))
         .unwrap();
