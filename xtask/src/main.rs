@@ -13,6 +13,7 @@ mod bench;
 mod command;
 mod debian;
 mod demo;
+mod dependencies;
 mod ebpf;
 mod fuzz;
 mod house;
@@ -69,12 +70,15 @@ enum Verb {
     ///
     /// A finding is said with its input and how to reproduce it.
     Fuzz(fuzz::Options),
+    /// Count the crates that the product depends on directly
+    Dependencies,
     /// Count the product's lines of code, without comments and tests
     Lines(lines::Options),
     /// Show the layers that the product's modules stand in
     ///
-    /// Fails if a module names one of a higher layer, or if two name each
-    /// other.
+    /// Fails if a module names one of a higher layer, if two name each other,
+    /// if one reaches past `kernel` for the kernel's interfaces, or if
+    /// spamdrop-core depends on more than it should.
     Modules,
     /// Change the code in small ways, and see whether tests notice
     ///
@@ -106,8 +110,12 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Bench(options) => bench::run(options)?,
         Verb::BuildEbpf { without_log } => ebpf::build(*without_log)?,
         Verb::Fuzz(options) => fuzz::run(options)?,
+        Verb::Dependencies => dependencies::run()?,
         Verb::Lines(options) => lines::run(options)?,
-        Verb::Modules => modules::run()?,
+        Verb::Modules => {
+            modules::show()?;
+            lint::structure()?;
+        }
         Verb::Mutants(options) => mutants::run(options)?,
         Verb::Words => words::run()?,
         Verb::Test(options) => return test::run(options),

@@ -18,11 +18,12 @@ pub(super) const CRATES: [Crate; 3] = [
         name: "spamdrop_common",
         root: "spamdrop-common/src/lib.rs",
         layers: &[
-            &["names", "packet"],
-            &["entry", "settings"],
-            &["counter"],
-            &["verdict"],
-            &["gate", "hot"],
+            &["names", "time"],
+            &["entry", "settings", "counter"],
+            &["packet"],
+            &["verdict", "action"],
+            &["gate", "hot", "recent_drop"],
+            &["abi"],
         ],
     },
     Crate {

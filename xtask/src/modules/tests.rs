@@ -138,7 +138,7 @@ fn a_lower_crate_names_no_higher_one_and_every_module_has_a_layer() {
         "{error}"
     );
     assert_eq!(error.lines().count(), 2, "{error}");
-    let shown = show(&graph, &LAYERS);
+    let shown = layers_of(&graph, &LAYERS);
     assert_eq!(
         shown,
         "high\n   1 sky          low::ground\n   ? cloud\nlow\n   1 ground\n"
