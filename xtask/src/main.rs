@@ -18,6 +18,7 @@ mod fuzz;
 mod house;
 mod linker;
 mod lint;
+mod man;
 mod setup;
 mod tally;
 mod test;
@@ -64,6 +65,8 @@ enum Verb {
     ///
     /// A finding is said with its input and how to reproduce it.
     Fuzz(fuzz::Options),
+    /// Write the man pages spamdrop(8) and spamdrop.toml(5) to target/man
+    Man,
     /// Run every check and test; the last line counts them
     Test(test::Options),
 }
@@ -88,6 +91,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Bench(options) => bench::run(options)?,
         Verb::BuildEbpf { without_log } => ebpf::build(*without_log)?,
         Verb::Fuzz(options) => fuzz::run(options)?,
+        Verb::Man => man::write()?,
         Verb::Test(options) => return test::run(options),
     }
     Ok(ExitCode::SUCCESS)
