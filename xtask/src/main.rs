@@ -97,6 +97,41 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::fs;
+
+    use regex::Regex;
+    use spamdrop_lab::guide::{pages, root};
+
+    use super::*;
+
+    #[test]
+    fn every_documented_xtask_command_exists() {
+        let named = Regex::new(r"cargo xtask(( [a-z-]+| [0-9]+)+)").unwrap();
+        let mut seen = 0;
+        for page in pages().unwrap() {
+            for found in named.captures_iter(&page.text) {
+                let words = std::iter::once("xtask").chain(found[1].split_whitespace());
+                if let Err(error) = Cli::try_parse_from(words) {
+                    panic!("{}: `{}`: {error}", page.path.display(), &found[0]);
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen > 5, "{seen}");
+    }
+
+    #[test]
+    fn ci_runs_the_test_command_of_the_readme() {
+        let read = |path| fs::read_to_string(root().join(path)).unwrap();
+        assert!(read("README.md").contains("\ncargo xtask test "));
+        assert!(read(".ci/run").contains("\ncargo xtask test "));
+    }
+}
+
 /// One line for whoever watches.
 fn say(line: &str) {
     eprintln!("xtask: {line}");
