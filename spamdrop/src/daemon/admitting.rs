@@ -15,8 +15,8 @@ use crate::clock;
 use crate::config::{Admit, Config};
 use crate::kernel::blocklist::GateMaps;
 use crate::kernel::occupancy;
-use crate::render::watcher;
 use spamdrop_core::gate::{GateController, Occupancy};
+use spamdrop_core::status::{GateMode, GateState};
 use spamdrop_core::wave::{Sample, Totals};
 
 /// Refused sources that are handed on in one go; more than the filter can tell
@@ -187,7 +187,7 @@ impl Daemon {
     }
 
     /// What `status` is told.
-    pub(super) fn gate(&self) -> Option<watcher::Gate> {
+    pub(super) fn gate(&self) -> Option<GateState> {
         let Admitting {
             keeper,
             seen,
@@ -198,20 +198,20 @@ impl Daemon {
         } = &self.admitting;
         let mode = match keeper.mode() {
             Mode::Off => return None,
-            Mode::Observe => "observe",
-            Mode::On => "on",
+            Mode::Observe => GateMode::Observe,
+            Mode::On => GateMode::On,
         };
-        Some(watcher::Gate {
-            mode: mode.into(),
+        Some(GateState {
+            mode,
             open: seen.open,
             slots: keeper.slots(),
             flooded: keeper.is_flooded(clock::monotonic_ns()),
             known: senders.len() as u64,
             admitted: passage.admitted,
-            preferred: passage.preferred,
-            floored: passage.floored,
+            known_or_allowed: passage.preferred,
+            starvation_admits: passage.floored,
             refused: passage.refused,
-            unrepeated: passage.unrepeated,
+            unconfirmed: passage.unrepeated,
             full: *full,
         })
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use spamdrop_common::gate::{ANSWERS4, ANSWERS6};
+use spamdrop_core::status::ResponderState;
 
 use super::Daemon;
 use crate::config::Answer;
@@ -16,7 +17,6 @@ use crate::kernel::attach;
 use crate::kernel::blocklist::Responder;
 use crate::kernel::sockets;
 use crate::lock::WriteLock;
-use crate::render::watcher;
 use crate::responder::{Limits, Server, Setting, Texts, host_name, listen, make_room};
 
 /// How long sessions have for their last reply.
@@ -79,9 +79,9 @@ impl Answering {
     }
 
     /// What `status` is told.
-    pub fn state(&self) -> Option<watcher::Answer> {
+    pub fn state(&self) -> Option<ResponderState> {
         let counts = self.running.as_ref()?.server.counts();
-        Some(watcher::Answer {
+        Some(ResponderState {
             connections: self.connections(),
             peak: counts.peak,
             answered: counts.answered,

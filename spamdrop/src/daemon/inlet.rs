@@ -14,9 +14,9 @@ use crate::config::Seal;
 use crate::fifo::{Fifo, Got};
 use crate::kernel::blocklist::Term;
 use crate::lock::WriteLock;
-use crate::render::watcher;
 use spamdrop_core::recent::{Command, Commands};
 use spamdrop_core::release::ReleaseMode;
+use spamdrop_core::status::FifoState;
 
 /// Bytes that are read before others get their turn: some 80 commands.
 const BUDGET: usize = 1024;
@@ -31,7 +31,7 @@ pub(super) struct Inlet {
     /// Closed after trouble, until it can be opened again.
     fifo: Option<Fifo>,
     commands: Commands,
-    state: Option<watcher::Fifo>,
+    state: Option<FifoState>,
     complained: Option<Instant>,
 }
 
@@ -43,9 +43,9 @@ impl Inlet {
         }
         Ok(Self {
             fifo: Some(Fifo::open(path)?),
-            state: Some(watcher::Fifo {
+            state: Some(FifoState {
                 path: path.into(),
-                ..watcher::Fifo::default()
+                ..FifoState::default()
             }),
             ..Self::default()
         })
@@ -62,7 +62,7 @@ impl Inlet {
     }
 
     /// What `status` is told.
-    pub fn state(&self) -> Option<&watcher::Fifo> {
+    pub fn state(&self) -> Option<&FifoState> {
         self.state.as_ref()
     }
 
@@ -81,7 +81,7 @@ impl Inlet {
         self.state.as_ref().map(|state| state.path.as_path())
     }
 
-    fn count(&mut self, which: impl FnOnce(&mut watcher::Fifo) -> &mut u64) {
+    fn count(&mut self, which: impl FnOnce(&mut FifoState) -> &mut u64) {
         if let Some(state) = &mut self.state {
             *which(state) += 1;
         }

@@ -17,8 +17,8 @@ use crate::install::bring_up_again;
 use crate::kernel::attach::{self, Attached};
 use crate::kernel::blocklist::{Blocklist, pins};
 use crate::lock::WriteLock;
-use crate::render::watcher::{FILE, File, State};
 use crate::tail::{self, FileStatus};
+use spamdrop_core::status::{self, DaemonState, SourceState};
 
 /// Expired entries are swept this often.
 const SWEEP_PERIOD: Duration = Duration::from_secs(30);
@@ -89,7 +89,7 @@ impl Upkeep {
         self.ceiling.is_some()
     }
 
-    fn write(&mut self, config: &Config, now: &State) {
+    fn write(&mut self, config: &Config, now: &DaemonState) {
         match write(&config.run_dir, now) {
             Ok(()) => self.fine("status"),
             Err(error) => self.warn("status", format!("{error:#}")),
@@ -97,8 +97,8 @@ impl Upkeep {
     }
 }
 
-fn write(run_dir: &Path, state: &State) -> Result<()> {
-    let path = run_dir.join(FILE);
+fn write(run_dir: &Path, state: &DaemonState) -> Result<()> {
+    let path = run_dir.join(status::FILE);
     durable::replace(&path, serde_json::to_string(state)?.as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))
 }
@@ -210,32 +210,33 @@ impl Daemon {
         });
     }
 
-    fn snapshot(&self) -> State {
+    fn snapshot(&self) -> DaemonState {
         let ceiling = self.upkeep.ceiling.clone();
-        let files = self.tail.files().map(file).collect();
+        let sources = self.tail.files().map(file).collect();
         let counts = self
             .intake
             .counts
             .iter()
             .map(|(name, count)| ((*name).to_owned(), *count));
-        State {
+        DaemonState {
+            version: status::VERSION,
             since_unix_s: self.upkeep.since_unix_s,
             written_unix_s: clock::unix_s(),
-            files,
+            sources,
             events: counts.collect(),
             pending_releases: self.releases.len() as u64,
             released: self.upkeep.released,
             ceiling,
             fifo: self.inlet.state().cloned(),
             gate: self.gate(),
-            answer: self.answering.state(),
+            responder: self.answering.state(),
             warnings: self.upkeep.warnings.values().cloned().collect(),
         }
     }
 }
 
-fn file(status: &FileStatus) -> File {
-    File {
+fn file(status: &FileStatus) -> SourceState {
+    SourceState {
         path: status.path.clone(),
         trusted: status.trusted,
         state: status.state.to_string(),
