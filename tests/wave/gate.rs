@@ -89,7 +89,7 @@ fn nobody_is_refused_without_a_wave() {
 fn gate(site: &Site) -> Value {
     let status = site.spamdrop(&["status", "--json"]).unwrap();
     let status: Value = serde_json::from_str(&status).unwrap();
-    status["watcher"]["state"]["gate"].clone()
+    status["daemon"]["state"]["gate"].clone()
 }
 
 fn nobody_waits(outcome: &Outcome) {
@@ -114,6 +114,6 @@ fn a_flood_of_forged_senders_keeps_no_mail_out() {
     }
     assert_eq!(outcome.lost.some, 0);
     // Strangers had to repeat their SYNs, and forgers did not.
-    let unrepeated = gate(&wave.site)["unrepeated"].as_u64().unwrap();
+    let unrepeated = gate(&wave.site)["unconfirmed"].as_u64().unwrap();
     assert!(unrepeated * 2 > sent, "{unrepeated} of {sent}");
 }
