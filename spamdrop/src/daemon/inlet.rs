@@ -160,7 +160,7 @@ impl Daemon {
     /// As `spamdrop add ADDR`, but that the peer's connections are looked for
     /// by the release that follows, as after an offence.
     fn add(&mut self, addr: IpAddr) -> Result<()> {
-        if let Some(why) = self.intake.protected.why(addr) {
+        if let Some(why) = self.intake.engine.protected().why(addr) {
             self.inlet.count(|state| &mut state.protected);
             self.inlet.complain(&format!("{addr} not blocked: {why}"));
             return Ok(());

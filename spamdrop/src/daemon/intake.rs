@@ -1,10 +1,7 @@
 //! Line → event → decision → entry.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use log::Level;
@@ -16,29 +13,20 @@ use crate::config::{Config, Seal};
 use crate::kernel::blocklist::{Blocklist, Term};
 use crate::lock::WriteLock;
 use crate::tail::Line;
+use spamdrop_core::engine::{Engine, EngineSettings};
 use spamdrop_core::escape::escape;
-use spamdrop_core::event::Event;
 use spamdrop_core::event::Evidence;
-use spamdrop_core::log::{Parsed, Parser};
-use spamdrop_core::policy::{Decision, Policy, PolicyConfig, Protected};
+use spamdrop_core::log::Parsed;
+use spamdrop_core::policy::{Decision, Protected};
 use spamdrop_core::release::ReleaseMode;
 use spamdrop_core::release::Releases;
-use spamdrop_core::reputation::{EvidenceBuffer, Record};
+use spamdrop_core::reputation::Record;
 use spamdrop_core::target::Target;
 use spamdrop_core::time::Moment;
 
-/// A line that is older tells nothing of a wave that goes on.
-const JUST_NOW: Duration = Duration::from_secs(60);
-
 /// From a log line to what is to be done about it.
 pub(super) struct Intake {
-    parser: Parser,
-    policy: Policy,
-    pub(super) protected: Protected,
-    /// What lines tell of their sources.
-    pub(super) evidence_buffer: EvidenceBuffer,
-    /// Lines by what was decided, for `status`.
-    pub(super) counts: BTreeMap<&'static str, u64>,
+    pub(super) engine: Engine,
     rule: Rule,
 }
 
@@ -78,11 +66,7 @@ impl<'a> Writer<'a> {
 impl Intake {
     pub(super) fn new(config: &Config, protected: Protected) -> Result<Self> {
         Ok(Self {
-            parser: config.parser(),
-            policy: Policy::new(config.policy()?),
-            protected,
-            evidence_buffer: EvidenceBuffer::new(config.known_sources()),
-            counts: BTreeMap::new(),
+            engine: Engine::new(config.engine()?, protected),
             rule: Rule::new(config),
         })
     }
@@ -90,42 +74,28 @@ impl Intake {
     /// Takes over a changed configuration; what was learned stays.
     pub(super) fn reconfigure(
         &mut self,
-        old: &Config,
         config: &Config,
-        policy: PolicyConfig,
+        settings: EngineSettings,
         protected: Protected,
     ) {
-        self.policy.reconfigure(policy);
-        if !config.reads_as(old) {
-            self.parser = config.parser();
-        }
-        self.protected = protected;
+        self.engine.reconfigure(settings);
+        self.engine.protect(protected);
         self.rule = Rule::new(config);
     }
 
     /// Tells the policy what is known of a source.
-    pub(super) fn remind(&mut self, source: Target, record: &Record) {
-        let now = moment();
-        let accepted = Duration::from_secs(record.last_accepted().into());
-        let accepted = SystemTime::UNIX_EPOCH + accepted;
-        let age = now.wall.duration_since(accepted).unwrap_or_default();
-        let refused = record.last_demoted() >= record.last_accepted();
-        self.policy.remind(source.net().addr(), age, refused, now);
+    pub(super) fn remember(&mut self, source: Target, record: &Record) {
+        self.engine.remember(source, record, moment());
     }
 
     /// The ceiling, while it holds.
     pub(super) fn ceiling(&mut self) -> Option<String> {
-        let moment = moment();
-        self.policy.ceiling(moment).map(|trip| trip.to_string())
+        self.engine.ceiling(moment()).map(|trip| trip.to_string())
     }
 
-    /// Lets what blocklists said of sources count: what was held for long
-    /// enough, or `all`. None of it, while the ceiling holds.
+    /// Lets pending demotions count.
     pub(super) fn settle(&mut self, all: bool) {
-        let now = moment();
-        let until = if all { Duration::MAX } else { now.mono };
-        let is_wrong = self.policy.ceiling(now).is_some();
-        self.evidence_buffer.settle(is_wrong, until);
+        self.engine.settle(moment(), all);
     }
 
     /// `heard` is told what a line that was just written says of its source.
@@ -135,39 +105,31 @@ impl Intake {
         writer: &mut Writer<'_>,
         heard: &mut dyn FnMut(IpAddr, Evidence),
     ) {
-        let wall = clock::wall();
-        let Parsed::Event(mut event) = self.parser.parse(line.bytes, wall) else {
+        let now = moment();
+        let Parsed::Event(event) = self.engine.read(line.bytes, line.backlog, now.wall) else {
             return;
         };
-        if line.backlog && event.at.is_none() {
-            // It may be as old as the log.
-            event.at = Some(SystemTime::UNIX_EPOCH);
-        }
         let line = line.bytes;
-        let blocklist = &*writer.blocklist;
-        let now = clock::monotonic_ns();
-        let mono = Duration::from_nanos(now);
-        let moment = Moment { wall, mono };
-        let listed = Cell::new(false);
-        let blocked = |addr: IpAddr| {
-            listed.set(blocklist.is_blocked(addr.into(), now).unwrap_or(false));
-            listed.get()
-        };
-        let decision = self.policy.decide(&event, moment, &self.protected, blocked);
-        *self.counts.entry(decision.name()).or_default() += 1;
-        if let Some(evidence) = self.learn(&event, moment) {
+        let now_ns = u64::try_from(now.mono.as_nanos()).unwrap_or(u64::MAX);
+        let is_blocked = writer.blocklist.is_blocked(event.addr.into(), now_ns);
+        let is_blocked = is_blocked.unwrap_or(false);
+        let effects = self.engine.decide(&event, now, is_blocked);
+        if let Some(evidence) = effects.evidence {
             heard(event.addr, evidence);
         }
-        match decision {
+        match effects.decision {
             Decision::Block { addr, age } => {
                 let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
-                if let Err(error) = self.rule.block(addr, now.saturating_sub(age), line, writer) {
-                    *self.counts.entry("failed").or_default() += 1;
+                if let Err(error) = self
+                    .rule
+                    .block(addr, now_ns.saturating_sub(age), line, writer)
+                {
+                    self.engine.count_failure();
                     log::error!(target: "spamdrop::block", "cannot block {addr}: {error:#}");
                     return;
                 }
-                // Lest a storm of what is known makes another one.
-                let level = if listed.get() {
+                // A storm of known offenders must not flood the log.
+                let level = if is_blocked {
                     Level::Debug
                 } else {
                     Level::Info
@@ -179,15 +141,6 @@ impl Intake {
                 log::debug!(target: "spamdrop::policy", "{} not blocked: {why}", event.addr);
             }
         }
-    }
-
-    /// Learns what an event tells of its source; that, if it has just happened.
-    fn learn(&mut self, event: &Event<'_>, now: Moment) -> Option<Evidence> {
-        let evidence = self.policy.evidence(event, &self.protected)?;
-        self.evidence_buffer
-            .learn(event.addr, evidence, event.at, now);
-        let age = event.at.and_then(|at| now.wall.duration_since(at).ok());
-        (age.unwrap_or_default() <= JUST_NOW).then_some(evidence)
     }
 }
 

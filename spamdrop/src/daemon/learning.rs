@@ -43,7 +43,7 @@ impl Daemon {
         match checked_senders(&self.config.known_file()) {
             Ok(senders) => {
                 for (source, record) in &senders {
-                    self.intake.remind(*source, record);
+                    self.intake.remember(*source, record);
                 }
                 self.introduce(&senders);
             }
@@ -66,11 +66,11 @@ impl Daemon {
             return;
         }
         self.end_writing();
-        if self.intake.evidence_buffer.is_empty() || self.learning.last.elapsed() < WRITE_PERIOD {
+        if !self.intake.engine.has_records() || self.learning.last.elapsed() < WRITE_PERIOD {
             return;
         }
         self.learning.last = clock::instant();
-        let records = self.intake.evidence_buffer.take();
+        let records = self.intake.engine.take_records();
         let config = self.config.clone();
         self.learning.writing = Some(thread::spawn(move || write(&config, records)));
     }
@@ -79,7 +79,7 @@ impl Daemon {
     pub(super) fn keep_all_known(&mut self) {
         self.end_writing();
         self.intake.settle(true);
-        let records = self.intake.evidence_buffer.take();
+        let records = self.intake.engine.take_records();
         if !records.is_empty()
             && let Err((_, error)) = write(&self.config, records)
         {
@@ -95,7 +95,7 @@ impl Daemon {
                 self.upkeep.fine("known");
             }
             Some(Ok(Err((records, error)))) => {
-                self.intake.evidence_buffer.give_back(records);
+                self.intake.engine.give_back(records);
                 let text = format!("cannot keep what was learned of senders: {error:#}");
                 self.upkeep.warn("known", text);
             }

@@ -146,7 +146,7 @@ impl Daemon {
     fn count(&self, sample: Sample) -> Result<Sample> {
         let counted = self.blocklist.counters()?;
         let dropped = counted.open_dropped + counted.sealed_dropped + counted.cidr_dropped;
-        let blocked = self.intake.counts.get("blocked").copied();
+        let blocked = self.intake.engine.counts().get("blocked").copied();
         let totals = Totals {
             answered: counted.gate_answered,
             dropped,

@@ -82,7 +82,7 @@ impl Daemon {
     fn still_blocked(&self, sockets: &[Socket], steps: &Steps, now: u64) -> Vec<Socket> {
         let blocked = |peer: IpAddr| {
             steps.end.contains(&peer)
-                && self.intake.protected.why(peer).is_none()
+                && self.intake.engine.protected().why(peer).is_none()
                 && self.blocklist.is_blocked(peer.into(), now).unwrap_or(false)
         };
         let still = sockets.iter().filter(|socket| blocked(socket.peer));

@@ -12,12 +12,13 @@ use crate::install::{Up, bring_up_changed};
 use crate::lock::WriteLock;
 use crate::protect;
 use crate::tail::Tail;
-use spamdrop_core::policy::{PolicyConfig, Protected};
+use spamdrop_core::engine::EngineSettings;
+use spamdrop_core::policy::Protected;
 
 /// A configuration that was read again, and all of it that could fail.
 struct Next {
     config: Config,
-    policy: PolicyConfig,
+    engine: EngineSettings,
     protected: Protected,
     /// `None`: the old one stays, here and below.
     inlet: Option<Inlet>,
@@ -47,7 +48,7 @@ impl Daemon {
         );
         sources::ensure_complete(&config)?;
         super::warn_of(checks::answer(&config)?);
-        let policy = config.policy()?;
+        let engine = config.engine()?;
         let protected = protect::protected(&config)?;
         let inlet = self.inlet.reopened(&config.fifo)?;
         let tail = self.other_tail(&config)?;
@@ -57,7 +58,7 @@ impl Daemon {
         Ok(Next {
             up: up.inspect_err(|_| self.take_back())?,
             config,
-            policy,
+            engine,
             protected,
             inlet,
             tail,
@@ -107,7 +108,7 @@ impl Daemon {
         }
         self.judging.reconfigure(&config);
         self.intake
-            .reconfigure(&self.config, &config, next.policy, next.protected);
+            .reconfigure(&config, next.engine, next.protected);
         if let Some(tail) = next.tail {
             self.tail = tail;
         }
@@ -159,7 +160,7 @@ impl Daemon {
         let lock = WriteLock::acquire(&self.config.run_dir)?;
         self.blocklist
             .allow_exactly(&lock, &protect::allowed(&protected))?;
-        self.intake.protected = protected;
+        self.intake.engine.protect(protected);
         Ok(())
     }
 }

@@ -215,7 +215,8 @@ impl Daemon {
         let files = self.tail.files().map(file).collect();
         let counts = self
             .intake
-            .counts
+            .engine
+            .counts()
             .iter()
             .map(|(name, count)| ((*name).to_owned(), *count));
         State {
