@@ -10,6 +10,7 @@
 
 pub mod courier;
 pub mod dnsbl;
+pub mod engine;
 pub mod escape;
 pub mod event;
 pub mod gate;
