@@ -134,7 +134,7 @@ fn maps(blocklist: &Blocklist) -> Result<Maps> {
 }
 
 fn watcher(config: &Config) -> Option<Watcher> {
-    let pid = lock::watcher_pid(&config.run_dir)?;
+    let pid = lock::daemon_pid(&config.run_dir)?;
     let text = fs::read(config.run_dir.join(watcher::FILE));
     let state = text
         .ok()

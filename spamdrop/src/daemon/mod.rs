@@ -32,7 +32,7 @@ use crate::config::Config;
 use crate::install::{bring_up, bring_up_again};
 use crate::kernel::blocklist::Blocklist;
 use crate::kernel::network::Changes;
-use crate::lock::Watcher;
+use crate::lock::DaemonMark;
 use crate::protect;
 use crate::tail::Tail;
 use admitting::Admitting;
@@ -87,7 +87,7 @@ pub fn run(config: Config, options: RunOptions) -> Result<()> {
         let mut signals = Signals::new()?;
         ensure_complete(&config)?;
         warn_of(checks::answer(&config)?);
-        let watcher = Rc::new(Watcher::begin(&config.run_dir)?);
+        let watcher = Rc::new(DaemonMark::begin(&config.run_dir)?);
         mark = Some(Rc::clone(&watcher));
         let mut daemon = Daemon::start(config, options, watcher)?;
         let result = daemon.watch(&mut signals).await;
@@ -133,11 +133,11 @@ struct Daemon {
     releases: Releases,
     upkeep: Upkeep,
     packets: Option<PacketLog>,
-    watcher: Rc<Watcher>,
+    watcher: Rc<DaemonMark>,
 }
 
 impl Daemon {
-    fn start(config: Config, options: RunOptions, watcher: Rc<Watcher>) -> Result<Self> {
+    fn start(config: Config, options: RunOptions, watcher: Rc<DaemonMark>) -> Result<Self> {
         let mut up = bring_up(&config, &config.interfaces, options.log_level)?;
         let judging = Judging::new(&config);
         let mut daemon = Self {
