@@ -24,7 +24,7 @@ use spamdrop_core::status;
 ///
 /// A watcher runs, nothing was attached, or something cannot be removed.
 pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<()> {
-    if let Some(pid) = lock::watcher_pid(&config.run_dir)
+    if let Some(pid) = lock::daemon_pid(&config.run_dir)
         && !args.force
     {
         let message = format!(

@@ -136,7 +136,7 @@ fn maps(blocklist: &Blocklist) -> Result<Maps> {
 }
 
 fn daemon(config: &Config) -> Option<Daemon> {
-    let pid = lock::watcher_pid(&config.run_dir)?;
+    let pid = lock::daemon_pid(&config.run_dir)?;
     let (state, unreadable) = match read_state(&config.run_dir.join(STATE_FILE)) {
         Ok(state) => (state, None),
         Err(error) => (None, Some(format!("{error:#}"))),
