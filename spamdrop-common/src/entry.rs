@@ -38,19 +38,20 @@ pub const ORIGIN_LOG: u16 = 0x10;
 pub const ORIGIN_HAND: u16 = 0x20;
 
 /// A blocked prefix: it does not slide and drops every packet.
+///
+/// Its fields are words of 32 bits: behind the four bytes of an IPv4 prefix, the
+/// kernel aligns the value of a trie no further.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct CidrEntry {
-    /// As [`Entry::owners`].
-    pub owners: u64,
     /// The last second in which the prefix matches.
     pub expires_s: u32,
     /// Packets that matched; as [`Entry::hits`].
     pub hits: u32,
+    /// As [`Entry::owners`], the lower word first.
+    pub owners: [u32; 2],
     /// None is defined yet: 0.
     pub flags: u32,
-    /// 0.
-    pub reserved: u32,
 }
 
 /// The value of the allowlist: where the prefix comes from.
@@ -114,7 +115,7 @@ impl Default for Origin {
 }
 
 const _: () = assert!(size_of::<Entry>() == 32);
-const _: () = assert!(size_of::<CidrEntry>() == 24);
+const _: () = assert!(size_of::<CidrEntry>() == 20);
 const _: () = assert!(size_of::<AllowEntry>() == 4);
 const _: () = assert!(size_of::<Origin>() == 24 + TEXT_LEN);
 

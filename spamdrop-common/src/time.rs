@@ -53,14 +53,14 @@ impl MonotonicNs {
     #[inline(always)]
     #[must_use]
     pub const fn plus(self, duration: Duration) -> Self {
-        Self::from_ns(self.ns.saturating_add(nanoseconds(duration)))
+        Self::from_ns(self.ns + nanoseconds(duration))
     }
 
     /// So many seconds later.
     #[inline(always)]
     #[must_use]
     pub const fn plus_seconds(self, seconds: u32) -> Self {
-        Self::from_ns(self.ns.saturating_add(seconds as u64 * SECOND))
+        Self::from_ns(self.ns + seconds as u64 * SECOND)
     }
 
     /// So much earlier; 0 rather than an underflow, as soon after a boot.

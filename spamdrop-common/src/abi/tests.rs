@@ -57,11 +57,10 @@ fn describe_types(text: &mut String) {
     layout!(
         text,
         CidrEntry {
-            owners: u64,
             expires_s: u32,
             hits: u32,
+            owners: [u32; 2],
             flags: u32,
-            reserved: u32,
         }
     );
     layout!(text, AllowEntry { automatic: u32 });
