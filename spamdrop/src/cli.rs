@@ -355,7 +355,7 @@ pub struct Output {
     pub json: bool,
 }
 
-/// As [`crate::attach::Mode`].
+/// As [`crate::kernel::attach::Mode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// In the driver; in the generic hook where the driver cannot
