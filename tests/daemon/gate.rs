@@ -67,7 +67,7 @@ fn strangers_wait_while_slots_are_taken_and_known_senders_do_not() {
     site.spamdrop(&["known", "add", FRIEND6]).unwrap();
     until_status(&site, "/watcher/state/gate/known", 2);
     delivers(&site, FRIEND6);
-    until_status(&site, "/watcher/state/gate/preferred", 2);
+    until_status(&site, "/watcher/state/gate/known_or_allowed", 2);
     let refused = gate(&site, "refused");
     assert!(refused[1].as_u64().unwrap() > 0, "{refused}");
     site.spamdrop(&["known", "remove", FRIEND]).unwrap();

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::Result;
 use jiff::tz::TimeZone;
-use spamdrop_common::verdict::is_live;
+use spamdrop_common::action::is_live;
 
 use crate::allowlist::Allowlist;
 use crate::cli::Output;

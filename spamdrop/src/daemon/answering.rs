@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
-use spamdrop_common::gate::{ANSWERS4, ANSWERS6};
+use spamdrop_common::gate::{RESPONDER_IPV4, RESPONDER_IPV6};
 
 use super::Daemon;
 use crate::config::Answer;
@@ -151,8 +151,8 @@ impl Running {
 
 fn family(listener: &TcpListener) -> u32 {
     match listener.local_addr() {
-        Ok(SocketAddr::V4(_)) => ANSWERS4,
-        Ok(SocketAddr::V6(_)) => ANSWERS6,
+        Ok(SocketAddr::V4(_)) => RESPONDER_IPV4,
+        Ok(SocketAddr::V6(_)) => RESPONDER_IPV6,
         Err(_) => 0,
     }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use spamdrop_common::entry::Origin;
+use spamdrop_common::time::UnixSeconds;
 
 use super::Daemon;
-use super::releasing::grace_ns;
 use crate::clock;
 use crate::config::Seal;
 use crate::fifo::{Fifo, Got};
@@ -174,15 +174,15 @@ impl Daemon {
         };
         let sealed = config.seal == Seal::AtOnce;
         let mut origin = self.blocklist.origin(addr)?.unwrap_or_else(|| Origin {
-            first_unix_s: clock::unix_s(),
+            first_blocked: UnixSeconds::new(clock::unix_s()),
             ..Origin::default()
         });
-        origin.offence = term.start;
+        origin.last_offence = term.start;
         origin.release_pending = (config.release != ReleaseMode::Off).into();
         origin.set_text(REASON);
         let lock = WriteLock::acquire(&config.run_dir)?;
         self.blocklist.renew(&lock, addr, term, sealed, &origin)?;
-        let due = term.start.saturating_add(grace_ns(config.grace));
+        let due = term.start.plus(config.grace);
         self.releases.add(addr, due, !sealed);
         self.inlet.count(|state| &mut state.added);
         log::info!(target: "spamdrop::fifo", "blocked {addr}: fifo");

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use log::Level;
 use spamdrop_common::entry::Origin;
+use spamdrop_common::time::{MonotonicNs, UnixSeconds};
 
-use super::releasing::grace_ns;
 use crate::clock;
 use crate::config::{Config, Seal};
 use crate::kernel::blocklist::{Blocklist, Term};
@@ -48,7 +48,7 @@ struct Rule {
     hard_limit_s: u32,
     sealed: bool,
     releases: bool,
-    grace: u64,
+    grace: Duration,
 }
 
 /// What decisions are written to. The right to write is asked for with the
@@ -146,7 +146,7 @@ impl Intake {
         let line = line.bytes;
         let blocklist = &*writer.blocklist;
         let now = clock::monotonic_ns();
-        let mono = Duration::from_nanos(now);
+        let mono = Duration::from_nanos(now.ns());
         let moment = Moment { wall, mono };
         let listed = Cell::new(false);
         let blocked = |addr: IpAddr| {
@@ -160,8 +160,7 @@ impl Intake {
         }
         match decision {
             Decision::Block { addr, age } => {
-                let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
-                if let Err(error) = self.rule.block(addr, now.saturating_sub(age), line, writer) {
+                if let Err(error) = self.rule.block(addr, now.minus(age), line, writer) {
                     *self.counts.entry("failed").or_default() += 1;
                     log::error!(target: "spamdrop::block", "cannot block {addr}: {error:#}");
                     return;
@@ -205,14 +204,14 @@ impl Rule {
             hard_limit_s: config.hard_limit_s(),
             sealed: config.seal == Seal::AtOnce,
             releases: config.release != ReleaseMode::Off,
-            grace: grace_ns(config.grace),
+            grace: config.grace,
         }
     }
 
     fn block(
         &self,
         addr: IpAddr,
-        offence: u64,
+        offence: MonotonicNs,
         line: &[u8],
         writer: &mut Writer<'_>,
     ) -> Result<()> {
@@ -233,16 +232,16 @@ impl Rule {
             .offence(lock, addr, term, self.sealed, &origin)?;
         writer
             .releases
-            .add(addr, offence + self.grace, !self.sealed);
+            .add(addr, offence.plus(self.grace), !self.sealed);
         Ok(())
     }
 
-    fn origin(&self, old: Option<Origin>, offence: u64, line: &[u8]) -> Origin {
+    fn origin(&self, old: Option<Origin>, offence: MonotonicNs, line: &[u8]) -> Origin {
         let mut origin = old.unwrap_or_else(|| Origin {
-            first_unix_s: clock::unix_s(),
+            first_blocked: UnixSeconds::new(clock::unix_s()),
             ..Origin::default()
         });
-        origin.offence = offence;
+        origin.last_offence = offence;
         origin.offences = origin.offences.saturating_add(1);
         origin.release_pending = self.releases.into();
         origin.set_text(line);

@@ -117,7 +117,7 @@ impl Daemon {
 
     fn note_senders(&mut self, known: Result<Known>) {
         // Who was refused before was not known then.
-        self.read_asks();
+        self.read_lookup_requests();
         match self.admitting.senders.told(known) {
             Ok(()) => self.upkeep.fine("senders"),
             Err(error) => {
@@ -130,10 +130,10 @@ impl Daemon {
 
 /// Tells the filter, which was `told` of others before.
 fn tell(config: &Config, senders: &[(Target, Record)], told: Option<&Known>) -> Result<Known> {
-    let mut gatehouse = GateMaps::open(&config.pin_dir)?;
+    let mut gate_maps = GateMaps::open(&config.pin_dir)?;
     match told {
-        Some(told) => gatehouse.know_instead(told, known(senders)),
-        None => gatehouse.know_exactly(known(senders)),
+        Some(told) => gate_maps.know_instead(told, known(senders)),
+        None => gate_maps.know_exactly(known(senders)),
     }
 }
 

@@ -75,9 +75,9 @@ fn sources(config: &Config) -> (Zones, Resolver) {
 
 impl Daemon {
     /// Hands on the sources that wait for a verdict.
-    pub(super) fn read_asks(&mut self) {
-        self.admitting.read_asks(&mut self.recording);
-        for source in self.admitting.take_asks() {
+    pub(super) fn read_lookup_requests(&mut self) {
+        self.admitting.read_lookup_requests(&mut self.recording);
+        for source in self.admitting.take_lookup_requests() {
             if let Some(answer) = self.judging.ask(source) {
                 self.judge(&answer);
             }

@@ -236,7 +236,7 @@ impl Daemon {
         tail.poll(clock::instant(), BUDGET, &mut |line| {
             intake.line(&line, &mut writer, &mut |source, evidence| {
                 // Who is heard of was at the gate before.
-                admitting.read_asks(recording);
+                admitting.read_lookup_requests(recording);
                 recording.heard(source, evidence);
             });
         })

@@ -5,8 +5,9 @@ use std::io;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
+use spamdrop_common::action::is_live;
 use spamdrop_common::entry::SEALED;
-use spamdrop_common::verdict::is_live;
+use spamdrop_common::time::MonotonicNs;
 
 use super::Daemon;
 use crate::clock;
@@ -26,7 +27,7 @@ impl Daemon {
             config,
             ..
         } = self;
-        let grace = grace_ns(config.grace);
+        let grace = config.grace;
         blocklist.for_each(|found| {
             if found.entry.flags & SEALED == 0 && is_live(found.entry.expires, now) {
                 releases.add_open(found.target);
@@ -35,7 +36,7 @@ impl Daemon {
         let mut pending = Vec::new();
         blocklist.for_each_origin(|addr, origin| {
             if origin.release_pending != 0 {
-                pending.push((addr, origin.offence + grace));
+                pending.push((addr, origin.last_offence.plus(grace)));
             }
         })?;
         for (addr, due) in pending {
@@ -79,7 +80,7 @@ impl Daemon {
     }
 
     /// Without those that were unblocked or allowed during their grace.
-    fn still_blocked(&self, sockets: &[Socket], steps: &Steps, now: u64) -> Vec<Socket> {
+    fn still_blocked(&self, sockets: &[Socket], steps: &Steps, now: MonotonicNs) -> Vec<Socket> {
         let blocked = |peer: IpAddr| {
             steps.end.contains(&peer)
                 && self.intake.protected.why(peer).is_none()
@@ -157,8 +158,4 @@ fn explain(error: io::Error) -> anyhow::Error {
         );
     }
     error.into()
-}
-
-pub(super) fn grace_ns(grace: std::time::Duration) -> u64 {
-    u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX)
 }

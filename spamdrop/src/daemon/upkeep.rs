@@ -15,7 +15,8 @@ use crate::durable;
 use crate::exit::{Exit, Failure};
 use crate::install::bring_up_again;
 use crate::kernel::attach::{self, Attached};
-use crate::kernel::blocklist::{Blocklist, pins};
+use crate::kernel::blocklist::Blocklist;
+use crate::kernel::blocklist::pins::{self, Pinned};
 use crate::lock::WriteLock;
 use crate::render::watcher::{FILE, File, State};
 use crate::tail::{self, FileStatus};
@@ -110,7 +111,7 @@ impl Daemon {
     ///
     /// The filter was detached.
     pub(super) fn upkeep(&mut self) -> Result<bool> {
-        if !pins::exist(&self.config.pin_dir)? || !self.watcher.is_seen() {
+        if pins::pinned(&self.config.pin_dir)? != Pinned::Current || !self.watcher.is_seen() {
             let message = "the filter was detached; this watcher has nothing to write to";
             return Err(Failure::new(Exit::NotAttached, message));
         }

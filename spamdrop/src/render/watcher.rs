@@ -78,13 +78,13 @@ pub struct Gate {
     /// SYNs that passed.
     pub admitted: u64,
     /// Of these, those of known or trusted senders while others had to wait.
-    pub preferred: u64,
+    pub known_or_allowed: u64,
     /// Of these, those that passed so that no class starves.
-    pub floored: u64,
+    pub starvation_admits: u64,
     /// SYNs that were refused, or would have been, by class: the best first.
     pub refused: [u64; 3],
     /// SYNs that had to be repeated, in a flood.
-    pub unrepeated: u64,
+    pub unconfirmed: u64,
     /// Looks at the sockets with all slots taken, five a second.
     pub full: u64,
 }
@@ -208,14 +208,14 @@ impl Gate {
             open,
             slots,
             known,
-            preferred,
+            known_or_allowed,
             ..
         } = self;
         writeln!(
             out,
             "  gate: {mode}, {open} of {slots} slots taken, {known} known senders"
         )?;
-        let refused: u64 = self.refused.iter().sum::<u64>() + self.unrepeated;
+        let refused: u64 = self.refused.iter().sum::<u64>() + self.unconfirmed;
         let verb = if mode == "on" {
             "refused"
         } else {
@@ -223,7 +223,7 @@ impl Gate {
         };
         writeln!(
             out,
-            "  gate: {verb} {refused} SYNs of strangers, {preferred} of known senders passed meanwhile"
+            "  gate: {verb} {refused} SYNs of strangers, {known_or_allowed} of known senders passed meanwhile"
         )?;
         if self.flooded {
             writeln!(
@@ -311,10 +311,10 @@ pub(super) mod tests {
                 flooded: true,
                 known: 250,
                 admitted: 9_000,
-                preferred: 120,
-                floored: 6,
+                known_or_allowed: 120,
+                starvation_admits: 6,
                 refused: [1, 20, 300],
-                unrepeated: 4_000,
+                unconfirmed: 4_000,
                 full: 17,
             }),
             answer: Some(Answer {
