@@ -232,7 +232,7 @@ fn bpftool_shows_typed_fields() {
         ("settings", &["ports", "refresh", "cidrs4", "cidrs6"]),
         (
             "counters",
-            &["not_listed", "open_dropped", "sealed_dropped"],
+            &["not_blocked", "open_dropped", "sealed_dropped"],
         ),
         ("origins", &["first_unix_s", "offence", "offences", "text"]),
     ];

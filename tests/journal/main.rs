@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 use spamdrop::clock;
 use spamdrop::kernel::blocklist::GateMaps;
-use spamdrop_common::gate::{ANSWERS4, Gate, Standing, Verdict};
-use spamdrop_common::verdict::SECOND;
+use spamdrop_common::gate::{Gate, RESPONDER_IPV4, Standing, Verdict};
+use spamdrop_common::time::SECOND;
 use spamdrop_lab::journald::{Logger, Sender};
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Daemon, Journald, Signal, Site};
@@ -379,7 +379,7 @@ fn the_watchers_own_refusals_are_believed() {
     gatehouse.judge(ZOMBIE.parse().unwrap(), listed).unwrap();
     let gate = Gate {
         written: now,
-        answers: ANSWERS4,
+        answers: RESPONDER_IPV4,
         ..Gate::default()
     };
     gatehouse.set(gate).unwrap();

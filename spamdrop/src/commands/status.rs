@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::tz::TimeZone;
-use spamdrop_common::verdict::is_live;
+use spamdrop_common::action::is_live;
 
 use crate::allowlist::Allowlist;
 use crate::cli::Output;
