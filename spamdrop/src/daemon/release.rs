@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::io::Errno;
+use spamdrop_common::action::is_live;
 use spamdrop_common::entry::SEALED;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::policy::Protected;
@@ -120,7 +121,8 @@ impl ReleaseTask {
             ReleaseMessage::Adopt => {
                 let failed = "cannot read the pending releases";
                 let adopted = self.adopt();
-                self.health.report(Subject::PendingReleases, failed, adopted);
+                self.health
+                    .report(Subject::PendingReleases, failed, adopted);
             }
             ReleaseMessage::Reconfigure(settings) => self.settings = settings,
             ReleaseMessage::Protect(protected) => self.protected = protected,
@@ -146,14 +148,14 @@ impl ReleaseTask {
             ..
         } = self;
         blocklist.for_each(|found| {
-            if found.entry.flags & SEALED == 0 && found.entry.is_live(now) {
+            if found.entry.flags & SEALED == 0 && is_live(found.entry.expires, now) {
                 releases.add_open(found.target);
             }
         })?;
         let mut pending = Vec::new();
         blocklist.for_each_origin(|addr, origin| {
             if origin.release_pending != 0 {
-                pending.push((addr, origin.offence.plus(settings.grace)));
+                pending.push((addr, origin.last_offence.plus(settings.grace)));
             }
         })?;
         for (addr, due) in pending {
@@ -197,7 +199,12 @@ impl ReleaseTask {
 
     /// The connections to end, without those of peers that were unblocked or
     /// allowed during their grace.
-    fn still_blocked(&self, connections: &[Socket], steps: &Steps, now: MonotonicNs) -> Vec<Socket> {
+    fn still_blocked(
+        &self,
+        connections: &[Socket],
+        steps: &Steps,
+        now: MonotonicNs,
+    ) -> Vec<Socket> {
         let is_blocked = |peer: IpAddr| {
             steps.end.contains(&peer)
                 && self.protected.why(peer).is_none()
