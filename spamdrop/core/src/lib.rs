@@ -21,6 +21,7 @@ pub mod recent;
 pub mod release;
 pub mod reputation;
 pub mod smtp;
+pub mod status;
 pub mod target;
 pub mod time;
 pub mod warning;

@@ -1,12 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::BTreeMap;
-use std::env;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -244,56 +239,6 @@ fn damage_is_an_error_at_worst() {
         errors += u32::from(used.is_err());
     }
     assert!(errors > 100, "{errors} of 300 were noticed");
-}
-
-/// Names the file to the process that is to be killed.
-const VICTIM: &str = "KNOWN_VICTIM";
-const TOGETHER: u32 = 500;
-
-/// Not a test of its own: what `kill_9_leaves_whole_batches` kills.
-#[test]
-fn victim() {
-    let Some(path) = env::var_os(VICTIM) else {
-        return;
-    };
-    for round in NOW.. {
-        let batch = learned((0..TOGETHER).map(|n| (n, Record::accepted(round))));
-        let mut store = Store::open(Path::new(&path)).unwrap();
-        store.merge(&batch, 4096, round).unwrap();
-        writeln!(io::stdout(), "\nwritten {round}").unwrap();
-    }
-}
-
-#[test]
-fn kill_9_leaves_whole_batches() {
-    let (_dir, path) = home();
-    for lines in (0..20).map(|round| round % 4) {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "known::store::tests::victim", "--nocapture"])
-            .env(VICTIM, &path)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // Open until it is dead: it shall not end of a broken pipe.
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let written = output
-            .by_ref()
-            .map(Result::unwrap)
-            .filter_map(|line| line.strip_prefix("written ")?.parse::<u32>().ok())
-            .nth(lines);
-        // Into the next batch, at another place each time.
-        std::thread::sleep(Duration::from_micros(fastrand::u64(..20_000)));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let store = Store::open(&path).unwrap();
-        let mut newest: BTreeMap<u32, u32> = BTreeMap::new();
-        for (_, record) in store.all().unwrap() {
-            *newest.entry(record.last_accepted()).or_default() += 1;
-        }
-        let (last, count) = newest.pop_last().unwrap();
-        assert_eq!((count, newest), (TOGETHER, BTreeMap::new()));
-        assert!(last >= written.unwrap());
-    }
 }
 
 #[test]

@@ -1,11 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::env;
-use std::fs;
-use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -111,86 +106,23 @@ fn their_number_is_bounded() {
     assert_eq!(left, [vec![], vec![point(0, 1)]]);
 }
 
-/// Whatever the bytes are, there is an error or a result.
+/// Every file has the same wrapper, whose other tests write known senders:
+/// `damage_is_an_error_at_worst` and, in `tests/cli`,
+/// `a_killed_writer_leaves_all_or_nothing`.
 #[test]
-fn damage_is_an_error_at_worst() {
-    let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
-    let points: Vec<Point> = (0..300).map(|at| point(at, at)).collect();
-    let snapshots: Vec<Snapshot> = (1..60).map(|id| snapshot(id, &points)).collect();
-    store.write(0, &snapshots).unwrap();
-    drop(store);
-    let whole = fs::read(&path).unwrap();
-    let mut errors = 0;
-    for round in 0..150 {
-        let mut bytes = whole.clone();
-        let at = fastrand::usize(..bytes.len());
-        match round % 3 {
-            0 => bytes[at] ^= 1 << fastrand::u8(..8),
-            1 => bytes
-                .iter_mut()
-                .skip(at)
-                .take(512)
-                .for_each(|byte| *byte = 0xff),
-            _ => bytes.truncate(at),
-        }
-        fs::write(&path, bytes).unwrap();
-        let used = Store::open(&path).and_then(|mut store| {
-            store.begin()?;
-            for (id, _) in store.since(0)? {
-                store.points(&[id])?;
-            }
-            store.write(0, &snapshots[..1])
-        });
-        errors += u32::from(used.is_err());
-    }
-    assert!(errors > 50, "{errors} of 150 were noticed");
-}
-
-/// Names the file to the process that is to be killed.
-const VICTIM: &str = "WAVES_VICTIM";
-
-/// Not a test of its own: what `kill_9_leaves_what_was_written` kills.
-#[test]
-fn victim() {
-    let Some(path) = env::var_os(VICTIM) else {
-        return;
-    };
-    for id in 1.. {
-        let points: Vec<Point> = (0..100).map(|at| point(at, 1)).collect();
-        let mut store = Store::open(Path::new(&path)).unwrap();
-        store.write(0, &[snapshot(id, &points)]).unwrap();
-        writeln!(io::stdout(), "\nwritten {id}").unwrap();
-    }
-}
-
-#[test]
-fn kill_9_leaves_what_was_written() {
-    let (_dir, path) = home();
-    for lines in 0..6 {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "wave::store::tests::victim", "--nocapture"])
-            .env(VICTIM, &path)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // Open until it is dead: it shall not end of a broken pipe.
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let written = output
-            .by_ref()
-            .map(Result::unwrap)
-            .filter_map(|line| line.strip_prefix("written ")?.parse::<i64>().ok())
-            .nth(lines);
-        // Into the next one, at another place each time.
-        std::thread::sleep(Duration::from_micros(fastrand::u64(..20_000)));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let store = Store::open(&path).unwrap();
-        let (last, wave) = store.since(0).unwrap().pop().unwrap();
-        assert!(last >= written.unwrap());
-        assert_eq!(wave, snapshot(last, &[]).wave);
-        assert_eq!(store.points(&[last]).unwrap()[0].len(), 100);
-        drop(store);
-        fs::remove_file(&path).unwrap();
+fn values_that_no_wave_has_are_an_error() {
+    for (damage, part) in [
+        ("UPDATE waves SET wave = '{}'", "wave 1"),
+        ("UPDATE points SET open = -1", "out of range"),
+        ("UPDATE points SET refused = 1 << 32", "out of range"),
+    ] {
+        let (_dir, path) = home();
+        let mut store = Store::open(&path).unwrap();
+        store.write(0, &[snapshot(1, &[point(0, 1)])]).unwrap();
+        let db = rusqlite::Connection::open(&path).unwrap();
+        db.execute(damage, []).unwrap();
+        let read = store.since(0).and_then(|_| store.points(&[1]));
+        let error = format!("{:#}", read.unwrap_err());
+        assert!(error.contains(part), "{damage}: {error}");
     }
 }
