@@ -1,10 +1,10 @@
-//! Clippy, the compiler's warnings, and the rules of the house.
+//! Clippy, the compiler's warnings, the rules of the house, and the man pages.
 
 use anyhow::{Result, bail, ensure};
 
 use crate::{
     command::{HOST_PACKAGES, cargo, line, run},
-    dependencies, house, modules, say, setup,
+    dependencies, house, man, modules, say, setup,
     tally::Tally,
     test::FEATURE,
 };
@@ -25,6 +25,7 @@ pub fn lint() -> Result<Tally> {
     tally.check(clippy_ebpf("spamdrop-bench-ebpf", &[]));
     tally.check(builds_without_warnings());
     tally.check(structure());
+    tally.check(man::check());
     Ok(tally)
 }
 

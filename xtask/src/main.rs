@@ -20,6 +20,7 @@ mod house;
 mod lines;
 mod linker;
 mod lint;
+mod man;
 mod modules;
 mod mutants;
 mod setup;
@@ -86,6 +87,8 @@ enum Verb {
     Mutants(mutants::Options),
     /// Look for names and sentences that were retired
     Words,
+    /// Write the man pages spamdrop(8) and spamdrop.toml(5) to target/man
+    Man,
     /// Run every check and test; the last line counts them
     Test(test::Options),
 }
@@ -118,9 +121,45 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         }
         Verb::Mutants(options) => mutants::run(options)?,
         Verb::Words => words::run()?,
+        Verb::Man => man::write()?,
         Verb::Test(options) => return test::run(options),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::fs;
+
+    use regex::Regex;
+    use spamdrop_lab::guide::{pages, root};
+
+    use super::*;
+
+    #[test]
+    fn every_documented_xtask_command_exists() {
+        let named = Regex::new(r"cargo xtask(( [a-z-]+| [0-9]+)+)").unwrap();
+        let mut seen = 0;
+        for page in pages().unwrap() {
+            for found in named.captures_iter(&page.text) {
+                let words = std::iter::once("xtask").chain(found[1].split_whitespace());
+                if let Err(error) = Cli::try_parse_from(words) {
+                    panic!("{}: `{}`: {error}", page.path.display(), &found[0]);
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen > 5, "{seen}");
+    }
+
+    #[test]
+    fn ci_runs_the_test_command_of_the_readme() {
+        let read = |path| fs::read_to_string(root().join(path)).unwrap();
+        assert!(read("README.md").contains("\ncargo xtask test "));
+        assert!(read(".ci/run").contains("\ncargo xtask test "));
+    }
 }
 
 /// One line for whoever watches.

@@ -39,7 +39,7 @@ pub struct Options {
 enum Group {
     /// rustfmt changes nothing
     Format,
-    /// Clippy, compiler warnings, the rules of the house
+    /// Clippy, compiler warnings, the rules of the house, the man pages
     Lint,
     /// Tests that need neither root nor a kernel
     Unit,
