@@ -1,20 +1,18 @@
 //! What is unwise without being wrong: `run` says it at its start, `config
 //! check` on demand.
 
-use std::{fs, io};
-
 use anyhow::{Context as _, Result};
 
 use crate::config::Config;
-use crate::parse::Server;
-use crate::release::sockets;
-use crate::report::check::Warning;
-use crate::report::trust;
+use crate::courier;
+use crate::kernel::sockets;
+use crate::render::trust;
+use spamdrop_core::log::Server;
+use spamdrop_core::warning::Warning;
 
 mod answer;
 pub use answer::answer;
 
-pub mod esmtpd;
 pub mod zones;
 
 /// What is unwise in the configuration, and in the mail server's beside it.
@@ -91,29 +89,15 @@ fn no_acceptances(servers: &[Server]) -> Option<Warning> {
     })
 }
 
-/// Courier's settings; `None` if it has no file of them.
-///
-/// # Errors
-///
-/// The file cannot be read.
-pub fn courier_settings(config: &Config) -> Result<Option<esmtpd::Settings>> {
-    let path = config.courier_dir.join("esmtpd");
-    match fs::read(&path) {
-        Ok(script) => Ok(Some(esmtpd::settings(&script))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-    }
-}
-
 fn courier(config: &Config) -> Result<Vec<Warning>> {
-    let Some(settings) = courier_settings(config)? else {
+    let Some(settings) = courier::settings(&config.courier_dir)? else {
         let path = config.courier_dir.join("esmtpd");
         return Ok(vec![Warning {
             about: "courier_dir",
             text: format!("there is no file {path:?}, so Courier's settings were not checked"),
         }]);
     };
-    Ok(esmtpd::warnings(&settings, config.release))
+    Ok(settings.warnings(config.release))
 }
 
 #[cfg(test)]

@@ -364,7 +364,7 @@ pub struct Output {
     pub json: bool,
 }
 
-/// As [`crate::attach::Mode`].
+/// As [`crate::kernel::attach::Mode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// Native if the driver supports it, otherwise generic

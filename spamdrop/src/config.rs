@@ -12,18 +12,19 @@ use regex::bytes::Regex;
 use serde::Deserialize;
 use spamdrop_common::settings::{MAX_PORTS, Refresh};
 
-use crate::answer::Answer;
-use crate::attach::{Mode, Plan};
-use crate::blocklist::pins::Capacity;
-use crate::dnsbl::rule;
 use crate::exit::{Exit, Failure};
-use crate::parse::{Parser, Pattern, Server};
-use crate::policy::PolicyConfig;
+use crate::kernel::attach::{Mode, Plan};
+use crate::kernel::blocklist::pins::Capacity;
+use spamdrop_core::dnsbl::rule;
+use spamdrop_core::log::{Parser, Pattern, Server};
+use spamdrop_core::policy::PolicyConfig;
+use spamdrop_core::release::ReleaseMode;
 
 mod choice;
 mod journal;
+mod server;
 
-pub use choice::{Admit, Compat, RefreshMode, Release, Seal};
+pub use choice::{Admit, Answer, Compat, RefreshMode, Seal};
 
 /// Where the configuration is read from unless `--config` says otherwise.
 pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
@@ -54,7 +55,7 @@ pub struct Config {
     #[serde(with = "humantime_serde")]
     pub hard_limit: Duration,
     pub seal: Seal,
-    pub release: Release,
+    pub release: ReleaseMode,
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
     pub compat: Compat,
@@ -94,7 +95,7 @@ impl Default for Config {
             refresh: RefreshMode::Packet,
             hard_limit: Duration::from_secs(3600),
             seal: Seal::AfterClose,
-            release: Release::Destroy,
+            release: ReleaseMode::Destroy,
             grace: Duration::from_secs(3),
             compat: Compat::Off,
             answer: Answer::Off,
@@ -148,7 +149,7 @@ impl Config {
         }
         if config.compat == Compat::Recent {
             config.seal = Seal::AtOnce;
-            config.release = Release::Off;
+            config.release = ReleaseMode::Off;
             config.hard_limit = Duration::ZERO;
             config.refresh = RefreshMode::Packet;
             config.admit = Admit::Off;

@@ -24,10 +24,10 @@ use spamdrop_common::entry::{Entry, ORIGIN_HAND, ORIGIN_LOG};
 use spamdrop_common::verdict::expiry;
 
 use crate::allowlist::parse_net;
-use crate::blocklist::{Term, second};
 use crate::config::LONGEST;
-use crate::report::escape::escape;
-use crate::target::Target;
+use crate::kernel::blocklist::{Term, second};
+use spamdrop_core::escape::escape;
+use spamdrop_core::target::Target;
 
 /// What a line blocks.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -9,15 +9,15 @@ use anyhow::{Context as _, Result};
 
 /// The right to change maps and pins, until dropped.
 #[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "closing the file gives the lock back")] File);
+pub struct WriteLock(#[expect(dead_code, reason = "closing the file gives the lock back")] File);
 
-impl Turn {
+impl WriteLock {
     /// Waits for the right to change maps and pins.
     ///
     /// # Errors
     ///
     /// The run directory or the lock file cannot be made or opened.
-    pub fn take(run_dir: &Path) -> Result<Self> {
+    pub fn acquire(run_dir: &Path) -> Result<Self> {
         let path = lock_path(run_dir);
         make_dir(run_dir)?;
         loop {
@@ -134,24 +134,24 @@ mod tests {
     fn turns_exclude_each_other_even_after_a_removal() {
         let dir = tempfile::tempdir().unwrap();
         let run_dir = dir.path().join("run");
-        let first = Turn::take(&run_dir).unwrap();
+        let first = WriteLock::acquire(&run_dir).unwrap();
         let (sent, received) = channel();
         let waiting = std::thread::spawn({
             let run_dir = run_dir.clone();
             move || {
-                let turn = Turn::take(&run_dir).unwrap();
+                let lock = WriteLock::acquire(&run_dir).unwrap();
                 sent.send(()).unwrap();
-                turn
+                lock
             }
         });
         assert!(received.try_recv().is_err());
         fs::remove_dir_all(&run_dir).unwrap();
         drop(first);
         received.recv().unwrap();
-        let turn = waiting.join().unwrap();
+        let lock = waiting.join().unwrap();
         let other = open(&run_dir.join("lock")).unwrap();
         assert!(other.try_lock().is_err());
-        drop(turn);
+        drop(lock);
         assert!(other.try_lock().is_ok());
     }
 

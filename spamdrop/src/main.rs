@@ -9,7 +9,7 @@ use log::Level;
 use spamdrop::cli::{Cli, Verb};
 use spamdrop::commands::dispatch;
 use spamdrop::exit;
-use spamdrop::report::table::Style;
+use spamdrop::render::table::Style;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

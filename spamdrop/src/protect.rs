@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use crate::allowlist::Allowlist;
 use crate::config::Config;
-use crate::network::{self, Addresses};
-use crate::policy::{Protected, Reason};
+use crate::kernel::network::{self, Addresses};
+use spamdrop_core::policy::{Protected, Reason};
 
 /// Everything that must not be blocked now.
 ///
@@ -40,7 +40,7 @@ pub fn of(addresses: &Addresses, allowlist: &Allowlist) -> Protected {
 /// What the filter is to allow, and whether the administrator did not ask for
 /// it: the argument of [`allow_exactly`].
 ///
-/// [`allow_exactly`]: crate::blocklist::Blocklist::allow_exactly
+/// [`allow_exactly`]: crate::kernel::blocklist::Blocklist::allow_exactly
 #[must_use]
 pub fn allowed(protected: &Protected) -> Vec<(IpNet, bool)> {
     let automatic = |reason| !matches!(reason, Reason::Allowlist(_));

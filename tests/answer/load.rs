@@ -1,6 +1,6 @@
 //! Very many senders at a time.
 
-use spamdrop::answer::make_room;
+use spamdrop::responder::make_room;
 
 use super::*;
 

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 
-use spamdrop::admit::occupancy;
+use spamdrop::kernel::occupancy;
 use spamdrop_lab::forger::Forger;
 use spamdrop_lab::site::SERVER4;
 

@@ -1,7 +1,8 @@
 //! `known` and `learn`.
 
 use std::io::{BufRead as _, BufReader};
-use std::time::{Duration, SystemTime};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
 
@@ -331,4 +332,31 @@ fn verbs_take_turns() {
         assert!(child.wait().unwrap().success());
     }
     assert_eq!(states(&home).len(), 8);
+}
+
+/// SIGKILL at 20 moments between the start of a writer and its end.
+#[test]
+fn a_killed_writer_leaves_all_or_nothing() {
+    const TOGETHER: usize = 500;
+    let home = Home::new("");
+    let import = |round: u8| {
+        let sources = (0..TOGETHER).map(|n| format!("10.{round}.{}.{}\n", n / 256, n % 256));
+        let list = home.write("list", sources.collect::<String>().as_bytes());
+        let mut command = home.command(&["known", "import", &list]);
+        command.stdout(Stdio::null()).spawn().unwrap()
+    };
+    let start = Instant::now();
+    assert!(import(0).wait().unwrap().success());
+    let whole = start.elapsed();
+    for round in 1..=20 {
+        let mut writer = import(round);
+        sleep(whole * round.into() / 20);
+        writer.kill().unwrap();
+        let status = writer.wait().unwrap();
+        let ours = format!("10.{round}.");
+        let known = states(&home).into_iter();
+        let written = known.filter(|(addr, _)| addr.starts_with(&ours)).count();
+        assert!([0, TOGETHER].contains(&written), "{written} of {TOGETHER}");
+        assert!(written == TOGETHER || !status.success());
+    }
 }

@@ -4,7 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use roxmltree::Document;
 use serde_json::Value;
-use spamdrop::wave::{Counts, FILE, Point, Snapshot, Store, Totals, Wave};
+use spamdrop::store::waves::{FILE, Store};
+use spamdrop_core::wave::{Counts, Point, Snapshot, Totals, Wave};
 
 use super::*;
 

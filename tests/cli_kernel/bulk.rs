@@ -5,7 +5,9 @@ use super::*;
 #[test]
 fn writers_take_turns() {
     let site = attached("");
-    let turn = site.server.run(|| Turn::take(Path::new(RUN_DIR)).unwrap());
+    let turn = site
+        .server
+        .run(|| WriteLock::acquire(Path::new(RUN_DIR)).unwrap());
     let mut command = site.server.command(env!("CARGO_BIN_EXE_spamdrop"));
     command.arg("--config").arg(site.path("spamdrop.toml"));
     command.args(["add", "100.64.0.9"]).stdout(Stdio::null());
@@ -99,7 +101,7 @@ fn what_has_expired_is_swept_with_its_reason() {
         .unwrap();
     let swept = site.server.run(|| {
         let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
-        let turn = || Turn::take(Path::new(RUN_DIR));
+        let turn = || WriteLock::acquire(Path::new(RUN_DIR));
         let now = clock::monotonic_ns();
         let later = now + 602 * 1_000_000_000;
         [now, later, later].map(|now| blocklist.sweep(now, turn).unwrap())

@@ -6,8 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use spamdrop::config::Config;
-use spamdrop::parse::{Parsed, Parser};
 use spamdrop::tail::{MAX_LINE, Piece, Splitter};
+use spamdrop_core::log::{Parsed, Parser};
 
 use super::{NOW, SERVERS, at, corpus};
 

@@ -265,9 +265,9 @@ fn bpftool_shows_typed_fields() {
 fn latency_from_line_to_entry() {
     let site = site(|_| {});
     let _daemon = site.run().unwrap();
-    let list = site
-        .server
-        .run(|| spamdrop::blocklist::Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap());
+    let list = site.server.run(|| {
+        spamdrop::kernel::blocklist::Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap()
+    });
     let mut taken: Vec<Duration> = (0..200u8)
         .map(|host| {
             let source = format!("100.65.1.{host}");

@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::settings::Refresh;
 
-use crate::filter::Filter;
 use crate::oracle::Segment;
+use spamdrop_filter::Filter;
 
 /// Watched destination ports.
 pub const PORTS: [u16; 4] = [25, 465, 587, 2525];

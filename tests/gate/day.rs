@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use fastrand::Rng;
-use spamdrop::admit::{Keeper, Occupancy};
+use spamdrop_core::gate::{GateController, Occupancy};
 
 use super::*;
 
@@ -216,7 +216,7 @@ fn replay(stretch: f64, end: f64) -> Day {
     let mut site = Site::new();
     let senders = (0..KNOWN_SENDERS).map(|number| known(number).into());
     site.gatehouse.know_exactly(senders).unwrap();
-    let mut keeper = Keeper::new(Mode::On, SLOTS, 4711);
+    let mut keeper = GateController::new(Mode::On, SLOTS, 4711);
     let mut server = Server::default();
     let (mut refused, mut peak) = (0, 0);
     let mut arrivals = day.iter().peekable();

@@ -1,6 +1,6 @@
 //! A blocked host that never gives up is told so again.
 
-use spamdrop::blocklist::Term;
+use spamdrop::kernel::blocklist::Term;
 use spamdrop_common::{
     entry::{Entry, ORIGIN_LOG},
     settings::Refresh,

@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::{
     command::{HOST_PACKAGES, cargo, line, run},
-    house, man, say, setup,
+    dependencies, house, man, modules, say, setup,
     tally::Tally,
 };
 
@@ -23,9 +23,22 @@ pub fn lint() -> Result<Tally> {
     tally.check(clippy_ebpf("spamdrop-ebpf", &["--no-default-features"]));
     tally.check(clippy_ebpf("spamdrop-bench-ebpf", &[]));
     tally.check(builds_without_warnings());
-    tally.check(house::check());
+    tally.check(structure());
     tally.check(man::check());
     Ok(tally)
+}
+
+/// Which module may name which, and what each may use.
+///
+/// # Errors
+///
+/// One line for each breach.
+pub fn structure() -> Result<()> {
+    let checks = [modules::check(), house::check(), dependencies::check_core()];
+    let failed = checks.into_iter().filter_map(Result::err);
+    let failed: Vec<String> = failed.map(|error| format!("{error:#}")).collect();
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
 }
 
 fn clippy(arguments: &[&str]) -> Result<()> {

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use spamdrop_common::gate::PORT;
 
-use super::{courier_settings, esmtpd};
-use crate::answer::Answer;
+use crate::config::Answer;
 use crate::config::Config;
+use crate::courier;
 use crate::exit::{Exit, Failure};
-use crate::parse::Server;
-use crate::report::check::Warning;
+use spamdrop_core::log::Server;
+use spamdrop_core::warning::Warning;
 
 /// How long a mail server has to say what it offers.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -41,7 +41,7 @@ pub fn answer(config: &Config) -> Result<Vec<Warning>> {
         warn("what it refuses is logged as Courier does, whom `servers` does not name, so that is not blocked".into());
     }
     let file = if is_courier {
-        courier_settings(config)?
+        courier::settings(&config.courier_dir)?
     } else {
         None
     };
@@ -52,7 +52,7 @@ pub fn answer(config: &Config) -> Result<Vec<Warning>> {
     }
     match &file {
         Some(settings) => {
-            if let Some(name) = esmtpd::auth(settings) {
+            if let Some(name) = settings.auth() {
                 let path = config.courier_dir.join("esmtpd");
                 return Err(refused(&format!("{name} in {}", path.display())));
             }

@@ -9,15 +9,15 @@ use futures_util::future::{join, join_all};
 use tokio::runtime;
 
 use crate::config::Config;
+use crate::dnsbl::Resolver;
 use crate::dnsbl::inquiry::ask_zone;
-use crate::dnsbl::question::{TEST_LISTED, TEST_UNLISTED};
-use crate::dnsbl::refusal::{explain, is_refusal};
-use crate::dnsbl::rule::{Effect, Rule, Text};
-use crate::dnsbl::wording::own_code;
-use crate::dnsbl::zone::{Reply, Said, Trouble};
-use crate::dnsbl::{Resolver, Zones};
-use crate::parse::Server;
-use crate::report::check::Warning;
+use spamdrop_core::dnsbl::question::{TEST_LISTED, TEST_UNLISTED};
+use spamdrop_core::dnsbl::refusal::{explain, is_refusal};
+use spamdrop_core::dnsbl::reply_text::own_code;
+use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
+use spamdrop_core::dnsbl::zone::{Reply, Said, Trouble};
+use spamdrop_core::log::Server;
+use spamdrop_core::warning::Warning;
 
 /// How long each question may take.
 const WAIT: Duration = Duration::from_secs(2);
@@ -28,7 +28,7 @@ const WAIT: Duration = Duration::from_secs(2);
 ///
 /// A file of the mail server's or the resolver's cannot be read.
 pub fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
-    let zones = Zones::of(config)?;
+    let zones = config.asked_zones()?;
     let mut warnings = Vec::new();
     if !zones.can_list() {
         warnings.push(warning(

@@ -10,15 +10,15 @@ use spamdrop_common::entry::{Origin, TEXT_LEN};
 
 use super::addresses::{self, Addresses, Given};
 use super::{block, count};
-use crate::blocklist::{Blocklist, CHUNK};
 use crate::cli;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::lock::Turn;
-use crate::policy::Protected;
+use crate::kernel::blocklist::{Blocklist, CHUNK};
+use crate::lock::WriteLock;
 use crate::protect;
-use crate::report::{allowed::shown, duration::human};
-use crate::target::Target;
+use crate::render::{allowed::shown, duration::human};
+use spamdrop_core::policy::Protected;
+use spamdrop_core::target::Target;
 
 /// Runs the verb.
 ///
@@ -44,7 +44,7 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
         .collect();
     let term = block::term(config, args.term, args.fixed);
     for chunk in entries.chunks(CHUNK) {
-        blocklist.add(&Turn::take(&config.run_dir)?, chunk, term)?;
+        blocklist.add(&WriteLock::acquire(&config.run_dir)?, chunk, term)?;
     }
     let origins = origins(&addresses.all, &peers, reason, term.start);
     let older = older(&blocklist, &targets)?;

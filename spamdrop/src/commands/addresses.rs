@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use crate::allowlist::parse_net;
 use crate::cli::Addrs;
 use crate::exit::{Exit, Failure};
-use crate::report::escape::escape;
-use crate::target::Target;
+use spamdrop_core::escape::escape;
+use spamdrop_core::target::Target;
 
 /// An address or prefix, as it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,15 +8,15 @@ use ipnet::IpNet;
 
 use super::{addresses, count, tell_watcher};
 use crate::allowlist::Allowlist;
-use crate::blocklist::{Blocklist, CHUNK, pins};
 use crate::cli::{Addrs, Output};
 use crate::config::Config;
-use crate::lock::Turn;
-use crate::network;
+use crate::kernel::blocklist::{Blocklist, CHUNK, pins};
+use crate::kernel::network;
+use crate::lock::WriteLock;
 use crate::protect;
-use crate::report::allowed::{self, Allowed, shown};
-use crate::report::{json, table::Style};
-use crate::target::Target;
+use crate::render::allowed::{self, Allowed, shown};
+use crate::render::{json, table::Style};
+use spamdrop_core::target::Target;
 
 /// Runs `allow add`.
 ///
@@ -99,7 +99,7 @@ fn edit(
     nets: &[IpNet],
     change: fn(&mut Allowlist, IpNet) -> bool,
 ) -> Result<HashSet<IpNet>> {
-    let _turn = Turn::take(&config.run_dir)?;
+    let _lock = WriteLock::acquire(&config.run_dir)?;
     let mut file = Allowlist::read(&config.allow_file)?;
     let mut changed = HashSet::new();
     for &net in nets {
@@ -121,9 +121,9 @@ fn apply(config: &Config) -> Result<Option<Blocklist>> {
         return Ok(None);
     }
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
-    let turn = Turn::take(&config.run_dir)?;
+    let lock = WriteLock::acquire(&config.run_dir)?;
     let allowed = protect::allowed(&protect::protected(config)?);
-    blocklist.allow_exactly(&turn, &allowed)?;
+    blocklist.allow_exactly(&lock, &allowed)?;
     Ok(Some(blocklist))
 }
 
@@ -142,7 +142,7 @@ fn unblock(config: &Config, blocklist: &mut Blocklist, nets: &[IpNet]) -> Result
         }
     })?;
     for chunk in covered.chunks(CHUNK) {
-        blocklist.remove_all(&Turn::take(&config.run_dir)?, chunk)?;
+        blocklist.remove_all(&WriteLock::acquire(&config.run_dir)?, chunk)?;
     }
     Ok(covered.len())
 }

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use crate::attach::Mode;
-use crate::bring_up::bring_up;
 use crate::cli;
 use crate::config::Config;
+use crate::install::bring_up;
+use crate::kernel::attach::Mode;
 use anyhow::Result;
 
 /// Runs the verb.

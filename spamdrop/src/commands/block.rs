@@ -9,12 +9,12 @@ use ipnet::IpNet;
 use spamdrop_common::entry::Origin;
 
 use super::{count, tell_watcher};
-use crate::blocklist::{Blocklist, CHUNK, Term, pins};
 use crate::clock;
 use crate::config::{Config, Seal};
-use crate::lock::{self, Turn};
-use crate::release::sockets;
-use crate::target::Target;
+use crate::kernel::blocklist::{Blocklist, CHUNK, Term, pins};
+use crate::kernel::sockets;
+use crate::lock::{self, WriteLock};
+use spamdrop_core::target::Target;
 
 /// The term of blocks by hand that begin now: `--for` and `--fixed`.
 pub(super) fn term(config: &Config, length: Option<Duration>, fixed: bool) -> Term {
@@ -135,17 +135,17 @@ pub(super) fn note(
 ) -> Result<()> {
     older.retain(|addr| !origins.contains_key(addr));
     for chunk in older.chunks(CHUNK) {
-        let turn = Turn::take(&config.run_dir)?;
+        let lock = WriteLock::acquire(&config.run_dir)?;
         chunk
             .iter()
-            .try_for_each(|addr| blocklist.forget(&turn, *addr))?;
+            .try_for_each(|addr| blocklist.forget(&lock, *addr))?;
     }
     let origins: Vec<_> = origins.iter().collect();
     for chunk in origins.chunks(CHUNK) {
-        let turn = Turn::take(&config.run_dir)?;
+        let lock = WriteLock::acquire(&config.run_dir)?;
         chunk
             .iter()
-            .try_for_each(|(addr, origin)| blocklist.note(&turn, **addr, origin))?;
+            .try_for_each(|(addr, origin)| blocklist.note(&lock, **addr, origin))?;
     }
     Ok(())
 }

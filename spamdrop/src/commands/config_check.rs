@@ -8,9 +8,10 @@ use anyhow::Result;
 use crate::checks;
 use crate::cli;
 use crate::config::{Config, PATH};
-use crate::network;
-use crate::report::check::{self, Checked, Warning};
-use crate::report::json;
+use crate::kernel::network;
+use crate::render::check::{self, Checked};
+use crate::render::json;
+use spamdrop_core::warning::Warning;
 
 /// Runs the verb on a configuration that has been read, so is valid.
 ///

@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::attach;
-use crate::blocklist::pins;
 use crate::cli;
 use crate::config::Config;
 use crate::durable;
 use crate::exit::{Exit, Failure};
 use crate::fifo;
-use crate::lock::{self, Turn};
-use crate::report::watcher;
-use crate::wave;
+use crate::kernel::attach;
+use crate::kernel::blocklist::pins;
+use crate::lock::{self, WriteLock};
+use crate::render::watcher;
+use crate::store::waves;
 
 /// Runs the verb.
 ///
@@ -33,11 +33,11 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
         return Err(Failure::new(Exit::Failed, message));
     }
     let attached = pins::exist(&config.pin_dir)?;
-    let turn = Turn::take(&config.run_dir)?;
+    let lock = WriteLock::acquire(&config.run_dir)?;
     for link in attach::linked(&config.pin_dir)? {
         writeln!(out, "{}: filter removed", link.name)?;
     }
-    attach::detach(&turn, &config.pin_dir)?;
+    attach::detach(&lock, &config.pin_dir)?;
     if attached {
         writeln!(out, "removed {}", config.pin_dir.display())?;
     }
@@ -49,7 +49,7 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
         remove(&config.fifo, fs::remove_file)?;
     }
     // What is known of senders, and of waves, took weeks to learn.
-    let kept = [config.known_file(), config.state_dir.join(wave::FILE)];
+    let kept = [config.known_file(), config.state_dir.join(waves::FILE)];
     let keeps = kept.iter().any(|path| path.exists());
     let state_dir = (!keeps).then_some(&config.state_dir);
     for dir in state_dir.into_iter().chain([&config.run_dir]) {

@@ -8,7 +8,7 @@ use super::list;
 use crate::cli::{self, ExportFormat};
 use crate::clock;
 use crate::config::Config;
-use crate::report::listing;
+use crate::render::listing;
 
 /// Runs the verb.
 ///

@@ -5,10 +5,10 @@ use std::io::Write;
 use anyhow::Result;
 
 use super::count;
-use crate::blocklist::Blocklist;
 use crate::clock;
 use crate::config::Config;
-use crate::lock::Turn;
+use crate::kernel::blocklist::Blocklist;
+use crate::lock::WriteLock;
 
 /// Runs the verb.
 ///
@@ -17,8 +17,8 @@ use crate::lock::Turn;
 /// Nothing is attached, or the kernel refuses a map operation.
 pub fn run(config: &Config, out: &mut impl Write) -> Result<()> {
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
-    let turn = || Turn::take(&config.run_dir);
-    let removed = blocklist.flush(clock::monotonic_ns(), turn)?;
+    let lock = || WriteLock::acquire(&config.run_dir);
+    let removed = blocklist.flush(clock::monotonic_ns(), lock)?;
     writeln!(out, "removed {}", count(removed, "entry", "entries"))?;
     Ok(())
 }

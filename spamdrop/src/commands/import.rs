@@ -11,16 +11,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use spamdrop_common::entry::{Entry, SEALED};
 
 use super::{block, count};
-use crate::blocklist::Blocklist;
 use crate::cli;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
+use crate::kernel::blocklist::Blocklist;
 use crate::listing::Reader;
-use crate::lock::Turn;
+use crate::lock::WriteLock;
 use crate::protect;
-use crate::report::escape::escape;
-use crate::target::Target;
 use sieve::{Sieve, Sieved};
+use spamdrop_core::escape::escape;
+use spamdrop_core::target::Target;
 
 /// Bad lines, and addresses that must not be blocked, that are named.
 const NAMED: usize = 5;
@@ -94,8 +94,8 @@ fn ensure_understood(name: &str, sieved: &Sieved) -> Result<()> {
 fn put(config: &Config, blocklist: &mut Blocklist, entries: &[(Target, Entry)]) -> Result<()> {
     let (bar, all) = (bar(entries.len()), entries.len());
     for (chunk, done) in entries.chunks(TURN).zip((0..).step_by(TURN)) {
-        Turn::take(&config.run_dir)
-            .and_then(|turn| blocklist.put_all(&turn, chunk.iter().copied()))
+        WriteLock::acquire(&config.run_dir)
+            .and_then(|lock| blocklist.put_all(&lock, chunk.iter().copied()))
             .with_context(|| {
                 format!("only {done} of {all} entries are sure to be imported; import them again")
             })?;

@@ -9,9 +9,9 @@ use flate2::read::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::exit::{Exit, Failure};
-use crate::parse::Needles;
-use crate::report::escape::escape;
 use crate::tail::{Piece, Splitter};
+use spamdrop_core::escape::escape;
+use spamdrop_core::log::Needles;
 
 /// Bytes read at once: few system calls, and within the processor's cache.
 const CHUNK: usize = 256 << 10;

@@ -11,10 +11,11 @@ use crate::cli::{self, Addrs};
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::known::{Record, Standing, Store};
-use crate::report::known::{self, Sender, State};
-use crate::report::{json, table::Style};
-use crate::target::Target;
+use crate::render::known::{self, Sender, State};
+use crate::render::{json, table::Style};
+use crate::store::known::Store;
+use spamdrop_core::reputation::{Record, Standing};
+use spamdrop_core::target::Target;
 
 /// Runs `known list`.
 ///

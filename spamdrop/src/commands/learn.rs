@@ -11,9 +11,10 @@ use super::{count, tell_watcher};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
-use crate::known::{Pupil, Records, Store};
 use crate::protect;
+use crate::store::known::Store;
 use crate::tail::Piece;
+use spamdrop_core::reputation::{EvidenceBuffer, Records};
 
 /// What was found in a file, in lines.
 #[derive(Debug, Default)]
@@ -79,7 +80,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
 /// What was learned, on its way to the store.
 struct Notes {
     store: Store,
-    pupil: Pupil,
+    evidence_buffer: EvidenceBuffer,
     /// So many sources are written at once.
     batch: usize,
 }
@@ -89,7 +90,7 @@ impl Notes {
         Self {
             store,
             // One line may let many count that were held.
-            pupil: Pupil::new(2 * batch),
+            evidence_buffer: EvidenceBuffer::new(2 * batch),
             batch,
         }
     }
@@ -104,7 +105,7 @@ impl Notes {
         let mut found = Found::default();
         let mut written = Ok(());
         let needles = replay.needles();
-        self.pupil.turn_page();
+        self.evidence_buffer.start_log();
         let ended = each_piece(&mut text, &needles, &mut |piece| {
             let bytes = match piece {
                 Piece::Line { bytes, .. } => bytes,
@@ -118,7 +119,7 @@ impl Notes {
             if written.is_err() {
                 return;
             }
-            match replay.teach(bytes, &mut self.pupil) {
+            match replay.teach(bytes, &mut self.evidence_buffer) {
                 Seen::Accepted(_) => found.accepted += 1,
                 Seen::Delivered(_) => found.delivered += 1,
                 Seen::Match(..) => found.refused += 1,
@@ -127,7 +128,7 @@ impl Notes {
             written = self.keep_up();
         });
         written?;
-        replay.end(&mut self.pupil);
+        replay.end(&mut self.evidence_buffer);
         self.keep_up()?;
         Ok((found, ended))
     }
@@ -135,13 +136,13 @@ impl Notes {
     /// Writes, if so many sources have gathered. Nothing is forgotten yet:
     /// what comes may make a source worth more than another.
     fn keep_up(&mut self) -> Result<()> {
-        if self.pupil.len() < self.batch {
+        if self.evidence_buffer.len() < self.batch {
             return Ok(());
         }
         let unwanted = self.write(usize::MAX)?;
         // That a source proved bad counts if an older log tells good of it.
         if unwanted.len() <= self.batch / 2 {
-            self.pupil.give_back(unwanted);
+            self.evidence_buffer.give_back(unwanted);
         }
         Ok(())
     }
@@ -153,7 +154,7 @@ impl Notes {
     }
 
     fn write(&mut self, capacity: usize) -> Result<Records> {
-        let records = self.pupil.take();
+        let records = self.evidence_buffer.take();
         self.store.merge(&records, capacity, clock::unix_s32())
     }
 }

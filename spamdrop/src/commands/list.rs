@@ -8,13 +8,13 @@ use spamdrop_common::entry::{ORIGIN_LOG, SEALED};
 use spamdrop_common::verdict::{SECOND, is_live};
 
 use super::count;
-use crate::blocklist::{Blocklist, Found};
 use crate::cli::{Format, List};
 use crate::clock;
 use crate::config::Config;
-use crate::report::entries::{self, By, Entry, State};
-use crate::report::recent::{self, Jiffies};
-use crate::report::{json, table::Style};
+use crate::kernel::blocklist::{Blocklist, Found};
+use crate::render::entries::{self, By, Entry, State};
+use crate::render::recent::{self, Jiffies};
+use crate::render::{json, table::Style};
 
 /// Runs the verb.
 ///

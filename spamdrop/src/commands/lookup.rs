@@ -9,16 +9,16 @@ use tokio::runtime;
 
 use crate::cli;
 use crate::config::Config;
-use crate::dnsbl::decision::Outcome;
+use crate::dnsbl::Resolver;
 use crate::dnsbl::inquiry::{Findings, HostName, inquire};
-use crate::dnsbl::refusal::Refusals;
-use crate::dnsbl::rule::Rule;
-use crate::dnsbl::zone::{Reply, Said};
-use crate::dnsbl::{Resolver, Zones};
 use crate::exit::{Exit, Failure};
-use crate::report::escape::escape;
-use crate::report::json;
-use crate::report::lookup::{self, Finding, LookedUp, Name, State, Zone};
+use crate::render::json;
+use crate::render::lookup::{self, Finding, LookedUp, Name, State, Zone};
+use spamdrop_core::dnsbl::decision::Outcome;
+use spamdrop_core::dnsbl::refusal::Refusals;
+use spamdrop_core::dnsbl::rule::Rule;
+use spamdrop_core::dnsbl::zone::{Reply, Said};
+use spamdrop_core::escape::escape;
 
 /// Runs the verb: one address after the other, each within a few seconds.
 ///
@@ -30,7 +30,7 @@ use crate::report::lookup::{self, Finding, LookedUp, Name, State, Zone};
 pub fn run(config: &Config, args: &cli::Lookup, out: &mut impl Write) -> Result<()> {
     let addrs = args.addrs.iter().map(|word| address(word));
     let addrs = addrs.collect::<Result<Vec<IpAddr>>>()?;
-    let zones = Zones::of(config)?;
+    let zones = config.asked_zones()?;
     let resolver = Resolver::read(&config.resolv_conf)?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()

@@ -35,7 +35,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::cli::{Allow, Cli, ConfigVerb, Known, Verb};
 use crate::config::Config;
 use crate::lock;
-use crate::report::table::Style;
+use crate::render::table::Style;
 
 /// Does what the command line says.
 ///

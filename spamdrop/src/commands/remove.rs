@@ -7,12 +7,12 @@ use anyhow::Result;
 use ipnet::IpNet;
 
 use super::{addresses, count};
-use crate::blocklist::{Blocklist, CHUNK};
 use crate::cli::Addrs;
 use crate::clock;
 use crate::config::Config;
-use crate::lock::Turn;
-use crate::target::Target;
+use crate::kernel::blocklist::{Blocklist, CHUNK};
+use crate::lock::WriteLock;
+use spamdrop_core::target::Target;
 
 /// Runs the verb.
 ///
@@ -26,8 +26,8 @@ pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let targets = addresses.targets();
     let mut removed = HashSet::new();
     for chunk in targets.chunks(CHUNK) {
-        let turn = Turn::take(&config.run_dir)?;
-        removed.extend(blocklist.remove_all(&turn, chunk)?);
+        let lock = WriteLock::acquire(&config.run_dir)?;
+        removed.extend(blocklist.remove_all(&lock, chunk)?);
     }
     for (word, target) in &addresses.widened {
         writeln!(out, "{word} acts on {target}")?;

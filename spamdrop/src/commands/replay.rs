@@ -9,11 +9,12 @@ use foldhash::HashMap;
 
 use crate::clock;
 use crate::config::Config;
-use crate::event::Event;
-use crate::known::Pupil;
-use crate::parse::{Needles, Parsed, Parser};
-use crate::policy::{Decision, Moment, Policy, Protected, Why};
-use crate::target::Target;
+use spamdrop_core::event::Event;
+use spamdrop_core::log::{Needles, Parsed, Parser};
+use spamdrop_core::policy::{Decision, Policy, Protected, Why};
+use spamdrop_core::reputation::EvidenceBuffer;
+use spamdrop_core::target::Target;
+use spamdrop_core::time::Moment;
 
 /// What a line would have done.
 pub(super) enum Seen {
@@ -68,27 +69,27 @@ impl<'a> Replay<'a> {
         self.judge(line, |_, _| {})
     }
 
-    /// As [`Replay::line`]; `pupil` learns what the line tells of its source.
-    pub(super) fn teach(&mut self, line: &[u8], pupil: &mut Pupil) -> Seen {
+    /// As [`Replay::line`]; `evidence_buffer` learns what the line tells of its source.
+    pub(super) fn teach(&mut self, line: &[u8], evidence_buffer: &mut EvidenceBuffer) -> Seen {
         self.judge(line, |replay, event| {
-            replay.settle(pupil, replay.elapsed);
-            let lesson = replay.policy.lesson(event, replay.protected);
+            replay.settle(evidence_buffer, replay.elapsed);
+            let evidence = replay.policy.evidence(event, replay.protected);
             // Without a stamp it may be as old as the log.
-            if let (Some(lesson), Some(at)) = (lesson, event.at) {
-                pupil.learn(event.addr, lesson, Some(at), replay.present());
+            if let (Some(evidence), Some(at)) = (evidence, event.at) {
+                evidence_buffer.learn(event.addr, evidence, Some(at), replay.present());
             }
         })
     }
 
     /// Behind the last line of a log that taught: what blocklists said counts,
     /// unless the log ends while the ceiling holds.
-    pub(super) fn end(mut self, pupil: &mut Pupil) {
-        self.settle(pupil, Duration::MAX);
+    pub(super) fn end(mut self, evidence_buffer: &mut EvidenceBuffer) {
+        self.settle(evidence_buffer, Duration::MAX);
     }
 
-    fn settle(&mut self, pupil: &mut Pupil, until: Duration) {
+    fn settle(&mut self, evidence_buffer: &mut EvidenceBuffer, until: Duration) {
         let is_wrong = self.policy.ceiling(self.present()).is_some();
-        pupil.settle(is_wrong, until);
+        evidence_buffer.settle(is_wrong, until);
     }
 
     /// Now, and the time of the log.

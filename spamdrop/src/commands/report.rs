@@ -12,10 +12,11 @@ use crate::clock;
 use crate::config::{Admit, Config};
 use crate::exit::{Exit, Failure};
 use crate::lock;
-use crate::report::timeline::{self, Timeline};
-use crate::report::waves::{self, Report};
-use crate::report::{json, table::Style};
-use crate::wave::{FILE, Point, Store, Wave};
+use crate::render::timeline::{self, Timeline};
+use crate::render::waves::{self, Report};
+use crate::render::{json, table::Style};
+use crate::store::waves::{FILE, Store};
+use spamdrop_core::wave::{Point, Wave};
 
 /// The period, if none is given: a week.
 const PERIOD_S: u64 = 7 * 86_400;

@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::cli;
-use crate::config::{Config, Release};
+use crate::config::Config;
 use crate::daemon::{self, RunOptions};
 use crate::exit::{Exit, Failure};
+use spamdrop_core::release::ReleaseMode;
 
 /// Runs the verb.
 ///
@@ -61,7 +62,7 @@ fn replace<T: Clone>(configured: &mut Vec<T>, given: &[T]) {
     }
 }
 
-impl From<cli::Release> for Release {
+impl From<cli::Release> for ReleaseMode {
     fn from(release: cli::Release) -> Self {
         match release {
             cli::Release::Destroy => Self::Destroy,
@@ -79,8 +80,8 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::attach::Mode;
     use crate::cli::{Cli, Verb};
+    use crate::kernel::attach::Mode;
 
     fn overridden(flags: &str) -> Config {
         let words = ["spamdrop", "run"].into_iter().chain(flags.split(' '));
@@ -105,7 +106,7 @@ mod tests {
             mode: Mode::Generic,
             ttl: Duration::from_secs(90),
             grace: Duration::ZERO,
-            release: Release::Terminate,
+            release: ReleaseMode::Terminate,
             ..Config::default()
         };
         assert_eq!(overridden(flags), expected);

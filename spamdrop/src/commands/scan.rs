@@ -12,11 +12,11 @@ use super::replay::{Replay, Seen};
 use crate::cli;
 use crate::config::Config;
 use crate::protect;
-use crate::report::escape::escape;
-use crate::report::scan::{self, Record, Scanned};
-use crate::report::table::Style;
-use crate::report::{json, trust};
+use crate::render::scan::{self, Record, Scanned};
+use crate::render::table::Style;
+use crate::render::{json, trust};
 use crate::tail::Piece;
+use spamdrop_core::escape::escape;
 
 /// Near misses that are shown of each kind, without `--all`.
 const NEAR_MISSES: usize = 3;

@@ -10,16 +10,16 @@ use jiff::tz::TimeZone;
 
 use super::list::entry;
 use crate::allowlist::parse_net;
-use crate::blocklist::{Blocklist, Found};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::report::allowed::shown;
-use crate::report::escape::escape;
-use crate::report::json;
-use crate::report::show::{self, Detail, Origin};
-use crate::target::Target;
+use crate::kernel::blocklist::{Blocklist, Found};
+use crate::render::allowed::shown;
+use crate::render::json;
+use crate::render::show::{self, Detail, Origin};
+use spamdrop_core::escape::escape;
+use spamdrop_core::target::Target;
 
 /// Runs the verb.
 ///

@@ -4,10 +4,10 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use crate::blocklist::Blocklist;
 use crate::cli::Output;
 use crate::config::Config;
-use crate::report::{counters, table::Style};
+use crate::kernel::blocklist::Blocklist;
+use crate::render::{counters, table::Style};
 
 /// Runs the verb.
 ///

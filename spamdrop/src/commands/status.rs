@@ -9,18 +9,19 @@ use jiff::tz::TimeZone;
 use spamdrop_common::verdict::is_live;
 
 use crate::allowlist::Allowlist;
-use crate::attach::{self, Linked};
-use crate::blocklist::{Blocklist, pins};
 use crate::cli::Output;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
+use crate::kernel::attach::{self, Linked};
+use crate::kernel::blocklist::{Blocklist, pins};
+use crate::kernel::network;
 use crate::lock;
-use crate::network;
-use crate::report::status::{self, Fill, Interface, Maps, On, Status, Watcher};
-use crate::report::{json, watcher};
-use crate::target::Target;
-use crate::wave::{FILE, Store, Wave};
+use crate::render::status::{self, Fill, Interface, Maps, On, Status, Watcher};
+use crate::render::{json, watcher};
+use crate::store::waves::{FILE, Store};
+use spamdrop_core::target::Target;
+use spamdrop_core::wave::Wave;
 
 /// Runs the verb.
 ///

@@ -23,16 +23,15 @@ pub enum Seal {
     AtOnce,
 }
 
-/// What becomes of connections that a blocked peer holds after the grace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// Whether listed senders are answered here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Release {
-    /// They are destroyed (`SOCK_DESTROY`).
-    Destroy,
-    /// They are destroyed, and the processes that own them get SIGTERM.
-    Terminate,
-    /// They stay until they end by themselves.
+pub enum Answer {
+    /// By the mail server, as everybody.
+    #[default]
     Off,
+    /// By the responder.
+    On,
 }
 
 /// What the gate does while the server's slots run out.

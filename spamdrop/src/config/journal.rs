@@ -5,8 +5,8 @@ use nix::unistd::User;
 
 use super::Config;
 use crate::exit::{Exit, Failure};
-use crate::parse::Server;
 use crate::tail::Matches;
+use spamdrop_core::log::Server;
 
 /// Entries of the journal that are Courier's, as Debian runs it. It rejects in
 /// one unit, and accepts in another. With `ESMTP_LOG_DIALOG` the former also

@@ -126,7 +126,7 @@ fn the_default_match_believes_root_in_couriers_units() {
 fn compat_recent_is_the_rule_of_2009() {
     let config = Config::parse("compat = \"recent\"\nhard_limit = \"1h\"").unwrap();
     assert_eq!(config.seal, Seal::AtOnce);
-    assert_eq!(config.release, Release::Off);
+    assert_eq!(config.release, ReleaseMode::Off);
     assert_eq!(config.hard_limit, Duration::ZERO);
     assert_eq!(config.refresh, RefreshMode::Packet);
 }

@@ -11,13 +11,13 @@ use spamdrop_common::gate::{ANSWERS4, ANSWERS6, CLASSES, Gate, Mode, PORT, Passa
 use super::Daemon;
 use super::introducing::Senders;
 use super::recording::Recording;
-use crate::admit::{Keeper, Occupancy, occupancy, slots};
-use crate::blocklist::Gatehouse;
-use crate::checks;
 use crate::clock;
 use crate::config::{Admit, Config};
-use crate::report::watcher;
-use crate::wave::{Sample, Totals};
+use crate::kernel::blocklist::GateMaps;
+use crate::kernel::occupancy;
+use crate::render::watcher;
+use spamdrop_core::gate::{GateController, Occupancy};
+use spamdrop_core::wave::{Sample, Totals};
 
 /// Refused sources that are handed on in one go; more than the filter can tell
 /// of between two of them.
@@ -25,8 +25,8 @@ const ASKS: usize = 4_096;
 
 /// The gate, as far as the watcher knows it.
 pub(super) struct Admitting {
-    gatehouse: Gatehouse,
-    keeper: Keeper,
+    gatehouse: GateMaps,
+    keeper: GateController,
     seen: Occupancy,
     /// The most that was seen since the last sample, if anything was.
     peak: Option<Occupancy>,
@@ -39,7 +39,7 @@ pub(super) struct Admitting {
 
 impl Admitting {
     pub fn open(config: &Config) -> Result<Self> {
-        let mut gatehouse = Gatehouse::open(&config.pin_dir)?;
+        let mut gatehouse = GateMaps::open(&config.pin_dir)?;
         gatehouse.forget_verdicts()?;
         Ok(Self {
             gatehouse,
@@ -148,23 +148,16 @@ impl Admitting {
     }
 }
 
-fn keeper(config: &Config) -> Keeper {
+fn keeper(config: &Config) -> GateController {
     let mode = match config.admit {
         Admit::Off => Mode::Off,
         Admit::Observe => Mode::Observe,
         Admit::On => Mode::On,
     };
-    let slots = match config.slots {
-        // That it cannot be read is said at the start.
-        0 => checks::courier_settings(config)
-            .ok()
-            .flatten()
-            .map_or(slots::DEFAULT, |settings| slots::of_courier(&settings)),
-        slots => slots,
-    };
+    let slots = config.server_slots();
     // Its keys come from the kernel's random numbers.
     let seed = RandomState::new().hash_one(slots);
-    Keeper::new(mode, slots, seed as u32)
+    GateController::new(mode, slots, seed as u32)
 }
 
 impl Daemon {

@@ -10,13 +10,14 @@ use aya::Ebpf;
 use spamdrop_common::gate::{ANSWERS4, ANSWERS6};
 
 use super::Daemon;
-use crate::answer::{Answer, Limits, Server, Setting, Texts, host_name, listen, make_room};
-use crate::attach;
-use crate::blocklist::Responder;
+use crate::config::Answer;
 use crate::config::Config;
-use crate::lock::Turn;
-use crate::release::sockets;
-use crate::report::watcher;
+use crate::kernel::attach;
+use crate::kernel::blocklist::Responder;
+use crate::kernel::sockets;
+use crate::lock::WriteLock;
+use crate::render::watcher;
+use crate::responder::{Limits, Server, Setting, Texts, host_name, listen, make_room};
 
 /// How long sessions have for their last reply.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -103,11 +104,15 @@ impl Answering {
         if config.answer == Answer::Off {
             self.running = None;
             if attach::is_steering(&config.pin_dir) {
-                attach::unsteer(&Turn::take(&config.run_dir)?, &config.pin_dir)?;
+                attach::unsteer(&WriteLock::acquire(&config.run_dir)?, &config.pin_dir)?;
             }
             return Ok(());
         }
-        attach::steer(&Turn::take(&config.run_dir)?, &config.pin_dir, object)?;
+        attach::steer(
+            &WriteLock::acquire(&config.run_dir)?,
+            &config.pin_dir,
+            object,
+        )?;
         let basis = Basis::of(config);
         if self.running.as_ref().map(|running| &running.basis) == Some(&basis) {
             return Ok(());

@@ -9,13 +9,14 @@ use spamdrop_common::entry::Origin;
 
 use super::Daemon;
 use super::releasing::grace_ns;
-use crate::blocklist::Term;
 use crate::clock;
-use crate::config::{Release, Seal};
+use crate::config::Seal;
 use crate::fifo::{Fifo, Got};
-use crate::lock::Turn;
-use crate::recent::{Command, Commands};
-use crate::report::watcher;
+use crate::kernel::blocklist::Term;
+use crate::lock::WriteLock;
+use crate::render::watcher;
+use spamdrop_core::recent::{Command, Commands};
+use spamdrop_core::release::ReleaseMode;
 
 /// Bytes that are read before others get their turn: some 80 commands.
 const BUDGET: usize = 1024;
@@ -177,10 +178,10 @@ impl Daemon {
             ..Origin::default()
         });
         origin.offence = term.start;
-        origin.release_pending = (config.release != Release::Off).into();
+        origin.release_pending = (config.release != ReleaseMode::Off).into();
         origin.set_text(REASON);
-        let turn = Turn::take(&config.run_dir)?;
-        self.blocklist.renew(&turn, addr, term, sealed, &origin)?;
+        let lock = WriteLock::acquire(&config.run_dir)?;
+        self.blocklist.renew(&lock, addr, term, sealed, &origin)?;
         let due = term.start.saturating_add(grace_ns(config.grace));
         self.releases.add(addr, due, !sealed);
         self.inlet.count(|state| &mut state.added);
@@ -189,8 +190,8 @@ impl Daemon {
     }
 
     fn remove(&mut self, addr: IpAddr) -> Result<()> {
-        let turn = Turn::take(&self.config.run_dir)?;
-        if self.blocklist.remove(&turn, addr.into())? {
+        let lock = WriteLock::acquire(&self.config.run_dir)?;
+        if self.blocklist.remove(&lock, addr.into())? {
             self.inlet.count(|state| &mut state.removed);
             log::info!(target: "spamdrop::fifo", "unblocked {addr}: fifo");
         } else {
@@ -203,7 +204,7 @@ impl Daemon {
         let run_dir = &self.config.run_dir;
         let live = self
             .blocklist
-            .flush(clock::monotonic_ns(), || Turn::take(run_dir))?;
+            .flush(clock::monotonic_ns(), || WriteLock::acquire(run_dir))?;
         self.inlet.count(|state| &mut state.flushed);
         log::info!(target: "spamdrop::fifo", "unblocked everything, {live} entries: fifo");
         Ok(())

@@ -11,18 +11,21 @@ use log::Level;
 use spamdrop_common::entry::Origin;
 
 use super::releasing::grace_ns;
-use crate::blocklist::{Blocklist, Term};
 use crate::clock;
-use crate::config::{Config, Release, Seal};
-use crate::event::Event;
-use crate::known::{Lesson, Pupil, Record};
-use crate::lock::Turn;
-use crate::parse::{Parsed, Parser};
-use crate::policy::{Decision, Moment, Policy, PolicyConfig, Protected};
-use crate::release::Releases;
-use crate::report::escape::escape;
+use crate::config::{Config, Seal};
+use crate::kernel::blocklist::{Blocklist, Term};
+use crate::lock::WriteLock;
 use crate::tail::Line;
-use crate::target::Target;
+use spamdrop_core::escape::escape;
+use spamdrop_core::event::Event;
+use spamdrop_core::event::Evidence;
+use spamdrop_core::log::{Parsed, Parser};
+use spamdrop_core::policy::{Decision, Policy, PolicyConfig, Protected};
+use spamdrop_core::release::ReleaseMode;
+use spamdrop_core::release::Releases;
+use spamdrop_core::reputation::{EvidenceBuffer, Record};
+use spamdrop_core::target::Target;
+use spamdrop_core::time::Moment;
 
 /// A line that is older tells nothing of a wave that goes on.
 const JUST_NOW: Duration = Duration::from_secs(60);
@@ -33,7 +36,7 @@ pub(super) struct Intake {
     policy: Policy,
     pub(super) protected: Protected,
     /// What lines tell of their sources.
-    pub(super) pupil: Pupil,
+    pub(super) evidence_buffer: EvidenceBuffer,
     /// Lines by what was decided, for `status`.
     pub(super) counts: BTreeMap<&'static str, u64>,
     rule: Rule,
@@ -54,7 +57,7 @@ pub(super) struct Writer<'a> {
     blocklist: &'a mut Blocklist,
     releases: &'a mut Releases,
     run_dir: &'a Path,
-    turn: Option<Turn>,
+    lock: Option<WriteLock>,
 }
 
 impl<'a> Writer<'a> {
@@ -67,7 +70,7 @@ impl<'a> Writer<'a> {
             blocklist,
             releases,
             run_dir,
-            turn: None,
+            lock: None,
         }
     }
 }
@@ -78,7 +81,7 @@ impl Intake {
             parser: config.parser(),
             policy: Policy::new(config.policy()?),
             protected,
-            pupil: Pupil::new(config.known_sources()),
+            evidence_buffer: EvidenceBuffer::new(config.known_sources()),
             counts: BTreeMap::new(),
             rule: Rule::new(config),
         })
@@ -122,7 +125,7 @@ impl Intake {
         let now = moment();
         let until = if all { Duration::MAX } else { now.mono };
         let is_wrong = self.policy.ceiling(now).is_some();
-        self.pupil.settle(is_wrong, until);
+        self.evidence_buffer.settle(is_wrong, until);
     }
 
     /// `heard` is told what a line that was just written says of its source.
@@ -130,7 +133,7 @@ impl Intake {
         &mut self,
         line: &Line<'_>,
         writer: &mut Writer<'_>,
-        heard: &mut dyn FnMut(IpAddr, Lesson),
+        heard: &mut dyn FnMut(IpAddr, Evidence),
     ) {
         let wall = clock::wall();
         let Parsed::Event(mut event) = self.parser.parse(line.bytes, wall) else {
@@ -152,8 +155,8 @@ impl Intake {
         };
         let decision = self.policy.decide(&event, moment, &self.protected, blocked);
         *self.counts.entry(decision.name()).or_default() += 1;
-        if let Some(lesson) = self.learn(&event, moment) {
-            heard(event.addr, lesson);
+        if let Some(evidence) = self.learn(&event, moment) {
+            heard(event.addr, evidence);
         }
         match decision {
             Decision::Block { addr, age } => {
@@ -179,11 +182,12 @@ impl Intake {
     }
 
     /// Learns what an event tells of its source; that, if it has just happened.
-    fn learn(&mut self, event: &Event<'_>, now: Moment) -> Option<Lesson> {
-        let lesson = self.policy.lesson(event, &self.protected)?;
-        self.pupil.learn(event.addr, lesson, event.at, now);
+    fn learn(&mut self, event: &Event<'_>, now: Moment) -> Option<Evidence> {
+        let evidence = self.policy.evidence(event, &self.protected)?;
+        self.evidence_buffer
+            .learn(event.addr, evidence, event.at, now);
         let age = event.at.and_then(|at| now.wall.duration_since(at).ok());
-        (age.unwrap_or_default() <= JUST_NOW).then_some(lesson)
+        (age.unwrap_or_default() <= JUST_NOW).then_some(evidence)
     }
 }
 
@@ -200,7 +204,7 @@ impl Rule {
             ttl_s: config.ttl_s(),
             hard_limit_s: config.hard_limit_s(),
             sealed: config.seal == Seal::AtOnce,
-            releases: config.release != Release::Off,
+            releases: config.release != ReleaseMode::Off,
             grace: grace_ns(config.grace),
         }
     }
@@ -212,11 +216,11 @@ impl Rule {
         line: &[u8],
         writer: &mut Writer<'_>,
     ) -> Result<()> {
-        let turn = match writer.turn.take() {
-            Some(turn) => turn,
-            None => Turn::take(writer.run_dir)?,
+        let lock = match writer.lock.take() {
+            Some(lock) => lock,
+            None => WriteLock::acquire(writer.run_dir)?,
         };
-        let turn = writer.turn.insert(turn);
+        let lock = writer.lock.insert(lock);
         let term = Term {
             start: offence,
             ttl_s: self.ttl_s,
@@ -226,7 +230,7 @@ impl Rule {
         let origin = self.origin(writer.blocklist.origin(addr)?, offence, line);
         writer
             .blocklist
-            .offence(turn, addr, term, self.sealed, &origin)?;
+            .offence(lock, addr, term, self.sealed, &origin)?;
         writer
             .releases
             .add(addr, offence + self.grace, !self.sealed);

@@ -12,11 +12,11 @@ use anyhow::{Error, Result};
 
 use super::Daemon;
 use super::learning::senders;
-use crate::blocklist::{Gatehouse, Known};
 use crate::clock;
 use crate::config::Config;
-use crate::known::Record;
-use crate::target::Target;
+use crate::kernel::blocklist::{GateMaps, Known};
+use spamdrop_core::reputation::Record;
+use spamdrop_core::target::Target;
 
 /// Evidence of known senders grows too old without anybody's doing.
 const PERIOD: Duration = Duration::from_secs(3600);
@@ -130,7 +130,7 @@ impl Daemon {
 
 /// Tells the filter, which was `told` of others before.
 fn tell(config: &Config, senders: &[(Target, Record)], told: Option<&Known>) -> Result<Known> {
-    let mut gatehouse = Gatehouse::open(&config.pin_dir)?;
+    let mut gatehouse = GateMaps::open(&config.pin_dir)?;
     match told {
         Some(told) => gatehouse.know_instead(told, known(senders)),
         None => gatehouse.know_exactly(known(senders)),

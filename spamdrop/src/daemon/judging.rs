@@ -6,10 +6,12 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::Daemon;
-use crate::answer::{DEFAULT_TEXT, Texts};
 use crate::clock;
 use crate::config::Config;
-use crate::dnsbl::{Answer, Asked, Lookups, Resolver, Zones};
+use crate::dnsbl::{Answer, Asked, Lookups, Resolver};
+use crate::responder::Texts;
+use spamdrop_core::dnsbl::Zones;
+use spamdrop_core::smtp::DEFAULT_TEXT;
 
 /// A flood of forged addresses does that.
 const SPENT: &str = "`max_lookups_per_day` is spent, so of refused senders only a few are looked up until it has recovered; see `spamdrop report` for what came, and raise it only as far as your blocklists allow";
@@ -63,7 +65,8 @@ impl Judging {
 
 /// What cannot be read is no reason not to watch.
 fn sources(config: &Config) -> (Zones, Resolver) {
-    let read = || -> Result<_> { Ok((Zones::of(config)?, Resolver::read(&config.resolv_conf)?)) };
+    let read =
+        || -> Result<_> { Ok((config.asked_zones()?, Resolver::read(&config.resolv_conf)?)) };
     read().unwrap_or_else(|error| {
         log::warn!(target: "spamdrop::dnsbl", "no blocklist is asked: {error:#}");
         (Zones::default(), Resolver::new(&[]))

@@ -9,8 +9,9 @@ use anyhow::{Error, Result};
 use super::Daemon;
 use crate::clock;
 use crate::config::Config;
-use crate::known::{Record, Records, Store};
-use crate::target::Target;
+use crate::store::known::Store;
+use spamdrop_core::reputation::{Record, Records};
+use spamdrop_core::target::Target;
 
 /// How often it is written, if there is anything. A crash loses no more, and
 /// what is held.
@@ -65,11 +66,11 @@ impl Daemon {
             return;
         }
         self.end_writing();
-        if self.intake.pupil.is_empty() || self.learning.last.elapsed() < WRITE_PERIOD {
+        if self.intake.evidence_buffer.is_empty() || self.learning.last.elapsed() < WRITE_PERIOD {
             return;
         }
         self.learning.last = clock::instant();
-        let records = self.intake.pupil.take();
+        let records = self.intake.evidence_buffer.take();
         let config = self.config.clone();
         self.learning.writing = Some(thread::spawn(move || write(&config, records)));
     }
@@ -78,7 +79,7 @@ impl Daemon {
     pub(super) fn keep_all_known(&mut self) {
         self.end_writing();
         self.intake.settle(true);
-        let records = self.intake.pupil.take();
+        let records = self.intake.evidence_buffer.take();
         if !records.is_empty()
             && let Err((_, error)) = write(&self.config, records)
         {
@@ -94,7 +95,7 @@ impl Daemon {
                 self.upkeep.fine("known");
             }
             Some(Ok(Err((records, error)))) => {
-                self.intake.pupil.give_back(records);
+                self.intake.evidence_buffer.give_back(records);
                 let text = format!("cannot keep what was learned of senders: {error:#}");
                 self.upkeep.warn("known", text);
             }

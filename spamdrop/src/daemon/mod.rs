@@ -26,16 +26,14 @@ use aya_log::EbpfLogger;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::blocklist::Blocklist;
-use crate::bring_up::{bring_up, bring_up_again};
 use crate::checks;
 use crate::clock;
 use crate::config::Config;
+use crate::install::{bring_up, bring_up_again};
+use crate::kernel::blocklist::Blocklist;
+use crate::kernel::network::Changes;
 use crate::lock::Watcher;
-use crate::network::Changes;
 use crate::protect;
-use crate::release::Releases;
-use crate::report::check::Warning;
 use crate::tail::Tail;
 use admitting::Admitting;
 use answering::Answering;
@@ -45,6 +43,8 @@ use judging::Judging;
 use learning::Learning;
 use recording::Recording;
 use sources::{ensure_complete, open_tail};
+use spamdrop_core::release::Releases;
+use spamdrop_core::warning::Warning;
 use upkeep::Upkeep;
 
 /// Bytes of log that are read before others get their turn.
@@ -234,10 +234,10 @@ impl Daemon {
         } = self;
         let mut writer = intake::Writer::new(blocklist, releases, &config.run_dir);
         tail.poll(clock::instant(), BUDGET, &mut |line| {
-            intake.line(&line, &mut writer, &mut |source, lesson| {
+            intake.line(&line, &mut writer, &mut |source, evidence| {
                 // Who is heard of was at the gate before.
                 admitting.read_asks(recording);
-                recording.heard(source, lesson);
+                recording.heard(source, evidence);
             });
         })
     }

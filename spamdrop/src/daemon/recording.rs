@@ -11,9 +11,10 @@ use log::Level;
 use super::Daemon;
 use crate::clock;
 use crate::config::Config;
-use crate::known::Lesson;
-use crate::report;
-use crate::wave::{FILE, Heard, News, Recorder, Sample, Snapshot, Store, Totals};
+use crate::render;
+use crate::store::waves::{FILE, Store};
+use spamdrop_core::event::Evidence;
+use spamdrop_core::wave::{Heard, News, Recorder, Sample, Snapshot, Totals};
 
 /// How often it is written, if there is anything: with the second that it may
 /// be late, a crash loses no more than five.
@@ -50,11 +51,11 @@ impl Recording {
     }
 
     /// The log told of a source just now.
-    pub fn heard(&mut self, source: IpAddr, lesson: Lesson) {
-        let heard = match lesson {
-            Lesson::Accepted => Heard::Accepted,
-            Lesson::Listed => Heard::Listed,
-            Lesson::Delivered | Lesson::UnknownRecipient => return,
+    pub fn heard(&mut self, source: IpAddr, evidence: Evidence) {
+        let heard = match evidence {
+            Evidence::Accepted => Heard::Accepted,
+            Evidence::Listed => Heard::Listed,
+            Evidence::Delivered | Evidence::UnknownRecipient => return,
         };
         self.recorder.heard(source, heard, clock::monotonic());
     }
@@ -66,7 +67,7 @@ impl Recording {
                 News::Begins(_) | News::Lasts(_) => Level::Warn,
                 News::IsOver(_) => Level::Info,
             };
-            log::log!(target: "spamdrop::wave", level, "{}", report::wave::news(&news));
+            log::log!(target: "spamdrop::wave", level, "{}", render::wave::news(&news));
         }
     }
 }

@@ -10,10 +10,11 @@ use spamdrop_common::verdict::is_live;
 
 use super::Daemon;
 use crate::clock;
-use crate::config::Release;
-use crate::lock::Turn;
-use crate::release::sockets::{self, Socket};
-use crate::release::{Steps, owner};
+use crate::kernel::owner;
+use crate::kernel::sockets::{self, Socket};
+use crate::lock::WriteLock;
+use spamdrop_core::release::ReleaseMode;
+use spamdrop_core::release::Steps;
 
 impl Daemon {
     /// Takes up what an earlier controller, or `spamdrop add`, left to do.
@@ -65,9 +66,11 @@ impl Daemon {
         }
         let connections = sockets::connections(ports).context("cannot list the sockets")?;
         let now = clock::monotonic_ns();
-        let ends = self.config.release != Release::Off;
-        let steps = self.releases.steps(&connections, now, ends);
-        let ended = self.end(self.still_blocked(&steps.end, now));
+        let ends = self.config.release != ReleaseMode::Off;
+        let steps = self
+            .releases
+            .steps(connections.iter().map(|held| held.peer), now, ends);
+        let ended = self.end(self.still_blocked(&connections, &steps, now));
         let noted = self.note(&steps);
         if noted.is_err() {
             self.releases.put_back(&steps, now);
@@ -76,9 +79,10 @@ impl Daemon {
     }
 
     /// Without those that were unblocked or allowed during their grace.
-    fn still_blocked(&self, sockets: &[Socket], now: u64) -> Vec<Socket> {
+    fn still_blocked(&self, sockets: &[Socket], steps: &Steps, now: u64) -> Vec<Socket> {
         let blocked = |peer: IpAddr| {
-            self.intake.protected.why(peer).is_none()
+            steps.end.contains(&peer)
+                && self.intake.protected.why(peer).is_none()
                 && self.blocklist.is_blocked(peer.into(), now).unwrap_or(false)
         };
         let still = sockets.iter().filter(|socket| blocked(socket.peer));
@@ -89,7 +93,7 @@ impl Daemon {
     fn end(&mut self, sockets: Vec<Socket>) -> Result<()> {
         let mut result = Ok(());
         // Owners are found by their sockets, so before these are gone.
-        if self.config.release == Release::Terminate && !sockets.is_empty() {
+        if self.config.release == ReleaseMode::Terminate && !sockets.is_empty() {
             result = terminate_owners(&sockets).context("cannot find the owners of sockets");
         }
         for socket in &sockets {
@@ -111,12 +115,12 @@ impl Daemon {
         if steps.released.is_empty() && steps.seal.is_empty() {
             return Ok(());
         }
-        let turn = Turn::take(&self.config.run_dir)?;
+        let lock = WriteLock::acquire(&self.config.run_dir)?;
         for &target in &steps.seal {
-            self.blocklist.seal(&turn, target)?;
+            self.blocklist.seal(&lock, target)?;
         }
         for &addr in &steps.released {
-            self.blocklist.released(&turn, addr)?;
+            self.blocklist.released(&lock, addr)?;
         }
         Ok(())
     }

@@ -6,13 +6,13 @@ use anyhow::{Result, bail, ensure};
 use super::Daemon;
 use super::inlet::Inlet;
 use super::sources;
-use crate::bring_up::{Up, bring_up_changed};
 use crate::checks;
 use crate::config::Config;
-use crate::lock::Turn;
-use crate::policy::{PolicyConfig, Protected};
+use crate::install::{Up, bring_up_changed};
+use crate::lock::WriteLock;
 use crate::protect;
 use crate::tail::Tail;
+use spamdrop_core::policy::{PolicyConfig, Protected};
 
 /// A configuration that was read again, and all of it that could fail.
 struct Next {
@@ -79,8 +79,8 @@ impl Daemon {
 
     /// The filter may have been told of another configuration than ours.
     fn take_back(&mut self) {
-        let turn = Turn::take(&self.config.run_dir);
-        let told = turn.and_then(|turn| self.blocklist.configure(&turn, self.config.settings()));
+        let lock = WriteLock::acquire(&self.config.run_dir);
+        let told = lock.and_then(|lock| self.blocklist.configure(&lock, self.config.settings()));
         match told {
             Ok(()) => self.upkeep.fine("settings"),
             Err(error) => {
@@ -156,9 +156,9 @@ impl Daemon {
 
     fn try_protect(&mut self) -> Result<()> {
         let protected = protect::protected(&self.config)?;
-        let turn = Turn::take(&self.config.run_dir)?;
+        let lock = WriteLock::acquire(&self.config.run_dir)?;
         self.blocklist
-            .allow_exactly(&turn, &protect::allowed(&protected))?;
+            .allow_exactly(&lock, &protect::allowed(&protected))?;
         self.intake.protected = protected;
         Ok(())
     }

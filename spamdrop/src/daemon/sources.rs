@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 use rustix::process::getuid;
 
-use crate::answer::Answer;
+use crate::config::Answer;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::tail::Tail;

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::Daemon;
-use crate::attach::{self, Attached};
-use crate::blocklist::{Blocklist, pins};
-use crate::bring_up::bring_up_again;
 use crate::clock;
 use crate::config::Config;
 use crate::durable;
 use crate::exit::{Exit, Failure};
-use crate::lock::Turn;
-use crate::report::watcher::{FILE, File, State};
+use crate::install::bring_up_again;
+use crate::kernel::attach::{self, Attached};
+use crate::kernel::blocklist::{Blocklist, pins};
+use crate::lock::WriteLock;
+use crate::render::watcher::{FILE, File, State};
 use crate::tail::{self, FileStatus};
 
 /// Expired entries are swept this often.
@@ -199,9 +199,9 @@ impl Daemon {
         upkeep.last_sweep = clock::instant();
         let (done, config) = (Arc::clone(&upkeep.sweeping), self.config.clone());
         tokio::task::spawn_blocking(move || {
-            let turn = || Turn::take(&config.run_dir);
+            let lock = || WriteLock::acquire(&config.run_dir);
             let swept = Blocklist::open(&config.pin_dir)
-                .and_then(|mut list| list.sweep(clock::monotonic_ns(), turn));
+                .and_then(|mut list| list.sweep(clock::monotonic_ns(), lock));
             match swept {
                 Ok(count) => log::debug!("swept {count} expired entries"),
                 Err(error) => log::warn!("cannot sweep expired entries: {error:#}"),

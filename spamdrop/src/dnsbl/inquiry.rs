@@ -7,20 +7,21 @@ use domain::base::Message;
 use domain::base::iana::Rtype;
 use futures_util::future::join_all;
 use spamdrop_common::gate::Standing;
+use spamdrop_core::courier::smtpaccess::Entry;
+use spamdrop_core::dnsbl::answer::{Failure, Records};
+use spamdrop_core::dnsbl::decision::{Decision, Outcome, decide};
+use spamdrop_core::dnsbl::host_name::is_generic;
+use spamdrop_core::dnsbl::refusal::Refusals;
+use spamdrop_core::dnsbl::reply_text::behind_code;
+use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
+use spamdrop_core::dnsbl::zone::{self, Heard, Reply, Said, Trouble};
+use spamdrop_core::dnsbl::{LONGEST, SHORTEST, Zones};
 use tokio::time::{Instant, timeout_at};
 
-use super::access::Entry;
-use super::decision::{Decision, Outcome, decide};
-use super::message::{self, Failure, Records};
+use super::PATIENCE;
+use super::message;
 use super::question::{self, Name};
-use super::refusal::Refusals;
 use super::resolver::Resolver;
-use super::reverse::is_generic;
-use super::rule::{Effect, Rule, Text};
-use super::wording::behind_code;
-use super::zone::{self, Heard, Reply, Said, Trouble};
-use super::zones::Zones;
-use super::{LONGEST, PATIENCE};
 
 /// As many names of a host are tried: who has more chose them to be asked.
 const MAX_NAMES: usize = 3;
@@ -129,7 +130,7 @@ fn by_table(outcome: Outcome) -> Decision {
 fn for_name(decision: Decision, name: Option<&HostName>) -> Decision {
     match name {
         Some(HostName::Failed(_)) => Decision {
-            ttl: decision.ttl.min(super::SHORTEST),
+            ttl: decision.ttl.min(SHORTEST),
             ..decision
         },
         _ => decision,

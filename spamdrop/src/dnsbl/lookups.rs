@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use spamdrop_common::gate::{Standing, Verdict, host};
+use spamdrop_core::dnsbl::Zones;
+use spamdrop_core::dnsbl::decision::Outcome;
+use spamdrop_core::dnsbl::rate_limit::RateLimit;
+use spamdrop_core::dnsbl::refusal::Refusals;
 
+use super::Resolver;
 use super::cache::Cache;
-use super::decision::Outcome;
 use super::inquiry::{Findings, inquire};
-use super::pace::Pace;
-use super::refusal::Refusals;
-use super::{Resolver, Zones};
 
 /// Sources that are asked about at once.
 const MAX_UNDER_WAY: usize = 256;
@@ -93,7 +94,7 @@ pub struct Lookups {
     zones: Arc<Zones>,
     resolver: Arc<Resolver>,
     cache: Arc<Mutex<Cache>>,
-    pace: Pace,
+    pace: RateLimit,
     refusals: Refusals,
     under_way: FuturesUnordered<Inquiry>,
     sources: HashSet<IpAddr>,
@@ -110,7 +111,7 @@ impl Lookups {
             zones: Arc::new(zones),
             resolver: Arc::new(resolver),
             cache: Arc::new(Mutex::new(Cache::new())),
-            pace: Pace::new(per_day),
+            pace: RateLimit::new(per_day),
             refusals: Refusals::default(),
             under_way: FuturesUnordered::new(),
             sources: HashSet::new(),

@@ -1,7 +1,6 @@
 //! A DNS response → what it says of the question. What cannot be read, or is
 //! no answer, is a failure, and never "there is none".
 
-use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -11,40 +10,9 @@ use domain::base::name::{FlattenInto as _, ParsedName};
 use domain::base::rdata::ParseRecordData;
 use domain::rdata::{A, Aaaa, Ptr, Soa, Txt};
 
+use spamdrop_core::dnsbl::answer::{Failure, Records};
+
 use super::question::Name;
-
-/// Why a question has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// No name server answered in time.
-    TimedOut,
-    /// A name server cannot be reached.
-    Unreachable,
-    /// It answered with this code: SERVFAIL, REFUSED and the like.
-    Code(OptRcode),
-    /// Its answer is cut off, or makes no sense.
-    Broken,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimedOut => f.write_str("timed out"),
-            Self::Unreachable => f.write_str("no name server can be reached"),
-            Self::Code(code) => write!(f, "the name server answered {code}"),
-            Self::Broken => f.write_str("the answer makes no sense"),
-        }
-    }
-}
-
-/// What there is under a name; nothing is an answer, too.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Records<T> {
-    /// The values, in the order of the answer.
-    pub values: Vec<T>,
-    /// For how long that holds; zero where the answer does not say.
-    pub ttl: Duration,
-}
 
 /// The IPv4 addresses of the name that the message answers.
 ///
@@ -92,7 +60,7 @@ fn records<'a, Data: ParseRecordData<'a, [u8]>, T>(
 ) -> Result<Records<T>, Failure> {
     let code = message.opt_rcode();
     if code != OptRcode::NOERROR && code != OptRcode::NXDOMAIN {
-        return Err(Failure::Code(code));
+        return Err(Failure::Code(code.to_int()));
     }
     if !message.header().qr() || message.header().tc() {
         return Err(Failure::Broken);

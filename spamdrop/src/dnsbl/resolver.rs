@@ -12,8 +12,9 @@ use domain::net::client::dgram::{Config, Connection, QueryErrorKind};
 use domain::net::client::protocol::UdpConnect;
 use domain::net::client::request::{Error, RequestMessage, SendRequest as _};
 
-use super::message::Failure;
-use super::patience::Patience;
+use spamdrop_core::dnsbl::answer::Failure;
+
+use super::name_server_health::NameServerHealth;
 use super::question::Name;
 
 /// How long a name server is waited for, before the next one is asked.
@@ -37,7 +38,7 @@ pub struct Resolver {
 #[derive(Debug)]
 struct NameServer {
     connection: Connection<UdpConnect>,
-    patience: Patience,
+    patience: NameServerHealth,
 }
 
 impl Resolver {
@@ -64,7 +65,7 @@ impl Resolver {
         config.set_max_retries(0);
         let server = |addr: &SocketAddr| NameServer {
             connection: Connection::with_config(UdpConnect::new(*addr), config.clone()),
-            patience: Patience::default(),
+            patience: NameServerHealth::default(),
         };
         Self {
             servers: servers.iter().map(server).collect(),

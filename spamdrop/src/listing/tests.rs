@@ -4,8 +4,8 @@ use std::time::Duration;
 use spamdrop_common::verdict::SECOND;
 
 use super::*;
-use crate::report::entries::{By, Entry as Shown, State};
-use crate::report::listing;
+use crate::render::entries::{By, Entry as Shown, State};
+use crate::render::listing;
 
 const TERM: Term = Term {
     start: 1_000 * SECOND + 500,

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use spamdrop::cli::{Cli, Verb};
 use spamdrop::commands::addresses::{self, Given};
 use spamdrop::config::LONGEST;
-use spamdrop::target::Target;
+use spamdrop_core::target::Target;
 
 /// Reads the bytes as standard input of `add`, and as text its first line as
 /// a time and its second as an address.

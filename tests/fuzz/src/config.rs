@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use spamdrop::config::{Compat, Config, LONGEST, RefreshMode, Release, Seal};
+use spamdrop::config::{Compat, Config, LONGEST, RefreshMode, Seal};
+use spamdrop_core::release::ReleaseMode;
 
 /// Reads the bytes as a configuration, if they are text.
 ///
@@ -33,7 +34,10 @@ pub fn check(data: &[u8]) {
     assert!(!config.program.is_empty());
     assert!(config.policy().is_ok());
     if config.compat == Compat::Recent {
-        assert_eq!((config.seal, config.release), (Seal::AtOnce, Release::Off));
+        assert_eq!(
+            (config.seal, config.release),
+            (Seal::AtOnce, ReleaseMode::Off)
+        );
         assert_eq!(config.refresh, RefreshMode::Packet);
         assert!(config.hard_limit.is_zero());
     }

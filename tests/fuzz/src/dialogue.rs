@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
-use spamdrop::answer::dialogue::{Dialogue, Output, Parties};
 use spamdrop::config::Config;
-use spamdrop::event::Kind;
-use spamdrop::parse::{Parsed, Parser};
+use spamdrop_core::event::Kind;
+use spamdrop_core::log::{Parsed, Parser};
+use spamdrop_core::smtp::{Dialogue, Output, Parties};
 
 use crate::portions::Portions;
 

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use domain::base::Message;
 use spamdrop::dnsbl::message::{addresses4, addresses6, names, texts};
-use spamdrop::dnsbl::rule::Rule;
-use spamdrop::dnsbl::zone::{Heard, Said, heard, said};
+use spamdrop_core::dnsbl::rule::Rule;
+use spamdrop_core::dnsbl::zone::{Heard, Said, heard, said};
 
 /// A response about `9.b`, up to what follows the type of an answer of that
 /// name.

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use spamdrop::recent::{Command, Commands};
+use spamdrop_core::recent::{Command, Commands};
 
 use crate::portions::Portions;
 

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use memchr::memmem;
 use spamdrop::config::Config;
-use spamdrop::event::{Event, Kind};
-use spamdrop::parse::Parsed;
+use spamdrop_core::event::{Event, Kind};
+use spamdrop_core::log::Parsed;
 
 /// Configurations, each of which gives a parser.
 const CONFIGURATIONS: [&str; 4] = [

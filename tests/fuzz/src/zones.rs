@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 
-use spamdrop::checks::esmtpd::settings;
-use spamdrop::dnsbl::access::Access;
-use spamdrop::dnsbl::courier_rules;
 use spamdrop::dnsbl::question::in_zone;
-use spamdrop::dnsbl::rule::{Effect, Rule, Text};
-use spamdrop::dnsbl::zone::{Said, said};
+use spamdrop_core::courier::esmtpd::Settings;
+use spamdrop_core::courier::smtpaccess::Access;
+use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
+use spamdrop_core::dnsbl::zone::{Said, said};
 
 /// Reads the bytes as an option, as a zone of the configuration, as Courier's
 /// `esmtpd`, and as its `smtpaccess`.
@@ -35,7 +34,9 @@ pub fn check(data: &[u8]) {
         assert!(!matches!(rule.effect, Effect::Defer | Effect::Unsure));
     }
     for script in [data, &[b"BLACKLISTS='", data, b"'"].concat()] {
-        courier_rules(&settings(script)).iter().for_each(check_rule);
+        let split = |text: &[u8]| shlex::bytes::Shlex::new(text).collect();
+        let settings = Settings::parse(script, split);
+        settings.rules().iter().for_each(check_rule);
     }
     let mut access = Access::default();
     access.add(data);

@@ -10,9 +10,9 @@ use spamdrop_common::entry::{Entry, SEALED};
 
 use super::NAMED;
 use crate::listing::{Listed, Reader};
-use crate::policy::Protected;
-use crate::report::allowed::shown;
-use crate::target::Target;
+use crate::render::allowed::shown;
+use spamdrop_core::policy::Protected;
+use spamdrop_core::target::Target;
 
 /// Fewer bytes are not worth a thread.
 const PART: usize = 1 << 20;
@@ -156,7 +156,7 @@ fn parts(text: &[u8], size: usize) -> Vec<&[u8]> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
-    use crate::blocklist::Term;
+    use crate::kernel::blocklist::Term;
 
     #[test]
     fn parts_end_with_their_lines() {

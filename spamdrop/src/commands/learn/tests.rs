@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::known::Record;
-use crate::policy::Protected;
-use crate::target::Target;
+use spamdrop_core::policy::Protected;
+use spamdrop_core::reputation::Record;
+use spamdrop_core::target::Target;
 
 /// Logs as of now, the newest first: some are listed whose mail an older log
 /// tells of, and many of whom nobody tells any good.
@@ -40,7 +40,7 @@ fn learn(logs: &[String], batch: usize, capacity: usize) -> Vec<(Target, Record)
         let (found, ended) = notes.file(log.as_bytes(), replay).unwrap();
         assert_eq!(found.lines, log.lines().count() as u64);
         ended.unwrap();
-        assert!(notes.pupil.len() < batch);
+        assert!(notes.evidence_buffer.len() < batch);
     }
     notes.end(capacity).unwrap().all().unwrap()
 }

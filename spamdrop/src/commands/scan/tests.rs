@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::policy::Protected;
+use spamdrop_core::policy::Protected;
 
 const REJECTION: &[u8] = b"2026-11-23T08:50:55Z mx1 courieresmtpd: error,relay=192.0.2.1,port=4711,from=<a@b.example>: 511 Listed\n";
 const NEAR_MISS: &[u8] = b"error,relay=192.0.2.1,port=4711,from=<a@b.example>: 511 Listed\n";

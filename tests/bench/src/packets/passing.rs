@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::TestRun as _;
 use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
 use rustix::time::{ClockId, clock_gettime};
-use spamdrop::blocklist::Gatehouse;
 use spamdrop::config::Config;
+use spamdrop::kernel::blocklist::GateMaps;
 use spamdrop_common::gate::{CLASSES, Gate, Mode, Standing, Verdict};
 
 use super::sink::Sink;
@@ -78,7 +78,7 @@ fn at_the_gate(bench: &Bench, parse_only: &Xdp) -> Result<Vec<Case>> {
     let subject = Subject::attach(&sink, None, bench.pace.slow)?;
     let mut gatehouse = sink
         .host
-        .run(|| Gatehouse::open(&Config::default().pin_dir))?;
+        .run(|| GateMaps::open(&Config::default().pin_dir))?;
     let (syn, data) = (syn(CLEAN, 25), data(CLEAN, 25));
     let mut cases = Vec::new();
     for (name, frame, state) in [
@@ -109,7 +109,7 @@ enum State {
 }
 
 impl State {
-    fn set(self, gatehouse: &mut Gatehouse) -> Result<()> {
+    fn set(self, gatehouse: &mut GateMaps) -> Result<()> {
         let known = (self == Self::Prefers).then_some(CLEAN.into());
         gatehouse.know_exactly(known.map(|addr: IpAddr| addr.into()))?;
         let mode = if self == Self::Off {

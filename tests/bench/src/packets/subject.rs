@@ -8,15 +8,15 @@ use aya::maps::ProgramArray;
 use aya::programs::Xdp;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
-use spamdrop::attach::Mode;
-use spamdrop::blocklist::{Blocklist, Term};
-use spamdrop::bring_up::bring_up;
 use spamdrop::clock;
 use spamdrop::config::Config;
-use spamdrop::lock::Turn;
-use spamdrop::target::Target;
+use spamdrop::install::bring_up;
+use spamdrop::kernel::attach::Mode;
+use spamdrop::kernel::blocklist::{Blocklist, Term};
+use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::names;
+use spamdrop_core::target::Target;
 use spamdrop_lab::Host;
 
 use super::capacity;
@@ -90,7 +90,7 @@ fn start(interface: &str, sources: Option<Sources>, slow: bool) -> Result<Subjec
     let up = bring_up(&config, &[interface.into()], 0)?;
     let mut list = up.blocklist;
     if let Some(sources) = sources {
-        fill(&mut list, &Turn::take(&config.run_dir)?, sources)?;
+        fill(&mut list, &WriteLock::acquire(&config.run_dir)?, sources)?;
     }
     let pin = config.pin_dir.join(format!("link_{interface}"));
     let slow = slow.then(|| slow_down(&up.object, &pin)).transpose()?;
@@ -101,7 +101,7 @@ fn start(interface: &str, sources: Option<Sources>, slow: bool) -> Result<Subjec
     })
 }
 
-fn fill(list: &mut Blocklist, turn: &Turn, sources: Sources) -> Result<()> {
+fn fill(list: &mut Blocklist, turn: &WriteLock, sources: Sources) -> Result<()> {
     let term = Term {
         start: clock::monotonic_ns(),
         ttl_s: TTL_S,

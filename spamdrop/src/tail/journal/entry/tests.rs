@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::parse::{Parsed, Parser};
+use spamdrop_core::log::{Parsed, Parser};
 
 /// An entry of systemd 252's journalctl, with `fields` put over it; null
 /// removes one.

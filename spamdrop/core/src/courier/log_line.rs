@@ -1,0 +1,149 @@
+//! Courier's log lines, of which a peer may choose the sender and the
+//! recipient, and whoever runs a blocklist the text.
+//!
+//! Courier puts every string through one sanitiser, and so does this: no peer
+//! may forge a line, or a field of one. What Courier reads past the end of a
+//! string with a bare carriage return is not imitated.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// Where Courier cuts a string.
+const LONGEST: usize = 128;
+
+/// The line of a connection.
+#[must_use]
+pub fn started(peer: SocketAddr) -> Vec<u8> {
+    let (ip, port) = (relay(peer), peer.port());
+    format!("started,ip=[{ip}],port=[{port}]").into_bytes()
+}
+
+/// The line of a refusal. `sender` and `recipient` are what [`mailbox`] gave,
+/// `reply` is one line of it with its code.
+#[must_use]
+pub fn refused(peer: SocketAddr, sender: &[u8], recipient: &[u8], reply: &str) -> Vec<u8> {
+    let (ip, port) = (relay(peer), peer.port());
+    let start = format!("error,relay={ip},port={port},from=");
+    let reply = sanitised(reply.as_bytes().iter().copied());
+    [start.as_bytes(), sender, b",to=", recipient, b": ", &reply].concat()
+}
+
+/// An address as it is logged, in angle brackets; one that is cut has no `>`.
+#[must_use]
+pub fn mailbox(address: &[u8]) -> Vec<u8> {
+    // They would end the field.
+    let blanked = address.iter().map(|byte| match byte {
+        b'<' | b'>' | b':' => b' ',
+        other => *other,
+    });
+    let brackets = (b"<", b">");
+    let begin = brackets.0.iter().copied();
+    sanitised(begin.chain(blanked).chain(brackets.1.iter().copied()))
+}
+
+fn sanitised(bytes: impl Iterator<Item = u8>) -> Vec<u8> {
+    let printable = |byte| match byte {
+        b'\n' => b'/',
+        0..b' ' => b'.',
+        other => other,
+    };
+    let mut bytes = bytes.filter(|byte| *byte != b'\r').map(printable);
+    let mut clean: Vec<u8> = bytes.by_ref().take(LONGEST).collect();
+    if bytes.next().is_some() {
+        clean.extend(b"...");
+    }
+    clean
+}
+
+/// IPv4 as Courier's sockets, which are of IPv6, show it.
+fn relay(peer: SocketAddr) -> IpAddr {
+    match peer.ip().to_canonical() {
+        IpAddr::V4(addr) => addr.to_ipv6_mapped().into(),
+        addr => addr,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::time::SystemTime;
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::event::Kind;
+    use crate::log::{Parsed, Parser};
+
+    fn line(peer: &str, sender: &[u8], recipient: &[u8], reply: &str) -> Vec<u8> {
+        let peer = peer.parse().unwrap();
+        refused(peer, &mailbox(sender), &mailbox(recipient), reply)
+    }
+
+    fn text(line: Vec<u8>) -> String {
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn lines_are_those_of_courier() {
+        assert_eq!(
+            text(line(
+                "192.0.2.1:40112",
+                b"a@example.net",
+                b"b@example.com",
+                "511 Blocked"
+            )),
+            "error,relay=::ffff:192.0.2.1,port=40112,from=<a@example.net>,to=<b@example.com>: 511 Blocked"
+        );
+        assert_eq!(
+            text(line("[2001:db8::66]:1", b"", b"b@c", "511-x")),
+            "error,relay=2001:db8::66,port=1,from=<>,to=<b@c>: 511-x"
+        );
+        assert_eq!(
+            text(started("[::ffff:192.0.2.1]:7".parse().unwrap())),
+            "started,ip=[::ffff:192.0.2.1],port=[7]"
+        );
+    }
+
+    /// The numbers are those of a real Courier.
+    #[test]
+    fn strings_are_cut_as_courier_cuts_them() {
+        let long = [b'a'; 500];
+        let cut = format!("<{}...", "a".repeat(127));
+        assert_eq!(text(mailbox(&long)), cut);
+        assert_eq!(
+            text(mailbox(&long[..126])),
+            format!("<{}>", "a".repeat(126))
+        );
+        let reply = format!("511 {}", "t".repeat(125));
+        let logged = text(line("192.0.2.1:1", b"", b"", &reply));
+        assert!(logged.ends_with(&format!(": 511 {}...", "t".repeat(124))));
+    }
+
+    #[test]
+    fn nothing_ends_a_field_or_a_line() {
+        assert_eq!(
+            mailbox(b"a>,to=<b>: 511 x\n\r\0\x1f\x7f\xff@c"),
+            b"<a ,to= b   511 x/..\x7f\xff@c>"
+        );
+    }
+
+    #[test]
+    fn our_own_parser_takes_them_as_couriers() {
+        let long = [b'x'; 300];
+        for (sender, recipient) in [
+            (&b"a@example.net"[..], &b"b@example.com"[..]),
+            (b"x>,to=<y>: 250 Ok", b"error,relay=::ffff:9.9.9.9,port=1"),
+            (&long, &long),
+            (b"\r\n\0", b"..."),
+        ] {
+            let message = line("192.0.2.1:40112", sender, recipient, "511 Listed");
+            let stamp = b"Nov 23 08:50:54 mx1 courieresmtpd: ";
+            let whole = [&stamp[..], &message].concat();
+            let mut parser = Parser::new("courieresmtpd", TimeZone::UTC);
+            let Parsed::Event(event) = parser.parse(&whole, SystemTime::UNIX_EPOCH) else {
+                panic!("{}", String::from_utf8_lossy(&whole));
+            };
+            assert_eq!(event.addr.to_string(), "192.0.2.1");
+            assert_eq!(event.kind, Kind::Rejected { text: b"Listed" });
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What all zones said of a source → whether the mail server rejects it.
+//!
+//! Courier asks the zones in order; the first that holds the source sets
+//! `BLOCK`, and no later one is asked. Here all are asked at once. A source
+//! counts as listed only where the server answers 5xx whatever a zone that
+//! gave no answer would have said.
+
+use std::time::Duration;
+
+use super::rule::{Effect, Rule};
+use super::zone::{Reply, Said, Trouble};
+use super::{LONGEST, RETRY, SHORTEST};
+
+/// What follows from the replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server rejects, by the rule of this index.
+    Listed(usize),
+    /// The server lets the source in.
+    Unlisted,
+    /// It cannot be known.
+    Unknown,
+}
+
+/// A decision, and for how long it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What follows.
+    pub outcome: Outcome,
+    /// From the records that led to it, within the bounds of a verdict; where
+    /// a zone failed and nothing is known, [`RETRY`].
+    pub ttl: Duration,
+}
+
+/// Decides; a reply belongs to the rule of the same index.
+#[must_use]
+pub fn decide(rules: &[Rule], replies: &[Reply]) -> Decision {
+    let mut course = Course::default();
+    for (index, (rule, reply)) in rules.iter().zip(replies).enumerate() {
+        course.ttl = course.ttl.min(reply.ttl);
+        if let Some(outcome) = course.next(index, &rule.effect, &reply.said) {
+            let ttl = match outcome {
+                Outcome::Listed(_) => reply.ttl,
+                Outcome::Unlisted | Outcome::Unknown => course.ttl,
+            };
+            return course.end(outcome, ttl);
+        }
+    }
+    let outcome = match course.maybe_rejected {
+        true => Outcome::Unknown,
+        false => Outcome::Unlisted,
+    };
+    course.end(outcome, course.ttl)
+}
+
+/// What is known after some of the zones.
+struct Course {
+    /// One of them may have the server reject the source.
+    maybe_rejected: bool,
+    /// One of them may have kept the server from rejecting it.
+    maybe_spared: bool,
+    /// One of them gave no answer, but may do so soon.
+    failed: bool,
+    ttl: Duration,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Self {
+            maybe_rejected: false,
+            maybe_spared: false,
+            failed: false,
+            ttl: LONGEST,
+        }
+    }
+}
+
+impl Course {
+    fn next(&mut self, index: usize, effect: &Effect, said: &Said) -> Option<Outcome> {
+        match (effect, said) {
+            (_, Said::No) => None,
+            (Effect::Allow { .. } | Effect::Defer, Said::Nothing(trouble)) => {
+                self.failed |= *trouble != Trouble::Paused;
+                self.maybe_rejected = true;
+                self.maybe_spared = true;
+                None
+            }
+            (_, Said::Nothing(trouble)) => {
+                self.failed |= *trouble != Trouble::Paused;
+                self.maybe_rejected = true;
+                None
+            }
+            (Effect::Allow { .. }, _) => Some(match self.maybe_rejected {
+                true => Outcome::Unknown,
+                false => Outcome::Unlisted,
+            }),
+            (Effect::Defer, _) | (_, Said::Defer) => Some(Outcome::Unknown),
+            (Effect::Unsure, Said::Yes(_)) => {
+                self.maybe_rejected = true;
+                None
+            }
+            (Effect::Reject(_), Said::Yes(_)) => Some(match self.maybe_spared {
+                true => Outcome::Unknown,
+                false => Outcome::Listed(index),
+            }),
+        }
+    }
+
+    fn end(&self, outcome: Outcome, ttl: Duration) -> Decision {
+        let ttl = match (outcome, self.failed) {
+            (Outcome::Unknown, true) => RETRY,
+            _ => ttl.clamp(SHORTEST, LONGEST),
+        };
+        Decision { outcome, ttl }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::super::answer::Failure;
+    use super::*;
+
+    const BLOCK: &str = "-block=b.example,BLOCK,x";
+    const ALLOW: &str = "-allow=w.example";
+    const PLAIN: &str = "-block=p.example";
+    const DEFER: &str = "-block=d.example,BLOCK,450 later";
+
+    fn yes() -> Reply {
+        reply(Said::Yes("x".into()))
+    }
+
+    fn no() -> Reply {
+        reply(Said::No)
+    }
+
+    fn failed() -> Reply {
+        Reply::failed(Failure::TimedOut)
+    }
+
+    fn reply(said: Said) -> Reply {
+        Reply {
+            said,
+            addresses: Vec::new(),
+            ttl: Duration::from_secs(300),
+        }
+    }
+
+    fn after(zones: &[(&str, Reply)]) -> Outcome {
+        decided(zones).outcome
+    }
+
+    fn decided(zones: &[(&str, Reply)]) -> Decision {
+        let (rules, replies): (Vec<_>, Vec<_>) = zones
+            .iter()
+            .map(|(option, reply)| (Rule::of_courier(option.as_bytes()).unwrap(), reply.clone()))
+            .unzip();
+        decide(&rules, &replies)
+    }
+
+    #[test]
+    fn the_first_zone_that_holds_the_source_decides() {
+        use Outcome::{Listed, Unlisted};
+        assert_eq!(after(&[]), Unlisted);
+        assert_eq!(after(&[(BLOCK, no()), (BLOCK, no())]), Unlisted);
+        assert_eq!(after(&[(BLOCK, no()), (BLOCK, yes())]), Listed(1));
+        assert_eq!(after(&[(BLOCK, yes()), (BLOCK, yes())]), Listed(0));
+        assert_eq!(after(&[(ALLOW, yes()), (BLOCK, yes())]), Unlisted);
+        assert_eq!(after(&[(BLOCK, yes()), (ALLOW, yes())]), Listed(0));
+        assert_eq!(after(&[(ALLOW, no()), (BLOCK, yes())]), Listed(1));
+    }
+
+    #[test]
+    fn who_may_be_spared_is_not_listed() {
+        use Outcome::Unknown;
+        assert_eq!(after(&[(ALLOW, failed()), (BLOCK, yes())]), Unknown);
+        assert_eq!(after(&[(DEFER, yes()), (BLOCK, yes())]), Unknown);
+        assert_eq!(after(&[(DEFER, failed()), (BLOCK, yes())]), Unknown);
+        assert_eq!(after(&[(BLOCK, reply(Said::Defer))]), Unknown);
+        assert_eq!(after(&[(PLAIN, yes())]), Unknown);
+        assert_eq!(after(&[(PLAIN, yes()), (ALLOW, yes())]), Unknown);
+    }
+
+    #[test]
+    fn a_listing_stands_whatever_another_blocklist_would_say() {
+        use Outcome::Listed;
+        assert_eq!(after(&[(BLOCK, failed()), (BLOCK, yes())]), Listed(1));
+        assert_eq!(after(&[(PLAIN, yes()), (BLOCK, yes())]), Listed(1));
+        assert_eq!(after(&[(PLAIN, failed()), (BLOCK, yes())]), Listed(1));
+        assert_eq!(after(&[(BLOCK, yes()), (ALLOW, failed())]), Listed(0));
+    }
+
+    #[test]
+    fn who_could_not_be_asked_about_is_not_unlisted() {
+        use Outcome::{Unknown, Unlisted};
+        assert_eq!(after(&[(BLOCK, failed())]), Unknown);
+        assert_eq!(after(&[(BLOCK, no()), (BLOCK, failed())]), Unknown);
+        assert_eq!(after(&[(BLOCK, failed()), (ALLOW, yes())]), Unknown);
+        assert_eq!(after(&[(ALLOW, yes()), (BLOCK, failed())]), Unlisted);
+    }
+
+    #[test]
+    fn a_decision_holds_as_long_as_its_records() {
+        let with = |reply: Reply, ttl| Reply {
+            ttl: Duration::from_secs(ttl),
+            ..reply
+        };
+        let ttl = |zones: &[(&str, Reply)]| decided(zones).ttl.as_secs();
+        assert_eq!(ttl(&[(BLOCK, no())]), 300);
+        assert_eq!(ttl(&[(BLOCK, no()), (BLOCK, with(no(), 200))]), 200);
+        assert_eq!(ttl(&[(BLOCK, with(no(), 90)), (BLOCK, yes())]), 300);
+        assert_eq!(ttl(&[(BLOCK, with(yes(), 0))]), 60);
+        assert_eq!(ttl(&[(BLOCK, with(yes(), 86_400))]), 600);
+        assert_eq!(ttl(&[(BLOCK, failed())]), 15);
+        assert_eq!(ttl(&[(PLAIN, yes())]), 300);
+        assert_eq!(ttl(&[(BLOCK, failed()), (BLOCK, yes())]), 300);
+    }
+}

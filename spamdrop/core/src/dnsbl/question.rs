@@ -1,0 +1,58 @@
+//! The names under which zones are asked (RFC 5782).
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The longest zone that an IPv6 address, 64 characters, can be asked in: a
+/// name has at most 253.
+pub const MAX_ZONE: usize = 253 - 64;
+
+/// RFC 5782: every blocklist has this entry.
+pub const TEST_LISTED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// RFC 5782: no blocklist has this entry.
+pub const TEST_UNLISTED: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// The name of an address in a zone: the octets of an IPv4 address or the
+/// nibbles of an IPv6 address, last first.
+#[must_use]
+pub fn name_in_zone(addr: IpAddr, zone: &str) -> String {
+    let mut name = reversed(addr);
+    name.push_str(zone);
+    name
+}
+
+fn reversed(addr: IpAddr) -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    match addr.to_canonical() {
+        IpAddr::V4(addr) => {
+            for octet in addr.octets().iter().rev() {
+                let _ = write!(text, "{octet}.");
+            }
+        }
+        IpAddr::V6(addr) => {
+            for octet in addr.octets().iter().rev() {
+                let _ = write!(text, "{:x}.{:x}.", octet & 15, octet >> 4);
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    #[test]
+    fn octets_and_nibbles_come_last_first() {
+        let name = |addr: &str| name_in_zone(addr.parse().unwrap(), "b.example");
+        assert_eq!(name("192.0.2.99"), "99.2.0.192.b.example");
+        assert_eq!(name("::ffff:192.0.2.99"), "99.2.0.192.b.example");
+        // The example of RFC 5782, section 2.4.
+        assert_eq!(
+            name("2001:db8:1:2:3:4:567:89ab"),
+            "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2.b.example"
+        );
+    }
+}

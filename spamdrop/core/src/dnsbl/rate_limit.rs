@@ -1,0 +1,201 @@
+//! How many new sources are asked about.
+
+use std::time::{Duration, Instant};
+
+/// So many a second in the long run.
+const RATE: u32 = 50;
+/// So many at once, after a quiet second.
+const BURST: u32 = 50;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Of a spent day so much must be there again before it counts as spent no
+/// more: the tokens that trickle in during a flood are no end of it.
+const AGAIN: Duration = Duration::from_secs(30 * 60);
+
+/// A rate, and a budget for the day.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimit {
+    second: Bucket,
+    per_day: u32,
+    day: Option<Bucket>,
+    is_spent: bool,
+}
+
+impl RateLimit {
+    /// `per_day`: the most sources in any 24 hours; 0: no bound.
+    pub fn new(per_day: u32) -> Self {
+        Self {
+            second: Bucket::full(Duration::from_secs(1) / RATE, BURST),
+            per_day,
+            day: day(per_day),
+            is_spent: false,
+        }
+    }
+
+    /// Sets another budget; of the same one, what is spent stays spent.
+    pub fn set_per_day(&mut self, per_day: u32) {
+        if per_day != self.per_day {
+            *self = Self::new(per_day);
+        }
+    }
+
+    /// Takes a token, if there is one.
+    pub fn take(&mut self, now: Instant) -> bool {
+        if !self.second.has_one(now) {
+            return false;
+        }
+        if self.day.as_mut().is_some_and(|day| !day.has_one(now)) {
+            self.is_spent = true;
+            return false;
+        }
+        self.second.take();
+        if let Some(day) = &mut self.day {
+            day.take();
+        }
+        true
+    }
+
+    /// Whether the day's budget held somebody back, and has not recovered.
+    pub fn is_spent(&mut self, now: Instant) -> bool {
+        let day = self.day.as_mut().filter(|_| self.is_spent);
+        self.is_spent = day.is_some_and(|day| {
+            let is_empty = !day.has_one(now);
+            is_empty || day.saved < AGAIN
+        });
+        self.is_spent
+    }
+}
+
+/// One half of the budget can be saved up, and the other comes in the course of
+/// the day: together no 24 hours take more. A tenth is there at the start, as
+/// nobody knows what was spent before: five starts a day stay within the
+/// budget, and a wave of thousands finds enough.
+fn day(per_day: u32) -> Option<Bucket> {
+    let token = (2 * DAY).checked_div(per_day)?;
+    let mut day = Bucket::full(token, per_day.div_ceil(2));
+    day.saved = token * per_day.div_ceil(10);
+    Some(day)
+}
+
+/// A bucket of tokens, measured by the time in which they come.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    token: Duration,
+    most: Duration,
+    saved: Duration,
+    /// When it was looked at last.
+    at: Option<Instant>,
+}
+
+impl Bucket {
+    fn full(token: Duration, tokens: u32) -> Self {
+        Self {
+            token,
+            most: token * tokens,
+            saved: token * tokens,
+            at: None,
+        }
+    }
+
+    /// Whether there is a token by now.
+    fn has_one(&mut self, now: Instant) -> bool {
+        let since = self.at.map(|at| now.saturating_duration_since(at));
+        self.at = Some(now);
+        self.saved = (self.saved + since.unwrap_or_default()).min(self.most);
+        self.saved >= self.token
+    }
+
+    fn take(&mut self) {
+        self.saved = self.saved.saturating_sub(self.token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3600;
+
+    /// How many of these attempts a second pass in some seconds.
+    fn taken(
+        pace: &mut RateLimit,
+        start: Instant,
+        seconds: std::ops::Range<u64>,
+        tries: u32,
+    ) -> u32 {
+        let mut taken = 0;
+        for second in seconds {
+            let now = start + Duration::from_secs(second);
+            taken += (0..tries).map(|_| u32::from(pace.take(now))).sum::<u32>();
+        }
+        taken
+    }
+
+    #[test]
+    fn fifty_at_once_and_then_fifty_a_second() {
+        let start = Instant::now();
+        let mut pace = RateLimit::new(0);
+        let mut taken = |ms| {
+            let now = start + Duration::from_millis(ms);
+            (0..1000).filter(|_| pace.take(now)).count()
+        };
+        assert_eq!(taken(0), 50);
+        assert_eq!(taken(19), 0);
+        assert_eq!(taken(20), 1);
+        assert_eq!(taken(520), 25);
+        assert_eq!(taken(60_000), 50);
+    }
+
+    #[test]
+    fn no_day_takes_more_than_its_budget() {
+        const BUDGET: u32 = 100_000;
+        let (start, mut pace) = (Instant::now(), RateLimit::new(BUDGET));
+        // A wave of ten thousand finds all it needs.
+        assert_eq!(taken(&mut pace, start, 0..200, 50), 10_000);
+        // A flood finds no more than what trickles in.
+        let rest = taken(&mut pace, start, 200..24 * HOUR, 60);
+        assert!((49_000..=50_000).contains(&rest), "{rest}");
+        // What is saved up in a quiet day is half of it.
+        let quiet = 48 * HOUR;
+        let next = taken(&mut pace, start, quiet..quiet + 24 * HOUR, 60);
+        assert!((99_000..=BUDGET).contains(&next), "{next}");
+    }
+
+    #[test]
+    fn a_spent_day_is_told_until_some_of_it_is_back() {
+        let (start, mut pace) = (Instant::now(), RateLimit::new(1000));
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(taken(&mut pace, start, 0..1, 50), 50);
+        assert!(!pace.is_spent(after(0)));
+        assert_eq!(taken(&mut pace, start, 1..2, 50), 50);
+        // Nobody was held back so far.
+        assert!(!pace.is_spent(after(1)));
+        assert_eq!(taken(&mut pace, start, 2..3, 50), 0);
+        // A token came, and was used.
+        assert_eq!(taken(&mut pace, start, 200..201, 50), 1);
+        assert!(pace.is_spent(after(201)));
+        assert!(pace.is_spent(after(1500)));
+        assert!(!pace.is_spent(after(3000)));
+    }
+
+    #[test]
+    fn the_same_budget_again_gives_nothing_back() {
+        let (start, mut pace) = (Instant::now(), RateLimit::new(10));
+        assert_eq!(taken(&mut pace, start, 0..1, 50), 1);
+        pace.set_per_day(10);
+        assert_eq!(taken(&mut pace, start, 1..2, 50), 0);
+        pace.set_per_day(20);
+        assert_eq!(taken(&mut pace, start, 2..3, 50), 2);
+        assert_eq!(taken(&mut pace, start, 3..4, 50), 0);
+        pace.set_per_day(0);
+        assert_eq!(taken(&mut pace, start, 4..5, 60), 50);
+    }
+
+    #[test]
+    fn the_largest_and_the_smallest_budget() {
+        let start = Instant::now();
+        assert!(RateLimit::new(u32::MAX).take(start));
+        let mut least = RateLimit::new(1);
+        assert_eq!(taken(&mut least, start, 0..47 * HOUR, 1), 1);
+        assert_eq!(taken(&mut least, start, 48 * HOUR..49 * HOUR, 1), 1);
+    }
+}

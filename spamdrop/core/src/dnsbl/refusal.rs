@@ -1,0 +1,160 @@
+//! Blocklists that refuse to serve: what they answer then, and that they are
+//! left alone for a while. To go on asking costs the more of what they allow.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use super::rule::Rule;
+use super::zone::{Reply, Said};
+
+/// How long a zone is not asked.
+const PAUSE: Duration = Duration::from_secs(30 * 60);
+
+/// Whether an address refuses to serve, and says nothing of the source.
+/// Source: <https://www.spamhaus.org/news/article/788/>.
+#[must_use]
+pub fn is_refusal(address: Ipv4Addr) -> bool {
+    matches!(address.octets(), [127, 255, 255, _])
+}
+
+/// What such an address means, and what to do.
+#[must_use]
+pub fn explain(address: Ipv4Addr) -> &'static str {
+    match address.octets() {
+        [127, 255, 255, 252] => {
+            "there is no such list; correct its name in `zones`, or in Courier's BLACKLISTS"
+        }
+        [127, 255, 255, 254] => {
+            "it does not serve public name servers; ask it by a resolver of your own, or with a key of the blocklist's"
+        }
+        [127, 255, 255, 255] => {
+            "it was asked too much; get a key of the blocklist's, and see `max_lookups_per_day`"
+        }
+        _ => {
+            "it refuses your name server; ask it by a resolver of your own, or with a key of the blocklist's"
+        }
+    }
+}
+
+/// The zones that refuse to serve.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals {
+    zones: BTreeMap<String, Refusal>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    address: Ipv4Addr,
+    until: Instant,
+}
+
+impl Refusals {
+    /// For how long a zone is not to be asked.
+    #[must_use]
+    pub fn pause(&self, zone: &str, now: Instant) -> Option<Duration> {
+        let left = self.zones.get(zone)?.until.checked_duration_since(now)?;
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Learns from what the zones said; a reply belongs to the rule of the same
+    /// index. A zone serves again if it says so after its pause: what comes
+    /// meanwhile was asked before.
+    pub fn learn(&mut self, rules: &[Rule], replies: &[Reply], now: Instant) {
+        for (Rule { zone, .. }, reply) in rules.iter().zip(replies) {
+            let refusal = reply.addresses.iter().find(|addr| is_refusal(**addr));
+            if let Some(&address) = refusal {
+                let until = now + PAUSE;
+                self.zones.insert(zone.clone(), Refusal { address, until });
+            } else if !matches!(reply.said, Said::Nothing(_)) && self.pause(zone, now).is_none() {
+                self.zones.remove(zone);
+            }
+        }
+    }
+
+    /// One line about all of them, the same as long as they are the same.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let of_zone = |(zone, Refusal { address, .. }): (&String, &Refusal)| {
+            let why = explain(*address);
+            format!("{zone} answered {address}, so it is left alone for half an hour: {why}")
+        };
+        let zones: Vec<String> = self.zones.iter().map(of_zone).collect();
+        (!zones.is_empty()).then(|| zones.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::super::answer::Failure;
+    use super::*;
+
+    const ZONE: &str = "b.example";
+
+    fn replied(said: Said, addresses: &[[u8; 4]]) -> Reply {
+        Reply {
+            said,
+            addresses: addresses.iter().copied().map(Into::into).collect(),
+            ttl: Duration::ZERO,
+        }
+    }
+
+    struct Lab(Refusals, Instant);
+
+    impl Lab {
+        fn learn(&mut self, reply: Reply, minutes: u64) {
+            let rule = Rule::of_config(ZONE).unwrap();
+            self.0.learn(&[rule], &[reply], self.at(minutes));
+        }
+
+        fn at(&self, minutes: u64) -> Instant {
+            self.1 + Duration::from_secs(60 * minutes)
+        }
+
+        fn minutes_left(&self, minutes: u64) -> Option<u64> {
+            let left = self.0.pause(ZONE, self.at(minutes))?;
+            Some(left.as_secs() / 60)
+        }
+    }
+
+    #[test]
+    fn a_zone_that_refuses_is_left_alone_for_half_an_hour() {
+        let mut lab = Lab(Refusals::default(), Instant::now());
+        let refused = || replied(Said::Yes("x".into()), &[[127, 255, 255, 254]]);
+        lab.learn(replied(Said::Yes("x".into()), &[[127, 0, 0, 2]]), 0);
+        assert_eq!((lab.minutes_left(0), lab.0.trouble()), (None, None));
+        lab.learn(refused(), 0);
+        assert_eq!(lab.minutes_left(1), Some(29));
+        // That was asked before.
+        lab.learn(replied(Said::No, &[]), 1);
+        assert_eq!(lab.minutes_left(1), Some(29));
+        assert_eq!(lab.minutes_left(30), None);
+        let trouble = lab.0.trouble();
+        assert!(trouble.is_some());
+        // It does so still, and that is said no other way.
+        lab.learn(refused(), 31);
+        assert_eq!(lab.minutes_left(32), Some(29));
+        assert_eq!(lab.0.trouble(), trouble);
+        lab.learn(Reply::failed(Failure::TimedOut), 62);
+        assert_eq!(lab.0.trouble(), trouble);
+        lab.learn(replied(Said::No, &[]), 62);
+        assert_eq!(lab.0.trouble(), None);
+    }
+
+    #[test]
+    fn the_line_names_the_zone_and_the_next_step() {
+        for (last, step) in [
+            (252, "correct its name"),
+            (254, "a resolver of your own"),
+            (255, "max_lookups_per_day"),
+            (7, "refuses your name server"),
+        ] {
+            let mut lab = Lab(Refusals::default(), Instant::now());
+            lab.learn(replied(Said::No, &[[127, 255, 255, last]]), 0);
+            let text = lab.0.trouble().unwrap();
+            let start = format!("b.example answered 127.255.255.{last}, ");
+            assert!(text.starts_with(&start) && text.contains(step), "{text}");
+        }
+    }
+}

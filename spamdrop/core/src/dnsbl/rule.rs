@@ -1,0 +1,325 @@
+//! One blocklist or allow-list that the mail server asks, as Courier's
+//! `couriertcpd` is told of it (couriertcpd(1), `docheckblocklist` in `tcpd.c`
+//! of Courier 0.72 to 2.0.4).
+
+use std::net::Ipv4Addr;
+
+use crate::invalid::Invalid;
+
+use super::question::MAX_ZONE;
+use super::reply_text;
+
+/// A zone that is asked, and what its answer means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The zone, without a dot at its end.
+    pub zone: String,
+    /// What it means to be in it.
+    pub effect: Effect,
+    /// Only this answer counts; without it, any does.
+    pub only: Option<Ipv4Addr>,
+}
+
+/// What the server does with a source that is in the zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It lets the source in, and asks no later zone.
+    Allow {
+        /// Its TXT record alone lets the source in, too.
+        by_text: bool,
+    },
+    /// It refuses the source's mail with 5xx.
+    Reject(Text),
+    /// It refuses the mail with 4xx, so there is nothing to tell in its place.
+    Defer,
+    /// It may do so, or not: Courier 1.0.14 to 1.1.2 rejects only with a TEXT.
+    Unsure,
+}
+
+/// The words of a rejection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// `Blacklisted by ZONE`.
+    Plain,
+    /// The zone's TXT record.
+    Record,
+    /// These, with the address for the first `@`.
+    Own(String),
+}
+
+impl Rule {
+    /// Reads the value of an option of Courier's `BLACKLISTS`; `None` if the
+    /// option is another, or has no say in whether mail is refused: a variable
+    /// other than `BLOCK`, or what cannot be asked or never matches.
+    #[must_use]
+    pub fn of_courier(option: &[u8]) -> Option<Self> {
+        let option = str::from_utf8(option).ok()?;
+        if let Some(value) = option.strip_prefix("-allow=") {
+            return Self::allow(Parts::of(value));
+        }
+        let parts = Parts::of(option.strip_prefix("-block=")?);
+        let unsure = parts.text.is_none_or(str::is_empty);
+        let mut rule = Self::block(parts)?;
+        if unsure {
+            rule.effect = Effect::Unsure;
+        }
+        Some(rule)
+    }
+
+    /// Reads a zone of spamdrop's own configuration: as `-block=` of Courier,
+    /// or behind `allow:` as `-allow=`.
+    ///
+    /// # Errors
+    ///
+    /// Why it is none.
+    pub fn of_config(text: &str) -> Result<Self, &'static str> {
+        let (value, is_allow) = match text.strip_prefix("allow:") {
+            Some(value) => (value, true),
+            None => (text, false),
+        };
+        let parts = Parts::of(value);
+        if !is_zone(parts.zone) {
+            return Err("is not a DNS zone such as \"bl.example.org\"");
+        }
+        if parts.variable != BLOCK {
+            return Err("names a variable other than BLOCK");
+        }
+        if parts
+            .only
+            .is_some_and(|only| only.parse::<Ipv4Addr>().is_err())
+        {
+            return Err("has no IPv4 address behind the /");
+        }
+        let rule = match is_allow {
+            true => Self::allow(parts),
+            false => Self::block(parts),
+        };
+        rule.filter(|rule| rule.effect != Effect::Defer)
+            .ok_or("has a text that begins with a 4xx code, so it rejects nobody")
+    }
+
+    fn allow(parts: Parts<'_>) -> Option<Self> {
+        if !parts.decides() {
+            return None;
+        }
+        // An address that Courier cannot read is any.
+        let only = parts.only.and_then(|only| only.parse().ok());
+        let by_text = parts.text.is_some() && only.is_none();
+        Some(Self {
+            zone: parts.zone.into(),
+            effect: Effect::Allow { by_text },
+            only,
+        })
+    }
+
+    fn block(parts: Parts<'_>) -> Option<Self> {
+        if !parts.decides() {
+            return None;
+        }
+        let only = match parts.only {
+            None => None,
+            Some(only) => Some(only.parse().ok()?),
+        };
+        let effect = match parts.text {
+            None | Some("") => Effect::Reject(Text::Plain),
+            // Courier's own text is then a lone asterisk.
+            Some("*") if only.is_some() => Effect::Reject(Text::Plain),
+            Some("*") => Effect::Reject(Text::Record),
+            Some(text) if reply_text::defers(text) => Effect::Defer,
+            Some(text) => Effect::Reject(Text::Own(text.into())),
+        };
+        Some(Self {
+            zone: parts.zone.into(),
+            effect,
+            only,
+        })
+    }
+}
+
+/// Reads `zones` of the configuration.
+///
+/// # Errors
+///
+/// One of them is none; the message names it.
+pub fn of_configuration(zones: &[String]) -> Result<Vec<Rule>, Invalid> {
+    let rule = |zone: &String| {
+        Rule::of_config(zone).map_err(|why| Invalid::new(format!("`zones`: {zone:?} {why}")))
+    };
+    zones.iter().map(rule).collect()
+}
+
+const BLOCK: &str = "BLOCK";
+
+/// `ZONE[=display][,VAR][/A.B.C.D][,TEXT]`, taken apart where Courier does.
+struct Parts<'a> {
+    zone: &'a str,
+    variable: &'a str,
+    only: Option<&'a str>,
+    text: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(value: &'a str) -> Self {
+        let (mut zone, mut rest) = cut(value, &['/', ',']);
+        zone = zone.split('=').next().unwrap_or_default();
+        let mut variable = BLOCK;
+        if let Some(behind) = rest.strip_prefix(',') {
+            (variable, rest) = cut(behind, &['/', ',']);
+        }
+        let mut only = None;
+        if let Some(behind) = rest.strip_prefix('/') {
+            let (address, behind) = cut(behind, &[',']);
+            (only, rest) = (Some(address), behind);
+        }
+        Self {
+            zone: zone.strip_suffix('.').unwrap_or(zone),
+            variable,
+            only,
+            text: rest.strip_prefix(','),
+        }
+    }
+
+    /// Courier reads no other variable, and passes over names that are too
+    /// long.
+    fn decides(&self) -> bool {
+        self.variable == BLOCK && is_zone(self.zone)
+    }
+}
+
+fn cut<'a>(text: &'a str, at: &[char]) -> (&'a str, &'a str) {
+    text.split_at(text.find(at).unwrap_or(text.len()))
+}
+
+/// Labels of letters, digits, `-` and `_`; short enough for the longest
+/// question.
+fn is_zone(zone: &str) -> bool {
+    let is_label = |label: &str| {
+        let fits = (1..=63).contains(&label.len());
+        let is_word = !label.starts_with('-') && !label.ends_with('-');
+        fits && is_word
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    zone.len() <= MAX_ZONE && zone.split('.').all(is_label)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    fn rule(option: &str) -> Option<Rule> {
+        Rule::of_courier(option.as_bytes())
+    }
+
+    fn reject(zone: &str, text: Text) -> Option<Rule> {
+        Some(Rule {
+            zone: zone.into(),
+            effect: Effect::Reject(text),
+            only: None,
+        })
+    }
+
+    #[test]
+    fn courier_s_options() {
+        let own = |text: &str| Text::Own(text.into());
+        assert_eq!(
+            rule("-block=zen.spamhaus.org,BLOCK,*"),
+            reject("zen.spamhaus.org", Text::Record)
+        );
+        assert_eq!(
+            rule("-block=b.example=shown,BLOCK,Go away, @"),
+            reject("b.example", own("Go away, @"))
+        );
+        assert_eq!(
+            rule("-block=b.example.,BLOCK,550 a/b=c"),
+            reject("b.example", own("550 a/b=c"))
+        );
+        let only = |option| rule(option).and_then(|rule| rule.only);
+        let address = Some(Ipv4Addr::new(127, 0, 0, 2));
+        assert_eq!(only("-block=b.example,BLOCK/127.0.0.2,Go"), address);
+        assert_eq!(only("-block=b.example/127.0.0.2,Go"), address);
+        assert_eq!(only("-allow=w.example,BLOCK/127.0.0.2"), address);
+    }
+
+    #[test]
+    fn what_may_not_reject_is_unsure() {
+        for option in [
+            "-block=b.example",
+            "-block=b.example,BLOCK",
+            "-block=b.example,BLOCK,",
+            "-block=b.example=x,BLOCK/127.0.0.2",
+        ] {
+            assert_eq!(rule(option).unwrap().effect, Effect::Unsure, "{option}");
+        }
+        assert_eq!(
+            rule("-block=b.example,BLOCK,450 later").unwrap().effect,
+            Effect::Defer
+        );
+        let starred = rule("-block=b.example,BLOCK/127.0.0.2,*").unwrap();
+        assert_eq!(starred.effect, Effect::Reject(Text::Plain));
+    }
+
+    #[test]
+    fn allow_lists() {
+        let by_text = |option| match rule(option).unwrap().effect {
+            Effect::Allow { by_text } => by_text,
+            _ => panic!("{option}"),
+        };
+        assert!(!by_text("-allow=w.example"));
+        assert!(!by_text("-allow=w.example,BLOCK"));
+        assert!(by_text("-allow=w.example,BLOCK,"));
+        assert!(!by_text("-allow=w.example,BLOCK/127.0.0.2,x"));
+        // Courier takes it for any address.
+        let any = rule("-allow=w.example,BLOCK/127.0.0").unwrap();
+        assert_eq!(any.only, None);
+    }
+
+    #[test]
+    fn what_has_no_say_is_passed_over() {
+        let long = "a.".repeat(95);
+        for option in [
+            "",
+            "-block",
+            "-block=",
+            "-block=,BLOCK,*",
+            "-block=b.example,BLOCK2,*",
+            "-block=b.example,,*",
+            "-block=b example,BLOCK,*",
+            "-block=b..example,BLOCK,*",
+            "-block=b.example,BLOCK/300.0.0.2,*",
+            "-allow=w.example,BLOCK2",
+            "-access=x",
+            "block=b.example",
+            &format!("-block={long}org,BLOCK,*"),
+        ] {
+            assert_eq!(rule(option), None, "{option}");
+        }
+        assert_eq!(Rule::of_courier(b"-block=\xff.example,BLOCK,*"), None);
+    }
+
+    #[test]
+    fn zones_of_the_configuration() {
+        let effect = |text| Rule::of_config(text).map(|rule| rule.effect);
+        assert_eq!(effect("b.example"), Ok(Effect::Reject(Text::Plain)));
+        assert_eq!(
+            effect("b.example,BLOCK,*"),
+            Ok(Effect::Reject(Text::Record))
+        );
+        assert_eq!(
+            effect("allow:w.example"),
+            Ok(Effect::Allow { by_text: false })
+        );
+        for wrong in [
+            "",
+            "allow:",
+            "-block=b.example",
+            "b.example,BLOCK2",
+            "b.example/127.0.0",
+            "b.example,BLOCK,450 later",
+        ] {
+            assert!(effect(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Which zones are asked.
+
+use super::rule::{Effect, Rule};
+use crate::courier::smtpaccess::Access;
+
+/// The zones of the mail server, in its order, and the sources that it asks no
+/// zone about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Zones {
+    rules: Vec<Rule>,
+    access: Access,
+}
+
+impl Zones {
+    /// These zones, asked about every source.
+    #[must_use]
+    pub fn new(rules: Vec<Rule>) -> Self {
+        Self::with_access(rules, Access::default())
+    }
+
+    /// These zones, except for the sources that Courier's table decides.
+    #[must_use]
+    pub fn with_access(rules: Vec<Rule>, access: Access) -> Self {
+        Self { rules, access }
+    }
+
+    /// The zones, in the order in which they are asked.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The server's own table.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Whether one of them can have a source listed.
+    #[must_use]
+    pub fn can_list(&self) -> bool {
+        let rejects = |rule: &Rule| matches!(rule.effect, Effect::Reject(_));
+        self.rules.iter().any(rejects)
+    }
+}

@@ -1,0 +1,26 @@
+//! Every decision of spamdrop, as values: what a log line says, whether it
+//! blocks, who is known, how the gate is set.
+//!
+//! Nothing here reads a clock, a file, a socket or a time zone: the caller
+//! passes in the time and the text, and carries out what comes back. So the
+//! daemon, `scan` and `learn` decide by the same code, and a test needs no
+//! root.
+
+#![forbid(unsafe_code)]
+
+pub mod courier;
+pub mod dnsbl;
+pub mod escape;
+pub mod event;
+pub mod gate;
+pub mod invalid;
+pub mod log;
+pub mod policy;
+pub mod recent;
+pub mod release;
+pub mod reputation;
+pub mod smtp;
+pub mod target;
+pub mod time;
+pub mod warning;
+pub mod wave;

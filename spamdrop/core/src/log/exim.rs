@@ -1,0 +1,131 @@
+//! Exim's own words, in its main or reject log or through syslog.
+//!
+//! ```text
+//! 2026-11-23 08:50:54 H=NAME (HELO) [IP]:PORT I=[…]:25 F=<SENDER> rejected RCPT <RECIPIENT>: TEXT
+//! 2026-11-23 08:50:54 1vNDf2-0000000012y-3abc <= SENDER H=NAME (HELO) [IP] P=esmtp S=1234
+//! ```
+//!
+//! TEXT is the administrator's; it must speak of a blocklist, see
+//! [`super::wording`].
+//! What is refused later (`rejected after DATA`) is content, which a forwarder
+//! passes on. A peer chooses
+//! HELO, which stands before the address and by default is a host name or an
+//! address literal. With `helo_accept_junk_hosts` it may hold blanks and so a
+//! whole forged `x) [9.9.9.9]`; but then the kernel's own `) [IP]` follows,
+//! and a line that has two different ones is not taken. Senders and
+//! recipients that hold a blank, a quote or another bracket are not taken
+//! either: with them, a text could be forged for the forwarder that sends
+//! them. The reject log holds the headers of messages as they came, but behind
+//! a letter and a blank or, where folded, behind a blank: no stamp starts so.
+//!
+//! `temporarily rejected` (a 4xx) is not taken: it is what Exim says when the
+//! blocklist did not answer.
+
+use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
+use regex::bytes::{Captures, Regex};
+
+use super::address;
+use super::header::Header;
+use super::listing_text::{says_listed, speaks_of_list};
+use super::server::{Found, Reading, grammar};
+use super::stamp::Stamp;
+
+/// Before there is a message: the host, the fields with the command, the text.
+static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
+    grammar(&format!(
+        r#"^{HOST}((?:{FIELD})* rejected (?:connection in "connect" ACL|(?:MAIL|RCPT|EHLO or HELO) [^ "]+)): (.*)"#
+    ))
+});
+
+/// Behind the protocol of a user who logged in stands an `a`.
+static ACCEPTED: LazyLock<Regex> = LazyLock::new(|| {
+    grammar(&format!(
+        r#"^{ID} <= [^ "]+ {HOST}(?:{FIELD})*? P=[a-z0-9]*smtps?(?: |$)"#
+    ))
+});
+
+const ID: &str = "[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}";
+const HOST: &str = r"H=(?:[^ ()\[\]]+ )?(?:\([^() ]*\) )?\[([0-9A-Za-z:.]+)\](?::[0-9]+)?";
+/// Interface, ident, TLS, sender, authenticator; `DS` for DNSSEC.
+const FIELD: &str = r#" (?:[A-Za-z]+=(?:"[^"]*"|<[^<>" ]*>|[^<>" ]+)|DS)"#;
+
+/// Reads a line; one through syslog may have Exim's own stamp again.
+pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
+    let message = match header.program {
+        Some(b"exim" | b"exim4") => {
+            Stamp::own(header.message).map_or(header.message, |(_, message)| message)
+        }
+        None if header.stamp.is_some() => header.message,
+        _ => return Err(header.not_its()),
+    };
+    let message = skip_pid(message);
+    if let Some(found) = ACCEPTED.captures(message) {
+        let addr = host(message, &found)?;
+        return Ok(Found::accepted(addr, "exim-accepted"));
+    }
+    if !rejects(message) {
+        return Err("it rejects nothing");
+    }
+    if memmem::find(message, b" temporarily rejected ").is_some() {
+        return Err("it was rejected for now only");
+    }
+    let found = REJECTED.captures(message);
+    let found = found.ok_or("it is no rejection at connect, HELO, MAIL or RCPT in Exim's form")?;
+    let addr = host(message, &found)?;
+    let (_, [_, fields, text]) = found.extract();
+    says_listed(text, addr, envelope(fields))?;
+    Ok(Found::rejected(addr, text, "exim-dnslists"))
+}
+
+/// A line that is of any interest holds one of these.
+pub(super) const NEEDLES: [&str; 2] = [" <= ", " rejected "];
+
+/// Whether it is a rejection that speaks of a list.
+pub(super) fn looks_rejected(line: &[u8]) -> bool {
+    rejects(line) && speaks_of_list(line)
+}
+
+fn rejects(line: &[u8]) -> bool {
+    static REJECTED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" rejected "));
+    REJECTED.find(line).is_some()
+}
+
+/// What is left of the fields from the sender on, with the command.
+fn envelope(fields: &[u8]) -> &[u8] {
+    let start = memmem::find(fields, b" F=<").or_else(|| memmem::rfind(fields, b" rejected "));
+    start.and_then(|at| fields.get(at..)).unwrap_or(fields)
+}
+
+/// The host, which must be the only one that could be it.
+fn host(message: &[u8], found: &Captures<'_>) -> Result<IpAddr, &'static str> {
+    static BRACKET: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(") ["));
+    let host = found.get(1).ok_or("it has no host")?;
+    let rest = message.get(host.end()..).unwrap_or_default();
+    let mut others = BRACKET.find_iter(rest).filter_map(|at| rest.get(at + 3..));
+    if others.any(|other| {
+        !other
+            .strip_prefix(host.as_bytes())
+            .is_some_and(|rest| rest.starts_with(b"]"))
+    }) {
+        return Err("it has two hosts, and one may be forged");
+    }
+    address::tagged(host.as_bytes()).ok_or("its host is not an address")
+}
+
+/// With `log_selector = +pid`.
+fn skip_pid(message: &[u8]) -> &[u8] {
+    let digits = message
+        .strip_prefix(b"[")
+        .map_or(0, super::header::count_digits);
+    let behind = message
+        .get(digits + 1..)
+        .and_then(|rest| rest.strip_prefix(b"] "));
+    if digits > 0 {
+        behind.unwrap_or(message)
+    } else {
+        message
+    }
+}

@@ -1,0 +1,168 @@
+//! Log line → event.
+//!
+//! Anyone who can speak to the mail server chooses parts of its log, so a
+//! line is read from its start by a fixed grammar: syslog header, program
+//! name, the mail server's own words. An address found elsewhere in the line
+//! is never believed. Each server has a module, which says what a peer can
+//! choose in its lines; [`Pattern`] is for what none of them knows.
+//!
+//! Only a blocklist's rejection for good is taken. A 4xx is one where it is
+//! how that server refuses every listed peer; elsewhere it means that a list
+//! did not answer, or is not trusted yet.
+//!
+//! Of Courier's deliveries the hosts that took them are read as well. The
+//! others' lines of a delivery do not name the sender (Exim's only on
+//! request), and where a bounce goes, whoever sent the mail has chosen.
+
+mod address;
+mod courier;
+mod exim;
+mod haraka;
+mod header;
+mod listing_text;
+mod needles;
+mod opensmtpd;
+mod pattern;
+mod postfix;
+mod rblsmtpd;
+mod rspamd;
+mod sendmail;
+mod server;
+mod stamp;
+
+use std::time::SystemTime;
+
+use jiff::tz::TimeZone;
+
+pub use needles::{Needles, Search};
+pub use pattern::Pattern;
+pub use server::Server;
+
+use crate::event::Event;
+use header::Header;
+use opensmtpd::Sessions;
+use server::Found;
+use stamp::Stamp;
+
+/// What a line turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed<'line> {
+    /// A rejection or an acceptance.
+    Event(Event<'line>),
+    /// Neither.
+    Nothing,
+    /// Not taken, though it looks like a rejection; and why.
+    NearMiss(&'static str),
+}
+
+/// Reads the log of mail servers.
+#[derive(Debug)]
+pub struct Parser {
+    servers: Vec<Server>,
+    courier: Vec<u8>,
+    patterns: Vec<Pattern>,
+    zone: TimeZone,
+    sessions: Sessions,
+}
+
+impl Parser {
+    /// A parser for the lines of Courier's SMTP server named `program`
+    /// (`courieresmtpd`, unless `SYSLOGNAME` renames it). Stamps that name no
+    /// time zone are taken to be in `zone`.
+    #[must_use]
+    pub fn new(program: &str, zone: TimeZone) -> Self {
+        Self {
+            servers: vec![Server::Courier],
+            courier: program.into(),
+            patterns: Vec::new(),
+            zone,
+            sessions: Sessions::default(),
+        }
+    }
+
+    /// Reads the lines of these servers instead of Courier alone.
+    #[must_use]
+    pub fn servers(self, servers: Vec<Server>) -> Self {
+        Self { servers, ..self }
+    }
+
+    /// Tries these patterns, in this order, on what no server's grammar takes.
+    #[must_use]
+    pub fn patterns(self, patterns: Vec<Pattern>) -> Self {
+        Self { patterns, ..self }
+    }
+
+    /// Reads one line, without its end. `now` decides the year of a stamp
+    /// that has none. Lines come in the order of the log: some servers name
+    /// the peer only when it connects.
+    #[must_use]
+    pub fn parse<'line>(&mut self, line: &'line [u8], now: SystemTime) -> Parsed<'line> {
+        let header = Header::split(line);
+        let mut near = None;
+        for server in &self.servers {
+            let found = server.read(&self.courier, &mut self.sessions, &header);
+            match found.and_then(|found| event(found, header.stamp, &self.zone, now)) {
+                Ok(event) => return Parsed::Event(event),
+                Err(reason) if server.looks_rejected(line) => near = near.or(Some(reason)),
+                Err(_) => {}
+            }
+        }
+        self.by_pattern(line, &header, now)
+            .unwrap_or_else(|| near.map_or(Parsed::Nothing, Parsed::NearMiss))
+    }
+
+    /// What to look for, so that other lines need not be read. A pattern may
+    /// match any line.
+    #[must_use]
+    pub fn needles(&self) -> Needles {
+        if !self.patterns.is_empty() {
+            return Needles::everything();
+        }
+        let servers = self.servers.iter();
+        Needles::any(servers.flat_map(|server| server.needles().iter().copied()))
+    }
+
+    fn by_pattern<'line>(
+        &self,
+        line: &'line [u8],
+        header: &Header<'line>,
+        now: SystemTime,
+    ) -> Option<Parsed<'line>> {
+        let bare = || Header::bare(line);
+        let (found, stamp) = self.patterns.iter().find_map(|pattern| {
+            let header = match pattern.program() {
+                None => bare(),
+                program if program == header.program => *header,
+                Some(_) => return None,
+            };
+            Some((pattern.find(header.message)?, header.stamp))
+        })?;
+        let event = found.and_then(|found| event(found, stamp, &self.zone, now));
+        Some(event.map_or_else(Parsed::NearMiss, Parsed::Event))
+    }
+}
+
+/// Adds the time to what was found.
+fn event<'line>(
+    found: Found<'line>,
+    stamp: Option<Stamp<'line>>,
+    zone: &TimeZone,
+    now: SystemTime,
+) -> Result<Event<'line>, &'static str> {
+    let at = match stamp {
+        Some(stamp) => Some(stamp.time(zone, now).ok_or("its stamp is not a time")?),
+        None => None,
+    };
+    let Found { addr, kind, rule } = found;
+    Ok(Event {
+        addr,
+        kind,
+        at,
+        rule,
+    })
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

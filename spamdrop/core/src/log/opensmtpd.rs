@@ -1,0 +1,185 @@
+//! OpenSMTPD's own words. A refusal does not name the peer, only its session:
+//!
+//! ```text
+//! 6a3f5c1b9d2e4f70 smtp connected address=IP host=NAME
+//! 6a3f5c1b9d2e4f70 smtp failed-command command="RCPT TO:<…>" result="554 5.7.1 TEXT"
+//! 6a3f5c1b9d2e4f70 smtp disconnected reason=quit
+//! ```
+//!
+//! Before 6.4 the verbs stand behind `event=`, and each names the address. The
+//! session's id is random and stands first, so a peer can only have its own
+//! session refused. TEXT is the administrator's or a filter's, and must speak
+//! of a blocklist; and no refusal after RCPT is taken, which is of content. The
+//! command is the peer's: should it hold a whole forged
+//! `" result="`, then the true one follows it, and a line with two is not
+//! taken, lest a forwarder be blamed for a recipient that it passes on.
+//!
+//! A 4xx is not taken, but for 421 with `Host listed at`, which is how
+//! filter-dnsbl closes the connection of a listed peer.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
+
+use super::address;
+use super::header::{Header, token};
+use super::listing_text::{says_listed, speaks_of_list};
+use super::server::{Found, Reading};
+
+/// Sessions that are remembered; far more than a server holds at a time.
+const MOST: usize = 4096;
+
+/// Which peer a session belongs to.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    peers: HashMap<u64, IpAddr>,
+    /// The ids, the oldest first; also of sessions that have ended.
+    order: VecDeque<u64>,
+}
+
+impl Sessions {
+    fn opened(&mut self, id: u64, addr: IpAddr) {
+        if self.order.len() == MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.peers.remove(&oldest);
+        }
+        self.order.push_back(id);
+        self.peers.insert(id, addr);
+    }
+}
+
+/// Reads a line.
+pub(super) fn read<'line>(sessions: &mut Sessions, header: &Header<'line>) -> Reading<'line> {
+    if header.program != Some(b"smtpd") {
+        return Err(header.not_its());
+    }
+    let (id, rest) = session(header.message).ok_or("it does not start with a session's id")?;
+    let rest = rest.strip_prefix(b"event=").unwrap_or(rest);
+    if let Some(peer) = rest.strip_prefix(b"connected address=") {
+        if let Some(addr) = token(peer).and_then(|(addr, _)| peer_address(addr)) {
+            sessions.opened(id, addr);
+        }
+        return Err("it is a connection");
+    }
+    let rest = rest
+        .strip_prefix(b"failed-command ")
+        .ok_or("no command failed")?;
+    let Failed {
+        command,
+        code,
+        text,
+    } = failed(rest)?;
+    let addr = sessions.peers.get(&id).copied();
+    let addr = addr
+        .or_else(|| own_address(rest))
+        .ok_or("its session is not known")?;
+    let closed = code == b"421" && text.starts_with(b"Host listed at ");
+    if !closed && !code.starts_with(b"5") {
+        return Err("the code of its result is not 5xx");
+    }
+    let early = is_early(command) || closed && command.is_empty();
+    if !early {
+        return Err("its command is none of HELO, EHLO, MAIL and RCPT");
+    }
+    says_listed(text, addr, command)?;
+    Ok(Found::rejected(addr, text, "opensmtpd-dnsbl"))
+}
+
+/// A line that is of any interest holds one of these.
+pub(super) const NEEDLES: [&str; 2] = ["connected address=", "failed-command "];
+
+/// Whether a command was refused for good, or the connection closed, for a
+/// list.
+pub(super) fn looks_rejected(line: &[u8]) -> bool {
+    static FAILED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("failed-command "));
+    static REFUSED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" result=\"5"));
+    static CLOSED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" result=\"421 "));
+    let refused = || REFUSED.find(line).is_some() || CLOSED.find(line).is_some();
+    FAILED.find(line).is_some() && refused() && speaks_of_list(line)
+}
+
+/// Reads `ID smtp `, an id of 16 hexadecimal digits.
+fn session(message: &[u8]) -> Option<(u64, &[u8])> {
+    let (id, rest) = token(message)?;
+    let digits = id.len() == 16 && id.iter().all(u8::is_ascii_hexdigit);
+    let id = digits.then(|| str::from_utf8(id).ok())??;
+    let id = u64::from_str_radix(id, 16).ok()?;
+    Some((id, rest.strip_prefix(b"smtp ")?))
+}
+
+/// Whether the command comes before a message does. It is empty where a filter
+/// closes the connection, whenever that may be.
+fn is_early(command: &[u8]) -> bool {
+    let verb = command
+        .split(|byte| *byte == b' ')
+        .next()
+        .unwrap_or_default();
+    let verbs: [&[u8]; 4] = [b"HELO", b"EHLO", b"MAIL", b"RCPT"];
+    verbs.iter().any(|known| verb.eq_ignore_ascii_case(known))
+}
+
+/// A command, and what it came to.
+struct Failed<'line> {
+    command: &'line [u8],
+    code: &'line [u8],
+    text: &'line [u8],
+}
+
+/// Reads the command and the one `result`, at the line's end.
+fn failed(rest: &[u8]) -> Result<Failed<'_>, &'static str> {
+    const COMMAND: &[u8] = b"command=\"";
+    const RESULT: &[u8] = b"\" result=\"";
+    let mut results = memmem::find_iter(rest, RESULT);
+    let (at, other) = (results.next(), results.next());
+    if other.is_some() {
+        return Err("it has two results, and one may be forged");
+    }
+    let parts = || {
+        let (before, result) = rest.split_at_checked(at?)?;
+        let command = before.get(memmem::find(before, COMMAND)? + COMMAND.len()..)?;
+        let result = result.strip_prefix(RESULT)?.strip_suffix(b"\"")?;
+        let (code, text) = token(result)?;
+        Some(Failed {
+            command,
+            code,
+            text,
+        })
+    };
+    parts().ok_or("its command and result are not as OpenSMTPD writes them")
+}
+
+/// Before 6.4: `address=IP host=NAME command=`.
+fn own_address(rest: &[u8]) -> Option<IpAddr> {
+    let (addr, rest) = token(rest.strip_prefix(b"address=")?)?;
+    let (_name, rest) = token(rest.strip_prefix(b"host=")?)?;
+    rest.starts_with(b"command=\"")
+        .then(|| peer_address(addr))?
+}
+
+/// With or without the brackets of a literal.
+fn peer_address(bytes: &[u8]) -> Option<IpAddr> {
+    match address::bracketed(bytes) {
+        Some((addr, [])) => addr,
+        _ => address::tagged(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_latest_sessions_are_remembered() {
+        let mut sessions = Sessions::default();
+        let addr = IpAddr::from([192, 0, 2, 1]);
+        for id in 0..10 * MOST as u64 {
+            sessions.opened(id, addr);
+        }
+        assert_eq!((sessions.peers.len(), sessions.order.len()), (MOST, MOST));
+        assert!(!sessions.peers.contains_key(&(9 * MOST as u64 - 1)));
+        assert!(sessions.peers.contains_key(&(9 * MOST as u64)));
+    }
+}

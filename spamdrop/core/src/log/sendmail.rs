@@ -1,0 +1,69 @@
+//! Sendmail's own words.
+//!
+//! ```text
+//! ruleset=check_relay, arg1=NAME, arg2=IP, relay=NAME [IP], reject=550 5.7.1 Rejected: IP listed at ZONE
+//! QUEUE_ID: ruleset=check_rcpt, arg1=<RECIPIENT>, relay=NAME [IP] (may be forged), reject=550 5.7.1 <RECIPIENT>... TEXT
+//! ```
+//!
+//! The second is what `FEATURE(delay_checks)` makes of it. TEXT is the
+//! administrator's, and the access map refuses in the same form; so it must
+//! speak of a blocklist. Other rulesets judge senders (`check_mail`) and content
+//! (`check_eoh`), which a forwarder passes on. `arg2` may be the blocklist's answer (127.0.0.3): the
+//! address is that of `relay`. The PTR name, the identd reply (`IDENT:x@`) and
+//! the recipient stand before it; Sendmail leaves no blank, comma or bracket
+//! in the first two, and a recipient that holds one, or a quote, is not taken;
+//! neither is a line with two `relay=`.
+//!
+//! A 4xx is not taken: it is what FEATURE(dnsbl) says when the blocklist did
+//! not answer.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
+use regex::bytes::Regex;
+
+use super::address;
+use super::header::Header;
+use super::listing_text::{says_listed, speaks_of_list};
+use super::server::{Found, Reading, grammar};
+
+static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
+    grammar(
+        r#"^(?:[0-9A-Za-z]+: )?ruleset=check_(?:relay, arg1=[^ ,"]*|rcpt, arg1=([^ ,"]*))(?:, arg2=[^ ,"]*)?, relay=(?:[^ ,"\[\]]+ )?\[([0-9A-Za-z:.]+)\](?: \(may be forged\))?, reject=5[0-9][0-9] (?:5\.[0-9]+\.[0-9]+ )?(?:[^ "]*\.\.\. )?(.*)"#,
+    )
+});
+
+/// Reads a line.
+pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
+    if !matches!(header.program, Some(b"sendmail" | b"sm-mta")) {
+        return Err(header.not_its());
+    }
+    if !rejects(header.message) {
+        return Err("it rejects nothing");
+    }
+    let found = REJECTED.captures(header.message);
+    let found =
+        found.ok_or("it is no rejection by check_relay or check_rcpt in Sendmail's form")?;
+    let part = |group| found.get(group).map_or(&b""[..], |part| part.as_bytes());
+    let [recipient, host, text] = [1, 2, 3].map(part);
+    let addr = address::tagged(host).ok_or("its relay is not an address")?;
+    if memmem::find(text, b", relay=").is_some() {
+        return Err("it has two relays, and one may be forged");
+    }
+    says_listed(text, addr, recipient)?;
+    Ok(Found::rejected(addr, text, "sendmail-dnsbl"))
+}
+
+/// A line that is of any interest holds one of these.
+pub(super) const NEEDLES: [&str; 1] = ["ruleset=check_"];
+
+/// Whether a ruleset refused for good, for a list.
+pub(super) fn looks_rejected(line: &[u8]) -> bool {
+    rejects(line) && speaks_of_list(line)
+}
+
+fn rejects(line: &[u8]) -> bool {
+    static RULESET: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("ruleset=check_"));
+    static REJECT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(", reject=5"));
+    RULESET.find(line).is_some() && REJECT.find(line).is_some()
+}

@@ -1,0 +1,416 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::time::{Duration, Instant};
+
+use jiff::civil::date;
+use jiff::tz::Offset;
+
+use super::*;
+use crate::event::Kind;
+
+const MESSAGE: &str = "error,relay=::ffff:192.0.2.1,from=<a@b>,to=<c@d>: 511 Listed";
+
+/// The keys of the configuration that choose what is read.
+#[derive(serde::Deserialize)]
+#[serde(default)]
+struct Keys {
+    servers: Vec<Server>,
+    pattern: Vec<Pattern>,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            servers: vec![Server::Courier],
+            pattern: Vec::new(),
+        }
+    }
+}
+
+fn read_toml(text: &str) -> Keys {
+    toml::from_str(text).unwrap()
+}
+
+fn parser() -> Parser {
+    Parser::new("courieresmtpd", TimeZone::UTC)
+}
+
+/// A time of day in UTC.
+fn utc(year: i16, month: i8, day: i8, hour: i8, minute: i8, second: i8) -> SystemTime {
+    let civil = date(year, month, day).at(hour, minute, second, 0);
+    civil.to_zoned(TimeZone::UTC).unwrap().timestamp().into()
+}
+
+fn stamp(parser: &mut Parser, stamp: &str, now: SystemTime) -> Option<SystemTime> {
+    let line = format!("{stamp} mx1 courieresmtpd: {MESSAGE}");
+    match parser.parse(line.as_bytes(), now) {
+        Parsed::Event(event) => event.at,
+        _ => None,
+    }
+}
+
+#[test]
+fn text_is_what_follows_the_code() {
+    let text = |reply: &str| {
+        let line =
+            format!("Nov 23 08:50:54 mx1 courieresmtpd: error,relay=192.0.2.1,from=<>: {reply}");
+        match parser().parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0)) {
+            Parsed::Event(Event {
+                kind: Kind::Rejected { text },
+                ..
+            }) => String::from_utf8(text.to_vec()).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(text("511 Blocked: 511 x"), "Blocked: 511 x");
+    assert_eq!(text("511-Blocked"), "Blocked");
+    assert_eq!(text("511"), "");
+}
+
+#[test]
+fn text_of_a_repeated_message_ends_before_the_bracket() {
+    let line = format!("Nov 23 08:50:54 mx1 courieresmtpd: message repeated 3 times: [ {MESSAGE}]");
+    let Parsed::Event(event) = parser().parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0)) else {
+        panic!("not taken");
+    };
+    assert_eq!(event.kind, Kind::Rejected { text: b"Listed" });
+}
+
+#[test]
+fn program_is_the_configured_one() {
+    let mut parser = Parser::new("smtpd2", TimeZone::UTC);
+    let now = utc(2026, 11, 23, 9, 0, 0);
+    let line = format!("Nov 23 08:50:54 mx1 smtpd2: {MESSAGE}");
+    assert!(matches!(
+        parser.parse(line.as_bytes(), now),
+        Parsed::Event(_)
+    ));
+    let line = format!("Nov 23 08:50:54 mx1 courieresmtpd: {MESSAGE}");
+    assert_eq!(
+        parser.parse(line.as_bytes(), now),
+        Parsed::NearMiss("another program wrote it")
+    );
+}
+
+#[test]
+fn near_miss_tells_why() {
+    let reason = |line: &str| match parser().parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0)) {
+        Parsed::NearMiss(reason) => reason,
+        other => panic!("{other:?}"),
+    };
+    let message = |message: &str| reason(&format!("Nov 23 08:50:54 mx1 courieresmtpd: {message}"));
+    assert_eq!(reason(MESSAGE), "it does not start with a syslog header");
+    assert_eq!(
+        reason(&format!("Nov 31 08:50:54 mx1 courieresmtpd: {MESSAGE}")),
+        "its stamp is not a time"
+    );
+    assert_eq!(
+        message("x error,relay=192.0.2.1,from=<>: 511 x"),
+        "its message does not start with error,relay="
+    );
+    assert_eq!(
+        message("error,relay=localhost,from=<>: 511 x"),
+        "its relay is not an address"
+    );
+    assert_eq!(
+        message("error,relay=192.0.2.1,port=x,from=<>: 511 x"),
+        "its port is not a number"
+    );
+    assert_eq!(
+        message("error,relay=192.0.2.1,ident=x: 511 x,from=<>: 550"),
+        "its ident is not as Courier writes it"
+    );
+    assert_eq!(
+        message("error,relay=192.0.2.1,ident=\"x\",msg=\"502\",cmd: 511 x"),
+        "it ends in a command of the client's choosing"
+    );
+    assert_eq!(
+        message("error,relay=192.0.2.1,from=x: 511 x"),
+        "its from and to are not as Courier writes them"
+    );
+    assert_eq!(
+        message("error,relay=192.0.2.1,from=<>: 550 511 x"),
+        "the code of its reply is not 511"
+    );
+}
+
+#[test]
+fn year_is_the_nearest() {
+    let mut parser = parser();
+    let now = utc(2027, 1, 1, 0, 0, 10);
+    assert_eq!(
+        stamp(&mut parser, "Dec 31 23:59:59", now),
+        Some(utc(2026, 12, 31, 23, 59, 59))
+    );
+    assert_eq!(
+        stamp(&mut parser, "Jan  1 00:00:09", now),
+        Some(utc(2027, 1, 1, 0, 0, 9))
+    );
+    let now = utc(2026, 12, 31, 23, 59, 59);
+    assert_eq!(
+        stamp(&mut parser, "Jan  1 00:00:01", now),
+        Some(utc(2027, 1, 1, 0, 0, 1))
+    );
+    assert_eq!(
+        stamp(&mut parser, "Feb 29 12:00:00", utc(2027, 3, 1, 0, 0, 0)),
+        Some(utc(2028, 2, 29, 12, 0, 0))
+    );
+}
+
+#[test]
+fn stamp_without_a_zone_is_in_the_given_one() {
+    let mut parser = Parser::new("courieresmtpd", TimeZone::fixed(Offset::constant(2)));
+    let now = utc(2026, 7, 1, 9, 0, 0);
+    let expected = Some(utc(2026, 7, 1, 8, 50, 54));
+    assert_eq!(stamp(&mut parser, "Jul  1 10:50:54", now), expected);
+    assert_eq!(
+        stamp(&mut parser, "Wed 2026-07-01 10:50:54 CEST", now),
+        expected
+    );
+    assert_eq!(
+        stamp(&mut parser, "Wed 2026-07-01 08:50:54 UTC", now),
+        expected
+    );
+    assert_eq!(stamp(&mut parser, "2026-07-01T08:50:54Z", now), expected);
+}
+
+#[test]
+fn hour_lived_twice_is_the_one_nearer_to_now() {
+    let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    let mut parser = Parser::new("courieresmtpd", berlin);
+    // 02:30 on 25 October 2026 is 00:30 UTC, and an hour later again.
+    for hour in [0, 1] {
+        let now = utc(2026, 10, 25, hour, 31, 0);
+        assert_eq!(
+            stamp(&mut parser, "Oct 25 02:30:00", now),
+            Some(utc(2026, 10, 25, hour, 30, 0))
+        );
+    }
+}
+
+#[test]
+fn leap_second_is_the_second_before() {
+    assert_eq!(
+        stamp(
+            &mut parser(),
+            "Dec 31 23:59:60",
+            utc(2026, 12, 31, 23, 59, 59)
+        ),
+        Some(utc(2026, 12, 31, 23, 59, 59))
+    );
+}
+
+const LEN: usize = 1 << 20;
+
+#[test]
+fn long_lines_are_read_in_little_time() {
+    let lines = [
+        "x".repeat(LEN),
+        "511 ".repeat(LEN / 4),
+        format!("error,relay={}", "511".repeat(LEN / 3)),
+        format!("Nov 23 08:50:54 {}", "courieresmtpd: ".repeat(LEN / 15)),
+        format!(
+            "Nov 23 08:50:54 mx1 courieresmtpd: {}",
+            "error,relay=".repeat(LEN / 12)
+        ),
+        format!(
+            "Nov 23 08:50:54 mx1 courieresmtpd: error,relay=::1,from=<{}",
+            "...,to=<".repeat(LEN / 8)
+        ),
+        format!(
+            "Nov 23 08:50:54 mx1 courieresmtpd: error,relay=::1,ident={}",
+            ",".repeat(LEN)
+        ),
+        format!(
+            "<19>1 - mx1 courieresmtpd - - {}",
+            "[\"\\\\".repeat(LEN / 4)
+        ),
+        format!(
+            "Nov 23 08:50:54 mx1 courierd: newmsg,id=1: dns; {}",
+            "[".repeat(LEN)
+        ),
+    ];
+    read_within(parser(), &lines, Duration::from_millis(10));
+}
+
+/// What they need regular expressions for; a mail log has no line like that.
+#[test]
+fn long_lines_of_all_servers_are_read_in_linear_time() {
+    let all = [
+        "courier",
+        "postfix",
+        "exim",
+        "sendmail",
+        "opensmtpd",
+        "rblsmtpd",
+        "haraka",
+        "rspamd",
+    ];
+    let servers = read_toml(&format!("servers = {all:?}")).servers;
+    const LEN: usize = 1 << 18;
+    let lines = [
+        format!(
+            "Nov 23 08:50:54 mx1 postfix/smtpd: NOQUEUE: reject: RCPT from x[::1]: 554 {}",
+            " blocked using ".repeat(LEN / 15)
+        ),
+        format!(
+            "2026-11-23 08:50:54 H=(x) [::1]{} rejected RCPT <b>: listed",
+            " F=<a> rejected RCPT <b>".repeat(LEN / 24)
+        ),
+        format!(
+            "2026-11-23 08:50:54 H=(x) [::1] rejected X: {}",
+            ") [::1]".repeat(LEN / 7)
+        ),
+        format!(
+            "Nov 23 08:50:54 mx1 sendmail: ruleset=check_relay, arg1=x, relay=[::1], reject=550 {}",
+            "x... ".repeat(LEN / 5)
+        ),
+        format!(
+            "Nov 23 08:50:54 mx1 smtpd: 0123456789abcdef smtp failed-command {}",
+            "\" result=\"550 ".repeat(LEN / 14)
+        ),
+        format!("rblsmtpd: ::1 pid 1 {}", " pid ".repeat(LEN / 5)),
+        format!(
+            "[INFO] [-] [dns-list] {}",
+            "host [::1] is listed".repeat(LEN / 20)
+        ),
+        format!(
+            "#1(normal) <x>; task; rspamd_task_write_log: id: <x>, ip: ::1, (default: T (reject): [1/1] [{}",
+            "RBL_X(1.00){::2:from;},".repeat(LEN / 23)
+        ),
+    ];
+    read_within(parser().servers(servers), &lines, Duration::from_millis(25));
+}
+
+fn read_within(mut parser: Parser, lines: &[String], limit: Duration) {
+    let now = utc(2026, 11, 23, 9, 0, 0);
+    // Of an unoptimised build only that it is linear: what is not would take
+    // minutes.
+    let limit = if cfg!(debug_assertions) {
+        limit * 100
+    } else {
+        limit
+    };
+    for line in lines {
+        // The fastest of several: the machine may be busy with something else.
+        let read = || {
+            let start = Instant::now();
+            let parsed = parser.parse(line.as_bytes(), now);
+            assert!(!matches!(parsed, Parsed::Event(_)));
+            start.elapsed()
+        };
+        let fastest = std::iter::repeat_with(read).take(5).min().unwrap();
+        assert!(fastest < limit, "{fastest:?} for {}", &line[..60]);
+    }
+}
+
+fn pattern(toml: &str) -> Vec<Pattern> {
+    read_toml(toml).pattern
+}
+
+#[test]
+fn a_pattern_sees_its_programs_messages() {
+    let pattern = pattern(
+        "[[pattern]]\nname = \"mine\"\nprogram = \"myfilter\"\nmatch = '^reject from \\[<HOST>\\]: 5'",
+    );
+    let mut parser = parser().patterns(pattern);
+    let now = utc(2026, 11, 23, 9, 0, 0);
+    let line = b"Nov 23 08:50:54 mx1 myfilter[1]: reject from [::ffff:192.0.2.1]: 550 no";
+    assert_eq!(
+        parser.parse(line, now),
+        Parsed::Event(Event {
+            addr: [192, 0, 2, 1].into(),
+            kind: Kind::Rejected { text: b"]: 550 no" },
+            at: Some(utc(2026, 11, 23, 8, 50, 54)),
+            rule: "mine".into(),
+        })
+    );
+    for line in [
+        "Nov 23 08:50:54 mx1 other: reject from [192.0.2.1]: 550 no",
+        "Nov 23 08:50:54 mx1 myfilter: x reject from [192.0.2.1]: 550 no",
+        "reject from [192.0.2.1]: 550 no",
+    ] {
+        assert_eq!(
+            parser.parse(line.as_bytes(), now),
+            Parsed::Nothing,
+            "{line}"
+        );
+    }
+    assert_eq!(
+        parser.parse(
+            b"Nov 23 08:50:54 mx1 myfilter: reject from [1.2.3.999]: 550 no",
+            now
+        ),
+        Parsed::NearMiss("what stands for <HOST> is not an address")
+    );
+}
+
+#[test]
+fn a_pattern_without_a_program_sees_what_follows_the_stamp() {
+    let pattern = pattern("[[pattern]]\nname = \"mine\"\nmatch = '^reject <HOST>$'");
+    let mut parser = parser().patterns(pattern);
+    let now = utc(2026, 11, 23, 9, 0, 0);
+    let mut at = |line: &str| match parser.parse(line.as_bytes(), now) {
+        Parsed::Event(event) => Some(event.at),
+        _ => None,
+    };
+    let stamp = Some(Some(utc(2026, 11, 23, 8, 50, 54)));
+    assert_eq!(at("reject 192.0.2.1"), Some(None));
+    assert_eq!(at("2026-11-23T08:50:54Z reject 192.0.2.1"), stamp);
+    assert_eq!(at("2026-11-23 08:50:54.5 reject 192.0.2.1"), stamp);
+    assert_eq!(at("2026-11-23 10:50:54 +0200 reject 192.0.2.1"), stamp);
+    assert_eq!(at("@400000006b03fe7800000000 reject 192.0.2.1"), stamp);
+    assert_eq!(at("Nov 23 08:50:54 reject 192.0.2.1"), stamp);
+    assert_eq!(at("Nov 23 08:50:54 mx1 myfilter: reject 192.0.2.1"), None);
+    assert_eq!(at("1795423854 reject 192.0.2.1"), None);
+    assert_eq!(at("1-2 reject 192.0.2.1"), None);
+}
+
+#[test]
+fn near_miss_is_of_the_server_that_it_looks_like() {
+    let mut parser = parser().servers(vec![Server::Courier, Server::Exim, Server::Postfix]);
+    let mut reason = |line: &str| match parser.parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0)) {
+        Parsed::NearMiss(reason) => reason,
+        other => panic!("{other:?}"),
+    };
+    let reject =
+        "NOQUEUE: reject: RCPT from x[192.0.2.1]: 554 5.7.1 Service unavailable; Client host";
+    let smtpd = format!("Nov 23 08:50:54 mx1 postfix/smtpd[1]: {reject}");
+    assert_eq!(
+        reason(&format!("{smtpd} [x.example] blocked using z; from=<a>")),
+        "what the blocklist lists is not an address"
+    );
+    assert_eq!(
+        reason(&format!("{smtpd} [192.0.2.2] blocked using z; from=<a>")),
+        "what the blocklist lists is not its client"
+    );
+    assert_eq!(
+        reason(&format!("{reject} [192.0.2.1] blocked using z; from=<a>")),
+        "it does not start with a syslog header"
+    );
+    assert_eq!(
+        reason(
+            "2026-11-23 08:50:54 H=(x) [192.0.2.1] F=<a> temporarily rejected RCPT <b>: listed at z.example"
+        ),
+        "it was rejected for now only"
+    );
+    assert_eq!(
+        reason(&format!(
+            "Nov 23 08:50:54 mx1 courieresmtpd: {}",
+            MESSAGE.replace("192.0.2.1", "x")
+        )),
+        "its relay is not an address"
+    );
+}
+
+#[test]
+fn text_of_postfix_ends_before_the_peers_words() {
+    let mut parser = parser().servers(vec![Server::Postfix]);
+    let line = b"Nov 23 08:50:54 mx1 postfix/smtpd[1]: NOQUEUE: reject: RCPT from x[192.0.2.1]: 554 5.7.1 \
+        Service unavailable; Client host [192.0.2.1] blocked using z; t; from=<open resolver> to=<b>";
+    let Parsed::Event(event) = parser.parse(line, utc(2026, 11, 23, 9, 0, 0)) else {
+        panic!("not taken");
+    };
+    let text = b"Service unavailable; Client host [192.0.2.1] blocked using z; t";
+    assert_eq!(event.kind, Kind::Rejected { text });
+}

@@ -1,0 +1,266 @@
+//! (event, now, state) → decision.
+//!
+//! Nothing here reads a clock or a file, so an old log can be replayed
+//! through it.
+
+mod ceiling;
+mod protected;
+mod recent_senders;
+mod repeat;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use regex::bytes::Regex;
+
+pub use ceiling::Trip;
+pub use protected::{Protected, Reason};
+
+use crate::courier::texts;
+use crate::event::{Event, Evidence, Kind};
+use crate::time::Moment;
+use ceiling::Ceiling;
+use repeat::Repeats;
+
+/// What to do about an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Block the address.
+    Block {
+        /// The offender.
+        addr: IpAddr,
+        /// Time since the offence.
+        age: Duration,
+    },
+    /// A message was accepted; its source is remembered as known.
+    Known,
+    /// It took a message from us. For the ceiling that is no acceptance.
+    Delivered,
+    /// Do nothing.
+    Ignore(Why),
+}
+
+impl Decision {
+    /// The name of its counter.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Block { .. } => "blocked",
+            Self::Known => "known",
+            Self::Delivered => "delivered",
+            Self::Ignore(why) => why.name(),
+        }
+    }
+}
+
+/// Why an event changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The line is older than a block would last; or, of an acceptance, older
+    /// than sources are remembered.
+    Stale,
+    /// Courier refused the recipient in words of its own; no blocklist did.
+    OwnText,
+    /// The configured pattern does not match the reply's text.
+    OtherText,
+    /// The blocklist complains of the query instead of listing the peer.
+    BrokenBlocklist,
+    /// The address is never blocked.
+    Protected(Reason),
+    /// The same address offended less than a second ago.
+    Repeat,
+    /// The ceiling has tripped.
+    Ceiling,
+}
+
+impl Why {
+    /// The name of its counter.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::OwnText => "own_text",
+            Self::OtherText => "other_text",
+            Self::BrokenBlocklist => "broken_blocklist",
+            Self::Protected(_) => "protected",
+            Self::Repeat => "repeat",
+            Self::Ceiling => "ceiling",
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stale => "the line is too old",
+            Self::OwnText => "the recipient was refused, not the sender",
+            Self::OtherText => "the reply does not match reject_text",
+            Self::BrokenBlocklist => "the blocklist refused the query",
+            Self::Protected(reason) => return reason.fmt(f),
+            Self::Repeat => "repeated within a second",
+            Self::Ceiling => "the ceiling has tripped",
+        })
+    }
+}
+
+/// The administrator's choices.
+#[derive(Clone, Debug)]
+pub struct PolicyConfig {
+    /// How long a block lasts; older lines are not acted on.
+    pub ttl: Duration,
+    /// What the text of the reply must match. Without it, any text but
+    /// Courier's own refusals of a recipient will do.
+    pub reject_text: Option<Regex>,
+    /// More addresses than this in a minute, not listed yet, trip the
+    /// ceiling.
+    pub max_new_per_minute: u32,
+}
+
+impl Default for PolicyConfig {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(600),
+            reject_text: None,
+            max_new_per_minute: 6000,
+        }
+    }
+}
+
+/// Decides what to do about events.
+#[derive(Debug)]
+pub struct Policy {
+    config: PolicyConfig,
+    ceiling: Ceiling,
+    repeats: Repeats,
+}
+
+impl Policy {
+    /// A policy that has seen nothing.
+    #[must_use]
+    pub fn new(config: PolicyConfig) -> Self {
+        Self {
+            ceiling: Ceiling::new(config.max_new_per_minute),
+            repeats: Repeats::default(),
+            config,
+        }
+    }
+
+    /// Takes over other choices; what was learned stays.
+    pub fn reconfigure(&mut self, config: PolicyConfig) {
+        self.ceiling.set_limit(config.max_new_per_minute);
+        self.config = config;
+    }
+
+    /// Decides about one event. Events come in the order of the log; `now`
+    /// never goes back on its monotonic clock. `blocked` tells whether an
+    /// address is listed already.
+    pub fn decide(
+        &mut self,
+        event: &Event<'_>,
+        now: Moment,
+        protected: &Protected,
+        blocked: impl Fn(IpAddr) -> bool,
+    ) -> Decision {
+        // A stamp in the future is the work of a clock that is ahead.
+        let age = event
+            .at
+            .and_then(|at| now.wall.duration_since(at).ok())
+            .unwrap_or_default();
+        match event.kind {
+            Kind::Accepted if self.ceiling.accepted(event.addr, age, now.mono) => Decision::Known,
+            Kind::Accepted => Decision::Ignore(Why::Stale),
+            Kind::Delivered => Decision::Delivered,
+            Kind::Rejected { text } => self
+                .ignored(text, age)
+                .or_else(|| self.never_blocked(event.addr, text, protected))
+                .or_else(|| self.held_back(event.addr, now.mono, blocked))
+                .map_or(
+                    Decision::Block {
+                        addr: event.addr,
+                        age,
+                    },
+                    Decision::Ignore,
+                ),
+        }
+    }
+
+    /// What an event that was just decided about tells of its source, however
+    /// old it is. Nothing, if the source is never blocked, or if the blocklist
+    /// itself may be wrong.
+    #[must_use]
+    pub fn evidence(&self, event: &Event<'_>, protected: &Protected) -> Option<Evidence> {
+        if protected.why(event.addr).is_some() {
+            return None;
+        }
+        match event.kind {
+            Kind::Accepted => Some(Evidence::Accepted),
+            Kind::Delivered => Some(Evidence::Delivered),
+            Kind::Rejected { text } if texts::is_complaint(text) => None,
+            Kind::Rejected { text } => match self.no_listing(text) {
+                None => (!self.ceiling.is_tripped()).then_some(Evidence::Listed),
+                Some(Why::OwnText) if texts::is_unknown_user(text) => {
+                    Some(Evidence::UnknownRecipient)
+                }
+                Some(_) => None,
+            },
+        }
+    }
+
+    /// Tells it of mail that was accepted `age` before it began to see any,
+    /// and whether its source was refused since.
+    pub fn remind(&mut self, addr: IpAddr, age: Duration, refused: bool, now: Moment) {
+        self.ceiling.accepted(addr, age, now.mono);
+        if refused {
+            self.ceiling.refused(addr);
+        }
+    }
+
+    /// What has tripped the ceiling, if it is tripped.
+    pub fn ceiling(&mut self, now: Moment) -> Option<Trip> {
+        self.ceiling.trip(now.mono)
+    }
+
+    fn ignored(&self, text: &[u8], age: Duration) -> Option<Why> {
+        if age > self.config.ttl {
+            return Some(Why::Stale);
+        }
+        self.no_listing(text)
+    }
+
+    /// Why a text is not taken for that of a blocklist.
+    fn no_listing(&self, text: &[u8]) -> Option<Why> {
+        match &self.config.reject_text {
+            Some(pattern) => (!pattern.is_match(text)).then_some(Why::OtherText),
+            None => texts::is_own(text).then_some(Why::OwnText),
+        }
+    }
+
+    /// Tells the ceiling first: a known sender that is refused tells that the
+    /// blocklist is wrong, whether it could be blocked or not.
+    fn never_blocked(&mut self, addr: IpAddr, text: &[u8], protected: &Protected) -> Option<Why> {
+        self.ceiling.refused(addr);
+        if texts::is_complaint(text) {
+            return Some(Why::BrokenBlocklist);
+        }
+        protected.why(addr).map(Why::Protected)
+    }
+
+    fn held_back(
+        &mut self,
+        addr: IpAddr,
+        now: Duration,
+        blocked: impl Fn(IpAddr) -> bool,
+    ) -> Option<Why> {
+        // One that was removed meanwhile has not been blocked a moment ago.
+        let listed = blocked(addr);
+        if self.repeats.seen(addr, now) && listed {
+            return Some(Why::Repeat);
+        }
+        let admitted = self.ceiling.admits(!listed, now);
+        (!admitted).then_some(Why::Ceiling)
+    }
+}
+
+#[cfg(test)]
+mod tests;

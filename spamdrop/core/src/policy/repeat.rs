@@ -1,0 +1,45 @@
+//! Addresses that have just offended.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use std::collections::HashSet;
+
+/// A reply of several lines is logged line by line, and a peer can earn
+/// several within a moment.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// What is forgotten early only causes a second block.
+const CAPACITY: usize = 8192;
+
+/// The offenders of the last second.
+#[derive(Debug, Default)]
+pub(super) struct Repeats {
+    recent: HashSet<IpAddr>,
+    order: VecDeque<(Duration, IpAddr)>,
+}
+
+impl Repeats {
+    /// Whether the address has offended within the last second; if not, it
+    /// has now.
+    pub(super) fn seen(&mut self, addr: IpAddr, now: Duration) -> bool {
+        while let Some(&(at, oldest)) = self.order.front() {
+            if now.saturating_sub(at) < WINDOW && self.order.len() < CAPACITY {
+                break;
+            }
+            self.order.pop_front();
+            self.recent.remove(&oldest);
+        }
+        if !self.recent.insert(addr) {
+            return true;
+        }
+        self.order.push_back((now, addr));
+        false
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.recent.len().max(self.order.len())
+    }
+}

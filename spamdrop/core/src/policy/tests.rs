@@ -1,0 +1,366 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::time::SystemTime;
+
+use super::*;
+
+mod replay;
+
+const START: Duration = Duration::from_secs(1_000_000);
+
+fn moment(millis: u64) -> Moment {
+    let passed = Duration::from_millis(millis);
+    Moment {
+        wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_424_400) + passed,
+        mono: START + passed,
+    }
+}
+
+fn policy() -> Policy {
+    Policy::new(PolicyConfig::default())
+}
+
+fn rejected<'line>(addr: &str, text: &'line str, at: Option<SystemTime>) -> Event<'line> {
+    Event {
+        addr: addr.parse().unwrap(),
+        kind: Kind::Rejected {
+            text: text.as_bytes(),
+        },
+        at,
+        rule: "courier-511".into(),
+    }
+}
+
+fn accepted(addr: &str, at: Option<SystemTime>) -> Event<'static> {
+    Event {
+        addr: addr.parse().unwrap(),
+        kind: Kind::Accepted,
+        at,
+        rule: "courier-newmsg".into(),
+    }
+}
+
+fn delivered(addr: &str, at: Option<SystemTime>) -> Event<'static> {
+    Event {
+        kind: Kind::Delivered,
+        ..accepted(addr, at)
+    }
+}
+
+/// Nothing is listed, and only what no machine blocks is protected.
+fn decide(policy: &mut Policy, event: &Event<'_>, now: Moment) -> Decision {
+    policy.decide(event, now, &Protected::default(), |_| false)
+}
+
+fn decide_text(config: PolicyConfig, text: &str) -> Decision {
+    let event = rejected("192.0.2.1", text, None);
+    decide(&mut Policy::new(config), &event, moment(0))
+}
+
+fn block(addr: &str, age: u64) -> Decision {
+    Decision::Block {
+        addr: addr.parse().unwrap(),
+        age: Duration::from_secs(age),
+    }
+}
+
+#[test]
+fn age_is_the_time_since_the_stamp() {
+    let now = moment(0);
+    let at = |age: u64| Some(now.wall - Duration::from_secs(age));
+    for (stamp, expected) in [
+        (at(0), block("192.0.2.1", 0)),
+        (at(599), block("192.0.2.1", 599)),
+        (at(600), block("192.0.2.1", 600)),
+        (at(601), Decision::Ignore(Why::Stale)),
+        (None, block("192.0.2.1", 0)),
+        (
+            Some(now.wall + Duration::from_secs(3600)),
+            block("192.0.2.1", 0),
+        ),
+    ] {
+        let event = rejected("192.0.2.1", "Listed", stamp);
+        assert_eq!(decide(&mut policy(), &event, now), expected, "{stamp:?}");
+    }
+}
+
+#[test]
+fn acceptance_is_remembered_for_a_day() {
+    let now = moment(0);
+    let at = |hours: u64| Some(now.wall - Duration::from_secs(hours * 3600));
+    for (stamp, expected) in [
+        (None, Decision::Known),
+        (at(0), Decision::Known),
+        (at(23), Decision::Known),
+        (at(24), Decision::Ignore(Why::Stale)),
+    ] {
+        let event = accepted("192.0.2.1", stamp);
+        assert_eq!(decide(&mut policy(), &event, now), expected, "{stamp:?}");
+    }
+}
+
+#[test]
+fn couriers_own_refusals_of_a_recipient_block_nobody() {
+    for text in [
+        "Unknown user.",
+        "Undeliverable address.",
+        "Headers specify no receipients.",
+        "Unknown user. ",
+    ] {
+        let decision = decide_text(PolicyConfig::default(), text);
+        assert_eq!(decision, Decision::Ignore(Why::OwnText), "{text}");
+    }
+    // A blocklist may use the same words among others.
+    for text in ["Unknown user. Listed", "unknown user", "Access denied.", ""] {
+        let decision = decide_text(PolicyConfig::default(), text);
+        assert_eq!(decision, block("192.0.2.1", 0), "{text}");
+    }
+}
+
+#[test]
+fn reject_text_replaces_the_exclusion_of_couriers_own() {
+    let config = |pattern: &str| PolicyConfig {
+        reject_text: Some(Regex::new(pattern).unwrap()),
+        ..PolicyConfig::default()
+    };
+    assert_eq!(
+        decide_text(config(".*"), "Unknown user."),
+        block("192.0.2.1", 0)
+    );
+    assert_eq!(
+        decide_text(config("^Blacklisted by"), "Listed"),
+        Decision::Ignore(Why::OtherText)
+    );
+    assert_eq!(
+        decide_text(config("^Blacklisted by"), "Blacklisted by x"),
+        block("192.0.2.1", 0)
+    );
+    assert_eq!(
+        decide_text(config(".*"), "open resolver"),
+        Decision::Ignore(Why::BrokenBlocklist)
+    );
+}
+
+#[test]
+fn complaint_of_a_blocklist_blocks_nobody() {
+    for text in [
+        "Error: open resolver; https://check.spamhaus.org/returnc/pub/192.0.2.53",
+        "ERROR: OPEN RESOLVER",
+        "https://check.spamhaus.org/ReturnC/vol/",
+    ] {
+        let decision = decide_text(PolicyConfig::default(), text);
+        assert_eq!(decision, Decision::Ignore(Why::BrokenBlocklist), "{text}");
+    }
+}
+
+#[test]
+fn protected_addresses_are_not_blocked() {
+    let event = rejected("127.0.0.1", "Listed", None);
+    assert_eq!(
+        decide(&mut policy(), &event, moment(0)),
+        Decision::Ignore(Why::Protected(Reason::Loopback))
+    );
+}
+
+#[test]
+fn repeat_within_a_second_is_ignored() {
+    let mut policy = policy();
+    let event = rejected("192.0.2.1", "Listed", None);
+    let other = rejected("192.0.2.2", "Listed", None);
+    let mut decide = |event, now, listed: bool| {
+        policy.decide(event, moment(now), &Protected::default(), |_| listed)
+    };
+    let repeat = Decision::Ignore(Why::Repeat);
+    assert_eq!(decide(&event, 0, false), block("192.0.2.1", 0));
+    assert_eq!(decide(&event, 999, true), repeat);
+    assert_eq!(decide(&other, 999, false), block("192.0.2.2", 0));
+    assert_eq!(decide(&event, 1000, true), block("192.0.2.1", 0));
+    assert_eq!(decide(&event, 1999, true), repeat);
+    // Unless it was taken off the list meanwhile.
+    assert_eq!(decide(&event, 1999, false), block("192.0.2.1", 0));
+}
+
+#[test]
+fn repeats_take_bounded_memory() {
+    let mut repeats = Repeats::default();
+    for bits in 0..100_000_u32 {
+        assert!(!repeats.seen(std::net::Ipv4Addr::from_bits(bits).into(), START));
+    }
+    assert!(repeats.len() <= 8192);
+}
+
+#[test]
+fn tripped_ceiling_blocks_nobody_and_recovers() {
+    let mut policy = Policy::new(PolicyConfig {
+        max_new_per_minute: 1,
+        ..PolicyConfig::default()
+    });
+    let first = rejected("192.0.2.1", "Listed", None);
+    let second = rejected("192.0.2.2", "Listed", None);
+    assert_eq!(
+        decide(&mut policy, &first, moment(0)),
+        block("192.0.2.1", 0)
+    );
+    assert_eq!(policy.ceiling(moment(0)), None);
+    assert_eq!(
+        decide(&mut policy, &second, moment(0)),
+        Decision::Ignore(Why::Ceiling)
+    );
+    // Nor one that is listed already.
+    assert_eq!(
+        policy.decide(&first, moment(2000), &Protected::default(), |_| true),
+        Decision::Ignore(Why::Ceiling)
+    );
+    assert!(policy.ceiling(moment(2000)).is_some());
+    assert_eq!(policy.ceiling(moment(61_000)), None);
+    assert_eq!(
+        decide(&mut policy, &second, moment(61_000)),
+        block("192.0.2.2", 0)
+    );
+}
+
+#[test]
+fn refused_recipients_of_known_sources_do_not_trip_the_ceiling() {
+    let mut policy = policy();
+    for n in 1..=9 {
+        decide(
+            &mut policy,
+            &accepted(&format!("192.0.2.{n}"), None),
+            moment(0),
+        );
+        let event = rejected(&format!("192.0.2.{n}"), "Unknown user.", None);
+        decide(&mut policy, &event, moment(1));
+    }
+    assert_eq!(policy.ceiling(moment(2)), None);
+}
+
+#[test]
+fn allowlisted_sources_tell_of_a_wrong_blocklist() {
+    let allowed = "192.0.2.0/24".parse().unwrap();
+    let protected = Protected::new([(allowed, Reason::Allowlist(allowed))]);
+    let mut policy = policy();
+    for n in 1..=5 {
+        let addr = format!("192.0.2.{n}");
+        decide(&mut policy, &accepted(&addr, None), moment(0));
+        let event = rejected(&addr, "Listed", None);
+        policy.decide(&event, moment(1), &protected, |_| false);
+    }
+    let refused = Some(Trip::Share {
+        refused: 5,
+        known: 5,
+    });
+    assert_eq!(policy.ceiling(moment(2)), refused);
+}
+
+#[test]
+fn names_differ_and_texts_tell_the_reason() {
+    let all = [
+        Why::Stale,
+        Why::OwnText,
+        Why::OtherText,
+        Why::BrokenBlocklist,
+        Why::Protected(Reason::Gateway),
+        Why::Repeat,
+        Why::Ceiling,
+    ];
+    let names: std::collections::HashSet<_> = all.map(Why::name).into();
+    assert_eq!(names.len(), all.len());
+    assert_eq!(
+        Why::Protected(Reason::Gateway).to_string(),
+        "a gateway of this machine"
+    );
+}
+
+#[test]
+fn a_lesson_is_what_an_event_tells_of_its_source() {
+    let allowed = "198.51.100.0/24".parse().unwrap();
+    let protected = Protected::new([(allowed, Reason::Allowlist(allowed))]);
+    let year = Duration::from_secs(365 * 86_400);
+    let evidence = |event: &Event<'_>, wall_later: Duration| {
+        let mut policy = policy();
+        let now = moment(0);
+        let wall = now.wall + wall_later;
+        let now = Moment { wall, ..now };
+        policy.decide(event, now, &protected, |_| false);
+        policy.evidence(event, &protected)
+    };
+    for (event, expected) in [
+        (accepted("192.0.2.1", None), Some(Evidence::Accepted)),
+        (accepted("198.51.100.1", None), None),
+        (delivered("192.0.2.1", None), Some(Evidence::Delivered)),
+        (delivered("198.51.100.1", None), None),
+        (
+            rejected("192.0.2.1", "Listed", None),
+            Some(Evidence::Listed),
+        ),
+        (rejected("198.51.100.1", "Listed", None), None),
+        (
+            rejected("192.0.2.1", "Unknown user.", None),
+            Some(Evidence::UnknownRecipient),
+        ),
+        (rejected("192.0.2.1", "Undeliverable address.", None), None),
+        (rejected("192.0.2.1", "open resolver", None), None),
+    ] {
+        assert_eq!(evidence(&event, Duration::ZERO), expected, "{event:?}");
+        let at = Some(moment(0).wall);
+        let old = Event { at, ..event };
+        assert_eq!(evidence(&old, year), expected, "{old:?}");
+    }
+}
+
+#[test]
+fn who_takes_mail_is_none_of_the_senders_that_the_ceiling_counts() {
+    let mut policy = policy();
+    for n in 1..=9 {
+        let event = delivered(&format!("192.0.2.{n}"), None);
+        assert_eq!(decide(&mut policy, &event, moment(0)), Decision::Delivered);
+    }
+    for n in 1..=9 {
+        let event = rejected(&format!("192.0.2.{n}"), "Listed", None);
+        decide(&mut policy, &event, moment(1));
+    }
+    assert_eq!(policy.ceiling(moment(1)), None);
+}
+
+#[test]
+fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
+    let mut policy = policy();
+    for n in 1..=5 {
+        policy.remind(
+            format!("192.0.2.{n}").parse().unwrap(),
+            Duration::from_secs(3600),
+            false,
+            moment(0),
+        );
+    }
+    let mut lessons = Vec::new();
+    for n in 1..=6 {
+        let event = rejected(&format!("192.0.2.{n}"), "Listed", None);
+        decide(&mut policy, &event, moment(1));
+        lessons.push(policy.evidence(&event, &Protected::default()));
+    }
+    let listed = Some(Evidence::Listed);
+    assert_eq!(lessons, [listed, listed, listed, listed, None, None]);
+    // Nor by a line that is too old for the ceiling to count.
+    let old = moment(0).wall - Duration::from_secs(3600);
+    let event = rejected("192.0.2.9", "Listed", Some(old));
+    let stale = Decision::Ignore(Why::Stale);
+    assert_eq!(decide(&mut policy, &event, moment(1)), stale);
+    assert_eq!(policy.evidence(&event, &Protected::default()), None);
+}
+
+#[test]
+fn it_can_be_reminded_of_what_tripped_the_ceiling() {
+    let mut policy = policy();
+    for n in 1..=25 {
+        let addr = format!("192.0.2.{n}").parse().unwrap();
+        let day = Duration::from_secs(86_400);
+        policy.remind(addr, Duration::from_secs(3600), n <= 5, moment(0));
+        policy.remind("203.0.113.1".parse().unwrap(), day, true, moment(0));
+    }
+    let refused = Some(Trip::Share {
+        refused: 5,
+        known: 25,
+    });
+    assert_eq!(policy.ceiling(moment(1)), refused);
+}

@@ -1,0 +1,196 @@
+//! Which connections of blocked peers to end, and which entries to seal.
+//!
+//! An entry is open while connections of its peer may go on, so that the
+//! session that earned the 5xx still gets it. After the grace they are ended;
+//! when none is left, the entry is sealed.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use crate::target::Target;
+
+/// What `release` in the configuration does with connections that a blocked
+/// peer still holds after the grace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReleaseMode {
+    /// Their sockets are destroyed.
+    Destroy,
+    /// Their sockets are destroyed and their owners get SIGTERM.
+    Terminate,
+    /// They stay; their own timeouts end them.
+    Off,
+}
+
+/// What is still to be released and sealed. Pure: it is told the sockets and
+/// the time.
+#[derive(Debug, Default)]
+pub struct Releases {
+    /// Addresses from the log, and when their grace ends
+    /// (`CLOCK_MONOTONIC`, nanoseconds).
+    due: HashMap<IpAddr, u64>,
+    /// Open entries.
+    open: HashSet<Target>,
+}
+
+/// What is to be done now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Peers whose connections have outlasted the grace.
+    pub end: BTreeSet<IpAddr>,
+    /// Addresses that hold no connection any more.
+    pub released: Vec<IpAddr>,
+    /// Entries whose addresses hold no connection any more.
+    pub seal: Vec<Target>,
+}
+
+impl Releases {
+    /// An address was blocked: its connections end at `due`, and `open` says
+    /// whether its entry waits to be sealed.
+    pub fn add(&mut self, addr: IpAddr, due: u64, open: bool) {
+        self.due.insert(addr, due);
+        if open {
+            self.open.insert(addr.into());
+        }
+    }
+
+    /// An open entry was found that waits to be sealed.
+    pub fn add_open(&mut self, target: Target) {
+        self.open.insert(target);
+    }
+
+    /// Takes steps back that could not be noted; they come again.
+    pub fn put_back(&mut self, steps: &Steps, now: u64) {
+        self.due
+            .extend(steps.released.iter().map(|addr| (*addr, now)));
+        self.open.extend(&steps.seal);
+    }
+
+    /// Whether there is anything to wait for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.due.is_empty() && self.open.is_empty()
+    }
+
+    /// Addresses and entries that are waited for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.due.len().max(self.open.len())
+    }
+
+    /// What to do, given the peer of every connection to the watched ports. A
+    /// peer whose connections are to end stays on the list until none is left.
+    /// `ends` is whether connections are ended at all.
+    pub fn steps(
+        &mut self,
+        peers: impl IntoIterator<Item = IpAddr>,
+        now: u64,
+        ends: bool,
+    ) -> Steps {
+        let mut steps = Steps::default();
+        let mut held: HashSet<IpAddr> = HashSet::new();
+        let mut held_targets: HashSet<Target> = HashSet::new();
+        for peer in peers {
+            held.insert(peer);
+            // A /64 shares its entry, so it is sealed only when none of its
+            // addresses holds a connection; those of others are not ended.
+            held_targets.insert(peer.into());
+            let due = self.due.get(&peer);
+            if ends && due.is_some_and(|due| *due <= now) {
+                steps.end.insert(peer);
+            }
+        }
+        steps.released = extract(&mut self.due, &held);
+        let gone = |target: &Target| !held_targets.contains(target);
+        steps.seal = self.open.iter().copied().filter(gone).collect();
+        self.open.retain(|target| held_targets.contains(target));
+        steps
+    }
+}
+
+fn extract(due: &mut HashMap<IpAddr, u64>, held: &HashSet<IpAddr>) -> Vec<IpAddr> {
+    let gone: Vec<IpAddr> = due
+        .keys()
+        .copied()
+        .filter(|addr| !held.contains(addr))
+        .collect();
+    gone.iter().for_each(|addr| {
+        due.remove(addr);
+    });
+    gone
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    fn addr(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_peer_without_connections_is_sealed_at_once() {
+        let mut releases = Releases::default();
+        releases.add(addr("192.0.2.1"), 30, true);
+        let steps = releases.steps([addr("192.0.2.2")], 10, true);
+        assert_eq!(steps.end, [].into());
+        assert_eq!(steps.released, [addr("192.0.2.1")]);
+        assert_eq!(steps.seal, [addr("192.0.2.1").into()]);
+        assert!(releases.is_empty());
+    }
+
+    #[test]
+    fn connections_end_at_the_grace_and_the_entry_is_sealed_when_they_are_gone() {
+        let mut releases = Releases::default();
+        releases.add(addr("192.0.2.1"), 30, true);
+        let held = [addr("192.0.2.1"), addr("192.0.2.2")];
+        assert_eq!(releases.steps(held, 29, true), Steps::default());
+        let steps = releases.steps(held, 30, true);
+        assert_eq!(steps.end, [held[0]].into());
+        assert_eq!((steps.released, steps.seal), (vec![], vec![]));
+        let steps = releases.steps([held[1]], 31, true);
+        assert_eq!(steps.end, [].into());
+        assert_eq!(steps.seal, [addr("192.0.2.1").into()]);
+    }
+
+    #[test]
+    fn release_off_waits_for_the_peer() {
+        let mut releases = Releases::default();
+        releases.add(addr("192.0.2.1"), 30, true);
+        let held = [addr("192.0.2.1")];
+        assert_eq!(releases.steps(held, 1_000, false), Steps::default());
+        assert_eq!(
+            releases.steps([], 1_001, false).seal,
+            [addr("192.0.2.1").into()]
+        );
+    }
+
+    #[test]
+    fn the_neighbours_of_a_64_keep_their_connections_and_the_entry_open() {
+        let mut releases = Releases::default();
+        releases.add(addr("2001:db8::1"), 30, true);
+        let neighbour = addr("2001:db8::2");
+        let held = [addr("2001:db8::1"), neighbour];
+        assert_eq!(releases.steps(held, 30, true).end, [held[0]].into());
+        let steps = releases.steps([neighbour], 31, true);
+        assert_eq!(steps.released, [addr("2001:db8::1")]);
+        assert_eq!((steps.end, steps.seal), ([].into(), vec![]));
+        assert_eq!(
+            releases.steps([], 32, true).seal,
+            [addr("2001:db8::").into()]
+        );
+        assert!(releases.is_empty());
+    }
+
+    #[test]
+    fn an_adopted_open_entry_is_sealed_without_ending_anything() {
+        let mut releases = Releases::default();
+        releases.add_open(addr("192.0.2.1").into());
+        let held = [addr("192.0.2.1")];
+        assert_eq!(releases.steps(held, u64::MAX, true), Steps::default());
+        assert_eq!(releases.steps([], 0, true).seal.len(), 1);
+    }
+}

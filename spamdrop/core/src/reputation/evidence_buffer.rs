@@ -1,0 +1,234 @@
+//! Lessons → records, until they are written.
+
+use std::collections::hash_map::Entry;
+use std::mem;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use std::collections::HashMap;
+
+use super::pending_demotions::PendingDemotions;
+use super::recipient_failures::RecipientFailures;
+use super::record::{Record, is_too_old};
+use crate::event::Evidence;
+use crate::target::Target;
+use crate::time::Moment;
+
+/// Records by source: a host, or the /64 of one.
+pub type Records = HashMap<Target, Record>;
+
+/// Takes lessons, and holds what they come to until it is written.
+#[derive(Debug)]
+pub struct EvidenceBuffer {
+    records: Records,
+    strikes: RecipientFailures,
+    held: PendingDemotions,
+    capacity: usize,
+}
+
+impl EvidenceBuffer {
+    /// One that has learned nothing, and holds records of at most `capacity`
+    /// sources; and of as many that they are listed.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            records: Records::default(),
+            strikes: RecipientFailures::default(),
+            held: PendingDemotions::default(),
+            capacity,
+        }
+    }
+
+    /// Learns what was logged at `at`; without, just now. A stamp in the
+    /// future is the work of a clock that is ahead. That a source is listed is
+    /// held until [`EvidenceBuffer::settle`] lets it count.
+    pub fn learn(&mut self, addr: IpAddr, evidence: Evidence, at: Option<SystemTime>, now: Moment) {
+        let wall = unix_s(now.wall);
+        let at = at.map_or(wall, unix_s).min(wall);
+        if is_too_old(at, wall) {
+            return;
+        }
+        let source = Target::from(addr);
+        match evidence {
+            Evidence::Accepted => self.add(source, Record::accepted(at)),
+            Evidence::Delivered => self.add(source, Record::delivered(at)),
+            Evidence::Listed => self.held.hold(source, at, now.mono, self.capacity),
+            Evidence::UnknownRecipient => {
+                if self.strikes.strike(source, at) {
+                    self.add(source, Record::demoted(at));
+                }
+            }
+        }
+    }
+
+    /// Lets what blocklists said count, if it was held for an hour; at
+    /// [`Duration::MAX`] all of it. If a blocklist `is_wrong`, none of it ever
+    /// counts. `now` is that of the moments.
+    pub fn settle(&mut self, is_wrong: bool, now: Duration) {
+        if is_wrong {
+            return self.held.clear();
+        }
+        while let Some((source, at)) = self.held.next_due(now) {
+            self.add(source, Record::demoted(at));
+        }
+    }
+
+    /// Begins with another log, whose unknown recipients count on their own.
+    pub fn start_log(&mut self) {
+        self.strikes = RecipientFailures::default();
+    }
+
+    /// How many sources there is something to write of.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// What was learned since this was last called.
+    pub fn take(&mut self) -> Records {
+        mem::take(&mut self.records)
+    }
+
+    /// Takes back what could not be written.
+    pub fn give_back(&mut self, records: Records) {
+        for (source, record) in records {
+            self.add(source, record);
+        }
+    }
+
+    fn add(&mut self, source: Target, record: Record) {
+        let is_full = self.records.len() >= self.capacity;
+        match self.records.entry(source) {
+            Entry::Occupied(mut old) => {
+                let joined = old.get().join(record);
+                old.insert(joined);
+            }
+            // Rather not learned than memory without end.
+            Entry::Vacant(_) if is_full => {}
+            Entry::Vacant(new) => {
+                new.insert(record);
+            }
+        }
+    }
+}
+
+/// Seconds since 1970; 0 before.
+fn unix_s(time: SystemTime) -> u32 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1_795_392_000);
+
+    fn moment(minutes: u64) -> Moment {
+        let passed = Duration::from_secs(60 * minutes);
+        Moment {
+            wall: UNIX_EPOCH + NOW + passed,
+            mono: passed,
+        }
+    }
+
+    fn ago(seconds: u64) -> Option<SystemTime> {
+        Some(UNIX_EPOCH + NOW - Duration::from_secs(seconds))
+    }
+
+    fn learned(lessons: &[(&str, Evidence, Option<SystemTime>)]) -> Vec<(String, Record)> {
+        let mut evidence_buffer = EvidenceBuffer::new(2);
+        for (addr, evidence, at) in lessons {
+            evidence_buffer.learn(addr.parse().unwrap(), *evidence, *at, moment(0));
+        }
+        evidence_buffer.settle(false, Duration::MAX);
+        let mut all: Vec<_> = evidence_buffer.take().into_iter().collect();
+        assert!(evidence_buffer.is_empty());
+        all.sort_unstable_by_key(|(source, _)| *source);
+        let text = |(source, record): (Target, Record)| (source.to_string(), record);
+        all.into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_64_is_one_source() {
+        let at = unix_s(UNIX_EPOCH + NOW);
+        let accepted = |addr, seconds| (addr, Evidence::Accepted, ago(seconds));
+        let record = Record::accepted(at - 9).join(Record::accepted(at - 5));
+        assert_eq!(
+            learned(&[accepted("2001:db8::1", 9), accepted("2001:db8::2", 5)]),
+            [("2001:db8::/64".into(), record)]
+        );
+    }
+
+    #[test]
+    fn stamps_are_those_of_the_log_but_never_ahead() {
+        let at = unix_s(UNIX_EPOCH + NOW);
+        let ahead = Some(UNIX_EPOCH + NOW + Duration::from_secs(9));
+        for (stamp, expected) in [(None, at), (ahead, at), (ago(9), at - 9)] {
+            let record = Record::accepted(expected);
+            assert_eq!(
+                learned(&[("192.0.2.1", Evidence::Accepted, stamp)]),
+                [("192.0.2.1".into(), record)]
+            );
+        }
+        let old = ago(36 * 86_400 + 1);
+        assert_eq!(learned(&[("192.0.2.1", Evidence::Accepted, old)]), []);
+        let epoch = Some(UNIX_EPOCH);
+        assert_eq!(learned(&[("192.0.2.1", Evidence::Listed, epoch)]), []);
+    }
+
+    #[test]
+    fn who_takes_mail_is_learned() {
+        let at = unix_s(UNIX_EPOCH + NOW);
+        let delivered = ("192.0.2.1", Evidence::Delivered, ago(9));
+        let expected = ("192.0.2.1".into(), Record::delivered(at - 9));
+        assert_eq!(learned(&[delivered]), [expected]);
+    }
+
+    #[test]
+    fn the_fifth_unknown_recipient_demotes() {
+        let at = unix_s(UNIX_EPOCH + NOW);
+        let guess = |seconds| ("192.0.2.1", Evidence::UnknownRecipient, ago(seconds));
+        let mut guesses = [40, 30, 20, 10].map(guess).to_vec();
+        assert_eq!(learned(&guesses), []);
+        guesses.push(guess(5));
+        let record = Record::demoted(at - 5);
+        assert_eq!(learned(&guesses), [("192.0.2.1".into(), record)]);
+    }
+
+    #[test]
+    fn a_listing_counts_after_an_hour_unless_the_blocklist_proves_wrong() {
+        let source: IpAddr = "192.0.2.1".parse().unwrap();
+        let at = unix_s(UNIX_EPOCH + NOW);
+        for wrong_at in [None, Some(59), Some(60)] {
+            let mut evidence_buffer = EvidenceBuffer::new(2);
+            evidence_buffer.learn(source, Evidence::Listed, None, moment(0));
+            for minute in 0..60 {
+                evidence_buffer.settle(Some(minute) == wrong_at, moment(minute).mono);
+                assert!(evidence_buffer.is_empty(), "{minute}");
+            }
+            evidence_buffer.settle(wrong_at == Some(60), moment(60).mono);
+            evidence_buffer.settle(false, Duration::MAX);
+            let learned: Vec<_> = evidence_buffer.take().into_values().collect();
+            let expected = match wrong_at {
+                None => vec![Record::demoted(at)],
+                Some(_) => vec![],
+            };
+            assert_eq!(learned, expected, "{wrong_at:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_learned() {
+        let accepted = |addr| (addr, Evidence::Accepted, ago(1));
+        let all = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.2"].map(accepted);
+        assert_eq!(learned(&all).len(), 2);
+    }
+}

@@ -1,0 +1,264 @@
+//! What is said to a listed sender: bytes in, replies and log lines out. It
+//! reads no clock and no socket.
+//!
+//! Everything goes well until RCPT, so that every mail server takes the refusal
+//! as final and returns the mail with the text. No message is ever accepted.
+
+use std::net::SocketAddr;
+
+use crate::courier::log_line;
+
+/// What a listed sender is told where no better text is known.
+pub const DEFAULT_TEXT: &str = "Blacklisted by a DNS blocklist";
+
+/// Longest line in bytes, without its end; RFC 5321 allows 512 with it.
+const LONGEST_LINE: usize = 1000;
+/// Lines that a session may have.
+const MAX_COMMANDS: u32 = 50;
+/// Of them, those that make no sense.
+const MAX_ERRORS: u32 = 10;
+/// Bytes that a peer may send: more than that in lines of this length.
+const MAX_BYTES: usize = 64 * 1024;
+/// Bytes of replies that wait to be sent, before more is said.
+const ENOUGH: usize = 1024;
+/// Bytes of a text's line, and its lines.
+const LONGEST_TEXT: usize = 480;
+const MAX_TEXT_LINES: usize = 4;
+
+/// Who talks.
+pub struct Parties<'a> {
+    /// The name that the server gives itself.
+    pub host: &'a str,
+    /// The listed sender.
+    pub peer: SocketAddr,
+    /// Why it is listed, as it shall be told: one line or several.
+    pub text: &'a dyn Fn() -> String,
+}
+
+/// What is to be sent and logged.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Replies, with their line ends.
+    pub replies: Vec<u8>,
+    /// Messages for the log, at severity `err`.
+    pub lines: Vec<Vec<u8>>,
+    /// Refused recipients.
+    pub refusals: u64,
+}
+
+impl Output {
+    fn reply(&mut self, reply: &str) {
+        self.replies.extend_from_slice(reply.as_bytes());
+        self.replies.extend_from_slice(b"\r\n");
+    }
+}
+
+/// One session.
+#[derive(Debug, Default)]
+pub struct Dialogue {
+    /// The beginning of a line.
+    partial: Vec<u8>,
+    /// The line is too long already.
+    is_overlong: bool,
+    /// As it is logged.
+    sender: Option<Vec<u8>>,
+    heard: usize,
+    commands: u32,
+    errors: u32,
+    has_ended: bool,
+}
+
+impl Dialogue {
+    /// The first line of the server's.
+    pub fn greet(&self, parties: &Parties<'_>, out: &mut Output) {
+        out.reply(&format!("220 {} ESMTP", parties.host));
+    }
+
+    /// Takes what the peer sent, in portions of any size; lines end with LF or
+    /// CR LF. Returns how many bytes it took: while so much waits to be sent
+    /// that a peer who does not read could fill the memory, no more lines.
+    pub fn feed(&mut self, bytes: &[u8], parties: &Parties<'_>, out: &mut Output) -> usize {
+        let mut rest = bytes;
+        while !self.has_ended {
+            if out.replies.len() >= ENOUGH {
+                break;
+            }
+            let Some(end) = memchr::memchr(b'\n', rest) else {
+                self.keep(rest);
+                rest = &[];
+                break;
+            };
+            let (line, behind) = rest.split_at(end);
+            self.keep(line);
+            self.line(parties, out);
+            rest = behind.get(1..).unwrap_or_default();
+        }
+        let taken = bytes.len() - rest.len();
+        self.heard = self.heard.saturating_add(taken);
+        if self.heard > MAX_BYTES {
+            self.end("Too much.", out);
+        }
+        if self.has_ended { bytes.len() } else { taken }
+    }
+
+    /// Ends the session from this side.
+    pub fn end(&mut self, why: &str, out: &mut Output) {
+        if !self.has_ended {
+            out.reply(&format!("421 {why}"));
+            self.has_ended = true;
+        }
+    }
+
+    /// Whether nothing more will be said.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Whole lines so far.
+    #[must_use]
+    pub fn commands(&self) -> u32 {
+        self.commands
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        // One more, for the CR.
+        if self.is_overlong || self.partial.len() + bytes.len() > LONGEST_LINE + 1 {
+            self.is_overlong = true;
+            self.partial = Vec::new();
+        } else {
+            self.partial.extend_from_slice(bytes);
+        }
+    }
+
+    fn line(&mut self, parties: &Parties<'_>, out: &mut Output) {
+        let line = std::mem::take(&mut self.partial);
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        let is_overlong = std::mem::take(&mut self.is_overlong) || line.len() > LONGEST_LINE;
+        self.commands += 1;
+        if is_overlong {
+            self.wrong("500 Line too long.", out);
+        } else {
+            self.command(line.trim_ascii(), parties, out);
+        }
+        if self.errors >= MAX_ERRORS {
+            self.end("Too many errors.", out);
+        } else if self.commands >= MAX_COMMANDS {
+            self.end("Too many commands.", out);
+        }
+    }
+
+    fn command(&mut self, line: &[u8], parties: &Parties<'_>, out: &mut Output) {
+        let end = line.iter().position(u8::is_ascii_whitespace);
+        let (verb, rest) = line.split_at(end.unwrap_or(line.len()));
+        match verb.to_ascii_uppercase().as_slice() {
+            b"EHLO" => {
+                self.sender = None;
+                out.reply(&format!(
+                    "250-{} Ok.\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE",
+                    parties.host
+                ));
+            }
+            b"HELO" => {
+                self.sender = None;
+                out.reply(&format!("250 {} Ok.", parties.host));
+            }
+            b"MAIL" => self.mail(rest, out),
+            b"RCPT" => self.rcpt(rest, parties, out),
+            b"DATA" if self.sender.is_some() => self.wrong("554 No valid recipients.", out),
+            b"DATA" => self.wrong("503 Who sends it?", out),
+            b"RSET" => {
+                self.sender = None;
+                out.reply("250 Ok.");
+            }
+            b"NOOP" => out.reply("250 Ok."),
+            b"VRFY" => out.reply("252 Send some mail, to see what comes of it."),
+            b"QUIT" => {
+                out.reply("221 Bye.");
+                self.has_ended = true;
+            }
+            _ => self.wrong("502 ESMTP command error", out),
+        }
+    }
+
+    fn mail(&mut self, rest: &[u8], out: &mut Output) {
+        match address(rest, b"FROM:") {
+            Some(address) => {
+                self.sender = Some(log_line::mailbox(address));
+                out.reply("250 Ok.");
+            }
+            None => self.wrong("501 Write MAIL FROM:<address>.", out),
+        }
+    }
+
+    fn rcpt(&mut self, rest: &[u8], parties: &Parties<'_>, out: &mut Output) {
+        let Some(sender) = &self.sender else {
+            return self.wrong("503 Who sends it?", out);
+        };
+        let Some(address) = address(rest, b"TO:") else {
+            return self.wrong("501 Write RCPT TO:<address>.", out);
+        };
+        let recipient = log_line::mailbox(address);
+        for reply in refusal(&(parties.text)()) {
+            let line = log_line::refused(parties.peer, sender, &recipient, &reply);
+            out.lines.push(line);
+            out.reply(&reply);
+        }
+        out.refusals += 1;
+    }
+
+    fn wrong(&mut self, reply: &str, out: &mut Output) {
+        self.errors += 1;
+        out.reply(reply);
+    }
+}
+
+/// What stands behind `FROM:` or `TO:`, between angle brackets if there are
+/// any.
+fn address<'line>(rest: &'line [u8], before: &[u8]) -> Option<&'line [u8]> {
+    let (word, rest) = rest.trim_ascii_start().split_at_checked(before.len())?;
+    word.eq_ignore_ascii_case(before).then_some(())?;
+    let rest = rest.trim_ascii_start();
+    match rest.strip_prefix(b"<") {
+        Some(inside) => inside.get(..closing_bracket(inside)?),
+        None => rest.split(u8::is_ascii_whitespace).next(),
+    }
+}
+
+/// The `>` that does not stand in a quoted string.
+fn closing_bracket(bytes: &[u8]) -> Option<usize> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    bytes.iter().position(|byte| {
+        if std::mem::take(&mut is_escaped) {
+            return false;
+        }
+        match byte {
+            b'\\' => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            _ => {}
+        }
+        *byte == b'>' && !is_quoted
+    })
+}
+
+/// The lines of a rejection, without their ends. A blocklist may write
+/// anything.
+fn refusal(text: &str) -> Vec<String> {
+    let printable = |char: char| if matches!(char, ' '..='~') { char } else { '?' };
+    let lines = text.lines().map(|line| {
+        let line = line.trim().chars().map(printable);
+        line.take(LONGEST_TEXT).collect::<String>()
+    });
+    let lines: Vec<String> = lines.filter(|line| !line.is_empty()).collect();
+    let lines = lines.get(..MAX_TEXT_LINES.min(lines.len()));
+    match lines.and_then(<[String]>::split_last) {
+        Some((last, before)) => {
+            let before = before.iter().map(|line| format!("511-{line}"));
+            before.chain([format!("511 {last}")]).collect()
+        }
+        None => vec![format!("511 {}", DEFAULT_TEXT)],
+    }
+}
+
+#[cfg(test)]
+mod tests;

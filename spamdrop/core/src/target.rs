@@ -1,0 +1,173 @@
+//! What can be blocked: an IPv4 address, an IPv6 /64, or a prefix.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use ipnet::{IpNet, Ipv6Net};
+
+use crate::invalid::Invalid;
+
+/// What an entry of the blocklist covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// One IPv4 address, in network order.
+    V4([u8; 4]),
+    /// One IPv6 /64: a host has that many addresses, so its block does too.
+    V6([u8; 8]),
+    /// Any other prefix.
+    Net(IpNet),
+}
+
+impl Target {
+    /// The addresses that it covers.
+    #[must_use]
+    pub fn net(self) -> IpNet {
+        match self {
+            Self::V4(bytes) => IpAddr::from(bytes).into(),
+            Self::V6(bytes) => prefix64(bytes).into(),
+            Self::Net(net) => net,
+        }
+    }
+}
+
+fn prefix64(bytes: [u8; 8]) -> Ipv6Net {
+    let bits = u128::from(u64::from_be_bytes(bytes)) << 64;
+    Ipv6Net::new_assert(Ipv6Addr::from_bits(bits), 64)
+}
+
+impl From<IpAddr> for Target {
+    /// The entry of an address; an IPv4-mapped IPv6 address is its IPv4 one.
+    fn from(addr: IpAddr) -> Self {
+        match addr.to_canonical() {
+            IpAddr::V4(addr) => Self::V4(addr.octets()),
+            IpAddr::V6(addr) => {
+                let [a, b, c, d, e, f, g, h, ..] = addr.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+impl From<IpNet> for Target {
+    /// The entry of an address or prefix; host bits are cleared.
+    fn from(net: IpNet) -> Self {
+        match (net, net.prefix_len()) {
+            (IpNet::V4(_), 32) | (IpNet::V6(_), 128) => net.addr().into(),
+            // What `list` calls the entry of an IPv6 address.
+            (IpNet::V6(_), 64) => net.addr().into(),
+            _ => Self::Net(net.trunc()),
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = Invalid;
+
+    /// An address or `ADDRESS/LENGTH`; an IPv6 /64 is the entry of its
+    /// addresses. Host bits behind the length are cleared, as `nft` and
+    /// `ipset` do.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(addr) = text.parse::<IpAddr>() {
+            return Ok(addr.into());
+        }
+        let net: IpNet = text.parse().map_err(|_| {
+            let message = format!("`{text}` is not an address; give one such as 192.0.2.1, 2001:db8::1 or 192.0.2.0/24");
+            Invalid::new(message)
+        })?;
+        let mapped = matches!(net.addr(), IpAddr::V6(addr) if addr.to_ipv4_mapped().is_some());
+        if mapped && net.prefix_len() != 128 {
+            let message = format!("`{text}` is an IPv4-mapped prefix; write it as IPv4");
+            return Err(Invalid::new(message));
+        }
+        Ok(net.into())
+    }
+}
+
+impl fmt::Display for Target {
+    /// An IPv4 address without its length, everything else as a prefix.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // Half of the time that `Ipv4Addr` takes: lists have a million.
+            Self::V4(bytes) => {
+                let mut text = [b'.'; 15];
+                let mut end = 0;
+                for byte in bytes {
+                    for (power, digits) in [(100, 3), (10, 2), (1, 1)] {
+                        if *byte >= power || digits == 1 {
+                            if let Some(place) = text.get_mut(end) {
+                                *place = b'0' + byte / power % 10;
+                            }
+                            end += 1;
+                        }
+                    }
+                    end += 1;
+                }
+                let text = text.get(..end - 1).unwrap_or_default();
+                f.write_str(str::from_utf8(text).unwrap_or_default())
+            }
+            Self::V6(_) | Self::Net(_) => self.net().fmt(f),
+        }
+    }
+}
+
+/// An address as the key of the `origins` map: IPv4 as `::ffff:a.b.c.d`.
+#[must_use]
+pub fn full_key(addr: IpAddr) -> [u8; 16] {
+    match addr {
+        IpAddr::V4(addr) => addr.to_ipv6_mapped().octets(),
+        IpAddr::V6(addr) => addr.octets(),
+    }
+}
+
+/// The address of a [`full_key`].
+#[must_use]
+pub fn from_full_key(key: [u8; 16]) -> IpAddr {
+    IpAddr::from(key).to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    fn show(text: &str) -> String {
+        text.parse::<Target>().unwrap().to_string()
+    }
+
+    #[test]
+    fn reads_addresses_and_prefixes() {
+        assert_eq!(show("192.0.2.1"), "192.0.2.1");
+        assert_eq!(show("192.0.2.1/32"), "192.0.2.1");
+        assert_eq!(show("192.0.2.77/24"), "192.0.2.0/24");
+        assert_eq!(show("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(show("2001:db8::1"), "2001:db8::/64");
+        assert_eq!(show("2001:db8:0:1::/128"), "2001:db8:0:1::/64");
+        assert_eq!(show("2001:db8::1/48"), "2001:db8::/48");
+    }
+
+    #[test]
+    fn what_is_shown_is_read_back_as_the_same() {
+        for text in ["192.0.2.1", "192.0.2.0/24", "2001:db8::1", "2001:db8::/48"] {
+            let target: Target = text.parse().unwrap();
+            assert_eq!(target.to_string().parse::<Target>().unwrap(), target);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_an_address() {
+        for text in [
+            "",
+            "x",
+            "1.2.3",
+            "1.2.3.4/33",
+            "1.2.3.4 ",
+            "::ffff:1.2.3.0/120",
+            "::ffff:1.2.3.4/64",
+            "fe80::1%eth0",
+        ] {
+            let error = text.parse::<Target>().unwrap_err();
+            assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Who came in a wave, and what was heard of them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+use crate::target::Target;
+
+/// Sources that are told apart in one wave.
+pub(super) const MAX: usize = 262_144;
+
+/// What the log tells of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It is on a blocklist.
+    Listed,
+    /// Its message was accepted.
+    Accepted,
+}
+
+/// Numbers of sources: hosts, or the /64s of IPv6 ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    /// Those that were refused or heard of.
+    pub sources: u64,
+    /// Whether there were more than can be told apart, who are not counted.
+    pub more_sources: bool,
+    /// Of these, those that a blocklist has.
+    pub listed: u64,
+    /// Those whose mail was accepted.
+    pub accepted: u64,
+    /// Those that came while their class had to wait: they were refused, would
+    /// have been, or passed as the few do that keep a class from starving.
+    pub delayed: u64,
+    /// Of the delayed, those that turned out to be listed.
+    pub delayed_listed: u64,
+    /// Of the delayed, those whose mail was accepted later.
+    pub delayed_accepted: u64,
+}
+
+impl Counts {
+    /// The sums; who came in several waves counts in each.
+    #[must_use]
+    pub fn plus(&self, more: &Self) -> Self {
+        Self {
+            sources: self.sources + more.sources,
+            more_sources: self.more_sources || more.more_sources,
+            listed: self.listed + more.listed,
+            accepted: self.accepted + more.accepted,
+            delayed: self.delayed + more.delayed,
+            delayed_listed: self.delayed_listed + more.delayed_listed,
+            delayed_accepted: self.delayed_accepted + more.delayed_accepted,
+        }
+    }
+}
+
+/// The sources of a wave, each once.
+#[derive(Debug)]
+pub(super) struct Sources {
+    all: HashMap<Target, Seen>,
+    capacity: usize,
+    pub counts: Counts,
+    /// The longest from a first refusal to a message that was accepted.
+    pub longest_wait: Option<Duration>,
+    /// The longest from a first refusal to a blocklist's rejection.
+    pub longest_listed_wait: Option<Duration>,
+}
+
+/// What is known of one source, in eight bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// Milliseconds from the wave's start to the first refusal, and one; 0:
+    /// not refused.
+    delayed: u32,
+    listed: bool,
+    accepted: bool,
+    /// As `listed` and `accepted`, but after the first refusal.
+    listed_later: bool,
+    accepted_later: bool,
+}
+
+impl Sources {
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            all: HashMap::new(),
+            capacity,
+            counts: Counts::default(),
+            longest_wait: None,
+            longest_listed_wait: None,
+        }
+    }
+
+    /// Whether it was refused.
+    pub fn was_delayed(&self, source: Target) -> bool {
+        self.all.get(&source).is_some_and(|seen| seen.delayed != 0)
+    }
+
+    /// It was refused, so long after the wave's start.
+    pub fn delayed(&mut self, source: Target, at: Duration) {
+        if let Some(seen) = find(&mut self.all, self.capacity, &mut self.counts, source)
+            && seen.delayed == 0
+        {
+            seen.delayed = millis(at).saturating_add(1);
+            self.counts.delayed += 1;
+        }
+    }
+
+    /// It was heard of, so long after the wave's start.
+    pub fn heard(&mut self, source: Target, heard: Heard, at: Duration) {
+        let counts = &mut self.counts;
+        let Some(seen) = find(&mut self.all, self.capacity, counts, source) else {
+            return;
+        };
+        let (once, number, later, number_later, longest) = match heard {
+            Heard::Listed => (
+                &mut seen.listed,
+                &mut counts.listed,
+                &mut seen.listed_later,
+                &mut counts.delayed_listed,
+                &mut self.longest_listed_wait,
+            ),
+            Heard::Accepted => (
+                &mut seen.accepted,
+                &mut counts.accepted,
+                &mut seen.accepted_later,
+                &mut counts.delayed_accepted,
+                &mut self.longest_wait,
+            ),
+        };
+        *number += u64::from(!*once);
+        *once = true;
+        if seen.delayed == 0 || *later {
+            return;
+        }
+        *later = true;
+        *number_later += 1;
+        // The first that is heard of it ends its wait.
+        if seen.listed_later != seen.accepted_later {
+            let wait = millis(at).saturating_sub(seen.delayed - 1);
+            let wait = Duration::from_millis(wait.into());
+            *longest = (*longest).max(Some(wait));
+        }
+    }
+}
+
+fn find<'a>(
+    all: &'a mut HashMap<Target, Seen>,
+    capacity: usize,
+    counts: &mut Counts,
+    source: Target,
+) -> Option<&'a mut Seen> {
+    if all.len() >= capacity && !all.contains_key(&source) {
+        counts.more_sources = true;
+        return None;
+    }
+    let seen = all.entry(source).or_insert_with(|| {
+        counts.sources += 1;
+        Seen::default()
+    });
+    Some(seen)
+}
+
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(n: u8) -> Target {
+        Target::V4([192, 0, 2, n])
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn each_counts_once() {
+        let mut sources = Sources::new(9);
+        for _ in 0..2 {
+            sources.delayed(source(1), at(0));
+            sources.heard(source(1), Heard::Listed, at(1));
+            sources.heard(source(2), Heard::Accepted, at(1));
+            sources.delayed(source(3), at(1));
+            sources.heard(source(3), Heard::Accepted, at(2));
+            sources.delayed(source(4), at(1));
+        }
+        let expected = Counts {
+            sources: 4,
+            more_sources: false,
+            listed: 1,
+            accepted: 2,
+            delayed: 3,
+            delayed_listed: 1,
+            delayed_accepted: 1,
+        };
+        assert_eq!(sources.counts, expected);
+        assert!(sources.was_delayed(source(4)) && !sources.was_delayed(source(2)));
+    }
+
+    #[test]
+    fn a_wait_goes_from_the_first_refusal_to_the_first_that_is_heard() {
+        let mut sources = Sources::new(9);
+        // Before it was refused.
+        sources.heard(source(1), Heard::Accepted, at(0));
+        sources.delayed(source(1), at(3));
+        assert_eq!(sources.counts.delayed_accepted, 0);
+        sources.delayed(source(1), at(5));
+        sources.heard(source(1), Heard::Accepted, at(10));
+        sources.heard(source(1), Heard::Accepted, at(90));
+        sources.delayed(source(2), at(5));
+        sources.heard(source(2), Heard::Listed, at(9));
+        // Its wait is over.
+        sources.heard(source(2), Heard::Accepted, at(99));
+        assert_eq!(sources.longest_wait, Some(at(7)));
+        assert_eq!(sources.longest_listed_wait, Some(at(4)));
+        sources.delayed(source(3), at(20));
+        sources.heard(source(3), Heard::Accepted, at(19));
+        assert_eq!(sources.longest_wait, Some(at(7)));
+        assert_eq!(sources.counts.delayed_accepted, 3);
+    }
+
+    #[test]
+    fn beyond_what_fits_there_are_more() {
+        let mut sources = Sources::new(2);
+        for n in [1, 2, 1, 3, 4] {
+            sources.delayed(source(n), at(0));
+        }
+        sources.heard(source(3), Heard::Listed, at(1));
+        sources.heard(source(2), Heard::Listed, at(1));
+        let Counts {
+            sources: number,
+            more_sources,
+            delayed_listed,
+            ..
+        } = sources.counts;
+        assert_eq!((number, more_sources, delayed_listed), (2, true, 1));
+    }
+}

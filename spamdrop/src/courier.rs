@@ -1,0 +1,85 @@
+//! Courier's files: `esmtpd` and `smtpaccess` in its directory.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use shlex::bytes::Shlex;
+use spamdrop_core::courier::esmtpd::Settings;
+use spamdrop_core::courier::smtpaccess::Access;
+use spamdrop_core::dnsbl::Zones;
+
+/// The settings that Courier's start script reads; `None` without a file.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn settings(courier_dir: &Path) -> Result<Option<Settings>> {
+    let path = courier_dir.join("esmtpd");
+    let split = |text: &[u8]| Shlex::new(text).collect();
+    match fs::read(&path) {
+        Ok(script) => Ok(Some(Settings::parse(&script, split))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// The zones that Courier is told to ask, with its access table; none without
+/// an `esmtpd` file.
+///
+/// # Errors
+///
+/// A file cannot be read.
+pub fn zones(courier_dir: &Path) -> Result<Zones> {
+    match settings(courier_dir)? {
+        None => Ok(Zones::default()),
+        Some(settings) => Ok(Zones::with_access(
+            settings.rules(),
+            access(&courier_dir.join("smtpaccess"))?,
+        )),
+    }
+}
+
+/// Reads the table, a file or the files of a directory, from which
+/// `makesmtpaccess` makes what Courier reads; without one it is empty.
+fn access(path: &Path) -> Result<Access> {
+    let cannot = || format!("cannot read {}", path.display());
+    let mut access = Access::default();
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Ok(metadata) if metadata.is_dir() => {
+            for file in fs::read_dir(path).with_context(cannot)? {
+                let file = file.with_context(cannot)?.path();
+                if file.is_file() {
+                    access.add(&fs::read(&file).with_context(cannot)?);
+                }
+            }
+        }
+        metadata => {
+            metadata.with_context(cannot)?;
+            access.add(&fs::read(path).with_context(cannot)?);
+        }
+    }
+    Ok(access)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use spamdrop_core::courier::smtpaccess::Entry;
+
+    use super::*;
+
+    #[test]
+    fn the_table_is_a_file_or_a_directory_or_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("default"), "192.0.2\tallow,BLOCK\n").unwrap();
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        for path in [dir.path(), &dir.path().join("default")] {
+            let table = access(path).unwrap();
+            assert_eq!(table.of([192, 0, 2, 1].into()), Entry::Spares);
+        }
+        assert_eq!(access(&dir.path().join("none")).unwrap(), Access::default());
+    }
+}

@@ -1,0 +1,49 @@
+//! Why an interface does not take the filter, and what to do about it.
+
+use std::io;
+
+use crate::exit::{Exit, Failure};
+use crate::kernel::network::{self, Interface};
+
+/// Whether it may take the filter in the generic hook.
+pub(super) fn refuses_native(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ERANGE))
+}
+
+/// What it lacks for native XDP.
+pub(super) fn reason(error: &io::Error, interface: &Interface) -> String {
+    match error.raw_os_error() {
+        Some(libc::EOPNOTSUPP) => "its driver has none".into(),
+        Some(libc::ERANGE) => format!("not with its MTU of {}", interface.mtu),
+        _ => error.to_string(),
+    }
+}
+
+/// The error of an attachment that failed for good.
+pub(super) fn explain(error: &io::Error, interface: &Interface) -> anyhow::Error {
+    let name = &interface.name;
+    let message = match error.raw_os_error() {
+        Some(libc::EBUSY | libc::EEXIST) => {
+            let id = network::find(name)
+                .ok()
+                .flatten()
+                .and_then(|found| found.xdp);
+            let id = id.map_or_else(String::new, |xdp| format!(" (id {})", xdp.program_id));
+            format!(
+                "{name} already has an XDP program{id} that is not spamdrop's; nothing was changed. `bpftool net` shows it; remove it first, or use another interface"
+            )
+        }
+        Some(libc::EOPNOTSUPP | libc::ERANGE) => {
+            let why = reason(error, interface);
+            format!("{name} refuses native XDP ({why}); use `mode = \"auto\"` or `--mode generic`")
+        }
+        Some(libc::EPERM) => {
+            return Failure::new(
+                Exit::NoPermission,
+                format!("attaching to {name} is not permitted; run as root"),
+            );
+        }
+        _ => format!("cannot attach to {name}: {error}"),
+    };
+    Failure::new(Exit::Failed, message)
+}

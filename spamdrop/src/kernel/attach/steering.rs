@@ -1,0 +1,73 @@
+//! The program that gives connections of listed senders to the responder, and
+//! its link to this process's network namespace.
+
+use std::fs::{self, File};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use aya::Ebpf;
+use aya::programs::SkLookup;
+use aya::programs::links::FdLink;
+use spamdrop_common::names;
+
+use super::{remove_file, unlink};
+use crate::kernel::bpf;
+use crate::lock::WriteLock;
+
+/// The pinned link. Those of interfaces begin otherwise.
+const LINK: &str = "answer_link";
+/// The thread's, as its sockets are there too.
+const NAMESPACE: &str = "/proc/thread-self/ns/net";
+
+/// Begins to steer, or replaces the program without a gap where a link is
+/// pinned: from then on the socket in the `responder` map, if there is one,
+/// gets the connections of listed senders. `object` is what
+/// [`attach`](super::attach) returned.
+///
+/// # Errors
+///
+/// The kernel has no `sk_lookup` (before Linux 5.9), or refuses the program or
+/// the link.
+pub fn steer(_lock: &WriteLock, pin_dir: &Path, object: &mut Ebpf) -> Result<()> {
+    let name = names::PROGRAM_ANSWER;
+    let program = object
+        .program_mut(name)
+        .with_context(|| format!("the object holds no program `{name}`"))?;
+    let program: &mut SkLookup = program.try_into()?;
+    program
+        .load()
+        .context("the kernel refuses the program (sk_lookup: Linux 5.9)")?;
+    let pin = pin_dir.join(LINK);
+    let namespace = File::open(NAMESPACE).with_context(|| format!("cannot open {NAMESPACE}"))?;
+    let inode = namespace.metadata().context(NAMESPACE)?.ino();
+    if bpf::pinned_namespace(&pin).is_ok_and(|linked| linked == inode) {
+        return bpf::update_link(&pin, program.fd()?.as_fd())
+            .with_context(|| format!("cannot replace the program behind {}", pin.display()));
+    }
+    // Left in another namespace, which is of no use here.
+    remove_file(&pin)?;
+    let id = program
+        .attach(&namespace)
+        .context("the kernel refuses the link (sk_lookup: Linux 5.9)")?;
+    FdLink::from(program.take_link(id)?)
+        .pin(&pin)
+        .with_context(|| format!("cannot pin the link {}", pin.display()))?;
+    Ok(())
+}
+
+/// Steers no longer: every sender comes to the mail server.
+///
+/// # Errors
+///
+/// The link cannot be removed.
+pub fn unsteer(_lock: &WriteLock, pin_dir: &Path) -> Result<()> {
+    unlink(&pin_dir.join(LINK))
+}
+
+/// Whether a link is pinned.
+#[must_use]
+pub fn is_steering(pin_dir: &Path) -> bool {
+    fs::exists(pin_dir.join(LINK)).unwrap_or(false)
+}

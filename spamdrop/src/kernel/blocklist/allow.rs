@@ -1,0 +1,82 @@
+//! The allowlist in the kernel.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, Result};
+use aya::maps::lpm_trie::Key;
+use ipnet::IpNet;
+use spamdrop_common::entry::AllowEntry;
+
+use super::{Blocklist, prefixes::net};
+use crate::lock::WriteLock;
+
+impl Blocklist {
+    /// The prefixes that the filter never drops, and whether the controller
+    /// found them itself.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn allowed(&self) -> Result<Vec<(IpNet, bool)>> {
+        let mut all = Vec::new();
+        for item in self.allow4.iter() {
+            let (key, value) = item.context("cannot read allow4")?;
+            all.extend(
+                net(key.data().into(), key.prefix_len()).map(|net| (net, value.automatic != 0)),
+            );
+        }
+        for item in self.allow6.iter() {
+            let (key, value) = item.context("cannot read allow6")?;
+            all.extend(
+                net(key.data().into(), key.prefix_len()).map(|net| (net, value.automatic != 0)),
+            );
+        }
+        Ok(all)
+    }
+
+    /// Makes the filter's allowlist hold exactly these prefixes; new ones are
+    /// in before old ones go.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn allow_exactly(&mut self, _lock: &WriteLock, wanted: &[(IpNet, bool)]) -> Result<()> {
+        let changed = self.change_allowed(wanted);
+        // Also after an error: what was allowed before it counts.
+        self.forget_verdicts()?;
+        changed
+    }
+
+    fn change_allowed(&mut self, wanted: &[(IpNet, bool)]) -> Result<()> {
+        let mut old: HashMap<IpNet, bool> = self.allowed()?.into_iter().collect();
+        for &(net, automatic) in wanted {
+            if old.remove(&net) == Some(automatic) {
+                continue;
+            }
+            let value = AllowEntry {
+                automatic: automatic.into(),
+            };
+            let length = net.prefix_len().into();
+            match net {
+                IpNet::V4(net) => {
+                    self.allow4
+                        .insert(&Key::new(length, net.addr().octets()), value, 0)
+                }
+                IpNet::V6(net) => {
+                    self.allow6
+                        .insert(&Key::new(length, net.addr().octets()), value, 0)
+                }
+            }
+            .with_context(|| format!("cannot allow {net}"))?;
+        }
+        for net in old.into_keys() {
+            let length = net.prefix_len().into();
+            match net {
+                IpNet::V4(net) => self.allow4.remove(&Key::new(length, net.addr().octets())),
+                IpNet::V6(net) => self.allow6.remove(&Key::new(length, net.addr().octets())),
+            }
+            .with_context(|| format!("cannot take {net} off the allowlist"))?;
+        }
+        Ok(())
+    }
+}

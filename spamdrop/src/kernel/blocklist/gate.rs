@@ -1,0 +1,170 @@
+//! The maps of the gate: who passes while the server's slots run out.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
+use spamdrop_common::{
+    gate::{Gate, Passage, Verdict},
+    names,
+};
+
+use super::known::{Keys, Known, hold_exactly, hold_instead, key};
+use super::{data, optional, pins, present, typed, walk};
+use spamdrop_core::target::Target;
+
+/// The maps of the gate, open. Only the watcher writes them, so there are no
+/// turns.
+pub struct GateMaps {
+    gate: Array<MapData, Gate>,
+    passage: Array<MapData, Passage>,
+    known: Keys,
+    nets: Keys,
+    verdicts: HashMap<MapData, [u8; 8], Verdict>,
+    asks: RingBuf<MapData>,
+}
+
+impl GateMaps {
+    /// Opens the maps that are pinned in `dir`.
+    ///
+    /// # Errors
+    ///
+    /// None is pinned, or one of another layout.
+    pub fn open(dir: &Path) -> Result<Self> {
+        pins::check(dir, None)?;
+        Ok(Self {
+            gate: typed(data(dir, names::GATE)?, Map::Array)?,
+            passage: typed(data(dir, names::PASSAGE)?, Map::Array)?,
+            known: typed(data(dir, names::KNOWN)?, Map::HashMap)?,
+            nets: typed(data(dir, names::KNOWN_NETS)?, Map::HashMap)?,
+            verdicts: typed(data(dir, names::VERDICTS)?, Map::LruHashMap)?,
+            asks: typed(data(dir, names::ASKS)?, Map::RingBuf)?,
+        })
+    }
+
+    /// The gate as it was set last.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn gate(&self) -> Result<Gate> {
+        self.gate.get(&0, 0).context("cannot read the gate")
+    }
+
+    /// Sets the gate.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn set(&mut self, gate: Gate) -> Result<()> {
+        self.gate.set(0, gate, 0).context("cannot set the gate")
+    }
+
+    /// What the filter has counted.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn passage(&self) -> Result<Passage> {
+        self.passage
+            .get(&0, 0)
+            .context("cannot read what passed the gate")
+    }
+
+    /// Makes these sources known, and no others. Prefixes are left out. Those
+    /// that stay are never missing meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation, as where there are more than
+    /// `known_capacity`.
+    pub fn know_exactly(&mut self, sources: impl IntoIterator<Item = Target>) -> Result<Known> {
+        let known: Known = sources.into_iter().collect();
+        hold_exactly(&mut self.known, &known.sources)?;
+        hold_exactly(&mut self.nets, &known.nets)?;
+        Ok(known)
+    }
+
+    /// As [`GateMaps::know_exactly`], where just the `old` ones are known: only
+    /// what differs is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`GateMaps::know_exactly`]; others may be known then.
+    pub fn know_instead(
+        &mut self,
+        old: &Known,
+        sources: impl IntoIterator<Item = Target>,
+    ) -> Result<Known> {
+        let known: Known = sources.into_iter().collect();
+        hold_instead(&mut self.known, &old.sources, &known.sources)?;
+        hold_instead(&mut self.nets, &old.nets, &known.nets)?;
+        Ok(known)
+    }
+
+    /// Keeps a verdict.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn judge(&mut self, source: Target, verdict: Verdict) -> Result<()> {
+        let Some((_, key)) = key(source) else {
+            return Ok(());
+        };
+        self.verdicts
+            .insert(key, verdict, 0)
+            .context("cannot keep a verdict")
+    }
+
+    /// Forgets all verdicts: they may have been given by other blocklists.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn forget_verdicts(&mut self) -> Result<()> {
+        let mut keys = Vec::new();
+        walk(&self.verdicts, |key, _| keys.push(key))?;
+        for key in keys {
+            present(self.verdicts.remove(&key))?;
+        }
+        Ok(())
+    }
+
+    /// The verdict of a source, however old.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn verdict(&self, source: Target) -> Result<Option<Verdict>> {
+        match key(source) {
+            Some((_, key)) => optional(self.verdicts.get(&key, 0)),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the filter leaves new connections of a host to the responder,
+    /// as far as the blocklists decide.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn is_steered(&self, host: IpAddr, now: u64) -> Result<bool> {
+        let Some(verdict) = self.verdict(host.into())? else {
+            return Ok(false);
+        };
+        let (v6, source) = match host {
+            IpAddr::V4(_) => (false, [0; 16]),
+            IpAddr::V6(host) => (true, host.octets()),
+        };
+        Ok(verdict.rejects(v6, source, now))
+    }
+
+    /// The next source whose class has to wait, and whether it has a verdict.
+    pub fn next_ask(&mut self) -> Option<(IpAddr, bool)> {
+        let item = self.asks.next()?;
+        let (source, judged) = item.split_first_chunk::<16>()?;
+        let judged = u32::from_ne_bytes(judged.try_into().ok()?);
+        Some((Ipv6Addr::from(*source).to_canonical(), judged != 0))
+    }
+}

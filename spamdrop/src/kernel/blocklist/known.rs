@@ -1,0 +1,95 @@
+//! The known senders, as the filter holds them.
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result};
+use aya::maps::{HashMap, MapData};
+use foldhash::HashSet;
+use spamdrop_common::gate::{net_key, source_key};
+
+use super::{fd, present, walk};
+use crate::kernel::bpf;
+use spamdrop_core::target::Target;
+
+/// A map whose keys alone count.
+pub(super) type Keys = HashMap<MapData, [u8; 8], u8>;
+
+/// What the filter was told of known senders: their keys, and those of their
+/// networks.
+#[derive(Debug, Default)]
+pub struct Known {
+    pub(super) sources: HashSet<[u8; 8]>,
+    pub(super) nets: HashSet<[u8; 8]>,
+}
+
+impl Known {
+    /// Whether a source is among them.
+    #[must_use]
+    pub fn contains(&self, source: IpAddr) -> bool {
+        key(source.into()).is_some_and(|(_, key)| self.sources.contains(&key))
+    }
+
+    /// How many senders there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+}
+
+impl FromIterator<Target> for Known {
+    /// Prefixes are left out.
+    fn from_iter<I: IntoIterator<Item = Target>>(sources: I) -> Self {
+        let mut known = Self::default();
+        for (v6, key) in sources.into_iter().filter_map(key) {
+            known.sources.insert(key);
+            known.nets.insert(net_key(v6, key));
+        }
+        known
+    }
+}
+
+/// Whether it is an IPv6 address, and its key; `None` for a prefix.
+pub(super) fn key(source: Target) -> Option<(bool, [u8; 8])> {
+    let whole = |bytes: &[u8]| {
+        let mut whole = [0; 16];
+        whole
+            .iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = *from);
+        whole
+    };
+    match source {
+        Target::V4(bytes) => Some((false, source_key(false, whole(&bytes)))),
+        Target::V6(bytes) => Some((true, source_key(true, whole(&bytes)))),
+        Target::Net(_) => None,
+    }
+}
+
+/// Makes the map hold these keys, and no others, whatever it holds.
+pub(super) fn hold_exactly(map: &mut Keys, wanted: &HashSet<[u8; 8]>) -> Result<()> {
+    let mut held = HashSet::default();
+    walk(map, |key, _| {
+        held.insert(key);
+    })?;
+    hold_instead(map, &held, wanted)
+}
+
+/// Makes the map hold these keys instead of those that it holds.
+pub(super) fn hold_instead(
+    map: &mut Keys,
+    held: &HashSet<[u8; 8]>,
+    wanted: &HashSet<[u8; 8]>,
+) -> Result<()> {
+    // First, lest a full map has no room.
+    for key in held.difference(wanted) {
+        present(map.remove(key))?;
+    }
+    let keys: Vec<[u8; 8]> = wanted.difference(held).copied().collect();
+    bpf::update(fd(map), &keys, &vec![1_u8; keys.len()]).context("cannot write the known senders")
+}

@@ -1,0 +1,187 @@
+//! The pinned maps: the only module that reads and writes them.
+
+mod allow;
+mod edit;
+mod gate;
+mod hot;
+mod known;
+mod origins;
+pub mod pins;
+mod prefixes;
+mod read;
+mod responder;
+mod sweep;
+
+pub use edit::{Term, second};
+pub use gate::GateMaps;
+pub use known::Known;
+pub use read::Found;
+pub use responder::Responder;
+pub use sweep::CHUNK;
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use aya::Pod;
+use aya::maps::lpm_trie::LpmTrie;
+use aya::maps::{Array, HashMap, IterableMap, Map, MapData, MapError, PerCpuArray};
+use spamdrop_common::{
+    counter::Counters,
+    entry::{AllowEntry, CidrEntry, Entry, Origin},
+    hot::{Hot, WAYS},
+    names,
+    settings::Settings,
+};
+
+use crate::clock;
+use crate::exit::{Exit, Failure};
+use crate::kernel::bpf;
+use crate::lock::WriteLock;
+
+/// The pinned maps, open.
+pub struct Blocklist {
+    v4: HashMap<MapData, [u8; 4], Entry>,
+    v6: HashMap<MapData, [u8; 8], Entry>,
+    hot: Array<MapData, [Hot; WAYS]>,
+    cidr4: LpmTrie<MapData, [u8; 4], CidrEntry>,
+    cidr6: LpmTrie<MapData, [u8; 16], CidrEntry>,
+    allow4: LpmTrie<MapData, [u8; 4], AllowEntry>,
+    allow6: LpmTrie<MapData, [u8; 16], AllowEntry>,
+    settings: Array<MapData, Settings>,
+    counters: PerCpuArray<MapData, Counters>,
+    origins: HashMap<MapData, [u8; 16], Origin>,
+    capacity: pins::Capacity,
+}
+
+impl Blocklist {
+    /// Opens the maps that are pinned in `dir`, whatever their capacity.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is pinned ([`Exit::NotAttached`]), or a map of another layout.
+    pub fn open(dir: &Path) -> Result<Self> {
+        if !pins::exist(dir)? {
+            let message = format!(
+                "no filter is attached (nothing is pinned in {}); start one with `spamdrop attach IFACE` or `spamdrop run`",
+                dir.display()
+            );
+            return Err(Failure::new(Exit::NotAttached, message));
+        }
+        pins::check(dir, None)?;
+        let v4 = data(dir, names::BLOCKED4)?;
+        let v6 = data(dir, names::BLOCKED6)?;
+        let capacity = pins::Capacity {
+            v4: v4.info()?.max_entries(),
+            v6: v6.info()?.max_entries(),
+            known: data(dir, names::KNOWN)?.info()?.max_entries(),
+        };
+        Ok(Self {
+            v4: typed(v4, Map::LruHashMap)?,
+            v6: typed(v6, Map::LruHashMap)?,
+            hot: typed(data(dir, names::HOT4)?, Map::Array)?,
+            cidr4: typed(data(dir, names::CIDR4)?, Map::LpmTrie)?,
+            cidr6: typed(data(dir, names::CIDR6)?, Map::LpmTrie)?,
+            allow4: typed(data(dir, names::ALLOW4)?, Map::LpmTrie)?,
+            allow6: typed(data(dir, names::ALLOW6)?, Map::LpmTrie)?,
+            settings: typed(data(dir, names::SETTINGS)?, Map::Array)?,
+            counters: typed(data(dir, names::COUNTERS)?, Map::PerCpuArray)?,
+            origins: typed(data(dir, names::ORIGINS)?, Map::HashMap)?,
+            capacity,
+        })
+    }
+
+    /// The sizes of the block maps.
+    #[must_use]
+    pub fn capacity(&self) -> pins::Capacity {
+        self.capacity
+    }
+
+    /// The filter's settings.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn settings(&self) -> Result<Settings> {
+        self.settings.get(&0, 0).context("cannot read settings")
+    }
+
+    /// Replaces what the configuration chooses in the filter's settings.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn configure(&mut self, _lock: &WriteLock, mut settings: Settings) -> Result<()> {
+        settings.tick_ns = clock::tick_ns();
+        self.change_settings(|old| {
+            settings.generation = old.generation.wrapping_add(1);
+            *old = settings;
+        })?;
+        self.count_prefixes()
+    }
+
+    fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) -> Result<()> {
+        let mut settings = self.settings()?;
+        change(&mut settings);
+        self.settings
+            .set(0, settings, 0)
+            .context("cannot write settings")
+    }
+
+    /// The counters of all CPUs together.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn counters(&self) -> Result<Counters> {
+        let cpus = self.counters.get(&0, 0).context("cannot read counters")?;
+        let mut sum = Counters::default();
+        cpus.iter().for_each(|cpu| sum.add(cpu));
+        Ok(sum)
+    }
+}
+
+fn data(dir: &Path, name: &str) -> Result<MapData> {
+    let path = dir.join(name);
+    MapData::from_pin(&path)
+        .with_context(|| format!("cannot open the pinned map {}", path.display()))
+}
+
+fn typed<M: TryFrom<Map, Error = MapError>>(data: MapData, kind: fn(MapData) -> Map) -> Result<M> {
+    Ok(kind(data).try_into()?)
+}
+
+fn fd<K: Pod, V: Pod>(map: &impl IterableMap<K, V>) -> BorrowedFd<'_> {
+    map.map().fd().as_fd()
+}
+
+fn walk<K: Pod, V: Pod>(map: &HashMap<MapData, K, V>, mut visit: impl FnMut(K, V)) -> Result<()> {
+    bpf::for_each(fd(map), |keys: &[K], values: &[V]| {
+        keys.iter()
+            .zip(values)
+            .for_each(|(key, value)| visit(*key, *value));
+        Ok(())
+    })
+    .context("cannot read a block map")
+}
+
+fn optional<T>(result: Result<T, MapError>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) => Err(error).context("cannot look an address up"),
+    }
+}
+
+fn present(result: Result<(), MapError>) -> Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(MapError::KeyNotFound) => Ok(false),
+        Err(MapError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error).context("cannot remove an address"),
+    }
+}

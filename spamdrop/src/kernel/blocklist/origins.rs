@@ -1,0 +1,71 @@
+//! Why an address is blocked, for the administrator and the watcher.
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result};
+use spamdrop_common::entry::Origin;
+
+use super::{Blocklist, optional, present, walk};
+use crate::lock::WriteLock;
+use spamdrop_core::target::full_key;
+
+impl Blocklist {
+    /// Notes why an address was blocked by hand.
+    ///
+    /// # Errors
+    ///
+    /// The map is full, or the kernel refuses.
+    pub fn note(&mut self, _lock: &WriteLock, addr: IpAddr, origin: &Origin) -> Result<()> {
+        self.origins
+            .insert(full_key(addr), origin, 0)
+            .context("cannot note the reason")
+    }
+
+    /// Why an address is blocked, if that is known.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn origin(&self, addr: IpAddr) -> Result<Option<Origin>> {
+        optional(self.origins.get(&full_key(addr), 0))
+    }
+
+    /// Visits the origin of every address.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn for_each_origin(&self, mut visit: impl FnMut(IpAddr, Origin)) -> Result<()> {
+        walk(&self.origins, |key, origin| {
+            visit(spamdrop_core::target::from_full_key(key), origin)
+        })
+    }
+
+    /// Forgets why an address was blocked, and its pending release.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn forget(&mut self, _lock: &WriteLock, addr: IpAddr) -> Result<()> {
+        self.remove_origin(addr)
+    }
+
+    pub(super) fn remove_origin(&mut self, addr: IpAddr) -> Result<()> {
+        present(self.origins.remove(&full_key(addr))).map(drop)
+    }
+
+    /// Marks the connections of an address as released.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn released(&mut self, _lock: &WriteLock, addr: IpAddr) -> Result<()> {
+        let Some(mut origin) = self.origin(addr)? else {
+            return Ok(());
+        };
+        origin.release_pending = 0;
+        self.origins
+            .insert(full_key(addr), origin, 0)
+            .context("cannot update origins")
+    }
+}

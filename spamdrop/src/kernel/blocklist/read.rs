@@ -1,0 +1,102 @@
+//! What is listed.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use ipnet::IpNet;
+use spamdrop_common::{
+    entry::{CidrEntry, Entry, ORIGIN_HAND, SEALED},
+    verdict::{SECOND, is_cidr_live, is_live},
+};
+
+use super::{Blocklist, optional, walk};
+use spamdrop_core::target::Target;
+
+/// An entry of the blocklist, as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What it covers.
+    pub target: Target,
+    /// Its value; for a prefix, made to look like a sealed, fixed entry.
+    pub entry: Entry,
+}
+
+impl Blocklist {
+    /// The live entries that cover an address, the narrowest first.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn covering(&self, addr: IpAddr, now: u64) -> Result<Vec<Found>> {
+        let target = Target::from(addr);
+        let mut found = Vec::new();
+        if let Some(mut entry) = self
+            .host(target)?
+            .filter(|entry| is_live(entry.expires, now))
+        {
+            if let Target::V4(source) = target {
+                entry.hits = entry.hits.saturating_add(self.hot_hits(source)?);
+            }
+            found.push(Found { target, entry });
+        }
+        let mut prefixes = self.prefixes()?;
+        prefixes.retain(|(net, prefix)| {
+            net.contains(&addr.to_canonical()) && is_cidr_live(prefix, now)
+        });
+        prefixes.sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
+        found.extend(prefixes.into_iter().map(from_prefix));
+        Ok(found)
+    }
+
+    /// Whether `target` itself has a live entry; prefixes do not count.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn is_blocked(&self, target: Target, now: u64) -> Result<bool> {
+        Ok(self
+            .host(target)?
+            .is_some_and(|entry| is_live(entry.expires, now)))
+    }
+
+    /// Visits every entry, live or expired, in no order.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn for_each(&self, mut visit: impl FnMut(Found)) -> Result<()> {
+        let mut each = |target, entry| visit(Found { target, entry });
+        let hot = self.all_hot_hits()?;
+        walk(&self.v4, |key, mut entry| {
+            let hits = hot.get(&key).copied().unwrap_or(0);
+            entry.hits = entry.hits.saturating_add(hits);
+            each(Target::V4(key), entry);
+        })?;
+        walk(&self.v6, |key, entry| each(Target::V6(key), entry))?;
+        for prefix in self.prefixes()? {
+            visit(from_prefix(prefix));
+        }
+        Ok(())
+    }
+
+    pub(super) fn host(&self, target: Target) -> Result<Option<Entry>> {
+        match target {
+            Target::V4(key) => optional(self.v4.get(&key, 0)),
+            Target::V6(key) => optional(self.v6.get(&key, 0)),
+            Target::Net(_) => Ok(None),
+        }
+    }
+}
+
+fn from_prefix((net, prefix): (IpNet, CidrEntry)) -> Found {
+    let end_s = u64::from(prefix.expires_s) + 1;
+    Found {
+        target: Target::Net(net),
+        entry: Entry {
+            expires: end_s * SECOND - 1,
+            hits: prefix.hits,
+            flags: ORIGIN_HAND | SEALED,
+            ..Entry::default()
+        },
+    }
+}

@@ -1,0 +1,103 @@
+//! Deleting many entries at once. Expired ones are swept here; the filter
+//! neither revives nor deletes them.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use anyhow::Result;
+use spamdrop_common::verdict::is_live;
+
+use super::Blocklist;
+use crate::lock::WriteLock;
+use spamdrop_core::target::Target;
+
+/// Entries that one turn writes, so that others need not wait for long.
+pub const CHUNK: usize = 4096;
+
+impl Blocklist {
+    /// Deletes what has expired, and origins without an entry. `turn` is
+    /// asked for the right to write, once for each few thousand deletions.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation, or there is no turn to be had.
+    pub fn sweep(&mut self, now: u64, lock: impl Fn() -> Result<WriteLock>) -> Result<usize> {
+        let mut expired = Vec::new();
+        self.for_each(|found| {
+            if !is_live(found.entry.expires, now) {
+                expired.push(found.target);
+            }
+        })?;
+        for chunk in expired.chunks(CHUNK) {
+            let _lock = lock()?;
+            // One may have been added again since it was read.
+            let again = self.live_among(chunk, now)?;
+            self.delete(chunk.iter().filter(|target| !again.contains(target)))?;
+        }
+        self.sweep_origins(lock)?;
+        Ok(expired.len())
+    }
+
+    /// Deletes every entry and every origin; how many live entries there were.
+    ///
+    /// # Errors
+    ///
+    /// As [`Blocklist::sweep`].
+    pub fn flush(&mut self, now: u64, lock: impl Fn() -> Result<WriteLock>) -> Result<usize> {
+        let (mut all, mut live) = (Vec::new(), 0);
+        self.for_each(|found| {
+            live += usize::from(is_live(found.entry.expires, now));
+            all.push(found.target);
+        })?;
+        for chunk in all.chunks(CHUNK) {
+            let _lock = lock()?;
+            self.delete(chunk.iter())?;
+            self.forget_verdicts()?;
+        }
+        self.sweep_origins(lock)?;
+        Ok(live)
+    }
+
+    fn live_among(&self, targets: &[Target], now: u64) -> Result<HashSet<Target>> {
+        let mut live = HashSet::new();
+        if targets
+            .iter()
+            .any(|target| matches!(target, Target::Net(_)))
+        {
+            live.extend(self.blocked_prefixes(now)?.into_iter().map(Target::Net));
+        }
+        for &target in targets {
+            if self.is_blocked(target, now)? {
+                live.insert(target);
+            }
+        }
+        Ok(live)
+    }
+
+    fn delete<'a>(&mut self, targets: impl Iterator<Item = &'a Target>) -> Result<()> {
+        let mut prefixes = false;
+        for &target in targets {
+            self.take_out(target)?;
+            prefixes |= matches!(target, Target::Net(_));
+        }
+        if prefixes {
+            self.count_prefixes()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn sweep_origins(&mut self, lock: impl Fn() -> Result<WriteLock>) -> Result<()> {
+        let mut all: Vec<IpAddr> = Vec::new();
+        self.for_each_origin(|addr, _| all.push(addr))?;
+        for chunk in all.chunks(CHUNK) {
+            let _lock = lock()?;
+            for &addr in chunk {
+                if self.host(addr.into())?.is_none() {
+                    self.remove_origin(addr)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! This machine's interfaces, addresses and gateways, as the kernel tells.
+
+use std::io;
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteVia};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket};
+
+use crate::kernel::netlink;
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its number.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+    /// The XDP program on it, if any.
+    pub xdp: Option<Xdp>,
+}
+
+/// An attached XDP program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Xdp {
+    /// Its id, as bpftool shows it.
+    pub program_id: u32,
+    /// Whether it runs in the driver.
+    pub native: bool,
+}
+
+/// All interfaces of this network namespace.
+///
+/// # Errors
+///
+/// The kernel does not answer.
+pub fn interfaces() -> Result<Vec<Interface>> {
+    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let answers = dump(request).context("cannot list the interfaces")?;
+    let links = answers.into_iter().filter_map(|message| match message {
+        RouteNetlinkMessage::NewLink(link) => Some(interface(&link)),
+        _ => None,
+    });
+    Ok(links.collect())
+}
+
+/// The interface of this name, if there is one.
+///
+/// # Errors
+///
+/// The kernel does not answer.
+pub fn find(name: &str) -> Result<Option<Interface>> {
+    Ok(interfaces()?
+        .into_iter()
+        .find(|interface| interface.name == name))
+}
+
+fn interface(link: &LinkMessage) -> Interface {
+    let mut found = Interface {
+        index: link.header.index,
+        name: String::new(),
+        mtu: 0,
+        xdp: None,
+    };
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => found.name.clone_from(name),
+            LinkAttribute::Mtu(mtu) => found.mtu = *mtu,
+            LinkAttribute::Xdp(xdp) => found.xdp = attached(xdp),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn attached(attributes: &[LinkXdp]) -> Option<Xdp> {
+    let program_id = attributes.iter().find_map(|attribute| match attribute {
+        LinkXdp::ProgId(id)
+        | LinkXdp::DrvProgId(id)
+        | LinkXdp::SkbProgId(id)
+        | LinkXdp::HwProgId(id) => Some(*id),
+        _ => None,
+    })?;
+    let generic = attributes.contains(&LinkXdp::Attached(XdpAttached::SocketBuffer));
+    Some(Xdp {
+        program_id,
+        native: !generic,
+    })
+}
+
+/// The addresses that this machine must never block: its own and its gateways'.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// Addresses of any interface.
+    pub own: Vec<IpAddr>,
+    /// Next hops of any route.
+    pub gateways: Vec<IpAddr>,
+}
+
+/// The own addresses and gateways of this network namespace, sorted.
+///
+/// # Errors
+///
+/// The kernel does not answer.
+pub fn addresses() -> Result<Addresses> {
+    let own = dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()));
+    let routes = dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()));
+    let mut found = Addresses::default();
+    for message in own.context("cannot list the machine's addresses")? {
+        if let RouteNetlinkMessage::NewAddress(address) = message {
+            found.own.extend(own_address(&address));
+        }
+    }
+    for message in routes.context("cannot list the machine's routes")? {
+        if let RouteNetlinkMessage::NewRoute(route) = message {
+            found.gateways.extend(gateways(&route.attributes));
+        }
+    }
+    for list in [&mut found.own, &mut found.gateways] {
+        list.sort_unstable();
+        list.dedup();
+    }
+    Ok(found)
+}
+
+/// `Local` is the own side of a point-to-point link, where `Address` is the
+/// peer; IPv6 has only the latter.
+fn own_address(message: &AddressMessage) -> Option<IpAddr> {
+    let local = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            AddressAttribute::Local(addr) => Some(*addr),
+            _ => None,
+        });
+    local.or_else(|| {
+        message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                AddressAttribute::Address(addr) => Some(*addr),
+                _ => None,
+            })
+    })
+}
+
+fn gateways(attributes: &[RouteAttribute]) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for attribute in attributes {
+        match attribute {
+            RouteAttribute::Gateway(RouteAddress::Inet(addr))
+            | RouteAttribute::Via(RouteVia::Inet(addr)) => {
+                found.push((*addr).into());
+            }
+            RouteAttribute::Gateway(RouteAddress::Inet6(addr))
+            | RouteAttribute::Via(RouteVia::Inet6(addr)) => {
+                found.push((*addr).into());
+            }
+            RouteAttribute::MultiPath(hops) => {
+                found.extend(hops.iter().flat_map(|hop| gateways(&hop.attributes)));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn dump(request: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+    netlink::dump(NETLINK_ROUTE, request)
+}
+
+/// Tells when an interface, an address or a route has changed.
+pub struct Changes(TokioSocket);
+
+// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR and
+// RTMGRP_IPV6_ROUTE of linux/rtnetlink.h.
+const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
+
+impl Changes {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    ///
+    /// No socket is to be had.
+    pub fn subscribe() -> io::Result<Self> {
+        let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+        socket.socket_mut().bind(&SocketAddr::new(0, GROUPS))?;
+        Ok(Self(socket))
+    }
+
+    /// Waits for a change. Several may count as one.
+    ///
+    /// # Errors
+    ///
+    /// The socket fails; an overflow counts as a change.
+    pub async fn next(&mut self) -> io::Result<()> {
+        match self.0.recv_from_full().await {
+            Err(error) if error.raw_os_error() != Some(libc::ENOBUFS) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The connections that take the mail server's slots.
+
+use std::io;
+use std::net::IpAddr;
+
+use netlink_packet_sock_diag::constants::{
+    TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV,
+};
+use netlink_packet_sock_diag::inet::{InetResponseHeader, StateFlags, Timer};
+
+use spamdrop_core::gate::Occupancy;
+
+use super::sockets;
+
+/// Counts the connections to a local port. `is_answered`: whether those of a
+/// peer that are still being made are the responder's, and take no slot.
+///
+/// # Errors
+///
+/// The kernel does not answer.
+pub fn count(port: u16, is_answered: impl Fn(IpAddr) -> bool) -> io::Result<Occupancy> {
+    let states = StateFlags::LISTEN
+        | StateFlags::SYN_RECV
+        | StateFlags::ESTABLISHED
+        | StateFlags::CLOSE_WAIT;
+    let mut seen = Occupancy::default();
+    for socket in sockets::dump(port, &states)? {
+        let opening = socket.state == TCP_SYN_RECV;
+        if !(opening && is_answered(socket.socket_id.destination_address.to_canonical())) {
+            add(&mut seen, &socket);
+        }
+    }
+    Ok(seen)
+}
+
+/// A process whose peer has closed still has to find out; a connection that
+/// the process has closed itself takes no slot.
+fn add(seen: &mut Occupancy, socket: &InetResponseHeader) {
+    match socket.state {
+        TCP_LISTEN => seen.waiting += socket.recv_queue,
+        TCP_ESTABLISHED | TCP_CLOSE_WAIT => seen.open += 1,
+        TCP_SYN_RECV => match socket.timer {
+            Some(Timer::Retransmit(_, sent_again)) if sent_again > 0 => seen.unanswered += 1,
+            _ => seen.open += 1,
+        },
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_sock_diag::constants::AF_INET;
+    use netlink_packet_sock_diag::inet::SocketId;
+
+    use super::*;
+
+    fn seen(sockets: &[(u8, Option<Timer>, u32)]) -> Occupancy {
+        let mut seen = Occupancy::default();
+        for (state, timer, recv_queue) in sockets.iter().cloned() {
+            add(
+                &mut seen,
+                &InetResponseHeader {
+                    family: AF_INET,
+                    state,
+                    timer,
+                    socket_id: SocketId::new_v4(),
+                    recv_queue,
+                    send_queue: 0,
+                    uid: 0,
+                    inode: 0,
+                },
+            );
+        }
+        seen
+    }
+
+    #[test]
+    fn what_takes_a_slot() {
+        let answer = |again| Some(Timer::Retransmit(std::time::Duration::ZERO, again));
+        let all = seen(&[
+            (TCP_LISTEN, None, 7),
+            (TCP_LISTEN, None, 2),
+            (TCP_ESTABLISHED, None, 100),
+            (TCP_CLOSE_WAIT, None, 0),
+            (TCP_SYN_RECV, answer(0), 0),
+            (TCP_SYN_RECV, answer(1), 0),
+            // FIN_WAIT2, as an example of those that do not.
+            (5, None, 0),
+        ]);
+        let expected = Occupancy {
+            open: 3,
+            waiting: 9,
+            unanswered: 1,
+        };
+        assert_eq!(all, expected);
+    }
+}

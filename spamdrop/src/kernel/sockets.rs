@@ -1,0 +1,151 @@
+//! The TCP sockets of this network namespace, by sock_diag.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::IpAddr;
+
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
+use netlink_packet_sock_diag::inet::{
+    ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags,
+};
+use netlink_packet_sock_diag::{SockDiagDestroy, SockDiagMessage};
+use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+
+use crate::kernel::netlink;
+
+/// A connection to one of our ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socket {
+    /// The other end; never an IPv4-mapped IPv6 address.
+    pub peer: IpAddr,
+    /// Its inode, by which its owners are found; 0 while it waits to be
+    /// accepted, and after its owner has closed it.
+    pub inode: u32,
+    family: u8,
+    id: SocketId,
+}
+
+/// The connections to these local ports, in any state that a peer's packet or
+/// a process could still matter to (not listening, not in TIME_WAIT).
+///
+/// # Errors
+///
+/// The kernel does not answer.
+pub fn connections(ports: &[u16]) -> io::Result<Vec<Socket>> {
+    let states = StateFlags::all() - StateFlags::LISTEN - StateFlags::TIME_WAIT - StateFlags::CLOSE;
+    let mut found = Vec::new();
+    for &port in ports {
+        for header in dump(port, &states)? {
+            found.push(Socket {
+                peer: header.socket_id.destination_address.to_canonical(),
+                inode: header.inode,
+                family: header.family,
+                id: header.socket_id,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// The inodes of the sockets that listen, on any port.
+///
+/// # Errors
+///
+/// The kernel does not answer.
+pub fn listeners() -> io::Result<HashSet<u64>> {
+    Ok(listening(0)?
+        .iter()
+        .map(|header| header.inode.into())
+        .collect())
+}
+
+/// Whether anything listens on this port.
+///
+/// # Errors
+///
+/// The kernel does not answer.
+pub fn is_listening(port: u16) -> io::Result<bool> {
+    Ok(!listening(port)?.is_empty())
+}
+
+/// The connections that wait to be accepted on this port.
+///
+/// # Errors
+///
+/// The kernel does not answer.
+pub fn waiting(port: u16) -> io::Result<usize> {
+    let listeners = listening(port)?;
+    Ok(listeners
+        .iter()
+        .map(|header| header.recv_queue as usize)
+        .sum())
+}
+
+fn listening(port: u16) -> io::Result<Vec<InetResponseHeader>> {
+    dump(port, &StateFlags::LISTEN)
+}
+
+/// The sockets of a local port in some states; port 0 is any port. Both
+/// families: a dual-stack listener's IPv4 peers show up only among the IPv6
+/// sockets.
+///
+/// # Errors
+///
+/// The kernel does not answer.
+pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader>> {
+    let mut found = Vec::new();
+    for (family, any) in [
+        (AF_INET, SocketId::new_v4()),
+        (AF_INET6, SocketId::new_v6()),
+    ] {
+        let id = SocketId {
+            source_port: port,
+            ..any
+        };
+        let request = request(family, states.clone(), id);
+        for answer in netlink::dump(NETLINK_SOCK_DIAG, request)? {
+            if let SockDiagMessage::InetResponse(response) = answer {
+                found.push(response.header);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Ends a connection: its owner's next call fails with ECONNABORTED, its peer
+/// gets a reset. One that is gone already is fine; the socket's cookie keeps
+/// another one with the same addresses safe.
+///
+/// # Errors
+///
+/// The kernel refuses; EOPNOTSUPP where it cannot (`CONFIG_INET_DIAG_DESTROY`).
+pub fn destroy(socket: &Socket) -> io::Result<()> {
+    let request = request(socket.family, StateFlags::all(), socket.id.clone());
+    match netlink::command(NETLINK_SOCK_DIAG, SockDiagDestroy::new(request)) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        result => result,
+    }
+}
+
+fn request(family: u8, states: StateFlags, socket_id: SocketId) -> SockDiagMessage {
+    SockDiagMessage::InetRequest(InetRequest {
+        family,
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::empty(),
+        states,
+        socket_id,
+    })
+}
+
+#[cfg(test)]
+impl Socket {
+    pub(super) fn of(peer: &str, inode: u32) -> Self {
+        Self {
+            #[expect(clippy::unwrap_used, reason = "tests pass literals")]
+            peer: peer.parse().unwrap(),
+            inode,
+            family: AF_INET,
+            id: SocketId::new_v4(),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `config check`: what is unwise without being wrong.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde::Serialize;
+use spamdrop_core::warning::Warning;
+
+/// A configuration that is valid. `config check --json` prints one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// The file that was read; `null`: none is there, the defaults hold.
+    pub config: Option<PathBuf>,
+    /// What is unwise, in the order of the files.
+    pub warnings: Vec<Warning>,
+}
+
+/// Writes what was found.
+///
+/// # Errors
+///
+/// The writer fails.
+pub fn text(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
+    match &checked.config {
+        Some(path) => writeln!(out, "{}: valid", path.display())?,
+        None => writeln!(out, "no configuration file: the defaults hold")?,
+    }
+    for Warning { about, text } in &checked.warnings {
+        writeln!(out, "warning: {about}: {text}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+    use crate::render::json;
+
+    #[test]
+    fn text_and_json() {
+        let mut checked = Checked {
+            config: Some("/etc/spamdrop/spamdrop.toml".into()),
+            warnings: vec![Warning {
+                about: "TARPIT",
+                text: "is 1".into(),
+            }],
+        };
+        let mut out = Vec::new();
+        text(&mut out, &checked).unwrap();
+        json::object(&mut out, &checked).unwrap();
+        checked = Checked {
+            config: None,
+            warnings: vec![],
+        };
+        text(&mut out, &checked).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"/etc/spamdrop/spamdrop.toml: valid
+warning: TARPIT: is 1
+{"config":"/etc/spamdrop/spamdrop.toml","warnings":[{"about":"TARPIT","text":"is 1"}]}
+no configuration file: the defaults hold
+"#
+        );
+    }
+}

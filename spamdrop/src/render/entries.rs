@@ -1,0 +1,216 @@
+//! `list`: the entries.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::duration::human;
+use super::json;
+use super::table::{self, Column, Style, left, right};
+use spamdrop_core::target::Target;
+
+/// A live entry. `list --json` prints an array of these, IPv4 first, by
+/// address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// The IPv4 address, IPv6 /64 or prefix: `"192.0.2.1"`,
+    /// `"2001:db8::/64"`, `"192.0.2.0/24"`.
+    #[serde(rename = "addr", serialize_with = "as_text")]
+    pub target: Target,
+    /// `"open"`: only new connections are dropped; `"sealed"`: every packet.
+    pub state: State,
+    /// `expires_in_s`: seconds until it ends if no packet prolongs it.
+    #[serde(rename = "expires_in_s", serialize_with = "json::seconds")]
+    pub expires_in: Duration,
+    /// `hard_limit_in_s`: seconds beyond which no packet prolongs it; `null`:
+    /// no such limit.
+    #[serde(rename = "hard_limit_in_s", serialize_with = "json::optional_seconds")]
+    pub hard_limit_in: Option<Duration>,
+    /// Seconds by which a packet prolongs it; 0 if it is fixed.
+    pub ttl_s: u32,
+    /// Packets that matched.
+    pub hits: u32,
+    /// Times that a packet prolonged it.
+    pub refreshes: u16,
+    /// `"log"` or `"hand"`.
+    pub origin: By,
+    /// Whether it ends on the clock, whatever the peer sends.
+    pub fixed: bool,
+}
+
+/// What an entry drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// New connections.
+    Open,
+    /// Every packet.
+    Sealed,
+}
+
+/// Who blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    /// The watcher, for a line of the mail log.
+    Log,
+    /// The administrator.
+    Hand,
+}
+
+impl Entry {
+    /// `open` or `sealed`, and whether it is fixed.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match (self.state, self.fixed) {
+            (State::Open, false) => "open",
+            (State::Open, true) => "open, fixed",
+            (State::Sealed, false) => "sealed",
+            (State::Sealed, true) => "sealed, fixed",
+        }
+    }
+
+    /// Whether the hard limit has come so near that no packet prolongs the
+    /// entry any more.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.hard_limit_in
+            .is_some_and(|limit| limit <= self.expires_in)
+    }
+
+    fn expires(&self, text: &mut String) -> fmt::Result {
+        let time = human(self.expires_in);
+        match self.hard_limit_in {
+            Some(_) if self.is_final() => write!(text, "{time}, final"),
+            // Less than one ttl of sliding is left.
+            Some(limit) if limit < Duration::from_secs(self.ttl_s.into()) * 2 => {
+                write!(text, "{time}, at most {}", human(limit))
+            }
+            _ => write!(text, "{time}"),
+        }
+    }
+}
+
+impl By {
+    /// `log` or `hand`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Hand => "hand",
+        }
+    }
+}
+
+const COLUMNS: [Column<Entry>; 5] = [
+    left("ADDRESS", |entry, text| write!(text, "{}", entry.target)),
+    left("STATE", |entry, text| text.write_str(entry.state())),
+    left("EXPIRES", Entry::expires),
+    right("HITS", |entry, text| write!(text, "{}", entry.hits)),
+    left("BY", |entry, text| text.write_str(entry.origin.name())),
+];
+
+/// Sorts entries: IPv4 first, by address, a prefix before what is in it.
+pub fn sort(entries: &mut [Entry]) {
+    entries.sort_unstable_by_key(|entry| entry.target.net());
+}
+
+/// Writes entries as a table.
+///
+/// # Errors
+///
+/// The writer fails.
+pub fn text(out: &mut impl Write, style: Style, entries: &[Entry]) -> io::Result<()> {
+    table::write(out, style, &COLUMNS, entries)
+}
+
+pub(super) fn as_text<S: Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(target)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    pub fn entry(target: &str) -> Entry {
+        Entry {
+            target: target.parse().unwrap(),
+            state: State::Sealed,
+            expires_in: Duration::from_millis(552_250),
+            hard_limit_in: None,
+            ttl_s: 600,
+            hits: 7,
+            refreshes: 3,
+            origin: By::Hand,
+            fixed: false,
+        }
+    }
+
+    fn some() -> Vec<Entry> {
+        let from_log = Entry {
+            state: State::Open,
+            hard_limit_in: Some(Duration::from_secs(3300)),
+            origin: By::Log,
+            hits: 12345,
+            ..entry("192.0.2.10")
+        };
+        let prefix = Entry {
+            ttl_s: 0,
+            fixed: true,
+            ..entry("192.0.2.0/24")
+        };
+        vec![entry("2001:db8::1"), from_log, prefix, entry("192.0.2.9")]
+    }
+
+    #[test]
+    fn sorted_by_number_with_ipv4_first() {
+        let mut entries = some();
+        sort(&mut entries);
+        let mut out = Vec::new();
+        text(&mut out, Style::Plain, &entries).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "\
+ADDRESS        STATE          EXPIRES   HITS  BY
+192.0.2.0/24   sealed, fixed  9m 12s       7  hand
+192.0.2.9      sealed         9m 12s       7  hand
+192.0.2.10     open           9m 12s   12345  log
+2001:db8::/64  sealed         9m 12s       7  hand
+"
+        );
+    }
+
+    #[test]
+    fn a_near_hard_limit_is_shown() {
+        let limited = |seconds| Entry {
+            hard_limit_in: Some(Duration::from_secs(seconds)),
+            ..entry("192.0.2.1")
+        };
+        for (seconds, shown) in [
+            (1200, "9m 12s"),
+            (1199, "9m 12s, at most 19m 59s"),
+            (552, "9m 12s, final"),
+        ] {
+            let mut text = String::new();
+            limited(seconds).expires(&mut text).unwrap();
+            assert_eq!(text, shown);
+        }
+    }
+
+    #[test]
+    fn json_has_one_object_a_line() {
+        let mut out = Vec::new();
+        json::array(&mut out, &some()[..2]).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"[
+{"addr":"2001:db8::/64","state":"sealed","expires_in_s":552.25,"hard_limit_in_s":null,"ttl_s":600,"hits":7,"refreshes":3,"origin":"hand","fixed":false},
+{"addr":"192.0.2.10","state":"open","expires_in_s":552.25,"hard_limit_in_s":3300.0,"ttl_s":600,"hits":12345,"refreshes":3,"origin":"log","fixed":false}
+]
+"#
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! `known list`: whose mail is wanted.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use super::table::{self, Column, Style, left};
+use spamdrop_core::target::Target;
+
+/// A source of which something is known. `known list --json` prints an array
+/// of these, IPv4 first, by address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Sender {
+    /// A host, `"192.0.2.1"`, or the /64 of one, `"2001:db8::/64"`.
+    #[serde(rename = "addr", serialize_with = "as_text")]
+    pub source: Target,
+    /// What that comes to.
+    pub state: State,
+    /// When its mail was last accepted; null: never.
+    pub last_accepted_unix_s: Option<u32>,
+    /// When it last took a message from us; null: never.
+    pub last_delivered_unix_s: Option<u32>,
+    /// Until when it stays known if nothing more comes; null unless it is
+    /// known for mail alone.
+    pub known_until_unix_s: Option<u32>,
+    /// When it last proved bad, or was removed by hand; null: never.
+    pub last_demoted_unix_s: Option<u32>,
+}
+
+/// What is thought of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It has sent enough, or taken mail.
+    Known,
+    /// It was added by hand.
+    ByHand,
+    /// It has sent too little yet.
+    Unproven,
+    /// It proved bad, and has sent nothing since.
+    Demoted,
+}
+
+impl State {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::ByHand => "by hand",
+            Self::Unproven => "unproven",
+            Self::Demoted => "demoted",
+        }
+    }
+}
+
+const COLUMNS: [Column<Sender>; 5] = [
+    left("ADDRESS", |sender, text| write!(text, "{}", sender.source)),
+    left("STATE", |sender, text| text.write_str(sender.state.name())),
+    left("LAST MAIL", |sender, text| {
+        date(sender.last_accepted_unix_s, text)
+    }),
+    left("LAST DELIVERY", |sender, text| {
+        date(sender.last_delivered_unix_s, text)
+    }),
+    left("KNOWN UNTIL", |sender, text| {
+        date(sender.known_until_unix_s, text)
+    }),
+];
+
+/// Writes senders as a table. Days are those of UTC.
+///
+/// # Errors
+///
+/// The writer fails.
+pub fn text(out: &mut impl Write, style: Style, senders: &[Sender]) -> io::Result<()> {
+    table::write(out, style, &COLUMNS, senders)
+}
+
+fn date(unix_s: Option<u32>, text: &mut String) -> std::fmt::Result {
+    let at = unix_s.and_then(|s| Timestamp::from_second(s.into()).ok());
+    match at {
+        Some(at) => write!(text, "{}", at.strftime("%Y-%m-%d")),
+        None => text.write_str("-"),
+    }
+}
+
+fn as_text<S: Serializer>(source: &Target, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(source)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+    use crate::render::json;
+
+    fn some() -> [Sender; 2] {
+        let known = Sender {
+            source: "192.0.2.1".parse().unwrap(),
+            state: State::Known,
+            last_accepted_unix_s: Some(1_795_392_000),
+            last_delivered_unix_s: Some(1_795_392_000 - 86_400),
+            known_until_unix_s: Some(1_795_392_000 + 35 * 86_400 - 1),
+            last_demoted_unix_s: None,
+        };
+        let by_hand = Sender {
+            source: "2001:db8::1".parse().unwrap(),
+            state: State::ByHand,
+            last_accepted_unix_s: None,
+            last_delivered_unix_s: None,
+            known_until_unix_s: None,
+            last_demoted_unix_s: Some(9),
+        };
+        [known, by_hand]
+    }
+
+    #[test]
+    fn text_and_json() {
+        let mut out = Vec::new();
+        text(&mut out, Style::Plain, &some()).unwrap();
+        json::array(&mut out, some()).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"ADDRESS        STATE    LAST MAIL   LAST DELIVERY  KNOWN UNTIL
+192.0.2.1      known    2026-11-23  2026-11-22     2026-12-27
+2001:db8::/64  by hand  -           -              -
+[
+{"addr":"192.0.2.1","state":"known","last_accepted_unix_s":1795392000,"last_delivered_unix_s":1795305600,"known_until_unix_s":1798415999,"last_demoted_unix_s":null},
+{"addr":"2001:db8::/64","state":"by-hand","last_accepted_unix_s":null,"last_delivered_unix_s":null,"known_until_unix_s":null,"last_demoted_unix_s":9}
+]
+"#
+        );
+    }
+}

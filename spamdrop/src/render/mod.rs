@@ -1,0 +1,26 @@
+//! Plain structs → text or JSON, into a writer.
+//!
+//! Nothing here knows maps, clocks or files: a command gathers, a renderer
+//! writes. The structs that derive `Serialize` are what `--json` prints;
+//! their documentation is that of the JSON.
+
+pub mod allowed;
+pub mod check;
+pub mod counters;
+pub mod duration;
+pub mod entries;
+pub mod json;
+pub mod known;
+pub mod listing;
+pub mod lookup;
+pub mod recent;
+pub mod scan;
+pub mod show;
+pub mod status;
+mod svg;
+pub mod table;
+pub mod timeline;
+pub mod trust;
+pub mod watcher;
+pub mod wave;
+pub mod waves;

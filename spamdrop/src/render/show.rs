@@ -1,0 +1,218 @@
+//! `show`: why an address is blocked.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+
+use super::duration::human;
+use super::entries::{By, Entry};
+use super::json;
+
+/// What is known of an address. `show --json` prints one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Detail {
+    /// The address or prefix that was asked for.
+    pub addr: String,
+    /// The allowed prefix that holds it, so that its packets pass whatever
+    /// is listed; `null`: none.
+    pub allowed_by: Option<String>,
+    /// The entries that cover it, as in `list --json`, the narrowest first.
+    pub entries: Vec<Entry>,
+    /// What is known of the blocked addresses: of the address itself, or of
+    /// those in its /64.
+    pub origins: Vec<Origin>,
+}
+
+/// Why one address was blocked.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Origin {
+    /// The address.
+    pub addr: IpAddr,
+    /// When it was first blocked, in seconds since 1970.
+    pub first_unix_s: u64,
+    /// Offences in the log since the first block; 0 if blocked by hand.
+    pub offences: u32,
+    /// `last_offence_ago_s`: seconds since the last offence; `null`: none.
+    #[serde(
+        rename = "last_offence_ago_s",
+        serialize_with = "json::optional_seconds"
+    )]
+    pub last_offence_ago: Option<Duration>,
+    /// Whether its connections are still to be ended.
+    pub release_pending: bool,
+    /// The log line, or the reason given by hand, cut at 200 bytes. Bytes
+    /// other than printable ASCII are `\xNN`, a backslash is `\\`.
+    pub text: String,
+}
+
+/// Writes what is known, with times of this zone.
+///
+/// # Errors
+///
+/// The writer fails.
+pub fn text(out: &mut impl Write, detail: &Detail, zone: &TimeZone) -> io::Result<()> {
+    for entry in &detail.entries {
+        write_entry(out, entry)?;
+    }
+    for origin in &detail.origins {
+        write_origin(out, origin, zone)?;
+    }
+    if let Some(net) = &detail.allowed_by {
+        let addr = &detail.addr;
+        writeln!(out, "{addr} is allowed by {net}: its packets pass")?;
+    }
+    Ok(())
+}
+
+fn write_entry(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
+    let drops = match entry.state() {
+        state if state.starts_with("open") => "open: only new connections are dropped",
+        _ => "sealed: every packet is dropped",
+    };
+    writeln!(out, "{} is blocked", entry.target)?;
+    field(out, "state", drops)?;
+    field(
+        out,
+        "by",
+        match entry.origin {
+            By::Log => "the watcher, for the log",
+            By::Hand => "hand",
+        },
+    )?;
+    let slides = match entry.ttl_s {
+        0 => "on the clock".into(),
+        _ if entry.is_final() => "no packet prolongs it any more".into(),
+        ttl => {
+            let ttl = Duration::from_secs(ttl.into());
+            format!("{} after the peer's last packet", human(ttl))
+        }
+    };
+    field(
+        out,
+        "expires",
+        &format!("in {}, {slides}", human(entry.expires_in)),
+    )?;
+    if let Some(limit) = entry.hard_limit_in {
+        field(out, "hard limit", &format!("in {}", human(limit)))?;
+    }
+    let hits = format!("{}, {} of them prolonged it", entry.hits, entry.refreshes);
+    field(out, "hits", &hits)
+}
+
+fn write_origin(out: &mut impl Write, origin: &Origin, zone: &TimeZone) -> io::Result<()> {
+    writeln!(out, "{}", origin.addr)?;
+    field(out, "blocked since", &local_time(origin.first_unix_s, zone))?;
+    if let Some(ago) = origin.last_offence_ago {
+        let offences = format!("{}, the last {} ago", origin.offences, human(ago));
+        field(out, "offences", &offences)?;
+    }
+    if origin.release_pending {
+        field(out, "connections", "about to be ended")?;
+    }
+    if !origin.text.is_empty() {
+        field(out, "why", &origin.text)?;
+    }
+    Ok(())
+}
+
+fn field(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
+    writeln!(out, "  {name:<13}  {value}")
+}
+
+/// `2026-11-23 12:00:01 +01:00`.
+#[must_use]
+pub fn local_time(unix_s: u64, zone: &TimeZone) -> String {
+    let stamp = i64::try_from(unix_s)
+        .ok()
+        .and_then(|s| Timestamp::from_second(s).ok());
+    stamp.map_or_else(
+        || "an unknown time".into(),
+        |stamp| {
+            let local = stamp.to_zoned(zone.clone());
+            local.strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+    use crate::render::entries::{State, tests::entry};
+    use spamdrop_core::escape::escape;
+
+    fn detail() -> Detail {
+        let from_log = Entry {
+            state: State::Open,
+            origin: By::Log,
+            hard_limit_in: Some(Duration::from_secs(3300)),
+            ..entry("192.0.2.1")
+        };
+        let prefix = Entry {
+            ttl_s: 0,
+            fixed: true,
+            hits: 0,
+            refreshes: 0,
+            ..entry("192.0.2.0/24")
+        };
+        let origin = Origin {
+            addr: "192.0.2.1".parse().unwrap(),
+            first_unix_s: 1_795_431_601,
+            offences: 2,
+            last_offence_ago: Some(Duration::from_millis(130_500)),
+            release_pending: true,
+            text: escape(b"from=<\x1b[2J>: 511 no"),
+        };
+        Detail {
+            addr: "192.0.2.1".into(),
+            allowed_by: Some("192.0.0.0/16".into()),
+            entries: vec![from_log, prefix],
+            origins: vec![origin],
+        }
+    }
+
+    #[test]
+    fn text_says_everything() {
+        let mut out = Vec::new();
+        let zone = TimeZone::fixed(jiff::tz::offset(1));
+        text(&mut out, &detail(), &zone).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "\
+192.0.2.1 is blocked
+  state          open: only new connections are dropped
+  by             the watcher, for the log
+  expires        in 9m 12s, 10m after the peer's last packet
+  hard limit     in 55m
+  hits           7, 3 of them prolonged it
+192.0.2.0/24 is blocked
+  state          sealed: every packet is dropped
+  by             hand
+  expires        in 9m 12s, on the clock
+  hits           0, 0 of them prolonged it
+192.0.2.1
+  blocked since  2026-11-23 12:00:01 +01:00
+  offences       2, the last 2m 10s ago
+  connections    about to be ended
+  why            from=<\\x1b[2J>: 511 no
+192.0.2.1 is allowed by 192.0.0.0/16: its packets pass
+"
+        );
+    }
+
+    #[test]
+    fn json_has_entries_and_origins() {
+        let mut out = Vec::new();
+        let mut detail = detail();
+        detail.entries.clear();
+        json::object(&mut out, &detail).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"{"addr":"192.0.2.1","allowed_by":"192.0.0.0/16","entries":[],"origins":[{"addr":"192.0.2.1","first_unix_s":1795431601,"offences":2,"last_offence_ago_s":130.5,"release_pending":true,"text":"from=<\\x1b[2J>: 511 no"}]}
+"#
+        );
+    }
+}

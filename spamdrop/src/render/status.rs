@@ -1,0 +1,313 @@
+//! `status`: interfaces, maps and the watcher.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::show::local_time;
+use super::{watcher, wave};
+use spamdrop_core::wave::Wave;
+
+/// The state of the whole. `status --json` prints one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Status {
+    /// Whether the filter is on at least one interface.
+    pub attached: bool,
+    /// Interfaces that are configured, or that the filter was put on.
+    pub interfaces: Vec<Interface>,
+    /// How full the maps are; `null` if nothing is attached.
+    pub maps: Option<Maps>,
+    /// The ports that the filter watches; empty if nothing is attached.
+    pub ports: Vec<u16>,
+    /// What is never blocked.
+    pub allowlist: Allowlist,
+    /// The wave that goes on, or else the last one; `null`: there was none.
+    pub wave: Option<Wave>,
+    /// The watcher; `null` if none runs.
+    pub watcher: Option<Watcher>,
+}
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Whether the filter is on it.
+    pub state: On,
+    /// The XDP program on it, as bpftool shows it; `null`: none.
+    pub program_id: Option<u32>,
+}
+
+/// Whether, and where, the filter is on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum On {
+    /// In the driver.
+    Native,
+    /// In the generic hook.
+    Generic,
+    /// It is configured, but the filter is not on it.
+    Missing,
+    /// Another XDP program is on it.
+    Foreign,
+    /// There is no such interface, or no longer.
+    Absent,
+}
+
+/// The fill of the maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Maps {
+    /// IPv4 addresses.
+    pub v4: Fill,
+    /// IPv6 /64s.
+    pub v6: Fill,
+    /// Prefixes of both.
+    pub prefixes: usize,
+}
+
+/// The fill of a map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Fill {
+    /// Entries that have not expired.
+    pub live: usize,
+    /// Entries that fit.
+    pub capacity: u32,
+}
+
+/// The sizes of the allowlist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Allowlist {
+    /// The administrator's file.
+    pub path: PathBuf,
+    /// Prefixes in it.
+    pub file: usize,
+    /// Prefixes that the filter also allows: own addresses, gateways, …
+    pub automatic: usize,
+}
+
+/// A running watcher.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Watcher {
+    /// Its process.
+    pub pid: u32,
+    /// What it tells of itself; `null`: nothing yet.
+    pub state: Option<watcher::State>,
+}
+
+/// The map has fewer free entries than a fifth.
+#[must_use]
+pub fn is_nearly_full(fill: Fill) -> bool {
+    fill.live as u64 * 5 >= u64::from(fill.capacity) * 4
+}
+
+/// Writes the status, with times of this zone; `now` is in seconds since 1970.
+///
+/// # Errors
+///
+/// The writer fails.
+pub fn text(
+    out: &mut impl Write,
+    status: &Status,
+    zone: &TimeZone,
+    now_unix_s: u64,
+) -> io::Result<()> {
+    for interface in &status.interfaces {
+        line(out, &interface.name, &on(interface))?;
+    }
+    if let Some(maps) = status.maps {
+        line(out, "IPv4", &fill(maps.v4, "capacity4"))?;
+        line(out, "IPv6", &fill(maps.v6, "capacity6"))?;
+        line(out, "prefixes", &maps.prefixes.to_string())?;
+        let ports: Vec<String> = status.ports.iter().map(u16::to_string).collect();
+        line(out, "ports", &ports.join(", "))?;
+    }
+    let Allowlist {
+        path,
+        file,
+        automatic,
+    } = &status.allowlist;
+    let path = path.display();
+    let allowed = format!("{file} in {path}, {automatic} automatic");
+    line(out, "allowlist", &allowed)?;
+    if let Some(wave) = &status.wave {
+        line(out, "wave", &wave::line(wave, zone))?;
+    }
+    let Some(watcher) = &status.watcher else {
+        return line(out, "watcher", "not running; start it with `spamdrop run`");
+    };
+    let pid = watcher.pid;
+    let Some(state) = &watcher.state else {
+        return line(
+            out,
+            "watcher",
+            &format!("running (pid {pid}), but has told nothing yet"),
+        );
+    };
+    let since = local_time(state.since_unix_s, zone);
+    line(
+        out,
+        "watcher",
+        &format!("running (pid {pid}) since {since}"),
+    )?;
+    let age = now_unix_s.saturating_sub(state.written_unix_s);
+    watcher::text(out, state, Duration::from_secs(age))
+}
+
+fn on(interface: &Interface) -> String {
+    let id = interface
+        .program_id
+        .map_or_else(String::new, |id| format!(" (program {id})"));
+    match interface.state {
+        On::Native => format!("attached, native{id}"),
+        On::Generic => format!("attached, generic: slower than native{id}"),
+        On::Missing => "not attached".into(),
+        On::Foreign => format!("not attached: another XDP program is there{id}"),
+        On::Absent => "not attached: there is no such interface".into(),
+    }
+}
+
+fn fill(fill: Fill, key: &str) -> String {
+    let Fill { live, capacity } = fill;
+    let percent = live as u64 * 100 / u64::from(capacity.max(1));
+    let warning = if is_nearly_full(fill) {
+        format!("; warning: nearly full, raise `{key}`")
+    } else {
+        String::new()
+    };
+    format!("{live} of {capacity} entries, {percent} %{warning}")
+}
+
+fn line(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
+    writeln!(out, "{name:<15}  {value}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+    use crate::render::json;
+
+    fn interface(name: &str, state: On, program_id: Option<u32>) -> Interface {
+        Interface {
+            name: name.into(),
+            state,
+            program_id,
+        }
+    }
+
+    fn status() -> Status {
+        let fill = |live, capacity| Fill { live, capacity };
+        Status {
+            attached: true,
+            interfaces: vec![
+                interface("eth0", On::Native, Some(42)),
+                interface("eth1", On::Generic, Some(42)),
+                interface("eth2", On::Missing, None),
+                interface("eth3", On::Foreign, Some(7)),
+                interface("eth4", On::Absent, None),
+            ],
+            maps: Some(Maps {
+                v4: fill(800, 1000),
+                v6: fill(799, 1000),
+                prefixes: 2,
+            }),
+            ports: vec![25, 587],
+            allowlist: Allowlist {
+                path: "/etc/spamdrop/allow".into(),
+                file: 4,
+                automatic: 7,
+            },
+            wave: None,
+            watcher: None,
+        }
+    }
+
+    fn shown(status: &Status, now: u64) -> String {
+        let mut out = Vec::new();
+        text(&mut out, status, &TimeZone::UTC, now).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn text_says_where_the_filter_is_and_where_not() {
+        assert_eq!(
+            shown(&status(), 0),
+            "\
+eth0             attached, native (program 42)
+eth1             attached, generic: slower than native (program 42)
+eth2             not attached
+eth3             not attached: another XDP program is there (program 7)
+eth4             not attached: there is no such interface
+IPv4             800 of 1000 entries, 80 %; warning: nearly full, raise `capacity4`
+IPv6             799 of 1000 entries, 79 %
+prefixes         2
+ports            25, 587
+allowlist        4 in /etc/spamdrop/allow, 7 automatic
+watcher          not running; start it with `spamdrop run`
+"
+        );
+    }
+
+    #[test]
+    fn text_tells_of_the_watcher() {
+        let mut status = status();
+        status.interfaces.clear();
+        status.maps = None;
+        status.watcher = Some(Watcher {
+            pid: 99,
+            state: None,
+        });
+        let silent = shown(&status, 0);
+        assert!(silent.ends_with("watcher          running (pid 99), but has told nothing yet\n"));
+        let state = watcher::tests::state();
+        let now = state.written_unix_s + 6;
+        status.watcher = Some(Watcher {
+            pid: 99,
+            state: Some(state),
+        });
+        let told = shown(&status, now);
+        assert!(
+            told.starts_with(
+                "\
+allowlist        4 in /etc/spamdrop/allow, 7 automatic
+watcher          running (pid 99) since 2026-11-23 11:00:01 +00:00
+  warning: the watcher has told nothing for 6s; it hangs
+  /var/log/mail.log: "
+            ),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn text_names_the_wave() {
+        let mut status = status();
+        status.wave = Some(Wave {
+            start_unix_s: 1_795_392_000,
+            length_s: 63.0,
+            ..Wave::default()
+        });
+        let text = shown(&status, 0);
+        let line = "\nwave             the last one 2026-11-23 00:00:00 +00:00, for 1m 3s: ";
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn json() {
+        let mut status = status();
+        status.interfaces.truncate(1);
+        status.watcher = Some(Watcher {
+            pid: 99,
+            state: None,
+        });
+        let mut out = Vec::new();
+        json::object(&mut out, &status).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"{"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"capacity":1000},"v6":{"live":799,"capacity":1000},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"wave":null,"watcher":{"pid":99,"state":null}}
+"#
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! One connection, its dialogue and its limits.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncWriteExt as _, Interest};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::server::{Guest, Limits};
+use super::syslog::Severity;
+use spamdrop_core::smtp::{Dialogue, Output, Parties};
+
+/// Bytes that are read at a time: most commands fit.
+const PORTION: usize = 256;
+
+/// Nothing in it has room for what may come: thousands are idle.
+pub(super) struct Session {
+    guest: Guest,
+    stream: TcpStream,
+    peer: SocketAddr,
+    dialogue: Dialogue,
+    /// What was read, but not answered yet.
+    heard: Vec<u8>,
+    out: Output,
+}
+
+/// Why a session came to its end.
+enum End {
+    /// It was said all.
+    Said,
+    /// The peer went away.
+    Gone,
+    /// The peer was too slow.
+    Late,
+    /// The responder ends.
+    Stopped,
+}
+
+impl Session {
+    pub fn new(guest: Guest, stream: TcpStream, peer: SocketAddr) -> Self {
+        Self {
+            guest,
+            stream,
+            peer,
+            dialogue: Dialogue::default(),
+            heard: Vec::new(),
+            out: Output::default(),
+        }
+    }
+
+    /// Talks until one of both ends it. No error is worth a word.
+    pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        let start = Instant::now();
+        self.speak(|dialogue, parties, out| dialogue.greet(parties, out));
+        let ended = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => End::Stopped,
+            ended = self.talk(start) => ended,
+        };
+        let why = match ended {
+            End::Gone => return,
+            End::Said => None,
+            End::Late => {
+                self.guest.shared.count(|counts| counts.limited += 1);
+                Some("Timeout.")
+            }
+            End::Stopped => Some("Going down."),
+        };
+        if let Some(why) = why {
+            self.dialogue.end(why, &mut self.out);
+            // A peer that has not read so far does not matter.
+            let _ = self.flush();
+        }
+        let farewell = Instant::now() + self.limits().farewell;
+        let _ = timeout_at(farewell, self.leave()).await;
+    }
+
+    async fn talk(&mut self, start: Instant) -> End {
+        let limits = self.limits();
+        let mut deadline = limits.deadline(start, start);
+        loop {
+            let is_said = self.out.replies.is_empty();
+            if is_said && self.dialogue.has_ended() {
+                return End::Said;
+            }
+            let commands = self.dialogue.commands();
+            let done = if is_said && !self.heard.is_empty() {
+                self.answer();
+                Ok(())
+            } else {
+                let interest = [Interest::WRITABLE, Interest::READABLE][usize::from(is_said)];
+                match timeout_at(deadline, self.stream.ready(interest)).await {
+                    Ok(Ok(_)) if is_said => self.listen(),
+                    Ok(Ok(_)) => self.flush(),
+                    Ok(Err(error)) => Err(error),
+                    Err(_) => return End::Late,
+                }
+            };
+            match done {
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return End::Gone,
+                _ => {}
+            }
+            if self.dialogue.commands() != commands {
+                deadline = limits.deadline(start, Instant::now());
+            }
+        }
+    }
+
+    /// Reads a portion and answers it.
+    fn listen(&mut self) -> io::Result<()> {
+        let mut portion = [0; PORTION];
+        let length = self.stream.try_read(&mut portion)?;
+        if length == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        self.heard = portion.get(..length).unwrap_or_default().to_vec();
+        self.answer();
+        Ok(())
+    }
+
+    fn answer(&mut self) {
+        let heard = std::mem::take(&mut self.heard);
+        let mut taken = 0;
+        self.speak(|dialogue, parties, out| taken = dialogue.feed(&heard, parties, out));
+        self.heard = heard.get(taken..).unwrap_or_default().to_vec();
+    }
+
+    /// Has the dialogue say something, logs what it says, and sends what can be
+    /// sent at once.
+    fn speak(&mut self, say: impl FnOnce(&mut Dialogue, &Parties<'_>, &mut Output)) {
+        let shared = &self.guest.shared;
+        let text = || (shared.setting.texts)(self.peer.ip().to_canonical());
+        let parties = Parties {
+            host: &shared.setting.host,
+            peer: self.peer,
+            text: &text,
+        };
+        say(&mut self.dialogue, &parties, &mut self.out);
+        for line in std::mem::take(&mut self.out.lines) {
+            shared.log(Severity::Error, &line);
+        }
+        let refusals = std::mem::take(&mut self.out.refusals);
+        shared.count(|counts| counts.answered += refusals);
+        // What is wrong shows when it is tried again.
+        let _ = self.flush();
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.out.replies.is_empty() {
+            let sent = self.stream.try_write(&self.out.replies)?;
+            self.out.replies.drain(..sent);
+        }
+        // Nothing is kept while the peer thinks.
+        self.out.replies = Vec::new();
+        Ok(())
+    }
+
+    /// Closes this side and waits for the other: closed with bytes unread, the
+    /// kernel would reset the connection, and the last reply be lost.
+    async fn leave(&mut self) -> io::Result<()> {
+        self.guest.is_leaving();
+        self.stream.shutdown().await?;
+        loop {
+            self.stream.readable().await?;
+            match self.stream.try_read(&mut [0; PORTION]) {
+                Ok(0) => return Ok(()),
+                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
+                _ => {}
+            }
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        self.guest.shared.setting.limits
+    }
+}
+
+impl Limits {
+    fn deadline(&self, start: Instant, last_command: Instant) -> Instant {
+        (last_command + self.command).min(start + self.session)
+    }
+}

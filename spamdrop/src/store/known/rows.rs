@@ -1,0 +1,114 @@
+//! The table: sources and their records.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::store::database::Upgrade;
+use spamdrop_core::reputation::{Record, Standing};
+use spamdrop_core::target::{Target, from_full_key, full_key};
+
+/// `addr` is an IPv6 address, or an IPv4 one as `::ffff:a.b.c.d`; the rest is
+/// seconds since 1970, or 0.
+pub(super) const TABLE: &str = "
+CREATE TABLE known (
+    addr BLOB PRIMARY KEY,
+    recent1 INTEGER NOT NULL,
+    recent2 INTEGER NOT NULL,
+    recent3 INTEGER NOT NULL,
+    earlier_day INTEGER NOT NULL,
+    last_accepted INTEGER NOT NULL,
+    demoted INTEGER NOT NULL,
+    by_hand INTEGER NOT NULL,
+    delivered INTEGER NOT NULL
+) STRICT, WITHOUT ROWID";
+
+/// Deliveries came with version 2.
+pub(super) const UPGRADES: [Upgrade; 1] = [Upgrade {
+    from: 1,
+    change: "ALTER TABLE known ADD COLUMN delivered INTEGER NOT NULL DEFAULT 0",
+}];
+
+pub(super) fn read(db: &Connection, source: Target) -> Result<Option<Record>> {
+    let mut query = db.prepare_cached("SELECT * FROM known WHERE addr = ?1")?;
+    let found = query.query_row([key(source)], row).optional()?;
+    Ok(found.map(|(_, record)| record))
+}
+
+/// Every record, by address.
+pub(super) fn all(db: &Connection) -> Result<Vec<(Target, Record)>> {
+    let mut query = db.prepare("SELECT * FROM known ORDER BY addr")?;
+    let rows = query.query_map([], row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn write(db: &Connection, source: Target, record: Record) -> Result<()> {
+    let Record {
+        recent: [recent1, recent2, recent3],
+        earlier_day,
+        last_accepted,
+        delivered,
+        demoted,
+        by_hand,
+    } = record;
+    db.prepare_cached("REPLACE INTO known VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+        .execute(params![
+            key(source),
+            recent1,
+            recent2,
+            recent3,
+            earlier_day,
+            last_accepted,
+            demoted,
+            by_hand,
+            delivered
+        ])?;
+    Ok(())
+}
+
+pub(super) fn count_by_hand(db: &Connection) -> Result<usize> {
+    count(db, "SELECT count(*) FROM known WHERE by_hand != 0")
+}
+
+/// Above `capacity`, forgets the most expendable eighth at once, so that each
+/// costs little.
+pub(super) fn forget(db: &Connection, capacity: usize, now: u32) -> Result<()> {
+    let count = count(db, "SELECT count(*) FROM known")?;
+    if count <= capacity {
+        return Ok(());
+    }
+    let mut expendable = all(db)?;
+    expendable.retain(|(_, record)| record.standing(now) != Standing::ByHand);
+    expendable
+        .sort_unstable_by_key(|(source, record)| (record.standing(now), record.last(), *source));
+    let quota = count - (capacity - capacity / 8);
+    let mut delete = db.prepare("DELETE FROM known WHERE addr = ?1")?;
+    for (source, _) in expendable.iter().take(quota) {
+        delete.execute([key(*source)])?;
+    }
+    Ok(())
+}
+
+fn count(db: &Connection, query: &str) -> Result<usize> {
+    let count: u32 = db.query_row(query, [], |row| row.get(0))?;
+    Ok(usize::try_from(count)?)
+}
+
+fn row(row: &Row<'_>) -> rusqlite::Result<(Target, Record)> {
+    let addr: IpAddr = from_full_key(row.get(0)?);
+    let record = Record {
+        recent: [row.get(1)?, row.get(2)?, row.get(3)?],
+        earlier_day: row.get(4)?,
+        last_accepted: row.get(5)?,
+        demoted: row.get(6)?,
+        by_hand: row.get(7)?,
+        delivered: row.get(8)?,
+    };
+    Ok((addr.into(), record))
+}
+
+/// A /64 by its first address.
+fn key(source: Target) -> [u8; 16] {
+    full_key(source.net().addr())
+}

@@ -1,0 +1,128 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const NOW: u64 = 1_795_392_000;
+
+fn home() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE);
+    (dir, path)
+}
+
+fn point(at_s: u32, open: u32) -> Point {
+    Point {
+        at_s,
+        open,
+        waiting: 2,
+        admitted: 3,
+        refused: 4,
+        answered: 5,
+    }
+}
+
+fn snapshot(id: i64, points: &[Point]) -> Snapshot {
+    let wave = Wave {
+        start_unix_s: NOW + id.unsigned_abs(),
+        length_s: 9.5,
+        ongoing: true,
+        peak_open: 38,
+        longest_wait_s: Some(12.25),
+        ..Wave::default()
+    };
+    Snapshot {
+        id,
+        wave,
+        points: points.to_vec(),
+    }
+}
+
+#[test]
+fn waves_and_their_courses_are_kept() {
+    let (_dir, path) = home();
+    assert!(Store::open_existing(&path).unwrap().is_none());
+    let first = snapshot(1, &[point(0, 1), point(1, 2)]);
+    Store::open(&path)
+        .unwrap()
+        .write(0, std::slice::from_ref(&first))
+        .unwrap();
+    let mut second = snapshot(1, &[point(1, 7), point(2, 3)]);
+    second.wave.longest_wait_s = None;
+    second.wave.totals.refused = [1, 2, 3];
+    Store::open(&path)
+        .unwrap()
+        .write(0, &[second.clone(), snapshot(2, &[])])
+        .unwrap();
+    let store = Store::open_existing(&path).unwrap().unwrap();
+    let waves = store.since(0).unwrap();
+    assert_eq!(waves, [(1, second.wave), (2, snapshot(2, &[]).wave)]);
+    assert_eq!(store.last().unwrap(), Some(snapshot(2, &[]).wave));
+    let course = vec![point(0, 1), point(1, 7), point(2, 3)];
+    assert_eq!(store.points(&[1, 2]).unwrap(), [course, Vec::new()]);
+    // They last ten seconds.
+    assert_eq!(store.since(NOW + 12).unwrap().len(), 1);
+    assert_eq!(store.since(NOW + 13).unwrap(), []);
+}
+
+#[test]
+fn thinned_points_replace_all_of_them() {
+    let (_dir, path) = home();
+    let mut store = Store::open(&path).unwrap();
+    let all: Vec<Point> = (0..10).map(|at| point(at, 1)).collect();
+    store.write(0, &[snapshot(1, &all)]).unwrap();
+    let thin: Vec<Point> = (0..5).map(|at| point(2 * at, 6)).collect();
+    store.write(0, &[snapshot(1, &thin)]).unwrap();
+    assert_eq!(store.points(&[1]).unwrap(), [thin]);
+}
+
+#[test]
+fn a_restart_ends_what_a_crash_cut_short() {
+    let (_dir, path) = home();
+    let mut store = Store::open(&path).unwrap();
+    assert_eq!(store.begin().unwrap(), 0);
+    store.write(0, &[snapshot(4, &[])]).unwrap();
+    assert_eq!(store.begin().unwrap(), 4);
+    assert!(!store.since(0).unwrap()[0].1.ongoing);
+    store.write(4, &[snapshot(1, &[point(0, 1)])]).unwrap();
+    assert_eq!(store.since(0).unwrap()[1].0, 5);
+    assert_eq!(store.points(&[5]).unwrap(), [[point(0, 1)]]);
+}
+
+#[test]
+fn their_number_is_bounded() {
+    let (_dir, path) = home();
+    let mut store = Store::open(&path).unwrap();
+    let snapshots: Vec<Snapshot> = (1..=1_003).map(|id| snapshot(id, &[point(0, 1)])).collect();
+    store.write(0, &snapshots[..40]).unwrap();
+    assert_eq!(store.points(&[1]).unwrap()[0].len(), 1);
+    store.write(0, &snapshots).unwrap();
+    let ids: Vec<i64> = store.since(0).unwrap().iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, (4..=1_003).collect::<Vec<_>>());
+    let left = store.points(&[953, 954]).unwrap();
+    assert_eq!(left, [vec![], vec![point(0, 1)]]);
+}
+
+/// Every file has the same wrapper, whose other tests write known senders:
+/// `damage_is_an_error_at_worst` and, in `tests/cli`,
+/// `a_killed_writer_leaves_all_or_nothing`.
+#[test]
+fn values_that_no_wave_has_are_an_error() {
+    for (damage, part) in [
+        ("UPDATE waves SET wave = '{}'", "wave 1"),
+        ("UPDATE points SET open = -1", "out of range"),
+        ("UPDATE points SET refused = 1 << 32", "out of range"),
+    ] {
+        let (_dir, path) = home();
+        let mut store = Store::open(&path).unwrap();
+        store.write(0, &[snapshot(1, &[point(0, 1)])]).unwrap();
+        let db = rusqlite::Connection::open(&path).unwrap();
+        db.execute(damage, []).unwrap();
+        let read = store.since(0).and_then(|_| store.points(&[1]));
+        let error = format!("{:#}", read.unwrap_err());
+        assert!(error.contains(part), "{damage}: {error}");
+    }
+}

@@ -1,0 +1,199 @@
+//! `answer = "on"`: who comes to the responder and who to the mail server, with
+//! real TCP and the kernel's own choice of the socket.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "a measurement is shown")]
+
+mod load;
+mod refusal;
+mod steering;
+
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+use spamdrop::clock;
+use spamdrop::kernel::blocklist::GateMaps;
+use spamdrop_common::gate::{ANSWERS4, ANSWERS6, Gate, Standing, Verdict, host};
+use spamdrop_common::verdict::SECOND;
+use spamdrop_core::target::Target;
+use spamdrop_lab::wait::until;
+use spamdrop_lab::{Client, Daemon, Signal, Site};
+
+const ZOMBIE: &str = "100.64.0.66";
+const ZOMBIE6: &str = "2001:db8:64:1::66";
+/// Of the same /64.
+const MATE6: &str = "2001:db8:64:1::77";
+const CLEAN: &str = "100.64.0.1";
+const SOON: Duration = Duration::from_secs(5);
+const MINUTE: u64 = 60 * SECOND;
+/// Families.
+const BOTH: u32 = ANSWERS4 | ANSWERS6;
+/// The names in both greetings.
+const RESPONDER: &str = "responder.example ESMTP";
+const SERVER: &str = "mx1 ESMTP";
+
+fn pin_dir() -> &'static Path {
+    Path::new("/sys/fs/bpf/spamdrop")
+}
+
+/// A site with a watcher that answers, and what will tell the kernel of listed
+/// senders one day.
+struct Lab {
+    site: Site,
+    daemon: Daemon,
+    syslog: UnixDatagram,
+    keeper: Keeper,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let site = Site::new(Path::new(env!("CARGO_BIN_EXE_spamdrop")), |_| {}).unwrap();
+        fs::create_dir(site.path("courier")).unwrap();
+        fs::write(site.path("courier/me"), "responder.example\n").unwrap();
+        configure(&site, "on");
+        let syslog = UnixDatagram::bind(site.path("syslog")).unwrap();
+        syslog.set_read_timeout(Some(SOON)).unwrap();
+        let daemon = site.run().unwrap();
+        let gatehouse = site.server.run(|| GateMaps::open(pin_dir()).unwrap());
+        Self {
+            site,
+            daemon,
+            syslog,
+            keeper: Keeper::new(gatehouse),
+        }
+    }
+
+    fn judge(&self, source: &str, standing: Standing) {
+        let until = clock::monotonic_ns() + MINUTE;
+        self.keeper.judge(source, standing, until);
+    }
+
+    /// Which of both greets a sender.
+    fn greets(&self, source: &str) -> String {
+        greeted(&self.site, source).1
+    }
+
+    /// The next line that reaches syslog, without its priority and stamp.
+    fn logged(&self) -> (String, String) {
+        let mut line = [0; 1024];
+        let length = self.syslog.recv(&mut line).unwrap();
+        let line = String::from_utf8_lossy(&line[..length]).into_owned();
+        let (priority, rest) = line.split_once('>').unwrap();
+        let message = rest.split_at("Nov 23 08:50:54 ".len()).1;
+        (priority.to_owned(), message.to_owned())
+    }
+
+    /// The answers of `status --json` once they are as wanted.
+    fn until_answers(&self, pointer: &str, wanted: u64) {
+        until(pointer, SOON, || {
+            let text = self.site.spamdrop(&["status", "--json"])?;
+            let json: Value = serde_json::from_str(&text)?;
+            let found = &json["watcher"]["state"]["answer"][pointer];
+            Ok((*found == wanted).then_some(()))
+        })
+        .unwrap();
+    }
+}
+
+fn configure(site: &Site, answer: &str) {
+    let syslog = site.path("syslog");
+    let more = format!("answer = {answer:?}\nsyslog = {syslog:?}");
+    site.configure(&more).unwrap();
+}
+
+fn greeted(site: &Site, source: &str) -> (Client, String) {
+    let mut client = site.connect(source).unwrap();
+    let greeting = client.read_reply().unwrap();
+    assert_eq!(greeting.code, 220);
+    (client, greeting.text)
+}
+
+/// Keeps the gate fresh, as the watcher will.
+struct Keeper {
+    gatehouse: Arc<Mutex<GateMaps>>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    fn new(gatehouse: GateMaps) -> Self {
+        let mut keeper = Self {
+            gatehouse: Arc::new(Mutex::new(gatehouse)),
+            stop: None,
+            thread: None,
+        };
+        keeper.go_on();
+        keeper
+    }
+
+    /// The first time is over when this returns.
+    fn go_on(&mut self) {
+        let (stop, stopped) = channel();
+        let gatehouse = Arc::clone(&self.gatehouse);
+        write(&mut gatehouse.lock().unwrap(), clock::monotonic_ns(), BOTH);
+        self.stop = Some(stop);
+        self.thread = Some(std::thread::spawn(move || {
+            let period = Duration::from_millis(200);
+            while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
+                write(&mut gatehouse.lock().unwrap(), clock::monotonic_ns(), BOTH);
+            }
+        }));
+    }
+
+    fn pause(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+
+    fn gatehouse(&self) -> MutexGuard<'_, GateMaps> {
+        self.gatehouse.lock().unwrap()
+    }
+
+    fn judge(&self, source: &str, standing: Standing, until: u64) {
+        let host = match source.parse().unwrap() {
+            IpAddr::V4(_) => 0,
+            IpAddr::V6(addr) => host(true, addr.octets()),
+        };
+        let verdict = Verdict {
+            host,
+            until,
+            standing: standing as u32,
+            zone: 0,
+        };
+        let source: Target = source.parse().unwrap();
+        self.gatehouse().judge(source, verdict).unwrap();
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.pause();
+    }
+}
+
+fn write(gatehouse: &mut GateMaps, written: u64, answers: u32) {
+    let gate = Gate {
+        written,
+        answers,
+        ..Gate::default()
+    };
+    gatehouse.set(gate).unwrap();
+}
+
+/// The program behind the pinned link, and the link.
+fn link(site: &Site) -> Option<(String, String)> {
+    let path: PathBuf = pin_dir().join("answer_link");
+    let path = path.to_str().unwrap().to_owned();
+    let argv = ["bpftool", "--json", "link", "show", "pinned", &path].map(str::to_owned);
+    let json: Value = serde_json::from_str(&site.server.exec(argv).ok()?).unwrap();
+    Some((json["prog_id"].to_string(), json["id"].to_string()))
+}

@@ -1,0 +1,262 @@
+//! The binary: output, exit codes, bad input. Nothing here needs root.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod check;
+mod known;
+mod report;
+mod scan;
+
+use std::fs;
+use std::io::{self, ErrorKind, Write as _};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tempfile::TempDir;
+
+/// A directory with a configuration that points nowhere else.
+struct Home(TempDir);
+
+impl Home {
+    fn new(more: &str) -> Self {
+        let home = Self(tempfile::tempdir().unwrap());
+        let key = |key: &str| format!("{key} = {:?}\n", home.path(key));
+        let places = [
+            "allow_file",
+            "pin_dir",
+            "run_dir",
+            "state_dir",
+            "courier_dir",
+        ];
+        let text = places.map(key).concat() + more;
+        fs::write(home.path("spamdrop.toml"), text).unwrap();
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().into()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spamdrop"));
+        command.env_remove("RUST_LOG").args(args);
+        command.arg("--config").arg(self.path("spamdrop.toml"));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn run_with(&self, args: &[&str], input: &[u8]) -> Output {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // What is refused for its arguments ends without reading its input.
+        match child.stdin.take().unwrap().write_all(input) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written.unwrap(),
+        }
+        child.wait_with_output().unwrap()
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+#[test]
+fn a_senseless_command_line_ends_with_2() {
+    let home = Home::new("");
+    for args in [
+        &["no-such-verb"][..],
+        &[],
+        &["add"],
+        &["add", "192.0.2.1", "--for", "0s"],
+        &["add", "192.0.2.1", "--for", "1500ms"],
+        &["add", "192.0.2.1", "--for", "11y"],
+        &["run", "--port", "0"],
+        &["run", "--mode", "fast"],
+        &["attach"],
+        &["scan"],
+        &["import", "list", "list"],
+        &["import", "--for", "0s"],
+        &["export", "--format", "json"],
+        &["completions", "tcsh"],
+        &["add", "192.0.2.1", "mx.example"],
+        &["add", "192.0.2.1", "-"],
+        &["show", "192.0.2"],
+        &[
+            "run", "--port", "1", "--port", "2", "--port", "3", "--port", "4", "--port", "5",
+            "--port", "6", "--port", "7", "--port", "8", "--port", "9",
+        ],
+    ] {
+        let output = home.run(args);
+        assert_eq!(code(&output), 2, "{args:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{args:?}");
+        assert_ne!(stderr(&output), "", "{args:?}");
+    }
+}
+
+#[test]
+fn a_bad_line_of_standard_input_is_named() {
+    let home = Home::new("");
+    let output = home.run_with(&["add", "-"], b"192.0.2.1\n# x\nmx.example\n");
+    assert_eq!(code(&output), 2);
+    assert_eq!(
+        stderr(&output),
+        "spamdrop: standard input, line 3: `mx.example` is not an address; give one such as 192.0.2.1, 2001:db8::1 or 192.0.2.0/24\n"
+    );
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_78_and_names_the_key() {
+    for (text, key) in [
+        ("portz = [25]", "portz"),
+        ("ports = [0]", "`ports`"),
+        ("ttl = \"soon\"", "ttl"),
+    ] {
+        let home = Home::new(text);
+        for verb in [&["list"][..], &["config", "check"], &["run"]] {
+            let output = home.run(verb);
+            assert_eq!(code(&output), 78, "{verb:?}");
+            let text = stderr(&output);
+            assert!(
+                text.contains("/spamdrop.toml: ") && text.contains(key),
+                "{text}"
+            );
+        }
+    }
+    let home = Home::new("");
+    fs::remove_file(home.path("spamdrop.toml")).unwrap();
+    assert_eq!(code(&home.run(&["list"])), 78);
+}
+
+#[test]
+fn what_needs_a_filter_ends_with_3_without_one() {
+    let home = Home::new("");
+    for args in [
+        &["add", "192.0.2.1"][..],
+        &["remove", "192.0.2.1"],
+        &["flush"],
+        &["list"],
+        &["list", "--json"],
+        &["export"],
+        &["import"],
+        &["show", "192.0.2.1"],
+        &["stats"],
+    ] {
+        let output = home.run(args);
+        assert_eq!(code(&output), 3, "{args:?}");
+        assert_eq!(stdout(&output), "", "{args:?}");
+        let text = stderr(&output);
+        assert!(
+            text.starts_with("spamdrop: no filter is attached"),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn status_shows_what_is_missing_and_ends_with_3() {
+    let home = Home::new("interfaces = [\"lo\", \"nope0\"]");
+    let output = home.run(&["status"]);
+    assert_eq!(code(&output), 3);
+    let allow = home.path("allow_file");
+    let expected = format!(
+        "\
+lo               not attached
+nope0            not attached: there is no such interface
+allowlist        0 in {}, 0 automatic
+watcher          not running; start it with `spamdrop run`
+",
+        allow.display()
+    );
+    assert_eq!(stdout(&output), expected);
+    let output = home.run(&["status", "--json"]);
+    assert_eq!(code(&output), 3);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["attached"], false);
+    assert_eq!(json["interfaces"][0]["state"], "missing");
+    assert_eq!(json["interfaces"][1]["state"], "absent");
+    assert!(json["maps"].is_null() && json["watcher"].is_null());
+    assert!(json["wave"].is_null());
+}
+
+#[test]
+fn the_allowlist_is_a_file_that_needs_no_filter() {
+    let home = Home::new("");
+    let output = home.run(&[
+        "allow",
+        "add",
+        "192.0.2.0/24",
+        "::ffff:198.51.100.7",
+        "2001:db8::1",
+    ]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(stdout(&output), "allowed 3 prefixes\n");
+    assert!(stderr(&output).contains("no filter is attached"));
+    let file = fs::read_to_string(home.path("allow_file")).unwrap();
+    assert_eq!(file, "192.0.2.0/24\n198.51.100.7\n2001:db8::1\n");
+    let output = home.run(&["allow", "add", "192.0.2.0/24"]);
+    assert_eq!(stdout(&output), "allowed 0 prefixes\n");
+    assert!(stderr(&output).contains("192.0.2.0/24 is on the allowlist already"));
+    let output = home.run(&["allow", "remove", "198.51.100.7", "203.0.113.9"]);
+    assert_eq!(stdout(&output), "removed 1 prefix from the allowlist\n");
+    assert!(stderr(&output).contains("203.0.113.9 is not on the allowlist"));
+    let output = home.run(&["allow", "list", "--json"]);
+    assert_eq!(
+        stdout(&output),
+        "[\n{\"addr\":\"192.0.2.0/24\",\"by\":\"file\"},\n{\"addr\":\"2001:db8::1\",\"by\":\"file\"}\n]\n"
+    );
+}
+
+#[test]
+fn completions_know_every_verb() {
+    let home = Home::new("");
+    for shell in ["bash", "zsh", "fish"] {
+        let output = home.run(&["completions", shell]);
+        assert_eq!(code(&output), 0);
+        for verb in ["attach", "config", "import", "known", "learn", "scan"] {
+            assert!(stdout(&output).contains(verb), "{shell} {verb}");
+        }
+    }
+}
+
+#[test]
+fn a_match_that_no_user_can_meet_is_refused() {
+    let home = Home::new("journal = true\njournal_match = [\"_UID=no-such-user\"]\n");
+    let output = home.run(&["config", "check"]);
+    assert_eq!(code(&output), 78);
+    assert!(
+        stderr(&output).contains("no user no-such-user"),
+        "{}",
+        stderr(&output)
+    );
+}

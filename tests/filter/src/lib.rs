@@ -1,0 +1,185 @@
+//! The packet filter on no interface, run by `BPF_PROG_TEST_RUN`: what several
+//! integration tests share. It needs root, and panics where a test would.
+
+#![expect(clippy::unwrap_used, reason = "only tests use it, which may panic")]
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use aya::TestRun as _;
+use aya::programs::{TestRunAttrs, TestRunOptions};
+use spamdrop::clock;
+use spamdrop::kernel::attach::{self, Loaded, Mode, Plan};
+use spamdrop::kernel::blocklist::pins::{self, Capacity};
+use spamdrop::kernel::blocklist::{Blocklist, Term};
+use spamdrop::lock::WriteLock;
+use spamdrop_common::counter::{Counters, Reason};
+use spamdrop_common::entry::Entry;
+use spamdrop_common::settings::{Refresh, Settings};
+use spamdrop_common::verdict::SECOND;
+use spamdrop_core::target::Target;
+use spamdrop_lab::host::Host;
+
+/// `XDP_DROP`.
+pub const DROP: u32 = 1;
+/// `XDP_PASS`.
+pub const PASS: u32 = 2;
+/// How many entries the filter's maps hold.
+pub const CAPACITY: Capacity = Capacity {
+    v4: 16_384,
+    v6: 4_096,
+    known: 1_024,
+};
+
+/// A loaded filter with maps of its own, watching port 25.
+pub struct Filter {
+    /// The filter's maps.
+    pub list: Blocklist,
+    loaded: Loaded,
+    /// What a change to the maps needs.
+    pub turn: WriteLock,
+    dir: tempfile::TempDir,
+    host: Host,
+}
+
+/// Where the maps are pinned, on the filter's host.
+#[must_use]
+pub fn pin_dir() -> PathBuf {
+    PathBuf::from("/sys/fs/bpf/spamdrop")
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Filter {
+    /// Loads the filter on a host of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        let host = Host::new("filter").unwrap();
+        let plan = Plan {
+            capacity: CAPACITY,
+            mode: Mode::Auto,
+            log_level: 0,
+        };
+        let (loaded, list) = host.run(move || {
+            pins::make_dir(&pin_dir()).unwrap();
+            let loaded = attach::load(&pin_dir(), plan).unwrap();
+            (loaded, Blocklist::open(&pin_dir()).unwrap())
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let turn = WriteLock::acquire(dir.path()).unwrap();
+        let mut filter = Self {
+            list,
+            loaded,
+            turn,
+            dir,
+            host,
+        };
+        filter.configure(&[25], Refresh::Packet);
+        filter
+    }
+
+    /// Sets the watched ports and what refreshes an entry.
+    pub fn configure(&mut self, ports: &[u16], refresh: Refresh) {
+        let mut settings = Settings {
+            refresh: refresh as u32,
+            ..Settings::default()
+        };
+        settings.ports[..ports.len()].copy_from_slice(ports);
+        self.list.configure(&self.turn, settings).unwrap();
+    }
+
+    /// Blocks an address by hand for `ttl_s`, as if `age_s` ago. The machine
+    /// must have been up for `age_s`, so tests keep it below a minute.
+    pub fn add(&mut self, target: &str, ttl_s: u32, age_s: u64, sealed: bool) {
+        let term = Term {
+            start: ago(age_s),
+            ttl_s,
+            slides: true,
+            hard_limit_s: 0,
+        };
+        self.add_for(target, term, sealed);
+    }
+
+    /// The same for any term.
+    pub fn add_for(&mut self, target: &str, term: Term, sealed: bool) {
+        let target: Target = target.parse().unwrap();
+        self.list
+            .add(&self.turn, &[(target, sealed)], term)
+            .unwrap();
+    }
+
+    /// The entry of an address, live or not.
+    #[must_use]
+    pub fn entry(&self, addr: &str) -> Entry {
+        let target = Target::from(addr.parse::<IpAddr>().unwrap());
+        let mut entry = None;
+        self.list
+            .for_each(|found| {
+                if found.target == target {
+                    entry = Some(found.entry);
+                }
+            })
+            .unwrap();
+        entry.unwrap()
+    }
+
+    /// Removes every entry.
+    pub fn flush(&mut self, now: u64) {
+        let turn = || WriteLock::acquire(self.dir.path().join("flush").as_path());
+        self.list.flush(now, turn).unwrap();
+    }
+
+    /// Runs something where the maps are pinned.
+    pub fn on_host<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        self.host.run(job)
+    }
+
+    /// The action for a frame, and the reason by which it was counted.
+    pub fn run(&mut self, frame: &[u8]) -> (u32, Reason) {
+        let before = self.list.counters().unwrap();
+        let action = self.action(frame, 1);
+        (action, counted(&before, &self.list.counters().unwrap()))
+    }
+
+    /// The action of the last of `repeat` runs over a frame.
+    pub fn action(&mut self, frame: &[u8], repeat: u32) -> u32 {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat,
+            attrs: TestRunAttrs::new(),
+            ..TestRunOptions::new()
+        };
+        self.loaded
+            .program()
+            .unwrap()
+            .test_run(options)
+            .unwrap()
+            .return_value
+    }
+}
+
+/// Monotonic nanoseconds at `age_s` before now.
+#[must_use]
+pub fn ago(age_s: u64) -> u64 {
+    clock::monotonic_ns()
+        .checked_sub(age_s * SECOND)
+        .expect("the machine has been up for longer than an entry is old")
+}
+
+/// The one reason that counts a packet more than before.
+fn counted(before: &Counters, after: &Counters) -> Reason {
+    let changed: Vec<Reason> = Reason::ALL
+        .iter()
+        .copied()
+        .filter(|reason| after.get(*reason) != before.get(*reason))
+        .collect();
+    let [reason] = changed[..] else {
+        panic!("one reason expected, counted {changed:?}");
+    };
+    assert_eq!(after.get(reason), before.get(reason) + 1);
+    reason
+}

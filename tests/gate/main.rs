@@ -1,0 +1,378 @@
+//! Who passes while the server's slots run out, in the kernel: every rule of
+//! the gate by `BPF_PROG_TEST_RUN`.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "a measurement is shown")]
+
+mod day;
+mod responder;
+
+use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use spamdrop::clock;
+use spamdrop::kernel::blocklist::GateMaps;
+use spamdrop_common::counter::Reason;
+use spamdrop_common::gate::{
+    ANSWERS4, ANSWERS6, FRESH, Gate, Mode, Passage, Standing, Verdict, host,
+};
+use spamdrop_common::settings::Refresh;
+use spamdrop_common::verdict::SECOND;
+use spamdrop_core::target::Target;
+use spamdrop_filter::{DROP, Filter, PASS, pin_dir};
+use spamdrop_lab::frame::{ACK, FrameSpec, SYN, tcp_frame};
+
+const KNOWN: &str = "192.0.2.1";
+const KNOWN6: &str = "2001:db8:1:1::5";
+const STRANGER: &str = "198.51.100.9";
+const NEIGHBOUR: &str = "192.0.2.77";
+const WINDOWS: u8 = 128;
+const UNIX: u8 = 64;
+/// Of 40 slots.
+const LIMITS: [u32; 3] = [32, 28, 24];
+const ADMITTED: (u32, Reason) = (PASS, Reason::NotListed);
+const PREFERRED: (u32, Reason) = (PASS, Reason::GatePreferred);
+const REFUSED: (u32, Reason) = (DROP, Reason::GateRefused);
+
+struct Site {
+    filter: Filter,
+    gatehouse: GateMaps,
+}
+
+impl Site {
+    fn new() -> Self {
+        let filter = Filter::new();
+        let mut gatehouse = filter.on_host(|| GateMaps::open(&pin_dir()).unwrap());
+        gatehouse
+            .know_exactly([KNOWN, KNOWN6].map(|addr| addr.parse().unwrap()))
+            .unwrap();
+        Self { filter, gatehouse }
+    }
+
+    /// Tends the gate: so many connections are held.
+    fn open(&mut self, open: u32) {
+        self.tend(open, |_| {});
+    }
+
+    fn tend(&mut self, open: u32, change: impl FnOnce(&mut Gate)) {
+        let mut gate = Gate {
+            written: clock::monotonic_ns(),
+            admitted: self.passage().admitted,
+            mode: Mode::On as u32,
+            open,
+            limits: LIMITS,
+            seed: 4711,
+            ..Gate::default()
+        };
+        change(&mut gate);
+        self.gatehouse.set(gate).unwrap();
+    }
+
+    /// Uses up what the floors of all classes let pass.
+    fn drain_floors(&mut self) {
+        self.open(1_000);
+        for (source, ttl) in [(STRANGER, WINDOWS), (STRANGER, UNIX), (NEIGHBOUR, WINDOWS)] {
+            let passed = (0..10).take_while(|_| self.syn(source, ttl) == ADMITTED);
+            assert!(passed.count() < 10);
+        }
+        self.asked();
+    }
+
+    fn passage(&self) -> Passage {
+        self.gatehouse.passage().unwrap()
+    }
+
+    /// When a kernel would repeat its SYN; tends the gate again.
+    fn later(&mut self) {
+        thread::sleep(Duration::from_secs(1));
+        let mut gate = self.gatehouse.gate().unwrap();
+        gate.written = clock::monotonic_ns();
+        self.gatehouse.set(gate).unwrap();
+    }
+
+    fn judge(&mut self, source: &str, standing: Standing) {
+        let verdict = Verdict {
+            host: match source.parse().unwrap() {
+                IpAddr::V4(_) => 0,
+                IpAddr::V6(addr) => host(true, addr.octets()),
+            },
+            until: clock::monotonic_ns() + 60 * SECOND,
+            standing: standing as u32,
+            zone: 0,
+        };
+        self.gatehouse.judge(target(source), verdict).unwrap();
+    }
+
+    fn syn(&mut self, source: &str, ttl: u8) -> (u32, Reason) {
+        self.filter.run(&tcp_frame(&spec(source, ttl)))
+    }
+
+    /// Whose class had to wait, and whether there is a verdict.
+    fn waited(&mut self) -> Vec<(IpAddr, bool)> {
+        std::iter::from_fn(|| self.gatehouse.next_ask()).collect()
+    }
+
+    fn asked(&mut self) -> Vec<IpAddr> {
+        let waited = self.waited().into_iter();
+        let asked = waited.filter_map(|(source, judged)| (!judged).then_some(source));
+        asked.collect()
+    }
+}
+
+fn target(addr: &str) -> Target {
+    addr.parse().unwrap()
+}
+
+fn spec(source: &str, ttl: u8) -> FrameSpec {
+    let dest = if source.contains(':') {
+        "2001:db8::25"
+    } else {
+        "203.0.113.25"
+    };
+    FrameSpec {
+        ttl,
+        ..FrameSpec::syn(source.parse().unwrap(), dest.parse().unwrap())
+    }
+}
+
+#[test]
+fn a_gate_that_is_off_or_not_tended_refuses_nobody() {
+    let mut site = Site::new();
+    assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
+    site.tend(1_000, |gate| gate.mode = Mode::Off as u32);
+    assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
+    assert_eq!(site.passage(), Passage::default());
+    site.drain_floors();
+    assert_eq!(site.syn(STRANGER, WINDOWS), REFUSED);
+    site.tend(1_000, |gate| gate.written -= FRESH + SECOND / 10);
+    assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
+}
+
+#[test]
+fn below_the_lowest_limit_everybody_passes() {
+    let mut site = Site::new();
+    site.open(LIMITS[2] - 1);
+    assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
+    assert_eq!(site.passage().admitted, 1);
+    assert_eq!(site.asked(), [] as [IpAddr; 0]);
+}
+
+#[test]
+fn each_class_has_its_own_limit() {
+    let mut site = Site::new();
+    site.drain_floors();
+    for (source, ttl, standing, class) in [
+        (NEIGHBOUR, WINDOWS, None, 0),
+        ("198.51.100.1", UNIX, Some(Standing::Unlisted), 0),
+        ("198.51.100.2", WINDOWS, Some(Standing::Unlisted), 1),
+        ("198.51.100.3", WINDOWS, Some(Standing::Confirmed), 0),
+        ("198.51.100.4", UNIX, Some(Standing::Unnamed), 1),
+        ("198.51.100.5", UNIX, None, 1),
+        ("198.51.100.6", WINDOWS, None, 2),
+        ("198.51.100.7", UNIX, Some(Standing::Listed), 2),
+        ("2001:db8:2::1", UNIX, None, 1),
+        ("2001:db8:1:77::1", WINDOWS, None, 0),
+    ] {
+        if let Some(standing) = standing {
+            site.judge(source, standing);
+        }
+        let limit = LIMITS[class];
+        let before = site.passage().refused[class];
+        site.open(limit - 1);
+        assert_eq!(site.syn(source, ttl), ADMITTED, "{source}");
+        site.open(limit);
+        assert_eq!(site.syn(source, ttl), REFUSED, "{source}");
+        assert_eq!(site.passage().refused[class], before + 1, "{source}");
+    }
+}
+
+#[test]
+fn who_passes_counts_until_connections_are_counted_again() {
+    let mut site = Site::new();
+    site.drain_floors();
+    site.open(LIMITS[2] - 2);
+    let passed = [(); 4].map(|()| site.syn(STRANGER, WINDOWS));
+    assert_eq!(passed, [ADMITTED, ADMITTED, REFUSED, REFUSED]);
+    // Known senders are held too.
+    site.open(LIMITS[2] - 2);
+    for _ in 0..2 {
+        assert_eq!(site.syn(KNOWN, UNIX), ADMITTED);
+    }
+    assert_eq!(site.syn(KNOWN, UNIX), PREFERRED);
+    assert_eq!(site.syn(STRANGER, WINDOWS), REFUSED);
+}
+
+#[test]
+fn known_and_trusted_senders_always_pass() {
+    let mut site = Site::new();
+    let trusted: IpNet = "203.0.113.0/24".parse().unwrap();
+    let trusted6: IpNet = "2001:db8:9::/48".parse().unwrap();
+    let turn = &site.filter.turn;
+    site.filter
+        .list
+        .allow_exactly(turn, &[(trusted, false), (trusted6, false)])
+        .unwrap();
+    site.drain_floors();
+    let before = site.passage();
+    let senders = [
+        KNOWN,
+        KNOWN6,
+        "2001:db8:1:1::99",
+        "203.0.113.8",
+        "2001:db8:9:9::1",
+    ];
+    for sender in senders {
+        assert_eq!(site.syn(sender, WINDOWS), PREFERRED, "{sender}");
+    }
+    assert_eq!(site.passage().preferred, before.preferred + 5);
+    assert_eq!(site.passage().admitted, before.admitted + 5);
+    assert_eq!(site.asked(), [] as [IpAddr; 0]);
+    site.gatehouse.know_exactly([target(KNOWN6)]).unwrap();
+    assert_eq!(site.syn(KNOWN, WINDOWS), REFUSED);
+    assert_eq!(site.syn(KNOWN6, WINDOWS), PREFERRED);
+}
+
+#[test]
+fn only_new_connections_come_to_the_gate() {
+    let mut site = Site::new();
+    site.drain_floors();
+    for flags in [ACK, SYN | ACK] {
+        let frame = tcp_frame(&FrameSpec {
+            flags,
+            ..spec(STRANGER, WINDOWS)
+        });
+        assert_eq!(site.filter.run(&frame), ADMITTED);
+    }
+    let other_port = tcp_frame(&FrameSpec {
+        dport: 80,
+        ..spec(STRANGER, WINDOWS)
+    });
+    assert_eq!(site.filter.run(&other_port), (PASS, Reason::OtherPort));
+    // A block decides first.
+    site.filter.add(STRANGER, 600, 0, true);
+    assert_eq!(site.syn(STRANGER, WINDOWS), (DROP, Reason::SealedDropped));
+    site.filter.add("198.51.100.10", 10, 11, true);
+    assert_eq!(site.syn("198.51.100.10", WINDOWS), REFUSED);
+}
+
+#[test]
+fn no_class_starves() {
+    let mut site = Site::new();
+    for (class, source, ttl) in [
+        (0, NEIGHBOUR, WINDOWS),
+        (1, STRANGER, UNIX),
+        (2, STRANGER, WINDOWS),
+    ] {
+        site.open(1_000);
+        let passed = [(); 4].map(|()| site.syn(source, ttl));
+        assert_eq!(passed, [ADMITTED, ADMITTED, REFUSED, REFUSED], "{class}");
+        assert_eq!(site.passage().floored, 2 * (class + 1));
+    }
+}
+
+#[test]
+fn who_is_refused_without_a_verdict_is_asked_for() {
+    let mut site = Site::new();
+    site.drain_floors();
+    let strangers = ["198.51.100.20", "2001:db8:20:1:2:3:4:5"];
+    for stranger in strangers {
+        assert_eq!(site.syn(stranger, WINDOWS), REFUSED);
+    }
+    site.judge("198.51.100.21", Standing::Unlisted);
+    assert_eq!(site.syn("198.51.100.21", WINDOWS), REFUSED);
+    let expected = [
+        (strangers[0], false),
+        (strangers[1], false),
+        ("198.51.100.21", true),
+    ];
+    let expected = expected.map(|(addr, judged)| (addr.parse::<IpAddr>().unwrap(), judged));
+    assert_eq!(site.waited(), expected);
+    // Nobody reads: the filter goes on all the same.
+    for _ in 0..10_000 {
+        assert_eq!(
+            site.filter.action(&tcp_frame(&spec(strangers[0], 128)), 1),
+            DROP
+        );
+    }
+    assert!((1_000..10_000).contains(&site.asked().len()));
+}
+
+/// On others a server's own users submit their mail.
+#[test]
+fn only_port_25_has_a_gate() {
+    let mut site = Site::new();
+    site.filter.configure(&[25, 587], Refresh::Packet);
+    site.drain_floors();
+    let submission = FrameSpec {
+        dport: 587,
+        ..spec(STRANGER, WINDOWS)
+    };
+    assert_eq!(site.filter.run(&tcp_frame(&submission)), ADMITTED);
+    assert_eq!(site.syn(STRANGER, WINDOWS), REFUSED);
+}
+
+#[test]
+fn observing_counts_and_passes() {
+    let mut site = Site::new();
+    site.drain_floors();
+    let before = site.passage();
+    site.tend(1_000, |gate| gate.mode = Mode::Observe as u32);
+    assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
+    let after = site.passage();
+    assert_eq!(after.refused[2], before.refused[2] + 1);
+    assert_eq!(after.admitted, before.admitted + 1);
+    assert_eq!(site.asked().len(), 1);
+}
+
+#[test]
+fn in_a_flood_only_repeated_syns_are_considered() {
+    let mut site = Site::new();
+    site.tend(0, |gate| gate.flooded = 1);
+    assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
+    assert_eq!(site.passage().unrepeated, 1);
+    assert_eq!(site.asked(), [] as [IpAddr; 0]);
+    // A kernel is not as fast as that.
+    assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
+    assert_eq!(site.passage().unrepeated, 2);
+    site.later();
+    assert_eq!(site.syn(STRANGER, UNIX), ADMITTED);
+    assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
+    assert_eq!(site.syn(KNOWN, UNIX), PREFERRED);
+    let other = |change: fn(&mut FrameSpec)| {
+        let mut spec = spec(STRANGER, UNIX);
+        change(&mut spec);
+        tcp_frame(&spec)
+    };
+    let others = [
+        other(|spec| spec.sport += 1),
+        other(|spec| spec.sequence += 1),
+        other(|spec| spec.source = "198.51.100.10".parse().unwrap()),
+    ];
+    for expected in [REFUSED, ADMITTED] {
+        site.later();
+        for frame in &others {
+            assert_eq!(site.filter.run(frame), expected);
+        }
+    }
+    // Repeating is not enough where there is no room.
+    site.drain_floors();
+    site.tend(1_000, |gate| gate.flooded = 1);
+    site.later();
+    assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
+}
+
+#[test]
+fn known_senders_change_without_a_gap_and_up_to_the_capacity() {
+    let mut site = Site::new();
+    site.drain_floors();
+    let many =
+        |range: std::ops::Range<u32>| range.map(|n| Target::V4((0x0a00_0000 + n).to_be_bytes()));
+    site.gatehouse.know_exactly(many(0..1_024)).unwrap();
+    assert_eq!(site.syn("10.0.3.255", WINDOWS), PREFERRED);
+    site.gatehouse.know_exactly(many(1_024..2_048)).unwrap();
+    assert_eq!(site.syn("10.0.4.0", WINDOWS), PREFERRED);
+    assert_eq!(site.syn("10.0.3.255", WINDOWS), REFUSED);
+    site.gatehouse.know_exactly(many(0..1_025)).unwrap_err();
+}

@@ -1,0 +1,204 @@
+//! The filter's memory of sources that it dropped a moment ago: it must not
+//! be seen, but by the clock.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use aya::maps::{HashMap, Map, MapData};
+use spamdrop::clock;
+use spamdrop::kernel::blocklist::Term;
+use spamdrop_common::counter::Reason;
+use spamdrop_common::entry::{Entry, Origin};
+use spamdrop_common::hot::{Hot, WAYS};
+use spamdrop_common::names::BLOCKED4;
+use spamdrop_common::settings::Refresh;
+use spamdrop_common::verdict::{SECOND, SLACK};
+use spamdrop_core::target::Target;
+use spamdrop_filter::{DROP, Filter, PASS, pin_dir};
+use spamdrop_lab::frame::{ACK, FrameSpec, SYN, tcp_frame};
+use spamdrop_lab::wait::until;
+
+const LISTED: &str = "192.0.2.1";
+const TTL: u32 = 600;
+const DROPPED: (u32, Reason) = (DROP, Reason::SealedDropped);
+/// The longest tick (HZ=100), and a machine that is busy for a while.
+const LATE: u64 = 10_000_000 + SECOND / 2;
+
+fn syn(source: &str) -> Vec<u8> {
+    frame(source, SYN)
+}
+
+fn frame(source: &str, flags: u8) -> Vec<u8> {
+    tcp_frame(&FrameSpec {
+        flags,
+        ..FrameSpec::syn(source.parse().unwrap(), server())
+    })
+}
+
+fn server() -> IpAddr {
+    Ipv4Addr::new(198, 51, 100, 25).into()
+}
+
+/// A filter that has just dropped a sealed source, and remembers it.
+fn heated() -> Filter {
+    let mut filter = Filter::new();
+    filter.add(LISTED, TTL, 0, true);
+    for _ in 0..3 {
+        assert_eq!(filter.run(&syn(LISTED)), DROPPED);
+    }
+    filter
+}
+
+/// The block map, opened beside the controller's own code.
+fn blocked4(filter: &Filter) -> HashMap<MapData, [u8; 4], Entry> {
+    let pin = pin_dir().join(BLOCKED4);
+    let data = filter.on_host(move || MapData::from_pin(pin).unwrap());
+    Map::LruHashMap(data).try_into().unwrap()
+}
+
+#[test]
+fn a_source_is_remembered_for_a_second_at_most() {
+    let mut filter = heated();
+    let start = clock::monotonic_ns();
+    blocked4(&filter).remove(&[192, 0, 2, 1]).unwrap();
+    assert_eq!(filter.run(&syn(LISTED)), DROPPED, "it was not remembered");
+    until("the source to be forgotten", Duration::from_secs(5), || {
+        Ok((filter.run(&syn(LISTED)) == (PASS, Reason::NotListed)).then_some(()))
+    })
+    .unwrap();
+    let after = clock::monotonic_ns() - start;
+    assert!(after < SLACK + LATE, "forgotten after {after} ns");
+}
+
+#[test]
+fn every_hit_is_counted() {
+    let mut filter = heated();
+    // More than a slot can count.
+    let hits = 3 * u32::from(u16::MAX);
+    filter.action(&syn(LISTED), hits);
+    assert_eq!(filter.entry(LISTED).hits, 3 + hits);
+    let now = clock::monotonic_ns();
+    let found = filter.list.covering(LISTED.parse().unwrap(), now).unwrap();
+    assert_eq!(found[0].entry.hits, 3 + hits);
+}
+
+#[test]
+fn sources_that_share_a_set_are_told_apart() {
+    let mut filter = Filter::new();
+    let same = |addr: &Ipv4Addr| Hot::set(u32::from_ne_bytes(addr.octets())) == 7;
+    let all = (0x0a00_0000..).map(Ipv4Addr::from).filter(same);
+    let sources: Vec<String> = all.take(2 * WAYS).map(|addr| addr.to_string()).collect();
+    for source in &sources[1..] {
+        filter.add(source, TTL, 0, true);
+    }
+    for round in 1..=3 {
+        assert_eq!(filter.run(&syn(&sources[0])), (PASS, Reason::NotListed));
+        for source in &sources[1..] {
+            assert_eq!(filter.run(&syn(source)), DROPPED);
+            assert_eq!(filter.entry(source).hits, round, "{source}");
+        }
+    }
+}
+
+#[test]
+fn who_is_removed_passes_at_once_and_starts_again_without_hits() {
+    let mut filter = heated();
+    let target: Target = LISTED.parse().unwrap();
+    assert!(filter.list.remove(&filter.turn, target).unwrap());
+    assert_eq!(filter.run(&syn(LISTED)), (PASS, Reason::NotListed));
+    filter.add(LISTED, TTL, 0, true);
+    for hits in 0..4 {
+        assert_eq!(filter.entry(LISTED).hits, hits);
+        assert_eq!(filter.run(&syn(LISTED)), DROPPED);
+    }
+}
+
+#[test]
+fn a_flush_and_the_allowlist_count_at_once() {
+    let mut filter = heated();
+    let allowed = [("192.0.2.1/32".parse().unwrap(), false)];
+    filter.list.allow_exactly(&filter.turn, &allowed).unwrap();
+    assert_eq!(filter.run(&syn(LISTED)), (PASS, Reason::Allowed));
+    filter.list.allow_exactly(&filter.turn, &[]).unwrap();
+    assert_eq!(filter.run(&syn(LISTED)), DROPPED);
+    let now = clock::monotonic_ns();
+    filter.flush(now);
+    assert_eq!(filter.run(&syn(LISTED)), (PASS, Reason::NotListed));
+}
+
+#[test]
+fn an_entry_that_opens_again_lets_its_session_pass_at_once() {
+    let mut filter = heated();
+    filter.add(LISTED, TTL, 0, false);
+    assert_eq!(
+        filter.run(&frame(LISTED, ACK)),
+        (PASS, Reason::OpenPassed),
+        "added again"
+    );
+    let mut filter = heated();
+    let term = Term {
+        start: clock::monotonic_ns(),
+        ttl_s: TTL,
+        slides: true,
+        hard_limit_s: 0,
+    };
+    let addr = LISTED.parse().unwrap();
+    let origin = Origin::default();
+    filter
+        .list
+        .offence(&filter.turn, addr, term, false, &origin)
+        .unwrap();
+    assert_eq!(
+        filter.run(&frame(LISTED, ACK)),
+        (PASS, Reason::OpenPassed),
+        "offended again"
+    );
+}
+
+#[test]
+fn ports_that_are_no_longer_watched_pass_at_once() {
+    let mut filter = heated();
+    filter.configure(&[465], Refresh::Packet);
+    assert_eq!(filter.run(&syn(LISTED)), (PASS, Reason::OtherPort));
+}
+
+#[test]
+fn a_fixed_entry_expires_on_time_under_fire() {
+    let mut filter = Filter::new();
+    // What it is remembered for would end half a second later.
+    let start = clock::monotonic_ns() - SECOND / 2;
+    let term = Term {
+        start,
+        ttl_s: 1,
+        slides: false,
+        hard_limit_s: 0,
+    };
+    filter.add_for(LISTED, term, true);
+    until("the entry to expire", Duration::from_secs(5), || {
+        let before = clock::monotonic_ns();
+        let (_, reason) = filter.run(&syn(LISTED));
+        // The filter's clock may be a tick behind, and never ahead.
+        assert!(reason == Reason::SealedDropped || clock::monotonic_ns() > start + SECOND);
+        assert!(reason == Reason::Expired || before <= start + SECOND + 10_000_000);
+        Ok((reason == Reason::Expired).then_some(()))
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_source_under_fire_slides_as_it_should() {
+    let mut filter = heated();
+    let start = clock::monotonic_ns();
+    until("two seconds of hits", Duration::from_secs(10), || {
+        let before = clock::monotonic_ns();
+        assert_eq!(filter.run(&syn(LISTED)), DROPPED);
+        let expires = blocked4(&filter).get(&[192, 0, 2, 1], 0).unwrap().expires;
+        let least = before + u64::from(TTL) * SECOND - SLACK - 20_000_000;
+        assert!(expires >= least, "{} ns too early", least - expires);
+        Ok((before > start + 2 * SECOND).then_some(()))
+    })
+    .unwrap();
+    assert!(filter.entry(LISTED).refreshes >= 1);
+}

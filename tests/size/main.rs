@@ -1,0 +1,43 @@
+//! The filter stays small: a kernel refuses what is too long for its verifier
+//! or too deep for its stack.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::Path;
+
+use spamdrop::kernel::attach::{self, Mode, Plan};
+use spamdrop::kernel::blocklist::pins::{self, Capacity};
+use spamdrop_lab::Host;
+use spamdrop_lab::program::{RECORDED, Size, stack};
+
+const PLAN: Plan = Plan {
+    capacity: Capacity {
+        v4: 16_384,
+        v6: 4_096,
+        known: 1_024,
+    },
+    mode: Mode::Auto,
+    log_level: 0,
+};
+
+#[test]
+fn the_filter_is_at_most_a_fifth_larger_than_recorded() {
+    let host = Host::new("size").unwrap();
+    let mut loaded = host.run(|| {
+        let dir = Path::new("/sys/fs/bpf/spamdrop");
+        pins::make_dir(dir).unwrap();
+        attach::load(dir, PLAN).unwrap()
+    });
+    let info = loaded.program().unwrap().info().unwrap();
+    let found = Size {
+        instructions: info.verified_instruction_count().unwrap(),
+        stack: stack(info.id()).unwrap(),
+    };
+    let most = RECORDED.most();
+    assert!(
+        found.instructions <= most.instructions && found.stack <= most.stack,
+        "{found:?} is too large for {RECORDED:?}, in spamdrop_lab::program"
+    );
+    // What is not found is not small.
+    assert!(found.instructions * 2 > RECORDED.instructions && found.stack * 2 > RECORDED.stack);
+}

@@ -1,0 +1,228 @@
+//! `spamdrop run` while a log grows by 100,000 lines a second. For 5 s, or for
+//! 60 s with `SPAMDROP_FULL=1`.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "a measurement is shown")]
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use procfs::process::Process;
+use serde_json::Value;
+use spamdrop::clock;
+use spamdrop::kernel::blocklist::Blocklist;
+use spamdrop_lab::wait::until;
+use spamdrop_lab::{Daemon, Site};
+
+const LINES_PER_SECOND: u64 = 100_000;
+/// Lines that are written at once, every 10 ms.
+const BURST: u64 = LINES_PER_SECOND / 100;
+/// Sources of the storm, all of them listed before its end.
+const SOURCES: u32 = 5_000;
+/// The rest comes one by one.
+const AT_THE_BEGINNING: u32 = 4_000;
+/// Probes of a kind, fewer if they take long. With the sources they stay below
+/// the ceiling.
+const PROBES: u32 = 200;
+
+/// What the watcher has to keep to.
+const MAX_LAG: Duration = Duration::from_secs(2);
+const MAX_DELAY: Duration = Duration::from_millis(250);
+const MAX_RESIDENT_KIB: u64 = 32 << 10;
+
+#[test]
+fn a_storm_delays_nobody() {
+    let full = env::var_os("SPAMDROP_FULL").is_some_and(|value| value == "1");
+    let length = Duration::from_secs(if full { 60 } else { 5 });
+    let site = Site::new(Path::new(env!("CARGO_BIN_EXE_spamdrop")), |_| {}).unwrap();
+    let (stormed, quiet) = (site.path("storm.log"), site.path("mail.log"));
+    File::create(&stormed).unwrap();
+    let logs = [&stormed, &quiet].map(|path| path.to_str().unwrap().to_owned());
+    let flags = ["--log", &logs[0], "--log", &logs[1]];
+    let daemon = site.run_logging("info", &flags).unwrap();
+    forget_peak(&daemon);
+
+    let probe = Probe::new(&site, length);
+    let (taken, [same, other, by_hand]) = thread::scope(|scope| {
+        let probes = [
+            scope.spawn(|| probe.log(&stormed, 0)),
+            scope.spawn(|| probe.log(&quiet, 1)),
+            scope.spawn(|| probe.by_hand(2)),
+        ];
+        let taken = storm(&stormed, length);
+        (taken, probes.map(|thread| thread.join().unwrap()))
+    });
+    eprintln!("the storm took {taken:?}");
+
+    let lines = LINES_PER_SECOND * length.as_secs() + same.len() as u64;
+    until("every line to be read", MAX_LAG, || {
+        Ok((state(&site)["files"][0]["lines"] == lines).then_some(()))
+    })
+    .unwrap();
+    let state = state(&site);
+    assert_eq!(state["ceiling"], Value::Null);
+    assert_eq!(state["warnings"], Value::Array(Vec::new()));
+    assert_eq!(state["events"]["failed"], Value::Null);
+    let peak = peak_kib(&daemon);
+    eprintln!("{lines} lines, at most {peak} KiB resident");
+    let (_, lag) = p99_and_max("the stormed log", same);
+    let (other, _) = p99_and_max("another log", other);
+    let (by_hand, _) = p99_and_max("by hand", by_hand);
+    assert!(lag <= MAX_LAG, "{lag:?}");
+    // Of fewer probes, one that another program on the machine holds up is the
+    // 99th percentile.
+    if full {
+        assert!(other <= MAX_DELAY && by_hand <= MAX_DELAY);
+    }
+    assert!(peak <= MAX_RESIDENT_KIB, "{peak} KiB");
+}
+
+fn state(site: &Site) -> Value {
+    let status = site.spamdrop(&["status", "--json"]).unwrap();
+    let mut status: Value = serde_json::from_str(&status).unwrap();
+    status["watcher"]["state"].take()
+}
+
+/// Loading the filter takes a debug build a moment of more memory.
+fn forget_peak(daemon: &Daemon) {
+    fs::write(format!("/proc/{}/clear_refs", daemon.pid()), "5").unwrap();
+}
+
+fn peak_kib(daemon: &Daemon) -> u64 {
+    let process = Process::new(daemon.pid().try_into().unwrap()).unwrap();
+    process.status().unwrap().vmhwm.unwrap()
+}
+
+fn p99_and_max(kind: &str, mut delays: Vec<Duration>) -> (Duration, Duration) {
+    delays.sort_unstable();
+    let count = delays.len();
+    let [p50, p99] = [50, 99].map(|percent| delays[count * percent / 100]);
+    let max = delays[count - 1];
+    eprintln!("{kind}: {count} blocks, p50 {p50:?}, p99 {p99:?}, max {max:?}");
+    (p99, max)
+}
+
+/// Appends lines at the speed of the storm; returns how long that took.
+fn storm(log: &Path, length: Duration) -> Duration {
+    let mut file = OpenOptions::new().append(true).open(log).unwrap();
+    let bursts = u32::try_from(LINES_PER_SECOND * length.as_secs() / BURST).unwrap();
+    let common = Common::new();
+    let mut text = String::new();
+    let start = Instant::now();
+    for burst in 0..bursts {
+        let sources = AT_THE_BEGINNING + (SOURCES - AT_THE_BEGINNING) * burst / bursts;
+        common.burst(sources, burst.into(), &mut text);
+        file.write_all(text.as_bytes()).unwrap();
+        let due = start + length / bursts * (burst + 1);
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    start.elapsed()
+}
+
+/// Of ten lines seven are of other programs, two of connections and accepted
+/// mail; the tenth is a rejection.
+struct Common {
+    stamp: jiff::Timestamp,
+    nine: String,
+}
+
+impl Common {
+    fn new() -> Self {
+        let stamp = jiff::Timestamp::now();
+        let mut nine = String::new();
+        for line in [
+            "imapd: LOGIN, user=user7, ip=[::ffff:203.0.113.9], port=[52100], protocol=IMAP",
+            "courierlocal: id=00000000001C0B3A.6561A3AE.00006A21,from=<a@friend.example>,addr=<b@here.example>,size=4711,success: Message delivered.",
+            "courieresmtpd: started,ip=[::ffff:203.0.113.10],port=[40112]",
+            "courierd: started,id=00000000001C0B3A.6561A3AE.00006A21,from=<a@friend.example>,module=local,host=b!!1000!1000!/home/b!!,addr=<b@here.example>",
+            "courierd: newmsg,id=00000000001C0B3A.6561A3AE.00006A21: dns; friend.example (friend.example [::ffff:203.0.113.11])",
+            "courierd: completed,id=00000000001C0B3A.6561A3AE.00006A21",
+            "imapd: LOGOUT, user=user7, ip=[::ffff:203.0.113.9], headers=0, body=0, rcvd=12, sent=340, time=1",
+            "CRON[4711]: (root) CMD (command -v debian-sa1 > /dev/null && debian-sa1 1 1)",
+            "systemd[1]: Started Session 4711 of user root.",
+        ] {
+            writeln!(nine, "{stamp} mx {line}").unwrap();
+        }
+        Self { stamp, nine }
+    }
+
+    fn burst(&self, sources: u32, seed: u64, text: &mut String) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        text.clear();
+        for _ in 0..BURST / 10 {
+            text.push_str(&self.nine);
+            let source =
+                Ipv4Addr::from(u32::from(Ipv4Addr::new(100, 80, 0, 0)) + random.u32(..sources));
+            writeln!(text, "{}", rejection(self.stamp, source)).unwrap();
+        }
+    }
+}
+
+fn rejection(stamp: jiff::Timestamp, source: Ipv4Addr) -> String {
+    format!(
+        "{stamp} mx courieresmtpd: error,relay=::ffff:{source},port=4,\
+         from=<a@b.example>,to=<c@here.example>: 511 Blacklisted by zone.example"
+    )
+}
+
+/// Blocks addresses that nobody has blocked before, and measures the time.
+struct Probe<'a> {
+    site: &'a Site,
+    list: Blocklist,
+    end: Instant,
+    pause: Duration,
+}
+
+impl<'a> Probe<'a> {
+    fn new(site: &'a Site, length: Duration) -> Self {
+        let open = || Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
+        Self {
+            site,
+            list: site.server.run(open),
+            end: Instant::now() + length,
+            pause: length / PROBES,
+        }
+    }
+
+    fn log(&self, log: &Path, net: u8) -> Vec<Duration> {
+        let mut file = OpenOptions::new().append(true).open(log).unwrap();
+        self.delays(net, |source| {
+            let line = rejection(jiff::Timestamp::now(), source);
+            file.write_all(format!("{line}\n").as_bytes()).unwrap();
+        })
+    }
+
+    fn by_hand(&self, net: u8) -> Vec<Duration> {
+        self.delays(net, |source| {
+            self.site.spamdrop(&["add", &source.to_string()]).unwrap();
+        })
+    }
+
+    fn delays(&self, net: u8, mut block: impl FnMut(Ipv4Addr)) -> Vec<Duration> {
+        let mut delays = Vec::new();
+        for host in 1..=u16::MAX {
+            if Instant::now() >= self.end {
+                break;
+            }
+            let [high, low] = host.to_be_bytes();
+            let source = Ipv4Addr::new(100, 96 + net, high, low);
+            let start = Instant::now();
+            block(source);
+            until(&format!("{source} to be blocked"), 2 * MAX_LAG, || {
+                let target = IpAddr::V4(source).into();
+                let blocked = self.list.is_blocked(target, clock::monotonic_ns())?;
+                Ok(blocked.then_some(()))
+            })
+            .unwrap();
+            delays.push(start.elapsed());
+            thread::sleep(self.pause);
+        }
+        delays
+    }
+}

@@ -1,0 +1,504 @@
+//! Frame → verdict, in the kernel: every rule of the filter by
+//! `BPF_PROG_TEST_RUN`.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::net::IpAddr;
+
+use spamdrop::clock;
+use spamdrop::kernel::blocklist::Term;
+use spamdrop_common::counter::Reason;
+use spamdrop_common::entry::{ORIGIN_LOG, Origin, SEALED};
+use spamdrop_common::settings::Refresh;
+use spamdrop_common::verdict::SECOND;
+use spamdrop_core::target::Target;
+use spamdrop_filter::{CAPACITY, DROP, Filter, PASS, ago};
+use spamdrop_lab::frame::{ACK, FIN, FrameSpec, PSH, RST, SYN, tcp_frame};
+
+const LISTED: &str = "192.0.2.1";
+const CLEAN: &str = "192.0.2.2";
+const LISTED6: &str = "2001:db8:0:7::66";
+const TTL: u32 = 600;
+/// How old an entry is, in seconds, whose refresh is due.
+const OLD: u64 = 30;
+/// A tick of the coarse clock at HZ=100, the slowest.
+const JIFFY: u64 = 10_000_000;
+
+fn spec(source: &str) -> FrameSpec {
+    let dest = if source.contains(':') {
+        "2001:db8::25"
+    } else {
+        "198.51.100.25"
+    };
+    FrameSpec::syn(source.parse().unwrap(), dest.parse().unwrap())
+}
+
+fn syn(source: &str) -> Vec<u8> {
+    tcp_frame(&spec(source))
+}
+
+fn packet(source: &str, flags: u8) -> Vec<u8> {
+    tcp_frame(&FrameSpec {
+        flags,
+        ..spec(source)
+    })
+}
+
+#[test]
+fn another_address_and_another_port_are_never_dropped() {
+    let mut filter = Filter::new();
+    filter.add(LISTED, TTL, 0, true);
+    filter.add(LISTED6, TTL, 0, true);
+    assert_eq!(filter.run(&syn(LISTED)), (DROP, Reason::SealedDropped));
+    assert_eq!(filter.run(&syn(CLEAN)), (PASS, Reason::NotListed));
+    assert_eq!(
+        filter.run(&syn("2001:db8:0:8::66")),
+        (PASS, Reason::NotListed)
+    );
+    for dport in (0..=u16::MAX).step_by(13).filter(|port| *port != 25) {
+        let frame = tcp_frame(&FrameSpec {
+            dport,
+            ..spec(LISTED)
+        });
+        assert_eq!(filter.action(&frame, 1), PASS, "port {dport}");
+    }
+    let frame = tcp_frame(&FrameSpec {
+        dport: 465,
+        ..spec(LISTED)
+    });
+    assert_eq!(filter.run(&frame), (PASS, Reason::OtherPort));
+}
+
+#[test]
+fn several_ports_are_watched() {
+    let mut filter = Filter::new();
+    filter.add(LISTED, TTL, 0, true);
+    let ports = [25, 465, 587, 2525, 26, 27, 28, 65_535];
+    filter.configure(&ports, Refresh::Packet);
+    for dport in ports {
+        let frame = tcp_frame(&FrameSpec {
+            dport,
+            ..spec(LISTED)
+        });
+        assert_eq!(filter.run(&frame), (DROP, Reason::SealedDropped));
+    }
+    let frame = tcp_frame(&FrameSpec {
+        dport: 24,
+        ..spec(LISTED)
+    });
+    assert_eq!(filter.run(&frame), (PASS, Reason::OtherPort));
+}
+
+#[test]
+fn an_open_entry_drops_new_connections_and_a_sealed_one_everything() {
+    let mut filter = Filter::new();
+    filter.add(LISTED, TTL, 0, false);
+    let later = [ACK, ACK | PSH, ACK | FIN, RST, SYN | ACK];
+    assert_eq!(filter.run(&syn(LISTED)), (DROP, Reason::OpenDropped));
+    for flags in later {
+        assert_eq!(
+            filter.run(&packet(LISTED, flags)),
+            (PASS, Reason::OpenPassed)
+        );
+    }
+    let target = Target::from(LISTED.parse::<IpAddr>().unwrap());
+    filter.list.seal(&filter.turn, target).unwrap();
+    for flags in later.into_iter().chain([SYN]) {
+        assert_eq!(
+            filter.run(&packet(LISTED, flags)),
+            (DROP, Reason::SealedDropped)
+        );
+    }
+    assert_eq!(filter.entry(LISTED).hits, 12);
+}
+
+#[test]
+fn every_packet_refreshes_and_counts() {
+    let mut filter = Filter::new();
+    filter.add(LISTED, TTL, OLD, false);
+    let before = clock::monotonic_ns();
+    filter.run(&packet(LISTED, ACK));
+    let entry = filter.entry(LISTED);
+    let slid = entry.expires - u64::from(TTL) * SECOND;
+    assert!(slid + JIFFY >= before && slid <= clock::monotonic_ns());
+    assert_eq!((entry.hits, entry.refreshes), (1, 1));
+    // Less than a second later no store is due, but the hit counts.
+    filter.run(&syn(LISTED));
+    let again = filter.entry(LISTED);
+    assert_eq!(
+        (again.hits, again.refreshes, again.expires),
+        (2, 1, entry.expires)
+    );
+}
+
+#[test]
+fn refresh_modes() {
+    let mut filter = Filter::new();
+    for (refresh, flags, slides) in [
+        (Refresh::Packet, ACK, true),
+        (Refresh::Syn, ACK, false),
+        (Refresh::Syn, SYN, true),
+        (Refresh::Never, SYN, false),
+    ] {
+        filter.configure(&[25], refresh);
+        filter.add(LISTED, TTL, OLD, false);
+        let before = filter.entry(LISTED);
+        filter.run(&packet(LISTED, flags));
+        let after = filter.entry(LISTED);
+        assert_eq!(
+            after.expires > before.expires,
+            slides,
+            "{refresh:?} {flags:#x}"
+        );
+        assert_eq!(after.hits, 1);
+    }
+}
+
+#[test]
+fn each_entry_has_its_own_ttl_and_a_fixed_one_never_slides() {
+    let mut filter = Filter::new();
+    filter.add(LISTED, 30, 10, true);
+    filter.add(CLEAN, 3000, 10, true);
+    let fixed = Term {
+        start: ago(10),
+        ttl_s: 30,
+        slides: false,
+        hard_limit_s: 0,
+    };
+    filter.add_for("192.0.2.3", fixed, true);
+    let now = clock::monotonic_ns();
+    for source in [LISTED, CLEAN, "192.0.2.3"] {
+        filter.run(&syn(source));
+    }
+    let left = |source| (filter.entry(source).expires - now).div_ceil(SECOND);
+    assert!((30..=31).contains(&left(LISTED)), "{}", left(LISTED));
+    assert!((3000..=3001).contains(&left(CLEAN)), "{}", left(CLEAN));
+    assert!((20..=21).contains(&left("192.0.2.3")));
+    assert_eq!(filter.entry("192.0.2.3").refreshes, 0);
+}
+
+#[test]
+fn nothing_slides_past_the_hard_limit() {
+    let mut filter = Filter::new();
+    let start = ago(OLD);
+    let term = Term {
+        start,
+        ttl_s: TTL,
+        slides: true,
+        hard_limit_s: TTL + 10,
+    };
+    let addr = LISTED.parse().unwrap();
+    filter
+        .list
+        .offence(&filter.turn, addr, term, false, &Origin::default())
+        .unwrap();
+    assert_eq!(filter.run(&syn(LISTED)), (DROP, Reason::OpenDropped));
+    let entry = filter.entry(LISTED);
+    let limit = (start / SECOND + u64::from(TTL) + 10) * SECOND;
+    assert_eq!((entry.expires, entry.refreshes), (limit, 1));
+    assert_eq!(entry.flags, ORIGIN_LOG);
+}
+
+#[test]
+fn expired_entries_pass_and_are_not_revived() {
+    let mut filter = Filter::new();
+    filter.add(LISTED, 10, 11, true);
+    let before = filter.entry(LISTED);
+    assert_eq!(filter.run(&syn(LISTED)), (PASS, Reason::Expired));
+    assert_eq!(filter.run(&packet(LISTED, ACK)), (PASS, Reason::Expired));
+    assert_eq!(filter.entry(LISTED), before);
+}
+
+/// A packet drops until the expiry and passes after it, to the tick.
+#[test]
+fn the_boundary_is_exact_to_one_jiffy() {
+    let mut filter = Filter::new();
+    filter.configure(&[25], Refresh::Never);
+    filter.add(LISTED, 2, 1, true);
+    let expires = filter.entry(LISTED).expires;
+    let frame = syn(LISTED);
+    let mut last_drop = 0;
+    loop {
+        let before = clock::monotonic_ns();
+        let action = filter.action(&frame, 1);
+        let after = clock::monotonic_ns();
+        if action == PASS {
+            assert!(after > expires, "passed {} ns too early", expires - after);
+            break;
+        }
+        assert!(
+            before <= expires + JIFFY,
+            "dropped {} ns too late",
+            before - expires
+        );
+        last_drop = before;
+    }
+    assert!(
+        last_drop + JIFFY >= expires,
+        "no drop in the last jiffy: {last_drop} {expires}"
+    );
+}
+
+#[test]
+fn an_allowlisted_source_is_neither_dropped_nor_refreshed() {
+    let mut filter = Filter::new();
+    filter.add(LISTED, TTL, OLD, true);
+    filter.add(LISTED6, TTL, OLD, true);
+    filter.add("192.0.2.0/24", TTL, 0, true);
+    let before = (filter.entry(LISTED), filter.entry(LISTED6));
+    let allowed = [("192.0.2.0/28", false), ("2001:db8:0:7::66/128", true)];
+    let allowed = allowed.map(|(net, automatic)| (net.parse().unwrap(), automatic));
+    filter.list.allow_exactly(&filter.turn, &allowed).unwrap();
+    for source in [LISTED, LISTED6, "192.0.2.9"] {
+        assert_eq!(
+            filter.run(&syn(source)),
+            (PASS, Reason::Allowed),
+            "{source}"
+        );
+        assert_eq!(
+            filter.run(&packet(source, ACK)),
+            (PASS, Reason::Allowed),
+            "{source}"
+        );
+    }
+    assert_eq!((filter.entry(LISTED), filter.entry(LISTED6)), before);
+    // The neighbour in the /64 and the rest of the /24 are not allowed.
+    assert_eq!(
+        filter.run(&syn("2001:db8:0:7::67")),
+        (DROP, Reason::SealedDropped)
+    );
+    assert_eq!(filter.run(&syn("192.0.2.16")), (DROP, Reason::CidrDropped));
+}
+
+#[test]
+fn prefixes_drop_everything_until_they_expire() {
+    let mut filter = Filter::new();
+    filter.add("198.51.100.0/25", TTL, 0, true);
+    filter.add("2001:db8:ff00::/40", TTL, 0, true);
+    filter.add("203.0.113.0/24", 10, 12, true);
+    for source in ["198.51.100.127", "2001:db8:ff12::1"] {
+        assert_eq!(filter.run(&syn(source)), (DROP, Reason::CidrDropped));
+        assert_eq!(
+            filter.run(&packet(source, ACK)),
+            (DROP, Reason::CidrDropped)
+        );
+    }
+    assert_eq!(
+        filter.run(&syn("198.51.100.128")),
+        (PASS, Reason::NotListed)
+    );
+    assert_eq!(filter.run(&syn("2001:db9::1")), (PASS, Reason::NotListed));
+    assert_eq!(filter.run(&syn("203.0.113.1")), (PASS, Reason::Expired));
+    // An expired entry of an address does not hide the prefix around it.
+    filter.add("198.51.100.5", 10, 12, true);
+    assert_eq!(
+        filter.run(&syn("198.51.100.5")),
+        (DROP, Reason::CidrDropped)
+    );
+    // Nor does an open one.
+    filter.add("198.51.100.6", TTL, 0, false);
+    let ack = packet("198.51.100.6", ACK);
+    assert_eq!(filter.run(&ack), (DROP, Reason::CidrDropped));
+    let target = "198.51.100.0/25".parse().unwrap();
+    assert!(filter.list.remove(&filter.turn, target).unwrap());
+    assert_eq!(
+        filter.run(&syn("198.51.100.127")),
+        (PASS, Reason::NotListed)
+    );
+}
+
+#[test]
+fn options_extensions_tags_and_fragments() {
+    let mut filter = Filter::new();
+    filter.add(LISTED, TTL, 0, true);
+    filter.add(LISTED6, TTL, 0, true);
+    let v4 = || spec(LISTED);
+    let v6 = || spec(LISTED6);
+    let tags = |tpids: &[u16]| tpids.iter().map(|tpid| (*tpid, 7)).collect::<Vec<_>>();
+    let extensions = vec![
+        (0, 8),
+        (60, 64),
+        (43, 24),
+        (44, 8),
+        (51, 24),
+        (60, 2048),
+        (135, 8),
+        (60, 8),
+    ];
+    let dropped = [
+        FrameSpec {
+            ipv4_options: vec![1; 4],
+            ..v4()
+        },
+        FrameSpec {
+            ipv4_options: vec![1; 40],
+            ..v4()
+        },
+        FrameSpec {
+            vlans: tags(&[0x8100]),
+            ..v4()
+        },
+        FrameSpec {
+            vlans: tags(&[0x88a8, 0x8100]),
+            ..v6()
+        },
+        FrameSpec {
+            ipv6_extensions: extensions[..1].to_vec(),
+            ..v6()
+        },
+        FrameSpec {
+            ipv6_extensions: extensions.clone(),
+            ..v6()
+        },
+        FrameSpec {
+            fragment: Some((0, true)),
+            ..v4()
+        },
+        FrameSpec {
+            fragment: Some((0, true)),
+            ..v6()
+        },
+    ];
+    for spec in dropped {
+        assert_eq!(
+            filter.run(&tcp_frame(&spec)),
+            (DROP, Reason::SealedDropped),
+            "{spec:?}"
+        );
+    }
+    let nine = [extensions, vec![(60, 8)]].concat();
+    let passed = [
+        (
+            FrameSpec {
+                vlans: tags(&[0x88a8, 0x8100, 0x8100]),
+                ..v4()
+            },
+            Reason::NotIp,
+        ),
+        (
+            FrameSpec {
+                ipv6_extensions: nine,
+                ..v6()
+            },
+            Reason::TooManyHeaders,
+        ),
+        (
+            FrameSpec {
+                ipv6_extensions: vec![(50, 8)],
+                ..v6()
+            },
+            Reason::NotTcp,
+        ),
+        (
+            FrameSpec {
+                fragment: Some((185, true)),
+                ..v4()
+            },
+            Reason::LaterFragment,
+        ),
+        (
+            FrameSpec {
+                fragment: Some((185, false)),
+                ..v6()
+            },
+            Reason::LaterFragment,
+        ),
+    ];
+    for (spec, reason) in passed {
+        assert_eq!(filter.run(&tcp_frame(&spec)), (PASS, reason), "{spec:?}");
+    }
+}
+
+/// `BPF_PROG_TEST_RUN` takes no frame below 14 bytes; the host tests of the
+/// parser do.
+#[test]
+fn truncation_at_every_byte_passes() {
+    let mut filter = Filter::new();
+    filter.add(LISTED, TTL, 0, true);
+    filter.add(LISTED6, TTL, 0, true);
+    let vlans = vec![(0x88a8, 7), (0x8100, 7)];
+    let extensions = vec![(0, 8), (51, 24), (60, 16), (44, 8)];
+    for spec in [
+        FrameSpec {
+            vlans: vlans.clone(),
+            ipv4_options: vec![1; 40],
+            ..spec(LISTED)
+        },
+        FrameSpec {
+            vlans,
+            ipv6_extensions: extensions,
+            ..spec(LISTED6)
+        },
+    ] {
+        let frame = tcp_frame(&spec);
+        // The last six bytes, behind the TCP flags, decide nothing.
+        let needed = frame.len() - 6;
+        assert_eq!(filter.run(&frame[..needed]).0, DROP);
+        for length in 14..needed {
+            assert_eq!(
+                filter.run(&frame[..length]),
+                (PASS, Reason::Truncated),
+                "{length}"
+            );
+        }
+    }
+}
+
+fn address(number: u32) -> Target {
+    Target::V4((0x0a00_0000 + number).to_be_bytes())
+}
+
+/// Entries that are hit stay while twice the capacity of others comes in, and
+/// what is resident then is close to the capacity.
+#[test]
+fn a_full_map_keeps_what_is_hit() {
+    let mut filter = Filter::new();
+    let term = Term {
+        start: clock::monotonic_ns(),
+        ttl_s: TTL,
+        slides: true,
+        hard_limit_s: 0,
+    };
+    let hot: Vec<(Target, bool)> = (0..1000).map(|number| (address(number), true)).collect();
+    let frames: Vec<Vec<u8>> = hot
+        .iter()
+        .map(|(target, _)| syn(&target.to_string()))
+        .collect();
+    filter.list.add(&filter.turn, &hot, term).unwrap();
+    let cold: Vec<(Target, bool)> = (0..2 * CAPACITY.v4)
+        .map(|number| (address(1 << 20 | number), true))
+        .collect();
+    for chunk in cold.chunks(512) {
+        filter.list.add(&filter.turn, chunk, term).unwrap();
+        for frame in &frames {
+            filter.action(frame, 1);
+        }
+    }
+    let mut resident = 0;
+    filter.list.for_each(|_| resident += 1).unwrap();
+    let stayed = frames
+        .iter()
+        .filter(|frame| filter.action(frame, 1) == DROP)
+        .count();
+    assert!(
+        resident >= CAPACITY.v4 * 9 / 10,
+        "{resident} resident of {}",
+        CAPACITY.v4
+    );
+    assert!(
+        stayed >= 990,
+        "{stayed} of 1000 entries that are hit stayed"
+    );
+}
+
+#[test]
+fn a_refresh_after_the_seal_keeps_it() {
+    let mut filter = Filter::new();
+    filter.add(LISTED, TTL, OLD, false);
+    let target = Target::from(LISTED.parse::<IpAddr>().unwrap());
+    filter.list.seal(&filter.turn, target).unwrap();
+    filter.run(&packet(LISTED, ACK));
+    let entry = filter.entry(LISTED);
+    assert_eq!(entry.flags & SEALED, SEALED);
+    assert_eq!(entry.refreshes, 1);
+}

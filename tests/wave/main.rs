@@ -1,0 +1,84 @@
+//! A botnet's wave before a small mail server, with and without spamdrop.
+//!
+//! `SPAMDROP_FULL=1` takes Courier's own numbers: 40 slots, and 1,500 bots in
+//! 90 s. Otherwise the server is smaller and faster, and so is the wave.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "a measurement is shown")]
+
+mod checks;
+mod farewell;
+mod gate;
+mod hours;
+
+use std::path::Path;
+use std::thread;
+
+use spamdrop_lab::Wave;
+use spamdrop_lab::wave::{Mode, Outcome, Scale, table};
+
+use checks::Check;
+
+const SPAMDROP: &str = env!("CARGO_BIN_EXE_spamdrop");
+/// Of who comes when.
+const SEED: u64 = 1;
+
+/// What must hold in each mode. Blocks come after the damage: alone they do
+/// not cut the height.
+const CHECKS: [(Mode, &[Check]); 5] = [
+    (
+        Mode::Off,
+        &[checks::height_is_uncut, checks::connections_are_seen],
+    ),
+    (Mode::Recent, &[checks::height_is_uncut]),
+    (Mode::Defaults, &[checks::height_is_uncut]),
+    (
+        Mode::Admit,
+        &[checks::height_is_cut, checks::known_do_not_wait],
+    ),
+    (
+        Mode::Answer,
+        &[
+            checks::height_is_cut,
+            checks::known_do_not_wait,
+            checks::new_senders_enter,
+            checks::listed_are_told,
+        ],
+    ),
+];
+
+fn is_full() -> bool {
+    std::env::var_os("SPAMDROP_FULL").is_some_and(|value| value == "1")
+}
+
+fn scale() -> Scale {
+    if is_full() {
+        Scale::full()
+    } else {
+        Scale::small()
+    }
+}
+
+/// Side by side: they hardly need the processor.
+#[test]
+fn a_wave_in_every_mode() {
+    let outcomes = thread::scope(|scope| {
+        let waves = CHECKS.map(|(mode, _)| scope.spawn(move || (mode, wave(mode))));
+        waves.map(|wave| wave.join().unwrap())
+    });
+    let mut shown = Vec::new();
+    table::write(&outcomes, &mut shown).unwrap();
+    eprintln!("{}", String::from_utf8(shown).unwrap());
+    for ((mode, checks), (_, outcome)) in CHECKS.iter().zip(&outcomes) {
+        let json = serde_json::to_string(outcome).unwrap();
+        eprintln!("{mode}: {json}");
+        for check in *checks {
+            check(&scale(), outcome);
+        }
+    }
+}
+
+fn wave(mode: Mode) -> Outcome {
+    let wave = Wave::new(Path::new(SPAMDROP), mode, scale(), SEED);
+    wave.unwrap().run().unwrap()
+}
