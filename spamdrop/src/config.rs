@@ -16,7 +16,8 @@ use crate::exit::{Exit, Failure};
 use crate::kernel::attach::{Mode, Plan};
 use crate::kernel::blocklist::pins::Capacity;
 use spamdrop_core::dnsbl::rule;
-use spamdrop_core::log::{Parser, Pattern, Server};
+use spamdrop_core::engine::EngineSettings;
+use spamdrop_core::log::{Parser, ParserSettings, Pattern, Server};
 use spamdrop_core::policy::PolicyConfig;
 use spamdrop_core::release::ReleaseMode;
 
@@ -206,25 +207,32 @@ impl Config {
         Ok(())
     }
 
-    /// Reads the lines of the configured servers and patterns. Stamps without
-    /// a time zone are local.
-    #[must_use]
-    pub fn parser(&self) -> Parser {
-        Parser::new(&self.program, TimeZone::system())
-            .servers(self.servers.clone())
-            .patterns(self.pattern.clone())
+    /// What the engine is told. Stamps without a time zone are local.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::reject_pattern`].
+    pub fn engine(&self) -> Result<EngineSettings> {
+        Ok(EngineSettings {
+            parser: self.parser_settings(),
+            policy: self.policy()?,
+            evidence_capacity: self.known_sources(),
+        })
     }
 
-    /// Whether another configuration's parser reads every line as this one's.
+    /// Reads the lines of the configured servers and patterns.
     #[must_use]
-    pub fn reads_as(&self, other: &Self) -> bool {
-        let keys = |config: &Self| {
-            let Self {
-                program, servers, ..
-            } = config;
-            (program.clone(), servers.clone(), config.pattern.clone())
-        };
-        keys(self) == keys(other)
+    pub fn parser(&self) -> Parser {
+        Parser::new(self.parser_settings())
+    }
+
+    fn parser_settings(&self) -> ParserSettings {
+        ParserSettings {
+            servers: self.servers.clone(),
+            courier_program: self.program.clone(),
+            patterns: self.pattern.clone(),
+            zone: TimeZone::system(),
+        }
     }
 
     /// `reject_text`, compiled; `None` where it is empty.

@@ -7,7 +7,8 @@ use aya::Ebpf;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::{self, Attached, Plan};
-use crate::kernel::blocklist::{Blocklist, pins};
+use crate::kernel::blocklist::Blocklist;
+use crate::kernel::blocklist::pins::{self, Pinned};
 use crate::lock::WriteLock;
 use crate::protect;
 use spamdrop_core::policy::Protected;
@@ -71,7 +72,7 @@ pub fn bring_up_changed(config: &Config, log_level: u8) -> Result<Up> {
 }
 
 fn ensure_attached(config: &Config) -> Result<()> {
-    if pins::exist(&config.pin_dir)? {
+    if pins::pinned(&config.pin_dir)? == Pinned::Current {
         return Ok(());
     }
     Err(Failure::new(Exit::NotAttached, "the filter was detached"))

@@ -20,12 +20,12 @@ use std::net::IpAddr;
 
 use anyhow::{Result, bail};
 use ipnet::IpNet;
+use spamdrop_common::action::expiry;
 use spamdrop_common::entry::{Entry, ORIGIN_HAND, ORIGIN_LOG};
-use spamdrop_common::verdict::expiry;
 
 use crate::allowlist::parse_net;
 use crate::config::LONGEST;
-use crate::kernel::blocklist::{Term, second};
+use crate::kernel::blocklist::Term;
 use spamdrop_core::escape::escape;
 use spamdrop_core::target::Target;
 
@@ -91,7 +91,7 @@ impl Reader {
             } else if let Some(ttl) = word.strip_prefix(b"ttl=") {
                 entry.ttl_s = number(ttl)?;
             } else if let Some(limit) = word.strip_prefix(b"limit=") {
-                entry.hard_until_s = second(start).saturating_add(number(limit)?);
+                entry.hard_until_s = start.second().saturating_add(number(limit)?);
             } else {
                 bail!(
                     "`{}` is none of fixed, ttl=SECONDS, limit=SECONDS and log",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use spamdrop_common::entry::{Origin, TEXT_LEN};
+use spamdrop_common::time::MonotonicNs;
 
 use super::addresses::{self, Addresses, Given};
 use super::{block, count};
@@ -93,7 +94,7 @@ fn origins(
     all: &[Given],
     peers: &HashSet<IpAddr>,
     reason: &str,
-    now: u64,
+    now: MonotonicNs,
 ) -> HashMap<IpAddr, Origin> {
     let origin = block::origin(reason, now);
     let hosts = || {

@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 use std::time::Duration;
 
-use spamdrop_common::verdict::SECOND;
+use spamdrop_common::time::SECOND;
 
 use super::*;
 use crate::render::entries::{By, Entry as Shown, State};
