@@ -40,7 +40,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
     // What is wrong with it is better told at once.
     let store = known::store(config)?;
     store.check()?;
-    let protected = protect::protected(config)?;
+    let protected = protect::protected(&config.allow_file)?;
     let mut notes = Notes::new(store, BATCH);
     let mut errors = Vec::new();
     for input in inputs {

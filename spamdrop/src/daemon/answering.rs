@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use aya::Ebpf;
 use spamdrop_common::gate::{ANSWERS4, ANSWERS6};
 
 use super::Daemon;
 use crate::config::Answer;
 use crate::config::Config;
-use crate::kernel::attach;
+use crate::kernel::attach::{self, Filter};
 use crate::kernel::blocklist::Responder;
 use crate::kernel::sockets;
 use crate::lock::WriteLock;
@@ -98,9 +97,9 @@ impl Answering {
         }
     }
 
-    /// Starts, replaces or ends it, as configured. `object` is that of the
-    /// filter which is in place.
-    fn arrange(&mut self, config: &Config, object: &mut Ebpf) -> Result<()> {
+    /// Starts, replaces or ends it, as configured. `filter` is the one
+    /// in place.
+    fn arrange(&mut self, config: &Config, filter: &mut Filter) -> Result<()> {
         if config.answer == Answer::Off {
             self.running = None;
             if attach::is_steering(&config.pin_dir) {
@@ -111,7 +110,7 @@ impl Answering {
         attach::steer(
             &WriteLock::acquire(&config.run_dir)?,
             &config.pin_dir,
-            object,
+            filter,
         )?;
         let basis = Basis::of(config);
         if self.running.as_ref().map(|running| &running.basis) == Some(&basis) {
@@ -185,8 +184,8 @@ impl Basis {
 impl Daemon {
     /// Arranges the responder. Without it the mail server answers everybody,
     /// so trouble is told and the watch goes on.
-    pub(super) fn arrange_answering(&mut self, object: &mut Ebpf) {
-        match self.answering.arrange(&self.config, object) {
+    pub(super) fn arrange_answering(&mut self, filter: &mut Filter) {
+        match self.answering.arrange(&self.config, filter) {
             Ok(()) => self.upkeep.fine("answer"),
             Err(error) => {
                 let text = format!("listed senders are not answered here: {error:#}");

@@ -22,17 +22,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use aya_log::EbpfLogger;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::checks;
 use crate::clock;
 use crate::config::Config;
-use crate::install::{bring_up, bring_up_again};
+use crate::install::{Setup, install, reinstall};
+use crate::kernel::attach::Filter;
 use crate::kernel::blocklist::Blocklist;
 use crate::kernel::network::Changes;
-use crate::lock::DaemonMark;
+use crate::kernel::packet_log::PacketLog;
+use crate::lock::{DaemonMark, WriteLock};
 use crate::protect;
 use crate::tail::Tail;
 use admitting::Admitting;
@@ -116,8 +117,6 @@ impl Signals {
     }
 }
 
-type PacketLog = EbpfLogger<&'static dyn log::Log>;
-
 struct Daemon {
     config: Config,
     options: RunOptions,
@@ -138,11 +137,15 @@ struct Daemon {
 
 impl Daemon {
     fn start(config: Config, options: RunOptions, watcher: Rc<DaemonMark>) -> Result<Self> {
-        let mut up = bring_up(&config, &config.interfaces, options.log_level)?;
+        let setup = Setup::new(&config, options.log_level);
+        let mut up = {
+            let lock = WriteLock::acquire(&config.run_dir)?;
+            install(&lock, &setup, &config.interfaces)?
+        };
         let judging = Judging::new(&config);
         let mut daemon = Self {
             tail: open_tail(&config)?,
-            intake: Intake::new(&config, protect::protected(&config)?)?,
+            intake: Intake::new(&config, protect::protected(&config.allow_file)?)?,
             inlet: Inlet::open(&config.fifo)?,
             answering: Answering::new(judging.texts()),
             judging,
@@ -157,8 +160,8 @@ impl Daemon {
             config,
             options,
         };
-        daemon.arrange_answering(&mut up.object);
-        daemon.packets = packet_log(up.object, daemon.options.log_level)?;
+        daemon.arrange_answering(&mut up.filter);
+        daemon.packets = packet_log(&mut up.filter, daemon.options.log_level)?;
         warn_of_what_is_unwise(&daemon.config);
         daemon.adopt()?;
         daemon.remind();
@@ -265,7 +268,10 @@ impl Daemon {
 
     /// Puts a program in place that logs no packets.
     fn silence(&self) {
-        if let Err(error) = bring_up_again(&self.config, &self.config.interfaces, 0) {
+        let setup = Setup::new(&self.config, 0);
+        let silent = WriteLock::acquire(&self.config.run_dir)
+            .and_then(|lock| reinstall(&lock, &setup, &self.config.interfaces));
+        if let Err(error) = silent {
             log::warn!("the filter goes on logging packets: {error:#}");
         }
     }
@@ -299,10 +305,6 @@ fn period(length: Duration) -> Interval {
     interval
 }
 
-fn packet_log(mut object: aya::Ebpf, level: u8) -> Result<Option<PacketLog>> {
-    if level == 0 {
-        return Ok(None);
-    }
-    let logger = EbpfLogger::init(&mut object).context("cannot read the filter's log")?;
-    Ok(Some(logger))
+fn packet_log(filter: &mut Filter, level: u8) -> Result<Option<PacketLog>> {
+    (level != 0).then(|| PacketLog::open(filter)).transpose()
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
+use rustix::io::Errno;
 use spamdrop_common::entry::SEALED;
 use spamdrop_common::verdict::is_live;
 
@@ -151,7 +152,7 @@ fn terminate_owners(sockets: &[Socket]) -> io::Result<()> {
 }
 
 fn explain(error: io::Error) -> anyhow::Error {
-    if error.raw_os_error() == Some(libc::EOPNOTSUPP) {
+    if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) {
         return anyhow::anyhow!(
             "this kernel cannot destroy sockets (CONFIG_INET_DIAG_DESTROY); set `release = \"off\"`"
         );

@@ -8,7 +8,7 @@ use super::inlet::Inlet;
 use super::sources;
 use crate::checks;
 use crate::config::Config;
-use crate::install::{Up, bring_up_changed};
+use crate::install::{Installed, Setup, reconfigure};
 use crate::lock::WriteLock;
 use crate::protect;
 use crate::tail::Tail;
@@ -22,7 +22,7 @@ struct Next {
     /// `None`: the old one stays, here and below.
     inlet: Option<Inlet>,
     tail: Option<Tail>,
-    up: Up,
+    up: Installed,
 }
 
 impl Daemon {
@@ -48,12 +48,14 @@ impl Daemon {
         sources::ensure_complete(&config)?;
         super::warn_of(checks::answer(&config)?);
         let policy = config.policy()?;
-        let protected = protect::protected(&config)?;
+        let protected = protect::protected(&config.allow_file)?;
         let inlet = self.inlet.reopened(&config.fifo)?;
         let tail = self.other_tail(&config)?;
         // Who is still listed is found out again.
         self.admitting.forget_verdicts()?;
-        let up = bring_up_changed(&config, self.options.log_level);
+        let setup = Setup::new(&config, self.options.log_level);
+        let up = WriteLock::acquire(&config.run_dir)
+            .and_then(|lock| reconfigure(&lock, &setup, &config.interfaces));
         Ok(Next {
             up: up.inspect_err(|_| self.take_back())?,
             config,
@@ -116,8 +118,8 @@ impl Daemon {
         }
         self.config = config;
         self.admitting.senders_changed();
-        self.arrange_answering(&mut up.object);
-        match super::packet_log(up.object, self.options.log_level) {
+        self.arrange_answering(&mut up.filter);
+        match super::packet_log(&mut up.filter, self.options.log_level) {
             Ok(packets) => {
                 self.packets = packets;
                 self.upkeep.fine("packets");
@@ -155,7 +157,7 @@ impl Daemon {
     }
 
     fn try_protect(&mut self) -> Result<()> {
-        let protected = protect::protected(&self.config)?;
+        let protected = protect::protected(&self.config.allow_file)?;
         let lock = WriteLock::acquire(&self.config.run_dir)?;
         self.blocklist
             .allow_exactly(&lock, &protect::allowed(&protected))?;

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::durable;
 use crate::exit::{Exit, Failure};
-use crate::install::bring_up_again;
+use crate::install::{Setup, reinstall};
 use crate::kernel::attach::{self, Attached};
 use crate::kernel::blocklist::{Blocklist, pins};
 use crate::lock::WriteLock;
@@ -149,7 +149,11 @@ impl Daemon {
 
     /// Puts the filter back on an interface that was made anew.
     fn keep_attached(&mut self) {
-        let linked = attach::linked(&self.config.pin_dir).unwrap_or_default();
+        let linked = match attach::linked(&self.config.pin_dir) {
+            Ok(linked) => linked,
+            // Nothing is known of any interface, so nothing is attached again.
+            Err(error) => return self.upkeep.warn("interfaces", format!("{error:#}")),
+        };
         let on = |name: &String| {
             linked
                 .iter()
@@ -165,15 +169,16 @@ impl Daemon {
         if missing.is_empty() {
             return self.upkeep.fine("interfaces");
         }
-        match self.bring_up(&missing) {
+        match self.reinstall(&missing) {
             Ok(()) => log::info!("attached to {} again", missing.join(", ")),
             Err(error) => self.upkeep.warn("interfaces", format!("{error:#}")),
         }
     }
 
-    fn bring_up(&mut self, interfaces: &[String]) -> Result<()> {
-        let up = bring_up_again(&self.config, interfaces, self.options.log_level)?;
-        self.blocklist = up.blocklist;
+    fn reinstall(&mut self, interfaces: &[String]) -> Result<()> {
+        let lock = WriteLock::acquire(&self.config.run_dir)?;
+        let setup = Setup::new(&self.config, self.options.log_level);
+        self.blocklist = reinstall(&lock, &setup, interfaces)?.blocklist;
         Ok(())
     }
 
