@@ -44,6 +44,13 @@ pub(super) fn merge(
     }
 }
 
+/// Ends the wave that a crash left open; the newest wave, if there is a
+/// database.
+pub(super) fn begin_waves(path: &Path) -> Result<Option<i64>> {
+    let store = waves::Store::open_existing(path)?;
+    store.map(|mut store| store.begin()).transpose()
+}
+
 /// Writes waves, whose numbers follow `base`; the base that was used.
 pub(super) fn write_waves(path: &Path, base: Option<i64>, snapshots: &[Snapshot]) -> Result<i64> {
     let mut store = waves::Store::open(path)?;
