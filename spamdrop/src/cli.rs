@@ -1,4 +1,4 @@
-//! The command line, as clap reads it. Nothing here opens a file or asks the
+//! The command line, as clap reads it. Nothing here opens a file or calls the
 //! kernel.
 
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use log::LevelFilter;
 
 use crate::config::LONGEST;
 
@@ -395,6 +396,18 @@ pub enum Level {
     Info,
     Debug,
     Trace,
+}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::Error,
+            Level::Warn => Self::Warn,
+            Level::Info => Self::Info,
+            Level::Debug => Self::Debug,
+            Level::Trace => Self::Trace,
+        }
+    }
 }
 
 fn term(text: &str) -> Result<Duration, String> {

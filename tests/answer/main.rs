@@ -95,7 +95,7 @@ impl Lab {
         until(pointer, SOON, || {
             let text = self.site.spamdrop(&["status", "--json"])?;
             let json: Value = serde_json::from_str(&text)?;
-            let found = &json["watcher"]["state"]["answer"][pointer];
+            let found = &json["daemon"]["state"]["responder"][pointer];
             Ok((*found == wanted).then_some(()))
         })
         .unwrap();

@@ -17,7 +17,7 @@ fn status_and_stats_tell_the_truth() {
     assert_eq!(status["maps"]["prefixes"], 1);
     assert_eq!(status["ports"], serde_json::json!([25, 587]));
     assert!(status["allowlist"]["automatic"].as_u64().unwrap() > 5);
-    assert_eq!(status["watcher"], Value::Null);
+    assert_eq!(status["daemon"], Value::Null);
 
     let before = json(&site, &["stats", "--json"]);
     assert!(site.dropped("100.64.0.9", WAIT).unwrap());
@@ -62,7 +62,7 @@ fn detach_leaves_nothing() {
     fs::write(site.path("state").join("positions.json"), "").unwrap();
     let watcher = site
         .server
-        .run(|| Watcher::begin(Path::new(RUN_DIR)).unwrap());
+        .run(|| DaemonMark::begin(Path::new(RUN_DIR)).unwrap());
     let said = fails(&site, &["detach"], 1);
     assert!(
         said.contains(&format!("(pid {})", std::process::id())),
@@ -97,7 +97,7 @@ fn detach_goes_beneath_a_watcher_if_forced() {
     let site = attached("");
     let _watcher = site
         .server
-        .run(|| Watcher::begin(Path::new(RUN_DIR)).unwrap());
+        .run(|| DaemonMark::begin(Path::new(RUN_DIR)).unwrap());
     site.spamdrop(&["detach", "--force"]).unwrap();
     fails(&site, &["status"], 3);
 }

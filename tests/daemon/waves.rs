@@ -34,7 +34,7 @@ fn a_wave_is_reported_with_who_waited_and_who_did_not() {
     let site = gated("on");
     site.spamdrop(&["known", "add", FRIEND]).unwrap();
     let mut daemon = site.run().unwrap();
-    until_status(&site, "/watcher/state/gate/known", 1);
+    until_status(&site, "/daemon/state/gate/known", 1);
     assert_eq!(waves(&site), [] as [Value; 0]);
     let mut clients = crowd(&site, LIMIT);
     until_strangers_wait(&site);

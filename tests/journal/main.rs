@@ -86,7 +86,7 @@ impl Bench {
         until(&format!("{lines} lines"), SOON, || {
             let text = self.site.spamdrop(&["status", "--json"])?;
             let json: Value = serde_json::from_str(&text)?;
-            let files = &json["watcher"]["state"]["files"];
+            let files = &json["daemon"]["state"]["files"];
             assert!(files.as_array().is_none_or(|files| files.len() <= 1));
             Ok((files[0]["lines"] == lines).then(|| files[0].clone()))
         })
@@ -213,7 +213,7 @@ fn acceptances_come_from_a_unit_of_their_own() {
     bench.status(2);
     let text = bench.site.spamdrop(&["status", "--json"]).unwrap();
     let json: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(json["watcher"]["state"]["events"]["known"], 1);
+    assert_eq!(json["daemon"]["state"]["events"]["known"], 1);
     stop(daemon);
 }
 

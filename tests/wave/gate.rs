@@ -89,7 +89,7 @@ fn nobody_is_refused_without_a_wave() {
 fn gate(site: &Site) -> Value {
     let status = site.spamdrop(&["status", "--json"]).unwrap();
     let status: Value = serde_json::from_str(&status).unwrap();
-    status["watcher"]["state"]["gate"].clone()
+    status["daemon"]["state"]["gate"].clone()
 }
 
 fn nobody_waits(outcome: &Outcome) {

@@ -161,7 +161,7 @@ pub(super) fn tell_if_open(config: &Config, open: usize) {
         return;
     }
     tell_watcher(&config.run_dir);
-    if lock::watcher_pid(&config.run_dir).is_none() {
+    if lock::daemon_pid(&config.run_dir).is_none() {
         let held = count(open, "block drops", "blocks drop");
         log::warn!(
             "{held} only new connections, for their peers hold some; `spamdrop run` ends those"

@@ -18,7 +18,6 @@ pub mod learn;
 pub mod list;
 pub mod lookup;
 pub mod remove;
-mod replay;
 pub mod report;
 pub mod run;
 pub mod scan;
@@ -81,7 +80,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
 /// Has the watcher, if one runs, look again at the allowlist and at the
 /// releases that are pending.
 fn tell_watcher(run_dir: &Path) {
-    let pid = lock::watcher_pid(run_dir).and_then(|pid| Pid::from_raw(pid.cast_signed()));
+    let pid = lock::daemon_pid(run_dir).and_then(|pid| Pid::from_raw(pid.cast_signed()));
     if let Some(pid) = pid
         && let Err(error) = kill_process(pid, Signal::USR1)
     {

@@ -35,7 +35,7 @@ pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Sty
         None => Vec::new(),
     };
     // A watcher that was killed cannot say that a wave is over.
-    let watched = lock::watcher_pid(&config.run_dir).is_some();
+    let watched = lock::daemon_pid(&config.run_dir).is_some();
     for (_, wave) in &mut found {
         wave.ongoing &= watched;
     }

@@ -7,6 +7,7 @@
 pub mod allowed;
 pub mod check;
 pub mod counters;
+pub mod daemon;
 pub mod duration;
 pub mod entries;
 pub mod json;
@@ -21,6 +22,5 @@ mod svg;
 pub mod table;
 pub mod timeline;
 pub mod trust;
-pub mod watcher;
 pub mod wave;
 pub mod waves;

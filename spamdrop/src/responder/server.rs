@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -155,9 +156,15 @@ impl Server {
     /// What it has done so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts {
-            lost_lines: self.shared.syslog.lost(),
-            ..self.shared.state().counts
+        self.shared.counts()
+    }
+
+    /// A view of its counts that another task can hold.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        Meter {
+            ports: self.ports.clone(),
+            shared: Arc::clone(&self.shared),
         }
     }
 
@@ -177,6 +184,27 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.tell_end();
+    }
+}
+
+/// The counts of a server, also after it has ended.
+#[derive(Clone)]
+pub struct Meter {
+    ports: Vec<u16>,
+    shared: Arc<Shared>,
+}
+
+impl Meter {
+    /// As [`Server::ports`].
+    #[must_use]
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// As [`Server::counts`].
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.counts()
     }
 }
 
@@ -205,10 +233,8 @@ async fn accept(
 }
 
 fn is_shortage(error: &io::Error) -> bool {
-    let shortages = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    error
-        .raw_os_error()
-        .is_some_and(|code| shortages.contains(&code))
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|error| shortages.contains(&error))
 }
 
 impl Shared {
@@ -267,6 +293,13 @@ impl Shared {
             if *of_source == 0 {
                 state.sources.remove(&source);
             }
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            lost_lines: self.syslog.lost(),
+            ..self.state().counts
         }
     }
 
