@@ -133,10 +133,8 @@ impl Blocker {
     fn name_holder(&mut self) {
         let since = *self.refused.get_or_insert_with(clock::instant);
         if since.elapsed() >= PATIENCE {
-            let holder = lock::holder(&self.run_dir).map_or_else(
-                || "another process".to_owned(),
-                |holder| holder.to_string(),
-            );
+            let holder = lock::holder(&self.run_dir)
+                .map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
             self.health.raise(
                 Subject::WriteLock,
                 format!("{holder} holds the write lock; new blocks wait until it ends"),

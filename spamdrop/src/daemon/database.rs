@@ -37,8 +37,7 @@ pub(super) fn merge(
     records: Records,
     capacity: usize,
 ) -> Result<(), (Records, Error)> {
-    let merge =
-        || known::Store::open(path)?.merge(&records, capacity, clock::unix_s());
+    let merge = || known::Store::open(path)?.merge(&records, capacity, clock::unix_s());
     match merge() {
         Ok(_unwanted) => Ok(()),
         Err(error) => Err((records, error)),

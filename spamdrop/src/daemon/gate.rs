@@ -231,7 +231,10 @@ impl GateTask {
             responders & responder_bit(peer.is_ipv6()) != 0
                 && self.maps.is_steered(peer, now).unwrap_or(false)
         };
-        let answered = self.responder.as_ref().map_or(0, ResponderView::connections);
+        let answered = self
+            .responder
+            .as_ref()
+            .map_or(0, ResponderView::connections);
         let seen = occupancy::count(SMTP_PORT, is_answered)
             .context("cannot count the connections")?
             .without(answered);

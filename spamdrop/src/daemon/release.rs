@@ -120,7 +120,8 @@ impl ReleaseTask {
             ReleaseMessage::Adopt => {
                 let failed = "cannot read the pending releases";
                 let adopted = self.adopt();
-                self.health.report(Subject::PendingReleases, failed, adopted);
+                self.health
+                    .report(Subject::PendingReleases, failed, adopted);
             }
             ReleaseMessage::Reconfigure(settings) => self.settings = settings,
             ReleaseMessage::Protect(protected) => self.protected = protected,
@@ -197,7 +198,12 @@ impl ReleaseTask {
 
     /// The connections to end, without those of peers that were unblocked or
     /// allowed during their grace.
-    fn still_blocked(&self, connections: &[Socket], steps: &Steps, now: MonotonicNs) -> Vec<Socket> {
+    fn still_blocked(
+        &self,
+        connections: &[Socket],
+        steps: &Steps,
+        now: MonotonicNs,
+    ) -> Vec<Socket> {
         let is_blocked = |peer: IpAddr| {
             steps.end.contains(&peer)
                 && self.protected.why(peer).is_none()

@@ -75,7 +75,9 @@ fn take(state: &mut DaemonState, health: &mut Registry, message: StatusMessage) 
         StatusMessage::Watch(watch) => {
             state.files = watch.sources;
             let events = watch.events.into_iter();
-            state.events = events.map(|(name, count)| (name.to_owned(), count)).collect();
+            state.events = events
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect();
             state.ceiling = watch.ceiling;
         }
         StatusMessage::Release { pending, ended } => {

@@ -89,14 +89,20 @@ impl Supervisor {
         let tail = settings.sources.open()?;
         let protected = protect::protected(&settings.filter.allow_file)?;
         let lock = acquire(run_dir).await?;
-        let mut installed = install::install(&lock, &settings.filter, &protected, options.log_level)?;
+        let mut installed =
+            install::install(&lock, &settings.filter, &protected, options.log_level)?;
         let (disk, mut disk_thread) = DiskThread::new();
         let started = disk_thread.ensure_started();
         let (sender, inbox) = unbounded_channel();
         let tasks = Tasks::spawn(&settings, tail, &protected, &disk, sender)?;
         let health = tasks.health();
         say_thread(&health, started);
-        let steered = install::steer(&lock, &settings.filter, settings.responder.is_some(), &mut installed.filter);
+        let steered = install::steer(
+            &lock,
+            &settings.filter,
+            settings.responder.is_some(),
+            &mut installed.filter,
+        );
         drop(lock);
         let mut supervisor = Self {
             packets: PacketLog::open(installed.filter, options.log_level)?,
@@ -118,7 +124,11 @@ impl Supervisor {
         supervisor.warn_of_unwise_settings(&config);
         supervisor.tasks.tell_release(ReleaseMessage::Adopt);
         let answers = supervisor.arrange_responder(steered).await;
-        let answering = if answers { ", answering listed senders" } else { "" };
+        let answering = if answers {
+            ", answering listed senders"
+        } else {
+            ""
+        };
         log::info!(
             target: "spamdrop::run",
             "ready: filter on {}, watching {}{answering}",
@@ -217,7 +227,10 @@ impl Supervisor {
         }
         let now = clock::instant();
         if !self.interfaces.is_due(now) {
-            bail!("{} without the filter; trying again", missing.ready.join(", "));
+            bail!(
+                "{} without the filter; trying again",
+                missing.ready.join(", ")
+            );
         }
         let reinstalled = self.reinstall(missing.ready);
         self.interfaces.tried(&reinstalled, now);
@@ -230,7 +243,10 @@ impl Supervisor {
     fn reinstall(&mut self, names: Vec<String>) -> Result<()> {
         let filter = &self.settings.filter;
         let Some(lock) = WriteLock::try_acquire(&filter.run_dir, Duration::ZERO)? else {
-            bail!("{} without the filter, until the write lock is free", names.join(", "));
+            bail!(
+                "{} without the filter, until the write lock is free",
+                names.join(", ")
+            );
         };
         let protected = protect::protected(&filter.allow_file)?;
         // All programs log to one ring, that of the newest.
@@ -274,8 +290,10 @@ impl Supervisor {
     }
 
     fn tell_protected(&self, protected: &Protected) {
-        self.tasks.tell_watch(WatchMessage::Protect(protected.clone()));
-        self.tasks.tell_fifo(FifoMessage::Protect(protected.clone()));
+        self.tasks
+            .tell_watch(WatchMessage::Protect(protected.clone()));
+        self.tasks
+            .tell_fifo(FifoMessage::Protect(protected.clone()));
         self.tasks
             .tell_release(ReleaseMessage::Protect(protected.clone()));
     }

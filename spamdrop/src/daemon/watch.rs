@@ -318,12 +318,7 @@ impl WatchTask {
     }
 }
 
-fn take_line(
-    engine: &mut Engine,
-    blocker: &mut Blocker,
-    outputs: &WatchOutputs,
-    line: &Line<'_>,
-) {
+fn take_line(engine: &mut Engine, blocker: &mut Blocker, outputs: &WatchOutputs, line: &Line<'_>) {
     let now = moment();
     let Parsed::Event(event) = engine.read(line.bytes, line.backlog, now.wall) else {
         return;

@@ -11,9 +11,9 @@ use spamdrop_core::wave::{Heard, News, Recorder, Sample, Snapshot};
 use tokio::sync::oneshot::Receiver;
 
 use crate::clock;
+use crate::daemon::database;
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::health::{Health, Subject};
-use crate::daemon::database;
 use crate::render;
 
 /// How often it is written, if there is anything: with the second that a write

@@ -94,7 +94,9 @@ impl Supervisor {
 
     /// The filter may have been told of another configuration than ours.
     fn take_back(&mut self, lock: &lock::WriteLock) {
-        let told = self.blocklist.configure(lock, self.settings.filter.settings);
+        let told = self
+            .blocklist
+            .configure(lock, self.settings.filter.settings);
         let failed = "the filter has the settings of the configuration that was refused; \
                       correct it and send SIGHUP again";
         self.health.report(Subject::Settings, failed, told);
