@@ -2,12 +2,12 @@
 //! and the administrator's allowlist.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::Result;
 use ipnet::IpNet;
 
 use crate::allowlist::Allowlist;
-use crate::config::Config;
 use crate::kernel::network::{self, Addresses};
 use spamdrop_core::policy::{Protected, Reason};
 
@@ -16,8 +16,8 @@ use spamdrop_core::policy::{Protected, Reason};
 /// # Errors
 ///
 /// The kernel does not tell the addresses, or the allowlist's file is wrong.
-pub fn protected(config: &Config) -> Result<Protected> {
-    let allowlist = Allowlist::read(&config.allow_file)?;
+pub fn protected(allow_file: &Path) -> Result<Protected> {
+    let allowlist = Allowlist::read(allow_file)?;
     Ok(of(&network::addresses()?, &allowlist))
 }
 

@@ -33,7 +33,7 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
     let reason = args.reason.as_deref().unwrap_or_default();
     ensure_reason_fits(reason)?;
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
-    ensure_may_be_blocked(&addresses.all, &protect::protected(config)?)?;
+    ensure_may_be_blocked(&addresses.all, &protect::protected(&config.allow_file)?)?;
     let targets = addresses.targets();
     block::ensure_fit(targets.iter().copied(), &blocklist, "added")?;
 

@@ -122,7 +122,7 @@ fn apply(config: &Config) -> Result<Option<Blocklist>> {
     }
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
     let lock = WriteLock::acquire(&config.run_dir)?;
-    let allowed = protect::allowed(&protect::protected(config)?);
+    let allowed = protect::allowed(&protect::protected(&config.allow_file)?);
     blocklist.allow_exactly(&lock, &allowed)?;
     Ok(Some(blocklist))
 }

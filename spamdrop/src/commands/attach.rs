@@ -4,20 +4,26 @@ use std::io::Write;
 
 use crate::cli;
 use crate::config::Config;
-use crate::install::bring_up;
+use crate::install;
 use crate::kernel::attach::Mode;
+use crate::lock::WriteLock;
+use crate::protect;
 use anyhow::Result;
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
-/// Those of [`bring_up`], or the writer fails.
+/// Those of [`install::install`], or the writer fails.
 pub fn run(mut config: Config, args: &cli::Attach, out: &mut impl Write) -> Result<()> {
     if let Some(mode) = args.mode {
         config.mode = mode.into();
     }
-    for attached in bring_up(&config, &args.interfaces, 0)?.attached {
+    let lock = WriteLock::acquire(&config.run_dir)?;
+    let protected = protect::protected(&config.allow_file)?;
+    let installed = install::install(&lock, &config.filter(), &args.interfaces, &protected, 0)?;
+    drop(lock);
+    for attached in installed.attached {
         let name = &attached.interface.name;
         let done = if attached.replaced {
             "filter replaced"

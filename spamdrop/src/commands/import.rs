@@ -44,7 +44,7 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     let peers = block::peers(config, &blocklist)?;
     let sieve = Sieve {
         reader: Reader::new(term),
-        protected: &protect::protected(config)?,
+        protected: &protect::protected(&config.allow_file)?,
         held: &peers.iter().copied().map(Target::from).collect(),
     };
     let sieved = sieve.read(&text);

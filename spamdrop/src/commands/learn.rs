@@ -42,7 +42,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
     // Damage is better reported before hours of reading.
     let store = known::store(config)?;
     store.check()?;
-    let protected = protect::protected(config)?;
+    let protected = protect::protected(&config.allow_file)?;
     let mut learner = Learner::new(config.engine()?, protected, store, BATCH);
     let mut errors = Vec::new();
     for input in inputs {

@@ -34,7 +34,7 @@ const COLUMNS: usize = 160;
 /// A file cannot be opened, or not be read to its end; the message names it.
 pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style) -> Result<()> {
     let inputs = open_all(&args.files, "scan")?;
-    let protected = protect::protected(config)?;
+    let protected = protect::protected(&config.allow_file)?;
     let mut replay = Replay::new(config.engine()?, protected, clock::wall());
     // A bar would disturb results that come one by one, and a pager.
     let bar = io::stdout().is_terminal() && !args.output.json;

@@ -37,7 +37,11 @@ const LOCK_WAIT: Duration = Duration::from_millis(100);
 /// What the task is told.
 pub(super) enum FifoMessage {
     /// Another configuration holds.
-    Reconfigure(FifoSettings),
+    Reconfigure {
+        settings: FifoSettings,
+        /// The FIFO, where its path is another.
+        fifo: Option<Fifo>,
+    },
     /// Other addresses must not be blocked.
     Protect(Protected),
     /// Carries out what was written, and ends.
@@ -109,7 +113,7 @@ impl FifoTask {
                 message = inbox.recv() => match message {
                     None | Some(FifoMessage::Stop) => break,
                     Some(FifoMessage::Protect(protected)) => self.protected = protected,
-                    Some(FifoMessage::Reconfigure(settings)) => self.reconfigure(settings),
+                    Some(FifoMessage::Reconfigure { settings, fifo }) => self.reconfigure(settings, fifo),
                 },
                 _ = second.tick() => self.look_after(),
                 _ = retry.tick(), if !self.waiting.is_empty() => self.carry_out(),
@@ -119,9 +123,9 @@ impl FifoTask {
         self.read();
     }
 
-    fn reconfigure(&mut self, settings: FifoSettings) {
+    fn reconfigure(&mut self, settings: FifoSettings, fifo: Option<Fifo>) {
         if settings.path != self.settings.path {
-            self.fifo = None;
+            self.fifo = fifo;
             self.commands = Commands::default();
             self.counts = counts(&settings);
         }
@@ -232,7 +236,7 @@ impl FifoTask {
             hard_limit_s: 0,
         };
         let mut origin = origin(self.blocklist.origin(addr)?);
-        origin.offence = term.start;
+        origin.last_offence = term.start;
         origin.release_pending = releases.into();
         origin.set_text(REASON);
         self.blocklist.renew(lock, addr, term, sealed, &origin)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use spamdrop_core::status::{
-    DaemonState, FifoState, GateState, ResponderState, STATE_FILE, STATE_VERSION, SourceState,
+    DaemonState, FILE, FifoState, GateState, ResponderState, SourceState, VERSION,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -50,7 +50,7 @@ pub(super) struct WatchStatus {
 /// Runs until it is told to stop.
 pub(super) async fn run(run_dir: PathBuf, mut inbox: UnboundedReceiver<StatusMessage>) {
     let mut state = DaemonState {
-        version: STATE_VERSION,
+        version: VERSION,
         since_unix_s: clock::unix_s(),
         ..DaemonState::default()
     };
@@ -73,7 +73,7 @@ fn take(state: &mut DaemonState, health: &mut Registry, message: StatusMessage) 
         StatusMessage::Raised(subject, text) => health.raise(subject, text),
         StatusMessage::Cleared(subject) => health.clear(subject),
         StatusMessage::Watch(watch) => {
-            state.files = watch.sources;
+            state.sources = watch.sources;
             let events = watch.events.into_iter();
             state.events = events
                 .map(|(name, count)| (name.to_owned(), count))
@@ -85,7 +85,7 @@ fn take(state: &mut DaemonState, health: &mut Registry, message: StatusMessage) 
             state.released = ended;
         }
         StatusMessage::Gate(gate) => state.gate = gate,
-        StatusMessage::Responder(responder) => state.answer = responder,
+        StatusMessage::Responder(responder) => state.responder = responder,
         StatusMessage::Fifo(fifo) => state.fifo = fifo,
         StatusMessage::Stop => {}
     }
@@ -101,7 +101,7 @@ fn write_state(run_dir: &Path, state: &mut DaemonState, health: &mut Registry) {
 }
 
 fn write(run_dir: &Path, state: &DaemonState) -> Result<()> {
-    let path = run_dir.join(STATE_FILE);
+    let path = run_dir.join(FILE);
     durable::replace(&path, serde_json::to_string(state)?.as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))
 }

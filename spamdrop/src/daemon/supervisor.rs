@@ -9,7 +9,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot::Receiver;
 use tokio::time::sleep;
@@ -27,7 +27,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::install;
-use crate::kernel::attach;
+use crate::kernel::attach::{self, Filter};
 use crate::kernel::blocklist::{Blocklist, pins};
 use crate::kernel::network::{self, Changes};
 use crate::kernel::packet_log::PacketLog;
@@ -84,28 +84,30 @@ impl Supervisor {
         let config = (options.reread)()?;
         let settings = Settings::new(&config)?;
         warn_of(checks::answer(&config).await?);
-        let run_dir = &settings.filter.run_dir;
+        let filter = &settings.filter;
+        let run_dir = &filter.run_dir;
         let mark = Rc::clone(mark.insert(Rc::new(DaemonMark::begin(run_dir)?)));
         let tail = settings.sources.open()?;
         let protected = protect::protected(&settings.filter.allow_file)?;
         let lock = acquire(run_dir).await?;
-        let mut installed =
-            install::install(&lock, &settings.filter, &protected, options.log_level)?;
+        let mut installed = install::install(
+            &lock,
+            filter,
+            &filter.interfaces,
+            &protected,
+            options.log_level,
+        )?;
         let (disk, mut disk_thread) = DiskThread::new();
         let started = disk_thread.ensure_started();
         let (sender, inbox) = unbounded_channel();
         let tasks = Tasks::spawn(&settings, tail, &protected, &disk, sender)?;
         let health = tasks.health();
         say_thread(&health, started);
-        let steered = install::steer(
-            &lock,
-            &settings.filter,
-            settings.responder.is_some(),
-            &mut installed.filter,
-        );
+        let answers = settings.responder.is_some();
+        let steered = install::steer(&lock, filter, answers, &mut installed.filter);
         drop(lock);
         let mut supervisor = Self {
-            packets: PacketLog::open(installed.filter, options.log_level)?,
+            packets: open_packet_log(installed.filter, options.log_level)?,
             settings,
             options,
             mark,
@@ -158,10 +160,10 @@ impl Supervisor {
         loop {
             tokio::select! {
                 biased;
-                () = signals.end() => return Ok(()),
+                () = signals.end.recv() => return Ok(()),
                 _ = signals.hangup.recv() => tokio::select! {
                     biased;
-                    () = signals.end() => return Ok(()),
+                    () = signals.end.recv() => return Ok(()),
                     () = self.reload() => {}
                 },
                 _ = signals.user.recv() => self.refresh(),
@@ -252,12 +254,12 @@ impl Supervisor {
         // All programs log to one ring, that of the newest.
         let all = match self.options.log_level {
             0 => names.clone(),
-            _ => filter.present_interfaces(&names)?,
+            _ => filter.present_interfaces()?,
         };
         let installed =
             install::reinstall(&lock, filter, &all, &protected, self.options.log_level)?;
         self.blocklist = installed.blocklist;
-        self.packets = PacketLog::open(installed.filter, self.options.log_level)?;
+        self.packets = open_packet_log(installed.filter, self.options.log_level)?;
         log::info!("attached to {} again", names.join(", "));
         Ok(())
     }
@@ -343,6 +345,13 @@ impl Supervisor {
         if let Err(error) = silenced() {
             log::warn!("the filter goes on logging packets: {error:#}");
         }
+    }
+}
+
+fn open_packet_log(mut filter: Filter, log_level: u8) -> Result<Option<PacketLog>> {
+    match log_level {
+        0 => Ok(None),
+        _ => PacketLog::open(&mut filter).map(Some),
     }
 }
 

@@ -52,6 +52,11 @@ pub struct Plan {
     pub log_level: u8,
 }
 
+/// The loaded filter: its programs, and its log.
+pub struct Filter {
+    pub(super) object: Ebpf,
+}
+
 /// An interface with the filter on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
@@ -75,7 +80,7 @@ pub fn attach(
     pin_dir: &Path,
     names: &[String],
     plan: Plan,
-) -> Result<(Ebpf, Vec<Attached>)> {
+) -> Result<(Filter, Vec<Attached>)> {
     let interfaces = names
         .iter()
         .map(|name| existing(name))
@@ -110,7 +115,7 @@ fn attach_all(
     plan: Plan,
     upgrade: Option<&Upgrade>,
     made: &mut Vec<PathBuf>,
-) -> Result<(Ebpf, Vec<Attached>)> {
+) -> Result<(Filter, Vec<Attached>)> {
     let maps_dir = upgrade.map_or_else(|| pins::maps_dir(pin_dir), Upgrade::staging_dir);
     pins::check(&maps_dir, Some(plan.capacity))?;
     let mut loaded = load_into(&maps_dir, plan)?;
@@ -146,7 +151,8 @@ fn attach_all(
         })
     });
     let attached = attached.collect::<Result<_>>()?;
-    Ok((loaded.object, attached))
+    let object = loaded.object;
+    Ok((Filter { object }, attached))
 }
 
 /// Whether the pinned link of this name is on the interface.

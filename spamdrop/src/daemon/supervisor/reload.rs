@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use tokio::sync::oneshot::channel;
 
-use super::{LOCK_PATIENCE, Supervisor, warn_of};
+use super::{LOCK_PATIENCE, Supervisor, open_packet_log, warn_of};
 use crate::checks;
 use crate::daemon::fifo_control::FifoMessage;
 use crate::daemon::gate::GateMessage;
@@ -14,10 +14,8 @@ use crate::daemon::settings::{Settings, SourceSettings};
 use crate::daemon::watch::WatchMessage;
 use crate::fifo::Fifo;
 use crate::install::{self, Installed};
-use crate::kernel::packet_log::PacketLog;
 use crate::lock;
 use crate::protect;
-use crate::tail::Tail;
 use spamdrop_core::policy::Protected;
 
 /// A configuration that was read again, and all of it that could fail.
@@ -26,7 +24,7 @@ struct Next {
     protected: Protected,
     /// `None`: the old one stays, here and below.
     fifo: Option<Fifo>,
-    tail: Option<Tail>,
+    sources: Option<SourceSettings>,
     installed: Installed,
     steered: Result<()>,
 }
@@ -49,7 +47,7 @@ impl Supervisor {
         let config = (self.options.reread)()?;
         let settings = Settings::new(&config)?;
         ensure!(
-            settings.filter.is_same_place(&self.settings.filter),
+            settings.filter.shares_maps_with(&self.settings.filter),
             "capacities and directories change only with `spamdrop detach` and a new start"
         );
         warn_of(checks::answer(&config).await?);
@@ -58,7 +56,7 @@ impl Supervisor {
             Some(path) if Some(path) != self.settings.fifo.path.as_ref() => Some(Fifo::open(path)?),
             _ => None,
         };
-        let tail = self.open_other_tail(&settings.sources)?;
+        let sources = self.other_sources(&settings.sources)?;
         let filter = &settings.filter;
         let lock = lock::acquire_within(&filter.run_dir, LOCK_PATIENCE)?;
         let installed = install::reconfigure(&lock, filter, &protected, self.options.log_level);
@@ -75,21 +73,23 @@ impl Supervisor {
             settings,
             protected,
             fifo,
-            tail,
+            sources,
             installed,
             steered,
         })
     }
 
-    fn open_other_tail(&self, sources: &SourceSettings) -> Result<Option<Tail>> {
+    /// The sources, if they are others than before.
+    fn other_sources(&self, sources: &SourceSettings) -> Result<Option<SourceSettings>> {
         if *sources == self.settings.sources {
             return Ok(None);
         }
-        // Its thread has read ahead, and another could not give that back.
+        // The thread that reads standard input has read ahead, and another
+        // could not get that back.
         if sources.reads_stdin() || self.settings.sources.reads_stdin() {
             bail!("sources beside standard input change only with a new start");
         }
-        sources.open().map(Some)
+        Ok(Some(sources.clone()))
     }
 
     /// The filter may have been told of another configuration than ours.
@@ -117,7 +117,7 @@ impl Supervisor {
             .tell_gate(GateMessage::Reconfigure(settings.gate.clone()));
         self.tasks.tell_watch(WatchMessage::Reconfigure {
             settings: Box::new(settings.watch.clone()),
-            tail: next.tail,
+            sources: next.sources,
         });
         self.tasks
             .tell_release(ReleaseMessage::Reconfigure(settings.release.clone()));
@@ -128,7 +128,7 @@ impl Supervisor {
         self.settings = settings;
         self.tell_protected(&next.protected);
         self.arrange_responder(next.steered).await;
-        match PacketLog::open(installed.filter, self.options.log_level) {
+        match open_packet_log(installed.filter, self.options.log_level) {
             Ok(packets) => {
                 self.packets = packets;
                 self.health.clear(Subject::PacketLog);
