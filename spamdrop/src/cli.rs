@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use log::LevelFilter;
 
 use crate::config::LONGEST;
 
@@ -395,6 +396,18 @@ pub enum Level {
     Info,
     Debug,
     Trace,
+}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::Error,
+            Level::Warn => Self::Warn,
+            Level::Info => Self::Info,
+            Level::Debug => Self::Debug,
+            Level::Trace => Self::Trace,
+        }
+    }
 }
 
 fn term(text: &str) -> Result<Duration, String> {

@@ -14,6 +14,7 @@ use spamdrop_common::settings::MAX_PORTS;
 
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::Mode;
+use crate::kernel::cpus;
 use spamdrop_core::dnsbl::rule;
 use spamdrop_core::engine::EngineSettings;
 use spamdrop_core::log::{Parser, ParserSettings, Pattern, Server};
@@ -314,9 +315,7 @@ fn seconds(key: &str, value: Duration, least: u64) -> Result<()> {
 /// A power of two: the kernel's LRU keeps its promise of capacity only then,
 /// and only with 1,024 or more entries for each CPU.
 fn capacity(key: &str, value: u32) -> Result<()> {
-    let least = u32::try_from(aya::util::nr_cpus().unwrap_or(1))
-        .unwrap_or(1)
-        .saturating_mul(1024);
+    let least = cpus::possible().saturating_mul(1024);
     if !value.is_power_of_two() || value < least || value > 1 << 24 {
         let least = least.next_power_of_two();
         anyhow::bail!(

@@ -14,6 +14,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::{XdpLink, XdpMode};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use rustix::io::Errno;
 use spamdrop_common::abi::MAPS;
 use spamdrop_common::names;
 
@@ -52,11 +53,6 @@ pub struct Plan {
     pub log_level: u8,
 }
 
-/// The loaded filter: its programs, and its log.
-pub struct Filter {
-    pub(super) object: Ebpf,
-}
-
 /// An interface with the filter on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
@@ -69,7 +65,7 @@ pub struct Attached {
 /// Puts the filter on interfaces, or replaces it there without a gap: pinned
 /// maps and links are adopted. Nothing is changed after an error.
 ///
-/// The object is returned for its log; it may be dropped.
+/// The filter stays in the kernel when what is returned is dropped.
 ///
 /// # Errors
 ///
@@ -118,11 +114,11 @@ fn attach_all(
 ) -> Result<(Filter, Vec<Attached>)> {
     let maps_dir = upgrade.map_or_else(|| pins::maps_dir(pin_dir), Upgrade::staging_dir);
     pins::check(&maps_dir, Some(plan.capacity))?;
-    let mut loaded = load_into(&maps_dir, plan)?;
+    let mut filter = load_into(&maps_dir, plan)?;
     if let Some(upgrade) = upgrade {
         upgrade.copy()?;
     }
-    let program = loaded.program()?;
+    let program = filter.program_mut()?;
     let (adopted, new): (Vec<_>, Vec<_>) = interfaces
         .iter()
         .partition(|interface| is_linked(pin_dir, interface));
@@ -151,8 +147,7 @@ fn attach_all(
         })
     });
     let attached = attached.collect::<Result<_>>()?;
-    let object = loaded.object;
-    Ok((Filter { object }, attached))
+    Ok((filter, attached))
 }
 
 /// Whether the pinned link of this name is on the interface.
@@ -174,22 +169,27 @@ fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Res
     steering::stop(pin_dir)
 }
 
-/// The filter in the kernel, on no interface yet.
-pub struct Loaded {
-    /// The object, for its log.
-    pub object: Ebpf,
+/// The filter as it was loaded. Dropping it does not detach it.
+pub struct Filter {
+    pub(super) object: Ebpf,
     name: &'static str,
 }
 
-impl Loaded {
+impl Filter {
     /// The program that the kernel took: the multi-buffer one, or the plain
     /// one on kernels before 5.18.
     ///
     /// # Errors
     ///
     /// None in an object that this crate built.
-    pub fn program(&mut self) -> Result<&mut Xdp> {
-        program(&mut self.object, self.name)
+    pub fn program(&self) -> Result<&Xdp> {
+        let program = self.object.program(self.name);
+        let program = program.with_context(|| no_program(self.name))?;
+        Ok(program.try_into()?)
+    }
+
+    fn program_mut(&mut self) -> Result<&mut Xdp> {
+        xdp(&mut self.object, self.name)
     }
 }
 
@@ -199,11 +199,11 @@ impl Loaded {
 /// # Errors
 ///
 /// The kernel refuses the maps or the program.
-pub fn load(pin_dir: &Path, plan: Plan) -> Result<Loaded> {
+pub fn load(pin_dir: &Path, plan: Plan) -> Result<Filter> {
     load_into(&pins::maps_dir(pin_dir), plan)
 }
 
-fn load_into(maps_dir: &Path, plan: Plan) -> Result<Loaded> {
+fn load_into(maps_dir: &Path, plan: Plan) -> Result<Filter> {
     let mut loader = EbpfLoader::new();
     loader.override_global(
         aya_log::LEVEL,
@@ -217,23 +217,25 @@ fn load_into(maps_dir: &Path, plan: Plan) -> Result<Loaded> {
     let mut object = loader
         .load(OBJECT)
         .context("the kernel refuses the filter's maps")?;
-    let name = match program(&mut object, names::PROGRAM_FRAGS)?.load() {
+    let name = match xdp(&mut object, names::PROGRAM_FRAGS)?.load() {
         Ok(()) => names::PROGRAM_FRAGS,
         Err(error) => {
             log::debug!("no multi-buffer program: {error}");
-            let plain = program(&mut object, names::PROGRAM_PLAIN)?;
+            let plain = xdp(&mut object, names::PROGRAM_PLAIN)?;
             plain.load().context("the kernel refuses the filter")?;
             names::PROGRAM_PLAIN
         }
     };
-    Ok(Loaded { object, name })
+    Ok(Filter { object, name })
 }
 
-fn program<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'object mut Xdp> {
-    let program = object
-        .program_mut(name)
-        .with_context(|| format!("the object holds no program `{name}`"))?;
-    Ok(program.try_into()?)
+fn xdp<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'object mut Xdp> {
+    let program = object.program_mut(name);
+    Ok(program.with_context(|| no_program(name))?.try_into()?)
+}
+
+fn no_program(name: &str) -> String {
+    format!("the object holds no program `{name}`")
 }
 
 /// A link keeps the mode in which it was made.
@@ -278,7 +280,7 @@ fn link(program: &mut Xdp, ifindex: u32, mode: XdpMode) -> Result<FdLink, io::Er
     let link = program.take_link(id).map_err(system_error)?;
     // On EINVAL aya attaches by netlink instead: that ends with the process.
     // Dropping it here detaches it.
-    FdLink::try_from(link).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+    FdLink::try_from(link).map_err(|_| Errno::INVAL.into())
 }
 
 fn system_error(error: ProgramError) -> io::Error {
@@ -359,7 +361,12 @@ pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
 fn unlink(pin: &Path) -> Result<()> {
     match bpf::detach_link(pin) {
         // What it was linked to is gone, or it never was pinned.
-        Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOLINK)) => {
+        Err(error)
+            if !matches!(
+                Errno::from_io_error(&error),
+                Some(Errno::NOENT | Errno::NOLINK)
+            ) =>
+        {
             return Err(error).with_context(|| format!("cannot detach {}", pin.display()));
         }
         _ => {}

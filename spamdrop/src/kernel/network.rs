@@ -10,6 +10,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttache
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteVia};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket};
+use rustix::io::Errno;
 
 use crate::kernel::netlink;
 
@@ -201,7 +202,7 @@ impl Changes {
     /// The socket fails; an overflow counts as a change.
     pub async fn next(&mut self) -> io::Result<()> {
         match self.0.recv_from_full().await {
-            Err(error) if error.raw_os_error() != Some(libc::ENOBUFS) => Err(error),
+            Err(error) if Errno::from_io_error(&error) != Some(Errno::NOBUFS) => Err(error),
             _ => Ok(()),
         }
     }

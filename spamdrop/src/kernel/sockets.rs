@@ -10,6 +10,7 @@ use netlink_packet_sock_diag::inet::{
 };
 use netlink_packet_sock_diag::{SockDiagDestroy, SockDiagMessage};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+use rustix::io::Errno;
 
 use crate::kernel::netlink;
 
@@ -118,11 +119,11 @@ pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader
 ///
 /// # Errors
 ///
-/// The kernel refuses; EOPNOTSUPP where it cannot (`CONFIG_INET_DIAG_DESTROY`).
+/// The kernel refuses; [`Errno::OPNOTSUPP`] where it cannot (`CONFIG_INET_DIAG_DESTROY`).
 pub fn destroy(socket: &Socket) -> io::Result<()> {
     let request = request(socket.family, StateFlags::all(), socket.id.clone());
     match netlink::command(NETLINK_SOCK_DIAG, SockDiagDestroy::new(request)) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(()),
         result => result,
     }
 }
@@ -135,17 +136,4 @@ fn request(family: u8, states: StateFlags, socket_id: SocketId) -> SockDiagMessa
         states,
         socket_id,
     })
-}
-
-#[cfg(test)]
-impl Socket {
-    pub(super) fn of(peer: &str, inode: u32) -> Self {
-        Self {
-            #[expect(clippy::unwrap_used, reason = "tests pass literals")]
-            peer: peer.parse().unwrap(),
-            inode,
-            family: AF_INET,
-            id: SocketId::new_v4(),
-        }
-    }
 }

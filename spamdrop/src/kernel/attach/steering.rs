@@ -11,7 +11,7 @@ use aya::programs::SkLookup;
 use aya::programs::links::FdLink;
 use spamdrop_common::names;
 
-use super::{Filter, remove_file, unlink};
+use super::{Filter, no_program, remove_file, unlink};
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
 
@@ -31,11 +31,8 @@ const NAMESPACE: &str = "/proc/thread-self/ns/net";
 /// the link.
 pub fn steer(_lock: &WriteLock, pin_dir: &Path, filter: &mut Filter) -> Result<()> {
     let name = names::PROGRAM_ANSWER;
-    let program = filter
-        .object
-        .program_mut(name)
-        .with_context(|| format!("the object holds no program `{name}`"))?;
-    let program: &mut SkLookup = program.try_into()?;
+    let program = filter.object.program_mut(name);
+    let program: &mut SkLookup = program.with_context(|| no_program(name))?.try_into()?;
     program
         .load()
         .context("the kernel refuses the program (sk_lookup: Linux 5.9)")?;
