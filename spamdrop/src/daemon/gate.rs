@@ -331,7 +331,7 @@ impl GateTask {
         let stats = &self.stats;
         Ok(Sample {
             at: clock::monotonic(),
-            unix_s: clock::unix_s(),
+            unix_s: clock::unix_seconds().get(),
             open: peak.open,
             waiting: peak.waiting,
             slots: self.controller.slots(),
