@@ -17,7 +17,9 @@ use crate::kernel::attach::{Mode, Plan};
 use crate::kernel::blocklist::pins::Capacity;
 use crate::kernel::cpus;
 use spamdrop_core::dnsbl::rule;
-use spamdrop_core::log::{Parser, Pattern, Server};
+use spamdrop_core::duration;
+use spamdrop_core::engine::EngineSettings;
+use spamdrop_core::log::{Parser, ParserSettings, Pattern, Server};
 use spamdrop_core::policy::PolicyConfig;
 use spamdrop_core::release::ReleaseMode;
 
@@ -50,14 +52,14 @@ pub struct Config {
     pub pattern: Vec<Pattern>,
     pub reject_text: String,
     pub fifo: PathBuf,
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub ttl: Duration,
     pub refresh: RefreshMode,
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub hard_limit: Duration,
     pub seal: Seal,
     pub release: ReleaseMode,
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub grace: Duration,
     pub compat: Compat,
     pub answer: Answer,
@@ -207,25 +209,32 @@ impl Config {
         Ok(())
     }
 
-    /// Reads the lines of the configured servers and patterns. Stamps without
-    /// a time zone are local.
-    #[must_use]
-    pub fn parser(&self) -> Parser {
-        Parser::new(&self.program, TimeZone::system())
-            .servers(self.servers.clone())
-            .patterns(self.pattern.clone())
+    /// What the engine is told. Stamps without a time zone are local.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::reject_pattern`].
+    pub fn engine(&self) -> Result<EngineSettings> {
+        Ok(EngineSettings {
+            parser: self.parser_settings(),
+            policy: self.policy()?,
+            evidence_capacity: self.known_sources(),
+        })
     }
 
-    /// Whether another configuration's parser reads every line as this one's.
+    /// Reads the lines of the configured servers and patterns.
     #[must_use]
-    pub fn reads_as(&self, other: &Self) -> bool {
-        let keys = |config: &Self| {
-            let Self {
-                program, servers, ..
-            } = config;
-            (program.clone(), servers.clone(), config.pattern.clone())
-        };
-        keys(self) == keys(other)
+    pub fn parser(&self) -> Parser {
+        Parser::new(self.parser_settings())
+    }
+
+    fn parser_settings(&self) -> ParserSettings {
+        ParserSettings {
+            servers: self.servers.clone(),
+            courier_program: self.program.clone(),
+            patterns: self.pattern.clone(),
+            zone: TimeZone::system(),
+        }
     }
 
     /// `reject_text`, compiled; `None` where it is empty.
@@ -352,22 +361,6 @@ fn capacity(key: &str, value: u32) -> Result<()> {
 fn wrong(path: &Path, error: &str) -> anyhow::Error {
     let message = format!("{}: {}", path.display(), error.trim_end());
     Failure::new(Exit::Config, message)
-}
-
-/// Durations as people write them: `10m`, `1h 30m`, `0s`.
-mod humantime_serde {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, de::Error};
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map_err(|error| {
-            D::Error::custom(format!(
-                "`{text}` is not a duration such as \"10m\": {error}"
-            ))
-        })
-    }
 }
 
 #[cfg(test)]

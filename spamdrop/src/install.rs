@@ -7,45 +7,54 @@ use anyhow::Result;
 use spamdrop_common::settings::Settings;
 use spamdrop_core::policy::Protected;
 
-use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::{self, Attached, Filter, Plan};
 use crate::kernel::blocklist::{Blocklist, pins};
+use crate::kernel::network;
 use crate::lock::WriteLock;
 use crate::protect;
 
-/// What it takes to install the filter.
+/// What the filter needs of the configuration.
 #[derive(Clone, Debug)]
-pub struct Setup {
-    /// Where maps and links are pinned.
-    pub pin_dir: PathBuf,
-    /// The administrator's allowlist.
-    pub allow_file: PathBuf,
-    /// What to load.
+pub struct FilterSettings {
+    /// The interfaces to protect.
+    pub interfaces: Vec<String>,
+    /// What is loaded; its log level is chosen with each installation.
     pub plan: Plan,
     /// What the filter is told.
     pub settings: Settings,
+    /// The allowlist's file.
+    pub allow_file: PathBuf,
+    /// Where maps and links are pinned.
+    pub pin_dir: PathBuf,
+    /// Where the write lock is.
+    pub run_dir: PathBuf,
 }
 
-impl Setup {
-    /// As configured; `log_level` is that of `--log-packets`.
+impl FilterSettings {
+    /// Whether the filter of these settings uses the maps of the others, as
+    /// they are.
     #[must_use]
-    pub fn new(config: &Config, log_level: u8) -> Self {
-        Self {
-            pin_dir: config.pin_dir.clone(),
-            allow_file: config.allow_file.clone(),
-            plan: Plan {
-                log_level,
-                ..config.plan()
-            },
-            settings: config.settings(),
-        }
+    pub fn shares_maps_with(&self, other: &Self) -> bool {
+        let place = |it: &Self| (it.pin_dir.clone(), it.run_dir.clone(), it.plan.capacity);
+        place(self) == place(other)
+    }
+
+    /// The interfaces of the configuration that exist now.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not answer.
+    pub fn present_interfaces(&self) -> Result<Vec<String>> {
+        let present = network::interfaces()?;
+        let is_present = |name: &&String| present.iter().any(|it| it.name == **name);
+        Ok(self.interfaces.iter().filter(is_present).cloned().collect())
     }
 }
 
 /// A filter that is in place and configured.
 pub struct Installed {
-    /// The filter, for its log and to steer; dropping it does not detach it.
+    /// The loaded filter, for its log and for [`steer`]; may be dropped.
     pub filter: Filter,
     /// Its maps.
     pub blocklist: Blocklist,
@@ -53,46 +62,60 @@ pub struct Installed {
     pub attached: Vec<Attached>,
 }
 
-/// Puts the filter on interfaces, or replaces it there, and writes its settings
-/// and allowlist.
+/// Puts the filter on interfaces, or replaces it there, and tells it the
+/// settings and the allowlist. `log_level` is that of `--log-packets`.
 ///
 /// # Errors
 ///
-/// Those of [`attach::attach`]; the allowlist cannot be read; the kernel
-/// refuses a map operation.
-pub fn install(lock: &WriteLock, setup: &Setup, interfaces: &[String]) -> Result<Installed> {
-    let protected = protect::protected(&setup.allow_file)?;
-    let (filter, attached) = attach::attach(lock, &setup.pin_dir, interfaces, setup.plan)?;
+/// Those of [`attach::attach`]; the kernel refuses a map operation.
+pub fn install(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    names: &[String],
+    protected: &Protected,
+    log_level: u8,
+) -> Result<Installed> {
+    let (filter, attached) = attach(lock, settings, names, log_level)?;
     Ok(Installed {
         filter,
-        blocklist: configure(lock, setup, &protected)?,
+        blocklist: tell(lock, settings, protected)?,
         attached,
     })
 }
 
-/// [`install`] for a daemon that has done it before: a filter that was detached
-/// since stays detached.
+/// [`install`] for a daemon that has done it before: a filter that somebody
+/// has detached meanwhile stays detached.
 ///
 /// # Errors
 ///
 /// As [`install`], and [`Exit::NotAttached`].
-pub fn reinstall(lock: &WriteLock, setup: &Setup, interfaces: &[String]) -> Result<Installed> {
-    ensure_attached(setup)?;
-    install(lock, setup, interfaces)
+pub fn reinstall(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    names: &[String],
+    protected: &Protected,
+    log_level: u8,
+) -> Result<Installed> {
+    ensure_attached(settings)?;
+    install(lock, settings, names, protected, log_level)
 }
 
-/// [`reinstall`] with another configuration: settings and allowlist first. After
-/// an error the filter is where it was, but may have the new settings and
-/// allowlist; the caller can write the old ones again.
+/// [`reinstall`] with other settings. After an error the filter is where it
+/// was, but may have the new settings and the new allowlist; the caller can
+/// tell it the old ones again.
 ///
 /// # Errors
 ///
 /// As [`reinstall`].
-pub fn reconfigure(lock: &WriteLock, setup: &Setup, interfaces: &[String]) -> Result<Installed> {
-    ensure_attached(setup)?;
-    let protected = protect::protected(&setup.allow_file)?;
-    let blocklist = configure(lock, setup, &protected)?;
-    let (filter, attached) = attach::attach(lock, &setup.pin_dir, interfaces, setup.plan)?;
+pub fn reconfigure(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    protected: &Protected,
+    log_level: u8,
+) -> Result<Installed> {
+    ensure_attached(settings)?;
+    let blocklist = tell(lock, settings, protected)?;
+    let (filter, attached) = attach(lock, settings, &settings.interfaces, log_level)?;
     Ok(Installed {
         filter,
         blocklist,
@@ -100,16 +123,51 @@ pub fn reconfigure(lock: &WriteLock, setup: &Setup, interfaces: &[String]) -> Re
     })
 }
 
-fn ensure_attached(setup: &Setup) -> Result<()> {
-    if pins::exist(&setup.pin_dir)? {
+/// Gives connections of listed senders to the responder, or to the mail server
+/// alone.
+///
+/// # Errors
+///
+/// The kernel refuses the program or its link.
+pub fn steer(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    to_responder: bool,
+    filter: &mut Filter,
+) -> Result<()> {
+    let pin_dir = &settings.pin_dir;
+    if to_responder {
+        attach::steer(lock, pin_dir, filter)
+    } else if attach::is_steering(pin_dir) {
+        attach::unsteer(lock, pin_dir)
+    } else {
+        Ok(())
+    }
+}
+
+fn ensure_attached(settings: &FilterSettings) -> Result<()> {
+    if pins::exist(&settings.pin_dir)? {
         return Ok(());
     }
     Err(Failure::new(Exit::NotAttached, "the filter was detached"))
 }
 
-fn configure(lock: &WriteLock, setup: &Setup, protected: &Protected) -> Result<Blocklist> {
-    let mut blocklist = Blocklist::open(&setup.pin_dir)?;
+fn attach(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    names: &[String],
+    log_level: u8,
+) -> Result<(Filter, Vec<Attached>)> {
+    let plan = Plan {
+        log_level,
+        ..settings.plan
+    };
+    attach::attach(lock, &settings.pin_dir, names, plan)
+}
+
+fn tell(lock: &WriteLock, settings: &FilterSettings, protected: &Protected) -> Result<Blocklist> {
+    let mut blocklist = Blocklist::open(&settings.pin_dir)?;
     blocklist.allow_exactly(lock, &protect::allowed(protected))?;
-    blocklist.configure(lock, setup.settings)?;
+    blocklist.configure(lock, settings.settings)?;
     Ok(blocklist)
 }

@@ -11,11 +11,11 @@ use crate::allowlist::Allowlist;
 use crate::kernel::network::{self, Addresses};
 use spamdrop_core::policy::{Protected, Reason};
 
-/// Everything that must not be blocked now, with the allowlist of this file.
+/// Everything that must not be blocked now.
 ///
 /// # Errors
 ///
-/// The machine's addresses cannot be listed, or the file is wrong.
+/// The kernel does not tell the addresses, or the allowlist's file is wrong.
 pub fn protected(allow_file: &Path) -> Result<Protected> {
     let allowlist = Allowlist::read(allow_file)?;
     Ok(of(&network::addresses()?, &allowlist))

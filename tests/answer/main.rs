@@ -20,8 +20,8 @@ use std::time::Duration;
 use serde_json::Value;
 use spamdrop::clock;
 use spamdrop::kernel::blocklist::GateMaps;
-use spamdrop_common::gate::{ANSWERS4, ANSWERS6, Gate, Standing, Verdict, host};
-use spamdrop_common::verdict::SECOND;
+use spamdrop_common::gate::{Gate, RESPONDER_IPV4, RESPONDER_IPV6, Standing, Verdict, host};
+use spamdrop_common::time::SECOND;
 use spamdrop_core::target::Target;
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Client, Daemon, Signal, Site};
@@ -34,7 +34,7 @@ const CLEAN: &str = "100.64.0.1";
 const SOON: Duration = Duration::from_secs(5);
 const MINUTE: u64 = 60 * SECOND;
 /// Families.
-const BOTH: u32 = ANSWERS4 | ANSWERS6;
+const BOTH: u32 = RESPONDER_IPV4 | RESPONDER_IPV6;
 /// The names in both greetings.
 const RESPONDER: &str = "responder.example ESMTP";
 const SERVER: &str = "mx1 ESMTP";
@@ -95,7 +95,7 @@ impl Lab {
         until(pointer, SOON, || {
             let text = self.site.spamdrop(&["status", "--json"])?;
             let json: Value = serde_json::from_str(&text)?;
-            let found = &json["watcher"]["state"]["answer"][pointer];
+            let found = &json["daemon"]["state"]["responder"][pointer];
             Ok((*found == wanted).then_some(()))
         })
         .unwrap();

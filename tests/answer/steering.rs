@@ -96,7 +96,7 @@ fn everybody_else_comes_to_the_mail_server() {
     lab.daemon.signal(Signal::SIGSTOP).unwrap();
     write(&mut lab.keeper.gatehouse(), clock::monotonic_ns(), 0);
     assert_eq!(lab.greets(ZOMBIE), SERVER, "nobody answers");
-    for (answers, other) in [(ANSWERS4, ZOMBIE6), (ANSWERS6, ZOMBIE)] {
+    for (answers, other) in [(RESPONDER_IPV4, ZOMBIE6), (RESPONDER_IPV6, ZOMBIE)] {
         write(&mut lab.keeper.gatehouse(), clock::monotonic_ns(), answers);
         assert_eq!(lab.greets(other), SERVER, "of the other family");
     }
@@ -243,7 +243,10 @@ fn without_ipv6_on_loopback_ipv4_is_answered() {
         Ok((gate.answers != BOTH).then_some(()))
     })
     .unwrap();
-    assert_eq!(lab.keeper.gatehouse().gate().unwrap().answers, ANSWERS4);
+    assert_eq!(
+        lab.keeper.gatehouse().gate().unwrap().answers,
+        RESPONDER_IPV4
+    );
 }
 
 /// As on a kernel without sk_lookup: here a directory stands where the link

@@ -265,7 +265,7 @@ fn what_is_pinned_is_adopted() {
 }
 
 fn passed(counters: &Counters) -> u64 {
-    counters.not_listed
+    counters.not_blocked
 }
 
 /// 100 replacements while a listed and a clean source knock: no listed SYN

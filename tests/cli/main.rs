@@ -194,7 +194,7 @@ fn status_shows_what_is_missing_and_ends_with_3() {
 lo               not attached
 nope0            not attached: there is no such interface
 allowlist        0 in {}, 0 automatic
-watcher          not running; start it with `spamdrop run`
+daemon           not running; start it with `spamdrop run`
 ",
         allow.display()
     );
@@ -205,7 +205,7 @@ watcher          not running; start it with `spamdrop run`
     assert_eq!(json["attached"], false);
     assert_eq!(json["interfaces"][0]["state"], "missing");
     assert_eq!(json["interfaces"][1]["state"], "absent");
-    assert!(json["maps"].is_null() && json["watcher"].is_null());
+    assert!(json["maps"].is_null() && json["daemon"].is_null());
     assert!(json["wave"].is_null());
 }
 

@@ -17,7 +17,7 @@ fn status_and_stats_tell_the_truth() {
     assert_eq!(status["maps"]["prefixes"], 1);
     assert_eq!(status["ports"], serde_json::json!([25, 587]));
     assert!(status["allowlist"]["automatic"].as_u64().unwrap() > 5);
-    assert_eq!(status["watcher"], Value::Null);
+    assert_eq!(status["daemon"], Value::Null);
 
     let before = json(&site, &["stats", "--json"]);
     assert!(site.dropped("100.64.0.9", WAIT).unwrap());

@@ -101,7 +101,7 @@ fn crowded(config: impl FnOnce(&Site<Courier>) -> String) -> Site<Courier> {
 
 fn site_gate(site: &Site<Courier>) -> anyhow::Result<Value> {
     let status: Value = serde_json::from_str(&site.spamdrop(&["status", "--json"])?)?;
-    Ok(status["watcher"]["state"]["gate"].clone())
+    Ok(status["daemon"]["state"]["gate"].clone())
 }
 
 fn wave(site: &Site<Courier>) -> Outcome {

@@ -32,11 +32,11 @@ pub(super) fn crowd(site: &Site, number: usize) -> Vec<Client> {
 fn gate(site: &Site, member: &str) -> Value {
     let text = site.spamdrop(&["status", "--json"]).unwrap();
     let status: Value = serde_json::from_str(&text).unwrap();
-    status["watcher"]["state"]["gate"][member].clone()
+    status["daemon"]["state"]["gate"][member].clone()
 }
 
 fn until_open(site: &Site, number: usize) {
-    until_status(site, "/watcher/state/gate/open", number as u64);
+    until_status(site, "/daemon/state/gate/open", number as u64);
 }
 
 /// Until the filter lets no stranger pass: a few do, so that none starves.
@@ -59,19 +59,19 @@ fn strangers_wait_while_slots_are_taken_and_known_senders_do_not() {
     let site = gated("on");
     site.spamdrop(&["known", "add", FRIEND]).unwrap();
     let _daemon = site.run().unwrap();
-    until_status(&site, "/watcher/state/gate/known", 1);
+    until_status(&site, "/daemon/state/gate/known", 1);
     let clients = crowd(&site, LIMIT);
     until_strangers_wait(&site);
     delivers(&site, FRIEND);
     // Told of while it runs.
     site.spamdrop(&["known", "add", FRIEND6]).unwrap();
-    until_status(&site, "/watcher/state/gate/known", 2);
+    until_status(&site, "/daemon/state/gate/known", 2);
     delivers(&site, FRIEND6);
-    until_status(&site, "/watcher/state/gate/preferred", 2);
+    until_status(&site, "/daemon/state/gate/known_or_allowed", 2);
     let refused = gate(&site, "refused");
     assert!(refused[1].as_u64().unwrap() > 0, "{refused}");
     site.spamdrop(&["known", "remove", FRIEND]).unwrap();
-    until_status(&site, "/watcher/state/gate/known", 1);
+    until_status(&site, "/daemon/state/gate/known", 1);
     until_strangers_wait(&site);
     assert!(is_dropped(&site, FRIEND));
     delivers(&site, FRIEND6);
@@ -165,7 +165,7 @@ fn a_reload_changes_the_gate() {
     fs::write(site.path("courier/esmtpd"), "MAXDAEMONS=77\n").unwrap();
     site.configure("admit = \"observe\"").unwrap();
     daemon.signal(Signal::SIGHUP).unwrap();
-    until_status(&site, "/watcher/state/gate/slots", 77);
+    until_status(&site, "/daemon/state/gate/slots", 77);
 }
 
 #[test]

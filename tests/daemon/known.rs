@@ -58,7 +58,7 @@ fn what_run_learns_is_what_learn_learns() {
     // An hour ago: too old to block, but not to tell.
     let stamp = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
     site.log(&rejection_at(stamp, "100.64.1.2")).unwrap();
-    until_status(&site, "/watcher/state/events/stale", 7);
+    until_status(&site, "/daemon/state/events/stale", 7);
     assert!(stopped_cleanly(&mut daemon).success());
     let by_run = known(&site);
     let states: Vec<_> = by_run
@@ -105,9 +105,9 @@ fn kill_9_and_a_restart_keep_what_was_learned() {
     for n in 2..=5 {
         site.log(&rejection(&format!("100.64.1.{n}"))).unwrap();
     }
-    until_status(&site, "/watcher/state/events/blocked", 4);
+    until_status(&site, "/daemon/state/events/blocked", 4);
     site.log(&rejection("100.64.1.6")).unwrap();
-    until_status(&site, "/watcher/state/events/ceiling", 1);
+    until_status(&site, "/daemon/state/events/ceiling", 1);
     // That demotes none of them, not even those who were blocked before it
     // was noticed.
     assert!(stopped_cleanly(&mut daemon).success());
@@ -137,7 +137,7 @@ fn a_damaged_file_stops_no_watch() {
     until("the warning to go", WRITTEN, || {
         let text = site.spamdrop(&["status", "--json"])?;
         let json: Value = serde_json::from_str(&text)?;
-        Ok((json["watcher"]["state"]["warnings"] == serde_json::json!([])).then_some(()))
+        Ok((json["daemon"]["state"]["warnings"] == serde_json::json!([])).then_some(()))
     })
     .unwrap();
 }

@@ -34,7 +34,7 @@ fn until_warned(site: &Site, text: &str) {
     until(text, Duration::from_secs(5), || {
         let status = site.spamdrop(&["status", "--json"])?;
         let status: Value = serde_json::from_str(&status)?;
-        let warnings = status["watcher"]["state"]["warnings"].to_string();
+        let warnings = status["daemon"]["state"]["warnings"].to_string();
         Ok(warnings.contains(text).then_some(()))
     })
     .unwrap();

@@ -25,8 +25,8 @@ fn what_must_not_be_blocked_is_not() {
         assert!(entry(&site, addr).is_none(), "{addr}");
     }
     let status: Value =
-        serde_json::from_str(&until_status(&site, "/watcher/state/events/protected", 6)).unwrap();
-    assert_eq!(status["watcher"]["state"]["events"]["blocked"], 1);
+        serde_json::from_str(&until_status(&site, "/daemon/state/events/protected", 6)).unwrap();
+    assert_eq!(status["daemon"]["state"]["events"]["blocked"], 1);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn bpftool_shows_typed_fields() {
         ("settings", &["ports", "refresh", "cidrs4", "cidrs6"]),
         (
             "counters",
-            &["not_listed", "open_dropped", "sealed_dropped"],
+            &["not_blocked", "open_dropped", "sealed_dropped"],
         ),
         ("origins", &["first_unix_s", "offence", "offences", "text"]),
     ];

@@ -100,7 +100,7 @@ fn a_restart_reads_on_where_the_last_stopped() {
     assert!(entry(&site, "100.64.0.70").is_none());
     assert!(entry(&site, "100.64.0.73").is_none());
     assert!(entry(&site, "100.64.0.74").is_none());
-    until_status(&site, "/watcher/state/events/stale", 2);
+    until_status(&site, "/daemon/state/events/stale", 2);
 }
 
 #[test]

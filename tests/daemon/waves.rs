@@ -34,7 +34,7 @@ fn a_wave_is_reported_with_who_waited_and_who_did_not() {
     let site = gated("on");
     site.spamdrop(&["known", "add", FRIEND]).unwrap();
     let mut daemon = site.run().unwrap();
-    until_status(&site, "/watcher/state/gate/known", 1);
+    until_status(&site, "/daemon/state/gate/known", 1);
     assert_eq!(waves(&site), [] as [Value; 0]);
     let mut clients = crowd(&site, LIMIT);
     until_strangers_wait(&site);
@@ -56,7 +56,7 @@ fn a_wave_is_reported_with_who_waited_and_who_did_not() {
     assert!((LIMIT as u64..=LIMIT as u64 + 3).contains(&peak), "{wave}");
     let refused: Vec<u64> = serde_json::from_value(wave["refused"].clone()).unwrap();
     assert!(refused[1] >= 2 && refused[0] + refused[2] == 0, "{wave}");
-    assert_eq!(number(&wave, "preferred"), 1, "{wave}");
+    assert_eq!(number(&wave, "known_or_allowed"), 1, "{wave}");
     assert_eq!(number(&wave, "known_delayed"), 0, "{wave}");
     assert_eq!(number(&wave, "delayed_accepted"), 1, "{wave}");
     assert_eq!(number(&wave, "blocked"), 1, "{wave}");
@@ -90,7 +90,7 @@ fn observing_says_what_would_have_become_of_whom() {
     // The floor would have let two pass.
     let refused: Vec<u64> = serde_json::from_value(wave["refused"].clone()).unwrap();
     assert_eq!(
-        (refused, number(&wave, "floored")),
+        (refused, number(&wave, "starvation_admits")),
         (vec![0, 3, 0], 2),
         "{wave}"
     );

@@ -16,10 +16,10 @@ use spamdrop::clock;
 use spamdrop::kernel::blocklist::GateMaps;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::gate::{
-    ANSWERS4, ANSWERS6, FRESH, Gate, Mode, Passage, Standing, Verdict, host,
+    FRESH, Gate, GateStats, Mode, RESPONDER_IPV4, RESPONDER_IPV6, Standing, Verdict, host,
 };
 use spamdrop_common::settings::Refresh;
-use spamdrop_common::verdict::SECOND;
+use spamdrop_common::time::SECOND;
 use spamdrop_core::target::Target;
 use spamdrop_filter::{DROP, Filter, PASS, pin_dir};
 use spamdrop_lab::frame::{ACK, FrameSpec, SYN, tcp_frame};
@@ -32,8 +32,8 @@ const WINDOWS: u8 = 128;
 const UNIX: u8 = 64;
 /// Of 40 slots.
 const LIMITS: [u32; 3] = [32, 28, 24];
-const ADMITTED: (u32, Reason) = (PASS, Reason::NotListed);
-const PREFERRED: (u32, Reason) = (PASS, Reason::GatePreferred);
+const ADMITTED: (u32, Reason) = (PASS, Reason::NotBlocked);
+const PREFERRED: (u32, Reason) = (PASS, Reason::GateKnownOrAllowed);
 const REFUSED: (u32, Reason) = (DROP, Reason::GateRefused);
 
 struct Site {
@@ -59,7 +59,7 @@ impl Site {
     fn tend(&mut self, open: u32, change: impl FnOnce(&mut Gate)) {
         let mut gate = Gate {
             written: clock::monotonic_ns(),
-            admitted: self.passage().admitted,
+            admitted: self.stats().admitted,
             mode: Mode::On as u32,
             open,
             limits: LIMITS,
@@ -80,8 +80,8 @@ impl Site {
         self.asked();
     }
 
-    fn passage(&self) -> Passage {
-        self.gatehouse.passage().unwrap()
+    fn stats(&self) -> GateStats {
+        self.gatehouse.stats().unwrap()
     }
 
     /// When a kernel would repeat its SYN; tends the gate again.
@@ -143,7 +143,7 @@ fn a_gate_that_is_off_or_not_tended_refuses_nobody() {
     assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
     site.tend(1_000, |gate| gate.mode = Mode::Off as u32);
     assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
-    assert_eq!(site.passage(), Passage::default());
+    assert_eq!(site.stats(), GateStats::default());
     site.drain_floors();
     assert_eq!(site.syn(STRANGER, WINDOWS), REFUSED);
     site.tend(1_000, |gate| gate.written -= FRESH + SECOND / 10);
@@ -155,7 +155,7 @@ fn below_the_lowest_limit_everybody_passes() {
     let mut site = Site::new();
     site.open(LIMITS[2] - 1);
     assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
-    assert_eq!(site.passage().admitted, 1);
+    assert_eq!(site.stats().admitted, 1);
     assert_eq!(site.asked(), [] as [IpAddr; 0]);
 }
 
@@ -179,12 +179,12 @@ fn each_class_has_its_own_limit() {
             site.judge(source, standing);
         }
         let limit = LIMITS[class];
-        let before = site.passage().refused[class];
+        let before = site.stats().refused[class];
         site.open(limit - 1);
         assert_eq!(site.syn(source, ttl), ADMITTED, "{source}");
         site.open(limit);
         assert_eq!(site.syn(source, ttl), REFUSED, "{source}");
-        assert_eq!(site.passage().refused[class], before + 1, "{source}");
+        assert_eq!(site.stats().refused[class], before + 1, "{source}");
     }
 }
 
@@ -215,7 +215,7 @@ fn known_and_trusted_senders_always_pass() {
         .allow_exactly(turn, &[(trusted, false), (trusted6, false)])
         .unwrap();
     site.drain_floors();
-    let before = site.passage();
+    let before = site.stats();
     let senders = [
         KNOWN,
         KNOWN6,
@@ -226,8 +226,8 @@ fn known_and_trusted_senders_always_pass() {
     for sender in senders {
         assert_eq!(site.syn(sender, WINDOWS), PREFERRED, "{sender}");
     }
-    assert_eq!(site.passage().preferred, before.preferred + 5);
-    assert_eq!(site.passage().admitted, before.admitted + 5);
+    assert_eq!(site.stats().known_or_allowed, before.known_or_allowed + 5);
+    assert_eq!(site.stats().admitted, before.admitted + 5);
     assert_eq!(site.asked(), [] as [IpAddr; 0]);
     site.gatehouse.know_exactly([target(KNOWN6)]).unwrap();
     assert_eq!(site.syn(KNOWN, WINDOWS), REFUSED);
@@ -268,7 +268,7 @@ fn no_class_starves() {
         site.open(1_000);
         let passed = [(); 4].map(|()| site.syn(source, ttl));
         assert_eq!(passed, [ADMITTED, ADMITTED, REFUSED, REFUSED], "{class}");
-        assert_eq!(site.passage().floored, 2 * (class + 1));
+        assert_eq!(site.stats().starvation_admits, 2 * (class + 1));
     }
 }
 
@@ -317,10 +317,10 @@ fn only_port_25_has_a_gate() {
 fn observing_counts_and_passes() {
     let mut site = Site::new();
     site.drain_floors();
-    let before = site.passage();
+    let before = site.stats();
     site.tend(1_000, |gate| gate.mode = Mode::Observe as u32);
     assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
-    let after = site.passage();
+    let after = site.stats();
     assert_eq!(after.refused[2], before.refused[2] + 1);
     assert_eq!(after.admitted, before.admitted + 1);
     assert_eq!(site.asked().len(), 1);
@@ -331,11 +331,11 @@ fn in_a_flood_only_repeated_syns_are_considered() {
     let mut site = Site::new();
     site.tend(0, |gate| gate.flooded = 1);
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
-    assert_eq!(site.passage().unrepeated, 1);
+    assert_eq!(site.stats().unconfirmed, 1);
     assert_eq!(site.asked(), [] as [IpAddr; 0]);
     // A kernel is not as fast as that.
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
-    assert_eq!(site.passage().unrepeated, 2);
+    assert_eq!(site.stats().unconfirmed, 2);
     site.later();
     assert_eq!(site.syn(STRANGER, UNIX), ADMITTED);
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);

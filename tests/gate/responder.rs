@@ -8,11 +8,11 @@ fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
     site.drain_floors();
     site.judge(STRANGER, Standing::Listed);
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
-    let before = site.passage();
-    site.tend(1_000, |gate| gate.answers = ANSWERS4);
+    let before = site.stats();
+    site.tend(1_000, |gate| gate.answers = RESPONDER_IPV4);
     assert_eq!(site.syn(STRANGER, UNIX), (PASS, Reason::GateAnswered));
     // It takes no slot.
-    assert_eq!(site.passage(), before);
+    assert_eq!(site.stats(), before);
     // Whoever is wanted is not sent there.
     site.judge(KNOWN, Standing::Listed);
     assert_eq!(site.syn(KNOWN, UNIX), PREFERRED);
@@ -35,13 +35,15 @@ fn who_has_no_responder_is_held_to_the_limits() {
     for listed in [STRANGER, listed6] {
         site.judge(listed, Standing::Listed);
     }
-    for (answers, answered, other) in [(ANSWERS4, STRANGER, listed6), (ANSWERS6, listed6, STRANGER)]
-    {
+    for (answers, answered, other) in [
+        (RESPONDER_IPV4, STRANGER, listed6),
+        (RESPONDER_IPV6, listed6, STRANGER),
+    ] {
         site.tend(1_000, |gate| gate.answers = answers);
-        let refused = site.passage().refused[2];
+        let refused = site.stats().refused[2];
         assert_eq!(site.syn(answered, UNIX), (PASS, Reason::GateAnswered));
         assert_eq!(site.syn(other, UNIX), REFUSED);
-        assert_eq!(site.passage().refused[2], refused + 1);
+        assert_eq!(site.stats().refused[2], refused + 1);
     }
 }
 
@@ -51,7 +53,7 @@ fn the_neighbour_of_a_listed_host_is_not_answered_in_its_place() {
     let mut site = Site::new();
     let [listed, neighbour] = ["2001:db8:3:1::66", "2001:db8:3:1::67"];
     site.judge(listed, Standing::Listed);
-    site.tend(0, |gate| gate.answers = ANSWERS6);
+    site.tend(0, |gate| gate.answers = RESPONDER_IPV6);
     assert_eq!(site.syn(listed, UNIX), (PASS, Reason::GateAnswered));
     assert_eq!(site.syn(neighbour, UNIX), ADMITTED);
     site.gatehouse.forget_verdicts().unwrap();

@@ -11,10 +11,10 @@ use spamdrop::clock;
 use spamdrop::kernel::blocklist::Term;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::entry::{Entry, Origin};
-use spamdrop_common::hot::{Hot, WAYS};
 use spamdrop_common::names::BLOCKED4;
+use spamdrop_common::recent_drop::{RecentDrop, SLOTS};
 use spamdrop_common::settings::Refresh;
-use spamdrop_common::verdict::{SECOND, SLACK};
+use spamdrop_common::{action::SLACK, time::SECOND};
 use spamdrop_core::target::Target;
 use spamdrop_filter::{DROP, Filter, PASS, pin_dir};
 use spamdrop_lab::frame::{ACK, FrameSpec, SYN, tcp_frame};
@@ -65,7 +65,7 @@ fn a_source_is_remembered_for_a_second_at_most() {
     blocked4(&filter).remove(&[192, 0, 2, 1]).unwrap();
     assert_eq!(filter.run(&syn(LISTED)), DROPPED, "it was not remembered");
     until("the source to be forgotten", Duration::from_secs(5), || {
-        Ok((filter.run(&syn(LISTED)) == (PASS, Reason::NotListed)).then_some(()))
+        Ok((filter.run(&syn(LISTED)) == (PASS, Reason::NotBlocked)).then_some(()))
     })
     .unwrap();
     let after = clock::monotonic_ns() - start;
@@ -94,7 +94,7 @@ fn sources_that_share_a_set_are_told_apart() {
         filter.add(source, TTL, 0, true);
     }
     for round in 1..=3 {
-        assert_eq!(filter.run(&syn(&sources[0])), (PASS, Reason::NotListed));
+        assert_eq!(filter.run(&syn(&sources[0])), (PASS, Reason::NotBlocked));
         for source in &sources[1..] {
             assert_eq!(filter.run(&syn(source)), DROPPED);
             assert_eq!(filter.entry(source).hits, round, "{source}");
@@ -107,7 +107,7 @@ fn who_is_removed_passes_at_once_and_starts_again_without_hits() {
     let mut filter = heated();
     let target: Target = LISTED.parse().unwrap();
     assert!(filter.list.remove(&filter.turn, target).unwrap());
-    assert_eq!(filter.run(&syn(LISTED)), (PASS, Reason::NotListed));
+    assert_eq!(filter.run(&syn(LISTED)), (PASS, Reason::NotBlocked));
     filter.add(LISTED, TTL, 0, true);
     for hits in 0..4 {
         assert_eq!(filter.entry(LISTED).hits, hits);
@@ -125,7 +125,7 @@ fn a_flush_and_the_allowlist_count_at_once() {
     assert_eq!(filter.run(&syn(LISTED)), DROPPED);
     let now = clock::monotonic_ns();
     filter.flush(now);
-    assert_eq!(filter.run(&syn(LISTED)), (PASS, Reason::NotListed));
+    assert_eq!(filter.run(&syn(LISTED)), (PASS, Reason::NotBlocked));
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 use spamdrop::clock;
 use spamdrop::kernel::blocklist::GateMaps;
-use spamdrop_common::gate::{ANSWERS4, Gate, Standing, Verdict};
-use spamdrop_common::verdict::SECOND;
+use spamdrop_common::gate::{Gate, RESPONDER_IPV4, Standing, Verdict};
+use spamdrop_common::time::SECOND;
 use spamdrop_lab::journald::{Logger, Sender};
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Daemon, Journald, Signal, Site};
@@ -87,7 +87,7 @@ impl Bench {
         until(&format!("{lines} lines"), SOON, || {
             let text = self.site.spamdrop(&["status", "--json"])?;
             let json: Value = serde_json::from_str(&text)?;
-            let files = &json["watcher"]["state"]["files"];
+            let files = &json["daemon"]["state"]["files"];
             assert!(files.as_array().is_none_or(|files| files.len() <= 1));
             Ok((files[0]["lines"] == lines).then(|| files[0].clone()))
         })
@@ -214,7 +214,7 @@ fn acceptances_come_from_a_unit_of_their_own() {
     bench.status(2);
     let text = bench.site.spamdrop(&["status", "--json"]).unwrap();
     let json: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(json["watcher"]["state"]["events"]["known"], 1);
+    assert_eq!(json["daemon"]["state"]["events"]["known"], 1);
     stop(daemon);
 }
 
@@ -379,7 +379,7 @@ fn the_watchers_own_refusals_are_believed() {
     gatehouse.judge(ZOMBIE.parse().unwrap(), listed).unwrap();
     let gate = Gate {
         written: now,
-        answers: ANSWERS4,
+        answers: RESPONDER_IPV4,
         ..Gate::default()
     };
     gatehouse.set(gate).unwrap();

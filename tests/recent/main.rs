@@ -70,7 +70,7 @@ fn wait_for(site: &Site, addr: &str, field: &str, value: impl Into<Value>) -> Va
 /// What `status` tells of the FIFO, once `field` has reached `least`.
 fn counted(site: &Site, field: &str, least: u64) -> Value {
     until(&format!("{least} {field}"), SOON, || {
-        let fifo = json(site, &["status", "--json"])["watcher"]["state"]["fifo"].clone();
+        let fifo = json(site, &["status", "--json"])["daemon"]["state"]["fifo"].clone();
         let enough = fifo[field].as_u64() >= Some(least);
         Ok(enough.then_some(fifo))
     })

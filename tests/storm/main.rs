@@ -86,7 +86,7 @@ fn a_storm_delays_nobody() {
 fn state(site: &Site) -> Value {
     let status = site.spamdrop(&["status", "--json"]).unwrap();
     let mut status: Value = serde_json::from_str(&status).unwrap();
-    status["watcher"]["state"].take()
+    status["daemon"]["state"].take()
 }
 
 /// Loading the filter takes a debug build a moment of more memory.

@@ -10,7 +10,7 @@ use spamdrop::kernel::blocklist::Term;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::entry::{ORIGIN_LOG, Origin, SEALED};
 use spamdrop_common::settings::Refresh;
-use spamdrop_common::verdict::SECOND;
+use spamdrop_common::time::SECOND;
 use spamdrop_core::target::Target;
 use spamdrop_filter::{CAPACITY, DROP, Filter, PASS, ago};
 use spamdrop_lab::frame::{ACK, FIN, FrameSpec, PSH, RST, SYN, tcp_frame};
@@ -50,10 +50,10 @@ fn another_address_and_another_port_are_never_dropped() {
     filter.add(LISTED, TTL, 0, true);
     filter.add(LISTED6, TTL, 0, true);
     assert_eq!(filter.run(&syn(LISTED)), (DROP, Reason::SealedDropped));
-    assert_eq!(filter.run(&syn(CLEAN)), (PASS, Reason::NotListed));
+    assert_eq!(filter.run(&syn(CLEAN)), (PASS, Reason::NotBlocked));
     assert_eq!(
         filter.run(&syn("2001:db8:0:8::66")),
-        (PASS, Reason::NotListed)
+        (PASS, Reason::NotBlocked)
     );
     for dport in (0..=u16::MAX).step_by(13).filter(|port| *port != 25) {
         let frame = tcp_frame(&FrameSpec {
@@ -285,9 +285,9 @@ fn prefixes_drop_everything_until_they_expire() {
     }
     assert_eq!(
         filter.run(&syn("198.51.100.128")),
-        (PASS, Reason::NotListed)
+        (PASS, Reason::NotBlocked)
     );
-    assert_eq!(filter.run(&syn("2001:db9::1")), (PASS, Reason::NotListed));
+    assert_eq!(filter.run(&syn("2001:db9::1")), (PASS, Reason::NotBlocked));
     assert_eq!(filter.run(&syn("203.0.113.1")), (PASS, Reason::Expired));
     // An expired entry of an address does not hide the prefix around it.
     filter.add("198.51.100.5", 10, 12, true);
@@ -303,7 +303,7 @@ fn prefixes_drop_everything_until_they_expire() {
     assert!(filter.list.remove(&filter.turn, target).unwrap());
     assert_eq!(
         filter.run(&syn("198.51.100.127")),
-        (PASS, Reason::NotListed)
+        (PASS, Reason::NotBlocked)
     );
 }
 

@@ -10,6 +10,8 @@
 
 pub mod courier;
 pub mod dnsbl;
+pub mod duration;
+pub mod engine;
 pub mod escape;
 pub mod event;
 pub mod gate;
@@ -20,6 +22,7 @@ pub mod recent;
 pub mod release;
 pub mod reputation;
 pub mod smtp;
+pub mod status;
 pub mod target;
 pub mod time;
 pub mod warning;

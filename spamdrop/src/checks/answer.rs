@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use spamdrop_common::gate::PORT;
+use spamdrop_common::gate::SMTP_PORT;
 
 use crate::config::Answer;
 use crate::config::Config;
@@ -45,9 +45,9 @@ pub fn answer(config: &Config) -> Result<Vec<Warning>> {
     } else {
         None
     };
-    if !config.ports.contains(&PORT) {
+    if !config.ports.contains(&SMTP_PORT) {
         warn(format!(
-            "port {PORT} is not among `ports`, so nobody is answered"
+            "port {SMTP_PORT} is not among `ports`, so nobody is answered"
         ));
     }
     match &file {
@@ -57,14 +57,14 @@ pub fn answer(config: &Config) -> Result<Vec<Warning>> {
                 return Err(refused(&format!("{name} in {}", path.display())));
             }
         }
-        None => match offer(PORT) {
+        None => match offer(SMTP_PORT) {
             Ok(offer) if offer.auth => return Err(refused("its reply to EHLO")),
             Ok(offer) if offer.tls => warn(format!(
-                "port {PORT} offers STARTTLS; make sure that it offers no AUTH after that"
+                "port {SMTP_PORT} offers STARTTLS; make sure that it offers no AUTH after that"
             )),
             Ok(_) => {}
             Err(error) => warn(format!(
-                "cannot ask port {PORT} whether it offers AUTH ({error}); make sure that it does not"
+                "cannot ask port {SMTP_PORT} whether it offers AUTH ({error}); make sure that it does not"
             )),
         },
     }
@@ -73,7 +73,7 @@ pub fn answer(config: &Config) -> Result<Vec<Warning>> {
 
 fn refused(source: &str) -> anyhow::Error {
     let message = format!(
-        "`answer = \"on\"`, but port {PORT} offers AUTH ({source}): a listed sender who can log in must reach the mail server. Offer it on port 587 alone, or set `answer = \"off\"`"
+        "`answer = \"on\"`, but port {SMTP_PORT} offers AUTH ({source}): a listed sender who can log in must reach the mail server. Offer it on port 587 alone, or set `answer = \"off\"`"
     );
     Failure::new(Exit::Config, message)
 }

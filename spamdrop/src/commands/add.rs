@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use spamdrop_common::entry::{Origin, TEXT_LEN};
+use spamdrop_common::time::MonotonicNs;
 
 use super::addresses::{self, Addresses, Given};
 use super::{block, count};
@@ -16,7 +17,8 @@ use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
 use crate::protect;
-use crate::render::{allowed::shown, duration::human};
+use crate::render::allowed::shown;
+use spamdrop_core::duration::human;
 use spamdrop_core::policy::Protected;
 use spamdrop_core::target::Target;
 
@@ -93,7 +95,7 @@ fn origins(
     all: &[Given],
     peers: &HashSet<IpAddr>,
     reason: &str,
-    now: u64,
+    now: MonotonicNs,
 ) -> HashMap<IpAddr, Origin> {
     let origin = block::origin(reason, now);
     let hosts = || {

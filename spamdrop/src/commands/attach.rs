@@ -1,25 +1,28 @@
-//! `attach`: the filter, without a daemon.
+//! `attach`: the filter, without a watcher.
 
 use std::io::Write;
 
 use crate::cli;
 use crate::config::Config;
-use crate::install::{Setup, install};
+use crate::install;
 use crate::kernel::attach::Mode;
 use crate::lock::WriteLock;
+use crate::protect;
 use anyhow::Result;
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
-/// Those of [`install`], or the writer fails.
+/// Those of [`install::install`], or the writer fails.
 pub fn run(mut config: Config, args: &cli::Attach, out: &mut impl Write) -> Result<()> {
     if let Some(mode) = args.mode {
         config.mode = mode.into();
     }
     let lock = WriteLock::acquire(&config.run_dir)?;
-    let installed = install(&lock, &Setup::new(&config, 0), &args.interfaces)?;
+    let protected = protect::protected(&config.allow_file)?;
+    let installed = install::install(&lock, &config.filter(), &args.interfaces, &protected, 0)?;
+    drop(lock);
     for attached in installed.attached {
         let name = &attached.interface.name;
         let done = if attached.replaced {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use ipnet::IpNet;
 use spamdrop_common::entry::Origin;
+use spamdrop_common::time::{MonotonicNs, UnixSeconds};
 
 use super::{count, tell_watcher};
 use crate::clock;
@@ -34,7 +35,10 @@ pub(super) fn ensure_fit(
     blocklist: &Blocklist,
     done: &str,
 ) -> Result<()> {
-    let mut prefixes: HashSet<_> = blocklist.blocked_prefixes(0)?.into_iter().collect();
+    let mut prefixes: HashSet<_> = blocklist
+        .blocked_prefixes(MonotonicNs::default())?
+        .into_iter()
+        .collect();
     let (mut v4, mut v6) = (0, 0);
     for target in targets {
         match target {
@@ -76,10 +80,10 @@ pub(super) fn peers(config: &Config, blocklist: &Blocklist) -> Result<HashSet<Ip
 }
 
 /// The origin of a block by hand that begins now.
-pub(super) fn origin(reason: &str, now: u64) -> Origin {
+pub(super) fn origin(reason: &str, now: MonotonicNs) -> Origin {
     let mut origin = Origin {
-        first_unix_s: clock::unix_s(),
-        offence: now,
+        first_blocked: UnixSeconds::new(clock::unix_s()),
+        last_offence: now,
         ..Origin::default()
     };
     origin.set_text(reason.as_bytes());

@@ -15,8 +15,8 @@ use crate::fifo;
 use crate::kernel::attach;
 use crate::kernel::blocklist::pins;
 use crate::lock::{self, WriteLock};
-use crate::render::watcher;
 use crate::store::waves;
+use spamdrop_core::status;
 
 /// Runs the verb.
 ///
@@ -69,10 +69,15 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
 
 /// The files that `run` and the commands make, the lock last.
 fn files(config: &Config) -> Vec<PathBuf> {
-    let replaced = [config.positions_file(), config.run_dir.join(watcher::FILE)];
+    let replaced = [
+        config.positions_file(),
+        config.run_dir.join(status::FILE),
+        // As spamdrop 0.1 called it.
+        config.run_dir.join("watcher.json"),
+    ];
     let beside = replaced.each_ref().map(|path| durable::beside(path));
     let locks = lock::files(&config.run_dir);
-    [replaced, beside, locks].concat()
+    replaced.into_iter().chain(beside).chain(locks).collect()
 }
 
 /// Whether it was there, and is gone. A directory that holds files of others

@@ -4,8 +4,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Result;
+use spamdrop_common::action::is_live;
 use spamdrop_common::entry::{ORIGIN_LOG, SEALED};
-use spamdrop_common::verdict::{SECOND, is_live};
+use spamdrop_common::time::MonotonicNs;
 
 use super::count;
 use crate::cli::{Format, List};
@@ -34,7 +35,7 @@ pub fn run(config: &Config, args: List, out: &mut impl Write, style: Style) -> R
 }
 
 /// What is blocked at `now`, sorted.
-pub(super) fn live(config: &Config, now: u64) -> Result<Vec<Entry>> {
+pub(super) fn live(config: &Config, now: MonotonicNs) -> Result<Vec<Entry>> {
     let blocklist = Blocklist::open(&config.pin_dir)?;
     let mut live = Vec::new();
     blocklist.for_each(|found| {
@@ -50,13 +51,13 @@ pub(super) fn live(config: &Config, now: u64) -> Result<Vec<Entry>> {
 pub(super) fn as_recent(
     out: &mut impl Write,
     live: &[Entry],
-    now: u64,
+    now: MonotonicNs,
     ttl: Duration,
 ) -> Result<()> {
     let jiffies = Jiffies {
         hz: clock::ticks_per_second(),
     };
-    let prefixes = recent::text(out, live, Duration::from_nanos(now), ttl, jiffies)?;
+    let prefixes = recent::text(out, live, Duration::from_nanos(now.ns()), ttl, jiffies)?;
     if prefixes > 0 {
         let left_out = count(prefixes, "prefix is", "prefixes are");
         log::warn!("{left_out} left out: xt_recent knows none");
@@ -65,10 +66,10 @@ pub(super) fn as_recent(
 }
 
 /// A live entry, as it is shown at `now`.
-pub(super) fn entry(found: &Found, now: u64) -> Entry {
+pub(super) fn entry(found: &Found, now: MonotonicNs) -> Entry {
     let Found { target, entry } = found;
-    let until = |time: u64| Duration::from_nanos(time.saturating_sub(now));
-    let hard_until = u64::from(entry.hard_until_s) * SECOND;
+    let until = |time: MonotonicNs| time.elapsed_since(now);
+    let hard_until = MonotonicNs::from_second(entry.hard_until_s);
     Entry {
         target: *target,
         state: if entry.flags & SEALED != 0 {
@@ -77,7 +78,7 @@ pub(super) fn entry(found: &Found, now: u64) -> Entry {
             State::Open
         },
         expires_in: until(entry.expires),
-        hard_limit_in: (hard_until != 0).then(|| until(hard_until)),
+        hard_limit_in: (entry.hard_until_s != 0).then(|| until(hard_until)),
         ttl_s: entry.ttl_s,
         hits: entry.hits,
         refreshes: entry.refreshes,
@@ -102,15 +103,16 @@ mod tests {
         let mut found = Found {
             target: "192.0.2.1".parse().unwrap(),
             entry: spamdrop_common::entry::Entry {
-                expires: 1_000 * SECOND,
+                expires: MonotonicNs::from_second(1_000),
                 hard_until_s: 2_000,
                 ttl_s: 600,
                 hits: 5,
                 refreshes: 4,
                 flags: ORIGIN_LOG,
+                owners: 0,
             },
         };
-        let shown = entry(&found, 400 * SECOND);
+        let shown = entry(&found, MonotonicNs::from_second(400));
         assert_eq!(shown.expires_in, Duration::from_secs(600));
         assert_eq!(shown.hard_limit_in, Some(Duration::from_secs(1600)));
         assert_eq!((shown.ttl_s, shown.hits, shown.refreshes), (600, 5, 4));
@@ -119,7 +121,7 @@ mod tests {
         found.entry.flags = ORIGIN_HAND | SEALED;
         found.entry.hard_until_s = 0;
         found.entry.ttl_s = 0;
-        let shown = entry(&found, 400 * SECOND);
+        let shown = entry(&found, MonotonicNs::from_second(400));
         assert_eq!((shown.state, shown.origin), (State::Sealed, By::Hand));
         assert_eq!((shown.hard_limit_in, shown.fixed), (None, true));
     }

@@ -18,7 +18,6 @@ pub mod learn;
 pub mod list;
 pub mod lookup;
 pub mod remove;
-mod replay;
 pub mod report;
 pub mod run;
 pub mod scan;

@@ -2,11 +2,11 @@
 
 use std::io::Write;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use anyhow::Result;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
+use spamdrop_common::time::MonotonicNs;
 
 use super::list::entry;
 use crate::allowlist::parse_net;
@@ -65,7 +65,7 @@ fn detail(blocklist: &Blocklist, net: IpNet) -> Result<Detail> {
 }
 
 /// The origins of the addresses in the blocked host entry, sorted.
-fn origins(blocklist: &Blocklist, found: &[Found], now: u64) -> Result<Vec<Origin>> {
+fn origins(blocklist: &Blocklist, found: &[Found], now: MonotonicNs) -> Result<Vec<Origin>> {
     let mut origins = Vec::new();
     let mut push = |addr, origin| origins.push(view(addr, &origin, now));
     match found.first().map(|found| found.target) {
@@ -87,11 +87,11 @@ fn origins(blocklist: &Blocklist, found: &[Found], now: u64) -> Result<Vec<Origi
     Ok(origins)
 }
 
-fn view(addr: IpAddr, origin: &spamdrop_common::entry::Origin, now: u64) -> Origin {
-    let ago = Duration::from_nanos(now.saturating_sub(origin.offence));
+fn view(addr: IpAddr, origin: &spamdrop_common::entry::Origin, now: MonotonicNs) -> Origin {
+    let ago = now.elapsed_since(origin.last_offence);
     Origin {
         addr,
-        first_unix_s: origin.first_unix_s,
+        first_unix_s: origin.first_blocked.get(),
         offences: origin.offences,
         last_offence_ago: (origin.offences != 0).then_some(ago),
         release_pending: origin.release_pending != 0,

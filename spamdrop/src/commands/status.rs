@@ -1,12 +1,13 @@
-//! `status`: interfaces, maps, watcher.
+//! `status`: interfaces, maps, daemon.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use jiff::tz::TimeZone;
-use spamdrop_common::verdict::is_live;
+use spamdrop_common::action::is_live;
 
 use crate::allowlist::Allowlist;
 use crate::cli::Output;
@@ -17,9 +18,10 @@ use crate::kernel::attach::{self, Linked};
 use crate::kernel::blocklist::{Blocklist, pins};
 use crate::kernel::network;
 use crate::lock;
-use crate::render::status::{self, Fill, Interface, Maps, On, Status, Watcher};
-use crate::render::{json, watcher};
+use crate::render::json;
+use crate::render::status::{self, Daemon, Fill, Interface, Maps, On, Status};
 use crate::store::waves::{FILE, Store};
+use spamdrop_core::status::{DaemonState, FILE as STATE_FILE, StateVersion, VERSION};
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::Wave;
 
@@ -63,9 +65,9 @@ fn gather(config: &Config) -> Result<Status> {
             automatic: 0,
         },
         wave: None,
-        watcher: watcher(config),
+        daemon: daemon(config),
     };
-    status.wave = wave(config, status.watcher.is_some());
+    status.wave = wave(config, status.daemon.is_some());
     if let Some(blocklist) = blocklist {
         let allowed = blocklist.allowed()?;
         status.allowlist.automatic = allowed.iter().filter(|(_, automatic)| *automatic).count();
@@ -133,16 +135,37 @@ fn maps(blocklist: &Blocklist) -> Result<Maps> {
     })
 }
 
-fn watcher(config: &Config) -> Option<Watcher> {
+fn daemon(config: &Config) -> Option<Daemon> {
     let pid = lock::daemon_pid(&config.run_dir)?;
-    let text = fs::read(config.run_dir.join(watcher::FILE));
-    let state = text
-        .ok()
-        .and_then(|text| serde_json::from_slice(&text).ok());
-    Some(Watcher { pid, state })
+    let (state, unreadable) = match read_state(&config.run_dir.join(STATE_FILE)) {
+        Ok(state) => (state, None),
+        Err(error) => (None, Some(format!("{error:#}"))),
+    };
+    Some(Daemon {
+        pid,
+        state,
+        unreadable,
+    })
 }
 
-/// A watcher that was killed cannot say that a wave is over.
+/// The daemon's state; `None` if it has written none yet.
+fn read_state(path: &Path) -> Result<Option<DaemonState>> {
+    let cannot = || format!("cannot read {}", path.display());
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read.with_context(cannot)?,
+    };
+    let StateVersion { version } = serde_json::from_slice(&text).with_context(cannot)?;
+    ensure!(
+        version == VERSION,
+        "{} has version {version}, and this spamdrop reads version {VERSION}; \
+         restart `spamdrop run` after an upgrade",
+        path.display()
+    );
+    serde_json::from_slice(&text).map(Some).with_context(cannot)
+}
+
+/// A daemon that was killed did not record the end of its wave.
 fn wave(config: &Config, watched: bool) -> Option<Wave> {
     let store = Store::open_existing(&config.state_dir.join(FILE));
     let last = store.and_then(|store| store.map_or(Ok(None), |store| store.last()));
@@ -154,4 +177,37 @@ fn wave(config: &Config, watched: bool) -> Option<Wave> {
         ongoing: wave.ongoing && watched,
         ..wave
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    #[test]
+    fn the_state_of_another_version_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(STATE_FILE);
+        assert_eq!(read_state(&path).unwrap(), None);
+        fs::write(&path, r#"{"version":1,"released":3}"#).unwrap();
+        assert_eq!(read_state(&path).unwrap().unwrap().released, 3);
+        // Before 1, `released` had the same name; the next version may use it
+        // for something else.
+        for (text, version) in [
+            (r#"{"released":3}"#, 0),
+            (r#"{"version":2,"released":"three"}"#, 2),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = read_state(&path).unwrap_err().to_string();
+            let expected = format!(
+                "{} has version {version}, and this spamdrop reads version 1; restart \
+                 `spamdrop run` after an upgrade",
+                path.display()
+            );
+            assert_eq!(error, expected);
+        }
+        fs::write(&path, "half of it").unwrap();
+        let error = format!("{:#}", read_state(&path).unwrap_err());
+        assert!(error.starts_with("cannot read "), "{error}");
+    }
 }

@@ -2,14 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 use domain::base::iana::Rtype;
 use domain::base::{Message, MessageBuilder};
-use domain::net::client::dgram::{Config, Connection, QueryErrorKind};
-use domain::net::client::protocol::UdpConnect;
+use domain::net::client::dgram::{self, QueryErrorKind};
+use domain::net::client::dgram_stream::{Config, Connection};
+use domain::net::client::multi_stream;
+use domain::net::client::protocol::{TcpConnect, UdpConnect};
 use domain::net::client::request::{Error, RequestMessage, SendRequest as _};
 
 use spamdrop_core::dnsbl::answer::Failure;
@@ -17,7 +20,8 @@ use spamdrop_core::dnsbl::answer::Failure;
 use super::name_server_health::NameServerHealth;
 use super::question::Name;
 
-/// How long a name server is waited for, before the next one is asked.
+/// How long a name server may take to answer by UDP, and again by TCP, before
+/// the next one is asked.
 const WAIT: Duration = Duration::from_millis(1500);
 /// How often each is asked.
 const ROUNDS: usize = 2;
@@ -29,7 +33,7 @@ const MAX_QUESTIONS: usize = 256;
 
 /// The machine's name servers. Names are asked as they are: search domains
 /// have no part in it. An answer that does not fit into a datagram of 1,232
-/// bytes is [`Failure::Broken`].
+/// bytes is asked for again by TCP.
 #[derive(Debug)]
 pub struct Resolver {
     servers: Vec<NameServer>,
@@ -37,7 +41,9 @@ pub struct Resolver {
 
 #[derive(Debug)]
 struct NameServer {
-    connection: Connection<UdpConnect>,
+    addr: SocketAddr,
+    /// Made with the first question: its TCP side is a task of the runtime.
+    connection: OnceLock<Connection<UdpConnect, RequestMessage<Vec<u8>>>>,
     patience: NameServerHealth,
 }
 
@@ -59,12 +65,9 @@ impl Resolver {
     /// Asks these name servers, in this order.
     #[must_use]
     pub fn new(servers: &[SocketAddr]) -> Self {
-        let mut config = Config::new();
-        config.set_max_parallel(MAX_QUESTIONS);
-        config.set_read_timeout(WAIT);
-        config.set_max_retries(0);
         let server = |addr: &SocketAddr| NameServer {
-            connection: Connection::with_config(UdpConnect::new(*addr), config.clone()),
+            addr: *addr,
+            connection: OnceLock::new(),
             patience: NameServerHealth::default(),
         };
         Self {
@@ -79,7 +82,7 @@ impl Resolver {
     /// # Errors
     ///
     /// The last failure: none answered. May take [`WAIT`] twice for each
-    /// server.
+    /// server, and as long again where answers need TCP.
     pub async fn ask<T>(
         &self,
         name: &Name,
@@ -110,21 +113,41 @@ impl NameServer {
         question: &RequestMessage<Vec<u8>>,
         read: &impl Fn(&Message<[u8]>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let mut request = self.connection.send_request(question.clone());
-        match request.get_response().await.map_err(|error| why(&error)) {
+        let mut request = self.connection().send_request(question.clone());
+        match request.get_response().await {
             Ok(message) => {
                 self.patience.answered();
                 read(message.for_slice())
             }
-            Err(failure) => {
-                // Anything else is told at once, and costs no time.
-                if failure == Failure::TimedOut {
+            Err(error) => {
+                // Anything else is told at once, or comes after an answer by UDP.
+                if is_silence(&error) {
                     self.patience.timed_out(Instant::now());
                 }
-                Err(failure)
+                Err(why(&error))
             }
         }
     }
+
+    fn connection(&self) -> &Connection<UdpConnect, RequestMessage<Vec<u8>>> {
+        self.connection.get_or_init(|| {
+            let (udp, tcp) = (UdpConnect::new(self.addr), TcpConnect::new(self.addr));
+            let (connection, transport) = Connection::with_config(udp, tcp, config());
+            // Ends when the connection is dropped.
+            tokio::spawn(transport.run());
+            connection
+        })
+    }
+}
+
+fn config() -> Config {
+    let mut udp = dgram::Config::new();
+    udp.set_max_parallel(MAX_QUESTIONS);
+    udp.set_read_timeout(WAIT);
+    udp.set_max_retries(0);
+    let mut tcp = multi_stream::Config::default();
+    tcp.set_response_timeout(WAIT);
+    Config::from_parts(udp, tcp)
 }
 
 fn question(name: &Name, kind: Rtype) -> Option<RequestMessage<Vec<u8>>> {
@@ -135,10 +158,16 @@ fn question(name: &Name, kind: Rtype) -> Option<RequestMessage<Vec<u8>>> {
     RequestMessage::new(message.into_message()).ok()
 }
 
+/// Whether no datagram came back.
+fn is_silence(error: &Error) -> bool {
+    matches!(error, Error::Dgram(error) if matches!(error.kind(), QueryErrorKind::Timeout))
+}
+
 fn why(error: &Error) -> Failure {
-    match error {
-        Error::Dgram(error) if matches!(error.kind(), QueryErrorKind::Timeout) => Failure::TimedOut,
-        _ => Failure::Unreachable,
+    if is_silence(error) || matches!(error, Error::StreamReadTimeout) {
+        Failure::TimedOut
+    } else {
+        Failure::Unreachable
     }
 }
 

@@ -63,11 +63,11 @@ mod tests {
         truncated: 4,
         too_many_headers: 5,
         other_port: 6,
-        not_listed: 7000,
+        not_blocked: 7000,
         expired: 8,
         allowed: 9,
         open_passed: 10,
-        gate_preferred: 20,
+        gate_known_or_allowed: 20,
         gate_answered: 30,
         gate_refused: 40,
         open_dropped: 11,
@@ -108,7 +108,7 @@ mod tests {
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(&out).unwrap();
         assert_eq!(object.len(), 16);
-        assert_eq!(object["not_listed"], 7000);
+        assert_eq!(object["not_blocked"], 7000);
         assert_eq!(object["cidr_dropped"], 13);
     }
 }

@@ -7,7 +7,7 @@
 pub mod allowed;
 pub mod check;
 pub mod counters;
-pub mod duration;
+pub mod daemon;
 pub mod entries;
 pub mod json;
 pub mod known;
@@ -21,6 +21,5 @@ mod svg;
 pub mod table;
 pub mod timeline;
 pub mod trust;
-pub mod watcher;
 pub mod wave;
 pub mod waves;

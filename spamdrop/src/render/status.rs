@@ -1,4 +1,4 @@
-//! `status`: interfaces, maps and the watcher.
+//! `status`: interfaces, maps and the daemon.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -8,7 +8,8 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::show::local_time;
-use super::{watcher, wave};
+use super::{daemon, wave};
+use spamdrop_core::status::DaemonState;
 use spamdrop_core::wave::Wave;
 
 /// The state of the whole. `status --json` prints one.
@@ -26,8 +27,8 @@ pub struct Status {
     pub allowlist: Allowlist,
     /// The wave that goes on, or else the last one; `null`: there was none.
     pub wave: Option<Wave>,
-    /// The watcher; `null` if none runs.
-    pub watcher: Option<Watcher>,
+    /// The daemon; `null` if none runs.
+    pub daemon: Option<Daemon>,
 }
 
 /// An interface.
@@ -88,13 +89,16 @@ pub struct Allowlist {
     pub automatic: usize,
 }
 
-/// A running watcher.
+/// A running daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Watcher {
+pub struct Daemon {
     /// Its process.
     pub pid: u32,
-    /// What it tells of itself; `null`: nothing yet.
-    pub state: Option<watcher::State>,
+    /// The state that it wrote last; `null` if there is none that can be read.
+    pub state: Option<DaemonState>,
+    /// Why its state cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 /// The map has fewer free entries than a fifth.
@@ -135,25 +139,22 @@ pub fn text(
     if let Some(wave) = &status.wave {
         line(out, "wave", &wave::line(wave, zone))?;
     }
-    let Some(watcher) = &status.watcher else {
-        return line(out, "watcher", "not running; start it with `spamdrop run`");
+    let Some(Daemon {
+        pid,
+        state,
+        unreadable,
+    }) = &status.daemon
+    else {
+        return line(out, "daemon", "not running; start it with `spamdrop run`");
     };
-    let pid = watcher.pid;
-    let Some(state) = &watcher.state else {
-        return line(
-            out,
-            "watcher",
-            &format!("running (pid {pid}), but has told nothing yet"),
-        );
+    let Some(state) = state else {
+        let reason = unreadable.as_deref().unwrap_or("it has no state yet");
+        return line(out, "daemon", &format!("running (pid {pid}); {reason}"));
     };
     let since = local_time(state.since_unix_s, zone);
-    line(
-        out,
-        "watcher",
-        &format!("running (pid {pid}) since {since}"),
-    )?;
+    line(out, "daemon", &format!("running (pid {pid}) since {since}"))?;
     let age = now_unix_s.saturating_sub(state.written_unix_s);
-    watcher::text(out, state, Duration::from_secs(age))
+    daemon::text(out, state, Duration::from_secs(age))
 }
 
 fn on(interface: &Interface) -> String {
@@ -221,7 +222,7 @@ mod tests {
                 automatic: 7,
             },
             wave: None,
-            watcher: None,
+            daemon: None,
         }
     }
 
@@ -246,35 +247,37 @@ IPv6             799 of 1000 entries, 79 %
 prefixes         2
 ports            25, 587
 allowlist        4 in /etc/spamdrop/allow, 7 automatic
-watcher          not running; start it with `spamdrop run`
+daemon           not running; start it with `spamdrop run`
 "
         );
     }
 
     #[test]
-    fn text_tells_of_the_watcher() {
+    fn text_shows_the_daemon() {
         let mut status = status();
         status.interfaces.clear();
         status.maps = None;
-        status.watcher = Some(Watcher {
+        status.daemon = Some(Daemon {
             pid: 99,
             state: None,
+            unreadable: None,
         });
         let silent = shown(&status, 0);
-        assert!(silent.ends_with("watcher          running (pid 99), but has told nothing yet\n"));
-        let state = watcher::tests::state();
+        assert!(silent.ends_with("daemon           running (pid 99); it has no state yet\n"));
+        let state = daemon::tests::state();
         let now = state.written_unix_s + 6;
-        status.watcher = Some(Watcher {
+        status.daemon = Some(Daemon {
             pid: 99,
             state: Some(state),
+            unreadable: None,
         });
         let told = shown(&status, now);
         assert!(
             told.starts_with(
                 "\
 allowlist        4 in /etc/spamdrop/allow, 7 automatic
-watcher          running (pid 99) since 2026-11-23 11:00:01 +00:00
-  warning: the watcher has told nothing for 6s; it hangs
+daemon           running (pid 99) since 2026-11-23 11:00:01 +00:00
+  warning: the daemon has not been responding for 6s
   /var/log/mail.log: "
             ),
             "{told}"
@@ -298,15 +301,16 @@ watcher          running (pid 99) since 2026-11-23 11:00:01 +00:00
     fn json() {
         let mut status = status();
         status.interfaces.truncate(1);
-        status.watcher = Some(Watcher {
+        status.daemon = Some(Daemon {
             pid: 99,
             state: None,
+            unreadable: None,
         });
         let mut out = Vec::new();
         json::object(&mut out, &status).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            r#"{"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"capacity":1000},"v6":{"live":799,"capacity":1000},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"wave":null,"watcher":{"pid":99,"state":null}}
+            r#"{"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"capacity":1000},"v6":{"live":799,"capacity":1000},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"wave":null,"daemon":{"pid":99,"state":null}}
 "#
         );
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::duration::{Human, human};
 use super::show::local_time;
+use spamdrop_core::duration::{Human, human};
 use spamdrop_core::wave::{News, Wave};
 
 /// What `run` says.
@@ -85,7 +85,7 @@ mod tests {
             peak_open: 38,
             totals: Totals {
                 refused: [0, 12, 1_400],
-                unrepeated: 9,
+                unconfirmed: 9,
                 answered: 650,
                 ..Totals::default()
             },

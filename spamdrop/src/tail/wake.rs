@@ -1,7 +1,7 @@
 //! Waking up early. Whatever fails here costs a second, not a line.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::future::pending;
 use std::io;
@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt as _, StreamExt as _};
-use inotify::{EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask};
+use inotify::{Inotify, WatchDescriptor, WatchMask};
 use log::warn;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
@@ -43,7 +44,13 @@ enum Queue {
     #[default]
     Unused,
     Off,
-    Live(EventStream<Vec<u8>>),
+    Live(Events),
+}
+
+/// Made in a runtime, which polls it.
+struct Events {
+    inotify: AsyncFd<Inotify>,
+    buffer: Vec<u8>,
 }
 
 impl Wake {
@@ -72,7 +79,7 @@ impl Wake {
             return false;
         }
         self.refreshed = Some(now);
-        let mut watches = events.watches();
+        let mut watches = events.inotify.get_ref().watches();
         let mask = WatchMask::CREATE
             | WatchMask::MODIFY
             | WatchMask::ATTRIB
@@ -106,19 +113,16 @@ impl Wake {
             {
                 sleep_until((next + INTERVAL).into()).await;
             }
-            let Some(Ok(first)) = events.next().await else {
-                self.queue = Queue::Off;
-                break;
-            };
-            // Nothing is awaited from here on, so no event can be lost.
-            let now = Instant::now();
-            self.spent = Some(self.spent.map_or(now, |spent| spent.max(now)) + INTERVAL);
-            let mut ours = concerns(&self.names, &first);
-            while let Some(Some(Ok(event))) = events.next().now_or_never() {
-                ours |= concerns(&self.names, &event);
-            }
-            if ours {
-                return;
+            let names = &self.names;
+            match events.read(|name| concerns(names, name)).await {
+                Ok(ours) => {
+                    let now = Instant::now();
+                    self.spent = Some(self.spent.map_or(now, |spent| spent.max(now)) + INTERVAL);
+                    if ours {
+                        return;
+                    }
+                }
+                Err(_) => self.queue = Queue::Off,
             }
         }
         pending().await
@@ -127,7 +131,7 @@ impl Wake {
 
 impl Queue {
     /// The events, if there are any to be had.
-    fn events(&mut self) -> Option<&mut EventStream<Vec<u8>>> {
+    fn events(&mut self) -> Option<&mut Events> {
         if let Self::Unused = self {
             *self = Self::start().map_or_else(
                 |error| {
@@ -143,15 +147,36 @@ impl Queue {
         }
     }
 
-    fn start() -> io::Result<EventStream<Vec<u8>>> {
-        Inotify::init()?.into_event_stream(vec![0; 4096])
+    fn start() -> io::Result<Events> {
+        Ok(Events {
+            inotify: AsyncFd::with_interest(Inotify::init()?, Interest::READABLE)?,
+            buffer: vec![0; 4096],
+        })
+    }
+}
+
+impl Events {
+    /// Waits for events and reads all that wait; whether `is_ours` holds for the
+    /// name of one. Cancel safe: nothing is awaited after the first is read.
+    async fn read(&mut self, is_ours: impl Fn(Option<&OsStr>) -> bool) -> io::Result<bool> {
+        let Self { inotify, buffer } = self;
+        let mut ready = inotify.readable_mut().await?;
+        let mut ours = false;
+        // An error of the outer kind: no more events wait.
+        while let Ok(found) = ready.try_io(|inotify| {
+            let events = inotify.get_mut().read_events(buffer)?;
+            Ok(events.fold(false, |ours, event| ours | is_ours(event.name)))
+        }) {
+            ours |= found?;
+        }
+        Ok(ours)
     }
 }
 
 /// Whether an event is about one of the names. A nameless one is about all:
 /// the queue overflowed, or a watch ended.
-fn concerns(names: &HashSet<OsString>, event: &EventOwned) -> bool {
-    event.name.as_ref().is_none_or(|name| names.contains(name))
+fn concerns(names: &HashSet<OsString>, event: Option<&OsStr>) -> bool {
+    event.is_none_or(|name| names.contains(name))
 }
 
 /// A path, and the one it leads to if that is another one.

@@ -16,7 +16,7 @@ use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::{Counters, Reason};
 use spamdrop_common::entry::Entry;
 use spamdrop_common::settings::{Refresh, Settings};
-use spamdrop_common::verdict::SECOND;
+use spamdrop_common::time::SECOND;
 use spamdrop_core::target::Target;
 use spamdrop_lab::host::Host;
 

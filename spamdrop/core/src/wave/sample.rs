@@ -33,14 +33,17 @@ pub struct Sample {
 pub struct Totals {
     /// SYNs that passed the gate.
     pub admitted: u64,
-    /// Of these, those of known or trusted senders while others had to wait.
-    pub preferred: u64,
+    /// Of these, those of known or allowlisted senders while others had to wait.
+    #[serde(alias = "preferred")]
+    pub known_or_allowed: u64,
     /// Of these, those that passed so that no class starves.
-    pub floored: u64,
+    #[serde(alias = "floored")]
+    pub starvation_admits: u64,
     /// SYNs that were refused, or would have been, by class: the best first.
     pub refused: [u64; CLASSES],
     /// First SYNs that were refused in a flood, until they are repeated.
-    pub unrepeated: u64,
+    #[serde(alias = "unrepeated")]
+    pub unconfirmed: u64,
     /// SYNs that were left to the responder.
     pub answered: u64,
     /// Packets of blocked sources that were dropped.
@@ -67,7 +70,7 @@ impl Totals {
     /// SYNs that were refused, or would have been.
     #[must_use]
     pub fn all_refused(&self) -> u64 {
-        self.refused.iter().sum::<u64>() + self.unrepeated
+        self.refused.iter().sum::<u64>() + self.unconfirmed
     }
 
     fn with(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
@@ -77,10 +80,10 @@ impl Totals {
         }
         Self {
             admitted: join(self.admitted, other.admitted),
-            preferred: join(self.preferred, other.preferred),
-            floored: join(self.floored, other.floored),
+            known_or_allowed: join(self.known_or_allowed, other.known_or_allowed),
+            starvation_admits: join(self.starvation_admits, other.starvation_admits),
             refused,
-            unrepeated: join(self.unrepeated, other.unrepeated),
+            unconfirmed: join(self.unconfirmed, other.unconfirmed),
             answered: join(self.answered, other.answered),
             dropped: join(self.dropped, other.dropped),
             blocked: join(self.blocked, other.blocked),

@@ -60,6 +60,10 @@ pub fn steer(_lock: &WriteLock, pin_dir: &Path, filter: &mut Filter) -> Result<(
 ///
 /// The link cannot be removed.
 pub fn unsteer(_lock: &WriteLock, pin_dir: &Path) -> Result<()> {
+    stop(pin_dir)
+}
+
+pub(super) fn stop(pin_dir: &Path) -> Result<()> {
     unlink(&pin_dir.join(LINK))
 }
 

@@ -9,7 +9,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use spamdrop::clock;
 use spamdrop::config::Config;
-use spamdrop::install::{Setup, install};
+use spamdrop::install::install;
 use spamdrop::kernel::attach::{Filter, Mode};
 use spamdrop::kernel::blocklist::{Blocklist, Term};
 use spamdrop::lock::WriteLock;
@@ -86,7 +86,13 @@ fn start(interface: &str, sources: Option<Sources>, slow: bool) -> Result<Subjec
         ..Config::default()
     };
     let lock = WriteLock::acquire(&config.run_dir)?;
-    let installed = install(&lock, &Setup::new(&config, 0), &[interface.into()])?;
+    let installed = install(
+        &lock,
+        &config.filter_settings(),
+        &[interface.into()],
+        &protected,
+        0,
+    )?;
     let mut list = installed.blocklist;
     if let Some(sources) = sources {
         fill(&mut list, &lock, sources)?;

@@ -1,0 +1,168 @@
+//! The state that the daemon writes each second for `status`, in a JSON file.
+//!
+//! `status --json` prints it as it is, so the names below are also those of
+//! that output.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The name of the file in the run directory.
+pub const FILE: &str = "daemon.json";
+
+/// [`DaemonState::version`] as this program writes and reads it. It is raised
+/// when a field changes its meaning or its type; a field that is only added
+/// has a default, and needs no new version.
+pub const VERSION: u32 = 1;
+
+/// An older state means that the daemon hangs: it writes every second.
+pub const FRESH: Duration = Duration::from_secs(5);
+
+/// The version of a state file, of which nothing else may be understood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct StateVersion {
+    /// 0 in a file without a version.
+    #[serde(default)]
+    pub version: u32,
+}
+
+/// The state of the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DaemonState {
+    /// [`VERSION`].
+    pub version: u32,
+    /// When the daemon started, in seconds since 1970.
+    pub since_unix_s: u64,
+    /// When the daemon wrote this, in seconds since 1970.
+    pub written_unix_s: u64,
+    /// The logs that it follows.
+    #[serde(rename = "files")]
+    pub sources: Vec<SourceState>,
+    /// Log events by the name of the decision, such as `blocked`.
+    pub events: BTreeMap<String, u64>,
+    /// Addresses and entries whose connections have not ended yet.
+    pub pending_releases: u64,
+    /// Connections that spamdrop ended.
+    pub released: u64,
+    /// Why no new address is blocked; `null` while blocking goes on.
+    pub ceiling: Option<String>,
+    /// The FIFO; `null` if none is configured.
+    pub fifo: Option<FifoState>,
+    /// The gate; `null` if it is off.
+    pub gate: Option<GateState>,
+    /// The responder; `null` if it is off.
+    pub responder: Option<ResponderState>,
+    /// Standing trouble, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// A log that the daemon follows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SourceState {
+    /// Its path; `journal` for the journal, `-` for standard input.
+    pub path: PathBuf,
+    /// Whether no local user can forge its lines. True of the journal alone.
+    pub trusted: bool,
+    /// `"following"`, `"absent"`, …
+    pub state: String,
+    /// Lines read since the daemon started.
+    pub lines: u64,
+    /// Lines longer than 8 KiB, which were skipped.
+    pub overlong: u64,
+    /// Journal entries that syslog(3) cannot have written, which were skipped.
+    pub unfit: u64,
+    /// Bytes that are written but not read yet.
+    pub lag_bytes: u64,
+}
+
+/// The gate. Counts are SYNs since the filter was attached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GateState {
+    /// Whether the gate refuses, or only counts.
+    pub mode: GateMode,
+    /// Connections of the server, as last counted.
+    pub open: u32,
+    /// Connections that the server can serve at once.
+    pub slots: u32,
+    /// Whether there is a flood of SYNs that do not become connections.
+    pub flooded: bool,
+    /// Known senders in the filter's map.
+    pub known: u64,
+    /// SYNs that passed.
+    pub admitted: u64,
+    /// SYNs of known or allowlisted senders that passed while strangers had to
+    /// wait. Part of `admitted`.
+    pub known_or_allowed: u64,
+    /// SYNs that passed so that no class starves. Part of `admitted`.
+    pub starvation_admits: u64,
+    /// SYNs that were refused, or would have been, by class: the best first.
+    pub refused: [u64; 3],
+    /// First SYNs that were dropped in a flood, because only a SYN that is
+    /// repeated counts then.
+    pub unconfirmed: u64,
+    /// Counts of the connections, five a second, that found all slots taken.
+    pub full: u64,
+}
+
+/// What a gate that is not off does with a SYN over the limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GateMode {
+    /// Counts it.
+    #[default]
+    Observe,
+    /// Drops it.
+    On,
+}
+
+impl GateMode {
+    /// The value of the configuration's `admit`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::On => "on",
+        }
+    }
+}
+
+/// What came through the FIFO since the daemon started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FifoState {
+    /// Its path.
+    pub path: PathBuf,
+    /// Addresses that were blocked or renewed.
+    pub added: u64,
+    /// Addresses that were unblocked.
+    pub removed: u64,
+    /// Commands that unblocked everything.
+    pub flushed: u64,
+    /// Addresses that are never blocked.
+    pub protected: u64,
+    /// Words that are no command.
+    pub malformed: u64,
+    /// Commands that failed in the kernel.
+    pub failed: u64,
+}
+
+/// What the responder has done since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResponderState {
+    /// Connections now, accepted or waiting to be.
+    pub connections: usize,
+    /// The most connections that were accepted at the same time.
+    pub peak: usize,
+    /// Recipients that were refused with a 511.
+    pub answered: u64,
+    /// Connections that were ended because of a limit.
+    pub limited: u64,
+    /// Log lines that did not reach syslog.
+    pub lost_lines: u64,
+}
