@@ -191,7 +191,56 @@ fn servers(text: &str) -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use domain::base::iana::Rcode;
+    use domain::rdata::A;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, UdpSocket};
+
     use super::*;
+    use crate::dnsbl::{message, question};
+
+    /// What a name server answers to a question for an address.
+    fn answer(query: &[u8], truncated: bool) -> Vec<u8> {
+        let query = Message::from_octets(query).unwrap();
+        let builder = MessageBuilder::new_vec();
+        let mut answer = builder.start_answer(&query, Rcode::NOERROR).unwrap();
+        answer.header_mut().set_tc(truncated);
+        if !truncated {
+            let question = query.first_question().unwrap();
+            let data = A::new(Ipv4Addr::new(127, 0, 0, 2));
+            answer.push((question.qname(), 60, data)).unwrap();
+        }
+        answer.finish()
+    }
+
+    #[tokio::test]
+    async fn a_truncated_answer_is_asked_for_again_by_tcp() {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = tcp.local_addr().unwrap();
+        let udp = UdpSocket::bind(addr).await.unwrap();
+        tokio::spawn(async move {
+            let mut query = [0; 1500];
+            let (length, peer) = udp.recv_from(&mut query).await.unwrap();
+            let truncated = answer(&query[..length], true);
+            udp.send_to(&truncated, peer).await.unwrap();
+        });
+        tokio::spawn(async move {
+            let (mut stream, _) = tcp.accept().await.unwrap();
+            let mut query = vec![0; stream.read_u16().await.unwrap().into()];
+            stream.read_exact(&mut query).await.unwrap();
+            let whole = answer(&query, false);
+            let length = u16::try_from(whole.len()).unwrap();
+            stream.write_u16(length).await.unwrap();
+            stream.write_all(&whole).await.unwrap();
+            // The connection stays open, as those of name servers do.
+            let _ = stream.read_u8().await;
+        });
+        let name = question::in_zone("192.0.2.9".parse().unwrap(), "b.example").unwrap();
+        let resolver = Resolver::new(&[addr]);
+        let records = resolver.ask(&name, Rtype::A, message::addresses4).await;
+        assert_eq!(records.unwrap().values, [Ipv4Addr::new(127, 0, 0, 2)]);
+    }
 
     #[test]
     fn name_servers_of_a_file() {
