@@ -146,7 +146,7 @@ impl Config {
     /// As [`Config::read`], without the name of the file.
     pub fn parse(text: &str) -> Result<Self> {
         let mut config: Self = toml::from_str(text)?;
-        // The default is for those who do not read the journal.
+        // Without the key, the journal replaces the default log.
         if config.journal && !toml::from_str::<toml::Table>(text)?.contains_key("logs") {
             config.logs.clear();
         }
@@ -209,7 +209,7 @@ impl Config {
         Ok(())
     }
 
-    /// What the engine is told. Stamps without a time zone are local.
+    /// The settings of the engine. Stamps without a time zone are local.
     ///
     /// # Errors
     ///
@@ -282,7 +282,7 @@ impl Config {
         usize::try_from(self.known_capacity).unwrap_or(usize::MAX)
     }
 
-    /// What the policy is told.
+    /// The settings of the policy.
     ///
     /// # Errors
     ///
@@ -310,7 +310,7 @@ impl Config {
         }
     }
 
-    /// What the filter is told.
+    /// The settings of the filter.
     #[must_use]
     pub fn settings(&self) -> spamdrop_common::settings::Settings {
         let mut settings = spamdrop_common::settings::Settings::default();

@@ -1,4 +1,4 @@
-//! Questions to the machine's name servers.
+//! Queries to the machine's name servers.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -120,7 +120,7 @@ impl NameServer {
                 read(message.for_slice())
             }
             Err(error) => {
-                // Anything else is told at once, or comes after an answer by UDP.
+                // Other errors cost no time, or follow an answer by UDP.
                 if is_silence(&error) {
                     self.patience.timed_out(Instant::now());
                 }

@@ -171,7 +171,7 @@ fn pinned_link(pin: &Path) -> Result<Option<bpf::PinnedLink>> {
 }
 
 /// Replaces the program on interfaces that were not named: it would go on with
-/// maps that nobody writes any more. So would the one that steers; without a
+/// maps that are no longer written. So would the one that steers; without a
 /// daemon it has no responder, and `run` begins to steer anew.
 fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Result<()> {
     for link in linked(pin_dir)? {
@@ -290,10 +290,6 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
 }
 
 /// Takes the filter off every interface, stops steering and removes every pin.
-///
-/// # Errors
-///
-/// A pin cannot be removed.
 pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
     unsteer(lock, pin_dir)?;
     for link in linked(pin_dir)? {

@@ -54,10 +54,6 @@ pub fn steer(_lock: &WriteLock, pin_dir: &Path, filter: &mut Filter) -> Result<(
 }
 
 /// Steers no longer: every sender comes to the mail server.
-///
-/// # Errors
-///
-/// The link cannot be removed.
 pub fn unsteer(_lock: &WriteLock, pin_dir: &Path) -> Result<()> {
     stop(pin_dir)
 }

@@ -101,19 +101,11 @@ impl Blocklist {
     }
 
     /// The filter's settings.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn settings(&self) -> Result<Settings> {
         self.settings.get(&0, 0).context("cannot read settings")
     }
 
     /// Replaces what the configuration chooses in the filter's settings.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn configure(&mut self, _lock: &WriteLock, mut settings: Settings) -> Result<()> {
         settings.tick_ns = clock::tick_ns();
         self.change_settings(|old| {
@@ -132,10 +124,6 @@ impl Blocklist {
     }
 
     /// The counters of all CPUs together.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn counters(&self) -> Result<Counters> {
         let cpus = self.counters.get(&0, 0).context("cannot read counters")?;
         let mut sum = Counters::default();
