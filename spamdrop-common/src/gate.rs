@@ -20,6 +20,13 @@ pub const SMTP_PORT: u16 = 25;
 pub const RESPONDER_IPV4: u32 = 1;
 /// Bit of [`Gate::responders`]: there is a responder for IPv6.
 pub const RESPONDER_IPV6: u32 = 2;
+/// The bit of a family in [`Gate::responders`].
+#[inline(always)]
+#[must_use]
+pub const fn responder_bit(v6: bool) -> u32 {
+    if v6 { RESPONDER_IPV6 } else { RESPONDER_IPV4 }
+}
+
 /// Classes of strangers.
 pub const CLASSES: usize = 3;
 /// However full the server is, one stranger of each class passes in this time.
@@ -117,7 +124,7 @@ impl Gate {
     #[inline(always)]
     #[must_use]
     pub const fn has_responder(&self, v6: bool) -> bool {
-        self.responders & if v6 { RESPONDER_IPV6 } else { RESPONDER_IPV4 } != 0
+        self.responders & responder_bit(v6) != 0
     }
 
     /// Whether a family has a responder now.

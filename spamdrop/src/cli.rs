@@ -1,4 +1,4 @@
-//! The command line, as clap reads it. Nothing here opens a file or asks the
+//! The command line, as clap reads it. Nothing here opens a file or calls the
 //! kernel.
 
 use std::path::PathBuf;

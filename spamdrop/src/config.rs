@@ -10,11 +10,10 @@ use anyhow::Result;
 use jiff::tz::TimeZone;
 use regex::bytes::Regex;
 use serde::Deserialize;
-use spamdrop_common::settings::{MAX_PORTS, Refresh};
+use spamdrop_common::settings::MAX_PORTS;
 
 use crate::exit::{Exit, Failure};
-use crate::kernel::attach::{Mode, Plan};
-use crate::kernel::blocklist::pins::Capacity;
+use crate::kernel::attach::Mode;
 use crate::kernel::cpus;
 use spamdrop_core::dnsbl::rule;
 use spamdrop_core::duration;
@@ -24,6 +23,7 @@ use spamdrop_core::policy::PolicyConfig;
 use spamdrop_core::release::ReleaseMode;
 
 mod choice;
+mod filter;
 mod journal;
 mod server;
 
@@ -293,38 +293,6 @@ impl Config {
             reject_text: self.reject_pattern()?,
             max_new_per_minute: self.max_new_per_minute,
         })
-    }
-
-    /// What `attach` shall load.
-    #[must_use]
-    pub fn plan(&self) -> Plan {
-        let capacity = Capacity {
-            v4: self.capacity4,
-            v6: self.capacity6,
-            known: self.known_capacity,
-        };
-        Plan {
-            capacity,
-            mode: self.mode,
-            log_level: 0,
-        }
-    }
-
-    /// The settings of the filter.
-    #[must_use]
-    pub fn settings(&self) -> spamdrop_common::settings::Settings {
-        let mut settings = spamdrop_common::settings::Settings::default();
-        settings
-            .ports
-            .iter_mut()
-            .zip(&self.ports)
-            .for_each(|(slot, port)| *slot = *port);
-        settings.refresh = match self.refresh {
-            RefreshMode::Packet => Refresh::Packet,
-            RefreshMode::Syn => Refresh::Syn,
-            RefreshMode::Never => Refresh::Never,
-        } as u32;
-        settings
     }
 }
 

@@ -120,6 +120,19 @@ impl WriteLock {
     }
 }
 
+/// [`WriteLock::try_acquire`] as an error that names the holder.
+///
+/// # Errors
+///
+/// Another process holds the lock for longer than `within`, or as
+/// [`WriteLock::acquire`].
+pub fn acquire_within(run_dir: &Path, within: Duration) -> Result<WriteLock> {
+    WriteLock::try_acquire(run_dir, within)?.with_context(|| match holder(run_dir) {
+        Some(holder) => format!("{holder} holds the write lock; try again when it has ended"),
+        None => "another process holds the write lock; try again when it has ended".into(),
+    })
+}
+
 /// The process that holds the write lock now. `None`: it is free, or the
 /// holder has not written its name yet.
 #[must_use]

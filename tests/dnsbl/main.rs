@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use spamdrop::dnsbl::{Answer, Asked, Lookups, Resolver};
 use spamdrop_common::gate::Standing;
+use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::dnsbl::rule::Rule;
 use spamdrop_core::dnsbl::{RETRY, Zones};
 use spamdrop_lab::dns::{Data, DnsStub, Rcode, Reply, Rtype};
@@ -115,8 +116,8 @@ fn a_listed_source_is_told_the_zones_text() {
         ttl: Duration::from_secs(300),
     };
     assert_eq!(answer, expected);
-    let verdict = answer.verdict(7).unwrap();
-    assert_eq!(verdict.until, 300_000_000_007);
+    let verdict = answer.verdict(MonotonicNs::from_ns(7)).unwrap();
+    assert_eq!(verdict.until.ns(), 300_000_000_007);
     assert_eq!(
         (verdict.standing, verdict.zone),
         (Standing::Listed as u32, 1)

@@ -215,8 +215,8 @@ fn replay(stretch: f64, end: f64) -> Day {
     day.retain(|arrival| arrival.at < end);
     let mut site = Site::new();
     let senders = (0..KNOWN_SENDERS).map(|number| known(number).into());
-    site.gatehouse.know_exactly(senders).unwrap();
-    let mut keeper = GateController::new(Mode::On, SLOTS, 4711);
+    site.gate_maps.know_exactly(senders).unwrap();
+    let mut keeper = GateController::new(GateMode::On, SLOTS, 4711);
     let mut server = Server::default();
     let (mut refused, mut peak) = (0, 0);
     let mut arrivals = day.iter().peekable();
@@ -224,9 +224,14 @@ fn replay(stretch: f64, end: f64) -> Day {
         let now = f64::from(look) * PERIOD;
         let seen = server.seen(now);
         peak = peak.max(seen.open);
-        let gate = keeper.set(seen, site.stats().admitted, 0, (now * 1e9) as u64);
+        let gate = keeper.set(
+            seen,
+            site.stats().admitted,
+            0,
+            spamdrop_common::time::MonotonicNs::from_ns((now * 1e9) as u64),
+        );
         let written = clock::monotonic_ns();
-        site.gatehouse.set(Gate { written, ..gate }).unwrap();
+        site.gate_maps.set(Gate { written, ..gate }).unwrap();
         while let Some(arrival) = arrivals.next_if(|next| next.at < now + PERIOD) {
             if site.passes(arrival) {
                 server.take(arrival);

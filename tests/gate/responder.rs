@@ -5,11 +5,11 @@ use super::*;
 #[test]
 fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
     let mut site = Site::new();
-    site.drain_floors();
+    site.drain_starvation_admits();
     site.judge(STRANGER, Standing::Listed);
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
     let before = site.stats();
-    site.tend(1_000, |gate| gate.answers = RESPONDER_IPV4);
+    site.tend(1_000, |gate| gate.responders = RESPONDER_IPV4);
     assert_eq!(site.syn(STRANGER, UNIX), (PASS, Reason::GateAnswered));
     // It takes no slot.
     assert_eq!(site.stats(), before);
@@ -18,11 +18,13 @@ fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
     assert_eq!(site.syn(KNOWN, UNIX), PREFERRED);
     let expired = Verdict {
         host: 0,
-        until: clock::monotonic_ns() - SECOND,
+        until: clock::monotonic_ns().minus(Duration::from_secs(1)),
         standing: Standing::Listed as u32,
         zone: 0,
     };
-    site.gatehouse.judge(target(STRANGER), expired).unwrap();
+    site.gate_maps
+        .set_verdict(target(STRANGER), expired)
+        .unwrap();
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
 }
 
@@ -30,7 +32,7 @@ fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
 #[test]
 fn who_has_no_responder_is_held_to_the_limits() {
     let mut site = Site::new();
-    site.drain_floors();
+    site.drain_starvation_admits();
     let listed6 = "2001:db8:3:1::66";
     for listed in [STRANGER, listed6] {
         site.judge(listed, Standing::Listed);
@@ -39,7 +41,7 @@ fn who_has_no_responder_is_held_to_the_limits() {
         (RESPONDER_IPV4, STRANGER, listed6),
         (RESPONDER_IPV6, listed6, STRANGER),
     ] {
-        site.tend(1_000, |gate| gate.answers = answers);
+        site.tend(1_000, |gate| gate.responders = answers);
         let refused = site.stats().refused[2];
         assert_eq!(site.syn(answered, UNIX), (PASS, Reason::GateAnswered));
         assert_eq!(site.syn(other, UNIX), REFUSED);
@@ -53,9 +55,9 @@ fn the_neighbour_of_a_listed_host_is_not_answered_in_its_place() {
     let mut site = Site::new();
     let [listed, neighbour] = ["2001:db8:3:1::66", "2001:db8:3:1::67"];
     site.judge(listed, Standing::Listed);
-    site.tend(0, |gate| gate.answers = RESPONDER_IPV6);
+    site.tend(0, |gate| gate.responders = RESPONDER_IPV6);
     assert_eq!(site.syn(listed, UNIX), (PASS, Reason::GateAnswered));
     assert_eq!(site.syn(neighbour, UNIX), ADMITTED);
-    site.gatehouse.forget_verdicts().unwrap();
+    site.gate_maps.clear_verdicts().unwrap();
     assert_eq!(site.syn(listed, UNIX), ADMITTED);
 }

@@ -6,6 +6,7 @@ use crate::{
     command::{HOST_PACKAGES, cargo, line, run},
     dependencies, house, man, modules, say, setup,
     tally::Tally,
+    test::FEATURE,
 };
 
 /// Makes every check.
@@ -68,11 +69,11 @@ fn clippy_ebpf(package: &str, features: &[&str]) -> Result<()> {
 }
 
 /// cargo repeats the warnings of what it built before; those of the packet
-/// filter come through the build script. What is built is what the unit tests
-/// need.
+/// filter come through the build script. What is built is what every test
+/// needs.
 fn builds_without_warnings() -> Result<()> {
     say("building without warnings");
-    let mut build = cargo(["test", "--no-run"]);
+    let mut build = cargo(["test", "--no-run", "--features", FEATURE]);
     let out = build.args(HOST_PACKAGES).output()?;
     let said = String::from_utf8_lossy(&out.stderr);
     if !out.status.success() {

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use tokio::runtime;
 
 use crate::checks;
 use crate::cli;
@@ -33,8 +34,12 @@ pub fn run(
     interfaces(config, &mut warnings)?;
     logs(config, &mut warnings);
     warnings.extend(checks::warnings(config)?);
-    warnings.extend(checks::answer(config)?);
-    warnings.extend(checks::zones::warnings(config, args.offline)?);
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot ask the mail server and the zones")?;
+    warnings.extend(runtime.block_on(checks::answer(config))?);
+    warnings.extend(runtime.block_on(checks::zones::warnings(config, args.offline))?);
     let checked = Checked {
         config: path.or_else(default).map(Into::into),
         warnings,

@@ -25,7 +25,7 @@ pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     let Some(store) = known::Store::open_existing(path)? else {
         return Ok(Vec::new());
     };
-    let now = clock::unix_s();
+    let now = clock::unix_s32();
     let senders = store.all()?.into_iter();
     let known = senders.filter(|(_, record)| record.standing(now).is_known());
     Ok(known.map(|(source, _)| source).collect())
@@ -37,7 +37,7 @@ pub(super) fn merge(
     records: Records,
     capacity: usize,
 ) -> Result<(), (Records, Error)> {
-    let merge = || known::Store::open(path)?.merge(&records, capacity, clock::unix_s());
+    let merge = || known::Store::open(path)?.merge(&records, capacity, clock::unix_s32());
     match merge() {
         Ok(_unwanted) => Ok(()),
         Err(error) => Err((records, error)),

@@ -236,7 +236,7 @@ impl FifoTask {
             hard_limit_s: 0,
         };
         let mut origin = origin(self.blocklist.origin(addr)?);
-        origin.offence = term.start;
+        origin.last_offence = term.start;
         origin.release_pending = releases.into();
         origin.set_text(REASON);
         self.blocklist.renew(lock, addr, term, sealed, &origin)?;

@@ -4,13 +4,15 @@
 mod known_sender_sync;
 mod wave_history;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use spamdrop_common::gate::{CLASSES, Gate, GateMode, GateStats, SMTP_PORT, responder_bit};
+use spamdrop_common::gate::{
+    CLASSES, Gate, GateMode, GateStats, RESPONDER_IPV4, RESPONDER_IPV6, SMTP_PORT,
+};
 use spamdrop_core::dnsbl::Zones;
 use spamdrop_core::event::Evidence;
 use spamdrop_core::gate::{GateController, Occupancy};
@@ -68,11 +70,13 @@ pub(super) struct GateSettings {
     pub mode: GateMode,
     /// Connections that the mail server serves at once.
     pub slots: u32,
-    /// The zones and the resolver, or why there is none.
-    pub lookups: Result<(Zones, Resolver), String>,
+    /// The zones and the name servers, or why they are unknown.
+    pub lookups: Result<(Zones, Vec<SocketAddr>), String>,
     pub max_lookups_per_day: u32,
-    /// The database.
+    /// The database of senders.
     pub store: PathBuf,
+    /// The database of waves.
+    pub waves: PathBuf,
     pub pin_dir: PathBuf,
 }
 
@@ -162,7 +166,7 @@ impl GateTask {
             }
         }
         self.open_gate();
-        self.history.end(&self.settings.store).await;
+        self.history.end(&self.settings.waves).await;
     }
 
     fn is_on(&self) -> bool {
@@ -227,9 +231,13 @@ impl GateTask {
             _ => 0,
         };
         let is_answered = |peer: IpAddr| {
+            let family = if peer.is_ipv6() {
+                RESPONDER_IPV6
+            } else {
+                RESPONDER_IPV4
+            };
             // In doubt it takes a slot.
-            responders & responder_bit(peer.is_ipv6()) != 0
-                && self.maps.is_steered(peer, now).unwrap_or(false)
+            responders & family != 0 && self.maps.is_steered(peer, now).unwrap_or(false)
         };
         let answered = self
             .responder
@@ -291,7 +299,7 @@ impl GateTask {
         let refused = self.lookups.refusals().trouble();
         self.health.set(Subject::Zones, refused);
         self.record();
-        self.history.poll(&self.settings.store, &self.health);
+        self.history.poll(&self.settings.waves, &self.health);
         let _ = self.status.send(StatusMessage::Gate(self.state()));
     }
 
@@ -327,10 +335,10 @@ impl GateTask {
             observed: self.settings.mode == GateMode::Observe,
             totals: Totals {
                 admitted: stats.admitted,
-                preferred: stats.known_or_allowed,
-                floored: stats.starvation_admits,
+                known_or_allowed: stats.known_or_allowed,
+                starvation_admits: stats.starvation_admits,
                 refused: stats.refused,
-                unrepeated: stats.unconfirmed,
+                unconfirmed: stats.unconfirmed,
                 answered: counted.gate_answered,
                 dropped: counted.open_dropped + counted.sealed_dropped + counted.cidr_dropped,
                 blocked: self.blocked,
@@ -372,14 +380,14 @@ fn controller(settings: &GateSettings) -> GateController {
 /// Without them the gate knows no verdicts, and goes on.
 fn lookups(settings: &GateSettings, health: &Health) -> (Zones, Resolver) {
     match &settings.lookups {
-        Ok(lookups) => {
+        Ok((zones, servers)) => {
             health.clear(Subject::Resolver);
-            lookups.clone()
+            (zones.clone(), Resolver::new(servers))
         }
         Err(error) => {
             let text = format!("refused senders are not looked up: {error}");
             health.raise(Subject::Resolver, text);
-            (Zones::default(), Resolver::none())
+            (Zones::default(), Resolver::new(&[]))
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum Subject {
     WriteLock,
     /// The thread for disk work.
     DiskThread,
+    /// The logs to watch.
+    Sources,
     /// Read positions.
     Positions,
     /// What was learned of senders, on its way to the database.
@@ -64,6 +66,7 @@ impl fmt::Display for Subject {
             Self::PacketLog => "packet log",
             Self::WriteLock => "write lock",
             Self::DiskThread => "disk thread",
+            Self::Sources => "sources",
             Self::Positions => "log positions",
             Self::Reputation => "sender database",
             Self::KnownSenders => "known senders",

@@ -30,13 +30,6 @@ pub(super) struct Missing {
     pub reasons: Vec<String>,
 }
 
-impl Missing {
-    /// Whether every interface has the filter.
-    pub fn is_none(&self) -> bool {
-        self.ready.is_empty() && self.reasons.is_empty()
-    }
-}
-
 impl Interfaces {
     pub fn new(attached: Vec<Attached>) -> Self {
         Self {

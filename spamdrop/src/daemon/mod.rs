@@ -70,7 +70,7 @@ pub fn run(options: RunOptions) -> Result<()> {
         let mut signals = Signals::new()?;
         let mut supervisor = tokio::select! {
             biased;
-            () = signals.end() => return Ok(()),
+            () = signals.end.recv() => return Ok(()),
             started = Supervisor::start(options, &mut mark) => started?,
         };
         let result = supervisor.supervise(&mut signals).await;
@@ -80,25 +80,33 @@ pub fn run(options: RunOptions) -> Result<()> {
 }
 
 struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+    end: EndSignals,
     hangup: Signal,
     user: Signal,
+}
+
+/// The signals that end the daemon.
+struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Signals {
     fn new() -> Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
+            end: EndSignals {
+                terminate: listen(SignalKind::terminate())?,
+                interrupt: listen(SignalKind::interrupt())?,
+            },
             hangup: listen(SignalKind::hangup())?,
             user: listen(SignalKind::user_defined1())?,
         })
     }
+}
 
-    /// Resolves when the daemon is to end.
-    async fn end(&mut self) {
+impl EndSignals {
+    async fn recv(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

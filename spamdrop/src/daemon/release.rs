@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::io::Errno;
+use spamdrop_common::action::is_live;
 use spamdrop_common::entry::SEALED;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::policy::Protected;
@@ -147,14 +148,14 @@ impl ReleaseTask {
             ..
         } = self;
         blocklist.for_each(|found| {
-            if found.entry.flags & SEALED == 0 && found.entry.is_live(now) {
+            if found.entry.flags & SEALED == 0 && is_live(found.entry.expires, now) {
                 releases.add_open(found.target);
             }
         })?;
         let mut pending = Vec::new();
         blocklist.for_each_origin(|addr, origin| {
             if origin.release_pending != 0 {
-                pending.push((addr, origin.offence.plus(settings.grace)));
+                pending.push((addr, origin.last_offence.plus(settings.grace)));
             }
         })?;
         for (addr, due) in pending {

@@ -14,9 +14,10 @@ use super::release::ReleaseSettings;
 use super::responder::ResponderSettings;
 use super::watch::WatchSettings;
 use crate::config::{Admit, Answer, Config, Seal};
-use crate::dnsbl::Resolver;
+use crate::dnsbl::resolver::name_servers;
 use crate::exit::{Exit, Failure};
 use crate::install::FilterSettings;
+use crate::store::waves;
 use crate::tail::Tail;
 use spamdrop_core::release::ReleaseMode;
 
@@ -66,7 +67,7 @@ impl Settings {
             watch: WatchSettings {
                 engine: config.engine()?,
                 rule,
-                store: config.store_file(),
+                store: config.known_file(),
                 known_capacity: config.known_sources(),
             },
             release: ReleaseSettings {
@@ -93,7 +94,7 @@ fn ensure_complete(config: &Config) -> Result<()> {
 }
 
 fn gate(config: &Config) -> GateSettings {
-    let lookups = || Ok((config.asked_zones()?, Resolver::read(&config.resolv_conf)?));
+    let lookups = || Ok((config.asked_zones()?, name_servers(&config.resolv_conf)?));
     GateSettings {
         mode: match config.admit {
             Admit::Off => GateMode::Off,
@@ -103,7 +104,8 @@ fn gate(config: &Config) -> GateSettings {
         slots: config.server_slots(),
         lookups: lookups().map_err(|error: anyhow::Error| format!("{error:#}")),
         max_lookups_per_day: config.max_lookups_per_day,
-        store: config.store_file(),
+        store: config.known_file(),
+        waves: config.state_dir.join(waves::FILE),
         pin_dir: config.pin_dir.clone(),
     }
 }
@@ -140,10 +142,23 @@ impl SourceSettings {
         fs::create_dir_all(&self.state_dir)
             .with_context(|| format!("cannot make the directory {}", self.state_dir.display()))?;
         let tail = Tail::open(&self.logs, Some(self.positions.clone()))?;
-        Ok(match &self.journal {
+        Ok(self.with_journal(tail))
+    }
+
+    /// Opens the logs in the place of others, each where it was read last.
+    ///
+    /// # Errors
+    ///
+    /// As [`SourceSettings::open`].
+    pub fn reopen(&self, old: &Tail) -> Result<Tail> {
+        Ok(self.with_journal(old.reopen(&self.logs)?))
+    }
+
+    fn with_journal(&self, tail: Tail) -> Tail {
+        match &self.journal {
             None => tail,
             Some(matches) => tail.with_journal(matches.clone()),
-        })
+        }
     }
 
     /// Whether standard input is among them.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot::Receiver;
 use tokio::time::sleep;
@@ -160,10 +160,10 @@ impl Supervisor {
         loop {
             tokio::select! {
                 biased;
-                () = signals.end() => return Ok(()),
+                () = signals.end.recv() => return Ok(()),
                 _ = signals.hangup.recv() => tokio::select! {
                     biased;
-                    () = signals.end() => return Ok(()),
+                    () = signals.end.recv() => return Ok(()),
                     () = self.reload() => {}
                 },
                 _ = signals.user.recv() => self.refresh(),

@@ -22,6 +22,7 @@ use super::disk::{Disk, take_finished};
 use super::gate::GateMessage;
 use super::health::{Health, Subject};
 use super::period;
+use super::settings::SourceSettings;
 use super::status::{StatusMessage, WatchStatus};
 use super::supervisor::SupervisorMessage;
 use crate::clock;
@@ -39,10 +40,10 @@ const WRITE_PERIOD: Duration = Duration::from_secs(5);
 
 /// What the task is told.
 pub(super) enum WatchMessage {
-    /// Another configuration holds; `tail`: other sources are watched.
+    /// Another configuration holds; `sources`: other logs are watched.
     Reconfigure {
         settings: Box<WatchSettings>,
-        tail: Option<Tail>,
+        sources: Option<SourceSettings>,
     },
     /// Other addresses must not be blocked.
     Protect(Protected),
@@ -143,17 +144,30 @@ impl WatchTask {
 
     fn take(&mut self, message: WatchMessage) {
         match message {
-            WatchMessage::Reconfigure { settings, tail } => {
+            WatchMessage::Reconfigure { settings, sources } => {
                 self.blocker.reconfigure(settings.rule.clone());
                 self.engine.reconfigure(settings.engine.clone());
                 self.settings = *settings;
-                if let Some(tail) = tail {
-                    self.tail = tail;
-                    self.has_ended = false;
+                if let Some(sources) = sources {
+                    self.change_sources(&sources);
                 }
             }
             WatchMessage::Protect(protected) => self.engine.protect(protected),
             WatchMessage::Stop => {}
+        }
+    }
+
+    fn change_sources(&mut self, sources: &SourceSettings) {
+        match sources.reopen(&self.tail) {
+            Ok(tail) => {
+                self.tail = tail;
+                self.has_ended = false;
+                self.health.clear(Subject::Sources);
+            }
+            Err(error) => {
+                let text = format!("the old logs are watched, start anew: {error:#}");
+                self.health.raise(Subject::Sources, text);
+            }
         }
     }
 

@@ -260,7 +260,7 @@ pub struct Linked {
 /// interfaces. Then nothing is known of any interface.
 pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
     let entries = match fs::read_dir(pin_dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("cannot read {}", pin_dir.display()))?,
     };
     let interfaces = network::interfaces()?;
@@ -318,7 +318,7 @@ fn unlink(pin: &Path) -> Result<()> {
 
 fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))
         }
         _ => Ok(()),

@@ -117,16 +117,3 @@ fn request(family: u8, states: StateFlags, socket_id: SocketId) -> SockDiagMessa
         socket_id,
     })
 }
-
-#[cfg(test)]
-impl Socket {
-    pub(super) fn of(peer: &str, inode: u32) -> Self {
-        Self {
-            #[expect(clippy::unwrap_used, reason = "tests pass literals")]
-            peer: peer.parse().unwrap(),
-            inode,
-            family: AF_INET,
-            id: SocketId::new_v4(),
-        }
-    }
-}

@@ -1,14 +1,15 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 use std::time::Duration;
 
-use spamdrop_common::time::SECOND;
+use spamdrop_common::time::MonotonicNs;
 
 use super::*;
 use crate::render::entries::{By, Entry as Shown, State};
 use crate::render::listing;
 
+const START: MonotonicNs = MonotonicNs::from_ns(1_000_000_000_500);
 const TERM: Term = Term {
-    start: 1_000 * SECOND + 500,
+    start: START,
     ttl_s: 600,
     slides: true,
     hard_limit_s: 0,
@@ -25,7 +26,7 @@ fn net(line: &str) -> String {
 /// Seconds left, ttl and hard limit.
 fn term(line: &str) -> (u64, u32, u32) {
     let entry = read(line).entry;
-    let left = (entry.expires - TERM.start) / SECOND;
+    let left = entry.expires.elapsed_since(TERM.start).as_secs();
     (left, entry.ttl_s, entry.hard_until_s)
 }
 
@@ -65,7 +66,7 @@ fn a_term_may_follow() {
     }
     // The limit holds for the time that is left, too.
     let limited = read("192.0.2.1 90 limit=60").entry;
-    assert_eq!(limited.expires, 1_060 * SECOND);
+    assert_eq!(limited.expires, MonotonicNs::from_second(1_060));
     assert_eq!(read("192.0.2.1 90").entry.flags, ORIGIN_HAND);
     assert_eq!(read("192.0.2.1 90 log").entry.flags, ORIGIN_LOG);
 }
@@ -155,7 +156,11 @@ fn what_export_writes_is_read_as_the_same() {
         assert_eq!(entry.ttl_s, expected.ttl_s, "{line}");
         // A prefix is blocked until its last second has passed.
         let whole = u64::from(matches!(expected.target, Target::Net(_)));
-        let left = (entry.expires - 1_000 * SECOND) / SECOND + whole;
+        let left = entry
+            .expires
+            .elapsed_since(MonotonicNs::from_second(1_000))
+            .as_secs()
+            + whole;
         assert_eq!(left, 599, "{line}");
         assert_eq!(entry.flags == ORIGIN_LOG, expected.origin == By::Log);
     }

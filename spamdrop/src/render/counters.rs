@@ -73,6 +73,7 @@ mod tests {
         open_dropped: 11,
         sealed_dropped: 12,
         cidr_dropped: 13,
+        reserved: [0; 16],
     };
 
     #[test]

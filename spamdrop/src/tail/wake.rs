@@ -4,17 +4,16 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::future::pending;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use inotify::{Inotify, WatchDescriptor, WatchMask};
+use inotify::{WatchDescriptor, WatchMask};
 use log::warn;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
+
+use crate::kernel::inotify::Events;
 
 /// A busy log wakes no more often than this in the long run.
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -47,12 +46,6 @@ enum Queue {
     Live(Events),
 }
 
-/// Made in a runtime, which polls it.
-struct Events {
-    inotify: AsyncFd<Inotify>,
-    buffer: Vec<u8>,
-}
-
 impl Wake {
     /// Resolves when something may have changed at one of the paths, or on
     /// standard input. Cancel safe.
@@ -79,7 +72,7 @@ impl Wake {
             return false;
         }
         self.refreshed = Some(now);
-        let mut watches = events.inotify.get_ref().watches();
+        let mut watches = events.watches();
         let mask = WatchMask::CREATE
             | WatchMask::MODIFY
             | WatchMask::ATTRIB
@@ -133,7 +126,7 @@ impl Queue {
     /// The events, if there are any to be had.
     fn events(&mut self) -> Option<&mut Events> {
         if let Self::Unused = self {
-            *self = Self::start().map_or_else(
+            *self = Events::new().map_or_else(
                 |error| {
                     warn!(target: "spamdrop::tail", "no inotify ({error}); looking at the logs once a second");
                     Self::Off
@@ -145,31 +138,6 @@ impl Queue {
             Self::Live(events) => Some(events),
             _ => None,
         }
-    }
-
-    fn start() -> io::Result<Events> {
-        Ok(Events {
-            inotify: AsyncFd::with_interest(Inotify::init()?, Interest::READABLE)?,
-            buffer: vec![0; 4096],
-        })
-    }
-}
-
-impl Events {
-    /// Waits for events and reads all that wait; whether `is_ours` holds for the
-    /// name of one. Cancel safe: nothing is awaited after the first is read.
-    async fn read(&mut self, is_ours: impl Fn(Option<&OsStr>) -> bool) -> io::Result<bool> {
-        let Self { inotify, buffer } = self;
-        let mut ready = inotify.readable_mut().await?;
-        let mut ours = false;
-        // An error of the outer kind: no more events wait.
-        while let Ok(found) = ready.try_io(|inotify| {
-            let events = inotify.get_mut().read_events(buffer)?;
-            Ok(events.fold(false, |ours, event| ours | is_ours(event.name)))
-        }) {
-            ours |= found?;
-        }
-        Ok(ours)
     }
 }
 

@@ -80,7 +80,7 @@ impl Graph {
         path: &[String],
         depth: usize,
     ) -> Option<usize> {
-        let (name, module, rest) = self.start(name, module, path, depth)?;
+        let (name, module, rest) = self.start(name, module, path)?;
         self.follow(&name, module, rest, depth)
     }
 
@@ -90,7 +90,6 @@ impl Graph {
         name: &str,
         module: &[String],
         path: &'p [String],
-        depth: usize,
     ) -> Option<(String, Module, &'p [String])> {
         let (first, rest) = path.split_first()?;
         match first.as_str() {
@@ -99,7 +98,7 @@ impl Graph {
             "super" => {
                 let (_, parent) = module.split_last()?;
                 match rest.first() {
-                    Some(next) if next == "super" => self.start(name, parent, rest, depth),
+                    Some(next) if next == "super" => self.start(name, parent, rest),
                     _ => Some((name.into(), parent.into(), rest)),
                 }
             }

@@ -15,8 +15,10 @@
 //! request), and where a bounce goes, whoever sent the mail has chosen.
 
 mod address;
+mod bytes;
 mod courier;
 mod exim;
+mod grammar;
 mod haraka;
 mod header;
 mod listing_text;
@@ -28,6 +30,7 @@ mod rblsmtpd;
 mod rspamd;
 mod sendmail;
 mod server;
+mod sessions;
 mod stamp;
 
 use std::time::SystemTime;
@@ -39,9 +42,9 @@ pub use pattern::Pattern;
 pub use server::Server;
 
 use crate::event::Event;
+use grammar::{Context, Found};
 use header::Header;
-use opensmtpd::Sessions;
-use server::Found;
+use sessions::SessionPeers;
 use stamp::Stamp;
 
 /// What a line turned out to be.
@@ -85,7 +88,7 @@ impl Default for ParserSettings {
 #[derive(Debug)]
 pub struct Parser {
     settings: ParserSettings,
-    sessions: Sessions,
+    sessions: SessionPeers,
 }
 
 impl Parser {
@@ -94,7 +97,7 @@ impl Parser {
     pub fn new(settings: ParserSettings) -> Self {
         Self {
             settings,
-            sessions: Sessions::default(),
+            sessions: SessionPeers::default(),
         }
     }
 
@@ -108,7 +111,7 @@ impl Parser {
 
     /// Begins with another log: forgets the connections of the last one.
     pub fn start_log(&mut self) {
-        self.sessions = Sessions::default();
+        self.sessions = SessionPeers::default();
     }
 
     /// Reads one line, without its end. `now` decides the year of a stamp
@@ -117,18 +120,24 @@ impl Parser {
     #[must_use]
     pub fn parse<'line>(&mut self, line: &'line [u8], now: SystemTime) -> Parsed<'line> {
         let header = Header::split(line);
-        let mut near = None;
+        let mut context = Context {
+            courier_program: self.settings.courier_program.as_bytes(),
+            sessions: &mut self.sessions,
+        };
+        let mut near_miss = None;
         for server in &self.settings.servers {
-            let courier = self.settings.courier_program.as_bytes();
-            let found = server.read(courier, &mut self.sessions, &header);
+            let grammar = server.grammar();
+            let found = (grammar.read)(&mut context, &header);
             match found.and_then(|found| event(found, header.stamp, &self.settings.zone, now)) {
                 Ok(event) => return Parsed::Event(event),
-                Err(reason) if server.looks_rejected(line) => near = near.or(Some(reason)),
+                Err(reason) if near_miss.is_none() && (grammar.looks_rejected)(line) => {
+                    near_miss = Some(reason);
+                }
                 Err(_) => {}
             }
         }
         self.by_pattern(line, &header, now)
-            .unwrap_or_else(|| near.map_or(Parsed::Nothing, Parsed::NearMiss))
+            .unwrap_or_else(|| near_miss.map_or(Parsed::Nothing, Parsed::NearMiss))
     }
 
     /// What to look for, so that other lines need not be read. A pattern may
@@ -139,7 +148,7 @@ impl Parser {
             return Needles::everything();
         }
         let servers = self.settings.servers.iter();
-        Needles::any(servers.flat_map(|server| server.needles().iter().copied()))
+        Needles::any(servers.flat_map(|server| server.grammar().needles.iter().copied()))
     }
 
     fn by_pattern<'line>(

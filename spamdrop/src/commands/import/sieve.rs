@@ -155,6 +155,8 @@ fn parts(text: &[u8], size: usize) -> Vec<&[u8]> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use spamdrop_common::time::MonotonicNs;
+
     use super::*;
     use crate::kernel::blocklist::Term;
 
@@ -169,7 +171,7 @@ mod tests {
     #[test]
     fn a_text_in_parts_is_read_as_a_whole() {
         let term = Term {
-            start: 0,
+            start: MonotonicNs::default(),
             ttl_s: 600,
             slides: true,
             hard_limit_s: 0,

@@ -16,7 +16,6 @@ use crate::fifo::Fifo;
 use crate::install::{self, Installed};
 use crate::lock;
 use crate::protect;
-use crate::tail::Tail;
 use spamdrop_core::policy::Protected;
 
 /// A configuration that was read again, and all of it that could fail.
@@ -25,7 +24,7 @@ struct Next {
     protected: Protected,
     /// `None`: the old one stays, here and below.
     fifo: Option<Fifo>,
-    tail: Option<Tail>,
+    sources: Option<SourceSettings>,
     installed: Installed,
     steered: Result<()>,
 }
@@ -57,7 +56,7 @@ impl Supervisor {
             Some(path) if Some(path) != self.settings.fifo.path.as_ref() => Some(Fifo::open(path)?),
             _ => None,
         };
-        let tail = self.open_other_tail(&settings.sources)?;
+        let sources = self.other_sources(&settings.sources)?;
         let filter = &settings.filter;
         let lock = lock::acquire_within(&filter.run_dir, LOCK_PATIENCE)?;
         let installed = install::reconfigure(&lock, filter, &protected, self.options.log_level);
@@ -74,21 +73,23 @@ impl Supervisor {
             settings,
             protected,
             fifo,
-            tail,
+            sources,
             installed,
             steered,
         })
     }
 
-    fn open_other_tail(&self, sources: &SourceSettings) -> Result<Option<Tail>> {
+    /// The sources, if they are others than before.
+    fn other_sources(&self, sources: &SourceSettings) -> Result<Option<SourceSettings>> {
         if *sources == self.settings.sources {
             return Ok(None);
         }
-        // Its thread has read ahead, and another could not give that back.
+        // The thread that reads standard input has read ahead, and another
+        // could not get that back.
         if sources.reads_stdin() || self.settings.sources.reads_stdin() {
             bail!("sources beside standard input change only with a new start");
         }
-        sources.open().map(Some)
+        Ok(Some(sources.clone()))
     }
 
     /// The filter may have been told of another configuration than ours.
@@ -116,7 +117,7 @@ impl Supervisor {
             .tell_gate(GateMessage::Reconfigure(settings.gate.clone()));
         self.tasks.tell_watch(WatchMessage::Reconfigure {
             settings: Box::new(settings.watch.clone()),
-            tail: next.tail,
+            sources: next.sources,
         });
         self.tasks
             .tell_release(ReleaseMessage::Reconfigure(settings.release.clone()));

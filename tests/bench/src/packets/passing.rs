@@ -10,7 +10,8 @@ use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
 use rustix::time::{ClockId, clock_gettime};
 use spamdrop::config::Config;
 use spamdrop::kernel::blocklist::GateMaps;
-use spamdrop_common::gate::{CLASSES, Gate, Mode, Standing, Verdict};
+use spamdrop_common::gate::{CLASSES, Gate, GateMode, Standing, Verdict};
+use spamdrop_common::time::MonotonicNs;
 
 use super::sink::Sink;
 use super::subject::Subject;
@@ -76,7 +77,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
 fn at_the_gate(bench: &Bench, parse_only: &Xdp) -> Result<Vec<Case>> {
     let sink = Sink::new(&bench.source, "gate")?;
     let subject = Subject::attach(&sink, None, bench.pace.slow)?;
-    let mut gatehouse = sink
+    let mut gate_maps = sink
         .host
         .run(|| GateMaps::open(&Config::default().pin_dir))?;
     let (syn, data) = (syn(CLEAN, 25), data(CLEAN, 25));
@@ -89,7 +90,7 @@ fn at_the_gate(bench: &Bench, parse_only: &Xdp) -> Result<Vec<Case>> {
         ("SYN, the gate prefers it", &syn, State::Prefers),
         ("SYN, the gate refuses it", &syn, State::Refuses),
     ] {
-        state.set(&mut gatehouse)?;
+        state.set(&mut gate_maps)?;
         let programs = [subject.program()?, parse_only];
         let [spamdrop, parse_only] = apart(|| compare(bench, programs, frame))?;
         let mut case = Case::new(name, Unit::Nanoseconds, "spamdrop", spamdrop);
@@ -109,17 +110,17 @@ enum State {
 }
 
 impl State {
-    fn set(self, gatehouse: &mut GateMaps) -> Result<()> {
+    fn set(self, gate_maps: &mut GateMaps) -> Result<()> {
         let known = (self == Self::Prefers).then_some(CLEAN.into());
-        gatehouse.know_exactly(known.map(|addr: IpAddr| addr.into()))?;
+        gate_maps.know_exactly(known.map(|addr: IpAddr| addr.into()))?;
         let mode = if self == Self::Off {
-            Mode::Off
+            GateMode::Off
         } else {
-            Mode::On
+            GateMode::On
         };
         let limit = if self == Self::PassesAll { u32::MAX } else { 0 };
         // With a verdict it asks for none.
-        let until = u64::MAX;
+        let until = MonotonicNs::from_ns(u64::MAX);
         let standing = Standing::Unlisted as u32;
         let verdict = Verdict {
             host: 0,
@@ -127,10 +128,10 @@ impl State {
             standing,
             zone: 0,
         };
-        gatehouse.judge(IpAddr::from(CLEAN).into(), verdict)?;
-        gatehouse.set(Gate {
+        gate_maps.set_verdict(IpAddr::from(CLEAN).into(), verdict)?;
+        gate_maps.set(Gate {
             // It does not grow stale.
-            written: u64::MAX,
+            written: MonotonicNs::from_ns(u64::MAX),
             mode: mode as u32,
             limits: [limit; CLASSES],
             ..Gate::default()

@@ -14,6 +14,7 @@ use spamdrop::kernel::attach::{Filter, Mode};
 use spamdrop::kernel::blocklist::{Blocklist, Term};
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::Reason;
+use spamdrop_core::policy::Protected;
 use spamdrop_core::target::Target;
 use spamdrop_lab::Host;
 
@@ -88,9 +89,9 @@ fn start(interface: &str, sources: Option<Sources>, slow: bool) -> Result<Subjec
     let lock = WriteLock::acquire(&config.run_dir)?;
     let installed = install(
         &lock,
-        &config.filter_settings(),
+        &config.filter(),
         &[interface.into()],
-        &protected,
+        &Protected::new([]),
         0,
     )?;
     let mut list = installed.blocklist;
