@@ -56,7 +56,7 @@ fn a_wave_is_reported_with_who_waited_and_who_did_not() {
     assert!((LIMIT as u64..=LIMIT as u64 + 3).contains(&peak), "{wave}");
     let refused: Vec<u64> = serde_json::from_value(wave["refused"].clone()).unwrap();
     assert!(refused[1] >= 2 && refused[0] + refused[2] == 0, "{wave}");
-    assert_eq!(number(&wave, "preferred"), 1, "{wave}");
+    assert_eq!(number(&wave, "known_or_allowed"), 1, "{wave}");
     assert_eq!(number(&wave, "known_delayed"), 0, "{wave}");
     assert_eq!(number(&wave, "delayed_accepted"), 1, "{wave}");
     assert_eq!(number(&wave, "blocked"), 1, "{wave}");
@@ -90,7 +90,7 @@ fn observing_says_what_would_have_become_of_whom() {
     // The floor would have let two pass.
     let refused: Vec<u64> = serde_json::from_value(wave["refused"].clone()).unwrap();
     assert_eq!(
-        (refused, number(&wave, "floored")),
+        (refused, number(&wave, "starvation_admits")),
         (vec![0, 3, 0], 2),
         "{wave}"
     );
@@ -164,7 +164,7 @@ fn kill_9_loses_no_more_than_five_seconds() {
 fn a_damaged_history_stops_no_watch() {
     let site = gated("observe");
     fs::create_dir_all(site.path("state")).unwrap();
-    let path = site.path("state/waves.db");
+    let path = site.path("state/spamdrop.db");
     let bytes = b"no database".repeat(500);
     fs::write(&path, &bytes).unwrap();
     let daemon = site.run().unwrap();
@@ -193,7 +193,7 @@ fn nothing_is_recorded_while_the_gate_is_off() {
     wait_for_sessions(&site, LIMIT, SOON);
     delivers(&site, CLEAN);
     assert!(stopped_cleanly(&mut daemon).success());
-    assert!(!site.path("state/waves.db").exists());
+    assert!(waves(&site).is_empty());
     let text = site.spamdrop(&["report"]).unwrap();
     assert!(text.starts_with("nothing is recorded: "), "{text}");
 }

@@ -12,7 +12,7 @@ use crate::cli;
 use crate::clock;
 use crate::config::Config;
 use crate::protect;
-use crate::store::known::Store;
+use crate::store::Store;
 use crate::tail::Piece;
 use spamdrop_core::reputation::{EvidenceBuffer, Records};
 
@@ -39,7 +39,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
     let inputs = open_all(&args.files, "learn")?;
     // What is wrong with it is better told at once.
     let store = known::store(config)?;
-    store.check()?;
+    store.check_known()?;
     let protected = protect::protected(config)?;
     let mut notes = Notes::new(store, BATCH);
     let mut errors = Vec::new();
@@ -62,7 +62,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
             errors.push(Error::new(error).context(format!("cannot read {name} to its end")));
         }
     }
-    let all = notes.end(config.known_sources())?.all()?;
+    let all = notes.end(config.known_sources())?.known_senders()?;
     tell_watcher(&config.run_dir);
     let now = clock::unix_s32();
     let known = all
@@ -155,7 +155,8 @@ impl Notes {
 
     fn write(&mut self, capacity: usize) -> Result<Records> {
         let records = self.evidence_buffer.take();
-        self.store.merge(&records, capacity, clock::unix_s32())
+        self.store
+            .merge_known(&records, capacity, clock::unix_s32())
     }
 }
 

@@ -114,10 +114,10 @@ impl Admitting {
             observed: self.keeper.mode() == Mode::Observe,
             totals: Totals {
                 admitted: passage.admitted,
-                preferred: passage.preferred,
-                floored: passage.floored,
+                known_or_allowed: passage.preferred,
+                starvation_admits: passage.floored,
                 refused: passage.refused,
-                unrepeated: passage.unrepeated,
+                unconfirmed: passage.unrepeated,
                 ..Totals::default()
             },
         })

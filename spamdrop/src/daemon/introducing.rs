@@ -73,7 +73,7 @@ impl Senders {
         let told = self.is_told.then(|| Arc::clone(&self.known));
         self.telling = Some(thread::spawn(move || {
             let start = clock::instant();
-            let known = senders(&config.known_file())
+            let known = senders(&config.store_file())
                 .and_then(|senders| tell(&config, &senders, told.as_deref()));
             let took = start.elapsed();
             Told { known, took }

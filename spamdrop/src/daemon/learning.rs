@@ -9,7 +9,7 @@ use anyhow::{Error, Result};
 use super::Daemon;
 use crate::clock;
 use crate::config::Config;
-use crate::store::known::Store;
+use crate::store::{DAEMON_WAIT, Store};
 use spamdrop_core::reputation::{Record, Records};
 use spamdrop_core::target::Target;
 
@@ -40,7 +40,7 @@ impl Daemon {
     /// not make it blind, and the filter of the known ones, before it refuses
     /// anybody. A store that cannot be read is no reason not to watch.
     pub(super) fn remind(&mut self) {
-        match checked_senders(&self.config.known_file()) {
+        match checked_senders(&self.config.store_file()) {
             Ok(senders) => {
                 for (source, record) in &senders {
                     self.intake.remind(*source, record);
@@ -109,20 +109,26 @@ impl Daemon {
 
 /// As [`senders`], after a look for damage.
 fn checked_senders(path: &Path) -> Result<Vec<(Target, Record)>> {
-    if let Some(store) = Store::open_existing(path)? {
-        store.check()?;
+    if let Some(store) = Store::open_existing(path, DAEMON_WAIT)? {
+        store.check_known()?;
     }
     senders(path)
 }
 
 pub(super) fn senders(path: &Path) -> Result<Vec<(Target, Record)>> {
-    Store::open_existing(path)?.map_or_else(|| Ok(Vec::new()), |store| store.all())
+    Store::open_existing(path, DAEMON_WAIT)?
+        .map_or_else(|| Ok(Vec::new()), |store| store.known_senders())
 }
 
 fn write(config: &Config, records: Records) -> Result<(), Unwritten> {
-    let merge =
-        |path: &Path| Store::open(path)?.merge(&records, config.known_sources(), clock::unix_s32());
-    match merge(&config.known_file()) {
+    let merge = |path: &Path| {
+        Store::open(path, DAEMON_WAIT)?.merge_known(
+            &records,
+            config.known_sources(),
+            clock::unix_s32(),
+        )
+    };
+    match merge(&config.store_file()) {
         Ok(_unwanted) => Ok(()),
         Err(error) => Err((records, error)),
     }

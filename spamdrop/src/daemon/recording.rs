@@ -10,9 +10,8 @@ use log::Level;
 
 use super::Daemon;
 use crate::clock;
-use crate::config::Config;
 use crate::render;
-use crate::store::waves::{FILE, Store};
+use crate::store::{DAEMON_WAIT, Store};
 use spamdrop_core::event::Evidence;
 use spamdrop_core::wave::{Heard, News, Recorder, Sample, Snapshot, Totals};
 
@@ -77,8 +76,8 @@ impl Daemon {
     /// watch.
     pub(super) fn open_history(&mut self) {
         let begin = || -> Result<Option<i64>> {
-            let store = Store::open_existing(&file(&self.config))?;
-            store.map(|mut store| store.begin()).transpose()
+            let store = Store::open_existing(&self.config.store_file(), DAEMON_WAIT)?;
+            store.map(|mut store| store.begin_waves()).transpose()
         };
         match begin() {
             Ok(base) => self.recording.base = base,
@@ -103,7 +102,7 @@ impl Daemon {
         self.recording.last = clock::instant();
         let snapshots = self.unwritten_waves();
         if !snapshots.is_empty() {
-            let (path, base) = (file(&self.config), self.recording.base);
+            let (path, base) = (self.config.store_file(), self.recording.base);
             let writer = thread::spawn(move || write(path, base, snapshots));
             self.recording.writing = Some(writer);
         }
@@ -117,7 +116,7 @@ impl Daemon {
         // What failed before may hold back what came later.
         snapshots.extend(self.recording.recorder.take());
         if !snapshots.is_empty()
-            && let Err((_, error)) = write(file(&self.config), self.recording.base, snapshots)
+            && let Err((_, error)) = write(self.config.store_file(), self.recording.base, snapshots)
         {
             log::warn!("cannot keep the waves: {error:#}");
         }
@@ -188,16 +187,12 @@ impl Daemon {
     }
 }
 
-fn file(config: &Config) -> PathBuf {
-    config.state_dir.join(FILE)
-}
-
 /// The newest wave of earlier watchers.
 fn write(path: PathBuf, base: Option<i64>, snapshots: Vec<Snapshot>) -> Result<i64, Unwritten> {
     let write = || {
-        let mut store = Store::open(&path)?;
-        let base = base.map_or_else(|| store.begin(), Ok)?;
-        store.write(base, &snapshots)?;
+        let mut store = Store::open(&path, DAEMON_WAIT)?;
+        let base = base.map_or_else(|| store.begin_waves(), Ok)?;
+        store.write_waves(base, &snapshots)?;
         Ok(base)
     };
     write().map_err(|error| (snapshots, error))

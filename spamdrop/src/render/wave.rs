@@ -85,7 +85,7 @@ mod tests {
             peak_open: 38,
             totals: Totals {
                 refused: [0, 12, 1_400],
-                unrepeated: 9,
+                unconfirmed: 9,
                 answered: 650,
                 ..Totals::default()
             },

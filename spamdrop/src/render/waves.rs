@@ -46,13 +46,13 @@ const fn columns<'a>() -> [Column<Row<'a>>; 13] {
             write!(text, "{best}/{middle}/{worst}")
         }),
         right("FLOOD", |(_, wave), text| {
-            write!(text, "{}", wave.totals.unrepeated)
+            write!(text, "{}", wave.totals.unconfirmed)
         }),
         right("REPEATS", |(_, wave), text| {
             write!(text, "{}", wave.repeats)
         }),
         right("FLOORED", |(_, wave), text| {
-            write!(text, "{}", wave.totals.floored)
+            write!(text, "{}", wave.totals.starvation_admits)
         }),
         right("ANSWERED", |(_, wave), text| {
             write!(text, "{}", wave.totals.answered)
@@ -194,10 +194,10 @@ mod tests {
             repeats: 612,
             totals: Totals {
                 admitted: 1_400,
-                preferred: 52,
-                floored: 100,
+                known_or_allowed: 52,
+                starvation_admits: 100,
                 refused: [0, 12, 1_400],
-                unrepeated: 9,
+                unconfirmed: 9,
                 answered: 650,
                 dropped: 33,
                 blocked: 1_204,
@@ -281,7 +281,7 @@ warning: 2 SYNs of known senders had to wait; none should
         let text = String::from_utf8(out).unwrap();
         assert_eq!(
             text,
-            r#"{"recording":true,"since_unix_s":1795388400,"waves":[{"start_unix_s":1795392000,"length_s":663.5,"ongoing":false,"observed":false,"slots":40,"peak_open":38,"peak_waiting":3,"sources":1523,"more_sources":false,"listed":1204,"accepted":61,"delayed":900,"delayed_listed":700,"delayed_accepted":12,"repeats":612,"admitted":1400,"preferred":52,"floored":100,"refused":[0,12,1400],"unrepeated":9,"answered":650,"dropped":33,"blocked":1204,"released":17,"known_delayed":0,"longest_wait_s":48.25,"longest_listed_wait_s":null}]}
+            r#"{"recording":true,"since_unix_s":1795388400,"waves":[{"start_unix_s":1795392000,"length_s":663.5,"ongoing":false,"observed":false,"slots":40,"peak_open":38,"peak_waiting":3,"sources":1523,"more_sources":false,"listed":1204,"accepted":61,"delayed":900,"delayed_listed":700,"delayed_accepted":12,"repeats":612,"admitted":1400,"known_or_allowed":52,"starvation_admits":100,"refused":[0,12,1400],"unconfirmed":9,"answered":650,"dropped":33,"blocked":1204,"released":17,"known_delayed":0,"longest_wait_s":48.25,"longest_listed_wait_s":null}]}
 "#
         );
     }

@@ -288,7 +288,7 @@ impl Course {
         wave.longest_wait_s = sources.longest_wait.map(seconds);
         wave.longest_listed_wait_s = sources.longest_listed_wait.map(seconds);
         // Each of the delayed had one SYN that was its first.
-        let delayed = wave.totals.all_refused() + wave.totals.floored;
+        let delayed = wave.totals.all_refused() + wave.totals.starvation_admits;
         wave.repeats = delayed.saturating_sub(sources.counts.delayed);
         wave.clone()
     }

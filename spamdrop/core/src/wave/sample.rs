@@ -26,21 +26,28 @@ pub struct Sample {
     pub totals: Totals,
 }
 
-/// What is counted: in a [`Sample`] all of it so far, in a wave what came
-/// while it lasted.
+/// Counts: in a [`Sample`] since the filter was attached, in a wave while it
+/// lasted.
+///
+/// The aliases are the names of spamdrop 0.1, in the waves that it recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Totals {
     /// SYNs that passed the gate.
     pub admitted: u64,
-    /// Of these, those of known or trusted senders while others had to wait.
-    pub preferred: u64,
-    /// Of these, those that passed so that no class starves.
-    pub floored: u64,
+    /// SYNs of known or allowlisted senders that passed while strangers had to
+    /// wait. Part of `admitted`.
+    #[serde(alias = "preferred")]
+    pub known_or_allowed: u64,
+    /// SYNs that passed so that no class starves. Part of `admitted`.
+    #[serde(alias = "floored")]
+    pub starvation_admits: u64,
     /// SYNs that were refused, or would have been, by class: the best first.
     pub refused: [u64; CLASSES],
-    /// First SYNs that were refused in a flood, until they are repeated.
-    pub unrepeated: u64,
+    /// First SYNs that were dropped in a flood, because only a SYN that is
+    /// repeated counts then.
+    #[serde(alias = "unrepeated")]
+    pub unconfirmed: u64,
     /// SYNs that were left to the responder.
     pub answered: u64,
     /// Packets of blocked sources that were dropped.
@@ -67,7 +74,7 @@ impl Totals {
     /// SYNs that were refused, or would have been.
     #[must_use]
     pub fn all_refused(&self) -> u64 {
-        self.refused.iter().sum::<u64>() + self.unrepeated
+        self.refused.iter().sum::<u64>() + self.unconfirmed
     }
 
     fn with(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
@@ -77,10 +84,10 @@ impl Totals {
         }
         Self {
             admitted: join(self.admitted, other.admitted),
-            preferred: join(self.preferred, other.preferred),
-            floored: join(self.floored, other.floored),
+            known_or_allowed: join(self.known_or_allowed, other.known_or_allowed),
+            starvation_admits: join(self.starvation_admits, other.starvation_admits),
             refused,
-            unrepeated: join(self.unrepeated, other.unrepeated),
+            unconfirmed: join(self.unconfirmed, other.unconfirmed),
             answered: join(self.answered, other.answered),
             dropped: join(self.dropped, other.dropped),
             blocked: join(self.blocked, other.blocked),

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::store::{FILE, VERB_WAIT};
 use spamdrop_core::policy::Protected;
 use spamdrop_core::reputation::Record;
 use spamdrop_core::target::Target;
@@ -32,7 +33,7 @@ fn logs() -> [String; 3] {
 
 fn learn(logs: &[String], batch: usize, capacity: usize) -> Vec<(Target, Record)> {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&dir.path().join("known.db")).unwrap();
+    let store = Store::open(&dir.path().join(FILE), VERB_WAIT).unwrap();
     let protected = Protected::default();
     let mut notes = Notes::new(store, batch);
     for log in logs {
@@ -42,7 +43,7 @@ fn learn(logs: &[String], batch: usize, capacity: usize) -> Vec<(Target, Record)
         ended.unwrap();
         assert!(notes.evidence_buffer.len() < batch);
     }
-    notes.end(capacity).unwrap().all().unwrap()
+    notes.end(capacity).unwrap().known_senders().unwrap()
 }
 
 #[test]
@@ -74,8 +75,8 @@ fn many_of_whom_nothing_good_is_known_are_forgotten() {
 #[test]
 fn what_cannot_be_written_ends_it() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("known.db");
-    let mut notes = Notes::new(Store::open(&path).unwrap(), 9);
+    let path = dir.path().join(FILE);
+    let mut notes = Notes::new(Store::open(&path, VERB_WAIT).unwrap(), 9);
     std::fs::write(&path, b"no database".repeat(500)).unwrap();
     let protected = Protected::default();
     let replay = Replay::new(&Config::default(), &protected).unwrap();

@@ -1,15 +1,12 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::env;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::{FILE, VERB_WAIT};
 
 const NOW: u64 = 1_795_392_000;
 
@@ -17,6 +14,10 @@ fn home() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
     (dir, path)
+}
+
+fn open(path: &Path) -> Result<Store> {
+    Store::open(path, VERB_WAIT)
 }
 
 fn point(at_s: u32, open: u32) -> Point {
@@ -49,65 +50,72 @@ fn snapshot(id: i64, points: &[Point]) -> Snapshot {
 #[test]
 fn waves_and_their_courses_are_kept() {
     let (_dir, path) = home();
-    assert!(Store::open_existing(&path).unwrap().is_none());
+    assert!(Store::open_existing(&path, VERB_WAIT).unwrap().is_none());
     let first = snapshot(1, &[point(0, 1), point(1, 2)]);
-    Store::open(&path)
+    open(&path)
         .unwrap()
-        .write(0, std::slice::from_ref(&first))
+        .write_waves(0, std::slice::from_ref(&first))
         .unwrap();
     let mut second = snapshot(1, &[point(1, 7), point(2, 3)]);
     second.wave.longest_wait_s = None;
     second.wave.totals.refused = [1, 2, 3];
-    Store::open(&path)
+    open(&path)
         .unwrap()
-        .write(0, &[second.clone(), snapshot(2, &[])])
+        .write_waves(0, &[second.clone(), snapshot(2, &[])])
         .unwrap();
-    let store = Store::open_existing(&path).unwrap().unwrap();
-    let waves = store.since(0).unwrap();
+    let store = Store::open_existing(&path, VERB_WAIT).unwrap().unwrap();
+    let waves = store.waves_since(0).unwrap();
     assert_eq!(waves, [(1, second.wave), (2, snapshot(2, &[]).wave)]);
-    assert_eq!(store.last().unwrap(), Some(snapshot(2, &[]).wave));
+    assert_eq!(store.last_wave().unwrap(), Some(snapshot(2, &[]).wave));
     let course = vec![point(0, 1), point(1, 7), point(2, 3)];
-    assert_eq!(store.points(&[1, 2]).unwrap(), [course, Vec::new()]);
+    assert_eq!(store.wave_points(&[1, 2]).unwrap(), [course, Vec::new()]);
     // They last ten seconds.
-    assert_eq!(store.since(NOW + 12).unwrap().len(), 1);
-    assert_eq!(store.since(NOW + 13).unwrap(), []);
+    assert_eq!(store.waves_since(NOW + 12).unwrap().len(), 1);
+    assert_eq!(store.waves_since(NOW + 13).unwrap(), []);
 }
 
 #[test]
 fn thinned_points_replace_all_of_them() {
     let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     let all: Vec<Point> = (0..10).map(|at| point(at, 1)).collect();
-    store.write(0, &[snapshot(1, &all)]).unwrap();
+    store.write_waves(0, &[snapshot(1, &all)]).unwrap();
     let thin: Vec<Point> = (0..5).map(|at| point(2 * at, 6)).collect();
-    store.write(0, &[snapshot(1, &thin)]).unwrap();
-    assert_eq!(store.points(&[1]).unwrap(), [thin]);
+    store.write_waves(0, &[snapshot(1, &thin)]).unwrap();
+    assert_eq!(store.wave_points(&[1]).unwrap(), [thin]);
 }
 
 #[test]
 fn a_restart_ends_what_a_crash_cut_short() {
     let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
-    assert_eq!(store.begin().unwrap(), 0);
-    store.write(0, &[snapshot(4, &[])]).unwrap();
-    assert_eq!(store.begin().unwrap(), 4);
-    assert!(!store.since(0).unwrap()[0].1.ongoing);
-    store.write(4, &[snapshot(1, &[point(0, 1)])]).unwrap();
-    assert_eq!(store.since(0).unwrap()[1].0, 5);
-    assert_eq!(store.points(&[5]).unwrap(), [[point(0, 1)]]);
+    let mut store = open(&path).unwrap();
+    assert_eq!(store.begin_waves().unwrap(), 0);
+    store.write_waves(0, &[snapshot(4, &[])]).unwrap();
+    assert_eq!(store.begin_waves().unwrap(), 4);
+    assert!(!store.waves_since(0).unwrap()[0].1.ongoing);
+    store
+        .write_waves(4, &[snapshot(1, &[point(0, 1)])])
+        .unwrap();
+    assert_eq!(store.waves_since(0).unwrap()[1].0, 5);
+    assert_eq!(store.wave_points(&[5]).unwrap(), [[point(0, 1)]]);
 }
 
 #[test]
 fn their_number_is_bounded() {
     let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     let snapshots: Vec<Snapshot> = (1..=1_003).map(|id| snapshot(id, &[point(0, 1)])).collect();
-    store.write(0, &snapshots[..40]).unwrap();
-    assert_eq!(store.points(&[1]).unwrap()[0].len(), 1);
-    store.write(0, &snapshots).unwrap();
-    let ids: Vec<i64> = store.since(0).unwrap().iter().map(|(id, _)| *id).collect();
+    store.write_waves(0, &snapshots[..40]).unwrap();
+    assert_eq!(store.wave_points(&[1]).unwrap()[0].len(), 1);
+    store.write_waves(0, &snapshots).unwrap();
+    let ids: Vec<i64> = store
+        .waves_since(0)
+        .unwrap()
+        .iter()
+        .map(|(id, _)| *id)
+        .collect();
     assert_eq!(ids, (4..=1_003).collect::<Vec<_>>());
-    let left = store.points(&[953, 954]).unwrap();
+    let left = store.wave_points(&[953, 954]).unwrap();
     assert_eq!(left, [vec![], vec![point(0, 1)]]);
 }
 
@@ -115,10 +123,10 @@ fn their_number_is_bounded() {
 #[test]
 fn damage_is_an_error_at_worst() {
     let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     let points: Vec<Point> = (0..300).map(|at| point(at, at)).collect();
     let snapshots: Vec<Snapshot> = (1..60).map(|id| snapshot(id, &points)).collect();
-    store.write(0, &snapshots).unwrap();
+    store.write_waves(0, &snapshots).unwrap();
     drop(store);
     let whole = fs::read(&path).unwrap();
     let mut errors = 0;
@@ -135,62 +143,14 @@ fn damage_is_an_error_at_worst() {
             _ => bytes.truncate(at),
         }
         fs::write(&path, bytes).unwrap();
-        let used = Store::open(&path).and_then(|mut store| {
-            store.begin()?;
-            for (id, _) in store.since(0)? {
-                store.points(&[id])?;
-            }
-            store.write(0, &snapshots[..1])
+        let used = open(&path).and_then(|mut store| {
+            store.begin_waves()?;
+            let waves = store.waves_since(0)?;
+            let ids: Vec<i64> = waves.iter().map(|(id, _)| *id).collect();
+            store.wave_points(&ids)?;
+            store.write_waves(0, &snapshots[..1])
         });
         errors += u32::from(used.is_err());
     }
     assert!(errors > 50, "{errors} of 150 were noticed");
-}
-
-/// Names the file to the process that is to be killed.
-const VICTIM: &str = "WAVES_VICTIM";
-
-/// Not a test of its own: what `kill_9_leaves_what_was_written` kills.
-#[test]
-fn victim() {
-    let Some(path) = env::var_os(VICTIM) else {
-        return;
-    };
-    for id in 1.. {
-        let points: Vec<Point> = (0..100).map(|at| point(at, 1)).collect();
-        let mut store = Store::open(Path::new(&path)).unwrap();
-        store.write(0, &[snapshot(id, &points)]).unwrap();
-        writeln!(io::stdout(), "\nwritten {id}").unwrap();
-    }
-}
-
-#[test]
-fn kill_9_leaves_what_was_written() {
-    let (_dir, path) = home();
-    for lines in 0..6 {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "wave::store::tests::victim", "--nocapture"])
-            .env(VICTIM, &path)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // Open until it is dead: it shall not end of a broken pipe.
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let written = output
-            .by_ref()
-            .map(Result::unwrap)
-            .filter_map(|line| line.strip_prefix("written ")?.parse::<i64>().ok())
-            .nth(lines);
-        // Into the next one, at another place each time.
-        std::thread::sleep(Duration::from_micros(fastrand::u64(..20_000)));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let store = Store::open(&path).unwrap();
-        let (last, wave) = store.since(0).unwrap().pop().unwrap();
-        assert!(last >= written.unwrap());
-        assert_eq!(wave, snapshot(last, &[]).wave);
-        assert_eq!(store.points(&[last]).unwrap()[0].len(), 100);
-        drop(store);
-        fs::remove_file(&path).unwrap();
-    }
 }
