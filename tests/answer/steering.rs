@@ -97,7 +97,11 @@ fn everybody_else_comes_to_the_mail_server() {
     write(&mut lab.gate_writer.gate_maps(), clock::monotonic_ns(), 0);
     assert_eq!(lab.greets(ZOMBIE), SERVER, "nobody answers");
     for (answers, other) in [(RESPONDER_IPV4, ZOMBIE6), (RESPONDER_IPV6, ZOMBIE)] {
-        write(&mut lab.gate_writer.gate_maps(), clock::monotonic_ns(), answers);
+        write(
+            &mut lab.gate_writer.gate_maps(),
+            clock::monotonic_ns(),
+            answers,
+        );
         assert_eq!(lab.greets(other), SERVER, "of the other family");
     }
     let stale = clock::monotonic_ns().minus(Duration::from_secs(3));
