@@ -411,7 +411,7 @@ fn kill_9_while_old_files_are_taken_over_loses_nothing() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(fastrand::u64(..60_000)));
+        sleep(Duration::from_micros(fastrand::u64(..60_000)));
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(states(&home).len(), 500);

@@ -118,7 +118,7 @@ impl Site {
         wire(&ours, &theirs, 1500).unwrap();
         let other = end(&server, "eth2", &[] as &[&str]);
         wire(&other, &end(&client, "eth3", &[]), 1500).unwrap();
-        let (old, expected) = server.run(|| install_old(version));
+        let (old, expected) = server.run(move || install_old(version));
         Self {
             server,
             client,

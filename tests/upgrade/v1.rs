@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues};
+use aya::maps::{Array, HashMap, IterableMap as _, Map, MapData, PerCpuArray, PerCpuValues};
 use spamdrop::clock;
 use spamdrop::kernel::blocklist::migrate::v1::{
     AllowEntry, CidrEntry, Counters, Entry, Hot, Origin, Passage, Settings, Verdict,
