@@ -1,5 +1,9 @@
 //! One counter for every way a packet can leave the filter.
 
+/// Room for reasons in [`Counters`].
+const SLOTS: usize = 32;
+const RESERVED: usize = SLOTS - Reason::ALL.len();
+
 macro_rules! counters {
     ($(#[doc = $doc:literal] $reason:ident $field:ident,)+) => {
         /// Why a packet was passed or dropped.
@@ -15,6 +19,8 @@ macro_rules! counters {
         #[repr(C)]
         pub struct Counters {
             $(#[doc = $doc] pub $field: u64,)+
+            /// Room for later reasons: 0.
+            pub reserved: [u64; RESERVED],
         }
 
         impl Reason {
@@ -62,16 +68,16 @@ counters! {
     TooManyHeaders too_many_headers,
     /// Passed: TCP to a port that is not watched.
     OtherPort other_port,
-    /// Passed: to a watched port, from a source that is not listed.
-    NotListed not_listed,
+    /// Passed: to a watched port, from a source that is not blocked.
+    NotBlocked not_blocked,
     /// Passed: the source's entry has expired.
     Expired expired,
-    /// Passed: listed, but on the allowlist.
+    /// Passed: blocked, but on the allowlist.
     Allowed allowed,
     /// Passed: part of a connection that an open entry lets finish.
     OpenPassed open_passed,
-    /// Passed: a new connection of a known or trusted sender, while others wait.
-    GatePreferred gate_preferred,
+    /// Passed: a new connection of a known or allowlisted sender, while others wait.
+    GateKnownOrAllowed gate_known_or_allowed,
     /// Passed: a new connection of a listed sender, for the responder.
     GateAnswered gate_answered,
     /// Dropped: a new connection while the server has no slots to spare.
@@ -94,19 +100,86 @@ impl Reason {
         )
     }
 
-    /// Whether it was the gate that decided.
+    /// Whether the gate decided.
     #[must_use]
     pub const fn is_of_gate(self) -> bool {
         matches!(
             self,
-            Self::GatePreferred | Self::GateAnswered | Self::GateRefused
+            Self::GateKnownOrAllowed | Self::GateAnswered | Self::GateRefused
         )
     }
 }
 
 // The filter indexes `Counters` by `Reason`.
-const _: () = assert!(size_of::<Counters>() == Reason::ALL.len() * 8);
+const _: () = assert!(size_of::<Counters>() == SLOTS * 8);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C), only u64 fields: no padding, every bit pattern is valid.
 unsafe impl aya::Pod for Counters {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{string::ToString as _, vec::Vec};
+
+    #[test]
+    fn each_reason_has_its_own_counter() {
+        for (index, &reason) in Reason::ALL.iter().enumerate() {
+            let mut slots = [0_u64; SLOTS];
+            slots[reason as usize] = 7;
+            // SAFETY: `Counters` is `repr(C)` of as many u64.
+            let counters: Counters = unsafe { core::mem::transmute(slots) };
+            assert_eq!(reason as usize, index);
+            for &other in Reason::ALL {
+                let expected = if other == reason { 7 } else { 0 };
+                assert_eq!(counters.get(other), expected, "{reason:?} {other:?}");
+            }
+            let mut sum = counters;
+            sum.add(&counters);
+            assert_eq!(sum.get(reason), 14);
+        }
+    }
+
+    #[test]
+    fn a_sum_of_counters_wraps_rather_than_panics() {
+        let mut sum = Counters {
+            not_ip: u64::MAX,
+            ..Counters::default()
+        };
+        sum.add(&Counters {
+            not_ip: 2,
+            ..Counters::default()
+        });
+        assert_eq!(sum.not_ip, 1);
+    }
+
+    #[test]
+    fn a_reason_is_described_by_what_happens_to_the_packet() {
+        for &reason in Reason::ALL {
+            let expected = if reason.is_drop() {
+                "Dropped: "
+            } else {
+                "Passed: "
+            };
+            let description = reason.description();
+            assert!(
+                description.starts_with(expected),
+                "{reason:?}: {description}"
+            );
+            assert!(description.ends_with('.'), "{reason:?}: {description}");
+            assert_eq!(reason.is_of_gate(), reason.name().starts_with("gate_"));
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_reasons() {
+        for &reason in Reason::ALL {
+            let words = reason.name().split('_').map(|word| {
+                let (first, rest) = word.split_at(1);
+                first.to_uppercase() + rest
+            });
+            let name = words.collect::<Vec<_>>().concat();
+            assert_eq!(name, std::format!("{reason:?}").to_string());
+        }
+    }
+}

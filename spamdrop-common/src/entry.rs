@@ -1,15 +1,17 @@
-//! The values of the block maps. Times are `CLOCK_MONOTONIC`, whole seconds
-//! where a field is called `_s`, nanoseconds elsewhere.
+//! The values of the block maps. Fields whose names end in `_s` are whole
+//! seconds of `CLOCK_MONOTONIC`.
 
-/// A blocked IPv4 address or IPv6 /64.
+use crate::time::{MonotonicNs, UnixSeconds};
+
+/// A blocked IPv4 address, IPv6 /64 or IPv6 address.
 ///
 /// `expires` comes first: until a store is due, it is all that the filter
-/// reads. 24 bytes keep an IPv4 entry, with the kernel's share, within 96.
+/// reads. The kernel's share included, an IPv4 entry takes 104 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Entry {
     /// The last nanosecond at which the entry matches.
-    pub expires: u64,
+    pub expires: MonotonicNs,
     /// `expires` never slides past this second; 0: no limit.
     pub hard_until_s: u32,
     /// Seconds by which a hit slides `expires`; 0: the entry does not slide.
@@ -21,10 +23,12 @@ pub struct Entry {
     pub refreshes: u16,
     /// [`SEALED`], and the origin in the [`ORIGIN_MASK`] bits.
     pub flags: u16,
+    /// Who holds the entry, one bit each; not used yet, 0.
+    pub owners: u64,
 }
 
 /// Flag: every packet is dropped. Without it the entry is open, and only new
-/// connections are.
+/// connections are dropped.
 pub const SEALED: u16 = 1;
 /// The bits of the flags that hold an origin (`ORIGIN_…`).
 pub const ORIGIN_MASK: u16 = 0xf0;
@@ -34,6 +38,9 @@ pub const ORIGIN_LOG: u16 = 0x10;
 pub const ORIGIN_HAND: u16 = 0x20;
 
 /// A blocked prefix: it does not slide and drops every packet.
+///
+/// Its fields are words of 32 bits: behind the four bytes of an IPv4 prefix, the
+/// kernel aligns the value of a trie no further.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct CidrEntry {
@@ -41,13 +48,17 @@ pub struct CidrEntry {
     pub expires_s: u32,
     /// Packets that matched; as [`Entry::hits`].
     pub hits: u32,
+    /// As [`Entry::owners`], the lower word first.
+    pub owners: [u32; 2],
+    /// None is defined yet: 0.
+    pub flags: u32,
 }
 
 /// The value of the allowlist: where the prefix comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct AllowEntry {
-    /// 1: found by the controller (own addresses, gateways, …); 0: from the
+    /// 1: found by spamdrop itself (own addresses, gateways, …); 0: from the
     /// administrator's allowlist.
     pub automatic: u32,
 }
@@ -60,10 +71,10 @@ pub const TEXT_LEN: usize = 200;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Origin {
-    /// When the address was first blocked, in seconds since 1970.
-    pub first_unix_s: u64,
+    /// When the address was first blocked.
+    pub first_blocked: UnixSeconds,
     /// The last offence.
-    pub offence: u64,
+    pub last_offence: MonotonicNs,
     /// Offences since the first block.
     pub offences: u32,
     /// 1 while connections of the address may still have to be released.
@@ -93,8 +104,8 @@ impl Origin {
 impl Default for Origin {
     fn default() -> Self {
         Self {
-            first_unix_s: 0,
-            offence: 0,
+            first_blocked: UnixSeconds::default(),
+            last_offence: MonotonicNs::default(),
             offences: 0,
             release_pending: 0,
             text_len: 0,
@@ -103,8 +114,8 @@ impl Default for Origin {
     }
 }
 
-const _: () = assert!(size_of::<Entry>() == 24);
-const _: () = assert!(size_of::<CidrEntry>() == 8);
+const _: () = assert!(size_of::<Entry>() == 32);
+const _: () = assert!(size_of::<CidrEntry>() == 20);
 const _: () = assert!(size_of::<AllowEntry>() == 4);
 const _: () = assert!(size_of::<Origin>() == 24 + TEXT_LEN);
 
@@ -120,4 +131,32 @@ mod pod {
     unsafe impl aya::Pod for AllowEntry {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Origin {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_kept_until_its_limit_and_replaced_whole() {
+        let mut origin = Origin::default();
+        assert_eq!(origin.text(), b"");
+        origin.set_text(b"511 listed");
+        assert_eq!(origin.text(), b"511 listed");
+        origin.set_text(b"no");
+        assert_eq!(origin.text(), b"no");
+        assert_eq!(origin.text[2..], [0; TEXT_LEN - 2]);
+        origin.set_text(&[b'x'; TEXT_LEN + 1]);
+        assert_eq!(origin.text(), [b'x'; TEXT_LEN]);
+    }
+
+    #[test]
+    fn a_length_beyond_the_text_is_cut() {
+        let origin = Origin {
+            text_len: u16::MAX,
+            text: [b'x'; TEXT_LEN],
+            ..Origin::default()
+        };
+        assert_eq!(origin.text().len(), TEXT_LEN);
+    }
 }

@@ -1,81 +1,92 @@
 //! Who may open a connection while the server's slots run out.
 //!
-//! The server is asked how many connections it holds; while there are few,
-//! everybody passes. Above that, whoever is known to send good mail passes,
-//! and of the others each class only up to its own limit, so that the worst
-//! are the first to wait. Who is refused is not told: its kernel sends the SYN
-//! again after a second or more.
+//! The daemon counts the connections that the server holds; while there are
+//! few, everybody passes. Above that, known senders pass, and each class of
+//! strangers only up to a limit of its own, so that the worst are the first to
+//! wait. A sender that has to wait is not told: its SYN is dropped, and its
+//! kernel repeats it after a second or more.
 
-use crate::verdict::SECOND;
+use core::time::Duration;
 
-/// The controller writes at least this often; a gate that was written longer
-/// ago is open to all.
-pub const FRESH: u64 = 2 * SECOND;
+use crate::time::{MonotonicNs, SECOND};
+
+/// The daemon writes the gate at least this often; a gate that was written
+/// longer ago is open to all.
+pub const FRESH_FOR: Duration = Duration::from_secs(2);
 /// The port of the gate and the responder; on others a server's own users
 /// submit their mail.
-pub const PORT: u16 = 25;
-/// Bits of [`Gate::answers`]: a responder for IPv4,
-pub const ANSWERS4: u32 = 1;
-/// and one for IPv6.
-pub const ANSWERS6: u32 = 2;
-/// Classes of senders who are neither known nor trusted.
-pub const CLASSES: usize = 3;
-/// However full the server is, one sender of each class passes in this time.
-pub const FLOOR_PERIOD: u64 = 10 * SECOND;
-/// Senders whom a class can save up for by sending none.
-const FLOOR_BURST: u64 = 2;
+pub const SMTP_PORT: u16 = 25;
+/// Bit of [`Gate::responders`]: there is a responder for IPv4.
+pub const RESPONDER_IPV4: u32 = 1;
+/// Bit of [`Gate::responders`]: there is a responder for IPv6.
+pub const RESPONDER_IPV6: u32 = 2;
+/// The bit of a family in [`Gate::responders`].
+#[inline(always)]
+#[must_use]
+pub const fn responder_bit(v6: bool) -> u32 {
+    if v6 { RESPONDER_IPV6 } else { RESPONDER_IPV4 }
+}
 
-/// The gate, as the controller last set it: the one value of the `gate` map,
-/// which the filter only reads. All zero, as the kernel creates it, is an open
-/// gate.
+/// Classes of strangers.
+pub const CLASSES: usize = 3;
+/// However full the server is, one stranger of each class passes in this time.
+pub const STARVATION_PERIOD: Duration = Duration::from_secs(10);
+
+/// The gate, as the daemon last set it: the one value of the `gate` map, which
+/// the filter only reads. All zero, as the kernel creates it, is an open gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Gate {
     /// When it was written.
-    pub written: u64,
-    /// [`Passage::admitted`] before the connections were counted.
+    pub written: MonotonicNs,
+    /// [`GateStats::admitted`] before the connections were counted.
     pub admitted: u64,
-    /// A [`Mode`] as a number.
+    /// A [`GateMode`] as a number.
     pub mode: u32,
     /// Connections that the server held.
     pub open: u32,
-    /// From so many connections on a class has to wait; the first class, the
+    /// From this many connections on a class has to wait; the first class, the
     /// best, has the highest limit.
     pub limits: [u32; CLASSES],
-    /// 1: a flood of SYNs that nobody follows up, so only those that are sent
-    /// again count.
+    /// 1: a flood of SYNs that become no connections, so only repeated ones
+    /// count.
     pub flooded: u32,
-    /// In which families a responder answers listed senders, so that they pass:
-    /// [`ANSWERS4`], [`ANSWERS6`].
-    pub answers: u32,
-    /// Keeps others from knowing which SYNs share a slot of `recent_syns`.
+    /// The families in which a responder takes the connections of listed
+    /// senders: [`RESPONDER_IPV4`], [`RESPONDER_IPV6`].
+    pub responders: u32,
+    /// Keeps senders from knowing which SYNs share a slot of `recent_syns`.
     pub seed: u32,
+    /// Room for later fields, whose 0 must mean "as before": 0.
+    pub reserved: [u64; 4],
 }
 
 /// What the filter counts and remembers at the gate; the one value of the
-/// `passage` map, shared by all CPUs.
+/// `gate_stats` map, shared by all CPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Passage {
+pub struct GateStats {
     /// SYNs that passed.
     pub admitted: u64,
-    /// Of them, those of known or trusted senders while others had to wait.
-    pub preferred: u64,
-    /// Of them, those that passed so that no class starves.
-    pub floored: u64,
+    /// Of the admitted, those of known or allowlisted senders while others had
+    /// to wait.
+    pub known_or_allowed: u64,
+    /// Of the admitted, those that passed so that no class starves.
+    pub starvation_admits: u64,
     /// SYNs that were refused, or would have been, by class.
     pub refused: [u64; CLASSES],
     /// First SYNs that were not considered because of a flood.
-    pub unrepeated: u64,
-    /// When the next sender of each class passes, however full the server is;
-    /// see [`floor`].
-    pub floors: [u64; CLASSES],
+    pub unconfirmed: u64,
+    /// When the next stranger of each class passes, however full the server
+    /// is; see [`starvation_admit`].
+    pub next_starvation_admit: [MonotonicNs; CLASSES],
+    /// Room for later fields: 0.
+    pub reserved: [u64; 6],
 }
 
 /// What the gate does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
-pub enum Mode {
+pub enum GateMode {
     /// Nothing.
     #[default]
     Off = 0,
@@ -85,7 +96,7 @@ pub enum Mode {
     On = 2,
 }
 
-impl Mode {
+impl GateMode {
     /// Reads [`Gate::mode`]; an unknown number is `Off`.
     #[inline(always)]
     #[must_use]
@@ -102,31 +113,30 @@ impl Gate {
     /// What it does now.
     #[inline(always)]
     #[must_use]
-    pub const fn mode(&self, now: u64) -> Mode {
+    pub const fn mode(&self, now: MonotonicNs) -> GateMode {
         if !self.is_fresh(now) {
-            return Mode::Off;
+            return GateMode::Off;
         }
-        Mode::from_number(self.mode)
+        GateMode::from_number(self.mode)
     }
 
-    /// Whether a responder answers listed senders of a family, while the gate is
-    /// tended.
+    /// Whether a family has a responder, provided that the gate is fresh.
     #[inline(always)]
     #[must_use]
-    pub const fn answers(&self, v6: bool) -> bool {
-        self.answers & if v6 { ANSWERS6 } else { ANSWERS4 } != 0
+    pub const fn has_responder(&self, v6: bool) -> bool {
+        self.responders & responder_bit(v6) != 0
     }
 
-    /// Whether a responder answers listed senders of a family now.
+    /// Whether a family has a responder now.
     #[inline(always)]
     #[must_use]
-    pub const fn is_answering(&self, v6: bool, now: u64) -> bool {
-        self.answers(v6) && self.is_fresh(now)
+    pub const fn has_responder_now(&self, v6: bool, now: MonotonicNs) -> bool {
+        self.has_responder(v6) && self.is_fresh(now)
     }
 
     #[inline(always)]
-    const fn is_fresh(&self, now: u64) -> bool {
-        now.saturating_sub(self.written) <= FRESH
+    const fn is_fresh(&self, now: MonotonicNs) -> bool {
+        now.ns() <= self.written.plus(FRESH_FOR).ns()
     }
 
     /// The connections that the server holds by now, if `admitted` have passed.
@@ -138,7 +148,7 @@ impl Gate {
         self.open as u64 + if since > 0 { since as u64 } else { 0 }
     }
 
-    /// Whether a class passes at so many connections.
+    /// Whether a class passes at this many connections.
     #[inline(always)]
     #[must_use]
     pub const fn admits(&self, class: usize, held: u64) -> bool {
@@ -146,11 +156,12 @@ impl Gate {
     }
 }
 
-/// The class of a sender who is neither known nor trusted; 0 is the best.
+/// The class of a stranger; 0 is the best.
 #[inline(always)]
 #[must_use]
-pub const fn class(near_known: bool, standing: Option<Standing>, ttl: u8) -> usize {
-    // What starts at 64 is seldom Windows, and bots often are.
+pub const fn stranger_class(near_known: bool, standing: Option<Standing>, ttl: u8) -> usize {
+    // Windows starts at 128, most other systems at 64; bots often run on
+    // Windows, mail servers seldom.
     let unixlike = ttl <= 64;
     match standing {
         Some(Standing::Listed) => 2,
@@ -162,40 +173,50 @@ pub const fn class(near_known: bool, standing: Option<Standing>, ttl: u8) -> usi
     }
 }
 
-/// When a class's floor lets the next one pass, if one passes now; `None` if
-/// it may not. `next` is its [`Passage::floors`].
+/// Whether a stranger above its class's limit passes now so that the class
+/// does not starve: then the class's [`GateStats::next_starvation_admit`], of
+/// which `next` is the present value.
 #[inline(always)]
 #[must_use]
-pub const fn floor(next: u64, now: u64) -> Option<u64> {
-    let saved = now.saturating_sub((FLOOR_BURST - 1) * FLOOR_PERIOD);
-    let due = if next > saved { next } else { saved };
-    if due <= now {
-        Some(due + FLOOR_PERIOD)
+pub const fn starvation_admit(next: MonotonicNs, now: MonotonicNs) -> Option<MonotonicNs> {
+    // A class that has sent no stranger for long saves up one more.
+    let saved = now.minus(STARVATION_PERIOD);
+    let due = if next.ns() > saved.ns() { next } else { saved };
+    if due.ns() <= now.ns() {
+        Some(due.plus(STARVATION_PERIOD))
     } else {
         None
     }
 }
 
-/// What the blocklists say of a source; the value of the `verdicts` map.
+/// The value of the `known` and `known_nets` maps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct KnownSender {
+    /// None is defined yet: 0.
+    pub flags: u64,
+}
+
+/// What the zones say of a source; the value of the `verdicts` map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Verdict {
     /// The last nanosecond at which it holds.
-    pub until: u64,
-    /// The last eight bytes of the IPv6 address that was asked about, as they
-    /// lie in memory: a /64 shares a verdict, but not a rejection. 0 for IPv4.
+    pub until: MonotonicNs,
+    /// [`host_bits`] of the address that was asked about: a /64 shares a
+    /// verdict, but not a rejection.
     pub host: u64,
     /// A [`Standing`] as a number.
     pub standing: u32,
-    /// The blocklist that lists it, counted from 0 in the order of the
-    /// server's configuration; for people to read.
+    /// The zone that lists it, counted from 0 in the order of the server's
+    /// configuration; for people to read.
     pub zone: u32,
 }
 
-/// What [`Verdict::host`] is for a source.
+/// The last eight bytes of an IPv6 address, as they lie in memory; 0 for IPv4.
 #[inline(always)]
 #[must_use]
-pub const fn host(v6: bool, source: [u8; 16]) -> u64 {
+pub const fn host_bits(v6: bool, source: [u8; 16]) -> u64 {
     let [.., i, j, k, l, m, n, o, p] = source;
     if v6 {
         u64::from_ne_bytes([i, j, k, l, m, n, o, p])
@@ -204,35 +225,35 @@ pub const fn host(v6: bool, source: [u8; 16]) -> u64 {
     }
 }
 
-/// What is known of a source by asking.
+/// What the zones and the DNS say of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Standing {
-    /// On a blocklist that the server rejects by.
+    /// In a zone that the server rejects by.
     Listed = 1,
-    /// On none; its name was not asked for, or could not be.
+    /// In no zone; its name was not looked up, or could not be.
     Unlisted = 2,
-    /// On none, and it has no name of a server's own: none at all, one that
+    /// In no zone, and without the name of a server: it has no name, one that
     /// does not lead back to it, or one made of its address.
     Unnamed = 3,
-    /// On none, with a server's name that leads back to it.
+    /// In no zone, with the name of a server that leads back to it.
     Confirmed = 4,
 }
 
 impl Verdict {
-    /// Whether this very address is listed now, not only one of its /64, so that
-    /// a responder may say so.
+    /// Whether this very address is listed now, not only another of its /64, so
+    /// that the responder may reject it.
     #[inline(always)]
     #[must_use]
-    pub const fn rejects(&self, v6: bool, source: [u8; 16], now: u64) -> bool {
-        matches!(self.standing(now), Some(Standing::Listed)) && self.host == host(v6, source)
+    pub const fn rejects(&self, v6: bool, source: [u8; 16], now: MonotonicNs) -> bool {
+        matches!(self.standing(now), Some(Standing::Listed)) && self.host == host_bits(v6, source)
     }
 
-    /// What it says now.
+    /// The standing of the source, while the verdict holds.
     #[inline(always)]
     #[must_use]
-    pub const fn standing(&self, now: u64) -> Option<Standing> {
-        if now > self.until {
+    pub const fn standing(&self, now: MonotonicNs) -> Option<Standing> {
+        if now.ns() > self.until.ns() {
             return None;
         }
         match self.standing {
@@ -258,7 +279,7 @@ pub const fn source_key(v6: bool, source: [u8; 16]) -> [u8; 8] {
     }
 }
 
-/// The key of a source's neighbourhood in `known_nets`: an IPv4 /24 or an
+/// The key of a source's network in `known_nets`: an IPv4 /24 or an
 /// IPv6 /48, as [`source_key`] with zeroes at its end.
 #[inline(always)]
 #[must_use]
@@ -271,19 +292,20 @@ pub const fn net_key(v6: bool, key: [u8; 8]) -> [u8; 8] {
     }
 }
 
-/// A source whose class has to wait, as the `asks` ring buffer tells it.
+/// A source whose class has to wait: an element of the `lookup_requests` ring
+/// buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Ask {
+pub struct LookupRequest {
     /// The address; IPv4 as `::ffff:a.b.c.d`.
     pub source: [u8; 16],
-    /// 1: there is a verdict; 0: it is asked for.
-    pub judged: u32,
+    /// 1: there is a verdict already; 0: a look-up is asked for.
+    pub has_verdict: u32,
 }
 
 /// Slots of `recent_syns`; a power of two.
-pub const SYNS: u32 = 1 << 17;
-/// The unit of [`Syn::seen`]: an eighth of a second.
+pub const RECENT_SYN_SLOTS: u32 = 1 << 17;
+/// The unit of [`RecentSyn::seen`]: an eighth of a second.
 const SYN_TICK: u64 = SECOND / 8;
 /// For how long a SYN is remembered, 16 s: the longest wait before the second
 /// repetition of a usual system is six, and the kernel may be late.
@@ -294,29 +316,37 @@ const SYN_PAUSE: u32 = 6;
 /// A SYN that was seen during a flood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Syn {
-    /// What of its hash does not choose the slot; never 0 in one that is used.
+pub struct RecentSyn {
+    /// The part of its hash that does not choose the slot; never 0 in a slot
+    /// in use.
     pub tag: u32,
     /// When it was seen, in eighths of a second.
     pub seen: u32,
 }
 
-impl Syn {
-    /// The slot of a SYN, and how it is remembered there.
+impl RecentSyn {
+    /// The slot of a SYN, and what is stored there.
     #[inline(always)]
     #[must_use]
-    pub const fn of(key: [u8; 8], port: u16, sequence: u32, seed: u32, now: u64) -> (u32, Self) {
+    pub const fn locate(
+        key: [u8; 8],
+        source_port: u16,
+        sequence: u32,
+        seed: u32,
+        now: MonotonicNs,
+    ) -> (u32, Self) {
         let mut hash = u64::from_ne_bytes(key) ^ ((seed as u64) << 32 | seed as u64);
-        hash = mix(hash) ^ ((port as u64) << 32 | sequence as u64);
+        hash = mix(hash) ^ ((source_port as u64) << 32 | sequence as u64);
         hash = mix(hash ^ seed as u64);
         let syn = Self {
             tag: (hash >> 32) as u32 | 1,
-            seen: (now / SYN_TICK) as u32,
+            seen: (now.ns() / SYN_TICK) as u32,
         };
-        (hash as u32 & (SYNS - 1), syn)
+        (hash as u32 & (RECENT_SYN_SLOTS - 1), syn)
     }
 
-    /// Whether it repeats the one in its slot, as a kernel would.
+    /// Whether it repeats the last SYN of its slot, after a pause that kernels
+    /// make.
     #[inline(always)]
     #[must_use]
     pub const fn repeats(self, last: Self) -> bool {
@@ -334,26 +364,29 @@ const fn mix(mut hash: u64) -> u64 {
     hash ^ (hash >> 31)
 }
 
-const _: () = assert!(size_of::<Gate>() == 48);
-const _: () = assert!(size_of::<Passage>() == 80);
+const _: () = assert!(size_of::<Gate>() == 80);
+const _: () = assert!(size_of::<GateStats>() == 128);
+const _: () = assert!(size_of::<KnownSender>() == 8);
 const _: () = assert!(size_of::<Verdict>() == 24);
-const _: () = assert!(size_of::<Ask>() == 20);
-const _: () = assert!(size_of::<Syn>() == 8);
+const _: () = assert!(size_of::<LookupRequest>() == 20);
+const _: () = assert!(size_of::<RecentSyn>() == 8);
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Ask, Gate, Passage, Syn, Verdict};
+    use super::{Gate, GateStats, KnownSender, LookupRequest, RecentSyn, Verdict};
 
     // SAFETY: repr(C) without padding (sizes asserted above), integers only.
     unsafe impl aya::Pod for Gate {}
     // SAFETY: as above.
-    unsafe impl aya::Pod for Passage {}
+    unsafe impl aya::Pod for GateStats {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for KnownSender {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Verdict {}
     // SAFETY: as above.
-    unsafe impl aya::Pod for Ask {}
+    unsafe impl aya::Pod for LookupRequest {}
     // SAFETY: as above.
-    unsafe impl aya::Pod for Syn {}
+    unsafe impl aya::Pod for RecentSyn {}
 }
 
 #[cfg(test)]

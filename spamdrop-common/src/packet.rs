@@ -31,7 +31,7 @@ pub struct Segment {
     /// Time to live, or hop limit, as it arrived.
     pub ttl: u8,
     /// Source port in host byte order.
-    pub from_port: u16,
+    pub source_port: u16,
     /// Sequence number in host byte order.
     pub sequence: u32,
 }
@@ -177,7 +177,7 @@ fn tcp<P: Packet + ?Sized>(
         port: u16::from_be_bytes([header[2], header[3]]),
         syn: header[13] & (SYN | ACK) == SYN,
         ttl,
-        from_port: u16::from_be_bytes([header[0], header[1]]),
+        source_port: u16::from_be_bytes([header[0], header[1]]),
         sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
     })
 }

@@ -1,10 +1,14 @@
-//! What the controller tells the filter.
+//! What user space tells the filter.
+
+use crate::time::MonotonicNs;
 
 /// Most ports that can be watched.
 pub const MAX_PORTS: usize = 8;
 
 /// The filter's settings, the one value of the `settings` map. All zero, as
 /// the kernel creates it, means that no port is watched and all packets pass.
+///
+/// What the filter reads of every packet comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Settings {
@@ -16,19 +20,24 @@ pub struct Settings {
     pub cidrs4: u32,
     /// IPv6 prefixes in the trie, likewise.
     pub cidrs6: u32,
-    /// Counts the times that the list let somebody go; what the filter decided
-    /// before says nothing then. The lowest 16 bits matter.
-    pub generation: u32,
-    /// Nanoseconds of a tick (jiffy); 0: nothing that the filter decides is
-    /// remembered.
+    /// Entries in `blocked6_addr`, likewise; not used yet, 0.
+    pub addresses6: u32,
+    /// Raised whenever an entry is removed or weakened: what the filter
+    /// remembers from an earlier epoch is void. The lowest 16 bits matter.
+    pub epoch: u32,
+    /// Nanoseconds of a tick (jiffy); 0: the filter remembers no drops.
     pub tick_ns: u32,
+    /// Until then nothing is dropped; not used yet, 0.
+    pub paused_until: MonotonicNs,
+    /// Room for later settings, whose 0 must mean "as before": 0.
+    pub reserved: [u64; 8],
 }
 
 impl Settings {
     /// Whether the filter watches this destination port (host byte order).
     #[inline(always)]
     #[must_use]
-    pub fn watches(&self, port: u16) -> bool {
+    pub const fn watches(&self, port: u16) -> bool {
         let mut i = 0;
         while i < MAX_PORTS {
             // Slots fill from the front; port 0 is never sent to.
@@ -70,8 +79,35 @@ impl Refresh {
     }
 }
 
-const _: () = assert!(size_of::<Settings>() == 36);
+const _: () = assert!(size_of::<Settings>() == 112);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C) without padding (size asserted above), integers only.
 unsafe impl aya::Pod for Settings {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ports_in_the_slots_are_watched_and_no_others() {
+        let all = [25, 465, 587, 2525, 26, 27, 28, 65_535];
+        for used in 0..=MAX_PORTS {
+            let mut settings = Settings::default();
+            settings.ports[..used].copy_from_slice(&all[..used]);
+            for (slot, port) in all.into_iter().enumerate() {
+                assert_eq!(settings.watches(port), slot < used, "{port} of {used}");
+            }
+            assert!(!settings.watches(24));
+        }
+        assert!(!Settings::default().watches(0));
+    }
+
+    #[test]
+    fn refresh_numbers_are_read_back() {
+        for refresh in [Refresh::Packet, Refresh::Syn, Refresh::Never] {
+            assert_eq!(Refresh::from_number(refresh as u32), refresh);
+        }
+        assert_eq!(Refresh::from_number(3), Refresh::Packet);
+    }
+}

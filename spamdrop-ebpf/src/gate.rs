@@ -2,152 +2,159 @@
 
 use core::arch::asm;
 
-use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use spamdrop_common::{
     counter::Reason,
-    gate::{CLASSES, Gate, Mode, Passage, Syn, class, floor, net_key, source_key},
+    gate::{
+        CLASSES, Gate, GateMode, GateStats, RecentSyn, Standing, net_key, source_key,
+        starvation_admit, stranger_class,
+    },
     packet::Segment,
+    time::MonotonicNs,
 };
 
-use crate::{maps, touch::exchange};
+use crate::{clock, maps, touch::exchange};
 
-/// What becomes of a new connection from a source that is not blocked;
-/// `otherwise` if the gate has nothing to say.
+/// What happens to a new connection from a source that is not blocked;
+/// `otherwise` where the gate does not interfere.
 #[inline(always)]
 pub fn pass(segment: &Segment, otherwise: Reason) -> Reason {
     // A call costs more than all of this.
-    if maps::gate().is_none_or(|gate| gate.mode == Mode::Off as u32) {
+    if maps::gate().is_none_or(|gate| gate.mode == GateMode::Off as u32) {
         return otherwise;
     }
-    let rest =
-        u64::from(segment.v6) << 24 | u64::from(segment.ttl) << 16 | u64::from(segment.from_port);
-    match consider(&segment.source, rest, segment.sequence) {
-        ANSWERED => Reason::GateAnswered,
-        PREFERRED => Reason::GatePreferred,
-        REFUSED => Reason::GateRefused,
-        _ => otherwise,
+    match consider(segment) {
+        Outcome::Admitted => otherwise,
+        Outcome::KnownOrAllowed => Reason::GateKnownOrAllowed,
+        Outcome::ToResponder => Reason::GateAnswered,
+        Outcome::Refused => Reason::GateRefused,
     }
 }
 
-const ADMITTED: u64 = 0;
-const PREFERRED: u64 = 1;
-const ANSWERED: u64 = 2;
-const REFUSED: u64 = 3;
+/// What the gate decides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Passes.
+    Admitted,
+    /// Passes where a stranger might not.
+    KnownOrAllowed,
+    /// Passes, to the responder.
+    ToResponder,
+    /// Is dropped.
+    Refused,
+}
 
 /// A function of its own, with its own stack, which the verifier need not
 /// follow for each way that leads to it.
 #[inline(never)]
-fn consider(source: &[u8; 16], rest: u64, sequence: u32) -> u64 {
-    let (Some(gate), Some(passage)) = (maps::gate(), maps::passage()) else {
-        return ADMITTED;
+fn consider(segment: &Segment) -> Outcome {
+    let (Some(gate), Some(stats)) = (maps::gate(), maps::gate_stats()) else {
+        return Outcome::Admitted;
     };
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    let now = clock::now();
     let mode = gate.mode(now);
-    if matches!(mode, Mode::Off) {
-        return ADMITTED;
+    if matches!(mode, GateMode::Off) {
+        return Outcome::Admitted;
     }
-    let sender = Sender::new(source, rest, sequence);
-    let outcome = match judge(&sender, gate, passage, now) {
-        REFUSED if !matches!(mode, Mode::On) => ADMITTED,
+    let outcome = match decide(&copied(segment), gate, stats, now) {
+        Outcome::Refused if !matches!(mode, GateMode::On) => Outcome::Admitted,
         outcome => outcome,
     };
-    // SAFETY: `passage` is the map's.
+    // SAFETY: `stats` is the map's.
     unsafe {
-        if outcome == ADMITTED || outcome == PREFERRED {
-            add(&raw mut (*passage).admitted);
+        if matches!(outcome, Outcome::Admitted | Outcome::KnownOrAllowed) {
+            add_one(&raw mut (*stats).admitted);
         }
-        if outcome == PREFERRED {
-            add(&raw mut (*passage).preferred);
+        if matches!(outcome, Outcome::KnownOrAllowed) {
+            add_one(&raw mut (*stats).known_or_allowed);
         }
     }
     outcome
 }
 
-/// Who wants to open a connection.
-struct Sender<'a> {
-    v6: bool,
-    source: &'a [u8; 16],
-    key: [u8; 8],
-    ttl: u8,
-    port: u16,
-    sequence: u32,
-}
-
-impl<'a> Sender<'a> {
-    #[inline(always)]
-    fn new(source: &'a [u8; 16], rest: u64, sequence: u32) -> Self {
-        let v6 = rest >> 24 != 0;
-        Self {
-            v6,
-            source,
-            key: source_key(v6, *source),
-            ttl: (rest >> 16) as u8,
-            port: rest as u16,
-            sequence,
+/// A copy of which each field is read once. Where LLVM may read them again
+/// through the reference, it writes most of the gate once for each family.
+#[inline(always)]
+fn copied(segment: &Segment) -> Segment {
+    // SAFETY: a reference is valid.
+    unsafe {
+        Segment {
+            v6: (&raw const segment.v6).read_volatile(),
+            ttl: (&raw const segment.ttl).read_volatile(),
+            source_port: (&raw const segment.source_port).read_volatile(),
+            sequence: (&raw const segment.sequence).read_volatile(),
+            ..*segment
         }
     }
 }
 
 #[inline(always)]
-fn judge(sender: &Sender<'_>, gate: &Gate, passage: *mut Passage, now: u64) -> u64 {
-    let found = maps::verdict(sender.key);
-    let verdict = found.and_then(|verdict| verdict.standing(now));
-    let rejected = found.is_some_and(|verdict| verdict.rejects(sender.v6, *sender.source, now));
-    let preferred = || maps::is_known(sender.key) || maps::is_allowed(sender.v6, sender.source);
-    if rejected && gate.answers(sender.v6) && !preferred() {
-        return ANSWERED;
+fn decide(segment: &Segment, gate: &Gate, stats: *mut GateStats, now: MonotonicNs) -> Outcome {
+    let (v6, source) = (segment.v6, segment.source);
+    let key = source_key(v6, source);
+    let verdict = maps::verdict(key);
+    let is_known_or_allowed = || maps::is_known(key) || maps::is_allowed(v6, &source);
+    if gate.has_responder(v6)
+        && verdict.is_some_and(|verdict| verdict.rejects(v6, source, now))
+        && !is_known_or_allowed()
+    {
+        return Outcome::ToResponder;
     }
-    // SAFETY: `passage` is the map's.
-    let held = gate.held(unsafe { (&raw const (*passage).admitted).read_volatile() });
+    // SAFETY: `stats` is the map's.
+    let held = gate.held(unsafe { (&raw const (*stats).admitted).read_volatile() });
     if gate.flooded == 0 && gate.admits(CLASSES - 1, held) {
-        return ADMITTED;
+        return Outcome::Admitted;
     }
-    if preferred() {
-        return PREFERRED;
+    if is_known_or_allowed() {
+        return Outcome::KnownOrAllowed;
     }
-    if gate.flooded != 0 && !is_repeated(sender, gate.seed, now) {
+    if gate.flooded != 0 && !is_repeated(segment, key, gate.seed, now) {
         // SAFETY: as above.
-        add(unsafe { &raw mut (*passage).unrepeated });
-        return REFUSED;
+        add_one(unsafe { &raw mut (*stats).unconfirmed });
+        return Outcome::Refused;
     }
-    let near_known = maps::is_near_known(net_key(sender.v6, sender.key));
-    let class = class(near_known, verdict, sender.ttl) % CLASSES;
+    let standing = verdict.and_then(|verdict| verdict.standing(now));
+    let class = class(segment, key, standing);
     if gate.admits(class, held) {
-        return ADMITTED;
+        return Outcome::Admitted;
     }
-    maps::ask(whole(sender), verdict.is_some());
-    settle(passage, class, now)
+    maps::request_lookup(full_address(segment), standing.is_some());
+    admit_or_refuse(stats, class, now)
 }
 
-/// Above the limit of its class: the floor, or nothing.
 #[inline(always)]
-fn settle(passage: *mut Passage, class: usize, now: u64) -> u64 {
-    // SAFETY: `passage` is the map's, and `class` below `CLASSES`.
-    let (floors, refused) = unsafe {
-        let floors = (&raw mut (*passage).floors).cast::<u64>();
-        let refused = (&raw mut (*passage).refused).cast::<u64>();
-        (floors.add(class), refused.add(class))
+fn class(segment: &Segment, key: [u8; 8], standing: Option<Standing>) -> usize {
+    let near_known = maps::is_near_known(net_key(segment.v6, key));
+    stranger_class(near_known, standing, segment.ttl) % CLASSES
+}
+
+/// Above the limit of its class, a stranger passes only lest the class starve.
+#[inline(always)]
+fn admit_or_refuse(stats: *mut GateStats, class: usize, now: MonotonicNs) -> Outcome {
+    // SAFETY: `stats` is the map's, and `class` below `CLASSES`.
+    let (next_admit, refused) = unsafe {
+        let next_admits = (&raw mut (*stats).next_starvation_admit).cast::<u64>();
+        let refused = (&raw mut (*stats).refused).cast::<u64>();
+        (next_admits.add(class), refused.add(class))
     };
     // SAFETY: as above.
-    let next = unsafe { floors.read_volatile() };
-    if let Some(then) = floor(next, now)
-        && exchange(floors, next, then)
+    let next = unsafe { next_admit.read_volatile() };
+    if let Some(then) = starvation_admit(MonotonicNs::from_ns(next), now)
+        && exchange(next_admit, next, then.ns())
     {
         // SAFETY: as above.
-        add(unsafe { &raw mut (*passage).floored });
-        return ADMITTED;
+        add_one(unsafe { &raw mut (*stats).starvation_admits });
+        return Outcome::Admitted;
     }
-    add(refused);
-    REFUSED
+    add_one(refused);
+    Outcome::Refused
 }
 
-/// Whether the same SYN was seen a moment ago; remembers it. Who forges
-/// addresses seldom repeats, and gains no more by it than a sender with one
+/// Whether the same SYN was seen a moment ago; remembers it. Senders of forged
+/// SYNs seldom repeat one, and gain no more by it than a sender with one
 /// connection.
 #[inline(always)]
-fn is_repeated(sender: &Sender<'_>, seed: u32, now: u64) -> bool {
-    let (slot, syn) = Syn::of(sender.key, sender.port, sender.sequence, seed, now);
+fn is_repeated(segment: &Segment, key: [u8; 8], seed: u32, now: MonotonicNs) -> bool {
+    let (slot, syn) = RecentSyn::locate(key, segment.source_port, segment.sequence, seed, now);
     let Some(cell) = maps::recent_syn(slot) else {
         return true;
     };
@@ -162,17 +169,17 @@ fn is_repeated(sender: &Sender<'_>, seed: u32, now: u64) -> bool {
 
 /// The address, IPv4 as `::ffff:a.b.c.d`.
 #[inline(always)]
-fn whole(sender: &Sender<'_>) -> [u8; 16] {
-    if sender.v6 {
-        return *sender.source;
+fn full_address(segment: &Segment) -> [u8; 16] {
+    if segment.v6 {
+        return segment.source;
     }
-    let [a, b, c, d, ..] = *sender.source;
+    let [a, b, c, d] = segment.source4();
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
 /// Adds one, whatever other CPUs do.
 #[inline(always)]
-fn add(cell: *mut u64) {
+fn add_one(cell: *mut u64) {
     // SAFETY: the callers pass aligned fields in map memory. Rust has no
     // atomics for this target, so the instruction is given.
     unsafe {

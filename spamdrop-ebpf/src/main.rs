@@ -1,4 +1,4 @@
-//! The packet filter: frame → segment → entry → verdict → counter.
+//! The packet filter: frame → segment → entry → action → counter.
 //!
 //! Thin on purpose: what can be decided without the kernel is decided in
 //! `spamdrop-common`, where ordinary tests run it. Nothing here ever returns
@@ -12,27 +12,27 @@
 )]
 #![feature(asm_experimental_arch)]
 
+mod clock;
 mod frame;
 mod gate;
-mod hot;
 mod log;
 mod maps;
+mod recent_drop;
 mod steer;
 mod touch;
 
 use aya_ebpf::{
     bindings::xdp_action::{XDP_DROP, XDP_PASS},
-    helpers::bpf_ktime_get_coarse_ns,
     macros::xdp,
     programs::XdpContext,
 };
 use spamdrop_common::{
+    action::{blocked_action, is_cidr_live, is_live, quiet_until, slide},
     counter::Reason,
     entry::Entry,
-    gate::PORT,
+    gate::SMTP_PORT,
     packet::{Segment, parse},
     settings::{Refresh, Settings},
-    verdict::{is_cidr_live, is_live, judge, quiet, slide},
 };
 
 use crate::frame::Frame;
@@ -61,7 +61,7 @@ fn filter(ctx: &XdpContext) -> u32 {
 
 /// Port, then the sources that were dropped a moment ago, then the block
 /// look-up; the clock and the allowlist only on a match, so that a clean sender
-/// costs one look-up in a hash map. New connections of those who are not
+/// costs one look-up in a hash map. New connections of sources that are not
 /// blocked come to the gate.
 #[inline(always)]
 fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
@@ -71,23 +71,26 @@ fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
     if !settings.watches(segment.port) {
         return Reason::OtherPort;
     }
-    let generation = hot::generation(settings);
-    if hot::hit(segment, generation) {
+    let epoch = recent_drop::epoch(settings);
+    if recent_drop::hit(segment, epoch) {
         log::dropped(ctx, segment);
         return Reason::SealedDropped;
     }
-    let found = blocked(ctx, segment, settings, generation);
-    if segment.syn && segment.port == PORT && matches!(found, Reason::NotListed | Reason::Expired) {
+    let found = blocked(ctx, segment, settings, epoch);
+    if segment.syn
+        && segment.port == SMTP_PORT
+        && matches!(found, Reason::NotBlocked | Reason::Expired)
+    {
         return gate::pass(segment, found);
     }
     found
 }
 
 #[inline(always)]
-fn blocked(ctx: &XdpContext, segment: &Segment, settings: &Settings, generation: u16) -> Reason {
+fn blocked(ctx: &XdpContext, segment: &Segment, settings: &Settings, epoch: u16) -> Reason {
     let found = match maps::blocked(segment) {
-        Some(entry) => entry_hit(ctx, entry, settings, segment, generation),
-        None => Reason::NotListed,
+        Some(entry) => entry_hit(ctx, entry, settings, segment, epoch),
+        None => Reason::NotBlocked,
     };
     if found.is_drop() || !maps::has_cidrs(settings, segment) {
         return found;
@@ -105,14 +108,13 @@ fn entry_hit(
     entry: *mut Entry,
     settings: &Settings,
     segment: &Segment,
-    generation: u16,
+    epoch: u16,
 ) -> Reason {
     // SAFETY: the look-up returned the pointer, the map's memory outlives the
     // program run, and every bit pattern is a valid `Entry`. The kernel may
     // reuse the slot meanwhile; `touch` is made for that.
     let seen = unsafe { entry.read_volatile() };
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    let now = clock::now();
     if !is_live(seen.expires, now) {
         return Reason::Expired;
     }
@@ -122,10 +124,11 @@ fn entry_hit(
     let refresh = Refresh::from_number(settings.refresh);
     let expires = slide(&seen, now, segment.syn, refresh);
     touch::hit(entry, &seen, expires);
-    let reason = judge(seen.flags, segment.syn);
+    let reason = blocked_action(seen.flags, segment.syn);
     if matches!(reason, Reason::SealedDropped) {
-        let quiet = quiet(&Entry { expires, ..seen }, now, refresh);
-        hot::remember(segment, generation, hot::ticks(settings, quiet));
+        let end = quiet_until(&Entry { expires, ..seen }, now, refresh);
+        let ticks = recent_drop::ticks(settings, now, end);
+        recent_drop::remember(segment, epoch, ticks);
     }
     if reason.is_drop() {
         log::dropped(ctx, segment);
@@ -138,8 +141,7 @@ fn cidr_hit(ctx: &XdpContext, segment: &Segment, otherwise: Reason) -> Reason {
     let Some(prefix) = maps::blocked_prefix(segment) else {
         return otherwise;
     };
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    let now = clock::now();
     // SAFETY: as in `entry_hit`.
     if !is_cidr_live(&unsafe { prefix.read_volatile() }, now) {
         return Reason::Expired;

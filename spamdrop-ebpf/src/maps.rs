@@ -2,61 +2,71 @@
 //! prints their fields by name; the loader pins them under these names.
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SockMap, lpm_trie::Key},
     macros::btf_map,
     programs::SkLookupContext,
 };
 use spamdrop_common::{
+    abi::{self, LOOKUP_REQUEST_BYTES},
     counter::{Counters, Reason},
     entry::{AllowEntry, CidrEntry, Entry, Origin},
-    gate::{Ask, Gate, Passage, SYNS, Syn, Verdict},
-    hot::{Hot, SETS, WAYS},
+    gate::{Gate, GateStats, KnownSender, LookupRequest, RECENT_SYN_SLOTS, RecentSyn, Verdict},
     names::{RESPONDER4, RESPONDER6},
     packet::Segment,
+    recent_drop::{LINES, Line},
     settings::Settings,
 };
 
 use crate::touch;
 
-// The loader sets the real sizes of the block maps.
+const PREFIXES: usize = abi::PREFIXES as usize;
+const VERDICT_COUNT: usize = abi::VERDICTS as usize;
+const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+
+// The loader sets the real sizes of what the configuration sizes.
 #[btf_map(name = "blocked4")]
 static BLOCKED4: LruHashMap<[u8; 4], Entry, 262_144> = LruHashMap::new();
 #[btf_map(name = "blocked6")]
 static BLOCKED6: LruHashMap<[u8; 8], Entry, 65_536> = LruHashMap::new();
-#[btf_map(name = "hot4")]
-static HOT4: Array<[Hot; WAYS], { SETS as usize }> = Array::new();
+// Not read yet: an empty map costs each clean sender a look-up.
+#[btf_map(name = "blocked6_addr")]
+static BLOCKED6_ADDR: LruHashMap<[u8; 16], Entry, 16_384> = LruHashMap::new();
+#[btf_map(name = "recent_drops4")]
+static RECENT_DROPS4: Array<Line, { LINES as usize }, MMAPABLE> = Array::new();
 #[btf_map(name = "cidr4")]
-static CIDR4: LpmTrie<[u8; 4], CidrEntry, 65_536> = LpmTrie::new();
+static CIDR4: LpmTrie<[u8; 4], CidrEntry, PREFIXES> = LpmTrie::new();
 #[btf_map(name = "cidr6")]
-static CIDR6: LpmTrie<[u8; 16], CidrEntry, 65_536> = LpmTrie::new();
+static CIDR6: LpmTrie<[u8; 16], CidrEntry, PREFIXES> = LpmTrie::new();
 #[btf_map(name = "allow4")]
-static ALLOW4: LpmTrie<[u8; 4], AllowEntry, 65_536> = LpmTrie::new();
+static ALLOW4: LpmTrie<[u8; 4], AllowEntry, PREFIXES> = LpmTrie::new();
 #[btf_map(name = "allow6")]
-static ALLOW6: LpmTrie<[u8; 16], AllowEntry, 65_536> = LpmTrie::new();
+static ALLOW6: LpmTrie<[u8; 16], AllowEntry, PREFIXES> = LpmTrie::new();
 #[btf_map(name = "known")]
-static KNOWN: HashMap<[u8; 8], u8, 65_536, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+static KNOWN: HashMap<[u8; 8], KnownSender, 65_536, NO_PREALLOC> = HashMap::new();
 #[btf_map(name = "known_nets")]
-static KNOWN_NETS: HashMap<[u8; 8], u8, 65_536, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+static KNOWN_NETS: HashMap<[u8; 8], KnownSender, 65_536, NO_PREALLOC> = HashMap::new();
 #[btf_map(name = "verdicts")]
-static VERDICTS: LruHashMap<[u8; 8], Verdict, 131_072> = LruHashMap::new();
+static VERDICTS: LruHashMap<[u8; 8], Verdict, VERDICT_COUNT> = LruHashMap::new();
 #[btf_map(name = "gate")]
 static GATE: Array<Gate, 1> = Array::new();
-#[btf_map(name = "passage")]
-static PASSAGE: Array<Passage, 1> = Array::new();
+#[btf_map(name = "gate_stats")]
+static GATE_STATS: Array<GateStats, 1> = Array::new();
 #[btf_map(name = "recent_syns")]
-static RECENT_SYNS: Array<Syn, { SYNS as usize }> = Array::new();
-#[btf_map(name = "asks")]
-static ASKS: RingBuf<Ask, 65_536> = RingBuf::new();
+static RECENT_SYNS: Array<RecentSyn, { RECENT_SYN_SLOTS as usize }> = Array::new();
+#[btf_map(name = "lookup_requests")]
+// Without a type: libbpf refuses a ring buffer that has one.
+static LOOKUP_REQUESTS: RingBuf<(), { LOOKUP_REQUEST_BYTES as usize }> = RingBuf::new();
 #[btf_map(name = "responder")]
 static RESPONDER: SockMap<2> = SockMap::new();
 #[btf_map(name = "settings")]
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map(name = "counters")]
 static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
-// Not read here: it is declared so that its fields have types in the kernel.
+// Not read here: declared so that its fields have types in the kernel.
 #[btf_map(name = "origins")]
-static ORIGINS: HashMap<[u8; 16], Origin, 262_144, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+static ORIGINS: HashMap<[u8; 16], Origin, 262_144, NO_PREALLOC> = HashMap::new();
 
 #[inline(always)]
 pub fn settings() -> Option<&'static Settings> {
@@ -86,9 +96,9 @@ pub fn blocked(segment: &Segment) -> Option<*mut Entry> {
 
 /// The entry of an IPv6 /64, or null.
 ///
-/// A function of its own: else LLVM merges both families into one call of the
-/// kernel's helper, and the kernel can replace a call by the map's own look-up
-/// only where it knows which map it is for.
+/// A function of its own: otherwise LLVM merges both families into one call of
+/// the kernel's helper, and the kernel can replace a call by the map's own
+/// look-up only where it knows which map the call is for.
 #[inline(never)]
 fn blocked6(key: u64) -> *mut Entry {
     let found = BLOCKED6.get_ptr_mut(key.to_ne_bytes());
@@ -96,8 +106,8 @@ fn blocked6(key: u64) -> *mut Entry {
 }
 
 #[inline(always)]
-pub fn hot(set: u32) -> Option<*mut [Hot; WAYS]> {
-    HOT4.get_ptr_mut(set)
+pub fn recent_drops(line: u32) -> Option<*mut Line> {
+    RECENT_DROPS4.get_ptr_mut(line)
 }
 
 /// Counts hits on an IPv4 entry, if it is still there.
@@ -145,12 +155,12 @@ pub fn gate() -> Option<&'static Gate> {
 }
 
 #[inline(always)]
-pub fn passage() -> Option<*mut Passage> {
-    PASSAGE.get_ptr_mut(0)
+pub fn gate_stats() -> Option<*mut GateStats> {
+    GATE_STATS.get_ptr_mut(0)
 }
 
 #[inline(always)]
-pub fn recent_syn(slot: u32) -> Option<*mut Syn> {
+pub fn recent_syn(slot: u32) -> Option<*mut RecentSyn> {
     RECENT_SYNS.get_ptr_mut(slot)
 }
 
@@ -176,18 +186,21 @@ pub fn verdict(key: [u8; 8]) -> Option<Verdict> {
         .map(|verdict| unsafe { verdict.read_volatile() })
 }
 
-/// Tells the controller of a source, unless it is too slow to read.
+/// Tells the daemon of a source; nothing happens while the ring buffer is full.
 #[inline(always)]
-pub fn ask(source: [u8; 16], judged: bool) {
-    if let Some(mut entry) = ASKS.reserve(0) {
-        let judged = judged.into();
-        entry.write(Ask { source, judged });
-        entry.submit(0);
+pub fn request_lookup(source: [u8; 16], has_verdict: bool) {
+    if let Some(mut request) = LOOKUP_REQUESTS.reserve_untyped(0) {
+        let has_verdict = has_verdict.into();
+        request.write(LookupRequest {
+            source,
+            has_verdict,
+        });
+        request.submit(0);
     }
 }
 
-/// Gives a new connection to the responder; without one, or where another
-/// program has given it away, nothing happens.
+/// Gives a new connection to the responder; nothing happens without one, or
+/// where another program has given the connection away.
 #[inline(always)]
 pub fn give_to_responder(ctx: &SkLookupContext, v6: bool) {
     let slot = if v6 { RESPONDER6 } else { RESPONDER4 };

@@ -1,18 +1,17 @@
-//! Which socket a new connection comes to: the responder's, if the sender is
-//! listed; the mail server's, whatever else is the case.
+//! Which socket gets a new connection: the responder's if the sender is listed,
+//! the mail server's in every other case.
 
 use aya_ebpf::{
     bindings::{bpf_sk_lookup, sk_action::SK_PASS},
-    helpers::bpf_ktime_get_coarse_ns,
     macros::sk_lookup,
     programs::SkLookupContext,
 };
 use spamdrop_common::{
-    gate::{PORT, source_key},
+    gate::{SMTP_PORT, source_key},
     packet::Segment,
 };
 
-use crate::maps;
+use crate::{clock, maps};
 
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
@@ -29,16 +28,15 @@ pub fn spamdrop_answer(ctx: SkLookupContext) -> u32 {
     SK_PASS
 }
 
-/// Gate, then verdict. Known and trusted senders come to the mail server, as
-/// at the gate.
+/// Gate, then verdict. Known and allowlisted senders come to the mail server,
+/// as at the gate.
 #[inline(always)]
 fn is_for_responder(segment: &Segment) -> bool {
     let Some(gate) = maps::gate() else {
         return false;
     };
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_coarse_ns() };
-    if !gate.is_answering(segment.v6, now) {
+    let now = clock::now();
+    if !gate.has_responder_now(segment.v6, now) {
         return false;
     }
     let key = source_key(segment.v6, segment.source);
@@ -47,8 +45,8 @@ fn is_for_responder(segment: &Segment) -> bool {
         && !maps::is_allowed(segment.v6, &segment.source)
 }
 
-/// The segment that opens a connection to a watched port; what the gate does
-/// not need of it is 0.
+/// The segment that opens a connection to a watched port; the fields that are
+/// not needed here are 0.
 #[inline(always)]
 fn watched(lookup: *const bpf_sk_lookup) -> Option<Segment> {
     // SAFETY: the kernel passes a valid context. Each field is read as it is
@@ -63,7 +61,7 @@ fn watched(lookup: *const bpf_sk_lookup) -> Option<Segment> {
         )
     };
     let port = u16::try_from(port).ok()?;
-    if protocol != TCP || port != PORT || !maps::settings()?.watches(port) {
+    if protocol != TCP || port != SMTP_PORT || !maps::settings()?.watches(port) {
         return None;
     }
     let words = match family {
@@ -84,7 +82,7 @@ fn watched(lookup: *const bpf_sk_lookup) -> Option<Segment> {
         port,
         syn: true,
         ttl: 0,
-        from_port: 0,
+        source_port: 0,
         sequence: 0,
     })
 }

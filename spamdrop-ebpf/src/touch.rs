@@ -4,16 +4,19 @@
 //! others. The price is that the kernel may give the slot to another address
 //! between look-up and store, so the expiry is exchanged only where it is
 //! still the one that was read. A hit that is counted for the wrong address
-//! in that instant harms nobody.
+//! in that instant does no harm.
 
 use core::arch::asm;
 
-use spamdrop_common::entry::{CidrEntry, Entry};
+use spamdrop_common::{
+    entry::{CidrEntry, Entry},
+    time::MonotonicNs,
+};
 
 /// Counts a hit on an entry, and slides its expiry from what was `seen` to
 /// `expires` where they differ.
 #[inline(always)]
-pub fn hit(entry: *mut Entry, seen: &Entry, expires: u64) {
+pub fn hit(entry: *mut Entry, seen: &Entry, expires: MonotonicNs) {
     // SAFETY: `entry` comes from a look-up of this run and points to a whole
     // `Entry` in the map's memory; so do the field pointers made from it.
     unsafe {
@@ -23,7 +26,8 @@ pub fn hit(entry: *mut Entry, seen: &Entry, expires: u64) {
         return;
     }
     // SAFETY: as above.
-    if exchange(unsafe { &raw mut (*entry).expires }, seen.expires, expires) {
+    let cell = unsafe { (&raw mut (*entry).expires).cast::<u64>() };
+    if exchange(cell, seen.expires.ns(), expires.ns()) {
         // SAFETY: as above.
         unsafe {
             (&raw mut (*entry).refreshes).write_volatile(seen.refreshes.saturating_add(1));
@@ -51,7 +55,8 @@ pub fn cidr_hit(prefix: *mut CidrEntry) {
     }
 }
 
-/// Stores `new` where `old` still stands; whether it did. (Linux 5.12.)
+/// Stores `new` where `old` still stands, and returns whether it did. (Linux
+/// 5.12.)
 #[inline(always)]
 pub fn exchange(cell: *mut u64, old: u64, new: u64) -> bool {
     let found: u64;

@@ -1,4 +1,5 @@
-//! The command line, as clap reads it. Nothing is opened or looked up here.
+//! The command line, as clap reads it. Nothing here opens a file or calls the
+//! kernel.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::config::LONGEST;
+use spamdrop_core::term::LONGEST;
 
 mod config;
 mod report;
@@ -14,43 +15,48 @@ mod report;
 pub use config::{Check, ConfigVerb};
 pub use report::{Report, Since};
 
-/// Keeps botnet spam waves away from a small mail server: sources that the
-/// server refuses as listed are dropped in the network driver for a while.
+/// Keeps botnet spam waves away from a small mail server
+///
+/// A sender that the mail server rejects because of a DNS blocklist is blocked:
+/// for some minutes the network driver drops its packets. While the server's
+/// connection slots run short, known senders go first.
 #[derive(Debug, Parser)]
 #[command(name = "spamdrop", version, max_term_width = 80)]
 pub struct Cli {
     /// Configuration file [default: /etc/spamdrop/spamdrop.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub verb: Verb,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Attach if needed, then watch the mail log and block until told to stop
+    /// Run the daemon: attach the filter, read the mail log, block
     ///
-    /// Stopping leaves the filter in place: what is blocked stays blocked
-    /// until it expires. Flags override the configuration.
+    /// The daemon runs in the foreground until SIGTERM or SIGINT. It leaves the
+    /// filter attached when it stops, so that blocks last until they expire.
+    /// SIGHUP makes it read the configuration again. Flags override the
+    /// configuration.
     Run(Run),
-    /// Put the filter on interfaces, without a watcher
+    /// Attach the filter to interfaces, without a daemon
     ///
-    /// A filter that is there already is replaced without a gap.
+    /// A spamdrop filter that is already attached is replaced without a gap.
     Attach(Attach),
-    /// Take the filter off every interface and leave nothing behind
+    /// Detach the filter from every interface and remove its traces
     ///
-    /// Removes the maps with all entries, the FIFO, and the files in `run_dir`
-    /// and `state_dir`. The configuration, the allowlist and what is known of
-    /// senders and waves stay.
+    /// Removes the maps with all entries, the FIFO, and the files of a running
+    /// daemon in `run_dir` and `state_dir`. Keeps the configuration, the
+    /// allowlist, the known senders and the history of waves.
     Detach(Detach),
-    /// Block addresses or prefixes by hand
+    /// Block addresses or prefixes
     ///
     /// An IPv6 address is blocked with its whole /64. The block of an address
-    /// lasts until its peer has been silent for the time given; a prefix is
-    /// blocked for exactly that time. If one of the addresses must not be
-    /// blocked, none is.
+    /// lasts until no packet has arrived from it for the given time; the block
+    /// of a prefix lasts for exactly that time. If one of the addresses is
+    /// protected from blocking, nothing is blocked.
     Add(Add),
     /// Unblock addresses or prefixes
     Remove(Addrs),
@@ -58,60 +64,62 @@ pub enum Verb {
     Flush,
     /// Show what is blocked
     List(List),
-    /// Block the addresses of a file, one a line
+    /// Block the addresses in a file
     ///
-    /// Reads what `export` writes, addresses and prefixes one a line, and the
-    /// lines of /proc/net/xt_recent/NAME. An address with SECONDS behind it
-    /// is blocked for that time, one without as by `add`. Older blocks of the
-    /// same addresses are replaced. A line that is not understood leaves
-    /// everything as it was; what must not be blocked is left out.
+    /// Reads one address or prefix a line, as `export` writes them, or lines of
+    /// /proc/net/xt_recent/NAME. An address followed by SECONDS is blocked for
+    /// that time, any other as by `add`. Existing blocks of the same addresses
+    /// are replaced. If a line is not understood, nothing changes. Addresses
+    /// that are protected from blocking are skipped and counted.
     Import(Import),
-    /// Print what is blocked, for `import`: one address a line, with its term
+    /// Print what is blocked, in the format that `import` reads
     ///
-    /// Hits, and what `show` knows of the reasons, are not part of it.
+    /// Numbers of hits and the reasons that `show` prints are not exported.
     Export(Export),
-    /// Show why an address is blocked, and for how long
+    /// Show why an address is blocked, and until when
     Show(Show),
-    /// Edit or show the allowlist: what is never blocked
+    /// Edit or show the allowlist: sources that are never blocked
     #[command(subcommand)]
     Allow(Allow),
     /// Edit or show the known senders: sources whose mail is wanted
     ///
-    /// The watcher remembers whose mail was accepted, and whom Courier
-    /// delivered to. Three messages on two days within 36 days, or one
-    /// delivery, make a source known; a blocklist's rejection, an hour later,
-    /// or five unknown recipients within an hour, end that.
+    /// The daemon remembers the sources of accepted mail and the hosts that
+    /// Courier delivered mail to. A source becomes known by three accepted
+    /// messages on two days within 36 days, or by one delivery to it. It is
+    /// demoted when a blocklist lists it (an hour later) or after five unknown
+    /// recipients within an hour.
     #[command(subcommand)]
     Known(Known),
     /// Learn known senders from old mail logs
     ///
-    /// Nothing is blocked. Logs may be given in any order, and again: what is
-    /// remembered already is not counted twice. Exits with 1 if a file could
-    /// not be read to its end.
+    /// Blocks nothing. Logs may be given in any order and more than once: the
+    /// same message is not counted twice. Exits with 1 if a file could not be
+    /// read to its end.
     Learn(Learn),
-    /// Show interfaces, maps, and the watcher; exits with 3 if not attached
+    /// Show interfaces, maps and the daemon; exits with 3 if not attached
     Status(Output),
-    /// Show waves: when the server's slots ran short, and who had to wait
+    /// Show waves: when slots ran short, and which senders had to wait
     ///
-    /// `run` records them unless `admit` is "off": the newest 1,000, and how 50
-    /// of them went.
+    /// The daemon records waves unless `admit` is "off": the newest 1,000, and
+    /// the course of the newest 50.
     Report(Report),
-    /// Show how many packets were passed and dropped, and why
+    /// Show how many packets were passed and dropped, by reason
     Stats(Output),
     /// Show what a mail log would have blocked, without blocking
     ///
-    /// Every line goes through parser and policy as if it were written now,
-    /// and each file begins with an empty blocklist. Near misses are lines
-    /// that look like a rejection and are none. Exits with 1 if a file could
-    /// not be read to its end.
+    /// Each line is treated as if it had just been written, and nothing is
+    /// blocked at the start of a file. Near misses are lines that look like a
+    /// rejection and were not taken as one. Exits with 1 if a file could not be
+    /// read to its end.
     Scan(Scan),
     /// Ask the mail server's DNS blocklists about addresses
     ///
-    /// Shows what each zone says, and what follows: whether the mail server
-    /// rejects the address, or whether it has a server's name. Exits with 1 if
-    /// of one of the addresses that could not be learned.
+    /// Shows the answer of each zone and the result: whether the mail server
+    /// rejects the address, and if not, whether its host name is that of a mail
+    /// server. Blocks nothing. Exits with 1 if any address could not be looked
+    /// up.
     Lookup(Lookup),
-    /// Look at the configuration
+    /// Check the configuration
     #[command(subcommand)]
     Config(ConfigVerb),
     /// Print completions for a shell
@@ -121,33 +129,34 @@ pub enum Verb {
 /// Flags of `run`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Run {
-    /// An interface on which mail arrives; may be repeated
+    /// Network interface on which mail arrives; may be repeated
     #[arg(short, long = "interface", value_name = "IFACE")]
     pub interfaces: Vec<String>,
-    /// A mail log to follow, `-` for standard input; may be repeated
+    /// Mail log to follow, `-` for standard input; may be repeated
     #[arg(short, long = "log", value_name = "FILE")]
     pub logs: Vec<PathBuf>,
-    /// Follow the systemd journal: who wrote an entry cannot be forged
+    /// Read the systemd journal, whose entries local users cannot forge
     ///
-    /// The sources that are named by flags replace those of the configuration.
+    /// `--journal` and `--log` together replace the sources of the
+    /// configuration.
     #[arg(long)]
     pub journal: bool,
-    /// A TCP port to protect; may be repeated, at most 8 [default: 25]
+    /// TCP port to protect; may be repeated, at most 8 [default: 25]
     #[arg(long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub ports: Vec<u16>,
-    /// Where the filter runs [default: auto]
+    /// XDP hook to use [default: auto]
     #[arg(long)]
     pub mode: Option<Mode>,
-    /// Time that a block lasts after the peer's last packet [default: 10m]
+    /// Time that a block lasts after the sender's last packet [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = term)]
     pub ttl: Option<Duration>,
-    /// Time before a blocked peer's connections are ended [default: 3s]
+    /// Time before connections of a blocked sender are ended [default: 3s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub grace: Option<Duration>,
-    /// What becomes of connections after the grace [default: destroy]
+    /// What happens to its connections after that time [default: destroy]
     #[arg(long)]
     pub release: Option<Release>,
-    /// Log packets at this level; `debug` has a line for each dropped one
+    /// Log packets at this level; `debug` logs each dropped packet
     #[arg(long, value_name = "LEVEL")]
     pub log_packets: Option<Level>,
 }
@@ -158,7 +167,7 @@ pub struct Attach {
     /// Interfaces on which mail arrives
     #[arg(required = true, value_name = "IFACE")]
     pub interfaces: Vec<String>,
-    /// Where the filter runs [default: auto]
+    /// XDP hook to use [default: auto]
     #[arg(long)]
     pub mode: Option<Mode>,
 }
@@ -166,7 +175,7 @@ pub struct Attach {
 /// Flags of `detach`.
 #[derive(Debug, Args)]
 pub struct Detach {
-    /// Do so even while `spamdrop run` is active
+    /// Detach even while the daemon runs
     #[arg(long)]
     pub force: bool,
 }
@@ -177,14 +186,14 @@ pub struct Add {
     /// What to block.
     #[command(flatten)]
     pub addrs: Addrs,
-    /// Time to block, whole seconds such as 90s, 10m or 1d [default: the
-    /// configuration's ttl, 10m]
+    /// Duration of the block, such as 90s, 10m or 1d [default: `ttl` of the
+    /// configuration]
     #[arg(long = "for", value_name = "TIME", value_parser = term)]
     pub term: Option<Duration>,
-    /// Let the block end on the clock, whatever the peer sends
+    /// Let the block end after that time, even if packets arrive
     #[arg(long)]
     pub fixed: bool,
-    /// Why, for `spamdrop show`; kept for addresses, at most 200 bytes
+    /// Reason for `spamdrop show`, at most 200 bytes; not kept for prefixes
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 }
@@ -193,8 +202,8 @@ pub struct Add {
 #[derive(Debug, Args)]
 pub struct Addrs {
     /// Addresses or prefixes such as 192.0.2.1, 2001:db8::1 or 192.0.2.0/24;
-    /// `-` alone reads them from standard input, one a line, `#` starts a
-    /// comment
+    /// a single `-` reads them from standard input, one a line, where `#`
+    /// starts a comment
     #[arg(required = true, value_name = "ADDR")]
     pub addrs: Vec<String>,
 }
@@ -202,10 +211,10 @@ pub struct Addrs {
 /// Flags of `list`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct List {
-    /// The form of the result [default: table]
+    /// Output format [default: table]
     #[arg(long, conflicts_with = "json")]
     pub format: Option<Format>,
-    /// As `--format json`
+    /// Same as `--format json`
     #[arg(long)]
     pub json: bool,
 }
@@ -213,9 +222,9 @@ pub struct List {
 /// The forms of `list`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people
+    /// A table for people
     Table,
-    /// An array, one object a line
+    /// A JSON array, one object a line
     Json,
     /// The lines of /proc/net/xt_recent/NAME
     Recent,
@@ -224,14 +233,14 @@ pub enum Format {
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// What to read; `-` is standard input
+    /// File to read; `-` is standard input
     #[arg(default_value = "-", value_name = "FILE")]
     pub file: PathBuf,
-    /// Time to block addresses that come without one, whole seconds such as
-    /// 90s, 10m or 1d [default: the configuration's ttl, 10m]
+    /// Duration for addresses without one in the file, such as 90s, 10m or 1d
+    /// [default: `ttl` of the configuration]
     #[arg(long = "for", value_name = "TIME", value_parser = term)]
     pub term: Option<Duration>,
-    /// Let their blocks end on the clock, whatever the peer sends
+    /// Let these blocks end after that time, even if packets arrive
     #[arg(long)]
     pub fixed: bool,
 }
@@ -239,7 +248,7 @@ pub struct Import {
 /// Flags of `export`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Export {
-    /// The form of the result
+    /// Output format
     #[arg(long, default_value = "lines")]
     pub format: ExportFormat,
 }
@@ -247,7 +256,7 @@ pub struct Export {
 /// The forms of `export`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
-    /// ADDRESS SECONDS, then what prolongs the block
+    /// ADDRESS SECONDS, then how packets extend the block
     Lines,
     /// The lines of /proc/net/xt_recent/NAME
     Recent,
@@ -259,7 +268,7 @@ pub struct Show {
     /// An address, or a blocked prefix
     #[arg(value_name = "ADDR")]
     pub addr: String,
-    /// The form of the result.
+    /// Output format.
     #[command(flatten)]
     pub output: Output,
 }
@@ -270,45 +279,45 @@ pub struct Scan {
     /// Mail logs, plain or gzipped; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Show every near miss, not 3 of each kind, and every address, not 20
+    /// Show all near misses (not 3 of each kind) and all addresses (not 20)
     #[arg(long)]
     pub all: bool,
-    /// The form of the result.
+    /// Output format.
     #[command(flatten)]
     pub output: Output,
 }
 
-/// What `allow` does.
+/// The commands of `allow`.
 #[derive(Debug, Subcommand)]
 pub enum Allow {
-    /// Never block these; entries that they cover are removed
+    /// Never block these sources; remove their existing blocks
     Add(Addrs),
-    /// Take prefixes off the allowlist, as they are listed there
+    /// Take sources off the allowlist, written as `allow list` shows them
     Remove(Addrs),
-    /// Show the allowlist, and what is allowed without being on it
+    /// Show the allowlist and what is protected automatically
     List(Output),
 }
 
-/// What `known` does.
+/// The commands of `known`.
 #[derive(Debug, Subcommand)]
 pub enum Known {
     /// Show the known senders
     List(KnownList),
     /// Make hosts known at once; an IPv6 address with its whole /64
     Add(Addrs),
-    /// Forget what was good of hosts: they have to earn it anew
+    /// Discard the evidence for hosts, so that they start again
     Remove(Addrs),
-    /// As `add`, for the addresses of a file, one a line
+    /// Make the hosts in a file known, one address a line
     Import(KnownImport),
 }
 
 /// Flags of `known list`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct KnownList {
-    /// Show those, too, who have sent too little, or were demoted
+    /// Also show sources with too little evidence, and demoted ones
     #[arg(long)]
     pub all: bool,
-    /// The form of the result.
+    /// Output format.
     #[command(flatten)]
     pub output: Output,
 }
@@ -316,7 +325,7 @@ pub struct KnownList {
 /// Arguments of `known import`.
 #[derive(Debug, Args)]
 pub struct KnownImport {
-    /// What to read, `#` starts a comment; `-` is standard input
+    /// File to read, in which `#` starts a comment; `-` is standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
@@ -335,7 +344,7 @@ pub struct Lookup {
     /// Addresses such as 192.0.2.1 or 2001:db8::1
     #[arg(required = true, value_name = "ADDR")]
     pub addrs: Vec<String>,
-    /// The form of the result.
+    /// Output format.
     #[command(flatten)]
     pub output: Output,
 }
@@ -347,7 +356,7 @@ pub struct Completions {
     pub shell: Shell,
 }
 
-/// The form of a result.
+/// Output format.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Output {
     /// Print JSON
@@ -358,26 +367,26 @@ pub struct Output {
 /// As [`crate::kernel::attach::Mode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// In the driver; in the generic hook where the driver cannot
+    /// Native if the driver supports it, otherwise generic
     Auto,
-    /// In the driver or not at all
+    /// The driver's hook, or fail
     Native,
-    /// In the slower hook that every interface has
+    /// The slower hook that every interface has
     Generic,
 }
 
 /// As [`crate::config::Release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Release {
-    /// Their sockets are closed
+    /// Close their sockets
     Destroy,
-    /// Their sockets are closed and the processes that own them ended
+    /// Close their sockets and end the server processes that own them
     Terminate,
-    /// They stay until they end by themselves
+    /// Leave them to the server's own timeout
     Off,
 }
 
-/// As aya-log numbers them.
+/// Log levels, with the numbers of aya-log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "the usual levels")]
 pub enum Level {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, clock_getres, clock_gettime};
+use spamdrop_common::time::MonotonicNs;
 
 /// `CLOCK_MONOTONIC`, as the filter reads it (the filter's coarse reading
 /// may be a tick behind).
@@ -15,10 +16,10 @@ pub fn monotonic() -> Duration {
     )
 }
 
-/// [`monotonic`] in nanoseconds, as entries hold it.
+/// [`monotonic`] as entries hold it.
 #[must_use]
-pub fn monotonic_ns() -> u64 {
-    u64::try_from(monotonic().as_nanos()).unwrap_or(u64::MAX)
+pub fn monotonic_ns() -> MonotonicNs {
+    MonotonicNs::default().plus(monotonic())
 }
 
 /// The wall clock.

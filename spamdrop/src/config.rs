@@ -10,18 +10,20 @@ use anyhow::Result;
 use jiff::tz::TimeZone;
 use regex::bytes::Regex;
 use serde::Deserialize;
-use spamdrop_common::settings::{MAX_PORTS, Refresh};
+use spamdrop_common::settings::MAX_PORTS;
 
 use crate::exit::{Exit, Failure};
-use crate::kernel::attach::{Mode, Plan};
-use crate::kernel::blocklist::pins::Capacity;
+use crate::kernel::attach::Mode;
 use crate::store;
 use spamdrop_core::dnsbl::rule;
-use spamdrop_core::log::{Parser, Pattern, Server};
+use spamdrop_core::engine::EngineSettings;
+use spamdrop_core::log::{Parser, ParserSettings, Pattern, Server};
 use spamdrop_core::policy::PolicyConfig;
 use spamdrop_core::release::ReleaseMode;
+use spamdrop_core::term::LONGEST;
 
 mod choice;
+mod filter;
 mod journal;
 mod server;
 
@@ -207,25 +209,32 @@ impl Config {
         Ok(())
     }
 
-    /// Reads the lines of the configured servers and patterns. Stamps without
-    /// a time zone are local.
-    #[must_use]
-    pub fn parser(&self) -> Parser {
-        Parser::new(&self.program, TimeZone::system())
-            .servers(self.servers.clone())
-            .patterns(self.pattern.clone())
+    /// What the engine is told. Stamps without a time zone are local.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::reject_pattern`].
+    pub fn engine(&self) -> Result<EngineSettings> {
+        Ok(EngineSettings {
+            parser: self.parser_settings(),
+            policy: self.policy()?,
+            evidence_capacity: self.known_sources(),
+        })
     }
 
-    /// Whether another configuration's parser reads every line as this one's.
+    /// Reads the lines of the configured servers and patterns.
     #[must_use]
-    pub fn reads_as(&self, other: &Self) -> bool {
-        let keys = |config: &Self| {
-            let Self {
-                program, servers, ..
-            } = config;
-            (program.clone(), servers.clone(), config.pattern.clone())
-        };
-        keys(self) == keys(other)
+    pub fn parser(&self) -> Parser {
+        Parser::new(self.parser_settings())
+    }
+
+    fn parser_settings(&self) -> ParserSettings {
+        ParserSettings {
+            servers: self.servers.clone(),
+            courier_program: self.program.clone(),
+            patterns: self.pattern.clone(),
+            zone: TimeZone::system(),
+        }
     }
 
     /// `reject_text`, compiled; `None` where it is empty.
@@ -285,45 +294,10 @@ impl Config {
             max_new_per_minute: self.max_new_per_minute,
         })
     }
-
-    /// What `attach` shall load.
-    #[must_use]
-    pub fn plan(&self) -> Plan {
-        let capacity = Capacity {
-            v4: self.capacity4,
-            v6: self.capacity6,
-            known: self.known_capacity,
-        };
-        Plan {
-            capacity,
-            mode: self.mode,
-            log_level: 0,
-        }
-    }
-
-    /// What the filter is told.
-    #[must_use]
-    pub fn settings(&self) -> spamdrop_common::settings::Settings {
-        let mut settings = spamdrop_common::settings::Settings::default();
-        settings
-            .ports
-            .iter_mut()
-            .zip(&self.ports)
-            .for_each(|(slot, port)| *slot = *port);
-        settings.refresh = match self.refresh {
-            RefreshMode::Packet => Refresh::Packet,
-            RefreshMode::Syn => Refresh::Syn,
-            RefreshMode::Never => Refresh::Never,
-        } as u32;
-        settings
-    }
 }
 
 /// The most sources that can be remembered.
 const MAX_KNOWN: u32 = 1 << 20;
-
-/// The longest term of an entry: ten years.
-pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 fn whole_seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)

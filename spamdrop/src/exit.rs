@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use spamdrop_core::invalid::Invalid;
+
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -60,6 +62,9 @@ fn exit(error: &anyhow::Error) -> Exit {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return failure.exit;
     }
+    if error.chain().any(|cause| cause.is::<Invalid>()) {
+        return Exit::Usage;
+    }
     let denied = error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
@@ -75,6 +80,12 @@ fn exit(error: &anyhow::Error) -> Exit {
 mod tests {
     use super::*;
     use anyhow::Context as _;
+
+    #[test]
+    fn a_word_that_is_not_understood_is_a_usage_error() {
+        let error = anyhow::Error::new(Invalid::new("`x` is not an address"));
+        assert_eq!(exit(&error.context("line 3")), Exit::Usage);
+    }
 
     #[test]
     fn a_failure_keeps_its_code_under_context() {

@@ -1,21 +1,61 @@
 //! The filter as `run` and `attach` leave it: attached, configured, with its
 //! allowlist.
 
-use anyhow::Result;
-use aya::Ebpf;
+use std::path::PathBuf;
 
-use crate::config::Config;
-use crate::exit::{Exit, Failure};
-use crate::kernel::attach::{self, Attached, Plan};
-use crate::kernel::blocklist::{Blocklist, pins};
-use crate::lock::WriteLock;
-use crate::protect;
+use anyhow::Result;
+use spamdrop_common::settings::Settings;
 use spamdrop_core::policy::Protected;
 
+use crate::exit::{Exit, Failure};
+use crate::kernel::attach::{self, Attached, Filter, Plan};
+use crate::kernel::blocklist::{Blocklist, pins};
+use crate::kernel::network;
+use crate::lock::WriteLock;
+use crate::protect;
+
+/// What the filter needs of the configuration.
+#[derive(Clone, Debug)]
+pub struct FilterSettings {
+    /// The interfaces to protect.
+    pub interfaces: Vec<String>,
+    /// What is loaded; its log level is chosen with each installation.
+    pub plan: Plan,
+    /// What the filter is told.
+    pub settings: Settings,
+    /// The allowlist's file.
+    pub allow_file: PathBuf,
+    /// Where maps and links are pinned.
+    pub pin_dir: PathBuf,
+    /// Where the write lock is.
+    pub run_dir: PathBuf,
+}
+
+impl FilterSettings {
+    /// Whether the filter of these settings uses the maps of the others, as
+    /// they are.
+    #[must_use]
+    pub fn shares_maps_with(&self, other: &Self) -> bool {
+        let place = |it: &Self| (it.pin_dir.clone(), it.run_dir.clone(), it.plan.capacity);
+        place(self) == place(other)
+    }
+
+    /// The interfaces of the configuration that exist now.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not answer.
+    pub fn present_interfaces(&self) -> Result<Vec<String>> {
+        let present = network::interfaces()?;
+        let is_present = |name: &&String| present.iter().any(|it| it.name == **name);
+        Ok(self.interfaces.iter().filter(is_present).cloned().collect())
+    }
+}
+
 /// A filter that is in place and configured.
-pub struct Up {
-    /// The loaded object, for its log; may be dropped.
-    pub object: Ebpf,
+pub struct Installed {
+    /// The loaded filter, for its log and for [`steer`]; may be dropped.
+    pub filter: Filter,
     /// Its maps.
     pub blocklist: Blocklist,
     /// The interfaces that it was put on.
@@ -27,82 +67,107 @@ pub struct Up {
 ///
 /// # Errors
 ///
-/// Those of [`attach::attach`]; the allowlist cannot be read; the kernel
-/// refuses a map operation.
-pub fn bring_up(config: &Config, names: &[String], log_level: u8) -> Result<Up> {
-    in_turn(
-        &WriteLock::acquire(&config.run_dir)?,
-        config,
-        names,
-        log_level,
-    )
+/// Those of [`attach::attach`]; the kernel refuses a map operation.
+pub fn install(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    names: &[String],
+    protected: &Protected,
+    log_level: u8,
+) -> Result<Installed> {
+    let (filter, attached) = attach(lock, settings, names, log_level)?;
+    Ok(Installed {
+        filter,
+        blocklist: tell(lock, settings, protected)?,
+        attached,
+    })
 }
 
-/// [`bring_up`] for a watcher that has done it before: a filter that somebody
-/// has detached meanwhile stays so.
+/// [`install`] for a daemon that has done it before: a filter that somebody
+/// has detached meanwhile stays detached.
 ///
 /// # Errors
 ///
-/// As [`bring_up`], and [`Exit::NotAttached`].
-pub fn bring_up_again(config: &Config, names: &[String], log_level: u8) -> Result<Up> {
-    let lock = WriteLock::acquire(&config.run_dir)?;
-    ensure_attached(config)?;
-    in_turn(&lock, config, names, log_level)
+/// As [`install`], and [`Exit::NotAttached`].
+pub fn reinstall(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    names: &[String],
+    protected: &Protected,
+    log_level: u8,
+) -> Result<Installed> {
+    ensure_attached(settings)?;
+    install(lock, settings, names, protected, log_level)
 }
 
-/// [`bring_up_again`] with another configuration. After an error the filter is
-/// where it was, but may have the new settings and the new allowlist: those the
-/// caller can tell it again.
+/// [`reinstall`] with other settings. After an error the filter is where it
+/// was, but may have the new settings and the new allowlist; the caller can
+/// tell it the old ones again.
 ///
 /// # Errors
 ///
-/// As [`bring_up_again`].
-pub fn bring_up_changed(config: &Config, log_level: u8) -> Result<Up> {
-    let lock = WriteLock::acquire(&config.run_dir)?;
-    ensure_attached(config)?;
-    let protected = protect::protected(config)?;
-    let blocklist = tell(&lock, config, &protected)?;
-    let (object, attached) = attach(&lock, config, &config.interfaces, log_level)?;
-    Ok(Up {
-        object,
+/// As [`reinstall`].
+pub fn reconfigure(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    protected: &Protected,
+    log_level: u8,
+) -> Result<Installed> {
+    ensure_attached(settings)?;
+    let blocklist = tell(lock, settings, protected)?;
+    let (filter, attached) = attach(lock, settings, &settings.interfaces, log_level)?;
+    Ok(Installed {
+        filter,
         blocklist,
         attached,
     })
 }
 
-fn ensure_attached(config: &Config) -> Result<()> {
-    if pins::exist(&config.pin_dir)? {
+/// Gives connections of listed senders to the responder, or to the mail server
+/// alone.
+///
+/// # Errors
+///
+/// The kernel refuses the program or its link.
+pub fn steer(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    to_responder: bool,
+    filter: &mut Filter,
+) -> Result<()> {
+    let pin_dir = &settings.pin_dir;
+    if to_responder {
+        attach::steer(lock, pin_dir, filter)
+    } else if attach::is_steering(pin_dir) {
+        attach::unsteer(lock, pin_dir)
+    } else {
+        Ok(())
+    }
+}
+
+fn ensure_attached(settings: &FilterSettings) -> Result<()> {
+    if pins::exist(&settings.pin_dir)? {
         return Ok(());
     }
     Err(Failure::new(Exit::NotAttached, "the filter was detached"))
 }
 
-fn in_turn(lock: &WriteLock, config: &Config, names: &[String], log_level: u8) -> Result<Up> {
-    let protected = protect::protected(config)?;
-    let (object, attached) = attach(lock, config, names, log_level)?;
-    Ok(Up {
-        object,
-        blocklist: tell(lock, config, &protected)?,
-        attached,
-    })
-}
-
 fn attach(
     lock: &WriteLock,
-    config: &Config,
+    settings: &FilterSettings,
     names: &[String],
     log_level: u8,
-) -> Result<(Ebpf, Vec<Attached>)> {
+) -> Result<(Filter, Vec<Attached>)> {
     let plan = Plan {
         log_level,
-        ..config.plan()
+        ..settings.plan
     };
-    attach::attach(lock, &config.pin_dir, names, plan)
+    attach::attach(lock, &settings.pin_dir, names, plan)
 }
 
-fn tell(lock: &WriteLock, config: &Config, protected: &Protected) -> Result<Blocklist> {
-    let mut blocklist = Blocklist::open(&config.pin_dir)?;
+fn tell(lock: &WriteLock, settings: &FilterSettings, protected: &Protected) -> Result<Blocklist> {
+    let mut blocklist = Blocklist::open(&settings.pin_dir)?;
     blocklist.allow_exactly(lock, &protect::allowed(protected))?;
-    blocklist.configure(lock, config.settings())?;
+    blocklist.configure(lock, settings.settings)?;
     Ok(blocklist)
 }

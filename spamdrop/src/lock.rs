@@ -1,94 +1,228 @@
-//! Commands that change maps take turns; one watcher runs at a time.
+//! Locks in the run directory: one process at a time changes maps and pins,
+//! and one daemon runs.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+mod holder;
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+
+use crate::clock;
+
+/// How long a command waits for the write lock before it says so.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The time between two attempts of [`WriteLock::try_acquire`].
+const RETRY: Duration = Duration::from_millis(2);
+
+/// What this process runs, for those who wait for it.
+static VERB: OnceLock<String> = OnceLock::new();
+
+/// Sets the verb that the write lock names as its holder; only the first call
+/// counts.
+pub fn set_verb(verb: String) {
+    // A second call changes nothing.
+    let _ = VERB.set(verb);
+}
 
 /// The right to change maps and pins, until dropped.
 #[derive(Debug)]
 pub struct WriteLock(#[expect(dead_code, reason = "closing the file gives the lock back")] File);
 
+/// The process that holds the write lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// What it runs: `import`, `known add`.
+    pub verb: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`spamdrop {}` (pid {})", self.verb, self.pid)
+    }
+}
+
 impl WriteLock {
-    /// Waits for the right to change maps and pins.
+    /// Waits for the write lock, for as long as another process holds it. After
+    /// a second it names the holder on standard error. For commands; the daemon
+    /// uses [`try_acquire`](Self::try_acquire).
     ///
     /// # Errors
     ///
     /// The run directory or the lock file cannot be made or opened.
     pub fn acquire(run_dir: &Path) -> Result<Self> {
+        if let Some(lock) = Self::attempt(run_dir)? {
+            return Ok(lock);
+        }
+        let _notice = announce_wait(run_dir);
         let path = lock_path(run_dir);
-        make_dir(run_dir)?;
         loop {
-            let file = open(&path)?;
+            let file = open(run_dir, &path)?;
             file.lock()
                 .with_context(|| format!("cannot lock {}", path.display()))?;
             // `detach` removes the file while others may wait for it.
             if is_still(&file, &path) {
-                return Ok(Self(file));
+                return Ok(Self::signed(file));
             }
-            make_dir(run_dir)?;
         }
+    }
+
+    /// Waits for the write lock, but not longer than `within`; `None`: another
+    /// process still holds it, and [`holder`] names that process.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn try_acquire(run_dir: &Path, within: Duration) -> Result<Option<Self>> {
+        let start = clock::instant();
+        loop {
+            if let Some(lock) = Self::attempt(run_dir)? {
+                return Ok(Some(lock));
+            }
+            let left = within.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            thread::sleep(left.min(RETRY));
+        }
+    }
+
+    fn attempt(run_dir: &Path) -> Result<Option<Self>> {
+        let path = lock_path(run_dir);
+        loop {
+            let file = open(run_dir, &path)?;
+            if !try_lock(&file, &path)? {
+                return Ok(None);
+            }
+            if is_still(&file, &path) {
+                return Ok(Some(Self::signed(file)));
+            }
+        }
+    }
+
+    /// Writes down who holds the lock. Without that it is held all the same.
+    fn signed(file: File) -> Self {
+        let verb = VERB.get().map_or("", String::as_str);
+        let text = format!("{} {verb}\n", std::process::id());
+        if let Err(error) = overwrite(&file, &text) {
+            log::debug!("cannot write the holder into the lock file: {error}");
+        }
+        Self(file)
     }
 }
 
-/// The mark of a running watcher, until dropped.
+/// [`WriteLock::try_acquire`] as an error that names the holder.
+///
+/// # Errors
+///
+/// Another process holds the lock for longer than `within`, or as
+/// [`WriteLock::acquire`].
+pub fn acquire_within(run_dir: &Path, within: Duration) -> Result<WriteLock> {
+    WriteLock::try_acquire(run_dir, within)?.with_context(|| match holder(run_dir) {
+        Some(holder) => format!("{holder} holds the write lock; try again when it has ended"),
+        None => "another process holds the write lock; try again when it has ended".into(),
+    })
+}
+
+/// The process that holds the write lock now. `None`: nobody does, or the
+/// holder has not written its name yet.
+#[must_use]
+pub fn holder(run_dir: &Path) -> Option<Holder> {
+    let text = holder::signature(&lock_path(run_dir))?;
+    let (pid, verb) = text.trim_end_matches('\n').split_once(' ')?;
+    Some(Holder {
+        pid: pid.parse().ok()?,
+        verb: verb.into(),
+    })
+}
+
+/// Says after a second that this process waits, and for whom. Dropping the
+/// sender ends the wait.
+fn announce_wait(run_dir: &Path) -> Sender<()> {
+    let (sender, done) = channel();
+    let run_dir = run_dir.to_owned();
+    let wait = move || {
+        if done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let holder = holder(&run_dir)
+                .map_or_else(|| "another process".into(), |holder| holder.to_string());
+            log::warn!(
+                "waiting for {holder}, which holds {}",
+                lock_path(&run_dir).display()
+            );
+        }
+    };
+    // Without a thread the wait is silent.
+    if let Err(error) = thread::Builder::new().spawn(wait) {
+        log::debug!("no thread to announce a wait: {error}");
+    }
+    sender
+}
+
+/// The mark of the running daemon, until dropped.
 #[derive(Debug)]
-pub struct Watcher {
+pub struct DaemonMark {
     file: File,
     path: PathBuf,
 }
 
-impl Watcher {
-    /// Marks this process as the watcher.
+impl DaemonMark {
+    /// Marks this process as the daemon.
     ///
     /// # Errors
     ///
-    /// There is one already; the message names its process.
+    /// Another daemon runs; the message names its process.
     pub fn begin(run_dir: &Path) -> Result<Self> {
-        make_dir(run_dir)?;
-        let path = watcher_path(run_dir);
-        let mut file = open(&path)?;
-        if file.try_lock().is_err() {
+        let path = daemon_path(run_dir);
+        let mut file = open(run_dir, &path)?;
+        // Only daemons take this lock: `daemon_pid` looks without it.
+        if !try_lock(&file, &path)? {
             let pid = read_pid(&mut file).map_or_else(String::new, |pid| format!(" (pid {pid})"));
             anyhow::bail!("`spamdrop run` is active already{pid}; stop it first");
         }
-        file.set_len(0)?;
-        writeln!(file, "{}", std::process::id())?;
+        overwrite(&file, &format!("{}\n", std::process::id()))
+            .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self { file, path })
     }
 
     /// Whether others still see the mark: `detach --force` removes it, and
-    /// another watcher may have begun since.
+    /// another daemon may have started since.
     #[must_use]
     pub fn is_seen(&self) -> bool {
         is_still(&self.file, &self.path)
     }
 }
 
-/// The process that watches, if one does.
+/// The process of the running daemon. It takes no lock, so that it never keeps
+/// a daemon from starting.
 #[must_use]
-pub fn watcher_pid(run_dir: &Path) -> Option<u32> {
-    let mut file = File::open(watcher_path(run_dir)).ok()?;
-    match file.try_lock_shared() {
-        Ok(()) => None,
-        Err(_) => read_pid(&mut file),
-    }
+pub fn daemon_pid(run_dir: &Path) -> Option<u32> {
+    holder::signature(&daemon_path(run_dir))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// The files of this module in the run directory.
 #[must_use]
 pub fn files(run_dir: &Path) -> [PathBuf; 2] {
-    [watcher_path(run_dir), lock_path(run_dir)]
+    [daemon_path(run_dir), lock_path(run_dir)]
 }
 
 fn lock_path(run_dir: &Path) -> PathBuf {
     run_dir.join("lock")
 }
 
-fn watcher_path(run_dir: &Path) -> PathBuf {
-    run_dir.join("watcher.pid")
+fn daemon_path(run_dir: &Path) -> PathBuf {
+    run_dir.join("daemon.pid")
 }
 
 fn read_pid(file: &mut File) -> Option<u32> {
@@ -97,7 +231,28 @@ fn read_pid(file: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-fn open(path: &Path) -> Result<File> {
+fn overwrite(file: &File, text: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.write_all_at(text.as_bytes(), 0)
+}
+
+/// Whether the lock was free, and is ours now.
+fn try_lock(file: &File, path: &Path) -> Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+fn open(run_dir: &Path, path: &Path) -> Result<File> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(run_dir)
+        .with_context(|| format!("cannot make the directory {}", run_dir.display()))?;
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -106,14 +261,6 @@ fn open(path: &Path) -> Result<File> {
         .mode(0o600)
         .open(path)
         .with_context(|| format!("cannot open {}", path.display()))
-}
-
-fn make_dir(dir: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .with_context(|| format!("cannot make the directory {}", dir.display()))
 }
 
 fn is_still(file: &File, path: &Path) -> bool {
@@ -125,48 +272,4 @@ fn is_still(file: &File, path: &Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use super::*;
-    use std::sync::mpsc::channel;
-
-    #[test]
-    fn turns_exclude_each_other_even_after_a_removal() {
-        let dir = tempfile::tempdir().unwrap();
-        let run_dir = dir.path().join("run");
-        let first = WriteLock::acquire(&run_dir).unwrap();
-        let (sent, received) = channel();
-        let waiting = std::thread::spawn({
-            let run_dir = run_dir.clone();
-            move || {
-                let lock = WriteLock::acquire(&run_dir).unwrap();
-                sent.send(()).unwrap();
-                lock
-            }
-        });
-        assert!(received.try_recv().is_err());
-        fs::remove_dir_all(&run_dir).unwrap();
-        drop(first);
-        received.recv().unwrap();
-        let lock = waiting.join().unwrap();
-        let other = open(&run_dir.join("lock")).unwrap();
-        assert!(other.try_lock().is_err());
-        drop(lock);
-        assert!(other.try_lock().is_ok());
-    }
-
-    #[test]
-    fn a_second_watcher_is_told_who_runs() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(watcher_pid(dir.path()), None);
-        let watcher = Watcher::begin(dir.path()).unwrap();
-        assert_eq!(watcher_pid(dir.path()), Some(std::process::id()));
-        let error = Watcher::begin(dir.path()).unwrap_err().to_string();
-        assert!(
-            error.contains(&format!("pid {}", std::process::id())),
-            "{error}"
-        );
-        drop(watcher);
-        assert_eq!(watcher_pid(dir.path()), None);
-    }
-}
+mod tests;

@@ -3,16 +3,18 @@
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use env_logger::Env;
 use log::Level;
 use spamdrop::cli::{Cli, Verb};
 use spamdrop::commands::dispatch;
-use spamdrop::exit;
 use spamdrop::render::table::Style;
+use spamdrop::{exit, lock};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    lock::set_verb(verb(&matches));
     start_log(matches!(cli.verb, Verb::Run(_)));
     let stdout = io::stdout().lock();
     let style = style(stdout.is_terminal());
@@ -31,7 +33,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whoever read the output has seen enough.
+/// The verb as it was typed: `import`, `known add`.
+fn verb(matches: &ArgMatches) -> String {
+    let mut words = Vec::new();
+    let mut level = matches;
+    while let Some((word, below)) = level.subcommand() {
+        words.push(word);
+        level = below;
+    }
+    words.join(" ")
+}
+
+/// The reader of the output has closed it: `spamdrop list | head`.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()

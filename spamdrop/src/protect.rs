@@ -2,13 +2,14 @@
 //! and the administrator's allowlist.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::Result;
 use ipnet::IpNet;
 
-use crate::allowlist::Allowlist;
-use crate::config::Config;
+use crate::allowlist;
 use crate::kernel::network::{self, Addresses};
+use spamdrop_core::allowlist::Allowlist;
 use spamdrop_core::policy::{Protected, Reason};
 
 /// Everything that must not be blocked now.
@@ -16,9 +17,9 @@ use spamdrop_core::policy::{Protected, Reason};
 /// # Errors
 ///
 /// The kernel does not tell the addresses, or the allowlist's file is wrong.
-pub fn protected(config: &Config) -> Result<Protected> {
-    let allowlist = Allowlist::read(&config.allow_file)?;
-    Ok(of(&network::addresses()?, &allowlist))
+pub fn protected(allow_file: &Path) -> Result<Protected> {
+    let list = allowlist::read(allow_file)?;
+    Ok(of(&network::addresses()?, &list))
 }
 
 /// Everything that must not be blocked, given the machine's addresses and the

@@ -20,8 +20,8 @@ use std::time::Duration;
 use serde_json::Value;
 use spamdrop::clock;
 use spamdrop::kernel::blocklist::GateMaps;
-use spamdrop_common::gate::{ANSWERS4, ANSWERS6, Gate, Standing, Verdict, host};
-use spamdrop_common::verdict::SECOND;
+use spamdrop_common::gate::{Gate, RESPONDER_IPV4, RESPONDER_IPV6, Standing, Verdict, host_bits};
+use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::target::Target;
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Client, Daemon, Signal, Site};
@@ -32,9 +32,9 @@ const ZOMBIE6: &str = "2001:db8:64:1::66";
 const MATE6: &str = "2001:db8:64:1::77";
 const CLEAN: &str = "100.64.0.1";
 const SOON: Duration = Duration::from_secs(5);
-const MINUTE: u64 = 60 * SECOND;
+const MINUTE: Duration = Duration::from_secs(60);
 /// Families.
-const BOTH: u32 = ANSWERS4 | ANSWERS6;
+const BOTH: u32 = RESPONDER_IPV4 | RESPONDER_IPV6;
 /// The names in both greetings.
 const RESPONDER: &str = "responder.example ESMTP";
 const SERVER: &str = "mx1 ESMTP";
@@ -61,17 +61,17 @@ impl Lab {
         let syslog = UnixDatagram::bind(site.path("syslog")).unwrap();
         syslog.set_read_timeout(Some(SOON)).unwrap();
         let daemon = site.run().unwrap();
-        let gatehouse = site.server.run(|| GateMaps::open(pin_dir()).unwrap());
+        let gate_maps = site.server.run(|| GateMaps::open(pin_dir()).unwrap());
         Self {
             site,
             daemon,
             syslog,
-            keeper: Keeper::new(gatehouse),
+            keeper: Keeper::new(gate_maps),
         }
     }
 
     fn judge(&self, source: &str, standing: Standing) {
-        let until = clock::monotonic_ns() + MINUTE;
+        let until = clock::monotonic_ns().plus(MINUTE);
         self.keeper.judge(source, standing, until);
     }
 
@@ -117,15 +117,15 @@ fn greeted(site: &Site, source: &str) -> (Client, String) {
 
 /// Keeps the gate fresh, as the watcher will.
 struct Keeper {
-    gatehouse: Arc<Mutex<GateMaps>>,
+    gate_maps: Arc<Mutex<GateMaps>>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
-    fn new(gatehouse: GateMaps) -> Self {
+    fn new(gate_maps: GateMaps) -> Self {
         let mut keeper = Self {
-            gatehouse: Arc::new(Mutex::new(gatehouse)),
+            gate_maps: Arc::new(Mutex::new(gate_maps)),
             stop: None,
             thread: None,
         };
@@ -136,13 +136,13 @@ impl Keeper {
     /// The first time is over when this returns.
     fn go_on(&mut self) {
         let (stop, stopped) = channel();
-        let gatehouse = Arc::clone(&self.gatehouse);
-        write(&mut gatehouse.lock().unwrap(), clock::monotonic_ns(), BOTH);
+        let gate_maps = Arc::clone(&self.gate_maps);
+        write(&mut gate_maps.lock().unwrap(), clock::monotonic_ns(), BOTH);
         self.stop = Some(stop);
         self.thread = Some(std::thread::spawn(move || {
             let period = Duration::from_millis(200);
             while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
-                write(&mut gatehouse.lock().unwrap(), clock::monotonic_ns(), BOTH);
+                write(&mut gate_maps.lock().unwrap(), clock::monotonic_ns(), BOTH);
             }
         }));
     }
@@ -154,14 +154,14 @@ impl Keeper {
         }
     }
 
-    fn gatehouse(&self) -> MutexGuard<'_, GateMaps> {
-        self.gatehouse.lock().unwrap()
+    fn gate_maps(&self) -> MutexGuard<'_, GateMaps> {
+        self.gate_maps.lock().unwrap()
     }
 
-    fn judge(&self, source: &str, standing: Standing, until: u64) {
+    fn judge(&self, source: &str, standing: Standing, until: MonotonicNs) {
         let host = match source.parse().unwrap() {
             IpAddr::V4(_) => 0,
-            IpAddr::V6(addr) => host(true, addr.octets()),
+            IpAddr::V6(addr) => host_bits(true, addr.octets()),
         };
         let verdict = Verdict {
             host,
@@ -170,7 +170,7 @@ impl Keeper {
             zone: 0,
         };
         let source: Target = source.parse().unwrap();
-        self.gatehouse().judge(source, verdict).unwrap();
+        self.gate_maps().set_verdict(source, verdict).unwrap();
     }
 }
 
@@ -180,13 +180,13 @@ impl Drop for Keeper {
     }
 }
 
-fn write(gatehouse: &mut GateMaps, written: u64, answers: u32) {
+fn write(gate_maps: &mut GateMaps, written: MonotonicNs, responders: u32) {
     let gate = Gate {
         written,
-        answers,
+        responders,
         ..Gate::default()
     };
-    gatehouse.set(gate).unwrap();
+    gate_maps.set(gate).unwrap();
 }
 
 /// The program behind the pinned link, and the link.

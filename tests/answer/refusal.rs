@@ -128,7 +128,7 @@ fn while_blocking_pauses_the_mail_server_answers() {
     let paused = |line: &str| line.contains("no new blocks: ");
     lab.daemon.wait_for(paused, SOON).unwrap();
     until("the gate to be told", SOON, || {
-        let answers = lab.keeper.gatehouse().gate()?.answers;
+        let answers = lab.keeper.gate_maps().gate()?.responders;
         Ok((answers == 0).then_some(()))
     })
     .unwrap();

@@ -62,7 +62,7 @@ fn detach_leaves_nothing() {
     fs::write(site.path("state").join("positions.json"), "").unwrap();
     let watcher = site
         .server
-        .run(|| Watcher::begin(Path::new(RUN_DIR)).unwrap());
+        .run(|| DaemonMark::begin(Path::new(RUN_DIR)).unwrap());
     let said = fails(&site, &["detach"], 1);
     assert!(
         said.contains(&format!("(pid {})", std::process::id())),
@@ -97,7 +97,7 @@ fn detach_goes_beneath_a_watcher_if_forced() {
     let site = attached("");
     let _watcher = site
         .server
-        .run(|| Watcher::begin(Path::new(RUN_DIR)).unwrap());
+        .run(|| DaemonMark::begin(Path::new(RUN_DIR)).unwrap());
     site.spamdrop(&["detach", "--force"]).unwrap();
     fails(&site, &["status"], 3);
 }

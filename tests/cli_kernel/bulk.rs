@@ -103,7 +103,7 @@ fn what_has_expired_is_swept_with_its_reason() {
         let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
         let turn = || WriteLock::acquire(Path::new(RUN_DIR));
         let now = clock::monotonic_ns();
-        let later = now + 602 * 1_000_000_000;
+        let later = now.plus_seconds(602);
         [now, later, later].map(|now| blocklist.sweep(now, turn).unwrap())
     });
     assert_eq!(swept, [0, 3, 0]);

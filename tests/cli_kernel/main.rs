@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde_json::Value;
 use spamdrop::clock;
 use spamdrop::kernel::blocklist::Blocklist;
-use spamdrop::lock::{Watcher, WriteLock};
+use spamdrop::lock::{DaemonMark, WriteLock};
 use spamdrop_lab::{Site, wait};
 
 const WAIT: Duration = Duration::from_millis(300);

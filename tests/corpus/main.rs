@@ -10,9 +10,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use jiff::tz::TimeZone;
 use spamdrop_core::event::{Event, Kind};
-use spamdrop_core::log::{Parsed, Parser, Server};
+use spamdrop_core::log::{Parsed, Parser, ParserSettings, Server};
 
 /// 2026-11-23 08:50:54 UTC.
 const WRITTEN: u64 = 1_795_423_854;
@@ -108,7 +107,10 @@ fn describe(parsed: &Parsed<'_>) -> String {
 }
 
 fn parser(servers: &[Server]) -> Parser {
-    Parser::new("courieresmtpd", TimeZone::UTC).servers(servers.to_vec())
+    Parser::new(ParserSettings {
+        servers: servers.to_vec(),
+        ..ParserSettings::default()
+    })
 }
 
 #[test]

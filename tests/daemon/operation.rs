@@ -221,23 +221,33 @@ fn bpftool_shows_typed_fields() {
         "hits",
         "refreshes",
         "flags",
+        "owners",
     ];
     let maps: [(&str, &[&str]); 9] = [
         ("blocked4", &entry),
         ("blocked6", &entry),
-        ("cidr4", &["prefix_len", "data", "expires_s", "hits"]),
-        ("cidr6", &["prefix_len", "data", "expires_s", "hits"]),
+        (
+            "cidr4",
+            &["prefix_len", "data", "expires_s", "hits", "owners"],
+        ),
+        (
+            "cidr6",
+            &["prefix_len", "data", "expires_s", "hits", "owners"],
+        ),
         ("allow4", &["prefix_len", "data", "automatic"]),
         ("allow6", &["prefix_len", "data", "automatic"]),
         ("settings", &["ports", "refresh", "cidrs4", "cidrs6"]),
         (
             "counters",
-            &["not_listed", "open_dropped", "sealed_dropped"],
+            &["not_blocked", "open_dropped", "sealed_dropped"],
         ),
-        ("origins", &["first_unix_s", "offence", "offences", "text"]),
+        (
+            "origins",
+            &["first_blocked", "last_offence", "offences", "text"],
+        ),
     ];
     for (map, fields) in maps {
-        let path = format!("/sys/fs/bpf/spamdrop/{map}");
+        let path = format!("/sys/fs/bpf/spamdrop/v2/{map}");
         let dump = site
             .server
             .exec(["bpftool", "map", "dump", "pinned", &path])
@@ -249,7 +259,7 @@ fn bpftool_shows_typed_fields() {
             );
         }
     }
-    let path = "/sys/fs/bpf/spamdrop/blocked4";
+    let path = "/sys/fs/bpf/spamdrop/v2/blocked4";
     let dump = site
         .server
         .exec(["bpftool", "map", "dump", "pinned", path])
@@ -257,6 +267,7 @@ fn bpftool_shows_typed_fields() {
     let json: Value = serde_json::from_str(&dump).unwrap();
     assert_eq!(json[0]["key"], serde_json::json!([100, 64, 0, 66]));
     assert_eq!(json[0]["value"]["ttl_s"], 600);
+    assert!(json[0]["value"]["expires"]["ns"].is_u64(), "{dump}");
 }
 
 /// From the line being written to the entry that drops the next SYN, while

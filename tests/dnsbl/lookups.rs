@@ -8,7 +8,7 @@ fn a_source_is_asked_about_once() {
     let mut lookups = lookups(&ZONES, &[lab.stub.addr()]);
     let addr: IpAddr = ADDR.parse().unwrap();
     let servers = [lab.stub.addr()];
-    lab.block_on(async move {
+    block_on(async move {
         assert_eq!(lookups.texts()(addr), None);
         assert_eq!(lookups.ask(addr), Asked::Started);
         assert_eq!(lookups.ask(addr), Asked::UnderWay);
@@ -36,7 +36,7 @@ fn a_source_is_asked_about_once() {
 fn a_flood_of_sources_is_not_asked_about() {
     let lab = Lab::new(vec![]);
     let mut lookups = lookups(&["b.example"], &[lab.stub.addr()]);
-    let started = lab.block_on(async move {
+    let started = block_on(async move {
         let began = Instant::now();
         let mut started = 0;
         for number in 0..5_000_u32 {
@@ -63,7 +63,7 @@ fn waiting_can_be_broken_off() {
     table[0].2 = Reply::After(Duration::from_millis(300), Box::new(late));
     let lab = Lab::new(table);
     let mut lookups = lookups(&["b.example,BLOCK,*"], &[lab.stub.addr()]);
-    let (answer, broken): (Answer, u32) = lab.block_on(async move {
+    let (answer, broken): (Answer, u32) = block_on(async move {
         assert_eq!(lookups.ask(ADDR.parse().unwrap()), Asked::Started);
         for broken in 0..1_000 {
             let next = timeout(Duration::from_millis(10), lookups.next());
@@ -80,17 +80,11 @@ fn waiting_can_be_broken_off() {
 
 #[test]
 fn nobody_is_asked_about_for_longer_than_five_seconds() {
-    let host = Host::new("dns").unwrap();
     let silent = |_: &str, _| Reply::Silence;
-    let any = "127.0.0.53:0".parse().unwrap();
-    let stubs: Vec<_> = (0..3)
-        .map(|_| DnsStub::start(&host, any, silent).unwrap())
-        .collect();
-    let servers: Vec<_> = stubs.iter().map(DnsStub::addr).collect();
-    let stub = stub(&host, vec![]);
-    let lab = Lab { host, stub };
+    let stubs = [(); 3].map(|()| DnsStub::start_here(silent).unwrap());
+    let servers = stubs.each_ref().map(DnsStub::addr);
     let began = Instant::now();
-    let answer = lab.run(
+    let answer = run(
         lookups(&["b.example"], &servers),
         vec![ADDR.parse().unwrap()],
     );
@@ -112,10 +106,9 @@ fn another_name_server_is_asked_where_one_fails() {
         Reply::Garbage(b"\x00\x01\xff".to_vec()),
     ] {
         let lab = Lab::new(listed());
-        let any = "127.0.0.53:0".parse().unwrap();
-        let bad = DnsStub::start(&lab.host, any, move |_, _| reply.clone()).unwrap();
+        let bad = DnsStub::start_here(move |_, _| reply.clone()).unwrap();
         let servers = [bad.addr(), lab.stub.addr()];
-        let answers = lab.run(
+        let answers = run(
             lookups(&["b.example"], &servers),
             vec![ADDR.parse().unwrap()],
         );
@@ -125,7 +118,7 @@ fn another_name_server_is_asked_where_one_fails() {
     let lab = Lab::new(listed());
     let nobody = "127.0.0.54:9".parse().unwrap();
     let servers = [nobody, lab.stub.addr()];
-    let answers = lab.run(
+    let answers = run(
         lookups(&["b.example"], &servers),
         vec![ADDR.parse().unwrap()],
     );
@@ -141,7 +134,7 @@ fn a_blocklist_that_refuses_is_not_asked_for_a_while() {
     ]);
     let mut lookups = lookups(&["b.example", "c.example"], &[lab.stub.addr()]);
     let servers = [lab.stub.addr()];
-    lab.block_on(async move {
+    block_on(async move {
         let mut learn = async |last: u8| {
             let addr = IpAddr::from([192, 0, 2, last]);
             assert_eq!(lookups.ask(addr), Asked::Started);
@@ -170,7 +163,7 @@ fn a_spent_day_ends_the_questions() {
     let lab = Lab::new(listed());
     let zones = rules(&["b.example"]);
     let mut lookups = Lookups::new(zones, Resolver::new(&[lab.stub.addr()]), 10);
-    lab.block_on(async move {
+    block_on(async move {
         let addr: IpAddr = ADDR.parse().unwrap();
         assert_eq!(lookups.ask(addr), Asked::Started);
         assert!(!lookups.is_spent());
@@ -187,10 +180,9 @@ fn a_spent_day_ends_the_questions() {
 #[test]
 fn a_silent_name_server_is_asked_last() {
     let lab = Lab::new(vec![]);
-    let any = "127.0.0.53:0".parse().unwrap();
-    let silent = DnsStub::start(&lab.host, any, |_, _| Reply::Silence).unwrap();
+    let silent = DnsStub::start_here(|_, _| Reply::Silence).unwrap();
     let mut lookups = lookups(&["b.example"], &[silent.addr(), lab.stub.addr()]);
-    let (first, later) = lab.block_on(async move {
+    let (first, later) = block_on(async move {
         let mut learn = async |sources: std::ops::Range<u8>| {
             let began = Instant::now();
             for last in sources.clone() {

@@ -1,4 +1,5 @@
 //! What blocklists say, asked of a name server that says what the test wants.
+//! Nothing here needs root: the name server listens on the loopback address.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -9,15 +10,15 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use spamdrop::dnsbl::{Answer, Asked, Lookups, Resolver};
 use spamdrop_common::gate::Standing;
+use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::dnsbl::rule::Rule;
 use spamdrop_core::dnsbl::{RETRY, Zones};
-use spamdrop_lab::Host;
 use spamdrop_lab::dns::{Data, DnsStub, Rcode, Reply, Rtype};
 use tokio::time::timeout;
 
@@ -28,44 +29,29 @@ const REVERSE: &str = "9.2.0.192.in-addr.arpa";
 
 type Table = Vec<(&'static str, Rtype, Reply)>;
 
-/// A host with a name server that knows this, and of nothing else.
+/// A name server that knows this, and of nothing else.
 struct Lab {
-    host: Host,
     stub: DnsStub,
 }
 
 impl Lab {
     fn new(table: Table) -> Self {
-        let host = Host::new("dns").unwrap();
-        let stub = stub(&host, table);
-        Self { host, stub }
+        let known = |(name, kind, reply): (&str, Rtype, Reply)| ((name.to_owned(), kind), reply);
+        let known: HashMap<_, _> = table.into_iter().map(known).collect();
+        let stub = DnsStub::start_here(move |name, kind| {
+            let reply = known.get(&(name.to_owned(), kind)).cloned();
+            reply.unwrap_or(Reply::Absent(120))
+        });
+        Self {
+            stub: stub.unwrap(),
+        }
     }
 
     /// What is learned of one source in these zones.
     fn learn(&self, zones: &[&str], addr: &str) -> Answer {
         let addrs = vec![addr.parse().unwrap()];
         let lookups = lookups(zones, &[self.stub.addr()]);
-        self.run(lookups, addrs).remove(0)
-    }
-
-    fn run(&self, mut lookups: Lookups, addrs: Vec<IpAddr>) -> Vec<Answer> {
-        self.block_on(async move {
-            let mut answers = Vec::new();
-            for addr in &addrs {
-                assert_eq!(lookups.ask(*addr), Asked::Started);
-            }
-            for _ in addrs {
-                answers.push(lookups.next().await);
-            }
-            answers
-        })
-    }
-
-    fn block_on<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
-        self.host.run(move || {
-            let mut builder = tokio::runtime::Builder::new_current_thread();
-            builder.enable_all().build().unwrap().block_on(future)
-        })
+        run(lookups, addrs).remove(0)
     }
 
     /// Runs the program with a configuration in `dir`.
@@ -77,23 +63,29 @@ impl Lab {
             dir.join("resolv.conf")
         );
         fs::write(dir.join("spamdrop.toml"), config).unwrap();
-        let mut command = self.host.command(env!("CARGO_BIN_EXE_spamdrop"));
-        command.args(args).arg("--config");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spamdrop"));
+        command.env_remove("RUST_LOG").args(args).arg("--config");
         command.arg(dir.join("spamdrop.toml"));
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = self.host.spawn(&mut command).unwrap();
-        child.wait_with_output().unwrap()
+        command.output().unwrap()
     }
 }
 
-fn stub(host: &Host, table: Table) -> DnsStub {
-    let known = |(name, kind, reply): (&str, Rtype, Reply)| ((name.to_owned(), kind), reply);
-    let known: HashMap<_, _> = table.into_iter().map(known).collect();
-    DnsStub::start(host, "127.0.0.53:0".parse().unwrap(), move |name, kind| {
-        let reply = known.get(&(name.to_owned(), kind)).cloned();
-        reply.unwrap_or(Reply::Absent(120))
+fn run(mut lookups: Lookups, addrs: Vec<IpAddr>) -> Vec<Answer> {
+    block_on(async move {
+        let mut answers = Vec::new();
+        for addr in &addrs {
+            assert_eq!(lookups.ask(*addr), Asked::Started);
+        }
+        for _ in addrs {
+            answers.push(lookups.next().await);
+        }
+        answers
     })
-    .unwrap()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap().block_on(future)
 }
 
 fn lookups(zones: &[&str], servers: &[SocketAddr]) -> Lookups {
@@ -124,8 +116,8 @@ fn a_listed_source_is_told_the_zones_text() {
         ttl: Duration::from_secs(300),
     };
     assert_eq!(answer, expected);
-    let verdict = answer.verdict(7).unwrap();
-    assert_eq!(verdict.until, 300_000_000_007);
+    let verdict = answer.verdict(MonotonicNs::from_ns(7)).unwrap();
+    assert_eq!(verdict.until.ns(), 300_000_000_007);
     assert_eq!(
         (verdict.standing, verdict.zone),
         (Standing::Listed as u32, 1)

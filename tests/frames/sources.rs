@@ -140,7 +140,7 @@ impl Sources {
             .filter(|(net, _)| net.contains(&segment.source))
             .max_by_key(|(_, state)| *state != State::Expired)
         else {
-            return Reason::NotListed;
+            return Reason::NotBlocked;
         };
         let is_entry = matches!(
             (net, net.prefix_len()),

@@ -205,7 +205,7 @@ impl Server {
 struct Day {
     arrivals: u64,
     refused: u64,
-    passage: Passage,
+    stats: GateStats,
     peak: u32,
 }
 
@@ -215,8 +215,8 @@ fn replay(stretch: f64, end: f64) -> Day {
     day.retain(|arrival| arrival.at < end);
     let mut site = Site::new();
     let senders = (0..KNOWN_SENDERS).map(|number| known(number).into());
-    site.gatehouse.know_exactly(senders).unwrap();
-    let mut keeper = GateController::new(Mode::On, SLOTS, 4711);
+    site.gate_maps.know_exactly(senders).unwrap();
+    let mut keeper = GateController::new(GateMode::On, SLOTS, 4711);
     let mut server = Server::default();
     let (mut refused, mut peak) = (0, 0);
     let mut arrivals = day.iter().peekable();
@@ -224,9 +224,14 @@ fn replay(stretch: f64, end: f64) -> Day {
         let now = f64::from(look) * PERIOD;
         let seen = server.seen(now);
         peak = peak.max(seen.open);
-        let gate = keeper.set(seen, site.passage().admitted, 0, (now * 1e9) as u64);
+        let gate = keeper.set(
+            seen,
+            site.stats().admitted,
+            0,
+            spamdrop_common::time::MonotonicNs::from_ns((now * 1e9) as u64),
+        );
         let written = clock::monotonic_ns();
-        site.gatehouse.set(Gate { written, ..gate }).unwrap();
+        site.gate_maps.set(Gate { written, ..gate }).unwrap();
         while let Some(arrival) = arrivals.next_if(|next| next.at < now + PERIOD) {
             if site.passes(arrival) {
                 server.take(arrival);
@@ -238,7 +243,7 @@ fn replay(stretch: f64, end: f64) -> Day {
     Day {
         arrivals: day.len() as u64,
         refused,
-        passage: site.passage(),
+        stats: site.stats(),
         peak,
     }
 }
@@ -255,14 +260,14 @@ fn nobody_is_refused_on_a_quiet_day() {
     let day = replay(1.0, DAY);
     eprintln!(
         "{} SYNs, {} connections at most; {} refused, {:?}",
-        day.arrivals, day.peak, day.refused, day.passage
+        day.arrivals, day.peak, day.refused, day.stats
     );
     // It is no empty one, and the gate was on for each of them.
     assert!(day.arrivals > 40_000 && day.peak > LIMITS[2] / 2);
     assert_eq!(day.refused, 0);
-    assert_eq!(day.passage.admitted, day.arrivals);
-    assert_eq!(day.passage.refused, [0; 3]);
-    assert_eq!((day.passage.unrepeated, day.passage.floored), (0, 0));
+    assert_eq!(day.stats.admitted, day.arrivals);
+    assert_eq!(day.stats.refused, [0; 3]);
+    assert_eq!((day.stats.unconfirmed, day.stats.starvation_admits), (0, 0));
 }
 
 /// So the other one can fail. Later in the day nobody would get through.
@@ -270,5 +275,5 @@ fn nobody_is_refused_on_a_quiet_day() {
 fn with_sessions_ten_times_as_long_strangers_are_refused() {
     let day = replay(10.0, 9.0 * 3_600.0);
     assert!(day.refused > 100, "{}", day.refused);
-    assert_eq!(day.passage.admitted + day.refused, day.arrivals);
+    assert_eq!(day.stats.admitted + day.refused, day.arrivals);
 }

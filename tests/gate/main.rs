@@ -16,10 +16,10 @@ use spamdrop::clock;
 use spamdrop::kernel::blocklist::GateMaps;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::gate::{
-    ANSWERS4, ANSWERS6, FRESH, Gate, Mode, Passage, Standing, Verdict, host,
+    FRESH_FOR, Gate, GateMode, GateStats, RESPONDER_IPV4, RESPONDER_IPV6, Standing, Verdict,
+    host_bits,
 };
 use spamdrop_common::settings::Refresh;
-use spamdrop_common::verdict::SECOND;
 use spamdrop_core::target::Target;
 use spamdrop_filter::{DROP, Filter, PASS, pin_dir};
 use spamdrop_lab::frame::{ACK, FrameSpec, SYN, tcp_frame};
@@ -32,23 +32,23 @@ const WINDOWS: u8 = 128;
 const UNIX: u8 = 64;
 /// Of 40 slots.
 const LIMITS: [u32; 3] = [32, 28, 24];
-const ADMITTED: (u32, Reason) = (PASS, Reason::NotListed);
-const PREFERRED: (u32, Reason) = (PASS, Reason::GatePreferred);
+const ADMITTED: (u32, Reason) = (PASS, Reason::NotBlocked);
+const PREFERRED: (u32, Reason) = (PASS, Reason::GateKnownOrAllowed);
 const REFUSED: (u32, Reason) = (DROP, Reason::GateRefused);
 
 struct Site {
     filter: Filter,
-    gatehouse: GateMaps,
+    gate_maps: GateMaps,
 }
 
 impl Site {
     fn new() -> Self {
         let filter = Filter::new();
-        let mut gatehouse = filter.on_host(|| GateMaps::open(&pin_dir()).unwrap());
-        gatehouse
+        let mut gate_maps = filter.on_host(|| GateMaps::open(&pin_dir()).unwrap());
+        gate_maps
             .know_exactly([KNOWN, KNOWN6].map(|addr| addr.parse().unwrap()))
             .unwrap();
-        Self { filter, gatehouse }
+        Self { filter, gate_maps }
     }
 
     /// Tends the gate: so many connections are held.
@@ -59,19 +59,19 @@ impl Site {
     fn tend(&mut self, open: u32, change: impl FnOnce(&mut Gate)) {
         let mut gate = Gate {
             written: clock::monotonic_ns(),
-            admitted: self.passage().admitted,
-            mode: Mode::On as u32,
+            admitted: self.stats().admitted,
+            mode: GateMode::On as u32,
             open,
             limits: LIMITS,
             seed: 4711,
             ..Gate::default()
         };
         change(&mut gate);
-        self.gatehouse.set(gate).unwrap();
+        self.gate_maps.set(gate).unwrap();
     }
 
-    /// Uses up what the floors of all classes let pass.
-    fn drain_floors(&mut self) {
+    /// Uses up the starvation admits of all classes.
+    fn drain_starvation_admits(&mut self) {
         self.open(1_000);
         for (source, ttl) in [(STRANGER, WINDOWS), (STRANGER, UNIX), (NEIGHBOUR, WINDOWS)] {
             let passed = (0..10).take_while(|_| self.syn(source, ttl) == ADMITTED);
@@ -80,29 +80,29 @@ impl Site {
         self.asked();
     }
 
-    fn passage(&self) -> Passage {
-        self.gatehouse.passage().unwrap()
+    fn stats(&self) -> GateStats {
+        self.gate_maps.stats().unwrap()
     }
 
     /// When a kernel would repeat its SYN; tends the gate again.
     fn later(&mut self) {
         thread::sleep(Duration::from_secs(1));
-        let mut gate = self.gatehouse.gate().unwrap();
+        let mut gate = self.gate_maps.gate().unwrap();
         gate.written = clock::monotonic_ns();
-        self.gatehouse.set(gate).unwrap();
+        self.gate_maps.set(gate).unwrap();
     }
 
     fn judge(&mut self, source: &str, standing: Standing) {
         let verdict = Verdict {
             host: match source.parse().unwrap() {
                 IpAddr::V4(_) => 0,
-                IpAddr::V6(addr) => host(true, addr.octets()),
+                IpAddr::V6(addr) => host_bits(true, addr.octets()),
             },
-            until: clock::monotonic_ns() + 60 * SECOND,
+            until: clock::monotonic_ns().plus(Duration::from_secs(60)),
             standing: standing as u32,
             zone: 0,
         };
-        self.gatehouse.judge(target(source), verdict).unwrap();
+        self.gate_maps.set_verdict(target(source), verdict).unwrap();
     }
 
     fn syn(&mut self, source: &str, ttl: u8) -> (u32, Reason) {
@@ -111,7 +111,7 @@ impl Site {
 
     /// Whose class had to wait, and whether there is a verdict.
     fn waited(&mut self) -> Vec<(IpAddr, bool)> {
-        std::iter::from_fn(|| self.gatehouse.next_ask()).collect()
+        std::iter::from_fn(|| self.gate_maps.next_lookup_request()).collect()
     }
 
     fn asked(&mut self) -> Vec<IpAddr> {
@@ -141,12 +141,14 @@ fn spec(source: &str, ttl: u8) -> FrameSpec {
 fn a_gate_that_is_off_or_not_tended_refuses_nobody() {
     let mut site = Site::new();
     assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
-    site.tend(1_000, |gate| gate.mode = Mode::Off as u32);
+    site.tend(1_000, |gate| gate.mode = GateMode::Off as u32);
     assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
-    assert_eq!(site.passage(), Passage::default());
-    site.drain_floors();
+    assert_eq!(site.stats(), GateStats::default());
+    site.drain_starvation_admits();
     assert_eq!(site.syn(STRANGER, WINDOWS), REFUSED);
-    site.tend(1_000, |gate| gate.written -= FRESH + SECOND / 10);
+    site.tend(1_000, |gate| {
+        gate.written = gate.written.minus(FRESH_FOR + Duration::from_millis(100))
+    });
     assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
 }
 
@@ -155,14 +157,14 @@ fn below_the_lowest_limit_everybody_passes() {
     let mut site = Site::new();
     site.open(LIMITS[2] - 1);
     assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
-    assert_eq!(site.passage().admitted, 1);
+    assert_eq!(site.stats().admitted, 1);
     assert_eq!(site.asked(), [] as [IpAddr; 0]);
 }
 
 #[test]
 fn each_class_has_its_own_limit() {
     let mut site = Site::new();
-    site.drain_floors();
+    site.drain_starvation_admits();
     for (source, ttl, standing, class) in [
         (NEIGHBOUR, WINDOWS, None, 0),
         ("198.51.100.1", UNIX, Some(Standing::Unlisted), 0),
@@ -179,19 +181,19 @@ fn each_class_has_its_own_limit() {
             site.judge(source, standing);
         }
         let limit = LIMITS[class];
-        let before = site.passage().refused[class];
+        let before = site.stats().refused[class];
         site.open(limit - 1);
         assert_eq!(site.syn(source, ttl), ADMITTED, "{source}");
         site.open(limit);
         assert_eq!(site.syn(source, ttl), REFUSED, "{source}");
-        assert_eq!(site.passage().refused[class], before + 1, "{source}");
+        assert_eq!(site.stats().refused[class], before + 1, "{source}");
     }
 }
 
 #[test]
 fn who_passes_counts_until_connections_are_counted_again() {
     let mut site = Site::new();
-    site.drain_floors();
+    site.drain_starvation_admits();
     site.open(LIMITS[2] - 2);
     let passed = [(); 4].map(|()| site.syn(STRANGER, WINDOWS));
     assert_eq!(passed, [ADMITTED, ADMITTED, REFUSED, REFUSED]);
@@ -214,8 +216,8 @@ fn known_and_trusted_senders_always_pass() {
         .list
         .allow_exactly(turn, &[(trusted, false), (trusted6, false)])
         .unwrap();
-    site.drain_floors();
-    let before = site.passage();
+    site.drain_starvation_admits();
+    let before = site.stats();
     let senders = [
         KNOWN,
         KNOWN6,
@@ -226,10 +228,10 @@ fn known_and_trusted_senders_always_pass() {
     for sender in senders {
         assert_eq!(site.syn(sender, WINDOWS), PREFERRED, "{sender}");
     }
-    assert_eq!(site.passage().preferred, before.preferred + 5);
-    assert_eq!(site.passage().admitted, before.admitted + 5);
+    assert_eq!(site.stats().known_or_allowed, before.known_or_allowed + 5);
+    assert_eq!(site.stats().admitted, before.admitted + 5);
     assert_eq!(site.asked(), [] as [IpAddr; 0]);
-    site.gatehouse.know_exactly([target(KNOWN6)]).unwrap();
+    site.gate_maps.know_exactly([target(KNOWN6)]).unwrap();
     assert_eq!(site.syn(KNOWN, WINDOWS), REFUSED);
     assert_eq!(site.syn(KNOWN6, WINDOWS), PREFERRED);
 }
@@ -237,7 +239,7 @@ fn known_and_trusted_senders_always_pass() {
 #[test]
 fn only_new_connections_come_to_the_gate() {
     let mut site = Site::new();
-    site.drain_floors();
+    site.drain_starvation_admits();
     for flags in [ACK, SYN | ACK] {
         let frame = tcp_frame(&FrameSpec {
             flags,
@@ -268,14 +270,14 @@ fn no_class_starves() {
         site.open(1_000);
         let passed = [(); 4].map(|()| site.syn(source, ttl));
         assert_eq!(passed, [ADMITTED, ADMITTED, REFUSED, REFUSED], "{class}");
-        assert_eq!(site.passage().floored, 2 * (class + 1));
+        assert_eq!(site.stats().starvation_admits, 2 * (class + 1));
     }
 }
 
 #[test]
 fn who_is_refused_without_a_verdict_is_asked_for() {
     let mut site = Site::new();
-    site.drain_floors();
+    site.drain_starvation_admits();
     let strangers = ["198.51.100.20", "2001:db8:20:1:2:3:4:5"];
     for stranger in strangers {
         assert_eq!(site.syn(stranger, WINDOWS), REFUSED);
@@ -304,7 +306,7 @@ fn who_is_refused_without_a_verdict_is_asked_for() {
 fn only_port_25_has_a_gate() {
     let mut site = Site::new();
     site.filter.configure(&[25, 587], Refresh::Packet);
-    site.drain_floors();
+    site.drain_starvation_admits();
     let submission = FrameSpec {
         dport: 587,
         ..spec(STRANGER, WINDOWS)
@@ -316,11 +318,11 @@ fn only_port_25_has_a_gate() {
 #[test]
 fn observing_counts_and_passes() {
     let mut site = Site::new();
-    site.drain_floors();
-    let before = site.passage();
-    site.tend(1_000, |gate| gate.mode = Mode::Observe as u32);
+    site.drain_starvation_admits();
+    let before = site.stats();
+    site.tend(1_000, |gate| gate.mode = GateMode::Observe as u32);
     assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
-    let after = site.passage();
+    let after = site.stats();
     assert_eq!(after.refused[2], before.refused[2] + 1);
     assert_eq!(after.admitted, before.admitted + 1);
     assert_eq!(site.asked().len(), 1);
@@ -331,11 +333,11 @@ fn in_a_flood_only_repeated_syns_are_considered() {
     let mut site = Site::new();
     site.tend(0, |gate| gate.flooded = 1);
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
-    assert_eq!(site.passage().unrepeated, 1);
+    assert_eq!(site.stats().unconfirmed, 1);
     assert_eq!(site.asked(), [] as [IpAddr; 0]);
     // A kernel is not as fast as that.
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
-    assert_eq!(site.passage().unrepeated, 2);
+    assert_eq!(site.stats().unconfirmed, 2);
     site.later();
     assert_eq!(site.syn(STRANGER, UNIX), ADMITTED);
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
@@ -357,7 +359,7 @@ fn in_a_flood_only_repeated_syns_are_considered() {
         }
     }
     // Repeating is not enough where there is no room.
-    site.drain_floors();
+    site.drain_starvation_admits();
     site.tend(1_000, |gate| gate.flooded = 1);
     site.later();
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
@@ -366,13 +368,13 @@ fn in_a_flood_only_repeated_syns_are_considered() {
 #[test]
 fn known_senders_change_without_a_gap_and_up_to_the_capacity() {
     let mut site = Site::new();
-    site.drain_floors();
+    site.drain_starvation_admits();
     let many =
         |range: std::ops::Range<u32>| range.map(|n| Target::V4((0x0a00_0000 + n).to_be_bytes()));
-    site.gatehouse.know_exactly(many(0..1_024)).unwrap();
+    site.gate_maps.know_exactly(many(0..1_024)).unwrap();
     assert_eq!(site.syn("10.0.3.255", WINDOWS), PREFERRED);
-    site.gatehouse.know_exactly(many(1_024..2_048)).unwrap();
+    site.gate_maps.know_exactly(many(1_024..2_048)).unwrap();
     assert_eq!(site.syn("10.0.4.0", WINDOWS), PREFERRED);
     assert_eq!(site.syn("10.0.3.255", WINDOWS), REFUSED);
-    site.gatehouse.know_exactly(many(0..1_025)).unwrap_err();
+    site.gate_maps.know_exactly(many(0..1_025)).unwrap_err();
 }

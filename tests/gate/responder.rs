@@ -5,24 +5,26 @@ use super::*;
 #[test]
 fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
     let mut site = Site::new();
-    site.drain_floors();
+    site.drain_starvation_admits();
     site.judge(STRANGER, Standing::Listed);
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
-    let before = site.passage();
-    site.tend(1_000, |gate| gate.answers = ANSWERS4);
+    let before = site.stats();
+    site.tend(1_000, |gate| gate.responders = RESPONDER_IPV4);
     assert_eq!(site.syn(STRANGER, UNIX), (PASS, Reason::GateAnswered));
     // It takes no slot.
-    assert_eq!(site.passage(), before);
+    assert_eq!(site.stats(), before);
     // Whoever is wanted is not sent there.
     site.judge(KNOWN, Standing::Listed);
     assert_eq!(site.syn(KNOWN, UNIX), PREFERRED);
     let expired = Verdict {
         host: 0,
-        until: clock::monotonic_ns() - SECOND,
+        until: clock::monotonic_ns().minus(Duration::from_secs(1)),
         standing: Standing::Listed as u32,
         zone: 0,
     };
-    site.gatehouse.judge(target(STRANGER), expired).unwrap();
+    site.gate_maps
+        .set_verdict(target(STRANGER), expired)
+        .unwrap();
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
 }
 
@@ -30,18 +32,20 @@ fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
 #[test]
 fn who_has_no_responder_is_held_to_the_limits() {
     let mut site = Site::new();
-    site.drain_floors();
+    site.drain_starvation_admits();
     let listed6 = "2001:db8:3:1::66";
     for listed in [STRANGER, listed6] {
         site.judge(listed, Standing::Listed);
     }
-    for (answers, answered, other) in [(ANSWERS4, STRANGER, listed6), (ANSWERS6, listed6, STRANGER)]
-    {
-        site.tend(1_000, |gate| gate.answers = answers);
-        let refused = site.passage().refused[2];
+    for (answers, answered, other) in [
+        (RESPONDER_IPV4, STRANGER, listed6),
+        (RESPONDER_IPV6, listed6, STRANGER),
+    ] {
+        site.tend(1_000, |gate| gate.responders = answers);
+        let refused = site.stats().refused[2];
         assert_eq!(site.syn(answered, UNIX), (PASS, Reason::GateAnswered));
         assert_eq!(site.syn(other, UNIX), REFUSED);
-        assert_eq!(site.passage().refused[2], refused + 1);
+        assert_eq!(site.stats().refused[2], refused + 1);
     }
 }
 
@@ -51,9 +55,9 @@ fn the_neighbour_of_a_listed_host_is_not_answered_in_its_place() {
     let mut site = Site::new();
     let [listed, neighbour] = ["2001:db8:3:1::66", "2001:db8:3:1::67"];
     site.judge(listed, Standing::Listed);
-    site.tend(0, |gate| gate.answers = ANSWERS6);
+    site.tend(0, |gate| gate.responders = RESPONDER_IPV6);
     assert_eq!(site.syn(listed, UNIX), (PASS, Reason::GateAnswered));
     assert_eq!(site.syn(neighbour, UNIX), ADMITTED);
-    site.gatehouse.forget_verdicts().unwrap();
+    site.gate_maps.clear_verdicts().unwrap();
     assert_eq!(site.syn(listed, UNIX), ADMITTED);
 }

@@ -10,8 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use spamdrop::clock;
 use spamdrop::kernel::blocklist::GateMaps;
-use spamdrop_common::gate::{ANSWERS4, Gate, Standing, Verdict};
-use spamdrop_common::verdict::SECOND;
+use spamdrop_common::gate::{Gate, RESPONDER_IPV4, Standing, Verdict};
 use spamdrop_lab::journald::{Logger, Sender};
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Daemon, Journald, Signal, Site};
@@ -368,21 +367,23 @@ fn the_watchers_own_refusals_are_believed() {
     let _daemon = bench.run();
     let pins = Path::new("/sys/fs/bpf/spamdrop");
     let open = || GateMaps::open(pins).unwrap();
-    let mut gatehouse = bench.site.server.run(open);
+    let mut gate_maps = bench.site.server.run(open);
     let now = clock::monotonic_ns();
     let listed = Verdict {
         host: 0,
-        until: now + 60 * SECOND,
+        until: now.plus(Duration::from_secs(60)),
         standing: Standing::Listed as u32,
         zone: 0,
     };
-    gatehouse.judge(ZOMBIE.parse().unwrap(), listed).unwrap();
+    gate_maps
+        .set_verdict(ZOMBIE.parse().unwrap(), listed)
+        .unwrap();
     let gate = Gate {
         written: now,
-        answers: ANSWERS4,
+        responders: RESPONDER_IPV4,
         ..Gate::default()
     };
-    gatehouse.set(gate).unwrap();
+    gate_maps.set(gate).unwrap();
     let mut client = bench.site.connect(ZOMBIE).unwrap();
     let reply = client.reject_session().unwrap();
     assert_eq!(reply.text, "Blacklisted by a DNS blocklist");

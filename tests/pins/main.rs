@@ -10,8 +10,9 @@ use aya_obj::generated::bpf_map_type::{
 };
 use aya_obj::generated::{BPF_F_NO_COMMON_LRU, bpf_map_type};
 use spamdrop::kernel::attach::{Mode, Plan, attach};
-use spamdrop::kernel::blocklist::pins::{Capacity, check, make_dir};
+use spamdrop::kernel::blocklist::pins::{Capacity, check, make_dirs, maps_dir};
 use spamdrop::lock::WriteLock;
+use spamdrop_common::abi::MAPS;
 use spamdrop_lab::host::Host;
 
 const CAPACITY: Capacity = Capacity {
@@ -33,7 +34,7 @@ struct Odd {
 const RIGHT: Odd = Odd {
     kind: BPF_MAP_TYPE_LRU_HASH,
     key: 4,
-    value: 24,
+    value: 32,
     capacity: 8_192,
     flags: 0,
     said: "",
@@ -63,7 +64,7 @@ fn each_difference_is_found_and_nothing_is_touched() {
         },
         Odd {
             value: 40,
-            said: "a value of 40 instead of 24 bytes",
+            said: "a value of 40 instead of 32 bytes",
             ..RIGHT
         },
         Odd {
@@ -82,13 +83,17 @@ fn each_difference_is_found_and_nothing_is_touched() {
         let run_dir = tempfile::tempdir().unwrap();
         let turn = WriteLock::acquire(run_dir.path()).unwrap();
         let dir = Path::new("/sys/fs/bpf/spamdrop");
-        make_dir(dir).unwrap();
-        let path = dir.join("blocked4");
+        make_dirs(dir).unwrap();
+        let maps = maps_dir(dir);
+        let path = maps.join("blocked4");
         for odd in &odd {
             pin(odd, &path);
-            let error = check(dir, Some(CAPACITY)).unwrap_err().to_string();
+            let error = check(&maps, Some(CAPACITY)).unwrap_err().to_string();
             assert!(error.contains(odd.said), "{error}");
-            assert!(error.contains("/sys/fs/bpf/spamdrop/blocked4"), "{error}");
+            assert!(
+                error.contains("/sys/fs/bpf/spamdrop/v2/blocked4"),
+                "{error}"
+            );
             let plan = Plan {
                 capacity: CAPACITY,
                 mode: Mode::Auto,
@@ -98,7 +103,7 @@ fn each_difference_is_found_and_nothing_is_touched() {
                 panic!("loaded over a map with {}", odd.said);
             };
             assert!(error.to_string().contains(odd.said), "{error}");
-            let left: Vec<_> = std::fs::read_dir(dir)
+            let left: Vec<_> = std::fs::read_dir(&maps)
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name())
                 .collect();
@@ -106,7 +111,7 @@ fn each_difference_is_found_and_nothing_is_touched() {
             std::fs::remove_file(&path).unwrap();
         }
         pin(&RIGHT, &path);
-        check(dir, Some(CAPACITY)).unwrap();
+        check(&maps, Some(CAPACITY)).unwrap();
         // Commands take the capacity that they find.
         let Odd { capacity, .. } = RIGHT;
         check(
@@ -117,7 +122,7 @@ fn each_difference_is_found_and_nothing_is_touched() {
             }),
         )
         .unwrap_err();
-        check(dir, None).unwrap();
+        check(&maps, None).unwrap();
     });
 }
 
@@ -126,7 +131,7 @@ fn every_map_is_compared() {
     let host = Host::new("pins").unwrap();
     host.run(|| {
         let dir = Path::new("/sys/fs/bpf/spamdrop");
-        make_dir(dir).unwrap();
+        make_dirs(dir).unwrap();
         let odd = Odd {
             kind: BPF_MAP_TYPE_LPM_TRIE,
             key: 12,
@@ -135,10 +140,11 @@ fn every_map_is_compared() {
             flags: 1,
             ..RIGHT
         };
-        for spec in spamdrop::kernel::blocklist::pins::specs(CAPACITY) {
-            let path = dir.join(spec.name);
+        let maps = maps_dir(dir);
+        for spec in MAPS {
+            let path = maps.join(spec.name);
             pin(&odd, &path);
-            let error = check(dir, None).unwrap_err().to_string();
+            let error = check(&maps, None).unwrap_err().to_string();
             assert!(error.contains(spec.name), "{error}");
             std::fs::remove_file(path).unwrap();
         }

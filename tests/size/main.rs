@@ -25,7 +25,7 @@ fn the_filter_is_at_most_a_fifth_larger_than_recorded() {
     let host = Host::new("size").unwrap();
     let mut loaded = host.run(|| {
         let dir = Path::new("/sys/fs/bpf/spamdrop");
-        pins::make_dir(dir).unwrap();
+        pins::make_dirs(dir).unwrap();
         attach::load(dir, PLAN).unwrap()
     });
     let info = loaded.program().unwrap().info().unwrap();

@@ -34,7 +34,7 @@ fn without_the_controller_everybody_passes() {
     let mut wave = wave(scale.clone());
     let mut daemon = wave.daemon.take().unwrap();
     let site = &wave.site;
-    let counts = || ["gate_refused", "not_listed"].map(|reason| count(site, reason));
+    let counts = || ["gate_refused", "not_blocked"].map(|reason| count(site, reason));
     scope(|scope| {
         scope.spawn(|| wave.run().unwrap());
         until("the gate to refuse", scale.length, || {
@@ -114,6 +114,6 @@ fn a_flood_of_forged_senders_keeps_no_mail_out() {
     }
     assert_eq!(outcome.lost.some, 0);
     // Strangers had to repeat their SYNs, and forgers did not.
-    let unrepeated = gate(&wave.site)["unconfirmed"].as_u64().unwrap();
-    assert!(unrepeated * 2 > sent, "{unrepeated} of {sent}");
+    let unconfirmed = gate(&wave.site)["unconfirmed"].as_u64().unwrap();
+    assert!(unconfirmed * 2 > sent, "{unconfirmed} of {sent}");
 }

@@ -1,5 +1,5 @@
-//! Rules that no compiler checks: which module may speak to the kernel, and
-//! how long a file may be.
+//! Rules that no compiler checks: which room may speak to the kernel, what the
+//! crate of decisions leaves to others, and how long a file may be.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,34 +8,60 @@ use anyhow::{Context as _, Result, ensure};
 use cargo_metadata::MetadataCommand;
 use regex::Regex;
 
+use crate::source::{File, read_crate};
+
 /// Lines that a source file may have.
 const MAX_LINES: usize = 400;
 
 /// Names that say nothing of what is inside.
 const EMPTY_NAMES: [&str; 5] = ["helper", "helpers", "misc", "util", "utils"];
 
-/// Words that only some modules of the controller may use.
-struct Arrow {
-    pattern: &'static str,
-    is_allowed: fn(module: &str) -> bool,
+/// The only room with the kernel's interfaces.
+const KERNEL: &str = "spamdrop/src/kernel";
+
+/// What the files of a crate must not name.
+struct Rule {
+    root: &'static str,
+    /// Below this directory anything goes.
+    room: Option<&'static str>,
+    /// Identifiers and keywords.
+    words: &'static str,
+    /// Paths of two segments or more.
+    paths: &'static str,
     rule: &'static str,
 }
 
-const ARROWS: [Arrow; 3] = [
-    Arrow {
-        pattern: r"\baya(_\w+)?\b",
-        is_allowed: |module| !["tail", "parse", "policy", "report"].contains(&module),
-        rule: "tail, parse, policy and report know nothing of aya",
+const OF_KERNEL: &str = "^(aya(_.*)?|netlink_.*|libc|unsafe)$";
+const ONE_ROOM: &str = "only spamdrop/src/kernel speaks to aya, netlink and libc, and is unsafe";
+
+const RULES: [Rule; 4] = [
+    Rule {
+        root: "spamdrop/src/lib.rs",
+        room: Some(KERNEL),
+        words: OF_KERNEL,
+        paths: "^$",
+        rule: ONE_ROOM,
     },
-    Arrow {
-        pattern: r"\baya::(\{[^;]*\b)?maps\b",
-        is_allowed: |module| module == "blocklist",
-        rule: "only blocklist speaks to maps",
+    Rule {
+        root: "spamdrop/src/main.rs",
+        room: None,
+        words: OF_KERNEL,
+        paths: "^$",
+        rule: ONE_ROOM,
     },
-    Arrow {
-        pattern: r"\baya::(\{[^;]*\b)?programs\b",
-        is_allowed: |module| module == "attach",
-        rule: "only attach speaks to programs and links",
+    Rule {
+        root: "spamdrop/core/src/lib.rs",
+        room: None,
+        words: "^(unsafe|File|TcpStream|TcpListener|UdpSocket|UnixStream|stdin|stdout|stderr)$",
+        paths: "^std::(env|fs|os|process|thread)\\b|::now$|::(SystemTime|Instant)::elapsed$|TimeZone::(get|system)$",
+        rule: "spamdrop-core reads no clock, file, socket or environment",
+    },
+    Rule {
+        root: "spamdrop-common/src/lib.rs",
+        room: None,
+        words: "^(libc|netlink_.*)$",
+        paths: "^std::",
+        rule: "spamdrop-common is for the kernel, too",
     },
 ];
 
@@ -53,12 +79,14 @@ pub fn check() -> Result<()> {
             let text = fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
             let inside = path.strip_prefix(&src)?;
-            let mut found = shape(inside, &text);
-            if package.name == "spamdrop" {
-                found.extend(arrows(inside, &text)?);
-            }
+            let found = shape(inside, &text);
             let src = src.strip_prefix(&metadata.workspace_root)?;
             breaches.extend(found.iter().map(|breach| format!("\n{src}/{breach}")));
+        }
+    }
+    for rule in &RULES {
+        for file in read_crate(Path::new(rule.root))? {
+            breaches.extend(rule.breaches(&file)?);
         }
     }
     ensure!(
@@ -106,27 +134,23 @@ fn shape(path: &Path, text: &str) -> Vec<String> {
     breaches
 }
 
-fn arrows(path: &Path, text: &str) -> Result<Vec<String>> {
-    let module = path.iter().next().map(Path::new).and_then(Path::file_stem);
-    let module = module.unwrap_or_default().to_string_lossy();
-    let mut breaches = Vec::new();
-    for Arrow {
-        pattern,
-        is_allowed,
-        rule,
-    } in &ARROWS
-    {
-        if !is_allowed(&module)
-            && let Some(found) = Regex::new(pattern)?.find(text)
-        {
-            let line = 1 + text.as_bytes()[..found.start()]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count();
-            breaches.push(format!("{}:{line}: {rule}", path.display()));
+impl Rule {
+    /// The first breach in a file.
+    fn breaches(&self, file: &File) -> Result<Option<String>> {
+        if self.room.is_some_and(|room| file.path.starts_with(room)) {
+            return Ok(None);
         }
+        let (words, paths) = (Regex::new(self.words)?, Regex::new(self.paths)?);
+        let scopes = file.scopes.values();
+        let named = scopes.flat_map(|scope| &scope.paths);
+        let named = named.map(|(path, line)| (path.join("::"), *line));
+        let words = file.words.iter().filter(|(word, _)| words.is_match(word));
+        let found = named.filter(|(path, _)| paths.is_match(path));
+        let found = found.chain(words.cloned()).min_by_key(|(_, line)| *line);
+        Ok(found.map(|(what, line)| {
+            format!("\n{}:{line}: `{what}`: {}", file.path.display(), self.rule)
+        }))
     }
-    Ok(breaches)
 }
 
 #[cfg(test)]
@@ -135,40 +159,55 @@ mod tests {
 
     use super::*;
 
-    fn breaches(path: &str, text: &str) -> usize {
-        arrows(Path::new(path), text).unwrap().len()
+    /// What a rule says of a file of its crate.
+    fn breach(rule: &Rule, path: &str, text: &str) -> Option<String> {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        let mut file = read_crate(&path).unwrap().remove(0);
+        file.path = file.path.strip_prefix(&root).unwrap().to_owned();
+        rule.breaches(&file).unwrap()
     }
 
     #[test]
-    fn pure_modules_must_not_mention_aya() {
-        assert_eq!(breaches("tail/file.rs", "use aya_obj::Object;"), 1);
-        assert_eq!(breaches("report.rs", "fn a(map: &aya::Ebpf)"), 1);
-        assert_eq!(breaches("tail/file.rs", "let ayacucho = 1;"), 0);
-        assert_eq!(breaches("attach.rs", "use aya::Ebpf;"), 0);
+    fn the_kernels_room_cannot_be_bypassed() {
+        let [rule, ..] = &RULES;
+        for text in [
+            "use aya_obj::Object;",
+            "fn f(map: &aya::Ebpf) {}",
+            "use netlink_sys::Socket;",
+            "fn f() -> i32 { libc::EMFILE }",
+            "fn f() { unsafe { g() } }",
+        ] {
+            let found = breach(rule, "spamdrop/src/daemon/mod.rs", text);
+            assert!(found.is_some(), "{text}");
+            assert_eq!(breach(rule, "spamdrop/src/kernel/mod.rs", text), None);
+        }
+        let harmless = "//! As aya does.\nconst A: &str = \"libc\"; // unsafe\n\
+                        #[cfg(test)] mod tests { fn f() { unsafe { g() } } }";
+        assert_eq!(breach(rule, "spamdrop/src/daemon/mod.rs", harmless), None);
     }
 
     #[test]
-    fn maps_and_programs_belong_to_one_module_each() {
-        let maps = "use aya::maps::HashMap;";
-        assert_eq!(breaches("blocklist/entries.rs", maps), 0);
-        assert_eq!(breaches("attach/mod.rs", maps), 1);
-        let programs = "use aya::{\n    Ebpf,\n    programs::{Xdp, XdpMode},\n};";
-        assert_eq!(breaches("attach.rs", programs), 0);
-        assert_eq!(breaches("blocklist.rs", programs), 1);
-        let neither = "use aya::Ebpf;\nfn programs() { maps() }";
-        assert_eq!(breaches("daemon.rs", neither), 0);
-    }
-
-    #[test]
-    fn a_breach_names_its_line() {
-        let found = arrows(
-            Path::new("policy/mod.rs"),
-            "//! Decides.\n\nuse aya::Ebpf;\n",
-        );
-        assert_eq!(
-            found.unwrap(),
-            ["policy/mod.rs:3: tail, parse, policy and report know nothing of aya"]
-        );
+    fn decisions_read_no_clock_and_no_file() {
+        let rule = &RULES[2];
+        for (text, what) in [
+            ("use std::fs;", "std::fs"),
+            ("use std::{env::var, fmt};", "std::env::var"),
+            ("fn f() { Instant::now(); }", "Instant::now"),
+            ("fn f() { jiff::Timestamp::now() }", "jiff::Timestamp::now"),
+            ("fn f(file: &mut File) {}", "File"),
+        ] {
+            let found = breach(rule, "core/src/lib.rs", &format!("//! Decides.\n\n{text}"));
+            let expected = format!(
+                "\ncore/src/lib.rs:3: `{what}`: \
+                 spamdrop-core reads no clock, file, socket or environment"
+            );
+            assert_eq!(found.as_ref(), Some(&expected), "{text}");
+        }
+        let text = "use std::time::Instant;\nfn f(now: Instant) -> Instant { now }";
+        assert_eq!(breach(rule, "core/src/lib.rs", text), None);
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! Clippy, the compiler's warnings, and the rules of the house.
+//! Clippy, the compiler's warnings, the rules of the house, and the man pages.
 
 use anyhow::{Result, bail, ensure};
 
 use crate::{
     command::{HOST_PACKAGES, cargo, line, run},
-    house, say, setup,
+    dependencies, house, man, modules, say, setup,
     tally::Tally,
+    test::FEATURE,
 };
 
 /// Makes every check.
@@ -23,8 +24,22 @@ pub fn lint() -> Result<Tally> {
     tally.check(clippy_ebpf("spamdrop-ebpf", &["--no-default-features"]));
     tally.check(clippy_ebpf("spamdrop-bench-ebpf", &[]));
     tally.check(builds_without_warnings());
-    tally.check(house::check());
+    tally.check(structure());
+    tally.check(man::check());
     Ok(tally)
+}
+
+/// Which module may name which, and what each may use.
+///
+/// # Errors
+///
+/// One line for each breach.
+pub fn structure() -> Result<()> {
+    let checks = [modules::check(), house::check(), dependencies::check_core()];
+    let failed = checks.into_iter().filter_map(Result::err);
+    let failed: Vec<String> = failed.map(|error| format!("{error:#}")).collect();
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
 }
 
 fn clippy(arguments: &[&str]) -> Result<()> {
@@ -54,11 +69,11 @@ fn clippy_ebpf(package: &str, features: &[&str]) -> Result<()> {
 }
 
 /// cargo repeats the warnings of what it built before; those of the packet
-/// filter come through the build script. What is built is what the unit tests
-/// need.
+/// filter come through the build script. What is built is what every test
+/// needs.
 fn builds_without_warnings() -> Result<()> {
     say("building without warnings");
-    let mut build = cargo(["test", "--no-run"]);
+    let mut build = cargo(["test", "--no-run", "--features", FEATURE]);
     let out = build.args(HOST_PACKAGES).output()?;
     let said = String::from_utf8_lossy(&out.stderr);
     if !out.status.success() {

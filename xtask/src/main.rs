@@ -13,14 +13,21 @@ mod bench;
 mod command;
 mod debian;
 mod demo;
+mod dependencies;
 mod ebpf;
 mod fuzz;
 mod house;
+mod lines;
 mod linker;
 mod lint;
+mod man;
+mod modules;
+mod mutants;
 mod setup;
+mod source;
 mod tally;
 mod test;
+mod words;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -64,6 +71,24 @@ enum Verb {
     ///
     /// A finding is said with its input and how to reproduce it.
     Fuzz(fuzz::Options),
+    /// Count the crates that the product depends on directly
+    Dependencies,
+    /// Count the product's lines of code, without comments and tests
+    Lines(lines::Options),
+    /// Show the layers that the product's modules stand in
+    ///
+    /// Fails if a module names one of a higher layer, if two name each other,
+    /// if one reaches past `kernel` for the kernel's interfaces, or if
+    /// spamdrop-core depends on more than it should.
+    Modules,
+    /// Change the code in small ways, and see whether tests notice
+    ///
+    /// Only tests that need no root count. Takes an hour.
+    Mutants(mutants::Options),
+    /// Look for names and sentences that were retired
+    Words,
+    /// Write the man pages spamdrop(8) and spamdrop.toml(5) to target/man
+    Man,
     /// Run every check and test; the last line counts them
     Test(test::Options),
 }
@@ -88,9 +113,53 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Bench(options) => bench::run(options)?,
         Verb::BuildEbpf { without_log } => ebpf::build(*without_log)?,
         Verb::Fuzz(options) => fuzz::run(options)?,
+        Verb::Dependencies => dependencies::run()?,
+        Verb::Lines(options) => lines::run(options)?,
+        Verb::Modules => {
+            modules::show()?;
+            lint::structure()?;
+        }
+        Verb::Mutants(options) => mutants::run(options)?,
+        Verb::Words => words::run()?,
+        Verb::Man => man::write()?,
         Verb::Test(options) => return test::run(options),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::fs;
+
+    use regex::Regex;
+    use spamdrop_lab::guide::{pages, root};
+
+    use super::*;
+
+    #[test]
+    fn every_documented_xtask_command_exists() {
+        let named = Regex::new(r"cargo xtask(( [a-z-]+| [0-9]+)+)").unwrap();
+        let mut seen = 0;
+        for page in pages().unwrap() {
+            for found in named.captures_iter(&page.text) {
+                let words = std::iter::once("xtask").chain(found[1].split_whitespace());
+                if let Err(error) = Cli::try_parse_from(words) {
+                    panic!("{}: `{}`: {error}", page.path.display(), &found[0]);
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen > 5, "{seen}");
+    }
+
+    #[test]
+    fn ci_runs_the_test_command_of_the_readme() {
+        let read = |path| fs::read_to_string(root().join(path)).unwrap();
+        assert!(read("README.md").contains("\ncargo xtask test "));
+        assert!(read(".ci/run").contains("\ncargo xtask test "));
+    }
 }
 
 /// One line for whoever watches.

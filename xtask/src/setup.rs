@@ -45,6 +45,9 @@ const TOOLS: [(&str, &str); 3] = [
     ("journalctl", "systemd"),
 ];
 
+/// What shows the man pages, and warns about them.
+const MAN: [(&str, &str); 1] = [("man", "man-db")];
+
 /// What building libFuzzer needs: the command, and its Debian package.
 const CXX: [(&str, &str); 1] = [("c++", "g++")];
 
@@ -68,6 +71,7 @@ pub fn everything() -> Result<()> {
     components(&[RUSTFMT, CLIPPY])?;
     building()?;
     tools()?;
+    man()?;
     fuzzing()?;
     debian::unpack_if_missing()
 }
@@ -105,6 +109,15 @@ pub fn components(wanted: &[Component]) -> Result<()> {
 /// Names the command that failed, or that root has to run.
 pub fn tools() -> Result<()> {
     packages(&TOOLS)
+}
+
+/// Installs what shows man pages.
+///
+/// # Errors
+///
+/// Names the command that failed, or that root has to run.
+pub fn man() -> Result<()> {
+    packages(&MAN)
 }
 
 /// Installs what the bench calls.

@@ -39,7 +39,7 @@ pub struct Options {
 enum Group {
     /// rustfmt changes nothing
     Format,
-    /// Clippy, compiler warnings, the rules of the house
+    /// Clippy, compiler warnings, the rules of the house, the man pages
     Lint,
     /// Tests that need neither root nor a kernel
     Unit,
@@ -130,22 +130,32 @@ fn format() -> Result<Tally> {
 
 fn unit(full: bool) -> Result<Tally> {
     setup::building()?;
-    let mut command = cargo(["test", "--no-fail-fast"]);
-    command.args(HOST_PACKAGES);
-    if full {
-        command.env("PROPTEST_CASES", "10000");
+    let mut tally = Tally::default();
+    for mut command in programs(|target| !target.is_root_only)? {
+        if full {
+            command.env("PROPTEST_CASES", "10000");
+        }
+        tally.add(libtest(&mut command));
     }
-    Ok(libtest(&mut command))
+    let mut examples = cargo(["test", "--doc"]);
+    examples.args(HOST_PACKAGES).args(["--features", FEATURE]);
+    tally.add(libtest(&mut examples));
+    Ok(tally)
 }
 
 /// Builds as the user, runs as root, one test after another: they share the
 /// machine's one kernel.
-fn kernel(full: bool, wanted: impl Fn(&str) -> bool) -> Result<Tally> {
+fn kernel(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Tally> {
     setup::building()?;
     setup::tools()?;
     let mut tally = Tally::default();
-    for mut command in kernel_tests(full, wanted)? {
-        tally.add(libtest(&mut command));
+    for mut command in programs(|target| target.is_root_only && is_wanted(target.name))? {
+        command.arg("--test-threads=1");
+        if full {
+            // What they measure is to be seen.
+            command.arg("--show-output").env("SPAMDROP_FULL", "1");
+        }
+        tally.add(libtest(&mut as_root(command)?));
     }
     Ok(tally)
 }
@@ -158,63 +168,64 @@ fn lab_server() -> Result<()> {
     run_command(build.args(["--bin", "lab-smtpd"]))
 }
 
-/// Of the tests that need root.
-const FEATURE: &str = "kernel-tests";
+/// Test programs that need root require this feature, so that a plain `cargo
+/// test` passes them over. All is built with it, that no other build is needed.
+pub const FEATURE: &str = "kernel-tests";
 
-/// The wanted test programs that require the feature `kernel-tests`, built.
-fn kernel_tests(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Command>> {
+/// A test program: the unit tests of a library or a program, or one of `tests/`.
+struct Target<'a> {
+    name: &'a str,
+    is_root_only: bool,
+}
+
+/// The wanted test programs, built: commands that run them where `cargo test`
+/// would.
+fn programs(is_wanted: impl Fn(&Target<'_>) -> bool) -> Result<Vec<Command>> {
     let metadata = MetadataCommand::new().no_deps().exec()?;
-    // The same packages as for the unit tests, so that their dependencies,
-    // built with the same features, serve again.
-    let mut build = cargo(["test"]);
-    build
-        .args(HOST_PACKAGES)
-        .args(["--no-run", "--features", FEATURE]);
+    let mut build = cargo(["test", "--no-run", "--features", FEATURE]);
+    build.args(HOST_PACKAGES);
     build.arg("--message-format=json-render-diagnostics");
     let mut wanted = Vec::new();
     for package in &metadata.packages {
-        for target in &package.targets {
-            let requires = target.required_features.iter().any(|f| f == FEATURE);
-            if target.is_test() && requires && is_wanted(&target.name) {
-                build.args(["--test", &target.name]);
-                wanted.push((&package.id, &target.name));
+        for target in package.targets.iter().filter(|target| target.is_test()) {
+            let name = target.name.as_str();
+            let is_root_only = target.required_features.iter().any(|f| f == FEATURE);
+            if is_wanted(&Target { name, is_root_only }) {
+                build.args(["--test", name]);
+                wanted.push((&package.id, name));
             }
         }
     }
-    ensure!(
-        !wanted.is_empty(),
-        "no test target has required-features = [\"{FEATURE}\"]"
-    );
-
-    let messages = output(&mut build)?;
+    let with_units = is_wanted(&Target {
+        name: "",
+        is_root_only: false,
+    });
+    if with_units {
+        build.args(["--lib", "--bins"]);
+    }
+    ensure!(!wanted.is_empty(), "there is no such test target");
+    let mut missing = wanted.len();
     let mut commands = Vec::new();
+    let messages = output(&mut build)?;
     for message in Message::parse_stream(messages.as_bytes()) {
         let Message::CompilerArtifact(artifact) = message? else {
             continue;
         };
-        let Some(program) = &artifact.executable else {
+        let Some(program) = artifact.executable.filter(|_| artifact.profile.test) else {
             continue;
         };
-        let name = (&artifact.package_id, &artifact.target.name);
-        if artifact.profile.test && wanted.contains(&name) {
-            let directory = artifact.manifest_path.parent();
-            let mut command = Command::new(program);
-            command.arg("--test-threads=1");
-            if full {
-                // What they measure is to be seen.
-                command.arg("--show-output").env("SPAMDROP_FULL", "1");
-            }
-            // Where `cargo test` would run it.
-            command.current_dir(directory.context("a manifest without directory")?);
-            commands.push(as_root(command)?);
+        let is_unit = !artifact.target.is_test();
+        if wanted.contains(&(&artifact.package_id, artifact.target.name.as_str())) && !is_unit {
+            missing -= 1;
+        } else if !(is_unit && with_units) {
+            continue;
         }
+        let directory = artifact.manifest_path.parent();
+        let mut command = Command::new(program);
+        command.current_dir(directory.context("a manifest without directory")?);
+        commands.push(command);
     }
-    ensure!(
-        commands.len() == wanted.len(),
-        "cargo built {} of {} kernel tests",
-        commands.len(),
-        wanted.len()
-    );
+    ensure!(missing == 0, "cargo did not build {missing} test programs");
     Ok(commands)
 }
 

@@ -232,7 +232,7 @@ fn what_tells_a_syn_from_another() {
     v6[7] = 51;
     for (kind, packet, ttl) in [(0x0800, v4, 113), (0x86dd, v6, 51)] {
         let segment = parse(ethernet(&[], kind, &packet).as_slice()).unwrap();
-        let found = (segment.ttl, segment.from_port, segment.sequence);
+        let found = (segment.ttl, segment.source_port, segment.sequence);
         assert_eq!(found, (ttl, 40_000, 0x0102_0304));
     }
 }

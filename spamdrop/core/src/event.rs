@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// One line of the mail log, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,17 @@ pub struct Event<'line> {
     /// What matched: one of spamdrop's own rules, such as `courier-511`, or
     /// the name of a pattern in the configuration.
     pub rule: Cow<'static, str>,
+}
+
+impl Event<'_> {
+    /// How long ago it happened. An event without a stamp has just happened;
+    /// so has one in the future, because the clock that stamped it is ahead.
+    #[must_use]
+    pub fn age(&self, now: SystemTime) -> Duration {
+        self.at
+            .and_then(|at| now.duration_since(at).ok())
+            .unwrap_or_default()
+    }
 }
 
 /// What happened to the peer.
@@ -35,7 +46,7 @@ pub enum Kind<'line> {
     Delivered,
 }
 
-/// What an event tells of its source.
+/// What an event says about its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// Its message was accepted.
@@ -44,6 +55,6 @@ pub enum Evidence {
     Delivered,
     /// It is on a blocklist.
     Listed,
-    /// It wrote to a recipient who does not exist.
+    /// It wrote to a recipient that does not exist.
     UnknownRecipient,
 }

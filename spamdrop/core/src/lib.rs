@@ -8,12 +8,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod allowlist;
 pub mod courier;
 pub mod dnsbl;
+pub mod engine;
 pub mod escape;
 pub mod event;
 pub mod gate;
 pub mod invalid;
+pub mod listing;
 pub mod log;
 pub mod policy;
 pub mod recent;
@@ -22,6 +25,7 @@ pub mod reputation;
 pub mod smtp;
 pub mod status;
 pub mod target;
+pub mod term;
 pub mod time;
 pub mod warning;
 pub mod wave;

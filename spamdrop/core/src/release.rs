@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use serde::Deserialize;
+use spamdrop_common::time::MonotonicNs;
 
 use crate::target::Target;
 
@@ -28,9 +29,8 @@ pub enum ReleaseMode {
 /// the time.
 #[derive(Debug, Default)]
 pub struct Releases {
-    /// Addresses from the log, and when their grace ends
-    /// (`CLOCK_MONOTONIC`, nanoseconds).
-    due: HashMap<IpAddr, u64>,
+    /// Addresses from the log, and when their grace ends.
+    due: HashMap<IpAddr, MonotonicNs>,
     /// Open entries.
     open: HashSet<Target>,
 }
@@ -49,7 +49,7 @@ pub struct Steps {
 impl Releases {
     /// An address was blocked: its connections end at `due`, and `open` says
     /// whether its entry waits to be sealed.
-    pub fn add(&mut self, addr: IpAddr, due: u64, open: bool) {
+    pub fn add(&mut self, addr: IpAddr, due: MonotonicNs, open: bool) {
         self.due.insert(addr, due);
         if open {
             self.open.insert(addr.into());
@@ -62,7 +62,7 @@ impl Releases {
     }
 
     /// Takes steps back that could not be noted; they come again.
-    pub fn put_back(&mut self, steps: &Steps, now: u64) {
+    pub fn put_back(&mut self, steps: &Steps, now: MonotonicNs) {
         self.due
             .extend(steps.released.iter().map(|addr| (*addr, now)));
         self.open.extend(&steps.seal);
@@ -86,7 +86,7 @@ impl Releases {
     pub fn steps(
         &mut self,
         peers: impl IntoIterator<Item = IpAddr>,
-        now: u64,
+        now: MonotonicNs,
         ends: bool,
     ) -> Steps {
         let mut steps = Steps::default();
@@ -110,7 +110,7 @@ impl Releases {
     }
 }
 
-fn extract(due: &mut HashMap<IpAddr, u64>, held: &HashSet<IpAddr>) -> Vec<IpAddr> {
+fn extract(due: &mut HashMap<IpAddr, MonotonicNs>, held: &HashSet<IpAddr>) -> Vec<IpAddr> {
     let gone: Vec<IpAddr> = due
         .keys()
         .copied()
@@ -131,11 +131,15 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn at(ns: u64) -> MonotonicNs {
+        MonotonicNs::from_ns(ns)
+    }
+
     #[test]
     fn a_peer_without_connections_is_sealed_at_once() {
         let mut releases = Releases::default();
-        releases.add(addr("192.0.2.1"), 30, true);
-        let steps = releases.steps([addr("192.0.2.2")], 10, true);
+        releases.add(addr("192.0.2.1"), at(30), true);
+        let steps = releases.steps([addr("192.0.2.2")], at(10), true);
         assert_eq!(steps.end, [].into());
         assert_eq!(steps.released, [addr("192.0.2.1")]);
         assert_eq!(steps.seal, [addr("192.0.2.1").into()]);
@@ -145,13 +149,13 @@ mod tests {
     #[test]
     fn connections_end_at_the_grace_and_the_entry_is_sealed_when_they_are_gone() {
         let mut releases = Releases::default();
-        releases.add(addr("192.0.2.1"), 30, true);
+        releases.add(addr("192.0.2.1"), at(30), true);
         let held = [addr("192.0.2.1"), addr("192.0.2.2")];
-        assert_eq!(releases.steps(held, 29, true), Steps::default());
-        let steps = releases.steps(held, 30, true);
+        assert_eq!(releases.steps(held, at(29), true), Steps::default());
+        let steps = releases.steps(held, at(30), true);
         assert_eq!(steps.end, [held[0]].into());
         assert_eq!((steps.released, steps.seal), (vec![], vec![]));
-        let steps = releases.steps([held[1]], 31, true);
+        let steps = releases.steps([held[1]], at(31), true);
         assert_eq!(steps.end, [].into());
         assert_eq!(steps.seal, [addr("192.0.2.1").into()]);
     }
@@ -159,11 +163,11 @@ mod tests {
     #[test]
     fn release_off_waits_for_the_peer() {
         let mut releases = Releases::default();
-        releases.add(addr("192.0.2.1"), 30, true);
+        releases.add(addr("192.0.2.1"), at(30), true);
         let held = [addr("192.0.2.1")];
-        assert_eq!(releases.steps(held, 1_000, false), Steps::default());
+        assert_eq!(releases.steps(held, at(1_000), false), Steps::default());
         assert_eq!(
-            releases.steps([], 1_001, false).seal,
+            releases.steps([], at(1_001), false).seal,
             [addr("192.0.2.1").into()]
         );
     }
@@ -171,15 +175,15 @@ mod tests {
     #[test]
     fn the_neighbours_of_a_64_keep_their_connections_and_the_entry_open() {
         let mut releases = Releases::default();
-        releases.add(addr("2001:db8::1"), 30, true);
+        releases.add(addr("2001:db8::1"), at(30), true);
         let neighbour = addr("2001:db8::2");
         let held = [addr("2001:db8::1"), neighbour];
-        assert_eq!(releases.steps(held, 30, true).end, [held[0]].into());
-        let steps = releases.steps([neighbour], 31, true);
+        assert_eq!(releases.steps(held, at(30), true).end, [held[0]].into());
+        let steps = releases.steps([neighbour], at(31), true);
         assert_eq!(steps.released, [addr("2001:db8::1")]);
         assert_eq!((steps.end, steps.seal), ([].into(), vec![]));
         assert_eq!(
-            releases.steps([], 32, true).seal,
+            releases.steps([], at(32), true).seal,
             [addr("2001:db8::").into()]
         );
         assert!(releases.is_empty());
@@ -190,7 +194,7 @@ mod tests {
         let mut releases = Releases::default();
         releases.add_open(addr("192.0.2.1").into());
         let held = [addr("192.0.2.1")];
-        assert_eq!(releases.steps(held, u64::MAX, true), Steps::default());
-        assert_eq!(releases.steps([], 0, true).seal.len(), 1);
+        assert_eq!(releases.steps(held, at(u64::MAX), true), Steps::default());
+        assert_eq!(releases.steps([], at(0), true).seal.len(), 1);
     }
 }

@@ -1,12 +1,15 @@
 //! Whether listed senders can be answered elsewhere than by the mail server.
 //! Where a client can log in, they cannot: after that no blocklist counts.
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
-use std::time::{Duration, Instant};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use anyhow::Result;
-use spamdrop_common::gate::PORT;
+use spamdrop_common::gate::SMTP_PORT;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::config::Answer;
 use crate::config::Config;
@@ -27,7 +30,7 @@ const LONGEST: usize = 16 * 1024;
 ///
 /// The port of the responder offers AUTH ([`Exit::Config`]), or Courier's file cannot be
 /// read.
-pub fn answer(config: &Config) -> Result<Vec<Warning>> {
+pub async fn answer(config: &Config) -> Result<Vec<Warning>> {
     let mut warnings = Vec::new();
     if config.answer == Answer::Off {
         return Ok(warnings);
@@ -45,9 +48,9 @@ pub fn answer(config: &Config) -> Result<Vec<Warning>> {
     } else {
         None
     };
-    if !config.ports.contains(&PORT) {
+    if !config.ports.contains(&SMTP_PORT) {
         warn(format!(
-            "port {PORT} is not among `ports`, so nobody is answered"
+            "port {SMTP_PORT} is not among `ports`, so nobody is answered"
         ));
     }
     match &file {
@@ -57,14 +60,14 @@ pub fn answer(config: &Config) -> Result<Vec<Warning>> {
                 return Err(refused(&format!("{name} in {}", path.display())));
             }
         }
-        None => match offer(PORT) {
+        None => match offer(SMTP_PORT).await {
             Ok(offer) if offer.auth => return Err(refused("its reply to EHLO")),
             Ok(offer) if offer.tls => warn(format!(
-                "port {PORT} offers STARTTLS; make sure that it offers no AUTH after that"
+                "port {SMTP_PORT} offers STARTTLS; make sure that it offers no AUTH after that"
             )),
             Ok(_) => {}
             Err(error) => warn(format!(
-                "cannot ask port {PORT} whether it offers AUTH ({error}); make sure that it does not"
+                "cannot ask port {SMTP_PORT} whether it offers AUTH ({error}); make sure that it does not"
             )),
         },
     }
@@ -73,7 +76,7 @@ pub fn answer(config: &Config) -> Result<Vec<Warning>> {
 
 fn refused(source: &str) -> anyhow::Error {
     let message = format!(
-        "`answer = \"on\"`, but port {PORT} offers AUTH ({source}): a listed sender who can log in must reach the mail server. Offer it on port 587 alone, or set `answer = \"off\"`"
+        "`answer = \"on\"`, but port {SMTP_PORT} offers AUTH ({source}): a listed sender who can log in must reach the mail server. Offer it on port 587 alone, or set `answer = \"off\"`"
     );
     Failure::new(Exit::Config, message)
 }
@@ -84,34 +87,39 @@ struct Offer {
     tls: bool,
 }
 
-/// What a mail server on this machine says to EHLO.
-fn offer(port: u16) -> io::Result<Offer> {
-    let deadline = Instant::now() + PATIENCE;
-    let connect = |addr: IpAddr| TcpStream::connect_timeout(&(addr, port).into(), PATIENCE);
-    let mut stream =
-        connect(Ipv4Addr::LOCALHOST.into()).or_else(|_| connect(Ipv6Addr::LOCALHOST.into()))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    reply(&mut stream, deadline)?;
-    stream.write_all(b"EHLO localhost\r\n")?;
-    let offer = reply(&mut stream, deadline)?;
+/// Asks the mail server of this machine what it offers a client.
+async fn offer(port: u16) -> io::Result<Offer> {
+    match timeout(PATIENCE, ask(port)).await {
+        Ok(offer) => offer,
+        Err(_) => Err(ErrorKind::TimedOut.into()),
+    }
+}
+
+async fn ask(port: u16) -> io::Result<Offer> {
+    let mut stream = match TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+        Ok(stream) => stream,
+        Err(_) => TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await?,
+    };
+    reply(&mut stream).await?;
+    stream.write_all(b"EHLO localhost\r\n").await?;
+    let offer = reply(&mut stream).await?;
     // The answer does not matter.
-    let _ = stream.write_all(b"QUIT\r\n");
+    let _ = stream.write_all(b"QUIT\r\n").await;
     Ok(Offer {
         auth: names(&offer, "AUTH"),
         tls: names(&offer, "STARTTLS"),
     })
 }
 
-fn reply(stream: &mut TcpStream, deadline: Instant) -> io::Result<String> {
+/// One reply of one or several lines.
+async fn reply(stream: &mut TcpStream) -> io::Result<String> {
     let mut text = String::new();
     let mut portion = [0; 512];
     while !is_whole(&text) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || text.len() > LONGEST {
-            return Err(ErrorKind::TimedOut.into());
+        if text.len() > LONGEST {
+            return Err(ErrorKind::InvalidData.into());
         }
-        stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut portion).map_err(timed_out)? {
+        match stream.read(&mut portion).await? {
             0 => return Err(ErrorKind::UnexpectedEof.into()),
             length => {
                 let read = portion.get(..length).unwrap_or_default();
@@ -120,14 +128,6 @@ fn reply(stream: &mut TcpStream, deadline: Instant) -> io::Result<String> {
         }
     }
     Ok(text)
-}
-
-/// A passed timeout of a socket is `EAGAIN`.
-fn timed_out(error: io::Error) -> io::Error {
-    match error.kind() {
-        ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
-        _ => error,
-    }
 }
 
 /// Only the last line has no hyphen behind its code.
@@ -147,12 +147,20 @@ fn names(reply: &str, extension: &str) -> bool {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::thread;
 
     use super::*;
 
     /// What is made of a server that says this when it is connected to.
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(future)
+    }
+
     fn offered(said: &'static [u8]) -> io::Result<Offer> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -166,7 +174,7 @@ mod tests {
                     let _ = stream.read(&mut [0; 64]);
                 }
             });
-            offer(port)
+            block_on(offer(port))
         })
     }
 
@@ -203,7 +211,7 @@ mod tests {
         };
         let with = |script: &str| {
             std::fs::write(dir.path().join("esmtpd"), script).unwrap();
-            answer(&config)
+            block_on(answer(&config))
         };
         assert!(
             with("ESMTPAUTH=\"\"\nESMTPAUTH_TLS=' '\n")
@@ -223,6 +231,6 @@ mod tests {
             answer: Answer::Off,
             ..config.clone()
         };
-        assert!(answer(&off).unwrap().is_empty());
+        assert!(block_on(answer(&off)).unwrap().is_empty());
     }
 }

@@ -4,9 +4,8 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use futures_util::future::{join, join_all};
-use tokio::runtime;
 
 use crate::config::Config;
 use crate::dnsbl::Resolver;
@@ -27,7 +26,7 @@ const WAIT: Duration = Duration::from_secs(2);
 /// # Errors
 ///
 /// A file of the mail server's or the resolver's cannot be read.
-pub fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
+pub async fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
     let zones = config.asked_zones()?;
     let mut warnings = Vec::new();
     if !zones.can_list() {
@@ -39,14 +38,10 @@ pub fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
         return Ok(warnings);
     }
     let resolver = Resolver::read(&config.resolv_conf)?;
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start to look up")?;
     let is_courier = config.servers.contains(&Server::Courier);
     let rules = zones.rules().iter();
     let checks = rules.map(|rule| check(&resolver, rule, is_courier));
-    let found = runtime.block_on(join_all(checks));
+    let found = join_all(checks).await;
     warnings.extend(found.into_iter().flatten().map(warning));
     Ok(warnings)
 }

@@ -1,4 +1,4 @@
-//! Which waves `report` shows, and how.
+//! `report` on the command line.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,27 +10,27 @@ use jiff::civil::DateTime;
 /// Flags of `report`.
 #[derive(Clone, Debug, Args)]
 pub struct Report {
-    /// Where to begin: a time ago such as 2h, or a date such as 2026-11-20
-    /// [default: 7d]
+    /// Start of the period: a time ago such as 2h or 7d, or a date such as
+    /// 2026-11-20 [default: 7d]
     #[arg(long, value_name = "WHEN", value_parser = since)]
     pub since: Option<Since>,
     /// Print JSON
     #[arg(long, conflicts_with = "svg")]
     pub json: bool,
-    /// Draw the period, or without `--since` the last wave; `-` is standard
-    /// output
+    /// Write a picture of the period, or without `--since` of the last wave;
+    /// `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
 }
 
-/// Where a period begins.
+/// Start of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
-    /// So long ago.
+    /// This long ago.
     Ago(Duration),
     /// At this time.
     At(Timestamp),
-    /// When clocks here show this.
+    /// A time in the local time zone.
     Local(DateTime),
 }
 
@@ -38,7 +38,7 @@ fn since(text: &str) -> Result<Since, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         return Ok(Since::Ago(ago));
     }
-    // First what names its zone: the other reading would leave that out.
+    // A time with a zone first: read as a local time, its zone would be ignored.
     if let Ok(at) = text.parse() {
         return Ok(Since::At(at));
     }

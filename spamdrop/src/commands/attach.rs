@@ -1,23 +1,29 @@
-//! `attach`: the filter, without a watcher.
+//! `attach`: the filter without the daemon.
 
 use std::io::Write;
 
 use crate::cli;
 use crate::config::Config;
-use crate::install::bring_up;
+use crate::install;
 use crate::kernel::attach::Mode;
+use crate::lock::WriteLock;
+use crate::protect;
 use anyhow::Result;
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
-/// Those of [`bring_up`], or the writer fails.
+/// Those of [`install::install`], or the writer fails.
 pub fn run(mut config: Config, args: &cli::Attach, out: &mut impl Write) -> Result<()> {
     if let Some(mode) = args.mode {
         config.mode = mode.into();
     }
-    for attached in bring_up(&config, &args.interfaces, 0)?.attached {
+    let lock = WriteLock::acquire(&config.run_dir)?;
+    let protected = protect::protected(&config.allow_file)?;
+    let installed = install::install(&lock, &config.filter(), &args.interfaces, &protected, 0)?;
+    drop(lock);
+    for attached in installed.attached {
         let name = &attached.interface.name;
         let done = if attached.replaced {
             "filter replaced"
@@ -27,7 +33,7 @@ pub fn run(mut config: Config, args: &cli::Attach, out: &mut impl Write) -> Resu
         let place = match attached.interface.xdp {
             Some(xdp) if xdp.native => format!("native (program {})", xdp.program_id),
             Some(xdp) => format!("generic: slower than native (program {})", xdp.program_id),
-            None => "but it is gone again".into(),
+            None => "but it was removed since".into(),
         };
         writeln!(out, "{name}: {done}, {place}")?;
     }

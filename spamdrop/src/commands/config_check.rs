@@ -1,9 +1,10 @@
-//! `config check`: what is unwise without being wrong.
+//! `config check`: settings that are valid but unwise.
 
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use tokio::runtime;
 
 use crate::checks;
 use crate::cli;
@@ -13,7 +14,7 @@ use crate::render::check::{self, Checked};
 use crate::render::json;
 use spamdrop_core::warning::Warning;
 
-/// Runs the verb on a configuration that has been read, so is valid.
+/// Runs the verb on a configuration that was read, so is valid.
 ///
 /// # Errors
 ///
@@ -33,8 +34,12 @@ pub fn run(
     interfaces(config, &mut warnings)?;
     logs(config, &mut warnings);
     warnings.extend(checks::warnings(config)?);
-    warnings.extend(checks::answer(config)?);
-    warnings.extend(checks::zones::warnings(config, args.offline)?);
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot query the mail server and the zones")?;
+    warnings.extend(runtime.block_on(checks::answer(config))?);
+    warnings.extend(runtime.block_on(checks::zones::warnings(config, args.offline))?);
     let checked = Checked {
         config: path.or_else(default).map(Into::into),
         warnings,
@@ -51,7 +56,7 @@ fn interfaces(config: &Config, warnings: &mut Vec<Warning>) -> Result<()> {
     let existing = network::interfaces()?;
     let about = "interfaces";
     if config.interfaces.is_empty() {
-        let text = "names none; `spamdrop run` then needs --interface".into();
+        let text = "is empty; `spamdrop run` then needs --interface".into();
         warnings.push(Warning { about, text });
     }
     for name in &config.interfaces {

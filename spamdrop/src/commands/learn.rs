@@ -1,4 +1,4 @@
-//! `learn`: old logs, read for whose mail was accepted.
+//! `learn`: reads old logs to find out which senders are known.
 
 use std::io::{self, IsTerminal as _, Read, Write};
 
@@ -6,17 +6,18 @@ use anyhow::{Error, Result};
 
 use super::input::{each_piece, open_all};
 use super::known;
-use super::replay::{Replay, Seen};
-use super::{count, tell_watcher};
+use super::{count, notify_daemon};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
 use crate::protect;
 use crate::store::Store;
 use crate::tail::Piece;
-use spamdrop_core::reputation::{EvidenceBuffer, Records};
+use spamdrop_core::engine::{EngineSettings, Replay, ReplayedLine};
+use spamdrop_core::policy::Protected;
+use spamdrop_core::reputation::Records;
 
-/// What was found in a file, in lines.
+/// Lines of a file, by what they say.
 #[derive(Debug, Default)]
 struct Found {
     lines: u64,
@@ -25,7 +26,8 @@ struct Found {
     refused: u64,
 }
 
-/// Sources of which records gather before they are written; about 15 MiB.
+/// The number of sources whose records gather before they are stored; about
+/// 15 MiB.
 const BATCH: usize = 131_072;
 
 /// Runs the verb. A file that cannot be read to its end is learned as far as
@@ -37,17 +39,16 @@ const BATCH: usize = 131_072;
 /// be written. The message names it.
 pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<()> {
     let inputs = open_all(&args.files, "learn")?;
-    // What is wrong with it is better told at once.
+    // Damage is better reported before hours of reading.
     let store = known::store(config)?;
     store.check_known()?;
-    let protected = protect::protected(config)?;
-    let mut notes = Notes::new(store, BATCH);
+    let protected = protect::protected(&config.allow_file)?;
+    let mut learner = Learner::new(config.engine()?, protected, store, BATCH);
     let mut errors = Vec::new();
     for input in inputs {
         let name = input.name.clone();
-        let replay = Replay::new(config, &protected)?;
         let text = input.text(io::stdout().is_terminal());
-        let (found, ended) = notes.file(text, replay)?;
+        let (found, ended) = learner.file(text)?;
         let Found {
             lines,
             accepted,
@@ -62,8 +63,8 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
             errors.push(Error::new(error).context(format!("cannot read {name} to its end")));
         }
     }
-    let all = notes.end(config.known_sources())?.known_senders()?;
-    tell_watcher(&config.run_dir);
+    let all = learner.end(config.known_sources())?.known_senders()?;
+    notify_daemon(&config.run_dir);
     let now = clock::unix_s32();
     let known = all
         .iter()
@@ -77,35 +78,35 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
     last.map_or(Ok(()), Err)
 }
 
-/// What was learned, on its way to the store.
-struct Notes {
+/// Replays logs and stores what they teach.
+struct Learner {
+    replay: Replay,
     store: Store,
-    evidence_buffer: EvidenceBuffer,
-    /// So many sources are written at once.
+    /// Records are stored when this many sources have gathered.
     batch: usize,
 }
 
-impl Notes {
-    fn new(store: Store, batch: usize) -> Self {
+impl Learner {
+    fn new(settings: EngineSettings, protected: Protected, store: Store, batch: usize) -> Self {
+        let settings = EngineSettings {
+            // One line may let a whole batch of pending demotions count.
+            evidence_capacity: 2 * batch,
+            ..settings
+        };
         Self {
+            replay: Replay::new(settings, protected, clock::wall()),
             store,
-            // One line may let many count that were held.
-            evidence_buffer: EvidenceBuffer::new(2 * batch),
             batch,
         }
     }
 
-    /// Reads a file; what was in it, and whether it could be read to its end.
-    /// An error is one of writing.
-    fn file(
-        &mut self,
-        mut text: impl Read,
-        mut replay: Replay<'_>,
-    ) -> Result<(Found, io::Result<()>)> {
+    /// Reads a file. Returns its counts, and whether it could be read to its
+    /// end. An error is one of storing.
+    fn file(&mut self, mut text: impl Read) -> Result<(Found, io::Result<()>)> {
         let mut found = Found::default();
-        let mut written = Ok(());
-        let needles = replay.needles();
-        self.evidence_buffer.start_log();
+        let mut stored = Ok(());
+        self.replay.start_log();
+        let needles = self.replay.needles();
         let ended = each_piece(&mut text, &needles, &mut |piece| {
             let bytes = match piece {
                 Piece::Line { bytes, .. } => bytes,
@@ -116,45 +117,45 @@ impl Notes {
                 }
             };
             found.lines += 1;
-            if written.is_err() {
+            if stored.is_err() {
                 return;
             }
-            match replay.teach(bytes, &mut self.evidence_buffer) {
-                Seen::Accepted(_) => found.accepted += 1,
-                Seen::Delivered(_) => found.delivered += 1,
-                Seen::Match(..) => found.refused += 1,
-                Seen::Ignored(_) | Seen::NearMiss(_) | Seen::Nothing => {}
+            match self.replay.learn(bytes) {
+                ReplayedLine::Accepted(_) => found.accepted += 1,
+                ReplayedLine::Delivered(_) => found.delivered += 1,
+                ReplayedLine::Match(..) => found.refused += 1,
+                ReplayedLine::Ignored(_) | ReplayedLine::NearMiss(_) | ReplayedLine::Nothing => {}
             }
-            written = self.keep_up();
+            stored = self.store_full_batch();
         });
-        written?;
-        replay.end(&mut self.evidence_buffer);
-        self.keep_up()?;
+        stored?;
+        self.replay.end_log();
+        self.store_full_batch()?;
         Ok((found, ended))
     }
 
-    /// Writes, if so many sources have gathered. Nothing is forgotten yet:
-    /// what comes may make a source worth more than another.
-    fn keep_up(&mut self) -> Result<()> {
-        if self.evidence_buffer.len() < self.batch {
+    /// Stores a full batch, without regard to the store's capacity: a later
+    /// file may make one source worth more than another.
+    fn store_full_batch(&mut self) -> Result<()> {
+        if self.replay.record_count() < self.batch {
             return Ok(());
         }
-        let unwanted = self.write(usize::MAX)?;
-        // That a source proved bad counts if an older log tells good of it.
+        let unwanted = self.store_all(usize::MAX)?;
+        // A demotion counts if an older log tells of the source's mail.
         if unwanted.len() <= self.batch / 2 {
-            self.evidence_buffer.give_back(unwanted);
+            self.replay.give_back(unwanted);
         }
         Ok(())
     }
 
-    /// Writes the rest, and forgets what is too much.
+    /// Stores the rest, and cuts the store to its capacity.
     fn end(mut self, capacity: usize) -> Result<Store> {
-        self.write(capacity)?;
+        self.store_all(capacity)?;
         Ok(self.store)
     }
 
-    fn write(&mut self, capacity: usize) -> Result<Records> {
-        let records = self.evidence_buffer.take();
+    fn store_all(&mut self, capacity: usize) -> Result<Records> {
+        let records = self.replay.take_records();
         self.store
             .merge_known(&records, capacity, clock::unix_s32())
     }

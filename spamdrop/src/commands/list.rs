@@ -1,18 +1,19 @@
-//! `list`: what is blocked.
+//! `list`: the entries.
 
 use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Result;
+use spamdrop_common::action::is_live;
 use spamdrop_common::entry::{ORIGIN_LOG, SEALED};
-use spamdrop_common::verdict::{SECOND, is_live};
+use spamdrop_common::time::MonotonicNs;
 
 use super::count;
 use crate::cli::{Format, List};
 use crate::clock;
 use crate::config::Config;
 use crate::kernel::blocklist::{Blocklist, Found};
-use crate::render::entries::{self, By, Entry, State};
+use crate::render::entries::{self, EntryOrigin, EntryState, LiveEntry};
 use crate::render::recent::{self, Jiffies};
 use crate::render::{json, table::Style};
 
@@ -33,8 +34,8 @@ pub fn run(config: &Config, args: List, out: &mut impl Write, style: Style) -> R
     Ok(())
 }
 
-/// What is blocked at `now`, sorted.
-pub(super) fn live(config: &Config, now: u64) -> Result<Vec<Entry>> {
+/// The entries that are live at `now`, sorted.
+pub(super) fn live(config: &Config, now: MonotonicNs) -> Result<Vec<LiveEntry>> {
     let blocklist = Blocklist::open(&config.pin_dir)?;
     let mut live = Vec::new();
     blocklist.for_each(|found| {
@@ -46,45 +47,45 @@ pub(super) fn live(config: &Config, now: u64) -> Result<Vec<Entry>> {
     Ok(live)
 }
 
-/// Writes what is blocked as xt_recent would.
+/// Writes the entries in the format of xt_recent.
 pub(super) fn as_recent(
     out: &mut impl Write,
-    live: &[Entry],
-    now: u64,
+    live: &[LiveEntry],
+    now: MonotonicNs,
     ttl: Duration,
 ) -> Result<()> {
     let jiffies = Jiffies {
         hz: clock::ticks_per_second(),
     };
-    let prefixes = recent::text(out, live, Duration::from_nanos(now), ttl, jiffies)?;
+    let prefixes = recent::text(out, live, Duration::from_nanos(now.ns()), ttl, jiffies)?;
     if prefixes > 0 {
         let left_out = count(prefixes, "prefix is", "prefixes are");
-        log::warn!("{left_out} left out: xt_recent knows none");
+        log::warn!("{left_out} left out: xt_recent has no prefixes");
     }
     Ok(())
 }
 
 /// A live entry, as it is shown at `now`.
-pub(super) fn entry(found: &Found, now: u64) -> Entry {
+pub(super) fn entry(found: &Found, now: MonotonicNs) -> LiveEntry {
     let Found { target, entry } = found;
-    let until = |time: u64| Duration::from_nanos(time.saturating_sub(now));
-    let hard_until = u64::from(entry.hard_until_s) * SECOND;
-    Entry {
+    let until = |time: MonotonicNs| time.elapsed_since(now);
+    let hard_until = MonotonicNs::from_second(entry.hard_until_s);
+    LiveEntry {
         target: *target,
         state: if entry.flags & SEALED != 0 {
-            State::Sealed
+            EntryState::Sealed
         } else {
-            State::Open
+            EntryState::Open
         },
         expires_in: until(entry.expires),
-        hard_limit_in: (hard_until != 0).then(|| until(hard_until)),
+        hard_limit_in: (entry.hard_until_s != 0).then(|| until(hard_until)),
         ttl_s: entry.ttl_s,
         hits: entry.hits,
         refreshes: entry.refreshes,
         origin: if entry.flags & ORIGIN_LOG != 0 {
-            By::Log
+            EntryOrigin::Log
         } else {
-            By::Hand
+            EntryOrigin::Hand
         },
         fixed: entry.ttl_s == 0,
     }
@@ -102,25 +103,32 @@ mod tests {
         let mut found = Found {
             target: "192.0.2.1".parse().unwrap(),
             entry: spamdrop_common::entry::Entry {
-                expires: 1_000 * SECOND,
+                expires: MonotonicNs::from_second(1_000),
                 hard_until_s: 2_000,
                 ttl_s: 600,
                 hits: 5,
                 refreshes: 4,
                 flags: ORIGIN_LOG,
+                owners: 0,
             },
         };
-        let shown = entry(&found, 400 * SECOND);
+        let shown = entry(&found, MonotonicNs::from_second(400));
         assert_eq!(shown.expires_in, Duration::from_secs(600));
         assert_eq!(shown.hard_limit_in, Some(Duration::from_secs(1600)));
         assert_eq!((shown.ttl_s, shown.hits, shown.refreshes), (600, 5, 4));
-        assert_eq!((shown.state, shown.origin), (State::Open, By::Log));
+        assert_eq!(
+            (shown.state, shown.origin),
+            (EntryState::Open, EntryOrigin::Log)
+        );
         assert!(!shown.fixed);
         found.entry.flags = ORIGIN_HAND | SEALED;
         found.entry.hard_until_s = 0;
         found.entry.ttl_s = 0;
-        let shown = entry(&found, 400 * SECOND);
-        assert_eq!((shown.state, shown.origin), (State::Sealed, By::Hand));
+        let shown = entry(&found, MonotonicNs::from_second(400));
+        assert_eq!(
+            (shown.state, shown.origin),
+            (EntryState::Sealed, EntryOrigin::Hand)
+        );
         assert_eq!((shown.hard_limit_in, shown.fixed), (None, true));
     }
 }

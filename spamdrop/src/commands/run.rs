@@ -23,15 +23,10 @@ pub fn run(path: Option<&Path>, args: &cli::Run) -> Result<()> {
         return Err(Failure::new(Exit::Usage, message));
     }
     let (path, args) = (path.map(Path::to_owned), args.clone());
-    let reread = move || read(path.as_deref(), &args);
-    let config = reread()?;
-    daemon::run(
-        config,
-        RunOptions {
-            log_level,
-            reread: Box::new(reread),
-        },
-    )
+    daemon::run(RunOptions {
+        log_level,
+        reread: Box::new(move || read(path.as_deref(), &args)),
+    })
 }
 
 fn read(path: Option<&Path>, args: &cli::Run) -> Result<Config> {

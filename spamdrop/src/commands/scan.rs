@@ -8,14 +8,15 @@ use foldhash::HashMap;
 use rustix::termios::tcgetwinsize;
 
 use super::input::{each_piece, open_all};
-use super::replay::{Replay, Seen};
 use crate::cli;
+use crate::clock;
 use crate::config::Config;
 use crate::protect;
 use crate::render::scan::{self, Record, Scanned};
 use crate::render::table::Style;
 use crate::render::{json, trust};
 use crate::tail::Piece;
+use spamdrop_core::engine::{Replay, ReplayedLine};
 use spamdrop_core::escape::escape;
 
 /// Near misses that are shown of each kind, without `--all`.
@@ -33,7 +34,8 @@ const COLUMNS: usize = 160;
 /// A file cannot be opened, or not be read to its end; the message names it.
 pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style) -> Result<()> {
     let inputs = open_all(&args.files, "scan")?;
-    let protected = protect::protected(config)?;
+    let protected = protect::protected(&config.allow_file)?;
+    let mut replay = Replay::new(config.engine()?, protected, clock::wall());
     // A bar would disturb results that come one by one, and a pager.
     let bar = io::stdout().is_terminal() && !args.output.json;
     let mut scan = Scan {
@@ -45,8 +47,7 @@ pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style
     let mut errors = Vec::new();
     for input in inputs {
         let name = input.name.clone();
-        let replay = Replay::new(config, &protected)?;
-        if let Some(error) = scan.file(&name, input.text(bar), replay)? {
+        if let Some(error) = scan.file(&name, input.text(bar), &mut replay)? {
             errors.push(Error::new(error).context(format!("cannot read {name} to its end")));
         }
     }
@@ -83,17 +84,18 @@ impl<W: Write> Scan<'_, W> {
         &mut self,
         name: &str,
         mut text: impl Read,
-        mut replay: Replay<'_>,
+        replay: &mut Replay,
     ) -> io::Result<Option<io::Error>> {
         let mut scanned = Scanned {
             file: name.into(),
             ..Scanned::default()
         };
+        replay.start_log();
         let needles = replay.needles();
         let mut written = Ok(());
         let error = each_piece(&mut text, &needles, &mut |piece| {
             if written.is_ok() {
-                written = self.piece(piece, &mut replay, &mut scanned);
+                written = self.piece(piece, replay, &mut scanned);
             }
         })
         .err();
@@ -111,7 +113,7 @@ impl<W: Write> Scan<'_, W> {
     fn piece(
         &mut self,
         piece: Piece<'_>,
-        replay: &mut Replay<'_>,
+        replay: &mut Replay,
         scanned: &mut Scanned,
     ) -> io::Result<()> {
         let bytes = match piece {
@@ -127,8 +129,8 @@ impl<W: Write> Scan<'_, W> {
             }
         };
         scanned.lines += 1;
-        match replay.line(bytes) {
-            Seen::Match(addr, rule) => {
+        match replay.scan(bytes) {
+            ReplayedLine::Match(addr, rule) => {
                 *self.addrs.entry(addr).or_default() += 1;
                 self.record(&Record::Match {
                     file: &scanned.file,
@@ -138,11 +140,11 @@ impl<W: Write> Scan<'_, W> {
                 })?;
                 *scanned.matches.entry(rule).or_default() += 1;
             }
-            Seen::Accepted(rule) => *scanned.accepted.entry(rule).or_default() += 1,
-            Seen::Delivered(rule) => *scanned.delivered.entry(rule).or_default() += 1,
-            Seen::Ignored(why) => *scanned.ignored.entry(why.to_string()).or_default() += 1,
-            Seen::NearMiss(reason) => self.near_miss(reason, bytes, scanned)?,
-            Seen::Nothing => {}
+            ReplayedLine::Accepted(rule) => *scanned.accepted.entry(rule).or_default() += 1,
+            ReplayedLine::Delivered(rule) => *scanned.delivered.entry(rule).or_default() += 1,
+            ReplayedLine::Ignored(why) => *scanned.ignored.entry(why.to_string()).or_default() += 1,
+            ReplayedLine::NearMiss(reason) => self.near_miss(reason, bytes, scanned)?,
+            ReplayedLine::Nothing => {}
         }
         Ok(())
     }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use spamdrop_common::gate::{Standing, Verdict, host};
+use spamdrop_common::gate::{Standing, Verdict, host_bits};
+use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::dnsbl::Zones;
 use spamdrop_core::dnsbl::decision::Outcome;
 use spamdrop_core::dnsbl::rate_limit::RateLimit;
@@ -56,17 +57,16 @@ impl Answer {
         }
     }
 
-    /// The verdict for the filter, at a monotonic time in nanoseconds.
+    /// The verdict for the filter.
     #[must_use]
-    pub fn verdict(&self, now: u64) -> Option<Verdict> {
-        let ttl = u64::try_from(self.ttl.as_nanos()).unwrap_or(u64::MAX);
+    pub fn verdict(&self, now: MonotonicNs) -> Option<Verdict> {
         let source = match self.addr {
             IpAddr::V4(addr) => addr.to_ipv6_mapped(),
             IpAddr::V6(addr) => addr,
         };
         self.standing.map(|standing| Verdict {
-            until: now.saturating_add(ttl),
-            host: host(self.addr.is_ipv6(), source.octets()),
+            until: now.plus(self.ttl),
+            host: host_bits(self.addr.is_ipv6(), source.octets()),
             standing: standing as u32,
             zone: self.zone,
         })

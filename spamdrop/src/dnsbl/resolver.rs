@@ -41,6 +41,20 @@ struct NameServer {
     patience: NameServerHealth,
 }
 
+/// The name servers of a file such as `/etc/resolv.conf`; without one, the
+/// machine itself, as the C library does.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn name_servers(resolv_conf: &Path) -> Result<Vec<SocketAddr>> {
+    let text = match fs::read(resolv_conf) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        text => text.with_context(|| format!("cannot read {}", resolv_conf.display()))?,
+    };
+    Ok(servers(&String::from_utf8_lossy(&text)))
+}
+
 impl Resolver {
     /// Asks the name servers of a file such as `/etc/resolv.conf`; without
     /// one, the machine itself, as the C library does.
@@ -49,11 +63,7 @@ impl Resolver {
     ///
     /// The file cannot be read.
     pub fn read(resolv_conf: &Path) -> Result<Self> {
-        let text = match fs::read(resolv_conf) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            text => text.with_context(|| format!("cannot read {}", resolv_conf.display()))?,
-        };
-        Ok(Self::new(&servers(&String::from_utf8_lossy(&text))))
+        name_servers(resolv_conf).map(|servers| Self::new(&servers))
     }
 
     /// Asks these name servers, in this order.

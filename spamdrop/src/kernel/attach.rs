@@ -14,8 +14,10 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::{XdpLink, XdpMode};
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use spamdrop_common::abi::MAPS;
 use spamdrop_common::names;
 
+use crate::kernel::blocklist::migrate::Upgrade;
 use crate::kernel::blocklist::pins::{self, Capacity};
 use crate::kernel::bpf;
 use crate::kernel::network::{self, Interface};
@@ -50,6 +52,11 @@ pub struct Plan {
     pub log_level: u8,
 }
 
+/// The loaded filter: its programs, and its log.
+pub struct Filter {
+    pub(super) object: Ebpf,
+}
+
 /// An interface with the filter on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
@@ -73,20 +80,26 @@ pub fn attach(
     pin_dir: &Path,
     names: &[String],
     plan: Plan,
-) -> Result<(Ebpf, Vec<Attached>)> {
+) -> Result<(Filter, Vec<Attached>)> {
     let interfaces = names
         .iter()
         .map(|name| existing(name))
         .collect::<Result<Vec<_>>>()?;
     let adopted = pins::present(pin_dir)?;
-    pins::make_dir(pin_dir)?;
+    let upgrade = Upgrade::begin(pin_dir)?;
+    pins::make_dirs(pin_dir)?;
     let mut made = Vec::new();
-    let result = attach_all(pin_dir, &interfaces, plan, &mut made);
+    let result = attach_all(pin_dir, &interfaces, plan, upgrade.as_ref(), &mut made);
     if result.is_err() {
         for pin in &made {
             unlink(pin)?;
         }
         pins::remove_except(pin_dir, &adopted)?;
+    }
+    match (upgrade, &result) {
+        (Some(upgrade), Ok(_)) => upgrade.finish()?,
+        (Some(upgrade), Err(_)) => upgrade.abandon()?,
+        (None, _) => {}
     }
     result
 }
@@ -100,31 +113,65 @@ fn attach_all(
     pin_dir: &Path,
     interfaces: &[Interface],
     plan: Plan,
+    upgrade: Option<&Upgrade>,
     made: &mut Vec<PathBuf>,
-) -> Result<(Ebpf, Vec<Attached>)> {
-    pins::check(pin_dir, Some(plan.capacity))?;
-    let mut loaded = load(pin_dir, plan)?;
-    let program = loaded.program()?;
-    let mut attached = Vec::new();
-    for interface in interfaces {
-        let pin = link_pin(pin_dir, &interface.name);
-        let adopted = bpf::pinned_link(&pin).is_ok_and(|link| link.ifindex == interface.index);
-        if adopted {
-            ensure_mode(interface, plan.mode)?;
-            replace(program, &pin)?;
-        } else {
-            remove_file(&pin)?;
-            made.push(pin.clone());
-            create(program, interface, plan.mode)?
-                .pin(&pin)
-                .with_context(|| format!("cannot pin the link {}", pin.display()))?;
-        }
-        attached.push(Attached {
-            interface: existing(&interface.name)?,
-            replaced: adopted,
-        });
+) -> Result<(Filter, Vec<Attached>)> {
+    let maps_dir = upgrade.map_or_else(|| pins::maps_dir(pin_dir), Upgrade::staging_dir);
+    pins::check(&maps_dir, Some(plan.capacity))?;
+    let mut loaded = load_into(&maps_dir, plan)?;
+    if let Some(upgrade) = upgrade {
+        upgrade.copy()?;
     }
-    Ok((loaded.object, attached))
+    let program = loaded.program()?;
+    let (adopted, new): (Vec<_>, Vec<_>) = interfaces
+        .iter()
+        .partition(|interface| is_linked(pin_dir, interface));
+    adopted
+        .iter()
+        .try_for_each(|interface| ensure_mode(interface, plan.mode))?;
+    // Whatever may fail comes first: what runs is replaced when all is well.
+    for interface in new {
+        let pin = link_pin(pin_dir, &interface.name);
+        remove_file(&pin)?;
+        made.push(pin.clone());
+        create(program, interface, plan.mode)?
+            .pin(&pin)
+            .with_context(|| format!("cannot pin the link {}", pin.display()))?;
+    }
+    for interface in &adopted {
+        replace(program, &link_pin(pin_dir, &interface.name))?;
+    }
+    if upgrade.is_some() {
+        replace_others(program, pin_dir, interfaces)?;
+    }
+    let attached = interfaces.iter().map(|interface| {
+        Ok(Attached {
+            interface: existing(&interface.name)?,
+            replaced: adopted.contains(&interface),
+        })
+    });
+    let attached = attached.collect::<Result<_>>()?;
+    let object = loaded.object;
+    Ok((Filter { object }, attached))
+}
+
+/// Whether the pinned link of this name is on the interface.
+fn is_linked(pin_dir: &Path, interface: &Interface) -> bool {
+    let pin = link_pin(pin_dir, &interface.name);
+    bpf::pinned_link(&pin).is_ok_and(|link| link.ifindex == interface.index)
+}
+
+/// Replaces the program on interfaces that were not named: it would go on with
+/// maps that nobody writes any more. So would the one that steers; without a
+/// daemon it has no responder, and `run` begins to steer anew.
+fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Result<()> {
+    for link in linked(pin_dir)? {
+        let is_named = named.iter().any(|interface| interface.name == link.name);
+        if link.interface.is_some() && !is_named {
+            replace(program, &link_pin(pin_dir, &link.name))?;
+        }
+    }
+    steering::stop(pin_dir)
 }
 
 /// The filter in the kernel, on no interface yet.
@@ -146,22 +193,26 @@ impl Loaded {
     }
 }
 
-/// Loads the filter; its maps are pinned in `pin_dir` or adopted from there.
+/// Loads the filter; its maps are pinned below `pin_dir` or adopted from there.
 /// They must have been compared before ([`pins::check`]).
 ///
 /// # Errors
 ///
 /// The kernel refuses the maps or the program.
 pub fn load(pin_dir: &Path, plan: Plan) -> Result<Loaded> {
+    load_into(&pins::maps_dir(pin_dir), plan)
+}
+
+fn load_into(maps_dir: &Path, plan: Plan) -> Result<Loaded> {
     let mut loader = EbpfLoader::new();
     loader.override_global(
         aya_log::LEVEL,
         &plan.log_level,
         cfg!(feature = "packet-log"),
     );
-    for spec in pins::specs(plan.capacity) {
-        loader.map_pin_path(spec.name, pin_dir.join(spec.name));
-        loader.map_max_entries(spec.name, spec.max_entries);
+    for spec in &MAPS {
+        loader.map_pin_path(spec.name, maps_dir.join(spec.name));
+        loader.map_max_entries(spec.name, spec.room.elements(plan.capacity));
     }
     let mut object = loader
         .load(OBJECT)
@@ -300,7 +351,7 @@ pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
     for link in linked(pin_dir)? {
         unlink(&link_pin(pin_dir, &link.name))?;
     }
-    pins::remove_except(pin_dir, &[])
+    pins::remove_all(pin_dir)
 }
 
 /// Takes what a pinned link holds off its interface or namespace, and removes

@@ -8,4 +8,5 @@ mod netlink;
 pub mod network;
 pub mod occupancy;
 pub mod owner;
+pub mod packet_log;
 pub mod sockets;

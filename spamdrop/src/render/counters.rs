@@ -8,9 +8,9 @@ use spamdrop_common::counter::{Counters, Reason};
 use super::json;
 use super::table::{self, Column, Style, left, right};
 
-type Row = (u64, &'static str, &'static str);
+type CounterRow = (u64, &'static str, &'static str);
 
-const COLUMNS: [Column<Row>; 3] = [
+const COLUMNS: [Column<CounterRow>; 3] = [
     right("PACKETS", |row, text| write!(text, "{}", row.0)),
     left("REASON", |row, text| text.write_str(row.1)),
     left("MEANING", |row, text| text.write_str(row.2)),
@@ -24,7 +24,7 @@ const COLUMNS: [Column<Row>; 3] = [
 pub fn text(out: &mut impl Write, style: Style, counters: &Counters) -> io::Result<()> {
     let mut reasons = Reason::ALL.to_vec();
     reasons.sort_by_key(|reason| !reason.is_drop());
-    let mut rows: Vec<Row> = reasons
+    let mut rows: Vec<CounterRow> = reasons
         .iter()
         .map(|&reason| (counters.get(reason), reason.name(), reason.description()))
         .collect();
@@ -63,16 +63,17 @@ mod tests {
         truncated: 4,
         too_many_headers: 5,
         other_port: 6,
-        not_listed: 7000,
+        not_blocked: 7000,
         expired: 8,
         allowed: 9,
         open_passed: 10,
-        gate_preferred: 20,
+        gate_known_or_allowed: 20,
         gate_answered: 30,
         gate_refused: 40,
         open_dropped: 11,
         sealed_dropped: 12,
         cidr_dropped: 13,
+        reserved: [0; 16],
     };
 
     #[test]
@@ -108,7 +109,7 @@ mod tests {
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(&out).unwrap();
         assert_eq!(object.len(), 16);
-        assert_eq!(object["not_listed"], 7000);
+        assert_eq!(object["not_blocked"], 7000);
         assert_eq!(object["cidr_dropped"], 13);
     }
 }

@@ -1,4 +1,4 @@
-//! Durations for people.
+//! Durations for display.
 
 use std::fmt;
 use std::time::Duration;

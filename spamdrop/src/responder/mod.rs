@@ -10,7 +10,7 @@ mod session;
 mod syslog;
 
 pub use listener::{listen, make_room};
-pub use server::{Counts, Limits, Server, Setting, Texts};
+pub use server::{Counts, Limits, Meter, Server, Setting, Texts};
 
 use std::fs;
 use std::path::Path;

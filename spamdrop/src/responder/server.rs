@@ -155,9 +155,15 @@ impl Server {
     /// What it has done so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts {
-            lost_lines: self.shared.syslog.lost(),
-            ..self.shared.state().counts
+        self.shared.counts()
+    }
+
+    /// A view of its counts that another task can hold.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        Meter {
+            ports: self.ports.clone(),
+            shared: Arc::clone(&self.shared),
         }
     }
 
@@ -177,6 +183,27 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.tell_end();
+    }
+}
+
+/// The counts of a server, also after it has ended.
+#[derive(Clone)]
+pub struct Meter {
+    ports: Vec<u16>,
+    shared: Arc<Shared>,
+}
+
+impl Meter {
+    /// As [`Server::ports`].
+    #[must_use]
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// As [`Server::counts`].
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.counts()
     }
 }
 
@@ -267,6 +294,13 @@ impl Shared {
             if *of_source == 0 {
                 state.sources.remove(&source);
             }
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            lost_lines: self.syslog.lost(),
+            ..self.state().counts
         }
     }
 

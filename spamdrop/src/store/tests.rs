@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
+use spamdrop_common::time::UnixSeconds;
 use spamdrop_core::reputation::Record;
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::{Point, Snapshot, Totals, Wave};
@@ -118,7 +119,7 @@ const POINT: Point = Point {
 fn has_waves(store: &Store, first: i64) {
     let [one, two] = waves();
     let expected = [(first, one), (first + 1, two)];
-    assert_eq!(store.waves_since(0).unwrap(), expected);
+    assert_eq!(store.waves_since(UnixSeconds::new(0)).unwrap(), expected);
     let points = store.wave_points(&[first, first + 1]).unwrap();
     assert_eq!(points, [vec![], vec![POINT]]);
 }
@@ -184,8 +185,8 @@ fn old_files_are_taken_over_again_without_harm() {
         old(&path, "waves.db", WAVES);
         let store = open(&path);
         assert_eq!(store.known_senders().unwrap(), [known(12)]);
-        assert_eq!(store.waves_since(0).unwrap()[0].0, 4);
-        let newer = store.waves_since(100).unwrap();
+        assert_eq!(store.waves_since(UnixSeconds::new(0)).unwrap()[0].0, 4);
+        let newer = store.waves_since(UnixSeconds::new(100)).unwrap();
         assert_eq!(newer.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [5, 6]);
         assert_eq!(names(&dir), [FILE]);
     }

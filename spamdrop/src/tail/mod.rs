@@ -97,11 +97,25 @@ impl Tail {
     /// No thread can be started to read standard input. A file that cannot be
     /// read is no error: it is waited for.
     pub fn open(paths: &[PathBuf], positions: Option<PathBuf>) -> Result<Self> {
-        let wake = Wake::default();
         let known = positions
             .as_deref()
             .map(Positions::load)
             .unwrap_or_default();
+        Self::open_at(paths, positions, known)
+    }
+
+    /// Follows other paths, each from where this one has read it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tail::open`].
+    pub fn reopen(&self, paths: &[PathBuf]) -> Result<Self> {
+        let positions = self.saving.as_ref().map(|saving| saving.path().to_owned());
+        Self::open_at(paths, positions, self.read_positions())
+    }
+
+    fn open_at(paths: &[PathBuf], positions: Option<PathBuf>, known: Positions) -> Result<Self> {
+        let wake = Wake::default();
         let mut seen = HashSet::new();
         let mut sources = Vec::new();
         for path in paths.iter().filter(|path| seen.insert(path.as_path())) {
@@ -160,28 +174,19 @@ impl Tail {
         self.sources.iter().map(Source::status)
     }
 
-    /// Writes the read positions to disk if they have changed. A crash leaves
-    /// the old or the new file; lines handed over since the last save are
-    /// handed over again by the next run.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be written. It can be tried again.
-    pub fn save(&mut self) -> Result<()> {
+    /// What writes the read positions to disk, if they have changed; for
+    /// another thread, since a disk may be slow. A crash leaves the old or the
+    /// new file; lines handed over since the last save are handed over again
+    /// by the next run.
+    pub fn begin_save(&mut self) -> Option<impl FnOnce() -> Result<()> + Send + use<>> {
         let positions = self.read_positions();
-        match &mut self.saving {
-            Some(saving) => saving.write(positions),
-            None => Ok(()),
-        }
+        self.saving.as_mut()?.begin(positions)
     }
 
-    /// As [`Tail::save`], in a thread of its own, if the last one has ended.
-    /// `None` if it has not, else what became of it.
-    pub fn begin_save(&mut self) -> Option<Result<()>> {
-        let positions = self.read_positions();
-        match &mut self.saving {
-            Some(saving) => saving.begin(positions),
-            None => Some(Ok(())),
+    /// The last save failed, so [`Tail::begin_save`] tries again.
+    pub fn forget_save(&mut self) {
+        if let Some(saving) = &mut self.saving {
+            saving.forget();
         }
     }
 

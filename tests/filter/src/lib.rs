@@ -5,19 +5,21 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aya::TestRun as _;
 use aya::programs::{TestRunAttrs, TestRunOptions};
 use spamdrop::clock;
 use spamdrop::kernel::attach::{self, Loaded, Mode, Plan};
+use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::kernel::blocklist::pins::{self, Capacity};
-use spamdrop::kernel::blocklist::{Blocklist, Term};
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::{Counters, Reason};
 use spamdrop_common::entry::Entry;
 use spamdrop_common::settings::{Refresh, Settings};
-use spamdrop_common::verdict::SECOND;
+use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::target::Target;
+use spamdrop_core::term::Term;
 use spamdrop_lab::host::Host;
 
 /// `XDP_DROP`.
@@ -65,7 +67,7 @@ impl Filter {
             log_level: 0,
         };
         let (loaded, list) = host.run(move || {
-            pins::make_dir(&pin_dir()).unwrap();
+            pins::make_dirs(&pin_dir()).unwrap();
             let loaded = attach::load(&pin_dir(), plan).unwrap();
             (loaded, Blocklist::open(&pin_dir()).unwrap())
         });
@@ -128,7 +130,7 @@ impl Filter {
     }
 
     /// Removes every entry.
-    pub fn flush(&mut self, now: u64) {
+    pub fn flush(&mut self, now: MonotonicNs) {
         let turn = || WriteLock::acquire(self.dir.path().join("flush").as_path());
         self.list.flush(now, turn).unwrap();
     }
@@ -162,12 +164,16 @@ impl Filter {
     }
 }
 
-/// Monotonic nanoseconds at `age_s` before now.
+/// The time `age_s` before now.
 #[must_use]
-pub fn ago(age_s: u64) -> u64 {
-    clock::monotonic_ns()
-        .checked_sub(age_s * SECOND)
-        .expect("the machine has been up for longer than an entry is old")
+pub fn ago(age_s: u64) -> MonotonicNs {
+    let (now, age) = (clock::monotonic_ns(), Duration::from_secs(age_s));
+    let long_enough = now > MonotonicNs::default().plus(age);
+    assert!(
+        long_enough,
+        "the machine has been up for longer than an entry is old"
+    );
+    now.minus(age)
 }
 
 /// The one reason that counts a packet more than before.

@@ -104,6 +104,26 @@ impl DnsStub {
         let socket = host
             .run(move || UdpSocket::bind(addr))
             .with_context(|| format!("bind {addr} on {}", host.name()))?;
+        Self::answer_at(socket, answers)
+    }
+
+    /// The same in the network namespace of the caller, which needs no root:
+    /// on a free port of 127.0.0.53.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be bound.
+    pub fn start_here(
+        answers: impl Fn(&str, Kind) -> Reply + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let socket = UdpSocket::bind("127.0.0.53:0").context("bind 127.0.0.53")?;
+        Self::answer_at(socket, answers)
+    }
+
+    fn answer_at(
+        socket: UdpSocket,
+        answers: impl Fn(&str, Kind) -> Reply + Send + Sync + 'static,
+    ) -> Result<Self> {
         let addr = socket.local_addr()?;
         let socket = Arc::new(socket);
         let state = Arc::new(State {

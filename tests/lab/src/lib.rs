@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod dns;
 pub mod forger;
 pub mod frame;
+pub mod guide;
 pub mod host;
 pub mod journald;
 pub mod program;

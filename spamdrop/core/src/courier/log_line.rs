@@ -67,11 +67,9 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use std::time::SystemTime;
 
-    use jiff::tz::TimeZone;
-
     use super::*;
     use crate::event::Kind;
-    use crate::log::{Parsed, Parser};
+    use crate::log::{Parsed, Parser, ParserSettings};
 
     fn line(peer: &str, sender: &[u8], recipient: &[u8], reply: &str) -> Vec<u8> {
         let peer = peer.parse().unwrap();
@@ -138,7 +136,7 @@ mod tests {
             let message = line("192.0.2.1:40112", sender, recipient, "511 Listed");
             let stamp = b"Nov 23 08:50:54 mx1 courieresmtpd: ";
             let whole = [&stamp[..], &message].concat();
-            let mut parser = Parser::new("courieresmtpd", TimeZone::UTC);
+            let mut parser = Parser::new(ParserSettings::default());
             let Parsed::Event(event) = parser.parse(&whole, SystemTime::UNIX_EPOCH) else {
                 panic!("{}", String::from_utf8_lossy(&whole));
             };

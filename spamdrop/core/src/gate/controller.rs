@@ -1,7 +1,9 @@
 //! Occupancy → gate. Pure: it reads no clock and no socket.
 
-use spamdrop_common::gate::{CLASSES, Gate, Mode};
-use spamdrop_common::verdict::SECOND;
+use std::time::Duration;
+
+use spamdrop_common::gate::{CLASSES, Gate, GateMode};
+use spamdrop_common::time::MonotonicNs;
 
 use super::Occupancy;
 
@@ -18,17 +20,17 @@ const FULL: u32 = 3;
 /// not grow by this share of them, the kernel has thrown them away.
 const LOST_SHARE: u64 = 4;
 /// Looks further apart tell nothing.
-const NEAR: u64 = SECOND;
+const NEAR: Duration = Duration::from_secs(1);
 /// For how long a flood is assumed after its last sign.
-const FLOOD_KEPT: u64 = 60 * SECOND;
+const FLOOD_KEPT: Duration = Duration::from_secs(60);
 
 /// Decides how the gate is set, from look to look.
 #[derive(Clone, Debug)]
 pub struct GateController {
-    mode: Mode,
+    mode: GateMode,
     slots: u32,
     seed: u32,
-    flooded_until: u64,
+    flooded_until: MonotonicNs,
     waited: u32,
     last: Option<Look>,
 }
@@ -36,7 +38,7 @@ pub struct GateController {
 /// What is compared with the next look.
 #[derive(Clone, Copy, Debug)]
 struct Look {
-    at: u64,
+    at: MonotonicNs,
     admitted: u64,
     connections: u32,
 }
@@ -44,12 +46,12 @@ struct Look {
 impl GateController {
     /// A controller for a server with so many slots. The seed is nobody's to know.
     #[must_use]
-    pub fn new(mode: Mode, slots: u32, seed: u32) -> Self {
+    pub fn new(mode: GateMode, slots: u32, seed: u32) -> Self {
         Self {
             mode,
             slots,
             seed,
-            flooded_until: 0,
+            flooded_until: MonotonicNs::default(),
             waited: 0,
             last: None,
         }
@@ -63,20 +65,25 @@ impl GateController {
 
     /// What the gate does.
     #[must_use]
-    pub fn mode(&self) -> Mode {
+    pub fn mode(&self) -> GateMode {
         self.mode
     }
 
     /// Whether there is a flood of SYNs that nobody follows up.
     #[must_use]
-    pub fn is_flooded(&self, now: u64) -> bool {
+    pub fn is_flooded(&self, now: MonotonicNs) -> bool {
         now < self.flooded_until
     }
 
     /// The gate after a look at the sockets; `admitted` was read before it.
-    /// `answers`: in which families a responder takes the listed, as
-    /// [`Gate::answers`]. Times are `CLOCK_MONOTONIC` nanoseconds.
-    pub fn set(&mut self, seen: Occupancy, admitted: u64, answers: u32, now: u64) -> Gate {
+    /// `responders`: the families that have one, as [`Gate::responders`].
+    pub fn set(
+        &mut self,
+        seen: Occupancy,
+        admitted: u64,
+        responders: u32,
+        now: MonotonicNs,
+    ) -> Gate {
         let limits = LIMITS.map(|share| limit(self.slots, share));
         // A flood's newest SYNs are among the open. While there is room for all,
         // what nobody follows up is the noise of the Internet.
@@ -91,7 +98,7 @@ impl GateController {
         // A full server's kernel throws away what it cannot queue.
         let filled = seen.open < self.slots && lost >= u64::from(limits[CLASSES - 1]);
         if crowded && unanswered || filled {
-            self.flooded_until = now + FLOOD_KEPT;
+            self.flooded_until = now.plus(FLOOD_KEPT);
         }
         // Somebody waits at look after look because all slots are taken, also
         // by processes that have no connection any more.
@@ -112,8 +119,9 @@ impl GateController {
             },
             limits,
             flooded: self.is_flooded(now).into(),
-            answers,
+            responders,
             seed: self.seed,
+            ..Gate::default()
         }
     }
 }
@@ -124,7 +132,7 @@ impl Look {
         let admitted = self.admitted.wrapping_sub(last.admitted);
         let grown = self.connections.saturating_sub(last.connections);
         let is_lost = u64::from(grown) < admitted / LOST_SHARE;
-        if is_lost && self.at.saturating_sub(last.at) <= NEAR {
+        if is_lost && self.at.elapsed_since(last.at) <= NEAR {
             admitted
         } else {
             0
@@ -140,9 +148,11 @@ fn limit(slots: u32, share: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use spamdrop_common::gate::ANSWERS6;
+    use spamdrop_common::gate::RESPONDER_IPV6;
 
     use super::*;
+
+    const START: MonotonicNs = MonotonicNs::from_second(0);
 
     fn seen(open: u32, waiting: u32, unanswered: u32) -> Occupancy {
         Occupancy {
@@ -153,21 +163,22 @@ mod tests {
     }
 
     fn controller() -> GateController {
-        GateController::new(Mode::On, 40, 7)
+        GateController::new(GateMode::On, 40, 7)
     }
 
     #[test]
     fn the_gate_is_told_what_was_seen() {
-        let gate = controller().set(seen(12, 0, 0), 99, ANSWERS6, 5);
+        let gate = controller().set(seen(12, 0, 0), 99, RESPONDER_IPV6, MonotonicNs::from_ns(5));
         let expected = Gate {
-            written: 5,
+            written: MonotonicNs::from_ns(5),
             admitted: 99,
-            mode: Mode::On as u32,
+            mode: GateMode::On as u32,
             open: 12,
             limits: [32, 28, 24],
             flooded: 0,
-            answers: ANSWERS6,
+            responders: RESPONDER_IPV6,
             seed: 7,
+            ..Gate::default()
         };
         assert_eq!(gate, expected);
     }
@@ -175,7 +186,7 @@ mod tests {
     #[test]
     fn small_servers_have_limits_too() {
         let limits = |slots| {
-            let gate = GateController::new(Mode::On, slots, 0).set(seen(0, 0, 0), 0, 0, 0);
+            let gate = GateController::new(GateMode::On, slots, 0).set(seen(0, 0, 0), 0, 0, START);
             gate.limits
         };
         assert_eq!(limits(10), [8, 7, 6]);
@@ -186,7 +197,7 @@ mod tests {
     #[test]
     fn who_waits_thrice_in_a_row_shows_that_all_slots_are_taken() {
         let mut controller = controller();
-        let mut open = |waiting| controller.set(seen(9, waiting, 0), 0, 0, 0).open;
+        let mut open = |waiting| controller.set(seen(9, waiting, 0), 0, 0, START).open;
         // Some may just not have been accepted yet.
         let opens = [
             open(1),
@@ -198,7 +209,7 @@ mod tests {
             open(2),
         ];
         assert_eq!(opens, [9, 9, 40, 9, 9, 9, 40]);
-        let more = controller.set(seen(169, 129, 0), 0, 0, 0);
+        let more = controller.set(seen(169, 129, 0), 0, 0, START);
         assert_eq!(more.open, 169);
     }
 
@@ -207,22 +218,25 @@ mod tests {
     fn syns_that_the_kernel_throws_away_are_a_flood() {
         let flooded = |admitted: u64, open, pause| {
             let mut controller = controller();
-            controller.set(seen(10, 0, 0), 1_000, 0, 0);
-            let gate = controller.set(seen(open, 0, 0), 1_000 + admitted, 0, pause);
+            controller.set(seen(10, 0, 0), 1_000, 0, START);
+            let gate = controller.set(seen(open, 0, 0), 1_000 + admitted, 0, START.plus(pause));
             gate.flooded == 1
         };
-        assert!(flooded(24, 10, SECOND / 5));
-        assert!(!flooded(23, 10, SECOND / 5), "there is room for all");
-        assert!(!flooded(24, 16, SECOND / 5), "they became connections");
-        assert!(!flooded(24, 10, SECOND + 1), "they may have come and gone");
-        assert!(!flooded(1_000, 40, SECOND / 5), "the server is full");
+        assert!(flooded(24, 10, NEAR / 5));
+        assert!(!flooded(23, 10, NEAR / 5), "there is room for all");
+        assert!(!flooded(24, 16, NEAR / 5), "they became connections");
+        assert!(
+            !flooded(24, 10, NEAR + Duration::from_nanos(1)),
+            "they may have come and gone"
+        );
+        assert!(!flooded(1_000, 40, NEAR / 5), "the server is full");
     }
 
     #[test]
     fn a_flood_lasts_a_minute_beyond_its_last_sign() {
         let mut controller = controller();
         let mut flooded = |unanswered, at| {
-            let gate = controller.set(seen(24, 0, unanswered), 0, 0, at * SECOND);
+            let gate = controller.set(seen(24, 0, unanswered), 0, 0, MonotonicNs::from_second(at));
             gate.flooded == 1
         };
         assert!(!flooded(9, 1_000));
@@ -232,10 +246,10 @@ mod tests {
         assert!(!flooded(0, 1_090));
         // There is room for everybody.
         let mut idle = self::controller();
-        assert_eq!(idle.set(seen(23, 0, 1_000), 0, 0, 0).flooded, 0);
-        assert_eq!(idle.set(seen(24, 0, 10), 0, 0, 0).flooded, 1);
-        let mut small = GateController::new(Mode::On, 4, 0);
-        assert_eq!(small.set(seen(2, 0, 7), 0, 0, 0).flooded, 0);
-        assert_eq!(small.set(seen(2, 0, 8), 0, 0, 0).flooded, 1);
+        assert_eq!(idle.set(seen(23, 0, 1_000), 0, 0, START).flooded, 0);
+        assert_eq!(idle.set(seen(24, 0, 10), 0, 0, START).flooded, 1);
+        let mut small = GateController::new(GateMode::On, 4, 0);
+        assert_eq!(small.set(seen(2, 0, 7), 0, 0, START).flooded, 0);
+        assert_eq!(small.set(seen(2, 0, 8), 0, 0, START).flooded, 1);
     }
 }

@@ -13,13 +13,21 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::address;
-use super::header::{Header, count_digits, token};
-use super::server::{Found, Reading};
+use super::bytes::{count_digits, token};
+use super::grammar::{Context, Found, Grammar, Reading};
+use super::header::Header;
 
-/// Reads a line of the SMTP server named `program`, of `courierd`, or of the
-/// SMTP client.
-pub(super) fn read<'line>(program: &[u8], header: &Header<'line>) -> Reading<'line> {
-    if header.program == Some(program) {
+/// How its lines are read.
+pub(super) const GRAMMAR: Grammar = Grammar {
+    read,
+    looks_rejected,
+    needles: &["error,relay=", "newmsg,id=", ",success: delivered: "],
+    tells_acceptances: true,
+};
+
+/// Reads a line of the SMTP server, of `courierd`, or of the SMTP client.
+fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
+    if header.program == Some(context.courier_program) {
         let (addr, text) = rejected(header.message)?;
         Ok(Found::rejected(addr, text, "courier-511"))
     } else if header.program == Some(b"courierd") {
@@ -33,12 +41,9 @@ pub(super) fn read<'line>(program: &[u8], header: &Header<'line>) -> Reading<'li
     }
 }
 
-/// A line that is of any interest holds one of these.
-pub(super) const NEEDLES: [&str; 3] = ["error,relay=", "newmsg,id=", ",success: delivered: "];
-
 /// Whether `511` stands behind `error,relay=` where a reply could start: not
 /// inside a word, nor as a port.
-pub(super) fn looks_rejected(line: &[u8]) -> bool {
+fn looks_rejected(line: &[u8]) -> bool {
     static RELAY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("error,relay="));
     static CODE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("511"));
     let Some(start) = RELAY.find(line) else {

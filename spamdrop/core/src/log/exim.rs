@@ -28,21 +28,22 @@ use memchr::memmem::{self, Finder};
 use regex::bytes::{Captures, Regex};
 
 use super::address;
+use super::bytes::count_digits;
+use super::grammar::{Context, Found, Grammar, Reading, expression};
 use super::header::Header;
 use super::listing_text::{says_listed, speaks_of_list};
-use super::server::{Found, Reading, grammar};
 use super::stamp::Stamp;
 
 /// Before there is a message: the host, the fields with the command, the text.
 static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
-    grammar(&format!(
+    expression(&format!(
         r#"^{HOST}((?:{FIELD})* rejected (?:connection in "connect" ACL|(?:MAIL|RCPT|EHLO or HELO) [^ "]+)): (.*)"#
     ))
 });
 
 /// Behind the protocol of a user who logged in stands an `a`.
 static ACCEPTED: LazyLock<Regex> = LazyLock::new(|| {
-    grammar(&format!(
+    expression(&format!(
         r#"^{ID} <= [^ "]+ {HOST}(?:{FIELD})*? P=[a-z0-9]*smtps?(?: |$)"#
     ))
 });
@@ -52,8 +53,16 @@ const HOST: &str = r"H=(?:[^ ()\[\]]+ )?(?:\([^() ]*\) )?\[([0-9A-Za-z:.]+)\](?:
 /// Interface, ident, TLS, sender, authenticator; `DS` for DNSSEC.
 const FIELD: &str = r#" (?:[A-Za-z]+=(?:"[^"]*"|<[^<>" ]*>|[^<>" ]+)|DS)"#;
 
+/// How its lines are read.
+pub(super) const GRAMMAR: Grammar = Grammar {
+    read,
+    looks_rejected,
+    needles: &[" <= ", " rejected "],
+    tells_acceptances: true,
+};
+
 /// Reads a line; one through syslog may have Exim's own stamp again.
-pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
     let message = match header.program {
         Some(b"exim" | b"exim4") => {
             Stamp::own(header.message).map_or(header.message, |(_, message)| message)
@@ -80,11 +89,8 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     Ok(Found::rejected(addr, text, "exim-dnslists"))
 }
 
-/// A line that is of any interest holds one of these.
-pub(super) const NEEDLES: [&str; 2] = [" <= ", " rejected "];
-
 /// Whether it is a rejection that speaks of a list.
-pub(super) fn looks_rejected(line: &[u8]) -> bool {
+fn looks_rejected(line: &[u8]) -> bool {
     rejects(line) && speaks_of_list(line)
 }
 
@@ -117,9 +123,7 @@ fn host(message: &[u8], found: &Captures<'_>) -> Result<IpAddr, &'static str> {
 
 /// With `log_selector = +pid`.
 fn skip_pid(message: &[u8]) -> &[u8] {
-    let digits = message
-        .strip_prefix(b"[")
-        .map_or(0, super::header::count_digits);
+    let digits = message.strip_prefix(b"[").map_or(0, count_digits);
     let behind = message
         .get(digits + 1..)
         .and_then(|rest| rest.strip_prefix(b"] "));

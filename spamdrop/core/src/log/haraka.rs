@@ -27,17 +27,25 @@ use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
 use super::address;
+use super::grammar::{Context, Found, Grammar, Reading, expression};
 use super::header::Header;
-use super::server::{Found, Reading, grammar};
 
 static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
-    grammar(
+    expression(
         r#"^\[[A-Z]+\] \[[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}\] \[core\] hook=connect plugin=(?:dns-list|dnsbl) function=[^ "]+ params="" retval=DENY(?:DISCONNECT)? msg="(host \[([0-9A-Fa-f:.]+)\] is (?:listed on|blacklisted by) .*)"#,
     )
 });
 
+/// How its lines are read.
+pub(super) const GRAMMAR: Grammar = Grammar {
+    read,
+    looks_rejected,
+    needles: &["] is listed on ", "] is blacklisted by "],
+    tells_acceptances: false,
+};
+
 /// Reads a line, from syslog or from Haraka's standard output.
-pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
     if !matches!(header.program, Some(b"haraka") | None) {
         return Err(header.not_its());
     }
@@ -51,11 +59,8 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     Ok(Found::rejected(addr, text, "haraka-dnsbl"))
 }
 
-/// A line that is of any interest holds one of these.
-pub(super) const NEEDLES: [&str; 2] = ["] is listed on ", "] is blacklisted by "];
-
 /// Whether it is one of the plugin's sentences.
-pub(super) fn looks_rejected(line: &[u8]) -> bool {
+fn looks_rejected(line: &[u8]) -> bool {
     static LISTED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("] is listed on "));
     static BLACKLISTED: LazyLock<Finder<'_>> =
         LazyLock::new(|| Finder::new("] is blacklisted by "));

@@ -1,6 +1,7 @@
 //! What stands before the message: syslog's header, as files and journalctl
 //! show it, or the stamp of a log that the server writes itself.
 
+use super::bytes::{count_digits, token};
 use super::stamp::Stamp;
 
 /// The parts of a line, not judged yet.
@@ -97,13 +98,6 @@ impl<'line> Header<'line> {
     }
 }
 
-/// The bytes before and behind the first blank; there must be some before.
-pub(super) fn token(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = memchr::memchr(b' ', bytes)?;
-    let (token, rest) = bytes.split_at_checked(end)?;
-    (!token.is_empty()).then_some((token, rest.strip_prefix(b" ")?))
-}
-
 fn strip_priority(line: &[u8]) -> (bool, &[u8]) {
     let stripped = line.strip_prefix(b"<").and_then(|rest| {
         let digits = count_digits(rest);
@@ -163,11 +157,4 @@ fn skip_element(bytes: &[u8]) -> Option<&[u8]> {
         false
     })?;
     inside.get(end + 1..)
-}
-
-pub(super) fn count_digits(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count()
 }

@@ -14,52 +14,54 @@ use memchr::memmem;
 use regex::bytes::Regex;
 
 use super::address;
-use super::server::grammar;
+use super::grammar::expression;
 
 /// Labels of the zones and sites of blocklists.
 const LABEL: &str = r"\b(?:(?:dns|[a-z])?bl|rbl|(?:black|block|deny)-?list|spamhaus|spamcop|abuseat|barracudacentral|uceprotect|sorbs|spamrats|mailspike|surriel|gbudb|spameatingmonkey)\b";
 
 /// Names a DNS blocklist: a word for one, or its zone.
 static LIST: LazyLock<Regex> = LazyLock::new(|| {
-    grammar(
+    expression(
         r"\b(?:dns-?bl|rbl)s?\b|\b(?:listed (?:at|by|in|on)|blocked using) (?:https?://)?[a-z0-9-]+\.[a-z0-9.-]*[a-z]",
     )
 });
 
 /// Speaks of some list, which may be of something else than hosts.
 static SOME_LIST: LazyLock<Regex> = LazyLock::new(|| {
-    grammar(&format!(
+    expression(&format!(
         r"\b(?:black|block|deny)[ -]?list|\bblackhole|\blisted\b|\b(?:blocked|found) (?:at|by|in|using) [a-z0-9.-]*{LABEL}"
     ))
 });
 
 /// The page of a list.
-static PAGE: LazyLock<Regex> = LazyLock::new(|| grammar(&format!(r"\bhttps?://[^ ]*{LABEL}[^ ]*")));
+static PAGE: LazyLock<Regex> =
+    LazyLock::new(|| expression(&format!(r"\bhttps?://[^ ]*{LABEL}[^ ]*")));
 
 /// What looks like any of these; more than is taken.
 static HINT: LazyLock<Regex> = LazyLock::new(|| {
-    grammar(&format!(
+    expression(&format!(
         r"(?i){LABEL}|\bdns-?bl|\b(?:black|block|deny)[ -]?list|\bblackhole|\blisted\b|\bblocked\b|\bhttps?://[^ ]*[0-9]+\.[0-9]+\.[0-9]+\.[0-9]"
     ))
 });
 
 /// A list of good hosts, a delay, or that something is not listed.
 static DENIAL: LazyLock<Regex> = LazyLock::new(|| {
-    grammar(
+    expression(
         r"dnswl|\b(?:white|allow|pass|gr[ae]y)[ -]?list|n't\b|\b(?:not?|nor|no longer|never) (?:[a-z]+ ){0,2}(?:in|on|at|by|found|(?:[a-z]+[ -]?)?list(?:ed)?)\b",
     )
 });
 
 /// What else is looked up in a list: content, or what a forwarder passes on.
 static OTHER: LazyLock<Regex> = LazyLock::new(|| {
-    grammar(
+    expression(
         r"\b(?:dbl|rhsbl|surbl|uribl|ur[il]s?|domains?|senders?|helo|ehlo|received|verif(?:y|ied|ication)|callout|remote)\b",
     )
 });
 
-static ADDRESS: LazyLock<Regex> = LazyLock::new(|| grammar(r"(?:\bipv6:)?([0-9a-f:.]*[0-9a-f])"));
+static ADDRESS: LazyLock<Regex> =
+    LazyLock::new(|| expression(r"(?:\bipv6:)?([0-9a-f:.]*[0-9a-f])"));
 
-static QUAD: LazyLock<Regex> = LazyLock::new(|| grammar(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"));
+static QUAD: LazyLock<Regex> = LazyLock::new(|| expression(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"));
 
 /// Bytes that are judged; no server's reply is as long.
 const MOST: usize = 1024;

@@ -15,8 +15,10 @@
 //! request), and where a bounce goes, whoever sent the mail has chosen.
 
 mod address;
+mod bytes;
 mod courier;
 mod exim;
+mod grammar;
 mod haraka;
 mod header;
 mod listing_text;
@@ -28,6 +30,7 @@ mod rblsmtpd;
 mod rspamd;
 mod sendmail;
 mod server;
+mod sessions;
 mod stamp;
 
 use std::time::SystemTime;
@@ -39,9 +42,9 @@ pub use pattern::Pattern;
 pub use server::Server;
 
 use crate::event::Event;
+use grammar::{Context, Found};
 use header::Header;
-use opensmtpd::Sessions;
-use server::Found;
+use sessions::SessionPeers;
 use stamp::Stamp;
 
 /// What a line turned out to be.
@@ -55,41 +58,60 @@ pub enum Parsed<'line> {
     NearMiss(&'static str),
 }
 
+/// How lines are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParserSettings {
+    /// The mail servers whose lines are read.
+    pub servers: Vec<Server>,
+    /// The name of Courier's SMTP server in the log: `courieresmtpd`, unless
+    /// `SYSLOGNAME` renames it.
+    pub courier_program: String,
+    /// Tried in this order on lines that no server's grammar takes.
+    pub patterns: Vec<Pattern>,
+    /// The time zone of stamps that name none.
+    pub zone: TimeZone,
+}
+
+impl Default for ParserSettings {
+    /// Courier, logging in UTC.
+    fn default() -> Self {
+        Self {
+            servers: vec![Server::Courier],
+            courier_program: "courieresmtpd".into(),
+            patterns: Vec::new(),
+            zone: TimeZone::UTC,
+        }
+    }
+}
+
 /// Reads the log of mail servers.
 #[derive(Debug)]
 pub struct Parser {
-    servers: Vec<Server>,
-    courier: Vec<u8>,
-    patterns: Vec<Pattern>,
-    zone: TimeZone,
-    sessions: Sessions,
+    settings: ParserSettings,
+    sessions: SessionPeers,
 }
 
 impl Parser {
-    /// A parser for the lines of Courier's SMTP server named `program`
-    /// (`courieresmtpd`, unless `SYSLOGNAME` renames it). Stamps that name no
-    /// time zone are taken to be in `zone`.
+    /// A parser that has seen no line.
     #[must_use]
-    pub fn new(program: &str, zone: TimeZone) -> Self {
+    pub fn new(settings: ParserSettings) -> Self {
         Self {
-            servers: vec![Server::Courier],
-            courier: program.into(),
-            patterns: Vec::new(),
-            zone,
-            sessions: Sessions::default(),
+            settings,
+            sessions: SessionPeers::default(),
         }
     }
 
-    /// Reads the lines of these servers instead of Courier alone.
-    #[must_use]
-    pub fn servers(self, servers: Vec<Server>) -> Self {
-        Self { servers, ..self }
+    /// Takes over other settings. The connections that it has seen are
+    /// forgotten only if the settings differ.
+    pub fn reconfigure(&mut self, settings: ParserSettings) {
+        if settings != self.settings {
+            *self = Self::new(settings);
+        }
     }
 
-    /// Tries these patterns, in this order, on what no server's grammar takes.
-    #[must_use]
-    pub fn patterns(self, patterns: Vec<Pattern>) -> Self {
-        Self { patterns, ..self }
+    /// Begins with another log: forgets the connections of the last one.
+    pub fn start_log(&mut self) {
+        self.sessions = SessionPeers::default();
     }
 
     /// Reads one line, without its end. `now` decides the year of a stamp
@@ -98,28 +120,35 @@ impl Parser {
     #[must_use]
     pub fn parse<'line>(&mut self, line: &'line [u8], now: SystemTime) -> Parsed<'line> {
         let header = Header::split(line);
-        let mut near = None;
-        for server in &self.servers {
-            let found = server.read(&self.courier, &mut self.sessions, &header);
-            match found.and_then(|found| event(found, header.stamp, &self.zone, now)) {
+        let mut context = Context {
+            courier_program: self.settings.courier_program.as_bytes(),
+            sessions: &mut self.sessions,
+        };
+        let mut near_miss = None;
+        for server in &self.settings.servers {
+            let grammar = server.grammar();
+            let found = (grammar.read)(&mut context, &header);
+            match found.and_then(|found| event(found, header.stamp, &self.settings.zone, now)) {
                 Ok(event) => return Parsed::Event(event),
-                Err(reason) if server.looks_rejected(line) => near = near.or(Some(reason)),
+                Err(reason) if near_miss.is_none() && (grammar.looks_rejected)(line) => {
+                    near_miss = Some(reason);
+                }
                 Err(_) => {}
             }
         }
         self.by_pattern(line, &header, now)
-            .unwrap_or_else(|| near.map_or(Parsed::Nothing, Parsed::NearMiss))
+            .unwrap_or_else(|| near_miss.map_or(Parsed::Nothing, Parsed::NearMiss))
     }
 
     /// What to look for, so that other lines need not be read. A pattern may
     /// match any line.
     #[must_use]
     pub fn needles(&self) -> Needles {
-        if !self.patterns.is_empty() {
+        if !self.settings.patterns.is_empty() {
             return Needles::everything();
         }
-        let servers = self.servers.iter();
-        Needles::any(servers.flat_map(|server| server.needles().iter().copied()))
+        let servers = self.settings.servers.iter();
+        Needles::any(servers.flat_map(|server| server.grammar().needles.iter().copied()))
     }
 
     fn by_pattern<'line>(
@@ -129,7 +158,7 @@ impl Parser {
         now: SystemTime,
     ) -> Option<Parsed<'line>> {
         let bare = || Header::bare(line);
-        let (found, stamp) = self.patterns.iter().find_map(|pattern| {
+        let (found, stamp) = self.settings.patterns.iter().find_map(|pattern| {
             let header = match pattern.program() {
                 None => bare(),
                 program if program == header.program => *header,
@@ -137,7 +166,7 @@ impl Parser {
             };
             Some((pattern.find(header.message)?, header.stamp))
         })?;
-        let event = found.and_then(|found| event(found, stamp, &self.zone, now));
+        let event = found.and_then(|found| event(found, stamp, &self.settings.zone, now));
         Some(event.map_or_else(Parsed::NearMiss, Parsed::Event))
     }
 }

@@ -17,42 +17,27 @@
 //! A 4xx is not taken, but for 421 with `Host listed at`, which is how
 //! filter-dnsbl closes the connection of a listed peer.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use memchr::memmem::{self, Finder};
 
 use super::address;
-use super::header::{Header, token};
+use super::bytes::token;
+use super::grammar::{Context, Found, Grammar, Reading};
+use super::header::Header;
 use super::listing_text::{says_listed, speaks_of_list};
-use super::server::{Found, Reading};
 
-/// Sessions that are remembered; far more than a server holds at a time.
-const MOST: usize = 4096;
-
-/// Which peer a session belongs to.
-#[derive(Debug, Default)]
-pub(super) struct Sessions {
-    peers: HashMap<u64, IpAddr>,
-    /// The ids, the oldest first; also of sessions that have ended.
-    order: VecDeque<u64>,
-}
-
-impl Sessions {
-    fn opened(&mut self, id: u64, addr: IpAddr) {
-        if self.order.len() == MOST
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.peers.remove(&oldest);
-        }
-        self.order.push_back(id);
-        self.peers.insert(id, addr);
-    }
-}
+/// How its lines are read.
+pub(super) const GRAMMAR: Grammar = Grammar {
+    read,
+    looks_rejected,
+    needles: &["connected address=", "failed-command "],
+    tells_acceptances: false,
+};
 
 /// Reads a line.
-pub(super) fn read<'line>(sessions: &mut Sessions, header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
     if header.program != Some(b"smtpd") {
         return Err(header.not_its());
     }
@@ -60,7 +45,7 @@ pub(super) fn read<'line>(sessions: &mut Sessions, header: &Header<'line>) -> Re
     let rest = rest.strip_prefix(b"event=").unwrap_or(rest);
     if let Some(peer) = rest.strip_prefix(b"connected address=") {
         if let Some(addr) = token(peer).and_then(|(addr, _)| peer_address(addr)) {
-            sessions.opened(id, addr);
+            context.sessions.opened(id, addr);
         }
         return Err("it is a connection");
     }
@@ -72,8 +57,9 @@ pub(super) fn read<'line>(sessions: &mut Sessions, header: &Header<'line>) -> Re
         code,
         text,
     } = failed(rest)?;
-    let addr = sessions.peers.get(&id).copied();
-    let addr = addr
+    let addr = context
+        .sessions
+        .peer(id)
         .or_else(|| own_address(rest))
         .ok_or("its session is not known")?;
     let closed = code == b"421" && text.starts_with(b"Host listed at ");
@@ -88,12 +74,9 @@ pub(super) fn read<'line>(sessions: &mut Sessions, header: &Header<'line>) -> Re
     Ok(Found::rejected(addr, text, "opensmtpd-dnsbl"))
 }
 
-/// A line that is of any interest holds one of these.
-pub(super) const NEEDLES: [&str; 2] = ["connected address=", "failed-command "];
-
 /// Whether a command was refused for good, or the connection closed, for a
 /// list.
-pub(super) fn looks_rejected(line: &[u8]) -> bool {
+fn looks_rejected(line: &[u8]) -> bool {
     static FAILED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("failed-command "));
     static REFUSED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" result=\"5"));
     static CLOSED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" result=\"421 "));
@@ -164,22 +147,5 @@ fn peer_address(bytes: &[u8]) -> Option<IpAddr> {
     match address::bracketed(bytes) {
         Some((addr, [])) => addr,
         _ => address::tagged(bytes),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_latest_sessions_are_remembered() {
-        let mut sessions = Sessions::default();
-        let addr = IpAddr::from([192, 0, 2, 1]);
-        for id in 0..10 * MOST as u64 {
-            sessions.opened(id, addr);
-        }
-        assert_eq!((sessions.peers.len(), sessions.order.len()), (MOST, MOST));
-        assert!(!sessions.peers.contains_key(&(9 * MOST as u64 - 1)));
-        assert!(sessions.peers.contains_key(&(9 * MOST as u64)));
     }
 }

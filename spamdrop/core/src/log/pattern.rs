@@ -19,7 +19,7 @@ use regex_automata::util::syntax;
 use serde::Deserialize;
 
 use super::address;
-use super::server::Found;
+use super::grammar::Found;
 use crate::event::Kind;
 use place::Ambiguous;
 

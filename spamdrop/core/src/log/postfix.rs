@@ -25,11 +25,20 @@ use std::sync::LazyLock;
 use memchr::memmem::{self, Finder};
 
 use super::address::bracketed;
-use super::header::{Header, count_digits};
-use super::server::{Found, Reading};
+use super::bytes::count_digits;
+use super::grammar::{Context, Found, Grammar, Reading};
+use super::header::Header;
+
+/// How its lines are read.
+pub(super) const GRAMMAR: Grammar = Grammar {
+    read,
+    looks_rejected,
+    needles: &["disconnect from ", " blocked using ", ": DNSBL rank "],
+    tells_acceptances: true,
+};
 
 /// Reads a line.
-pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
     match header.program.and_then(process) {
         Some(b"smtpd") => match header.message.strip_prefix(b"disconnect from ") {
             Some(rest) => {
@@ -43,11 +52,8 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     }
 }
 
-/// A line that is of any interest holds one of these.
-pub(super) const NEEDLES: [&str; 3] = ["disconnect from ", " blocked using ", ": DNSBL rank "];
-
 /// Whether it speaks of a blocklist's answer.
-pub(super) fn looks_rejected(line: &[u8]) -> bool {
+fn looks_rejected(line: &[u8]) -> bool {
     static BLOCKED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" blocked using "));
     static RANK: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(": DNSBL rank "));
     BLOCKED.find(line).is_some() || RANK.find(line).is_some()

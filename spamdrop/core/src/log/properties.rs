@@ -3,11 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
 
-use jiff::tz::TimeZone;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Parsed, Parser};
+use super::{Parsed, Parser, ParserSettings};
 use crate::event::Kind;
 
 const HEADER: &[u8] = b"Nov 23 08:50:54 mx1 courieresmtpd: ";
@@ -208,7 +207,7 @@ fn now() -> SystemTime {
 
 /// The address and whether it was a rejection.
 fn read(line: &[u8]) -> Option<(IpAddr, bool)> {
-    match Parser::new("courieresmtpd", TimeZone::UTC).parse(line, now()) {
+    match Parser::new(ParserSettings::default()).parse(line, now()) {
         Parsed::Event(event) => Some((event.addr, matches!(event.kind, Kind::Rejected { .. }))),
         Parsed::NearMiss(_) | Parsed::Nothing => None,
     }

@@ -18,14 +18,23 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::address;
-use super::header::{Header, count_digits, token};
-use super::server::{Found, Reading};
+use super::bytes::{count_digits, token};
+use super::grammar::{Context, Found, Grammar, Reading};
+use super::header::Header;
 use super::stamp::Stamp;
 
 const NAME: &[u8] = b"rblsmtpd: ";
 
+/// How its lines are read.
+pub(super) const GRAMMAR: Grammar = Grammar {
+    read,
+    looks_rejected,
+    needles: &["rblsmtpd"],
+    tells_acceptances: false,
+};
+
 /// Reads a line. Syslog takes a leading `rblsmtpd: ` for the program's name.
-pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
     let named = unstamped(header.message).strip_prefix(NAME);
     let message = match header.program {
         Some(b"rblsmtpd") => named.unwrap_or(header.message),
@@ -47,11 +56,8 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     Ok(Found::rejected(addr, text, "rblsmtpd"))
 }
 
-/// A line that is of any interest holds one of these.
-pub(super) const NEEDLES: [&str; 1] = ["rblsmtpd"];
-
 /// Whether rblsmtpd speaks of a peer.
-pub(super) fn looks_rejected(line: &[u8]) -> bool {
+fn looks_rejected(line: &[u8]) -> bool {
     static LOOKS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("rblsmtpd: "));
     static PID: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" pid "));
     LOOKS.find(line).is_some() && PID.find(line).is_some()

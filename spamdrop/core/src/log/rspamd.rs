@@ -25,17 +25,25 @@ use memchr::memmem::{self, Finder};
 use regex::bytes::Regex;
 
 use super::address;
+use super::grammar::{Context, Found, Grammar, Reading, expression};
 use super::header::Header;
-use super::server::{Found, Reading, grammar};
 
 static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
-    grammar(
+    expression(
         r"^(?:#[0-9]+\([a-z_]+\) )?<[^<> ]*>; [a-z_]+; rspamd_task_write_log: id: <[^<> ]*>,(?: qid: <[^<> ]*>,)? ip: ([0-9A-Fa-f:.]+),(?: user: [^ ,]+,)?(?: from: <[^<> ]*>,)? \(default: [A-Z] \((reject|no action)\): \[[0-9./-]+\] \[(.*)",
     )
 });
 
+/// How its lines are read.
+pub(super) const GRAMMAR: Grammar = Grammar {
+    read,
+    looks_rejected,
+    needles: &[" (reject): [", " (no action): ["],
+    tells_acceptances: true,
+};
+
 /// Reads a line, from syslog or from Rspamd's own log.
-pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
     if !matches!(header.program, Some(b"rspamd") | None) {
         return Err(header.not_its());
     }
@@ -61,11 +69,8 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     Ok(Found::rejected(addr, listing, "rspamd-rbl"))
 }
 
-/// A line that is of any interest holds one of these.
-pub(super) const NEEDLES: [&str; 2] = [" (reject): [", " (no action): ["];
-
 /// Whether a blocklist may have had a part in a rejection.
-pub(super) fn looks_rejected(line: &[u8]) -> bool {
+fn looks_rejected(line: &[u8]) -> bool {
     static REJECT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" (reject): ["));
     static RBL: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("RBL_"));
     REJECT.find(line).is_some() && RBL.find(line).is_some()
@@ -75,7 +80,7 @@ pub(super) fn looks_rejected(line: &[u8]) -> bool {
 /// that stand behind each other with a comma between.
 fn listing(symbols: &[u8], addr: IpAddr) -> Option<&[u8]> {
     static SYMBOL: LazyLock<Regex> =
-        LazyLock::new(|| grammar(r"^([A-Za-z0-9_-]+)\((-?[0-9.]+)\)(?:\{([^{}]*)\})?,?"));
+        LazyLock::new(|| expression(r"^([A-Za-z0-9_-]+)\((-?[0-9.]+)\)(?:\{([^{}]*)\})?,?"));
     let mut rest = symbols;
     loop {
         let found = SYMBOL.captures(rest)?;

@@ -23,18 +23,27 @@ use memchr::memmem::{self, Finder};
 use regex::bytes::Regex;
 
 use super::address;
+use super::grammar::{Context, Found, Grammar, Reading, expression};
 use super::header::Header;
 use super::listing_text::{says_listed, speaks_of_list};
-use super::server::{Found, Reading, grammar};
 
 static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
-    grammar(
+    expression(
         r#"^(?:[0-9A-Za-z]+: )?ruleset=check_(?:relay, arg1=[^ ,"]*|rcpt, arg1=([^ ,"]*))(?:, arg2=[^ ,"]*)?, relay=(?:[^ ,"\[\]]+ )?\[([0-9A-Za-z:.]+)\](?: \(may be forged\))?, reject=5[0-9][0-9] (?:5\.[0-9]+\.[0-9]+ )?(?:[^ "]*\.\.\. )?(.*)"#,
     )
 });
 
+/// How its lines are read.
+pub(super) const GRAMMAR: Grammar = Grammar {
+    read,
+    looks_rejected,
+    needles: &["ruleset=check_"],
+    // It logs a message's sender before a milter may still refuse it.
+    tells_acceptances: false,
+};
+
 /// Reads a line.
-pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
     if !matches!(header.program, Some(b"sendmail" | b"sm-mta")) {
         return Err(header.not_its());
     }
@@ -54,11 +63,8 @@ pub(super) fn read<'line>(header: &Header<'line>) -> Reading<'line> {
     Ok(Found::rejected(addr, text, "sendmail-dnsbl"))
 }
 
-/// A line that is of any interest holds one of these.
-pub(super) const NEEDLES: [&str; 1] = ["ruleset=check_"];
-
 /// Whether a ruleset refused for good, for a list.
-pub(super) fn looks_rejected(line: &[u8]) -> bool {
+fn looks_rejected(line: &[u8]) -> bool {
     rejects(line) && speaks_of_list(line)
 }
 

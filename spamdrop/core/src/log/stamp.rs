@@ -7,7 +7,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::{Offset, TimeZone};
 
-use super::header::{count_digits, token};
+use super::bytes::{count_digits, token};
 
 /// A stamp in the shape of one of the formats; its numbers are not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,7 +32,23 @@ fn read_toml(text: &str) -> Keys {
 }
 
 fn parser() -> Parser {
-    Parser::new("courieresmtpd", TimeZone::UTC)
+    Parser::new(ParserSettings::default())
+}
+
+/// Reads the lines of these servers.
+fn reading(servers: Vec<Server>) -> Parser {
+    Parser::new(ParserSettings {
+        servers,
+        ..ParserSettings::default()
+    })
+}
+
+/// Reads Courier's lines, and tries these patterns.
+fn with_patterns(patterns: Vec<Pattern>) -> Parser {
+    Parser::new(ParserSettings {
+        patterns,
+        ..ParserSettings::default()
+    })
 }
 
 /// A time of day in UTC.
@@ -78,7 +94,10 @@ fn text_of_a_repeated_message_ends_before_the_bracket() {
 
 #[test]
 fn program_is_the_configured_one() {
-    let mut parser = Parser::new("smtpd2", TimeZone::UTC);
+    let mut parser = Parser::new(ParserSettings {
+        courier_program: "smtpd2".into(),
+        ..ParserSettings::default()
+    });
     let now = utc(2026, 11, 23, 9, 0, 0);
     let line = format!("Nov 23 08:50:54 mx1 smtpd2: {MESSAGE}");
     assert!(matches!(
@@ -159,7 +178,10 @@ fn year_is_the_nearest() {
 
 #[test]
 fn stamp_without_a_zone_is_in_the_given_one() {
-    let mut parser = Parser::new("courieresmtpd", TimeZone::fixed(Offset::constant(2)));
+    let mut parser = Parser::new(ParserSettings {
+        zone: TimeZone::fixed(Offset::constant(2)),
+        ..ParserSettings::default()
+    });
     let now = utc(2026, 7, 1, 9, 0, 0);
     let expected = Some(utc(2026, 7, 1, 8, 50, 54));
     assert_eq!(stamp(&mut parser, "Jul  1 10:50:54", now), expected);
@@ -177,7 +199,10 @@ fn stamp_without_a_zone_is_in_the_given_one() {
 #[test]
 fn hour_lived_twice_is_the_one_nearer_to_now() {
     let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
-    let mut parser = Parser::new("courieresmtpd", berlin);
+    let mut parser = Parser::new(ParserSettings {
+        zone: berlin,
+        ..ParserSettings::default()
+    });
     // 02:30 on 25 October 2026 is 00:30 UTC, and an hour later again.
     for hour in [0, 1] {
         let now = utc(2026, 10, 25, hour, 31, 0);
@@ -279,7 +304,7 @@ fn long_lines_of_all_servers_are_read_in_linear_time() {
             "RBL_X(1.00){::2:from;},".repeat(LEN / 23)
         ),
     ];
-    read_within(parser().servers(servers), &lines, Duration::from_millis(25));
+    read_within(reading(servers), &lines, Duration::from_millis(25));
 }
 
 fn read_within(mut parser: Parser, lines: &[String], limit: Duration) {
@@ -313,7 +338,7 @@ fn a_pattern_sees_its_programs_messages() {
     let pattern = pattern(
         "[[pattern]]\nname = \"mine\"\nprogram = \"myfilter\"\nmatch = '^reject from \\[<HOST>\\]: 5'",
     );
-    let mut parser = parser().patterns(pattern);
+    let mut parser = with_patterns(pattern);
     let now = utc(2026, 11, 23, 9, 0, 0);
     let line = b"Nov 23 08:50:54 mx1 myfilter[1]: reject from [::ffff:192.0.2.1]: 550 no";
     assert_eq!(
@@ -348,7 +373,7 @@ fn a_pattern_sees_its_programs_messages() {
 #[test]
 fn a_pattern_without_a_program_sees_what_follows_the_stamp() {
     let pattern = pattern("[[pattern]]\nname = \"mine\"\nmatch = '^reject <HOST>$'");
-    let mut parser = parser().patterns(pattern);
+    let mut parser = with_patterns(pattern);
     let now = utc(2026, 11, 23, 9, 0, 0);
     let mut at = |line: &str| match parser.parse(line.as_bytes(), now) {
         Parsed::Event(event) => Some(event.at),
@@ -368,7 +393,7 @@ fn a_pattern_without_a_program_sees_what_follows_the_stamp() {
 
 #[test]
 fn near_miss_is_of_the_server_that_it_looks_like() {
-    let mut parser = parser().servers(vec![Server::Courier, Server::Exim, Server::Postfix]);
+    let mut parser = reading(vec![Server::Courier, Server::Exim, Server::Postfix]);
     let mut reason = |line: &str| match parser.parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0)) {
         Parsed::NearMiss(reason) => reason,
         other => panic!("{other:?}"),
@@ -405,7 +430,7 @@ fn near_miss_is_of_the_server_that_it_looks_like() {
 
 #[test]
 fn text_of_postfix_ends_before_the_peers_words() {
-    let mut parser = parser().servers(vec![Server::Postfix]);
+    let mut parser = reading(vec![Server::Postfix]);
     let line = b"Nov 23 08:50:54 mx1 postfix/smtpd[1]: NOQUEUE: reject: RCPT from x[192.0.2.1]: 554 5.7.1 \
         Service unavailable; Client host [192.0.2.1] blocked using z; t; from=<open resolver> to=<b>";
     let Parsed::Event(event) = parser.parse(line, utc(2026, 11, 23, 9, 0, 0)) else {

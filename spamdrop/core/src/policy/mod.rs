@@ -153,20 +153,16 @@ impl Policy {
     }
 
     /// Decides about one event. Events come in the order of the log; `now`
-    /// never goes back on its monotonic clock. `blocked` tells whether an
-    /// address is listed already.
+    /// never goes back on its monotonic clock. `is_blocked`: whether the
+    /// event's source is blocked now.
     pub fn decide(
         &mut self,
         event: &Event<'_>,
         now: Moment,
         protected: &Protected,
-        blocked: impl Fn(IpAddr) -> bool,
+        is_blocked: bool,
     ) -> Decision {
-        // A stamp in the future is the work of a clock that is ahead.
-        let age = event
-            .at
-            .and_then(|at| now.wall.duration_since(at).ok())
-            .unwrap_or_default();
+        let age = event.age(now.wall);
         match event.kind {
             Kind::Accepted if self.ceiling.accepted(event.addr, age, now.mono) => Decision::Known,
             Kind::Accepted => Decision::Ignore(Why::Stale),
@@ -174,7 +170,7 @@ impl Policy {
             Kind::Rejected { text } => self
                 .ignored(text, age)
                 .or_else(|| self.never_blocked(event.addr, text, protected))
-                .or_else(|| self.held_back(event.addr, now.mono, blocked))
+                .or_else(|| self.held_back(event.addr, now.mono, is_blocked))
                 .map_or(
                     Decision::Block {
                         addr: event.addr,
@@ -207,13 +203,18 @@ impl Policy {
         }
     }
 
-    /// Tells it of mail that was accepted `age` before it began to see any,
-    /// and whether its source was refused since.
-    pub fn remind(&mut self, addr: IpAddr, age: Duration, refused: bool, now: Moment) {
+    /// Tells the ceiling of a source whose mail was accepted `age` ago, in a
+    /// line that this policy has not seen, and whether it was refused since.
+    pub fn remember(&mut self, addr: IpAddr, age: Duration, is_refused: bool, now: Moment) {
         self.ceiling.accepted(addr, age, now.mono);
-        if refused {
+        if is_refused {
             self.ceiling.refused(addr);
         }
+    }
+
+    /// Begins with another log: forgets everything but the configuration.
+    pub fn start_log(&mut self) {
+        *self = Self::new(self.config.clone());
     }
 
     /// What has tripped the ceiling, if it is tripped.
@@ -246,18 +247,12 @@ impl Policy {
         protected.why(addr).map(Why::Protected)
     }
 
-    fn held_back(
-        &mut self,
-        addr: IpAddr,
-        now: Duration,
-        blocked: impl Fn(IpAddr) -> bool,
-    ) -> Option<Why> {
-        // One that was removed meanwhile has not been blocked a moment ago.
-        let listed = blocked(addr);
-        if self.repeats.seen(addr, now) && listed {
+    fn held_back(&mut self, addr: IpAddr, now: Duration, is_blocked: bool) -> Option<Why> {
+        // A repeat that is not blocked was unblocked by hand meanwhile.
+        if self.repeats.seen(addr, now) && is_blocked {
             return Some(Why::Repeat);
         }
-        let admitted = self.ceiling.admits(!listed, now);
+        let admitted = self.ceiling.admits(!is_blocked, now);
         (!admitted).then_some(Why::Ceiling)
     }
 }

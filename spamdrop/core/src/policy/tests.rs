@@ -49,7 +49,7 @@ fn delivered(addr: &str, at: Option<SystemTime>) -> Event<'static> {
 
 /// Nothing is listed, and only what no machine blocks is protected.
 fn decide(policy: &mut Policy, event: &Event<'_>, now: Moment) -> Decision {
-    policy.decide(event, now, &Protected::default(), |_| false)
+    policy.decide(event, now, &Protected::default(), false)
 }
 
 fn decide_text(config: PolicyConfig, text: &str) -> Decision {
@@ -167,9 +167,8 @@ fn repeat_within_a_second_is_ignored() {
     let mut policy = policy();
     let event = rejected("192.0.2.1", "Listed", None);
     let other = rejected("192.0.2.2", "Listed", None);
-    let mut decide = |event, now, listed: bool| {
-        policy.decide(event, moment(now), &Protected::default(), |_| listed)
-    };
+    let mut decide =
+        |event, now, listed: bool| policy.decide(event, moment(now), &Protected::default(), listed);
     let repeat = Decision::Ignore(Why::Repeat);
     assert_eq!(decide(&event, 0, false), block("192.0.2.1", 0));
     assert_eq!(decide(&event, 999, true), repeat);
@@ -208,7 +207,7 @@ fn tripped_ceiling_blocks_nobody_and_recovers() {
     );
     // Nor one that is listed already.
     assert_eq!(
-        policy.decide(&first, moment(2000), &Protected::default(), |_| true),
+        policy.decide(&first, moment(2000), &Protected::default(), true),
         Decision::Ignore(Why::Ceiling)
     );
     assert!(policy.ceiling(moment(2000)).is_some());
@@ -243,7 +242,7 @@ fn allowlisted_sources_tell_of_a_wrong_blocklist() {
         let addr = format!("192.0.2.{n}");
         decide(&mut policy, &accepted(&addr, None), moment(0));
         let event = rejected(&addr, "Listed", None);
-        policy.decide(&event, moment(1), &protected, |_| false);
+        policy.decide(&event, moment(1), &protected, false);
     }
     let refused = Some(Trip::Share {
         refused: 5,
@@ -281,7 +280,7 @@ fn a_lesson_is_what_an_event_tells_of_its_source() {
         let now = moment(0);
         let wall = now.wall + wall_later;
         let now = Moment { wall, ..now };
-        policy.decide(event, now, &protected, |_| false);
+        policy.decide(event, now, &protected, false);
         policy.evidence(event, &protected)
     };
     for (event, expected) in [
@@ -326,7 +325,7 @@ fn who_takes_mail_is_none_of_the_senders_that_the_ceiling_counts() {
 fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
     let mut policy = policy();
     for n in 1..=5 {
-        policy.remind(
+        policy.remember(
             format!("192.0.2.{n}").parse().unwrap(),
             Duration::from_secs(3600),
             false,
@@ -355,8 +354,8 @@ fn it_can_be_reminded_of_what_tripped_the_ceiling() {
     for n in 1..=25 {
         let addr = format!("192.0.2.{n}").parse().unwrap();
         let day = Duration::from_secs(86_400);
-        policy.remind(addr, Duration::from_secs(3600), n <= 5, moment(0));
-        policy.remind("203.0.113.1".parse().unwrap(), day, true, moment(0));
+        policy.remember(addr, Duration::from_secs(3600), n <= 5, moment(0));
+        policy.remember("203.0.113.1".parse().unwrap(), day, true, moment(0));
     }
     let refused = Some(Trip::Share {
         refused: 5,

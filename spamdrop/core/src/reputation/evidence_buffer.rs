@@ -39,6 +39,11 @@ impl EvidenceBuffer {
         }
     }
 
+    /// Changes the capacity. What is held stays.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
     /// Learns what was logged at `at`; without, just now. A stamp in the
     /// future is the work of a clock that is ahead. That a source is listed is
     /// held until [`EvidenceBuffer::settle`] lets it count.

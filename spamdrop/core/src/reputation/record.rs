@@ -4,6 +4,8 @@
 //! logs may be read backwards, or twice, or by a watcher as well, and the
 //! outcome is the same.
 
+use serde::Serialize;
+
 /// How long evidence counts, in seconds: 36 days.
 const KEPT: u32 = 36 * DAY;
 /// In seconds; days are those of UTC.
@@ -31,7 +33,8 @@ pub struct Record {
 }
 
 /// What a record comes to, the most expendable first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Standing {
     /// Nothing in it counts any more.
     Void,

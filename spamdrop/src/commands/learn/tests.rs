@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::store::{FILE, VERB_WAIT};
-use spamdrop_core::policy::Protected;
 use spamdrop_core::reputation::Record;
 use spamdrop_core::target::Target;
 
@@ -31,19 +30,22 @@ fn logs() -> [String; 3] {
     [few.concat(), of_day(3), [of_day(5), of_day(4)].concat()]
 }
 
+fn learner(store: Store, batch: usize) -> Learner {
+    let settings = Config::default().engine().unwrap();
+    Learner::new(settings, Protected::default(), store, batch)
+}
+
 fn learn(logs: &[String], batch: usize, capacity: usize) -> Vec<(Target, Record)> {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join(FILE), VERB_WAIT).unwrap();
-    let protected = Protected::default();
-    let mut notes = Notes::new(store, batch);
+    let mut learner = learner(store, batch);
     for log in logs {
-        let replay = Replay::new(&Config::default(), &protected).unwrap();
-        let (found, ended) = notes.file(log.as_bytes(), replay).unwrap();
+        let (found, ended) = learner.file(log.as_bytes()).unwrap();
         assert_eq!(found.lines, log.lines().count() as u64);
         ended.unwrap();
-        assert!(notes.evidence_buffer.len() < batch);
+        assert!(learner.replay.record_count() < batch);
     }
-    notes.end(capacity).unwrap().known_senders().unwrap()
+    learner.end(capacity).unwrap().known_senders().unwrap()
 }
 
 #[test]
@@ -76,10 +78,8 @@ fn many_of_whom_nothing_good_is_known_are_forgotten() {
 fn what_cannot_be_written_ends_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
-    let mut notes = Notes::new(Store::open(&path, VERB_WAIT).unwrap(), 9);
+    let mut learner = learner(Store::open(&path, VERB_WAIT).unwrap(), 9);
     std::fs::write(&path, b"no database".repeat(500)).unwrap();
-    let protected = Protected::default();
-    let replay = Replay::new(&Config::default(), &protected).unwrap();
-    let error = notes.file(logs()[1].as_bytes(), replay).unwrap_err();
+    let error = learner.file(logs()[1].as_bytes()).unwrap_err();
     assert!(format!("{error:#}").starts_with("cannot use "), "{error:#}");
 }

@@ -23,8 +23,9 @@ fn scan(text: impl Read, all: bool, json: bool) -> String {
         addrs: HashMap::default(),
     };
     let protected = Protected::default();
-    let replay = Replay::new(&Config::default(), &protected).unwrap();
-    scan.file("mail.log", text, replay).unwrap();
+    let settings = Config::default().engine().unwrap();
+    let mut replay = Replay::new(settings, protected, clock::wall());
+    scan.file("mail.log", text, &mut replay).unwrap();
     scan.addresses(Style::Plain).unwrap();
     String::from_utf8(out).unwrap()
 }

@@ -7,12 +7,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use aya::Ebpf;
 use aya::programs::SkLookup;
 use aya::programs::links::FdLink;
 use spamdrop_common::names;
 
-use super::{remove_file, unlink};
+use super::{Filter, remove_file, unlink};
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
 
@@ -23,16 +22,17 @@ const NAMESPACE: &str = "/proc/thread-self/ns/net";
 
 /// Begins to steer, or replaces the program without a gap where a link is
 /// pinned: from then on the socket in the `responder` map, if there is one,
-/// gets the connections of listed senders. `object` is what
+/// gets the connections of listed senders. `filter` is what
 /// [`attach`](super::attach) returned.
 ///
 /// # Errors
 ///
 /// The kernel has no `sk_lookup` (before Linux 5.9), or refuses the program or
 /// the link.
-pub fn steer(_lock: &WriteLock, pin_dir: &Path, object: &mut Ebpf) -> Result<()> {
+pub fn steer(_lock: &WriteLock, pin_dir: &Path, filter: &mut Filter) -> Result<()> {
     let name = names::PROGRAM_ANSWER;
-    let program = object
+    let program = filter
+        .object
         .program_mut(name)
         .with_context(|| format!("the object holds no program `{name}`"))?;
     let program: &mut SkLookup = program.try_into()?;
@@ -63,6 +63,10 @@ pub fn steer(_lock: &WriteLock, pin_dir: &Path, object: &mut Ebpf) -> Result<()>
 ///
 /// The link cannot be removed.
 pub fn unsteer(_lock: &WriteLock, pin_dir: &Path) -> Result<()> {
+    stop(pin_dir)
+}
+
+pub(super) fn stop(pin_dir: &Path) -> Result<()> {
     unlink(&pin_dir.join(LINK))
 }
 

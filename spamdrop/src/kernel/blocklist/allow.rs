@@ -43,7 +43,7 @@ impl Blocklist {
     pub fn allow_exactly(&mut self, _lock: &WriteLock, wanted: &[(IpNet, bool)]) -> Result<()> {
         let changed = self.change_allowed(wanted);
         // Also after an error: what was allowed before it counts.
-        self.forget_verdicts()?;
+        self.raise_epoch()?;
         changed
     }
 

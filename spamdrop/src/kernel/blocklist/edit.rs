@@ -5,51 +5,16 @@ use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
 use spamdrop_common::{
+    action::{expiry, is_live},
     entry::{Entry, ORIGIN_HAND, ORIGIN_LOG, Origin, SEALED},
-    verdict::{SECOND, expiry, is_live},
+    time::MonotonicNs,
 };
 
 use super::{Blocklist, fd, present};
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
 use spamdrop_core::target::{Target, full_key};
-
-/// How long an entry lasts. See [`Entry`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Term {
-    /// The offence or the command, `CLOCK_MONOTONIC` nanoseconds.
-    pub start: u64,
-    /// Seconds until it expires without a hit.
-    pub ttl_s: u32,
-    /// Whether hits slide the expiry.
-    pub slides: bool,
-    /// Seconds from `start` after which no hit helps; 0: no limit.
-    pub hard_limit_s: u32,
-}
-
-impl Term {
-    /// The entry of this term.
-    #[must_use]
-    pub fn entry(&self, flags: u16) -> Entry {
-        let hard_until_s = match self.hard_limit_s {
-            0 => 0,
-            limit => second(self.start).saturating_add(limit),
-        };
-        Entry {
-            expires: expiry(self.start, self.ttl_s, hard_until_s),
-            hard_until_s,
-            ttl_s: if self.slides { self.ttl_s } else { 0 },
-            flags,
-            ..Entry::default()
-        }
-    }
-}
-
-/// The whole seconds of a time in nanoseconds.
-#[must_use]
-pub fn second(ns: u64) -> u32 {
-    u32::try_from(ns / SECOND).unwrap_or(u32::MAX)
-}
+use spamdrop_core::term::Term;
 
 impl Blocklist {
     /// Blocks an offender of the log. A live entry keeps its hits, and one
@@ -106,7 +71,7 @@ impl Blocklist {
         &mut self,
         addr: IpAddr,
         entry: &mut Entry,
-        now: u64,
+        now: MonotonicNs,
         origin: &Origin,
     ) -> Result<Option<Entry>> {
         // First why, then what: whoever finds the entry finds its reason.
@@ -151,7 +116,7 @@ impl Blocklist {
         let mut prefixes = false;
         let written = self.write(entries, &mut prefixes);
         // Also after an error: what was written before it counts.
-        self.forget_verdicts()?;
+        self.raise_epoch()?;
         if prefixes {
             self.count_prefixes()?;
         }
@@ -169,7 +134,7 @@ impl Blocklist {
                 Target::V4(key) => push(&mut v4, key, entry),
                 Target::V6(key) => push(&mut v6, key, entry),
                 Target::Net(net) => {
-                    self.put_prefix(net, second(entry.expires))?;
+                    self.put_prefix(net, entry.expires.second())?;
                     *prefixes = true;
                 }
             }
@@ -202,7 +167,7 @@ impl Blocklist {
             Ok(())
         });
         // Also after an error: what was removed before it is gone.
-        self.forget_verdicts()?;
+        self.raise_epoch()?;
         let is_prefix = |target: &Target| matches!(target, Target::Net(_));
         if removed.iter().any(is_prefix) {
             self.count_prefixes()?;
@@ -263,9 +228,28 @@ impl Blocklist {
     fn put_again(&mut self, target: Target, entry: Entry, old: Option<Entry>) -> Result<()> {
         self.put(target, entry)?;
         match old {
-            Some(old) if old.flags & !entry.flags & SEALED != 0 => self.forget_verdicts(),
+            Some(old) if old.flags & !entry.flags & SEALED != 0 => self.raise_epoch(),
             _ => Ok(()),
         }
+    }
+
+    /// Takes an older version's entry over where it expires later than ours,
+    /// which the filter may slide meanwhile.
+    pub(super) fn take_over(&mut self, target: Target, old: Entry) -> Result<()> {
+        let ours = self.host(target)?.unwrap_or_default();
+        if old.expires <= ours.expires {
+            return Ok(());
+        }
+        let hits = old.hits.max(ours.hits);
+        let refreshes = old.refreshes.max(ours.refreshes);
+        self.put(
+            target,
+            Entry {
+                hits,
+                refreshes,
+                ..old
+            },
+        )
     }
 
     fn put(&mut self, target: Target, entry: Entry) -> Result<()> {

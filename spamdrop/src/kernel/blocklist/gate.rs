@@ -1,4 +1,4 @@
-//! The maps of the gate: who passes while the server's slots run out.
+//! The maps of the gate.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
@@ -6,40 +6,47 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
 use spamdrop_common::{
-    gate::{Gate, Passage, Verdict},
+    gate::{Gate, GateStats, Verdict},
     names,
+    time::MonotonicNs,
 };
 
 use super::known::{Keys, Known, hold_exactly, hold_instead, key};
 use super::{data, optional, pins, present, typed, walk};
 use spamdrop_core::target::Target;
 
-/// The maps of the gate, open. Only the watcher writes them, so there are no
-/// turns.
+/// The maps of the gate, open. Only the daemon writes them, so they need no
+/// lock.
 pub struct GateMaps {
     gate: Array<MapData, Gate>,
-    passage: Array<MapData, Passage>,
-    known: Keys,
-    nets: Keys,
-    verdicts: HashMap<MapData, [u8; 8], Verdict>,
-    asks: RingBuf<MapData>,
+    stats: Array<MapData, GateStats>,
+    pub(super) known: Keys,
+    pub(super) nets: Keys,
+    pub(super) verdicts: HashMap<MapData, [u8; 8], Verdict>,
+    lookup_requests: RingBuf<MapData>,
 }
 
 impl GateMaps {
-    /// Opens the maps that are pinned in `dir`.
+    /// Opens the pinned maps.
     ///
     /// # Errors
     ///
-    /// None is pinned, or one of another layout.
-    pub fn open(dir: &Path) -> Result<Self> {
+    /// None is pinned, or one of another version or layout.
+    pub fn open(pin_dir: &Path) -> Result<Self> {
+        pins::ensure_current(pin_dir)?;
+        Self::open_maps(&pins::maps_dir(pin_dir))
+    }
+
+    /// Opens the maps that are pinned in `dir` itself.
+    pub(super) fn open_maps(dir: &Path) -> Result<Self> {
         pins::check(dir, None)?;
         Ok(Self {
             gate: typed(data(dir, names::GATE)?, Map::Array)?,
-            passage: typed(data(dir, names::PASSAGE)?, Map::Array)?,
+            stats: typed(data(dir, names::GATE_STATS)?, Map::Array)?,
             known: typed(data(dir, names::KNOWN)?, Map::HashMap)?,
             nets: typed(data(dir, names::KNOWN_NETS)?, Map::HashMap)?,
             verdicts: typed(data(dir, names::VERDICTS)?, Map::LruHashMap)?,
-            asks: typed(data(dir, names::ASKS)?, Map::RingBuf)?,
+            lookup_requests: typed(data(dir, names::LOOKUP_REQUESTS)?, Map::RingBuf)?,
         })
     }
 
@@ -66,10 +73,24 @@ impl GateMaps {
     /// # Errors
     ///
     /// The kernel refuses a map operation.
-    pub fn passage(&self) -> Result<Passage> {
-        self.passage
-            .get(&0, 0)
-            .context("cannot read what passed the gate")
+    pub fn stats(&self) -> Result<GateStats> {
+        self.stats.get(&0, 0).context("cannot read gate_stats")
+    }
+
+    /// Adds what an older version's filter has counted.
+    pub(super) fn add_stats(&mut self, old: &GateStats) -> Result<()> {
+        let mut stats = self.stats()?;
+        stats.admitted += old.admitted;
+        stats.known_or_allowed += old.known_or_allowed;
+        stats.starvation_admits += old.starvation_admits;
+        stats.unconfirmed += old.unconfirmed;
+        for (class, old) in stats.refused.iter_mut().zip(old.refused) {
+            *class += old;
+        }
+        stats.next_starvation_admit = old.next_starvation_admit;
+        self.stats
+            .set(0, stats, 0)
+            .context("cannot write gate_stats")
     }
 
     /// Makes these sources known, and no others. Prefixes are left out. Those
@@ -108,7 +129,7 @@ impl GateMaps {
     /// # Errors
     ///
     /// The kernel refuses a map operation.
-    pub fn judge(&mut self, source: Target, verdict: Verdict) -> Result<()> {
+    pub fn set_verdict(&mut self, source: Target, verdict: Verdict) -> Result<()> {
         let Some((_, key)) = key(source) else {
             return Ok(());
         };
@@ -122,7 +143,7 @@ impl GateMaps {
     /// # Errors
     ///
     /// The kernel refuses a map operation.
-    pub fn forget_verdicts(&mut self) -> Result<()> {
+    pub fn clear_verdicts(&mut self) -> Result<()> {
         let mut keys = Vec::new();
         walk(&self.verdicts, |key, _| keys.push(key))?;
         for key in keys {
@@ -149,7 +170,7 @@ impl GateMaps {
     /// # Errors
     ///
     /// The kernel refuses a map operation.
-    pub fn is_steered(&self, host: IpAddr, now: u64) -> Result<bool> {
+    pub fn is_steered(&self, host: IpAddr, now: MonotonicNs) -> Result<bool> {
         let Some(verdict) = self.verdict(host.into())? else {
             return Ok(false);
         };
@@ -161,10 +182,10 @@ impl GateMaps {
     }
 
     /// The next source whose class has to wait, and whether it has a verdict.
-    pub fn next_ask(&mut self) -> Option<(IpAddr, bool)> {
-        let item = self.asks.next()?;
-        let (source, judged) = item.split_first_chunk::<16>()?;
-        let judged = u32::from_ne_bytes(judged.try_into().ok()?);
-        Some((Ipv6Addr::from(*source).to_canonical(), judged != 0))
+    pub fn next_lookup_request(&mut self) -> Option<(IpAddr, bool)> {
+        let item = self.lookup_requests.next()?;
+        let (source, has_verdict) = item.split_first_chunk::<16>()?;
+        let has_verdict = u32::from_ne_bytes(has_verdict.try_into().ok()?);
+        Some((Ipv6Addr::from(*source).to_canonical(), has_verdict != 0))
     }
 }

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result};
 use aya::maps::{HashMap, MapData};
 use foldhash::HashSet;
-use spamdrop_common::gate::{net_key, source_key};
+use spamdrop_common::gate::{KnownSender, net_key, source_key};
 
 use super::{fd, present, walk};
 use crate::kernel::bpf;
 use spamdrop_core::target::Target;
 
-/// A map whose keys alone count.
-pub(super) type Keys = HashMap<MapData, [u8; 8], u8>;
+/// A map of which only the keys matter so far.
+pub(super) type Keys = HashMap<MapData, [u8; 8], KnownSender>;
 
 /// What the filter was told of known senders: their keys, and those of their
 /// networks.
@@ -91,5 +91,6 @@ pub(super) fn hold_instead(
         present(map.remove(key))?;
     }
     let keys: Vec<[u8; 8]> = wanted.difference(held).copied().collect();
-    bpf::update(fd(map), &keys, &vec![1_u8; keys.len()]).context("cannot write the known senders")
+    bpf::update(fd(map), &keys, &vec![KnownSender::default(); keys.len()])
+        .context("cannot write the known senders")
 }

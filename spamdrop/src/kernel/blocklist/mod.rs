@@ -3,16 +3,16 @@
 mod allow;
 mod edit;
 mod gate;
-mod hot;
 mod known;
+pub mod migrate;
 mod origins;
 pub mod pins;
 mod prefixes;
 mod read;
+mod recent_drops;
 mod responder;
 mod sweep;
 
-pub use edit::{Term, second};
 pub use gate::GateMaps;
 pub use known::Known;
 pub use read::Found;
@@ -29,13 +29,12 @@ use aya::maps::{Array, HashMap, IterableMap, Map, MapData, MapError, PerCpuArray
 use spamdrop_common::{
     counter::Counters,
     entry::{AllowEntry, CidrEntry, Entry, Origin},
-    hot::{Hot, WAYS},
     names,
+    recent_drop::Line,
     settings::Settings,
 };
 
 use crate::clock;
-use crate::exit::{Exit, Failure};
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
 
@@ -43,7 +42,7 @@ use crate::lock::WriteLock;
 pub struct Blocklist {
     v4: HashMap<MapData, [u8; 4], Entry>,
     v6: HashMap<MapData, [u8; 8], Entry>,
-    hot: Array<MapData, [Hot; WAYS]>,
+    recent_drops: Array<MapData, Line>,
     cidr4: LpmTrie<MapData, [u8; 4], CidrEntry>,
     cidr6: LpmTrie<MapData, [u8; 16], CidrEntry>,
     allow4: LpmTrie<MapData, [u8; 4], AllowEntry>,
@@ -55,19 +54,21 @@ pub struct Blocklist {
 }
 
 impl Blocklist {
-    /// Opens the maps that are pinned in `dir`, whatever their capacity.
+    /// Opens the pinned maps, whatever their capacity.
     ///
     /// # Errors
     ///
-    /// Nothing is pinned ([`Exit::NotAttached`]), or a map of another layout.
-    pub fn open(dir: &Path) -> Result<Self> {
-        if !pins::exist(dir)? {
-            let message = format!(
-                "no filter is attached (nothing is pinned in {}); start one with `spamdrop attach IFACE` or `spamdrop run`",
-                dir.display()
-            );
-            return Err(Failure::new(Exit::NotAttached, message));
-        }
+    /// Nothing is pinned ([`Exit::NotAttached`]), maps of another version, or a
+    /// map of another layout.
+    ///
+    /// [`Exit::NotAttached`]: crate::exit::Exit::NotAttached
+    pub fn open(pin_dir: &Path) -> Result<Self> {
+        pins::ensure_current(pin_dir)?;
+        Self::open_maps(&pins::maps_dir(pin_dir))
+    }
+
+    /// Opens the maps that are pinned in `dir` itself.
+    fn open_maps(dir: &Path) -> Result<Self> {
         pins::check(dir, None)?;
         let v4 = data(dir, names::BLOCKED4)?;
         let v6 = data(dir, names::BLOCKED6)?;
@@ -79,7 +80,7 @@ impl Blocklist {
         Ok(Self {
             v4: typed(v4, Map::LruHashMap)?,
             v6: typed(v6, Map::LruHashMap)?,
-            hot: typed(data(dir, names::HOT4)?, Map::Array)?,
+            recent_drops: typed(data(dir, names::RECENT_DROPS4)?, Map::Array)?,
             cidr4: typed(data(dir, names::CIDR4)?, Map::LpmTrie)?,
             cidr6: typed(data(dir, names::CIDR6)?, Map::LpmTrie)?,
             allow4: typed(data(dir, names::ALLOW4)?, Map::LpmTrie)?,
@@ -114,7 +115,7 @@ impl Blocklist {
     pub fn configure(&mut self, _lock: &WriteLock, mut settings: Settings) -> Result<()> {
         settings.tick_ns = clock::tick_ns();
         self.change_settings(|old| {
-            settings.generation = old.generation.wrapping_add(1);
+            settings.epoch = old.epoch.wrapping_add(1);
             *old = settings;
         })?;
         self.count_prefixes()

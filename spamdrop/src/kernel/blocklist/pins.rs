@@ -1,4 +1,8 @@
-//! The pinned maps: what they must look like, and whether they do.
+//! The pinned maps: where they lie, what they must look like, and whether they
+//! do.
+//!
+//! Maps are pinned in `PIN_DIR/vN`, N being [`ABI_VERSION`]; links lie in
+//! `PIN_DIR` itself, since an upgrade replaces the program behind them.
 //!
 //! aya 0.14 takes any map that is pinned under the right name. A wider value
 //! than ours would then let the kernel write past our buffers, so every pin
@@ -7,121 +11,150 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use aya::maps::{MapInfo, MapType, lpm_trie::Key};
+use aya::maps::{MapInfo, MapType};
+pub use spamdrop_common::abi::{Capacity, PREFIXES};
 use spamdrop_common::{
-    counter::Counters,
-    entry::{AllowEntry, CidrEntry, Entry, Origin},
-    gate::{Gate, Passage, SYNS, Syn, Verdict},
-    hot::{Hot, SETS, WAYS},
+    abi::{ABI_VERSION, MAPS, MapKind, MapSpec},
     names,
-    settings::Settings,
 };
 
+use super::migrate;
 use crate::exit::{Exit, Failure};
 
-/// The sizes that the configuration chooses.
+/// The directory of this version's maps.
+#[must_use]
+pub fn maps_dir(pin_dir: &Path) -> PathBuf {
+    version_dir(pin_dir, ABI_VERSION)
+}
+
+pub(super) fn version_dir(pin_dir: &Path, version: u32) -> PathBuf {
+    pin_dir.join(format!("v{version}"))
+}
+
+/// The layout of the pinned maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capacity {
-    /// Entries for IPv4 addresses.
-    pub v4: u32,
-    /// Entries for IPv6 prefixes.
-    pub v6: u32,
-    /// Known senders.
-    pub known: u32,
+pub enum Pinned {
+    /// Nothing is pinned.
+    Nothing,
+    /// Maps of this version.
+    Current,
+    /// Maps of this older version.
+    Older(u32),
+    /// Maps of this newer version.
+    Newer(u32),
 }
 
-/// Where sizes do not matter.
-const ANY: Capacity = Capacity {
-    v4: 0,
-    v6: 0,
-    known: 0,
-};
-
-/// What a pinned map must look like.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spec {
-    /// Its name, and that of its pin.
-    pub name: &'static str,
-    kind: MapType,
-    key_size: u32,
-    value_size: u32,
-    flags: u32,
-    /// Its capacity.
-    pub max_entries: u32,
+/// Finds out which version's maps are pinned. Of several, the lowest counts:
+/// an upgrade removes the old pins last, so whatever lies beside them was never
+/// finished, or is left from before a downgrade.
+///
+/// # Errors
+///
+/// The directory cannot be looked at.
+pub fn pinned(pin_dir: &Path) -> Result<Pinned> {
+    if exists(&pin_dir.join(names::SETTINGS))? {
+        return Ok(Pinned::Older(migrate::WITHOUT_DIRECTORY));
+    }
+    let mut lowest = None;
+    for (version, dir) in version_dirs(pin_dir)? {
+        if exists(&dir.join(names::SETTINGS))? {
+            lowest = Some(lowest.map_or(version, |lowest: u32| lowest.min(version)));
+        }
+    }
+    Ok(match lowest {
+        None => Pinned::Nothing,
+        Some(ABI_VERSION) => Pinned::Current,
+        Some(version) if version < ABI_VERSION => Pinned::Older(version),
+        Some(version) => Pinned::Newer(version),
+    })
 }
 
-const NO_PREALLOC: u32 = aya_obj::generated::BPF_F_NO_PREALLOC;
-/// Capacity of each trie, in prefixes.
-pub const PREFIXES: u32 = 65_536;
-/// Sources of whom a verdict is kept.
-const VERDICTS: u32 = 131_072;
-/// Room for some 2,700 sources that wait to be read.
-const ASKS_BYTES: u32 = 65_536;
+/// The directories of all versions, whether anything is in them or not.
+fn version_dirs(pin_dir: &Path) -> Result<Vec<(u32, PathBuf)>> {
+    let entries = match fs::read_dir(pin_dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot read {}", pin_dir.display()))?,
+    };
+    let mut dirs = Vec::new();
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot read {}", pin_dir.display()))?;
+        let name = entry.file_name();
+        let version = name.to_str().and_then(|name| name.strip_prefix('v'));
+        if let Some(version) = version.and_then(|version| version.parse().ok()) {
+            dirs.push((version, entry.path()));
+        }
+    }
+    Ok(dirs)
+}
 
-const fn spec<K, V>(name: &'static str, kind: MapType, flags: u32, max_entries: u32) -> Spec {
-    Spec {
-        name,
-        kind,
-        key_size: size_of::<K>() as u32,
-        value_size: size_of::<V>() as u32,
-        flags,
-        max_entries,
+/// Whether maps of any version are pinned.
+///
+/// # Errors
+///
+/// The directory cannot be looked at.
+pub fn exist(pin_dir: &Path) -> Result<bool> {
+    Ok(pinned(pin_dir)? != Pinned::Nothing)
+}
+
+/// Ensures that the pinned maps are of this version; the message says what is
+/// pinned, and what to do.
+///
+/// # Errors
+///
+/// Nothing is pinned ([`Exit::NotAttached`]), or maps of another version.
+pub fn ensure_current(pin_dir: &Path) -> Result<()> {
+    let dir = pin_dir.display();
+    match pinned(pin_dir)? {
+        Pinned::Current => Ok(()),
+        Pinned::Nothing => Err(Failure::new(
+            Exit::NotAttached,
+            format!(
+                "no filter is attached (nothing is pinned in {dir}); start one with `spamdrop attach IFACE` or `spamdrop run`"
+            ),
+        )),
+        Pinned::Older(version) => Err(Failure::new(
+            Exit::Failed,
+            format!(
+                "the maps in {dir} are of an older spamdrop (layout v{version}, this is v{ABI_VERSION}); `spamdrop run` or `spamdrop attach IFACE` upgrades them and keeps every entry"
+            ),
+        )),
+        Pinned::Newer(version) => Err(newer(pin_dir, version)),
     }
 }
 
-/// Every pinned map, for these sizes.
-#[must_use]
-pub const fn specs(capacity: Capacity) -> [Spec; 18] {
-    let origins = capacity.v4.saturating_add(capacity.v6);
-    [
-        spec::<[u8; 4], Entry>(names::BLOCKED4, MapType::LruHash, 0, capacity.v4),
-        spec::<[u8; 8], Entry>(names::BLOCKED6, MapType::LruHash, 0, capacity.v6),
-        spec::<u32, [Hot; WAYS]>(names::HOT4, MapType::Array, 0, SETS),
-        trie::<[u8; 4], CidrEntry>(names::CIDR4),
-        trie::<[u8; 16], CidrEntry>(names::CIDR6),
-        trie::<[u8; 4], AllowEntry>(names::ALLOW4),
-        trie::<[u8; 16], AllowEntry>(names::ALLOW6),
-        spec::<u32, Settings>(names::SETTINGS, MapType::Array, 0, 1),
-        spec::<u32, Counters>(names::COUNTERS, MapType::PerCpuArray, 0, 1),
-        spec::<[u8; 8], u8>(names::KNOWN, MapType::Hash, NO_PREALLOC, capacity.known),
-        spec::<[u8; 8], u8>(
-            names::KNOWN_NETS,
-            MapType::Hash,
-            NO_PREALLOC,
-            capacity.known,
+pub(super) fn newer(pin_dir: &Path, version: u32) -> anyhow::Error {
+    let dir = pin_dir.display();
+    Failure::new(
+        Exit::Failed,
+        format!(
+            "the maps in {dir} are of a newer spamdrop (layout v{version}, this is v{ABI_VERSION}); they are left alone. To go back to this version, save the list with the newer one (`spamdrop export`), then `spamdrop detach`"
         ),
-        spec::<[u8; 8], Verdict>(names::VERDICTS, MapType::LruHash, 0, VERDICTS),
-        spec::<u32, Gate>(names::GATE, MapType::Array, 0, 1),
-        spec::<u32, Passage>(names::PASSAGE, MapType::Array, 0, 1),
-        spec::<u32, Syn>(names::RECENT_SYNS, MapType::Array, 0, SYNS),
-        spec::<u32, u32>(names::RESPONDER, MapType::SockMap, 0, 2),
-        spec::<(), ()>(names::ASKS, MapType::RingBuf, 0, ASKS_BYTES),
-        spec::<[u8; 16], Origin>(names::ORIGINS, MapType::Hash, NO_PREALLOC, origins),
-    ]
+    )
 }
 
-const fn trie<K, V>(name: &'static str) -> Spec {
-    spec::<Key<K>, V>(name, MapType::LpmTrie, NO_PREALLOC, PREFIXES)
-}
-
-/// Compares every map that is pinned in `dir` with what this version needs;
-/// `capacity` of `None` takes any size. Maps that are not pinned yet are fine.
+/// Compares every map that is pinned in `dir`, a directory of maps, with what
+/// this version needs; `capacity` of `None` takes any size. Maps that are not
+/// pinned yet are fine.
 ///
 /// # Errors
 ///
 /// A map differs; the message names the map, the property and the way out.
 pub fn check(dir: &Path, capacity: Option<Capacity>) -> Result<()> {
-    for spec in specs(capacity.unwrap_or(ANY)) {
+    compare(dir, &MAPS, capacity)
+}
+
+pub(super) fn compare(dir: &Path, specs: &[MapSpec], capacity: Option<Capacity>) -> Result<()> {
+    for spec in specs {
         let path = dir.join(spec.name);
         if !exists(&path)? {
             continue;
         }
         let info = MapInfo::from_pin(&path)
             .with_context(|| format!("cannot open the pinned map {}", path.display()))?;
-        if let Some(difference) = spec.difference(&info, capacity.is_some()) {
+        if let Some(difference) = difference(spec, &info, capacity) {
             let message = format!(
                 "the pinned map {} has {difference}; it is left alone. To start with empty maps: `spamdrop detach`, then start again",
                 path.display()
@@ -132,50 +165,38 @@ pub fn check(dir: &Path, capacity: Option<Capacity>) -> Result<()> {
     Ok(())
 }
 
-impl Spec {
-    fn difference(&self, info: &MapInfo, sized: bool) -> Option<String> {
-        let kind = info.map_type().ok();
-        if kind != Some(self.kind) {
-            let found =
-                kind.map_or_else(|| "an unknown type".into(), |kind| format!("type {kind:?}"));
-            return Some(format!("{found} instead of {:?}", self.kind));
-        }
-        let properties = [
-            ("a key of", info.key_size(), self.key_size, "bytes", true),
-            (
-                "a value of",
-                info.value_size(),
-                self.value_size,
-                "bytes",
-                true,
-            ),
-            (
-                "a capacity of",
-                info.max_entries(),
-                self.max_entries,
-                "entries",
-                sized,
-            ),
-            ("flags", info.map_flags(), self.flags, "", true),
-        ];
-        properties
-            .iter()
-            .find(|(_, found, wanted, _, compared)| *compared && found != wanted)
-            .map(|(what, found, wanted, unit, _)| {
-                format!("{what} {found} instead of {wanted} {unit}")
-                    .trim_end()
-                    .to_owned()
-            })
+fn difference(spec: &MapSpec, info: &MapInfo, capacity: Option<Capacity>) -> Option<String> {
+    let kind = info.map_type().ok();
+    if kind != Some(map_type(spec.kind)) {
+        let found = kind.map_or_else(|| "an unknown type".into(), |kind| format!("type {kind:?}"));
+        return Some(format!("{found} instead of {:?}", spec.kind));
     }
+    let elements = capacity.map_or(info.max_entries(), |sizes| spec.room.elements(sizes));
+    let properties = [
+        ("a key of", info.key_size(), spec.key_size, "bytes"),
+        ("a value of", info.value_size(), spec.value_size, "bytes"),
+        ("a capacity of", info.max_entries(), elements, "entries"),
+        ("flags", info.map_flags(), spec.flags, ""),
+    ];
+    properties
+        .iter()
+        .find(|(_, found, wanted, _)| found != wanted)
+        .map(|(what, found, wanted, unit)| {
+            let text = format!("{what} {found} instead of {wanted} {unit}");
+            text.trim_end().to_owned()
+        })
 }
 
-/// Whether anything is pinned in `dir`.
-///
-/// # Errors
-///
-/// The directory cannot be looked at.
-pub fn exist(dir: &Path) -> Result<bool> {
-    exists(&dir.join(names::SETTINGS))
+fn map_type(kind: MapKind) -> MapType {
+    match kind {
+        MapKind::Array => MapType::Array,
+        MapKind::Hash => MapType::Hash,
+        MapKind::LpmTrie => MapType::LpmTrie,
+        MapKind::LruHash => MapType::LruHash,
+        MapKind::PerCpuArray => MapType::PerCpuArray,
+        MapKind::RingBuf => MapType::RingBuf,
+        MapKind::SockMap => MapType::SockMap,
+    }
 }
 
 fn exists(path: &Path) -> Result<bool> {
@@ -183,13 +204,13 @@ fn exists(path: &Path) -> Result<bool> {
         .with_context(|| format!("cannot look at {}", path.display()))
 }
 
-/// Makes the pin directory, for root only.
+/// Makes the pin directory and that of this version's maps, for root only.
 ///
 /// # Errors
 ///
 /// It is not on a BPF file system, or cannot be made.
-pub fn make_dir(dir: &Path) -> Result<()> {
-    let parent = dir.parent().unwrap_or(dir);
+pub fn make_dirs(pin_dir: &Path) -> Result<()> {
+    let parent = pin_dir.parent().unwrap_or(pin_dir);
     let stat = rustix::fs::statfs(parent)
         .map_err(io::Error::from)
         .with_context(|| format!("cannot look at {}", parent.display()))?;
@@ -197,6 +218,11 @@ pub fn make_dir(dir: &Path) -> Result<()> {
         let parent = parent.display();
         anyhow::bail!("{parent} is not a BPF file system; mount one: `mount -t bpf bpf {parent}`");
     }
+    make_dir(pin_dir)?;
+    make_dir(&maps_dir(pin_dir))
+}
+
+pub(super) fn make_dir(dir: &Path) -> Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             Err(error).with_context(|| format!("cannot make the directory {}", dir.display()))
@@ -207,14 +233,15 @@ pub fn make_dir(dir: &Path) -> Result<()> {
 
 const BPF_FS_MAGIC: rustix::fs::FsWord = 0xcafe_4a11;
 
-/// The maps that are pinned in `dir`, by name.
+/// The maps of this version that are pinned, by name.
 ///
 /// # Errors
 ///
 /// The directory cannot be looked at.
-pub fn present(dir: &Path) -> Result<Vec<&'static str>> {
+pub fn present(pin_dir: &Path) -> Result<Vec<&'static str>> {
+    let dir = maps_dir(pin_dir);
     let mut names = Vec::new();
-    for spec in specs(ANY) {
+    for spec in &MAPS {
         if exists(&dir.join(spec.name))? {
             names.push(spec.name);
         }
@@ -222,19 +249,64 @@ pub fn present(dir: &Path) -> Result<Vec<&'static str>> {
     Ok(names)
 }
 
-/// Removes every map pin but those named in `keep`, and the directory if it
-/// is empty then.
+/// Removes every map of this version but those named in `keep`, and the
+/// directories that are empty then.
 ///
 /// # Errors
 ///
 /// A pin cannot be removed.
-pub fn remove_except(dir: &Path, keep: &[&str]) -> Result<()> {
-    for name in present(dir)? {
-        let path = dir.join(name);
+pub fn remove_except(pin_dir: &Path, keep: &[&str]) -> Result<()> {
+    let dir = maps_dir(pin_dir);
+    for name in present(pin_dir)? {
         if !keep.contains(&name) {
-            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            remove_file(&dir.join(name))?;
         }
     }
+    remove_empty_dir(&dir)?;
+    remove_empty_dir(pin_dir)
+}
+
+/// Removes the maps of every version, and the pin directory if it is empty
+/// then.
+///
+/// # Errors
+///
+/// A pin cannot be removed.
+pub fn remove_all(pin_dir: &Path) -> Result<()> {
+    migrate::remove_staging(pin_dir)?;
+    for (_, dir) in version_dirs(pin_dir)? {
+        remove_dir(&dir)?;
+    }
+    migrate::remove_without_directory(pin_dir)?;
+    remove_empty_dir(pin_dir)
+}
+
+/// Removes a directory of maps with all that is in it.
+pub(super) fn remove_dir(dir: &Path) -> Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(|| format!("cannot read {}", dir.display()))?,
+    };
+    for entry in entries {
+        remove_file(
+            &entry
+                .with_context(|| format!("cannot read {}", dir.display()))?
+                .path(),
+        )?;
+    }
+    remove_empty_dir(dir)
+}
+
+pub(super) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn remove_empty_dir(dir: &Path) -> Result<()> {
     match fs::remove_dir(dir) {
         Err(error)
             if !matches!(

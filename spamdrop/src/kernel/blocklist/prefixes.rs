@@ -6,13 +6,16 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result};
 use aya::maps::lpm_trie::Key;
 use ipnet::IpNet;
-use spamdrop_common::{entry::CidrEntry, verdict::is_cidr_live};
+use spamdrop_common::{action::is_cidr_live, entry::CidrEntry, time::MonotonicNs};
 
 use super::{Blocklist, present};
 
 impl Blocklist {
     pub(super) fn put_prefix(&mut self, net: IpNet, expires_s: u32) -> Result<()> {
-        let value = CidrEntry { expires_s, hits: 0 };
+        let value = CidrEntry {
+            expires_s,
+            ..CidrEntry::default()
+        };
         let length = net.prefix_len().into();
         match net {
             IpNet::V4(net) => self
@@ -39,7 +42,7 @@ impl Blocklist {
     /// # Errors
     ///
     /// The kernel refuses a map operation.
-    pub fn blocked_prefixes(&self, now: u64) -> Result<Vec<IpNet>> {
+    pub fn blocked_prefixes(&self, now: MonotonicNs) -> Result<Vec<IpNet>> {
         let mut all = self.prefixes()?;
         all.retain(|(_, prefix)| is_cidr_live(prefix, now));
         Ok(all.into_iter().map(|(net, _)| net).collect())

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use anyhow::Result;
 use ipnet::IpNet;
 use spamdrop_common::{
+    action::{is_cidr_live, is_live},
     entry::{CidrEntry, Entry, ORIGIN_HAND, SEALED},
-    verdict::{SECOND, is_cidr_live, is_live},
+    time::{MonotonicNs, SECOND},
 };
 
 use super::{Blocklist, optional, walk};
@@ -27,7 +28,7 @@ impl Blocklist {
     /// # Errors
     ///
     /// The kernel refuses a map operation.
-    pub fn covering(&self, addr: IpAddr, now: u64) -> Result<Vec<Found>> {
+    pub fn covering(&self, addr: IpAddr, now: MonotonicNs) -> Result<Vec<Found>> {
         let target = Target::from(addr);
         let mut found = Vec::new();
         if let Some(mut entry) = self
@@ -35,7 +36,7 @@ impl Blocklist {
             .filter(|entry| is_live(entry.expires, now))
         {
             if let Target::V4(source) = target {
-                entry.hits = entry.hits.saturating_add(self.hot_hits(source)?);
+                entry.hits = entry.hits.saturating_add(self.uncounted_hits(source)?);
             }
             found.push(Found { target, entry });
         }
@@ -53,7 +54,7 @@ impl Blocklist {
     /// # Errors
     ///
     /// The kernel refuses a map operation.
-    pub fn is_blocked(&self, target: Target, now: u64) -> Result<bool> {
+    pub fn is_blocked(&self, target: Target, now: MonotonicNs) -> Result<bool> {
         Ok(self
             .host(target)?
             .is_some_and(|entry| is_live(entry.expires, now)))
@@ -66,9 +67,9 @@ impl Blocklist {
     /// The kernel refuses a map operation.
     pub fn for_each(&self, mut visit: impl FnMut(Found)) -> Result<()> {
         let mut each = |target, entry| visit(Found { target, entry });
-        let hot = self.all_hot_hits()?;
+        let uncounted = self.all_uncounted_hits()?;
         walk(&self.v4, |key, mut entry| {
-            let hits = hot.get(&key).copied().unwrap_or(0);
+            let hits = uncounted.get(&key).copied().unwrap_or(0);
             entry.hits = entry.hits.saturating_add(hits);
             each(Target::V4(key), entry);
         })?;
@@ -93,7 +94,7 @@ fn from_prefix((net, prefix): (IpNet, CidrEntry)) -> Found {
     Found {
         target: Target::Net(net),
         entry: Entry {
-            expires: end_s * SECOND - 1,
+            expires: MonotonicNs::from_ns(end_s * SECOND - 1),
             hits: prefix.hits,
             flags: ORIGIN_HAND | SEALED,
             ..Entry::default()

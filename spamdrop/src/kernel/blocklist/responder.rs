@@ -14,14 +14,16 @@ use super::{data, pins, typed};
 pub struct Responder(SockMap<MapData>);
 
 impl Responder {
-    /// Opens the map that is pinned in `dir`.
+    /// Opens the pinned map.
     ///
     /// # Errors
     ///
-    /// It is not pinned, or of another layout.
-    pub fn open(dir: &Path) -> Result<Self> {
-        pins::check(dir, None)?;
-        Ok(Self(typed(data(dir, names::RESPONDER)?, Map::SockMap)?))
+    /// It is not pinned, or of another version or layout.
+    pub fn open(pin_dir: &Path) -> Result<Self> {
+        pins::ensure_current(pin_dir)?;
+        let dir = pins::maps_dir(pin_dir);
+        pins::check(&dir, None)?;
+        Ok(Self(typed(data(&dir, names::RESPONDER)?, Map::SockMap)?))
     }
 
     /// Makes a listening socket the one that answers in its family, whatever

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use anyhow::Result;
-use spamdrop_common::verdict::is_live;
+use spamdrop_common::{action::is_live, time::MonotonicNs};
 
 use super::Blocklist;
 use crate::lock::WriteLock;
@@ -21,7 +21,11 @@ impl Blocklist {
     /// # Errors
     ///
     /// The kernel refuses a map operation, or there is no turn to be had.
-    pub fn sweep(&mut self, now: u64, lock: impl Fn() -> Result<WriteLock>) -> Result<usize> {
+    pub fn sweep(
+        &mut self,
+        now: MonotonicNs,
+        lock: impl Fn() -> Result<WriteLock>,
+    ) -> Result<usize> {
         let mut expired = Vec::new();
         self.for_each(|found| {
             if !is_live(found.entry.expires, now) {
@@ -43,7 +47,11 @@ impl Blocklist {
     /// # Errors
     ///
     /// As [`Blocklist::sweep`].
-    pub fn flush(&mut self, now: u64, lock: impl Fn() -> Result<WriteLock>) -> Result<usize> {
+    pub fn flush(
+        &mut self,
+        now: MonotonicNs,
+        lock: impl Fn() -> Result<WriteLock>,
+    ) -> Result<usize> {
         let (mut all, mut live) = (Vec::new(), 0);
         self.for_each(|found| {
             live += usize::from(is_live(found.entry.expires, now));
@@ -52,13 +60,13 @@ impl Blocklist {
         for chunk in all.chunks(CHUNK) {
             let _lock = lock()?;
             self.delete(chunk.iter())?;
-            self.forget_verdicts()?;
+            self.raise_epoch()?;
         }
         self.sweep_origins(lock)?;
         Ok(live)
     }
 
-    fn live_among(&self, targets: &[Target], now: u64) -> Result<HashSet<Target>> {
+    fn live_among(&self, targets: &[Target], now: MonotonicNs) -> Result<HashSet<Target>> {
         let mut live = HashSet::new();
         if targets
             .iter()

@@ -76,7 +76,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
 fn at_the_gate(bench: &Bench, parse_only: &Xdp) -> Result<Vec<Case>> {
     let sink = Sink::new(&bench.source, "gate")?;
     let subject = Subject::attach(&sink, None, bench.pace.slow)?;
-    let mut gatehouse = sink
+    let mut gate_maps = sink
         .host
         .run(|| GateMaps::open(&Config::default().pin_dir))?;
     let (syn, data) = (syn(CLEAN, 25), data(CLEAN, 25));
@@ -89,7 +89,7 @@ fn at_the_gate(bench: &Bench, parse_only: &Xdp) -> Result<Vec<Case>> {
         ("SYN, the gate prefers it", &syn, State::Prefers),
         ("SYN, the gate refuses it", &syn, State::Refuses),
     ] {
-        state.set(&mut gatehouse)?;
+        state.set(&mut gate_maps)?;
         let programs = [subject.program()?, parse_only];
         let [spamdrop, parse_only] = apart(|| compare(bench, programs, frame))?;
         let mut case = Case::new(name, Unit::Nanoseconds, "spamdrop", spamdrop);
@@ -109,9 +109,9 @@ enum State {
 }
 
 impl State {
-    fn set(self, gatehouse: &mut GateMaps) -> Result<()> {
+    fn set(self, gate_maps: &mut GateMaps) -> Result<()> {
         let known = (self == Self::Prefers).then_some(CLEAN.into());
-        gatehouse.know_exactly(known.map(|addr: IpAddr| addr.into()))?;
+        gate_maps.know_exactly(known.map(|addr: IpAddr| addr.into()))?;
         let mode = if self == Self::Off {
             Mode::Off
         } else {
@@ -127,8 +127,8 @@ impl State {
             standing,
             zone: 0,
         };
-        gatehouse.judge(IpAddr::from(CLEAN).into(), verdict)?;
-        gatehouse.set(Gate {
+        gate_maps.set_verdict(IpAddr::from(CLEAN).into(), verdict)?;
+        gate_maps.set(Gate {
             // It does not grow stale.
             written: u64::MAX,
             mode: mode as u32,

@@ -4,10 +4,9 @@ use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use super::*;
-use crate::log::{Parsed, Parser};
+use crate::log::{Parsed, Parser, ParserSettings};
 
 /// What a replay came to.
 #[derive(Debug, Default)]
@@ -50,7 +49,7 @@ impl Log {
     }
 
     fn replay(&self) -> Outcome {
-        let mut parser = Parser::new("courieresmtpd", TimeZone::UTC);
+        let mut parser = Parser::new(ParserSettings::default());
         let protected = Protected::default();
         let mut policy = policy();
         let mut outcome = Outcome::default();
@@ -61,8 +60,8 @@ impl Log {
             };
             let passed = event.at.unwrap().duration_since(moment(0).wall).unwrap();
             let now = moment(u64::try_from(passed.as_millis()).unwrap());
-            let listed = |addr| outcome.blocked.contains(&addr);
-            match policy.decide(&event, now, &protected, listed) {
+            let is_blocked = outcome.blocked.contains(&event.addr);
+            match policy.decide(&event, now, &protected, is_blocked) {
                 Decision::Block { addr, .. } => {
                     outcome.blocked.insert(addr);
                 }

@@ -2,12 +2,11 @@
 
 use std::time::UNIX_EPOCH;
 
-use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use spamdrop_core::log::{Parsed, Parser};
+use spamdrop_core::log::{Parsed, Parser, ParserSettings};
 
 /// An entry of systemd 252's journalctl, with `fields` put over it; null
 /// removes one.
@@ -188,7 +187,7 @@ proptest! {
     ) {
         prop_assume!(identifier != "courieresmtpd" && identifier != "courierd");
         let fields = json!({"SYSLOG_IDENTIFIER": identifier, "_PID": pid, "MESSAGE": message});
-        let mut parser = Parser::new("courieresmtpd", TimeZone::UTC);
+        let mut parser = Parser::new(ParserSettings::default());
         if let Ok(line) = parse(&fields).unwrap().line {
             prop_assert!(!matches!(parser.parse(&line, UNIX_EPOCH), Parsed::Event(_)));
         }

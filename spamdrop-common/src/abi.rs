@@ -1,0 +1,189 @@
+//! The maps that the filter and user space share, and their version.
+//!
+//! The pins of one version lie in a directory of their own, `v2` below the pin
+//! directory for version 2, and no version opens the pins of another: it
+//! converts them (`kernel::blocklist::migrate`) or says what to do.
+
+use crate::counter::Counters;
+use crate::entry::{AllowEntry, CidrEntry, Entry, Origin};
+use crate::gate::{Gate, GateStats, KnownSender, RECENT_SYN_SLOTS, RecentSyn, Verdict};
+use crate::names;
+use crate::recent_drop::{LINES, Line};
+use crate::settings::Settings;
+
+/// The version of all map layouts together. A unit test of this module fails
+/// when a layout changes, and says when this number has to be raised.
+pub const ABI_VERSION: u32 = 2;
+
+/// Capacity of each trie, in prefixes. A trie takes no memory for prefixes that
+/// it does not hold.
+pub const PREFIXES: u32 = 1 << 20;
+/// Sources of which a verdict is kept.
+pub const VERDICTS: u32 = 1 << 17;
+/// Bytes of the ring buffer: room for some 2,700 requests.
+pub const LOOKUP_REQUEST_BYTES: u32 = 1 << 16;
+
+/// `BPF_F_NO_PREALLOC`: elements take memory only while they exist.
+pub const NO_PREALLOC: u32 = 1;
+/// `BPF_F_MMAPABLE`: an array whose first element begins on a page, so that an
+/// element of 64 bytes is one cache line.
+pub const MMAPABLE: u32 = 1 << 10;
+
+/// What kind of map it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapKind {
+    /// `BPF_MAP_TYPE_ARRAY`.
+    Array,
+    /// `BPF_MAP_TYPE_HASH`.
+    Hash,
+    /// `BPF_MAP_TYPE_LPM_TRIE`.
+    LpmTrie,
+    /// `BPF_MAP_TYPE_LRU_HASH`.
+    LruHash,
+    /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
+    PerCpuArray,
+    /// `BPF_MAP_TYPE_RINGBUF`.
+    RingBuf,
+    /// `BPF_MAP_TYPE_SOCKMAP`.
+    SockMap,
+}
+
+/// How many elements a map has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// This many.
+    Fixed(u32),
+    /// The configuration's `capacity4`.
+    Capacity4,
+    /// The configuration's `capacity6`.
+    Capacity6,
+    /// A quarter of `capacity6`.
+    QuarterOfCapacity6,
+    /// `capacity4` and `capacity6` together.
+    BothCapacities,
+    /// The configuration's `known_capacity`.
+    KnownCapacity,
+}
+
+/// The sizes that the configuration chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Entries for IPv4 addresses.
+    pub v4: u32,
+    /// Entries for IPv6 prefixes.
+    pub v6: u32,
+    /// Known senders.
+    pub known: u32,
+}
+
+impl Room {
+    /// The number of elements, for these sizes; at least 1.
+    #[must_use]
+    pub const fn elements(self, capacity: Capacity) -> u32 {
+        match self {
+            Self::Fixed(elements) => elements,
+            Self::Capacity4 => capacity.v4,
+            Self::Capacity6 => capacity.v6,
+            Self::QuarterOfCapacity6 if capacity.v6 < 4 => 1,
+            Self::QuarterOfCapacity6 => capacity.v6 / 4,
+            Self::BothCapacities => capacity.v4.saturating_add(capacity.v6),
+            Self::KnownCapacity => capacity.known,
+        }
+    }
+}
+
+/// What a pinned map has to look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapSpec {
+    /// Its name, and that of its pin.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: MapKind,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// `BPF_F_…`.
+    pub flags: u32,
+    /// Its capacity.
+    pub room: Room,
+}
+
+impl MapSpec {
+    /// A map whose keys and values have these types.
+    #[must_use]
+    pub const fn new<K, V>(name: &'static str, kind: MapKind, flags: u32, room: Room) -> Self {
+        Self {
+            name,
+            kind,
+            key_size: size_of::<K>() as u32,
+            value_size: size_of::<V>() as u32,
+            flags,
+            room,
+        }
+    }
+
+    /// An array of one element.
+    const fn single<V>(name: &'static str, kind: MapKind) -> Self {
+        Self::new::<u32, V>(name, kind, 0, Room::Fixed(1))
+    }
+
+    /// A trie, whose keys are a length and an address.
+    const fn trie<A, V>(name: &'static str) -> Self {
+        let room = Room::Fixed(PREFIXES);
+        let mut spec = Self::new::<A, V>(name, MapKind::LpmTrie, NO_PREALLOC, room);
+        spec.key_size += size_of::<u32>() as u32;
+        spec
+    }
+
+    /// A hash map that takes memory only for what it holds.
+    const fn hash<K, V>(name: &'static str, room: Room) -> Self {
+        Self::new::<K, V>(name, MapKind::Hash, NO_PREALLOC, room)
+    }
+
+    /// A hash map that replaces what was used least recently.
+    const fn lru<K, V>(name: &'static str, room: Room) -> Self {
+        Self::new::<K, V>(name, MapKind::LruHash, 0, room)
+    }
+}
+
+/// Every pinned map.
+pub const MAPS: [MapSpec; 19] = [
+    MapSpec::lru::<[u8; 4], Entry>(names::BLOCKED4, Room::Capacity4),
+    MapSpec::lru::<[u8; 8], Entry>(names::BLOCKED6, Room::Capacity6),
+    MapSpec::lru::<[u8; 16], Entry>(names::BLOCKED6_ADDR, Room::QuarterOfCapacity6),
+    MapSpec::new::<u32, Line>(
+        names::RECENT_DROPS4,
+        MapKind::Array,
+        MMAPABLE,
+        Room::Fixed(LINES),
+    ),
+    MapSpec::trie::<[u8; 4], CidrEntry>(names::CIDR4),
+    MapSpec::trie::<[u8; 16], CidrEntry>(names::CIDR6),
+    MapSpec::trie::<[u8; 4], AllowEntry>(names::ALLOW4),
+    MapSpec::trie::<[u8; 16], AllowEntry>(names::ALLOW6),
+    MapSpec::single::<Settings>(names::SETTINGS, MapKind::Array),
+    MapSpec::single::<Counters>(names::COUNTERS, MapKind::PerCpuArray),
+    MapSpec::hash::<[u8; 8], KnownSender>(names::KNOWN, Room::KnownCapacity),
+    MapSpec::hash::<[u8; 8], KnownSender>(names::KNOWN_NETS, Room::KnownCapacity),
+    MapSpec::lru::<[u8; 8], Verdict>(names::VERDICTS, Room::Fixed(VERDICTS)),
+    MapSpec::single::<Gate>(names::GATE, MapKind::Array),
+    MapSpec::single::<GateStats>(names::GATE_STATS, MapKind::Array),
+    MapSpec::new::<u32, RecentSyn>(
+        names::RECENT_SYNS,
+        MapKind::Array,
+        0,
+        Room::Fixed(RECENT_SYN_SLOTS),
+    ),
+    MapSpec::new::<u32, u32>(names::RESPONDER, MapKind::SockMap, 0, Room::Fixed(2)),
+    MapSpec::new::<(), ()>(
+        names::LOOKUP_REQUESTS,
+        MapKind::RingBuf,
+        0,
+        Room::Fixed(LOOKUP_REQUEST_BYTES),
+    ),
+    MapSpec::hash::<[u8; 16], Origin>(names::ORIGINS, Room::BothCapacities),
+];
+
+#[cfg(test)]
+mod tests;

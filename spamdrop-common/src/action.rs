@@ -1,0 +1,102 @@
+//! Entry, time and packet → what happens to the packet.
+
+use core::time::Duration;
+
+use crate::counter::Reason;
+use crate::entry::{CidrEntry, Entry, SEALED};
+use crate::settings::Refresh;
+use crate::time::{MonotonicNs, SECOND};
+
+/// A store is skipped when it would move the expiry by less than this: it
+/// would dirty a cache line on every packet for a difference that no output
+/// shows.
+pub const SLACK: Duration = Duration::from_secs(1);
+
+/// Whether an entry still matches. The last nanosecond is included, as
+/// xt_recent `--seconds`: a packet exactly `ttl` after the last one matches.
+#[inline(always)]
+#[must_use]
+pub const fn is_live(expires: MonotonicNs, now: MonotonicNs) -> bool {
+    now.ns() <= expires.ns()
+}
+
+/// Whether a prefix still matches; its last second is included whole.
+#[inline(always)]
+#[must_use]
+pub const fn is_cidr_live(entry: &CidrEntry, now: MonotonicNs) -> bool {
+    now.ns() < (entry.expires_s as u64 + 1) * SECOND
+}
+
+/// The expiry of an entry that is set or hit now:
+/// `min(now + ttl, hard_until)`.
+#[inline(always)]
+#[must_use]
+pub const fn expiry(now: MonotonicNs, ttl_s: u32, hard_until_s: u32) -> MonotonicNs {
+    let sliding = now.plus_seconds(ttl_s);
+    let limit = MonotonicNs::from_second(hard_until_s);
+    if limit.ns() != 0 && limit.ns() < sliding.ns() {
+        limit
+    } else {
+        sliding
+    }
+}
+
+/// The expiry that a live entry has after a hit: `entry.expires` itself where
+/// no store is due, never an earlier one. As xt_recent `--update`.
+#[inline(always)]
+#[must_use]
+pub const fn slide(entry: &Entry, now: MonotonicNs, syn: bool, refresh: Refresh) -> MonotonicNs {
+    let slides = match refresh {
+        Refresh::Packet => true,
+        Refresh::Syn => syn,
+        Refresh::Never => false,
+    };
+    if !slides || entry.ttl_s == 0 {
+        return entry.expires;
+    }
+    let next = expiry(now, entry.ttl_s, entry.hard_until_s);
+    if next.ns() < entry.expires.plus(SLACK).ns() {
+        entry.expires
+    } else {
+        next
+    }
+}
+
+/// The time up to which (exclusive) a live entry needs nothing but hits: it
+/// does not expire before, and no packet moves its expiry. At most [`SLACK`]
+/// ahead; `now` or earlier: a store is due.
+#[inline(always)]
+#[must_use]
+pub const fn quiet_until(entry: &Entry, now: MonotonicNs, refresh: Refresh) -> MonotonicNs {
+    let end = entry.expires.ns() + 1;
+    let limit = MonotonicNs::from_second(entry.hard_until_s).ns();
+    let longest = now.plus(SLACK).ns();
+    let slides =
+        entry.ttl_s != 0 && entry.expires.ns() != limit && !matches!(refresh, Refresh::Never);
+    let due = if slides {
+        // A packet moves the expiry once now + ttl >= expires + SLACK.
+        let due = entry.expires.plus(SLACK).ns();
+        due.saturating_sub(entry.ttl_s as u64 * SECOND)
+    } else {
+        longest
+    };
+    let due = if due < longest { due } else { longest };
+    MonotonicNs::from_ns(if due < end { due } else { end })
+}
+
+/// What happens to a packet whose source has a live entry and is not on the
+/// allowlist: an open entry drops only new connections, a sealed one all.
+#[inline(always)]
+#[must_use]
+pub const fn blocked_action(flags: u16, syn: bool) -> Reason {
+    if flags & SEALED != 0 {
+        Reason::SealedDropped
+    } else if syn {
+        Reason::OpenDropped
+    } else {
+        Reason::OpenPassed
+    }
+}
+
+#[cfg(test)]
+mod tests;

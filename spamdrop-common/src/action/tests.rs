@@ -1,0 +1,160 @@
+use super::*;
+
+const TTL: u32 = 600;
+const START: MonotonicNs = MonotonicNs::from_second(5_000);
+
+fn after(seconds: u32) -> MonotonicNs {
+    START.plus_seconds(seconds)
+}
+
+fn entry() -> Entry {
+    Entry {
+        expires: expiry(START, TTL, 0),
+        ttl_s: TTL,
+        ..Entry::default()
+    }
+}
+
+fn step(time: MonotonicNs, ns: i64) -> MonotonicNs {
+    MonotonicNs::from_ns(time.ns().wrapping_add_signed(ns))
+}
+
+#[test]
+fn age_of_exactly_ttl_matches_and_one_more_does_not() {
+    assert!(is_live(entry().expires, after(TTL)));
+    assert!(!is_live(entry().expires, step(after(TTL), 1)));
+}
+
+#[test]
+fn a_prefix_matches_through_its_last_second() {
+    let prefix = CidrEntry {
+        expires_s: 10,
+        ..CidrEntry::default()
+    };
+    let end = MonotonicNs::from_second(11);
+    assert!(is_cidr_live(&prefix, step(end, -1)));
+    assert!(!is_cidr_live(&prefix, end));
+}
+
+#[test]
+fn an_expiry_is_the_sooner_of_ttl_and_limit() {
+    assert_eq!(expiry(START, TTL, 0), after(TTL));
+    assert_eq!(expiry(START, TTL, 5_599), after(599));
+    assert_eq!(expiry(START, TTL, 5_600), after(TTL));
+    assert_eq!(expiry(START, TTL, 5_601), after(TTL));
+}
+
+#[test]
+fn every_packet_slides_by_the_ttl() {
+    let now = after(300);
+    let expires = after(300 + TTL);
+    assert_eq!(slide(&entry(), now, false, Refresh::Packet), expires);
+    assert_eq!(slide(&entry(), now, true, Refresh::Packet), expires);
+}
+
+#[test]
+fn refresh_modes_choose_the_packets_that_slide() {
+    let (entry, now) = (entry(), after(300));
+    assert_eq!(slide(&entry, now, false, Refresh::Syn), entry.expires);
+    assert!(slide(&entry, now, true, Refresh::Syn) > entry.expires);
+    assert_eq!(slide(&entry, now, true, Refresh::Never), entry.expires);
+}
+
+#[test]
+fn a_move_of_less_than_a_second_is_skipped() {
+    let entry = entry();
+    let just_under = step(after(1), -1);
+    let slid = slide(&entry, just_under, true, Refresh::Packet);
+    assert_eq!(slid, entry.expires);
+    let slid = slide(&entry, after(1), true, Refresh::Packet);
+    assert_eq!(slid, entry.expires.plus_seconds(1));
+}
+
+#[test]
+fn nothing_slides_past_the_hard_limit_or_backwards() {
+    let limited = Entry {
+        hard_until_s: 5_700,
+        ..entry()
+    };
+    let now = after(500);
+    assert_eq!(slide(&limited, now, true, Refresh::Packet), after(700));
+    let beyond = Entry {
+        hard_until_s: 5_400,
+        ..entry()
+    };
+    assert_eq!(slide(&beyond, now, true, Refresh::Packet), beyond.expires);
+}
+
+#[test]
+fn a_ttl_of_zero_is_fixed() {
+    let fixed = Entry {
+        ttl_s: 0,
+        ..entry()
+    };
+    let slid = slide(&fixed, after(300), true, Refresh::Packet);
+    assert_eq!(slid, fixed.expires);
+    // Nor does one that is fixed at a time before that of a hit.
+    let slid = slide(&fixed, after(TTL + 9), true, Refresh::Packet);
+    assert_eq!(slid, fixed.expires);
+}
+
+/// Checks what [`quiet_until`] promises, at its end, and returns for how long
+/// nothing is due.
+fn assert_quiet(entry: &Entry, now: MonotonicNs) -> Duration {
+    let [packet, syn, never] = [Refresh::Packet, Refresh::Syn, Refresh::Never].map(|refresh| {
+        let end = quiet_until(entry, now, refresh);
+        if end > now {
+            let last = step(end, -1);
+            assert!(is_live(entry.expires, last));
+            assert_eq!(slide(entry, last, true, refresh), entry.expires);
+        }
+        assert!(end <= now.plus(SLACK));
+        end.elapsed_since(now)
+    });
+    assert_eq!(packet, syn);
+    let left = step(entry.expires, 1).elapsed_since(now);
+    assert_eq!(never, SLACK.min(left));
+    packet
+}
+
+#[test]
+fn nothing_is_due_until_an_entry_slides_expires_or_a_second_has_gone() {
+    let entry = entry();
+    assert_eq!(assert_quiet(&entry, START), SLACK);
+    assert_eq!(assert_quiet(&entry, START.plus(SLACK / 4)), SLACK * 3 / 4);
+    assert_eq!(assert_quiet(&entry, START.plus(SLACK)), Duration::ZERO);
+    // Past the time of the store, a flood of others' packets notwithstanding.
+    assert_eq!(assert_quiet(&entry, after(300)), Duration::ZERO);
+}
+
+#[test]
+fn an_entry_that_does_not_slide_is_quiet_until_it_expires() {
+    let fixed = Entry {
+        ttl_s: 0,
+        ..entry()
+    };
+    assert_eq!(assert_quiet(&fixed, after(300)), SLACK);
+    assert_eq!(assert_quiet(&fixed, fixed.expires), Duration::from_nanos(1));
+    let just_before = step(fixed.expires, -9);
+    assert_eq!(assert_quiet(&fixed, just_before), Duration::from_nanos(10));
+    let limited = Entry {
+        hard_until_s: 5_600,
+        ..entry()
+    };
+    assert_eq!(assert_quiet(&limited, after(300)), SLACK);
+    // Made by hand for longer than hits prolong it.
+    let long = Entry {
+        ttl_s: 10,
+        ..entry()
+    };
+    assert_eq!(assert_quiet(&long, START), SLACK);
+}
+
+#[test]
+fn open_drops_new_connections_and_sealed_drops_all() {
+    assert_eq!(blocked_action(0, true), Reason::OpenDropped);
+    assert_eq!(blocked_action(0, false), Reason::OpenPassed);
+    assert_eq!(blocked_action(SEALED, true), Reason::SealedDropped);
+    assert_eq!(blocked_action(SEALED, false), Reason::SealedDropped);
+    assert_eq!(blocked_action(!SEALED, true), Reason::OpenDropped);
+}

@@ -1,0 +1,90 @@
+//! The sources that were dropped a moment ago.
+//!
+//! In a flood, almost every packet comes from a source that sent another one
+//! less than a second before. Nothing is due for its entry then but one more
+//! hit: a slot of a plain array says so without a look-up in the hash map, the
+//! clock and the allowlist.
+
+/// Lines of slots; a power of two.
+pub const LINES: u32 = 1 << 14;
+/// Slots of a line: a source can be in any slot of one line.
+pub const SLOTS: usize = 4;
+
+/// A line: one cache line, since the map is `BPF_F_MMAPABLE`.
+pub type Line = [RecentDrop; SLOTS];
+
+/// A slot: a sealed IPv4 source, all of whose packets are dropped for now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct RecentDrop {
+    /// The tick (jiffies) from which the source's entry has to be looked at
+    /// again; at most a second ahead.
+    pub until_tick: u64,
+    /// The four bytes of the address as one word, so that no reader sees half
+    /// of one address and half of another.
+    pub source: u32,
+    /// [`Settings::epoch`], as it was before the entry was looked up.
+    ///
+    /// [`Settings::epoch`]: crate::settings::Settings::epoch
+    pub epoch: u16,
+    /// Hits that the entry does not count yet; lost when the epoch changes.
+    pub hits: u16,
+}
+
+impl RecentDrop {
+    /// The line in which a source can be.
+    #[inline(always)]
+    #[must_use]
+    pub const fn line(source: u32) -> u32 {
+        // The golden ratio of 2^32 spreads neighbours widely (Knuth).
+        source.wrapping_mul(0x9e37_79b1) >> (32 - LINES.ilog2())
+    }
+
+    /// Whether the slot answers for its source at this tick.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_valid(&self, epoch: u16, tick: u64) -> bool {
+        tick < self.until_tick && self.epoch == epoch
+    }
+}
+
+const _: () = assert!(size_of::<RecentDrop>() == 16 && LINES.is_power_of_two());
+const _: () = assert!(size_of::<Line>() == 64);
+
+#[cfg(feature = "user")]
+// SAFETY: repr(C) without padding (size asserted above), integers only.
+unsafe impl aya::Pod for RecentDrop {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_valid_until_its_tick_and_in_its_epoch() {
+        let slot = RecentDrop {
+            until_tick: 10,
+            epoch: 7,
+            ..RecentDrop::default()
+        };
+        assert!(slot.is_valid(7, 9));
+        assert!(!slot.is_valid(7, 10));
+        assert!(!slot.is_valid(8, 9));
+        assert!(!RecentDrop::default().is_valid(0, 0));
+    }
+
+    #[test]
+    fn neighbours_are_spread_over_the_lines() {
+        // A /18 of neighbours, wherever its bits are.
+        for shift in [0, 8, 14] {
+            let mut used = [0u8; LINES as usize];
+            for number in 0..LINES {
+                used[RecentDrop::line((number << shift).to_be()) as usize] += 1;
+            }
+            let most = used.iter().max().copied().unwrap_or(0);
+            assert!(
+                usize::from(most) <= SLOTS,
+                "{most} in a line, shift {shift}"
+            );
+        }
+    }
+}

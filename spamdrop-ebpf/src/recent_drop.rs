@@ -1,0 +1,142 @@
+//! The short way for sources that were dropped a moment ago.
+//!
+//! Slots are shared by all CPUs without a lock. Whatever the CPUs do at once, a
+//! slot names a source that one of them has just found sealed, and answers for
+//! it for at most a second; hits may be lost or counted twice.
+
+use aya_ebpf::helpers::generated::bpf_jiffies64;
+use spamdrop_common::{
+    packet::Segment,
+    recent_drop::{Line, RecentDrop, SLOTS},
+    settings::Settings,
+    time::MonotonicNs,
+};
+
+use crate::maps;
+
+/// To be read before the entry is looked up: a source whose entry is removed
+/// meanwhile is not remembered.
+#[inline(always)]
+pub fn epoch(settings: &Settings) -> u16 {
+    // SAFETY: a reference is valid; user space writes the field at any time.
+    unsafe { (&raw const settings.epoch).read_volatile() as u16 }
+}
+
+/// Whether the source's packets are known to be dropped; counts the hit.
+#[inline(always)]
+pub fn hit(segment: &Segment, epoch: u16) -> bool {
+    let Some(line) = line(segment) else {
+        return false;
+    };
+    let mut index = 0;
+    while index < SLOTS {
+        let slot = slot(line, index);
+        let seen = read(slot);
+        if seen.source == source(segment) {
+            let answers = seen.is_valid(epoch, tick()) && seen.hits < u16::MAX;
+            if answers {
+                // SAFETY: `slot` is one of the line's.
+                unsafe { (&raw mut (*slot).hits).write_volatile(seen.hits + 1) };
+            }
+            return answers;
+        }
+        index += 1;
+    }
+    false
+}
+
+/// Makes [`hit`] answer for a source for this many ticks, if there is a slot
+/// for it.
+#[inline(always)]
+pub fn remember(segment: &Segment, epoch: u16, ticks: u64) {
+    let Some(line) = line(segment).filter(|_| ticks > 0) else {
+        return;
+    };
+    let now = tick();
+    let mut free = None;
+    let mut index = 0;
+    while index < SLOTS {
+        let slot = slot(line, index);
+        let seen = read(slot);
+        if seen.source == source(segment) {
+            free = Some((slot, seen));
+            break;
+        }
+        if !seen.is_valid(epoch, now) {
+            free = Some((slot, seen));
+        }
+        index += 1;
+    }
+    let Some((slot, seen)) = free else {
+        return;
+    };
+    write(
+        slot,
+        RecentDrop {
+            until_tick: now + ticks,
+            source: source(segment),
+            epoch,
+            hits: 0,
+        },
+    );
+    if seen.epoch == epoch {
+        maps::add_hits(seen.source, seen.hits);
+    }
+}
+
+/// The whole ticks from `now` until `end`.
+#[inline(always)]
+pub fn ticks(settings: &Settings, now: MonotonicNs, end: MonotonicNs) -> u64 {
+    let ns = end.ns().saturating_sub(now.ns());
+    ns.checked_div(settings.tick_ns.into()).unwrap_or(0)
+}
+
+#[inline(always)]
+fn source(segment: &Segment) -> u32 {
+    u32::from_ne_bytes(segment.source4())
+}
+
+#[inline(always)]
+fn line(segment: &Segment) -> Option<*mut Line> {
+    // IPv6 is left out: no flood of it is known.
+    (!segment.v6).then(|| maps::recent_drops(RecentDrop::line(source(segment))))?
+}
+
+#[inline(always)]
+fn slot(line: *mut Line, index: usize) -> *mut RecentDrop {
+    line.cast::<RecentDrop>().wrapping_add(index)
+}
+
+/// `until_tick` is read before the other fields and written after them: a new
+/// one never prolongs an old source.
+#[inline(always)]
+fn read(slot: *mut RecentDrop) -> RecentDrop {
+    // SAFETY: `slot` is one of a line in the map, every bit pattern is valid,
+    // and each field is read in one piece.
+    unsafe {
+        RecentDrop {
+            until_tick: (&raw const (*slot).until_tick).read_volatile(),
+            source: (&raw const (*slot).source).read_volatile(),
+            epoch: (&raw const (*slot).epoch).read_volatile(),
+            hits: (&raw const (*slot).hits).read_volatile(),
+        }
+    }
+}
+
+#[inline(always)]
+fn write(slot: *mut RecentDrop, new: RecentDrop) {
+    // SAFETY: as in `read`.
+    unsafe {
+        (&raw mut (*slot).source).write_volatile(new.source);
+        (&raw mut (*slot).epoch).write_volatile(new.epoch);
+        (&raw mut (*slot).hits).write_volatile(new.hits);
+        (&raw mut (*slot).until_tick).write_volatile(new.until_tick);
+    }
+}
+
+/// The kernel writes this as a plain load, where a clock would be a call.
+#[inline(always)]
+fn tick() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_jiffies64() }
+}

@@ -1,0 +1,224 @@
+//! Log line → event → effects: the one path that `run`, `scan` and `learn`
+//! take.
+//!
+//! The caller reads the clocks, looks up whether the source of an event is
+//! blocked, and carries out the [`Effects`]. Nothing here calls back.
+//!
+//! ```text
+//! bytes ─ Engine::read ─ Event ─ Engine::decide ─ Effects ─ (the caller blocks)
+//!           Parser                 Policy          │
+//!                                                  └ EvidenceBuffer ─ Records ─ (the caller stores)
+//! ```
+
+mod replay;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+pub use replay::{Replay, ReplayedLine};
+
+use crate::event::{Event, Evidence};
+use crate::log::{Needles, Parsed, Parser, ParserSettings};
+use crate::policy::{Decision, Policy, PolicyConfig, Protected, Trip};
+use crate::reputation::{EvidenceBuffer, Record, Records};
+use crate::target::Target;
+use crate::time::Moment;
+
+/// Evidence from an older line says nothing about the wave that is going on.
+const JUST_NOW: Duration = Duration::from_secs(60);
+
+/// Every choice of the administrator that the engine depends on.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// How lines are read.
+    pub parser: ParserSettings,
+    /// What blocks.
+    pub policy: PolicyConfig,
+    /// The most sources whose evidence is held until it is stored.
+    pub evidence_capacity: usize,
+}
+
+/// What follows from an event. The engine has already counted it and learned
+/// from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effects {
+    /// What to do about the source.
+    pub decision: Decision,
+    /// What the event says about its source, if it happened within the last
+    /// minute: for the wave recorder.
+    pub evidence: Option<Evidence>,
+}
+
+/// Reads lines, decides about events and learns from them.
+#[derive(Debug)]
+pub struct Engine {
+    parser: Parser,
+    policy: Policy,
+    protected: Protected,
+    evidence: EvidenceBuffer,
+    counts: BTreeMap<&'static str, u64>,
+    near_misses: BTreeMap<&'static str, u64>,
+}
+
+impl Engine {
+    /// An engine that has seen nothing.
+    #[must_use]
+    pub fn new(settings: EngineSettings, protected: Protected) -> Self {
+        Self {
+            parser: Parser::new(settings.parser),
+            policy: Policy::new(settings.policy),
+            protected,
+            evidence: EvidenceBuffer::new(settings.evidence_capacity),
+            counts: BTreeMap::new(),
+            near_misses: BTreeMap::new(),
+        }
+    }
+
+    /// Takes over other settings; what was learned stays. A parser whose
+    /// settings are the same keeps the connections that it has seen.
+    pub fn reconfigure(&mut self, settings: EngineSettings) {
+        self.parser.reconfigure(settings.parser);
+        self.policy.reconfigure(settings.policy);
+        self.evidence.set_capacity(settings.evidence_capacity);
+    }
+
+    /// Replaces the addresses that are never blocked.
+    pub fn protect(&mut self, protected: Protected) {
+        self.protected = protected;
+    }
+
+    /// The addresses that are never blocked.
+    #[must_use]
+    pub fn protected(&self) -> &Protected {
+        &self.protected
+    }
+
+    /// The strings to search a log for: a line without any of them is
+    /// [`Parsed::Nothing`] and need not be read.
+    #[must_use]
+    pub fn needles(&self) -> Needles {
+        self.parser.needles()
+    }
+
+    /// Reads one line, without its end; near misses are counted. Lines come in
+    /// the order of the log. `is_backlog`: the line was in the log before we
+    /// watched it; without a stamp, it may then be as old as the log, so its
+    /// event is dated 1970. `wall` decides the year of a stamp without one.
+    pub fn read<'line>(
+        &mut self,
+        line: &'line [u8],
+        is_backlog: bool,
+        wall: SystemTime,
+    ) -> Parsed<'line> {
+        let mut parsed = self.parser.parse(line, wall);
+        match &mut parsed {
+            Parsed::Event(event) if is_backlog => {
+                event.at.get_or_insert(SystemTime::UNIX_EPOCH);
+            }
+            Parsed::NearMiss(reason) => *self.near_misses.entry(reason).or_default() += 1,
+            Parsed::Event(_) | Parsed::Nothing => {}
+        }
+        parsed
+    }
+
+    /// Decides about an event and learns from it. Events come in the order of
+    /// the log; `now` never goes back on its monotonic clock. `is_blocked`:
+    /// whether the event's source is blocked now; only a rejection depends on
+    /// it.
+    pub fn decide(&mut self, event: &Event<'_>, now: Moment, is_blocked: bool) -> Effects {
+        Effects {
+            decision: self.judge(event, now, is_blocked),
+            evidence: self.learn(event, now),
+        }
+    }
+
+    fn judge(&mut self, event: &Event<'_>, now: Moment, is_blocked: bool) -> Decision {
+        let decision = self.policy.decide(event, now, &self.protected, is_blocked);
+        *self.counts.entry(decision.name()).or_default() += 1;
+        decision
+    }
+
+    /// Learns what an event that was just judged says about its source.
+    /// Returns it if it has just happened.
+    fn learn(&mut self, event: &Event<'_>, now: Moment) -> Option<Evidence> {
+        let evidence = self.policy.evidence(event, &self.protected)?;
+        self.evidence.learn(event.addr, evidence, event.at, now);
+        (event.age(now.wall) <= JUST_NOW).then_some(evidence)
+    }
+
+    /// Lets pending demotions count: those that have waited long enough, or
+    /// `all`. While the ceiling holds, they are dropped instead, because the
+    /// blocklist may have been wrong.
+    pub fn settle(&mut self, now: Moment, all: bool) {
+        let until = if all { Duration::MAX } else { now.mono };
+        let is_wrong = self.ceiling(now).is_some();
+        self.evidence.settle(is_wrong, until);
+    }
+
+    /// What has tripped the ceiling, while it holds.
+    pub fn ceiling(&mut self, now: Moment) -> Option<Trip> {
+        self.policy.ceiling(now)
+    }
+
+    /// Tells the ceiling what was known about a source before the engine
+    /// started.
+    pub fn remember(&mut self, source: Target, record: &Record, now: Moment) {
+        let accepted = Duration::from_secs(record.last_accepted().into());
+        let accepted = SystemTime::UNIX_EPOCH + accepted;
+        let age = now.wall.duration_since(accepted).unwrap_or_default();
+        let is_refused = record.last_demoted() >= record.last_accepted();
+        let addr = source.net().addr();
+        self.policy.remember(addr, age, is_refused, now);
+    }
+
+    /// Takes out the records of what was learned since the last time.
+    pub fn take_records(&mut self) -> Records {
+        self.evidence.take()
+    }
+
+    /// Takes back records that could not be stored.
+    pub fn give_back(&mut self, records: Records) {
+        self.evidence.give_back(records);
+    }
+
+    /// Whether there is anything to store.
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        !self.evidence.is_empty()
+    }
+
+    /// How many sources there is something to store about.
+    #[must_use]
+    pub fn record_count(&self) -> usize {
+        self.evidence.len()
+    }
+
+    /// Events by the name of their decision, and decisions that `failed`.
+    #[must_use]
+    pub fn counts(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counts
+    }
+
+    /// Counts a decision that could not be carried out, as `failed`.
+    pub fn count_failure(&mut self) {
+        *self.counts.entry("failed").or_default() += 1;
+    }
+
+    /// Near misses by the reason why they were not taken.
+    #[must_use]
+    pub fn near_misses(&self) -> &BTreeMap<&'static str, u64> {
+        &self.near_misses
+    }
+
+    /// Begins with another log, whose connections, recent senders and unknown
+    /// recipients have nothing to do with those of the last one. Records and
+    /// counts stay.
+    pub fn start_log(&mut self) {
+        self.parser.start_log();
+        self.policy.start_log();
+        self.evidence.start_log();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! A log, replayed: time comes from its stamps, and blocks are simulated.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use super::{Engine, EngineSettings};
+use crate::event::Event;
+use crate::log::{Needles, Parsed};
+use crate::policy::{Decision, Protected, Why};
+use crate::reputation::Records;
+use crate::target::Target;
+use crate::time::Moment;
+
+/// What a line would have done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayedLine {
+    /// Blocked this address, or found it blocked within the same second, by
+    /// this rule.
+    Match(IpAddr, Cow<'static, str>),
+    /// Reported accepted mail, by this rule.
+    Accepted(Cow<'static, str>),
+    /// Reported a delivery from us, by this rule.
+    Delivered(Cow<'static, str>),
+    /// Was understood, and blocked nobody.
+    Ignored(Why),
+    /// Looks like a rejection, and was not taken.
+    NearMiss(&'static str),
+    /// Is of no interest.
+    Nothing,
+}
+
+/// An engine whose clock is the log's, and whose blocks are in memory.
+#[derive(Debug)]
+pub struct Replay {
+    engine: Engine,
+    /// The real time: it decides the year of stamps without one, and how old
+    /// evidence is.
+    present: SystemTime,
+    ttl: Duration,
+    blocked_until: HashMap<Target, Duration>,
+    /// The first stamp of the log.
+    start: Option<SystemTime>,
+    /// The time between the first stamp and the latest one.
+    elapsed: Duration,
+}
+
+impl Replay {
+    /// A replay of logs that were written before `present`.
+    #[must_use]
+    pub fn new(settings: EngineSettings, protected: Protected, present: SystemTime) -> Self {
+        Self {
+            ttl: settings.policy.ttl,
+            engine: Engine::new(settings, protected),
+            present,
+            blocked_until: HashMap::new(),
+            start: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// The strings to search a log for: a line without any of them is
+    /// [`ReplayedLine::Nothing`].
+    #[must_use]
+    pub fn needles(&self) -> Needles {
+        self.engine.needles()
+    }
+
+    /// Begins with another log. What was learned stays.
+    pub fn start_log(&mut self) {
+        self.engine.start_log();
+        self.blocked_until.clear();
+        self.start = None;
+        self.elapsed = Duration::ZERO;
+    }
+
+    /// Replays a line without learning from it.
+    pub fn scan(&mut self, line: &[u8]) -> ReplayedLine {
+        self.replay(line, |_, _| {})
+    }
+
+    /// Replays a line and learns what it says about its source. A line without
+    /// a stamp teaches nothing: it may be as old as the log.
+    pub fn learn(&mut self, line: &[u8]) -> ReplayedLine {
+        self.replay(line, |replay, event| {
+            let now = replay.present();
+            replay.engine.settle(now, false);
+            replay.engine.learn(event, now);
+        })
+    }
+
+    /// Ends a log that was learned from: pending demotions count, unless the
+    /// log ends while the ceiling holds.
+    pub fn end_log(&mut self) {
+        self.engine.settle(self.present(), true);
+    }
+
+    /// How many sources there is something to store about.
+    #[must_use]
+    pub fn record_count(&self) -> usize {
+        self.engine.record_count()
+    }
+
+    /// Takes out the records of what was learned since the last time.
+    pub fn take_records(&mut self) -> Records {
+        self.engine.take_records()
+    }
+
+    /// Takes back records.
+    pub fn give_back(&mut self, records: Records) {
+        self.engine.give_back(records);
+    }
+
+    fn replay(&mut self, line: &[u8], learn: impl FnOnce(&mut Self, &Event<'_>)) -> ReplayedLine {
+        let event = match self.engine.read(line, true, self.present) {
+            Parsed::Event(event) => event,
+            Parsed::NearMiss(reason) => return ReplayedLine::NearMiss(reason),
+            Parsed::Nothing => return ReplayedLine::Nothing,
+        };
+        let decision = self.judge(&event);
+        learn(self, &event);
+        match decision {
+            // A repeat is blocked already.
+            Decision::Block { .. } | Decision::Ignore(Why::Repeat) => {
+                ReplayedLine::Match(event.addr, event.rule)
+            }
+            Decision::Ignore(why) => ReplayedLine::Ignored(why),
+            Decision::Known => ReplayedLine::Accepted(event.rule),
+            Decision::Delivered => ReplayedLine::Delivered(event.rule),
+        }
+    }
+
+    fn judge(&mut self, event: &Event<'_>) -> Decision {
+        let now = self.advance(event.at.unwrap_or(SystemTime::UNIX_EPOCH));
+        let until = self.blocked_until.get(&event.addr.into());
+        let is_blocked = until.is_some_and(|until| now.mono <= *until);
+        let decision = self.engine.judge(event, now, is_blocked);
+        if let Decision::Block { addr, .. } = decision {
+            self.blocked_until.insert(addr.into(), now.mono + self.ttl);
+        }
+        decision
+    }
+
+    /// The time of a stamp. If the stamps go back, time stands still until
+    /// they have caught up.
+    fn advance(&mut self, wall: SystemTime) -> Moment {
+        let start = *self.start.get_or_insert(wall);
+        let since = wall.duration_since(start).unwrap_or_default();
+        self.elapsed = self.elapsed.max(since);
+        Moment {
+            wall,
+            mono: self.elapsed,
+        }
+    }
+
+    /// The real time, and how far the log has got.
+    fn present(&self) -> Moment {
+        Moment {
+            wall: self.present,
+            mono: self.elapsed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::*;
+use crate::engine::tests::{
+    PRESENT, acceptance, delivery, learned, rejection, settings, unknown_recipient, wall,
+};
+use crate::log::Pattern;
+use crate::policy::Reason;
+
+fn replay() -> Replay {
+    Replay::new(settings(), Protected::default(), wall(PRESENT))
+}
+
+fn matched(addr: &str) -> ReplayedLine {
+    ReplayedLine::Match(addr.parse().unwrap(), "courier-511".into())
+}
+
+#[test]
+fn a_replay_tells_what_each_line_would_have_done() {
+    let mut replay = replay();
+    let at = PRESENT - 86_400;
+    let loopback = ReplayedLine::Ignored(Why::Protected(Reason::Loopback));
+    for (line, expected) in [
+        (rejection(at, "192.0.2.1"), matched("192.0.2.1")),
+        (rejection(at, "192.0.2.1"), matched("192.0.2.1")),
+        (rejection(at, "127.0.0.1"), loopback),
+        (
+            unknown_recipient(at, "192.0.2.1"),
+            ReplayedLine::Ignored(Why::OwnText),
+        ),
+        (
+            acceptance(at, "192.0.2.2"),
+            ReplayedLine::Accepted("courier-newmsg".into()),
+        ),
+        (
+            delivery(at, "192.0.2.3"),
+            ReplayedLine::Delivered("courier-delivered".into()),
+        ),
+        (
+            "error,relay=192.0.2.1: 511".into(),
+            ReplayedLine::NearMiss("it does not start with a syslog header"),
+        ),
+        ("noise".into(), ReplayedLine::Nothing),
+    ] {
+        assert_eq!(replay.scan(line.as_bytes()), expected, "{line}");
+    }
+    assert_eq!(replay.record_count(), 0);
+    assert_eq!(replay.engine.counts().get("repeat"), Some(&1));
+}
+
+/// Blocks of the ceiling's limit and more, within a minute: whether the last
+/// one, of an address that was blocked `gap` seconds before, is held back.
+fn is_held_back(gap: u64) -> bool {
+    let mut settings = settings();
+    settings.policy.max_new_per_minute = 1;
+    settings.policy.ttl = Duration::from_secs(100);
+    let mut replay = Replay::new(settings, Protected::default(), wall(PRESENT));
+    let at = PRESENT - 86_400;
+    replay.scan(rejection(at, "192.0.2.1").as_bytes());
+    replay.scan(rejection(at + gap, "192.0.2.2").as_bytes());
+    let line = rejection(at + gap, "192.0.2.1");
+    replay.scan(line.as_bytes()) == ReplayedLine::Ignored(Why::Ceiling)
+}
+
+#[test]
+fn a_replayed_block_lasts_for_its_ttl() {
+    assert!(!is_held_back(100));
+    assert!(is_held_back(101));
+}
+
+#[test]
+fn a_replay_stands_still_while_stamps_go_back() {
+    let mut replay = replay();
+    let at = PRESENT - 86_400;
+    let times = [0, 10, 5, 12].map(|passed| replay.advance(wall(at + passed)));
+    let passed = times.map(|moment| moment.mono.as_secs());
+    assert_eq!(passed, [0, 10, 10, 12]);
+    assert_eq!(times[2].wall, wall(at + 5));
+}
+
+#[test]
+fn a_replay_learns_as_of_the_stamps() {
+    let mut replay = replay();
+    replay.start_log();
+    let at = PRESENT - 86_400;
+    replay.learn(acceptance(at, "192.0.2.1").as_bytes());
+    replay.learn(rejection(at, "192.0.2.2").as_bytes());
+    replay.learn(acceptance(PRESENT - 40 * 86_400, "192.0.2.3").as_bytes());
+    assert_eq!(replay.record_count(), 1);
+    // An hour later in the log, the demotion counts.
+    replay.learn(acceptance(at + 3600, "192.0.2.1").as_bytes());
+    assert_eq!(replay.record_count(), 2);
+    replay.learn(rejection(at + 3600, "192.0.2.4").as_bytes());
+    replay.end_log();
+    let records = replay.take_records();
+    let sources: Vec<_> = learned(records.clone())
+        .into_iter()
+        .map(|(source, _)| source)
+        .collect();
+    assert_eq!(sources, ["192.0.2.1", "192.0.2.2", "192.0.2.4"]);
+    replay.give_back(records);
+    assert_eq!(replay.record_count(), 3);
+}
+
+#[test]
+fn a_replayed_line_without_a_stamp_teaches_nothing() {
+    let mut settings = settings();
+    let pattern = "name = \"p\"\nmatch = '^refused <HOST>$'";
+    settings.parser.patterns = vec![toml::from_str::<Pattern>(pattern).unwrap()];
+    let mut replay = Replay::new(settings, Protected::default(), wall(PRESENT));
+    let expected = ReplayedLine::Match("192.0.2.1".parse().unwrap(), "p".into());
+    assert_eq!(replay.learn(b"refused 192.0.2.1"), expected);
+    replay.end_log();
+    assert_eq!(replay.record_count(), 0);
+}
+
+#[test]
+fn a_replay_forgets_time_and_blocks_with_each_log() {
+    let mut settings = settings();
+    settings.policy.max_new_per_minute = 1;
+    let mut replay = Replay::new(settings, Protected::default(), wall(PRESENT));
+    let (early, late) = (PRESENT - 86_400, PRESENT - 3600);
+    replay.start_log();
+    assert_eq!(
+        replay.scan(rejection(late, "192.0.2.1").as_bytes()),
+        matched("192.0.2.1")
+    );
+    assert_eq!(
+        replay.scan(rejection(late, "192.0.2.2").as_bytes()),
+        ReplayedLine::Ignored(Why::Ceiling)
+    );
+    replay.start_log();
+    assert_eq!(
+        replay.scan(rejection(early, "192.0.2.1").as_bytes()),
+        matched("192.0.2.1")
+    );
+    assert_eq!(replay.elapsed, Duration::ZERO);
+    assert_eq!(replay.blocked_until.len(), 1);
+    assert_eq!(
+        replay.blocked_until.values().next(),
+        Some(&Duration::from_secs(600))
+    );
+}
+
+#[test]
+fn a_replay_searches_for_what_its_parser_understands() {
+    let replay = replay();
+    let text = b"noise error,relay=";
+    let mut search = replay.needles().search(text).next(0);
+    assert_eq!(search.take(), Some(6));
+}

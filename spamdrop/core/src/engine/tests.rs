@@ -1,0 +1,349 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+use std::net::IpAddr;
+
+use super::*;
+use crate::log::Server;
+use crate::policy::{Reason, Why};
+
+/// 2026-11-23 09:00:00 UTC.
+pub(super) const PRESENT: u64 = 1_795_424_400;
+
+pub(super) fn wall(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn moment(passed: u64) -> Moment {
+    Moment {
+        wall: wall(PRESENT + passed),
+        mono: Duration::from_secs(1_000_000 + passed),
+    }
+}
+
+pub(super) fn settings() -> EngineSettings {
+    EngineSettings {
+        parser: ParserSettings::default(),
+        policy: PolicyConfig::default(),
+        evidence_capacity: 100,
+    }
+}
+
+fn engine() -> Engine {
+    Engine::new(settings(), Protected::default())
+}
+
+fn stamp(seconds: u64) -> String {
+    jiff::Timestamp::try_from(wall(seconds))
+        .unwrap()
+        .to_string()
+}
+
+pub(super) fn rejection(seconds: u64, addr: &str) -> String {
+    format!(
+        "{} mx courieresmtpd: error,relay={addr},from=<a>,to=<b>: 511 Listed",
+        stamp(seconds)
+    )
+}
+
+pub(super) fn unknown_recipient(seconds: u64, addr: &str) -> String {
+    format!(
+        "{} mx courieresmtpd: error,relay={addr},from=<a>,to=<b>: 511 Unknown user.",
+        stamp(seconds)
+    )
+}
+
+pub(super) fn acceptance(seconds: u64, addr: &str) -> String {
+    format!(
+        "{} mx courierd: newmsg,id=1: dns; a (a [{addr}])",
+        stamp(seconds)
+    )
+}
+
+pub(super) fn delivery(seconds: u64, addr: &str) -> String {
+    format!(
+        "{} mx courieresmtp: id=1,from=<a@b>,addr=<c@d>,success: delivered: d [{addr}]",
+        stamp(seconds)
+    )
+}
+
+/// Reads a line and decides about its event.
+fn effects(engine: &mut Engine, line: &str, now: Moment, is_blocked: bool) -> Effects {
+    match engine.read(line.as_bytes(), false, now.wall) {
+        Parsed::Event(event) => engine.decide(&event, now, is_blocked),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn is_block(effects: Effects) -> bool {
+    matches!(effects.decision, Decision::Block { .. })
+}
+
+/// What was learned, by source.
+pub(super) fn learned(records: Records) -> Vec<(String, Record)> {
+    let text = |(source, record): (Target, Record)| (source.to_string(), record);
+    let mut all: Vec<_> = records.into_iter().map(text).collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
+}
+
+#[test]
+fn a_rejection_blocks_and_counts_as_evidence_an_hour_later() {
+    let mut engine = engine();
+    let line = rejection(PRESENT, "192.0.2.1");
+    let addr: IpAddr = "192.0.2.1".parse().unwrap();
+    let age = Duration::from_secs(2);
+    let expected = Effects {
+        decision: Decision::Block { addr, age },
+        evidence: Some(Evidence::Listed),
+    };
+    assert_eq!(effects(&mut engine, &line, moment(2), false), expected);
+    assert_eq!(engine.counts(), &[("blocked", 1)].into());
+    engine.settle(moment(3601), false);
+    assert!(!engine.has_records());
+    engine.settle(moment(3602), false);
+    assert!(engine.has_records());
+    assert_eq!(engine.record_count(), 1);
+    let records = engine.take_records();
+    assert!(!engine.has_records());
+    let demoted = Record::demoted(u32::try_from(PRESENT).unwrap());
+    assert_eq!(
+        learned(records.clone()),
+        [("192.0.2.1".to_owned(), demoted)]
+    );
+    engine.give_back(records);
+    assert_eq!(engine.record_count(), 1);
+}
+
+#[test]
+fn all_pending_demotions_can_be_settled_at_once() {
+    let mut engine = engine();
+    effects(
+        &mut engine,
+        &rejection(PRESENT, "192.0.2.1"),
+        moment(0),
+        false,
+    );
+    engine.settle(moment(0), true);
+    assert!(engine.has_records());
+}
+
+#[test]
+fn only_evidence_of_the_last_minute_is_an_effect() {
+    for (age, expected) in [(60, Some(Evidence::Accepted)), (61, None)] {
+        let mut engine = engine();
+        let line = acceptance(PRESENT, "192.0.2.1");
+        let effects = effects(&mut engine, &line, moment(age), false);
+        assert_eq!(effects.decision, Decision::Known);
+        assert_eq!(effects.evidence, expected, "{age}");
+        assert!(engine.has_records());
+    }
+}
+
+#[test]
+fn a_delivery_is_learned() {
+    let mut engine = engine();
+    let line = delivery(PRESENT, "192.0.2.1");
+    let effects = effects(&mut engine, &line, moment(0), false);
+    assert_eq!(effects.decision, Decision::Delivered);
+    assert_eq!(effects.evidence, Some(Evidence::Delivered));
+    assert_eq!(engine.record_count(), 1);
+}
+
+#[test]
+fn a_repeat_is_one_only_while_its_source_is_blocked() {
+    let mut engine = engine();
+    let line = rejection(PRESENT, "192.0.2.1");
+    assert!(is_block(effects(&mut engine, &line, moment(0), false)));
+    let repeat = effects(&mut engine, &line, moment(0), true);
+    assert_eq!(repeat.decision, Decision::Ignore(Why::Repeat));
+    assert!(is_block(effects(&mut engine, &line, moment(0), false)));
+    assert_eq!(engine.counts(), &[("blocked", 2), ("repeat", 1)].into());
+    engine.count_failure();
+    assert_eq!(engine.counts().get("failed"), Some(&1));
+}
+
+#[test]
+fn a_line_without_a_stamp_is_new_unless_it_is_backlog() {
+    let mut engine = engine();
+    let line = b"<19>1 - mx courieresmtpd - - - error,relay=192.0.2.1,from=<a>,to=<b>: 511 Listed";
+    for (is_backlog, expected) in [(false, None), (true, Some(SystemTime::UNIX_EPOCH))] {
+        let Parsed::Event(event) = engine.read(line, is_backlog, wall(PRESENT)) else {
+            panic!("not understood");
+        };
+        assert_eq!(event.at, expected);
+        let decision = engine.decide(&event, moment(0), false).decision;
+        let is_stale = decision == Decision::Ignore(Why::Stale);
+        assert_eq!(is_stale, is_backlog);
+    }
+    // A stamp counts, whenever the line came.
+    let line = rejection(PRESENT, "192.0.2.1");
+    let Parsed::Event(event) = engine.read(line.as_bytes(), true, wall(PRESENT)) else {
+        panic!("not understood");
+    };
+    assert_eq!(event.at, Some(wall(PRESENT)));
+}
+
+#[test]
+fn near_misses_are_counted_by_reason() {
+    let mut engine = engine();
+    let line = b"error,relay=192.0.2.1,from=<a>,to=<b>: 511 Listed";
+    for _ in 0..2 {
+        let parsed = engine.read(line, false, wall(PRESENT));
+        assert!(matches!(parsed, Parsed::NearMiss(_)), "{parsed:?}");
+    }
+    let reason = "it does not start with a syslog header";
+    assert_eq!(engine.near_misses(), &[(reason, 2)].into());
+    assert_eq!(engine.read(b"noise", false, wall(PRESENT)), Parsed::Nothing);
+    assert!(engine.counts().is_empty());
+}
+
+#[test]
+fn protected_addresses_are_replaced() {
+    let mut engine = engine();
+    let line = rejection(PRESENT, "192.0.2.1");
+    let net = "192.0.2.0/24".parse().unwrap();
+    let reason = Reason::Allowlist(net);
+    engine.protect(Protected::new([(net, reason)]));
+    assert_eq!(
+        engine.protected().why("192.0.2.1".parse().unwrap()),
+        Some(reason)
+    );
+    let effects = effects(&mut engine, &line, moment(0), false);
+    assert_eq!(effects.decision, Decision::Ignore(Why::Protected(reason)));
+    assert_eq!(effects.evidence, None);
+}
+
+#[test]
+fn other_settings_keep_what_was_learned() {
+    let mut engine = engine();
+    effects(
+        &mut engine,
+        &acceptance(PRESENT, "192.0.2.1"),
+        moment(0),
+        false,
+    );
+    let mut other = settings();
+    other.parser.servers = vec![Server::Exim];
+    other.evidence_capacity = 1;
+    engine.reconfigure(other);
+    let line = acceptance(PRESENT, "192.0.2.2");
+    let parsed = engine.read(line.as_bytes(), false, wall(PRESENT));
+    assert_eq!(parsed, Parsed::Nothing);
+    let mut other = settings();
+    other.evidence_capacity = 1;
+    other.policy.ttl = Duration::from_secs(1);
+    engine.reconfigure(other);
+    effects(&mut engine, &line, moment(0), false);
+    let old = rejection(PRESENT, "192.0.2.3");
+    let stale = effects(&mut engine, &old, moment(2), false).decision;
+    assert_eq!(stale, Decision::Ignore(Why::Stale));
+    // Of the two sources, the second is beyond the new capacity.
+    let learned = learned(engine.take_records());
+    assert_eq!(learned.len(), 1);
+    assert_eq!(learned[0].0, "192.0.2.1");
+}
+
+const CONNECTED: &str =
+    "Nov 23 09:00:00 mx smtpd[1]: 6a3f5c1b9d2e4f70 smtp connected address=192.0.2.1 host=x";
+const REFUSED: &str = "Nov 23 09:00:00 mx smtpd[1]: 6a3f5c1b9d2e4f70 smtp failed-command \
+     command=\"RCPT TO:<a@b>\" result=\"554 5.7.1 listed at dnsbl.example\"";
+
+fn opensmtpd() -> EngineSettings {
+    let mut settings = settings();
+    settings.parser.servers = vec![Server::Opensmtpd];
+    settings
+}
+
+/// Whether the connection of [`CONNECTED`] is remembered after `then`.
+fn remembers_connection(then: impl FnOnce(&mut Engine)) -> bool {
+    let mut engine = Engine::new(opensmtpd(), Protected::default());
+    let connected = engine.read(CONNECTED.as_bytes(), false, wall(PRESENT));
+    assert_eq!(connected, Parsed::Nothing);
+    then(&mut engine);
+    let refused = engine.read(REFUSED.as_bytes(), false, wall(PRESENT));
+    matches!(refused, Parsed::Event(_))
+}
+
+#[test]
+fn connections_are_forgotten_only_with_other_settings_or_another_log() {
+    assert!(remembers_connection(|_| {}));
+    assert!(remembers_connection(
+        |engine| engine.reconfigure(opensmtpd())
+    ));
+    assert!(!remembers_connection(|engine| {
+        let mut other = opensmtpd();
+        other.parser.courier_program = "smtpd2".into();
+        engine.reconfigure(other);
+    }));
+    assert!(!remembers_connection(Engine::start_log));
+}
+
+#[test]
+fn unknown_recipients_of_two_logs_do_not_add_up() {
+    for (is_other, expected) in [(false, 1), (true, 0)] {
+        let mut engine = engine();
+        for n in 0..5 {
+            if n == 3 && is_other {
+                engine.start_log();
+            }
+            let line = unknown_recipient(PRESENT + n, "192.0.2.1");
+            let effects = effects(&mut engine, &line, moment(9), false);
+            assert_eq!(effects.decision, Decision::Ignore(Why::OwnText));
+            assert_eq!(effects.evidence, Some(Evidence::UnknownRecipient));
+        }
+        assert_eq!(engine.record_count(), expected);
+    }
+}
+
+/// Lines that trip the ceiling: five senders whose mail is accepted, and then
+/// refused.
+fn trip(engine: &mut Engine) {
+    let sender = |n: u64| format!("198.51.100.{n}");
+    for n in 1..=5 {
+        let line = acceptance(PRESENT, &sender(n));
+        effects(engine, &line, moment(0), false);
+    }
+    for n in 1..=5 {
+        let line = rejection(PRESENT, &sender(n));
+        effects(engine, &line, moment(0), false);
+    }
+}
+
+#[test]
+fn a_tripped_ceiling_drops_pending_demotions_until_another_log_starts() {
+    let mut engine = engine();
+    trip(&mut engine);
+    let expected = Trip::Share {
+        refused: 5,
+        known: 5,
+    };
+    assert_eq!(engine.ceiling(moment(1)), Some(expected));
+    engine.settle(moment(1), true);
+    let records = engine.take_records();
+    assert_eq!(records.len(), 5);
+    assert!(records.values().all(|record| record.last_demoted() == 0));
+    engine.start_log();
+    assert_eq!(engine.ceiling(moment(1)), None);
+}
+
+#[test]
+fn the_ceiling_remembers_what_was_known_before_the_start() {
+    let mut engine = engine();
+    let now = u32::try_from(PRESENT).unwrap();
+    let day = 86_400;
+    for n in 1..=9 {
+        let addr: IpAddr = format!("198.51.100.{n}").parse().unwrap();
+        let accepted = Record::accepted(now - 9);
+        let record = match n {
+            1..=5 => accepted.join(Record::demoted(now - 9 + n / 5)),
+            6..=8 => accepted.join(Record::demoted(now - 10)),
+            // Too long ago for the ceiling.
+            _ => Record::accepted(now - day).join(Record::demoted(now)),
+        };
+        engine.remember(addr.into(), &record, moment(0));
+    }
+    let expected = Trip::Share {
+        refused: 5,
+        known: 8,
+    };
+    assert_eq!(engine.ceiling(moment(0)), Some(expected));
+}

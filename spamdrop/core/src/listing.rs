@@ -1,0 +1,143 @@
+//! A list as text: what `import` reads and `export` writes.
+//!
+//! | line | blocks |
+//! |---|---|
+//! | `ADDRESS` | as `add` does without a flag |
+//! | `ADDRESS SECONDS` | for this time after the peer's last packet |
+//! | `ADDRESS SECONDS fixed` | for this time, whatever the peer sends |
+//! | `ADDRESS SECONDS ttl=SECONDS` | for this time; after a packet for `ttl` |
+//! | `src=ADDRESS ttl: …` | as `ADDRESS`: a line of `/proc/net/xt_recent/NAME` |
+//!
+//! `limit=SECONDS` may follow: no packet extends the block beyond this time.
+//! `log` may follow as well: the block came from the mail log. An address may be a prefix;
+//! the block of a prefix is always fixed. Blank lines and what follows a `#` do
+//! not count.
+//!
+//! The stamps of xt_recent are ignored: they count ticks since the boot of a
+//! machine that need not be this one.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use spamdrop_common::action::expiry;
+use spamdrop_common::entry::{Entry, ORIGIN_HAND, ORIGIN_LOG};
+
+use crate::escape::escape;
+use crate::invalid::Invalid;
+use crate::target::{Target, parse_net};
+use crate::term::{LONGEST, Term};
+
+type Result<T> = std::result::Result<T, Invalid>;
+
+/// What a line blocks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ListEntry {
+    /// The address or prefix as it was given: one address of an IPv6 /64.
+    pub net: IpNet,
+    /// Its entry, not sealed.
+    pub entry: Entry,
+}
+
+/// Reads lines. Their times count from the start of a term.
+#[derive(Clone, Copy, Debug)]
+pub struct ListReader {
+    term: Term,
+}
+
+impl ListReader {
+    /// `term` is for addresses without a time of their own.
+    #[must_use]
+    pub fn new(term: Term) -> Self {
+        Self { term }
+    }
+
+    /// Reads one line; `None` if it is blank.
+    ///
+    /// # Errors
+    ///
+    /// It is not as [above](self); the message names the word.
+    pub fn read_line(&self, line: &[u8]) -> Result<Option<ListEntry>> {
+        let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
+        let mut words = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty());
+        let Some(first) = words.next() else {
+            return Ok(None);
+        };
+        let recent = first.strip_prefix(b"src=");
+        let net = address(recent.unwrap_or(first))?;
+        let entry = match (recent, words.next()) {
+            (None, None) | (Some(_), Some(b"ttl:")) => self.term.entry(ORIGIN_HAND),
+            (None, Some(word)) => self.entry(word, words)?,
+            (Some(_), _) => {
+                return Err(Invalid::new(format!(
+                    "`{}` is not a line of xt_recent",
+                    shown(line)
+                )));
+            }
+        };
+        Ok(Some(ListEntry { net, entry }))
+    }
+
+    fn entry<'a>(&self, left: &[u8], more: impl Iterator<Item = &'a [u8]>) -> Result<Entry> {
+        let start = self.term.start;
+        let left_s = number(left)?;
+        let mut entry = Entry {
+            ttl_s: left_s,
+            flags: ORIGIN_HAND,
+            ..Entry::default()
+        };
+        for word in more {
+            if word == b"fixed" {
+                entry.ttl_s = 0;
+            } else if word == b"log" {
+                entry.flags = ORIGIN_LOG;
+            } else if let Some(ttl) = word.strip_prefix(b"ttl=") {
+                entry.ttl_s = number(ttl)?;
+            } else if let Some(limit) = word.strip_prefix(b"limit=") {
+                entry.hard_until_s = start.second().saturating_add(number(limit)?);
+            } else {
+                return Err(Invalid::new(format!(
+                    "`{}` is none of fixed, ttl=SECONDS, limit=SECONDS and log",
+                    shown(word)
+                )));
+            }
+        }
+        entry.expires = expiry(start, left_s, entry.hard_until_s);
+        Ok(entry)
+    }
+}
+
+fn address(word: &[u8]) -> Result<IpNet> {
+    let addr = str::from_utf8(word).ok().and_then(|text| text.parse().ok());
+    if let Some(addr) = addr.map(|addr: IpAddr| addr.to_canonical()) {
+        return Ok(addr.into());
+    }
+    // Its error says what is wrong with a prefix.
+    let text = shown(word);
+    let target: Target = text.parse()?;
+    Ok(parse_net(&text).unwrap_or_else(|| target.net()))
+}
+
+fn number(word: &[u8]) -> Result<u32> {
+    let number = str::from_utf8(word).ok().and_then(|text| text.parse().ok());
+    match number {
+        Some(number) if (1..=LONGEST.as_secs()).contains(&u64::from(number)) => Ok(number),
+        _ => Err(Invalid::new(format!(
+            "`{}` is not a time; give whole seconds, from 1 to {}",
+            shown(word),
+            LONGEST.as_secs()
+        ))),
+    }
+}
+
+/// The beginning of a wrong word or line, made printable.
+fn shown(bytes: &[u8]) -> String {
+    match bytes.get(..60) {
+        Some(beginning) => escape(beginning) + "…",
+        None => escape(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests;

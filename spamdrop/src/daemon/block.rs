@@ -1,0 +1,277 @@
+//! Offences → entries. Never waits for the write lock: what cannot be written
+//! at once is queued.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use log::Level;
+use spamdrop_common::entry::Origin;
+use spamdrop_common::time::{MonotonicNs, UnixSeconds};
+use spamdrop_core::escape::escape;
+use spamdrop_core::term::Term;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::health::{Health, Subject};
+use super::release::ReleaseMessage;
+use crate::clock;
+use crate::kernel::blocklist::Blocklist;
+use crate::lock::{self, WriteLock};
+
+/// Offences that wait for the lock; more are dropped. A wave has some thousand
+/// sources.
+const MAX_WAITING: usize = 65_536;
+/// The lock may be taken for this long before its holder is named.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How sources are blocked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BlockRule {
+    /// Seconds that an entry lasts without a hit.
+    pub ttl_s: u32,
+    /// Seconds after which no hit prolongs it; 0: no limit.
+    pub hard_limit_s: u32,
+    /// Whether entries are sealed at once.
+    pub sealed: bool,
+    /// Whether the peer's connections are ended after the grace.
+    pub releases: bool,
+    /// From the offence to the end of the peer's connections.
+    pub grace: Duration,
+}
+
+/// A line that blocks its source.
+#[derive(Clone, Debug)]
+pub(super) struct Offence {
+    pub addr: IpAddr,
+    pub at: MonotonicNs,
+    /// The log line, for `show`.
+    pub line: Vec<u8>,
+    /// Whether the source was blocked already.
+    pub is_repeated: bool,
+}
+
+/// Writes offences into the maps.
+pub(super) struct Blocker {
+    blocklist: Blocklist,
+    rule: BlockRule,
+    run_dir: PathBuf,
+    releases: UnboundedSender<ReleaseMessage>,
+    health: Health,
+    waiting: Waiting,
+    /// Since when the lock could not be had.
+    refused: Option<Instant>,
+    /// Offences that could not be written.
+    failed: u64,
+}
+
+impl Blocker {
+    pub fn new(
+        blocklist: Blocklist,
+        rule: BlockRule,
+        run_dir: PathBuf,
+        releases: UnboundedSender<ReleaseMessage>,
+        health: Health,
+    ) -> Self {
+        Self {
+            blocklist,
+            rule,
+            run_dir,
+            releases,
+            health,
+            waiting: Waiting::default(),
+            refused: None,
+            failed: 0,
+        }
+    }
+
+    pub fn reconfigure(&mut self, rule: BlockRule) {
+        self.rule = rule;
+    }
+
+    /// Whether a source is blocked, or will be when the lock is free.
+    pub fn is_blocked(&self, addr: IpAddr, now: MonotonicNs) -> bool {
+        self.waiting.contains(addr) || self.blocklist.is_blocked(addr.into(), now).unwrap_or(false)
+    }
+
+    /// Takes an offence; [`Blocker::write`] blocks its source.
+    pub fn add(&mut self, offence: Offence) {
+        if !self.waiting.add(offence) {
+            self.failed += 1;
+        }
+    }
+
+    /// Whether offences wait to be written.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Offences that could not be written so far.
+    pub fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// Writes what waits, if the write lock is free.
+    pub fn write(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        match WriteLock::try_acquire(&self.run_dir, Duration::ZERO) {
+            Ok(Some(lock)) => {
+                self.write_all(&lock);
+                if self.refused.take().is_some() {
+                    self.health.clear(Subject::WriteLock);
+                }
+            }
+            Ok(None) => self.name_holder(),
+            Err(error) => self
+                .health
+                .raise(Subject::WriteLock, format!("cannot block: {error:#}")),
+        }
+    }
+
+    fn name_holder(&mut self) {
+        let since = *self.refused.get_or_insert_with(clock::instant);
+        if since.elapsed() >= PATIENCE {
+            let holder = lock::holder(&self.run_dir)
+                .map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+            self.health.raise(
+                Subject::WriteLock,
+                format!("{holder} holds the write lock; new blocks wait until it ends"),
+            );
+        }
+    }
+
+    fn write_all(&mut self, lock: &WriteLock) {
+        while let Some(offence) = self.waiting.next() {
+            let Offence { addr, line, .. } = &offence;
+            match self.write_one(lock, &offence) {
+                Ok(()) => {
+                    // A storm of lines about blocked sources must not make
+                    // another one here.
+                    let level = match offence.is_repeated {
+                        true => Level::Debug,
+                        false => Level::Info,
+                    };
+                    log::log!(target: "spamdrop::block", level, "blocked {addr}: {}", escape(line));
+                }
+                Err(error) => {
+                    self.failed += 1;
+                    log::error!(target: "spamdrop::block", "cannot block {addr}: {error:#}");
+                }
+            }
+        }
+    }
+
+    fn write_one(&mut self, lock: &WriteLock, offence: &Offence) -> Result<()> {
+        let BlockRule {
+            ttl_s,
+            hard_limit_s,
+            sealed,
+            releases,
+            grace,
+        } = self.rule;
+        let Offence { addr, at, line, .. } = offence;
+        let term = Term {
+            start: *at,
+            ttl_s,
+            slides: true,
+            hard_limit_s,
+        };
+        let mut origin = origin(self.blocklist.origin(*addr)?);
+        origin.last_offence = *at;
+        origin.offences = origin.offences.saturating_add(1);
+        origin.release_pending = releases.into();
+        origin.set_text(line);
+        self.blocklist.offence(lock, *addr, term, sealed, &origin)?;
+        let message = ReleaseMessage::Add {
+            addr: *addr,
+            due: at.plus(grace),
+            open: !sealed,
+        };
+        // Without a release task the daemon is ending.
+        let _ = self.releases.send(message);
+        Ok(())
+    }
+}
+
+/// The origin of an address that is blocked again, or of a new one.
+pub(super) fn origin(old: Option<Origin>) -> Origin {
+    old.unwrap_or_else(|| Origin {
+        first_blocked: UnixSeconds::new(clock::unix_s()),
+        ..Origin::default()
+    })
+}
+
+/// Offences that wait, one for each source: the last.
+#[derive(Default)]
+struct Waiting {
+    offences: HashMap<IpAddr, Offence>,
+    order: VecDeque<IpAddr>,
+}
+
+impl Waiting {
+    fn contains(&self, addr: IpAddr) -> bool {
+        self.offences.contains_key(&addr)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Whether there was room.
+    fn add(&mut self, offence: Offence) -> bool {
+        let addr = offence.addr;
+        if !self.contains(addr) {
+            if self.order.len() >= MAX_WAITING {
+                return false;
+            }
+            self.order.push_back(addr);
+        }
+        self.offences.insert(addr, offence);
+        true
+    }
+
+    fn next(&mut self) -> Option<Offence> {
+        let addr = self.order.pop_front()?;
+        self.offences.remove(&addr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    fn offence(addr: u32, line: &str) -> Offence {
+        Offence {
+            addr: std::net::Ipv4Addr::from_bits(addr).into(),
+            at: MonotonicNs::default(),
+            line: line.into(),
+            is_repeated: false,
+        }
+    }
+
+    #[test]
+    fn each_source_waits_once_with_its_last_line_in_the_order_of_the_first() {
+        let mut waiting = Waiting::default();
+        for (addr, line) in [(1, "a"), (2, "b"), (1, "c")] {
+            assert!(waiting.add(offence(addr, line)));
+        }
+        let lines: Vec<_> = std::iter::from_fn(|| waiting.next())
+            .map(|offence| String::from_utf8(offence.line).unwrap())
+            .collect();
+        assert_eq!(lines, ["c", "b"]);
+        assert!(waiting.is_empty() && waiting.offences.is_empty());
+    }
+
+    #[test]
+    fn the_queue_is_bounded() {
+        let mut waiting = Waiting::default();
+        let most = u32::try_from(MAX_WAITING).unwrap();
+        assert!((0..most).all(|addr| waiting.add(offence(addr, ""))));
+        assert!(!waiting.add(offence(most, "")));
+        assert!(waiting.add(offence(0, "again")));
+    }
+}

@@ -1,0 +1,54 @@
+//! What the daemon reads from the database and writes to it: jobs for the disk
+//! thread.
+
+use std::path::Path;
+
+use anyhow::{Error, Result};
+use spamdrop_core::reputation::{Record, Records};
+use spamdrop_core::target::Target;
+use spamdrop_core::wave::Snapshot;
+
+use crate::clock;
+use crate::store::{DAEMON_WAIT, Store};
+
+/// Every sender, after a look for damage; none without a database.
+pub(super) fn senders(path: &Path) -> Result<Vec<(Target, Record)>> {
+    let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
+        return Ok(Vec::new());
+    };
+    store.check_known()?;
+    store.known_senders()
+}
+
+/// The known among the senders.
+pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
+    let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
+        return Ok(Vec::new());
+    };
+    let now = clock::unix_s32();
+    let senders = store.known_senders()?.into_iter();
+    let known = senders.filter(|(_, record)| record.standing(now).is_known());
+    Ok(known.map(|(source, _)| source).collect())
+}
+
+/// Joins what was learned into the records; gives it back after an error.
+pub(super) fn merge(
+    path: &Path,
+    records: Records,
+    capacity: usize,
+) -> Result<(), (Records, Error)> {
+    let merge =
+        || Store::open(path, DAEMON_WAIT)?.merge_known(&records, capacity, clock::unix_s32());
+    match merge() {
+        Ok(_unwanted) => Ok(()),
+        Err(error) => Err((records, error)),
+    }
+}
+
+/// Writes waves, whose numbers follow `base`; the base that was used.
+pub(super) fn write_waves(path: &Path, base: Option<i64>, snapshots: &[Snapshot]) -> Result<i64> {
+    let mut store = Store::open(path, DAEMON_WAIT)?;
+    let base = base.map_or_else(|| store.begin_waves(), Ok)?;
+    store.write_waves(base, snapshots)?;
+    Ok(base)
+}

@@ -1,0 +1,205 @@
+//! Tells the filter of the known senders.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use spamdrop_core::target::Target;
+use tokio::sync::oneshot::Receiver;
+
+use super::GateSettings;
+use crate::clock;
+use crate::daemon::database;
+use crate::daemon::disk::{Disk, take_finished};
+use crate::daemon::health::{Health, Subject};
+use crate::kernel::blocklist::{GateMaps, Known};
+
+/// Evidence of known senders grows too old while nothing changes it.
+const PERIOD: Duration = Duration::from_secs(3600);
+/// After a sync, wait this many times as long as it took before the next one,
+/// so that a large list is not reread constantly.
+const REST: u32 = 10;
+
+/// The known senders, on their way from the database to the filter.
+pub(super) struct KnownSenderSync {
+    disk: Disk,
+    under_way: Option<Receiver<Synced>>,
+    /// When the last sync began; `None`: they may have changed since.
+    started: Option<Instant>,
+    /// No sync begins before.
+    rest: Option<Instant>,
+    /// What the filter was told last.
+    known: Arc<Known>,
+    /// Whether the filter holds exactly these.
+    is_exact: bool,
+    /// Whether the filter was told at all.
+    is_told: bool,
+}
+
+struct Synced {
+    known: Result<Known>,
+    took: Duration,
+}
+
+impl KnownSenderSync {
+    pub fn new(disk: Disk) -> Self {
+        Self {
+            disk,
+            under_way: None,
+            started: None,
+            rest: None,
+            known: Arc::default(),
+            is_exact: false,
+            is_told: false,
+        }
+    }
+
+    /// They may have changed, so they are read again.
+    pub fn mark_changed(&mut self) {
+        self.started = None;
+    }
+
+    /// The filter may have missed changes while the gate was off.
+    pub fn mark_untold(&mut self) {
+        self.is_told = false;
+    }
+
+    /// Whether the filter was told; before that, nobody may be refused.
+    pub fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    /// Whether the filter knows a source.
+    pub fn contains(&self, source: IpAddr) -> bool {
+        self.known.contains(source)
+    }
+
+    /// How many the filter knows.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Takes what a sync has brought, and begins one that is due.
+    pub fn poll(&mut self, settings: &GateSettings, health: &Health) {
+        if let Some(synced) = take_finished(&mut self.under_way) {
+            self.take(synced, health);
+        }
+        let is_on = settings.mode != spamdrop_common::gate::GateMode::Off;
+        if is_on && self.is_due(clock::instant()) {
+            self.begin(settings);
+        }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        let is_old = |started| now.saturating_duration_since(started) >= PERIOD;
+        self.under_way.is_none()
+            && self.started.is_none_or(is_old)
+            && self.rest.is_none_or(|rest| now >= rest)
+    }
+
+    fn begin(&mut self, settings: &GateSettings) {
+        self.started = Some(clock::instant());
+        let (store, pin_dir) = (settings.store.clone(), settings.pin_dir.clone());
+        let old = self.is_exact.then(|| Arc::clone(&self.known));
+        self.under_way = Some(self.disk.submit(move || {
+            let start = clock::instant();
+            let known = database::known_senders(&store).and_then(|senders| {
+                let mut maps = GateMaps::open(&pin_dir)?;
+                tell(&mut maps, senders, old.as_deref())
+            });
+            let took = start.elapsed();
+            Synced { known, took }
+        }));
+    }
+
+    fn take(&mut self, synced: Option<Synced>, health: &Health) {
+        let Some(Synced { known, took }) = synced else {
+            // The thread died; the next sync finds out more.
+            self.is_exact = false;
+            self.started = None;
+            return;
+        };
+        self.rest = clock::instant().checked_add(took * REST);
+        self.is_exact = known.is_ok();
+        match known {
+            Ok(known) => {
+                self.is_told = true;
+                self.known = Arc::new(known);
+                health.clear(Subject::KnownSenders);
+            }
+            Err(error) => {
+                let observes = if self.is_told {
+                    ""
+                } else {
+                    ", so the gate only observes"
+                };
+                let text =
+                    format!("the filter does not know the known senders{observes}: {error:#}");
+                health.raise(Subject::KnownSenders, text);
+                // Trouble with a file may end soon.
+                self.started = None;
+            }
+        }
+    }
+}
+
+fn tell(maps: &mut GateMaps, senders: Vec<Target>, old: Option<&Known>) -> Result<Known> {
+    match old {
+        Some(old) => maps.know_instead(old, senders),
+        None => maps.know_exactly(senders),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Error;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::daemon::disk::DiskThread;
+
+    fn sync() -> KnownSenderSync {
+        KnownSenderSync::new(DiskThread::new().0)
+    }
+
+    fn synced(known: Result<Known>) -> Option<Synced> {
+        let took = Duration::from_secs(1);
+        Some(Synced { known, took })
+    }
+
+    fn known() -> Known {
+        let source: IpAddr = [192, 0, 2, 1].into();
+        [source.into()].into_iter().collect()
+    }
+
+    #[test]
+    fn they_are_read_when_they_have_changed_or_grown_old_but_many_not_at_once() {
+        let now = clock::instant();
+        let mut sync = sync();
+        assert!(sync.is_due(now));
+        sync.started = Some(now);
+        assert!(!sync.is_due(now + PERIOD - Duration::from_secs(1)));
+        assert!(sync.is_due(now + PERIOD));
+        sync.mark_changed();
+        assert!(sync.is_due(now));
+        sync.rest = Some(now + Duration::from_secs(9));
+        assert!(!sync.is_due(now + Duration::from_secs(8)));
+        assert!(sync.is_due(now + Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn after_an_error_the_filter_is_told_everything_again() {
+        let (status, _reports) = unbounded_channel();
+        let health = Health::new(status);
+        let mut sync = sync();
+        sync.take(synced(Err(Error::msg("locked"))), &health);
+        assert!(!sync.is_told() && !sync.is_exact, "nobody may be refused");
+        sync.take(synced(Ok(known())), &health);
+        assert!(sync.is_told() && sync.is_exact);
+        sync.take(synced(Err(Error::msg("full"))), &health);
+        assert!(sync.is_told() && !sync.is_exact);
+        assert_eq!(sync.len(), 1);
+        assert!(sync.contains([192, 0, 2, 1].into()));
+    }
+}

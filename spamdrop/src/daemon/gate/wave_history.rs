@@ -1,0 +1,150 @@
+//! Waves, as the gate sees them, on their way to the database.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Error, Result};
+use log::Level;
+use spamdrop_core::event::Evidence;
+use spamdrop_core::wave::{News, Recorder, Sample, Snapshot, WaveEvidence};
+use tokio::sync::oneshot::Receiver;
+
+use crate::clock;
+use crate::daemon::database;
+use crate::daemon::disk::{Disk, take_finished};
+use crate::daemon::health::{Health, Subject};
+use crate::render;
+
+/// How often it is written, if there is anything: with the second that a write
+/// may be late, a crash loses no more than five.
+const WRITE_PERIOD: Duration = Duration::from_secs(4);
+
+/// The recorder, and a batch that is being written.
+pub(super) struct WaveHistory {
+    recorder: Recorder,
+    disk: Disk,
+    writing: Option<Receiver<Written>>,
+    /// What could not be written. It comes first, alone: later points are no
+    /// good without it.
+    unwritten: Vec<Snapshot>,
+    /// The newest wave of earlier daemons, once the database was read.
+    base: Option<i64>,
+    last: Instant,
+}
+
+/// The newest wave of earlier daemons, or what was not written.
+type Written = Result<i64, (Vec<Snapshot>, Error)>;
+
+impl WaveHistory {
+    pub fn new(disk: Disk) -> Self {
+        Self {
+            recorder: Recorder::new(),
+            disk,
+            writing: None,
+            unwritten: Vec::new(),
+            base: None,
+            last: clock::instant(),
+        }
+    }
+
+    /// A source came while its class had to wait.
+    pub fn delayed(&mut self, source: IpAddr, is_known: bool) {
+        self.recorder.delayed(source, is_known, clock::monotonic());
+    }
+
+    /// The log has just told of a source.
+    pub fn heard(&mut self, source: IpAddr, evidence: Evidence) {
+        let heard = match evidence {
+            Evidence::Accepted => WaveEvidence::Accepted,
+            Evidence::Listed => WaveEvidence::Listed,
+            Evidence::Delivered | Evidence::UnknownRecipient => return,
+        };
+        self.recorder.heard(source, heard, clock::monotonic());
+    }
+
+    pub fn sample(&mut self, sample: Sample) {
+        self.recorder.sample(sample);
+    }
+
+    /// Ends the wave, if there is one.
+    pub fn end_wave(&mut self) {
+        self.recorder.end();
+    }
+
+    /// Logs what has happened, and writes what is due.
+    pub fn poll(&mut self, store: &Path, health: &Health) {
+        self.log_news();
+        if let Some(written) = take_finished(&mut self.writing) {
+            self.take(written, health);
+        }
+        if self.writing.is_none() && self.last.elapsed() >= WRITE_PERIOD {
+            self.last = clock::instant();
+            self.begin(store);
+        }
+    }
+
+    fn log_news(&mut self) {
+        for news in self.recorder.take_news() {
+            let level = match news {
+                News::Begins(_) | News::Lasts(_) => Level::Warn,
+                News::IsOver(_) => Level::Info,
+            };
+            log::log!(target: "spamdrop::wave", level, "{}", render::wave::news(&news));
+        }
+    }
+
+    fn begin(&mut self, store: &Path) {
+        let mut snapshots = std::mem::take(&mut self.unwritten);
+        if snapshots.is_empty() {
+            snapshots = self.recorder.take();
+        }
+        if !snapshots.is_empty() {
+            let (store, base) = (store.to_owned(), self.base);
+            let write = move || write(store, base, snapshots);
+            self.writing = Some(self.disk.submit(write));
+        }
+    }
+
+    fn take(&mut self, written: Option<Written>, health: &Health) {
+        let error = match written {
+            Some(Ok(base)) => {
+                self.base = Some(base);
+                return health.clear(Subject::WaveHistory);
+            }
+            Some(Err((snapshots, error))) => {
+                self.unwritten = snapshots;
+                error
+            }
+            None => Error::msg("the thread that wrote died"),
+        };
+        let text = format!("cannot keep the waves: {error:#}");
+        health.raise(Subject::WaveHistory, text);
+    }
+
+    /// Hands over the rest. The supervisor waits for the disk, within bounds.
+    pub async fn end(&mut self, store: &Path) {
+        if let Some(writing) = self.writing.take()
+            && let Ok(Err((snapshots, _))) = writing.await
+        {
+            self.unwritten = snapshots;
+        }
+        self.recorder.end();
+        loop {
+            self.begin(store);
+            let Some(writing) = self.writing.take() else {
+                return;
+            };
+            match writing.await {
+                Ok(Ok(base)) => self.base = Some(base),
+                Ok(Err((_, error))) => return log::warn!("cannot keep the waves: {error:#}"),
+                // The thread died.
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn write(path: PathBuf, base: Option<i64>, snapshots: Vec<Snapshot>) -> Written {
+    database::write_waves(&path, base, &snapshots).map_err(|error| (snapshots, error))
+}

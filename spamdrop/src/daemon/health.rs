@@ -1,0 +1,165 @@
+//! What is wrong just now: one registry, which the status task owns.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::status::StatusMessage;
+
+/// What can be in trouble. Each has at most one text at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Subject {
+    /// Interfaces without the filter.
+    Interfaces,
+    /// Notifications about addresses, routes and interfaces.
+    Network,
+    /// The allowlist and the machine's own addresses.
+    Allowlist,
+    /// What the filter was told of the configuration.
+    Settings,
+    /// The log of packets.
+    PacketLog,
+    /// The write lock, which another process holds.
+    WriteLock,
+    /// The thread for disk work.
+    DiskThread,
+    /// The logs to watch.
+    Sources,
+    /// Read positions.
+    Positions,
+    /// What was learned of senders, on its way to the database.
+    Reputation,
+    /// The known senders, as the filter was told of them.
+    KnownSenders,
+    /// The history of waves, on its way to the database.
+    WaveHistory,
+    /// Samples for the history of waves.
+    Samples,
+    /// The gate.
+    Gate,
+    /// The resolver and the zones.
+    Resolver,
+    /// The daily budget of look-ups.
+    Lookups,
+    /// Zones that refuse to answer.
+    Zones,
+    /// Connections of blocked peers.
+    Release,
+    /// Releases that an earlier daemon or `add` left.
+    PendingReleases,
+    /// The responder.
+    Responder,
+    /// The FIFO.
+    Fifo,
+    /// The daemon's state file.
+    StateFile,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interfaces => "interfaces",
+            Self::Network => "network",
+            Self::Allowlist => "allowlist",
+            Self::Settings => "settings",
+            Self::PacketLog => "packet log",
+            Self::WriteLock => "write lock",
+            Self::DiskThread => "disk thread",
+            Self::Sources => "sources",
+            Self::Positions => "log positions",
+            Self::Reputation => "sender database",
+            Self::KnownSenders => "known senders",
+            Self::WaveHistory => "wave history",
+            Self::Samples => "wave samples",
+            Self::Gate => "gate",
+            Self::Resolver => "resolver",
+            Self::Lookups => "look-ups",
+            Self::Zones => "zones",
+            Self::Release => "release",
+            Self::PendingReleases => "pending releases",
+            Self::Responder => "responder",
+            Self::Fifo => "fifo",
+            Self::StateFile => "state file",
+        })
+    }
+}
+
+/// A task's way to report trouble.
+#[derive(Clone)]
+pub(super) struct Health(UnboundedSender<StatusMessage>);
+
+impl Health {
+    pub fn new(status: UnboundedSender<StatusMessage>) -> Self {
+        Self(status)
+    }
+
+    /// Notes that a subject is in trouble, in this text.
+    pub fn raise(&self, subject: Subject, text: impl Into<String>) {
+        // The status task ends last, so a message that is not taken comes
+        // from a daemon that is ending.
+        let _ = self.0.send(StatusMessage::Raised(subject, text.into()));
+    }
+
+    /// Notes that a subject is in no trouble.
+    pub fn clear(&self, subject: Subject) {
+        let _ = self.0.send(StatusMessage::Cleared(subject));
+    }
+
+    /// Raises the error, or clears the subject. `failed` says what failed.
+    pub fn report(&self, subject: Subject, failed: &str, result: anyhow::Result<()>) {
+        match result {
+            Ok(()) => self.clear(subject),
+            Err(error) => self.raise(subject, format!("{failed}: {error:#}")),
+        }
+    }
+
+    /// Raises the text, or clears the subject without one.
+    pub fn set(&self, subject: Subject, trouble: Option<String>) {
+        match trouble {
+            Some(text) => self.raise(subject, text),
+            None => self.clear(subject),
+        }
+    }
+}
+
+/// Standing trouble by subject. Each change is logged once.
+#[derive(Debug, Default)]
+pub(super) struct Registry(BTreeMap<Subject, String>);
+
+impl Registry {
+    pub fn raise(&mut self, subject: Subject, text: String) {
+        if self.0.get(&subject) != Some(&text) {
+            log::warn!("{text}");
+            self.0.insert(subject, text);
+        }
+    }
+
+    pub fn clear(&mut self, subject: Subject) {
+        if self.0.remove(&subject).is_some() {
+            log::info!("{subject}: recovered");
+        }
+    }
+
+    /// The texts, in the order of the subjects.
+    pub fn texts(&self) -> Vec<String> {
+        self.0.values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_has_one_text_until_it_is_cleared() {
+        let mut registry = Registry::default();
+        registry.raise(Subject::Gate, "first".into());
+        registry.raise(Subject::Gate, "second".into());
+        registry.raise(Subject::Interfaces, "eth0".into());
+        assert_eq!(registry.texts(), ["eth0", "second"]);
+        registry.clear(Subject::Gate);
+        registry.clear(Subject::Gate);
+        assert_eq!(registry.texts(), ["eth0"]);
+    }
+}

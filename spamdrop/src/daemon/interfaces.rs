@@ -1,0 +1,166 @@
+//! Keeps the filter on its interfaces.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::clock;
+use crate::kernel::attach::{Attached, Linked};
+use crate::kernel::network::Interface;
+
+/// After a refusal, an interface is tried again after this long, then after
+/// twice as long, and so on.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The interfaces, as they were attached last, and when to try again.
+pub(super) struct Interfaces {
+    attached: Vec<Attached>,
+    pause: Duration,
+    next_try: Instant,
+}
+
+/// What is to be done about interfaces without the filter.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// These can take it.
+    pub ready: Vec<String>,
+    /// Why the others cannot.
+    pub reasons: Vec<String>,
+}
+
+impl Interfaces {
+    pub fn new(attached: Vec<Attached>) -> Self {
+        Self {
+            attached,
+            pause: FIRST_PAUSE,
+            next_try: clock::instant(),
+        }
+    }
+
+    /// Another configuration was applied to these.
+    pub fn replace(&mut self, attached: Vec<Attached>) {
+        *self = Self::new(attached);
+    }
+
+    /// One line about them.
+    pub fn describe(&self) -> String {
+        let each = self.attached.iter().map(|attached| {
+            let native = attached.interface.xdp.is_some_and(|xdp| xdp.native);
+            let mode = if native { "native" } else { "generic" };
+            format!("{} ({mode})", attached.interface.name)
+        });
+        each.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether interfaces that are ready may be tried now.
+    pub fn is_due(&self, now: Instant) -> bool {
+        now >= self.next_try
+    }
+
+    /// The result of a try.
+    pub fn tried(&mut self, result: &Result<()>, now: Instant) {
+        if result.is_ok() {
+            self.pause = FIRST_PAUSE;
+        } else {
+            self.next_try = now + self.pause;
+            self.pause = (2 * self.pause).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// Which of the `wanted` interfaces have no filter, of those `present` in this
+/// network namespace. Looking costs nothing; loading a program that an
+/// interface refuses takes the verifier a tenth of a second.
+pub(super) fn missing(wanted: &[String], linked: &[Linked], present: &[Interface]) -> Missing {
+    let has_filter = |name: &String| {
+        let mut links = linked.iter();
+        links.any(|link| link.name == *name && link.interface.is_some())
+    };
+    let mut missing = Missing {
+        ready: Vec::new(),
+        reasons: Vec::new(),
+    };
+    for name in wanted.iter().filter(|name| !has_filter(name)) {
+        match present.iter().find(|interface| interface.name == *name) {
+            None => missing
+                .reasons
+                .push(format!("there is no interface `{name}`; `ip link` lists them")),
+            Some(Interface { xdp: Some(xdp), .. }) => missing.reasons.push(format!(
+                "{name} already has an XDP program (id {}) that is not spamdrop's; `bpftool net` shows it; remove it",
+                xdp.program_id
+            )),
+            Some(_) => missing.ready.push(name.clone()),
+        }
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Error;
+
+    use super::*;
+    use crate::kernel::network::Xdp;
+
+    fn interface(name: &str, program_id: Option<u32>) -> Interface {
+        Interface {
+            index: 1,
+            name: name.into(),
+            mtu: 1500,
+            xdp: program_id.map(|program_id| Xdp {
+                program_id,
+                native: true,
+            }),
+        }
+    }
+
+    fn link(name: &str, interface: Option<Interface>) -> Linked {
+        Linked {
+            name: name.into(),
+            interface,
+            program_id: Some(7),
+        }
+    }
+
+    #[test]
+    fn each_interface_is_looked_at_for_itself() {
+        let wanted = ["a", "b", "c", "d", "e"].map(String::from);
+        let present = [
+            interface("a", Some(7)),
+            interface("b", None),
+            interface("c", Some(9)),
+            interface("e", None),
+        ];
+        let linked = [
+            link("a", Some(interface("a", Some(7)))),
+            // It was made anew since.
+            link("e", None),
+        ];
+        let missing = missing(&wanted, &linked, &present);
+        assert_eq!(missing.ready, ["b", "e"]);
+        assert_eq!(missing.reasons.len(), 2);
+        assert!(missing.reasons[0].starts_with("c already has an XDP program (id 9)"));
+        assert!(missing.reasons[1].starts_with("there is no interface `d`"));
+    }
+
+    #[test]
+    fn refusals_make_tries_rare_and_a_success_makes_them_frequent_again() {
+        let mut interfaces = Interfaces::new(Vec::new());
+        let mut now = clock::instant();
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            assert!(interfaces.is_due(now));
+            interfaces.tried(&Err(Error::msg("refused")), now);
+            let next = interfaces.next_try;
+            assert!(!interfaces.is_due(next - Duration::from_nanos(1)));
+            pauses.push((next - now).as_secs());
+            now = next;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        interfaces.tried(&Ok(()), now);
+        interfaces.tried(&Err(Error::msg("refused")), now);
+        assert!(interfaces.is_due(now + FIRST_PAUSE));
+    }
+}

@@ -1,0 +1,289 @@
+//! The release task: ends the connections that blocked peers still hold, and
+//! seals their entries.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use rustix::io::Errno;
+use spamdrop_common::action::is_live;
+use spamdrop_common::entry::SEALED;
+use spamdrop_common::time::MonotonicNs;
+use spamdrop_core::policy::Protected;
+use spamdrop_core::release::{ReleaseMode, Releases, Steps};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use super::gate::GateMessage;
+use super::health::{Health, Subject};
+use super::period;
+use super::status::StatusMessage;
+use crate::clock;
+use crate::kernel::blocklist::Blocklist;
+use crate::kernel::owner;
+use crate::kernel::sockets::{self, Socket};
+use crate::lock::WriteLock;
+
+/// How often the sockets of blocked peers are looked at, while there are any.
+const PERIOD: Duration = Duration::from_millis(100);
+/// How often `status` is told.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What the task is told.
+pub(super) enum ReleaseMessage {
+    /// An address was blocked: its connections end at `due`; `open`: its entry
+    /// waits to be sealed.
+    Add {
+        addr: IpAddr,
+        due: MonotonicNs,
+        open: bool,
+    },
+    /// Takes up what an earlier daemon, or `spamdrop add`, left to do.
+    Adopt,
+    /// Another configuration holds.
+    Reconfigure(ReleaseSettings),
+    /// Other addresses must not be blocked.
+    Protect(Protected),
+    /// Ends when nothing is pending.
+    Finish,
+    /// Ends.
+    Stop,
+}
+
+/// What the task needs of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ReleaseSettings {
+    pub mode: ReleaseMode,
+    pub grace: Duration,
+    pub ports: Vec<u16>,
+}
+
+pub(super) struct ReleaseTask {
+    settings: ReleaseSettings,
+    releases: Releases,
+    blocklist: Blocklist,
+    protected: Protected,
+    run_dir: PathBuf,
+    gate: UnboundedSender<GateMessage>,
+    status: UnboundedSender<StatusMessage>,
+    health: Health,
+    /// Connections that were ended.
+    ended: u64,
+    is_finishing: bool,
+}
+
+impl ReleaseTask {
+    pub fn new(
+        settings: ReleaseSettings,
+        blocklist: Blocklist,
+        protected: Protected,
+        run_dir: PathBuf,
+        gate: UnboundedSender<GateMessage>,
+        status: UnboundedSender<StatusMessage>,
+    ) -> Self {
+        Self {
+            settings,
+            releases: Releases::default(),
+            blocklist,
+            protected,
+            run_dir,
+            gate,
+            health: Health::new(status.clone()),
+            status,
+            ended: 0,
+            is_finishing: false,
+        }
+    }
+
+    /// Runs until it is told to stop, or has nothing left to finish.
+    pub async fn run(mut self, mut inbox: UnboundedReceiver<ReleaseMessage>) {
+        let mut look = period(PERIOD);
+        let mut second = period(SECOND);
+        while !(self.is_finishing && self.releases.is_empty()) {
+            tokio::select! {
+                biased;
+                message = inbox.recv() => match message {
+                    None | Some(ReleaseMessage::Stop) => break,
+                    Some(message) => self.take(message),
+                },
+                _ = look.tick(), if !self.releases.is_empty() => self.release(),
+                _ = second.tick() => self.tell(),
+            }
+        }
+        self.tell();
+    }
+
+    fn take(&mut self, message: ReleaseMessage) {
+        match message {
+            ReleaseMessage::Add { addr, due, open } => self.releases.add(addr, due, open),
+            ReleaseMessage::Adopt => {
+                let failed = "cannot read the pending releases";
+                let adopted = self.adopt();
+                self.health
+                    .report(Subject::PendingReleases, failed, adopted);
+            }
+            ReleaseMessage::Reconfigure(settings) => self.settings = settings,
+            ReleaseMessage::Protect(protected) => self.protected = protected,
+            ReleaseMessage::Finish => self.is_finishing = true,
+            ReleaseMessage::Stop => {}
+        }
+    }
+
+    fn tell(&self) {
+        let _ = self.status.send(StatusMessage::Release {
+            pending: self.releases.len() as u64,
+            ended: self.ended,
+        });
+        let _ = self.gate.send(GateMessage::Released(self.ended));
+    }
+
+    fn adopt(&mut self) -> Result<()> {
+        let now = clock::monotonic_ns();
+        let Self {
+            blocklist,
+            releases,
+            settings,
+            ..
+        } = self;
+        blocklist.for_each(|found| {
+            if found.entry.flags & SEALED == 0 && is_live(found.entry.expires, now) {
+                releases.add_open(found.target);
+            }
+        })?;
+        let mut pending = Vec::new();
+        blocklist.for_each_origin(|addr, origin| {
+            if origin.release_pending != 0 {
+                pending.push((addr, origin.last_offence.plus(settings.grace)));
+            }
+        })?;
+        for (addr, due) in pending {
+            if blocklist.is_blocked(addr.into(), now)? {
+                releases.add(addr, due, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the sockets once, and ends, seals and notes what is due.
+    fn release(&mut self) {
+        match self.try_release() {
+            Ok(()) => self.health.clear(Subject::Release),
+            Err(error) => self.health.raise(Subject::Release, format!("{error:#}")),
+        }
+    }
+
+    fn try_release(&mut self) -> Result<()> {
+        let ports = &self.settings.ports;
+        if !is_served(ports).context("cannot list the listening sockets")? {
+            // Then the server's connections cannot be seen here either, and a
+            // sealed entry would cut them off.
+            anyhow::bail!(
+                "nothing listens on the watched ports in this network namespace; \
+                 blocked peers keep the connections they have"
+            );
+        }
+        let connections = sockets::connections(ports).context("cannot list the sockets")?;
+        let now = clock::monotonic_ns();
+        let ends = self.settings.mode != ReleaseMode::Off;
+        let peers = connections.iter().map(|connection| connection.peer);
+        let steps = self.releases.steps(peers, now, ends);
+        let ended = self.end(&self.still_blocked(&connections, &steps, now));
+        let noted = self.note(&steps);
+        if !matches!(noted, Ok(true)) {
+            self.releases.put_back(&steps, now);
+        }
+        ended.and(noted.map(drop))
+    }
+
+    /// The connections to end, without those of peers that were unblocked or
+    /// allowed during their grace.
+    fn still_blocked(
+        &self,
+        connections: &[Socket],
+        steps: &Steps,
+        now: MonotonicNs,
+    ) -> Vec<Socket> {
+        let is_blocked = |peer: IpAddr| {
+            steps.end.contains(&peer)
+                && self.protected.why(peer).is_none()
+                && self.blocklist.is_blocked(peer.into(), now).unwrap_or(false)
+        };
+        let connections = connections.iter();
+        let still = connections.filter(|connection| is_blocked(connection.peer));
+        still.cloned().collect()
+    }
+
+    /// Ends connections. One that cannot be ended keeps no other from it.
+    fn end(&mut self, connections: &[Socket]) -> Result<()> {
+        let mut result = Ok(());
+        // Owners are found by their sockets, so before these are gone.
+        if self.settings.mode == ReleaseMode::Terminate && !connections.is_empty() {
+            result = terminate_owners(connections).context("cannot find the owners of sockets");
+        }
+        for connection in connections {
+            let peer = connection.peer;
+            match sockets::destroy(connection).map_err(explain) {
+                Ok(()) => {
+                    self.ended += 1;
+                    log::info!(target: "spamdrop::release", "ended a connection that {peer} still held");
+                }
+                Err(error) => {
+                    result = Err(error).with_context(|| format!("the connection of {peer} stays"));
+                }
+            }
+        }
+        result
+    }
+
+    /// Writes what was done into the maps; whether the write lock was free.
+    fn note(&mut self, steps: &Steps) -> Result<bool> {
+        if steps.released.is_empty() && steps.seal.is_empty() {
+            return Ok(true);
+        }
+        let Some(lock) = WriteLock::try_acquire(&self.run_dir, Duration::ZERO)? else {
+            return Ok(false);
+        };
+        for &target in &steps.seal {
+            self.blocklist.seal(&lock, target)?;
+        }
+        for &addr in &steps.released {
+            self.blocklist.released(&lock, addr)?;
+        }
+        Ok(true)
+    }
+}
+
+fn is_served(ports: &[u16]) -> io::Result<bool> {
+    for &port in ports {
+        if sockets::is_listening(port)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn explain(error: io::Error) -> anyhow::Error {
+    if error.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) {
+        return anyhow::anyhow!(
+            "this kernel cannot destroy sockets (CONFIG_INET_DIAG_DESTROY); set `release = \"off\"`"
+        );
+    }
+    error.into()
+}
+
+fn terminate_owners(connections: &[Socket]) -> io::Result<()> {
+    let inodes: HashSet<u64> = connections
+        .iter()
+        .map(|connection| connection.inode.into())
+        .filter(|inode| *inode != 0)
+        .collect();
+    for owner in owner::of(&inodes)? {
+        match owner.terminate() {
+            Ok(()) => log::info!(target: "spamdrop::release", "sent SIGTERM to {owner}"),
+            Err(error) => log::debug!(target: "spamdrop::release", "left {owner} alone: {error}"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! The responder task: runs the server that answers listed senders.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use spamdrop_common::gate::{RESPONDER_IPV4, RESPONDER_IPV6};
+use spamdrop_core::status::ResponderState;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
+
+use super::gate::GateMessage;
+use super::health::{Health, Subject};
+use super::period;
+use super::status::StatusMessage;
+use crate::kernel::blocklist::Responder;
+use crate::kernel::sockets;
+use crate::responder::{Limits, Meter, Server, Setting, Texts, host_name, listen, make_room};
+
+/// How long sessions have for their last reply when the daemon ends.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// With room for fewer connections the responder does not start: a sender that
+/// finds no room is told to come again, and never hears its 5xx.
+const LEAST_ROOM: usize = 100;
+/// How often `status` is told.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What the task is told.
+pub(super) enum ResponderMessage {
+    /// Starts, replaces or ends the server, as configured; then tells whether
+    /// it runs.
+    Reconfigure(Option<ResponderSettings>, oneshot::Sender<bool>),
+    /// Ends.
+    Stop,
+}
+
+/// What the task needs of the configuration. Another value means another
+/// server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ResponderSettings {
+    pub courier_dir: PathBuf,
+    pub syslog: PathBuf,
+    /// The mail server's name in the log.
+    pub program: String,
+    pub pin_dir: PathBuf,
+}
+
+/// What the gate has to know of the responder.
+#[derive(Clone)]
+pub(super) struct ResponderView {
+    /// The families in which it has a socket, as the gate's `responders`.
+    pub families: u32,
+    meter: Meter,
+}
+
+impl ResponderView {
+    /// Its connections, which are sockets of the watched port, too: accepted
+    /// and not closed yet, or waiting to be accepted.
+    pub fn connections(&self) -> usize {
+        let ports = self.meter.ports().iter();
+        let waiting: io::Result<usize> = ports.map(|port| sockets::waiting(*port)).sum();
+        let waiting = waiting.unwrap_or_else(|error| {
+            log::debug!(target: "spamdrop::responder", "cannot list the listening sockets: {error}");
+            0
+        });
+        let counts = self.meter.counts();
+        counts.connections - counts.leaving + waiting
+    }
+}
+
+pub(super) struct ResponderTask {
+    texts: Texts,
+    running: Option<Running>,
+    gate: UnboundedSender<GateMessage>,
+    status: UnboundedSender<StatusMessage>,
+    health: Health,
+}
+
+struct Running {
+    server: Server,
+    view: ResponderView,
+    settings: ResponderSettings,
+}
+
+impl ResponderTask {
+    /// `texts`: what a listed sender is told.
+    pub fn new(
+        texts: Texts,
+        gate: UnboundedSender<GateMessage>,
+        status: UnboundedSender<StatusMessage>,
+    ) -> Self {
+        Self {
+            texts,
+            running: None,
+            gate,
+            health: Health::new(status.clone()),
+            status,
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub async fn run(mut self, mut inbox: UnboundedReceiver<ResponderMessage>) {
+        let mut second = period(SECOND);
+        loop {
+            tokio::select! {
+                biased;
+                message = inbox.recv() => match message {
+                    None | Some(ResponderMessage::Stop) => break,
+                    Some(ResponderMessage::Reconfigure(settings, done)) => {
+                        self.reconfigure(settings);
+                        let _ = done.send(self.running.is_some());
+                    }
+                },
+                _ = second.tick() => self.tell(),
+            }
+        }
+        if let Some(Running { server, .. }) = self.running.take() {
+            server.end(FAREWELL).await;
+        }
+    }
+
+    fn reconfigure(&mut self, settings: Option<ResponderSettings>) {
+        let old = self.running.as_ref().map(|running| &running.settings);
+        if old != settings.as_ref() {
+            let started = settings.map(|settings| Running::start(settings, &self.texts));
+            // Even where the new one failed, the old one's sockets may have
+            // been replaced.
+            self.running = None;
+            match started.transpose() {
+                Ok(running) => {
+                    self.running = running;
+                    self.health.clear(Subject::Responder);
+                }
+                Err(error) => {
+                    let text = format!("listed senders are not answered here: {error:#}");
+                    self.health.raise(Subject::Responder, text);
+                }
+            }
+        }
+        let view = self.running.as_ref().map(|running| running.view.clone());
+        let _ = self.gate.send(GateMessage::Responder(view));
+    }
+
+    fn tell(&self) {
+        let state = self.running.as_ref().map(|running| {
+            let counts = running.server.counts();
+            ResponderState {
+                connections: running.view.connections(),
+                peak: counts.peak,
+                answered: counts.answered,
+                limited: counts.limited,
+                lost_lines: counts.lost_lines,
+            }
+        });
+        let _ = self.status.send(StatusMessage::Responder(state));
+    }
+}
+
+impl Running {
+    fn start(settings: ResponderSettings, texts: &Texts) -> Result<Self> {
+        let limits = Limits::default();
+        let room = make_room(limits.connections);
+        anyhow::ensure!(
+            room >= LEAST_ROOM,
+            "the limit of open files leaves room for {room} connections only; raise it (LimitNOFILE= in systemd, ulimit -n)"
+        );
+        let listeners = listen().context("cannot listen on the loopback interface")?;
+        let mut responder = Responder::open(&settings.pin_dir)?;
+        for listener in &listeners {
+            responder.set(listener)?;
+        }
+        let families = listeners.iter().map(family).fold(0, |all, one| all | one);
+        let setting = Setting {
+            host: host_name(&settings.courier_dir),
+            limits: Limits {
+                connections: room,
+                ..limits
+            },
+            texts: Texts::clone(texts),
+            syslog: settings.syslog.clone(),
+            program: settings.program.clone(),
+            direct: false,
+        };
+        let server =
+            Server::start(listeners, setting).context("cannot serve the responder's sockets")?;
+        let view = ResponderView {
+            families,
+            meter: server.meter(),
+        };
+        Ok(Self {
+            server,
+            view,
+            settings,
+        })
+    }
+}
+
+fn family(listener: &TcpListener) -> u32 {
+    match listener.local_addr() {
+        Ok(SocketAddr::V4(_)) => RESPONDER_IPV4,
+        Ok(SocketAddr::V6(_)) => RESPONDER_IPV6,
+        Err(_) => 0,
+    }
+}

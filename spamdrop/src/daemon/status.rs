@@ -1,0 +1,107 @@
+//! The status task: what `spamdrop status` is told of the daemon.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use spamdrop_core::status::{
+    DaemonState, FILE, FifoState, GateState, ResponderState, SourceState, VERSION,
+};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::health::{Registry, Subject};
+use super::period;
+use crate::clock;
+use crate::durable;
+
+/// How often the state file is written.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// What tasks tell of themselves.
+pub(super) enum StatusMessage {
+    /// A subject is in trouble.
+    Raised(Subject, String),
+    /// A subject is in trouble no longer.
+    Cleared(Subject),
+    /// The watch, once a second.
+    Watch(WatchStatus),
+    /// Pending releases, and connections that were ended so far.
+    Release { pending: u64, ended: u64 },
+    /// The gate, while it is not off.
+    Gate(Option<GateState>),
+    /// The responder, while it runs.
+    Responder(Option<ResponderState>),
+    /// The FIFO, if one is configured.
+    Fifo(Option<FifoState>),
+    /// Writes the file once more and ends.
+    Stop,
+}
+
+/// What the watch tells.
+#[derive(Default)]
+pub(super) struct WatchStatus {
+    pub sources: Vec<SourceState>,
+    /// Lines by decision.
+    pub events: Vec<(&'static str, u64)>,
+    /// Why blocking is paused, while it is.
+    pub ceiling: Option<String>,
+}
+
+/// Runs until it is told to stop.
+pub(super) async fn run(run_dir: PathBuf, mut inbox: UnboundedReceiver<StatusMessage>) {
+    let mut state = DaemonState {
+        version: VERSION,
+        since_unix_s: clock::unix_s(),
+        ..DaemonState::default()
+    };
+    let mut health = Registry::default();
+    let mut second = period(PERIOD);
+    loop {
+        tokio::select! {
+            message = inbox.recv() => match message {
+                None | Some(StatusMessage::Stop) => break,
+                Some(message) => take(&mut state, &mut health, message),
+            },
+            _ = second.tick() => write_state(&run_dir, &mut state, &mut health),
+        }
+    }
+    write_state(&run_dir, &mut state, &mut health);
+}
+
+fn take(state: &mut DaemonState, health: &mut Registry, message: StatusMessage) {
+    match message {
+        StatusMessage::Raised(subject, text) => health.raise(subject, text),
+        StatusMessage::Cleared(subject) => health.clear(subject),
+        StatusMessage::Watch(watch) => {
+            state.sources = watch.sources;
+            let events = watch.events.into_iter();
+            state.events = events
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect();
+            state.ceiling = watch.ceiling;
+        }
+        StatusMessage::Release { pending, ended } => {
+            state.pending_releases = pending;
+            state.released = ended;
+        }
+        StatusMessage::Gate(gate) => state.gate = gate,
+        StatusMessage::Responder(responder) => state.responder = responder,
+        StatusMessage::Fifo(fifo) => state.fifo = fifo,
+        StatusMessage::Stop => {}
+    }
+}
+
+fn write_state(run_dir: &Path, state: &mut DaemonState, health: &mut Registry) {
+    state.written_unix_s = clock::unix_s();
+    state.warnings = health.texts();
+    match write(run_dir, state) {
+        Ok(()) => health.clear(Subject::StateFile),
+        Err(error) => health.raise(Subject::StateFile, format!("{error:#}")),
+    }
+}
+
+fn write(run_dir: &Path, state: &DaemonState) -> Result<()> {
+    let path = run_dir.join(FILE);
+    durable::replace(&path, serde_json::to_string(state)?.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))
+}

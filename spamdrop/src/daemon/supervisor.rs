@@ -1,0 +1,387 @@
+//! The supervisor: puts the filter in place, spawns the tasks, and looks after
+//! interfaces, network and configuration.
+
+mod reload;
+mod tasks;
+
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot::Receiver;
+use tokio::time::sleep;
+
+use super::disk::{Disk, DiskThread, take_finished};
+use super::fifo_control::FifoMessage;
+use super::health::{Health, Subject};
+use super::interfaces::{self, Interfaces};
+use super::release::ReleaseMessage;
+use super::settings::Settings;
+use super::watch::WatchMessage;
+use super::{RunOptions, Signals, period, warn_of};
+use crate::checks;
+use crate::clock;
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::install;
+use crate::kernel::attach::{self, Filter};
+use crate::kernel::blocklist::{Blocklist, pins};
+use crate::kernel::network::{self, Changes};
+use crate::kernel::packet_log::PacketLog;
+use crate::lock::{self, DaemonMark, WriteLock};
+use crate::protect;
+use spamdrop_core::policy::Protected;
+use tasks::Tasks;
+
+/// Interfaces need no event: they are looked at this often.
+const SECOND: Duration = Duration::from_secs(1);
+/// Expired entries are swept this often.
+const SWEEP_PERIOD: Duration = Duration::from_secs(30);
+/// How often the log of packets is read, with `--log-packets`.
+const PACKETS_PERIOD: Duration = Duration::from_millis(100);
+/// How often the write lock is tried at the start and for a reload.
+const LOCK_RETRY: Duration = Duration::from_millis(20);
+/// After this long, the holder of the write lock is named.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a step of a sweep waits for the write lock.
+const SWEEP_LOCK_WAIT: Duration = Duration::from_millis(100);
+
+/// What tasks tell the supervisor.
+pub(super) enum SupervisorMessage {
+    /// All logs have come to their end, and what they said was carried out.
+    LogsEnded,
+}
+
+pub(super) struct Supervisor {
+    settings: Settings,
+    options: RunOptions,
+    mark: Rc<DaemonMark>,
+    blocklist: Blocklist,
+    interfaces: Interfaces,
+    packets: Option<PacketLog>,
+    /// Whether addresses, routes or interfaces have changed.
+    network_changed: bool,
+    disk: Disk,
+    disk_thread: DiskThread,
+    last_sweep: Instant,
+    sweeping: Option<Receiver<Result<usize>>>,
+    tasks: Tasks,
+    inbox: UnboundedReceiver<SupervisorMessage>,
+    health: Health,
+}
+
+impl Supervisor {
+    /// Puts the filter in place and spawns the tasks.
+    ///
+    /// # Errors
+    ///
+    /// The configuration is wrong, the filter cannot be attached, a log cannot
+    /// be opened, or another daemon runs.
+    pub async fn start(options: RunOptions, mark: &mut Option<Rc<DaemonMark>>) -> Result<Self> {
+        let config = (options.reread)()?;
+        let settings = Settings::new(&config)?;
+        warn_of(checks::answer(&config).await?);
+        let filter = &settings.filter;
+        let run_dir = &filter.run_dir;
+        let mark = Rc::clone(mark.insert(Rc::new(DaemonMark::begin(run_dir)?)));
+        let tail = settings.sources.open()?;
+        let protected = protect::protected(&settings.filter.allow_file)?;
+        let lock = acquire(run_dir).await?;
+        let mut installed = install::install(
+            &lock,
+            filter,
+            &filter.interfaces,
+            &protected,
+            options.log_level,
+        )?;
+        let (disk, mut disk_thread) = DiskThread::new();
+        let started = disk_thread.ensure_started();
+        let (sender, inbox) = unbounded_channel();
+        let tasks = Tasks::spawn(&settings, tail, &protected, &disk, sender)?;
+        let health = tasks.health();
+        say_thread(&health, started);
+        let answers = settings.responder.is_some();
+        let steered = install::steer(&lock, filter, answers, &mut installed.filter);
+        drop(lock);
+        let mut supervisor = Self {
+            packets: open_packet_log(installed.filter, options.log_level)?,
+            settings,
+            options,
+            mark,
+            blocklist: installed.blocklist,
+            interfaces: Interfaces::new(installed.attached),
+            // Changes until now were not noticed.
+            network_changed: true,
+            disk,
+            disk_thread,
+            last_sweep: clock::instant(),
+            sweeping: None,
+            tasks,
+            inbox,
+            health,
+        };
+        supervisor.warn_of_unwise_settings(&config);
+        supervisor.tasks.tell_release(ReleaseMessage::Adopt);
+        let answers = supervisor.arrange_responder(steered).await;
+        let answering = if answers {
+            ", answering listed senders"
+        } else {
+            ""
+        };
+        log::info!(
+            target: "spamdrop::run",
+            "ready: filter on {}, watching {}{answering}",
+            supervisor.interfaces.describe(),
+            supervisor.settings.sources.describe(),
+        );
+        Ok(supervisor)
+    }
+
+    /// Warnings never prevent the start.
+    fn warn_of_unwise_settings(&self, config: &Config) {
+        match checks::warnings(config) {
+            Ok(warnings) => warn_of(warnings),
+            Err(error) => log::warn!(target: "spamdrop::check", "{error:#}"),
+        }
+    }
+
+    /// Supervises until SIGTERM, SIGINT, or the end of standard input.
+    ///
+    /// # Errors
+    ///
+    /// The filter was detached, or a task ended.
+    pub async fn supervise(&mut self, signals: &mut Signals) -> Result<()> {
+        let mut second = period(SECOND);
+        let mut packets = period(PACKETS_PERIOD);
+        let mut changes = Some(Changes::subscribe()?);
+        loop {
+            tokio::select! {
+                biased;
+                () = signals.end.recv() => return Ok(()),
+                _ = signals.hangup.recv() => tokio::select! {
+                    biased;
+                    () = signals.end.recv() => return Ok(()),
+                    () = self.reload() => {}
+                },
+                _ = signals.user.recv() => self.refresh(),
+                Some(message) = self.inbox.recv() => match message {
+                    SupervisorMessage::LogsEnded => self.tasks.tell_release(ReleaseMessage::Finish),
+                },
+                () = self.tasks.released() => return Ok(()),
+                _ = second.tick() => self.look_after()?,
+                result = next_change(&mut changes) => match result {
+                    // Routes can change in bursts; once a second is enough.
+                    Ok(()) => self.network_changed = true,
+                    Err(error) => {
+                        let text = format!("cannot follow the network's changes: {error}");
+                        self.health.raise(Subject::Network, text);
+                        changes = None;
+                    }
+                },
+                _ = packets.tick(), if self.packets.is_some() => self.log_packets(),
+            }
+        }
+    }
+
+    /// Once a second.
+    ///
+    /// # Errors
+    ///
+    /// The filter was detached, or a task ended.
+    fn look_after(&mut self) -> Result<()> {
+        let filter = &self.settings.filter;
+        if !pins::exist(&filter.pin_dir)? || !self.mark.is_seen() {
+            let message = "the filter was detached, so there is nothing left to write to";
+            return Err(Failure::new(Exit::NotAttached, message));
+        }
+        self.tasks.ensure_running()?;
+        say_thread(&self.health, self.disk_thread.ensure_started());
+        self.keep_attached();
+        if self.network_changed {
+            self.protect();
+        }
+        self.sweep();
+        Ok(())
+    }
+
+    /// Puts the filter on interfaces that lack it, as on one that was made
+    /// anew.
+    fn keep_attached(&mut self) {
+        match self.try_keep_attached() {
+            Ok(reasons) if reasons.is_empty() => self.health.clear(Subject::Interfaces),
+            Ok(reasons) => self.health.raise(Subject::Interfaces, reasons.join("; ")),
+            Err(error) => self.health.raise(Subject::Interfaces, format!("{error:#}")),
+        }
+    }
+
+    /// Why interfaces still lack the filter.
+    fn try_keep_attached(&mut self) -> Result<Vec<String>> {
+        let filter = &self.settings.filter;
+        let linked = attach::linked(&filter.pin_dir)?;
+        let present = network::interfaces()?;
+        let missing = interfaces::missing(&filter.interfaces, &linked, &present);
+        let mut reasons = missing.reasons;
+        if missing.ready.is_empty() {
+            return Ok(reasons);
+        }
+        let now = clock::instant();
+        if !self.interfaces.is_due(now) {
+            bail!(
+                "{} without the filter; trying again",
+                missing.ready.join(", ")
+            );
+        }
+        let reinstalled = self.reinstall(missing.ready);
+        self.interfaces.tried(&reinstalled, now);
+        if let Err(error) = reinstalled {
+            reasons.push(format!("{error:#}"));
+        }
+        Ok(reasons)
+    }
+
+    fn reinstall(&mut self, names: Vec<String>) -> Result<()> {
+        let filter = &self.settings.filter;
+        let Some(lock) = WriteLock::try_acquire(&filter.run_dir, Duration::ZERO)? else {
+            bail!(
+                "{} without the filter, until the write lock is free",
+                names.join(", ")
+            );
+        };
+        let protected = protect::protected(&filter.allow_file)?;
+        // All programs log to one ring, that of the newest.
+        let all = match self.options.log_level {
+            0 => names.clone(),
+            _ => filter.present_interfaces()?,
+        };
+        let installed =
+            install::reinstall(&lock, filter, &all, &protected, self.options.log_level)?;
+        self.blocklist = installed.blocklist;
+        self.packets = open_packet_log(installed.filter, self.options.log_level)?;
+        log::info!("attached to {} again", names.join(", "));
+        Ok(())
+    }
+
+    /// Reads the allowlist and the machine's own addresses again, and tells
+    /// the filter and the tasks.
+    fn protect(&mut self) {
+        match self.try_protect() {
+            Ok(false) => {}
+            Ok(true) => {
+                log::debug!("allowlist read again");
+                self.network_changed = false;
+                self.health.clear(Subject::Allowlist);
+            }
+            Err(error) => self.health.raise(Subject::Allowlist, format!("{error:#}")),
+        }
+    }
+
+    /// Whether the write lock was free.
+    fn try_protect(&mut self) -> Result<bool> {
+        let filter = &self.settings.filter;
+        let protected = protect::protected(&filter.allow_file)?;
+        let Some(lock) = WriteLock::try_acquire(&filter.run_dir, Duration::ZERO)? else {
+            return Ok(false);
+        };
+        self.blocklist
+            .allow_exactly(&lock, &protect::allowed(&protected))?;
+        self.tell_protected(&protected);
+        Ok(true)
+    }
+
+    fn tell_protected(&self, protected: &Protected) {
+        self.tasks
+            .tell_watch(WatchMessage::Protect(protected.clone()));
+        self.tasks
+            .tell_fifo(FifoMessage::Protect(protected.clone()));
+        self.tasks
+            .tell_release(ReleaseMessage::Protect(protected.clone()));
+    }
+
+    /// Deletes expired entries. A full map takes a while to read.
+    fn sweep(&mut self) {
+        match take_finished(&mut self.sweeping) {
+            Some(Some(Ok(count))) => log::debug!("swept {count} expired entries"),
+            Some(Some(Err(error))) => log::warn!("cannot sweep expired entries: {error:#}"),
+            Some(None) | None => {}
+        }
+        if self.sweeping.is_some() || self.last_sweep.elapsed() < SWEEP_PERIOD {
+            return;
+        }
+        self.last_sweep = clock::instant();
+        let filter = &self.settings.filter;
+        let (pin_dir, run_dir) = (filter.pin_dir.clone(), filter.run_dir.clone());
+        self.sweeping = Some(self.disk.submit(move || {
+            let lock = || lock::acquire_within(&run_dir, SWEEP_LOCK_WAIT);
+            Blocklist::open(&pin_dir)?.sweep(clock::monotonic_ns(), lock)
+        }));
+    }
+
+    fn log_packets(&mut self) {
+        if let Some(packets) = &mut self.packets {
+            packets.flush();
+        }
+    }
+
+    /// Ends the tasks; the filter stays.
+    pub async fn stop(mut self) {
+        self.tasks.stop().await;
+        if self.packets.is_some() {
+            self.silence();
+        }
+        log::info!(target: "spamdrop::run", "stopped; the filter stays attached (`spamdrop detach` removes it)");
+    }
+
+    /// Puts a program in place that logs no packets.
+    fn silence(&self) {
+        let filter = &self.settings.filter;
+        let silenced = || {
+            let lock = lock::acquire_within(&filter.run_dir, SWEEP_LOCK_WAIT)?;
+            let protected = protect::protected(&filter.allow_file)?;
+            install::reinstall(&lock, filter, &filter.interfaces, &protected, 0)
+        };
+        if let Err(error) = silenced() {
+            log::warn!("the filter goes on logging packets: {error:#}");
+        }
+    }
+}
+
+fn open_packet_log(mut filter: Filter, log_level: u8) -> Result<Option<PacketLog>> {
+    match log_level {
+        0 => Ok(None),
+        _ => PacketLog::open(&mut filter).map(Some),
+    }
+}
+
+fn say_thread(health: &Health, started: io::Result<()>) {
+    let failed = "cannot start the thread for disk work, so nothing is saved; trying again";
+    health.report(Subject::DiskThread, failed, started.map_err(Into::into));
+}
+
+/// Waits for the write lock, and names its holder after a while.
+async fn acquire(run_dir: &Path) -> Result<WriteLock> {
+    let start = clock::instant();
+    let mut is_named = false;
+    loop {
+        if let Some(lock) = WriteLock::try_acquire(run_dir, Duration::ZERO)? {
+            return Ok(lock);
+        }
+        if !is_named && start.elapsed() >= LOCK_PATIENCE {
+            is_named = true;
+            if let Some(holder) = lock::holder(run_dir) {
+                log::warn!("waiting for {holder}, which holds the write lock");
+            }
+        }
+        sleep(LOCK_RETRY).await;
+    }
+}
+
+/// Pending for ever once that has failed.
+async fn next_change(changes: &mut Option<Changes>) -> io::Result<()> {
+    match changes {
+        Some(changes) => changes.next().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,170 @@
+//! What changes while the daemon runs: the configuration, the allowlist.
+
+use anyhow::{Result, bail, ensure};
+use tokio::sync::oneshot::channel;
+
+use super::{LOCK_PATIENCE, Supervisor, open_packet_log, warn_of};
+use crate::checks;
+use crate::daemon::fifo_control::FifoMessage;
+use crate::daemon::gate::GateMessage;
+use crate::daemon::health::Subject;
+use crate::daemon::release::ReleaseMessage;
+use crate::daemon::responder::ResponderMessage;
+use crate::daemon::settings::{Settings, SourceSettings};
+use crate::daemon::watch::WatchMessage;
+use crate::fifo::Fifo;
+use crate::install::{self, Installed};
+use crate::lock;
+use crate::protect;
+use spamdrop_core::policy::Protected;
+
+/// A configuration that was read again, and all of it that could fail.
+struct Next {
+    settings: Settings,
+    protected: Protected,
+    /// `None`: the old one stays, here and below.
+    fifo: Option<Fifo>,
+    sources: Option<SourceSettings>,
+    installed: Installed,
+    steered: Result<()>,
+}
+
+impl Supervisor {
+    /// SIGHUP: reads the configuration again. On an error the old one holds.
+    pub(super) async fn reload(&mut self) {
+        match self.prepare().await {
+            Ok(next) => {
+                self.take_over(next).await;
+                log::info!(target: "spamdrop::run", "configuration read again");
+            }
+            Err(error) => {
+                log::error!(target: "spamdrop::run", "the configuration is unchanged: {error:#}");
+            }
+        }
+    }
+
+    async fn prepare(&mut self) -> Result<Next> {
+        let config = (self.options.reread)()?;
+        let settings = Settings::new(&config)?;
+        ensure!(
+            settings.filter.shares_maps_with(&self.settings.filter),
+            "capacities and directories change only with `spamdrop detach` and a new start"
+        );
+        warn_of(checks::answer(&config).await?);
+        let protected = protect::protected(&settings.filter.allow_file)?;
+        let fifo = match &settings.fifo.path {
+            Some(path) if Some(path) != self.settings.fifo.path.as_ref() => Some(Fifo::open(path)?),
+            _ => None,
+        };
+        let sources = self.other_sources(&settings.sources)?;
+        let filter = &settings.filter;
+        let lock = lock::acquire_within(&filter.run_dir, LOCK_PATIENCE)?;
+        let installed = install::reconfigure(&lock, filter, &protected, self.options.log_level);
+        let mut installed = match installed {
+            Ok(installed) => installed,
+            Err(error) => {
+                self.take_back(&lock);
+                return Err(error);
+            }
+        };
+        let answers = settings.responder.is_some();
+        let steered = install::steer(&lock, filter, answers, &mut installed.filter);
+        Ok(Next {
+            settings,
+            protected,
+            fifo,
+            sources,
+            installed,
+            steered,
+        })
+    }
+
+    /// The sources, if they are others than before.
+    fn other_sources(&self, sources: &SourceSettings) -> Result<Option<SourceSettings>> {
+        if *sources == self.settings.sources {
+            return Ok(None);
+        }
+        // The thread that reads standard input has read ahead, and another
+        // could not get that back.
+        if sources.reads_stdin() || self.settings.sources.reads_stdin() {
+            bail!("sources beside standard input change only with a new start");
+        }
+        Ok(Some(sources.clone()))
+    }
+
+    /// The filter may have been told of another configuration than ours.
+    fn take_back(&mut self, lock: &lock::WriteLock) {
+        let told = self
+            .blocklist
+            .configure(lock, self.settings.filter.settings);
+        let failed = "the filter has the settings of the configuration that was refused; \
+                      correct it and send SIGHUP again";
+        self.health.report(Subject::Settings, failed, told);
+        self.network_changed = true;
+    }
+
+    /// Nothing here fails for good: trouble is told, also in `status`.
+    async fn take_over(&mut self, next: Next) {
+        let Next {
+            settings,
+            installed,
+            ..
+        } = next;
+        self.blocklist = installed.blocklist;
+        self.interfaces.replace(installed.attached);
+        self.health.clear(Subject::Settings);
+        self.tasks
+            .tell_gate(GateMessage::Reconfigure(settings.gate.clone()));
+        self.tasks.tell_watch(WatchMessage::Reconfigure {
+            settings: Box::new(settings.watch.clone()),
+            sources: next.sources,
+        });
+        self.tasks
+            .tell_release(ReleaseMessage::Reconfigure(settings.release.clone()));
+        self.tasks.tell_fifo(FifoMessage::Reconfigure {
+            settings: settings.fifo.clone(),
+            fifo: next.fifo,
+        });
+        self.settings = settings;
+        self.tell_protected(&next.protected);
+        self.arrange_responder(next.steered).await;
+        match open_packet_log(installed.filter, self.options.log_level) {
+            Ok(packets) => {
+                self.packets = packets;
+                self.health.clear(Subject::PacketLog);
+            }
+            Err(error) => {
+                let text = format!("packets are no longer logged, start anew for it: {error:#}");
+                self.health.raise(Subject::PacketLog, text);
+            }
+        }
+    }
+
+    /// Has the responder started, replaced or ended, as configured; whether it
+    /// runs. Without it the mail server answers everybody, so the watch goes on
+    /// after an error.
+    pub(super) async fn arrange_responder(&mut self, steered: Result<()>) -> bool {
+        let settings = match &steered {
+            Ok(()) => self.settings.responder.clone(),
+            Err(_) => None,
+        };
+        let (done, answers) = channel();
+        self.tasks
+            .tell_responder(ResponderMessage::Reconfigure(settings, done));
+        let answers = answers.await.unwrap_or(false);
+        if let Err(error) = steered {
+            let text = format!("listed senders are not answered here: {error:#}");
+            self.health.raise(Subject::Responder, text);
+        }
+        answers
+    }
+
+    /// SIGUSR1: reads the allowlist, the known senders and the pending releases
+    /// again.
+    pub(super) fn refresh(&mut self) {
+        self.network_changed = true;
+        self.protect();
+        self.tasks.tell_gate(GateMessage::SendersChanged);
+        self.tasks.tell_release(ReleaseMessage::Adopt);
+    }
+}

@@ -1,0 +1,215 @@
+//! The tasks, as the supervisor knows them: an inbox and a handle each.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{Instant, timeout_at};
+
+use super::SupervisorMessage;
+use crate::daemon::block::Blocker;
+use crate::daemon::disk::Disk;
+use crate::daemon::fifo_control::{FifoMessage, FifoTask};
+use crate::daemon::gate::{GateMessage, GateTask};
+use crate::daemon::health::Health;
+use crate::daemon::release::{ReleaseMessage, ReleaseTask};
+use crate::daemon::responder::{ResponderMessage, ResponderTask};
+use crate::daemon::settings::Settings;
+use crate::daemon::status::{self, StatusMessage};
+use crate::daemon::watch::{WatchMessage, WatchOutputs, WatchTask};
+use crate::kernel::blocklist::Blocklist;
+use crate::tail::Tail;
+use spamdrop_core::policy::Protected;
+
+/// SIGTERM is obeyed within a second, whatever a disk or a lock does.
+const END: Duration = Duration::from_millis(800);
+
+pub(super) struct Tasks {
+    watch: Task<WatchMessage>,
+    fifo: Task<FifoMessage>,
+    release: Task<ReleaseMessage>,
+    gate: Task<GateMessage>,
+    responder: Task<ResponderMessage>,
+    status: Task<StatusMessage>,
+}
+
+struct Task<M> {
+    name: &'static str,
+    inbox: UnboundedSender<M>,
+    handle: JoinHandle<()>,
+}
+
+impl<M> Task<M> {
+    fn new(
+        name: &'static str,
+        inbox: UnboundedSender<M>,
+        task: impl Future<Output = ()> + 'static,
+    ) -> Self {
+        let handle = spawn_local(task);
+        Self {
+            name,
+            inbox,
+            handle,
+        }
+    }
+
+    /// A task that has ended takes no messages.
+    fn tell(&self, message: M) {
+        let _ = self.inbox.send(message);
+    }
+
+    /// Whether it ended before the deadline.
+    async fn ended(&mut self, deadline: Instant) -> bool {
+        self.handle.is_finished() || timeout_at(deadline, &mut self.handle).await.is_ok()
+    }
+}
+
+impl Tasks {
+    /// Spawns all tasks.
+    ///
+    /// # Errors
+    ///
+    /// A map or the FIFO cannot be opened.
+    pub fn spawn(
+        settings: &Settings,
+        tail: Tail,
+        protected: &Protected,
+        disk: &Disk,
+        supervisor: UnboundedSender<SupervisorMessage>,
+    ) -> Result<Self> {
+        let filter = &settings.filter;
+        let run_dir = &filter.run_dir;
+        let blocklist = || Blocklist::open(&filter.pin_dir);
+        let (watch, watch_inbox) = unbounded_channel();
+        let (fifo, fifo_inbox) = unbounded_channel();
+        let (release, release_inbox) = unbounded_channel();
+        let (gate, gate_inbox) = unbounded_channel();
+        let (responder, responder_inbox) = unbounded_channel();
+        let (status, status_inbox) = unbounded_channel();
+
+        let gate_task = GateTask::open(
+            settings.gate.clone(),
+            blocklist()?,
+            disk.clone(),
+            status.clone(),
+        )?;
+        let responder_task = ResponderTask::new(gate_task.texts(), gate.clone(), status.clone());
+        let release_task = ReleaseTask::new(
+            settings.release.clone(),
+            blocklist()?,
+            protected.clone(),
+            run_dir.clone(),
+            gate.clone(),
+            status.clone(),
+        );
+        let fifo_task = FifoTask::open(
+            settings.fifo.clone(),
+            blocklist()?,
+            protected.clone(),
+            run_dir.clone(),
+            release.clone(),
+            status.clone(),
+        )?;
+        let blocker = Blocker::new(
+            blocklist()?,
+            settings.watch.rule.clone(),
+            run_dir.clone(),
+            release.clone(),
+            Health::new(status.clone()),
+        );
+        let outputs = WatchOutputs {
+            gate: gate.clone(),
+            status: status.clone(),
+            supervisor,
+        };
+        let watch_task = WatchTask::new(
+            settings.watch.clone(),
+            tail,
+            protected.clone(),
+            blocker,
+            disk.clone(),
+            outputs,
+        );
+        let status_task = status::run(run_dir.clone(), status_inbox);
+        Ok(Self {
+            status: Task::new("status", status, status_task),
+            release: Task::new("release", release, release_task.run(release_inbox)),
+            gate: Task::new("gate", gate, gate_task.run(gate_inbox)),
+            responder: Task::new("responder", responder, responder_task.run(responder_inbox)),
+            fifo: Task::new("fifo", fifo, fifo_task.run(fifo_inbox)),
+            watch: Task::new("watch", watch, watch_task.run(watch_inbox)),
+        })
+    }
+
+    pub fn health(&self) -> Health {
+        Health::new(self.status.inbox.clone())
+    }
+
+    pub fn tell_watch(&self, message: WatchMessage) {
+        self.watch.tell(message);
+    }
+
+    pub fn tell_fifo(&self, message: FifoMessage) {
+        self.fifo.tell(message);
+    }
+
+    pub fn tell_release(&self, message: ReleaseMessage) {
+        self.release.tell(message);
+    }
+
+    pub fn tell_gate(&self, message: GateMessage) {
+        self.gate.tell(message);
+    }
+
+    pub fn tell_responder(&self, message: ResponderMessage) {
+        self.responder.tell(message);
+    }
+
+    /// Resolves when the release task has ended: it was told to finish.
+    pub async fn released(&mut self) {
+        let _ = (&mut self.release.handle).await;
+    }
+
+    /// # Errors
+    ///
+    /// A task has ended, which none does by itself.
+    pub fn ensure_running(&self) -> Result<()> {
+        let tasks = [
+            (self.watch.name, &self.watch.handle),
+            (self.fifo.name, &self.fifo.handle),
+            (self.gate.name, &self.gate.handle),
+            (self.responder.name, &self.responder.handle),
+            (self.status.name, &self.status.handle),
+        ];
+        for (name, handle) in tasks {
+            if handle.is_finished() {
+                bail!("the {name} task died; start `spamdrop run` again");
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all tasks. What a disk does not take in time is lost.
+    pub async fn stop(&mut self) {
+        let deadline = Instant::now() + END;
+        // What was written to the FIFO is carried out first.
+        self.fifo.tell(FifoMessage::Stop);
+        let mut late = !self.fifo.ended(deadline).await;
+        self.watch.tell(WatchMessage::Stop);
+        self.release.tell(ReleaseMessage::Stop);
+        self.responder.tell(ResponderMessage::Stop);
+        late |= !self.watch.ended(deadline).await;
+        // After the watch, whose last lines belong to the history.
+        self.gate.tell(GateMessage::Stop);
+        late |= !self.gate.ended(deadline).await;
+        late |= !self.release.ended(deadline).await;
+        late |= !self.responder.ended(deadline).await;
+        if late {
+            log::warn!("not all was saved within {END:?}: a disk or a lock takes too long");
+        }
+        self.status.tell(StatusMessage::Stop);
+        let last = Instant::now() + Duration::from_millis(100);
+        self.status.ended(last).await;
+    }
+}

@@ -1,0 +1,387 @@
+//! The watch task: reads the logs, decides by the engine, and carries out what
+//! follows. It waits for no lock and no disk.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Error, Result};
+use spamdrop_core::engine::{Effects, Engine, EngineSettings};
+use spamdrop_core::event::Event;
+use spamdrop_core::log::Parsed;
+use spamdrop_core::policy::{Decision, Protected};
+use spamdrop_core::reputation::{Record, Records};
+use spamdrop_core::status::SourceState;
+use spamdrop_core::target::Target;
+use spamdrop_core::time::Moment;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot::Receiver;
+
+use super::block::{BlockRule, Blocker, Offence};
+use super::database;
+use super::disk::{Disk, take_finished};
+use super::gate::GateMessage;
+use super::health::{Health, Subject};
+use super::period;
+use super::settings::SourceSettings;
+use super::status::{StatusMessage, WatchStatus};
+use super::supervisor::SupervisorMessage;
+use crate::clock;
+use crate::tail::{self, FileStatus, Line, Tail};
+
+/// Bytes of log that are read before other tasks get their turn.
+const BUDGET: usize = 256 * 1024;
+/// inotify may miss changes, so logs are looked at this often.
+const SECOND: Duration = Duration::from_secs(1);
+/// How often offences are tried again that wait for the write lock.
+const RETRY: Duration = Duration::from_millis(20);
+/// How often what was learned of senders is written, if there is anything. A
+/// crash loses no more than that, and pending demotions.
+const WRITE_PERIOD: Duration = Duration::from_secs(5);
+
+/// What the task is told.
+pub(super) enum WatchMessage {
+    /// Another configuration holds; `sources`: other logs are watched.
+    Reconfigure {
+        settings: Box<WatchSettings>,
+        sources: Option<SourceSettings>,
+    },
+    /// Other addresses must not be blocked.
+    Protect(Protected),
+    /// Saves what was learned, and ends.
+    Stop,
+}
+
+/// What the task needs of the configuration.
+#[derive(Clone)]
+pub(super) struct WatchSettings {
+    pub engine: EngineSettings,
+    pub rule: BlockRule,
+    /// The database.
+    pub store: PathBuf,
+    /// Senders that the database keeps.
+    pub known_capacity: usize,
+}
+
+/// The channels to the tasks that effects go to.
+pub(super) struct WatchOutputs {
+    pub gate: UnboundedSender<GateMessage>,
+    pub status: UnboundedSender<StatusMessage>,
+    pub supervisor: UnboundedSender<SupervisorMessage>,
+}
+
+pub(super) struct WatchTask {
+    settings: WatchSettings,
+    tail: Tail,
+    engine: Engine,
+    blocker: Blocker,
+    disk: Disk,
+    outputs: WatchOutputs,
+    health: Health,
+    /// Why blocking is paused, as it was said last.
+    ceiling: Option<String>,
+    has_ended: bool,
+    senders: Option<Receiver<Result<Vec<(Target, Record)>>>>,
+    merging: Option<Receiver<Result<(), (Records, Error)>>>,
+    last_merge: std::time::Instant,
+    saving: Option<Receiver<Result<()>>>,
+}
+
+impl WatchTask {
+    pub fn new(
+        settings: WatchSettings,
+        tail: Tail,
+        protected: Protected,
+        blocker: Blocker,
+        disk: Disk,
+        outputs: WatchOutputs,
+    ) -> Self {
+        let store = settings.store.clone();
+        Self {
+            engine: Engine::new(settings.engine.clone(), protected),
+            settings,
+            tail,
+            blocker,
+            senders: Some(disk.submit(move || database::senders(&store))),
+            disk,
+            health: Health::new(outputs.status.clone()),
+            outputs,
+            ceiling: None,
+            has_ended: false,
+            merging: None,
+            last_merge: clock::instant(),
+            saving: None,
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub async fn run(mut self, mut inbox: UnboundedReceiver<WatchMessage>) {
+        let mut second = period(SECOND);
+        let mut retry = period(RETRY);
+        let mut more = self.read();
+        loop {
+            tokio::select! {
+                // In this order: a storm of lines delays nothing above it.
+                biased;
+                message = inbox.recv() => match message {
+                    None | Some(WatchMessage::Stop) => break,
+                    Some(message) => {
+                        self.take(message);
+                        more = self.read();
+                    }
+                },
+                _ = second.tick() => {
+                    self.look_after();
+                    more = self.read();
+                }
+                _ = retry.tick(), if self.blocker.is_waiting() => self.blocker.write(),
+                // Not at once: timers and signals are served only between tasks.
+                () = tokio::task::yield_now(), if more => more = self.read(),
+                () = self.tail.changed() => more = self.read(),
+            }
+        }
+        self.end().await;
+    }
+
+    fn take(&mut self, message: WatchMessage) {
+        match message {
+            WatchMessage::Reconfigure { settings, sources } => {
+                self.blocker.reconfigure(settings.rule.clone());
+                self.engine.reconfigure(settings.engine.clone());
+                self.settings = *settings;
+                if let Some(sources) = sources {
+                    self.change_sources(&sources);
+                }
+            }
+            WatchMessage::Protect(protected) => self.engine.protect(protected),
+            WatchMessage::Stop => {}
+        }
+    }
+
+    fn change_sources(&mut self, sources: &SourceSettings) {
+        match sources.reopen(&self.tail) {
+            Ok(tail) => {
+                self.tail = tail;
+                self.has_ended = false;
+                self.health.clear(Subject::Sources);
+            }
+            Err(error) => {
+                let text = format!("the old logs are watched, start anew: {error:#}");
+                self.health.raise(Subject::Sources, text);
+            }
+        }
+    }
+
+    /// Reads some log and writes the blocks that follow; whether there is more.
+    fn read(&mut self) -> bool {
+        let Self {
+            tail,
+            engine,
+            blocker,
+            outputs,
+            ..
+        } = self;
+        let more = tail.poll(clock::instant(), BUDGET, &mut |line| {
+            take_line(engine, blocker, outputs, &line);
+        });
+        self.blocker.write();
+        more
+    }
+
+    /// Once a second.
+    fn look_after(&mut self) {
+        self.remember_senders();
+        self.say_ceiling();
+        self.keep_records();
+        self.keep_positions();
+        self.tell();
+        // Standard input alone can come to an end.
+        let is_ended = |file: &FileStatus| file.state == tail::State::Ended;
+        if !self.has_ended && !self.blocker.is_waiting() && self.tail.files().all(is_ended) {
+            self.has_ended = true;
+            let _ = self.outputs.supervisor.send(SupervisorMessage::LogsEnded);
+        }
+    }
+
+    /// Tells the engine of the senders of the last day, so that a restart does
+    /// not make the ceiling blind.
+    fn remember_senders(&mut self) {
+        match take_finished(&mut self.senders) {
+            None => {}
+            Some(Some(Ok(senders))) => {
+                let now = moment();
+                for (source, record) in &senders {
+                    self.engine.remember(*source, record, now);
+                }
+            }
+            Some(Some(Err(error))) => {
+                let text = format!("nothing is known of senders: {error:#}");
+                self.health.raise(Subject::Reputation, text);
+            }
+            Some(None) => self.health.raise(
+                Subject::Reputation,
+                "nothing is known of senders: the thread that read died",
+            ),
+        }
+    }
+
+    fn say_ceiling(&mut self) {
+        let ceiling = self.engine.ceiling(moment()).map(|trip| trip.to_string());
+        if self.ceiling.is_some() != ceiling.is_some() {
+            match &ceiling {
+                Some(text) => log::error!(target: "spamdrop::policy", "no new blocks: {text}"),
+                None => log::warn!(target: "spamdrop::policy", "blocking again"),
+            }
+            let message = GateMessage::Paused(ceiling.is_some());
+            let _ = self.outputs.gate.send(message);
+        }
+        self.ceiling = ceiling;
+    }
+
+    /// Writes what was learned of senders, unless that was done just now.
+    fn keep_records(&mut self) {
+        self.engine.settle(moment(), false);
+        match take_finished(&mut self.merging) {
+            None => {}
+            Some(Some(Ok(()))) => {
+                let _ = self.outputs.gate.send(GateMessage::SendersChanged);
+                self.health.clear(Subject::Reputation);
+            }
+            Some(Some(Err((records, error)))) => {
+                self.engine.give_back(records);
+                self.cannot_keep_records(&error);
+            }
+            Some(None) => self.cannot_keep_records(&Error::msg("the thread that wrote died")),
+        }
+        let is_due = self.last_merge.elapsed() >= WRITE_PERIOD;
+        if self.merging.is_none() && is_due && self.engine.has_records() {
+            self.last_merge = clock::instant();
+            self.merging = Some(self.begin_merge());
+        }
+    }
+
+    fn begin_merge(&mut self) -> Receiver<Result<(), (Records, Error)>> {
+        let records = self.engine.take_records();
+        let (store, capacity) = (self.settings.store.clone(), self.settings.known_capacity);
+        self.disk
+            .submit(move || database::merge(&store, records, capacity))
+    }
+
+    fn cannot_keep_records(&self, error: &Error) {
+        let text = format!("cannot keep what was learned of senders: {error:#}");
+        self.health.raise(Subject::Reputation, text);
+    }
+
+    fn keep_positions(&mut self) {
+        match take_finished(&mut self.saving) {
+            None => {}
+            Some(Some(Ok(()))) => self.health.clear(Subject::Positions),
+            Some(Some(Err(error))) => {
+                self.tail.forget_save();
+                let text = format!("cannot keep the log positions: {error:#}");
+                self.health.raise(Subject::Positions, text);
+            }
+            Some(None) => self.tail.forget_save(),
+        }
+        if self.saving.is_none()
+            && let Some(save) = self.tail.begin_save()
+        {
+            self.saving = Some(self.disk.submit(save));
+        }
+    }
+
+    fn tell(&self) {
+        let mut events: Vec<_> = self.engine.counts().iter().map(|(k, v)| (*k, *v)).collect();
+        let failed = self.blocker.failed();
+        if failed > 0 {
+            events.push(("failed", failed));
+        }
+        let blocked = self.engine.counts().get("blocked").copied();
+        let blocked = blocked.unwrap_or_default().saturating_sub(failed);
+        let _ = self.outputs.gate.send(GateMessage::Blocked(blocked));
+        let _ = self.outputs.status.send(StatusMessage::Watch(WatchStatus {
+            sources: self.tail.files().map(source_state).collect(),
+            events,
+            ceiling: self.ceiling.clone(),
+        }));
+    }
+
+    /// Hands the rest over to the disk. The supervisor limits how long that
+    /// takes.
+    async fn end(mut self) {
+        self.blocker.write();
+        self.tell();
+        if let Some(saving) = self.saving.take() {
+            let _ = saving.await;
+        }
+        if let Some(save) = self.tail.begin_save()
+            && let Ok(Err(error)) = self.disk.submit(save).await
+        {
+            log::warn!("cannot keep the log positions: {error:#}");
+        }
+        if let Some(merging) = self.merging.take()
+            && let Ok(Err((records, _))) = merging.await
+        {
+            self.engine.give_back(records);
+        }
+        self.engine.settle(moment(), true);
+        if self.engine.has_records()
+            && let Ok(Err((_, error))) = self.begin_merge().await
+        {
+            log::warn!("cannot keep what was learned of senders: {error:#}");
+        }
+    }
+}
+
+fn take_line(engine: &mut Engine, blocker: &mut Blocker, outputs: &WatchOutputs, line: &Line<'_>) {
+    let now = moment();
+    let Parsed::Event(event) = engine.read(line.bytes, line.backlog, now.wall) else {
+        return;
+    };
+    let is_blocked = blocker.is_blocked(event.addr, clock::monotonic_ns());
+    let Effects { decision, evidence } = engine.decide(&event, now, is_blocked);
+    if let Some(evidence) = evidence {
+        let message = GateMessage::Heard(event.addr, evidence);
+        let _ = outputs.gate.send(message);
+    }
+    carry_out(blocker, &event, decision, line.bytes, is_blocked);
+}
+
+fn carry_out(
+    blocker: &mut Blocker,
+    event: &Event<'_>,
+    decision: Decision,
+    line: &[u8],
+    is_repeated: bool,
+) {
+    match decision {
+        Decision::Block { addr, age } => blocker.add(Offence {
+            addr,
+            at: clock::monotonic_ns().minus(age),
+            line: line.to_vec(),
+            is_repeated,
+        }),
+        Decision::Known | Decision::Delivered => {}
+        Decision::Ignore(why) => {
+            log::debug!(target: "spamdrop::policy", "{} not blocked: {why}", event.addr);
+        }
+    }
+}
+
+fn moment() -> Moment {
+    Moment {
+        wall: clock::wall(),
+        mono: clock::monotonic(),
+    }
+}
+
+fn source_state(status: &FileStatus) -> SourceState {
+    SourceState {
+        path: status.path.clone(),
+        trusted: status.trusted,
+        state: status.state.to_string(),
+        lines: status.lines,
+        overlong: status.overlong,
+        unfit: status.unfit,
+        lag_bytes: status.lag,
+    }
+}

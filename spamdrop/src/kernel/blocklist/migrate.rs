@@ -1,0 +1,198 @@
+//! Upgrades: reads the pinned maps of an older version, and makes this
+//! version's.
+//!
+//! A blocked sender notices nothing: the new maps are filled in a directory of
+//! their own while the old program goes on filtering with the old ones; then
+//! the program behind each link is exchanged, which the kernel does between
+//! two packets.
+//!
+//! The old program counts and slides until then, so entries may change after
+//! they were copied. Nobody but the filter changes them meanwhile: the caller
+//! holds the write lock, and no daemon runs. Therefore they are read again
+//! after the exchange, and what was slid since the copy began is written to the
+//! new maps, unless the new program has slid it further. No expiry is lost; a
+//! few of the hits in between may be.
+//!
+//! The old pins are removed last. After a crash before that, the next start
+//! upgrades again from the old pins, which are in force as long as they exist
+//! (see [`pins::pinned`]).
+
+pub mod v1;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use spamdrop_common::abi::{ABI_VERSION, MapSpec};
+use spamdrop_common::time::MonotonicNs;
+
+use super::pins::{self, Pinned};
+use super::{Blocklist, GateMaps};
+use crate::clock;
+use crate::exit::{Exit, Failure};
+
+/// The version whose maps are pinned in the pin directory itself.
+pub(super) const WITHOUT_DIRECTORY: u32 = 1;
+
+/// The directory in which the new maps are filled.
+const STAGING: &str = "new";
+
+/// A version that can be upgraded. To add one: write a module for it with its
+/// layouts, list it in [`VERSIONS`], and add a row to `tests/upgrade`.
+pub struct OldVersion {
+    /// Its number.
+    pub version: u32,
+    /// Its pinned maps.
+    pub maps: &'static [MapSpec],
+    /// Copies everything that is worth keeping from the maps in a directory.
+    copy: fn(from: &Path, to: &mut NewMaps) -> Result<()>,
+    /// Copies again what the filter may have changed since a time, and what it
+    /// has counted.
+    copy_changed: fn(from: &Path, to: &mut NewMaps, since: MonotonicNs) -> Result<()>,
+}
+
+/// The maps that are filled.
+struct NewMaps {
+    blocklist: Blocklist,
+    gate: GateMaps,
+}
+
+impl NewMaps {
+    fn open(dir: &Path) -> Result<Self> {
+        Ok(Self {
+            blocklist: Blocklist::open_maps(dir)?,
+            gate: GateMaps::open_maps(dir)?,
+        })
+    }
+}
+
+/// Every version that this one upgrades.
+pub const VERSIONS: &[OldVersion] = &[v1::VERSION];
+
+impl OldVersion {
+    /// The directory of its maps.
+    #[must_use]
+    pub fn dir(&self, pin_dir: &Path) -> PathBuf {
+        if self.version == WITHOUT_DIRECTORY {
+            pin_dir.to_owned()
+        } else {
+            pins::version_dir(pin_dir, self.version)
+        }
+    }
+
+    fn remove(&self, pin_dir: &Path) -> Result<()> {
+        if self.version == WITHOUT_DIRECTORY {
+            remove_without_directory(pin_dir)
+        } else {
+            pins::remove_dir(&self.dir(pin_dir))
+        }
+    }
+}
+
+/// An upgrade that has begun.
+pub struct Upgrade {
+    old: &'static OldVersion,
+    pin_dir: PathBuf,
+    started: MonotonicNs,
+}
+
+impl Upgrade {
+    /// Begins an upgrade if maps of an older version are pinned.
+    ///
+    /// # Errors
+    ///
+    /// Maps of a newer version are pinned, or of one that cannot be upgraded,
+    /// or maps that do not look as their version should.
+    pub fn begin(pin_dir: &Path) -> Result<Option<Self>> {
+        remove_staging(pin_dir)?;
+        let version = match pins::pinned(pin_dir)? {
+            Pinned::Nothing | Pinned::Current => return Ok(None),
+            Pinned::Newer(version) => return Err(pins::newer(pin_dir, version)),
+            Pinned::Older(version) => version,
+        };
+        let Some(old) = VERSIONS.iter().find(|old| old.version == version) else {
+            let dir = pin_dir.display();
+            let message = format!(
+                "the maps in {dir} have the layout v{version}, which this spamdrop (v{ABI_VERSION}) cannot upgrade. Save the list with the older one (`spamdrop export`), then `spamdrop detach`"
+            );
+            return Err(Failure::new(Exit::Failed, message));
+        };
+        pins::compare(&old.dir(pin_dir), old.maps, None)?;
+        let upgrade = Self {
+            old,
+            pin_dir: pin_dir.to_owned(),
+            started: clock::monotonic_ns(),
+        };
+        pins::make_dir(&upgrade.staging_dir())?;
+        Ok(Some(upgrade))
+    }
+
+    /// Where the new maps are pinned meanwhile.
+    #[must_use]
+    pub fn staging_dir(&self) -> PathBuf {
+        self.pin_dir.join(STAGING)
+    }
+
+    /// The version that is upgraded.
+    #[must_use]
+    pub fn from(&self) -> u32 {
+        self.old.version
+    }
+
+    /// Fills the new maps, which the loader has pinned.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation.
+    pub fn copy(&self) -> Result<()> {
+        let mut maps = NewMaps::open(&self.staging_dir())?;
+        (self.old.copy)(&self.old.dir(&self.pin_dir), &mut maps)
+            .context("cannot copy the maps of the older version")
+    }
+
+    /// To be called when no program uses the old maps any more: copies what
+    /// has changed, and puts the new pins in the place of the old ones.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a map operation, or a pin cannot be moved or removed.
+    pub fn finish(self) -> Result<()> {
+        let staging = self.staging_dir();
+        let mut maps = NewMaps::open(&staging)?;
+        (self.old.copy_changed)(&self.old.dir(&self.pin_dir), &mut maps, self.started)
+            .context("cannot copy what the filter has changed")?;
+        let dir = pins::maps_dir(&self.pin_dir);
+        // What lies there was never in force.
+        pins::remove_dir(&dir)?;
+        fs::rename(&staging, &dir)
+            .with_context(|| format!("cannot rename {}", staging.display()))?;
+        self.old.remove(&self.pin_dir)?;
+        log::info!(
+            "upgraded the maps from layout v{} to v{ABI_VERSION}",
+            self.old.version
+        );
+        Ok(())
+    }
+
+    /// Gives up; the old maps stay.
+    ///
+    /// # Errors
+    ///
+    /// A pin cannot be removed.
+    pub fn abandon(self) -> Result<()> {
+        remove_staging(&self.pin_dir)
+    }
+}
+
+/// Removes the new maps of an upgrade that was not finished.
+pub(super) fn remove_staging(pin_dir: &Path) -> Result<()> {
+    pins::remove_dir(&pin_dir.join(STAGING))
+}
+
+/// Removes the maps that are pinned in the pin directory itself.
+pub(super) fn remove_without_directory(pin_dir: &Path) -> Result<()> {
+    for spec in v1::MAPS {
+        pins::remove_file(&pin_dir.join(spec.name))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,327 @@
+//! The maps and values of layout v1.
+
+use aya::Pod;
+use aya::maps::lpm_trie::Key;
+use spamdrop_common::abi::{MapKind, MapSpec, NO_PREALLOC, Room};
+use spamdrop_common::time::{MonotonicNs, UnixSeconds};
+use spamdrop_common::{counter, entry, gate, names, settings};
+
+pub(super) const HOT4: &str = "hot4";
+pub(super) const PASSAGE: &str = "passage";
+const PREFIXES: Room = Room::Fixed(65_536);
+
+/// Its pinned maps.
+pub const MAPS: &[MapSpec] = &[
+    lru::<[u8; 4], Entry>(names::BLOCKED4, Room::Capacity4),
+    lru::<[u8; 8], Entry>(names::BLOCKED6, Room::Capacity6),
+    array::<[Hot; 4]>(HOT4, 16_384),
+    trie::<Key<[u8; 4]>, CidrEntry>(names::CIDR4),
+    trie::<Key<[u8; 16]>, CidrEntry>(names::CIDR6),
+    trie::<Key<[u8; 4]>, AllowEntry>(names::ALLOW4),
+    trie::<Key<[u8; 16]>, AllowEntry>(names::ALLOW6),
+    array::<Settings>(names::SETTINGS, 1),
+    MapSpec::new::<u32, Counters>(names::COUNTERS, MapKind::PerCpuArray, 0, Room::Fixed(1)),
+    hash::<[u8; 8], u8>(names::KNOWN, Room::KnownCapacity),
+    hash::<[u8; 8], u8>(names::KNOWN_NETS, Room::KnownCapacity),
+    lru::<[u8; 8], Verdict>(names::VERDICTS, Room::Fixed(131_072)),
+    array::<[u64; 6]>(names::GATE, 1),
+    array::<Passage>(PASSAGE, 1),
+    array::<u64>(names::RECENT_SYNS, 1 << 17),
+    MapSpec::new::<u32, u32>(names::RESPONDER, MapKind::SockMap, 0, Room::Fixed(2)),
+    MapSpec::new::<(), ()>("asks", MapKind::RingBuf, 0, Room::Fixed(65_536)),
+    hash::<[u8; 16], Origin>(names::ORIGINS, Room::BothCapacities),
+];
+
+const fn array<V>(name: &'static str, elements: u32) -> MapSpec {
+    MapSpec::new::<u32, V>(name, MapKind::Array, 0, Room::Fixed(elements))
+}
+
+const fn lru<K, V>(name: &'static str, room: Room) -> MapSpec {
+    MapSpec::new::<K, V>(name, MapKind::LruHash, 0, room)
+}
+
+const fn hash<K, V>(name: &'static str, room: Room) -> MapSpec {
+    MapSpec::new::<K, V>(name, MapKind::Hash, NO_PREALLOC, room)
+}
+
+const fn trie<K, V>(name: &'static str) -> MapSpec {
+    MapSpec::new::<K, V>(name, MapKind::LpmTrie, NO_PREALLOC, PREFIXES)
+}
+
+/// A blocked address or /64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Entry {
+    /// In nanoseconds.
+    pub expires: u64,
+    /// 0: no limit.
+    pub hard_until_s: u32,
+    /// 0: it does not slide.
+    pub ttl_s: u32,
+    /// Packets that matched.
+    pub hits: u32,
+    /// Times that a hit moved `expires`.
+    pub refreshes: u16,
+    /// As today.
+    pub flags: u16,
+}
+
+/// A blocked prefix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct CidrEntry {
+    /// The last second in which it matches.
+    pub expires_s: u32,
+    /// Packets that matched.
+    pub hits: u32,
+}
+
+/// An allowed prefix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct AllowEntry {
+    /// 1: found by spamdrop itself.
+    pub automatic: u32,
+}
+
+/// Why an address is blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Origin {
+    /// When it was first blocked.
+    pub first_unix_s: u64,
+    /// The last offence, in nanoseconds.
+    pub offence: u64,
+    /// Offences since the first block.
+    pub offences: u32,
+    /// 1 while connections may still have to be released.
+    pub release_pending: u16,
+    /// Bytes of `text` in use.
+    pub text_len: u16,
+    /// The log line, or a reason.
+    pub text: [u8; 200],
+}
+
+/// A source that was dropped a moment ago.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Hot {
+    /// In ticks.
+    pub until: u64,
+    /// Four bytes of an address.
+    pub source: u32,
+    /// That of the settings.
+    pub generation: u16,
+    /// Hits that the entry does not count yet.
+    pub hits: u16,
+}
+
+/// The filter's settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Settings {
+    /// Watched ports.
+    pub ports: [u16; 8],
+    /// As today.
+    pub refresh: u32,
+    /// Prefixes in `cidr4`.
+    pub cidrs4: u32,
+    /// Prefixes in `cidr6`.
+    pub cidrs6: u32,
+    /// Today's epoch.
+    pub generation: u32,
+    /// Nanoseconds of a tick.
+    pub tick_ns: u32,
+}
+
+/// Packets by reason, in today's order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Counters(pub [u64; 16]);
+
+/// What the filter counted at the gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Passage {
+    /// SYNs that passed.
+    pub admitted: u64,
+    /// Of known or allowlisted senders.
+    pub preferred: u64,
+    /// Lest a class starve.
+    pub floored: u64,
+    /// By class.
+    pub refused: [u64; 3],
+    /// First SYNs in a flood.
+    pub unrepeated: u64,
+    /// When the next of each class passes, in nanoseconds.
+    pub floors: [u64; 3],
+}
+
+/// What the zones say of a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Verdict {
+    /// In nanoseconds.
+    pub until: u64,
+    /// As today.
+    pub host: u64,
+    /// As today.
+    pub standing: u32,
+    /// As today.
+    pub zone: u32,
+}
+
+const _: () = assert!(size_of::<Entry>() == 24);
+const _: () = assert!(size_of::<CidrEntry>() == 8);
+const _: () = assert!(size_of::<AllowEntry>() == 4);
+const _: () = assert!(size_of::<Origin>() == 224);
+const _: () = assert!(size_of::<Hot>() == 16);
+const _: () = assert!(size_of::<Settings>() == 36);
+const _: () = assert!(size_of::<Counters>() == 128);
+const _: () = assert!(size_of::<Passage>() == 80);
+const _: () = assert!(size_of::<Verdict>() == 24);
+
+// SAFETY: repr(C) without padding (sizes asserted above), integers only.
+unsafe impl Pod for Entry {}
+// SAFETY: as above.
+unsafe impl Pod for CidrEntry {}
+// SAFETY: as above.
+unsafe impl Pod for AllowEntry {}
+// SAFETY: as above.
+unsafe impl Pod for Origin {}
+// SAFETY: as above.
+unsafe impl Pod for Hot {}
+// SAFETY: as above.
+unsafe impl Pod for Settings {}
+// SAFETY: as above.
+unsafe impl Pod for Counters {}
+// SAFETY: as above.
+unsafe impl Pod for Passage {}
+// SAFETY: as above.
+unsafe impl Pod for Verdict {}
+
+impl From<Entry> for entry::Entry {
+    fn from(old: Entry) -> Self {
+        Self {
+            expires: MonotonicNs::from_ns(old.expires),
+            hard_until_s: old.hard_until_s,
+            ttl_s: old.ttl_s,
+            hits: old.hits,
+            refreshes: old.refreshes,
+            flags: old.flags,
+            owners: 0,
+        }
+    }
+}
+
+impl From<CidrEntry> for entry::CidrEntry {
+    fn from(old: CidrEntry) -> Self {
+        Self {
+            expires_s: old.expires_s,
+            hits: old.hits,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<AllowEntry> for entry::AllowEntry {
+    fn from(old: AllowEntry) -> Self {
+        Self {
+            automatic: old.automatic,
+        }
+    }
+}
+
+impl From<Origin> for entry::Origin {
+    fn from(old: Origin) -> Self {
+        Self {
+            first_blocked: UnixSeconds::new(old.first_unix_s),
+            last_offence: MonotonicNs::from_ns(old.offence),
+            offences: old.offences,
+            release_pending: old.release_pending,
+            text_len: old.text_len,
+            text: old.text,
+        }
+    }
+}
+
+impl From<Settings> for settings::Settings {
+    fn from(old: Settings) -> Self {
+        Self {
+            ports: old.ports,
+            refresh: old.refresh,
+            cidrs4: old.cidrs4,
+            cidrs6: old.cidrs6,
+            epoch: old.generation,
+            tick_ns: old.tick_ns,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Passage> for gate::GateStats {
+    fn from(old: Passage) -> Self {
+        Self {
+            admitted: old.admitted,
+            known_or_allowed: old.preferred,
+            starvation_admits: old.floored,
+            refused: old.refused,
+            unconfirmed: old.unrepeated,
+            next_starvation_admit: old.floors.map(MonotonicNs::from_ns),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Verdict> for gate::Verdict {
+    fn from(old: Verdict) -> Self {
+        Self {
+            until: MonotonicNs::from_ns(old.until),
+            host: old.host,
+            standing: old.standing,
+            zone: old.zone,
+        }
+    }
+}
+
+impl From<Counters> for counter::Counters {
+    fn from(old: Counters) -> Self {
+        let [
+            not_ip,
+            not_tcp,
+            later_fragment,
+            truncated,
+            too_many_headers,
+            other_port,
+            not_blocked,
+            expired,
+            allowed,
+            open_passed,
+            gate_known_or_allowed,
+            gate_answered,
+            gate_refused,
+            open_dropped,
+            sealed_dropped,
+            cidr_dropped,
+        ] = old.0;
+        Self {
+            not_ip,
+            not_tcp,
+            later_fragment,
+            truncated,
+            too_many_headers,
+            other_port,
+            not_blocked,
+            expired,
+            allowed,
+            open_passed,
+            gate_known_or_allowed,
+            gate_answered,
+            gate_refused,
+            open_dropped,
+            sealed_dropped,
+            cidr_dropped,
+            ..Self::default()
+        }
+    }
+}

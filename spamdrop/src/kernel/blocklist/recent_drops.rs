@@ -1,0 +1,50 @@
+//! What the filter remembers of sources that it dropped a moment ago, see
+//! [`RecentDrop`].
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, Result};
+use spamdrop_common::recent_drop::{Line, RecentDrop};
+
+use super::{Blocklist, fd};
+use crate::kernel::bpf;
+
+impl Blocklist {
+    /// Makes the filter look at each entry again. To be called after every
+    /// change that removes or weakens an entry.
+    pub(super) fn raise_epoch(&mut self) -> Result<()> {
+        self.change_settings(|settings| {
+            settings.epoch = settings.epoch.wrapping_add(1);
+        })
+    }
+
+    /// The hits on a source that its entry does not count yet.
+    pub(super) fn uncounted_hits(&self, source: [u8; 4]) -> Result<u32> {
+        let source = u32::from_ne_bytes(source);
+        let epoch = self.epoch()?;
+        let line = self.recent_drops.get(&RecentDrop::line(source), 0);
+        let line = line.context("cannot read recent_drops4")?;
+        let slots = line.iter().filter(|slot| slot.source == source);
+        let current = slots.filter(|slot| slot.epoch == epoch);
+        Ok(current.map(|slot| u32::from(slot.hits)).sum())
+    }
+
+    /// The same of all sources that have such hits.
+    pub(super) fn all_uncounted_hits(&self) -> Result<HashMap<[u8; 4], u32>> {
+        let epoch = self.epoch()?;
+        let mut hits = HashMap::new();
+        bpf::for_each(fd(&self.recent_drops), |_: &[u32], lines: &[Line]| {
+            let hit = lines.iter().flatten().filter(|slot| slot.hits != 0);
+            let current = hit.filter(|slot| slot.epoch == epoch);
+            hits.extend(current.map(|slot| (slot.source.to_ne_bytes(), slot.hits.into())));
+            Ok(())
+        })
+        .context("cannot read recent_drops4")?;
+        Ok(hits)
+    }
+
+    /// As the filter compares it.
+    fn epoch(&self) -> Result<u16> {
+        Ok(self.settings()?.epoch as u16)
+    }
+}

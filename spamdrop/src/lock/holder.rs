@@ -1,0 +1,48 @@
+//! Who holds a lock file, without taking its lock: a query that took it for a
+//! moment would turn away a process that tries to lock the file just then.
+
+use std::fs::{self, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+/// What the holder of a lock has written into the file, its process id first;
+/// `None` if that process does not hold the lock (any more).
+pub(super) fn signature(path: &Path) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let pid = text.split_whitespace().next()?.parse().ok()?;
+    holds(pid, &fs::metadata(path).ok()?).then_some(text)
+}
+
+/// Whether a process holds a lock on this file (flock(2)).
+fn holds(pid: u32, file: &Metadata) -> bool {
+    match has_locked(pid, file) {
+        Ok(held) => held,
+        // The process exists, and more is not to be learned without privileges.
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    }
+}
+
+fn has_locked(pid: u32, file: &Metadata) -> io::Result<bool> {
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let entry = entry?;
+        let open = match fs::metadata(entry.path()) {
+            // Closed since.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            open => open?,
+        };
+        if (open.dev(), open.ino()) != (file.dev(), file.ino()) {
+            continue;
+        }
+        let number = entry.file_name();
+        let info = Path::new("/proc")
+            .join(pid.to_string())
+            .join("fdinfo")
+            .join(number);
+        let locked = |line: &str| line.starts_with("lock:") && line.contains("FLOCK");
+        if fs::read_to_string(info).is_ok_and(|info| info.lines().any(locked)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,177 @@
+//! The README and the guide: their links lead somewhere, the commands that their
+//! sentences name exist, and their settings are valid. `tests/guide` runs their
+//! commands.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use clap::CommandFactory as _;
+use regex::Regex;
+use spamdrop::cli::Cli;
+use spamdrop_lab::guide::{Page, Part, pages, root};
+
+/// What a block may be: commands that are run, settings that are checked, and
+/// what neither is possible with.
+const LANGUAGES: [&str; 5] = ["console", "sh", "toml", "text", "mermaid"];
+
+fn blocks(page: &Page) -> Vec<(String, String, usize)> {
+    let parts = page.parts().unwrap().into_iter();
+    parts
+        .filter_map(|part| match part {
+            Part::Block {
+                language,
+                text,
+                line,
+            } => Some((language, text, line)),
+            Part::Direction(_) => None,
+        })
+        .collect()
+}
+
+#[test]
+fn the_readme_is_short() {
+    let length = fs::metadata(root().join("README.md")).unwrap().len();
+    assert!(length <= 8192, "README.md has {length} bytes");
+}
+
+#[test]
+fn every_block_says_what_it_is() {
+    for page in pages().unwrap() {
+        for (language, _, line) in blocks(&page) {
+            let place = page.path.display();
+            assert!(
+                LANGUAGES.contains(&language.as_str()),
+                "{place}:{line}: `{language}`"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let link = Regex::new(r"(?m)\]\(([^)]+)\)|^\[[^\]]+\]: (\S+)").unwrap();
+    for page in pages().unwrap() {
+        for found in link.captures_iter(&page.prose()) {
+            let target = found.get(1).or(found.get(2)).unwrap().as_str();
+            if target.starts_with("https://") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = match file {
+                "" => root().join(&page.path),
+                file => root().join(&page.path).with_file_name("").join(file),
+            };
+            let place = page.path.display();
+            let text = fs::read_to_string(&path);
+            let text = text.unwrap_or_else(|error| panic!("{place}: {target}: {error}"));
+            assert!(
+                anchor.is_empty() || anchors(&text).contains(anchor),
+                "{place}: {target}: no such heading"
+            );
+        }
+    }
+}
+
+/// The headings, as the anchors that a forge makes of them.
+fn anchors(markdown: &str) -> BTreeSet<String> {
+    let headings = markdown.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let title = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = title
+            .chars()
+            .filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-');
+        kept.collect::<String>().replace(' ', "-")
+    };
+    headings.map(anchor).collect()
+}
+
+/// In backquotes and in blocks.
+#[test]
+fn every_command_that_is_named_exists() {
+    let named = Regex::new(r"\bspamdrop((?: (?:[a-z]+\b|--?[a-z-]+|[A-Z.…]+))+)").unwrap();
+    let mut cli = Cli::command();
+    cli.build();
+    let mut seen = BTreeSet::new();
+    for page in pages().unwrap() {
+        let prose = page.prose();
+        let code = prose.split('`').skip(1).step_by(2).map(str::to_owned);
+        let blocks = blocks(&page).into_iter();
+        let commands = blocks
+            .filter(|(language, ..)| ["console", "sh"].contains(&language.as_str()))
+            .map(|(_, text, _)| without_output(&text));
+        for text in code.chain(commands) {
+            for found in named.captures_iter(&text) {
+                seen.insert(check(&cli, &page, &found[1]));
+            }
+        }
+    }
+    for verb in ["run", "show", "known"] {
+        assert!(seen.contains(verb), "{seen:?}");
+    }
+}
+
+fn without_output(block: &str) -> String {
+    let is_console = block.lines().any(|line| line.starts_with("$ "));
+    let lines = block
+        .lines()
+        .filter(|line| !is_console || line.starts_with("$ "));
+    let code = lines.map(|line| line.split("  #").next().unwrap_or(line));
+    code.fold(String::new(), |text, line| text + line + "\n")
+}
+
+/// Follows the words as far as they are commands; the first of them must be
+/// one, and every flag must be the command's.
+fn check(cli: &clap::Command, page: &Page, words: &str) -> String {
+    let place = page.path.display();
+    let mut command = cli;
+    for word in words.split_whitespace() {
+        if let Some(flag) = word.strip_prefix("--") {
+            let mut known = command.get_arguments().filter_map(clap::Arg::get_long);
+            assert!(
+                known.any(|known| known == flag),
+                "{place}: spamdrop{words}: no --{flag}"
+            );
+        } else if let Some(verb) = command.find_subcommand(word) {
+            command = verb;
+        } else {
+            let is_argument = !command.has_subcommands() || word.starts_with(char::is_uppercase);
+            assert!(is_argument, "{place}: spamdrop{words}: no command `{word}`");
+        }
+    }
+    words
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[test]
+fn every_setting_that_is_shown_is_valid() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("spamdrop.toml");
+    let mut checked = 0;
+    for page in pages().unwrap() {
+        for (_, text, line) in blocks(&page)
+            .iter()
+            .filter(|(language, ..)| language == "toml")
+        {
+            fs::write(&file, format!("interfaces = [\"lo\"]\n{text}")).unwrap();
+            let output = config_check(&file);
+            let place = page.path.display();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(0), "{place}:{line}: {said}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 3, "{checked}");
+}
+
+fn config_check(file: &Path) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spamdrop"));
+    command.args(["config", "check", "--offline", "--config"]);
+    command.arg(file).output().unwrap()
+}

@@ -1,0 +1,139 @@
+//! Runs the commands of the README and of the guide, in namespaces of its own,
+//! and compares what they print with what is documented.
+//!
+//! A `sh` block has a command a line, each of which must succeed. A `console`
+//! block has commands behind `$ `, and behind each its output. Comments like
+//! `<!-- test: daemon -->` direct the test; see [`Stage::direct`].
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod compare;
+mod stage;
+
+use std::collections::BTreeSet;
+
+use spamdrop_lab::guide::{Page, Part, pages};
+
+use compare::difference;
+use stage::Stage;
+
+/// Commands that are not run, and why.
+const NOT_RUN: [(&str, &str); 13] = [
+    (
+        "cargo xtask demo",
+        "takes a minute and needs the whole machine",
+    ),
+    ("cargo xtask test", "is what runs this test"),
+    ("cargo xtask setup", "installs tools"),
+    ("cargo build --release", "takes minutes"),
+    ("cargo xtask man", "is run by the lint group"),
+    (
+        "install -m 755 target/release/spamdrop /usr/local/sbin/",
+        INSTALLS,
+    ),
+    (
+        "install -D -m 644 spamdrop/spamdrop.toml /etc/spamdrop/spamdrop.toml",
+        INSTALLS,
+    ),
+    (
+        "install -D -m 644 target/man/spamdrop.8 /usr/local/share/man/man8/spamdrop.8",
+        INSTALLS,
+    ),
+    (
+        "install -D -m 644 target/man/spamdrop.toml.5 /usr/local/share/man/man5/spamdrop.toml.5",
+        INSTALLS,
+    ),
+    (
+        "ssh mx2.example spamdrop export | spamdrop import",
+        "there is no such host",
+    ),
+    (
+        "journalctl -o short-iso _SYSTEMD_UNIT=courier-mta.service | spamdrop scan -",
+        "reads the machine's own journal; tests/journal follows a private one",
+    ),
+    ("spamdrop report --since 2d", WAVE),
+    ("spamdrop report --svg wave.svg", WAVE),
+];
+const INSTALLS: &str = "writes to the machine's directories";
+const WAVE: &str = "there has been no wave; tests/daemon/waves makes one and reports it";
+
+#[test]
+fn every_documented_command_runs_and_prints_what_is_documented() {
+    let mut skipped = BTreeSet::new();
+    let mut failures = String::new();
+    for page in pages().unwrap() {
+        failures += &run(&page, &mut skipped);
+    }
+    assert!(failures.is_empty(), "{failures}");
+    for (command, _) in NOT_RUN {
+        assert!(
+            skipped.contains(command),
+            "`{command}` is no longer documented"
+        );
+    }
+}
+
+/// What went wrong on a page. After the first failure the rest of it is not
+/// run, because it may build on what failed.
+fn run(page: &Page, skipped: &mut BTreeSet<String>) -> String {
+    let mut stage: Option<Stage> = None;
+    for part in page.parts().unwrap() {
+        let stage = stage.get_or_insert_with(|| Stage::new().unwrap());
+        let (place, outcome) = match part {
+            Part::Direction(direction) => (
+                format!("<!-- test: {direction} -->"),
+                stage.direct(&direction),
+            ),
+            Part::Block {
+                language,
+                text,
+                line,
+            } => {
+                let outcome = match language.as_str() {
+                    "console" => console(stage, &text, skipped),
+                    "sh" => sh(stage, &text, skipped),
+                    _ => Ok(()),
+                };
+                (format!("line {line}"), outcome)
+            }
+        };
+        if let Err(error) = outcome {
+            return format!("\n{}, {place}: {error:#}\n", page.path.display());
+        }
+    }
+    String::new()
+}
+
+fn is_skipped(command: &str, skipped: &mut BTreeSet<String>) -> bool {
+    let is_skipped = NOT_RUN.iter().any(|(listed, _)| *listed == command);
+    is_skipped && {
+        skipped.insert(command.to_owned());
+        true
+    }
+}
+
+fn sh(stage: &mut Stage, block: &str, skipped: &mut BTreeSet<String>) -> anyhow::Result<()> {
+    for line in block.lines() {
+        let command = line.split("  #").next().unwrap_or_default().trim_end();
+        if command.is_empty() || command.starts_with('#') || is_skipped(command, skipped) {
+            continue;
+        }
+        stage.run(command)?;
+    }
+    Ok(())
+}
+
+fn console(stage: &mut Stage, block: &str, skipped: &mut BTreeSet<String>) -> anyhow::Result<()> {
+    let block = format!("\n{block}");
+    for part in block.split("\n$ ").skip(1) {
+        let (command, documented) = part.split_once('\n').unwrap_or((part, ""));
+        if is_skipped(command, skipped) {
+            continue;
+        }
+        let printed = stage.run(command)?;
+        if let Some(difference) = difference(documented, &printed) {
+            anyhow::bail!("`{command}` {difference}\nall it prints:\n{printed}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! The README and the guide, as a test reads them: code blocks, and directions
+//! to the test in comments that no reader sees.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+/// A Markdown file.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Its path in the repository.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+}
+
+/// What matters of a page, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `<!-- test: … -->`: what the test does at this place.
+    Direction(String),
+    /// A fenced code block.
+    Block {
+        /// What stands behind the fence, such as `console`.
+        language: String,
+        /// Its text.
+        text: String,
+        /// The number of the fence's line, from 1.
+        line: usize,
+    },
+}
+
+/// The root of the repository.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// README.md, and every page in `spamdrop/docs`, by name.
+///
+/// # Errors
+///
+/// One of them cannot be read.
+pub fn pages() -> Result<Vec<Page>> {
+    let docs = root().join("spamdrop/docs");
+    let mut paths = vec![PathBuf::from("README.md")];
+    for entry in fs::read_dir(&docs).with_context(|| docs.display().to_string())? {
+        let name = entry?.file_name();
+        if Path::new(&name)
+            .extension()
+            .is_some_and(|extension| extension == "md")
+        {
+            paths.push(Path::new("spamdrop/docs").join(name));
+        }
+    }
+    paths.sort();
+    paths.into_iter().map(page).collect()
+}
+
+fn page(path: PathBuf) -> Result<Page> {
+    let text = fs::read_to_string(root().join(&path));
+    let text = text.with_context(|| path.display().to_string())?;
+    Ok(Page { path, text })
+}
+
+impl Page {
+    /// The page's blocks and directions.
+    ///
+    /// # Errors
+    ///
+    /// A block has no end.
+    pub fn parts(&self) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        let mut lines = self.text.lines().zip(1..);
+        while let Some((line, number)) = lines.next() {
+            if let Some(language) = line.trim_start().strip_prefix("```") {
+                let indent = line.len() - line.trim_start().len();
+                let mut text = String::new();
+                loop {
+                    let Some((line, _)) = lines.next() else {
+                        bail!("{}:{number}: the block has no end", self.path.display());
+                    };
+                    if line.trim_start() == "```" {
+                        break;
+                    }
+                    text += line.get(indent..).unwrap_or_default();
+                    text.push('\n');
+                }
+                let language = language.to_owned();
+                parts.push(Part::Block {
+                    language,
+                    text,
+                    line: number,
+                });
+            } else if let Some(direction) = line.trim().strip_prefix("<!-- test: ") {
+                let direction = direction.strip_suffix(" -->");
+                let direction = direction.with_context(|| format!("line {number}: no ` -->`"))?;
+                parts.push(Part::Direction(direction.into()));
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The page without its blocks, for what is inside of its sentences.
+    #[must_use]
+    pub fn prose(&self) -> String {
+        let mut inside = false;
+        let mut prose = String::new();
+        for line in self.text.lines() {
+            if line.trim_start().starts_with("```") {
+                inside = !inside;
+            } else if !inside {
+                prose += line;
+                prose.push('\n');
+            }
+        }
+        prose
+    }
+}

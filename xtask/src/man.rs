@@ -1,0 +1,77 @@
+//! The man pages: written from the command line and the configuration, and
+//! checked as a reader would open them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use cargo_metadata::MetadataCommand;
+
+use crate::{
+    command::{cargo, line, run},
+    say, setup,
+};
+
+const PAGES: [&str; 2] = ["spamdrop.8", "spamdrop.toml.5"];
+
+/// Writes the pages to `target/man`.
+///
+/// # Errors
+///
+/// They cannot be built; the error names the command.
+pub fn write() -> Result<()> {
+    for page in build()? {
+        say(&format!(
+            "wrote {0}; read it with `man -l {0}`",
+            page.display()
+        ));
+    }
+    Ok(())
+}
+
+/// Fails if man has a warning about a page.
+///
+/// # Errors
+///
+/// The warnings, or what keeps man from running.
+pub fn check() -> Result<()> {
+    setup::man()?;
+    build()?.iter().try_for_each(|page| without_warnings(page))
+}
+
+/// An example of the package writes the pages: only there can clap_mangen see
+/// the command line without being a dependency of the installed program.
+fn build() -> Result<Vec<PathBuf>> {
+    setup::building()?;
+    let target = MetadataCommand::new().no_deps().exec()?.target_directory;
+    let directory = target.join("man");
+    let mut command = cargo([
+        "run",
+        "--quiet",
+        "--package",
+        "spamdrop",
+        "--example",
+        "man",
+        "--",
+    ]);
+    run(command.arg(directory.as_std_path()))?;
+    Ok(PAGES.map(|page| directory.join(page).into()).into())
+}
+
+fn without_warnings(page: &Path) -> Result<()> {
+    let mut man = Command::new("man");
+    man.args(["--warnings=w", "--local-file"]).arg(page);
+    man.env("LC_ALL", "C.UTF-8").env("MANWIDTH", "80");
+    man.stdin(Stdio::null()).stdout(Stdio::null());
+    let shown = man
+        .output()
+        .with_context(|| format!("cannot start `{}`", line(&man)))?;
+    let warnings = String::from_utf8_lossy(&shown.stderr);
+    ensure!(
+        shown.status.success() && warnings.is_empty(),
+        "`{}`: {}\n{warnings}",
+        line(&man),
+        shown.status
+    );
+    Ok(())
+}

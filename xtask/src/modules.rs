@@ -1,0 +1,214 @@
+//! `cargo xtask modules`: shows that data flows one way. The modules of the
+//! product stand in layers, and none names a module of a higher layer, or one
+//! that names it in turn.
+
+mod circles;
+mod graph;
+mod layers;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use graph::{Arrow, Graph};
+use layers::{CRATES, Crate};
+
+/// Prints the layers.
+///
+/// # Errors
+///
+/// A file is missing or is not Rust.
+pub fn show() -> Result<()> {
+    let graph = read()?;
+    print!("{}", layers_of(&graph, &CRATES));
+    println!(
+        "{} modules, {} arrows between them",
+        modules(&graph).len(),
+        arrows(&graph).len()
+    );
+    Ok(())
+}
+
+/// Looks for circles and arrows upwards.
+///
+/// # Errors
+///
+/// One line for each: the file, the line, and what is wrong.
+pub fn check() -> Result<()> {
+    verdict(&read()?, &CRATES)
+}
+
+fn read() -> Result<Graph> {
+    let mut graph = Graph::default();
+    for Crate { name, root, .. } in CRATES {
+        graph.add(name, Path::new(root))?;
+    }
+    Ok(graph)
+}
+
+fn verdict(graph: &Graph, crates: &[Crate]) -> Result<()> {
+    let mut breaches = unranked(graph, crates);
+    breaches.extend(upwards(graph, crates));
+    breaches.extend(circles_of_modules(graph));
+    breaches.extend(circles_of_files(graph));
+    ensure!(breaches.is_empty(), "modules:\n{}", breaches.join("\n"));
+    Ok(())
+}
+
+/// A crate and its module of the first level; of the root, an empty name.
+type Node = (String, String);
+
+fn node(graph: &Graph, file: usize) -> Node {
+    let (owner, file) = &graph.files[file];
+    let module = file.module.first().cloned();
+    (owner.clone(), module.unwrap_or_default())
+}
+
+fn modules(graph: &Graph) -> BTreeSet<Node> {
+    let all = (0..graph.files.len()).map(|file| node(graph, file));
+    all.filter(|(_, module)| !module.is_empty()).collect()
+}
+
+/// The first arrow from each module to each other. The root of a crate only
+/// says which modules there are.
+fn arrows(graph: &Graph) -> BTreeMap<(Node, Node), &Arrow> {
+    let mut found = BTreeMap::new();
+    for arrow in &graph.arrows {
+        let (from, to) = (node(graph, arrow.from), node(graph, arrow.to));
+        if from != to && !from.1.is_empty() {
+            found.entry((from, to)).or_insert(arrow);
+        }
+    }
+    found
+}
+
+/// Higher is further from the kernel: the crate's place, then the module's.
+fn rank(crates: &[Crate], (owner, module): &Node) -> Option<(usize, usize)> {
+    let place = crates.iter().position(|krate| krate.name == owner)?;
+    if module.is_empty() {
+        return Some((place, 0));
+    }
+    let mut layers = crates[place].layers.iter();
+    let layer = layers.position(|layer| layer.contains(&module.as_str()))?;
+    Some((place, layer))
+}
+
+fn unranked(graph: &Graph, crates: &[Crate]) -> Vec<String> {
+    let unranked = modules(graph).into_iter();
+    unranked
+        .filter(|node| rank(crates, node).is_none())
+        .map(|node| {
+            format!(
+                "{} is in no layer; give it one in xtask/src/modules/layers.rs",
+                name(&node)
+            )
+        })
+        .collect()
+}
+
+fn upwards(graph: &Graph, crates: &[Crate]) -> Vec<String> {
+    let all = arrows(graph).into_iter();
+    let upwards = all.filter(|((from, to), _)| rank(crates, to) > rank(crates, from));
+    upwards
+        .map(|((from, to), arrow)| {
+            let place = graph.place(arrow);
+            format!("{place}: {} is below {}", name(&from), name(&to))
+        })
+        .collect()
+}
+
+fn circles_of_modules(graph: &Graph) -> Vec<String> {
+    let arrows = arrows(graph);
+    let all: Vec<Node> = modules(graph).into_iter().collect();
+    let index = |node: &Node| all.binary_search(node).ok();
+    let pairs = arrows
+        .keys()
+        .filter_map(|(a, b)| Some((index(a)?, index(b)?)));
+    let circles = circles::find(all.len(), pairs);
+    circles
+        .into_iter()
+        .map(|circle| {
+            let mut text = "these modules name each other:".to_owned();
+            for ((from, to), arrow) in &arrows {
+                let is_part = |node| index(node).is_some_and(|index| circle.contains(&index));
+                if is_part(from) && is_part(to) {
+                    let place = graph.place(arrow);
+                    let _ = write!(text, "\n  {place}: {} → {}", name(from), name(to));
+                }
+            }
+            text
+        })
+        .collect()
+}
+
+/// Within a module. A file and those below it are one room with a door: its
+/// children may name what it shares with them.
+fn circles_of_files(graph: &Graph) -> Vec<String> {
+    let is_beside = |arrow: &&Arrow| {
+        let [from, to] = [arrow.from, arrow.to].map(|file| &graph.files[file]);
+        let (a, b) = (&from.1.module, &to.1.module);
+        from.0 == to.0 && !a.starts_with(b) && !b.starts_with(a) && a.first() == b.first()
+    };
+    let beside: Vec<&Arrow> = graph.arrows.iter().filter(is_beside).collect();
+    let pairs = beside.iter().map(|arrow| (arrow.from, arrow.to));
+    let circles = circles::find(graph.files.len(), pairs);
+    circles
+        .into_iter()
+        .map(|circle| {
+            let mut text = "these files name each other:".to_owned();
+            let mut told = BTreeSet::new();
+            for arrow in &beside {
+                let Arrow { from, to, .. } = arrow;
+                if circle.contains(from) && circle.contains(to) && told.insert((from, to)) {
+                    let to = graph.files[*to].1.path.display();
+                    let _ = write!(text, "\n  {}: {to}", graph.place(arrow));
+                }
+            }
+            text
+        })
+        .collect()
+}
+
+fn name((owner, module): &Node) -> String {
+    if module.is_empty() {
+        owner.clone()
+    } else {
+        format!("{owner}::{module}")
+    }
+}
+
+/// The modules with the numbers of their layers, the highest first, and what
+/// each names.
+fn layers_of(graph: &Graph, crates: &[Crate]) -> String {
+    let arrows = arrows(graph);
+    let mut text = String::new();
+    for krate in crates.iter().rev() {
+        let _ = writeln!(text, "{}", krate.name);
+        let there = modules(graph)
+            .into_iter()
+            .filter(|(name, _)| name == krate.name);
+        let mut there: Vec<_> = there.map(|node| (rank(crates, &node), node)).collect();
+        there.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.cmp(y)));
+        for (rank, node) in there {
+            let layer = rank.map_or("?".into(), |(_, layer)| (layer + 1).to_string());
+            let below = arrows.keys().filter(|(from, _)| *from == node);
+            let below: Vec<String> = below.map(|(_, to)| short(&node, to)).collect();
+            let line = format!("{layer:>4} {:<12} {}", node.1, below.join(" "));
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+    }
+    text
+}
+
+/// Without the crate if it is the same.
+fn short(from: &Node, to: &Node) -> String {
+    if from.0 == to.0 {
+        to.1.clone()
+    } else {
+        name(to)
+    }
+}

@@ -1,0 +1,68 @@
+//! The layers, as DESIGN's section on the house has them: a module names only
+//! those before it, or beside it.
+
+/// A crate of the product.
+#[derive(Debug)]
+pub(super) struct Crate {
+    /// As other crates call it.
+    pub name: &'static str,
+    /// From the root of the workspace.
+    pub root: &'static str,
+    /// From the lowest to the highest.
+    pub layers: &'static [&'static [&'static str]],
+}
+
+/// From the lowest to the highest.
+pub(super) const CRATES: [Crate; 3] = [
+    Crate {
+        name: "spamdrop_common",
+        root: "spamdrop-common/src/lib.rs",
+        layers: &[
+            &["names", "time"],
+            &["entry", "settings", "counter"],
+            &["packet"],
+            &["verdict", "action"],
+            &["gate", "hot", "recent_drop"],
+            &["abi"],
+        ],
+    },
+    Crate {
+        name: "spamdrop_core",
+        root: "spamdrop/core/src/lib.rs",
+        layers: &[
+            &["time", "escape", "invalid", "warning"],
+            &["event", "target"],
+            &["courier"],
+            &["log", "policy"],
+            &["reputation"],
+            &["gate"],
+            &["wave"],
+            &["dnsbl"],
+            &["smtp"],
+            &["recent", "release"],
+        ],
+    },
+    Crate {
+        name: "spamdrop",
+        root: "spamdrop/src/lib.rs",
+        layers: &[
+            &["clock", "durable", "exit", "lock"],
+            &[
+                "kernel",
+                "store",
+                "tail",
+                "dnsbl",
+                "responder",
+                "courier",
+                "fifo",
+                "listing",
+                "allowlist",
+            ],
+            &["config"],
+            &["protect", "checks", "install"],
+            &["daemon", "render"],
+            &["cli"],
+            &["commands"],
+        ],
+    },
+];

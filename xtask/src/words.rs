@@ -1,0 +1,145 @@
+//! `cargo xtask words`: names that were retired, and sentences that STYLE.md
+//! shows as riddles. None may come back.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use regex::RegexSet;
+
+use crate::command::output;
+
+/// Where they are looked for: what git tracks of the product and its
+/// documents. The history of changes may name what was.
+const PLACES: [&str; 7] = [
+    "README.md",
+    "spamdrop",
+    "spamdrop-common",
+    "spamdrop-ebpf",
+    "tests",
+    "xtask",
+    ":!xtask/src/words.rs",
+];
+
+/// A word that was retired, as a regular expression, and what replaces it.
+type Retired = (&'static str, &'static str);
+
+const NAMES: [Retired; 49] = [
+    (r"\bPupil\b|\bpupils?\b", "evidence buffer"),
+    (r"\bLessons?\b|\blessons?\b", "evidence"),
+    (r"\bHeld\b", "PendingDemotions"),
+    (r"\bStrikes\b", "RecipientFailures"),
+    (r"\bturn_page\b", "start_log"),
+    (r"\bKeeper\b|\bkeeper\b", "GateController"),
+    (r"\bGatehouse\b|\bgatehouse\b", "GateMaps"),
+    (r"\bPassage\b|\bpassage\b", "GateStats"),
+    (r"\bpreferred\b", "known_or_allowed"),
+    (r"\bfloored\b", "starvation_admits"),
+    (r"\bunrepeated\b", "unconfirmed"),
+    (r"\basks\b", "lookup_requests"),
+    (
+        r"\bpatience\b|\bPATIENCE\b|\bPatience\b",
+        "name_server_health, or a timeout by its name",
+    ),
+    (r"\bpace\b|\bPace\b", "rate_limit"),
+    (r"\bwording\b|\bWording\b", "reply_text"),
+    (r"\bTurn\b", "WriteLock"),
+    (r"\bwatchers?\b|\bWatcher\b|\bWATCHER\b", "daemon"),
+    (r"\bforget_verdicts\b", "epoch"),
+    (r"\bgeneration\b", "epoch"),
+    (r"\bbring_up\w*\b", "install, reinstall, reconfigure"),
+    (r"\b[Ss]ieve\b", "import parser"),
+    (r"\b[Ii]nlet\b", "fifo_control"),
+    (r"\b[Ii]ntake\b", "pipeline"),
+    (r"\bjudging\b", "dnsbl look-ups"),
+    (r"\bintroducing\b", "known_sender_sync"),
+    (r"\badmitting\b", "gate control"),
+    (r"\banswering\b", "responder control"),
+    (r"\bupkeep\b", "housekeeping"),
+    (r"\bguest\b|\bwelcome\b", "permit, accept"),
+    (r"\.fine\(|\bfn fine\b", "health.clear"),
+    (r"\bcrate::parse\b|\bmod parse\b", "log"),
+    (r"\bcrate::known\b|\bmod known;", "reputation"),
+    (r"\bcrate::report\b|\bmod report;", "render"),
+    (r"\bcrate::answer\b|\bmod answer;", "responder"),
+    (r"\bcrate::admit\b|\bmod admit;", "gate"),
+    (
+        r"\bfn (of|at|with|tell|keep|line|text)\(",
+        "a verb with its object",
+    ),
+    // Sentences.
+    (
+        r"Who are many are read seldom",
+        "wait ten times as long as it took",
+    ),
+    (r"memory without end", "grow without bound"),
+    (r"not to be listed says nothing", "carries no information"),
+    (
+        r"Who is heard of was at the gate",
+        "drain the ring buffer first",
+    ),
+    (r"worth not starting", "warnings never prevent the start"),
+    (r"a read will tell", "errors surface in the next read"),
+    (r"to the first refusal, and one", "1 + milliseconds"),
+    (r"Exits with 1 if of one", "exits with 1 if any address"),
+    (
+        r"who logs in is listed no more",
+        "authenticated clients are exempt",
+    ),
+    (r"\bwell again\b", "recovered"),
+    (r"has told nothing for", "not responding for"),
+    (r"Who sends it\?", "503 5.5.1 MAIL first"),
+    (
+        r"To wait is to be let in later",
+        "waiting means that the SYN is dropped",
+    ),
+];
+
+/// Prints each place of a retired word.
+///
+/// # Errors
+///
+/// There is one.
+pub fn run() -> Result<()> {
+    check()?;
+    println!("none of {} retired names and sentences", NAMES.len());
+    Ok(())
+}
+
+/// Looks for retired words.
+///
+/// # Errors
+///
+/// One line for each: the file, the line, and what replaces it.
+pub fn check() -> Result<()> {
+    let patterns = RegexSet::new(NAMES.iter().map(|(pattern, _)| pattern))?;
+    let mut found = Vec::new();
+    let files = output(Command::new("git").args(["ls-files", "--"]).args(PLACES))?;
+    for path in files.lines() {
+        // A link, or bytes of a test.
+        let Ok(text) = fs::read_to_string(path) else {
+            continue;
+        };
+        found.extend(retired(&patterns, path, &text));
+    }
+    ensure!(
+        found.is_empty(),
+        "{} retired words:\n{}",
+        found.len(),
+        found.join("\n")
+    );
+    Ok(())
+}
+
+fn retired(patterns: &RegexSet, path: &str, text: &str) -> Vec<String> {
+    let lines = text.lines().zip(1..);
+    lines
+        .flat_map(|(line, number)| {
+            let found = patterns.matches(line).into_iter();
+            found.map(move |index| {
+                let instead = NAMES[index].1;
+                format!("{path}:{number}: {} ({instead})", line.trim())
+            })
+        })
+        .collect()
+}
