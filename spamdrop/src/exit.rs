@@ -80,17 +80,18 @@ fn exit(error: &anyhow::Error) -> Exit {
 mod tests {
     use super::*;
     use anyhow::Context as _;
-
-    #[test]
-    fn a_word_that_is_not_understood_is_a_usage_error() {
-        let error = anyhow::Error::new(Invalid::new("`x` is not an address"));
-        assert_eq!(exit(&error.context("line 3")), Exit::Usage);
-    }
+    use spamdrop_core::target::Target;
 
     #[test]
     fn a_failure_keeps_its_code_under_context() {
         let error = Failure::new(Exit::Config, "bad").context("outer");
         assert_eq!(exit(&error), Exit::Config);
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_read_is_wrong_usage() {
+        let error = "mx.example".parse::<Target>().context("outer");
+        assert_eq!(error.err().map(|e| exit(&e)), Some(Exit::Usage));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 pub mod allowlist;
 pub mod courier;
 pub mod dnsbl;
+pub mod duration;
 pub mod engine;
 pub mod escape;
 pub mod event;

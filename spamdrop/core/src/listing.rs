@@ -3,12 +3,13 @@
 //! | line | blocks |
 //! |---|---|
 //! | `ADDRESS` | as `add` does without a flag |
-//! | `ADDRESS SECONDS` | for this time after the peer's last packet |
-//! | `ADDRESS SECONDS fixed` | for this time, whatever the peer sends |
-//! | `ADDRESS SECONDS ttl=SECONDS` | for this time; after a packet for `ttl` |
+//! | `ADDRESS TIME` | for this time after the peer's last packet |
+//! | `ADDRESS TIME fixed` | for this time, whatever the peer sends |
+//! | `ADDRESS TIME ttl=TIME` | for this time; after a packet for `ttl` |
 //! | `src=ADDRESS ttl: …` | as `ADDRESS`: a line of `/proc/net/xt_recent/NAME` |
 //!
-//! `limit=SECONDS` may follow: no packet extends the block beyond this time.
+//! A time is a number of seconds, or a duration such as `10m`.
+//! `limit=TIME` may follow: no packet extends the block beyond this time.
 //! `log` may follow as well: the block came from the mail log. An address may be a prefix;
 //! the block of a prefix is always fixed. Blank lines and what follows a `#` do
 //! not count.
@@ -22,6 +23,7 @@ use ipnet::IpNet;
 use spamdrop_common::action::expiry;
 use spamdrop_common::entry::{Entry, ORIGIN_HAND, ORIGIN_LOG};
 
+use crate::duration;
 use crate::escape::escape;
 use crate::invalid::Invalid;
 use crate::target::{Target, parse_net};
@@ -98,7 +100,7 @@ impl ListReader {
                 entry.hard_until_s = start.second().saturating_add(number(limit)?);
             } else {
                 return Err(Invalid::new(format!(
-                    "`{}` is none of fixed, ttl=SECONDS, limit=SECONDS and log",
+                    "`{}` is none of fixed, ttl=TIME, limit=TIME and log",
                     shown(word)
                 )));
             }
@@ -120,13 +122,15 @@ fn address(word: &[u8]) -> Result<IpNet> {
 }
 
 fn number(word: &[u8]) -> Result<u32> {
-    let number = str::from_utf8(word).ok().and_then(|text| text.parse().ok());
-    match number {
-        Some(number) if (1..=LONGEST.as_secs()).contains(&u64::from(number)) => Ok(number),
+    let time = str::from_utf8(word).ok();
+    let time = time.and_then(|text| duration::parse(text).ok());
+    let whole = time.filter(|time| time.subsec_nanos() == 0 && *time <= LONGEST);
+    match whole.and_then(|time| u32::try_from(time.as_secs()).ok()) {
+        Some(seconds) if seconds > 0 => Ok(seconds),
         _ => Err(Invalid::new(format!(
-            "`{}` is not a time; give whole seconds, from 1 to {}",
+            "`{}` is not a time; give whole seconds, or a duration such as 10m, up to {}",
             shown(word),
-            LONGEST.as_secs()
+            duration::human(LONGEST)
         ))),
     }
 }

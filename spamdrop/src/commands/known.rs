@@ -34,7 +34,7 @@ pub fn list(
         }
         None => Vec::new(),
     };
-    let now = clock::unix_s32();
+    let now = clock::unix_seconds();
     let shown = |sender: &KnownSender| args.all || sender.state.is_known();
     let senders = all
         .iter()
@@ -57,7 +57,7 @@ pub fn list(
 pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let given = addresses::read(args)?;
     let hosts = hosts(&given.all)?;
-    let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_s32())?;
+    let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_seconds())?;
     for host in hosts.iter().filter(|host| !added.contains(host)) {
         log::info!("{host} was added already");
     }
@@ -76,7 +76,7 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
     let given = addresses::read(args)?;
     let hosts = hosts(&given.all)?;
     let removed = match Store::open_existing(&config.store_file(), VERB_WAIT)? {
-        Some(mut store) => store.remove_known(&hosts, clock::unix_s32())?,
+        Some(mut store) => store.remove_known(&hosts, clock::unix_seconds())?,
         None => Vec::new(),
     };
     for host in hosts.iter().filter(|host| !removed.contains(host)) {
@@ -98,7 +98,7 @@ pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) ->
     let mut hosts = hosts(&addresses::read_lines(&name, &text[..])?)?;
     hosts.sort_unstable();
     hosts.dedup();
-    let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_s32())?;
+    let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_seconds())?;
     notify_daemon(&config.run_dir);
     writeln!(out, "added {}", count(added.len(), "sender", "senders"))?;
     match hosts.len() - added.len() {

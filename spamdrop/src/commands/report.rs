@@ -28,7 +28,7 @@ const PERIOD_S: u64 = 7 * 86_400;
 ///
 /// The store cannot be read, or the picture cannot be written.
 pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Style) -> Result<()> {
-    let (now, zone) = (UnixSeconds::new(clock::unix_s()), TimeZone::system());
+    let (now, zone) = (clock::unix_seconds(), TimeZone::system());
     let since = since(args.since, now, &zone)?;
     let store = Store::open_existing(&config.store_file(), VERB_WAIT)?;
     let mut found = match &store {

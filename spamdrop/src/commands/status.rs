@@ -7,7 +7,6 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use jiff::tz::TimeZone;
 use spamdrop_common::action::is_live;
-use spamdrop_common::time::UnixSeconds;
 
 use crate::allowlist;
 use crate::cli::Output;
@@ -36,12 +35,7 @@ pub fn run(config: &Config, args: Output, out: &mut impl Write) -> Result<()> {
     if args.json {
         json::object(out, &status)?;
     } else {
-        status::text(
-            out,
-            &status,
-            &TimeZone::system(),
-            UnixSeconds::new(clock::unix_s()),
-        )?;
+        status::text(out, &status, &TimeZone::system(), clock::unix_seconds())?;
     }
     if status.attached {
         return Ok(());

@@ -25,7 +25,7 @@ pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
         return Ok(Vec::new());
     };
-    let now = clock::unix_s32();
+    let now = clock::unix_seconds();
     let senders = store.known_senders()?.into_iter();
     let known = senders.filter(|(_, record)| record.standing(now).is_known());
     Ok(known.map(|(source, _)| source).collect())
@@ -38,11 +38,18 @@ pub(super) fn merge(
     capacity: usize,
 ) -> Result<(), (Records, Error)> {
     let merge =
-        || Store::open(path, DAEMON_WAIT)?.merge_known(&records, capacity, clock::unix_s32());
+        || Store::open(path, DAEMON_WAIT)?.merge_known(&records, capacity, clock::unix_seconds());
     match merge() {
         Ok(_unwanted) => Ok(()),
         Err(error) => Err((records, error)),
     }
+}
+
+/// Ends the wave that a crash left open; the newest wave, if there is a
+/// database.
+pub(super) fn begin_waves(path: &Path) -> Result<Option<i64>> {
+    let store = Store::open_existing(path, DAEMON_WAIT)?;
+    store.map(|mut store| store.begin_waves()).transpose()
 }
 
 /// Writes waves, whose numbers follow `base`; the base that was used.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::table::{self, Column, Style, left};
 use spamdrop_core::reputation::{Record, Standing};
 use spamdrop_core::target::Target;
+use spamdrop_core::time::UnixSeconds;
 
 /// A sender. `known list --json` prints an array of these, IPv4 first, by
 /// address.
@@ -20,28 +21,28 @@ pub struct KnownSender {
     /// What its record comes to.
     pub state: Standing,
     /// When its mail was last accepted; null: never.
-    pub last_accepted_unix_s: Option<u32>,
+    pub last_accepted_unix_s: Option<u64>,
     /// When it last took a message from us; null: never.
-    pub last_delivered_unix_s: Option<u32>,
+    pub last_delivered_unix_s: Option<u64>,
     /// Until when it stays known if nothing more comes; null unless it is
     /// known for mail alone.
-    pub known_until_unix_s: Option<u32>,
+    pub known_until_unix_s: Option<u64>,
     /// When it last proved bad, or was removed by hand; null: never.
-    pub last_demoted_unix_s: Option<u32>,
+    pub last_demoted_unix_s: Option<u64>,
 }
 
 impl KnownSender {
     /// A source as it counts at `now`; `None` if nothing of it counts any more.
     #[must_use]
-    pub fn new(source: Target, record: &Record, now: u32) -> Option<Self> {
-        let time = |at: u32| (at != 0).then_some(at);
+    pub fn new(source: Target, record: &Record, now: UnixSeconds) -> Option<Self> {
+        let time = |at: UnixSeconds| (at != UnixSeconds::default()).then(|| at.get());
         let state = record.standing(now);
         (state != Standing::Void).then(|| Self {
             source,
             state,
             last_accepted_unix_s: time(record.last_accepted()),
             last_delivered_unix_s: time(record.last_delivered()),
-            known_until_unix_s: (state == Standing::Known).then(|| record.known_until()),
+            known_until_unix_s: (state == Standing::Known).then(|| record.known_until().get()),
             last_demoted_unix_s: time(record.last_demoted()),
         })
     }
@@ -80,8 +81,8 @@ fn name(state: Standing) -> &'static str {
     }
 }
 
-fn date(unix_s: Option<u32>, text: &mut String) -> std::fmt::Result {
-    let at = unix_s.and_then(|s| Timestamp::from_second(s.into()).ok());
+fn date(unix_s: Option<u64>, text: &mut String) -> std::fmt::Result {
+    let at = unix_s.and_then(|s| Timestamp::from_second(i64::try_from(s).ok()?).ok());
     match at {
         Some(at) => write!(text, "{}", at.strftime("%Y-%m-%d")),
         None => text.write_str("-"),

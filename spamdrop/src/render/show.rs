@@ -8,9 +8,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use spamdrop_common::time::UnixSeconds;
 
-use super::duration::human;
 use super::entries::{EntryOrigin, LiveEntry};
 use super::json;
+use spamdrop_core::duration::human;
 
 /// An address in detail. `show --json` prints one.
 #[derive(Clone, Debug, PartialEq, Serialize)]

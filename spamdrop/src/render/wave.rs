@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use spamdrop_common::time::UnixSeconds;
 
-use super::duration::{Human, human};
 use super::show::local_time;
+use spamdrop_core::duration::{Human, human};
 use spamdrop_core::wave::{News, Wave};
 
 /// The log line of `run`.

@@ -8,9 +8,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use spamdrop_common::time::UnixSeconds;
 
-use super::duration::human;
 use super::show::local_time;
 use super::table::{self, Column, Style, left, right};
+use spamdrop_core::duration::human;
 use spamdrop_core::wave::{SourceCounts, Totals, Wave};
 
 /// The waves of a period. `report --json` prints one.

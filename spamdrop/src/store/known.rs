@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use super::Store;
 use spamdrop_core::reputation::{Record, Records, Standing};
 use spamdrop_core::target::Target;
+use spamdrop_core::time::UnixSeconds;
 
 pub(super) use rows::TABLE;
 
@@ -45,7 +46,7 @@ impl Store {
         &mut self,
         evidence: &Records,
         capacity: usize,
-        now: u32,
+        now: UnixSeconds,
     ) -> Result<Records> {
         self.0.change(|tx| {
             let mut unstored = Records::default();
@@ -72,7 +73,7 @@ impl Store {
         &mut self,
         sources: &[Target],
         capacity: usize,
-        now: u32,
+        now: UnixSeconds,
     ) -> Result<Vec<Target>> {
         let added = self.0.change(|tx| {
             let mut new = Vec::new();
@@ -105,7 +106,7 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::merge_known`].
-    pub fn remove_known(&mut self, sources: &[Target], now: u32) -> Result<Vec<Target>> {
+    pub fn remove_known(&mut self, sources: &[Target], now: UnixSeconds) -> Result<Vec<Target>> {
         self.0.change(|tx| {
             let mut removed = Vec::new();
             for &source in sources {

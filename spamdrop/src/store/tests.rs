@@ -78,14 +78,15 @@ fn refusal(path: &Path) -> String {
     format!("{:#}", Store::open_existing(path, VERB_WAIT).unwrap_err())
 }
 
-fn known(delivered: u32) -> (Target, Record) {
+fn known(delivered: u64) -> (Target, Record) {
+    let at = UnixSeconds::new;
     let record = Record {
-        recent: [200_009, 200_008, 200_007],
-        earlier_day: 100_006,
-        last_accepted: 200_010,
-        delivered,
-        demoted: 5,
-        by_hand: 11,
+        recent: [at(200_009), at(200_008), at(200_007)],
+        earlier_day: at(100_006),
+        last_accepted: at(200_010),
+        delivered: at(delivered),
+        demoted: at(5),
+        by_hand: at(11),
     };
     ("192.0.2.1".parse().unwrap(), record)
 }
