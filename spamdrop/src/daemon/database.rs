@@ -37,10 +37,10 @@ pub(super) fn merge(
     records: Records,
     capacity: usize,
 ) -> Result<(), (Records, Error)> {
-    let merge =
-        || Store::open(path, DAEMON_WAIT)?.merge_known(&records, capacity, clock::unix_seconds());
-    match merge() {
-        Ok(_unwanted) => Ok(()),
+    let now = clock::unix_seconds();
+    let store = Store::open(path, DAEMON_WAIT);
+    match store.and_then(|mut store| store.merge_known(&records, capacity, now)) {
+        Ok(_unstored) => Ok(()),
         Err(error) => Err((records, error)),
     }
 }

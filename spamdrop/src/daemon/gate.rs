@@ -73,7 +73,7 @@ pub(super) struct GateSettings {
     /// The zones and the name servers, or why they are unknown.
     pub lookups: Result<(Zones, Vec<SocketAddr>), String>,
     pub max_lookups_per_day: u32,
-    /// The database of senders and waves.
+    /// The database.
     pub store: PathBuf,
     pub pin_dir: PathBuf,
 }
@@ -353,8 +353,8 @@ impl GateTask {
     fn state(&self) -> Option<GateState> {
         let mode = match self.settings.mode {
             GateMode::Off => return None,
-            GateMode::Observe => status::ActiveGateMode::Observe,
-            GateMode::On => status::ActiveGateMode::On,
+            GateMode::Observe => status::GateMode::Observe,
+            GateMode::On => status::GateMode::On,
         };
         let stats = &self.stats;
         Some(GateState {
