@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use log::LevelFilter;
 use spamdrop_core::duration;
 
-use crate::config::LONGEST;
+use spamdrop_core::term::LONGEST;
 
 mod config;
 mod report;

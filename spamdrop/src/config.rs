@@ -22,6 +22,7 @@ use spamdrop_core::engine::EngineSettings;
 use spamdrop_core::log::{Parser, ParserSettings, Pattern, Server};
 use spamdrop_core::policy::PolicyConfig;
 use spamdrop_core::release::ReleaseMode;
+use spamdrop_core::term::LONGEST;
 
 mod choice;
 mod filter;
@@ -299,9 +300,6 @@ impl Config {
 
 /// The most sources that can be remembered.
 const MAX_KNOWN: u32 = 1 << 20;
-
-/// The longest term of an entry: ten years.
-pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 fn whole_seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)

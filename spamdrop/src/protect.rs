@@ -7,8 +7,9 @@ use std::path::Path;
 use anyhow::Result;
 use ipnet::IpNet;
 
-use crate::allowlist::Allowlist;
+use crate::allowlist;
 use crate::kernel::network::{self, Addresses};
+use spamdrop_core::allowlist::Allowlist;
 use spamdrop_core::policy::{Protected, Reason};
 
 /// Everything that must not be blocked now.
@@ -17,8 +18,8 @@ use spamdrop_core::policy::{Protected, Reason};
 ///
 /// The kernel does not tell the addresses, or the allowlist's file is wrong.
 pub fn protected(allow_file: &Path) -> Result<Protected> {
-    let allowlist = Allowlist::read(allow_file)?;
-    Ok(of(&network::addresses()?, &allowlist))
+    let list = allowlist::read(allow_file)?;
+    Ok(of(&network::addresses()?, &list))
 }
 
 /// Everything that must not be blocked, given the machine's addresses and the

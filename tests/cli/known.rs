@@ -229,7 +229,7 @@ fn a_hand_adds_imports_and_removes() {
     run(
         &["known", "remove", "203.0.113.1", "203.0.113.9"],
         "removed 1 sender\n",
-        "spamdrop: nothing good is known of 203.0.113.9\n",
+        "spamdrop: 203.0.113.9 is not a known sender\n",
     );
     // What it sent before does not bring it back.
     home.run_with(&["learn", "-"], newmsg("203.0.113.1", 0, 5).as_bytes());
@@ -251,7 +251,7 @@ fn wrong_senders_are_refused_and_named() {
         (
             &["known", "add", "203.0.113.0/24"][..],
             2,
-            "`203.0.113.0/24` is a prefix, but senders are known one by one",
+            "`203.0.113.0/24` is a prefix, but only single senders are known",
         ),
         (
             &["known", "add", "mx.example"],

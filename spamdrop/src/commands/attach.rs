@@ -1,4 +1,4 @@
-//! `attach`: the filter, without a watcher.
+//! `attach`: the filter without the daemon.
 
 use std::io::Write;
 
@@ -33,7 +33,7 @@ pub fn run(mut config: Config, args: &cli::Attach, out: &mut impl Write) -> Resu
         let place = match attached.interface.xdp {
             Some(xdp) if xdp.native => format!("native (program {})", xdp.program_id),
             Some(xdp) => format!("generic: slower than native (program {})", xdp.program_id),
-            None => "but it is gone again".into(),
+            None => "but it was removed since".into(),
         };
         writeln!(out, "{name}: {done}, {place}")?;
     }

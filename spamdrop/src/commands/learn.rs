@@ -6,7 +6,7 @@ use anyhow::{Error, Result};
 
 use super::input::{each_piece, open_all};
 use super::known;
-use super::{count, tell_watcher};
+use super::{count, notify_daemon};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -64,7 +64,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
         }
     }
     let all = learner.end(config.known_sources())?.known_senders()?;
-    tell_watcher(&config.run_dir);
+    notify_daemon(&config.run_dir);
     let now = clock::unix_seconds();
     let known = all
         .iter()

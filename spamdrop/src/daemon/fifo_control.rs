@@ -9,6 +9,7 @@ use anyhow::Result;
 use spamdrop_core::policy::Protected;
 use spamdrop_core::recent::{Command, Commands};
 use spamdrop_core::status::FifoState;
+use spamdrop_core::term::Term;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::block::{BlockRule, origin};
@@ -18,7 +19,7 @@ use super::release::ReleaseMessage;
 use super::status::StatusMessage;
 use crate::clock;
 use crate::fifo::{Fifo, Got};
-use crate::kernel::blocklist::{Blocklist, Term};
+use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};
 
 /// Bytes that are read at once: some 80 commands.

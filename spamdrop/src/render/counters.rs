@@ -8,9 +8,9 @@ use spamdrop_common::counter::{Counters, Reason};
 use super::json;
 use super::table::{self, Column, Style, left, right};
 
-type Row = (u64, &'static str, &'static str);
+type CounterRow = (u64, &'static str, &'static str);
 
-const COLUMNS: [Column<Row>; 3] = [
+const COLUMNS: [Column<CounterRow>; 3] = [
     right("PACKETS", |row, text| write!(text, "{}", row.0)),
     left("REASON", |row, text| text.write_str(row.1)),
     left("MEANING", |row, text| text.write_str(row.2)),
@@ -24,7 +24,7 @@ const COLUMNS: [Column<Row>; 3] = [
 pub fn text(out: &mut impl Write, style: Style, counters: &Counters) -> io::Result<()> {
     let mut reasons = Reason::ALL.to_vec();
     reasons.sort_by_key(|reason| !reason.is_drop());
-    let mut rows: Vec<Row> = reasons
+    let mut rows: Vec<CounterRow> = reasons
         .iter()
         .map(|&reason| (counters.get(reason), reason.name(), reason.description()))
         .collect();

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::time::UnixSeconds;
 
 /// How long evidence counts.
@@ -37,7 +39,8 @@ pub struct Record {
 }
 
 /// The standing of a source, the most expendable first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Standing {
     /// None of its evidence counts any more.
     Void,

@@ -37,7 +37,7 @@ fn learner(store: Store, batch: usize) -> Learner {
 
 fn learn(logs: &[String], batch: usize, capacity: usize) -> Vec<(Target, Record)> {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&dir.path().join(FILE)).unwrap();
+    let store = Store::open(&dir.path().join(FILE), VERB_WAIT).unwrap();
     let mut learner = learner(store, batch);
     for log in logs {
         let (found, ended) = learner.file(log.as_bytes()).unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 use log::Level;
 use spamdrop_core::event::Evidence;
-use spamdrop_core::wave::{Heard, News, Recorder, Sample, Snapshot};
+use spamdrop_core::wave::{News, Recorder, Sample, Snapshot, WaveEvidence};
 use tokio::sync::oneshot::Receiver;
 
 use crate::clock;
@@ -60,8 +60,8 @@ impl WaveHistory {
     /// The log has just told of a source.
     pub fn heard(&mut self, source: IpAddr, evidence: Evidence) {
         let heard = match evidence {
-            Evidence::Accepted => Heard::Accepted,
-            Evidence::Listed => Heard::Listed,
+            Evidence::Accepted => WaveEvidence::Accepted,
+            Evidence::Listed => WaveEvidence::Listed,
             Evidence::Delivered | Evidence::UnknownRecipient => return,
         };
         self.recorder.heard(source, heard, clock::monotonic());

@@ -11,11 +11,12 @@ use spamdrop::clock;
 use spamdrop::config::Config;
 use spamdrop::install::install;
 use spamdrop::kernel::attach::{Filter, Mode};
-use spamdrop::kernel::blocklist::{Blocklist, Term};
+use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::Reason;
 use spamdrop_core::policy::Protected;
 use spamdrop_core::target::Target;
+use spamdrop_core::term::Term;
 use spamdrop_lab::Host;
 
 use super::capacity;
