@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::render::known::{self, Sender, State};
 use crate::render::{json, table::Style};
 use crate::store::known::Store;
-use spamdrop_core::reputation::{Record, Standing};
+use spamdrop_core::reputation::{Record, SenderStanding};
 use spamdrop_core::target::Target;
 use spamdrop_core::time::UnixSeconds;
 
@@ -140,16 +140,16 @@ fn widened(words: &[(String, Target)], out: &mut impl Write) -> Result<()> {
 }
 
 /// `None` if nothing counts any more.
-fn sender(source: Target, record: &Record, standing: Standing) -> Option<Sender> {
+fn sender(source: Target, record: &Record, standing: SenderStanding) -> Option<Sender> {
     let time = |at: UnixSeconds| (at != UnixSeconds::default()).then(|| at.get());
     let state = match standing {
-        Standing::Void => return None,
-        Standing::Demoted => State::Demoted,
-        Standing::Unproven => State::Unproven,
-        Standing::Known => State::Known,
-        Standing::ByHand => State::ByHand,
+        SenderStanding::Void => return None,
+        SenderStanding::Demoted => State::Demoted,
+        SenderStanding::Unproven => State::Unproven,
+        SenderStanding::Known => State::Known,
+        SenderStanding::ByHand => State::ByHand,
     };
-    let known_until = (standing == Standing::Known).then(|| record.known_until().get());
+    let known_until = (standing == SenderStanding::Known).then(|| record.known_until().get());
     Some(Sender {
         source,
         state,

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 
 use crate::store::database::{Database, Format};
-use spamdrop_core::reputation::{Record, Records, Standing};
+use spamdrop_core::reputation::{Record, Records, SenderStanding};
 use spamdrop_core::target::Target;
 use spamdrop_core::time::UnixSeconds;
 
@@ -111,7 +111,7 @@ impl Store {
             let mut new = Vec::new();
             for &source in sources {
                 let old = rows::read(tx, source)?.unwrap_or_default();
-                if old.standing(now) != Standing::ByHand {
+                if old.standing(now) != SenderStanding::ByHand {
                     new.push((source, old.added(now)));
                 }
             }

@@ -39,8 +39,8 @@ fn learn(logs: &[String], batch: usize, capacity: usize) -> Vec<(Target, Record)
     let store = Store::open(&dir.path().join("known.db")).unwrap();
     let mut learner = learner(store, batch);
     for log in logs {
-        let (found, ended) = learner.file(log.as_bytes()).unwrap();
-        assert_eq!(found.lines, log.lines().count() as u64);
+        let (counts, ended) = learner.file(log.as_bytes()).unwrap();
+        assert_eq!(counts.lines, log.lines().count() as u64);
         ended.unwrap();
         assert!(learner.replay.record_count() < batch);
     }

@@ -7,7 +7,7 @@ use proptest::sample::select;
 use super::*;
 
 fn pattern(expression: &str) -> Result<Pattern, String> {
-    Pattern::try_from(Source {
+    Pattern::try_from(PatternSource {
         name: "x".into(),
         program: None,
         r#match: expression.into(),
@@ -206,7 +206,7 @@ fn other_mistakes_are_named() {
 #[test]
 fn names_are_short_words() {
     for name in ["", "a b", "a\x1b[31m", &"a".repeat(65), "ä"] {
-        let source = Source {
+        let source = PatternSource {
             name: name.into(),
             program: None,
             r#match: "^<HOST> ".into(),
