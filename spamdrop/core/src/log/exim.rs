@@ -6,7 +6,7 @@
 //! ```
 //!
 //! TEXT is the administrator's; it must speak of a blocklist, see
-//! [`super::wording`].
+//! [`super::listing_text`].
 //! What is refused later (`rejected after DATA`) is content, which a forwarder
 //! passes on. A peer chooses
 //! HELO, which stands before the address and by default is a host name or an

@@ -7,7 +7,7 @@
 //! It is written when a peer connects, before it said a word: UUID and IP are
 //! Haraka's. In other hooks `params` is the peer's, so only `connect` is taken.
 //! `DENYSOFT`, a 4xx, is not: the plugin answers so only where the
-//! administrator asks for it. Neither is `[dnsbl] host [IP] is blacklisted by`,
+//! administrator wants it. Neither is `[dnsbl] host [IP] is blacklisted by`,
 //! which `dnsbl` writes where it lets the peer go on (`reject=false`).
 //!
 //! `DENY` is what the plugin answered. The plugin `karma` overrides it, unless

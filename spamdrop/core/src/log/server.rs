@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::grammar::Grammar;
 use super::{courier, exim, haraka, opensmtpd, postfix, rblsmtpd, rspamd, sendmail};
 
-/// A mail server, or what it asks about its peers.
+/// A mail server, or a program that checks its peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it; each has a module")]

@@ -332,14 +332,14 @@ fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
             moment(0),
         );
     }
-    let mut lessons = Vec::new();
+    let mut evidence = Vec::new();
     for n in 1..=6 {
         let event = rejected(&format!("192.0.2.{n}"), "Listed", None);
         decide(&mut policy, &event, moment(1));
-        lessons.push(policy.evidence(&event, &Protected::default()));
+        evidence.push(policy.evidence(&event, &Protected::default()));
     }
     let listed = Some(Evidence::Listed);
-    assert_eq!(lessons, [listed, listed, listed, listed, None, None]);
+    assert_eq!(evidence, [listed, listed, listed, listed, None, None]);
     // Nor by a line that is too old for the ceiling to count.
     let old = moment(0).wall - Duration::from_secs(3600);
     let event = rejected("192.0.2.9", "Listed", Some(old));
