@@ -35,7 +35,7 @@ fn found(expression: &str, message: &str) -> Option<(String, String)> {
 fn sample_takes_no_recipient_for_a_listing() {
     let sample = include_str!("../../../../spamdrop.toml")
         .lines()
-        .find_map(|line| line.strip_prefix("# match = '")?.strip_suffix('\''))
+        .find_map(|line| line.strip_prefix("#     match = '")?.strip_suffix('\''))
         .unwrap();
     let sample = |reply: &str| found(sample, &format!("reject from x[192.0.2.1]: {reply}"));
     assert!(sample("550 5.7.1 Listed at zen.example").is_some());
