@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use spamdrop_core::event::{Event, Kind};
-use spamdrop_core::log::{Parsed, Parser, ParserSettings, Server};
+use spamdrop_core::log::{MailServer, Parsed, Parser, ParserSettings};
 
 /// 2026-11-23 08:50:54 UTC.
 const WRITTEN: u64 = 1_795_423_854;
@@ -19,15 +19,15 @@ const WRITTEN: u64 = 1_795_423_854;
 const NOW: u64 = 1_795_424_400;
 
 /// A file for each server, named as in `servers`.
-const SERVERS: [(&str, Server); 8] = [
-    ("courier", Server::Courier),
-    ("postfix", Server::Postfix),
-    ("exim", Server::Exim),
-    ("sendmail", Server::Sendmail),
-    ("opensmtpd", Server::Opensmtpd),
-    ("rblsmtpd", Server::Rblsmtpd),
-    ("haraka", Server::Haraka),
-    ("rspamd", Server::Rspamd),
+const SERVERS: [(&str, MailServer); 8] = [
+    ("courier", MailServer::Courier),
+    ("postfix", MailServer::Postfix),
+    ("exim", MailServer::Exim),
+    ("sendmail", MailServer::Sendmail),
+    ("opensmtpd", MailServer::Opensmtpd),
+    ("rblsmtpd", MailServer::Rblsmtpd),
+    ("haraka", MailServer::Haraka),
+    ("rspamd", MailServer::Rspamd),
 ];
 
 struct Case {
@@ -106,7 +106,7 @@ fn describe(parsed: &Parsed<'_>) -> String {
     }
 }
 
-fn parser(servers: &[Server]) -> Parser {
+fn parser(servers: &[MailServer]) -> Parser {
     Parser::new(ParserSettings {
         servers: servers.to_vec(),
         ..ParserSettings::default()
@@ -192,7 +192,7 @@ fn corpus_is_large_enough() {
         let hostile = cases.iter().filter(|case| case.hostile);
         let (lines, hostile) = (cases.len(), hostile.count());
         let (least, least_hostile) = match server {
-            Server::Courier => (150, 60),
+            MailServer::Courier => (150, 60),
             _ => (12, 4),
         };
         assert!(lines >= least, "{name}: {lines} lines");

@@ -93,8 +93,7 @@ fn read(config: &Config, portions: &[&[u8]], skip: bool) -> (Found, u64) {
     };
     for portion in portions {
         if skip {
-            let mut search = needles.search(portion);
-            splitter.feed_wanted(portion, &mut |at| search.next(at), &mut take);
+            splitter.feed_wanted(portion, &mut |at| needles.find(portion, at), &mut take);
         } else {
             splitter.feed(portion, &mut take);
         }

@@ -353,8 +353,8 @@ impl GateTask {
     fn state(&self) -> Option<GateState> {
         let mode = match self.settings.mode {
             GateMode::Off => return None,
-            GateMode::Observe => status::GateMode::Observe,
-            GateMode::On => status::GateMode::On,
+            GateMode::Observe => status::ActiveGateMode::Observe,
+            GateMode::On => status::ActiveGateMode::On,
         };
         let stats = &self.stats;
         Some(GateState {

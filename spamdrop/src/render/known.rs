@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::table::{self, Column, Style, left};
-use spamdrop_core::reputation::{Record, Standing};
+use spamdrop_core::reputation::{Record, SenderStanding};
 use spamdrop_core::target::Target;
 use spamdrop_core::time::UnixSeconds;
 
@@ -19,7 +19,7 @@ pub struct KnownSender {
     #[serde(rename = "addr")]
     pub source: Target,
     /// What its record comes to.
-    pub state: Standing,
+    pub state: SenderStanding,
     /// When its mail was last accepted; null: never.
     pub last_accepted_unix_s: Option<u64>,
     /// When it last took a message from us; null: never.
@@ -37,12 +37,12 @@ impl KnownSender {
     pub fn new(source: Target, record: &Record, now: UnixSeconds) -> Option<Self> {
         let time = |at: UnixSeconds| (at != UnixSeconds::default()).then(|| at.get());
         let state = record.standing(now);
-        (state != Standing::Void).then(|| Self {
+        (state != SenderStanding::Void).then(|| Self {
             source,
             state,
             last_accepted_unix_s: time(record.last_accepted()),
             last_delivered_unix_s: time(record.last_delivered()),
-            known_until_unix_s: (state == Standing::Known).then(|| record.known_until().get()),
+            known_until_unix_s: (state == SenderStanding::Known).then(|| record.known_until().get()),
             last_demoted_unix_s: time(record.last_demoted()),
         })
     }
@@ -71,13 +71,13 @@ pub fn text(out: &mut impl Write, style: Style, senders: &[KnownSender]) -> io::
     table::write(out, style, &COLUMNS, senders)
 }
 
-fn name(state: Standing) -> &'static str {
+fn name(state: SenderStanding) -> &'static str {
     match state {
-        Standing::Void => "void",
-        Standing::Demoted => "demoted",
-        Standing::Unproven => "unproven",
-        Standing::Known => "known",
-        Standing::ByHand => "by hand",
+        SenderStanding::Void => "void",
+        SenderStanding::Demoted => "demoted",
+        SenderStanding::Unproven => "unproven",
+        SenderStanding::Known => "known",
+        SenderStanding::ByHand => "by hand",
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
     fn some() -> [KnownSender; 2] {
         let known = KnownSender {
             source: "192.0.2.1".parse().unwrap(),
-            state: Standing::Known,
+            state: SenderStanding::Known,
             last_accepted_unix_s: Some(1_795_392_000),
             last_delivered_unix_s: Some(1_795_392_000 - 86_400),
             known_until_unix_s: Some(1_795_392_000 + 35 * 86_400 - 1),
@@ -106,7 +106,7 @@ mod tests {
         };
         let by_hand = KnownSender {
             source: "2001:db8::1".parse().unwrap(),
-            state: Standing::ByHand,
+            state: SenderStanding::ByHand,
             last_accepted_unix_s: None,
             last_delivered_unix_s: None,
             known_until_unix_s: None,

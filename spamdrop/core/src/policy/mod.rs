@@ -15,7 +15,7 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 pub use ceiling::Trip;
-pub use protected::{Protected, Reason};
+pub use protected::{Protected, Protection};
 
 use crate::courier::texts;
 use crate::event::{Event, Evidence, Kind};
@@ -67,7 +67,7 @@ pub enum Why {
     /// The blocklist complains of the query instead of listing the peer.
     BrokenBlocklist,
     /// The address is never blocked.
-    Protected(Reason),
+    Protected(Protection),
     /// The same address offended less than a second ago.
     Repeat,
     /// The ceiling has tripped.

@@ -41,7 +41,7 @@ pub struct Record {
 /// The standing of a source, the most expendable first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum SenderStanding {
     /// None of its evidence counts any more.
     Void,
     /// Demoted, and not accepted since.
@@ -55,7 +55,7 @@ pub enum Standing {
     ByHand,
 }
 
-impl Standing {
+impl SenderStanding {
     /// Whether the source counts as a good one.
     #[must_use]
     pub const fn is_known(self) -> bool {
@@ -136,19 +136,19 @@ impl Record {
 
     /// Its standing now.
     #[must_use]
-    pub fn standing(&self, now: UnixSeconds) -> Standing {
+    pub fn standing(&self, now: UnixSeconds) -> SenderStanding {
         let counts = |at| !is_too_old(at, now);
         let [newest, .., enough] = self.recent;
         if self.by_hand != NEVER {
-            Standing::ByHand
+            SenderStanding::ByHand
         } else if counts(self.counting_delivery()) || counts(enough) && counts(self.earlier_day) {
-            Standing::Known
+            SenderStanding::Known
         } else if counts(newest) {
-            Standing::Unproven
+            SenderStanding::Unproven
         } else if counts(self.demoted) {
-            Standing::Demoted
+            SenderStanding::Demoted
         } else {
-            Standing::Void
+            SenderStanding::Void
         }
     }
 

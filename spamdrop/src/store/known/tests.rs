@@ -179,14 +179,14 @@ fn a_hand_adds_and_removes() {
     store
         .merge_known(&learned([(1, known(NOW))]), 4, NOW)
         .unwrap();
-    let standing: Vec<Standing> = store
+    let standing: Vec<SenderStanding> = store
         .known_senders()
         .unwrap()
         .iter()
         .map(|(_, record)| record.standing(NOW))
         .collect();
-    assert_eq!(standing[0], Standing::Demoted);
-    assert_eq!(standing[1..], [Standing::ByHand; 3]);
+    assert_eq!(standing[0], SenderStanding::Demoted);
+    assert_eq!(standing[1..], [SenderStanding::ByHand; 3]);
 }
 
 /// Whatever the bytes are, there is an error or a result.
