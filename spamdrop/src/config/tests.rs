@@ -60,8 +60,7 @@ fn refuses_what_makes_no_sense_and_names_the_key() {
         ("ports = [1, 2, 3, 4, 5, 6, 7, 8, 9]", "`ports`"),
         ("ttl = \"0s\"", "`ttl`"),
         ("ttl = \"1500ms\"", "`ttl`"),
-        ("ttl = \"11y\"", "`ttl`"),
-        ("ttl = 600", "ttl"),
+        ("ttl = \"3651d\"", "`ttl`"),
         ("hard_limit = \"1ns\"", "`hard_limit`"),
         ("grace = \"2h\"", "`grace`"),
         ("capacity4 = 262143", "`capacity4`"),
@@ -158,4 +157,28 @@ fn the_journal_of_another_server_needs_its_own_match() {
     );
     let own = "journal_match = [\"_UID=postfix PRIORITY=6\"]\n";
     assert!(Config::parse(&format!("{text}{own}")).is_ok());
+}
+
+#[test]
+fn a_duration_is_a_text_or_a_number_of_seconds() {
+    for (text, seconds) in [
+        ("ttl = 600", 600),
+        ("ttl = \"600\"", 600),
+        ("ttl = \"10m\"", 600),
+        ("ttl = \"1h30m\"", 5_400),
+        ("ttl = \"2w\"", 1_209_600),
+    ] {
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config.ttl, Duration::from_secs(seconds), "{text}");
+    }
+    for (text, hint) in [
+        ("ttl = \"1 month\"", "such as 365d"),
+        ("ttl = \"soon\"", "`soon` is no duration"),
+        ("ttl = -600", "negative"),
+        ("ttl = true", "a number of seconds"),
+        ("ttl = 0", "whole seconds"),
+    ] {
+        let error = Config::parse(text).unwrap_err().to_string();
+        assert!(error.contains(hint), "{text}: {error}");
+    }
 }
