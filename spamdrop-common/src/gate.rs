@@ -136,7 +136,8 @@ impl Gate {
 
     #[inline(always)]
     const fn is_fresh(&self, now: MonotonicNs) -> bool {
-        now.ns() <= self.written.plus(FRESH_FOR).ns()
+        let fresh = FRESH_FOR.as_secs() * SECOND;
+        now.ns().saturating_sub(self.written.ns()) <= fresh
     }
 
     /// The connections that the server holds by now, if `admitted` have passed.

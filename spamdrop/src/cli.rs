@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use log::LevelFilter;
+use spamdrop_core::duration;
 
 use crate::config::LONGEST;
 
@@ -151,7 +153,7 @@ pub struct Run {
     #[arg(long, value_name = "TIME", value_parser = term)]
     pub ttl: Option<Duration>,
     /// Time before connections of a blocked sender are ended [default: 3s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub grace: Option<Duration>,
     /// What happens to its connections after that time [default: destroy]
     #[arg(long)]
@@ -397,8 +399,20 @@ pub enum Level {
     Trace,
 }
 
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::Error,
+            Level::Warn => Self::Warn,
+            Level::Info => Self::Info,
+            Level::Debug => Self::Debug,
+            Level::Trace => Self::Trace,
+        }
+    }
+}
+
 fn term(text: &str) -> Result<Duration, String> {
-    let term = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let term = duration::parse(text).map_err(|error| error.to_string())?;
     if term.subsec_nanos() != 0 || term.is_zero() || term > LONGEST {
         return Err("give whole seconds, from 1s to 10 years".into());
     }

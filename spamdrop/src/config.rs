@@ -14,7 +14,9 @@ use spamdrop_common::settings::MAX_PORTS;
 
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::Mode;
+use crate::kernel::cpus;
 use spamdrop_core::dnsbl::rule;
+use spamdrop_core::duration;
 use spamdrop_core::engine::EngineSettings;
 use spamdrop_core::log::{Parser, ParserSettings, Pattern, Server};
 use spamdrop_core::policy::PolicyConfig;
@@ -50,14 +52,14 @@ pub struct Config {
     pub pattern: Vec<Pattern>,
     pub reject_text: String,
     pub fifo: PathBuf,
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub ttl: Duration,
     pub refresh: RefreshMode,
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub hard_limit: Duration,
     pub seal: Seal,
     pub release: ReleaseMode,
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub grace: Duration,
     pub compat: Compat,
     pub answer: Answer,
@@ -144,7 +146,7 @@ impl Config {
     /// As [`Config::read`], without the name of the file.
     pub fn parse(text: &str) -> Result<Self> {
         let mut config: Self = toml::from_str(text)?;
-        // The default is for those who do not read the journal.
+        // Without the key, the journal replaces the default log.
         if config.journal && !toml::from_str::<toml::Table>(text)?.contains_key("logs") {
             config.logs.clear();
         }
@@ -207,7 +209,7 @@ impl Config {
         Ok(())
     }
 
-    /// What the engine is told. Stamps without a time zone are local.
+    /// The settings of the engine. Stamps without a time zone are local.
     ///
     /// # Errors
     ///
@@ -280,7 +282,7 @@ impl Config {
         usize::try_from(self.known_capacity).unwrap_or(usize::MAX)
     }
 
-    /// What the policy is told.
+    /// The settings of the policy.
     ///
     /// # Errors
     ///
@@ -314,9 +316,7 @@ fn seconds(key: &str, value: Duration, least: u64) -> Result<()> {
 /// A power of two: the kernel's LRU keeps its promise of capacity only then,
 /// and only with 1,024 or more entries for each CPU.
 fn capacity(key: &str, value: u32) -> Result<()> {
-    let least = u32::try_from(aya::util::nr_cpus().unwrap_or(1))
-        .unwrap_or(1)
-        .saturating_mul(1024);
+    let least = cpus::possible().saturating_mul(1024);
     if !value.is_power_of_two() || value < least || value > 1 << 24 {
         let least = least.next_power_of_two();
         anyhow::bail!(
@@ -329,22 +329,6 @@ fn capacity(key: &str, value: u32) -> Result<()> {
 fn wrong(path: &Path, error: &str) -> anyhow::Error {
     let message = format!("{}: {}", path.display(), error.trim_end());
     Failure::new(Exit::Config, message)
-}
-
-/// Durations as people write them: `10m`, `1h 30m`, `0s`.
-mod humantime_serde {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, de::Error};
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map_err(|error| {
-            D::Error::custom(format!(
-                "`{text}` is not a duration such as \"10m\": {error}"
-            ))
-        })
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! Data flows one way: bytes → [`tail`] → `spamdrop_core` (line → effects) →
 //! [`kernel`] (maps) → the packet filter → counters → [`render`].
 
+#![deny(unsafe_code)]
+
 pub mod allowlist;
 pub mod checks;
 pub mod cli;

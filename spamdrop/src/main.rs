@@ -1,5 +1,7 @@
 //! The `spamdrop` command.
 
+#![forbid(unsafe_code)]
+
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -8,6 +10,7 @@ use env_logger::Env;
 use log::Level;
 use spamdrop::cli::{Cli, Verb};
 use spamdrop::commands::dispatch;
+use spamdrop::kernel::packet_log;
 use spamdrop::render::table::Style;
 use spamdrop::{exit, lock};
 
@@ -15,7 +18,7 @@ fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     lock::set_verb(verb(&matches));
-    start_log(matches!(cli.verb, Verb::Run(_)));
+    start_log(&cli.verb);
     let stdout = io::stdout().lock();
     let style = style(stdout.is_terminal());
     let mut out = BufWriter::with_capacity(1 << 16, stdout);
@@ -61,12 +64,20 @@ fn style(terminal: bool) -> Style {
     }
 }
 
-/// Remarks go to standard error, from level `info` or what `RUST_LOG` says.
-/// The watcher's carry the time, unless the journal adds it.
-fn start_log(watcher: bool) {
-    let timed = watcher && std::env::var_os("JOURNAL_STREAM").is_none();
+/// Remarks go to standard error, from level `info` or what `RUST_LOG` says;
+/// packets, from the level of `--log-packets`. The daemon's carry the time,
+/// unless the journal adds it.
+fn start_log(verb: &Verb) {
+    let daemon = match verb {
+        Verb::Run(args) => Some(args),
+        _ => None,
+    };
+    let timed = daemon.is_some() && std::env::var_os("JOURNAL_STREAM").is_none();
     let env = Env::default().default_filter_or("info");
     let mut builder = env_logger::Builder::from_env(env);
+    if let Some(level) = daemon.and_then(|args| args.log_packets) {
+        builder.filter_module(packet_log::TARGET, level.into());
+    }
     builder.format(move |out, record| {
         if timed {
             write!(out, "{} ", out.timestamp_seconds())?;

@@ -23,7 +23,7 @@ const PLAN: Plan = Plan {
 #[test]
 fn the_filter_is_at_most_a_fifth_larger_than_recorded() {
     let host = Host::new("size").unwrap();
-    let mut loaded = host.run(|| {
+    let loaded = host.run(|| {
         let dir = Path::new("/sys/fs/bpf/spamdrop");
         pins::make_dirs(dir).unwrap();
         attach::load(dir, PLAN).unwrap()

@@ -230,7 +230,8 @@ impl World {
         if read {
             self.read();
         }
-        self.tail.take().unwrap().save().unwrap();
+        let mut tail = self.tail.take().unwrap();
+        tail.begin_save().map_or(Ok(()), |save| save()).unwrap();
         self.swapped = false;
         for action in meanwhile {
             self.act(action);

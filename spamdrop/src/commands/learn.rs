@@ -65,7 +65,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
     }
     let all = learner.end(config.known_sources())?.all()?;
     tell_watcher(&config.run_dir);
-    let now = clock::unix_s32();
+    let now = clock::unix_seconds();
     let known = all
         .iter()
         .filter(|(_, record)| record.standing(now).is_known());
@@ -156,7 +156,7 @@ impl Learner {
 
     fn store_all(&mut self, capacity: usize) -> Result<Records> {
         let records = self.replay.take_records();
-        self.store.merge(&records, capacity, clock::unix_s32())
+        self.store.merge(&records, capacity, clock::unix_seconds())
     }
 }
 

@@ -27,7 +27,7 @@ const PERIOD_S: u64 = 7 * 86_400;
 ///
 /// What was recorded cannot be read, or the picture cannot be written.
 pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Style) -> Result<()> {
-    let (now, zone) = (clock::unix_s(), TimeZone::system());
+    let (now, zone) = (clock::unix_seconds().get(), TimeZone::system());
     let since = since(args.since, now, &zone)?;
     let store = Store::open_existing(&config.state_dir.join(FILE))?;
     let mut found = match &store {

@@ -198,7 +198,7 @@ impl Blocker {
 /// The origin of an address that is blocked again, or of a new one.
 pub(super) fn origin(old: Option<Origin>) -> Origin {
     old.unwrap_or_else(|| Origin {
-        first_blocked: UnixSeconds::new(clock::unix_s()),
+        first_blocked: clock::unix_seconds(),
         ..Origin::default()
     })
 }

@@ -25,7 +25,7 @@ pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     let Some(store) = known::Store::open_existing(path)? else {
         return Ok(Vec::new());
     };
-    let now = clock::unix_s32();
+    let now = clock::unix_seconds();
     let senders = store.all()?.into_iter();
     let known = senders.filter(|(_, record)| record.standing(now).is_known());
     Ok(known.map(|(source, _)| source).collect())
@@ -37,11 +37,18 @@ pub(super) fn merge(
     records: Records,
     capacity: usize,
 ) -> Result<(), (Records, Error)> {
-    let merge = || known::Store::open(path)?.merge(&records, capacity, clock::unix_s32());
+    let merge = || known::Store::open(path)?.merge(&records, capacity, clock::unix_seconds());
     match merge() {
         Ok(_unwanted) => Ok(()),
         Err(error) => Err((records, error)),
     }
+}
+
+/// Ends the wave that a crash left open; the newest wave, if there is a
+/// database.
+pub(super) fn begin_waves(path: &Path) -> Result<Option<i64>> {
+    let store = waves::Store::open_existing(path)?;
+    store.map(|mut store| store.begin()).transpose()
 }
 
 /// Writes waves, whose numbers follow `base`; the base that was used.

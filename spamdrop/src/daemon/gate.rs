@@ -127,7 +127,7 @@ impl GateTask {
             blocklist,
             lookups: Lookups::new(zones, resolver, settings.max_lookups_per_day),
             senders: KnownSenderSync::new(disk.clone()),
-            history: WaveHistory::new(disk),
+            history: WaveHistory::begin(disk, &settings.waves),
             settings,
             responder: None,
             is_paused: false,
@@ -213,6 +213,10 @@ impl GateTask {
     /// that, the filter takes the gate for open.
     fn look(&mut self) {
         self.read_requests();
+        if !self.senders.is_told() {
+            // The gate only observes until then.
+            self.senders.poll(&self.settings, &self.health);
+        }
         match self.try_look() {
             Ok(()) => self.health.clear(Subject::Gate),
             Err(error) => {
@@ -327,7 +331,7 @@ impl GateTask {
         let stats = &self.stats;
         Ok(Sample {
             at: clock::monotonic(),
-            unix_s: clock::unix_s(),
+            unix_s: clock::unix_seconds().get(),
             open: peak.open,
             waiting: peak.waiting,
             slots: self.controller.slots(),

@@ -1,30 +1,30 @@
 //! Programs and links: load, attach, replace, detach.
 
+mod load;
 mod refusal;
 mod steering;
+mod verifier;
 
+pub use load::{Filter, load};
 pub use steering::{is_steering, steer, unsteer};
 
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::{XdpLink, XdpMode};
 use aya::programs::{ProgramError, Xdp};
-use aya::{Ebpf, EbpfLoader};
-use spamdrop_common::abi::MAPS;
-use spamdrop_common::names;
+use rustix::io::Errno;
 
 use crate::kernel::blocklist::migrate::Upgrade;
 use crate::kernel::blocklist::pins::{self, Capacity};
 use crate::kernel::bpf;
 use crate::kernel::network::{self, Interface};
 use crate::lock::WriteLock;
+use load::load_into;
 use refusal::{explain, reason, refuses_native};
-
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/spamdrop-ebpf"));
 
 const LINK_PREFIX: &str = "link_";
 
@@ -52,11 +52,6 @@ pub struct Plan {
     pub log_level: u8,
 }
 
-/// The loaded filter: its programs, and its log.
-pub struct Filter {
-    pub(super) object: Ebpf,
-}
-
 /// An interface with the filter on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
@@ -69,7 +64,7 @@ pub struct Attached {
 /// Puts the filter on interfaces, or replaces it there without a gap: pinned
 /// maps and links are adopted. Nothing is changed after an error.
 ///
-/// The object is returned for its log; it may be dropped.
+/// The filter stays in the kernel when what is returned is dropped.
 ///
 /// # Errors
 ///
@@ -118,14 +113,16 @@ fn attach_all(
 ) -> Result<(Filter, Vec<Attached>)> {
     let maps_dir = upgrade.map_or_else(|| pins::maps_dir(pin_dir), Upgrade::staging_dir);
     pins::check(&maps_dir, Some(plan.capacity))?;
-    let mut loaded = load_into(&maps_dir, plan)?;
+    let mut filter = load_into(&maps_dir, plan)?;
     if let Some(upgrade) = upgrade {
         upgrade.copy()?;
     }
-    let program = loaded.program()?;
-    let (adopted, new): (Vec<_>, Vec<_>) = interfaces
-        .iter()
-        .partition(|interface| is_linked(pin_dir, interface));
+    let program = filter.program_mut()?;
+    let (mut adopted, mut new) = (Vec::new(), Vec::new());
+    for interface in interfaces {
+        let is_linked = is_linked(pin_dir, interface)?;
+        if is_linked { &mut adopted } else { &mut new }.push(interface);
+    }
     adopted
         .iter()
         .try_for_each(|interface| ensure_mode(interface, plan.mode))?;
@@ -151,18 +148,30 @@ fn attach_all(
         })
     });
     let attached = attached.collect::<Result<_>>()?;
-    let object = loaded.object;
-    Ok((Filter { object }, attached))
+    Ok((filter, attached))
 }
 
 /// Whether the pinned link of this name is on the interface.
-fn is_linked(pin_dir: &Path, interface: &Interface) -> bool {
-    let pin = link_pin(pin_dir, &interface.name);
-    bpf::pinned_link(&pin).is_ok_and(|link| link.ifindex == interface.index)
+fn is_linked(pin_dir: &Path, interface: &Interface) -> Result<bool> {
+    let link = pinned_link(&link_pin(pin_dir, &interface.name))?;
+    Ok(link.is_some_and(|link| link.ifindex == interface.index))
+}
+
+/// The link that is pinned there; `None` if there is none, or something else.
+/// Any other error is one: for want of a descriptor, a link would be taken for
+/// missing, and an interface for unprotected.
+fn pinned_link(pin: &Path) -> Result<Option<bpf::PinnedLink>> {
+    match bpf::pinned_link(pin) {
+        Ok(link) => Ok(Some(link)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read the link {}", pin.display())),
+    }
 }
 
 /// Replaces the program on interfaces that were not named: it would go on with
-/// maps that nobody writes any more. So would the one that steers; without a
+/// maps that are no longer written. So would the one that steers; without a
 /// daemon it has no responder, and `run` begins to steer anew.
 fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Result<()> {
     for link in linked(pin_dir)? {
@@ -172,68 +181,6 @@ fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Res
         }
     }
     steering::stop(pin_dir)
-}
-
-/// The filter in the kernel, on no interface yet.
-pub struct Loaded {
-    /// The object, for its log.
-    pub object: Ebpf,
-    name: &'static str,
-}
-
-impl Loaded {
-    /// The program that the kernel took: the multi-buffer one, or the plain
-    /// one on kernels before 5.18.
-    ///
-    /// # Errors
-    ///
-    /// None in an object that this crate built.
-    pub fn program(&mut self) -> Result<&mut Xdp> {
-        program(&mut self.object, self.name)
-    }
-}
-
-/// Loads the filter; its maps are pinned below `pin_dir` or adopted from there.
-/// They must have been compared before ([`pins::check`]).
-///
-/// # Errors
-///
-/// The kernel refuses the maps or the program.
-pub fn load(pin_dir: &Path, plan: Plan) -> Result<Loaded> {
-    load_into(&pins::maps_dir(pin_dir), plan)
-}
-
-fn load_into(maps_dir: &Path, plan: Plan) -> Result<Loaded> {
-    let mut loader = EbpfLoader::new();
-    loader.override_global(
-        aya_log::LEVEL,
-        &plan.log_level,
-        cfg!(feature = "packet-log"),
-    );
-    for spec in &MAPS {
-        loader.map_pin_path(spec.name, maps_dir.join(spec.name));
-        loader.map_max_entries(spec.name, spec.room.elements(plan.capacity));
-    }
-    let mut object = loader
-        .load(OBJECT)
-        .context("the kernel refuses the filter's maps")?;
-    let name = match program(&mut object, names::PROGRAM_FRAGS)?.load() {
-        Ok(()) => names::PROGRAM_FRAGS,
-        Err(error) => {
-            log::debug!("no multi-buffer program: {error}");
-            let plain = program(&mut object, names::PROGRAM_PLAIN)?;
-            plain.load().context("the kernel refuses the filter")?;
-            names::PROGRAM_PLAIN
-        }
-    };
-    Ok(Loaded { object, name })
-}
-
-fn program<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'object mut Xdp> {
-    let program = object
-        .program_mut(name)
-        .with_context(|| format!("the object holds no program `{name}`"))?;
-    Ok(program.try_into()?)
 }
 
 /// A link keeps the mode in which it was made.
@@ -278,7 +225,7 @@ fn link(program: &mut Xdp, ifindex: u32, mode: XdpMode) -> Result<FdLink, io::Er
     let link = program.take_link(id).map_err(system_error)?;
     // On EINVAL aya attaches by netlink instead: that ends with the process.
     // Dropping it here detaches it.
-    FdLink::try_from(link).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+    FdLink::try_from(link).map_err(|_| Errno::INVAL.into())
 }
 
 fn system_error(error: ProgramError) -> io::Error {
@@ -309,10 +256,11 @@ pub struct Linked {
 ///
 /// # Errors
 ///
-/// The pin directory cannot be read.
+/// The pin directory or a link cannot be read, or the kernel does not list the
+/// interfaces. Then nothing is known of any interface.
 pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
     let entries = match fs::read_dir(pin_dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("cannot read {}", pin_dir.display()))?,
     };
     let interfaces = network::interfaces()?;
@@ -326,7 +274,7 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
         else {
             continue;
         };
-        let link = bpf::pinned_link(&entry.path()).ok();
+        let link = pinned_link(&entry.path())?;
         let index = link.map(|link| link.ifindex);
         found.push(Linked {
             name: name.replace(':', "."),
@@ -342,10 +290,6 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
 }
 
 /// Takes the filter off every interface, stops steering and removes every pin.
-///
-/// # Errors
-///
-/// A pin cannot be removed.
 pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
     unsteer(lock, pin_dir)?;
     for link in linked(pin_dir)? {
@@ -359,7 +303,12 @@ pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
 fn unlink(pin: &Path) -> Result<()> {
     match bpf::detach_link(pin) {
         // What it was linked to is gone, or it never was pinned.
-        Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOLINK)) => {
+        Err(error)
+            if !matches!(
+                Errno::from_io_error(&error),
+                Some(Errno::NOENT | Errno::NOLINK)
+            ) =>
+        {
             return Err(error).with_context(|| format!("cannot detach {}", pin.display()));
         }
         _ => {}
@@ -369,9 +318,29 @@ fn unlink(pin: &Path) -> Result<()> {
 
 fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    #[test]
+    fn a_link_that_cannot_be_read_is_not_taken_for_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(linked(dir.path()).unwrap(), []);
+        assert_eq!(linked(&dir.path().join("none")).unwrap(), []);
+        let pin = dir.path().join("link_eth0");
+        fs::write(&pin, "").unwrap();
+        // Not on a BPF file system, so the kernel refuses to open it.
+        let error = linked(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("link_eth0"), "{error}");
+        // No directory.
+        assert!(linked(&pin).is_err());
     }
 }

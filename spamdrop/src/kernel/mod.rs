@@ -1,9 +1,13 @@
-//! The kernel: programs, maps, netlink. The only module that knows aya, netlink
-//! and unsafe code.
+//! The kernel: programs, maps, netlink. No other module uses aya, netlink, libc
+//! or unsafe code.
+
+#![allow(unsafe_code, reason = "the rest of the crate denies it")]
 
 pub mod attach;
 pub mod blocklist;
 mod bpf;
+pub mod cpus;
+pub mod inotify;
 mod netlink;
 pub mod network;
 pub mod occupancy;

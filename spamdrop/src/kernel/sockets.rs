@@ -10,6 +10,7 @@ use netlink_packet_sock_diag::inet::{
 };
 use netlink_packet_sock_diag::{SockDiagDestroy, SockDiagMessage};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+use rustix::io::Errno;
 
 use crate::kernel::netlink;
 
@@ -27,10 +28,6 @@ pub struct Socket {
 
 /// The connections to these local ports, in any state that a peer's packet or
 /// a process could still matter to (not listening, not in TIME_WAIT).
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn connections(ports: &[u16]) -> io::Result<Vec<Socket>> {
     let states = StateFlags::all() - StateFlags::LISTEN - StateFlags::TIME_WAIT - StateFlags::CLOSE;
     let mut found = Vec::new();
@@ -48,10 +45,6 @@ pub fn connections(ports: &[u16]) -> io::Result<Vec<Socket>> {
 }
 
 /// The inodes of the sockets that listen, on any port.
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn listeners() -> io::Result<HashSet<u64>> {
     Ok(listening(0)?
         .iter()
@@ -60,19 +53,11 @@ pub fn listeners() -> io::Result<HashSet<u64>> {
 }
 
 /// Whether anything listens on this port.
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn is_listening(port: u16) -> io::Result<bool> {
     Ok(!listening(port)?.is_empty())
 }
 
 /// The connections that wait to be accepted on this port.
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn waiting(port: u16) -> io::Result<usize> {
     let listeners = listening(port)?;
     Ok(listeners
@@ -88,10 +73,6 @@ fn listening(port: u16) -> io::Result<Vec<InetResponseHeader>> {
 /// The sockets of a local port in some states; port 0 is any port. Both
 /// families: a dual-stack listener's IPv4 peers show up only among the IPv6
 /// sockets.
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader>> {
     let mut found = Vec::new();
     for (family, any) in [
@@ -118,11 +99,11 @@ pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader
 ///
 /// # Errors
 ///
-/// The kernel refuses; EOPNOTSUPP where it cannot (`CONFIG_INET_DIAG_DESTROY`).
+/// The kernel refuses; [`Errno::OPNOTSUPP`] where it cannot (`CONFIG_INET_DIAG_DESTROY`).
 pub fn destroy(socket: &Socket) -> io::Result<()> {
     let request = request(socket.family, StateFlags::all(), socket.id.clone());
     match netlink::command(NETLINK_SOCK_DIAG, SockDiagDestroy::new(request)) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(()),
         result => result,
     }
 }
@@ -135,17 +116,4 @@ fn request(family: u8, states: StateFlags, socket_id: SocketId) -> SockDiagMessa
         states,
         socket_id,
     })
-}
-
-#[cfg(test)]
-impl Socket {
-    pub(super) fn of(peer: &str, inode: u32) -> Self {
-        Self {
-            #[expect(clippy::unwrap_used, reason = "tests pass literals")]
-            peer: peer.parse().unwrap(),
-            inode,
-            family: AF_INET,
-            id: SocketId::new_v4(),
-        }
-    }
 }

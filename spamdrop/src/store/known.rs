@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow};
 use crate::store::database::{Database, Format};
 use spamdrop_core::reputation::{Record, Records, Standing};
 use spamdrop_core::target::Target;
+use spamdrop_core::time::UnixSeconds;
 
 const FORMAT: Format = Format {
     // `SDkg`
@@ -73,7 +74,12 @@ impl Store {
     /// # Errors
     ///
     /// The file is damaged or cannot be written; it is as it was.
-    pub fn merge(&mut self, learned: &Records, capacity: usize, now: u32) -> Result<Records> {
+    pub fn merge(
+        &mut self,
+        learned: &Records,
+        capacity: usize,
+        now: UnixSeconds,
+    ) -> Result<Records> {
         self.0.change(|tx| {
             let mut unwanted = Records::default();
             for (source, record) in learned {
@@ -95,7 +101,12 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::merge`]; or more than `capacity` would be added by hand.
-    pub fn add(&mut self, sources: &[Target], capacity: usize, now: u32) -> Result<Vec<Target>> {
+    pub fn add(
+        &mut self,
+        sources: &[Target],
+        capacity: usize,
+        now: UnixSeconds,
+    ) -> Result<Vec<Target>> {
         let added = self.0.change(|tx| {
             let mut new = Vec::new();
             for &source in sources {
@@ -127,7 +138,7 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::merge`].
-    pub fn remove(&mut self, sources: &[Target], now: u32) -> Result<Vec<Target>> {
+    pub fn remove(&mut self, sources: &[Target], now: UnixSeconds) -> Result<Vec<Target>> {
         self.0.change(|tx| {
             let mut removed = Vec::new();
             for &source in sources {

@@ -1,14 +1,12 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::fs::{self, File};
-use std::thread;
+use std::fs;
+use std::io::Write as _;
 use std::time::Duration;
 
-use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
 
 use super::*;
-use crate::durable;
 
 fn paths(dir: &TempDir, names: &[&str]) -> Vec<PathBuf> {
     names.iter().map(|name| dir.path().join(name)).collect()
@@ -20,6 +18,19 @@ fn poll(tail: &mut Tail, budget: usize) -> (Vec<String>, bool) {
         lines.push(String::from_utf8_lossy(line.bytes).into_owned());
     });
     (lines, more)
+}
+
+fn lines(tail: &mut Tail) -> Vec<String> {
+    poll(tail, usize::MAX).0
+}
+
+fn append(path: &Path, text: &str) {
+    let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+fn save(tail: &mut Tail) -> Result<()> {
+    tail.begin_save().map_or(Ok(()), |save| save())
 }
 
 #[test]
@@ -71,17 +82,17 @@ fn keeps_positions_across_runs() {
     let positions = dir.path().join("positions.json");
     fs::write(&paths[0], "old\n").unwrap();
     let mut tail = Tail::open(&paths, Some(positions.clone())).unwrap();
-    tail.save().unwrap();
+    save(&mut tail).unwrap();
     drop(tail);
     fs::write(&paths[0], "old\nmeanwhile\n").unwrap();
     fs::write(&paths[1], "created\n").unwrap();
     let mut tail = Tail::open(&paths, Some(positions.clone())).unwrap();
     assert_eq!(poll(&mut tail, CHUNK).0, ["meanwhile", "created"]);
-    tail.save().unwrap();
+    save(&mut tail).unwrap();
     // What has not changed is not written again.
     fs::remove_file(&positions).unwrap();
     poll(&mut tail, CHUNK);
-    tail.save().unwrap();
+    save(&mut tail).unwrap();
     assert!(!positions.exists());
 }
 
@@ -93,7 +104,7 @@ fn forgets_a_path_that_is_no_longer_configured() {
     for (configured, other) in [(0, 1), (1, 0)] {
         let mut tail =
             Tail::open(&paths[configured..=configured], Some(positions.clone())).unwrap();
-        tail.save().unwrap();
+        save(&mut tail).unwrap();
         let text = fs::read_to_string(&positions).unwrap();
         assert!(text.contains(paths[configured].to_str().unwrap()), "{text}");
         assert!(!text.contains(paths[other].to_str().unwrap()), "{text}");
@@ -107,7 +118,7 @@ fn damaged_positions_count_as_none() {
     let positions = dir.path().join("positions.json");
     fs::write(&paths[0], "one\n").unwrap();
     let mut tail = Tail::open(&paths, Some(positions.clone())).unwrap();
-    tail.save().unwrap();
+    save(&mut tail).unwrap();
     let good = fs::read_to_string(&positions).unwrap();
     fs::write(&paths[0], "one\ntwo\n").unwrap();
     let resumed = |text: &str| {
@@ -130,36 +141,37 @@ fn says_where_positions_cannot_be_kept() {
     let dir = tempfile::tempdir().unwrap();
     let positions = dir.path().join("absent/positions.json");
     let mut tail = Tail::open(&paths(&dir, &["log"]), Some(positions.clone())).unwrap();
-    let error = tail.save().unwrap_err().to_string();
+    let error = save(&mut tail).unwrap_err().to_string();
     assert!(error.contains(positions.to_str().unwrap()), "{error}");
 }
 
 #[test]
-fn a_slow_disk_is_not_waited_for() {
+fn positions_are_saved_when_they_have_changed_or_the_last_save_failed() {
     let dir = tempfile::tempdir().unwrap();
     let positions = dir.path().join("positions.json");
     let mut tail = Tail::open(&paths(&dir, &["log"]), Some(positions.clone())).unwrap();
-    // Whoever writes to it waits for a reader.
-    let beside = durable::beside(&positions);
-    mkfifoat(CWD, &beside, Mode::RUSR | Mode::WUSR).unwrap();
-    assert!(tail.begin_save().unwrap().is_ok());
+    let first = tail.begin_save().unwrap();
+    assert!(!positions.exists(), "another thread writes");
     assert!(tail.begin_save().is_none());
-    // The first one fails, as a FIFO cannot be synced.
-    let reader = File::open(&beside).unwrap();
-    fs::remove_file(&beside).unwrap();
-    let mut outcome = || {
-        loop {
-            match tail.begin_save() {
-                Some(outcome) => return outcome,
-                None => thread::yield_now(),
-            }
-        }
-    };
-    let error = outcome().unwrap_err().to_string();
-    assert!(error.contains(positions.to_str().unwrap()), "{error}");
-    outcome().unwrap();
+    tail.forget_save();
+    assert!(tail.begin_save().is_some());
+    first().unwrap();
     assert!(positions.exists());
-    drop(reader);
+}
+
+#[test]
+fn other_sources_are_followed_from_where_these_were_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let positions = dir.path().join("positions.json");
+    let (log, both) = (paths(&dir, &["log"]), paths(&dir, &["log", "other"]));
+    fs::write(&log[0], "old\n").unwrap();
+    let mut tail = Tail::open(&log, Some(positions)).unwrap();
+    assert_eq!(lines(&mut tail), [""; 0]);
+    append(&log[0], "read\n");
+    assert_eq!(lines(&mut tail), ["read"]);
+    append(&log[0], "meanwhile\n");
+    let mut other = tail.reopen(&both).unwrap();
+    assert_eq!(lines(&mut other), ["meanwhile"]);
 }
 
 #[tokio::test]

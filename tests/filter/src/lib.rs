@@ -10,7 +10,7 @@ use std::time::Duration;
 use aya::TestRun as _;
 use aya::programs::{TestRunAttrs, TestRunOptions};
 use spamdrop::clock;
-use spamdrop::kernel::attach::{self, Loaded, Mode, Plan};
+use spamdrop::kernel::attach::{self, Mode, Plan};
 use spamdrop::kernel::blocklist::pins::{self, Capacity};
 use spamdrop::kernel::blocklist::{Blocklist, Term};
 use spamdrop::lock::WriteLock;
@@ -36,7 +36,7 @@ pub const CAPACITY: Capacity = Capacity {
 pub struct Filter {
     /// The filter's maps.
     pub list: Blocklist,
-    loaded: Loaded,
+    loaded: attach::Filter,
     /// What a change to the maps needs.
     pub turn: WriteLock,
     dir: tempfile::TempDir,

@@ -65,7 +65,7 @@ fn many_of_whom_nothing_good_is_known_are_forgotten() {
     let logs = logs();
     // Thirteen are listed in the first log.
     let all = learn(&logs, 13, 100);
-    let now = clock::unix_s32();
+    let now = clock::unix_seconds();
     assert!(
         all.iter()
             .all(|(_, record)| record.standing(now).is_known())

@@ -2,19 +2,24 @@
 
 use std::io;
 
+use rustix::io::Errno;
+
 use crate::exit::{Exit, Failure};
 use crate::kernel::network::{self, Interface};
 
 /// Whether it may take the filter in the generic hook.
 pub(super) fn refuses_native(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ERANGE))
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::OPNOTSUPP | Errno::RANGE)
+    )
 }
 
 /// What it lacks for native XDP.
 pub(super) fn reason(error: &io::Error, interface: &Interface) -> String {
-    match error.raw_os_error() {
-        Some(libc::EOPNOTSUPP) => "its driver has none".into(),
-        Some(libc::ERANGE) => format!("not with its MTU of {}", interface.mtu),
+    match Errno::from_io_error(error) {
+        Some(Errno::OPNOTSUPP) => "its driver has none".into(),
+        Some(Errno::RANGE) => format!("not with its MTU of {}", interface.mtu),
         _ => error.to_string(),
     }
 }
@@ -22,8 +27,8 @@ pub(super) fn reason(error: &io::Error, interface: &Interface) -> String {
 /// The error of an attachment that failed for good.
 pub(super) fn explain(error: &io::Error, interface: &Interface) -> anyhow::Error {
     let name = &interface.name;
-    let message = match error.raw_os_error() {
-        Some(libc::EBUSY | libc::EEXIST) => {
+    let message = match Errno::from_io_error(error) {
+        Some(Errno::BUSY | Errno::EXIST) => {
             let id = network::find(name)
                 .ok()
                 .flatten()
@@ -33,11 +38,11 @@ pub(super) fn explain(error: &io::Error, interface: &Interface) -> anyhow::Error
                 "{name} already has an XDP program{id} that is not spamdrop's; nothing was changed. `bpftool net` shows it; remove it first, or use another interface"
             )
         }
-        Some(libc::EOPNOTSUPP | libc::ERANGE) => {
+        Some(Errno::OPNOTSUPP | Errno::RANGE) => {
             let why = reason(error, interface);
             format!("{name} refuses native XDP ({why}); use `mode = \"auto\"` or `--mode generic`")
         }
-        Some(libc::EPERM) => {
+        Some(Errno::PERM) => {
             return Failure::new(
                 Exit::NoPermission,
                 format!("attaching to {name} is not permitted; run as root"),

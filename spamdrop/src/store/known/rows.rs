@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use crate::store::database::Upgrade;
 use spamdrop_core::reputation::{Record, Standing};
 use spamdrop_core::target::{Target, from_full_key, full_key};
+use spamdrop_core::time::UnixSeconds;
 
 /// `addr` is an IPv6 address, or an IPv4 one as `::ffff:a.b.c.d`; the rest is
 /// seconds since 1970, or 0.
@@ -52,17 +53,18 @@ pub(super) fn write(db: &Connection, source: Target, record: Record) -> Result<(
         demoted,
         by_hand,
     } = record;
+    let seconds = |time: UnixSeconds| i64::try_from(time.get()).unwrap_or(i64::MAX);
     db.prepare_cached("REPLACE INTO known VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
         .execute(params![
             key(source),
-            recent1,
-            recent2,
-            recent3,
-            earlier_day,
-            last_accepted,
-            demoted,
-            by_hand,
-            delivered
+            seconds(recent1),
+            seconds(recent2),
+            seconds(recent3),
+            seconds(earlier_day),
+            seconds(last_accepted),
+            seconds(demoted),
+            seconds(by_hand),
+            seconds(delivered)
         ])?;
     Ok(())
 }
@@ -73,7 +75,7 @@ pub(super) fn count_by_hand(db: &Connection) -> Result<usize> {
 
 /// Above `capacity`, forgets the most expendable eighth at once, so that each
 /// costs little.
-pub(super) fn forget(db: &Connection, capacity: usize, now: u32) -> Result<()> {
+pub(super) fn forget(db: &Connection, capacity: usize, now: UnixSeconds) -> Result<()> {
     let count = count(db, "SELECT count(*) FROM known")?;
     if count <= capacity {
         return Ok(());
@@ -98,14 +100,21 @@ fn count(db: &Connection, query: &str) -> Result<usize> {
 fn row(row: &Row<'_>) -> rusqlite::Result<(Target, Record)> {
     let addr: IpAddr = from_full_key(row.get(0)?);
     let record = Record {
-        recent: [row.get(1)?, row.get(2)?, row.get(3)?],
-        earlier_day: row.get(4)?,
-        last_accepted: row.get(5)?,
-        demoted: row.get(6)?,
-        by_hand: row.get(7)?,
-        delivered: row.get(8)?,
+        recent: [time(row, 1)?, time(row, 2)?, time(row, 3)?],
+        earlier_day: time(row, 4)?,
+        last_accepted: time(row, 5)?,
+        demoted: time(row, 6)?,
+        by_hand: time(row, 7)?,
+        delivered: time(row, 8)?,
     };
     Ok((addr.into(), record))
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixSeconds> {
+    let seconds: i64 = row.get(column)?;
+    u64::try_from(seconds)
+        .map(UnixSeconds::new)
+        .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, seconds))
 }
 
 /// A /64 by its first address.

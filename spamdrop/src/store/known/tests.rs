@@ -2,13 +2,19 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::*;
 
-const NOW: u32 = 1_795_392_000;
-const DAY: u32 = 86_400;
+const NOW: UnixSeconds = UnixSeconds::new(1_795_392_000);
+const DAY: u64 = 86_400;
+
+/// The time so many seconds before [`NOW`].
+fn before(seconds: u64) -> UnixSeconds {
+    NOW.minus(Duration::from_secs(seconds))
+}
 
 fn source(n: u32) -> Target {
     Target::V4(n.to_be_bytes())
@@ -30,8 +36,9 @@ fn join(all: &[Record]) -> Record {
     all.iter().copied().fold(Record::default(), Record::join)
 }
 
-fn known(last: u32) -> Record {
-    join(&[last, last - 1, last - DAY].map(Record::accepted))
+fn known(last: UnixSeconds) -> Record {
+    let accepted = |ago| Record::accepted(last.minus(Duration::from_secs(ago)));
+    join(&[0, 1, DAY].map(accepted))
 }
 
 fn sources(store: &Store) -> Vec<Target> {
@@ -47,7 +54,7 @@ fn sources(store: &Store) -> Vec<Target> {
 fn records_are_joined_and_survive() {
     let (_dir, path) = home();
     let v6: Target = "2001:db8::/64".parse().unwrap();
-    let first: Records = [(v6, Record::accepted(NOW)), (source(9), known(NOW - DAY))]
+    let first: Records = [(v6, Record::accepted(NOW)), (source(9), known(before(DAY)))]
         .into_iter()
         .collect();
     Store::open(&path).unwrap().merge(&first, 9, NOW).unwrap();
@@ -56,7 +63,7 @@ fn records_are_joined_and_survive() {
     let store = Store::open_existing(&path).unwrap().unwrap();
     let expected = [
         (source(7), Record::delivered(NOW)),
-        (source(9), known(NOW - DAY).join(Record::accepted(NOW))),
+        (source(9), known(before(DAY)).join(Record::accepted(NOW))),
         (v6, Record::accepted(NOW)),
     ];
     assert_eq!(store.all().unwrap(), expected);
@@ -79,13 +86,14 @@ fn what_the_first_version_wrote_is_read() {
         PRAGMA user_version = 1;";
     db.execute_batch(old).unwrap();
     drop(db);
+    let at = UnixSeconds::new;
     let expected = Record {
-        recent: [9, 8, 7],
-        earlier_day: 6,
-        last_accepted: 10,
-        delivered: 0,
-        demoted: 5,
-        by_hand: 11,
+        recent: [at(9), at(8), at(7)],
+        earlier_day: at(6),
+        last_accepted: at(10),
+        delivered: at(0),
+        demoted: at(5),
+        by_hand: at(11),
     };
     let source: Target = "192.0.2.1".parse().unwrap();
     let mut store = Store::open_existing(&path).unwrap().unwrap();
@@ -113,10 +121,10 @@ fn sources_of_which_nothing_good_is_known_take_no_room() {
     let mut store = Store::open(&path).unwrap();
     let listed = learned([(1, Record::demoted(NOW)), (2, Record::demoted(NOW))]);
     store
-        .merge(&learned([(2, known(NOW - 9))]), 9, NOW)
+        .merge(&learned([(2, known(before(9)))]), 9, NOW)
         .unwrap();
     store.merge(&listed, 9, NOW).unwrap();
-    let demoted = known(NOW - 9).join(Record::demoted(NOW));
+    let demoted = known(before(9)).join(Record::demoted(NOW));
     assert_eq!(store.all().unwrap(), [(source(2), demoted)]);
     // Of one batch, too: an old log may bring the good part again.
     let both = learned([(3, demoted)]);
@@ -128,19 +136,24 @@ fn sources_of_which_nothing_good_is_known_take_no_room() {
 fn the_most_expendable_are_forgotten() {
     let (_dir, path) = home();
     let mut store = Store::open(&path).unwrap();
-    let demoted = |at| join(&[Record::accepted(at - 1), Record::demoted(at)]);
+    let demoted = |ago| {
+        join(&[
+            Record::accepted(before(ago + 1)),
+            Record::demoted(before(ago)),
+        ])
+    };
     let kinds = learned([
-        (1, Record::default().added(NOW - 99 * DAY)),
-        (2, known(NOW - 9)),
-        (3, known(NOW - 8)),
-        (4, Record::accepted(NOW - 7)),
-        (5, Record::accepted(NOW - 6)),
-        (6, demoted(NOW - 5)),
-        (7, demoted(NOW - 4)),
-        (8, known(NOW - 40 * DAY)),
+        (1, Record::default().added(before(99 * DAY))),
+        (2, known(before(9))),
+        (3, known(before(8))),
+        (4, Record::accepted(before(7))),
+        (5, Record::accepted(before(6))),
+        (6, demoted(5)),
+        (7, demoted(4)),
+        (8, known(before(40 * DAY))),
     ]);
     // What is demoted is written only over what was good.
-    let good = learned((1..=8).map(|n| (n, Record::accepted(NOW - 50 * DAY))));
+    let good = learned((1..=8).map(|n| (n, Record::accepted(before(50 * DAY)))));
     store.merge(&good, 8, NOW).unwrap();
     store.merge(&kinds, 8, NOW).unwrap();
     assert_eq!(sources(&store), (1..=8).map(source).collect::<Vec<_>>());
@@ -164,14 +177,19 @@ fn their_number_is_bounded() {
     let (_dir, path) = home();
     let mut store = Store::open(&path).unwrap();
     for round in 0..4 {
-        let all = (0..300).map(|n| (round * 1000 + n, Record::accepted(NOW - 9 + round)));
+        let all = (0..300).map(|n| {
+            (
+                round * 1000 + n,
+                Record::accepted(before(9 - u64::from(round))),
+            )
+        });
         store.merge(&learned(all), 512, NOW).unwrap();
         let left = store.all().unwrap();
         assert!(left.len() <= 512);
         // The newest are all there.
         let newest = left
             .iter()
-            .filter(|(_, record)| record.last_accepted() == NOW - 9 + round);
+            .filter(|(_, record)| record.last_accepted() == before(9 - u64::from(round)));
         assert_eq!(newest.count(), 300);
     }
     assert_eq!(store.all().unwrap().len(), 448);
@@ -182,7 +200,7 @@ fn a_hand_adds_and_removes() {
     let (_dir, path) = home();
     let mut store = Store::open(&path).unwrap();
     store
-        .merge(&learned([(1, known(NOW - 9))]), 4, NOW)
+        .merge(&learned([(1, known(before(9)))]), 4, NOW)
         .unwrap();
     let add = |store: &mut Store, all: &[u32]| {
         let all: Vec<Target> = all.iter().copied().map(source).collect();
@@ -213,7 +231,7 @@ fn a_hand_adds_and_removes() {
 fn damage_is_an_error_at_worst() {
     let (_dir, path) = home();
     let mut store = Store::open(&path).unwrap();
-    let all = learned((0..2000).map(|n| (n * 77_777, known(NOW - n))));
+    let all = learned((0..2000).map(|n| (n * 77_777, known(before(n.into())))));
     store.merge(&all, 4096, NOW).unwrap();
     drop(store);
     let whole = fs::read(&path).unwrap();

@@ -10,7 +10,8 @@ use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
 use rustix::time::{ClockId, clock_gettime};
 use spamdrop::config::Config;
 use spamdrop::kernel::blocklist::GateMaps;
-use spamdrop_common::gate::{CLASSES, Gate, Mode, Standing, Verdict};
+use spamdrop_common::gate::{CLASSES, Gate, GateMode, Standing, Verdict};
+use spamdrop_common::time::MonotonicNs;
 
 use super::sink::Sink;
 use super::subject::Subject;
@@ -116,13 +117,13 @@ impl State {
         let known = (self == Self::Prefers).then_some(CLEAN.into());
         gate_maps.know_exactly(known.map(|addr: IpAddr| addr.into()))?;
         let mode = if self == Self::Off {
-            Mode::Off
+            GateMode::Off
         } else {
-            Mode::On
+            GateMode::On
         };
         let limit = if self == Self::PassesAll { u32::MAX } else { 0 };
         // With a verdict it asks for none.
-        let until = u64::MAX;
+        let until = MonotonicNs::from_ns(u64::MAX);
         let standing = Standing::Unlisted as u32;
         let verdict = Verdict {
             host: 0,
@@ -133,7 +134,7 @@ impl State {
         gate_maps.set_verdict(IpAddr::from(CLEAN).into(), verdict)?;
         gate_maps.set(Gate {
             // It does not grow stale.
-            written: u64::MAX,
+            written: MonotonicNs::from_ns(u64::MAX),
             mode: mode as u32,
             limits: [limit; CLASSES],
             ..Gate::default()

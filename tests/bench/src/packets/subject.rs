@@ -2,20 +2,19 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use aya::Ebpf;
+use anyhow::Result;
 use aya::maps::ProgramArray;
 use aya::programs::Xdp;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use spamdrop::clock;
 use spamdrop::config::Config;
-use spamdrop::install::bring_up;
-use spamdrop::kernel::attach::Mode;
+use spamdrop::install::install;
+use spamdrop::kernel::attach::{Filter, Mode};
 use spamdrop::kernel::blocklist::{Blocklist, Term};
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::Reason;
-use spamdrop_common::names;
+use spamdrop_core::policy::Protected;
 use spamdrop_core::target::Target;
 use spamdrop_lab::Host;
 
@@ -31,7 +30,7 @@ const TTL_S: u32 = 600;
 
 /// The filter on a sink's interface.
 pub struct Subject {
-    object: Ebpf,
+    filter: Filter,
     list: Blocklist,
     /// What was put before it to slow it down.
     slow: Option<Yardstick>,
@@ -56,7 +55,7 @@ impl Subject {
     pub fn program(&self) -> Result<&Xdp> {
         match &self.slow {
             Some(slow) => slow.program(),
-            None => filter(&self.object),
+            None => self.filter(),
         }
     }
 
@@ -66,14 +65,14 @@ impl Subject {
     ///
     /// None after [`Subject::attach`].
     pub fn filter(&self) -> Result<&Xdp> {
-        filter(&self.object)
+        self.filter.program()
     }
 
     /// Reads its counters from now on.
     pub fn into_drops(self) -> Drops {
         Box::new(move |_: &Host| {
-            // `slow` needs the objects of both.
-            let _ = (&self.object, &self.slow);
+            // `slow` needs the programs of both.
+            let _ = (&self.filter, &self.slow);
             Ok(self.list.counters()?.get(Reason::SealedDropped))
         })
     }
@@ -87,15 +86,24 @@ fn start(interface: &str, sources: Option<Sources>, slow: bool) -> Result<Subjec
         allow_file: "/run/no-allowlist".into(),
         ..Config::default()
     };
-    let up = bring_up(&config, &[interface.into()], 0)?;
-    let mut list = up.blocklist;
+    let lock = WriteLock::acquire(&config.run_dir)?;
+    let installed = install(
+        &lock,
+        &config.filter(),
+        &[interface.into()],
+        &Protected::new([]),
+        0,
+    )?;
+    let mut list = installed.blocklist;
     if let Some(sources) = sources {
-        fill(&mut list, &WriteLock::acquire(&config.run_dir)?, sources)?;
+        fill(&mut list, &lock, sources)?;
     }
     let pin = config.pin_dir.join(format!("link_{interface}"));
-    let slow = slow.then(|| slow_down(&up.object, &pin)).transpose()?;
+    let slow = slow
+        .then(|| slow_down(&installed.filter, &pin))
+        .transpose()?;
     Ok(Subject {
-        object: up.object,
+        filter: installed.filter,
         list,
         slow,
     })
@@ -118,23 +126,11 @@ fn fill(list: &mut Blocklist, turn: &WriteLock, sources: Sources) -> Result<()> 
     }
 }
 
-/// The program that the kernel took.
-fn filter(object: &Ebpf) -> Result<&Xdp> {
-    for name in [names::PROGRAM_FRAGS, names::PROGRAM_PLAIN] {
-        let program = object.program(name).context("no such program")?;
-        let program: &Xdp = program.try_into()?;
-        if program.fd().is_ok() {
-            return Ok(program);
-        }
-    }
-    anyhow::bail!("the filter is not loaded")
-}
-
 /// Replaces the filter by a program that wastes time and then calls it.
-fn slow_down(object: &Ebpf, pin: &Path) -> Result<Yardstick> {
+fn slow_down(filter: &Filter, pin: &Path) -> Result<Yardstick> {
     let mut slow = Yardstick::load("slow", LEAST)?;
     let mut next: ProgramArray<_> = slow.map_mut("next")?.try_into()?;
-    next.set(0, filter(object)?.fd()?, 0)?;
+    next.set(0, filter.program()?.fd()?, 0)?;
     let link = XdpLink::try_from(FdLink::from(PinnedLink::from_pin(pin)?))?;
     slow.program_mut()?.attach_to_link(link)?;
     Ok(slow)

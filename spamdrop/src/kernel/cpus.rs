@@ -1,0 +1,9 @@
+//! The processors of this machine.
+
+/// How many processors the kernel may ever have online, for which it sizes its
+/// per-CPU maps; at least 1.
+#[must_use]
+pub fn possible() -> u32 {
+    let cpus = aya::util::nr_cpus().unwrap_or(1);
+    u32::try_from(cpus).unwrap_or(u32::MAX)
+}
