@@ -15,6 +15,7 @@ use spamdrop_common::settings::MAX_PORTS;
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::Mode;
 use crate::kernel::cpus;
+use crate::store;
 use spamdrop_core::dnsbl::rule;
 use spamdrop_core::duration;
 use spamdrop_core::engine::EngineSettings;
@@ -270,10 +271,10 @@ impl Config {
         self.state_dir.join("positions.json")
     }
 
-    /// Where what is known of sources is kept.
+    /// Where known senders and waves are stored.
     #[must_use]
-    pub fn known_file(&self) -> PathBuf {
-        self.state_dir.join("known.db")
+    pub fn store_file(&self) -> PathBuf {
+        self.state_dir.join(store::FILE)
     }
 
     /// `known_capacity`, as a number of things in memory.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use ipnet::IpNet;
 use spamdrop_common::entry::Origin;
-use spamdrop_common::time::{MonotonicNs, UnixSeconds};
+use spamdrop_common::time::MonotonicNs;
 
 use super::{count, tell_watcher};
 use crate::clock;

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::render::known::{self, Sender, State};
 use crate::render::{json, table::Style};
-use crate::store::known::Store;
+use crate::store::{Store, VERB_WAIT};
 use spamdrop_core::reputation::{Record, Standing};
 use spamdrop_core::target::Target;
 use spamdrop_core::time::UnixSeconds;
@@ -29,10 +29,10 @@ pub fn list(
     out: &mut impl Write,
     style: Style,
 ) -> Result<()> {
-    let all = match Store::open_existing(&config.known_file())? {
+    let all = match Store::open_existing(&config.store_file(), VERB_WAIT)? {
         Some(store) => {
-            store.check()?;
-            store.all()?
+            store.check_known()?;
+            store.known_senders()?
         }
         None => Vec::new(),
     };
@@ -58,7 +58,7 @@ pub fn list(
 pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let given = addresses::read(args)?;
     let hosts = hosts(&given.all)?;
-    let added = store(config)?.add(&hosts, config.known_sources(), clock::unix_seconds())?;
+    let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_seconds())?;
     for host in hosts.iter().filter(|host| !added.contains(host)) {
         log::info!("{host} was added already");
     }
@@ -76,8 +76,8 @@ pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
 pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let given = addresses::read(args)?;
     let hosts = hosts(&given.all)?;
-    let removed = match Store::open_existing(&config.known_file())? {
-        Some(mut store) => store.remove(&hosts, clock::unix_seconds())?,
+    let removed = match Store::open_existing(&config.store_file(), VERB_WAIT)? {
+        Some(mut store) => store.remove_known(&hosts, clock::unix_seconds())?,
         None => Vec::new(),
     };
     for host in hosts.iter().filter(|host| !removed.contains(host)) {
@@ -99,7 +99,7 @@ pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) ->
     let mut hosts = hosts(&addresses::read_lines(&name, &text[..])?)?;
     hosts.sort_unstable();
     hosts.dedup();
-    let added = store(config)?.add(&hosts, config.known_sources(), clock::unix_seconds())?;
+    let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_seconds())?;
     tell_watcher(&config.run_dir);
     writeln!(out, "added {}", count(added.len(), "sender", "senders"))?;
     match hosts.len() - added.len() {
@@ -114,7 +114,7 @@ pub(super) fn store(config: &Config) -> Result<Store> {
     let dir = &config.state_dir;
     fs::create_dir_all(dir)
         .with_context(|| format!("cannot make the directory {}", dir.display()))?;
-    Store::open(&config.known_file())
+    Store::open(&config.store_file(), VERB_WAIT)
 }
 
 /// The sources, sorted, each once.

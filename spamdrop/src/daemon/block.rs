@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use log::Level;
 use spamdrop_common::entry::Origin;
-use spamdrop_common::time::{MonotonicNs, UnixSeconds};
+use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::escape::escape;
 use tokio::sync::mpsc::UnboundedSender;
 

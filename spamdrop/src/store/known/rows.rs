@@ -1,18 +1,17 @@
-//! The table: sources and their records.
+//! SQL of the table of known senders.
 
 use std::net::IpAddr;
 
 use anyhow::Result;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::store::database::Upgrade;
 use spamdrop_core::reputation::{Record, Standing};
 use spamdrop_core::target::{Target, from_full_key, full_key};
 use spamdrop_core::time::UnixSeconds;
 
-/// `addr` is an IPv6 address, or an IPv4 one as `::ffff:a.b.c.d`; the rest is
-/// seconds since 1970, or 0.
-pub(super) const TABLE: &str = "
+/// `addr` is an IPv6 address, or an IPv4 address as `::ffff:a.b.c.d`. All other
+/// columns are seconds since 1970, or 0 for "never".
+pub(in crate::store) const TABLE: &str = "
 CREATE TABLE known (
     addr BLOB PRIMARY KEY,
     recent1 INTEGER NOT NULL,
@@ -25,13 +24,7 @@ CREATE TABLE known (
     delivered INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID";
 
-/// Deliveries came with version 2.
-pub(super) const UPGRADES: [Upgrade; 1] = [Upgrade {
-    from: 1,
-    change: "ALTER TABLE known ADD COLUMN delivered INTEGER NOT NULL DEFAULT 0",
-}];
-
-pub(super) fn read(db: &Connection, source: Target) -> Result<Option<Record>> {
+pub(in crate::store) fn read(db: &Connection, source: Target) -> Result<Option<Record>> {
     let mut query = db.prepare_cached("SELECT * FROM known WHERE addr = ?1")?;
     let found = query.query_row([key(source)], row).optional()?;
     Ok(found.map(|(_, record)| record))
@@ -39,12 +32,17 @@ pub(super) fn read(db: &Connection, source: Target) -> Result<Option<Record>> {
 
 /// Every record, by address.
 pub(super) fn all(db: &Connection) -> Result<Vec<(Target, Record)>> {
-    let mut query = db.prepare("SELECT * FROM known ORDER BY addr")?;
+    select(db, "SELECT * FROM known ORDER BY addr")
+}
+
+/// The records that a query with the table's columns finds.
+pub(in crate::store) fn select(db: &Connection, query: &str) -> Result<Vec<(Target, Record)>> {
+    let mut query = db.prepare(query)?;
     let rows = query.query_map([], row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn write(db: &Connection, source: Target, record: Record) -> Result<()> {
+pub(in crate::store) fn write(db: &Connection, source: Target, record: Record) -> Result<()> {
     let Record {
         recent: [recent1, recent2, recent3],
         earlier_day,
@@ -73,8 +71,8 @@ pub(super) fn count_by_hand(db: &Connection) -> Result<usize> {
     count(db, "SELECT count(*) FROM known WHERE by_hand != 0")
 }
 
-/// Above `capacity`, forgets the most expendable eighth at once, so that each
-/// costs little.
+/// If there are more than `capacity` records, deletes an eighth of them, so that
+/// the next deletion is far away.
 pub(super) fn forget(db: &Connection, capacity: usize, now: UnixSeconds) -> Result<()> {
     let count = count(db, "SELECT count(*) FROM known")?;
     if count <= capacity {
@@ -117,7 +115,7 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixSeconds> {
         .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, seconds))
 }
 
-/// A /64 by its first address.
+/// The key of a source; a /64 has that of its first address.
 fn key(source: Target) -> [u8; 16] {
     full_key(source.net().addr())
 }
