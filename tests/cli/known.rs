@@ -315,7 +315,7 @@ fn a_damaged_file_is_refused_and_left_alone() {
     }
 }
 
-/// As a watcher and verbs might, or two verbs.
+/// As a daemon and verbs might, or two verbs.
 #[test]
 fn verbs_take_turns() {
     let home = Home::new("");

@@ -233,7 +233,7 @@ fn a_long_list_comes_whole() {
 }
 
 #[test]
-fn peers_with_connections_are_released_by_the_watcher() {
+fn peers_with_connections_are_released_by_the_daemon() {
     let site = site("grace = \"0s\"");
     let _daemon = site.run().unwrap();
     let mut client = site.connect("100.64.0.9").unwrap();
@@ -258,7 +258,7 @@ fn peers_with_connections_are_released_by_the_watcher() {
 }
 
 #[test]
-fn without_a_watcher_open_entries_are_said() {
+fn without_a_daemon_open_entries_are_said() {
     let site = attached("");
     let mut client = site.connect("100.64.0.9").unwrap();
     client.read_reply().unwrap();

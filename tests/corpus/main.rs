@@ -87,7 +87,7 @@ fn unescape(line: &str) -> Vec<u8> {
     bytes
 }
 
-fn at(seconds: u64) -> SystemTime {
+fn unix_time(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
@@ -119,7 +119,7 @@ fn every_line_is_read_as_written_beside_it() {
     for (name, server) in SERVERS {
         let mut parser = parser(&[server]);
         for case in corpus(name) {
-            let parsed = parser.parse(&case.line, at(NOW));
+            let parsed = parser.parse(&case.line, unix_time(NOW));
             let found = describe(&parsed);
             if found != case.expected {
                 let Case {
@@ -131,7 +131,7 @@ fn every_line_is_read_as_written_beside_it() {
                 at: Some(stamp), ..
             }) = parsed
             {
-                let written = at(WRITTEN)..at(WRITTEN + 1);
+                let written = unix_time(WRITTEN)..unix_time(WRITTEN + 1);
                 assert!(written.contains(&stamp), "{}: {stamp:?}", case.place);
             }
         }
@@ -144,7 +144,7 @@ fn rules_are_named_after_their_server() {
     for (name, server) in SERVERS {
         let mut parser = parser(&[server]);
         for case in corpus(name) {
-            if let Parsed::Event(event) = parser.parse(&case.line, at(NOW)) {
+            if let Parsed::Event(event) = parser.parse(&case.line, unix_time(NOW)) {
                 let rule = &event.rule;
                 let own =
                     rule.starts_with(name) || name == "postfix" && rule.starts_with("postscreen");
@@ -162,7 +162,7 @@ fn all_grammars_at_once_find_the_same_events() {
         let (mut one, mut all) = (parser(&[server]), parser(&all));
         for case in corpus(name) {
             let [one, all] =
-                [&mut one, &mut all].map(|parser| match parser.parse(&case.line, at(NOW)) {
+                [&mut one, &mut all].map(|parser| match parser.parse(&case.line, unix_time(NOW)) {
                     Parsed::Event(event) => Some((event.addr, event.rule)),
                     Parsed::NearMiss(_) | Parsed::Nothing => None,
                 });
@@ -178,7 +178,7 @@ fn no_line_names_another_address_than_its_own() {
     for (name, server) in SERVERS {
         let mut parser = parser(&[server]);
         for case in corpus(name) {
-            if let Parsed::Event(event) = parser.parse(&case.line, at(NOW)) {
+            if let Parsed::Event(event) = parser.parse(&case.line, unix_time(NOW)) {
                 assert_ne!(event.addr, forged, "{}", case.place);
             }
         }

@@ -30,7 +30,7 @@ pub(super) const CRATES: [Crate; 3] = [
         name: "spamdrop_core",
         root: "spamdrop/core/src/lib.rs",
         layers: &[
-            &["time", "escape", "invalid", "warning", "target"],
+            &["time", "duration", "escape", "invalid", "warning", "target"],
             &["event"],
             &["courier"],
             &["log"],
@@ -49,7 +49,7 @@ pub(super) const CRATES: [Crate; 3] = [
         name: "spamdrop",
         root: "spamdrop/src/lib.rs",
         layers: &[
-            &["clock", "durable", "exit", "lock"],
+            &["clock", "durable", "exit", "holder", "lock"],
             &[
                 "kernel",
                 "store",
