@@ -107,6 +107,30 @@ impl UnixSeconds {
     pub const fn get(self) -> u64 {
         self.seconds
     }
+
+    /// So much later, in whole seconds.
+    #[must_use]
+    pub const fn plus(self, duration: Duration) -> Self {
+        Self::new(self.seconds.saturating_add(duration.as_secs()))
+    }
+
+    /// So much earlier, in whole seconds; 1970 rather than an underflow.
+    #[must_use]
+    pub const fn minus(self, duration: Duration) -> Self {
+        Self::new(self.seconds.saturating_sub(duration.as_secs()))
+    }
+
+    /// The time that has passed since `earlier`; zero if that is later.
+    #[must_use]
+    pub const fn elapsed_since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.seconds.saturating_sub(earlier.seconds))
+    }
+
+    /// The number of the UTC day that it lies in; 0 is the first of 1970.
+    #[must_use]
+    pub const fn day(self) -> u64 {
+        self.seconds / 86_400
+    }
 }
 
 #[cfg(feature = "user")]
@@ -152,6 +176,19 @@ mod tests {
         let later = AT.plus(Duration::new(1, 2));
         assert_eq!(later.elapsed_since(AT), Duration::new(1, 2));
         assert_eq!(AT.elapsed_since(later), Duration::ZERO);
+    }
+
+    #[test]
+    fn unix_seconds_take_whole_seconds() {
+        let at = UnixSeconds::new(2 * 86_400);
+        let passed = Duration::from_millis(1_999);
+        assert_eq!(at.plus(passed).get(), 172_801);
+        assert_eq!(at.minus(passed).get(), 172_799);
+        assert_eq!(at.minus(Duration::MAX).get(), 0);
+        assert_eq!(at.plus(Duration::MAX).get(), u64::MAX);
+        assert_eq!(at.plus(passed).elapsed_since(at), Duration::from_secs(1));
+        assert_eq!(at.elapsed_since(at.plus(passed)), Duration::ZERO);
+        assert_eq!((at.day(), at.minus(passed).day()), (2, 1));
     }
 
     #[test]

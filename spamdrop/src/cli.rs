@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use log::LevelFilter;
+use spamdrop_core::duration;
 
 use crate::config::LONGEST;
 
@@ -152,7 +153,7 @@ pub struct Run {
     #[arg(long, value_name = "TIME", value_parser = term)]
     pub ttl: Option<Duration>,
     /// Time before connections of a blocked sender are ended [default: 3s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub grace: Option<Duration>,
     /// What happens to its connections after that time [default: destroy]
     #[arg(long)]
@@ -411,7 +412,7 @@ impl From<Level> for LevelFilter {
 }
 
 fn term(text: &str) -> Result<Duration, String> {
-    let term = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let term = duration::parse(text).map_err(|error| error.to_string())?;
     if term.subsec_nanos() != 0 || term.is_zero() || term > LONGEST {
         return Err("give whole seconds, from 1s to 10 years".into());
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, clock_getres, clock_gettime};
-use spamdrop_common::time::MonotonicNs;
+use spamdrop_common::time::{MonotonicNs, UnixSeconds};
 
 /// `CLOCK_MONOTONIC`, as the filter reads it (the filter's coarse reading
 /// may be a tick behind).
@@ -28,17 +28,10 @@ pub fn wall() -> SystemTime {
     SystemTime::now()
 }
 
-/// [`wall`] in seconds since 1970; 0 before.
+/// [`wall`] in whole seconds.
 #[must_use]
-pub fn unix_s() -> u64 {
-    let since = wall().duration_since(SystemTime::UNIX_EPOCH);
-    since.unwrap_or_default().as_secs()
-}
-
-/// [`unix_s`] as records hold it; until 2106.
-#[must_use]
-pub fn unix_s32() -> u32 {
-    u32::try_from(unix_s()).unwrap_or(u32::MAX)
+pub fn unix_seconds() -> UnixSeconds {
+    spamdrop_core::time::unix_seconds(wall())
 }
 
 /// The kernel's tick (a jiffy) in nanoseconds: a coarse clock advances by one

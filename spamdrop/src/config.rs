@@ -15,7 +15,9 @@ use spamdrop_common::settings::MAX_PORTS;
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::Mode;
 use crate::kernel::cpus;
+use crate::store;
 use spamdrop_core::dnsbl::rule;
+use spamdrop_core::duration;
 use spamdrop_core::engine::EngineSettings;
 use spamdrop_core::log::{Parser, ParserSettings, Pattern, Server};
 use spamdrop_core::policy::PolicyConfig;
@@ -51,14 +53,14 @@ pub struct Config {
     pub pattern: Vec<Pattern>,
     pub reject_text: String,
     pub fifo: PathBuf,
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub ttl: Duration,
     pub refresh: RefreshMode,
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub hard_limit: Duration,
     pub seal: Seal,
     pub release: ReleaseMode,
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub grace: Duration,
     pub compat: Compat,
     pub answer: Answer,
@@ -145,7 +147,7 @@ impl Config {
     /// As [`Config::read`], without the name of the file.
     pub fn parse(text: &str) -> Result<Self> {
         let mut config: Self = toml::from_str(text)?;
-        // The default is for those who do not read the journal.
+        // Without the key, the journal replaces the default log.
         if config.journal && !toml::from_str::<toml::Table>(text)?.contains_key("logs") {
             config.logs.clear();
         }
@@ -208,7 +210,7 @@ impl Config {
         Ok(())
     }
 
-    /// What the engine is told. Stamps without a time zone are local.
+    /// The settings of the engine. Stamps without a time zone are local.
     ///
     /// # Errors
     ///
@@ -269,10 +271,10 @@ impl Config {
         self.state_dir.join("positions.json")
     }
 
-    /// Where what is known of sources is kept.
+    /// Where known senders and waves are stored.
     #[must_use]
-    pub fn known_file(&self) -> PathBuf {
-        self.state_dir.join("known.db")
+    pub fn store_file(&self) -> PathBuf {
+        self.state_dir.join(store::FILE)
     }
 
     /// `known_capacity`, as a number of things in memory.
@@ -281,7 +283,7 @@ impl Config {
         usize::try_from(self.known_capacity).unwrap_or(usize::MAX)
     }
 
-    /// What the policy is told.
+    /// The settings of the policy.
     ///
     /// # Errors
     ///
@@ -328,22 +330,6 @@ fn capacity(key: &str, value: u32) -> Result<()> {
 fn wrong(path: &Path, error: &str) -> anyhow::Error {
     let message = format!("{}: {}", path.display(), error.trim_end());
     Failure::new(Exit::Config, message)
-}
-
-/// Durations as people write them: `10m`, `1h 30m`, `0s`.
-mod humantime_serde {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, de::Error};
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map_err(|error| {
-            D::Error::custom(format!(
-                "`{text}` is not a duration such as \"10m\": {error}"
-            ))
-        })
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use spamdrop_core::invalid::Invalid;
+
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -60,6 +62,9 @@ fn exit(error: &anyhow::Error) -> Exit {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return failure.exit;
     }
+    if error.is::<Invalid>() {
+        return Exit::Usage;
+    }
     let denied = error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
@@ -75,11 +80,18 @@ fn exit(error: &anyhow::Error) -> Exit {
 mod tests {
     use super::*;
     use anyhow::Context as _;
+    use spamdrop_core::target::Target;
 
     #[test]
     fn a_failure_keeps_its_code_under_context() {
         let error = Failure::new(Exit::Config, "bad").context("outer");
         assert_eq!(exit(&error), Exit::Config);
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_read_is_wrong_usage() {
+        let error = "mx.example".parse::<Target>().context("outer");
+        assert_eq!(error.err().map(|e| exit(&e)), Some(Exit::Usage));
     }
 
     #[test]

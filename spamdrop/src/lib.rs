@@ -18,6 +18,7 @@ pub mod dnsbl;
 mod durable;
 pub mod exit;
 mod fifo;
+mod holder;
 pub mod install;
 pub mod kernel;
 pub mod listing;

@@ -3,12 +3,13 @@
 //! | line | blocks |
 //! |---|---|
 //! | `ADDRESS` | as `add` does without a flag |
-//! | `ADDRESS SECONDS` | for this time after the peer's last packet |
-//! | `ADDRESS SECONDS fixed` | for this time, whatever the peer sends |
-//! | `ADDRESS SECONDS ttl=SECONDS` | for this time; a packet makes that `ttl` |
+//! | `ADDRESS TIME` | for this time after the peer's last packet |
+//! | `ADDRESS TIME fixed` | for this time, whatever the peer sends |
+//! | `ADDRESS TIME ttl=TIME` | for this time; a packet makes that `ttl` |
 //! | `src=ADDRESS ttl: …` | as `ADDRESS`: a line of `/proc/net/xt_recent/NAME` |
 //!
-//! `limit=SECONDS` may follow: no packet prolongs the block beyond this time.
+//! A time is a number of seconds, or a duration such as `10m`.
+//! `limit=TIME` may follow: no packet prolongs the block beyond this time.
 //! `log` as well: the block came from the mail log. An address may be a prefix;
 //! the block of a prefix is always fixed. Blank lines and what follows a `#` do
 //! not count.
@@ -26,6 +27,7 @@ use spamdrop_common::entry::{Entry, ORIGIN_HAND, ORIGIN_LOG};
 use crate::allowlist::parse_net;
 use crate::config::LONGEST;
 use crate::kernel::blocklist::Term;
+use spamdrop_core::duration;
 use spamdrop_core::escape::escape;
 use spamdrop_core::target::Target;
 
@@ -94,7 +96,7 @@ impl Reader {
                 entry.hard_until_s = start.second().saturating_add(number(limit)?);
             } else {
                 bail!(
-                    "`{}` is none of fixed, ttl=SECONDS, limit=SECONDS and log",
+                    "`{}` is none of fixed, ttl=TIME, limit=TIME and log",
                     shown(word)
                 );
             }
@@ -116,13 +118,15 @@ fn address(word: &[u8]) -> Result<IpNet> {
 }
 
 fn number(word: &[u8]) -> Result<u32> {
-    let number = str::from_utf8(word).ok().and_then(|text| text.parse().ok());
-    match number {
-        Some(number) if (1..=LONGEST.as_secs()).contains(&u64::from(number)) => Ok(number),
+    let time = str::from_utf8(word).ok();
+    let time = time.and_then(|text| duration::parse(text).ok());
+    let whole = time.filter(|time| time.subsec_nanos() == 0 && *time <= LONGEST);
+    match whole.and_then(|time| u32::try_from(time.as_secs()).ok()) {
+        Some(seconds) if seconds > 0 => Ok(seconds),
         _ => bail!(
-            "`{}` is no time; give whole seconds, from 1 to {}",
+            "`{}` is no time; give whole seconds, or a duration such as 10m, up to {}",
             shown(word),
-            LONGEST.as_secs()
+            duration::human(LONGEST)
         ),
     }
 }

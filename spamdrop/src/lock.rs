@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The time between two attempts of [`WriteLock::try_acquire`].
 const RETRY: Duration = Duration::from_millis(2);
 
-/// What this process runs, for those who wait for it.
+/// What this process runs; named to processes that wait for its lock.
 static VERB: OnceLock<String> = OnceLock::new();
 
 /// Sets the verb that the write lock names as its holder; only the first call
@@ -109,7 +109,7 @@ impl WriteLock {
         }
     }
 
-    /// Writes down who holds the lock. Without that it is held all the same.
+    /// Writes this process's name into the file. The lock holds without it.
     fn signed(file: File) -> Self {
         let verb = VERB.get().map_or("", String::as_str);
         let text = format!("{} {verb}\n", std::process::id());
@@ -133,7 +133,7 @@ pub fn acquire_within(run_dir: &Path, within: Duration) -> Result<WriteLock> {
     })
 }
 
-/// The process that holds the write lock now. `None`: nobody does, or the
+/// The process that holds the write lock now. `None`: it is free, or the
 /// holder has not written its name yet.
 #[must_use]
 pub fn holder(run_dir: &Path) -> Option<Holder> {
@@ -145,8 +145,8 @@ pub fn holder(run_dir: &Path) -> Option<Holder> {
     })
 }
 
-/// Says after a second that this process waits, and for whom. Dropping the
-/// sender ends the wait.
+/// Logs after a second that this process waits, and names the holder. Dropping
+/// the sender cancels that.
 fn announce_wait(run_dir: &Path) -> Sender<()> {
     let (sender, done) = channel();
     let run_dir = run_dir.to_owned();

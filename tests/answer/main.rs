@@ -49,7 +49,7 @@ struct Lab {
     site: Site,
     daemon: Daemon,
     syslog: UnixDatagram,
-    keeper: Keeper,
+    gate_writer: GateWriter,
 }
 
 impl Lab {
@@ -66,13 +66,13 @@ impl Lab {
             site,
             daemon,
             syslog,
-            keeper: Keeper::new(gate_maps),
+            gate_writer: GateWriter::new(gate_maps),
         }
     }
 
     fn judge(&self, source: &str, standing: Standing) {
         let until = clock::monotonic_ns().plus(MINUTE);
-        self.keeper.judge(source, standing, until);
+        self.gate_writer.judge(source, standing, until);
     }
 
     /// Which of both greets a sender.
@@ -116,21 +116,21 @@ fn greeted(site: &Site, source: &str) -> (Client, String) {
 }
 
 /// Keeps the gate fresh, as the watcher will.
-struct Keeper {
+struct GateWriter {
     gate_maps: Arc<Mutex<GateMaps>>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Keeper {
+impl GateWriter {
     fn new(gate_maps: GateMaps) -> Self {
-        let mut keeper = Self {
+        let mut gate_writer = Self {
             gate_maps: Arc::new(Mutex::new(gate_maps)),
             stop: None,
             thread: None,
         };
-        keeper.go_on();
-        keeper
+        gate_writer.go_on();
+        gate_writer
     }
 
     /// The first time is over when this returns.
@@ -174,7 +174,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for GateWriter {
     fn drop(&mut self) {
         self.pause();
     }

@@ -115,7 +115,7 @@ fn while_blocking_pauses_the_mail_server_answers() {
     let read = |line: &str| line.contains("configuration read again");
     lab.daemon.wait_for(read, SOON).unwrap();
     lab.judge(ZOMBIE, Standing::Listed);
-    lab.keeper.pause();
+    lab.gate_writer.pause();
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
     for source in ["100.64.7.1", "100.64.7.2", "100.64.7.3"] {
         let now = jiff::Timestamp::now();
@@ -128,7 +128,7 @@ fn while_blocking_pauses_the_mail_server_answers() {
     let paused = |line: &str| line.contains("no new blocks: ");
     lab.daemon.wait_for(paused, SOON).unwrap();
     until("the gate to be told", SOON, || {
-        let answers = lab.keeper.gate_maps().gate()?.responders;
+        let answers = lab.gate_writer.gate_maps().gate()?.responders;
         Ok((answers == 0).then_some(()))
     })
     .unwrap();

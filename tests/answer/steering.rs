@@ -60,7 +60,7 @@ fn half_a_connection_of_a_listed_sender_takes_no_slot() {
     };
     until("both", SOON, || Ok((seen(None) == 2).then_some(()))).unwrap();
     assert_eq!(seen(Some(listed.into())), 1);
-    let gate_maps = lab.keeper.gate_maps();
+    let gate_maps = lab.gate_writer.gate_maps();
     let now = clock::monotonic_ns();
     let is_steered = |host: IpAddr, now| gate_maps.is_steered(host, now).unwrap();
     assert!(is_steered(listed.into(), now));
@@ -81,30 +81,34 @@ fn everybody_else_comes_to_the_mail_server() {
     assert_eq!(lab.greets(MATE6), SERVER);
     lab.site.spamdrop(&["allow", "add", allowed]).unwrap();
     let target: Target = known.parse().unwrap();
-    lab.keeper.gate_maps().know_exactly([target]).unwrap();
+    lab.gate_writer.gate_maps().know_exactly([target]).unwrap();
     for standing in [Standing::Unlisted, Standing::Unnamed, Standing::Confirmed] {
         lab.judge(unlisted, standing);
         assert_eq!(lab.greets(unlisted), SERVER, "{standing:?}");
     }
     let past = clock::monotonic_ns().minus(Duration::from_nanos(1));
-    lab.keeper.judge(expired, Standing::Listed, past);
+    lab.gate_writer.judge(expired, Standing::Listed, past);
     for source in [CLEAN, "2001:db8:64:2::66", allowed, known, expired] {
         assert_eq!(lab.greets(source), SERVER, "{source}");
     }
-    lab.keeper.pause();
+    lab.gate_writer.pause();
     // The watcher sets the gate, too. It need not run for a connection.
     lab.daemon.signal(Signal::SIGSTOP).unwrap();
-    write(&mut lab.keeper.gate_maps(), clock::monotonic_ns(), 0);
+    write(&mut lab.gate_writer.gate_maps(), clock::monotonic_ns(), 0);
     assert_eq!(lab.greets(ZOMBIE), SERVER, "nobody answers");
     for (answers, other) in [(RESPONDER_IPV4, ZOMBIE6), (RESPONDER_IPV6, ZOMBIE)] {
-        write(&mut lab.keeper.gate_maps(), clock::monotonic_ns(), answers);
+        write(
+            &mut lab.gate_writer.gate_maps(),
+            clock::monotonic_ns(),
+            answers,
+        );
         assert_eq!(lab.greets(other), SERVER, "of the other family");
     }
     let stale = clock::monotonic_ns().minus(Duration::from_secs(3));
-    write(&mut lab.keeper.gate_maps(), stale, BOTH);
+    write(&mut lab.gate_writer.gate_maps(), stale, BOTH);
     assert_eq!(lab.greets(ZOMBIE), SERVER, "the gate is stale");
     lab.daemon.signal(Signal::SIGCONT).unwrap();
-    lab.keeper.go_on();
+    lab.gate_writer.go_on();
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
 }
 
@@ -237,14 +241,14 @@ fn without_ipv6_on_loopback_ipv4_is_answered() {
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
     assert_eq!(lab.greets(ZOMBIE6), SERVER);
     // The watcher itself says so, too.
-    lab.keeper.pause();
+    lab.gate_writer.pause();
     until("the gate to be set", SOON, || {
-        let gate = lab.keeper.gate_maps().gate()?;
+        let gate = lab.gate_writer.gate_maps().gate()?;
         Ok((gate.responders != BOTH).then_some(()))
     })
     .unwrap();
     assert_eq!(
-        lab.keeper.gate_maps().gate().unwrap().responders,
+        lab.gate_writer.gate_maps().gate().unwrap().responders,
         RESPONDER_IPV4
     );
 }

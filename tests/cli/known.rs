@@ -291,7 +291,7 @@ fn wrong_senders_are_refused_and_named() {
 fn a_damaged_file_is_refused_and_left_alone() {
     let home = Home::new("");
     home.run(&["known", "add", "203.0.113.1"]);
-    let path = home.path("state_dir").join("known.db");
+    let path = home.path("state_dir").join("spamdrop.db");
     let mut bytes = fs::read(&path).unwrap();
     let length = bytes.len();
     bytes[4096..length].fill(0x5a);
@@ -358,5 +358,65 @@ fn a_killed_writer_leaves_all_or_nothing() {
         let written = known.filter(|(addr, _)| addr.starts_with(&ours)).count();
         assert!([0, TOGETHER].contains(&written), "{written} of {TOGETHER}");
         assert!(written == TOGETHER || !status.success());
+    }
+}
+
+/// The files of spamdrop 0.1, with 500 senders and a wave.
+fn write_old_files(home: &Home) {
+    let dir = home.path("state_dir");
+    fs::create_dir_all(&dir).unwrap();
+    let known = rusqlite::Connection::open(dir.join("known.db")).unwrap();
+    known
+        .execute_batch(
+            "CREATE TABLE known (
+                addr BLOB PRIMARY KEY, recent1 INTEGER NOT NULL, recent2 INTEGER NOT NULL,
+                recent3 INTEGER NOT NULL, earlier_day INTEGER NOT NULL,
+                last_accepted INTEGER NOT NULL, demoted INTEGER NOT NULL,
+                by_hand INTEGER NOT NULL, delivered INTEGER NOT NULL
+            ) STRICT, WITHOUT ROWID;
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+            INSERT INTO known SELECT
+                unhex('00000000000000000000ffffc612' || format('%04x', i)), 0, 0, 0, 0, 0, 0, 9, 0
+            FROM n;
+            PRAGMA application_id = 0x53446b67;
+            PRAGMA user_version = 2;",
+        )
+        .unwrap();
+    let waves = rusqlite::Connection::open(dir.join("waves.db")).unwrap();
+    waves
+        .execute_batch(
+            r#"CREATE TABLE waves (
+                id INTEGER PRIMARY KEY, end_unix_s INTEGER NOT NULL, wave TEXT NOT NULL
+            ) STRICT;
+            CREATE TABLE points (
+                wave_id INTEGER NOT NULL, at_s INTEGER NOT NULL, open INTEGER NOT NULL,
+                waiting INTEGER NOT NULL, admitted INTEGER NOT NULL, refused INTEGER NOT NULL,
+                answered INTEGER NOT NULL, PRIMARY KEY (wave_id, at_s)
+            ) STRICT, WITHOUT ROWID;
+            INSERT INTO waves VALUES (7, 110, '{"start_unix_s":100,"length_s":10.0}');
+            PRAGMA application_id = 0x53447776;
+            PRAGMA user_version = 1;"#,
+        )
+        .unwrap();
+}
+
+#[test]
+fn kill_9_while_old_files_are_taken_over_loses_nothing() {
+    for _ in 0..10 {
+        let home = Home::new("");
+        write_old_files(&home);
+        let mut child = home
+            .command(&["known", "list"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(fastrand::u64(..60_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(states(&home).len(), 500);
+        let output = home.run(&["report", "--since", "1970-01-01", "--json"]);
+        assert!(stdout(&output).contains(r#""start_unix_s":100,"#));
+        assert!(!home.path("state_dir").join("known.db").exists());
     }
 }

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use roxmltree::Document;
 use serde_json::Value;
-use spamdrop::store::waves::{FILE, Store};
+use spamdrop::store::{FILE, Store, VERB_WAIT};
 use spamdrop_core::wave::{Counts, Point, Snapshot, Totals, Wave};
 
 use super::*;
@@ -61,9 +61,9 @@ fn home() -> Home {
         snapshot(2, 30, true),
         snapshot(3, 1, false),
     ];
-    Store::open(&home.path("state_dir").join(FILE))
+    Store::open(&home.path("state_dir").join(FILE), VERB_WAIT)
         .unwrap()
-        .write(0, &waves)
+        .write_waves(0, &waves)
         .unwrap();
     home
 }
@@ -189,7 +189,7 @@ fn a_damaged_history_is_refused_and_left_alone() {
     let output = home.run(&["report"]);
     assert_eq!(code(&output), 1);
     let expected = format!(
-        "spamdrop: cannot use {} (if it is damaged, move it away; `spamdrop run` fills a new one): ",
+        "spamdrop: cannot use {} (if it is damaged, move it away; `spamdrop learn` fills a new one): ",
         path.display()
     );
     assert!(

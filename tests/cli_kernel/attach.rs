@@ -55,6 +55,29 @@ fn attach_replaces_its_own_and_names_what_is_not_there() {
 }
 
 #[test]
+fn a_missing_capability_is_named_in_one_line() {
+    let site = site("");
+    let config = site.path("spamdrop.toml");
+    let mut command = site.server.command("setpriv");
+    // CAP_SYS_ADMIN includes the other.
+    command
+        .arg("--bounding-set=-perfmon,-sys_admin")
+        .arg(env!("CARGO_BIN_EXE_spamdrop"))
+        .arg("--config")
+        .arg(config)
+        .args(["attach", "eth0"])
+        .stderr(Stdio::piped());
+    let output = site.server.spawn(&mut command).unwrap().wait_with_output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert_eq!(
+        stderr(&output),
+        "spamdrop: the filter cannot be loaded without CAP_PERFMON; \
+         run as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON\n"
+    );
+}
+
+#[test]
 fn detach_leaves_nothing() {
     let site = attached("");
     site.spamdrop(&["add", "100.64.0.9"]).unwrap();

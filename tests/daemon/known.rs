@@ -73,7 +73,7 @@ fn what_run_learns_is_what_learn_learns() {
         ("2001:db8:64:9::/64", "known"),
     ];
     assert_eq!(serde_json::json!(states), serde_json::json!(expected));
-    fs::remove_file(site.path("state/known.db")).unwrap();
+    fs::remove_file(site.path("state/spamdrop.db")).unwrap();
     let log = site.path("mail.log");
     site.spamdrop(&["learn", log.to_str().unwrap()]).unwrap();
     assert_eq!(known(&site), by_run);
@@ -120,7 +120,7 @@ fn kill_9_and_a_restart_keep_what_was_learned() {
 fn a_damaged_file_stops_no_watch() {
     let site = site(|_| {});
     fs::create_dir_all(site.path("state")).unwrap();
-    let path = site.path("state/known.db");
+    let path = site.path("state/spamdrop.db");
     let bytes = b"no database".repeat(500);
     fs::write(&path, &bytes).unwrap();
     let daemon = site.run().unwrap();

@@ -185,10 +185,12 @@ fn what_is_unwise_is_said_once_at_the_start() {
     );
 }
 
+/// Whatever RUST_LOG says of other records.
 #[test]
 fn packets_are_logged_when_asked_for() {
     let site = site(|_| {});
-    let mut daemon = site.run_with(&["--log-packets", "debug"]).unwrap();
+    let flags = ["--log-packets", "debug"];
+    let mut daemon = site.run_logging("info", &flags).unwrap();
     for (source, shown) in [(ZOMBIE, ZOMBIE), (ZOMBIE6, ZOMBIE6)] {
         refused(&site, source).quit().unwrap();
         wait_for_state(&site, source, "sealed", SOON);

@@ -164,7 +164,7 @@ fn kill_9_loses_no_more_than_five_seconds() {
 fn a_damaged_history_stops_no_watch() {
     let site = gated("observe");
     fs::create_dir_all(site.path("state")).unwrap();
-    let path = site.path("state/waves.db");
+    let path = site.path("state/spamdrop.db");
     let bytes = b"no database".repeat(500);
     fs::write(&path, &bytes).unwrap();
     let daemon = site.run().unwrap();
@@ -193,7 +193,7 @@ fn nothing_is_recorded_while_the_gate_is_off() {
     wait_for_sessions(&site, LIMIT, SOON);
     delivers(&site, CLEAN);
     assert!(stopped_cleanly(&mut daemon).success());
-    assert!(!site.path("state/waves.db").exists());
+    assert!(waves(&site).is_empty());
     let text = site.spamdrop(&["report"]).unwrap();
     assert!(text.starts_with("nothing is recorded: "), "{text}");
 }

@@ -1,4 +1,4 @@
-//! A day without a wave. The mail and the server are simulated; the keeper, the
+//! A day without a wave. The mail and the server are simulated; the controller, the
 //! gate and the filter are the real ones.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -216,7 +216,7 @@ fn replay(stretch: f64, end: f64) -> Day {
     let mut site = Site::new();
     let senders = (0..KNOWN_SENDERS).map(|number| known(number).into());
     site.gate_maps.know_exactly(senders).unwrap();
-    let mut keeper = GateController::new(GateMode::On, SLOTS, 4711);
+    let mut controller = GateController::new(GateMode::On, SLOTS, 4711);
     let mut server = Server::default();
     let (mut refused, mut peak) = (0, 0);
     let mut arrivals = day.iter().peekable();
@@ -224,7 +224,7 @@ fn replay(stretch: f64, end: f64) -> Day {
         let now = f64::from(look) * PERIOD;
         let seen = server.seen(now);
         peak = peak.max(seen.open);
-        let gate = keeper.set(
+        let gate = controller.set(
             seen,
             site.stats().admitted,
             0,

@@ -50,13 +50,13 @@ pub enum Action {
 type Lines = Vec<(String, u64)>;
 
 /// Between two truncations of a file.
-type Generation = usize;
+type Rotation = usize;
 
 /// A file as its writer knows it.
 #[derive(Debug)]
 struct Log {
     file: File,
-    generation: Generation,
+    rotation: Rotation,
     length: u64,
     unfinished: Option<(String, u64)>,
     /// Its predecessor under a rotated name tells the reader of it even if it
@@ -172,8 +172,8 @@ impl World {
         self.forget_former();
         let mut received = vec![Vec::new(); self.expected.len()];
         for (text, offset) in self.received {
-            let generation = text.split(' ').nth(1).and_then(|word| word.parse().ok());
-            let Some(lines) = generation.and_then(|number: usize| received.get_mut(number)) else {
+            let rotation = text.split(' ').nth(1).and_then(|word| word.parse().ok());
+            let Some(lines) = rotation.and_then(|number: usize| received.get_mut(number)) else {
                 return Err(TestCaseError::fail(format!("received {text:?}")));
             };
             lines.push((text, offset));
@@ -312,13 +312,13 @@ impl World {
     fn append(&mut self, log: &mut Log, count: u8) {
         if let Some((text, offset)) = log.unfinished.take() {
             log.write(" end\n");
-            self.expect(log.generation, format!("{text} end"), offset);
+            self.expect(log.rotation, format!("{text} end"), offset);
         }
         for _ in 0..count {
             let text = self.text(log);
             let offset = log.length;
             log.write(&format!("{text}\n"));
-            self.expect(log.generation, text, offset);
+            self.expect(log.rotation, text, offset);
         }
     }
 
@@ -343,12 +343,12 @@ impl World {
 
     fn text(&mut self, log: &Log) -> String {
         self.lines += 1;
-        format!("{:08} {} {}", self.lines, log.generation, "x".repeat(60))
+        format!("{:08} {} {}", self.lines, log.rotation, "x".repeat(60))
     }
 
-    fn expect(&mut self, generation: Generation, text: String, offset: u64) {
+    fn expect(&mut self, rotation: Rotation, text: String, offset: u64) {
         if text.len() <= MAX_LINE {
-            self.expected[generation].push((text, offset));
+            self.expected[rotation].push((text, offset));
         }
     }
 }
@@ -366,8 +366,8 @@ impl World {
     fn create(&mut self) {
         if self.log.is_none() {
             self.expected.push(Vec::new());
-            let generation = self.expected.len() - 1;
-            self.log = Some(Log::create(self.path(), generation));
+            let rotation = self.expected.len() - 1;
+            self.log = Some(Log::create(self.path(), rotation));
         }
     }
 
@@ -426,11 +426,11 @@ impl World {
 
     fn empty_log(&mut self, announced: bool) {
         self.expected.push(Vec::new());
-        let generation = self.expected.len() - 1;
+        let rotation = self.expected.len() - 1;
         let log = self.log.as_mut().unwrap();
         log.file.set_len(0).unwrap();
         log.length = 0;
-        log.generation = generation;
+        log.rotation = rotation;
         log.unfinished = None;
         log.announced = announced;
         log.known = false;
@@ -492,7 +492,7 @@ impl World {
             return;
         };
         if let Some((text, offset)) = log.unfinished.take() {
-            self.expect(log.generation, text, offset);
+            self.expect(log.rotation, text, offset);
         }
         if self.linked {
             self.targets.insert(target, log);
@@ -501,11 +501,11 @@ impl World {
 }
 
 impl Log {
-    fn create(path: PathBuf, generation: Generation) -> Self {
+    fn create(path: PathBuf, rotation: Rotation) -> Self {
         let mut options = OpenOptions::new();
         Self {
             file: options.append(true).create(true).open(path).unwrap(),
-            generation,
+            rotation,
             length: 0,
             unfinished: None,
             announced: false,

@@ -9,7 +9,6 @@
 mod checks;
 mod farewell;
 mod gate;
-mod hours;
 
 use std::path::Path;
 use std::thread;

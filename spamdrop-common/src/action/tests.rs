@@ -158,3 +158,32 @@ fn open_drops_new_connections_and_sealed_drops_all() {
     assert_eq!(blocked_action(SEALED, false), Reason::SealedDropped);
     assert_eq!(blocked_action(!SEALED, true), Reason::OpenDropped);
 }
+
+/// After how many seconds a blocked host that tries every 240 s reaches the
+/// server, whose 5xx blocks it again.
+fn reaches_the_server(hard_limit_s: u32) -> std::vec::Vec<u32> {
+    let mut entry = Entry::default();
+    let mut reached = std::vec::Vec::new();
+    for after_s in (0..=7_200).step_by(240) {
+        let now = after(after_s);
+        if is_live(entry.expires, now) {
+            entry.expires = slide(&entry, now, true, Refresh::Packet);
+            continue;
+        }
+        reached.push(after_s);
+        entry.hard_until_s = match hard_limit_s {
+            0 => 0,
+            limit => now.second() + limit,
+        };
+        entry.ttl_s = TTL;
+        entry.expires = expiry(now, TTL, entry.hard_until_s);
+    }
+    reached
+}
+
+#[test]
+fn a_host_that_never_gives_up_is_told_again_after_the_hard_limit() {
+    // At its first try after the hour.
+    assert_eq!(reaches_the_server(3_600), [0, 3_840]);
+    assert_eq!(reaches_the_server(0), [0]);
+}

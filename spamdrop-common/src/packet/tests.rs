@@ -83,7 +83,8 @@ fn reason(frame: &[u8]) -> Reason {
 
 fn assert_v4(frame: &[u8]) {
     let segment = parse(frame).unwrap();
-    assert_eq!(segment.source[..4], SOURCE4);
+    assert_eq!(segment.source4(), SOURCE4);
+    assert_eq!(segment.source[4..], [0; 12]);
     assert!(!segment.v6 && segment.port == 25 && segment.syn);
 }
 
@@ -235,4 +236,28 @@ fn what_tells_a_syn_from_another() {
         let found = (segment.ttl, segment.source_port, segment.sequence);
         assert_eq!(found, (ttl, 40_000, 0x0102_0304));
     }
+}
+
+/// What tells a repeated SYN from another one.
+#[test]
+fn ports_sequence_and_ttl_are_read() {
+    let mut header = tcp_header(587, SYN);
+    header[4..8].copy_from_slice(&0x0102_0304_u32.to_be_bytes());
+    let v4 = ethernet(&[], 0x0800, &ipv4_packet(0, 0, TCP, &header));
+    let mut v6 = ipv6_packet(&[], 0, &header);
+    v6[7] = 128;
+    for (frame, ttl) in [(v4, 64), (ethernet(&[], 0x86dd, &v6), 128)] {
+        let segment = parse(frame.as_slice()).unwrap();
+        assert_eq!((segment.source_port, segment.port), (40_000, 587));
+        assert_eq!((segment.sequence, segment.ttl), (0x0102_0304, ttl));
+    }
+}
+
+#[test]
+fn a_packet_may_end_behind_the_tcp_flags_or_behind_its_header() {
+    let header = &tcp_header(25, SYN)[..TCP_FLAGS_END];
+    assert_v4(&ethernet(&[], 0x0800, &ipv4_packet(4, 0, TCP, header)));
+    assert_v6(&ethernet(&[], 0x86dd, &ipv6_packet(&[60], 0, header)));
+    let empty = ipv4_packet(0, 0, TCP + 1, &[]);
+    assert_eq!(reason(&ethernet(&[], 0x0800, &empty)), Reason::NotTcp);
 }

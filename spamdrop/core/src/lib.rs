@@ -10,6 +10,7 @@
 
 pub mod courier;
 pub mod dnsbl;
+pub mod duration;
 pub mod engine;
 pub mod escape;
 pub mod event;

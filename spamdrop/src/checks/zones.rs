@@ -5,11 +5,11 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::Result;
-use futures_util::future::{join, join_all};
 
 use crate::config::Config;
 use crate::dnsbl::Resolver;
 use crate::dnsbl::inquiry::ask_zone;
+use crate::dnsbl::join_all;
 use spamdrop_core::dnsbl::question::{TEST_LISTED, TEST_UNLISTED};
 use spamdrop_core::dnsbl::refusal::{explain, is_refusal};
 use spamdrop_core::dnsbl::reply_text::own_code;
@@ -64,7 +64,7 @@ async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<Str
         ..rule.clone()
     };
     let ask = |addr: Ipv4Addr| ask_zone(resolver, &bare, addr.into(), WAIT);
-    let (listed, unlisted) = join(ask(TEST_LISTED), ask(TEST_UNLISTED)).await;
+    let (listed, unlisted) = tokio::join!(ask(TEST_LISTED), ask(TEST_UNLISTED));
     let zone = &rule.zone;
     let what = match complaint(&listed, &unlisted, &bare.effect) {
         None if is_courier && rule.effect == Effect::Reject(Text::Record) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use spamdrop_core::duration;
 
 /// Flags of `report`.
 #[derive(Clone, Debug, Args)]
@@ -35,7 +36,7 @@ pub enum Since {
 }
 
 fn since(text: &str) -> Result<Since, String> {
-    if let Ok(ago) = humantime::parse_duration(text) {
+    if let Ok(ago) = duration::parse(text) {
         return Ok(Since::Ago(ago));
     }
     // A time with a zone first: read as a local time, its zone would be ignored.
@@ -59,6 +60,7 @@ mod tests {
         let local = |text: &str| Since::Local(text.parse().unwrap());
         for (text, expected) in [
             ("2h", ago(7_200)),
+            ("600", ago(600)),
             ("1d 12h", ago(129_600)),
             ("2026-11-20", local("2026-11-20T00:00:00")),
             ("2026-11-20 14:00", local("2026-11-20T14:00:00")),
@@ -69,7 +71,7 @@ mod tests {
         ] {
             assert_eq!(since(text), Ok(expected), "{text}");
         }
-        for nonsense in ["", "yesterday", "2026-13-01", "-2h", "7"] {
+        for nonsense in ["", "yesterday", "2026-13-01", "-2h", "7x"] {
             assert!(since(nonsense).is_err(), "{nonsense}");
         }
     }

@@ -17,7 +17,8 @@ use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
 use crate::protect;
-use crate::render::{allowed::shown, duration::human};
+use crate::render::allowed::shown;
+use spamdrop_core::duration::human;
 use spamdrop_core::policy::Protected;
 use spamdrop_core::target::Target;
 

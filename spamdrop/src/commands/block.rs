@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use ipnet::IpNet;
 use spamdrop_common::entry::Origin;
-use spamdrop_common::time::{MonotonicNs, UnixSeconds};
+use spamdrop_common::time::MonotonicNs;
 
 use super::{count, tell_watcher};
 use crate::clock;
@@ -82,7 +82,7 @@ pub(super) fn peers(config: &Config, blocklist: &Blocklist) -> Result<HashSet<Ip
 /// The origin of a block by hand that begins now.
 pub(super) fn origin(reason: &str, now: MonotonicNs) -> Origin {
     let mut origin = Origin {
-        first_blocked: UnixSeconds::new(clock::unix_s()),
+        first_blocked: clock::unix_seconds(),
         last_offence: now,
         ..Origin::default()
     };

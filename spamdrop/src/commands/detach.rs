@@ -15,7 +15,7 @@ use crate::fifo;
 use crate::kernel::attach;
 use crate::kernel::blocklist::pins;
 use crate::lock::{self, WriteLock};
-use crate::store::waves;
+use crate::store;
 use spamdrop_core::status;
 
 /// Runs the verb.
@@ -48,9 +48,8 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
     if fifo::is_left(&config.fifo) {
         remove(&config.fifo, fs::remove_file)?;
     }
-    // What is known of senders, and of waves, took weeks to learn.
-    let kept = [config.known_file(), config.state_dir.join(waves::FILE)];
-    let keeps = kept.iter().any(|path| path.exists());
+    // Known senders and waves took weeks to gather.
+    let keeps = store::exists(&config.store_file())?;
     let state_dir = (!keeps).then_some(&config.state_dir);
     for dir in state_dir.into_iter().chain([&config.run_dir]) {
         if remove(dir, fs::remove_dir)? {

@@ -13,9 +13,10 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::render::known::{self, Sender, State};
 use crate::render::{json, table::Style};
-use crate::store::known::Store;
+use crate::store::{Store, VERB_WAIT};
 use spamdrop_core::reputation::{Record, Standing};
 use spamdrop_core::target::Target;
+use spamdrop_core::time::UnixSeconds;
 
 /// Runs `known list`.
 ///
@@ -28,14 +29,14 @@ pub fn list(
     out: &mut impl Write,
     style: Style,
 ) -> Result<()> {
-    let all = match Store::open_existing(&config.known_file())? {
+    let all = match Store::open_existing(&config.store_file(), VERB_WAIT)? {
         Some(store) => {
-            store.check()?;
-            store.all()?
+            store.check_known()?;
+            store.known_senders()?
         }
         None => Vec::new(),
     };
-    let now = clock::unix_s32();
+    let now = clock::unix_seconds();
     let senders = all.iter().filter_map(|(source, record)| {
         let standing = record.standing(now);
         (args.all || standing.is_known()).then(|| sender(*source, record, standing))?
@@ -57,7 +58,7 @@ pub fn list(
 pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let given = addresses::read(args)?;
     let hosts = hosts(&given.all)?;
-    let added = store(config)?.add(&hosts, config.known_sources(), clock::unix_s32())?;
+    let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_seconds())?;
     for host in hosts.iter().filter(|host| !added.contains(host)) {
         log::info!("{host} was added already");
     }
@@ -75,8 +76,8 @@ pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
 pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let given = addresses::read(args)?;
     let hosts = hosts(&given.all)?;
-    let removed = match Store::open_existing(&config.known_file())? {
-        Some(mut store) => store.remove(&hosts, clock::unix_s32())?,
+    let removed = match Store::open_existing(&config.store_file(), VERB_WAIT)? {
+        Some(mut store) => store.remove_known(&hosts, clock::unix_seconds())?,
         None => Vec::new(),
     };
     for host in hosts.iter().filter(|host| !removed.contains(host)) {
@@ -98,7 +99,7 @@ pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) ->
     let mut hosts = hosts(&addresses::read_lines(&name, &text[..])?)?;
     hosts.sort_unstable();
     hosts.dedup();
-    let added = store(config)?.add(&hosts, config.known_sources(), clock::unix_s32())?;
+    let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_seconds())?;
     tell_watcher(&config.run_dir);
     writeln!(out, "added {}", count(added.len(), "sender", "senders"))?;
     match hosts.len() - added.len() {
@@ -113,7 +114,7 @@ pub(super) fn store(config: &Config) -> Result<Store> {
     let dir = &config.state_dir;
     fs::create_dir_all(dir)
         .with_context(|| format!("cannot make the directory {}", dir.display()))?;
-    Store::open(&config.known_file())
+    Store::open(&config.store_file(), VERB_WAIT)
 }
 
 /// The sources, sorted, each once.
@@ -140,7 +141,7 @@ fn widened(words: &[(String, Target)], out: &mut impl Write) -> Result<()> {
 
 /// `None` if nothing counts any more.
 fn sender(source: Target, record: &Record, standing: Standing) -> Option<Sender> {
-    let time = |at: u32| (at != 0).then_some(at);
+    let time = |at: UnixSeconds| (at != UnixSeconds::default()).then(|| at.get());
     let state = match standing {
         Standing::Void => return None,
         Standing::Demoted => State::Demoted,
@@ -148,7 +149,7 @@ fn sender(source: Target, record: &Record, standing: Standing) -> Option<Sender>
         Standing::Known => State::Known,
         Standing::ByHand => State::ByHand,
     };
-    let known_until = (standing == Standing::Known).then(|| record.known_until());
+    let known_until = (standing == Standing::Known).then(|| record.known_until().get());
     Some(Sender {
         source,
         state,

@@ -11,7 +11,7 @@ use crate::cli;
 use crate::clock;
 use crate::config::Config;
 use crate::protect;
-use crate::store::known::Store;
+use crate::store::Store;
 use crate::tail::Piece;
 use spamdrop_core::engine::{EngineSettings, Replay, ReplayedLine};
 use spamdrop_core::policy::Protected;
@@ -41,7 +41,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
     let inputs = open_all(&args.files, "learn")?;
     // Damage is better reported before hours of reading.
     let store = known::store(config)?;
-    store.check()?;
+    store.check_known()?;
     let protected = protect::protected(&config.allow_file)?;
     let mut learner = Learner::new(config.engine()?, protected, store, BATCH);
     let mut errors = Vec::new();
@@ -63,9 +63,9 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
             errors.push(Error::new(error).context(format!("cannot read {name} to its end")));
         }
     }
-    let all = learner.end(config.known_sources())?.all()?;
+    let all = learner.end(config.known_sources())?.known_senders()?;
     tell_watcher(&config.run_dir);
-    let now = clock::unix_s32();
+    let now = clock::unix_seconds();
     let known = all
         .iter()
         .filter(|(_, record)| record.standing(now).is_known());
@@ -156,7 +156,8 @@ impl Learner {
 
     fn store_all(&mut self, capacity: usize) -> Result<Records> {
         let records = self.replay.take_records();
-        self.store.merge(&records, capacity, clock::unix_s32())
+        self.store
+            .merge_known(&records, capacity, clock::unix_seconds())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::lock;
 use crate::render::timeline::{self, Timeline};
 use crate::render::waves::{self, Report};
 use crate::render::{json, table::Style};
-use crate::store::waves::{FILE, Store};
+use crate::store::{Store, VERB_WAIT};
 use spamdrop_core::wave::{Point, Wave};
 
 /// The period, if none is given: a week.
@@ -27,11 +27,11 @@ const PERIOD_S: u64 = 7 * 86_400;
 ///
 /// What was recorded cannot be read, or the picture cannot be written.
 pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Style) -> Result<()> {
-    let (now, zone) = (clock::unix_s(), TimeZone::system());
+    let (now, zone) = (clock::unix_seconds().get(), TimeZone::system());
     let since = since(args.since, now, &zone)?;
-    let store = Store::open_existing(&config.state_dir.join(FILE))?;
+    let store = Store::open_existing(&config.store_file(), VERB_WAIT)?;
     let mut found = match &store {
-        Some(store) => store.since(since)?,
+        Some(store) => store.waves_since(since)?,
         None => Vec::new(),
     };
     // A watcher that was killed cannot say that a wave is over.
@@ -89,7 +89,7 @@ fn timeline(
         .iter()
         .map(|(id, wave)| (*id, wave.start_unix_s))
         .unzip();
-    let points = store.map_or_else(|| Ok(Vec::new()), |store| store.points(&ids))?;
+    let points = store.map_or_else(|| Ok(Vec::new()), |store| store.wave_points(&ids))?;
     let courses: Vec<_> = starts.into_iter().zip(points).collect();
     let (start_unix_s, end_unix_s) = match (period, waves) {
         (Some(period), _) => period,

@@ -1,10 +1,10 @@
 //! `scan`: a log, replayed through parser and policy.
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::net::IpAddr;
 
 use anyhow::{Error, Result};
-use foldhash::HashMap;
 use rustix::termios::tcgetwinsize;
 
 use super::input::{each_piece, open_all};

@@ -20,7 +20,7 @@ use crate::kernel::network;
 use crate::lock;
 use crate::render::json;
 use crate::render::status::{self, Daemon, Fill, Interface, Maps, On, Status};
-use crate::store::waves::{FILE, Store};
+use crate::store::{Store, VERB_WAIT};
 use spamdrop_core::status::{DaemonState, FILE as STATE_FILE, StateVersion, VERSION};
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::Wave;
@@ -167,8 +167,8 @@ fn read_state(path: &Path) -> Result<Option<DaemonState>> {
 
 /// A daemon that was killed did not record the end of its wave.
 fn wave(config: &Config, watched: bool) -> Option<Wave> {
-    let store = Store::open_existing(&config.state_dir.join(FILE));
-    let last = store.and_then(|store| store.map_or(Ok(None), |store| store.last()));
+    let store = Store::open_existing(&config.store_file(), VERB_WAIT);
+    let last = store.and_then(|store| store.map_or(Ok(None), |store| store.last_wave()));
     let last = last.unwrap_or_else(|error| {
         log::warn!("cannot tell of waves: {error:#}");
         None

@@ -40,7 +40,7 @@ pub enum Answer {
 pub enum Admit {
     /// Nothing.
     Off,
-    /// It counts whom it would refuse.
+    /// The gate counts what it would refuse, and refuses nothing.
     Observe,
     /// It refuses strangers for a while.
     On,

@@ -1,7 +1,7 @@
 //! Which entries of the journal are believed.
 
 use anyhow::{Context as _, Result, bail};
-use nix::unistd::User;
+use uzers::get_user_by_name;
 
 use super::Config;
 use crate::exit::{Exit, Failure};
@@ -27,10 +27,7 @@ impl Config {
     /// [`Exit::Config`]: it is not a match, or proves too little, or names no
     /// user that exists.
     pub fn journal_args(&self) -> Result<Vec<String>> {
-        let uid = |name: &str| {
-            let user = User::from_name(name).ok().flatten();
-            user.map(|user| user.uid.as_raw())
-        };
+        let uid = |name: &str| get_user_by_name(name).map(|user| user.uid());
         let args = self.matches().and_then(|matches| matches.args(uid));
         args.map_err(|error| Failure::new(Exit::Config, format!("{error:#}")))
     }

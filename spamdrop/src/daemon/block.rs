@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use log::Level;
 use spamdrop_common::entry::Origin;
-use spamdrop_common::time::{MonotonicNs, UnixSeconds};
+use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::escape::escape;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -198,7 +198,7 @@ impl Blocker {
 /// The origin of an address that is blocked again, or of a new one.
 pub(super) fn origin(old: Option<Origin>) -> Origin {
     old.unwrap_or_else(|| Origin {
-        first_blocked: UnixSeconds::new(clock::unix_s()),
+        first_blocked: clock::unix_seconds(),
         ..Origin::default()
     })
 }

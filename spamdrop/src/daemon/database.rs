@@ -9,24 +9,24 @@ use spamdrop_core::target::Target;
 use spamdrop_core::wave::Snapshot;
 
 use crate::clock;
-use crate::store::{known, waves};
+use crate::store::{DAEMON_WAIT, Store};
 
 /// Every sender, after a look for damage; none without a database.
 pub(super) fn senders(path: &Path) -> Result<Vec<(Target, Record)>> {
-    let Some(store) = known::Store::open_existing(path)? else {
+    let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
         return Ok(Vec::new());
     };
-    store.check()?;
-    store.all()
+    store.check_known()?;
+    store.known_senders()
 }
 
 /// The known among the senders.
 pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
-    let Some(store) = known::Store::open_existing(path)? else {
+    let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
         return Ok(Vec::new());
     };
-    let now = clock::unix_s32();
-    let senders = store.all()?.into_iter();
+    let now = clock::unix_seconds();
+    let senders = store.known_senders()?.into_iter();
     let known = senders.filter(|(_, record)| record.standing(now).is_known());
     Ok(known.map(|(source, _)| source).collect())
 }
@@ -37,17 +37,25 @@ pub(super) fn merge(
     records: Records,
     capacity: usize,
 ) -> Result<(), (Records, Error)> {
-    let merge = || known::Store::open(path)?.merge(&records, capacity, clock::unix_s32());
-    match merge() {
-        Ok(_unwanted) => Ok(()),
+    let now = clock::unix_seconds();
+    let store = Store::open(path, DAEMON_WAIT);
+    match store.and_then(|mut store| store.merge_known(&records, capacity, now)) {
+        Ok(_unstored) => Ok(()),
         Err(error) => Err((records, error)),
     }
 }
 
+/// Ends the wave that a crash left open; the newest wave, if there is a
+/// database.
+pub(super) fn begin_waves(path: &Path) -> Result<Option<i64>> {
+    let store = Store::open_existing(path, DAEMON_WAIT)?;
+    store.map(|mut store| store.begin_waves()).transpose()
+}
+
 /// Writes waves, whose numbers follow `base`; the base that was used.
 pub(super) fn write_waves(path: &Path, base: Option<i64>, snapshots: &[Snapshot]) -> Result<i64> {
-    let mut store = waves::Store::open(path)?;
-    let base = base.map_or_else(|| store.begin(), Ok)?;
-    store.write(base, snapshots)?;
+    let mut store = Store::open(path, DAEMON_WAIT)?;
+    let base = base.map_or_else(|| store.begin_waves(), Ok)?;
+    store.write_waves(base, snapshots)?;
     Ok(base)
 }

@@ -73,10 +73,8 @@ pub(super) struct GateSettings {
     /// The zones and the name servers, or why they are unknown.
     pub lookups: Result<(Zones, Vec<SocketAddr>), String>,
     pub max_lookups_per_day: u32,
-    /// The database of senders.
+    /// The database.
     pub store: PathBuf,
-    /// The database of waves.
-    pub waves: PathBuf,
     pub pin_dir: PathBuf,
 }
 
@@ -127,7 +125,7 @@ impl GateTask {
             blocklist,
             lookups: Lookups::new(zones, resolver, settings.max_lookups_per_day),
             senders: KnownSenderSync::new(disk.clone()),
-            history: WaveHistory::new(disk),
+            history: WaveHistory::begin(disk, &settings.store),
             settings,
             responder: None,
             is_paused: false,
@@ -166,7 +164,7 @@ impl GateTask {
             }
         }
         self.open_gate();
-        self.history.end(&self.settings.waves).await;
+        self.history.end(&self.settings.store).await;
     }
 
     fn is_on(&self) -> bool {
@@ -213,6 +211,10 @@ impl GateTask {
     /// that, the filter takes the gate for open.
     fn look(&mut self) {
         self.read_requests();
+        if !self.senders.is_told() {
+            // The gate only observes until then.
+            self.senders.poll(&self.settings, &self.health);
+        }
         match self.try_look() {
             Ok(()) => self.health.clear(Subject::Gate),
             Err(error) => {
@@ -299,7 +301,7 @@ impl GateTask {
         let refused = self.lookups.refusals().trouble();
         self.health.set(Subject::Zones, refused);
         self.record();
-        self.history.poll(&self.settings.waves, &self.health);
+        self.history.poll(&self.settings.store, &self.health);
         let _ = self.status.send(StatusMessage::Gate(self.state()));
     }
 
@@ -327,7 +329,7 @@ impl GateTask {
         let stats = &self.stats;
         Ok(Sample {
             at: clock::monotonic(),
-            unix_s: clock::unix_s(),
+            unix_s: clock::unix_seconds().get(),
             open: peak.open,
             waiting: peak.waiting,
             slots: self.controller.slots(),

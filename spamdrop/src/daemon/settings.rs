@@ -17,7 +17,6 @@ use crate::config::{Admit, Answer, Config, Seal};
 use crate::dnsbl::resolver::name_servers;
 use crate::exit::{Exit, Failure};
 use crate::install::FilterSettings;
-use crate::store::waves;
 use crate::tail::Tail;
 use spamdrop_core::release::ReleaseMode;
 
@@ -67,7 +66,7 @@ impl Settings {
             watch: WatchSettings {
                 engine: config.engine()?,
                 rule,
-                store: config.known_file(),
+                store: config.store_file(),
                 known_capacity: config.known_sources(),
             },
             release: ReleaseSettings {
@@ -104,8 +103,7 @@ fn gate(config: &Config) -> GateSettings {
         slots: config.server_slots(),
         lookups: lookups().map_err(|error: anyhow::Error| format!("{error:#}")),
         max_lookups_per_day: config.max_lookups_per_day,
-        store: config.known_file(),
-        waves: config.state_dir.join(waves::FILE),
+        store: config.store_file(),
         pin_dir: config.pin_dir.clone(),
     }
 }

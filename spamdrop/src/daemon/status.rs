@@ -51,7 +51,7 @@ pub(super) struct WatchStatus {
 pub(super) async fn run(run_dir: PathBuf, mut inbox: UnboundedReceiver<StatusMessage>) {
     let mut state = DaemonState {
         version: VERSION,
-        since_unix_s: clock::unix_s(),
+        since_unix_s: clock::unix_seconds().get(),
         ..DaemonState::default()
     };
     let mut health = Registry::default();
@@ -92,7 +92,7 @@ fn take(state: &mut DaemonState, health: &mut Registry, message: StatusMessage) 
 }
 
 fn write_state(run_dir: &Path, state: &mut DaemonState, health: &mut Registry) {
-    state.written_unix_s = clock::unix_s();
+    state.written_unix_s = clock::unix_seconds().get();
     state.warnings = health.texts();
     match write(run_dir, state) {
         Ok(()) => health.clear(Subject::StateFile),

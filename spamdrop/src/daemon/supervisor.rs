@@ -47,8 +47,9 @@ const PACKETS_PERIOD: Duration = Duration::from_millis(100);
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// After this long, the holder of the write lock is named.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a step of a sweep waits for the write lock.
-const SWEEP_LOCK_WAIT: Duration = Duration::from_millis(100);
+/// How long the disk thread waits for the write lock, and after which a task
+/// that cannot wait names its holder.
+const SHORT_LOCK_WAIT: Duration = Duration::from_millis(100);
 
 /// What tasks tell the supervisor.
 pub(super) enum SupervisorMessage {
@@ -65,6 +66,8 @@ pub(super) struct Supervisor {
     packets: Option<PacketLog>,
     /// Whether addresses, routes or interfaces have changed.
     network_changed: bool,
+    /// Since when the filter waits to be told of the allowlist.
+    protecting: Option<Instant>,
     disk: Disk,
     disk_thread: DiskThread,
     last_sweep: Instant,
@@ -116,6 +119,7 @@ impl Supervisor {
             interfaces: Interfaces::new(installed.attached),
             // Changes until now were not noticed.
             network_changed: true,
+            protecting: None,
             disk,
             disk_thread,
             last_sweep: clock::instant(),
@@ -157,6 +161,7 @@ impl Supervisor {
     pub async fn supervise(&mut self, signals: &mut Signals) -> Result<()> {
         let mut second = period(SECOND);
         let mut packets = period(PACKETS_PERIOD);
+        let mut retry = period(LOCK_RETRY);
         let mut changes = Some(Changes::subscribe()?);
         loop {
             tokio::select! {
@@ -172,6 +177,7 @@ impl Supervisor {
                     SupervisorMessage::LogsEnded => self.tasks.tell_release(ReleaseMessage::Finish),
                 },
                 () = self.tasks.released() => return Ok(()),
+                _ = retry.tick(), if self.protecting.is_some() => self.protect(),
                 _ = second.tick() => self.look_after()?,
                 result = next_change(&mut changes) => match result {
                     // Routes can change in bursts; once a second is enough.
@@ -201,7 +207,7 @@ impl Supervisor {
         self.tasks.ensure_running()?;
         say_thread(&self.health, self.disk_thread.ensure_started());
         self.keep_attached();
-        if self.network_changed {
+        if std::mem::take(&mut self.network_changed) {
             self.protect();
         }
         self.sweep();
@@ -266,26 +272,40 @@ impl Supervisor {
     }
 
     /// Reads the allowlist and the machine's own addresses again, and tells
-    /// the filter and the tasks.
+    /// the filter and the tasks. While another process holds the write lock,
+    /// it is tried again soon.
     fn protect(&mut self) {
+        let since = *self.protecting.get_or_insert_with(clock::instant);
         match self.try_protect() {
-            Ok(false) => {}
             Ok(true) => {
                 log::debug!("allowlist read again");
-                self.network_changed = false;
                 self.health.clear(Subject::Allowlist);
             }
+            Ok(false) => {
+                if since.elapsed() >= SHORT_LOCK_WAIT {
+                    self.name_holder();
+                }
+                return;
+            }
             Err(error) => self.health.raise(Subject::Allowlist, format!("{error:#}")),
+        }
+        self.protecting = None;
+    }
+
+    fn name_holder(&self) {
+        if let Some(holder) = lock::holder(&self.settings.filter.run_dir) {
+            let text = format!("{holder} holds the write lock; the allowlist is read when it ends");
+            self.health.raise(Subject::Allowlist, text);
         }
     }
 
     /// Whether the write lock was free.
     fn try_protect(&mut self) -> Result<bool> {
         let filter = &self.settings.filter;
-        let protected = protect::protected(&filter.allow_file)?;
         let Some(lock) = WriteLock::try_acquire(&filter.run_dir, Duration::ZERO)? else {
             return Ok(false);
         };
+        let protected = protect::protected(&filter.allow_file)?;
         self.blocklist
             .allow_exactly(&lock, &protect::allowed(&protected))?;
         self.tell_protected(&protected);
@@ -315,7 +335,7 @@ impl Supervisor {
         let filter = &self.settings.filter;
         let (pin_dir, run_dir) = (filter.pin_dir.clone(), filter.run_dir.clone());
         self.sweeping = Some(self.disk.submit(move || {
-            let lock = || lock::acquire_within(&run_dir, SWEEP_LOCK_WAIT);
+            let lock = || lock::acquire_within(&run_dir, SHORT_LOCK_WAIT);
             Blocklist::open(&pin_dir)?.sweep(clock::monotonic_ns(), lock)
         }));
     }
@@ -339,7 +359,7 @@ impl Supervisor {
     fn silence(&self) {
         let filter = &self.settings.filter;
         let silenced = || {
-            let lock = lock::acquire_within(&filter.run_dir, SWEEP_LOCK_WAIT)?;
+            let lock = lock::acquire_within(&filter.run_dir, SHORT_LOCK_WAIT)?;
             let protected = protect::protected(&filter.allow_file)?;
             install::reinstall(&lock, filter, &filter.interfaces, &protected, 0)
         };

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use domain::base::Message;
 use domain::base::iana::Rtype;
-use futures_util::future::join_all;
 use spamdrop_common::gate::Standing;
 use spamdrop_core::courier::smtpaccess::Entry;
 use spamdrop_core::dnsbl::answer::{Failure, Records};
@@ -19,6 +18,7 @@ use spamdrop_core::dnsbl::{LONGEST, SHORTEST, Zones};
 use tokio::time::{Instant, timeout_at};
 
 use super::PATIENCE;
+use super::join::join_all;
 use super::message;
 use super::question::{self, Name};
 use super::resolver::Resolver;

@@ -1,20 +1,19 @@
 //! Many sources at once.
 
 use std::collections::HashSet;
-use std::future::{Future, pending};
+use std::future::pending;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use spamdrop_common::gate::{Standing, Verdict, host_bits};
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::dnsbl::Zones;
 use spamdrop_core::dnsbl::decision::Outcome;
 use spamdrop_core::dnsbl::rate_limit::RateLimit;
 use spamdrop_core::dnsbl::refusal::Refusals;
+use tokio::task::JoinSet;
 
 use super::Resolver;
 use super::cache::Cache;
@@ -87,20 +86,17 @@ pub enum Asked {
     TooMany,
 }
 
-/// Asks about sources, each once, and remembers what was learned. Nothing
-/// happens outside of [`Lookups::next`], which the caller awaits beside its
-/// other events.
+/// Asks about sources, each once, and remembers what was learned. It needs a
+/// tokio runtime; the caller awaits [`Lookups::next`] beside its other events.
 pub struct Lookups {
     zones: Arc<Zones>,
     resolver: Arc<Resolver>,
     cache: Arc<Mutex<Cache>>,
     pace: RateLimit,
     refusals: Refusals,
-    under_way: FuturesUnordered<Inquiry>,
+    under_way: JoinSet<(IpAddr, Findings)>,
     sources: HashSet<IpAddr>,
 }
-
-type Inquiry = Pin<Box<dyn Future<Output = (IpAddr, Findings)> + Send>>;
 
 impl Lookups {
     /// Asks in these zones, by this resolver, about so many sources a day; 0:
@@ -113,7 +109,7 @@ impl Lookups {
             cache: Arc::new(Mutex::new(Cache::new())),
             pace: RateLimit::new(per_day),
             refusals: Refusals::default(),
-            under_way: FuturesUnordered::new(),
+            under_way: JoinSet::new(),
             sources: HashSet::new(),
         }
     }
@@ -134,18 +130,24 @@ impl Lookups {
         let (zones, resolver) = (Arc::clone(&self.zones), Arc::clone(&self.resolver));
         let refusals = self.refusals.clone();
         self.sources.insert(addr);
-        self.under_way.push(Box::pin(async move {
+        self.under_way.spawn(async move {
             let findings = inquire(&zones, &resolver, &refusals, addr).await;
             (addr, findings)
-        }));
+        });
         Asked::Started
     }
 
     /// The next source of which something was learned; while none is asked
     /// about, waits for ever. May be dropped and called again: nothing is lost.
     pub async fn next(&mut self) -> Answer {
-        let Some((addr, findings)) = self.under_way.next().await else {
-            return pending().await;
+        let (addr, findings) = match self.under_way.join_next().await {
+            Some(Ok(inquired)) => inquired,
+            Some(Err(error)) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // None is cancelled while this set holds it.
+                Err(_) => return pending().await,
+            },
+            None => return pending().await,
         };
         let now = Instant::now();
         self.sources.remove(&addr);
@@ -191,7 +193,7 @@ impl Lookups {
         self.pace.set_per_day(per_day);
         self.refusals = Refusals::default();
         self.cached(Cache::clear);
-        self.under_way = FuturesUnordered::new();
+        self.under_way = JoinSet::new();
         self.sources.clear();
     }
 }

@@ -6,12 +6,14 @@
 
 mod cache;
 pub mod inquiry;
+mod join;
 mod lookups;
 pub mod message;
 mod name_server_health;
 pub mod question;
 pub mod resolver;
 
+pub use join::join_all;
 pub use lookups::{Answer, Asked, Lookups};
 pub use resolver::Resolver;
 

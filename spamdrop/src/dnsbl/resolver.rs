@@ -1,15 +1,18 @@
-//! Questions to the machine's name servers.
+//! Queries to the machine's name servers.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 use domain::base::iana::Rtype;
 use domain::base::{Message, MessageBuilder};
-use domain::net::client::dgram::{Config, Connection, QueryErrorKind};
-use domain::net::client::protocol::UdpConnect;
+use domain::net::client::dgram::{self, QueryErrorKind};
+use domain::net::client::dgram_stream::{Config, Connection};
+use domain::net::client::multi_stream;
+use domain::net::client::protocol::{TcpConnect, UdpConnect};
 use domain::net::client::request::{Error, RequestMessage, SendRequest as _};
 
 use spamdrop_core::dnsbl::answer::Failure;
@@ -17,7 +20,8 @@ use spamdrop_core::dnsbl::answer::Failure;
 use super::name_server_health::NameServerHealth;
 use super::question::Name;
 
-/// How long a name server is waited for, before the next one is asked.
+/// How long a name server may take to answer by UDP, and again by TCP, before
+/// the next one is asked.
 const WAIT: Duration = Duration::from_millis(1500);
 /// How often each is asked.
 const ROUNDS: usize = 2;
@@ -29,7 +33,7 @@ const MAX_QUESTIONS: usize = 256;
 
 /// The machine's name servers. Names are asked as they are: search domains
 /// have no part in it. An answer that does not fit into a datagram of 1,232
-/// bytes is [`Failure::Broken`].
+/// bytes is asked for again by TCP.
 #[derive(Debug)]
 pub struct Resolver {
     servers: Vec<NameServer>,
@@ -37,7 +41,9 @@ pub struct Resolver {
 
 #[derive(Debug)]
 struct NameServer {
-    connection: Connection<UdpConnect>,
+    addr: SocketAddr,
+    /// Made with the first question: its TCP side is a task of the runtime.
+    connection: OnceLock<Connection<UdpConnect, RequestMessage<Vec<u8>>>>,
     patience: NameServerHealth,
 }
 
@@ -69,12 +75,9 @@ impl Resolver {
     /// Asks these name servers, in this order.
     #[must_use]
     pub fn new(servers: &[SocketAddr]) -> Self {
-        let mut config = Config::new();
-        config.set_max_parallel(MAX_QUESTIONS);
-        config.set_read_timeout(WAIT);
-        config.set_max_retries(0);
         let server = |addr: &SocketAddr| NameServer {
-            connection: Connection::with_config(UdpConnect::new(*addr), config.clone()),
+            addr: *addr,
+            connection: OnceLock::new(),
             patience: NameServerHealth::default(),
         };
         Self {
@@ -89,7 +92,7 @@ impl Resolver {
     /// # Errors
     ///
     /// The last failure: none answered. May take [`WAIT`] twice for each
-    /// server.
+    /// server, and as long again where answers need TCP.
     pub async fn ask<T>(
         &self,
         name: &Name,
@@ -120,21 +123,41 @@ impl NameServer {
         question: &RequestMessage<Vec<u8>>,
         read: &impl Fn(&Message<[u8]>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let mut request = self.connection.send_request(question.clone());
-        match request.get_response().await.map_err(|error| why(&error)) {
+        let mut request = self.connection().send_request(question.clone());
+        match request.get_response().await {
             Ok(message) => {
                 self.patience.answered();
                 read(message.for_slice())
             }
-            Err(failure) => {
-                // Anything else is told at once, and costs no time.
-                if failure == Failure::TimedOut {
+            Err(error) => {
+                // Other errors cost no time, or follow an answer by UDP.
+                if is_silence(&error) {
                     self.patience.timed_out(Instant::now());
                 }
-                Err(failure)
+                Err(why(&error))
             }
         }
     }
+
+    fn connection(&self) -> &Connection<UdpConnect, RequestMessage<Vec<u8>>> {
+        self.connection.get_or_init(|| {
+            let (udp, tcp) = (UdpConnect::new(self.addr), TcpConnect::new(self.addr));
+            let (connection, transport) = Connection::with_config(udp, tcp, config());
+            // Ends when the connection is dropped.
+            tokio::spawn(transport.run());
+            connection
+        })
+    }
+}
+
+fn config() -> Config {
+    let mut udp = dgram::Config::new();
+    udp.set_max_parallel(MAX_QUESTIONS);
+    udp.set_read_timeout(WAIT);
+    udp.set_max_retries(0);
+    let mut tcp = multi_stream::Config::default();
+    tcp.set_response_timeout(WAIT);
+    Config::from_parts(udp, tcp)
 }
 
 fn question(name: &Name, kind: Rtype) -> Option<RequestMessage<Vec<u8>>> {
@@ -145,10 +168,16 @@ fn question(name: &Name, kind: Rtype) -> Option<RequestMessage<Vec<u8>>> {
     RequestMessage::new(message.into_message()).ok()
 }
 
+/// Whether no datagram came back.
+fn is_silence(error: &Error) -> bool {
+    matches!(error, Error::Dgram(error) if matches!(error.kind(), QueryErrorKind::Timeout))
+}
+
 fn why(error: &Error) -> Failure {
-    match error {
-        Error::Dgram(error) if matches!(error.kind(), QueryErrorKind::Timeout) => Failure::TimedOut,
-        _ => Failure::Unreachable,
+    if is_silence(error) || matches!(error, Error::StreamReadTimeout) {
+        Failure::TimedOut
+    } else {
+        Failure::Unreachable
     }
 }
 
@@ -172,7 +201,56 @@ fn servers(text: &str) -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use domain::base::iana::Rcode;
+    use domain::rdata::A;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, UdpSocket};
+
     use super::*;
+    use crate::dnsbl::{message, question};
+
+    /// What a name server answers to a question for an address.
+    fn answer(query: &[u8], truncated: bool) -> Vec<u8> {
+        let query = Message::from_octets(query).unwrap();
+        let builder = MessageBuilder::new_vec();
+        let mut answer = builder.start_answer(&query, Rcode::NOERROR).unwrap();
+        answer.header_mut().set_tc(truncated);
+        if !truncated {
+            let question = query.first_question().unwrap();
+            let data = A::new(Ipv4Addr::new(127, 0, 0, 2));
+            answer.push((question.qname(), 60, data)).unwrap();
+        }
+        answer.finish()
+    }
+
+    #[tokio::test]
+    async fn a_truncated_answer_is_asked_for_again_by_tcp() {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = tcp.local_addr().unwrap();
+        let udp = UdpSocket::bind(addr).await.unwrap();
+        tokio::spawn(async move {
+            let mut query = [0; 1500];
+            let (length, peer) = udp.recv_from(&mut query).await.unwrap();
+            let truncated = answer(&query[..length], true);
+            udp.send_to(&truncated, peer).await.unwrap();
+        });
+        tokio::spawn(async move {
+            let (mut stream, _) = tcp.accept().await.unwrap();
+            let mut query = vec![0; stream.read_u16().await.unwrap().into()];
+            stream.read_exact(&mut query).await.unwrap();
+            let whole = answer(&query, false);
+            let length = u16::try_from(whole.len()).unwrap();
+            stream.write_u16(length).await.unwrap();
+            stream.write_all(&whole).await.unwrap();
+            // The connection stays open, as those of name servers do.
+            let _ = stream.read_u8().await;
+        });
+        let name = question::in_zone("192.0.2.9".parse().unwrap(), "b.example").unwrap();
+        let resolver = Resolver::new(&[addr]);
+        let records = resolver.ask(&name, Rtype::A, message::addresses4).await;
+        assert_eq!(records.unwrap().values, [Ipv4Addr::new(127, 0, 0, 2)]);
+    }
 
     #[test]
     fn name_servers_of_a_file() {

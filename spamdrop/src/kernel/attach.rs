@@ -1,31 +1,30 @@
 //! Programs and links: load, attach, replace, detach.
 
+mod load;
 mod refusal;
 mod steering;
+mod verifier;
 
+pub use load::{Filter, load};
 pub use steering::{is_steering, steer, unsteer};
 
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::{XdpLink, XdpMode};
 use aya::programs::{ProgramError, Xdp};
-use aya::{Ebpf, EbpfLoader};
 use rustix::io::Errno;
-use spamdrop_common::abi::MAPS;
-use spamdrop_common::names;
 
 use crate::kernel::blocklist::migrate::Upgrade;
 use crate::kernel::blocklist::pins::{self, Capacity};
 use crate::kernel::bpf;
 use crate::kernel::network::{self, Interface};
 use crate::lock::WriteLock;
+use load::load_into;
 use refusal::{explain, reason, refuses_native};
-
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/spamdrop-ebpf"));
 
 const LINK_PREFIX: &str = "link_";
 
@@ -119,9 +118,11 @@ fn attach_all(
         upgrade.copy()?;
     }
     let program = filter.program_mut()?;
-    let (adopted, new): (Vec<_>, Vec<_>) = interfaces
-        .iter()
-        .partition(|interface| is_linked(pin_dir, interface));
+    let (mut adopted, mut new) = (Vec::new(), Vec::new());
+    for interface in interfaces {
+        let is_linked = is_linked(pin_dir, interface)?;
+        if is_linked { &mut adopted } else { &mut new }.push(interface);
+    }
     adopted
         .iter()
         .try_for_each(|interface| ensure_mode(interface, plan.mode))?;
@@ -151,13 +152,26 @@ fn attach_all(
 }
 
 /// Whether the pinned link of this name is on the interface.
-fn is_linked(pin_dir: &Path, interface: &Interface) -> bool {
-    let pin = link_pin(pin_dir, &interface.name);
-    bpf::pinned_link(&pin).is_ok_and(|link| link.ifindex == interface.index)
+fn is_linked(pin_dir: &Path, interface: &Interface) -> Result<bool> {
+    let link = pinned_link(&link_pin(pin_dir, &interface.name))?;
+    Ok(link.is_some_and(|link| link.ifindex == interface.index))
+}
+
+/// The link that is pinned there; `None` if there is none, or something else.
+/// Any other error is one: for want of a descriptor, a link would be taken for
+/// missing, and an interface for unprotected.
+fn pinned_link(pin: &Path) -> Result<Option<bpf::PinnedLink>> {
+    match bpf::pinned_link(pin) {
+        Ok(link) => Ok(Some(link)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read the link {}", pin.display())),
+    }
 }
 
 /// Replaces the program on interfaces that were not named: it would go on with
-/// maps that nobody writes any more. So would the one that steers; without a
+/// maps that are no longer written. So would the one that steers; without a
 /// daemon it has no responder, and `run` begins to steer anew.
 fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Result<()> {
     for link in linked(pin_dir)? {
@@ -167,75 +181,6 @@ fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Res
         }
     }
     steering::stop(pin_dir)
-}
-
-/// The filter as it was loaded. Dropping it does not detach it.
-pub struct Filter {
-    pub(super) object: Ebpf,
-    name: &'static str,
-}
-
-impl Filter {
-    /// The program that the kernel took: the multi-buffer one, or the plain
-    /// one on kernels before 5.18.
-    ///
-    /// # Errors
-    ///
-    /// None in an object that this crate built.
-    pub fn program(&self) -> Result<&Xdp> {
-        let program = self.object.program(self.name);
-        let program = program.with_context(|| no_program(self.name))?;
-        Ok(program.try_into()?)
-    }
-
-    fn program_mut(&mut self) -> Result<&mut Xdp> {
-        xdp(&mut self.object, self.name)
-    }
-}
-
-/// Loads the filter; its maps are pinned below `pin_dir` or adopted from there.
-/// They must have been compared before ([`pins::check`]).
-///
-/// # Errors
-///
-/// The kernel refuses the maps or the program.
-pub fn load(pin_dir: &Path, plan: Plan) -> Result<Filter> {
-    load_into(&pins::maps_dir(pin_dir), plan)
-}
-
-fn load_into(maps_dir: &Path, plan: Plan) -> Result<Filter> {
-    let mut loader = EbpfLoader::new();
-    loader.override_global(
-        aya_log::LEVEL,
-        &plan.log_level,
-        cfg!(feature = "packet-log"),
-    );
-    for spec in &MAPS {
-        loader.map_pin_path(spec.name, maps_dir.join(spec.name));
-        loader.map_max_entries(spec.name, spec.room.elements(plan.capacity));
-    }
-    let mut object = loader
-        .load(OBJECT)
-        .context("the kernel refuses the filter's maps")?;
-    let name = match xdp(&mut object, names::PROGRAM_FRAGS)?.load() {
-        Ok(()) => names::PROGRAM_FRAGS,
-        Err(error) => {
-            log::debug!("no multi-buffer program: {error}");
-            let plain = xdp(&mut object, names::PROGRAM_PLAIN)?;
-            plain.load().context("the kernel refuses the filter")?;
-            names::PROGRAM_PLAIN
-        }
-    };
-    Ok(Filter { object, name })
-}
-
-fn xdp<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'object mut Xdp> {
-    let program = object.program_mut(name);
-    Ok(program.with_context(|| no_program(name))?.try_into()?)
-}
-
-fn no_program(name: &str) -> String {
-    format!("the object holds no program `{name}`")
 }
 
 /// A link keeps the mode in which it was made.
@@ -311,10 +256,11 @@ pub struct Linked {
 ///
 /// # Errors
 ///
-/// The pin directory cannot be read.
+/// The pin directory or a link cannot be read, or the kernel does not list the
+/// interfaces. Then nothing is known of any interface.
 pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
     let entries = match fs::read_dir(pin_dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("cannot read {}", pin_dir.display()))?,
     };
     let interfaces = network::interfaces()?;
@@ -328,7 +274,7 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
         else {
             continue;
         };
-        let link = bpf::pinned_link(&entry.path()).ok();
+        let link = pinned_link(&entry.path())?;
         let index = link.map(|link| link.ifindex);
         found.push(Linked {
             name: name.replace(':', "."),
@@ -344,10 +290,6 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
 }
 
 /// Takes the filter off every interface, stops steering and removes every pin.
-///
-/// # Errors
-///
-/// A pin cannot be removed.
 pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
     unsteer(lock, pin_dir)?;
     for link in linked(pin_dir)? {
@@ -376,9 +318,29 @@ fn unlink(pin: &Path) -> Result<()> {
 
 fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    #[test]
+    fn a_link_that_cannot_be_read_is_not_taken_for_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(linked(dir.path()).unwrap(), []);
+        assert_eq!(linked(&dir.path().join("none")).unwrap(), []);
+        let pin = dir.path().join("link_eth0");
+        fs::write(&pin, "").unwrap();
+        // Not on a BPF file system, so the kernel refuses to open it.
+        let error = linked(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("link_eth0"), "{error}");
+        // No directory.
+        assert!(linked(&pin).is_err());
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread::{self, ScopedJoinHandle, available_parallelism};
 
 use aya::Pod;
-use aya_obj::generated::{bpf_attr, bpf_cmd};
+use rustix::io::Errno;
 
 /// Entries moved by one system call.
 pub const BATCH: usize = 4096;
@@ -43,11 +43,11 @@ pub fn for_each<K: Pod, V: Pod>(
         // SAFETY: keys and values have room for `count` elements of the sizes
         // that the map has (the callers' maps are checked when opened), and
         // the cursors are u32, as hash maps use.
-        let result = unsafe { batch(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr) };
+        let result = unsafe { call(Command::MapLookupBatch, &mut attr) };
         let done = match result {
-            Ok(()) => false,
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
-            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+            Ok(_) => false,
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => true,
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOSPC) => {
                 // One bucket holds more than fits.
                 room *= 2;
                 keys = zeroed(room);
@@ -100,12 +100,56 @@ fn update_part<K: Pod, V: Pod>(map: BorrowedFd<'_>, keys: &[K], values: &[V]) ->
         attr.keys = keys.as_ptr() as u64;
         attr.values = values.as_ptr() as u64;
         // SAFETY: the kernel reads `count` elements of each slice.
-        unsafe { batch(bpf_cmd::BPF_MAP_UPDATE_BATCH, &mut attr) }?;
+        unsafe { call(Command::MapUpdateBatch, &mut attr) }?;
     }
     Ok(())
 }
 
-type BatchAttr = aya_obj::generated::bpf_attr__bindgen_ty_3;
+/// The commands of `bpf(2)` that are used here: `enum bpf_cmd` of linux/bpf.h.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+enum Command {
+    ObjGet = 7,
+    MapLookupBatch = 24,
+    MapUpdateBatch = 26,
+    LinkUpdate = 29,
+    LinkDetach = 34,
+}
+
+// What they take: the members of `union bpf_attr`. The kernel takes what lies
+// beyond an argument's size for zero.
+
+#[repr(C)]
+struct BatchAttr {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+struct ObjectAttr {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+#[repr(C)]
+struct LinkDetachAttr {
+    link_fd: u32,
+}
+
+#[repr(C)]
+struct LinkUpdateAttr {
+    link_fd: u32,
+    new_prog_fd: u32,
+    flags: u32,
+    old_prog_fd: u32,
+}
 
 fn batch_attr(map: BorrowedFd<'_>, count: usize) -> BatchAttr {
     BatchAttr {
@@ -125,28 +169,16 @@ fn zeroed<T: Pod>(len: usize) -> Vec<T> {
     vec![unsafe { std::mem::zeroed() }; len]
 }
 
-/// # Safety
-///
-/// The pointers in `batch` must be valid for what `command` does with them.
-unsafe fn batch(command: bpf_cmd, batch: &mut BatchAttr) -> io::Result<()> {
-    // SAFETY: an all-zero `bpf_attr` is valid; unused tails must be zero.
-    let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
-    attr.batch = *batch;
-    // SAFETY: by this function's contract.
-    let result = unsafe { call(command, &mut attr) };
-    // SAFETY: the kernel leaves the same member in place.
-    *batch = unsafe { attr.batch };
-    result.map(drop)
-}
-
 /// Opens a pinned object.
 fn object_get(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: as in `batch`.
-    let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
-    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    let mut attr = ObjectAttr {
+        pathname: path.as_ptr() as u64,
+        bpf_fd: 0,
+        file_flags: 0,
+    };
     // SAFETY: the path is a C string that outlives the call.
-    let fd = unsafe { call(bpf_cmd::BPF_OBJ_GET, &mut attr) }?;
+    let fd = unsafe { call(Command::ObjGet, &mut attr) }?;
     // SAFETY: the kernel has just given us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
 }
@@ -159,11 +191,11 @@ fn object_get(path: &Path) -> io::Result<OwnedFd> {
 /// The pin cannot be opened, or is not a link.
 pub fn detach_link(path: &Path) -> io::Result<()> {
     let link = object_get(path)?;
-    // SAFETY: as in `batch`.
-    let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
-    attr.link_detach.link_fd = link.as_raw_fd().unsigned_abs();
+    let mut attr = LinkDetachAttr {
+        link_fd: link.as_raw_fd().unsigned_abs(),
+    };
     // SAFETY: the command takes no pointers.
-    unsafe { call(bpf_cmd::BPF_LINK_DETACH, &mut attr) }.map(drop)
+    unsafe { call(Command::LinkDetach, &mut attr) }.map(drop)
 }
 
 /// Puts another program behind the link that is pinned at `path`, without a
@@ -174,25 +206,28 @@ pub fn detach_link(path: &Path) -> io::Result<()> {
 /// The pin cannot be opened, or the kernel refuses the program.
 pub fn update_link(path: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
     let link = object_get(path)?;
-    // SAFETY: as in `batch`.
-    let mut attr: bpf_attr = unsafe { std::mem::zeroed() };
-    attr.link_update.link_fd = link.as_raw_fd().unsigned_abs();
-    attr.link_update.__bindgen_anon_1.new_prog_fd = program.as_raw_fd().unsigned_abs();
+    let mut attr = LinkUpdateAttr {
+        link_fd: link.as_raw_fd().unsigned_abs(),
+        new_prog_fd: program.as_raw_fd().unsigned_abs(),
+        flags: 0,
+        old_prog_fd: 0,
+    };
     // SAFETY: the command takes no pointers.
-    unsafe { call(bpf_cmd::BPF_LINK_UPDATE, &mut attr) }.map(drop)
+    unsafe { call(Command::LinkUpdate, &mut attr) }.map(drop)
 }
 
 /// # Safety
 ///
-/// `attr` must be what `command` expects, its pointers valid.
-unsafe fn call(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i64> {
+/// `attr` must be what `command` takes, its pointers valid for what the command
+/// does with them.
+unsafe fn call<A>(command: Command, attr: &mut A) -> io::Result<i64> {
     // SAFETY: by this function's contract.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
-            command as libc::c_long,
+            libc::c_long::from(command as u32),
             std::ptr::from_mut(attr),
-            size_of::<bpf_attr>(),
+            size_of::<A>(),
         )
     };
     if result < 0 {

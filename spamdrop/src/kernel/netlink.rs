@@ -10,10 +10,6 @@ use netlink_sys::{Socket, SocketAddr};
 
 /// Asks for everything that a request describes. Answers that the message
 /// types do not understand are left out.
-///
-/// # Errors
-///
-/// What the kernel says.
 pub fn dump<M>(protocol: isize, request: impl Into<NetlinkPayload<M>>) -> io::Result<Vec<M>>
 where
     M: NetlinkSerializable + NetlinkDeserializable,
@@ -22,10 +18,6 @@ where
 }
 
 /// Has one thing done.
-///
-/// # Errors
-///
-/// What the kernel says.
 pub fn command<M>(protocol: isize, request: impl Into<NetlinkPayload<M>>) -> io::Result<()>
 where
     M: NetlinkSerializable + NetlinkDeserializable,

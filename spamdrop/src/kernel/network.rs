@@ -1,4 +1,4 @@
-//! This machine's interfaces, addresses and gateways, as the kernel tells.
+//! This machine's interfaces, addresses and gateways, from rtnetlink.
 
 use std::io;
 use std::net::IpAddr;
@@ -37,10 +37,6 @@ pub struct Xdp {
 }
 
 /// All interfaces of this network namespace.
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn interfaces() -> Result<Vec<Interface>> {
     let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
     let answers = dump(request).context("cannot list the interfaces")?;
@@ -52,10 +48,6 @@ pub fn interfaces() -> Result<Vec<Interface>> {
 }
 
 /// The interface of this name, if there is one.
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn find(name: &str) -> Result<Option<Interface>> {
     Ok(interfaces()?
         .into_iter()
@@ -105,10 +97,6 @@ pub struct Addresses {
 }
 
 /// The own addresses and gateways of this network namespace, sorted.
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn addresses() -> Result<Addresses> {
     let own = dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()));
     let routes = dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()));
@@ -176,7 +164,7 @@ fn dump(request: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
     netlink::dump(NETLINK_ROUTE, request)
 }
 
-/// Tells when an interface, an address or a route has changed.
+/// A notice for each change of an interface, an address or a route.
 pub struct Changes(TokioSocket);
 
 // RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR and
@@ -184,11 +172,7 @@ pub struct Changes(TokioSocket);
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
 
 impl Changes {
-    /// Listens from now on.
-    ///
-    /// # Errors
-    ///
-    /// No socket is to be had.
+    /// Changes before this call are not reported.
     pub fn subscribe() -> io::Result<Self> {
         let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
         socket.socket_mut().bind(&SocketAddr::new(0, GROUPS))?;

@@ -14,10 +14,6 @@ use super::sockets;
 
 /// Counts the connections to a local port. `is_answered`: whether those of a
 /// peer that are still being made are the responder's, and take no slot.
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn count(port: u16, is_answered: impl Fn(IpAddr) -> bool) -> io::Result<Occupancy> {
     let states = StateFlags::LISTEN
         | StateFlags::SYN_RECV

@@ -4,10 +4,10 @@
 //! destroyed: it keeps its slot until it wakes.
 
 use std::collections::HashSet;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use procfs::process::{FDTarget, Process, all_processes};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::sockets;
@@ -29,16 +29,19 @@ pub struct Owner {
 pub fn of(inodes: &HashSet<u64>) -> io::Result<Vec<Owner>> {
     let listeners = sockets::listeners()?;
     let mut owners = Vec::new();
-    for process in all_processes().map_err(io::Error::other)? {
-        // Processes come and go during the walk.
-        let Ok(process) = process else { continue };
-        let held = held_sockets(&process);
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        // The others are no processes.
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let held = held_sockets(pid);
         let Some(inode) = held.intersection(inodes).next() else {
             continue;
         };
-        if held.is_disjoint(&listeners) && process.pid() != std::process::id().cast_signed() {
-            owners.extend(process.exe().ok().map(|executable| Owner {
-                pid: process.pid(),
+        if held.is_disjoint(&listeners) && pid != std::process::id().cast_signed() {
+            owners.extend(executable(pid).ok().map(|executable| Owner {
+                pid,
                 inode: *inode,
                 executable,
             }));
@@ -47,17 +50,23 @@ pub fn of(inodes: &HashSet<u64>) -> io::Result<Vec<Owner>> {
     Ok(owners)
 }
 
-fn held_sockets(process: &Process) -> HashSet<u64> {
-    let Ok(descriptors) = process.fd() else {
+/// The inodes of a process's sockets; none if the process is gone.
+fn held_sockets(pid: i32) -> HashSet<u64> {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return HashSet::new();
     };
     descriptors
         .flatten()
-        .filter_map(|descriptor| match descriptor.target {
-            FDTarget::Socket(inode) => Some(inode),
-            _ => None,
+        .filter_map(|descriptor| {
+            let target = fs::read_link(descriptor.path()).ok()?;
+            let inode = target.to_str()?.strip_prefix("socket:[")?;
+            inode.strip_suffix(']')?.parse().ok()
         })
         .collect()
+}
+
+fn executable(pid: i32) -> io::Result<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/exe"))
 }
 
 impl Owner {
@@ -71,9 +80,8 @@ impl Owner {
     pub fn terminate(&self) -> io::Result<()> {
         let pid = Pid::from_raw(self.pid).ok_or(io::ErrorKind::InvalidInput)?;
         let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
-        let process = Process::new(self.pid).map_err(io::Error::other)?;
-        let same = process.exe().is_ok_and(|exe| exe == self.executable)
-            && held_sockets(&process).contains(&self.inode);
+        let same = executable(self.pid).is_ok_and(|exe| exe == self.executable)
+            && held_sockets(self.pid).contains(&self.inode);
         if !same {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,

@@ -28,10 +28,6 @@ pub struct Socket {
 
 /// The connections to these local ports, in any state that a peer's packet or
 /// a process could still matter to (not listening, not in TIME_WAIT).
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn connections(ports: &[u16]) -> io::Result<Vec<Socket>> {
     let states = StateFlags::all() - StateFlags::LISTEN - StateFlags::TIME_WAIT - StateFlags::CLOSE;
     let mut found = Vec::new();
@@ -49,10 +45,6 @@ pub fn connections(ports: &[u16]) -> io::Result<Vec<Socket>> {
 }
 
 /// The inodes of the sockets that listen, on any port.
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn listeners() -> io::Result<HashSet<u64>> {
     Ok(listening(0)?
         .iter()
@@ -61,19 +53,11 @@ pub fn listeners() -> io::Result<HashSet<u64>> {
 }
 
 /// Whether anything listens on this port.
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn is_listening(port: u16) -> io::Result<bool> {
     Ok(!listening(port)?.is_empty())
 }
 
 /// The connections that wait to be accepted on this port.
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn waiting(port: u16) -> io::Result<usize> {
     let listeners = listening(port)?;
     Ok(listeners
@@ -89,10 +73,6 @@ fn listening(port: u16) -> io::Result<Vec<InetResponseHeader>> {
 /// The sockets of a local port in some states; port 0 is any port. Both
 /// families: a dual-stack listener's IPv4 peers show up only among the IPv6
 /// sockets.
-///
-/// # Errors
-///
-/// The kernel does not answer.
 pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader>> {
     let mut found = Vec::new();
     for (family, any) in [

@@ -101,7 +101,7 @@ fn what_is_wrong_is_named() {
         (b"::ffff:192.0.2.0/120", "is an IPv4-mapped prefix"),
         (b"a\xff", r"`a\xff` is not an address"),
         (b"a\x1b[2J/24", r"`a\x1b[2J/24` is not an address"),
-        (b"192.0.2.1 10m", "`10m` is no time"),
+        (b"192.0.2.1 1mo", "`1mo` is no time"),
         (b"192.0.2.1 0", "`0` is no time"),
         (b"192.0.2.1 315360001", "`315360001` is no time"),
         (b"192.0.2.1 fixed", "`fixed` is no time"),

@@ -8,8 +8,8 @@ use spamdrop_core::status::{
     DaemonState, FRESH, FifoState, GateMode, GateState, ResponderState, SourceState,
 };
 
-use super::duration::human;
 use super::trust;
+use spamdrop_core::duration::human;
 
 /// Writes the state; `age` is the time since the daemon wrote it.
 ///

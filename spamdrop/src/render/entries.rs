@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::duration::human;
 use super::json;
 use super::table::{self, Column, Style, left, right};
+use spamdrop_core::duration::human;
 use spamdrop_core::target::Target;
 
 /// A live entry. `list --json` prints an array of these, IPv4 first, by

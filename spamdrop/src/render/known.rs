@@ -19,14 +19,14 @@ pub struct Sender {
     /// What that comes to.
     pub state: State,
     /// When its mail was last accepted; null: never.
-    pub last_accepted_unix_s: Option<u32>,
+    pub last_accepted_unix_s: Option<u64>,
     /// When it last took a message from us; null: never.
-    pub last_delivered_unix_s: Option<u32>,
+    pub last_delivered_unix_s: Option<u64>,
     /// Until when it stays known if nothing more comes; null unless it is
     /// known for mail alone.
-    pub known_until_unix_s: Option<u32>,
+    pub known_until_unix_s: Option<u64>,
     /// When it last proved bad, or was removed by hand; null: never.
-    pub last_demoted_unix_s: Option<u32>,
+    pub last_demoted_unix_s: Option<u64>,
 }
 
 /// What is thought of a source.
@@ -77,8 +77,8 @@ pub fn text(out: &mut impl Write, style: Style, senders: &[Sender]) -> io::Resul
     table::write(out, style, &COLUMNS, senders)
 }
 
-fn date(unix_s: Option<u32>, text: &mut String) -> std::fmt::Result {
-    let at = unix_s.and_then(|s| Timestamp::from_second(s.into()).ok());
+fn date(unix_s: Option<u64>, text: &mut String) -> std::fmt::Result {
+    let at = unix_s.and_then(|s| Timestamp::from_second(i64::try_from(s).ok()?).ok());
     match at {
         Some(at) => write!(text, "{}", at.strftime("%Y-%m-%d")),
         None => text.write_str("-"),

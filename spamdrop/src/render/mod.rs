@@ -8,7 +8,6 @@ pub mod allowed;
 pub mod check;
 pub mod counters;
 pub mod daemon;
-pub mod duration;
 pub mod entries;
 pub mod json;
 pub mod known;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
-use super::duration::human;
 use super::entries::{By, Entry};
 use super::json;
+use spamdrop_core::duration::human;
 
 /// What is known of an address. `show --json` prints one.
 #[derive(Clone, Debug, PartialEq, Serialize)]

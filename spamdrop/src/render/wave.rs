@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::duration::{Human, human};
 use super::show::local_time;
+use spamdrop_core::duration::{Human, human};
 use spamdrop_core::wave::{News, Wave};
 
 /// What `run` says.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
-use super::duration::human;
 use super::show::local_time;
 use super::table::{self, Column, Style, left, right};
+use spamdrop_core::duration::human;
 use spamdrop_core::wave::{Counts, Totals, Wave};
 
 /// The waves of a period. `report --json` prints one.

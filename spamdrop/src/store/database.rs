@@ -1,130 +1,130 @@
-//! SQLite files that the watcher and the verbs share.
+//! An SQLite file that the daemon and the verbs share.
 //!
-//! Each opens one for a short transaction. SQLite makes writers take turns,
+//! Each opens it for a short transaction. SQLite lets one writer in at a time,
 //! and rolls back what a crash has left half written.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::fs::OpenOptions;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use anyhow::{Context as _, Error, Result, bail};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-/// How long another's transaction is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::holder;
 
-/// What tells a file of ours from others.
+/// What a file of ours holds.
 #[derive(Debug)]
-pub struct Format {
-    /// Marks it.
+pub struct Schema {
+    /// SQLite's `application_id`, which tells our file from others.
     pub application_id: i32,
-    /// What its tables look like; counted up when that changes.
+    /// SQLite's `user_version`; raised with every change of the tables.
     pub version: i32,
-    /// Makes them.
-    pub tables: &'static str,
-    /// Make older ones into them.
+    /// Statements that make the tables of this version.
+    pub tables: &'static [&'static str],
+    /// Steps from older versions.
     pub upgrades: &'static [Upgrade],
-    /// What makes a new one, for people.
-    pub maker: &'static str,
 }
 
-/// What became of the tables in the next version.
+/// A step from one version of the tables to the next.
 #[derive(Debug)]
 pub struct Upgrade {
-    /// The version before.
+    /// The version before the step.
     pub from: i32,
-    /// Changes its tables into those of the next one.
+    /// Statements that change its tables.
     pub change: &'static str,
 }
 
-/// A file that is open.
+/// An open file.
 #[derive(Debug)]
 pub struct Database {
     db: Connection,
     path: PathBuf,
-    format: &'static Format,
 }
 
 impl Database {
-    /// Opens the file, or makes it, in a directory that exists. One of an older
-    /// version is upgraded.
+    /// Opens the file, or makes it, in a directory that exists. A file of an
+    /// older version is upgraded. Waits at most `wait` for another process, here
+    /// and in each later call.
     ///
     /// # Errors
     ///
-    /// It cannot be opened, is damaged, or is not of this format; it is left
-    /// as it was.
-    pub fn open(path: &Path, format: &'static Format) -> Result<Self> {
-        // SQLite would make it readable for all.
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        options
-            .mode(0o600)
-            .open(path)
-            .with_context(|| format!("cannot open {}", path.display()))?;
-        let db = connect(path, format).with_context(|| unusable(path, format))?;
+    /// It cannot be opened, is locked ([`is_locked`]), is damaged, or does not
+    /// have this schema. The file is left unchanged.
+    pub fn open(path: &Path, schema: &Schema, wait: Duration) -> Result<Self> {
+        make(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let open = || {
+            let mut db = connect(path, wait)?;
+            prepare(&mut db, schema)?;
+            Ok(db)
+        };
+        let db = open().map_err(|error| explain(error, path))?;
         let path = path.to_owned();
-        Ok(Self { db, path, format })
+        Ok(Self { db, path })
     }
 
-    /// As [`Database::open`]; `None` if there is no file.
-    ///
-    /// # Errors
-    ///
-    /// As [`Database::open`].
-    pub fn open_existing(path: &Path, format: &'static Format) -> Result<Option<Self>> {
-        match path.metadata() {
-            Ok(_) => Self::open(path, format).map(Some),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot open {}", path.display())),
-        }
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Reads all of the file, and looks for damage.
-    ///
-    /// # Errors
-    ///
-    /// The file is damaged or cannot be read.
-    pub fn check(&self) -> Result<()> {
-        check(&self.db).with_context(|| unusable(&self.path, self.format))
+    /// Reads a whole table, and fails if it is damaged.
+    pub fn check(&self, table: &str) -> Result<()> {
+        self.read(|db| check(db, Some(table)))
     }
 
     /// Reads.
-    ///
-    /// # Errors
-    ///
-    /// Those of `read`; or the file is damaged or cannot be read.
     pub fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        read(&self.db).with_context(|| unusable(&self.path, self.format))
+        read(&self.db).map_err(|error| explain(error, &self.path))
     }
 
-    /// Makes a change whole or not at all.
-    ///
-    /// # Errors
-    ///
-    /// Those of `change`; or the file is damaged or cannot be written.
+    /// Makes a change in one transaction.
     pub fn change<T>(&mut self, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        transact(&mut self.db, change).with_context(|| unusable(&self.path, self.format))
+        transact(&mut self.db, change).map_err(|error| explain(error, &self.path))
     }
 }
 
-fn connect(path: &Path, format: &Format) -> Result<Connection> {
+/// Makes the file, for its owner alone; SQLite itself would make it readable for
+/// all. A file that exists is not even opened: to close it would release the
+/// locks of every other connection of this process (fcntl(2)).
+fn make(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    match options.write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
+}
+
+/// Opens an SQLite file that exists.
+pub fn connect(path: &Path, wait: Duration) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(PATIENCE)?;
-    // A file from elsewhere brings no code.
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(wait)?;
+    // The schema of a file from elsewhere must not run functions.
     db.pragma_update(None, "trusted_schema", false)?;
-    prepare(&mut db, format)?;
     Ok(db)
 }
 
-fn check(db: &Connection) -> Result<()> {
-    let found: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+/// Looks for damage, in one table or in all.
+pub fn check(db: &Connection, table: Option<&str>) -> Result<()> {
+    let query = "SELECT quick_check FROM pragma_quick_check(?1) LIMIT 1";
+    let found: String = match table {
+        Some(table) => db.query_row(query, [table], |row| row.get(0))?,
+        None => db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?,
+    };
     if found != "ok" {
         bail!("{found}");
     }
     Ok(())
+}
+
+/// `application_id` and `user_version`.
+pub fn identity(db: &Connection) -> Result<(i32, i32)> {
+    let pragma = |name: &str| db.pragma_query_value(None, name, |row| row.get(0));
+    Ok((pragma("application_id")?, pragma("user_version")?))
 }
 
 fn transact<T>(
@@ -137,42 +137,43 @@ fn transact<T>(
     Ok(result)
 }
 
-/// Makes sure that the tables are there, as they are now. Who only reads need
-/// not wait for a writer.
-fn prepare(db: &mut Connection, format: &Format) -> Result<()> {
+/// Makes sure that the tables are there, as they are now. A file that needs no
+/// change is not locked for writing, so that a reader waits for no writer.
+fn prepare(db: &mut Connection, schema: &Schema) -> Result<()> {
     let tx = db.transaction()?;
-    if version(&tx, format)? == Some(format.version) {
+    if version(&tx, schema)? == Some(schema.version) {
         return Ok(());
     }
     drop(tx);
     transact(db, |tx| {
-        let found = version(tx, format)?;
+        let found = version(tx, schema)?;
         if let Some(found) = found {
-            upgrade(tx, found, format)?;
+            upgrade(tx, found, schema)?;
         } else {
-            tx.execute_batch(format.tables)?;
-            tx.pragma_update(None, "application_id", format.application_id)?;
+            for table in schema.tables {
+                tx.execute_batch(table)?;
+            }
+            tx.pragma_update(None, "application_id", schema.application_id)?;
         }
-        tx.pragma_update(None, "user_version", format.version)?;
+        tx.pragma_update(None, "user_version", schema.version)?;
         Ok(())
     })
 }
 
-/// The version of a file of this format; `None` for one without any table.
-fn version(tx: &Transaction<'_>, format: &Format) -> Result<Option<i32>> {
-    let pragma = |name: &str| tx.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    match (pragma("application_id")?, pragma("user_version")?) {
-        (id, version) if id == format.application_id => Ok(Some(version)),
+/// The version of a file with this schema; `None` for a file without tables.
+fn version(tx: &Transaction<'_>, schema: &Schema) -> Result<Option<i32>> {
+    match identity(tx)? {
+        (id, version) if id == schema.application_id => Ok(Some(version)),
         (0, 0) if is_empty(tx)? => Ok(None),
-        _ => bail!("it holds something else"),
+        _ => Err(NotOurs::foreign()),
     }
 }
 
-fn upgrade(tx: &Transaction<'_>, found: i32, format: &Format) -> Result<()> {
+fn upgrade(tx: &Transaction<'_>, found: i32, schema: &Schema) -> Result<()> {
     let mut version = found;
-    while version != format.version {
-        let Some(next) = format.upgrades.iter().find(|next| next.from == version) else {
-            bail!("it was written by another spamdrop (version {found})");
+    while version != schema.version {
+        let Some(next) = schema.upgrades.iter().find(|next| next.from == version) else {
+            return Err(NotOurs::version(found, schema.version));
         };
         tx.execute_batch(next.change)?;
         version += 1;
@@ -180,126 +181,65 @@ fn upgrade(tx: &Transaction<'_>, found: i32, format: &Format) -> Result<()> {
     Ok(())
 }
 
-/// Whether there is no table at all.
 fn is_empty(db: &Connection) -> Result<bool> {
     let query = "SELECT count(*) = 0 FROM sqlite_schema";
     Ok(db.query_row(query, [], |row| row.get(0))?)
 }
 
-fn unusable(path: &Path, format: &Format) -> String {
-    format!(
-        "cannot use {} (if it is damaged, move it away; `{}` fills a new one)",
-        path.display(),
-        format.maker
-    )
+/// An intact file that this program must not touch.
+#[derive(Debug)]
+pub struct NotOurs(String);
+
+impl NotOurs {
+    /// A file that another program made.
+    pub fn foreign() -> Error {
+        Error::new(Self("it is not a file of spamdrop".into()))
+    }
+
+    /// A file of a version that this program cannot read.
+    pub fn version(found: i32, readable: i32) -> Error {
+        Error::new(Self(format!(
+            "it has version {found}, and this spamdrop reads version {readable} and older; \
+             install the newer spamdrop again, or move the file away"
+        )))
+    }
+}
+
+impl fmt::Display for NotOurs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for NotOurs {}
+
+/// Whether another process held the lock of the file for too long. A later
+/// attempt may succeed.
+#[must_use]
+pub fn is_locked(error: &Error) -> bool {
+    let code = |cause: &rusqlite::Error| cause.sqlite_error_code();
+    let mut codes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref().and_then(code));
+    codes.any(|code| matches!(code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// Adds what can be done about an error.
+pub fn explain(error: Error, path: &Path) -> Error {
+    let file = path.display();
+    if is_locked(&error) {
+        let holder = holder::of(path).unwrap_or_else(|| "another process".into());
+        return error.context(format!(
+            "{file} is locked by {holder}; try again when that has finished"
+        ));
+    }
+    if error.chain().any(|cause| cause.is::<NotOurs>()) {
+        return error.context(format!("cannot use {file}"));
+    }
+    error.context(format!(
+        "cannot use {file} (if it is damaged, move it away; `spamdrop learn` fills a new one)"
+    ))
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use std::fs;
-
-    use super::*;
-
-    const FORMAT: Format = Format {
-        application_id: 0x5344_7465,
-        version: 7,
-        tables: "CREATE TABLE ours (id INTEGER, more INTEGER)",
-        upgrades: &[
-            Upgrade {
-                from: 6,
-                change: "ALTER TABLE ours ADD COLUMN more INTEGER",
-            },
-            Upgrade {
-                from: 5,
-                change: "ALTER TABLE theirs RENAME TO ours",
-            },
-        ],
-        maker: "spamdrop test",
-    };
-
-    /// A file that holds a table of this statement.
-    fn file(path: &Path, table: &str) -> Vec<u8> {
-        let foreign = Connection::open(path).unwrap();
-        foreign.execute_batch(table).unwrap();
-        drop(foreign);
-        fs::read(path).unwrap()
-    }
-
-    /// A file of an older version, that holds a table of this statement.
-    fn old(path: &Path, version: i32, table: &str) {
-        let db = Connection::open(path).unwrap();
-        let id = FORMAT.application_id;
-        db.pragma_update(None, "application_id", id).unwrap();
-        db.pragma_update(None, "user_version", version).unwrap();
-        db.execute_batch(table).unwrap();
-    }
-
-    #[test]
-    fn an_older_file_is_upgraded_whole_or_not_at_all() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("test.db");
-        old(&path, 5, "CREATE TABLE theirs (id INTEGER)");
-        for _ in 0..2 {
-            let opened = Database::open_existing(&path, &FORMAT).unwrap().unwrap();
-            let more = "SELECT count(more) FROM ours";
-            let read = |db: &Connection| Ok(db.query_row(more, [], |row| row.get(0))?);
-            assert_eq!(opened.read::<i32>(read).unwrap(), 0);
-        }
-        fs::remove_file(&path).unwrap();
-        // The second step fails.
-        old(&path, 5, "CREATE TABLE theirs (more INTEGER)");
-        let bytes = fs::read(&path).unwrap();
-        let error = Database::open(&path, &FORMAT).unwrap_err();
-        assert!(
-            format!("{error:#}").contains("duplicate column name"),
-            "{error:#}"
-        );
-        assert_eq!(fs::read(&path).unwrap(), bytes);
-    }
-
-    #[test]
-    fn who_reads_waits_for_no_writer() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("test.db");
-        let mut writer = Database::open(&path, &FORMAT).unwrap();
-        let change = |tx: &Transaction<'_>| {
-            tx.execute("INSERT INTO ours VALUES (1, 2)", [])?;
-            let reader = Database::open_existing(&path, &FORMAT)?.unwrap();
-            let count = "SELECT count(*) FROM ours";
-            reader.read(|db| Ok(db.query_row(count, [], |row| row.get::<_, i32>(0))?))
-        };
-        assert_eq!(writer.change(change).unwrap(), 0);
-    }
-
-    #[test]
-    fn what_is_not_ours_is_refused_and_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("test.db");
-        drop(Database::open(&path, &FORMAT).unwrap());
-        let mut newer = fs::read(&path).unwrap();
-        // The header's version, and application id.
-        newer[60..64].copy_from_slice(&8_i32.to_be_bytes());
-        let mut others = newer.clone();
-        others[68..72].fill(1);
-        fs::remove_file(&path).unwrap();
-        for (bytes, reason) in [
-            (newer, "it was written by another spamdrop (version 8)"),
-            (others, "it holds something else"),
-            (
-                file(&path, "CREATE TABLE mail (id INTEGER)"),
-                "it holds something else",
-            ),
-            (b"192.0.2.1\n".repeat(500), "file is not a database"),
-        ] {
-            fs::write(&path, &bytes).unwrap();
-            let error = format!("{:#}", Database::open(&path, &FORMAT).unwrap_err());
-            let expected = format!(
-                "cannot use {} (if it is damaged, move it away; `spamdrop test` fills a new one): {reason}",
-                path.display()
-            );
-            assert!(error.starts_with(&expected), "{error}");
-            assert_eq!(fs::read(&path).unwrap(), bytes);
-        }
-    }
-}
+mod tests;

@@ -1,101 +1,80 @@
-//! Records on disk: an SQLite file that the watcher and the verbs share.
+//! The table of known senders.
 
-mod rows;
-
-use std::path::Path;
+pub(super) mod rows;
 
 use anyhow::{Result, anyhow};
 
-use crate::store::database::{Database, Format};
+use super::Store;
 use spamdrop_core::reputation::{Record, Records, Standing};
 use spamdrop_core::target::Target;
+use spamdrop_core::time::UnixSeconds;
 
-const FORMAT: Format = Format {
-    // `SDkg`
-    application_id: 0x5344_6b67,
-    version: 2,
-    tables: rows::TABLE,
-    upgrades: &rows::UPGRADES,
-    maker: "spamdrop learn",
-};
-
-/// The records on disk.
-#[derive(Debug)]
-pub struct Store(Database);
+pub(super) use rows::TABLE;
 
 impl Store {
-    /// Opens the file, or makes it, in a directory that exists.
+    /// Looks for damage in the table. That takes as long as
+    /// [`Store::known_senders`].
     ///
     /// # Errors
     ///
-    /// It cannot be opened, is damaged, or is not one of these; it is left as
-    /// it was.
-    pub fn open(path: &Path) -> Result<Self> {
-        Database::open(path, &FORMAT).map(Self)
-    }
-
-    /// As [`Store::open`]; `None` if there is no file.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::open`].
-    pub fn open_existing(path: &Path) -> Result<Option<Self>> {
-        Ok(Database::open_existing(path, &FORMAT)?.map(Self))
-    }
-
-    /// Reads all of the file, and looks for damage. That takes as long as
-    /// [`Store::all`].
-    ///
-    /// # Errors
-    ///
-    /// The file is damaged or cannot be read.
-    pub fn check(&self) -> Result<()> {
-        self.0.check()
+    /// The table is damaged or cannot be read.
+    pub fn check_known(&self) -> Result<()> {
+        self.0.check("known")
     }
 
     /// Every record, sorted: IPv4 first, by address.
     ///
     /// # Errors
     ///
-    /// The file is damaged or cannot be read.
-    pub fn all(&self) -> Result<Vec<(Target, Record)>> {
+    /// The table is damaged or cannot be read.
+    pub fn known_senders(&self) -> Result<Vec<(Target, Record)>> {
         self.0.read(rows::all)
     }
 
-    /// Joins what was learned into it. That a source proved bad is noted only if
-    /// it was a good one once. Above `capacity`, the most expendable eighth
-    /// is forgotten: first what no longer counts, then the demoted, then the
-    /// unproven, then the known, each kind beginning with the one that was
-    /// heard of last the longest time ago; never what was added by hand.
+    /// Joins new evidence with the records. A demotion is stored only of a source
+    /// that was good once. If there are more than `capacity` records, an eighth
+    /// of them is deleted: first those that no longer count, then the demoted,
+    /// the unproven and the known, each kind from the oldest on; never those
+    /// that were added by hand.
     ///
-    /// Returns what was not noted.
+    /// Returns the records that were not stored.
     ///
     /// # Errors
     ///
-    /// The file is damaged or cannot be written; it is as it was.
-    pub fn merge(&mut self, learned: &Records, capacity: usize, now: u32) -> Result<Records> {
+    /// The table is damaged or cannot be written; nothing has changed.
+    pub fn merge_known(
+        &mut self,
+        evidence: &Records,
+        capacity: usize,
+        now: UnixSeconds,
+    ) -> Result<Records> {
         self.0.change(|tx| {
-            let mut unwanted = Records::default();
-            for (source, record) in learned {
+            let mut unstored = Records::default();
+            for (source, record) in evidence {
                 let old = rows::read(tx, *source)?;
                 if old.is_some() || record.is_of_interest() {
                     let old = old.unwrap_or_default();
                     rows::write(tx, *source, old.join(*record))?;
                 } else {
-                    unwanted.insert(*source, *record);
+                    unstored.insert(*source, *record);
                 }
             }
             rows::forget(tx, capacity, now)?;
-            Ok(unwanted)
+            Ok(unstored)
         })
     }
 
-    /// Adds sources by hand; those that were not added already.
+    /// Adds sources by hand. Returns those that had not been added before.
     ///
     /// # Errors
     ///
-    /// As [`Store::merge`]; or more than `capacity` would be added by hand.
-    pub fn add(&mut self, sources: &[Target], capacity: usize, now: u32) -> Result<Vec<Target>> {
+    /// As [`Store::merge_known`]; or more than `capacity` would be added by hand.
+    pub fn add_known(
+        &mut self,
+        sources: &[Target],
+        capacity: usize,
+        now: UnixSeconds,
+    ) -> Result<Vec<Target>> {
         let added = self.0.change(|tx| {
             let mut new = Vec::new();
             for &source in sources {
@@ -121,13 +100,13 @@ impl Store {
         })
     }
 
-    /// Removes sources by hand: they have to earn their standing anew. Those
+    /// Removes sources by hand, so that only new evidence counts. Returns those
     /// that were known or unproven.
     ///
     /// # Errors
     ///
-    /// As [`Store::merge`].
-    pub fn remove(&mut self, sources: &[Target], now: u32) -> Result<Vec<Target>> {
+    /// As [`Store::merge_known`].
+    pub fn remove_known(&mut self, sources: &[Target], now: UnixSeconds) -> Result<Vec<Target>> {
         self.0.change(|tx| {
             let mut removed = Vec::new();
             for &source in sources {

@@ -1,5 +1,79 @@
-//! What outlives the daemon, in SQLite.
+//! What spamdrop remembers across restarts: known senders, and waves. Both are
+//! tables of one SQLite file.
 
-pub(crate) mod database;
-pub mod known;
-pub mod waves;
+mod database;
+mod known;
+mod legacy;
+mod waves;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use database::{Database, Schema};
+
+pub use database::is_locked;
+
+/// The name of the file in the state directory.
+pub const FILE: &str = "spamdrop.db";
+/// How long the daemon waits for another process's transaction: it has mail to
+/// watch, and tries again later.
+pub const DAEMON_WAIT: Duration = Duration::from_millis(100);
+/// How long a verb waits for another process's transaction.
+pub const VERB_WAIT: Duration = Duration::from_secs(5);
+
+const SCHEMA: Schema = Schema {
+    // `SDdb`
+    application_id: 0x5344_6462,
+    version: 1,
+    tables: &[known::TABLE, waves::TABLES],
+    upgrades: &[],
+};
+
+/// The open file.
+#[derive(Debug)]
+pub struct Store(Database);
+
+impl Store {
+    /// Opens the file, or makes it, in a directory that exists. What spamdrop 0.1
+    /// kept beside it in `known.db` and `waves.db` is taken over. Waits at most
+    /// `wait` for another process, here and in each later call.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened, is locked ([`is_locked`]), is damaged, or was written
+    /// by a newer version. It is left unchanged.
+    pub fn open(path: &Path, wait: Duration) -> Result<Self> {
+        let mut database = Database::open(path, &SCHEMA, wait)?;
+        legacy::take_over(&mut database, wait)?;
+        Ok(Self(database))
+    }
+
+    /// As [`Store::open`]; `None` if there is nothing to open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn open_existing(path: &Path, wait: Duration) -> Result<Option<Self>> {
+        let exists = exists(path).with_context(|| format!("cannot open {}", path.display()))?;
+        exists.then(|| Self::open(path, wait)).transpose()
+    }
+}
+
+/// Whether anything is stored: in the file, or in those of spamdrop 0.1.
+///
+/// # Errors
+///
+/// The directory cannot be searched.
+pub fn exists(path: &Path) -> std::io::Result<bool> {
+    for file in std::iter::once(path.to_owned()).chain(legacy::files(path)) {
+        if file.try_exists()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests;

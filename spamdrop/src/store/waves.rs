@@ -1,61 +1,28 @@
-//! Waves on disk, in an SQLite file.
+//! The tables of waves and their points.
 
-mod rows;
-
-use std::path::Path;
+pub(super) mod rows;
 
 use anyhow::Result;
 
-use crate::store::database::{Database, Format};
+use super::Store;
+use super::database::Database;
 use spamdrop_core::wave::{Point, Snapshot, Wave};
 
-/// The name of the file in the state directory.
-pub const FILE: &str = "waves.db";
-/// The newest waves that are kept,
+pub(super) use rows::TABLES;
+
+/// Waves that are kept: the newest.
 const WAVES: u32 = 1_000;
-/// and those whose points are.
+/// Waves whose points are kept: the newest.
 const COURSES: u32 = 50;
 
-const FORMAT: Format = Format {
-    // `SDwv`
-    application_id: 0x5344_7776,
-    version: 1,
-    tables: rows::TABLES,
-    upgrades: &[],
-    maker: "spamdrop run",
-};
-
-/// The waves on disk.
-#[derive(Debug)]
-pub struct Store(Database);
-
 impl Store {
-    /// Opens the file, or makes it, in a directory that exists.
+    /// Writes new and changed waves, and deletes the oldest beyond what is kept.
+    /// `base` is added to the recorder's wave numbers.
     ///
     /// # Errors
     ///
-    /// It cannot be opened, is damaged, or is not one of these; it is left as
-    /// it was.
-    pub fn open(path: &Path) -> Result<Self> {
-        Database::open(path, &FORMAT).map(Self)
-    }
-
-    /// As [`Store::open`]; `None` if there is no file.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::open`].
-    pub fn open_existing(path: &Path) -> Result<Option<Self>> {
-        Ok(Database::open_existing(path, &FORMAT)?.map(Self))
-    }
-
-    /// Writes what has changed of waves, and forgets the oldest beyond what is
-    /// kept. Their numbers are those of the recorder and `base`.
-    ///
-    /// # Errors
-    ///
-    /// The file is damaged or cannot be written; it is as it was.
-    pub fn write(&mut self, base: i64, snapshots: &[Snapshot]) -> Result<()> {
+    /// A table is damaged or cannot be written; nothing has changed.
+    pub fn write_waves(&mut self, base: i64, snapshots: &[Snapshot]) -> Result<()> {
         self.0.change(|tx| {
             for snapshot in snapshots {
                 rows::write(tx, base, snapshot)?;
@@ -64,27 +31,27 @@ impl Store {
         })
     }
 
-    /// Begins to record: whatever wave goes on was cut short by a crash. The
-    /// number of the newest one; 0: there is none.
+    /// Begins to record: ends a wave that a crash has left ongoing. Returns the
+    /// number of the newest wave; 0 if there is none.
     ///
     /// # Errors
     ///
-    /// As [`Store::write`].
-    pub fn begin(&mut self) -> Result<i64> {
+    /// As [`Store::write_waves`].
+    pub fn begin_waves(&mut self) -> Result<i64> {
         self.0.change(|tx| {
             rows::end(tx)?;
             rows::newest(tx)
         })
     }
 
-    /// The waves that ended at this time or later, in seconds since 1970, and
+    /// The waves that ended at this time (seconds since 1970) or later, with
     /// their numbers, the oldest first. Looks for damage first.
     ///
     /// # Errors
     ///
-    /// The file is damaged or cannot be read.
-    pub fn since(&self, unix_s: u64) -> Result<Vec<(i64, Wave)>> {
-        self.0.check()?;
+    /// A table is damaged or cannot be read.
+    pub fn waves_since(&self, unix_s: u64) -> Result<Vec<(i64, Wave)>> {
+        check(&self.0)?;
         self.0.read(|db| rows::since(db, unix_s))
     }
 
@@ -92,23 +59,28 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Store::since`].
-    pub fn last(&self) -> Result<Option<Wave>> {
-        self.0.check()?;
+    /// As [`Store::waves_since`].
+    pub fn last_wave(&self) -> Result<Option<Wave>> {
+        check(&self.0)?;
         self.0.read(rows::last)
     }
 
-    /// The points of each of these waves, in their order; none of one that is
-    /// older than the fifty newest.
+    /// The points of each of these waves, in the order of `ids`. Of a wave that
+    /// is older than the fifty newest there are none.
     ///
     /// # Errors
     ///
-    /// As [`Store::since`].
-    pub fn points(&self, ids: &[i64]) -> Result<Vec<Vec<Point>>> {
+    /// As [`Store::waves_since`].
+    pub fn wave_points(&self, ids: &[i64]) -> Result<Vec<Vec<Point>>> {
         let all = |db: &_| ids.iter().map(|id| rows::points(db, *id)).collect();
-        self.0.check()?;
+        check(&self.0)?;
         self.0.read(all)
     }
+}
+
+fn check(database: &Database) -> Result<()> {
+    database.check("waves")?;
+    database.check("points")
 }
 
 #[cfg(test)]

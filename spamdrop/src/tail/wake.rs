@@ -1,19 +1,19 @@
 //! Waking up early. Whatever fails here costs a second, not a line.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::future::pending;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt as _, StreamExt as _};
-use inotify::{EventOwned, EventStream, Inotify, WatchDescriptor, WatchMask};
+use inotify::{WatchDescriptor, WatchMask};
 use log::warn;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
+
+use crate::kernel::inotify::Events;
 
 /// A busy log wakes no more often than this in the long run.
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -43,7 +43,7 @@ enum Queue {
     #[default]
     Unused,
     Off,
-    Live(EventStream<Vec<u8>>),
+    Live(Events),
 }
 
 impl Wake {
@@ -106,19 +106,16 @@ impl Wake {
             {
                 sleep_until((next + INTERVAL).into()).await;
             }
-            let Some(Ok(first)) = events.next().await else {
-                self.queue = Queue::Off;
-                break;
-            };
-            // Nothing is awaited from here on, so no event can be lost.
-            let now = Instant::now();
-            self.spent = Some(self.spent.map_or(now, |spent| spent.max(now)) + INTERVAL);
-            let mut ours = concerns(&self.names, &first);
-            while let Some(Some(Ok(event))) = events.next().now_or_never() {
-                ours |= concerns(&self.names, &event);
-            }
-            if ours {
-                return;
+            let names = &self.names;
+            match events.read(|name| concerns(names, name)).await {
+                Ok(ours) => {
+                    let now = Instant::now();
+                    self.spent = Some(self.spent.map_or(now, |spent| spent.max(now)) + INTERVAL);
+                    if ours {
+                        return;
+                    }
+                }
+                Err(_) => self.queue = Queue::Off,
             }
         }
         pending().await
@@ -127,9 +124,9 @@ impl Wake {
 
 impl Queue {
     /// The events, if there are any to be had.
-    fn events(&mut self) -> Option<&mut EventStream<Vec<u8>>> {
+    fn events(&mut self) -> Option<&mut Events> {
         if let Self::Unused = self {
-            *self = Self::start().map_or_else(
+            *self = Events::new().map_or_else(
                 |error| {
                     warn!(target: "spamdrop::tail", "no inotify ({error}); looking at the logs once a second");
                     Self::Off
@@ -142,16 +139,12 @@ impl Queue {
             _ => None,
         }
     }
-
-    fn start() -> io::Result<EventStream<Vec<u8>>> {
-        Inotify::init()?.into_event_stream(vec![0; 4096])
-    }
 }
 
 /// Whether an event is about one of the names. A nameless one is about all:
 /// the queue overflowed, or a watch ended.
-fn concerns(names: &HashSet<OsString>, event: &EventOwned) -> bool {
-    event.name.as_ref().is_none_or(|name| names.contains(name))
+fn concerns(names: &HashSet<OsString>, event: Option<&OsStr>) -> bool {
+    event.is_none_or(|name| names.contains(name))
 }
 
 /// A path, and the one it leads to if that is another one.

@@ -22,7 +22,7 @@ use crate::log::{Needles, Parsed, Parser, ParserSettings};
 use crate::policy::{Decision, Policy, PolicyConfig, Protected, Trip};
 use crate::reputation::{EvidenceBuffer, Record, Records};
 use crate::target::Target;
-use crate::time::Moment;
+use crate::time::{Moment, system_time};
 
 /// Evidence from an older line says nothing about the wave that is going on.
 const JUST_NOW: Duration = Duration::from_secs(60);
@@ -163,8 +163,7 @@ impl Engine {
     /// Tells the ceiling what was known about a source before the engine
     /// started.
     pub fn remember(&mut self, source: Target, record: &Record, now: Moment) {
-        let accepted = Duration::from_secs(record.last_accepted().into());
-        let accepted = SystemTime::UNIX_EPOCH + accepted;
+        let accepted = system_time(record.last_accepted());
         let age = now.wall.duration_since(accepted).unwrap_or_default();
         let is_refused = record.last_demoted() >= record.last_accepted();
         let addr = source.net().addr();

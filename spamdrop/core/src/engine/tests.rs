@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use super::*;
 use crate::log::Server;
 use crate::policy::{Reason, Why};
+use crate::time::UnixSeconds;
 
 /// 2026-11-23 09:00:00 UTC.
 pub(super) const PRESENT: u64 = 1_795_424_400;
@@ -104,7 +105,7 @@ fn a_rejection_blocks_and_counts_as_evidence_an_hour_later() {
     assert_eq!(engine.record_count(), 1);
     let records = engine.take_records();
     assert!(!engine.has_records());
-    let demoted = Record::demoted(u32::try_from(PRESENT).unwrap());
+    let demoted = Record::demoted(UnixSeconds::new(PRESENT));
     assert_eq!(
         learned(records.clone()),
         [("192.0.2.1".to_owned(), demoted)]
@@ -320,7 +321,11 @@ fn a_tripped_ceiling_drops_pending_demotions_until_another_log_starts() {
     engine.settle(moment(1), true);
     let records = engine.take_records();
     assert_eq!(records.len(), 5);
-    assert!(records.values().all(|record| record.last_demoted() == 0));
+    assert!(
+        records
+            .values()
+            .all(|record| record.last_demoted().get() == 0)
+    );
     engine.start_log();
     assert_eq!(engine.ceiling(moment(1)), None);
 }
@@ -328,16 +333,15 @@ fn a_tripped_ceiling_drops_pending_demotions_until_another_log_starts() {
 #[test]
 fn the_ceiling_remembers_what_was_known_before_the_start() {
     let mut engine = engine();
-    let now = u32::try_from(PRESENT).unwrap();
-    let day = 86_400;
+    let before = |seconds| UnixSeconds::new(PRESENT - seconds);
     for n in 1..=9 {
         let addr: IpAddr = format!("198.51.100.{n}").parse().unwrap();
-        let accepted = Record::accepted(now - 9);
+        let accepted = Record::accepted(before(9));
         let record = match n {
-            1..=5 => accepted.join(Record::demoted(now - 9 + n / 5)),
-            6..=8 => accepted.join(Record::demoted(now - 10)),
+            1..=5 => accepted.join(Record::demoted(before(9 - n / 5))),
+            6..=8 => accepted.join(Record::demoted(before(10))),
             // Too long ago for the ceiling.
-            _ => Record::accepted(now - day).join(Record::demoted(now)),
+            _ => Record::accepted(before(86_400)).join(Record::demoted(before(0))),
         };
         engine.remember(addr.into(), &record, moment(0));
     }

@@ -1,40 +1,39 @@
-//! Lessons → records, until they are written.
+//! Evidence → records, until they are stored.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::mem;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
 
 use super::pending_demotions::PendingDemotions;
 use super::recipient_failures::RecipientFailures;
 use super::record::{Record, is_too_old};
 use crate::event::Evidence;
 use crate::target::Target;
-use crate::time::Moment;
+use crate::time::{Moment, unix_seconds};
 
 /// Records by source: a host, or the /64 of one.
 pub type Records = HashMap<Target, Record>;
 
-/// Takes lessons, and holds what they come to until it is written.
+/// Turns evidence into records, and holds them until they are stored.
 #[derive(Debug)]
 pub struct EvidenceBuffer {
     records: Records,
-    strikes: RecipientFailures,
-    held: PendingDemotions,
+    failures: RecipientFailures,
+    pending: PendingDemotions,
     capacity: usize,
 }
 
 impl EvidenceBuffer {
-    /// One that has learned nothing, and holds records of at most `capacity`
-    /// sources; and of as many that they are listed.
+    /// An empty buffer for the records of at most `capacity` sources, and as
+    /// many pending demotions.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
             records: Records::default(),
-            strikes: RecipientFailures::default(),
-            held: PendingDemotions::default(),
+            failures: RecipientFailures::default(),
+            pending: PendingDemotions::default(),
             capacity,
         }
     }
@@ -44,12 +43,12 @@ impl EvidenceBuffer {
         self.capacity = capacity;
     }
 
-    /// Learns what was logged at `at`; without, just now. A stamp in the
-    /// future is the work of a clock that is ahead. That a source is listed is
-    /// held until [`EvidenceBuffer::settle`] lets it count.
+    /// Learns evidence that was logged at `at`, or just now if that is unknown
+    /// or in the future. A listing is pending until
+    /// [`EvidenceBuffer::settle`] lets it count.
     pub fn learn(&mut self, addr: IpAddr, evidence: Evidence, at: Option<SystemTime>, now: Moment) {
-        let wall = unix_s(now.wall);
-        let at = at.map_or(wall, unix_s).min(wall);
+        let wall = unix_seconds(now.wall);
+        let at = at.map_or(wall, unix_seconds).min(wall);
         if is_too_old(at, wall) {
             return;
         }
@@ -57,50 +56,51 @@ impl EvidenceBuffer {
         match evidence {
             Evidence::Accepted => self.add(source, Record::accepted(at)),
             Evidence::Delivered => self.add(source, Record::delivered(at)),
-            Evidence::Listed => self.held.hold(source, at, now.mono, self.capacity),
+            Evidence::Listed => self.pending.add(source, at, now.mono, self.capacity),
             Evidence::UnknownRecipient => {
-                if self.strikes.strike(source, at) {
+                if self.failures.add(source, at) {
                     self.add(source, Record::demoted(at));
                 }
             }
         }
     }
 
-    /// Lets what blocklists said count, if it was held for an hour; at
-    /// [`Duration::MAX`] all of it. If a blocklist `is_wrong`, none of it ever
-    /// counts. `now` is that of the moments.
+    /// Lets demotions count that have been pending for an hour; at
+    /// [`Duration::MAX`] all of them. If a blocklist `is_wrong`, they are
+    /// dropped instead. `now` is monotonic, as [`Moment::mono`].
     pub fn settle(&mut self, is_wrong: bool, now: Duration) {
         if is_wrong {
-            return self.held.clear();
+            return self.pending.clear();
         }
-        while let Some((source, at)) = self.held.next_due(now) {
+        while let Some((source, at)) = self.pending.next_due(now) {
             self.add(source, Record::demoted(at));
         }
     }
 
-    /// Begins with another log, whose unknown recipients count on their own.
+    /// Begins with another log: unknown recipients of the last one do not count
+    /// in it.
     pub fn start_log(&mut self) {
-        self.strikes = RecipientFailures::default();
+        self.failures = RecipientFailures::default();
     }
 
-    /// How many sources there is something to write of.
+    /// The number of sources that there is a record of.
     #[must_use]
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there is nothing to write.
+    /// Whether there is no record.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// What was learned since this was last called.
+    /// Takes out all records.
     pub fn take(&mut self) -> Records {
         mem::take(&mut self.records)
     }
 
-    /// Takes back what could not be written.
+    /// Takes back records that could not be stored.
     pub fn give_back(&mut self, records: Records) {
         for (source, record) in records {
             self.add(source, record);
@@ -114,7 +114,7 @@ impl EvidenceBuffer {
                 let joined = old.get().join(record);
                 old.insert(joined);
             }
-            // Rather not learned than memory without end.
+            // Drop the record rather than grow without bound.
             Entry::Vacant(_) if is_full => {}
             Entry::Vacant(new) => {
                 new.insert(record);
@@ -123,18 +123,20 @@ impl EvidenceBuffer {
     }
 }
 
-/// Seconds since 1970; 0 before.
-fn unix_s(time: SystemTime) -> u32 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::time::UNIX_EPOCH;
+
     use super::*;
+    use crate::time::UnixSeconds;
 
     const NOW: Duration = Duration::from_secs(1_795_392_000);
+
+    /// The time so many seconds before [`NOW`].
+    fn before(seconds: u64) -> UnixSeconds {
+        UnixSeconds::new(NOW.as_secs() - seconds)
+    }
 
     fn moment(minutes: u64) -> Moment {
         let passed = Duration::from_secs(60 * minutes);
@@ -148,9 +150,9 @@ mod tests {
         Some(UNIX_EPOCH + NOW - Duration::from_secs(seconds))
     }
 
-    fn learned(lessons: &[(&str, Evidence, Option<SystemTime>)]) -> Vec<(String, Record)> {
+    fn learned(evidence: &[(&str, Evidence, Option<SystemTime>)]) -> Vec<(String, Record)> {
         let mut evidence_buffer = EvidenceBuffer::new(2);
-        for (addr, evidence, at) in lessons {
+        for (addr, evidence, at) in evidence {
             evidence_buffer.learn(addr.parse().unwrap(), *evidence, *at, moment(0));
         }
         evidence_buffer.settle(false, Duration::MAX);
@@ -163,9 +165,8 @@ mod tests {
 
     #[test]
     fn a_64_is_one_source() {
-        let at = unix_s(UNIX_EPOCH + NOW);
         let accepted = |addr, seconds| (addr, Evidence::Accepted, ago(seconds));
-        let record = Record::accepted(at - 9).join(Record::accepted(at - 5));
+        let record = Record::accepted(before(9)).join(Record::accepted(before(5)));
         assert_eq!(
             learned(&[accepted("2001:db8::1", 9), accepted("2001:db8::2", 5)]),
             [("2001:db8::/64".into(), record)]
@@ -174,9 +175,8 @@ mod tests {
 
     #[test]
     fn stamps_are_those_of_the_log_but_never_ahead() {
-        let at = unix_s(UNIX_EPOCH + NOW);
         let ahead = Some(UNIX_EPOCH + NOW + Duration::from_secs(9));
-        for (stamp, expected) in [(None, at), (ahead, at), (ago(9), at - 9)] {
+        for (stamp, expected) in [(None, before(0)), (ahead, before(0)), (ago(9), before(9))] {
             let record = Record::accepted(expected);
             assert_eq!(
                 learned(&[("192.0.2.1", Evidence::Accepted, stamp)]),
@@ -191,27 +191,24 @@ mod tests {
 
     #[test]
     fn who_takes_mail_is_learned() {
-        let at = unix_s(UNIX_EPOCH + NOW);
         let delivered = ("192.0.2.1", Evidence::Delivered, ago(9));
-        let expected = ("192.0.2.1".into(), Record::delivered(at - 9));
+        let expected = ("192.0.2.1".into(), Record::delivered(before(9)));
         assert_eq!(learned(&[delivered]), [expected]);
     }
 
     #[test]
     fn the_fifth_unknown_recipient_demotes() {
-        let at = unix_s(UNIX_EPOCH + NOW);
         let guess = |seconds| ("192.0.2.1", Evidence::UnknownRecipient, ago(seconds));
         let mut guesses = [40, 30, 20, 10].map(guess).to_vec();
         assert_eq!(learned(&guesses), []);
         guesses.push(guess(5));
-        let record = Record::demoted(at - 5);
+        let record = Record::demoted(before(5));
         assert_eq!(learned(&guesses), [("192.0.2.1".into(), record)]);
     }
 
     #[test]
     fn a_listing_counts_after_an_hour_unless_the_blocklist_proves_wrong() {
         let source: IpAddr = "192.0.2.1".parse().unwrap();
-        let at = unix_s(UNIX_EPOCH + NOW);
         for wrong_at in [None, Some(59), Some(60)] {
             let mut evidence_buffer = EvidenceBuffer::new(2);
             evidence_buffer.learn(source, Evidence::Listed, None, moment(0));
@@ -223,7 +220,7 @@ mod tests {
             evidence_buffer.settle(false, Duration::MAX);
             let learned: Vec<_> = evidence_buffer.take().into_values().collect();
             let expected = match wrong_at {
-                None => vec![Record::demoted(at)],
+                None => vec![Record::demoted(before(0))],
                 Some(_) => vec![],
             };
             assert_eq!(learned, expected, "{wrong_at:?}");

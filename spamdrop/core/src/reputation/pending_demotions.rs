@@ -1,29 +1,29 @@
-//! Rejections that do not count yet: the blocklist may have gone wrong.
+//! Demotions that do not count yet, because the blocklist may have gone wrong.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use std::collections::HashMap;
-
 use crate::target::Target;
+use crate::time::UnixSeconds;
 
-/// How long one is held. The ceiling needs that long where there is little
-/// mail: it waits for a fifth of a day's senders to be refused. Meanwhile the
-/// block keeps a sender out who is rightly listed.
-const HELD: Duration = Duration::from_secs(3600);
+/// How long a demotion waits. Where there is little mail, the ceiling needs
+/// that long to trip: it waits until a fifth of a day's senders are refused.
+/// Meanwhile the block keeps a sender out that is rightly listed.
+const WAIT: Duration = Duration::from_secs(3600);
 
-/// Listed sources, and when they were found to be listed last, in seconds since
-/// 1970. They are not kept on disk: a crash forgives an hour.
+/// Sources that were found on a blocklist, and when last. They are not kept on
+/// disk: a crash forgives an hour.
 #[derive(Debug, Default)]
 pub(super) struct PendingDemotions {
-    listed: HashMap<Target, u32>,
-    /// The same sources, by the time since when they are held.
+    listed: HashMap<Target, UnixSeconds>,
+    /// The same sources, by the monotonic time since when they wait.
     queue: VecDeque<(Duration, Target)>,
 }
 
 impl PendingDemotions {
-    /// Holds one, unless there are `capacity` of them. `now` never goes back.
-    pub(super) fn hold(&mut self, source: Target, at: u32, now: Duration, capacity: usize) {
+    /// Adds a source that was found on a blocklist at `at`, unless there are
+    /// `capacity` of them. `now` never goes back.
+    pub(super) fn add(&mut self, source: Target, at: UnixSeconds, now: Duration, capacity: usize) {
         if let Some(last) = self.listed.get_mut(&source) {
             *last = at.max(*last);
         } else if self.listed.len() < capacity {
@@ -32,9 +32,10 @@ impl PendingDemotions {
         }
     }
 
-    /// Takes out the next one that was held long enough.
-    pub(super) fn next_due(&mut self, now: Duration) -> Option<(Target, u32)> {
-        let due = |(since, _): &mut (Duration, Target)| now.saturating_sub(*since) >= HELD;
+    /// Takes out the next source that has waited long enough, and when it was
+    /// last found on a blocklist.
+    pub(super) fn next_due(&mut self, now: Duration) -> Option<(Target, UnixSeconds)> {
+        let due = |(since, _): &mut (Duration, Target)| now.saturating_sub(*since) >= WAIT;
         let (_, source) = self.queue.pop_front_if(due)?;
         Some((source, self.listed.remove(&source)?))
     }
@@ -61,36 +62,41 @@ mod tests {
         Duration::from_secs(60 * minutes)
     }
 
-    fn due(held: &mut PendingDemotions, now: Duration) -> Vec<(Target, u32)> {
-        std::iter::from_fn(|| held.next_due(now)).collect()
+    fn due(pending: &mut PendingDemotions, now: Duration) -> Vec<(Target, u64)> {
+        let next = std::iter::from_fn(|| pending.next_due(now));
+        next.map(|(source, at)| (source, at.get())).collect()
+    }
+
+    fn add(pending: &mut PendingDemotions, n: u32, at: u64, now: Duration) {
+        pending.add(source(n), UnixSeconds::new(at), now, CAPACITY);
     }
 
     #[test]
-    fn each_is_held_for_an_hour() {
-        let mut held = PendingDemotions::default();
-        held.hold(source(1), 10, minutes(7), CAPACITY);
-        held.hold(source(2), 20, minutes(8), CAPACITY);
+    fn each_waits_for_an_hour() {
+        let mut pending = PendingDemotions::default();
+        add(&mut pending, 1, 10, minutes(7));
+        add(&mut pending, 2, 20, minutes(8));
         // It counts since the first time, as of the last.
-        held.hold(source(1), 30, minutes(9), CAPACITY);
-        held.hold(source(1), 15, minutes(9), CAPACITY);
+        add(&mut pending, 1, 30, minutes(9));
+        add(&mut pending, 1, 15, minutes(9));
         let before = minutes(67) - Duration::from_nanos(1);
-        assert_eq!(due(&mut held, before), []);
-        assert_eq!(due(&mut held, minutes(67)), [(source(1), 30)]);
-        held.hold(source(1), 40, minutes(67), CAPACITY);
-        assert_eq!(due(&mut held, minutes(68)), [(source(2), 20)]);
-        assert_eq!(due(&mut held, Duration::MAX), [(source(1), 40)]);
+        assert_eq!(due(&mut pending, before), []);
+        assert_eq!(due(&mut pending, minutes(67)), [(source(1), 30)]);
+        add(&mut pending, 1, 40, minutes(67));
+        assert_eq!(due(&mut pending, minutes(68)), [(source(2), 20)]);
+        assert_eq!(due(&mut pending, Duration::MAX), [(source(1), 40)]);
     }
 
     #[test]
     fn none_is_left_after_clear_and_none_comes_above_capacity() {
-        let mut held = PendingDemotions::default();
+        let mut pending = PendingDemotions::default();
         for n in 1..=9 {
-            held.hold(source(n), n, minutes(1), CAPACITY);
+            add(&mut pending, n, n.into(), minutes(1));
         }
-        let first = (1..=3).map(|n| (source(n), n)).collect::<Vec<_>>();
-        assert_eq!(due(&mut held, Duration::MAX), first);
-        held.hold(source(1), 1, minutes(2), CAPACITY);
-        held.clear();
-        assert_eq!(due(&mut held, Duration::MAX), []);
+        let first = (1..=3).map(|n| (source(n), n.into())).collect::<Vec<_>>();
+        assert_eq!(due(&mut pending, Duration::MAX), first);
+        add(&mut pending, 1, 1, minutes(2));
+        pending.clear();
+        assert_eq!(due(&mut pending, Duration::MAX), []);
     }
 }

@@ -1,40 +1,42 @@
 //! Recipients that do not exist: a few are errors, many are guesses.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::target::Target;
+use crate::time::UnixSeconds;
 
-/// How many of them within an hour make a source bad.
-const STRIKES: usize = 5;
-/// In seconds.
-const HOUR: u32 = 3600;
-/// The most sources that are watched; about 2 MiB.
+/// This many failures within an hour demote a source.
+const FAILURES: usize = 5;
+const HOUR: Duration = Duration::from_secs(3600);
+/// The most sources that are watched; about 4 MiB.
 const CAPACITY: usize = 65_536;
 
 /// The unknown recipients of the last hour, by source. They are not kept on
 /// disk: a restart forgives at most an hour.
 #[derive(Debug, Default)]
 pub(super) struct RecipientFailures {
-    /// The newest, in seconds since 1970, the oldest first; 0: none yet.
-    newest: HashMap<Target, [u32; STRIKES]>,
+    /// The newest, the oldest first; 0: none yet.
+    newest: HashMap<Target, [UnixSeconds; FAILURES]>,
 }
 
 impl RecipientFailures {
-    /// Notes one; whether it is the fifth within an hour. Those of a source
+    /// Adds one; whether it is the fifth within an hour. Those of a source
     /// come in the order of the log.
-    pub(super) fn strike(&mut self, source: Target, at: u32) -> bool {
+    pub(super) fn add(&mut self, source: Target, at: UnixSeconds) -> bool {
         if self.newest.len() >= CAPACITY && !self.newest.contains_key(&source) {
             self.make_room(at);
         }
         let newest = self.newest.entry(source).or_default();
         newest.rotate_left(1);
-        newest[STRIKES - 1] = at;
+        newest[FAILURES - 1] = at;
         let [oldest, ..] = *newest;
-        oldest != 0 && at.saturating_sub(oldest) <= HOUR
+        oldest != UnixSeconds::default() && at.elapsed_since(oldest) <= HOUR
     }
 
-    fn make_room(&mut self, now: u32) {
-        let is_recent = |newest: &[u32; STRIKES]| now.saturating_sub(newest[STRIKES - 1]) <= HOUR;
+    fn make_room(&mut self, now: UnixSeconds) {
+        let is_recent =
+            |newest: &[UnixSeconds; FAILURES]| now.elapsed_since(newest[FAILURES - 1]) <= HOUR;
         self.newest.retain(|_, newest| is_recent(newest));
         if self.newest.len() >= CAPACITY {
             self.newest.clear();
@@ -52,6 +54,10 @@ mod tests {
         IpAddr::from(Ipv4Addr::from_bits(bits)).into()
     }
 
+    fn add(failures: &mut RecipientFailures, n: u32, at: u64) -> bool {
+        failures.add(source(n), UnixSeconds::new(at))
+    }
+
     #[test]
     fn the_fifth_within_an_hour_counts() {
         for (stamps, expected) in [
@@ -59,30 +65,30 @@ mod tests {
             ([10, 20, 30, 40, 3611], false),
             ([10, 10, 10, 10, 10], true),
         ] {
-            let mut strikes = RecipientFailures::default();
+            let mut failures = RecipientFailures::default();
             let (last, first) = stamps.split_last().unwrap_or((&0, &[]));
-            assert!(first.iter().all(|at| !strikes.strike(source(1), *at)));
-            assert_eq!(strikes.strike(source(1), *last), expected, "{stamps:?}");
-            assert!(!strikes.strike(source(2), *last));
+            assert!(first.iter().all(|at| !add(&mut failures, 1, *at)));
+            assert_eq!(add(&mut failures, 1, *last), expected, "{stamps:?}");
+            assert!(!add(&mut failures, 2, *last));
         }
     }
 
     #[test]
     fn the_oldest_fall_out() {
-        let mut strikes = RecipientFailures::default();
+        let mut failures = RecipientFailures::default();
         for at in [1, 5000, 5001, 5002, 5003] {
-            assert!(!strikes.strike(source(1), at));
+            assert!(!add(&mut failures, 1, at));
         }
-        assert!(strikes.strike(source(1), 5004));
+        assert!(add(&mut failures, 1, 5004));
     }
 
     #[test]
     fn their_number_is_bounded() {
-        let mut strikes = RecipientFailures::default();
+        let mut failures = RecipientFailures::default();
         let capacity = u32::try_from(CAPACITY).unwrap_or(u32::MAX);
         for n in 0..=2 * capacity {
-            strikes.strike(source(n), 1 + n / 64);
-            assert!(strikes.newest.len() <= CAPACITY);
+            add(&mut failures, n, 1 + u64::from(n / 64));
+            assert!(failures.newest.len() <= CAPACITY);
         }
     }
 }

@@ -1,39 +1,45 @@
-//! What is remembered of a source, and what it comes to.
+//! What is remembered of a source, and the standing that follows from it.
 //!
 //! Records of the same source can be joined in any order and more than once:
-//! logs may be read backwards, or twice, or by a watcher as well, and the
-//! outcome is the same.
+//! logs may be read backwards, twice, or by the daemon as well, and the result
+//! is the same.
 
-/// How long evidence counts, in seconds: 36 days.
-const KEPT: u32 = 36 * DAY;
-/// In seconds; days are those of UTC.
-const DAY: u32 = 86_400;
+use std::time::Duration;
+
+use crate::time::UnixSeconds;
+
+/// How long evidence counts.
+const KEPT: Duration = Duration::from_secs(36 * 86_400);
 /// How many acceptances make a source known.
 const ACCEPTANCES: usize = 3;
+/// The time of what has not happened.
+const NEVER: UnixSeconds = UnixSeconds::new(0);
+/// The shortest step of [`UnixSeconds`].
+const SECOND: Duration = Duration::from_secs(1);
 
-/// What is remembered of a source: as little as the rule needs for ever. Times
-/// are seconds since 1970, and 0 is never. Acceptances within one second are
-/// one.
+/// What is remembered of a source: as little as the rule needs. The time 0
+/// means never. Acceptances within one second are one. Days are those of UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// The newest acceptances since it was demoted, the newest first.
-    pub recent: [u32; ACCEPTANCES],
+    pub recent: [UnixSeconds; ACCEPTANCES],
     /// The newest of them on a day before that of the newest.
-    pub earlier_day: u32,
-    /// The newest acceptance of all, unless a hand removed it since.
-    pub last_accepted: u32,
+    pub earlier_day: UnixSeconds,
+    /// The newest acceptance of all, unless it was removed by hand since.
+    pub last_accepted: UnixSeconds,
     /// When it last took a message from us.
-    pub delivered: u32,
-    /// When it last proved bad; what happened until then does not count.
-    pub demoted: u32,
+    pub delivered: UnixSeconds,
+    /// When it was last found to be bad; what happened until then does not
+    /// count.
+    pub demoted: UnixSeconds,
     /// When it was added by hand.
-    pub by_hand: u32,
+    pub by_hand: UnixSeconds,
 }
 
-/// What a record comes to, the most expendable first.
+/// The standing of a source, the most expendable first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// Nothing in it counts any more.
+    /// None of its evidence counts any more.
     Void,
     /// Demoted, and not accepted since.
     Demoted,
@@ -57,9 +63,9 @@ impl Standing {
 impl Record {
     /// A message was accepted.
     #[must_use]
-    pub fn accepted(at: u32) -> Self {
+    pub fn accepted(at: UnixSeconds) -> Self {
         Self {
-            recent: [at, 0, 0],
+            recent: [at, NEVER, NEVER],
             last_accepted: at,
             ..Self::default()
         }
@@ -67,70 +73,70 @@ impl Record {
 
     /// It took a message from us.
     #[must_use]
-    pub fn delivered(at: u32) -> Self {
+    pub fn delivered(at: UnixSeconds) -> Self {
         Self {
             delivered: at,
             ..Self::default()
         }
     }
 
-    /// It proved bad.
+    /// It was found to be bad.
     #[must_use]
-    pub fn demoted(at: u32) -> Self {
+    pub fn demoted(at: UnixSeconds) -> Self {
         Self {
             demoted: at,
             ..Self::default()
         }
     }
 
-    /// What two records of the same source come to together.
+    /// Joins two records of the same source.
     #[must_use]
     pub fn join(self, other: Self) -> Self {
         let demoted = self.demoted.max(other.demoted);
-        let counts = |at: &u32| *at > demoted;
+        let counts = |at: &UnixSeconds| *at > demoted;
         let mut stamps = [self.recent, other.recent].concat();
         stamps.extend([self.earlier_day, other.earlier_day]);
         stamps.retain(counts);
         stamps.sort_unstable_by(|a, b| b.cmp(a));
         stamps.dedup();
-        let nth = |n: usize| stamps.get(n).copied().unwrap_or(0);
-        let earlier = stamps.iter().find(|at| *at / DAY < nth(0) / DAY);
+        let nth = |n: usize| stamps.get(n).copied().unwrap_or(NEVER);
+        let earlier = stamps.iter().find(|at| at.day() < nth(0).day());
         let by_hand = self.by_hand.max(other.by_hand);
         Self {
             recent: std::array::from_fn(nth),
-            earlier_day: earlier.copied().unwrap_or(0),
+            earlier_day: earlier.copied().unwrap_or(NEVER),
             last_accepted: self.last_accepted.max(other.last_accepted),
             delivered: self.delivered.max(other.delivered),
             demoted,
-            by_hand: if counts(&by_hand) { by_hand } else { 0 },
+            by_hand: if counts(&by_hand) { by_hand } else { NEVER },
         }
     }
 
-    /// Adds it by hand, whatever is known of it.
+    /// Adds it by hand, whatever its standing.
     #[must_use]
-    pub fn added(self, now: u32) -> Self {
-        let by_hand = now.max(self.demoted.saturating_add(1));
+    pub fn added(self, now: UnixSeconds) -> Self {
+        let by_hand = now.max(self.demoted.plus(SECOND));
         Self { by_hand, ..self }
     }
 
-    /// Removes it by hand: it has to earn its standing anew. Nobody has refused
-    /// it.
+    /// Removes it by hand: it has to earn its standing anew. Its last
+    /// acceptance is forgotten too, so that it does not look refused to the
+    /// ceiling.
     #[must_use]
-    pub fn removed(self, now: u32) -> Self {
+    pub fn removed(self, now: UnixSeconds) -> Self {
         let demoted = self.join(Self::demoted(now.max(self.last())));
         Self {
-            last_accepted: 0,
+            last_accepted: NEVER,
             ..demoted
         }
     }
 
-    /// What it comes to now.
+    /// Its standing now.
     #[must_use]
-    pub fn standing(&self, now: u32) -> Standing {
-        let oldest = now.saturating_sub(KEPT);
-        let counts = |at: u32| at != 0 && at >= oldest;
+    pub fn standing(&self, now: UnixSeconds) -> Standing {
+        let counts = |at| !is_too_old(at, now);
         let [newest, .., enough] = self.recent;
-        if self.by_hand != 0 {
+        if self.by_hand != NEVER {
             Standing::ByHand
         } else if counts(self.counting_delivery()) || counts(enough) && counts(self.earlier_day) {
             Standing::Known
@@ -143,57 +149,56 @@ impl Record {
         }
     }
 
-    /// Whether anything good was ever known of it. Of others it is of no
-    /// interest that they proved bad.
+    /// Whether it ever did anything good. Without that, a demotion says nothing
+    /// worth storing.
     pub fn is_of_interest(&self) -> bool {
-        self.last_accepted != 0 || self.delivered != 0 || self.by_hand != 0
+        self.last_accepted != NEVER || self.delivered != NEVER || self.by_hand != NEVER
     }
 
-    /// Whether anything good counts.
+    /// Whether anything good still counts.
     pub fn is_good(&self) -> bool {
-        self.recent[0] != 0 || self.counting_delivery() != 0 || self.by_hand != 0
+        self.recent[0] != NEVER || self.counting_delivery() != NEVER || self.by_hand != NEVER
     }
 
-    /// The last delivery, unless it was demoted since; then 0.
-    fn counting_delivery(&self) -> u32 {
+    /// The last delivery, unless it was demoted since; otherwise 0.
+    fn counting_delivery(&self) -> UnixSeconds {
         if self.delivered > self.demoted {
             self.delivered
         } else {
-            0
+            NEVER
         }
     }
 
-    /// When its mail was last accepted, in seconds since 1970; 0: never.
+    /// When its mail was last accepted; 0: never.
     #[must_use]
-    pub fn last_accepted(&self) -> u32 {
+    pub fn last_accepted(&self) -> UnixSeconds {
         self.last_accepted
     }
 
-    /// When it last took a message from us, in seconds since 1970; 0: never.
+    /// When it last took a message from us; 0: never.
     #[must_use]
-    pub fn last_delivered(&self) -> u32 {
+    pub fn last_delivered(&self) -> UnixSeconds {
         self.delivered
     }
 
-    /// When it was demoted last, in seconds since 1970; 0: never.
+    /// When it was demoted last; 0: never.
     #[must_use]
-    pub fn last_demoted(&self) -> u32 {
+    pub fn last_demoted(&self) -> UnixSeconds {
         self.demoted
     }
 
-    /// Until when mail alone keeps it known, in seconds since 1970; 0 if it does
-    /// not make it so.
+    /// Until when it is known for its mail alone; 0 if it is not.
     #[must_use]
-    pub fn known_until(&self) -> u32 {
+    pub fn known_until(&self) -> UnixSeconds {
         let [.., enough] = self.recent;
         match enough.min(self.earlier_day).max(self.counting_delivery()) {
-            0 => 0,
-            oldest => oldest.saturating_add(KEPT),
+            NEVER => NEVER,
+            oldest => oldest.plus(KEPT),
         }
     }
 
-    /// The last thing that happened.
-    pub fn last(&self) -> u32 {
+    /// When the last thing happened.
+    pub fn last(&self) -> UnixSeconds {
         self.recent[0]
             .max(self.delivered)
             .max(self.demoted)
@@ -202,8 +207,8 @@ impl Record {
 }
 
 /// Whether evidence of this time is too old to count.
-pub fn is_too_old(at: u32, now: u32) -> bool {
-    at == 0 || at < now.saturating_sub(KEPT)
+pub fn is_too_old(at: UnixSeconds, now: UnixSeconds) -> bool {
+    at == NEVER || at < now.minus(KEPT)
 }
 
 #[cfg(test)]

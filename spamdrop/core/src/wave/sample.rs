@@ -26,22 +26,26 @@ pub struct Sample {
     pub totals: Totals,
 }
 
-/// What is counted: in a [`Sample`] all of it so far, in a wave what came
-/// while it lasted.
+/// Counts: in a [`Sample`] since the filter was attached, in a wave while it
+/// lasted.
+///
+/// The aliases are the names of spamdrop 0.1, in the waves that it recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Totals {
     /// SYNs that passed the gate.
     pub admitted: u64,
-    /// Of these, those of known or allowlisted senders while others had to wait.
+    /// SYNs of known or allowlisted senders that passed while strangers had to
+    /// wait. Part of `admitted`.
     #[serde(alias = "preferred")]
     pub known_or_allowed: u64,
-    /// Of these, those that passed so that no class starves.
+    /// SYNs that passed so that no class starves. Part of `admitted`.
     #[serde(alias = "floored")]
     pub starvation_admits: u64,
     /// SYNs that were refused, or would have been, by class: the best first.
     pub refused: [u64; CLASSES],
-    /// First SYNs that were refused in a flood, until they are repeated.
+    /// First SYNs that were dropped in a flood, because only a SYN that is
+    /// repeated counts then.
     #[serde(alias = "unrepeated")]
     pub unconfirmed: u64,
     /// SYNs that were left to the responder.

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::store::{FILE, VERB_WAIT};
 use spamdrop_core::reputation::Record;
 use spamdrop_core::target::Target;
 
@@ -36,7 +37,7 @@ fn learner(store: Store, batch: usize) -> Learner {
 
 fn learn(logs: &[String], batch: usize, capacity: usize) -> Vec<(Target, Record)> {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&dir.path().join("known.db")).unwrap();
+    let store = Store::open(&dir.path().join(FILE)).unwrap();
     let mut learner = learner(store, batch);
     for log in logs {
         let (found, ended) = learner.file(log.as_bytes()).unwrap();
@@ -44,7 +45,7 @@ fn learn(logs: &[String], batch: usize, capacity: usize) -> Vec<(Target, Record)
         ended.unwrap();
         assert!(learner.replay.record_count() < batch);
     }
-    learner.end(capacity).unwrap().all().unwrap()
+    learner.end(capacity).unwrap().known_senders().unwrap()
 }
 
 #[test]
@@ -65,7 +66,7 @@ fn many_of_whom_nothing_good_is_known_are_forgotten() {
     let logs = logs();
     // Thirteen are listed in the first log.
     let all = learn(&logs, 13, 100);
-    let now = clock::unix_s32();
+    let now = clock::unix_seconds();
     assert!(
         all.iter()
             .all(|(_, record)| record.standing(now).is_known())
@@ -76,8 +77,8 @@ fn many_of_whom_nothing_good_is_known_are_forgotten() {
 #[test]
 fn what_cannot_be_written_ends_it() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("known.db");
-    let mut learner = learner(Store::open(&path).unwrap(), 9);
+    let path = dir.path().join(FILE);
+    let mut learner = learner(Store::open(&path, VERB_WAIT).unwrap(), 9);
     std::fs::write(&path, b"no database".repeat(500)).unwrap();
     let error = learner.file(logs()[1].as_bytes()).unwrap_err();
     assert!(format!("{error:#}").starts_with("cannot use "), "{error:#}");

@@ -33,15 +33,19 @@ pub(super) struct WaveHistory {
     last: Instant,
 }
 
-/// The newest wave of earlier daemons, or what was not written.
-type Written = Result<i64, (Vec<Snapshot>, Error)>;
+/// The newest wave of earlier daemons, if there is a database; or what was not
+/// written.
+type Written = Result<Option<i64>, (Vec<Snapshot>, Error)>;
 
 impl WaveHistory {
-    pub fn new(disk: Disk) -> Self {
+    /// Ends the wave that a crash left open in the database.
+    pub fn begin(disk: Disk, store: &Path) -> Self {
+        let store = store.to_owned();
+        let begin = move || database::begin_waves(&store).map_err(|error| (Vec::new(), error));
         Self {
             recorder: Recorder::new(),
+            writing: Some(disk.submit(begin)),
             disk,
-            writing: None,
             unwritten: Vec::new(),
             base: None,
             last: clock::instant(),
@@ -80,7 +84,7 @@ impl WaveHistory {
         }
         if self.writing.is_none() && self.last.elapsed() >= WRITE_PERIOD {
             self.last = clock::instant();
-            self.begin(store);
+            self.write(store);
         }
     }
 
@@ -94,7 +98,7 @@ impl WaveHistory {
         }
     }
 
-    fn begin(&mut self, store: &Path) {
+    fn write(&mut self, store: &Path) {
         let mut snapshots = std::mem::take(&mut self.unwritten);
         if snapshots.is_empty() {
             snapshots = self.recorder.take();
@@ -109,7 +113,7 @@ impl WaveHistory {
     fn take(&mut self, written: Option<Written>, health: &Health) {
         let error = match written {
             Some(Ok(base)) => {
-                self.base = Some(base);
+                self.base = base;
                 return health.clear(Subject::WaveHistory);
             }
             Some(Err((snapshots, error))) => {
@@ -131,12 +135,12 @@ impl WaveHistory {
         }
         self.recorder.end();
         loop {
-            self.begin(store);
+            self.write(store);
             let Some(writing) = self.writing.take() else {
                 return;
             };
             match writing.await {
-                Ok(Ok(base)) => self.base = Some(base),
+                Ok(Ok(base)) => self.base = base,
                 Ok(Err((_, error))) => return log::warn!("cannot keep the waves: {error:#}"),
                 // The thread died.
                 Err(_) => return,
@@ -146,5 +150,8 @@ impl WaveHistory {
 }
 
 fn write(path: PathBuf, base: Option<i64>, snapshots: Vec<Snapshot>) -> Written {
-    database::write_waves(&path, base, &snapshots).map_err(|error| (snapshots, error))
+    match database::write_waves(&path, base, &snapshots) {
+        Ok(base) => Ok(Some(base)),
+        Err(error) => Err((snapshots, error)),
+    }
 }

@@ -162,7 +162,6 @@ impl Supervisor {
     /// SIGUSR1: reads the allowlist, the known senders and the pending releases
     /// again.
     pub(super) fn refresh(&mut self) {
-        self.network_changed = true;
         self.protect();
         self.tasks.tell_gate(GateMessage::SendersChanged);
         self.tasks.tell_release(ReleaseMessage::Adopt);

@@ -11,7 +11,8 @@ use aya::programs::SkLookup;
 use aya::programs::links::FdLink;
 use spamdrop_common::names;
 
-use super::{Filter, no_program, remove_file, unlink};
+use super::load::no_program;
+use super::{Filter, remove_file, unlink, verifier};
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
 
@@ -33,9 +34,7 @@ pub fn steer(_lock: &WriteLock, pin_dir: &Path, filter: &mut Filter) -> Result<(
     let name = names::PROGRAM_ANSWER;
     let program = filter.object.program_mut(name);
     let program: &mut SkLookup = program.with_context(|| no_program(name))?.try_into()?;
-    program
-        .load()
-        .context("the kernel refuses the program (sk_lookup: Linux 5.9)")?;
+    program.load().map_err(verifier::explain)?;
     let pin = pin_dir.join(LINK);
     let namespace = File::open(NAMESPACE).with_context(|| format!("cannot open {NAMESPACE}"))?;
     let inode = namespace.metadata().context(NAMESPACE)?.ino();
@@ -55,10 +54,6 @@ pub fn steer(_lock: &WriteLock, pin_dir: &Path, filter: &mut Filter) -> Result<(
 }
 
 /// Steers no longer: every sender comes to the mail server.
-///
-/// # Errors
-///
-/// The link cannot be removed.
 pub fn unsteer(_lock: &WriteLock, pin_dir: &Path) -> Result<()> {
     stop(pin_dir)
 }

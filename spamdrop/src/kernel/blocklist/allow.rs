@@ -13,10 +13,6 @@ use crate::lock::WriteLock;
 impl Blocklist {
     /// The prefixes that the filter never drops, and whether the controller
     /// found them itself.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn allowed(&self) -> Result<Vec<(IpNet, bool)>> {
         let mut all = Vec::new();
         for item in self.allow4.iter() {
@@ -36,10 +32,6 @@ impl Blocklist {
 
     /// Makes the filter's allowlist hold exactly these prefixes; new ones are
     /// in before old ones go.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn allow_exactly(&mut self, _lock: &WriteLock, wanted: &[(IpNet, bool)]) -> Result<()> {
         let changed = self.change_allowed(wanted);
         // Also after an error: what was allowed before it counts.

@@ -50,10 +50,6 @@ impl Blocklist {
     /// Blocks an offender of the log. A live entry keeps its hits, and one
     /// made by hand keeps its term too; a sealed entry opens again unless
     /// `sealed`, for the session that earned the new offence.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn offence(
         &mut self,
         _lock: &WriteLock,
@@ -78,10 +74,6 @@ impl Blocklist {
 
     /// Blocks an address by hand. A live entry keeps its hits and ends no
     /// sooner than before.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn renew(
         &mut self,
         _lock: &WriteLock,
@@ -104,7 +96,7 @@ impl Blocklist {
         now: MonotonicNs,
         origin: &Origin,
     ) -> Result<Option<Entry>> {
-        // First why, then what: whoever finds the entry finds its reason.
+        // The reason before the entry, so that a reader of the entry finds it.
         if let Err(error) = self.origins.insert(full_key(addr), origin, 0) {
             log::debug!("no room to note why {addr} is blocked: {error}");
         }
@@ -174,10 +166,6 @@ impl Blocklist {
     }
 
     /// Removes an entry, with its origins; whether it was there.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn remove(&mut self, lock: &WriteLock, target: Target) -> Result<bool> {
         Ok(self.remove_all(lock, &[target])?.contains(&target))
     }
@@ -235,10 +223,6 @@ impl Blocklist {
     }
 
     /// Drops every packet of `target` from now on; nothing if it has no entry.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn seal(&mut self, _lock: &WriteLock, target: Target) -> Result<()> {
         // A refresh by the filter between these two calls is lost; its packet
         // came from a peer without a connection, whose next one refreshes.

@@ -51,28 +51,16 @@ impl GateMaps {
     }
 
     /// The gate as it was set last.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn gate(&self) -> Result<Gate> {
         self.gate.get(&0, 0).context("cannot read the gate")
     }
 
     /// Sets the gate.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn set(&mut self, gate: Gate) -> Result<()> {
         self.gate.set(0, gate, 0).context("cannot set the gate")
     }
 
     /// What the filter has counted.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn stats(&self) -> Result<GateStats> {
         self.stats.get(&0, 0).context("cannot read gate_stats")
     }
@@ -125,10 +113,6 @@ impl GateMaps {
     }
 
     /// Keeps a verdict.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn set_verdict(&mut self, source: Target, verdict: Verdict) -> Result<()> {
         let Some((_, key)) = key(source) else {
             return Ok(());
@@ -139,10 +123,6 @@ impl GateMaps {
     }
 
     /// Forgets all verdicts: they may have been given by other blocklists.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn clear_verdicts(&mut self) -> Result<()> {
         let mut keys = Vec::new();
         walk(&self.verdicts, |key, _| keys.push(key))?;
@@ -153,10 +133,6 @@ impl GateMaps {
     }
 
     /// The verdict of a source, however old.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn verdict(&self, source: Target) -> Result<Option<Verdict>> {
         match key(source) {
             Some((_, key)) => optional(self.verdicts.get(&key, 0)),
@@ -166,10 +142,6 @@ impl GateMaps {
 
     /// Whether the filter leaves new connections of a host to the responder,
     /// as far as the blocklists decide.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn is_steered(&self, host: IpAddr, now: MonotonicNs) -> Result<bool> {
         let Some(verdict) = self.verdict(host.into())? else {
             return Ok(false);

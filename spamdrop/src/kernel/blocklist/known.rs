@@ -1,10 +1,10 @@
 //! The known senders, as the filter holds them.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{HashMap, MapData};
-use foldhash::HashSet;
 use spamdrop_common::gate::{KnownSender, net_key, source_key};
 
 use super::{fd, present, walk};
@@ -14,7 +14,7 @@ use spamdrop_core::target::Target;
 /// A map of which only the keys matter so far.
 pub(super) type Keys = HashMap<MapData, [u8; 8], KnownSender>;
 
-/// What the filter was told of known senders: their keys, and those of their
+/// The known senders that the filter has: their keys, and those of their
 /// networks.
 #[derive(Debug, Default)]
 pub struct Known {

@@ -140,10 +140,6 @@ impl Upgrade {
     }
 
     /// Fills the new maps, which the loader has pinned.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn copy(&self) -> Result<()> {
         let mut maps = NewMaps::open(&self.staging_dir())?;
         (self.old.copy)(&self.old.dir(&self.pin_dir), &mut maps)
@@ -175,10 +171,6 @@ impl Upgrade {
     }
 
     /// Gives up; the old maps stay.
-    ///
-    /// # Errors
-    ///
-    /// A pin cannot be removed.
     pub fn abandon(self) -> Result<()> {
         remove_staging(&self.pin_dir)
     }

@@ -27,6 +27,7 @@ use anyhow::{Context as _, Result};
 use aya::Pod;
 use aya::maps::lpm_trie::LpmTrie;
 use aya::maps::{Array, HashMap, IterableMap, Map, MapData, MapError, PerCpuArray};
+use rustix::io::Errno;
 use spamdrop_common::{
     counter::Counters,
     entry::{AllowEntry, CidrEntry, Entry, Origin},
@@ -100,19 +101,11 @@ impl Blocklist {
     }
 
     /// The filter's settings.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn settings(&self) -> Result<Settings> {
         self.settings.get(&0, 0).context("cannot read settings")
     }
 
     /// Replaces what the configuration chooses in the filter's settings.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn configure(&mut self, _lock: &WriteLock, mut settings: Settings) -> Result<()> {
         settings.tick_ns = clock::tick_ns();
         self.change_settings(|old| {
@@ -131,10 +124,6 @@ impl Blocklist {
     }
 
     /// The counters of all CPUs together.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn counters(&self) -> Result<Counters> {
         let cpus = self.counters.get(&0, 0).context("cannot read counters")?;
         let mut sum = Counters::default();
@@ -180,7 +169,7 @@ fn present(result: Result<(), MapError>) -> Result<bool> {
         Ok(()) => Ok(true),
         Err(MapError::KeyNotFound) => Ok(false),
         Err(MapError::SyscallError(error))
-            if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+            if Errno::from_io_error(&error.io_error) == Some(Errno::NOENT) =>
         {
             Ok(false)
         }

@@ -22,19 +22,11 @@ impl Blocklist {
     }
 
     /// Why an address is blocked, if that is known.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn origin(&self, addr: IpAddr) -> Result<Option<Origin>> {
         optional(self.origins.get(&full_key(addr), 0))
     }
 
     /// Visits the origin of every address.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn for_each_origin(&self, mut visit: impl FnMut(IpAddr, Origin)) -> Result<()> {
         walk(&self.origins, |key, origin| {
             visit(spamdrop_core::target::from_full_key(key), origin)
@@ -42,10 +34,6 @@ impl Blocklist {
     }
 
     /// Forgets why an address was blocked, and its pending release.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn forget(&mut self, _lock: &WriteLock, addr: IpAddr) -> Result<()> {
         self.remove_origin(addr)
     }
@@ -55,10 +43,6 @@ impl Blocklist {
     }
 
     /// Marks the connections of an address as released.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn released(&mut self, _lock: &WriteLock, addr: IpAddr) -> Result<()> {
         let Some(mut origin) = self.origin(addr)? else {
             return Ok(());

@@ -50,10 +50,6 @@ pub enum Pinned {
 /// Finds out which version's maps are pinned. Of several, the lowest counts:
 /// an upgrade removes the old pins last, so whatever lies beside them was never
 /// finished, or is left from before a downgrade.
-///
-/// # Errors
-///
-/// The directory cannot be looked at.
 pub fn pinned(pin_dir: &Path) -> Result<Pinned> {
     if exists(&pin_dir.join(names::SETTINGS))? {
         return Ok(Pinned::Older(migrate::WITHOUT_DIRECTORY));
@@ -91,10 +87,6 @@ fn version_dirs(pin_dir: &Path) -> Result<Vec<(u32, PathBuf)>> {
 }
 
 /// Whether maps of any version are pinned.
-///
-/// # Errors
-///
-/// The directory cannot be looked at.
 pub fn exist(pin_dir: &Path) -> Result<bool> {
     Ok(pinned(pin_dir)? != Pinned::Nothing)
 }
@@ -234,10 +226,6 @@ pub(super) fn make_dir(dir: &Path) -> Result<()> {
 const BPF_FS_MAGIC: rustix::fs::FsWord = 0xcafe_4a11;
 
 /// The maps of this version that are pinned, by name.
-///
-/// # Errors
-///
-/// The directory cannot be looked at.
 pub fn present(pin_dir: &Path) -> Result<Vec<&'static str>> {
     let dir = maps_dir(pin_dir);
     let mut names = Vec::new();
@@ -251,10 +239,6 @@ pub fn present(pin_dir: &Path) -> Result<Vec<&'static str>> {
 
 /// Removes every map of this version but those named in `keep`, and the
 /// directories that are empty then.
-///
-/// # Errors
-///
-/// A pin cannot be removed.
 pub fn remove_except(pin_dir: &Path, keep: &[&str]) -> Result<()> {
     let dir = maps_dir(pin_dir);
     for name in present(pin_dir)? {
@@ -268,10 +252,6 @@ pub fn remove_except(pin_dir: &Path, keep: &[&str]) -> Result<()> {
 
 /// Removes the maps of every version, and the pin directory if it is empty
 /// then.
-///
-/// # Errors
-///
-/// A pin cannot be removed.
 pub fn remove_all(pin_dir: &Path) -> Result<()> {
     migrate::remove_staging(pin_dir)?;
     for (_, dir) in version_dirs(pin_dir)? {

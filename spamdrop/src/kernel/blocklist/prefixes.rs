@@ -38,10 +38,6 @@ impl Blocklist {
     }
 
     /// The blocked prefixes that have not expired.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn blocked_prefixes(&self, now: MonotonicNs) -> Result<Vec<IpNet>> {
         let mut all = self.prefixes()?;
         all.retain(|(_, prefix)| is_cidr_live(prefix, now));

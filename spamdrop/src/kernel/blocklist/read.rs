@@ -24,10 +24,6 @@ pub struct Found {
 
 impl Blocklist {
     /// The live entries that cover an address, the narrowest first.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn covering(&self, addr: IpAddr, now: MonotonicNs) -> Result<Vec<Found>> {
         let target = Target::from(addr);
         let mut found = Vec::new();
@@ -50,10 +46,6 @@ impl Blocklist {
     }
 
     /// Whether `target` itself has a live entry; prefixes do not count.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn is_blocked(&self, target: Target, now: MonotonicNs) -> Result<bool> {
         Ok(self
             .host(target)?
@@ -61,10 +53,6 @@ impl Blocklist {
     }
 
     /// Visits every entry, live or expired, in no order.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refuses a map operation.
     pub fn for_each(&self, mut visit: impl FnMut(Found)) -> Result<()> {
         let mut each = |target, entry| visit(Found { target, entry });
         let uncounted = self.all_uncounted_hits()?;

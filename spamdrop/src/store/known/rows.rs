@@ -1,17 +1,17 @@
-//! The table: sources and their records.
+//! SQL of the table of known senders.
 
 use std::net::IpAddr;
 
 use anyhow::Result;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::store::database::Upgrade;
 use spamdrop_core::reputation::{Record, Standing};
 use spamdrop_core::target::{Target, from_full_key, full_key};
+use spamdrop_core::time::UnixSeconds;
 
-/// `addr` is an IPv6 address, or an IPv4 one as `::ffff:a.b.c.d`; the rest is
-/// seconds since 1970, or 0.
-pub(super) const TABLE: &str = "
+/// `addr` is an IPv6 address, or an IPv4 address as `::ffff:a.b.c.d`. All other
+/// columns are seconds since 1970, or 0 for "never".
+pub(in crate::store) const TABLE: &str = "
 CREATE TABLE known (
     addr BLOB PRIMARY KEY,
     recent1 INTEGER NOT NULL,
@@ -24,13 +24,7 @@ CREATE TABLE known (
     delivered INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID";
 
-/// Deliveries came with version 2.
-pub(super) const UPGRADES: [Upgrade; 1] = [Upgrade {
-    from: 1,
-    change: "ALTER TABLE known ADD COLUMN delivered INTEGER NOT NULL DEFAULT 0",
-}];
-
-pub(super) fn read(db: &Connection, source: Target) -> Result<Option<Record>> {
+pub(in crate::store) fn read(db: &Connection, source: Target) -> Result<Option<Record>> {
     let mut query = db.prepare_cached("SELECT * FROM known WHERE addr = ?1")?;
     let found = query.query_row([key(source)], row).optional()?;
     Ok(found.map(|(_, record)| record))
@@ -38,12 +32,17 @@ pub(super) fn read(db: &Connection, source: Target) -> Result<Option<Record>> {
 
 /// Every record, by address.
 pub(super) fn all(db: &Connection) -> Result<Vec<(Target, Record)>> {
-    let mut query = db.prepare("SELECT * FROM known ORDER BY addr")?;
+    select(db, "SELECT * FROM known ORDER BY addr")
+}
+
+/// The records that a query with the table's columns finds.
+pub(in crate::store) fn select(db: &Connection, query: &str) -> Result<Vec<(Target, Record)>> {
+    let mut query = db.prepare(query)?;
     let rows = query.query_map([], row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn write(db: &Connection, source: Target, record: Record) -> Result<()> {
+pub(in crate::store) fn write(db: &Connection, source: Target, record: Record) -> Result<()> {
     let Record {
         recent: [recent1, recent2, recent3],
         earlier_day,
@@ -52,17 +51,18 @@ pub(super) fn write(db: &Connection, source: Target, record: Record) -> Result<(
         demoted,
         by_hand,
     } = record;
+    let seconds = |time: UnixSeconds| i64::try_from(time.get()).unwrap_or(i64::MAX);
     db.prepare_cached("REPLACE INTO known VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
         .execute(params![
             key(source),
-            recent1,
-            recent2,
-            recent3,
-            earlier_day,
-            last_accepted,
-            demoted,
-            by_hand,
-            delivered
+            seconds(recent1),
+            seconds(recent2),
+            seconds(recent3),
+            seconds(earlier_day),
+            seconds(last_accepted),
+            seconds(demoted),
+            seconds(by_hand),
+            seconds(delivered)
         ])?;
     Ok(())
 }
@@ -71,9 +71,9 @@ pub(super) fn count_by_hand(db: &Connection) -> Result<usize> {
     count(db, "SELECT count(*) FROM known WHERE by_hand != 0")
 }
 
-/// Above `capacity`, forgets the most expendable eighth at once, so that each
-/// costs little.
-pub(super) fn forget(db: &Connection, capacity: usize, now: u32) -> Result<()> {
+/// If there are more than `capacity` records, deletes an eighth of them, so that
+/// the next deletion is far away.
+pub(super) fn forget(db: &Connection, capacity: usize, now: UnixSeconds) -> Result<()> {
     let count = count(db, "SELECT count(*) FROM known")?;
     if count <= capacity {
         return Ok(());
@@ -98,17 +98,24 @@ fn count(db: &Connection, query: &str) -> Result<usize> {
 fn row(row: &Row<'_>) -> rusqlite::Result<(Target, Record)> {
     let addr: IpAddr = from_full_key(row.get(0)?);
     let record = Record {
-        recent: [row.get(1)?, row.get(2)?, row.get(3)?],
-        earlier_day: row.get(4)?,
-        last_accepted: row.get(5)?,
-        demoted: row.get(6)?,
-        by_hand: row.get(7)?,
-        delivered: row.get(8)?,
+        recent: [time(row, 1)?, time(row, 2)?, time(row, 3)?],
+        earlier_day: time(row, 4)?,
+        last_accepted: time(row, 5)?,
+        demoted: time(row, 6)?,
+        by_hand: time(row, 7)?,
+        delivered: time(row, 8)?,
     };
     Ok((addr.into(), record))
 }
 
-/// A /64 by its first address.
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixSeconds> {
+    let seconds: i64 = row.get(column)?;
+    u64::try_from(seconds)
+        .map(UnixSeconds::new)
+        .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, seconds))
+}
+
+/// The key of a source; a /64 has that of its first address.
 fn key(source: Target) -> [u8; 16] {
     full_key(source.net().addr())
 }

@@ -1,14 +1,21 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::{FILE, VERB_WAIT};
 
-const NOW: u32 = 1_795_392_000;
-const DAY: u32 = 86_400;
+const NOW: UnixSeconds = UnixSeconds::new(1_795_392_000);
+const DAY: u64 = 86_400;
+
+/// The time so many seconds before [`NOW`].
+fn before(seconds: u64) -> UnixSeconds {
+    NOW.minus(Duration::from_secs(seconds))
+}
 
 fn source(n: u32) -> Target {
     Target::V4(n.to_be_bytes())
@@ -16,8 +23,12 @@ fn source(n: u32) -> Target {
 
 fn home() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("known.db");
+    let path = dir.path().join(FILE);
     (dir, path)
+}
+
+fn open(path: &Path) -> Result<Store> {
+    Store::open(path, VERB_WAIT)
 }
 
 fn learned(all: impl IntoIterator<Item = (u32, Record)>) -> Records {
@@ -30,13 +41,14 @@ fn join(all: &[Record]) -> Record {
     all.iter().copied().fold(Record::default(), Record::join)
 }
 
-fn known(last: u32) -> Record {
-    join(&[last, last - 1, last - DAY].map(Record::accepted))
+fn known(last: UnixSeconds) -> Record {
+    let accepted = |ago| Record::accepted(last.minus(Duration::from_secs(ago)));
+    join(&[0, 1, DAY].map(accepted))
 }
 
 fn sources(store: &Store) -> Vec<Target> {
     store
-        .all()
+        .known_senders()
         .unwrap()
         .into_iter()
         .map(|(source, _)| source)
@@ -47,107 +59,64 @@ fn sources(store: &Store) -> Vec<Target> {
 fn records_are_joined_and_survive() {
     let (_dir, path) = home();
     let v6: Target = "2001:db8::/64".parse().unwrap();
-    let first: Records = [(v6, Record::accepted(NOW)), (source(9), known(NOW - DAY))]
+    let first: Records = [(v6, Record::accepted(NOW)), (source(9), known(before(DAY)))]
         .into_iter()
         .collect();
-    Store::open(&path).unwrap().merge(&first, 9, NOW).unwrap();
+    open(&path).unwrap().merge_known(&first, 9, NOW).unwrap();
     let second = learned([(9, Record::accepted(NOW)), (7, Record::delivered(NOW))]);
-    Store::open(&path).unwrap().merge(&second, 9, NOW).unwrap();
-    let store = Store::open_existing(&path).unwrap().unwrap();
+    open(&path).unwrap().merge_known(&second, 9, NOW).unwrap();
+    let store = Store::open_existing(&path, VERB_WAIT).unwrap().unwrap();
     let expected = [
         (source(7), Record::delivered(NOW)),
-        (source(9), known(NOW - DAY).join(Record::accepted(NOW))),
+        (source(9), known(before(DAY)).join(Record::accepted(NOW))),
         (v6, Record::accepted(NOW)),
     ];
-    assert_eq!(store.all().unwrap(), expected);
-}
-
-/// Version 1 knew of no deliveries.
-#[test]
-fn what_the_first_version_wrote_is_read() {
-    let (_dir, path) = home();
-    let db = rusqlite::Connection::open(&path).unwrap();
-    let old = "
-        CREATE TABLE known (
-            addr BLOB PRIMARY KEY, recent1 INTEGER NOT NULL, recent2 INTEGER NOT NULL,
-            recent3 INTEGER NOT NULL, earlier_day INTEGER NOT NULL,
-            last_accepted INTEGER NOT NULL, demoted INTEGER NOT NULL, by_hand INTEGER NOT NULL
-        ) STRICT, WITHOUT ROWID;
-        INSERT INTO known VALUES
-            (x'00000000000000000000ffffc0000201', 9, 8, 7, 6, 10, 5, 11);
-        PRAGMA application_id = 0x53446b67;
-        PRAGMA user_version = 1;";
-    db.execute_batch(old).unwrap();
-    drop(db);
-    let expected = Record {
-        recent: [9, 8, 7],
-        earlier_day: 6,
-        last_accepted: 10,
-        delivered: 0,
-        demoted: 5,
-        by_hand: 11,
-    };
-    let source: Target = "192.0.2.1".parse().unwrap();
-    let mut store = Store::open_existing(&path).unwrap().unwrap();
-    assert_eq!(store.all().unwrap(), [(source, expected)]);
-    let delivered: Records = [(source, Record::delivered(NOW))].into_iter().collect();
-    store.merge(&delivered, 9, NOW).unwrap();
-    let expected = expected.join(Record::delivered(NOW));
-    assert_eq!(
-        Store::open(&path).unwrap().all().unwrap(),
-        [(source, expected)]
-    );
-}
-
-#[test]
-fn only_root_may_read_it() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let (_dir, path) = home();
-    Store::open(&path).unwrap();
-    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(store.known_senders().unwrap(), expected);
 }
 
 #[test]
 fn sources_of_which_nothing_good_is_known_take_no_room() {
     let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     let listed = learned([(1, Record::demoted(NOW)), (2, Record::demoted(NOW))]);
     store
-        .merge(&learned([(2, known(NOW - 9))]), 9, NOW)
+        .merge_known(&learned([(2, known(before(9)))]), 9, NOW)
         .unwrap();
-    store.merge(&listed, 9, NOW).unwrap();
-    let demoted = known(NOW - 9).join(Record::demoted(NOW));
-    assert_eq!(store.all().unwrap(), [(source(2), demoted)]);
+    store.merge_known(&listed, 9, NOW).unwrap();
+    let demoted = known(before(9)).join(Record::demoted(NOW));
+    assert_eq!(store.known_senders().unwrap(), [(source(2), demoted)]);
     // Of one batch, too: an old log may bring the good part again.
     let both = learned([(3, demoted)]);
-    store.merge(&both, 9, NOW).unwrap();
-    assert_eq!(store.all().unwrap()[1], (source(3), demoted));
+    store.merge_known(&both, 9, NOW).unwrap();
+    assert_eq!(store.known_senders().unwrap()[1], (source(3), demoted));
 }
 
 #[test]
 fn the_most_expendable_are_forgotten() {
     let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     let demoted = |at| join(&[Record::accepted(at - 1), Record::demoted(at)]);
     let kinds = learned([
-        (1, Record::default().added(NOW - 99 * DAY)),
-        (2, known(NOW - 9)),
-        (3, known(NOW - 8)),
-        (4, Record::accepted(NOW - 7)),
-        (5, Record::accepted(NOW - 6)),
-        (6, demoted(NOW - 5)),
-        (7, demoted(NOW - 4)),
-        (8, known(NOW - 40 * DAY)),
+        (1, Record::default().added(before(99 * DAY))),
+        (2, known(before(9))),
+        (3, known(before(8))),
+        (4, Record::accepted(before(7))),
+        (5, Record::accepted(before(6))),
+        (6, demoted(5)),
+        (7, demoted(4)),
+        (8, known(before(40 * DAY))),
     ]);
     // What is demoted is written only over what was good.
-    let good = learned((1..=8).map(|n| (n, Record::accepted(NOW - 50 * DAY))));
-    store.merge(&good, 8, NOW).unwrap();
-    store.merge(&kinds, 8, NOW).unwrap();
+    let good = learned((1..=8).map(|n| (n, Record::accepted(before(50) * DAY))));
+    store.merge_known(&good, 8, NOW).unwrap();
+    store.merge_known(&kinds, 8, NOW).unwrap();
     assert_eq!(sources(&store), (1..=8).map(source).collect::<Vec<_>>());
     // In this order, one by one.
     let order = [8, 6, 7, 4, 5, 2, 3];
     for gone in 1..=order.len() {
-        store.merge(&Records::default(), 8 - gone, NOW).unwrap();
+        store
+            .merge_known(&Records::default(), 8 - gone, NOW)
+            .unwrap();
         let left = (1..=8).filter(|n| !order[..gone].contains(n));
         assert_eq!(
             sources(&store),
@@ -155,38 +124,38 @@ fn the_most_expendable_are_forgotten() {
             "{gone}"
         );
     }
-    store.merge(&Records::default(), 0, NOW).unwrap();
+    store.merge_known(&Records::default(), 0, NOW).unwrap();
     assert_eq!(sources(&store), [source(1)]);
 }
 
 #[test]
 fn their_number_is_bounded() {
     let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     for round in 0..4 {
-        let all = (0..300).map(|n| (round * 1000 + n, Record::accepted(NOW - 9 + round)));
-        store.merge(&learned(all), 512, NOW).unwrap();
-        let left = store.all().unwrap();
+        let all = (0..300).map(|n| (round * 1000 + n, Record::accepted(before(9) + round)));
+        store.merge_known(&learned(all), 512, NOW).unwrap();
+        let left = store.known_senders().unwrap();
         assert!(left.len() <= 512);
         // The newest are all there.
         let newest = left
             .iter()
-            .filter(|(_, record)| record.last_accepted() == NOW - 9 + round);
+            .filter(|(_, record)| record.last_accepted() == before(9 - u64::from(round)));
         assert_eq!(newest.count(), 300);
     }
-    assert_eq!(store.all().unwrap().len(), 448);
+    assert_eq!(store.known_senders().unwrap().len(), 448);
 }
 
 #[test]
 fn a_hand_adds_and_removes() {
     let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     store
-        .merge(&learned([(1, known(NOW - 9))]), 4, NOW)
+        .merge_known(&learned([(1, known(before(9)))]), 4, NOW)
         .unwrap();
     let add = |store: &mut Store, all: &[u32]| {
         let all: Vec<Target> = all.iter().copied().map(source).collect();
-        store.add(&all, 4, NOW)
+        store.add_known(&all, 4, NOW)
     };
     assert_eq!(add(&mut store, &[1, 2]).unwrap(), [source(1), source(2)]);
     assert_eq!(add(&mut store, &[2, 3, 4]).unwrap(), [source(3), source(4)]);
@@ -194,12 +163,14 @@ fn a_hand_adds_and_removes() {
     assert!(error.contains("`known_capacity` is 4"), "{error}");
     assert_eq!(sources(&store), [1, 2, 3, 4].map(source));
     let gone = [source(1), source(9)];
-    assert_eq!(store.remove(&gone, NOW).unwrap(), [source(1)]);
-    assert_eq!(store.remove(&gone, NOW).unwrap(), []);
+    assert_eq!(store.remove_known(&gone, NOW).unwrap(), [source(1)]);
+    assert_eq!(store.remove_known(&gone, NOW).unwrap(), []);
     // Its past does not bring it back.
-    store.merge(&learned([(1, known(NOW))]), 4, NOW).unwrap();
+    store
+        .merge_known(&learned([(1, known(NOW))]), 4, NOW)
+        .unwrap();
     let standing: Vec<Standing> = store
-        .all()
+        .known_senders()
         .unwrap()
         .iter()
         .map(|(_, record)| record.standing(NOW))
@@ -212,9 +183,9 @@ fn a_hand_adds_and_removes() {
 #[test]
 fn damage_is_an_error_at_worst() {
     let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
-    let all = learned((0..2000).map(|n| (n * 77_777, known(NOW - n))));
-    store.merge(&all, 4096, NOW).unwrap();
+    let mut store = open(&path).unwrap();
+    let all = learned((0..2000).map(|n| (n * 77_777, known(before(n)))));
+    store.merge_known(&all, 4096, NOW).unwrap();
     drop(store);
     let whole = fs::read(&path).unwrap();
     let mut errors = 0;
@@ -231,33 +202,12 @@ fn damage_is_an_error_at_worst() {
             _ => bytes.truncate(at),
         }
         fs::write(&path, bytes).unwrap();
-        let used = Store::open(&path).and_then(|mut store| {
-            store.check()?;
-            store.all()?;
-            store.merge(&learned([(1, known(NOW))]), 64, NOW)
+        let used = open(&path).and_then(|mut store| {
+            store.check_known()?;
+            store.known_senders()?;
+            store.merge_known(&learned([(1, known(NOW))]), 64, NOW)
         });
         errors += u32::from(used.is_err());
     }
     assert!(errors > 100, "{errors} of 300 were noticed");
-}
-
-#[test]
-fn writers_take_turns() {
-    let (_dir, path) = home();
-    let threads: Vec<_> = (0..4)
-        .map(|thread| {
-            let path = path.clone();
-            std::thread::spawn(move || {
-                for n in 0..10 {
-                    let mut store = Store::open(&path).unwrap();
-                    let one = learned([(thread * 100 + n, Record::accepted(NOW))]);
-                    store.merge(&one, 4096, NOW).unwrap();
-                }
-            })
-        })
-        .collect();
-    threads
-        .into_iter()
-        .for_each(|thread| thread.join().unwrap());
-    assert_eq!(Store::open(&path).unwrap().all().unwrap().len(), 40);
 }

@@ -1,12 +1,13 @@
-//! The tables: waves and their points.
+//! SQL of the tables of waves.
 
 use anyhow::{Context as _, Result};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use spamdrop_core::wave::{Point, Snapshot, Wave};
 
-/// `wave` is what `report --json` shows of it. Points are those of `Point`.
-pub(super) const TABLES: &str = "
+/// `wave` is the JSON of a `Wave`, as in `report --json`. A row of `points` is a
+/// `Point`.
+pub(in crate::store) const TABLES: &str = "
 CREATE TABLE waves (
     id INTEGER PRIMARY KEY,
     end_unix_s INTEGER NOT NULL,
@@ -23,7 +24,7 @@ CREATE TABLE points (
     PRIMARY KEY (wave_id, at_s)
 ) STRICT, WITHOUT ROWID";
 
-pub(super) fn write(db: &Connection, base: i64, snapshot: &Snapshot) -> Result<()> {
+pub(in crate::store) fn write(db: &Connection, base: i64, snapshot: &Snapshot) -> Result<()> {
     let Snapshot { id, wave, points } = snapshot;
     let id = base.saturating_add(*id);
     write_wave(db, id, wave)?;
@@ -68,18 +69,18 @@ pub(super) fn end(db: &Connection) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn newest(db: &Connection) -> Result<i64> {
+pub(in crate::store) fn newest(db: &Connection) -> Result<i64> {
     let query = "SELECT coalesce(max(id), 0) FROM waves";
     Ok(db.query_row(query, [], |row| row.get(0))?)
 }
 
-/// Leaves the newest waves, and the points of the newest of them.
+/// Deletes all but the newest waves, and all but the points of the newest.
 pub(super) fn forget(db: &Connection, waves: u32, courses: u32) -> Result<()> {
     for (count, from) in [
         (waves, "DELETE FROM waves WHERE id"),
         (courses, "DELETE FROM points WHERE wave_id"),
     ] {
-        // Of fewer, there is no such wave, and nothing is less than NULL.
+        // With fewer waves the query gives NULL, and nothing is less than that.
         let oldest = "(SELECT id FROM waves ORDER BY id DESC LIMIT 1 OFFSET ?1 - 1)";
         db.prepare_cached(&format!("{from} < {oldest}"))?
             .execute([count])?;
@@ -93,7 +94,7 @@ pub(super) fn last(db: &Connection) -> Result<Option<Wave>> {
     found.map(|row| Ok(read(row)?.1)).transpose()
 }
 
-pub(super) fn since(db: &Connection, unix_s: u64) -> Result<Vec<(i64, Wave)>> {
+pub(in crate::store) fn since(db: &Connection, unix_s: u64) -> Result<Vec<(i64, Wave)>> {
     let query = "SELECT id, wave FROM waves WHERE end_unix_s >= ?1 ORDER BY id";
     let mut query = db.prepare(query)?;
     let mut rows = query.query([i64::try_from(unix_s).unwrap_or(i64::MAX)])?;
@@ -113,7 +114,7 @@ fn read((id, text): (i64, String)) -> Result<(i64, Wave)> {
     Ok((id, wave))
 }
 
-pub(super) fn points(db: &Connection, id: i64) -> Result<Vec<Point>> {
+pub(in crate::store) fn points(db: &Connection, id: i64) -> Result<Vec<Point>> {
     let query = "SELECT at_s, open, waiting, admitted, refused, answered \
                  FROM points WHERE wave_id = ?1 ORDER BY at_s";
     let mut query = db.prepare_cached(query)?;

@@ -1,10 +1,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::{FILE, VERB_WAIT};
 
 const NOW: u64 = 1_795_392_000;
 
@@ -12,6 +13,10 @@ fn home() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
     (dir, path)
+}
+
+fn open(path: &Path) -> Result<Store> {
+    Store::open(path, VERB_WAIT)
 }
 
 fn point(at_s: u32, open: u32) -> Point {
@@ -44,65 +49,72 @@ fn snapshot(id: i64, points: &[Point]) -> Snapshot {
 #[test]
 fn waves_and_their_courses_are_kept() {
     let (_dir, path) = home();
-    assert!(Store::open_existing(&path).unwrap().is_none());
+    assert!(Store::open_existing(&path, VERB_WAIT).unwrap().is_none());
     let first = snapshot(1, &[point(0, 1), point(1, 2)]);
-    Store::open(&path)
+    open(&path)
         .unwrap()
-        .write(0, std::slice::from_ref(&first))
+        .write_waves(0, std::slice::from_ref(&first))
         .unwrap();
     let mut second = snapshot(1, &[point(1, 7), point(2, 3)]);
     second.wave.longest_wait_s = None;
     second.wave.totals.refused = [1, 2, 3];
-    Store::open(&path)
+    open(&path)
         .unwrap()
-        .write(0, &[second.clone(), snapshot(2, &[])])
+        .write_waves(0, &[second.clone(), snapshot(2, &[])])
         .unwrap();
-    let store = Store::open_existing(&path).unwrap().unwrap();
-    let waves = store.since(0).unwrap();
+    let store = Store::open_existing(&path, VERB_WAIT).unwrap().unwrap();
+    let waves = store.waves_since(0).unwrap();
     assert_eq!(waves, [(1, second.wave), (2, snapshot(2, &[]).wave)]);
-    assert_eq!(store.last().unwrap(), Some(snapshot(2, &[]).wave));
+    assert_eq!(store.last_wave().unwrap(), Some(snapshot(2, &[]).wave));
     let course = vec![point(0, 1), point(1, 7), point(2, 3)];
-    assert_eq!(store.points(&[1, 2]).unwrap(), [course, Vec::new()]);
+    assert_eq!(store.wave_points(&[1, 2]).unwrap(), [course, Vec::new()]);
     // They last ten seconds.
-    assert_eq!(store.since(NOW + 12).unwrap().len(), 1);
-    assert_eq!(store.since(NOW + 13).unwrap(), []);
+    assert_eq!(store.waves_since(NOW + 12).unwrap().len(), 1);
+    assert_eq!(store.waves_since(NOW + 13).unwrap(), []);
 }
 
 #[test]
 fn thinned_points_replace_all_of_them() {
     let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     let all: Vec<Point> = (0..10).map(|at| point(at, 1)).collect();
-    store.write(0, &[snapshot(1, &all)]).unwrap();
+    store.write_waves(0, &[snapshot(1, &all)]).unwrap();
     let thin: Vec<Point> = (0..5).map(|at| point(2 * at, 6)).collect();
-    store.write(0, &[snapshot(1, &thin)]).unwrap();
-    assert_eq!(store.points(&[1]).unwrap(), [thin]);
+    store.write_waves(0, &[snapshot(1, &thin)]).unwrap();
+    assert_eq!(store.wave_points(&[1]).unwrap(), [thin]);
 }
 
 #[test]
 fn a_restart_ends_what_a_crash_cut_short() {
     let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
-    assert_eq!(store.begin().unwrap(), 0);
-    store.write(0, &[snapshot(4, &[])]).unwrap();
-    assert_eq!(store.begin().unwrap(), 4);
-    assert!(!store.since(0).unwrap()[0].1.ongoing);
-    store.write(4, &[snapshot(1, &[point(0, 1)])]).unwrap();
-    assert_eq!(store.since(0).unwrap()[1].0, 5);
-    assert_eq!(store.points(&[5]).unwrap(), [[point(0, 1)]]);
+    let mut store = open(&path).unwrap();
+    assert_eq!(store.begin_waves().unwrap(), 0);
+    store.write_waves(0, &[snapshot(4, &[])]).unwrap();
+    assert_eq!(store.begin_waves().unwrap(), 4);
+    assert!(!store.waves_since(0).unwrap()[0].1.ongoing);
+    store
+        .write_waves(4, &[snapshot(1, &[point(0, 1)])])
+        .unwrap();
+    assert_eq!(store.waves_since(0).unwrap()[1].0, 5);
+    assert_eq!(store.wave_points(&[5]).unwrap(), [[point(0, 1)]]);
 }
 
 #[test]
 fn their_number_is_bounded() {
     let (_dir, path) = home();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     let snapshots: Vec<Snapshot> = (1..=1_003).map(|id| snapshot(id, &[point(0, 1)])).collect();
-    store.write(0, &snapshots[..40]).unwrap();
-    assert_eq!(store.points(&[1]).unwrap()[0].len(), 1);
-    store.write(0, &snapshots).unwrap();
-    let ids: Vec<i64> = store.since(0).unwrap().iter().map(|(id, _)| *id).collect();
+    store.write_waves(0, &snapshots[..40]).unwrap();
+    assert_eq!(store.wave_points(&[1]).unwrap()[0].len(), 1);
+    store.write_waves(0, &snapshots).unwrap();
+    let ids: Vec<i64> = store
+        .waves_since(0)
+        .unwrap()
+        .iter()
+        .map(|(id, _)| *id)
+        .collect();
     assert_eq!(ids, (4..=1_003).collect::<Vec<_>>());
-    let left = store.points(&[953, 954]).unwrap();
+    let left = store.wave_points(&[953, 954]).unwrap();
     assert_eq!(left, [vec![], vec![point(0, 1)]]);
 }
 
@@ -117,11 +129,13 @@ fn values_that_no_wave_has_are_an_error() {
         ("UPDATE points SET refused = 1 << 32", "out of range"),
     ] {
         let (_dir, path) = home();
-        let mut store = Store::open(&path).unwrap();
-        store.write(0, &[snapshot(1, &[point(0, 1)])]).unwrap();
+        let mut store = open(&path).unwrap();
+        store
+            .write_waves(0, &[snapshot(1, &[point(0, 1)])])
+            .unwrap();
         let db = rusqlite::Connection::open(&path).unwrap();
         db.execute(damage, []).unwrap();
-        let read = store.since(0).and_then(|_| store.points(&[1]));
+        let read = store.waves_since(0).and_then(|_| store.wave_points(&[1]));
         let error = format!("{:#}", read.unwrap_err());
         assert!(error.contains(part), "{damage}: {error}");
     }

@@ -6,30 +6,35 @@ use proptest::sample::subsequence;
 use super::*;
 
 /// 2026-11-23, midnight.
-const MIDNIGHT: u32 = 1_795_392_000;
+const MIDNIGHT: u64 = 1_795_392_000;
+const DAY: u64 = 86_400;
+
+fn unix(seconds: u64) -> UnixSeconds {
+    UnixSeconds::new(seconds)
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Fact {
-    Accepted(u32),
-    Delivered(u32),
-    Demoted(u32),
+    Accepted(u64),
+    Delivered(u64),
+    Demoted(u64),
 }
 
 /// The rule as it is told: all that ever happened is kept, and counted.
-fn by_the_book(facts: &[Fact], now: u32) -> bool {
+fn by_the_book(facts: &[Fact], now: u64) -> bool {
     let demoted = facts.iter().filter_map(|fact| match fact {
         Fact::Demoted(at) => Some(*at),
         _ => None,
     });
     let demoted = demoted.max().unwrap_or(0);
-    let counts = |at: &u32| *at > demoted && i64::from(now) - i64::from(*at) <= i64::from(36 * DAY);
+    let counts = |at: &u64| *at > demoted && now <= *at + 36 * DAY;
     if facts
         .iter()
         .any(|fact| matches!(fact, Fact::Delivered(at) if counts(at)))
     {
         return true;
     }
-    let mut counting: Vec<u32> = facts
+    let mut counting: Vec<u64> = facts
         .iter()
         .filter_map(|fact| match fact {
             Fact::Accepted(at) => Some(*at),
@@ -39,16 +44,16 @@ fn by_the_book(facts: &[Fact], now: u32) -> bool {
         .collect();
     counting.sort_unstable();
     counting.dedup();
-    let mut days: Vec<u32> = counting.iter().map(|at| at / DAY).collect();
+    let mut days: Vec<u64> = counting.iter().map(|at| at / DAY).collect();
     days.dedup();
     counting.len() >= 3 && days.len() >= 2
 }
 
 fn record(fact: &Fact) -> Record {
     match *fact {
-        Fact::Accepted(at) => Record::accepted(at),
-        Fact::Delivered(at) => Record::delivered(at),
-        Fact::Demoted(at) => Record::demoted(at),
+        Fact::Accepted(at) => Record::accepted(unix(at)),
+        Fact::Delivered(at) => Record::delivered(unix(at)),
+        Fact::Demoted(at) => Record::demoted(unix(at)),
     }
 }
 
@@ -60,9 +65,9 @@ fn joined(facts: &[Fact]) -> Record {
 }
 
 /// Of some months, with ties and full days.
-fn stamp() -> impl Strategy<Value = u32> {
-    let day = prop_oneof![3 => 0..2u32, 1 => 30..40u32, 1 => 0..80u32];
-    let second = prop_oneof![Just(0), Just(DAY - 1), 0..4u32, 0..DAY];
+fn stamp() -> impl Strategy<Value = u64> {
+    let day = prop_oneof![3 => 0..2u64, 1 => 30..40u64, 1 => 0..80u64];
+    let second = prop_oneof![Just(0), Just(DAY - 1), 0..4u64, 0..DAY];
     (day, second).prop_map(|(day, second)| MIDNIGHT + day * DAY + second)
 }
 
@@ -83,9 +88,9 @@ proptest! {
     fn the_rule_holds_at_any_time(facts in facts(), later in prop::collection::vec(stamp(), 1..8)) {
         let record = joined(&facts);
         for now in later.iter().flat_map(|at| [*at, at + 36 * DAY, at + 36 * DAY + 1]) {
-            prop_assert_eq!(record.standing(now).is_known(), by_the_book(&facts, now), "{}", now);
+            prop_assert_eq!(record.standing(unix(now)).is_known(), by_the_book(&facts, now), "{}", now);
         }
-        let until = record.known_until();
+        let until = record.known_until().get();
         prop_assert_eq!(until != 0, by_the_book(&facts, until.saturating_sub(36 * DAY)));
         if until != 0 {
             prop_assert!(by_the_book(&facts, until) && !by_the_book(&facts, until + 1));
@@ -108,11 +113,11 @@ proptest! {
     }
 }
 
-fn known(days: &[u32]) -> Record {
+fn known(days: &[u64]) -> Record {
     let facts: Vec<Fact> = days
         .iter()
         .enumerate()
-        .map(|(n, day)| Fact::Accepted(MIDNIGHT + day * DAY + u32::try_from(n).unwrap()))
+        .map(|(n, day)| Fact::Accepted(MIDNIGHT + day * DAY + u64::try_from(n).unwrap()))
         .collect();
     joined(&facts)
 }
@@ -128,7 +133,7 @@ fn three_mails_on_two_days_make_a_source_known() {
         (&[1, 1, 2], Standing::Known),
         (&[1, 2, 2, 2, 2], Standing::Known),
     ] {
-        assert_eq!(known(days).standing(now), expected, "{days:?}");
+        assert_eq!(known(days).standing(unix(now)), expected, "{days:?}");
     }
 }
 
@@ -136,60 +141,63 @@ fn three_mails_on_two_days_make_a_source_known() {
 fn evidence_lapses_after_36_days() {
     let record = known(&[0, 1, 1]);
     let last = MIDNIGHT + 36 * DAY;
-    assert_eq!(record.known_until(), last);
-    assert_eq!(record.standing(last), Standing::Known);
-    assert_eq!(record.standing(last + 1), Standing::Unproven);
-    assert_eq!(record.standing(last + DAY + 2), Standing::Unproven);
-    assert_eq!(record.standing(last + DAY + 3), Standing::Void);
+    assert_eq!(record.known_until(), unix(last));
+    assert_eq!(record.standing(unix(last)), Standing::Known);
+    assert_eq!(record.standing(unix(last + 1)), Standing::Unproven);
+    assert_eq!(record.standing(unix(last + DAY + 2)), Standing::Unproven);
+    assert_eq!(record.standing(unix(last + DAY + 3)), Standing::Void);
 }
 
 #[test]
 fn a_demoted_source_begins_anew() {
     let now = MIDNIGHT + 9 * DAY;
-    let demoted = known(&[1, 2, 3]).join(Record::demoted(now));
-    assert_eq!(demoted.standing(now), Standing::Demoted);
-    assert_eq!(demoted.standing(now + 36 * DAY + 1), Standing::Void);
+    let demoted = known(&[1, 2, 3]).join(Record::demoted(unix(now)));
+    assert_eq!(demoted.standing(unix(now)), Standing::Demoted);
+    assert_eq!(demoted.standing(unix(now + 36 * DAY + 1)), Standing::Void);
     assert_eq!(demoted.join(known(&[1, 2, 3])), demoted);
     assert_eq!(demoted.last_accepted(), known(&[1, 2, 3]).last_accepted());
-    let again = [1, DAY, 2 * DAY].map(|later| Record::accepted(now + later));
+    let again = [1, DAY, 2 * DAY].map(|later| Record::accepted(unix(now + later)));
     let again = again.into_iter().fold(demoted, Record::join);
-    assert_eq!(again.standing(now + 2 * DAY), Standing::Known);
+    assert_eq!(again.standing(unix(now + 2 * DAY)), Standing::Known);
 }
 
 #[test]
 fn a_delivery_makes_known_for_36_days_until_demoted() {
-    let record = Record::delivered(MIDNIGHT);
+    let record = Record::delivered(unix(MIDNIGHT));
     let last = MIDNIGHT + 36 * DAY;
-    assert_eq!(record.standing(last), Standing::Known);
-    assert_eq!(record.standing(last + 1), Standing::Void);
-    assert_eq!(record.known_until(), last);
-    assert_eq!(record.last(), MIDNIGHT);
+    assert_eq!(record.standing(unix(last)), Standing::Known);
+    assert_eq!(record.standing(unix(last + 1)), Standing::Void);
+    assert_eq!(record.known_until(), unix(last));
+    assert_eq!(record.last(), unix(MIDNIGHT));
     let later = known(&[0, 1, 1]).join(record);
-    assert_eq!(later.known_until(), last);
-    let demoted = record.join(Record::demoted(MIDNIGHT));
-    assert_eq!(demoted.standing(MIDNIGHT), Standing::Demoted);
-    assert_eq!((demoted.known_until(), demoted.is_good()), (0, false));
-    assert_eq!(demoted.last_delivered(), MIDNIGHT);
+    assert_eq!(later.known_until(), unix(last));
+    let demoted = record.join(Record::demoted(unix(MIDNIGHT)));
+    assert_eq!(demoted.standing(unix(MIDNIGHT)), Standing::Demoted);
+    assert_eq!((demoted.known_until(), demoted.is_good()), (NEVER, false));
+    assert_eq!(demoted.last_delivered(), unix(MIDNIGHT));
     // An old log brings the delivery back, but not the standing.
     assert!(demoted.is_of_interest());
-    let again = demoted.join(Record::delivered(MIDNIGHT + 1));
-    assert_eq!(again.standing(MIDNIGHT + 1), Standing::Known);
-    let removed = again.removed(MIDNIGHT + 1);
-    assert_eq!(removed.standing(MIDNIGHT + 1), Standing::Demoted);
+    let again = demoted.join(Record::delivered(unix(MIDNIGHT + 1)));
+    assert_eq!(again.standing(unix(MIDNIGHT + 1)), Standing::Known);
+    let removed = again.removed(unix(MIDNIGHT + 1));
+    assert_eq!(removed.standing(unix(MIDNIGHT + 1)), Standing::Demoted);
 }
 
 #[test]
 fn a_hand_adds_and_removes_within_one_second() {
     let now = MIDNIGHT;
-    let hand = Record::default().added(now);
-    assert_eq!(hand.standing(now + 1000 * DAY), Standing::ByHand);
-    let removed = hand.removed(now);
-    assert_eq!(removed.standing(now), Standing::Demoted);
-    let added = removed.added(now);
-    assert_eq!(added.standing(now), Standing::ByHand);
+    let hand = Record::default().added(unix(now));
+    assert_eq!(hand.standing(unix(now + 1000 * DAY)), Standing::ByHand);
+    let removed = hand.removed(unix(now));
+    assert_eq!(removed.standing(unix(now)), Standing::Demoted);
+    let added = removed.added(unix(now));
+    assert_eq!(added.standing(unix(now)), Standing::ByHand);
     assert_eq!(added.join(added), added);
-    assert_eq!(added.removed(now).standing(now), Standing::Demoted);
+    assert_eq!(
+        added.removed(unix(now)).standing(unix(now)),
+        Standing::Demoted
+    );
     // What proves bad is no longer good, whoever said so.
-    let listed = added.join(Record::demoted(now + 2));
-    assert_eq!(listed.standing(now + 2), Standing::Demoted);
+    let listed = added.join(Record::demoted(unix(now + 2)));
+    assert_eq!(listed.standing(unix(now + 2)), Standing::Demoted);
 }

@@ -1,0 +1,86 @@
+//! The object with the programs and maps, and how it is loaded.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader};
+use spamdrop_common::abi::MAPS;
+use spamdrop_common::names;
+
+use super::{Plan, verifier};
+use crate::kernel::blocklist::pins;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/spamdrop-ebpf"));
+
+/// The filter as it was loaded. Dropping it does not detach it.
+pub struct Filter {
+    pub(in crate::kernel) object: Ebpf,
+    name: &'static str,
+}
+
+impl Filter {
+    /// The program that the kernel took: the multi-buffer one, or the plain
+    /// one on kernels before 5.18.
+    ///
+    /// # Errors
+    ///
+    /// None in an object that this crate built.
+    pub fn program(&self) -> Result<&Xdp> {
+        let program = self.object.program(self.name);
+        let program = program.with_context(|| no_program(self.name))?;
+        Ok(program.try_into()?)
+    }
+
+    pub(super) fn program_mut(&mut self) -> Result<&mut Xdp> {
+        xdp(&mut self.object, self.name)
+    }
+}
+
+/// Loads the filter; its maps are pinned below `pin_dir` or adopted from there.
+/// They must have been compared before ([`pins::check`]).
+///
+/// # Errors
+///
+/// The kernel refuses the maps or the program.
+pub fn load(pin_dir: &Path, plan: Plan) -> Result<Filter> {
+    load_into(&pins::maps_dir(pin_dir), plan)
+}
+
+pub(super) fn load_into(maps_dir: &Path, plan: Plan) -> Result<Filter> {
+    let mut loader = EbpfLoader::new();
+    loader.override_global(
+        aya_log::LEVEL,
+        &plan.log_level,
+        cfg!(feature = "packet-log"),
+    );
+    for spec in &MAPS {
+        loader.map_pin_path(spec.name, maps_dir.join(spec.name));
+        loader.map_max_entries(spec.name, spec.room.elements(plan.capacity));
+    }
+    let mut object = loader
+        .load(OBJECT)
+        .map_err(|error| match verifier::shortcoming() {
+            Some(shortcoming) => shortcoming,
+            None => anyhow::Error::new(error).context("the kernel refuses the filter's maps"),
+        })?;
+    let name = match xdp(&mut object, names::PROGRAM_FRAGS)?.load() {
+        Ok(()) => names::PROGRAM_FRAGS,
+        Err(error) => {
+            log::debug!("no multi-buffer program: {error}");
+            let plain = xdp(&mut object, names::PROGRAM_PLAIN)?;
+            plain.load().map_err(verifier::explain)?;
+            names::PROGRAM_PLAIN
+        }
+    };
+    Ok(Filter { object, name })
+}
+
+fn xdp<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'object mut Xdp> {
+    let program = object.program_mut(name);
+    Ok(program.with_context(|| no_program(name))?.try_into()?)
+}
+
+pub(super) fn no_program(name: &str) -> String {
+    format!("the object holds no program `{name}`")
+}

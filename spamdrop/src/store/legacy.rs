@@ -1,0 +1,189 @@
+//! The files of spamdrop 0.1, `known.db` and `waves.db`, which are taken over
+//! into the one file.
+//!
+//! Both are read under their own write locks, copied in one transaction, and
+//! removed only when that is on disk. To copy a file again changes nothing, so
+//! a crash in between is harmless, and so is an older spamdrop that makes them
+//! anew.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Error, Result};
+use rusqlite::{Connection, ErrorCode, Transaction};
+
+use super::database::{self, Database, NotOurs, connect, explain, identity};
+use super::{known, waves};
+use spamdrop_core::reputation::Record;
+use spamdrop_core::target::Target;
+use spamdrop_core::wave::{Point, Snapshot, Wave};
+
+/// What `known.db` has as its `application_id`, and its newest version.
+const KNOWN: (i32, i32) = (0x5344_6b67, 2);
+/// The same of `waves.db`.
+const WAVES: (i32, i32) = (0x5344_7776, 1);
+
+type Course = (Wave, Vec<Point>);
+
+/// Where the old files of this one are.
+pub(super) fn files(path: &Path) -> [PathBuf; 2] {
+    ["known.db", "waves.db"].map(|name| path.with_file_name(name))
+}
+
+/// Takes over what is in the old files, if there are any.
+///
+/// Waves that cannot be read are set aside: they must not cost the known
+/// senders.
+///
+/// # Errors
+///
+/// `known.db` cannot be read, or the new file cannot be written.
+pub(super) fn take_over(database: &mut Database, wait: Duration) -> Result<()> {
+    let [known_path, waves_path] = files(database.path());
+    let known = LegacyFile::open(&known_path, KNOWN, wait, senders)?;
+    let waves = match LegacyFile::open(&waves_path, WAVES, wait, courses) {
+        Err(error) if is_damage(&error) => {
+            set_aside(&waves_path, &error)?;
+            None
+        }
+        opened => opened?,
+    };
+    if known.is_none() && waves.is_none() {
+        return Ok(());
+    }
+    database.change(|tx| {
+        for (source, record) in known.iter().flat_map(|file| &file.content) {
+            let record = match known::rows::read(tx, *source)? {
+                Some(newer) => newer.join(*record),
+                None => *record,
+            };
+            known::rows::write(tx, *source, record)?;
+        }
+        let courses = waves.iter().flat_map(|file| &file.content);
+        add_courses(tx, courses)
+    })?;
+    for path in [known.map(LegacyFile::remove), waves.map(LegacyFile::remove)] {
+        if let Some(path) = path.transpose()? {
+            log::info!(
+                "took over {} into {}",
+                path.display(),
+                database.path().display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// An old file and what it holds. No other process can write to it meanwhile.
+struct LegacyFile<T> {
+    #[expect(dead_code, reason = "holds the write lock until it is closed")]
+    db: Connection,
+    path: PathBuf,
+    content: T,
+}
+
+impl<T> LegacyFile<T> {
+    fn open(
+        path: &Path,
+        (id, newest): (i32, i32),
+        wait: Duration,
+        read: impl FnOnce(&Connection, i32) -> Result<T>,
+    ) -> Result<Option<Self>> {
+        if !path.try_exists()? {
+            return Ok(None);
+        }
+        let open = || {
+            let db = connect(path, wait)?;
+            db.execute_batch("BEGIN IMMEDIATE")?;
+            let (found, version) = identity(&db)?;
+            if found != id {
+                return Err(NotOurs::foreign());
+            }
+            if version > newest {
+                return Err(NotOurs::version(version, newest));
+            }
+            database::check(&db, None)?;
+            let content = read(&db, version)?;
+            let path = path.to_owned();
+            Ok(Self { db, path, content })
+        };
+        open().map(Some).map_err(|error| explain(error, path))
+    }
+
+    fn remove(self) -> Result<PathBuf> {
+        match fs::remove_file(&self.path) {
+            // Another process was faster.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(self.path),
+            removed => removed
+                .map(|()| self.path.clone())
+                .with_context(|| format!("cannot remove {}", self.path.display())),
+        }
+    }
+}
+
+fn senders(db: &Connection, version: i32) -> Result<Vec<(Target, Record)>> {
+    // Deliveries came with version 2.
+    let columns = if version < 2 { "*, 0" } else { "*" };
+    known::rows::select(db, &format!("SELECT {columns} FROM known"))
+}
+
+fn courses(db: &Connection, _version: i32) -> Result<Vec<Course>> {
+    let waves = waves::rows::since(db, 0)?.into_iter();
+    waves
+        .map(|(id, wave)| Ok((wave, waves::rows::points(db, id)?)))
+        .collect()
+}
+
+/// Adds those that are not there yet, as the newest.
+fn add_courses<'a>(tx: &Transaction<'_>, new: impl Iterator<Item = &'a Course>) -> Result<()> {
+    let old = waves::rows::since(tx, 0)?;
+    let starts: HashSet<u64> = old.iter().map(|(_, wave)| wave.start_unix_s).collect();
+    let base = waves::rows::newest(tx)?;
+    let new = new.filter(|(wave, _)| !starts.contains(&wave.start_unix_s));
+    for (id, (wave, points)) in (1..).zip(new) {
+        let snapshot = Snapshot {
+            id,
+            wave: wave.clone(),
+            points: points.clone(),
+        };
+        waves::rows::write(tx, base, &snapshot)?;
+    }
+    Ok(())
+}
+
+/// Whether the content is wrong, rather than the disk, a permission or a lock.
+fn is_damage(error: &Error) -> bool {
+    let mut causes = error.chain();
+    match causes.find_map(|cause| cause.downcast_ref::<rusqlite::Error>()) {
+        Some(cause) => !matches!(
+            cause.sqlite_error_code(),
+            Some(
+                ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::PermissionDenied
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::DiskFull
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::OutOfMemory
+            )
+        ),
+        None => !error.chain().any(|cause| cause.is::<io::Error>()),
+    }
+}
+
+fn set_aside(path: &Path, error: &Error) -> Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    let aside = PathBuf::from(aside);
+    fs::rename(path, &aside)
+        .with_context(|| format!("cannot rename {} to {}", path.display(), aside.display()))?;
+    log::warn!(
+        "cannot take over the waves of an older version, and renamed their file to {}: {error:#}",
+        aside.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,292 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use spamdrop_core::reputation::Record;
+use spamdrop_core::target::Target;
+use spamdrop_core::wave::{Point, Snapshot, Totals, Wave};
+use tempfile::TempDir;
+
+use super::*;
+
+/// `known.db` of version 1, which had no deliveries.
+const KNOWN1: &str = "
+    CREATE TABLE known (
+        addr BLOB PRIMARY KEY, recent1 INTEGER NOT NULL, recent2 INTEGER NOT NULL,
+        recent3 INTEGER NOT NULL, earlier_day INTEGER NOT NULL,
+        last_accepted INTEGER NOT NULL, demoted INTEGER NOT NULL, by_hand INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO known VALUES (x'00000000000000000000ffffc0000201', 200009, 200008, 200007, 100006, 200010, 5, 11);
+    PRAGMA application_id = 0x53446b67;
+    PRAGMA user_version = 1;";
+/// The same of version 2.
+const KNOWN2: &str = "
+    CREATE TABLE known (
+        addr BLOB PRIMARY KEY, recent1 INTEGER NOT NULL, recent2 INTEGER NOT NULL,
+        recent3 INTEGER NOT NULL, earlier_day INTEGER NOT NULL,
+        last_accepted INTEGER NOT NULL, demoted INTEGER NOT NULL, by_hand INTEGER NOT NULL,
+        delivered INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO known VALUES (x'00000000000000000000ffffc0000201', 200009, 200008, 200007, 100006, 200010, 5, 11, 12);
+    PRAGMA application_id = 0x53446b67;
+    PRAGMA user_version = 2;";
+/// `waves.db`, of a daemon that crashed during the second wave.
+const WAVES: &str = r#"
+    CREATE TABLE waves (
+        id INTEGER PRIMARY KEY, end_unix_s INTEGER NOT NULL, wave TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE points (
+        wave_id INTEGER NOT NULL, at_s INTEGER NOT NULL, open INTEGER NOT NULL,
+        waiting INTEGER NOT NULL, admitted INTEGER NOT NULL, refused INTEGER NOT NULL,
+        answered INTEGER NOT NULL, PRIMARY KEY (wave_id, at_s)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO waves VALUES
+        (7, 110, '{"start_unix_s":100,"length_s":10.0,"preferred":3,"floored":2,"unrepeated":1}'),
+        (8, 210, '{"start_unix_s":200,"length_s":10.0,"ongoing":true}');
+    INSERT INTO points VALUES (8, 1, 2, 3, 4, 5, 6);
+    PRAGMA application_id = 0x53447776;
+    PRAGMA user_version = 1;"#;
+
+fn home() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE);
+    (dir, path)
+}
+
+/// Makes a file beside `path`.
+fn old(path: &Path, name: &str, statements: &str) {
+    let db = Connection::open(path.with_file_name(name)).unwrap();
+    db.execute_batch(statements).unwrap();
+}
+
+fn names(dir: &TempDir) -> Vec<String> {
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+    let names = fs::read_dir(dir.path()).unwrap().map(name);
+    let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn open(path: &Path) -> Store {
+    Store::open_existing(path, VERB_WAIT).unwrap().unwrap()
+}
+
+fn refusal(path: &Path) -> String {
+    format!("{:#}", Store::open_existing(path, VERB_WAIT).unwrap_err())
+}
+
+fn known(delivered: u32) -> (Target, Record) {
+    let record = Record {
+        recent: [200_009, 200_008, 200_007],
+        earlier_day: 100_006,
+        last_accepted: 200_010,
+        delivered,
+        demoted: 5,
+        by_hand: 11,
+    };
+    ("192.0.2.1".parse().unwrap(), record)
+}
+
+fn waves() -> [Wave; 2] {
+    let wave = |start_unix_s, ongoing| Wave {
+        start_unix_s,
+        length_s: 10.0,
+        ongoing,
+        ..Wave::default()
+    };
+    let mut waves = [wave(100, false), wave(200, true)];
+    waves[0].totals = Totals {
+        known_or_allowed: 3,
+        starvation_admits: 2,
+        unconfirmed: 1,
+        ..Totals::default()
+    };
+    waves
+}
+
+const POINT: Point = Point {
+    at_s: 1,
+    open: 2,
+    waiting: 3,
+    admitted: 4,
+    refused: 5,
+    answered: 6,
+};
+
+fn has_waves(store: &Store, first: i64) {
+    let [one, two] = waves();
+    let expected = [(first, one), (first + 1, two)];
+    assert_eq!(store.waves_since(0).unwrap(), expected);
+    let points = store.wave_points(&[first, first + 1]).unwrap();
+    assert_eq!(points, [vec![], vec![POINT]]);
+}
+
+#[test]
+fn without_any_file_there_is_nothing_to_open() {
+    let (dir, path) = home();
+    assert!(!exists(&path).unwrap());
+    assert!(Store::open_existing(&path, VERB_WAIT).unwrap().is_none());
+    assert_eq!(names(&dir), [""; 0]);
+    Store::open(&path, VERB_WAIT).unwrap();
+    assert!(exists(&path).unwrap());
+    assert_eq!(names(&dir), [FILE]);
+}
+
+#[test]
+fn old_known_senders_are_taken_over() {
+    for (old_file, delivered) in [(KNOWN1, 0), (KNOWN2, 12)] {
+        let (dir, path) = home();
+        old(&path, "known.db", old_file);
+        assert!(exists(&path).unwrap());
+        for _ in 0..2 {
+            let store = open(&path);
+            assert_eq!(store.known_senders().unwrap(), [known(delivered)]);
+            assert_eq!(store.last_wave().unwrap(), None);
+            assert_eq!(names(&dir), [FILE]);
+        }
+    }
+}
+
+#[test]
+fn old_waves_are_taken_over() {
+    let (dir, path) = home();
+    old(&path, "waves.db", WAVES);
+    assert!(exists(&path).unwrap());
+    for _ in 0..2 {
+        let store = open(&path);
+        has_waves(&store, 1);
+        assert_eq!(store.known_senders().unwrap(), []);
+        assert_eq!(names(&dir), [FILE]);
+    }
+    assert_eq!(open(&path).begin_waves().unwrap(), 2);
+    assert!(!open(&path).last_wave().unwrap().unwrap().ongoing);
+}
+
+/// As after a crash between the commit and the removal, or after an older
+/// spamdrop ran in between.
+#[test]
+fn old_files_are_taken_over_again_without_harm() {
+    let (dir, path) = home();
+    let snapshot = Snapshot {
+        id: 4,
+        wave: Wave {
+            start_unix_s: 50,
+            ..Wave::default()
+        },
+        points: vec![POINT],
+    };
+    let mut store = Store::open(&path, VERB_WAIT).unwrap();
+    store.write_waves(0, &[snapshot]).unwrap();
+    for _ in 0..2 {
+        old(&path, "known.db", KNOWN2);
+        old(&path, "waves.db", WAVES);
+        let store = open(&path);
+        assert_eq!(store.known_senders().unwrap(), [known(12)]);
+        assert_eq!(store.waves_since(0).unwrap()[0].0, 4);
+        let newer = store.waves_since(100).unwrap();
+        assert_eq!(newer.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [5, 6]);
+        assert_eq!(names(&dir), [FILE]);
+    }
+}
+
+#[test]
+fn damaged_old_waves_cost_no_known_senders() {
+    for (statements, bytes) in [
+        (WAVES, Some(b"no database".repeat(500))),
+        ("CREATE TABLE waves (id INTEGER)", None),
+        (&WAVES.replace("{\"start", "{start"), None),
+        (&WAVES.replace("user_version = 1", "user_version = 2"), None),
+    ] {
+        let (dir, path) = home();
+        old(&path, "known.db", KNOWN2);
+        old(&path, "waves.db", statements);
+        if let Some(bytes) = bytes {
+            fs::write(path.with_file_name("waves.db"), bytes).unwrap();
+        }
+        let before = fs::read(path.with_file_name("waves.db")).unwrap();
+        for _ in 0..2 {
+            let store = open(&path);
+            assert_eq!(store.known_senders().unwrap(), [known(12)]);
+            assert_eq!(store.last_wave().unwrap(), None);
+        }
+        assert_eq!(names(&dir), [FILE, "waves.db.damaged"]);
+        let aside = fs::read(path.with_file_name("waves.db.damaged")).unwrap();
+        assert_eq!(aside, before);
+    }
+}
+
+#[test]
+fn old_known_senders_that_cannot_be_read_are_refused_and_left_alone() {
+    let newer = KNOWN2.replace("user_version = 2", "user_version = 3");
+    for (statements, damage, reason) in [
+        (
+            KNOWN2,
+            true,
+            " (if it is damaged, move it away; `spamdrop learn` fills a new one): ",
+        ),
+        (
+            &newer,
+            false,
+            ": it has version 3, and this spamdrop reads version 2 and older; ",
+        ),
+        (WAVES, false, ": it is not a file of spamdrop"),
+    ] {
+        let (_dir, path) = home();
+        old(&path, "known.db", statements);
+        let known = path.with_file_name("known.db");
+        if damage {
+            let mut bytes = fs::read(&known).unwrap();
+            let length = bytes.len();
+            bytes[4096..length].fill(0x5a);
+            fs::write(&known, bytes).unwrap();
+        }
+        let before = fs::read(&known).unwrap();
+        for _ in 0..2 {
+            let text = refusal(&path);
+            let expected = format!("cannot use {}{reason}", known.display());
+            assert!(text.starts_with(&expected), "{text}");
+        }
+        assert_eq!(fs::read(&known).unwrap(), before);
+    }
+}
+
+/// The old daemon may still run.
+#[test]
+fn an_old_file_that_is_in_use_is_tried_again() {
+    let (dir, path) = home();
+    old(&path, "known.db", KNOWN2);
+    old(&path, "waves.db", WAVES);
+    for name in ["known.db", "waves.db"] {
+        let user = Connection::open(path.with_file_name(name)).unwrap();
+        user.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let short = Duration::from_millis(20);
+        let error = Store::open_existing(&path, short).unwrap_err();
+        assert!(is_locked(&error), "{error:#}");
+        assert!(format!("{error:#}").contains(name), "{error:#}");
+    }
+    let store = open(&path);
+    assert_eq!(store.known_senders().unwrap(), [known(12)]);
+    has_waves(&store, 1);
+    assert_eq!(names(&dir), [FILE]);
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused_and_left_alone() {
+    let (_dir, path) = home();
+    Store::open(&path, VERB_WAIT).unwrap();
+    let db = Connection::open(&path).unwrap();
+    db.pragma_update(None, "user_version", 2).unwrap();
+    drop(db);
+    let before = fs::read(&path).unwrap();
+    old(&path, "known.db", KNOWN2);
+    let expected = format!(
+        "cannot use {}: it has version 2, and this spamdrop reads version 1 and older; \
+         install the newer spamdrop again, or move the file away",
+        path.display()
+    );
+    assert_eq!(refusal(&path), expected);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert!(path.with_file_name("known.db").exists());
+}
