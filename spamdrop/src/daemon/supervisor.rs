@@ -28,7 +28,8 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::install;
 use crate::kernel::attach::{self, Filter};
-use crate::kernel::blocklist::{Blocklist, pins};
+use crate::kernel::blocklist::Blocklist;
+use crate::kernel::blocklist::pins::{self, Pinned};
 use crate::kernel::network::{self, Changes};
 use crate::kernel::packet_log::PacketLog;
 use crate::lock::{self, DaemonMark, WriteLock};
@@ -199,7 +200,7 @@ impl Supervisor {
     /// The filter was detached, or a task ended.
     fn look_after(&mut self) -> Result<()> {
         let filter = &self.settings.filter;
-        if !pins::exist(&filter.pin_dir)? || !self.mark.is_seen() {
+        if pins::pinned(&filter.pin_dir)? != Pinned::Current || !self.mark.is_seen() {
             let message = "the filter was detached, so there is nothing left to write to";
             return Err(Failure::new(Exit::NotAttached, message));
         }
