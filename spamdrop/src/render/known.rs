@@ -42,7 +42,8 @@ impl KnownSender {
             state,
             last_accepted_unix_s: time(record.last_accepted()),
             last_delivered_unix_s: time(record.last_delivered()),
-            known_until_unix_s: (state == SenderStanding::Known).then(|| record.known_until().get()),
+            known_until_unix_s: (state == SenderStanding::Known)
+                .then(|| record.known_until().get()),
             last_demoted_unix_s: time(record.last_demoted()),
         })
     }

@@ -7,7 +7,6 @@ use rusqlite::Connection;
 use spamdrop_common::time::UnixSeconds;
 use spamdrop_core::reputation::Record;
 use spamdrop_core::target::Target;
-use spamdrop_core::time::UnixSeconds;
 use spamdrop_core::wave::{Point, Snapshot, Totals, Wave};
 use tempfile::TempDir;
 
