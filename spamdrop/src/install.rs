@@ -7,6 +7,7 @@ use anyhow::Result;
 use spamdrop_common::settings::Settings;
 use spamdrop_core::policy::Protected;
 
+use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::{self, Attached, Filter, Plan};
 use crate::kernel::blocklist::Blocklist;
@@ -33,6 +34,19 @@ pub struct FilterSettings {
 }
 
 impl FilterSettings {
+    /// What the configuration says of the filter.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            interfaces: config.interfaces.clone(),
+            plan: config.plan(),
+            settings: config.settings(),
+            allow_file: config.allow_file.clone(),
+            pin_dir: config.pin_dir.clone(),
+            run_dir: config.run_dir.clone(),
+        }
+    }
+
     /// Whether the filter of these settings uses the maps of the others, as
     /// they are.
     #[must_use]

@@ -30,3 +30,4 @@ pub mod term;
 pub mod time;
 pub mod warning;
 pub mod wave;
+pub mod zones;

@@ -11,7 +11,7 @@ use crate::dnsbl::Resolver;
 use crate::dnsbl::inquiry::ask_zone;
 use crate::dnsbl::join_all;
 use spamdrop_core::dnsbl::question::{TEST_LISTED, TEST_UNLISTED};
-use spamdrop_core::dnsbl::refusal::{explain, is_refusal};
+use spamdrop_core::dnsbl::refusal_code::{explain, is_refusal};
 use spamdrop_core::dnsbl::reply_text::own_code;
 use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
 use spamdrop_core::dnsbl::zone::{Reply, Said, Trouble};

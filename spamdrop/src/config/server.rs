@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 use spamdrop_core::courier::esmtpd::DEFAULT_SLOTS;
-use spamdrop_core::dnsbl::{Zones, rule};
+use spamdrop_core::dnsbl::rule;
 use spamdrop_core::log::MailServer;
+use spamdrop_core::zones::Zones;
 
 use super::Config;
 use crate::courier;

@@ -14,8 +14,9 @@ use spamdrop_core::escape::escape;
 use spamdrop_core::term::Term;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::health::{Health, Subject};
+use super::health::Subject;
 use super::release::ReleaseMessage;
+use super::status::Health;
 use crate::clock;
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};

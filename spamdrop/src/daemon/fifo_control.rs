@@ -13,10 +13,10 @@ use spamdrop_core::term::Term;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::block::{BlockRule, origin};
-use super::health::{Health, Subject};
+use super::health::Subject;
 use super::period;
 use super::release::ReleaseMessage;
-use super::status::StatusMessage;
+use super::status::{Health, StatusMessage};
 use crate::clock;
 use crate::fifo::{Fifo, Got};
 use crate::kernel::blocklist::Blocklist;

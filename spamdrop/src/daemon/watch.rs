@@ -20,11 +20,10 @@ use super::block::{BlockRule, Blocker, Offence};
 use super::database;
 use super::disk::{Disk, take_finished};
 use super::gate::GateMessage;
-use super::health::{Health, Subject};
+use super::health::Subject;
 use super::period;
-use super::settings::SourceSettings;
-use super::status::{StatusMessage, WatchStatus};
-use super::supervisor::SupervisorMessage;
+use super::sources::SourceSettings;
+use super::status::{Health, StatusMessage, WatchStatus};
 use crate::clock;
 use crate::tail::{self, FileStatus, Line, Tail};
 
@@ -62,11 +61,15 @@ pub(super) struct WatchSettings {
     pub known_capacity: usize,
 }
 
+/// What the supervisor is told: all logs have come to their end, and what they
+/// said was carried out.
+pub(super) struct LogsEnded;
+
 /// The channels to the tasks that effects go to.
 pub(super) struct WatchOutputs {
     pub gate: UnboundedSender<GateMessage>,
     pub status: UnboundedSender<StatusMessage>,
-    pub supervisor: UnboundedSender<SupervisorMessage>,
+    pub supervisor: UnboundedSender<LogsEnded>,
 }
 
 pub(super) struct WatchTask {
@@ -198,7 +201,7 @@ impl WatchTask {
         let is_ended = |file: &FileStatus| file.state == tail::State::Ended;
         if !self.has_ended && !self.blocker.is_waiting() && self.tail.files().all(is_ended) {
             self.has_ended = true;
-            let _ = self.outputs.supervisor.send(SupervisorMessage::LogsEnded);
+            let _ = self.outputs.supervisor.send(LogsEnded);
         }
     }
 

@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use log::warn;
 use serde::{Deserialize, Serialize};
 
-use super::file::Id;
 use super::head::Head;
+use super::id::Id;
 use super::journal::Place;
 use crate::durable;
 use spamdrop_core::status::StateVersion;

@@ -13,7 +13,8 @@ use tokio::sync::oneshot::Receiver;
 use crate::clock;
 use crate::daemon::database;
 use crate::daemon::disk::{Disk, take_finished};
-use crate::daemon::health::{Health, Subject};
+use crate::daemon::health::Subject;
+use crate::daemon::status::Health;
 use crate::render;
 
 /// How often it is written, if there is anything: with the second that a write

@@ -9,7 +9,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use spamdrop::clock;
 use spamdrop::config::Config;
-use spamdrop::install::install;
+use spamdrop::install::{FilterSettings, install};
 use spamdrop::kernel::attach::{Filter, Mode};
 use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::lock::WriteLock;
@@ -90,7 +90,7 @@ fn start(interface: &str, sources: Option<Sources>, slow: bool) -> Result<Subjec
     let lock = WriteLock::acquire(&config.run_dir)?;
     let installed = install(
         &lock,
-        &config.filter(),
+        &FilterSettings::new(&config),
         &[interface.into()],
         &Protected::new([]),
         0,
