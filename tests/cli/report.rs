@@ -120,7 +120,7 @@ fn a_line_a_wave_and_sums() {
         "{text}"
     );
     assert!(
-        lines[5].starts_with("would have refused 40 SYNs, "),
+        lines[5].starts_with("would have refused 40 SYNs of 30 sources: "),
         "{text}"
     );
     assert_eq!(lines[6], "no known sender had to wait");

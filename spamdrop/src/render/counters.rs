@@ -85,19 +85,19 @@ mod tests {
         assert_eq!(
             lines[..6],
             [
-                "PACKETS  REASON            MEANING",
-                "     40  gate_refused      Dropped: a new connection while the server has no slots to spare.",
-                "     11  open_dropped      Dropped: a new connection (SYN without ACK) from an open entry.",
-                "     12  sealed_dropped    Dropped: any packet from a sealed entry.",
-                "     13  cidr_dropped      Dropped: any packet from a blocked prefix.",
-                "      1  not_ip            Passed: neither IPv4 nor IPv6, or behind more than two VLAN tags.",
+                "PACKETS  REASON                 MEANING",
+                "     40  gate_refused           Dropped: a new connection while the server has no slots to spare.",
+                "     11  open_dropped           Dropped: a new connection (SYN without ACK) from an open entry.",
+                "     12  sealed_dropped         Dropped: any packet from a sealed entry.",
+                "     13  cidr_dropped           Dropped: any packet from a blocked prefix.",
+                "      1  not_ip                 Passed: neither IPv4 nor IPv6, or behind more than two VLAN tags.",
             ]
         );
         assert_eq!(
             lines[17..],
             [
-                "     76  dropped           All that were dropped.",
-                "   7098  passed            All that were passed.",
+                "     76  dropped                All that were dropped.",
+                "   7098  passed                 All that were passed.",
             ]
         );
     }

@@ -127,7 +127,7 @@ fn their_number_is_bounded() {
 #[test]
 fn values_that_no_wave_has_are_an_error() {
     for (damage, part) in [
-        ("UPDATE waves SET wave = '{}'", "wave 1"),
+        ("UPDATE waves SET wave = '[]'", "wave 1"),
         ("UPDATE points SET open = -1", "out of range"),
         ("UPDATE points SET refused = 1 << 32", "out of range"),
     ] {
