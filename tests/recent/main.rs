@@ -299,7 +299,7 @@ fn the_list_of_xt_recent() {
     let after = jiffies();
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "spamdrop: warning: 1 prefix is left out: xt_recent knows none\n"
+        "spamdrop: warning: 1 prefix is left out: xt_recent has no prefixes\n"
     );
     let text = String::from_utf8(output.stdout).unwrap();
     let sources = [ZOMBIE, "2001:0db8:0064:0001:0000:0000:0000:0000"];

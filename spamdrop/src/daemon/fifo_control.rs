@@ -147,6 +147,10 @@ impl FifoTask {
                 }
             }
         }
+        self.tell();
+    }
+
+    fn tell(&self) {
         let counts = self.settings.path.is_some().then(|| self.counts.clone());
         let _ = self.status.send(StatusMessage::Fifo(counts));
     }
@@ -176,6 +180,7 @@ impl FifoTask {
         }
         self.waiting.extend(read);
         self.carry_out();
+        self.tell();
     }
 
     /// Carries out what waits, as far as the write lock is free.

@@ -87,7 +87,6 @@ impl Supervisor {
         let filter = &settings.filter;
         let run_dir = &filter.run_dir;
         let mark = Rc::clone(mark.insert(Rc::new(DaemonMark::begin(run_dir)?)));
-        let tail = settings.sources.open()?;
         let protected = protect::protected(&settings.filter.allow_file)?;
         let lock = acquire(run_dir).await?;
         let mut installed = install::install(
@@ -97,17 +96,21 @@ impl Supervisor {
             &protected,
             options.log_level,
         )?;
-        let (disk, mut disk_thread) = DiskThread::new();
-        let started = disk_thread.ensure_started();
-        let (sender, inbox) = unbounded_channel();
-        let tasks = Tasks::spawn(&settings, tail, &protected, &disk, sender)?;
-        let health = tasks.health();
-        say_thread(&health, started);
         let answers = settings.responder.is_some();
         let steered = install::steer(&lock, filter, answers, &mut installed.filter);
         drop(lock);
+        // A loaded filter takes tens of MiB, which are free before the tasks
+        // allocate anything that lasts.
+        let packets = open_packet_log(installed.filter, options.log_level)?;
+        let (disk, mut disk_thread) = DiskThread::new();
+        let started = disk_thread.ensure_started();
+        let (sender, inbox) = unbounded_channel();
+        let tail = settings.sources.open()?;
+        let tasks = Tasks::spawn(&settings, tail, &protected, &disk, sender)?;
+        let health = tasks.health();
+        say_thread(&health, started);
         let mut supervisor = Self {
-            packets: open_packet_log(installed.filter, options.log_level)?,
+            packets,
             settings,
             options,
             mark,
