@@ -222,6 +222,7 @@ impl GateTask {
                 self.health.raise(Subject::Gate, text);
             }
         }
+        self.tell();
     }
 
     fn try_look(&mut self) -> Result<()> {
@@ -302,6 +303,10 @@ impl GateTask {
         self.health.set(Subject::Zones, refused);
         self.record();
         self.history.poll(&self.settings.store, &self.health);
+        self.tell();
+    }
+
+    fn tell(&self) {
         let _ = self.status.send(StatusMessage::Gate(self.state()));
     }
 

@@ -108,7 +108,10 @@ impl ReleaseTask {
                     None | Some(ReleaseMessage::Stop) => break,
                     Some(message) => self.take(message),
                 },
-                _ = look.tick(), if !self.releases.is_empty() => self.release(),
+                _ = look.tick(), if !self.releases.is_empty() => {
+                    self.release();
+                    self.tell();
+                }
                 _ = second.tick() => self.tell(),
             }
         }
