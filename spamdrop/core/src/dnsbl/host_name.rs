@@ -3,8 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Words for customer lines. A word counts only as a part of the name that
-/// begins and ends at a digit or a dot: not in `poolside`.
+/// Words for customer lines. A word is a whole run of letters in a name: `pool`
+/// does not match in `poolside`.
 const WORDS: [&str; 25] = [
     "broadband",
     "cable",

@@ -132,8 +132,8 @@ fn until_comma(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The bytes after the fields and their `: `. `rest` starts with the comma
-/// after the relay. The ident is unescaped and quoted only in the line that
-/// ends in the client's command.
+/// after the relay. A line that ends in the client's command is refused: only
+/// there, Courier quotes the ident and logs it unescaped.
 fn skip_fields(rest: &[u8]) -> Result<&[u8], &'static str> {
     let rest = skip_port(rest).ok_or("its port is not a number")?;
     if rest.starts_with(b",msg=") || rest.starts_with(b",ident=\"") {
