@@ -79,9 +79,9 @@ impl Dialogue {
     }
 
     /// Consumes bytes from the peer, in chunks of any size; lines end with LF
-    /// or CR LF. Returns the number of consumed bytes. It stops while
-    /// [`ENOUGH`] bytes wait to be sent, so that a peer that does not read
-    /// cannot fill the memory.
+    /// or CR LF. Returns the number of consumed bytes. It processes no more
+    /// lines while 1 KiB of replies wait to be sent, so that a peer that does
+    /// not read cannot fill the memory.
     pub fn feed(&mut self, bytes: &[u8], parties: &Parties<'_>, out: &mut Output) -> usize {
         let mut rest = bytes;
         while !self.has_ended {
