@@ -231,7 +231,7 @@ pub const fn host_bits(v6: bool, source: [u8; 16]) -> u64 {
     }
 }
 
-/// What the zones and reverse DNS say of a source.
+/// The standing of a source: the answers of the zones and of reverse DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Standing {

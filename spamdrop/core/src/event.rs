@@ -10,7 +10,7 @@ pub struct Event<'line> {
     /// The peer, as the mail server's kernel reported it; never an
     /// IPv4-mapped IPv6 address.
     pub addr: IpAddr,
-    /// What happened to the peer.
+    /// The event.
     pub kind: Kind<'line>,
     /// The time of the line's stamp, if it has a usable one.
     pub at: Option<SystemTime>,
@@ -30,7 +30,7 @@ impl Event<'_> {
     }
 }
 
-/// What happened to the peer.
+/// An event of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind<'line> {
     /// The message was refused because the peer is listed.

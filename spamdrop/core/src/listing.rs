@@ -1,4 +1,4 @@
-//! A list as text: what `import` reads and `export` writes.
+//! The text format of block lists, which `import` reads and `export` writes.
 //!
 //! | line | blocks |
 //! |---|---|
@@ -8,14 +8,14 @@
 //! | `ADDRESS TIME ttl=TIME` | for this time; after a packet for `ttl` |
 //! | `src=ADDRESS ttl: …` | as `ADDRESS`: a line of `/proc/net/xt_recent/NAME` |
 //!
-//! A time is a number of seconds, or a duration such as `10m`.
-//! `limit=TIME` may follow: no packet extends the block beyond this time.
-//! `log` may follow as well: the block came from the mail log. An address may be a prefix;
-//! the block of a prefix is always fixed. Blank lines and what follows a `#` do
-//! not count.
+//! A time is a number of seconds, or a duration such as `10m`. `limit=TIME` may
+//! follow: no packet extends the block beyond this time. `log` may follow as
+//! well: the block came from the mail log. An address may be a prefix; the
+//! block of a prefix is always fixed. Blank lines and comments from `#` to the
+//! end of the line are ignored.
 //!
-//! The stamps of xt_recent are ignored: they count ticks since the boot of a
-//! machine that need not be this one.
+//! The stamps of xt_recent are ignored, because they count ticks since the boot
+//! of a machine that may be another one.
 
 use std::net::IpAddr;
 

@@ -67,7 +67,7 @@ impl Settings {
 
     /// The options of `BLACKLISTS` that decide about a source. With `DROP`,
     /// Courier closes the connection of a listed source without a reply, so the
-    /// responder must not answer for any zone of it.
+    /// responder must not answer for any of these zones.
     #[must_use]
     pub fn rules(&self) -> Vec<Rule> {
         let drops = !self.value("DROP").is_empty();

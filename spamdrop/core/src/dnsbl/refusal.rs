@@ -1,5 +1,6 @@
 //! Blocklists that refuse to serve. Their refusal is recognised, and they are
-//! not asked for a while, because further queries make the refusal last.
+//! not asked for a while, because further queries use up more of the number
+//! that they allow.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -43,10 +43,10 @@ pub struct EngineSettings {
 /// from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effects {
-    /// What to do about the source.
+    /// The decision about the source.
     pub decision: Decision,
-    /// What the event says about its source, if it happened within the last
-    /// minute: for the wave recorder.
+    /// The event's evidence about its source, if the event happened within the
+    /// last minute; for the wave recorder.
     pub evidence: Option<Evidence>,
 }
 
@@ -156,7 +156,7 @@ impl Engine {
         self.evidence.settle(is_wrong, until);
     }
 
-    /// What has tripped the ceiling, while it is tripped.
+    /// The limit that has tripped the ceiling, while it is tripped.
     pub fn ceiling(&mut self, now: Moment) -> Option<Trip> {
         self.policy.ceiling(now)
     }

@@ -13,7 +13,7 @@ use crate::reputation::Records;
 use crate::target::Target;
 use crate::time::Moment;
 
-/// What a line would have done.
+/// The simulated effect of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplayedLine {
     /// It would have blocked this address by this rule, or found it blocked

@@ -130,7 +130,7 @@ impl Default for PolicyConfig {
     }
 }
 
-/// Decides what to do about events.
+/// Decides about events.
 #[derive(Debug)]
 pub struct Policy {
     config: PolicyConfig,
@@ -220,7 +220,7 @@ impl Policy {
         *self = Self::new(self.config.clone());
     }
 
-    /// What has tripped the ceiling, if it is tripped.
+    /// The limit that has tripped the ceiling, if it is tripped.
     pub fn ceiling(&mut self, now: Moment) -> Option<Trip> {
         self.ceiling.trip(now.mono)
     }
