@@ -151,8 +151,8 @@ fn admit_or_refuse(stats: *mut GateStats, class: usize, now: MonotonicNs) -> Out
 }
 
 /// Whether the same SYN was seen recently; remembers it. Senders of forged SYNs
-/// seldom repeat one. One who does gains no more than a sender with one
-/// connection.
+/// seldom repeat one. A forged SYN that is repeated gains no more than a sender
+/// with one connection.
 #[inline(always)]
 fn is_repeated(segment: &Segment, key: [u8; 8], seed: u32, now: MonotonicNs) -> bool {
     let (slot, syn) = RecentSyn::locate(key, segment.source_port, segment.sequence, seed, now);

@@ -18,7 +18,6 @@ use super::bytes::{count_digits, token};
 use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 
-/// How Courier's lines are parsed.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,

@@ -55,7 +55,6 @@ const HOST: &str = r"H=(?:[^ ()\[\]]+ )?(?:\([^() ]*\) )?\[([0-9A-Za-z:.]+)\](?:
 /// Interface, ident, TLS, sender, authenticator, or `DS` for DNSSEC.
 const FIELD: &str = r#" (?:[A-Za-z]+=(?:"[^"]*"|<[^<>" ]*>|[^<>" ]+)|DS)"#;
 
-/// How Exim's lines are parsed.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,

@@ -37,7 +37,6 @@ static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// How Haraka's lines are parsed.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,

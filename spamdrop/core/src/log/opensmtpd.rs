@@ -28,7 +28,6 @@ use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 use super::listing_text::{says_listed, speaks_of_list};
 
-/// How OpenSMTPD's lines are parsed.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
@@ -36,7 +35,6 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: false,
 };
 
-/// Parses a line.
 fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     if header.program != Some(b"smtpd") {
         return Err(header.not_its());

@@ -29,7 +29,6 @@ use super::bytes::count_digits;
 use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 
-/// How Postfix's lines are parsed.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
@@ -37,7 +36,6 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: true,
 };
 
-/// Parses a line.
 fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     match header.program.and_then(process) {
         Some(b"smtpd") => match header.message.strip_prefix(b"disconnect from ") {

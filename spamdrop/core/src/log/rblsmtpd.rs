@@ -25,7 +25,6 @@ use super::stamp::Stamp;
 
 const NAME: &[u8] = b"rblsmtpd: ";
 
-/// How rblsmtpd's lines are parsed.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,

@@ -33,7 +33,6 @@ static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// How Rspamd's lines are parsed.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,

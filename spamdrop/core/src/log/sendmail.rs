@@ -33,7 +33,6 @@ static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// How Sendmail's lines are parsed.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
@@ -42,7 +41,6 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: false,
 };
 
-/// Parses a line.
 fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     if !matches!(header.program, Some(b"sendmail" | b"sm-mta")) {
         return Err(header.not_its());

@@ -51,7 +51,6 @@ fn with_patterns(patterns: Vec<Pattern>) -> Parser {
     })
 }
 
-/// A date and time in UTC.
 fn utc(year: i16, month: i8, day: i8, hour: i8, minute: i8, second: i8) -> SystemTime {
     let civil = date(year, month, day).at(hour, minute, second, 0);
     civil.to_zoned(TimeZone::UTC).unwrap().timestamp().into()

@@ -48,7 +48,7 @@ pub enum SenderStanding {
     /// Accepted, but too seldom to be known.
     Unproven,
     /// Accepted at least three times, on at least two days, within 36 days; or
-    /// delivered to within 36 days.
+    /// accepted a message from this server within 36 days.
     Known,
     /// Added by hand: known until it is demoted or removed.
     ByHand,
@@ -189,8 +189,8 @@ impl Record {
         self.demoted
     }
 
-    /// The time until which its acceptances alone keep it known; 0 if they do
-    /// not make it known.
+    /// The time until which the evidence of the log keeps it known, apart from
+    /// an addition by hand; 0 if that evidence does not make it known.
     #[must_use]
     pub fn known_until(&self) -> UnixSeconds {
         let [.., enough] = self.recent;
