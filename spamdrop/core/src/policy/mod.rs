@@ -115,8 +115,8 @@ pub struct PolicyConfig {
     /// A pattern that the text of the reply must match. Without one, any text
     /// matches except Courier's own refusals of a recipient.
     pub reject_text: Option<Regex>,
-    /// The ceiling trips if more addresses than this are newly blocked in a
-    /// minute.
+    /// The ceiling trips if more addresses than this, not blocked yet, offend
+    /// in a minute.
     pub max_new_per_minute: u32,
 }
 

@@ -205,7 +205,7 @@ fn tripped_ceiling_blocks_nobody_and_recovers() {
         decide(&mut policy, &second, moment(0)),
         Decision::Ignore(Why::Ceiling)
     );
-    // Nor is the block of an address renewed that is blocked already.
+    // The block of an address that is blocked already is not renewed, either.
     assert_eq!(
         policy.decide(&first, moment(2000), &Protected::default(), true),
         Decision::Ignore(Why::Ceiling)
@@ -340,7 +340,7 @@ fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
     }
     let listed = Some(Evidence::Listed);
     assert_eq!(evidence, [listed, listed, listed, listed, None, None]);
-    // Nor is a line evidence that is too old to count for the ceiling.
+    // A line that is too old to count for the ceiling is no evidence, either.
     let old = moment(0).wall - Duration::from_secs(3600);
     let event = rejected("192.0.2.9", "Listed", Some(old));
     let stale = Decision::Ignore(Why::Stale);
