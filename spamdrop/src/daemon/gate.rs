@@ -41,6 +41,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Look-up requests that are read in one go; more than the filter can queue
 /// between two of them.
 const REQUESTS: usize = 4_096;
+/// Messages that are taken at once; a storm of log lines sends many.
+const MESSAGES: usize = 1_024;
 /// What a flood of forged addresses leads to.
 const BUDGET_SPENT: &str = "`max_lookups_per_day` is spent, so only a few refused senders are looked up until it has recovered; `spamdrop report` shows who came; raise it only as far as your blocklists allow";
 
@@ -151,14 +153,16 @@ impl GateTask {
     pub async fn run(mut self, mut inbox: UnboundedReceiver<GateMessage>) {
         let mut look = period(PERIOD);
         let mut second = period(SECOND);
+        let mut messages = Vec::new();
         loop {
             tokio::select! {
                 biased;
                 _ = look.tick(), if self.is_on() => self.look(),
-                message = inbox.recv() => match message {
-                    None | Some(GateMessage::Stop) => break,
-                    Some(message) => self.take(message),
-                },
+                count = inbox.recv_many(&mut messages, MESSAGES) => {
+                    if count == 0 || self.take_all(&mut messages) {
+                        break;
+                    }
+                }
                 _ = second.tick() => self.look_after(),
                 answer = self.lookups.next() => self.keep_verdict(&answer),
             }
@@ -171,14 +175,22 @@ impl GateTask {
         self.settings.mode != GateMode::Off
     }
 
+    /// Takes messages; whether the task is to stop.
+    fn take_all(&mut self, messages: &mut Vec<GateMessage>) -> bool {
+        // A SYN comes before its log line, so it is recorded first.
+        self.read_requests();
+        let mut is_stopped = false;
+        for message in messages.drain(..) {
+            is_stopped |= matches!(message, GateMessage::Stop);
+            self.take(message);
+        }
+        is_stopped
+    }
+
     fn take(&mut self, message: GateMessage) {
         match message {
             GateMessage::Reconfigure(settings) => self.reconfigure(settings),
-            GateMessage::Heard(source, evidence) => {
-                // A SYN comes before its log line, so it is recorded first.
-                self.read_requests();
-                self.history.heard(source, evidence);
-            }
+            GateMessage::Heard(source, evidence) => self.history.heard(source, evidence),
             GateMessage::Blocked(count) => self.blocked = count,
             GateMessage::Released(count) => self.released = count,
             GateMessage::Paused(is_paused) => self.is_paused = is_paused,

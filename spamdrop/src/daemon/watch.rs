@@ -15,6 +15,7 @@ use spamdrop_core::target::Target;
 use spamdrop_core::time::Moment;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot::Receiver;
+use tokio::time::timeout;
 
 use super::block::{BlockRule, Blocker, Offence};
 use super::database;
@@ -39,6 +40,8 @@ const RETRY: Duration = Duration::from_millis(20);
 /// How often what was learned of senders is written, if there is anything. A
 /// crash loses no more than that, and pending demotions.
 const WRITE_PERIOD: Duration = Duration::from_secs(5);
+/// How long the first lines wait for the senders of the database.
+const SENDERS_WAIT: Duration = Duration::from_secs(1);
 
 /// What the task is told.
 pub(super) enum WatchMessage {
@@ -124,6 +127,7 @@ impl WatchTask {
         let mut second = period(SECOND);
         let mut tell = period(TELL);
         let mut retry = period(RETRY);
+        self.wait_for_senders().await;
         let mut more = self.read();
         loop {
             tokio::select! {
@@ -148,6 +152,17 @@ impl WatchTask {
             }
         }
         self.end().await;
+    }
+
+    /// A ceiling that knows no senders would let a broken blocklist block them,
+    /// so the first lines wait for what the database knows, for a moment.
+    async fn wait_for_senders(&mut self) {
+        if let Some(senders) = &mut self.senders
+            && let Ok(result) = timeout(SENDERS_WAIT, senders).await
+        {
+            self.senders = None;
+            self.remember_senders(result.ok());
+        }
     }
 
     fn take(&mut self, message: WatchMessage) {
@@ -197,7 +212,9 @@ impl WatchTask {
 
     /// Once a second.
     fn look_after(&mut self) {
-        self.remember_senders();
+        if let Some(senders) = take_finished(&mut self.senders) {
+            self.remember_senders(senders);
+        }
         self.say_ceiling();
         self.keep_records();
         self.keep_positions();
@@ -211,20 +228,19 @@ impl WatchTask {
 
     /// Tells the engine of the senders of the last day, so that a restart does
     /// not make the ceiling blind.
-    fn remember_senders(&mut self) {
-        match take_finished(&mut self.senders) {
-            None => {}
-            Some(Some(Ok(senders))) => {
+    fn remember_senders(&mut self, senders: Option<Result<Vec<(Target, Record)>>>) {
+        match senders {
+            Some(Ok(senders)) => {
                 let now = moment();
                 for (source, record) in &senders {
                     self.engine.remember(*source, record, now);
                 }
             }
-            Some(Some(Err(error))) => {
+            Some(Err(error)) => {
                 let text = format!("nothing is known of senders: {error:#}");
                 self.health.raise(Subject::Reputation, text);
             }
-            Some(None) => self.health.raise(
+            None => self.health.raise(
                 Subject::Reputation,
                 "nothing is known of senders: the thread that read died",
             ),
