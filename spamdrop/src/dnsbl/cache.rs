@@ -7,8 +7,8 @@ use hashlink::LruCache;
 
 use super::answer::Answer;
 
-/// Maximum number of cached sources; the least recently used one is evicted. With texts of the
-/// maximum length, the cache takes about 30 MB.
+/// Maximum number of cached sources; the least recently used one is evicted.
+/// With texts of the maximum length, the cache takes about 30 MB.
 const MAX: usize = 65_536;
 
 /// The answers by their source.

@@ -1,4 +1,5 @@
-//! All queries about one source, and the decision that follows from the answers.
+//! All queries about one source, and the decision that follows from the
+//! answers.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,14 +25,16 @@ use super::message;
 use super::question::{self, Name};
 use super::resolver::Resolver;
 
-/// Maximum number of PTR names that are checked per host. The host's owner controls how many exist,
-/// so the limit bounds the queries that they can cause.
+/// Maximum number of PTR names that are checked per host. The host's owner
+/// controls how many exist, so the limit bounds the queries that they can
+/// cause.
 const MAX_NAMES: usize = 3;
 
 /// The result of all queries about one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Findings {
-    /// Each zone's reply, in the order of the zones; empty if the mail server's own table decides.
+    /// Each zone's reply, in the order of the zones; empty if the mail server's
+    /// own table decides.
     pub replies: Vec<Reply>,
     /// The decision that follows from the replies.
     pub decision: Decision,
@@ -44,7 +47,8 @@ pub struct Findings {
 pub enum HostName {
     /// The name resolves back to the address and does not look generated.
     Confirmed(String),
-    /// The name resolves back to the address, but could have been generated from it.
+    /// The name resolves back to the address, but could have been generated
+    /// from it.
     Generic(String),
     /// The name does not resolve back to the address.
     Unconfirmed(String),
@@ -67,7 +71,8 @@ impl Findings {
         }
     }
 
-    /// The text that follows the code of the rejection, if the source is listed.
+    /// The text that follows the code of the rejection, if the source is
+    /// listed.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         let Outcome::Listed(index) = self.decision.outcome else {
@@ -80,7 +85,8 @@ impl Findings {
     }
 }
 
-/// Sends all queries about a source, within [`PATIENCE`]. Zones that refuse to serve are skipped.
+/// Sends all queries about a source, within [`PATIENCE`]. Zones that refuse to
+/// serve are skipped.
 pub async fn inquire(
     zones: &Zones,
     resolver: &Resolver,
@@ -125,7 +131,8 @@ fn by_table(outcome: Outcome) -> Decision {
     }
 }
 
-/// Shortens the lifetime of a decision if the name look-up failed, so that it is repeated soon.
+/// Shortens the lifetime of a decision if the name look-up failed, so that it
+/// is repeated soon.
 fn for_name(decision: Decision, name: Option<&HostName>) -> Decision {
     match name {
         Some(HostName::Failed(_)) => Decision {
@@ -207,7 +214,8 @@ impl Asker<'_> {
         }
     }
 
-    /// The first name that is confirmed and not generic, otherwise the result for the last name.
+    /// The first name that is confirmed and not generic, otherwise the result
+    /// for the last name.
     async fn name(&self) -> HostName {
         let Some(reverse) = question::reverse(self.addr) else {
             return HostName::Absent;

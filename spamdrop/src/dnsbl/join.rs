@@ -4,8 +4,8 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-/// Awaits all futures and returns their outputs in order. Meant for a few: each wake-up polls every
-/// pending future.
+/// Awaits all futures and returns their outputs in order. Meant for a few: each
+/// wake-up polls every pending future.
 pub async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut states: Vec<State<F>> = futures
         .into_iter()

@@ -25,7 +25,8 @@ const MAX_UNDER_WAY: usize = 256;
 pub enum Asked {
     /// The look-up has started; [`Lookups::next`] returns its answer.
     Started,
-    /// An earlier request's look-up is still running; [`Lookups::next`] returns its answer.
+    /// An earlier request's look-up is still running; [`Lookups::next`] returns
+    /// its answer.
     UnderWay,
     /// The answer is in the cache.
     Known(Answer),
@@ -33,8 +34,8 @@ pub enum Asked {
     TooMany,
 }
 
-/// Looks up each source once and caches the answer. It needs a tokio runtime; the caller awaits
-/// [`Lookups::next`] beside its other events.
+/// Looks up each source once and caches the answer. It needs a tokio runtime;
+/// the caller awaits [`Lookups::next`] beside its other events.
 pub struct Lookups {
     zones: Arc<Zones>,
     resolver: Arc<Resolver>,
@@ -46,8 +47,8 @@ pub struct Lookups {
 }
 
 impl Lookups {
-    /// Looks up sources in `zones` through `resolver`, at most `per_day` sources a day; 0 means no
-    /// limit.
+    /// Looks up sources in `zones` through `resolver`, at most `per_day`
+    /// sources a day; 0 means no limit.
     #[must_use]
     pub fn new(zones: Zones, resolver: Resolver, per_day: u32) -> Self {
         Self {
@@ -61,8 +62,9 @@ impl Lookups {
         }
     }
 
-    /// Starts a look-up, unless the answer is cached, a look-up is running, or a limit is reached
-    /// (50 new sources a second, 256 at once, `per_day` a day).
+    /// Starts a look-up, unless the answer is cached, a look-up is running, or
+    /// a limit is reached (50 new sources a second, 256 at once, `per_day` a
+    /// day).
     pub fn ask(&mut self, addr: IpAddr) -> Asked {
         let (addr, now) = (addr.to_canonical(), Instant::now());
         if self.sources.contains(&addr) {
@@ -84,7 +86,8 @@ impl Lookups {
         Asked::Started
     }
 
-    /// Waits for the next look-up to finish; waits for ever while none is running. Cancel safe.
+    /// Waits for the next look-up to finish; waits for ever while none is
+    /// running. Cancel safe.
     pub async fn next(&mut self) -> Answer {
         let (addr, findings) = match self.under_way.join_next().await {
             Some(Ok(inquired)) => inquired,
@@ -104,8 +107,8 @@ impl Lookups {
         answer
     }
 
-    /// Returns a function that gives the reply text for a source whose last look-up found it
-    /// listed.
+    /// Returns a function that gives the reply text for a source whose last
+    /// look-up found it listed.
     pub fn texts(&self) -> impl Fn(IpAddr) -> Option<Box<str>> + Send + Sync + use<> {
         let cache = Arc::clone(&self.cache);
         move |addr| {
@@ -130,8 +133,9 @@ impl Lookups {
         &self.refusals
     }
 
-    /// Switches to other zones or another resolver. Clears the cache and aborts running look-ups.
-    /// The day's spent budget stays counted if the budget is the same.
+    /// Switches to other zones or another resolver. Clears the cache and aborts
+    /// running look-ups. The day's spent budget stays counted if the budget is
+    /// the same.
     pub fn reconfigure(&mut self, zones: Zones, resolver: Resolver, per_day: u32) {
         self.zones = Arc::new(zones);
         self.resolver = Arc::new(resolver);
@@ -143,8 +147,8 @@ impl Lookups {
     }
 }
 
-/// Runs `job` on the locked cache. A poisoned lock is used as it is: no job panics while the cache
-/// is inconsistent.
+/// Runs `job` on the locked cache. A poisoned lock is used as it is: no job
+/// panics while the cache is inconsistent.
 fn with<T>(cache: &Mutex<Cache>, job: impl FnOnce(&mut Cache) -> T) -> T {
     job(&mut cache.lock().unwrap_or_else(PoisonError::into_inner))
 }

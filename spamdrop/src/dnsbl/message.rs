@@ -1,5 +1,5 @@
-//! Reads the records from a DNS response. A message that cannot be parsed, or that is no answer, is
-//! a failure and never counts as "no such name".
+//! Reads the records from a DNS response. A message that cannot be parsed, or
+//! that is no answer, is a failure and never counts as "no such name".
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -24,7 +24,8 @@ pub fn addresses6(message: &Message<[u8]>) -> Result<Records<Ipv6Addr>, Failure>
     records(message, |data: Aaaa| Some(data.addr()))
 }
 
-/// The TXT records of the queried name; the strings of one record are concatenated.
+/// The TXT records of the queried name; the strings of one record are
+/// concatenated.
 pub fn texts(message: &Message<[u8]>) -> Result<Records<Vec<u8>>, Failure> {
     records(message, |data: Txt<&[u8]>| {
         Some(data.iter().collect::<Vec<_>>().concat())

@@ -1,4 +1,5 @@
-//! Tracks unresponsive name servers, so that the resolver tries them last for a while.
+//! Tracks unresponsive name servers, so that the resolver tries them last for a
+//! while.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,9 +24,9 @@ struct State {
 }
 
 impl NameServerHealth {
-    /// Whether the server should be tried after the others. When its time is over, one query probes
-    /// the server. The other queries avoid it until the probe is answered, or until `wait` has
-    /// passed.
+    /// Whether the server should be tried after the others. When its time is
+    /// over, one query probes the server. The other queries avoid it until the
+    /// probe is answered, or until `wait` has passed.
     pub fn is_lost(&self, now: Instant, wait: Duration) -> bool {
         self.with(|state| match state.silent_until {
             None => false,

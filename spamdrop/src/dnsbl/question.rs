@@ -7,8 +7,8 @@ use spamdrop_core::dnsbl::question::name_in_zone;
 /// An absolute domain name.
 pub type Name = domain::base::Name<Vec<u8>>;
 
-/// The name of an address in a zone (RFC 5782 section 2.1 and 2.4). `None`: the name would be too
-/// long.
+/// The name of an address in a zone (RFC 5782 section 2.1 and 2.4). `None`: the
+/// name would be too long.
 #[must_use]
 pub fn in_zone(addr: IpAddr, zone: &str) -> Option<Name> {
     Name::vec_from_str(&name_in_zone(addr, zone)).ok()

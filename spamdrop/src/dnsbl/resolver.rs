@@ -20,19 +20,20 @@ use spamdrop_core::dnsbl::answer::Failure;
 use super::name_server_health::NameServerHealth;
 use super::question::Name;
 
-/// How long a name server may take to answer by UDP, and again by TCP, before the next one is
-/// tried.
+/// How long a name server may take to answer by UDP, and again by TCP, before
+/// the next one is tried.
 const WAIT: Duration = Duration::from_millis(1500);
 /// How often each server is tried.
 const ROUNDS: usize = 2;
 /// Maximum number of servers, as in the C library (`MAXNS`).
 const MAX_SERVERS: usize = 3;
-/// Maximum number of concurrent queries to one server, each with a socket of its own. Further
-/// queries wait.
+/// Maximum number of concurrent queries to one server, each with a socket of
+/// its own. Further queries wait.
 const MAX_QUESTIONS: usize = 256;
 
-/// The machine's name servers. Search domains are not used: every name is absolute. An answer that
-/// exceeds a datagram of 1,232 bytes is requested again by TCP.
+/// The machine's name servers. Search domains are not used: every name is
+/// absolute. An answer that exceeds a datagram of 1,232 bytes is requested
+/// again by TCP.
 #[derive(Debug)]
 pub struct Resolver {
     servers: Vec<NameServer>,
@@ -41,13 +42,14 @@ pub struct Resolver {
 #[derive(Debug)]
 struct NameServer {
     addr: SocketAddr,
-    /// Created with the first query, because its TCP side is a task of the runtime.
+    /// Created with the first query, because its TCP side is a task of the
+    /// runtime.
     connection: OnceLock<Connection<UdpConnect, RequestMessage<Vec<u8>>>>,
     patience: NameServerHealth,
 }
 
-/// The name servers of a file such as `/etc/resolv.conf`. If it does not exist, the local machine,
-/// as in the C library.
+/// The name servers of a file such as `/etc/resolv.conf`. If it does not exist,
+/// the local machine, as in the C library.
 ///
 /// # Errors
 ///
@@ -61,8 +63,8 @@ pub fn name_servers(resolv_conf: &Path) -> Result<Vec<SocketAddr>> {
 }
 
 impl Resolver {
-    /// A resolver for the name servers of a file such as `/etc/resolv.conf`. If it does not exist,
-    /// the local machine, as in the C library.
+    /// A resolver for the name servers of a file such as `/etc/resolv.conf`. If
+    /// it does not exist, the local machine, as in the C library.
     ///
     /// # Errors
     ///
@@ -84,14 +86,14 @@ impl Resolver {
         }
     }
 
-    /// Sends a query and reads the answer. If a server fails, or answers with a code such as
-    /// SERVFAIL, the next one is tried. A server that was silent several times in a row is tried
-    /// after the others for 30 s.
+    /// Sends a query and reads the answer. If a server fails, or answers with a
+    /// code such as SERVFAIL, the next one is tried. A server that was silent
+    /// several times in a row is tried after the others for 30 s.
     ///
     /// # Errors
     ///
-    /// The last failure, if no server answered. The call may take twice [`WAIT`] for each server,
-    /// and as long again if answers need TCP.
+    /// The last failure, if no server answered. The call may take twice
+    /// [`WAIT`] for each server, and as long again if answers need TCP.
     pub async fn ask<T>(
         &self,
         name: &Name,
@@ -180,8 +182,8 @@ fn why(error: &Error) -> Failure {
     }
 }
 
-/// The name servers of a `resolv.conf`. A port, as in `192.0.2.53:5353`, is an extension of
-/// spamdrop. Lines without a valid address are skipped.
+/// The name servers of a `resolv.conf`. A port, as in `192.0.2.53:5353`, is an
+/// extension of spamdrop. Lines without a valid address are skipped.
 fn servers(text: &str) -> Vec<SocketAddr> {
     let of_line = |line: &str| {
         let mut words = line.split_ascii_whitespace();

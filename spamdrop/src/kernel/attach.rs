@@ -48,7 +48,8 @@ pub struct Plan {
     pub capacity: Capacity,
     /// Where the filter runs.
     pub mode: Mode,
-    /// The level of `--log-packets`. 0: no packet is logged, and logging costs nothing.
+    /// The level of `--log-packets`. 0: no packet is logged, and logging costs
+    /// nothing.
     pub log_level: u8,
 }
 
@@ -57,19 +58,20 @@ pub struct Plan {
 pub struct Attached {
     /// The interface.
     pub interface: Interface,
-    /// Whether the interface already had a pinned link, whose program was replaced.
+    /// Whether the interface already had a pinned link, whose program was
+    /// replaced.
     pub replaced: bool,
 }
 
-/// Attaches the filter to interfaces, or replaces it there without a gap. Pinned maps and links are
-/// reused. Nothing is changed after an error.
+/// Attaches the filter to interfaces, or replaces it there without a gap.
+/// Pinned maps and links are reused. Nothing is changed after an error.
 ///
 /// The filter stays in the kernel when the returned value is dropped.
 ///
 /// # Errors
 ///
-/// No BPF file system, a pinned map of another layout, no such interface, an interface with a
-/// foreign program, a mode that the interface refuses.
+/// No BPF file system, a pinned map of another layout, no such interface, an
+/// interface with a foreign program, a mode that the interface refuses.
 pub fn attach(
     _lock: &WriteLock,
     pin_dir: &Path,
@@ -126,7 +128,8 @@ fn attach_all(
     adopted
         .iter()
         .try_for_each(|interface| ensure_mode(interface, plan.mode))?;
-    // Steps that can fail come first, so that the running filter is replaced only if all succeed.
+    // Steps that can fail come first, so that the running filter is replaced
+    // only if all succeed.
     for interface in new {
         let pin = link_pin(pin_dir, &interface.name);
         remove_file(&pin)?;
@@ -157,9 +160,9 @@ fn is_linked(pin_dir: &Path, interface: &Interface) -> Result<bool> {
     Ok(link.is_some_and(|link| link.ifindex == interface.index))
 }
 
-/// The link that is pinned at `pin`; `None` if nothing, or no link, is pinned there. Any other
-/// error is returned: if descriptors run out, a link must not be taken for missing, and its
-/// interface for unprotected.
+/// The link that is pinned at `pin`; `None` if nothing, or no link, is pinned
+/// there. Any other error is returned: if descriptors run out, a link must not
+/// be taken for missing, and its interface for unprotected.
 fn pinned_link(pin: &Path) -> Result<Option<bpf::PinnedLink>> {
     match bpf::pinned_link(pin) {
         Ok(link) => Ok(Some(link)),
@@ -170,9 +173,10 @@ fn pinned_link(pin: &Path) -> Result<Option<bpf::PinnedLink>> {
     }
 }
 
-/// Replaces the program on interfaces that were not named, because the old program would use maps
-/// that are no longer written. The same holds for the steering program; without a daemon it has no
-/// responder, so it is only detached, and `run` attaches it again.
+/// Replaces the program on interfaces that were not named, because the old
+/// program would use maps that are no longer written. The same holds for the
+/// steering program; without a daemon it has no responder, so it is only
+/// detached, and `run` attaches it again.
 fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Result<()> {
     for link in linked(pin_dir)? {
         let is_named = named.iter().any(|interface| interface.name == link.name);
@@ -183,8 +187,8 @@ fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Res
     steering::stop(pin_dir)
 }
 
-/// Fails if the interface's link has another mode, because a link keeps the mode in which it was
-/// made.
+/// Fails if the interface's link has another mode, because a link keeps the
+/// mode in which it was made.
 fn ensure_mode(interface: &Interface, mode: Mode) -> Result<()> {
     let name = &interface.name;
     let generic = interface.xdp.is_some_and(|xdp| !xdp.native);
@@ -224,8 +228,8 @@ fn link(program: &mut Xdp, ifindex: u32, mode: XdpMode) -> Result<FdLink, io::Er
         .attach_to_if_index(ifindex, mode)
         .map_err(system_error)?;
     let link = program.take_link(id).map_err(system_error)?;
-    // On EINVAL, aya attaches by netlink instead. Such an attachment ends with the process, and
-    // dropping it here detaches it.
+    // On EINVAL, aya attaches by netlink instead. Such an attachment ends with
+    // the process, and dropping it here detaches it.
     FdLink::try_from(link).map_err(|_| Errno::INVAL.into())
 }
 
@@ -236,8 +240,8 @@ fn system_error(error: ProgramError) -> io::Error {
     }
 }
 
-/// The path of an interface's pinned link. A dot is replaced by a colon: bpffs allows no dot in a
-/// name, and an interface's name has no colon.
+/// The path of an interface's pinned link. A dot is replaced by a colon: bpffs
+/// allows no dot in a name, and an interface's name has no colon.
 fn link_pin(pin_dir: &Path, interface: &str) -> PathBuf {
     pin_dir.join(format!("{LINK_PREFIX}{}", interface.replace('.', ":")))
 }
@@ -257,8 +261,8 @@ pub struct Linked {
 ///
 /// # Errors
 ///
-/// The pin directory or a link cannot be read, or the kernel does not list the interfaces. No
-/// partial list is returned.
+/// The pin directory or a link cannot be read, or the kernel does not list the
+/// interfaces. No partial list is returned.
 pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
     let entries = match fs::read_dir(pin_dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -290,7 +294,8 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
     Ok(found)
 }
 
-/// Detaches the filter from every interface, stops steering and removes every pin.
+/// Detaches the filter from every interface, stops steering and removes every
+/// pin.
 pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
     unsteer(lock, pin_dir)?;
     for link in linked(pin_dir)? {
@@ -299,10 +304,12 @@ pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
     migrate::remove_all(pin_dir)
 }
 
-/// Detaches a pinned link's program from its interface or namespace, and removes the pin.
+/// Detaches a pinned link's program from its interface or namespace, and
+/// removes the pin.
 fn unlink(pin: &Path) -> Result<()> {
     match bpf::detach_link(pin) {
-        // The link's interface or namespace is gone, or the link was not pinned.
+        // The link's interface or namespace is gone, or the link was not
+        // pinned.
         Err(error)
             if !matches!(
                 Errno::from_io_error(&error),
@@ -337,7 +344,8 @@ mod tests {
         assert_eq!(linked(&dir.path().join("none")).unwrap(), []);
         let pin = dir.path().join("link_eth0");
         fs::write(&pin, "").unwrap();
-        // The directory is not on a BPF file system, so the kernel refuses to open the pin.
+        // The directory is not on a BPF file system, so the kernel refuses to
+        // open the pin.
         let error = linked(dir.path()).unwrap_err().to_string();
         assert!(error.contains("link_eth0"), "{error}");
         // The pin directory is a regular file.

@@ -17,8 +17,8 @@ pub const BATCH: usize = 4096;
 /// Maximum number of threads that write to a map at once.
 const THREADS: usize = 4;
 
-/// Reads a hash map or an array with few system calls. Entries that are added or removed in the
-/// meantime may be visited or not; no entry is visited twice.
+/// Reads a hash map or an array with few system calls. Entries that are added
+/// or removed in the meantime may be visited or not; no entry is visited twice.
 ///
 /// # Errors
 ///
@@ -65,9 +65,10 @@ pub fn for_each<K: Pod, V: Pod>(
     }
 }
 
-/// Inserts or replaces entries with few system calls. Many entries are divided among several
-/// threads: each entry costs several cache misses, and threads wait for theirs in parallel. If a
-/// key appears twice, either value may remain.
+/// Inserts or replaces entries with few system calls. Many entries are divided
+/// among several threads: each entry costs several cache misses, and threads
+/// wait for theirs in parallel. If a key appears twice, either value may
+/// remain.
 ///
 /// # Errors
 ///
@@ -116,8 +117,8 @@ enum Command {
     LinkDetach = 34,
 }
 
-// The arguments of the commands: the members of `union bpf_attr`. The kernel takes the bytes beyond
-// an argument's size as zero.
+// The arguments of the commands: the members of `union bpf_attr`. The kernel
+// takes the bytes beyond an argument's size as zero.
 
 #[repr(C)]
 struct BatchAttr {
@@ -179,12 +180,13 @@ fn object_get(path: &Path) -> io::Result<OwnedFd> {
     };
     // SAFETY: the path is a C string that outlives the call.
     let fd = unsafe { call(Command::ObjGet, &mut attr) }?;
-    // SAFETY: the kernel has just returned this descriptor, and nothing else owns it.
+    // SAFETY: the kernel has just returned this descriptor, and nothing else
+    // owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
 }
 
-/// Detaches the link that is pinned at `path` from its interface. Removing the pin would do that as
-/// well, but only some time after the call returns.
+/// Detaches the link that is pinned at `path` from its interface. Removing the
+/// pin would do that as well, but only some time after the call returns.
 ///
 /// # Errors
 ///
@@ -198,8 +200,8 @@ pub fn detach_link(path: &Path) -> io::Result<()> {
     unsafe { call(Command::LinkDetach, &mut attr) }.map(drop)
 }
 
-/// Replaces the program of the link that is pinned at `path`, without a gap. aya supports this only
-/// for XDP.
+/// Replaces the program of the link that is pinned at `path`, without a gap.
+/// aya supports this only for XDP.
 ///
 /// # Errors
 ///
@@ -220,8 +222,8 @@ pub fn update_link(path: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
 ///
 /// # Safety
 ///
-/// `attr` must be the argument of `command`, and its pointers must be valid for the accesses that
-/// the command makes.
+/// `attr` must be the argument of `command`, and its pointers must be valid for
+/// the accesses that the command makes.
 unsafe fn call<A>(command: Command, attr: &mut A) -> io::Result<i64> {
     // SAFETY: by this function's contract.
     let result = unsafe {
@@ -256,8 +258,8 @@ pub fn pinned_link(path: &Path) -> io::Result<PinnedLink> {
     described(path, "an XDP link", xdp_link)
 }
 
-/// The inode of the network namespace of the link that is pinned at `path`; 0 if the namespace no
-/// longer exists.
+/// The inode of the network namespace of the link that is pinned at `path`; 0
+/// if the namespace no longer exists.
 ///
 /// # Errors
 ///

@@ -18,11 +18,12 @@ impl Events {
     ///
     /// # Errors
     ///
-    /// The kernel has no inotify, or the user has reached the limit of instances.
+    /// The kernel has no inotify, or the user has reached the limit of
+    /// instances.
     pub fn new() -> io::Result<Self> {
         let inotify = Inotify::init()?;
-        // SAFETY: `Inotify` owns its descriptor, always returns the same one, and closes it when
-        // dropped, which the `AsyncFd` does last.
+        // SAFETY: `Inotify` owns its descriptor, always returns the same one,
+        // and closes it when dropped, which the `AsyncFd` does last.
         let inotify = unsafe { AsyncFd::register_with_interest(inotify, Interest::READABLE) };
         Ok(Self {
             inotify: inotify?,
@@ -35,8 +36,9 @@ impl Events {
         self.inotify.get_ref().watches()
     }
 
-    /// Waits for events and reads all pending ones. Returns whether `is_ours` holds for the file
-    /// name of any. Cancel safe: nothing is awaited after the first event is read.
+    /// Waits for events and reads all pending ones. Returns whether `is_ours`
+    /// holds for the file name of any. Cancel safe: nothing is awaited after
+    /// the first event is read.
     ///
     /// # Errors
     ///

@@ -8,7 +8,8 @@ use netlink_packet_core::{
 };
 use netlink_sys::{Socket, SocketAddr};
 
-/// Sends a dump request. Answers that the message types cannot parse are skipped.
+/// Sends a dump request. Answers that the message types cannot parse are
+/// skipped.
 pub fn dump<M>(protocol: isize, request: impl Into<NetlinkPayload<M>>) -> io::Result<Vec<M>>
 where
     M: NetlinkSerializable + NetlinkDeserializable,

@@ -87,7 +87,8 @@ fn attached(attributes: &[LinkXdp]) -> Option<Xdp> {
     })
 }
 
-/// The addresses that must never be blocked: the machine's own and its gateways'.
+/// The addresses that must never be blocked: the machine's own and its
+/// gateways'.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
     /// Addresses of any interface.
@@ -118,8 +119,8 @@ pub fn addresses() -> Result<Addresses> {
     Ok(found)
 }
 
-/// The machine's own address. `Local` is the own side of a point-to-point link, where `Address` is
-/// the peer; IPv6 has only `Address`.
+/// The machine's own address. `Local` is the own side of a point-to-point link,
+/// where `Address` is the peer; IPv6 has only `Address`.
 fn own_address(message: &AddressMessage) -> Option<IpAddr> {
     let local = message
         .attributes

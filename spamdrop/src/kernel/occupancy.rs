@@ -12,8 +12,9 @@ use spamdrop_core::gate::Occupancy;
 
 use super::sockets;
 
-/// Counts the connections to a local port. `is_answered`: whether a peer's connections that are not
-/// yet established belong to the responder, and so take no slot.
+/// Counts the connections to a local port. `is_answered`: whether a peer's
+/// connections that are not yet established belong to the responder, and so
+/// take no slot.
 pub fn count(port: u16, is_answered: impl Fn(IpAddr) -> bool) -> io::Result<Occupancy> {
     let states = StateFlags::LISTEN
         | StateFlags::SYN_RECV
@@ -29,8 +30,9 @@ pub fn count(port: u16, is_answered: impl Fn(IpAddr) -> bool) -> io::Result<Occu
     Ok(seen)
 }
 
-/// Adds a socket to the counts. A connection that the peer has closed still holds its slot until
-/// the process notices. One that the process has closed itself holds none.
+/// Adds a socket to the counts. A connection that the peer has closed still
+/// holds its slot until the process notices. One that the process has closed
+/// itself holds none.
 fn add(seen: &mut Occupancy, socket: &InetResponseHeader) {
     match socket.state {
         TCP_LISTEN => seen.waiting += socket.recv_queue,

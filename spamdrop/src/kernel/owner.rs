@@ -1,7 +1,7 @@
 //! Finds the processes that own a socket, and terminates them.
 //!
-//! A process that sleeps in Courier's tarpit does not notice that its socket was destroyed: it
-//! keeps its slot until it wakes.
+//! A process that sleeps in Courier's tarpit does not notice that its socket
+//! was destroyed: it keeps its slot until it wakes.
 
 use std::collections::HashSet;
 use std::fs;
@@ -20,8 +20,8 @@ pub struct Owner {
     executable: PathBuf,
 }
 
-/// The owners of these sockets. A process that holds a listening socket, such as the server's main
-/// process, is never included.
+/// The owners of these sockets. A process that holds a listening socket, such
+/// as the server's main process, is never included.
 ///
 /// # Errors
 ///
@@ -70,9 +70,9 @@ fn executable(pid: i32) -> io::Result<PathBuf> {
 }
 
 impl Owner {
-    /// Sends SIGTERM, if the process is still the same one. The pidfd is opened first and
-    /// executable and socket are compared afterwards, so that a new process with the same pid is
-    /// never signalled.
+    /// Sends SIGTERM, if the process is still the same one. The pidfd is opened
+    /// first and executable and socket are compared afterwards, so that a new
+    /// process with the same pid is never signalled.
     ///
     /// # Errors
     ///

@@ -13,8 +13,8 @@ pub const TARGET: &str = "spamdrop_ebpf";
 pub struct PacketLog(EbpfLogger<&'static dyn Log>);
 
 impl PacketLog {
-    /// Opens the log of a filter that was loaded with a log level; each filter has a ring buffer of
-    /// its own.
+    /// Opens the log of a filter that was loaded with a log level; each filter
+    /// has a ring buffer of its own.
     ///
     /// # Errors
     ///

@@ -19,15 +19,16 @@ use crate::kernel::netlink;
 pub struct Socket {
     /// The peer's address; never an IPv4-mapped IPv6 address.
     pub peer: IpAddr,
-    /// The socket's inode, by which its owners are found. It is 0 while the connection waits to be
-    /// accepted, and after its owner has closed it.
+    /// The socket's inode, by which its owners are found. It is 0 while the
+    /// connection waits to be accepted, and after its owner has closed it.
     pub inode: u32,
     family: u8,
     id: SocketId,
 }
 
-/// The connections to these local ports, in any state in which a packet of the peer or an action of
-/// a process still has an effect (not listening, not in TIME_WAIT).
+/// The connections to these local ports, in any state in which a packet of the
+/// peer or an action of a process still has an effect (not listening, not in
+/// TIME_WAIT).
 pub fn connections(ports: &[u16]) -> io::Result<Vec<Socket>> {
     let states = StateFlags::all() - StateFlags::LISTEN - StateFlags::TIME_WAIT - StateFlags::CLOSE;
     let mut found = Vec::new();
@@ -70,8 +71,9 @@ fn listening(port: u16) -> io::Result<Vec<InetResponseHeader>> {
     dump(port, &StateFlags::LISTEN)
 }
 
-/// The sockets of a local port in the given states, in both families; port 0 means any port. A
-/// dual-stack listener's IPv4 peers appear only among the IPv6 sockets.
+/// The sockets of a local port in the given states, in both families; port 0
+/// means any port. A dual-stack listener's IPv4 peers appear only among the
+/// IPv6 sockets.
 pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader>> {
     let mut found = Vec::new();
     for (family, any) in [
@@ -92,13 +94,14 @@ pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader
     Ok(found)
 }
 
-/// Destroys a connection: the owner's next call fails with ECONNABORTED, and the peer receives a
-/// reset. A connection that is already gone is not an error. The socket's cookie protects a later
-/// socket with the same addresses.
+/// Destroys a connection: the owner's next call fails with ECONNABORTED, and
+/// the peer receives a reset. A connection that is already gone is not an
+/// error. The socket's cookie protects a later socket with the same addresses.
 ///
 /// # Errors
 ///
-/// [`Errno::OPNOTSUPP`] if the kernel was built without `CONFIG_INET_DIAG_DESTROY`.
+/// [`Errno::OPNOTSUPP`] if the kernel was built without
+/// `CONFIG_INET_DIAG_DESTROY`.
 pub fn destroy(socket: &Socket) -> io::Result<()> {
     let request = request(socket.family, StateFlags::all(), socket.id.clone());
     match netlink::command(NETLINK_SOCK_DIAG, SockDiagDestroy::new(request)) {

@@ -20,8 +20,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The program that the kernel accepted: the multi-buffer one, or the plain one on kernels
-    /// before 5.18.
+    /// The program that the kernel accepted: the multi-buffer one, or the plain
+    /// one on kernels before 5.18.
     ///
     /// # Errors
     ///
@@ -37,8 +37,8 @@ impl Filter {
     }
 }
 
-/// Loads the filter. Its maps are pinned below `pin_dir`, or reused from there; the caller must
-/// have compared them first ([`pins::check`]).
+/// Loads the filter. Its maps are pinned below `pin_dir`, or reused from there;
+/// the caller must have compared them first ([`pins::check`]).
 ///
 /// # Errors
 ///

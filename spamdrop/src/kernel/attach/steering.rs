@@ -1,5 +1,5 @@
-//! The program that redirects connections of listed senders to the responder, and its link to this
-//! process's network namespace.
+//! The program that redirects connections of listed senders to the responder,
+//! and its link to this process's network namespace.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
@@ -21,13 +21,15 @@ const LINK: &str = "answer_link";
 /// The thread's own namespace, which is also that of its sockets.
 const NAMESPACE: &str = "/proc/thread-self/ns/net";
 
-/// Starts steering, or replaces the program without a gap if a link is pinned. From then on the
-/// socket in the `responder` map, if there is one, receives the connections of listed senders.
-/// `filter` is the value that [`attach`](super::attach) returned.
+/// Starts steering, or replaces the program without a gap if a link is pinned.
+/// From then on the socket in the `responder` map, if there is one, receives
+/// the connections of listed senders. `filter` is the value that
+/// [`attach`](super::attach) returned.
 ///
 /// # Errors
 ///
-/// The kernel has no `sk_lookup` (before Linux 5.9), or refuses the program or the link.
+/// The kernel has no `sk_lookup` (before Linux 5.9), or refuses the program or
+/// the link.
 pub fn steer(_lock: &WriteLock, pin_dir: &Path, filter: &mut Filter) -> Result<()> {
     let name = names::PROGRAM_ANSWER;
     let program = filter.object.program_mut(name);

@@ -1,5 +1,5 @@
-//! Summarizes in one sentence why the kernel refused a program. The verifier's log fills a page, so
-//! it is printed at level `debug` only.
+//! Summarizes in one sentence why the kernel refused a program. The verifier's
+//! log fills a page, so it is printed at level `debug` only.
 
 use std::io;
 
@@ -9,8 +9,8 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::exit::{Exit, Failure};
 
-/// The oldest kernel that has every feature of the filter; the last to arrive were atomic
-/// operations that return a value.
+/// The oldest kernel that has every feature of the filter; the last to arrive
+/// were atomic operations that return a value.
 const OLDEST: (u32, u32) = (5, 12);
 
 /// The capabilities that loading and attaching need.
@@ -67,7 +67,8 @@ fn lacks(held: CapabilitySet, release: &str) -> Option<anyhow::Error> {
     None
 }
 
-/// Whether `capability` is held. CAP_SYS_ADMIN includes the capabilities that were split from it.
+/// Whether `capability` is held. CAP_SYS_ADMIN includes the capabilities that
+/// were split from it.
 fn holds(held: CapabilitySet, capability: CapabilitySet) -> bool {
     let split = CapabilitySet::BPF | CapabilitySet::PERFMON;
     held.contains(capability)

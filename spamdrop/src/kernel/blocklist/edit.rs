@@ -17,9 +17,10 @@ use spamdrop_core::target::{Target, full_key};
 use spamdrop_core::term::Term;
 
 impl Blocklist {
-    /// Blocks the source of an offence in the log. A live entry keeps its hits; one made by hand
-    /// also keeps its term. A sealed entry is opened again unless `sealed` is set, so that the
-    /// session that caused the new offence gets its reply.
+    /// Blocks the source of an offence in the log. A live entry keeps its hits;
+    /// one made by hand also keeps its term. A sealed entry is opened again
+    /// unless `sealed` is set, so that the session that caused the new offence
+    /// gets its reply.
     pub fn offence(
         &mut self,
         _lock: &WriteLock,
@@ -42,7 +43,8 @@ impl Blocklist {
         self.put_again(addr.into(), entry, old)
     }
 
-    /// Blocks an address by hand. A live entry keeps its hits and its expiry, if that is later.
+    /// Blocks an address by hand. A live entry keeps its hits and its expiry,
+    /// if that is later.
     pub fn renew(
         &mut self,
         _lock: &WriteLock,
@@ -56,7 +58,8 @@ impl Blocklist {
         self.put_again(addr.into(), entry, old)
     }
 
-    /// Stores the origin, merges `entry` with a live one, and returns the result.
+    /// Stores the origin, merges `entry` with a live one, and returns the
+    /// result.
     fn renewed(
         &mut self,
         addr: IpAddr,
@@ -64,7 +67,8 @@ impl Blocklist {
         now: MonotonicNs,
         origin: &Origin,
     ) -> Result<Option<Entry>> {
-        // The origin is written before the entry, so that a reader of the entry finds it.
+        // The origin is written before the entry, so that a reader of the entry
+        // finds it.
         if let Err(error) = self.origins.insert(full_key(addr), origin, 0) {
             log::debug!("no room to note why {addr} is blocked: {error}");
         }
@@ -82,7 +86,8 @@ impl Blocklist {
     ///
     /// # Errors
     ///
-    /// A map operation fails; targets before the failing one may have been added.
+    /// A map operation fails; targets before the failing one may have been
+    /// added.
     pub fn add(&mut self, lock: &WriteLock, targets: &[(Target, bool)], term: Term) -> Result<()> {
         let entry = |sealed| term.entry(ORIGIN_HAND | if sealed { SEALED } else { 0 });
         let entries = targets
@@ -91,8 +96,8 @@ impl Blocklist {
         self.put_all(lock, entries)
     }
 
-    /// Writes entries unchanged. An older entry of the same target is replaced. A prefix keeps only
-    /// its expiry.
+    /// Writes entries unchanged. An older entry of the same target is replaced.
+    /// A prefix keeps only its expiry.
     ///
     /// # Errors
     ///
@@ -104,7 +109,8 @@ impl Blocklist {
     ) -> Result<()> {
         let mut prefixes = false;
         let written = self.write(entries, &mut prefixes);
-        // The epoch is raised even after an error, because some entries may have been written.
+        // The epoch is raised even after an error, because some entries may
+        // have been written.
         self.raise_epoch()?;
         if prefixes {
             self.count_prefixes()?;
@@ -137,7 +143,8 @@ impl Blocklist {
         Ok(self.remove_all(lock, &[target])?.contains(&target))
     }
 
-    /// Removes entries and their origins. Returns the targets that had an entry.
+    /// Removes entries and their origins. Returns the targets that had an
+    /// entry.
     ///
     /// # Errors
     ///
@@ -150,7 +157,8 @@ impl Blocklist {
             }
             Ok(())
         });
-        // The epoch is raised even after an error, because some entries may have been removed.
+        // The epoch is raised even after an error, because some entries may
+        // have been removed.
         self.raise_epoch()?;
         let is_prefix = |target: &Target| matches!(target, Target::Net(_));
         if removed.iter().any(is_prefix) {
@@ -160,8 +168,8 @@ impl Blocklist {
         taken.map(|()| removed)
     }
 
-    /// Removes an entry without updating the number of prefixes or removing the origins of a /64's
-    /// addresses. Returns whether the entry existed.
+    /// Removes an entry without updating the number of prefixes or removing the
+    /// origins of a /64's addresses. Returns whether the entry existed.
     pub(super) fn take_out(&mut self, target: Target) -> Result<bool> {
         match target {
             Target::V4(key) => {
@@ -188,12 +196,13 @@ impl Blocklist {
             .try_for_each(|addr| self.remove_origin(addr))
     }
 
-    /// Seals an entry: from now on every packet of `target` is dropped. Without an entry, nothing
-    /// happens.
+    /// Seals an entry: from now on every packet of `target` is dropped. Without
+    /// an entry, nothing happens.
     pub fn seal(&mut self, _lock: &WriteLock, target: Target) -> Result<()> {
-        // If the filter refreshes the entry between these two calls, the refresh is lost. That is
-        // harmless: the packet came from a peer without a connection, and the peer's next packet
-        // refreshes the entry again.
+        // If the filter refreshes the entry between these two calls, the
+        // refresh is lost. That is harmless: the packet came from a peer
+        // without a connection, and the peer's next packet refreshes the entry
+        // again.
         match self.host(target)? {
             Some(entry) if entry.flags & SEALED == 0 => self.put(
                 target,
@@ -206,7 +215,8 @@ impl Blocklist {
         }
     }
 
-    /// Writes an entry over an older one, and raises the epoch if that opens a sealed entry.
+    /// Writes an entry over an older one, and raises the epoch if that opens a
+    /// sealed entry.
     fn put_again(&mut self, target: Target, entry: Entry, old: Option<Entry>) -> Result<()> {
         self.put(target, entry)?;
         match old {
@@ -215,8 +225,8 @@ impl Blocklist {
         }
     }
 
-    /// Copies an older version's entry if it expires later than the new one, which the filter may
-    /// extend at the same time.
+    /// Copies an older version's entry if it expires later than the new one,
+    /// which the filter may extend at the same time.
     pub(super) fn take_over(&mut self, target: Target, old: Entry) -> Result<()> {
         let ours = self.host(target)?.unwrap_or_default();
         if old.expires <= ours.expires {

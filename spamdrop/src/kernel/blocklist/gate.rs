@@ -15,7 +15,8 @@ use super::known::{Keys, Known, hold_exactly, hold_instead, key};
 use super::{data, optional, pins, present, typed, walk};
 use spamdrop_core::target::Target;
 
-/// The open maps of the gate. Only the daemon writes them, so they need no lock.
+/// The open maps of the gate. Only the daemon writes them, so they need no
+/// lock.
 pub struct GateMaps {
     gate: Array<MapData, Gate>,
     stats: Array<MapData, GateStats>,
@@ -80,8 +81,8 @@ impl GateMaps {
             .context("cannot write gate_stats")
     }
 
-    /// Replaces the known senders by `sources`; prefixes are ignored. A source that stays is never
-    /// missing in between.
+    /// Replaces the known senders by `sources`; prefixes are ignored. A source
+    /// that stays is never missing in between.
     ///
     /// # Errors
     ///
@@ -93,8 +94,8 @@ impl GateMaps {
         Ok(known)
     }
 
-    /// As [`GateMaps::know_exactly`], if the map holds exactly `old`: only the difference is
-    /// written.
+    /// As [`GateMaps::know_exactly`], if the map holds exactly `old`: only the
+    /// difference is written.
     ///
     /// # Errors
     ///
@@ -138,8 +139,8 @@ impl GateMaps {
         }
     }
 
-    /// Whether the filter steers new connections of a host to the responder, judging by the verdict
-    /// alone.
+    /// Whether the filter steers new connections of a host to the responder,
+    /// judging by the verdict alone.
     pub fn is_steered(&self, host: IpAddr, now: MonotonicNs) -> Result<bool> {
         let Some(verdict) = self.verdict(host.into())? else {
             return Ok(false);
@@ -151,8 +152,8 @@ impl GateMaps {
         Ok(verdict.rejects(v6, source, now))
     }
 
-    /// The next source that needs a look-up because its class is refused, and whether it has a
-    /// verdict.
+    /// The next source that needs a look-up because its class is refused, and
+    /// whether it has a verdict.
     pub fn next_lookup_request(&mut self) -> Option<(IpAddr, bool)> {
         let item = self.lookup_requests.next()?;
         let (source, has_verdict) = item.split_first_chunk::<16>()?;

@@ -53,7 +53,8 @@ impl FromIterator<Target> for Known {
     }
 }
 
-/// The source's key, and whether the source is an IPv6 address; `None` for a prefix.
+/// The source's key, and whether the source is an IPv6 address; `None` for a
+/// prefix.
 pub(super) fn key(source: Target) -> Option<(bool, [u8; 8])> {
     let whole = |bytes: &[u8]| {
         let mut whole = [0; 16];

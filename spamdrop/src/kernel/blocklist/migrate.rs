@@ -1,17 +1,21 @@
-//! Upgrades: copies the pinned maps of an older version to maps of this version.
+//! Upgrades: copies the pinned maps of an older version to maps of this
+//! version.
 //!
-//! The filter stays in force throughout. The new maps are filled in a directory of their own, while
-//! the old program filters with the old ones. Then the program behind each link is exchanged, which
-//! the kernel does between two packets.
+//! The filter stays in force throughout. The new maps are filled in a directory
+//! of their own, while the old program filters with the old ones. Then the
+//! program behind each link is exchanged, which the kernel does between two
+//! packets.
 //!
-//! The old program counts hits and extends entries until then, so entries may change after they
-//! were copied. Nothing but the filter changes them: the caller holds the write lock, and no daemon
-//! runs. The old maps are therefore read again after the exchange. Entries that were extended since
-//! the copy began are written to the new maps, unless the new program has extended them further. No
-//! expiry is lost; a few hits may be.
+//! The old program counts hits and extends entries until then, so entries may
+//! change after they were copied. Nothing but the filter changes them: the
+//! caller holds the write lock, and no daemon runs. The old maps are therefore
+//! read again after the exchange. Entries that were extended since the copy
+//! began are written to the new maps, unless the new program has extended them
+//! further. No expiry is lost; a few hits may be.
 //!
-//! The old pins are removed last. After a crash before that, the next start upgrades again from the
-//! old pins, which are in force as long as they exist (see [`pins::pinned`]).
+//! The old pins are removed last. After a crash before that, the next start
+//! upgrades again from the old pins, which are in force as long as they exist
+//! (see [`pins::pinned`]).
 
 pub mod v1;
 
@@ -37,10 +41,11 @@ pub struct OldVersion {
     pub version: u32,
     /// The version's pinned maps.
     pub maps: &'static [MapSpec],
-    /// Copies all data that this version still uses from the maps in a directory.
+    /// Copies all data that this version still uses from the maps in a
+    /// directory.
     copy: fn(from: &Path, to: &mut NewMaps) -> Result<()>,
-    /// Copies again the entries that the filter may have changed since `since`, and adds its
-    /// counters.
+    /// Copies again the entries that the filter may have changed since `since`,
+    /// and adds its counters.
     copy_changed: fn(from: &Path, to: &mut NewMaps, since: MonotonicNs) -> Result<()>,
 }
 
@@ -94,8 +99,8 @@ impl Upgrade {
     ///
     /// # Errors
     ///
-    /// The pinned maps are of a newer version, of one that cannot be upgraded, or do not have the
-    /// layout of their version.
+    /// The pinned maps are of a newer version, of one that cannot be upgraded,
+    /// or do not have the layout of their version.
     pub fn begin(pin_dir: &Path) -> Result<Option<Self>> {
         remove_staging(pin_dir)?;
         let version = match pins::pinned(pin_dir)? {
@@ -139,8 +144,8 @@ impl Upgrade {
             .context("cannot copy the maps of the older version")
     }
 
-    /// Copies the changes and moves the new pins to their final place. The caller makes sure that
-    /// no program uses the old maps any more.
+    /// Copies the changes and moves the new pins to their final place. The
+    /// caller makes sure that no program uses the old maps any more.
     ///
     /// # Errors
     ///
@@ -182,7 +187,8 @@ fn remove_without_directory(pin_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the maps of every version, and the pin directory if it is then empty.
+/// Removes the maps of every version, and the pin directory if it is then
+/// empty.
 pub fn remove_all(pin_dir: &Path) -> Result<()> {
     remove_staging(pin_dir)?;
     for (_, dir) in pins::version_dirs(pin_dir)? {

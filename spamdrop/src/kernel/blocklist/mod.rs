@@ -61,7 +61,8 @@ impl Blocklist {
     ///
     /// # Errors
     ///
-    /// Nothing is pinned ([`Exit::NotAttached`]), or a map has another version or layout.
+    /// Nothing is pinned ([`Exit::NotAttached`]), or a map has another version
+    /// or layout.
     ///
     /// [`Exit::NotAttached`]: crate::exit::Exit::NotAttached
     pub fn open(pin_dir: &Path) -> Result<Self> {
@@ -105,7 +106,8 @@ impl Blocklist {
         self.settings.get(&0, 0).context("cannot read settings")
     }
 
-    /// Replaces the part of the filter's settings that the configuration defines.
+    /// Replaces the part of the filter's settings that the configuration
+    /// defines.
     pub fn configure(&mut self, _lock: &WriteLock, mut settings: Settings) -> Result<()> {
         settings.tick_ns = clock::tick_ns();
         self.change_settings(|old| {

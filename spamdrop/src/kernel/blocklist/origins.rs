@@ -1,5 +1,5 @@
-//! The origin of each entry: why and when an address was blocked. Administrators and the daemon
-//! read it.
+//! The origin of each entry: why and when an address was blocked.
+//! Administrators and the daemon read it.
 
 use std::net::IpAddr;
 

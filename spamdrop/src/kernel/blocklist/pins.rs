@@ -1,11 +1,12 @@
-//! The pinned maps: their paths, their expected layout, and the check that they have it.
+//! The pinned maps: their paths, their expected layout, and the check that they
+//! have it.
 //!
-//! Maps are pinned in `PIN_DIR/vN`, N being [`ABI_VERSION`]. Links are pinned in `PIN_DIR` itself,
-//! since an upgrade replaces the program behind them.
+//! Maps are pinned in `PIN_DIR/vN`, N being [`ABI_VERSION`]. Links are pinned
+//! in `PIN_DIR` itself, since an upgrade replaces the program behind them.
 //!
-//! aya 0.14 accepts any map that is pinned under the right name. If its values were wider than
-//! ours, the kernel would write past our buffers, so every pin is compared before it is opened or
-//! handed to the loader.
+//! aya 0.14 accepts any map that is pinned under the right name. If its values
+//! were wider than ours, the kernel would write past our buffers, so every pin
+//! is compared before it is opened or handed to the loader.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -48,9 +49,9 @@ pub enum Pinned {
     Newer(u32),
 }
 
-/// Determines which version's maps are pinned. If there are several, the lowest one is in force: an
-/// upgrade removes the old pins last, so the others belong to an unfinished upgrade, or are left
-/// from before a downgrade.
+/// Determines which version's maps are pinned. If there are several, the lowest
+/// one is in force: an upgrade removes the old pins last, so the others belong
+/// to an unfinished upgrade, or are left from before a downgrade.
 pub fn pinned(pin_dir: &Path) -> Result<Pinned> {
     if exists(&pin_dir.join(names::SETTINGS))? {
         return Ok(Pinned::Older(WITHOUT_DIRECTORY));
@@ -92,8 +93,8 @@ pub fn exist(pin_dir: &Path) -> Result<bool> {
     Ok(pinned(pin_dir)? != Pinned::Nothing)
 }
 
-/// Ensures that the pinned maps are of this version. The error message names the pinned version and
-/// the next step.
+/// Ensures that the pinned maps are of this version. The error message names
+/// the pinned version and the next step.
 ///
 /// # Errors
 ///
@@ -128,8 +129,9 @@ pub(super) fn newer(pin_dir: &Path, version: u32) -> anyhow::Error {
     )
 }
 
-/// Compares every map that is pinned in `dir`, a directory of maps, with this version's layout. A
-/// `capacity` of `None` accepts any size. Maps that are not pinned yet are accepted.
+/// Compares every map that is pinned in `dir`, a directory of maps, with this
+/// version's layout. A `capacity` of `None` accepts any size. Maps that are not
+/// pinned yet are accepted.
 ///
 /// # Errors
 ///
@@ -196,7 +198,8 @@ fn exists(path: &Path) -> Result<bool> {
         .with_context(|| format!("cannot look at {}", path.display()))
 }
 
-/// Creates the pin directory and the directory of this version's maps, accessible to root only.
+/// Creates the pin directory and the directory of this version's maps,
+/// accessible to root only.
 ///
 /// # Errors
 ///
@@ -237,8 +240,8 @@ pub fn present(pin_dir: &Path) -> Result<Vec<&'static str>> {
     Ok(names)
 }
 
-/// Removes every map of this version except those named in `keep`, and the directories that are
-/// then empty.
+/// Removes every map of this version except those named in `keep`, and the
+/// directories that are then empty.
 pub fn remove_except(pin_dir: &Path, keep: &[&str]) -> Result<()> {
     let dir = maps_dir(pin_dir);
     for name in present(pin_dir)? {

@@ -56,8 +56,8 @@ impl Blocklist {
         Ok(all)
     }
 
-    /// Updates the number of prefixes in the settings, by which the filter decides whether to look
-    /// into the tries.
+    /// Updates the number of prefixes in the settings, by which the filter
+    /// decides whether to look into the tries.
     pub(super) fn count_prefixes(&mut self) -> Result<()> {
         let prefixes = self.prefixes()?;
         let v4 = prefixes

@@ -18,7 +18,8 @@ use spamdrop_core::target::Target;
 pub struct Found {
     /// The address or prefix that the entry covers.
     pub target: Target,
-    /// The entry's value. A prefix is represented as a sealed entry with a fixed expiry.
+    /// The entry's value. A prefix is represented as a sealed entry with a
+    /// fixed expiry.
     pub entry: Entry,
 }
 
@@ -45,7 +46,8 @@ impl Blocklist {
         Ok(found)
     }
 
-    /// Whether `target` itself has a live entry; prefixes that cover it are not considered.
+    /// Whether `target` itself has a live entry; prefixes that cover it are not
+    /// considered.
     pub fn is_blocked(&self, target: Target, now: MonotonicNs) -> Result<bool> {
         Ok(self
             .host(target)?

@@ -1,4 +1,5 @@
-//! The filter's cache of sources that it dropped within the last second, see [`RecentDrop`].
+//! The filter's cache of sources that it dropped within the last second, see
+//! [`RecentDrop`].
 
 use std::collections::HashMap;
 
@@ -9,8 +10,9 @@ use super::{Blocklist, fd};
 use crate::kernel::bpf;
 
 impl Blocklist {
-    /// Raises the epoch, so that the filter reads each entry again instead of its cached facts.
-    /// Every change that removes or weakens an entry must be followed by this.
+    /// Raises the epoch, so that the filter reads each entry again instead of
+    /// its cached facts. Every change that removes or weakens an entry must be
+    /// followed by this.
     pub(super) fn raise_epoch(&mut self) -> Result<()> {
         self.change_settings(|settings| {
             settings.epoch = settings.epoch.wrapping_add(1);

@@ -9,8 +9,8 @@ use spamdrop_common::names;
 
 use super::{data, pins, typed};
 
-/// The open map of the responder's sockets. The kernel removes a socket when it is closed, even by
-/// a crash.
+/// The open map of the responder's sockets. The kernel removes a socket when it
+/// is closed, even by a crash.
 pub struct Responder(SockMap<MapData>);
 
 impl Responder {
@@ -26,8 +26,8 @@ impl Responder {
         Ok(Self(typed(data(&dir, names::RESPONDER)?, Map::SockMap)?))
     }
 
-    /// Makes a listening socket the responder for its address family, whatever address it is bound
-    /// to. An earlier one is replaced.
+    /// Makes a listening socket the responder for its address family, whatever
+    /// address it is bound to. An earlier one is replaced.
     ///
     /// # Errors
     ///

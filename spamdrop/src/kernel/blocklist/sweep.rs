@@ -1,5 +1,5 @@
-//! Deletes many entries at once. Expired entries are removed here: the filter neither revives nor
-//! deletes them.
+//! Deletes many entries at once. Expired entries are removed here: the filter
+//! neither revives nor deletes them.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -11,12 +11,13 @@ use super::Blocklist;
 use crate::lock::WriteLock;
 use spamdrop_core::target::Target;
 
-/// Entries written per lock acquisition, so that other writers do not wait long.
+/// Entries written per lock acquisition, so that other writers do not wait
+/// long.
 pub const CHUNK: usize = 4096;
 
 impl Blocklist {
-    /// Deletes expired entries, and origins without an entry. `turn` acquires the write lock, once
-    /// for each few thousand deletions.
+    /// Deletes expired entries, and origins without an entry. `turn` acquires
+    /// the write lock, once for each few thousand deletions.
     ///
     /// # Errors
     ///
@@ -42,7 +43,8 @@ impl Blocklist {
         Ok(expired.len())
     }
 
-    /// Deletes every entry and every origin. Returns the number of live entries.
+    /// Deletes every entry and every origin. Returns the number of live
+    /// entries.
     ///
     /// # Errors
     ///

@@ -1,8 +1,9 @@
-//! Layout v1, from before maps had a version: all maps are pinned in the pin directory itself.
+//! Layout v1, from before maps had a version: all maps are pinned in the pin
+//! directory itself.
 //!
-//! Not copied: the gate, which the daemon writes five times a second and which is open until then;
-//! the responder's sockets; look-up requests; SYNs seen in a flood; the drops of the last second,
-//! except their hits.
+//! Not copied: the gate, which the daemon writes five times a second and which
+//! is open until then; the responder's sockets; look-up requests; SYNs seen in
+//! a flood; the drops of the last second, except their hits.
 
 mod layout;
 
@@ -152,8 +153,8 @@ fn copy_trie<A: Pod, V: Pod, N: Pod + From<V>>(
     Ok(())
 }
 
-/// The entries that a hit may have extended since `since`. A hit sets the expiry to its own time
-/// plus the ttl, or to the hard limit.
+/// The entries that a hit may have extended since `since`. A hit sets the
+/// expiry to its own time plus the ttl, or to the hard limit.
 fn slid_since<K: Pod>(
     from: &Path,
     name: &str,
@@ -172,8 +173,8 @@ fn slid_since<K: Pod>(
     Ok(slid)
 }
 
-/// Adds the old program's counters to the new program's. Packets that the new program counts during
-/// this call may be lost.
+/// Adds the old program's counters to the new program's. Packets that the new
+/// program counts during this call may be lost.
 fn add_counters(from: &Path, to: &mut Blocklist) -> Result<()> {
     let old: PerCpuArray<_, Counters> = typed(data(from, names::COUNTERS)?, Map::PerCpuArray)?;
     let old = old.get(&0, 0).context("cannot read counters")?;
