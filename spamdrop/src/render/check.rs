@@ -15,7 +15,7 @@ pub struct Checked {
     pub warnings: Vec<Warning>,
 }
 
-/// Writes what was found.
+/// Writes the result of the check.
 ///
 /// # Errors
 ///

@@ -16,7 +16,7 @@ const COLUMNS: [Column<CounterRow>; 3] = [
     left("MEANING", |row, text| text.write_str(row.2)),
 ];
 
-/// Writes every counter, those of drops first, and the totals.
+/// Writes every counter, drops first, and the totals.
 ///
 /// # Errors
 ///

@@ -42,7 +42,7 @@ pub fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::O
     serializer.serialize_f64(whole.as_secs_f64())
 }
 
-/// As [`seconds`]; none is `null`.
+/// As [`seconds`]; `None` becomes `null`.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Which logs can be trusted.
+//! The note about logs that cannot be trusted.
 
 use std::io::{self, Write};
 
