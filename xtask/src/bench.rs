@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: spamdrop beside what could be used instead.
+//! `cargo xtask bench`: measures spamdrop beside its alternatives.
 
 use std::fs;
 use std::process::Command;
@@ -36,7 +36,7 @@ pub struct Options {
 ///
 /// # Errors
 ///
-/// Names what could not be built, or measured.
+/// Names what could not be built or measured.
 pub fn run(options: &Options) -> Result<()> {
     setup::building()?;
     setup::tools()?;

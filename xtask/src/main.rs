@@ -165,7 +165,7 @@ mod tests {
     }
 }
 
-/// One line for whoever watches.
+/// Prints a progress line.
 fn say(line: &str) {
     eprintln!("xtask: {line}");
 }

@@ -140,7 +140,7 @@ impl GateMaps {
     }
 
     /// Whether the filter steers new connections of a host to the responder,
-    /// judging by the verdict alone.
+    /// according to the verdict alone.
     pub fn is_steered(&self, host: IpAddr, now: MonotonicNs) -> Result<bool> {
         let Some(verdict) = self.verdict(host.into())? else {
             return Ok(false);
