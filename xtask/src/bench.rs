@@ -14,7 +14,7 @@ use crate::{
 
 const REPORT: &str = "BENCHMARKS.md";
 
-/// How `cargo xtask bench` runs.
+/// Options of `cargo xtask bench`.
 #[derive(Args)]
 pub struct Options {
     /// Fewer and shorter rounds; nothing is written
@@ -27,7 +27,7 @@ pub struct Options {
     /// without spamdrop; nothing is written
     #[arg(long, conflicts_with_all = ["only", "slow"])]
     wave: bool,
-    /// Waste 16 look-ups on each packet, to see the figures fall
+    /// Waste 16 look-ups on each packet, to check that the figures fall
     #[arg(long, hide = true)]
     slow: bool,
 }

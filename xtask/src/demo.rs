@@ -28,7 +28,7 @@ use story::Story;
 /// include a checkout or a program.
 const TEMPORARY: &str = "/var/log";
 
-/// How `cargo xtask demo` runs.
+/// Options of `cargo xtask demo`.
 #[derive(Args)]
 pub struct Options {
     /// Add a line to spamdrop's configuration, to see what depends on it:

@@ -38,7 +38,7 @@ const FLAGS: &[&str] = &[
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
 
-/// What `cargo xtask fuzz` runs.
+/// Options of `cargo xtask fuzz`.
 #[derive(Args)]
 pub struct Options {
     /// Targets [default: all]

@@ -19,7 +19,7 @@ const CRATES: [&str; 4] = [
     "spamdrop/src",
 ];
 
-/// What `cargo xtask lines` counts.
+/// Options of `cargo xtask lines`.
 #[derive(Args)]
 pub struct Options {
     /// Count a commit of git, not the working tree

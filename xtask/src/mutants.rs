@@ -27,7 +27,7 @@ const PACKAGES: [(&str, Option<usize>); 2] =
 /// Minimum percentage of viable mutants that must be caught.
 const LEAST: f64 = 95.0;
 
-/// What `cargo xtask mutants` tries.
+/// Options of `cargo xtask mutants`.
 #[derive(Args)]
 pub struct Options {
     /// Try this many mutants of a package, not all [default: all of

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::say;
 
-/// How many tests or checks passed and failed.
+/// Numbers of tests and checks that passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Tests and checks that passed.

@@ -22,7 +22,7 @@ const FUZZ: Duration = Duration::from_secs(10);
 /// How long each fuzz target runs with `--full`.
 const FUZZ_FULL: Duration = Duration::from_secs(600);
 
-/// What `cargo xtask test` runs.
+/// Options of `cargo xtask test`.
 #[derive(Args)]
 pub struct Options {
     /// Run this group only (may be repeated)
@@ -38,15 +38,15 @@ pub struct Options {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Group {
-    /// rustfmt changes nothing
+    /// Check that rustfmt would change nothing
     Format,
-    /// Clippy, compiler warnings, the rules of the house, the man pages
+    /// Clippy, compiler warnings, the house rules, the man pages
     Lint,
     /// Tests that need neither root nor a kernel
     Unit,
-    /// Tests that load programs and make network namespaces, as root
+    /// Tests that load programs and create network namespaces, as root
     Kernel,
-    /// The same before Debian's Courier, with rbldnsd and rsyslog
+    /// Kernel tests with Debian's Courier, rbldnsd and rsyslog
     Courier,
     /// A botnet's wave before a small mail server, as root
     Wave,

@@ -187,8 +187,8 @@ fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Res
     steering::stop(pin_dir)
 }
 
-/// Fails if the interface's link has another mode, because a link keeps the
-/// mode in which it was made.
+/// Fails if native mode is wanted and the interface's link is generic, because
+/// a link keeps the mode in which it was made.
 fn ensure_mode(interface: &Interface, mode: Mode) -> Result<()> {
     let name = &interface.name;
     let generic = interface.xdp.is_some_and(|xdp| !xdp.native);

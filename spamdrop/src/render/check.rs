@@ -16,10 +16,6 @@ pub struct Checked {
 }
 
 /// Writes the result of the check.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn text(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
     match &checked.config {
         Some(path) => writeln!(out, "{}: valid", path.display())?,

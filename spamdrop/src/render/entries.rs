@@ -118,10 +118,6 @@ pub fn sort(entries: &mut [LiveEntry]) {
 }
 
 /// Writes entries as a table.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn text(out: &mut impl Write, style: Style, entries: &[LiveEntry]) -> io::Result<()> {
     table::write(out, style, &COLUMNS, entries)
 }

@@ -64,10 +64,6 @@ const COLUMNS: [Column<KnownSender>; 5] = [
 ];
 
 /// Writes senders as a table. Dates are in UTC.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn text(out: &mut impl Write, style: Style, senders: &[KnownSender]) -> io::Result<()> {
     table::write(out, style, &COLUMNS, senders)
 }

@@ -8,10 +8,6 @@ use spamdrop_core::target::Target;
 
 /// Writes one line for each entry. Times are rounded down to whole seconds, but
 /// to at least 1, the minimum that `import` accepts.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn text(out: &mut impl Write, entries: &[LiveEntry]) -> io::Result<()> {
     for entry in entries {
         // A prefix is blocked to the end of its last second.

@@ -141,10 +141,6 @@ impl Serialize for ZoneReply<'_> {
 }
 
 /// Writes each address and, below it, the replies.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn text(out: &mut impl Write, looked_up: &[LookedUp<'_>]) -> io::Result<()> {
     for one in looked_up {
         let LookedUp { addr, ttl_s, .. } = one;

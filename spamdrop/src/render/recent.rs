@@ -35,10 +35,6 @@ impl Jiffies {
 ///   The value is never later than `now` (`CLOCK_MONOTONIC`).
 /// - `oldest_pkt` is 1, because `last_seen` is the only known time stamp.
 /// - `ttl`, the hop limit of the last packet, is 0, as in entries made by hand.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn text(
     out: &mut impl Write,
     entries: &[LiveEntry],

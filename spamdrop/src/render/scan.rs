@@ -90,10 +90,6 @@ impl Serialize for NearMisses {
 
 /// Writes the result for a file. The text of a near miss is cut so that its
 /// line has at most `columns` columns.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn text(out: &mut impl Write, scanned: &Scanned, columns: usize) -> io::Result<()> {
     let Scanned { file, lines, .. } = scanned;
     let matches: u64 = scanned.matches.values().sum();
@@ -160,10 +156,6 @@ pub fn most_frequent(addresses: impl IntoIterator<Item = AddressRow>) -> Vec<Add
 }
 
 /// Writes the first `shown` addresses, and the number of all.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn addresses(
     out: &mut impl Write,
     style: Style,

@@ -51,10 +51,6 @@ pub struct BlockOrigin {
 }
 
 /// Writes the details, with times in `zone`.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn text(out: &mut impl Write, detail: &AddressDetail, zone: &TimeZone) -> io::Result<()> {
     for entry in &detail.entries {
         write_entry(out, entry)?;

@@ -109,10 +109,6 @@ pub fn is_nearly_full(fill: Fill) -> bool {
 }
 
 /// Writes the status at `now`, with times in `zone`.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn text(
     out: &mut impl Write,
     status: &Status,

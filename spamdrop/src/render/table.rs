@@ -56,10 +56,6 @@ pub const fn right<Row>(heading: &'static str, cell: Cell<Row>) -> Column<Row> {
 
 /// Writes a heading and the rows. Each cell is rendered twice, first to measure
 /// it, so that a million rows need no extra memory.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn write<Row>(
     out: &mut impl Write,
     style: Style,

@@ -71,10 +71,6 @@ const fn columns<'a>() -> [Column<WaveRow<'a>>; 13] {
 
 /// Writes the waves as a table and their totals, with times in the reader's
 /// zone.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn text(
     out: &mut impl Write,
     style: Style,

@@ -186,8 +186,8 @@ impl Line {
         match (&self.ratio, &self.outcome) {
             (Some(ratio), _) if !ratio.is_steady() => {
                 let refused = format!("too noisy: {:.2} - {:.2}", ratio.min(), ratio.max());
-                // The bar counts as met or missed only if every round is on the
-                // same side.
+                // With an unsteady ratio, the bar counts as met or missed only
+                // if every round is on the same side.
                 let (least, most) = (judge(ratio.min()), judge(ratio.max()));
                 let verdict = match self.bar {
                     Some(_) if least == most => least,
