@@ -154,7 +154,7 @@ fn leave(path: &Path) -> io::Result<()> {
     fs::rename(&beside, path)
 }
 
-/// Creates a new FIFO. A crash may have left an old one, which is removed.
+/// Removes the temporary file that a crash may have left at `beside`.
 fn fresh(beside: &Path) -> io::Result<()> {
     if is_left(beside) {
         fs::remove_file(beside)?;

@@ -67,7 +67,7 @@ enum Verb {
         #[arg(long)]
         without_log: bool,
     },
-    /// Fuzz the parsers, and print the number of inputs tried
+    /// Run the fuzz targets, and print the number of inputs tried
     ///
     /// A finding is printed with its input and a command that reproduces it.
     Fuzz(fuzz::Options),
