@@ -1,4 +1,4 @@
-//! The administrator's allowlist, in its file.
+//! The file of the administrator's allowlist.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,11 +10,11 @@ use spamdrop_core::allowlist::Allowlist;
 use crate::durable;
 use crate::exit::{Exit, Failure};
 
-/// Reads the file; without one the list is empty.
+/// Reads the file. If it does not exist, the list is empty.
 ///
 /// # Errors
 ///
-/// It cannot be read, or a line is not an address ([`Exit::Config`]).
+/// The file cannot be read, or a line is not an address ([`Exit::Config`]).
 pub fn read(path: &Path) -> Result<Allowlist> {
     let text = match fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
@@ -24,11 +24,11 @@ pub fn read(path: &Path) -> Result<Allowlist> {
     parsed.map_err(|error| Failure::new(Exit::Config, error.to_string()))
 }
 
-/// Replaces the file in one step, so that a crash leaves the old or the new one.
+/// Replaces the file atomically: a crash leaves the old or the new one.
 ///
 /// # Errors
 ///
-/// It cannot be written.
+/// The file cannot be written.
 pub fn write(path: &Path, list: &Allowlist) -> Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)

@@ -1,5 +1,5 @@
-//! What is unwise without being wrong: `run` says it at its start, `config
-//! check` on demand.
+//! Warnings about settings that are valid but unwise. `run` logs them at its
+//! start, `config check` on demand.
 
 use anyhow::{Context as _, Result};
 
@@ -15,11 +15,12 @@ pub use answer::answer;
 
 pub mod zones;
 
-/// What is unwise in the configuration, and in the mail server's beside it.
+/// Warnings about the configuration, and about the mail server's configuration
+/// beside it.
 ///
 /// # Errors
 ///
-/// The kernel does not answer, or the mail server's file cannot be read.
+/// The kernel cannot be queried, or the mail server's file cannot be read.
 pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
     let mut warnings = listeners(config)?;
     warnings.extend(plain_files(config));
@@ -31,7 +32,8 @@ pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
     Ok(warnings)
 }
 
-/// The default match is Courier's.
+/// Warns about a server other than Courier, because the default match selects
+/// only Courier's entries.
 fn journal(config: &Config) -> Option<Warning> {
     let other = config
         .servers
@@ -60,7 +62,8 @@ fn listeners(config: &Config) -> Result<Vec<Warning>> {
     Ok(warnings)
 }
 
-/// What comes by standard input is the administrator's choice.
+/// Warns about plain files. Standard input is exempt: its source is the
+/// administrator's choice.
 fn plain_files(config: &Config) -> Option<Warning> {
     let file = config.logs.iter().find(|path| path.as_os_str() != "-")?;
     let advice = if config.journal {
@@ -74,7 +77,8 @@ fn plain_files(config: &Config) -> Option<Warning> {
     })
 }
 
-/// Without them, of what an outage of a list does, only its pace is bounded.
+/// Warns if no server logs accepted mail. Without it, only the rate limit
+/// bounds the damage of a broken blocklist.
 fn no_acceptances(servers: &[MailServer]) -> Option<Warning> {
     if servers.is_empty() || servers.iter().any(|server| server.tells_acceptances()) {
         return None;

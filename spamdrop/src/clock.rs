@@ -1,12 +1,13 @@
-//! The one clock of entries and the one of people.
+//! The monotonic clock for entries, and the wall clock for times shown to
+//! users.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, clock_getres, clock_gettime};
 use spamdrop_common::time::{MonotonicNs, UnixSeconds};
 
-/// `CLOCK_MONOTONIC`, as the filter reads it (the filter's coarse reading
-/// may be a tick behind).
+/// `CLOCK_MONOTONIC`. The filter's coarse reading of this clock may be one tick
+/// behind.
 #[must_use]
 pub fn monotonic() -> Duration {
     let now = clock_gettime(ClockId::Monotonic);
@@ -16,7 +17,7 @@ pub fn monotonic() -> Duration {
     )
 }
 
-/// [`monotonic`] as entries hold it.
+/// [`monotonic`] in the type that entries store.
 #[must_use]
 pub fn monotonic_ns() -> MonotonicNs {
     MonotonicNs::default().plus(monotonic())
@@ -34,15 +35,15 @@ pub fn unix_seconds() -> UnixSeconds {
     spamdrop_core::time::unix_seconds(wall())
 }
 
-/// The kernel's tick (a jiffy) in nanoseconds: a coarse clock advances by one
-/// tick at a time. At least 1.
+/// The kernel's tick (a jiffy) in nanoseconds, at least 1: the resolution of a
+/// coarse clock.
 #[must_use]
 pub fn tick_ns() -> u32 {
     let tick = clock_getres(ClockId::MonotonicCoarse).tv_nsec;
     u32::try_from(tick).unwrap_or(u32::MAX).max(1)
 }
 
-/// The kernel's ticks a second (`CONFIG_HZ`).
+/// The kernel's ticks per second (`CONFIG_HZ`).
 #[must_use]
 pub fn ticks_per_second() -> u64 {
     let tick = u64::from(tick_ns());
@@ -50,7 +51,7 @@ pub fn ticks_per_second() -> u64 {
     (1_000_000_000 + tick / 2) / tick
 }
 
-/// A reading to measure from.
+/// A starting point for measuring elapsed time.
 #[must_use]
 pub fn instant() -> Instant {
     Instant::now()

@@ -1,4 +1,4 @@
-//! The configuration file → a checked configuration.
+//! Reads and checks the configuration file.
 
 use std::collections::HashSet;
 use std::fs;
@@ -31,11 +31,12 @@ mod server;
 
 pub use choice::{Admit, Answer, Compat, RefreshMode, Seal};
 
-/// Where the configuration is read from unless `--config` says otherwise.
+/// The path of the configuration file, unless `--config` names another.
 pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
 
 /// Every key of the configuration file. The example file beside this crate
-/// describes them; a test keeps it complete and its defaults true.
+/// describes them; a test ensures that it has every key, and that its defaults
+/// are those of the code.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
@@ -124,13 +125,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the configuration. Without `path`, [`PATH`] is read if it is
-    /// there, and the defaults hold if it is not.
+    /// Reads the configuration. Without `path`, [`PATH`] is read if it exists;
+    /// otherwise the defaults apply.
     ///
     /// # Errors
     ///
-    /// [`Exit::Config`]: no such file, not TOML, an unknown key, a value out
-    /// of its range.
+    /// [`Exit::Config`]: no such file, not TOML, an unknown key, a value out of
+    /// its range.
     pub fn read(path: Option<&Path>) -> Result<Self> {
         let (path, optional) = path.map_or((Path::new(PATH), true), |path| (path, false));
         let text = match fs::read_to_string(path) {
@@ -141,11 +142,11 @@ impl Config {
         Self::parse(&text).map_err(|error| wrong(path, &format!("{error:#}")))
     }
 
-    /// Reads a configuration from TOML and checks it.
+    /// Parses a configuration from TOML and checks it.
     ///
     /// # Errors
     ///
-    /// As [`Config::read`], without the name of the file.
+    /// As [`Config::read`], but the message does not name the file.
     pub fn parse(text: &str) -> Result<Self> {
         let mut config: Self = toml::from_str(text)?;
         // Without the key, the journal replaces the default log.
@@ -164,7 +165,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks what flags may have changed.
+    /// Checks the values again after flags may have changed them.
     ///
     /// # Errors
     ///
@@ -211,7 +212,8 @@ impl Config {
         Ok(())
     }
 
-    /// The settings of the engine. Stamps without a time zone are local.
+    /// The settings of the engine. Log stamps without a time zone are taken as
+    /// local time.
     ///
     /// # Errors
     ///
@@ -224,7 +226,7 @@ impl Config {
         })
     }
 
-    /// Reads the lines of the configured servers and patterns.
+    /// The parser for the lines of the configured servers and patterns.
     #[must_use]
     pub fn parser(&self) -> Parser {
         Parser::new(self.parser_settings())
@@ -239,11 +241,11 @@ impl Config {
         }
     }
 
-    /// `reject_text`, compiled; `None` where it is empty.
+    /// `reject_text`, compiled; `None` if it is empty.
     ///
     /// # Errors
     ///
-    /// It is not a regular expression.
+    /// The value is not a regular expression.
     pub fn reject_pattern(&self) -> Result<Option<Regex>> {
         if self.reject_text.is_empty() {
             return Ok(None);
@@ -260,25 +262,25 @@ impl Config {
         whole_seconds(self.ttl)
     }
 
-    /// `hard_limit` in whole seconds; 0: none.
+    /// `hard_limit` in whole seconds; 0: no limit.
     #[must_use]
     pub fn hard_limit_s(&self) -> u32 {
         whole_seconds(self.hard_limit)
     }
 
-    /// Where the positions in the logs are kept.
+    /// The path of the file with the read positions of the logs.
     #[must_use]
     pub fn positions_file(&self) -> PathBuf {
         self.state_dir.join("positions.json")
     }
 
-    /// Where known senders and waves are stored.
+    /// The path of the database with known senders and waves.
     #[must_use]
     pub fn store_file(&self) -> PathBuf {
         self.state_dir.join(store::FILE)
     }
 
-    /// `known_capacity`, as a number of things in memory.
+    /// `known_capacity` as a `usize`.
     #[must_use]
     pub fn known_sources(&self) -> usize {
         usize::try_from(self.known_capacity).unwrap_or(usize::MAX)
@@ -298,7 +300,7 @@ impl Config {
     }
 }
 
-/// The most sources that can be remembered.
+/// Maximum of `known_capacity`.
 const MAX_KNOWN: u32 = 1 << 20;
 
 fn whole_seconds(duration: Duration) -> u32 {
@@ -312,8 +314,9 @@ fn seconds(key: &str, value: Duration, least: u64) -> Result<()> {
     Ok(())
 }
 
-/// A power of two: the kernel's LRU keeps its promise of capacity only then,
-/// and only with 1,024 or more entries for each CPU.
+/// Checks the capacity of a block map. It must be a power of two with 1,024 or
+/// more entries for each CPU: otherwise the kernel's LRU map evicts entries
+/// before it is full.
 fn capacity(key: &str, value: u32) -> Result<()> {
     let least = cpus::possible().saturating_mul(1024);
     if !value.is_power_of_two() || value < least || value > 1 << 24 {

@@ -1,4 +1,4 @@
-//! Courier's files: `esmtpd` and `smtpaccess` in its directory.
+//! Reads Courier's files `esmtpd` and `smtpaccess`.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,8 @@ use spamdrop_core::courier::esmtpd::Settings;
 use spamdrop_core::courier::smtpaccess::Access;
 use spamdrop_core::zones::Zones;
 
-/// The settings that Courier's start script reads; `None` without a file.
+/// The settings that Courier's start script reads; `None` if the file does not
+/// exist.
 ///
 /// # Errors
 ///
@@ -25,8 +26,8 @@ pub fn settings(courier_dir: &Path) -> Result<Option<Settings>> {
     }
 }
 
-/// The zones that Courier is told to ask, with its access table; none without
-/// an `esmtpd` file.
+/// The zones that Courier queries, with its access table; empty without an
+/// `esmtpd` file.
 ///
 /// # Errors
 ///
@@ -41,8 +42,9 @@ pub fn zones(courier_dir: &Path) -> Result<Zones> {
     }
 }
 
-/// Reads the table, a file or the files of a directory, from which
-/// `makesmtpaccess` makes what Courier reads; without one it is empty.
+/// Reads the access table, a file or the files of a directory, from which
+/// `makesmtpaccess` builds Courier's database. If it does not exist, the table
+/// is empty.
 fn access(path: &Path) -> Result<Access> {
     let cannot = || format!("cannot read {}", path.display());
     let mut access = Access::default();

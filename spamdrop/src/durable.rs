@@ -1,5 +1,5 @@
-//! Small files that are replaced whole: after a crash the old one is there or
-//! the new one.
+//! Small files that are replaced atomically: after a crash either the old or
+//! the new one exists.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 ///
-/// One of these steps fails; `path` is as it was. Its directory must exist.
+/// One of these steps fails; `path` is then unchanged. Its directory must
+/// exist.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = beside(path);
     let mut file = File::create(&beside)?;
@@ -19,7 +20,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&beside, path)
 }
 
-/// The file that [`replace`] writes first; a crash may leave it.
+/// The temporary file of [`replace`], which a crash may leave behind.
 #[must_use]
 pub fn beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use spamdrop_core::invalid::Invalid;
 
-/// How a command ends.
+/// The result of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     /// Failed for a reason that has no code of its own.
     Failed = 1,
-    /// The command line makes no sense; clap uses the same.
+    /// The command line is invalid; clap uses the same code.
     Usage = 2,
     /// No filter is attached (no pinned maps).
     NotAttached = 3,
@@ -52,7 +52,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The exit code that an error stands for.
+/// The exit code of an error.
 #[must_use]
 pub fn code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(exit(error) as u8)

@@ -1,11 +1,11 @@
-//! A FIFO on disk that never makes a writer wait or fail while it is open
-//! here, and that makes one fail at once when it is not.
+//! A FIFO whose writers never wait or fail while it is open here, and fail at
+//! once while it is not.
 //!
-//! Opening a FIFO that nobody reads blocks, and where nothing is, a shell
-//! makes a plain file. So a closed FIFO leaves a symbolic link to
-//! [`NOWHERE`]: whoever writes to it is told "No such file or directory", as
-//! by xt_recent of a list that does not exist. Only a killed process leaves
-//! the FIFO itself; its writers wait for the next start, which takes it over.
+//! Opening a FIFO that has no reader blocks, and if the path does not exist, a
+//! shell creates a plain file. A closed FIFO is therefore replaced by a
+//! symbolic link to [`NOWHERE`]: its writers get "No such file or directory",
+//! as from xt_recent for a list that does not exist. Only a killed process
+//! leaves the FIFO itself; its writers wait until the next start adopts it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -20,25 +20,25 @@ use tokio::net::unix::pipe::Receiver;
 
 use crate::durable;
 
-/// What the link of a closed FIFO points to. By Debian's policy the directory
-/// exists nowhere.
+/// The target of the link that replaces a closed FIFO. By Debian's policy, the
+/// directory `/nonexistent` never exists.
 const NOWHERE: &str = "/nonexistent/spamdrop-is-not-running";
 
-/// For its owner only.
+/// Accessible to the owner only.
 const MODE: Mode = Mode::from_raw_mode(0o600);
 
-/// What a read gave.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Got<'a> {
-    /// These bytes.
+    /// Bytes were read.
     Bytes(&'a [u8]),
-    /// Nobody has it open to write any more, and all was read.
+    /// All bytes were read, and no writer has the FIFO open.
     End,
-    /// Nothing yet.
+    /// No bytes are available yet.
     Nothing,
 }
 
-/// A FIFO that is open for reading. Dropping it leaves the link.
+/// A FIFO that is open for reading. Dropping it leaves the symbolic link.
 #[derive(Debug)]
 pub(crate) struct Fifo {
     path: PathBuf,
@@ -48,12 +48,13 @@ pub(crate) struct Fifo {
 }
 
 impl Fifo {
-    /// Makes the FIFO, or takes over one of ours, and opens it. Needs a tokio
+    /// Creates the FIFO, or adopts one of ours, and opens it. Needs a tokio
     /// runtime with I/O.
     ///
     /// # Errors
     ///
-    /// Something else is there, or it cannot be made or opened.
+    /// Another kind of file exists at the path, or the FIFO cannot be created
+    /// or opened.
     pub fn open(path: &Path) -> Result<Self> {
         let shown = path.display();
         make(path).with_context(|| format!("cannot make the FIFO {shown}"))?;
@@ -74,7 +75,7 @@ impl Fifo {
         })
     }
 
-    /// Resolves when a read may give something. Cancel safe.
+    /// Resolves when bytes may be available. Cancel safe.
     ///
     /// # Errors
     ///
@@ -83,16 +84,17 @@ impl Fifo {
         self.receiver.readable().await
     }
 
-    /// Reads what fits into `buffer`, without waiting.
+    /// Reads into `buffer` without waiting.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or not be opened again after its end.
+    /// The FIFO cannot be read, or cannot be reopened after its end.
     pub fn read<'a>(&mut self, buffer: &'a mut [u8]) -> io::Result<Got<'a>> {
         match self.receiver.try_read(buffer) {
             Ok(0) => {
-                // An end stays one. The old one is closed after the new one is
-                // open, so no writer is ever without a reader.
+                // An end is permanent for this descriptor. The old descriptor
+                // is closed after the new one is open, so that writers always
+                // have a reader.
                 self.receiver = again(&self.receiver)?;
                 Ok(Got::End)
             }
@@ -102,7 +104,7 @@ impl Fifo {
         }
     }
 
-    /// Whether writers still find it under its path.
+    /// Whether the path still names this FIFO.
     pub fn is_in_place(&self) -> bool {
         fs::symlink_metadata(&self.path)
             .is_ok_and(|named| (named.dev(), named.ino()) == self.identity)
@@ -120,7 +122,7 @@ impl Drop for Fifo {
     }
 }
 
-/// Whether at `path` is what an earlier process left: a FIFO or its link.
+/// Whether `path` is a FIFO or its link, left by an earlier process.
 pub(crate) fn is_left(path: &Path) -> bool {
     is_link(path) || fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_fifo())
 }
@@ -129,10 +131,11 @@ fn is_link(path: &Path) -> bool {
     fs::read_link(path).is_ok_and(|target| target == Path::new(NOWHERE))
 }
 
-/// Nothing is replaced but the link.
+/// Creates the FIFO. Replaces the link, but no other file.
 fn make(path: &Path) -> io::Result<()> {
     if is_link(path) {
-        // In one step: between two, a script could make a plain file.
+        // The rename is one step. Between two steps, a script could create a
+        // plain file.
         let beside = durable::beside(path);
         fresh(&beside)?;
         mkfifoat(CWD, &beside, MODE)?;
@@ -151,7 +154,7 @@ fn leave(path: &Path) -> io::Result<()> {
     fs::rename(&beside, path)
 }
 
-/// A crash may have left one.
+/// Removes the temporary file that a crash may have left at `beside`.
 fn fresh(beside: &Path) -> io::Result<()> {
     if is_left(beside) {
         fs::remove_file(beside)?;
@@ -159,7 +162,7 @@ fn fresh(beside: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The same FIFO, whatever its path leads to now.
+/// Opens the same FIFO again, whatever its path names now.
 fn again(receiver: &Receiver) -> io::Result<Receiver> {
     let path = format!("/proc/self/fd/{}", receiver.as_fd().as_raw_fd());
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();

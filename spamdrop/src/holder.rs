@@ -1,4 +1,4 @@
-//! Who holds the lock of a file, for messages.
+//! Finds the process that holds a file's lock, for messages.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,7 +8,7 @@ use rustix::fs::{major, minor};
 use spamdrop_core::escape::escape;
 
 /// The process that holds a lock of the file, such as `` `spamdrop learn` (pid
-/// 4711) ``; `None` if the kernel names none. It may have ended meanwhile.
+/// 4711) ``; `None` if the kernel names none. The process may have ended since.
 #[must_use]
 pub fn of(path: &Path) -> Option<String> {
     let file = fs::metadata(path).ok()?;
@@ -23,7 +23,7 @@ pub fn of(path: &Path) -> Option<String> {
     Some(format!("`{}` (pid {pid})", command.join(" ").trim_end()))
 }
 
-/// The process of a line of `/proc/locks`, if that lock is held on this file:
+/// The process in a line of `/proc/locks`, if that lock is held on this file:
 /// `1: POSIX ADVISORY WRITE 4711 fd:01:131 0 EOF`.
 fn holder(line: &str, (major, minor): (u32, u32), inode: u64) -> Option<u32> {
     let mut words = line.split_ascii_whitespace().skip(4);
@@ -45,12 +45,12 @@ mod tests {
             Some(4711)
         );
         assert_eq!(file("1: FLOCK  ADVISORY  WRITE 12 fd:01:132 0 EOF"), None);
-        // The arrow marks a process that waits.
+        // The arrow marks a waiting process.
         assert_eq!(
             file("1: -> FLOCK  ADVISORY  WRITE 12 fd:01:131 0 EOF"),
             None
         );
-        // Of an open file description, which belongs to no process.
+        // A lock of an open file description belongs to no process.
         assert_eq!(file("2: OFDLCK ADVISORY  READ -1 fd:01:131 0 EOF"), None);
     }
 

@@ -1,5 +1,5 @@
-//! The filter as `run` and `attach` leave it: attached, configured, with its
-//! allowlist.
+//! Installs the filter for `run` and `attach`: attaches and configures it, and
+//! sets its allowlist.
 
 use std::path::PathBuf;
 
@@ -16,25 +16,26 @@ use crate::kernel::network;
 use crate::lock::{self, WriteLock};
 use crate::protect;
 
-/// What the filter needs of the configuration.
+/// The filter's part of the configuration.
 #[derive(Clone, Debug)]
 pub struct FilterSettings {
     /// The interfaces to protect.
     pub interfaces: Vec<String>,
-    /// What is loaded; its log level is chosen with each installation.
+    /// The parameters of the load, except the log level, which each
+    /// installation chooses.
     pub plan: Plan,
-    /// What the filter is told.
+    /// The settings that the filter reads from its map.
     pub settings: Settings,
-    /// The allowlist's file.
+    /// The path of the allowlist.
     pub allow_file: PathBuf,
-    /// Where maps and links are pinned.
+    /// The directory in which maps and links are pinned.
     pub pin_dir: PathBuf,
-    /// Where the write lock is.
+    /// The directory of the write lock.
     pub run_dir: PathBuf,
 }
 
 impl FilterSettings {
-    /// What the configuration says of the filter.
+    /// Extracts the filter's part of the configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
         Self {
@@ -47,19 +48,19 @@ impl FilterSettings {
         }
     }
 
-    /// Whether the filter of these settings uses the maps of the others, as
-    /// they are.
+    /// Whether a filter with these settings can use the maps of a filter with
+    /// the other settings unchanged.
     #[must_use]
     pub fn shares_maps_with(&self, other: &Self) -> bool {
         let place = |it: &Self| (it.pin_dir.clone(), it.run_dir.clone(), it.plan.capacity);
         place(self) == place(other)
     }
 
-    /// The interfaces of the configuration that exist now.
+    /// The interfaces of the configuration that currently exist.
     ///
     /// # Errors
     ///
-    /// The kernel does not answer.
+    /// The kernel cannot be queried.
     pub fn present_interfaces(&self) -> Result<Vec<String>> {
         let present = network::interfaces()?;
         let is_present = |name: &&String| present.iter().any(|it| it.name == **name);
@@ -67,22 +68,23 @@ impl FilterSettings {
     }
 }
 
-/// A filter that is in place and configured.
+/// A filter that is attached and configured.
 pub struct Installed {
-    /// The loaded filter, for its log and for [`steer`]; may be dropped.
+    /// The loaded filter, for its packet log and for [`steer`]. It may be
+    /// dropped.
     pub filter: Filter,
     /// Its maps.
     pub blocklist: Blocklist,
-    /// The interfaces that it was put on.
+    /// The interfaces to which it was attached.
     pub attached: Vec<Attached>,
 }
 
-/// Puts the filter on interfaces, or replaces it there, and tells it the
+/// Attaches the filter to interfaces, or replaces it there, and writes the
 /// settings and the allowlist. `log_level` is that of `--log-packets`.
 ///
 /// # Errors
 ///
-/// Those of [`attach::attach`]; the kernel refuses a map operation.
+/// Those of [`attach::attach`]; a map operation fails.
 pub fn install(
     lock: &WriteLock,
     settings: &FilterSettings,
@@ -99,8 +101,8 @@ pub fn install(
     })
 }
 
-/// [`install`] for a daemon that has done it before: a filter that somebody
-/// has detached meanwhile stays detached.
+/// Repeats [`install`] for a running daemon. If the filter was detached in the
+/// meantime, it stays detached.
 ///
 /// # Errors
 ///
@@ -116,9 +118,9 @@ pub fn reinstall(
     install(lock, settings, names, protected, log_level)
 }
 
-/// [`reinstall`] with other settings. After an error the filter is where it
-/// was, but may have the new settings and the new allowlist; the caller can
-/// tell it the old ones again.
+/// Repeats [`reinstall`] with other settings. After an error the filter is
+/// still attached, but may have the new settings and the new allowlist; the
+/// caller can restore the old ones.
 ///
 /// # Errors
 ///
@@ -139,8 +141,7 @@ pub fn reconfigure(
     })
 }
 
-/// Gives connections of listed senders to the responder, or to the mail server
-/// alone.
+/// Starts or stops steering connections of listed senders to the responder.
 ///
 /// # Errors
 ///
@@ -168,8 +169,8 @@ fn ensure_attached(settings: &FilterSettings) -> Result<()> {
     Err(Failure::new(Exit::NotAttached, "the filter was detached"))
 }
 
-/// After an upgrade of the maps, a daemon of the older version would block
-/// senders in maps that no filter reads.
+/// Fails if a daemon of an older version runs: after an upgrade of the maps, it
+/// would write blocks into maps that no filter reads.
 fn ensure_no_older_daemon(settings: &FilterSettings) -> Result<()> {
     if !matches!(pins::pinned(&settings.pin_dir)?, Pinned::Older(_)) {
         return Ok(());

@@ -1,5 +1,5 @@
-//! spamdrop's daemon and command line. What they decide stands in
-//! `spamdrop_core`; this crate reads, writes and waits.
+//! spamdrop's daemon and command line. Decisions are made in `spamdrop_core`;
+//! this crate reads, writes and waits.
 //!
 //! Data flows one way: bytes → [`tail`] → `spamdrop_core` (line → effects) →
 //! [`kernel`] (maps) → the packet filter → counters → [`render`].

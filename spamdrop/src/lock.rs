@@ -1,5 +1,5 @@
-//! Locks in the run directory: one process at a time changes maps and pins,
-//! and one daemon runs.
+//! Locks in the run directory: only one process at a time changes maps and
+//! pins, and only one daemon runs.
 
 mod holder;
 
@@ -17,12 +17,13 @@ use anyhow::{Context as _, Result};
 
 use crate::clock;
 
-/// How long a command waits for the write lock before it says so.
+/// How long a command waits for the write lock before it names the holder.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The time between two attempts of [`WriteLock::try_acquire`].
 const RETRY: Duration = Duration::from_millis(2);
 
-/// What this process runs; named to processes that wait for its lock.
+/// The verb of this process, which is shown to processes that wait for its
+/// lock.
 static VERB: OnceLock<String> = OnceLock::new();
 
 /// Sets the verb that the write lock names as its holder; only the first call
@@ -32,7 +33,7 @@ pub fn set_verb(verb: String) {
     let _ = VERB.set(verb);
 }
 
-/// The right to change maps and pins, until dropped.
+/// Holds the write lock, the right to change maps and pins, until dropped.
 #[derive(Debug)]
 pub struct WriteLock(#[expect(dead_code, reason = "closing the file gives the lock back")] File);
 
@@ -41,7 +42,7 @@ pub struct WriteLock(#[expect(dead_code, reason = "closing the file gives the lo
 pub struct Holder {
     /// Its process id.
     pub pid: u32,
-    /// What it runs: `import`, `known add`.
+    /// The verb that it runs, such as `import` or `known add`.
     pub verb: String,
 }
 
@@ -52,13 +53,13 @@ impl fmt::Display for Holder {
 }
 
 impl WriteLock {
-    /// Waits for the write lock, for as long as another process holds it. After
-    /// a second it names the holder on standard error. For commands; the daemon
-    /// uses [`try_acquire`](Self::try_acquire).
+    /// Waits for the write lock until it is free. After a second the holder is
+    /// named on standard error. For commands; the daemon uses
+    /// [`try_acquire`](Self::try_acquire).
     ///
     /// # Errors
     ///
-    /// The run directory or the lock file cannot be made or opened.
+    /// The run directory or the lock file cannot be created or opened.
     pub fn acquire(run_dir: &Path) -> Result<Self> {
         if let Some(lock) = Self::attempt(run_dir)? {
             return Ok(lock);
@@ -69,7 +70,8 @@ impl WriteLock {
             let file = open(run_dir, &path)?;
             file.lock()
                 .with_context(|| format!("cannot lock {}", path.display()))?;
-            // `detach` removes the file while others may wait for it.
+            // `detach` removes the file while other processes may wait for it,
+            // so a lock on a removed file is not valid.
             if is_still(&file, &path) {
                 return Ok(Self::signed(file));
             }
@@ -109,7 +111,8 @@ impl WriteLock {
         }
     }
 
-    /// Writes this process's name into the file. The lock holds without it.
+    /// Writes this process's pid and verb into the file. The lock is valid even
+    /// if that fails.
     fn signed(file: File) -> Self {
         let verb = VERB.get().map_or("", String::as_str);
         let text = format!("{} {verb}\n", std::process::id());
@@ -167,7 +170,7 @@ fn announce_wait(run_dir: &Path) -> Sender<()> {
     sender
 }
 
-/// The mark of the running daemon, until dropped.
+/// Marks this process as the running daemon until dropped.
 #[derive(Debug)]
 pub struct DaemonMark {
     file: File,
@@ -179,7 +182,7 @@ impl DaemonMark {
     ///
     /// # Errors
     ///
-    /// Another daemon runs; the message names its process.
+    /// Another daemon runs. The message names its process.
     pub fn begin(run_dir: &Path) -> Result<Self> {
         if let Some(pid) = pid_in(&older_daemon_path(run_dir)) {
             anyhow::bail!(
@@ -188,7 +191,7 @@ impl DaemonMark {
         }
         let path = daemon_path(run_dir);
         let mut file = open(run_dir, &path)?;
-        // Only daemons take this lock: `daemon_pid` looks without it.
+        // Only daemons take this lock; `daemon_pid` only inspects it.
         if !try_lock(&file, &path)? {
             let pid = read_pid(&mut file).map_or_else(String::new, |pid| format!(" (pid {pid})"));
             anyhow::bail!("`spamdrop run` is active already{pid}; stop it first");
@@ -198,7 +201,7 @@ impl DaemonMark {
         Ok(Self { file, path })
     }
 
-    /// Whether others still see the mark: `detach --force` removes it, and
+    /// Whether the mark's file still exists: `detach --force` removes it, and
     /// another daemon may have started since.
     #[must_use]
     pub fn is_seen(&self) -> bool {
@@ -206,8 +209,8 @@ impl DaemonMark {
     }
 }
 
-/// The process of the running daemon, of an older version too. It takes no
-/// lock, so that it never keeps a daemon from starting.
+/// The pid of the running daemon, even of an older version. The function takes
+/// no lock, so it never prevents a daemon from starting.
 #[must_use]
 pub fn daemon_pid(run_dir: &Path) -> Option<u32> {
     pid_in(&daemon_path(run_dir)).or_else(|| pid_in(&older_daemon_path(run_dir)))
@@ -235,7 +238,7 @@ fn daemon_path(run_dir: &Path) -> PathBuf {
     run_dir.join("daemon.pid")
 }
 
-/// The mark of the daemons whose maps have layout v1.
+/// The mark of daemons whose maps have layout v1.
 fn older_daemon_path(run_dir: &Path) -> PathBuf {
     run_dir.join("watcher.pid")
 }
@@ -251,7 +254,7 @@ fn overwrite(file: &File, text: &str) -> io::Result<()> {
     file.write_all_at(text.as_bytes(), 0)
 }
 
-/// Whether the lock was free, and is ours now.
+/// Returns whether the lock was free and is now held.
 fn try_lock(file: &File, path: &Path) -> Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),

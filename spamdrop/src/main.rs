@@ -23,20 +23,20 @@ fn main() -> ExitCode {
     let style = style(stdout.is_terminal());
     let mut out = BufWriter::with_capacity(1 << 16, stdout);
     let done = dispatch(&cli, &mut out, style);
-    // What was written before an error is a result too.
+    // Output that was written before an error is a result too.
     let flushed = out.flush().map_err(anyhow::Error::from);
     match done.and(flushed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // With standard error gone, the exit code is all that is left.
+            // If standard error is closed, only the exit code remains.
             let _ = writeln!(io::stderr(), "spamdrop: {error:#}");
             exit::code(&error)
         }
     }
 }
 
-/// The verb as it was typed: `import`, `known add`.
+/// The verb as typed: `import`, `known add`.
 fn verb(matches: &ArgMatches) -> String {
     let mut words = Vec::new();
     let mut level = matches;
@@ -47,14 +47,15 @@ fn verb(matches: &ArgMatches) -> String {
     words.join(" ")
 }
 
-/// The reader of the output has closed it: `spamdrop list | head`.
+/// Whether the error is that the reader of the output has closed it, as in
+/// `spamdrop list | head`.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// <https://no-color.org>
+/// Colours for a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 fn style(terminal: bool) -> Style {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if terminal && !refused {
@@ -64,9 +65,9 @@ fn style(terminal: bool) -> Style {
     }
 }
 
-/// Remarks go to standard error, from level `info` or what `RUST_LOG` says;
-/// packets, from the level of `--log-packets`. The daemon's carry the time,
-/// unless the journal adds it.
+/// Messages go to standard error, from level `info` or that of `RUST_LOG`;
+/// packets from the level of `--log-packets`. The daemon's messages carry the
+/// time, unless the journal adds it.
 fn start_log(verb: &Verb) {
     let daemon = match verb {
         Verb::Run(args) => Some(args),

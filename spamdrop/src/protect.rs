@@ -1,5 +1,5 @@
-//! What must never be blocked here: this machine's addresses and gateways,
-//! and the administrator's allowlist.
+//! The addresses that must never be blocked: this machine's addresses and
+//! gateways, and the administrator's allowlist.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -12,22 +12,23 @@ use crate::kernel::network::{self, Addresses};
 use spamdrop_core::allowlist::Allowlist;
 use spamdrop_core::policy::{Protected, Protection};
 
-/// Everything that must not be blocked now.
+/// The prefixes that must not be blocked now.
 ///
 /// # Errors
 ///
-/// The kernel does not tell the addresses, or the allowlist's file is wrong.
+/// The kernel does not return the addresses, or the allowlist's file is
+/// invalid.
 pub fn protected(allow_file: &Path) -> Result<Protected> {
     let list = allowlist::read(allow_file)?;
     Ok(of(&network::addresses()?, &list))
 }
 
-/// Everything that must not be blocked, given the machine's addresses and the
-/// allowlist. A prefix for which there are two reasons keeps the machine's.
+/// The prefixes that must not be blocked, given the machine's addresses and the
+/// allowlist. If there are two reasons for a prefix, the machine's counts.
 #[must_use]
 pub fn of(addresses: &Addresses, allowlist: &Allowlist) -> Protected {
     let because = |addrs: &[IpAddr], reason| -> Vec<(IpNet, Protection)> {
-        // The loopback has a reason of its own.
+        // The loopback addresses have a reason of their own.
         let addrs = addrs.iter().filter(|addr| !addr.is_loopback());
         addrs.map(|addr| ((*addr).into(), reason)).collect()
     };
@@ -38,8 +39,8 @@ pub fn of(addresses: &Addresses, allowlist: &Allowlist) -> Protected {
     Protected::new(own.into_iter().chain(gateways).chain(allowed))
 }
 
-/// What the filter is to allow, and whether the administrator did not ask for
-/// it: the argument of [`allow_exactly`].
+/// The prefixes that the filter allows, and whether each was added
+/// automatically: the argument of [`allow_exactly`].
 ///
 /// [`allow_exactly`]: crate::kernel::blocklist::Blocklist::allow_exactly
 #[must_use]

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: spamdrop beside what could be used instead.
+//! `cargo xtask bench`: measures spamdrop beside its alternatives.
 
 use std::fs;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::{
 
 const REPORT: &str = "BENCHMARKS.md";
 
-/// How `cargo xtask bench` runs.
+/// Options of `cargo xtask bench`.
 #[derive(Args)]
 pub struct Options {
     /// Fewer and shorter rounds; nothing is written
@@ -27,7 +27,7 @@ pub struct Options {
     /// without spamdrop; nothing is written
     #[arg(long, conflicts_with_all = ["only", "slow"])]
     wave: bool,
-    /// Waste 16 look-ups on each packet, to see the figures fall
+    /// Waste 16 look-ups on each packet, to check that the figures fall
     #[arg(long, hide = true)]
     slow: bool,
 }
@@ -36,7 +36,7 @@ pub struct Options {
 ///
 /// # Errors
 ///
-/// Names what could not be built, or measured.
+/// Names what could not be built or measured.
 pub fn run(options: &Options) -> Result<()> {
     setup::building()?;
     setup::tools()?;

@@ -1,4 +1,4 @@
-//! Other programs: finding them, running them, running them as root.
+//! Finds and runs other programs, as root if needed.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader};
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// The packages of the workspace that are not for the kernel.
+/// The packages of the workspace that are built for the host, not the kernel.
 pub const HOST_PACKAGES: [&str; 3] = [
     "--workspace",
     "--exclude=spamdrop-ebpf",
@@ -21,7 +21,7 @@ pub fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     command
 }
 
-/// Runs it to its end, with its output left to be seen.
+/// Runs a command to its end; its output is not captured.
 ///
 /// # Errors
 ///
@@ -37,7 +37,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs it as [`run`] does, but returns its standard output.
+/// Runs a command as [`run`] does, and returns its standard output.
 ///
 /// # Errors
 ///
@@ -51,8 +51,8 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(text)
 }
 
-/// Runs it as [`run`] does, but hands over each line of its standard output,
-/// as it comes.
+/// Runs a command as [`run`] does, and passes each line of its standard output
+/// to `see` as it arrives.
 ///
 /// # Errors
 ///
@@ -74,11 +74,11 @@ pub fn each_line(command: &mut Command, mut see: impl FnMut(&str)) -> Result<()>
     Ok(())
 }
 
-/// The same command for root: by sudo, unless we are root.
+/// The same command for root: through sudo, unless this process is root.
 ///
 /// # Errors
 ///
-/// Where there is no sudo, names the command that root has to run.
+/// If there is no sudo, names the command that root has to run.
 pub fn as_root(command: Command) -> Result<Command> {
     if rustix::process::geteuid().is_root() {
         return Ok(command);
@@ -90,7 +90,7 @@ pub fn as_root(command: Command) -> Result<Command> {
         );
     }
     let mut sudo = Command::new("sudo");
-    // sudo itself may drop the variables.
+    // The variables are passed through `env`, because sudo may drop them.
     sudo.arg("env").args(assignments(&command));
     sudo.arg(command.get_program()).args(command.get_args());
     if let Some(directory) = command.get_current_dir() {
@@ -99,7 +99,7 @@ pub fn as_root(command: Command) -> Result<Command> {
     Ok(sudo)
 }
 
-/// Where a command is; also where only root's `PATH` would lead.
+/// The path of a command, also in directories that only root's `PATH` contains.
 pub fn find(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
@@ -107,7 +107,7 @@ pub fn find(name: &str) -> Option<PathBuf> {
         .find(|path| Path::is_file(path))
 }
 
-/// As one would type it.
+/// The command line as a user would type it.
 pub fn command_line(command: &Command) -> String {
     let words: Vec<_> = assignments(command)
         .into_iter()

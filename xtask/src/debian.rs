@@ -1,9 +1,9 @@
-//! The mail server, the blocklist and the syslog of the Courier tests, and the
-//! fail2ban of the bench: Debian's packages, unpacked below the target
-//! directory.
+//! Debian packages, unpacked below the target directory: the mail server, the
+//! blocklist and the syslog of the Courier tests, and the fail2ban of the
+//! bench.
 //!
-//! They are not installed: that would take away the machine's own mail server
-//! and start another one, and a fail2ban.
+//! They are not installed, because that would replace the machine's own mail
+//! server, and start it and fail2ban.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -18,8 +18,8 @@ use crate::{
     say,
 };
 
-/// Those whose files are wanted even if they are installed; apt adds the
-/// libraries that are not.
+/// Packages whose files are needed even if they are installed. apt adds the
+/// libraries that are missing.
 const PACKAGES: [&str; 8] = [
     "courier-mta",
     "courier-base",
@@ -47,7 +47,7 @@ pub fn unpack_if_missing() -> Result<()> {
     let archives = debian.join("archives");
     fs::create_dir_all(&archives)?;
     download(archives.as_std_path())?;
-    // A name that is there only when all is unpacked.
+    // The final name exists only when everything is unpacked.
     let incomplete = debian.join("incomplete");
     let _ = fs::remove_dir_all(&incomplete);
     unpack(archives.as_std_path(), incomplete.as_std_path())?;
@@ -56,7 +56,7 @@ pub fn unpack_if_missing() -> Result<()> {
     Ok(())
 }
 
-/// Whether every package is there; each has a directory of its own for its
+/// Whether every package is present: each has a directory of its own for its
 /// copyright (Debian Policy, 12.5).
 fn is_complete(tree: &Path) -> bool {
     let documents = tree.join("usr/share/doc");
@@ -65,7 +65,7 @@ fn is_complete(tree: &Path) -> bool {
 }
 
 fn download(archives: &Path) -> Result<()> {
-    // One command, so that it can be told whole to who has no sudo.
+    // A single command, which can be shown to a user without sudo.
     let script = format!(
         "apt-get -qq update && \
          apt-get -qq -y install --download-only --reinstall --no-install-recommends \
@@ -80,7 +80,8 @@ fn download(archives: &Path) -> Result<()> {
 }
 
 fn unpack(archives: &Path, tree: &Path) -> Result<()> {
-    // Where packages still name the directories of before the merge with /usr.
+    // Links for packages that still use the directories from before the /usr
+    // merge.
     for directory in ["bin", "sbin", "lib", "lib64"] {
         let merged = Path::new("usr").join(directory);
         fs::create_dir_all(tree.join(&merged))?;

@@ -1,8 +1,8 @@
-//! `cargo xtask demo`: the daemon at work, in about half a minute.
+//! `cargo xtask demo`: shows the daemon at work, in about half a minute.
 //!
-//! Whatever it makes lives in namespaces without a name and on a tmpfs that
-//! only this process and its children see. The kernel takes all of it away
-//! when the process ends, by whatever signal, so no signal is handled.
+//! Everything that it creates is in namespaces without a name and on a tmpfs
+//! that only this process and its children see. The kernel removes all of it
+//! when the process ends, even by a signal, so no signal is handled.
 
 mod scenes;
 mod stage;
@@ -24,10 +24,11 @@ use crate::{
 use stage::Stage;
 use story::Story;
 
-/// The private tmpfs hides what is here: no checkout, no program.
+/// The private tmpfs hides the content of this directory, which must not
+/// include a checkout or a program.
 const TEMPORARY: &str = "/var/log";
 
-/// How `cargo xtask demo` runs.
+/// Options of `cargo xtask demo`.
 #[derive(Args)]
 pub struct Options {
     /// Add a line to spamdrop's configuration, to see what depends on it:
@@ -39,12 +40,11 @@ pub struct Options {
     built: bool,
 }
 
-/// Builds what it needs, as the user, and tells the story, as root.
+/// Builds what it needs as the user, and runs the steps as root.
 ///
 /// # Errors
 ///
-/// Names the step at which something else was seen than expected, or what
-/// could not be set up.
+/// Names the step whose result was unexpected, or the setup that failed.
 pub fn run(options: &Options) -> Result<()> {
     if !options.built {
         build()?;
@@ -52,7 +52,8 @@ pub fn run(options: &Options) -> Result<()> {
     if !geteuid().is_root() {
         match become_root(options)? {}
     }
-    // Before any other thread: those that are there would not see it.
+    // This precedes all other threads, because existing threads would not see
+    // the mount.
     spamdrop_lab::private_tmpfs(Path::new(TEMPORARY))
         .context("cannot make namespaces; a container needs --privileged")?;
     tempfile::env::override_temp_dir(Path::new(TEMPORARY))
@@ -76,7 +77,7 @@ fn build() -> Result<()> {
     run_command(cargo(["build", "--quiet", "--bins"]).args(packages))
 }
 
-/// Goes on as root, in this process's place.
+/// Replaces this process by the same program as root.
 fn become_root(options: &Options) -> Result<Infallible> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["demo", "--built"]);

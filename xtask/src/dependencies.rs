@@ -1,4 +1,4 @@
-//! `cargo xtask dependencies`: what the product's crates depend on.
+//! `cargo xtask dependencies`: counts the dependencies of the product's crates.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +12,11 @@ const PRODUCT: [&str; 4] = [
     "spamdrop-common",
     "spamdrop-ebpf",
 ];
-/// The most crates that they may name together, those of the workspace and
-/// those of tests and build scripts not counted.
+/// Maximum number of direct dependencies of all product crates together. Crates
+/// of the workspace, dev-dependencies and build-dependencies are not counted.
 const MOST: usize = 33;
 
-/// The crate of every decision, and all that it may depend on: nothing here
+/// The crate that makes every decision, and its permitted dependencies: none
 /// reads a file, a clock or a socket.
 const CORE: &str = "spamdrop-core";
 const OF_CORE: [&str; 8] = [
@@ -29,10 +29,10 @@ const OF_CORE: [&str; 8] = [
     "serde",
     "spamdrop-common",
 ];
-/// jiff's features that look for the time zone of the machine.
+/// Features of jiff that read the machine's time zone.
 const SYSTEM_ZONE: [&str; 3] = ["default", "tz-system", "tzdb-zoneinfo"];
 
-/// Prints what is counted.
+/// Prints the number of dependencies.
 ///
 /// # Errors
 ///
@@ -52,11 +52,12 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Looks whether the crate of decisions depends on what it may depend on.
+/// Checks the dependencies of the decision crate.
 ///
 /// # Errors
 ///
-/// It names another crate, or lets jiff look for a time zone.
+/// It depends on another crate, or enables a feature of jiff that reads the
+/// time zone.
 pub fn check_core() -> Result<()> {
     core_is_pure(package(&MetadataCommand::new().no_deps().exec()?, CORE)?)
 }
@@ -72,7 +73,7 @@ fn normal(package: &Package) -> impl Iterator<Item = &Dependency> {
     all.filter(|one| one.kind == DependencyKind::Normal)
 }
 
-/// Crates from elsewhere that one of the product's names.
+/// External crates on which a product crate depends.
 fn together(metadata: &Metadata) -> BTreeSet<&str> {
     let product = metadata.packages.iter();
     product

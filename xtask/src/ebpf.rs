@@ -1,5 +1,5 @@
-//! The packet filter as a file of its own. spamdrop's build script builds it;
-//! here it is only fetched from there.
+//! The packet filter as a separate file. spamdrop's build script builds it;
+//! this module copies the result.
 
 use std::fs;
 

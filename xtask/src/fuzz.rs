@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: the targets of `tests/fuzz`, built as cargo-fuzz builds
-//! them, for a while each.
+//! `cargo xtask fuzz`: builds the targets of `tests/fuzz` as cargo-fuzz does,
+//! and runs each for a while.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -18,15 +18,16 @@ use crate::tally::Tally;
 use crate::{say, setup};
 
 const PACKAGE: &str = "spamdrop-fuzz";
-/// Seeds and dictionaries.
+/// The directory of seeds and dictionaries.
 const DIRECTORY: &str = "tests/fuzz";
-/// The build, what the fuzzer makes of the seeds, what it says, its findings.
+/// The directory of the build, the fuzzer's corpus, its output and its
+/// findings.
 const WORK: &str = "target/fuzz";
-/// The longest input, in bytes: twice the longest line of Courier.
+/// Maximum input length in bytes: twice the longest line of Courier.
 const MAX_LEN: u32 = 2048;
 
-/// What makes code tell libFuzzer where it went: cargo-fuzz's choice. None of
-/// it needs a nightly compiler; a sanitizer would, and finds nothing in code
+/// Flags that instrument code for libFuzzer, as in cargo-fuzz. None of them
+/// needs a nightly compiler. A sanitizer would, and finds nothing in code
 /// without `unsafe`.
 const FLAGS: &[&str] = &[
     "--cfg=fuzzing",
@@ -37,7 +38,7 @@ const FLAGS: &[&str] = &[
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
 
-/// What `cargo xtask fuzz` runs.
+/// Options of `cargo xtask fuzz`.
 #[derive(Args)]
 pub struct Options {
     /// Targets [default: all]
@@ -47,7 +48,7 @@ pub struct Options {
     seconds: u64,
 }
 
-/// A target, built.
+/// A built target.
 struct Target {
     name: String,
     program: PathBuf,
@@ -57,19 +58,19 @@ struct Target {
 ///
 /// # Errors
 ///
-/// There is no such target, it does not build, or an input broke a promise.
+/// A target does not exist or does not build, or an input caused a failure.
 pub fn run(options: &Options) -> Result<()> {
     let tally = fuzz(&options.targets, Duration::from_secs(options.seconds))?;
     ensure!(tally.failed == 0, "{} targets failed", tally.failed);
     Ok(())
 }
 
-/// Fuzzes these targets, or all, for a while each; as many at once as there
-/// are CPUs. Each is one test.
+/// Fuzzes these targets, or all, for `time` each, as many at once as there are
+/// CPUs. Each target counts as one test.
 ///
 /// # Errors
 ///
-/// There is no such target, or it does not build.
+/// A target does not exist or does not build.
 pub fn fuzz(wanted: &[String], time: Duration) -> Result<Tally> {
     setup::building()?;
     setup::fuzzing()?;
@@ -106,7 +107,7 @@ fn build(wanted: &[String]) -> Result<Vec<Target>> {
     }
     say("building the fuzz targets");
     let mut command = cargo(["build", "--package", PACKAGE, "--profile=fuzz"]);
-    // With a target, the flags are not for build scripts.
+    // With an explicit `--target`, the flags do not apply to build scripts.
     command.args(["--target-dir", WORK, "--target", &host()?]);
     command.arg("--message-format=json-render-diagnostics");
     for name in if wanted.is_empty() { &names } else { wanted } {
@@ -153,7 +154,7 @@ impl Target {
         if !status.success() {
             bail!("{}", self.failure(&said, &log));
         }
-        // Without its counters it would only try at random.
+        // Without its counters, the fuzzer would only try random inputs.
         ensure!(
             said.contains(" inline 8-bit counters"),
             "{name} was built without coverage"
@@ -164,7 +165,8 @@ impl Target {
         Ok(())
     }
 
-    /// New inputs go to the first directory, the seeds are only read.
+    /// The fuzzer writes new inputs to the first directory, and only reads the
+    /// seeds.
     fn command(&self, time: Duration, log: &Path) -> Result<Command> {
         let name = &self.name;
         let (inputs, findings) = (
@@ -179,7 +181,7 @@ impl Target {
             format!("-max_total_time={}", time.as_secs()),
             format!("-artifact_prefix={findings}"),
             format!("-max_len={MAX_LEN}"),
-            // Seconds for one input.
+            // Time limit for one input, in seconds.
             "-timeout=10".into(),
             "-print_final_stats=1".into(),
         ]);

@@ -1,5 +1,5 @@
-//! Rules that no compiler checks: which room may speak to the kernel, what the
-//! crate of decisions leaves to others, and how long a file may be.
+//! Rules that no compiler checks: which module may use the kernel's interfaces,
+//! what the decision crate must not name, and how long a file may be.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,23 +10,23 @@ use regex::Regex;
 
 use crate::source::{File, read_crate};
 
-/// Lines that a source file may have.
+/// Maximum number of lines in a source file.
 const MAX_LINES: usize = 400;
 
-/// Names that say nothing of what is inside.
+/// File names that do not describe their content.
 const EMPTY_NAMES: [&str; 5] = ["helper", "helpers", "misc", "util", "utils"];
 
-/// The only room with the kernel's interfaces.
+/// The only module that may use the kernel's interfaces.
 const KERNEL: &str = "spamdrop/src/kernel";
 
-/// What the files of a crate must not name.
+/// Names that the files of a crate must not contain.
 struct Rule {
     root: &'static str,
-    /// Below this directory anything goes.
+    /// Files below this directory are exempt.
     room: Option<&'static str>,
-    /// Identifiers and keywords.
+    /// A regular expression for identifiers and keywords.
     words: &'static str,
-    /// Paths of two segments or more.
+    /// A regular expression for paths of two segments or more.
     paths: &'static str,
     rule: &'static str,
 }
@@ -65,11 +65,11 @@ const RULES: [Rule; 4] = [
     },
 ];
 
-/// Looks at every source file of the workspace.
+/// Checks every source file of the workspace.
 ///
 /// # Errors
 ///
-/// One line for each breach: the file, and what the rule is.
+/// One line for each breach: the file and the rule.
 pub fn check() -> Result<()> {
     let mut breaches = Vec::new();
     let metadata = MetadataCommand::new().no_deps().exec()?;
@@ -116,7 +116,7 @@ fn sources(directory: &Path) -> Result<Vec<PathBuf>> {
 fn shape(path: &Path, text: &str) -> Vec<String> {
     let mut breaches = Vec::new();
     let lines = text.lines().count();
-    // A test is read alone, so a file of tests may be long.
+    // Each test is read on its own, so a file of tests may be long.
     let is_tests = path.file_stem().is_some_and(|stem| stem == "tests");
     if lines > MAX_LINES && !is_tests {
         breaches.push(format!(
@@ -159,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    /// What a rule says of a file of its crate.
+    /// The breach that a rule finds in a file of its crate.
     fn breach(rule: &Rule, path: &str, text: &str) -> Option<String> {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join(path);

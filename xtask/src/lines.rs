@@ -1,5 +1,5 @@
-//! `cargo xtask lines [REVISION]`: how much code the product's crates have,
-//! without comments, blank lines and tests.
+//! `cargo xtask lines [REVISION]`: counts the product's lines of code, without
+//! comments, blank lines and tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,7 @@ use clap::Args;
 use crate::command::{output, run as run_command};
 use crate::source::read_crate;
 
-/// The sources of the product's crates; one may be missing from an old
-/// revision.
+/// The sources of the product's crates. Some may not exist in an old revision.
 const CRATES: [&str; 4] = [
     "spamdrop-common/src",
     "spamdrop-ebpf/src",
@@ -20,7 +19,7 @@ const CRATES: [&str; 4] = [
     "spamdrop/src",
 ];
 
-/// What `cargo xtask lines` counts.
+/// Options of `cargo xtask lines`.
 #[derive(Args)]
 pub struct Options {
     /// Count a commit of git, not the working tree
@@ -31,7 +30,7 @@ pub struct Options {
 ///
 /// # Errors
 ///
-/// There is no such commit, or a file of it is not Rust.
+/// The commit does not exist, or one of its files is not Rust.
 pub fn run(options: &Options) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let root = match &options.revision {
@@ -65,7 +64,7 @@ fn check_out(revision: &str, directory: &Path) -> Result<()> {
     run_command(tar.arg("xf").arg(&archive).arg("-C").arg(directory))
 }
 
-/// The lines with code of every file that a crate's roots lead to.
+/// Number of code lines in every file that is reachable from a crate's roots.
 fn count(source: &Path) -> Result<usize> {
     let roots = ["lib.rs", "main.rs"].map(|root| source.join(root));
     let mut files: BTreeMap<PathBuf, usize> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! bpf-linker, which rustc calls to link the packet filter.
 //!
-//! It reads rustc's bitcode, so its LLVM must not be older than rustc's; it
-//! is built against rustc's own, which no Debian package has to provide.
+//! It reads rustc's bitcode, so its LLVM must not be older than rustc's. It is
+//! therefore built against rustc's own LLVM, which needs no Debian package.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -19,20 +19,21 @@ const VERSION: &str = "0.13.0";
 
 /// rustc's LLVM.
 struct Llvm {
-    /// Such as `libLLVM.so.22.1-rust-1.95.0-stable`: also its SONAME, so
-    /// another rustc's does not answer to it.
+    /// Such as `libLLVM.so.22.1-rust-1.95.0-stable`. This is also its SONAME,
+    /// so the library of another rustc is not loaded in its place.
     file: String,
     directory: PathBuf,
     major: String,
 }
 
-/// Builds bpf-linker into cargo's ordinary place, unless the one on `PATH` is
-/// of this version and uses the LLVM of this rustc; an update of rustc ends
-/// the latter.
+/// Installs bpf-linker in cargo's default directory, unless the one on `PATH`
+/// has this version and uses the LLVM of this rustc. An update of rustc
+/// invalidates the latter.
 ///
 /// # Errors
 ///
-/// Names the command that failed, or the bpf-linker that is in the way.
+/// Names the command that failed, or the other bpf-linker that precedes it on
+/// `PATH`.
 pub fn install_if_missing(sysroot: &Path) -> Result<()> {
     let llvm = Llvm::of_rustc(sysroot)?;
     if is_ready(&llvm) {
@@ -53,15 +54,17 @@ pub fn install_if_missing(sysroot: &Path) -> Result<()> {
 
 fn is_ready(llvm: &Llvm) -> bool {
     answers(Command::new("bpf-linker").arg("--version"), VERSION)
-        // Makes ld.so(8) list the libraries instead of running the program.
+        // This variable makes ld.so(8) list the libraries instead of running
+        // the program.
         && answers(
             Command::new("bpf-linker").env("LD_TRACE_LOADED_OBJECTS", "1"),
             &llvm.file,
         )
 }
 
-/// Whether it succeeds and says this. rustup and cargo may set a library path
-/// that hides what a later, plain `cargo build` would not find.
+/// Whether a command succeeds and its output contains `what`. The library path
+/// is removed: rustup and cargo may set one that would hide a library which a
+/// later, plain `cargo build` does not find.
 fn answers(command: &mut Command, what: &str) -> bool {
     command
         .env_remove("LD_LIBRARY_PATH")
@@ -76,7 +79,8 @@ fn install(llvm: &Llvm) -> Result<()> {
     let prefix = llvm.prefix()?;
     let rpath = format!("-Clink-arg=-Wl,-rpath,{}", llvm.directory.display());
     let feature = format!("llvm-{}", llvm.major);
-    // Without --force, cargo leaves one alone that an update of rustc broke.
+    // Without --force, cargo keeps an installed bpf-linker that an update of
+    // rustc broke.
     let mut command = cargo(["install", "--quiet", "--locked", "--force"]);
     command.args(["bpf-linker", "--version", VERSION]);
     command.args(["--no-default-features", "--features", &feature]);
@@ -111,7 +115,7 @@ impl Llvm {
         })
     }
 
-    /// An LLVM installation as far as bpf-linker's build looks for one.
+    /// A directory that looks like an LLVM installation to bpf-linker's build.
     fn prefix(&self) -> Result<PathBuf> {
         let target = cargo_metadata::MetadataCommand::new().no_deps().exec()?;
         let prefix = target.target_directory.join("llvm").into_std_path_buf();

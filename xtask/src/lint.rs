@@ -1,4 +1,4 @@
-//! Clippy, the compiler's warnings, the rules of the house, and the man pages.
+//! Clippy, the compiler's warnings, the house rules, and the man pages.
 
 use anyhow::{Result, bail, ensure};
 
@@ -9,11 +9,11 @@ use crate::{
     test::FEATURE,
 };
 
-/// Makes every check.
+/// Runs every check.
 ///
 /// # Errors
 ///
-/// Where the checks cannot be made at all; a check that fails only counts.
+/// The checks cannot be run. A check that fails is counted and is not an error.
 pub fn lint() -> Result<Tally> {
     setup::components(&[setup::CLIPPY])?;
     setup::building()?;
@@ -29,7 +29,7 @@ pub fn lint() -> Result<Tally> {
     Ok(tally)
 }
 
-/// Which module may name which, and what each may use.
+/// Checks which module names which, and which names each may use.
 ///
 /// # Errors
 ///
@@ -48,8 +48,8 @@ fn clippy(arguments: &[&str]) -> Result<()> {
     run(command.args(arguments).args(["--", "-Dwarnings"]))
 }
 
-/// The target and flags are those of aya-build: `bpf_target_arch` selects
-/// code, so without it other lines would be looked at than are built.
+/// Uses the target and flags of aya-build: `bpf_target_arch` selects code, so
+/// without it clippy would check other lines than are built.
 fn clippy_ebpf(package: &str, features: &[&str]) -> Result<()> {
     let target = if cfg!(target_endian = "big") {
         "bpfeb-unknown-none"
@@ -68,9 +68,8 @@ fn clippy_ebpf(package: &str, features: &[&str]) -> Result<()> {
     run(&mut command)
 }
 
-/// cargo repeats the warnings of what it built before; those of the packet
-/// filter come through the build script. What is built is what every test
-/// needs.
+/// cargo repeats the warnings of earlier builds; those of the packet filter
+/// appear through the build script. Every test needs this build anyway.
 fn builds_without_warnings() -> Result<()> {
     say("building without warnings");
     let mut build = cargo(["test", "--no-run", "--features", FEATURE]);

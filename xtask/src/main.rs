@@ -1,7 +1,7 @@
 //! Sets up, builds and tests spamdrop: `cargo xtask VERB`.
 //!
-//! Every verb first installs what it needs and does not find, saying so;
-//! where nothing is missing it says nothing.
+//! Every verb first installs the tools that it needs and does not find, with a
+//! message. If nothing is missing, it prints nothing.
 
 #![expect(
     clippy::print_stderr,
@@ -47,16 +47,16 @@ struct Cli {
 enum Verb {
     /// Install what building needs: parts of the Rust toolchain, bpf-linker
     Setup {
-        /// And what testing needs (on Debian, as root or by sudo)
+        /// Also install what the tests need (on Debian, as root or by sudo)
         #[arg(long)]
         tests: bool,
     },
-    /// Show, in half a minute and as root, what spamdrop does
+    /// Show spamdrop at work, in half a minute and as root
     ///
     /// A mail server, the daemon and its peers run in network namespaces that
     /// vanish with this program, however it ends.
     Demo(demo::Options),
-    /// Measure spamdrop beside what could be used instead, as root
+    /// Measure spamdrop beside its alternatives, as root
     ///
     /// The full run writes BENCHMARKS.md. Packets are sent only in network
     /// namespaces that vanish with this program, however it ends.
@@ -67,27 +67,27 @@ enum Verb {
         #[arg(long)]
         without_log: bool,
     },
-    /// Try inputs that a fuzzer makes up, and say how many
+    /// Run the fuzz targets, and print the number of inputs tried
     ///
-    /// A finding is said with its input and how to reproduce it.
+    /// A finding is printed with its input and a command that reproduces it.
     Fuzz(fuzz::Options),
     /// Count the crates that the product depends on directly
     Dependencies,
     /// Count the product's lines of code, without comments and tests
     Lines(lines::Options),
-    /// Show the layers that the product's modules stand in
+    /// Show the layers of the product's modules
     ///
-    /// Fails if a module names one of a higher layer, if two name each other,
-    /// if one reaches past `kernel` for the kernel's interfaces, or if
-    /// spamdrop-core depends on more than it should.
+    /// Fails if a module names one of a higher layer, if two modules name each
+    /// other, if one uses the kernel's interfaces outside of `kernel`, or if
+    /// spamdrop-core has a dependency that it must not have.
     Modules,
-    /// Change the code in small ways, and see whether tests notice
+    /// Make small changes to the code, and check that tests detect them
     ///
-    /// Only tests that need no root count. Takes an hour.
+    /// Only tests that need no root are run. Takes an hour.
     Mutants(mutants::Options),
-    /// Look for names that stand for several types of the product
+    /// Look for type names that the product defines more than once
     Types,
-    /// Look for names and sentences that were retired
+    /// Look for retired names and sentences
     Words,
     /// Write the man pages spamdrop(8) and spamdrop.toml(5) to target/man
     Man,
@@ -165,7 +165,7 @@ mod tests {
     }
 }
 
-/// One line for whoever watches.
+/// Prints a progress line.
 fn say(line: &str) {
     eprintln!("xtask: {line}");
 }

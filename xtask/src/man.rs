@@ -1,5 +1,5 @@
-//! The man pages: written from the command line and the configuration, and
-//! checked as a reader would open them.
+//! The man pages: generated from the command line and the configuration, and
+//! checked with man itself.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,18 +29,19 @@ pub fn write() -> Result<()> {
     Ok(())
 }
 
-/// Fails if man has a warning about a page.
+/// Checks that man prints no warning about a page.
 ///
 /// # Errors
 ///
-/// The warnings, or what keeps man from running.
+/// The warnings, or the reason why man does not run.
 pub fn check() -> Result<()> {
     setup::man()?;
     build()?.iter().try_for_each(|page| without_warnings(page))
 }
 
-/// An example of the package writes the pages: only there can clap_mangen see
-/// the command line without being a dependency of the installed program.
+/// Builds the pages with an example of the package, because only there
+/// clap_mangen sees the command line without being a dependency of the
+/// installed program.
 fn build() -> Result<Vec<PathBuf>> {
     setup::building()?;
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;

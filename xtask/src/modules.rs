@@ -1,6 +1,6 @@
-//! `cargo xtask modules`: shows that data flows one way. The modules of the
-//! product stand in layers, and none names a module of a higher layer, or one
-//! that names it in turn.
+//! `cargo xtask modules`: checks that data flows one way. The modules of the
+//! product are in layers. No module may name one of a higher layer, and no two
+//! modules may name each other.
 
 mod circles;
 mod graph;
@@ -33,7 +33,7 @@ pub fn show() -> Result<()> {
     Ok(())
 }
 
-/// Prints the names of types that stand for several.
+/// Prints the type names that are defined more than once.
 ///
 /// # Errors
 ///
@@ -59,11 +59,11 @@ pub fn types() -> Result<()> {
     Ok(())
 }
 
-/// Looks for circles and arrows upwards.
+/// Checks for cycles and for references to a higher layer.
 ///
 /// # Errors
 ///
-/// One line for each: the file, the line, and what is wrong.
+/// One line for each: the file, the line, and the defect.
 pub fn check() -> Result<()> {
     verdict(&read()?, &CRATES)
 }
@@ -85,7 +85,7 @@ fn verdict(graph: &Graph, crates: &[Crate]) -> Result<()> {
     Ok(())
 }
 
-/// A crate and its module of the first level; of the root, an empty name.
+/// A crate and its top-level module; an empty name stands for the root.
 type Node = (String, String);
 
 fn node(graph: &Graph, file: usize) -> Node {
@@ -99,8 +99,8 @@ fn modules(graph: &Graph) -> BTreeSet<Node> {
     all.filter(|(_, module)| !module.is_empty()).collect()
 }
 
-/// The first arrow from each module to each other. The root of a crate only
-/// says which modules there are.
+/// The first reference from each module to each other one. References from a
+/// crate's root are ignored: it only declares the modules.
 fn arrows(graph: &Graph) -> BTreeMap<(Node, Node), &Arrow> {
     let mut found = BTreeMap::new();
     for arrow in &graph.arrows {
@@ -112,7 +112,8 @@ fn arrows(graph: &Graph) -> BTreeMap<(Node, Node), &Arrow> {
     found
 }
 
-/// Higher is further from the kernel: the crate's place, then the module's.
+/// Rank of a module by its crate, then by its layer. A higher rank is further
+/// from the kernel.
 fn rank(crates: &[Crate], (owner, module): &Node) -> Option<(usize, usize)> {
     let place = crates.iter().position(|krate| krate.name == owner)?;
     if module.is_empty() {
@@ -171,8 +172,8 @@ fn circles_of_modules(graph: &Graph) -> Vec<String> {
         .collect()
 }
 
-/// Within a module. A file and those below it are one room with a door: its
-/// children may name what it shares with them.
+/// Finds cycles among the files of a module. A file and its child modules are
+/// one unit: the children may name what it shares with them.
 fn circles_of_files(graph: &Graph) -> Vec<String> {
     let is_beside = |arrow: &&Arrow| {
         let [from, to] = [arrow.from, arrow.to].map(|file| &graph.files[file]);
@@ -207,8 +208,8 @@ fn name((owner, module): &Node) -> String {
     }
 }
 
-/// The modules with the numbers of their layers, the highest first, and what
-/// each names.
+/// Lists the modules with the numbers of their layers, highest first, and the
+/// modules that each names.
 fn layers_of(graph: &Graph, crates: &[Crate]) -> String {
     let arrows = arrows(graph);
     let mut text = String::new();
@@ -230,7 +231,7 @@ fn layers_of(graph: &Graph, crates: &[Crate]) -> String {
     text
 }
 
-/// Without the crate if it is the same.
+/// The module's name, with its crate only if that differs.
 fn short(from: &Node, to: &Node) -> String {
     if from.0 == to.0 {
         to.1.clone()

@@ -1,5 +1,5 @@
-//! `cargo xtask mutants`: changes the code in small ways, and sees whether the
-//! tests that need no root notice.
+//! `cargo xtask mutants`: makes small changes to the code, and checks whether
+//! the tests that need no root detect them.
 
 use std::fs;
 use std::num::NonZero;
@@ -15,18 +15,19 @@ use serde_json::Value;
 use crate::command::{cargo, command_line, find, output, run as run_command};
 use crate::say;
 
-/// Copies of the source and what is built of them, on disk: a file system in
-/// memory may be too small.
+/// The directory of the source copies and their builds. It is on disk, because
+/// a file system in memory may be too small.
 const WORK: &str = "target/mutants";
-/// Mutants that no test notices, and why: `regular expression | reason`.
+/// Mutants that no test detects, and the reasons: `regular expression |
+/// reason`.
 const SURVIVORS: &str = "xtask/survivors.txt";
-/// What is tested if the command line does not say.
+/// The default packages, and the sample size of each.
 const PACKAGES: [(&str, Option<usize>); 2] =
     [("spamdrop-common", None), ("spamdrop-core", Some(200))];
-/// The part of the viable mutants that must be caught, in percent.
+/// Minimum percentage of viable mutants that must be caught.
 const LEAST: f64 = 95.0;
 
-/// What `cargo xtask mutants` tries.
+/// Options of `cargo xtask mutants`.
 #[derive(Args)]
 pub struct Options {
     /// Try this many mutants of a package, not all [default: all of
@@ -41,12 +42,12 @@ pub struct Options {
     package: Option<String>,
 }
 
-/// Tries mutants and prints what became of them.
+/// Tries mutants and prints the outcome.
 ///
 /// # Errors
 ///
-/// Too few were caught, or one survived without a reason; or they could not be
-/// tried.
+/// Too few were caught, one survived without a listed reason, or they could not
+/// be tried.
 pub fn run(options: &Options) -> Result<()> {
     install_if_missing()?;
     let reasons = read_reasons(&fs::read_to_string(SURVIVORS).context(SURVIVORS)?)?;
@@ -93,7 +94,7 @@ fn install_if_missing() -> Result<()> {
     ]))
 }
 
-/// The names of every mutant of a package, with file, line and column.
+/// The names of all mutants of a package, with file, line and column.
 fn list(package: &str) -> Result<Vec<String>> {
     let mut command = cargo(["mutants", "--list", "--json", "--no-config"]);
     let text = output(command.args(["--package", package]))?;
@@ -104,7 +105,7 @@ fn list(package: &str) -> Result<Vec<String>> {
         .collect()
 }
 
-/// The same sample whenever the source is the same.
+/// Draws a sample. The same source and seed give the same sample.
 fn draw(mut names: Vec<String>, sample: Option<usize>, seed: u64) -> Vec<String> {
     if let Some(sample) = sample {
         Rng::with_seed(seed).shuffle(&mut names);
@@ -118,7 +119,8 @@ fn try_all(package: &str, names: &[String]) -> Result<Outcome> {
     let work = std::path::absolute(Path::new(WORK).join(package))?;
     let copies = work.join("copies");
     fs::create_dir_all(&copies)?;
-    // Too many for the command line.
+    // The names are written to a file, because they are too many for a command
+    // line.
     let config = work.join("mutants.toml");
     fs::write(&config, wanted(names))?;
     let jobs = available_parallelism().map_or(1, NonZero::get);
@@ -132,15 +134,16 @@ fn try_all(package: &str, names: &[String]) -> Result<Outcome> {
     command.arg("--config").arg(&config);
     command.arg("--output").arg(&work);
     command.arg(format!("--jobs={jobs}"));
-    // A mutant that never ends is noticed after this many seconds.
+    // A mutant that never ends is stopped after at least this number of
+    // seconds.
     command.args(["--minimum-test-timeout", "30"]);
     command.env("TMPDIR", &copies);
-    // Nobody debugs a mutant, and linking is most of the time.
+    // Debug information is not needed, and linking it takes most of the time.
     command.env("CARGO_PROFILE_DEV_DEBUG", "0");
     command.env("CARGO_PROFILE_TEST_DEBUG", "0");
     say(&format!("trying {} mutants of {package}", names.len()));
     let status = command.status()?;
-    // 2: some were missed; 3: some took too long.
+    // 2: some were missed; 3: some timed out.
     if !matches!(status.code(), Some(0 | 2 | 3)) {
         bail!("`{}` failed: {status}", command_line(&command));
     }
@@ -156,7 +159,7 @@ fn wanted(names: &[String]) -> String {
     format!("examine_re = [\n{}]\n", names.collect::<String>())
 }
 
-/// A regular expression of mutants that may survive, and why.
+/// A regular expression of mutants that may survive, and the reason.
 type Reason = (Regex, String);
 
 fn read_reasons(text: &str) -> Result<Vec<Reason>> {
@@ -173,13 +176,13 @@ fn read_reasons(text: &str) -> Result<Vec<Reason>> {
         .collect()
 }
 
-/// What became of the mutants.
+/// The outcome of all mutants.
 #[derive(Debug, Default)]
 struct Outcome {
     caught: usize,
-    /// They are caught, too: a test never ended.
+    /// Mutants whose test never ended. They count as caught.
     timed_out: usize,
-    /// They do not build.
+    /// Mutants that do not build.
     unviable: usize,
     survivors: Vec<String>,
 }

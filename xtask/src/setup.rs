@@ -1,5 +1,5 @@
-//! What a bare machine lacks: parts of the Rust toolchain, bpf-linker, and
-//! the Debian packages that the kernel tests call.
+//! Installs what a fresh machine lacks: parts of the Rust toolchain,
+//! bpf-linker, and the Debian packages of the kernel tests.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,10 +11,10 @@ use crate::{
     debian, linker, say,
 };
 
-/// A part of the toolchain that rustup may have left out.
+/// A component of the toolchain that rustup may not have installed.
 pub struct Component {
     name: &'static str,
-    /// A file of it, below the sysroot.
+    /// A file of the component, relative to the sysroot.
     file: &'static str,
 }
 
@@ -34,25 +34,25 @@ pub const CLIPPY: Component = Component {
     file: "bin/cargo-clippy",
 };
 
-/// What the kernel tests call: the command, and the Debian package it is in.
-/// util-linux (unshare, setpriv) is missing from no Debian.
+/// The commands that the kernel tests call, each with its Debian package. Every
+/// Debian has util-linux (unshare, setpriv).
 const TOOLS: [(&str, &str); 3] = [
-    // Reads the pinned maps as an administrator would.
+    // Reads the pinned maps, as an administrator would.
     ("bpftool", "bpftool"),
     // Makes the network namespaces.
     ("ip", "iproute2"),
-    // Comes with journald, which they start.
+    // Its package includes journald, which the tests start.
     ("journalctl", "systemd"),
 ];
 
-/// What shows the man pages, and warns about them.
+/// The command that formats the man pages and prints warnings about them.
 const MAN: [(&str, &str); 1] = [("man", "man-db")];
 
-/// What building libFuzzer needs: the command, and its Debian package.
+/// The command that builds libFuzzer, with its Debian package.
 const CXX: [(&str, &str); 1] = [("c++", "g++")];
 
-/// What the bench compares spamdrop with, and sets up its interfaces with.
-/// They only act in network namespaces of the bench's own.
+/// The alternatives to spamdrop that the bench measures, and the tools that set
+/// up its interfaces. They act only in network namespaces of the bench.
 const BENCH_TOOLS: [(&str, &str); 6] = [
     ("ethtool", "ethtool"),
     ("iptables-legacy", "iptables"),
@@ -62,7 +62,7 @@ const BENCH_TOOLS: [(&str, &str); 6] = [
     ("xdp-filter", "xdp-tools"),
 ];
 
-/// Installs all that any verb needs.
+/// Installs everything that any verb needs.
 ///
 /// # Errors
 ///
@@ -86,7 +86,7 @@ pub fn building() -> Result<()> {
     linker::install_if_missing(&sysroot()?)
 }
 
-/// Installs these parts of the toolchain.
+/// Installs these components of the toolchain.
 ///
 /// # Errors
 ///
@@ -102,7 +102,7 @@ pub fn components(wanted: &[Component]) -> Result<()> {
     Ok(())
 }
 
-/// Installs what the kernel tests call.
+/// Installs the commands of the kernel tests.
 ///
 /// # Errors
 ///
@@ -111,7 +111,7 @@ pub fn tools() -> Result<()> {
     packages(&TOOLS)
 }
 
-/// Installs what shows man pages.
+/// Installs the man command.
 ///
 /// # Errors
 ///
@@ -120,7 +120,7 @@ pub fn man() -> Result<()> {
     packages(&MAN)
 }
 
-/// Installs what the bench calls.
+/// Installs the commands of the bench.
 ///
 /// # Errors
 ///
@@ -130,7 +130,7 @@ pub fn bench_tools() -> Result<()> {
     debian::unpack_if_missing()
 }
 
-/// Installs what the fuzz targets need beside Rust.
+/// Installs the C++ compiler, which the fuzz targets need beside Rust.
 ///
 /// # Errors
 ///
@@ -149,7 +149,7 @@ fn packages(wanted: &[(&str, &str)]) -> Result<()> {
         return Ok(());
     }
     say(&format!("installing {}", missing.join(", ")));
-    // One command, so that it can be told whole to who has no sudo.
+    // A single command, which can be shown to a user without sudo.
     let script = format!(
         "apt-get -qq update && \
          apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends {}",

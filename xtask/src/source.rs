@@ -1,5 +1,5 @@
-//! The source of a crate as tokens: its files without their tests, and the
-//! paths that each of them names.
+//! The source of a crate as tokens: its files without tests, and the paths that
+//! each file names.
 
 mod paths;
 mod strip;
@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use proc_macro2::{TokenStream, TokenTree};
 
-/// A module, from the root of its crate: `["store", "known"]`; empty for the
-/// root itself.
+/// A module path from the root of its crate, such as `["store", "known"]`;
+/// empty for the root itself.
 pub type Module = Vec<String>;
 
 /// A source file that is not a test.
@@ -22,21 +22,22 @@ pub type Module = Vec<String>;
 pub struct File {
     pub path: PathBuf,
     pub module: Module,
-    /// Its module, and those that stand inline in it.
+    /// The file's module and its inline modules.
     pub scopes: BTreeMap<Module, Scope>,
-    /// The types and traits that it defines, outside of functions.
+    /// The types and traits that it defines outside of functions, with their
+    /// lines.
     pub types: Vec<(String, usize)>,
     /// Every identifier and keyword, with its line.
     pub words: Vec<(String, usize)>,
-    /// The lines that hold code: no blanks, no comments.
+    /// The lines that contain code.
     pub lines: BTreeSet<usize>,
 }
 
-/// What one module names.
+/// The names in one module.
 #[derive(Debug, Default)]
 pub struct Scope {
     pub children: BTreeSet<String>,
-    /// What `use` brings in, by the name that it has here.
+    /// The paths imported by `use`, by their local name.
     pub imports: BTreeMap<String, Vec<String>>,
     /// Every path of two segments or more, as written, with its line.
     pub paths: Vec<(Vec<String>, usize)>,
@@ -108,7 +109,7 @@ fn types(tokens: &TokenStream) -> Vec<(String, usize)> {
         .collect()
 }
 
-/// Notes words and lines.
+/// Collects words and lines.
 fn survey(tokens: &TokenStream, file: &mut File) {
     for token in tokens.clone() {
         match token {
@@ -128,7 +129,7 @@ fn survey(tokens: &TokenStream, file: &mut File) {
     }
 }
 
-/// Where `mod child;` leads from a file.
+/// The file of `mod child;` in a parent file.
 fn child_file(parent: &Path, at: &[String], child: &[String]) -> Result<PathBuf> {
     let stem = parent.file_stem().unwrap_or_default();
     let mut directory = parent.parent().unwrap_or(Path::new("")).to_owned();

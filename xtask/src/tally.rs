@@ -1,20 +1,20 @@
-//! Counting what passed and what failed.
+//! Counts passed and failed tests.
 
 use anyhow::Result;
 
 use crate::say;
 
-/// How many tests or checks passed and failed.
+/// Numbers of tests and checks that passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Tests and checks that passed.
     pub passed: u32,
-    /// Those that failed, and those that did not run.
+    /// Tests that failed, and tests that did not run.
     pub failed: u32,
 }
 
 impl Tally {
-    /// Counts one check; a failure is said and does not end the run.
+    /// Counts one check. A failure is printed and does not end the run.
     pub fn check(&mut self, outcome: Result<()>) {
         match outcome {
             Ok(()) => self.passed += 1,
@@ -25,9 +25,9 @@ impl Tally {
         }
     }
 
-    /// Counts the tests of a line such as `test result: ok. 3 passed; 0
-    /// failed; 0 ignored; …`; any other line counts nothing. A test that is
-    /// ignored guards nothing: it counts as failed.
+    /// Counts the tests of a line such as `test result: ok. 3 passed; 0 failed;
+    /// 0 ignored; …`; other lines are skipped. An ignored test checks nothing,
+    /// so it counts as failed.
     pub fn read(&mut self, line: &str) {
         let words: Vec<_> = line.split_whitespace().collect();
         let [
@@ -53,7 +53,7 @@ impl Tally {
         self.failed += number(failed) + number(ignored);
     }
 
-    /// Takes over another's counts.
+    /// Adds the counts of another tally.
     pub fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;

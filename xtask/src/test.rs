@@ -1,4 +1,5 @@
-//! The gate: groups, each of which runs even if one before it failed.
+//! Runs all checks in groups. A failed group does not prevent the others from
+//! running.
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -18,10 +19,10 @@ use crate::{
 
 /// How long each fuzz target runs.
 const FUZZ: Duration = Duration::from_secs(10);
-/// The same with `--full`.
+/// How long each fuzz target runs with `--full`.
 const FUZZ_FULL: Duration = Duration::from_secs(600);
 
-/// What `cargo xtask test` runs.
+/// Options of `cargo xtask test`.
 #[derive(Args)]
 pub struct Options {
     /// Run this group only (may be repeated)
@@ -37,15 +38,15 @@ pub struct Options {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Group {
-    /// rustfmt changes nothing
+    /// Check that rustfmt would change nothing
     Format,
-    /// Clippy, compiler warnings, the rules of the house, the man pages
+    /// Clippy, compiler warnings, the house rules, the man pages
     Lint,
     /// Tests that need neither root nor a kernel
     Unit,
-    /// Tests that load programs and make network namespaces, as root
+    /// Tests that load programs and create network namespaces, as root
     Kernel,
-    /// The same before Debian's Courier, with rbldnsd and rsyslog
+    /// Kernel tests with Debian's Courier, rbldnsd and rsyslog
     Courier,
     /// A botnet's wave before a small mail server, as root
     Wave,
@@ -57,7 +58,7 @@ enum Group {
 ///
 /// # Errors
 ///
-/// None of its own: what goes wrong in a group counts as a failure of it.
+/// None of its own: an error in a group counts as its failure.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let groups = if options.only.is_empty() {
         Group::value_variants()
@@ -143,8 +144,8 @@ fn unit(full: bool) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Builds as the user, runs as root, one test after another: they share the
-/// machine's one kernel.
+/// Builds as the user and runs as root. The tests run one after another,
+/// because they share the machine's kernel.
 fn kernel(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Tally> {
     setup::building()?;
     setup::tools()?;
@@ -152,7 +153,7 @@ fn kernel(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Tally> {
     for mut command in programs(|target| target.is_root_only && is_wanted(target.name))? {
         command.arg("--test-threads=1");
         if full {
-            // What they measure is to be seen.
+            // The output shows their measurements.
             command.arg("--show-output").env("SPAMDROP_FULL", "1");
         }
         tally.add(libtest(&mut as_root(command)?));
@@ -160,8 +161,8 @@ fn kernel(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Tally> {
     Ok(tally)
 }
 
-/// The miniature mail server: cargo builds the programs of a package with that
-/// package's own tests only.
+/// Builds the miniature mail server: cargo builds the programs of a package
+/// only with that package's own tests.
 fn lab_server() -> Result<()> {
     let mut build = cargo(["build", "--quiet"]);
     build.args(HOST_PACKAGES).args(["--features", FEATURE]);
@@ -169,17 +170,19 @@ fn lab_server() -> Result<()> {
 }
 
 /// Test programs that need root require this feature, so that a plain `cargo
-/// test` passes them over. All is built with it, that no other build is needed.
+/// test` skips them. All packages are built with it, so that one build
+/// suffices.
 pub const FEATURE: &str = "kernel-tests";
 
-/// A test program: the unit tests of a library or a program, or one of `tests/`.
+/// A test program: the unit tests of a library or a program, or a file of
+/// `tests/`.
 struct Target<'a> {
     name: &'a str,
     is_root_only: bool,
 }
 
-/// The wanted test programs, built: commands that run them where `cargo test`
-/// would.
+/// Builds the wanted test programs. Returns commands that run them in the
+/// directory that `cargo test` uses.
 fn programs(is_wanted: impl Fn(&Target<'_>) -> bool) -> Result<Vec<Command>> {
     let metadata = MetadataCommand::new().no_deps().exec()?;
     let mut build = cargo(["test", "--no-run", "--features", FEATURE]);
@@ -229,8 +232,8 @@ fn programs(is_wanted: impl Fn(&Target<'_>) -> bool) -> Result<Vec<Command>> {
     Ok(commands)
 }
 
-/// Runs tests and counts them by what libtest prints. A program that dies
-/// before it prints its counts is one failure.
+/// Runs tests and counts them by libtest's output. A program that dies before
+/// it prints its counts is one failure.
 fn libtest(command: &mut Command) -> Tally {
     let mut tally = Tally::default();
     let outcome = each_line(command, |line| {

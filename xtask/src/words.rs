@@ -1,5 +1,5 @@
-//! `cargo xtask words`: names that were retired, and sentences that STYLE.md
-//! shows as riddles. None may come back.
+//! `cargo xtask words`: checks that no retired name, and no sentence that
+//! STYLE.md rejects, appears again.
 
 use std::fs;
 use std::process::Command;
@@ -9,8 +9,8 @@ use regex::RegexSet;
 
 use crate::command::output;
 
-/// Where they are looked for: what git tracks of the product and its
-/// documents. The history of changes may name what was.
+/// The searched paths: the product and its documents, as tracked by git. The
+/// changelog may contain retired names.
 const PLACES: [&str; 7] = [
     "README.md",
     "spamdrop",
@@ -21,7 +21,7 @@ const PLACES: [&str; 7] = [
     ":!xtask/src/words.rs",
 ];
 
-/// A word that was retired, as a regular expression, and what replaces it.
+/// A retired word as a regular expression, and its replacement.
 type Retired = (&'static str, &'static str);
 
 const NAMES: [Retired; 49] = [
@@ -95,7 +95,7 @@ const NAMES: [Retired; 49] = [
     ),
 ];
 
-/// Prints each place of a retired word.
+/// Prints each occurrence of a retired word.
 ///
 /// # Errors
 ///
@@ -106,17 +106,17 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Looks for retired words.
+/// Searches for retired words.
 ///
 /// # Errors
 ///
-/// One line for each: the file, the line, and what replaces it.
+/// One line for each: the file, the line, and the replacement.
 pub fn check() -> Result<()> {
     let patterns = RegexSet::new(NAMES.iter().map(|(pattern, _)| pattern))?;
     let mut found = Vec::new();
     let files = output(Command::new("git").args(["ls-files", "--"]).args(PLACES))?;
     for path in files.lines() {
-        // A link, or bytes of a test.
+        // The path is a link, or a test's binary file.
         let Ok(text) = fs::read_to_string(path) else {
             continue;
         };

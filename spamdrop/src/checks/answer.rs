@@ -1,5 +1,6 @@
-//! Whether listed senders can be answered elsewhere than by the mail server.
-//! Where a client can log in, they cannot: after that no blocklist counts.
+//! Checks whether the responder may answer listed senders. It may not if
+//! clients can log in on the port, because authenticated clients are exempt
+//! from blocklists.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -18,18 +19,18 @@ use crate::exit::{Exit, Failure};
 use spamdrop_core::log::MailServer;
 use spamdrop_core::warning::Warning;
 
-/// How long a mail server has to say what it offers.
+/// How long the mail server may take to list its extensions.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What it may say, in bytes.
+/// Maximum length of the mail server's reply, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// What is unwise about `answer`. Asks the mail server, if its file does not
-/// tell; that takes up to four seconds.
+/// Warnings about `answer`. If the mail server's file does not tell what the
+/// server offers, this connects to the server, which takes up to four seconds.
 ///
 /// # Errors
 ///
-/// The port of the responder offers AUTH ([`Exit::Config`]), or Courier's file cannot be
-/// read.
+/// The port of the responder offers AUTH ([`Exit::Config`]), or Courier's file
+/// cannot be read.
 pub async fn answer(config: &Config) -> Result<Vec<Warning>> {
     let mut warnings = Vec::new();
     if config.answer == Answer::Off {
@@ -87,7 +88,7 @@ struct Offer {
     tls: bool,
 }
 
-/// Asks the mail server of this machine what it offers a client.
+/// Asks the mail server on this machine which extensions it offers.
 async fn offer(port: u16) -> io::Result<Offer> {
     match timeout(PATIENCE, ask(port)).await {
         Ok(offer) => offer,
@@ -103,7 +104,7 @@ async fn ask(port: u16) -> io::Result<Offer> {
     reply(&mut stream).await?;
     stream.write_all(b"EHLO localhost\r\n").await?;
     let offer = reply(&mut stream).await?;
-    // The answer does not matter.
+    // The connection is closed anyway, so an error does not matter.
     let _ = stream.write_all(b"QUIT\r\n").await;
     Ok(Offer {
         auth: names(&offer, "AUTH"),
@@ -111,7 +112,7 @@ async fn ask(port: u16) -> io::Result<Offer> {
     })
 }
 
-/// One reply of one or several lines.
+/// Reads one reply of one or several lines.
 async fn reply(stream: &mut TcpStream) -> io::Result<String> {
     let mut text = String::new();
     let mut portion = [0; 512];
@@ -130,7 +131,8 @@ async fn reply(stream: &mut TcpStream) -> io::Result<String> {
     Ok(text)
 }
 
-/// Only the last line has no hyphen behind its code.
+/// Whether the reply is complete: only its last line has no hyphen after the
+/// code.
 fn is_whole(reply: &str) -> bool {
     let last = reply.lines().last().unwrap_or_default();
     reply.ends_with('\n') && last.as_bytes().get(3) != Some(&b'-')
@@ -153,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// What is made of a server that says this when it is connected to.
+    /// Runs a future on a new runtime.
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -1,5 +1,5 @@
-//! The zones that would be asked: whether each answers as a blocklist does
-//! (RFC 5782, section 5).
+//! Checks that each configured zone answers as a blocklist should (RFC 5782,
+//! section 5).
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use spamdrop_core::dnsbl::zone::{Reply, Said, Trouble};
 use spamdrop_core::log::MailServer;
 use spamdrop_core::warning::Warning;
 
-/// How long each question may take.
+/// Maximum time for each query.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// What is unwise about the zones. Asks all of them at once, unless `offline`.
+/// Warnings about the zones. Unless `offline`, all zones are queried at once.
 ///
 /// # Errors
 ///
-/// A file of the mail server's or the resolver's cannot be read.
+/// A file of the mail server or the resolver cannot be read.
 pub async fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
     let zones = config.asked_zones()?;
     let mut warnings = Vec::new();
@@ -54,7 +54,7 @@ fn warning(text: String) -> Warning {
 }
 
 async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<String> {
-    // Neither its text nor which of its answers count matters here.
+    // The text and the filter of answers do not matter here.
     let bare = Rule {
         only: None,
         effect: match &rule.effect {
@@ -75,8 +75,8 @@ async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<Str
     what.map(|what| format!("{zone} {what}"))
 }
 
-/// Whether its text has a code of its own: only Courier's 511 is told from
-/// other refusals.
+/// Warns if the zone's text has a code of its own. Only Courier's 511 can be
+/// told from other refusals in the log.
 async fn coded(resolver: &Resolver, rule: &Rule) -> Option<String> {
     let rule = Rule {
         only: None,

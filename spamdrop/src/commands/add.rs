@@ -26,9 +26,9 @@ use spamdrop_core::target::Target;
 ///
 /// # Errors
 ///
-/// Nothing is attached, a word is not an address, one must not be blocked or
-/// more are given than fit ([`Exit::Failed`], nothing is added), or the kernel
-/// refuses.
+/// Nothing is attached, a word is not an address, an address must not be
+/// blocked or more are given than fit ([`Exit::Failed`], nothing is added), or
+/// a map operation fails.
 pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()> {
     let addresses = addresses::read(&args.addrs)?;
     let reason = args.reason.as_deref().unwrap_or_default();
@@ -120,7 +120,7 @@ fn origins(
 fn older(blocklist: &Blocklist, targets: &[Target]) -> Result<Vec<IpAddr>> {
     let addrs = targets.iter().map(|target| match target {
         Target::V4(bytes) => Some(IpAddr::from(*bytes)),
-        // Any address in it may have an origin.
+        // Any address in the /64 or prefix may have an origin.
         Target::V6(_) | Target::Net(_) => None,
     });
     let addrs: Option<Vec<IpAddr>> = addrs.take(CHUNK + 1).collect();

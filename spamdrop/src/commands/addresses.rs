@@ -1,4 +1,4 @@
-//! The addresses on the command line or standard input.
+//! Reads addresses from the command line or standard input.
 
 use std::io::BufRead;
 
@@ -19,10 +19,10 @@ pub struct Given {
     pub net: IpNet,
 }
 
-/// The addresses of a verb, sorted, each once.
+/// The addresses given to a verb, sorted, without duplicates.
 #[derive(Debug)]
 pub struct Addresses {
-    /// All of them.
+    /// All addresses and prefixes.
     pub all: Vec<Given>,
     /// Words of the command line whose entry covers more than the word, each
     /// with that entry.
@@ -63,7 +63,7 @@ pub fn read(args: &Addrs) -> Result<Addresses> {
 }
 
 impl Addresses {
-    /// The entries, sorted, each once.
+    /// The entries, sorted, without duplicates.
     pub fn targets(&self) -> Vec<Target> {
         let mut targets: Vec<Target> = self.all.iter().map(|given| given.target).collect();
         targets.dedup();
@@ -71,8 +71,8 @@ impl Addresses {
     }
 }
 
-/// Reads one address a line. Blank lines and the part behind a `#` are skipped.
-/// `name` is that of the input, for messages.
+/// Reads one address a line. Blank lines and comments, from `#` on, are
+/// skipped. `name` is the name of the input, for messages.
 ///
 /// # Errors
 ///

@@ -114,7 +114,8 @@ fn edit(
     Ok(changed)
 }
 
-/// Brings the filter and the daemon in line with the file.
+/// Notifies the daemon and updates the filter's allowlist, so that both match
+/// the file.
 fn apply(config: &Config) -> Result<Option<Blocklist>> {
     notify_daemon(&config.run_dir);
     if !pins::exist(&config.pin_dir)? {
@@ -128,8 +129,8 @@ fn apply(config: &Config) -> Result<Option<Blocklist>> {
     Ok(Some(blocklist))
 }
 
-/// Removes the entries in these prefixes, and the /64s of their IPv6 addresses.
-/// Returns how many.
+/// Removes the entries in these prefixes, and the /64 entries that contain one
+/// of them. Returns the number of removed entries.
 fn unblock(config: &Config, blocklist: &mut Blocklist, nets: &[IpNet]) -> Result<usize> {
     let mut covered = Vec::new();
     blocklist.for_each(|found| {

@@ -155,7 +155,8 @@ pub(super) fn note(
     Ok(())
 }
 
-/// Has the daemon seal the entries that were left open, and warns if none runs.
+/// Notifies the daemon, which seals the entries that were left open; warns if
+/// no daemon runs.
 pub(super) fn tell_if_open(config: &Config, open: usize) {
     if open == 0 {
         return;

@@ -1,4 +1,4 @@
-//! `completions`: for shells.
+//! `completions`: shell completions.
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ use crate::cli::{Cli, Completions};
 ///
 /// The writer fails.
 pub fn run(args: Completions, out: &mut impl Write) -> Result<()> {
-    // The generator panics where its writer fails; a Vec does not.
+    // The generator panics if its writer fails, which a `Vec` never does.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "spamdrop", &mut script);
     Ok(out.write_all(&script)?)

@@ -14,12 +14,12 @@ use crate::render::check::{self, Checked};
 use crate::render::json;
 use spamdrop_core::warning::Warning;
 
-/// Runs the verb on a configuration that was read, so is valid.
+/// Runs the verb on a configuration that was read and so is valid.
 ///
 /// # Errors
 ///
 /// `run` would refuse the configuration ([`crate::exit::Exit::Config`]), the
-/// kernel does not answer, or the mail server's file cannot be read.
+/// kernel cannot be queried, or the mail server's file cannot be read.
 pub fn run(
     config: &Config,
     path: Option<&Path>,

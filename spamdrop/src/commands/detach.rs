@@ -22,7 +22,7 @@ use spamdrop_core::status;
 ///
 /// # Errors
 ///
-/// The daemon runs, nothing was attached, or something cannot be removed.
+/// The daemon runs, nothing was attached, or a file or pin cannot be removed.
 pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<()> {
     if let Some(pid) = lock::daemon_pid(&config.run_dir)
         && !args.force
@@ -44,11 +44,12 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
     for path in files(config) {
         remove(&path, fs::remove_file)?;
     }
-    // Only a FIFO is removed: the path may name a file of somebody else.
+    // Only a FIFO is removed: the path may name another program's file.
     if fifo::is_left(&config.fifo) {
         remove(&config.fifo, fs::remove_file)?;
     }
-    // Known senders and waves took weeks to gather.
+    // The store is kept, because its known senders and waves took weeks to
+    // gather.
     let keeps = store::exists(&config.store_file())?;
     let state_dir = (!keeps).then_some(&config.state_dir);
     for dir in state_dir.into_iter().chain([&config.run_dir]) {
@@ -71,7 +72,7 @@ fn files(config: &Config) -> Vec<PathBuf> {
     let replaced = [
         config.positions_file(),
         config.run_dir.join(status::FILE),
-        // As spamdrop 0.1 called it.
+        // The name in spamdrop 0.1.
         config.run_dir.join("watcher.json"),
     ];
     let beside = replaced.each_ref().map(|path| durable::beside(path));
@@ -79,8 +80,8 @@ fn files(config: &Config) -> Vec<PathBuf> {
     replaced.into_iter().chain(beside).chain(locks).collect()
 }
 
-/// Whether the path existed and was removed. A directory that holds files of
-/// others is kept.
+/// Returns whether the path existed and was removed. A directory that contains
+/// other programs' files is kept.
 fn remove(path: &Path, how: fn(PathBuf) -> io::Result<()>) -> Result<bool> {
     match how(path.to_owned()) {
         Ok(()) => Ok(true),

@@ -14,7 +14,7 @@ use crate::render::listing;
 ///
 /// # Errors
 ///
-/// Nothing is attached, or the kernel refuses a map operation.
+/// Nothing is attached, or a map operation fails.
 pub fn run(config: &Config, args: cli::Export, out: &mut impl Write) -> Result<()> {
     let now = clock::monotonic_ns();
     let live = list::live(config, now)?;

@@ -14,7 +14,7 @@ use crate::lock::WriteLock;
 ///
 /// # Errors
 ///
-/// Nothing is attached, or the kernel refuses a map operation.
+/// Nothing is attached, or a map operation fails.
 pub fn run(config: &Config, out: &mut impl Write) -> Result<()> {
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
     let lock = || WriteLock::acquire(&config.run_dir);

@@ -22,19 +22,21 @@ use spamdrop_core::escape::escape;
 use spamdrop_core::listing::ListReader;
 use spamdrop_core::target::Target;
 
-/// How many bad lines, and addresses that must not be blocked, are named.
+/// Maximum number of invalid lines, and of addresses that must not be blocked,
+/// that are named.
 const NAMED: usize = 5;
-/// Entries that are written under one lock: enough for several threads, and
-/// done in some 30 ms, so that other writers do not wait for long.
+/// Entries that are written under one lock acquisition: enough for several
+/// threads, and written in some 30 ms, so that other writers do not wait long.
 const BATCH: usize = 1 << 16;
-/// The fewest entries that get a progress bar.
+/// Minimum number of entries for a progress bar.
 const MANY: usize = 1 << 18;
 
-/// Runs the verb. The whole list is read and checked before anything is written.
+/// Runs the verb. The whole list is read and checked before anything is
+/// written.
 ///
 /// # Errors
 ///
-/// Nothing is attached, the file cannot be read, a line is not understood
+/// Nothing is attached, the file cannot be read, a line is invalid
 /// ([`Exit::Usage`]), the list does not fit ([`Exit::Failed`], nothing is
 /// imported), or a map operation fails.
 pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<()> {
@@ -107,7 +109,7 @@ fn put(config: &Config, blocklist: &mut Blocklist, entries: &[(Target, Entry)]) 
     Ok(())
 }
 
-/// Reports what was imported and what was not.
+/// Reports the imported entries and the skipped ones.
 fn report(config: &Config, list: &ParsedList, out: &mut impl Write) -> Result<()> {
     let entries = &list.entries;
     let open = entries

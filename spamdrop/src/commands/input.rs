@@ -1,4 +1,4 @@
-//! A log as it lies on the disk: plain or gzipped, a file or a pipe.
+//! Reads a log from disk: plain or gzipped, a file or a pipe.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -13,36 +13,38 @@ use crate::tail::{Piece, Splitter};
 use spamdrop_core::escape::escape;
 use spamdrop_core::log::Needles;
 
-/// Bytes read at once: few system calls, and within the processor's cache.
+/// Bytes per read: large enough for few system calls, and small enough for the
+/// processor's cache.
 const CHUNK: usize = 256 << 10;
 
-/// Compressions by their first bytes: those of the formats' specifications,
-/// and the program that undoes them. Gzip is undone here.
+/// Magic numbers of compression formats, from their specifications, and the
+/// programs that decompress them. Only gzip is decompressed here.
 const GZIP: &[u8] = b"\x1f\x8b";
 const OTHERS: [(&[u8], &str); 3] = [
     (b"\x28\xb5\x2f\xfd", "zstdcat"),
     (b"\xfd7zXZ\0", "xzcat"),
     (b"BZh", "bzcat"),
 ];
-/// Bytes that tell all of them apart.
+/// Number of bytes that distinguishes all of them.
 const MAGIC: u64 = 6;
 
-/// A shorter file is read in no time; in bytes, compressed or not.
+/// Minimum size in bytes, compressed or not, for a progress bar. A shorter file
+/// is read at once.
 const LONG: u64 = 16 << 20;
 
 /// An opened log.
 pub(super) struct Input {
-    /// As it was given, escaped.
+    /// The name as it was given, escaped.
     pub(super) name: String,
-    /// What it begins with, which is no longer in `rest`.
+    /// The first bytes, which are no longer in `rest`.
     head: Vec<u8>,
     rest: Box<dyn Read>,
-    /// In bytes; 0 if nobody knows.
+    /// Size in bytes; 0 if unknown.
     size: u64,
 }
 
-/// Opens files for a verb, so that one that is missing is told of before any
-/// is read.
+/// Opens all files of a verb, so that a missing one is reported before any is
+/// read.
 ///
 /// # Errors
 ///
@@ -60,8 +62,8 @@ impl Input {
     ///
     /// # Errors
     ///
-    /// It cannot be opened or read, or its compression is not gzip's; the
-    /// message names it.
+    /// The file cannot be opened or read, or is compressed in another format
+    /// than gzip. The message names it.
     fn open(path: &Path, verb: &str) -> Result<Self> {
         let name = escape(path.as_os_str().as_encoded_bytes());
         let (mut rest, size): (Box<dyn Read>, u64) = if name == "-" {
@@ -91,9 +93,9 @@ impl Input {
         })
     }
 
-    /// Its text. With `progress`, a bar on standard error, if that is a
-    /// terminal, shows how much of a long file has been read, until the text
-    /// is dropped.
+    /// The decompressed text. With `progress`, a bar on standard error, if that
+    /// is a terminal, shows how much of a long file has been read, until the
+    /// text is dropped.
     pub(super) fn text(self, progress: bool) -> Box<dyn Read> {
         let is_gzip = self.head.starts_with(GZIP);
         let raw = Cursor::new(self.head).chain(self.rest);
@@ -111,11 +113,12 @@ impl Input {
     }
 }
 
-/// Hands over the lines that hold what is looked for, and counts the others.
+/// Delivers the lines that contain a needle, and counts the others.
 ///
 /// # Errors
 ///
-/// The text cannot be read to its end; an unfinished line has lost its own.
+/// The text cannot be read to its end. The last line is then incomplete and is
+/// discarded.
 pub(super) fn each_piece(
     text: &mut impl Read,
     needles: &Needles,

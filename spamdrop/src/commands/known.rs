@@ -108,7 +108,7 @@ pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) ->
     Ok(())
 }
 
-/// The store, made if there is none.
+/// Opens the store; creates it if it does not exist.
 pub(super) fn store(config: &Config) -> Result<Store> {
     let dir = &config.state_dir;
     fs::create_dir_all(dir)
@@ -116,7 +116,7 @@ pub(super) fn store(config: &Config) -> Result<Store> {
     Store::open(&config.store_file(), VERB_WAIT)
 }
 
-/// The targets, each once; a prefix is refused.
+/// The targets without duplicates; a prefix is refused.
 fn hosts(all: &[Given]) -> Result<Vec<Target>> {
     let mut hosts: Vec<Target> = all.iter().map(|given| given.target).collect();
     hosts.dedup();

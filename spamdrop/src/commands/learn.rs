@@ -1,4 +1,4 @@
-//! `learn`: reads old logs to find out which senders are known.
+//! `learn`: reads old logs to determine the known senders.
 
 use std::io::{self, IsTerminal as _, Read, Write};
 
@@ -17,7 +17,7 @@ use spamdrop_core::engine::{EngineSettings, Replay, ReplayedLine};
 use spamdrop_core::policy::Protected;
 use spamdrop_core::reputation::Records;
 
-/// Lines of a file, by what they say.
+/// Number of lines in a file, by their meaning.
 #[derive(Debug, Default)]
 struct LineCounts {
     lines: u64,
@@ -26,20 +26,20 @@ struct LineCounts {
     refused: u64,
 }
 
-/// The number of sources whose records gather before they are stored; about
-/// 15 MiB.
+/// The number of sources whose records are collected before they are stored;
+/// about 15 MiB.
 const BATCH: usize = 131_072;
 
-/// Runs the verb. A file that cannot be read to its end is learned as far as
-/// it goes, and the others as well.
+/// Runs the verb. A file that cannot be read to its end is learned up to the
+/// error, and the other files are learned as well.
 ///
 /// # Errors
 ///
-/// A file cannot be opened, or not be read to its end; or what is known cannot
-/// be written. The message names it.
+/// A file cannot be opened or read to its end, or the store cannot be written.
+/// The message names the file.
 pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<()> {
     let inputs = open_all(&args.files, "learn")?;
-    // Damage is better reported before hours of reading.
+    // Damage is reported before hours of reading.
     let store = known::store(config)?;
     store.check_known()?;
     let protected = protect::protected(&config.allow_file)?;
@@ -78,18 +78,18 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
     last.map_or(Ok(()), Err)
 }
 
-/// Replays logs and stores what they teach.
+/// Replays logs and stores the resulting records.
 struct Learner {
     replay: Replay,
     store: Store,
-    /// Records are stored when this many sources have gathered.
+    /// Records are stored when this number of sources has been collected.
     batch: usize,
 }
 
 impl Learner {
     fn new(settings: EngineSettings, protected: Protected, store: Store, batch: usize) -> Self {
         let settings = EngineSettings {
-            // One line may let a whole batch of pending demotions count.
+            // One line may complete a whole batch of pending demotions.
             evidence_capacity: 2 * batch,
             ..settings
         };
@@ -101,7 +101,7 @@ impl Learner {
     }
 
     /// Reads a file. Returns its counts, and whether it could be read to its
-    /// end. An error is one of storing.
+    /// end. The outer error is one of storing.
     fn file(&mut self, mut text: impl Read) -> Result<(LineCounts, io::Result<()>)> {
         let mut counts = LineCounts::default();
         let mut stored = Ok(());
@@ -134,21 +134,22 @@ impl Learner {
         Ok((counts, ended))
     }
 
-    /// Stores a full batch, without regard to the store's capacity: a later
-    /// file may make one source worth more than another.
+    /// Stores a full batch without limiting the store to its capacity, because
+    /// a later file may change which sources are worth keeping.
     fn store_full_batch(&mut self) -> Result<()> {
         if self.replay.record_count() < self.batch {
             return Ok(());
         }
         let unwanted = self.store_all(usize::MAX)?;
-        // A demotion counts if an older log tells of the source's mail.
+        // A demotion is kept for now: it counts if an older log has evidence of
+        // the source's wanted mail.
         if unwanted.len() <= self.batch / 2 {
             self.replay.give_back(unwanted);
         }
         Ok(())
     }
 
-    /// Stores the rest, and cuts the store to its capacity.
+    /// Stores the rest, and reduces the store to its capacity.
     fn end(mut self, capacity: usize) -> Result<Store> {
         self.store_all(capacity)?;
         Ok(self.store)

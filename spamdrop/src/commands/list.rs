@@ -21,7 +21,7 @@ use crate::render::{json, table::Style};
 ///
 /// # Errors
 ///
-/// Nothing is attached, or the kernel refuses a map operation.
+/// Nothing is attached, or a map operation fails.
 pub fn run(config: &Config, args: List, out: &mut impl Write, style: Style) -> Result<()> {
     let now = clock::monotonic_ns();
     let live = live(config, now)?;

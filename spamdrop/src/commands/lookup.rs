@@ -1,4 +1,4 @@
-//! `lookup`: what the zones say of addresses.
+//! `lookup`: the zones' verdicts on addresses.
 
 use std::io::Write;
 use std::net::IpAddr;

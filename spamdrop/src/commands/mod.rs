@@ -1,5 +1,5 @@
-//! A module for each verb. Results go to the writer that is passed in, remarks
-//! to the log.
+//! One module per verb. Results go to the writer that is passed in, messages to
+//! the log.
 
 pub mod add;
 pub mod addresses;
@@ -40,7 +40,7 @@ use crate::render::table::Style;
 ///
 /// # Errors
 ///
-/// The verb fails; [`crate::exit::code`] knows the exit code.
+/// The verb fails; [`crate::exit::code`] gives the exit code.
 pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     if let Verb::Completions(args) = &cli.verb {
         return completions::run(*args, out);
@@ -77,8 +77,8 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     }
 }
 
-/// Sends SIGUSR1 to the daemon, if one runs: it reads the allowlist, the known
-/// senders and the pending releases again.
+/// Sends SIGUSR1 to the daemon, if one runs, so that it rereads the allowlist,
+/// the known senders and the pending releases.
 fn notify_daemon(run_dir: &Path) {
     let pid = lock::daemon_pid(run_dir).and_then(|pid| Pid::from_raw(pid.cast_signed()));
     if let Some(pid) = pid

@@ -18,8 +18,7 @@ use spamdrop_core::target::Target;
 ///
 /// # Errors
 ///
-/// Nothing is attached, a word is not an address, or the kernel refuses a map
-/// operation.
+/// Nothing is attached, a word is not an address, or a map operation fails.
 pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let addresses = addresses::read(args)?;
     let mut blocklist = Blocklist::open(&config.pin_dir)?;

@@ -19,7 +19,7 @@ use crate::render::{json, table::Style};
 use crate::store::{Store, VERB_WAIT};
 use spamdrop_core::wave::{Point, Wave};
 
-/// The period, if none is given: a week.
+/// The default period: a week.
 const PERIOD_S: u64 = 7 * 86_400;
 
 /// Runs the verb.
@@ -58,7 +58,7 @@ pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Sty
     Ok(())
 }
 
-/// The beginning of the period.
+/// The start of the period.
 fn since(since: Option<Since>, now: UnixSeconds, zone: &TimeZone) -> Result<UnixSeconds> {
     let second = match since {
         None => return Ok(before(now, PERIOD_S)),
@@ -111,7 +111,7 @@ fn timeline(
     })
 }
 
-/// The end of the picture: the recorded seconds after the wave belong to it.
+/// The end of the picture, which includes the seconds recorded after the wave.
 fn end(wave: &Wave, courses: &[(u64, Vec<Point>)]) -> u64 {
     let last = courses.last().and_then(|(_, points)| points.last());
     let seen = last.map_or(0, |point| point.at_s.into());

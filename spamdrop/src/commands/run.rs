@@ -1,4 +1,4 @@
-//! `run`: flags over the configuration, then the watcher.
+//! `run`: applies the flags to the configuration, then runs the daemon.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use spamdrop_core::release::ReleaseMode;
 ///
 /// # Errors
 ///
-/// A flag makes the configuration wrong ([`Exit::Usage`]), or the watcher
+/// A flag makes the configuration invalid ([`Exit::Usage`]), or the daemon
 /// fails.
 pub fn run(path: Option<&Path>, args: &cli::Run) -> Result<()> {
     let log_level = args.log_packets.map_or(0, |level| level as u8);

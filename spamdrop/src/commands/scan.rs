@@ -1,4 +1,4 @@
-//! `scan`: a log, replayed through parser and policy.
+//! `scan`: replays a log through parser and policy.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Read, Write};
@@ -19,24 +19,25 @@ use crate::tail::Piece;
 use spamdrop_core::engine::{Replay, ReplayedLine};
 use spamdrop_core::escape::escape;
 
-/// Near misses that are shown of each kind, without `--all`.
+/// Near misses of each kind that are shown without `--all`.
 const NEAR_MISSES: usize = 3;
 /// Addresses that are shown without `--all`.
 const ADDRESSES: usize = 20;
-/// Columns of what is no terminal.
+/// Line width if the output is not a terminal.
 const COLUMNS: usize = 160;
 
-/// Runs the verb. A file that cannot be read to its end is shown as far as it
-/// goes, and the others as well.
+/// Runs the verb. A file that cannot be read to its end is shown up to the
+/// error, and the other files are scanned as well.
 ///
 /// # Errors
 ///
-/// A file cannot be opened, or not be read to its end; the message names it.
+/// A file cannot be opened or read to its end. The message names it.
 pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style) -> Result<()> {
     let inputs = open_all(&args.files, "scan")?;
     let protected = protect::protected(&config.allow_file)?;
     let mut replay = Replay::new(config.engine()?, protected, clock::wall());
-    // A bar would disturb results that come one by one, and a pager.
+    // A bar would interfere with results that are printed one by one, and with
+    // a pager.
     let bar = io::stdout().is_terminal() && !args.output.json;
     let mut scan = ScanRun {
         out,
@@ -69,7 +70,7 @@ fn columns() -> usize {
     if columns == 0 { COLUMNS } else { columns }
 }
 
-/// What goes on from file to file.
+/// State that is kept from file to file.
 struct ScanRun<'a, W> {
     out: &'a mut W,
     args: &'a cli::Scan,
@@ -78,8 +79,8 @@ struct ScanRun<'a, W> {
 }
 
 impl<W: Write> ScanRun<'_, W> {
-    /// Reads a file and shows what is in it. Returns why it could not be read
-    /// to its end, if so; an error is one of writing.
+    /// Reads a file and prints the result. Returns the error if the file could
+    /// not be read to its end. The outer error is one of writing.
     fn file(
         &mut self,
         name: &str,
@@ -100,7 +101,7 @@ impl<W: Write> ScanRun<'_, W> {
         })
         .err();
         written?;
-        // Takes the bar off the terminal.
+        // Removes the bar from the terminal.
         drop(text);
         scanned.error = error.as_ref().map(ToString::to_string);
         self.record(&ScanRecord::File(&scanned))?;
@@ -166,14 +167,14 @@ impl<W: Write> ScanRun<'_, W> {
             });
         }
         if self.args.all || misses.shown.len() < NEAR_MISSES {
-            // No byte takes less than a column.
+            // Every byte takes at least one column.
             let text = escape(line.get(..self.columns).unwrap_or(line));
             misses.shown.push((scanned.lines, text));
         }
         Ok(())
     }
 
-    /// The addresses of all files.
+    /// Prints the addresses of all files.
     fn addresses(&mut self, style: Style) -> io::Result<()> {
         let addresses = scan::most_frequent(self.addrs.drain());
         if !self.args.output.json {

@@ -13,7 +13,7 @@ use crate::render::{counters, table::Style};
 ///
 /// # Errors
 ///
-/// Nothing is attached, or the kernel refuses a map operation.
+/// Nothing is attached, or a map operation fails.
 pub fn run(config: &Config, args: Output, out: &mut impl Write, style: Style) -> Result<()> {
     let counted = Blocklist::open(&config.pin_dir)?.counters()?;
     if args.json {

@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(read_state(&path).unwrap(), None);
         fs::write(&path, r#"{"version":1,"released":3}"#).unwrap();
         assert_eq!(read_state(&path).unwrap().unwrap().released, 3);
-        // Another version may use a name for something else.
+        // Another version may use a field name with another meaning.
         for (text, version) in [
             (r#"{"released":3}"#, 0),
             (r#"{"version":2,"released":"three"}"#, 2),

@@ -1,8 +1,9 @@
-//! The keys that name one of a few.
+//! Keys whose value is one of a few names.
 
 use serde::Deserialize;
 
-/// Which hits slide an entry; see [`Refresh`](spamdrop_common::settings::Refresh).
+/// Which hits extend an entry; see
+/// [`Refresh`](spamdrop_common::settings::Refresh).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "as in `Refresh`")]
@@ -12,25 +13,25 @@ pub enum RefreshMode {
     Never,
 }
 
-/// When an entry of the log starts to drop every packet.
+/// When an entry from the log starts to drop every packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Seal {
-    /// When the peer holds no connection any more.
+    /// When the peer no longer holds a connection.
     AfterClose,
-    /// With the block, as in 2009: the peer's QUIT is dropped too, and its
-    /// slot stays taken until the server's timeout.
+    /// At once, as in 2009: the peer's QUIT is dropped too, and its slot stays
+    /// taken until the server's timeout.
     AtOnce,
 }
 
-/// Whether listed senders are answered here.
+/// Whether the responder answers listed senders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
-    /// By the mail server, as everybody.
+    /// The mail server answers them, like all other senders.
     #[default]
     Off,
-    /// By the responder.
+    /// The responder answers them.
     On,
 }
 
@@ -38,20 +39,20 @@ pub enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Admit {
-    /// Nothing.
+    /// Nothing; there is no gate.
     Off,
     /// The gate counts what it would refuse, and refuses nothing.
     Observe,
-    /// It refuses strangers for a while.
+    /// The gate refuses new connections of strangers for a while.
     On,
 }
 
-/// Presets for comparison.
+/// Presets that reproduce another tool, for comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compat {
     /// No preset.
     Off,
-    /// The rule of 2009, `-m recent --update -j DROP`, exactly.
+    /// The exact rule of 2009, `-m recent --update -j DROP`.
     Recent,
 }

@@ -1,4 +1,4 @@
-//! What the filter is told of the configuration.
+//! The filter's part of the configuration.
 
 use spamdrop_common::settings::{Refresh, Settings};
 
@@ -7,7 +7,7 @@ use crate::kernel::attach::Plan;
 use crate::kernel::blocklist::pins::Capacity;
 
 impl Config {
-    /// What `attach` shall load.
+    /// The parameters with which `attach` loads the filter.
     #[must_use]
     pub fn plan(&self) -> Plan {
         let capacity = Capacity {
@@ -22,7 +22,7 @@ impl Config {
         }
     }
 
-    /// What the filter is told.
+    /// The settings that the filter reads from its map.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = Settings::default();

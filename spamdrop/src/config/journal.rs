@@ -1,4 +1,4 @@
-//! Which entries of the journal are believed.
+//! Which entries of the journal are trusted.
 
 use anyhow::{Context as _, Result, bail};
 use uzers::get_user_by_name;
@@ -8,24 +8,24 @@ use crate::exit::{Exit, Failure};
 use crate::tail::Matches;
 use spamdrop_core::log::MailServer;
 
-/// Entries of the journal that are Courier's, as Debian runs it. It rejects in
-/// one unit, and accepts in another. With `ESMTP_LOG_DIALOG` the former also
-/// logs whatever a client says, but not as errors. In both units programs of
-/// local users may run (mail filters, deliveries), so the user counts too:
-/// Courier's own is `courier`, or `daemon`. Standard error of a unit, which is
-/// not logged by syslog(3), is no log of Courier's.
+/// Selects the entries of Courier as Debian runs it. Courier rejects in one
+/// unit and accepts in another. With `ESMTP_LOG_DIALOG`, the former also logs
+/// client input, but not at error priority. Programs of local users may run in
+/// both units (mail filters, deliveries), so the user is matched too: Courier's
+/// own is `courier` or `daemon`. A unit's standard error is excluded, because
+/// Courier logs by syslog(3).
 pub(super) const COURIER: [&str; 2] = [
     "_TRANSPORT=syslog _SYSTEMD_UNIT=courier-mta.service PRIORITY=3 _UID=0 _UID=courier _UID=daemon",
     "_TRANSPORT=syslog _SYSTEMD_UNIT=courier.service _UID=0 _UID=courier _UID=daemon",
 ];
 
 impl Config {
-    /// `journal_match` as arguments for journalctl, users' names looked up.
+    /// `journal_match` as arguments for journalctl, with user names resolved.
     ///
     /// # Errors
     ///
-    /// [`Exit::Config`]: it is not a match, or proves too little, or names no
-    /// user that exists.
+    /// [`Exit::Config`]: the value is not a match, does not prove the writer,
+    /// or names only users that do not exist.
     pub fn journal_args(&self) -> Result<Vec<String>> {
         let uid = |name: &str| get_user_by_name(name).map(|user| user.uid());
         let args = self.matches().and_then(|matches| matches.args(uid));

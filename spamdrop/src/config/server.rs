@@ -1,4 +1,4 @@
-//! What the mail server's own settings say, where ours leave it to them.
+//! Values that the mail server's own settings provide if ours are empty.
 
 use anyhow::Result;
 use spamdrop_core::courier::esmtpd::DEFAULT_SLOTS;
@@ -10,8 +10,8 @@ use super::Config;
 use crate::courier;
 
 impl Config {
-    /// The zones of the configuration (`zones`), or else those that the
-    /// Courier beside it is told to ask.
+    /// The zones of the configuration (`zones`), or else those of the Courier
+    /// on this machine.
     ///
     /// # Errors
     ///
@@ -24,19 +24,19 @@ impl Config {
         if self.zones.is_empty() {
             return Ok(courier);
         }
-        // A source that Courier's table spares is not rejected by our zones
-        // either.
+        // A source that Courier's access table exempts is not rejected by our
+        // zones either.
         Ok(Zones::with_access(
             rule::of_configuration(&self.zones)?,
             courier.access().clone(),
         ))
     }
 
-    /// How many connections the mail server serves at once.
+    /// Number of connections that the mail server serves at once.
     #[must_use]
     pub fn server_slots(&self) -> u32 {
         match self.slots {
-            // A file that cannot be read is warned about at the start.
+            // The start warns about a file that cannot be read.
             0 => courier::settings(&self.courier_dir)
                 .ok()
                 .flatten()

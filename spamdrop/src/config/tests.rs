@@ -36,7 +36,7 @@ fn the_example_shows_every_key_with_its_default() {
     );
 }
 
-/// The keys, from the message about one that is unknown.
+/// The keys, extracted from the error message about an unknown key.
 fn keys() -> Vec<String> {
     let error = Config::parse("no_such_key = 1").unwrap_err().to_string();
     let listed = error.split("expected one of").nth(1).unwrap();
@@ -105,7 +105,8 @@ fn the_journal_alone_is_read_unless_logs_are_named_too() {
     assert_eq!(logs(both), [Path::new("/var/log/mail.log")]);
 }
 
-/// Root is a user of every system, so some `_UID` stands in each alternative.
+/// Root exists on every system, so each alternative resolves at least one
+/// `_UID`.
 #[test]
 fn the_default_match_believes_root_in_couriers_units() {
     let args = Config::default().journal_args().unwrap();

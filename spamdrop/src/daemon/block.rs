@@ -1,5 +1,5 @@
-//! Offences → entries. Never waits for the write lock: what cannot be written
-//! at once is queued.
+//! Turns offences into entries. It never waits for the write lock: an offence
+//! that cannot be written at once is queued.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -21,10 +21,10 @@ use crate::clock;
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};
 
-/// Offences that wait for the lock; more are dropped. A wave has some thousand
-/// sources.
+/// Maximum number of queued offences; further ones are dropped. A wave has some
+/// thousand sources.
 const MAX_WAITING: usize = 65_536;
-/// The lock may be taken for this long before its holder is named.
+/// How long the lock may be unavailable before its holder is named.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How sources are blocked.
@@ -32,24 +32,24 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(super) struct BlockRule {
     /// Seconds that an entry lasts without a hit.
     pub ttl_s: u32,
-    /// Seconds after which no hit prolongs it; 0: no limit.
+    /// Seconds after which no hit extends the entry; 0: no limit.
     pub hard_limit_s: u32,
     /// Whether entries are sealed at once.
     pub sealed: bool,
     /// Whether the peer's connections are ended after the grace.
     pub releases: bool,
-    /// From the offence to the end of the peer's connections.
+    /// Time from the offence to the end of the peer's connections.
     pub grace: Duration,
 }
 
-/// A line that blocks its source.
+/// A log line that blocks its source.
 #[derive(Clone, Debug)]
 pub(super) struct Offence {
     pub addr: IpAddr,
     pub at: MonotonicNs,
     /// The log line, for `show`.
     pub line: Vec<u8>,
-    /// Whether the source was blocked already.
+    /// Whether the source was already blocked.
     pub is_repeated: bool,
 }
 
@@ -61,9 +61,9 @@ pub(super) struct Blocker {
     releases: UnboundedSender<ReleaseMessage>,
     health: Health,
     waiting: Waiting,
-    /// Since when the lock could not be had.
+    /// Since when the lock has been unavailable.
     refused: Option<Instant>,
-    /// Offences that could not be written.
+    /// Number of offences that could not be written.
     failed: u64,
 }
 
@@ -91,29 +91,29 @@ impl Blocker {
         self.rule = rule;
     }
 
-    /// Whether a source is blocked, or will be when the lock is free.
+    /// Whether a source is blocked, or its block is queued.
     pub fn is_blocked(&self, addr: IpAddr, now: MonotonicNs) -> bool {
         self.waiting.contains(addr) || self.blocklist.is_blocked(addr.into(), now).unwrap_or(false)
     }
 
-    /// Takes an offence; [`Blocker::write`] blocks its source.
+    /// Queues an offence; [`Blocker::write`] blocks its source.
     pub fn add(&mut self, offence: Offence) {
         if !self.waiting.add(offence) {
             self.failed += 1;
         }
     }
 
-    /// Whether offences wait to be written.
+    /// Whether offences are queued.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Offences that could not be written so far.
+    /// Number of offences that could not be written so far.
     pub fn failed(&self) -> u64 {
         self.failed
     }
 
-    /// Writes what waits, if the write lock is free.
+    /// Writes the queued offences if the write lock is free.
     pub fn write(&mut self) {
         if self.waiting.is_empty() {
             return;
@@ -149,8 +149,8 @@ impl Blocker {
             let Offence { addr, line, .. } = &offence;
             match self.write_one(lock, &offence) {
                 Ok(()) => {
-                    // A storm of lines about blocked sources must not make
-                    // another one here.
+                    // A storm of lines about blocked sources must not cause
+                    // another storm in this log.
                     let level = match offence.is_repeated {
                         true => Level::Debug,
                         false => Level::Info,
@@ -191,13 +191,14 @@ impl Blocker {
             due: at.plus(grace),
             open: !sealed,
         };
-        // Without a release task the daemon is ending.
+        // The send fails only when the release task has ended, because the
+        // daemon is ending.
         let _ = self.releases.send(message);
         Ok(())
     }
 }
 
-/// The origin of an address that is blocked again, or of a new one.
+/// The old origin of an address that is blocked again, or a new one.
 pub(super) fn origin(old: Option<Origin>) -> Origin {
     old.unwrap_or_else(|| Origin {
         first_blocked: clock::unix_seconds(),
@@ -205,7 +206,7 @@ pub(super) fn origin(old: Option<Origin>) -> Origin {
     })
 }
 
-/// Offences that wait, one for each source: the last.
+/// Queued offences: the last one of each source.
 #[derive(Default)]
 struct Waiting {
     offences: HashMap<IpAddr, Offence>,
@@ -221,7 +222,7 @@ impl Waiting {
         self.order.is_empty()
     }
 
-    /// Whether there was room.
+    /// Returns whether there was room.
     fn add(&mut self, offence: Offence) -> bool {
         let addr = offence.addr;
         if !self.contains(addr) {

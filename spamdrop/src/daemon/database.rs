@@ -1,5 +1,4 @@
-//! What the daemon reads from the database and writes to it: jobs for the disk
-//! thread.
+//! The daemon's reads and writes of the database, as jobs for the disk thread.
 
 use std::path::Path;
 
@@ -11,7 +10,7 @@ use spamdrop_core::wave::Snapshot;
 use crate::clock;
 use crate::store::{DAEMON_WAIT, Store};
 
-/// Every sender, after a look for damage; none without a database.
+/// Every sender, after a check for damage; empty without a database.
 pub(super) fn senders(path: &Path) -> Result<Vec<(Target, Record)>> {
     let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
         return Ok(Vec::new());
@@ -20,7 +19,7 @@ pub(super) fn senders(path: &Path) -> Result<Vec<(Target, Record)>> {
     store.known_senders()
 }
 
-/// The known among the senders.
+/// The senders that are known.
 pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
         return Ok(Vec::new());
@@ -31,7 +30,7 @@ pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     Ok(known.map(|(source, _)| source).collect())
 }
 
-/// Joins what was learned into the records; gives it back after an error.
+/// Merges new evidence into the records; returns it after an error.
 pub(super) fn merge(
     path: &Path,
     records: Records,
@@ -45,14 +44,14 @@ pub(super) fn merge(
     }
 }
 
-/// Ends the wave that a crash left open; the newest wave, if there is a
-/// database.
+/// Ends the wave that a crash left open. Returns the number of the newest wave,
+/// if there is a database.
 pub(super) fn begin_waves(path: &Path) -> Result<Option<i64>> {
     let store = Store::open_existing(path, DAEMON_WAIT)?;
     store.map(|mut store| store.begin_waves()).transpose()
 }
 
-/// Writes waves, whose numbers follow `base`; the base that was used.
+/// Writes waves, whose numbers follow `base`. Returns the base that was used.
 pub(super) fn write_waves(path: &Path, base: Option<i64>, snapshots: &[Snapshot]) -> Result<i64> {
     let mut store = Store::open(path, DAEMON_WAIT)?;
     let base = base.map_or_else(|| store.begin_waves(), Ok)?;

@@ -10,27 +10,27 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Takes jobs, which the thread does one after another.
+/// The sender of jobs, which the thread runs one after another.
 #[derive(Clone)]
 pub(super) struct Disk(Sender<Job>);
 
-/// The thread. It is started again if it could not be had, or is gone.
+/// The thread. It is restarted if it could not be started, or has ended.
 pub(super) struct DiskThread {
     jobs: Arc<Mutex<Receiver<Job>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Disk {
-    /// Hands over a job; what it returns can be awaited. Jobs wait while there
-    /// is no thread, so a task hands over no second one of a kind before the
-    /// first is done.
+    /// Submits a job, whose result can be awaited. Jobs queue up while there is
+    /// no thread, so a task submits no second job of a kind before the first is
+    /// done.
     pub fn submit<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> oneshot::Receiver<T> {
         let (done, result) = oneshot::channel();
         let job = move || {
-            // A task that has ended wants no result.
+            // If the task has ended, nothing needs the result.
             let _ = done.send(job());
         };
         // The receiver lives as long as the supervisor, which ends last.
@@ -40,7 +40,7 @@ impl Disk {
 }
 
 impl DiskThread {
-    /// A thread that is not started yet.
+    /// Creates the queue; the thread is not started yet.
     pub fn new() -> (Disk, Self) {
         let (disk, jobs) = channel();
         let thread = Self {
@@ -54,8 +54,8 @@ impl DiskThread {
     ///
     /// # Errors
     ///
-    /// The system has no thread to give (`pids.max`, memory). It can be tried
-    /// again.
+    /// The system cannot start a thread (`pids.max`, memory). The call can be
+    /// repeated.
     pub fn ensure_started(&mut self) -> io::Result<()> {
         if self.thread.as_ref().is_some_and(|it| !it.is_finished()) {
             return Ok(());
@@ -107,7 +107,7 @@ mod tests {
         let lost = disk.submit(|| panic!("on purpose"));
         assert!(lost.blocking_recv().is_err());
         let done = disk.submit(|| 3);
-        // The receiver is gone before the thread is.
+        // The receiver is dropped before the thread has ended.
         while !thread.thread.as_ref().unwrap().is_finished() {
             std::thread::yield_now();
         }

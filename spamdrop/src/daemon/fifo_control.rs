@@ -22,47 +22,49 @@ use crate::fifo::{Fifo, Got};
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};
 
-/// Bytes that are read at once: some 80 commands.
+/// Bytes per read: some 80 commands.
 const BUDGET: usize = 1024;
-/// The reason that `show` gives.
+/// The reason that `show` prints.
 const REASON: &[u8] = b"fifo";
-/// Writers get no answer, so refused commands are logged, at most this often.
+/// Minimum time between two log messages about refused commands. They are
+/// logged because writers get no answer.
 const COMPLAINT_PERIOD: Duration = Duration::from_secs(1);
-/// How often the FIFO is looked at and `status` is told.
+/// How often the FIFO is checked and `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
-/// How often commands are tried again that wait for the write lock.
+/// How often commands that wait for the write lock are retried.
 const RETRY: Duration = Duration::from_millis(20);
-/// How long a flush waits for the write lock at each of its steps.
+/// How long each step of a flush waits for the write lock.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
 
-/// What the task is told.
+/// Messages to the task.
 pub(super) enum FifoMessage {
-    /// Another configuration holds.
+    /// The configuration has changed.
     Reconfigure {
         settings: FifoSettings,
-        /// The FIFO, where its path is another.
+        /// The new FIFO, if its path has changed.
         fifo: Option<Fifo>,
     },
-    /// Other addresses must not be blocked.
+    /// The set of protected addresses has changed.
     Protect(Protected),
-    /// Carries out what was written, and ends.
+    /// Execute the commands already written, then end.
     Stop,
 }
 
-/// What the task needs of the configuration.
+/// The task's part of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FifoSettings {
-    /// Where the FIFO is; `None`: there is none.
+    /// The path of the FIFO; `None`: there is none.
     pub path: Option<PathBuf>,
     pub rule: BlockRule,
 }
 
 pub(super) struct FifoTask {
     settings: FifoSettings,
-    /// Closed after an error, until it can be opened again.
+    /// `None` after an error, until the FIFO can be opened again.
     fifo: Option<Fifo>,
     commands: Commands,
-    /// Commands that wait for the write lock; nothing more is read meanwhile.
+    /// Commands that wait for the write lock; nothing more is read until they
+    /// are done.
     waiting: VecDeque<Command>,
     /// Since when the write lock could not be had.
     refused: Option<Instant>,
@@ -77,11 +79,11 @@ pub(super) struct FifoTask {
 }
 
 impl FifoTask {
-    /// Opens the FIFO, if there is one.
+    /// Opens the FIFO if one is configured.
     ///
     /// # Errors
     ///
-    /// It cannot be opened.
+    /// The FIFO cannot be opened.
     pub fn open(
         settings: FifoSettings,
         blocklist: Blocklist,
@@ -137,8 +139,8 @@ impl FifoTask {
         self.look_after();
     }
 
-    /// Opens the FIFO again if it is closed or somebody removed it, and tells
-    /// the status task.
+    /// Reopens the FIFO if it is closed or was removed, and reports to the
+    /// status task.
     fn look_after(&mut self) {
         if let Some(path) = &self.settings.path {
             if self.fifo.as_ref().is_some_and(Fifo::is_in_place) {
@@ -188,7 +190,7 @@ impl FifoTask {
         self.tell();
     }
 
-    /// Carries out what waits, as far as the write lock is free.
+    /// Executes waiting commands until the write lock is unavailable.
     fn carry_out(&mut self) {
         while let Some(command) = self.waiting.front().copied() {
             match self.obey(command) {
@@ -210,7 +212,7 @@ impl FifoTask {
         }
     }
 
-    /// Carries out a command; whether the write lock was free.
+    /// Executes a command. Returns whether the write lock was free.
     fn obey(&mut self, command: Command) -> Result<bool> {
         if let Command::Flush = command {
             return self.flush().map(|()| true);
@@ -233,8 +235,8 @@ impl FifoTask {
         }
     }
 
-    /// As `spamdrop add ADDR`, but the peer's connections are released after
-    /// the grace, as after an offence.
+    /// Blocks as `spamdrop add ADDR` does, but the peer's connections are
+    /// released after the grace, as after an offence.
     fn block(&mut self, lock: &WriteLock, addr: IpAddr) -> Result<()> {
         if let Some(why) = self.protected.why(addr) {
             self.counts.protected += 1;
@@ -310,13 +312,13 @@ fn counts(settings: &FifoSettings) -> FifoState {
     }
 }
 
-/// Resolves when there is something to read, never without a FIFO.
+/// Resolves when the FIFO has data; never without a FIFO.
 async fn readable(fifo: Option<&Fifo>) {
     match fifo {
         // An error surfaces in the read that follows.
         Some(fifo) => drop(fifo.readable().await),
         None => std::future::pending().await,
     }
-    // A writer without end must leave the other tasks their turn.
+    // A writer that never stops must not starve the other tasks.
     tokio::task::yield_now().await;
 }

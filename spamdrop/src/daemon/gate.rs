@@ -1,5 +1,5 @@
-//! The gate task: counts the server's connections, has refused sources looked
-//! up, and tells the filter of connections, verdicts and known senders.
+//! The gate task: counts the server's connections, looks up refused sources,
+//! and writes the gate, verdicts and known senders to the filter's maps.
 
 mod known_sender_sync;
 mod wave_history;
@@ -36,46 +36,46 @@ use wave_history::WaveHistory;
 
 /// How often the server's connections are counted.
 const PERIOD: Duration = Duration::from_millis(200);
-/// How often the history gets a sample and `status` is told.
+/// How often the history gets a sample and `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
-/// Look-up requests that are read in one go; more than the filter can queue
-/// between two of them.
+/// Maximum number of look-up requests per read; more than the filter can queue
+/// between two reads.
 const REQUESTS: usize = 4_096;
 /// Messages that are taken at once; a storm of log lines sends many.
 const MESSAGES: usize = 1_024;
 /// What a flood of forged addresses leads to.
 const BUDGET_SPENT: &str = "`max_lookups_per_day` is spent, so only a few refused senders are looked up until it has recovered; `spamdrop report` shows who came; raise it only as far as your blocklists allow";
 
-/// What the task is told.
+/// Messages to the task.
 pub(super) enum GateMessage {
-    /// Another configuration holds.
+    /// The configuration has changed.
     Reconfigure(GateSettings),
-    /// The log has just told of a source.
+    /// A log line has given evidence about a source.
     Heard(IpAddr, Evidence),
-    /// Sources that were blocked so far.
+    /// Number of sources blocked so far.
     Blocked(u64),
-    /// Connections that were released so far.
+    /// Number of connections released so far.
     Released(u64),
     /// Whether blocking is paused, because a blocklist may be broken.
     Paused(bool),
-    /// The responder started, or ended.
+    /// The responder has started or ended.
     Responder(Option<ResponderView>),
     /// The known senders may have changed.
     SendersChanged,
-    /// Writes the history, opens the gate and ends.
+    /// Write the history, open the gate, then end.
     Stop,
 }
 
-/// What the task needs of the configuration.
+/// The task's part of the configuration.
 #[derive(Clone, Debug)]
 pub(super) struct GateSettings {
     pub mode: GateMode,
-    /// Connections that the mail server serves at once.
+    /// Number of connections that the mail server serves at once.
     pub slots: u32,
     /// The zones and the name servers, or why they are unknown.
     pub lookups: Result<(Zones, Vec<SocketAddr>), String>,
     pub max_lookups_per_day: u32,
-    /// The database.
+    /// The path of the database.
     pub store: PathBuf,
     pub pin_dir: PathBuf,
 }
@@ -84,7 +84,7 @@ pub(super) struct GateTask {
     settings: GateSettings,
     controller: GateController,
     maps: GateMaps,
-    /// For its counters.
+    /// For the filter's counters.
     blocklist: Blocklist,
     lookups: Lookups,
     senders: KnownSenderSync,
@@ -92,12 +92,12 @@ pub(super) struct GateTask {
     responder: Option<ResponderView>,
     is_paused: bool,
     seen: Occupancy,
-    /// The most that was seen since the last sample, if anything was.
+    /// The maximum since the last sample, if any count was taken.
     peak: Option<Occupancy>,
-    /// The last class's limit.
+    /// The limit of the last class.
     limit: u32,
     stats: GateStats,
-    /// Looks at which all slots were taken.
+    /// Number of counts at which all slots were taken.
     full: u64,
     blocked: u64,
     released: u64,
@@ -106,11 +106,11 @@ pub(super) struct GateTask {
 }
 
 impl GateTask {
-    /// Opens the gate's maps, and forgets verdicts that other zones gave.
+    /// Opens the gate's maps, and removes verdicts that other zones gave.
     ///
     /// # Errors
     ///
-    /// They are not pinned, or the kernel refuses.
+    /// The maps are not pinned, or a map operation fails.
     pub fn open(
         settings: GateSettings,
         blocklist: Blocklist,
@@ -143,7 +143,7 @@ impl GateTask {
         })
     }
 
-    /// What the responder tells a listed source.
+    /// The reply texts of the responder.
     pub fn texts(&self) -> Texts {
         let texts = self.lookups.texts();
         Arc::new(move |source| texts(source).map_or_else(|| DEFAULT_TEXT.into(), Into::into))
@@ -219,8 +219,8 @@ impl GateTask {
         }
     }
 
-    /// Counts the connections and sets the gate. After two seconds without
-    /// that, the filter takes the gate for open.
+    /// Counts the connections and sets the gate. If the gate is not set for two
+    /// seconds, the filter treats it as open.
     fn look(&mut self) {
         self.read_requests();
         // The gate only observes until the filter knows them.
@@ -238,7 +238,8 @@ impl GateTask {
     fn try_look(&mut self) -> Result<()> {
         let stats = self.maps.stats()?;
         let now = clock::monotonic_ns();
-        // While a blocklist may list everybody, nobody is answered by it.
+        // While blocking is paused, a blocklist may list every sender, so the
+        // responder answers none.
         let responders = match &self.responder {
             Some(view) if !self.is_paused => view.families,
             _ => 0,
@@ -249,7 +250,7 @@ impl GateTask {
             } else {
                 RESPONDER_IPV4
             };
-            // In doubt it takes a slot.
+            // In doubt the connection counts as taking a slot.
             responders & family != 0 && self.maps.is_steered(peer, now).unwrap_or(false)
         };
         let answered = self
@@ -270,15 +271,15 @@ impl GateTask {
         self.maps.set(gate)
     }
 
-    /// Opens the gate at once, rather than when it has gone stale.
+    /// Opens the gate at once, instead of when it has gone stale.
     fn open_gate(&mut self) {
         if let Err(error) = self.maps.set(Gate::default()) {
             log::warn!("{error:#}; it opens by itself in two seconds");
         }
     }
 
-    /// Reads whose class has to wait, records them, and looks up those without
-    /// a verdict.
+    /// Reads the look-up requests, records their sources, and looks up those
+    /// without a verdict.
     fn read_requests(&mut self) {
         for _ in 0..REQUESTS {
             let Some((source, has_verdict)) = self.maps.next_lookup_request() else {
@@ -304,7 +305,8 @@ impl GateTask {
 
     /// Once a second.
     fn look_after(&mut self) {
-        // A source that was refused until now was not known until now.
+        // Read requests first: a source that was refused before this sync was
+        // not known then.
         self.read_requests();
         self.senders.poll(&self.settings, &self.health);
         let spent = self.lookups.is_spent().then(|| BUDGET_SPENT.into());
@@ -364,7 +366,7 @@ impl GateTask {
         })
     }
 
-    /// What `status` is told, while the gate is not off.
+    /// The gate's part of `status`; `None` while the gate is off.
     fn state(&self) -> Option<GateState> {
         let mode = match self.settings.mode {
             GateMode::Off => return None,
@@ -389,12 +391,13 @@ impl GateTask {
 }
 
 fn controller(settings: &GateSettings) -> GateController {
-    // Its keys come from the kernel's random numbers.
+    // The hasher's keys are random numbers from the kernel.
     let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), settings.slots);
     GateController::new(settings.mode, settings.slots, seed as u32)
 }
 
-/// Without them the gate knows no verdicts, and goes on.
+/// The zones and the resolver. If they are unavailable, the gate works without
+/// verdicts.
 fn lookups(settings: &GateSettings, health: &Health) -> (Zones, Resolver) {
     match &settings.lookups {
         Ok((zones, servers)) => {

@@ -1,9 +1,10 @@
-//! What is wrong just now: one registry, which the status task owns.
+//! The registry of current problems, owned by the status task.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What can be in trouble. Each has at most one text at a time.
+/// The parts of the daemon that can have a problem. Each has at most one text
+/// at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     /// Interfaces without the filter.
@@ -12,23 +13,23 @@ pub(super) enum Subject {
     Network,
     /// The allowlist and the machine's own addresses.
     Allowlist,
-    /// What the filter was told of the configuration.
+    /// The filter's settings.
     Settings,
     /// The log of packets.
     PacketLog,
     /// The write lock, which another process holds.
     WriteLock,
-    /// The thread for disk work.
+    /// The write lock, held by another process.
     DiskThread,
-    /// The logs to watch.
+    /// The logs that are read.
     Sources,
     /// Read positions.
     Positions,
-    /// What was learned of senders, on its way to the database.
+    /// Evidence about senders that is to be written to the database.
     Reputation,
-    /// The known senders, as the filter was told of them.
+    /// The copy of the known senders in the filter.
     KnownSenders,
-    /// The history of waves, on its way to the database.
+    /// Writes of the wave history to the database.
     WaveHistory,
     /// Samples for the history of waves.
     Samples,
@@ -42,7 +43,7 @@ pub(super) enum Subject {
     Zones,
     /// Connections of blocked peers.
     Release,
-    /// Releases that an earlier daemon or `add` left.
+    /// Releases that an earlier daemon or `add` left pending.
     PendingReleases,
     /// The responder.
     Responder,
@@ -81,7 +82,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Standing trouble by subject. Each change is logged once.
+/// Current problems by subject. Each change is logged once.
 #[derive(Debug, Default)]
 pub(super) struct Registry(BTreeMap<Subject, String>);
 

@@ -8,25 +8,25 @@ use crate::clock;
 use crate::kernel::attach::{Attached, Linked};
 use crate::kernel::network::Interface;
 
-/// After a refusal, an interface is tried again after this long, then after
-/// twice as long, and so on.
+/// After a refusal, an interface is retried after this pause; each further
+/// pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause between two tries.
+/// The maximum pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The interfaces, as they were attached last, and when to try again.
+/// The attached interfaces, and the time of the next attempt.
 pub(super) struct Interfaces {
     attached: Vec<Attached>,
     pause: Duration,
     next_try: Instant,
 }
 
-/// What is to be done about interfaces without the filter.
+/// Interfaces without the filter.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Missing {
-    /// These can take it.
+    /// Interfaces that can take the filter.
     pub ready: Vec<String>,
-    /// Why the others cannot.
+    /// Reasons why the other interfaces cannot.
     pub reasons: Vec<String>,
 }
 
@@ -39,12 +39,12 @@ impl Interfaces {
         }
     }
 
-    /// Another configuration was applied to these.
+    /// Replaces the interfaces after a reload.
     pub fn replace(&mut self, attached: Vec<Attached>) {
         *self = Self::new(attached);
     }
 
-    /// One line about them.
+    /// Describes the interfaces in one line.
     pub fn describe(&self) -> String {
         let each = self.attached.iter().map(|attached| {
             let native = attached.interface.xdp.is_some_and(|xdp| xdp.native);
@@ -54,12 +54,12 @@ impl Interfaces {
         each.collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether interfaces that are ready may be tried now.
+    /// Whether an attempt is due.
     pub fn is_due(&self, now: Instant) -> bool {
         now >= self.next_try
     }
 
-    /// The result of a try.
+    /// Records the result of an attempt.
     pub fn tried(&mut self, result: &Result<()>, now: Instant) {
         if result.is_ok() {
             self.pause = FIRST_PAUSE;
@@ -70,9 +70,10 @@ impl Interfaces {
     }
 }
 
-/// Which of the `wanted` interfaces have no filter, of those `present` in this
-/// network namespace. Looking costs nothing; loading a program that an
-/// interface refuses takes the verifier a tenth of a second.
+/// Determines which of the `wanted` interfaces have no filter, and which of
+/// those are `present` in this network namespace. This check is cheap, whereas
+/// loading a program for an interface that refuses it costs the verifier a
+/// tenth of a second.
 pub(super) fn missing(wanted: &[String], linked: &[Linked], present: &[Interface]) -> Missing {
     let has_filter = |name: &String| {
         let mut links = linked.iter();
@@ -135,7 +136,7 @@ mod tests {
         ];
         let linked = [
             link("a", Some(interface("a", Some(7)))),
-            // It was made anew since.
+            // The interface was created anew since.
             link("e", None),
         ];
         let missing = missing(&wanted, &linked, &present);

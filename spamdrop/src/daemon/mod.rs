@@ -43,32 +43,35 @@ use crate::lock::DaemonMark;
 use spamdrop_core::warning::Warning;
 use supervisor::Supervisor;
 
-/// What `run` needs beside the configuration.
+/// The parameters of `run` beside the configuration.
 pub struct RunOptions {
     /// The level of `--log-packets`; 0: off.
     pub log_level: u8,
-    /// Reads the configuration, flags applied: at the start and for SIGHUP.
+    /// Reads the configuration and applies the flags; called at the start and
+    /// on SIGHUP.
     pub reread: Box<dyn Fn() -> Result<Config>>,
 }
 
-/// Attaches the filter if needed, then watches and blocks until SIGTERM or
-/// SIGINT; the filter stays. SIGHUP reads the configuration again, SIGUSR1
-/// the allowlist and the pending releases.
+/// Attaches the filter if needed, then follows the logs and blocks until
+/// SIGTERM or SIGINT; the filter stays. SIGHUP rereads the configuration;
+/// SIGUSR1 rereads the allowlist and the pending releases.
 ///
 /// # Errors
 ///
 /// The filter cannot be attached, another daemon runs, or the filter was
-/// detached meanwhile. Trouble with logs, sockets or single addresses is
-/// logged and counted, and the watch goes on.
+/// detached while the daemon ran. Problems with logs, sockets or single
+/// addresses are logged and counted, and the daemon continues.
 pub fn run(options: RunOptions) -> Result<()> {
-    // Outlives the tasks: no `detach` may come between.
+    // The mark outlives the tasks, so that `detach` cannot run while one is
+    // alive.
     let mut mark: Option<Rc<DaemonMark>> = None;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
-        // Before the pid is published: from then on others send SIGUSR1.
+        // Handlers are installed before the pid is published: from then on
+        // other processes send SIGUSR1.
         let mut signals = Signals::new()?;
         let mut supervisor = tokio::select! {
             biased;
@@ -122,7 +125,7 @@ fn warn_of(warnings: Vec<Warning>) {
     }
 }
 
-/// Ticks, the first at once. A tick that comes late delays those after it.
+/// An interval that ticks at once. A late tick delays the ticks after it.
 fn period(length: Duration) -> Interval {
     let mut interval = interval(length);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);

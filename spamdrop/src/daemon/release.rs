@@ -26,33 +26,34 @@ use crate::kernel::owner;
 use crate::kernel::sockets::{self, Socket};
 use crate::lock::WriteLock;
 
-/// How often the sockets of blocked peers are looked at, while there are any.
+/// How often the sockets of blocked peers are checked, while there are any.
 const PERIOD: Duration = Duration::from_millis(100);
-/// How often `status` is told.
+/// How often `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What the task is told.
+/// Messages to the task.
 pub(super) enum ReleaseMessage {
-    /// An address was blocked: its connections end at `due`; `open`: its entry
-    /// waits to be sealed.
+    /// An address was blocked. Its connections end at `due`; `open`: its entry
+    /// is still to be sealed.
     Add {
         addr: IpAddr,
         due: MonotonicNs,
         open: bool,
     },
-    /// Takes up what an earlier daemon, or `spamdrop add`, left to do.
+    /// Adopt the releases that an earlier daemon, or `spamdrop add`, left
+    /// pending.
     Adopt,
-    /// Another configuration holds.
+    /// The configuration has changed.
     Reconfigure(ReleaseSettings),
-    /// Other addresses must not be blocked.
+    /// The set of protected addresses has changed.
     Protect(Protected),
-    /// Ends when nothing is pending.
+    /// End when no release is pending.
     Finish,
-    /// Ends.
+    /// End at once.
     Stop,
 }
 
-/// What the task needs of the configuration.
+/// The task's part of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReleaseSettings {
     pub mode: ReleaseMode,
@@ -69,7 +70,7 @@ pub(super) struct ReleaseTask {
     gate: UnboundedSender<GateMessage>,
     status: UnboundedSender<StatusMessage>,
     health: Health,
-    /// Connections that were ended.
+    /// Number of connections that were ended.
     ended: u64,
     is_finishing: bool,
 }
@@ -97,7 +98,8 @@ impl ReleaseTask {
         }
     }
 
-    /// Runs until it is told to stop, or has nothing left to finish.
+    /// Runs until it is told to stop, or until nothing is pending after
+    /// [`Finish`](ReleaseMessage::Finish).
     pub async fn run(mut self, mut inbox: UnboundedReceiver<ReleaseMessage>) {
         let mut look = period(PERIOD);
         let mut second = period(SECOND);
@@ -169,7 +171,8 @@ impl ReleaseTask {
         Ok(())
     }
 
-    /// Looks at the sockets once, and ends, seals and notes what is due.
+    /// Checks the sockets once; then ends connections, seals entries and
+    /// records the releases that are due.
     fn release(&mut self) {
         match self.try_release() {
             Ok(()) => self.health.clear(Subject::Release),
@@ -180,7 +183,7 @@ impl ReleaseTask {
     fn try_release(&mut self) -> Result<()> {
         let ports = &self.settings.ports;
         if !is_served(ports).context("cannot list the listening sockets")? {
-            // Then the server's connections cannot be seen here either, and a
+            // Then the server's connections are not visible here either, and a
             // sealed entry would cut them off.
             anyhow::bail!(
                 "nothing listens on the watched ports in this network namespace; \
@@ -201,7 +204,7 @@ impl ReleaseTask {
     }
 
     /// The connections to end, without those of peers that were unblocked or
-    /// allowed during their grace.
+    /// allowed during the grace.
     fn still_blocked(
         &self,
         connections: &[Socket],
@@ -218,10 +221,12 @@ impl ReleaseTask {
         still.cloned().collect()
     }
 
-    /// Ends connections. One that cannot be ended keeps no other from it.
+    /// Ends connections. A failure does not prevent the others from being
+    /// ended.
     fn end(&mut self, connections: &[Socket]) -> Result<()> {
         let mut result = Ok(());
-        // Owners are found by their sockets, so before these are gone.
+        // Owners are found by their sockets, so this precedes their
+        // destruction.
         if self.settings.mode == ReleaseMode::Terminate && !connections.is_empty() {
             result = terminate_owners(connections).context("cannot find the owners of sockets");
         }
@@ -240,7 +245,7 @@ impl ReleaseTask {
         result
     }
 
-    /// Writes what was done into the maps; whether the write lock was free.
+    /// Writes the results to the maps. Returns whether the write lock was free.
     fn note(&mut self, steps: &Steps) -> Result<bool> {
         if steps.released.is_empty() && steps.seal.is_empty() {
             return Ok(true);

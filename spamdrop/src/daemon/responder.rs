@@ -1,4 +1,4 @@
-//! The responder task: runs the server that answers listed senders.
+//! The responder task: runs the server that rejects listed senders.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -20,23 +20,24 @@ use crate::responder::{Limits, Server, Setting, Texts, host_name, listen, make_r
 
 /// How long sessions have for their last reply when the daemon ends.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// With room for fewer connections the responder does not start: a sender that
-/// finds no room is told to come again, and never hears its 5xx.
+/// Minimum number of connections. With room for fewer the responder does not
+/// start: a sender that finds no room gets a 421, comes again, and never gets
+/// its 5xx.
 const LEAST_ROOM: usize = 100;
-/// How often `status` is told.
+/// How often `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What the task is told.
+/// Messages to the task.
 pub(super) enum ResponderMessage {
-    /// Starts, replaces or ends the server, as configured; then tells whether
-    /// it runs.
+    /// Start, replace or end the server, as configured; then reply whether it
+    /// runs.
     Reconfigure(Option<ResponderSettings>, oneshot::Sender<bool>),
-    /// Ends.
+    /// End.
     Stop,
 }
 
-/// What the task needs of the configuration. Another value means another
-/// server.
+/// The task's part of the configuration. The server is replaced if any value
+/// changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ResponderSettings {
     pub courier_dir: PathBuf,
@@ -61,7 +62,7 @@ struct Running {
 }
 
 impl ResponderTask {
-    /// `texts`: what a listed sender is told.
+    /// `texts` gives the reply text for a listed sender.
     pub fn new(
         texts: Texts,
         gate: UnboundedSender<GateMessage>,
@@ -101,7 +102,7 @@ impl ResponderTask {
         let old = self.running.as_ref().map(|running| &running.settings);
         if old != settings.as_ref() {
             let started = settings.map(|settings| Running::start(settings, &self.texts));
-            // Even where the new one failed, the old one's sockets may have
+            // Even if the new server failed, the old one's sockets may have
             // been replaced.
             self.running = None;
             match started.transpose() {

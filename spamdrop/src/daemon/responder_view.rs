@@ -1,14 +1,15 @@
-//! What the gate sees of the responder.
+//! The gate's view of the responder.
 
 use std::io;
 
 use crate::kernel::sockets;
 use crate::responder::Meter;
 
-/// What the gate has to know of the responder.
+/// The responder's state as far as the gate needs it.
 #[derive(Clone)]
 pub(super) struct ResponderView {
-    /// The families in which it has a socket, as the gate's `responders`.
+    /// The address families in which it has a socket, as the gate's
+    /// `responders`.
     pub families: u32,
     meter: Meter,
 }
@@ -18,8 +19,8 @@ impl ResponderView {
         Self { families, meter }
     }
 
-    /// Its connections, which are sockets of the watched port, too: accepted
-    /// and not closed yet, or waiting to be accepted.
+    /// Number of its connections. They are sockets of the watched port, too:
+    /// accepted and not closed yet, or waiting to be accepted.
     pub fn connections(&self) -> usize {
         let ports = self.meter.ports().iter();
         let waiting: io::Result<usize> = ports.map(|port| sockets::waiting(*port)).sum();

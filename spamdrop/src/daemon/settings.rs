@@ -1,4 +1,4 @@
-//! The configuration, as the settings that each task needs.
+//! Splits the configuration into the settings of each task.
 
 use anyhow::Result;
 use spamdrop_common::gate::GateMode;
@@ -16,7 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::install::FilterSettings;
 use spamdrop_core::release::ReleaseMode;
 
-/// Everything that the tasks are told of the configuration.
+/// The settings of all tasks.
 pub(super) struct Settings {
     pub filter: FilterSettings,
     pub sources: SourceSettings,
@@ -29,9 +29,11 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// Derives the settings from the configuration.
+    ///
     /// # Errors
     ///
-    /// Something that `run` needs is missing or wrong.
+    /// A value that `run` needs is missing or wrong.
     pub fn new(config: &Config) -> Result<Self> {
         ensure_complete(config)?;
         let rule = BlockRule {
@@ -66,7 +68,7 @@ impl Settings {
     }
 }
 
-/// What only `run` needs of the configuration.
+/// Checks for the values that only `run` needs.
 fn ensure_complete(config: &Config) -> Result<()> {
     let missing = if config.interfaces.is_empty() {
         "no interface to protect; name one: `interfaces = [\"eth0\"]` or `--interface eth0`"

@@ -1,4 +1,4 @@
-//! The logs to watch.
+//! The log sources that the daemon reads.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,20 +9,22 @@ use rustix::process::getuid;
 use crate::config::{Answer, Config};
 use crate::tail::Tail;
 
-/// The logs to watch.
+/// The log sources that the daemon reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SourceSettings {
     pub logs: Vec<PathBuf>,
-    /// What journalctl is told to match; `None`: the journal is not read.
+    /// The matches for journalctl; `None`: the journal is not read.
     journal: Option<Vec<String>>,
     state_dir: PathBuf,
     positions: PathBuf,
 }
 
 impl SourceSettings {
+    /// Derives the sources from the configuration.
+    ///
     /// # Errors
     ///
-    /// `journal_match` names a user that does not exist.
+    /// `journal_match` names only users that do not exist.
     pub fn new(config: &Config) -> Result<Self> {
         let journal = match config.journal {
             true => Some(journal_matches(config)?),
@@ -36,11 +38,11 @@ impl SourceSettings {
         })
     }
 
-    /// Opens the logs where they were read last.
+    /// Opens the logs at their saved read positions.
     ///
     /// # Errors
     ///
-    /// The state directory cannot be made, or standard input not be read.
+    /// The state directory cannot be created, or standard input cannot be read.
     pub fn open(&self) -> Result<Tail> {
         fs::create_dir_all(&self.state_dir)
             .with_context(|| format!("cannot make the directory {}", self.state_dir.display()))?;
@@ -48,7 +50,7 @@ impl SourceSettings {
         Ok(self.with_journal(tail))
     }
 
-    /// Opens the logs in the place of others, each where it was read last.
+    /// Opens the logs in place of `old`, each at its last read position.
     ///
     /// # Errors
     ///
@@ -64,12 +66,12 @@ impl SourceSettings {
         }
     }
 
-    /// Whether standard input is among them.
+    /// Whether standard input is a source.
     pub fn reads_stdin(&self) -> bool {
         self.logs.iter().any(|log| log.as_os_str() == "-")
     }
 
-    /// What is watched, in words.
+    /// Describes the sources in words.
     pub fn describe(&self) -> String {
         let journal = self.journal.as_ref().map(|_| "the journal".to_owned());
         let logs = self.logs.iter().map(|path| path.display().to_string());
@@ -86,8 +88,8 @@ fn journal_matches(config: &Config) -> Result<Vec<String>> {
     Ok(matches)
 }
 
-/// What the responder logs, as journalctl matches it. A process that had this
-/// number before counts only if it ran as the same user.
+/// The journalctl match for the responder's own log lines. An earlier process
+/// with the same pid matches only if it ran as the same user.
 fn own_entries(uid: u32, pid: u32) -> [String; 5] {
     [
         "+".into(),

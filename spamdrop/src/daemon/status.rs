@@ -1,4 +1,5 @@
-//! The status task: what `spamdrop status` is told of the daemon.
+//! The status task: collects the state that `spamdrop status` shows of the
+//! daemon.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,37 +18,37 @@ use crate::durable;
 /// How often the state file is written.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// What tasks tell of themselves.
+/// Reports of the tasks.
 pub(super) enum StatusMessage {
-    /// A subject is in trouble.
+    /// A subject has a problem.
     Raised(Subject, String),
-    /// A subject is in trouble no longer.
+    /// A subject has no problem any more.
     Cleared(Subject),
-    /// The watch, once a second.
+    /// State of the watch task, once a second.
     Watch(WatchStatus),
-    /// Pending releases, and connections that were ended so far.
+    /// Number of pending releases, and of connections ended so far.
     Release { pending: u64, ended: u64 },
-    /// The gate, while it is not off.
+    /// State of the gate; `None` while it is off.
     Gate(Option<GateState>),
-    /// The responder, while it runs.
+    /// State of the responder; `None` while it does not run.
     Responder(Option<ResponderState>),
-    /// The FIFO, if one is configured.
+    /// State of the FIFO; `None` if none is configured.
     Fifo(Option<FifoState>),
-    /// Writes the file once more and ends.
+    /// Write the file once more, then end.
     Stop,
 }
 
-/// What the watch tells.
+/// State of the watch task.
 #[derive(Default)]
 pub(super) struct WatchStatus {
     pub sources: Vec<SourceState>,
     /// Lines by decision.
     pub events: Vec<(&'static str, u64)>,
-    /// Why blocking is paused, while it is.
+    /// Why blocking is paused; `None` if it is not.
     pub ceiling: Option<String>,
 }
 
-/// A task's way to report trouble.
+/// A task's handle to report problems.
 #[derive(Clone)]
 pub(super) struct Health(UnboundedSender<StatusMessage>);
 
@@ -56,19 +57,20 @@ impl Health {
         Self(status)
     }
 
-    /// Notes that a subject is in trouble, in this text.
+    /// Reports that a subject has a problem, described by this text.
     pub fn raise(&self, subject: Subject, text: impl Into<String>) {
-        // The status task ends last, so a message that is not taken comes
-        // from a daemon that is ending.
+        // The status task ends last. If a message cannot be sent, the daemon is
+        // ending and the message does not matter.
         let _ = self.0.send(StatusMessage::Raised(subject, text.into()));
     }
 
-    /// Notes that a subject is in no trouble.
+    /// Reports that a subject has no problem.
     pub fn clear(&self, subject: Subject) {
         let _ = self.0.send(StatusMessage::Cleared(subject));
     }
 
-    /// Raises the error, or clears the subject. `failed` says what failed.
+    /// Raises the error, or clears the subject on success. `failed` describes
+    /// the operation that failed.
     pub fn report(&self, subject: Subject, failed: &str, result: Result<()>) {
         match result {
             Ok(()) => self.clear(subject),
@@ -76,7 +78,7 @@ impl Health {
         }
     }
 
-    /// Raises the text, or clears the subject without one.
+    /// Raises the text, or clears the subject if there is none.
     pub fn set(&self, subject: Subject, trouble: Option<String>) {
         match trouble {
             Some(text) => self.raise(subject, text),

@@ -1,5 +1,5 @@
-//! The supervisor: puts the filter in place, spawns the tasks, and looks after
-//! interfaces, network and configuration.
+//! The supervisor: installs the filter, spawns the tasks, and handles changes
+//! of interfaces, network and configuration.
 
 mod attachment;
 mod reload;
@@ -39,15 +39,15 @@ use crate::protect;
 use spamdrop_core::policy::Protected;
 use tasks::Tasks;
 
-/// Interfaces need no event: they are looked at this often.
+/// How often interfaces are checked, so that a missed event does no harm.
 const SECOND: Duration = Duration::from_secs(1);
-/// Expired entries are swept this often.
+/// How often expired entries are swept.
 const SWEEP_PERIOD: Duration = Duration::from_secs(30);
-/// How often the log of packets is read, with `--log-packets`.
+/// How often the packet log is read, with `--log-packets`.
 const PACKETS_PERIOD: Duration = Duration::from_millis(100);
 /// How often the write lock is tried at the start and for a reload.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
-/// After this long, the holder of the write lock is named.
+/// How long to wait for the write lock before its holder is named.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the disk thread waits for the write lock, and after which a task
 /// that cannot wait names its holder.
@@ -62,7 +62,7 @@ pub(super) struct Supervisor {
     packets: Option<PacketLog>,
     /// Whether addresses, routes or interfaces have changed.
     network_changed: bool,
-    /// Since when the filter waits to be told of the allowlist.
+    /// Since when an update of the filter's allowlist has been pending.
     protecting: Option<Instant>,
     disk: Disk,
     disk_thread: DiskThread,
@@ -74,7 +74,7 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Puts the filter in place and spawns the tasks.
+    /// Installs the filter and spawns the tasks.
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl Supervisor {
             mark,
             blocklist: installed.blocklist,
             interfaces: Interfaces::new(installed.attached),
-            // Changes until now were not noticed.
+            // Changes before the subscription were missed.
             network_changed: true,
             protecting: None,
             disk,
@@ -152,7 +152,7 @@ impl Supervisor {
         }
     }
 
-    /// Supervises until SIGTERM, SIGINT, or the end of standard input.
+    /// Runs until SIGTERM, SIGINT, or the end of standard input.
     ///
     /// # Errors
     ///
@@ -192,7 +192,7 @@ impl Supervisor {
         }
     }
 
-    /// Once a second.
+    /// Periodic checks, once a second.
     ///
     /// # Errors
     ///
@@ -213,9 +213,9 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Reads the allowlist and the machine's own addresses again, and tells
-    /// the filter and the tasks. While another process holds the write lock,
-    /// it is tried again soon.
+    /// Rereads the allowlist and the machine's own addresses, and updates the
+    /// filter and the tasks. While another process holds the write lock, the
+    /// update is retried soon.
     fn protect(&mut self) {
         let since = *self.protecting.get_or_insert_with(clock::instant);
         match self.try_protect() {
@@ -241,7 +241,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether the write lock was free.
+    /// Returns whether the write lock was free.
     fn try_protect(&mut self) -> Result<bool> {
         let filter = &self.settings.filter;
         let Some(lock) = WriteLock::try_acquire(&filter.run_dir, Duration::ZERO)? else {
@@ -263,7 +263,8 @@ impl Supervisor {
             .tell_release(ReleaseMessage::Protect(protected.clone()));
     }
 
-    /// Deletes expired entries. A full map takes a while to read.
+    /// Deletes expired entries in the disk thread, because reading a full map
+    /// takes a while.
     fn sweep(&mut self) {
         match take_finished(&mut self.sweeping) {
             Some(Some(Ok(count))) => log::debug!("swept {count} expired entries"),
@@ -288,7 +289,7 @@ impl Supervisor {
         }
     }
 
-    /// Ends the tasks; the filter stays.
+    /// Ends the tasks; the filter stays attached.
     pub async fn stop(mut self) {
         self.tasks.stop().await;
         if self.packets.is_some() {
@@ -297,7 +298,7 @@ impl Supervisor {
         log::info!(target: "spamdrop::run", "stopped; the filter stays attached (`spamdrop detach` removes it)");
     }
 
-    /// Puts a program in place that logs no packets.
+    /// Replaces the program by one that logs no packets.
     fn silence(&self) {
         let filter = &self.settings.filter;
         let silenced = || {
@@ -323,7 +324,7 @@ fn say_thread(health: &Health, started: io::Result<()>) {
     health.report(Subject::DiskThread, failed, started.map_err(Into::into));
 }
 
-/// Waits for the write lock, and names its holder after a while.
+/// Waits for the write lock, and names its holder after [`LOCK_PATIENCE`].
 async fn acquire(run_dir: &Path) -> Result<WriteLock> {
     let start = clock::instant();
     let mut is_named = false;

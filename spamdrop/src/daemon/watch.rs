@@ -1,5 +1,5 @@
-//! The watch task: reads the logs, decides by the engine, and carries out what
-//! follows. It waits for no lock and no disk.
+//! The watch task: reads the logs, lets the engine decide, and carries out the
+//! effects. It waits for no lock and no disk.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,50 +28,50 @@ use super::status::{Health, StatusMessage, WatchStatus};
 use crate::clock;
 use crate::tail::{self, FileStatus, Line, Tail};
 
-/// Bytes of log that are read before other tasks get their turn.
+/// Bytes of log that are read before other tasks run.
 const BUDGET: usize = 256 * 1024;
-/// inotify may miss changes, so logs are looked at this often.
+/// How often the logs are checked, as inotify may miss changes.
 const SECOND: Duration = Duration::from_secs(1);
 /// How often the status task is told, so that its file is hardly older than its
 /// own period.
 const TELL: Duration = Duration::from_millis(200);
 /// How often offences are tried again that wait for the write lock.
 const RETRY: Duration = Duration::from_millis(20);
-/// How often what was learned of senders is written, if there is anything. A
-/// crash loses no more than that, and pending demotions.
+/// How often new evidence about senders is written, if there is any. A crash
+/// loses at most this period's evidence, and pending demotions.
 const WRITE_PERIOD: Duration = Duration::from_secs(5);
 /// How long the first lines wait for the senders of the database.
 const SENDERS_WAIT: Duration = Duration::from_secs(1);
 
-/// What the task is told.
+/// Messages to the task.
 pub(super) enum WatchMessage {
-    /// Another configuration holds; `sources`: other logs are watched.
+    /// The configuration has changed; `sources`: the new logs, if they changed.
     Reconfigure {
         settings: Box<WatchSettings>,
         sources: Option<SourceSettings>,
     },
-    /// Other addresses must not be blocked.
+    /// The set of protected addresses has changed.
     Protect(Protected),
-    /// Saves what was learned, and ends.
+    /// Save the evidence, then end.
     Stop,
 }
 
-/// What the task needs of the configuration.
+/// The task's part of the configuration.
 #[derive(Clone)]
 pub(super) struct WatchSettings {
     pub engine: EngineSettings,
     pub rule: BlockRule,
-    /// The database.
+    /// The path of the database.
     pub store: PathBuf,
-    /// Senders that the database keeps.
+    /// Maximum number of senders in the database.
     pub known_capacity: usize,
 }
 
-/// What the supervisor is told: all logs have come to their end, and what they
-/// said was carried out.
+/// Message to the supervisor: all logs have ended, and all their effects were
+/// carried out.
 pub(super) struct LogsEnded;
 
-/// The channels to the tasks that effects go to.
+/// The channels to the tasks that carry out effects.
 pub(super) struct WatchOutputs {
     pub gate: UnboundedSender<GateMessage>,
     pub status: UnboundedSender<StatusMessage>,
@@ -86,7 +86,7 @@ pub(super) struct WatchTask {
     disk: Disk,
     outputs: WatchOutputs,
     health: Health,
-    /// Why blocking is paused, as it was said last.
+    /// Why blocking is paused, as last logged.
     ceiling: Option<String>,
     has_ended: bool,
     senders: Option<Receiver<Result<Vec<(Target, Record)>>>>,
@@ -131,7 +131,8 @@ impl WatchTask {
         let mut more = self.read();
         loop {
             tokio::select! {
-                // In this order: a storm of lines delays nothing above it.
+                // The order gives priority: a storm of lines delays no branch
+                // above it.
                 biased;
                 message = inbox.recv() => match message {
                     None | Some(WatchMessage::Stop) => break,
@@ -146,7 +147,8 @@ impl WatchTask {
                 }
                 _ = tell.tick() => self.tell(),
                 _ = retry.tick(), if self.blocker.is_waiting() => self.blocker.write(),
-                // Not at once: timers and signals are served only between tasks.
+                // Yield first, because timers and signals are served only
+                // between tasks.
                 () = tokio::task::yield_now(), if more => more = self.read(),
                 () = self.tail.changed() => more = self.read(),
             }
@@ -194,7 +196,8 @@ impl WatchTask {
         }
     }
 
-    /// Reads some log and writes the blocks that follow; whether there is more.
+    /// Reads some log and writes the resulting blocks. Returns whether more can
+    /// be read.
     fn read(&mut self) -> bool {
         let Self {
             tail,
@@ -210,7 +213,7 @@ impl WatchTask {
         more
     }
 
-    /// Once a second.
+    /// Periodic checks, once a second.
     fn look_after(&mut self) {
         if let Some(senders) = take_finished(&mut self.senders) {
             self.remember_senders(senders);
@@ -260,7 +263,7 @@ impl WatchTask {
         self.ceiling = ceiling;
     }
 
-    /// Writes what was learned of senders, unless that was done just now.
+    /// Writes new evidence about senders, unless a write was made recently.
     fn keep_records(&mut self) {
         self.engine.settle(moment(), false);
         match take_finished(&mut self.merging) {
@@ -330,8 +333,8 @@ impl WatchTask {
         }));
     }
 
-    /// Hands the rest over to the disk. The supervisor limits how long that
-    /// takes.
+    /// Submits the remaining writes to the disk thread. The supervisor limits
+    /// how long they may take.
     async fn end(mut self) {
         self.blocker.write();
         self.tell();

@@ -1,4 +1,4 @@
-//! What the zones say of a source.
+//! The result of a look-up in the zones.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use spamdrop_core::dnsbl::decision::Outcome;
 
 use super::inquiry::Findings;
 
-/// What is known of a source.
+/// The result for one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The source.
     pub addr: IpAddr,
-    /// What it is; `None`: that could not be learned, so there is no verdict.
+    /// Its standing; `None`: a look-up failed, so there is no verdict.
     pub standing: Option<Standing>,
     /// The zone that lists it, as an index of `Zones::rules`.
     pub zone: u32,
-    /// What the server would answer a listed source, behind the code.
+    /// The reply text for a listed source, without the reply code.
     pub text: Option<Box<str>>,
-    /// For how long that holds: a verdict from one to ten minutes, its
-    /// absence 15 s, or as long as a zone says so.
+    /// How long the answer is valid: 1 to 10 minutes for a verdict, 15 s
+    /// without a verdict, or as long as a zone says.
     pub ttl: Duration,
 }
 

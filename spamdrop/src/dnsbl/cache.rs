@@ -1,4 +1,4 @@
-//! What was learned, for a while.
+//! Cache of look-up results.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -7,8 +7,8 @@ use hashlink::LruCache;
 
 use super::answer::Answer;
 
-/// Sources that are remembered; those asked for least recently are forgotten.
-/// With the longest texts, about 30 MB.
+/// Maximum number of cached sources; the least recently used one is evicted.
+/// With texts of the maximum length, the cache takes about 30 MB.
 const MAX: usize = 65_536;
 
 /// The answers by their source.
@@ -28,7 +28,7 @@ impl Cache {
         self.answers.insert(answer.addr, (answer, until));
     }
 
-    /// What holds of a source, with the time that is left.
+    /// The valid answer for a source, with its remaining lifetime.
     pub(super) fn get(&mut self, addr: IpAddr, now: Instant) -> Option<Answer> {
         let (answer, until) = self.answers.get(&addr)?;
         let ttl = until.checked_duration_since(now)?;
@@ -38,7 +38,7 @@ impl Cache {
         })
     }
 
-    /// What was learned last of a source, even if it holds no more.
+    /// The last answer for a source, even if it has expired.
     pub(super) fn last(&self, addr: IpAddr) -> Option<&Answer> {
         self.answers.peek(&addr).map(|(answer, _)| answer)
     }

@@ -1,4 +1,5 @@
-//! All questions about one source, and what follows from the answers.
+//! All queries about one source, and the decision that follows from the
+//! answers.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,39 +25,41 @@ use super::message;
 use super::question::{self, Name};
 use super::resolver::Resolver;
 
-/// As many names of a host are tried: who has more chose them to be asked.
+/// Maximum number of PTR names that are checked per host. The host's owner
+/// controls how many exist, so the limit bounds the queries that they can
+/// cause.
 const MAX_NAMES: usize = 3;
 
-/// What was learned of a source.
+/// The result of all queries about one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Findings {
-    /// What each zone said, in the order of the zones; empty where the mail
-    /// server's own table decides.
+    /// Each zone's reply, in the order of the zones; empty if the mail server's
+    /// own table decides.
     pub replies: Vec<Reply>,
-    /// What follows from that.
+    /// The decision that follows from the replies.
     pub decision: Decision,
-    /// The host's name, asked for if no zone lists it.
+    /// The host's name; queried only if no zone lists the source.
     pub name: Option<HostName>,
 }
 
-/// What was learned of a host's name.
+/// The result of the PTR look-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostName {
-    /// A server's own, and it leads back to the host.
+    /// The name resolves back to the address and does not look generated.
     Confirmed(String),
-    /// It leads back to the host, but it could have been made from the
-    /// address.
+    /// The name resolves back to the address, but could have been generated
+    /// from it.
     Generic(String),
-    /// It does not lead back to the host.
+    /// The name does not resolve back to the address.
     Unconfirmed(String),
-    /// There is none.
+    /// The address has no PTR record.
     Absent,
-    /// It could not be asked for.
+    /// The look-up failed.
     Failed(Failure),
 }
 
 impl Findings {
-    /// What that makes of the source; `None`: there is no verdict.
+    /// The source's standing; `None`: there is no verdict.
     #[must_use]
     pub fn standing(&self) -> Option<Standing> {
         match (self.decision.outcome, &self.name) {
@@ -68,7 +71,8 @@ impl Findings {
         }
     }
 
-    /// What stands behind the code of the rejection, if the source is listed.
+    /// The text that follows the code of the rejection, if the source is
+    /// listed.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         let Outcome::Listed(index) = self.decision.outcome else {
@@ -81,8 +85,8 @@ impl Findings {
     }
 }
 
-/// Asks all there is to ask of a source, within [`PATIENCE`]; zones that refuse
-/// to serve are left alone.
+/// Sends all queries about a source, within [`PATIENCE`]. Zones that refuse to
+/// serve are skipped.
 pub async fn inquire(
     zones: &Zones,
     resolver: &Resolver,
@@ -127,7 +131,8 @@ fn by_table(outcome: Outcome) -> Decision {
     }
 }
 
-/// A name that could not be asked for is asked for again soon.
+/// Shortens the lifetime of a decision if the name look-up failed, so that it
+/// is repeated soon.
 fn for_name(decision: Decision, name: Option<&HostName>) -> Decision {
     match name {
         Some(HostName::Failed(_)) => Decision {
@@ -138,7 +143,7 @@ fn for_name(decision: Decision, name: Option<&HostName>) -> Decision {
     }
 }
 
-/// Asks one zone, for `config check`.
+/// Queries one zone, for `config check`.
 pub async fn ask_zone(resolver: &Resolver, rule: &Rule, addr: IpAddr, wait: Duration) -> Reply {
     let asker = Asker {
         resolver,
@@ -209,8 +214,8 @@ impl Asker<'_> {
         }
     }
 
-    /// The first name that is confirmed and not generic, or else what the last
-    /// one is.
+    /// The first name that is confirmed and not generic, otherwise the result
+    /// for the last name.
     async fn name(&self) -> HostName {
         let Some(reverse) = question::reverse(self.addr) else {
             return HostName::Absent;

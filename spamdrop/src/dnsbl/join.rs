@@ -1,11 +1,11 @@
-//! Waiting for several questions at once.
+//! Awaits several queries at once.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-/// Awaits all of them, and returns what they return in their order. For a few:
-/// each wake polls every one that is not ready.
+/// Awaits all futures and returns their outputs in order. Meant for a few: each
+/// wake-up polls every pending future.
 pub async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut states: Vec<State<F>> = futures
         .into_iter()

@@ -1,4 +1,4 @@
-//! Many sources at once.
+//! Concurrent look-ups of many sources.
 
 use std::collections::HashSet;
 use std::future::pending;
@@ -17,25 +17,25 @@ use super::answer::Answer;
 use super::cache::Cache;
 use super::inquiry::{Findings, inquire};
 
-/// Sources that are asked about at once.
+/// Maximum number of sources that are looked up at the same time.
 const MAX_UNDER_WAY: usize = 256;
 
-/// What became of a request.
+/// The result of a look-up request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// [`Lookups::next`] will tell.
+    /// The look-up has started; [`Lookups::next`] returns its answer.
     Started,
-    /// So it will, for an earlier request.
+    /// An earlier request's look-up is still running; [`Lookups::next`] returns
+    /// its answer.
     UnderWay,
-    /// It is known already.
+    /// The answer is in the cache.
     Known(Answer),
-    /// Too many sources are asked about; the source's next packet may ask
-    /// again.
+    /// A limit is reached. The source's next packet may repeat the request.
     TooMany,
 }
 
-/// Asks about sources, each once, and remembers what was learned. It needs a
-/// tokio runtime; the caller awaits [`Lookups::next`] beside its other events.
+/// Looks up each source once and caches the answer. It needs a tokio runtime;
+/// the caller awaits [`Lookups::next`] beside its other events.
 pub struct Lookups {
     zones: Arc<Zones>,
     resolver: Arc<Resolver>,
@@ -47,8 +47,8 @@ pub struct Lookups {
 }
 
 impl Lookups {
-    /// Asks in these zones, by this resolver, about so many sources a day; 0:
-    /// no bound.
+    /// Looks up sources in `zones` through `resolver`, at most `per_day`
+    /// sources a day; 0 means no limit.
     #[must_use]
     pub fn new(zones: Zones, resolver: Resolver, per_day: u32) -> Self {
         Self {
@@ -62,8 +62,9 @@ impl Lookups {
         }
     }
 
-    /// Asks about a source, unless that is done already, or there are too many
-    /// (50 new ones a second, 256 at once, and the day's budget).
+    /// Starts a look-up, unless the answer is cached, a look-up is running, or
+    /// a limit is reached (50 new sources a second, 256 at once, `per_day` a
+    /// day).
     pub fn ask(&mut self, addr: IpAddr) -> Asked {
         let (addr, now) = (addr.to_canonical(), Instant::now());
         if self.sources.contains(&addr) {
@@ -85,14 +86,14 @@ impl Lookups {
         Asked::Started
     }
 
-    /// The next source of which something was learned; while none is asked
-    /// about, waits for ever. May be dropped and called again: nothing is lost.
+    /// Waits for the next look-up to finish; waits for ever while none is
+    /// running. Cancel safe.
     pub async fn next(&mut self) -> Answer {
         let (addr, findings) = match self.under_way.join_next().await {
             Some(Ok(inquired)) => inquired,
             Some(Err(error)) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
-                // None is cancelled while this set holds it.
+                // A task is never cancelled while this set owns it.
                 Err(_) => return pending().await,
             },
             None => return pending().await,
@@ -106,8 +107,8 @@ impl Lookups {
         answer
     }
 
-    /// Tells what the server answers a source that was listed when it was
-    /// asked about last.
+    /// Returns a function that gives the reply text for a source whose last
+    /// look-up found it listed.
     pub fn texts(&self) -> impl Fn(IpAddr) -> Option<Box<str>> + Send + Sync + use<> {
         let cache = Arc::clone(&self.cache);
         move |addr| {
@@ -121,7 +122,7 @@ impl Lookups {
         with(&self.cache, job)
     }
 
-    /// Whether the day's budget is spent, so that sources are not asked about.
+    /// Whether the day's budget is spent, so that no look-up starts.
     pub fn is_spent(&mut self) -> bool {
         self.pace.is_spent(Instant::now())
     }
@@ -132,9 +133,9 @@ impl Lookups {
         &self.refusals
     }
 
-    /// Asks in other zones, or by another resolver, from now on. What was
-    /// learned is forgotten, and what is under way is given up; what was spent
-    /// of the same budget stays so.
+    /// Switches to other zones or another resolver. Clears the cache and aborts
+    /// running look-ups. The day's spent budget stays counted if the budget is
+    /// the same.
     pub fn reconfigure(&mut self, zones: Zones, resolver: Resolver, per_day: u32) {
         self.zones = Arc::new(zones);
         self.resolver = Arc::new(resolver);
@@ -146,7 +147,8 @@ impl Lookups {
     }
 }
 
-/// Nothing panics while it is held; what it guards stays whole anyway.
+/// Runs `job` on the locked cache. A poisoned lock is used as it is: no job
+/// panics while the cache is inconsistent.
 fn with<T>(cache: &Mutex<Cache>, job: impl FnOnce(&mut Cache) -> T) -> T {
     job(&mut cache.lock().unwrap_or_else(PoisonError::into_inner))
 }

@@ -1,5 +1,5 @@
-//! A DNS response → what it says of the question. What cannot be read, or is
-//! no answer, is a failure, and never "there is none".
+//! Reads the records from a DNS response. A message that cannot be parsed, or
+//! that is no answer, is a failure and never counts as "no such name".
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -14,40 +14,25 @@ use spamdrop_core::dnsbl::answer::{Failure, Records};
 
 use super::question::Name;
 
-/// The IPv4 addresses of the name that the message answers.
-///
-/// # Errors
-///
-/// It does not say.
+/// The A records of the queried name.
 pub fn addresses4(message: &Message<[u8]>) -> Result<Records<Ipv4Addr>, Failure> {
     records(message, |data: A| Some(data.addr()))
 }
 
-/// The IPv6 addresses of the name.
-///
-/// # Errors
-///
-/// It does not say.
+/// The AAAA records of the queried name.
 pub fn addresses6(message: &Message<[u8]>) -> Result<Records<Ipv6Addr>, Failure> {
     records(message, |data: Aaaa| Some(data.addr()))
 }
 
-/// The texts of the name, their parts put together.
-///
-/// # Errors
-///
-/// It does not say.
+/// The TXT records of the queried name; the strings of one record are
+/// concatenated.
 pub fn texts(message: &Message<[u8]>) -> Result<Records<Vec<u8>>, Failure> {
     records(message, |data: Txt<&[u8]>| {
         Some(data.iter().collect::<Vec<_>>().concat())
     })
 }
 
-/// The names that it points to.
-///
-/// # Errors
-///
-/// It does not say.
+/// The PTR records of the queried name.
 pub fn names(message: &Message<[u8]>) -> Result<Records<Name>, Failure> {
     records(message, |data: Ptr<ParsedName<&[u8]>>| {
         data.into_ptrdname().try_flatten_into().ok()
@@ -85,7 +70,7 @@ fn records<'a, Data: ParseRecordData<'a, [u8]>, T>(
     })
 }
 
-/// For how long there is nothing (RFC 2308).
+/// How long the absence may be cached (RFC 2308 section 5).
 fn absent_for(message: &Message<[u8]>) -> Option<Duration> {
     let authority = message.authority().ok()?;
     let mut soas = authority.limit_to_in::<Soa<ParsedName<&[u8]>>>();

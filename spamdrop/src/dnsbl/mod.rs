@@ -21,5 +21,5 @@ pub use resolver::Resolver;
 
 use std::time::Duration;
 
-/// How long all questions about a source may take together.
+/// Maximum time for all queries about one source together.
 pub const PATIENCE: Duration = Duration::from_secs(5);

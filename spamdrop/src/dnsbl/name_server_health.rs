@@ -1,15 +1,15 @@
-//! Name servers that do not answer are asked last for a while.
+//! Tracks unresponsive name servers, so that the resolver tries them last for a
+//! while.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Questions in a row without an answer, after which a server counts as
-/// silent.
+/// Consecutive unanswered queries after which a server counts as silent.
 const MANY: u32 = 3;
-/// For how long it is asked last then.
+/// How long a silent server is tried last.
 const WHILE: Duration = Duration::from_secs(30);
 
-/// What is known of a name server.
+/// The state of one name server.
 #[derive(Debug, Default)]
 pub(super) struct NameServerHealth {
     state: Mutex<State>,
@@ -17,16 +17,16 @@ pub(super) struct NameServerHealth {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
-    /// Questions without an answer since the last one with one.
+    /// Unanswered queries since the last answer.
     unanswered: u32,
-    /// Until then it is asked last.
+    /// The server is tried last until then.
     silent_until: Option<Instant>,
 }
 
 impl NameServerHealth {
-    /// Whether the server is to be asked after the others. When its time is
-    /// over, one question tries it; the rest go on to the others until that is
-    /// answered, or was not within `wait`.
+    /// Whether the server should be tried after the others. When its time is
+    /// over, one query probes the server. The other queries avoid it until the
+    /// probe is answered, or until `wait` has passed.
     pub fn is_lost(&self, now: Instant, wait: Duration) -> bool {
         self.with(|state| match state.silent_until {
             None => false,
@@ -38,12 +38,12 @@ impl NameServerHealth {
         })
     }
 
-    /// Notes an answer, whatever it says.
+    /// Records an answer, whatever its content.
     pub fn answered(&self) {
         self.with(|state| *state = State::default());
     }
 
-    /// Notes that a question was not answered in time.
+    /// Records that a query was not answered in time.
     pub fn timed_out(&self, now: Instant) {
         self.with(|state| {
             state.unanswered = state.unanswered.saturating_add(1);
@@ -78,7 +78,7 @@ mod tests {
         server.timed_out(after(1));
         assert!(is_lost(2) && is_lost(30));
         assert!(!is_lost(31));
-        // That one is under way.
+        // The probe is under way.
         assert!(is_lost(31) && is_lost(32));
         server.timed_out(after(33));
         assert!(is_lost(62));

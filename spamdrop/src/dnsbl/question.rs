@@ -1,19 +1,20 @@
-//! The names that are asked for.
+//! The names that are queried.
 
 use std::net::IpAddr;
 
 use spamdrop_core::dnsbl::question::name_in_zone;
 
-/// A name as it is asked for, absolute.
+/// An absolute domain name.
 pub type Name = domain::base::Name<Vec<u8>>;
 
-/// The name of an address in a zone. `None`: it is too long for a name.
+/// The name of an address in a zone (RFC 5782 section 2.1 and 2.4). `None`: the
+/// name would be too long.
 #[must_use]
 pub fn in_zone(addr: IpAddr, zone: &str) -> Option<Name> {
     Name::vec_from_str(&name_in_zone(addr, zone)).ok()
 }
 
-/// The name that leads to the host's own.
+/// The name of an address's PTR record, in `in-addr.arpa` or `ip6.arpa`.
 #[must_use]
 pub fn reverse(addr: IpAddr) -> Option<Name> {
     Name::reverse_from_addr(addr).ok()

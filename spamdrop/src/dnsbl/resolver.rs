@@ -21,19 +21,19 @@ use super::name_server_health::NameServerHealth;
 use super::question::Name;
 
 /// How long a name server may take to answer by UDP, and again by TCP, before
-/// the next one is asked.
+/// the next one is tried.
 const WAIT: Duration = Duration::from_millis(1500);
-/// How often each is asked.
+/// How often each server is tried.
 const ROUNDS: usize = 2;
-/// As many servers as the C library asks.
+/// Maximum number of servers, as in the C library (`MAXNS`).
 const MAX_SERVERS: usize = 3;
-/// Questions under way at once to a server, each with a socket of its own;
-/// others wait.
+/// Maximum number of concurrent queries to one server, each with a socket of
+/// its own. Further queries wait.
 const MAX_QUESTIONS: usize = 256;
 
-/// The machine's name servers. Names are asked as they are: search domains
-/// have no part in it. An answer that does not fit into a datagram of 1,232
-/// bytes is asked for again by TCP.
+/// The machine's name servers. Search domains are not used: every name is
+/// absolute. An answer that exceeds a datagram of 1,232 bytes is requested
+/// again by TCP.
 #[derive(Debug)]
 pub struct Resolver {
     servers: Vec<NameServer>,
@@ -42,13 +42,14 @@ pub struct Resolver {
 #[derive(Debug)]
 struct NameServer {
     addr: SocketAddr,
-    /// Made with the first question: its TCP side is a task of the runtime.
+    /// Created with the first query, because its TCP side is a task of the
+    /// runtime.
     connection: OnceLock<Connection<UdpConnect, RequestMessage<Vec<u8>>>>,
     patience: NameServerHealth,
 }
 
-/// The name servers of a file such as `/etc/resolv.conf`; without one, the
-/// machine itself, as the C library does.
+/// The name servers of a file such as `/etc/resolv.conf`. If it does not exist,
+/// the local machine, as in the C library.
 ///
 /// # Errors
 ///
@@ -62,8 +63,8 @@ pub fn name_servers(resolv_conf: &Path) -> Result<Vec<SocketAddr>> {
 }
 
 impl Resolver {
-    /// Asks the name servers of a file such as `/etc/resolv.conf`; without
-    /// one, the machine itself, as the C library does.
+    /// A resolver for the name servers of a file such as `/etc/resolv.conf`. If
+    /// it does not exist, the local machine, as in the C library.
     ///
     /// # Errors
     ///
@@ -72,7 +73,7 @@ impl Resolver {
         name_servers(resolv_conf).map(|servers| Self::new(&servers))
     }
 
-    /// Asks these name servers, in this order.
+    /// A resolver that tries these name servers in this order.
     #[must_use]
     pub fn new(servers: &[SocketAddr]) -> Self {
         let server = |addr: &SocketAddr| NameServer {
@@ -85,14 +86,14 @@ impl Resolver {
         }
     }
 
-    /// Asks, and reads the answer. A server that fails, or answers with a code
-    /// such as SERVFAIL, is passed over for the next. One that was silent
-    /// several times in a row is asked after the others for 30 s.
+    /// Sends a query and reads the answer. If a server fails, or answers with a
+    /// code such as SERVFAIL, the next one is tried. A server that was silent
+    /// several times in a row is tried after the others for 30 s.
     ///
     /// # Errors
     ///
-    /// The last failure: none answered. May take [`WAIT`] twice for each
-    /// server, and as long again where answers need TCP.
+    /// The last failure, if no server answered. The call may take twice
+    /// [`WAIT`] for each server, and as long again if answers need TCP.
     pub async fn ask<T>(
         &self,
         name: &Name,
@@ -143,7 +144,7 @@ impl NameServer {
         self.connection.get_or_init(|| {
             let (udp, tcp) = (UdpConnect::new(self.addr), TcpConnect::new(self.addr));
             let (connection, transport) = Connection::with_config(udp, tcp, config());
-            // Ends when the connection is dropped.
+            // The task ends when the connection is dropped.
             tokio::spawn(transport.run());
             connection
         })
@@ -168,7 +169,7 @@ fn question(name: &Name, kind: Rtype) -> Option<RequestMessage<Vec<u8>>> {
     RequestMessage::new(message.into_message()).ok()
 }
 
-/// Whether no datagram came back.
+/// Whether the query timed out without a datagram.
 fn is_silence(error: &Error) -> bool {
     matches!(error, Error::Dgram(error) if matches!(error.kind(), QueryErrorKind::Timeout))
 }
@@ -181,8 +182,8 @@ fn why(error: &Error) -> Failure {
     }
 }
 
-/// The name servers of a `resolv.conf`. One with a port, `192.0.2.53:5353`,
-/// is our own addition. What is no address is passed over.
+/// The name servers of a `resolv.conf`. A port, as in `192.0.2.53:5353`, is an
+/// extension of spamdrop. Lines without a valid address are skipped.
 fn servers(text: &str) -> Vec<SocketAddr> {
     let of_line = |line: &str| {
         let mut words = line.split_ascii_whitespace();
@@ -210,7 +211,7 @@ mod tests {
     use super::*;
     use crate::dnsbl::{message, question};
 
-    /// What a name server answers to a question for an address.
+    /// The reply of a test name server to an address query.
     fn answer(query: &[u8], truncated: bool) -> Vec<u8> {
         let query = Message::from_octets(query).unwrap();
         let builder = MessageBuilder::new_vec();
@@ -243,7 +244,7 @@ mod tests {
             let length = u16::try_from(whole.len()).unwrap();
             stream.write_u16(length).await.unwrap();
             stream.write_all(&whole).await.unwrap();
-            // The connection stays open, as those of name servers do.
+            // The connection stays open, as with real name servers.
             let _ = stream.read_u8().await;
         });
         let name = question::in_zone("192.0.2.9".parse().unwrap(), "b.example").unwrap();

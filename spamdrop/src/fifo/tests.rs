@@ -18,7 +18,7 @@ impl Place {
         self.0.path().join("recent")
     }
 
-    /// The names in the directory: nothing may be left beside the FIFO.
+    /// The names in the directory, to check that no temporary file is left.
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.0.path()).unwrap();
         entries
@@ -27,7 +27,7 @@ impl Place {
     }
 }
 
-/// As a shell's `>`.
+/// Writes as a shell's `>` does.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     File::create(path)?.write_all(text.as_bytes())
 }
@@ -44,7 +44,7 @@ async fn next(fifo: &mut Fifo) -> Option<String> {
     }
 }
 
-/// Until all writers are gone.
+/// Reads until all writers have closed the FIFO.
 async fn all(fifo: &mut Fifo) -> String {
     let mut text = String::new();
     while let Some(more) = next(fifo).await {
@@ -68,7 +68,7 @@ async fn what_writers_write_is_read_and_each_end_is_seen() {
     assert_eq!(fifo.read(&mut [0; 16]).unwrap(), Got::Nothing);
 }
 
-/// Each end opens the FIFO again: no write may fail or be lost meanwhile.
+/// Each end reopens the FIFO; no write may fail or be lost during that.
 #[tokio::test]
 async fn writers_that_come_and_go_lose_nothing() {
     const WRITERS: usize = 2000;
@@ -92,7 +92,7 @@ async fn a_closed_one_refuses_writers_at_once() {
         assert_eq!(refused.kind(), ErrorKind::NotFound);
         assert_eq!(place.names(), ["recent"]);
         assert!(is_left(&place.path()));
-        // The next start makes a FIFO of it.
+        // The next start turns it into a FIFO.
         let mut fifo = Fifo::open(&place.path()).unwrap();
         write(&place.path(), "+192.0.2.1").unwrap();
         assert_eq!(all(&mut fifo).await, "+192.0.2.1");
@@ -114,7 +114,7 @@ async fn one_that_a_crash_left_is_taken_over_with_its_waiting_writers() {
     assert_eq!(mode & 0o7777, 0o600);
 }
 
-/// Beside the path a crash can leave what was to be renamed over it.
+/// A crash can leave the temporary file beside the path.
 #[tokio::test]
 async fn remains_beside_the_path_do_not_matter() {
     let place = Place::new();

@@ -32,23 +32,24 @@ const LINK_PREFIX: &str = "link_";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// In the driver; in the generic hook where the driver cannot.
+    /// In the driver; in the generic hook if the driver has no XDP.
     #[default]
     Auto,
-    /// In the driver or not at all.
+    /// Only in the driver.
     Native,
     /// In the generic hook, which every interface has.
     Generic,
 }
 
-/// What to load.
+/// The parameters of a load.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// Sizes of the block maps.
     pub capacity: Capacity,
-    /// Where the filter shall run.
+    /// Where the filter runs.
     pub mode: Mode,
-    /// The level of `--log-packets`; 0: no packet is logged, at no cost.
+    /// The level of `--log-packets`. 0: no packet is logged, and logging costs
+    /// nothing.
     pub log_level: u8,
 }
 
@@ -57,14 +58,15 @@ pub struct Plan {
 pub struct Attached {
     /// The interface.
     pub interface: Interface,
-    /// Whether its pinned link already was there and got the new program.
+    /// Whether the interface already had a pinned link, whose program was
+    /// replaced.
     pub replaced: bool,
 }
 
-/// Puts the filter on interfaces, or replaces it there without a gap: pinned
-/// maps and links are adopted. Nothing is changed after an error.
+/// Attaches the filter to interfaces, or replaces it there without a gap.
+/// Pinned maps and links are reused. Nothing is changed after an error.
 ///
-/// The filter stays in the kernel when what is returned is dropped.
+/// The filter stays in the kernel when the returned value is dropped.
 ///
 /// # Errors
 ///
@@ -126,7 +128,8 @@ fn attach_all(
     adopted
         .iter()
         .try_for_each(|interface| ensure_mode(interface, plan.mode))?;
-    // Whatever may fail comes first: what runs is replaced when all is well.
+    // Steps that can fail come first, so that the running filter is replaced
+    // only if all succeed.
     for interface in new {
         let pin = link_pin(pin_dir, &interface.name);
         remove_file(&pin)?;
@@ -157,9 +160,9 @@ fn is_linked(pin_dir: &Path, interface: &Interface) -> Result<bool> {
     Ok(link.is_some_and(|link| link.ifindex == interface.index))
 }
 
-/// The link that is pinned there; `None` if there is none, or something else.
-/// Any other error is one: for want of a descriptor, a link would be taken for
-/// missing, and an interface for unprotected.
+/// The link that is pinned at `pin`; `None` if nothing, or no link, is pinned
+/// there. Any other error is returned: if descriptors run out, a link must not
+/// be taken for missing, and its interface for unprotected.
 fn pinned_link(pin: &Path) -> Result<Option<bpf::PinnedLink>> {
     match bpf::pinned_link(pin) {
         Ok(link) => Ok(Some(link)),
@@ -170,9 +173,10 @@ fn pinned_link(pin: &Path) -> Result<Option<bpf::PinnedLink>> {
     }
 }
 
-/// Replaces the program on interfaces that were not named: it would go on with
-/// maps that are no longer written. So would the one that steers; without a
-/// daemon it has no responder, and `run` begins to steer anew.
+/// Replaces the program on interfaces that were not named, because the old
+/// program would use maps that are no longer written. The same holds for the
+/// steering program; without a daemon it has no responder, so it is only
+/// detached, and `run` attaches it again.
 fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Result<()> {
     for link in linked(pin_dir)? {
         let is_named = named.iter().any(|interface| interface.name == link.name);
@@ -183,7 +187,8 @@ fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Res
     steering::stop(pin_dir)
 }
 
-/// A link keeps the mode in which it was made.
+/// Fails if native mode is wanted and the interface's link is generic, because
+/// a link keeps the mode in which it was made.
 fn ensure_mode(interface: &Interface, mode: Mode) -> Result<()> {
     let name = &interface.name;
     let generic = interface.xdp.is_some_and(|xdp| !xdp.native);
@@ -223,8 +228,8 @@ fn link(program: &mut Xdp, ifindex: u32, mode: XdpMode) -> Result<FdLink, io::Er
         .attach_to_if_index(ifindex, mode)
         .map_err(system_error)?;
     let link = program.take_link(id).map_err(system_error)?;
-    // On EINVAL aya attaches by netlink instead: that ends with the process.
-    // Dropping it here detaches it.
+    // On EINVAL, aya attaches by netlink instead. Such an attachment ends with
+    // the process, and dropping it here detaches it.
     FdLink::try_from(link).map_err(|_| Errno::INVAL.into())
 }
 
@@ -235,8 +240,8 @@ fn system_error(error: ProgramError) -> io::Error {
     }
 }
 
-/// The pinned link of an interface. bpffs allows no dot in a name, and an
-/// interface's name no colon.
+/// The path of an interface's pinned link. A dot is replaced by a colon: bpffs
+/// allows no dot in a name, and an interface's name has no colon.
 fn link_pin(pin_dir: &Path, interface: &str) -> PathBuf {
     pin_dir.join(format!("{LINK_PREFIX}{}", interface.replace('.', ":")))
 }
@@ -257,7 +262,7 @@ pub struct Linked {
 /// # Errors
 ///
 /// The pin directory or a link cannot be read, or the kernel does not list the
-/// interfaces. Then nothing is known of any interface.
+/// interfaces. No partial list is returned.
 pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
     let entries = match fs::read_dir(pin_dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -289,7 +294,8 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
     Ok(found)
 }
 
-/// Takes the filter off every interface, stops steering and removes every pin.
+/// Detaches the filter from every interface, stops steering and removes every
+/// pin.
 pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
     unsteer(lock, pin_dir)?;
     for link in linked(pin_dir)? {
@@ -298,11 +304,12 @@ pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
     migrate::remove_all(pin_dir)
 }
 
-/// Takes what a pinned link holds off its interface or namespace, and removes
-/// the pin.
+/// Detaches a pinned link's program from its interface or namespace, and
+/// removes the pin.
 fn unlink(pin: &Path) -> Result<()> {
     match bpf::detach_link(pin) {
-        // What it was linked to is gone, or it never was pinned.
+        // The link's interface or namespace is gone, or the link was not
+        // pinned.
         Err(error)
             if !matches!(
                 Errno::from_io_error(&error),
@@ -337,10 +344,11 @@ mod tests {
         assert_eq!(linked(&dir.path().join("none")).unwrap(), []);
         let pin = dir.path().join("link_eth0");
         fs::write(&pin, "").unwrap();
-        // Not on a BPF file system, so the kernel refuses to open it.
+        // The directory is not on a BPF file system, so the kernel refuses to
+        // open the pin.
         let error = linked(dir.path()).unwrap_err().to_string();
         assert!(error.contains("link_eth0"), "{error}");
-        // No directory.
+        // The pin directory is a regular file.
         assert!(linked(&pin).is_err());
     }
 }

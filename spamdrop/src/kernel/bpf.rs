@@ -14,15 +14,15 @@ use rustix::io::Errno;
 
 /// Entries moved by one system call.
 pub const BATCH: usize = 4096;
-/// Most threads that write to a map at once.
+/// Maximum number of threads that write to a map at once.
 const THREADS: usize = 4;
 
 /// Reads a hash map or an array with few system calls. Entries that are added
-/// or removed meanwhile may or may not be seen; none is seen twice.
+/// or removed in the meantime may be visited or not; no entry is visited twice.
 ///
 /// # Errors
 ///
-/// What the kernel says, or what `visit` returns.
+/// The kernel's error, or that of `visit`.
 pub fn for_each<K: Pod, V: Pod>(
     map: BorrowedFd<'_>,
     mut visit: impl FnMut(&[K], &[V]) -> io::Result<()>,
@@ -48,7 +48,7 @@ pub fn for_each<K: Pod, V: Pod>(
             Ok(_) => false,
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => true,
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NOSPC) => {
-                // One bucket holds more than fits.
+                // One bucket holds more entries than the buffer.
                 room *= 2;
                 keys = zeroed(room);
                 values = zeroed(room);
@@ -65,13 +65,14 @@ pub fn for_each<K: Pod, V: Pod>(
     }
 }
 
-/// Inserts or replaces entries with few system calls, and in several threads
-/// where there are many: each entry costs some cache misses, whose waits
-/// threads share. Of keys that come twice, either value may stay.
+/// Inserts or replaces entries with few system calls. Many entries are divided
+/// among several threads: each entry costs several cache misses, and threads
+/// wait for theirs in parallel. If a key appears twice, either value may
+/// remain.
 ///
 /// # Errors
 ///
-/// What the kernel says; some of the entries may be in the map.
+/// The kernel's error; some of the entries may have been written.
 pub fn update<K: Pod + Sync, V: Pod + Sync>(
     map: BorrowedFd<'_>,
     keys: &[K],
@@ -116,8 +117,8 @@ enum Command {
     LinkDetach = 34,
 }
 
-// What they take: the members of `union bpf_attr`. The kernel takes what lies
-// beyond an argument's size for zero.
+// The arguments of the commands: the members of `union bpf_attr`. The kernel
+// takes the bytes beyond an argument's size as zero.
 
 #[repr(C)]
 struct BatchAttr {
@@ -179,12 +180,13 @@ fn object_get(path: &Path) -> io::Result<OwnedFd> {
     };
     // SAFETY: the path is a C string that outlives the call.
     let fd = unsafe { call(Command::ObjGet, &mut attr) }?;
-    // SAFETY: the kernel has just given us this descriptor.
+    // SAFETY: the kernel has just returned this descriptor, and nothing else
+    // owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
 }
 
-/// Takes the link that is pinned at `path` off its interface. Removing the pin
-/// would do that too, but only some time after it returns.
+/// Detaches the link that is pinned at `path` from its interface. Removing the
+/// pin would do that as well, but only some time after the call returns.
 ///
 /// # Errors
 ///
@@ -198,8 +200,8 @@ pub fn detach_link(path: &Path) -> io::Result<()> {
     unsafe { call(Command::LinkDetach, &mut attr) }.map(drop)
 }
 
-/// Puts another program behind the link that is pinned at `path`, without a
-/// gap. aya does so for XDP alone.
+/// Replaces the program of the link that is pinned at `path`, without a gap.
+/// aya supports this only for XDP.
 ///
 /// # Errors
 ///
@@ -216,10 +218,12 @@ pub fn update_link(path: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
     unsafe { call(Command::LinkUpdate, &mut attr) }.map(drop)
 }
 
+/// Calls `bpf(2)`.
+///
 /// # Safety
 ///
-/// `attr` must be what `command` takes, its pointers valid for what the command
-/// does with them.
+/// `attr` must be the argument of `command`, and its pointers must be valid for
+/// the accesses that the command makes.
 unsafe fn call<A>(command: Command, attr: &mut A) -> io::Result<i64> {
     // SAFETY: by this function's contract.
     let result = unsafe {
@@ -239,9 +243,9 @@ unsafe fn call<A>(command: Command, attr: &mut A) -> io::Result<i64> {
 /// A pinned XDP link, as the kernel describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PinnedLink {
-    /// The program behind it.
+    /// The id of the link's program.
     pub program_id: u32,
-    /// Its interface; 0 when that is gone.
+    /// The index of its interface; 0 if that no longer exists.
     pub ifindex: u32,
 }
 
@@ -255,7 +259,7 @@ pub fn pinned_link(path: &Path) -> io::Result<PinnedLink> {
 }
 
 /// The inode of the network namespace of the link that is pinned at `path`; 0
-/// when that is gone.
+/// if the namespace no longer exists.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! The processors of this machine.
 
-/// How many processors the kernel may ever have online, for which it sizes its
-/// per-CPU maps; at least 1.
+/// The number of processors that can ever be online, which is the size of the
+/// kernel's per-CPU maps; at least 1.
 #[must_use]
 pub fn possible() -> u32 {
     let cpus = aya::util::nr_cpus().unwrap_or(1);

@@ -1,4 +1,4 @@
-//! Events of files, by inotify, in a tokio runtime.
+//! File events from inotify, in a tokio runtime.
 
 use std::ffi::OsStr;
 use std::io;
@@ -7,18 +7,19 @@ use inotify::{Inotify, Watches};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// The events of the watched files.
+/// The stream of events of the watched files.
 pub struct Events {
     inotify: AsyncFd<Inotify>,
     buffer: Vec<u8>,
 }
 
 impl Events {
-    /// Watches nothing yet. It must be called in a runtime.
+    /// Creates an instance without watches. It must be called in a runtime.
     ///
     /// # Errors
     ///
-    /// The kernel has no inotify, or this user has as many instances as allowed.
+    /// The kernel has no inotify, or the user has reached the limit of
+    /// instances.
     pub fn new() -> io::Result<Self> {
         let inotify = Inotify::init()?;
         // SAFETY: `Inotify` owns its descriptor, always returns the same one,
@@ -30,14 +31,14 @@ impl Events {
         })
     }
 
-    /// What is watched.
+    /// The set of watches.
     pub fn watches(&self) -> Watches {
         self.inotify.get_ref().watches()
     }
 
-    /// Waits for events and reads all that wait; whether `is_ours` holds for
-    /// the file name of one. Cancel safe: nothing is awaited after the first
-    /// event is read.
+    /// Waits for events and reads all pending ones. Returns whether `is_ours`
+    /// holds for the file name of any. Cancel safe: nothing is awaited after
+    /// the first event is read.
     ///
     /// # Errors
     ///
@@ -46,7 +47,7 @@ impl Events {
         let Self { inotify, buffer } = self;
         let mut ready = inotify.readable_mut().await?;
         let mut ours = false;
-        // The outer result is an error when no more events wait.
+        // The outer result is an error when no more events are pending.
         while let Ok(found) = ready.try_io(|inotify| {
             let events = inotify.get_mut().read_events(buffer)?;
             Ok(events.fold(false, |ours, event| ours | is_ours(event.name)))

@@ -1,5 +1,5 @@
-//! The kernel: programs, maps, netlink. No other module uses aya, netlink, libc
-//! or unsafe code.
+//! The kernel interface: programs, maps, netlink. No other module uses aya,
+//! netlink, libc or unsafe code.
 
 #![allow(unsafe_code, reason = "the rest of the crate denies it")]
 

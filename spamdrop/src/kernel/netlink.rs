@@ -1,4 +1,4 @@
-//! One request to the kernel's netlink, its answers collected.
+//! Sends one request to the kernel's netlink and collects the answers.
 
 use std::io;
 
@@ -8,8 +8,8 @@ use netlink_packet_core::{
 };
 use netlink_sys::{Socket, SocketAddr};
 
-/// Asks for everything that a request describes. Answers that the message
-/// types do not understand are left out.
+/// Sends a dump request. Answers that the message types cannot parse are
+/// skipped.
 pub fn dump<M>(protocol: isize, request: impl Into<NetlinkPayload<M>>) -> io::Result<Vec<M>>
 where
     M: NetlinkSerializable + NetlinkDeserializable,
@@ -17,7 +17,7 @@ where
     exchange(protocol, NLM_F_REQUEST | NLM_F_DUMP, request.into())
 }
 
-/// Has one thing done.
+/// Sends a request that returns no data, and waits for its acknowledgement.
 pub fn command<M>(protocol: isize, request: impl Into<NetlinkPayload<M>>) -> io::Result<()>
 where
     M: NetlinkSerializable + NetlinkDeserializable,
@@ -50,7 +50,7 @@ where
     }
 }
 
-/// Takes the answers out of a datagram; whether it was the last one.
+/// Parses the answers in a datagram. Returns whether it was the last one.
 fn collect<M: NetlinkDeserializable>(datagram: &[u8], answers: &mut Vec<M>) -> io::Result<bool> {
     let mut rest = datagram;
     while let Ok(buffer) = NetlinkBuffer::new_checked(&rest) {
@@ -67,7 +67,7 @@ fn collect<M: NetlinkDeserializable>(datagram: &[u8], answers: &mut Vec<M>) -> i
             }
             Ok(_) | Err(_) => {}
         }
-        // Messages start at multiples of four bytes.
+        // Messages are aligned to four bytes.
         let step = length.next_multiple_of(4).min(rest.len());
         if step == 0 {
             break;

@@ -1,4 +1,4 @@
-//! This machine's interfaces, addresses and gateways, from rtnetlink.
+//! The machine's interfaces, addresses and gateways, from rtnetlink.
 
 use std::io;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use crate::kernel::netlink;
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// Its number.
+    /// The interface's index.
     pub index: u32,
     /// Its name.
     pub name: String,
@@ -47,7 +47,7 @@ pub fn interfaces() -> Result<Vec<Interface>> {
     Ok(links.collect())
 }
 
-/// The interface of this name, if there is one.
+/// The interface with this name, if it exists.
 pub fn find(name: &str) -> Result<Option<Interface>> {
     Ok(interfaces()?
         .into_iter()
@@ -87,7 +87,8 @@ fn attached(attributes: &[LinkXdp]) -> Option<Xdp> {
     })
 }
 
-/// The addresses that this machine must never block: its own and its gateways'.
+/// The addresses that must never be blocked: the machine's own and its
+/// gateways'.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
     /// Addresses of any interface.
@@ -118,8 +119,8 @@ pub fn addresses() -> Result<Addresses> {
     Ok(found)
 }
 
-/// `Local` is the own side of a point-to-point link, where `Address` is the
-/// peer; IPv6 has only the latter.
+/// The machine's own address. `Local` is the own side of a point-to-point link,
+/// where `Address` is the peer; IPv6 has only `Address`.
 fn own_address(message: &AddressMessage) -> Option<IpAddr> {
     let local = message
         .attributes
@@ -164,7 +165,7 @@ fn dump(request: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
     netlink::dump(NETLINK_ROUTE, request)
 }
 
-/// A notice for each change of an interface, an address or a route.
+/// Notifications of changes to interfaces, addresses and routes.
 pub struct Changes(TokioSocket);
 
 // RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR and
@@ -172,18 +173,18 @@ pub struct Changes(TokioSocket);
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
 
 impl Changes {
-    /// Changes before this call are not reported.
+    /// Subscribes to changes. Changes before this call are not reported.
     pub fn subscribe() -> io::Result<Self> {
         let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
         socket.socket_mut().bind(&SocketAddr::new(0, GROUPS))?;
         Ok(Self(socket))
     }
 
-    /// Waits for a change. Several may count as one.
+    /// Waits for a change. Several changes may be reported as one.
     ///
     /// # Errors
     ///
-    /// The socket fails; an overflow counts as a change.
+    /// The socket fails. An overflow is not an error but counts as a change.
     pub async fn next(&mut self) -> io::Result<()> {
         match self.0.recv_from_full().await {
             Err(error) if Errno::from_io_error(&error) != Some(Errno::NOBUFS) => Err(error),

@@ -1,4 +1,4 @@
-//! The connections that take the mail server's slots.
+//! Counts the connections that occupy the mail server's slots.
 
 use std::io;
 use std::net::IpAddr;
@@ -12,8 +12,9 @@ use spamdrop_core::gate::Occupancy;
 
 use super::sockets;
 
-/// Counts the connections to a local port. `is_answered`: whether those of a
-/// peer that are still being made are the responder's, and take no slot.
+/// Counts the connections to a local port. `is_answered`: whether a peer's
+/// connections that are not yet established belong to the responder, and so
+/// take no slot.
 pub fn count(port: u16, is_answered: impl Fn(IpAddr) -> bool) -> io::Result<Occupancy> {
     let states = StateFlags::LISTEN
         | StateFlags::SYN_RECV
@@ -29,8 +30,9 @@ pub fn count(port: u16, is_answered: impl Fn(IpAddr) -> bool) -> io::Result<Occu
     Ok(seen)
 }
 
-/// A process whose peer has closed still has to find out; a connection that
-/// the process has closed itself takes no slot.
+/// Adds a socket to the counts. A connection that the peer has closed still
+/// holds its slot until the process notices. One that the process has closed
+/// itself holds none.
 fn add(seen: &mut Occupancy, socket: &InetResponseHeader) {
     match socket.state {
         TCP_LISTEN => seen.waiting += socket.recv_queue,
@@ -80,7 +82,7 @@ mod tests {
             (TCP_CLOSE_WAIT, None, 0),
             (TCP_SYN_RECV, answer(0), 0),
             (TCP_SYN_RECV, answer(1), 0),
-            // FIN_WAIT2, as an example of those that do not.
+            // FIN_WAIT2 stands for the states that take no slot.
             (5, None, 0),
         ]);
         let expected = Occupancy {

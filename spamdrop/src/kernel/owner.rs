@@ -1,7 +1,7 @@
-//! The processes that own a socket, and their end.
+//! Finds the processes that own a socket, and terminates them.
 //!
-//! A process asleep in Courier's tarpit does not notice that its socket was
-//! destroyed: it keeps its slot until it wakes.
+//! A process that sleeps in Courier's tarpit does not notice that its socket
+//! was destroyed: it keeps its slot until it wakes.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::sockets;
 
-/// A process that owns one of the sockets asked for.
+/// A process that owns one of the given sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     pid: i32,
@@ -20,8 +20,8 @@ pub struct Owner {
     executable: PathBuf,
 }
 
-/// The owners of these sockets. A process that holds a listening socket, as
-/// the server's main process does, is never among them.
+/// The owners of these sockets. A process that holds a listening socket, such
+/// as the server's main process, is never included.
 ///
 /// # Errors
 ///
@@ -31,7 +31,7 @@ pub fn of(inodes: &HashSet<u64>) -> io::Result<Vec<Owner>> {
     let mut owners = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
-        // The others are no processes.
+        // The other names in `/proc` are not processes.
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
@@ -50,7 +50,7 @@ pub fn of(inodes: &HashSet<u64>) -> io::Result<Vec<Owner>> {
     Ok(owners)
 }
 
-/// The inodes of a process's sockets; none if the process is gone.
+/// The inodes of a process's sockets; empty if the process is gone.
 fn held_sockets(pid: i32) -> HashSet<u64> {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return HashSet::new();
@@ -70,13 +70,13 @@ fn executable(pid: i32) -> io::Result<PathBuf> {
 }
 
 impl Owner {
-    /// Sends SIGTERM, if the process is still the one that was found: the
-    /// descriptor is opened first, then executable and socket are compared
-    /// again, so that a new process with the same number is safe.
+    /// Sends SIGTERM, if the process is still the same one. The pidfd is opened
+    /// first and executable and socket are compared afterwards, so that a new
+    /// process with the same pid is never signalled.
     ///
     /// # Errors
     ///
-    /// The process is gone or has become another, or may not be signalled.
+    /// The process is gone, is another one, or may not be signalled.
     pub fn terminate(&self) -> io::Result<()> {
         let pid = Pid::from_raw(self.pid).ok_or(io::ErrorKind::InvalidInput)?;
         let descriptor = pidfd_open(pid, PidfdFlags::empty())?;

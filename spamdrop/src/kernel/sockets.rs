@@ -14,20 +14,21 @@ use rustix::io::Errno;
 
 use crate::kernel::netlink;
 
-/// A connection to one of our ports.
+/// A connection to one of the watched ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Socket {
-    /// The other end; never an IPv4-mapped IPv6 address.
+    /// The peer's address; never an IPv4-mapped IPv6 address.
     pub peer: IpAddr,
-    /// Its inode, by which its owners are found; 0 while it waits to be
-    /// accepted, and after its owner has closed it.
+    /// The socket's inode, by which its owners are found. It is 0 while the
+    /// connection waits to be accepted, and after its owner has closed it.
     pub inode: u32,
     family: u8,
     id: SocketId,
 }
 
-/// The connections to these local ports, in any state that a peer's packet or
-/// a process could still matter to (not listening, not in TIME_WAIT).
+/// The connections to these local ports, in any state in which a packet of the
+/// peer or an action of a process still has an effect (not listening, not in
+/// TIME_WAIT).
 pub fn connections(ports: &[u16]) -> io::Result<Vec<Socket>> {
     let states = StateFlags::all() - StateFlags::LISTEN - StateFlags::TIME_WAIT - StateFlags::CLOSE;
     let mut found = Vec::new();
@@ -44,7 +45,7 @@ pub fn connections(ports: &[u16]) -> io::Result<Vec<Socket>> {
     Ok(found)
 }
 
-/// The inodes of the sockets that listen, on any port.
+/// The inodes of all listening sockets.
 pub fn listeners() -> io::Result<HashSet<u64>> {
     Ok(listening(0)?
         .iter()
@@ -52,12 +53,12 @@ pub fn listeners() -> io::Result<HashSet<u64>> {
         .collect())
 }
 
-/// Whether anything listens on this port.
+/// Whether any socket listens on this port.
 pub fn is_listening(port: u16) -> io::Result<bool> {
     Ok(!listening(port)?.is_empty())
 }
 
-/// The connections that wait to be accepted on this port.
+/// The number of connections that wait to be accepted on this port.
 pub fn waiting(port: u16) -> io::Result<usize> {
     let listeners = listening(port)?;
     Ok(listeners
@@ -70,9 +71,9 @@ fn listening(port: u16) -> io::Result<Vec<InetResponseHeader>> {
     dump(port, &StateFlags::LISTEN)
 }
 
-/// The sockets of a local port in some states; port 0 is any port. Both
-/// families: a dual-stack listener's IPv4 peers show up only among the IPv6
-/// sockets.
+/// The sockets of a local port in the given states, in both families; port 0
+/// means any port. A dual-stack listener's IPv4 peers appear only among the
+/// IPv6 sockets.
 pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader>> {
     let mut found = Vec::new();
     for (family, any) in [
@@ -93,13 +94,14 @@ pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader
     Ok(found)
 }
 
-/// Ends a connection: its owner's next call fails with ECONNABORTED, its peer
-/// gets a reset. One that is gone already is fine; the socket's cookie keeps
-/// another one with the same addresses safe.
+/// Destroys a connection: the owner's next call fails with ECONNABORTED, and
+/// the peer receives a reset. A connection that is already gone is not an
+/// error. The socket's cookie protects a later socket with the same addresses.
 ///
 /// # Errors
 ///
-/// The kernel refuses; [`Errno::OPNOTSUPP`] where it cannot (`CONFIG_INET_DIAG_DESTROY`).
+/// [`Errno::OPNOTSUPP`] if the kernel was built without
+/// `CONFIG_INET_DIAG_DESTROY`.
 pub fn destroy(socket: &Socket) -> io::Result<()> {
     let request = request(socket.family, StateFlags::all(), socket.id.clone());
     match netlink::command(NETLINK_SOCK_DIAG, SockDiagDestroy::new(request)) {

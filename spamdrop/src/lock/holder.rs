@@ -1,13 +1,13 @@
-//! Who holds a lock file, without taking its lock: a query that took it for a
-//! moment would turn away a process that tries to lock the file just then.
+//! Finds the holder of a lock file without taking its lock. A query that took
+//! the lock for a moment could make another process's attempt fail.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// What the holder of a lock has written into the file, its process id first;
-/// `None` if that process does not hold the lock (any more).
+/// The text that the holder of a lock has written into the file, its process id
+/// first; `None` if that process does not hold the lock (any more).
 pub(super) fn signature(path: &Path) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let pid = text.split_whitespace().next()?.parse().ok()?;
@@ -18,7 +18,7 @@ pub(super) fn signature(path: &Path) -> Option<String> {
 fn holds(pid: u32, file: &Metadata) -> bool {
     match has_locked(pid, file) {
         Ok(held) => held,
-        // The process exists, and more is not to be learned without privileges.
+        // The process exists; without privileges nothing more can be found out.
         Err(error) => error.kind() == ErrorKind::PermissionDenied,
     }
 }
@@ -27,7 +27,7 @@ fn has_locked(pid: u32, file: &Metadata) -> io::Result<bool> {
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?;
         let open = match fs::metadata(entry.path()) {
-            // Closed since.
+            // The descriptor was closed since.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             open => open?,
         };

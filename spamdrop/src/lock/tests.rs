@@ -71,7 +71,7 @@ fn the_write_lock_names_its_holder_while_it_is_held() {
 fn a_name_that_a_killed_process_left_is_not_the_holders() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lock");
-    // This process lives, but holds no lock on the file.
+    // This process is alive but holds no lock on the file.
     fs::write(&path, format!("{} import\n", std::process::id())).unwrap();
     let _open = File::open(&path).unwrap();
     assert_eq!(holder(dir.path()), None);
@@ -94,14 +94,14 @@ fn a_second_daemon_is_told_which_one_runs() {
     assert_eq!(daemon_pid(dir.path()), None);
 }
 
-/// `status` used to lock the file for a moment, and a daemon that started just
-/// then took it for another daemon.
+/// An earlier `status` locked the file for a moment, and a daemon that started
+/// at that moment took it for another daemon.
 #[test]
 fn asking_for_the_daemon_takes_no_lock() {
     let dir = tempfile::tempdir().unwrap();
     drop(DaemonMark::begin(dir.path()).unwrap());
-    // Unlocked rather than closed: a process that another test starts may have
-    // inherited the descriptor.
+    // The file is unlocked rather than closed, because a process that another
+    // test starts may have inherited the descriptor.
     let file = File::open(dir.path().join("daemon.pid")).unwrap();
     let done = AtomicBool::new(false);
     let refused = thread::scope(|scope| {

@@ -33,10 +33,6 @@ pub fn sort(allowed: &mut [Allowed]) {
 }
 
 /// Writes prefixes as a table.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn text(out: &mut impl Write, style: Style, allowed: &[Allowed]) -> io::Result<()> {
     table::write(out, style, &COLUMNS, allowed)
 }

@@ -15,11 +15,7 @@ pub struct Checked {
     pub warnings: Vec<Warning>,
 }
 
-/// Writes what was found.
-///
-/// # Errors
-///
-/// The writer fails.
+/// Writes the result of the check.
 pub fn text(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
     match &checked.config {
         Some(path) => writeln!(out, "{}: valid", path.display())?,

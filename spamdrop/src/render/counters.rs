@@ -16,11 +16,7 @@ const COLUMNS: [Column<CounterRow>; 3] = [
     left("MEANING", |row, text| text.write_str(row.2)),
 ];
 
-/// Writes every counter, those of drops first, and the totals.
-///
-/// # Errors
-///
-/// The writer fails.
+/// Writes every counter, drops first, and the totals.
 pub fn text(out: &mut impl Write, style: Style, counters: &Counters) -> io::Result<()> {
     let mut reasons = Reason::ALL.to_vec();
     reasons.sort_by_key(|reason| !reason.is_drop());
@@ -39,10 +35,6 @@ pub fn text(out: &mut impl Write, style: Style, counters: &Counters) -> io::Resu
 
 /// Writes one object: packets by the [name](Reason::name) of the reason,
 /// sorted. `stats --json` prints this.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn json(out: &mut impl Write, counters: &Counters) -> io::Result<()> {
     let mut object = serde_json::Map::new();
     for &reason in Reason::ALL {

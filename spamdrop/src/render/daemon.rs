@@ -12,10 +12,6 @@ use super::trust;
 use spamdrop_core::duration::human;
 
 /// Writes the state; `age` is the time since the daemon wrote it.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn text(out: &mut impl Write, state: &DaemonState, age: Duration) -> io::Result<()> {
     if age > FRESH {
         let age = human(age);

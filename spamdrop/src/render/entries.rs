@@ -32,11 +32,11 @@ pub struct LiveEntry {
     pub ttl_s: u32,
     /// Packets that matched.
     pub hits: u32,
-    /// Packets that extended it.
+    /// Packets that extended the entry.
     pub refreshes: u16,
     /// `"log"` or `"hand"`.
     pub origin: EntryOrigin,
-    /// Whether it expires at a fixed time, whatever the peer sends.
+    /// Whether the entry expires at a fixed time, whatever packets arrive.
     pub fixed: bool,
 }
 
@@ -50,7 +50,7 @@ pub enum EntryState {
     Sealed,
 }
 
-/// Who made an entry.
+/// The source of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryOrigin {
@@ -73,7 +73,7 @@ impl LiveEntry {
     }
 
     /// Whether the expiry has reached the hard limit, so that no packet extends
-    /// the entry any more.
+    /// the entry further.
     #[must_use]
     pub fn is_final(&self) -> bool {
         self.hard_limit_in
@@ -84,7 +84,7 @@ impl LiveEntry {
         let time = human(self.expires_in);
         match self.hard_limit_in {
             Some(_) if self.is_final() => write!(text, "{time}, final"),
-            // Less than one ttl of sliding is left.
+            // The entry can be extended by less than one ttl.
             Some(limit) if limit < Duration::from_secs(self.ttl_s.into()) * 2 => {
                 write!(text, "{time}, at most {}", human(limit))
             }
@@ -112,16 +112,12 @@ const COLUMNS: [Column<LiveEntry>; 5] = [
     left("BY", |entry, text| text.write_str(entry.origin.name())),
 ];
 
-/// Sorts entries: IPv4 first, by address, a prefix before what is in it.
+/// Sorts entries: IPv4 first, by address, a prefix before the addresses in it.
 pub fn sort(entries: &mut [LiveEntry]) {
     entries.sort_unstable_by_key(|entry| entry.target.net());
 }
 
 /// Writes entries as a table.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn text(out: &mut impl Write, style: Style, entries: &[LiveEntry]) -> io::Result<()> {
     table::write(out, style, &COLUMNS, entries)
 }

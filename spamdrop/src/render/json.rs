@@ -6,20 +6,12 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 /// One object in one line.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn object(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     writeln!(out)
 }
 
 /// One array, with one element a line, so that it streams and diffs.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn array<T: Serialize>(
     out: &mut impl Write,
     items: impl IntoIterator<Item = T>,
@@ -33,20 +25,12 @@ pub fn array<T: Serialize>(
 }
 
 /// Serialises a duration as seconds with milliseconds: `552.25`.
-///
-/// # Errors
-///
-/// Those of the serializer.
 pub fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     let whole = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     serializer.serialize_f64(whole.as_secs_f64())
 }
 
-/// As [`seconds`]; none is `null`.
-///
-/// # Errors
-///
-/// Those of the serializer.
+/// As [`seconds`]; `None` becomes `null`.
 pub fn optional_seconds<S: Serializer>(
     duration: &Option<Duration>,
     serializer: S,

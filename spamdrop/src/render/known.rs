@@ -1,4 +1,4 @@
-//! `known list`: senders, and what is known of them.
+//! `known list`: known senders and their evidence.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -18,21 +18,21 @@ pub struct KnownSender {
     /// A host, `"192.0.2.1"`, or the /64 of one, `"2001:db8::/64"`.
     #[serde(rename = "addr")]
     pub source: Target,
-    /// What its record comes to.
+    /// The standing that follows from the evidence.
     pub state: SenderStanding,
-    /// When its mail was last accepted; null: never.
+    /// When mail from it was last accepted; null: never.
     pub last_accepted_unix_s: Option<u64>,
-    /// When it last took a message from us; null: never.
+    /// When it last accepted a message from this server; null: never.
     pub last_delivered_unix_s: Option<u64>,
-    /// Until when it stays known if nothing more comes; null unless it is
-    /// known for mail alone.
+    /// Until when it stays known without new evidence; null unless it is known
+    /// for its mail alone.
     pub known_until_unix_s: Option<u64>,
-    /// When it last proved bad, or was removed by hand; null: never.
+    /// When it was last demoted or removed by hand; null: never.
     pub last_demoted_unix_s: Option<u64>,
 }
 
 impl KnownSender {
-    /// A source as it counts at `now`; `None` if nothing of it counts any more.
+    /// The sender's standing at `now`; `None` if no evidence counts any more.
     #[must_use]
     pub fn new(source: Target, record: &Record, now: UnixSeconds) -> Option<Self> {
         let time = |at: UnixSeconds| (at != UnixSeconds::default()).then(|| at.get());
@@ -63,11 +63,7 @@ const COLUMNS: [Column<KnownSender>; 5] = [
     }),
 ];
 
-/// Writes senders as a table. Days are those of UTC.
-///
-/// # Errors
-///
-/// The writer fails.
+/// Writes senders as a table. Dates are in UTC.
 pub fn text(out: &mut impl Write, style: Style, senders: &[KnownSender]) -> io::Result<()> {
     table::write(out, style, &COLUMNS, senders)
 }

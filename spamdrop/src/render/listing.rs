@@ -6,12 +6,8 @@ use std::time::Duration;
 use super::entries::{EntryOrigin, LiveEntry};
 use spamdrop_core::target::Target;
 
-/// Writes one line an entry. Times are rounded down to whole seconds, but at
-/// least 1, which is the least that `import` takes.
-///
-/// # Errors
-///
-/// The writer fails.
+/// Writes one line for each entry. Times are rounded down to whole seconds, but
+/// to at least 1, the minimum that `import` accepts.
 pub fn text(out: &mut impl Write, entries: &[LiveEntry]) -> io::Result<()> {
     for entry in entries {
         // A prefix is blocked to the end of its last second.

@@ -1,4 +1,4 @@
-//! `lookup`: what the zones say of addresses.
+//! `lookup`: the zones' verdicts on addresses.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,7 +19,7 @@ use crate::dnsbl::inquiry::{Findings, HostName};
 pub struct LookedUp<'a> {
     /// The address.
     pub addr: IpAddr,
-    /// What the zones and its name make of it; `null`: there is no verdict.
+    /// The verdict of the zones and the host name; `null`: there is no verdict.
     #[serde(serialize_with = "standing_name")]
     pub standing: Option<Standing>,
     /// The zone that lists it; `null` unless it is listed.
@@ -28,14 +28,14 @@ pub struct LookedUp<'a> {
     pub text: Option<&'a str>,
     /// Seconds for which the verdict holds.
     pub ttl_s: u64,
-    /// What each zone said, in the mail server's order; empty if the server's
-    /// own table of sources decides.
+    /// Each zone's reply, in the mail server's order; empty if the server's own
+    /// access table decides.
     pub zones: Vec<ZoneReply<'a>>,
     /// The host's name; `null` if it was not looked up.
     pub name: Option<FoundName>,
 }
 
-/// A zone and what it said.
+/// A zone and its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZoneReply<'a> {
     rule: &'a Rule,
@@ -48,12 +48,12 @@ pub struct FoundName {
     /// The name; `null` if there is none. Bytes other than printable ASCII are
     /// `\xNN`.
     pub name: Option<String>,
-    /// What is wrong with the name, or `confirmed`.
+    /// The defect of the name, or `confirmed`.
     pub remark: String,
 }
 
 impl<'a> LookedUp<'a> {
-    /// What was found of an address by these rules.
+    /// The result for an address, looked up by these rules.
     #[must_use]
     pub fn new(addr: IpAddr, rules: &'a [Rule], findings: &'a Findings) -> Self {
         let by = match findings.decision.outcome {
@@ -92,7 +92,7 @@ impl FoundName {
 }
 
 impl ZoneReply<'_> {
-    /// What the zone says: its name in JSON, its word in text, and a remark.
+    /// The zone's finding: its name in JSON, its word in text, and a remark.
     fn finding(&self) -> (&'static str, &'static str, Option<String>) {
         match &self.reply.said {
             Said::No => ("absent", "no", None),
@@ -121,11 +121,11 @@ impl ZoneReply<'_> {
     }
 }
 
-/// Members: `zone`, its name; `effect`, what the mail server does with a source
-/// in it: `"allow"`, `"reject"` (5xx), `"defer"` (4xx) or `"unsure"` (5xx or
-/// nothing, by its version); `finding`: `"absent"`, `"present"` or `"failed"`;
-/// `addresses` of the zone for the source; `remark`: its text, or what went
-/// wrong.
+/// Members: `zone`, its name; `effect`, the mail server's reaction to a source
+/// in the zone: `"allow"`, `"reject"` (5xx), `"defer"` (4xx) or `"unsure"` (5xx
+/// or nothing, depending on its version); `finding`: `"absent"`, `"present"` or
+/// `"failed"`; `addresses`, the zone's answers for the source; `remark`, its
+/// text or the error.
 impl Serialize for ZoneReply<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (finding, _, remark) = self.finding();
@@ -140,11 +140,7 @@ impl Serialize for ZoneReply<'_> {
     }
 }
 
-/// Writes each address and, below it, what was found.
-///
-/// # Errors
-///
-/// The writer fails.
+/// Writes each address and, below it, the replies.
 pub fn text(out: &mut impl Write, looked_up: &[LookedUp<'_>]) -> io::Result<()> {
     for one in looked_up {
         let LookedUp { addr, ttl_s, .. } = one;

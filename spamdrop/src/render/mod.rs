@@ -1,4 +1,5 @@
-//! Renders results as text or JSON into a writer.
+//! Renders results as text or JSON into a writer, whose errors the functions
+//! return.
 //!
 //! Nothing here reads maps, clocks or files: a verb gathers the values. The
 //! structs that derive `Serialize` are the output of `--json`, and their

@@ -7,15 +7,15 @@ use std::time::Duration;
 use super::entries::LiveEntry;
 use spamdrop_core::target::Target;
 
-/// The kernel's count of ticks, in which xt_recent gives its times.
+/// The kernel's tick counter, the unit of xt_recent's times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Jiffies {
-    /// Ticks a second (`CONFIG_HZ`).
+    /// Ticks per second (`CONFIG_HZ`).
     pub hz: u64,
 }
 
 impl Jiffies {
-    /// The count at a time of `CLOCK_MONOTONIC`. It begins five minutes
+    /// The counter at a time of `CLOCK_MONOTONIC`. It starts five minutes
     /// before 2³² (`INITIAL_JIFFIES`), on 64-bit kernels too.
     #[must_use]
     pub fn at(self, time: Duration) -> u64 {
@@ -25,21 +25,16 @@ impl Jiffies {
     }
 }
 
-/// Writes entries as xt_recent does, but for what there is no counterpart to;
-/// returns the number of prefixes, which it has no form for and which are left
-/// out.
+/// Writes entries in the format of xt_recent, as far as the fields have a
+/// counterpart. Returns the number of prefixes, which the format cannot express
+/// and which are left out.
 ///
 /// - `src` of an IPv6 entry is the first address of its /64.
-/// - `last_seen` is the time that lies one ttl before the expiry: the last
-///   packet that extended the block, within a second. For an entry that nothing
-///   extends the ttl is `ttl`, the configured one. Never later than
-///   `now` (`CLOCK_MONOTONIC`).
-/// - It is the only stamp that is known, so `oldest_pkt` counts one.
-/// - `ttl`, the hop limit of the last packet, is 0, as of entries made by hand.
-///
-/// # Errors
-///
-/// The writer fails.
+/// - `last_seen` is the expiry minus one ttl: the last packet that extended the
+///   block, within a second. For a fixed entry the configured `ttl` is used.
+///   The value is never later than `now` (`CLOCK_MONOTONIC`).
+/// - `oldest_pkt` is 1, because `last_seen` is the only known time stamp.
+/// - `ttl`, the hop limit of the last packet, is 0, as in entries made by hand.
 pub fn text(
     out: &mut impl Write,
     entries: &[LiveEntry],

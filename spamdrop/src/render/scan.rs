@@ -1,4 +1,4 @@
-//! `scan`: what a log would have blocked.
+//! `scan`: the sources that a log would have blocked.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -11,13 +11,13 @@ use serde::{Serialize, Serializer};
 
 use super::table::{self, Column, Style, left, right};
 
-/// What `scan --json` prints, one a line, in the order of the log; behind the
-/// lines of a file comes the file, and at the end the addresses.
+/// The objects of `scan --json`, one a line, in the order of the log. A file's
+/// object follows the objects of its lines; the addresses come last.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ScanRecord<'a> {
-    /// A line that would have blocked its sender, or found it blocked just
-    /// then.
+    /// A line that would have blocked its sender, or whose sender was already
+    /// blocked at that time.
     Match {
         /// The file, as it was given.
         file: &'a str,
@@ -28,13 +28,13 @@ pub enum ScanRecord<'a> {
         /// The name of the pattern that matched, such as `"courier-511"`.
         rule: &'a str,
     },
-    /// A line that looks like a rejection and is none.
+    /// A line that looks like a rejection but was not taken as one.
     NearMiss {
         /// The file, as it was given.
         file: &'a str,
         /// The line's number, from 1.
         line: u64,
-        /// Why it is none.
+        /// The reason.
         reason: &'a str,
         /// The line, escaped.
         text: String,
@@ -45,41 +45,40 @@ pub enum ScanRecord<'a> {
     Address {
         /// The sender.
         addr: IpAddr,
-        /// Its matches.
+        /// The number of its matches.
         lines: u64,
     },
 }
 
-/// What was found in a file.
+/// The result for a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Scanned {
     /// The file, as it was given.
     pub file: String,
-    /// Its lines.
+    /// Number of lines.
     pub lines: u64,
-    /// Lines that are too long to be read.
+    /// Number of lines that are too long to be parsed.
     pub overlong: u64,
     /// Matches by rule.
     pub matches: BTreeMap<Cow<'static, str>, u64>,
-    /// Lines that tell of accepted mail, by rule.
+    /// Lines that report accepted mail, by rule.
     pub accepted: BTreeMap<Cow<'static, str>, u64>,
-    /// Lines that tell of delivered mail, by rule.
+    /// Lines that report delivered mail, by rule.
     pub delivered: BTreeMap<Cow<'static, str>, u64>,
     /// Lines that were understood but would not have blocked, by reason.
     pub ignored: BTreeMap<String, u64>,
-    /// Lines that look like a rejection and are none, by reason.
+    /// Near misses by reason.
     pub near_misses: BTreeMap<&'static str, NearMisses>,
-    /// Why it could not be read to its end.
+    /// Why the file could not be read to its end.
     pub error: Option<String>,
 }
 
-/// Near misses of one kind. In JSON their number.
+/// Near misses of one kind. JSON contains only their number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NearMisses {
-    /// How many there are.
+    /// Their number.
     pub count: u64,
-    /// The first of them, as far as they are shown: the line's number, and
-    /// the line, escaped.
+    /// The near misses to show: the line's number, and the line, escaped.
     pub shown: Vec<(u64, String)>,
 }
 
@@ -89,12 +88,8 @@ impl Serialize for NearMisses {
     }
 }
 
-/// Writes what was found in a file. The text of a near miss is cut where its
-/// line would have more than `columns`.
-///
-/// # Errors
-///
-/// The writer fails.
+/// Writes the result for a file. The text of a near miss is cut so that its
+/// line has at most `columns` columns.
 pub fn text(out: &mut impl Write, scanned: &Scanned, columns: usize) -> io::Result<()> {
     let Scanned { file, lines, .. } = scanned;
     let matches: u64 = scanned.matches.values().sum();
@@ -136,7 +131,7 @@ pub fn text(out: &mut impl Write, scanned: &Scanned, columns: usize) -> io::Resu
 
 const ELLIPSIS: &str = "...";
 
-/// `text` is ASCII.
+/// Cuts `text`, which must be ASCII.
 fn cut(mut text: String, columns: usize) -> String {
     if text.len() > columns {
         text.truncate(columns.saturating_sub(ELLIPSIS.len()));
@@ -160,11 +155,7 @@ pub fn most_frequent(addresses: impl IntoIterator<Item = AddressRow>) -> Vec<Add
     rows
 }
 
-/// Writes the first `shown` of the addresses, and how many there are.
-///
-/// # Errors
-///
-/// The writer fails.
+/// Writes the first `shown` addresses, and the number of all.
 pub fn addresses(
     out: &mut impl Write,
     style: Style,

@@ -15,15 +15,15 @@ use spamdrop_core::duration::human;
 /// An address in detail. `show --json` prints one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AddressDetail {
-    /// The address or prefix that was asked for.
+    /// The requested address or prefix.
     pub addr: String,
-    /// The allowlisted prefix that contains it, so that its packets pass in
-    /// spite of every entry; `null`: none.
+    /// The allowlisted prefix that contains the address, so that its packets
+    /// pass whatever entries exist; `null`: none.
     pub allowed_by: Option<String>,
     /// The entries that cover it, as in `list --json`, the narrowest first.
     pub entries: Vec<LiveEntry>,
-    /// The origins of the blocked addresses: of the address itself, or of those
-    /// in its /64.
+    /// The origins of the blocked addresses: of the address itself, or of the
+    /// addresses in its /64.
     pub origins: Vec<BlockOrigin>,
 }
 
@@ -34,7 +34,8 @@ pub struct BlockOrigin {
     pub addr: IpAddr,
     /// When it was first blocked, in seconds since 1970.
     pub first_unix_s: u64,
-    /// Offences in the log since the first block; 0 if blocked by hand.
+    /// Offences in the log since the first block; 0 if the address was blocked
+    /// by hand.
     pub offences: u32,
     /// `last_offence_ago_s`: seconds since the last offence; `null`: none.
     #[serde(
@@ -42,18 +43,14 @@ pub struct BlockOrigin {
         serialize_with = "json::optional_seconds"
     )]
     pub last_offence_ago: Option<Duration>,
-    /// Whether its connections will be ended.
+    /// Whether its connections are still to be released.
     pub release_pending: bool,
     /// The log line, or the reason given by hand, cut at 200 bytes. Bytes
     /// other than printable ASCII are `\xNN`, a backslash is `\\`.
     pub text: String,
 }
 
-/// Writes the details, with times of this zone.
-///
-/// # Errors
-///
-/// The writer fails.
+/// Writes the details, with times in `zone`.
 pub fn text(out: &mut impl Write, detail: &AddressDetail, zone: &TimeZone) -> io::Result<()> {
     for entry in &detail.entries {
         write_entry(out, entry)?;

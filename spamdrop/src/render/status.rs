@@ -13,37 +13,37 @@ use super::{daemon, wave};
 use spamdrop_core::status::DaemonState;
 use spamdrop_core::wave::Wave;
 
-/// The state of the whole. `status --json` prints one.
+/// The overall status. `status --json` prints one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
     /// Whether the filter is on at least one interface.
     pub attached: bool,
-    /// Interfaces that are configured, or that the filter was put on.
+    /// Interfaces that are configured or have the filter.
     pub interfaces: Vec<InterfaceStatus>,
-    /// How full the maps are; `null` if nothing is attached.
+    /// Fill levels of the maps; `null` if nothing is attached.
     pub maps: Option<Maps>,
-    /// The ports that the filter watches; empty if nothing is attached.
+    /// The ports that the filter protects; empty if nothing is attached.
     pub ports: Vec<u16>,
-    /// What is never blocked.
+    /// Sizes of the allowlist.
     pub allowlist: AllowlistSizes,
-    /// The wave that goes on, or else the last one; `null`: there was none.
+    /// The current wave, or else the last one; `null`: there was none.
     pub wave: Option<Wave>,
-    /// The daemon; `null` if none runs.
+    /// The daemon; `null` if it does not run.
     pub daemon: Option<DaemonStatus>,
 }
 
-/// An interface.
+/// The state of an interface.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InterfaceStatus {
     /// Its name.
     pub name: String,
-    /// Whether the filter is on it.
+    /// Where the filter runs on it, if at all.
     pub state: FilterPlace,
-    /// The XDP program on it, as bpftool shows it; `null`: none.
+    /// The id of the XDP program on it, as bpftool shows it; `null`: none.
     pub program_id: Option<u32>,
 }
 
-/// Whether, and where, the filter is on an interface.
+/// Where the filter runs on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FilterPlace {
@@ -51,68 +51,64 @@ pub enum FilterPlace {
     Native,
     /// In the generic hook.
     Generic,
-    /// It is configured, but the filter is not on it.
+    /// The interface is configured, but does not have the filter.
     Missing,
-    /// Another XDP program is on it.
+    /// The interface has another XDP program.
     Foreign,
-    /// There is no such interface, or no longer.
+    /// The interface does not exist.
     Absent,
 }
 
-/// The fill of the maps.
+/// Fill levels of the maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Maps {
     /// IPv4 addresses.
     pub v4: Fill,
     /// IPv6 /64s.
     pub v6: Fill,
-    /// Prefixes of both.
+    /// Prefixes of both families.
     pub prefixes: usize,
 }
 
-/// The fill of a map.
+/// Fill level of a map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Fill {
     /// Entries that have not expired.
     pub live: usize,
-    /// Entries that fit.
+    /// Capacity of the map.
     pub capacity: u32,
 }
 
 /// The sizes of the allowlist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AllowlistSizes {
-    /// The administrator's file.
+    /// The path of the administrator's file.
     pub path: PathBuf,
-    /// Prefixes in it.
+    /// Prefixes in the file.
     pub file: usize,
-    /// Prefixes that the filter also allows: own addresses, gateways, …
+    /// Prefixes that are allowed automatically: own addresses, gateways, …
     pub automatic: usize,
 }
 
 /// A running daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DaemonStatus {
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
-    /// The state that it wrote last; `null` if there is none that can be read.
+    /// The last state that it wrote; `null` if none can be read.
     pub state: Option<DaemonState>,
-    /// Why its state cannot be read.
+    /// Why the state cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
 }
 
-/// The map has fewer free entries than a fifth.
+/// Whether less than a fifth of the map is free.
 #[must_use]
 pub fn is_nearly_full(fill: Fill) -> bool {
     fill.live as u64 * 5 >= u64::from(fill.capacity) * 4
 }
 
-/// Writes the status at `now`, with times of this zone.
-///
-/// # Errors
-///
-/// The writer fails.
+/// Writes the status at `now`, with times in `zone`.
 pub fn text(
     out: &mut impl Write,
     status: &Status,

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 /// An attribute's name and value.
 pub type Attribute<'a> = (&'a str, &'a dyn Display);
 
-/// A picture that is being written.
+/// An SVG document under construction.
 #[derive(Debug)]
 pub struct Svg(String);
 
@@ -31,14 +31,14 @@ impl Svg {
         self.tag(name, attributes, "/>\n");
     }
 
-    /// Adds an element with a text in it.
+    /// Adds an element that contains text.
     pub fn text(&mut self, name: &str, attributes: &[Attribute<'_>], text: &str) {
         self.tag(name, attributes, ">");
         self.push(text);
         self.add(format_args!("</{name}>\n"));
     }
 
-    /// The whole picture.
+    /// Completes the document.
     #[must_use]
     pub fn finish(mut self) -> String {
         self.0.push_str("</svg>\n");

@@ -1,4 +1,4 @@
-//! Aligned columns.
+//! Writes tables with aligned columns.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -13,12 +13,12 @@ pub enum Style {
     Coloured,
 }
 
-/// The side at which a column's cells end evenly.
+/// Alignment of a column's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
-    /// Words.
+    /// For words.
     Left,
-    /// Numbers.
+    /// For numbers.
     Right,
 }
 
@@ -32,8 +32,8 @@ pub struct Column<Row> {
     pub cell: Cell<Row>,
 }
 
-/// Appends the text of a row's cell. That is twice as fast as a string for each
-/// cell.
+/// Appends the text of a row's cell. This is twice as fast as returning a
+/// string for each cell.
 pub type Cell<Row> = fn(&Row, &mut String) -> fmt::Result;
 
 /// A column of words.
@@ -54,12 +54,8 @@ pub const fn right<Row>(heading: &'static str, cell: Cell<Row>) -> Column<Row> {
     }
 }
 
-/// Writes a heading and the rows. Each cell is made twice, first to measure it,
-/// so that a million rows need no extra memory.
-///
-/// # Errors
-///
-/// The writer fails.
+/// Writes a heading and the rows. Each cell is rendered twice, first to measure
+/// it, so that a million rows need no extra memory.
 pub fn write<Row>(
     out: &mut impl Write,
     style: Style,

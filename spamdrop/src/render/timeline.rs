@@ -19,9 +19,9 @@ use axis::{Scale, TICKS, ticks};
 pub struct Timeline {
     /// The start of the period, in seconds since 1970.
     pub start_unix_s: u64,
-    /// Its last second.
+    /// The last second of the period.
     pub end_unix_s: u64,
-    /// Connections that the server can serve at once.
+    /// Number of connections that the server serves at once.
     pub slots: u32,
     /// Whether refusals were only counted: `admit = "observe"`.
     pub observed: bool,
@@ -31,15 +31,15 @@ pub struct Timeline {
 
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 400;
-/// The area of the curves.
+/// Bounds of the plot area.
 const LEFT: f64 = 60.0;
 const RIGHT: f64 = 900.0;
 const TOP: f64 = 60.0;
 const BOTTOM: f64 = 340.0;
-/// The most columns. Each stands for a second or more.
+/// Maximum number of columns. Each covers at least one second.
 const COLUMNS: u64 = 420;
 
-/// Readable on white and on black.
+/// The colours are readable on white and on black.
 const STYLE: &str = "
 text { font: 12px sans-serif; fill: #333 }
 .paper { fill: #fff }
@@ -65,7 +65,7 @@ struct TimelineColumn {
     answered: u64,
 }
 
-/// Draws the picture, with times of this zone.
+/// Draws the picture, with times in `zone`.
 #[must_use]
 pub fn svg(timeline: &Timeline, zone: &TimeZone) -> String {
     let local = |unix_s| local_time(UnixSeconds::new(unix_s), zone);
@@ -105,7 +105,7 @@ pub fn svg(timeline: &Timeline, zone: &TimeZone) -> String {
     svg.finish()
 }
 
-/// The columns, and the number of seconds that each stands for.
+/// The columns, and the number of seconds per column.
 fn columns(timeline: &Timeline) -> (Vec<TimelineColumn>, u64) {
     let span = timeline.end_unix_s.saturating_sub(timeline.start_unix_s) + 1;
     let column_s = span.div_ceil(COLUMNS);
@@ -221,7 +221,8 @@ fn draw_bars(svg: &mut Svg, columns: &[TimelineColumn], scale: Scale) {
     }
 }
 
-/// A line of steps, so that a single column is visible.
+/// Draws the open connections as a step line, so that a single column is
+/// visible.
 fn draw_open(svg: &mut Svg, columns: &[TimelineColumn], scale: Scale) {
     let mut path = String::new();
     let mut was_open = false;

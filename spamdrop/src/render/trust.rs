@@ -1,4 +1,4 @@
-//! Which logs can be trusted.
+//! The note about logs that cannot be trusted.
 
 use std::io::{self, Write};
 
@@ -7,10 +7,6 @@ pub const PLAIN_FILE: &str =
     "a plain file cannot tell a line that a local user forged from a real one";
 
 /// Writes a note after a result that comes from plain files.
-///
-/// # Errors
-///
-/// The writer fails.
 pub fn note(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "note: {PLAIN_FILE}; the journal can")
 }

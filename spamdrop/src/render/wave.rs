@@ -1,4 +1,4 @@
-//! One wave in a sentence, for the log of `run` and for `status`.
+//! Describes a wave in one sentence, for the log of `run` and for `status`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `report`: the waves, one a line, and their sums.
+//! `report`: the waves, one a line, and their totals.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -20,11 +20,11 @@ pub struct WaveReport {
     pub recording: bool,
     /// The start of the period, in seconds since 1970.
     pub since_unix_s: u64,
-    /// The waves that ended in it or go on, the oldest first.
+    /// The waves that ended in the period or are ongoing, oldest first.
     pub waves: Vec<Wave>,
 }
 
-/// The start of a wave in the reader's zone, and the wave.
+/// The start of a wave in the reader's time zone, and the wave.
 type WaveRow<'a> = (String, &'a Wave);
 
 const fn columns<'a>() -> [Column<WaveRow<'a>>; 13] {
@@ -69,11 +69,8 @@ const fn columns<'a>() -> [Column<WaveRow<'a>>; 13] {
     ]
 }
 
-/// Writes the waves as a table and their sums, with times of this zone.
-///
-/// # Errors
-///
-/// The writer fails.
+/// Writes the waves as a table and their totals, with times in the reader's
+/// zone.
 pub fn text(
     out: &mut impl Write,
     style: Style,
@@ -110,8 +107,8 @@ pub fn text(
     }
 }
 
-/// Writes the sums of the waves with refusals, or of those in which refusals were
-/// only counted.
+/// Writes the totals of the waves with refusals, or of those in which refusals
+/// were only counted.
 fn sums(out: &mut impl Write, waves: &[Wave], observed: bool) -> io::Result<()> {
     let waves = || waves.iter().filter(|wave| wave.observed == observed);
     if waves().next().is_none() {

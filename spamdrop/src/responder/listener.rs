@@ -1,4 +1,5 @@
-//! The sockets that the kernel gives the connections of listed senders to.
+//! The listening sockets to which the kernel steers connections of listed
+//! senders.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -6,21 +7,23 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Connections that wait to be accepted; the kernel's own limit
-/// (`net.core.somaxconn`) may be lower.
+/// Maximum number of connections that wait to be accepted; the kernel's own
+/// limit (`net.core.somaxconn`) may be lower.
 const BACKLOG: i32 = 4096;
-/// A session says little, and its peer may be slow or worse.
+/// Socket buffer size in bytes. It is small because a session transfers little,
+/// and its peer may be slow or hostile.
 const BUFFER: usize = 16 * 1024;
-/// Descriptors that everything else needs: up to 768 look-ups, logs, databases.
+/// Descriptors that the rest of the process needs: up to 768 for look-ups, and
+/// those for logs and databases.
 const OTHERS: u64 = 1_280;
 
-/// Sockets on the loopback interface: one for IPv4, and one for IPv6 where the
-/// machine has that. The kernel's choice of ports matters to nobody: steered
-/// connections keep the port that they were made to.
+/// Opens sockets on the loopback interface: one for IPv4, and one for IPv6 if
+/// the machine has it. The kernel chooses the ports; a steered connection keeps
+/// its original port.
 ///
 /// # Errors
 ///
-/// The kernel refuses the one for IPv4.
+/// The kernel refuses the IPv4 socket.
 pub fn listen() -> io::Result<Vec<TcpListener>> {
     let mut listeners = vec![bind((Ipv4Addr::LOCALHOST, 0).into())?];
     match bind((Ipv6Addr::LOCALHOST, 0).into()) {
@@ -47,8 +50,9 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Has the kernel allow this process a descriptor for each of so many
-/// connections beside its others. Returns how many it allows.
+/// Raises the process's descriptor limit, so that it has one for each of
+/// `connections` beside its others. Returns the number of connections for which
+/// the limit suffices.
 #[must_use]
 pub fn make_room(connections: usize) -> usize {
     let wanted = OTHERS + connections as u64;

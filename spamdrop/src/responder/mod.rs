@@ -1,8 +1,9 @@
-//! The responder: tells listed senders so, as the mail server would, and
-//! costs it no slot.
+//! The responder: rejects listed senders in the mail server's place, so that
+//! they take no slot.
 //!
-//! The kernel gives it their connections (`attach::steer`); what it logs reaches
-//! `tail` as the mail server's lines do, and the block follows from that.
+//! The kernel steers their connections to it (`attach::steer`). `tail` reads
+//! the responder's log lines like the mail server's, and the block follows from
+//! them.
 
 mod listener;
 mod server;
@@ -17,7 +18,7 @@ pub use shared::{Counts, Limits, Setting, Texts};
 use std::fs;
 use std::path::Path;
 
-/// The name that the server gives itself: Courier's `me`, or the machine's.
+/// The server's own name: Courier's `me`, or the machine's host name.
 #[must_use]
 pub fn host_name(courier_dir: &Path) -> String {
     let files = [courier_dir.join("me"), "/proc/sys/kernel/hostname".into()];

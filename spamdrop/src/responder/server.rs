@@ -1,4 +1,4 @@
-//! Accepts, within limits, and counts.
+//! Accepts connections within the limits, and counts them.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as Listener};
@@ -25,7 +25,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
 }
 
-/// How long nothing is accepted for want of descriptors or memory.
+/// How long the server accepts nothing after descriptors or memory ran out.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Server {
@@ -33,7 +33,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// A socket is not fit for that.
+    /// The runtime refuses a socket.
     pub fn start(listeners: Vec<Listener>, setting: Setting) -> io::Result<Self> {
         let shared = Arc::new(Shared::new(setting));
         let (stop, stopped) = watch::channel(false);
@@ -54,20 +54,20 @@ impl Server {
         Ok(server)
     }
 
-    /// The ports of the listening sockets, which are not those of the
-    /// connections.
+    /// The ports of the listening sockets. The connections have other ports,
+    /// because they are steered.
     #[must_use]
     pub fn ports(&self) -> &[u16] {
         &self.ports
     }
 
-    /// What it has done so far.
+    /// The counters of this server.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.shared.counts()
     }
 
-    /// A view of its counts that another task can hold.
+    /// A handle to the counters that another task can hold.
     #[must_use]
     pub fn meter(&self) -> Meter {
         Meter {
@@ -76,8 +76,8 @@ impl Server {
         }
     }
 
-    /// Closes the listening sockets and tells the peers so; returns when all
-    /// sessions have ended, within this time.
+    /// Closes the listening sockets and tells the peers that the service ends.
+    /// Returns when all sessions have ended, or after `within`.
     pub async fn end(self, within: Duration) {
         self.tell_end();
         let _ = timeout(within, self.stop.closed()).await;
@@ -95,7 +95,7 @@ impl Drop for Server {
     }
 }
 
-/// The counts of a server, also after it has ended.
+/// The counters of a server, also after it has ended.
 #[derive(Clone)]
 pub struct Meter {
     ports: Vec<u16>,
@@ -134,13 +134,13 @@ async fn accept(
                 log::warn!(target: "spamdrop::answer", "cannot accept: {error}");
                 sleep(PAUSE).await;
             }
-            // Of this connection alone.
+            // The error concerns this connection only.
             Err(_) => {}
         }
     }
 }
 
-/// Starts a session, if there is room for one.
+/// Starts a session if the limits allow another one.
 fn serve(
     shared: &Arc<Shared>,
     stream: TcpStream,
@@ -148,8 +148,8 @@ fn serve(
     stopped: watch::Receiver<bool>,
 ) {
     let Some(permit) = shared.permit(peer.ip()) else {
-        // A reply that does not fit into the buffer of a new socket is not
-        // worth a wait.
+        // If the reply does not fit into the buffer of a new socket, it is not
+        // worth waiting.
         let _ = stream.try_write(b"421 Too many connections.\r\n");
         return;
     };

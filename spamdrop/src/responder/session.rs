@@ -1,4 +1,4 @@
-//! One connection, its dialogue and its limits.
+//! One connection: its dialogue and its limits.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -12,29 +12,29 @@ use super::shared::{Limits, Permit};
 use super::syslog::Severity;
 use spamdrop_core::smtp::{Dialogue, Output, Parties};
 
-/// Bytes that are read at a time: most commands fit.
+/// Bytes per read; most commands fit.
 const PORTION: usize = 256;
 
-/// Nothing in it has room for what may come: thousands are idle.
+/// It reserves no buffers, because thousands of sessions can be idle at once.
 pub(super) struct Session {
     permit: Permit,
     stream: TcpStream,
     peer: SocketAddr,
     dialogue: Dialogue,
-    /// What was read, but not answered yet.
+    /// Bytes that were read but not answered yet.
     heard: Vec<u8>,
     out: Output,
 }
 
-/// Why a session came to its end.
+/// Why a session ended.
 enum End {
-    /// It was said all.
+    /// The dialogue is complete.
     Said,
-    /// The peer went away.
+    /// The peer closed the connection.
     Gone,
     /// The peer was too slow.
     Late,
-    /// The responder ends.
+    /// The responder is stopping.
     Stopped,
 }
 
@@ -50,7 +50,8 @@ impl Session {
         }
     }
 
-    /// Talks until one of both ends it. No error is worth a word.
+    /// Runs the session until the peer or a limit ends it. Errors are not
+    /// logged: they concern only this peer.
     pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
         let start = Instant::now();
         self.speak(|dialogue, parties, out| dialogue.greet(parties, out));
@@ -70,7 +71,8 @@ impl Session {
         };
         if let Some(why) = why {
             self.dialogue.end(why, &mut self.out);
-            // A peer that has not read so far does not matter.
+            // An error is ignored: a peer that has not read its replies so far
+            // gets no more.
             let _ = self.flush();
         }
         let farewell = Instant::now() + self.limits().farewell;
@@ -108,7 +110,7 @@ impl Session {
         }
     }
 
-    /// Reads a portion and answers it.
+    /// Reads up to [`PORTION`] bytes and answers them.
     fn listen(&mut self) -> io::Result<()> {
         let mut portion = [0; PORTION];
         let length = self.stream.try_read(&mut portion)?;
@@ -127,8 +129,8 @@ impl Session {
         self.heard = heard.get(taken..).unwrap_or_default().to_vec();
     }
 
-    /// Has the dialogue say something, logs what it says, and sends what can be
-    /// sent at once.
+    /// Lets the dialogue produce output, logs its lines, and sends as much of
+    /// its replies as possible without waiting.
     fn speak(&mut self, say: impl FnOnce(&mut Dialogue, &Parties<'_>, &mut Output)) {
         let shared = &self.permit.shared;
         let text = || (shared.setting.texts)(self.peer.ip().to_canonical());
@@ -143,7 +145,7 @@ impl Session {
         }
         let refusals = std::mem::take(&mut self.out.refusals);
         shared.count(|counts| counts.answered += refusals);
-        // What is wrong shows when it is tried again.
+        // An error surfaces in the next attempt.
         let _ = self.flush();
     }
 
@@ -152,13 +154,14 @@ impl Session {
             let sent = self.stream.try_write(&self.out.replies)?;
             self.out.replies.drain(..sent);
         }
-        // Nothing is kept while the peer thinks.
+        // The buffer is freed, so that an idle session holds no memory.
         self.out.replies = Vec::new();
         Ok(())
     }
 
-    /// Closes this side and waits for the other: closed with bytes unread, the
-    /// kernel would reset the connection, and the last reply be lost.
+    /// Closes this side and waits for the peer to close the other. If the
+    /// socket were closed with unread bytes, the kernel would reset the
+    /// connection and the last reply would be lost.
     async fn leave(&mut self) -> io::Result<()> {
         self.permit.is_leaving();
         self.stream.shutdown().await?;

@@ -1,4 +1,4 @@
-//! What all sessions share: settings, limits, counts.
+//! State shared by all sessions: settings, limits, counters.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,21 +9,22 @@ use std::time::Duration;
 use super::syslog::{Severity, Syslog};
 use spamdrop_core::target::Target;
 
-/// Why a listed source is listed, as it shall be told.
+/// Returns the text that tells a listed source why it is rejected.
 pub type Texts = Arc<dyn Fn(IpAddr) -> String + Send + Sync>;
 
-/// How much one and all may take.
+/// Limits for each session and for all together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections.
+    /// Maximum number of connections.
     pub connections: usize,
-    /// Connections of one IPv4 address or IPv6 /64.
+    /// Maximum number of connections of one IPv4 address or IPv6 /64.
     pub per_source: usize,
-    /// From one whole command to the next.
+    /// Maximum time from one complete command to the next.
     pub command: Duration,
-    /// From the connection to its end.
+    /// Maximum duration of a connection.
     pub session: Duration,
-    /// From the last reply to the peer's own end.
+    /// How long to wait, after the last reply, for the peer to close the
+    /// connection.
     pub farewell: Duration,
 }
 
@@ -39,43 +40,43 @@ impl Default for Limits {
     }
 }
 
-/// What the responder is told.
+/// The settings of the responder.
 #[derive(Clone)]
 pub struct Setting {
-    /// The name that it gives itself.
+    /// The server name in its replies.
     pub host: String,
     /// Its limits.
     pub limits: Limits,
-    /// What it says to whom.
+    /// The rejection text for each source.
     pub texts: Texts,
-    /// Syslog's socket.
+    /// The path of syslog's socket.
     pub syslog: PathBuf,
-    /// The mail server's name in the log.
+    /// The program name in the log, which is the mail server's.
     pub program: String,
-    /// Whether who connects to the socket's own address is served: for tests,
-    /// as nobody is steered there.
+    /// Whether connections to the socket's own address are served. Only tests
+    /// set this, as they have no steering.
     pub direct: bool,
 }
 
-/// What it has done.
+/// The responder's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Connections now.
+    /// Current connections.
     pub connections: usize,
-    /// Of these, those that were said all: they take no more of the server
-    /// than a peer that is slow to close.
+    /// Current connections whose dialogue is complete. They cost little: they
+    /// only wait for the peer to close.
     pub leaving: usize,
-    /// The most at any time.
+    /// The maximum of `connections` so far.
     pub peak: usize,
     /// Recipients that were refused with a 511.
     pub answered: u64,
-    /// Connections that were ended for a limit.
+    /// Connections that were closed because of a limit.
     pub limited: u64,
     /// Log lines that did not reach syslog.
     pub lost_lines: u64,
 }
 
-/// What all sessions share.
+/// State shared by all sessions.
 pub(super) struct Shared {
     pub setting: Setting,
     syslog: Syslog,
@@ -88,7 +89,7 @@ struct State {
     counts: Counts,
 }
 
-/// A connection that counts until this is dropped.
+/// Counts a connection until it is dropped.
 pub(super) struct Permit {
     pub shared: Arc<Shared>,
     source: Target,
@@ -112,7 +113,7 @@ impl Shared {
         change(&mut self.state().counts);
     }
 
-    /// Counts a connection, unless it is one too many.
+    /// Counts a new connection; `None` if it exceeds a limit.
     pub fn permit(self: &Arc<Self>, addr: IpAddr) -> Option<Permit> {
         let limits = self.setting.limits;
         let source = Target::from(addr);
@@ -161,7 +162,8 @@ impl Shared {
 }
 
 impl Permit {
-    /// Its socket is about to be closed on our side.
+    /// Counts the connection as leaving: its socket is about to be closed on
+    /// our side.
     pub fn is_leaving(&mut self) {
         if !self.leaving {
             self.leaving = true;

@@ -1,4 +1,5 @@
-//! Lines for syslog, as syslog(3) writes them (RFC 3164), but nobody waits.
+//! Writes lines to syslog in the format of syslog(3) (RFC 3164), without ever
+//! blocking a session.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,17 +15,18 @@ use tokio::time::timeout;
 
 use crate::clock;
 
-/// Lines that may wait for syslog.
+/// Maximum number of queued lines.
 const WAITING: usize = 1024;
-/// As many may wait where a connection's line still joins them. Whoever opens
-/// thousands must not crowd out refusals, from which the blocks follow.
+/// Queue length from which connection lines are dropped. A peer that opens
+/// thousands of connections must not crowd out refusals, from which the blocks
+/// follow.
 const ENOUGH: usize = WAITING / 2;
-/// How long syslog may take for a line.
+/// Maximum time for syslog to accept a line.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The facility.
+/// The facility `LOG_MAIL`, shifted as in a priority.
 const MAIL: u8 = 2 << 3;
 
-/// What a line is about.
+/// The severity, which is that of the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Severity {
@@ -34,7 +36,7 @@ pub enum Severity {
     Info = 6,
 }
 
-/// Writes to syslog's socket under a program's name.
+/// A writer to syslog's socket under a program's name.
 #[derive(Debug)]
 pub struct Syslog {
     program: String,
@@ -44,8 +46,8 @@ pub struct Syslog {
 }
 
 impl Syslog {
-    /// Needs a tokio runtime. That nobody may read the socket at `path` is
-    /// found out with each line.
+    /// Needs a tokio runtime. An error with the socket at `path` surfaces only
+    /// when a line is written.
     pub fn new(path: PathBuf, program: &str) -> Self {
         let (waiting, lines) = channel(WAITING);
         let lost = Arc::<AtomicU64>::default();
@@ -58,8 +60,8 @@ impl Syslog {
         }
     }
 
-    /// Hands over a message, or counts it as lost where too many wait. Where
-    /// many do, what is no refusal is left out.
+    /// Queues a message. A full queue counts it as lost; a half-full one drops
+    /// it unless it is a refusal.
     pub fn write(&self, severity: Severity, message: &[u8]) {
         let waiting = WAITING - self.waiting.capacity();
         if severity == Severity::Info && waiting >= ENOUGH {
@@ -81,7 +83,7 @@ impl Syslog {
     }
 }
 
-/// Until nobody can hand over any more.
+/// Delivers queued lines until every sender is dropped.
 async fn carry(path: PathBuf, mut lines: Receiver<Vec<u8>>, lost: Arc<AtomicU64>) {
     let mut socket = None;
     while let Some(line) = lines.recv().await {
@@ -92,12 +94,13 @@ async fn carry(path: PathBuf, mut lines: Receiver<Vec<u8>>, lost: Arc<AtomicU64>
     }
 }
 
-/// A second time over a new connection: syslog may have been restarted.
+/// Sends a line. After a failure it is sent once more over a new connection,
+/// because syslog may have been restarted.
 async fn deliver(socket: &mut Option<UnixDatagram>, path: &Path, line: &[u8]) -> io::Result<()> {
     if let Some(open) = socket {
         match timeout(PATIENCE, open.send(line)).await {
             Ok(Ok(_)) => return Ok(()),
-            // It is there, but does not read.
+            // The socket exists, but its reader does not read.
             Err(late) => return Err(late.into()),
             Ok(Err(_)) => *socket = None,
         }
@@ -180,7 +183,7 @@ mod tests {
             let path = dir.path().join("log");
             let _socket = net::UnixDatagram::bind(&path).unwrap();
             let syslog = Syslog::new(path, "x");
-            // No turn for the task meanwhile.
+            // The delivery task does not run in between.
             for _ in 0..WAITING + 7 {
                 syslog.write(Severity::Error, b"line");
             }

@@ -1,7 +1,7 @@
 //! An SQLite file that the daemon and the verbs share.
 //!
-//! Each opens it for a short transaction. SQLite lets one writer in at a time,
-//! and rolls back what a crash has left half written.
+//! Each process opens it for a short transaction. SQLite admits one writer at a
+//! time, and rolls back what a crash has left half written.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -16,20 +16,20 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 
 use crate::holder;
 
-/// What a file of ours holds.
+/// The expected content of a file.
 #[derive(Debug)]
 pub struct Schema {
-    /// SQLite's `application_id`, which tells our file from others.
+    /// SQLite's `application_id`, which distinguishes our files from others.
     pub application_id: i32,
-    /// SQLite's `user_version`; raised with every change of the tables.
+    /// SQLite's `user_version`; it increases with every change of the tables.
     pub version: i32,
-    /// Statements that make the tables of this version.
+    /// Statements that create the tables of this version.
     pub tables: &'static [&'static str],
-    /// Steps from older versions.
+    /// Upgrade steps from older versions.
     pub upgrades: &'static [SchemaStep],
 }
 
-/// A step from one version of the tables to the next.
+/// An upgrade from one version of the tables to the next.
 #[derive(Debug)]
 pub struct SchemaStep {
     /// The version before the step.
@@ -46,14 +46,14 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens the file, or makes it, in a directory that exists. A file of an
-    /// older version is upgraded. Waits at most `wait` for another process, here
-    /// and in each later call.
+    /// Opens the file, or creates it in an existing directory. A file of an
+    /// older version is upgraded. Waits at most `wait` for another process,
+    /// here and in each later call.
     ///
     /// # Errors
     ///
-    /// It cannot be opened, is locked ([`is_locked`]), is damaged, or does not
-    /// have this schema. The file is left unchanged.
+    /// The file cannot be opened, is locked ([`is_locked`]), is damaged, or
+    /// does not have this schema. It is left unchanged.
     pub fn open(path: &Path, schema: &Schema, wait: Duration) -> Result<Self> {
         make(path).with_context(|| format!("cannot open {}", path.display()))?;
         let open = || {
@@ -66,7 +66,7 @@ impl Database {
         Ok(Self { db, path })
     }
 
-    /// Where the file is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -76,20 +76,21 @@ impl Database {
         self.read(|db| check(db, Some(table)))
     }
 
-    /// Reads.
+    /// Runs a read.
     pub fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         read(&self.db).map_err(|error| explain(error, &self.path))
     }
 
-    /// Makes a change in one transaction.
+    /// Runs a change in one transaction.
     pub fn change<T>(&mut self, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
         transact(&mut self.db, change).map_err(|error| explain(error, &self.path))
     }
 }
 
-/// Makes the file, for its owner alone; SQLite itself would make it readable for
-/// all. A file that exists is not even opened: to close it would release the
-/// locks of every other connection of this process (fcntl(2)).
+/// Creates the file, accessible to its owner only; SQLite itself would make it
+/// readable for all. An existing file is not even opened, because closing it
+/// would release the locks of every other connection of this process
+/// (fcntl(2)).
 fn make(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     match options.write(true).create_new(true).mode(0o600).open(path) {
@@ -98,17 +99,17 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens an SQLite file that exists.
+/// Opens an existing SQLite file.
 pub fn connect(path: &Path, wait: Duration) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(wait)?;
-    // The schema of a file from elsewhere must not run functions.
+    // The schema of a foreign file must not run functions.
     db.pragma_update(None, "trusted_schema", false)?;
     Ok(db)
 }
 
-/// Looks for damage, in one table or in all.
+/// Checks one table, or all, for damage.
 pub fn check(db: &Connection, table: Option<&str>) -> Result<()> {
     let query = "SELECT quick_check FROM pragma_quick_check(?1) LIMIT 1";
     let found: String = match table {
@@ -121,7 +122,7 @@ pub fn check(db: &Connection, table: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// `application_id` and `user_version`.
+/// Returns `application_id` and `user_version`.
 pub fn identity(db: &Connection) -> Result<(i32, i32)> {
     let pragma = |name: &str| db.pragma_query_value(None, name, |row| row.get(0));
     Ok((pragma("application_id")?, pragma("user_version")?))
@@ -137,8 +138,9 @@ fn transact<T>(
     Ok(result)
 }
 
-/// Makes sure that the tables are there, as they are now. A file that needs no
-/// change is not locked for writing, so that a reader waits for no writer.
+/// Ensures that the tables exist in their current version. A file that needs no
+/// change is not locked for writing, so that a reader does not wait for a
+/// writer.
 fn prepare(db: &mut Connection, schema: &Schema) -> Result<()> {
     let tx = db.transaction()?;
     if version(&tx, schema)? == Some(schema.version) {
@@ -186,17 +188,17 @@ fn is_empty(db: &Connection) -> Result<bool> {
     Ok(db.query_row(query, [], |row| row.get(0))?)
 }
 
-/// An intact file that this program must not touch.
+/// The error for an intact file that this program must not change.
 #[derive(Debug)]
 pub struct NotOurs(String);
 
 impl NotOurs {
-    /// A file that another program made.
+    /// The error for a file that another program made.
     pub fn foreign() -> Error {
         Error::new(Self("it is not a file of spamdrop".into()))
     }
 
-    /// A file of a version that this program cannot read.
+    /// The error for a file of a version that this program cannot read.
     pub fn version(found: i32, readable: i32) -> Error {
         Error::new(Self(format!(
             "it has version {found}, and this spamdrop reads version {readable} and older; \
@@ -224,7 +226,7 @@ pub fn is_locked(error: &Error) -> bool {
     codes.any(|code| matches!(code, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-/// Adds what can be done about an error.
+/// Adds the remedy to an error.
 pub fn explain(error: Error, path: &Path) -> Error {
     let file = path.display();
     if is_locked(&error) {

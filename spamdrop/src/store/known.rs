@@ -12,7 +12,7 @@ use spamdrop_core::time::UnixSeconds;
 pub(super) use rows::TABLE;
 
 impl Store {
-    /// Looks for damage in the table. That takes as long as
+    /// Checks the table for damage. This takes as long as
     /// [`Store::known_senders`].
     ///
     /// # Errors
@@ -31,11 +31,11 @@ impl Store {
         self.0.read(rows::all)
     }
 
-    /// Joins new evidence with the records. A demotion is stored only of a source
-    /// that was good once. If there are more than `capacity` records, an eighth
-    /// of them is deleted: first those that no longer count, then the demoted,
-    /// the unproven and the known, each kind from the oldest on; never those
-    /// that were added by hand.
+    /// Merges new evidence into the records. A demotion is stored only for a
+    /// source with good evidence. If there are more than `capacity` records, an
+    /// eighth of them is deleted in this order: those that no longer count, the
+    /// demoted, the unproven, the known; each kind oldest first. Records added
+    /// by hand are never deleted.
     ///
     /// Returns the records that were not stored.
     ///
@@ -68,7 +68,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Store::merge_known`]; or more than `capacity` would be added by hand.
+    /// As [`Store::merge_known`]; or more than `capacity` sources would be
+    /// added by hand.
     pub fn add_known(
         &mut self,
         sources: &[Target],

@@ -1,10 +1,10 @@
-//! The files of spamdrop 0.1, `known.db` and `waves.db`, which are taken over
-//! into the one file.
+//! Imports the files of spamdrop 0.1, `known.db` and `waves.db`, into the one
+//! database.
 //!
 //! Both are read under their own write locks, copied in one transaction, and
-//! removed only when that is on disk. To copy a file again changes nothing, so
-//! a crash in between is harmless, and so is an older spamdrop that makes them
-//! anew.
+//! removed only when that is on disk. Copying a file again changes nothing, so
+//! a crash in between is harmless, and so is an older spamdrop that creates
+//! them again.
 
 use std::collections::HashSet;
 use std::fs;
@@ -22,22 +22,22 @@ use spamdrop_core::reputation::Record;
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::{Point, Snapshot, Wave};
 
-/// What `known.db` has as its `application_id`, and its newest version.
+/// The `application_id` of `known.db`, and its newest version.
 const KNOWN: (i32, i32) = (0x5344_6b67, 2);
-/// The same of `waves.db`.
+/// The `application_id` of `waves.db`, and its newest version.
 const WAVES: (i32, i32) = (0x5344_7776, 1);
 
 type RecordedWave = (Wave, Vec<Point>);
 
-/// Where the old files of this one are.
+/// The paths of the old files beside the database.
 pub(super) fn files(path: &Path) -> [PathBuf; 2] {
     ["known.db", "waves.db"].map(|name| path.with_file_name(name))
 }
 
-/// Takes over what is in the old files, if there are any.
+/// Imports the content of the old files, if they exist.
 ///
-/// Waves that cannot be read are set aside: they must not cost the known
-/// senders.
+/// Waves that cannot be read are set aside, so that they do not prevent the
+/// import of the known senders.
 ///
 /// # Errors
 ///
@@ -78,7 +78,8 @@ pub(super) fn take_over(database: &mut Database, wait: Duration) -> Result<()> {
     Ok(())
 }
 
-/// An old file and what it holds. No other process can write to it meanwhile.
+/// An old file and its content. It stays locked, so that no other process can
+/// write to it.
 struct LegacyFile<T> {
     #[expect(dead_code, reason = "holds the write lock until it is closed")]
     db: Connection,
@@ -116,7 +117,7 @@ impl<T> LegacyFile<T> {
 
     fn remove(self) -> Result<PathBuf> {
         match fs::remove_file(&self.path) {
-            // Another process was faster.
+            // Another process removed it first.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(self.path),
             removed => removed
                 .map(|()| self.path.clone())
@@ -126,7 +127,7 @@ impl<T> LegacyFile<T> {
 }
 
 fn senders(db: &Connection, version: i32) -> Result<Vec<(Target, Record)>> {
-    // Deliveries came with version 2.
+    // Version 2 added the deliveries.
     let columns = if version < 2 { "*, 0" } else { "*" };
     known::rows::select(db, &format!("SELECT {columns} FROM known"))
 }
@@ -138,7 +139,7 @@ fn courses(db: &Connection, _version: i32) -> Result<Vec<RecordedWave>> {
         .collect()
 }
 
-/// Adds those that are not there yet, as the newest.
+/// Adds the waves that are not stored yet, as the newest.
 fn add_courses<'a>(
     tx: &Transaction<'_>,
     new: impl Iterator<Item = &'a RecordedWave>,
@@ -158,7 +159,8 @@ fn add_courses<'a>(
     Ok(())
 }
 
-/// Whether the content is wrong, rather than the disk, a permission or a lock.
+/// Whether the content is damaged, as opposed to an error of the disk, a
+/// permission or a lock.
 fn is_damage(error: &Error) -> bool {
     let mut causes = error.chain();
     match causes.find_map(|cause| cause.downcast_ref::<rusqlite::Error>()) {

@@ -1,5 +1,5 @@
-//! What spamdrop remembers across restarts: known senders, and waves. Both are
-//! tables of one SQLite file.
+//! The database: known senders and waves, kept across restarts. Both are tables
+//! of one SQLite file.
 
 mod database;
 mod known;
@@ -17,8 +17,8 @@ pub use database::is_locked;
 
 /// The name of the file in the state directory.
 pub const FILE: &str = "spamdrop.db";
-/// How long the daemon waits for another process's transaction: it has mail to
-/// watch, and tries again later.
+/// How long the daemon waits for another process's transaction. It is short
+/// because the daemon has logs to read; it tries again later.
 pub const DAEMON_WAIT: Duration = Duration::from_millis(100);
 /// How long a verb waits for another process's transaction.
 pub const VERB_WAIT: Duration = Duration::from_secs(5);
@@ -36,21 +36,22 @@ const SCHEMA: Schema = Schema {
 pub struct Store(Database);
 
 impl Store {
-    /// Opens the file, or makes it, in a directory that exists. What spamdrop 0.1
-    /// kept beside it in `known.db` and `waves.db` is taken over. Waits at most
-    /// `wait` for another process, here and in each later call.
+    /// Opens the file, or creates it in an existing directory. The content of
+    /// `known.db` and `waves.db`, the files of spamdrop 0.1 beside it, is
+    /// imported. Waits at most `wait` for another process, here and in each
+    /// later call.
     ///
     /// # Errors
     ///
-    /// It cannot be opened, is locked ([`is_locked`]), is damaged, or was written
-    /// by a newer version. It is left unchanged.
+    /// The file cannot be opened, is locked ([`is_locked`]), is damaged, or was
+    /// written by a newer version. It is left unchanged.
     pub fn open(path: &Path, wait: Duration) -> Result<Self> {
         let mut database = Database::open(path, &SCHEMA, wait)?;
         legacy::take_over(&mut database, wait)?;
         Ok(Self(database))
     }
 
-    /// As [`Store::open`]; `None` if there is nothing to open.
+    /// As [`Store::open`]; `None` if no file exists.
     ///
     /// # Errors
     ///
@@ -61,7 +62,7 @@ impl Store {
     }
 }
 
-/// Whether anything is stored: in the file, or in those of spamdrop 0.1.
+/// Whether a database exists, of this version or of spamdrop 0.1.
 ///
 /// # Errors
 ///

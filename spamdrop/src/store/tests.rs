@@ -22,7 +22,7 @@ const KNOWN1: &str = "
     INSERT INTO known VALUES (x'00000000000000000000ffffc0000201', 200009, 200008, 200007, 100006, 200010, 5, 11);
     PRAGMA application_id = 0x53446b67;
     PRAGMA user_version = 1;";
-/// The same of version 2.
+/// `known.db` of version 2.
 const KNOWN2: &str = "
     CREATE TABLE known (
         addr BLOB PRIMARY KEY, recent1 INTEGER NOT NULL, recent2 INTEGER NOT NULL,
@@ -56,7 +56,7 @@ fn home() -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-/// Makes a file beside `path`.
+/// Creates a file beside `path`.
 fn old(path: &Path, name: &str, statements: &str) {
     let db = Connection::open(path.with_file_name(name)).unwrap();
     db.execute_batch(statements).unwrap();
@@ -166,8 +166,8 @@ fn old_waves_are_taken_over() {
     assert!(!open(&path).last_wave().unwrap().unwrap().ongoing);
 }
 
-/// As after a crash between the commit and the removal, or after an older
-/// spamdrop ran in between.
+/// This happens after a crash between the commit and the removal, or if an
+/// older spamdrop ran in between.
 #[test]
 fn old_files_are_taken_over_again_without_harm() {
     let (dir, path) = home();

@@ -11,14 +11,14 @@ use spamdrop_core::wave::{Point, Snapshot, Wave};
 
 pub(super) use rows::TABLES;
 
-/// Waves that are kept: the newest.
+/// Maximum number of waves; the oldest are deleted.
 const WAVES: u32 = 1_000;
-/// Waves whose points are kept: the newest.
+/// Number of newest waves whose points are kept.
 const COURSES: u32 = 50;
 
 impl Store {
-    /// Writes new and changed waves, and deletes the oldest beyond what is kept.
-    /// `base` is added to the recorder's wave numbers.
+    /// Writes new and changed waves, and deletes the oldest ones beyond the
+    /// maximum. `base` is added to the recorder's wave numbers.
     ///
     /// # Errors
     ///
@@ -32,8 +32,8 @@ impl Store {
         })
     }
 
-    /// Begins to record: ends a wave that a crash has left ongoing. Returns the
-    /// number of the newest wave; 0 if there is none.
+    /// Ends a wave that a crash has left ongoing, before recording begins.
+    /// Returns the number of the newest wave; 0 if there is none.
     ///
     /// # Errors
     ///
@@ -45,8 +45,8 @@ impl Store {
         })
     }
 
-    /// The waves that ended at this time or later, with their numbers, the
-    /// oldest first. Looks for damage first.
+    /// The waves that ended at `time` or later, with their numbers, oldest
+    /// first. The tables are first checked for damage.
     ///
     /// # Errors
     ///
@@ -56,7 +56,8 @@ impl Store {
         self.0.read(|db| rows::since(db, time))
     }
 
-    /// The newest wave, if there is one. Looks for damage first.
+    /// The newest wave, if there is one. The tables are first checked for
+    /// damage.
     ///
     /// # Errors
     ///
@@ -66,8 +67,8 @@ impl Store {
         self.0.read(rows::last)
     }
 
-    /// The points of each of these waves, in the order of `ids`. Of a wave that
-    /// is older than the fifty newest there are none.
+    /// The points of each of these waves, in the order of `ids`. Only the fifty
+    /// newest waves have points.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Reading a stream without blocking.
+//! Reads a stream without blocking.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -10,28 +10,28 @@ use tokio::sync::Notify;
 
 use super::CHUNK;
 
-/// Chunks that are read ahead.
+/// Maximum number of chunks that are read ahead.
 const AHEAD: usize = 4;
 
-/// A stream that a thread reads, and waits while what it has read is not
-/// wanted yet.
+/// A stream that is read by a thread. The thread pauses while [`AHEAD`] chunks
+/// are unread.
 pub(super) struct ReadAhead {
     chunks: Receiver<Vec<u8>>,
     chunk: Vec<u8>,
     taken: usize,
 }
 
-/// What the stream gives just now.
+/// The result of a read.
 pub(super) enum Taken<'a> {
     Bytes(&'a [u8]),
-    /// Nothing yet.
+    /// No bytes are available yet.
     Nothing,
-    /// Nothing any more.
+    /// The stream has ended.
     End,
 }
 
 impl ReadAhead {
-    /// Starts the thread, which notifies `wake` of what it has read.
+    /// Starts the thread, which notifies `wake` after each read.
     pub fn spawn(
         name: &'static str,
         input: impl Read + Send + 'static,
@@ -67,7 +67,7 @@ impl ReadAhead {
         Taken::Bytes(bytes)
     }
 
-    /// Bytes of the chunk at hand that are not taken yet.
+    /// Bytes of the current chunk that are not taken yet.
     pub fn left(&self) -> u64 {
         (self.chunk.len() - self.taken) as u64
     }

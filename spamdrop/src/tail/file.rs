@@ -16,38 +16,39 @@ use super::positions::Position;
 use super::split::{MAX_LINE, Splitter};
 use super::status::FileStatus;
 
-/// A fingerprint must cover this many bytes to know a copy by it alone.
+/// Minimum number of bytes that a fingerprint must cover to identify a copy by
+/// it alone.
 const COPY_HEAD: usize = 64;
 
-/// How a read went.
+/// The result of a read.
 pub(super) enum Progress {
-    /// This many bytes were taken.
+    /// Bytes read.
     Bytes(usize),
-    /// Everything there is was read.
+    /// The end of the file is reached.
     End,
-    /// The file was truncated; what stands in it now is new.
+    /// The file was truncated; its content is new.
     Replaced,
 }
 
-/// A file and where reading it stands.
+/// An open file and its read position.
 pub(super) struct OpenFile {
     file: File,
     id: Id,
     head: Head,
     lines: Splitter,
-    /// Bytes that stood in it before this run.
+    /// Bytes that were in the file before this run.
     backlog: u64,
     /// As [`Position::copy`].
     copy: bool,
-    /// Since when a file that has left its path gives nothing.
+    /// Since when a file that is no longer at its path has not grown.
     idle_since: Option<Instant>,
 }
 
 impl OpenFile {
-    /// Opens the regular file at `path`, to be read from its beginning. One
-    /// that can be opened but not read is refused as well.
+    /// Opens the regular file at `path` at its beginning. A file that can be
+    /// opened but not read is refused.
     pub fn open(path: &Path) -> io::Result<Self> {
-        // Another kind of file may block or act when it is opened.
+        // Other kinds of files may block or have side effects when opened.
         Id::at(path)?;
         let file = OpenOptions::new()
             .read(true)
@@ -79,7 +80,7 @@ impl OpenFile {
         }
     }
 
-    /// Bytes that are there and not read yet.
+    /// Unread bytes.
     pub fn lag(&self) -> u64 {
         self.size().saturating_sub(self.lines.position())
     }
@@ -103,15 +104,15 @@ impl OpenFile {
     }
 
     /// Continues at `position`. A copy may have been made before its original
-    /// was read so far; then there is nothing in it.
+    /// was read up to there; then it contains nothing new.
     pub fn resume(&mut self, position: &Position) {
         self.copy = position.copy || self.id != position.id;
         self.head = position.head;
         self.lines = Splitter::at(position.offset.min(self.size()));
     }
 
-    /// Skips all lines that are complete. An unfinished one arrives when it
-    /// is finished, unless it is overlong already.
+    /// Skips all complete lines. An unfinished line is delivered when it is
+    /// complete, unless it is already overlong.
     pub fn skip_to_end(&mut self) -> io::Result<()> {
         let size = self.size();
         let mut tail = vec![0; MAX_LINE + 1];
@@ -123,12 +124,12 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Takes what stands in the file now as older than this run.
+    /// Marks the current content as older than this run.
     pub fn mark_backlog(&mut self) {
         self.backlog = self.size();
     }
 
-    /// Starts over after a truncation; returns where reading stood.
+    /// Starts over after a truncation. Returns the previous read position.
     pub fn restart(&mut self) -> Position {
         let position = self.position();
         self.head = Head::EMPTY;
@@ -138,7 +139,7 @@ impl OpenFile {
         position
     }
 
-    /// Reads once, as much as `buffer` holds, and hands over its lines.
+    /// Reads once, at most `buffer.len()` bytes, and delivers the lines.
     pub fn read(
         &mut self,
         buffer: &mut [u8],
@@ -147,8 +148,8 @@ impl OpenFile {
     ) -> io::Result<Progress> {
         let offset = self.lines.position();
         let count = self.file.read_at(buffer, offset)?;
-        // Checked behind the read: as the head still stands, the bytes are no
-        // part of what was written after a truncation.
+        // The head is checked after the read: if it is unchanged, the bytes
+        // were not written after a truncation.
         if self.size() < offset || !self.head.begins(&self.file)? {
             return Ok(Progress::Replaced);
         }
@@ -163,19 +164,19 @@ impl OpenFile {
         Ok(Progress::Bytes(count))
     }
 
-    /// Whether the file, at its end now, has given nothing for `hold`.
+    /// Whether the file, which is read to its end, has not grown for `hold`.
     pub fn is_idle(&mut self, now: Instant, hold: Duration) -> bool {
         let since = *self.idle_since.get_or_insert(now);
         now.saturating_duration_since(since) >= hold
     }
 
-    /// Forgets how long the file has given nothing.
+    /// Restarts the idle time.
     pub fn wake(&mut self) {
         self.idle_since = None;
     }
 
-    /// Hands over the unfinished line. That of a copy goes on in the
-    /// original, so it is no line.
+    /// Delivers the unfinished line. In a copy it is discarded, because it
+    /// continues in the original.
     pub fn finish(&mut self, status: &mut FileStatus, on_line: &mut dyn FnMut(Line<'_>)) {
         if !self.copy {
             self.lines

@@ -1,4 +1,4 @@
-//! One path through rotations, truncations and absences.
+//! Follows one path through rotations, truncations and absences.
 
 use std::fs;
 use std::io;
@@ -14,39 +14,40 @@ use super::id::Id;
 use super::positions::Position;
 use super::status::{FileStatus, State};
 
-/// How long a file that has left its path is kept open after it last gave
-/// something: its writers may still hold it.
+/// How long a file that is no longer at its path stays open after it last grew:
+/// its writers may still hold it.
 const HOLD: Duration = Duration::from_secs(5);
-/// Most files of one path that are kept open only for late writers.
+/// Maximum number of files per path that stay open only for late writers.
 const HELD: usize = 16;
-/// Most files of one path that are remembered after they were given up.
+/// Maximum number of closed files per path that are remembered.
 const LEFT: usize = 16;
-/// How far names are followed: `PATH.1` to `PATH.9`.
+/// The last rotated name that is looked up: `PATH.1` to `PATH.9`.
 const CHAIN: u32 = 9;
 
-/// Reads the file at a path, and those that were rotated away from it.
+/// Reads the file at a path, and the files that were rotated away from it.
 pub(super) struct Follower {
     path: PathBuf,
-    /// Oldest first.
+    /// The open files, oldest first.
     open: Vec<OpenFile>,
-    /// Whether the path names the last one of them.
+    /// Whether the path names the last of the open files.
     attached: bool,
-    /// Files that were given up, oldest first: one may come back, by rename,
-    /// by symlink, or after a restart.
+    /// Closed files, oldest first. One may reappear, by a rename, by a symlink,
+    /// or after a restart.
     left: Vec<Position>,
-    /// Whether lines that are there already are not wanted.
+    /// Whether existing lines are skipped.
     from_end: bool,
     status: FileStatus,
 }
 
 impl Follower {
-    /// Takes a first look. Without `saved`, reading starts at the end.
+    /// Looks at the path for the first time. Without `saved`, reading starts at
+    /// the end.
     pub fn new(path: &Path, saved: Option<Vec<Position>>) -> Self {
         let mut follower = Self {
             path: path.to_owned(),
             open: Vec::new(),
-            // So that what the last run read is looked for even if the path
-            // names nothing now.
+            // Makes the first look search for the files of the last run, even
+            // if the path names nothing now.
             attached: true,
             from_end: saved.is_none(),
             left: saved.unwrap_or_default(),
@@ -62,18 +63,18 @@ impl Follower {
         &self.status
     }
 
-    /// What to save: nothing as long as reading would start at the end.
+    /// The positions to save; `None` while reading would start at the end.
     pub fn positions(&self) -> Option<Vec<Position>> {
         let open = self.open.iter().map(OpenFile::position);
         (!self.from_end).then(|| self.left.iter().copied().chain(open).collect())
     }
 
-    /// Brings [`FileStatus::lag`] up to date.
+    /// Updates [`FileStatus::lag`].
     pub fn measure(&mut self) {
         self.status.lag = self.open.iter().map(OpenFile::lag).sum();
     }
 
-    /// Looks which file the path names now.
+    /// Checks which file the path names now.
     pub fn look(&mut self) {
         let id = match Id::at(&self.path) {
             Ok(id) => id,
@@ -91,8 +92,8 @@ impl Follower {
         }
     }
 
-    /// Reads once, as much as `buffer` holds, the oldest file first; returns
-    /// the bytes read, 0 if there is nothing to read.
+    /// Reads once, at most `buffer.len()` bytes, from the oldest file first.
+    /// Returns the number of bytes read, 0 if there is nothing to read.
     pub fn read(
         &mut self,
         now: Instant,
@@ -134,12 +135,13 @@ impl Follower {
         if few { HOLD } else { Duration::ZERO }
     }
 
-    /// Takes the file that is new at the path, behind those that were there
-    /// for a moment between two looks, or between two runs.
+    /// Opens the new file at the path. Files that were at the path between two
+    /// looks or two runs are queued before it.
     fn adopt(&mut self) -> io::Result<()> {
         let mut file = OpenFile::open(&self.path)?;
         if self.open.iter().any(|open| open.id() == file.id()) {
-            // Renamed since the path was looked at; the next look finds it.
+            // The file was renamed since the path was looked at; the next look
+            // finds it.
             return Ok(());
         }
         let first = self.open.is_empty() && self.left.is_empty();
@@ -159,10 +161,11 @@ impl Follower {
         Ok(())
     }
 
-    /// Follows the names that rotation gives, `PATH.1` and on, and returns
-    /// the files to read, oldest first: known ones, each from where it was
-    /// left, and those newer than the newest known one, which came and went
-    /// unseen. If none is known, nothing tells how old they are.
+    /// Looks up the names that rotation gives, `PATH.1` and on. Returns the
+    /// files to read, oldest first: known ones, each from its last position,
+    /// and those newer than the newest known one, which appeared and vanished
+    /// between two looks. If none is known, their age is unknown and they are
+    /// skipped.
     fn rotated(&mut self, mut known: bool) -> Vec<OpenFile> {
         if self.open.is_empty() && self.left.is_empty() {
             return Vec::new();
@@ -174,12 +177,12 @@ impl Follower {
             let Ok(mut file) = OpenFile::open(&base.with_added_extension(n.to_string())) else {
                 break;
             };
-            // A rotation that is under way renames what was just looked at.
+            // A concurrent rotation renamed a file that was already found.
             if found.iter().any(|found| found.id() == file.id()) {
                 continue;
             }
             let is_open = |open: &OpenFile| open.id() == file.id() || file.copies(&open.position());
-            // Its inode is known and its content is not: it came later.
+            // The inode is known and the content is not, so the file is newer.
             let is_newer = self.left.iter().any(|left| left.id == file.id());
             if self.open.iter().any(is_open) {
                 known = true;
@@ -200,7 +203,7 @@ impl Follower {
         found
     }
 
-    /// Continues a file where it was left, if it was.
+    /// Continues a file at its last position, if that is remembered.
     fn resume(&mut self, file: &mut OpenFile, is: impl Fn(&OpenFile, &Position) -> bool) -> bool {
         let Some(i) = self.left.iter().rposition(|left| is(file, left)) else {
             return false;
@@ -209,8 +212,8 @@ impl Follower {
         true
     }
 
-    /// Starts a truncated file over. What copytruncate moved out of it before
-    /// it was read stands in the copy.
+    /// Reads a truncated file from its start. Lines that copytruncate removed
+    /// before they were read are in the copy.
     fn restart(&mut self, i: usize) {
         let position = self.open[i].restart();
         self.status.truncations += 1;
@@ -220,7 +223,7 @@ impl Follower {
         self.open.splice(i..i, earlier);
     }
 
-    /// Gives a file up.
+    /// Closes a file and remembers its position.
     fn leave(&mut self, i: usize) {
         let file = self.open.remove(i);
         self.remember(file.position());
@@ -233,13 +236,14 @@ impl Follower {
         self.left.drain(..surplus);
     }
 
-    /// The path names no file that can be read.
+    /// Records that the path names no readable file.
     fn detach(&mut self, error: &io::Error) {
         if mem::take(&mut self.attached) {
             let earlier = self.rotated(false);
             self.open.extend(earlier);
         }
-        // Only a file that cannot be opened was there from the beginning.
+        // A file that appears later is read from its beginning. One that exists
+        // but cannot be opened is still read from its end.
         self.from_end &= error.kind() == io::ErrorKind::PermissionDenied;
         self.status.set(State::Missing(match error.kind() {
             io::ErrorKind::NotFound => "it does not exist".into(),

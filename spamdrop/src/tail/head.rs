@@ -1,4 +1,4 @@
-//! A file's fingerprint: what it begins with.
+//! A file's fingerprint: a hash of its first bytes.
 
 use std::fs::File;
 use std::io;
@@ -6,17 +6,18 @@ use std::os::unix::fs::FileExt as _;
 
 use serde::{Deserialize, Serialize};
 
-/// Most bytes that a fingerprint covers. The first line of a mail log, with
-/// its time and process number, is seldom longer and hardly ever repeats.
+/// Maximum number of bytes that a fingerprint covers. The first line of a mail
+/// log, with its time and process number, is seldom longer and hardly ever
+/// repeats.
 const MAX: usize = 256;
 
-/// FNV-1a, 64 bits (draft-eastlake-fnv): it must stay the same from one
-/// release to the next, and withstand chance, not attack.
+/// FNV-1a, 64 bits (draft-eastlake-fnv). The hash must stay the same across
+/// releases. It need only resist accidental collisions, not attacks.
 const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0100_0000_01b3;
 
 /// The hash of the first bytes of a file, as far as they were read, at most
-/// 256. An inode number comes back as soon as its file is deleted, and a
+/// 256. An inode number is reused as soon as its file is deleted, and a
 /// truncated file keeps it; the first bytes change in both cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
@@ -26,13 +27,13 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Covers nothing, so every file begins with it.
+    /// Covers nothing, so every file matches it.
     pub const EMPTY: Self = Self {
         length: 0,
         hash: BASIS,
     };
 
-    /// What the file begins with now, up to `length` bytes.
+    /// The fingerprint of the file's current first bytes, up to `length`.
     pub fn read(file: &File, length: u64) -> io::Result<Self> {
         let wanted = usize::try_from(length).unwrap_or(MAX).min(MAX);
         let mut bytes = [0; MAX];
@@ -48,9 +49,9 @@ impl Head {
         Ok(head)
     }
 
-    /// Takes in bytes that were read at `offset`.
+    /// Extends the fingerprint by bytes that were read at `offset`.
     pub fn extend(&mut self, offset: u64, bytes: &[u8]) {
-        // Bytes behind a gap are no part of the head.
+        // Bytes after a gap are not part of the head.
         let Some(covered) = (self.length as u64).checked_sub(offset) else {
             return;
         };
@@ -62,7 +63,7 @@ impl Head {
         }
     }
 
-    /// Whether the file begins so.
+    /// Whether the file's first bytes match the fingerprint.
     pub fn begins(self, file: &File) -> io::Result<bool> {
         Ok(Self::read(file, self.length as u64)? == self)
     }

@@ -1,4 +1,4 @@
-//! Which file it is.
+//! Identifies a file.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// What tells apart the files that exist at one time.
+/// Device and inode, which distinguish the files that exist at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Id {
     device: u64,
@@ -15,7 +15,7 @@ pub(super) struct Id {
 }
 
 impl Id {
-    /// The regular file at `path`, symlinks followed.
+    /// The identity of the regular file at `path`; symlinks are followed.
     pub fn at(path: &Path) -> io::Result<Self> {
         Self::of(&fs::metadata(path)?)
     }

@@ -1,8 +1,8 @@
 //! The systemd journal, read through journalctl.
 //!
-//! A line of the journal is worth more than the same line in a file: journald
-//! itself notes who wrote it. Entries are chosen by such fields alone, see
-//! [`Matches`], and journalctl does the choosing.
+//! A line of the journal is more reliable than the same line in a file, because
+//! journald itself records the writer. journalctl selects the entries, only by
+//! such trusted fields, see [`Matches`].
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -26,32 +26,34 @@ use child::Reader;
 use entry::{Entry, Unfit};
 pub use matches::Matches;
 
-/// What stands for a path.
+/// The name that replaces a path.
 const NAME: &str = "journal";
-/// Longest entry in bytes of JSON. A message of 4,096 bytes, the longest that
-/// journalctl shows, takes a fourth if each stands there as a number.
+/// Maximum size of an entry in bytes of JSON. A message of 4,096 bytes, the
+/// longest that journalctl shows, takes a quarter of this if every byte is
+/// written as a number.
 const MAX_ENTRY: usize = 64 << 10;
-/// How long journalctl must have run, without a new entry, to count as running.
+/// How long journalctl must run, without a new entry, to count as running.
 const SETTLED: Duration = Duration::from_secs(1);
-/// The pause before it is started again: at first, and at most.
+/// The pause before journalctl is restarted: the first one, and the maximum.
 const PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// Where reading stands.
+/// The read position in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place {
-    /// Of the last entry that was read. Without one, and without its entry,
-    /// reading goes on behind this time, in microseconds since 1970.
+    /// Receipt time of the last entry that was read, in microseconds since
+    /// 1970. Reading continues from this time if there is no cursor, or if the
+    /// cursor's entry is gone.
     time_us: u64,
     cursor: Option<String>,
-    /// What chose the entry; with others it may be unknown.
+    /// The matches that selected the entry. Other matches may not select it.
     #[serde(default)]
     matches: Vec<String>,
 }
 
 impl Place {
-    /// The end of the journal. A time serves for it, so that an entry is found
-    /// that is written before journalctl is ready.
+    /// The end of the journal. It is stored as a time, so that entries written
+    /// before journalctl is ready are found.
     fn at(now: SystemTime, matches: &[String]) -> Self {
         let since = now.duration_since(SystemTime::UNIX_EPOCH);
         Self {
@@ -61,7 +63,7 @@ impl Place {
         }
     }
 
-    /// The same place for other matches.
+    /// The same position for other matches.
     fn with(self, matches: &[String]) -> Self {
         if self.matches == matches {
             return self;
@@ -75,8 +77,8 @@ impl Place {
         }
     }
 
-    /// Both forms include their entry. With `--after-cursor`, journalctl would
-    /// skip another one if that of the cursor is gone.
+    /// Both forms include the entry at the position. `--after-cursor` would
+    /// skip the next entry if the cursor's own entry is gone.
     fn arg(&self) -> String {
         match &self.cursor {
             Some(cursor) => format!("--cursor={cursor}"),
@@ -101,7 +103,7 @@ pub(super) struct Journal {
     taker: Taker,
 }
 
-/// Makes lines of entries.
+/// Converts entries to lines.
 struct Taker {
     place: Place,
     /// Whether the next entry must be that of the cursor.
@@ -110,9 +112,9 @@ struct Taker {
 }
 
 impl Journal {
-    /// Will run `program`, which is journalctl, with `matches` as arguments,
-    /// and notify `wake` of what it reads. Without a place, reading starts
-    /// `now`.
+    /// Runs `program`, which is journalctl, with `matches` as arguments when
+    /// first read, and notifies `wake` of its output. Without a place, reading
+    /// starts at `now`.
     pub fn new(
         program: impl Into<OsString>,
         matches: Vec<String>,
@@ -142,13 +144,13 @@ impl Journal {
         &self.taker.status
     }
 
-    /// What to save.
+    /// The position to save.
     pub fn place(&self) -> &Place {
         &self.taker.place
     }
 
-    /// Takes at most `budget` bytes of journalctl's output, and starts it if
-    /// it does not run; returns how many, 0 if there are none.
+    /// Reads at most `budget` bytes of journalctl's output; starts journalctl
+    /// if it does not run. Returns the number of bytes, 0 if there are none.
     pub fn read(
         &mut self,
         now: Instant,
@@ -209,7 +211,7 @@ impl Journal {
         };
         let reason = reader.end();
         let place = &mut self.taker.place;
-        // "Failed to seek to cursor: Invalid argument"
+        // journalctl prints "Failed to seek to cursor: Invalid argument".
         if place.cursor.is_some() && reason.contains("cursor") {
             warn!(target: "spamdrop::tail", "journalctl does not know the cursor; going on by the time of the last entry");
             place.cursor = None;

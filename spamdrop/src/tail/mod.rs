@@ -1,24 +1,24 @@
-//! Log files, the journal and standard input → lines.
+//! Reads log files, the journal and standard input as lines.
 //!
-//! [`Tail::poll`] is what makes it correct: called once a second, it finds
-//! whatever happened to a file by looking. [`Tail::changed`] only makes it
-//! quicker.
+//! [`Tail::poll`] alone ensures correctness: called once a second, it detects
+//! every change of a file by looking at it. [`Tail::changed`] only reduces the
+//! delay.
 //!
-//! Reading a path starts at its end the first time, and later where it
-//! stopped. A file is known again by device, inode and the hash of its first
-//! bytes; any other file is read from its beginning. What becomes of a file:
+//! Reading a path starts at its end the first time, and later where it stopped.
+//! A file is recognized by device, inode and the hash of its first bytes; any
+//! other file is read from its beginning. A file may be:
 //!
-//! - renamed away: read to its end, and on until it gave nothing for 5 s; the
-//!   new file is read meanwhile. Files that came and went between two looks
-//!   are found as `PATH.1` to `PATH.9`.
-//! - truncated: read from its start. Lines that copytruncate took away before
-//!   they were read are found in `PATH.1`; only those written between copy
-//!   and truncation are lost.
-//! - deleted: as renamed away; the path is then waited for.
+//! - renamed: it is read until it has not grown for 5 s; the new file is read
+//!   in the meantime. Files that appeared and vanished between two looks are
+//!   found as `PATH.1` to `PATH.9`.
+//! - truncated: it is read from its start. Lines that copytruncate removed
+//!   before they were read are found in `PATH.1`; only lines written between
+//!   copy and truncation are lost.
+//! - deleted: it is read as if renamed; then the path is awaited.
 //!
 //! A file that is created, and deleted or replaced without a rotated name,
-//! between two looks, is never seen. A truncated file is taken for the old
-//! one if it grew past the old offset with the same first bytes.
+//! between two looks, is never seen. A truncated file is taken for the old one
+//! if it grew past the old offset with the same first bytes.
 
 use std::collections::HashSet;
 use std::io;
@@ -53,31 +53,31 @@ pub use split::{MAX_LINE, Piece, Splitter};
 pub use status::{FileStatus, State};
 use wake::Wake;
 
-/// Bytes read at once.
+/// Bytes per read.
 const CHUNK: usize = 64 << 10;
 
 /// A complete line of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// The line without its newline or CR LF, at most [`MAX_LINE`] bytes, of
-    /// any value.
+    /// The line without its newline or CR LF, at most [`MAX_LINE`] bytes. The
+    /// bytes may have any value.
     pub bytes: &'a [u8],
-    /// The source as it was configured, also for a line of `PATH.1`.
+    /// The configured path of the source, also for a line of `PATH.1`.
     pub path: &'a Path,
-    /// Where the line begins in its file, in bytes.
+    /// Offset of the line in its file, in bytes.
     pub offset: u64,
-    /// Whether it stood in the file before this run.
+    /// Whether the line was in the file before this run.
     pub backlog: bool,
 }
 
 /// Follows logs.
 pub struct Tail {
     sources: Vec<Source>,
-    /// Whose turn it is to be read.
+    /// Index of the source to read next.
     turn: usize,
     buffer: Vec<u8>,
     wake: Wake,
-    /// Positions as the last run left them.
+    /// Positions that the last run saved.
     known: Positions,
     saving: Option<Saving>,
 }
@@ -89,14 +89,14 @@ enum Source {
 }
 
 impl Tail {
-    /// Starts to follow `paths`: log files, or `-` for standard input. How
-    /// far they were read is kept in the file `positions`, if there is one;
-    /// one that is damaged counts as none.
+    /// Follows `paths`: log files, or `-` for standard input. The file
+    /// `positions`, if given, stores the read positions; a damaged one counts
+    /// as empty.
     ///
     /// # Errors
     ///
-    /// No thread can be started to read standard input. A file that cannot be
-    /// read is no error: it is waited for.
+    /// The thread that reads standard input cannot be started. A file that
+    /// cannot be read is no error: it is retried.
     pub fn open(paths: &[PathBuf], positions: Option<PathBuf>) -> Result<Self> {
         let known = positions
             .as_deref()
@@ -105,7 +105,7 @@ impl Tail {
         Self::open_at(paths, positions, known)
     }
 
-    /// Follows other paths, each from where this one has read it.
+    /// Follows other paths, each from where this `Tail` has read it.
     ///
     /// # Errors
     ///
@@ -137,9 +137,9 @@ impl Tail {
         })
     }
 
-    /// Follows the systemd journal as well: the entries that `matches`, as
-    /// journalctl understands them, choose. The first time, reading starts at
-    /// the journal's end.
+    /// Follows the systemd journal as well. `matches` select entries, in the
+    /// syntax of journalctl. The first time, reading starts at the journal's
+    /// end.
     #[must_use]
     pub fn with_journal(mut self, matches: Vec<String>) -> Self {
         let place = self.known.journal.take();
@@ -149,9 +149,9 @@ impl Tail {
         self
     }
 
-    /// Resolves when a source may have changed, in a storm 100 times a second,
-    /// or never if inotify is not available. Cancel safe. Needs a tokio
-    /// runtime with I/O and time.
+    /// Resolves when a source may have changed, at most 100 times a second in
+    /// the long run, or never if inotify is not available. Cancel safe. Needs a
+    /// tokio runtime with I/O and time.
     pub async fn changed(&mut self) {
         let paths = self.sources.iter().filter_map(|source| match source {
             Source::File(file) => Some(file.status().path.as_path()),
@@ -160,9 +160,9 @@ impl Tail {
         self.wake.wait(paths).await;
     }
 
-    /// Reads at most `budget` bytes, in turns from every source, and hands
-    /// over the lines that became complete. Returns whether the budget ran
-    /// out: there may be more. `now` decides when a rotated file is closed.
+    /// Reads at most `budget` bytes, in turn from every source, and delivers
+    /// the completed lines. Returns whether the budget ran out, so that more
+    /// may be available. `now` decides when a rotated file is closed.
     pub fn poll(&mut self, now: Instant, budget: usize, on_line: &mut dyn FnMut(Line<'_>)) -> bool {
         self.files_mut().for_each(Follower::look);
         let more = self.read(now, budget, on_line);
@@ -175,16 +175,17 @@ impl Tail {
         self.sources.iter().map(Source::status)
     }
 
-    /// What writes the read positions to disk, if they have changed; for
-    /// another thread, since a disk may be slow. A crash leaves the old or the
-    /// new file; lines handed over since the last save are handed over again
-    /// by the next run.
+    /// Returns a function that writes the read positions to disk, if they have
+    /// changed. It should run in another thread, since a disk may be slow. A
+    /// crash leaves the old or the new file; lines delivered since the last
+    /// save are delivered again by the next run.
     pub fn begin_save(&mut self) -> Option<impl FnOnce() -> Result<()> + Send + use<>> {
         let positions = self.read_positions();
         self.saving.as_mut()?.begin(positions)
     }
 
-    /// The last save failed, so [`Tail::begin_save`] tries again.
+    /// Records that the last save failed, so that [`Tail::begin_save`] tries
+    /// again.
     pub fn forget_save(&mut self) {
         if let Some(saving) = &mut self.saving {
             saving.forget();
@@ -209,7 +210,7 @@ impl Tail {
 
     fn read(&mut self, now: Instant, budget: usize, on_line: &mut dyn FnMut(Line<'_>)) -> bool {
         let mut left = budget;
-        // Sources in a row that had nothing.
+        // Number of consecutive sources without data.
         let mut idle = 0;
         while idle < self.sources.len() {
             if left == 0 {

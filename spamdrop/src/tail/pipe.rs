@@ -1,4 +1,4 @@
-//! Standard input.
+//! Reads standard input.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -36,7 +36,8 @@ impl Pipe {
         &self.status
     }
 
-    /// Takes at most `budget` bytes; returns how many, 0 if there are none.
+    /// Reads at most `budget` bytes; returns the number of bytes, 0 if there
+    /// are none.
     pub fn read(&mut self, budget: usize, on_line: &mut dyn FnMut(Line<'_>)) -> usize {
         let count = match self.input.take(budget) {
             Taken::Bytes(bytes) => {

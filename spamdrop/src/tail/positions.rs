@@ -1,4 +1,4 @@
-//! How far each log was read, across restarts.
+//! The read position of each log, kept across restarts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,32 +15,34 @@ use super::journal::Place;
 use crate::durable;
 use spamdrop_core::status::StateVersion;
 
-/// A file and how far it was read.
+/// A file and its read position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
     #[serde(flatten)]
     pub id: Id,
     pub head: Head,
-    /// Start of the first line that was not handed over.
+    /// Offset of the first line that was not delivered.
     pub offset: u64,
-    /// Whether it is what copytruncate left of another file.
+    /// Whether the file is a copy that copytruncate made of another file.
     #[serde(default)]
     pub copy: bool,
 }
 
 impl Position {
-    /// Whether it tells its file from a later one with the same inode number. An unread file has no fingerprint, and nothing to remember.
+    /// Whether the position distinguishes its file from a later one with the
+    /// same inode number. An unread file has no fingerprint, and no position
+    /// worth saving.
     pub fn is_telling(&self) -> bool {
         self.head.length > 0
     }
 }
 
-/// [`Positions::version`] as this program writes it. A file without a version is
-/// of spamdrop 0.1, which wrote the same.
+/// [`Positions::version`] as this program writes it. A file without a version
+/// was written by spamdrop 0.1, in the same format.
 const VERSION: u32 = 1;
 
-/// The positions file. It has a path once the beginning of its log is settled,
-/// and the files of a path in the order in which they were read.
+/// The positions file. A path is included once its start position is settled;
+/// its files are in the order in which they were read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Positions {
     #[serde(default)]
@@ -66,8 +68,8 @@ impl Default for Positions {
 }
 
 impl Positions {
-    /// Reads the file. One that cannot be used counts as none, with a warning:
-    /// that costs the lines between two runs, but must not prevent the watch.
+    /// Reads the file. An unusable file counts as empty, with a warning: that
+    /// loses the lines between two runs, but must not prevent the start.
     pub fn load(path: &Path) -> Self {
         let read = match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::default(),
@@ -84,7 +86,7 @@ impl Positions {
         })
     }
 
-    /// Replaces the file in one step.
+    /// Replaces the file atomically.
     pub fn save(&self, path: &Path) -> Result<()> {
         self.replace(path).with_context(|| {
             format!(

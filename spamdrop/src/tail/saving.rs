@@ -1,4 +1,4 @@
-//! Read positions on their way to the disk.
+//! Saves read positions.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,8 @@ use anyhow::Result;
 
 use super::positions::Positions;
 
-/// The file of read positions, and what was handed over to be written last.
+/// The path of the positions file, and the positions that were last passed to a
+/// write.
 #[derive(Debug)]
 pub(super) struct Saving {
     path: PathBuf,
@@ -22,7 +23,8 @@ impl Saving {
         &self.path
     }
 
-    /// What writes these positions; `None` if they have not changed.
+    /// Returns a function that writes these positions; `None` if they have not
+    /// changed.
     pub fn begin(
         &mut self,
         positions: Positions,
@@ -35,7 +37,7 @@ impl Saving {
         Some(move || positions.save(&path))
     }
 
-    /// The last write failed, so the next one is due.
+    /// Records that the last write failed, so that the next one is due.
     pub fn forget(&mut self) {
         self.saved = None;
     }

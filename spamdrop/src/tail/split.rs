@@ -1,32 +1,33 @@
-//! Bytes → lines.
+//! Splits bytes into lines.
 
 use memchr::{memchr, memchr_iter, memrchr};
 
-/// Longest line in bytes, without its newline. Courier's end at 1,024.
+/// Maximum length of a line in bytes, without its newline. Courier's lines have
+/// at most 1,024.
 pub const MAX_LINE: usize = 8192;
 
-/// What a stream of bytes holds.
+/// A part of a stream.
 pub enum Piece<'a> {
     /// A line.
     Line {
-        /// Without its newline or CR LF, at most [`MAX_LINE`] bytes.
+        /// The line without its newline or CR LF, at most [`MAX_LINE`] bytes.
         bytes: &'a [u8],
-        /// Where the line begins.
+        /// Offset of the line.
         start: u64,
-        /// Where the next one does.
+        /// Offset of the next line.
         end: u64,
     },
-    /// A line that is too long, said once, as soon as that is known.
+    /// A line that is too long; reported once, as soon as its length is known.
     Overlong,
-    /// Lines that are not wanted.
+    /// Unwanted lines.
     Skipped {
-        /// How many.
+        /// Their number.
         lines: u64,
     },
 }
 
-/// Cuts a stream into lines, however its bytes are portioned. An unfinished
-/// line is kept up to the limit; a longer one costs no memory.
+/// Splits a stream into lines, whatever the sizes of its chunks. An unfinished
+/// line is buffered up to the limit; a longer one takes no memory.
 pub struct Splitter {
     limit: usize,
     position: u64,
@@ -36,7 +37,7 @@ pub struct Splitter {
 }
 
 impl Splitter {
-    /// Begins at `offset`, which must be the start of a line, and takes lines
+    /// Starts at `offset`, which must be the start of a line, and accepts lines
     /// of up to [`MAX_LINE`] bytes.
     #[must_use]
     pub fn at(offset: u64) -> Self {
@@ -55,19 +56,19 @@ impl Splitter {
         }
     }
 
-    /// Where the next bytes come from.
+    /// Offset of the next byte to feed.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// Where the unfinished line begins; the position if there is none.
+    /// Offset of the unfinished line; the position if there is none.
     #[must_use]
     pub fn line_start(&self) -> u64 {
         self.start
     }
 
-    /// Takes the bytes at the position.
+    /// Processes the bytes at the position.
     pub fn feed(&mut self, mut bytes: &[u8], emit: &mut dyn FnMut(Piece<'_>)) {
         while let Some(newline) = memchr(b'\n', bytes) {
             self.end_line(&bytes[..newline], emit);
@@ -76,10 +77,10 @@ impl Splitter {
         self.keep(bytes, emit);
     }
 
-    /// As [`Splitter::feed`], but lines without anything wanted are only
-    /// counted. `next` tells where in `bytes`, at this place or behind it, the
-    /// next wanted thing stands. A line that is not whole in `bytes` is handed
-    /// over whatever it holds.
+    /// As [`Splitter::feed`], but lines without a wanted sequence are only
+    /// counted. `next` returns the index in `bytes`, at or after the given one,
+    /// of the next wanted sequence. A line that is not completely in `bytes` is
+    /// delivered whatever it contains.
     pub fn feed_wanted(
         &mut self,
         bytes: &[u8],
@@ -105,7 +106,7 @@ impl Splitter {
         self.keep(&bytes[whole..], emit);
     }
 
-    /// Hands over the unfinished line: nothing will follow.
+    /// Delivers the unfinished line at the end of the stream.
     pub fn finish(&mut self, emit: &mut dyn FnMut(Piece<'_>)) {
         if !self.partial.is_empty() {
             emit(self.line(&self.partial));
@@ -113,8 +114,8 @@ impl Splitter {
         *self = Self::new(self.position, self.limit);
     }
 
-    /// Counts whole lines, in strides as long as the longest line may be: of a
-    /// longer one, a stride holds no end.
+    /// Counts whole lines in strides of the maximum line length: a stride
+    /// without a newline belongs to a longer line.
     fn skip(&mut self, mut bytes: &[u8], emit: &mut dyn FnMut(Piece<'_>)) {
         let mut lines = 0;
         while !bytes.is_empty() {

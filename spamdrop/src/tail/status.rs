@@ -1,4 +1,4 @@
-//! What is known of a source.
+//! State and counters of a source.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use super::split::Piece;
 /// Whether a source is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It is.
+    /// The source is being read.
     Reading,
-    /// It is not, for this reason; tried again.
+    /// The source cannot be read, for this reason; it is retried.
     Missing(String),
     /// Standard input ended.
     Ended,
@@ -32,25 +32,26 @@ impl fmt::Display for State {
 /// State and counters of one source. The counters begin at 0 with the run.
 #[derive(Clone, Debug)]
 pub struct FileStatus {
-    /// As it was configured; `-` for standard input, `journal` for the journal.
+    /// The configured path; `-` for standard input, `journal` for the journal.
     pub path: PathBuf,
-    /// Whether a local user cannot forge its lines.
+    /// Whether its lines cannot be forged by a local user.
     pub trusted: bool,
-    /// Whether it is read.
+    /// Whether the source is being read.
     pub state: State,
-    /// Lines handed over.
+    /// Lines delivered.
     pub lines: u64,
     /// Lines longer than [`super::MAX_LINE`], which were skipped.
     pub overlong: u64,
-    /// Entries of the journal that no syslog(3) writes, which were skipped.
+    /// Entries of the journal that no program writes through syslog(3). They
+    /// were skipped.
     pub unfit: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// Times another file took the path.
+    /// How often another file appeared at the path.
     pub rotations: u64,
-    /// Times a file was truncated in place, as by copytruncate.
+    /// How often a file was truncated in place, as by copytruncate.
     pub truncations: u64,
-    /// Bytes that are there and not read yet.
+    /// Unread bytes.
     pub lag: u64,
 }
 
@@ -77,7 +78,7 @@ impl FileStatus {
         }
     }
 
-    /// Changes the state, and says so when it is another one.
+    /// Changes the state, and logs the change.
     pub(super) fn set(&mut self, state: State) {
         if self.state == state {
             return;
@@ -92,7 +93,7 @@ impl FileStatus {
         self.state = state;
     }
 
-    /// Counts a piece and hands over its line, which is backlog if it ends
+    /// Counts a piece and delivers its line. A line is backlog if it ends
     /// within the first `backlog` bytes.
     pub(super) fn deliver(
         &mut self,

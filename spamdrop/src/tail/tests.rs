@@ -89,7 +89,7 @@ fn keeps_positions_across_runs() {
     let mut tail = Tail::open(&paths, Some(positions.clone())).unwrap();
     assert_eq!(poll(&mut tail, CHUNK).0, ["meanwhile", "created"]);
     save(&mut tail).unwrap();
-    // What has not changed is not written again.
+    // Unchanged positions are not written again.
     fs::remove_file(&positions).unwrap();
     poll(&mut tail, CHUNK);
     save(&mut tail).unwrap();
@@ -127,14 +127,14 @@ fn damaged_positions_count_as_none() {
         poll(&mut tail, CHUNK).0.len()
     };
     assert_eq!(resumed(&good), 1);
-    // Before there were versions, the file had none.
+    // A file of spamdrop 0.1 has no version.
     let version = "  \"version\": 1,\n";
     assert_eq!(resumed(&good.replace(version, "")), 1);
     assert_eq!(resumed(&good.replace(version, "\"version\": 2,")), 0);
     for length in 0..good.trim_end().len() {
         assert_eq!(resumed(&good[..length]), 0, "cut to {length} bytes");
     }
-    // Sane JSON with insane numbers is another file's position.
+    // Valid JSON with impossible numbers is taken for another file's position.
     let length = "\"length\": ";
     assert_eq!(resumed(&good.replace(length, &format!("{length}99999"))), 2);
 }
@@ -203,7 +203,7 @@ fn a_long_line_is_passed_over_in_little_time() {
     let paths = paths(&dir, &["log"]);
     let mut tail = Tail::open(&paths, None).unwrap();
     let line = [&[b'x'; 1 << 20][..], b"\nshort\n"].concat();
-    // The fastest of several: the machine may be busy with something else.
+    // The fastest of several runs counts, because the machine may be busy.
     let fastest = (0..5)
         .map(|_| {
             fs::write(&paths[0], &line).unwrap();
@@ -218,7 +218,7 @@ fn a_long_line_is_passed_over_in_little_time() {
         .min()
         .unwrap();
     assert_eq!(tail.files().map(|file| file.overlong).sum::<u64>(), 5);
-    // Of an unoptimised build only that it is linear.
+    // For an unoptimised build, the test only checks that the time is linear.
     let limit = Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 10 });
     assert!(fastest < limit, "{fastest:?}");
 }

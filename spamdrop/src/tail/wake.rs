@@ -1,4 +1,5 @@
-//! Waking up early. Whatever fails here costs a second, not a line.
+//! Early wake-ups. A failure here delays lines by up to a second and loses
+//! none.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -15,29 +16,29 @@ use tokio::time::sleep_until;
 
 use crate::kernel::inotify::Events;
 
-/// A busy log wakes no more often than this in the long run.
+/// Minimum interval between wake-ups in the long run.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// Intervals that can be saved up: as many wakes come at once after a pause.
-/// Only a storm is held back.
+/// Maximum number of wake-ups in a burst after a pause, so that only a storm is
+/// delayed.
 const BURST: u32 = 10;
-/// How often it is checked that the right directories are watched.
+/// How often the set of watched directories is checked.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// Watches the directories of the paths, and those that symlinks lead to.
+/// Watches the directories of the paths, and those of their symlink targets.
 #[derive(Default)]
 pub(super) struct Wake {
     queue: Queue,
     watched: HashSet<WatchDescriptor>,
     names: HashSet<OsString>,
     refreshed: Option<Instant>,
-    /// When the wakes so far would have come, each an interval after the last.
+    /// When the last wake-up would have come if each had waited an interval.
     spent: Option<Instant>,
-    /// Notified of standard input and of the journal.
+    /// Notified of data on standard input and from the journal.
     pub input: Arc<Notify>,
 }
 
-/// Made when it is first waited for: it needs a runtime, and ending it takes
-/// the kernel many milliseconds.
+/// Created on first use: it needs a runtime, and closing it takes the kernel
+/// many milliseconds.
 #[derive(Default)]
 enum Queue {
     #[default]
@@ -60,9 +61,9 @@ impl Wake {
         }
     }
 
-    /// Watches the directories as they are now, at most once a second. One
-    /// that does not exist yet is left out. Returns whether one is new, as
-    /// something may have happened there before.
+    /// Updates the watched directories, at most once a second. A directory that
+    /// does not exist yet is left out. Returns whether a directory is new, as
+    /// events before its watch were missed.
     fn refresh<'a>(&mut self, now: Instant, paths: impl Iterator<Item = &'a Path>) -> bool {
         let is_due = |at| now.saturating_duration_since(at) >= REFRESH;
         let Some(events) = self.queue.events() else {
@@ -90,7 +91,8 @@ impl Wake {
             self.names.extend(path.file_name().map(Into::into));
         }
         for stale in self.watched.difference(&watched) {
-            // A deleted directory has taken its watch along.
+            // The kernel removed the watch of a deleted directory itself, so an
+            // error is expected.
             let _ = watches.remove(stale.clone());
         }
         let is_new = !watched.is_subset(&self.watched);
@@ -123,7 +125,7 @@ impl Wake {
 }
 
 impl Queue {
-    /// The events, if there are any to be had.
+    /// The event stream, if inotify is available.
     fn events(&mut self) -> Option<&mut Events> {
         if let Self::Unused = self {
             *self = Events::new().map_or_else(
@@ -141,13 +143,13 @@ impl Queue {
     }
 }
 
-/// Whether an event is about one of the names. A nameless one is about all:
+/// Whether an event concerns one of the names. A nameless event concerns all:
 /// the queue overflowed, or a watch ended.
 fn concerns(names: &HashSet<OsString>, event: Option<&OsStr>) -> bool {
     event.is_none_or(|name| names.contains(name))
 }
 
-/// A path, and the one it leads to if that is another one.
+/// The path, and its target if it is a symlink.
 fn with_target(path: &Path) -> impl Iterator<Item = PathBuf> {
     let target = fs::canonicalize(path).ok().filter(|target| target != path);
     [path.to_owned()].into_iter().chain(target)

@@ -20,57 +20,60 @@ use crate::table::{Bar, Case, Unit};
 use knock::Knocker;
 use load::{LINES_PER_SECOND, Load};
 
-/// How thorough to be.
+/// The extent of the measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// How often everything takes its turn.
+    /// Number of rounds; each round measures everything once.
     pub rounds: usize,
     /// Lines for spamdrop in each round, idle and again under load.
     pub lines: usize,
-    /// Lines for fail2ban, which takes longer.
+    /// Lines for fail2ban, which is slower.
     pub slow_lines: usize,
-    /// How long a drop by fail2ban is waited for; at most [`knock::LONGEST`].
+    /// Maximum wait for a drop by fail2ban; at most [`knock::LONGEST`].
     pub timeout: Duration,
 }
 
-/// What reads the log.
+/// A program that reads the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contender {
     Spamdrop,
     Fail2ban,
 }
 
-/// What one contender did, over the rounds.
+/// The measurements of one contender, over all rounds.
 #[derive(Default)]
 struct Outcome {
     idle: Delays,
     loaded: Delays,
-    /// The least lines per second of the load.
+    /// The lowest rate of the load in any round, in lines per second.
     line_rate: Option<f64>,
 }
 
-/// Seconds from line to drop, and how many lines had no effect in time.
+/// Delays from line to drop in seconds, and the number of lines without effect
+/// within the timeout.
 #[derive(Default)]
 struct Delays {
     sample: Sample,
     missed: usize,
 }
 
-/// At most between two lines, at random, so that they do not keep step with
-/// what wakes spamdrop.
+/// Maximum pause between two lines. It is random, so that lines do not
+/// synchronize with spamdrop's wake-ups.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The same for fail2ban, which looks for what to ban less often the longer
-/// there was nothing.
+/// The same for fail2ban, which polls for bans less often the longer it was
+/// idle.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
-/// The bars, in seconds: median and 99th percentile idle, the latter under load.
+/// The bars in seconds: median and 99th percentile idle, and the latter under
+/// load.
 const IDLE: (Bar, Bar) = (Bar::AtMost(1e-3), Bar::AtMost(5e-3));
 const LOADED: Bar = Bar::AtMost(0.25);
 
-/// Measures both contenders, by turns.
+/// Measures both contenders in turn.
 ///
 /// # Errors
 ///
-/// spamdrop cannot be measured; where fail2ban cannot, that is only noted.
+/// spamdrop cannot be measured. If fail2ban cannot, that is only noted in the
+/// table.
 pub fn cases(cores: Cores, effort: Effort) -> Result<Vec<Case>> {
     let (mut spamdrop, mut fail2ban) = (Outcome::default(), Ok(Outcome::default()));
     for round in 1..=effort.rounds {
@@ -135,7 +138,7 @@ fn beside(case: &mut Case, name: &str, delays: &Delays, effort: Effort) {
     p99(case, "fail2ban", delays, None);
 }
 
-/// What the load came to, and whether that is what it should be.
+/// Describes the rate of the load, and whether it reached the target.
 fn held(least: Option<f64>) -> String {
     let least = least.unwrap_or_default();
     if least >= 0.99 * LINES_PER_SECOND as f64 {
@@ -146,7 +149,7 @@ fn held(least: Option<f64>) -> String {
 }
 
 impl Contender {
-    /// One round: on hosts of its own, with a log of its own.
+    /// Runs one round on new hosts with a new log.
     fn measure(self, cores: Cores, effort: Effort, outcome: &mut Outcome) -> Result<()> {
         let site = Site::with_listener(&spamdrop_lab::binary("spamdrop")?)?;
         let daemon = self.start(&site)?;
@@ -155,7 +158,8 @@ impl Contender {
             site: &site,
             senders: 0,
         };
-        // The first ban makes fail2ban set up its rule.
+        // fail2ban sets up its rule with the first ban, which is therefore not
+        // measured.
         let first = trial.delay(knock::LONGEST)?;
         first
             .with_context(|| daemon.output())
@@ -174,14 +178,14 @@ impl Contender {
 
     fn start(self, site: &Site<TcpListener>) -> Result<Daemon> {
         match self {
-            // As it is by default.
+            // The default log level.
             Self::Spamdrop => site.run_logging("info", &[]),
             Self::Fail2ban => fail2ban::start(&site.server, &site.path("mail.log")),
         }
     }
 }
 
-/// A site whose log is read by something.
+/// A site whose log a contender reads.
 struct Trial<'a> {
     site: &'a Site<TcpListener>,
     knocker: Knocker,
@@ -189,8 +193,8 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    /// Line after line, but for the first that has no effect in time: those
-    /// behind it would wait for it.
+    /// Measures line after line. It stops at the first line without effect
+    /// within the timeout, because the following lines would wait for that one.
     fn repeat(&mut self, contender: Contender, effort: Effort, delays: &mut Delays) -> Result<()> {
         let (lines, pause, timeout) = match contender {
             Contender::Spamdrop => (effort.lines, PAUSE, knock::LONGEST),
@@ -207,7 +211,7 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// From the line of another sender to its first dropped SYN.
+    /// The delay from the line of a new sender to its first dropped SYN.
     fn delay(&mut self, timeout: Duration) -> Result<Option<Duration>> {
         self.senders += 1;
         let [high, low] = self.senders.to_be_bytes();
@@ -221,7 +225,7 @@ impl Trial<'_> {
     }
 }
 
-/// Courier's, with a newline.
+/// A rejection line in Courier's format, with a newline.
 fn rejection(sender: Ipv4Addr) -> String {
     let stamp = jiff::Timestamp::now();
     format!(

@@ -1,5 +1,5 @@
-//! Lists: a million addresses in and out, one `add`, the start, and memory.
-//! What is measured is the shipped program, as a process.
+//! Lists: a million addresses in and out, one `add`, the start, and memory. The
+//! shipped program is measured, as a process.
 
 mod bulk;
 mod controller;
@@ -18,16 +18,17 @@ use spamdrop_lab::{Host, binary};
 use crate::packets::Thoroughness;
 use crate::table::Case;
 
-/// Addresses of a long list.
+/// Number of addresses in a long list.
 const MANY: u32 = 1_000_000;
-/// Where a host's commands leave their output; each host has its own /run.
+/// The file to which a host's commands write their output; each host has its
+/// own /run.
 const OUTPUT: &str = "/run/output";
 
-/// Measures all of it.
+/// Measures all list cases.
 ///
 /// # Errors
 ///
-/// spamdrop or a peer cannot be run, or has not done its work.
+/// spamdrop or a peer cannot be run, or has a wrong result.
 pub fn cases(thoroughness: Thoroughness) -> Result<Vec<Case>> {
     let rounds = rounds(thoroughness);
     let mut cases = bulk::measure(rounds, thoroughness.quick)?;
@@ -36,7 +37,7 @@ pub fn cases(thoroughness: Thoroughness) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// How often each is measured.
+/// Number of measurements of each case.
 pub fn rounds(thoroughness: Thoroughness) -> usize {
     if thoroughness.quick { 2 } else { 5 }
 }
@@ -77,7 +78,7 @@ impl Spamdrop {
         argv
     }
 
-    /// How long a verb takes; what it prints is left in [`OUTPUT`].
+    /// How long a verb takes; its output is written to [`OUTPUT`].
     fn time(&self, args: &[&str]) -> Result<Duration> {
         time(&self.host, self.argv(args))
     }
@@ -103,7 +104,7 @@ fn words(command: &str) -> Vec<OsString> {
     command.split(' ').map(OsString::from).collect()
 }
 
-/// The number of lines that the last command printed and that hold a text.
+/// Number of lines in the last command's output that contain a text.
 fn printed(host: &Host, text: &'static str) -> Result<usize> {
     let output = host.run(|| fs::read_to_string(OUTPUT))?;
     Ok(output.matches(text).count())
@@ -114,7 +115,7 @@ fn write(host: &Host, path: &'static str, text: String) -> Result<()> {
         .with_context(|| format!("cannot write {path}"))
 }
 
-/// So many different addresses, all over 16.0.0.0/6, in no order.
+/// `number` different addresses in 16.0.0.0/6, in no order.
 fn addresses(number: u32) -> impl Iterator<Item = Ipv4Addr> {
     // An odd factor maps the lower 26 bits one to one.
     (0..number).map(|index| (0x1000_0000 | index.wrapping_mul(0x9e37_79b1) & 0x03ff_ffff).into())

@@ -1,4 +1,4 @@
-//! The log: from its bytes to decisions.
+//! Log processing, from bytes to decisions.
 
 mod contender;
 mod traffic;
@@ -16,12 +16,12 @@ use crate::table::{Bar, Case, Unit};
 use contender::{Contender, Kind};
 use traffic::Written;
 
-/// Lines of the log.
+/// Number of lines in the log.
 const LINES: u64 = 1_000_000;
-/// Lines that fail2ban-regex is given; all of them would take it ten seconds.
+/// Number of lines for fail2ban-regex, which would take ten seconds for all.
 const FEW: u64 = 100_000;
 
-/// What stands in the first line of the table, and what is beside it.
+/// The contender in the first line of the table, and its peers.
 const SUBJECT: &str = "spamdrop scan";
 const PEERS: [(&str, Kind, Option<Bar>); 4] = [
     (
@@ -34,7 +34,7 @@ const PEERS: [(&str, Kind, Option<Bar>); 4] = [
     ("fail2ban-regex", Kind::Fail2ban, Some(Bar::AtLeast(200.0))),
 ];
 
-/// A log on disk, and so in the page cache.
+/// A log on disk that is in the page cache.
 struct Log {
     path: PathBuf,
     written: Written,
@@ -47,18 +47,18 @@ impl Log {
         let mut out = BufWriter::new(file);
         let written = traffic::write(lines, &mut out)?;
         out.flush()?;
-        // Lest it is written back while others read it.
+        // Synced first, so that no write-back disturbs the measurements.
         out.get_ref().sync_all()?;
         Ok(Self { path, written })
     }
 }
 
-/// Measures all of it.
+/// Measures all log cases.
 ///
 /// # Errors
 ///
-/// The log cannot be written, or spamdrop does not find in it what is there;
-/// a peer that cannot be measured is only noted.
+/// The log cannot be written, or spamdrop's result is wrong. A peer that cannot
+/// be measured is only noted in the table.
 pub fn cases(thoroughness: Thoroughness) -> Result<Vec<Case>> {
     let directory = TempDir::new()?;
     let log = |name, lines| Log::write(directory.path().join(name), lines);
@@ -89,13 +89,14 @@ pub fn cases(thoroughness: Thoroughness) -> Result<Vec<Case>> {
     Ok(vec![case])
 }
 
-/// Everything takes a turn in every round. A peer that fails gets no other.
+/// Runs all contenders in turn in every round. A peer that fails is not run
+/// again.
 fn alternate<const N: usize>(
     rounds: usize,
     subject: &Contender,
     peers: [Result<Contender>; N],
 ) -> Result<(Sample, [Result<Sample>; N])> {
-    // Once unmeasured: the programs come from the disk.
+    // The first run is not measured, because it loads the programs from disk.
     subject.run()?;
     let mut own = Sample::default();
     let mut peers = peers.map(|peer| {
@@ -117,7 +118,7 @@ fn alternate<const N: usize>(
     Ok((own, peers.map(|peer| peer.map(|(_, sample)| sample))))
 }
 
-/// As it is given to a command.
+/// The path as a command's argument.
 fn path_text(path: &Path) -> Result<&str> {
     path.to_str()
         .context("the temporary directory's name is not UTF-8")

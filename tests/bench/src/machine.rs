@@ -1,4 +1,4 @@
-//! The machine: what it is, and which two of its cores are used.
+//! The machine: its description, and the two cores that are used.
 
 use std::fmt;
 use std::fs;
@@ -12,15 +12,16 @@ use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 /// Two cores of this machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Cores {
-    /// Where packets are made.
+    /// The core that generates packets.
     pub generator: usize,
-    /// Where they are dropped.
+    /// The core that drops them.
     pub receiver: usize,
 }
 
 impl Cores {
-    /// Two that this process may use: threads of different cores if there are
-    /// any, since the threads of one core share what it can do.
+    /// Chooses two cores that this process may use. They are threads of
+    /// different physical cores if possible, since the threads of one core
+    /// share its resources.
     ///
     /// # Errors
     ///
@@ -48,8 +49,8 @@ fn siblings(cpu: usize) -> String {
     fs::read_to_string(path).unwrap_or_else(|_| cpu.to_string())
 }
 
-/// Runs this thread, or the one named, on one core only, and there before
-/// what else wants it.
+/// Restricts this thread, or the given one, to one core and gives it the
+/// highest priority there.
 ///
 /// # Errors
 ///
@@ -65,7 +66,7 @@ pub fn pin(thread: Option<Pid>, cpu: usize) -> Result<()> {
 /// As `nice -n -20`.
 const HIGHEST_PRIORITY: i32 = -20;
 
-/// What the figures depend on.
+/// The properties of the machine that the figures depend on.
 pub struct Machine {
     cpu: String,
     cores: usize,
@@ -74,7 +75,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This machine, now.
+    /// Reads the properties of this machine.
     ///
     /// # Errors
     ///
@@ -115,7 +116,7 @@ impl fmt::Display for Machine {
     }
 }
 
-/// Memory that can be had without swapping, in bytes.
+/// Memory that is available without swapping, in bytes.
 ///
 /// # Errors
 ///

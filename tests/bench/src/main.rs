@@ -1,8 +1,7 @@
-//! `cargo xtask bench`: spamdrop beside what could be used instead.
+//! `cargo xtask bench`: measures spamdrop beside its alternatives.
 //!
-//! All of it happens in network namespaces that end with this process. The
-//! table goes to standard output, as Markdown; everything else to standard
-//! error.
+//! Everything runs in network namespaces that end with this process. The table
+//! goes to standard output, as Markdown; messages go to standard error.
 
 mod latency;
 mod lists;
@@ -25,7 +24,7 @@ use packets::Thoroughness;
 use sample::MAX_SPREAD;
 use table::Case;
 
-/// Measures spamdrop beside what could be used instead.
+/// Measures spamdrop beside its alternatives.
 #[derive(Parser)]
 struct Options {
     /// Fewer and shorter rounds, and no list of 16 M

@@ -1,4 +1,4 @@
-//! The packet path: what dropping and passing packets costs.
+//! The packet path: the cost of dropping and passing packets.
 
 mod cores;
 mod hits;
@@ -22,28 +22,29 @@ use crate::table::Case;
 static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/spamdrop-bench-ebpf"));
 
-/// How thorough to be.
+/// The extent of the measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Thoroughness {
-    /// How often each is measured.
+    /// Number of measurements of each case.
     pub rounds: usize,
-    /// How long each time.
+    /// Duration of each measurement.
     pub length: Duration,
-    /// Whether to leave out the largest list.
+    /// Whether to omit the largest list.
     pub quick: bool,
     /// Whether to slow the filter down.
     pub slow: bool,
 }
 
-/// Where all of it happens.
+/// The hosts and cores of the measurement.
 pub struct Bench {
     source: Host,
     cores: Cores,
     thoroughness: Thoroughness,
 }
 
-/// More and shorter rounds than of the rest: what slows the machine comes and
-/// goes by seconds, so the closer the turns, the less it sets them apart.
+/// Number of rounds. They are more and shorter than those of the other groups:
+/// disturbances of the machine last seconds, so short turns make them affect
+/// all contenders alike.
 #[must_use]
 pub fn rounds(thoroughness: Thoroughness) -> usize {
     if thoroughness.quick {
@@ -53,12 +54,12 @@ pub fn rounds(thoroughness: Thoroughness) -> usize {
     }
 }
 
-/// Measures all of it.
+/// Measures all packet cases.
 ///
 /// # Errors
 ///
-/// spamdrop or a yardstick cannot be measured; a peer that cannot is only
-/// noted.
+/// spamdrop or a yardstick cannot be measured. A peer that cannot is only noted
+/// in the table.
 pub fn cases(cores: Cores, thoroughness: Thoroughness) -> Result<Vec<Case>> {
     let source = Host::new("source")?;
     source.run(sink::without_ipv6)?;
@@ -77,16 +78,16 @@ pub fn cases(cores: Cores, thoroughness: Thoroughness) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// The size of a map for so many sources: the default, or else twice their
+/// The map capacity for this number of sources: the default, or else twice the
 /// number, since an LRU map that is nearly full evicts entries early.
 pub fn capacity(sources: u32) -> u32 {
     const DEFAULT: u32 = 262_144;
     DEFAULT.max(sources.saturating_mul(2).next_power_of_two())
 }
 
-/// Says on standard error what is being done.
+/// Prints a progress message to standard error.
 pub fn say(text: &str) {
     use std::io::Write as _;
-    // Nobody needs to see it.
+    // A closed standard error is no reason to stop.
     let _ = writeln!(std::io::stderr(), "bench: {text}");
 }

@@ -1,7 +1,7 @@
-//! What was measured, and when it says nothing.
+//! Measured figures, and the criterion for a meaningful ratio.
 
-/// A ratio is refused when its rounds spread further than this: the distance
-/// of the quartiles, divided by the median.
+/// Maximum spread of a ratio's rounds: the distance of the quartiles, divided
+/// by the median. A ratio with a larger spread is rejected.
 pub const MAX_SPREAD: f64 = 0.25;
 
 /// One figure for each round, in the order of the rounds.
@@ -39,8 +39,8 @@ impl Sample {
         self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// Each round's figure, divided by the other's of the same round: what
-    /// slows the machine for a while slows both.
+    /// Each round's figure, divided by the other's figure of the same round. A
+    /// temporary slowdown of the machine affects both.
     #[must_use]
     pub fn over(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
@@ -74,10 +74,10 @@ mod tests {
 
     #[test]
     fn quartiles_a_quarter_of_the_median_apart_are_the_widest_spread() {
-        // Quartiles of three lie halfway between their neighbours.
+        // The quartiles of three figures lie halfway between neighbours.
         assert!(Sample(vec![1.0, 0.75, 1.25]).is_steady());
         assert!(!Sample(vec![1.0, 0.74, 1.25]).is_steady());
-        // One round of five may go wrong.
+        // One of five rounds may be an outlier.
         assert!(Sample(vec![1.0, 1.1, 0.9, 1.0, 9.0]).is_steady());
         assert!(!Sample(vec![1.0, 1.3, 0.9, 1.0, 9.0]).is_steady());
         assert!(!Sample(vec![0.0, 0.0]).is_steady());

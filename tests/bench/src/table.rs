@@ -1,18 +1,18 @@
-//! The table: one line for each thing measured, as Markdown.
+//! The table: one Markdown line for each measured figure.
 
 use std::fmt;
 use std::io::{self, Write};
 
 use crate::sample::Sample;
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Packets per second.
     PacketsPerSecond,
     /// Nanoseconds per packet.
     Nanoseconds,
-    /// Milliseconds; the figures are seconds.
+    /// Milliseconds; the figures themselves are in seconds.
     Milliseconds,
     /// Bytes per second.
     BytesPerSecond,
@@ -41,7 +41,7 @@ impl Unit {
     }
 }
 
-/// What is asked of a line: of its ratio, or of its median if it has none.
+/// The requirement for a line: for its ratio, or for its median if it has none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bar {
     /// This much or more.
@@ -69,8 +69,8 @@ impl fmt::Display for Bar {
     }
 }
 
-/// What was measured under the same conditions: a subject, and others beside
-/// it.
+/// Figures measured under the same conditions: those of a subject and of its
+/// peers.
 pub struct Case {
     name: String,
     unit: Unit,
@@ -79,14 +79,14 @@ pub struct Case {
 
 struct Line {
     subject: String,
-    /// Or why there is no figure.
+    /// The figures, or why there are none.
     outcome: Result<Sample, String>,
     ratio: Option<Sample>,
     bar: Option<Bar>,
 }
 
 impl Case {
-    /// A case, and what was measured of its subject.
+    /// Creates a case with the subject's figures.
     pub fn new(name: impl Into<String>, unit: Unit, subject: &str, sample: Sample) -> Self {
         let mut case = Self {
             name: name.into(),
@@ -97,7 +97,7 @@ impl Case {
         case
     }
 
-    /// Holds the subject's own figure against a bar.
+    /// Sets the bar for the subject's own figure.
     pub fn with_bar(mut self, bar: Bar) -> Self {
         if let Some(subject) = self.lines.first_mut() {
             subject.bar = Some(bar);
@@ -105,20 +105,19 @@ impl Case {
         self
     }
 
-    /// Adds what the subject is compared with: the ratio is the subject's
-    /// figure divided by this one.
+    /// Adds a peer; the ratio is the subject's figure divided by the peer's.
     pub fn beside(&mut self, subject: &str, sample: Sample, bar: Option<Bar>) {
         let first = self.lines.first();
         let ratio = first.and_then(|line| Some(line.outcome.as_ref().ok()?.over(&sample)));
         self.push(subject, Ok(sample), ratio, bar);
     }
 
-    /// Adds another figure of the case, which is compared with none.
+    /// Adds another figure without a comparison.
     pub fn also(&mut self, subject: &str, sample: Sample, bar: Option<Bar>) {
         self.push(subject, Ok(sample), None, bar);
     }
 
-    /// Adds what could not be measured, and why.
+    /// Adds a peer that could not be measured, and the reason.
     pub fn without(&mut self, subject: &str, why: impl Into<String>, bar: Option<Bar>) {
         self.push(subject, Err(why.into()), None, bar);
     }
@@ -187,7 +186,8 @@ impl Line {
         match (&self.ratio, &self.outcome) {
             (Some(ratio), _) if !ratio.is_steady() => {
                 let refused = format!("too noisy: {:.2} - {:.2}", ratio.min(), ratio.max());
-                // Where every round is on one side of the bar, so is the truth.
+                // With an unsteady ratio, the bar counts as met or missed only
+                // if every round is on the same side.
                 let (least, most) = (judge(ratio.min()), judge(ratio.max()));
                 let verdict = match self.bar {
                     Some(_) if least == most => least,

@@ -9,10 +9,10 @@ use spamdrop_lab::wave::{Mode, Scale, table};
 
 use crate::packets::say;
 
-/// Of who comes when.
+/// The seed of the order in which peers arrive.
 const SEED: u64 = 1;
 
-/// Runs the same wave in one mode after another, and writes a table.
+/// Runs the same wave in each mode, and writes a table.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The story.
+//! The steps of the demo.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -24,18 +24,20 @@ const DUMP: [&str; 5] = [
     "pinned",
     "/sys/fs/bpf/spamdrop/v2/blocked4",
 ];
-/// As bpftool writes it.
+/// The key in bpftool's notation.
 const POLITE_KEY: &str = "100,64,0,66";
-/// A block may end this much early: the filter skips stores that move it less.
+/// How much earlier than its ttl a block may end: the filter skips stores that
+/// would move the expiry by less.
 const SLACK: Duration = Duration::from_secs(1);
-/// Two kernel clocks and two processes: when one says 3 s, another says 2.99.
+/// Tolerance between the times of two kernel clocks and two processes: when one
+/// shows 3 s, another shows 2.99.
 const TOLERANCE: Duration = Duration::from_millis(200);
 
-/// Tells it all.
+/// Runs all steps.
 ///
 /// # Errors
 ///
-/// Names the step at which something else was seen than expected.
+/// Names the step whose result was unexpected.
 pub fn play(story: &mut Story, stage: &Stage) -> Result<()> {
     before(story, stage)?;
     polite(story, stage)?;
@@ -104,7 +106,7 @@ fn refused(client: &mut Client) -> Result<String> {
     Ok(seen)
 }
 
-/// A SYN of the polite sender that the server must not see.
+/// Sends a SYN of the polite sender and checks that the server does not see it.
 fn unanswered(stage: &Stage) -> Result<String> {
     let accepted = stage.accepted(POLITE)?;
     ensure!(stage.site.dropped(POLITE, SILENCE)?, "it is answered");
@@ -170,7 +172,8 @@ fn knocking(story: &mut Story, stage: &Stage) -> Result<()> {
         let gone = || Ok(stage.entry(KNOCKER)?.is_none().then_some(()));
         until("the block to end", TTL + SOON, gone)?;
         let silent = last_knock.elapsed();
-        // The filter's clock may be a tick behind; a knock now would extend.
+        // The filter's clock may be a tick behind; a SYN sent now would extend
+        // the block.
         std::thread::sleep(Duration::from_millis(20));
         ensure!(silent + SLACK + TOLERANCE > TTL, "after {}", human(silent));
         Ok(format!("{} after its last knock", human(silent)))
@@ -214,8 +217,8 @@ fn instruments(story: &mut Story, stage: &Stage) -> Result<()> {
     })
 }
 
-/// Whether all that is listed is in the dump, which may also hold what has
-/// expired.
+/// Checks that all listed entries are in the dump, which may also contain
+/// expired ones.
 fn same_entries(stage: &Stage, dump: &str) -> Result<String> {
     let dump: Value = serde_json::from_str(dump).context("its fields have no types")?;
     let list = stage.json("list")?;

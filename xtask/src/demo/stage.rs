@@ -1,4 +1,4 @@
-//! The mail server, the daemon, and what can be asked of them.
+//! The mail server, the daemon, and queries to them.
 
 use std::time::{Duration, Instant};
 
@@ -9,23 +9,24 @@ use spamdrop_lab::{Daemon, Reply, Site, binary};
 
 use super::story::human;
 
-/// How many sessions the server has at a time: Courier's `MAXDAEMONS`.
+/// Maximum number of concurrent sessions of the server: Courier's `MAXDAEMONS`.
 pub const SLOTS: usize = 4;
-/// What stands on the server's blocklist.
+/// The addresses on the server's blocklist.
 const LISTED: &str = "100.64.0.64/26";
-/// Time that what takes milliseconds may take on a busy machine.
+/// Time limit for steps that normally take milliseconds, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(5);
-/// No answer for this long, to a SYN that is not yet repeated, is a drop.
+/// A SYN that is not answered for this long was dropped. The time is shorter
+/// than the kernel's first retransmission.
 pub const SILENCE: Duration = Duration::from_millis(800);
 const OUTPUT_LINES: usize = 20;
 
-/// A mail server with the daemon before it.
+/// A mail server that the daemon protects.
 pub struct Stage {
-    // Dropped before the site it runs on.
+    // The field order matters: the daemon is dropped before its site.
     daemon: Daemon,
-    /// The server, and where its peers connect from.
+    /// The server, and the hosts from which its peers connect.
     pub site: Site,
-    /// How long the daemon took to be ready.
+    /// The time that the daemon took to be ready.
     pub ready_after: Duration,
 }
 
@@ -34,7 +35,7 @@ impl Stage {
     ///
     /// # Errors
     ///
-    /// Something did not start; the error holds its output.
+    /// A part did not start. The error contains its output.
     pub fn new(with: &[String]) -> Result<Self> {
         let site = Site::new(&binary("spamdrop")?, |options| options.slots = SLOTS)?;
         site.blacklist(LISTED)?;
@@ -48,18 +49,18 @@ impl Stage {
         })
     }
 
-    /// What the daemon said last.
+    /// The daemon's last lines of output.
     pub fn last_output(&self) -> String {
         let output = self.daemon.output();
         let lines: Vec<&str> = output.lines().collect();
         lines[lines.len().saturating_sub(OUTPUT_LINES)..].join("\n")
     }
 
-    /// Delivers a message and tells how long the banner took.
+    /// Delivers a message and reports how long the banner took.
     ///
     /// # Errors
     ///
-    /// The server did not take it.
+    /// The server did not accept it.
     pub fn deliver(&self, source: &str) -> Result<String> {
         let start = Instant::now();
         let mut client = self.site.connect(source)?;
@@ -74,7 +75,7 @@ impl Stage {
         Ok(format!("delivered; banner after {waited}"))
     }
 
-    /// How often the server has accepted a connection from an address.
+    /// Number of connections that the server has accepted from an address.
     ///
     /// # Errors
     ///
@@ -85,18 +86,18 @@ impl Stage {
         Ok(log.lines().filter(|line| line.contains(&started)).count())
     }
 
-    /// What `spamdrop VERB --json` says.
+    /// The output of `spamdrop VERB --json`.
     ///
     /// # Errors
     ///
-    /// It failed.
+    /// The command failed.
     pub fn json(&self, verb: &str) -> Result<Value> {
         Ok(serde_json::from_str(
             &self.site.spamdrop(&[verb, "--json"])?,
         )?)
     }
 
-    /// An address as `spamdrop list` shows it, if it is blocked.
+    /// The entry of an address in `spamdrop list`, if it is blocked.
     ///
     /// # Errors
     ///
@@ -107,7 +108,7 @@ impl Stage {
         Ok(entries.find(|entry| entry["addr"] == addr).cloned())
     }
 
-    /// The packets that the filter has dropped.
+    /// Number of packets that the filter has dropped.
     ///
     /// # Errors
     ///
@@ -132,11 +133,11 @@ impl Stage {
     }
 }
 
-/// The reply as it came, if it has this code.
+/// The reply's text, if it has this code.
 ///
 /// # Errors
 ///
-/// It has another; the error is the reply.
+/// It has another code; the error is the reply.
 pub fn expect(reply: &Reply, code: u16) -> Result<String> {
     let text = format!("{} {}", reply.code, reply.text);
     ensure!(reply.code == code, "{text}");

@@ -1,14 +1,14 @@
-//! What the demo prints.
+//! The output of the demo.
 
 use std::io::{IsTerminal as _, Stdout, Write as _, stdout};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-/// Where the column of what was seen begins, after the mark.
+/// Width of the column with the expectation; the result follows it.
 const EXPECTED_WIDTH: usize = 44;
 
-/// Steps, each with what was expected and what was seen.
+/// Prints steps, each with the expectation and the result.
 pub struct Story {
     out: Stdout,
     is_terminal: bool,
@@ -26,7 +26,8 @@ enum Style {
 }
 
 impl Story {
-    /// Begins; colour is for terminals, unless `NO_COLOR` is set.
+    /// Starts the output. Colour is used on terminals, unless `NO_COLOR` is
+    /// set.
     pub fn new() -> Self {
         let out = stdout();
         let is_terminal = out.is_terminal();
@@ -40,21 +41,21 @@ impl Story {
         }
     }
 
-    /// A headline.
+    /// Prints a headline.
     ///
     /// # Errors
     ///
-    /// Standard output is closed; so in all that follows.
+    /// Standard output is closed; the same holds for the other methods.
     pub fn scene(&mut self, title: &str) -> Result<()> {
         Ok(writeln!(self.out, "\n{}", self.styled(Style::Bold, title))?)
     }
 
-    /// One step: what is expected, and a look that returns what was seen, or
-    /// fails if that is something else.
+    /// Runs and prints one step. `look` returns the result, or fails if it
+    /// differs from the expectation.
     ///
     /// # Errors
     ///
-    /// The look failed; the error names the step.
+    /// `look` failed; the error names the step.
     pub fn step(&mut self, expected: &str, look: impl FnOnce() -> Result<String>) -> Result<()> {
         if self.is_terminal {
             write!(self.out, "  … {expected}")?;
@@ -76,7 +77,7 @@ impl Story {
             .with_context(|| format!("not as expected: {expected}"))
     }
 
-    /// A command and its output.
+    /// Prints a command and its output.
     ///
     /// # Errors
     ///
@@ -94,7 +95,7 @@ impl Story {
         Ok(())
     }
 
-    /// The last line.
+    /// Prints the last line.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
-//! Circles in a graph: Tarjan's strongly connected components.
+//! Cycles in a graph: Tarjan's strongly connected components.
 
-/// The sets of more than one node that all lead to each other.
+/// The strongly connected components with more than one node.
 pub(super) fn find(nodes: usize, arrows: impl Iterator<Item = (usize, usize)>) -> Vec<Vec<usize>> {
     let mut next = vec![Vec::new(); nodes];
     for (from, to) in arrows {
@@ -25,9 +25,9 @@ pub(super) fn find(nodes: usize, arrows: impl Iterator<Item = (usize, usize)>) -
 struct Search {
     next: Vec<Vec<usize>>,
     count: usize,
-    /// In which order the nodes were met.
+    /// Order in which the nodes were visited.
     number: Vec<Option<usize>>,
-    /// The first node that is reached from one.
+    /// The lowest visit number that is reachable from each node.
     lowest: Vec<usize>,
     stack: Vec<usize>,
     found: Vec<Vec<usize>>,

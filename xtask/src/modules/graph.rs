@@ -1,4 +1,4 @@
-//! Which file names which: paths, followed through `use` to where they lead.
+//! Determines which file names which, by following paths through `use`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,20 +7,20 @@ use anyhow::Result;
 
 use crate::source::{File, Module, Scope, joined, read_crate};
 
-/// How many `use` a path may lead through.
+/// Maximum number of `use` items that a path is followed through.
 const DEPTH: usize = 16;
 
-/// The files of several crates and who names whom.
+/// The files of several crates, and the references between them.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
-    /// Each with its crate.
+    /// Each file with its crate.
     pub files: Vec<(String, File)>,
     pub arrows: Vec<Arrow>,
-    /// Which file has a module of a crate.
+    /// The index of the file that contains a crate's module.
     owners: BTreeMap<(String, Module), usize>,
 }
 
-/// One file names an item of another.
+/// A reference: one file names an item of another.
 #[derive(Debug)]
 pub(super) struct Arrow {
     pub from: usize,
@@ -29,7 +29,7 @@ pub(super) struct Arrow {
 }
 
 impl Graph {
-    /// Adds a crate. Those that it names must be there already.
+    /// Adds a crate. The crates that it names must have been added before.
     pub(super) fn add(&mut self, name: &str, root: &Path) -> Result<()> {
         self.add_files(name, read_crate(root)?);
         Ok(())
@@ -50,7 +50,7 @@ impl Graph {
         }
     }
 
-    /// Where an arrow stands, as `path:line`.
+    /// The location of a reference, as `path:line`.
     pub(super) fn place(&self, arrow: &Arrow) -> String {
         let path = self.files[arrow.from].1.path.display();
         format!("{path}:{}", arrow.line)
@@ -71,8 +71,8 @@ impl Graph {
         arrows
     }
 
-    /// The file that has what a path in a module names; `None` for what is not
-    /// of these crates.
+    /// The file that contains the target of a path in a module; `None` for a
+    /// target outside of these crates.
     fn resolve(
         &self,
         name: &str,
@@ -84,7 +84,7 @@ impl Graph {
         self.follow(&name, module, rest, depth)
     }
 
-    /// Where the first segments of a path lead, and the others.
+    /// The target of the path's first segments, and the remaining segments.
     fn start<'p>(
         &self,
         name: &str,
@@ -109,7 +109,7 @@ impl Graph {
         }
     }
 
-    /// The file of the last module on the way, through whatever it imports.
+    /// The file of the last module on the path, followed through imports.
     fn follow(
         &self,
         name: &str,

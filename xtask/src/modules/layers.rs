@@ -1,12 +1,12 @@
-//! The layers, as DESIGN's section on the house has them: a module names only
-//! those before it, or beside it.
+//! The layers, as described in DESIGN's section on the house: a module names
+//! only modules of lower layers or of its own.
 
 /// A crate of the product.
 #[derive(Debug)]
 pub(super) struct Crate {
-    /// As other crates call it.
+    /// The name by which other crates import it.
     pub name: &'static str,
-    /// From the root of the workspace.
+    /// The path of its root file, relative to the workspace.
     pub root: &'static str,
     /// From the lowest to the highest.
     pub layers: &'static [&'static [&'static str]],

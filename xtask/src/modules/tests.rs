@@ -19,7 +19,7 @@ const LAYERS: [Crate; 2] = [
     },
 ];
 
-/// The crate `low`, and `high` above it.
+/// A graph of the crate `low`, and of `high` above it.
 fn house(files: &[(&str, &str)]) -> (TempDir, Graph) {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in files {
@@ -37,7 +37,7 @@ fn house(files: &[(&str, &str)]) -> (TempDir, Graph) {
     (root, graph)
 }
 
-/// What is wrong with the crate `low` of these modules, without its directory.
+/// The breaches in the crate `low` with these modules, without its directory.
 fn breaches(files: &[(&str, &str)]) -> String {
     let modules = ["ground", "floor", "wall", "roof"];
     let mut all: Vec<(String, &str)> = vec![(

@@ -1,4 +1,4 @@
-//! Which paths a module names, in `use` and elsewhere.
+//! Collects the paths that a module names, in `use` and elsewhere.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use super::strip::is_punct;
 use super::{Module, Scope, joined};
 
-/// Notes the paths of a module, and of those that stand inline in it.
+/// Collects the paths of a module and of its inline modules.
 pub(super) fn collect(tokens: TokenStream, module: Module, scopes: &mut BTreeMap<Module, Scope>) {
     let mut scope = Scope::default();
     let mut inline = Vec::new();
@@ -55,7 +55,8 @@ fn read_mod(
     at + 2
 }
 
-/// A path outside of `use`; what is behind `::` belongs to the one before.
+/// Reads a path outside of `use`. A segment after `::` belongs to the path
+/// before it.
 fn read_path(trees: &[TokenTree], mut at: usize, scope: &mut Scope) -> usize {
     let line = trees[at].span().start().line;
     let is_start =
@@ -79,7 +80,7 @@ fn is_separator(trees: &[TokenTree], at: usize) -> bool {
     is_punct(trees.get(at), ':') && is_punct(trees.get(at + 1), ':')
 }
 
-/// Reads up to the semicolon. Of `use<'a>` in a type there is nothing to read.
+/// Reads a `use` up to its semicolon. A `use<'a>` in a type contains no path.
 fn read_use(trees: &[TokenTree], at: usize, scope: &mut Scope) -> usize {
     let is_end = |tree: &TokenTree| is_punct(Some(tree), ';');
     if is_punct(trees.get(at), '<') {

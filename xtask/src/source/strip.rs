@@ -1,4 +1,4 @@
-//! Takes out what is no code of the product: doc comments, and items that are
+//! Removes tokens that are not product code: doc comments, and items that are
 //! built for tests only.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
@@ -9,7 +9,7 @@ pub(super) fn without_tests(tokens: TokenStream) -> TokenStream {
     let mut at = 0;
     while at < trees.len() {
         match attribute(&trees, at) {
-            // `#![cfg(test)]` is about everything that follows.
+            // `#![cfg(test)]` applies to everything that follows.
             Some(attribute) if attribute.is_test && attribute.is_inner => break,
             Some(attribute) if attribute.is_test => at = end_of_item(&trees, attribute.end),
             Some(attribute) if attribute.is_doc => at = attribute.end,
@@ -35,11 +35,11 @@ struct Attribute {
     is_inner: bool,
     is_doc: bool,
     is_test: bool,
-    /// The index behind it.
+    /// The index after the attribute.
     end: usize,
 }
 
-/// The attribute that begins here.
+/// Parses the attribute at this index, if there is one.
 fn attribute(trees: &[TokenTree], at: usize) -> Option<Attribute> {
     if !is_punct(trees.get(at), '#') {
         return None;
@@ -60,13 +60,13 @@ fn attribute(trees: &[TokenTree], at: usize) -> Option<Attribute> {
     })
 }
 
-/// Whether a condition such as `(all (test , unix))` holds in tests only.
+/// Whether a condition such as `(all (test , unix))` is true in tests only.
 fn needs_test(condition: &str) -> bool {
     let mut words = condition.split(|c: char| !c.is_alphanumeric() && c != '_');
     words.clone().any(|word| word == "test") && !words.any(|word| word == "not" || word == "any")
 }
 
-/// The index behind the item, its other attributes included.
+/// The index after the item, including its other attributes.
 fn end_of_item(trees: &[TokenTree], mut at: usize) -> usize {
     while let Some(next) = attribute(trees, at) {
         at = next.end;
@@ -84,7 +84,7 @@ fn end_of_item(trees: &[TokenTree], mut at: usize) -> usize {
     at
 }
 
-/// Whether the item ends at a semicolon in any case.
+/// Whether the item always ends at a semicolon.
 fn is_statement(item: &[TokenTree]) -> bool {
     let mut words = item.iter().filter_map(|tree| match tree {
         TokenTree::Ident(word) => Some(word.to_string()),

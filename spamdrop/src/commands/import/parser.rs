@@ -1,5 +1,4 @@
-//! Parses a list into entries. A long list is parsed in several threads, a part
-//! of the lines in each.
+//! Parses a list into entries. A long list is divided among several threads.
 
 use std::collections::HashSet;
 use std::panic::resume_unwind;
@@ -15,7 +14,7 @@ use spamdrop_core::listing::{ListEntry, ListReader};
 use spamdrop_core::policy::Protected;
 use spamdrop_core::target::Target;
 
-/// The fewest bytes that are worth a thread.
+/// Minimum number of bytes per thread.
 const PART: usize = 1 << 20;
 
 pub(super) struct ImportParser<'a> {
@@ -29,8 +28,8 @@ pub(super) struct ImportParser<'a> {
 /// The content of a list.
 #[derive(Default)]
 pub(super) struct ParsedList {
-    /// Entries that may be blocked, sorted; of several lines for one target the
-    /// last.
+    /// Entries that may be blocked, sorted. If several lines have the same
+    /// target, the last one counts.
     pub(super) entries: Vec<(Target, Entry)>,
     /// Addresses of entries that are imported open.
     pub(super) connected: Vec<IpNet>,
@@ -38,10 +37,10 @@ pub(super) struct ParsedList {
     pub(super) left_out: usize,
     /// The first of those addresses, each with the reason.
     pub(super) named: Vec<String>,
-    /// Number of lines that are not understood.
+    /// Number of invalid lines.
     pub(super) bad: usize,
-    /// The first of those lines, counted from 1, each with the error. A file
-    /// that is not a list has millions.
+    /// The first invalid lines, counted from 1, each with its error. The number
+    /// is limited because a file that is not a list has millions.
     pub(super) errors: Vec<(usize, Invalid)>,
     lines: usize,
 }
@@ -102,7 +101,7 @@ impl ImportParser<'_> {
 }
 
 impl ParsedList {
-    /// Counts the last line as bad.
+    /// Counts the last line as invalid.
     fn reject(&mut self, error: Invalid) {
         self.bad += 1;
         if self.errors.len() < NAMED {
@@ -125,8 +124,8 @@ impl ParsedList {
         self.errors.truncate(NAMED);
     }
 
-    /// Sorts, and keeps the last entry of each target. A stable sort only merges
-    /// parts that are sorted already.
+    /// Sorts, and keeps the last entry of each target. The stable sort is fast,
+    /// because it only merges parts that are already sorted.
     fn each_once(&mut self) {
         self.entries.sort_by_key(|(target, _)| *target);
         self.entries.dedup_by(|later, kept| {
@@ -139,7 +138,7 @@ impl ParsedList {
     }
 }
 
-/// Cuts after line ends, into parts of at least this size.
+/// Divides the text at line ends, into parts of at least this size.
 fn parts(text: &[u8], size: usize) -> Vec<&[u8]> {
     let (mut parts, mut rest) = (Vec::new(), text);
     while let Some(end) = rest

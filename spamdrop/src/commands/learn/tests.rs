@@ -7,8 +7,8 @@ use crate::store::{FILE, VERB_WAIT};
 use spamdrop_core::reputation::Record;
 use spamdrop_core::target::Target;
 
-/// Logs as of now, the newest first: some are listed whose mail an older log
-/// tells of, and many of whom nobody tells any good.
+/// Logs that end now, newest first. Some listed senders have wanted mail in an
+/// older log; many have no good evidence at all.
 fn logs() -> [String; 3] {
     let now = SystemTime::now();
     let stamp = |days: u64, second: u32| {
@@ -64,7 +64,7 @@ fn batches_come_to_the_same_as_all_at_once() {
 #[test]
 fn many_of_whom_nothing_good_is_known_are_forgotten() {
     let logs = logs();
-    // Thirteen are listed in the first log.
+    // The first log has thirteen listed senders.
     let all = learn(&logs, 13, 100);
     let now = clock::unix_seconds();
     assert!(

@@ -8,7 +8,7 @@ use spamdrop_core::policy::Protected;
 const REJECTION: &[u8] = b"2026-11-23T08:50:55Z mx1 courieresmtpd: error,relay=192.0.2.1,port=4711,from=<a@b.example>: 511 Listed\n";
 const NEAR_MISS: &[u8] = b"error,relay=192.0.2.1,port=4711,from=<a@b.example>: 511 Listed\n";
 
-/// What `scan` prints of a file, with these flags.
+/// The output of `scan` for a text, with these flags.
 fn scan(text: impl Read, all: bool, json: bool) -> String {
     let args = cli::Scan {
         files: Vec::new(),
@@ -30,7 +30,7 @@ fn scan(text: impl Read, all: bool, json: bool) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// Hands out one byte at a time.
+/// A reader that returns one byte at a time.
 struct Dripping<'a>(&'a [u8]);
 
 impl Read for Dripping<'_> {
@@ -44,7 +44,7 @@ impl Read for Dripping<'_> {
     }
 }
 
-/// Fails behind its bytes.
+/// A reader that fails after its bytes.
 struct Failing<'a>(&'a [u8]);
 
 impl Read for Failing<'_> {
@@ -93,7 +93,7 @@ fn a_long_line_is_passed_over_in_little_time() {
     let rest = b"x".repeat(1 << 20);
     let mut log = [REJECTION.trim_ascii_end(), &rest, b"\n"].concat();
     log.extend(REJECTION);
-    // The fastest of several: the machine may be busy with something else.
+    // The fastest of several runs counts, because the machine may be busy.
     let fastest = (0..5)
         .map(|_| {
             let start = Instant::now();
@@ -112,7 +112,7 @@ fn a_long_line_is_passed_over_in_little_time() {
         })
         .min()
         .unwrap();
-    // Of an unoptimised build only that it is linear.
+    // For an unoptimised build, the test only checks that the time is linear.
     let limit = Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 10 });
     assert!(fastest < limit, "{fastest:?}");
 }

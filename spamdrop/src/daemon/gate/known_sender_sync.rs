@@ -1,4 +1,4 @@
-//! Tells the filter of the known senders.
+//! Copies the known senders from the database to the filter.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::daemon::health::Subject;
 use crate::daemon::status::Health;
 use crate::kernel::blocklist::{GateMaps, Known};
 
-/// Evidence of known senders grows too old while nothing changes it.
+/// Maximum time between two syncs. The known senders change even without new
+/// evidence, because old evidence expires.
 const PERIOD: Duration = Duration::from_secs(3600);
 /// After a sync, wait this many times as long as it took before the next one,
 /// so that a large list is not reread constantly.
@@ -24,19 +25,19 @@ const REST: u32 = 10;
 /// After an error, wait at least this long before the next sync.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The known senders, on their way from the database to the filter.
+/// The state of the sync.
 pub(super) struct KnownSenderSync {
     disk: Disk,
     under_way: Option<Receiver<Synced>>,
-    /// When the last sync began; `None`: they may have changed since.
+    /// When the last sync began; `None`: the senders may have changed since.
     started: Option<Instant>,
-    /// No sync begins before.
+    /// The next sync begins at this time at the earliest.
     rest: Option<Instant>,
-    /// What the filter was told last.
+    /// The senders that the filter was given last.
     known: Arc<Known>,
-    /// Whether the filter holds exactly these.
+    /// Whether the filter holds exactly these senders.
     is_exact: bool,
-    /// Whether the filter was told at all.
+    /// Whether the filter was given the senders at all.
     is_told: bool,
 }
 
@@ -58,32 +59,33 @@ impl KnownSenderSync {
         }
     }
 
-    /// They may have changed, so they are read again.
+    /// Requests a sync, because the senders may have changed.
     pub fn mark_changed(&mut self) {
         self.started = None;
     }
 
-    /// The filter may have missed changes while the gate was off.
+    /// Records that the filter may have missed changes while the gate was off.
     pub fn mark_untold(&mut self) {
         self.is_told = false;
     }
 
-    /// Whether the filter was told; before that, nobody may be refused.
+    /// Whether the filter has the known senders. Until then, no source may be
+    /// refused.
     pub fn is_told(&self) -> bool {
         self.is_told
     }
 
-    /// Whether the filter knows a source.
+    /// Whether the filter has a source as a known sender.
     pub fn contains(&self, source: IpAddr) -> bool {
         self.known.contains(source)
     }
 
-    /// How many the filter knows.
+    /// Number of known senders in the filter.
     pub fn len(&self) -> usize {
         self.known.len()
     }
 
-    /// Takes what a sync has brought, and begins one that is due.
+    /// Takes the result of a finished sync, and begins a sync if one is due.
     pub fn poll(&mut self, settings: &GateSettings, health: &Health) {
         if let Some(synced) = take_finished(&mut self.under_way) {
             self.take(synced, health);
@@ -118,7 +120,7 @@ impl KnownSenderSync {
 
     fn take(&mut self, synced: Option<Synced>, health: &Health) {
         let Some(Synced { known, took }) = synced else {
-            // The thread died; the next sync finds out more.
+            // The thread died; the next sync reports a lasting problem.
             self.is_exact = false;
             self.started = None;
             return;
@@ -144,7 +146,8 @@ impl KnownSenderSync {
                 let text =
                     format!("the filter does not know the known senders{observes}: {error:#}");
                 health.raise(Subject::KnownSenders, text);
-                // Trouble with a file may end soon.
+                // A problem with a file may be temporary, so the sync is
+                // repeated.
                 self.started = None;
             }
         }

@@ -1,4 +1,4 @@
-//! Waves, as the gate sees them, on their way to the database.
+//! Records waves, and writes them to the database.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ use crate::daemon::health::Subject;
 use crate::daemon::status::Health;
 use crate::render;
 
-/// How often it is written, if there is anything: with the second that a write
-/// may be late, a crash loses no more than five.
+/// Minimum time between two writes. Since a write may take another second, a
+/// crash loses at most five seconds.
 const WRITE_PERIOD: Duration = Duration::from_secs(4);
 
-/// The recorder, and a batch that is being written.
+/// The recorder, and the batch that is being written.
 pub(super) struct WaveHistory {
     recorder: Recorder,
     disk: Disk,
@@ -31,13 +31,14 @@ pub(super) struct WaveHistory {
     /// What could not be written. It comes first, alone: later points are no
     /// good without it.
     unwritten: Vec<Snapshot>,
-    /// The newest wave of earlier daemons, once the database was read.
+    /// The number of the newest wave of earlier daemons, once the database was
+    /// read.
     base: Option<i64>,
     last: Instant,
 }
 
-/// The newest wave of earlier daemons, if there is a database; or what was not
-/// written.
+/// The number of the newest wave of earlier daemons, if there is a database; or
+/// the snapshots whose write failed.
 type Written = Result<Option<i64>, (Vec<Snapshot>, Error)>;
 
 impl WaveHistory {
@@ -55,12 +56,12 @@ impl WaveHistory {
         }
     }
 
-    /// A source came while its class had to wait.
+    /// Records that a source arrived while its class was refused.
     pub fn delayed(&mut self, source: IpAddr, is_known: bool) {
         self.recorder.delayed(source, is_known, clock::monotonic());
     }
 
-    /// The log has just told of a source.
+    /// Records that a log line has given evidence about a source.
     pub fn heard(&mut self, source: IpAddr, evidence: Evidence) {
         let heard = match evidence {
             Evidence::Accepted => WaveEvidence::Accepted,
@@ -79,7 +80,7 @@ impl WaveHistory {
         self.recorder.end();
     }
 
-    /// Logs what has happened, and writes what is due.
+    /// Logs events, and writes the snapshots that are due.
     pub fn poll(&mut self, store: &Path, health: &Health) {
         self.log_news();
         if let Some(written) = take_finished(&mut self.writing) {
@@ -132,7 +133,8 @@ impl WaveHistory {
         health.raise(Subject::WaveHistory, text);
     }
 
-    /// Hands over the rest. The supervisor waits for the disk, within bounds.
+    /// Writes the rest. The supervisor limits how long this may wait for the
+    /// disk.
     pub async fn end(&mut self, store: &Path) {
         if let Some(writing) = self.writing.take()
             && let Ok(Err((snapshots, _))) = writing.await

@@ -15,8 +15,8 @@ use crate::lock::WriteLock;
 use crate::protect;
 
 impl Supervisor {
-    /// Puts the filter on interfaces that lack it, as on one that was made
-    /// anew.
+    /// Attaches the filter to interfaces that lack it, such as one that was
+    /// created anew.
     pub(super) fn keep_attached(&mut self) {
         match self.try_keep_attached() {
             Ok(reasons) if reasons.is_empty() => self.health.clear(Subject::Interfaces),
@@ -25,7 +25,7 @@ impl Supervisor {
         }
     }
 
-    /// Why interfaces still lack the filter.
+    /// Returns the reasons why interfaces still lack the filter.
     fn try_keep_attached(&mut self) -> Result<Vec<String>> {
         let filter = &self.settings.filter;
         let linked = attach::linked(&filter.pin_dir)?;
@@ -59,7 +59,8 @@ impl Supervisor {
             );
         };
         let protected = protect::protected(&filter.allow_file)?;
-        // All programs log to one ring, that of the newest.
+        // All programs log to one ring buffer, that of the newest program, so
+        // all are replaced.
         let all = match self.options.log_level {
             0 => names.clone(),
             _ => filter.present_interfaces()?,

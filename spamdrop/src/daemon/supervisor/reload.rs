@@ -1,4 +1,4 @@
-//! What changes while the daemon runs: the configuration, the allowlist.
+//! Changes while the daemon runs: the configuration and the allowlist.
 
 use anyhow::{Result, bail, ensure};
 use tokio::sync::oneshot::channel;
@@ -19,11 +19,11 @@ use crate::lock::WriteLock;
 use crate::protect;
 use spamdrop_core::policy::Protected;
 
-/// A configuration that was read again, and all of it that could fail.
+/// A new configuration, with the results of every step that could fail.
 struct Next {
     settings: Settings,
     protected: Protected,
-    /// `None`: the old one stays, here and below.
+    /// `None`, here and below: unchanged.
     fifo: Option<Fifo>,
     sources: Option<SourceSettings>,
     installed: Installed,
@@ -31,7 +31,8 @@ struct Next {
 }
 
 impl Supervisor {
-    /// SIGHUP: reads the configuration again. On an error the old one holds.
+    /// SIGHUP: rereads the configuration. After an error the old one stays in
+    /// force.
     pub(super) async fn reload(&mut self) {
         match self.prepare().await {
             Ok(next) => {
@@ -80,13 +81,13 @@ impl Supervisor {
         })
     }
 
-    /// The sources, if they are others than before.
+    /// The sources, if they differ from the current ones.
     fn other_sources(&self, sources: &SourceSettings) -> Result<Option<SourceSettings>> {
         if *sources == self.settings.sources {
             return Ok(None);
         }
-        // The thread that reads standard input has read ahead, and another
-        // could not get that back.
+        // The thread that reads standard input has read ahead, and a new reader
+        // could not get those bytes.
         if sources.reads_stdin() || self.settings.sources.reads_stdin() {
             bail!("sources beside standard input change only with a new start");
         }
@@ -106,7 +107,8 @@ impl Supervisor {
         self.health.report(Subject::Settings, failed, told);
     }
 
-    /// Nothing here fails for good: trouble is told, also in `status`.
+    /// Applies the new configuration. No step fails for good; problems are
+    /// logged and shown in `status`.
     async fn take_over(&mut self, next: Next) {
         let Next {
             settings,
@@ -143,9 +145,9 @@ impl Supervisor {
         }
     }
 
-    /// Has the responder started, replaced or ended, as configured; whether it
-    /// runs. Without it the mail server answers everybody, so the watch goes on
-    /// after an error.
+    /// Starts, replaces or ends the responder, as configured. Returns whether
+    /// it runs. Without it the mail server answers every sender, so an error
+    /// does not stop the daemon.
     pub(super) async fn arrange_responder(&mut self, steered: Result<()>) -> bool {
         let settings = match &steered {
             Ok(()) => self.settings.responder.clone(),
@@ -162,8 +164,8 @@ impl Supervisor {
         answers
     }
 
-    /// SIGUSR1: reads the allowlist, the known senders and the pending releases
-    /// again.
+    /// SIGUSR1: rereads the allowlist, the known senders and the pending
+    /// releases.
     pub(super) fn refresh(&mut self) {
         self.protect();
         self.tasks.tell_gate(GateMessage::SendersChanged);

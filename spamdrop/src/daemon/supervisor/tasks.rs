@@ -1,4 +1,4 @@
-//! The tasks, as the supervisor knows them: an inbox and a handle each.
+//! The supervisor's handles of the tasks: an inbox and a join handle each.
 
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ use crate::kernel::blocklist::Blocklist;
 use crate::tail::Tail;
 use spamdrop_core::policy::Protected;
 
-/// SIGTERM is obeyed within a second, whatever a disk or a lock does.
+/// Maximum time to end the tasks, so that SIGTERM ends the daemon within a
+/// second, whatever a disk or a lock does.
 const END: Duration = Duration::from_millis(800);
 
 pub(super) struct Tasks {
@@ -52,12 +53,13 @@ impl<M> Task<M> {
         }
     }
 
-    /// A task that has ended takes no messages.
+    /// Sends a message. The send fails only if the task has ended, which
+    /// [`Tasks::ensure_running`] reports.
     fn tell(&self, message: M) {
         let _ = self.inbox.send(message);
     }
 
-    /// Whether it ended before the deadline.
+    /// Returns whether the task ended before the deadline.
     async fn ended(&mut self, deadline: Instant) -> bool {
         self.handle.is_finished() || timeout_at(deadline, &mut self.handle).await.is_ok()
     }
@@ -164,14 +166,16 @@ impl Tasks {
         self.responder.tell(message);
     }
 
-    /// Resolves when the release task has ended: it was told to finish.
+    /// Resolves when the release task has ended, after it was told to finish.
     pub async fn released(&mut self) {
         let _ = (&mut self.release.handle).await;
     }
 
+    /// Fails if a task has ended.
+    ///
     /// # Errors
     ///
-    /// A task has ended, which none does by itself.
+    /// A task has ended, which no task does by itself.
     pub fn ensure_running(&self) -> Result<()> {
         let tasks = [
             (self.watch.name, &self.watch.handle),
@@ -188,17 +192,18 @@ impl Tasks {
         Ok(())
     }
 
-    /// Ends all tasks. What a disk does not take in time is lost.
+    /// Ends all tasks. Data that the disk does not accept in time is lost.
     pub async fn stop(&mut self) {
         let deadline = Instant::now() + END;
-        // What was written to the FIFO is carried out first.
+        // Commands already written to the FIFO are executed first.
         self.fifo.tell(FifoMessage::Stop);
         let mut late = !self.fifo.ended(deadline).await;
         self.watch.tell(WatchMessage::Stop);
         self.release.tell(ReleaseMessage::Stop);
         self.responder.tell(ResponderMessage::Stop);
         late |= !self.watch.ended(deadline).await;
-        // After the watch, whose last lines belong to the history.
+        // The gate ends after the watch task, because the last log lines belong
+        // to the history.
         self.gate.tell(GateMessage::Stop);
         late |= !self.gate.ended(deadline).await;
         late |= !self.release.ended(deadline).await;

@@ -1,4 +1,4 @@
-//! The object with the programs and maps, and how it is loaded.
+//! Loads the object that contains the programs and maps.
 
 use std::path::Path;
 
@@ -20,12 +20,12 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The program that the kernel took: the multi-buffer one, or the plain
+    /// The program that the kernel accepted: the multi-buffer one, or the plain
     /// one on kernels before 5.18.
     ///
     /// # Errors
     ///
-    /// None in an object that this crate built.
+    /// None, for an object that this crate built.
     pub fn program(&self) -> Result<&Xdp> {
         let program = self.object.program(self.name);
         let program = program.with_context(|| no_program(self.name))?;
@@ -37,8 +37,8 @@ impl Filter {
     }
 }
 
-/// Loads the filter; its maps are pinned below `pin_dir` or adopted from there.
-/// They must have been compared before ([`pins::check`]).
+/// Loads the filter. Its maps are pinned below `pin_dir`, or reused from there;
+/// the caller must have compared them first ([`pins::check`]).
 ///
 /// # Errors
 ///

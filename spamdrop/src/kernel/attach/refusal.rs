@@ -1,4 +1,4 @@
-//! Why an interface does not take the filter, and what to do about it.
+//! Explains why an interface refuses the filter, and how to solve it.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::exit::{Exit, Failure};
 use crate::kernel::network::{self, Interface};
 
-/// Whether it may take the filter in the generic hook.
+/// Whether the error allows a second attempt in the generic hook.
 pub(super) fn refuses_native(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
@@ -15,7 +15,7 @@ pub(super) fn refuses_native(error: &io::Error) -> bool {
     )
 }
 
-/// What it lacks for native XDP.
+/// The reason why the interface does not support native XDP.
 pub(super) fn reason(error: &io::Error, interface: &Interface) -> String {
     match Errno::from_io_error(error) {
         Some(Errno::OPNOTSUPP) => "its driver has none".into(),
@@ -24,7 +24,7 @@ pub(super) fn reason(error: &io::Error, interface: &Interface) -> String {
     }
 }
 
-/// The error of an attachment that failed for good.
+/// The error message for a failed attachment.
 pub(super) fn explain(error: &io::Error, interface: &Interface) -> anyhow::Error {
     let name = &interface.name;
     let message = match Errno::from_io_error(error) {

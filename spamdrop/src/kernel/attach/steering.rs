@@ -1,5 +1,5 @@
-//! The program that gives connections of listed senders to the responder, and
-//! its link to this process's network namespace.
+//! The program that redirects connections of listed senders to the responder,
+//! and its link to this process's network namespace.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
@@ -16,14 +16,14 @@ use super::{Filter, remove_file, unlink, verifier};
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
 
-/// The pinned link. Those of interfaces begin otherwise.
+/// The name of the pinned link. It does not begin like an interface's link.
 const LINK: &str = "answer_link";
-/// The thread's, as its sockets are there too.
+/// The thread's own namespace, which is also that of its sockets.
 const NAMESPACE: &str = "/proc/thread-self/ns/net";
 
-/// Begins to steer, or replaces the program without a gap where a link is
-/// pinned: from then on the socket in the `responder` map, if there is one,
-/// gets the connections of listed senders. `filter` is what
+/// Starts steering, or replaces the program without a gap if a link is pinned.
+/// From then on the socket in the `responder` map, if there is one, receives
+/// the connections of listed senders. `filter` is the value that
 /// [`attach`](super::attach) returned.
 ///
 /// # Errors
@@ -42,7 +42,7 @@ pub fn steer(_lock: &WriteLock, pin_dir: &Path, filter: &mut Filter) -> Result<(
         return bpf::update_link(&pin, program.fd()?.as_fd())
             .with_context(|| format!("cannot replace the program behind {}", pin.display()));
     }
-    // Left in another namespace, which is of no use here.
+    // The link belongs to another namespace and has no effect here.
     remove_file(&pin)?;
     let id = program
         .attach(&namespace)
@@ -53,7 +53,7 @@ pub fn steer(_lock: &WriteLock, pin_dir: &Path, filter: &mut Filter) -> Result<(
     Ok(())
 }
 
-/// Steers no longer: every sender comes to the mail server.
+/// Stops steering: every connection goes to the mail server.
 pub fn unsteer(_lock: &WriteLock, pin_dir: &Path) -> Result<()> {
     stop(pin_dir)
 }
@@ -62,7 +62,7 @@ pub(super) fn stop(pin_dir: &Path) -> Result<()> {
     unlink(&pin_dir.join(LINK))
 }
 
-/// Whether a link is pinned.
+/// Whether the steering link is pinned.
 #[must_use]
 pub fn is_steering(pin_dir: &Path) -> bool {
     fs::exists(pin_dir.join(LINK)).unwrap_or(false)

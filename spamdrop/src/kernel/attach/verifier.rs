@@ -1,5 +1,5 @@
-//! Why the kernel does not take a program, in one sentence. The verifier's own
-//! words fill a page, so they are for level `debug`.
+//! Summarizes in one sentence why the kernel refused a program. The verifier's
+//! log fills a page, so it is printed at level `debug` only.
 
 use std::io;
 
@@ -9,18 +9,18 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::exit::{Exit, Failure};
 
-/// The oldest kernel with everything that the filter uses: atomic operations
-/// that return a value.
+/// The oldest kernel that has every feature of the filter; the last to arrive
+/// were atomic operations that return a value.
 const OLDEST: (u32, u32) = (5, 12);
 
-/// What loading and attaching needs.
+/// The capabilities that loading and attaching need.
 const NEEDED: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::BPF, "CAP_BPF"),
     (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"),
     (CapabilitySet::PERFMON, "CAP_PERFMON"),
 ];
 
-/// The error of a program that was not loaded.
+/// The error message for a program that was not loaded.
 pub(super) fn explain(error: ProgramError) -> anyhow::Error {
     let ProgramError::LoadError {
         io_error,
@@ -39,7 +39,7 @@ fn refused(error: &io::Error) -> anyhow::Error {
     Failure::new(Exit::Failed, message)
 }
 
-/// What this process or this kernel lacks, if anything.
+/// The missing capability or kernel feature, if any.
 pub(super) fn shortcoming() -> Option<anyhow::Error> {
     let held = capabilities(None).ok()?.effective;
     lacks(held, &uname().release().to_string_lossy())
@@ -67,14 +67,15 @@ fn lacks(held: CapabilitySet, release: &str) -> Option<anyhow::Error> {
     None
 }
 
-/// CAP_SYS_ADMIN includes the capabilities that were split from it.
+/// Whether `capability` is held. CAP_SYS_ADMIN includes the capabilities that
+/// were split from it.
 fn holds(held: CapabilitySet, capability: CapabilitySet) -> bool {
     let split = CapabilitySet::BPF | CapabilitySet::PERFMON;
     held.contains(capability)
         || (split.contains(capability) && held.contains(CapabilitySet::SYS_ADMIN))
 }
 
-/// Major and minor number: `6.1.0-18-amd64` is 6.1.
+/// Major and minor version number: `6.1.0-18-amd64` is 6.1.
 fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|digit: char| !digit.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))

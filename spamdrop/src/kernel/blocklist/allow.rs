@@ -11,8 +11,8 @@ use super::{Blocklist, prefixes::net};
 use crate::lock::WriteLock;
 
 impl Blocklist {
-    /// The prefixes that the filter never drops, and whether the controller
-    /// found them itself.
+    /// The prefixes that the filter never drops, and whether the daemon added
+    /// each by itself.
     pub fn allowed(&self) -> Result<Vec<(IpNet, bool)>> {
         let mut all = Vec::new();
         for item in self.allow4.iter() {
@@ -30,11 +30,12 @@ impl Blocklist {
         Ok(all)
     }
 
-    /// Makes the filter's allowlist hold exactly these prefixes; new ones are
-    /// in before old ones go.
+    /// Replaces the filter's allowlist by exactly these prefixes. New prefixes
+    /// are added before old ones are removed.
     pub fn allow_exactly(&mut self, _lock: &WriteLock, wanted: &[(IpNet, bool)]) -> Result<()> {
         let changed = self.change_allowed(wanted);
-        // Also after an error: what was allowed before it counts.
+        // The epoch is raised even after an error, because some prefixes may
+        // have been changed.
         self.raise_epoch()?;
         changed
     }

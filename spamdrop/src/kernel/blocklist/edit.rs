@@ -1,4 +1,4 @@
-//! Entries: block, unblock, seal.
+//! Changes to entries: block, unblock, seal.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -17,9 +17,10 @@ use spamdrop_core::target::{Target, full_key};
 use spamdrop_core::term::Term;
 
 impl Blocklist {
-    /// Blocks an offender of the log. A live entry keeps its hits, and one
-    /// made by hand keeps its term too; a sealed entry opens again unless
-    /// `sealed`, for the session that earned the new offence.
+    /// Blocks the source of an offence in the log. A live entry keeps its hits;
+    /// one made by hand also keeps its term. A sealed entry is opened again
+    /// unless `sealed` is set, so that the session that caused the new offence
+    /// gets its reply.
     pub fn offence(
         &mut self,
         _lock: &WriteLock,
@@ -42,8 +43,8 @@ impl Blocklist {
         self.put_again(addr.into(), entry, old)
     }
 
-    /// Blocks an address by hand. A live entry keeps its hits and ends no
-    /// sooner than before.
+    /// Blocks an address by hand. A live entry keeps its hits and its expiry,
+    /// if that is later.
     pub fn renew(
         &mut self,
         _lock: &WriteLock,
@@ -57,8 +58,8 @@ impl Blocklist {
         self.put_again(addr.into(), entry, old)
     }
 
-    /// Notes the origin, and has `entry` go on where a live one stands; that
-    /// one.
+    /// Stores the origin, merges `entry` with a live one, and returns the
+    /// result.
     fn renewed(
         &mut self,
         addr: IpAddr,
@@ -66,7 +67,8 @@ impl Blocklist {
         now: MonotonicNs,
         origin: &Origin,
     ) -> Result<Option<Entry>> {
-        // The reason before the entry, so that a reader of the entry finds it.
+        // The origin is written before the entry, so that a reader of the entry
+        // finds it.
         if let Err(error) = self.origins.insert(full_key(addr), origin, 0) {
             log::debug!("no room to note why {addr} is blocked: {error}");
         }
@@ -80,12 +82,12 @@ impl Blocklist {
         Ok(old)
     }
 
-    /// Adds entries by hand; an older entry of the same target is replaced.
+    /// Adds entries by hand. An older entry of the same target is replaced.
     ///
     /// # Errors
     ///
-    /// The kernel refuses a map operation; targets before the failing one may
-    /// have been added.
+    /// A map operation fails; targets before the failing one may have been
+    /// added.
     pub fn add(&mut self, lock: &WriteLock, targets: &[(Target, bool)], term: Term) -> Result<()> {
         let entry = |sealed| term.entry(ORIGIN_HAND | if sealed { SEALED } else { 0 });
         let entries = targets
@@ -94,8 +96,8 @@ impl Blocklist {
         self.put_all(lock, entries)
     }
 
-    /// Writes entries as they are; an older entry of the same target is
-    /// replaced. A prefix keeps only the expiry.
+    /// Writes entries unchanged. An older entry of the same target is replaced.
+    /// A prefix keeps only its expiry.
     ///
     /// # Errors
     ///
@@ -107,7 +109,8 @@ impl Blocklist {
     ) -> Result<()> {
         let mut prefixes = false;
         let written = self.write(entries, &mut prefixes);
-        // Also after an error: what was written before it counts.
+        // The epoch is raised even after an error, because some entries may
+        // have been written.
         self.raise_epoch()?;
         if prefixes {
             self.count_prefixes()?;
@@ -135,17 +138,17 @@ impl Blocklist {
         bpf::update(fd(&self.v6), &v6.0, &v6.1).context("cannot add to blocked6")
     }
 
-    /// Removes an entry, with its origins; whether it was there.
+    /// Removes an entry and its origins. Returns whether the entry existed.
     pub fn remove(&mut self, lock: &WriteLock, target: Target) -> Result<bool> {
         Ok(self.remove_all(lock, &[target])?.contains(&target))
     }
 
-    /// Removes entries, with their origins; those that were there.
+    /// Removes entries and their origins. Returns the targets that had an
+    /// entry.
     ///
     /// # Errors
     ///
-    /// The kernel refuses a map operation; targets before the failing one
-    /// have been removed.
+    /// A map operation fails; targets before the failing one have been removed.
     pub fn remove_all(&mut self, _lock: &WriteLock, targets: &[Target]) -> Result<HashSet<Target>> {
         let mut removed = HashSet::new();
         let taken = targets.iter().try_for_each(|&target| {
@@ -154,7 +157,8 @@ impl Blocklist {
             }
             Ok(())
         });
-        // Also after an error: what was removed before it is gone.
+        // The epoch is raised even after an error, because some entries may
+        // have been removed.
         self.raise_epoch()?;
         let is_prefix = |target: &Target| matches!(target, Target::Net(_));
         if removed.iter().any(is_prefix) {
@@ -164,8 +168,8 @@ impl Blocklist {
         taken.map(|()| removed)
     }
 
-    /// Removes an entry, but neither counts the prefixes nor looks for the
-    /// origins of a /64's addresses; whether it was there.
+    /// Removes an entry without updating the number of prefixes or removing the
+    /// origins of a /64's addresses. Returns whether the entry existed.
     pub(super) fn take_out(&mut self, target: Target) -> Result<bool> {
         match target {
             Target::V4(key) => {
@@ -192,10 +196,13 @@ impl Blocklist {
             .try_for_each(|addr| self.remove_origin(addr))
     }
 
-    /// Drops every packet of `target` from now on; nothing if it has no entry.
+    /// Seals an entry: from now on every packet of `target` is dropped. Without
+    /// an entry, nothing happens.
     pub fn seal(&mut self, _lock: &WriteLock, target: Target) -> Result<()> {
-        // A refresh by the filter between these two calls is lost; its packet
-        // came from a peer without a connection, whose next one refreshes.
+        // If the filter refreshes the entry between these two calls, the
+        // refresh is lost. That is harmless: the packet came from a peer
+        // without a connection, and the peer's next packet refreshes the entry
+        // again.
         match self.host(target)? {
             Some(entry) if entry.flags & SEALED == 0 => self.put(
                 target,
@@ -208,7 +215,8 @@ impl Blocklist {
         }
     }
 
-    /// Puts an entry where an older one may be sealed, which it may open.
+    /// Writes an entry over an older one, and raises the epoch if that opens a
+    /// sealed entry.
     fn put_again(&mut self, target: Target, entry: Entry, old: Option<Entry>) -> Result<()> {
         self.put(target, entry)?;
         match old {
@@ -217,8 +225,8 @@ impl Blocklist {
         }
     }
 
-    /// Takes an older version's entry over where it expires later than ours,
-    /// which the filter may slide meanwhile.
+    /// Copies an older version's entry if it expires later than the new one,
+    /// which the filter may extend at the same time.
     pub(super) fn take_over(&mut self, target: Target, old: Entry) -> Result<()> {
         let ours = self.host(target)?.unwrap_or_default();
         if old.expires <= ours.expires {

@@ -15,7 +15,7 @@ use super::known::{Keys, Known, hold_exactly, hold_instead, key};
 use super::{data, optional, pins, present, typed, walk};
 use spamdrop_core::target::Target;
 
-/// The maps of the gate, open. Only the daemon writes them, so they need no
+/// The open maps of the gate. Only the daemon writes them, so they need no
 /// lock.
 pub struct GateMaps {
     gate: Array<MapData, Gate>,
@@ -31,7 +31,7 @@ impl GateMaps {
     ///
     /// # Errors
     ///
-    /// None is pinned, or one of another version or layout.
+    /// No map is pinned, or a map has another version or layout.
     pub fn open(pin_dir: &Path) -> Result<Self> {
         pins::ensure_current(pin_dir)?;
         Self::open_maps(&pins::maps_dir(pin_dir))
@@ -50,7 +50,7 @@ impl GateMaps {
         })
     }
 
-    /// The gate as it was set last.
+    /// The current setting of the gate.
     pub fn gate(&self) -> Result<Gate> {
         self.gate.get(&0, 0).context("cannot read the gate")
     }
@@ -60,12 +60,12 @@ impl GateMaps {
         self.gate.set(0, gate, 0).context("cannot set the gate")
     }
 
-    /// What the filter has counted.
+    /// The counters of the filter.
     pub fn stats(&self) -> Result<GateStats> {
         self.stats.get(&0, 0).context("cannot read gate_stats")
     }
 
-    /// Adds what an older version's filter has counted.
+    /// Adds the counters of an older version's filter.
     pub(super) fn add_stats(&mut self, old: &GateStats) -> Result<()> {
         let mut stats = self.stats()?;
         stats.admitted += old.admitted;
@@ -81,13 +81,12 @@ impl GateMaps {
             .context("cannot write gate_stats")
     }
 
-    /// Makes these sources known, and no others. Prefixes are left out. Those
-    /// that stay are never missing meanwhile.
+    /// Replaces the known senders by `sources`; prefixes are ignored. A source
+    /// that stays is never missing in between.
     ///
     /// # Errors
     ///
-    /// The kernel refuses a map operation, as where there are more than
-    /// `known_capacity`.
+    /// There are more than `known_capacity` sources.
     pub fn know_exactly(&mut self, sources: impl IntoIterator<Item = Target>) -> Result<Known> {
         let known: Known = sources.into_iter().collect();
         hold_exactly(&mut self.known, &known.sources)?;
@@ -95,12 +94,12 @@ impl GateMaps {
         Ok(known)
     }
 
-    /// As [`GateMaps::know_exactly`], where just the `old` ones are known: only
-    /// what differs is written.
+    /// As [`GateMaps::know_exactly`], if the map holds exactly `old`: only the
+    /// difference is written.
     ///
     /// # Errors
     ///
-    /// As [`GateMaps::know_exactly`]; others may be known then.
+    /// As [`GateMaps::know_exactly`]; the map may then hold other sources.
     pub fn know_instead(
         &mut self,
         old: &Known,
@@ -112,7 +111,7 @@ impl GateMaps {
         Ok(known)
     }
 
-    /// Keeps a verdict.
+    /// Stores a verdict.
     pub fn set_verdict(&mut self, source: Target, verdict: Verdict) -> Result<()> {
         let Some((_, key)) = key(source) else {
             return Ok(());
@@ -122,7 +121,7 @@ impl GateMaps {
             .context("cannot keep a verdict")
     }
 
-    /// Forgets all verdicts: they may have been given by other blocklists.
+    /// Removes all verdicts, because other zones may have given them.
     pub fn clear_verdicts(&mut self) -> Result<()> {
         let mut keys = Vec::new();
         walk(&self.verdicts, |key, _| keys.push(key))?;
@@ -132,7 +131,7 @@ impl GateMaps {
         Ok(())
     }
 
-    /// The verdict of a source, however old.
+    /// The verdict of a source, even if it has expired.
     pub fn verdict(&self, source: Target) -> Result<Option<Verdict>> {
         match key(source) {
             Some((_, key)) => optional(self.verdicts.get(&key, 0)),
@@ -140,8 +139,8 @@ impl GateMaps {
         }
     }
 
-    /// Whether the filter leaves new connections of a host to the responder,
-    /// as far as the blocklists decide.
+    /// Whether the filter steers new connections of a host to the responder,
+    /// according to the verdict alone.
     pub fn is_steered(&self, host: IpAddr, now: MonotonicNs) -> Result<bool> {
         let Some(verdict) = self.verdict(host.into())? else {
             return Ok(false);
@@ -153,7 +152,8 @@ impl GateMaps {
         Ok(verdict.rejects(v6, source, now))
     }
 
-    /// The next source whose class has to wait, and whether it has a verdict.
+    /// The next source that needs a look-up because its class is refused, and
+    /// whether it has a verdict.
     pub fn next_lookup_request(&mut self) -> Option<(IpAddr, bool)> {
         let item = self.lookup_requests.next()?;
         let (source, has_verdict) = item.split_first_chunk::<16>()?;

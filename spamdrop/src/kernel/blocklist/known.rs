@@ -1,4 +1,4 @@
-//! The known senders, as the filter holds them.
+//! The filter's map of known senders.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -11,11 +11,10 @@ use super::{fd, present, walk};
 use crate::kernel::bpf;
 use spamdrop_core::target::Target;
 
-/// A map of which only the keys matter so far.
+/// A map whose values are not used yet.
 pub(super) type Keys = HashMap<MapData, [u8; 8], KnownSender>;
 
-/// The known senders that the filter has: their keys, and those of their
-/// networks.
+/// The keys of the known senders in the filter, and the keys of their networks.
 #[derive(Debug, Default)]
 pub struct Known {
     pub(super) sources: HashSet<[u8; 8]>,
@@ -29,13 +28,13 @@ impl Known {
         key(source.into()).is_some_and(|(_, key)| self.sources.contains(&key))
     }
 
-    /// How many senders there are.
+    /// The number of senders.
     #[must_use]
     pub fn len(&self) -> usize {
         self.sources.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no senders.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sources.is_empty()
@@ -43,7 +42,7 @@ impl Known {
 }
 
 impl FromIterator<Target> for Known {
-    /// Prefixes are left out.
+    /// Prefixes are ignored.
     fn from_iter<I: IntoIterator<Item = Target>>(sources: I) -> Self {
         let mut known = Self::default();
         for (v6, key) in sources.into_iter().filter_map(key) {
@@ -54,7 +53,8 @@ impl FromIterator<Target> for Known {
     }
 }
 
-/// Whether it is an IPv6 address, and its key; `None` for a prefix.
+/// The source's key, and whether the source is an IPv6 address; `None` for a
+/// prefix.
 pub(super) fn key(source: Target) -> Option<(bool, [u8; 8])> {
     let whole = |bytes: &[u8]| {
         let mut whole = [0; 16];
@@ -71,7 +71,7 @@ pub(super) fn key(source: Target) -> Option<(bool, [u8; 8])> {
     }
 }
 
-/// Makes the map hold these keys, and no others, whatever it holds.
+/// Replaces the map's keys by `wanted`, whatever it holds.
 pub(super) fn hold_exactly(map: &mut Keys, wanted: &HashSet<[u8; 8]>) -> Result<()> {
     let mut held = HashSet::default();
     walk(map, |key, _| {
@@ -80,13 +80,13 @@ pub(super) fn hold_exactly(map: &mut Keys, wanted: &HashSet<[u8; 8]>) -> Result<
     hold_instead(map, &held, wanted)
 }
 
-/// Makes the map hold these keys instead of those that it holds.
+/// Replaces the map's keys, which are `held`, by `wanted`.
 pub(super) fn hold_instead(
     map: &mut Keys,
     held: &HashSet<[u8; 8]>,
     wanted: &HashSet<[u8; 8]>,
 ) -> Result<()> {
-    // First, lest a full map has no room.
+    // Removals come first, so that a full map has room.
     for key in held.difference(wanted) {
         present(map.remove(key))?;
     }

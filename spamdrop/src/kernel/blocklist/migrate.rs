@@ -1,17 +1,17 @@
-//! Upgrades: reads the pinned maps of an older version, and makes this
-//! version's.
+//! Upgrades: copies the pinned maps of an older version to maps of this
+//! version.
 //!
-//! A blocked sender notices nothing: the new maps are filled in a directory of
-//! their own while the old program goes on filtering with the old ones; then
-//! the program behind each link is exchanged, which the kernel does between
-//! two packets.
+//! The filter stays in force throughout. The new maps are filled in a directory
+//! of their own, while the old program filters with the old ones. Then the
+//! program behind each link is exchanged, which the kernel does between two
+//! packets.
 //!
-//! The old program counts and slides until then, so entries may change after
-//! they were copied. Nobody but the filter changes them meanwhile: the caller
-//! holds the write lock, and no daemon runs. Therefore they are read again
-//! after the exchange, and what was slid since the copy began is written to the
-//! new maps, unless the new program has slid it further. No expiry is lost; a
-//! few of the hits in between may be.
+//! The old program counts hits and extends entries until then, so entries may
+//! change after they were copied. Nothing but the filter changes them: the
+//! caller holds the write lock, and no daemon runs. The old maps are therefore
+//! read again after the exchange. Entries that were extended since the copy
+//! began are written to the new maps, unless the new program has extended them
+//! further. No expiry is lost; a few hits may be.
 //!
 //! The old pins are removed last. After a crash before that, the next start
 //! upgrades again from the old pins, which are in force as long as they exist
@@ -37,18 +37,19 @@ const STAGING: &str = "new";
 /// A version that can be upgraded. To add one: write a module for it with its
 /// layouts, list it in [`VERSIONS`], and add a row to `tests/upgrade`.
 pub struct OldVersion {
-    /// Its number.
+    /// The version's number.
     pub version: u32,
-    /// Its pinned maps.
+    /// The version's pinned maps.
     pub maps: &'static [MapSpec],
-    /// Copies everything that is worth keeping from the maps in a directory.
+    /// Copies all data that this version still uses from the maps in a
+    /// directory.
     copy: fn(from: &Path, to: &mut NewMaps) -> Result<()>,
-    /// Copies again what the filter may have changed since a time, and what it
-    /// has counted.
+    /// Copies again the entries that the filter may have changed since `since`,
+    /// and adds its counters.
     copy_changed: fn(from: &Path, to: &mut NewMaps, since: MonotonicNs) -> Result<()>,
 }
 
-/// The maps that are filled.
+/// The maps that the upgrade fills.
 struct NewMaps {
     blocklist: Blocklist,
     gate: GateMaps,
@@ -63,11 +64,11 @@ impl NewMaps {
     }
 }
 
-/// Every version that this one upgrades.
+/// Every version that can be upgraded to this one.
 pub const VERSIONS: &[OldVersion] = &[v1::VERSION];
 
 impl OldVersion {
-    /// The directory of its maps.
+    /// The directory of the version's maps.
     #[must_use]
     pub fn dir(&self, pin_dir: &Path) -> PathBuf {
         if self.version == pins::WITHOUT_DIRECTORY {
@@ -98,8 +99,8 @@ impl Upgrade {
     ///
     /// # Errors
     ///
-    /// Maps of a newer version are pinned, or of one that cannot be upgraded,
-    /// or maps that do not look as their version should.
+    /// The pinned maps are of a newer version, of one that cannot be upgraded,
+    /// or do not have the layout of their version.
     pub fn begin(pin_dir: &Path) -> Result<Option<Self>> {
         remove_staging(pin_dir)?;
         let version = match pins::pinned(pin_dir)? {
@@ -124,13 +125,13 @@ impl Upgrade {
         Ok(Some(upgrade))
     }
 
-    /// Where the new maps are pinned meanwhile.
+    /// The directory in which the new maps are pinned during the upgrade.
     #[must_use]
     pub fn staging_dir(&self) -> PathBuf {
         self.pin_dir.join(STAGING)
     }
 
-    /// The version that is upgraded.
+    /// The version that is being upgraded.
     #[must_use]
     pub fn from(&self) -> u32 {
         self.old.version
@@ -143,19 +144,19 @@ impl Upgrade {
             .context("cannot copy the maps of the older version")
     }
 
-    /// To be called when no program uses the old maps any more: copies what
-    /// has changed, and puts the new pins in the place of the old ones.
+    /// Copies the changes and moves the new pins to their final place. The
+    /// caller makes sure that no program uses the old maps any more.
     ///
     /// # Errors
     ///
-    /// The kernel refuses a map operation, or a pin cannot be moved or removed.
+    /// A map operation fails, or a pin cannot be moved or removed.
     pub fn finish(self) -> Result<()> {
         let staging = self.staging_dir();
         let mut maps = NewMaps::open(&staging)?;
         (self.old.copy_changed)(&self.old.dir(&self.pin_dir), &mut maps, self.started)
             .context("cannot copy what the filter has changed")?;
         let dir = pins::maps_dir(&self.pin_dir);
-        // What lies there was never in force.
+        // Pins in this directory were never in force.
         pins::remove_dir(&dir)?;
         fs::rename(&staging, &dir)
             .with_context(|| format!("cannot rename {}", staging.display()))?;
@@ -167,13 +168,13 @@ impl Upgrade {
         Ok(())
     }
 
-    /// Gives up; the old maps stay.
+    /// Cancels the upgrade; the old maps stay.
     pub fn abandon(self) -> Result<()> {
         remove_staging(&self.pin_dir)
     }
 }
 
-/// Removes the new maps of an upgrade that was not finished.
+/// Removes the new maps of an unfinished upgrade.
 fn remove_staging(pin_dir: &Path) -> Result<()> {
     pins::remove_dir(&pin_dir.join(STAGING))
 }
@@ -186,8 +187,8 @@ fn remove_without_directory(pin_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the maps of every version, and the pin directory if it is empty
-/// then.
+/// Removes the maps of every version, and the pin directory if it is then
+/// empty.
 pub fn remove_all(pin_dir: &Path) -> Result<()> {
     remove_staging(pin_dir)?;
     for (_, dir) in pins::version_dirs(pin_dir)? {

@@ -1,4 +1,6 @@
-//! The pinned maps: the only module that reads and writes them.
+//! The pinned maps; only this module reads and writes them.
+//!
+//! A method returns an error if the kernel refuses a map operation.
 
 mod allow;
 mod edit;
@@ -39,7 +41,7 @@ use crate::clock;
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
 
-/// The pinned maps, open.
+/// The open maps.
 pub struct Blocklist {
     v4: HashMap<MapData, [u8; 4], Entry>,
     v6: HashMap<MapData, [u8; 8], Entry>,
@@ -59,8 +61,8 @@ impl Blocklist {
     ///
     /// # Errors
     ///
-    /// Nothing is pinned ([`Exit::NotAttached`]), maps of another version, or a
-    /// map of another layout.
+    /// Nothing is pinned ([`Exit::NotAttached`]), or a map has another version
+    /// or layout.
     ///
     /// [`Exit::NotAttached`]: crate::exit::Exit::NotAttached
     pub fn open(pin_dir: &Path) -> Result<Self> {
@@ -104,7 +106,8 @@ impl Blocklist {
         self.settings.get(&0, 0).context("cannot read settings")
     }
 
-    /// Replaces what the configuration chooses in the filter's settings.
+    /// Replaces the part of the filter's settings that the configuration
+    /// defines.
     pub fn configure(&mut self, _lock: &WriteLock, mut settings: Settings) -> Result<()> {
         settings.tick_ns = clock::tick_ns();
         self.change_settings(|old| {
@@ -122,7 +125,7 @@ impl Blocklist {
             .context("cannot write settings")
     }
 
-    /// The counters of all CPUs together.
+    /// The counters, summed over all CPUs.
     pub fn counters(&self) -> Result<Counters> {
         let cpus = self.counters.get(&0, 0).context("cannot read counters")?;
         let mut sum = Counters::default();

@@ -1,4 +1,5 @@
-//! Why an address is blocked, for the administrator and the watcher.
+//! The origin of each entry: why and when an address was blocked.
+//! Administrators and the daemon read it.
 
 use std::net::IpAddr;
 
@@ -10,18 +11,18 @@ use crate::lock::WriteLock;
 use spamdrop_core::target::full_key;
 
 impl Blocklist {
-    /// Notes why an address was blocked by hand.
+    /// Stores why an address was blocked by hand.
     ///
     /// # Errors
     ///
-    /// The map is full, or the kernel refuses.
+    /// The map is full.
     pub fn note(&mut self, _lock: &WriteLock, addr: IpAddr, origin: &Origin) -> Result<()> {
         self.origins
             .insert(full_key(addr), origin, 0)
             .context("cannot note the reason")
     }
 
-    /// Why an address is blocked, if that is known.
+    /// The origin of an address's entry, if it is stored.
     pub fn origin(&self, addr: IpAddr) -> Result<Option<Origin>> {
         optional(self.origins.get(&full_key(addr), 0))
     }
@@ -33,7 +34,7 @@ impl Blocklist {
         })
     }
 
-    /// Forgets why an address was blocked, and its pending release.
+    /// Removes an address's origin, and with it a pending release.
     pub fn forget(&mut self, _lock: &WriteLock, addr: IpAddr) -> Result<()> {
         self.remove_origin(addr)
     }

@@ -1,11 +1,11 @@
-//! The pinned maps: where they lie, what they must look like, and whether they
-//! do.
+//! The pinned maps: their paths, their expected layout, and the check that they
+//! have it.
 //!
-//! Maps are pinned in `PIN_DIR/vN`, N being [`ABI_VERSION`]; links lie in
-//! `PIN_DIR` itself, since an upgrade replaces the program behind them.
+//! Maps are pinned in `PIN_DIR/vN`, N being [`ABI_VERSION`]. Links are pinned
+//! in `PIN_DIR` itself, since an upgrade replaces the program behind them.
 //!
-//! aya 0.14 takes any map that is pinned under the right name. A wider value
-//! than ours would then let the kernel write past our buffers, so every pin
+//! aya 0.14 accepts any map that is pinned under the right name. If its values
+//! were wider than ours, the kernel would write past our buffers, so every pin
 //! is compared before it is opened or handed to the loader.
 
 use std::fs;
@@ -36,7 +36,7 @@ pub(super) fn version_dir(pin_dir: &Path, version: u32) -> PathBuf {
     pin_dir.join(format!("v{version}"))
 }
 
-/// The layout of the pinned maps.
+/// The version of the pinned maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pinned {
     /// Nothing is pinned.
@@ -49,9 +49,9 @@ pub enum Pinned {
     Newer(u32),
 }
 
-/// Finds out which version's maps are pinned. Of several, the lowest counts:
-/// an upgrade removes the old pins last, so whatever lies beside them was never
-/// finished, or is left from before a downgrade.
+/// Determines which version's maps are pinned. If there are several, the lowest
+/// one is in force: an upgrade removes the old pins last, so the others belong
+/// to an unfinished upgrade, or are left from before a downgrade.
 pub fn pinned(pin_dir: &Path) -> Result<Pinned> {
     if exists(&pin_dir.join(names::SETTINGS))? {
         return Ok(Pinned::Older(WITHOUT_DIRECTORY));
@@ -70,7 +70,7 @@ pub fn pinned(pin_dir: &Path) -> Result<Pinned> {
     })
 }
 
-/// The directories of all versions, whether anything is in them or not.
+/// The directories of all versions, including empty ones.
 pub(super) fn version_dirs(pin_dir: &Path) -> Result<Vec<(u32, PathBuf)>> {
     let entries = match fs::read_dir(pin_dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -93,8 +93,8 @@ pub fn exist(pin_dir: &Path) -> Result<bool> {
     Ok(pinned(pin_dir)? != Pinned::Nothing)
 }
 
-/// Ensures that the pinned maps are of this version; the message says what is
-/// pinned, and what to do.
+/// Ensures that the pinned maps are of this version. The error message names
+/// the pinned version and the next step.
 ///
 /// # Errors
 ///
@@ -129,13 +129,13 @@ pub(super) fn newer(pin_dir: &Path, version: u32) -> anyhow::Error {
     )
 }
 
-/// Compares every map that is pinned in `dir`, a directory of maps, with what
-/// this version needs; `capacity` of `None` takes any size. Maps that are not
-/// pinned yet are fine.
+/// Compares every map that is pinned in `dir`, a directory of maps, with this
+/// version's layout. A `capacity` of `None` accepts any size. Maps that are not
+/// pinned yet are accepted.
 ///
 /// # Errors
 ///
-/// A map differs; the message names the map, the property and the way out.
+/// A map differs. The message names the map, the property and the remedy.
 pub fn check(dir: &Path, capacity: Option<Capacity>) -> Result<()> {
     compare(dir, &MAPS, capacity)
 }
@@ -198,11 +198,12 @@ fn exists(path: &Path) -> Result<bool> {
         .with_context(|| format!("cannot look at {}", path.display()))
 }
 
-/// Makes the pin directory and that of this version's maps, for root only.
+/// Creates the pin directory and the directory of this version's maps,
+/// accessible to root only.
 ///
 /// # Errors
 ///
-/// It is not on a BPF file system, or cannot be made.
+/// The path is not on a BPF file system, or a directory cannot be created.
 pub fn make_dirs(pin_dir: &Path) -> Result<()> {
     let parent = pin_dir.parent().unwrap_or(pin_dir);
     let stat = rustix::fs::statfs(parent)
@@ -227,7 +228,7 @@ pub(super) fn make_dir(dir: &Path) -> Result<()> {
 
 const BPF_FS_MAGIC: rustix::fs::FsWord = 0xcafe_4a11;
 
-/// The maps of this version that are pinned, by name.
+/// The names of this version's maps that are pinned.
 pub fn present(pin_dir: &Path) -> Result<Vec<&'static str>> {
     let dir = maps_dir(pin_dir);
     let mut names = Vec::new();
@@ -239,8 +240,8 @@ pub fn present(pin_dir: &Path) -> Result<Vec<&'static str>> {
     Ok(names)
 }
 
-/// Removes every map of this version but those named in `keep`, and the
-/// directories that are empty then.
+/// Removes every map of this version except those named in `keep`, and the
+/// directories that are then empty.
 pub fn remove_except(pin_dir: &Path, keep: &[&str]) -> Result<()> {
     let dir = maps_dir(pin_dir);
     for name in present(pin_dir)? {
@@ -252,7 +253,7 @@ pub fn remove_except(pin_dir: &Path, keep: &[&str]) -> Result<()> {
     remove_empty_dir(pin_dir)
 }
 
-/// Removes a directory of maps with all that is in it.
+/// Removes a directory of maps with its content.
 pub(super) fn remove_dir(dir: &Path) -> Result<()> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

@@ -1,5 +1,4 @@
-//! Blocked prefixes, in tries that the filter leaves alone while they are
-//! empty.
+//! Blocked prefixes, in tries that the filter skips while they are empty.
 
 use std::net::IpAddr;
 
@@ -28,7 +27,7 @@ impl Blocklist {
         .with_context(|| format!("cannot block {net}"))
     }
 
-    /// Whether the prefix was there.
+    /// Removes a prefix. Returns whether it had an entry.
     pub(super) fn remove_prefix(&mut self, net: IpNet) -> Result<bool> {
         let length = net.prefix_len().into();
         present(match net {
@@ -57,7 +56,8 @@ impl Blocklist {
         Ok(all)
     }
 
-    /// Tells the filter whether the tries are worth a look.
+    /// Updates the number of prefixes in the settings, by which the filter
+    /// decides whether to look into the tries.
     pub(super) fn count_prefixes(&mut self) -> Result<()> {
         let prefixes = self.prefixes()?;
         let v4 = prefixes

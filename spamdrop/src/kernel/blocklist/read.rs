@@ -1,4 +1,4 @@
-//! What is listed.
+//! Reads entries.
 
 use std::net::IpAddr;
 
@@ -16,14 +16,15 @@ use spamdrop_core::target::Target;
 /// An entry of the blocklist, as it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// What it covers.
+    /// The address or prefix that the entry covers.
     pub target: Target,
-    /// Its value; for a prefix, made to look like a sealed, fixed entry.
+    /// The entry's value. A prefix is represented as a sealed entry with a
+    /// fixed expiry.
     pub entry: Entry,
 }
 
 impl Blocklist {
-    /// The live entries that cover an address, the narrowest first.
+    /// The live entries that cover an address, narrowest first.
     pub fn covering(&self, addr: IpAddr, now: MonotonicNs) -> Result<Vec<Found>> {
         let target = Target::from(addr);
         let mut found = Vec::new();
@@ -45,7 +46,8 @@ impl Blocklist {
         Ok(found)
     }
 
-    /// Whether `target` itself has a live entry; prefixes do not count.
+    /// Whether `target` itself has a live entry; prefixes that cover it are not
+    /// considered.
     pub fn is_blocked(&self, target: Target, now: MonotonicNs) -> Result<bool> {
         Ok(self
             .host(target)?

@@ -1,4 +1,4 @@
-//! What the filter remembers of sources that it dropped a moment ago, see
+//! The filter's cache of sources that it dropped within the last second, see
 //! [`RecentDrop`].
 
 use std::collections::HashMap;
@@ -10,15 +10,16 @@ use super::{Blocklist, fd};
 use crate::kernel::bpf;
 
 impl Blocklist {
-    /// Makes the filter look at each entry again. To be called after every
-    /// change that removes or weakens an entry.
+    /// Raises the epoch, so that the filter reads each entry again instead of
+    /// its cached facts. Every change that removes or weakens an entry must be
+    /// followed by this.
     pub(super) fn raise_epoch(&mut self) -> Result<()> {
         self.change_settings(|settings| {
             settings.epoch = settings.epoch.wrapping_add(1);
         })
     }
 
-    /// The hits on a source that its entry does not count yet.
+    /// The hits of a source that are not yet counted in its entry.
     pub(super) fn uncounted_hits(&self, source: [u8; 4]) -> Result<u32> {
         let source = u32::from_ne_bytes(source);
         let epoch = self.epoch()?;
@@ -29,7 +30,7 @@ impl Blocklist {
         Ok(current.map(|slot| u32::from(slot.hits)).sum())
     }
 
-    /// The same of all sources that have such hits.
+    /// The hits of all sources that are not yet counted in their entries.
     pub(super) fn all_uncounted_hits(&self) -> Result<HashMap<[u8; 4], u32>> {
         let epoch = self.epoch()?;
         let mut hits = HashMap::new();
@@ -43,7 +44,7 @@ impl Blocklist {
         Ok(hits)
     }
 
-    /// As the filter compares it.
+    /// The epoch, truncated as the filter compares it.
     fn epoch(&self) -> Result<u16> {
         Ok(self.settings()?.epoch as u16)
     }

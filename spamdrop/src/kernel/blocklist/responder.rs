@@ -1,4 +1,4 @@
-//! The sockets that answer listed senders.
+//! The sockets to which connections of listed senders are steered.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -9,8 +9,8 @@ use spamdrop_common::names;
 
 use super::{data, pins, typed};
 
-/// The map of the responder's sockets, open. The kernel takes out each that is
-/// closed, be it by a crash.
+/// The open map of the responder's sockets. The kernel removes a socket when it
+/// is closed, even by a crash.
 pub struct Responder(SockMap<MapData>);
 
 impl Responder {
@@ -18,7 +18,7 @@ impl Responder {
     ///
     /// # Errors
     ///
-    /// It is not pinned, or of another version or layout.
+    /// The map is not pinned, or has another version or layout.
     pub fn open(pin_dir: &Path) -> Result<Self> {
         pins::ensure_current(pin_dir)?;
         let dir = pins::maps_dir(pin_dir);
@@ -26,8 +26,8 @@ impl Responder {
         Ok(Self(typed(data(&dir, names::RESPONDER)?, Map::SockMap)?))
     }
 
-    /// Makes a listening socket the one that answers in its family, whatever
-    /// address it is bound to; another is replaced.
+    /// Makes a listening socket the responder for its address family, whatever
+    /// address it is bound to. An earlier one is replaced.
     ///
     /// # Errors
     ///

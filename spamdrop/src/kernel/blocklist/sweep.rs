@@ -1,4 +1,4 @@
-//! Deleting many entries at once. Expired ones are swept here; the filter
+//! Deletes many entries at once. Expired entries are removed here: the filter
 //! neither revives nor deletes them.
 
 use std::collections::HashSet;
@@ -11,16 +11,17 @@ use super::Blocklist;
 use crate::lock::WriteLock;
 use spamdrop_core::target::Target;
 
-/// Entries that one turn writes, so that others need not wait for long.
+/// Entries written per lock acquisition, so that other writers do not wait
+/// long.
 pub const CHUNK: usize = 4096;
 
 impl Blocklist {
-    /// Deletes what has expired, and origins without an entry. `turn` is
-    /// asked for the right to write, once for each few thousand deletions.
+    /// Deletes expired entries, and origins without an entry. `turn` acquires
+    /// the write lock, once for each few thousand deletions.
     ///
     /// # Errors
     ///
-    /// The kernel refuses a map operation, or there is no turn to be had.
+    /// A map operation fails, or `turn` returns an error.
     pub fn sweep(
         &mut self,
         now: MonotonicNs,
@@ -34,7 +35,7 @@ impl Blocklist {
         })?;
         for chunk in expired.chunks(CHUNK) {
             let _lock = lock()?;
-            // One may have been added again since it was read.
+            // An entry may have been added again since it was read.
             let again = self.live_among(chunk, now)?;
             self.delete(chunk.iter().filter(|target| !again.contains(target)))?;
         }
@@ -42,7 +43,8 @@ impl Blocklist {
         Ok(expired.len())
     }
 
-    /// Deletes every entry and every origin; how many live entries there were.
+    /// Deletes every entry and every origin. Returns the number of live
+    /// entries.
     ///
     /// # Errors
     ///

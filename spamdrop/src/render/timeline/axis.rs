@@ -2,25 +2,26 @@
 
 use super::{BOTTOM, TOP};
 
-/// Steps from the bottom to the top.
+/// Number of steps on the vertical axis.
 pub(super) const TICKS: u64 = 5;
-/// The most marks of time, besides the first.
+/// Maximum number of time marks, besides the first.
 const TIMES: u64 = 7;
 
-/// Steps between marks of time, in seconds: the usual divisions of a clock.
+/// Possible distances of time marks, in seconds: the usual divisions of a
+/// clock.
 const STEPS: [u64; 18] = [
     1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200,
     86_400,
 ];
 
-/// A scale from 0, in whole steps of 1, 2 or 5 times a power of ten.
+/// A scale from 0 in steps of 1, 2 or 5 times a power of ten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scale {
     step: u64,
 }
 
 impl Scale {
-    /// The smallest scale with room for this value.
+    /// The smallest scale that has room for this value.
     pub fn to(most: u64) -> Self {
         let wanted = most.div_ceil(TICKS).max(1);
         let power = 10_u64.pow(wanted.ilog10());
@@ -31,7 +32,7 @@ impl Scale {
         }
     }
 
-    /// The value of a step.
+    /// The value at a step.
     pub fn tick(self, tick: u64) -> u64 {
         self.step.saturating_mul(tick)
     }
@@ -43,8 +44,8 @@ impl Scale {
     }
 }
 
-/// The step between marks of time, and the marks, in seconds. `offset` is that of
-/// the local time.
+/// The distance of the time marks, and the marks, in seconds. `offset` is that
+/// of local time.
 pub(super) fn ticks(start: u64, end: u64, offset: i64) -> (u64, Vec<u64>) {
     let span = end.saturating_sub(start);
     let fits = |step: &u64| span / step <= TIMES;

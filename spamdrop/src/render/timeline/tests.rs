@@ -38,7 +38,8 @@ fn of_class<'a>(document: &'a Document<'a>, name: &str, class: &str) -> Vec<Node
     document.descendants().filter(is_it).collect()
 }
 
-/// Every shape is on the paper, and every curve where curves belong.
+/// Checks that every shape is inside the picture, and every curve inside the
+/// plot area.
 fn assert_within(document: &Document<'_>) {
     let (width, height) = (f64::from(WIDTH), f64::from(HEIGHT));
     for node in document.descendants() {

@@ -8,7 +8,8 @@ use super::*;
 const SOON: Duration = Duration::from_secs(5);
 const REFUSED: &str = "511 Listed\r\n";
 
-/// A responder that can be connected to, and the syslog that it writes to.
+/// A responder that accepts direct connections, and the syslog that it writes
+/// to.
 struct Lab {
     server: Server,
     at: SocketAddr,
@@ -42,7 +43,7 @@ impl Lab {
         TcpStream::connect(self.at).await.unwrap()
     }
 
-    /// Everything that a peer hears who says this at once.
+    /// Sends all bytes at once and returns the complete reply.
     async fn hears(&self, said: &[u8]) -> String {
         let mut peer = self.connect().await;
         peer.write_all(said).await.unwrap();
@@ -60,7 +61,7 @@ impl Lab {
     }
 }
 
-/// Up to the end.
+/// Reads to the end of the connection.
 async fn heard(peer: &mut TcpStream) -> String {
     let mut text = String::new();
     timeout(SOON, peer.read_to_string(&mut text))
@@ -75,7 +76,7 @@ fn run(test: impl Future<Output = ()>) {
     runtime.enable_all().build().unwrap().block_on(test);
 }
 
-/// Also before the greeting.
+/// Including input that arrives before the greeting.
 #[test]
 fn who_says_everything_at_once_is_answered_in_order() {
     run(async {
@@ -108,7 +109,8 @@ fn who_says_everything_at_once_is_answered_in_order() {
     });
 }
 
-/// A byte now and then is no command.
+/// A byte now and then is no complete command, so it does not extend the
+/// deadline.
 #[test]
 fn who_is_slow_is_cut_short() {
     run(async {
@@ -123,7 +125,7 @@ fn who_is_slow_is_cut_short() {
         let mut text = String::new();
         let drip = async {
             let mut ticks = interval(Duration::from_millis(20));
-            // An error is that of a closed connection.
+            // The error is that of a closed connection.
             while writing.write_all(b"x").await.is_ok() {
                 ticks.tick().await;
             }
@@ -186,7 +188,8 @@ fn more_than_the_limit_of_a_source_or_of_all_are_turned_away() {
     });
 }
 
-/// Its replies pile up in the kernel, and then nothing more is read.
+/// Its replies fill the kernel's buffer, and then the session reads nothing
+/// more.
 #[test]
 fn who_never_reads_takes_no_memory_and_no_time() {
     run(async {
@@ -204,7 +207,8 @@ fn who_never_reads_takes_no_memory_and_no_time() {
         let heard = lab.hears(b"MAIL FROM:<>\nRCPT TO:<a@b>\nQUIT\n").await;
         assert!(heard.ends_with("221 Bye.\r\n"), "{heard}");
         lab.settled(0).await;
-        // Else it was heard after all, by the kernel.
+        // Otherwise the kernel's buffers took all replies, and the test proves
+        // nothing.
         assert_eq!(lab.server.counts().limited, 1);
     });
 }

@@ -32,7 +32,7 @@ fn count(database: &Database, column: &str) -> i32 {
         .unwrap()
 }
 
-/// A file that holds a table of this statement.
+/// Creates a file with the table of this statement.
 fn file(path: &Path, table: &str) -> Vec<u8> {
     let foreign = Connection::open(path).unwrap();
     foreign.execute_batch(table).unwrap();
@@ -40,7 +40,7 @@ fn file(path: &Path, table: &str) -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-/// A file of an older version, that holds a table of this statement.
+/// Creates a file of an older version, with the table of this statement.
 fn old(path: &Path, version: i32, table: &str) {
     let db = Connection::open(path).unwrap();
     let id = SCHEMA.application_id;
@@ -81,8 +81,8 @@ fn a_reader_waits_for_no_writer() {
     assert_eq!(writer.change(change).unwrap(), 0);
 }
 
-/// Also within one process, whose every close of the file would release its
-/// locks.
+/// This includes connections of the same process, where closing the file would
+/// release all its locks.
 #[test]
 fn a_locked_file_is_waited_for_briefly_and_its_holder_is_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -110,7 +110,7 @@ fn a_file_of_others_is_refused_and_left_alone() {
     let path = dir.path().join("test.db");
     drop(open(&path).unwrap());
     let mut newer = fs::read(&path).unwrap();
-    // The header's version, and application id.
+    // The version and the application id in the file's header.
     newer[60..64].copy_from_slice(&8_i32.to_be_bytes());
     let mut others = newer.clone();
     others[68..72].fill(1);

@@ -30,12 +30,12 @@ pub(in crate::store) fn read(db: &Connection, source: Target) -> Result<Option<R
     Ok(found.map(|(_, record)| record))
 }
 
-/// Every record, by address.
+/// All records, sorted by address.
 pub(super) fn all(db: &Connection) -> Result<Vec<(Target, Record)>> {
     select(db, "SELECT * FROM known ORDER BY addr")
 }
 
-/// The records that a query with the table's columns finds.
+/// The records that a query with the table's columns returns.
 pub(in crate::store) fn select(db: &Connection, query: &str) -> Result<Vec<(Target, Record)>> {
     let mut query = db.prepare(query)?;
     let rows = query.query_map([], row)?;
@@ -71,8 +71,8 @@ pub(super) fn count_by_hand(db: &Connection) -> Result<usize> {
     count(db, "SELECT count(*) FROM known WHERE by_hand != 0")
 }
 
-/// If there are more than `capacity` records, deletes an eighth of them, so that
-/// the next deletion is far away.
+/// If there are more than `capacity` records, deletes an eighth of them, so
+/// that deletions are rare.
 pub(super) fn forget(db: &Connection, capacity: usize, now: UnixSeconds) -> Result<()> {
     let count = count(db, "SELECT count(*) FROM known")?;
     if count <= capacity {
@@ -115,7 +115,7 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixSeconds> {
         .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, seconds))
 }
 
-/// The key of a source; a /64 has that of its first address.
+/// The key of a source; that of a /64 is its first address.
 fn key(source: Target) -> [u8; 16] {
     full_key(source.net().addr())
 }

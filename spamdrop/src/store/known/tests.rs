@@ -12,7 +12,7 @@ use crate::store::{FILE, VERB_WAIT};
 const NOW: UnixSeconds = UnixSeconds::new(1_795_392_000);
 const DAY: u64 = 86_400;
 
-/// The time so many seconds before [`NOW`].
+/// The time `seconds` before [`NOW`].
 fn before(seconds: u64) -> UnixSeconds {
     NOW.minus(Duration::from_secs(seconds))
 }
@@ -85,7 +85,8 @@ fn sources_of_which_nothing_good_is_known_take_no_room() {
     store.merge_known(&listed, 9, NOW).unwrap();
     let demoted = known(before(9)).join(Record::demoted(NOW));
     assert_eq!(store.known_senders().unwrap(), [(source(2), demoted)]);
-    // Of one batch, too: an old log may bring the good part again.
+    // This holds within one batch too: an old log may bring the good evidence
+    // again.
     let both = learned([(3, demoted)]);
     store.merge_known(&both, 9, NOW).unwrap();
     assert_eq!(store.known_senders().unwrap()[1], (source(3), demoted));
@@ -111,12 +112,12 @@ fn the_most_expendable_are_forgotten() {
         (7, demoted(4)),
         (8, known(before(40 * DAY))),
     ]);
-    // What is demoted is written only over what was good.
+    // A demotion is stored only over good evidence.
     let good = learned((1..=8).map(|n| (n, Record::accepted(before(50 * DAY)))));
     store.merge_known(&good, 8, NOW).unwrap();
     store.merge_known(&kinds, 8, NOW).unwrap();
     assert_eq!(sources(&store), (1..=8).map(source).collect::<Vec<_>>());
-    // In this order, one by one.
+    // Records are deleted one by one in this order.
     let order = [8, 6, 7, 4, 5, 2, 3];
     for gone in 1..=order.len() {
         store
@@ -147,7 +148,7 @@ fn their_number_is_bounded() {
         store.merge_known(&learned(all), 512, NOW).unwrap();
         let left = store.known_senders().unwrap();
         assert!(left.len() <= 512);
-        // The newest are all there.
+        // None of the newest records is missing.
         let newest = left
             .iter()
             .filter(|(_, record)| record.last_accepted() == before(9 - u64::from(round)));
@@ -175,7 +176,7 @@ fn a_hand_adds_and_removes() {
     let gone = [source(1), source(9)];
     assert_eq!(store.remove_known(&gone, NOW).unwrap(), [source(1)]);
     assert_eq!(store.remove_known(&gone, NOW).unwrap(), []);
-    // Its past does not bring it back.
+    // Its old evidence does not restore it.
     store
         .merge_known(&learned([(1, known(NOW))]), 4, NOW)
         .unwrap();
@@ -189,7 +190,7 @@ fn a_hand_adds_and_removes() {
     assert_eq!(standing[1..], [SenderStanding::ByHand; 3]);
 }
 
-/// Whatever the bytes are, there is an error or a result.
+/// Any bytes give an error or a result, never a panic.
 #[test]
 fn damage_is_an_error_at_worst() {
     let (_dir, path) = home();

@@ -59,7 +59,7 @@ fn write_wave(db: &Connection, id: i64, wave: &Wave) -> Result<()> {
     Ok(())
 }
 
-/// Ends every wave.
+/// Ends every ongoing wave.
 pub(super) fn end(db: &Connection) -> Result<()> {
     for (id, mut wave) in since(db, UnixSeconds::default())? {
         if wave.ongoing {
@@ -81,7 +81,8 @@ pub(super) fn forget(db: &Connection, waves: u32, courses: u32) -> Result<()> {
         (waves, "DELETE FROM waves WHERE id"),
         (courses, "DELETE FROM points WHERE wave_id"),
     ] {
-        // With fewer waves the query gives NULL, and nothing is less than that.
+        // With fewer waves the query gives NULL, and no number compares less
+        // than NULL.
         let oldest = "(SELECT id FROM waves ORDER BY id DESC LIMIT 1 OFFSET ?1 - 1)";
         db.prepare_cached(&format!("{from} < {oldest}"))?
             .execute([count])?;

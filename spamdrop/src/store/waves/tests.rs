@@ -68,7 +68,7 @@ fn waves_and_their_courses_are_kept() {
     assert_eq!(store.last_wave().unwrap(), Some(snapshot(2, &[]).wave));
     let course = vec![point(0, 1), point(1, 7), point(2, 3)];
     assert_eq!(store.wave_points(&[1, 2]).unwrap(), [course, Vec::new()]);
-    // They last ten seconds.
+    // The waves last ten seconds.
     assert_eq!(
         store.waves_since(UnixSeconds::new(NOW + 12)).unwrap().len(),
         1
@@ -121,7 +121,7 @@ fn their_number_is_bounded() {
     assert_eq!(left, [vec![], vec![point(0, 1)]]);
 }
 
-/// Every file has the same wrapper, whose other tests write known senders:
+/// The file wrapper's damage handling is tested with known senders:
 /// `damage_is_an_error_at_worst` and, in `tests/cli`,
 /// `a_killed_writer_leaves_all_or_nothing`.
 #[test]

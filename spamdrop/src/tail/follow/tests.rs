@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::super::split::MAX_LINE;
 use super::*;
 
-/// A directory with a log in it, and its reader.
+/// A directory with a log, and the log's follower.
 struct Bench {
     dir: TempDir,
     now: Instant,
@@ -17,7 +17,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Has no reader yet.
+    /// A bench without a follower.
     fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
@@ -26,7 +26,7 @@ impl Bench {
         }
     }
 
-    /// Has a reader that has read an empty log.
+    /// A bench whose follower has read an empty log.
     fn started() -> Self {
         let mut bench = Self::new();
         bench.append("log", "");
@@ -42,7 +42,7 @@ impl Bench {
         self.follower = Some(Follower::new(&self.path("log"), saved));
     }
 
-    /// Stops the reader, lets `meanwhile` happen, and starts another one.
+    /// Stops the follower, runs `meanwhile`, and starts another follower.
     fn restart(&mut self, meanwhile: impl FnOnce(&Self)) {
         let saved = self.follower().positions();
         self.follower = None;
@@ -63,7 +63,7 @@ impl Bench {
         append(&self.open(name), text);
     }
 
-    /// Opens as a writer of logs does.
+    /// Opens a file in the mode that log writers use.
     fn open(&self, name: &str) -> File {
         let mut options = OpenOptions::new();
         options.append(true).create(true);
@@ -89,7 +89,7 @@ impl Bench {
         self.now += Duration::from_secs(seconds);
     }
 
-    /// What one look gives.
+    /// The lines of one look.
     fn lines(&mut self) -> Vec<String> {
         self.full_lines()
             .into_iter()
@@ -97,7 +97,7 @@ impl Bench {
             .collect()
     }
 
-    /// What one look gives, and whether it is backlog.
+    /// The lines of one look, each with its backlog flag.
     fn full_lines(&mut self) -> Vec<(String, bool)> {
         let now = self.now;
         let mut lines = Vec::new();
@@ -116,7 +116,7 @@ fn append(mut file: &File, text: &str) {
     file.write_all(text.as_bytes()).unwrap();
 }
 
-/// A line long enough to be known by.
+/// A line that is long enough for a fingerprint.
 fn long(name: &str) -> String {
     format!("{name} {}\n", "x".repeat(300))
 }
@@ -163,7 +163,7 @@ fn reads_a_later_file_from_its_beginning() {
 fn a_file_that_may_be_read_later_is_read_from_its_end() {
     let mut bench = Bench::new();
     bench.append("log", "old\n");
-    // Root may read any file, so the refusal is made up.
+    // Root may read any file, so the refusal is simulated.
     let mut follower = Follower {
         path: bench.path("log"),
         open: Vec::new(),
@@ -205,7 +205,7 @@ fn refuses_what_is_no_regular_file() {
 #[test]
 fn survives_a_file_that_cannot_be_read() {
     let mut bench = Bench::started();
-    // A regular file, and reading its first page is an I/O error.
+    // `/proc/self/mem` is a regular file whose first page cannot be read.
     fs::remove_file(bench.path("log")).unwrap();
     symlink("/proc/self/mem", bench.path("log")).unwrap();
     for _ in 0..2 {
@@ -233,7 +233,7 @@ fn drains_a_rotated_file_and_waits_for_late_writers() {
     bench.pass(4);
     append(&writer, "late\n");
     assert_eq!(bench.lines(), ["late"]);
-    // The five seconds begin anew.
+    // The five seconds start again.
     bench.pass(1);
     assert_eq!(bench.lines(), NONE);
     bench.pass(4);
@@ -266,7 +266,7 @@ fn survives_rotations_in_quick_succession() {
 #[test]
 fn finds_files_that_came_and_went_between_two_looks() {
     let mut bench = Bench::new();
-    // Older than the log, and never read.
+    // The file is older than the log and was never read.
     bench.append("log.1", "ancient\n");
     bench.append("log", "");
     bench.start(None);
@@ -328,7 +328,7 @@ fn notices_truncation_to_a_part() {
     bench.append("log", &long("1"));
     bench.append("log", "2\n");
     assert_eq!(bench.lines().len(), 2);
-    // What is left is longer than a fingerprint.
+    // The remaining content is longer than a fingerprint.
     bench.open("log").set_len(long("1").len() as u64).unwrap();
     assert_eq!(bench.lines(), [long("1").trim_end()]);
 }
@@ -366,7 +366,7 @@ fn copytruncate_loses_nothing_that_was_copied() {
     bench.copytruncate("log.1");
     bench.append("log", "3\n");
     assert_eq!(bench.lines(), ["2", "3"]);
-    // No line: it went on in the original.
+    // The unfinished line is discarded: it continued in the original.
     bench.pass(5);
     assert_eq!(bench.lines(), NONE);
     assert_eq!(bench.follower().open.len(), 1);
@@ -392,7 +392,7 @@ fn a_copy_is_known_even_if_the_original_goes_at_once() {
     let mut bench = Bench::new();
     bench.append("log", "");
     bench.start(None);
-    // Tells how old log.1 is.
+    // This reveals the age of log.1.
     bench.rename("log", "log.2");
     bench.append("log", &long("1"));
     assert_eq!(bench.lines().len(), 1);
@@ -485,7 +485,7 @@ fn follows_a_symlink_from_file_to_file() {
         assert_eq!(bench.lines(), expected);
         bench.pass(5);
     }
-    // Given up by now, and still known.
+    // The file is closed by now, but still remembered.
     bench.append("b", "5\n");
     bench.append("a", "6\n");
     bench.swap("b");
@@ -578,7 +578,7 @@ fn finds_a_file_that_got_the_inode_of_a_known_one_and_was_rotated() {
     bench.append("log", "1\n");
     assert_eq!(bench.lines(), ["1"]);
     bench.restart(|bench| {
-        // So has a truncated file.
+        // The same holds for a truncated file.
         bench.open("log").set_len(0).unwrap();
         bench.append("log", "2\n");
         bench.rename("log", "log.1");
@@ -595,7 +595,8 @@ fn finds_such_a_file_behind_one_that_is_known() {
     bench.open("log").set_len(0).unwrap();
     bench.rename("log", "log.1");
     bench.append("log", "3\n");
-    // Seen, and nothing is read: the truncation is not noticed.
+    // The look opens the file without reading it, so the truncation is not
+    // noticed.
     bench.follower().look();
     bench.restart(|bench| bench.append("log.1", "2\n"));
     assert_eq!(bench.lines(), ["2", "3"]);
@@ -614,7 +615,7 @@ fn an_unread_file_is_not_taken_for_another_with_its_inode() {
     assert!(bench.follower().left.is_empty());
     bench.start(Some(empty.clone()));
     assert!(bench.follower().left.is_empty());
-    // But it is known when it was rotated between two runs.
+    // But the file is recognized if it was rotated between two runs.
     bench.append("log.1", "1\n");
     bench.append("log", "2\n");
     let id = Id::at(&bench.path("log.1")).unwrap();
@@ -663,7 +664,7 @@ fn reads_an_unknown_file_from_its_beginning() {
     fs::remove_file(bench.path("log")).unwrap();
     bench.append("log.1", "foreign\n");
     bench.append("log", "new line, longer than the old one\n");
-    // The new file got the inode number of the old one.
+    // The new file has the inode number of the old one.
     saved[0].id = Id::at(&bench.path("log")).unwrap();
     bench.start(Some(saved));
     assert_eq!(bench.lines(), ["new line, longer than the old one"]);

@@ -1,4 +1,4 @@
-//! journalctl, as a process of ours.
+//! journalctl as a child process.
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader, Read};
@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 
 use crate::tail::ahead::{ReadAhead, Taken};
 
-/// Longest line of its remarks that is read as one, in bytes.
+/// Maximum length in bytes of a line on standard error; a longer one is split.
 const MAX_REMARK: u64 = 1024;
 
-/// A process whose output is read. Dropped, it is killed and reaped; should we
-/// be killed ourselves, journalctl ends when nobody reads its output.
+/// A process whose output is read. It is killed and reaped on drop. If this
+/// process is killed, journalctl ends when it writes to the closed pipe.
 pub struct Reader {
     process: Process,
     output: ReadAhead,
@@ -34,7 +34,7 @@ impl Reader {
     ) -> io::Result<Self> {
         let mut child = Command::new(program)
             .args(args)
-            // A Ctrl-C on the terminal is for us.
+            // A Ctrl-C on the terminal is meant for this process only.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -64,8 +64,8 @@ impl Reader {
         self.output.left()
     }
 
-    /// Ends the process and tells why it ended by itself, if it did: its last
-    /// remark, or its exit status.
+    /// Ends the process. Returns why it ended, if it did so by itself: its last
+    /// line on standard error, or its exit status.
     pub fn end(mut self) -> String {
         let status = self.process.stop();
         let remark = self.remarks.join().ok().flatten();
@@ -94,7 +94,7 @@ impl Drop for Process {
     }
 }
 
-/// Logs what the process says; returns the last of it.
+/// Logs the process's standard error; returns its last line.
 fn log_lines(errors: impl Read) -> Option<String> {
     let (mut errors, mut line, mut last) = (BufReader::new(errors), Vec::new(), None);
     loop {

@@ -1,8 +1,8 @@
-//! An entry of the journal → a line.
+//! Converts a journal entry to a log line.
 //!
-//! journalctl matches journald's own fields; what is left here is to keep the
-//! fields that the writer chose, identifier and message, from passing for
-//! others.
+//! journalctl matches journald's trusted fields. This module makes sure that
+//! the fields which the writer chooses, identifier and message, cannot imitate
+//! other fields of the line.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -10,28 +10,28 @@ use serde::de::IgnoredAny;
 
 use crate::tail::MAX_LINE;
 
-/// The fields that are asked for. journalctl adds those that begin with two
+/// The fields that are requested. journalctl adds those that begin with two
 /// underscores.
 pub const FIELDS: &str = "MESSAGE,SYSLOG_IDENTIFIER,_PID,_HOSTNAME";
 
-/// A host's name has at most 64 bytes on Linux.
+/// Maximum length of a host name on Linux, in bytes.
 const MAX_HOST: usize = 64;
 
-/// An entry, as far as a line needs it.
+/// The parts of an entry that a line needs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its place in the journal.
+    /// The entry's cursor.
     pub cursor: String,
     /// When journald received it, in microseconds since 1970.
     pub time_us: u64,
-    /// What `journalctl -o short-iso-precise` would show, in UTC.
+    /// The line as `journalctl -o short-iso-precise` shows it, in UTC.
     pub line: Result<Vec<u8>, Unfit>,
 }
 
-/// Why an entry makes no line.
+/// Why an entry is not converted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// Its message is longer than 4,096 bytes, which journalctl leaves out.
+    /// Its message is longer than 4,096 bytes, so journalctl omits it.
     TooLong,
     /// No program that calls syslog(3) writes such an entry.
     NotSyslog,
@@ -39,8 +39,7 @@ pub enum Unfit {
 
 /// A JSON object of `journalctl -o json`, see systemd's "Journal JSON Format":
 /// text is a string, other bytes are an array of numbers, a field of more than
-/// 4,096 bytes is null, and one that was given more than once is an array of
-/// these.
+/// 4,096 bytes is null, and a repeated field is an array of these.
 #[derive(Deserialize)]
 struct Fields {
     #[serde(rename = "__CURSOR")]
@@ -87,7 +86,8 @@ impl Fields {
         let stamp = stamp(time_us).ok_or(Unfit::NotSyslog)?;
         let host = self.host.word(MAX_HOST).unwrap_or("-");
         let identifier = self.identifier.word(MAX_LINE).ok_or(Unfit::NotSyslog)?;
-        // Their end in a line: what holds one could hide another program's.
+        // These characters end the identifier in a line, so an identifier that
+        // contains one could imitate another program's.
         if identifier.contains([':', '[', ']']) {
             return Err(Unfit::NotSyslog);
         }
@@ -113,7 +113,7 @@ impl Fields {
 }
 
 impl Field {
-    /// A word of visible ASCII.
+    /// The value, if it is a word of visible ASCII.
     fn word(&self, longest: usize) -> Option<&str> {
         match self {
             Self::Text(text)

@@ -1,4 +1,4 @@
-//! Which entries of the journal are believed.
+//! Determines which entries of the journal are trusted.
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 /// that change it for everybody, as Courier's `sendmail`.
 const WRITER: [&str; 2] = ["_UID", "_SELINUX_CONTEXT"];
 
-/// Alternatives of which an entry must meet one.
+/// Alternatives; an entry must match at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matches(Vec<Vec<Match>>);
 
@@ -21,14 +21,14 @@ struct Match {
 }
 
 impl Matches {
-    /// Reads alternatives such as `_SYSTEMD_UNIT=courier.service _UID=0`. In
-    /// one of them, values of the same field are alternatives again, and
-    /// fields that differ must all match, as with journalctl.
+    /// Parses alternatives such as `_SYSTEMD_UNIT=courier.service _UID=0`.
+    /// Within one, values of the same field are alternatives, and different
+    /// fields must all match, as with journalctl.
     ///
     /// # Errors
     ///
-    /// There is none, one is no list of `FIELD=value`, or one names no field
-    /// that proves who wrote an entry.
+    /// There is no alternative, one is not a list of `FIELD=value`, or one has
+    /// no field that proves who wrote an entry.
     pub fn parse(alternatives: &[impl AsRef<str>]) -> Result<Self> {
         ensure!(!alternatives.is_empty(), "there is no match");
         let parsed = alternatives.iter().map(|text| {
@@ -45,13 +45,14 @@ impl Matches {
         Ok(Self(parsed.collect::<Result<_>>()?))
     }
 
-    /// The arguments for journalctl. The value of `_UID` may be a user's name,
-    /// which `uid` looks up; users that do not exist write nothing.
+    /// The arguments for journalctl. The value of `_UID` may be a user name,
+    /// which `uid` looks up. Users that do not exist are left out, as they
+    /// write nothing.
     ///
     /// # Errors
     ///
-    /// Of an alternative that names users none exists: without them it would
-    /// believe everybody.
+    /// None of the users that an alternative names exists: without them it
+    /// would match every user.
     pub fn args(&self, uid: impl Fn(&str) -> Option<u32>) -> Result<Vec<String>> {
         let mut args = Vec::new();
         for alternative in &self.0 {

@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-//! With a script in place of journalctl. `tests/journal.rs` has the real one.
+//! Tests with a script in place of journalctl. `tests/journal.rs` uses the real
+//! one.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 
 const MATCH: &str = "_UID=0";
-/// Far more than it takes.
+/// Far longer than any test needs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Bench {
@@ -20,7 +21,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// A journalctl that notes its arguments and then does as `script` says.
+    /// A journalctl that records its arguments and then runs `script`.
     fn new(script: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let noting = format!(
@@ -28,8 +29,8 @@ impl Bench {
             dir.path()
         );
         fs::write(dir.path().join("script"), noting).unwrap();
-        // Were it written here, a test that forks meanwhile would hold it open
-        // for writing, and it could not be executed.
+        // If the test wrote the file itself, a concurrent test that forks would
+        // hold it open for writing, and it could not be executed.
         let mut install = Command::new("install");
         install.args(["-m", "755", "script", "journalctl"]);
         assert!(install.current_dir(&dir).status().unwrap().success());
@@ -115,7 +116,7 @@ async fn a_cursor_is_gone_on_from_and_its_entry_not_taken_twice() {
     assert!(bench.lines[0].ends_with(": 2"), "{:?}", bench.lines);
 }
 
-/// What stood behind the vanished one was never read.
+/// The entries after the missing one were never read.
 #[tokio::test]
 async fn an_entry_other_than_the_cursors_is_taken() {
     let mut bench = Bench::new(&format!("echo '{}'; exec sleep 1000", entry(5)));
@@ -124,7 +125,8 @@ async fn an_entry_other_than_the_cursors_is_taken() {
     assert!(bench.lines[0].ends_with(": 5"), "{:?}", bench.lines);
 }
 
-/// Its entry may be none of theirs, which is no loss to warn of.
+/// The cursor's entry may not match them; that is no loss and causes no
+/// warning.
 #[test]
 fn other_matches_go_on_behind_the_time_of_the_last_entry() {
     assert_eq!(place(1).with(&[MATCH.into()]), place(1));
@@ -185,7 +187,7 @@ async fn it_is_started_again_after_longer_and_longer_pauses() {
         assert!(journal.reader.is_none(), "round {round}");
         bench.now += Duration::from_millis(1);
     }
-    // The entry at the cursor comes each time.
+    // The entry at the cursor is returned each time.
     assert_eq!(bench.lines.len(), 1);
 }
 
@@ -230,6 +232,6 @@ async fn the_process_ends_with_the_source() {
     let proc = format!("/proc/{}", pid.trim());
     assert!(Path::new(&proc).exists());
     drop(journal);
-    // Reaped as well: a zombie would still be there.
+    // The process was reaped as well: a zombie would still be listed.
     assert!(!Path::new(&proc).exists());
 }

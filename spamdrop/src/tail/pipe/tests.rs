@@ -14,7 +14,7 @@ fn spawned() -> (Pipe, PipeWriter, Arc<Notify>) {
     (pipe, writer, wake)
 }
 
-/// Reads until `done`, woken by the thread.
+/// Reads until `done`; the thread wakes it.
 async fn read(
     pipe: &mut Pipe,
     wake: &Notify,
@@ -25,7 +25,7 @@ async fn read(
     let mut on_line = |line: Line<'_>| lines.push(String::from_utf8_lossy(line.bytes).into());
     while !done(pipe.status()) {
         if pipe.read(budget, &mut on_line) == 0 && !done(pipe.status()) {
-            // Far more than it takes.
+            // Far longer than the test needs.
             let woken = tokio::time::timeout(Duration::from_secs(20), wake.notified());
             woken.await.unwrap();
         }
@@ -36,7 +36,7 @@ async fn read(
 #[tokio::test]
 async fn reads_lines_until_the_end() {
     let (mut pipe, mut writer, wake) = spawned();
-    // Nothing is there, and nothing blocks.
+    // There is no input, and the read does not block.
     assert_eq!(pipe.read(CHUNK, &mut |_| ()), 0);
     writer.write_all(b"one\ntw").unwrap();
     let lines = read(&mut pipe, &wake, CHUNK, |status| status.bytes == 6).await;

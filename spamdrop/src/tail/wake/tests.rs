@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::*;
 
-/// Far more than it takes; only a failure waits so long.
+/// Far longer than the tests need; only a failure waits so long.
 const LONG: Duration = Duration::from_secs(20);
 
 fn append(path: &Path) {
@@ -17,7 +17,7 @@ fn append(path: &Path) {
     file.write_all(b"line\n").unwrap();
 }
 
-/// Watches the directory of `path` already.
+/// A `Wake` that already watches the directory of `path`.
 fn waking(path: &Path) -> Wake {
     let mut wake = Wake::default();
     assert!(wake.refresh(Instant::now(), [path].into_iter()));
@@ -102,7 +102,7 @@ async fn sleeps_through_other_files() {
     let path = dir.path().join("log");
     let mut wake = waking(&path);
     append(&dir.path().join("other"));
-    // The event is in the queue; by the second call it has been taken.
+    // The event is in the queue; the second call finds the queue empty.
     sleeps(&mut wake, &path).await;
     sleeps(&mut wake, &path).await;
     append(&path);
@@ -129,7 +129,7 @@ async fn leaves_directories_that_are_no_longer_named() {
     let mut wake = waking(&old);
     let later = Instant::now() + REFRESH;
     assert!(wake.refresh(later, [new.as_path()].into_iter()));
-    // The end of the watch is an event itself.
+    // The end of the watch is itself an event.
     wakes(&mut wake, &new).await;
     append(&old);
     sleeps(&mut wake, &new).await;

@@ -1,7 +1,7 @@
 //! fail2ban, with the action that writes to xt_recent's list.
 //!
-//! Debian's package, unpacked and not installed, over the machine's `/usr` in
-//! the host's own mount namespace.
+//! Debian's package is unpacked but not installed; it is mounted over the
+//! machine's `/usr` in the host's own mount namespace.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -26,21 +26,22 @@ dbpurgeage = 1d
 allowipv6 = auto
 ";
 
-/// Debian's filter for Courier, for other replies.
+/// Debian's filter for Courier, adapted to 511 replies.
 const FILTER: &str = "[Definition]
 failregex = ^[^:]*: 511\\s
 ";
 
-/// Starts it on `host`, and returns when it watches `log`.
+/// Starts fail2ban on `host`, and returns when it watches `log`.
 ///
 /// # Errors
 ///
-/// It is not unpacked, or did not start; the error holds its output.
+/// It is not unpacked, or did not start; the error contains its output.
 pub fn start(host: &Host, log: &Path) -> Result<Daemon> {
     let tree = debian_tree()?;
     let layers = format!("lowerdir={TREE}/usr:/usr");
     host.exec(["mkdir", TREE, CONFIG])?;
-    // Under a name that no option of mount splits.
+    // Bound to a name without characters that the mount options treat as
+    // separators.
     host.exec(["mount", "--bind", &tree.to_string_lossy(), TREE])?;
     host.exec(["mount", "-t", "overlay", "overlay", "/usr", "-o", &layers])?;
     let jail = jail(log);

@@ -1,4 +1,4 @@
-//! A sender that sends SYN after SYN, and looks which of them are answered.
+//! A sender that sends SYN after SYN, and records which are answered.
 
 use std::io::{ErrorKind, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,12 +17,13 @@ use spamdrop_lab::site::SERVER4;
 
 use crate::machine::{Cores, pin};
 
-/// From one SYN to the next, and so how exact a delay is.
+/// Time between two SYNs, and so the resolution of a delay.
 pub const PACE: Duration = Duration::from_micros(100);
-/// As long as there are ports to tell the SYNs by.
+/// Maximum duration: each SYN has its own port, by which answers are matched,
+/// and ports run out after this time.
 pub const LONGEST: Duration = Duration::from_secs(6);
-/// An answer comes before the next SYN is sent, unless the server's core is
-/// busy. After this long without any, the SYNs are dropped.
+/// An answer arrives before the next SYN is sent, unless the server's core is
+/// busy. If none arrives for this long, the SYNs are being dropped.
 const SILENCE: Duration = Duration::from_millis(30);
 /// The source port of the first SYN.
 const FIRST_PORT: u16 = 1024;
@@ -30,15 +31,15 @@ const FIRST_PORT: u16 = 1024;
 const SMTP: u16 = 25;
 const ETHERNET: usize = 14;
 
-/// A raw socket of the world.
+/// A raw socket on the world's host.
 pub struct Knocker {
     socket: Socket,
     cores: Cores,
 }
 
 impl Knocker {
-    /// A knocker on `world`, which sends from one core while lines are written
-    /// on the other.
+    /// Creates a knocker on `world`. It sends on one core, while lines are
+    /// written on the other.
     ///
     /// # Errors
     ///
@@ -53,13 +54,13 @@ impl Knocker {
         Ok(Self { socket, cores })
     }
 
-    /// How long it takes from the beginning of `act` until SYNs of `sender`
-    /// are dropped, the first one behind the last that is answered; `None` if
-    /// `timeout` ends before. Before `act`, `sender` must be answered.
+    /// The time from the start of `act` to the first dropped SYN of `sender`,
+    /// which is the one after the last answered SYN; `None` if there is none
+    /// before `timeout`. Before `act`, `sender` must be answered.
     ///
     /// # Errors
     ///
-    /// It was not, `act` failed, or the kernel refuses something.
+    /// `sender` was not answered, `act` failed, or a system call failed.
     pub fn until_dropped(
         &self,
         sender: Ipv4Addr,
@@ -68,7 +69,7 @@ impl Knocker {
     ) -> Result<Option<Duration>> {
         let mut attempt = Attempt::new(&self.socket, sender);
         let (ready, wanted) = channel();
-        // Each thread has its core and its priority.
+        // Each thread has its own core and priority.
         thread::scope(|scope| {
             let acting = scope.spawn(move || self.act(&wanted, act));
             let knocking = scope.spawn(|| self.knock(&mut attempt, ready, timeout));
@@ -78,7 +79,8 @@ impl Knocker {
         })
     }
 
-    /// Since when SYNs are dropped; says when the first one is answered.
+    /// The time of the first dropped SYN; sends to `ready` when the first SYN
+    /// is answered.
     fn knock(
         &self,
         attempt: &mut Attempt<'_>,
@@ -88,12 +90,13 @@ impl Knocker {
         pin(None, self.cores.generator)?;
         set_current_timer_slack(NonZeroU64::new(1))?;
         attempt.is_answered()?;
-        // Refused if the other thread has failed, which says why.
+        // The send fails if the other thread has failed, which reports its own
+        // error.
         let _ = ready.send(());
         attempt.knock(timeout)
     }
 
-    /// Acts when it is time; when that began.
+    /// Runs `act` when requested; returns the time of its start.
     fn act(&self, wanted: &Receiver<()>, act: impl FnOnce() -> Result<()>) -> Result<Instant> {
         pin(None, self.cores.receiver)?;
         wanted.recv().context("the sender is not ready")?;
@@ -107,13 +110,13 @@ fn join<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// The SYNs of one sender, told apart by their ports.
+/// The SYNs of one sender, identified by their source ports.
 struct Attempt<'a> {
     socket: &'a Socket,
     sender: Ipv4Addr,
-    /// When each SYN was sent.
+    /// The time at which each SYN was sent.
     sent: Vec<Instant>,
-    /// How many there are up to the last that was answered.
+    /// Number of SYNs up to the last one that was answered.
     answered: usize,
 }
 
@@ -143,8 +146,8 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// Sends SYNs until they are dropped; since when, unless `timeout` ends
-    /// before.
+    /// Sends SYNs until they are dropped. Returns the time of the first dropped
+    /// one, unless `timeout` passes first.
     fn knock(&mut self, timeout: Duration) -> Result<Option<Instant>> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -162,7 +165,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// When the first SYN behind the last answered one was sent.
+    /// The time of the first SYN after the last answered one.
     fn first_dropped(&self) -> Option<Instant> {
         self.sent.get(self.answered).copied()
     }
@@ -181,7 +184,7 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// Takes the answers that are there.
+    /// Receives the pending answers.
     fn receive(&mut self) -> Result<()> {
         let mut packet = [0; 128];
         loop {
@@ -196,7 +199,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Which SYN an IPv4 packet is the answer to.
+    /// The index of the SYN that an IPv4 packet answers.
     fn answers(&self, packet: &[u8]) -> Option<usize> {
         let header = usize::from(packet.first()? & 0x0f) * 4;
         let (ip, tcp) = packet.split_at_checked(header)?;

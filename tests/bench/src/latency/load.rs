@@ -1,4 +1,4 @@
-//! A mail log that grows.
+//! Writes a growing mail log.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -12,16 +12,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 
-/// What the log grows by.
+/// Rate of the log's growth.
 pub const LINES_PER_SECOND: u64 = 100_000;
-/// Lines of one `write(2)`, as a syslog daemon writes a batch.
+/// Lines per `write(2)`, as a syslog daemon writes a batch.
 const BATCH: u64 = 100;
-/// What it grows by before anything is measured: half a second's.
+/// Batches that are written before the measurement: those of half a second.
 const LEAD: u64 = LINES_PER_SECOND / BATCH / 2;
-/// It ends by itself before it fills the disk.
+/// The load ends by itself after this time, so that it does not fill the disk.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// What Courier logs beside rejections by a blocklist, and what others log.
+/// Lines that Courier logs beside rejections by a blocklist, and lines of other
+/// programs.
 const OTHERS: [&str; 10] = [
     "courieresmtpd: started,ip=[::ffff:203.0.113.10],port=[40112]",
     "courieresmtpd: error,relay=::ffff:203.0.113.12,port=50312,from=<a@b.example>,to=<x@here.example>: 550 User <x@here.example> unknown",
@@ -42,7 +43,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts to write, and returns when that has lasted a while.
+    /// Starts writing, and returns when the load has lasted for [`LEAD`]
+    /// batches.
     ///
     /// # Errors
     ///
@@ -55,12 +57,12 @@ impl Load {
             stop: Arc::clone(&stop),
             writer: thread::spawn(move || write(&file, &stop, &ahead)),
         };
-        // If it fails before, `stop` says why.
+        // If the thread fails first, `stop` reports the error.
         let _ = is_ahead.recv();
         Ok(load)
     }
 
-    /// Ends it; how many lines per second it came to.
+    /// Ends the load. Returns its rate in lines per second.
     ///
     /// # Errors
     ///
@@ -79,7 +81,7 @@ fn write(mut file: &File, stop: &AtomicBool, ahead: &Sender<()>) -> Result<f64> 
         file.write_all(batch()?.as_bytes()).context("cannot log")?;
         batches += 1;
         if batches == LEAD {
-            // Nobody may be waiting any more.
+            // The receiver may have been dropped already.
             let _ = ahead.send(());
         }
         let due = start + Duration::from_secs(batches * BATCH) / LINES_PER_SECOND as u32;

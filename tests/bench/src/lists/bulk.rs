@@ -1,4 +1,4 @@
-//! A million addresses: read, written and shown.
+//! A million addresses: import, export and list.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,10 +15,10 @@ use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
 
 const LIST: &str = "/run/list";
-/// Addresses of one nft command: a transaction has to fit into memory.
+/// Addresses per nft command: a transaction has to fit into memory.
 const NFT_CHUNK: usize = 1 << 16;
 
-/// What the rounds have measured, in milliseconds.
+/// The measured times, in milliseconds.
 #[derive(Default)]
 struct Times {
     import: Sample,
@@ -31,12 +31,12 @@ struct Times {
     nft_list: Sample,
 }
 
-/// Measures import, export and list beside ipset and nft, and the bytes of an
+/// Measures import, export and list beside ipset and nft, and the bytes per
 /// entry.
 ///
 /// # Errors
 ///
-/// A command fails, or has not done its work.
+/// A command fails or has a wrong result.
 pub fn measure(rounds: usize, quick: bool) -> Result<Vec<Case>> {
     say("lists of a million");
     let spamdrop = Spamdrop::new(capacity(MANY))?;
@@ -48,7 +48,8 @@ pub fn measure(rounds: usize, quick: bool) -> Result<Vec<Case>> {
         bytes.0.push(subject(&spamdrop, &mut times)?);
         with_ipset(&ipset, &mut times)?;
         if !quick {
-            // To list the set takes nft half a minute.
+            // nft takes half a minute to list the set, so it does so in the
+            // first round only.
             with_nft(&nft, &mut times, round == 0)?;
         }
     }
@@ -63,7 +64,7 @@ pub fn measure(rounds: usize, quick: bool) -> Result<Vec<Case>> {
 fn prepare(spamdrop: &Host, ipset: &Host, nft: &Host) -> Result<()> {
     let room = capacity(MANY);
     let mut list = String::new();
-    // As `ipset save` writes it, with the hash as large as it will be.
+    // In the format of `ipset save`, with the final size of the hash.
     let mut restore =
         format!("create listed hash:ip family inet hashsize 524288 maxelem {room} timeout 600\n");
     let mut rules = format!(
@@ -85,7 +86,7 @@ fn prepare(spamdrop: &Host, ipset: &Host, nft: &Host) -> Result<()> {
     Ok(())
 }
 
-/// One round of spamdrop; returns the bytes that the kernel takes an entry.
+/// Runs one round of spamdrop. Returns the kernel's memory per entry, in bytes.
 fn subject(spamdrop: &Spamdrop, times: &mut Times) -> Result<f64> {
     let all = MANY as usize;
     spamdrop.time(&["attach", "eth0"])?;
@@ -132,8 +133,8 @@ fn with_nft(host: &Host, times: &mut Times, lists: bool) -> Result<()> {
     Ok(())
 }
 
-/// What the kernel says that the map takes, in tenths of a byte an entry, as it
-/// is shown: the map itself takes some hundred bytes more.
+/// The map's size as reported by the kernel, in bytes per entry, rounded to
+/// tenths because the map itself takes some hundred bytes more.
 fn bytes_an_entry(host: &Host) -> Result<f64> {
     let text = host.run(|| {
         let map = MapData::from_pin("/sys/fs/bpf/spamdrop/v2/blocked4")?;
@@ -156,7 +157,7 @@ fn push(sample: &mut Sample, time: Duration) {
 impl Times {
     fn cases(self) -> Vec<Case> {
         const SECOND: Bar = Bar::AtMost(1.0);
-        // Five times as fast.
+        // The bar requires spamdrop to be five times as fast.
         const FIFTH: Option<Bar> = Some(Bar::AtMost(0.2));
         let case = |name: &str, sample| {
             Case::new(name, Unit::Milliseconds, "spamdrop", sample).with_bar(SECOND)

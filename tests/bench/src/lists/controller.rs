@@ -1,4 +1,4 @@
-//! The controller: how soon it is ready, and how much memory it takes.
+//! The daemon: the time until it is ready, and its memory.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::table::{Bar, Case, Unit};
 
 /// The default capacity.
 const FULL: u32 = 262_144;
-/// Offenders in the log, fewer than make it pause.
+/// Offenders in the log, too few to trigger the ceiling.
 const OFFENDERS: u32 = 2_000;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 ///
-/// The controller does not get ready, or does not read its log.
+/// The daemon does not become ready, or does not read its log.
 pub fn measure(rounds: usize) -> Result<Vec<Case>> {
     say("the controller");
     let spamdrop = Spamdrop::new(FULL)?;
@@ -60,7 +60,7 @@ fn run(spamdrop: &Spamdrop) -> Result<Daemon> {
     Daemon::start(&spamdrop.host, program, args, [("RUST_LOG", "info")])
 }
 
-/// Fills the map, and has the controller read rejections as well.
+/// Fills the map, and makes the daemon read rejections as well.
 fn fill(spamdrop: &Spamdrop) -> Result<()> {
     spamdrop.time(&["import", "/run/list"])?;
     let stamp = Timestamp::now();

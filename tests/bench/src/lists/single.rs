@@ -1,4 +1,4 @@
-//! One address, process start included.
+//! Adding one address, including the process start.
 
 use anyhow::{Result, ensure};
 use spamdrop_lab::Host;
@@ -8,14 +8,14 @@ use crate::packets::say;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
 
-/// Commands of one round.
+/// Commands per round.
 const RUNS: usize = 40;
 
 /// Measures `spamdrop add` beside `ipset add`.
 ///
 /// # Errors
 ///
-/// A command fails, or has not done its work.
+/// A command fails or has a wrong result.
 pub fn measure(rounds: usize) -> Result<Case> {
     say("one address");
     let spamdrop = Spamdrop::new(262_144)?;

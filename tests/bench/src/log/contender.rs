@@ -1,4 +1,4 @@
-//! What is run on a log, and how it is known to have found what is there.
+//! The programs that process a log, and the check of their results.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use super::traffic::Written;
 use super::{Log, path_text};
 
-/// A rejection as spamdrop's grammar for Courier has it: every header that it
-/// knows, fields that Courier cuts, replies without a text.
+/// A rejection in the full grammar that spamdrop has for Courier: every known
+/// header, cut fields, replies without a text.
 const PATTERN: &str = concat!(
     r"^(<[0-9]{1,3}>)?",
     r"(1 [^ ]+ [^ ]+ courieresmtpd [^ ]+ [^ ]+ (-|(\[[^\]]*\])+) ",
@@ -19,37 +19,37 @@ const PATTERN: &str = concat!(
     r"error,relay=[0-9A-Fa-f:.]+(,port=[0-9]{1,5})?(,ident=[^,:]*)?",
     r",from=<[^<>:]*(>|\.\.\.)(,to=<[^<>:]*(>|\.\.\.))?: 511([ -]|$)",
 );
-/// The rejections of one log, as its reader would type it.
+/// A pattern for the rejections of this log only, as a user would write it.
 const SHORT: &str = concat!(
     r"^[^ ]+ [^ ]+ courieresmtpd: error,relay=[0-9a-f.:]+(,port=[0-9]+)?(,ident=[^,:]*)?",
     r",from=<[^<>:]*>(,to=<[^<>:]*>)?: 511[ -]"
 );
-/// The same for fail2ban, which takes the stamp away before.
+/// The same for fail2ban, which removes the stamp before matching.
 const FAILREGEX: &str = concat!(
     r"^\s*\S+ courieresmtpd(?:\[\d+\])?: error,relay=<HOST>(?:,port=\d+)?(?:,ident=[^,:]*)?",
     r",from=[^:]*: 511(?:[ -]|$)"
 );
 
-/// What reads logs.
+/// The kinds of contenders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `spamdrop scan`: reads, decides, and says which addresses.
+    /// `spamdrop scan`: reads, decides, and prints the addresses.
     Spamdrop,
-    /// `rg -c`, all that spamdrop takes for a rejection.
+    /// `rg -c` with the full grammar of rejections.
     Pattern,
-    /// `rg -c`, the rejections of this log.
+    /// `rg -c` with the pattern for this log.
     Short,
     /// `grep -c ': 511 '`.
     Grep,
-    /// fail2ban's own tool for the purpose.
+    /// fail2ban-regex, fail2ban's own tool for testing a filter.
     Fail2ban,
 }
 
-/// A command, and what it has to say.
+/// A command and its expected output.
 pub struct Contender {
     program: String,
     arguments: Vec<String>,
-    /// Where Python finds fail2ban.
+    /// The directory in which Python finds fail2ban.
     modules: Option<String>,
     expected: String,
     bytes: u64,
@@ -60,7 +60,7 @@ impl Contender {
     ///
     /// # Errors
     ///
-    /// The program is not there.
+    /// The program is not installed.
     pub fn new(kind: Kind, log: &Log, config: &Path) -> Result<Self> {
         match kind {
             Kind::Spamdrop => Self::spamdrop(log, config),
@@ -91,7 +91,7 @@ impl Contender {
         })
     }
 
-    /// What counts the lines with a pattern.
+    /// A command that counts the lines with a pattern.
     fn counter(program: &str, pattern: &str, log: &Log, expected: u64) -> Result<Self> {
         Ok(Self {
             program: program.into(),
@@ -118,18 +118,20 @@ impl Contender {
         })
     }
 
-    /// Runs it and sees that it found all rejections and nothing else.
-    /// Returns bytes per second, from its start to its end.
+    /// Runs the command and checks that it found all rejections and nothing
+    /// else. Returns the throughput in bytes per second, including the process
+    /// start.
     ///
     /// # Errors
     ///
-    /// It fails, or says something else.
+    /// The command fails, or its output is wrong.
     pub fn run(&self) -> Result<f64> {
         let mut command = Command::new(&self.program);
-        // What grep takes for characters depends on it.
+        // The locale determines grep's character set.
         command.args(&self.arguments).env("LC_ALL", "C.UTF-8");
         command.envs(self.modules.iter().map(|path| ("PYTHONPATH", path)));
-        // A pipe: grep stops at the first match where nobody reads.
+        // A pipe, because grep stops at the first match if its output is
+        // discarded.
         command.stdin(Stdio::null());
         let start = Instant::now();
         let output = command

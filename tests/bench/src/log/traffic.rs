@@ -1,4 +1,5 @@
-//! A mail server's log: whole sessions, one behind the other, always the same.
+//! Generates a mail server's log: complete sessions one after another, always
+//! the same ones.
 
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
@@ -6,28 +7,29 @@ use std::net::Ipv4Addr;
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 
-/// 2026-11-22 00:00:00 UTC; a million lines take a day.
+/// 2026-11-22 00:00:00 UTC; a million lines cover a day.
 const START: Timestamp = Timestamp::constant(1_795_305_600, 0);
-/// The longest time between two lines, in microseconds.
+/// Maximum time between two lines, in microseconds.
 const LONGEST_GAP: i64 = 172_000;
 
-/// A pool of addresses of networks that nobody has.
+/// A pool of addresses in networks that are reserved for tests and
+/// documentation.
 struct Pool {
     first: Ipv4Addr,
     number: u32,
 }
 
-/// Those on a blocklist.
+/// Peers on a blocklist.
 const BOTS: Pool = Pool {
     first: Ipv4Addr::new(198, 18, 0, 0),
     number: 20_000,
 };
-/// Those that are wrong in another way.
+/// Peers that fail in another way.
 const STRAY: Pool = Pool {
     first: Ipv4Addr::new(198, 19, 0, 0),
     number: 5_000,
 };
-/// Those whose mail is accepted, and whose users read theirs.
+/// Peers whose mail is accepted, and users who read their mail.
 const GOOD: Pool = Pool {
     first: Ipv4Addr::new(203, 0, 113, 0),
     number: 256,
@@ -57,7 +59,7 @@ const DOMAINS: [&str; 8] = [
     "eu.example",
     "a-rather-long-name.example",
 ];
-/// What a server answers to mail that no blocklist is about.
+/// Refusals that have nothing to do with a blocklist.
 const REFUSALS: [&str; 5] = [
     "550 User unknown.",
     "513 Relaying denied.",
@@ -65,7 +67,7 @@ const REFUSALS: [&str; 5] = [
     "550 5.1.1 No such mailbox here",
     "431 Mail system full.",
 ];
-/// What a server answers to a client's command, and the command.
+/// Replies to commands of clients, with the command.
 const COMMANDS: [&str; 4] = [
     "msg=\"535 Authentication failed.\",cmd: AUTH LOGIN YWRtaW5AZXhhbXBsZS5jb20=",
     "msg=\"535 Authentication failed.\",cmd: AUTH PLAIN",
@@ -73,16 +75,17 @@ const COMMANDS: [&str; 4] = [
     "msg=\"writev: Connection reset by peer\",cmd: DATA",
 ];
 
-/// What was written.
+/// The numbers of written lines and bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Written {
     /// Lines.
     pub lines: u64,
     /// Bytes.
     pub bytes: u64,
-    /// Lines that say that a peer on a blocklist was refused.
+    /// Lines that report the rejection of a peer on a blocklist.
     pub rejections: u64,
-    /// Lines that hold `: 511 `: also those of other servers that refuse ours.
+    /// Lines that contain `: 511 `, including those about other servers that
+    /// refuse our mail.
     pub codes: u64,
 }
 
@@ -109,14 +112,14 @@ struct Log<'a, W> {
     out: &'a mut W,
     rng: Rng,
     now: Timestamp,
-    /// Lines to be written.
+    /// Maximum number of lines.
     most: u64,
     written: Written,
 }
 
 impl<W: Write> Log<'_, W> {
-    /// What one client does. Of the lines, about a third are of clients that
-    /// are let in to read their mail, and a fourteenth are rejections.
+    /// Writes the session of one client. About a third of the lines belong to
+    /// clients that log in to read mail, and a fourteenth are rejections.
     fn session(&mut self) -> io::Result<()> {
         match self.rng.u32(..84) {
             0..12 => self.listed(),
@@ -128,7 +131,7 @@ impl<W: Write> Log<'_, W> {
         }
     }
 
-    /// A peer on a blocklist, with one recipient or two.
+    /// Writes a session of a peer on a blocklist, with one or two recipients.
     fn listed(&mut self) -> io::Result<()> {
         let peer = self.connected(&BOTS)?;
         let from = self.mailbox();
@@ -162,7 +165,7 @@ impl<W: Write> Log<'_, W> {
         self.write_line("courieresmtpd", &text)
     }
 
-    /// A message from outside, delivered to a mailbox.
+    /// Writes a session with a message from outside, delivered to a mailbox.
     fn incoming(&mut self) -> io::Result<()> {
         let peer = self.connected(&GOOD)?;
         let (id, from, user) = (self.id(), self.mailbox(), self.choose(&NAMES));
@@ -187,7 +190,8 @@ impl<W: Write> Log<'_, W> {
         self.write_line("courierd", &format!("completed,id={id}"))
     }
 
-    /// A user's message to another server, which seldom refuses it.
+    /// Writes a session with a user's message to another server, which seldom
+    /// refuses it.
     fn outgoing(&mut self) -> io::Result<()> {
         let peer = self.connected(&GOOD)?;
         let (id, user, to) = (self.id(), self.choose(&NAMES), self.mailbox());
@@ -220,7 +224,7 @@ impl<W: Write> Log<'_, W> {
         self.write_line("courierd", &format!("completed,id={id}"))
     }
 
-    /// A user who reads mail.
+    /// Writes a session of a user who reads mail.
     fn reading(&mut self) -> io::Result<()> {
         let peer = self.peer(&GOOD);
         let user = self.choose(&NAMES);

@@ -1,4 +1,4 @@
-//! Two cores at once, beside one.
+//! Compares two cores with one.
 
 use std::net::Ipv4Addr;
 use std::sync::Barrier;
@@ -16,15 +16,15 @@ use crate::machine::pin;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
 
-/// System calls of one measurement.
+/// System calls per measurement.
 const CALLS: u32 = 4;
 
-/// Measures drops by test runs on one core, then on two at once: different
-/// entries, and the same.
+/// Measures drops by test runs on one core, then on two at once: with different
+/// entries, and with the same entry.
 ///
 /// # Errors
 ///
-/// The kernel refuses something.
+/// A system call failed.
 pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
     say("two cores");
     let sink = Sink::new(&bench.source, "cores")?;
@@ -66,7 +66,8 @@ fn rate(program: &Xdp, work: &[(usize, &Vec<u8>)]) -> Result<f64> {
                 let ready = &ready;
                 scope.spawn(move || {
                     let pinned = pin(None, cpu);
-                    // Also after an error: others wait.
+                    // Also after an error, because other threads wait at the
+                    // barrier.
                     ready.wait();
                     pinned?;
                     Ok(1e9 / nanoseconds(program, frame, CALLS)?)

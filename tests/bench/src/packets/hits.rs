@@ -1,4 +1,4 @@
-//! Packets of listed sources: how many can be dropped.
+//! Packets of blocked sources: the maximum drop rate.
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
@@ -11,26 +11,26 @@ use crate::machine::available_memory;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
 
-/// How many sources are listed.
+/// Numbers of blocked sources.
 pub const NUMBERS: [u32; 4] = [64, 1 << 16, 1 << 20, LARGEST];
 const LARGEST: u32 = 1 << 24;
-/// What the lists of [`LARGEST`] sources take, in bytes for each: twice as
-/// many slots as sources, in two maps, and what fills them.
+/// Memory for lists of [`LARGEST`] sources, in bytes per source: twice as many
+/// slots as sources, in two maps, and the data that fills them.
 const MEMORY_PER_SOURCE: u64 = 640;
 
-/// xt_recent's list, as Linux is built, holds 100.
+/// Capacity of xt_recent's list in a default kernel.
 const RECENT_HOLDS: u32 = 100;
-/// The size of xdp-filter's map.
+/// Capacity of xdp-filter's map.
 const XDP_FILTER_HOLDS: u32 = 10_000;
 
-/// The share of the frames that must find the queue full for the receiver to
-/// be what is measured.
+/// Minimum share of the frames that find the queue full. Below it, the
+/// generator rather than the receiver limits the rate.
 const LEAST_OVERFLOW: f64 = 0.02;
-/// How often that is tried: the filter is nearly as fast as the generator, and
-/// the host may slow down either.
+/// Number of attempts to reach that share: the filter is nearly as fast as the
+/// generator, and the host may slow down either.
 const ATTEMPTS: usize = 3;
 
-/// Something to be measured.
+/// A program to be measured.
 #[derive(Clone, Copy)]
 struct Contender {
     name: &'static str,
@@ -44,11 +44,11 @@ enum Kind {
     Subject,
     WithoutList,
     WithList(fn(&Sink, Sources) -> Result<Drops>),
-    /// Why it is not measured.
+    /// Not measured, for this reason.
     Not(&'static str),
 }
 
-/// Measures spamdrop and what is beside it; nothing where there is no room.
+/// Measures spamdrop and its peers; `None` if there is not enough memory.
 ///
 /// # Errors
 ///
@@ -86,7 +86,7 @@ pub fn measure(bench: &Bench, number: u32) -> Result<Option<Case>> {
 
 type Shots = Vec<(Contender, Result<Vec<Shot>>)>;
 
-/// Everything takes a turn in every round.
+/// Measures all lanes in turn in every round.
 fn shoot(bench: &Bench, lanes: &[(Contender, Result<Lane>)]) -> Result<Shots> {
     let mut shots: Vec<_> = lanes.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds(bench.thoroughness) {
@@ -105,7 +105,7 @@ fn shoot(bench: &Bench, lanes: &[(Contender, Result<Lane>)]) -> Result<Shots> {
         .collect())
 }
 
-/// The rates, if it was the receiver that set them.
+/// The rates, if the receiver was the bottleneck.
 fn rates(shots: &[Shot]) -> Result<Sample> {
     let sample = |figure: fn(&Shot) -> f64| Sample(shots.iter().map(figure).collect());
     let rate = sample(|shot| shot.rate);
@@ -117,7 +117,7 @@ fn rates(shots: &[Shot]) -> Result<Sample> {
     Ok(rate)
 }
 
-/// The share of its core that the receiver had, in percent.
+/// The share of its core that the receiver got, in percent.
 fn share(shots: &[Shot]) -> f64 {
     Sample(shots.iter().map(|shot| shot.share).collect()).median() * 100.0
 }
@@ -156,7 +156,7 @@ impl Contender {
     }
 }
 
-/// spamdrop first.
+/// The contenders for a number of sources, spamdrop first.
 fn contenders(number: u32) -> Vec<Contender> {
     let bars = Bars::for_sources(number);
     let smtp = Scope::default();

@@ -1,4 +1,4 @@
-//! A lane: something that drops packets on a sink, and the traffic for it.
+//! A lane: a program that drops packets on a sink, and the traffic for it.
 
 use std::time::{Duration, Instant};
 
@@ -12,25 +12,26 @@ use crate::machine::Cores;
 
 const SMTP: u16 = 25;
 const OTHER_PORT: u16 = 26;
-/// Frames that fit into a veth's queue of 256, so that none is lost.
+/// Frames per burst. They fit into a veth's queue of 256, so that none is lost.
 const BURST: u32 = 128;
-/// Bursts of listed sources that must be dropped before the measurement.
+/// Number of bursts from blocked sources that must be dropped before the
+/// measurement.
 const BURSTS: u32 = 32;
 const SOON: Duration = Duration::from_secs(5);
 
-/// Reads how many packets were dropped, on the sink's host.
+/// Reads the number of dropped packets on the sink's host.
 pub type Drops = Box<dyn Fn(&Host) -> Result<u64>>;
 
-/// What it drops besides TCP/25 from listed sources.
+/// The packets that a lane drops besides TCP/25 from blocked sources.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scope {
-    /// TCP/25 from others.
+    /// TCP/25 from other sources.
     pub clean: bool,
-    /// Another port from listed sources.
+    /// Another port from blocked sources.
     pub other_port: bool,
 }
 
-/// Something that drops packets, in place.
+/// A dropping program in place on a sink.
 pub struct Lane {
     sink: Sink,
     drops: Drops,
@@ -41,8 +42,8 @@ pub struct Lane {
 /// The outcome of saturating a lane.
 #[derive(Clone, Copy, Debug)]
 pub struct Shot {
-    /// Drops per second of the receiver's CPU time. While it is saturated and
-    /// alone on its core, that is a second.
+    /// Drops per second of the receiver's CPU time. While the receiver is
+    /// saturated and alone on its core, CPU time equals wall time.
     pub rate: f64,
     /// The share of the frames that found the queue full.
     pub overflow: f64,
@@ -51,11 +52,11 @@ pub struct Shot {
 }
 
 impl Lane {
-    /// A lane that drops all and only what it should.
+    /// Sets up a lane and checks that it drops exactly the expected packets.
     ///
     /// # Errors
     ///
-    /// It drops something else, or the kernel refuses something.
+    /// It drops other packets, or a system call failed.
     pub fn new(
         source: &Host,
         sink: Sink,
@@ -83,7 +84,7 @@ impl Lane {
         Ok(lane)
     }
 
-    /// Sends a burst and awaits that all of it is dropped, or none.
+    /// Sends a burst and waits until all of it was dropped, or none.
     fn expect(&self, source: &Host, generator: &Generator, dropped: bool) -> Result<()> {
         let before = self.counts()?;
         generator.send(source, BURST)?;
@@ -103,16 +104,16 @@ impl Lane {
         Ok(())
     }
 
-    /// Dropped and passed so far.
+    /// Numbers of packets dropped and passed so far.
     fn counts(&self) -> Result<(u64, u64)> {
         Ok(((self.drops)(&self.sink.host)?, self.sink.segments()?))
     }
 
-    /// Saturates the lane for so long.
+    /// Saturates the lane for `length`.
     ///
     /// # Errors
     ///
-    /// A packet passed, or the kernel refuses something.
+    /// A packet passed, or a system call failed.
     pub fn shoot(&self, source: &Host, cores: Cores, length: Duration) -> Result<Shot> {
         let (before, start) = (self.counts()?, self.receiver.cpu_time()?);
         let clock = Instant::now();

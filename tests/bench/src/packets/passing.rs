@@ -1,4 +1,4 @@
-//! Packets that pass: what they cost, with the caches warm.
+//! Packets that pass: their cost with warm caches.
 
 use std::net::IpAddr;
 use std::thread;
@@ -22,18 +22,18 @@ use crate::machine::pin;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
 
-/// Runs of one system call.
+/// Program runs per system call.
 pub const REPEAT: u32 = 1 << 19;
-/// System calls of one round.
+/// System calls per round.
 const CALLS: u32 = 4;
-/// As many as the default map holds.
+/// Capacity of the default map.
 const FULL: u32 = 262_144;
 
 /// Measures a clean sender and another port, with an empty and a full list.
 ///
 /// # Errors
 ///
-/// The kernel refuses something.
+/// A system call failed.
 pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
     say("packets that pass");
     let subject = |name, sources| {
@@ -47,7 +47,8 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
         subject("empty", None),
         subject("full", Some(Sources::listed(FULL))),
     ];
-    // Attached, because the kernel calls an attached program more directly.
+    // The yardsticks are attached, because the kernel calls an attached program
+    // more directly.
     let attached = |name, yardstick: Yardstick| {
         let sink = Sink::new(&bench.source, name)?;
         anyhow::Ok((yardstick.attach(&sink)?, sink))
@@ -76,7 +77,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// A clean sender's packets while the gate is in different states.
+/// Measures a clean sender's packets in different states of the gate.
 fn at_the_gate(bench: &Bench, parse_only: &Xdp) -> Result<Vec<Case>> {
     let sink = Sink::new(&bench.source, "gate")?;
     let subject = Subject::attach(&sink, None, bench.thoroughness.slow)?;
@@ -103,7 +104,7 @@ fn at_the_gate(bench: &Bench, parse_only: &Xdp) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// What the gate does with a clean sender.
+/// How the gate treats a clean sender.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     Off,
@@ -122,7 +123,7 @@ impl State {
             GateMode::On
         };
         let limit = if self == Self::PassesAll { u32::MAX } else { 0 };
-        // With a verdict it asks for none.
+        // With a verdict, the filter requests no look-up.
         let until = MonotonicNs::from_ns(u64::MAX);
         let standing = Standing::Unlisted as u32;
         let verdict = Verdict {
@@ -133,7 +134,7 @@ impl State {
         };
         gate_maps.set_verdict(IpAddr::from(CLEAN).into(), verdict)?;
         gate_maps.set(Gate {
-            // It does not grow stale.
+            // The time lies in the future, so the gate never becomes stale.
             written: MonotonicNs::from_ns(u64::MAX),
             mode: mode as u32,
             limits: [limit; CLASSES],
@@ -142,8 +143,8 @@ impl State {
     }
 }
 
-/// In a thread of its own: those that this one starts later would inherit its
-/// core.
+/// Runs `job` in a thread of its own, because threads that this one starts
+/// later would inherit its core.
 fn apart<T: Send>(job: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let joined = thread::scope(|scope| scope.spawn(job).join());
     joined.unwrap_or_else(|_| Err(anyhow!("a thread panicked")))
@@ -164,13 +165,13 @@ fn compare<const N: usize>(
     Ok(samples)
 }
 
-/// What a run of the program on a frame takes, in this thread's CPU time, so
-/// that others who want the core do not count. (The kernel measures it too,
-/// but in whole nanoseconds.)
+/// The time of one program run on a frame, in nanoseconds of this thread's CPU
+/// time, so that other users of the core do not count. (The kernel's own
+/// measurement is rounded to whole nanoseconds.)
 ///
 /// # Errors
 ///
-/// The kernel refuses.
+/// A system call failed.
 pub fn nanoseconds(program: &Xdp, frame: &[u8], calls: u32) -> Result<f64> {
     let start = cpu_time();
     for _ in 0..calls {

@@ -1,5 +1,5 @@
-//! What could be used instead: netfilter's lists and xdp-filter, each where it
-//! is fastest.
+//! The alternatives: netfilter's lists and xdp-filter, each at its fastest
+//! hook.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,10 +12,11 @@ use super::lane::Drops;
 use super::sink::Sink;
 use super::traffic::Sources;
 
-/// Addresses of one nft command: a transaction has to fit into memory.
+/// Addresses per nft command: a transaction has to fit into memory.
 const NFT_CHUNK: usize = 1 << 16;
 
-/// The rule of 2009, but before the routing decision: faster than in INPUT.
+/// The rule of 2009, but before the routing decision, which is faster than in
+/// INPUT.
 ///
 /// # Errors
 ///
@@ -59,13 +60,14 @@ pub fn nft(sink: &Sink, sources: Sources) -> Result<Drops> {
     }
     read_by(&sink.host, &["nft", "-f"], rules)?;
     Ok(Box::new(|host: &Host| {
-        // To list less, nft 1.0 reads the whole set from the kernel.
+        // `-t` omits the elements, but nft 1.0 reads the whole set for any
+        // smaller listing.
         let rules = host.exec(["nft", "-t", "list", "ruleset"])?;
         number_after(&rules, "counter packets ")
     }))
 }
 
-/// A set that a rule refreshes: made sliding, as the others are.
+/// A set whose elements a rule refreshes, so that they slide like the others.
 ///
 /// # Errors
 ///
@@ -89,7 +91,8 @@ pub fn ipset(sink: &Sink, sources: Sources) -> Result<Drops> {
     Ok(Box::new(|host: &Host| iptables_drops(host, "listed")))
 }
 
-/// A list without expiry, for all ports: xdp-filter has nothing else.
+/// A list without expiry, for all ports, because xdp-filter supports nothing
+/// else.
 ///
 /// # Errors
 ///
@@ -117,7 +120,7 @@ fn iptables(host: &Host, rule: &str) -> Result<String> {
     host.exec(raw.into_iter().chain(rule.split(' ')))
 }
 
-/// The packets of a chain's DROP rule.
+/// The packet counter of a chain's DROP rule.
 fn iptables_drops(host: &Host, chain: &str) -> Result<u64> {
     let rules = iptables(host, &format!("-v -n -x -L {chain}"))?;
     let words = rules.lines().map(|line| line.split_whitespace());

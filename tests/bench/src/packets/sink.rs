@@ -1,5 +1,5 @@
-//! Where packets go: a host with one interface, whose packets are handled by
-//! one kernel thread on one core.
+//! The destination of packets: a host with one interface, whose packets are
+//! handled by one kernel thread on one core.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::machine::pin;
 pub struct Receiver(PathBuf);
 
 impl Receiver {
-    /// The CPU time that it has used, in seconds.
+    /// The CPU time of the thread so far, in seconds.
     ///
     /// # Errors
     ///
@@ -29,23 +29,23 @@ impl Receiver {
     }
 }
 
-/// A host to which a source has a wire of its own.
+/// A host that is connected to a source by its own veth.
 pub struct Sink {
     /// The host.
     pub host: Host,
-    /// Its interface, called as the host.
+    /// The interface, named like the host.
     pub interface: &'static str,
-    /// The index of the wire's other end, on the source.
+    /// The index of the veth's other end, on the source.
     pub sender: u32,
 }
 
 impl Sink {
-    /// Makes a sink. `name` is at most 12 bytes and the beginning of no other
-    /// sink's.
+    /// Creates a sink. `name` has at most 12 bytes and is no prefix of another
+    /// sink's name.
     ///
     /// # Errors
     ///
-    /// The kernel, `ip` or `ethtool` refused something.
+    /// A system call, `ip` or `ethtool` failed.
     pub fn new(source: &Host, name: &'static str) -> Result<Self> {
         let host = Host::new(name)?;
         host.run(without_ipv6)?;
@@ -64,7 +64,7 @@ impl Sink {
         wire(&near, &far, 1500)?;
         let mac = SERVER_MAC.map(|byte| format!("{byte:02x}")).join(":");
         host.exec(["ip", "link", "set", name, "address", &mac])?;
-        // Gives a veth the NAPI thread, also without an XDP program.
+        // GRO gives a veth a NAPI thread even without an XDP program.
         host.exec(["ethtool", "-K", name, "gro", "on"])?;
         host.run(move || accept_any_source(name))?;
         let sender = source.run(move || number(&format!("/sys/class/net/{sender}/ifindex")))?;
@@ -75,8 +75,9 @@ impl Sink {
         })
     }
 
-    /// Handles the packets in a thread of their own, on this core. To be
-    /// called last: another program on the interface means another thread.
+    /// Handles the packets in a thread of their own, on this core. This must be
+    /// called last, because another program on the interface replaces the
+    /// thread.
     ///
     /// # Errors
     ///
@@ -88,7 +89,8 @@ impl Sink {
         let mut receivers = Vec::new();
         for entry in fs::read_dir("/proc")? {
             let path = entry?.path();
-            // Processes come and go meanwhile.
+            // Processes come and go during the scan, so an unreadable one is
+            // skipped.
             let comm = fs::read_to_string(path.join("comm")).unwrap_or_default();
             if comm.starts_with(&name) {
                 pin(pid(&path), cpu)?;
@@ -103,11 +105,11 @@ impl Sink {
         receivers.pop().context("no kernel thread")
     }
 
-    /// TCP segments that got as far as the host's TCP.
+    /// Number of TCP segments that reached the host's TCP.
     ///
     /// # Errors
     ///
-    /// `/proc` does not say.
+    /// `/proc` cannot be read.
     pub fn segments(&self) -> Result<u64> {
         let path = "/proc/thread-self/net/snmp";
         let snmp = self.host.run(move || fs::read_to_string(path))?;
@@ -120,16 +122,17 @@ impl Sink {
     }
 }
 
-/// Interfaces to come say nothing by themselves: what arrives is what is sent.
+/// Disables IPv6 on future interfaces, so that they send no packets by
+/// themselves.
 ///
 /// # Errors
 ///
-/// `/proc` refuses.
+/// `/proc` cannot be written.
 pub fn without_ipv6() -> Result<()> {
     write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
 }
 
-/// The sources have no route back, and must be taken nevertheless.
+/// Disables the reverse-path filter, because the sources have no route back.
 fn accept_any_source(interface: &str) -> Result<()> {
     for name in ["all", interface] {
         write(&format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "0")?;

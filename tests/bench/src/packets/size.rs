@@ -1,4 +1,4 @@
-//! How large the verifier found the filter to be.
+//! The size of the filter, as the verifier measured it.
 
 use anyhow::{Context as _, Result};
 use spamdrop_lab::program::{RECORDED, stack};
@@ -9,11 +9,11 @@ use super::subject::Subject;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
 
-/// Holds the filter against the recorded figures.
+/// Compares the filter with the recorded figures.
 ///
 /// # Errors
 ///
-/// The kernel does not say.
+/// The kernel does not report them.
 pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
     let sink = Sink::new(&bench.source, "size")?;
     let subject = Subject::attach(&sink, None, false)?;

@@ -25,7 +25,7 @@ use super::sink::Sink;
 use super::traffic::Sources;
 use super::yardstick::{LEAST, Yardstick};
 
-/// Targets that go to the kernel at once.
+/// Targets per write to the kernel.
 const CHUNK: usize = 1 << 20;
 const TTL_S: u32 = 600;
 
@@ -33,16 +33,17 @@ const TTL_S: u32 = 600;
 pub struct Subject {
     filter: Filter,
     list: Blocklist,
-    /// What was put before it to slow it down.
+    /// The program that precedes the filter to slow it down.
     slow: Option<Yardstick>,
 }
 
 impl Subject {
-    /// Attaches the filter, with sealed entries that slide by ten minutes.
+    /// Attaches the filter, with sealed entries that are extended by ten
+    /// minutes.
     ///
     /// # Errors
     ///
-    /// The kernel refuses something.
+    /// A system call failed.
     pub fn attach(sink: &Sink, sources: Option<Sources>, slow: bool) -> Result<Self> {
         let interface = sink.interface;
         sink.host.run(move || start(interface, sources, slow))
@@ -69,17 +70,18 @@ impl Subject {
         self.filter.program()
     }
 
-    /// Reads its counters from now on.
+    /// Turns it into a reader of its drop counter.
     pub fn into_drops(self) -> Drops {
         Box::new(move |_: &Host| {
-            // `slow` needs the programs of both.
+            // The programs stay loaded as long as the reader exists; `slow`
+            // needs both.
             let _ = (&self.filter, &self.slow);
             Ok(self.list.counters()?.get(Reason::SealedDropped))
         })
     }
 }
 
-/// As `spamdrop attach` does it, with its allowlist.
+/// Attaches as `spamdrop attach` does, including the allowlist.
 fn start(interface: &str, sources: Option<Sources>, slow: bool) -> Result<Subject> {
     let config = Config {
         mode: Mode::Native,

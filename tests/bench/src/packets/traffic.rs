@@ -1,4 +1,4 @@
-//! What is sent: TCP SYNs from random sources, as live frames of a test run.
+//! The traffic: TCP SYNs from random sources, as live frames of a test run.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -18,21 +18,21 @@ use scatter::scatter;
 use super::OBJECT;
 use crate::machine::pin;
 
-/// Where everything is sent to.
+/// The destination of all traffic.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-/// As [`tcp_frame`] writes it.
+/// The address that [`tcp_frame`] writes.
 pub const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
-/// A source that nobody lists.
+/// A source that is not blocked.
 pub const CLEAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
-/// The first of those that are listed; 16 M addresses follow.
+/// The first blocked source; 16 M addresses follow.
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 0);
 
-/// Frames of one system call while saturating.
+/// Frames per system call while saturating.
 const CHUNK: u32 = 1 << 18;
-/// Frames that the kernel makes before it sends them, as a driver would.
+/// Frames that the kernel builds before it sends them, as a driver would.
 const BATCH: u32 = 64;
 
-/// Source addresses, from the first on.
+/// A range of source addresses.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources {
     first: Ipv4Addr,
@@ -40,7 +40,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Those to be listed; `number` is a power of two, at most 2^24.
+    /// The sources to be blocked; `number` is a power of two, at most 2^24.
     #[must_use]
     pub const fn listed(number: u32) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl Sources {
         }
     }
 
-    /// One that is not.
+    /// A single source that is not blocked.
     #[must_use]
     pub const fn clean() -> Self {
         Self {
@@ -58,13 +58,13 @@ impl Sources {
         }
     }
 
-    /// How many.
+    /// The number of sources.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.number
     }
 
-    /// Each of them.
+    /// Iterates over the sources.
     pub fn each(self) -> impl Iterator<Item = Ipv4Addr> {
         let first = u32::from(self.first);
         (0..self.number).map(move |at| Ipv4Addr::from(first + scatter(at)))
@@ -90,7 +90,7 @@ pub fn data(source: Ipv4Addr, port: u16) -> Vec<u8> {
     })
 }
 
-/// Sends from random ones of some sources, to one interface.
+/// Sends frames from random sources to one interface.
 pub struct Generator {
     object: Arc<Ebpf>,
     frame: Vec<u8>,
@@ -119,22 +119,22 @@ impl Generator {
         })
     }
 
-    /// Sends so many frames.
+    /// Sends this number of frames.
     ///
     /// # Errors
     ///
-    /// The kernel refuses.
+    /// A system call failed.
     pub fn send(&self, source: &Host, frames: u32) -> Result<()> {
         let (object, frame) = (Arc::clone(&self.object), self.frame.clone());
         source.run(move || run(&object, &frame, frames))
     }
 
-    /// Sends as much as one core can, for about so long; how many frames,
-    /// those included that found the receiver's queue full.
+    /// Sends at the maximum rate of one core for about `length`. Returns the
+    /// number of frames, including those that found the receiver's queue full.
     ///
     /// # Errors
     ///
-    /// The kernel refuses.
+    /// A system call failed.
     pub fn saturate(&self, source: &Host, cpu: usize, length: Duration) -> Result<u64> {
         let (object, frame) = (Arc::clone(&self.object), self.frame.clone());
         source.run(move || {

@@ -1,4 +1,4 @@
-//! Programs of the bench that do part of what the filter does.
+//! Programs of the bench that do a part of the filter's work.
 
 use std::net::Ipv4Addr;
 
@@ -21,7 +21,7 @@ pub struct Yardstick {
 }
 
 impl Yardstick {
-    /// Loads a program, with room for so many sources.
+    /// Loads a program with room for this number of sources.
     ///
     /// # Errors
     ///
@@ -34,12 +34,12 @@ impl Yardstick {
         Ok(Self { object, name })
     }
 
-    /// `plain`, with room for as many as spamdrop has by default, or for these,
-    /// which it lists.
+    /// `plain`, with spamdrop's default capacity, or with room for these
+    /// sources, which it blocks.
     ///
     /// # Errors
     ///
-    /// The kernel refuses something.
+    /// A system call failed.
     pub fn plain(sources: Option<Sources>) -> Result<Self> {
         let mut plain = Self::load("plain", capacity(sources.map_or(0, Sources::number)))?;
         if let Some(sources) = sources {
@@ -48,11 +48,11 @@ impl Yardstick {
         Ok(plain)
     }
 
-    /// Puts it on a sink's interface.
+    /// Attaches the program to a sink's interface.
     ///
     /// # Errors
     ///
-    /// The kernel refuses.
+    /// The kernel refuses it.
     pub fn attach(mut self, sink: &Sink) -> Result<Self> {
         let interface = sink.interface;
         sink.host.run(move || {
@@ -109,23 +109,24 @@ fn program_mut<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'objec
     Ok(program.try_into()?)
 }
 
-/// Puts a yardstick that needs no list on a sink.
+/// Attaches a yardstick that needs no list to a sink.
 ///
 /// # Errors
 ///
-/// The kernel refuses something.
+/// A system call failed.
 pub fn without_list(name: &'static str, sink: &Sink) -> Result<Drops> {
     Ok(drops(Yardstick::load(name, LEAST)?.attach(sink)?))
 }
 
-/// Entries of a map that is not used: an LRU map needs some for each CPU.
+/// Capacity of a map that is not used: an LRU map needs some entries for each
+/// CPU.
 pub const LEAST: u32 = 1024;
 
-/// Puts `plain`, with its list, on a sink.
+/// Attaches `plain`, with its list, to a sink.
 ///
 /// # Errors
 ///
-/// The kernel refuses something.
+/// A system call failed.
 pub fn plain(sink: &Sink, sources: Sources) -> Result<Drops> {
     Ok(drops(Yardstick::plain(Some(sources))?.attach(sink)?))
 }

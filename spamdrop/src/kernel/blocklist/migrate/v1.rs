@@ -1,9 +1,9 @@
-//! Layout v1, the one before maps had a version: everything is pinned in the
-//! pin directory itself.
+//! Layout v1, from before maps had a version: all maps are pinned in the pin
+//! directory itself.
 //!
-//! Not copied: the gate, which the daemon sets anew five times a second and
-//! which is open until then; the responder's sockets, requests for look-ups,
-//! SYNs seen in a flood, and the drops of the last second, except their hits.
+//! Not copied: the gate, which the daemon writes five times a second and which
+//! is open until then; the responder's sockets; look-up requests; SYNs seen in
+//! a flood; the drops of the last second, except their hits.
 
 mod layout;
 
@@ -27,7 +27,7 @@ pub use layout::{
 };
 use layout::{HOT4, PASSAGE};
 
-/// This version.
+/// The description of version 1.
 pub(super) const VERSION: OldVersion = OldVersion {
     version: 1,
     maps: MAPS,
@@ -90,7 +90,7 @@ fn copy_entries(from: &Path, to: &Blocklist) -> Result<()> {
     copy_hash::<[u8; 8], Entry, _>(from, names::BLOCKED6, Map::LruHashMap, &to.v6)
 }
 
-/// The hits that the entries do not count yet.
+/// The hits that are not yet counted in the entries.
 fn uncounted_hits(from: &Path) -> Result<HashMap<[u8; 4], u32>> {
     let settings: Array<_, Settings> = typed(data(from, names::SETTINGS)?, Map::Array)?;
     let generation = settings
@@ -153,8 +153,8 @@ fn copy_trie<A: Pod, V: Pod, N: Pod + From<V>>(
     Ok(())
 }
 
-/// The entries that a hit may have moved since a time: a hit moves the expiry to
-/// its own time and the ttl, or to the hard limit.
+/// The entries that a hit may have extended since `since`. A hit sets the
+/// expiry to its own time plus the ttl, or to the hard limit.
 fn slid_since<K: Pod>(
     from: &Path,
     name: &str,
@@ -173,8 +173,8 @@ fn slid_since<K: Pod>(
     Ok(slid)
 }
 
-/// Adds what the old program counted to what the new one has counted by now;
-/// what that counts during this call may be lost.
+/// Adds the old program's counters to the new program's. Packets that the new
+/// program counts during this call may be lost.
 fn add_counters(from: &Path, to: &mut Blocklist) -> Result<()> {
     let old: PerCpuArray<_, Counters> = typed(data(from, names::COUNTERS)?, Map::PerCpuArray)?;
     let old = old.get(&0, 0).context("cannot read counters")?;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::*;
 use spamdrop_core::log::{Parsed, Parser, ParserSettings};
 
-/// An entry of systemd 252's journalctl, with `fields` put over it; null
-/// removes one.
+/// Parses an entry of systemd 252's journalctl in which `fields` replace the
+/// original ones; null removes a field.
 fn parse(fields: &Value) -> Option<Entry> {
     let mut entry = json!({
         "__CURSOR": "s=9e8dad61627a4c49bc5c7e6851ef495c;i=3;b=038a;m=2c0e;t=660f;x=fe43",
@@ -133,7 +133,7 @@ fn what_is_no_entry_is_none() {
     }
 }
 
-/// Text that tries to look like the end of one field and the start of others.
+/// Text that imitates the end of one field and the start of others.
 fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("courieresmtpd".to_owned()),
@@ -180,7 +180,7 @@ proptest! {
         prop_assert_eq!(Some(program), identifier.as_str().map(str::as_bytes));
     }
 
-    /// Whatever another program's entry holds, it is no event of Courier's.
+    /// No entry of another program is parsed as an event of Courier's.
     #[test]
     fn the_parser_sees_the_identifier_that_journald_saw(
         identifier in value(), pid in value(), message in value(),

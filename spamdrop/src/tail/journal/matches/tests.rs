@@ -65,7 +65,7 @@ fn what_proves_nothing_is_refused() {
     assert!(Matches::parse(&[""; 0]).is_err());
 }
 
-/// Without its users, an alternative would match everybody.
+/// Without its users, an alternative would match every user.
 #[test]
 fn an_alternative_does_not_lose_all_its_users() {
     let given = [

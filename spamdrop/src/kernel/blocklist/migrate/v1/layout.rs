@@ -10,7 +10,7 @@ pub(super) const HOT4: &str = "hot4";
 pub(super) const PASSAGE: &str = "passage";
 const PREFIXES: Room = Room::Fixed(65_536);
 
-/// Its pinned maps.
+/// The pinned maps of layout v1.
 pub const MAPS: &[MapSpec] = &[
     lru::<[u8; 4], Entry>(names::BLOCKED4, Room::Capacity4),
     lru::<[u8; 8], Entry>(names::BLOCKED6, Room::Capacity6),
@@ -54,15 +54,15 @@ const fn trie<K, V>(name: &'static str) -> MapSpec {
 pub struct Entry {
     /// In nanoseconds.
     pub expires: u64,
-    /// 0: no limit.
+    /// Unix seconds; 0: no limit.
     pub hard_until_s: u32,
-    /// 0: it does not slide.
+    /// Seconds; 0: a hit does not extend the entry.
     pub ttl_s: u32,
     /// Packets that matched.
     pub hits: u32,
-    /// Times that a hit moved `expires`.
+    /// How often a hit moved `expires`.
     pub refreshes: u16,
-    /// As today.
+    /// As in the current layout.
     pub flags: u16,
 }
 
@@ -70,7 +70,7 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct CidrEntry {
-    /// The last second in which it matches.
+    /// The last second in which the prefix matches.
     pub expires_s: u32,
     /// Packets that matched.
     pub hits: u32,
@@ -80,7 +80,7 @@ pub struct CidrEntry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct AllowEntry {
-    /// 1: found by spamdrop itself.
+    /// 1: added by the daemon itself.
     pub automatic: u32,
 }
 
@@ -102,7 +102,7 @@ pub struct Origin {
     pub text: [u8; 200],
 }
 
-/// A source that was dropped a moment ago.
+/// A source that was dropped within the last second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Hot {
@@ -110,9 +110,9 @@ pub struct Hot {
     pub until: u64,
     /// Four bytes of an address.
     pub source: u32,
-    /// That of the settings.
+    /// The epoch of the settings when the source was dropped.
     pub generation: u16,
-    /// Hits that the entry does not count yet.
+    /// Hits that are not yet counted in the entry.
     pub hits: u16,
 }
 
@@ -122,52 +122,52 @@ pub struct Hot {
 pub struct Settings {
     /// Watched ports.
     pub ports: [u16; 8],
-    /// As today.
+    /// As in the current layout.
     pub refresh: u32,
     /// Prefixes in `cidr4`.
     pub cidrs4: u32,
     /// Prefixes in `cidr6`.
     pub cidrs6: u32,
-    /// Today's epoch.
+    /// The epoch.
     pub generation: u32,
-    /// Nanoseconds of a tick.
+    /// Nanoseconds per tick.
     pub tick_ns: u32,
 }
 
-/// Packets by reason, in today's order.
+/// Packets by reason, in the order of the current layout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Counters(pub [u64; 16]);
 
-/// What the filter counted at the gate.
+/// The filter's counters for the gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Passage {
     /// SYNs that passed.
     pub admitted: u64,
-    /// Of known or allowlisted senders.
+    /// SYNs of known or allowlisted senders.
     pub preferred: u64,
-    /// Lest a class starve.
+    /// SYNs that were admitted so that no class starves.
     pub floored: u64,
-    /// By class.
+    /// Refused SYNs by class.
     pub refused: [u64; 3],
     /// First SYNs in a flood.
     pub unrepeated: u64,
-    /// When the next of each class passes, in nanoseconds.
+    /// Time of the next starvation admit of each class, in nanoseconds.
     pub floors: [u64; 3],
 }
 
-/// What the zones say of a source.
+/// The verdict on a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Verdict {
     /// In nanoseconds.
     pub until: u64,
-    /// As today.
+    /// As in the current layout.
     pub host: u64,
-    /// As today.
+    /// As in the current layout.
     pub standing: u32,
-    /// As today.
+    /// As in the current layout.
     pub zone: u32,
 }
 
