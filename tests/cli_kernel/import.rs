@@ -139,7 +139,7 @@ fn a_bad_line_leaves_everything_as_it_was() {
         format!(
             "spamdrop: nothing was imported, for 2 lines are not understood:\n  \
              {list}:10001: `mx.example` is not an address; give one such as 192.0.2.1, 2001:db8::1 or 192.0.2.0/24\n  \
-             {list}:10003: `soon` is no time; give whole seconds, from 1 to 315360000\n"
+             {list}:10003: `soon` is no time; give whole seconds, or a duration such as 10m, up to 3650d\n"
         )
     );
     assert_eq!(site.listed().unwrap(), ["100.64.0.9"]);
