@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::courier;
 use crate::kernel::sockets;
 use crate::render::trust;
-use spamdrop_core::log::Server;
+use spamdrop_core::log::MailServer;
 use spamdrop_core::warning::Warning;
 
 mod answer;
@@ -25,7 +25,7 @@ pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
     warnings.extend(plain_files(config));
     warnings.extend(journal(config));
     warnings.extend(no_acceptances(&config.servers));
-    if config.servers.contains(&Server::Courier) {
+    if config.servers.contains(&MailServer::Courier) {
         warnings.extend(courier(config)?);
     }
     Ok(warnings)
@@ -36,7 +36,7 @@ fn journal(config: &Config) -> Option<Warning> {
     let other = config
         .servers
         .iter()
-        .find(|server| **server != Server::Courier)?;
+        .find(|server| **server != MailServer::Courier)?;
     config.matches_courier_alone().then(|| Warning {
         about: "journal_match",
         text: format!(
@@ -75,7 +75,7 @@ fn plain_files(config: &Config) -> Option<Warning> {
 }
 
 /// Without them, of what an outage of a list does, only its pace is bounded.
-fn no_acceptances(servers: &[Server]) -> Option<Warning> {
+fn no_acceptances(servers: &[MailServer]) -> Option<Warning> {
     if servers.is_empty() || servers.iter().any(|server| server.tells_acceptances()) {
         return None;
     }
@@ -106,10 +106,10 @@ mod tests {
 
     #[test]
     fn servers_that_log_no_acceptances_are_named() {
-        let text = |servers: &[Server]| no_acceptances(servers).map(|warning| warning.text);
-        let warned = text(&[Server::Sendmail, Server::Haraka]).unwrap_or_default();
+        let text = |servers: &[MailServer]| no_acceptances(servers).map(|warning| warning.text);
+        let warned = text(&[MailServer::Sendmail, MailServer::Haraka]).unwrap_or_default();
         assert!(warned.starts_with("Sendmail, Haraka: the log"), "{warned}");
-        assert_eq!(text(&[Server::Haraka, Server::Rspamd]), None);
+        assert_eq!(text(&[MailServer::Haraka, MailServer::Rspamd]), None);
         assert_eq!(text(&[]), None);
     }
 }

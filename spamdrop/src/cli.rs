@@ -9,12 +9,14 @@ use clap_complete::Shell;
 use log::LevelFilter;
 use spamdrop_core::duration;
 
-use crate::config::LONGEST;
+use spamdrop_core::term::LONGEST;
 
 mod config;
+mod known;
 mod report;
 
 pub use config::{Check, ConfigVerb};
+pub use known::{Known, KnownImport, KnownList};
 pub use report::{Report, Since};
 
 /// Keeps botnet spam waves away from a small mail server
@@ -298,38 +300,6 @@ pub enum Allow {
     Remove(Addrs),
     /// Show the allowlist and what is protected automatically
     List(Output),
-}
-
-/// The commands of `known`.
-#[derive(Debug, Subcommand)]
-pub enum Known {
-    /// Show the known senders
-    List(KnownList),
-    /// Make hosts known at once; an IPv6 address with its whole /64
-    Add(Addrs),
-    /// Discard the evidence for hosts, so that they start again
-    Remove(Addrs),
-    /// Make the hosts in a file known, one address a line
-    Import(KnownImport),
-}
-
-/// Flags of `known list`.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct KnownList {
-    /// Also show sources with too little evidence, and demoted ones
-    #[arg(long)]
-    pub all: bool,
-    /// Output format.
-    #[command(flatten)]
-    pub output: Output,
-}
-
-/// Arguments of `known import`.
-#[derive(Debug, Args)]
-pub struct KnownImport {
-    /// File to read, in which `#` starts a comment; `-` is standard input
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
 }
 
 /// Arguments of `learn`.

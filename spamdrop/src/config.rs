@@ -19,9 +19,10 @@ use crate::store;
 use spamdrop_core::dnsbl::rule;
 use spamdrop_core::duration;
 use spamdrop_core::engine::EngineSettings;
-use spamdrop_core::log::{Parser, ParserSettings, Pattern, Server};
+use spamdrop_core::log::{MailServer, Parser, ParserSettings, Pattern};
 use spamdrop_core::policy::PolicyConfig;
 use spamdrop_core::release::ReleaseMode;
+use spamdrop_core::term::LONGEST;
 
 mod choice;
 mod filter;
@@ -48,7 +49,7 @@ pub struct Config {
     pub journal: bool,
     pub journal_match: Vec<String>,
     pub logs: Vec<PathBuf>,
-    pub servers: Vec<Server>,
+    pub servers: Vec<MailServer>,
     pub program: String,
     pub pattern: Vec<Pattern>,
     pub reject_text: String,
@@ -90,7 +91,7 @@ impl Default for Config {
             journal: false,
             journal_match: journal::COURIER.map(Into::into).into(),
             logs: vec!["/var/log/mail.log".into()],
-            servers: vec![Server::Courier],
+            servers: vec![MailServer::Courier],
             program: "courieresmtpd".into(),
             pattern: Vec::new(),
             reject_text: String::new(),
@@ -299,9 +300,6 @@ impl Config {
 
 /// The most sources that can be remembered.
 const MAX_KNOWN: u32 = 1 << 20;
-
-/// The longest term of an entry: ten years.
-pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 fn whole_seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)

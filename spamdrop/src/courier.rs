@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use shlex::bytes::Shlex;
 use spamdrop_core::courier::esmtpd::Settings;
 use spamdrop_core::courier::smtpaccess::Access;
-use spamdrop_core::dnsbl::Zones;
+use spamdrop_core::zones::Zones;
 
 /// The settings that Courier's start script reads; `None` without a file.
 ///

@@ -62,7 +62,7 @@ fn exit(error: &anyhow::Error) -> Exit {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return failure.exit;
     }
-    if error.is::<Invalid>() {
+    if error.chain().any(|cause| cause.is::<Invalid>()) {
         return Exit::Usage;
     }
     let denied = error

@@ -7,11 +7,13 @@ use anyhow::Result;
 use spamdrop_common::settings::Settings;
 use spamdrop_core::policy::Protected;
 
+use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::{self, Attached, Filter, Plan};
-use crate::kernel::blocklist::{Blocklist, pins};
+use crate::kernel::blocklist::Blocklist;
+use crate::kernel::blocklist::pins::{self, Pinned};
 use crate::kernel::network;
-use crate::lock::WriteLock;
+use crate::lock::{self, WriteLock};
 use crate::protect;
 
 /// What the filter needs of the configuration.
@@ -32,6 +34,19 @@ pub struct FilterSettings {
 }
 
 impl FilterSettings {
+    /// What the configuration says of the filter.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            interfaces: config.interfaces.clone(),
+            plan: config.plan(),
+            settings: config.settings(),
+            allow_file: config.allow_file.clone(),
+            pin_dir: config.pin_dir.clone(),
+            run_dir: config.run_dir.clone(),
+        }
+    }
+
     /// Whether the filter of these settings uses the maps of the others, as
     /// they are.
     #[must_use]
@@ -75,6 +90,7 @@ pub fn install(
     protected: &Protected,
     log_level: u8,
 ) -> Result<Installed> {
+    ensure_no_older_daemon(settings)?;
     let (filter, attached) = attach(lock, settings, names, log_level)?;
     Ok(Installed {
         filter,
@@ -146,10 +162,27 @@ pub fn steer(
 }
 
 fn ensure_attached(settings: &FilterSettings) -> Result<()> {
-    if pins::exist(&settings.pin_dir)? {
+    if pins::pinned(&settings.pin_dir)? == Pinned::Current {
         return Ok(());
     }
     Err(Failure::new(Exit::NotAttached, "the filter was detached"))
+}
+
+/// After an upgrade of the maps, a daemon of the older version would block
+/// senders in maps that no filter reads.
+fn ensure_no_older_daemon(settings: &FilterSettings) -> Result<()> {
+    if !matches!(pins::pinned(&settings.pin_dir)?, Pinned::Older(_)) {
+        return Ok(());
+    }
+    match lock::daemon_pid(&settings.run_dir) {
+        Some(pid) if pid != std::process::id() => {
+            let message = format!(
+                "`spamdrop run` of an older version is active (pid {pid}), whose maps have to be upgraded; stop it first, then start `spamdrop run` of this version"
+            );
+            Err(Failure::new(Exit::Failed, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn attach(

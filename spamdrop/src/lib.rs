@@ -21,7 +21,6 @@ mod fifo;
 mod holder;
 pub mod install;
 pub mod kernel;
-pub mod listing;
 pub mod lock;
 pub mod protect;
 pub mod render;

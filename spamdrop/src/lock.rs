@@ -181,6 +181,11 @@ impl DaemonMark {
     ///
     /// Another daemon runs; the message names its process.
     pub fn begin(run_dir: &Path) -> Result<Self> {
+        if let Some(pid) = pid_in(&older_daemon_path(run_dir)) {
+            anyhow::bail!(
+                "`spamdrop run` of an older version is active (pid {pid}); stop it first"
+            );
+        }
         let path = daemon_path(run_dir);
         let mut file = open(run_dir, &path)?;
         // Only daemons take this lock: `daemon_pid` looks without it.
@@ -201,20 +206,25 @@ impl DaemonMark {
     }
 }
 
-/// The process of the running daemon. It takes no lock, so that it never keeps
-/// a daemon from starting.
+/// The process of the running daemon, of an older version too. It takes no
+/// lock, so that it never keeps a daemon from starting.
 #[must_use]
 pub fn daemon_pid(run_dir: &Path) -> Option<u32> {
-    holder::signature(&daemon_path(run_dir))?
-        .trim()
-        .parse()
-        .ok()
+    pid_in(&daemon_path(run_dir)).or_else(|| pid_in(&older_daemon_path(run_dir)))
+}
+
+fn pid_in(path: &Path) -> Option<u32> {
+    holder::signature(path)?.trim().parse().ok()
 }
 
 /// The files of this module in the run directory.
 #[must_use]
-pub fn files(run_dir: &Path) -> [PathBuf; 2] {
-    [daemon_path(run_dir), lock_path(run_dir)]
+pub fn files(run_dir: &Path) -> [PathBuf; 3] {
+    [
+        daemon_path(run_dir),
+        older_daemon_path(run_dir),
+        lock_path(run_dir),
+    ]
 }
 
 fn lock_path(run_dir: &Path) -> PathBuf {
@@ -223,6 +233,11 @@ fn lock_path(run_dir: &Path) -> PathBuf {
 
 fn daemon_path(run_dir: &Path) -> PathBuf {
     run_dir.join("daemon.pid")
+}
+
+/// The mark of the daemons whose maps have layout v1.
+fn older_daemon_path(run_dir: &Path) -> PathBuf {
+    run_dir.join("watcher.pid")
 }
 
 fn read_pid(file: &mut File) -> Option<u32> {

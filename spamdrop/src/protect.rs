@@ -7,9 +7,10 @@ use std::path::Path;
 use anyhow::Result;
 use ipnet::IpNet;
 
-use crate::allowlist::Allowlist;
+use crate::allowlist;
 use crate::kernel::network::{self, Addresses};
-use spamdrop_core::policy::{Protected, Reason};
+use spamdrop_core::allowlist::Allowlist;
+use spamdrop_core::policy::{Protected, Protection};
 
 /// Everything that must not be blocked now.
 ///
@@ -17,23 +18,23 @@ use spamdrop_core::policy::{Protected, Reason};
 ///
 /// The kernel does not tell the addresses, or the allowlist's file is wrong.
 pub fn protected(allow_file: &Path) -> Result<Protected> {
-    let allowlist = Allowlist::read(allow_file)?;
-    Ok(of(&network::addresses()?, &allowlist))
+    let list = allowlist::read(allow_file)?;
+    Ok(of(&network::addresses()?, &list))
 }
 
 /// Everything that must not be blocked, given the machine's addresses and the
 /// allowlist. A prefix for which there are two reasons keeps the machine's.
 #[must_use]
 pub fn of(addresses: &Addresses, allowlist: &Allowlist) -> Protected {
-    let because = |addrs: &[IpAddr], reason| -> Vec<(IpNet, Reason)> {
+    let because = |addrs: &[IpAddr], reason| -> Vec<(IpNet, Protection)> {
         // The loopback has a reason of its own.
         let addrs = addrs.iter().filter(|addr| !addr.is_loopback());
         addrs.map(|addr| ((*addr).into(), reason)).collect()
     };
-    let own = because(&addresses.own, Reason::OwnAddress);
-    let gateways = because(&addresses.gateways, Reason::Gateway);
+    let own = because(&addresses.own, Protection::OwnAddress);
+    let gateways = because(&addresses.gateways, Protection::Gateway);
     let allowed = allowlist.nets().iter();
-    let allowed = allowed.map(|&net| (net, Reason::Allowlist(net)));
+    let allowed = allowed.map(|&net| (net, Protection::Allowlist(net)));
     Protected::new(own.into_iter().chain(gateways).chain(allowed))
 }
 
@@ -43,7 +44,7 @@ pub fn of(addresses: &Addresses, allowlist: &Allowlist) -> Protected {
 /// [`allow_exactly`]: crate::kernel::blocklist::Blocklist::allow_exactly
 #[must_use]
 pub fn allowed(protected: &Protected) -> Vec<(IpNet, bool)> {
-    let automatic = |reason| !matches!(reason, Reason::Allowlist(_));
+    let automatic = |reason| !matches!(reason, Protection::Allowlist(_));
     protected
         .nets()
         .map(|(net, reason)| (net, automatic(reason)))
@@ -52,18 +53,18 @@ pub fn allowed(protected: &Protected) -> Vec<(IpNet, bool)> {
 
 /// The name of a reason in `allow list`.
 #[must_use]
-pub fn name(reason: Reason) -> &'static str {
+pub fn name(reason: Protection) -> &'static str {
     match reason {
-        Reason::Loopback => "loopback",
-        Reason::Unspecified => "unspecified",
-        Reason::LinkLocal => "link-local",
-        Reason::Multicast => "multicast",
-        Reason::Broadcast => "broadcast",
-        Reason::OwnAddress => "own",
-        Reason::Gateway => "gateway",
-        Reason::SharedPrefix(_) => "shared-prefix",
-        Reason::Allowlist(_) => "file",
-        Reason::TooWide(_) => "too-wide",
+        Protection::Loopback => "loopback",
+        Protection::Unspecified => "unspecified",
+        Protection::LinkLocal => "link-local",
+        Protection::Multicast => "multicast",
+        Protection::Broadcast => "broadcast",
+        Protection::OwnAddress => "own",
+        Protection::Gateway => "gateway",
+        Protection::SharedPrefix(_) => "shared-prefix",
+        Protection::Allowlist(_) => "file",
+        Protection::TooWide(_) => "too-wide",
     }
 }
 

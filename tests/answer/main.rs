@@ -43,7 +43,7 @@ fn pin_dir() -> &'static Path {
     Path::new("/sys/fs/bpf/spamdrop")
 }
 
-/// A site with a watcher that answers, and what will tell the kernel of listed
+/// A site with a daemon that answers, and what will tell the kernel of listed
 /// senders one day.
 struct Lab {
     site: Site,
@@ -115,7 +115,7 @@ fn greeted(site: &Site, source: &str) -> (Client, String) {
     (client, greeting.text)
 }
 
-/// Keeps the gate fresh, as the watcher will.
+/// Keeps the gate fresh, as the daemon will.
 struct GateWriter {
     gate_maps: Arc<Mutex<GateMaps>>,
     stop: Option<Sender<()>>,

@@ -84,9 +84,9 @@ fn the_block_follows_from_the_log() {
     }
 }
 
-/// What the watcher kills must never be itself.
+/// What the daemon kills must never be itself.
 #[test]
-fn a_release_that_terminates_spares_the_watcher() {
+fn a_release_that_terminates_spares_the_daemon() {
     let lab = &mut Lab::new();
     let syslog = lab.site.path("syslog");
     let more =

@@ -92,7 +92,7 @@ fn everybody_else_comes_to_the_mail_server() {
         assert_eq!(lab.greets(source), SERVER, "{source}");
     }
     lab.gate_writer.pause();
-    // The watcher sets the gate, too. It need not run for a connection.
+    // The daemon sets the gate, too. It need not run for a connection.
     lab.daemon.signal(Signal::SIGSTOP).unwrap();
     write(&mut lab.gate_writer.gate_maps(), clock::monotonic_ns(), 0);
     assert_eq!(lab.greets(ZOMBIE), SERVER, "nobody answers");
@@ -240,7 +240,7 @@ fn without_ipv6_on_loopback_ipv4_is_answered() {
     }
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
     assert_eq!(lab.greets(ZOMBIE6), SERVER);
-    // The watcher itself says so, too.
+    // The daemon itself says so, too.
     lab.gate_writer.pause();
     until("the gate to be set", SOON, || {
         let gate = lab.gate_writer.gate_maps().gate()?;

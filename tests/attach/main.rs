@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use spamdrop::clock;
 use spamdrop::kernel::attach::{Attached, Mode, Plan, attach, detach, linked};
+use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::kernel::blocklist::pins::Capacity;
-use spamdrop::kernel::blocklist::{Blocklist, Term};
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::Counters;
 use spamdrop_common::settings::Settings;
+use spamdrop_core::term::Term;
 use spamdrop_lab::client;
 use spamdrop_lab::host::Host;
 use spamdrop_lab::wire::{End, wire};

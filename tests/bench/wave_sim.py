@@ -115,7 +115,7 @@ class Sim:
     def attempt(s, src, msg):
         c = Conn(src, msg); msg.tries += 1
         offs, give = src.sched
-        c.patience = 300 if src.kind != 'bot' else s.ln(20, .8)
+        c.gives_up = 300 if src.kind != 'bot' else s.ln(20, .8)
         s.tried.add(src)
         s.syn(c, offs, 0, s.t)
         s.at(give, s.leave, c, 'syn')
@@ -181,7 +181,7 @@ class Sim:
     def kernel(s, c):
         if s.busy < s.p['SLOTS']: s.serve(c); return True
         if len(s.queue) > s.p['BACKLOG']: return False  # Linux holds backlog + 1
-        c.state = 'queued'; s.queue.append(c); s.at(c.patience, s.leave, c, 'queued'); return True
+        c.state = 'queued'; s.queue.append(c); s.at(c.gives_up, s.leave, c, 'queued'); return True
 
     def leave(s, c, state):                             # SYN timeout, or bored in the accept queue
         if c.state == state: c.state = 'dead'; s.failed(c)

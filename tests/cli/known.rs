@@ -229,7 +229,7 @@ fn a_hand_adds_imports_and_removes() {
     run(
         &["known", "remove", "203.0.113.1", "203.0.113.9"],
         "removed 1 sender\n",
-        "spamdrop: nothing good is known of 203.0.113.9\n",
+        "spamdrop: 203.0.113.9 is not a known sender\n",
     );
     // What it sent before does not bring it back.
     home.run_with(&["learn", "-"], newmsg("203.0.113.1", 0, 5).as_bytes());
@@ -251,7 +251,7 @@ fn wrong_senders_are_refused_and_named() {
         (
             &["known", "add", "203.0.113.0/24"][..],
             2,
-            "`203.0.113.0/24` is a prefix, but senders are known one by one",
+            "`203.0.113.0/24` is a prefix, but only single senders are known",
         ),
         (
             &["known", "add", "mx.example"],
@@ -315,7 +315,7 @@ fn a_damaged_file_is_refused_and_left_alone() {
     }
 }
 
-/// As a watcher and verbs might, or two verbs.
+/// As a daemon and verbs might, or two verbs.
 #[test]
 fn verbs_take_turns() {
     let home = Home::new("");
@@ -411,7 +411,7 @@ fn kill_9_while_old_files_are_taken_over_loses_nothing() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(fastrand::u64(..60_000)));
+        sleep(Duration::from_micros(fastrand::u64(..60_000)));
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(states(&home).len(), 500);

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use roxmltree::Document;
 use serde_json::Value;
 use spamdrop::store::{FILE, Store, VERB_WAIT};
-use spamdrop_core::wave::{Counts, Point, Snapshot, Totals, Wave};
+use spamdrop_core::wave::{Point, Snapshot, SourceCounts, Totals, Wave};
 
 use super::*;
 
@@ -30,13 +30,13 @@ fn snapshot(id: i64, hours: u64, observed: bool) -> Snapshot {
         observed,
         slots: 40,
         peak_open: 30,
-        who: Counts {
+        who: SourceCounts {
             sources: 50,
             listed: 40,
             delayed: 30,
             delayed_listed: 20,
             delayed_accepted: 5,
-            ..Counts::default()
+            ..SourceCounts::default()
         },
         totals: Totals {
             refused: [1, 2, 37],
@@ -116,11 +116,11 @@ fn a_line_a_wave_and_sums() {
     assert!(lines[1].ends_with("observe"), "{text}");
     assert_eq!(lines[3], "2 waves, 40s in all");
     assert!(
-        lines[4].starts_with("refused 40 SYNs, of 30 sources: 20 "),
+        lines[4].starts_with("refused 40 SYNs of 30 sources: 20 "),
         "{text}"
     );
     assert!(
-        lines[5].starts_with("would have refused 40 SYNs, "),
+        lines[5].starts_with("would have refused 40 SYNs of 30 sources: "),
         "{text}"
     );
     assert_eq!(lines[6], "no known sender had to wait");
@@ -204,7 +204,7 @@ fn a_damaged_history_is_refused_and_left_alone() {
 fn status_names_the_last_wave() {
     let home = home();
     let output = home.run(&["status"]);
-    let line = "for 20s: at most 30 connections for 40 slots, 40 SYNs refused, 0 left";
+    let line = "for 20s: at most 30 connections for 40 slots, 40 SYNs refused, 0 went";
     assert!(stdout(&output).contains(line), "{}", stdout(&output));
     let output = home.run(&["status", "--json"]);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -217,6 +217,6 @@ fn status_names_the_last_wave() {
     let output = home.run(&["status", "--json"]);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&json["wave"], code(&output)), (&Value::Null, 3));
-    let told = "cannot tell of waves: cannot use ";
+    let told = "cannot read the waves: cannot use ";
     assert!(stderr(&output).contains(told), "{}", stderr(&output));
 }

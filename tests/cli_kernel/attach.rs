@@ -83,7 +83,7 @@ fn detach_leaves_nothing() {
     site.spamdrop(&["add", "100.64.0.9"]).unwrap();
     fs::create_dir(site.path("state")).unwrap();
     fs::write(site.path("state").join("positions.json"), "").unwrap();
-    let watcher = site
+    let daemon = site
         .server
         .run(|| DaemonMark::begin(Path::new(RUN_DIR)).unwrap());
     let said = fails(&site, &["detach"], 1);
@@ -92,7 +92,7 @@ fn detach_leaves_nothing() {
         "{said}"
     );
     assert_eq!(site.listed().unwrap(), ["100.64.0.9"]);
-    drop(watcher);
+    drop(daemon);
 
     let state = site.path("state");
     assert_eq!(
@@ -116,7 +116,7 @@ fn detach_leaves_nothing() {
 }
 
 #[test]
-fn detach_goes_beneath_a_watcher_if_forced() {
+fn detach_goes_beneath_a_daemon_if_forced() {
     let site = attached("");
     let _watcher = site
         .server

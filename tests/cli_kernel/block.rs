@@ -39,8 +39,8 @@ fn what_is_added_is_dropped_until_it_is_removed() {
     assert_eq!(
         stderr(&output),
         "\
-spamdrop: 100.64.0.11 is not listed
-spamdrop: 100.64.0.77 is not listed
+spamdrop: 100.64.0.11 is not blocked
+spamdrop: 100.64.0.77 is not blocked
 spamdrop: warning: 100.64.0.77 is still blocked by 100.64.0.64/26; remove that too
 "
     );
@@ -113,7 +113,7 @@ fn list_and_show_tell_what_was_added() {
     assert!(
         site.spamdrop(&["show", "100.64.0.0/16"])
             .unwrap()
-            .contains("on the clock")
+            .contains("at a fixed time")
     );
     assert_eq!(
         fails(&site, &["show", "100.65.0.1"], 1),

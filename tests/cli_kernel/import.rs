@@ -137,7 +137,7 @@ fn a_bad_line_leaves_everything_as_it_was() {
     assert_eq!(
         fails(&site, &["import", &list], 2),
         format!(
-            "spamdrop: nothing was imported, for 2 lines are not understood:\n  \
+            "spamdrop: nothing was imported, because 2 lines are not understood:\n  \
              {list}:10001: `mx.example` is not an address; give one such as 192.0.2.1, 2001:db8::1 or 192.0.2.0/24\n  \
              {list}:10003: `soon` is no time; give whole seconds, or a duration such as 10m, up to 3650d\n"
         )
@@ -233,7 +233,7 @@ fn a_long_list_comes_whole() {
 }
 
 #[test]
-fn peers_with_connections_are_released_by_the_watcher() {
+fn peers_with_connections_are_released_by_the_daemon() {
     let site = site("grace = \"0s\"");
     let _daemon = site.run().unwrap();
     let mut client = site.connect("100.64.0.9").unwrap();
@@ -258,7 +258,7 @@ fn peers_with_connections_are_released_by_the_watcher() {
 }
 
 #[test]
-fn without_a_watcher_open_entries_are_said() {
+fn without_a_daemon_open_entries_are_said() {
     let site = attached("");
     let mut client = site.connect("100.64.0.9").unwrap();
     client.read_reply().unwrap();
@@ -276,7 +276,7 @@ fn without_a_watcher_open_entries_are_said() {
 #[test]
 fn a_refusal_in_the_middle_says_how_much_is_imported() {
     let site = attached("");
-    let map = "/sys/fs/bpf/spamdrop/blocked6";
+    let map = "/sys/fs/bpf/spamdrop/v2/blocked6";
     site.server
         .exec(["bpftool", "map", "freeze", "pinned", map])
         .unwrap();

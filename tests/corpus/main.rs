@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use spamdrop_core::event::{Event, Kind};
-use spamdrop_core::log::{Parsed, Parser, ParserSettings, Server};
+use spamdrop_core::log::{MailServer, Parsed, Parser, ParserSettings};
 
 /// 2026-11-23 08:50:54 UTC.
 const WRITTEN: u64 = 1_795_423_854;
@@ -19,15 +19,15 @@ const WRITTEN: u64 = 1_795_423_854;
 const NOW: u64 = 1_795_424_400;
 
 /// A file for each server, named as in `servers`.
-const SERVERS: [(&str, Server); 8] = [
-    ("courier", Server::Courier),
-    ("postfix", Server::Postfix),
-    ("exim", Server::Exim),
-    ("sendmail", Server::Sendmail),
-    ("opensmtpd", Server::Opensmtpd),
-    ("rblsmtpd", Server::Rblsmtpd),
-    ("haraka", Server::Haraka),
-    ("rspamd", Server::Rspamd),
+const SERVERS: [(&str, MailServer); 8] = [
+    ("courier", MailServer::Courier),
+    ("postfix", MailServer::Postfix),
+    ("exim", MailServer::Exim),
+    ("sendmail", MailServer::Sendmail),
+    ("opensmtpd", MailServer::Opensmtpd),
+    ("rblsmtpd", MailServer::Rblsmtpd),
+    ("haraka", MailServer::Haraka),
+    ("rspamd", MailServer::Rspamd),
 ];
 
 struct Case {
@@ -87,7 +87,7 @@ fn unescape(line: &str) -> Vec<u8> {
     bytes
 }
 
-fn at(seconds: u64) -> SystemTime {
+fn unix_time(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
@@ -106,7 +106,7 @@ fn describe(parsed: &Parsed<'_>) -> String {
     }
 }
 
-fn parser(servers: &[Server]) -> Parser {
+fn parser(servers: &[MailServer]) -> Parser {
     Parser::new(ParserSettings {
         servers: servers.to_vec(),
         ..ParserSettings::default()
@@ -119,7 +119,7 @@ fn every_line_is_read_as_written_beside_it() {
     for (name, server) in SERVERS {
         let mut parser = parser(&[server]);
         for case in corpus(name) {
-            let parsed = parser.parse(&case.line, at(NOW));
+            let parsed = parser.parse(&case.line, unix_time(NOW));
             let found = describe(&parsed);
             if found != case.expected {
                 let Case {
@@ -131,7 +131,7 @@ fn every_line_is_read_as_written_beside_it() {
                 at: Some(stamp), ..
             }) = parsed
             {
-                let written = at(WRITTEN)..at(WRITTEN + 1);
+                let written = unix_time(WRITTEN)..unix_time(WRITTEN + 1);
                 assert!(written.contains(&stamp), "{}: {stamp:?}", case.place);
             }
         }
@@ -144,7 +144,7 @@ fn rules_are_named_after_their_server() {
     for (name, server) in SERVERS {
         let mut parser = parser(&[server]);
         for case in corpus(name) {
-            if let Parsed::Event(event) = parser.parse(&case.line, at(NOW)) {
+            if let Parsed::Event(event) = parser.parse(&case.line, unix_time(NOW)) {
                 let rule = &event.rule;
                 let own =
                     rule.starts_with(name) || name == "postfix" && rule.starts_with("postscreen");
@@ -162,7 +162,7 @@ fn all_grammars_at_once_find_the_same_events() {
         let (mut one, mut all) = (parser(&[server]), parser(&all));
         for case in corpus(name) {
             let [one, all] =
-                [&mut one, &mut all].map(|parser| match parser.parse(&case.line, at(NOW)) {
+                [&mut one, &mut all].map(|parser| match parser.parse(&case.line, unix_time(NOW)) {
                     Parsed::Event(event) => Some((event.addr, event.rule)),
                     Parsed::NearMiss(_) | Parsed::Nothing => None,
                 });
@@ -178,7 +178,7 @@ fn no_line_names_another_address_than_its_own() {
     for (name, server) in SERVERS {
         let mut parser = parser(&[server]);
         for case in corpus(name) {
-            if let Parsed::Event(event) = parser.parse(&case.line, at(NOW)) {
+            if let Parsed::Event(event) = parser.parse(&case.line, unix_time(NOW)) {
                 assert_ne!(event.addr, forged, "{}", case.place);
             }
         }
@@ -192,7 +192,7 @@ fn corpus_is_large_enough() {
         let hostile = cases.iter().filter(|case| case.hostile);
         let (lines, hostile) = (cases.len(), hostile.count());
         let (least, least_hostile) = match server {
-            Server::Courier => (150, 60),
+            MailServer::Courier => (150, 60),
             _ => (12, 4),
         };
         assert!(lines >= least, "{name}: {lines} lines");

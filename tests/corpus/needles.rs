@@ -9,7 +9,7 @@ use spamdrop::config::Config;
 use spamdrop::tail::{MAX_LINE, Piece, Splitter};
 use spamdrop_core::log::{Parsed, Parser};
 
-use super::{NOW, SERVERS, at, corpus};
+use super::{NOW, SERVERS, corpus, unix_time};
 
 /// Each server alone, all of them, and one with a pattern.
 static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
@@ -93,8 +93,7 @@ fn read(config: &Config, portions: &[&[u8]], skip: bool) -> (Found, u64) {
     };
     for portion in portions {
         if skip {
-            let mut search = needles.search(portion);
-            splitter.feed_wanted(portion, &mut |at| search.next(at), &mut take);
+            splitter.feed_wanted(portion, &mut |at| needles.find(portion, at), &mut take);
         } else {
             splitter.feed(portion, &mut take);
         }
@@ -104,7 +103,7 @@ fn read(config: &Config, portions: &[&[u8]], skip: bool) -> (Found, u64) {
 }
 
 fn something(parser: &mut Parser, line: &[u8]) -> Option<String> {
-    match parser.parse(line, at(NOW)) {
+    match parser.parse(line, unix_time(NOW)) {
         Parsed::Nothing => None,
         parsed => Some(format!("{parsed:?}")),
     }

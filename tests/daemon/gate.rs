@@ -123,7 +123,7 @@ fn observing_refuses_nobody_and_says_what_it_would() {
 }
 
 #[test]
-fn the_gate_opens_when_the_watcher_stops_or_dies() {
+fn the_gate_opens_when_the_daemon_stops_or_dies() {
     let site = gated("on");
     let mut daemon = site.run().unwrap();
     let _clients = crowd(&site, LIMIT);

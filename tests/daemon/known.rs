@@ -88,7 +88,7 @@ fn kill_9_and_a_restart_keep_what_was_learned() {
         logs_mail_of_two_days(&site, source);
     }
     let learned = until_known(&site, 5);
-    // The watcher leaves alone what a hand does meanwhile.
+    // The daemon leaves alone what a hand does meanwhile.
     site.spamdrop(&["known", "add", "100.64.1.9"]).unwrap();
     site.spamdrop(&["known", "remove", "100.64.1.1"]).unwrap();
     daemon.kill().unwrap();

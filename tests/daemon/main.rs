@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
+mod faults;
 mod gate;
 mod known;
 mod lookups;
@@ -41,7 +42,7 @@ fn site(change: impl FnOnce(&mut Options)) -> Site {
 }
 
 /// What `show --json` says of an address, if it is listed.
-fn entry(site: &Site, addr: &str) -> Option<Value> {
+fn entry<S>(site: &Site<S>, addr: &str) -> Option<Value> {
     let output = site.output(&["show", addr, "--json"], b"").unwrap();
     let json: Value = serde_json::from_slice(&output.stdout).ok()?;
     json["entries"].get(0).cloned()

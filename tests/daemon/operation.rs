@@ -294,7 +294,7 @@ fn latency_from_line_to_entry() {
                 .unwrap()
             {
                 assert!(written.elapsed() < SOON, "{source} is not blocked");
-                // Leaves the processor to the watcher.
+                // Leaves the processor to the daemon.
                 std::thread::sleep(Duration::from_micros(50));
             }
             written.elapsed()

@@ -110,7 +110,7 @@ fn without_a_controller_nothing_hangs() {
     let mut client = refused(&site, ZOMBIE);
     wait_for_state(&site, ZOMBIE, "open", SOON);
     daemon.kill().unwrap();
-    // The session that was open goes on to its end, at the peer's pace.
+    // The session that was open goes on to its end, as slowly as the peer reads.
     assert_eq!(client.command("NOOP").unwrap().code, 250);
     assert_eq!(client.quit().unwrap().code, 221);
     client.expect_close(SOON).unwrap();
@@ -122,7 +122,7 @@ fn without_a_controller_nothing_hangs() {
 }
 
 #[test]
-fn one_watcher_at_a_time_and_detach_waits_for_it() {
+fn one_daemon_at_a_time_and_detach_waits_for_it() {
     let site = site(|_| {});
     let mut daemon = site.run().unwrap();
     let second = site.output(&["run"], b"").unwrap();
@@ -139,7 +139,7 @@ fn one_watcher_at_a_time_and_detach_waits_for_it() {
     assert_eq!(ended.code(), Some(3), "{}", daemon.output());
 }
 
-/// The watcher beneath a forced `detach` must not bring the filter back.
+/// The daemon beneath a forced `detach` must not bring the filter back.
 #[test]
 fn a_forced_detach_is_not_undone() {
     let site = site(|_| {});

@@ -97,8 +97,8 @@ fn observing_says_what_would_have_become_of_whom() {
     let begins = |line: &str| line.contains("strangers would have to wait (");
     daemon.wait_for(begins, SOON).unwrap();
     let text = site.spamdrop(&["report"]).unwrap();
-    let told = "would have refused 3 SYNs, of 5 sources: \
-                1 turned out to be listed, 4 had mail accepted and would have waited\n\
+    let told = "would have refused 3 SYNs of 5 sources: \
+                1 turned out to be listed; 4 had mail accepted and would have waited\n\
                 no known sender had to wait\n";
     assert!(text.ends_with(told), "{text}");
 }
@@ -128,7 +128,7 @@ fn the_log_and_status_tell_of_a_wave() {
     until_wave(&site, "it to be written", written);
     let status = site.spamdrop(&["status"]).unwrap();
     assert!(
-        status.contains("\nwave             the last one "),
+        status.contains("\nwave             last one at "),
         "{status}"
     );
     assert_eq!(daemon.output().matches("a wave: ").count(), 1);

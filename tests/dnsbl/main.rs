@@ -17,8 +17,9 @@ use serde_json::Value;
 use spamdrop::dnsbl::{Answer, Asked, Lookups, Resolver};
 use spamdrop_common::gate::Standing;
 use spamdrop_common::time::MonotonicNs;
+use spamdrop_core::dnsbl::RETRY;
 use spamdrop_core::dnsbl::rule::Rule;
-use spamdrop_core::dnsbl::{RETRY, Zones};
+use spamdrop_core::zones::Zones;
 use spamdrop_lab::dns::{Data, DnsStub, Rcode, Reply, Rtype};
 use tokio::time::timeout;
 

@@ -12,7 +12,7 @@ const SEED: u64 = 1;
 const SLOTS: u32 = 40;
 /// Seconds.
 const DAY: f64 = 86_400.0;
-/// Seconds from look to look, as the watcher does it.
+/// Seconds from look to look, as the daemon does it.
 const PERIOD: f64 = 0.2;
 /// Mails a second, by the hour.
 const RATES: [f64; 24] = [

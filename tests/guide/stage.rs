@@ -78,7 +78,7 @@ impl Stage {
         Ok(self.documented(&printed))
     }
 
-    /// Does what a comment in the documentation asks for.
+    /// Does what a comment in the documentation requests.
     pub fn direct(&mut self, direction: &str) -> Result<()> {
         let (verb, rest) = direction.split_once(' ').unwrap_or((direction, ""));
         match (verb, rest) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aya::maps::{HashMap, Map, MapData};
 use spamdrop::clock;
-use spamdrop::kernel::blocklist::{Term, pins};
+use spamdrop::kernel::blocklist::pins;
 use spamdrop_common::action::SLACK;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::entry::{Entry, Origin};
@@ -16,6 +16,7 @@ use spamdrop_common::names::BLOCKED4;
 use spamdrop_common::recent_drop::{RecentDrop, SLOTS};
 use spamdrop_common::settings::Refresh;
 use spamdrop_core::target::Target;
+use spamdrop_core::term::Term;
 use spamdrop_filter::{DROP, Filter, PASS, pin_dir};
 use spamdrop_lab::frame::{ACK, FrameSpec, SYN, tcp_frame};
 use spamdrop_lab::wait::until;

@@ -293,7 +293,7 @@ fn rotation_and_a_new_journald_lose_nothing() {
 }
 
 #[test]
-fn journalctl_is_started_again_and_ends_with_the_watcher() {
+fn journalctl_is_started_again_and_ends_with_the_daemon() {
     let mut bench = Bench::new();
     let mut daemon = bench.run();
     bench.refuse("100.64.0.70");
@@ -359,7 +359,7 @@ fn hangup_adds_the_journal_and_takes_it_away() {
 
 /// What the responder logs is no entry of Courier's units.
 #[test]
-fn the_watchers_own_refusals_are_believed() {
+fn the_daemons_own_refusals_are_believed() {
     const ZOMBIE: &str = "100.64.0.70";
     let bench = Bench::new();
     let more = "journal = true\nanswer = \"on\"\nsyslog = \"/run/systemd/journal/dev-log\"";

@@ -115,7 +115,7 @@ fn each_difference_is_found_and_nothing_is_touched() {
         // Commands take the capacity that they find.
         let Odd { capacity, .. } = RIGHT;
         check(
-            dir,
+            &maps,
             Some(Capacity {
                 v4: capacity * 2,
                 ..CAPACITY

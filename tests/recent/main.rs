@@ -39,7 +39,7 @@ fn shell(site: &Site, script: &str) -> Output {
     command.output().unwrap()
 }
 
-fn tell(site: &Site, script: &str) {
+fn run_script(site: &Site, script: &str) {
     let output = shell(site, script);
     assert!(output.status.success(), "{script}: {output:?}");
 }
@@ -87,7 +87,7 @@ fn stop(daemon: &mut Daemon) {
 fn a_script_of_2009_needs_only_another_path() {
     let site = site();
     let _daemon = site.run().unwrap();
-    tell(
+    run_script(
         &site,
         &format!("echo +{ZOMBIE} > $FIFO; printf %s +{ZOMBIE6} > $FIFO"),
     );
@@ -103,16 +103,16 @@ fn a_script_of_2009_needs_only_another_path() {
         assert_eq!(why, "fifo");
         assert!(site.dropped(addr, SILENCE).unwrap(), "{addr}");
     }
-    tell(
+    run_script(
         &site,
         &format!("ln -s $FIFO $FIFO.link; echo -{ZOMBIE} > $FIFO.link"),
     );
     wait_for_list(&site, &["2001:db8:64:1::/64"]);
     assert!(!site.dropped(ZOMBIE, SILENCE).unwrap());
     // As to the file of 2009, ipt_recent: without a sign.
-    tell(&site, &format!("echo {ZOMBIE} > $FIFO"));
+    run_script(&site, &format!("echo {ZOMBIE} > $FIFO"));
     wait_for_list(&site, &[ZOMBIE, "2001:db8:64:1::/64"]);
-    tell(&site, "echo / > $FIFO");
+    run_script(&site, "echo / > $FIFO");
     wait_for_list(&site, &[]);
     let fifo = counted(&site, "flushed", 1);
     assert_eq!((&fifo["added"], &fifo["removed"]), (&3.into(), &1.into()));
@@ -122,7 +122,7 @@ fn a_script_of_2009_needs_only_another_path() {
 fn an_address_that_is_there_is_renewed_and_keeps_its_hits() {
     let site = site();
     let _daemon = site.run().unwrap();
-    tell(&site, &format!("echo +{ZOMBIE} > $FIFO"));
+    run_script(&site, &format!("echo +{ZOMBIE} > $FIFO"));
     wait_for(&site, ZOMBIE, "state", "sealed");
     assert!(site.dropped(ZOMBIE, SILENCE).unwrap());
     let before = wait_for(&site, ZOMBIE, "state", "sealed");
@@ -132,7 +132,7 @@ fn an_address_that_is_there_is_renewed_and_keeps_its_hits() {
         .unwrap();
     site.spamdrop(&["add", "100.64.0.71", "--for", "1h"])
         .unwrap();
-    tell(
+    run_script(
         &site,
         &format!("echo +{ZOMBIE} > $FIFO; echo +100.64.0.70 > $FIFO; echo +100.64.0.71 > $FIFO"),
     );
@@ -151,14 +151,14 @@ fn what_must_not_be_blocked_and_what_is_no_command_is_refused_and_counted() {
     let site = site();
     let daemon = site.run().unwrap();
     site.spamdrop(&["allow", "add", "100.64.7.0/24"]).unwrap();
-    tell(&site, "echo +198.51.100.25 > $FIFO");
+    run_script(&site, "echo +198.51.100.25 > $FIFO");
     daemon
         .wait_for(
             |line| line.contains("fifo: 198.51.100.25 not blocked: "),
             SOON,
         )
         .unwrap();
-    tell(
+    run_script(
         &site,
         "printf '+100.64.7.7\\n+100.64.0.0/24\\nblock 1\\n' > $FIFO",
     );
@@ -226,7 +226,7 @@ fn one_that_was_removed_or_renamed_in_the_configuration_is_made_again() {
         until("the FIFO", SOON, || Ok(is_fifo(path).then_some(()))).unwrap();
     };
     wait_for_fifo(&fifo(&site));
-    tell(&site, "echo +100.64.0.70 > $FIFO");
+    run_script(&site, "echo +100.64.0.70 > $FIFO");
     wait_for_list(&site, &["100.64.0.70"]);
 
     let other = site.path("other");
@@ -299,7 +299,7 @@ fn the_list_of_xt_recent() {
     let after = jiffies();
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "spamdrop: warning: 1 prefix is left out: xt_recent knows none\n"
+        "spamdrop: warning: 1 prefix is left out: xt_recent has no prefixes\n"
     );
     let text = String::from_utf8(output.stdout).unwrap();
     let sources = [ZOMBIE, "2001:0db8:0064:0001:0000:0000:0000:0000"];

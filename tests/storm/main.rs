@@ -31,7 +31,7 @@ const AT_THE_BEGINNING: u32 = 4_000;
 /// the ceiling.
 const PROBES: u32 = 200;
 
-/// What the watcher has to keep to.
+/// What the daemon has to keep to.
 const MAX_LAG: Duration = Duration::from_secs(2);
 const MAX_DELAY: Duration = Duration::from_millis(250);
 const MAX_RESIDENT_KIB: u64 = 32 << 10;

@@ -315,7 +315,7 @@ impl World {
             self.expect(log.rotation, format!("{text} end"), offset);
         }
         for _ in 0..count {
-            let text = self.text(log);
+            let text = self.next_line(log);
             let offset = log.length;
             log.write(&format!("{text}\n"));
             self.expect(log.rotation, text, offset);
@@ -324,7 +324,7 @@ impl World {
 
     fn begin(&mut self, log: &mut Log) {
         if log.unfinished.is_none() {
-            let text = self.text(log);
+            let text = self.next_line(log);
             log.unfinished = Some((text.clone(), log.length));
             log.write(&text);
         }
@@ -341,7 +341,7 @@ impl World {
         }
     }
 
-    fn text(&mut self, log: &Log) -> String {
+    fn next_line(&mut self, log: &Log) -> String {
         self.lines += 1;
         format!("{:08} {} {}", self.lines, log.rotation, "x".repeat(60))
     }

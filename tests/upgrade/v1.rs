@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuValues};
+use aya::maps::{Array, HashMap, IterableMap as _, Map, MapData, PerCpuArray, PerCpuValues};
 use spamdrop::clock;
 use spamdrop::kernel::blocklist::migrate::v1::{
     AllowEntry, CidrEntry, Counters, Entry, Hot, Origin, Passage, Settings, Verdict,
@@ -12,7 +12,9 @@ use spamdrop_common::entry::{ORIGIN_HAND, ORIGIN_LOG, SEALED};
 use spamdrop_common::gate::{Standing, net_key, source_key};
 
 use super::old_filter::Offsets;
-use super::{ALLOWED, BLOCKED, BLOCKED6, CIDR, CIDR6, Expected, FILLERS, KNOWN, TTL};
+use super::site::{
+    ALLOWED, BLOCKED, BLOCKED6, CIDR, CIDR6, Expected, FILLERS, KNOWN, OldBlocked, TTL, filler,
+};
 
 pub const OFFSETS: Offsets = Offsets {
     ttl_s: 12,
@@ -22,7 +24,7 @@ pub const OFFSETS: Offsets = Offsets {
 /// `blocked4`, beside the pins.
 pub struct Old(pub HashMap<MapData, [u8; 4], Entry>);
 
-impl super::OldBlocked for Old {
+impl OldBlocked for Old {
     fn map(&self) -> &MapData {
         self.0.map()
     }
@@ -33,7 +35,7 @@ impl super::OldBlocked for Old {
 }
 
 /// Fills the maps that are pinned in `dir`.
-pub fn fill(dir: &Path) -> (Box<dyn super::OldBlocked>, Expected) {
+pub fn fill(dir: &Path) -> (Box<dyn OldBlocked>, Expected) {
     let now = clock::monotonic_ns();
     let minutes = now.plus_seconds(600);
     let entry = |ttl_s, flags| Entry {
@@ -48,14 +50,14 @@ pub fn fill(dir: &Path) -> (Box<dyn super::OldBlocked>, Expected) {
         .insert(BLOCKED.octets(), entry(TTL, ORIGIN_LOG | SEALED), 0)
         .unwrap();
     for number in 0..FILLERS {
-        let filler = Entry {
+        let value = Entry {
             hits: number,
-            hard_until_s: minutes.second(),
+            hard_until_s: minutes.second() + 60,
             refreshes: 3,
             ..entry(600, ORIGIN_HAND)
         };
-        let key = super::filler(number).octets();
-        blocked4.insert(key, filler, 0).unwrap();
+        let key = filler(number).octets();
+        blocked4.insert(key, value, 0).unwrap();
     }
     let mut blocked6: HashMap<_, [u8; 8], Entry> =
         Map::LruHashMap(open(dir, "blocked6")).try_into().unwrap();
@@ -67,7 +69,7 @@ pub fn fill(dir: &Path) -> (Box<dyn super::OldBlocked>, Expected) {
     let mut hot: Array<_, [Hot; 4]> = Map::Array(open(dir, "hot4")).try_into().unwrap();
     let slot = Hot {
         until: 0,
-        source: u32::from_ne_bytes(super::filler(0).octets()),
+        source: u32::from_ne_bytes(filler(0).octets()),
         generation,
         hits: 5,
     };

@@ -7,12 +7,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use spamdrop::clock;
-use spamdrop::kernel::blocklist::Term;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::entry::{ORIGIN_LOG, Origin, SEALED};
 use spamdrop_common::settings::Refresh;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::target::Target;
+use spamdrop_core::term::Term;
 use spamdrop_filter::{CAPACITY, DROP, Filter, PASS, ago};
 use spamdrop_lab::frame::{ACK, FIN, FrameSpec, PSH, RST, SYN, tcp_frame};
 

@@ -29,7 +29,11 @@ pub fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
 pub fn run(command: &mut Command) -> Result<()> {
     command.stdin(Stdio::null());
     let status = command.status().with_context(|| cannot_start(command))?;
-    ensure!(status.success(), "`{}` failed: {status}", line(command));
+    ensure!(
+        status.success(),
+        "`{}` failed: {status}",
+        command_line(command)
+    );
     Ok(())
 }
 
@@ -62,7 +66,11 @@ pub fn each_line(command: &mut Command, mut see: impl FnMut(&str)) -> Result<()>
         }
     }
     let status = child.wait()?;
-    ensure!(status.success(), "`{}` failed: {status}", line(command));
+    ensure!(
+        status.success(),
+        "`{}` failed: {status}",
+        command_line(command)
+    );
     Ok(())
 }
 
@@ -78,7 +86,7 @@ pub fn as_root(command: Command) -> Result<Command> {
     if find("sudo").is_none() {
         bail!(
             "there is no sudo; run this as root, then try again: {}",
-            line(&command)
+            command_line(&command)
         );
     }
     let mut sudo = Command::new("sudo");
@@ -100,7 +108,7 @@ pub fn find(name: &str) -> Option<PathBuf> {
 }
 
 /// As one would type it.
-pub fn line(command: &Command) -> String {
+pub fn command_line(command: &Command) -> String {
     let words: Vec<_> = assignments(command)
         .into_iter()
         .chain([command.get_program().to_owned()])
@@ -127,5 +135,5 @@ fn assignments(command: &Command) -> Vec<OsString> {
 }
 
 fn cannot_start(command: &Command) -> String {
-    format!("cannot start `{}`", line(command))
+    format!("cannot start `{}`", command_line(command))
 }

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use cargo_metadata::MetadataCommand;
 
 use crate::{
-    command::{as_root, line, run},
+    command::{as_root, command_line, run},
     say,
 };
 
@@ -101,7 +101,7 @@ fn unpack_one(package: &Path, tree: &Path) -> Result<()> {
     let mut child = files
         .stdout(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot start `{}`", line(&files)))?;
+        .with_context(|| format!("cannot start `{}`", command_line(&files)))?;
     let mut tar = Command::new("tar");
     tar.args(["--extract", "--keep-directory-symlink", "--directory"]);
     tar.arg(tree);

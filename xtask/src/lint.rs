@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 
 use crate::{
-    command::{HOST_PACKAGES, cargo, line, run},
+    command::{HOST_PACKAGES, cargo, command_line, run},
     dependencies, house, man, modules, say, setup,
     tally::Tally,
     test::FEATURE,
@@ -77,12 +77,12 @@ fn builds_without_warnings() -> Result<()> {
     let out = build.args(HOST_PACKAGES).output()?;
     let said = String::from_utf8_lossy(&out.stderr);
     if !out.status.success() {
-        bail!("`{}` failed: {}\n{said}", line(&build), out.status);
+        bail!("`{}` failed: {}\n{said}", command_line(&build), out.status);
     }
     ensure!(
         !said.contains("warning"),
         "`{}` warns:\n{said}",
-        line(&build)
+        command_line(&build)
     );
     Ok(())
 }

@@ -85,6 +85,8 @@ enum Verb {
     ///
     /// Only tests that need no root count. Takes an hour.
     Mutants(mutants::Options),
+    /// Look for names that stand for several types of the product
+    Types,
     /// Look for names and sentences that were retired
     Words,
     /// Write the man pages spamdrop(8) and spamdrop.toml(5) to target/man
@@ -120,6 +122,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             lint::structure()?;
         }
         Verb::Mutants(options) => mutants::run(options)?,
+        Verb::Types => modules::types()?,
         Verb::Words => words::run()?,
         Verb::Man => man::write()?,
         Verb::Test(options) => return test::run(options),

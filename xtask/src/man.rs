@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use cargo_metadata::MetadataCommand;
 
 use crate::{
-    command::{cargo, line, run},
+    command::{cargo, command_line, run},
     say, setup,
 };
 
@@ -65,12 +65,12 @@ fn without_warnings(page: &Path) -> Result<()> {
     man.stdin(Stdio::null()).stdout(Stdio::null());
     let shown = man
         .output()
-        .with_context(|| format!("cannot start `{}`", line(&man)))?;
+        .with_context(|| format!("cannot start `{}`", command_line(&man)))?;
     let warnings = String::from_utf8_lossy(&shown.stderr);
     ensure!(
         shown.status.success() && warnings.is_empty(),
         "`{}`: {}\n{warnings}",
-        line(&man),
+        command_line(&man),
         shown.status
     );
     Ok(())

@@ -33,6 +33,32 @@ pub fn show() -> Result<()> {
     Ok(())
 }
 
+/// Prints the names of types that stand for several.
+///
+/// # Errors
+///
+/// There is one.
+pub fn types() -> Result<()> {
+    let graph = read()?;
+    let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (_, file) in &graph.files {
+        for (name, line) in &file.types {
+            let place = format!("{}:{line}", file.path.display());
+            places.entry(name).or_default().push(place);
+        }
+    }
+    places.retain(|_, places| places.len() > 1);
+    for (name, places) in &places {
+        println!("{name}: {}", places.join(" "));
+    }
+    ensure!(
+        places.is_empty(),
+        "{} names stand for several types",
+        places.len()
+    );
+    Ok(())
+}
+
 /// Looks for circles and arrows upwards.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use fastrand::Rng;
 use regex::Regex;
 use serde_json::Value;
 
-use crate::command::{cargo, find, line, output, run as run_command};
+use crate::command::{cargo, command_line, find, output, run as run_command};
 use crate::say;
 
 /// Copies of the source and what is built of them, on disk: a file system in
@@ -142,7 +142,7 @@ fn try_all(package: &str, names: &[String]) -> Result<Outcome> {
     let status = command.status()?;
     // 2: some were missed; 3: some took too long.
     if !matches!(status.code(), Some(0 | 2 | 3)) {
-        bail!("`{}` failed: {status}", line(&command));
+        bail!("`{}` failed: {status}", command_line(&command));
     }
     Outcome::read(&work.join("mutants.out"))
 }

@@ -24,6 +24,8 @@ pub struct File {
     pub module: Module,
     /// Its module, and those that stand inline in it.
     pub scopes: BTreeMap<Module, Scope>,
+    /// The types and traits that it defines, outside of functions.
+    pub types: Vec<(String, usize)>,
     /// Every identifier and keyword, with its line.
     pub words: Vec<(String, usize)>,
     /// The lines that hold code: no blanks, no comments.
@@ -85,12 +87,25 @@ fn parse(path: &Path, module: Module, text: &str) -> Result<File> {
         path: path.to_owned(),
         module: module.clone(),
         scopes: BTreeMap::new(),
+        types: types(&tokens),
         words: Vec::new(),
         lines: BTreeSet::new(),
     };
     survey(&tokens, &mut file);
     paths::collect(tokens, module, &mut file.scopes);
     Ok(file)
+}
+
+fn types(tokens: &TokenStream) -> Vec<(String, usize)> {
+    let words: Vec<TokenTree> = tokens.clone().into_iter().collect();
+    let pairs = words.windows(2).filter_map(|pair| match pair {
+        [TokenTree::Ident(keyword), TokenTree::Ident(name)] => Some((keyword.to_string(), name)),
+        _ => None,
+    });
+    pairs
+        .filter(|(keyword, _)| ["struct", "enum", "trait", "type"].contains(&keyword.as_str()))
+        .map(|(_, name)| (name.to_string(), name.span().start().line))
+        .collect()
 }
 
 /// Notes words and lines.

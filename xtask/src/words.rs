@@ -36,7 +36,7 @@ const NAMES: [Retired; 49] = [
     (r"\bpreferred\b", "known_or_allowed"),
     (r"\bfloored\b", "starvation_admits"),
     (r"\bunrepeated\b", "unconfirmed"),
-    (r"\basks\b", "lookup_requests"),
+    (r"\.asks\b|\basks:", "lookup_requests"),
     (
         r"\bpatience\b|\bPATIENCE\b|\bPatience\b",
         "name_server_health, or a timeout by its name",
@@ -59,8 +59,8 @@ const NAMES: [Retired; 49] = [
     (r"\bguest\b|\bwelcome\b", "permit, accept"),
     (r"\.fine\(|\bfn fine\b", "health.clear"),
     (r"\bcrate::parse\b|\bmod parse\b", "log"),
-    (r"\bcrate::known\b|\bmod known;", "reputation"),
-    (r"\bcrate::report\b|\bmod report;", "render"),
+    (r"\bcrate::known\b", "reputation"),
+    (r"\bcrate::report\b", "render"),
     (r"\bcrate::answer\b|\bmod answer;", "responder"),
     (r"\bcrate::admit\b|\bmod admit;", "gate"),
     (

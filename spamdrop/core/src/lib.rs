@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod allowlist;
 pub mod courier;
 pub mod dnsbl;
 pub mod duration;
@@ -16,6 +17,7 @@ pub mod escape;
 pub mod event;
 pub mod gate;
 pub mod invalid;
+pub mod listing;
 pub mod log;
 pub mod policy;
 pub mod recent;
@@ -24,6 +26,8 @@ pub mod reputation;
 pub mod smtp;
 pub mod status;
 pub mod target;
+pub mod term;
 pub mod time;
 pub mod warning;
 pub mod wave;
+pub mod zones;

@@ -84,7 +84,7 @@ pub struct SourceState {
 #[serde(default)]
 pub struct GateState {
     /// Whether the gate refuses, or only counts.
-    pub mode: GateMode,
+    pub mode: ActiveGateMode,
     /// Connections of the server, as last counted.
     pub open: u32,
     /// Connections that the server can serve at once.
@@ -112,7 +112,7 @@ pub struct GateState {
 /// What a gate that is not off does with a SYN over the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum GateMode {
+pub enum ActiveGateMode {
     /// Counts it.
     #[default]
     Observe,
@@ -120,7 +120,7 @@ pub enum GateMode {
     On,
 }
 
-impl GateMode {
+impl ActiveGateMode {
     /// The value of the configuration's `admit`.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv6Net};
+use serde::{Serialize, Serializer};
 
 use crate::invalid::Invalid;
 
@@ -111,6 +112,31 @@ impl fmt::Display for Target {
     }
 }
 
+impl Serialize for Target {
+    /// As it is displayed.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// An address or prefix, host bits cleared, IPv4-mapped ones as IPv4.
+#[must_use]
+pub fn parse_net(word: &str) -> Option<IpNet> {
+    if let Ok(addr) = word.parse::<IpAddr>() {
+        return Some(addr.to_canonical().into());
+    }
+    let net: IpNet = word.parse().ok()?;
+    let mapped = match net.addr() {
+        IpAddr::V6(addr) => addr.to_ipv4_mapped(),
+        IpAddr::V4(_) => None,
+    };
+    match (mapped, net.prefix_len().checked_sub(96)) {
+        (Some(addr), Some(length)) => IpNet::new(addr.into(), length).ok(),
+        _ => Some(net),
+    }
+    .map(|net| net.trunc())
+}
+
 /// An address as the key of the `origins` map: IPv4 as `::ffff:a.b.c.d`.
 #[must_use]
 pub fn full_key(addr: IpAddr) -> [u8; 16] {
@@ -169,5 +195,20 @@ mod tests {
             let error = text.parse::<Target>().unwrap_err();
             assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
         }
+    }
+
+    #[test]
+    fn reads_prefixes_as_the_filter_sees_their_packets() {
+        for (word, net) in [
+            ("192.0.2.1", "192.0.2.1/32"),
+            ("192.0.2.77/24", "192.0.2.0/24"),
+            ("::ffff:192.0.2.1", "192.0.2.1/32"),
+            ("::ffff:192.0.2.77/120", "192.0.2.0/24"),
+            ("2001:db8::1", "2001:db8::1/128"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(parse_net(word), net.parse().ok(), "{word}");
+        }
+        assert_eq!(parse_net("192.0.2.1/33"), None);
     }
 }

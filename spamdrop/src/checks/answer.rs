@@ -15,7 +15,7 @@ use crate::config::Answer;
 use crate::config::Config;
 use crate::courier;
 use crate::exit::{Exit, Failure};
-use spamdrop_core::log::Server;
+use spamdrop_core::log::MailServer;
 use spamdrop_core::warning::Warning;
 
 /// How long a mail server has to say what it offers.
@@ -39,7 +39,7 @@ pub async fn answer(config: &Config) -> Result<Vec<Warning>> {
         let about = "answer";
         warnings.push(Warning { about, text });
     };
-    let is_courier = config.servers.contains(&Server::Courier);
+    let is_courier = config.servers.contains(&MailServer::Courier);
     if !is_courier {
         warn("what it refuses is logged as Courier does, whom `servers` does not name, so that is not blocked".into());
     }

@@ -11,11 +11,11 @@ use crate::dnsbl::Resolver;
 use crate::dnsbl::inquiry::ask_zone;
 use crate::dnsbl::join_all;
 use spamdrop_core::dnsbl::question::{TEST_LISTED, TEST_UNLISTED};
-use spamdrop_core::dnsbl::refusal::{explain, is_refusal};
+use spamdrop_core::dnsbl::refusal_code::{explain, is_refusal};
 use spamdrop_core::dnsbl::reply_text::own_code;
 use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
 use spamdrop_core::dnsbl::zone::{Reply, Said, Trouble};
-use spamdrop_core::log::Server;
+use spamdrop_core::log::MailServer;
 use spamdrop_core::warning::Warning;
 
 /// How long each question may take.
@@ -38,7 +38,7 @@ pub async fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
         return Ok(warnings);
     }
     let resolver = Resolver::read(&config.resolv_conf)?;
-    let is_courier = config.servers.contains(&Server::Courier);
+    let is_courier = config.servers.contains(&MailServer::Courier);
     let rules = zones.rules().iter();
     let checks = rules.map(|rule| check(&resolver, rule, is_courier));
     let found = join_all(checks).await;

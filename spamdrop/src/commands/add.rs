@@ -58,7 +58,7 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
 fn ensure_reason_fits(reason: &str) -> Result<()> {
     if reason.len() > TEXT_LEN {
         let message = format!(
-            "the reason has {} bytes; at most {TEXT_LEN} are kept",
+            "the reason has {} bytes; at most {TEXT_LEN} are stored",
             reason.len()
         );
         return Err(Failure::new(Exit::Usage, message));
@@ -83,14 +83,14 @@ fn ensure_may_be_blocked(all: &[Given], protected: &Protected) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "nothing was added, for these must not be blocked:\n  {}",
+        "nothing was added, because these must not be blocked:\n  {}",
         refused.join("\n  ")
     );
     Err(Failure::new(Exit::Failed, message))
 }
 
-/// What is worth noting: reasons, and connections to be released. Neither is
-/// noted of prefixes, which are sealed at once.
+/// The origins to write: those with a reason, and those of peers whose
+/// connections must be released. A prefix has none: it is sealed at once.
 fn origins(
     all: &[Given],
     peers: &HashSet<IpAddr>,
@@ -114,12 +114,13 @@ fn origins(
     origins
 }
 
-/// The addresses whose origins may be left of older entries. To look at every
-/// origin takes longer than all else that adding one address does.
+/// The addresses that may have an origin of an older entry. For a few addresses
+/// they are computed, because reading every origin takes longer than adding the
+/// entries.
 fn older(blocklist: &Blocklist, targets: &[Target]) -> Result<Vec<IpAddr>> {
     let addrs = targets.iter().map(|target| match target {
         Target::V4(bytes) => Some(IpAddr::from(*bytes)),
-        // Any of the addresses in it may have one.
+        // Any address in it may have an origin.
         Target::V6(_) | Target::Net(_) => None,
     });
     let addrs: Option<Vec<IpAddr>> = addrs.take(CHUNK + 1).collect();

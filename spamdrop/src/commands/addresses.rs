@@ -1,32 +1,31 @@
-//! The addresses that a verb is given.
+//! The addresses on the command line or standard input.
 
 use std::io::BufRead;
 
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 
-use crate::allowlist::parse_net;
 use crate::cli::Addrs;
 use crate::exit::{Exit, Failure};
 use spamdrop_core::escape::escape;
-use spamdrop_core::target::Target;
+use spamdrop_core::target::{Target, parse_net};
 
 /// An address or prefix, as it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Given {
-    /// The entry that covers it.
+    /// The entry for it.
     pub target: Target,
     /// The address or prefix itself: one address of an IPv6 /64.
     pub net: IpNet,
 }
 
-/// What a verb is given, sorted, each once.
+/// The addresses of a verb, sorted, each once.
 #[derive(Debug)]
 pub struct Addresses {
-    /// All of it.
+    /// All of them.
     pub all: Vec<Given>,
-    /// From the command line, what acts on more than its word says: the word
-    /// and its entry.
+    /// Words of the command line whose entry covers more than the word, each
+    /// with that entry.
     pub widened: Vec<(String, Target)>,
 }
 
@@ -34,7 +33,7 @@ pub struct Addresses {
 ///
 /// # Errors
 ///
-/// One of them is none ([`Exit::Usage`]), or standard input fails.
+/// A word is not an address ([`Exit::Usage`]), or standard input fails.
 pub fn read(args: &Addrs) -> Result<Addresses> {
     let words = &args.addrs;
     if words == &["-"] {
@@ -72,12 +71,12 @@ impl Addresses {
     }
 }
 
-/// One address a line; blank lines and what follows a `#` do not count. `name`
-/// is that of the input, for messages.
+/// Reads one address a line. Blank lines and the part behind a `#` are skipped.
+/// `name` is that of the input, for messages.
 ///
 /// # Errors
 ///
-/// A line is none ([`Exit::Usage`]), or `input` fails.
+/// A line is not an address ([`Exit::Usage`]), or `input` fails.
 pub fn read_lines(name: &str, input: impl BufRead) -> Result<Vec<Given>> {
     let mut all = Vec::new();
     for (index, line) in input.split(b'\n').enumerate() {

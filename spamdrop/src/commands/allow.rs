@@ -1,4 +1,4 @@
-//! `allow`: what is never blocked.
+//! `allow`: addresses that are never blocked.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -6,8 +6,8 @@ use std::io::Write;
 use anyhow::Result;
 use ipnet::IpNet;
 
-use super::{addresses, count, tell_watcher};
-use crate::allowlist::Allowlist;
+use super::{addresses, count, notify_daemon};
+use crate::allowlist;
 use crate::cli::{Addrs, Output};
 use crate::config::Config;
 use crate::kernel::blocklist::{Blocklist, CHUNK, pins};
@@ -16,14 +16,15 @@ use crate::lock::WriteLock;
 use crate::protect;
 use crate::render::allowed::{self, Allowed, shown};
 use crate::render::{json, table::Style};
+use spamdrop_core::allowlist::Allowlist;
 use spamdrop_core::target::Target;
 
 /// Runs `allow add`.
 ///
 /// # Errors
 ///
-/// A word is not an address, the file cannot be written, or the kernel
-/// refuses.
+/// A word is not an address, the file cannot be written, or a map operation
+/// fails.
 pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let nets = nets(args)?;
     let added = edit(config, &nets, Allowlist::add)?;
@@ -63,9 +64,9 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
 ///
 /// # Errors
 ///
-/// The file cannot be read, or the kernel refuses.
+/// The file cannot be read, or a map operation fails.
 pub fn list(config: &Config, args: Output, out: &mut impl Write, style: Style) -> Result<()> {
-    let file = Allowlist::read(&config.allow_file)?;
+    let file = allowlist::read(&config.allow_file)?;
     let by_file = |&net| Allowed { net, by: "file" };
     let mut all: Vec<Allowed> = file.nets().iter().map(by_file).collect();
     if pins::exist(&config.pin_dir)? {
@@ -93,14 +94,14 @@ fn nets(args: &Addrs) -> Result<Vec<IpNet>> {
     Ok(nets)
 }
 
-/// Edits the file; the prefixes that changed it.
+/// Edits the file. Returns the prefixes that changed it.
 fn edit(
     config: &Config,
     nets: &[IpNet],
     change: fn(&mut Allowlist, IpNet) -> bool,
 ) -> Result<HashSet<IpNet>> {
     let _lock = WriteLock::acquire(&config.run_dir)?;
-    let mut file = Allowlist::read(&config.allow_file)?;
+    let mut file = allowlist::read(&config.allow_file)?;
     let mut changed = HashSet::new();
     for &net in nets {
         if change(&mut file, net) {
@@ -108,16 +109,16 @@ fn edit(
         }
     }
     if !changed.is_empty() {
-        file.write()?;
+        allowlist::write(&config.allow_file, &file)?;
     }
     Ok(changed)
 }
 
-/// Tells the filter and the watcher what the file says now.
+/// Brings the filter and the daemon in line with the file.
 fn apply(config: &Config) -> Result<Option<Blocklist>> {
-    tell_watcher(&config.run_dir);
+    notify_daemon(&config.run_dir);
     if !pins::exist(&config.pin_dir)? {
-        log::info!("no filter is attached; the allowlist holds from the next start");
+        log::info!("no filter is attached; the allowlist takes effect at the next start");
         return Ok(None);
     }
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
@@ -127,8 +128,8 @@ fn apply(config: &Config) -> Result<Option<Blocklist>> {
     Ok(Some(blocklist))
 }
 
-/// Removes the entries that lie in these prefixes, and the /64s of their
-/// IPv6 addresses; how many.
+/// Removes the entries in these prefixes, and the /64s of their IPv6 addresses.
+/// Returns how many.
 fn unblock(config: &Config, blocklist: &mut Blocklist, nets: &[IpNet]) -> Result<usize> {
     let mut covered = Vec::new();
     blocklist.for_each(|found| {

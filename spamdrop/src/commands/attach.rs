@@ -1,10 +1,10 @@
-//! `attach`: the filter, without a watcher.
+//! `attach`: the filter without the daemon.
 
 use std::io::Write;
 
 use crate::cli;
 use crate::config::Config;
-use crate::install;
+use crate::install::{self, FilterSettings};
 use crate::kernel::attach::Mode;
 use crate::lock::WriteLock;
 use crate::protect;
@@ -21,7 +21,13 @@ pub fn run(mut config: Config, args: &cli::Attach, out: &mut impl Write) -> Resu
     }
     let lock = WriteLock::acquire(&config.run_dir)?;
     let protected = protect::protected(&config.allow_file)?;
-    let installed = install::install(&lock, &config.filter(), &args.interfaces, &protected, 0)?;
+    let installed = install::install(
+        &lock,
+        &FilterSettings::new(&config),
+        &args.interfaces,
+        &protected,
+        0,
+    )?;
     drop(lock);
     for attached in installed.attached {
         let name = &attached.interface.name;
@@ -33,7 +39,7 @@ pub fn run(mut config: Config, args: &cli::Attach, out: &mut impl Write) -> Resu
         let place = match attached.interface.xdp {
             Some(xdp) if xdp.native => format!("native (program {})", xdp.program_id),
             Some(xdp) => format!("generic: slower than native (program {})", xdp.program_id),
-            None => "but it is gone again".into(),
+            None => "but it was removed since".into(),
         };
         writeln!(out, "{name}: {done}, {place}")?;
     }

@@ -1,4 +1,4 @@
-//! What `add` and `import` have in common.
+//! Parts that `add` and `import` share.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -9,15 +9,16 @@ use ipnet::IpNet;
 use spamdrop_common::entry::Origin;
 use spamdrop_common::time::MonotonicNs;
 
-use super::{count, tell_watcher};
+use super::{count, notify_daemon};
 use crate::clock;
 use crate::config::{Config, Seal};
-use crate::kernel::blocklist::{Blocklist, CHUNK, Term, pins};
+use crate::kernel::blocklist::{Blocklist, CHUNK, pins};
 use crate::kernel::sockets;
 use crate::lock::{self, WriteLock};
 use spamdrop_core::target::Target;
+use spamdrop_core::term::Term;
 
-/// The term of blocks by hand that begin now: `--for` and `--fixed`.
+/// The term of a block by hand that begins now, from `--for` and `--fixed`.
 pub(super) fn term(config: &Config, length: Option<Duration>, fixed: bool) -> Term {
     let whole_seconds = |length: Duration| u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
     Term {
@@ -29,7 +30,7 @@ pub(super) fn term(config: &Config, length: Option<Duration>, fixed: bool) -> Te
 }
 
 /// Ensures that the maps have room for these targets, each given once. `done`
-/// is what is not done otherwise, such as `added`.
+/// is the participle for the error message, such as `added`.
 pub(super) fn ensure_fit(
     targets: impl IntoIterator<Item = Target>,
     blocklist: &Blocklist,
@@ -67,8 +68,8 @@ pub(super) fn ensure_fit(
     Ok(())
 }
 
-/// The peers whose entries are not to be sealed: they hold a connection to a
-/// port that the filter watches.
+/// The peers with a connection to a watched port. Their entries must not be
+/// sealed.
 pub(super) fn peers(config: &Config, blocklist: &Blocklist) -> Result<HashSet<IpAddr>> {
     if config.seal == Seal::AtOnce {
         return Ok(HashSet::new());
@@ -117,7 +118,7 @@ pub(super) fn pending(
     pending
 }
 
-/// The addresses that have an origin and belong to these entries.
+/// The addresses in these entries that have an origin.
 pub(super) fn noted(blocklist: &Blocklist, is_new: impl Fn(Target) -> bool) -> Result<Vec<IpAddr>> {
     let mut noted = Vec::new();
     blocklist.for_each_origin(|addr, _| {
@@ -128,9 +129,9 @@ pub(super) fn noted(blocklist: &Blocklist, is_new: impl Fn(Target) -> bool) -> R
     Ok(noted)
 }
 
-/// Writes the origins of new entries, and forgets the older ones among these
-/// addresses. They come after the entries: a sweep removes origins without an
-/// entry.
+/// Writes the origins of new entries, and removes the older origins of these
+/// addresses. Call it after the entries are written: a sweep removes origins
+/// that have no entry.
 pub(super) fn note(
     config: &Config,
     blocklist: &mut Blocklist,
@@ -154,17 +155,16 @@ pub(super) fn note(
     Ok(())
 }
 
-/// Has the watcher seal the entries that were left open, and says so if there
-/// is none.
+/// Has the daemon seal the entries that were left open, and warns if none runs.
 pub(super) fn tell_if_open(config: &Config, open: usize) {
     if open == 0 {
         return;
     }
-    tell_watcher(&config.run_dir);
+    notify_daemon(&config.run_dir);
     if lock::daemon_pid(&config.run_dir).is_none() {
-        let held = count(open, "block drops", "blocks drop");
+        let blocks = count(open, "block drops", "blocks drop");
         log::warn!(
-            "{held} only new connections, for their peers hold some; `spamdrop run` ends those"
+            "{blocks} only new connections, because their peers hold connections; `spamdrop run` ends those"
         );
     }
 }

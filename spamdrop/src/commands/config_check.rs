@@ -1,4 +1,4 @@
-//! `config check`: what is unwise without being wrong.
+//! `config check`: settings that are valid but unwise.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::render::check::{self, Checked};
 use crate::render::json;
 use spamdrop_core::warning::Warning;
 
-/// Runs the verb on a configuration that has been read, so is valid.
+/// Runs the verb on a configuration that was read, so is valid.
 ///
 /// # Errors
 ///
@@ -37,7 +37,7 @@ pub fn run(
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("cannot ask the mail server and the zones")?;
+        .context("cannot query the mail server and the zones")?;
     warnings.extend(runtime.block_on(checks::answer(config))?);
     warnings.extend(runtime.block_on(checks::zones::warnings(config, args.offline))?);
     let checked = Checked {
@@ -56,7 +56,7 @@ fn interfaces(config: &Config, warnings: &mut Vec<Warning>) -> Result<()> {
     let existing = network::interfaces()?;
     let about = "interfaces";
     if config.interfaces.is_empty() {
-        let text = "names none; `spamdrop run` then needs --interface".into();
+        let text = "is empty; `spamdrop run` then needs --interface".into();
         warnings.push(Warning { about, text });
     }
     for name in &config.interfaces {

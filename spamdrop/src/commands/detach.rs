@@ -1,5 +1,5 @@
-//! `detach`: leave nothing behind but what the administrator decided and the
-//! log taught.
+//! `detach`: removes the filter and every file of spamdrop, except the
+//! configuration, the allowlist and the store.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -22,13 +22,13 @@ use spamdrop_core::status;
 ///
 /// # Errors
 ///
-/// A watcher runs, nothing was attached, or something cannot be removed.
+/// The daemon runs, nothing was attached, or something cannot be removed.
 pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<()> {
     if let Some(pid) = lock::daemon_pid(&config.run_dir)
         && !args.force
     {
         let message = format!(
-            "`spamdrop run` is active (pid {pid}); stop it first, or detach beneath it with --force"
+            "`spamdrop run` is active (pid {pid}); stop it first, or use --force to detach all the same"
         );
         return Err(Failure::new(Exit::Failed, message));
     }
@@ -44,7 +44,7 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
     for path in files(config) {
         remove(&path, fs::remove_file)?;
     }
-    // A path that is not ours is no business of ours.
+    // Only a FIFO is removed: the path may name a file of somebody else.
     if fifo::is_left(&config.fifo) {
         remove(&config.fifo, fs::remove_file)?;
     }
@@ -66,7 +66,7 @@ pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<
     Ok(())
 }
 
-/// The files that `run` and the commands make, the lock last.
+/// The files that `run` and the verbs make, the lock last.
 fn files(config: &Config) -> Vec<PathBuf> {
     let replaced = [
         config.positions_file(),
@@ -79,14 +79,17 @@ fn files(config: &Config) -> Vec<PathBuf> {
     replaced.into_iter().chain(beside).chain(locks).collect()
 }
 
-/// Whether it was there, and is gone. A directory that holds files of others
-/// stays.
+/// Whether the path existed and was removed. A directory that holds files of
+/// others is kept.
 fn remove(path: &Path, how: fn(PathBuf) -> io::Result<()>) -> Result<bool> {
     match how(path.to_owned()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
-            log::warn!("left {}: it holds files of others", path.display());
+            log::warn!(
+                "kept {}: it holds files that are not spamdrop's",
+                path.display()
+            );
             Ok(false)
         }
         Err(error) => Err(error).with_context(|| format!("cannot remove {}", path.display())),

@@ -1,4 +1,4 @@
-//! `export`: what is blocked, for `import`.
+//! `export`: the entries as text for `import`.
 
 use std::io::Write;
 

@@ -1,6 +1,6 @@
-//! `import`: block what a file lists.
+//! `import`: block the addresses of a list.
 
-mod sieve;
+mod parser;
 
 use std::fs;
 use std::io::{self, Read as _, Write};
@@ -15,47 +15,47 @@ use crate::cli;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::Blocklist;
-use crate::listing::Reader;
 use crate::lock::WriteLock;
 use crate::protect;
-use sieve::{Sieve, Sieved};
+use parser::{ImportParser, ParsedList};
 use spamdrop_core::escape::escape;
+use spamdrop_core::listing::ListReader;
 use spamdrop_core::target::Target;
 
-/// Bad lines, and addresses that must not be blocked, that are named.
+/// How many bad lines, and addresses that must not be blocked, are named.
 const NAMED: usize = 5;
-/// Entries that are written in one turn: enough for several threads, and
-/// written in some 30 ms, so that others need not wait for long.
-const TURN: usize = 1 << 16;
-/// Fewer entries are written in no time.
+/// Entries that are written under one lock: enough for several threads, and
+/// done in some 30 ms, so that other writers do not wait for long.
+const BATCH: usize = 1 << 16;
+/// The fewest entries that get a progress bar.
 const MANY: usize = 1 << 18;
 
-/// Runs the verb. Everything is read and checked before anything is written.
+/// Runs the verb. The whole list is read and checked before anything is written.
 ///
 /// # Errors
 ///
 /// Nothing is attached, the file cannot be read, a line is not understood
-/// ([`Exit::Usage`]) or more is listed than fits ([`Exit::Failed`], nothing is
-/// imported), or the kernel refuses.
+/// ([`Exit::Usage`]), the list does not fit ([`Exit::Failed`], nothing is
+/// imported), or a map operation fails.
 pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<()> {
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
     let (name, text) = read(&args.file)?;
     let term = block::term(config, args.term, args.fixed);
     let peers = block::peers(config, &blocklist)?;
-    let sieve = Sieve {
-        reader: Reader::new(term),
+    let parser = ImportParser {
+        reader: ListReader::new(term),
         protected: &protect::protected(&config.allow_file)?,
-        held: &peers.iter().copied().map(Target::from).collect(),
+        connected: &peers.iter().copied().map(Target::from).collect(),
     };
-    let sieved = sieve.read(&text);
+    let parsed = parser.parse(&text);
     drop(text);
-    ensure_understood(&name, &sieved)?;
-    let entries = &sieved.entries;
+    ensure_understood(&name, &parsed)?;
+    let entries = &parsed.entries;
     let targets = entries.iter().map(|(target, _)| *target);
     block::ensure_fit(targets, &blocklist, "imported")?;
 
     put(config, &mut blocklist, entries)?;
-    let nets = sieved.connected.iter().copied();
+    let nets = parsed.connected.iter().copied();
     let origins = block::pending(nets, &peers, block::origin("", term.start));
     let older = block::noted(&blocklist, |target| {
         entries
@@ -63,10 +63,10 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
             .is_ok()
     })?;
     block::note(config, &mut blocklist, &origins, older)?;
-    tell(config, &sieved, out)
+    report(config, &parsed, out)
 }
 
-/// The file's name for messages, and what is in it.
+/// The file's name for messages, and its content.
 pub(super) fn read(path: &Path) -> Result<(String, Vec<u8>)> {
     if path.as_os_str() == "-" {
         let mut text = Vec::new();
@@ -79,13 +79,13 @@ pub(super) fn read(path: &Path) -> Result<(String, Vec<u8>)> {
     Ok((name, text))
 }
 
-fn ensure_understood(name: &str, sieved: &Sieved) -> Result<()> {
-    if sieved.bad == 0 {
+fn ensure_understood(name: &str, list: &ParsedList) -> Result<()> {
+    if list.bad == 0 {
         return Ok(());
     }
-    let lines = count(sieved.bad, "line is", "lines are");
-    let mut message = format!("nothing was imported, for {lines} not understood:");
-    for (line, error) in &sieved.errors {
+    let lines = count(list.bad, "line is", "lines are");
+    let mut message = format!("nothing was imported, because {lines} not understood:");
+    for (line, error) in &list.errors {
         message.push_str(&format!("\n  {name}:{line}: {error:#}"));
     }
     Err(Failure::new(Exit::Usage, message))
@@ -93,11 +93,13 @@ fn ensure_understood(name: &str, sieved: &Sieved) -> Result<()> {
 
 fn put(config: &Config, blocklist: &mut Blocklist, entries: &[(Target, Entry)]) -> Result<()> {
     let (bar, all) = (bar(entries.len()), entries.len());
-    for (chunk, done) in entries.chunks(TURN).zip((0..).step_by(TURN)) {
+    for (chunk, done) in entries.chunks(BATCH).zip((0..).step_by(BATCH)) {
         WriteLock::acquire(&config.run_dir)
             .and_then(|lock| blocklist.put_all(&lock, chunk.iter().copied()))
             .with_context(|| {
-                format!("only {done} of {all} entries are sure to be imported; import them again")
+                format!(
+                    "only {done} of {all} entries are certainly imported; import the list again"
+                )
             })?;
         bar.inc(chunk.len() as u64);
     }
@@ -105,24 +107,24 @@ fn put(config: &Config, blocklist: &mut Blocklist, entries: &[(Target, Entry)]) 
     Ok(())
 }
 
-/// Says what was imported and what was not.
-fn tell(config: &Config, sieved: &Sieved, out: &mut impl Write) -> Result<()> {
-    let entries = &sieved.entries;
+/// Reports what was imported and what was not.
+fn report(config: &Config, list: &ParsedList, out: &mut impl Write) -> Result<()> {
+    let entries = &list.entries;
     let open = entries
         .iter()
         .filter(|(_, entry)| entry.flags & SEALED == 0);
     block::tell_if_open(config, open.count());
-    for left_out in &sieved.named {
+    for left_out in &list.named {
         log::warn!("left out {left_out}");
     }
     writeln!(out, "imported {}", count(entries.len(), "entry", "entries"))?;
-    if sieved.left_out > 0 {
-        writeln!(out, "left out {} that must not be blocked", sieved.left_out)?;
+    if list.left_out > 0 {
+        writeln!(out, "left out {} that must not be blocked", list.left_out)?;
     }
     Ok(())
 }
 
-/// Shows on standard error, if that is a terminal, how far a long list is.
+/// Shows the progress of a long list on standard error, if that is a terminal.
 fn bar(entries: usize) -> ProgressBar {
     if entries < MANY {
         return ProgressBar::hidden();

@@ -131,8 +131,7 @@ pub(super) fn each_piece(
             }
             Ok(count) => {
                 let bytes = &buffer[..count];
-                let mut search = needles.search(bytes);
-                lines.feed_wanted(bytes, &mut |at| search.next(at), on_piece);
+                lines.feed_wanted(bytes, &mut |at| needles.find(bytes, at), on_piece);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! `known`: the senders whose mail is wanted.
+//! `known`: senders whose mail is wanted.
 
 use std::fs;
 use std::io::Write;
@@ -6,23 +6,21 @@ use std::io::Write;
 use anyhow::{Context as _, Result};
 
 use super::addresses::{self, Given};
-use super::{count, import, tell_watcher};
+use super::{count, import, notify_daemon};
 use crate::cli::{self, Addrs};
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::render::known::{self, Sender, State};
+use crate::render::known::{self, KnownSender};
 use crate::render::{json, table::Style};
 use crate::store::{Store, VERB_WAIT};
-use spamdrop_core::reputation::{Record, Standing};
 use spamdrop_core::target::Target;
-use spamdrop_core::time::UnixSeconds;
 
 /// Runs `known list`.
 ///
 /// # Errors
 ///
-/// What is known cannot be read.
+/// The store cannot be read.
 pub fn list(
     config: &Config,
     args: cli::KnownList,
@@ -37,10 +35,11 @@ pub fn list(
         None => Vec::new(),
     };
     let now = clock::unix_seconds();
-    let senders = all.iter().filter_map(|(source, record)| {
-        let standing = record.standing(now);
-        (args.all || standing.is_known()).then(|| sender(*source, record, standing))?
-    });
+    let shown = |sender: &KnownSender| args.all || sender.state.is_known();
+    let senders = all
+        .iter()
+        .filter_map(|(source, record)| KnownSender::new(*source, record, now))
+        .filter(shown);
     if args.output.json {
         json::array(out, senders)?;
     } else {
@@ -53,8 +52,8 @@ pub fn list(
 ///
 /// # Errors
 ///
-/// A word is not a host ([`Exit::Usage`]), more would be known by hand than
-/// `known_capacity`, or what is known cannot be written. Nothing is added.
+/// A word is not a host ([`Exit::Usage`]), more senders would be known by hand
+/// than `known_capacity`, or the store cannot be written. Nothing is added.
 pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let given = addresses::read(args)?;
     let hosts = hosts(&given.all)?;
@@ -63,7 +62,7 @@ pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
         log::info!("{host} was added already");
     }
     widened(&given.widened, out)?;
-    tell_watcher(&config.run_dir);
+    notify_daemon(&config.run_dir);
     writeln!(out, "added {}", count(added.len(), "sender", "senders"))?;
     Ok(())
 }
@@ -72,7 +71,7 @@ pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
 ///
 /// # Errors
 ///
-/// A word is not a host ([`Exit::Usage`]), or what is known cannot be written.
+/// A word is not a host ([`Exit::Usage`]), or the store cannot be written.
 pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let given = addresses::read(args)?;
     let hosts = hosts(&given.all)?;
@@ -81,10 +80,10 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
         None => Vec::new(),
     };
     for host in hosts.iter().filter(|host| !removed.contains(host)) {
-        log::info!("nothing good is known of {host}");
+        log::info!("{host} is not a known sender");
     }
     widened(&given.widened, out)?;
-    tell_watcher(&config.run_dir);
+    notify_daemon(&config.run_dir);
     writeln!(out, "removed {}", count(removed.len(), "sender", "senders"))?;
     Ok(())
 }
@@ -100,7 +99,7 @@ pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) ->
     hosts.sort_unstable();
     hosts.dedup();
     let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_seconds())?;
-    tell_watcher(&config.run_dir);
+    notify_daemon(&config.run_dir);
     writeln!(out, "added {}", count(added.len(), "sender", "senders"))?;
     match hosts.len() - added.len() {
         0 => {}
@@ -109,7 +108,7 @@ pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) ->
     Ok(())
 }
 
-/// What is known, for a change.
+/// The store, made if there is none.
 pub(super) fn store(config: &Config) -> Result<Store> {
     let dir = &config.state_dir;
     fs::create_dir_all(dir)
@@ -117,7 +116,7 @@ pub(super) fn store(config: &Config) -> Result<Store> {
     Store::open(&config.store_file(), VERB_WAIT)
 }
 
-/// The sources, sorted, each once.
+/// The targets, each once; a prefix is refused.
 fn hosts(all: &[Given]) -> Result<Vec<Target>> {
     let mut hosts: Vec<Target> = all.iter().map(|given| given.target).collect();
     hosts.dedup();
@@ -125,7 +124,7 @@ fn hosts(all: &[Given]) -> Result<Vec<Target>> {
         None => Ok(hosts),
         Some(net) => {
             let message = format!(
-                "`{net}` is a prefix, but senders are known one by one; give their addresses, or use `spamdrop allow add {net}`"
+                "`{net}` is a prefix, but only single senders are known; give their addresses, or use `spamdrop allow add {net}`"
             );
             Err(Failure::new(Exit::Usage, message))
         }
@@ -137,25 +136,4 @@ fn widened(words: &[(String, Target)], out: &mut impl Write) -> Result<()> {
         writeln!(out, "{word} acts on {target}")?;
     }
     Ok(())
-}
-
-/// `None` if nothing counts any more.
-fn sender(source: Target, record: &Record, standing: Standing) -> Option<Sender> {
-    let time = |at: UnixSeconds| (at != UnixSeconds::default()).then(|| at.get());
-    let state = match standing {
-        Standing::Void => return None,
-        Standing::Demoted => State::Demoted,
-        Standing::Unproven => State::Unproven,
-        Standing::Known => State::Known,
-        Standing::ByHand => State::ByHand,
-    };
-    let known_until = (standing == Standing::Known).then(|| record.known_until().get());
-    Some(Sender {
-        source,
-        state,
-        last_accepted_unix_s: time(record.last_accepted()),
-        last_delivered_unix_s: time(record.last_delivered()),
-        known_until_unix_s: known_until,
-        last_demoted_unix_s: time(record.last_demoted()),
-    })
 }

@@ -6,7 +6,7 @@ use anyhow::{Error, Result};
 
 use super::input::{each_piece, open_all};
 use super::known;
-use super::{count, tell_watcher};
+use super::{count, notify_daemon};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -19,7 +19,7 @@ use spamdrop_core::reputation::Records;
 
 /// Lines of a file, by what they say.
 #[derive(Debug, Default)]
-struct Found {
+struct LineCounts {
     lines: u64,
     accepted: u64,
     delivered: u64,
@@ -48,13 +48,13 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
     for input in inputs {
         let name = input.name.clone();
         let text = input.text(io::stdout().is_terminal());
-        let (found, ended) = learner.file(text)?;
-        let Found {
+        let (counts, ended) = learner.file(text)?;
+        let LineCounts {
             lines,
             accepted,
             delivered,
             refused,
-        } = found;
+        } = counts;
         writeln!(
             out,
             "{name}: {lines} lines, {accepted} of accepted mail, {delivered} of deliveries, {refused} of listed senders"
@@ -64,7 +64,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
         }
     }
     let all = learner.end(config.known_sources())?.known_senders()?;
-    tell_watcher(&config.run_dir);
+    notify_daemon(&config.run_dir);
     let now = clock::unix_seconds();
     let known = all
         .iter()
@@ -102,8 +102,8 @@ impl Learner {
 
     /// Reads a file. Returns its counts, and whether it could be read to its
     /// end. An error is one of storing.
-    fn file(&mut self, mut text: impl Read) -> Result<(Found, io::Result<()>)> {
-        let mut found = Found::default();
+    fn file(&mut self, mut text: impl Read) -> Result<(LineCounts, io::Result<()>)> {
+        let mut counts = LineCounts::default();
         let mut stored = Ok(());
         self.replay.start_log();
         let needles = self.replay.needles();
@@ -112,18 +112,18 @@ impl Learner {
                 Piece::Line { bytes, .. } => bytes,
                 Piece::Overlong => &[],
                 Piece::Skipped { lines } => {
-                    found.lines += lines;
+                    counts.lines += lines;
                     return;
                 }
             };
-            found.lines += 1;
+            counts.lines += 1;
             if stored.is_err() {
                 return;
             }
             match self.replay.learn(bytes) {
-                ReplayedLine::Accepted(_) => found.accepted += 1,
-                ReplayedLine::Delivered(_) => found.delivered += 1,
-                ReplayedLine::Match(..) => found.refused += 1,
+                ReplayedLine::Accepted(_) => counts.accepted += 1,
+                ReplayedLine::Delivered(_) => counts.delivered += 1,
+                ReplayedLine::Match(..) => counts.refused += 1,
                 ReplayedLine::Ignored(_) | ReplayedLine::NearMiss(_) | ReplayedLine::Nothing => {}
             }
             stored = self.store_full_batch();
@@ -131,7 +131,7 @@ impl Learner {
         stored?;
         self.replay.end_log();
         self.store_full_batch()?;
-        Ok((found, ended))
+        Ok((counts, ended))
     }
 
     /// Stores a full batch, without regard to the store's capacity: a later

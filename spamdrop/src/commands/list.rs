@@ -1,4 +1,4 @@
-//! `list`: what is blocked.
+//! `list`: the entries.
 
 use std::io::Write;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::cli::{Format, List};
 use crate::clock;
 use crate::config::Config;
 use crate::kernel::blocklist::{Blocklist, Found};
-use crate::render::entries::{self, By, Entry, State};
+use crate::render::entries::{self, EntryOrigin, EntryState, LiveEntry};
 use crate::render::recent::{self, Jiffies};
 use crate::render::{json, table::Style};
 
@@ -34,8 +34,8 @@ pub fn run(config: &Config, args: List, out: &mut impl Write, style: Style) -> R
     Ok(())
 }
 
-/// What is blocked at `now`, sorted.
-pub(super) fn live(config: &Config, now: MonotonicNs) -> Result<Vec<Entry>> {
+/// The entries that are live at `now`, sorted.
+pub(super) fn live(config: &Config, now: MonotonicNs) -> Result<Vec<LiveEntry>> {
     let blocklist = Blocklist::open(&config.pin_dir)?;
     let mut live = Vec::new();
     blocklist.for_each(|found| {
@@ -47,10 +47,10 @@ pub(super) fn live(config: &Config, now: MonotonicNs) -> Result<Vec<Entry>> {
     Ok(live)
 }
 
-/// Writes what is blocked as xt_recent would.
+/// Writes the entries in the format of xt_recent.
 pub(super) fn as_recent(
     out: &mut impl Write,
-    live: &[Entry],
+    live: &[LiveEntry],
     now: MonotonicNs,
     ttl: Duration,
 ) -> Result<()> {
@@ -60,22 +60,22 @@ pub(super) fn as_recent(
     let prefixes = recent::text(out, live, Duration::from_nanos(now.ns()), ttl, jiffies)?;
     if prefixes > 0 {
         let left_out = count(prefixes, "prefix is", "prefixes are");
-        log::warn!("{left_out} left out: xt_recent knows none");
+        log::warn!("{left_out} left out: xt_recent has no prefixes");
     }
     Ok(())
 }
 
 /// A live entry, as it is shown at `now`.
-pub(super) fn entry(found: &Found, now: MonotonicNs) -> Entry {
+pub(super) fn entry(found: &Found, now: MonotonicNs) -> LiveEntry {
     let Found { target, entry } = found;
     let until = |time: MonotonicNs| time.elapsed_since(now);
     let hard_until = MonotonicNs::from_second(entry.hard_until_s);
-    Entry {
+    LiveEntry {
         target: *target,
         state: if entry.flags & SEALED != 0 {
-            State::Sealed
+            EntryState::Sealed
         } else {
-            State::Open
+            EntryState::Open
         },
         expires_in: until(entry.expires),
         hard_limit_in: (entry.hard_until_s != 0).then(|| until(hard_until)),
@@ -83,9 +83,9 @@ pub(super) fn entry(found: &Found, now: MonotonicNs) -> Entry {
         hits: entry.hits,
         refreshes: entry.refreshes,
         origin: if entry.flags & ORIGIN_LOG != 0 {
-            By::Log
+            EntryOrigin::Log
         } else {
-            By::Hand
+            EntryOrigin::Hand
         },
         fixed: entry.ttl_s == 0,
     }
@@ -116,13 +116,19 @@ mod tests {
         assert_eq!(shown.expires_in, Duration::from_secs(600));
         assert_eq!(shown.hard_limit_in, Some(Duration::from_secs(1600)));
         assert_eq!((shown.ttl_s, shown.hits, shown.refreshes), (600, 5, 4));
-        assert_eq!((shown.state, shown.origin), (State::Open, By::Log));
+        assert_eq!(
+            (shown.state, shown.origin),
+            (EntryState::Open, EntryOrigin::Log)
+        );
         assert!(!shown.fixed);
         found.entry.flags = ORIGIN_HAND | SEALED;
         found.entry.hard_until_s = 0;
         found.entry.ttl_s = 0;
         let shown = entry(&found, MonotonicNs::from_second(400));
-        assert_eq!((shown.state, shown.origin), (State::Sealed, By::Hand));
+        assert_eq!(
+            (shown.state, shown.origin),
+            (EntryState::Sealed, EntryOrigin::Hand)
+        );
         assert_eq!((shown.hard_limit_in, shown.fixed), (None, true));
     }
 }

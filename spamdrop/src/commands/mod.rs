@@ -1,5 +1,5 @@
-//! One short function a verb. Results go to the writer that is passed in,
-//! remarks to the log.
+//! A module for each verb. Results go to the writer that is passed in, remarks
+//! to the log.
 
 pub mod add;
 pub mod addresses;
@@ -36,7 +36,7 @@ use crate::config::Config;
 use crate::lock;
 use crate::render::table::Style;
 
-/// Does what the command line says.
+/// Runs the verb of the command line.
 ///
 /// # Errors
 ///
@@ -77,14 +77,14 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     }
 }
 
-/// Has the watcher, if one runs, look again at the allowlist and at the
-/// releases that are pending.
-fn tell_watcher(run_dir: &Path) {
+/// Sends SIGUSR1 to the daemon, if one runs: it reads the allowlist, the known
+/// senders and the pending releases again.
+fn notify_daemon(run_dir: &Path) {
     let pid = lock::daemon_pid(run_dir).and_then(|pid| Pid::from_raw(pid.cast_signed()));
     if let Some(pid) = pid
         && let Err(error) = kill_process(pid, Signal::USR1)
     {
-        log::warn!("cannot tell the watcher: {error}; restart `spamdrop run`");
+        log::warn!("cannot notify the daemon: {error}; restart `spamdrop run`");
     }
 }
 

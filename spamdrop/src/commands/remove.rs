@@ -35,7 +35,7 @@ pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     writeln!(out, "removed {}", count(removed.len(), "entry", "entries"))?;
     for target in &targets {
         if !removed.contains(target) {
-            log::info!("{target} is not listed");
+            log::info!("{target} is not blocked");
         }
     }
     warn_of_prefixes(

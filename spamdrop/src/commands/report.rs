@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use jiff::tz::TimeZone;
+use spamdrop_common::time::UnixSeconds;
 
 use crate::cli::{self, Since};
 use crate::clock;
@@ -13,7 +14,7 @@ use crate::config::{Admit, Config};
 use crate::exit::{Exit, Failure};
 use crate::lock;
 use crate::render::timeline::{self, Timeline};
-use crate::render::waves::{self, Report};
+use crate::render::waves::{self, WaveReport};
 use crate::render::{json, table::Style};
 use crate::store::{Store, VERB_WAIT};
 use spamdrop_core::wave::{Point, Wave};
@@ -25,16 +26,16 @@ const PERIOD_S: u64 = 7 * 86_400;
 ///
 /// # Errors
 ///
-/// What was recorded cannot be read, or the picture cannot be written.
+/// The store cannot be read, or the picture cannot be written.
 pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Style) -> Result<()> {
-    let (now, zone) = (clock::unix_seconds().get(), TimeZone::system());
+    let (now, zone) = (clock::unix_seconds(), TimeZone::system());
     let since = since(args.since, now, &zone)?;
     let store = Store::open_existing(&config.store_file(), VERB_WAIT)?;
     let mut found = match &store {
         Some(store) => store.waves_since(since)?,
         None => Vec::new(),
     };
-    // A watcher that was killed cannot say that a wave is over.
+    // A daemon that was killed did not record the end of its wave.
     let watched = lock::daemon_pid(&config.run_dir).is_some();
     for (_, wave) in &mut found {
         wave.ongoing &= watched;
@@ -44,9 +45,9 @@ pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Sty
         let picture = timeline::svg(&timeline(store.as_ref(), &found, period, now)?, &zone);
         return write(path, &picture, out);
     }
-    let report = Report {
+    let report = WaveReport {
         recording: config.admit != Admit::Off,
-        since_unix_s: since,
+        since_unix_s: since.get(),
         waves: found.into_iter().map(|(_, wave)| wave).collect(),
     };
     if args.json {
@@ -57,29 +58,33 @@ pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Sty
     Ok(())
 }
 
-/// In seconds since 1970.
-fn since(since: Option<Since>, now: u64, zone: &TimeZone) -> Result<u64> {
+/// The beginning of the period.
+fn since(since: Option<Since>, now: UnixSeconds, zone: &TimeZone) -> Result<UnixSeconds> {
     let second = match since {
-        None => return Ok(now.saturating_sub(PERIOD_S)),
-        Some(Since::Ago(time)) => return Ok(now.saturating_sub(time.as_secs())),
+        None => return Ok(before(now, PERIOD_S)),
+        Some(Since::Ago(time)) => return Ok(before(now, time.as_secs())),
         Some(Since::At(at)) => at.as_second(),
         Some(Since::Local(at)) => {
             let zoned = at.to_zoned(zone.clone()).map_err(|error| {
-                let message = format!("`{at}` is no time here: {error}");
+                let message = format!("`{at}` is not a time in this zone: {error}");
                 Failure::new(Exit::Usage, message)
             })?;
             zoned.timestamp().as_second()
         }
     };
-    Ok(u64::try_from(second).unwrap_or(0))
+    Ok(UnixSeconds::new(u64::try_from(second).unwrap_or(0)))
 }
 
-/// The period, or else the last wave.
+fn before(time: UnixSeconds, seconds: u64) -> UnixSeconds {
+    UnixSeconds::new(time.get().saturating_sub(seconds))
+}
+
+/// The waves of the period; without a period, the last wave.
 fn timeline(
     store: Option<&Store>,
     found: &[(i64, Wave)],
-    period: Option<(u64, u64)>,
-    now: u64,
+    period: Option<(UnixSeconds, UnixSeconds)>,
+    now: UnixSeconds,
 ) -> Result<Timeline> {
     let waves = match period {
         Some(_) => found,
@@ -92,9 +97,9 @@ fn timeline(
     let points = store.map_or_else(|| Ok(Vec::new()), |store| store.wave_points(&ids))?;
     let courses: Vec<_> = starts.into_iter().zip(points).collect();
     let (start_unix_s, end_unix_s) = match (period, waves) {
-        (Some(period), _) => period,
+        (Some((start, end)), _) => (start.get(), end.get()),
         (None, [.., (_, wave)]) => (wave.start_unix_s, end(wave, &courses)),
-        (None, []) => (now.saturating_sub(PERIOD_S), now),
+        (None, []) => (before(now, PERIOD_S).get(), now.get()),
     };
     let slots = waves.iter().map(|(_, wave)| wave.slots);
     Ok(Timeline {
@@ -106,7 +111,7 @@ fn timeline(
     })
 }
 
-/// With the quiet seconds behind it, as far as they were seen.
+/// The end of the picture: the recorded seconds after the wave belong to it.
 fn end(wave: &Wave, courses: &[(u64, Vec<Point>)]) -> u64 {
     let last = courses.last().and_then(|(_, points)| points.last());
     let seen = last.map_or(0, |point| point.at_s.into());

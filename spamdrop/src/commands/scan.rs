@@ -12,7 +12,7 @@ use crate::cli;
 use crate::clock;
 use crate::config::Config;
 use crate::protect;
-use crate::render::scan::{self, Record, Scanned};
+use crate::render::scan::{self, ScanRecord, Scanned};
 use crate::render::table::Style;
 use crate::render::{json, trust};
 use crate::tail::Piece;
@@ -38,7 +38,7 @@ pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style
     let mut replay = Replay::new(config.engine()?, protected, clock::wall());
     // A bar would disturb results that come one by one, and a pager.
     let bar = io::stdout().is_terminal() && !args.output.json;
-    let mut scan = Scan {
+    let mut scan = ScanRun {
         out,
         args,
         columns: columns(),
@@ -70,14 +70,14 @@ fn columns() -> usize {
 }
 
 /// What goes on from file to file.
-struct Scan<'a, W> {
+struct ScanRun<'a, W> {
     out: &'a mut W,
     args: &'a cli::Scan,
     columns: usize,
     addrs: HashMap<IpAddr, u64>,
 }
 
-impl<W: Write> Scan<'_, W> {
+impl<W: Write> ScanRun<'_, W> {
     /// Reads a file and shows what is in it. Returns why it could not be read
     /// to its end, if so; an error is one of writing.
     fn file(
@@ -103,7 +103,7 @@ impl<W: Write> Scan<'_, W> {
         // Takes the bar off the terminal.
         drop(text);
         scanned.error = error.as_ref().map(ToString::to_string);
-        self.record(&Record::File(&scanned))?;
+        self.record(&ScanRecord::File(&scanned))?;
         if !self.args.output.json {
             scan::text(self.out, &scanned, self.columns)?;
         }
@@ -132,7 +132,7 @@ impl<W: Write> Scan<'_, W> {
         match replay.scan(bytes) {
             ReplayedLine::Match(addr, rule) => {
                 *self.addrs.entry(addr).or_default() += 1;
-                self.record(&Record::Match {
+                self.record(&ScanRecord::Match {
                     file: &scanned.file,
                     line: scanned.lines,
                     addr,
@@ -158,7 +158,7 @@ impl<W: Write> Scan<'_, W> {
         let misses = scanned.near_misses.entry(reason).or_default();
         misses.count += 1;
         if self.args.output.json {
-            return self.record(&Record::NearMiss {
+            return self.record(&ScanRecord::NearMiss {
                 file: &scanned.file,
                 line: scanned.lines,
                 reason,
@@ -182,10 +182,10 @@ impl<W: Write> Scan<'_, W> {
         }
         addresses
             .into_iter()
-            .try_for_each(|(addr, lines)| self.record(&Record::Address { addr, lines }))
+            .try_for_each(|(addr, lines)| self.record(&ScanRecord::Address { addr, lines }))
     }
 
-    fn record(&mut self, record: &Record<'_>) -> io::Result<()> {
+    fn record(&mut self, record: &ScanRecord<'_>) -> io::Result<()> {
         if self.args.output.json {
             json::object(self.out, record)
         } else {

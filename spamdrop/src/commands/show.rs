@@ -1,4 +1,4 @@
-//! `show`: why an address is blocked.
+//! `show`: the entries and origins of an address.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -9,7 +9,6 @@ use jiff::tz::TimeZone;
 use spamdrop_common::time::MonotonicNs;
 
 use super::list::entry;
-use crate::allowlist::parse_net;
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -17,16 +16,16 @@ use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, Found};
 use crate::render::allowed::shown;
 use crate::render::json;
-use crate::render::show::{self, Detail, Origin};
+use crate::render::show::{self, AddressDetail, BlockOrigin};
 use spamdrop_core::escape::escape;
-use spamdrop_core::target::Target;
+use spamdrop_core::target::{Target, parse_net};
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
-/// Nothing is attached, the address is not blocked ([`Exit::Failed`]), or the
-/// kernel refuses a map operation.
+/// Nothing is attached, the address is not blocked ([`Exit::Failed`]), or a map
+/// operation fails.
 pub fn run(config: &Config, args: &cli::Show, out: &mut impl Write) -> Result<()> {
     let target: Target = args.addr.parse()?;
     let net = parse_net(&args.addr).unwrap_or_else(|| target.net());
@@ -48,7 +47,7 @@ pub fn run(config: &Config, args: &cli::Show, out: &mut impl Write) -> Result<()
     Ok(())
 }
 
-fn detail(blocklist: &Blocklist, net: IpNet) -> Result<Detail> {
+fn detail(blocklist: &Blocklist, net: IpNet) -> Result<AddressDetail> {
     let now = clock::monotonic_ns();
     let mut found = blocklist.covering(net.addr(), now)?;
     found.retain(|found| found.target.net().contains(&net));
@@ -56,7 +55,7 @@ fn detail(blocklist: &Blocklist, net: IpNet) -> Result<Detail> {
     let allowed_by = allowed
         .filter(|allowed| allowed.contains(&net))
         .max_by_key(IpNet::prefix_len);
-    Ok(Detail {
+    Ok(AddressDetail {
         addr: shown(net),
         allowed_by: allowed_by.map(shown),
         entries: found.iter().map(|found| entry(found, now)).collect(),
@@ -65,7 +64,7 @@ fn detail(blocklist: &Blocklist, net: IpNet) -> Result<Detail> {
 }
 
 /// The origins of the addresses in the blocked host entry, sorted.
-fn origins(blocklist: &Blocklist, found: &[Found], now: MonotonicNs) -> Result<Vec<Origin>> {
+fn origins(blocklist: &Blocklist, found: &[Found], now: MonotonicNs) -> Result<Vec<BlockOrigin>> {
     let mut origins = Vec::new();
     let mut push = |addr, origin| origins.push(view(addr, &origin, now));
     match found.first().map(|found| found.target) {
@@ -87,9 +86,9 @@ fn origins(blocklist: &Blocklist, found: &[Found], now: MonotonicNs) -> Result<V
     Ok(origins)
 }
 
-fn view(addr: IpAddr, origin: &spamdrop_common::entry::Origin, now: MonotonicNs) -> Origin {
+fn view(addr: IpAddr, origin: &spamdrop_common::entry::Origin, now: MonotonicNs) -> BlockOrigin {
     let ago = now.elapsed_since(origin.last_offence);
-    Origin {
+    BlockOrigin {
         addr,
         first_unix_s: origin.first_blocked.get(),
         offences: origin.offences,

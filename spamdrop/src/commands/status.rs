@@ -3,13 +3,12 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::tz::TimeZone;
 use spamdrop_common::action::is_live;
 
-use crate::allowlist::Allowlist;
+use crate::allowlist;
 use crate::cli::Output;
 use crate::clock;
 use crate::config::Config;
@@ -19,7 +18,7 @@ use crate::kernel::blocklist::{Blocklist, pins};
 use crate::kernel::network;
 use crate::lock;
 use crate::render::json;
-use crate::render::status::{self, Daemon, Fill, Interface, Maps, On, Status};
+use crate::render::status::{self, DaemonStatus, Fill, FilterPlace, InterfaceStatus, Maps, Status};
 use crate::store::{Store, VERB_WAIT};
 use spamdrop_core::status::{DaemonState, FILE as STATE_FILE, StateVersion, VERSION};
 use spamdrop_core::target::Target;
@@ -29,15 +28,14 @@ use spamdrop_core::wave::Wave;
 ///
 /// # Errors
 ///
-/// The filter is on no interface ([`Exit::NotAttached`], after all is shown),
-/// or the kernel does not answer.
+/// The filter is on no interface ([`Exit::NotAttached`], after the status is
+/// shown), or the kernel cannot be queried.
 pub fn run(config: &Config, args: Output, out: &mut impl Write) -> Result<()> {
     let status = gather(config)?;
-    let now = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
     if args.json {
         json::object(out, &status)?;
     } else {
-        status::text(out, &status, &TimeZone::system(), now.as_secs())?;
+        status::text(out, &status, &TimeZone::system(), clock::unix_seconds())?;
     }
     if status.attached {
         return Ok(());
@@ -53,15 +51,17 @@ fn gather(config: &Config) -> Result<Status> {
         None
     };
     let interfaces = interfaces(config, &network::interfaces()?)?;
-    let attached = |interface: &Interface| matches!(interface.state, On::Native | On::Generic);
+    let attached = |interface: &InterfaceStatus| {
+        matches!(interface.state, FilterPlace::Native | FilterPlace::Generic)
+    };
     let mut status = Status {
         attached: interfaces.iter().any(attached),
         interfaces,
         maps: None,
         ports: Vec::new(),
-        allowlist: status::Allowlist {
+        allowlist: status::AllowlistSizes {
             path: config.allow_file.clone(),
-            file: Allowlist::read(&config.allow_file)?.nets().len(),
+            file: allowlist::read(&config.allow_file)?.nets().len(),
             automatic: 0,
         },
         wave: None,
@@ -78,20 +78,20 @@ fn gather(config: &Config) -> Result<Status> {
     Ok(status)
 }
 
-fn interfaces(config: &Config, existing: &[network::Interface]) -> Result<Vec<Interface>> {
+fn interfaces(config: &Config, existing: &[network::Interface]) -> Result<Vec<InterfaceStatus>> {
     let linked = attach::linked(&config.pin_dir)?;
     let configured = config.interfaces.iter();
     let unlinked = configured.filter(|name| linked.iter().all(|link| link.name != **name));
-    let mut all: Vec<Interface> = linked.iter().map(on_link).collect();
+    let mut all: Vec<InterfaceStatus> = linked.iter().map(on_link).collect();
     all.extend(unlinked.map(|name| {
         let found = existing.iter().find(|interface| interface.name == *name);
         let xdp = found.and_then(|interface| interface.xdp);
-        Interface {
+        InterfaceStatus {
             name: name.clone(),
             state: match (found, xdp) {
-                (None, _) => On::Absent,
-                (_, None) => On::Missing,
-                (_, Some(_)) => On::Foreign,
+                (None, _) => FilterPlace::Absent,
+                (_, None) => FilterPlace::Missing,
+                (_, Some(_)) => FilterPlace::Foreign,
             },
             program_id: xdp.map(|xdp| xdp.program_id),
         }
@@ -100,16 +100,16 @@ fn interfaces(config: &Config, existing: &[network::Interface]) -> Result<Vec<In
     Ok(all)
 }
 
-fn on_link(link: &Linked) -> Interface {
+fn on_link(link: &Linked) -> InterfaceStatus {
     let xdp = link.interface.as_ref().and_then(|interface| interface.xdp);
-    Interface {
+    InterfaceStatus {
         name: link.name.clone(),
         state: match (&link.interface, xdp) {
-            (None, _) => On::Absent,
-            (_, None) => On::Missing,
-            (_, Some(xdp)) if Some(xdp.program_id) != link.program_id => On::Foreign,
-            (_, Some(xdp)) if xdp.native => On::Native,
-            (_, Some(_)) => On::Generic,
+            (None, _) => FilterPlace::Absent,
+            (_, None) => FilterPlace::Missing,
+            (_, Some(xdp)) if Some(xdp.program_id) != link.program_id => FilterPlace::Foreign,
+            (_, Some(xdp)) if xdp.native => FilterPlace::Native,
+            (_, Some(_)) => FilterPlace::Generic,
         },
         program_id: xdp.map(|xdp| xdp.program_id),
     }
@@ -135,13 +135,13 @@ fn maps(blocklist: &Blocklist) -> Result<Maps> {
     })
 }
 
-fn daemon(config: &Config) -> Option<Daemon> {
+fn daemon(config: &Config) -> Option<DaemonStatus> {
     let pid = lock::daemon_pid(&config.run_dir)?;
     let (state, unreadable) = match read_state(&config.run_dir.join(STATE_FILE)) {
         Ok(state) => (state, None),
         Err(error) => (None, Some(format!("{error:#}"))),
     };
-    Some(Daemon {
+    Some(DaemonStatus {
         pid,
         state,
         unreadable,
@@ -170,7 +170,7 @@ fn wave(config: &Config, watched: bool) -> Option<Wave> {
     let store = Store::open_existing(&config.store_file(), VERB_WAIT);
     let last = store.and_then(|store| store.map_or(Ok(None), |store| store.last_wave()));
     let last = last.unwrap_or_else(|error| {
-        log::warn!("cannot tell of waves: {error:#}");
+        log::warn!("cannot read the waves: {error:#}");
         None
     });
     last.map(|wave| Wave {
@@ -191,8 +191,7 @@ mod tests {
         assert_eq!(read_state(&path).unwrap(), None);
         fs::write(&path, r#"{"version":1,"released":3}"#).unwrap();
         assert_eq!(read_state(&path).unwrap().unwrap().released, 3);
-        // Before 1, `released` had the same name; the next version may use it
-        // for something else.
+        // Another version may use a name for something else.
         for (text, version) in [
             (r#"{"released":3}"#, 0),
             (r#"{"version":2,"released":"three"}"#, 2),

@@ -3,24 +3,10 @@
 use spamdrop_common::settings::{Refresh, Settings};
 
 use super::{Config, RefreshMode};
-use crate::install::FilterSettings;
 use crate::kernel::attach::Plan;
 use crate::kernel::blocklist::pins::Capacity;
 
 impl Config {
-    /// What is installed.
-    #[must_use]
-    pub fn filter(&self) -> FilterSettings {
-        FilterSettings {
-            interfaces: self.interfaces.clone(),
-            plan: self.plan(),
-            settings: self.settings(),
-            allow_file: self.allow_file.clone(),
-            pin_dir: self.pin_dir.clone(),
-            run_dir: self.run_dir.clone(),
-        }
-    }
-
     /// What `attach` shall load.
     #[must_use]
     pub fn plan(&self) -> Plan {

@@ -6,7 +6,7 @@ use uzers::get_user_by_name;
 use super::Config;
 use crate::exit::{Exit, Failure};
 use crate::tail::Matches;
-use spamdrop_core::log::Server;
+use spamdrop_core::log::MailServer;
 
 /// Entries of the journal that are Courier's, as Debian runs it. It rejects in
 /// one unit, and accepts in another. With `ESMTP_LOG_DIALOG` the former also
@@ -38,7 +38,7 @@ impl Config {
     }
 
     pub(super) fn check_journal(&self) -> Result<()> {
-        if self.matches_courier_alone() && !self.servers.contains(&Server::Courier) {
+        if self.matches_courier_alone() && !self.servers.contains(&MailServer::Courier) {
             bail!(
                 "`journal_match` is that of Courier, which `servers` does not name; name your \
                  server's user, and its unit if it has one, as in \"_UID=postfix\""

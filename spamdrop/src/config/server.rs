@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 use spamdrop_core::courier::esmtpd::DEFAULT_SLOTS;
-use spamdrop_core::dnsbl::{Zones, rule};
-use spamdrop_core::log::Server;
+use spamdrop_core::dnsbl::rule;
+use spamdrop_core::log::MailServer;
+use spamdrop_core::zones::Zones;
 
 use super::Config;
 use crate::courier;
@@ -16,7 +17,7 @@ impl Config {
     ///
     /// Courier's files cannot be read.
     pub fn asked_zones(&self) -> Result<Zones> {
-        let courier = match self.servers.contains(&Server::Courier) {
+        let courier = match self.servers.contains(&MailServer::Courier) {
             true => courier::zones(&self.courier_dir)?,
             false => Zones::default(),
         };
@@ -72,7 +73,7 @@ mod tests {
         config.zones = vec!["own.example".into()];
         assert_eq!(zone(&config).as_deref(), Some("own.example"));
         config.zones.clear();
-        config.servers = vec![Server::Postfix];
+        config.servers = vec![MailServer::Postfix];
         assert_eq!(zone(&config), None);
     }
 }

@@ -11,12 +11,14 @@ use log::Level;
 use spamdrop_common::entry::Origin;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::escape::escape;
+use spamdrop_core::term::Term;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::health::{Health, Subject};
+use super::health::Subject;
 use super::release::ReleaseMessage;
+use super::status::Health;
 use crate::clock;
-use crate::kernel::blocklist::{Blocklist, Term};
+use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};
 
 /// Offences that wait for the lock; more are dropped. A wave has some thousand

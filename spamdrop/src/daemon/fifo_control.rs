@@ -9,16 +9,17 @@ use anyhow::Result;
 use spamdrop_core::policy::Protected;
 use spamdrop_core::recent::{Command, Commands};
 use spamdrop_core::status::FifoState;
+use spamdrop_core::term::Term;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::block::{BlockRule, origin};
-use super::health::{Health, Subject};
+use super::health::Subject;
 use super::period;
 use super::release::ReleaseMessage;
-use super::status::StatusMessage;
+use super::status::{Health, StatusMessage};
 use crate::clock;
 use crate::fifo::{Fifo, Got};
-use crate::kernel::blocklist::{Blocklist, Term};
+use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};
 
 /// Bytes that are read at once: some 80 commands.
@@ -146,6 +147,10 @@ impl FifoTask {
                 }
             }
         }
+        self.tell();
+    }
+
+    fn tell(&self) {
         let counts = self.settings.path.is_some().then(|| self.counts.clone());
         let _ = self.status.send(StatusMessage::Fifo(counts));
     }
@@ -175,6 +180,7 @@ impl FifoTask {
         }
         self.waiting.extend(read);
         self.carry_out();
+        self.tell();
     }
 
     /// Carries out what waits, as far as the write lock is free.

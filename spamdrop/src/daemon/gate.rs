@@ -13,19 +13,19 @@ use anyhow::{Context as _, Result};
 use spamdrop_common::gate::{
     CLASSES, Gate, GateMode, GateStats, RESPONDER_IPV4, RESPONDER_IPV6, SMTP_PORT,
 };
-use spamdrop_core::dnsbl::Zones;
 use spamdrop_core::event::Evidence;
 use spamdrop_core::gate::{GateController, Occupancy};
 use spamdrop_core::smtp::DEFAULT_TEXT;
 use spamdrop_core::status::{self, GateState};
 use spamdrop_core::wave::{Sample, Totals};
+use spamdrop_core::zones::Zones;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::disk::Disk;
-use super::health::{Health, Subject};
+use super::health::Subject;
 use super::period;
-use super::responder::ResponderView;
-use super::status::StatusMessage;
+use super::responder_view::ResponderView;
+use super::status::{Health, StatusMessage};
 use crate::clock;
 use crate::dnsbl::{Answer, Asked, Lookups, Resolver};
 use crate::kernel::blocklist::{Blocklist, GateMaps};
@@ -222,6 +222,7 @@ impl GateTask {
                 self.health.raise(Subject::Gate, text);
             }
         }
+        self.tell();
     }
 
     fn try_look(&mut self) -> Result<()> {
@@ -302,6 +303,10 @@ impl GateTask {
         self.health.set(Subject::Zones, refused);
         self.record();
         self.history.poll(&self.settings.store, &self.health);
+        self.tell();
+    }
+
+    fn tell(&self) {
         let _ = self.status.send(StatusMessage::Gate(self.state()));
     }
 
@@ -353,8 +358,8 @@ impl GateTask {
     fn state(&self) -> Option<GateState> {
         let mode = match self.settings.mode {
             GateMode::Off => return None,
-            GateMode::Observe => status::GateMode::Observe,
-            GateMode::On => status::GateMode::On,
+            GateMode::Observe => status::ActiveGateMode::Observe,
+            GateMode::On => status::ActiveGateMode::On,
         };
         let stats = &self.stats;
         Some(GateState {

@@ -3,10 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use tokio::sync::mpsc::UnboundedSender;
-
-use super::status::StatusMessage;
-
 /// What can be in trouble. Each has at most one text at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
@@ -82,44 +78,6 @@ impl fmt::Display for Subject {
             Self::Fifo => "fifo",
             Self::StateFile => "state file",
         })
-    }
-}
-
-/// A task's way to report trouble.
-#[derive(Clone)]
-pub(super) struct Health(UnboundedSender<StatusMessage>);
-
-impl Health {
-    pub fn new(status: UnboundedSender<StatusMessage>) -> Self {
-        Self(status)
-    }
-
-    /// Notes that a subject is in trouble, in this text.
-    pub fn raise(&self, subject: Subject, text: impl Into<String>) {
-        // The status task ends last, so a message that is not taken comes
-        // from a daemon that is ending.
-        let _ = self.0.send(StatusMessage::Raised(subject, text.into()));
-    }
-
-    /// Notes that a subject is in no trouble.
-    pub fn clear(&self, subject: Subject) {
-        let _ = self.0.send(StatusMessage::Cleared(subject));
-    }
-
-    /// Raises the error, or clears the subject. `failed` says what failed.
-    pub fn report(&self, subject: Subject, failed: &str, result: anyhow::Result<()>) {
-        match result {
-            Ok(()) => self.clear(subject),
-            Err(error) => self.raise(subject, format!("{failed}: {error:#}")),
-        }
-    }
-
-    /// Raises the text, or clears the subject without one.
-    pub fn set(&self, subject: Subject, trouble: Option<String>) {
-        match trouble {
-            Some(text) => self.raise(subject, text),
-            None => self.clear(subject),
-        }
     }
 }
 

@@ -17,9 +17,9 @@ use spamdrop_core::release::{ReleaseMode, Releases, Steps};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::gate::GateMessage;
-use super::health::{Health, Subject};
+use super::health::Subject;
 use super::period;
-use super::status::StatusMessage;
+use super::status::{Health, StatusMessage};
 use crate::clock;
 use crate::kernel::blocklist::Blocklist;
 use crate::kernel::owner;
@@ -108,7 +108,10 @@ impl ReleaseTask {
                     None | Some(ReleaseMessage::Stop) => break,
                     Some(message) => self.take(message),
                 },
-                _ = look.tick(), if !self.releases.is_empty() => self.release(),
+                _ = look.tick(), if !self.releases.is_empty() => {
+                    self.release();
+                    self.tell();
+                }
                 _ = second.tick() => self.tell(),
             }
         }

@@ -1,6 +1,5 @@
 //! The responder task: runs the server that answers listed senders.
 
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,12 +11,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::gate::GateMessage;
-use super::health::{Health, Subject};
+use super::health::Subject;
 use super::period;
-use super::status::StatusMessage;
+use super::responder_view::ResponderView;
+use super::status::{Health, StatusMessage};
 use crate::kernel::blocklist::Responder;
-use crate::kernel::sockets;
-use crate::responder::{Limits, Meter, Server, Setting, Texts, host_name, listen, make_room};
+use crate::responder::{Limits, Server, Setting, Texts, host_name, listen, make_room};
 
 /// How long sessions have for their last reply when the daemon ends.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -45,29 +44,6 @@ pub(super) struct ResponderSettings {
     /// The mail server's name in the log.
     pub program: String,
     pub pin_dir: PathBuf,
-}
-
-/// What the gate has to know of the responder.
-#[derive(Clone)]
-pub(super) struct ResponderView {
-    /// The families in which it has a socket, as the gate's `responders`.
-    pub families: u32,
-    meter: Meter,
-}
-
-impl ResponderView {
-    /// Its connections, which are sockets of the watched port, too: accepted
-    /// and not closed yet, or waiting to be accepted.
-    pub fn connections(&self) -> usize {
-        let ports = self.meter.ports().iter();
-        let waiting: io::Result<usize> = ports.map(|port| sockets::waiting(*port)).sum();
-        let waiting = waiting.unwrap_or_else(|error| {
-            log::debug!(target: "spamdrop::responder", "cannot list the listening sockets: {error}");
-            0
-        });
-        let counts = self.meter.counts();
-        counts.connections - counts.leaving + waiting
-    }
 }
 
 pub(super) struct ResponderTask {
@@ -185,10 +161,7 @@ impl Running {
         };
         let server =
             Server::start(listeners, setting).context("cannot serve the responder's sockets")?;
-        let view = ResponderView {
-            families,
-            meter: server.meter(),
-        };
+        let view = ResponderView::new(families, server.meter());
         Ok(Self {
             server,
             view,

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use spamdrop_core::status::{
     DaemonState, FILE, FifoState, GateState, ResponderState, SourceState, VERSION,
 };
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::health::{Registry, Subject};
 use super::period;
@@ -45,6 +45,44 @@ pub(super) struct WatchStatus {
     pub events: Vec<(&'static str, u64)>,
     /// Why blocking is paused, while it is.
     pub ceiling: Option<String>,
+}
+
+/// A task's way to report trouble.
+#[derive(Clone)]
+pub(super) struct Health(UnboundedSender<StatusMessage>);
+
+impl Health {
+    pub fn new(status: UnboundedSender<StatusMessage>) -> Self {
+        Self(status)
+    }
+
+    /// Notes that a subject is in trouble, in this text.
+    pub fn raise(&self, subject: Subject, text: impl Into<String>) {
+        // The status task ends last, so a message that is not taken comes
+        // from a daemon that is ending.
+        let _ = self.0.send(StatusMessage::Raised(subject, text.into()));
+    }
+
+    /// Notes that a subject is in no trouble.
+    pub fn clear(&self, subject: Subject) {
+        let _ = self.0.send(StatusMessage::Cleared(subject));
+    }
+
+    /// Raises the error, or clears the subject. `failed` says what failed.
+    pub fn report(&self, subject: Subject, failed: &str, result: Result<()>) {
+        match result {
+            Ok(()) => self.clear(subject),
+            Err(error) => self.raise(subject, format!("{failed}: {error:#}")),
+        }
+    }
+
+    /// Raises the text, or clears the subject without one.
+    pub fn set(&self, subject: Subject, trouble: Option<String>) {
+        match trouble {
+            Some(text) => self.raise(subject, text),
+            None => self.clear(subject),
+        }
+    }
 }
 
 /// Runs until it is told to stop.

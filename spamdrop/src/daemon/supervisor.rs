@@ -1,6 +1,7 @@
 //! The supervisor: puts the filter in place, spawns the tasks, and looks after
 //! interfaces, network and configuration.
 
+mod attachment;
 mod reload;
 mod tasks;
 
@@ -9,27 +10,29 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot::Receiver;
 use tokio::time::sleep;
 
 use super::disk::{Disk, DiskThread, take_finished};
 use super::fifo_control::FifoMessage;
-use super::health::{Health, Subject};
-use super::interfaces::{self, Interfaces};
+use super::health::Subject;
+use super::interfaces::Interfaces;
 use super::release::ReleaseMessage;
 use super::settings::Settings;
-use super::watch::WatchMessage;
+use super::status::Health;
+use super::watch::{LogsEnded, WatchMessage};
 use super::{RunOptions, Signals, period, warn_of};
 use crate::checks;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::install;
-use crate::kernel::attach::{self, Filter};
-use crate::kernel::blocklist::{Blocklist, pins};
-use crate::kernel::network::{self, Changes};
+use crate::kernel::attach::Filter;
+use crate::kernel::blocklist::Blocklist;
+use crate::kernel::blocklist::pins::{self, Pinned};
+use crate::kernel::network::Changes;
 use crate::kernel::packet_log::PacketLog;
 use crate::lock::{self, DaemonMark, WriteLock};
 use crate::protect;
@@ -50,12 +53,6 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// that cannot wait names its holder.
 const SHORT_LOCK_WAIT: Duration = Duration::from_millis(100);
 
-/// What tasks tell the supervisor.
-pub(super) enum SupervisorMessage {
-    /// All logs have come to their end, and what they said was carried out.
-    LogsEnded,
-}
-
 pub(super) struct Supervisor {
     settings: Settings,
     options: RunOptions,
@@ -72,7 +69,7 @@ pub(super) struct Supervisor {
     last_sweep: Instant,
     sweeping: Option<Receiver<Result<usize>>>,
     tasks: Tasks,
-    inbox: UnboundedReceiver<SupervisorMessage>,
+    inbox: UnboundedReceiver<LogsEnded>,
     health: Health,
 }
 
@@ -90,7 +87,6 @@ impl Supervisor {
         let filter = &settings.filter;
         let run_dir = &filter.run_dir;
         let mark = Rc::clone(mark.insert(Rc::new(DaemonMark::begin(run_dir)?)));
-        let tail = settings.sources.open()?;
         let protected = protect::protected(&settings.filter.allow_file)?;
         let lock = acquire(run_dir).await?;
         let mut installed = install::install(
@@ -100,17 +96,21 @@ impl Supervisor {
             &protected,
             options.log_level,
         )?;
-        let (disk, mut disk_thread) = DiskThread::new();
-        let started = disk_thread.ensure_started();
-        let (sender, inbox) = unbounded_channel();
-        let tasks = Tasks::spawn(&settings, tail, &protected, &disk, sender)?;
-        let health = tasks.health();
-        say_thread(&health, started);
         let answers = settings.responder.is_some();
         let steered = install::steer(&lock, filter, answers, &mut installed.filter);
         drop(lock);
+        // A loaded filter takes tens of MiB, which are free before the tasks
+        // allocate anything that lasts.
+        let packets = open_packet_log(installed.filter, options.log_level)?;
+        let (disk, mut disk_thread) = DiskThread::new();
+        let started = disk_thread.ensure_started();
+        let (sender, inbox) = unbounded_channel();
+        let tail = settings.sources.open()?;
+        let tasks = Tasks::spawn(&settings, tail, &protected, &disk, sender)?;
+        let health = tasks.health();
+        say_thread(&health, started);
         let mut supervisor = Self {
-            packets: open_packet_log(installed.filter, options.log_level)?,
+            packets,
             settings,
             options,
             mark,
@@ -172,9 +172,9 @@ impl Supervisor {
                     () = self.reload() => {}
                 },
                 _ = signals.user.recv() => self.refresh(),
-                Some(message) = self.inbox.recv() => match message {
-                    SupervisorMessage::LogsEnded => self.tasks.tell_release(ReleaseMessage::Finish),
-                },
+                Some(LogsEnded) = self.inbox.recv() => {
+                    self.tasks.tell_release(ReleaseMessage::Finish);
+                }
                 () = self.tasks.released() => return Ok(()),
                 _ = retry.tick(), if self.protecting.is_some() => self.protect(),
                 _ = second.tick() => self.look_after()?,
@@ -199,7 +199,7 @@ impl Supervisor {
     /// The filter was detached, or a task ended.
     fn look_after(&mut self) -> Result<()> {
         let filter = &self.settings.filter;
-        if !pins::exist(&filter.pin_dir)? || !self.mark.is_seen() {
+        if pins::pinned(&filter.pin_dir)? != Pinned::Current || !self.mark.is_seen() {
             let message = "the filter was detached, so there is nothing left to write to";
             return Err(Failure::new(Exit::NotAttached, message));
         }
@@ -210,63 +210,6 @@ impl Supervisor {
             self.protect();
         }
         self.sweep();
-        Ok(())
-    }
-
-    /// Puts the filter on interfaces that lack it, as on one that was made
-    /// anew.
-    fn keep_attached(&mut self) {
-        match self.try_keep_attached() {
-            Ok(reasons) if reasons.is_empty() => self.health.clear(Subject::Interfaces),
-            Ok(reasons) => self.health.raise(Subject::Interfaces, reasons.join("; ")),
-            Err(error) => self.health.raise(Subject::Interfaces, format!("{error:#}")),
-        }
-    }
-
-    /// Why interfaces still lack the filter.
-    fn try_keep_attached(&mut self) -> Result<Vec<String>> {
-        let filter = &self.settings.filter;
-        let linked = attach::linked(&filter.pin_dir)?;
-        let present = network::interfaces()?;
-        let missing = interfaces::missing(&filter.interfaces, &linked, &present);
-        let mut reasons = missing.reasons;
-        if missing.ready.is_empty() {
-            return Ok(reasons);
-        }
-        let now = clock::instant();
-        if !self.interfaces.is_due(now) {
-            bail!(
-                "{} without the filter; trying again",
-                missing.ready.join(", ")
-            );
-        }
-        let reinstalled = self.reinstall(missing.ready);
-        self.interfaces.tried(&reinstalled, now);
-        if let Err(error) = reinstalled {
-            reasons.push(format!("{error:#}"));
-        }
-        Ok(reasons)
-    }
-
-    fn reinstall(&mut self, names: Vec<String>) -> Result<()> {
-        let filter = &self.settings.filter;
-        let Some(lock) = WriteLock::try_acquire(&filter.run_dir, Duration::ZERO)? else {
-            bail!(
-                "{} without the filter, until the write lock is free",
-                names.join(", ")
-            );
-        };
-        let protected = protect::protected(&filter.allow_file)?;
-        // All programs log to one ring, that of the newest.
-        let all = match self.options.log_level {
-            0 => names.clone(),
-            _ => filter.present_interfaces()?,
-        };
-        let installed =
-            install::reinstall(&lock, filter, &all, &protected, self.options.log_level)?;
-        self.blocklist = installed.blocklist;
-        self.packets = open_packet_log(installed.filter, self.options.log_level)?;
-        log::info!("attached to {} again", names.join(", "));
         Ok(())
     }
 

@@ -20,11 +20,10 @@ use super::block::{BlockRule, Blocker, Offence};
 use super::database;
 use super::disk::{Disk, take_finished};
 use super::gate::GateMessage;
-use super::health::{Health, Subject};
+use super::health::Subject;
 use super::period;
-use super::settings::SourceSettings;
-use super::status::{StatusMessage, WatchStatus};
-use super::supervisor::SupervisorMessage;
+use super::sources::SourceSettings;
+use super::status::{Health, StatusMessage, WatchStatus};
 use crate::clock;
 use crate::tail::{self, FileStatus, Line, Tail};
 
@@ -32,6 +31,9 @@ use crate::tail::{self, FileStatus, Line, Tail};
 const BUDGET: usize = 256 * 1024;
 /// inotify may miss changes, so logs are looked at this often.
 const SECOND: Duration = Duration::from_secs(1);
+/// How often the status task is told, so that its file is hardly older than its
+/// own period.
+const TELL: Duration = Duration::from_millis(200);
 /// How often offences are tried again that wait for the write lock.
 const RETRY: Duration = Duration::from_millis(20);
 /// How often what was learned of senders is written, if there is anything. A
@@ -62,11 +64,15 @@ pub(super) struct WatchSettings {
     pub known_capacity: usize,
 }
 
+/// What the supervisor is told: all logs have come to their end, and what they
+/// said was carried out.
+pub(super) struct LogsEnded;
+
 /// The channels to the tasks that effects go to.
 pub(super) struct WatchOutputs {
     pub gate: UnboundedSender<GateMessage>,
     pub status: UnboundedSender<StatusMessage>,
-    pub supervisor: UnboundedSender<SupervisorMessage>,
+    pub supervisor: UnboundedSender<LogsEnded>,
 }
 
 pub(super) struct WatchTask {
@@ -116,6 +122,7 @@ impl WatchTask {
     /// Runs until it is told to stop.
     pub async fn run(mut self, mut inbox: UnboundedReceiver<WatchMessage>) {
         let mut second = period(SECOND);
+        let mut tell = period(TELL);
         let mut retry = period(RETRY);
         let mut more = self.read();
         loop {
@@ -133,6 +140,7 @@ impl WatchTask {
                     self.look_after();
                     more = self.read();
                 }
+                _ = tell.tick() => self.tell(),
                 _ = retry.tick(), if self.blocker.is_waiting() => self.blocker.write(),
                 // Not at once: timers and signals are served only between tasks.
                 () = tokio::task::yield_now(), if more => more = self.read(),
@@ -193,12 +201,11 @@ impl WatchTask {
         self.say_ceiling();
         self.keep_records();
         self.keep_positions();
-        self.tell();
         // Standard input alone can come to an end.
         let is_ended = |file: &FileStatus| file.state == tail::State::Ended;
         if !self.has_ended && !self.blocker.is_waiting() && self.tail.files().all(is_ended) {
             self.has_ended = true;
-            let _ = self.outputs.supervisor.send(SupervisorMessage::LogsEnded);
+            let _ = self.outputs.supervisor.send(LogsEnded);
         }
     }
 

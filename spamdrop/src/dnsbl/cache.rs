@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use hashlink::LruCache;
 
-use super::lookups::Answer;
+use super::answer::Answer;
 
 /// Sources that are remembered; those asked for least recently are forgotten.
 /// With the longest texts, about 30 MB.

@@ -14,7 +14,8 @@ use spamdrop_core::dnsbl::refusal::Refusals;
 use spamdrop_core::dnsbl::reply_text::behind_code;
 use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
 use spamdrop_core::dnsbl::zone::{self, Heard, Reply, Said, Trouble};
-use spamdrop_core::dnsbl::{LONGEST, SHORTEST, Zones};
+use spamdrop_core::dnsbl::{LONGEST, SHORTEST};
+use spamdrop_core::zones::Zones;
 use tokio::time::{Instant, timeout_at};
 
 use super::PATIENCE;

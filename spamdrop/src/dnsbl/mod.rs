@@ -4,6 +4,7 @@
 //! one source, [`message`] reads the answers, and `spamdrop_core::dnsbl` judges
 //! them.
 
+mod answer;
 mod cache;
 pub mod inquiry;
 mod join;
@@ -13,8 +14,9 @@ mod name_server_health;
 pub mod question;
 pub mod resolver;
 
+pub use answer::Answer;
 pub use join::join_all;
-pub use lookups::{Answer, Asked, Lookups};
+pub use lookups::{Asked, Lookups};
 pub use resolver::Resolver;
 
 use std::time::Duration;

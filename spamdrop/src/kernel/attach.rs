@@ -18,7 +18,7 @@ use aya::programs::xdp::{XdpLink, XdpMode};
 use aya::programs::{ProgramError, Xdp};
 use rustix::io::Errno;
 
-use crate::kernel::blocklist::migrate::Upgrade;
+use crate::kernel::blocklist::migrate::{self, Upgrade};
 use crate::kernel::blocklist::pins::{self, Capacity};
 use crate::kernel::bpf;
 use crate::kernel::network::{self, Interface};
@@ -295,7 +295,7 @@ pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
     for link in linked(pin_dir)? {
         unlink(&link_pin(pin_dir, &link.name))?;
     }
-    pins::remove_all(pin_dir)
+    migrate::remove_all(pin_dir)
 }
 
 /// Takes what a pinned link holds off its interface or namespace, and removes

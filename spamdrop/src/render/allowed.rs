@@ -1,4 +1,4 @@
-//! `allow list`: what is never blocked.
+//! `allow list`: addresses that are never blocked.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -41,7 +41,7 @@ pub fn text(out: &mut impl Write, style: Style, allowed: &[Allowed]) -> io::Resu
     table::write(out, style, &COLUMNS, allowed)
 }
 
-/// A prefix as people write it: a single address without its length.
+/// A prefix; a single address is shown without its length.
 #[must_use]
 pub fn shown(net: IpNet) -> String {
     if net.prefix_len() == net.max_prefix_len() {

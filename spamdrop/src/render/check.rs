@@ -1,4 +1,4 @@
-//! `config check`: what is unwise without being wrong.
+//! `config check`: settings that are valid but unwise.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 use spamdrop_core::warning::Warning;
 
-/// A configuration that is valid. `config check --json` prints one.
+/// The result for a valid configuration. `config check --json` prints one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Checked {
-    /// The file that was read; `null`: none is there, the defaults hold.
+    /// The file that was read; `null`: there is none, and the defaults apply.
     pub config: Option<PathBuf>,
-    /// What is unwise, in the order of the files.
+    /// Unwise settings, in the order of the files.
     pub warnings: Vec<Warning>,
 }
 
@@ -23,7 +23,7 @@ pub struct Checked {
 pub fn text(out: &mut impl Write, checked: &Checked) -> io::Result<()> {
     match &checked.config {
         Some(path) => writeln!(out, "{}: valid", path.display())?,
-        None => writeln!(out, "no configuration file: the defaults hold")?,
+        None => writeln!(out, "no configuration file: the defaults apply")?,
     }
     for Warning { about, text } in &checked.warnings {
         writeln!(out, "warning: {about}: {text}")?;
@@ -59,7 +59,7 @@ mod tests {
             r#"/etc/spamdrop/spamdrop.toml: valid
 warning: TARPIT: is 1
 {"config":"/etc/spamdrop/spamdrop.toml","warnings":[{"about":"TARPIT","text":"is 1"}]}
-no configuration file: the defaults hold
+no configuration file: the defaults apply
 "#
         );
     }

@@ -8,9 +8,9 @@ use spamdrop_common::counter::{Counters, Reason};
 use super::json;
 use super::table::{self, Column, Style, left, right};
 
-type Row = (u64, &'static str, &'static str);
+type CounterRow = (u64, &'static str, &'static str);
 
-const COLUMNS: [Column<Row>; 3] = [
+const COLUMNS: [Column<CounterRow>; 3] = [
     right("PACKETS", |row, text| write!(text, "{}", row.0)),
     left("REASON", |row, text| text.write_str(row.1)),
     left("MEANING", |row, text| text.write_str(row.2)),
@@ -24,7 +24,7 @@ const COLUMNS: [Column<Row>; 3] = [
 pub fn text(out: &mut impl Write, style: Style, counters: &Counters) -> io::Result<()> {
     let mut reasons = Reason::ALL.to_vec();
     reasons.sort_by_key(|reason| !reason.is_drop());
-    let mut rows: Vec<Row> = reasons
+    let mut rows: Vec<CounterRow> = reasons
         .iter()
         .map(|&reason| (counters.get(reason), reason.name(), reason.description()))
         .collect();
@@ -85,19 +85,19 @@ mod tests {
         assert_eq!(
             lines[..6],
             [
-                "PACKETS  REASON            MEANING",
-                "     40  gate_refused      Dropped: a new connection while the server has no slots to spare.",
-                "     11  open_dropped      Dropped: a new connection (SYN without ACK) from an open entry.",
-                "     12  sealed_dropped    Dropped: any packet from a sealed entry.",
-                "     13  cidr_dropped      Dropped: any packet from a blocked prefix.",
-                "      1  not_ip            Passed: neither IPv4 nor IPv6, or behind more than two VLAN tags.",
+                "PACKETS  REASON                 MEANING",
+                "     40  gate_refused           Dropped: a new connection while the server has no slots to spare.",
+                "     11  open_dropped           Dropped: a new connection (SYN without ACK) from an open entry.",
+                "     12  sealed_dropped         Dropped: any packet from a sealed entry.",
+                "     13  cidr_dropped           Dropped: any packet from a blocked prefix.",
+                "      1  not_ip                 Passed: neither IPv4 nor IPv6, or behind more than two VLAN tags.",
             ]
         );
         assert_eq!(
             lines[17..],
             [
-                "     76  dropped           All that were dropped.",
-                "   7098  passed            All that were passed.",
+                "     76  dropped                All that were dropped.",
+                "   7098  passed                 All that were passed.",
             ]
         );
     }

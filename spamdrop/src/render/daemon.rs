@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spamdrop_core::escape::escape;
 use spamdrop_core::status::{
-    DaemonState, FRESH, FifoState, GateMode, GateState, ResponderState, SourceState,
+    ActiveGateMode, DaemonState, FRESH, FifoState, GateState, ResponderState, SourceState,
 };
 
 use super::trust;
@@ -100,8 +100,8 @@ fn write_gate(out: &mut impl Write, gate: &GateState) -> io::Result<()> {
     )?;
     let refused: u64 = gate.refused.iter().sum::<u64>() + gate.unconfirmed;
     let verb = match mode {
-        GateMode::Observe => "would have refused",
-        GateMode::On => "refused",
+        ActiveGateMode::Observe => "would have refused",
+        ActiveGateMode::On => "refused",
     };
     writeln!(
         out,
@@ -183,7 +183,7 @@ pub(super) mod tests {
                 failed: 0,
             }),
             gate: Some(GateState {
-                mode: GateMode::Observe,
+                mode: ActiveGateMode::Observe,
                 open: 31,
                 slots: 40,
                 flooded: true,

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::json;
 use super::table::{self, Column, Style, left, right};
@@ -14,66 +14,66 @@ use spamdrop_core::target::Target;
 /// A live entry. `list --json` prints an array of these, IPv4 first, by
 /// address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Entry {
+pub struct LiveEntry {
     /// The IPv4 address, IPv6 /64 or prefix: `"192.0.2.1"`,
     /// `"2001:db8::/64"`, `"192.0.2.0/24"`.
-    #[serde(rename = "addr", serialize_with = "as_text")]
+    #[serde(rename = "addr")]
     pub target: Target,
     /// `"open"`: only new connections are dropped; `"sealed"`: every packet.
-    pub state: State,
-    /// `expires_in_s`: seconds until it ends if no packet prolongs it.
+    pub state: EntryState,
+    /// `expires_in_s`: seconds until it expires if no packet extends it.
     #[serde(rename = "expires_in_s", serialize_with = "json::seconds")]
     pub expires_in: Duration,
-    /// `hard_limit_in_s`: seconds beyond which no packet prolongs it; `null`:
-    /// no such limit.
+    /// `hard_limit_in_s`: seconds beyond which no packet extends it;
+    /// `null`: there is no limit.
     #[serde(rename = "hard_limit_in_s", serialize_with = "json::optional_seconds")]
     pub hard_limit_in: Option<Duration>,
-    /// Seconds by which a packet prolongs it; 0 if it is fixed.
+    /// Seconds from a packet to the expiry; 0 if the entry is fixed.
     pub ttl_s: u32,
     /// Packets that matched.
     pub hits: u32,
-    /// Times that a packet prolonged it.
+    /// Packets that extended it.
     pub refreshes: u16,
     /// `"log"` or `"hand"`.
-    pub origin: By,
-    /// Whether it ends on the clock, whatever the peer sends.
+    pub origin: EntryOrigin,
+    /// Whether it expires at a fixed time, whatever the peer sends.
     pub fixed: bool,
 }
 
-/// What an entry drops.
+/// Which packets of an entry are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum EntryState {
     /// New connections.
     Open,
     /// Every packet.
     Sealed,
 }
 
-/// Who blocked.
+/// Who made an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum By {
-    /// The watcher, for a line of the mail log.
+pub enum EntryOrigin {
+    /// The daemon, because of a line of the mail log.
     Log,
     /// The administrator.
     Hand,
 }
 
-impl Entry {
+impl LiveEntry {
     /// `open` or `sealed`, and whether it is fixed.
     #[must_use]
     pub fn state(&self) -> &'static str {
         match (self.state, self.fixed) {
-            (State::Open, false) => "open",
-            (State::Open, true) => "open, fixed",
-            (State::Sealed, false) => "sealed",
-            (State::Sealed, true) => "sealed, fixed",
+            (EntryState::Open, false) => "open",
+            (EntryState::Open, true) => "open, fixed",
+            (EntryState::Sealed, false) => "sealed",
+            (EntryState::Sealed, true) => "sealed, fixed",
         }
     }
 
-    /// Whether the hard limit has come so near that no packet prolongs the
-    /// entry any more.
+    /// Whether the expiry has reached the hard limit, so that no packet extends
+    /// the entry any more.
     #[must_use]
     pub fn is_final(&self) -> bool {
         self.hard_limit_in
@@ -93,7 +93,7 @@ impl Entry {
     }
 }
 
-impl By {
+impl EntryOrigin {
     /// `log` or `hand`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -104,16 +104,16 @@ impl By {
     }
 }
 
-const COLUMNS: [Column<Entry>; 5] = [
+const COLUMNS: [Column<LiveEntry>; 5] = [
     left("ADDRESS", |entry, text| write!(text, "{}", entry.target)),
     left("STATE", |entry, text| text.write_str(entry.state())),
-    left("EXPIRES", Entry::expires),
+    left("EXPIRES", LiveEntry::expires),
     right("HITS", |entry, text| write!(text, "{}", entry.hits)),
     left("BY", |entry, text| text.write_str(entry.origin.name())),
 ];
 
 /// Sorts entries: IPv4 first, by address, a prefix before what is in it.
-pub fn sort(entries: &mut [Entry]) {
+pub fn sort(entries: &mut [LiveEntry]) {
     entries.sort_unstable_by_key(|entry| entry.target.net());
 }
 
@@ -122,12 +122,8 @@ pub fn sort(entries: &mut [Entry]) {
 /// # Errors
 ///
 /// The writer fails.
-pub fn text(out: &mut impl Write, style: Style, entries: &[Entry]) -> io::Result<()> {
+pub fn text(out: &mut impl Write, style: Style, entries: &[LiveEntry]) -> io::Result<()> {
     table::write(out, style, &COLUMNS, entries)
-}
-
-pub(super) fn as_text<S: Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(target)
 }
 
 #[cfg(test)]
@@ -135,29 +131,29 @@ pub(super) mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
 
-    pub fn entry(target: &str) -> Entry {
-        Entry {
+    pub fn entry(target: &str) -> LiveEntry {
+        LiveEntry {
             target: target.parse().unwrap(),
-            state: State::Sealed,
+            state: EntryState::Sealed,
             expires_in: Duration::from_millis(552_250),
             hard_limit_in: None,
             ttl_s: 600,
             hits: 7,
             refreshes: 3,
-            origin: By::Hand,
+            origin: EntryOrigin::Hand,
             fixed: false,
         }
     }
 
-    fn some() -> Vec<Entry> {
-        let from_log = Entry {
-            state: State::Open,
+    fn some() -> Vec<LiveEntry> {
+        let from_log = LiveEntry {
+            state: EntryState::Open,
             hard_limit_in: Some(Duration::from_secs(3300)),
-            origin: By::Log,
+            origin: EntryOrigin::Log,
             hits: 12345,
             ..entry("192.0.2.10")
         };
-        let prefix = Entry {
+        let prefix = LiveEntry {
             ttl_s: 0,
             fixed: true,
             ..entry("192.0.2.0/24")
@@ -185,7 +181,7 @@ ADDRESS        STATE          EXPIRES   HITS  BY
 
     #[test]
     fn a_near_hard_limit_is_shown() {
-        let limited = |seconds| Entry {
+        let limited = |seconds| LiveEntry {
             hard_limit_in: Some(Duration::from_secs(seconds)),
             ..entry("192.0.2.1")
         };

@@ -1,23 +1,25 @@
-//! `known list`: whose mail is wanted.
+//! `known list`: senders, and what is known of them.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::table::{self, Column, Style, left};
+use spamdrop_core::reputation::{Record, SenderStanding};
 use spamdrop_core::target::Target;
+use spamdrop_core::time::UnixSeconds;
 
-/// A source of which something is known. `known list --json` prints an array
-/// of these, IPv4 first, by address.
+/// A sender. `known list --json` prints an array of these, IPv4 first, by
+/// address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Sender {
+pub struct KnownSender {
     /// A host, `"192.0.2.1"`, or the /64 of one, `"2001:db8::/64"`.
-    #[serde(rename = "addr", serialize_with = "as_text")]
+    #[serde(rename = "addr")]
     pub source: Target,
-    /// What that comes to.
-    pub state: State,
+    /// What its record comes to.
+    pub state: SenderStanding,
     /// When its mail was last accepted; null: never.
     pub last_accepted_unix_s: Option<u64>,
     /// When it last took a message from us; null: never.
@@ -29,34 +31,27 @@ pub struct Sender {
     pub last_demoted_unix_s: Option<u64>,
 }
 
-/// What is thought of a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// It has sent enough, or taken mail.
-    Known,
-    /// It was added by hand.
-    ByHand,
-    /// It has sent too little yet.
-    Unproven,
-    /// It proved bad, and has sent nothing since.
-    Demoted,
-}
-
-impl State {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Known => "known",
-            Self::ByHand => "by hand",
-            Self::Unproven => "unproven",
-            Self::Demoted => "demoted",
-        }
+impl KnownSender {
+    /// A source as it counts at `now`; `None` if nothing of it counts any more.
+    #[must_use]
+    pub fn new(source: Target, record: &Record, now: UnixSeconds) -> Option<Self> {
+        let time = |at: UnixSeconds| (at != UnixSeconds::default()).then(|| at.get());
+        let state = record.standing(now);
+        (state != SenderStanding::Void).then(|| Self {
+            source,
+            state,
+            last_accepted_unix_s: time(record.last_accepted()),
+            last_delivered_unix_s: time(record.last_delivered()),
+            known_until_unix_s: (state == SenderStanding::Known)
+                .then(|| record.known_until().get()),
+            last_demoted_unix_s: time(record.last_demoted()),
+        })
     }
 }
 
-const COLUMNS: [Column<Sender>; 5] = [
+const COLUMNS: [Column<KnownSender>; 5] = [
     left("ADDRESS", |sender, text| write!(text, "{}", sender.source)),
-    left("STATE", |sender, text| text.write_str(sender.state.name())),
+    left("STATE", |sender, text| text.write_str(name(sender.state))),
     left("LAST MAIL", |sender, text| {
         date(sender.last_accepted_unix_s, text)
     }),
@@ -73,8 +68,18 @@ const COLUMNS: [Column<Sender>; 5] = [
 /// # Errors
 ///
 /// The writer fails.
-pub fn text(out: &mut impl Write, style: Style, senders: &[Sender]) -> io::Result<()> {
+pub fn text(out: &mut impl Write, style: Style, senders: &[KnownSender]) -> io::Result<()> {
     table::write(out, style, &COLUMNS, senders)
+}
+
+fn name(state: SenderStanding) -> &'static str {
+    match state {
+        SenderStanding::Void => "void",
+        SenderStanding::Demoted => "demoted",
+        SenderStanding::Unproven => "unproven",
+        SenderStanding::Known => "known",
+        SenderStanding::ByHand => "by hand",
+    }
 }
 
 fn date(unix_s: Option<u64>, text: &mut String) -> std::fmt::Result {
@@ -85,28 +90,24 @@ fn date(unix_s: Option<u64>, text: &mut String) -> std::fmt::Result {
     }
 }
 
-fn as_text<S: Serializer>(source: &Target, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(source)
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
     use crate::render::json;
 
-    fn some() -> [Sender; 2] {
-        let known = Sender {
+    fn some() -> [KnownSender; 2] {
+        let known = KnownSender {
             source: "192.0.2.1".parse().unwrap(),
-            state: State::Known,
+            state: SenderStanding::Known,
             last_accepted_unix_s: Some(1_795_392_000),
             last_delivered_unix_s: Some(1_795_392_000 - 86_400),
             known_until_unix_s: Some(1_795_392_000 + 35 * 86_400 - 1),
             last_demoted_unix_s: None,
         };
-        let by_hand = Sender {
+        let by_hand = KnownSender {
             source: "2001:db8::1".parse().unwrap(),
-            state: State::ByHand,
+            state: SenderStanding::ByHand,
             last_accepted_unix_s: None,
             last_delivered_unix_s: None,
             known_until_unix_s: None,

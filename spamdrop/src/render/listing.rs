@@ -1,21 +1,20 @@
-//! `export`: the entries, as [`import`](crate::listing) reads them.
+//! `export`: the entries, as [`import`](spamdrop_core::listing) reads them.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::entries::{By, Entry};
+use super::entries::{EntryOrigin, LiveEntry};
 use spamdrop_core::target::Target;
 
-/// Writes one line an entry. Times are rounded down to whole seconds, but not
-/// to none: a block gets no longer on its way, unless less than a second is
-/// left of it.
+/// Writes one line an entry. Times are rounded down to whole seconds, but at
+/// least 1, which is the least that `import` takes.
 ///
 /// # Errors
 ///
 /// The writer fails.
-pub fn text(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
+pub fn text(out: &mut impl Write, entries: &[LiveEntry]) -> io::Result<()> {
     for entry in entries {
-        // The second in which a prefix ends counts whole.
+        // A prefix is blocked to the end of its last second.
         let whole = Duration::from_secs(matches!(entry.target, Target::Net(_)).into());
         let left = entry.expires_in.saturating_sub(whole);
         write!(out, "{} {}", entry.target, seconds(left))?;
@@ -27,7 +26,7 @@ pub fn text(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
         if let Some(limit) = entry.hard_limit_in {
             write!(out, " limit={}", seconds(limit))?;
         }
-        if entry.origin == By::Log {
+        if entry.origin == EntryOrigin::Log {
             out.write_all(b" log")?;
         }
         out.write_all(b"\n")?;
@@ -35,7 +34,6 @@ pub fn text(out: &mut impl Write, entries: &[Entry]) -> io::Result<()> {
     Ok(())
 }
 
-/// Never 0: that would be no time.
 fn seconds(duration: Duration) -> u64 {
     duration.as_secs().max(1)
 }
@@ -43,22 +41,27 @@ fn seconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use super::super::entries::tests::entry;
+    use spamdrop_common::entry::ORIGIN_LOG;
+    use spamdrop_common::time::MonotonicNs;
+    use spamdrop_core::listing::{ListEntry, ListReader};
+    use spamdrop_core::term::Term;
+
+    use super::super::entries::{EntryState, tests::entry};
     use super::*;
 
     #[test]
     fn a_line_has_what_import_needs() {
-        let from_log = Entry {
+        let from_log = LiveEntry {
             hard_limit_in: Some(Duration::from_secs(3300)),
-            origin: By::Log,
+            origin: EntryOrigin::Log,
             ..entry("192.0.2.10")
         };
-        let prefix = Entry {
+        let prefix = LiveEntry {
             ttl_s: 0,
             fixed: true,
             ..entry("192.0.2.0/24")
         };
-        let ending = Entry {
+        let ending = LiveEntry {
             expires_in: Duration::ZERO,
             ..prefix
         };
@@ -74,5 +77,58 @@ mod tests {
 2001:db8::/64 552 ttl=600
 "
         );
+    }
+
+    #[test]
+    fn what_export_writes_is_read_as_the_same() {
+        let entry = |target: &str, ttl_s, limit: Option<u64>, origin| LiveEntry {
+            target: target.parse().unwrap(),
+            state: EntryState::Sealed,
+            expires_in: Duration::from_secs(599),
+            hard_limit_in: limit.map(Duration::from_secs),
+            ttl_s,
+            hits: 7,
+            refreshes: 3,
+            origin,
+            fixed: ttl_s == 0,
+        };
+        let reader = ListReader::new(Term {
+            start: MonotonicNs::from_second(1_000),
+            ttl_s: 600,
+            slides: true,
+            hard_limit_s: 0,
+        });
+        let entries = [
+            entry("192.0.2.1", 600, None, EntryOrigin::Hand),
+            entry("192.0.2.2", 300, Some(3_000), EntryOrigin::Log),
+            entry("192.0.2.3", 300, Some(599), EntryOrigin::Log),
+            entry("192.0.2.0/24", 0, None, EntryOrigin::Hand),
+            entry("2001:db8::1", 0, None, EntryOrigin::Hand),
+        ];
+        let mut text = Vec::new();
+        super::text(&mut text, &entries).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(text.lines().count(), entries.len());
+        for (line, expected) in text.lines().zip(&entries) {
+            let ListEntry { net, entry } = reader.read_line(line.as_bytes()).unwrap().unwrap();
+            assert_eq!(Target::from(net), expected.target, "{line}");
+            let limit = expected
+                .hard_limit_in
+                .map_or(0, |limit| 1_000 + limit.as_secs());
+            assert_eq!(u64::from(entry.hard_until_s), limit, "{line}");
+            assert_eq!(entry.ttl_s, expected.ttl_s, "{line}");
+            // A prefix is blocked until its last second has passed.
+            let whole = u64::from(matches!(expected.target, Target::Net(_)));
+            let left = entry
+                .expires
+                .elapsed_since(MonotonicNs::from_second(1_000))
+                .as_secs()
+                + whole;
+            assert_eq!(left, 599, "{line}");
+            assert_eq!(
+                entry.flags == ORIGIN_LOG,
+                expected.origin == EntryOrigin::Log
+            );
+        }
     }
 }

@@ -1,103 +1,142 @@
-//! `lookup`: what the blocklists say of addresses.
+//! `lookup`: what the zones say of addresses.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 
-use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+use spamdrop_common::gate::Standing;
+use spamdrop_core::dnsbl::decision::Outcome;
+use spamdrop_core::dnsbl::rule::{Effect, Rule};
+use spamdrop_core::dnsbl::zone::{Reply, Said};
+use spamdrop_core::escape::escape;
 
-use spamdrop_core::dnsbl::rule;
+use crate::dnsbl::inquiry::{Findings, HostName};
 
 /// An address that was looked up. `lookup --json` prints an array of these, in
 /// the order of the command line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LookedUp {
+pub struct LookedUp<'a> {
     /// The address.
     pub addr: IpAddr,
-    /// What it is; null: there is no verdict.
-    pub standing: Option<State>,
-    /// The zone that lists it; null unless it is listed.
-    pub by: Option<String>,
-    /// What a listed source is told behind the code; null unless it is listed.
-    pub text: Option<String>,
-    /// For how long that holds.
+    /// What the zones and its name make of it; `null`: there is no verdict.
+    #[serde(serialize_with = "standing_name")]
+    pub standing: Option<Standing>,
+    /// The zone that lists it; `null` unless it is listed.
+    pub by: Option<&'a str>,
+    /// The text of its rejection, without the code; `null` unless it is listed.
+    pub text: Option<&'a str>,
+    /// Seconds for which the verdict holds.
     pub ttl_s: u64,
-    /// What each zone said, in the mail server's order; empty where its own
-    /// table of sources decides.
-    pub zones: Vec<Zone>,
-    /// The host's name; null if it was not asked for.
-    pub name: Option<Name>,
+    /// What each zone said, in the mail server's order; empty if the server's
+    /// own table of sources decides.
+    pub zones: Vec<ZoneReply<'a>>,
+    /// The host's name; `null` if it was not looked up.
+    pub name: Option<FoundName>,
 }
 
-/// What a source is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "as in `Standing`")]
-pub enum State {
-    Listed,
-    Unlisted,
-    Unnamed,
-    Confirmed,
-}
-
-/// What a zone said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Zone {
-    /// Its name.
-    pub zone: String,
-    /// What the mail server does with whom it holds.
-    pub effect: Effect,
-    /// Whether it holds the address.
-    pub finding: Finding,
-    /// Its addresses for that.
-    pub addresses: Vec<Ipv4Addr>,
-    /// Its text, or what went wrong.
-    pub remark: Option<String>,
-}
-
-/// What the mail server does with whom a zone holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Effect {
-    /// Lets them in.
-    Allow,
-    /// Answers 5xx.
-    Reject,
-    /// Answers 4xx.
-    Defer,
-    /// Answers 5xx or nothing, by its version.
-    Unsure,
-}
-
-/// Whether a zone holds an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Finding {
-    /// It does not.
-    Absent,
-    /// It does.
-    Present,
-    /// It did not say.
-    Failed,
+/// A zone and what it said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZoneReply<'a> {
+    rule: &'a Rule,
+    reply: &'a Reply,
 }
 
 /// A host's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Name {
-    /// The name; null if there is none. Bytes other than printable ASCII are
+pub struct FoundName {
+    /// The name; `null` if there is none. Bytes other than printable ASCII are
     /// `\xNN`.
     pub name: Option<String>,
-    /// What is to be said of it.
+    /// What is wrong with the name, or `confirmed`.
     pub remark: String,
 }
 
-impl From<&rule::Effect> for Effect {
-    fn from(effect: &rule::Effect) -> Self {
-        match effect {
-            rule::Effect::Allow { .. } => Self::Allow,
-            rule::Effect::Reject(_) => Self::Reject,
-            rule::Effect::Defer => Self::Defer,
-            rule::Effect::Unsure => Self::Unsure,
+impl<'a> LookedUp<'a> {
+    /// What was found of an address by these rules.
+    #[must_use]
+    pub fn new(addr: IpAddr, rules: &'a [Rule], findings: &'a Findings) -> Self {
+        let by = match findings.decision.outcome {
+            Outcome::Listed(index) => rules.get(index).map(|rule| rule.zone.as_str()),
+            Outcome::Unlisted | Outcome::Unknown => None,
+        };
+        let zones = rules.iter().zip(&findings.replies);
+        Self {
+            addr,
+            standing: findings.standing(),
+            by,
+            text: findings.text(),
+            ttl_s: findings.decision.ttl.as_secs(),
+            zones: zones
+                .map(|(rule, reply)| ZoneReply { rule, reply })
+                .collect(),
+            name: findings.name.as_ref().map(FoundName::new),
         }
+    }
+}
+
+impl FoundName {
+    fn new(name: &HostName) -> Self {
+        let (name, remark) = match name {
+            HostName::Confirmed(name) => (Some(name), "confirmed".into()),
+            HostName::Generic(name) => (Some(name), "confirmed, but generic".into()),
+            HostName::Unconfirmed(name) => (Some(name), "does not lead back".into()),
+            HostName::Absent => (None, "none".into()),
+            HostName::Failed(failure) => (None, failure.to_string()),
+        };
+        Self {
+            name: name.map(|name| escape(name.as_bytes())),
+            remark,
+        }
+    }
+}
+
+impl ZoneReply<'_> {
+    /// What the zone says: its name in JSON, its word in text, and a remark.
+    fn finding(&self) -> (&'static str, &'static str, Option<String>) {
+        match &self.reply.said {
+            Said::No => ("absent", "no", None),
+            Said::Yes(text) => ("present", "yes", Some(text.clone())),
+            Said::Defer => ("present", "yes", Some("its text defers".into())),
+            Said::Nothing(trouble) => ("failed", "no answer", Some(trouble.to_string())),
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let effect = match self.rule.effect {
+            Effect::Allow { .. } => " (lets in)",
+            Effect::Reject(_) => "",
+            Effect::Defer => " (answers 4xx)",
+            Effect::Unsure => " (rejects or not, by Courier's version)",
+        };
+        let (_, finding, remark) = self.finding();
+        write!(out, "  {}{effect}: {finding}", self.rule.zone)?;
+        for address in &self.reply.addresses {
+            write!(out, " {address}")?;
+        }
+        match remark {
+            Some(remark) => writeln!(out, ", {remark}"),
+            None => writeln!(out),
+        }
+    }
+}
+
+/// Members: `zone`, its name; `effect`, what the mail server does with a source
+/// in it: `"allow"`, `"reject"` (5xx), `"defer"` (4xx) or `"unsure"` (5xx or
+/// nothing, by its version); `finding`: `"absent"`, `"present"` or `"failed"`;
+/// `addresses` of the zone for the source; `remark`: its text, or what went
+/// wrong.
+impl Serialize for ZoneReply<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (finding, _, remark) = self.finding();
+        let addresses: &[Ipv4Addr] = &self.reply.addresses;
+        let mut zone = serializer.serialize_struct("ZoneReply", 5)?;
+        zone.serialize_field("zone", &self.rule.zone)?;
+        zone.serialize_field("effect", self.rule.effect.name())?;
+        zone.serialize_field("finding", finding)?;
+        zone.serialize_field("addresses", addresses)?;
+        zone.serialize_field("remark", &remark)?;
+        zone.end()
     }
 }
 
@@ -106,20 +145,19 @@ impl From<&rule::Effect> for Effect {
 /// # Errors
 ///
 /// The writer fails.
-pub fn text(out: &mut impl Write, looked_up: &[LookedUp]) -> io::Result<()> {
+pub fn text(out: &mut impl Write, looked_up: &[LookedUp<'_>]) -> io::Result<()> {
     for one in looked_up {
         let LookedUp { addr, ttl_s, .. } = one;
-        match (&one.standing, &one.by, &one.text) {
+        match (one.standing, one.by, one.text) {
             (_, Some(zone), Some(text)) => {
                 writeln!(out, "{addr}: listed by {zone}: {text} (for {ttl_s} s)")?;
             }
-            (Some(state), ..) => writeln!(out, "{addr}: {} (for {ttl_s} s)", state.meaning())?,
-            (None, ..) => writeln!(out, "{addr}: no verdict (for {ttl_s} s)")?,
+            (standing, ..) => writeln!(out, "{addr}: {} (for {ttl_s} s)", meaning(standing))?,
         }
         for zone in &one.zones {
-            zone_line(out, zone)?;
+            zone.write(out)?;
         }
-        if let Some(Name { name, remark }) = &one.name {
+        if let Some(FoundName { name, remark }) = &one.name {
             let shown = name.as_deref().map(|name| format!("{name}, "));
             writeln!(out, "  name: {}{remark}", shown.unwrap_or_default())?;
         }
@@ -127,37 +165,31 @@ pub fn text(out: &mut impl Write, looked_up: &[LookedUp]) -> io::Result<()> {
     Ok(())
 }
 
-impl State {
-    const fn meaning(self) -> &'static str {
-        match self {
-            Self::Listed => "listed",
-            Self::Unlisted => "unlisted",
-            Self::Unnamed => "unlisted, without a server's name",
-            Self::Confirmed => "unlisted, with a server's name",
-        }
+fn meaning(standing: Option<Standing>) -> &'static str {
+    match standing {
+        Some(Standing::Listed) => "listed",
+        Some(Standing::Unlisted) => "unlisted",
+        Some(Standing::Unnamed) => "unlisted, without a server's name",
+        Some(Standing::Confirmed) => "unlisted, with a server's name",
+        None => "no verdict",
     }
 }
 
-fn zone_line(out: &mut impl Write, zone: &Zone) -> io::Result<()> {
-    let effect = match zone.effect {
-        Effect::Allow => " (lets in)",
-        Effect::Reject => "",
-        Effect::Defer => " (answers 4xx)",
-        Effect::Unsure => " (rejects or not, by Courier's version)",
-    };
-    let finding = match zone.finding {
-        Finding::Absent => "no",
-        Finding::Present => "yes",
-        Finding::Failed => "no answer",
-    };
-    write!(out, "  {}{effect}: {finding}", zone.zone)?;
-    for address in &zone.addresses {
-        write!(out, " {address}")?;
-    }
-    match &zone.remark {
-        Some(remark) => writeln!(out, ", {remark}"),
-        None => writeln!(out),
-    }
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn standing_name<S: Serializer>(
+    standing: &Option<Standing>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let name = standing.map(|standing| match standing {
+        Standing::Listed => "listed",
+        Standing::Unlisted => "unlisted",
+        Standing::Unnamed => "unnamed",
+        Standing::Confirmed => "confirmed",
+    });
+    name.serialize(serializer)
 }
 
 #[cfg(test)]
@@ -165,64 +197,66 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
     use crate::render::json;
+    use spamdrop_core::dnsbl::answer::Failure;
+    use spamdrop_core::dnsbl::decision::Decision;
+    use spamdrop_core::dnsbl::rule::Text;
+    use spamdrop_core::dnsbl::zone::Trouble;
+    use std::time::Duration;
 
-    fn zone(name: &str, effect: Effect, finding: Finding) -> Zone {
-        Zone {
-            zone: name.into(),
+    fn rule(zone: &str, effect: Effect) -> Rule {
+        Rule {
+            zone: zone.into(),
+            only: None,
             effect,
-            finding,
-            addresses: vec![],
-            remark: None,
         }
     }
 
-    fn some() -> [LookedUp; 3] {
-        let listed = LookedUp {
-            addr: "192.0.2.1".parse().unwrap(),
-            standing: Some(State::Listed),
-            by: Some("b.example".into()),
-            text: Some("bot".into()),
-            ttl_s: 300,
-            zones: vec![
-                zone("w.example", Effect::Allow, Finding::Absent),
-                Zone {
-                    addresses: vec![Ipv4Addr::new(127, 0, 0, 2)],
-                    remark: Some("bot".into()),
-                    ..zone("b.example", Effect::Reject, Finding::Present)
-                },
-            ],
-            name: None,
-        };
-        let unlisted = LookedUp {
-            addr: "192.0.2.2".parse().unwrap(),
-            standing: Some(State::Confirmed),
-            by: None,
-            text: None,
-            zones: vec![],
-            name: Some(Name {
-                name: Some("mail.example.org".into()),
-                remark: "confirmed".into(),
-            }),
-            ..listed.clone()
-        };
-        let unknown = LookedUp {
-            standing: None,
-            zones: vec![Zone {
-                remark: Some("timed out".into()),
-                ..zone("p.example", Effect::Unsure, Finding::Failed)
-            }],
-            name: None,
-            ttl_s: 15,
-            ..unlisted.clone()
-        };
-        [listed, unlisted, unknown]
+    fn reply(said: Said, addresses: &[Ipv4Addr]) -> Reply {
+        Reply {
+            said,
+            addresses: addresses.into(),
+            ttl: Duration::ZERO,
+        }
+    }
+
+    fn findings(
+        outcome: Outcome,
+        ttl_s: u64,
+        replies: Vec<Reply>,
+        name: Option<HostName>,
+    ) -> Findings {
+        let ttl = Duration::from_secs(ttl_s);
+        let decision = Decision { outcome, ttl };
+        Findings {
+            replies,
+            decision,
+            name,
+        }
     }
 
     #[test]
     fn text_and_json() {
+        let rules = [
+            rule("w.example", Effect::Allow { by_text: false }),
+            rule("b.example", Effect::Reject(Text::Record)),
+        ];
+        let unsure = [rule("p.example", Effect::Unsure)];
+        let bot = reply(Said::Yes("bot".into()), &[Ipv4Addr::new(127, 0, 0, 2)]);
+        let replies = vec![reply(Said::No, &[]), bot];
+        let listed = findings(Outcome::Listed(1), 300, replies, None);
+        let name = HostName::Confirmed("mail.example.org".into());
+        let unlisted = findings(Outcome::Unlisted, 300, vec![], Some(name));
+        let silent = reply(Said::Nothing(Trouble::Failed(Failure::TimedOut)), &[]);
+        let unknown = findings(Outcome::Unknown, 15, vec![silent], None);
+        let [one, two] = ["192.0.2.1", "192.0.2.2"].map(|addr| addr.parse().unwrap());
+        let looked_up = [
+            LookedUp::new(one, &rules, &listed),
+            LookedUp::new(two, &rules, &unlisted),
+            LookedUp::new(two, &unsure, &unknown),
+        ];
         let mut out = Vec::new();
-        text(&mut out, &some()).unwrap();
-        json::array(&mut out, &some()[..1]).unwrap();
+        text(&mut out, &looked_up).unwrap();
+        json::array(&mut out, &looked_up[..2]).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             r#"192.0.2.1: listed by b.example: bot (for 300 s)
@@ -233,7 +267,8 @@ mod tests {
 192.0.2.2: no verdict (for 15 s)
   p.example (rejects or not, by Courier's version): no answer, timed out
 [
-{"addr":"192.0.2.1","standing":"listed","by":"b.example","text":"bot","ttl_s":300,"zones":[{"zone":"w.example","effect":"allow","finding":"absent","addresses":[],"remark":null},{"zone":"b.example","effect":"reject","finding":"present","addresses":["127.0.0.2"],"remark":"bot"}],"name":null}
+{"addr":"192.0.2.1","standing":"listed","by":"b.example","text":"bot","ttl_s":300,"zones":[{"zone":"w.example","effect":"allow","finding":"absent","addresses":[],"remark":null},{"zone":"b.example","effect":"reject","finding":"present","addresses":["127.0.0.2"],"remark":"bot"}],"name":null},
+{"addr":"192.0.2.2","standing":"confirmed","by":null,"text":null,"ttl_s":300,"zones":[],"name":{"name":"mail.example.org","remark":"confirmed"}}
 ]
 "#
         );

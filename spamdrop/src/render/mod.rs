@@ -1,8 +1,8 @@
-//! Plain structs → text or JSON, into a writer.
+//! Renders results as text or JSON into a writer.
 //!
-//! Nothing here knows maps, clocks or files: a command gathers, a renderer
-//! writes. The structs that derive `Serialize` are what `--json` prints;
-//! their documentation is that of the JSON.
+//! Nothing here reads maps, clocks or files: a verb gathers the values. The
+//! structs that derive `Serialize` are the output of `--json`, and their
+//! documentation is that of the JSON.
 
 pub mod allowed;
 pub mod check;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::entries::Entry;
+use super::entries::LiveEntry;
 use spamdrop_core::target::Target;
 
 /// The kernel's count of ticks, in which xt_recent gives its times.
@@ -31,8 +31,8 @@ impl Jiffies {
 ///
 /// - `src` of an IPv6 entry is the first address of its /64.
 /// - `last_seen` is the time that lies one ttl before the expiry: the last
-///   packet that prolonged the block, within a second. An entry that nothing
-///   prolongs is reckoned with `ttl`, the configured one. Never later than
+///   packet that extended the block, within a second. For an entry that nothing
+///   extends the ttl is `ttl`, the configured one. Never later than
 ///   `now` (`CLOCK_MONOTONIC`).
 /// - It is the only stamp that is known, so `oldest_pkt` counts one.
 /// - `ttl`, the hop limit of the last packet, is 0, as of entries made by hand.
@@ -42,7 +42,7 @@ impl Jiffies {
 /// The writer fails.
 pub fn text(
     out: &mut impl Write,
-    entries: &[Entry],
+    entries: &[LiveEntry],
     now: Duration,
     ttl: Duration,
     jiffies: Jiffies,
@@ -88,7 +88,7 @@ mod tests {
     const NOW: Duration = Duration::from_secs(10_000);
     const TTL: Duration = Duration::from_secs(600);
 
-    fn shown(entries: &[Entry]) -> (String, usize) {
+    fn shown(entries: &[LiveEntry]) -> (String, usize) {
         let mut out = Vec::new();
         let left_out = text(&mut out, entries, NOW, TTL, HZ).unwrap();
         (String::from_utf8(out).unwrap(), left_out)
@@ -97,7 +97,7 @@ mod tests {
     /// 2³² - 300 × 250 = 4294892296, and 9,990 s × 250 = 2497500.
     #[test]
     fn lines_as_the_kernel_writes_them() {
-        let entries = ["192.0.2.1", "192.0.2.0/24", "2001:db8::1"].map(|target| Entry {
+        let entries = ["192.0.2.1", "192.0.2.0/24", "2001:db8::1"].map(|target| LiveEntry {
             expires_in: Duration::from_secs(590),
             ..entry(target)
         });
@@ -116,7 +116,7 @@ src=2001:0db8:0000:0000:0000:0000:0000:0000 ttl: 0 last_seen: 4297389796 oldest_
 
     #[test]
     fn nothing_was_seen_later_than_now_or_before_the_clock_began() {
-        let fixed = |seconds| Entry {
+        let fixed = |seconds| LiveEntry {
             expires_in: Duration::from_secs(seconds),
             ttl_s: 0,
             fixed: true,
@@ -128,7 +128,7 @@ src=2001:0db8:0000:0000:0000:0000:0000:0000 ttl: 0 last_seen: 4297389796 oldest_
                 .contains(" last_seen: 4297392296 ")
         );
         assert!(shown(&[fixed(500)]).0.contains(" last_seen: 4297367296 "));
-        let long = Entry {
+        let long = LiveEntry {
             ttl_s: 20_000,
             ..entry("192.0.2.1")
         };

@@ -15,7 +15,7 @@ use super::table::{self, Column, Style, left, right};
 /// lines of a file comes the file, and at the end the addresses.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Record<'a> {
+pub enum ScanRecord<'a> {
     /// A line that would have blocked its sender, or found it blocked just
     /// then.
     Match {
@@ -145,17 +145,17 @@ fn cut(mut text: String, columns: usize) -> String {
     text
 }
 
-type Row = (IpAddr, u64);
+type AddressRow = (IpAddr, u64);
 
-const COLUMNS: [Column<Row>; 2] = [
+const COLUMNS: [Column<AddressRow>; 2] = [
     right("LINES", |row, text| write!(text, "{}", row.1)),
     left("ADDRESS", |row, text| write!(text, "{}", row.0)),
 ];
 
 /// Orders addresses by their matches, the most frequent first.
 #[must_use]
-pub fn most_frequent(addresses: impl IntoIterator<Item = Row>) -> Vec<Row> {
-    let mut rows: Vec<Row> = addresses.into_iter().collect();
+pub fn most_frequent(addresses: impl IntoIterator<Item = AddressRow>) -> Vec<AddressRow> {
+    let mut rows: Vec<AddressRow> = addresses.into_iter().collect();
     rows.sort_unstable_by_key(|(addr, count)| (Reverse(*count), *addr));
     rows
 }
@@ -168,7 +168,7 @@ pub fn most_frequent(addresses: impl IntoIterator<Item = Row>) -> Vec<Row> {
 pub fn addresses(
     out: &mut impl Write,
     style: Style,
-    addresses: &[Row],
+    addresses: &[AddressRow],
     shown: usize,
 ) -> io::Result<()> {
     if addresses.is_empty() {
@@ -268,11 +268,11 @@ mail.log: 100 lines, 12 would block
 
     #[test]
     fn json() {
-        let text = |record: Record<'_>| serde_json::to_string(&record).unwrap();
+        let text = |record: ScanRecord<'_>| serde_json::to_string(&record).unwrap();
         let addr = "192.0.2.1".parse().unwrap();
         let (file, line) = ("mail.log", 3);
         assert_eq!(
-            text(Record::Match {
+            text(ScanRecord::Match {
                 file,
                 line,
                 addr,
@@ -281,7 +281,7 @@ mail.log: 100 lines, 12 would block
             r#"{"kind":"match","file":"mail.log","line":3,"addr":"192.0.2.1","rule":"courier-511"}"#
         );
         assert_eq!(
-            text(Record::NearMiss {
+            text(ScanRecord::NearMiss {
                 file,
                 line,
                 reason: "its stamp is not a time",
@@ -290,11 +290,11 @@ mail.log: 100 lines, 12 would block
             r#"{"kind":"near-miss","file":"mail.log","line":3,"reason":"its stamp is not a time","text":"\\x1b"}"#
         );
         assert_eq!(
-            text(Record::File(&scanned())),
+            text(ScanRecord::File(&scanned())),
             r#"{"kind":"file","file":"mail.log","lines":100,"overlong":1,"matches":{"courier-511":12},"accepted":{"courier-newmsg":5},"delivered":{"courier-delivered":3},"ignored":{"loopback":2},"near_misses":{"its stamp is not a time":12},"error":"unexpected end of file"}"#
         );
         assert_eq!(
-            text(Record::Address { addr, lines: 7 }),
+            text(ScanRecord::Address { addr, lines: 7 }),
             r#"{"kind":"address","addr":"192.0.2.1","lines":7}"#
         );
     }

@@ -1,4 +1,4 @@
-//! `show`: why an address is blocked.
+//! `show`: the entries and origins of an address.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -6,29 +6,30 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
+use spamdrop_common::time::UnixSeconds;
 
-use super::entries::{By, Entry};
+use super::entries::{EntryOrigin, LiveEntry};
 use super::json;
 use spamdrop_core::duration::human;
 
-/// What is known of an address. `show --json` prints one.
+/// An address in detail. `show --json` prints one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Detail {
+pub struct AddressDetail {
     /// The address or prefix that was asked for.
     pub addr: String,
-    /// The allowed prefix that holds it, so that its packets pass whatever
-    /// is listed; `null`: none.
+    /// The allowlisted prefix that contains it, so that its packets pass in
+    /// spite of every entry; `null`: none.
     pub allowed_by: Option<String>,
     /// The entries that cover it, as in `list --json`, the narrowest first.
-    pub entries: Vec<Entry>,
-    /// What is known of the blocked addresses: of the address itself, or of
-    /// those in its /64.
-    pub origins: Vec<Origin>,
+    pub entries: Vec<LiveEntry>,
+    /// The origins of the blocked addresses: of the address itself, or of those
+    /// in its /64.
+    pub origins: Vec<BlockOrigin>,
 }
 
 /// Why one address was blocked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Origin {
+pub struct BlockOrigin {
     /// The address.
     pub addr: IpAddr,
     /// When it was first blocked, in seconds since 1970.
@@ -41,19 +42,19 @@ pub struct Origin {
         serialize_with = "json::optional_seconds"
     )]
     pub last_offence_ago: Option<Duration>,
-    /// Whether its connections are still to be ended.
+    /// Whether its connections will be ended.
     pub release_pending: bool,
     /// The log line, or the reason given by hand, cut at 200 bytes. Bytes
     /// other than printable ASCII are `\xNN`, a backslash is `\\`.
     pub text: String,
 }
 
-/// Writes what is known, with times of this zone.
+/// Writes the details, with times of this zone.
 ///
 /// # Errors
 ///
 /// The writer fails.
-pub fn text(out: &mut impl Write, detail: &Detail, zone: &TimeZone) -> io::Result<()> {
+pub fn text(out: &mut impl Write, detail: &AddressDetail, zone: &TimeZone) -> io::Result<()> {
     for entry in &detail.entries {
         write_entry(out, entry)?;
     }
@@ -67,7 +68,7 @@ pub fn text(out: &mut impl Write, detail: &Detail, zone: &TimeZone) -> io::Resul
     Ok(())
 }
 
-fn write_entry(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
+fn write_entry(out: &mut impl Write, entry: &LiveEntry) -> io::Result<()> {
     let drops = match entry.state() {
         state if state.starts_with("open") => "open: only new connections are dropped",
         _ => "sealed: every packet is dropped",
@@ -78,13 +79,13 @@ fn write_entry(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
         out,
         "by",
         match entry.origin {
-            By::Log => "the watcher, for the log",
-            By::Hand => "hand",
+            EntryOrigin::Log => "the daemon, from the log",
+            EntryOrigin::Hand => "hand",
         },
     )?;
     let slides = match entry.ttl_s {
-        0 => "on the clock".into(),
-        _ if entry.is_final() => "no packet prolongs it any more".into(),
+        0 => "at a fixed time".into(),
+        _ if entry.is_final() => "no packet extends it any more".into(),
         ttl => {
             let ttl = Duration::from_secs(ttl.into());
             format!("{} after the peer's last packet", human(ttl))
@@ -98,19 +99,23 @@ fn write_entry(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
     if let Some(limit) = entry.hard_limit_in {
         field(out, "hard limit", &format!("in {}", human(limit)))?;
     }
-    let hits = format!("{}, {} of them prolonged it", entry.hits, entry.refreshes);
+    let hits = format!("{}, {} of them extended it", entry.hits, entry.refreshes);
     field(out, "hits", &hits)
 }
 
-fn write_origin(out: &mut impl Write, origin: &Origin, zone: &TimeZone) -> io::Result<()> {
+fn write_origin(out: &mut impl Write, origin: &BlockOrigin, zone: &TimeZone) -> io::Result<()> {
     writeln!(out, "{}", origin.addr)?;
-    field(out, "blocked since", &local_time(origin.first_unix_s, zone))?;
+    field(
+        out,
+        "blocked since",
+        &local_time(UnixSeconds::new(origin.first_unix_s), zone),
+    )?;
     if let Some(ago) = origin.last_offence_ago {
         let offences = format!("{}, the last {} ago", origin.offences, human(ago));
         field(out, "offences", &offences)?;
     }
     if origin.release_pending {
-        field(out, "connections", "about to be ended")?;
+        field(out, "connections", "will be ended")?;
     }
     if !origin.text.is_empty() {
         field(out, "why", &origin.text)?;
@@ -124,8 +129,8 @@ fn field(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
 
 /// `2026-11-23 12:00:01 +01:00`.
 #[must_use]
-pub fn local_time(unix_s: u64, zone: &TimeZone) -> String {
-    let stamp = i64::try_from(unix_s)
+pub fn local_time(at: UnixSeconds, zone: &TimeZone) -> String {
+    let stamp = i64::try_from(at.get())
         .ok()
         .and_then(|s| Timestamp::from_second(s).ok());
     stamp.map_or_else(
@@ -141,24 +146,24 @@ pub fn local_time(unix_s: u64, zone: &TimeZone) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
-    use crate::render::entries::{State, tests::entry};
+    use crate::render::entries::{EntryState, tests::entry};
     use spamdrop_core::escape::escape;
 
-    fn detail() -> Detail {
-        let from_log = Entry {
-            state: State::Open,
-            origin: By::Log,
+    fn detail() -> AddressDetail {
+        let from_log = LiveEntry {
+            state: EntryState::Open,
+            origin: EntryOrigin::Log,
             hard_limit_in: Some(Duration::from_secs(3300)),
             ..entry("192.0.2.1")
         };
-        let prefix = Entry {
+        let prefix = LiveEntry {
             ttl_s: 0,
             fixed: true,
             hits: 0,
             refreshes: 0,
             ..entry("192.0.2.0/24")
         };
-        let origin = Origin {
+        let origin = BlockOrigin {
             addr: "192.0.2.1".parse().unwrap(),
             first_unix_s: 1_795_431_601,
             offences: 2,
@@ -166,7 +171,7 @@ mod tests {
             release_pending: true,
             text: escape(b"from=<\x1b[2J>: 511 no"),
         };
-        Detail {
+        AddressDetail {
             addr: "192.0.2.1".into(),
             allowed_by: Some("192.0.0.0/16".into()),
             entries: vec![from_log, prefix],
@@ -184,19 +189,19 @@ mod tests {
             "\
 192.0.2.1 is blocked
   state          open: only new connections are dropped
-  by             the watcher, for the log
+  by             the daemon, from the log
   expires        in 9m 12s, 10m after the peer's last packet
   hard limit     in 55m
-  hits           7, 3 of them prolonged it
+  hits           7, 3 of them extended it
 192.0.2.0/24 is blocked
   state          sealed: every packet is dropped
   by             hand
-  expires        in 9m 12s, on the clock
-  hits           0, 0 of them prolonged it
+  expires        in 9m 12s, at a fixed time
+  hits           0, 0 of them extended it
 192.0.2.1
   blocked since  2026-11-23 12:00:01 +01:00
   offences       2, the last 2m 10s ago
-  connections    about to be ended
+  connections    will be ended
   why            from=<\\x1b[2J>: 511 no
 192.0.2.1 is allowed by 192.0.0.0/16: its packets pass
 "

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
+use spamdrop_common::time::UnixSeconds;
 
 use super::show::local_time;
 use super::{daemon, wave};
@@ -18,26 +19,26 @@ pub struct Status {
     /// Whether the filter is on at least one interface.
     pub attached: bool,
     /// Interfaces that are configured, or that the filter was put on.
-    pub interfaces: Vec<Interface>,
+    pub interfaces: Vec<InterfaceStatus>,
     /// How full the maps are; `null` if nothing is attached.
     pub maps: Option<Maps>,
     /// The ports that the filter watches; empty if nothing is attached.
     pub ports: Vec<u16>,
     /// What is never blocked.
-    pub allowlist: Allowlist,
+    pub allowlist: AllowlistSizes,
     /// The wave that goes on, or else the last one; `null`: there was none.
     pub wave: Option<Wave>,
     /// The daemon; `null` if none runs.
-    pub daemon: Option<Daemon>,
+    pub daemon: Option<DaemonStatus>,
 }
 
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Interface {
+pub struct InterfaceStatus {
     /// Its name.
     pub name: String,
     /// Whether the filter is on it.
-    pub state: On,
+    pub state: FilterPlace,
     /// The XDP program on it, as bpftool shows it; `null`: none.
     pub program_id: Option<u32>,
 }
@@ -45,7 +46,7 @@ pub struct Interface {
 /// Whether, and where, the filter is on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum On {
+pub enum FilterPlace {
     /// In the driver.
     Native,
     /// In the generic hook.
@@ -80,7 +81,7 @@ pub struct Fill {
 
 /// The sizes of the allowlist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Allowlist {
+pub struct AllowlistSizes {
     /// The administrator's file.
     pub path: PathBuf,
     /// Prefixes in it.
@@ -91,7 +92,7 @@ pub struct Allowlist {
 
 /// A running daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Daemon {
+pub struct DaemonStatus {
     /// Its process.
     pub pid: u32,
     /// The state that it wrote last; `null` if there is none that can be read.
@@ -107,7 +108,7 @@ pub fn is_nearly_full(fill: Fill) -> bool {
     fill.live as u64 * 5 >= u64::from(fill.capacity) * 4
 }
 
-/// Writes the status, with times of this zone; `now` is in seconds since 1970.
+/// Writes the status at `now`, with times of this zone.
 ///
 /// # Errors
 ///
@@ -116,7 +117,7 @@ pub fn text(
     out: &mut impl Write,
     status: &Status,
     zone: &TimeZone,
-    now_unix_s: u64,
+    now: UnixSeconds,
 ) -> io::Result<()> {
     for interface in &status.interfaces {
         line(out, &interface.name, &on(interface))?;
@@ -128,7 +129,7 @@ pub fn text(
         let ports: Vec<String> = status.ports.iter().map(u16::to_string).collect();
         line(out, "ports", &ports.join(", "))?;
     }
-    let Allowlist {
+    let AllowlistSizes {
         path,
         file,
         automatic,
@@ -139,7 +140,7 @@ pub fn text(
     if let Some(wave) = &status.wave {
         line(out, "wave", &wave::line(wave, zone))?;
     }
-    let Some(Daemon {
+    let Some(DaemonStatus {
         pid,
         state,
         unreadable,
@@ -151,22 +152,22 @@ pub fn text(
         let reason = unreadable.as_deref().unwrap_or("it has no state yet");
         return line(out, "daemon", &format!("running (pid {pid}); {reason}"));
     };
-    let since = local_time(state.since_unix_s, zone);
+    let since = local_time(UnixSeconds::new(state.since_unix_s), zone);
     line(out, "daemon", &format!("running (pid {pid}) since {since}"))?;
-    let age = now_unix_s.saturating_sub(state.written_unix_s);
+    let age = now.get().saturating_sub(state.written_unix_s);
     daemon::text(out, state, Duration::from_secs(age))
 }
 
-fn on(interface: &Interface) -> String {
+fn on(interface: &InterfaceStatus) -> String {
     let id = interface
         .program_id
         .map_or_else(String::new, |id| format!(" (program {id})"));
     match interface.state {
-        On::Native => format!("attached, native{id}"),
-        On::Generic => format!("attached, generic: slower than native{id}"),
-        On::Missing => "not attached".into(),
-        On::Foreign => format!("not attached: another XDP program is there{id}"),
-        On::Absent => "not attached: there is no such interface".into(),
+        FilterPlace::Native => format!("attached, native{id}"),
+        FilterPlace::Generic => format!("attached, generic: slower than native{id}"),
+        FilterPlace::Missing => "not attached".into(),
+        FilterPlace::Foreign => format!("not attached: another XDP program is there{id}"),
+        FilterPlace::Absent => "not attached: there is no such interface".into(),
     }
 }
 
@@ -191,8 +192,8 @@ mod tests {
     use super::*;
     use crate::render::json;
 
-    fn interface(name: &str, state: On, program_id: Option<u32>) -> Interface {
-        Interface {
+    fn interface(name: &str, state: FilterPlace, program_id: Option<u32>) -> InterfaceStatus {
+        InterfaceStatus {
             name: name.into(),
             state,
             program_id,
@@ -204,11 +205,11 @@ mod tests {
         Status {
             attached: true,
             interfaces: vec![
-                interface("eth0", On::Native, Some(42)),
-                interface("eth1", On::Generic, Some(42)),
-                interface("eth2", On::Missing, None),
-                interface("eth3", On::Foreign, Some(7)),
-                interface("eth4", On::Absent, None),
+                interface("eth0", FilterPlace::Native, Some(42)),
+                interface("eth1", FilterPlace::Generic, Some(42)),
+                interface("eth2", FilterPlace::Missing, None),
+                interface("eth3", FilterPlace::Foreign, Some(7)),
+                interface("eth4", FilterPlace::Absent, None),
             ],
             maps: Some(Maps {
                 v4: fill(800, 1000),
@@ -216,7 +217,7 @@ mod tests {
                 prefixes: 2,
             }),
             ports: vec![25, 587],
-            allowlist: Allowlist {
+            allowlist: AllowlistSizes {
                 path: "/etc/spamdrop/allow".into(),
                 file: 4,
                 automatic: 7,
@@ -228,7 +229,7 @@ mod tests {
 
     fn shown(status: &Status, now: u64) -> String {
         let mut out = Vec::new();
-        text(&mut out, status, &TimeZone::UTC, now).unwrap();
+        text(&mut out, status, &TimeZone::UTC, UnixSeconds::new(now)).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -257,7 +258,7 @@ daemon           not running; start it with `spamdrop run`
         let mut status = status();
         status.interfaces.clear();
         status.maps = None;
-        status.daemon = Some(Daemon {
+        status.daemon = Some(DaemonStatus {
             pid: 99,
             state: None,
             unreadable: None,
@@ -266,7 +267,7 @@ daemon           not running; start it with `spamdrop run`
         assert!(silent.ends_with("daemon           running (pid 99); it has no state yet\n"));
         let state = daemon::tests::state();
         let now = state.written_unix_s + 6;
-        status.daemon = Some(Daemon {
+        status.daemon = Some(DaemonStatus {
             pid: 99,
             state: Some(state),
             unreadable: None,
@@ -293,7 +294,7 @@ daemon           running (pid 99) since 2026-11-23 11:00:01 +00:00
             ..Wave::default()
         });
         let text = shown(&status, 0);
-        let line = "\nwave             the last one 2026-11-23 00:00:00 +00:00, for 1m 3s: ";
+        let line = "\nwave             last one at 2026-11-23 00:00:00 +00:00, for 1m 3s: ";
         assert!(text.contains(line), "{text}");
     }
 
@@ -301,7 +302,7 @@ daemon           running (pid 99) since 2026-11-23 11:00:01 +00:00
     fn json() {
         let mut status = status();
         status.interfaces.truncate(1);
-        status.daemon = Some(Daemon {
+        status.daemon = Some(DaemonStatus {
             pid: 99,
             state: None,
             unreadable: None,

@@ -1,4 +1,4 @@
-//! SVG as text. No scripts, nothing from elsewhere.
+//! SVG as text, without scripts or external references.
 
 use std::fmt::{Display, Write as _};
 
@@ -10,8 +10,8 @@ pub type Attribute<'a> = (&'a str, &'a dyn Display);
 pub struct Svg(String);
 
 impl Svg {
-    /// An empty picture of this size, with a title for those who cannot see
-    /// it, and its style sheet.
+    /// An empty picture of this size, with a title for screen readers and a style
+    /// sheet.
     #[must_use]
     pub fn new(width: u32, height: u32, title: &str, style: &str) -> Self {
         let mut svg = Self(String::new());
@@ -60,7 +60,7 @@ impl Svg {
         let _ = self.0.write_fmt(what);
     }
 
-    /// What XML has no character for becomes U+FFFD.
+    /// Escapes text. Characters that XML does not allow become U+FFFD.
     fn push(&mut self, text: &str) {
         for character in text.chars() {
             match character {

@@ -4,12 +4,12 @@ use std::fmt;
 use std::io::{self, Write};
 use std::iter::repeat_n;
 
-/// Whether the reader is a terminal that wants colour.
+/// How headings are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Text alone.
+    /// As plain text.
     Plain,
-    /// Headings in bold.
+    /// In bold, for a terminal.
     Coloured,
 }
 
@@ -32,8 +32,8 @@ pub struct Column<Row> {
     pub cell: Cell<Row>,
 }
 
-/// Appends the text of a row's cell. A million rows are shown twice as fast as
-/// with a string for each cell.
+/// Appends the text of a row's cell. That is twice as fast as a string for each
+/// cell.
 pub type Cell<Row> = fn(&Row, &mut String) -> fmt::Result;
 
 /// A column of words.
@@ -54,8 +54,8 @@ pub const fn right<Row>(heading: &'static str, cell: Cell<Row>) -> Column<Row> {
     }
 }
 
-/// Writes a heading and the rows. Cells are made twice, once to measure them,
-/// so that a million rows need no memory of their own.
+/// Writes a heading and the rows. Each cell is made twice, first to measure it,
+/// so that a million rows need no extra memory.
 ///
 /// # Errors
 ///

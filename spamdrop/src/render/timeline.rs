@@ -1,9 +1,10 @@
-//! `report --svg`: connections over time, and who was refused meanwhile.
+//! `report --svg`: open connections and refused SYNs over time.
 
 use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use spamdrop_common::time::UnixSeconds;
 
 use super::show::local_time;
 use super::svg::Svg;
@@ -13,29 +14,29 @@ mod axis;
 
 use axis::{Scale, TICKS, ticks};
 
-/// What is to be drawn.
+/// The waves to draw.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timeline {
-    /// Where it begins and ends, in seconds since 1970.
+    /// The start of the period, in seconds since 1970.
     pub start_unix_s: u64,
-    /// Its end, which it includes.
+    /// Its last second.
     pub end_unix_s: u64,
-    /// Connections that the server serves at once.
+    /// Connections that the server can serve at once.
     pub slots: u32,
-    /// Whether nobody was refused, and it was only counted.
+    /// Whether refusals were only counted: `admit = "observe"`.
     pub observed: bool,
-    /// Waves: where each begins, in seconds since 1970, and its points.
+    /// Waves: the start of each, in seconds since 1970, and its points.
     pub courses: Vec<(u64, Vec<Point>)>,
 }
 
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 400;
-/// The place of the curves.
+/// The area of the curves.
 const LEFT: f64 = 60.0;
 const RIGHT: f64 = 900.0;
 const TOP: f64 = 60.0;
 const BOTTOM: f64 = 340.0;
-/// Columns at most; each is a second or longer.
+/// The most columns. Each stands for a second or more.
 const COLUMNS: u64 = 420;
 
 /// Readable on white and on black.
@@ -56,18 +57,18 @@ text { fill: #ccc }
 }
 ";
 
-/// What one column shows.
+/// The values of a column.
 #[derive(Clone, Copy, Debug, Default)]
-struct Column {
+struct TimelineColumn {
     open: Option<u32>,
     refused: u64,
     answered: u64,
 }
 
-/// Draws it, with times of this zone.
+/// Draws the picture, with times of this zone.
 #[must_use]
 pub fn svg(timeline: &Timeline, zone: &TimeZone) -> String {
-    let local = |unix_s| local_time(unix_s, zone);
+    let local = |unix_s| local_time(UnixSeconds::new(unix_s), zone);
     let title = format!(
         "Open connections from {} to {}",
         local(timeline.start_unix_s),
@@ -104,12 +105,12 @@ pub fn svg(timeline: &Timeline, zone: &TimeZone) -> String {
     svg.finish()
 }
 
-/// The columns, and the seconds that each stands for.
-fn columns(timeline: &Timeline) -> (Vec<Column>, u64) {
+/// The columns, and the number of seconds that each stands for.
+fn columns(timeline: &Timeline) -> (Vec<TimelineColumn>, u64) {
     let span = timeline.end_unix_s.saturating_sub(timeline.start_unix_s) + 1;
     let column_s = span.div_ceil(COLUMNS);
     let number = usize::try_from(span.div_ceil(column_s)).unwrap_or(0);
-    let mut columns = vec![Column::default(); number];
+    let mut columns = vec![TimelineColumn::default(); number];
     for (start, points) in &timeline.courses {
         for point in points {
             let at = start.saturating_add(point.at_s.into());
@@ -206,7 +207,7 @@ fn times(svg: &mut Svg, timeline: &Timeline, zone: &TimeZone) {
     }
 }
 
-fn draw_bars(svg: &mut Svg, columns: &[Column], scale: Scale) {
+fn draw_bars(svg: &mut Svg, columns: &[TimelineColumn], scale: Scale) {
     let width = column_width(columns);
     for (x, column) in places(columns) {
         let total = column.refused + column.answered;
@@ -220,8 +221,8 @@ fn draw_bars(svg: &mut Svg, columns: &[Column], scale: Scale) {
     }
 }
 
-/// In steps, so that one column alone is seen, too.
-fn draw_open(svg: &mut Svg, columns: &[Column], scale: Scale) {
+/// A line of steps, so that a single column is visible.
+fn draw_open(svg: &mut Svg, columns: &[TimelineColumn], scale: Scale) {
     let mut path = String::new();
     let mut was_open = false;
     for (x, column) in places(columns) {
@@ -240,13 +241,14 @@ fn draw_open(svg: &mut Svg, columns: &[Column], scale: Scale) {
     }
 }
 
-fn places(columns: &[Column]) -> impl Iterator<Item = (f64, Column)> {
+fn places(columns: &[TimelineColumn]) -> impl Iterator<Item = (f64, TimelineColumn)> {
     let width = column_width(columns);
-    let place = move |(index, column): (usize, &Column)| (LEFT + width * index as f64, *column);
+    let place =
+        move |(index, column): (usize, &TimelineColumn)| (LEFT + width * index as f64, *column);
     columns.iter().enumerate().map(place)
 }
 
-fn column_width(columns: &[Column]) -> f64 {
+fn column_width(columns: &[TimelineColumn]) -> f64 {
     (RIGHT - LEFT) / columns.len().max(1) as f64
 }
 

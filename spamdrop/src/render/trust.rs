@@ -1,12 +1,12 @@
-//! Which logs can be believed.
+//! Which logs can be trusted.
 
 use std::io::{self, Write};
 
-/// Why a plain file is no proof.
+/// Why a plain file is not trusted.
 pub const PLAIN_FILE: &str =
     "a plain file cannot tell a line that a local user forged from a real one";
 
-/// Writes it, behind a result that rests on plain files.
+/// Writes a note after a result that comes from plain files.
 ///
 /// # Errors
 ///

@@ -1,14 +1,15 @@
-//! One wave in a sentence: for the log of `run`, and for `status`.
+//! One wave in a sentence, for the log of `run` and for `status`.
 
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use spamdrop_common::time::UnixSeconds;
 
 use super::show::local_time;
 use spamdrop_core::duration::{Human, human};
 use spamdrop_core::wave::{News, Wave};
 
-/// What `run` says.
+/// The log line of `run`.
 #[must_use]
 pub fn news(news: &News) -> String {
     match news {
@@ -23,13 +24,13 @@ pub fn news(news: &News) -> String {
             } = wave;
             format!(
                 "a wave: {peak_open} connections for {slots} slots, strangers {wait}{mode}; \
-                 `spamdrop status` shows its course"
+                 `spamdrop status` shows its progress"
             )
         }
         News::Lasts(wave) => format!(
-            "the wave goes on, and strangers have been refused for ten minutes: {}; \
+            "the wave has refused strangers for ten minutes: {}; \
              `spamdrop report` shows what became of them; `spamdrop known add ADDR` lets one pass; \
-             if the machine can serve more at once, raise the server's slots (Courier's MAXDAEMONS)",
+             if the machine can serve more connections, raise the server's slots (Courier's MAXDAEMONS)",
             figures(wave)
         ),
         News::IsOver(wave) => {
@@ -42,14 +43,14 @@ pub fn news(news: &News) -> String {
 #[must_use]
 pub fn line(wave: &Wave, zone: &TimeZone) -> String {
     let (start, length, figures) = (
-        local_time(wave.start_unix_s, zone),
+        local_time(UnixSeconds::new(wave.start_unix_s), zone),
         length(wave),
         figures(wave),
     );
     if wave.ongoing {
-        format!("since {start}, for {length} now: {figures}")
+        format!("since {start}, for {length} so far: {figures}")
     } else {
-        format!("the last one {start}, for {length}: {figures}")
+        format!("last one at {start}, for {length}: {figures}")
     }
 }
 
@@ -60,7 +61,7 @@ fn figures(wave: &Wave) -> String {
         "refused"
     };
     format!(
-        "at most {} connections for {} slots, {} SYNs {verb}, {} left to the responder",
+        "at most {} connections for {} slots, {} SYNs {verb}, {} went to the responder",
         wave.peak_open,
         wave.slots,
         wave.totals.all_refused(),
@@ -102,21 +103,21 @@ mod tests {
     }
 
     const FIGURES: &str =
-        "at most 38 connections for 40 slots, 1421 SYNs refused, 650 left to the responder";
+        "at most 38 connections for 40 slots, 1421 SYNs refused, 650 went to the responder";
     const WOULD: &str = "at most 38 connections for 40 slots, 1421 SYNs would have been refused, \
-                         650 left to the responder";
+                         650 went to the responder";
 
     #[test]
-    fn what_the_log_says() {
+    fn the_log_line() {
         assert_eq!(
             news(&News::Begins(wave())),
             "a wave: 38 connections for 40 slots, strangers have to wait; \
-             `spamdrop status` shows its course"
+             `spamdrop status` shows its progress"
         );
         assert_eq!(
             news(&News::Begins(observed())),
             "a wave: 38 connections for 40 slots, strangers would have to wait \
-             (`admit` is \"observe\"); `spamdrop status` shows its course"
+             (`admit` is \"observe\"); `spamdrop status` shows its progress"
         );
         assert_eq!(
             news(&News::IsOver(wave())),
@@ -133,15 +134,15 @@ mod tests {
     }
 
     #[test]
-    fn what_status_says() {
+    fn the_line_of_status() {
         let zone = TimeZone::UTC;
         assert_eq!(
             line(&wave(), &zone),
-            format!("the last one 2026-11-23 00:00:00 +00:00, for 11m 3s: {FIGURES}")
+            format!("last one at 2026-11-23 00:00:00 +00:00, for 11m 3s: {FIGURES}")
         );
         assert_eq!(
             line(&observed(), &zone),
-            format!("since 2026-11-23 00:00:00 +00:00, for 11m 3s now: {WOULD}")
+            format!("since 2026-11-23 00:00:00 +00:00, for 11m 3s so far: {WOULD}")
         );
     }
 }

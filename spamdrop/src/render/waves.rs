@@ -1,4 +1,4 @@
-//! `report`: the waves, one a line, and what they come to.
+//! `report`: the waves, one a line, and their sums.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -6,27 +6,28 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
+use spamdrop_common::time::UnixSeconds;
 
 use super::show::local_time;
 use super::table::{self, Column, Style, left, right};
 use spamdrop_core::duration::human;
-use spamdrop_core::wave::{Counts, Totals, Wave};
+use spamdrop_core::wave::{SourceCounts, Totals, Wave};
 
 /// The waves of a period. `report --json` prints one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
-    /// Whether waves are recorded: not with `admit = "off"`.
+pub struct WaveReport {
+    /// Whether waves are recorded; `false` with `admit = "off"`.
     pub recording: bool,
-    /// Where the period begins, in seconds since 1970.
+    /// The start of the period, in seconds since 1970.
     pub since_unix_s: u64,
-    /// The waves that were not over before, the oldest first.
+    /// The waves that ended in it or go on, the oldest first.
     pub waves: Vec<Wave>,
 }
 
-/// A wave, and its start in the reader's zone.
-type Row<'a> = (String, &'a Wave);
+/// The start of a wave in the reader's zone, and the wave.
+type WaveRow<'a> = (String, &'a Wave);
 
-const fn columns<'a>() -> [Column<Row<'a>>; 13] {
+const fn columns<'a>() -> [Column<WaveRow<'a>>; 13] {
     [
         left("START", |(start, _), text| text.write_str(start)),
         right("LENGTH", |(_, wave), text| {
@@ -51,7 +52,7 @@ const fn columns<'a>() -> [Column<Row<'a>>; 13] {
         right("REPEATS", |(_, wave), text| {
             write!(text, "{}", wave.repeats)
         }),
-        right("FLOORED", |(_, wave), text| {
+        right("STARVATION", |(_, wave), text| {
             write!(text, "{}", wave.totals.starvation_admits)
         }),
         right("ANSWERED", |(_, wave), text| {
@@ -68,7 +69,7 @@ const fn columns<'a>() -> [Column<Row<'a>>; 13] {
     ]
 }
 
-/// Writes the waves as a table, and sums behind it, with times of this zone.
+/// Writes the waves as a table and their sums, with times of this zone.
 ///
 /// # Errors
 ///
@@ -76,7 +77,7 @@ const fn columns<'a>() -> [Column<Row<'a>>; 13] {
 pub fn text(
     out: &mut impl Write,
     style: Style,
-    report: &Report,
+    report: &WaveReport,
     zone: &TimeZone,
 ) -> io::Result<()> {
     if !report.recording {
@@ -86,11 +87,11 @@ pub fn text(
         )?;
     }
     if report.waves.is_empty() {
-        let since = local_time(report.since_unix_s, zone);
+        let since = local_time(UnixSeconds::new(report.since_unix_s), zone);
         return writeln!(out, "no waves since {since}");
     }
     let row = |wave| (start(wave, zone), wave);
-    let rows: Vec<Row<'_>> = report.waves.iter().map(row).collect();
+    let rows: Vec<WaveRow<'_>> = report.waves.iter().map(row).collect();
     table::write(out, style, &columns(), &rows)?;
     let total: f64 = report.waves.iter().map(|wave| wave.length_s).sum();
     let waves = match report.waves.len() {
@@ -104,23 +105,23 @@ pub fn text(
         0_u64 => writeln!(out, "no known sender had to wait"),
         number => writeln!(
             out,
-            "warning: {number} SYNs of known senders had to wait; none should"
+            "warning: {number} SYNs of known senders had to wait; it must be 0"
         ),
     }
 }
 
-/// What became of the waves in which somebody was refused, or of those in
-/// which nobody was.
+/// Writes the sums of the waves with refusals, or of those in which refusals were
+/// only counted.
 fn sums(out: &mut impl Write, waves: &[Wave], observed: bool) -> io::Result<()> {
     let waves = || waves.iter().filter(|wave| wave.observed == observed);
     if waves().next().is_none() {
         return Ok(());
     }
-    let zero = (Counts::default(), Totals::default());
+    let zero = (SourceCounts::default(), Totals::default());
     let (who, totals) = waves().fold(zero, |(who, totals), wave| {
         (who.plus(&wave.who), totals.plus(&wave.totals))
     });
-    let Counts {
+    let SourceCounts {
         delayed,
         delayed_listed: listed,
         delayed_accepted: accepted,
@@ -131,11 +132,11 @@ fn sums(out: &mut impl Write, waves: &[Wave], observed: bool) -> io::Result<()> 
     } else {
         let longest = waves().filter_map(|wave| wave.longest_wait_s);
         let longest = longest.fold(0.0, f64::max);
-        ("refused", format!("waited, {} at most", length(longest)))
+        ("refused", format!("waited {} at most", length(longest)))
     };
     writeln!(
         out,
-        "{begin} {} SYNs, of {delayed} sources: {listed} turned out to be listed, {accepted} had mail accepted and {end}",
+        "{begin} {} SYNs of {delayed} sources: {listed} turned out to be listed; {accepted} had mail accepted and {end}",
         totals.all_refused()
     )
 }
@@ -160,7 +161,7 @@ fn length(seconds: f64) -> impl fmt::Display {
     human(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
 
-fn share(who: &Counts, text: &mut String) -> fmt::Result {
+fn share(who: &SourceCounts, text: &mut String) -> fmt::Result {
     match (who.listed * 100).checked_div(who.sources) {
         Some(percent) => write!(text, "{percent}%"),
         None => text.write_str("-"),
@@ -182,7 +183,7 @@ mod tests {
             slots: 40,
             peak_open: 38,
             peak_waiting: 3,
-            who: Counts {
+            who: SourceCounts {
                 sources: 1_523,
                 more_sources: false,
                 listed: 1_204,
@@ -209,15 +210,15 @@ mod tests {
         }
     }
 
-    fn report(waves: &[Wave]) -> Report {
-        Report {
+    fn report(waves: &[Wave]) -> WaveReport {
+        WaveReport {
             recording: true,
             since_unix_s: 1_795_388_400,
             waves: waves.to_vec(),
         }
     }
 
-    fn shown(report: &Report) -> String {
+    fn shown(report: &WaveReport) -> String {
         let mut out = Vec::new();
         text(&mut out, Style::Plain, report, &TimeZone::UTC).unwrap();
         String::from_utf8(out).unwrap()
@@ -235,13 +236,13 @@ mod tests {
         assert_eq!(
             shown(&report(&[wave(), observed])),
             "\
-START                 LENGTH   PEAK  SOURCES  LISTED    REFUSED  FLOOD  REPEATS  FLOORED  ANSWERED  RELEASED  WAIT  MODE
-2026-11-23 00:00:00   11m 3s  38/40     1523     79%  0/12/1400      9      612      100       650        17   48s  on
-2026-11-23 01:00:00  11m 3s+  38/40    1523+     79%  0/12/1400      9      612      100       650        17     -  observe
+START                 LENGTH   PEAK  SOURCES  LISTED    REFUSED  FLOOD  REPEATS  STARVATION  ANSWERED  RELEASED  WAIT  MODE
+2026-11-23 00:00:00   11m 3s  38/40     1523     79%  0/12/1400      9      612         100       650        17   48s  on
+2026-11-23 01:00:00  11m 3s+  38/40    1523+     79%  0/12/1400      9      612         100       650        17     -  observe
 2 waves, 22m 7s in all
-refused 1421 SYNs, of 900 sources: 700 turned out to be listed, 12 had mail accepted and waited, 48s at most
-would have refused 1421 SYNs, of 900 sources: 700 turned out to be listed, 12 had mail accepted and would have waited
-warning: 2 SYNs of known senders had to wait; none should
+refused 1421 SYNs of 900 sources: 700 turned out to be listed; 12 had mail accepted and waited 48s at most
+would have refused 1421 SYNs of 900 sources: 700 turned out to be listed; 12 had mail accepted and would have waited
+warning: 2 SYNs of known senders had to wait; it must be 0
 "
         );
         let one = shown(&report(&[wave()]));
@@ -251,7 +252,7 @@ warning: 2 SYNs of known senders had to wait; none should
     }
 
     #[test]
-    fn nothing_is_said_to_be_nothing() {
+    fn an_empty_report_says_so() {
         let mut empty = report(&[]);
         let expected = "no waves since 2026-11-22 23:00:00 +00:00\n";
         assert_eq!(shown(&empty), expected);
@@ -263,7 +264,7 @@ warning: 2 SYNs of known senders had to wait; none should
     }
 
     #[test]
-    fn wild_numbers_are_shown_all_the_same() {
+    fn extreme_numbers_are_shown() {
         let wild = Wave {
             start_unix_s: u64::MAX,
             length_s: f64::MAX,

@@ -7,10 +7,12 @@
 mod listener;
 mod server;
 mod session;
+mod shared;
 mod syslog;
 
 pub use listener::{listen, make_room};
-pub use server::{Counts, Limits, Meter, Server, Setting, Texts};
+pub use server::{Meter, Server};
+pub use shared::{Counts, Limits, Setting, Texts};
 
 use std::fs;
 use std::path::Path;

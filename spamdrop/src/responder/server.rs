@@ -1,10 +1,8 @@
 //! Accepts, within limits, and counts.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener as Listener};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::{SocketAddr, TcpListener as Listener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -14,75 +12,9 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::session::Session;
-use super::syslog::{Severity, Syslog};
+use super::shared::{Counts, Setting, Shared};
+use super::syslog::Severity;
 use spamdrop_core::courier::log_line;
-use spamdrop_core::target::Target;
-
-/// Why a listed source is listed, as it shall be told.
-pub type Texts = Arc<dyn Fn(IpAddr) -> String + Send + Sync>;
-
-/// How much one and all may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections.
-    pub connections: usize,
-    /// Connections of one IPv4 address or IPv6 /64.
-    pub per_source: usize,
-    /// From one whole command to the next.
-    pub command: Duration,
-    /// From the connection to its end.
-    pub session: Duration,
-    /// From the last reply to the peer's own end.
-    pub farewell: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            per_source: 20,
-            command: Duration::from_secs(30),
-            session: Duration::from_secs(120),
-            farewell: Duration::from_secs(1),
-        }
-    }
-}
-
-/// What the responder is told.
-#[derive(Clone)]
-pub struct Setting {
-    /// The name that it gives itself.
-    pub host: String,
-    /// Its limits.
-    pub limits: Limits,
-    /// What it says to whom.
-    pub texts: Texts,
-    /// Syslog's socket.
-    pub syslog: PathBuf,
-    /// The mail server's name in the log.
-    pub program: String,
-    /// Whether who connects to the socket's own address is served: for tests,
-    /// as nobody is steered there.
-    pub direct: bool,
-}
-
-/// What it has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Connections now.
-    pub connections: usize,
-    /// Of these, those that were said all: they take no more of the server
-    /// than a peer that is slow to close.
-    pub leaving: usize,
-    /// The most at any time.
-    pub peak: usize,
-    /// Recipients that were refused with a 511.
-    pub answered: u64,
-    /// Connections that were ended for a limit.
-    pub limited: u64,
-    /// Log lines that did not reach syslog.
-    pub lost_lines: u64,
-}
 
 /// A running responder. Dropping it closes its listening sockets and ends its
 /// sessions.
@@ -91,26 +23,6 @@ pub struct Server {
     shared: Arc<Shared>,
     accepting: Vec<AbortHandle>,
     stop: watch::Sender<bool>,
-}
-
-/// What all sessions share.
-pub(super) struct Shared {
-    pub setting: Setting,
-    syslog: Syslog,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    sources: HashMap<Target, usize>,
-    counts: Counts,
-}
-
-/// A connection that counts until this is dropped.
-pub(super) struct Guest {
-    pub shared: Arc<Shared>,
-    source: Target,
-    leaving: bool,
 }
 
 /// How long nothing is accepted for want of descriptors or memory.
@@ -123,11 +35,7 @@ impl Server {
     ///
     /// A socket is not fit for that.
     pub fn start(listeners: Vec<Listener>, setting: Setting) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            syslog: Syslog::new(setting.syslog.clone(), &setting.program),
-            setting,
-            state: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new(setting));
         let (stop, stopped) = watch::channel(false);
         let mut server = Self {
             ports: Vec::new(),
@@ -219,7 +127,7 @@ async fn accept(
             Ok((stream, peer)) => {
                 let is_direct = stream.local_addr().is_ok_and(|addr| addr.port() == own);
                 if !is_direct || shared.setting.direct {
-                    shared.welcome(stream, peer, stopped.clone());
+                    serve(&shared, stream, peer, stopped.clone());
                 }
             }
             Err(error) if is_shortage(&error) => {
@@ -232,96 +140,26 @@ async fn accept(
     }
 }
 
+/// Starts a session, if there is room for one.
+fn serve(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    stopped: watch::Receiver<bool>,
+) {
+    let Some(permit) = shared.permit(peer.ip()) else {
+        // A reply that does not fit into the buffer of a new socket is not
+        // worth a wait.
+        let _ = stream.try_write(b"421 Too many connections.\r\n");
+        return;
+    };
+    shared.log(Severity::Info, &log_line::started(peer));
+    tokio::spawn(Session::new(permit, stream, peer).run(stopped));
+}
+
 fn is_shortage(error: &io::Error) -> bool {
     let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|error| shortages.contains(&error))
-}
-
-impl Shared {
-    pub fn log(&self, severity: Severity, message: &[u8]) {
-        self.syslog.write(severity, message);
-    }
-
-    pub fn count(&self, change: impl FnOnce(&mut Counts)) {
-        change(&mut self.state().counts);
-    }
-
-    fn welcome(
-        self: &Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        stopped: watch::Receiver<bool>,
-    ) {
-        let Some(guest) = self.admit(peer.ip()) else {
-            // What does not fit into the buffer of a new socket, nobody needs.
-            let _ = stream.try_write(b"421 Too many connections.\r\n");
-            return;
-        };
-        self.log(Severity::Info, &log_line::started(peer));
-        tokio::spawn(Session::new(guest, stream, peer).run(stopped));
-    }
-
-    fn admit(self: &Arc<Self>, addr: IpAddr) -> Option<Guest> {
-        let limits = self.setting.limits;
-        let source = Target::from(addr);
-        let mut state = self.state();
-        let State { sources, counts } = &mut *state;
-        let of_source = sources.entry(source).or_default();
-        if counts.connections >= limits.connections || *of_source >= limits.per_source {
-            counts.limited += 1;
-            if *of_source == 0 {
-                sources.remove(&source);
-            }
-            return None;
-        }
-        *of_source += 1;
-        counts.connections += 1;
-        counts.peak = counts.peak.max(counts.connections);
-        Some(Guest {
-            shared: Arc::clone(self),
-            source,
-            leaving: false,
-        })
-    }
-
-    fn leave(&self, source: Target, was_leaving: bool) {
-        let mut state = self.state();
-        state.counts.connections -= 1;
-        state.counts.leaving -= usize::from(was_leaving);
-        if let Some(of_source) = state.sources.get_mut(&source) {
-            *of_source -= 1;
-            if *of_source == 0 {
-                state.sources.remove(&source);
-            }
-        }
-    }
-
-    fn counts(&self) -> Counts {
-        Counts {
-            lost_lines: self.syslog.lost(),
-            ..self.state().counts
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Guest {
-    /// Its socket is about to be closed on our side.
-    pub fn is_leaving(&mut self) {
-        if !self.leaving {
-            self.leaving = true;
-            self.shared.count(|counts| counts.leaving += 1);
-        }
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.shared.leave(self.source, self.leaving);
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::server::{Guest, Limits};
+use super::shared::{Limits, Permit};
 use super::syslog::Severity;
 use spamdrop_core::smtp::{Dialogue, Output, Parties};
 
@@ -17,7 +17,7 @@ const PORTION: usize = 256;
 
 /// Nothing in it has room for what may come: thousands are idle.
 pub(super) struct Session {
-    guest: Guest,
+    permit: Permit,
     stream: TcpStream,
     peer: SocketAddr,
     dialogue: Dialogue,
@@ -39,9 +39,9 @@ enum End {
 }
 
 impl Session {
-    pub fn new(guest: Guest, stream: TcpStream, peer: SocketAddr) -> Self {
+    pub fn new(permit: Permit, stream: TcpStream, peer: SocketAddr) -> Self {
         Self {
-            guest,
+            permit,
             stream,
             peer,
             dialogue: Dialogue::default(),
@@ -63,7 +63,7 @@ impl Session {
             End::Gone => return,
             End::Said => None,
             End::Late => {
-                self.guest.shared.count(|counts| counts.limited += 1);
+                self.permit.shared.count(|counts| counts.limited += 1);
                 Some("Timeout.")
             }
             End::Stopped => Some("Going down."),
@@ -130,7 +130,7 @@ impl Session {
     /// Has the dialogue say something, logs what it says, and sends what can be
     /// sent at once.
     fn speak(&mut self, say: impl FnOnce(&mut Dialogue, &Parties<'_>, &mut Output)) {
-        let shared = &self.guest.shared;
+        let shared = &self.permit.shared;
         let text = || (shared.setting.texts)(self.peer.ip().to_canonical());
         let parties = Parties {
             host: &shared.setting.host,
@@ -160,7 +160,7 @@ impl Session {
     /// Closes this side and waits for the other: closed with bytes unread, the
     /// kernel would reset the connection, and the last reply be lost.
     async fn leave(&mut self) -> io::Result<()> {
-        self.guest.is_leaving();
+        self.permit.is_leaving();
         self.stream.shutdown().await?;
         loop {
             self.stream.readable().await?;
@@ -173,7 +173,7 @@ impl Session {
     }
 
     fn limits(&self) -> Limits {
-        self.guest.shared.setting.limits
+        self.permit.shared.setting.limits
     }
 }
 

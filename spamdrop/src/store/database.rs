@@ -26,12 +26,12 @@ pub struct Schema {
     /// Statements that make the tables of this version.
     pub tables: &'static [&'static str],
     /// Steps from older versions.
-    pub upgrades: &'static [Upgrade],
+    pub upgrades: &'static [SchemaStep],
 }
 
 /// A step from one version of the tables to the next.
 #[derive(Debug)]
-pub struct Upgrade {
+pub struct SchemaStep {
     /// The version before the step.
     pub from: i32,
     /// Statements that change its tables.

@@ -5,7 +5,7 @@ pub(super) mod rows;
 use anyhow::{Result, anyhow};
 
 use super::Store;
-use spamdrop_core::reputation::{Record, Records, Standing};
+use spamdrop_core::reputation::{Record, Records, SenderStanding};
 use spamdrop_core::target::Target;
 use spamdrop_core::time::UnixSeconds;
 
@@ -79,7 +79,7 @@ impl Store {
             let mut new = Vec::new();
             for &source in sources {
                 let old = rows::read(tx, source)?.unwrap_or_default();
-                if old.standing(now) != Standing::ByHand {
+                if old.standing(now) != SenderStanding::ByHand {
                     new.push((source, old.added(now)));
                 }
             }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result};
 use rusqlite::{Connection, ErrorCode, Transaction};
+use spamdrop_common::time::UnixSeconds;
 
 use super::database::{self, Database, NotOurs, connect, explain, identity};
 use super::{known, waves};
@@ -26,7 +27,7 @@ const KNOWN: (i32, i32) = (0x5344_6b67, 2);
 /// The same of `waves.db`.
 const WAVES: (i32, i32) = (0x5344_7776, 1);
 
-type Course = (Wave, Vec<Point>);
+type RecordedWave = (Wave, Vec<Point>);
 
 /// Where the old files of this one are.
 pub(super) fn files(path: &Path) -> [PathBuf; 2] {
@@ -130,16 +131,19 @@ fn senders(db: &Connection, version: i32) -> Result<Vec<(Target, Record)>> {
     known::rows::select(db, &format!("SELECT {columns} FROM known"))
 }
 
-fn courses(db: &Connection, _version: i32) -> Result<Vec<Course>> {
-    let waves = waves::rows::since(db, 0)?.into_iter();
+fn courses(db: &Connection, _version: i32) -> Result<Vec<RecordedWave>> {
+    let waves = waves::rows::since(db, UnixSeconds::default())?.into_iter();
     waves
         .map(|(id, wave)| Ok((wave, waves::rows::points(db, id)?)))
         .collect()
 }
 
 /// Adds those that are not there yet, as the newest.
-fn add_courses<'a>(tx: &Transaction<'_>, new: impl Iterator<Item = &'a Course>) -> Result<()> {
-    let old = waves::rows::since(tx, 0)?;
+fn add_courses<'a>(
+    tx: &Transaction<'_>,
+    new: impl Iterator<Item = &'a RecordedWave>,
+) -> Result<()> {
+    let old = waves::rows::since(tx, UnixSeconds::default())?;
     let starts: HashSet<u64> = old.iter().map(|(_, wave)| wave.start_unix_s).collect();
     let base = waves::rows::newest(tx)?;
     let new = new.filter(|(wave, _)| !starts.contains(&wave.start_unix_s));

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
+use spamdrop_common::time::UnixSeconds;
 use spamdrop_core::reputation::Record;
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::{Point, Snapshot, Totals, Wave};
@@ -77,14 +78,15 @@ fn refusal(path: &Path) -> String {
     format!("{:#}", Store::open_existing(path, VERB_WAIT).unwrap_err())
 }
 
-fn known(delivered: u32) -> (Target, Record) {
+fn known(delivered: u64) -> (Target, Record) {
+    let at = UnixSeconds::new;
     let record = Record {
-        recent: [200_009, 200_008, 200_007],
-        earlier_day: 100_006,
-        last_accepted: 200_010,
-        delivered,
-        demoted: 5,
-        by_hand: 11,
+        recent: [at(200_009), at(200_008), at(200_007)],
+        earlier_day: at(100_006),
+        last_accepted: at(200_010),
+        delivered: at(delivered),
+        demoted: at(5),
+        by_hand: at(11),
     };
     ("192.0.2.1".parse().unwrap(), record)
 }
@@ -118,7 +120,7 @@ const POINT: Point = Point {
 fn has_waves(store: &Store, first: i64) {
     let [one, two] = waves();
     let expected = [(first, one), (first + 1, two)];
-    assert_eq!(store.waves_since(0).unwrap(), expected);
+    assert_eq!(store.waves_since(UnixSeconds::new(0)).unwrap(), expected);
     let points = store.wave_points(&[first, first + 1]).unwrap();
     assert_eq!(points, [vec![], vec![POINT]]);
 }
@@ -184,8 +186,8 @@ fn old_files_are_taken_over_again_without_harm() {
         old(&path, "waves.db", WAVES);
         let store = open(&path);
         assert_eq!(store.known_senders().unwrap(), [known(12)]);
-        assert_eq!(store.waves_since(0).unwrap()[0].0, 4);
-        let newer = store.waves_since(100).unwrap();
+        assert_eq!(store.waves_since(UnixSeconds::new(0)).unwrap()[0].0, 4);
+        let newer = store.waves_since(UnixSeconds::new(100)).unwrap();
         assert_eq!(newer.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [5, 6]);
         assert_eq!(names(&dir), [FILE]);
     }

@@ -3,6 +3,7 @@
 pub(super) mod rows;
 
 use anyhow::Result;
+use spamdrop_common::time::UnixSeconds;
 
 use super::Store;
 use super::database::Database;
@@ -44,15 +45,15 @@ impl Store {
         })
     }
 
-    /// The waves that ended at this time (seconds since 1970) or later, with
-    /// their numbers, the oldest first. Looks for damage first.
+    /// The waves that ended at this time or later, with their numbers, the
+    /// oldest first. Looks for damage first.
     ///
     /// # Errors
     ///
     /// A table is damaged or cannot be read.
-    pub fn waves_since(&self, unix_s: u64) -> Result<Vec<(i64, Wave)>> {
+    pub fn waves_since(&self, time: UnixSeconds) -> Result<Vec<(i64, Wave)>> {
         check(&self.0)?;
-        self.0.read(|db| rows::since(db, unix_s))
+        self.0.read(|db| rows::since(db, time))
     }
 
     /// The newest wave, if there is one. Looks for damage first.

@@ -1,47 +1,23 @@
 //! One open log file.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use memchr::memrchr;
 use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize};
 
 use super::Line;
 use super::head::Head;
+use super::id::Id;
 use super::positions::Position;
 use super::split::{MAX_LINE, Splitter};
 use super::status::FileStatus;
 
 /// A fingerprint must cover this many bytes to know a copy by it alone.
 const COPY_HEAD: usize = 64;
-
-/// What tells apart the files that exist at one time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Id {
-    device: u64,
-    inode: u64,
-}
-
-impl Id {
-    /// The regular file at `path`, symlinks followed.
-    pub fn at(path: &Path) -> io::Result<Self> {
-        Self::of(&fs::metadata(path)?)
-    }
-
-    fn of(metadata: &Metadata) -> io::Result<Self> {
-        if !metadata.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
-    }
-}
 
 /// How a read went.
 pub(super) enum Progress {

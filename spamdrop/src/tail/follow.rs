@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use super::Line;
-use super::file::{Id, OpenFile, Progress};
+use super::file::{OpenFile, Progress};
+use super::id::Id;
 use super::positions::Position;
 use super::status::{FileStatus, State};
 

@@ -34,6 +34,7 @@ mod ahead;
 mod file;
 mod follow;
 mod head;
+mod id;
 mod journal;
 mod pipe;
 mod positions;

@@ -1,4 +1,4 @@
-//! Where reading stands, across restarts.
+//! How far each log was read, across restarts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,10 +9,11 @@ use anyhow::{Context as _, Result};
 use log::warn;
 use serde::{Deserialize, Serialize};
 
-use super::file::Id;
 use super::head::Head;
+use super::id::Id;
 use super::journal::Place;
 use crate::durable;
+use spamdrop_core::status::StateVersion;
 
 /// A file and how far it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,35 +29,50 @@ pub(super) struct Position {
 }
 
 impl Position {
-    /// Whether it tells its file from any other that gets the inode number
-    /// later. An unread file has no fingerprint, and nothing to remember.
+    /// Whether it tells its file from a later one with the same inode number. An unread file has no fingerprint, and nothing to remember.
     pub fn is_telling(&self) -> bool {
         self.head.length > 0
     }
 }
 
-/// The positions file. A path of a log stands in it once its beginning is settled; its
-/// files are ordered, the one last read at the end.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// [`Positions::version`] as this program writes it. A file without a version is
+/// of spamdrop 0.1, which wrote the same.
+const VERSION: u32 = 1;
+
+/// The positions file. It has a path once the beginning of its log is settled,
+/// and the files of a path in the order in which they were read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Positions {
-    paths: BTreeMap<String, Entry>,
+    #[serde(default)]
+    version: u32,
+    paths: BTreeMap<String, PathFiles>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal: Option<Place>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Entry {
+struct PathFiles {
     files: Vec<Position>,
 }
 
+impl Default for Positions {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            paths: BTreeMap::new(),
+            journal: None,
+        }
+    }
+}
+
 impl Positions {
-    /// An unusable file costs the lines of the time between two runs, so it
-    /// is no reason not to watch.
+    /// Reads the file. One that cannot be used counts as none, with a warning:
+    /// that costs the lines between two runs, but must not prevent the watch.
     pub fn load(path: &Path) -> Self {
         let read = match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::default(),
             Err(error) => Err(error.to_string()),
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
+            Ok(bytes) => parse(&bytes),
         };
         read.unwrap_or_else(|reason| {
             warn!(
@@ -90,10 +106,43 @@ impl Positions {
     }
 
     pub fn set(&mut self, path: &Path, files: Vec<Position>) {
-        self.paths.insert(key(path), Entry { files });
+        self.paths.insert(key(path), PathFiles { files });
     }
+}
+
+fn parse(bytes: &[u8]) -> Result<Positions, String> {
+    let StateVersion { version } =
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if version > VERSION {
+        return Err(format!(
+            "it has version {version}, and this spamdrop reads version {VERSION} and older"
+        ));
+    }
+    let read: Positions = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    Ok(Positions {
+        version: VERSION,
+        ..read
+    })
 }
 
 fn key(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    #[test]
+    fn a_newer_version_is_not_misread_and_an_older_one_is_read() {
+        let none = Positions::default();
+        assert_eq!(parse(br#"{"paths":{}}"#), Ok(none.clone()));
+        assert_eq!(parse(br#"{"version":1,"paths":{}}"#), Ok(none.clone()));
+        let newer = parse(br#"{"version":2,"paths":[]}"#).unwrap_err();
+        let expected = "it has version 2, and this spamdrop reads version 1 and older";
+        assert_eq!(newer, expected);
+        let text = serde_json::to_string(&none).unwrap();
+        assert_eq!(text, r#"{"version":1,"paths":{}}"#);
+    }
 }

@@ -30,7 +30,7 @@ pub struct Effort {
     /// Lines for fail2ban, which takes longer.
     pub slow_lines: usize,
     /// How long a drop by fail2ban is waited for; at most [`knock::LONGEST`].
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// What reads the log.
@@ -46,7 +46,7 @@ struct Outcome {
     idle: Delays,
     loaded: Delays,
     /// The least lines per second of the load.
-    pace: Option<f64>,
+    line_rate: Option<f64>,
 }
 
 /// Seconds from line to drop, and how many lines had no effect in time.
@@ -96,13 +96,13 @@ pub fn cases(cores: Cores, effort: Effort) -> Result<Vec<Case>> {
 fn table(spamdrop: &Outcome, fail2ban: Result<&Outcome, &String>, effort: Effort) -> Vec<Case> {
     let mut idle = case("line to drop, idle", &spamdrop.idle).with_bar(IDLE.0);
     p99(&mut idle, "spamdrop", &spamdrop.idle, Some(IDLE.1));
-    let name = format!("line to drop, {}", held(spamdrop.pace));
+    let name = format!("line to drop, {}", held(spamdrop.line_rate));
     let mut loaded = case(name, &spamdrop.loaded);
     p99(&mut loaded, "spamdrop", &spamdrop.loaded, Some(LOADED));
     match fail2ban {
         Ok(outcome) => {
             beside(&mut idle, "fail2ban", &outcome.idle, effort);
-            let name = format!("fail2ban, {}", held(outcome.pace));
+            let name = format!("fail2ban, {}", held(outcome.line_rate));
             beside(&mut loaded, &name, &outcome.loaded, effort);
         }
         Err(why) => {
@@ -126,7 +126,7 @@ fn p99(case: &mut Case, subject: &str, delays: &Delays, bar: Option<Bar>) {
 fn beside(case: &mut Case, name: &str, delays: &Delays, effort: Effort) {
     let lines = delays.sample.0.len() + delays.missed;
     if delays.missed > 0 {
-        let within = effort.patience.as_secs_f64();
+        let within = effort.timeout.as_secs_f64();
         let missed = delays.missed;
         let why = format!("{missed} of {lines} senders not dropped within {within} s");
         return case.without(name, why, None);
@@ -163,8 +163,12 @@ impl Contender {
         trial.repeat(self, effort, &mut outcome.idle)?;
         let load = Load::start(&site.path("mail.log"))?;
         trial.repeat(self, effort, &mut outcome.loaded)?;
-        let pace = load.stop()?;
-        outcome.pace = Some(outcome.pace.map_or(pace, |least| least.min(pace)));
+        let line_rate = load.stop()?;
+        outcome.line_rate = Some(
+            outcome
+                .line_rate
+                .map_or(line_rate, |least| least.min(line_rate)),
+        );
         Ok(())
     }
 
@@ -188,13 +192,13 @@ impl Trial<'_> {
     /// Line after line, but for the first that has no effect in time: those
     /// behind it would wait for it.
     fn repeat(&mut self, contender: Contender, effort: Effort, delays: &mut Delays) -> Result<()> {
-        let (lines, pause, patience) = match contender {
+        let (lines, pause, timeout) = match contender {
             Contender::Spamdrop => (effort.lines, PAUSE, knock::LONGEST),
-            Contender::Fail2ban => (effort.slow_lines, LONG_PAUSE, effort.patience),
+            Contender::Fail2ban => (effort.slow_lines, LONG_PAUSE, effort.timeout),
         };
         for _ in 0..lines {
             thread::sleep(pause.mul_f64(fastrand::f64()));
-            let Some(delay) = self.delay(patience)? else {
+            let Some(delay) = self.delay(timeout)? else {
                 delays.missed += 1;
                 break;
             };
@@ -204,14 +208,14 @@ impl Trial<'_> {
     }
 
     /// From the line of another sender to its first dropped SYN.
-    fn delay(&mut self, patience: Duration) -> Result<Option<Duration>> {
+    fn delay(&mut self, timeout: Duration) -> Result<Option<Duration>> {
         self.senders += 1;
         let [high, low] = self.senders.to_be_bytes();
         let sender = Ipv4Addr::new(100, 96, high, low);
         let path = self.site.path("mail.log");
         let mut log = OpenOptions::new().append(true).open(path)?;
         let line = rejection(sender);
-        self.knocker.until_dropped(sender, patience, || {
+        self.knocker.until_dropped(sender, timeout, || {
             log.write_all(line.as_bytes()).context("cannot log")
         })
     }

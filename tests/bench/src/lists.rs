@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use spamdrop_lab::{Host, binary};
 
-use crate::packets::Pace;
+use crate::packets::Thoroughness;
 use crate::table::Case;
 
 /// Addresses of a long list.
@@ -28,17 +28,17 @@ const OUTPUT: &str = "/run/output";
 /// # Errors
 ///
 /// spamdrop or a peer cannot be run, or has not done its work.
-pub fn cases(pace: Pace) -> Result<Vec<Case>> {
-    let rounds = rounds(pace);
-    let mut cases = bulk::measure(rounds, pace.quick)?;
+pub fn cases(thoroughness: Thoroughness) -> Result<Vec<Case>> {
+    let rounds = rounds(thoroughness);
+    let mut cases = bulk::measure(rounds, thoroughness.quick)?;
     cases.push(single::measure(rounds)?);
     cases.extend(controller::measure(rounds)?);
     Ok(cases)
 }
 
 /// How often each is measured.
-pub fn rounds(pace: Pace) -> usize {
-    if pace.quick { 2 } else { 5 }
+pub fn rounds(thoroughness: Thoroughness) -> usize {
+    if thoroughness.quick { 2 } else { 5 }
 }
 
 /// spamdrop on a host of its own, with an interface to filter.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use crate::packets::Pace;
+use crate::packets::Thoroughness;
 use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
 use contender::{Contender, Kind};
@@ -59,7 +59,7 @@ impl Log {
 ///
 /// The log cannot be written, or spamdrop does not find in it what is there;
 /// a peer that cannot be measured is only noted.
-pub fn cases(pace: Pace) -> Result<Vec<Case>> {
+pub fn cases(thoroughness: Thoroughness) -> Result<Vec<Case>> {
     let directory = TempDir::new()?;
     let log = |name, lines| Log::write(directory.path().join(name), lines);
     let whole = log("mail.log", LINES)?;
@@ -73,7 +73,7 @@ pub fn cases(pace: Pace) -> Result<Vec<Case>> {
     };
     let subject = contender(Kind::Spamdrop)?;
     let peers = PEERS.map(|(_, kind, _)| contender(kind));
-    let (subject, peers) = alternate(pace.rounds, &subject, peers)?;
+    let (subject, peers) = alternate(thoroughness.rounds, &subject, peers)?;
     let mut case = Case::new(
         "log of 1,000,000 lines",
         Unit::BytesPerSecond,
@@ -118,7 +118,7 @@ fn alternate<const N: usize>(
 }
 
 /// As it is given to a command.
-fn text(path: &Path) -> Result<&str> {
+fn path_text(path: &Path) -> Result<&str> {
     path.to_str()
         .context("the temporary directory's name is not UTF-8")
 }

@@ -21,7 +21,7 @@ use clap::{Parser, ValueEnum};
 
 use latency::Effort;
 use machine::{Cores, Machine};
-use packets::Pace;
+use packets::Thoroughness;
 use sample::MAX_SPREAD;
 use table::Case;
 
@@ -77,18 +77,18 @@ fn main() -> Result<()> {
 impl Group {
     fn measure(self, options: &Options) -> Result<Vec<Case>> {
         match self {
-            Self::Packets => packets::cases(Cores::find()?, options.pace()),
+            Self::Packets => packets::cases(Cores::find()?, options.thoroughness()),
             Self::Latency => latency::cases(Cores::find()?, options.effort()),
-            Self::Lists => lists::cases(options.pace()),
-            Self::Log => log::cases(options.pace()),
+            Self::Lists => lists::cases(options.thoroughness()),
+            Self::Log => log::cases(options.thoroughness()),
         }
     }
 }
 
 impl Options {
-    fn pace(&self) -> Pace {
+    fn thoroughness(&self) -> Thoroughness {
         let (rounds, milliseconds) = if self.quick { (3, 300) } else { (7, 400) };
-        Pace {
+        Thoroughness {
             rounds,
             length: Duration::from_millis(milliseconds),
             quick: self.quick,
@@ -99,10 +99,10 @@ impl Options {
     fn effort(&self) -> Effort {
         let (lines, slow_lines, seconds) = if self.quick { (20, 1, 3) } else { (30, 5, 6) };
         Effort {
-            rounds: self.pace().rounds,
+            rounds: self.thoroughness().rounds,
             lines,
             slow_lines,
-            patience: Duration::from_secs(seconds),
+            timeout: Duration::from_secs(seconds),
         }
     }
 
@@ -141,8 +141,12 @@ fn report(
         )?;
     }
     table::write(cases, out)?;
-    let pace = options.pace();
-    let (rounds, of_packets, of_lists) = (pace.rounds, packets::rounds(pace), lists::rounds(pace));
+    let thoroughness = options.thoroughness();
+    let (rounds, of_packets, of_lists) = (
+        thoroughness.rounds,
+        packets::rounds(thoroughness),
+        lists::rounds(thoroughness),
+    );
     writeln!(
         out,
         "\nMedians of {rounds} rounds in which everything takes its turn, of {of_packets} for packets, and of\n\

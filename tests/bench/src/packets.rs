@@ -24,7 +24,7 @@ static OBJECT: &[u8] =
 
 /// How thorough to be.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct Thoroughness {
     /// How often each is measured.
     pub rounds: usize,
     /// How long each time.
@@ -39,14 +39,18 @@ pub struct Pace {
 pub struct Bench {
     source: Host,
     cores: Cores,
-    pace: Pace,
+    thoroughness: Thoroughness,
 }
 
 /// More and shorter rounds than of the rest: what slows the machine comes and
 /// goes by seconds, so the closer the turns, the less it sets them apart.
 #[must_use]
-pub fn rounds(pace: Pace) -> usize {
-    if pace.quick { pace.rounds } else { 15 }
+pub fn rounds(thoroughness: Thoroughness) -> usize {
+    if thoroughness.quick {
+        thoroughness.rounds
+    } else {
+        15
+    }
 }
 
 /// Measures all of it.
@@ -55,13 +59,13 @@ pub fn rounds(pace: Pace) -> usize {
 ///
 /// spamdrop or a yardstick cannot be measured; a peer that cannot is only
 /// noted.
-pub fn cases(cores: Cores, pace: Pace) -> Result<Vec<Case>> {
+pub fn cases(cores: Cores, thoroughness: Thoroughness) -> Result<Vec<Case>> {
     let source = Host::new("source")?;
     source.run(sink::without_ipv6)?;
     let bench = Bench {
         source,
         cores,
-        pace,
+        thoroughness,
     };
     let mut cases = Vec::new();
     for sources in hits::NUMBERS {

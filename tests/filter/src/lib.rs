@@ -11,14 +11,15 @@ use aya::TestRun as _;
 use aya::programs::{TestRunAttrs, TestRunOptions};
 use spamdrop::clock;
 use spamdrop::kernel::attach::{self, Mode, Plan};
+use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::kernel::blocklist::pins::{self, Capacity};
-use spamdrop::kernel::blocklist::{Blocklist, Term};
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::{Counters, Reason};
 use spamdrop_common::entry::Entry;
 use spamdrop_common::settings::{Refresh, Settings};
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::target::Target;
+use spamdrop_core::term::Term;
 use spamdrop_lab::host::Host;
 
 /// `XDP_DROP`.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Parser as _;
 use spamdrop::cli::{Cli, Verb};
 use spamdrop::commands::addresses::{self, Given};
-use spamdrop::config::LONGEST;
 use spamdrop_core::target::Target;
+use spamdrop_core::term::LONGEST;
 
 /// Reads the bytes as standard input of `add`, and as text its first line as
 /// a time and its second as an address.

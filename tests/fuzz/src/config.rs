@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use spamdrop::config::{Compat, Config, LONGEST, RefreshMode, Seal};
+use spamdrop::config::{Compat, Config, RefreshMode, Seal};
 use spamdrop_core::release::ReleaseMode;
+use spamdrop_core::term::LONGEST;
 
 /// Reads the bytes as a configuration, if they are text.
 ///

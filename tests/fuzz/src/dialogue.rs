@@ -33,7 +33,7 @@ struct Said {
 ///
 /// A promise is broken.
 pub fn check(data: &[u8]) {
-    let portions = Portions::of(data);
+    let portions = Portions::new(data);
     let mut parts = portions.stream.splitn(2, |byte| *byte == PARTED);
     let (stream, text) = (parts.next().unwrap_or_default(), parts.next());
     let text = String::from_utf8_lossy(text.unwrap_or_default()).into_owned();

@@ -16,7 +16,7 @@ const LONGEST: usize = 64;
 ///
 /// A promise is broken.
 pub fn check(data: &[u8]) {
-    let portions = Portions::of(data);
+    let portions = Portions::new(data);
     let mut found = Vec::new();
     let mut commands = Commands::default();
     for portion in portions.cut(portions.stream) {

@@ -8,7 +8,7 @@ pub(crate) struct Portions<'a> {
 }
 
 impl<'a> Portions<'a> {
-    pub(crate) fn of(data: &'a [u8]) -> Self {
+    pub(crate) fn new(data: &'a [u8]) -> Self {
         let (first, rest) = data.split_first().unwrap_or((&0, &[]));
         let (sizes, stream) = rest.split_at(rest.len().min((first % 16).into()));
         Self { sizes, stream }

@@ -20,7 +20,7 @@ struct Lines {
 ///
 /// A promise is broken.
 pub fn check(data: &[u8]) {
-    let portions = Portions::of(data);
+    let portions = Portions::new(data);
     let stream = expanded(portions.stream);
     let mut found = Lines::default();
     let mut take = |piece: Piece<'_>| match piece {

@@ -28,7 +28,7 @@ pub const WORLD4: &str = "100.64.0.0/10";
 /// The world's IPv6 half.
 pub const WORLD6: &str = "2001:db8:64::/48";
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// Two hosts, an SMTP server on one of them, and files in a directory that
@@ -258,7 +258,7 @@ impl<S> Site<S> {
     /// As [`Client::connect`].
     pub fn connect(&self, source: &str) -> Result<Client> {
         let source: IpAddr = source.parse()?;
-        Client::connect(&self.world, Some(source), dest(source), PATIENCE)
+        Client::connect(&self.world, Some(source), dest(source), TIMEOUT)
             .with_context(|| format!("connect from {source}"))
     }
 

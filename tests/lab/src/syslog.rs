@@ -53,7 +53,7 @@ impl Drop for Syslog {
 fn copy(listener: &UnixDatagram, log: &Path) {
     let mut message = [0; MAX_MESSAGE];
     while let Ok(length @ 1..) = listener.recv(&mut message) {
-        let line = line(&message[..length], &Zoned::now());
+        let line = log_line(&message[..length], &Zoned::now());
         let file = OpenOptions::new().append(true).create(true).open(log);
         // In one write, as the mail server writes too. Where it fails, whoever
         // waits for the line says so.
@@ -63,7 +63,7 @@ fn copy(listener: &UnixDatagram, log: &Path) {
 }
 
 /// Without the priority, and with a host's name and a better stamp.
-fn line(message: &[u8], now: &Zoned) -> Vec<u8> {
+fn log_line(message: &[u8], now: &Zoned) -> Vec<u8> {
     let text = match message.iter().position(|&byte| byte == b'>') {
         Some(end) if message.starts_with(b"<") => &message[end + 1..],
         _ => message,
@@ -90,7 +90,7 @@ mod tests {
             .expect("it exists");
         let said = b"<19>Nov 23 08:50:54 courieresmtpd: error,relay=x";
         assert_eq!(
-            String::from_utf8_lossy(&line(said, &now)),
+            String::from_utf8_lossy(&log_line(said, &now)),
             "2026-11-23T08:50:54.000000+00:00 mx1 courieresmtpd: error,relay=x\n"
         );
     }

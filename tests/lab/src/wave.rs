@@ -103,13 +103,13 @@ impl Wave {
         let (stop, stopped) = mpsc::channel();
         let (sessions, seen) = thread::scope(|scope| {
             let watch = move || occupancy::watch(&site.server, &site.smtpd, &stopped);
-            let watcher = scope.spawn(watch);
+            let sampler = scope.spawn(watch);
             let crowd = Crowd::start(&site.world, chains, &self.scale);
             let sessions = crowd.and_then(Crowd::join);
             drop(stop);
-            (sessions, watcher.join())
+            (sessions, sampler.join())
         });
-        let seen = seen.map_err(|_| anyhow!("the watcher of the server panicked"))?;
+        let seen = seen.map_err(|_| anyhow!("the sampler of the server panicked"))?;
         let seen = seen.context("watch the server")?;
         Ok(Outcome::new(&self.scale, &seen, &sessions?))
     }

@@ -22,7 +22,7 @@ const DUMP: [&str; 5] = [
     "map",
     "dump",
     "pinned",
-    "/sys/fs/bpf/spamdrop/blocked4",
+    "/sys/fs/bpf/spamdrop/v2/blocked4",
 ];
 /// As bpftool writes it.
 const POLITE_KEY: &str = "100,64,0,66";
@@ -203,9 +203,9 @@ fn instruments(story: &mut Story, stage: &Stage) -> Result<()> {
     let counted = stats.lines().filter(|line| !is_zero(line));
     story.shows("spamdrop stats | grep -v '^ *0 '", counted)?;
     let dump = stage.site.server.exec(DUMP)?;
-    let command = format!("{} | grep -A 9 '{POLITE_KEY}'", DUMP.join(" "));
+    let command = format!("{} | grep -A 12 '{POLITE_KEY}'", DUMP.join(" "));
     let entry = dump.lines().skip_while(|line| !line.contains(POLITE_KEY));
-    story.shows(&command, entry.take(10))?;
+    story.shows(&command, entry.take(13))?;
     story.step("bpftool reads what `spamdrop list` says", || {
         same_entries(stage, &dump)
     })?;

@@ -85,6 +85,14 @@ fn inline_modules_are_scopes_of_their_own() {
 }
 
 #[test]
+fn types_of_impls_and_functions_are_not_those_of_the_module() {
+    let text =
+        "pub struct A<T>(T);\nimpl B for A { type C = u8; }\nfn d() { enum E {} }\ntype F = A<u8>;";
+    let expected = [("A", 1), ("F", 4)].map(|(name, line)| (name.to_owned(), line));
+    assert_eq!(file(text).types, expected);
+}
+
+#[test]
 fn a_crate_is_read_from_its_root() {
     let root = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {

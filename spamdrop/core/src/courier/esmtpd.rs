@@ -167,7 +167,7 @@ fn coded(rule: &Rule) -> Option<Warning> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
-    use crate::dnsbl::Zones;
+    use crate::zones::Zones;
 
     fn settings(script: &str) -> Settings {
         let split = |text: &[u8]| shlex::bytes::Shlex::new(text).collect();

@@ -5,18 +5,16 @@
 //! name of a source that no zone lists.
 
 pub mod answer;
+pub mod complaint;
 pub mod decision;
 pub mod host_name;
 pub mod question;
 pub mod rate_limit;
 pub mod refusal;
+pub mod refusal_code;
 pub mod reply_text;
 pub mod rule;
 pub mod zone;
-mod zones;
-
-pub use zones::Zones;
-
 use std::time::Duration;
 
 /// For how long a verdict holds, at least.

@@ -36,6 +36,19 @@ pub enum Effect {
     Unsure,
 }
 
+impl Effect {
+    /// Its name in the output of `lookup`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Allow { .. } => "allow",
+            Self::Reject(_) => "reject",
+            Self::Defer => "defer",
+            Self::Unsure => "unsure",
+        }
+    }
+}
+
 /// The words of a rejection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Text {

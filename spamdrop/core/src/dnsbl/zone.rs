@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::answer::{Failure, Records};
-use super::refusal::is_refusal;
+use super::refusal_code::is_refusal;
 use super::reply_text;
 use super::rule::{Effect, Rule, Text};
-use crate::courier::texts::is_complaint;
+use crate::dnsbl::complaint::is_complaint;
 
 /// What a zone said.
 #[derive(Clone, Debug, PartialEq, Eq)]

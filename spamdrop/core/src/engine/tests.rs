@@ -2,8 +2,8 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::log::Server;
-use crate::policy::{Reason, Why};
+use crate::log::MailServer;
+use crate::policy::{Protection, Why};
 use crate::time::UnixSeconds;
 
 /// 2026-11-23 09:00:00 UTC.
@@ -202,7 +202,7 @@ fn protected_addresses_are_replaced() {
     let mut engine = engine();
     let line = rejection(PRESENT, "192.0.2.1");
     let net = "192.0.2.0/24".parse().unwrap();
-    let reason = Reason::Allowlist(net);
+    let reason = Protection::Allowlist(net);
     engine.protect(Protected::new([(net, reason)]));
     assert_eq!(
         engine.protected().why("192.0.2.1".parse().unwrap()),
@@ -223,7 +223,7 @@ fn other_settings_keep_what_was_learned() {
         false,
     );
     let mut other = settings();
-    other.parser.servers = vec![Server::Exim];
+    other.parser.servers = vec![MailServer::Exim];
     other.evidence_capacity = 1;
     engine.reconfigure(other);
     let line = acceptance(PRESENT, "192.0.2.2");
@@ -250,7 +250,7 @@ const REFUSED: &str = "Nov 23 09:00:00 mx smtpd[1]: 6a3f5c1b9d2e4f70 smtp failed
 
 fn opensmtpd() -> EngineSettings {
     let mut settings = settings();
-    settings.parser.servers = vec![Server::Opensmtpd];
+    settings.parser.servers = vec![MailServer::Opensmtpd];
     settings
 }
 

@@ -14,7 +14,7 @@ use memchr::memmem::Finder;
 
 use super::address;
 use super::bytes::{count_digits, token};
-use super::grammar::{Context, Found, Grammar, Reading};
+use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 
 /// How its lines are read.
@@ -26,16 +26,16 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 };
 
 /// Reads a line of the SMTP server, of `courierd`, or of the SMTP client.
-fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     if header.program == Some(context.courier_program) {
         let (addr, text) = rejected(header.message)?;
-        Ok(Found::rejected(addr, text, "courier-511"))
+        Ok(Finding::rejected(addr, text, "courier-511"))
     } else if header.program == Some(b"courierd") {
         let addr = accepted(header.message).ok_or("it is no newmsg line")?;
-        Ok(Found::accepted(addr, "courier-newmsg"))
+        Ok(Finding::accepted(addr, "courier-newmsg"))
     } else if header.program == Some(b"courieresmtp") {
         let addr = delivered(header.message).ok_or("it is no delivery of a message")?;
-        Ok(Found::delivered(addr, "courier-delivered"))
+        Ok(Finding::delivered(addr, "courier-delivered"))
     } else {
         Err(header.not_its())
     }

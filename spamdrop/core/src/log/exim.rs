@@ -6,7 +6,7 @@
 //! ```
 //!
 //! TEXT is the administrator's; it must speak of a blocklist, see
-//! [`super::wording`].
+//! [`super::listing_text`].
 //! What is refused later (`rejected after DATA`) is content, which a forwarder
 //! passes on. A peer chooses
 //! HELO, which stands before the address and by default is a host name or an
@@ -29,7 +29,7 @@ use regex::bytes::{Captures, Regex};
 
 use super::address;
 use super::bytes::count_digits;
-use super::grammar::{Context, Found, Grammar, Reading, expression};
+use super::grammar::{Context, Finding, Grammar, GrammarResult, expression};
 use super::header::Header;
 use super::listing_text::{says_listed, speaks_of_list};
 use super::stamp::Stamp;
@@ -62,7 +62,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 };
 
 /// Reads a line; one through syslog may have Exim's own stamp again.
-fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     let message = match header.program {
         Some(b"exim" | b"exim4") => {
             Stamp::own(header.message).map_or(header.message, |(_, message)| message)
@@ -73,7 +73,7 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
     let message = skip_pid(message);
     if let Some(found) = ACCEPTED.captures(message) {
         let addr = host(message, &found)?;
-        return Ok(Found::accepted(addr, "exim-accepted"));
+        return Ok(Finding::accepted(addr, "exim-accepted"));
     }
     if !rejects(message) {
         return Err("it rejects nothing");
@@ -86,7 +86,7 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
     let addr = host(message, &found)?;
     let (_, [_, fields, text]) = found.extract();
     says_listed(text, addr, envelope(fields))?;
-    Ok(Found::rejected(addr, text, "exim-dnslists"))
+    Ok(Finding::rejected(addr, text, "exim-dnslists"))
 }
 
 /// Whether it is a rejection that speaks of a list.

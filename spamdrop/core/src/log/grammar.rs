@@ -12,7 +12,7 @@ use crate::event::Kind;
 /// How the lines of one server are read.
 pub(super) struct Grammar {
     /// Reads a line, split behind its header.
-    pub(super) read: for<'line> fn(&mut Context<'_>, &Header<'line>) -> Reading<'line>,
+    pub(super) read: for<'line> fn(&mut Context<'_>, &Header<'line>) -> GrammarResult<'line>,
     /// Whether a line that was not taken looks like a rejection by this
     /// server's blocklists. Such a line is a near miss.
     pub(super) looks_rejected: fn(&[u8]) -> bool,
@@ -32,16 +32,16 @@ pub(super) struct Context<'a> {
 
 /// What a line says.
 #[derive(Debug)]
-pub(super) struct Found<'line> {
+pub(super) struct Finding<'line> {
     pub(super) addr: IpAddr,
     pub(super) kind: Kind<'line>,
     pub(super) rule: Cow<'static, str>,
 }
 
 /// What a grammar makes of a line, or why it does not take it.
-pub(super) type Reading<'line> = Result<Found<'line>, &'static str>;
+pub(super) type GrammarResult<'line> = Result<Finding<'line>, &'static str>;
 
-impl<'line> Found<'line> {
+impl<'line> Finding<'line> {
     pub(super) fn rejected(addr: IpAddr, text: &'line [u8], rule: &'static str) -> Self {
         Self::new(addr, Kind::Rejected { text }, rule)
     }

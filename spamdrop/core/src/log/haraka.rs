@@ -7,7 +7,7 @@
 //! It is written when a peer connects, before it said a word: UUID and IP are
 //! Haraka's. In other hooks `params` is the peer's, so only `connect` is taken.
 //! `DENYSOFT`, a 4xx, is not: the plugin answers so only where the
-//! administrator asks for it. Neither is `[dnsbl] host [IP] is blacklisted by`,
+//! administrator wants it. Neither is `[dnsbl] host [IP] is blacklisted by`,
 //! which `dnsbl` writes where it lets the peer go on (`reject=false`).
 //!
 //! `DENY` is what the plugin answered. The plugin `karma` overrides it, unless
@@ -27,7 +27,7 @@ use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
 use super::address;
-use super::grammar::{Context, Found, Grammar, Reading, expression};
+use super::grammar::{Context, Finding, Grammar, GrammarResult, expression};
 use super::header::Header;
 
 static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
@@ -45,7 +45,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 };
 
 /// Reads a line, from syslog or from Haraka's standard output.
-fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     if !matches!(header.program, Some(b"haraka") | None) {
         return Err(header.not_its());
     }
@@ -56,7 +56,7 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
     let found = found.ok_or("its fields are not as Haraka writes them")?;
     let (_, [text, host]) = found.extract();
     let addr = address::plain(host).ok_or("its host is not an address")?;
-    Ok(Found::rejected(addr, text, "haraka-dnsbl"))
+    Ok(Finding::rejected(addr, text, "haraka-dnsbl"))
 }
 
 /// Whether it is one of the plugin's sentences.

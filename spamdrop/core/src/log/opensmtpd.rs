@@ -24,7 +24,7 @@ use memchr::memmem::{self, Finder};
 
 use super::address;
 use super::bytes::token;
-use super::grammar::{Context, Found, Grammar, Reading};
+use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 use super::listing_text::{says_listed, speaks_of_list};
 
@@ -37,7 +37,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 };
 
 /// Reads a line.
-fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     if header.program != Some(b"smtpd") {
         return Err(header.not_its());
     }
@@ -71,7 +71,7 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> Reading<'li
         return Err("its command is none of HELO, EHLO, MAIL and RCPT");
     }
     says_listed(text, addr, command)?;
-    Ok(Found::rejected(addr, text, "opensmtpd-dnsbl"))
+    Ok(Finding::rejected(addr, text, "opensmtpd-dnsbl"))
 }
 
 /// Whether a command was refused for good, or the connection closed, for a

@@ -19,7 +19,7 @@ use regex_automata::util::syntax;
 use serde::Deserialize;
 
 use super::address;
-use super::grammar::Found;
+use super::grammar::Finding;
 use crate::event::Kind;
 use place::Ambiguous;
 
@@ -40,16 +40,16 @@ const SIZE_LIMIT: usize = 1 << 18;
 
 /// A pattern of the configuration, which has been found to be safe.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "Source")]
+#[serde(try_from = "PatternSource")]
 pub struct Pattern {
-    source: Source,
+    source: PatternSource,
     regex: Regex,
 }
 
 /// `[[pattern]]`, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Source {
+struct PatternSource {
     name: String,
     program: Option<String>,
     r#match: String,
@@ -64,10 +64,10 @@ impl PartialEq for Pattern {
 
 impl Eq for Pattern {}
 
-impl TryFrom<Source> for Pattern {
+impl TryFrom<PatternSource> for Pattern {
     type Error = String;
 
-    fn try_from(source: Source) -> Result<Self, String> {
+    fn try_from(source: PatternSource) -> Result<Self, String> {
         let regex = if !is_name(&source.name) {
             Err("`name` must be 1 to 64 letters, digits, `-`, `_` or `.`".into())
         } else if source.program.as_deref() == Some("") {
@@ -100,11 +100,11 @@ impl Pattern {
     pub(super) fn find<'line>(
         &self,
         message: &'line [u8],
-    ) -> Option<Result<Found<'line>, &'static str>> {
+    ) -> Option<Result<Finding<'line>, &'static str>> {
         let host = self.regex.captures(message)?.name(GROUP)?;
         let text = message.get(host.end()..)?;
         Some(match address::tagged(host.as_bytes()) {
-            Some(addr) => Ok(Found {
+            Some(addr) => Ok(Finding {
                 addr,
                 kind: Kind::Rejected { text },
                 rule: Cow::Owned(self.source.name.clone()),

@@ -26,7 +26,7 @@ use memchr::memmem::{self, Finder};
 
 use super::address::bracketed;
 use super::bytes::count_digits;
-use super::grammar::{Context, Found, Grammar, Reading};
+use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 
 /// How its lines are read.
@@ -38,12 +38,12 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 };
 
 /// Reads a line.
-fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     match header.program.and_then(process) {
         Some(b"smtpd") => match header.message.strip_prefix(b"disconnect from ") {
             Some(rest) => {
                 let addr = accepted(rest).ok_or("no message was accepted")?;
-                Ok(Found::accepted(addr, "postfix-disconnect"))
+                Ok(Finding::accepted(addr, "postfix-disconnect"))
             }
             None => rejected(header.message, b"Client host ", "postfix-rbl"),
         },
@@ -66,7 +66,7 @@ fn process(program: &[u8]) -> Option<&[u8]> {
     (!name.is_empty()).then(|| process.get(1..))?
 }
 
-fn rejected<'line>(message: &'line [u8], class: &[u8], rule: &'static str) -> Reading<'line> {
+fn rejected<'line>(message: &'line [u8], class: &[u8], rule: &'static str) -> GrammarResult<'line> {
     if message.starts_with(b"DNSBL rank ") {
         return Err("a rank alone does not tell whether the client was refused");
     }
@@ -85,7 +85,7 @@ fn rejected<'line>(message: &'line [u8], class: &[u8], rule: &'static str) -> Re
     }
     let end = memmem::find(text, b"; from=<").unwrap_or(text.len());
     let text = text.get(..end).unwrap_or_default();
-    Ok(Found::rejected(addr, text, rule))
+    Ok(Finding::rejected(addr, text, rule))
 }
 
 /// Reads `QUEUE_ID: reject: STAGE from `.

@@ -19,7 +19,7 @@ use memchr::memmem::Finder;
 
 use super::address;
 use super::bytes::{count_digits, token};
-use super::grammar::{Context, Found, Grammar, Reading};
+use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 use super::stamp::Stamp;
 
@@ -34,7 +34,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 };
 
 /// Reads a line. Syslog takes a leading `rblsmtpd: ` for the program's name.
-fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     let named = unstamped(header.message).strip_prefix(NAME);
     let message = match header.program {
         Some(b"rblsmtpd") => named.unwrap_or(header.message),
@@ -53,7 +53,7 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
     if text == b"temporary RBL lookup error" {
         return Err("the blocklist did not answer");
     }
-    Ok(Found::rejected(addr, text, "rblsmtpd"))
+    Ok(Finding::rejected(addr, text, "rblsmtpd"))
 }
 
 /// Whether rblsmtpd speaks of a peer.

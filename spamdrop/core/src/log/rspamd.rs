@@ -25,7 +25,7 @@ use memchr::memmem::{self, Finder};
 use regex::bytes::Regex;
 
 use super::address;
-use super::grammar::{Context, Found, Grammar, Reading, expression};
+use super::grammar::{Context, Finding, Grammar, GrammarResult, expression};
 use super::header::Header;
 
 static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
@@ -43,7 +43,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 };
 
 /// Reads a line, from syslog or from Rspamd's own log.
-fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     if !matches!(header.program, Some(b"rspamd") | None) {
         return Err(header.not_its());
     }
@@ -63,10 +63,10 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
         if memmem::find(message, b", user: ").is_some() {
             return Err("a user of the server's own sent it");
         }
-        return Ok(Found::accepted(addr, "rspamd-accepted"));
+        return Ok(Finding::accepted(addr, "rspamd-accepted"));
     }
     let listing = listing(symbols, addr).ok_or("no blocklist scored for its address")?;
-    Ok(Found::rejected(addr, listing, "rspamd-rbl"))
+    Ok(Finding::rejected(addr, listing, "rspamd-rbl"))
 }
 
 /// Whether a blocklist may have had a part in a rejection.

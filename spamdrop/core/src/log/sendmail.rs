@@ -23,7 +23,7 @@ use memchr::memmem::{self, Finder};
 use regex::bytes::Regex;
 
 use super::address;
-use super::grammar::{Context, Found, Grammar, Reading, expression};
+use super::grammar::{Context, Finding, Grammar, GrammarResult, expression};
 use super::header::Header;
 use super::listing_text::{says_listed, speaks_of_list};
 
@@ -43,7 +43,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 };
 
 /// Reads a line.
-fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
+fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     if !matches!(header.program, Some(b"sendmail" | b"sm-mta")) {
         return Err(header.not_its());
     }
@@ -60,7 +60,7 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> Reading<'line> {
         return Err("it has two relays, and one may be forged");
     }
     says_listed(text, addr, recipient)?;
-    Ok(Found::rejected(addr, text, "sendmail-dnsbl"))
+    Ok(Finding::rejected(addr, text, "sendmail-dnsbl"))
 }
 
 /// Whether a ruleset refused for good, for a list.

@@ -5,11 +5,11 @@ use serde::Deserialize;
 use super::grammar::Grammar;
 use super::{courier, exim, haraka, opensmtpd, postfix, rblsmtpd, rspamd, sendmail};
 
-/// A mail server, or what it asks about its peers.
+/// A mail server, or a program that checks its peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it; each has a module")]
-pub enum Server {
+pub enum MailServer {
     Courier,
     Postfix,
     Exim,
@@ -20,7 +20,7 @@ pub enum Server {
     Rspamd,
 }
 
-impl Server {
+impl MailServer {
     /// How its lines are read.
     pub(super) fn grammar(self) -> &'static Grammar {
         match self {

@@ -14,14 +14,14 @@ const MESSAGE: &str = "error,relay=::ffff:192.0.2.1,from=<a@b>,to=<c@d>: 511 Lis
 #[derive(serde::Deserialize)]
 #[serde(default)]
 struct Keys {
-    servers: Vec<Server>,
+    servers: Vec<MailServer>,
     pattern: Vec<Pattern>,
 }
 
 impl Default for Keys {
     fn default() -> Self {
         Self {
-            servers: vec![Server::Courier],
+            servers: vec![MailServer::Courier],
             pattern: Vec::new(),
         }
     }
@@ -36,7 +36,7 @@ fn parser() -> Parser {
 }
 
 /// Reads the lines of these servers.
-fn reading(servers: Vec<Server>) -> Parser {
+fn reading(servers: Vec<MailServer>) -> Parser {
     Parser::new(ParserSettings {
         servers,
         ..ParserSettings::default()
@@ -393,7 +393,11 @@ fn a_pattern_without_a_program_sees_what_follows_the_stamp() {
 
 #[test]
 fn near_miss_is_of_the_server_that_it_looks_like() {
-    let mut parser = reading(vec![Server::Courier, Server::Exim, Server::Postfix]);
+    let mut parser = reading(vec![
+        MailServer::Courier,
+        MailServer::Exim,
+        MailServer::Postfix,
+    ]);
     let mut reason = |line: &str| match parser.parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0)) {
         Parsed::NearMiss(reason) => reason,
         other => panic!("{other:?}"),
@@ -430,7 +434,7 @@ fn near_miss_is_of_the_server_that_it_looks_like() {
 
 #[test]
 fn text_of_postfix_ends_before_the_peers_words() {
-    let mut parser = reading(vec![Server::Postfix]);
+    let mut parser = reading(vec![MailServer::Postfix]);
     let line = b"Nov 23 08:50:54 mx1 postfix/smtpd[1]: NOQUEUE: reject: RCPT from x[192.0.2.1]: 554 5.7.1 \
         Service unavailable; Client host [192.0.2.1] blocked using z; t; from=<open resolver> to=<b>";
     let Parsed::Event(event) = parser.parse(line, utc(2026, 11, 23, 9, 0, 0)) else {

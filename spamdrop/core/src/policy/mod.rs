@@ -15,9 +15,10 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 pub use ceiling::Trip;
-pub use protected::{Protected, Reason};
+pub use protected::{Protected, Protection};
 
 use crate::courier::texts;
+use crate::dnsbl::complaint;
 use crate::event::{Event, Evidence, Kind};
 use crate::time::Moment;
 use ceiling::Ceiling;
@@ -67,7 +68,7 @@ pub enum Why {
     /// The blocklist complains of the query instead of listing the peer.
     BrokenBlocklist,
     /// The address is never blocked.
-    Protected(Reason),
+    Protected(Protection),
     /// The same address offended less than a second ago.
     Repeat,
     /// The ceiling has tripped.
@@ -192,7 +193,7 @@ impl Policy {
         match event.kind {
             Kind::Accepted => Some(Evidence::Accepted),
             Kind::Delivered => Some(Evidence::Delivered),
-            Kind::Rejected { text } if texts::is_complaint(text) => None,
+            Kind::Rejected { text } if complaint::is_complaint(text) => None,
             Kind::Rejected { text } => match self.no_listing(text) {
                 None => (!self.ceiling.is_tripped()).then_some(Evidence::Listed),
                 Some(Why::OwnText) if texts::is_unknown_user(text) => {
@@ -241,7 +242,7 @@ impl Policy {
     /// blocklist is wrong, whether it could be blocked or not.
     fn never_blocked(&mut self, addr: IpAddr, text: &[u8], protected: &Protected) -> Option<Why> {
         self.ceiling.refused(addr);
-        if texts::is_complaint(text) {
+        if complaint::is_complaint(text) {
             return Some(Why::BrokenBlocklist);
         }
         protected.why(addr).map(Why::Protected)

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Why an address or a prefix is not blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum Protection {
     /// 127.0.0.0/8 or ::1.
     Loopback,
     /// 0.0.0.0 or ::.
@@ -31,7 +31,7 @@ pub enum Reason {
     TooWide(u8),
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Protection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Loopback => f.write_str("loopback"),
@@ -57,7 +57,7 @@ const MIN_BITS_V6: u8 = 19;
 /// Everything that is never blocked.
 #[derive(Clone, Debug)]
 pub struct Protected {
-    nets: BTreeMap<IpNet, Reason>,
+    nets: BTreeMap<IpNet, Protection>,
     /// The prefix lengths in `nets`, longest first.
     bits_v4: Vec<u8>,
     bits_v6: Vec<u8>,
@@ -77,15 +77,16 @@ impl Protected {
     /// The filter blocks IPv6 by the /64, so an address of this machine or of
     /// a gateway protects the whole /64 around it.
     #[must_use]
-    pub fn new(nets: impl IntoIterator<Item = (IpNet, Reason)>) -> Self {
+    pub fn new(nets: impl IntoIterator<Item = (IpNet, Protection)>) -> Self {
         let mut all = BTreeMap::new();
         for (net, reason) in nets.into_iter().chain(everywhere()) {
             let net = canonical(net);
             all.entry(net).or_insert(reason);
             if let Some(prefix) = around(net)
-                && !matches!(reason, Reason::Allowlist(_))
+                && !matches!(reason, Protection::Allowlist(_))
             {
-                all.entry(prefix).or_insert(Reason::SharedPrefix(prefix));
+                all.entry(prefix)
+                    .or_insert(Protection::SharedPrefix(prefix));
             }
         }
         let bits = |v4| {
@@ -103,27 +104,27 @@ impl Protected {
     }
 
     /// Every protected prefix, sorted, and why.
-    pub fn nets(&self) -> impl Iterator<Item = (IpNet, Reason)> + '_ {
+    pub fn nets(&self) -> impl Iterator<Item = (IpNet, Protection)> + '_ {
         self.nets.iter().map(|(net, reason)| (*net, *reason))
     }
 
     /// Why the address is not blocked, if it is not.
     #[must_use]
-    pub fn why(&self, addr: IpAddr) -> Option<Reason> {
+    pub fn why(&self, addr: IpAddr) -> Option<Protection> {
         self.covering(addr.to_canonical().into())
     }
 
     /// Why the prefix is not blocked, if it is not: it lies in a protected
     /// one, contains one, or is wider than /8 (IPv4) or /19 (IPv6).
     #[must_use]
-    pub fn why_net(&self, net: IpNet) -> Option<Reason> {
+    pub fn why_net(&self, net: IpNet) -> Option<Protection> {
         let net = canonical(net);
         let min = match net {
             IpNet::V4(_) => MIN_BITS_V4,
             IpNet::V6(_) => MIN_BITS_V6,
         };
         if net.prefix_len() < min {
-            return Some(Reason::TooWide(min));
+            return Some(Protection::TooWide(min));
         }
         self.covering(net).or_else(|| {
             let mut inside = self.nets.range(net..);
@@ -133,7 +134,7 @@ impl Protected {
     }
 
     /// The reason of the longest protected prefix around the given one.
-    fn covering(&self, net: IpNet) -> Option<Reason> {
+    fn covering(&self, net: IpNet) -> Option<Protection> {
         let bits = match net {
             IpNet::V4(_) => &self.bits_v4,
             IpNet::V6(_) => &self.bits_v6,
@@ -168,21 +169,21 @@ fn around(net: IpNet) -> Option<IpNet> {
     }
 }
 
-fn everywhere() -> [(IpNet, Reason); 9] {
+fn everywhere() -> [(IpNet, Protection); 9] {
     let v4 = |addr: [u8; 4], bits| Ipv4Net::new_assert(Ipv4Addr::from(addr), bits).into();
     let v6 = |first, last, bits| {
         Ipv6Net::new_assert(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, last), bits).into()
     };
     [
-        (v4([127, 0, 0, 0], 8), Reason::Loopback),
-        (v4([0, 0, 0, 0], 32), Reason::Unspecified),
-        (v4([169, 254, 0, 0], 16), Reason::LinkLocal),
-        (v4([224, 0, 0, 0], 4), Reason::Multicast),
-        (v4([255, 255, 255, 255], 32), Reason::Broadcast),
-        (v6(0, 1, 128), Reason::Loopback),
-        (v6(0, 0, 128), Reason::Unspecified),
-        (v6(0xfe80, 0, 10), Reason::LinkLocal),
-        (v6(0xff00, 0, 8), Reason::Multicast),
+        (v4([127, 0, 0, 0], 8), Protection::Loopback),
+        (v4([0, 0, 0, 0], 32), Protection::Unspecified),
+        (v4([169, 254, 0, 0], 16), Protection::LinkLocal),
+        (v4([224, 0, 0, 0], 4), Protection::Multicast),
+        (v4([255, 255, 255, 255], 32), Protection::Broadcast),
+        (v6(0, 1, 128), Protection::Loopback),
+        (v6(0, 0, 128), Protection::Unspecified),
+        (v6(0xfe80, 0, 10), Protection::LinkLocal),
+        (v6(0xff00, 0, 8), Protection::Multicast),
     ]
 }
 

@@ -15,13 +15,13 @@ const CAPACITY: usize = 65_536;
 /// The sources of the last 24 h, to the minute.
 #[derive(Debug, Default)]
 pub(super) struct RecentSenders {
-    sources: HashMap<u64, Source>,
+    sources: HashMap<u64, RecentSender>,
     refused: u32,
     swept: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Source {
+struct RecentSender {
     /// In seconds of the monotonic clock; negative for mail from before its
     /// start. 68 years fit.
     accepted: i32,
@@ -43,7 +43,7 @@ impl RecentSenders {
         if self.sources.len() >= CAPACITY {
             self.evict();
         }
-        let source = Source {
+        let source = RecentSender {
             accepted,
             refused: false,
         };
@@ -90,7 +90,7 @@ impl RecentSenders {
         });
     }
 
-    fn keep(&mut self, mut wanted: impl FnMut(&Source) -> bool) {
+    fn keep(&mut self, mut wanted: impl FnMut(&RecentSender) -> bool) {
         self.sources.retain(|_, source| wanted(source));
         let refused = self.sources.values().filter(|source| source.refused);
         self.refused = u32::try_from(refused.count()).unwrap_or(u32::MAX);

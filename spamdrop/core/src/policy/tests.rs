@@ -158,7 +158,7 @@ fn protected_addresses_are_not_blocked() {
     let event = rejected("127.0.0.1", "Listed", None);
     assert_eq!(
         decide(&mut policy(), &event, moment(0)),
-        Decision::Ignore(Why::Protected(Reason::Loopback))
+        Decision::Ignore(Why::Protected(Protection::Loopback))
     );
 }
 
@@ -236,7 +236,7 @@ fn refused_recipients_of_known_sources_do_not_trip_the_ceiling() {
 #[test]
 fn allowlisted_sources_tell_of_a_wrong_blocklist() {
     let allowed = "192.0.2.0/24".parse().unwrap();
-    let protected = Protected::new([(allowed, Reason::Allowlist(allowed))]);
+    let protected = Protected::new([(allowed, Protection::Allowlist(allowed))]);
     let mut policy = policy();
     for n in 1..=5 {
         let addr = format!("192.0.2.{n}");
@@ -258,14 +258,14 @@ fn names_differ_and_texts_tell_the_reason() {
         Why::OwnText,
         Why::OtherText,
         Why::BrokenBlocklist,
-        Why::Protected(Reason::Gateway),
+        Why::Protected(Protection::Gateway),
         Why::Repeat,
         Why::Ceiling,
     ];
     let names: std::collections::HashSet<_> = all.map(Why::name).into();
     assert_eq!(names.len(), all.len());
     assert_eq!(
-        Why::Protected(Reason::Gateway).to_string(),
+        Why::Protected(Protection::Gateway).to_string(),
         "a gateway of this machine"
     );
 }
@@ -273,7 +273,7 @@ fn names_differ_and_texts_tell_the_reason() {
 #[test]
 fn a_lesson_is_what_an_event_tells_of_its_source() {
     let allowed = "198.51.100.0/24".parse().unwrap();
-    let protected = Protected::new([(allowed, Reason::Allowlist(allowed))]);
+    let protected = Protected::new([(allowed, Protection::Allowlist(allowed))]);
     let year = Duration::from_secs(365 * 86_400);
     let evidence = |event: &Event<'_>, wall_later: Duration| {
         let mut policy = policy();
@@ -332,14 +332,14 @@ fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
             moment(0),
         );
     }
-    let mut lessons = Vec::new();
+    let mut evidence = Vec::new();
     for n in 1..=6 {
         let event = rejected(&format!("192.0.2.{n}"), "Listed", None);
         decide(&mut policy, &event, moment(1));
-        lessons.push(policy.evidence(&event, &Protected::default()));
+        evidence.push(policy.evidence(&event, &Protected::default()));
     }
     let listed = Some(Evidence::Listed);
-    assert_eq!(lessons, [listed, listed, listed, listed, None, None]);
+    assert_eq!(evidence, [listed, listed, listed, listed, None, None]);
     // Nor by a line that is too old for the ceiling to count.
     let old = moment(0).wall - Duration::from_secs(3600);
     let event = rejected("192.0.2.9", "Listed", Some(old));

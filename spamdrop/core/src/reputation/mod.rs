@@ -9,4 +9,4 @@ mod recipient_failures;
 mod record;
 
 pub use evidence_buffer::{EvidenceBuffer, Records};
-pub use record::{Record, Standing};
+pub use record::{Record, SenderStanding};

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::time::UnixSeconds;
 
 /// How long evidence counts.
@@ -37,8 +39,9 @@ pub struct Record {
 }
 
 /// The standing of a source, the most expendable first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SenderStanding {
     /// None of its evidence counts any more.
     Void,
     /// Demoted, and not accepted since.
@@ -52,7 +55,7 @@ pub enum Standing {
     ByHand,
 }
 
-impl Standing {
+impl SenderStanding {
     /// Whether the source counts as a good one.
     #[must_use]
     pub const fn is_known(self) -> bool {
@@ -133,19 +136,19 @@ impl Record {
 
     /// Its standing now.
     #[must_use]
-    pub fn standing(&self, now: UnixSeconds) -> Standing {
+    pub fn standing(&self, now: UnixSeconds) -> SenderStanding {
         let counts = |at| !is_too_old(at, now);
         let [newest, .., enough] = self.recent;
         if self.by_hand != NEVER {
-            Standing::ByHand
+            SenderStanding::ByHand
         } else if counts(self.counting_delivery()) || counts(enough) && counts(self.earlier_day) {
-            Standing::Known
+            SenderStanding::Known
         } else if counts(newest) {
-            Standing::Unproven
+            SenderStanding::Unproven
         } else if counts(self.demoted) {
-            Standing::Demoted
+            SenderStanding::Demoted
         } else {
-            Standing::Void
+            SenderStanding::Void
         }
     }
 

@@ -1,7 +1,8 @@
-//! Waves: when the server's slots ran short, and what became of whom.
+//! Waves: periods in which the server's slots run short, and what became of the
+//! sources that came.
 //!
-//! Pure but for the [`Store`]: what is seen once a second, and who was refused
-//! or heard of in the log → [`Recorder`] → a [`Wave`] and its course.
+//! One [`Sample`] a second, the delayed sources and the evidence of the log →
+//! [`Recorder`] → a [`Wave`] and its points.
 
 mod points;
 mod record;
@@ -13,4 +14,4 @@ pub use points::Point;
 pub use record::Wave;
 pub use recorder::{News, Recorder, Snapshot};
 pub use sample::{Sample, Totals};
-pub use sources::{Counts, Heard};
+pub use sources::{SourceCounts, WaveEvidence};

@@ -1,14 +1,14 @@
-//! The course of a wave, one point a second, thinned when it grows long.
+//! The points of a wave: one a second, thinned when there are many.
 
 use std::mem;
 
-/// Points of one wave. One that has more gets half of them.
+/// The most points of a wave. Beyond that, pairs of points are joined.
 pub(super) const MAX: usize = 3_600;
 
-/// What was seen in one or more seconds of a wave.
+/// One or more seconds of a wave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Point {
-    /// Seconds from the wave's start to where they begin.
+    /// Seconds from the start of the wave to the start of the point.
     pub at_s: u32,
     /// The most connections that the server held.
     pub open: u32,
@@ -18,12 +18,12 @@ pub struct Point {
     pub admitted: u32,
     /// SYNs that were refused, or would have been.
     pub refused: u32,
-    /// SYNs that were left to the responder.
+    /// SYNs that went to the responder.
     pub answered: u32,
 }
 
 impl Point {
-    /// Both, beginning where the first one does.
+    /// Joins two points into one that begins with the first.
     fn join(self, next: Self) -> Self {
         Self {
             at_s: self.at_s,
@@ -36,12 +36,12 @@ impl Point {
     }
 }
 
-/// The points of a wave, as many seconds apart as their number needs.
+/// The points of a wave, at equal distances.
 #[derive(Clone, Debug)]
 pub(super) struct Points {
     all: Vec<Point>,
     every_s: u32,
-    /// How many of them were taken as they are.
+    /// How many points have not changed since they were taken.
     taken: usize,
 }
 
@@ -78,8 +78,8 @@ impl Points {
         }
     }
 
-    /// Those that are new or have changed since this was last called; those
-    /// from the first of them on replace older ones.
+    /// The points that are new or have changed since the last call. They replace
+    /// all points from the first of them on.
     pub fn take_fresh(&mut self) -> Vec<Point> {
         let fresh = self.all.get(self.taken..).unwrap_or_default().to_vec();
         self.taken = self.all.len();

@@ -1,51 +1,51 @@
-//! What is kept of a wave.
+//! The record of a wave.
 
 use serde::{Deserialize, Serialize};
 
 use super::sample::Totals;
-use super::sources::Counts;
+use super::sources::SourceCounts;
 
-/// A wave, as `report --json` shows it and as it is kept.
+/// A wave, as `report --json` prints it and as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Wave {
     /// When it began, in seconds since 1970.
     pub start_unix_s: u64,
-    /// Seconds from there to when the server was last short of slots.
+    /// Seconds from the start to the last shortage of slots.
     pub length_s: f64,
-    /// Whether it is not over yet.
+    /// Whether it has not ended yet.
     pub ongoing: bool,
-    /// Whether nobody was refused: `admit = "observe"`.
+    /// Whether refusals were only counted: `admit = "observe"`.
     pub observed: bool,
-    /// Connections that the server serves at once.
+    /// Connections that the server can serve at once.
     pub slots: u32,
-    /// The most connections that it held.
+    /// The most connections that the server held.
     pub peak_open: u32,
-    /// The most of them that waited to be accepted.
+    /// The most connections that waited to be accepted.
     pub peak_waiting: u32,
-    /// Who came.
+    /// The sources that came.
     #[serde(flatten)]
-    pub who: Counts,
-    /// SYNs of the delayed that were not their first.
+    pub who: SourceCounts,
+    /// SYNs of delayed sources that were not their first.
     pub repeats: u64,
-    /// What was counted.
+    /// The counts.
     #[serde(flatten)]
     pub totals: Totals,
-    /// SYNs of known senders that were refused, or would have been: there
-    /// must be none.
+    /// SYNs of known senders that were refused, or would have been. It must be
+    /// 0.
     pub known_delayed: u64,
-    /// The longest time from a source's first refusal to its mail's
-    /// acceptance; null: there was none.
+    /// The longest time from a source's first refusal to the acceptance of its
+    /// mail; `null`: no such source.
     pub longest_wait_s: Option<f64>,
-    /// As `longest_wait_s`, to a blocklist's rejection.
+    /// The same to the rejection of a listed source.
     pub longest_listed_wait_s: Option<f64>,
 }
 
 impl Wave {
-    /// When it was over, in seconds since 1970.
+    /// When it ended, in seconds since 1970.
     #[must_use]
     pub fn end_unix_s(&self) -> u64 {
-        // Rounded up; a length is far from the limits of either.
+        // Rounded up; a length is far from the limits of both types.
         self.start_unix_s
             .saturating_add(self.length_s.ceil() as u64)
     }

@@ -7,60 +7,61 @@ use std::time::Duration;
 use super::points::{Point, Points};
 use super::record::Wave;
 use super::sample::{Sample, Totals};
-use super::sources::{self, Heard, Sources};
+use super::sources::{self, Sources, WaveEvidence};
 use crate::target::Target;
 
-/// A wave is over when for so long nobody was refused and the server had slots
-/// to spare.
+/// A wave ends after this time without a refusal and without a shortage of
+/// slots.
 const QUIET: Duration = Duration::from_secs(60);
-/// A wave that was shorter, and in which nobody was refused, is not worth
-/// keeping: a few senders came at once.
+/// A shorter wave without a refusal is not recorded: a few senders came at the
+/// same time.
 const SHORTEST: Duration = Duration::from_secs(5);
-/// For how long after a wave its sources may turn up in the log: MTAs try
-/// again within minutes.
+/// How long after a wave the log lines of its sources count for it: MTAs retry
+/// within minutes.
 const AFTERMATH: Duration = Duration::from_secs(3600);
-/// When somebody was refused for so long, without a quiet minute, a person
-/// should look: some mail servers give up after half an hour.
+/// After this time of refusals without a quiet minute the administrator is
+/// warned: some mail servers give up after half an hour.
 const ALARM: Duration = Duration::from_secs(600);
 
-/// Takes what is seen and heard, and tells waves apart. Its times are the
-/// caller's, by `CLOCK_MONOTONIC`.
+/// Turns samples and evidence into waves. All times are `CLOCK_MONOTONIC`, read
+/// by the caller.
 #[derive(Debug)]
 pub struct Recorder {
     next_id: i64,
     capacity: usize,
     last: Option<Sample>,
-    now: Option<Course>,
-    /// The last one that is over.
-    past: Option<Course>,
+    now: Option<WaveCourse>,
+    /// The last wave that ended.
+    past: Option<WaveCourse>,
     news: Vec<News>,
 }
 
-/// What an administrator should know at once, with the wave so far.
+/// An event for the log, with the wave so far.
 #[derive(Clone, Debug, PartialEq)]
 pub enum News {
-    /// The first sender in it is refused, or would be.
+    /// The first source is refused, or would be.
     Begins(Wave),
-    /// It goes on, and for ten minutes senders have been refused.
+    /// Sources have been refused for ten minutes.
     Lasts(Wave),
-    /// It is over, and somebody was refused, or would have been.
+    /// The wave ended, and a source was refused, or would have been.
     IsOver(Wave),
 }
 
-/// What is to be written of a wave.
+/// What to store of a wave.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// Its number by the recorder.
+    /// Its number; the recorder counts from 1.
     pub id: i64,
-    /// All about it.
+    /// The whole wave.
     pub wave: Wave,
-    /// Its newest points, which replace those from the first of them on.
+    /// Its newest points. They replace all stored points from the first of them
+    /// on.
     pub points: Vec<Point>,
 }
 
-/// A wave, and what is needed to go on with it.
+/// A wave and the state that continues it.
 #[derive(Debug)]
-struct Course {
+struct WaveCourse {
     id: i64,
     wave: Wave,
     sources: Sources,
@@ -73,10 +74,10 @@ struct Course {
     changed: bool,
 }
 
-/// When somebody was refused, by samples.
+/// When sources were refused, by the samples.
 #[derive(Clone, Copy, Debug)]
 struct Refusals {
-    /// The first time after a quiet minute.
+    /// The first refusal after a quiet minute.
     since: Duration,
     last: Duration,
     told: bool,
@@ -89,7 +90,7 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// One that has seen nothing. It numbers its waves from 1.
+    /// A recorder without a wave.
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(sources::MAX)
@@ -106,8 +107,8 @@ impl Recorder {
         }
     }
 
-    /// A source came while its class had to wait; `known` if it was one that
-    /// never has to.
+    /// Records a source that came while its class had to wait. `known`: it is a
+    /// known sender, which never has to.
     pub fn delayed(&mut self, source: IpAddr, known: bool, at: Duration) {
         let Some(last) = self.last else {
             return;
@@ -121,11 +122,12 @@ impl Recorder {
         course.is_busy(at);
     }
 
-    /// A source was heard of.
-    pub fn heard(&mut self, source: IpAddr, heard: Heard, at: Duration) {
+    /// Records what a log line says of a source.
+    pub fn heard(&mut self, source: IpAddr, heard: WaveEvidence, at: Duration) {
         let source = Target::from(source);
-        let waited = |course: &&mut Course| course.sources.was_delayed(source);
-        // Who waited in the wave before belongs there, unless to both.
+        let waited = |course: &&mut WaveCourse| course.sources.was_delayed(source);
+        // A source that waited in the last wave counts there, unless it waits in
+        // this one too.
         let course = match (&mut self.now, self.past.as_mut().filter(waited)) {
             (Some(now), Some(_)) if now.sources.was_delayed(source) => now,
             (_, Some(past)) => past,
@@ -137,7 +139,7 @@ impl Recorder {
         course.changed = true;
     }
 
-    /// A look at the server, once a second.
+    /// Takes a sample, once a second.
     pub fn sample(&mut self, sample: Sample) {
         let last = self.last.replace(sample).unwrap_or(sample);
         if sample.observed != last.observed {
@@ -157,11 +159,11 @@ impl Recorder {
                 self.end();
             }
         }
-        let is_old = |past: &mut Course| sample.at.saturating_sub(past.busy) >= AFTERMATH;
+        let is_old = |past: &mut WaveCourse| sample.at.saturating_sub(past.busy) >= AFTERMATH;
         self.past.take_if(is_old);
     }
 
-    /// Ends the wave, if there is one: nothing more will be seen of it.
+    /// Ends the wave, if there is one.
     pub fn end(&mut self) {
         if let Some(mut now) = self.now.take() {
             now.wave.ongoing = false;
@@ -175,20 +177,20 @@ impl Recorder {
         }
     }
 
-    /// What has happened since this was last called.
+    /// The news since the last call.
     pub fn take_news(&mut self) -> Vec<News> {
         mem::take(&mut self.news)
     }
 
-    /// What has changed since this was last called, older waves first.
+    /// The waves that changed since the last call, the older one first.
     pub fn take(&mut self) -> Vec<Snapshot> {
         let both = self.past.iter_mut().chain(&mut self.now);
         both.filter(|course| course.changed && course.is_worth_keeping())
-            .map(Course::snapshot)
+            .map(WaveCourse::snapshot)
             .collect()
     }
 
-    fn course(&mut self, at: Duration, unix_s: u64) -> &mut Course {
+    fn course(&mut self, at: Duration, unix_s: u64) -> &mut WaveCourse {
         let Self {
             now,
             next_id,
@@ -205,7 +207,7 @@ impl Recorder {
                 observed: last.is_some_and(|last| last.observed),
                 ..Wave::default()
             };
-            Course {
+            WaveCourse {
                 id,
                 wave,
                 sources: Sources::new(*capacity),
@@ -219,7 +221,7 @@ impl Recorder {
     }
 }
 
-impl Course {
+impl WaveCourse {
     fn is_busy(&mut self, at: Duration) {
         self.busy = self.busy.max(at);
         self.changed = true;
@@ -244,7 +246,7 @@ impl Course {
         self.changed = true;
     }
 
-    /// Somebody was refused, or would have been; what there is to tell of it.
+    /// Notes that a source was refused, or would have been.
     fn refuses(&mut self, at: Duration) -> Option<News> {
         let Some(refusals) = &mut self.refusals else {
             self.refusals = Some(Refusals {
@@ -280,7 +282,7 @@ impl Course {
         }
     }
 
-    /// The wave as far as it is known.
+    /// The wave so far.
     fn figures(&mut self) -> Wave {
         let (wave, sources) = (&mut self.wave, &self.sources);
         wave.length_s = seconds(self.busy.saturating_sub(self.start));
@@ -294,7 +296,7 @@ impl Course {
     }
 }
 
-/// With milliseconds.
+/// Seconds with three decimals.
 fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
 }

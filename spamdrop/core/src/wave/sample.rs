@@ -1,28 +1,28 @@
-//! What is seen once a second.
+//! Samples of the server and the gate, one a second.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use spamdrop_common::gate::CLASSES;
 
-/// A look at the server and the gate.
+/// One reading of the server's connections and the gate's counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     /// `CLOCK_MONOTONIC`.
     pub at: Duration,
-    /// The same in seconds since 1970, for people alone: it may jump.
+    /// The same time in seconds since 1970, for display: it may jump.
     pub unix_s: u64,
-    /// The most connections that the server held since the last look.
+    /// The most connections that the server held since the last sample.
     pub open: u32,
-    /// The most of them that waited to be accepted.
+    /// The most connections that waited to be accepted.
     pub waiting: u32,
-    /// Connections that it serves at once.
+    /// Connections that the server can serve at once.
     pub slots: u32,
-    /// From so many connections on, some have to wait.
+    /// The number of connections from which on a class has to wait.
     pub limit: u32,
-    /// Whether nobody is refused, and it is only counted.
+    /// Whether refusals are only counted: `admit = "observe"`.
     pub observed: bool,
-    /// What was counted by now.
+    /// The counts so far.
     pub totals: Totals,
 }
 
@@ -48,18 +48,19 @@ pub struct Totals {
     /// repeated counts then.
     #[serde(alias = "unrepeated")]
     pub unconfirmed: u64,
-    /// SYNs that were left to the responder.
+    /// SYNs that went to the responder.
     pub answered: u64,
-    /// Packets of blocked sources that were dropped.
+    /// Dropped packets of blocked sources.
     pub dropped: u64,
-    /// Blocks for what the log told.
+    /// Blocks because of log lines.
     pub blocked: u64,
-    /// Connections of blocked sources that were ended.
+    /// Connections of blocked sources that spamdrop ended.
     pub released: u64,
 }
 
 impl Totals {
-    /// What came since. A counter that went back has begun anew.
+    /// The difference to older counts. A count that is lower than before has
+    /// started from 0 again.
     #[must_use]
     pub fn since(&self, old: &Self) -> Self {
         self.with(old, |new, old| new.checked_sub(old).unwrap_or(new))

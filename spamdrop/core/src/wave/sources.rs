@@ -1,4 +1,4 @@
-//! Who came in a wave, and what was heard of them.
+//! The sources of a wave, and what the log says of them.
 
 use std::time::Duration;
 
@@ -7,41 +7,41 @@ use std::collections::HashMap;
 
 use crate::target::Target;
 
-/// Sources that are told apart in one wave.
+/// The most sources of one wave that are counted.
 pub(super) const MAX: usize = 262_144;
 
-/// What the log tells of a source.
+/// What a log line says of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// It is on a blocklist.
+pub enum WaveEvidence {
+    /// A zone lists it.
     Listed,
     /// Its message was accepted.
     Accepted,
 }
 
-/// Numbers of sources: hosts, or the /64s of IPv6 ones.
+/// Numbers of sources: IPv4 addresses and IPv6 /64s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Counts {
-    /// Those that were refused or heard of.
+pub struct SourceCounts {
+    /// Sources that were delayed, or of which the log says something.
     pub sources: u64,
-    /// Whether there were more than can be told apart, who are not counted.
+    /// Whether there were more sources than can be counted.
     pub more_sources: bool,
-    /// Of these, those that a blocklist has.
+    /// Sources that turned out to be listed.
     pub listed: u64,
-    /// Those whose mail was accepted.
+    /// Sources whose mail was accepted.
     pub accepted: u64,
-    /// Those that came while their class had to wait: they were refused, would
-    /// have been, or passed as the few do that keep a class from starving.
+    /// Sources that came while their class had to wait: they were refused, would
+    /// have been refused, or passed so that the class does not starve.
     pub delayed: u64,
-    /// Of the delayed, those that turned out to be listed.
+    /// Delayed sources that turned out to be listed.
     pub delayed_listed: u64,
-    /// Of the delayed, those whose mail was accepted later.
+    /// Delayed sources whose mail was accepted later.
     pub delayed_accepted: u64,
 }
 
-impl Counts {
-    /// The sums; who came in several waves counts in each.
+impl SourceCounts {
+    /// The sums. A source of several waves counts once in each.
     #[must_use]
     pub fn plus(&self, more: &Self) -> Self {
         Self {
@@ -61,18 +61,19 @@ impl Counts {
 pub(super) struct Sources {
     all: HashMap<Target, Seen>,
     capacity: usize,
-    pub counts: Counts,
-    /// The longest from a first refusal to a message that was accepted.
+    pub counts: SourceCounts,
+    /// The longest time from a first refusal to accepted mail.
     pub longest_wait: Option<Duration>,
-    /// The longest from a first refusal to a blocklist's rejection.
+    /// The longest time from a first refusal to the rejection of a listed
+    /// source.
     pub longest_listed_wait: Option<Duration>,
 }
 
-/// What is known of one source, in eight bytes.
+/// One source, in eight bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
-    /// Milliseconds from the wave's start to the first refusal, and one; 0:
-    /// not refused.
+    /// 1 + milliseconds from the wave's start to the first refusal; 0 = never
+    /// refused.
     delayed: u32,
     listed: bool,
     accepted: bool,
@@ -86,18 +87,18 @@ impl Sources {
         Self {
             all: HashMap::new(),
             capacity,
-            counts: Counts::default(),
+            counts: SourceCounts::default(),
             longest_wait: None,
             longest_listed_wait: None,
         }
     }
 
-    /// Whether it was refused.
+    /// Whether the source was refused.
     pub fn was_delayed(&self, source: Target) -> bool {
         self.all.get(&source).is_some_and(|seen| seen.delayed != 0)
     }
 
-    /// It was refused, so long after the wave's start.
+    /// Records a refusal, `at` after the wave's start.
     pub fn delayed(&mut self, source: Target, at: Duration) {
         if let Some(seen) = find(&mut self.all, self.capacity, &mut self.counts, source)
             && seen.delayed == 0
@@ -107,21 +108,21 @@ impl Sources {
         }
     }
 
-    /// It was heard of, so long after the wave's start.
-    pub fn heard(&mut self, source: Target, heard: Heard, at: Duration) {
+    /// Records a log line, `at` after the wave's start.
+    pub fn heard(&mut self, source: Target, heard: WaveEvidence, at: Duration) {
         let counts = &mut self.counts;
         let Some(seen) = find(&mut self.all, self.capacity, counts, source) else {
             return;
         };
         let (once, number, later, number_later, longest) = match heard {
-            Heard::Listed => (
+            WaveEvidence::Listed => (
                 &mut seen.listed,
                 &mut counts.listed,
                 &mut seen.listed_later,
                 &mut counts.delayed_listed,
                 &mut self.longest_listed_wait,
             ),
-            Heard::Accepted => (
+            WaveEvidence::Accepted => (
                 &mut seen.accepted,
                 &mut counts.accepted,
                 &mut seen.accepted_later,
@@ -136,7 +137,7 @@ impl Sources {
         }
         *later = true;
         *number_later += 1;
-        // The first that is heard of it ends its wait.
+        // Its first log line ends the wait.
         if seen.listed_later != seen.accepted_later {
             let wait = millis(at).saturating_sub(seen.delayed - 1);
             let wait = Duration::from_millis(wait.into());
@@ -148,7 +149,7 @@ impl Sources {
 fn find<'a>(
     all: &'a mut HashMap<Target, Seen>,
     capacity: usize,
-    counts: &mut Counts,
+    counts: &mut SourceCounts,
     source: Target,
 ) -> Option<&'a mut Seen> {
     if all.len() >= capacity && !all.contains_key(&source) {
@@ -183,13 +184,13 @@ mod tests {
         let mut sources = Sources::new(9);
         for _ in 0..2 {
             sources.delayed(source(1), at(0));
-            sources.heard(source(1), Heard::Listed, at(1));
-            sources.heard(source(2), Heard::Accepted, at(1));
+            sources.heard(source(1), WaveEvidence::Listed, at(1));
+            sources.heard(source(2), WaveEvidence::Accepted, at(1));
             sources.delayed(source(3), at(1));
-            sources.heard(source(3), Heard::Accepted, at(2));
+            sources.heard(source(3), WaveEvidence::Accepted, at(2));
             sources.delayed(source(4), at(1));
         }
-        let expected = Counts {
+        let expected = SourceCounts {
             sources: 4,
             more_sources: false,
             listed: 1,
@@ -206,20 +207,20 @@ mod tests {
     fn a_wait_goes_from_the_first_refusal_to_the_first_that_is_heard() {
         let mut sources = Sources::new(9);
         // Before it was refused.
-        sources.heard(source(1), Heard::Accepted, at(0));
+        sources.heard(source(1), WaveEvidence::Accepted, at(0));
         sources.delayed(source(1), at(3));
         assert_eq!(sources.counts.delayed_accepted, 0);
         sources.delayed(source(1), at(5));
-        sources.heard(source(1), Heard::Accepted, at(10));
-        sources.heard(source(1), Heard::Accepted, at(90));
+        sources.heard(source(1), WaveEvidence::Accepted, at(10));
+        sources.heard(source(1), WaveEvidence::Accepted, at(90));
         sources.delayed(source(2), at(5));
-        sources.heard(source(2), Heard::Listed, at(9));
+        sources.heard(source(2), WaveEvidence::Listed, at(9));
         // Its wait is over.
-        sources.heard(source(2), Heard::Accepted, at(99));
+        sources.heard(source(2), WaveEvidence::Accepted, at(99));
         assert_eq!(sources.longest_wait, Some(at(7)));
         assert_eq!(sources.longest_listed_wait, Some(at(4)));
         sources.delayed(source(3), at(20));
-        sources.heard(source(3), Heard::Accepted, at(19));
+        sources.heard(source(3), WaveEvidence::Accepted, at(19));
         assert_eq!(sources.longest_wait, Some(at(7)));
         assert_eq!(sources.counts.delayed_accepted, 3);
     }
@@ -230,9 +231,9 @@ mod tests {
         for n in [1, 2, 1, 3, 4] {
             sources.delayed(source(n), at(0));
         }
-        sources.heard(source(3), Heard::Listed, at(1));
-        sources.heard(source(2), Heard::Listed, at(1));
-        let Counts {
+        sources.heard(source(3), WaveEvidence::Listed, at(1));
+        sources.heard(source(2), WaveEvidence::Listed, at(1));
+        let SourceCounts {
             sources: number,
             more_sources,
             delayed_listed,

@@ -37,11 +37,11 @@ fn learner(store: Store, batch: usize) -> Learner {
 
 fn learn(logs: &[String], batch: usize, capacity: usize) -> Vec<(Target, Record)> {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&dir.path().join(FILE)).unwrap();
+    let store = Store::open(&dir.path().join(FILE), VERB_WAIT).unwrap();
     let mut learner = learner(store, batch);
     for log in logs {
-        let (found, ended) = learner.file(log.as_bytes()).unwrap();
-        assert_eq!(found.lines, log.lines().count() as u64);
+        let (counts, ended) = learner.file(log.as_bytes()).unwrap();
+        assert_eq!(counts.lines, log.lines().count() as u64);
         ended.unwrap();
         assert!(learner.replay.record_count() < batch);
     }
@@ -60,7 +60,7 @@ fn batches_come_to_the_same_as_all_at_once() {
     }
 }
 
-/// Rather that than memory without end.
+/// Sources are dropped rather than the buffer growing without bound.
 #[test]
 fn many_of_whom_nothing_good_is_known_are_forgotten() {
     let logs = logs();

@@ -16,7 +16,7 @@ fn scan(text: impl Read, all: bool, json: bool) -> String {
         output: cli::Output { json },
     };
     let mut out = Vec::new();
-    let mut scan = Scan {
+    let mut scan = ScanRun {
         out: &mut out,
         args: &args,
         columns: COLUMNS,

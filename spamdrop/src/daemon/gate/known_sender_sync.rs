@@ -12,7 +12,8 @@ use super::GateSettings;
 use crate::clock;
 use crate::daemon::database;
 use crate::daemon::disk::{Disk, take_finished};
-use crate::daemon::health::{Health, Subject};
+use crate::daemon::health::Subject;
+use crate::daemon::status::Health;
 use crate::kernel::blocklist::{GateMaps, Known};
 
 /// Evidence of known senders grows too old while nothing changes it.

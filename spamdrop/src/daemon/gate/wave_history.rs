@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 use log::Level;
 use spamdrop_core::event::Evidence;
-use spamdrop_core::wave::{Heard, News, Recorder, Sample, Snapshot};
+use spamdrop_core::wave::{News, Recorder, Sample, Snapshot, WaveEvidence};
 use tokio::sync::oneshot::Receiver;
 
 use crate::clock;
 use crate::daemon::database;
 use crate::daemon::disk::{Disk, take_finished};
-use crate::daemon::health::{Health, Subject};
+use crate::daemon::health::Subject;
+use crate::daemon::status::Health;
 use crate::render;
 
 /// How often it is written, if there is anything: with the second that a write
@@ -60,8 +61,8 @@ impl WaveHistory {
     /// The log has just told of a source.
     pub fn heard(&mut self, source: IpAddr, evidence: Evidence) {
         let heard = match evidence {
-            Evidence::Accepted => Heard::Accepted,
-            Evidence::Listed => Heard::Listed,
+            Evidence::Accepted => WaveEvidence::Accepted,
+            Evidence::Listed => WaveEvidence::Listed,
             Evidence::Delivered | Evidence::UnknownRecipient => return,
         };
         self.recorder.heard(source, heard, clock::monotonic());

@@ -7,17 +7,15 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, timeout_at};
 
-use super::SupervisorMessage;
 use crate::daemon::block::Blocker;
 use crate::daemon::disk::Disk;
 use crate::daemon::fifo_control::{FifoMessage, FifoTask};
 use crate::daemon::gate::{GateMessage, GateTask};
-use crate::daemon::health::Health;
 use crate::daemon::release::{ReleaseMessage, ReleaseTask};
 use crate::daemon::responder::{ResponderMessage, ResponderTask};
 use crate::daemon::settings::Settings;
-use crate::daemon::status::{self, StatusMessage};
-use crate::daemon::watch::{WatchMessage, WatchOutputs, WatchTask};
+use crate::daemon::status::{self, Health, StatusMessage};
+use crate::daemon::watch::{LogsEnded, WatchMessage, WatchOutputs, WatchTask};
 use crate::kernel::blocklist::Blocklist;
 use crate::tail::Tail;
 use spamdrop_core::policy::Protected;
@@ -76,7 +74,7 @@ impl Tasks {
         tail: Tail,
         protected: &Protected,
         disk: &Disk,
-        supervisor: UnboundedSender<SupervisorMessage>,
+        supervisor: UnboundedSender<LogsEnded>,
     ) -> Result<Self> {
         let filter = &settings.filter;
         let run_dir = &filter.run_dir;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
 use spamdrop_common::{
-    action::{expiry, is_live},
+    action::is_live,
     entry::{Entry, ORIGIN_HAND, ORIGIN_LOG, Origin, SEALED},
     time::MonotonicNs,
 };
@@ -14,37 +14,7 @@ use super::{Blocklist, fd, present};
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
 use spamdrop_core::target::{Target, full_key};
-
-/// How long an entry lasts. See [`Entry`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Term {
-    /// The offence or the command.
-    pub start: MonotonicNs,
-    /// Seconds until it expires without a hit.
-    pub ttl_s: u32,
-    /// Whether hits slide the expiry.
-    pub slides: bool,
-    /// Seconds from `start` after which no hit helps; 0: no limit.
-    pub hard_limit_s: u32,
-}
-
-impl Term {
-    /// The entry of this term.
-    #[must_use]
-    pub fn entry(&self, flags: u16) -> Entry {
-        let hard_until_s = match self.hard_limit_s {
-            0 => 0,
-            limit => self.start.second().saturating_add(limit),
-        };
-        Entry {
-            expires: expiry(self.start, self.ttl_s, hard_until_s),
-            hard_until_s,
-            ttl_s: if self.slides { self.ttl_s } else { 0 },
-            flags,
-            ..Entry::default()
-        }
-    }
-}
+use spamdrop_core::term::Term;
 
 impl Blocklist {
     /// Blocks an offender of the log. A live entry keeps its hits, and one

@@ -31,9 +31,6 @@ use super::{Blocklist, GateMaps};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 
-/// The version whose maps are pinned in the pin directory itself.
-pub(super) const WITHOUT_DIRECTORY: u32 = 1;
-
 /// The directory in which the new maps are filled.
 const STAGING: &str = "new";
 
@@ -73,7 +70,7 @@ impl OldVersion {
     /// The directory of its maps.
     #[must_use]
     pub fn dir(&self, pin_dir: &Path) -> PathBuf {
-        if self.version == WITHOUT_DIRECTORY {
+        if self.version == pins::WITHOUT_DIRECTORY {
             pin_dir.to_owned()
         } else {
             pins::version_dir(pin_dir, self.version)
@@ -81,7 +78,7 @@ impl OldVersion {
     }
 
     fn remove(&self, pin_dir: &Path) -> Result<()> {
-        if self.version == WITHOUT_DIRECTORY {
+        if self.version == pins::WITHOUT_DIRECTORY {
             remove_without_directory(pin_dir)
         } else {
             pins::remove_dir(&self.dir(pin_dir))
@@ -177,14 +174,25 @@ impl Upgrade {
 }
 
 /// Removes the new maps of an upgrade that was not finished.
-pub(super) fn remove_staging(pin_dir: &Path) -> Result<()> {
+fn remove_staging(pin_dir: &Path) -> Result<()> {
     pins::remove_dir(&pin_dir.join(STAGING))
 }
 
 /// Removes the maps that are pinned in the pin directory itself.
-pub(super) fn remove_without_directory(pin_dir: &Path) -> Result<()> {
+fn remove_without_directory(pin_dir: &Path) -> Result<()> {
     for spec in v1::MAPS {
         pins::remove_file(&pin_dir.join(spec.name))?;
     }
     Ok(())
+}
+
+/// Removes the maps of every version, and the pin directory if it is empty
+/// then.
+pub fn remove_all(pin_dir: &Path) -> Result<()> {
+    remove_staging(pin_dir)?;
+    for (_, dir) in pins::version_dirs(pin_dir)? {
+        pins::remove_dir(&dir)?;
+    }
+    remove_without_directory(pin_dir)?;
+    pins::remove_empty_dir(pin_dir)
 }

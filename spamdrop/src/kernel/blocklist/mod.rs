@@ -13,7 +13,6 @@ mod recent_drops;
 mod responder;
 mod sweep;
 
-pub use edit::Term;
 pub use gate::GateMaps;
 pub use known::Known;
 pub use read::Found;

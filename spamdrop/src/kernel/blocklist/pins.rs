@@ -21,8 +21,10 @@ use spamdrop_common::{
     names,
 };
 
-use super::migrate;
 use crate::exit::{Exit, Failure};
+
+/// The version whose maps are pinned in the pin directory itself.
+pub(super) const WITHOUT_DIRECTORY: u32 = 1;
 
 /// The directory of this version's maps.
 #[must_use]
@@ -52,7 +54,7 @@ pub enum Pinned {
 /// finished, or is left from before a downgrade.
 pub fn pinned(pin_dir: &Path) -> Result<Pinned> {
     if exists(&pin_dir.join(names::SETTINGS))? {
-        return Ok(Pinned::Older(migrate::WITHOUT_DIRECTORY));
+        return Ok(Pinned::Older(WITHOUT_DIRECTORY));
     }
     let mut lowest = None;
     for (version, dir) in version_dirs(pin_dir)? {
@@ -69,7 +71,7 @@ pub fn pinned(pin_dir: &Path) -> Result<Pinned> {
 }
 
 /// The directories of all versions, whether anything is in them or not.
-fn version_dirs(pin_dir: &Path) -> Result<Vec<(u32, PathBuf)>> {
+pub(super) fn version_dirs(pin_dir: &Path) -> Result<Vec<(u32, PathBuf)>> {
     let entries = match fs::read_dir(pin_dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("cannot read {}", pin_dir.display()))?,
@@ -250,17 +252,6 @@ pub fn remove_except(pin_dir: &Path, keep: &[&str]) -> Result<()> {
     remove_empty_dir(pin_dir)
 }
 
-/// Removes the maps of every version, and the pin directory if it is empty
-/// then.
-pub fn remove_all(pin_dir: &Path) -> Result<()> {
-    migrate::remove_staging(pin_dir)?;
-    for (_, dir) in version_dirs(pin_dir)? {
-        remove_dir(&dir)?;
-    }
-    migrate::remove_without_directory(pin_dir)?;
-    remove_empty_dir(pin_dir)
-}
-
 /// Removes a directory of maps with all that is in it.
 pub(super) fn remove_dir(dir: &Path) -> Result<()> {
     let entries = match fs::read_dir(dir) {
@@ -286,7 +277,7 @@ pub(super) fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-fn remove_empty_dir(dir: &Path) -> Result<()> {
+pub(super) fn remove_empty_dir(dir: &Path) -> Result<()> {
     match fs::remove_dir(dir) {
         Err(error)
             if !matches!(

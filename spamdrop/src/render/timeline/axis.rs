@@ -1,13 +1,13 @@
-//! Where the lines of the grid are, and what stands there.
+//! The scales and marks of the axes.
 
 use super::{BOTTOM, TOP};
 
 /// Steps from the bottom to the top.
 pub(super) const TICKS: u64 = 5;
-/// Marks of time at most, beside the first.
+/// The most marks of time, besides the first.
 const TIMES: u64 = 7;
 
-/// Steps between marks of time, in seconds, as clocks divide it.
+/// Steps between marks of time, in seconds: the usual divisions of a clock.
 const STEPS: [u64; 18] = [
     1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200,
     86_400,
@@ -20,7 +20,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// The least one with room for this value.
+    /// The smallest scale with room for this value.
     pub fn to(most: u64) -> Self {
         let wanted = most.div_ceil(TICKS).max(1);
         let power = 10_u64.pow(wanted.ilog10());
@@ -43,8 +43,8 @@ impl Scale {
     }
 }
 
-/// The step between marks of time, and the marks, all in seconds; `offset` is
-/// that of the local time.
+/// The step between marks of time, and the marks, in seconds. `offset` is that of
+/// the local time.
 pub(super) fn ticks(start: u64, end: u64, offset: i64) -> (u64, Vec<u64>) {
     let span = end.saturating_sub(start);
     let fits = |step: &u64| span / step <= TIMES;

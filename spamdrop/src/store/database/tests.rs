@@ -9,11 +9,11 @@ const SCHEMA: Schema = Schema {
     version: 7,
     tables: &["CREATE TABLE ours (id INTEGER, more INTEGER)"],
     upgrades: &[
-        Upgrade {
+        SchemaStep {
             from: 6,
             change: "ALTER TABLE ours ADD COLUMN more INTEGER",
         },
-        Upgrade {
+        SchemaStep {
             from: 5,
             change: "ALTER TABLE theirs RENAME TO ours",
         },

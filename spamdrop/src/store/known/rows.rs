@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::Result;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use spamdrop_core::reputation::{Record, Standing};
+use spamdrop_core::reputation::{Record, SenderStanding};
 use spamdrop_core::target::{Target, from_full_key, full_key};
 use spamdrop_core::time::UnixSeconds;
 
@@ -79,7 +79,7 @@ pub(super) fn forget(db: &Connection, capacity: usize, now: UnixSeconds) -> Resu
         return Ok(());
     }
     let mut expendable = all(db)?;
-    expendable.retain(|(_, record)| record.standing(now) != Standing::ByHand);
+    expendable.retain(|(_, record)| record.standing(now) != SenderStanding::ByHand);
     expendable
         .sort_unstable_by_key(|(source, record)| (record.standing(now), record.last(), *source));
     let quota = count - (capacity - capacity / 8);

@@ -95,7 +95,12 @@ fn sources_of_which_nothing_good_is_known_take_no_room() {
 fn the_most_expendable_are_forgotten() {
     let (_dir, path) = home();
     let mut store = open(&path).unwrap();
-    let demoted = |at| join(&[Record::accepted(at - 1), Record::demoted(at)]);
+    let demoted = |ago| {
+        join(&[
+            Record::accepted(before(ago + 1)),
+            Record::demoted(before(ago)),
+        ])
+    };
     let kinds = learned([
         (1, Record::default().added(before(99 * DAY))),
         (2, known(before(9))),
@@ -107,7 +112,7 @@ fn the_most_expendable_are_forgotten() {
         (8, known(before(40 * DAY))),
     ]);
     // What is demoted is written only over what was good.
-    let good = learned((1..=8).map(|n| (n, Record::accepted(before(50) * DAY))));
+    let good = learned((1..=8).map(|n| (n, Record::accepted(before(50 * DAY)))));
     store.merge_known(&good, 8, NOW).unwrap();
     store.merge_known(&kinds, 8, NOW).unwrap();
     assert_eq!(sources(&store), (1..=8).map(source).collect::<Vec<_>>());
@@ -133,7 +138,12 @@ fn their_number_is_bounded() {
     let (_dir, path) = home();
     let mut store = open(&path).unwrap();
     for round in 0..4 {
-        let all = (0..300).map(|n| (round * 1000 + n, Record::accepted(before(9) + round)));
+        let all = (0..300).map(|n| {
+            (
+                round * 1000 + n,
+                Record::accepted(before(9 - u64::from(round))),
+            )
+        });
         store.merge_known(&learned(all), 512, NOW).unwrap();
         let left = store.known_senders().unwrap();
         assert!(left.len() <= 512);
@@ -169,14 +179,14 @@ fn a_hand_adds_and_removes() {
     store
         .merge_known(&learned([(1, known(NOW))]), 4, NOW)
         .unwrap();
-    let standing: Vec<Standing> = store
+    let standing: Vec<SenderStanding> = store
         .known_senders()
         .unwrap()
         .iter()
         .map(|(_, record)| record.standing(NOW))
         .collect();
-    assert_eq!(standing[0], Standing::Demoted);
-    assert_eq!(standing[1..], [Standing::ByHand; 3]);
+    assert_eq!(standing[0], SenderStanding::Demoted);
+    assert_eq!(standing[1..], [SenderStanding::ByHand; 3]);
 }
 
 /// Whatever the bytes are, there is an error or a result.
@@ -184,7 +194,7 @@ fn a_hand_adds_and_removes() {
 fn damage_is_an_error_at_worst() {
     let (_dir, path) = home();
     let mut store = open(&path).unwrap();
-    let all = learned((0..2000).map(|n| (n * 77_777, known(before(n)))));
+    let all = learned((0..2000).map(|n| (n * 77_777, known(before(n.into())))));
     store.merge_known(&all, 4096, NOW).unwrap();
     drop(store);
     let whole = fs::read(&path).unwrap();

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use spamdrop_common::time::UnixSeconds;
 
 use spamdrop_core::wave::{Point, Snapshot, Wave};
 
@@ -60,7 +61,7 @@ fn write_wave(db: &Connection, id: i64, wave: &Wave) -> Result<()> {
 
 /// Ends every wave.
 pub(super) fn end(db: &Connection) -> Result<()> {
-    for (id, mut wave) in since(db, 0)? {
+    for (id, mut wave) in since(db, UnixSeconds::default())? {
         if wave.ongoing {
             wave.ongoing = false;
             write_wave(db, id, &wave)?;
@@ -94,10 +95,10 @@ pub(super) fn last(db: &Connection) -> Result<Option<Wave>> {
     found.map(|row| Ok(read(row)?.1)).transpose()
 }
 
-pub(in crate::store) fn since(db: &Connection, unix_s: u64) -> Result<Vec<(i64, Wave)>> {
+pub(in crate::store) fn since(db: &Connection, time: UnixSeconds) -> Result<Vec<(i64, Wave)>> {
     let query = "SELECT id, wave FROM waves WHERE end_unix_s >= ?1 ORDER BY id";
     let mut query = db.prepare(query)?;
-    let mut rows = query.query([i64::try_from(unix_s).unwrap_or(i64::MAX)])?;
+    let mut rows = query.query([i64::try_from(time.get()).unwrap_or(i64::MAX)])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
         all.push(read(wave(row)?)?);

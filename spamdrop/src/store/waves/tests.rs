@@ -63,14 +63,17 @@ fn waves_and_their_courses_are_kept() {
         .write_waves(0, &[second.clone(), snapshot(2, &[])])
         .unwrap();
     let store = Store::open_existing(&path, VERB_WAIT).unwrap().unwrap();
-    let waves = store.waves_since(0).unwrap();
+    let waves = store.waves_since(UnixSeconds::new(0)).unwrap();
     assert_eq!(waves, [(1, second.wave), (2, snapshot(2, &[]).wave)]);
     assert_eq!(store.last_wave().unwrap(), Some(snapshot(2, &[]).wave));
     let course = vec![point(0, 1), point(1, 7), point(2, 3)];
     assert_eq!(store.wave_points(&[1, 2]).unwrap(), [course, Vec::new()]);
     // They last ten seconds.
-    assert_eq!(store.waves_since(NOW + 12).unwrap().len(), 1);
-    assert_eq!(store.waves_since(NOW + 13).unwrap(), []);
+    assert_eq!(
+        store.waves_since(UnixSeconds::new(NOW + 12)).unwrap().len(),
+        1
+    );
+    assert_eq!(store.waves_since(UnixSeconds::new(NOW + 13)).unwrap(), []);
 }
 
 #[test]
@@ -91,11 +94,11 @@ fn a_restart_ends_what_a_crash_cut_short() {
     assert_eq!(store.begin_waves().unwrap(), 0);
     store.write_waves(0, &[snapshot(4, &[])]).unwrap();
     assert_eq!(store.begin_waves().unwrap(), 4);
-    assert!(!store.waves_since(0).unwrap()[0].1.ongoing);
+    assert!(!store.waves_since(UnixSeconds::new(0)).unwrap()[0].1.ongoing);
     store
         .write_waves(4, &[snapshot(1, &[point(0, 1)])])
         .unwrap();
-    assert_eq!(store.waves_since(0).unwrap()[1].0, 5);
+    assert_eq!(store.waves_since(UnixSeconds::new(0)).unwrap()[1].0, 5);
     assert_eq!(store.wave_points(&[5]).unwrap(), [[point(0, 1)]]);
 }
 
@@ -108,7 +111,7 @@ fn their_number_is_bounded() {
     assert_eq!(store.wave_points(&[1]).unwrap()[0].len(), 1);
     store.write_waves(0, &snapshots).unwrap();
     let ids: Vec<i64> = store
-        .waves_since(0)
+        .waves_since(UnixSeconds::new(0))
         .unwrap()
         .iter()
         .map(|(id, _)| *id)
@@ -124,7 +127,7 @@ fn their_number_is_bounded() {
 #[test]
 fn values_that_no_wave_has_are_an_error() {
     for (damage, part) in [
-        ("UPDATE waves SET wave = '{}'", "wave 1"),
+        ("UPDATE waves SET wave = '[]'", "wave 1"),
         ("UPDATE points SET open = -1", "out of range"),
         ("UPDATE points SET refused = 1 << 32", "out of range"),
     ] {
@@ -135,7 +138,9 @@ fn values_that_no_wave_has_are_an_error() {
             .unwrap();
         let db = rusqlite::Connection::open(&path).unwrap();
         db.execute(damage, []).unwrap();
-        let read = store.waves_since(0).and_then(|_| store.wave_points(&[1]));
+        let read = store
+            .waves_since(UnixSeconds::new(0))
+            .and_then(|_| store.wave_points(&[1]));
         let error = format!("{:#}", read.unwrap_err());
         assert!(error.contains(part), "{damage}: {error}");
     }

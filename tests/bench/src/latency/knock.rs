@@ -55,7 +55,7 @@ impl Knocker {
 
     /// How long it takes from the beginning of `act` until SYNs of `sender`
     /// are dropped, the first one behind the last that is answered; `None` if
-    /// `patience` ends before. Before `act`, `sender` must be answered.
+    /// `timeout` ends before. Before `act`, `sender` must be answered.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Knocker {
     pub fn until_dropped(
         &self,
         sender: Ipv4Addr,
-        patience: Duration,
+        timeout: Duration,
         act: impl FnOnce() -> Result<()> + Send,
     ) -> Result<Option<Duration>> {
         let mut attempt = Attempt::new(&self.socket, sender);
@@ -71,7 +71,7 @@ impl Knocker {
         // Each thread has its core and its priority.
         thread::scope(|scope| {
             let acting = scope.spawn(move || self.act(&wanted, act));
-            let knocking = scope.spawn(|| self.knock(&mut attempt, ready, patience));
+            let knocking = scope.spawn(|| self.knock(&mut attempt, ready, timeout));
             let dropped = join(knocking)?;
             let start = join(acting)?;
             Ok(dropped.map(|sent| sent.saturating_duration_since(start)))
@@ -83,14 +83,14 @@ impl Knocker {
         &self,
         attempt: &mut Attempt<'_>,
         ready: Sender<()>,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Option<Instant>> {
         pin(None, self.cores.generator)?;
         set_current_timer_slack(NonZeroU64::new(1))?;
         attempt.is_answered()?;
         // Refused if the other thread has failed, which says why.
         let _ = ready.send(());
-        attempt.knock(patience)
+        attempt.knock(timeout)
     }
 
     /// Acts when it is time; when that began.
@@ -143,10 +143,10 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// Sends SYNs until they are dropped; since when, unless `patience` ends
+    /// Sends SYNs until they are dropped; since when, unless `timeout` ends
     /// before.
-    fn knock(&mut self, patience: Duration) -> Result<Option<Instant>> {
-        let deadline = Instant::now() + patience;
+    fn knock(&mut self, timeout: Duration) -> Result<Option<Instant>> {
+        let deadline = Instant::now() + timeout;
         loop {
             let now = Instant::now();
             let dropped = self.first_dropped();

@@ -7,7 +7,7 @@ const EFFORT: Effort = Effort {
     rounds: 1,
     lines: 3,
     slow_lines: 3,
-    patience: Duration::from_secs(2),
+    timeout: Duration::from_secs(2),
 };
 
 fn delays(figures: &[f64], missed: usize) -> Delays {
@@ -17,11 +17,11 @@ fn delays(figures: &[f64], missed: usize) -> Delays {
     }
 }
 
-fn outcome(figures: &[f64], missed: usize, pace: f64) -> Outcome {
+fn outcome(figures: &[f64], missed: usize, line_rate: f64) -> Outcome {
     Outcome {
         idle: delays(figures, 0),
         loaded: delays(figures, missed),
-        pace: Some(pace),
+        line_rate: Some(line_rate),
     }
 }
 

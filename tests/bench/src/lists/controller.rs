@@ -18,7 +18,7 @@ use crate::table::{Bar, Case, Unit};
 const FULL: u32 = 262_144;
 /// Offenders in the log, fewer than make it pause.
 const OFFENDERS: u32 = 2_000;
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Measures starts with nothing attached, and the resident set with an empty
 /// and a full map.
@@ -35,13 +35,13 @@ pub fn measure(rounds: usize) -> Result<Vec<Case>> {
     for _ in 0..rounds {
         let begin = Instant::now();
         let mut daemon = run(&spamdrop)?;
-        daemon.wait_for(|line| line.contains("ready: "), PATIENCE)?;
+        daemon.wait_for(|line| line.contains("ready: "), TIMEOUT)?;
         start.0.push(begin.elapsed().as_secs_f64());
         empty.0.push(resident(&daemon)?);
         fill(&spamdrop)?;
         full.0.push(resident(&daemon)?);
         daemon.signal(Signal::SIGTERM)?;
-        daemon.exit_status(PATIENCE)?;
+        daemon.exit_status(TIMEOUT)?;
         spamdrop.time(&["detach"])?;
     }
     let most = Bar::AtMost(16.0);
@@ -75,7 +75,7 @@ fn fill(spamdrop: &Spamdrop) -> Result<()> {
     }
     write(&spamdrop.host, "/run/mail.log", lines)?;
     let blocked = format!("\"blocked\":{OFFENDERS}");
-    wait::until("the log to be read", PATIENCE, || {
+    wait::until("the log to be read", TIMEOUT, || {
         spamdrop.time(&["status", "--json"])?;
         let status = spamdrop.host.run(|| fs::read_to_string(OUTPUT))?;
         Ok(status.contains(&blocked).then_some(()))

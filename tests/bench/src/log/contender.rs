@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use super::traffic::Written;
-use super::{Log, text};
+use super::{Log, path_text};
 
 /// A rejection as spamdrop's grammar for Courier has it: every header that it
 /// knows, fields that Courier cuts, replies without a text.
@@ -76,9 +76,14 @@ impl Contender {
         let Written {
             lines, rejections, ..
         } = log.written;
-        let arguments = ["--config", text(config)?, "scan", text(&log.path)?];
+        let arguments = [
+            "--config",
+            path_text(config)?,
+            "scan",
+            path_text(&log.path)?,
+        ];
         Ok(Self {
-            program: text(&program)?.into(),
+            program: path_text(&program)?.into(),
             arguments: arguments.map(String::from).into(),
             modules: None,
             expected: format!("{lines} lines, {rejections} would block"),
@@ -90,7 +95,9 @@ impl Contender {
     fn counter(program: &str, pattern: &str, log: &Log, expected: u64) -> Result<Self> {
         Ok(Self {
             program: program.into(),
-            arguments: ["-c", pattern, text(&log.path)?].map(String::from).into(),
+            arguments: ["-c", pattern, path_text(&log.path)?]
+                .map(String::from)
+                .into(),
             modules: None,
             expected: expected.to_string(),
             bytes: log.written.bytes,
@@ -103,9 +110,9 @@ impl Contender {
             lines, rejections, ..
         } = log.written;
         Ok(Self {
-            program: text(&tree.join("usr/bin/fail2ban-regex"))?.into(),
-            arguments: [text(&log.path)?, FAILREGEX].map(String::from).into(),
-            modules: Some(text(&tree.join("usr/lib/python3/dist-packages"))?.into()),
+            program: path_text(&tree.join("usr/bin/fail2ban-regex"))?.into(),
+            arguments: [path_text(&log.path)?, FAILREGEX].map(String::from).into(),
+            modules: Some(path_text(&tree.join("usr/lib/python3/dist-packages"))?.into()),
             expected: format!("{lines} lines, 0 ignored, {rejections} matched"),
             bytes: log.written.bytes,
         })

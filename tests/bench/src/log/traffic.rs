@@ -135,7 +135,7 @@ impl<W: Write> Log<'_, W> {
         for _ in 0..self.rng.u32(1..=2) {
             let to = self.mailbox();
             let before = self.written.lines;
-            self.line(
+            self.write_line(
                 "courieresmtpd",
                 &format!(
                     "error,{},from=<{from}>,to=<{to}>: 511 https://check.example/query/ip/{}",
@@ -159,7 +159,7 @@ impl<W: Write> Log<'_, W> {
         } else {
             format!("error,{relay},{}", self.choose(&COMMANDS))
         };
-        self.line("courieresmtpd", &text)
+        self.write_line("courieresmtpd", &text)
     }
 
     /// A message from outside, delivered to a mailbox.
@@ -168,23 +168,23 @@ impl<W: Write> Log<'_, W> {
         let (id, from, user) = (self.id(), self.mailbox(), self.choose(&NAMES));
         let host = self.choose(&DOMAINS);
         let size = self.rng.u32(1_000..200_000);
-        self.line(
+        self.write_line(
             "courierd",
             &format!("newmsg,id={id}: dns; {host} ({host} [{}])", peer.mapped()),
         )?;
-        self.line(
+        self.write_line(
             "courierd",
             &format!(
                 "started,id={id},from=<{from}>,module=local,host={user}!!1000!1000!/home/{user}!!,addr=<{user}>"
             ),
         )?;
-        self.line(
+        self.write_line(
             "courierlocal",
             &format!(
                 "id={id},from=<{from}>,addr=<{user}@example.com>,size={size},success: Message delivered."
             ),
         )?;
-        self.line("courierd", &format!("completed,id={id}"))
+        self.write_line("courierd", &format!("completed,id={id}"))
     }
 
     /// A user's message to another server, which seldom refuses it.
@@ -192,7 +192,7 @@ impl<W: Write> Log<'_, W> {
         let peer = self.connected(&GOOD)?;
         let (id, user, to) = (self.id(), self.choose(&NAMES), self.mailbox());
         let host = self.choose(&DOMAINS);
-        self.line(
+        self.write_line(
             "courierd",
             &format!(
                 "newmsg,id={id}, auth={user}: dns; laptop (dyn.example.org [{}])",
@@ -200,7 +200,7 @@ impl<W: Write> Log<'_, W> {
             ),
         )?;
         let fields = format!("id={id},from=<{user}@example.com>,addr=<{to}>");
-        self.line(
+        self.write_line(
             "courierd",
             &format!(
                 "started,id={id},from=<{user}@example.com>,module=esmtp,host={host},addr=<{to}>"
@@ -208,16 +208,16 @@ impl<W: Write> Log<'_, W> {
         )?;
         if self.rng.u32(..20) == 0 {
             let before = self.written.lines;
-            self.line("courieresmtp", &format!("{fields}: 511 5.1.1 Unknown user"))?;
+            self.write_line("courieresmtp", &format!("{fields}: 511 5.1.1 Unknown user"))?;
             self.written.codes += self.written.lines - before;
-            return self.line("courieresmtp", &format!("{fields},status: failure"));
+            return self.write_line("courieresmtp", &format!("{fields},status: failure"));
         }
-        self.line("courieresmtp", &format!("{fields}: 250 2.0.0 Ok: queued"))?;
-        self.line(
+        self.write_line("courieresmtp", &format!("{fields}: 250 2.0.0 Ok: queued"))?;
+        self.write_line(
             "courieresmtp",
             &format!("{fields},success: delivered: mx.{host} [::ffff:203.0.113.9]"),
         )?;
-        self.line("courierd", &format!("completed,id={id}"))
+        self.write_line("courierd", &format!("completed,id={id}"))
     }
 
     /// A user who reads mail.
@@ -225,17 +225,17 @@ impl<W: Write> Log<'_, W> {
         let peer = self.peer(&GOOD);
         let user = self.choose(&NAMES);
         let (ip, port) = (peer.mapped(), peer.port);
-        self.line(
+        self.write_line(
             "imapd-ssl",
             &format!("Connection, ip=[{ip}], port=[{port}]"),
         )?;
-        self.line(
+        self.write_line(
             "imapd-ssl",
             &format!("LOGIN, user={user}, ip=[{ip}], port=[{port}], protocol=IMAP"),
         )?;
         let [headers, body, sent, time] =
             [0, 40_000, 90_000, 1_800].map(|most| self.rng.u32(..=most));
-        self.line(
+        self.write_line(
             "imapd-ssl",
             &format!(
                 "LOGOUT, user={user}, ip=[{ip}], port=[{port}], headers={headers}, body={body}, rcvd=511, sent={sent}, time={time}, starttls=1"
@@ -245,14 +245,14 @@ impl<W: Write> Log<'_, W> {
 
     fn connected(&mut self, pool: &Pool) -> io::Result<Peer> {
         let peer = self.peer(pool);
-        self.line(
+        self.write_line(
             "courieresmtpd",
             &format!("started,ip=[{}],port=[{}]", peer.mapped(), peer.port),
         )?;
         Ok(peer)
     }
 
-    fn line(&mut self, program: &str, text: &str) -> io::Result<()> {
+    fn write_line(&mut self, program: &str, text: &str) -> io::Result<()> {
         if self.written.lines == self.most {
             return Ok(());
         }

@@ -28,13 +28,13 @@ const CALLS: u32 = 4;
 pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
     say("two cores");
     let sink = Sink::new(&bench.source, "cores")?;
-    let subject = Subject::attach(&sink, Some(Sources::listed(64)), bench.pace.slow)?;
+    let subject = Subject::attach(&sink, Some(Sources::listed(64)), bench.thoroughness.slow)?;
     let program = subject.program()?;
     let cores = [bench.cores.receiver, bench.cores.generator];
     let frames = [1, 2].map(|last| syn(Ipv4Addr::new(10, 0, 0, last), 25));
     let [a, b] = [&frames[0], &frames[1]];
     let [mut one, mut different, mut same] = [(); 3].map(|()| Sample::default());
-    for _ in 0..rounds(bench.pace) {
+    for _ in 0..rounds(bench.thoroughness) {
         one.0.push(rate(program, &[(cores[0], a)])?);
         different
             .0

@@ -56,7 +56,7 @@ enum Kind {
 pub fn measure(bench: &Bench, number: u32) -> Result<Option<Case>> {
     let name = format!("hit, N = {number}, map of {}", capacity(number));
     if number == LARGEST {
-        if bench.pace.quick {
+        if bench.thoroughness.quick {
             return Ok(None);
         }
         let (needed, available) = (u64::from(number) * MEMORY_PER_SOURCE, available_memory()?);
@@ -89,10 +89,10 @@ type Shots = Vec<(Contender, Result<Vec<Shot>>)>;
 /// Everything takes a turn in every round.
 fn shoot(bench: &Bench, lanes: &[(Contender, Result<Lane>)]) -> Result<Shots> {
     let mut shots: Vec<_> = lanes.iter().map(|_| Vec::new()).collect();
-    for _ in 0..rounds(bench.pace) {
+    for _ in 0..rounds(bench.thoroughness) {
         for ((contender, lane), shots) in lanes.iter().zip(&mut shots) {
             let Ok(lane) = lane else { continue };
-            let shot = lane.shoot(&bench.source, bench.cores, bench.pace.length);
+            let shot = lane.shoot(&bench.source, bench.cores, bench.thoroughness.length);
             shots.push(shot.with_context(|| contender.name)?);
         }
     }
@@ -145,7 +145,9 @@ impl Contender {
         }
         let sink = Sink::new(&bench.source, self.name)?;
         let drops = match self.kind {
-            Kind::Subject => Subject::attach(&sink, Some(sources), bench.pace.slow)?.into_drops(),
+            Kind::Subject => {
+                Subject::attach(&sink, Some(sources), bench.thoroughness.slow)?.into_drops()
+            }
             Kind::WithoutList => yardstick::without_list(self.name, &sink)?,
             Kind::WithList(install) => install(&sink, sources)?,
             Kind::Not(why) => bail!(why),
@@ -156,7 +158,7 @@ impl Contender {
 
 /// spamdrop first.
 fn contenders(number: u32) -> Vec<Contender> {
-    let bars = Bars::of(number);
+    let bars = Bars::for_sources(number);
     let smtp = Scope::default();
     let list = |name, bar, install| Contender {
         name,
@@ -228,7 +230,7 @@ struct Bars {
 }
 
 impl Bars {
-    fn of(number: u32) -> Self {
+    fn for_sources(number: u32) -> Self {
         let [limit, nft, ipset] = match number {
             64 => [0.8, 2.5, 4.0],
             65_536 => [0.55, 3.0, 4.0],

@@ -38,7 +38,10 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
     say("packets that pass");
     let subject = |name, sources| {
         let sink = Sink::new(&bench.source, name)?;
-        Ok((Subject::attach(&sink, sources, bench.pace.slow)?, sink))
+        Ok((
+            Subject::attach(&sink, sources, bench.thoroughness.slow)?,
+            sink,
+        ))
     };
     let lists: [Result<(Subject, Sink)>; 2] = [
         subject("empty", None),
@@ -76,7 +79,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
 /// A clean sender's packets while the gate is in different states.
 fn at_the_gate(bench: &Bench, parse_only: &Xdp) -> Result<Vec<Case>> {
     let sink = Sink::new(&bench.source, "gate")?;
-    let subject = Subject::attach(&sink, None, bench.pace.slow)?;
+    let subject = Subject::attach(&sink, None, bench.thoroughness.slow)?;
     let mut gate_maps = sink
         .host
         .run(|| GateMaps::open(&Config::default().pin_dir))?;
@@ -153,7 +156,7 @@ fn compare<const N: usize>(
 ) -> Result<[Sample; N]> {
     pin(None, bench.cores.receiver)?;
     let mut samples = [(); N].map(|()| Sample::default());
-    for _ in 0..rounds(bench.pace) {
+    for _ in 0..rounds(bench.thoroughness) {
         for (program, sample) in programs.into_iter().zip(&mut samples) {
             sample.0.push(nanoseconds(program, frame, CALLS)?);
         }

@@ -9,13 +9,14 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use spamdrop::clock;
 use spamdrop::config::Config;
-use spamdrop::install::install;
+use spamdrop::install::{FilterSettings, install};
 use spamdrop::kernel::attach::{Filter, Mode};
-use spamdrop::kernel::blocklist::{Blocklist, Term};
+use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::Reason;
 use spamdrop_core::policy::Protected;
 use spamdrop_core::target::Target;
+use spamdrop_core::term::Term;
 use spamdrop_lab::Host;
 
 use super::capacity;
@@ -89,7 +90,7 @@ fn start(interface: &str, sources: Option<Sources>, slow: bool) -> Result<Subjec
     let lock = WriteLock::acquire(&config.run_dir)?;
     let installed = install(
         &lock,
-        &config.filter(),
+        &FilterSettings::new(&config),
         &[interface.into()],
         &Protected::new([]),
         0,

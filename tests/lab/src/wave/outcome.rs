@@ -99,18 +99,18 @@ impl Outcome {
             bots().filter(both)
         };
         Self {
-            open: Load::of(server.iter().map(Occupancy::open)),
-            connections: Load::of(server.iter().map(|seen| seen.connections)),
-            aside: Load::of(server.iter().map(Occupancy::aside)),
+            open: Load::from_samples(server.iter().map(Occupancy::open)),
+            connections: Load::from_samples(server.iter().map(|seen| seen.connections)),
+            aside: Load::from_samples(server.iter().map(Occupancy::aside)),
             saturated: saturated(&server, scale.slots),
             banner: by_class(sessions, |sessions| {
-                Times::of(sessions.iter().map(|session| session.banner_wait()))
+                Times::from_waits(sessions.iter().map(|session| session.banner_wait()))
             }),
-            legitimate_banner: Times::of(legitimate().map(Session::banner_wait)),
+            legitimate_banner: Times::from_waits(legitimate().map(Session::banner_wait)),
             retransmissions: by_class(sessions, |sessions| {
                 sessions.iter().map(|session| session.retransmissions).sum()
             }),
-            listed_servers: Times::of(refusals(sessions)),
+            listed_servers: Times::from_waits(refusals(sessions)),
             listed_bots: Share::of_senders(steady_listed(), |bot| bot.refused().is_some()),
             bots_served: Share::of_senders(bots(), |bot| bot.banner.is_some()),
             lost: Share {
@@ -168,7 +168,7 @@ fn refusals(sessions: &[Session]) -> Vec<Option<Duration>> {
 }
 
 impl Load {
-    fn of(samples: impl Iterator<Item = usize>) -> Self {
+    fn from_samples(samples: impl Iterator<Item = usize>) -> Self {
         let mut samples: Vec<_> = samples.collect();
         samples.sort_unstable();
         let at = |percent| percentile(&samples, percent).copied().unwrap_or(0);
@@ -181,7 +181,7 @@ impl Load {
 }
 
 impl Times {
-    fn of(waits: impl IntoIterator<Item = Option<Duration>>) -> Self {
+    fn from_waits(waits: impl IntoIterator<Item = Option<Duration>>) -> Self {
         let seconds =
             |wait: Option<Duration>| wait.map_or(f64::INFINITY, |wait| wait.as_secs_f64());
         let mut waits: Vec<f64> = waits.into_iter().map(seconds).collect();

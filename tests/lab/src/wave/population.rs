@@ -58,7 +58,7 @@ pub struct Sender {
     /// Of its packets; 128 is that of Windows.
     pub ttl: u8,
     /// How long it tries to connect.
-    pub patience: Duration,
+    pub connect_timeout: Duration,
     /// How long it waits for a reply.
     pub boredom: Duration,
     /// What it does when its mail is refused, or taken.
@@ -123,7 +123,7 @@ impl Sender {
     /// Whether it tries long enough for its kernel to repeat a SYN.
     #[must_use]
     pub fn retransmits(&self) -> bool {
-        self.patience > ONE_SHOT
+        self.connect_timeout > ONE_SHOT
     }
 }
 
@@ -167,7 +167,7 @@ impl Maker<'_> {
             class: Class::Bot,
             addr: nth(home, number, 16),
             ttl: if self.chance(0.9) { 128 } else { 64 },
-            patience: if self.chance(0.1) {
+            connect_timeout: if self.chance(0.1) {
                 ONE_SHOT
             } else {
                 self.scale.bot_patience
@@ -220,7 +220,7 @@ impl Maker<'_> {
             class,
             addr,
             ttl: 64,
-            patience: self.scale.server_patience,
+            connect_timeout: self.scale.server_connect_timeout,
             boredom: SERVER_BOREDOM,
             manners: Manners::Polite,
         }
@@ -276,7 +276,7 @@ mod tests {
         count as f64 / chains.len() as f64
     }
 
-    fn of(class: Class, population: &Population) -> Vec<Chain> {
+    fn chains_of(class: Class, population: &Population) -> Vec<Chain> {
         let of_class = |chain: &&Chain| chain.sender.class == class;
         population.chains.iter().filter(of_class).cloned().collect()
     }
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn bots_are_as_they_should_be() {
         let scale = Scale::full();
-        let bots = of(Class::Bot, &Population::new(1, &scale));
+        let bots = chains_of(Class::Bot, &Population::new(1, &scale));
         assert_near(share(&bots, Sender::is_listed), 0.8);
         assert_near(share(&bots, |bot| bot.ttl == 128), 0.9);
         assert_near(share(&bots, |bot| !bot.retransmits()), 0.1);

@@ -35,7 +35,7 @@ pub struct Scale {
     /// How long most bots try to connect.
     pub bot_patience: Duration,
     /// How long mail servers try to connect.
-    pub server_patience: Duration,
+    pub server_connect_timeout: Duration,
     /// Seconds that a bot waits for a reply.
     pub boredom: Range<f64>,
     /// Seconds from the end of a bot's session to its next.
@@ -61,7 +61,7 @@ impl Scale {
             tarpit: Duration::from_secs(8),
             think: 0.1..0.4,
             bot_patience: Duration::from_secs(21),
-            server_patience: Duration::from_secs(127),
+            server_connect_timeout: Duration::from_secs(127),
             boredom: 10.0..40.0,
             pause: 5.0..20.0,
         }
@@ -87,7 +87,7 @@ impl Scale {
             tarpit: Duration::from_secs(2),
             think: 0.05..0.15,
             bot_patience: Duration::from_secs(8),
-            server_patience: Duration::from_secs(60),
+            server_connect_timeout: Duration::from_secs(60),
             boredom: 4.0..12.0,
             pause: 2.0..6.0,
         }

@@ -99,11 +99,11 @@ pub async fn run(sender: &Sender, clock: &Clock, random: &mut Rng) -> io::Result
         end: End::Unfinished,
     };
     let stream = connecting(sender)?;
-    let patience = clock.deadline.min(Instant::now() + sender.patience);
-    let connected = timeout_at(patience, stream.writable()).await;
+    let deadline = clock.deadline.min(Instant::now() + sender.connect_timeout);
+    let connected = timeout_at(deadline, stream.writable()).await;
     session.retransmissions = retransmissions(&stream)?;
     session.end = match connected {
-        Err(_) if patience == clock.deadline => End::Unfinished,
+        Err(_) if deadline == clock.deadline => End::Unfinished,
         Err(_) => End::Unconnected,
         Ok(ready) => {
             ready?;

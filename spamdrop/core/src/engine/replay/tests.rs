@@ -5,7 +5,7 @@ use crate::engine::tests::{
     PRESENT, acceptance, delivery, learned, rejection, settings, unknown_recipient, wall,
 };
 use crate::log::Pattern;
-use crate::policy::Reason;
+use crate::policy::Protection;
 
 fn replay() -> Replay {
     Replay::new(settings(), Protected::default(), wall(PRESENT))
@@ -19,7 +19,7 @@ fn matched(addr: &str) -> ReplayedLine {
 fn a_replay_tells_what_each_line_would_have_done() {
     let mut replay = replay();
     let at = PRESENT - 86_400;
-    let loopback = ReplayedLine::Ignored(Why::Protected(Reason::Loopback));
+    let loopback = ReplayedLine::Ignored(Why::Protected(Protection::Loopback));
     for (line, expected) in [
         (rejection(at, "192.0.2.1"), matched("192.0.2.1")),
         (rejection(at, "192.0.2.1"), matched("192.0.2.1")),
@@ -146,6 +146,5 @@ fn a_replay_forgets_time_and_blocks_with_each_log() {
 fn a_replay_searches_for_what_its_parser_understands() {
     let replay = replay();
     let text = b"noise error,relay=";
-    let mut search = replay.needles().search(text).next(0);
-    assert_eq!(search.take(), Some(6));
+    assert_eq!(replay.needles().find(text, 0), Some(6));
 }

@@ -60,7 +60,7 @@ enum Phase {
 
 /// Where a reading is, with nothing more to do before the next byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Place {
+enum NfaPlace {
     /// At a state that takes a byte.
     State(StateID),
     /// All is matched; any bytes may follow.
@@ -69,7 +69,7 @@ enum Place {
     Ended,
 }
 
-type Reading = (Place, Phase);
+type Reading = (NfaPlace, Phase);
 
 struct Machine<'nfa> {
     nfa: &'nfa NFA,
@@ -96,7 +96,7 @@ impl Machine<'_> {
         let mut next = 0;
         while let Some(pair) = pairs.get(next) {
             let [a, b] = pair.readings;
-            let complete = |(place, _)| matches!(place, Place::Matched | Place::Ended);
+            let complete = |(place, _)| matches!(place, NfaPlace::Matched | NfaPlace::Ended);
             if pair.apart && complete(a) && complete(b) {
                 return Ok(Some(spell(&pairs, next)));
             }
@@ -133,9 +133,9 @@ impl Machine<'_> {
     /// Where a reading can be after one byte of each range.
     fn moves(&self, (place, phase): Reading) -> Result<Vec<(u8, u8, Vec<Reading>)>, Ambiguous> {
         let id = match place {
-            Place::State(id) => id,
-            Place::Matched => return Ok(vec![(0, u8::MAX, vec![(place, phase)])]),
-            Place::Ended => return Ok(Vec::new()),
+            NfaPlace::State(id) => id,
+            NfaPlace::Matched => return Ok(vec![(0, u8::MAX, vec![(place, phase)])]),
+            NfaPlace::Ended => return Ok(Vec::new()),
         };
         let ranges: Vec<_> = match self.nfa.state(id) {
             State::ByteRange { trans } => vec![*trans],
@@ -182,17 +182,17 @@ impl Machine<'_> {
                 State::Capture { next, slot, .. } => {
                     let phase = self.cross(slot.as_usize(), phase)?;
                     if phase == Phase::Behind && !self.whole {
-                        readings.push((Place::Matched, phase));
+                        readings.push((NfaPlace::Matched, phase));
                     } else {
                         open.push((*next, phase, ended));
                     }
                 }
                 State::Match { .. } if phase != Phase::Behind => return Err(Ambiguous::NotOnce),
-                State::Match { .. } if ended => readings.push((Place::Ended, phase)),
-                State::Match { .. } => readings.push((Place::Matched, phase)),
+                State::Match { .. } if ended => readings.push((NfaPlace::Ended, phase)),
+                State::Match { .. } => readings.push((NfaPlace::Matched, phase)),
                 State::Fail => {}
                 _ if ended => {}
-                _ => readings.push((Place::State(id), phase)),
+                _ => readings.push((NfaPlace::State(id), phase)),
             }
         }
         Ok(readings)

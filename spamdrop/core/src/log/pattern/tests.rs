@@ -7,7 +7,7 @@ use proptest::sample::select;
 use super::*;
 
 fn pattern(expression: &str) -> Result<Pattern, String> {
-    Pattern::try_from(Source {
+    Pattern::try_from(PatternSource {
         name: "x".into(),
         program: None,
         r#match: expression.into(),
@@ -35,7 +35,7 @@ fn found(expression: &str, message: &str) -> Option<(String, String)> {
 fn sample_takes_no_recipient_for_a_listing() {
     let sample = include_str!("../../../../spamdrop.toml")
         .lines()
-        .find_map(|line| line.strip_prefix("# match = '")?.strip_suffix('\''))
+        .find_map(|line| line.strip_prefix("#     match = '")?.strip_suffix('\''))
         .unwrap();
     let sample = |reply: &str| found(sample, &format!("reject from x[192.0.2.1]: {reply}"));
     assert!(sample("550 5.7.1 Listed at zen.example").is_some());
@@ -206,7 +206,7 @@ fn other_mistakes_are_named() {
 #[test]
 fn names_are_short_words() {
     for name in ["", "a b", "a\x1b[31m", &"a".repeat(65), "ä"] {
-        let source = Source {
+        let source = PatternSource {
             name: name.into(),
             program: None,
             r#match: "^<HOST> ".into(),

@@ -7,12 +7,12 @@ fn net(text: &str) -> IpNet {
 }
 
 fn sample() -> Protected {
-    let allowed = |text| (net(text), Reason::Allowlist(net(text)));
+    let allowed = |text| (net(text), Protection::Allowlist(net(text)));
     Protected::new([
-        (net("192.0.2.10/32"), Reason::OwnAddress),
-        (net("192.0.2.1/32"), Reason::Gateway),
-        (net("2001:db8:0:1::10/128"), Reason::OwnAddress),
-        (net("2001:db8:0:2::1/128"), Reason::Gateway),
+        (net("192.0.2.10/32"), Protection::OwnAddress),
+        (net("192.0.2.1/32"), Protection::Gateway),
+        (net("2001:db8:0:1::10/128"), Protection::OwnAddress),
+        (net("2001:db8:0:2::1/128"), Protection::Gateway),
         allowed("198.51.100.0/24"),
         allowed("198.51.0.0/16"),
         allowed("2001:db8:5::25/128"),
@@ -182,9 +182,9 @@ fn prefix_around_is_told_rather_than_one_inside() {
     let protected = Protected::new([
         (
             net("198.51.0.0/16"),
-            Reason::Allowlist(net("198.51.0.0/16")),
+            Protection::Allowlist(net("198.51.0.0/16")),
         ),
-        (net("198.51.100.0/32"), Reason::OwnAddress),
+        (net("198.51.100.0/32"), Protection::OwnAddress),
     ]);
     assert_eq!(
         why_net(&protected, "198.51.100.0/24").as_deref(),

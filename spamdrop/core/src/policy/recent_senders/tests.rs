@@ -90,5 +90,5 @@ fn ages_that_all_tie_make_room_for_no_more_than_needed() {
 
 #[test]
 fn a_source_takes_little_memory() {
-    assert_eq!(size_of::<(u64, Source)>(), 16);
+    assert_eq!(size_of::<(u64, RecentSender)>(), 16);
 }

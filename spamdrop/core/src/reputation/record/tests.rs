@@ -126,12 +126,12 @@ fn known(days: &[u64]) -> Record {
 fn three_mails_on_two_days_make_a_source_known() {
     let now = MIDNIGHT + 9 * DAY;
     for (days, expected) in [
-        (&[][..], Standing::Void),
-        (&[1], Standing::Unproven),
-        (&[1, 2], Standing::Unproven),
-        (&[1, 1, 1, 1], Standing::Unproven),
-        (&[1, 1, 2], Standing::Known),
-        (&[1, 2, 2, 2, 2], Standing::Known),
+        (&[][..], SenderStanding::Void),
+        (&[1], SenderStanding::Unproven),
+        (&[1, 2], SenderStanding::Unproven),
+        (&[1, 1, 1, 1], SenderStanding::Unproven),
+        (&[1, 1, 2], SenderStanding::Known),
+        (&[1, 2, 2, 2, 2], SenderStanding::Known),
     ] {
         assert_eq!(known(days).standing(unix(now)), expected, "{days:?}");
     }
@@ -142,62 +142,74 @@ fn evidence_lapses_after_36_days() {
     let record = known(&[0, 1, 1]);
     let last = MIDNIGHT + 36 * DAY;
     assert_eq!(record.known_until(), unix(last));
-    assert_eq!(record.standing(unix(last)), Standing::Known);
-    assert_eq!(record.standing(unix(last + 1)), Standing::Unproven);
-    assert_eq!(record.standing(unix(last + DAY + 2)), Standing::Unproven);
-    assert_eq!(record.standing(unix(last + DAY + 3)), Standing::Void);
+    assert_eq!(record.standing(unix(last)), SenderStanding::Known);
+    assert_eq!(record.standing(unix(last + 1)), SenderStanding::Unproven);
+    assert_eq!(
+        record.standing(unix(last + DAY + 2)),
+        SenderStanding::Unproven
+    );
+    assert_eq!(record.standing(unix(last + DAY + 3)), SenderStanding::Void);
 }
 
 #[test]
 fn a_demoted_source_begins_anew() {
     let now = MIDNIGHT + 9 * DAY;
     let demoted = known(&[1, 2, 3]).join(Record::demoted(unix(now)));
-    assert_eq!(demoted.standing(unix(now)), Standing::Demoted);
-    assert_eq!(demoted.standing(unix(now + 36 * DAY + 1)), Standing::Void);
+    assert_eq!(demoted.standing(unix(now)), SenderStanding::Demoted);
+    assert_eq!(
+        demoted.standing(unix(now + 36 * DAY + 1)),
+        SenderStanding::Void
+    );
     assert_eq!(demoted.join(known(&[1, 2, 3])), demoted);
     assert_eq!(demoted.last_accepted(), known(&[1, 2, 3]).last_accepted());
     let again = [1, DAY, 2 * DAY].map(|later| Record::accepted(unix(now + later)));
     let again = again.into_iter().fold(demoted, Record::join);
-    assert_eq!(again.standing(unix(now + 2 * DAY)), Standing::Known);
+    assert_eq!(again.standing(unix(now + 2 * DAY)), SenderStanding::Known);
 }
 
 #[test]
 fn a_delivery_makes_known_for_36_days_until_demoted() {
     let record = Record::delivered(unix(MIDNIGHT));
     let last = MIDNIGHT + 36 * DAY;
-    assert_eq!(record.standing(unix(last)), Standing::Known);
-    assert_eq!(record.standing(unix(last + 1)), Standing::Void);
+    assert_eq!(record.standing(unix(last)), SenderStanding::Known);
+    assert_eq!(record.standing(unix(last + 1)), SenderStanding::Void);
     assert_eq!(record.known_until(), unix(last));
     assert_eq!(record.last(), unix(MIDNIGHT));
     let later = known(&[0, 1, 1]).join(record);
     assert_eq!(later.known_until(), unix(last));
     let demoted = record.join(Record::demoted(unix(MIDNIGHT)));
-    assert_eq!(demoted.standing(unix(MIDNIGHT)), Standing::Demoted);
+    assert_eq!(demoted.standing(unix(MIDNIGHT)), SenderStanding::Demoted);
     assert_eq!((demoted.known_until(), demoted.is_good()), (NEVER, false));
     assert_eq!(demoted.last_delivered(), unix(MIDNIGHT));
     // An old log brings the delivery back, but not the standing.
     assert!(demoted.is_of_interest());
     let again = demoted.join(Record::delivered(unix(MIDNIGHT + 1)));
-    assert_eq!(again.standing(unix(MIDNIGHT + 1)), Standing::Known);
+    assert_eq!(again.standing(unix(MIDNIGHT + 1)), SenderStanding::Known);
     let removed = again.removed(unix(MIDNIGHT + 1));
-    assert_eq!(removed.standing(unix(MIDNIGHT + 1)), Standing::Demoted);
+    assert_eq!(
+        removed.standing(unix(MIDNIGHT + 1)),
+        SenderStanding::Demoted
+    );
 }
 
 #[test]
 fn a_hand_adds_and_removes_within_one_second() {
     let now = MIDNIGHT;
     let hand = Record::default().added(unix(now));
-    assert_eq!(hand.standing(unix(now + 1000 * DAY)), Standing::ByHand);
+    assert_eq!(
+        hand.standing(unix(now + 1000 * DAY)),
+        SenderStanding::ByHand
+    );
     let removed = hand.removed(unix(now));
-    assert_eq!(removed.standing(unix(now)), Standing::Demoted);
+    assert_eq!(removed.standing(unix(now)), SenderStanding::Demoted);
     let added = removed.added(unix(now));
-    assert_eq!(added.standing(unix(now)), Standing::ByHand);
+    assert_eq!(added.standing(unix(now)), SenderStanding::ByHand);
     assert_eq!(added.join(added), added);
     assert_eq!(
         added.removed(unix(now)).standing(unix(now)),
-        Standing::Demoted
+        SenderStanding::Demoted
     );
     // What proves bad is no longer good, whoever said so.
     let listed = added.join(Record::demoted(unix(now + 2)));
-    assert_eq!(listed.standing(unix(now + 2)), Standing::Demoted);
+    assert_eq!(listed.standing(unix(now + 2)), SenderStanding::Demoted);
 }

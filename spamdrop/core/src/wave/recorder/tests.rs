@@ -51,7 +51,7 @@ impl Clock {
         self.recorder.delayed(source.parse().unwrap(), false, at);
     }
 
-    fn heard(&mut self, source: &str, heard: Heard) {
+    fn heard(&mut self, source: &str, heard: WaveEvidence) {
         let at = self.sample.at;
         self.recorder.heard(source.parse().unwrap(), heard, at);
     }
@@ -75,7 +75,7 @@ impl Clock {
 fn no_wave_without_reason() {
     let mut clock = Clock::new();
     clock.seconds(100, 23);
-    clock.heard("192.0.2.1", Heard::Accepted);
+    clock.heard("192.0.2.1", WaveEvidence::Accepted);
     assert_eq!(clock.waves(), []);
 }
 
@@ -179,15 +179,15 @@ fn who_waited_is_counted_in_its_wave_even_after_it() {
     clock.delayed("192.0.2.2");
     clock.seconds(60, 0);
     assert_eq!(clock.wave().who.delayed, 2);
-    clock.heard("192.0.2.1", Heard::Accepted);
+    clock.heard("192.0.2.1", WaveEvidence::Accepted);
     // It did not wait, and there is no wave.
-    clock.heard("192.0.2.3", Heard::Accepted);
+    clock.heard("192.0.2.3", WaveEvidence::Accepted);
     let wave = clock.wave();
     assert_eq!((wave.who.sources, wave.who.delayed_accepted), (2, 1));
     assert_eq!(wave.longest_wait_s, Some(60.0));
     clock.delayed("192.0.2.4");
     for source in ["192.0.2.2", "192.0.2.3", "192.0.2.4"] {
-        clock.heard(source, Heard::Listed);
+        clock.heard(source, WaveEvidence::Listed);
     }
     let waves = clock.waves();
     let listed = |wave: &Wave| (wave.who.listed, wave.who.delayed_listed);
@@ -197,7 +197,7 @@ fn who_waited_is_counted_in_its_wave_even_after_it() {
     clock.seconds(61, 0);
     clock.waves();
     clock.seconds(3_600, 0);
-    clock.heard("192.0.2.4", Heard::Accepted);
+    clock.heard("192.0.2.4", WaveEvidence::Accepted);
     assert_eq!(clock.waves(), []);
 }
 

@@ -32,7 +32,7 @@ impl Log {
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn line(&self, program: &str, message: &str) -> Result<()> {
+    pub fn write_line(&self, program: &str, message: &str) -> Result<()> {
         let stamp = format(self.stamp, &Zoned::now());
         let line = format!("{stamp} {HOST} {program}: {message}\n");
         OpenOptions::new()

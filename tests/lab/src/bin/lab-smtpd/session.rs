@@ -147,7 +147,7 @@ impl Session {
             format!("newmsg,id={id}: dns; {helo} (ptr.example [{ip}])"),
             format!("started,id={id},from=<{sender}>,module=local,host={HOST},addr=<{recipient}>"),
         ] {
-            self.log.line("courierd", &message)?;
+            self.log.write_line("courierd", &message)?;
         }
         self.reply(&format!("250 Ok. {id}"))
     }
@@ -172,7 +172,7 @@ impl Session {
     }
 
     fn log_esmtpd(&self, message: &str) -> Result<()> {
-        self.log.line("courieresmtpd", message)
+        self.log.write_line("courieresmtpd", message)
     }
 }
 

@@ -8,7 +8,7 @@ fn sender(class: Class, addr: &str) -> Sender {
         class,
         addr: addr.parse().expect("an address"),
         ttl: 64,
-        patience: Duration::from_secs(21),
+        connect_timeout: Duration::from_secs(21),
         boredom: Duration::from_secs(30),
         manners: Manners::Polite,
     }
@@ -121,7 +121,7 @@ fn a_listed_servers_wait_begins_with_its_first_try() {
 fn bots_count_once_and_one_shots_need_not_be_told() {
     let [bot, other] = ["100.96.0.10", "100.96.0.26"].map(|addr| sender(Class::Bot, addr));
     let one_shot = Sender {
-        patience: Duration::from_millis(500),
+        connect_timeout: Duration::from_millis(500),
         ..sender(Class::Bot, "100.96.0.42")
     };
     let unlisted = sender(Class::Bot, "100.72.0.10");

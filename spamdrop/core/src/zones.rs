@@ -1,7 +1,7 @@
 //! Which zones are asked.
 
-use super::rule::{Effect, Rule};
 use crate::courier::smtpaccess::Access;
+use crate::dnsbl::rule::{Effect, Rule};
 
 /// The zones of the mail server, in its order, and the sources that it asks no
 /// zone about.

@@ -1,11 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-use std::time::Duration;
-
 use spamdrop_common::time::MonotonicNs;
 
 use super::*;
-use crate::render::entries::{By, Entry as Shown, State};
-use crate::render::listing;
 
 const START: MonotonicNs = MonotonicNs::from_ns(1_000_000_000_500);
 const TERM: Term = Term {
@@ -15,8 +11,11 @@ const TERM: Term = Term {
     hard_limit_s: 0,
 };
 
-fn read(line: &str) -> Listed {
-    Reader::new(TERM).line(line.as_bytes()).unwrap().unwrap()
+fn read(line: &str) -> ListEntry {
+    ListReader::new(TERM)
+        .read_line(line.as_bytes())
+        .unwrap()
+        .unwrap()
 }
 
 fn net(line: &str) -> String {
@@ -31,7 +30,10 @@ fn term(line: &str) -> (u64, u32, u32) {
 }
 
 fn error(line: &[u8]) -> String {
-    Reader::new(TERM).line(line).unwrap_err().to_string()
+    ListReader::new(TERM)
+        .read_line(line)
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -47,7 +49,7 @@ fn a_line_is_an_address_or_a_prefix() {
         assert_eq!(net(line), expected, "{line}");
     }
     for nothing in ["", "  \r", "# 192.0.2.1", "\t# x"] {
-        let read = Reader::new(TERM).line(nothing.as_bytes()).unwrap();
+        let read = ListReader::new(TERM).read_line(nothing.as_bytes()).unwrap();
         assert_eq!(read, None, "{nothing}");
     }
 }
@@ -101,15 +103,18 @@ fn what_is_wrong_is_named() {
         (b"::ffff:192.0.2.0/120", "is an IPv4-mapped prefix"),
         (b"a\xff", r"`a\xff` is not an address"),
         (b"a\x1b[2J/24", r"`a\x1b[2J/24` is not an address"),
-        (b"192.0.2.1 1mo", "`1mo` is no time"),
-        (b"192.0.2.1 0", "`0` is no time"),
-        (b"192.0.2.1 315360001", "`315360001` is no time"),
-        (b"192.0.2.1 fixed", "`fixed` is no time"),
-        (b"192.0.2.1 90 ttl=0", "`0` is no time"),
-        (b"192.0.2.1 90 limit=", "`` is no time"),
+        (b"192.0.2.1 1mo", "`1mo` is not a time"),
+        (b"192.0.2.1 0", "`0` is not a time"),
+        (b"192.0.2.1 315360001", "`315360001` is not a time"),
+        (b"192.0.2.1 fixed", "`fixed` is not a time"),
+        (b"192.0.2.1 90 ttl=0", "`0` is not a time"),
+        (b"192.0.2.1 90 limit=", "`` is not a time"),
         (b"192.0.2.1 90 for ever", "`for` is none of fixed, ttl="),
-        (b"src=192.0.2.1", "`src=192.0.2.1` is no line of xt_recent"),
-        (b"src=192.0.2.1 600", "`src=192.0.2.1 600` is no line of"),
+        (
+            b"src=192.0.2.1",
+            "`src=192.0.2.1` is not a line of xt_recent",
+        ),
+        (b"src=192.0.2.1 600", "`src=192.0.2.1 600` is not a line of"),
         (b"src=mx ttl: 0", "`mx` is not an address"),
     ] {
         let error = error(line);
@@ -120,48 +125,4 @@ fn what_is_wrong_is_named() {
         long.starts_with(&format!("`{}…` is not", "x".repeat(60))),
         "{long}"
     );
-}
-
-#[test]
-fn what_export_writes_is_read_as_the_same() {
-    let entry = |target: &str, ttl_s, limit: Option<u64>, origin| Shown {
-        target: target.parse().unwrap(),
-        state: State::Sealed,
-        expires_in: Duration::from_secs(599),
-        hard_limit_in: limit.map(Duration::from_secs),
-        ttl_s,
-        hits: 7,
-        refreshes: 3,
-        origin,
-        fixed: ttl_s == 0,
-    };
-    let entries = [
-        entry("192.0.2.1", 600, None, By::Hand),
-        entry("192.0.2.2", 300, Some(3_000), By::Log),
-        entry("192.0.2.3", 300, Some(599), By::Log),
-        entry("192.0.2.0/24", 0, None, By::Hand),
-        entry("2001:db8::1", 0, None, By::Hand),
-    ];
-    let mut text = Vec::new();
-    listing::text(&mut text, &entries).unwrap();
-    let text = String::from_utf8(text).unwrap();
-    assert_eq!(text.lines().count(), entries.len());
-    for (line, expected) in text.lines().zip(&entries) {
-        let Listed { net, entry } = read(line);
-        assert_eq!(Target::from(net), expected.target, "{line}");
-        let limit = expected
-            .hard_limit_in
-            .map_or(0, |limit| 1_000 + limit.as_secs());
-        assert_eq!(u64::from(entry.hard_until_s), limit, "{line}");
-        assert_eq!(entry.ttl_s, expected.ttl_s, "{line}");
-        // A prefix is blocked until its last second has passed.
-        let whole = u64::from(matches!(expected.target, Target::Net(_)));
-        let left = entry
-            .expires
-            .elapsed_since(MonotonicNs::from_second(1_000))
-            .as_secs()
-            + whole;
-        assert_eq!(left, 599, "{line}");
-        assert_eq!(entry.flags == ORIGIN_LOG, expected.origin == By::Log);
-    }
 }

@@ -5,61 +5,60 @@
 //! | `ADDRESS` | as `add` does without a flag |
 //! | `ADDRESS TIME` | for this time after the peer's last packet |
 //! | `ADDRESS TIME fixed` | for this time, whatever the peer sends |
-//! | `ADDRESS TIME ttl=TIME` | for this time; a packet makes that `ttl` |
+//! | `ADDRESS TIME ttl=TIME` | for this time; after a packet for `ttl` |
 //! | `src=ADDRESS ttl: …` | as `ADDRESS`: a line of `/proc/net/xt_recent/NAME` |
 //!
 //! A time is a number of seconds, or a duration such as `10m`.
-//! `limit=TIME` may follow: no packet prolongs the block beyond this time.
-//! `log` as well: the block came from the mail log. An address may be a prefix;
+//! `limit=TIME` may follow: no packet extends the block beyond this time.
+//! `log` may follow as well: the block came from the mail log. An address may be a prefix;
 //! the block of a prefix is always fixed. Blank lines and what follows a `#` do
 //! not count.
 //!
-//! The stamps of xt_recent are not read: they count ticks since the start of a
+//! The stamps of xt_recent are ignored: they count ticks since the boot of a
 //! machine that need not be this one.
 
 use std::net::IpAddr;
 
-use anyhow::{Result, bail};
 use ipnet::IpNet;
 use spamdrop_common::action::expiry;
 use spamdrop_common::entry::{Entry, ORIGIN_HAND, ORIGIN_LOG};
 
-use crate::allowlist::parse_net;
-use crate::config::LONGEST;
-use crate::kernel::blocklist::Term;
-use spamdrop_core::duration;
-use spamdrop_core::escape::escape;
-use spamdrop_core::target::Target;
+use crate::duration;
+use crate::escape::escape;
+use crate::invalid::Invalid;
+use crate::target::{Target, parse_net};
+use crate::term::{LONGEST, Term};
+
+type Result<T> = std::result::Result<T, Invalid>;
 
 /// What a line blocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Listed {
+pub struct ListEntry {
     /// The address or prefix as it was given: one address of an IPv6 /64.
     pub net: IpNet,
     /// Its entry, not sealed.
     pub entry: Entry,
 }
 
-/// Reads lines at one moment, that of a term.
+/// Reads lines. Their times count from the start of a term.
 #[derive(Clone, Copy, Debug)]
-pub struct Reader {
+pub struct ListReader {
     term: Term,
 }
 
-impl Reader {
-    /// `term` is that of addresses that come without one; times count from its
-    /// start.
+impl ListReader {
+    /// `term` is for addresses without a time of their own.
     #[must_use]
     pub fn new(term: Term) -> Self {
         Self { term }
     }
 
-    /// Reads one line, without its newline; `None` if nothing is on it.
+    /// Reads one line; `None` if it is blank.
     ///
     /// # Errors
     ///
     /// It is not as [above](self); the message names the word.
-    pub fn line(&self, line: &[u8]) -> Result<Option<Listed>> {
+    pub fn read_line(&self, line: &[u8]) -> Result<Option<ListEntry>> {
         let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
         let mut words = line
             .split(u8::is_ascii_whitespace)
@@ -72,9 +71,14 @@ impl Reader {
         let entry = match (recent, words.next()) {
             (None, None) | (Some(_), Some(b"ttl:")) => self.term.entry(ORIGIN_HAND),
             (None, Some(word)) => self.entry(word, words)?,
-            (Some(_), _) => bail!("`{}` is no line of xt_recent", shown(line)),
+            (Some(_), _) => {
+                return Err(Invalid::new(format!(
+                    "`{}` is not a line of xt_recent",
+                    shown(line)
+                )));
+            }
         };
-        Ok(Some(Listed { net, entry }))
+        Ok(Some(ListEntry { net, entry }))
     }
 
     fn entry<'a>(&self, left: &[u8], more: impl Iterator<Item = &'a [u8]>) -> Result<Entry> {
@@ -95,10 +99,10 @@ impl Reader {
             } else if let Some(limit) = word.strip_prefix(b"limit=") {
                 entry.hard_until_s = start.second().saturating_add(number(limit)?);
             } else {
-                bail!(
+                return Err(Invalid::new(format!(
                     "`{}` is none of fixed, ttl=TIME, limit=TIME and log",
                     shown(word)
-                );
+                )));
             }
         }
         entry.expires = expiry(start, left_s, entry.hard_until_s);
@@ -111,7 +115,7 @@ fn address(word: &[u8]) -> Result<IpNet> {
     if let Some(addr) = addr.map(|addr: IpAddr| addr.to_canonical()) {
         return Ok(addr.into());
     }
-    // Knows what is wrong with a prefix.
+    // Its error says what is wrong with a prefix.
     let text = shown(word);
     let target: Target = text.parse()?;
     Ok(parse_net(&text).unwrap_or_else(|| target.net()))
@@ -123,18 +127,17 @@ fn number(word: &[u8]) -> Result<u32> {
     let whole = time.filter(|time| time.subsec_nanos() == 0 && *time <= LONGEST);
     match whole.and_then(|time| u32::try_from(time.as_secs()).ok()) {
         Some(seconds) if seconds > 0 => Ok(seconds),
-        _ => bail!(
-            "`{}` is no time; give whole seconds, or a duration such as 10m, up to {}",
+        _ => Err(Invalid::new(format!(
+            "`{}` is not a time; give whole seconds, or a duration such as 10m, up to {}",
             shown(word),
             duration::human(LONGEST)
-        ),
+        ))),
     }
 }
 
-/// The beginning of what is no line, made printable.
+/// The beginning of a wrong word or line, made printable.
 fn shown(bytes: &[u8]) -> String {
-    const LONGEST: usize = 60;
-    match bytes.get(..LONGEST) {
+    match bytes.get(..60) {
         Some(beginning) => escape(beginning) + "…",
         None => escape(bytes),
     }

@@ -1,5 +1,5 @@
-//! From the text of a list to its entries. A long text is read in several
-//! threads, each of which takes a part of its lines.
+//! Parses a list into entries. A long list is parsed in several threads, a part
+//! of the lines in each.
 
 use std::collections::HashSet;
 use std::panic::resume_unwind;
@@ -9,50 +9,52 @@ use ipnet::IpNet;
 use spamdrop_common::entry::{Entry, SEALED};
 
 use super::NAMED;
-use crate::listing::{Listed, Reader};
 use crate::render::allowed::shown;
+use spamdrop_core::invalid::Invalid;
+use spamdrop_core::listing::{ListEntry, ListReader};
 use spamdrop_core::policy::Protected;
 use spamdrop_core::target::Target;
 
-/// Fewer bytes are not worth a thread.
+/// The fewest bytes that are worth a thread.
 const PART: usize = 1 << 20;
 
-/// What decides about a line.
-pub(super) struct Sieve<'a> {
-    pub(super) reader: Reader,
+pub(super) struct ImportParser<'a> {
+    pub(super) reader: ListReader,
     pub(super) protected: &'a Protected,
-    /// Entries whose peers hold a connection: they are not sealed.
-    pub(super) held: &'a HashSet<Target>,
+    /// Entries whose peers hold a connection. They are imported open, so that
+    /// the connection can end.
+    pub(super) connected: &'a HashSet<Target>,
 }
 
-/// What a text lists.
+/// The content of a list.
 #[derive(Default)]
-pub(super) struct Sieved {
-    /// What may be blocked, sorted; of several lines for one target the last.
+pub(super) struct ParsedList {
+    /// Entries that may be blocked, sorted; of several lines for one target the
+    /// last.
     pub(super) entries: Vec<(Target, Entry)>,
-    /// What of it is held.
+    /// Addresses of entries that are imported open.
     pub(super) connected: Vec<IpNet>,
-    /// How much must not be blocked.
+    /// Number of addresses that must not be blocked.
     pub(super) left_out: usize,
-    /// The first of it, and why.
+    /// The first of those addresses, each with the reason.
     pub(super) named: Vec<String>,
-    /// How many lines are not understood.
+    /// Number of lines that are not understood.
     pub(super) bad: usize,
-    /// The first of them, counted from 1, and why. A file that is no list has
-    /// millions.
-    pub(super) errors: Vec<(usize, anyhow::Error)>,
+    /// The first of those lines, counted from 1, each with the error. A file
+    /// that is not a list has millions.
+    pub(super) errors: Vec<(usize, Invalid)>,
     lines: usize,
 }
 
-impl Sieve<'_> {
-    /// Reads a whole text.
-    pub(super) fn read(&self, text: &[u8]) -> Sieved {
+impl ImportParser<'_> {
+    /// Parses a whole list.
+    pub(super) fn parse(&self, text: &[u8]) -> ParsedList {
         let threads = available_parallelism().map_or(1, usize::from);
         let parts = parts(text, text.len().div_ceil(threads).max(PART));
         thread::scope(|scope| {
-            let read = |part| scope.spawn(move || self.read_part(part));
-            let threads: Vec<_> = parts.into_iter().map(read).collect();
-            let mut all = Sieved::default();
+            let parse = |part| scope.spawn(move || self.parse_part(part));
+            let threads: Vec<_> = parts.into_iter().map(parse).collect();
+            let mut all = ParsedList::default();
             for part in threads.into_iter().map(ScopedJoinHandle::join) {
                 all.append(part.unwrap_or_else(|panic| resume_unwind(panic)));
             }
@@ -61,13 +63,13 @@ impl Sieve<'_> {
         })
     }
 
-    fn read_part(&self, text: &[u8]) -> Sieved {
-        let mut part = Sieved::default();
+    fn parse_part(&self, text: &[u8]) -> ParsedList {
+        let mut part = ParsedList::default();
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             part.lines += 1;
-            match self.reader.line(line) {
+            match self.reader.read_line(line) {
                 Ok(None) => {}
-                Ok(Some(listed)) => self.take(listed, &mut part),
+                Ok(Some(entry)) => self.take(entry, &mut part),
                 Err(error) => part.reject(error),
             }
         }
@@ -75,8 +77,8 @@ impl Sieve<'_> {
         part
     }
 
-    fn take(&self, listed: Listed, part: &mut Sieved) {
-        let Listed { net, mut entry } = listed;
+    fn take(&self, listed: ListEntry, part: &mut ParsedList) {
+        let ListEntry { net, mut entry } = listed;
         let why = if net.prefix_len() == net.max_prefix_len() {
             self.protected.why(net.addr())
         } else {
@@ -90,7 +92,7 @@ impl Sieve<'_> {
             return;
         }
         let target = Target::from(net);
-        if self.held.contains(&target) {
+        if self.connected.contains(&target) {
             part.connected.push(net);
         } else {
             entry.flags |= SEALED;
@@ -99,9 +101,9 @@ impl Sieve<'_> {
     }
 }
 
-impl Sieved {
-    /// Counts the line that was read last as bad.
-    fn reject(&mut self, error: anyhow::Error) {
+impl ParsedList {
+    /// Counts the last line as bad.
+    fn reject(&mut self, error: Invalid) {
         self.bad += 1;
         if self.errors.len() < NAMED {
             self.errors.push((self.lines, error));
@@ -123,8 +125,8 @@ impl Sieved {
         self.errors.truncate(NAMED);
     }
 
-    /// Stable: what comes later counts. Parts that are sorted already are only
-    /// merged.
+    /// Sorts, and keeps the last entry of each target. A stable sort only merges
+    /// parts that are sorted already.
     fn each_once(&mut self) {
         self.entries.sort_by_key(|(target, _)| *target);
         self.entries.dedup_by(|later, kept| {
@@ -137,7 +139,7 @@ impl Sieved {
     }
 }
 
-/// Cuts behind line ends, into parts of this size and a little more.
+/// Cuts after line ends, into parts of at least this size.
 fn parts(text: &[u8], size: usize) -> Vec<&[u8]> {
     let (mut parts, mut rest) = (Vec::new(), text);
     while let Some(end) = rest
@@ -158,7 +160,7 @@ mod tests {
     use spamdrop_common::time::MonotonicNs;
 
     use super::*;
-    use crate::kernel::blocklist::Term;
+    use spamdrop_core::term::Term;
 
     #[test]
     fn parts_end_with_their_lines() {
@@ -176,16 +178,16 @@ mod tests {
             slides: true,
             hard_limit_s: 0,
         };
-        let sieve = Sieve {
-            reader: Reader::new(term),
+        let parser = ImportParser {
+            reader: ListReader::new(term),
             protected: &Protected::default(),
-            held: &HashSet::new(),
+            connected: &HashSet::new(),
         };
         let text = b"192.0.2.3 60\nx\n192.0.2.1\n127.0.0.1\n192.0.2.3 90\ny\n127.0.0.2\n";
         for size in [1, 20, 1000] {
-            let mut all = Sieved::default();
+            let mut all = ParsedList::default();
             for part in parts(text, size) {
-                all.append(sieve.read_part(part));
+                all.append(parser.parse_part(part));
             }
             all.each_once();
             let ttls = all
@@ -201,8 +203,8 @@ mod tests {
             assert_eq!(all.named, ["127.0.0.1: loopback", "127.0.0.2: loopback"]);
             assert_eq!(all.left_out, 2);
         }
-        assert_eq!(sieve.read(text).entries.first().unwrap().1.ttl_s, 600);
-        let bad = sieve.read_part(&b"x\n".repeat(99));
+        assert_eq!(parser.parse(text).entries.first().unwrap().1.ttl_s, 600);
+        let bad = parser.parse_part(&b"x\n".repeat(99));
         assert_eq!((bad.bad, bad.errors.len()), (99, NAMED));
     }
 }

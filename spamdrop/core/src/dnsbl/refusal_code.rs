@@ -1,0 +1,29 @@
+//! Addresses by which a blocklist refuses to answer.
+
+use std::net::Ipv4Addr;
+
+/// Whether an address refuses to serve, and says nothing of the source.
+/// Source: <https://www.spamhaus.org/news/article/788/>.
+#[must_use]
+pub fn is_refusal(address: Ipv4Addr) -> bool {
+    matches!(address.octets(), [127, 255, 255, _])
+}
+
+/// What such an address means, and what to do.
+#[must_use]
+pub fn explain(address: Ipv4Addr) -> &'static str {
+    match address.octets() {
+        [127, 255, 255, 252] => {
+            "there is no such list; correct its name in `zones`, or in Courier's BLACKLISTS"
+        }
+        [127, 255, 255, 254] => {
+            "it does not serve public name servers; ask it by a resolver of your own, or with a key of the blocklist's"
+        }
+        [127, 255, 255, 255] => {
+            "it was asked too much; get a key of the blocklist's, and see `max_lookups_per_day`"
+        }
+        _ => {
+            "it refuses your name server; ask it by a resolver of your own, or with a key of the blocklist's"
+        }
+    }
+}

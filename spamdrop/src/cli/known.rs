@@ -1,0 +1,39 @@
+//! `known` on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Addrs, Output};
+
+/// The commands of `known`.
+#[derive(Debug, Subcommand)]
+pub enum Known {
+    /// Show the known senders
+    List(KnownList),
+    /// Make hosts known at once; an IPv6 address with its whole /64
+    Add(Addrs),
+    /// Discard the evidence for hosts, so that they start again
+    Remove(Addrs),
+    /// Make the hosts in a file known, one address a line
+    Import(KnownImport),
+}
+
+/// Flags of `known list`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct KnownList {
+    /// Also show sources with too little evidence, and demoted ones
+    #[arg(long)]
+    pub all: bool,
+    /// Output format.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `known import`.
+#[derive(Debug, Args)]
+pub struct KnownImport {
+    /// File to read, in which `#` starts a comment; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}

@@ -1,0 +1,99 @@
+//! The logs to watch.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use rustix::process::getuid;
+
+use crate::config::{Answer, Config};
+use crate::tail::Tail;
+
+/// The logs to watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SourceSettings {
+    pub logs: Vec<PathBuf>,
+    /// What journalctl is told to match; `None`: the journal is not read.
+    journal: Option<Vec<String>>,
+    state_dir: PathBuf,
+    positions: PathBuf,
+}
+
+impl SourceSettings {
+    /// # Errors
+    ///
+    /// `journal_match` names a user that does not exist.
+    pub fn new(config: &Config) -> Result<Self> {
+        let journal = match config.journal {
+            true => Some(journal_matches(config)?),
+            false => None,
+        };
+        Ok(Self {
+            logs: config.logs.clone(),
+            journal,
+            state_dir: config.state_dir.clone(),
+            positions: config.positions_file(),
+        })
+    }
+
+    /// Opens the logs where they were read last.
+    ///
+    /// # Errors
+    ///
+    /// The state directory cannot be made, or standard input not be read.
+    pub fn open(&self) -> Result<Tail> {
+        fs::create_dir_all(&self.state_dir)
+            .with_context(|| format!("cannot make the directory {}", self.state_dir.display()))?;
+        let tail = Tail::open(&self.logs, Some(self.positions.clone()))?;
+        Ok(self.with_journal(tail))
+    }
+
+    /// Opens the logs in the place of others, each where it was read last.
+    ///
+    /// # Errors
+    ///
+    /// As [`SourceSettings::open`].
+    pub fn reopen(&self, old: &Tail) -> Result<Tail> {
+        Ok(self.with_journal(old.reopen(&self.logs)?))
+    }
+
+    fn with_journal(&self, tail: Tail) -> Tail {
+        match &self.journal {
+            None => tail,
+            Some(matches) => tail.with_journal(matches.clone()),
+        }
+    }
+
+    /// Whether standard input is among them.
+    pub fn reads_stdin(&self) -> bool {
+        self.logs.iter().any(|log| log.as_os_str() == "-")
+    }
+
+    /// What is watched, in words.
+    pub fn describe(&self) -> String {
+        let journal = self.journal.as_ref().map(|_| "the journal".to_owned());
+        let logs = self.logs.iter().map(|path| path.display().to_string());
+        let all: Vec<String> = journal.into_iter().chain(logs).collect();
+        all.join(", ")
+    }
+}
+
+fn journal_matches(config: &Config) -> Result<Vec<String>> {
+    let mut matches = config.journal_args()?;
+    if config.answer == Answer::On {
+        matches.extend(own_entries(getuid().as_raw(), std::process::id()));
+    }
+    Ok(matches)
+}
+
+/// What the responder logs, as journalctl matches it. A process that had this
+/// number before counts only if it ran as the same user.
+fn own_entries(uid: u32, pid: u32) -> [String; 5] {
+    [
+        "+".into(),
+        "_TRANSPORT=syslog".into(),
+        "PRIORITY=3".into(),
+        format!("_UID={uid}"),
+        format!("_PID={pid}"),
+    ]
+}

@@ -1,0 +1,60 @@
+//! What the zones say of a source.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use spamdrop_common::gate::{Standing, Verdict, host_bits};
+use spamdrop_common::time::MonotonicNs;
+use spamdrop_core::dnsbl::decision::Outcome;
+
+use super::inquiry::Findings;
+
+/// What is known of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The source.
+    pub addr: IpAddr,
+    /// What it is; `None`: that could not be learned, so there is no verdict.
+    pub standing: Option<Standing>,
+    /// The zone that lists it, as an index of `Zones::rules`.
+    pub zone: u32,
+    /// What the server would answer a listed source, behind the code.
+    pub text: Option<Box<str>>,
+    /// For how long that holds: a verdict from one to ten minutes, its
+    /// absence 15 s, or as long as a zone says so.
+    pub ttl: Duration,
+}
+
+impl Answer {
+    /// Without a zone that can reject, "unlisted" carries no information.
+    pub(super) fn new(addr: IpAddr, findings: &Findings, can_list: bool) -> Self {
+        let zone = match findings.decision.outcome {
+            Outcome::Listed(index) => u32::try_from(index).unwrap_or_default(),
+            Outcome::Unlisted | Outcome::Unknown => 0,
+        };
+        Self {
+            addr,
+            standing: findings
+                .standing()
+                .filter(|standing| can_list || *standing == Standing::Confirmed),
+            zone,
+            text: findings.text().map(Into::into),
+            ttl: findings.decision.ttl,
+        }
+    }
+
+    /// The verdict for the filter.
+    #[must_use]
+    pub fn verdict(&self, now: MonotonicNs) -> Option<Verdict> {
+        let source = match self.addr {
+            IpAddr::V4(addr) => addr.to_ipv6_mapped(),
+            IpAddr::V6(addr) => addr,
+        };
+        self.standing.map(|standing| Verdict {
+            until: now.plus(self.ttl),
+            host: host_bits(self.addr.is_ipv6(), source.octets()),
+            standing: standing as u32,
+            zone: self.zone,
+        })
+    }
+}
