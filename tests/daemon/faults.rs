@@ -56,10 +56,14 @@ fn blocks_wait_for_the_write_lock_and_its_holder_is_named() {
         Ok((warnings(&site) == "[]").then_some(()))
     })
     .unwrap();
-    let _lock = hold_write_lock(&site);
+    let lock = hold_write_lock(&site);
     site.log(&rejection(ZOMBIE6)).unwrap();
     until_warned(&site, &holder);
     ends_in_time(&mut daemon);
+    drop(lock);
+    // The line was not lost with the queue.
+    let _daemon = site.run().unwrap();
+    until("the entry", SOON, || Ok(entry(&site, ZOMBIE6))).unwrap();
 }
 
 #[test]

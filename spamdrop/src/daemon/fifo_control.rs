@@ -64,6 +64,8 @@ pub(super) struct FifoTask {
     commands: Commands,
     /// Commands that wait for the write lock; nothing more is read meanwhile.
     waiting: VecDeque<Command>,
+    /// Since when the write lock could not be had.
+    refused: Option<Instant>,
     counts: FifoState,
     complained: Option<Instant>,
     blocklist: Blocklist,
@@ -94,6 +96,7 @@ impl FifoTask {
             settings,
             commands: Commands::default(),
             waiting: VecDeque::new(),
+            refused: None,
             complained: None,
             blocklist,
             protected,
@@ -139,7 +142,9 @@ impl FifoTask {
     fn look_after(&mut self) {
         if let Some(path) = &self.settings.path {
             if self.fifo.as_ref().is_some_and(Fifo::is_in_place) {
-                self.health.clear(Subject::Fifo);
+                if self.waiting.is_empty() {
+                    self.health.clear(Subject::Fifo);
+                }
             } else {
                 match Fifo::open(path) {
                     Ok(fifo) => self.fifo = Some(fifo),
@@ -188,12 +193,19 @@ impl FifoTask {
         while let Some(command) = self.waiting.front().copied() {
             match self.obey(command) {
                 Ok(true) => {}
-                Ok(false) => return self.name_holder(),
+                Ok(false) => {
+                    let since = *self.refused.get_or_insert_with(clock::instant);
+                    if since.elapsed() >= LOCK_WAIT {
+                        self.name_holder();
+                    }
+                    return;
+                }
                 Err(error) => {
                     self.counts.failed += 1;
                     self.complain(&format!("{error:#}"));
                 }
             }
+            self.refused = None;
             self.waiting.pop_front();
         }
     }
@@ -216,7 +228,8 @@ impl FifoTask {
 
     fn name_holder(&self) {
         if let Some(holder) = lock::holder(&self.run_dir) {
-            log::debug!(target: "spamdrop::fifo", "{holder} holds the write lock");
+            let text = format!("{holder} holds the write lock; commands of the FIFO wait");
+            self.health.raise(Subject::Fifo, text);
         }
     }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot::Receiver;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::disk::{Disk, DiskThread, take_finished};
 use super::fifo_control::FifoMessage;
@@ -338,6 +338,14 @@ async fn acquire(run_dir: &Path) -> Result<WriteLock> {
             }
         }
         sleep(LOCK_RETRY).await;
+    }
+}
+
+/// Waits a second for the write lock; an error names its holder.
+async fn acquire_soon(run_dir: &Path) -> Result<WriteLock> {
+    match timeout(LOCK_PATIENCE, acquire(run_dir)).await {
+        Ok(lock) => lock,
+        Err(_) => lock::acquire_within(run_dir, Duration::ZERO),
     }
 }
 

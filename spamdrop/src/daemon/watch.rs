@@ -289,7 +289,9 @@ impl WatchTask {
             }
             Some(None) => self.tail.forget_save(),
         }
+        // A line whose block waits is read again after a crash.
         if self.saving.is_none()
+            && !self.blocker.is_waiting()
             && let Some(save) = self.tail.begin_save()
         {
             self.saving = Some(self.disk.submit(save));
@@ -320,7 +322,11 @@ impl WatchTask {
         if let Some(saving) = self.saving.take() {
             let _ = saving.await;
         }
-        if let Some(save) = self.tail.begin_save()
+        if self.blocker.is_waiting() {
+            log::warn!(
+                "blocks wait for the write lock; their lines are read again at the next start"
+            );
+        } else if let Some(save) = self.tail.begin_save()
             && let Ok(Err(error)) = self.disk.submit(save).await
         {
             log::warn!("cannot keep the log positions: {error:#}");

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use tokio::sync::oneshot::channel;
 
-use super::{LOCK_PATIENCE, Supervisor, open_packet_log, warn_of};
+use super::{Supervisor, acquire_soon, open_packet_log, warn_of};
 use crate::checks;
 use crate::daemon::fifo_control::FifoMessage;
 use crate::daemon::gate::GateMessage;
@@ -15,7 +15,7 @@ use crate::daemon::sources::SourceSettings;
 use crate::daemon::watch::WatchMessage;
 use crate::fifo::Fifo;
 use crate::install::{self, Installed};
-use crate::lock;
+use crate::lock::WriteLock;
 use crate::protect;
 use spamdrop_core::policy::Protected;
 
@@ -59,7 +59,7 @@ impl Supervisor {
         };
         let sources = self.other_sources(&settings.sources)?;
         let filter = &settings.filter;
-        let lock = lock::acquire_within(&filter.run_dir, LOCK_PATIENCE)?;
+        let lock = acquire_soon(&filter.run_dir).await?;
         let installed = install::reconfigure(&lock, filter, &protected, self.options.log_level);
         let mut installed = match installed {
             Ok(installed) => installed,
@@ -94,7 +94,7 @@ impl Supervisor {
     }
 
     /// The filter may have been told of another configuration than ours.
-    fn take_back(&mut self, lock: &lock::WriteLock) {
+    fn take_back(&mut self, lock: &WriteLock) {
         let told = self
             .blocklist
             .configure(lock, self.settings.filter.settings);
