@@ -1,8 +1,8 @@
 //! The maps that the filter and user space share, and their version.
 //!
-//! The pins of one version lie in a directory of their own, `v2` below the pin
-//! directory for version 2, and no version opens the pins of another: it
-//! converts them (`kernel::blocklist::migrate`) or says what to do.
+//! Each version pins its maps in a directory of its own (version 2: `v2` below
+//! the pin directory). No version opens the pins of another. It converts them
+//! (`kernel::blocklist::migrate`) or reports what the administrator must do.
 
 use crate::counter::Counters;
 use crate::entry::{AllowEntry, CidrEntry, Entry, Origin};
@@ -12,24 +12,24 @@ use crate::recent_drop::{LINES, Line};
 use crate::settings::Settings;
 
 /// The version of all map layouts together. A unit test of this module fails
-/// when a layout changes, and says when this number has to be raised.
+/// when a layout changes without a new number.
 pub const ABI_VERSION: u32 = 2;
 
 /// Capacity of each trie, in prefixes. A trie takes no memory for prefixes that
 /// it does not hold.
 pub const PREFIXES: u32 = 1 << 20;
-/// Sources of which a verdict is kept.
+/// Capacity of the `verdicts` map, in sources.
 pub const VERDICTS: u32 = 1 << 17;
-/// Bytes of the ring buffer: room for some 2,700 requests.
+/// Bytes of the ring buffer; enough for about 2,700 requests.
 pub const LOOKUP_REQUEST_BYTES: u32 = 1 << 16;
 
 /// `BPF_F_NO_PREALLOC`: elements take memory only while they exist.
 pub const NO_PREALLOC: u32 = 1;
-/// `BPF_F_MMAPABLE`: an array whose first element begins on a page, so that an
+/// `BPF_F_MMAPABLE`: the first element of the array begins on a page, so an
 /// element of 64 bytes is one cache line.
 pub const MMAPABLE: u32 = 1 << 10;
 
-/// What kind of map it is.
+/// The type of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapKind {
     /// `BPF_MAP_TYPE_ARRAY`.
@@ -48,10 +48,10 @@ pub enum MapKind {
     SockMap,
 }
 
-/// How many elements a map has room for.
+/// The rule for the capacity of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
-    /// This many.
+    /// This number of elements.
     Fixed(u32),
     /// The configuration's `capacity4`.
     Capacity4,
@@ -65,7 +65,7 @@ pub enum Room {
     KnownCapacity,
 }
 
-/// The sizes that the configuration chooses.
+/// The capacities that the configuration sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// Entries for IPv4 addresses.
@@ -77,7 +77,7 @@ pub struct Capacity {
 }
 
 impl Room {
-    /// The number of elements, for these sizes; at least 1.
+    /// The number of elements for these capacities; at least 1.
     #[must_use]
     pub const fn elements(self, capacity: Capacity) -> u32 {
         match self {
@@ -92,25 +92,25 @@ impl Room {
     }
 }
 
-/// What a pinned map has to look like.
+/// The properties that a pinned map must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapSpec {
-    /// Its name, and that of its pin.
+    /// The name of the map and of its pin.
     pub name: &'static str,
-    /// Its type.
+    /// The map type.
     pub kind: MapKind,
     /// Bytes of a key.
     pub key_size: u32,
     /// Bytes of a value.
     pub value_size: u32,
-    /// `BPF_F_…`.
+    /// Creation flags (`BPF_F_…`).
     pub flags: u32,
-    /// Its capacity.
+    /// The rule for its capacity.
     pub room: Room,
 }
 
 impl MapSpec {
-    /// A map whose keys and values have these types.
+    /// A map with these key and value types.
     #[must_use]
     pub const fn new<K, V>(name: &'static str, kind: MapKind, flags: u32, room: Room) -> Self {
         Self {
@@ -128,7 +128,7 @@ impl MapSpec {
         Self::new::<u32, V>(name, kind, 0, Room::Fixed(1))
     }
 
-    /// A trie, whose keys are a length and an address.
+    /// A trie. Its keys are a prefix length and an address.
     const fn trie<A, V>(name: &'static str) -> Self {
         let room = Room::Fixed(PREFIXES);
         let mut spec = Self::new::<A, V>(name, MapKind::LpmTrie, NO_PREALLOC, room);
@@ -136,12 +136,12 @@ impl MapSpec {
         spec
     }
 
-    /// A hash map that takes memory only for what it holds.
+    /// A hash map that allocates memory only for the elements that it holds.
     const fn hash<K, V>(name: &'static str, room: Room) -> Self {
         Self::new::<K, V>(name, MapKind::Hash, NO_PREALLOC, room)
     }
 
-    /// A hash map that replaces what was used least recently.
+    /// A hash map that evicts the least recently used element when it is full.
     const fn lru<K, V>(name: &'static str, room: Room) -> Self {
         Self::new::<K, V>(name, MapKind::LruHash, 0, room)
     }

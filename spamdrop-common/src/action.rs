@@ -1,4 +1,4 @@
-//! Entry, time and packet → what happens to the packet.
+//! Entry, time and packet → action.
 
 use core::time::Duration;
 
@@ -7,12 +7,11 @@ use crate::entry::{CidrEntry, Entry, SEALED};
 use crate::settings::Refresh;
 use crate::time::{MonotonicNs, SECOND};
 
-/// A store is skipped when it would move the expiry by less than this: it
-/// would dirty a cache line on every packet for a difference that no output
-/// shows.
+/// A store is skipped if it would move the expiry by less than this. Such a
+/// store would dirty a cache line on every packet without a visible effect.
 pub const SLACK: Duration = Duration::from_secs(1);
 
-/// Whether an entry still matches. The last nanosecond is included, as
+/// Whether an entry still matches. The last nanosecond is included, as in
 /// xt_recent `--seconds`: a packet exactly `ttl` after the last one matches.
 #[inline(always)]
 #[must_use]
@@ -20,15 +19,15 @@ pub const fn is_live(expires: MonotonicNs, now: MonotonicNs) -> bool {
     now.ns() <= expires.ns()
 }
 
-/// Whether a prefix still matches; its last second is included whole.
+/// Whether a prefix still matches; its last second is included entirely.
 #[inline(always)]
 #[must_use]
 pub const fn is_cidr_live(entry: &CidrEntry, now: MonotonicNs) -> bool {
     now.ns() < (entry.expires_s as u64 + 1) * SECOND
 }
 
-/// The expiry of an entry that is set or hit now:
-/// `min(now + ttl, hard_until)`.
+/// The expiry of an entry that is set or hit at `now`: `min(now + ttl,
+/// hard_until)`.
 #[inline(always)]
 #[must_use]
 pub const fn expiry(now: MonotonicNs, ttl_s: u32, hard_until_s: u32) -> MonotonicNs {
@@ -41,8 +40,8 @@ pub const fn expiry(now: MonotonicNs, ttl_s: u32, hard_until_s: u32) -> Monotoni
     }
 }
 
-/// The expiry that a live entry has after a hit: `entry.expires` itself where
-/// no store is due, never an earlier one. As xt_recent `--update`.
+/// The expiry of a live entry after a hit, as in xt_recent `--update`. Returns
+/// `entry.expires` if no store is due, and never an earlier time.
 #[inline(always)]
 #[must_use]
 pub const fn slide(entry: &Entry, now: MonotonicNs, syn: bool, refresh: Refresh) -> MonotonicNs {
@@ -62,9 +61,10 @@ pub const fn slide(entry: &Entry, now: MonotonicNs, syn: bool, refresh: Refresh)
     }
 }
 
-/// The time up to which (exclusive) a live entry needs nothing but hits: it
-/// does not expire before, and no packet moves its expiry. At most [`SLACK`]
-/// ahead; `now` or earlier: a store is due.
+/// The time (exclusive) until which packets change only the hit counter of a
+/// live entry: the entry does not expire before, and no packet moves its
+/// expiry. At most [`SLACK`] after `now`; a store is due if it is `now` or
+/// earlier.
 #[inline(always)]
 #[must_use]
 pub const fn quiet_until(entry: &Entry, now: MonotonicNs, refresh: Refresh) -> MonotonicNs {
@@ -84,8 +84,9 @@ pub const fn quiet_until(entry: &Entry, now: MonotonicNs, refresh: Refresh) -> M
     MonotonicNs::from_ns(if due < end { due } else { end })
 }
 
-/// What happens to a packet whose source has a live entry and is not on the
-/// allowlist: an open entry drops only new connections, a sealed one all.
+/// The action for a packet whose source has a live entry and is not on the
+/// allowlist. An open entry drops new connections only, a sealed entry drops
+/// every packet.
 #[inline(always)]
 #[must_use]
 pub const fn blocked_action(flags: u16, syn: bool) -> Reason {

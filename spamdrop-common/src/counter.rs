@@ -1,6 +1,6 @@
-//! One counter for every way a packet can leave the filter.
+//! One counter for each reason why a packet leaves the filter.
 
-/// Room for reasons in [`Counters`].
+/// Capacity of [`Counters`], in reasons.
 const SLOTS: usize = 32;
 const RESERVED: usize = SLOTS - Reason::ALL.len();
 
@@ -13,13 +13,13 @@ macro_rules! counters {
             $(#[doc = $doc] $reason,)+
         }
 
-        /// Packets by [`Reason`], since the filter was first attached; one
-        /// value for each CPU.
+        /// Packets by [`Reason`] since the filter was first attached. One value
+        /// for each CPU.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[repr(C)]
         pub struct Counters {
             $(#[doc = $doc] pub $field: u64,)+
-            /// Room for later reasons: 0.
+            /// Reserved for later reasons; 0.
             pub reserved: [u64; RESERVED],
         }
 
@@ -33,7 +33,7 @@ macro_rules! counters {
                 match self { $(Self::$reason => stringify!($field),)+ }
             }
 
-            /// The reason in a sentence, for people.
+            /// A sentence that describes the reason, for command output.
             #[must_use]
             pub const fn description(self) -> &'static str {
                 match self { $(Self::$reason => $doc.trim_ascii(),)+ }
@@ -41,13 +41,13 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// The packets that left the filter for this reason.
+            /// The number of packets that left the filter for this reason.
             #[must_use]
             pub const fn get(&self, reason: Reason) -> u64 {
                 match reason { $(Reason::$reason => self.$field,)+ }
             }
 
-            /// Adds the packets of another CPU.
+            /// Adds the counts of another CPU.
             pub const fn add(&mut self, other: &Self) {
                 $(self.$field = self.$field.wrapping_add(other.$field);)+
             }
@@ -91,7 +91,7 @@ counters! {
 }
 
 impl Reason {
-    /// Whether packets that leave for this reason were dropped.
+    /// Whether this reason means that the packet was dropped.
     #[must_use]
     pub const fn is_drop(self) -> bool {
         matches!(
@@ -100,7 +100,7 @@ impl Reason {
         )
     }
 
-    /// Whether the gate decided.
+    /// Whether the gate made this decision.
     #[must_use]
     pub const fn is_of_gate(self) -> bool {
         matches!(
@@ -127,7 +127,8 @@ mod tests {
         for (index, &reason) in Reason::ALL.iter().enumerate() {
             let mut slots = [0_u64; SLOTS];
             slots[reason as usize] = 7;
-            // SAFETY: `Counters` is `repr(C)` of as many u64.
+            // SAFETY: `Counters` is `repr(C)` and consists of the same number
+            // of u64.
             let counters: Counters = unsafe { core::mem::transmute(slots) };
             assert_eq!(reason as usize, index);
             for &other in Reason::ALL {

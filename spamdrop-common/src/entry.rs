@@ -5,8 +5,9 @@ use crate::time::{MonotonicNs, UnixSeconds};
 
 /// A blocked IPv4 address, IPv6 /64 or IPv6 address.
 ///
-/// `expires` comes first: until a store is due, it is all that the filter
-/// reads. The kernel's share included, an IPv4 entry takes 104 bytes.
+/// `expires` comes first because it is the only field that the filter reads
+/// until a store is due. An IPv4 entry takes 104 bytes, including the kernel's
+/// overhead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Entry {
@@ -16,18 +17,18 @@ pub struct Entry {
     pub hard_until_s: u32,
     /// Seconds by which a hit slides `expires`; 0: the entry does not slide.
     pub ttl_s: u32,
-    /// Packets that matched; saturates. Written by the filter without
-    /// atomics, so packets on two CPUs at once may count as one.
+    /// Packets that matched; saturates. The filter writes it without atomics,
+    /// so simultaneous packets on two CPUs may count as one.
     pub hits: u32,
-    /// Times that a hit moved `expires`; saturates.
+    /// Number of hits that moved `expires`; saturates.
     pub refreshes: u16,
     /// [`SEALED`], and the origin in the [`ORIGIN_MASK`] bits.
     pub flags: u16,
-    /// Who holds the entry, one bit each; not used yet, 0.
+    /// Owners of the entry, one bit each. Not used yet: 0.
     pub owners: u64,
 }
 
-/// Flag: every packet is dropped. Without it the entry is open, and only new
+/// Flag: every packet is dropped. Without it, the entry is open: only new
 /// connections are dropped.
 pub const SEALED: u16 = 1;
 /// The bits of the flags that hold an origin (`ORIGIN_…`).
@@ -37,62 +38,64 @@ pub const ORIGIN_LOG: u16 = 0x10;
 /// Origin: `spamdrop add`.
 pub const ORIGIN_HAND: u16 = 0x20;
 
-/// A blocked prefix: it does not slide and drops every packet.
+/// A blocked prefix. Its expiry does not slide, and it drops every packet.
 ///
-/// Its fields are words of 32 bits: behind the four bytes of an IPv4 prefix, the
-/// kernel aligns the value of a trie no further.
+/// All fields are 32-bit words, because the kernel aligns a trie value to four
+/// bytes behind the four bytes of an IPv4 prefix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct CidrEntry {
     /// The last second in which the prefix matches.
     pub expires_s: u32,
-    /// Packets that matched; as [`Entry::hits`].
+    /// Packets that matched; see [`Entry::hits`].
     pub hits: u32,
-    /// As [`Entry::owners`], the lower word first.
+    /// As [`Entry::owners`]; the low word comes first.
     pub owners: [u32; 2],
-    /// None is defined yet: 0.
+    /// No flag is defined yet: 0.
     pub flags: u32,
 }
 
-/// The value of the allowlist: where the prefix comes from.
+/// The value of the allowlist: the source of the prefix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct AllowEntry {
-    /// 1: found by spamdrop itself (own addresses, gateways, …); 0: from the
+    /// 1: spamdrop found it (own addresses, gateways, …); 0: it is from the
     /// administrator's allowlist.
     pub automatic: u32,
 }
 
-/// Longest text of an [`Origin`], in bytes.
+/// Maximum length of the text of an [`Origin`], in bytes.
 pub const TEXT_LEN: usize = 200;
 
-/// Why an address is blocked, for `show`. Its key is the full address, IPv4
-/// as `::ffff:a.b.c.d`, since the addresses of a /64 share one [`Entry`].
+/// The reason why an address is blocked, for `show`. The key is the full
+/// address (IPv4 as `::ffff:a.b.c.d`), because the addresses of a /64 share one
+/// [`Entry`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Origin {
     /// When the address was first blocked.
     pub first_blocked: UnixSeconds,
-    /// The last offence.
+    /// The time of the last offence.
     pub last_offence: MonotonicNs,
     /// Offences since the first block.
     pub offences: u32,
-    /// 1 while connections of the address may still have to be released.
+    /// 1 while connections of the address may still need to be released.
     pub release_pending: u16,
-    /// Bytes of `text` in use.
+    /// Length of the used part of `text`, in bytes.
     pub text_len: u16,
-    /// The log line, or the reason given by hand; cut at [`TEXT_LEN`].
+    /// The log line, or the reason that the administrator gave; truncated to
+    /// [`TEXT_LEN`].
     pub text: [u8; TEXT_LEN],
 }
 
 impl Origin {
-    /// The part of `text` in use.
+    /// The used part of `text`.
     #[must_use]
     pub fn text(&self) -> &[u8] {
         &self.text[..usize::from(self.text_len).min(TEXT_LEN)]
     }
 
-    /// Replaces the text, cutting it at [`TEXT_LEN`] bytes.
+    /// Replaces the text and truncates it to [`TEXT_LEN`] bytes.
     pub fn set_text(&mut self, text: &[u8]) {
         let len = text.len().min(TEXT_LEN);
         self.text = [0; TEXT_LEN];

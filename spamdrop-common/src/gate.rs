@@ -1,103 +1,106 @@
-//! Who may open a connection while the server's slots run out.
+//! Admission of new connections while the server's slots run out.
 //!
-//! The daemon counts the connections that the server holds; while there are
-//! few, everybody passes. Above that, known senders pass, and each class of
-//! strangers only up to a limit of its own, so that the worst are the first to
-//! wait. A sender that has to wait is not told: its SYN is dropped, and its
+//! The daemon counts the connections that the server holds. While there are
+//! few, the gate admits every SYN. Above that, it admits known senders, and
+//! each class of strangers only up to a limit of its own, so that the worst
+//! class waits first. Waiting means that the SYN is dropped; the sender's
 //! kernel repeats it after a second or more.
 
 use core::time::Duration;
 
 use crate::time::{MonotonicNs, SECOND};
 
-/// The daemon writes the gate at least this often; a gate that was written
-/// longer ago is open to all.
+/// The longest time between two writes of the gate by the daemon. A gate that
+/// was written longer ago admits every SYN.
 pub const FRESH_FOR: Duration = Duration::from_secs(2);
-/// The port of the gate and the responder; on others a server's own users
-/// submit their mail.
+/// The port of the gate and the responder. Other ports are for mail submission
+/// by the server's own users.
 pub const SMTP_PORT: u16 = 25;
-/// Bit of [`Gate::responders`]: there is a responder for IPv4.
+/// Bit of [`Gate::responders`]: a responder for IPv4 exists.
 pub const RESPONDER_IPV4: u32 = 1;
-/// Bit of [`Gate::responders`]: there is a responder for IPv6.
+/// Bit of [`Gate::responders`]: a responder for IPv6 exists.
 pub const RESPONDER_IPV6: u32 = 2;
-/// The bit of a family in [`Gate::responders`].
+/// The bit of an address family in [`Gate::responders`].
 #[inline(always)]
 #[must_use]
 pub const fn responder_bit(v6: bool) -> u32 {
     if v6 { RESPONDER_IPV6 } else { RESPONDER_IPV4 }
 }
 
-/// Classes of strangers.
+/// Number of classes of strangers.
 pub const CLASSES: usize = 3;
-/// However full the server is, one stranger of each class passes in this time.
+/// In each period of this length, one stranger of each class is admitted, even
+/// if the server is full.
 pub const STARVATION_PERIOD: Duration = Duration::from_secs(10);
 
-/// The gate, as the daemon last set it: the one value of the `gate` map, which
-/// the filter only reads. All zero, as the kernel creates it, is an open gate.
+/// The gate, as the daemon last set it: the only value of the `gate` map. The
+/// filter only reads it. The kernel creates it as all zeros, which is an open
+/// gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Gate {
-    /// When it was written.
+    /// When the daemon wrote it.
     pub written: MonotonicNs,
-    /// [`GateStats::admitted`] before the connections were counted.
+    /// [`GateStats::admitted`], as read before the connections were counted.
     pub admitted: u64,
     /// A [`GateMode`] as a number.
     pub mode: u32,
-    /// Connections that the server held.
+    /// Number of connections that the server held.
     pub open: u32,
-    /// From this many connections on a class has to wait; the first class, the
-    /// best, has the highest limit.
+    /// A class waits while the server holds at least this many connections.
+    /// Class 0 (the best) has the highest limit.
     pub limits: [u32; CLASSES],
-    /// 1: a flood of SYNs that become no connections, so only repeated ones
-    /// count.
+    /// 1: many SYNs do not become connections (a flood), so the gate considers
+    /// only repeated SYNs.
     pub flooded: u32,
-    /// The families in which a responder takes the connections of listed
-    /// senders: [`RESPONDER_IPV4`], [`RESPONDER_IPV6`].
+    /// The address families in which a responder takes the connections of
+    /// listed senders: [`RESPONDER_IPV4`], [`RESPONDER_IPV6`].
     pub responders: u32,
-    /// Keeps senders from knowing which SYNs share a slot of `recent_syns`.
+    /// A secret, so that senders cannot compute which SYNs share a slot of
+    /// `recent_syns`.
     pub seed: u32,
-    /// Room for later fields, whose 0 must mean "as before": 0.
+    /// Reserved for later fields, whose 0 must keep today's behaviour: 0.
     pub reserved: [u64; 4],
 }
 
-/// What the filter counts and remembers at the gate; the one value of the
-/// `gate_stats` map, shared by all CPUs.
+/// Counters and state of the filter's gate: the only value of the `gate_stats`
+/// map, shared by all CPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct GateStats {
-    /// SYNs that passed.
+    /// SYNs that were admitted.
     pub admitted: u64,
-    /// Of the admitted, those of known or allowlisted senders while others had
-    /// to wait.
+    /// Part of `admitted`: SYNs of known or allowlisted senders while strangers
+    /// had to wait.
     pub known_or_allowed: u64,
-    /// Of the admitted, those that passed so that no class starves.
+    /// Part of `admitted`: SYNs that were admitted so that no class starves.
     pub starvation_admits: u64,
-    /// SYNs that were refused, or would have been, by class.
+    /// SYNs that were refused, or would have been in observe mode, by class.
     pub refused: [u64; CLASSES],
-    /// First SYNs that were not considered because of a flood.
+    /// First SYNs that were ignored because of a flood.
     pub unconfirmed: u64,
-    /// When the next stranger of each class passes, however full the server
-    /// is; see [`starvation_admit`].
+    /// The time from which the next stranger of each class is admitted, even if
+    /// the server is full; see [`starvation_admit`].
     pub next_starvation_admit: [MonotonicNs; CLASSES],
-    /// Room for later fields: 0.
+    /// Reserved for later fields: 0.
     pub reserved: [u64; 6],
 }
 
-/// What the gate does.
+/// The mode of the gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
 pub enum GateMode {
-    /// Nothing.
+    /// Admits every SYN.
     #[default]
     Off = 0,
-    /// Counts what it would refuse.
+    /// Counts the SYNs that it would refuse, and admits them.
     Observe = 1,
-    /// Refuses.
+    /// Refuses SYNs.
     On = 2,
 }
 
 impl GateMode {
-    /// Reads [`Gate::mode`]; an unknown number is `Off`.
+    /// Reads [`Gate::mode`]; an unknown number counts as `Off`.
     #[inline(always)]
     #[must_use]
     pub const fn from_number(number: u32) -> Self {
@@ -110,7 +113,8 @@ impl GateMode {
 }
 
 impl Gate {
-    /// What it does now.
+    /// The mode at `now`: `Off` if the daemon has not written the gate
+    /// recently.
     #[inline(always)]
     #[must_use]
     pub const fn mode(&self, now: MonotonicNs) -> GateMode {
@@ -120,14 +124,14 @@ impl Gate {
         GateMode::from_number(self.mode)
     }
 
-    /// Whether a family has a responder, provided that the gate is fresh.
+    /// Whether the address family has a responder, if the gate is fresh.
     #[inline(always)]
     #[must_use]
     pub const fn has_responder(&self, v6: bool) -> bool {
         self.responders & responder_bit(v6) != 0
     }
 
-    /// Whether a family has a responder now.
+    /// Whether the address family has a responder at `now`.
     #[inline(always)]
     #[must_use]
     pub const fn has_responder_now(&self, v6: bool, now: MonotonicNs) -> bool {
@@ -140,16 +144,17 @@ impl Gate {
         now.ns().saturating_sub(self.written.ns()) <= fresh
     }
 
-    /// The connections that the server holds by now, if `admitted` have passed.
+    /// An estimate of the connections that the server holds, given the current
+    /// count of admitted SYNs.
     #[inline(always)]
     #[must_use]
     pub const fn held(&self, admitted: u64) -> u64 {
-        // Below 0 if the gate was set since `admitted` was read.
+        // Negative if the gate was set after `admitted` was read.
         let since = admitted.wrapping_sub(self.admitted) as i64;
         self.open as u64 + if since > 0 { since as u64 } else { 0 }
     }
 
-    /// Whether a class passes at this many connections.
+    /// Whether a class is admitted at this number of connections.
     #[inline(always)]
     #[must_use]
     pub const fn admits(&self, class: usize, held: u64) -> bool {
@@ -161,8 +166,8 @@ impl Gate {
 #[inline(always)]
 #[must_use]
 pub const fn stranger_class(near_known: bool, standing: Option<Standing>, ttl: u8) -> usize {
-    // Windows starts at 128, most other systems at 64; bots often run on
-    // Windows, mail servers seldom.
+    // The initial TTL of Windows is 128, that of most other systems 64. Bots
+    // often run on Windows, mail servers seldom.
     let unixlike = ttl <= 64;
     match standing {
         Some(Standing::Listed) => 2,
@@ -174,13 +179,13 @@ pub const fn stranger_class(near_known: bool, standing: Option<Standing>, ttl: u
     }
 }
 
-/// Whether a stranger above its class's limit passes now so that the class
-/// does not starve: then the class's [`GateStats::next_starvation_admit`], of
-/// which `next` is the present value.
+/// Decides whether a stranger above the limit of its class is admitted at
+/// `now`, so that the class does not starve. If so, returns the new value of
+/// the class's [`GateStats::next_starvation_admit`]; `next` is the old value.
 #[inline(always)]
 #[must_use]
 pub const fn starvation_admit(next: MonotonicNs, now: MonotonicNs) -> Option<MonotonicNs> {
-    // A class that has sent no stranger for long saves up one more.
+    // A class without strangers for a long time may save up one more.
     let saved = now.minus(STARVATION_PERIOD);
     let due = if next.ns() > saved.ns() { next } else { saved };
     if due.ns() <= now.ns() {
@@ -194,27 +199,27 @@ pub const fn starvation_admit(next: MonotonicNs, now: MonotonicNs) -> Option<Mon
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct KnownSender {
-    /// None is defined yet: 0.
+    /// No flag is defined yet: 0.
     pub flags: u64,
 }
 
-/// What the zones say of a source; the value of the `verdicts` map.
+/// The verdict of the zones on a source; the value of the `verdicts` map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Verdict {
-    /// The last nanosecond at which it holds.
+    /// The last nanosecond at which the verdict is valid.
     pub until: MonotonicNs,
-    /// [`host_bits`] of the address that was asked about: a /64 shares a
-    /// verdict, but not a rejection.
+    /// [`host_bits`] of the address that was looked up. The addresses of a /64
+    /// share a verdict, but only this address may be rejected.
     pub host: u64,
     /// A [`Standing`] as a number.
     pub standing: u32,
-    /// The zone that lists it, counted from 0 in the order of the server's
-    /// configuration; for people to read.
+    /// The index of the zone that lists it, from 0, in the order of the
+    /// server's configuration. Only for display.
     pub zone: u32,
 }
 
-/// The last eight bytes of an IPv6 address, as they lie in memory; 0 for IPv4.
+/// The last eight bytes of an IPv6 address, in memory order; 0 for IPv4.
 #[inline(always)]
 #[must_use]
 pub const fn host_bits(v6: bool, source: [u8; 16]) -> u64 {
@@ -226,31 +231,32 @@ pub const fn host_bits(v6: bool, source: [u8; 16]) -> u64 {
     }
 }
 
-/// What the zones and the DNS say of a source.
+/// The standing of a source: the answers of the zones and of reverse DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Standing {
-    /// In a zone that the server rejects by.
+    /// Listed in a zone that the server uses for rejections.
     Listed = 1,
-    /// In no zone; its name was not looked up, or could not be.
+    /// In no zone. Its host name was not looked up, or the look-up failed.
     Unlisted = 2,
-    /// In no zone, and without the name of a server: it has no name, one that
-    /// does not lead back to it, or one made of its address.
+    /// In no zone, and without a server's host name: it has no name, a name
+    /// that does not resolve back to it, or a generic name made from its
+    /// address.
     Unnamed = 3,
-    /// In no zone, with the name of a server that leads back to it.
+    /// In no zone, with a server's host name that resolves back to it.
     Confirmed = 4,
 }
 
 impl Verdict {
-    /// Whether this very address is listed now, not only another of its /64, so
-    /// that the responder may reject it.
+    /// Whether this exact address is listed at `now`, and not only another
+    /// address of its /64. Only then may the responder reject it.
     #[inline(always)]
     #[must_use]
     pub const fn rejects(&self, v6: bool, source: [u8; 16], now: MonotonicNs) -> bool {
         matches!(self.standing(now), Some(Standing::Listed)) && self.host == host_bits(v6, source)
     }
 
-    /// The standing of the source, while the verdict holds.
+    /// The standing of the source, if the verdict is still valid.
     #[inline(always)]
     #[must_use]
     pub const fn standing(&self, now: MonotonicNs) -> Option<Standing> {
@@ -268,7 +274,7 @@ impl Verdict {
 }
 
 /// The key of a source in `known` and `verdicts`: an IPv6 /64, or an IPv4
-/// address behind four zero bytes, which begin no IPv6 address that is in use.
+/// address after four zero bytes. No IPv6 address in use begins with these.
 #[inline(always)]
 #[must_use]
 pub const fn source_key(v6: bool, source: [u8; 16]) -> [u8; 8] {
@@ -280,8 +286,8 @@ pub const fn source_key(v6: bool, source: [u8; 16]) -> [u8; 8] {
     }
 }
 
-/// The key of a source's network in `known_nets`: an IPv4 /24 or an
-/// IPv6 /48, as [`source_key`] with zeroes at its end.
+/// The key of a source's network in `known_nets`: an IPv4 /24 or an IPv6 /48,
+/// in the form of [`source_key`] with zeros at the end.
 #[inline(always)]
 #[must_use]
 pub const fn net_key(v6: bool, key: [u8; 8]) -> [u8; 8] {
@@ -293,14 +299,14 @@ pub const fn net_key(v6: bool, key: [u8; 8]) -> [u8; 8] {
     }
 }
 
-/// A source whose class has to wait: an element of the `lookup_requests` ring
+/// A source whose class has to wait: a record of the `lookup_requests` ring
 /// buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct LookupRequest {
     /// The address; IPv4 as `::ffff:a.b.c.d`.
     pub source: [u8; 16],
-    /// 1: there is a verdict already; 0: a look-up is asked for.
+    /// 1: a verdict exists already; 0: the daemon should look the source up.
     pub has_verdict: u32,
 }
 
@@ -308,25 +314,26 @@ pub struct LookupRequest {
 pub const RECENT_SYN_SLOTS: u32 = 1 << 17;
 /// The unit of [`RecentSyn::seen`]: an eighth of a second.
 const SYN_TICK: u64 = SECOND / 8;
-/// For how long a SYN is remembered, 16 s: the longest wait before the second
-/// repetition of a usual system is six, and the kernel may be late.
+/// How long a SYN is remembered: 16 s. Common systems wait at most six seconds
+/// before the second retransmission, and the kernel may be late.
 const SYN_KEPT: u32 = 16 * 8;
-/// No usual system repeats a SYN within a second.
+/// The shortest pause, in ticks, after which a SYN counts as repeated: 3/4 s.
+/// No common system repeats a SYN within a second.
 const SYN_PAUSE: u32 = 6;
 
 /// A SYN that was seen during a flood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct RecentSyn {
-    /// The part of its hash that does not choose the slot; never 0 in a slot
-    /// in use.
+    /// The bits of the SYN's hash that do not select the slot; never 0 in a
+    /// used slot.
     pub tag: u32,
-    /// When it was seen, in eighths of a second.
+    /// When it was seen, in units of an eighth of a second.
     pub seen: u32,
 }
 
 impl RecentSyn {
-    /// The slot of a SYN, and what is stored there.
+    /// The slot of a SYN, and the value to store there.
     #[inline(always)]
     #[must_use]
     pub const fn locate(
@@ -346,8 +353,8 @@ impl RecentSyn {
         (hash as u32 & (RECENT_SYN_SLOTS - 1), syn)
     }
 
-    /// Whether it repeats the last SYN of its slot, after a pause that kernels
-    /// make.
+    /// Whether this SYN repeats the last SYN of its slot, after a pause that a
+    /// kernel's retransmission takes.
     #[inline(always)]
     #[must_use]
     pub const fn repeats(self, last: Self) -> bool {
@@ -356,8 +363,8 @@ impl RecentSyn {
     }
 }
 
-/// The finaliser of splitmix64: every bit of the input moves half of the
-/// output's.
+/// The finaliser of splitmix64: each input bit flips half of the output bits on
+/// average.
 #[inline(always)]
 const fn mix(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,6 +1,6 @@
-//! What the packet filter in the kernel and the program in user space agree
-//! on: map layouts and names, counter reasons, and the pure code that takes a
-//! frame to an action. Nothing here reads a clock, a map or a file.
+//! The contract between the filter in the kernel and the program in user space:
+//! map layouts and names, counter reasons, and the pure code from frame to
+//! action. This crate reads no clock, no map and no file.
 
 #![no_std]
 

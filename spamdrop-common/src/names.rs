@@ -1,6 +1,6 @@
 //! Names of maps and programs, at most 15 bytes each. A map is pinned under its
-//! own name below the directory of its version, so that `bpftool map dump
-//! pinned /sys/fs/bpf/spamdrop/v2/blocked4` reads as it should.
+//! own name in the directory of its version, so that `bpftool map dump pinned
+//! /sys/fs/bpf/spamdrop/v2/blocked4` works as expected.
 
 /// LRU map of blocked IPv4 addresses: 4 bytes in network order → [`Entry`].
 ///
@@ -17,8 +17,8 @@ pub const BLOCKED6: &str = "blocked6";
 /// [`Entry`]: crate::entry::Entry
 /// [`Settings::addresses6`]: crate::settings::Settings::addresses6
 pub const BLOCKED6_ADDR: &str = "blocked6_addr";
-/// Array of the sources in [`BLOCKED4`] that were dropped a moment ago: line →
-/// its [`RecentDrop`] slots.
+/// Array of recently dropped sources from [`BLOCKED4`]: line → its
+/// [`RecentDrop`] slots.
 ///
 /// [`RecentDrop`]: crate::recent_drop::RecentDrop
 pub const RECENT_DROPS4: &str = "recent_drops4";
@@ -32,16 +32,16 @@ pub const ALLOW4: &str = "allow4";
 /// Trie of IPv6 prefixes that are never blocked →
 /// [`AllowEntry`](crate::entry::AllowEntry).
 pub const ALLOW6: &str = "allow6";
-/// One [`Settings`](crate::settings::Settings), written by user space.
+/// One [`Settings`](crate::settings::Settings). User space writes it.
 pub const SETTINGS: &str = "settings";
 /// One [`Counters`](crate::counter::Counters) for each CPU.
 pub const COUNTERS: &str = "counters";
-/// Why an address is blocked; kept for the administrator, not read by the
-/// filter. Full address → [`Origin`](crate::entry::Origin).
+/// Why an address is blocked, for the administrator; the filter does not read
+/// it. Full address → [`Origin`](crate::entry::Origin).
 pub const ORIGINS: &str = "origins";
-/// One [`Gate`](crate::gate::Gate), written by the daemon.
+/// One [`Gate`](crate::gate::Gate). The daemon writes it.
 pub const GATE: &str = "gate";
-/// One [`GateStats`](crate::gate::GateStats), written by the filter.
+/// One [`GateStats`](crate::gate::GateStats). The filter writes it.
 pub const GATE_STATS: &str = "gate_stats";
 /// Known senders, by [`source_key`] → [`KnownSender`].
 ///
@@ -53,10 +53,9 @@ pub const KNOWN: &str = "known";
 /// [`net_key`]: crate::gate::net_key
 /// [`KnownSender`]: crate::gate::KnownSender
 pub const KNOWN_NETS: &str = "known_nets";
-/// LRU map of what the zones say: [`source_key`] → [`Verdict`].
+/// LRU map of the zones' verdicts: [`source_key`] → [`Verdict`].
 ///
-/// [`source_key`]: crate::gate::source_key
-/// [`Verdict`]: crate::gate::Verdict
+/// [`source_key`]: crate::gate::source_key [`Verdict`]: crate::gate::Verdict
 pub const VERDICTS: &str = "verdicts";
 /// Ring buffer of [`LookupRequest`](crate::gate::LookupRequest)s: sources whose
 /// class has to wait.
@@ -64,18 +63,19 @@ pub const LOOKUP_REQUESTS: &str = "lookup_requests";
 /// Array of [`RecentSyn`](crate::gate::RecentSyn)s, used during a flood.
 pub const RECENT_SYNS: &str = "recent_syns";
 
-/// The responder's listening sockets, where there are any.
+/// The responder's listening sockets, if there are any.
 pub const RESPONDER: &str = "responder";
-/// The slot of the socket for IPv4; a socket that is bound to an address of one
-/// family takes no connection of the other.
+/// The slot of the IPv4 socket. Each family needs a socket of its own, because
+/// a socket that is bound to an address of one family accepts no connection of
+/// the other.
 pub const RESPONDER4: u32 = 0;
-/// The slot of the socket for IPv6.
+/// The slot of the IPv6 socket.
 pub const RESPONDER6: u32 = 1;
 
 /// The program for drivers with multi-buffer support (`xdp.frags`, Linux 5.18).
 pub const PROGRAM_FRAGS: &str = "spamdrop";
 /// The same program for kernels and drivers without it.
 pub const PROGRAM_PLAIN: &str = "spamdrop_plain";
-/// The `sk_lookup` program that gives connections of listed senders to
-/// [`RESPONDER`].
+/// The `sk_lookup` program that assigns connections of listed senders to the
+/// sockets in [`RESPONDER`].
 pub const PROGRAM_ANSWER: &str = "spamdrop_answer";

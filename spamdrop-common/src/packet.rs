@@ -1,13 +1,14 @@
 //! Ethernet frame → TCP segment.
 //!
-//! The same code runs in the kernel, where the verifier must follow it: plain
-//! `while` loops, headers copied as byte arrays, no enum with payloads.
+//! The same code runs in the kernel, where the verifier must be able to follow
+//! it. Hence plain `while` loops, headers copied as byte arrays, and no enum
+//! with payloads.
 
 use crate::counter::Reason;
 
-/// Bytes of a frame that can be read at an offset.
+/// Read access to the bytes of a frame by offset.
 pub trait Packet {
-    /// The `N` bytes at `offset`, or `None` where the frame ends before.
+    /// The `N` bytes at `offset`; `None` if the frame ends before.
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 }
 
@@ -17,18 +18,19 @@ impl Packet for [u8] {
     }
 }
 
-/// What the filter needs to know of a TCP segment.
+/// The fields of a TCP segment that the filter needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Whether the source is an IPv6 address.
     pub v6: bool,
-    /// The source in network order; an IPv4 address is the first four bytes.
+    /// The source in network order; an IPv4 address occupies the first four
+    /// bytes.
     pub source: [u8; 16],
     /// Destination port in host byte order.
     pub port: u16,
     /// Whether the segment opens a connection: SYN without ACK.
     pub syn: bool,
-    /// Time to live, or hop limit, as it arrived.
+    /// Time to live or hop limit, as received.
     pub ttl: u8,
     /// Source port in host byte order.
     pub source_port: u16,
@@ -37,7 +39,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// The source, if it is an IPv4 address.
+    /// The source as an IPv4 address; meaningful only if `v6` is false.
     #[inline(always)]
     #[must_use]
     pub const fn source4(&self) -> [u8; 4] {
@@ -52,17 +54,17 @@ const MAX_TAGS: usize = 2;
 const MAX_EXTENSIONS: usize = 8;
 
 const TCP: u8 = 6;
-/// The TCP header up to and including its flags.
+/// Length of the TCP header up to and including its flags.
 const TCP_FLAGS_END: usize = 14;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
-/// Finds the TCP segment in an Ethernet frame: up to two VLAN tags (802.1Q or
-/// 802.1ad), IPv4 with options, IPv6 with up to eight extension headers.
+/// Finds the TCP segment in an Ethernet frame with up to two VLAN tags (802.1Q
+/// or 802.1ad), IPv4 with options, or IPv6 with up to eight extension headers.
 ///
 /// # Errors
 ///
-/// The reason to pass a frame that is anything else.
+/// The reason for which any other frame is passed.
 #[inline(always)]
 pub fn parse<P: Packet + ?Sized>(packet: &P) -> Result<Segment, Reason> {
     let mut offset = 12;
@@ -119,8 +121,8 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
     }
     let payload_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
     let mut next = header[6];
-    // Relative to the end of the fixed header, which the verifier prefers to
-    // two moving ends.
+    // Relative to the end of the fixed header: the verifier handles this better
+    // than two variable ends.
     let mut at = 0;
     let mut seen = 0;
     while seen <= MAX_EXTENSIONS {
@@ -137,7 +139,7 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
                 next = following;
                 ((usize::from(units) + 1) * 8, 0)
             }
-            // Authentication header: its length counts 4-byte units, less 2.
+            // Authentication header: its length counts 4-byte units, minus 2.
             51 => {
                 let [following, units] = load(packet, offset + 40 + at)?;
                 next = following;

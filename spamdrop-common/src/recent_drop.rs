@@ -1,46 +1,48 @@
-//! The sources that were dropped a moment ago.
+//! A cache of the sources that were dropped most recently.
 //!
-//! In a flood, almost every packet comes from a source that sent another one
-//! less than a second before. Nothing is due for its entry then but one more
-//! hit: a slot of a plain array says so without a look-up in the hash map, the
-//! clock and the allowlist.
+//! In a flood, almost every packet comes from a source that sent another packet
+//! less than a second before. For such a packet, the filter only needs to count
+//! a hit. A slot of a plain array answers this without the hash map look-up,
+//! the clock and the allowlist.
 
-/// Lines of slots; a power of two.
+/// Number of lines; a power of two.
 pub const LINES: u32 = 1 << 14;
-/// Slots of a line: a source can be in any slot of one line.
+/// Slots per line. A source can be in any slot of its line.
 pub const SLOTS: usize = 4;
 
-/// A line: one cache line, since the map is `BPF_F_MMAPABLE`.
+/// One line is one cache line, because the map is `BPF_F_MMAPABLE`.
 pub type Line = [RecentDrop; SLOTS];
 
-/// A slot: a sealed IPv4 source, all of whose packets are dropped for now.
+/// A slot: a sealed IPv4 source whose packets are all dropped until
+/// `until_tick`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct RecentDrop {
-    /// The tick (jiffies) from which the source's entry has to be looked at
-    /// again; at most a second ahead.
+    /// The tick (jiffies) from which the source's entry must be read again; at
+    /// most a second ahead.
     pub until_tick: u64,
-    /// The four bytes of the address as one word, so that no reader sees half
-    /// of one address and half of another.
+    /// The four bytes of the address as one word, so that a reader never sees
+    /// parts of two addresses.
     pub source: u32,
-    /// [`Settings::epoch`], as it was before the entry was looked up.
+    /// [`Settings::epoch`], as read before the entry was looked up.
     ///
     /// [`Settings::epoch`]: crate::settings::Settings::epoch
     pub epoch: u16,
-    /// Hits that the entry does not count yet; lost when the epoch changes.
+    /// Hits that are not yet added to the entry; lost when the epoch changes.
     pub hits: u16,
 }
 
 impl RecentDrop {
-    /// The line in which a source can be.
+    /// The line that may hold a source.
     #[inline(always)]
     #[must_use]
     pub const fn line(source: u32) -> u32 {
-        // The golden ratio of 2^32 spreads neighbours widely (Knuth).
+        // Fibonacci hashing: the golden ratio of 2^32 spreads neighbouring
+        // addresses (Knuth).
         source.wrapping_mul(0x9e37_79b1) >> (32 - LINES.ilog2())
     }
 
-    /// Whether the slot answers for its source at this tick.
+    /// Whether the slot is valid for its source at this tick.
     #[inline(always)]
     #[must_use]
     pub const fn is_valid(&self, epoch: u16, tick: u64) -> bool {
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn neighbours_are_spread_over_the_lines() {
-        // A /18 of neighbours, wherever its bits are.
+        // A /18 of neighbouring addresses, at three bit positions.
         for shift in [0, 8, 14] {
             let mut used = [0u8; LINES as usize];
             for number in 0..LINES {

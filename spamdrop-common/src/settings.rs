@@ -1,14 +1,14 @@
-//! What user space tells the filter.
+//! The settings that user space passes to the filter.
 
 use crate::time::MonotonicNs;
 
-/// Most ports that can be watched.
+/// Maximum number of watched ports.
 pub const MAX_PORTS: usize = 8;
 
-/// The filter's settings, the one value of the `settings` map. All zero, as
-/// the kernel creates it, means that no port is watched and all packets pass.
+/// The filter's settings: the only value of the `settings` map. The kernel
+/// creates it as all zeros: no port is watched and all packets pass.
 ///
-/// What the filter reads of every packet comes first.
+/// The fields that the filter reads for every packet come first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Settings {
@@ -16,20 +16,22 @@ pub struct Settings {
     pub ports: [u16; MAX_PORTS],
     /// A [`Refresh`] as a number.
     pub refresh: u32,
-    /// IPv4 prefixes in the trie, which is not consulted while this is 0.
+    /// Number of IPv4 prefixes in the trie. The filter skips the trie while
+    /// this is 0.
     pub cidrs4: u32,
-    /// IPv6 prefixes in the trie, likewise.
+    /// The same for IPv6 prefixes.
     pub cidrs6: u32,
-    /// Entries in `blocked6_addr`, likewise; not used yet, 0.
+    /// The same for entries in `blocked6_addr`. Not used yet: 0.
     pub addresses6: u32,
-    /// Raised whenever an entry is removed or weakened: what the filter
-    /// remembers from an earlier epoch is void. The lowest 16 bits matter.
+    /// Incremented whenever an entry is removed or weakened. This invalidates
+    /// the facts that the filter cached in an earlier epoch. Only the lowest 16
+    /// bits are compared.
     pub epoch: u32,
-    /// Nanoseconds of a tick (jiffy); 0: the filter remembers no drops.
+    /// Nanoseconds per tick (jiffy); 0: the filter caches no drops.
     pub tick_ns: u32,
-    /// Until then nothing is dropped; not used yet, 0.
+    /// Nothing is dropped until this time. Not used yet: 0.
     pub paused_until: MonotonicNs,
-    /// Room for later settings, whose 0 must mean "as before": 0.
+    /// Reserved for later settings, whose 0 must keep today's behaviour: 0.
     pub reserved: [u64; 8],
 }
 
@@ -40,7 +42,7 @@ impl Settings {
     pub const fn watches(&self, port: u16) -> bool {
         let mut i = 0;
         while i < MAX_PORTS {
-            // Slots fill from the front; port 0 is never sent to.
+            // Slots fill from the front, and no packet is sent to port 0.
             if self.ports[i] == 0 {
                 return false;
             }
@@ -57,12 +59,12 @@ impl Settings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Refresh {
-    /// Every packet, as xt_recent `--update`.
+    /// Every packet, as in xt_recent `--update`.
     #[default]
     Packet = 0,
     /// Only new connections (SYN without ACK).
     Syn = 1,
-    /// None, as xt_recent `--rcheck`.
+    /// None, as in xt_recent `--rcheck`.
     Never = 2,
 }
 

@@ -1,28 +1,28 @@
-//! One type for each clock, so that times of different clocks never mix.
+//! One type for each clock, so that times of different clocks cannot be mixed.
 
 use core::time::Duration;
 
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
 
-/// A reading of `CLOCK_MONOTONIC` in nanoseconds, which is what the filter's
-/// clock counts too. 0 in a map means "never".
+/// A reading of `CLOCK_MONOTONIC` in nanoseconds, the same clock that the
+/// filter reads. 0 in a map means "never".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct MonotonicNs {
-    // bpftool prints this name.
+    // bpftool prints this field name.
     ns: u64,
 }
 
 impl MonotonicNs {
-    /// The time so many nanoseconds after the clock's zero.
+    /// The time `ns` nanoseconds after the clock's zero.
     #[inline(always)]
     #[must_use]
     pub const fn from_ns(ns: u64) -> Self {
         Self { ns }
     }
 
-    /// The first nanosecond of a second.
+    /// The first nanosecond of this second.
     #[inline(always)]
     #[must_use]
     pub const fn from_second(second: u32) -> Self {
@@ -36,8 +36,8 @@ impl MonotonicNs {
         self.ns
     }
 
-    /// The second that it lies in; `u32::MAX` from the year 136 after the
-    /// clock's zero on.
+    /// The second that contains this time; `u32::MAX` from 136 years after the
+    /// clock's zero.
     #[inline(always)]
     #[must_use]
     pub const fn second(self) -> u32 {
@@ -49,37 +49,37 @@ impl MonotonicNs {
         }
     }
 
-    /// So much later. It overflows only where clock and duration together run
-    /// for centuries.
+    /// This time plus a duration. It overflows only after centuries.
     #[inline(always)]
     #[must_use]
     pub const fn plus(self, duration: Duration) -> Self {
         Self::from_ns(self.ns + nanoseconds(duration))
     }
 
-    /// So many seconds later.
+    /// This time plus a number of seconds.
     #[inline(always)]
     #[must_use]
     pub const fn plus_seconds(self, seconds: u32) -> Self {
         Self::from_ns(self.ns + seconds as u64 * SECOND)
     }
 
-    /// So much earlier; 0 rather than an underflow, as soon after a boot.
+    /// This time minus a duration; 0 instead of an underflow, as shortly after
+    /// a boot.
     #[inline(always)]
     #[must_use]
     pub const fn minus(self, duration: Duration) -> Self {
         Self::from_ns(self.ns.saturating_sub(nanoseconds(duration)))
     }
 
-    /// The time that has passed since `earlier`; zero if that is later.
+    /// The time that has passed since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub const fn elapsed_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.ns.saturating_sub(earlier.ns))
     }
 }
 
-/// A duration in nanoseconds. The durations in question are constants, of which
-/// the compiler leaves a number.
+/// A duration in nanoseconds. All callers pass constants, so the compiler folds
+/// the result.
 #[inline(always)]
 const fn nanoseconds(duration: Duration) -> u64 {
     duration
@@ -88,7 +88,7 @@ const fn nanoseconds(duration: Duration) -> u64 {
         .saturating_add(duration.subsec_nanos() as u64)
 }
 
-/// Whole seconds since 1970, by the wall clock.
+/// Whole seconds since 1970, from the wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct UnixSeconds {
@@ -96,37 +96,38 @@ pub struct UnixSeconds {
 }
 
 impl UnixSeconds {
-    /// The time so many seconds after 1970 began.
+    /// The time this many seconds after the start of 1970.
     #[must_use]
     pub const fn new(seconds: u64) -> Self {
         Self { seconds }
     }
 
-    /// Seconds since 1970 began.
+    /// Seconds since the start of 1970.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.seconds
     }
 
-    /// So much later, in whole seconds.
+    /// This time plus a duration, in whole seconds.
     #[must_use]
     pub const fn plus(self, duration: Duration) -> Self {
         Self::new(self.seconds.saturating_add(duration.as_secs()))
     }
 
-    /// So much earlier, in whole seconds; 1970 rather than an underflow.
+    /// This time minus a duration, in whole seconds; 1970 instead of an
+    /// underflow.
     #[must_use]
     pub const fn minus(self, duration: Duration) -> Self {
         Self::new(self.seconds.saturating_sub(duration.as_secs()))
     }
 
-    /// The time that has passed since `earlier`; zero if that is later.
+    /// The time that has passed since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub const fn elapsed_since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.seconds.saturating_sub(earlier.seconds))
     }
 
-    /// The number of the UTC day that it lies in; 0 is the first of 1970.
+    /// The number of the UTC day that contains this time; 0 is 1970-01-01.
     #[must_use]
     pub const fn day(self) -> u64 {
         self.seconds / 86_400

@@ -1,4 +1,4 @@
-//! Bounds-checked access to the frame: the only place that reads packet bytes.
+//! Bounds-checked access to the frame. Only this module reads packet bytes.
 
 use aya_ebpf::programs::XdpContext;
 use spamdrop_common::packet::Packet;

@@ -1,4 +1,4 @@
-//! New connections, while the server's slots run out.
+//! Decides about new connections while the server's slots run out.
 
 use core::arch::asm;
 
@@ -14,11 +14,11 @@ use spamdrop_common::{
 
 use crate::{clock, maps, touch::exchange};
 
-/// What happens to a new connection from a source that is not blocked;
-/// `otherwise` where the gate does not interfere.
+/// The fate of a new connection from a source that is not blocked; `otherwise`
+/// if the gate does not intervene.
 #[inline(always)]
 pub fn pass(segment: &Segment, otherwise: Reason) -> Reason {
-    // A call costs more than all of this.
+    // The check comes first, because a function call costs more.
     if maps::gate().is_none_or(|gate| gate.mode == GateMode::Off as u32) {
         return otherwise;
     }
@@ -30,21 +30,21 @@ pub fn pass(segment: &Segment, otherwise: Reason) -> Reason {
     }
 }
 
-/// What the gate decides.
+/// The decision of the gate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// Passes.
+    /// The SYN passes.
     Admitted,
-    /// Passes where a stranger might not.
+    /// The SYN of a known or allowlisted sender passes; a stranger's might not.
     KnownOrAllowed,
-    /// Passes, to the responder.
+    /// The SYN passes, and the responder takes the connection.
     ToResponder,
-    /// Is dropped.
+    /// The SYN is dropped.
     Refused,
 }
 
-/// A function of its own, with its own stack, which the verifier need not
-/// follow for each way that leads to it.
+/// A separate function with its own stack, so that the verifier checks it once
+/// and not on every path that leads to it.
 #[inline(never)]
 fn consider(segment: &Segment) -> Outcome {
     let (Some(gate), Some(stats)) = (maps::gate(), maps::gate_stats()) else {
@@ -59,7 +59,7 @@ fn consider(segment: &Segment) -> Outcome {
         Outcome::Refused if !matches!(mode, GateMode::On) => Outcome::Admitted,
         outcome => outcome,
     };
-    // SAFETY: `stats` is the map's.
+    // SAFETY: `stats` points into the map.
     unsafe {
         if matches!(outcome, Outcome::Admitted | Outcome::KnownOrAllowed) {
             add_one(&raw mut (*stats).admitted);
@@ -71,11 +71,11 @@ fn consider(segment: &Segment) -> Outcome {
     outcome
 }
 
-/// A copy of which each field is read once. Where LLVM may read them again
-/// through the reference, it writes most of the gate once for each family.
+/// Copies the segment with one read of each field. If LLVM may read the fields
+/// again through the reference, it duplicates most of the gate for each family.
 #[inline(always)]
 fn copied(segment: &Segment) -> Segment {
-    // SAFETY: a reference is valid.
+    // SAFETY: a reference is always valid.
     unsafe {
         Segment {
             v6: (&raw const segment.v6).read_volatile(),
@@ -99,7 +99,7 @@ fn decide(segment: &Segment, gate: &Gate, stats: *mut GateStats, now: MonotonicN
     {
         return Outcome::ToResponder;
     }
-    // SAFETY: `stats` is the map's.
+    // SAFETY: `stats` points into the map.
     let held = gate.held(unsafe { (&raw const (*stats).admitted).read_volatile() });
     if gate.flooded == 0 && gate.admits(CLASSES - 1, held) {
         return Outcome::Admitted;
@@ -127,10 +127,11 @@ fn class(segment: &Segment, key: [u8; 8], standing: Option<Standing>) -> usize {
     stranger_class(near_known, standing, segment.ttl) % CLASSES
 }
 
-/// Above the limit of its class, a stranger passes only lest the class starve.
+/// Above the limit of its class, a stranger is admitted only to keep the class
+/// from starving.
 #[inline(always)]
 fn admit_or_refuse(stats: *mut GateStats, class: usize, now: MonotonicNs) -> Outcome {
-    // SAFETY: `stats` is the map's, and `class` below `CLASSES`.
+    // SAFETY: `stats` points into the map, and `class` is less than `CLASSES`.
     let (next_admit, refused) = unsafe {
         let next_admits = (&raw mut (*stats).next_starvation_admit).cast::<u64>();
         let refused = (&raw mut (*stats).refused).cast::<u64>();
@@ -149,17 +150,17 @@ fn admit_or_refuse(stats: *mut GateStats, class: usize, now: MonotonicNs) -> Out
     Outcome::Refused
 }
 
-/// Whether the same SYN was seen a moment ago; remembers it. Senders of forged
-/// SYNs seldom repeat one, and gain no more by it than a sender with one
-/// connection.
+/// Whether the same SYN was seen recently; remembers it. Senders of forged SYNs
+/// seldom repeat one. A forged SYN that is repeated gains no more than a sender
+/// with one connection.
 #[inline(always)]
 fn is_repeated(segment: &Segment, key: [u8; 8], seed: u32, now: MonotonicNs) -> bool {
     let (slot, syn) = RecentSyn::locate(key, segment.source_port, segment.sequence, seed, now);
     let Some(cell) = maps::recent_syn(slot) else {
         return true;
     };
-    // SAFETY: the pointer is the map's, and every bit pattern is valid; halves
-    // of two only mistake one SYN for another.
+    // SAFETY: the pointer is into the map, and every bit pattern is valid. A
+    // torn read only confuses one SYN with another.
     unsafe {
         let last = cell.read_volatile();
         cell.write_volatile(syn);
@@ -167,7 +168,7 @@ fn is_repeated(segment: &Segment, key: [u8; 8], seed: u32, now: MonotonicNs) -> 
     }
 }
 
-/// The address, IPv4 as `::ffff:a.b.c.d`.
+/// The full address; IPv4 as `::ffff:a.b.c.d`.
 #[inline(always)]
 fn full_address(segment: &Segment) -> [u8; 16] {
     if segment.v6 {
@@ -177,11 +178,11 @@ fn full_address(segment: &Segment) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
-/// Adds one, whatever other CPUs do.
+/// Adds one atomically.
 #[inline(always)]
 fn add_one(cell: *mut u64) {
     // SAFETY: the callers pass aligned fields in map memory. Rust has no
-    // atomics for this target, so the instruction is given.
+    // atomics for this target, so the instruction is inline assembly.
     unsafe {
         asm!(
             "lock *(u64 *)({cell} + 0) += {one}",

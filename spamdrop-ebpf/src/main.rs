@@ -1,8 +1,9 @@
 //! The packet filter: frame → segment → entry → action → counter.
 //!
-//! Thin on purpose: what can be decided without the kernel is decided in
-//! `spamdrop-common`, where ordinary tests run it. Nothing here ever returns
-//! `XDP_ABORTED`; what is not understood is passed and counted.
+//! This crate is thin on purpose. Everything that can be decided without the
+//! kernel is decided in `spamdrop-common`, where ordinary tests run it. The
+//! filter never returns `XDP_ABORTED`; it passes and counts packets that it
+//! cannot parse.
 
 #![no_std]
 #![no_main]
@@ -37,13 +38,13 @@ use spamdrop_common::{
 
 use crate::frame::Frame;
 
-/// For drivers that deliver packets in several buffers (Linux 5.18).
+/// For drivers that deliver multi-buffer packets (Linux 5.18).
 #[xdp(frags)]
 pub fn spamdrop(ctx: XdpContext) -> u32 {
     filter(&ctx)
 }
 
-/// For kernels and drivers that do not.
+/// For kernels and drivers without multi-buffer support.
 #[xdp]
 pub fn spamdrop_plain(ctx: XdpContext) -> u32 {
     filter(&ctx)
@@ -59,10 +60,10 @@ fn filter(ctx: &XdpContext) -> u32 {
     if reason.is_drop() { XDP_DROP } else { XDP_PASS }
 }
 
-/// Port, then the sources that were dropped a moment ago, then the block
-/// look-up; the clock and the allowlist only on a match, so that a clean sender
-/// costs one look-up in a hash map. New connections of sources that are not
-/// blocked come to the gate.
+/// Checks the port, then the recently dropped sources, then the block maps. The
+/// clock and the allowlist are read only on a match, so that a clean sender
+/// costs one hash map look-up. The gate decides about new connections of
+/// sources that are not blocked.
 #[inline(always)]
 fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
     let Some(settings) = maps::settings() else {
@@ -98,7 +99,7 @@ fn blocked(ctx: &XdpContext, segment: &Segment, settings: &Settings, epoch: u16)
     if matches!(found, Reason::Allowed) {
         return found;
     }
-    // A blocked prefix drops what an open entry of its own would let pass.
+    // A blocked prefix also drops packets that an open entry would pass.
     cidr_hit(ctx, segment, found)
 }
 
@@ -112,7 +113,7 @@ fn entry_hit(
 ) -> Reason {
     // SAFETY: the look-up returned the pointer, the map's memory outlives the
     // program run, and every bit pattern is a valid `Entry`. The kernel may
-    // reuse the slot meanwhile; `touch` is made for that.
+    // reuse the slot meanwhile; `touch` handles that.
     let seen = unsafe { entry.read_volatile() };
     let now = clock::now();
     if !is_live(seen.expires, now) {

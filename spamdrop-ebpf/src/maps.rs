@@ -1,5 +1,5 @@
-//! Every map, and the look-ups in them. All are BTF-defined, so that bpftool
-//! prints their fields by name; the loader pins them under these names.
+//! All maps and the look-ups in them. The maps are defined with BTF, so that
+//! bpftool prints their fields by name. The loader pins them under these names.
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
@@ -25,12 +25,12 @@ const VERDICT_COUNT: usize = abi::VERDICTS as usize;
 const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
-// The loader sets the real sizes of what the configuration sizes.
+// The loader replaces the sizes that the configuration sets.
 #[btf_map(name = "blocked4")]
 static BLOCKED4: LruHashMap<[u8; 4], Entry, 262_144> = LruHashMap::new();
 #[btf_map(name = "blocked6")]
 static BLOCKED6: LruHashMap<[u8; 8], Entry, 65_536> = LruHashMap::new();
-// Not read yet: an empty map costs each clean sender a look-up.
+// Not read yet: even an empty map costs each clean sender a look-up.
 #[btf_map(name = "blocked6_addr")]
 static BLOCKED6_ADDR: LruHashMap<[u8; 16], Entry, 16_384> = LruHashMap::new();
 #[btf_map(name = "recent_drops4")]
@@ -56,7 +56,7 @@ static GATE_STATS: Array<GateStats, 1> = Array::new();
 #[btf_map(name = "recent_syns")]
 static RECENT_SYNS: Array<RecentSyn, { RECENT_SYN_SLOTS as usize }> = Array::new();
 #[btf_map(name = "lookup_requests")]
-// Without a type: libbpf refuses a ring buffer that has one.
+// Without a type, because libbpf refuses a ring buffer that has one.
 static LOOKUP_REQUESTS: RingBuf<(), { LOOKUP_REQUEST_BYTES as usize }> = RingBuf::new();
 #[btf_map(name = "responder")]
 static RESPONDER: SockMap<2> = SockMap::new();
@@ -64,7 +64,8 @@ static RESPONDER: SockMap<2> = SockMap::new();
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map(name = "counters")]
 static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
-// Not read here: declared so that its fields have types in the kernel.
+// The filter does not read it. The declaration gives its fields BTF types in
+// the kernel.
 #[btf_map(name = "origins")]
 static ORIGINS: HashMap<[u8; 16], Origin, 262_144, NO_PREALLOC> = HashMap::new();
 
@@ -77,8 +78,9 @@ pub fn settings() -> Option<&'static Settings> {
 pub fn count(reason: Reason) {
     if let Some(counters) = COUNTERS.get_ptr_mut(0) {
         let slot = counters.cast::<u64>();
-        // SAFETY: `Counters` is one u64 for each reason, in their order; the
-        // value belongs to this CPU, on which no second packet runs meanwhile.
+        // SAFETY: `Counters` has one u64 for each reason, in the same order.
+        // The value belongs to this CPU, and no second packet runs on it
+        // meanwhile.
         unsafe { *slot.add(reason as usize) += 1 };
     }
 }
@@ -96,9 +98,9 @@ pub fn blocked(segment: &Segment) -> Option<*mut Entry> {
 
 /// The entry of an IPv6 /64, or null.
 ///
-/// A function of its own: otherwise LLVM merges both families into one call of
-/// the kernel's helper, and the kernel can replace a call by the map's own
-/// look-up only where it knows which map the call is for.
+/// A separate function: otherwise LLVM merges both families into one call of
+/// the kernel's helper. The kernel can inline a map's look-up only if it knows
+/// which map the call is for.
 #[inline(never)]
 fn blocked6(key: u64) -> *mut Entry {
     let found = BLOCKED6.get_ptr_mut(key.to_ne_bytes());
@@ -110,7 +112,7 @@ pub fn recent_drops(line: u32) -> Option<*mut Line> {
     RECENT_DROPS4.get_ptr_mut(line)
 }
 
-/// Counts hits on an IPv4 entry, if it is still there.
+/// Adds hits to an IPv4 entry, if it still exists.
 #[inline(always)]
 pub fn add_hits(source: u32, hits: u16) {
     if hits == 0 {
@@ -176,8 +178,8 @@ pub fn is_near_known(key: [u8; 8]) -> bool {
     unsafe { KNOWN_NETS.get(key).is_some() }
 }
 
-/// A copy; the kernel may give the slot to another source meanwhile, which a
-/// new connection of either survives.
+/// A copy of the verdict. The kernel may give the slot to another source
+/// meanwhile; the effect is limited to one new connection.
 #[inline(always)]
 pub fn verdict(key: [u8; 8]) -> Option<Verdict> {
     // SAFETY: the look-up returned the pointer, and every bit pattern is valid.
@@ -186,7 +188,7 @@ pub fn verdict(key: [u8; 8]) -> Option<Verdict> {
         .map(|verdict| unsafe { verdict.read_volatile() })
 }
 
-/// Tells the daemon of a source; nothing happens while the ring buffer is full.
+/// Reports a source to the daemon. Does nothing while the ring buffer is full.
 #[inline(always)]
 pub fn request_lookup(source: [u8; 16], has_verdict: bool) {
     if let Some(mut request) = LOOKUP_REQUESTS.reserve_untyped(0) {
@@ -199,8 +201,8 @@ pub fn request_lookup(source: [u8; 16], has_verdict: bool) {
     }
 }
 
-/// Gives a new connection to the responder; nothing happens without one, or
-/// where another program has given the connection away.
+/// Assigns a new connection to the responder. Does nothing if there is no
+/// responder, or if another program has assigned the connection.
 #[inline(always)]
 pub fn give_to_responder(ctx: &SkLookupContext, v6: bool) {
     let slot = if v6 { RESPONDER6 } else { RESPONDER4 };

@@ -1,8 +1,8 @@
-//! The short way for sources that were dropped a moment ago.
+//! The fast path for recently dropped sources.
 //!
-//! Slots are shared by all CPUs without a lock. Whatever the CPUs do at once, a
-//! slot names a source that one of them has just found sealed, and answers for
-//! it for at most a second; hits may be lost or counted twice.
+//! All CPUs share the slots without a lock. In any interleaving, a slot names a
+//! source that some CPU has just found sealed, and is valid for at most a
+//! second. Hits may be lost or counted twice.
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use spamdrop_common::{
@@ -14,15 +14,17 @@ use spamdrop_common::{
 
 use crate::maps;
 
-/// To be read before the entry is looked up: a source whose entry is removed
-/// meanwhile is not remembered.
+/// The current epoch. Read it before the entry is looked up, so that a source
+/// whose entry is removed meanwhile is not cached.
 #[inline(always)]
 pub fn epoch(settings: &Settings) -> u16 {
-    // SAFETY: a reference is valid; user space writes the field at any time.
+    // SAFETY: a reference is always valid. The read is volatile because user
+    // space writes the field at any time.
     unsafe { (&raw const settings.epoch).read_volatile() as u16 }
 }
 
-/// Whether the source's packets are known to be dropped; counts the hit.
+/// Whether the cache knows that the source's packets are dropped; counts the
+/// hit.
 #[inline(always)]
 pub fn hit(segment: &Segment, epoch: u16) -> bool {
     let Some(line) = line(segment) else {
@@ -35,7 +37,7 @@ pub fn hit(segment: &Segment, epoch: u16) -> bool {
         if seen.source == source(segment) {
             let answers = seen.is_valid(epoch, tick()) && seen.hits < u16::MAX;
             if answers {
-                // SAFETY: `slot` is one of the line's.
+                // SAFETY: `slot` points to a slot of the line.
                 unsafe { (&raw mut (*slot).hits).write_volatile(seen.hits + 1) };
             }
             return answers;
@@ -45,8 +47,8 @@ pub fn hit(segment: &Segment, epoch: u16) -> bool {
     false
 }
 
-/// Makes [`hit`] answer for a source for this many ticks, if there is a slot
-/// for it.
+/// Caches a source for this many ticks, if a slot is free for it. [`hit`] then
+/// returns true for it.
 #[inline(always)]
 pub fn remember(segment: &Segment, epoch: u16, ticks: u64) {
     let Some(line) = line(segment).filter(|_| ticks > 0) else {
@@ -84,7 +86,7 @@ pub fn remember(segment: &Segment, epoch: u16, ticks: u64) {
     }
 }
 
-/// The whole ticks from `now` until `end`.
+/// The number of whole ticks from `now` until `end`.
 #[inline(always)]
 pub fn ticks(settings: &Settings, now: MonotonicNs, end: MonotonicNs) -> u64 {
     let ns = end.ns().saturating_sub(now.ns());
@@ -98,7 +100,7 @@ fn source(segment: &Segment) -> u32 {
 
 #[inline(always)]
 fn line(segment: &Segment) -> Option<*mut Line> {
-    // IPv6 is left out: no flood of it is known.
+    // IPv6 is not cached, because no IPv6 flood has been seen.
     (!segment.v6).then(|| maps::recent_drops(RecentDrop::line(source(segment))))?
 }
 
@@ -107,12 +109,12 @@ fn slot(line: *mut Line, index: usize) -> *mut RecentDrop {
     line.cast::<RecentDrop>().wrapping_add(index)
 }
 
-/// `until_tick` is read before the other fields and written after them: a new
-/// one never prolongs an old source.
+/// `until_tick` is read before the other fields and written after them, so that
+/// a new value never extends an old source.
 #[inline(always)]
 fn read(slot: *mut RecentDrop) -> RecentDrop {
-    // SAFETY: `slot` is one of a line in the map, every bit pattern is valid,
-    // and each field is read in one piece.
+    // SAFETY: `slot` points to a slot of a line in the map, every bit pattern
+    // is valid, and each field is read in one piece.
     unsafe {
         RecentDrop {
             until_tick: (&raw const (*slot).until_tick).read_volatile(),
@@ -134,7 +136,7 @@ fn write(slot: *mut RecentDrop, new: RecentDrop) {
     }
 }
 
-/// The kernel writes this as a plain load, where a clock would be a call.
+/// The kernel inlines this helper as a plain load; a clock would be a call.
 #[inline(always)]
 fn tick() -> u64 {
     // SAFETY: the helper has no preconditions.

@@ -1,5 +1,5 @@
-//! Which socket gets a new connection: the responder's if the sender is listed,
-//! the mail server's in every other case.
+//! Selects the socket for a new connection: the responder's if the sender is
+//! listed, otherwise the mail server's.
 
 use aya_ebpf::{
     bindings::{bpf_sk_lookup, sk_action::SK_PASS},
@@ -17,7 +17,7 @@ const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
 const TCP: u32 = 6;
 
-/// Runs where the kernel looks for the socket that listens for a connection.
+/// Runs when the kernel looks up the listening socket for a connection.
 #[sk_lookup]
 pub fn spamdrop_answer(ctx: SkLookupContext) -> u32 {
     if let Some(segment) = watched(ctx.lookup)
@@ -28,8 +28,8 @@ pub fn spamdrop_answer(ctx: SkLookupContext) -> u32 {
     SK_PASS
 }
 
-/// Gate, then verdict. Known and allowlisted senders come to the mail server,
-/// as at the gate.
+/// Checks the gate, then the verdict. Known and allowlisted senders reach the
+/// mail server, as at the gate.
 #[inline(always)]
 fn is_for_responder(segment: &Segment) -> bool {
     let Some(gate) = maps::gate() else {
@@ -45,14 +45,14 @@ fn is_for_responder(segment: &Segment) -> bool {
         && !maps::is_allowed(segment.v6, &segment.source)
 }
 
-/// The segment that opens a connection to a watched port; the fields that are
-/// not needed here are 0.
+/// The segment that opens a connection to a watched port. The fields that this
+/// program does not need are 0.
 #[inline(always)]
 fn watched(lookup: *const bpf_sk_lookup) -> Option<Segment> {
-    // SAFETY: the kernel passes a valid context. Each field is read as it is
-    // declared, for the verifier allows no wider load.
+    // SAFETY: the kernel passes a valid context. Each field is read with its
+    // declared width, because the verifier allows no wider load.
     let read = |field: *const u32| unsafe { field.read_volatile() };
-    // SAFETY: only the addresses of fields are taken, here and below.
+    // SAFETY: only addresses of fields are taken, here and below.
     let (family, protocol, port) = unsafe {
         (
             read(&raw const (*lookup).family),
@@ -77,7 +77,7 @@ fn watched(lookup: *const bpf_sk_lookup) -> Option<Segment> {
     };
     Some(Segment {
         v6: family == AF_INET6,
-        // SAFETY: four words are sixteen bytes, and all of them are valid.
+        // SAFETY: four words are sixteen bytes, and every byte is valid.
         source: unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) },
         port,
         syn: true,

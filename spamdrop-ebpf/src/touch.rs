@@ -1,10 +1,10 @@
-//! Stores into an entry through the pointer of its look-up.
+//! Stores into an entry through the pointer that its look-up returned.
 //!
-//! Never by `bpf_map_update_elem`: updating a key of a full LRU map evicts
-//! others. The price is that the kernel may give the slot to another address
-//! between look-up and store, so the expiry is exchanged only where it is
-//! still the one that was read. A hit that is counted for the wrong address
-//! in that instant does no harm.
+//! `bpf_map_update_elem` is not used: updating a key of a full LRU map evicts
+//! other entries. The cost is that the kernel may give the slot to another
+//! address between look-up and store. Therefore the expiry is stored by
+//! compare-and-exchange. A hit that is counted for the wrong address at that
+//! moment is harmless.
 
 use core::arch::asm;
 
@@ -13,8 +13,8 @@ use spamdrop_common::{
     time::MonotonicNs,
 };
 
-/// Counts a hit on an entry, and slides its expiry from what was `seen` to
-/// `expires` where they differ.
+/// Counts a hit on an entry. Moves its expiry from the value in `seen` to
+/// `expires` if they differ.
 #[inline(always)]
 pub fn hit(entry: *mut Entry, seen: &Entry, expires: MonotonicNs) {
     // SAFETY: `entry` comes from a look-up of this run and points to a whole
@@ -35,7 +35,7 @@ pub fn hit(entry: *mut Entry, seen: &Entry, expires: MonotonicNs) {
     }
 }
 
-/// Counts more hits on an entry.
+/// Adds hits to an entry.
 #[inline(always)]
 pub fn add_hits(entry: *mut Entry, number: u32) {
     // SAFETY: `entry` comes from a look-up of this run.
@@ -55,13 +55,13 @@ pub fn cidr_hit(prefix: *mut CidrEntry) {
     }
 }
 
-/// Stores `new` where `old` still stands, and returns whether it did. (Linux
-/// 5.12.)
+/// Compare-and-exchange (Linux 5.12): stores `new` if the value is still `old`,
+/// and returns whether it did.
 #[inline(always)]
 pub fn exchange(cell: *mut u64, old: u64, new: u64) -> bool {
     let found: u64;
     // SAFETY: the callers pass an aligned u64 in map memory. Rust has no stable
-    // compare-exchange for this target, so the instruction is given.
+    // compare-exchange for this target, so the instruction is inline assembly.
     unsafe {
         asm!(
             "r0 = cmpxchg_64({cell} + 0, r0, {new})",

@@ -300,7 +300,8 @@ fn where_there_is_no_room_the_mail_server_answers() {
     ];
     let no_env: [(&str, &str); 0] = [];
     lab.daemon = Daemon::start(&lab.site.server, "sh", args, no_env).unwrap();
-    let told = |line: &str| line.contains("listed senders are not answered here: 0 connections");
+    let told =
+        |line: &str| line.contains("the limit of open files leaves room for 0 connections only");
     lab.daemon.wait_for(told, SOON).unwrap();
     lab.judge(ZOMBIE, Standing::Listed);
     assert_eq!(lab.greets(ZOMBIE), SERVER);

@@ -139,7 +139,7 @@ fn a_bad_line_leaves_everything_as_it_was() {
         format!(
             "spamdrop: nothing was imported, because 2 lines are not understood:\n  \
              {list}:10001: `mx.example` is not an address; give one such as 192.0.2.1, 2001:db8::1 or 192.0.2.0/24\n  \
-             {list}:10003: `soon` is no time; give whole seconds, or a duration such as 10m, up to 3650d\n"
+             {list}:10003: `soon` is not a time; give whole seconds, or a duration such as 10m, up to 3650d\n"
         )
     );
     assert_eq!(site.listed().unwrap(), ["100.64.0.9"]);
@@ -285,7 +285,7 @@ fn a_refusal_in_the_middle_says_how_much_is_imported() {
     let said = stderr(&output);
     assert!(
         said.starts_with(
-            "spamdrop: only 65536 of 70001 entries are sure to be imported; import them again: "
+            "spamdrop: only 65536 of 70001 entries are certainly imported; import the list again: "
         ),
         "{said}"
     );

@@ -6,6 +6,8 @@ use spamdrop::lock::{WriteLock, set_verb};
 
 use super::*;
 
+/// Within this time, what was learned is written.
+const WRITTEN: Duration = Duration::from_secs(10);
 /// SIGTERM is obeyed within this time, whatever others hold.
 const END: Duration = Duration::from_secs(1);
 
@@ -77,11 +79,9 @@ fn a_locked_database_delays_neither_the_start_nor_the_end() {
     assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
     refused(&site, ZOMBIE).quit().unwrap();
     wait_for_state(&site, ZOMBIE, "sealed", SOON);
-    until_warned(
-        &site,
-        "the filter does not know the known senders, so the gate only observes",
-    );
     delivers(&site, "100.64.0.2");
+    let told = |line: &str| line.contains("cannot keep what was learned of senders");
+    daemon.wait_for(told, WRITTEN).unwrap();
     ends_in_time(&mut daemon);
 }
 

@@ -21,8 +21,8 @@ const CAPACITY: Capacity = Capacity {
     known: 7,
 };
 
-/// Describes a type: its size, and each field with its type and offset. It
-/// does not compile where a field is missing or has another type.
+/// Describes a type: its size, and the type and offset of each field. It does
+/// not compile if a field is missing or has another type.
 macro_rules! layout {
     ($text:expr, $name:ident { $($field:ident: $type:ty),+ $(,)? }) => {{
         fn check(value: &$name) {
@@ -250,7 +250,7 @@ fn no_layout_changes_without_its_number() {
 #[test]
 fn maps_have_names_that_the_kernel_keeps_whole() {
     for (index, map) in MAPS.iter().enumerate() {
-        // BPF_OBJ_NAME_LEN is 16, with the zero at the end.
+        // BPF_OBJ_NAME_LEN is 16, including the terminating zero.
         assert!(map.name.len() <= 15, "{}", map.name);
         assert!(MAPS[..index].iter().all(|other| other.name != map.name));
     }

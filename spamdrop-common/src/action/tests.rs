@@ -93,13 +93,13 @@ fn a_ttl_of_zero_is_fixed() {
     };
     let slid = slide(&fixed, after(300), true, Refresh::Packet);
     assert_eq!(slid, fixed.expires);
-    // Nor does one that is fixed at a time before that of a hit.
+    // A hit after its expiry does not move it either.
     let slid = slide(&fixed, after(TTL + 9), true, Refresh::Packet);
     assert_eq!(slid, fixed.expires);
 }
 
-/// Checks what [`quiet_until`] promises, at its end, and returns for how long
-/// nothing is due.
+/// Checks the guarantee of [`quiet_until`] at its limit. Returns the time
+/// during which no store is due.
 fn assert_quiet(entry: &Entry, now: MonotonicNs) -> Duration {
     let [packet, syn, never] = [Refresh::Packet, Refresh::Syn, Refresh::Never].map(|refresh| {
         let end = quiet_until(entry, now, refresh);
@@ -123,7 +123,8 @@ fn nothing_is_due_until_an_entry_slides_expires_or_a_second_has_gone() {
     assert_eq!(assert_quiet(&entry, START), SLACK);
     assert_eq!(assert_quiet(&entry, START.plus(SLACK / 4)), SLACK * 3 / 4);
     assert_eq!(assert_quiet(&entry, START.plus(SLACK)), Duration::ZERO);
-    // Past the time of the store, a flood of others' packets notwithstanding.
+    // The store is overdue, although a flood of other sources' packets came
+    // first.
     assert_eq!(assert_quiet(&entry, after(300)), Duration::ZERO);
 }
 
@@ -142,7 +143,7 @@ fn an_entry_that_does_not_slide_is_quiet_until_it_expires() {
         ..entry()
     };
     assert_eq!(assert_quiet(&limited, after(300)), SLACK);
-    // Made by hand for longer than hits prolong it.
+    // An entry that was added by hand for longer than a hit extends it.
     let long = Entry {
         ttl_s: 10,
         ..entry()
@@ -159,8 +160,8 @@ fn open_drops_new_connections_and_sealed_drops_all() {
     assert_eq!(blocked_action(!SEALED, true), Reason::OpenDropped);
 }
 
-/// After how many seconds a blocked host that tries every 240 s reaches the
-/// server, whose 5xx blocks it again.
+/// The seconds at which a blocked host that tries every 240 s reaches the
+/// server. The server's 5xx blocks it again.
 fn reaches_the_server(hard_limit_s: u32) -> std::vec::Vec<u32> {
     let mut entry = Entry::default();
     let mut reached = std::vec::Vec::new();
@@ -183,7 +184,7 @@ fn reaches_the_server(hard_limit_s: u32) -> std::vec::Vec<u32> {
 
 #[test]
 fn a_host_that_never_gives_up_is_told_again_after_the_hard_limit() {
-    // At its first try after the hour.
+    // The first try after the hour.
     assert_eq!(reaches_the_server(3_600), [0, 3_840]);
     assert_eq!(reaches_the_server(0), [0]);
 }

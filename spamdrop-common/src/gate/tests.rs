@@ -17,7 +17,7 @@ fn a_gate_that_nobody_tends_is_open() {
     let last = WRITTEN.plus(FRESH_FOR);
     assert_eq!(gate.mode(last), GateMode::On);
     assert_eq!(gate.mode(later(last)), GateMode::Off);
-    // Coarse clocks of two CPUs may differ by a tick.
+    // The coarse clocks of two CPUs may differ by a tick.
     assert_eq!(gate.mode(WRITTEN.minus(NANOSECOND)), GateMode::On);
     assert_eq!(Gate::default().mode(MonotonicNs::default()), GateMode::Off);
 }
@@ -159,7 +159,7 @@ fn only_the_address_that_is_listed_is_rejected() {
     assert!(!verdict(Standing::Listed, true).rejects(true, neighbour, until));
     assert!(!verdict(Standing::Listed, true).rejects(true, address, later(until)));
     assert!(!verdict(Standing::Unlisted, true).rejects(true, address, until));
-    // An IPv4 address has a verdict of its own.
+    // An IPv4 address shares its verdict with no other address.
     assert!(verdict(Standing::Listed, false).rejects(false, neighbour, until));
 }
 
@@ -226,7 +226,7 @@ fn syns_are_spread_over_the_slots_and_tags() {
         slots[(slot % 1024) as usize] = true;
         tags[(syn.tag / 2 % 1024) as usize] = true;
     }
-    // 1 - 1/e of them, if they fall at random.
+    // Random slots fill a share of 1 - 1/e.
     for used in [slots, tags].map(|used| used.iter().filter(|used| **used).count()) {
         assert!((600..700).contains(&used), "{used}");
     }
@@ -237,14 +237,14 @@ fn the_seed_decides_which_syns_share_a_slot() {
     let slot = |seed| RecentSyn::locate([7; 8], 1025, 1, seed, MonotonicNs::default()).0;
     let slots: std::collections::HashSet<u32> = (0..256).map(slot).collect();
     assert!(slots.len() > 250, "{}", slots.len());
-    // The finaliser of splitmix64, of whose generator these are the first two
-    // numbers for the seed 0.
+    // The finaliser belongs to the splitmix64 generator; these are its first
+    // two numbers for seed 0.
     assert_eq!(mix(0x9e37_79b9_7f4a_7c15), 0xe220_a839_7b1d_cdaf);
     assert_eq!(mix(0x3c6e_f372_fe94_f82a), 0x6e78_9e6a_a1b9_65f4);
 }
 
-/// Numbers that were computed elsewhere, so that the slots of a pinned map keep
-/// their meaning. The key is the same in both byte orders.
+/// Expected values from an independent computation: the slots of a pinned map
+/// must keep their meaning. The key is the same in both byte orders.
 #[test]
 fn a_syn_has_its_slot_and_tag() {
     let now = MonotonicNs::from_second(100);

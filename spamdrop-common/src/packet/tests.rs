@@ -45,7 +45,7 @@ fn ipv4_packet(options: usize, fragment: u16, protocol: u8, payload: &[u8]) -> V
     packet
 }
 
-/// `extensions`: protocol numbers in order; each is 8 bytes long.
+/// `extensions`: protocol numbers in order. Each header is 8 bytes long.
 fn ipv6_packet(extensions: &[u8], fragment: u16, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0; 40];
     packet[0] = 0x60;
@@ -176,8 +176,8 @@ fn lengths_that_contradict_themselves_pass() {
     }
 }
 
-/// Bytes behind the payload length, such as Ethernet's padding, are no
-/// extension headers.
+/// Bytes after the payload length, such as Ethernet padding, must not be parsed
+/// as extension headers.
 #[test]
 fn extension_headers_lie_within_the_payload_length() {
     let passed = |kinds: &[u8], next, payload_len| {
@@ -238,7 +238,7 @@ fn what_tells_a_syn_from_another() {
     }
 }
 
-/// What tells a repeated SYN from another one.
+/// These fields distinguish a repeated SYN from another one.
 #[test]
 fn ports_sequence_and_ttl_are_read() {
     let mut header = tcp_header(587, SYN);

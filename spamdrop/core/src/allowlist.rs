@@ -1,4 +1,4 @@
-//! The administrator's allowlist as text: one address or prefix a line.
+//! The administrator's allowlist file: one address or prefix per line.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::invalid::Invalid;
 use crate::target::parse_net;
 
-/// The lines of the file, so that its comments survive an edit, and their
+/// The lines of the file, kept so that comments survive an edit, and their
 /// prefixes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowlist {
@@ -16,7 +16,7 @@ pub struct Allowlist {
 }
 
 impl Allowlist {
-    /// Reads the text of the file called `name`.
+    /// Parses the text of the file; `name` is the file name for error messages.
     ///
     /// # Errors
     ///
@@ -43,7 +43,7 @@ impl Allowlist {
         &self.nets
     }
 
-    /// Adds a prefix; `false` if it was there already.
+    /// Adds a prefix. Returns `false` if it was there already.
     pub fn add(&mut self, net: IpNet) -> bool {
         if self.nets.contains(&net) {
             return false;
@@ -58,7 +58,7 @@ impl Allowlist {
         true
     }
 
-    /// Removes a prefix with its line; `false` if it was not there.
+    /// Removes a prefix and its line. Returns `false` if it was not there.
     pub fn remove(&mut self, net: IpNet) -> bool {
         let before = self.nets.len();
         self.nets.retain(|other| *other != net);
@@ -68,13 +68,14 @@ impl Allowlist {
 }
 
 impl fmt::Display for Allowlist {
-    /// The text of the file.
+    /// Formats the text of the file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
-/// The prefix of a line; the word that is none.
+/// The prefix of a line, if it has one. The error is the word that is not a
+/// prefix.
 fn net_of(line: &str) -> Result<Option<IpNet>, &str> {
     let word = line.split('#').next().unwrap_or("").trim();
     if word.is_empty() {

@@ -1,8 +1,8 @@
-//! Durations, as people write and read them.
+//! Parsing and formatting of durations for people.
 //!
 //! A duration is a number of seconds, `600`, or numbers with units: `10m`,
-//! `1h30m`, `1h 30m`, `7d`, `2w`. A day has 24 hours. Years and months have no
-//! fixed length, so they are refused.
+//! `1h30m`, `1h 30m`, `7d`, `2w`. A day has 24 hours. Years and months are
+//! refused, because they have no fixed length.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,11 +15,12 @@ use crate::invalid::Invalid;
 
 static PARSER: SpanParser = SpanParser::new();
 
-/// Reads a duration.
+/// Parses a duration.
 ///
 /// # Errors
 ///
-/// It is not written as [above](self), is negative, or counts months or years.
+/// The text is not in the [format above](self), is negative, or counts months
+/// or years.
 pub fn parse(text: &str) -> Result<Duration, Invalid> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         let seconds = text.parse().map(Duration::from_secs);
@@ -46,13 +47,13 @@ fn no_duration(text: &str) -> Invalid {
 }
 
 /// The two largest units, rounded down: `1d 3h`, `9m 12s`, `10m`, `0s`.
-/// [`parse`] reads it.
+/// [`parse`] accepts this format.
 #[must_use]
 pub fn human(duration: Duration) -> Human {
     Human(duration)
 }
 
-/// What [`human`] shows.
+/// The result of [`human`].
 #[derive(Clone, Copy, Debug)]
 pub struct Human(Duration);
 
@@ -75,12 +76,12 @@ impl fmt::Display for Human {
     }
 }
 
-/// For `#[serde(deserialize_with)]`: a text as [`parse`] reads it, or a whole
-/// number of seconds.
+/// For `#[serde(deserialize_with)]`: accepts a text in the format of [`parse`],
+/// or a whole number of seconds.
 ///
 /// # Errors
 ///
-/// It is neither.
+/// The value is neither.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     deserializer.deserialize_any(TextOrSeconds)
 }

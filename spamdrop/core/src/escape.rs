@@ -1,9 +1,9 @@
-//! Text that others chose, made safe for a terminal.
+//! Escaping of untrusted text for a terminal.
 
 use std::fmt::Write as _;
 
-/// Shows printable ASCII as it is, a backslash as `\\` and every other byte
-/// as `\xNN`: a log line may hold terminal sequences, and need not be UTF-8.
+/// Shows printable ASCII unchanged, a backslash as `\\` and every other byte as
+/// `\xNN`. A log line may contain terminal sequences, and need not be UTF-8.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
@@ -12,7 +12,7 @@ pub fn escape(bytes: &[u8]) -> String {
             b'\\' => text.push_str(r"\\"),
             b' '..=b'~' => text.push(char::from(byte)),
             _ => {
-                // Writing to a String does not fail.
+                // Writing to a String cannot fail.
                 let _ = write!(text, "\\x{byte:02x}");
             }
         }

@@ -1,27 +1,27 @@
-//! What a log line says.
+//! The content of a log line.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-/// One line of the mail log, understood.
+/// A parsed line of the mail log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<'line> {
     /// The peer, as the mail server's kernel reported it; never an
     /// IPv4-mapped IPv6 address.
     pub addr: IpAddr,
-    /// What happened to it.
+    /// The event.
     pub kind: Kind<'line>,
-    /// When the line was written, if its stamp says so.
+    /// The time of the line's stamp, if it has a usable one.
     pub at: Option<SystemTime>,
-    /// What matched: one of spamdrop's own rules, such as `courier-511`, or
+    /// The rule that matched: one of spamdrop's own, such as `courier-511`, or
     /// the name of a pattern in the configuration.
     pub rule: Cow<'static, str>,
 }
 
 impl Event<'_> {
-    /// How long ago it happened. An event without a stamp has just happened;
-    /// so has one in the future, because the clock that stamped it is ahead.
+    /// The age of the event. It is zero without a stamp, and for a stamp in the
+    /// future, because the clock that stamped it is ahead.
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Duration {
         self.at
@@ -30,30 +30,30 @@ impl Event<'_> {
     }
 }
 
-/// What happened to the peer.
+/// An event of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind<'line> {
-    /// Its message was refused for being on a blocklist.
+    /// The message was refused because the peer is listed.
     Rejected {
-        /// The reply after its code, or what follows the address that a
-        /// pattern took; bytes that the peer or the blocklist's operator may
-        /// have chosen.
+        /// The reply after its code, or the text after the address that a
+        /// pattern captured. The peer or the blocklist's operator may have
+        /// chosen these bytes.
         text: &'line [u8],
     },
-    /// Its message was accepted.
+    /// The peer's message was accepted.
     Accepted,
-    /// It took a message from us that is no bounce.
+    /// The peer accepted a message from this server that is not a bounce.
     Delivered,
 }
 
-/// What an event says about its source.
+/// The evidence of an event about its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// Its message was accepted.
     Accepted,
-    /// It took a message from us.
+    /// It accepted a message from this server.
     Delivered,
-    /// It is on a blocklist.
+    /// It is listed.
     Listed,
     /// It wrote to a recipient that does not exist.
     UnknownRecipient,

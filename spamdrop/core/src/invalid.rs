@@ -1,8 +1,8 @@
-//! Why a text that a person wrote is refused.
+//! The error for an invalid text of a person.
 
 use std::fmt;
 
-/// What is wrong with a text, in words for its author. It names the value.
+/// A message for the author of an invalid text. It names the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid(String);
 

@@ -1,10 +1,9 @@
-//! Every decision of spamdrop, as values: what a log line says, whether it
-//! blocks, who is known, how the gate is set.
+//! Every decision of spamdrop, as values: the event of a log line, whether it
+//! blocks, which senders are known, how the gate is set.
 //!
-//! Nothing here reads a clock, a file, a socket or a time zone: the caller
-//! passes in the time and the text, and carries out what comes back. So the
-//! daemon, `scan` and `learn` decide by the same code, and a test needs no
-//! root.
+//! This crate reads no clock, file, socket or time zone. The caller passes in
+//! the time and the text, and carries out the result. So the daemon, `scan` and
+//! `learn` share the same code, and a test needs no root.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! A list as text: what `import` reads and `export` writes.
+//! The text format of block lists, which `import` reads and `export` writes.
 //!
 //! | line | blocks |
 //! |---|---|
@@ -8,14 +8,14 @@
 //! | `ADDRESS TIME ttl=TIME` | for this time; after a packet for `ttl` |
 //! | `src=ADDRESS ttl: …` | as `ADDRESS`: a line of `/proc/net/xt_recent/NAME` |
 //!
-//! A time is a number of seconds, or a duration such as `10m`.
-//! `limit=TIME` may follow: no packet extends the block beyond this time.
-//! `log` may follow as well: the block came from the mail log. An address may be a prefix;
-//! the block of a prefix is always fixed. Blank lines and what follows a `#` do
-//! not count.
+//! A time is a number of seconds, or a duration such as `10m`. `limit=TIME` may
+//! follow: no packet extends the block beyond this time. `log` may follow as
+//! well: the block came from the mail log. An address may be a prefix; the
+//! block of a prefix is always fixed. Blank lines and comments from `#` to the
+//! end of the line are ignored.
 //!
-//! The stamps of xt_recent are ignored: they count ticks since the boot of a
-//! machine that need not be this one.
+//! The stamps of xt_recent are ignored, because they count ticks since the boot
+//! of a machine that may be another one.
 
 use std::net::IpAddr;
 
@@ -31,33 +31,34 @@ use crate::term::{LONGEST, Term};
 
 type Result<T> = std::result::Result<T, Invalid>;
 
-/// What a line blocks.
+/// The block that a line describes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ListEntry {
-    /// The address or prefix as it was given: one address of an IPv6 /64.
+    /// The address or prefix as given; for an IPv6 /64, possibly one of its
+    /// addresses.
     pub net: IpNet,
     /// Its entry, not sealed.
     pub entry: Entry,
 }
 
-/// Reads lines. Their times count from the start of a term.
+/// Parses lines. Their times count from the start of a term.
 #[derive(Clone, Copy, Debug)]
 pub struct ListReader {
     term: Term,
 }
 
 impl ListReader {
-    /// `term` is for addresses without a time of their own.
+    /// `term` applies to addresses without a time of their own.
     #[must_use]
     pub fn new(term: Term) -> Self {
         Self { term }
     }
 
-    /// Reads one line; `None` if it is blank.
+    /// Parses one line; `None` if it is blank.
     ///
     /// # Errors
     ///
-    /// It is not as [above](self); the message names the word.
+    /// The line is not in the [format above](self); the message names the word.
     pub fn read_line(&self, line: &[u8]) -> Result<Option<ListEntry>> {
         let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
         let mut words = line
@@ -115,7 +116,7 @@ fn address(word: &[u8]) -> Result<IpNet> {
     if let Some(addr) = addr.map(|addr: IpAddr| addr.to_canonical()) {
         return Ok(addr.into());
     }
-    // Its error says what is wrong with a prefix.
+    // The error of this call says what is wrong with a prefix.
     let text = shown(word);
     let target: Target = text.parse()?;
     Ok(parse_net(&text).unwrap_or_else(|| target.net()))
@@ -135,7 +136,7 @@ fn number(word: &[u8]) -> Result<u32> {
     }
 }
 
-/// The beginning of a wrong word or line, made printable.
+/// The beginning of an invalid word or line, made printable.
 fn shown(bytes: &[u8]) -> String {
     match bytes.get(..60) {
         Some(beginning) => escape(beginning) + "…",

@@ -1,16 +1,16 @@
-//! The commands that `/proc/net/xt_recent/NAME` takes.
+//! The commands of `/proc/net/xt_recent/NAME`.
 //!
 //! | command | does |
 //! |---|---|
 //! | `+ADDRESS` | adds an address, or renews it |
-//! | `-ADDRESS` | removes an address; none that is not there is missed |
+//! | `-ADDRESS` | removes an address; it is no error if there is none |
 //! | `/` | removes all |
-//! | `ADDRESS`, `clear` | as `+ADDRESS` and `/`: so read `/proc/net/ipt_recent/NAME`, the file of 2009 |
+//! | `ADDRESS`, `clear` | as `+ADDRESS` and `/`: the syntax of `/proc/net/ipt_recent/NAME`, the file of 2009 |
 //!
-//! The kernel takes one command from each `open`, with or without a newline.
-//! A FIFO keeps no borders between writers, so a command ends here with its
-//! line, with a NUL, where `+` or `-` begins the next, and when nobody writes
-//! any more. Blanks around a command do not count. The kernel knows no
+//! The kernel reads one command from each `open`, with or without a newline. A
+//! FIFO has no boundaries between writers. So here a command ends at its line
+//! end, at a NUL, where `+` or `-` begins the next, and when the last writer
+//! closes. Blanks around a command are ignored. The kernel supports no
 //! prefixes, and neither do these commands.
 
 use std::fmt;
@@ -18,13 +18,14 @@ use std::net::IpAddr;
 
 use crate::escape::escape;
 
-/// Longest command, in bytes with the blanks around it; an address has 45.
+/// Maximum length of a command in bytes, including blanks around it; an address
+/// has at most 45.
 const LONGEST: usize = 64;
 
-/// What a script wants.
+/// A parsed command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Block this address, or prolong its block.
+    /// Block this address, or extend its block.
     Add(IpAddr),
     /// Unblock this address.
     Remove(IpAddr),
@@ -33,12 +34,12 @@ pub enum Command {
 }
 
 impl Command {
-    /// Reads one command. An IPv4-mapped IPv6 address is its IPv4 one.
+    /// Parses one command. An IPv4-mapped IPv6 address becomes IPv4.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         match bytes.trim_ascii() {
             b"clear" => Some(Self::Flush),
-            // Two that came without newlines are one slash more.
+            // Several `/` commands without newlines between.
             [b'/', rest @ ..] => rest.iter().all(|byte| *byte == b'/').then_some(Self::Flush),
             [b'-', rest @ ..] => address(rest).map(Self::Remove),
             [b'+', rest @ ..] | rest => address(rest).map(Self::Add),
@@ -51,7 +52,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     Some(addr.to_canonical())
 }
 
-/// What is no command: its first bytes, made printable.
+/// An invalid command: its first bytes, made printable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed(String);
 
@@ -65,7 +66,7 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// Cuts a stream into commands, however its bytes are portioned.
+/// Splits a stream into commands, independently of how its bytes arrive.
 #[derive(Debug, Default)]
 pub struct Commands {
     piece: Vec<u8>,
@@ -73,7 +74,7 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// Takes the next bytes.
+    /// Consumes the next bytes.
     pub fn feed(&mut self, bytes: &[u8], emit: &mut dyn FnMut(Result<Command, Malformed>)) {
         for &byte in bytes {
             match byte {
@@ -88,7 +89,7 @@ impl Commands {
         }
     }
 
-    /// Ends the last command: nobody writes any more.
+    /// Ends the last command, when the last writer has closed.
     pub fn finish(&mut self, emit: &mut dyn FnMut(Result<Command, Malformed>)) {
         let Self { piece, overlong } = self;
         if *overlong {

@@ -1,8 +1,9 @@
-//! Which connections of blocked peers to end, and which entries to seal.
+//! Decides which connections of blocked peers to end, and which entries to
+//! seal.
 //!
-//! An entry is open while connections of its peer may go on, so that the
-//! session that earned the 5xx still gets it. After the grace they are ended;
-//! when none is left, the entry is sealed.
+//! An entry is open while connections of its peer may continue, so that the
+//! session that caused the 5xx still receives it. After the grace period they
+//! are ended. When none is left, the entry is sealed.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -12,8 +13,8 @@ use spamdrop_common::time::MonotonicNs;
 
 use crate::target::Target;
 
-/// What `release` in the configuration does with connections that a blocked
-/// peer still holds after the grace.
+/// The value of `release` in the configuration: the treatment of connections
+/// that a blocked peer still holds after the grace period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReleaseMode {
@@ -21,24 +22,24 @@ pub enum ReleaseMode {
     Destroy,
     /// Their sockets are destroyed and their owners get SIGTERM.
     Terminate,
-    /// They stay; their own timeouts end them.
+    /// They are kept until their own timeouts end them.
     Off,
 }
 
-/// What is still to be released and sealed. Pure: it is told the sockets and
-/// the time.
+/// The pending releases and seals. Pure: the caller passes the sockets and the
+/// time.
 #[derive(Debug, Default)]
 pub struct Releases {
-    /// Addresses from the log, and when their grace ends.
+    /// Addresses from the log, and the end of their grace period.
     due: HashMap<IpAddr, MonotonicNs>,
     /// Open entries.
     open: HashSet<Target>,
 }
 
-/// What is to be done now.
+/// The actions that are due now.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Steps {
-    /// Peers whose connections have outlasted the grace.
+    /// Peers whose connections have outlasted the grace period.
     pub end: BTreeSet<IpAddr>,
     /// Addresses that hold no connection any more.
     pub released: Vec<IpAddr>,
@@ -47,8 +48,8 @@ pub struct Steps {
 }
 
 impl Releases {
-    /// An address was blocked: its connections end at `due`, and `open` says
-    /// whether its entry waits to be sealed.
+    /// Adds a blocked address. Its connections end at `due`; `open` says
+    /// whether its entry must be sealed later.
     pub fn add(&mut self, addr: IpAddr, due: MonotonicNs, open: bool) {
         self.due.insert(addr, due);
         if open {
@@ -56,33 +57,33 @@ impl Releases {
         }
     }
 
-    /// An open entry was found that waits to be sealed.
+    /// Adds an open entry that must be sealed later.
     pub fn add_open(&mut self, target: Target) {
         self.open.insert(target);
     }
 
-    /// Takes steps back that could not be noted; they come again.
+    /// Takes back steps that could not be stored; they are returned again.
     pub fn put_back(&mut self, steps: &Steps, now: MonotonicNs) {
         self.due
             .extend(steps.released.iter().map(|addr| (*addr, now)));
         self.open.extend(&steps.seal);
     }
 
-    /// Whether there is anything to wait for.
+    /// Whether nothing is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.due.is_empty() && self.open.is_empty()
     }
 
-    /// Addresses and entries that are waited for.
+    /// The number of pending addresses and entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.due.len().max(self.open.len())
     }
 
-    /// What to do, given the peer of every connection to the watched ports. A
-    /// peer whose connections are to end stays on the list until none is left.
-    /// `ends` is whether connections are ended at all.
+    /// The steps that are due, given the peer of every connection to the
+    /// watched ports. A peer whose connections must end is returned until none
+    /// is left. `ends`: whether connections are ended at all.
     pub fn steps(
         &mut self,
         peers: impl IntoIterator<Item = IpAddr>,
@@ -94,8 +95,9 @@ impl Releases {
         let mut held_targets: HashSet<Target> = HashSet::new();
         for peer in peers {
             held.insert(peer);
-            // A /64 shares its entry, so it is sealed only when none of its
-            // addresses holds a connection; those of others are not ended.
+            // The addresses of a /64 share its entry, so it is sealed only when
+            // none of them holds a connection. Connections of its other
+            // addresses are not ended.
             held_targets.insert(peer.into());
             let due = self.due.get(&peer);
             if ends && due.is_some_and(|due| *due <= now) {

@@ -1,48 +1,52 @@
-//! What is said to a listed sender: bytes in, replies and log lines out. It
-//! reads no clock and no socket.
+//! The SMTP dialogue with a listed sender: bytes in, replies and log lines out.
+//! Reads no clock and no socket.
 //!
-//! Everything goes well until RCPT, so that every mail server takes the refusal
-//! as final and returns the mail with the text. No message is ever accepted.
+//! All commands before RCPT succeed, so that every mail server treats the
+//! refusal as final and returns the mail with the text. No message is ever
+//! accepted.
 
 use std::net::SocketAddr;
 
 use crate::courier::log_line;
 
-/// What a listed sender is told where no better text is known.
+/// The text for a listed sender if no better text is known.
 pub const DEFAULT_TEXT: &str = "Blacklisted by a DNS blocklist";
 
-/// Longest line in bytes, without its end; RFC 5321 allows 512 with it.
+/// Maximum length of a line in bytes, without its end; RFC 5321 allows 512 with
+/// it.
 const LONGEST_LINE: usize = 1000;
-/// Lines that a session may have.
+/// Maximum number of lines in a session.
 const MAX_COMMANDS: u32 = 50;
-/// Of them, those that make no sense.
+/// Maximum number of invalid lines among them.
 const MAX_ERRORS: u32 = 10;
-/// Bytes that a peer may send: more than that in lines of this length.
+/// Maximum number of bytes from a peer; more than all allowed lines of this
+/// length.
 const MAX_BYTES: usize = 64 * 1024;
-/// Bytes of replies that wait to be sent, before more is said.
+/// No more lines are processed while this many bytes of replies wait to be
+/// sent.
 const ENOUGH: usize = 1024;
-/// Bytes of a text's line, and its lines.
+/// Maximum length of a text's line in bytes, and maximum number of its lines.
 const LONGEST_TEXT: usize = 480;
 const MAX_TEXT_LINES: usize = 4;
 
-/// Who talks.
+/// The two sides of a session, and the reason for the refusal.
 pub struct Parties<'a> {
-    /// The name that the server gives itself.
+    /// The server's host name.
     pub host: &'a str,
     /// The listed sender.
     pub peer: SocketAddr,
-    /// Why it is listed, as it shall be told: one line or several.
+    /// The text of the refusal: one line or several.
     pub text: &'a dyn Fn() -> String,
 }
 
-/// What is to be sent and logged.
+/// Replies to send and messages to log.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// Replies, with their line ends.
+    /// Replies, including line ends.
     pub replies: Vec<u8>,
     /// Messages for the log, at severity `err`.
     pub lines: Vec<Vec<u8>>,
-    /// Refused recipients.
+    /// The number of refused recipients.
     pub refusals: u64,
 }
 
@@ -56,11 +60,11 @@ impl Output {
 /// One session.
 #[derive(Debug, Default)]
 pub struct Dialogue {
-    /// The beginning of a line.
+    /// The beginning of an incomplete line.
     partial: Vec<u8>,
-    /// The line is too long already.
+    /// The current line is too long already.
     is_overlong: bool,
-    /// As it is logged.
+    /// The sender in the logged form.
     sender: Option<Vec<u8>>,
     heard: usize,
     commands: u32,
@@ -69,14 +73,15 @@ pub struct Dialogue {
 }
 
 impl Dialogue {
-    /// The first line of the server's.
+    /// The greeting of the server.
     pub fn greet(&self, parties: &Parties<'_>, out: &mut Output) {
         out.reply(&format!("220 {} ESMTP", parties.host));
     }
 
-    /// Takes what the peer sent, in portions of any size; lines end with LF or
-    /// CR LF. Returns how many bytes it took: while so much waits to be sent
-    /// that a peer who does not read could fill the memory, no more lines.
+    /// Consumes bytes from the peer, in chunks of any size; lines end with LF
+    /// or CR LF. Returns the number of consumed bytes. It processes no more
+    /// lines while 1 KiB of replies wait to be sent, so that a peer that does
+    /// not read cannot fill the memory.
     pub fn feed(&mut self, bytes: &[u8], parties: &Parties<'_>, out: &mut Output) -> usize {
         let mut rest = bytes;
         while !self.has_ended {
@@ -101,7 +106,7 @@ impl Dialogue {
         if self.has_ended { bytes.len() } else { taken }
     }
 
-    /// Ends the session from this side.
+    /// Ends the session from the server's side.
     pub fn end(&mut self, why: &str, out: &mut Output) {
         if !self.has_ended {
             out.reply(&format!("421 {why}"));
@@ -109,20 +114,20 @@ impl Dialogue {
         }
     }
 
-    /// Whether nothing more will be said.
+    /// Whether the session has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Whole lines so far.
+    /// The number of complete lines so far.
     #[must_use]
     pub fn commands(&self) -> u32 {
         self.commands
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        // One more, for the CR.
+        // One more byte, for the CR.
         if self.is_overlong || self.partial.len() + bytes.len() > LONGEST_LINE + 1 {
             self.is_overlong = true;
             self.partial = Vec::new();
@@ -213,8 +218,7 @@ impl Dialogue {
     }
 }
 
-/// What stands behind `FROM:` or `TO:`, between angle brackets if there are
-/// any.
+/// The address after `FROM:` or `TO:`, without angle brackets if there are any.
 fn address<'line>(rest: &'line [u8], before: &[u8]) -> Option<&'line [u8]> {
     let (word, rest) = rest.trim_ascii_start().split_at_checked(before.len())?;
     word.eq_ignore_ascii_case(before).then_some(())?;
@@ -225,7 +229,7 @@ fn address<'line>(rest: &'line [u8], before: &[u8]) -> Option<&'line [u8]> {
     }
 }
 
-/// The `>` that does not stand in a quoted string.
+/// The position of the `>` outside of a quoted string.
 fn closing_bracket(bytes: &[u8]) -> Option<usize> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     bytes.iter().position(|byte| {
@@ -241,8 +245,8 @@ fn closing_bracket(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// The lines of a rejection, without their ends. A blocklist may write
-/// anything.
+/// The lines of a rejection, without their ends. The text is untrusted, because
+/// it may come from a blocklist.
 fn refusal(text: &str) -> Vec<String> {
     let printable = |char: char| if matches!(char, ' '..='~') { char } else { '?' };
     let lines = text.lines().map(|line| {

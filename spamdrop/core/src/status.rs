@@ -1,6 +1,6 @@
-//! The state that the daemon writes each second for `status`, in a JSON file.
+//! The state that the daemon writes each second for `status`, as a JSON file.
 //!
-//! `status --json` prints it as it is, so the names below are also those of
+//! `status --json` prints it unchanged, so the names below are also part of
 //! that output.
 
 use std::collections::BTreeMap;
@@ -12,15 +12,17 @@ use serde::{Deserialize, Serialize};
 /// The name of the file in the run directory.
 pub const FILE: &str = "daemon.json";
 
-/// [`DaemonState::version`] as this program writes and reads it. It is raised
-/// when a field changes its meaning or its type; a field that is only added
-/// has a default, and needs no new version.
+/// The [`DaemonState::version`] that this program reads and writes. It is
+/// raised when a field changes its meaning or its type. An added field has a
+/// default and needs no new version.
 pub const VERSION: u32 = 1;
 
-/// An older state means that the daemon hangs: it writes every second.
+/// The maximum age of a state file. An older one means that the daemon hangs,
+/// because it writes every second.
 pub const FRESH: Duration = Duration::from_secs(5);
 
-/// The version of a state file, of which nothing else may be understood.
+/// Only the version of a state file; a file of another version may have no
+/// other known field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct StateVersion {
     /// 0 in a file without a version.
@@ -38,16 +40,17 @@ pub struct DaemonState {
     pub since_unix_s: u64,
     /// When the daemon wrote this, in seconds since 1970.
     pub written_unix_s: u64,
-    /// The logs that it follows.
+    /// The logs that the daemon follows.
     #[serde(rename = "files")]
     pub sources: Vec<SourceState>,
-    /// Log events by the name of the decision, such as `blocked`.
+    /// Number of log events by the name of the decision, such as `blocked`.
     pub events: BTreeMap<String, u64>,
     /// Addresses and entries whose connections have not ended yet.
     pub pending_releases: u64,
     /// Connections that spamdrop ended.
     pub released: u64,
-    /// Why no new address is blocked; `null` while blocking goes on.
+    /// The reason why no new address is blocked; `null` while blocking is
+    /// active.
     pub ceiling: Option<String>,
     /// The FIFO; `null` if none is configured.
     pub fifo: Option<FifoState>,
@@ -55,7 +58,7 @@ pub struct DaemonState {
     pub gate: Option<GateState>,
     /// The responder; `null` if it is off.
     pub responder: Option<ResponderState>,
-    /// Standing trouble, one sentence each.
+    /// Current problems, one sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -65,7 +68,7 @@ pub struct DaemonState {
 pub struct SourceState {
     /// Its path; `journal` for the journal, `-` for standard input.
     pub path: PathBuf,
-    /// Whether no local user can forge its lines. True of the journal alone.
+    /// Whether no local user can forge its lines. True only for the journal.
     pub trusted: bool,
     /// `"following"`, `"absent"`, …
     pub state: String,
@@ -73,9 +76,9 @@ pub struct SourceState {
     pub lines: u64,
     /// Lines longer than 8 KiB, which were skipped.
     pub overlong: u64,
-    /// Journal entries that syslog(3) cannot have written, which were skipped.
+    /// Journal entries that do not come from syslog(3), which were skipped.
     pub unfit: u64,
-    /// Bytes that are written but not read yet.
+    /// Bytes that were written but not read yet.
     pub lag_bytes: u64,
 }
 
@@ -83,15 +86,15 @@ pub struct SourceState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GateState {
-    /// Whether the gate refuses, or only counts.
+    /// Whether the gate refuses SYNs, or only counts them.
     pub mode: ActiveGateMode,
-    /// Connections of the server, as last counted.
+    /// Number of connections of the server at the last count.
     pub open: u32,
-    /// Connections that the server can serve at once.
+    /// Number of connections that the server can serve at once.
     pub slots: u32,
     /// Whether there is a flood of SYNs that do not become connections.
     pub flooded: bool,
-    /// Known senders in the filter's map.
+    /// Number of known senders in the filter's map.
     pub known: u64,
     /// SYNs that passed.
     pub admitted: u64,
@@ -100,16 +103,18 @@ pub struct GateState {
     pub known_or_allowed: u64,
     /// SYNs that passed so that no class starves. Part of `admitted`.
     pub starvation_admits: u64,
-    /// SYNs that were refused, or would have been, by class: the best first.
+    /// SYNs that were refused, or would have been in observe mode, by class,
+    /// best class first.
     pub refused: [u64; 3],
-    /// First SYNs that were dropped in a flood, because only a SYN that is
-    /// repeated counts then.
+    /// First SYNs that were dropped in a flood, because the gate then considers
+    /// only repeated SYNs.
     pub unconfirmed: u64,
-    /// Counts of the connections, five a second, that found all slots taken.
+    /// Number of samples of the connections, five a second, in which all slots
+    /// were taken.
     pub full: u64,
 }
 
-/// What a gate that is not off does with a SYN over the limit.
+/// The mode of an active gate: the treatment of a SYN over the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActiveGateMode {
@@ -131,7 +136,7 @@ impl ActiveGateMode {
     }
 }
 
-/// What came through the FIFO since the daemon started.
+/// Counts of the FIFO's commands since the daemon started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FifoState {
@@ -143,21 +148,21 @@ pub struct FifoState {
     pub removed: u64,
     /// Commands that unblocked everything.
     pub flushed: u64,
-    /// Addresses that are never blocked.
+    /// Addresses that were not blocked because they are protected.
     pub protected: u64,
-    /// Words that are no command.
+    /// Invalid commands.
     pub malformed: u64,
     /// Commands that failed in the kernel.
     pub failed: u64,
 }
 
-/// What the responder has done since it started.
+/// Counts of the responder since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ResponderState {
-    /// Connections now, accepted or waiting to be.
+    /// Current connections, accepted or waiting to be accepted.
     pub connections: usize,
-    /// The most connections that were accepted at the same time.
+    /// The maximum number of simultaneously accepted connections.
     pub peak: usize,
     /// Recipients that were refused with a 511.
     pub answered: u64,

@@ -1,4 +1,4 @@
-//! What can be blocked: an IPv4 address, an IPv6 /64, or a prefix.
+//! Units of blocking: an IPv4 address, an IPv6 /64, or a prefix.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,19 +9,19 @@ use serde::{Serialize, Serializer};
 
 use crate::invalid::Invalid;
 
-/// What an entry of the blocklist covers.
+/// The addresses that an entry of the blocklist covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// One IPv4 address, in network order.
     V4([u8; 4]),
-    /// One IPv6 /64: a host has that many addresses, so its block does too.
+    /// One IPv6 /64, because a single host usually has a whole /64.
     V6([u8; 8]),
     /// Any other prefix.
     Net(IpNet),
 }
 
 impl Target {
-    /// The addresses that it covers.
+    /// The covered addresses as a prefix.
     #[must_use]
     pub fn net(self) -> IpNet {
         match self {
@@ -38,7 +38,7 @@ fn prefix64(bytes: [u8; 8]) -> Ipv6Net {
 }
 
 impl From<IpAddr> for Target {
-    /// The entry of an address; an IPv4-mapped IPv6 address is its IPv4 one.
+    /// The target of an address. An IPv4-mapped IPv6 address becomes IPv4.
     fn from(addr: IpAddr) -> Self {
         match addr.to_canonical() {
             IpAddr::V4(addr) => Self::V4(addr.octets()),
@@ -51,11 +51,11 @@ impl From<IpAddr> for Target {
 }
 
 impl From<IpNet> for Target {
-    /// The entry of an address or prefix; host bits are cleared.
+    /// The target of an address or prefix; host bits are cleared.
     fn from(net: IpNet) -> Self {
         match (net, net.prefix_len()) {
             (IpNet::V4(_), 32) | (IpNet::V6(_), 128) => net.addr().into(),
-            // What `list` calls the entry of an IPv6 address.
+            // `list` prints the entry of an IPv6 address in this form.
             (IpNet::V6(_), 64) => net.addr().into(),
             _ => Self::Net(net.trunc()),
         }
@@ -65,9 +65,9 @@ impl From<IpNet> for Target {
 impl FromStr for Target {
     type Err = Invalid;
 
-    /// An address or `ADDRESS/LENGTH`; an IPv6 /64 is the entry of its
-    /// addresses. Host bits behind the length are cleared, as `nft` and
-    /// `ipset` do.
+    /// Parses an address or `ADDRESS/LENGTH`. An IPv6 /64 is the entry of its
+    /// addresses. Host bits after the length are cleared, as in `nft` and
+    /// `ipset`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(addr) = text.parse::<IpAddr>() {
             return Ok(addr.into());
@@ -86,10 +86,11 @@ impl FromStr for Target {
 }
 
 impl fmt::Display for Target {
-    /// An IPv4 address without its length, everything else as a prefix.
+    /// Formats an IPv4 address without its length, everything else as a prefix.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // Half of the time that `Ipv4Addr` takes: lists have a million.
+            // This takes half the time of formatting an `Ipv4Addr`; a list may
+            // have a million entries.
             Self::V4(bytes) => {
                 let mut text = [b'.'; 15];
                 let mut end = 0;
@@ -113,13 +114,14 @@ impl fmt::Display for Target {
 }
 
 impl Serialize for Target {
-    /// As it is displayed.
+    /// Serializes the displayed text.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-/// An address or prefix, host bits cleared, IPv4-mapped ones as IPv4.
+/// Parses an address or prefix. Host bits are cleared; IPv4-mapped ones become
+/// IPv4.
 #[must_use]
 pub fn parse_net(word: &str) -> Option<IpNet> {
     if let Ok(addr) = word.parse::<IpAddr>() {

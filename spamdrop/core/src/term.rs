@@ -1,4 +1,4 @@
-//! How long a block lasts.
+//! The lifetime of a block.
 
 use std::time::Duration;
 
@@ -6,25 +6,24 @@ use spamdrop_common::action::expiry;
 use spamdrop_common::entry::Entry;
 use spamdrop_common::time::MonotonicNs;
 
-/// The longest duration that a configuration, a flag or a list may give: ten
-/// years.
+/// The longest duration in a configuration, a flag or a list: ten years.
 pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// How long an entry lasts. See [`Entry`].
+/// The lifetime of an entry. See [`Entry`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term {
-    /// When the offence happened, or the command was given.
+    /// The time of the offence or the command.
     pub start: MonotonicNs,
     /// Seconds until it expires without a hit.
     pub ttl_s: u32,
     /// Whether hits slide the expiry.
     pub slides: bool,
-    /// Seconds from `start` beyond which no hit slides the expiry; 0: no limit.
+    /// Seconds from `start` beyond which no hit moves the expiry; 0: no limit.
     pub hard_limit_s: u32,
 }
 
 impl Term {
-    /// The entry of this term.
+    /// The entry with this term.
     #[must_use]
     pub fn entry(&self, flags: u16) -> Entry {
         let hard_until_s = match self.hard_limit_s {

@@ -1,4 +1,4 @@
-//! The clocks, as values that the caller has read.
+//! Readings of the clocks, passed in by the caller.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,20 +9,19 @@ pub use spamdrop_common::time::{MonotonicNs, UnixSeconds};
 pub struct Moment {
     /// The clock of the log's stamps.
     pub wall: SystemTime,
-    /// Time since some fixed point; never steps. A replay counts it from its
+    /// Time since some fixed point; never steps. In a replay, the point is the
     /// first line.
     pub mono: Duration,
 }
 
-/// A time in whole seconds since 1970; 0 before.
+/// A time in whole seconds since 1970; 0 for earlier times.
 #[must_use]
 pub fn unix_seconds(time: SystemTime) -> UnixSeconds {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     UnixSeconds::new(since.unwrap_or_default().as_secs())
 }
 
-/// The time that [`UnixSeconds`] stand for; 1970 if the system cannot
-/// represent it.
+/// The time of [`UnixSeconds`]; 1970 if the system cannot represent it.
 #[must_use]
 pub fn system_time(seconds: UnixSeconds) -> SystemTime {
     let since = Duration::from_secs(seconds.get());

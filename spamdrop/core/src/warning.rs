@@ -1,14 +1,14 @@
-//! What is unwise in a configuration without being wrong.
+//! Warnings about unwise but valid settings.
 
 use serde::Serialize;
 
-/// One unwise setting.
+/// A warning about one setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// Where: a key of the configuration, or a setting of the mail server
-    /// (`TARPIT`, `BLACKLISTS`, `ESMTP_LOG_DIALOG`, `TCPDOPTS`).
+    /// The affected setting: a key of the configuration, or a setting of the
+    /// mail server (`TARPIT`, `BLACKLISTS`, `ESMTP_LOG_DIALOG`, `TCPDOPTS`).
     pub about: &'static str,
-    /// What is unwise, and what to do. Bytes from other programs' files that
-    /// are not printable ASCII are written as `\xNN`.
+    /// The problem and the advice. Bytes from other programs' files that are
+    /// not printable ASCII are written as `\xNN`.
     pub text: String,
 }

@@ -1,10 +1,10 @@
-//! Which zones are asked.
+//! The zones that are asked.
 
 use crate::courier::smtpaccess::Access;
 use crate::dnsbl::rule::{Effect, Rule};
 
-/// The zones of the mail server, in its order, and the sources that it asks no
-/// zone about.
+/// The zones of the mail server, in its order, and its table of sources for
+/// which it asks no zone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Zones {
     rules: Vec<Rule>,
@@ -18,7 +18,7 @@ impl Zones {
         Self::with_access(rules, Access::default())
     }
 
-    /// These zones, except for the sources that Courier's table decides.
+    /// These zones, except for sources that Courier's table decides about.
     #[must_use]
     pub fn with_access(rules: Vec<Rule>, access: Access) -> Self {
         Self { rules, access }
@@ -30,13 +30,13 @@ impl Zones {
         &self.rules
     }
 
-    /// The server's own table.
+    /// The server's access table.
     #[must_use]
     pub fn access(&self) -> &Access {
         &self.access
     }
 
-    /// Whether one of them can have a source listed.
+    /// Whether any zone can make the server reject a source.
     #[must_use]
     pub fn can_list(&self) -> bool {
         let rejects = |rule: &Rule| matches!(rule.effect, Effect::Reject(_));

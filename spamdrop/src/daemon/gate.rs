@@ -211,10 +211,8 @@ impl GateTask {
     /// that, the filter takes the gate for open.
     fn look(&mut self) {
         self.read_requests();
-        if !self.senders.is_told() {
-            // The gate only observes until then.
-            self.senders.poll(&self.settings, &self.health);
-        }
+        // The gate only observes until the filter knows them.
+        self.senders.poll(&self.settings, &self.health);
         match self.try_look() {
             Ok(()) => self.health.clear(Subject::Gate),
             Err(error) => {

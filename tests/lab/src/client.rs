@@ -17,20 +17,21 @@ pub struct Client {
 /// A server's reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// The code of its last line.
+    /// The code of the last line.
     pub code: u16,
-    /// What follows the codes, a line each, without line ends.
+    /// The text after the codes, line by line, without line ends.
     pub text: String,
 }
 
 impl Client {
     /// Connects from `source`, which may be any address that
-    /// [`many_sources`](crate::many_sources) gave to `host`, or from what the
-    /// routes say. `timeout` holds for the connection and then for each reply.
+    /// [`many_sources`](crate::many_sources) gave to `host`. Without it, the
+    /// routes choose the source. `timeout` applies to the connection and then
+    /// to each reply.
     ///
     /// # Errors
     ///
-    /// As [`socket`] and `connect(2)`; `TimedOut` if nobody answers.
+    /// As [`socket`] and `connect(2)`; `TimedOut` if there is no answer.
     pub fn connect(
         host: &Host,
         source: Option<IpAddr>,
@@ -45,7 +46,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As `connect(2)`; `TimedOut` if nobody answers.
+    /// As `connect(2)`; `TimedOut` if there is no answer.
     pub fn with_socket(socket: Socket, dest: SocketAddr, timeout: Duration) -> io::Result<Self> {
         socket.connect_timeout(&dest.into(), timeout)?;
         let stream = TcpStream::from(socket);
@@ -56,7 +57,7 @@ impl Client {
         })
     }
 
-    /// The connection beneath.
+    /// The underlying connection.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         self.stream.get_ref()
@@ -78,7 +79,7 @@ impl Client {
     /// # Errors
     ///
     /// `TimedOut` after the client's timeout, `UnexpectedEof` if the server
-    /// closes, `ConnectionReset`, and `InvalidData` if this is not SMTP.
+    /// closes, `ConnectionReset`, and `InvalidData` if the reply is not SMTP.
     pub fn read_reply(&mut self) -> io::Result<Reply> {
         let deadline = Instant::now() + self.timeout;
         let mut text = Vec::new();
@@ -105,7 +106,7 @@ impl Client {
         self.read_reply()
     }
 
-    /// `MAIL FROM`; an empty `sender` is the null sender.
+    /// Sends `MAIL FROM`; an empty `sender` is the null sender.
     ///
     /// # Errors
     ///
@@ -114,7 +115,7 @@ impl Client {
         self.command(&format!("MAIL FROM:<{sender}>"))
     }
 
-    /// `RCPT TO`.
+    /// Sends `RCPT TO`.
     ///
     /// # Errors
     ///
@@ -123,7 +124,7 @@ impl Client {
         self.command(&format!("RCPT TO:<{recipient}>"))
     }
 
-    /// `DATA` with a one-line `message`.
+    /// Sends `DATA` with a one-line `message`.
     ///
     /// # Errors
     ///
@@ -133,7 +134,7 @@ impl Client {
         self.command(&format!("{message}\r\n."))
     }
 
-    /// `QUIT`.
+    /// Sends `QUIT`.
     ///
     /// # Errors
     ///
@@ -142,13 +143,12 @@ impl Client {
         self.command("QUIT")
     }
 
-    /// What a rejected sender does: the banner, EHLO, MAIL, then RCPT, whose
-    /// reply it returns. The connection stays open.
+    /// Acts as a rejected sender: reads the banner, sends EHLO, MAIL and RCPT,
+    /// and returns the reply to RCPT. The connection stays open.
     ///
     /// # Errors
     ///
-    /// As [`Client::command`], and if a reply before the last is another than
-    /// 220 or 250.
+    /// As [`Client::command`], and if an earlier reply is not 220 or 250.
     pub fn reject_session(&mut self) -> io::Result<Reply> {
         expect(self.read_reply()?, 220)?;
         expect(self.command("EHLO zombie.example")?, 250)?;
@@ -174,12 +174,12 @@ impl Client {
         }
     }
 
-    /// Waits until the server closes in good order.
+    /// Waits until the server closes the connection without a reset.
     ///
     /// # Errors
     ///
-    /// `TimedOut`, `ConnectionReset`, or `InvalidData` if it says something
-    /// more.
+    /// `TimedOut`, `ConnectionReset`, or `InvalidData` if the server sends more
+    /// data.
     pub fn expect_close(&mut self, timeout: Duration) -> io::Result<()> {
         self.stream.get_ref().set_read_timeout(Some(timeout))?;
         match self.stream.read(&mut [0]).map_err(timed_out)? {
@@ -192,8 +192,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// `TimedOut`, `UnexpectedEof` if the server closes in good order, or
-    /// `InvalidData` if it says something more.
+    /// `TimedOut`, `UnexpectedEof` if the server closes without a reset, or
+    /// `InvalidData` if it sends more data.
     pub fn expect_reset(&mut self, timeout: Duration) -> io::Result<()> {
         match self.expect_close(timeout) {
             Ok(()) => Err(ErrorKind::UnexpectedEof.into()),
@@ -224,8 +224,8 @@ impl Client {
     }
 }
 
-/// A TCP socket of `host`, bound to `source` if that is given; it can be
-/// connected on any thread.
+/// A TCP socket of `host`, bound to `source` if given. It can be connected on
+/// any thread.
 ///
 /// # Errors
 ///
@@ -247,8 +247,8 @@ pub fn socket(host: &Host, source: Option<IpAddr>, dest: SocketAddr) -> io::Resu
 ///
 /// # Errors
 ///
-/// As [`socket`], and if the attempt fails otherwise, such as for want of a
-/// route.
+/// As [`socket`], and if the attempt fails for another reason, such as a
+/// missing route.
 pub fn syn_dropped(
     host: &Host,
     source: Option<IpAddr>,
@@ -270,7 +270,7 @@ fn expect(reply: Reply, code: u16) -> io::Result<()> {
     Err(io::Error::other(format!("{reply:?} instead of {code}")))
 }
 
-/// A passed `SO_RCVTIMEO` is `EAGAIN`.
+/// An expired `SO_RCVTIMEO` returns `EAGAIN`.
 fn timed_out(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),

@@ -1,9 +1,9 @@
-//! The real thing: Debian's courier-mta, with rbldnsd as its DNS blocklist and
-//! rsyslog as the writer of its log.
+//! A real Courier: Debian's courier-mta, with rbldnsd as its DNS blocklist and
+//! rsyslog for its log.
 //!
-//! The packages are unpacked into the target directory, not installed: a
-//! machine's own mail server would have to go for them. `cargo xtask setup`
-//! does so.
+//! The packages are unpacked into the target directory, not installed, because
+//! installing them would remove the machine's own mail server. `cargo xtask
+//! setup` unpacks them.
 
 use std::fs;
 use std::path::Path;
@@ -17,29 +17,29 @@ use crate::host::Host;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
-/// What a test may change.
+/// The settings that a test may change.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `TARPIT`: whether Courier sleeps 8 s and more before each 5xx. On in
+    /// `TARPIT`: whether Courier sleeps 8 s or more before each 5xx. On in
     /// Debian's configuration, off here.
     pub tarpit: bool,
-    /// `MAXDAEMONS`: sessions at a time; further connections wait. 40 in
-    /// Debian's configuration.
+    /// `MAXDAEMONS`: number of simultaneous sessions; further connections wait.
+    /// 40 in Debian's configuration.
     pub slots: u16,
     /// The listed IPv4 addresses and prefixes.
     pub listed4: Vec<String>,
     /// The listed IPv6 addresses and prefixes.
     pub listed6: Vec<String>,
-    /// What the blocklist answers: an address and a text, in which `$` stands
-    /// for the address asked about.
+    /// The blocklist's answer: an address and a text, in which `$` stands for
+    /// the queried address.
     pub answer: (String, String),
 }
 
 /// A running Courier on port 25 of a host, IPv4 and IPv6. Dropping it kills it
-/// and all that it started.
+/// and all processes that it started.
 ///
-/// It takes mail for `postbox@here.example`, and for `forward@here.example`,
-/// which it sends on to 100.64.1.1 as `friend@there.example`. It resolves no names but
+/// It accepts mail for `postbox@here.example`, and for `forward@here.example`,
+/// which it forwards to 100.64.1.1 as `friend@there.example`. It resolves only
 /// `friend.example`, `zombie.example` and its blocklist, `zone.example`.
 pub struct Courier {
     daemon: Daemon,
@@ -62,12 +62,12 @@ impl Default for Options {
 }
 
 impl Courier {
-    /// Starts Courier, which logs to `mail.log` in `directory`, and returns
-    /// when it listens.
+    /// Starts Courier, which logs to `mail.log` in `directory`. Returns when it
+    /// listens.
     ///
     /// # Errors
     ///
-    /// The packages are missing, or something did not start; the error holds
+    /// The packages are missing, or a process did not start; the error contains
     /// its output.
     pub fn start(host: &Host, directory: &Path, options: &Options) -> Result<Self> {
         let tree = debian_tree()?;
@@ -100,13 +100,13 @@ impl Courier {
         Ok(Self { daemon, init })
     }
 
-    /// How many slots are taken.
+    /// The number of taken slots.
     ///
     /// # Errors
     ///
     /// `/proc` cannot be read.
     pub fn sessions(&self) -> Result<usize> {
-        // couriertcpd is a child of init, and forks for each session.
+        // couriertcpd is a child of init and forks for each session.
         let mut sessions = 0;
         for pid in children(self.init)? {
             if comm(pid) == "couriertcpd" {
@@ -116,7 +116,7 @@ impl Courier {
         Ok(sessions)
     }
 
-    /// How many messages have been delivered.
+    /// The number of delivered messages.
     ///
     /// # Errors
     ///
@@ -125,14 +125,14 @@ impl Courier {
         host.run(|| Ok(fs::read_dir("/run/postbox/Maildir/new")?.count()))
     }
 
-    /// What Courier and its companions complained of.
+    /// The error output of Courier and its companions.
     #[must_use]
     pub fn output(&self) -> String {
         self.daemon.output()
     }
 }
 
-/// Has the blocklist of a running Courier changed, within about a second.
+/// Changes the blocklist of a running Courier, within about a second.
 ///
 /// # Errors
 ///
@@ -163,7 +163,7 @@ fn children(pid: u32) -> Result<Vec<u32>> {
     Ok(pids.collect::<Result<_, _>>()?)
 }
 
-/// The name of a process; empty if it has just ended.
+/// The name of a process; empty if the process has just ended.
 fn comm(pid: u32) -> String {
     let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     comm.trim_end().to_owned()

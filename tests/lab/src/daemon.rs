@@ -28,19 +28,19 @@ struct Output {
 #[derive(Default)]
 struct Lines {
     all: Vec<String>,
-    /// What [`Daemon::wait_for`] has not yet returned.
+    /// Lines that [`Daemon::wait_for`] has not returned yet.
     unclaimed: Vec<String>,
     ended: bool,
 }
 
 impl Daemon {
-    /// Starts `program` on `host`; its standard output and standard error are
-    /// one stream.
+    /// Starts `program` on `host`. Its standard output and standard error are
+    /// merged into one stream.
     ///
     /// # Errors
     ///
-    /// The process could not be started. A `program` that is not there is
-    /// started and exits with status 127.
+    /// The process could not be started. If `program` does not exist, the
+    /// process starts and exits with status 127.
     pub fn start<A, E, K, V>(
         host: &Host,
         program: impl AsRef<OsStr>,
@@ -74,13 +74,13 @@ impl Daemon {
         self.child.id()
     }
 
-    /// Waits for an output line for which `wanted` holds, and returns it.
-    /// Lines from before the call count; each is returned once.
+    /// Waits for an output line that satisfies `wanted`, and returns it.
+    /// Earlier lines count as well; each line is returned once.
     ///
     /// # Errors
     ///
     /// The output ended, or `timeout` passed, without such a line; the error
-    /// holds the whole output.
+    /// contains the whole output.
     pub fn wait_for(&self, wanted: impl Fn(&str) -> bool, timeout: Duration) -> Result<String> {
         let deadline = Instant::now() + timeout;
         let mut lines = self.output.lock();
@@ -117,7 +117,8 @@ impl Daemon {
     ///
     /// The process has ended.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
-        // After it has been waited for, the id can be another process's.
+        // After the process has been waited for, another process may get its
+        // id.
         if let Some(status) = self.child.try_wait()? {
             bail!("cannot send {signal}: the process ended with {status}");
         }
@@ -125,21 +126,22 @@ impl Daemon {
         kill(pid, signal).with_context(|| format!("send {signal} to {pid}"))
     }
 
-    /// Kills the process with SIGKILL and waits for its end.
+    /// Kills the process with SIGKILL and waits until it has ended.
     ///
     /// # Errors
     ///
-    /// It cannot be waited for.
+    /// The process cannot be waited for.
     pub fn kill(&mut self) -> Result<ExitStatus> {
         self.child.kill()?;
         Ok(self.child.wait()?)
     }
 
-    /// Waits for the process to end by itself.
+    /// Waits until the process ends by itself.
     ///
     /// # Errors
     ///
-    /// It still runs after `timeout`; the error holds its output.
+    /// The process is still running after `timeout`; the error contains its
+    /// output.
     pub fn exit_status(&mut self, timeout: Duration) -> Result<ExitStatus> {
         let child = &mut self.child;
         until("the program to end", timeout, || Ok(child.try_wait()?))

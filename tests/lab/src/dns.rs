@@ -1,4 +1,4 @@
-//! A name server that says what a test wants, over UDP.
+//! A name server over UDP whose answers a test chooses.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -18,30 +18,30 @@ pub use domain::base::iana::Rcode;
 
 use crate::host::Host;
 
-/// Longer than any question.
+/// Maximum length of a question that the server reads.
 const LONGEST: usize = 1500;
 
-/// What the server answers.
+/// An answer of the server.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// These records, with this time to live in seconds. None at all: the name
-    /// is there, but nothing of this kind.
+    /// These records, with this TTL in seconds. Without records, the name
+    /// exists but has none of this type.
     Records(u32, Vec<Data>),
-    /// There is no such name, for so many seconds.
+    /// The name does not exist; the negative TTL in seconds.
     Absent(u32),
-    /// This code: SERVFAIL, REFUSED.
+    /// This response code, such as SERVFAIL or REFUSED.
     Code(Rcode),
-    /// An answer that did not fit.
+    /// A truncated answer.
     Truncated,
-    /// These bytes behind the id and the flags of an answer.
+    /// An answer with these bytes after the id and the flags.
     Garbage(Vec<u8>),
-    /// Nothing.
+    /// No answer.
     Silence,
-    /// A reply, after a while.
+    /// This answer, after a delay.
     After(Duration, Box<Self>),
 }
 
-/// A record; of several, the order is kept.
+/// The data of a record. Answers keep the order of records.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "as the DNS calls them")]
 pub enum Data {
@@ -49,24 +49,24 @@ pub enum Data {
     Aaaa(Ipv6Addr),
     Txt(Vec<u8>),
     Ptr(String),
-    /// The records behind it are those of this name.
+    /// The records after it belong to this name.
     Cname(String),
 }
 
 impl Reply {
-    /// An IPv4 address, for five minutes.
+    /// An IPv4 address with a TTL of five minutes.
     #[must_use]
     pub fn a(octets: [u8; 4]) -> Self {
         Self::Records(300, vec![Data::A(octets.into())])
     }
 
-    /// A text, for five minutes.
+    /// A text with a TTL of five minutes.
     #[must_use]
     pub fn txt(text: &str) -> Self {
         Self::Records(300, vec![Data::Txt(text.into())])
     }
 
-    /// A name, for five minutes.
+    /// A name with a TTL of five minutes.
     #[must_use]
     pub fn ptr(name: &str) -> Self {
         Self::Records(300, vec![Data::Ptr(name.into())])
@@ -90,8 +90,8 @@ struct State {
 }
 
 impl DnsStub {
-    /// Starts a server at an address of a host. `answers` is told the name, in
-    /// small letters and without a dot at its end.
+    /// Starts a server at an address of a host. `answers` receives the name in
+    /// lower case and without a trailing dot.
     ///
     /// # Errors
     ///
@@ -107,8 +107,8 @@ impl DnsStub {
         Self::answer_at(socket, answers)
     }
 
-    /// The same in the network namespace of the caller, which needs no root:
-    /// on a free port of 127.0.0.53.
+    /// Starts a server in the caller's network namespace, on a free port of
+    /// 127.0.0.53. This needs no root.
     ///
     /// # Errors
     ///
@@ -143,19 +143,19 @@ impl DnsStub {
         })
     }
 
-    /// Where it listens; with port 0, the kernel chose one.
+    /// The address on which it listens. With port 0, the kernel chose the port.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// How many questions came.
+    /// The number of questions received.
     #[must_use]
     pub fn questions(&self) -> usize {
         self.state.asked().values().sum()
     }
 
-    /// How often this was asked.
+    /// The number of times that this question was received.
     #[must_use]
     pub fn asked(&self, name: &str, kind: Kind) -> usize {
         let key = (name.to_owned(), kind);
@@ -173,7 +173,7 @@ impl Drop for DnsStub {
                 SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
             });
         }
-        // Wakes the thread; where that fails it stays, and harms nobody.
+        // Wakes the thread. If that fails, the thread stays, which is harmless.
         if self.socket.send_to(&[], own).is_ok()
             && let Some(thread) = self.thread.take()
         {
@@ -191,7 +191,7 @@ impl State {
 fn serve(socket: &Arc<UdpSocket>, state: &Arc<State>) {
     let mut bytes = [0; LONGEST];
     while !state.stopped.load(Ordering::Relaxed) {
-        // A connection refused is told to the next receiver.
+        // The next receive returns the error of a refused connection.
         let Ok((length, peer)) = socket.recv_from(&mut bytes) else {
             continue;
         };
@@ -286,7 +286,7 @@ fn push(
     Ok(())
 }
 
-/// RFC 2308: the zone's SOA says for how long there is nothing.
+/// RFC 2308: the zone's SOA contains the negative TTL.
 fn with_soa(answer: AnswerBuilder<Vec<u8>>, ttl: u32) -> Result<Vec<u8>> {
     let root = Name::root_vec();
     let ttl = Ttl::from_secs(ttl);

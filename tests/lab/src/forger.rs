@@ -1,4 +1,4 @@
-//! SYNs of senders who never existed.
+//! SYNs with forged source addresses.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,16 +9,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::frame::{FrameSpec, tcp_frame};
 use crate::site::{SERVER4, Site};
 
-/// Nobody has these addresses, so the server's answers are lost.
+/// No host has these addresses, so the server's answers are lost.
 const NOWHERE: &str = "198.18.0.0/15";
 const FIRST: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
-/// How many there are.
+/// The number of forged addresses.
 pub const ADDRESSES: u32 = 1 << 17;
-/// IPPROTO_RAW: what is sent begins with its IP header.
+/// IPPROTO_RAW: a sent packet begins with its IP header.
 const RAW: i32 = 255;
-/// Before the IP header.
+/// Length of the header before the IP header.
 const ETHERNET: usize = 14;
-/// Where the IP header holds the time to live; the kernel corrects the sum.
+/// Offset of the TTL in the IP header; the kernel corrects the checksum.
 const TTL: usize = 8;
 
 /// Sends SYNs to port 25 of a site's server.
@@ -30,7 +30,7 @@ impl Forger {
     ///
     /// # Errors
     ///
-    /// One of them could not be made.
+    /// The route or the socket could not be created.
     pub fn new<S>(site: &Site<S>) -> Result<Self> {
         let route = ["ip", "route", "replace", NOWHERE, "via", "198.51.100.1"];
         site.server.exec(route)?;
@@ -38,17 +38,17 @@ impl Forger {
         Ok(Self(site.world.run(raw).context("a raw socket")?))
     }
 
-    /// One of the addresses that nobody has.
+    /// One of the unused addresses.
     #[must_use]
     pub fn address(number: u32) -> Ipv4Addr {
         Ipv4Addr::from_bits(FIRST.to_bits() + number % ADDRESSES)
     }
 
-    /// Sends one.
+    /// Sends one SYN.
     ///
     /// # Errors
     ///
-    /// The kernel does not take it.
+    /// The kernel refuses the packet.
     pub fn syn(&self, source: Ipv4Addr, port: u16, ttl: u8) -> io::Result<()> {
         let mut syn = tcp_frame(&FrameSpec {
             sport: port,

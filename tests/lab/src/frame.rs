@@ -15,13 +15,13 @@ pub const SYN: u8 = 0x02;
 pub const RST: u8 = 0x04;
 /// TCP flag: push.
 pub const PSH: u8 = 0x08;
-/// TCP flag: the acknowledgement number counts.
+/// TCP flag: the acknowledgement number is valid.
 pub const ACK: u8 = 0x10;
 
 const AUTHENTICATION: u8 = 51;
 const FRAGMENT: u8 = 44;
 
-/// What a frame is made of; start from [`FrameSpec::syn`].
+/// The contents of a frame; start from [`FrameSpec::syn`].
 #[derive(Clone, Debug)]
 pub struct FrameSpec {
     /// The source address.
@@ -36,7 +36,7 @@ pub struct FrameSpec {
     pub flags: u8,
     /// The sequence number.
     pub sequence: u32,
-    /// Time to live, or hop limit.
+    /// Time to live or hop limit.
     pub ttl: u8,
     /// The VLAN tags, outermost first: TPID, such as 0x8100 and 0x88a8, and
     /// VLAN id, at most 4095.
@@ -44,15 +44,16 @@ pub struct FrameSpec {
     /// The IPv4 options: a multiple of 4 bytes, at most 40.
     pub ipv4_options: Vec<u8>,
     /// The IPv6 extension headers, outermost first: protocol number and length
-    /// in bytes, filled with zeros. A header's length is a multiple of 8 from
-    /// 8 to 2048, of an authentication header (51) a multiple of 4 from 12,
-    /// of a fragment header (44) always 8; the latter is that of an
-    /// unfragmented packet.
+    /// in bytes, filled with zeros. A header's length is a multiple of 8 from 8
+    /// to
+    /// 2048. That of an authentication header (51) is a multiple of 4 from 12,
+    ///       that of a fragment header (44) always 8. A fragment header is that
+    ///       of an unfragmented packet.
     pub ipv6_extensions: Vec<(u8, usize)>,
-    /// Of which fragment this is: its offset in units of 8 bytes, and whether
-    /// more follow. For IPv6 it adds a fragment header after the extensions.
+    /// The fragment: its offset in units of 8 bytes, and whether more follow.
+    /// For IPv6 it adds a fragment header after the extensions.
     pub fragment: Option<(u16, bool)>,
-    /// What follows the TCP header.
+    /// The bytes after the TCP header.
     pub payload: Vec<u8>,
 }
 
@@ -81,7 +82,7 @@ impl FrameSpec {
 ///
 /// # Panics
 ///
-/// If `spec` cannot be expressed: mixed families, or a length out of range.
+/// `spec` cannot be encoded: mixed families, or a length out of range.
 #[must_use]
 pub fn tcp_frame(spec: &FrameSpec) -> Vec<u8> {
     let packet = match (spec.source, spec.dest) {
@@ -149,7 +150,7 @@ fn ipv6(spec: &FrameSpec, source: Ipv6Addr, dest: Ipv6Addr) -> Vec<u8> {
         .expect("a segment is shorter than 4 GiB");
     let mut bytes = [&tcp.to_bytes()[..], &spec.payload].concat();
     let mut next_header = IpNumber::TCP;
-    // From the inside out, as each header names the one that follows it.
+    // Built from the inside out, because each header names the next one.
     if let Some((offset, more)) = spec.fragment {
         let header = Ipv6FragmentHeader::new(next_header, fragment_offset(offset), more, 1);
         bytes.splice(0..0, header.to_bytes());

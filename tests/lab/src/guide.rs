@@ -1,5 +1,5 @@
-//! The README and the guide, as a test reads them: code blocks, and directions
-//! to the test in comments that no reader sees.
+//! The README and the guide, parsed for a test: code blocks, and directions to
+//! the test in invisible comments.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,18 +15,18 @@ pub struct Page {
     pub text: String,
 }
 
-/// What matters of a page, in order.
+/// A part of a page, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// `<!-- test: … -->`: what the test does at this place.
+    /// `<!-- test: … -->`: a direction to the test.
     Direction(String),
     /// A fenced code block.
     Block {
-        /// What stands behind the fence, such as `console`.
+        /// The text after the fence, such as `console`.
         language: String,
         /// Its text.
         text: String,
-        /// The number of the fence's line, from 1.
+        /// The line number of the fence, from 1.
         line: usize,
     },
 }
@@ -37,11 +37,11 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// README.md, and every page in `spamdrop/docs`, by name.
+/// README.md and every page in `spamdrop/docs`, sorted by name.
 ///
 /// # Errors
 ///
-/// One of them cannot be read.
+/// A page cannot be read.
 pub fn pages() -> Result<Vec<Page>> {
     let docs = root().join("spamdrop/docs");
     let mut paths = vec![PathBuf::from("README.md")];
@@ -69,7 +69,7 @@ impl Page {
     ///
     /// # Errors
     ///
-    /// A block has no end.
+    /// A block does not end.
     pub fn parts(&self) -> Result<Vec<Part>> {
         let mut parts = Vec::new();
         let mut lines = self.text.lines().zip(1..);
@@ -102,7 +102,7 @@ impl Page {
         Ok(parts)
     }
 
-    /// The page without its blocks, for what is inside of its sentences.
+    /// The page without its blocks, for code inside of its sentences.
     #[must_use]
     pub fn prose(&self) -> String {
         let mut inside = false;

@@ -1,4 +1,4 @@
-//! A host: a thread in network and mount namespaces of its own.
+//! A host: a thread with its own network and mount namespaces.
 
 use std::any::Any;
 use std::ffi::OsStr;
@@ -19,9 +19,9 @@ type Job = Box<dyn FnOnce() + Send>;
 /// A host with its own interfaces, routes, sockets, `/sys/fs/bpf` and `/run`.
 ///
 /// The namespaces have no name: they vanish with the last process and the last
-/// socket in them. `lo` is up, and IPv6 addresses need no duplicate address
-/// detection. `/proc/self/net` in a closure shows the namespace of the
-/// program's first thread; the host's is `/proc/thread-self/net`.
+/// socket in them. `lo` is up, and duplicate address detection for IPv6 is off.
+/// In a closure, `/proc/self/net` shows the namespace of the program's first
+/// thread; the host's is `/proc/thread-self/net`.
 ///
 /// Dropping the host ends its thread, which kills its children.
 pub struct Host {
@@ -32,11 +32,11 @@ pub struct Host {
 }
 
 impl Host {
-    /// Makes a host called `name` in errors and in thread lists.
+    /// Creates a host. `name` appears in errors and in thread lists.
     ///
     /// # Errors
     ///
-    /// The kernel refused the namespaces or a mount: this needs root.
+    /// The kernel refused the namespaces or a mount. Root is needed.
     pub fn new(name: &str) -> Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (entered, result) = mpsc::sync_channel(1);
@@ -69,25 +69,25 @@ impl Host {
         &self.name
     }
 
-    /// The host's thread: `ip link set … netns TID` moves an interface to it,
-    /// and `/proc/TID/ns/net` is its network namespace.
+    /// The id of the host's thread. `ip link set … netns TID` moves an
+    /// interface to it, and `/proc/TID/ns/net` is its network namespace.
     #[must_use]
     pub fn tid(&self) -> i32 {
         self.tid.as_raw()
     }
 
-    /// Runs `job` on the host's thread and returns what it returns.
+    /// Runs `job` on the host's thread and returns its result.
     ///
-    /// Jobs take turns: one that blocks holds up the host's other users. Not
-    /// to be called from a job of the same host.
+    /// Jobs run one at a time, so a job that blocks delays the host's other
+    /// users. Must not be called from a job of the same host.
     ///
     /// # Panics
     ///
-    /// With the panic of `job`.
+    /// If `job` panics, with its panic.
     pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (reply, result) = mpsc::sync_channel(1);
         let job = move || {
-            // The caller waits for the reply, so it is never refused.
+            // Cannot fail, because the caller waits for the reply.
             let _ = reply.send(catch_unwind(AssertUnwindSafe(job)));
         };
         if let Some(jobs) = &self.jobs {
@@ -102,23 +102,22 @@ impl Host {
 
     /// A command that the kernel kills when the host's thread ends.
     ///
-    /// It runs under `setpriv`, so a `program` that is not there shows as exit
-    /// status 127. A program that changes its credentials on `exec` loses the
-    /// tie.
+    /// It runs under `setpriv`, so a missing `program` appears as exit status
+    /// 127. A program that changes its credentials on `exec` is not killed.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program);
         command
     }
 
-    /// Starts `command`, made by [`Host::command`], in the host.
+    /// Starts `command`, created by [`Host::command`], on the host.
     ///
     /// # Errors
     ///
     /// The process could not be started.
     pub fn spawn(&self, command: &mut Command) -> Result<Child> {
-        // The tie of `setpriv` is to the thread that forks, so the command
-        // travels to the host's thread and back.
+        // The kernel kills the child with the thread that forks it, so the
+        // command is moved to the host's thread and back.
         let mut travelling = std::mem::replace(command, Command::new(""));
         let (returned, child) = self.run(move || {
             let child = travelling.spawn();
@@ -128,11 +127,12 @@ impl Host {
         child.with_context(|| format!("start {command:?} on {}", self.name))
     }
 
-    /// Runs a program in the host to its end and returns its standard output.
+    /// Runs a program on the host to its end and returns its standard output.
     ///
     /// # Errors
     ///
-    /// It could not be started, or failed: the error holds its standard error.
+    /// The program could not be started, or failed. The error contains its
+    /// standard error.
     pub fn exec<S: AsRef<OsStr>>(&self, argv: impl IntoIterator<Item = S>) -> Result<String> {
         let mut argv = argv.into_iter();
         let program = argv.next().context("no program to run")?;
@@ -164,13 +164,13 @@ impl Drop for Host {
     }
 }
 
-/// Puts an empty tmpfs on `directory`, for this thread and for the threads,
+/// Mounts an empty tmpfs on `directory`, for this thread and for the threads,
 /// hosts and processes that it starts from now on. The rest of the machine does
 /// not see it, and it vanishes with the last of them.
 ///
 /// # Errors
 ///
-/// The kernel refused: this needs root.
+/// The kernel refused. Root is needed.
 pub fn private_tmpfs(directory: &Path) -> Result<()> {
     unshare_mounts(CloneFlags::empty())?;
     mount_new("tmpfs", directory)
@@ -182,7 +182,8 @@ fn enter() -> Result<()> {
     for (kind, target) in [("sysfs", "/sys"), ("bpf", "/sys/fs/bpf"), ("tmpfs", "/run")] {
         mount_new(kind, Path::new(target))?;
     }
-    // A tentative address can neither be bound nor answer its neighbours.
+    // A tentative address can neither be bound nor answer neighbour
+    // solicitations.
     let dad = "/proc/sys/net/ipv6/conf/default/accept_dad";
     fs::write(dad, "0").with_context(|| format!("write {dad}"))?;
     Ok(())
@@ -195,8 +196,8 @@ fn unshare_mounts(and: CloneFlags) -> Result<()> {
         .context("make the mounts private")
 }
 
-/// Mounts a new file system of a `kind` that needs no device, for this thread and
-/// what it starts.
+/// Mounts a new file system of a `kind` that needs no device, for this thread
+/// and everything that it starts.
 pub(crate) fn mount_new(kind: &str, target: &Path) -> Result<()> {
     let none: Option<&str> = None;
     mount(Some(kind), target, Some(kind), MsFlags::empty(), none)

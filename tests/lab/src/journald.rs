@@ -1,4 +1,4 @@
-//! A journald of a host's own, and programs in units that log to it.
+//! A private journald for a host, and programs in units that log to it.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -14,52 +14,52 @@ use crate::host::{Host, mount_new};
 use crate::wait::until;
 
 const PROGRAM: &str = "/lib/systemd/systemd-journald";
-/// journald's end of syslog(3).
+/// journald's socket for syslog(3).
 const SYSLOG: &str = "/run/systemd/journal/dev-log";
 const CGROUPS: &str = "/sys/fs/cgroup";
 const SOON: Duration = Duration::from_secs(10);
 
-/// Nothing on disk, nothing from the kernel, nothing to others, no limit.
+/// Nothing on disk, no kernel messages, no forwarding, no rate limit.
 const SETTINGS: &str = "[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\n\
                         ForwardToSyslog=no\nForwardToWall=no\nRateLimitIntervalSec=0\n";
 
 /// A running systemd-journald. Its journal is in the host's `/run`; the
-/// machine's own is hidden from the host.
+/// machine's own journal is hidden from the host.
 pub struct Journald {
     daemon: Daemon,
     slice: Slice,
 }
 
-/// A control group whose children systemd's programs take for services. It is
-/// the machine's, since control groups have no mount of their own; it goes
-/// with the value.
+/// A control group whose children look like services to systemd's programs. It
+/// belongs to the machine, because control groups cannot be mounted privately.
+/// Dropping the value removes it.
 struct Slice {
-    /// The root of the control groups, which a host alone has mounted.
+    /// The root of the control groups, mounted only on the host.
     root: File,
     name: String,
 }
 
-/// A program that sends each line of its input to syslog(3), as courierlogger
-/// does. Dropping it kills it.
+/// A program that sends each line of its input to syslog(3), like
+/// courierlogger. Dropping it kills it.
 pub struct Logger {
     child: Child,
 }
 
-/// Who a [`Logger`] is.
+/// The identity of a [`Logger`].
 #[derive(Clone, Copy, Debug)]
 pub struct Sender<'a> {
-    /// Its service, such as `courier-mta.service`; none: that of the test.
+    /// Its service, such as `courier-mta.service`; `None`: that of the test.
     pub unit: Option<&'a str>,
     /// Its user.
     pub uid: u32,
-    /// The severity of what it logs: `err`, `info`, …
+    /// The severity of its messages: `err`, `info`, …
     pub severity: &'a str,
-    /// The name that it gives itself.
+    /// The name in its messages.
     pub program: &'a str,
 }
 
 impl Journald {
-    /// Starts journald on `host`, and returns when it can be written to.
+    /// Starts journald on `host`. Returns when it accepts messages.
     ///
     /// # Errors
     ///
@@ -98,10 +98,10 @@ impl Journald {
     ///
     /// # Errors
     ///
-    /// It could not be started, or not be put into its unit.
+    /// It could not be started, or could not be moved into its unit.
     pub fn logger(&self, host: &Host, sender: Sender<'_>) -> Result<Logger> {
-        // The user is changed last: root alone can move a process, and the tie
-        // to the host's thread ends with the change.
+        // The user is changed last: only root can move a process, and the
+        // change removes the tie to the host's thread.
         let script = "[ -z \"$1\" ] || echo $$ > \"$1\" || exit 1; \
                       exec setpriv --reuid \"$2\" --clear-groups --pdeathsig KILL -- \
                       logger --socket \"$3\" --priority \"mail.$4\" --tag \"$5\"";
@@ -116,11 +116,11 @@ impl Journald {
         Ok(Logger { child })
     }
 
-    /// Waits until the journal holds `number` entries with `text`.
+    /// Waits until the journal contains `number` entries with `text`.
     ///
     /// # Errors
     ///
-    /// It does not, after a while.
+    /// The entries did not appear in time.
     pub fn wait_for(&self, host: &Host, text: &str, number: usize) -> Result<()> {
         until(&format!("{number} entries with {text}"), SOON, || {
             let all = host.exec(["journalctl", "--quiet", "--output=cat", "--all"])?;
@@ -164,7 +164,7 @@ impl Slice {
         Ok(slice)
     }
 
-    /// What a killed test has left.
+    /// Removes the control groups of a killed test.
     fn remove_orphans(&self) {
         let root = format!("/proc/self/fd/{}", self.root.as_raw_fd());
         for entry in fs::read_dir(root).into_iter().flatten().flatten() {
@@ -177,13 +177,13 @@ impl Slice {
         }
     }
 
-    /// The control group of a unit, as the host sees it.
+    /// The path of a unit's control group on the host.
     fn unit(&self, unit: &str) -> Result<PathBuf> {
         fs::create_dir_all(self.path().join(unit))?;
         Ok([CGROUPS, &self.name, unit].iter().collect())
     }
 
-    /// From any thread, whatever is mounted there.
+    /// The path, valid on any thread independently of its mounts.
     fn path(&self) -> PathBuf {
         let root = self.root.as_raw_fd();
         format!("/proc/self/fd/{root}/{}", self.name).into()
@@ -196,7 +196,7 @@ impl Drop for Slice {
     }
 }
 
-/// Removes a slice and its units, but not one in which something runs.
+/// Removes a slice and its units, except those with a running process.
 fn remove(slice: &Path) {
     let units = fs::read_dir(slice).into_iter().flatten().flatten();
     for unit in units.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {

@@ -1,9 +1,9 @@
 //! A laboratory for spamdrop's kernel tests and its demo: hosts in anonymous
-//! network namespaces, a miniature SMTP server that answers and logs as
-//! Courier 1.0.16 does, SMTP clients, and crafted Ethernet frames.
+//! network namespaces, a miniature SMTP server that answers and logs like
+//! Courier 1.0.16, SMTP clients, and crafted Ethernet frames.
 //!
-//! Needs root and Linux. Nothing is named in the file system and no process
-//! outlives its parent, so nothing is left behind even after SIGKILL; but for
+//! Needs root and Linux. Nothing has a name in the file system and no process
+//! outlives its parent, so nothing is left even after SIGKILL. The exception is
 //! empty control groups, if [`journald`] was used.
 
 #![deny(unsafe_code)]
@@ -42,12 +42,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-/// Where Debian's packages are unpacked, in the target directory of the running
-/// program.
+/// The directory of the unpacked Debian packages, in the target directory of
+/// the running program.
 ///
 /// # Errors
 ///
-/// They are not; `cargo xtask` does it.
+/// They are not unpacked; `cargo xtask` unpacks them.
 pub fn debian_tree() -> Result<PathBuf> {
     const TREE: &str = "debian/tree";
     let running = std::env::current_exe().context("find the running program")?;
@@ -61,12 +61,12 @@ pub fn debian_tree() -> Result<PathBuf> {
 /// The path of a program of this workspace, such as `lab-smtpd`, in the target
 /// directory of the running program.
 ///
-/// Cargo does not build the programs of a dependency, so it can be missing or
-/// stale; `cargo xtask` builds it first.
+/// Cargo does not build the programs of a dependency, so the file can be
+/// missing or stale; `cargo xtask` builds it first.
 ///
 /// # Errors
 ///
-/// There is no such file.
+/// The file does not exist.
 pub fn binary(name: &str) -> Result<PathBuf> {
     let running = std::env::current_exe().context("find the running program")?;
     // A test runs in target/PROFILE/deps, a program in target/PROFILE.

@@ -1,27 +1,27 @@
-//! How large the packet filter is, and how large it may become.
+//! The size of the packet filter, and its limits.
 
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// What the verifier makes of a program.
+/// The verifier's measurements of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Instructions that it followed, over all paths.
+    /// Instructions that the verifier followed, over all paths.
     pub instructions: u32,
-    /// Bytes of stack, of the kernel's 512, in the deepest function.
+    /// Bytes of stack in the deepest function; the kernel allows 512.
     pub stack: u32,
 }
 
-/// The filter, `aya-log` off, on Linux 6.18. To be changed with the filter,
-/// when it is worth that much.
+/// The filter without `aya-log` on Linux 6.18. Update it when a change of the
+/// filter justifies a larger size.
 pub const RECORDED: Size = Size {
     instructions: 23_413,
     stack: 216,
 };
 
 impl Size {
-    /// 20 % more.
+    /// The limit: 20 % more.
     #[must_use]
     pub const fn most(self) -> Self {
         Self {
@@ -31,13 +31,12 @@ impl Size {
     }
 }
 
-/// The stack that a loaded program uses: the lowest address below the frame
-/// pointer (r10) that its code names. bpftool numbers programs as the kernel
-/// does.
+/// The stack use of a loaded program: the lowest address below the frame
+/// pointer (r10) in its code. bpftool uses the kernel's program ids.
 ///
 /// # Errors
 ///
-/// There is no bpftool, or no such program.
+/// bpftool or the program does not exist.
 pub fn stack(program_id: u32) -> Result<u32> {
     let id = program_id.to_string();
     let dump = Command::new("bpftool")
@@ -52,7 +51,7 @@ pub fn stack(program_id: u32) -> Result<u32> {
     Ok(deepest(&String::from_utf8_lossy(&dump.stdout)))
 }
 
-/// Reads `*(u64 *)(r10 -8) = r1`, and `r2 = r10` followed by `r2 += -8`.
+/// Parses `*(u64 *)(r10 -8) = r1`, and `r2 = r10` followed by `r2 += -8`.
 fn deepest(code: &str) -> u32 {
     let mut deepest = 0;
     let mut copy = None;

@@ -1,5 +1,4 @@
-//! A mail server with spamdrop before it, and a host from which the world
-//! connects.
+//! A mail server that runs spamdrop, and a host from which all clients connect.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -23,34 +22,34 @@ use crate::wire::{End, many_sources, wire};
 pub const SERVER4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 25);
 /// The server's IPv6 address.
 pub const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x25, 0, 0, 0, 0, 0x25);
-/// The world: any address in here can connect.
+/// The client addresses: any address of this prefix can connect.
 pub const WORLD4: &str = "100.64.0.0/10";
-/// The world's IPv6 half.
+/// The IPv6 client addresses.
 pub const WORLD6: &str = "2001:db8:64::/48";
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
-/// Two hosts, an SMTP server on one of them, and files in a directory that
-/// goes with the value.
+/// Two hosts, an SMTP server on one of them, and files in a directory that is
+/// removed with the value.
 pub struct Site<S = Smtpd> {
     /// The SMTP server.
     pub smtpd: S,
-    /// Where it and spamdrop run.
+    /// The host of the server and spamdrop.
     pub server: Host,
-    /// Where the world connects from.
+    /// The host of the clients.
     pub world: Host,
     dir: TempDir,
     spamdrop: PathBuf,
 }
 
 impl Site {
-    /// Builds the site with a miniature server; `spamdrop` is the program to
-    /// use, and `change` may alter the server's options.
+    /// Builds the site with a miniature server. `spamdrop` is the path of the
+    /// program; `change` may alter the server's options.
     ///
     /// # Errors
     ///
-    /// A host, the wire or the server could not be made.
+    /// A host, the wire or the server could not be created.
     pub fn new(spamdrop: &Path, change: impl FnOnce(&mut Options)) -> Result<Self> {
         Self::build(spamdrop, |server, dir| {
             let mut options = Options::new(dir.join("mail.log"), dir.join("listed"));
@@ -130,7 +129,8 @@ impl<S> Site<S> {
         self.dir.path().join(name)
     }
 
-    /// Writes spamdrop's configuration: what the site needs, and `more`.
+    /// Writes spamdrop's configuration: the settings that the site needs, and
+    /// `more`.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl<S> Site<S> {
     ///
     /// # Errors
     ///
-    /// It did not become ready; the error holds its output.
+    /// It did not become ready; the error contains its output.
     pub fn run(&self) -> Result<Daemon> {
         self.run_with(&[])
     }
@@ -185,7 +185,7 @@ impl<S> Site<S> {
         Ok(daemon)
     }
 
-    /// Runs a spamdrop command to its end and returns all about it.
+    /// Runs a spamdrop command to its end and returns its status and output.
     ///
     /// # Errors
     ///
@@ -203,18 +203,18 @@ impl<S> Site<S> {
         let mut child = self.server.spawn(&mut command)?;
         let stdin = child.stdin.take().context("standard input is piped")?;
         let output = std::thread::scope(|scope| {
-            // The command may end without reading it all.
+            // The command may end without reading all of its input.
             scope.spawn(move || (&stdin).write_all(input));
             child.wait_with_output()
         });
         Ok(output?)
     }
 
-    /// Runs a spamdrop command and returns what it prints.
+    /// Runs a spamdrop command and returns its standard output.
     ///
     /// # Errors
     ///
-    /// It failed; the error holds its standard error.
+    /// It failed; the error contains its standard error.
     pub fn spamdrop(&self, args: &[&str]) -> Result<String> {
         let output = self.output(args, b"")?;
         if !output.status.success() {
@@ -251,7 +251,7 @@ impl<S> Site<S> {
         append(&self.path("mail.log"), line)
     }
 
-    /// Connects from an address of the world, without reading the banner.
+    /// Connects from a client address, without reading the banner.
     ///
     /// # Errors
     ///
@@ -262,7 +262,7 @@ impl<S> Site<S> {
             .with_context(|| format!("connect from {source}"))
     }
 
-    /// Whether SYNs of an address of the world get no answer for `wait`.
+    /// Whether SYNs from a client address get no answer for `wait`.
     ///
     /// # Errors
     ///
@@ -273,7 +273,7 @@ impl<S> Site<S> {
     }
 }
 
-/// The server's address of the same family.
+/// The server's address of the same family as `source`.
 fn dest(source: IpAddr) -> SocketAddr {
     let addr: IpAddr = if source.is_ipv4() {
         SERVER4.into()

@@ -1,5 +1,5 @@
-//! Running `lab-smtpd`, a miniature SMTP server that answers and logs as
-//! Courier 1.0.16 does.
+//! `lab-smtpd`, a miniature SMTP server that answers and logs like Courier
+//! 1.0.16.
 
 use std::ffi::OsString;
 use std::fmt::{self, Display};
@@ -16,35 +16,36 @@ use crate::host::Host;
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
-/// What `lab-smtpd` can be told.
+/// The options of `lab-smtpd`.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// The mail log: opened for each line, so it can be rotated by renaming.
+    /// The mail log. It is opened for each line, so it can be rotated by
+    /// renaming.
     #[arg(long, value_name = "FILE")]
     pub log: PathBuf,
-    /// The listed addresses and prefixes, one a line; read at the start of
-    /// each session. A missing file lists nobody.
+    /// The listed addresses and prefixes, one per line; read at the start of
+    /// each session. If the file is missing, no peer is listed.
     #[arg(long, value_name = "FILE")]
     pub listed: PathBuf,
-    /// How many sessions run at a time, as Courier's `MAXDAEMONS`; further
+    /// Number of simultaneous sessions, as Courier's `MAXDAEMONS`; further
     /// connections wait in the backlog.
     #[arg(long, default_value_t = Self::SLOTS)]
     pub slots: usize,
-    /// How many connections wait to be accepted.
+    /// Number of connections that can wait to be accepted.
     #[arg(long, default_value_t = Self::BACKLOG)]
     pub backlog: u16,
-    /// How long the first 5xx of a session waits before it is logged and sent,
-    /// as Courier's `TARPIT` (8 s there); each further one waits twice as
-    /// long, up to the 16-fold.
+    /// Delay before the first 5xx of a session is logged and sent, as Courier's
+    /// `TARPIT` (8 s there). Each further 5xx waits twice as long, up to 16
+    /// times.
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "0")]
     pub tarpit: Duration,
-    /// How long a session waits before its banner, as for DNS look-ups.
+    /// Delay of a session before its banner, as for DNS look-ups.
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "0")]
     pub lookup: Duration,
-    /// How long a session waits for the peer; 0 = without end.
+    /// Time that a session waits for the peer; 0 = no limit.
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value = "600")]
     pub read_timeout: Duration,
-    /// The time stamps of the mail log.
+    /// Format of the mail log's time stamps.
     #[arg(long, value_enum, default_value_t = Stamp::Rfc3339)]
     pub stamp: Stamp,
 }
@@ -52,7 +53,7 @@ pub struct Options {
 /// A syslog time stamp, in local time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Stamp {
-    /// `2026-11-23T08:50:54.615769+00:00`, the default of Debian 12.
+    /// `2026-11-23T08:50:54.615769+00:00`, the default in Debian 12.
     Rfc3339,
     /// `Nov  3 08:50:54`.
     Bsd,
@@ -102,12 +103,12 @@ impl Options {
 }
 
 impl Smtpd {
-    /// Starts the server at `binary`, see [`binary`](crate::binary), and
-    /// returns when it listens.
+    /// Starts the server at `binary`, see [`binary`](crate::binary). Returns
+    /// when it listens.
     ///
     /// # Errors
     ///
-    /// It did not start to listen; the error holds its output.
+    /// The server did not start to listen; the error contains its output.
     pub fn start(host: &Host, binary: &Path, options: &Options) -> Result<Self> {
         let none: [(&str, &str); 0] = [];
         let daemon = Daemon::start(host, binary, options.to_args(), none)?;
@@ -117,13 +118,13 @@ impl Smtpd {
         Ok(Self { daemon })
     }
 
-    /// The process that listens and accepts.
+    /// The id of the process that listens and accepts.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.daemon.pid()
     }
 
-    /// The processes of the running sessions.
+    /// The process ids of the running sessions.
     ///
     /// # Errors
     ///
@@ -141,7 +142,7 @@ impl Smtpd {
         }
     }
 
-    /// How many sessions run.
+    /// The number of running sessions.
     ///
     /// # Errors
     ///
@@ -150,7 +151,7 @@ impl Smtpd {
         Ok(self.session_pids()?.len())
     }
 
-    /// What the server itself complained of.
+    /// The server's error output.
     #[must_use]
     pub fn output(&self) -> String {
         self.daemon.output()

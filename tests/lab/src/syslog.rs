@@ -10,13 +10,13 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context as _, Result};
 use jiff::Zoned;
 
-/// As syslog(3) writes it: `Nov 23 08:50:54 `.
+/// Length of syslog(3)'s stamp: `Nov 23 08:50:54 `.
 const STAMP: usize = 16;
-/// Longer messages are cut.
+/// Longer messages are truncated.
 const MAX_MESSAGE: usize = 8 << 10;
 
-/// A Unix datagram socket; what is said to it stands in a log, as rsyslog
-/// writes it. Dropping it ends it.
+/// A Unix datagram socket whose messages are written to a log in rsyslog's
+/// format. Dropping it ends it.
 pub struct Syslog {
     path: PathBuf,
     thread: Option<JoinHandle<()>>,
@@ -27,7 +27,7 @@ impl Syslog {
     ///
     /// # Errors
     ///
-    /// The socket cannot be made.
+    /// The socket cannot be created.
     pub fn start(socket: &Path, log: &Path) -> Result<Self> {
         let listener = UnixDatagram::bind(socket)
             .with_context(|| format!("listen at {}", socket.display()))?;
@@ -42,7 +42,7 @@ impl Syslog {
 
 impl Drop for Syslog {
     fn drop(&mut self) {
-        // An empty message is the end.
+        // An empty message ends the thread.
         let end = UnixDatagram::unbound().and_then(|socket| socket.send_to(b"", &self.path));
         if let (Ok(_), Some(thread)) = (end, self.thread.take()) {
             let _ = thread.join();
@@ -55,14 +55,14 @@ fn copy(listener: &UnixDatagram, log: &Path) {
     while let Ok(length @ 1..) = listener.recv(&mut message) {
         let line = log_line(&message[..length], &Zoned::now());
         let file = OpenOptions::new().append(true).create(true).open(log);
-        // In one write, as the mail server writes too. Where it fails, whoever
-        // waits for the line says so.
+        // A single write, because the mail server writes at the same time. If
+        // it fails, the test that waits for the line reports that.
         let _ = file.and_then(|mut file| file.write_all(&line));
     }
     let _ = listener.shutdown(Shutdown::Both);
 }
 
-/// Without the priority, and with a host's name and a better stamp.
+/// The line without the priority, with a host name and a more precise stamp.
 fn log_line(message: &[u8], now: &Zoned) -> Vec<u8> {
     let text = match message.iter().position(|&byte| byte == b'>') {
         Some(end) if message.starts_with(b"<") => &message[end + 1..],

@@ -1,4 +1,4 @@
-//! Waiting for what cannot be awaited.
+//! Polling, for conditions that have no event.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -7,12 +7,12 @@ use anyhow::{Result, bail};
 
 const INTERVAL: Duration = Duration::from_millis(2);
 
-/// Calls `probe` until it gives a value.
+/// Calls `probe` until it returns a value.
 ///
 /// # Errors
 ///
-/// `probe` failed, or gave nothing for the length of `timeout`; the error then
-/// names `what`.
+/// `probe` failed, or returned nothing until `timeout`; the error then contains
+/// `what`.
 pub fn until<T>(
     what: &str,
     timeout: Duration,

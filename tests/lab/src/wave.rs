@@ -1,8 +1,8 @@
-//! A botnet's wave before a small mail server: real sockets from thousands of
+//! A botnet's wave against a small mail server: real sockets from thousands of
 //! addresses, a server with as few slots as Courier, and spamdrop between them.
 //!
-//! One way: [`Scale`] and a seed → [`Population`] → [`Crowd`] → [`Session`]s
-//! and [`Occupancy`] → [`Outcome`].
+//! Data flows one way: [`Scale`] and a seed → [`Population`] → [`Crowd`] →
+//! [`Session`]s and [`Occupancy`] → [`Outcome`].
 
 mod blocklist;
 mod crowd;
@@ -42,11 +42,11 @@ use population::LISTED;
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
-/// A site and who will connect to it.
+/// A site and its future clients.
 pub struct Wave {
-    /// The server, the world, and spamdrop's files.
+    /// The server, the clients' host, and spamdrop's files.
     pub site: Site,
-    /// spamdrop, if the mode has one.
+    /// The daemon, if the mode runs spamdrop.
     pub daemon: Option<Daemon>,
     _services: (Syslog, DnsStub),
     population: Population,
@@ -54,8 +54,8 @@ pub struct Wave {
 }
 
 impl Wave {
-    /// Prepares a wave: the server runs, and spamdrop, which knows the known
-    /// senders. `spamdrop` is the program to use.
+    /// Prepares a wave: starts the server and spamdrop, and imports the known
+    /// senders. `spamdrop` is the path of the program.
     ///
     /// # Errors
     ///
@@ -92,12 +92,12 @@ impl Wave {
         })
     }
 
-    /// Lets the wave come, and returns when everybody has gone, or at the
-    /// latest when the scale says so.
+    /// Runs the wave. Returns when every client has gone, or at the end of the
+    /// scale's drain time.
     ///
     /// # Errors
     ///
-    /// A socket could not be made, or the server could not be watched.
+    /// A socket could not be created, or the server could not be observed.
     pub fn run(&self) -> Result<Outcome> {
         let (site, chains) = (&self.site, self.population.chains.clone());
         let (stop, stopped) = mpsc::channel();
@@ -126,7 +126,8 @@ fn import_known(site: &Site, population: &Population) -> Result<()> {
     site.spamdrop(&["known", "import", path]).map(drop)
 }
 
-/// The filter is told of them a moment after spamdrop is ready.
+/// The daemon writes the known senders to the filter a moment after it is
+/// ready.
 fn wait_for_known(site: &Site, number: usize) -> Result<()> {
     until("the known senders to be known", READY_WITHIN, || {
         let status: Value = serde_json::from_str(&site.spamdrop(&["status", "--json"])?)?;

@@ -12,29 +12,29 @@ use crate::wait::until;
 
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
-/// The kernel is up to 1 s late to use a veth end whose interface index is that
-/// of its peer, which is the rule between two new namespaces.
+/// The kernel takes up to 1 s to use a veth end whose interface index equals
+/// that of its peer, which is usual between two new namespaces.
 static NEXT_INDEX: AtomicU32 = AtomicU32::new(1000);
 
 /// One end of a cable.
 #[derive(Clone, Copy)]
 pub struct End<'a> {
-    /// Where it is plugged in.
+    /// The host of this end.
     pub host: &'a Host,
-    /// The name of the interface there, at most 15 bytes.
+    /// The name of its interface, at most 15 bytes.
     pub interface: &'a str,
     /// The interface's addresses with their prefix length, such as
     /// `192.0.2.1/24` and `2001:db8::1/64`.
     pub addresses: &'a [&'a str],
 }
 
-/// Joins two hosts with a veth pair and returns when both ends are usable.
+/// Connects two hosts with a veth pair. Returns when both ends are usable.
 /// `mtu` is in bytes, at least 1280 for IPv6.
 ///
 /// # Errors
 ///
-/// `ip` refused a name, an address or the MTU, or an end did not come up in
-/// 5 s.
+/// `ip` refused a name, an address or the MTU, or an end did not come up in 5
+/// s.
 pub fn wire(a: &End, b: &End, mtu: u16) -> Result<()> {
     let tid = b.host.tid().to_string();
     let mtu = mtu.to_string();
@@ -82,11 +82,11 @@ impl End<'_> {
 }
 
 /// Gives `client` every address of `prefix`, such as `100.64.0.0/10` or
-/// `2001:db8:64::/48`, and `server` the route back over `gateway`, the
+/// `2001:db8:64::/48`. Gives `server` the route back via `gateway`, the
 /// client's address on their wire.
 ///
-/// [`Client::connect`](crate::Client::connect) can then use any of them as its
-/// source.
+/// [`Client::connect`](crate::Client::connect) can then use any of these
+/// addresses as its source.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! Courier's `esmtpd` file, a shell script of settings, and what in it works
-//! against spamdrop.
+//! Courier's `esmtpd` file, a shell script of settings, and the settings in it
+//! that conflict with spamdrop.
 
 use std::collections::HashMap;
 
@@ -12,21 +12,21 @@ use crate::warning::Warning;
 /// Courier's default for `MAXDAEMONS`.
 pub const DEFAULT_SLOTS: u32 = 40;
 
-/// Cuts text into words as a POSIX shell does: quotes, escapes and comments.
+/// Splits text into words as a POSIX shell does: quotes, escapes and comments.
 pub type SplitWords = fn(&[u8]) -> Vec<Vec<u8>>;
 
-/// The settings that the file assigns; of several of one name, the last
-/// counts.
+/// The settings that the file assigns. If a name is assigned several times, the
+/// last value counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     values: HashMap<Vec<u8>, Vec<u8>>,
-    /// The words of `BLACKLISTS`, whose value the script hands to a second
+    /// The words of `BLACKLISTS`. The script passes its value to a second
     /// shell.
     blacklists: Vec<Vec<u8>>,
 }
 
 impl Settings {
-    /// Reads `NAME=value`; every other word of the script is passed over.
+    /// Reads each `NAME=value`; ignores every other word of the script.
     #[must_use]
     pub fn parse(script: &[u8], split: SplitWords) -> Self {
         let assigned = split(script).into_iter().filter_map(|word| {
@@ -42,21 +42,22 @@ impl Settings {
         settings
     }
 
-    /// A setting without the blanks around it; empty where it is not assigned.
+    /// The value of a setting without surrounding blanks; empty if it is not
+    /// assigned.
     fn value(&self, name: &str) -> &[u8] {
         let value = self.values.get(name.as_bytes());
         value.map_or(&[], |value| value.trim_ascii())
     }
 
-    /// The setting by which port 25 offers AUTH, if one does.
+    /// The setting that makes port 25 offer AUTH, if there is one.
     #[must_use]
     pub fn auth(&self) -> Option<&'static str> {
         let is_set = |name: &&str| !self.value(name).is_empty();
         ["ESMTPAUTH", "ESMTPAUTH_TLS"].into_iter().find(is_set)
     }
 
-    /// `MAXDAEMONS`, the connections that Courier serves at once;
-    /// [`DEFAULT_SLOTS`] where it is not assigned or not a positive number.
+    /// `MAXDAEMONS`: the number of connections that Courier serves at once.
+    /// [`DEFAULT_SLOTS`] if it is not assigned or not a positive number.
     #[must_use]
     pub fn slots(&self) -> u32 {
         let number = str::from_utf8(self.value("MAXDAEMONS")).ok();
@@ -65,8 +66,8 @@ impl Settings {
     }
 
     /// The options of `BLACKLISTS` that decide about a source. With `DROP`,
-    /// Courier closes the connection of a listed source without a reply, so no
-    /// zone of it can be answered in Courier's place.
+    /// Courier closes the connection of a listed source without a reply, so the
+    /// responder must not answer for any of these zones.
     #[must_use]
     pub fn rules(&self) -> Vec<Rule> {
         let drops = !self.value("DROP").is_empty();
@@ -83,7 +84,7 @@ impl Settings {
             .collect()
     }
 
-    /// What in the file works against spamdrop.
+    /// Warnings about settings in the file that conflict with spamdrop.
     #[must_use]
     pub fn warnings(&self, release: ReleaseMode) -> Vec<Warning> {
         let mut found = Vec::new();
@@ -132,8 +133,8 @@ fn tarpit(release: ReleaseMode) -> Warning {
     }
 }
 
-/// `-block=ZONE[=display][,VAR[/A.B.C.D][,TEXT]]`: Courier 1.0.14 to 1.1.2
-/// rejects only with a TEXT.
+/// Warns about `-block=ZONE[=display][,VAR[/A.B.C.D][,TEXT]]` without a TEXT:
+/// Courier 1.0.14 to 1.1.2 rejects only with a TEXT.
 fn blacklist(word: &[u8]) -> Option<Warning> {
     let zone = word.strip_prefix(b"-block=")?;
     let missing = match zone.iter().filter(|byte| **byte == b',').count() {
@@ -148,7 +149,8 @@ fn blacklist(word: &[u8]) -> Option<Warning> {
     })
 }
 
-/// Only a 511 is told from other refusals.
+/// Warns about a text with a code other than 511, because the log parser can
+/// distinguish only a 511 from other refusals.
 fn coded(rule: &Rule) -> Option<Warning> {
     let Effect::Reject(Text::Own(text)) = &rule.effect else {
         return None;

@@ -1,24 +1,24 @@
-//! Courier's log lines, of which a peer may choose the sender and the
-//! recipient, and whoever runs a blocklist the text.
+//! Courier's log lines. A peer may choose the sender and the recipient in them,
+//! and the operator of a blocklist the text.
 //!
-//! Courier puts every string through one sanitiser, and so does this: no peer
-//! may forge a line, or a field of one. What Courier reads past the end of a
-//! string with a bare carriage return is not imitated.
+//! Courier passes every string through one sanitiser, and so does this module,
+//! so that no peer can forge a line or a field. One bug of Courier is not
+//! imitated: after a bare carriage return, it reads past the end of a string.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Where Courier cuts a string.
+/// Length in bytes at which Courier truncates a string.
 const LONGEST: usize = 128;
 
-/// The line of a connection.
+/// The line for a new connection.
 #[must_use]
 pub fn started(peer: SocketAddr) -> Vec<u8> {
     let (ip, port) = (relay(peer), peer.port());
     format!("started,ip=[{ip}],port=[{port}]").into_bytes()
 }
 
-/// The line of a refusal. `sender` and `recipient` are what [`mailbox`] gave,
-/// `reply` is one line of it with its code.
+/// The line for a refusal. `sender` and `recipient` are results of [`mailbox`];
+/// `reply` is one line of the reply with its code.
 #[must_use]
 pub fn refused(peer: SocketAddr, sender: &[u8], recipient: &[u8], reply: &str) -> Vec<u8> {
     let (ip, port) = (relay(peer), peer.port());
@@ -27,10 +27,11 @@ pub fn refused(peer: SocketAddr, sender: &[u8], recipient: &[u8], reply: &str) -
     [start.as_bytes(), sender, b",to=", recipient, b": ", &reply].concat()
 }
 
-/// An address as it is logged, in angle brackets; one that is cut has no `>`.
+/// An address in the logged form, in angle brackets. A truncated one has no
+/// `>`.
 #[must_use]
 pub fn mailbox(address: &[u8]) -> Vec<u8> {
-    // They would end the field.
+    // These bytes would end the field.
     let blanked = address.iter().map(|byte| match byte {
         b'<' | b'>' | b':' => b' ',
         other => *other,
@@ -54,7 +55,7 @@ fn sanitised(bytes: impl Iterator<Item = u8>) -> Vec<u8> {
     clean
 }
 
-/// IPv4 as Courier's sockets, which are of IPv6, show it.
+/// The peer's address as Courier's IPv6 sockets show it: IPv4 is IPv4-mapped.
 fn relay(peer: SocketAddr) -> IpAddr {
     match peer.ip().to_canonical() {
         IpAddr::V4(addr) => addr.to_ipv6_mapped().into(),
@@ -101,7 +102,7 @@ mod tests {
         );
     }
 
-    /// The numbers are those of a real Courier.
+    /// The lengths were observed on a real Courier.
     #[test]
     fn strings_are_cut_as_courier_cuts_them() {
         let long = [b'a'; 500];

@@ -1,4 +1,4 @@
-//! Courier: its settings, its access table, its own texts, its log lines.
+//! Courier: its settings, access table, reply texts and log lines.
 
 pub mod esmtpd;
 pub mod log_line;

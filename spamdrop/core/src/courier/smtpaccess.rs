@@ -1,29 +1,30 @@
-//! Courier's `smtpaccess`: who in it has `BLOCK` set is looked up in no zone.
+//! Courier's `smtpaccess`: if it sets `BLOCK` for a source, Courier looks the
+//! source up in no zone.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The table, by what stands before the tab.
+/// The lines of the table, keyed by the text before the tab.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     entries: HashMap<String, Entry>,
 }
 
-/// What the table says of a source.
+/// The table's decision about a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Nothing that matters here: the zones decide.
+    /// No decision: the zones decide.
     Silent,
-    /// `BLOCK` is set and empty: no zone has the source rejected.
+    /// `BLOCK` is set and empty: the source is not rejected because of a zone.
     Spares,
-    /// The source is refused at once, or `BLOCK` has a text: not the zones'
-    /// doing.
+    /// The source is refused at once, or `BLOCK` has a text. Either way, the
+    /// zones do not matter.
     Refuses,
 }
 
 impl Access {
-    /// Adds the lines of a file; of two for the same key, the one that spares
-    /// the source stays.
+    /// Adds the lines of a file. Of two lines with the same key, the one that
+    /// spares the source wins.
     pub fn add(&mut self, text: &[u8]) {
         for line in String::from_utf8_lossy(text).lines() {
             let Some((key, says)) = line.split_once('\t') else {
@@ -40,8 +41,8 @@ impl Access {
         }
     }
 
-    /// What the table says of a source: the line with the longest key decides,
-    /// and `*` where there is none.
+    /// The decision about a source. The line with the longest matching key
+    /// decides, or `*` if no other key matches.
     #[must_use]
     pub fn of(&self, addr: IpAddr) -> Entry {
         let (mut key, separator) = match addr.to_canonical() {
@@ -61,13 +62,13 @@ impl Access {
     }
 }
 
-/// As the table wants it: `:2001:0db8:…`.
+/// The key of an IPv6 address in the table's form: `:2001:0db8:…`.
 fn groups(addr: Ipv6Addr) -> String {
     let groups = addr.segments().map(|group| format!(":{group:04x}"));
     groups.concat()
 }
 
-/// `deny`, or `allow` with variables behind it: `allow,BLOCK,RELAYCLIENT=x`.
+/// Parses `deny`, or `allow` with variables: `allow,BLOCK,RELAYCLIENT=x`.
 fn entry(says: &str) -> Entry {
     let says = says.trim_ascii();
     if says.starts_with("deny") {

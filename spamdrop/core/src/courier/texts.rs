@@ -1,8 +1,8 @@
-//! What the text of a 511 tells.
+//! The meaning of the text of a 511.
 
 /// Courier answers 511 for any refusal of a recipient that has no code of its
-/// own. These are its own words in that place (`submit.C` of Courier 0.72 to
-/// 2.0.4, with its spelling); the rest come from a blocklist, from
+/// own. These are Courier's own texts for it (`submit.C` of Courier 0.72 to
+/// 2.0.4, with its spelling). All others come from a blocklist, from
 /// `smtpaccess`, or from a recipient's own filter.
 const COURIERS_OWN: [&[u8]; 3] = [
     UNKNOWN_USER,
@@ -10,16 +10,16 @@ const COURIERS_OWN: [&[u8]; 3] = [
     b"Headers specify no receipients.",
 ];
 
-/// Those of [`COURIERS_OWN`] that tell of the recipient, and not of what the
-/// server cannot do.
+/// The only text of [`COURIERS_OWN`] that concerns the recipient. The others
+/// concern limits of the server or the message.
 const UNKNOWN_USER: &[u8] = b"Unknown user.";
 
-/// Whether Courier refused the recipient in words of its own.
+/// Whether Courier refused the recipient with one of its own texts.
 pub fn is_own(text: &[u8]) -> bool {
     COURIERS_OWN.contains(&text.trim_ascii())
 }
 
-/// Whether Courier knows no such recipient.
+/// Whether Courier refused the recipient because it does not exist.
 pub fn is_unknown_user(text: &[u8]) -> bool {
     text.trim_ascii() == UNKNOWN_USER
 }

@@ -1,18 +1,18 @@
-//! What a name server answered.
+//! The answer of a name server.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// No answer came in time.
+    /// No answer arrived in time.
     TimedOut,
     /// No name server can be reached.
     Unreachable,
     /// The answer has this response code (RFC 6895 section 2.3).
     Code(u16),
-    /// The answer cannot be read, or is for another question.
+    /// The answer cannot be parsed, or belongs to another question.
     Broken,
 }
 
@@ -34,8 +34,8 @@ impl fmt::Display for Failure {
 /// Records of one name and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Records<T> {
-    /// Their values; empty where there is no such record.
+    /// Their values; empty if there is no such record.
     pub values: Vec<T>,
-    /// For how long they, or their absence, may be kept.
+    /// How long the records, or their absence, may be cached.
     pub ttl: Duration,
 }

@@ -1,15 +1,15 @@
-//! Texts by which a blocklist complains of the query instead of listing a
+//! Texts with which a blocklist complains about the query instead of listing a
 //! source.
 
 use memchr::memchr2_iter;
 
-/// What blocklists answer to a query they will not serve. Courier takes any
-/// answer for a listing.
-/// Source: <https://www.spamhaus.org/news/article/788/>, error codes
-/// 127.255.255.254 and 127.255.255.255.
+/// Texts that blocklists return for a query that they refuse to serve. Courier
+/// treats any answer as a listing. Source:
+/// <https://www.spamhaus.org/news/article/788/>, error codes 127.255.255.254
+/// and 127.255.255.255.
 const COMPLAINTS: [&[u8]; 2] = [b"open resolver", b"returnc"];
 
-/// Whether the text complains of the query.
+/// Whether the text complains about the query.
 pub fn is_complaint(text: &[u8]) -> bool {
     COMPLAINTS
         .iter()

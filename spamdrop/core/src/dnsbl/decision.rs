@@ -1,9 +1,9 @@
-//! What all zones said of a source → whether the mail server rejects it.
+//! The replies of all zones → whether the mail server rejects the source.
 //!
-//! Courier asks the zones in order; the first that holds the source sets
-//! `BLOCK`, and no later one is asked. Here all are asked at once. A source
-//! counts as listed only where the server answers 5xx whatever a zone that
-//! gave no answer would have said.
+//! Courier asks the zones in order. The first that lists the source sets
+//! `BLOCK`, and Courier asks no later zone. spamdrop asks all zones at once. A
+//! source counts as listed only if the server answers 5xx regardless of the
+//! answers that are missing.
 
 use std::time::Duration;
 
@@ -11,28 +11,29 @@ use super::rule::{Effect, Rule};
 use super::zone::{Reply, Said, Trouble};
 use super::{LONGEST, RETRY, SHORTEST};
 
-/// What follows from the replies.
+/// The result of the replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The server rejects, by the rule of this index.
+    /// The server rejects the source, because of the rule with this index.
     Listed(usize),
-    /// The server lets the source in.
+    /// The server accepts the source.
     Unlisted,
-    /// It cannot be known.
+    /// The result cannot be determined.
     Unknown,
 }
 
-/// A decision, and for how long it holds.
+/// A decision and how long it is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// What follows.
+    /// The result.
     pub outcome: Outcome,
-    /// From the records that led to it, within the bounds of a verdict; where
-    /// a zone failed and nothing is known, [`RETRY`].
+    /// Taken from the records that led to the decision, limited to [`SHORTEST`]
+    /// and [`LONGEST`]. [`RETRY`] if the outcome is unknown because a zone
+    /// failed.
     pub ttl: Duration,
 }
 
-/// Decides; a reply belongs to the rule of the same index.
+/// Combines the replies. A reply belongs to the rule of the same index.
 #[must_use]
 pub fn decide(rules: &[Rule], replies: &[Reply]) -> Decision {
     let mut course = Course::default();
@@ -53,13 +54,13 @@ pub fn decide(rules: &[Rule], replies: &[Reply]) -> Decision {
     course.end(outcome, course.ttl)
 }
 
-/// What is known after some of the zones.
+/// The state after some of the zones.
 struct Course {
-    /// One of them may have the server reject the source.
+    /// A zone so far may make the server reject the source.
     maybe_rejected: bool,
-    /// One of them may have kept the server from rejecting it.
+    /// A zone so far may have kept the server from rejecting the source.
     maybe_spared: bool,
-    /// One of them gave no answer, but may do so soon.
+    /// A zone so far gave no answer, but may answer soon.
     failed: bool,
     ttl: Duration,
 }

@@ -1,10 +1,10 @@
-//! Whether a host has a name of a server's own: one that leads back to it,
-//! and that nobody made from its address for a customer's line.
+//! Whether a host has a server's name: one that resolves back to it and was not
+//! generated from the address of a customer's line.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Words for lines of customers. A part of a name counts that begins or ends
-/// with a digit's side or a dot, not `poolside`.
+/// Words for customer lines. A word is a whole run of letters in a name: `pool`
+/// does not match in `poolside`.
 const WORDS: [&str; 25] = [
     "broadband",
     "cable",
@@ -33,9 +33,9 @@ const WORDS: [&str; 25] = [
     "wifi",
 ];
 
-/// Whether the name could have been made from the address: it has the address
-/// in it, or a number and a word such as `dhcp` before the last two labels,
-/// which are the owner's. A name of a single label is generic, too.
+/// Whether the name could be generated from the address. It is, if it contains
+/// the address, or a number and a word such as `dhcp` before the last two
+/// labels, which belong to the owner. A name of a single label is generic, too.
 #[must_use]
 pub fn is_generic(name: &str, addr: IpAddr) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
@@ -56,14 +56,14 @@ fn words(host: &str) -> impl Iterator<Item = &str> {
     host.split(|letter: char| !letter.is_ascii_alphabetic())
 }
 
-/// `adsl`, `vdsl` and so on are words, too.
+/// Words such as `adsl` and `vdsl` count, too.
 fn is_line(word: &str) -> bool {
     let singular = word.strip_suffix('s').unwrap_or(word);
     WORDS.contains(&word) || WORDS.contains(&singular) || word.ends_with("dsl")
 }
 
-/// The four numbers in any order; the last two beside one another; all twelve
-/// digits; all eight of the hexadecimal form.
+/// Matches the four numbers in any order, the last two next to each other, all
+/// twelve digits, or all eight digits of the hexadecimal form.
 fn spells4(name: &str, addr: Ipv4Addr) -> bool {
     let octets = addr.octets();
     let numbers: Vec<u32> = runs(name, |letter| letter.is_ascii_digit())
@@ -77,7 +77,7 @@ fn spells4(name: &str, addr: Ipv4Addr) -> bool {
         window.sort_unstable();
         window == sorted
     });
-    // 1-2 is a server's number, too.
+    // Small numbers prove nothing: 1-2 may number a server.
     let tell = c.max(d) > 9;
     let half = tell && has_either(&numbers, &[c, d]);
     let reversed: Vec<u8> = octets.iter().rev().copied().collect();
@@ -88,8 +88,8 @@ fn spells4(name: &str, addr: Ipv4Addr) -> bool {
     all || half || spelt(|octet| format!("{octet:03}")) || spelt(|octet| format!("{octet:02x}"))
 }
 
-/// The last four groups beside one another; all nibbles, whatever is between
-/// them.
+/// Matches the last four groups next to each other, or all nibbles, whatever
+/// separates them.
 fn spells6(name: &str, addr: Ipv6Addr) -> bool {
     let [.., e, f, g, h] = addr.segments().map(u32::from);
     let groups: Vec<u32> = runs(name, |letter| letter.is_ascii_hexdigit())
@@ -105,7 +105,7 @@ fn spells6(name: &str, addr: Ipv6Addr) -> bool {
         .chars()
         .filter(|letter| !matches!(letter, '-' | '.'))
         .collect();
-    // The second half alone tells hosts of a network apart.
+    // The second half alone identifies a host within its network.
     let half = nibbles.get(16..).unwrap_or_default();
     let is_own = (e, f, g) != (0, 0, 0);
     bare.contains(&nibbles)
@@ -113,7 +113,7 @@ fn spells6(name: &str, addr: Ipv6Addr) -> bool {
         || is_own && (bare.contains(half) || has_either(&groups, &[e, f, g, h]))
 }
 
-/// Whether the numbers are in a row, forwards or backwards.
+/// Whether the numbers appear next to each other, forwards or backwards.
 fn has_either(numbers: &[u32], row: &[u32]) -> bool {
     numbers
         .windows(row.len())
@@ -197,7 +197,7 @@ mod tests {
         ] {
             assert!(!generic(name, ADDR), "{name}");
         }
-        // A small pair of numbers is no address.
+        // A pair of small numbers is not taken for an address.
         assert!(!generic("mx1-2.example.org", "192.0.1.2"));
         assert!(generic("mx1-20.example.org", "192.0.1.20"));
     }

@@ -1,8 +1,8 @@
-//! What the mail server's DNS blocklists say of a source.
+//! DNS blocklists: the mail server's zones and their verdict on a source.
 //!
-//! [`rule`] reads what the server is told to ask, [`zone`] judges what one zone
-//! answered and [`decision`] what all of them did; [`host_name`] looks at the
-//! name of a source that no zone lists.
+//! [`rule`] parses the server's configured zones. [`zone`] interprets the
+//! answer of one zone, and [`decision`] combines the answers of all.
+//! [`host_name`] examines the name of a source that no zone lists.
 
 pub mod answer;
 pub mod complaint;
@@ -17,10 +17,10 @@ pub mod rule;
 pub mod zone;
 use std::time::Duration;
 
-/// For how long a verdict holds, at least.
+/// The shortest lifetime of a verdict.
 pub const SHORTEST: Duration = Duration::from_secs(60);
-/// For how long a verdict holds, at most.
+/// The longest lifetime of a verdict.
 pub const LONGEST: Duration = Duration::from_secs(600);
-/// How long a source waits for its next look-up where the last one gave no
+/// The wait before the next look-up of a source if the last one gave no
 /// verdict.
 pub const RETRY: Duration = Duration::from_secs(15);

@@ -1,10 +1,10 @@
-//! The names under which zones are asked (RFC 5782).
+//! The names for queries to zones (RFC 5782).
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The longest zone that an IPv6 address, 64 characters, can be asked in: a
-/// name has at most 253.
+/// The longest zone name for which an IPv6 query fits: a name has at most 253
+/// characters, and the reversed address takes 64.
 pub const MAX_ZONE: usize = 253 - 64;
 
 /// RFC 5782: every blocklist has this entry.
@@ -12,8 +12,8 @@ pub const TEST_LISTED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// RFC 5782: no blocklist has this entry.
 pub const TEST_UNLISTED: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-/// The name of an address in a zone: the octets of an IPv4 address or the
-/// nibbles of an IPv6 address, last first.
+/// The query name of an address in a zone: the octets of an IPv4 address or the
+/// nibbles of an IPv6 address in reverse order.
 #[must_use]
 pub fn name_in_zone(addr: IpAddr, zone: &str) -> String {
     let mut name = reversed(addr);
@@ -23,7 +23,7 @@ pub fn name_in_zone(addr: IpAddr, zone: &str) -> String {
 
 fn reversed(addr: IpAddr) -> String {
     let mut text = String::new();
-    // Writing to a String does not fail.
+    // Writing to a String cannot fail.
     match addr.to_canonical() {
         IpAddr::V4(addr) => {
             for octet in addr.octets().iter().rev() {

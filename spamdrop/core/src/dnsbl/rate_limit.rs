@@ -1,17 +1,17 @@
-//! How many new sources are asked about.
+//! Limits the number of look-ups of new sources.
 
 use std::time::{Duration, Instant};
 
-/// So many a second in the long run.
+/// Long-term rate, in sources per second.
 const RATE: u32 = 50;
-/// So many at once, after a quiet second.
+/// The most sources at once, after a quiet second.
 const BURST: u32 = 50;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Of a spent day so much must be there again before it counts as spent no
-/// more: the tokens that trickle in during a flood are no end of it.
+/// A spent daily budget counts as spent until tokens worth this time have been
+/// saved again. Tokens that trickle in during a flood do not end that state.
 const AGAIN: Duration = Duration::from_secs(30 * 60);
 
-/// A rate, and a budget for the day.
+/// A limit per second and a budget per day.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
     second: Bucket,
@@ -21,7 +21,7 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// `per_day`: the most sources in any 24 hours; 0: no bound.
+    /// `per_day`: the most sources in any 24 hours; 0: no limit.
     pub fn new(per_day: u32) -> Self {
         Self {
             second: Bucket::full(Duration::from_secs(1) / RATE, BURST),
@@ -31,14 +31,15 @@ impl RateLimit {
         }
     }
 
-    /// Sets another budget; of the same one, what is spent stays spent.
+    /// Sets another daily budget. If it is the same, the spent tokens stay
+    /// spent.
     pub fn set_per_day(&mut self, per_day: u32) {
         if per_day != self.per_day {
             *self = Self::new(per_day);
         }
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token. Returns whether there was one.
     pub fn take(&mut self, now: Instant) -> bool {
         if !self.second.has_one(now) {
             return false;
@@ -54,7 +55,8 @@ impl RateLimit {
         true
     }
 
-    /// Whether the day's budget held somebody back, and has not recovered.
+    /// Whether the daily budget has refused a look-up and has not recovered
+    /// since.
     pub fn is_spent(&mut self, now: Instant) -> bool {
         let day = self.day.as_mut().filter(|_| self.is_spent);
         self.is_spent = day.is_some_and(|day| {
@@ -65,10 +67,10 @@ impl RateLimit {
     }
 }
 
-/// One half of the budget can be saved up, and the other comes in the course of
-/// the day: together no 24 hours take more. A tenth is there at the start, as
-/// nobody knows what was spent before: five starts a day stay within the
-/// budget, and a wave of thousands finds enough.
+/// One half of the budget can be saved up, and the other half accrues over a
+/// day, so that no 24 hours exceed the budget. It starts with a tenth, because
+/// earlier spending is unknown: five starts a day stay within the budget, and a
+/// wave of thousands of sources is still covered.
 fn day(per_day: u32) -> Option<Bucket> {
     let token = (2 * DAY).checked_div(per_day)?;
     let mut day = Bucket::full(token, per_day.div_ceil(2));
@@ -76,13 +78,13 @@ fn day(per_day: u32) -> Option<Bucket> {
     Some(day)
 }
 
-/// A bucket of tokens, measured by the time in which they come.
+/// A token bucket. Tokens are measured by the time in which they accrue.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     token: Duration,
     most: Duration,
     saved: Duration,
-    /// When it was looked at last.
+    /// The time of the last update.
     at: Option<Instant>,
 }
 
@@ -96,7 +98,7 @@ impl Bucket {
         }
     }
 
-    /// Whether there is a token by now.
+    /// Updates the bucket. Returns whether it holds a token.
     fn has_one(&mut self, now: Instant) -> bool {
         let since = self.at.map(|at| now.saturating_duration_since(at));
         self.at = Some(now);
@@ -115,7 +117,8 @@ mod tests {
 
     const HOUR: u64 = 3600;
 
-    /// How many of these attempts a second pass in some seconds.
+    /// The number of attempts that pass, at this many a second in these
+    /// seconds.
     fn taken(
         pace: &mut RateLimit,
         start: Instant,
@@ -149,12 +152,12 @@ mod tests {
     fn no_day_takes_more_than_its_budget() {
         const BUDGET: u32 = 100_000;
         let (start, mut pace) = (Instant::now(), RateLimit::new(BUDGET));
-        // A wave of ten thousand finds all it needs.
+        // A wave of ten thousand sources gets all the tokens that it needs.
         assert_eq!(taken(&mut pace, start, 0..200, 50), 10_000);
-        // A flood finds no more than what trickles in.
+        // A flood gets only the tokens that trickle in.
         let rest = taken(&mut pace, start, 200..24 * HOUR, 60);
         assert!((49_000..=50_000).contains(&rest), "{rest}");
-        // What is saved up in a quiet day is half of it.
+        // A quiet day saves up half of the budget.
         let quiet = 48 * HOUR;
         let next = taken(&mut pace, start, quiet..quiet + 24 * HOUR, 60);
         assert!((99_000..=BUDGET).contains(&next), "{next}");
@@ -167,10 +170,10 @@ mod tests {
         assert_eq!(taken(&mut pace, start, 0..1, 50), 50);
         assert!(!pace.is_spent(after(0)));
         assert_eq!(taken(&mut pace, start, 1..2, 50), 50);
-        // Nobody was held back so far.
+        // No look-up was refused so far.
         assert!(!pace.is_spent(after(1)));
         assert_eq!(taken(&mut pace, start, 2..3, 50), 0);
-        // A token came, and was used.
+        // A token accrued and was used.
         assert_eq!(taken(&mut pace, start, 200..201, 50), 1);
         assert!(pace.is_spent(after(201)));
         assert!(pace.is_spent(after(1500)));

@@ -1,5 +1,6 @@
-//! Blocklists that refuse to serve: what they answer then, and that they are
-//! left alone for a while. To go on asking costs the more of what they allow.
+//! Blocklists that refuse to serve. Their refusal is recognised, and they are
+//! not asked for a while, because further queries use up more of the number
+//! that they allow.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -9,7 +10,7 @@ use super::refusal_code::{explain, is_refusal};
 use super::rule::Rule;
 use super::zone::{Reply, Said};
 
-/// How long a zone is not asked.
+/// How long a zone is not asked after a refusal.
 const PAUSE: Duration = Duration::from_secs(30 * 60);
 
 /// The zones that refuse to serve.
@@ -25,16 +26,16 @@ struct Refusal {
 }
 
 impl Refusals {
-    /// For how long a zone is not to be asked.
+    /// The remaining time during which a zone must not be asked.
     #[must_use]
     pub fn pause(&self, zone: &str, now: Instant) -> Option<Duration> {
         let left = self.zones.get(zone)?.until.checked_duration_since(now)?;
         (!left.is_zero()).then_some(left)
     }
 
-    /// Learns from what the zones said; a reply belongs to the rule of the same
-    /// index. A zone serves again if it says so after its pause: what comes
-    /// meanwhile was asked before.
+    /// Updates the state from the replies. A reply belongs to the rule of the
+    /// same index. A zone counts as serving again if it answers after its
+    /// pause; a reply during the pause belongs to an earlier query.
     pub fn learn(&mut self, rules: &[Rule], replies: &[Reply], now: Instant) {
         for (Rule { zone, .. }, reply) in rules.iter().zip(replies) {
             let refusal = reply.addresses.iter().find(|addr| is_refusal(**addr));
@@ -47,7 +48,8 @@ impl Refusals {
         }
     }
 
-    /// One line about all of them, the same as long as they are the same.
+    /// One line about all refusing zones. It is the same as long as they are
+    /// the same.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         let of_zone = |(zone, Refusal { address, .. }): (&String, &Refusal)| {
@@ -101,13 +103,13 @@ mod tests {
         assert_eq!((lab.minutes_left(0), lab.0.trouble()), (None, None));
         lab.learn(refused(), 0);
         assert_eq!(lab.minutes_left(1), Some(29));
-        // That was asked before.
+        // This query was sent before the refusal.
         lab.learn(replied(Said::No, &[]), 1);
         assert_eq!(lab.minutes_left(1), Some(29));
         assert_eq!(lab.minutes_left(30), None);
         let trouble = lab.0.trouble();
         assert!(trouble.is_some());
-        // It does so still, and that is said no other way.
+        // The zone still refuses, and the text is unchanged.
         lab.learn(refused(), 31);
         assert_eq!(lab.minutes_left(32), Some(29));
         assert_eq!(lab.0.trouble(), trouble);

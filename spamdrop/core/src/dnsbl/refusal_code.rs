@@ -1,15 +1,15 @@
-//! Addresses by which a blocklist refuses to answer.
+//! Addresses with which a blocklist refuses to answer.
 
 use std::net::Ipv4Addr;
 
-/// Whether an address refuses to serve, and says nothing of the source.
-/// Source: <https://www.spamhaus.org/news/article/788/>.
+/// Whether an address is a refusal to serve, which says nothing about the
+/// source. Source: <https://www.spamhaus.org/news/article/788/>.
 #[must_use]
 pub fn is_refusal(address: Ipv4Addr) -> bool {
     matches!(address.octets(), [127, 255, 255, _])
 }
 
-/// What such an address means, and what to do.
+/// The meaning of such an address, and advice.
 #[must_use]
 pub fn explain(address: Ipv4Addr) -> &'static str {
     match address.octets() {

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 /// The longest text, in bytes.
 const MAX: usize = 200;
 
-/// The code that Courier answers with instead of 511, and the text behind it.
-/// It takes a number at the beginning for the code if that is a 4xx or 5xx.
+/// The code that Courier answers with instead of 511, and the text after it.
+/// Courier takes a number at the start of the text as the code if it is a 4xx
+/// or 5xx.
 pub fn own_code(text: &str) -> Option<(u64, &str)> {
     let text = text.trim_ascii_start();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -15,18 +16,20 @@ pub fn own_code(text: &str) -> Option<(u64, &str)> {
     (400..=599).contains(&code).then_some((code, rest))
 }
 
-/// Whether Courier answers 4xx with this text.
+/// Whether Courier answers 4xx because of this text.
 pub fn defers(text: &str) -> bool {
     own_code(text).is_some_and(|(code, _)| code < 500)
 }
 
-/// The text as it stands behind a 511: only that code is watched for.
+/// The text without a code, for a reply with 511: the log parser recognises
+/// only a 511.
 pub fn behind_code(text: &str) -> &str {
     let text = own_code(text).map_or(text, |(_, rest)| rest);
     text.trim_start_matches([' ', '-'])
 }
 
-/// Printable ASCII, at most 200 bytes; other bytes become `?`.
+/// Converts a text to printable ASCII of at most 200 bytes; other bytes become
+/// `?`.
 pub fn clean(text: &[u8]) -> String {
     let printable = |byte: &u8| match byte {
         b' '..=b'~' => char::from(*byte),
@@ -35,8 +38,8 @@ pub fn clean(text: &[u8]) -> String {
     text.trim_ascii().iter().take(MAX).map(printable).collect()
 }
 
-/// A text of the server's own: the first `@` becomes the address, as Courier
-/// writes it.
+/// A configured text. The first `@` is replaced by the address in Courier's
+/// form.
 pub fn own(text: &str, addr: IpAddr) -> String {
     let shown = match addr {
         IpAddr::V4(addr) => addr.to_ipv6_mapped(),
@@ -45,7 +48,7 @@ pub fn own(text: &str, addr: IpAddr) -> String {
     clean(text.replacen('@', &shown.to_string(), 1).as_bytes())
 }
 
-/// The text of a zone that gives none.
+/// The text for a zone that has none.
 pub fn plain(zone: &str) -> String {
     clean(format!("Blacklisted by {zone}").as_bytes())
 }

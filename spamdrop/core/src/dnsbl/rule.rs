@@ -1,6 +1,6 @@
-//! One blocklist or allow-list that the mail server asks, as Courier's
-//! `couriertcpd` is told of it (couriertcpd(1), `docheckblocklist` in `tcpd.c`
-//! of Courier 0.72 to 2.0.4).
+//! One blocklist or allow-list of the mail server, in the syntax of Courier's
+//! `couriertcpd` (couriertcpd(1), `docheckblocklist` in `tcpd.c` of Courier
+//! 0.72 to 2.0.4).
 
 use std::net::Ipv4Addr;
 
@@ -9,35 +9,37 @@ use crate::invalid::Invalid;
 use super::question::MAX_ZONE;
 use super::reply_text;
 
-/// A zone that is asked, and what its answer means.
+/// A zone and the meaning of its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// The zone, without a dot at its end.
+    /// The zone, without a trailing dot.
     pub zone: String,
-    /// What it means to be in it.
+    /// The effect of a listing in it.
     pub effect: Effect,
-    /// Only this answer counts; without it, any does.
+    /// If set, only this address counts; otherwise any does.
     pub only: Option<Ipv4Addr>,
 }
 
-/// What the server does with a source that is in the zone.
+/// The server's action for a source that the zone lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It lets the source in, and asks no later zone.
+    /// The server accepts the source and asks no later zone.
     Allow {
-        /// Its TXT record alone lets the source in, too.
+        /// A TXT record without an address is enough.
         by_text: bool,
     },
-    /// It refuses the source's mail with 5xx.
+    /// The server refuses the source's mail with 5xx.
     Reject(Text),
-    /// It refuses the mail with 4xx, so there is nothing to tell in its place.
+    /// The server refuses the mail with 4xx, so the responder must not answer
+    /// in its place.
     Defer,
-    /// It may do so, or not: Courier 1.0.14 to 1.1.2 rejects only with a TEXT.
+    /// The server may refuse the mail or not: Courier 1.0.14 to 1.1.2 rejects
+    /// only with a TEXT.
     Unsure,
 }
 
 impl Effect {
-    /// Its name in the output of `lookup`.
+    /// The name in the output of `lookup`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -49,21 +51,22 @@ impl Effect {
     }
 }
 
-/// The words of a rejection.
+/// The text of a rejection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Text {
     /// `Blacklisted by ZONE`.
     Plain,
     /// The zone's TXT record.
     Record,
-    /// These, with the address for the first `@`.
+    /// This text; the first `@` is replaced by the address.
     Own(String),
 }
 
 impl Rule {
-    /// Reads the value of an option of Courier's `BLACKLISTS`; `None` if the
-    /// option is another, or has no say in whether mail is refused: a variable
-    /// other than `BLOCK`, or what cannot be asked or never matches.
+    /// Parses an option of Courier's `BLACKLISTS`. `None` if the option is
+    /// another one, or does not decide whether mail is refused: it sets a
+    /// variable other than `BLOCK`, or its zone cannot be asked or never
+    /// matches.
     #[must_use]
     pub fn of_courier(option: &[u8]) -> Option<Self> {
         let option = str::from_utf8(option).ok()?;
@@ -79,12 +82,12 @@ impl Rule {
         Some(rule)
     }
 
-    /// Reads a zone of spamdrop's own configuration: as `-block=` of Courier,
-    /// or behind `allow:` as `-allow=`.
+    /// Parses a zone of spamdrop's own configuration: as `-block=` of Courier,
+    /// or with the prefix `allow:` as `-allow=`.
     ///
     /// # Errors
     ///
-    /// Why it is none.
+    /// The reason why the text is not a zone.
     pub fn of_config(text: &str) -> Result<Self, &'static str> {
         let (value, is_allow) = match text.strip_prefix("allow:") {
             Some(value) => (value, true),
@@ -115,7 +118,7 @@ impl Rule {
         if !parts.decides() {
             return None;
         }
-        // An address that Courier cannot read is any.
+        // Courier treats an address that it cannot parse as any address.
         let only = parts.only.and_then(|only| only.parse().ok());
         let by_text = parts.text.is_some() && only.is_none();
         Some(Self {
@@ -135,7 +138,7 @@ impl Rule {
         };
         let effect = match parts.text {
             None | Some("") => Effect::Reject(Text::Plain),
-            // Courier's own text is then a lone asterisk.
+            // Courier then replies with a lone asterisk.
             Some("*") if only.is_some() => Effect::Reject(Text::Plain),
             Some("*") => Effect::Reject(Text::Record),
             Some(text) if reply_text::defers(text) => Effect::Defer,
@@ -149,11 +152,11 @@ impl Rule {
     }
 }
 
-/// Reads `zones` of the configuration.
+/// Parses `zones` of the configuration.
 ///
 /// # Errors
 ///
-/// One of them is none; the message names it.
+/// An element is not a zone; the message names it.
 pub fn of_configuration(zones: &[String]) -> Result<Vec<Rule>, Invalid> {
     let rule = |zone: &String| {
         Rule::of_config(zone).map_err(|why| Invalid::new(format!("`zones`: {zone:?} {why}")))
@@ -163,7 +166,7 @@ pub fn of_configuration(zones: &[String]) -> Result<Vec<Rule>, Invalid> {
 
 const BLOCK: &str = "BLOCK";
 
-/// `ZONE[=display][,VAR][/A.B.C.D][,TEXT]`, taken apart where Courier does.
+/// `ZONE[=display][,VAR][/A.B.C.D][,TEXT]`, split where Courier splits it.
 struct Parts<'a> {
     zone: &'a str,
     variable: &'a str,
@@ -192,7 +195,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Courier reads no other variable, and passes over names that are too
+    /// Courier rejects by no other variable, and ignores names that are too
     /// long.
     fn decides(&self) -> bool {
         self.variable == BLOCK && is_zone(self.zone)
@@ -203,8 +206,8 @@ fn cut<'a>(text: &'a str, at: &[char]) -> (&'a str, &'a str) {
     text.split_at(text.find(at).unwrap_or(text.len()))
 }
 
-/// Labels of letters, digits, `-` and `_`; short enough for the longest
-/// question.
+/// Whether the text consists of labels of letters, digits, `-` and `_`, and is
+/// short enough for the longest query name.
 fn is_zone(zone: &str) -> bool {
     let is_label = |label: &str| {
         let fits = (1..=63).contains(&label.len());
@@ -284,7 +287,7 @@ mod tests {
         assert!(!by_text("-allow=w.example,BLOCK"));
         assert!(by_text("-allow=w.example,BLOCK,"));
         assert!(!by_text("-allow=w.example,BLOCK/127.0.0.2,x"));
-        // Courier takes it for any address.
+        // Courier treats it as any address.
         let any = rule("-allow=w.example,BLOCK/127.0.0").unwrap();
         assert_eq!(any.only, None);
     }

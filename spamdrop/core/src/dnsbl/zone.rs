@@ -1,4 +1,4 @@
-//! What one zone said of a source.
+//! The reply of one zone about a source.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,31 +10,32 @@ use super::reply_text;
 use super::rule::{Effect, Rule, Text};
 use crate::dnsbl::complaint::is_complaint;
 
-/// What a zone said.
+/// The content of a zone's reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// The source is not in it.
+    /// The source is not listed.
     No,
-    /// The source is in it; if the server then rejects, with these words.
+    /// The source is listed. The text is for the rejection, if the server
+    /// rejects.
     Yes(String),
-    /// The source is in it, and its text has the server answer 4xx.
+    /// The source is listed, and the zone's text makes the server answer 4xx.
     Defer,
-    /// Nothing.
+    /// The reply says nothing about the source.
     Nothing(Trouble),
 }
 
-/// Why a zone said nothing.
+/// The reason why a zone's reply says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// It could not be asked.
+    /// The query failed.
     Failed(Failure),
-    /// It gives an address that lists nobody: blocklists answer so where they
-    /// refuse to serve, and the owners of a zone that is no blocklist any
-    /// more.
+    /// The zone returned an address that is not a listing. Blocklists return
+    /// such addresses when they refuse to serve, and so do new owners of the
+    /// domain of a former blocklist.
     Odd(Ipv4Addr),
-    /// Its text complains of the question.
+    /// The zone's text complains about the query.
     Complaint(String),
-    /// It was not asked, as it refused to serve a while ago.
+    /// The zone was not asked, because it refused to serve a while ago.
     Paused,
 }
 
@@ -49,24 +50,24 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// What is made of a zone's addresses.
+/// The meaning of a zone's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// The source is not in the zone.
     Absent,
-    /// It is.
+    /// The source is in the zone.
     Present,
-    /// The zone has an address of this kind for it.
+    /// The zone returned an address that is not a listing.
     Odd(Ipv4Addr),
 }
 
-/// Reads the addresses that a zone has for a source.
+/// Interprets the addresses that a zone returned for a source.
 ///
-/// Blocklists list by addresses of 127.0.0.0/8, but not by 127.0.0.1 (RFC 5782
-/// keeps it off, and URIBL says so that it is asked too much) and not by
-/// 127.255.255.0/24, Spamhaus's error codes. Courier takes any address for a
-/// listing, and rejects everybody then. In an allow-list any address counts,
-/// as it does for Courier.
+/// Blocklists list with addresses of 127.0.0.0/8. Two exceptions: 127.0.0.1
+/// (RFC 5782 forbids it, and URIBL uses it to report excessive queries) and
+/// 127.255.255.0/24 (Spamhaus's error codes). Courier treats any address as a
+/// listing, and then rejects every source. In an allow-list any address counts,
+/// as in Courier.
 #[must_use]
 pub fn heard(rule: &Rule, addresses: &[Ipv4Addr]) -> Heard {
     let counts = |address: &Ipv4Addr| rule.only.is_none_or(|only| only == *address);
@@ -80,14 +81,14 @@ pub fn heard(rule: &Rule, addresses: &[Ipv4Addr]) -> Heard {
     }
 }
 
-/// Whether an address of a blocklist lists the source.
+/// Whether an address from a blocklist means that the source is listed.
 #[must_use]
 pub fn lists(address: Ipv4Addr) -> bool {
     address.is_loopback() && address != Ipv4Addr::LOCALHOST && !is_refusal(address)
 }
 
-/// Makes the words of a rejection; `record` are the zone's TXT records, where
-/// the rule wants them. Of several, Courier takes the first.
+/// Builds the text of a rejection. `record` holds the zone's TXT records, if
+/// the rule uses them; Courier takes the first.
 #[must_use]
 pub fn said(rule: &Rule, addr: IpAddr, record: Option<&[Vec<u8>]>) -> Said {
     let text = match &rule.effect {
@@ -107,26 +108,26 @@ pub fn said(rule: &Rule, addr: IpAddr, record: Option<&[Vec<u8>]>) -> Said {
     if is_complaint(text.as_bytes()) {
         return Said::Nothing(Trouble::Complaint(text));
     }
-    // Where the record decides, it is not known before.
+    // If the text is the zone's record, its code is not known before.
     if reply_text::defers(&text) {
         return Said::Defer;
     }
     Said::Yes(text)
 }
 
-/// What a zone said, and what of it is shown.
+/// The reply of a zone, with the data that is displayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// What it comes to.
+    /// The content.
     pub said: Said,
     /// The zone's addresses for the source.
     pub addresses: Vec<Ipv4Addr>,
-    /// For how long that holds, by the zone's records.
+    /// How long the reply is valid, from the zone's records.
     pub ttl: Duration,
 }
 
 impl Reply {
-    /// Of a zone that could not be asked.
+    /// The reply of a zone whose query failed.
     #[must_use]
     pub fn failed(failure: Failure) -> Self {
         Self {
@@ -136,7 +137,7 @@ impl Reply {
         }
     }
 
-    /// Of one that is not asked for so long.
+    /// The reply of a zone that is not asked for the time `left`.
     #[must_use]
     pub fn paused(left: Duration) -> Self {
         Self {
@@ -146,7 +147,7 @@ impl Reply {
         }
     }
 
-    /// Of one that gave these addresses.
+    /// The reply of a zone that returned these addresses.
     #[must_use]
     pub fn new(said: Said, records: Records<Ipv4Addr>) -> Self {
         Self {
@@ -204,7 +205,7 @@ mod tests {
             hear(ONLY, &[[127, 0, 0, 2], [127, 0, 0, 3]]),
             Heard::Present
         );
-        // A filter makes no listing of an address that is none.
+        // The rule's address filter does not turn an error code into a listing.
         const REFUSAL: &str = "-block=b.example,BLOCK/127.255.255.254,x";
         let refusal = [127, 255, 255, 254];
         assert_eq!(hear(REFUSAL, &[refusal]), Heard::Odd(refusal.into()));

@@ -2,7 +2,7 @@
 //! take.
 //!
 //! The caller reads the clocks, looks up whether the source of an event is
-//! blocked, and carries out the [`Effects`]. Nothing here calls back.
+//! blocked, and carries out the [`Effects`]. The engine never calls back.
 //!
 //! ```text
 //! bytes ─ Engine::read ─ Event ─ Engine::decide ─ Effects ─ (the caller blocks)
@@ -24,28 +24,29 @@ use crate::reputation::{EvidenceBuffer, Record, Records};
 use crate::target::Target;
 use crate::time::{Moment, system_time};
 
-/// Evidence from an older line says nothing about the wave that is going on.
+/// Maximum age of evidence for the wave recorder. Older lines say nothing about
+/// the current wave.
 const JUST_NOW: Duration = Duration::from_secs(60);
 
-/// Every choice of the administrator that the engine depends on.
+/// All settings of the administrator that the engine depends on.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
-    /// How lines are read.
+    /// How lines are parsed.
     pub parser: ParserSettings,
-    /// What blocks.
+    /// Which events block.
     pub policy: PolicyConfig,
-    /// The most sources whose evidence is held until it is stored.
+    /// The most sources whose evidence is kept in memory until it is stored.
     pub evidence_capacity: usize,
 }
 
-/// What follows from an event. The engine has already counted it and learned
+/// The result of an event. The engine has already counted the event and learned
 /// from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effects {
-    /// What to do about the source.
+    /// The decision about the source.
     pub decision: Decision,
-    /// What the event says about its source, if it happened within the last
-    /// minute: for the wave recorder.
+    /// The event's evidence about its source, if the event happened within the
+    /// last minute; for the wave recorder.
     pub evidence: Option<Evidence>,
 }
 
@@ -74,8 +75,8 @@ impl Engine {
         }
     }
 
-    /// Takes over other settings; what was learned stays. A parser whose
-    /// settings are the same keeps the connections that it has seen.
+    /// Applies other settings; learned state is kept. A parser whose settings
+    /// did not change keeps the connections that it has seen.
     pub fn reconfigure(&mut self, settings: EngineSettings) {
         self.parser.reconfigure(settings.parser);
         self.policy.reconfigure(settings.policy);
@@ -93,17 +94,18 @@ impl Engine {
         &self.protected
     }
 
-    /// The strings to search a log for: a line without any of them is
-    /// [`Parsed::Nothing`] and need not be read.
+    /// The strings to search a log for. A line without any of them is
+    /// [`Parsed::Nothing`] and need not be parsed.
     #[must_use]
     pub fn needles(&self) -> Needles {
         self.parser.needles()
     }
 
-    /// Reads one line, without its end; near misses are counted. Lines come in
-    /// the order of the log. `is_backlog`: the line was in the log before we
-    /// watched it; without a stamp, it may then be as old as the log, so its
-    /// event is dated 1970. `wall` decides the year of a stamp without one.
+    /// Parses one line, without its line end, and counts near misses. Lines
+    /// must come in the order of the log. `is_backlog`: the line was in the log
+    /// before the daemon followed it. Without a stamp, such a line may be as
+    /// old as the log, so its event is dated 1970. `wall` decides the year of a
+    /// stamp without one.
     pub fn read<'line>(
         &mut self,
         line: &'line [u8],
@@ -121,10 +123,9 @@ impl Engine {
         parsed
     }
 
-    /// Decides about an event and learns from it. Events come in the order of
-    /// the log; `now` never goes back on its monotonic clock. `is_blocked`:
-    /// whether the event's source is blocked now; only a rejection depends on
-    /// it.
+    /// Decides about an event and learns from it. Events must come in the order
+    /// of the log; the monotonic clock of `now` must not go back. `is_blocked`:
+    /// whether the event's source is blocked now; only rejections depend on it.
     pub fn decide(&mut self, event: &Event<'_>, now: Moment, is_blocked: bool) -> Effects {
         Effects {
             decision: self.judge(event, now, is_blocked),
@@ -138,16 +139,16 @@ impl Engine {
         decision
     }
 
-    /// Learns what an event that was just judged says about its source.
-    /// Returns it if it has just happened.
+    /// Learns the evidence of an event that was just decided about. Returns the
+    /// evidence if the event is recent.
     fn learn(&mut self, event: &Event<'_>, now: Moment) -> Option<Evidence> {
         let evidence = self.policy.evidence(event, &self.protected)?;
         self.evidence.learn(event.addr, evidence, event.at, now);
         (event.age(now.wall) <= JUST_NOW).then_some(evidence)
     }
 
-    /// Lets pending demotions count: those that have waited long enough, or
-    /// `all`. While the ceiling holds, they are dropped instead, because the
+    /// Applies the pending demotions that have waited long enough, or `all`.
+    /// While the ceiling is tripped, they are dropped instead, because the
     /// blocklist may have been wrong.
     pub fn settle(&mut self, now: Moment, all: bool) {
         let until = if all { Duration::MAX } else { now.mono };
@@ -155,13 +156,13 @@ impl Engine {
         self.evidence.settle(is_wrong, until);
     }
 
-    /// What has tripped the ceiling, while it holds.
+    /// The limit that has tripped the ceiling, while it is tripped.
     pub fn ceiling(&mut self, now: Moment) -> Option<Trip> {
         self.policy.ceiling(now)
     }
 
-    /// Tells the ceiling what was known about a source before the engine
-    /// started.
+    /// Passes a stored record of a source to the ceiling, at the start of the
+    /// engine.
     pub fn remember(&mut self, source: Target, record: &Record, now: Moment) {
         let accepted = system_time(record.last_accepted());
         let age = now.wall.duration_since(accepted).unwrap_or_default();
@@ -170,29 +171,30 @@ impl Engine {
         self.policy.remember(addr, age, is_refused, now);
     }
 
-    /// Takes out the records of what was learned since the last time.
+    /// Takes the records that were learned since the last call.
     pub fn take_records(&mut self) -> Records {
         self.evidence.take()
     }
 
-    /// Takes back records that could not be stored.
+    /// Takes back records that the caller could not store.
     pub fn give_back(&mut self, records: Records) {
         self.evidence.give_back(records);
     }
 
-    /// Whether there is anything to store.
+    /// Whether there are records to store.
     #[must_use]
     pub fn has_records(&self) -> bool {
         !self.evidence.is_empty()
     }
 
-    /// How many sources there is something to store about.
+    /// The number of sources with records to store.
     #[must_use]
     pub fn record_count(&self) -> usize {
         self.evidence.len()
     }
 
-    /// Events by the name of their decision, and decisions that `failed`.
+    /// Number of events by the name of their decision, and of `failed`
+    /// decisions.
     #[must_use]
     pub fn counts(&self) -> &BTreeMap<&'static str, u64> {
         &self.counts
@@ -203,15 +205,15 @@ impl Engine {
         *self.counts.entry("failed").or_default() += 1;
     }
 
-    /// Near misses by the reason why they were not taken.
+    /// Number of near misses by the reason why they were not taken.
     #[must_use]
     pub fn near_misses(&self) -> &BTreeMap<&'static str, u64> {
         &self.near_misses
     }
 
-    /// Begins with another log, whose connections, recent senders and unknown
-    /// recipients have nothing to do with those of the last one. Records and
-    /// counts stay.
+    /// Starts with another log. The connections, recent senders and unknown
+    /// recipients of the last log are forgotten, because they are unrelated.
+    /// Records and counts are kept.
     pub fn start_log(&mut self) {
         self.parser.start_log();
         self.policy.start_log();

@@ -1,4 +1,4 @@
-//! A log, replayed: time comes from its stamps, and blocks are simulated.
+//! Replay of a log: time comes from its stamps, and blocks are simulated.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,30 +13,30 @@ use crate::reputation::Records;
 use crate::target::Target;
 use crate::time::Moment;
 
-/// What a line would have done.
+/// The simulated effect of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplayedLine {
-    /// Blocked this address, or found it blocked within the same second, by
-    /// this rule.
+    /// It would have blocked this address by this rule, or found it blocked
+    /// within the same second.
     Match(IpAddr, Cow<'static, str>),
-    /// Reported accepted mail, by this rule.
+    /// It reported accepted mail, by this rule.
     Accepted(Cow<'static, str>),
-    /// Reported a delivery from us, by this rule.
+    /// It reported a delivery from this server, by this rule.
     Delivered(Cow<'static, str>),
-    /// Was understood, and blocked nobody.
+    /// It was understood, but would not have blocked its source.
     Ignored(Why),
-    /// Looks like a rejection, and was not taken.
+    /// It looks like a rejection, but was not taken; the reason.
     NearMiss(&'static str),
-    /// Is of no interest.
+    /// It is irrelevant.
     Nothing,
 }
 
-/// An engine whose clock is the log's, and whose blocks are in memory.
+/// An engine that takes the time from the log and keeps blocks in memory.
 #[derive(Debug)]
 pub struct Replay {
     engine: Engine,
-    /// The real time: it decides the year of stamps without one, and how old
-    /// evidence is.
+    /// The real time. It decides the year of stamps without one, and the age of
+    /// evidence.
     present: SystemTime,
     ttl: Duration,
     blocked_until: HashMap<Target, Duration>,
@@ -60,14 +60,14 @@ impl Replay {
         }
     }
 
-    /// The strings to search a log for: a line without any of them is
+    /// The strings to search a log for. A line without any of them is
     /// [`ReplayedLine::Nothing`].
     #[must_use]
     pub fn needles(&self) -> Needles {
         self.engine.needles()
     }
 
-    /// Begins with another log. What was learned stays.
+    /// Starts with another log. Learned records are kept.
     pub fn start_log(&mut self) {
         self.engine.start_log();
         self.blocked_until.clear();
@@ -80,8 +80,8 @@ impl Replay {
         self.replay(line, |_, _| {})
     }
 
-    /// Replays a line and learns what it says about its source. A line without
-    /// a stamp teaches nothing: it may be as old as the log.
+    /// Replays a line and learns its evidence. Nothing is learned from a line
+    /// without a stamp, because it may be as old as the log.
     pub fn learn(&mut self, line: &[u8]) -> ReplayedLine {
         self.replay(line, |replay, event| {
             let now = replay.present();
@@ -90,24 +90,24 @@ impl Replay {
         })
     }
 
-    /// Ends a log that was learned from: pending demotions count, unless the
-    /// log ends while the ceiling holds.
+    /// Ends a log that was learned from. Pending demotions are applied, unless
+    /// the ceiling is tripped at the end of the log.
     pub fn end_log(&mut self) {
         self.engine.settle(self.present(), true);
     }
 
-    /// How many sources there is something to store about.
+    /// The number of sources with records to store.
     #[must_use]
     pub fn record_count(&self) -> usize {
         self.engine.record_count()
     }
 
-    /// Takes out the records of what was learned since the last time.
+    /// Takes the records that were learned since the last call.
     pub fn take_records(&mut self) -> Records {
         self.engine.take_records()
     }
 
-    /// Takes back records.
+    /// Takes back records that the caller could not store.
     pub fn give_back(&mut self, records: Records) {
         self.engine.give_back(records);
     }
@@ -121,7 +121,7 @@ impl Replay {
         let decision = self.judge(&event);
         learn(self, &event);
         match decision {
-            // A repeat is blocked already.
+            // The source of a repeat is blocked already.
             Decision::Block { .. } | Decision::Ignore(Why::Repeat) => {
                 ReplayedLine::Match(event.addr, event.rule)
             }
@@ -142,8 +142,8 @@ impl Replay {
         decision
     }
 
-    /// The time of a stamp. If the stamps go back, time stands still until
-    /// they have caught up.
+    /// Advances the log's clock to a stamp. If the stamps go back, the clock
+    /// stands still until they have caught up.
     fn advance(&mut self, wall: SystemTime) -> Moment {
         let start = *self.start.get_or_insert(wall);
         let since = wall.duration_since(start).unwrap_or_default();
@@ -154,7 +154,7 @@ impl Replay {
         }
     }
 
-    /// The real time, and how far the log has got.
+    /// The real time, with the log's monotonic clock.
     fn present(&self) -> Moment {
         Moment {
             wall: self.present,

@@ -66,7 +66,7 @@ pub(super) fn delivery(seconds: u64, addr: &str) -> String {
     )
 }
 
-/// Reads a line and decides about its event.
+/// Parses a line and decides about its event.
 fn effects(engine: &mut Engine, line: &str, now: Moment, is_blocked: bool) -> Effects {
     match engine.read(line.as_bytes(), false, now.wall) {
         Parsed::Event(event) => engine.decide(&event, now, is_blocked),
@@ -78,7 +78,7 @@ fn is_block(effects: Effects) -> bool {
     matches!(effects.decision, Decision::Block { .. })
 }
 
-/// What was learned, by source.
+/// The learned records, by source.
 pub(super) fn learned(records: Records) -> Vec<(String, Record)> {
     let text = |(source, record): (Target, Record)| (source.to_string(), record);
     let mut all: Vec<_> = records.into_iter().map(text).collect();
@@ -175,7 +175,7 @@ fn a_line_without_a_stamp_is_new_unless_it_is_backlog() {
         let is_stale = decision == Decision::Ignore(Why::Stale);
         assert_eq!(is_stale, is_backlog);
     }
-    // A stamp counts, whenever the line came.
+    // A stamp overrides the time at which the line was read.
     let line = rejection(PRESENT, "192.0.2.1");
     let Parsed::Event(event) = engine.read(line.as_bytes(), true, wall(PRESENT)) else {
         panic!("not understood");
@@ -237,7 +237,7 @@ fn other_settings_keep_what_was_learned() {
     let old = rejection(PRESENT, "192.0.2.3");
     let stale = effects(&mut engine, &old, moment(2), false).decision;
     assert_eq!(stale, Decision::Ignore(Why::Stale));
-    // Of the two sources, the second is beyond the new capacity.
+    // The capacity is now 1, so the second source was dropped.
     let learned = learned(engine.take_records());
     assert_eq!(learned.len(), 1);
     assert_eq!(learned[0].0, "192.0.2.1");
@@ -254,7 +254,8 @@ fn opensmtpd() -> EngineSettings {
     settings
 }
 
-/// Whether the connection of [`CONNECTED`] is remembered after `then`.
+/// Whether the parser still remembers the connection of [`CONNECTED`] after
+/// `then`.
 fn remembers_connection(then: impl FnOnce(&mut Engine)) -> bool {
     let mut engine = Engine::new(opensmtpd(), Protected::default());
     let connected = engine.read(CONNECTED.as_bytes(), false, wall(PRESENT));
@@ -295,8 +296,8 @@ fn unknown_recipients_of_two_logs_do_not_add_up() {
     }
 }
 
-/// Lines that trip the ceiling: five senders whose mail is accepted, and then
-/// refused.
+/// Reads lines that trip the ceiling: the mail of five senders is accepted, and
+/// then refused.
 fn trip(engine: &mut Engine) {
     let sender = |n: u64| format!("198.51.100.{n}");
     for n in 1..=5 {
@@ -340,7 +341,7 @@ fn the_ceiling_remembers_what_was_known_before_the_start() {
         let record = match n {
             1..=5 => accepted.join(Record::demoted(before(9 - n / 5))),
             6..=8 => accepted.join(Record::demoted(before(10))),
-            // Too long ago for the ceiling.
+            // Too old for the ceiling.
             _ => Record::accepted(before(86_400)).join(Record::demoted(before(0))),
         };
         engine.remember(addr.into(), &record, moment(0));

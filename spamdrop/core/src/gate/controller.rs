@@ -1,4 +1,4 @@
-//! Occupancy → gate. Pure: it reads no clock and no socket.
+//! Occupancy → gate. Pure: reads no clock and no socket.
 
 use std::time::Duration;
 
@@ -7,24 +7,27 @@ use spamdrop_common::time::MonotonicNs;
 
 use super::Occupancy;
 
-/// Shares of the slots, in percent, from which on each class waits. Nested, so
-/// that the worst never take the best one's slots (trunk reservation).
+/// The share of the slots, in percent, from which each class waits. The limits
+/// are nested, so that a worse class never takes the slots of a better one
+/// (trunk reservation).
 const LIMITS: [u32; CLASSES] = [80, 70, 60];
-/// At least so many SYNs without an echo, and at least this share of the
-/// slots, make a flood.
+/// The smallest number of unanswered SYNs that counts as a flood. It must also
+/// be at least this fraction of the slots (1/4).
 const FLOOD: u32 = 8;
 const FLOOD_SHARE: u32 = 4;
-/// Looks in a row at which somebody waits to be accepted.
+/// The number of successive samples with a waiting connection after which the
+/// server counts as full.
 const FULL: u32 = 3;
-/// And if SYNs fill the gate from one look to the next, but the connections do
-/// not grow by this share of them, the kernel has thrown them away.
+/// A second sign of a flood: SYNs fill the gate between two samples, but the
+/// connections grow by less than this fraction of them (1/4). The kernel has
+/// then discarded the SYNs.
 const LOST_SHARE: u64 = 4;
-/// Looks further apart tell nothing.
+/// Samples further apart are not compared.
 const NEAR: Duration = Duration::from_secs(1);
-/// For how long a flood is assumed after its last sign.
+/// How long a flood is assumed after its last sign.
 const FLOOD_KEPT: Duration = Duration::from_secs(60);
 
-/// Decides how the gate is set, from look to look.
+/// Computes the gate from successive samples of the occupancy.
 #[derive(Clone, Debug)]
 pub struct GateController {
     mode: GateMode,
@@ -35,7 +38,7 @@ pub struct GateController {
     last: Option<Look>,
 }
 
-/// What is compared with the next look.
+/// The values that are compared with the next sample.
 #[derive(Clone, Copy, Debug)]
 struct Look {
     at: MonotonicNs,
@@ -44,7 +47,7 @@ struct Look {
 }
 
 impl GateController {
-    /// A controller for a server with so many slots. The seed is nobody's to know.
+    /// A controller for a server with this many slots. The seed must be secret.
     #[must_use]
     pub fn new(mode: GateMode, slots: u32, seed: u32) -> Self {
         Self {
@@ -57,26 +60,26 @@ impl GateController {
         }
     }
 
-    /// The server's slots.
+    /// The number of the server's slots.
     #[must_use]
     pub fn slots(&self) -> u32 {
         self.slots
     }
 
-    /// What the gate does.
+    /// The mode of the gate.
     #[must_use]
     pub fn mode(&self) -> GateMode {
         self.mode
     }
 
-    /// Whether there is a flood of SYNs that nobody follows up.
+    /// Whether there is a flood of SYNs that do not become connections.
     #[must_use]
     pub fn is_flooded(&self, now: MonotonicNs) -> bool {
         now < self.flooded_until
     }
 
-    /// The gate after a look at the sockets; `admitted` was read before it.
-    /// `responders`: the families that have one, as [`Gate::responders`].
+    /// The gate after a sample of the sockets; `admitted` was read before it.
+    /// `responders`: the families with a responder, as in [`Gate::responders`].
     pub fn set(
         &mut self,
         seen: Occupancy,
@@ -85,8 +88,8 @@ impl GateController {
         now: MonotonicNs,
     ) -> Gate {
         let limits = LIMITS.map(|share| limit(self.slots, share));
-        // A flood's newest SYNs are among the open. While there is room for all,
-        // what nobody follows up is the noise of the Internet.
+        // The newest SYNs of a flood count as open. While no class has to wait,
+        // unanswered SYNs are the usual noise of the Internet.
         let crowded = seen.open >= limits[CLASSES - 1];
         let unanswered = seen.unanswered >= FLOOD.max(self.slots / FLOOD_SHARE);
         let look = Look {
@@ -95,13 +98,13 @@ impl GateController {
             connections: seen.open.saturating_add(seen.unanswered),
         };
         let lost = self.last.replace(look).map_or(0, |last| look.lost(&last));
-        // A full server's kernel throws away what it cannot queue.
+        // The kernel of a full server discards SYNs that it cannot queue.
         let filled = seen.open < self.slots && lost >= u64::from(limits[CLASSES - 1]);
         if crowded && unanswered || filled {
             self.flooded_until = now.plus(FLOOD_KEPT);
         }
-        // Somebody waits at look after look because all slots are taken, also
-        // by processes that have no connection any more.
+        // A connection that waits in several successive samples shows that all
+        // slots are taken, possibly by processes whose connection has ended.
         self.waited = if seen.waiting > 0 {
             self.waited.saturating_add(1)
         } else {
@@ -127,7 +130,8 @@ impl GateController {
 }
 
 impl Look {
-    /// SYNs that passed since the last look, if they left hardly a trace.
+    /// The SYNs that passed since the last sample, if hardly any of them became
+    /// connections; otherwise 0.
     fn lost(&self, last: &Self) -> u64 {
         let admitted = self.admitted.wrapping_sub(last.admitted);
         let grown = self.connections.saturating_sub(last.connections);
@@ -140,7 +144,7 @@ impl Look {
     }
 }
 
-/// At least one connection.
+/// A limit of at least one connection.
 fn limit(slots: u32, share: u32) -> u32 {
     let limit = u64::from(slots) * u64::from(share) / 100;
     u32::try_from(limit).unwrap_or(u32::MAX).max(1)
@@ -198,7 +202,7 @@ mod tests {
     fn who_waits_thrice_in_a_row_shows_that_all_slots_are_taken() {
         let mut controller = controller();
         let mut open = |waiting| controller.set(seen(9, waiting, 0), 0, 0, START).open;
-        // Some may just not have been accepted yet.
+        // A few connections may just not have been accepted yet.
         let opens = [
             open(1),
             open(1),
@@ -213,7 +217,7 @@ mod tests {
         assert_eq!(more.open, 169);
     }
 
-    /// As those with a wrong checksum are.
+    /// The kernel discards SYNs with a wrong checksum, for example.
     #[test]
     fn syns_that_the_kernel_throws_away_are_a_flood() {
         let flooded = |admitted: u64, open, pause| {
@@ -244,7 +248,7 @@ mod tests {
         assert!(flooded(10, 1_030));
         assert!(flooded(0, 1_089));
         assert!(!flooded(0, 1_090));
-        // There is room for everybody.
+        // Below the limits, no class waits.
         let mut idle = self::controller();
         assert_eq!(idle.set(seen(23, 0, 1_000), 0, 0, START).flooded, 0);
         assert_eq!(idle.set(seen(24, 0, 10), 0, 0, START).flooded, 1);

@@ -1,4 +1,4 @@
-//! How full the mail server is, and what the gate is told of it.
+//! Decides how the gate is set, from the occupancy of the mail server.
 
 mod controller;
 mod occupancy;

@@ -1,20 +1,20 @@
-//! How many of the mail server's slots are taken.
+//! The number of taken slots of the mail server.
 
-/// One look at the sockets of a port.
+/// One sample of the sockets of a port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
-    /// Connections that a server process holds or that wait for one, and those
-    /// that are about to be.
+    /// Connections that a server process holds, that wait for a process, or
+    /// that are being established.
     pub open: u32,
-    /// Connections of these that wait to be accepted.
+    /// The part of `open` that waits to be accepted.
     pub waiting: u32,
-    /// SYNs whose answer was sent again because none came back: mostly false
-    /// senders.
+    /// SYNs whose SYN-ACK was sent again because no ACK came back. Most are
+    /// forged.
     pub unanswered: u32,
 }
 
 impl Occupancy {
-    /// The most of both.
+    /// The maximum of each field.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         Self {
@@ -24,9 +24,9 @@ impl Occupancy {
         }
     }
 
-    /// Without so many connections that the responder holds, or that wait for
-    /// it: they take no slot. Those that are still being made were not
-    /// counted in the first place.
+    /// Subtracts the connections that the responder holds or that wait for it,
+    /// because they take no slot. Connections of the responder that are still
+    /// being established were not counted in the first place.
     #[must_use]
     pub fn without(self, connections: usize) -> Self {
         let connections = u32::try_from(connections).unwrap_or(u32::MAX);

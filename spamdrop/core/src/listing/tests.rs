@@ -66,14 +66,14 @@ fn a_term_may_follow() {
     ] {
         assert_eq!(term(line), expected, "{line}");
     }
-    // The limit holds for the time that is left, too.
+    // The limit applies to the remaining time, too.
     let limited = read("192.0.2.1 90 limit=60").entry;
     assert_eq!(limited.expires, MonotonicNs::from_second(1_060));
     assert_eq!(read("192.0.2.1 90").entry.flags, ORIGIN_HAND);
     assert_eq!(read("192.0.2.1 90 log").entry.flags, ORIGIN_LOG);
 }
 
-/// As Linux 6.18 writes them.
+/// The lines are in the format of Linux 6.18.
 #[test]
 fn lines_of_xt_recent_are_addresses() {
     for (line, expected) in [

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// An address as the kernel's library prints it; an IPv4-mapped one becomes
-/// IPv4. No port, no zone, no brackets.
+/// Parses an address in the form of the C library. An IPv4-mapped address
+/// becomes IPv4. No port, zone or brackets.
 pub(super) fn plain(bytes: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(bytes).ok()?;
-    // The most frequent form: quicker than by way of IPv6.
+    // The most frequent form first: parsing it as IPv6 would be slower.
     let mapped = text.strip_prefix("::ffff:");
     if let Some(addr) = mapped.and_then(|text| text.parse::<Ipv4Addr>().ok()) {
         return Some(addr.into());
@@ -15,7 +15,8 @@ pub(super) fn plain(bytes: &[u8]) -> Option<IpAddr> {
     Some(addr.to_canonical())
 }
 
-/// As [`plain`], or with the `IPv6:` of RFC 5321's address literals before it.
+/// As [`plain`], with an optional `IPv6:` prefix of RFC 5321's address
+/// literals.
 pub(super) fn tagged(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.split_at_checked("IPv6:".len()) {
         Some((tag, addr)) if tag.eq_ignore_ascii_case(b"IPv6:") => plain(addr),
@@ -23,9 +24,9 @@ pub(super) fn tagged(bytes: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// What stands between the brackets at the start of `bytes`, read as an
-/// address, and what follows them. `None` without brackets; their content may
-/// be no address.
+/// The address in the brackets at the start of `bytes`, and the text after
+/// them. `None` without brackets; the inner `None` if their content is not an
+/// address.
 pub(super) fn bracketed(bytes: &[u8]) -> Option<(Option<IpAddr>, &[u8])> {
     let inside = bytes.strip_prefix(b"[")?;
     let (addr, rest) = inside.split_at_checked(memchr::memchr(b']', inside)?)?;

@@ -1,6 +1,6 @@
-//! Splitting bytes at blanks and digits.
+//! Splits bytes at blanks and counts digits.
 
-/// The bytes before and behind the first blank; there must be some before.
+/// The bytes before and after the first blank; `None` if there are none before.
 pub(super) fn token(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memchr(b' ', bytes)?;
     let (token, rest) = bytes.split_at_checked(end)?;

@@ -1,11 +1,12 @@
-//! Courier's own words, and what a peer can make it say.
+//! Courier's log lines, and the parts that a peer can choose.
 //!
 //! The grammar follows `courieresmtpd.C`, `cdmsgq.C`, `comctlfile.c`,
-//! `libesmtp.C` and `lcclog.c` of Courier 0.72 to 2.0.4. Courier writes every string through one sanitiser: control
-//! bytes become `.`, and what exceeds 128 bytes is cut and marked with `...`.
-//! A bare carriage return makes the sanitiser read past the string's end, so
-//! stale memory can follow a field; only a field that ends as Courier ends it
-//! is taken.
+//! `libesmtp.C` and `lcclog.c` of Courier 0.72 to 2.0.4. Courier passes every
+//! string through one sanitiser: control bytes become `.`, and a string is
+//! truncated after 128 bytes and marked with `...`. A bare carriage return
+//! makes the sanitiser read past the end of the string, so stale memory can
+//! follow a field. Therefore a field is accepted only if it ends as Courier
+//! ends it.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -17,7 +18,6 @@ use super::bytes::{count_digits, token};
 use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 
-/// How its lines are read.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
@@ -25,7 +25,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: true,
 };
 
-/// Reads a line of the SMTP server, of `courierd`, or of the SMTP client.
+/// Parses a line of the SMTP server, of `courierd`, or of the SMTP client.
 fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     if header.program == Some(context.courier_program) {
         let (addr, text) = rejected(header.message)?;
@@ -41,8 +41,8 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     }
 }
 
-/// Whether `511` stands behind `error,relay=` where a reply could start: not
-/// inside a word, nor as a port.
+/// Whether `511` follows `error,relay=` at a place where a reply could start:
+/// not inside a word, nor as a port.
 fn looks_rejected(line: &[u8]) -> bool {
     static RELAY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("error,relay="));
     static CODE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("511"));
@@ -58,13 +58,9 @@ fn looks_rejected(line: &[u8]) -> bool {
     })
 }
 
-/// Reads the refusal of a message, which is
+/// Parses the refusal of a message,
 /// `error,relay=IP[,port=N][,ident=X],from=<…>[,to=<…>]: 511` and a text.
-/// Returns the peer and the text.
-///
-/// # Errors
-///
-/// What is wrong with the message.
+/// Returns the peer and the text, or the reason for a near miss.
 fn rejected(message: &[u8]) -> Result<(IpAddr, &[u8]), &'static str> {
     let rest = message
         .strip_prefix(b"error,relay=")
@@ -79,13 +75,12 @@ fn rejected(message: &[u8]) -> Result<(IpAddr, &[u8]), &'static str> {
     }
 }
 
-/// Reads the acceptance of a message, which is
-/// `newmsg,id=ID[, auth=NAME]: dns; HELO ([NAME ][IP])`, and returns the peer.
-/// That of a user of our own, who logged in somewhere, says nothing about the
-/// address.
+/// Parses the acceptance of a message, `newmsg,id=ID[, auth=NAME]: dns; HELO
+/// ([NAME ][IP])`, and returns the peer. A message of an authenticated user
+/// says nothing about the address, so it is not taken.
 ///
-/// Courier turns blanks in HELO into `_`, so the first blank ends it. A line
-/// cut at 128 bytes is not taken, though its address may be whole.
+/// Courier replaces blanks in HELO by `_`, so the first blank ends it. A line
+/// that was truncated at 128 bytes is not taken, even if its address is whole.
 fn accepted(message: &[u8]) -> Option<IpAddr> {
     let rest = message.strip_prefix(b"newmsg,id=")?;
     let (id, rest) = rest.split_at_checked(memchr::memchr(b':', rest)?)?;
@@ -96,15 +91,14 @@ fn accepted(message: &[u8]) -> Option<IpAddr> {
     named(rest.strip_prefix(b"(")?.strip_suffix(b")")?)
 }
 
-/// Reads a delivery, which is
-/// `id=ID,from=<…>,addr=<…>[,size=N],success: delivered: [NAME ][IP]`, and
-/// returns the host that took the message.
+/// Parses a delivery, `id=ID,from=<…>,addr=<…>[,size=N],success: delivered:
+/// [NAME ][IP]`, and returns the host that accepted the message.
 ///
-/// Courier leaves `<`, `>` and `:` in these two mailboxes, and a sender whose
-/// mail is forwarded chooses his: one that holds a bracket is not taken, and
-/// the address must end the line. What the host replies stands on lines of its
-/// own, behind `addr=<…>: `. A bounce has no sender, and goes where the
-/// bounced mail said.
+/// Courier keeps `<`, `>` and `:` in these two mailboxes, and the sender of a
+/// forwarded mail chooses its own. Therefore a mailbox with a bracket is not
+/// taken, and the address must end the line. The host's reply is on separate
+/// lines after `addr=<…>: `. A bounce has no sender and is not taken, because
+/// the bounced mail chose its destination.
 fn delivered(message: &[u8]) -> Option<IpAddr> {
     let rest = message.strip_prefix(b"id=")?;
     let (_id, rest) = until_comma(rest)?;
@@ -117,14 +111,13 @@ fn delivered(message: &[u8]) -> Option<IpAddr> {
     named(rest.strip_prefix(b",success: delivered: ")?)
 }
 
-/// What follows a mailbox that is not empty, given from behind its `<`.
+/// The bytes after a non-empty mailbox; the input starts after its `<`.
 fn skip_bracketed(bytes: &[u8]) -> Option<&[u8]> {
     let end = memchr::memchr2(b'<', b'>', bytes).filter(|end| *end > 0)?;
     bytes.get(end..)?.strip_prefix(b">")
 }
 
-/// Reads `[NAME ][IP]`: an address in brackets, and before it the host's name,
-/// if it has one.
+/// Parses `[NAME ][IP]`: an address in brackets after an optional host name.
 fn named(host: &[u8]) -> Option<IpAddr> {
     let addr = match token(host) {
         Some((_name, addr)) => addr,
@@ -137,9 +130,9 @@ fn until_comma(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     bytes.split_at_checked(memchr::memchr(b',', bytes)?)
 }
 
-/// What follows the fields and their `: `. `rest` starts with the comma
-/// behind the relay. Only the line that ends in the client's command quotes
-/// the ident, and leaves it as it came.
+/// The bytes after the fields and their `: `. `rest` starts with the comma
+/// after the relay. A line that ends in the client's command is refused: only
+/// there, Courier quotes the ident and logs it unescaped.
 fn skip_fields(rest: &[u8]) -> Result<&[u8], &'static str> {
     let rest = skip_port(rest).ok_or("its port is not a number")?;
     if rest.starts_with(b",msg=") || rest.starts_with(b",ident=\"") {
@@ -159,7 +152,7 @@ fn skip_port(rest: &[u8]) -> Option<&[u8]> {
     (count_digits(port) == port.len()).then_some(rest)
 }
 
-/// Courier writes a blank for each `,` and `:` in it.
+/// Courier replaces each `,` and `:` in it by a blank.
 fn skip_ident(rest: &[u8]) -> Option<&[u8]> {
     let Some(ident) = rest.strip_prefix(b",ident=") else {
         return Some(rest);
@@ -177,8 +170,8 @@ fn skip_sender(rest: &[u8]) -> Option<&[u8]> {
     rest.strip_prefix(b": ")
 }
 
-/// What follows a mailbox, given from behind its `<`. Courier writes a blank
-/// for each `<`, `>` and `:` in it; one that was cut has no `>`.
+/// The bytes after a mailbox; the input starts after its `<`. Courier replaces
+/// each `<`, `>` and `:` in it by a blank. A truncated mailbox has no `>`.
 fn skip_mailbox(bytes: &[u8]) -> Option<&[u8]> {
     let at = memchr::memchr3(b'<', b'>', b':', bytes)?;
     let (mailbox, rest) = bytes.split_at_checked(at)?;

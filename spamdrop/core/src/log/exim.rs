@@ -1,25 +1,26 @@
-//! Exim's own words, in its main or reject log or through syslog.
+//! Exim's log lines, in its main or reject log or through syslog.
 //!
 //! ```text
 //! 2026-11-23 08:50:54 H=NAME (HELO) [IP]:PORT I=[…]:25 F=<SENDER> rejected RCPT <RECIPIENT>: TEXT
 //! 2026-11-23 08:50:54 1vNDf2-0000000012y-3abc <= SENDER H=NAME (HELO) [IP] P=esmtp S=1234
 //! ```
 //!
-//! TEXT is the administrator's; it must speak of a blocklist, see
-//! [`super::listing_text`].
-//! What is refused later (`rejected after DATA`) is content, which a forwarder
-//! passes on. A peer chooses
-//! HELO, which stands before the address and by default is a host name or an
-//! address literal. With `helo_accept_junk_hosts` it may hold blanks and so a
-//! whole forged `x) [9.9.9.9]`; but then the kernel's own `) [IP]` follows,
-//! and a line that has two different ones is not taken. Senders and
-//! recipients that hold a blank, a quote or another bracket are not taken
-//! either: with them, a text could be forged for the forwarder that sends
-//! them. The reject log holds the headers of messages as they came, but behind
-//! a letter and a blank or, where folded, behind a blank: no stamp starts so.
+//! The administrator chooses TEXT. It must name a blocklist, see
+//! [`super::listing_text`]. A later refusal (`rejected after DATA`) concerns
+//! content, which a forwarder passes on, so it is not taken.
 //!
-//! `temporarily rejected` (a 4xx) is not taken: it is what Exim says when the
-//! blocklist did not answer.
+//! A peer chooses HELO, which precedes the address and by default is a host
+//! name or an address literal. With `helo_accept_junk_hosts` it may contain
+//! blanks, and so a whole forged `x) [9.9.9.9]`. But then the kernel's own `)
+//! [IP]` follows, and a line with two different addresses is not taken. Senders
+//! and recipients with a blank, a quote or another bracket are not taken
+//! either: a text could be forged with them, at the expense of the forwarder
+//! that sends them. The reject log contains message headers unchanged, but
+//! after a letter and a blank or, if folded, after a blank: no stamp starts
+//! like that.
+//!
+//! `temporarily rejected` (a 4xx) is not taken: Exim logs it when the blocklist
+//! did not answer.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -34,14 +35,15 @@ use super::header::Header;
 use super::listing_text::{says_listed, speaks_of_list};
 use super::stamp::Stamp;
 
-/// Before there is a message: the host, the fields with the command, the text.
+/// A rejection before the message: the host, the fields with the command, the
+/// text.
 static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
     expression(&format!(
         r#"^{HOST}((?:{FIELD})* rejected (?:connection in "connect" ACL|(?:MAIL|RCPT|EHLO or HELO) [^ "]+)): (.*)"#
     ))
 });
 
-/// Behind the protocol of a user who logged in stands an `a`.
+/// An acceptance. The protocol of an authenticated user ends in `a`.
 static ACCEPTED: LazyLock<Regex> = LazyLock::new(|| {
     expression(&format!(
         r#"^{ID} <= [^ "]+ {HOST}(?:{FIELD})*? P=[a-z0-9]*smtps?(?: |$)"#
@@ -50,10 +52,9 @@ static ACCEPTED: LazyLock<Regex> = LazyLock::new(|| {
 
 const ID: &str = "[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}";
 const HOST: &str = r"H=(?:[^ ()\[\]]+ )?(?:\([^() ]*\) )?\[([0-9A-Za-z:.]+)\](?::[0-9]+)?";
-/// Interface, ident, TLS, sender, authenticator; `DS` for DNSSEC.
+/// Interface, ident, TLS, sender, authenticator, or `DS` for DNSSEC.
 const FIELD: &str = r#" (?:[A-Za-z]+=(?:"[^"]*"|<[^<>" ]*>|[^<>" ]+)|DS)"#;
 
-/// How its lines are read.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
@@ -61,7 +62,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: true,
 };
 
-/// Reads a line; one through syslog may have Exim's own stamp again.
+/// Parses a line. One through syslog may contain Exim's own stamp again.
 fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     let message = match header.program {
         Some(b"exim" | b"exim4") => {
@@ -89,7 +90,7 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
     Ok(Finding::rejected(addr, text, "exim-dnslists"))
 }
 
-/// Whether it is a rejection that speaks of a list.
+/// Whether the line is a rejection that mentions a list.
 fn looks_rejected(line: &[u8]) -> bool {
     rejects(line) && speaks_of_list(line)
 }
@@ -99,13 +100,14 @@ fn rejects(line: &[u8]) -> bool {
     REJECTED.find(line).is_some()
 }
 
-/// What is left of the fields from the sender on, with the command.
+/// The part of the fields from the sender on, including the command.
 fn envelope(fields: &[u8]) -> &[u8] {
     let start = memmem::find(fields, b" F=<").or_else(|| memmem::rfind(fields, b" rejected "));
     start.and_then(|at| fields.get(at..)).unwrap_or(fields)
 }
 
-/// The host, which must be the only one that could be it.
+/// The address of the host. The error applies if more than one address could be
+/// the host's.
 fn host(message: &[u8], found: &Captures<'_>) -> Result<IpAddr, &'static str> {
     static BRACKET: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(") ["));
     let host = found.get(1).ok_or("it has no host")?;
@@ -121,7 +123,7 @@ fn host(message: &[u8], found: &Captures<'_>) -> Result<IpAddr, &'static str> {
     address::tagged(host.as_bytes()).ok_or("its host is not an address")
 }
 
-/// With `log_selector = +pid`.
+/// Skips the process id that `log_selector = +pid` adds.
 fn skip_pid(message: &[u8]) -> &[u8] {
     let digits = message.strip_prefix(b"[").map_or(0, count_digits);
     let behind = message

@@ -1,4 +1,4 @@
-//! What each server's grammar consists of, and what it makes of a line.
+//! The parts of a server's grammar, and its results.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -9,28 +9,28 @@ use super::header::Header;
 use super::sessions::SessionPeers;
 use crate::event::Kind;
 
-/// How the lines of one server are read.
+/// How the lines of one server are parsed.
 pub(super) struct Grammar {
-    /// Reads a line, split behind its header.
+    /// Parses a line whose header has been split off.
     pub(super) read: for<'line> fn(&mut Context<'_>, &Header<'line>) -> GrammarResult<'line>,
-    /// Whether a line that was not taken looks like a rejection by this
+    /// Whether a line that was not taken looks like a rejection because of this
     /// server's blocklists. Such a line is a near miss.
     pub(super) looks_rejected: fn(&[u8]) -> bool,
-    /// A line without any of these strings is neither an event nor a near
-    /// miss, nor needed to understand a later line.
+    /// A line without any of these strings is neither an event nor a near miss,
+    /// and is not needed to parse a later line.
     pub(super) needles: &'static [&'static str],
-    /// Whether the lines tell for certain whose mail was accepted.
+    /// Whether the lines show reliably which peer's mail was accepted.
     pub(super) tells_acceptances: bool,
 }
 
-/// What a grammar depends on besides the line.
+/// The input of a grammar besides the line.
 pub(super) struct Context<'a> {
     /// The name of Courier's SMTP server in the log.
     pub(super) courier_program: &'a [u8],
     pub(super) sessions: &'a mut SessionPeers,
 }
 
-/// What a line says.
+/// The event of a line, without its time.
 #[derive(Debug)]
 pub(super) struct Finding<'line> {
     pub(super) addr: IpAddr,
@@ -38,7 +38,7 @@ pub(super) struct Finding<'line> {
     pub(super) rule: Cow<'static, str>,
 }
 
-/// What a grammar makes of a line, or why it does not take it.
+/// The result of a grammar for a line, or the reason why the line is not taken.
 pub(super) type GrammarResult<'line> = Result<Finding<'line>, &'static str>;
 
 impl<'line> Finding<'line> {
@@ -60,7 +60,7 @@ impl<'line> Finding<'line> {
     }
 }
 
-/// Compiles an expression of one of our own grammars. It matches bytes.
+/// Compiles an expression of a built-in grammar. It matches bytes.
 pub(super) fn expression(pattern: &str) -> Regex {
     let built = RegexBuilder::new(pattern).unicode(false).build();
     built.expect("grammars are constants, and each is used in a test")

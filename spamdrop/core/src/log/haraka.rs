@@ -1,25 +1,26 @@
-//! Haraka's own words about its plugin `dns-list`, once `dnsbl`.
+//! Haraka's log lines of its plugin `dns-list`, formerly `dnsbl`.
 //!
 //! ```text
 //! [INFO] [UUID] [core] hook=connect plugin=dns-list function=onConnect params="" retval=DENY msg="host [IP] is listed on ZONE"
 //! ```
 //!
-//! It is written when a peer connects, before it said a word: UUID and IP are
-//! Haraka's. In other hooks `params` is the peer's, so only `connect` is taken.
-//! `DENYSOFT`, a 4xx, is not: the plugin answers so only where the
-//! administrator wants it. Neither is `[dnsbl] host [IP] is blacklisted by`,
-//! which `dnsbl` writes where it lets the peer go on (`reject=false`).
+//! Haraka writes this line when a peer connects, before the peer sends
+//! anything, so UUID and IP are Haraka's own. In other hooks the peer chooses
+//! `params`, so only `connect` is taken. `DENYSOFT` (a 4xx) is not taken: the
+//! plugin answers so only if the administrator chose it. `[dnsbl] host [IP] is
+//! blacklisted by` is not taken either: `dnsbl` writes it when it lets the peer
+//! continue (`reject=false`).
 //!
-//! `DENY` is what the plugin answered. The plugin `karma` overrides it, unless
-//! its `deny_excludes` name `dns-list`, and says so in another line: the peer
-//! is listed then, but its mail would have been judged.
+//! `DENY` is the plugin's answer. The plugin `karma` overrides it and logs that
+//! in another line, unless its `deny_excludes` contains `dns-list`. Then the
+//! peer is listed, although its mail would have been examined.
 //!
-//! Haraka escapes carriage returns in what it logs, but newlines only in
-//! `[PROTOCOL]` lines. So where a plugin logs a decoded header or another value
-//! that may hold a newline, a sender can write whole lines into Haraka's
-//! standard output, and into a journal or file that takes it line by line; also
-//! a line that makes up a session. No grammar can tell those. The plugin
-//! `syslog` hands over each message as one, and rsyslog escapes the newline.
+//! Haraka escapes carriage returns in its log, but newlines only in
+//! `[PROTOCOL]` lines. So if a plugin logs a decoded header or another value
+//! with a newline, a sender can write whole lines into Haraka's standard
+//! output, and into a journal or file that reads it by line; also a line with
+//! an invented session. No grammar can detect such lines. The plugin `syslog`
+//! passes each message as one, and rsyslog escapes the newline.
 
 use std::sync::LazyLock;
 
@@ -36,7 +37,6 @@ static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// How its lines are read.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
@@ -44,7 +44,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: false,
 };
 
-/// Reads a line, from syslog or from Haraka's standard output.
+/// Parses a line, from syslog or from Haraka's standard output.
 fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     if !matches!(header.program, Some(b"haraka") | None) {
         return Err(header.not_its());
@@ -59,7 +59,7 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
     Ok(Finding::rejected(addr, text, "haraka-dnsbl"))
 }
 
-/// Whether it is one of the plugin's sentences.
+/// Whether the line is one of the plugin's messages.
 fn looks_rejected(line: &[u8]) -> bool {
     static LISTED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("] is listed on "));
     static BLACKLISTED: LazyLock<Finder<'_>> =

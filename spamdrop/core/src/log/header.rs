@@ -1,27 +1,27 @@
-//! What stands before the message: syslog's header, as files and journalctl
-//! show it, or the stamp of a log that the server writes itself.
+//! The part of a line before the message: syslog's header, as in files and
+//! journalctl's output, or the stamp of a log that the server writes itself.
 
 use super::bytes::{count_digits, token};
 use super::stamp::Stamp;
 
-/// The parts of a line, not judged yet.
+/// The parts of a line, not yet interpreted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header<'line> {
-    /// `None` for RFC 5424's nil stamp, or where there is none.
+    /// `None` for RFC 5424's nil stamp, or if there is no stamp.
     pub(super) stamp: Option<Stamp<'line>>,
-    /// Without the process id; `None` where there is no syslog header.
+    /// Without the process id; `None` if there is no syslog header.
     pub(super) program: Option<&'line [u8]>,
     pub(super) message: &'line [u8],
 }
 
 impl<'line> Header<'line> {
-    /// Splits a line behind its syslog header; one that has none, behind its
+    /// Splits a line after its syslog header or, if it has none, after its
     /// stamp.
     pub(super) fn split(line: &'line [u8]) -> Self {
         Self::syslog(line).unwrap_or_else(|| Self::bare(line))
     }
 
-    /// Splits a line behind its stamp, if it has one, whatever follows.
+    /// Splits a line after its stamp, if it has one, whatever follows.
     pub(super) fn bare(line: &'line [u8]) -> Self {
         let (stamp, message) = match Stamp::certain(line) {
             Some((stamp, message)) => (Some(stamp), message),
@@ -34,7 +34,7 @@ impl<'line> Header<'line> {
         }
     }
 
-    /// Why a server does not read this line.
+    /// The reason why a server's grammar does not apply to this line.
     pub(super) fn not_its(&self) -> &'static str {
         match self.program {
             Some(_) => "another program wrote it",
@@ -42,8 +42,8 @@ impl<'line> Header<'line> {
         }
     }
 
-    /// Splits a line in one of these forms, each with or without a `<PRI>`,
-    /// a `[pid]` and a wrapper that says how often the message was repeated:
+    /// Splits a line in one of these forms, each with or without a `<PRI>`, a
+    /// `[pid]` and a wrapper with the number of repetitions of the message:
     ///
     /// ```text
     /// Nov  3 08:50:54 mx1 prog: message                      RFC 3164, journalctl -o short
@@ -79,7 +79,8 @@ impl<'line> Header<'line> {
         })
     }
 
-    /// RFC 5424, section 6, behind the version.
+    /// Splits the rest of a line in the form of RFC 5424 section 6, after the
+    /// version.
     fn structured(line: &'line [u8]) -> Option<Self> {
         let (stamp, rest) = token(line)?;
         let (_host, rest) = token(rest)?;
@@ -116,8 +117,8 @@ fn strip_pid(tag: &[u8]) -> &[u8] {
     stripped.unwrap_or(tag)
 }
 
-/// Unwraps what rsyslog's `$RepeatedMsgReduction` writes:
-/// `message repeated 3 times: [ the message]`.
+/// Removes the wrapper that rsyslog's `$RepeatedMsgReduction` adds: `message
+/// repeated 3 times: [ the message]`.
 fn strip_repeated(message: &[u8]) -> &[u8] {
     let inner = message
         .strip_prefix(b"message repeated ")
@@ -127,8 +128,8 @@ fn strip_repeated(message: &[u8]) -> &[u8] {
     inner.map_or(message, <[u8]>::trim_ascii_start)
 }
 
-/// RFC 5424, section 6.3: `-`, or elements whose quoted values escape `"`,
-/// `\` and `]`.
+/// Skips the structured data of RFC 5424 section 6.3: `-`, or elements whose
+/// quoted values escape `"`, `\` and `]`.
 fn skip_structured_data(bytes: &[u8]) -> Option<&[u8]> {
     if let Some(rest) = bytes.strip_prefix(b"-") {
         return Some(rest);

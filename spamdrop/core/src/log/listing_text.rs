@@ -1,11 +1,11 @@
-//! Whether a reply in the administrator's words says that the peer is on a DNS
-//! blocklist.
+//! Decides whether a reply in the administrator's words says that the peer is
+//! on a DNS blocklist.
 //!
-//! Such a text may hold words of the peer's, of a sender that a forwarder
-//! passes on, or of another server. A rejection that is missed costs nothing
-//! but a look-up the next time; a wrong one costs mail. So a text is taken only
-//! if nothing in it speaks of something else, and without the words that the
-//! line has from the peer.
+//! Such a text may contain words of the peer, of a sender that a forwarder
+//! passes on, or of another server. A missed rejection costs only a look-up the
+//! next time, but a wrong one costs mail. Therefore words that the line has
+//! from the peer are removed first, and a text is taken only if nothing in it
+//! refers to something else.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ use regex::bytes::Regex;
 use super::address;
 use super::grammar::expression;
 
-/// Labels of the zones and sites of blocklists.
+/// Labels in the domains of blocklists.
 const LABEL: &str = r"\b(?:(?:dns|[a-z])?bl|rbl|(?:black|block|deny)-?list|spamhaus|spamcop|abuseat|barracudacentral|uceprotect|sorbs|spamrats|mailspike|surriel|gbudb|spameatingmonkey)\b";
 
 /// Names a DNS blocklist: a word for one, or its zone.
@@ -26,32 +26,33 @@ static LIST: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// Speaks of some list, which may be of something else than hosts.
+/// Mentions some list, which may list something other than hosts.
 static SOME_LIST: LazyLock<Regex> = LazyLock::new(|| {
     expression(&format!(
         r"\b(?:black|block|deny)[ -]?list|\bblackhole|\blisted\b|\b(?:blocked|found) (?:at|by|in|using) [a-z0-9.-]*{LABEL}"
     ))
 });
 
-/// The page of a list.
+/// The web page of a list.
 static PAGE: LazyLock<Regex> =
     LazyLock::new(|| expression(&format!(r"\bhttps?://[^ ]*{LABEL}[^ ]*")));
 
-/// What looks like any of these; more than is taken.
+/// A text that may match any of these; matches more than is taken.
 static HINT: LazyLock<Regex> = LazyLock::new(|| {
     expression(&format!(
         r"(?i){LABEL}|\bdns-?bl|\b(?:black|block|deny)[ -]?list|\bblackhole|\blisted\b|\bblocked\b|\bhttps?://[^ ]*[0-9]+\.[0-9]+\.[0-9]+\.[0-9]"
     ))
 });
 
-/// A list of good hosts, a delay, or that something is not listed.
+/// Mentions an allow-list, a delay, or that something is not listed.
 static DENIAL: LazyLock<Regex> = LazyLock::new(|| {
     expression(
         r"dnswl|\b(?:white|allow|pass|gr[ae]y)[ -]?list|n't\b|\b(?:not?|nor|no longer|never) (?:[a-z]+ ){0,2}(?:in|on|at|by|found|(?:[a-z]+[ -]?)?list(?:ed)?)\b",
     )
 });
 
-/// What else is looked up in a list: content, or what a forwarder passes on.
+/// Mentions other data that is looked up in a list: content, or data that a
+/// forwarder passes on.
 static OTHER: LazyLock<Regex> = LazyLock::new(|| {
     expression(
         r"\b(?:dbl|rhsbl|surbl|uribl|ur[il]s?|domains?|senders?|helo|ehlo|received|verif(?:y|ied|ication)|callout|remote)\b",
@@ -63,16 +64,14 @@ static ADDRESS: LazyLock<Regex> =
 
 static QUAD: LazyLock<Regex> = LazyLock::new(|| expression(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"));
 
-/// Bytes that are judged; no server's reply is as long.
+/// The number of bytes that are examined; no server's reply is longer.
 const MOST: usize = 1024;
 
-/// Whether `text` says that the host `addr` is on a blocklist: it names a DNS
-/// blocklist, or it names the address and speaks of a list or gives the page
-/// of one. `chosen` is what else the line holds of the peer's words.
-///
-/// # Errors
-///
-/// Why it does not, or not for certain.
+/// Whether `text` says that the host `addr` is on a blocklist. It does if it
+/// names a DNS blocklist, or if it contains the address and either mentions a
+/// list or contains the web page of one. `chosen` is the other text in the line
+/// that the peer chose. The error is the reason why the text does not say so,
+/// or not reliably.
 pub(super) fn says_listed(text: &[u8], addr: IpAddr, chosen: &[u8]) -> Result<(), &'static str> {
     if text.len() > MOST || chosen.len() > MOST {
         return Err("it is too long to be judged");
@@ -109,7 +108,7 @@ pub(super) fn speaks_of_list(line: &[u8]) -> bool {
     HINT.is_match(line)
 }
 
-/// Every address of a text; none of them has a zone or a port.
+/// All addresses in a text. None of them may have a zone or a port.
 fn addresses(text: &[u8]) -> impl Iterator<Item = IpAddr> {
     let found = ADDRESS.captures_iter(text);
     found.filter_map(|found| {
@@ -118,8 +117,8 @@ fn addresses(text: &[u8]) -> impl Iterator<Item = IpAddr> {
     })
 }
 
-/// The text without words that are a mailbox or have a part in `chosen`; a `@`
-/// takes their place. Both are in lower case.
+/// The text, with `@` in place of each word that is a mailbox or shares a part
+/// with `chosen`. Both arguments are in lower case.
 fn without(text: &[u8], chosen: &[u8]) -> Vec<u8> {
     let is_end = |byte: &u8| b" <>@\"'(),;:=[]".contains(byte);
     let terms: Vec<_> = chosen
@@ -137,7 +136,7 @@ fn without(text: &[u8], chosen: &[u8]) -> Vec<u8> {
     words.collect::<Vec<_>>().join(&b' ')
 }
 
-/// Without what is neither letter nor digit at both ends.
+/// Removes bytes that are neither letter nor digit from both ends.
 fn trim(word: &[u8]) -> &[u8] {
     let start = word.iter().position(u8::is_ascii_alphanumeric);
     let end = word.iter().rposition(u8::is_ascii_alphanumeric);
@@ -147,7 +146,7 @@ fn trim(word: &[u8]) -> &[u8] {
         .unwrap_or_default()
 }
 
-/// Whether `part` stands in `whole` with no letter or digit beside it.
+/// Whether `whole` contains `part` with no adjacent letter or digit.
 fn stands_in(part: &[u8], whole: &[u8]) -> bool {
     let is_free = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
     memmem::find_iter(whole, part).any(|at| {

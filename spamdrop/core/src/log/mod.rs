@@ -1,18 +1,18 @@
 //! Log line → event.
 //!
-//! Anyone who can speak to the mail server chooses parts of its log, so a
-//! line is read from its start by a fixed grammar: syslog header, program
-//! name, the mail server's own words. An address found elsewhere in the line
-//! is never believed. Each server has a module, which says what a peer can
-//! choose in its lines; [`Pattern`] is for what none of them knows.
+//! Any client of the mail server chooses parts of its log. So a line is parsed
+//! from its start by a fixed grammar: syslog header, program name, the mail
+//! server's own words. An address elsewhere in the line is never believed. Each
+//! server has a module, which documents the parts of its lines that a peer can
+//! choose. [`Pattern`] is for servers without a module.
 //!
-//! Only a blocklist's rejection for good is taken. A 4xx is one where it is
-//! how that server refuses every listed peer; elsewhere it means that a list
-//! did not answer, or is not trusted yet.
+//! Only a permanent rejection because of a blocklist is taken. A 4xx is taken
+//! only from a server that refuses every listed peer with one. From other
+//! servers, a 4xx means that a list did not answer or is not trusted yet.
 //!
-//! Of Courier's deliveries the hosts that took them are read as well. The
-//! others' lines of a delivery do not name the sender (Exim's only on
-//! request), and where a bounce goes, whoever sent the mail has chosen.
+//! Deliveries are taken from Courier only. The delivery lines of the other
+//! servers do not contain the sender (Exim's only on request), and the
+//! destination of a bounce is chosen by the sender of the bounced mail.
 
 mod address;
 mod bytes;
@@ -47,28 +47,28 @@ use header::Header;
 use sessions::SessionPeers;
 use stamp::Stamp;
 
-/// What a line turned out to be.
+/// The result of parsing a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed<'line> {
-    /// A rejection or an acceptance.
+    /// A rejection, an acceptance or a delivery.
     Event(Event<'line>),
-    /// Neither.
+    /// None of these.
     Nothing,
-    /// Not taken, though it looks like a rejection; and why.
+    /// The line looks like a rejection but was not taken, for this reason.
     NearMiss(&'static str),
 }
 
-/// How lines are read.
+/// Settings of the parser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParserSettings {
-    /// The mail servers whose lines are read.
+    /// The mail servers whose lines are parsed.
     pub servers: Vec<MailServer>,
     /// The name of Courier's SMTP server in the log: `courieresmtpd`, unless
     /// `SYSLOGNAME` renames it.
     pub courier_program: String,
-    /// Tried in this order on lines that no server's grammar takes.
+    /// Patterns, tried in this order on lines that no server's grammar takes.
     pub patterns: Vec<Pattern>,
-    /// The time zone of stamps that name none.
+    /// The time zone of stamps without a zone.
     pub zone: TimeZone,
 }
 
@@ -84,7 +84,7 @@ impl Default for ParserSettings {
     }
 }
 
-/// Reads the log of mail servers.
+/// Parses the log of mail servers.
 #[derive(Debug)]
 pub struct Parser {
     settings: ParserSettings,
@@ -101,22 +101,22 @@ impl Parser {
         }
     }
 
-    /// Takes over other settings. The connections that it has seen are
-    /// forgotten only if the settings differ.
+    /// Applies other settings. If they differ, the connections that the parser
+    /// has seen are forgotten.
     pub fn reconfigure(&mut self, settings: ParserSettings) {
         if settings != self.settings {
             *self = Self::new(settings);
         }
     }
 
-    /// Begins with another log: forgets the connections of the last one.
+    /// Starts with another log: forgets the connections of the last one.
     pub fn start_log(&mut self) {
         self.sessions = SessionPeers::default();
     }
 
-    /// Reads one line, without its end. `now` decides the year of a stamp
-    /// that has none. Lines come in the order of the log: some servers name
-    /// the peer only when it connects.
+    /// Parses one line, without its line end. `now` decides the year of a stamp
+    /// without one. Lines must come in the order of the log, because some
+    /// servers name the peer only when it connects.
     #[must_use]
     pub fn parse<'line>(&mut self, line: &'line [u8], now: SystemTime) -> Parsed<'line> {
         let header = Header::split(line);
@@ -140,8 +140,9 @@ impl Parser {
             .unwrap_or_else(|| near_miss.map_or(Parsed::Nothing, Parsed::NearMiss))
     }
 
-    /// The strings to search a log for, so that other lines need not be read.
-    /// With a pattern, which may match any line, that is every line.
+    /// The strings to search a log for, so that other lines need not be parsed.
+    /// If there is a pattern, which may match any line, every line must be
+    /// parsed.
     #[must_use]
     pub fn needles(&self) -> Needles {
         if !self.settings.patterns.is_empty() {
@@ -171,7 +172,7 @@ impl Parser {
     }
 }
 
-/// Adds the time to what was found.
+/// Adds the time to a finding.
 fn event<'line>(
     found: Finding<'line>,
     stamp: Option<Stamp<'line>>,

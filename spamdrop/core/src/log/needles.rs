@@ -1,25 +1,25 @@
-//! Which lines a parser need not read.
+//! Selects the lines that a parser must read.
 
 use aho_corasick::Span;
 use aho_corasick::packed::Searcher;
 
-/// The strings to search a log for: a line without any of them is
-/// [`super::Parsed::Nothing`], and not needed to understand a later line.
+/// The strings to search a log for. A line without any of them is
+/// [`super::Parsed::Nothing`], and is not needed to parse a later line.
 ///
-/// All of them are searched for at once, with SIMD (the packed searcher of
-/// aho-corasick). On an AMD EPYC with AVX2, in a log of which every fifth line
-/// has a needle, it reads 4.7 GB/s for Courier's three needles and 4.1 GB/s for
-/// the sixteen of all servers; a `memmem` for each string reads 3.5 and
-/// 0.9 GB/s, an Aho-Corasick automaton 0.5 GB/s.
+/// All strings are searched for at once, with SIMD (the packed searcher of
+/// aho-corasick). On an AMD EPYC with AVX2, in a log with a needle in every
+/// fifth line, it reads 4.7 GB/s for Courier's three needles and 4.1 GB/s for
+/// the sixteen of all servers. A `memmem` for each string reads 3.5 and 0.9
+/// GB/s, an Aho-Corasick automaton 0.5 GB/s.
 #[derive(Debug)]
 pub struct Needles {
-    /// `None` where any line may be something.
+    /// `None` if every line must be read.
     searcher: Option<Searcher>,
 }
 
 impl Needles {
-    /// On a processor without SIMD there is no packed searcher, and every line
-    /// is read.
+    /// A processor without SIMD has no packed searcher; every line is then
+    /// read.
     pub(super) fn any(needles: impl Iterator<Item = &'static str>) -> Self {
         Self {
             searcher: Searcher::new(needles),
@@ -30,7 +30,7 @@ impl Needles {
         Self { searcher: None }
     }
 
-    /// Where the first needle begins in `bytes`, at `start` or behind it.
+    /// The position of the first needle in `bytes`, at `start` or later.
     #[must_use]
     pub fn find(&self, bytes: &[u8], start: usize) -> Option<usize> {
         if start >= bytes.len() {
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn short_texts_are_searched_too() {
-        // Shorter than a SIMD register.
+        // The input is shorter than a SIMD register.
         let needles = Needles::any(["rejected", "error"].into_iter());
         for length in 0..80 {
             let text = [vec![b'x'; length], b"error".to_vec()].concat();

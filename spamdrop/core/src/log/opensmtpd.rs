@@ -1,4 +1,4 @@
-//! OpenSMTPD's own words. A refusal does not name the peer, only its session:
+//! OpenSMTPD's log lines. A refusal does not name the peer, only its session:
 //!
 //! ```text
 //! 6a3f5c1b9d2e4f70 smtp connected address=IP host=NAME
@@ -6,16 +6,16 @@
 //! 6a3f5c1b9d2e4f70 smtp disconnected reason=quit
 //! ```
 //!
-//! Before 6.4 the verbs stand behind `event=`, and each names the address. The
-//! session's id is random and stands first, so a peer can only have its own
-//! session refused. TEXT is the administrator's or a filter's, and must speak
-//! of a blocklist; and no refusal after RCPT is taken, which is of content. The
-//! command is the peer's: should it hold a whole forged
-//! `" result="`, then the true one follows it, and a line with two is not
-//! taken, lest a forwarder be blamed for a recipient that it passes on.
+//! Before 6.4 the verbs follow `event=`, and each line names the address. The
+//! session's id is random and comes first, so a peer can only affect its own
+//! session. The administrator or a filter chooses TEXT, which must name a
+//! blocklist. A refusal after RCPT is not taken, because it concerns content.
+//! The peer chooses the command. If it contains a whole forged `" result="`,
+//! the true one follows. A line with two is not taken, so that a forwarder is
+//! not blocked for a recipient that it passes on.
 //!
-//! A 4xx is not taken, but for 421 with `Host listed at`, which is how
-//! filter-dnsbl closes the connection of a listed peer.
+//! A 4xx is not taken, with one exception: filter-dnsbl closes the connection
+//! of a listed peer with 421 and `Host listed at`.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -28,7 +28,6 @@ use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 use super::listing_text::{says_listed, speaks_of_list};
 
-/// How its lines are read.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
@@ -36,7 +35,6 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: false,
 };
 
-/// Reads a line.
 fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     if header.program != Some(b"smtpd") {
         return Err(header.not_its());
@@ -74,8 +72,8 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     Ok(Finding::rejected(addr, text, "opensmtpd-dnsbl"))
 }
 
-/// Whether a command was refused for good, or the connection closed, for a
-/// list.
+/// Whether a command was refused permanently, or the connection closed, and the
+/// line mentions a list.
 fn looks_rejected(line: &[u8]) -> bool {
     static FAILED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("failed-command "));
     static REFUSED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" result=\"5"));
@@ -84,7 +82,7 @@ fn looks_rejected(line: &[u8]) -> bool {
     FAILED.find(line).is_some() && refused() && speaks_of_list(line)
 }
 
-/// Reads `ID smtp `, an id of 16 hexadecimal digits.
+/// Parses `ID smtp `; the id has 16 hexadecimal digits.
 fn session(message: &[u8]) -> Option<(u64, &[u8])> {
     let (id, rest) = token(message)?;
     let digits = id.len() == 16 && id.iter().all(u8::is_ascii_hexdigit);
@@ -93,8 +91,8 @@ fn session(message: &[u8]) -> Option<(u64, &[u8])> {
     Some((id, rest.strip_prefix(b"smtp ")?))
 }
 
-/// Whether the command comes before a message does. It is empty where a filter
-/// closes the connection, whenever that may be.
+/// Whether the command precedes the message. The command is empty if a filter
+/// closes the connection, at any time.
 fn is_early(command: &[u8]) -> bool {
     let verb = command
         .split(|byte| *byte == b' ')
@@ -104,14 +102,15 @@ fn is_early(command: &[u8]) -> bool {
     verbs.iter().any(|known| verb.eq_ignore_ascii_case(known))
 }
 
-/// A command, and what it came to.
+/// A command and its result.
 struct Failed<'line> {
     command: &'line [u8],
     code: &'line [u8],
     text: &'line [u8],
 }
 
-/// Reads the command and the one `result`, at the line's end.
+/// Parses the command and its `result`, which must be the only one and end the
+/// line.
 fn failed(rest: &[u8]) -> Result<Failed<'_>, &'static str> {
     const COMMAND: &[u8] = b"command=\"";
     const RESULT: &[u8] = b"\" result=\"";
@@ -134,7 +133,7 @@ fn failed(rest: &[u8]) -> Result<Failed<'_>, &'static str> {
     parts().ok_or("its command and result are not as OpenSMTPD writes them")
 }
 
-/// Before 6.4: `address=IP host=NAME command=`.
+/// The address in a line before 6.4: `address=IP host=NAME command=`.
 fn own_address(rest: &[u8]) -> Option<IpAddr> {
     let (addr, rest) = token(rest.strip_prefix(b"address=")?)?;
     let (_name, rest) = token(rest.strip_prefix(b"host=")?)?;
@@ -142,7 +141,7 @@ fn own_address(rest: &[u8]) -> Option<IpAddr> {
         .then(|| peer_address(addr))?
 }
 
-/// With or without the brackets of a literal.
+/// Parses an address with or without the brackets of a literal.
 fn peer_address(bytes: &[u8]) -> Option<IpAddr> {
     match address::bracketed(bytes) {
         Some((addr, [])) => addr,

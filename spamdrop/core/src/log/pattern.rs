@@ -1,12 +1,12 @@
-//! Patterns of the administrator's own.
+//! Patterns of the administrator.
 //!
-//! A pattern is a regular expression over a message, with `<HOST>` where the
-//! peer's address stands. What a peer can write into a line must not move that
-//! place: so a pattern is refused unless, read from the start of the line,
-//! there is only one place in any line where `<HOST>` can stand, whatever
-//! follows it, and its end is certain too. This is decided, not guessed: see
-//! [`place`]. What cannot be known is whether the text at that one place is
-//! the kernel's.
+//! A pattern is a regular expression over a message, with `<HOST>` in place of
+//! the peer's address. Text that a peer can write into a line must not move
+//! that place. Therefore a pattern is accepted only if every line, read from
+//! its start, has at most one place where `<HOST>` can match, whatever follows
+//! it, and the end of that place is unambiguous, too. This is decided exactly,
+//! not by heuristics: see [`place`]. Whether the text at that place comes from
+//! the kernel cannot be checked.
 
 mod place;
 
@@ -23,22 +23,22 @@ use super::grammar::Finding;
 use crate::event::Kind;
 use place::Ambiguous;
 
-/// What `<HOST>` stands for: IPv4, or IPv6 with or without an embedded IPv4
-/// address and the `IPv6:` of an address literal. More than addresses match;
-/// what is none is a near miss.
+/// The expansion of `<HOST>`: IPv4, or IPv6 with or without an embedded IPv4
+/// address and the `IPv6:` of an address literal. It matches more than
+/// addresses; a match that is not an address is a near miss.
 const ADDRESS: &str = concat!(
     r"(?P<spamdrop_host>(?:[0-9]{1,3}\.){3}[0-9]{1,3}",
     r"|(?:[Ii][Pp][Vv]6:)?[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}",
     r"(?:(?:\.[0-9]{1,3}){3})?)"
 );
-/// Of these, the ones that people read best.
+/// The IPv4 part of [`ADDRESS`], which is easiest to read in messages.
 const IPV4: &str = r"(?P<spamdrop_host>(?:[0-9]{1,3}\.){3}[0-9]{1,3})";
 const GROUP: &str = "spamdrop_host";
 
-/// Bytes that a compiled pattern may take.
+/// The maximum size of a compiled pattern, in bytes.
 const SIZE_LIMIT: usize = 1 << 18;
 
-/// A pattern of the configuration, which has been found to be safe.
+/// A pattern of the configuration that has passed the check.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "PatternSource")]
 pub struct Pattern {
@@ -46,7 +46,7 @@ pub struct Pattern {
     regex: Regex,
 }
 
-/// `[[pattern]]`, as it is written.
+/// `[[pattern]]` as written in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PatternSource {
@@ -55,7 +55,7 @@ struct PatternSource {
     r#match: String,
 }
 
-/// The expression says all there is to compare.
+/// Patterns are equal if their sources are; the rest is derived from them.
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         self.source == other.source
@@ -83,20 +83,20 @@ impl TryFrom<PatternSource> for Pattern {
 }
 
 impl Pattern {
-    /// The name, which is shown as the rule.
+    /// The name, which is displayed as the rule.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.source.name
     }
 
-    /// The program whose messages it reads; without one it reads lines behind
-    /// their stamp, whatever follows.
+    /// The program whose messages it matches. Without one, it matches lines
+    /// after their stamp, whatever follows.
     pub(super) fn program(&self) -> Option<&[u8]> {
         self.source.program.as_deref().map(str::as_bytes)
     }
 
-    /// What it finds in a message; `None` if it does not match, an error if
-    /// what stands for the host is no address.
+    /// The match in a message. `None` if the pattern does not match; an error
+    /// if the text in place of the host is not an address.
     pub(super) fn find<'line>(
         &self,
         message: &'line [u8],
@@ -161,7 +161,7 @@ fn anchored(nfa: &NFA) -> Result<(), String> {
     Ok(())
 }
 
-/// The same expression as a state machine that can be looked into.
+/// The same expression as an inspectable state machine.
 fn automaton(expanded: &str) -> Result<NFA, String> {
     NFA::compiler()
         .syntax(syntax::Config::new().unicode(false).utf8(false))

@@ -1,4 +1,4 @@
-//! Postfix's own words: `smtpd` and `postscreen`.
+//! Postfix's log lines: `smtpd` and `postscreen`.
 //!
 //! ```text
 //! NOQUEUE: reject: RCPT from NAME[IP]: 554 5.7.1 Service unavailable; Client host [IP] blocked using ZONE; TEXT; from=<…> …
@@ -6,18 +6,18 @@
 //! disconnect from NAME[IP] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5
 //! ```
 //!
-//! A program is `SYSLOG_NAME/smtpd`, where `syslog_name` may be anything, also
-//! several words with slashes; so its last part decides. NAME is the verified
-//! PTR name, which Postfix admits only as a host name: no blank, no bracket.
-//! What else a client chooses (HELO, sender, recipient) stands behind the
-//! reply. The reply names the client's address again: the two must agree, so
-//! a listed HELO, sender domain or PTR name (`reject_rhsbl_*`) is not taken;
-//! a good forwarder may send any of those.
+//! A program is `SYSLOG_NAME/smtpd`. `syslog_name` may be any text, also
+//! several words with slashes, so only the last part counts. NAME is the
+//! verified PTR name, which Postfix accepts only as a host name: no blank, no
+//! bracket. Everything else that a client chooses (HELO, sender, recipient)
+//! follows the reply. The reply repeats the client's address, and the two must
+//! agree. So a listed HELO, sender domain or PTR name (`reject_rhsbl_*`) is not
+//! taken, because a good forwarder may send any of them.
 //!
-//! A 4xx is not taken: `maps_rbl_reject_code = 454` and `soft_bounce` are what
-//! an administrator sets who does not trust the list yet. Neither is `DNSBL
-//! rank` of postscreen, which is logged also where its action is `ignore`,
-//! as it is by default.
+//! A 4xx is not taken: an administrator who does not trust the list yet sets
+//! `maps_rbl_reject_code = 454` or `soft_bounce`. `DNSBL rank` of postscreen is
+//! not taken either, because it is logged also if the action is `ignore`, the
+//! default.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -29,7 +29,6 @@ use super::bytes::count_digits;
 use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 
-/// How its lines are read.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
@@ -37,7 +36,6 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: true,
 };
 
-/// Reads a line.
 fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     match header.program.and_then(process) {
         Some(b"smtpd") => match header.message.strip_prefix(b"disconnect from ") {
@@ -52,14 +50,14 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
     }
 }
 
-/// Whether it speaks of a blocklist's answer.
+/// Whether the line mentions the answer of a blocklist.
 fn looks_rejected(line: &[u8]) -> bool {
     static BLOCKED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" blocked using "));
     static RANK: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(": DNSBL rank "));
     BLOCKED.find(line).is_some() || RANK.find(line).is_some()
 }
 
-/// What stands behind the last slash of `SYSLOG_NAME/PROCESS`.
+/// The part after the last slash of `SYSLOG_NAME/PROCESS`.
 fn process(program: &[u8]) -> Option<&[u8]> {
     let slash = memchr::memrchr(b'/', program)?;
     let (name, process) = program.split_at_checked(slash)?;
@@ -88,7 +86,7 @@ fn rejected<'line>(message: &'line [u8], class: &[u8], rule: &'static str) -> Gr
     Ok(Finding::rejected(addr, text, rule))
 }
 
-/// Reads `QUEUE_ID: reject: STAGE from `.
+/// Parses `QUEUE_ID: reject: STAGE from `.
 fn skip_stage(message: &[u8]) -> Option<&[u8]> {
     let queue_id = count(message, |byte| byte.is_ascii_alphanumeric());
     let rest = message.get(queue_id..)?.strip_prefix(b": reject: ")?;
@@ -96,7 +94,7 @@ fn skip_stage(message: &[u8]) -> Option<&[u8]> {
     rest.get(stage..)?.strip_prefix(b" from ")
 }
 
-/// Reads `NAME[IP]` or `NAME[IP]:PORT`, which ends in `: `.
+/// Parses `NAME[IP]` or `NAME[IP]:PORT`, followed by `: `.
 fn client(bytes: &[u8]) -> Option<(Option<IpAddr>, &[u8])> {
     let (addr, rest) = named(bytes)?;
     Some((addr, skip_port(rest).strip_prefix(b": ")?))
@@ -107,7 +105,8 @@ fn named(bytes: &[u8]) -> Option<(Option<IpAddr>, &[u8])> {
     bracketed(bytes.get(name..)?)
 }
 
-/// With `smtpd_client_port_logging`, and always for postscreen.
+/// Skips the port, which `smtpd_client_port_logging` adds and postscreen always
+/// logs.
 fn skip_port(bytes: &[u8]) -> &[u8] {
     let port = bytes
         .strip_prefix(b":")
@@ -118,7 +117,7 @@ fn skip_port(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// Reads `5xx ` and an enhanced status code, if there is one.
+/// Parses `5xx ` and an optional enhanced status code.
 fn skip_code(reply: &[u8]) -> Option<&[u8]> {
     let [b'5', b'0'..=b'9', b'0'..=b'9', b' ', text @ ..] = reply else {
         return None;
@@ -130,8 +129,8 @@ fn skip_code(reply: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// Reads the counts of commands, as `OK/ALL` or, if all went well, `ALL`:
-/// there must be a message, and nobody who logged in.
+/// Parses the counts of commands, as `OK/ALL` or, if all succeeded, `ALL`.
+/// Returns the client if it sent a message and did not authenticate.
 fn accepted(client: &[u8]) -> Option<IpAddr> {
     let (addr, rest) = named(client)?;
     let counts = skip_port(rest).strip_prefix(b" ")?;

@@ -1,4 +1,5 @@
-//! What a peer can choose, rendered through a model of Courier's logging.
+//! Property tests: text that a peer can choose, rendered through a model of
+//! Courier's logging.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
@@ -11,7 +12,7 @@ use crate::event::Kind;
 
 const HEADER: &[u8] = b"Nov 23 08:50:54 mx1 courieresmtpd: ";
 
-/// Bytes that a peer chooses, biased to what the grammar is made of.
+/// Bytes that a peer chooses, biased towards the tokens of the grammar.
 fn chosen() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         3 => vec(any::<u8>(), 0..12),
@@ -46,9 +47,10 @@ const PIECES: &[&str] = &[
     " [9.9.9.9]",
 ];
 
-/// `clog_msg_str`: control bytes become dots, newlines slashes, and what
-/// exceeds 128 bytes is cut. A carriage return is left out without being
-/// counted, so as many bytes of what lies behind the string are taken.
+/// `clog_msg_str`: control bytes become dots, newlines become slashes, and the
+/// string is truncated after 128 bytes. A carriage return is skipped without
+/// being counted, so for each the same number of bytes is read past the end of
+/// the string.
 fn logged(string: &[u8], behind: &[u8]) -> Vec<u8> {
     let string: Vec<u8> = string.iter().copied().filter(|&byte| byte != 0).collect();
     let memory = string.iter().chain(&[0]).chain(behind);
@@ -67,8 +69,8 @@ fn logged(string: &[u8], behind: &[u8]) -> Vec<u8> {
     out
 }
 
-/// `set_submit_error`: inside its brackets, a mailbox has no other and no
-/// colon.
+/// `set_submit_error`: a mailbox contains no brackets or colons inside its own
+/// brackets.
 fn mailbox(text: &[u8]) -> Vec<u8> {
     let inside = text.iter().map(|&byte| match byte {
         b'<' | b'>' | b':' => b' ',
@@ -138,7 +140,7 @@ impl Session {
         line
     }
 
-    /// Whether Courier writes the line as the grammar has it. An ident that
+    /// Whether Courier writes the line in the grammar's form. An ident that
     /// starts with a quote looks like the other kind of line.
     fn clean(&self) -> bool {
         if self
@@ -185,7 +187,7 @@ fn session() -> impl Strategy<Value = Session> {
 }
 
 /// A line of the SMTP client, up to its mailboxes. Courier reads these from a
-/// file, in lines, and turns carriage returns into blanks.
+/// file by line, and replaces carriage returns by blanks.
 fn sending(from: &[u8], to: &[u8]) -> Vec<u8> {
     let stored = |text: &[u8]| -> Vec<u8> {
         let kept = text.iter().filter(|&&byte| byte != b'\n');
@@ -205,7 +207,7 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_424_400)
 }
 
-/// The address and whether it was a rejection.
+/// The address, and whether the event was a rejection.
 fn read(line: &[u8]) -> Option<(IpAddr, bool)> {
     match Parser::new(ParserSettings::default()).parse(line, now()) {
         Parsed::Event(event) => Some((event.addr, matches!(event.kind, Kind::Rejected { .. }))),
@@ -223,13 +225,13 @@ proptest! {
 
     #[test]
     fn another_code_is_never_taken_for_511(mut session in session()) {
-        // Memory behind an ident is the peer's own affair.
+        // Stale memory after an ident affects only the peer itself.
         session.ident = None;
         prop_assert_eq!(read(&session.refusal("550")), None);
         prop_assert_eq!(read(&session.refusal("451")), None);
     }
 
-    /// As a forwarder could be made to send it.
+    /// The session of a forwarder that could be made to send this.
     #[test]
     fn stale_memory_is_never_taken_for_a_reply(
         mut session in session(),
@@ -267,7 +269,7 @@ proptest! {
         before in chosen(),
         behind in chosen(),
     ) {
-        // With a whole header of its own it would be another line.
+        // With a whole header of its own, it would be a line of its own.
         prop_assume!(!before.starts_with(HEADER));
         let line = [&before, &session.refusal("511"), &behind].map(|part| part.as_slice()).concat();
         let found = read(&line);
@@ -282,8 +284,8 @@ proptest! {
         helo in chosen(),
         name in prop::option::of(chosen()),
     ) {
-        // `ehlo` turns blanks and control bytes of HELO into underscores; a
-        // blank cannot stand in the name that the resolver returned.
+        // `ehlo` replaces blanks and control bytes of HELO by underscores. The
+        // name from the resolver cannot contain a blank.
         let underscored = |text: &[u8]| -> Vec<u8> {
             text.iter().map(|&byte| if byte <= b' ' { b'_' } else { byte }).collect()
         };

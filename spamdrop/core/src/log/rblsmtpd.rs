@@ -1,17 +1,17 @@
-//! rblsmtpd's own words: the blocklist gate of qmail (ucspi-tcp).
+//! rblsmtpd's log lines: the blocklist program of qmail (ucspi-tcp).
 //!
 //! ```text
 //! @400000005a0e3c8e0e6b2800 rblsmtpd: IP pid 1234: 451 TEXT
 //! ```
 //!
-//! Nothing of the peer's stands before IP, which tcpserver passes on
-//! (`TCPREMOTEIP`); TEXT is the blocklist's TXT record. Under multilog the
-//! line has a TAI64N stamp, after `tai64nlocal` a readable one, or none;
-//! through syslog it is logged under the name of the service.
+//! No text of the peer precedes IP, which tcpserver passes on (`TCPREMOTEIP`).
+//! TEXT is the blocklist's TXT record. Under multilog the line has a TAI64N
+//! stamp, after `tai64nlocal` a readable one, or none. Through syslog it is
+//! logged under the name of the service.
 //!
 //! A 451 is taken like a 553: it is rblsmtpd's default for every listed peer
-//! (`-b` makes it a 553), and lasts as long as the listing. Only the 451 of a
-//! look-up that failed (`-c`) is not taken.
+//! (`-b` makes it a 553), and lasts as long as the listing. Only the 451 for a
+//! failed look-up (`-c`) is not taken.
 
 use std::sync::LazyLock;
 
@@ -25,7 +25,6 @@ use super::stamp::Stamp;
 
 const NAME: &[u8] = b"rblsmtpd: ";
 
-/// How its lines are read.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
@@ -33,7 +32,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: false,
 };
 
-/// Reads a line. Syslog takes a leading `rblsmtpd: ` for the program's name.
+/// Parses a line. Syslog treats a leading `rblsmtpd: ` as the program's name.
 fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     let named = unstamped(header.message).strip_prefix(NAME);
     let message = match header.program {
@@ -56,14 +55,14 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
     Ok(Finding::rejected(addr, text, "rblsmtpd"))
 }
 
-/// Whether rblsmtpd speaks of a peer.
+/// Whether rblsmtpd reports about a peer.
 fn looks_rejected(line: &[u8]) -> bool {
     static LOOKS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("rblsmtpd: "));
     static PID: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" pid "));
     LOOKS.find(line).is_some() && PID.find(line).is_some()
 }
 
-/// splogger writes seconds with decimals before each line.
+/// Removes the seconds with decimals that splogger writes before each line.
 fn unstamped(message: &[u8]) -> &[u8] {
     match Stamp::split(message) {
         Some((Stamp::Unix(_) | Stamp::Tai64n(_), rest)) => rest,
@@ -71,7 +70,7 @@ fn unstamped(message: &[u8]) -> &[u8] {
     }
 }
 
-/// Reads `pid N: `; some patched versions put the list's name before the
+/// Parses `pid N: `. Some patched versions put the list's name before the
 /// colon.
 fn skip_pid(rest: &[u8]) -> Option<&[u8]> {
     let rest = rest.strip_prefix(b"pid ")?;

@@ -1,22 +1,21 @@
-//! Rspamd's own words: the line about each message.
+//! Rspamd's log lines: the summary of each message.
 //!
 //! ```text
 //! 2026-11-23 08:50:54 #1234(normal) <a1b2c3>; task; rspamd_task_write_log: id: <MESSAGE-ID>, qid: <QID>, ip: IP, from: <SENDER>, (default: T (reject): [15.2/15.0] [RBL_SPAMHAUS_XBL(4.00){IP:from;},…]), len: …
 //! ```
 //!
-//! Rspamd rejects for many reasons. Taken is a rejection in which a symbol
-//! `RBL_…` scored for the address of the peer (`IP:from`): content alone says
-//! nothing about a peer, a forwarder may send it. `(no action)` is an
+//! Rspamd rejects for many reasons. A rejection is taken only if a symbol
+//! `RBL_…` scored for the address of the peer (`IP:from`). Content alone says
+//! nothing about a peer, because a forwarder may send it. `(no action)` is an
 //! acceptance.
 //!
-//! Before IP stands the Message-ID, which is the sender's; Rspamd leaves no
-//! blank in it. Should one hold a whole forged ` ip: 9.9.9.9,`, then the true
-//! one follows it, and a line with two is not taken. Symbols are read up to
-//! the first whose options are not as Rspamd writes them: one with a brace in
-//! an option, from a rule of the administrator's, hides those behind it. An
-//! option that is the
-//! sender's could still hold a whole forged symbol: what it gains is that the
-//! server which passed on this rejected spam is blocked.
+//! The sender chooses the Message-ID, which precedes IP; Rspamd leaves no blank
+//! in it. If it contains a whole forged ` ip: 9.9.9.9,`, the true one follows,
+//! and a line with two is not taken. Symbols are parsed up to the first whose
+//! options are not in Rspamd's form: a brace in an option, from a rule of the
+//! administrator, hides the symbols after it. An option that the sender chooses
+//! could still contain a whole forged symbol. The only effect is that the
+//! server that passed on this rejected spam is blocked.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -34,7 +33,6 @@ static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// How its lines are read.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
@@ -42,7 +40,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: true,
 };
 
-/// Reads a line, from syslog or from Rspamd's own log.
+/// Parses a line, from syslog or from Rspamd's own log.
 fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     if !matches!(header.program, Some(b"rspamd") | None) {
         return Err(header.not_its());
@@ -69,15 +67,15 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
     Ok(Finding::rejected(addr, listing, "rspamd-rbl"))
 }
 
-/// Whether a blocklist may have had a part in a rejection.
+/// Whether a blocklist may have contributed to a rejection.
 fn looks_rejected(line: &[u8]) -> bool {
     static REJECT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" (reject): ["));
     static RBL: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("RBL_"));
     REJECT.find(line).is_some() && RBL.find(line).is_some()
 }
 
-/// The first `RBL_NAME(SCORE){OPTIONS}` that scored for the address, of those
-/// that stand behind each other with a comma between.
+/// The first `RBL_NAME(SCORE){OPTIONS}` that scored for the address, in a
+/// comma-separated list of symbols.
 fn listing(symbols: &[u8], addr: IpAddr) -> Option<&[u8]> {
     static SYMBOL: LazyLock<Regex> =
         LazyLock::new(|| expression(r"^([A-Za-z0-9_-]+)\((-?[0-9.]+)\)(?:\{([^{}]*)\})?,?"));

@@ -1,21 +1,21 @@
-//! Sendmail's own words.
+//! Sendmail's log lines.
 //!
 //! ```text
 //! ruleset=check_relay, arg1=NAME, arg2=IP, relay=NAME [IP], reject=550 5.7.1 Rejected: IP listed at ZONE
 //! QUEUE_ID: ruleset=check_rcpt, arg1=<RECIPIENT>, relay=NAME [IP] (may be forged), reject=550 5.7.1 <RECIPIENT>... TEXT
 //! ```
 //!
-//! The second is what `FEATURE(delay_checks)` makes of it. TEXT is the
-//! administrator's, and the access map refuses in the same form; so it must
-//! speak of a blocklist. Other rulesets judge senders (`check_mail`) and content
-//! (`check_eoh`), which a forwarder passes on. `arg2` may be the blocklist's answer (127.0.0.3): the
-//! address is that of `relay`. The PTR name, the identd reply (`IDENT:x@`) and
-//! the recipient stand before it; Sendmail leaves no blank, comma or bracket
-//! in the first two, and a recipient that holds one, or a quote, is not taken;
-//! neither is a line with two `relay=`.
+//! The second form results from `FEATURE(delay_checks)`. The administrator
+//! chooses TEXT, and the access map refuses in the same form, so TEXT must name
+//! a blocklist. Other rulesets check senders (`check_mail`) and content
+//! (`check_eoh`), which a forwarder passes on. `arg2` may be the blocklist's
+//! answer (127.0.0.3), so the address is taken from `relay`. The PTR name, the
+//! identd reply (`IDENT:x@`) and the recipient precede it. Sendmail leaves no
+//! blank, comma or bracket in the first two. A line is not taken if its
+//! recipient contains one of these or a quote, or if it has two `relay=`.
 //!
-//! A 4xx is not taken: it is what FEATURE(dnsbl) says when the blocklist did
-//! not answer.
+//! A 4xx is not taken: FEATURE(dnsbl) logs it when the blocklist did not
+//! answer.
 
 use std::sync::LazyLock;
 
@@ -33,16 +33,14 @@ static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// How its lines are read.
 pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
     needles: &["ruleset=check_"],
-    // It logs a message's sender before a milter may still refuse it.
+    // Sendmail logs a message's sender before a milter may refuse the message.
     tells_acceptances: false,
 };
 
-/// Reads a line.
 fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     if !matches!(header.program, Some(b"sendmail" | b"sm-mta")) {
         return Err(header.not_its());
@@ -63,7 +61,7 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
     Ok(Finding::rejected(addr, text, "sendmail-dnsbl"))
 }
 
-/// Whether a ruleset refused for good, for a list.
+/// Whether a ruleset refused permanently and the line mentions a list.
 fn looks_rejected(line: &[u8]) -> bool {
     rejects(line) && speaks_of_list(line)
 }

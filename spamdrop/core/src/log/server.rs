@@ -1,11 +1,11 @@
-//! The mail servers whose lines are understood.
+//! The supported mail servers.
 
 use serde::Deserialize;
 
 use super::grammar::Grammar;
 use super::{courier, exim, haraka, opensmtpd, postfix, rblsmtpd, rspamd, sendmail};
 
-/// A mail server, or a program that checks its peers.
+/// A mail server, or a program that checks the server's peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it; each has a module")]
@@ -21,7 +21,7 @@ pub enum MailServer {
 }
 
 impl MailServer {
-    /// How its lines are read.
+    /// The grammar of its lines.
     pub(super) fn grammar(self) -> &'static Grammar {
         match self {
             Self::Courier => &courier::GRAMMAR,
@@ -35,7 +35,7 @@ impl MailServer {
         }
     }
 
-    /// Whether its lines tell for certain whose mail was accepted.
+    /// Whether its lines show reliably which peer's mail was accepted.
     #[must_use]
     pub fn tells_acceptances(self) -> bool {
         self.grammar().tells_acceptances

@@ -1,23 +1,23 @@
-//! The peers of sessions, for servers that name the peer only when it
-//! connects.
+//! The peers of sessions, for servers that name the peer only when it connects.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-/// Sessions that are remembered; far more than a server holds at a time.
+/// The most sessions that are remembered, far more than a server has open.
 const CAPACITY: usize = 4096;
 
-/// Which peer a session belongs to.
+/// The peer of each session.
 #[derive(Debug, Default)]
 pub(super) struct SessionPeers {
     peers: HashMap<u64, IpAddr>,
-    /// The ids, the oldest first; also of sessions that have ended.
+    /// The ids in order of age, oldest first; includes sessions that have
+    /// ended.
     order: VecDeque<u64>,
 }
 
 impl SessionPeers {
-    /// Remembers the peer of a session, and forgets the oldest one if there
-    /// are too many.
+    /// Remembers the peer of a session. Forgets the oldest session if there are
+    /// too many.
     pub(super) fn opened(&mut self, id: u64, addr: IpAddr) {
         if self.order.len() == CAPACITY
             && let Some(oldest) = self.order.pop_front()
@@ -28,7 +28,7 @@ impl SessionPeers {
         self.peers.insert(id, addr);
     }
 
-    /// The peer of a session that is remembered.
+    /// The peer of a remembered session.
     pub(super) fn peer(&self, id: u64) -> Option<IpAddr> {
         self.peers.get(&id).copied()
     }

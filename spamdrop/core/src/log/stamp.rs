@@ -1,4 +1,4 @@
-//! When a line was written.
+//! The time stamps of log lines.
 
 use std::time::SystemTime;
 
@@ -9,19 +9,19 @@ use jiff::tz::{Offset, TimeZone};
 
 use super::bytes::{count_digits, token};
 
-/// A stamp in the shape of one of the formats; its numbers are not checked.
+/// A stamp in one of the known formats; its numbers are not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stamp<'line> {
-    /// `Nov  3 08:50:54`; a fraction, if any, is left out.
+    /// `Nov  3 08:50:54`; a fraction is dropped.
     Bsd(&'line [u8]),
     /// `2026-11-03T08:50:54.615769+00:00`.
     Rfc3339(&'line [u8]),
-    /// `2026-11-03 08:50:54`; a fraction, if any, is left out.
+    /// `2026-11-03 08:50:54`; a fraction is dropped.
     Full {
         civil: &'line [u8],
         offset: Option<Offset>,
     },
-    /// The 24 digits of a TAI64N label, as multilog writes them behind a `@`.
+    /// The 24 digits of a TAI64N label, as multilog writes them after a `@`.
     Tai64n(&'line [u8]),
     /// Seconds since 1970, without their fraction.
     Unix(&'line [u8]),
@@ -38,12 +38,12 @@ const WEEKDAYS: [&[u8]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"
 
 const PARSER: DateTimeParser = DateTimeParser::new();
 
-/// The label of 1970: daemontools counts from there without leap seconds.
+/// The label of 1970. daemontools counts from there without leap seconds.
 /// Source: `taia_now.c`, and <https://cr.yp.to/libtai/tai64.html>.
 const TAI64_OF_1970: u64 = (1 << 62) + 10;
 
 impl<'line> Stamp<'line> {
-    /// Splits a line behind a stamp that no syslog writes:
+    /// Splits a line after a stamp of a program other than syslog:
     ///
     /// ```text
     /// @400000005a0e3c8e0e6b2800 text            multilog
@@ -67,8 +67,7 @@ impl<'line> Stamp<'line> {
         }
     }
 
-    /// Splits a line behind a stamp that cannot be anything else, as a number
-    /// could.
+    /// Splits a line after an unambiguous stamp; a plain number is not one.
     pub(super) fn certain(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
         Self::own(line).or_else(|| {
             Self::split(line).filter(|(stamp, _)| match stamp {
@@ -79,7 +78,7 @@ impl<'line> Stamp<'line> {
         })
     }
 
-    /// Splits a line behind its stamp and the blank that follows.
+    /// Splits a line after its stamp and the following blank.
     pub(super) fn split(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
         match line {
             [b'0'..=b'9', ..] => Self::numeric(line),
@@ -116,9 +115,9 @@ impl<'line> Stamp<'line> {
             .then_some((Self::Bsd(stamp), skip_fraction(rest)?.strip_prefix(b" ")?))
     }
 
-    /// The time it means; `None` if it is not one, such as 30 February.
-    /// A stamp without a zone is in `zone`, one without a year in the year
-    /// that brings it nearest to `now`.
+    /// The time of the stamp; `None` if it is invalid, such as 30 February. A
+    /// stamp without a zone is in `zone`. A stamp without a year gets the year
+    /// that is nearest to `now`.
     pub(super) fn time(self, zone: &TimeZone, now: SystemTime) -> Option<SystemTime> {
         let now = Timestamp::try_from(now).ok()?;
         let time = match self {
@@ -149,7 +148,7 @@ fn skip_fraction(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// An offset such as `+0200`, if there is one, and the rest behind its blank.
+/// An offset such as `+0200`, if there is one, and the rest after its blank.
 fn split_offset(bytes: &[u8]) -> (Option<Offset>, &[u8]) {
     let offset = match *bytes {
         [sign @ (b'+' | b'-'), h, hh, m, mm, b' ', ..] => {
@@ -168,8 +167,9 @@ fn split_offset(bytes: &[u8]) -> (Option<Offset>, &[u8]) {
     }
 }
 
-/// The hour that a zone lives twice in autumn is the one nearer to `now`:
-/// taking always the first would make every line of the second hour stale.
+/// The time of a civil date. If the zone repeats the hour in autumn, the
+/// occurrence nearer to `now` is taken: with the first one, every line of the
+/// second hour would be stale.
 fn nearest(civil: DateTime, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
     let times = zone.to_ambiguous_timestamp(civil);
     [times.earlier(), times.later()]
@@ -178,13 +178,14 @@ fn nearest(civil: DateTime, zone: &TimeZone, now: Timestamp) -> Option<Timestamp
         .min_by_key(|time| time.duration_since(now).abs())
 }
 
-/// 29 February may lie up to eight years away (1896-1904, 2096-2104).
+/// Adds the year. 29 February may be up to eight years away (1896-1904,
+/// 2096-2104).
 fn with_year(stamp: &[u8], now: DateTime) -> Option<DateTime> {
     let month = MONTHS.iter().position(|month| stamp.starts_with(month))?;
     let month = i8::try_from(month + 1).ok()?;
     let [day, hour, minute, second] = [4, 7, 10, 13].map(|at| number(stamp.get(at..at + 2)));
     let day = day?;
-    // A leap second has no number of its own in Unix time.
+    // Unix time has no number for a leap second.
     let time = Time::new(hour?, minute?, second?.min(59), 0).ok()?;
     let within = |years: i16| {
         (now.year() - years..=now.year() + years)
@@ -194,7 +195,7 @@ fn with_year(stamp: &[u8], now: DateTime) -> Option<DateTime> {
     within(1).or_else(|| within(8))
 }
 
-/// One or two digits, padded with a blank.
+/// Parses one or two digits, padded with a blank.
 fn number(bytes: Option<&[u8]>) -> Option<i8> {
     match *bytes? {
         [b' ', ones @ b'0'..=b'9'] => i8::try_from(ones - b'0').ok(),

@@ -10,7 +10,7 @@ use crate::event::Kind;
 
 const MESSAGE: &str = "error,relay=::ffff:192.0.2.1,from=<a@b>,to=<c@d>: 511 Listed";
 
-/// The keys of the configuration that choose what is read.
+/// The configuration keys that select the parsed lines.
 #[derive(serde::Deserialize)]
 #[serde(default)]
 struct Keys {
@@ -35,7 +35,7 @@ fn parser() -> Parser {
     Parser::new(ParserSettings::default())
 }
 
-/// Reads the lines of these servers.
+/// A parser for the lines of these servers.
 fn reading(servers: Vec<MailServer>) -> Parser {
     Parser::new(ParserSettings {
         servers,
@@ -43,7 +43,7 @@ fn reading(servers: Vec<MailServer>) -> Parser {
     })
 }
 
-/// Reads Courier's lines, and tries these patterns.
+/// A parser for Courier's lines with these patterns.
 fn with_patterns(patterns: Vec<Pattern>) -> Parser {
     Parser::new(ParserSettings {
         patterns,
@@ -51,7 +51,6 @@ fn with_patterns(patterns: Vec<Pattern>) -> Parser {
     })
 }
 
-/// A time of day in UTC.
 fn utc(year: i16, month: i8, day: i8, hour: i8, minute: i8, second: i8) -> SystemTime {
     let civil = date(year, month, day).at(hour, minute, second, 0);
     civil.to_zoned(TimeZone::UTC).unwrap().timestamp().into()
@@ -203,7 +202,7 @@ fn hour_lived_twice_is_the_one_nearer_to_now() {
         zone: berlin,
         ..ParserSettings::default()
     });
-    // 02:30 on 25 October 2026 is 00:30 UTC, and an hour later again.
+    // 02:30 on 25 October 2026 occurs twice: at 00:30 and at 01:30 UTC.
     for hour in [0, 1] {
         let now = utc(2026, 10, 25, hour, 31, 0);
         assert_eq!(
@@ -258,7 +257,8 @@ fn long_lines_are_read_in_little_time() {
     read_within(parser(), &lines, Duration::from_millis(10));
 }
 
-/// What they need regular expressions for; a mail log has no line like that.
+/// This line exercises the regular expressions; a real mail log has no such
+/// line.
 #[test]
 fn long_lines_of_all_servers_are_read_in_linear_time() {
     let all = [
@@ -309,15 +309,15 @@ fn long_lines_of_all_servers_are_read_in_linear_time() {
 
 fn read_within(mut parser: Parser, lines: &[String], limit: Duration) {
     let now = utc(2026, 11, 23, 9, 0, 0);
-    // Of an unoptimised build only that it is linear: what is not would take
-    // minutes.
+    // An unoptimised build is checked only for linear time: anything worse
+    // would take minutes.
     let limit = if cfg!(debug_assertions) {
         limit * 100
     } else {
         limit
     };
     for line in lines {
-        // The fastest of several: the machine may be busy with something else.
+        // The fastest of several runs, because the machine may be busy.
         let read = || {
             let start = Instant::now();
             let parsed = parser.parse(line.as_bytes(), now);

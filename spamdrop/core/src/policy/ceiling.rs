@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use super::recent_senders::RecentSenders;
 
-/// What has tripped the ceiling.
+/// The limit that has tripped the ceiling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trip {
-    /// Too many addresses to block within a minute.
+    /// Too many addresses would be blocked within a minute.
     Rate {
-        /// Offences in the last minute by addresses that are not listed.
+        /// Offences in the last minute by addresses that are not blocked.
         offences: u32,
-        /// The most there may be.
+        /// The highest allowed number.
         limit: u32,
     },
-    /// Too many of the sources whose mail is accepted are refused.
+    /// Too many of the sources whose mail was accepted are refused.
     Share {
-        /// Sources refused since they were last accepted.
+        /// Sources that were refused after they were last accepted.
         refused: u32,
-        /// Sources accepted in the last 24 h.
+        /// Sources that were accepted in the last 24 h.
         known: u32,
     },
 }
@@ -41,7 +41,7 @@ impl fmt::Display for Trip {
     }
 }
 
-/// Either limit trips it, and it recovers by itself.
+/// The ceiling. Either limit trips it; it recovers by itself.
 #[derive(Debug)]
 pub(super) struct Ceiling {
     limit: u32,
@@ -51,9 +51,9 @@ pub(super) struct Ceiling {
     share_tripped: bool,
 }
 
-/// The fewest refused sources that trip it.
+/// The smallest number of refused sources that trips it.
 const MIN_REFUSED: u32 = 5;
-/// One in this many known sources refused trips it.
+/// The fraction of known sources (1/5) whose refusal trips it.
 const ONE_IN: u32 = 5;
 
 impl Ceiling {
@@ -71,18 +71,18 @@ impl Ceiling {
         self.limit = max_new_per_minute;
     }
 
-    /// Remembers a source whose mail was accepted; false if that is too long
-    /// ago.
+    /// Remembers a source whose mail was accepted. Returns false if that is too
+    /// long ago.
     pub(super) fn accepted(&mut self, addr: IpAddr, age: Duration, now: Duration) -> bool {
         self.known.accept(addr, age, now)
     }
 
-    /// Notes that a source was refused.
+    /// Records that a source was refused.
     pub(super) fn refused(&mut self, addr: IpAddr) {
         self.known.refuse(addr);
     }
 
-    /// Whether an address may be blocked; `new` if it is not listed yet.
+    /// Whether an address may be blocked; `new` if it is not blocked yet.
     pub(super) fn admits(&mut self, new: bool, now: Duration) -> bool {
         if new {
             self.offences.count(now);
@@ -94,7 +94,7 @@ impl Ceiling {
         self.share(now).or_else(|| self.rate(now))
     }
 
-    /// Whether it was tripped when that was last looked at.
+    /// Whether it was tripped at the last check.
     pub(super) fn is_tripped(&self) -> bool {
         self.share_tripped || self.rate_tripped
     }
@@ -112,7 +112,7 @@ impl Ceiling {
         })
     }
 
-    /// Recovers at half of what trips it, lest it flutter.
+    /// Recovers at half of the limit, so that it does not flutter.
     fn share(&mut self, now: Duration) -> Option<Trip> {
         let (refused, known) = self.known.count(now);
         let twice = if self.share_tripped { 2 } else { 1 };
@@ -123,7 +123,7 @@ impl Ceiling {
 
 const SECONDS: usize = 60;
 
-/// Events in the last minute, by the second.
+/// Number of events in the last minute, per second.
 #[derive(Debug)]
 struct LastMinute {
     counts: [u32; SECONDS],

@@ -1,6 +1,6 @@
 //! (event, now, state) → decision.
 //!
-//! Nothing here reads a clock or a file, so an old log can be replayed
+//! The policy reads no clock and no file, so that an old log can be replayed
 //! through it.
 
 mod ceiling;
@@ -24,7 +24,7 @@ use crate::time::Moment;
 use ceiling::Ceiling;
 use repeat::Repeats;
 
-/// What to do about an event.
+/// The decision about an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Block the address.
@@ -36,14 +36,15 @@ pub enum Decision {
     },
     /// A message was accepted; its source is remembered as known.
     Known,
-    /// It took a message from us. For the ceiling that is no acceptance.
+    /// The source accepted a message from this server. The ceiling does not
+    /// count this as an acceptance.
     Delivered,
     /// Do nothing.
     Ignore(Why),
 }
 
 impl Decision {
-    /// The name of its counter.
+    /// The name of the decision's counter.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -55,28 +56,29 @@ impl Decision {
     }
 }
 
-/// Why an event changes nothing.
+/// The reason why an event has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The line is older than a block would last; or, of an acceptance, older
-    /// than sources are remembered.
+    /// The line is older than the lifetime of a block; for an acceptance, older
+    /// than the time for which sources are remembered.
     Stale,
-    /// Courier refused the recipient in words of its own; no blocklist did.
+    /// Courier refused the recipient with a text of its own, not because of a
+    /// blocklist.
     OwnText,
-    /// The configured pattern does not match the reply's text.
+    /// The configured pattern does not match the text of the reply.
     OtherText,
-    /// The blocklist complains of the query instead of listing the peer.
+    /// The blocklist complains about the query instead of listing the peer.
     BrokenBlocklist,
     /// The address is never blocked.
     Protected(Protection),
     /// The same address offended less than a second ago.
     Repeat,
-    /// The ceiling has tripped.
+    /// The ceiling is tripped.
     Ceiling,
 }
 
 impl Why {
-    /// The name of its counter.
+    /// The name of the reason's counter.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -105,16 +107,16 @@ impl fmt::Display for Why {
     }
 }
 
-/// The administrator's choices.
+/// The administrator's settings.
 #[derive(Clone, Debug)]
 pub struct PolicyConfig {
-    /// How long a block lasts; older lines are not acted on.
+    /// The lifetime of a block. Older lines are ignored.
     pub ttl: Duration,
-    /// What the text of the reply must match. Without it, any text but
-    /// Courier's own refusals of a recipient will do.
+    /// A pattern that the text of the reply must match. Without one, any text
+    /// matches except Courier's own refusals of a recipient.
     pub reject_text: Option<Regex>,
-    /// More addresses than this in a minute, not listed yet, trip the
-    /// ceiling.
+    /// The ceiling trips if more addresses than this, not blocked yet, offend
+    /// in a minute.
     pub max_new_per_minute: u32,
 }
 
@@ -128,7 +130,7 @@ impl Default for PolicyConfig {
     }
 }
 
-/// Decides what to do about events.
+/// Decides about events.
 #[derive(Debug)]
 pub struct Policy {
     config: PolicyConfig,
@@ -147,14 +149,14 @@ impl Policy {
         }
     }
 
-    /// Takes over other choices; what was learned stays.
+    /// Applies other settings; learned state is kept.
     pub fn reconfigure(&mut self, config: PolicyConfig) {
         self.ceiling.set_limit(config.max_new_per_minute);
         self.config = config;
     }
 
-    /// Decides about one event. Events come in the order of the log; `now`
-    /// never goes back on its monotonic clock. `is_blocked`: whether the
+    /// Decides about one event. Events must come in the order of the log; the
+    /// monotonic clock of `now` must not go back. `is_blocked`: whether the
     /// event's source is blocked now.
     pub fn decide(
         &mut self,
@@ -182,8 +184,8 @@ impl Policy {
         }
     }
 
-    /// What an event that was just decided about tells of its source, however
-    /// old it is. Nothing, if the source is never blocked, or if the blocklist
+    /// The evidence of an event that was just decided about, however old the
+    /// event is. `None` if the source is never blocked, or if the blocklist
     /// itself may be wrong.
     #[must_use]
     pub fn evidence(&self, event: &Event<'_>, protected: &Protected) -> Option<Evidence> {
@@ -204,8 +206,8 @@ impl Policy {
         }
     }
 
-    /// Tells the ceiling of a source whose mail was accepted `age` ago, in a
-    /// line that this policy has not seen, and whether it was refused since.
+    /// Passes a source to the ceiling whose mail was accepted `age` ago, in a
+    /// line that this policy has not seen. `is_refused`: it was refused since.
     pub fn remember(&mut self, addr: IpAddr, age: Duration, is_refused: bool, now: Moment) {
         self.ceiling.accepted(addr, age, now.mono);
         if is_refused {
@@ -213,12 +215,12 @@ impl Policy {
         }
     }
 
-    /// Begins with another log: forgets everything but the configuration.
+    /// Starts with another log: forgets everything except the configuration.
     pub fn start_log(&mut self) {
         *self = Self::new(self.config.clone());
     }
 
-    /// What has tripped the ceiling, if it is tripped.
+    /// The limit that has tripped the ceiling, if it is tripped.
     pub fn ceiling(&mut self, now: Moment) -> Option<Trip> {
         self.ceiling.trip(now.mono)
     }
@@ -230,7 +232,7 @@ impl Policy {
         self.no_listing(text)
     }
 
-    /// Why a text is not taken for that of a blocklist.
+    /// The reason why a text does not count as that of a blocklist.
     fn no_listing(&self, text: &[u8]) -> Option<Why> {
         match &self.config.reject_text {
             Some(pattern) => (!pattern.is_match(text)).then_some(Why::OtherText),
@@ -238,8 +240,8 @@ impl Policy {
         }
     }
 
-    /// Tells the ceiling first: a known sender that is refused tells that the
-    /// blocklist is wrong, whether it could be blocked or not.
+    /// The ceiling counts the refusal first: if a known sender is refused, the
+    /// blocklist may be wrong, even if this sender could not be blocked.
     fn never_blocked(&mut self, addr: IpAddr, text: &[u8], protected: &Protected) -> Option<Why> {
         self.ceiling.refused(addr);
         if complaint::is_complaint(text) {
@@ -249,7 +251,7 @@ impl Policy {
     }
 
     fn held_back(&mut self, addr: IpAddr, now: Duration, is_blocked: bool) -> Option<Why> {
-        // A repeat that is not blocked was unblocked by hand meanwhile.
+        // If a repeat is not blocked, it was unblocked by hand meanwhile.
         if self.repeats.seen(addr, now) && is_blocked {
             return Some(Why::Repeat);
         }

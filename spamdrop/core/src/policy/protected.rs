@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Why an address or a prefix is not blocked.
+/// The reason why an address or prefix is never blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protection {
     /// 127.0.0.0/8 or ::1.
@@ -23,11 +23,11 @@ pub enum Protection {
     OwnAddress,
     /// A gateway of this machine.
     Gateway,
-    /// In the same IPv6 /64 as one of the above.
+    /// In the same IPv6 /64 as one of the addresses above.
     SharedPrefix(IpNet),
     /// In this prefix of the allowlist.
     Allowlist(IpNet),
-    /// A prefix shorter than this, in bits.
+    /// A prefix with fewer than this number of bits.
     TooWide(u8),
 }
 
@@ -50,11 +50,12 @@ impl fmt::Display for Protection {
     }
 }
 
-/// The widest prefixes that may be blocked; a wider one is taken for a slip.
+/// The shortest prefix lengths that may be blocked. A shorter one is probably a
+/// mistake.
 const MIN_BITS_V4: u8 = 8;
 const MIN_BITS_V6: u8 = 19;
 
-/// Everything that is never blocked.
+/// All addresses that are never blocked.
 #[derive(Clone, Debug)]
 pub struct Protected {
     nets: BTreeMap<IpNet, Protection>,
@@ -64,18 +65,18 @@ pub struct Protected {
 }
 
 impl Default for Protected {
-    /// What is never blocked on any machine.
+    /// The prefixes that are never blocked on any machine.
     fn default() -> Self {
         Self::new([])
     }
 }
 
 impl Protected {
-    /// The given prefixes, together with those that are never blocked on any
-    /// machine. Of two reasons for a prefix the first counts.
+    /// The given prefixes and those that are never blocked on any machine. Of
+    /// two reasons for a prefix, the first counts.
     ///
-    /// The filter blocks IPv6 by the /64, so an address of this machine or of
-    /// a gateway protects the whole /64 around it.
+    /// The filter blocks IPv6 by the /64, so an address of this machine or of a
+    /// gateway protects the whole /64 around it.
     #[must_use]
     pub fn new(nets: impl IntoIterator<Item = (IpNet, Protection)>) -> Self {
         let mut all = BTreeMap::new();
@@ -103,19 +104,20 @@ impl Protected {
         }
     }
 
-    /// Every protected prefix, sorted, and why.
+    /// Every protected prefix with its reason, sorted.
     pub fn nets(&self) -> impl Iterator<Item = (IpNet, Protection)> + '_ {
         self.nets.iter().map(|(net, reason)| (*net, *reason))
     }
 
-    /// Why the address is not blocked, if it is not.
+    /// The reason why the address is never blocked, if it is protected.
     #[must_use]
     pub fn why(&self, addr: IpAddr) -> Option<Protection> {
         self.covering(addr.to_canonical().into())
     }
 
-    /// Why the prefix is not blocked, if it is not: it lies in a protected
-    /// one, contains one, or is wider than /8 (IPv4) or /19 (IPv6).
+    /// The reason why the prefix is never blocked, if it is protected: it lies
+    /// in a protected prefix, contains one, or is wider than /8 (IPv4) or /19
+    /// (IPv6).
     #[must_use]
     pub fn why_net(&self, net: IpNet) -> Option<Protection> {
         let net = canonical(net);
@@ -133,7 +135,7 @@ impl Protected {
         })
     }
 
-    /// The reason of the longest protected prefix around the given one.
+    /// The reason of the longest protected prefix that contains the given one.
     fn covering(&self, net: IpNet) -> Option<Protection> {
         let bits = match net {
             IpNet::V4(_) => &self.bits_v4,
@@ -146,7 +148,7 @@ impl Protected {
     }
 }
 
-/// Without host bits, and IPv4-mapped prefixes as IPv4.
+/// The prefix without host bits; IPv4-mapped prefixes become IPv4.
 fn canonical(net: IpNet) -> IpNet {
     if let IpNet::V6(v6) = net
         && let Some(v4) = v6.addr().to_ipv4_mapped()
@@ -158,7 +160,7 @@ fn canonical(net: IpNet) -> IpNet {
     net.trunc()
 }
 
-/// The /64 around a longer IPv6 prefix.
+/// The /64 that contains a longer IPv6 prefix.
 fn around(net: IpNet) -> Option<IpNet> {
     match net {
         IpNet::V6(net) if net.prefix_len() > 64 => {

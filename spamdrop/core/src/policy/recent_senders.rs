@@ -7,12 +7,12 @@ use std::collections::HashMap;
 
 /// How long a source is remembered, in seconds.
 const REMEMBERED: i64 = 24 * 60 * 60;
-/// How often the forgotten are swept out, in seconds.
+/// The interval between removals of expired sources, in seconds.
 const SWEEP: i64 = 60;
 /// The most sources that are remembered; about 2 MiB.
 const CAPACITY: usize = 65_536;
 
-/// The sources of the last 24 h, to the minute.
+/// The sources of the last 24 h, accurate to a minute.
 #[derive(Debug, Default)]
 pub(super) struct RecentSenders {
     sources: HashMap<u64, RecentSender>,
@@ -22,15 +22,15 @@ pub(super) struct RecentSenders {
 
 #[derive(Clone, Copy, Debug)]
 struct RecentSender {
-    /// In seconds of the monotonic clock; negative for mail from before its
-    /// start. 68 years fit.
+    /// In seconds of the monotonic clock; negative for mail from before the
+    /// clock's start. The range is 68 years.
     accepted: i32,
     refused: bool,
 }
 
 impl RecentSenders {
-    /// Remembers a source whose mail was accepted `age` ago, and forgets that
-    /// it was refused before. False if that is too long ago.
+    /// Remembers a source whose mail was accepted `age` ago, and forgets
+    /// earlier refusals. Returns false if that is too long ago.
     pub(super) fn accept(&mut self, addr: IpAddr, age: Duration, now: Duration) -> bool {
         let now = seconds(now);
         let age = seconds(age);
@@ -54,7 +54,7 @@ impl RecentSenders {
         true
     }
 
-    /// Notes that a source was refused, if it is a known one.
+    /// Records that a source was refused, if it is remembered.
     pub(super) fn refuse(&mut self, addr: IpAddr) {
         if let Some(source) = self.sources.get_mut(&key(addr))
             && !source.refused
@@ -64,7 +64,8 @@ impl RecentSenders {
         }
     }
 
-    /// The sources that were refused since they were accepted, and all.
+    /// The number of sources that were refused after they were accepted, and of
+    /// all sources.
     pub(super) fn count(&mut self, now: Duration) -> (u32, u32) {
         let now = seconds(now);
         if now - self.swept >= SWEEP {
@@ -75,7 +76,7 @@ impl RecentSenders {
         (self.refused, known)
     }
 
-    /// Forgets the oldest eighth at once, so that each costs little.
+    /// Removes the oldest eighth at once, so that the cost per source is small.
     fn evict(&mut self) {
         let mut ages: Vec<i32> = self.sources.values().map(|s| s.accepted).collect();
         let quota = CAPACITY / 8;
@@ -97,8 +98,8 @@ impl RecentSenders {
     }
 }
 
-/// An IPv4 address, or the /64 of an IPv6 one. They cannot meet: prefixes
-/// below 0100::/8 belong to no host.
+/// The key of an IPv4 address, or of the /64 of an IPv6 address. The two cannot
+/// collide: prefixes below 0100::/8 belong to no host.
 fn key(addr: IpAddr) -> u64 {
     match addr {
         IpAddr::V4(addr) => addr.to_bits().into(),

@@ -1,4 +1,4 @@
-//! Addresses that have just offended.
+//! Addresses that offended within the last second.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use std::collections::HashSet;
 
-/// A reply of several lines is logged line by line, and a peer can earn
-/// several within a moment.
+/// A reply of several lines is logged line by line, and a peer can receive
+/// several replies within a moment.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// What is forgotten early only causes a second block.
+/// An address that is forgotten early only causes a second block.
 const CAPACITY: usize = 8192;
 
 /// The offenders of the last second.
@@ -21,8 +21,8 @@ pub(super) struct Repeats {
 }
 
 impl Repeats {
-    /// Whether the address has offended within the last second; if not, it
-    /// has now.
+    /// Records an offence. Returns whether the address had already offended
+    /// within the last second.
     pub(super) fn seen(&mut self, addr: IpAddr, now: Duration) -> bool {
         while let Some(&(at, oldest)) = self.order.front() {
             if now.saturating_sub(at) < WINDOW && self.order.len() < CAPACITY {

@@ -47,7 +47,7 @@ fn delivered(addr: &str, at: Option<SystemTime>) -> Event<'static> {
     }
 }
 
-/// Nothing is listed, and only what no machine blocks is protected.
+/// Decides with no blocked source, and only the default protected addresses.
 fn decide(policy: &mut Policy, event: &Event<'_>, now: Moment) -> Decision {
     policy.decide(event, now, &Protected::default(), false)
 }
@@ -110,7 +110,7 @@ fn couriers_own_refusals_of_a_recipient_block_nobody() {
         let decision = decide_text(PolicyConfig::default(), text);
         assert_eq!(decision, Decision::Ignore(Why::OwnText), "{text}");
     }
-    // A blocklist may use the same words among others.
+    // A blocklist may use the same words with others.
     for text in ["Unknown user. Listed", "unknown user", "Access denied.", ""] {
         let decision = decide_text(PolicyConfig::default(), text);
         assert_eq!(decision, block("192.0.2.1", 0), "{text}");
@@ -175,7 +175,7 @@ fn repeat_within_a_second_is_ignored() {
     assert_eq!(decide(&other, 999, false), block("192.0.2.2", 0));
     assert_eq!(decide(&event, 1000, true), block("192.0.2.1", 0));
     assert_eq!(decide(&event, 1999, true), repeat);
-    // Unless it was taken off the list meanwhile.
+    // An exception: the address was unblocked meanwhile.
     assert_eq!(decide(&event, 1999, false), block("192.0.2.1", 0));
 }
 
@@ -205,7 +205,7 @@ fn tripped_ceiling_blocks_nobody_and_recovers() {
         decide(&mut policy, &second, moment(0)),
         Decision::Ignore(Why::Ceiling)
     );
-    // Nor one that is listed already.
+    // The block of an address that is blocked already is not renewed, either.
     assert_eq!(
         policy.decide(&first, moment(2000), &Protected::default(), true),
         Decision::Ignore(Why::Ceiling)
@@ -340,7 +340,7 @@ fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
     }
     let listed = Some(Evidence::Listed);
     assert_eq!(evidence, [listed, listed, listed, listed, None, None]);
-    // Nor by a line that is too old for the ceiling to count.
+    // A line that is too old to count for the ceiling is no evidence, either.
     let old = moment(0).wall - Duration::from_secs(3600);
     let event = rejected("192.0.2.9", "Listed", Some(old));
     let stale = Decision::Ignore(Why::Stale);

@@ -9,7 +9,7 @@ fn remove(addr: &str) -> Option<Command> {
     Some(Command::Remove(addr.parse().unwrap()))
 }
 
-/// The commands of a stream; `None` is one that is none.
+/// The commands of a stream; `None` is an invalid one.
 fn read(chunks: &[&[u8]]) -> Vec<Option<Command>> {
     let mut all = Vec::new();
     let mut commands = Commands::default();
@@ -73,7 +73,8 @@ fn commands_of_several_writers_without_newlines_stay_apart() {
     assert_eq!(read(&[text]), [one, remove("192.0.2.1"), two]);
 }
 
-/// Read as a command each, its parts would add an address and flush the list.
+/// If its parts were parsed as commands, they would add an address and flush
+/// the list.
 #[test]
 fn a_prefix_is_refused_whole() {
     for prefix in ["+192.0.2.0/24", "+192.0.2.0/", "/24", "+2001:db8::/64"] {
@@ -107,7 +108,7 @@ fn what_is_too_long_is_one_error_and_the_next_line_counts() {
     let blanks = [b"+192.0.2.1".to_vec(), b" ".repeat(LONGEST - 10)].concat();
     assert_eq!(read(&[&blanks]), [add("192.0.2.1")]);
     assert_eq!(read(&[&blanks, b" \n+192.0.2.2"]), [None, add("192.0.2.2")]);
-    // Neither its first bytes nor its last are a command.
+    // Neither its first bytes nor its last bytes are parsed as a command.
     let text = [b"192.0.2.1 ".repeat(1000), b"\n+192.0.2.2\n".to_vec()].concat();
     assert_eq!(read(&[&text]), [None, add("192.0.2.2")]);
 }

@@ -16,7 +16,7 @@ use crate::time::{Moment, unix_seconds};
 /// Records by source: a host, or the /64 of one.
 pub type Records = HashMap<Target, Record>;
 
-/// Turns evidence into records, and holds them until they are stored.
+/// Converts evidence into records, and keeps them until they are stored.
 #[derive(Debug)]
 pub struct EvidenceBuffer {
     records: Records,
@@ -26,8 +26,8 @@ pub struct EvidenceBuffer {
 }
 
 impl EvidenceBuffer {
-    /// An empty buffer for the records of at most `capacity` sources, and as
-    /// many pending demotions.
+    /// An empty buffer for the records of at most `capacity` sources, and for
+    /// the same number of pending demotions.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
@@ -38,14 +38,14 @@ impl EvidenceBuffer {
         }
     }
 
-    /// Changes the capacity. What is held stays.
+    /// Changes the capacity. The content is kept.
     pub fn set_capacity(&mut self, capacity: usize) {
         self.capacity = capacity;
     }
 
-    /// Learns evidence that was logged at `at`, or just now if that is unknown
-    /// or in the future. A listing is pending until
-    /// [`EvidenceBuffer::settle`] lets it count.
+    /// Learns evidence that was logged at `at`, or at `now` if that is unknown
+    /// or in the future. A listing is pending until [`EvidenceBuffer::settle`]
+    /// applies it.
     pub fn learn(&mut self, addr: IpAddr, evidence: Evidence, at: Option<SystemTime>, now: Moment) {
         let wall = unix_seconds(now.wall);
         let at = at.map_or(wall, unix_seconds).min(wall);
@@ -65,8 +65,8 @@ impl EvidenceBuffer {
         }
     }
 
-    /// Lets demotions count that have been pending for an hour; at
-    /// [`Duration::MAX`] all of them. If a blocklist `is_wrong`, they are
+    /// Applies demotions that have been pending for an hour; with
+    /// [`Duration::MAX`], all of them. If a blocklist `is_wrong`, they are
     /// dropped instead. `now` is monotonic, as [`Moment::mono`].
     pub fn settle(&mut self, is_wrong: bool, now: Duration) {
         if is_wrong {
@@ -77,13 +77,13 @@ impl EvidenceBuffer {
         }
     }
 
-    /// Begins with another log: unknown recipients of the last one do not count
+    /// Starts with another log: unknown recipients of the last one do not count
     /// in it.
     pub fn start_log(&mut self) {
         self.failures = RecipientFailures::default();
     }
 
-    /// The number of sources that there is a record of.
+    /// The number of sources with a record.
     #[must_use]
     pub fn len(&self) -> usize {
         self.records.len()
@@ -95,7 +95,7 @@ impl EvidenceBuffer {
         self.records.is_empty()
     }
 
-    /// Takes out all records.
+    /// Takes all records out of the buffer.
     pub fn take(&mut self) -> Records {
         mem::take(&mut self.records)
     }
@@ -133,7 +133,7 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1_795_392_000);
 
-    /// The time so many seconds before [`NOW`].
+    /// The time this many seconds before [`NOW`].
     fn before(seconds: u64) -> UnixSeconds {
         UnixSeconds::new(NOW.as_secs() - seconds)
     }

@@ -1,7 +1,8 @@
-//! Who sends good mail: what the log tells of a source, kept for weeks.
+//! Sender reputation: the evidence of the log about a source, kept for weeks.
 //!
-//! Nothing is refused for not being known. One way, as everywhere: an event's
-//! [`Evidence`] → [`EvidenceBuffer`] → a [`Record`] of its source → [`Store`].
+//! No mail is refused because its sender is unknown. Data flows one way: an
+//! event's [`Evidence`] → [`EvidenceBuffer`] → a [`Record`] of its source →
+//! [`Store`].
 
 mod evidence_buffer;
 mod pending_demotions;

@@ -1,4 +1,5 @@
-//! Demotions that do not count yet, because the blocklist may have gone wrong.
+//! Demotions that are not applied yet, because the blocklist may have gone
+//! wrong.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -6,23 +7,23 @@ use std::time::Duration;
 use crate::target::Target;
 use crate::time::UnixSeconds;
 
-/// How long a demotion waits. Where there is little mail, the ceiling needs
-/// that long to trip: it waits until a fifth of a day's senders are refused.
-/// Meanwhile the block keeps a sender out that is rightly listed.
+/// How long a demotion is pending. With little mail, the ceiling needs that
+/// long to trip, because it waits until a fifth of a day's senders are refused.
+/// Meanwhile the block keeps out a sender that is rightly listed.
 const WAIT: Duration = Duration::from_secs(3600);
 
-/// Sources that were found on a blocklist, and when last. They are not kept on
-/// disk: a crash forgives an hour.
+/// Sources that were found listed, and the time of the last listing. They are
+/// not stored on disk: a crash forgives an hour.
 #[derive(Debug, Default)]
 pub(super) struct PendingDemotions {
     listed: HashMap<Target, UnixSeconds>,
-    /// The same sources, by the monotonic time since when they wait.
+    /// The same sources, by the monotonic time at which they were added.
     queue: VecDeque<(Duration, Target)>,
 }
 
 impl PendingDemotions {
-    /// Adds a source that was found on a blocklist at `at`, unless there are
-    /// `capacity` of them. `now` never goes back.
+    /// Adds a source that was found listed at `at`, unless there are `capacity`
+    /// of them. `now` must not go back.
     pub(super) fn add(&mut self, source: Target, at: UnixSeconds, now: Duration, capacity: usize) {
         if let Some(last) = self.listed.get_mut(&source) {
             *last = at.max(*last);
@@ -32,15 +33,15 @@ impl PendingDemotions {
         }
     }
 
-    /// Takes out the next source that has waited long enough, and when it was
-    /// last found on a blocklist.
+    /// Takes the next source that has been pending long enough, with the time
+    /// of its last listing.
     pub(super) fn next_due(&mut self, now: Duration) -> Option<(Target, UnixSeconds)> {
         let due = |(since, _): &mut (Duration, Target)| now.saturating_sub(*since) >= WAIT;
         let (_, source) = self.queue.pop_front_if(due)?;
         Some((source, self.listed.remove(&source)?))
     }
 
-    /// Forgets them all.
+    /// Drops all.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -76,7 +77,8 @@ mod tests {
         let mut pending = PendingDemotions::default();
         add(&mut pending, 1, 10, minutes(7));
         add(&mut pending, 2, 20, minutes(8));
-        // It counts since the first time, as of the last.
+        // The wait starts at the first listing, but the demotion has the time
+        // of the last.
         add(&mut pending, 1, 30, minutes(9));
         add(&mut pending, 1, 15, minutes(9));
         let before = minutes(67) - Duration::from_nanos(1);

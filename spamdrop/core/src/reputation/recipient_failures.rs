@@ -1,4 +1,4 @@
-//! Recipients that do not exist: a few are errors, many are guesses.
+//! Recipients that do not exist. A few are typing errors, many are guesses.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use crate::target::Target;
 use crate::time::UnixSeconds;
 
-/// This many failures within an hour demote a source.
+/// The number of failures within an hour that demotes a source.
 const FAILURES: usize = 5;
 const HOUR: Duration = Duration::from_secs(3600);
-/// The most sources that are watched; about 4 MiB.
+/// The most sources that are tracked; about 4 MiB.
 const CAPACITY: usize = 65_536;
 
-/// The unknown recipients of the last hour, by source. They are not kept on
+/// The unknown recipients of the last hour, by source. They are not stored on
 /// disk: a restart forgives at most an hour.
 #[derive(Debug, Default)]
 pub(super) struct RecipientFailures {
-    /// The newest, the oldest first; 0: none yet.
+    /// The times of the last failures, oldest first; 0: none yet.
     newest: HashMap<Target, [UnixSeconds; FAILURES]>,
 }
 
 impl RecipientFailures {
-    /// Adds one; whether it is the fifth within an hour. Those of a source
-    /// come in the order of the log.
+    /// Adds a failure. Returns whether it is the fifth within an hour. The
+    /// failures of a source must come in the order of the log.
     pub(super) fn add(&mut self, source: Target, at: UnixSeconds) -> bool {
         if self.newest.len() >= CAPACITY && !self.newest.contains_key(&source) {
             self.make_room(at);

@@ -1,8 +1,8 @@
-//! What is remembered of a source, and the standing that follows from it.
+//! The record of a source, and the standing that follows from it.
 //!
-//! Records of the same source can be joined in any order and more than once:
-//! logs may be read backwards, twice, or by the daemon as well, and the result
-//! is the same.
+//! Records of the same source can be joined in any order and more than once.
+//! Logs may be read backwards, twice, or by the daemon as well, with the same
+//! result.
 
 use std::time::Duration;
 
@@ -12,51 +12,50 @@ use crate::time::UnixSeconds;
 
 /// How long evidence counts.
 const KEPT: Duration = Duration::from_secs(36 * 86_400);
-/// How many acceptances make a source known.
+/// The number of acceptances that makes a source known.
 const ACCEPTANCES: usize = 3;
-/// The time of what has not happened.
+/// The time of an event that has not happened.
 const NEVER: UnixSeconds = UnixSeconds::new(0);
-/// The shortest step of [`UnixSeconds`].
+/// The resolution of [`UnixSeconds`].
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What is remembered of a source: as little as the rule needs. The time 0
-/// means never. Acceptances within one second are one. Days are those of UTC.
+/// The record of a source: only the data that the rule needs. The time 0 means
+/// never. Acceptances within one second count as one. Days are UTC days.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// The newest acceptances since it was demoted, the newest first.
+    /// The last acceptances since the last demotion, newest first.
     pub recent: [UnixSeconds; ACCEPTANCES],
-    /// The newest of them on a day before that of the newest.
+    /// The last of these acceptances on a day before that of the newest.
     pub earlier_day: UnixSeconds,
-    /// The newest acceptance of all, unless it was removed by hand since.
+    /// The last acceptance of all, unless the source was removed by hand since.
     pub last_accepted: UnixSeconds,
-    /// When it last took a message from us.
+    /// The last time at which the source accepted a message from this server.
     pub delivered: UnixSeconds,
-    /// When it was last found to be bad; what happened until then does not
-    /// count.
+    /// The last demotion. Earlier events do not count.
     pub demoted: UnixSeconds,
-    /// When it was added by hand.
+    /// The time at which the administrator added the source.
     pub by_hand: UnixSeconds,
 }
 
-/// The standing of a source, the most expendable first.
+/// The standing of a source; the standing that is evicted first comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SenderStanding {
-    /// None of its evidence counts any more.
+    /// All of its evidence has expired.
     Void,
     /// Demoted, and not accepted since.
     Demoted,
-    /// Accepted, but too seldom.
+    /// Accepted, but too seldom to be known.
     Unproven,
     /// Accepted at least three times, on at least two days, within 36 days; or
-    /// delivered to within 36 days.
+    /// accepted a message from this server within 36 days.
     Known,
     /// Added by hand: known until it is demoted or removed.
     ByHand,
 }
 
 impl SenderStanding {
-    /// Whether the source counts as a good one.
+    /// Whether the source counts as a known sender.
     #[must_use]
     pub const fn is_known(self) -> bool {
         matches!(self, Self::Known | Self::ByHand)
@@ -64,7 +63,7 @@ impl SenderStanding {
 }
 
 impl Record {
-    /// A message was accepted.
+    /// The record of an accepted message.
     #[must_use]
     pub fn accepted(at: UnixSeconds) -> Self {
         Self {
@@ -74,7 +73,7 @@ impl Record {
         }
     }
 
-    /// It took a message from us.
+    /// The record of a message that the source accepted from this server.
     #[must_use]
     pub fn delivered(at: UnixSeconds) -> Self {
         Self {
@@ -83,7 +82,7 @@ impl Record {
         }
     }
 
-    /// It was found to be bad.
+    /// The record of a demotion.
     #[must_use]
     pub fn demoted(at: UnixSeconds) -> Self {
         Self {
@@ -115,16 +114,16 @@ impl Record {
         }
     }
 
-    /// Adds it by hand, whatever its standing.
+    /// Adds the source by hand, whatever its standing.
     #[must_use]
     pub fn added(self, now: UnixSeconds) -> Self {
         let by_hand = now.max(self.demoted.plus(SECOND));
         Self { by_hand, ..self }
     }
 
-    /// Removes it by hand: it has to earn its standing anew. Its last
-    /// acceptance is forgotten too, so that it does not look refused to the
-    /// ceiling.
+    /// Removes the source by hand: it must earn its standing again. Its last
+    /// acceptance is removed too, so that the ceiling does not count it as
+    /// refused.
     #[must_use]
     pub fn removed(self, now: UnixSeconds) -> Self {
         let demoted = self.join(Self::demoted(now.max(self.last())));
@@ -134,7 +133,7 @@ impl Record {
         }
     }
 
-    /// Its standing now.
+    /// The standing at `now`.
     #[must_use]
     pub fn standing(&self, now: UnixSeconds) -> SenderStanding {
         let counts = |at| !is_too_old(at, now);
@@ -152,18 +151,18 @@ impl Record {
         }
     }
 
-    /// Whether it ever did anything good. Without that, a demotion says nothing
-    /// worth storing.
+    /// Whether the record has any positive evidence. Without it, a demotion is
+    /// not worth storing.
     pub fn is_of_interest(&self) -> bool {
         self.last_accepted != NEVER || self.delivered != NEVER || self.by_hand != NEVER
     }
 
-    /// Whether anything good still counts.
+    /// Whether any positive evidence still counts.
     pub fn is_good(&self) -> bool {
         self.recent[0] != NEVER || self.counting_delivery() != NEVER || self.by_hand != NEVER
     }
 
-    /// The last delivery, unless it was demoted since; otherwise 0.
+    /// The last delivery, unless the source was demoted since; otherwise 0.
     fn counting_delivery(&self) -> UnixSeconds {
         if self.delivered > self.demoted {
             self.delivered
@@ -172,25 +171,26 @@ impl Record {
         }
     }
 
-    /// When its mail was last accepted; 0: never.
+    /// The last acceptance of its mail; 0: never.
     #[must_use]
     pub fn last_accepted(&self) -> UnixSeconds {
         self.last_accepted
     }
 
-    /// When it last took a message from us; 0: never.
+    /// The last time at which it accepted a message from this server; 0: never.
     #[must_use]
     pub fn last_delivered(&self) -> UnixSeconds {
         self.delivered
     }
 
-    /// When it was demoted last; 0: never.
+    /// The last demotion; 0: never.
     #[must_use]
     pub fn last_demoted(&self) -> UnixSeconds {
         self.demoted
     }
 
-    /// Until when it is known for its mail alone; 0 if it is not.
+    /// The time until which the evidence of the log keeps it known, apart from
+    /// an addition by hand; 0 if that evidence does not make it known.
     #[must_use]
     pub fn known_until(&self) -> UnixSeconds {
         let [.., enough] = self.recent;
@@ -200,7 +200,7 @@ impl Record {
         }
     }
 
-    /// When the last thing happened.
+    /// The time of the last event.
     pub fn last(&self) -> UnixSeconds {
         self.recent[0]
             .max(self.delivered)
@@ -209,7 +209,7 @@ impl Record {
     }
 }
 
-/// Whether evidence of this time is too old to count.
+/// Whether evidence of this time has expired.
 pub fn is_too_old(at: UnixSeconds, now: UnixSeconds) -> bool {
     at == NEVER || at < now.minus(KEPT)
 }

@@ -4,10 +4,10 @@ use super::*;
 const TEXT: &str = "Blacklisted by zone.example";
 const REFUSED: &str = "511 Blacklisted by zone.example\r\n";
 
-/// One reply more than enough.
+/// One reply more than the limit.
 const MOST_WAITING: usize = ENOUGH + MAX_TEXT_LINES * (LONGEST_TEXT + 6);
 
-/// What comes of these portions: replies and log lines.
+/// The replies and log lines that result from these chunks.
 fn session(portions: &[&[u8]], text: &str) -> (String, Vec<String>, Dialogue) {
     let text = || text.to_owned();
     let parties = Parties {
@@ -161,11 +161,11 @@ fn a_session_has_an_end() {
     let (replies, _, dialogue) = session(&[&endless[..]; 66], TEXT);
     assert_eq!(replies, "421 Too much.\r\n");
     assert!(dialogue.has_ended());
-    // Nothing after it, nor after QUIT.
+    // No reply to anything after it, nor after QUIT.
     assert_eq!(codes(b"QUIT\nNOOP\n"), ["221"]);
 }
 
-/// A list's members are no mistakes: all of them hear the same.
+/// A mailing list's members are not errors: each recipient gets the same reply.
 #[test]
 fn refused_recipients_are_no_errors() {
     let said = [&b"MAIL FROM:<a@b>\n"[..], &b"RCPT TO:<c@d>\n".repeat(40)].concat();
@@ -192,7 +192,7 @@ fn texts_of_several_lines_and_strange_ones() {
     assert_eq!(replies, "511-one\r\n511 two??\r\n");
     assert_eq!(logged, ["511-one", "511 two??"]);
     assert_eq!(of(" \n").0, "511 Blacklisted by a DNS blocklist\r\n");
-    // Nobody watches for another code.
+    // The log parser recognises no other code.
     assert_eq!(of("550 x\n554 y").0, "511-550 x\r\n511 554 y\r\n");
     let (replies, logged) = of(&"x".repeat(10_000));
     assert_eq!(replies, format!("511 {}\r\n", "x".repeat(480)));

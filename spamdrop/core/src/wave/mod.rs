@@ -1,5 +1,5 @@
-//! Waves: periods in which the server's slots run short, and what became of the
-//! sources that came.
+//! Waves: periods in which slots run short, and the fate of the sources in
+//! them.
 //!
 //! One [`Sample`] a second, the delayed sources and the evidence of the log →
 //! [`Recorder`] → a [`Wave`] and its points.

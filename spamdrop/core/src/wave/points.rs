@@ -10,20 +10,20 @@ pub(super) const MAX: usize = 3_600;
 pub struct Point {
     /// Seconds from the start of the wave to the start of the point.
     pub at_s: u32,
-    /// The most connections that the server held.
+    /// The maximum number of connections that the server held.
     pub open: u32,
-    /// The most of them that waited to be accepted.
+    /// The maximum number of connections that waited to be accepted.
     pub waiting: u32,
     /// SYNs that passed the gate.
     pub admitted: u32,
-    /// SYNs that were refused, or would have been.
+    /// SYNs that were refused, or would have been in observe mode.
     pub refused: u32,
     /// SYNs that went to the responder.
     pub answered: u32,
 }
 
 impl Point {
-    /// Joins two points into one that begins with the first.
+    /// Joins two successive points into one.
     fn join(self, next: Self) -> Self {
         Self {
             at_s: self.at_s,
@@ -36,12 +36,12 @@ impl Point {
     }
 }
 
-/// The points of a wave, at equal distances.
+/// The points of a wave, at equal intervals.
 #[derive(Clone, Debug)]
 pub(super) struct Points {
     all: Vec<Point>,
     every_s: u32,
-    /// How many points have not changed since they were taken.
+    /// The number of points that have not changed since they were taken.
     taken: usize,
 }
 
@@ -78,8 +78,8 @@ impl Points {
         }
     }
 
-    /// The points that are new or have changed since the last call. They replace
-    /// all points from the first of them on.
+    /// The points that are new or have changed since the last call. They
+    /// replace all points from the first of them on.
     pub fn take_fresh(&mut self) -> Vec<Point> {
         let fresh = self.all.get(self.taken..).unwrap_or_default().to_vec();
         self.taken = self.all.len();

@@ -9,43 +9,42 @@ use super::sources::SourceCounts;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Wave {
-    /// When it began, in seconds since 1970.
+    /// The start, in seconds since 1970.
     pub start_unix_s: u64,
     /// Seconds from the start to the last shortage of slots.
     pub length_s: f64,
-    /// Whether it has not ended yet.
+    /// Whether the wave has not ended yet.
     pub ongoing: bool,
     /// Whether refusals were only counted: `admit = "observe"`.
     pub observed: bool,
-    /// Connections that the server can serve at once.
+    /// Number of connections that the server can serve at once.
     pub slots: u32,
-    /// The most connections that the server held.
+    /// The maximum number of connections that the server held.
     pub peak_open: u32,
-    /// The most connections that waited to be accepted.
+    /// The maximum number of connections that waited to be accepted.
     pub peak_waiting: u32,
-    /// The sources that came.
+    /// The counts of sources.
     #[serde(flatten)]
     pub who: SourceCounts,
-    /// SYNs of delayed sources that were not their first.
+    /// SYNs of delayed sources, without the first SYN of each.
     pub repeats: u64,
-    /// The counts.
+    /// The counts of SYNs, packets and blocks.
     #[serde(flatten)]
     pub totals: Totals,
-    /// SYNs of known senders that were refused, or would have been. It must be
-    /// 0.
+    /// SYNs of known senders that were refused, or would have been. Must be 0.
     pub known_delayed: u64,
     /// The longest time from a source's first refusal to the acceptance of its
-    /// mail; `null`: no such source.
+    /// mail; `null` if there is no such source.
     pub longest_wait_s: Option<f64>,
-    /// The same to the rejection of a listed source.
+    /// The same, until the rejection of a listed source.
     pub longest_listed_wait_s: Option<f64>,
 }
 
 impl Wave {
-    /// When it ended, in seconds since 1970.
+    /// The end, in seconds since 1970.
     #[must_use]
     pub fn end_unix_s(&self) -> u64 {
-        // Rounded up; a length is far from the limits of both types.
+        // Rounded up. A length is far below the limits of both types.
         self.start_unix_s
             .saturating_add(self.length_s.ceil() as u64)
     }

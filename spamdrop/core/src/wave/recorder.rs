@@ -10,21 +10,20 @@ use super::sample::{Sample, Totals};
 use super::sources::{self, Sources, WaveEvidence};
 use crate::target::Target;
 
-/// A wave ends after this time without a refusal and without a shortage of
-/// slots.
+/// A wave ends after this time without a refusal or a shortage of slots.
 const QUIET: Duration = Duration::from_secs(60);
-/// A shorter wave without a refusal is not recorded: a few senders came at the
-/// same time.
+/// A shorter wave without a refusal is not recorded: only a few senders came at
+/// the same time.
 const SHORTEST: Duration = Duration::from_secs(5);
-/// How long after a wave the log lines of its sources count for it: MTAs retry
-/// within minutes.
+/// How long after a wave the log lines of its sources still count for it,
+/// because MTAs retry within minutes.
 const AFTERMATH: Duration = Duration::from_secs(3600);
-/// After this time of refusals without a quiet minute the administrator is
-/// warned: some mail servers give up after half an hour.
+/// After this time of refusals without a quiet minute, the administrator is
+/// warned, because some mail servers give up after half an hour.
 const ALARM: Duration = Duration::from_secs(600);
 
-/// Turns samples and evidence into waves. All times are `CLOCK_MONOTONIC`, read
-/// by the caller.
+/// Converts samples and evidence into waves. All times are `CLOCK_MONOTONIC`,
+/// read by the caller.
 #[derive(Debug)]
 pub struct Recorder {
     next_id: i64,
@@ -36,30 +35,30 @@ pub struct Recorder {
     news: Vec<News>,
 }
 
-/// An event for the log, with the wave so far.
+/// An event for the daemon's log, with the wave so far.
 #[derive(Clone, Debug, PartialEq)]
 pub enum News {
-    /// The first source is refused, or would be.
+    /// The first source was refused, or would have been.
     Begins(Wave),
     /// Sources have been refused for ten minutes.
     Lasts(Wave),
-    /// The wave ended, and a source was refused, or would have been.
+    /// A wave with refusals has ended.
     IsOver(Wave),
 }
 
-/// What to store of a wave.
+/// The data of a wave that must be stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// Its number; the recorder counts from 1.
+    /// The number of the wave; the recorder counts from 1.
     pub id: i64,
     /// The whole wave.
     pub wave: Wave,
-    /// Its newest points. They replace all stored points from the first of them
+    /// The new points. They replace all stored points from the first of them
     /// on.
     pub points: Vec<Point>,
 }
 
-/// A wave and the state that continues it.
+/// A wave, and the state that is needed to continue it.
 #[derive(Debug)]
 struct WaveCourse {
     id: i64,
@@ -67,14 +66,14 @@ struct WaveCourse {
     sources: Sources,
     points: Points,
     start: Duration,
-    /// When the server was last short of slots.
+    /// The last shortage of slots.
     busy: Duration,
     refusals: Option<Refusals>,
-    /// Whether there is anything to write.
+    /// Whether there are changes to store.
     changed: bool,
 }
 
-/// When sources were refused, by the samples.
+/// The times of refusals, from the samples.
 #[derive(Clone, Copy, Debug)]
 struct Refusals {
     /// The first refusal after a quiet minute.
@@ -108,7 +107,7 @@ impl Recorder {
     }
 
     /// Records a source that came while its class had to wait. `known`: it is a
-    /// known sender, which never has to.
+    /// known sender, which never has to wait.
     pub fn delayed(&mut self, source: IpAddr, known: bool, at: Duration) {
         let Some(last) = self.last else {
             return;
@@ -122,12 +121,12 @@ impl Recorder {
         course.is_busy(at);
     }
 
-    /// Records what a log line says of a source.
+    /// Records the evidence of a log line about a source.
     pub fn heard(&mut self, source: IpAddr, heard: WaveEvidence, at: Duration) {
         let source = Target::from(source);
         let waited = |course: &&mut WaveCourse| course.sources.was_delayed(source);
-        // A source that waited in the last wave counts there, unless it waits in
-        // this one too.
+        // A source that waited in the last wave counts there, unless it also
+        // waits in the current one.
         let course = match (&mut self.now, self.past.as_mut().filter(waited)) {
             (Some(now), Some(_)) if now.sources.was_delayed(source) => now,
             (_, Some(past)) => past,
@@ -139,7 +138,7 @@ impl Recorder {
         course.changed = true;
     }
 
-    /// Takes a sample, once a second.
+    /// Records a sample. Must be called once a second.
     pub fn sample(&mut self, sample: Sample) {
         let last = self.last.replace(sample).unwrap_or(sample);
         if sample.observed != last.observed {
@@ -163,7 +162,7 @@ impl Recorder {
         self.past.take_if(is_old);
     }
 
-    /// Ends the wave, if there is one.
+    /// Ends the current wave, if there is one.
     pub fn end(&mut self) {
         if let Some(mut now) = self.now.take() {
             now.wave.ongoing = false;
@@ -177,12 +176,12 @@ impl Recorder {
         }
     }
 
-    /// The news since the last call.
+    /// The events since the last call.
     pub fn take_news(&mut self) -> Vec<News> {
         mem::take(&mut self.news)
     }
 
-    /// The waves that changed since the last call, the older one first.
+    /// The waves that changed since the last call, oldest first.
     pub fn take(&mut self) -> Vec<Snapshot> {
         let both = self.past.iter_mut().chain(&mut self.now);
         both.filter(|course| course.changed && course.is_worth_keeping())
@@ -235,7 +234,7 @@ impl WaveCourse {
         wave.totals = wave.totals.plus(step);
         let whole = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         self.points.push(Point {
-            // Samples may come a little early or late.
+            // Samples may come slightly early or late.
             at_s: whole((sample.at.saturating_sub(self.start)).as_secs_f64().round() as u64),
             open: sample.open,
             waiting: sample.waiting,
@@ -246,7 +245,7 @@ impl WaveCourse {
         self.changed = true;
     }
 
-    /// Notes that a source was refused, or would have been.
+    /// Records that a source was refused, or would have been.
     fn refuses(&mut self, at: Duration) -> Option<News> {
         let Some(refusals) = &mut self.refusals else {
             self.refusals = Some(Refusals {
@@ -289,14 +288,14 @@ impl WaveCourse {
         wave.who = sources.counts;
         wave.longest_wait_s = sources.longest_wait.map(seconds);
         wave.longest_listed_wait_s = sources.longest_listed_wait.map(seconds);
-        // Each of the delayed had one SYN that was its first.
+        // Each delayed source had one first SYN.
         let delayed = wave.totals.all_refused() + wave.totals.starvation_admits;
         wave.repeats = delayed.saturating_sub(sources.counts.delayed);
         wave.clone()
     }
 }
 
-/// Seconds with three decimals.
+/// Seconds, rounded to three decimals.
 fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
 }

@@ -1,4 +1,4 @@
-//! Samples of the server and the gate, one a second.
+//! Samples of the server and the gate, one per second.
 
 use std::time::Duration;
 
@@ -10,15 +10,17 @@ use spamdrop_common::gate::CLASSES;
 pub struct Sample {
     /// `CLOCK_MONOTONIC`.
     pub at: Duration,
-    /// The same time in seconds since 1970, for display: it may jump.
+    /// The same time in seconds since 1970, for display only, because it may
+    /// jump.
     pub unix_s: u64,
-    /// The most connections that the server held since the last sample.
+    /// The maximum number of connections that the server held since the last
+    /// sample.
     pub open: u32,
-    /// The most connections that waited to be accepted.
+    /// The maximum number of connections that waited to be accepted.
     pub waiting: u32,
-    /// Connections that the server can serve at once.
+    /// Number of connections that the server can serve at once.
     pub slots: u32,
-    /// The number of connections from which on a class has to wait.
+    /// The smallest number of connections at which a class has to wait.
     pub limit: u32,
     /// Whether refusals are only counted: `admit = "observe"`.
     pub observed: bool,
@@ -26,10 +28,10 @@ pub struct Sample {
     pub totals: Totals,
 }
 
-/// Counts: in a [`Sample`] since the filter was attached, in a wave while it
-/// lasted.
+/// Counts: in a [`Sample`] since the filter was attached, in a wave during that
+/// wave.
 ///
-/// The aliases are the names of spamdrop 0.1, in the waves that it recorded.
+/// The aliases are the names of spamdrop 0.1 in its recorded waves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Totals {
@@ -42,10 +44,11 @@ pub struct Totals {
     /// SYNs that passed so that no class starves. Part of `admitted`.
     #[serde(alias = "floored")]
     pub starvation_admits: u64,
-    /// SYNs that were refused, or would have been, by class: the best first.
+    /// SYNs that were refused, or would have been in observe mode, by class,
+    /// best class first.
     pub refused: [u64; CLASSES],
-    /// First SYNs that were dropped in a flood, because only a SYN that is
-    /// repeated counts then.
+    /// First SYNs that were dropped in a flood, because the gate then considers
+    /// only repeated SYNs.
     #[serde(alias = "unrepeated")]
     pub unconfirmed: u64,
     /// SYNs that went to the responder.
@@ -59,8 +62,8 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// The difference to older counts. A count that is lower than before has
-    /// started from 0 again.
+    /// The difference from older counts. A count that is lower than before has
+    /// restarted at 0.
     #[must_use]
     pub fn since(&self, old: &Self) -> Self {
         self.with(old, |new, old| new.checked_sub(old).unwrap_or(new))
@@ -72,7 +75,7 @@ impl Totals {
         self.with(more, u64::saturating_add)
     }
 
-    /// SYNs that were refused, or would have been.
+    /// SYNs that were refused, or would have been, in all classes.
     #[must_use]
     pub fn all_refused(&self) -> u64 {
         self.refused.iter().sum::<u64>() + self.unconfirmed

@@ -1,4 +1,4 @@
-//! The sources of a wave, and what the log says of them.
+//! The sources of a wave, and the log's evidence about them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::target::Target;
 /// The most sources of one wave that are counted.
 pub(super) const MAX: usize = 262_144;
 
-/// What a log line says of a source.
+/// The evidence of a log line about a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaveEvidence {
     /// A zone lists it.
@@ -23,18 +23,18 @@ pub enum WaveEvidence {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SourceCounts {
-    /// Sources that were delayed, or of which the log says something.
+    /// Sources that were delayed, or that the log has evidence about.
     pub sources: u64,
-    /// Whether there were more sources than can be counted.
+    /// Whether there were more sources than the limit.
     pub more_sources: bool,
-    /// Sources that turned out to be listed.
+    /// Sources that were found listed.
     pub listed: u64,
     /// Sources whose mail was accepted.
     pub accepted: u64,
-    /// Sources that came while their class had to wait: they were refused, would
-    /// have been refused, or passed so that the class does not starve.
+    /// Sources that came while their class had to wait: they were refused,
+    /// would have been refused, or passed so that the class does not starve.
     pub delayed: u64,
-    /// Delayed sources that turned out to be listed.
+    /// Delayed sources that were found listed.
     pub delayed_listed: u64,
     /// Delayed sources whose mail was accepted later.
     pub delayed_accepted: u64,
@@ -56,7 +56,7 @@ impl SourceCounts {
     }
 }
 
-/// The sources of a wave, each once.
+/// The sources of a wave, each counted once.
 #[derive(Debug)]
 pub(super) struct Sources {
     all: HashMap<Target, Seen>,
@@ -137,7 +137,7 @@ impl Sources {
         }
         *later = true;
         *number_later += 1;
-        // Its first log line ends the wait.
+        // The first log line after a refusal ends the wait.
         if seen.listed_later != seen.accepted_later {
             let wait = millis(at).saturating_sub(seen.delayed - 1);
             let wait = Duration::from_millis(wait.into());
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_wait_goes_from_the_first_refusal_to_the_first_that_is_heard() {
         let mut sources = Sources::new(9);
-        // Before it was refused.
+        // This was before the refusal.
         sources.heard(source(1), WaveEvidence::Accepted, at(0));
         sources.delayed(source(1), at(3));
         assert_eq!(sources.counts.delayed_accepted, 0);
@@ -215,7 +215,7 @@ mod tests {
         sources.heard(source(1), WaveEvidence::Accepted, at(90));
         sources.delayed(source(2), at(5));
         sources.heard(source(2), WaveEvidence::Listed, at(9));
-        // Its wait is over.
+        // Its wait has ended already.
         sources.heard(source(2), WaveEvidence::Accepted, at(99));
         assert_eq!(sources.longest_wait, Some(at(7)));
         assert_eq!(sources.longest_listed_wait, Some(at(4)));

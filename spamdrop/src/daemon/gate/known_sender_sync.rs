@@ -21,6 +21,8 @@ const PERIOD: Duration = Duration::from_secs(3600);
 /// After a sync, wait this many times as long as it took before the next one,
 /// so that a large list is not reread constantly.
 const REST: u32 = 10;
+/// After an error, wait at least this long before the next sync.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The known senders, on their way from the database to the filter.
 pub(super) struct KnownSenderSync {
@@ -121,7 +123,11 @@ impl KnownSenderSync {
             self.started = None;
             return;
         };
-        self.rest = clock::instant().checked_add(took * REST);
+        let rest = match &known {
+            Ok(_) => took * REST,
+            Err(_) => (took * REST).max(RETRY),
+        };
+        self.rest = clock::instant().checked_add(rest);
         self.is_exact = known.is_ok();
         match known {
             Ok(known) => {

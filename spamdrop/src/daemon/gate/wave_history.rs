@@ -26,6 +26,8 @@ pub(super) struct WaveHistory {
     recorder: Recorder,
     disk: Disk,
     writing: Option<Receiver<Written>>,
+    /// Whether the database could be opened.
+    is_begun: bool,
     /// What could not be written. It comes first, alone: later points are no
     /// good without it.
     unwritten: Vec<Snapshot>,
@@ -39,13 +41,13 @@ pub(super) struct WaveHistory {
 type Written = Result<Option<i64>, (Vec<Snapshot>, Error)>;
 
 impl WaveHistory {
-    /// Ends the wave that a crash left open in the database.
+    /// Ends the wave that a crash left open in the database, and records from
+    /// now on.
     pub fn begin(disk: Disk, store: &Path) -> Self {
-        let store = store.to_owned();
-        let begin = move || database::begin_waves(&store).map_err(|error| (Vec::new(), error));
         Self {
             recorder: Recorder::new(),
-            writing: Some(disk.submit(begin)),
+            writing: Some(begin(&disk, store)),
+            is_begun: false,
             disk,
             unwritten: Vec::new(),
             base: None,
@@ -104,7 +106,9 @@ impl WaveHistory {
         if snapshots.is_empty() {
             snapshots = self.recorder.take();
         }
-        if !snapshots.is_empty() {
+        if snapshots.is_empty() && !self.is_begun {
+            self.writing = Some(begin(&self.disk, store));
+        } else if !snapshots.is_empty() {
             let (store, base) = (store.to_owned(), self.base);
             let write = move || write(store, base, snapshots);
             self.writing = Some(self.disk.submit(write));
@@ -115,6 +119,7 @@ impl WaveHistory {
         let error = match written {
             Some(Ok(base)) => {
                 self.base = base;
+                self.is_begun = true;
                 return health.clear(Subject::WaveHistory);
             }
             Some(Err((snapshots, error))) => {
@@ -135,6 +140,8 @@ impl WaveHistory {
             self.unwritten = snapshots;
         }
         self.recorder.end();
+        // A database that could not be opened so far is not waited for.
+        self.is_begun = true;
         loop {
             self.write(store);
             let Some(writing) = self.writing.take() else {
@@ -148,6 +155,12 @@ impl WaveHistory {
             }
         }
     }
+}
+
+/// Ends the wave that a crash left open in the database.
+fn begin(disk: &Disk, store: &Path) -> Receiver<Written> {
+    let store = store.to_owned();
+    disk.submit(move || database::begin_waves(&store).map_err(|error| (Vec::new(), error)))
 }
 
 fn write(path: PathBuf, base: Option<i64>, snapshots: Vec<Snapshot>) -> Written {

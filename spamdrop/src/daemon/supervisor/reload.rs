@@ -95,13 +95,15 @@ impl Supervisor {
 
     /// The filter may have been told of another configuration than ours.
     fn take_back(&mut self, lock: &WriteLock) {
-        let told = self
-            .blocklist
-            .configure(lock, self.settings.filter.settings);
+        let filter = &self.settings.filter;
+        let told = protect::protected(&filter.allow_file).and_then(|protected| {
+            let allowed = protect::allowed(&protected);
+            self.blocklist.allow_exactly(lock, &allowed)?;
+            self.blocklist.configure(lock, filter.settings)
+        });
         let failed = "the filter has the settings of the configuration that was refused; \
                       correct it and send SIGHUP again";
         self.health.report(Subject::Settings, failed, told);
-        self.network_changed = true;
     }
 
     /// Nothing here fails for good: trouble is told, also in `status`.

@@ -79,7 +79,7 @@ fn extensions_chain_in_order() {
         assert_eq!(frame[header..header + 2], expected, "at {offset}");
     }
     assert_eq!(frame[20], 0);
-    // An atomic fragment: no offset, nothing follows.
+    // An atomic fragment: offset 0 and no further fragment.
     assert_eq!(frame[14 + 40 + 50..14 + 40 + 52], [0, 0]);
 }
 
@@ -113,7 +113,7 @@ fn an_independent_reader_finds_the_segment() {
     };
     assert_eq!((tcp.source_port(), tcp.destination_port()), (40_000, 25));
     assert!(tcp.syn() && tcp.ack() && !tcp.fin() && !tcp.rst() && !tcp.psh());
-    // Calculated by hand from RFC 9293's pseudo-header.
+    // Calculated by hand, with RFC 9293's pseudo-header.
     assert_eq!(tcp.checksum(), 0x4f8b);
     assert_eq!(tcp.payload(), b"hi");
 }

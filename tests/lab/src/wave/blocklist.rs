@@ -1,4 +1,4 @@
-//! The blocklist and the names of hosts, for whoever asks by DNS.
+//! The name server for the blocklist and the host names.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,21 +10,23 @@ use super::population::{is_listed, is_named};
 use crate::dns::{DnsStub, Reply, Rtype};
 use crate::site::Site;
 
-/// Its name.
+/// The zone of the blocklist.
 pub const ZONE: &str = "bl.example";
-/// Of host names. An address in one, in digits, would be that of a dynamic host.
+/// The domain of the host names. A name with an address in digits would look
+/// like that of a dynamic host.
 const HOSTS: &str = "hosts.example";
 const REVERSE: &str = "in-addr.arpa";
-/// Where the server asks.
+/// The address that the server queries.
 const ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
-/// What is not there will not be soon.
+/// Negative TTL: names do not appear during a test.
 const ABSENT_S: u32 = 300;
 
-/// Starts a name server on the site's server, and says so in a `resolv.conf`.
+/// Starts a name server on the site's server, and writes its address to a
+/// `resolv.conf`.
 ///
 /// # Errors
 ///
-/// Its address cannot be bound, or the file not be written.
+/// The address cannot be bound, or the file cannot be written.
 pub fn start(site: &Site) -> Result<DnsStub> {
     let stub = DnsStub::start(&site.server, ADDR, answer)?;
     fs::write(
@@ -55,20 +57,20 @@ fn listing(kind: Rtype) -> Reply {
     }
 }
 
-/// Of `4.3.2.1.bl.example`, in this zone: 1.2.3.4.
+/// The address in a query: 1.2.3.4 for `4.3.2.1.bl.example` in this zone.
 fn reversed(name: &str, zone: &str) -> Option<Ipv4Addr> {
     let reversed: Ipv4Addr = name.strip_suffix(zone)?.strip_suffix('.')?.parse().ok()?;
     Some(Ipv4Addr::from_bits(reversed.to_bits().swap_bytes()))
 }
 
-/// The name of a host: a letter for each half of an octet.
+/// The name of a host, with a letter for each half of an octet.
 fn host(addr: Ipv4Addr) -> String {
     let letter = |shift: u32| char::from(b'g' + (addr.to_bits() >> shift & 15) as u8);
     let letters: String = (0..8).rev().map(|half| letter(4 * half)).collect();
     format!("{letters}.{HOSTS}")
 }
 
-/// Whose name that is.
+/// The address of the host with this name.
 fn addr(name: &str) -> Option<Ipv4Addr> {
     let letters = name.strip_suffix(HOSTS)?.strip_suffix('.')?;
     let half = |bits, letter: u8| {

@@ -1,4 +1,4 @@
-//! Everybody who connects in a wave, on one thread.
+//! All clients of a wave, on one thread.
 
 use std::io;
 use std::thread::{self, JoinHandle};
@@ -15,7 +15,7 @@ use super::scale::Scale;
 use super::session::{self, Clock, Session};
 use crate::host::Host;
 
-/// Connections that can be open at a time.
+/// Maximum number of simultaneous connections.
 const SOCKETS: u64 = 16_384;
 
 /// A wave that has started.
@@ -24,11 +24,11 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Lets everybody connect from `world`, starting now.
+    /// Starts all clients, which connect from `world`.
     ///
     /// # Errors
     ///
-    /// There may not be so many open files, or no further thread.
+    /// The limit of open files or threads is too low.
     pub fn start(world: &Host, chains: Vec<Chain>, scale: &Scale) -> Result<Self> {
         allow_sockets()?;
         let scale = scale.clone();
@@ -36,12 +36,12 @@ impl Crowd {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             Ok(runtime.block_on(everybody(chains, &scale))?)
         };
-        // A thread that the host's own starts is in its namespaces.
+        // A thread that the host's thread starts is in the host's namespaces.
         let thread = world.run(|| thread::Builder::new().name("crowd".into()).spawn(run));
         Ok(Self { thread: thread? })
     }
 
-    /// Waits for the end and returns all connections.
+    /// Waits for the end and returns all sessions.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ async fn everybody(chains: Vec<Chain>, scale: &Scale) -> io::Result<Vec<Session>
     Ok(sessions)
 }
 
-/// The sessions of a chain. Nobody comes again after the wave.
+/// Runs the sessions of a chain. None starts after the wave.
 async fn one_after_another(chain: Chain, clock: Clock, over: Instant) -> io::Result<Vec<Session>> {
     let mut random = Rng::with_seed(chain.seed);
     let mut sessions = Vec::new();

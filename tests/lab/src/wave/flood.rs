@@ -1,4 +1,4 @@
-//! A flood of SYNs whose senders never existed.
+//! A flood of SYNs with forged sources.
 
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -11,21 +11,22 @@ use fastrand::Rng;
 use crate::forger::{ADDRESSES, Forger};
 use crate::site::Site;
 
-/// Between two bursts.
+/// Time between two bursts.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// SYNs to port 25, at random from 131,072 addresses, until it is dropped.
+/// Sends SYNs to port 25, from random addresses out of 131,072, until it is
+/// dropped.
 pub struct Flood {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<io::Result<u64>>>,
 }
 
 impl Flood {
-    /// Sends so many SYNs a second.
+    /// Sends this many SYNs per second.
     ///
     /// # Errors
     ///
-    /// A route or the socket could not be made.
+    /// A route or the socket could not be created.
     pub fn start<S>(site: &Site<S>, per_second: u32) -> Result<Self> {
         let forger = Forger::new(site)?;
         let (stop, stopped) = mpsc::channel();
@@ -50,11 +51,11 @@ impl Flood {
         })
     }
 
-    /// Ends it and returns how many SYNs were sent.
+    /// Stops the flood and returns the number of sent SYNs.
     ///
     /// # Errors
     ///
-    /// One could not be sent.
+    /// A SYN could not be sent.
     pub fn stop(mut self) -> Result<u64> {
         let sent = self.end().context("the flood had ended")?;
         Ok(sent.map_err(|_| anyhow!("the flood's thread panicked"))??)

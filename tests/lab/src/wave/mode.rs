@@ -1,4 +1,4 @@
-//! What stands before the server.
+//! The protection of the server in a wave.
 
 use std::fmt::{self, Write as _};
 
@@ -6,28 +6,28 @@ use super::blocklist::ZONE;
 use super::scale::Scale;
 use crate::site::Site;
 
-/// Where syslog listens, and the resolver's configuration: files of the site.
+/// The syslog socket, a file of the site.
 pub const SYSLOG: &str = "syslog";
-/// See [`SYSLOG`].
+/// The resolver's configuration, a file of the site.
 pub const RESOLV_CONF: &str = "resolv.conf";
 
-/// How spamdrop is configured, if it runs at all.
+/// The configuration of spamdrop, if it runs at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// There is no spamdrop.
+    /// Without spamdrop.
     Off,
-    /// The rule of 2009: after a 511 every packet is dropped.
+    /// The rule of 2009: after a 511, every packet is dropped.
     Recent,
-    /// As it comes.
+    /// The default configuration.
     Defaults,
-    /// New connections have to wait while slots are short.
+    /// New connections wait while slots are short.
     Admit,
-    /// And the listed get their 511 from spamdrop.
+    /// As `Admit`, and the responder answers listed senders with a 511.
     Answer,
 }
 
 impl Mode {
-    /// All of them, in the order of their invention.
+    /// All modes, from the oldest to the newest.
     pub const ALL: [Self; 5] = [
         Self::Off,
         Self::Recent,
@@ -42,7 +42,7 @@ impl Mode {
         matches!(self, Self::Admit | Self::Answer)
     }
 
-    /// What the configuration says; `None` without spamdrop.
+    /// The text of the configuration; `None` without spamdrop.
     #[must_use]
     pub fn config(self, site: &Site, scale: &Scale) -> Option<String> {
         let mut config = String::new();
@@ -52,7 +52,7 @@ impl Mode {
             Self::Defaults => {}
             Self::Admit | Self::Answer => {
                 let (slots, resolv) = (scale.slots, site.path(RESOLV_CONF));
-                // Writing to a String never fails.
+                // Writing to a String cannot fail.
                 let _ = writeln!(config, "admit = \"on\"\nslots = {slots}");
                 let _ = writeln!(config, "zones = [{ZONE:?}]\nresolv_conf = {resolv:?}");
             }

@@ -1,4 +1,4 @@
-//! How full the server is.
+//! The occupancy of the server.
 
 use std::fs;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -9,49 +9,49 @@ use anyhow::{Context as _, Result, bail};
 use crate::host::Host;
 use crate::smtpd::Smtpd;
 
-/// Between two looks.
+/// Time between two samples.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// Port 25, and the states of `/proc/net/tcp`, as it writes them.
+/// Port 25 and the states of `/proc/net/tcp`, in its format.
 const PORT: &str = ":0019";
 const LISTEN: &str = "0A";
 const ESTABLISHED: &str = "01";
 const CLOSE_WAIT: &str = "08";
 
-/// The server at an instant.
+/// A sample of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
-    /// Since the first look.
+    /// Time since the first sample.
     pub at: Duration,
-    /// Sessions that the server runs, whatever became of their connections.
+    /// Sessions that the server runs, even if their connections have ended.
     pub slots: usize,
     /// Connections that wait to be accepted.
     pub queue: usize,
-    /// Connections in the kernel's eyes: what spamdrop can see. Both ends are
-    /// open, or only the server's.
+    /// Connections in the kernel's tables, which is the number that spamdrop
+    /// sees. Both ends are open, or only the server's.
     pub connections: usize,
 }
 
 impl Occupancy {
-    /// What the server has to do.
+    /// Sessions and waiting connections of the server.
     #[must_use]
     pub fn open(&self) -> usize {
         self.slots + self.queue
     }
 
-    /// Connections that something else than the server holds, at least.
+    /// A lower bound of the connections that the server does not hold.
     #[must_use]
     pub fn aside(&self) -> usize {
         self.connections.saturating_sub(self.open())
     }
 }
 
-/// Looks ten times a second until the other end of `stop` is dropped.
+/// Takes ten samples a second until the other end of `stop` is dropped.
 ///
 /// # Errors
 ///
-/// `/proc` cannot be read, or nobody listens on port 25.
+/// `/proc` cannot be read, or there is no listener on port 25.
 pub fn watch(server: &Host, smtpd: &Smtpd, stop: &Receiver<()>) -> Result<Vec<Occupancy>> {
-    // A dual-stack listener's IPv4 connections are among the IPv6 sockets.
+    // The IPv4 connections of a dual-stack listener are in the IPv6 table.
     let table = |name| {
         let path = format!("/proc/{}/net/{name}", server.tid());
         fs::read_to_string(&path).context(path)
@@ -74,7 +74,7 @@ pub fn watch(server: &Host, smtpd: &Smtpd, stop: &Receiver<()>) -> Result<Vec<Oc
     }
 }
 
-/// The connections of port 25 that wait to be accepted, and all of them.
+/// The number of connections of port 25 that wait to be accepted, and of all.
 fn sockets(table: &str) -> Result<(usize, usize)> {
     let mut queue = None;
     let mut connections = 0;

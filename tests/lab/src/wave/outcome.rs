@@ -1,4 +1,4 @@
-//! What a wave did to the server and to its senders.
+//! The effect of a wave on the server and its senders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -11,52 +11,52 @@ use super::population::Class;
 use super::scale::Scale;
 use super::session::{End, Session};
 
-/// A wave in figures. Times are in seconds; what never happened takes forever,
-/// `null` in JSON.
+/// The figures of a wave. Times are in seconds. The time of an event that never
+/// happened is infinite, `null` in JSON.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
-    /// Sessions and connections that wait, while the wave lasted.
+    /// Sessions and waiting connections during the wave.
     pub open: Load,
-    /// The same in the kernel's eyes, as a check.
+    /// The same from the kernel's tables, as a check.
     pub connections: Load,
-    /// Connections that are none of the server's but the responder's.
+    /// Connections that belong to the responder and not to the server.
     pub aside: Load,
-    /// The part of the wave in which all slots were taken.
+    /// The fraction of the wave in which all slots were taken.
     pub saturated: f64,
-    /// From `connect()` to the banner, for each session.
+    /// Time from `connect()` to the banner, for each session.
     pub banner: BTreeMap<Class, Times>,
-    /// The same of all legitimate senders.
+    /// The same for all legitimate senders.
     pub legitimate_banner: Times,
-    /// SYNs that had to be sent again.
+    /// Retransmitted SYNs.
     pub retransmissions: BTreeMap<Class, u32>,
-    /// From the first `connect()` of a listed mail server to its 511.
+    /// Time from the first `connect()` of a listed mail server to its 511.
     pub listed_servers: Times,
-    /// Listed bots that tried long enough to send a second SYN, and how many of
-    /// them were told that they are listed.
+    /// Listed bots that tried long enough to send a second SYN, and the part of
+    /// them that received a refusal.
     pub listed_bots: Share,
-    /// Bots that got a banner, of those that came.
+    /// Bots that received a banner, and all bots that came.
     pub bots_served: Share,
-    /// Legitimate mails that were not accepted, of all.
+    /// Legitimate mails that were not accepted, and all legitimate mails.
     pub lost: Share,
-    /// How many sessions ended how.
+    /// Number of sessions by their end.
     pub ends: BTreeMap<Class, BTreeMap<End, usize>>,
 }
 
-/// Connections at a time.
+/// Simultaneous connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Load {
     /// The median.
     pub p50: usize,
     /// The 95th percentile.
     pub p95: usize,
-    /// The most.
+    /// The maximum.
     pub max: usize,
 }
 
-/// How long something took.
+/// The distribution of a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Times {
-    /// How often it should have happened.
+    /// The number of expected events.
     pub count: usize,
     /// The median.
     #[serde(serialize_with = "finite")]
@@ -70,22 +70,22 @@ pub struct Times {
     /// The 99th percentile.
     #[serde(serialize_with = "finite")]
     pub p99: f64,
-    /// The longest.
+    /// The maximum.
     #[serde(serialize_with = "finite")]
     pub max: f64,
 }
 
-/// Some of many.
+/// A part of a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Share {
-    /// How many.
+    /// The size of the part.
     pub some: usize,
-    /// Of how many.
+    /// The size of the whole.
     pub all: usize,
 }
 
 impl Outcome {
-    /// Reckons what the recordings come to.
+    /// Computes the figures from the recordings.
     #[must_use]
     pub fn new(scale: &Scale, server: &[Occupancy], sessions: &[Session]) -> Self {
         let during = |seen: &&Occupancy| seen.at < scale.length;
@@ -122,7 +122,8 @@ impl Outcome {
     }
 }
 
-/// Samples are taken at equal distances.
+/// The fraction of samples in which all slots were taken; samples are
+/// equidistant.
 fn saturated(server: &[Occupancy], slots: usize) -> f64 {
     let full = server.iter().filter(|seen| seen.slots >= slots).count();
     full as f64 / server.len().max(1) as f64
@@ -152,7 +153,7 @@ fn ends(sessions: &[&Session]) -> BTreeMap<End, usize> {
     ends
 }
 
-/// From the first `connect()` of each listed mail server to its first 5xx.
+/// Time from the first `connect()` of each listed mail server to its first 5xx.
 fn refusals(sessions: &[Session]) -> Vec<Option<Duration>> {
     let mut servers: BTreeMap<Ipv4Addr, (Duration, Option<Duration>)> = BTreeMap::new();
     for session in sessions.iter().filter(|one| is(one, Class::ListedServer)) {
@@ -199,7 +200,7 @@ impl Times {
 }
 
 impl Share {
-    /// Some of all, as a part of 1; 1 where there are none.
+    /// The part as a fraction of 1; 1 if the whole is 0.
     #[must_use]
     pub fn part(self) -> f64 {
         if self.all == 0 {
@@ -208,7 +209,7 @@ impl Share {
         self.some as f64 / self.all as f64
     }
 
-    /// Senders of whose sessions one is such.
+    /// The share of senders with at least one session that satisfies `is_such`.
     fn of_senders<'a>(
         sessions: impl Iterator<Item = &'a Session>,
         is_such: impl Fn(&Session) -> bool,
@@ -227,14 +228,14 @@ impl Share {
     }
 }
 
-/// The least value that so many percent do not exceed.
+/// The smallest value that this percentage of values does not exceed.
 fn percentile<T>(sorted: &[T], percent: usize) -> Option<&T> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1))
 }
 
 fn finite<S: Serializer>(seconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    // serde_json writes `null` for what is not finite.
+    // serde_json writes `null` for numbers that are not finite.
     serializer.serialize_f64((seconds * 1000.0).round() / 1000.0)
 }
 

@@ -1,4 +1,5 @@
-//! Who connects in a wave, when and how often: always the same for a seed.
+//! The senders of a wave, with the times and number of their connections. The
+//! result depends only on the seed.
 
 use std::net::Ipv4Addr;
 use std::ops::Range;
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use super::scale::Scale;
 
-/// What the blocklist holds: for the server, and for whoever asks by DNS.
+/// The addresses on the blocklist, for the server and for DNS queries.
 pub const LISTED: Ipv4Net = net(Ipv4Addr::new(100, 96, 0, 0), 11);
 
 const KNOWN: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 10);
@@ -19,28 +20,28 @@ const NEW: Ipv4Addr = Ipv4Addr::new(100, 80, 0, 10);
 const LISTED_BOTS: Ipv4Addr = Ipv4Addr::new(100, 96, 0, 10);
 const LISTED_SERVERS: Ipv4Addr = Ipv4Addr::new(100, 112, 0, 10);
 
-/// Around the bots, and nobody else.
+/// The prefixes of the bots; no other sender is in them.
 const BOTS: [Ipv4Net; 2] = [
     net(Ipv4Addr::new(100, 72, 0, 0), 13),
     net(Ipv4Addr::new(100, 96, 0, 0), 12),
 ];
 
-/// Addresses in a /24.
+/// Number of addresses in a /24.
 const NET: u32 = 256;
-/// The kernel sends no second SYN in it.
+/// A timeout within which the kernel sends no second SYN.
 const ONE_SHOT: Duration = Duration::from_millis(500);
-/// What mail servers wait for a reply (RFC 5321, 4.5.3.2).
+/// The time that mail servers wait for a reply (RFC 5321, 4.5.3.2).
 const SERVER_BOREDOM: Duration = Duration::from_secs(300);
 
-/// What a sender is.
+/// The class of a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// Of the botnet; most are listed.
+    /// A bot; most are listed.
     Bot,
     /// A mail server whose mail has been accepted before.
     Known,
-    /// An unknown neighbour, in the same /24, of a known one.
+    /// An unknown sender in the same /24 as a known one.
     Near,
     /// A mail server never seen before.
     New,
@@ -48,20 +49,20 @@ pub enum Class {
     ListedServer,
 }
 
-/// A host and its habits.
+/// A host and its behaviour.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    /// What it is.
+    /// Its class.
     pub class: Class,
-    /// Where it connects from.
+    /// The address from which it connects.
     pub addr: Ipv4Addr,
-    /// Of its packets; 128 is that of Windows.
+    /// The TTL of its packets; Windows uses 128.
     pub ttl: u8,
     /// How long it tries to connect.
     pub connect_timeout: Duration,
     /// How long it waits for a reply.
     pub boredom: Duration,
-    /// What it does when its mail is refused, or taken.
+    /// Its behaviour after its mail is refused or accepted.
     pub manners: Manners,
 }
 
@@ -72,40 +73,40 @@ pub enum Manners {
     Polite,
     /// It tries a second recipient if the first is refused, then quits.
     Insistent,
-    /// It says nothing more, and stays.
+    /// It sends nothing more, and keeps the connection open.
     Rude,
 }
 
-/// Sessions of a sender, one after another.
+/// Consecutive sessions of a sender.
 #[derive(Clone, Debug)]
 pub struct Chain {
-    /// Who connects.
+    /// The sender.
     pub sender: Sender,
-    /// When it connects first, from the start of the wave.
+    /// The time of its first connection, from the start of the wave.
     pub start: Duration,
-    /// From the end of a session to the next one.
+    /// The time from the end of each session to the next.
     pub pauses: Vec<Duration>,
-    /// Of its thinking times.
+    /// The seed of its thinking times.
     pub seed: u64,
 }
 
-/// Everybody, in the order of their first connections.
+/// All senders, in the order of their first connections.
 #[derive(Clone, Debug)]
 pub struct Population {
-    /// Who connects.
+    /// The senders with their sessions.
     pub chains: Vec<Chain>,
-    /// The known senders, whether they connect or not.
+    /// The known senders, including those that do not connect.
     pub known: Vec<Ipv4Addr>,
 }
 
-/// Whether the blocklist holds an address.
+/// Whether an address is on the blocklist.
 #[must_use]
 pub fn is_listed(addr: Ipv4Addr) -> bool {
     LISTED.contains(&addr)
 }
 
-/// Whether its name leads to it and is a server's: that of most mail servers,
-/// and of few bots.
+/// Whether the host has a server's name that resolves back to it. Most mail
+/// servers do, and few bots.
 #[must_use]
 pub fn is_named(addr: Ipv4Addr) -> bool {
     let is_bot = BOTS.iter().any(|net| net.contains(&addr));
@@ -114,13 +115,13 @@ pub fn is_named(addr: Ipv4Addr) -> bool {
 }
 
 impl Sender {
-    /// Whether the blocklist holds it.
+    /// Whether the sender is listed.
     #[must_use]
     pub fn is_listed(&self) -> bool {
         is_listed(self.addr)
     }
 
-    /// Whether it tries long enough for its kernel to repeat a SYN.
+    /// Whether it tries long enough for its kernel to retransmit a SYN.
     #[must_use]
     pub fn retransmits(&self) -> bool {
         self.connect_timeout > ONE_SHOT
@@ -128,7 +129,7 @@ impl Sender {
 }
 
 impl Population {
-    /// Everybody who comes in a wave.
+    /// All senders of a wave.
     #[must_use]
     pub fn new(seed: u64, scale: &Scale) -> Self {
         let mut maker = Maker {
@@ -244,7 +245,8 @@ impl Maker<'_> {
         Duration::from_secs_f64(range.start + width * self.random.f64())
     }
 
-    /// From 0 to 1, distributed as Beta(2, 3): it swells soon and ebbs slowly.
+    /// A number from 0 to 1 with distribution Beta(2, 3): it rises quickly and
+    /// falls slowly.
     fn second_of_four(&mut self) -> f64 {
         let mut four = [(); 4].map(|()| self.random.f64());
         four.sort_by(f64::total_cmp);
@@ -252,7 +254,7 @@ impl Maker<'_> {
     }
 }
 
-/// Each has a /24 of its own.
+/// Each known sender has a /24 of its own.
 fn known(number: u32) -> Ipv4Addr {
     nth(KNOWN, number, NET)
 }
@@ -304,10 +306,10 @@ mod tests {
         let mean = |number: &dyn Fn(&Chain) -> f64| {
             bots.iter().map(number).sum::<f64>() / bots.len() as f64
         };
-        // Of Beta(2, 3): 2 / (2 + 3).
+        // The mean of Beta(2, 3): 2 / (2 + 3).
         assert_near(mean(&|bot| bot.start.div_duration_f64(scale.length)), 0.4);
         assert_near(mean(&|bot| bot.pauses.len() as f64) / 10.0, 0.1);
-        // Of ten bots one comes thrice at once.
+        // One of ten bots opens three connections at once.
         assert_near(bots.len() as f64 / f64::from(scale.bots), 1.2);
     }
 

@@ -1,4 +1,4 @@
-//! How often the kernel had to repeat a packet.
+//! The number of packets that the kernel retransmitted.
 
 #![expect(unsafe_code, reason = "no crate offers TCP_INFO")]
 
@@ -6,12 +6,12 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsFd, AsRawFd};
 
-/// The packets of a TCP socket that the kernel has sent again; before anything
-/// was sent over the connection, these are SYNs.
+/// The retransmitted packets of a TCP socket. Before any data was sent, they
+/// are SYNs.
 ///
 /// # Errors
 ///
-/// It is no TCP socket.
+/// The socket is not a TCP socket.
 pub fn retransmissions(socket: impl AsFd) -> io::Result<u32> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).unwrap_or(0);
@@ -28,6 +28,6 @@ pub fn retransmissions(socket: impl AsFd) -> io::Result<u32> {
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it consists of integers, and was all zero before.
+    // SAFETY: the type consists of integers, and the value was zeroed before.
     Ok(unsafe { info.assume_init() }.tcpi_total_retrans)
 }

@@ -1,4 +1,4 @@
-//! How large a wave is, and the server that it meets.
+//! The size of a wave, and of the server that it meets.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -6,31 +6,32 @@ use std::time::Duration;
 /// Counts and times of a wave.
 #[derive(Clone, Debug)]
 pub struct Scale {
-    /// For so long bots and mail arrive.
+    /// The time in which bots and mail arrive.
     pub length: Duration,
-    /// For so long, at most, those who are there may go on afterwards.
+    /// The maximum time that existing clients may continue afterwards.
     pub drain: Duration,
-    /// Addresses in the botnet.
+    /// Number of addresses in the botnet.
     pub bots: u32,
-    /// Mails per second from senders who are no bots.
+    /// Mails per second from senders other than bots.
     pub mails_per_second: f64,
-    /// Hosts that are known to send good mail.
+    /// Number of known senders.
     pub known: u32,
-    /// The part of the mails that unknown neighbours of known hosts send.
+    /// The fraction of mails from unknown neighbours of known senders.
     pub near: f64,
-    /// The part that other unknown hosts send.
+    /// The fraction of mails from other unknown hosts.
     pub new: f64,
-    /// Listed hosts that are mail servers nevertheless.
+    /// Number of listed hosts that are mail servers nevertheless.
     pub listed_servers: u32,
     /// Courier's `MAXDAEMONS`.
     pub slots: usize,
-    /// Connections that may wait to be accepted; the kernel keeps one more.
+    /// Maximum number of connections that wait to be accepted; the kernel keeps
+    /// one more.
     pub backlog: u16,
-    /// From the connection to the banner.
+    /// Time from the connection to the banner.
     pub lookup: Duration,
-    /// Before the first 5xx of a session.
+    /// Delay before the first 5xx of a session.
     pub tarpit: Duration,
-    /// Seconds that a client takes for each command.
+    /// Seconds that a client takes before each command.
     pub think: Range<f64>,
     /// How long most bots try to connect.
     pub bot_patience: Duration,
@@ -38,12 +39,13 @@ pub struct Scale {
     pub server_connect_timeout: Duration,
     /// Seconds that a bot waits for a reply.
     pub boredom: Range<f64>,
-    /// Seconds from the end of a bot's session to its next.
+    /// Seconds from the end of a bot's session to its next one.
     pub pause: Range<f64>,
 }
 
 impl Scale {
-    /// Courier's defaults, and 1,500 bots in 90 s: ten times what it can serve.
+    /// Courier's defaults, and 1,500 bots in 90 s: ten times the server's
+    /// capacity.
     #[must_use]
     pub fn full() -> Self {
         Self {
@@ -67,8 +69,8 @@ impl Scale {
         }
     }
 
-    /// A smaller and faster server, and as much too large a wave. Only the
-    /// kernel's retransmissions are not faster.
+    /// A smaller and faster server, with the same overload. Only the kernel's
+    /// retransmissions are not faster.
     #[must_use]
     pub fn small() -> Self {
         Self {
@@ -77,7 +79,7 @@ impl Scale {
             bots: 480,
             mails_per_second: 2.5,
             known: 50,
-            // Of fewer mails there would be too few.
+            // Larger fractions, because there are fewer mails.
             near: 0.1,
             new: 0.15,
             listed_servers: 5,
@@ -93,7 +95,8 @@ impl Scale {
         }
     }
 
-    /// The connections that the server can hold: in its slots, and waiting.
+    /// The number of connections that the server can hold, in slots and
+    /// waiting.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.slots + usize::from(self.backlog) + 1

@@ -1,4 +1,4 @@
-//! One connection of a sender, and what became of it.
+//! One connection of a sender, and its course.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, SocketAddrV4};
@@ -17,58 +17,58 @@ use super::retransmissions::retransmissions;
 use super::scale::Scale;
 use crate::site::SERVER4;
 
-/// What became of a connection. Times are from the start of the wave.
+/// The course of a connection. Times are from the start of the wave.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// Whose it was.
+    /// The sender.
     pub sender: Sender,
-    /// `connect()` was called.
+    /// The time of the call of `connect()`.
     pub called: Duration,
-    /// It returned.
+    /// The time at which `connect()` returned.
     pub connected: Option<Duration>,
-    /// The server said 220.
+    /// The time of the server's 220.
     pub banner: Option<Duration>,
-    /// The first recipient's reply, and when it came.
+    /// The time and the code of the reply to the first recipient.
     pub recipient: Option<(Duration, u16)>,
-    /// The mail was accepted.
+    /// The time at which the mail was accepted.
     pub accepted: Option<Duration>,
-    /// QUIT was answered.
+    /// The time of the reply to QUIT.
     pub quit: Option<Duration>,
-    /// SYNs that were sent again.
+    /// Number of retransmitted SYNs.
     pub retransmissions: u32,
-    /// How it ended.
+    /// The end of the connection.
     pub end: End,
 }
 
-/// How a connection ended.
+/// The end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// With QUIT and 221.
     Quit,
-    /// No SYN was answered in time.
+    /// No SYN was answered before the timeout.
     Unconnected,
-    /// A reply did not come in time.
+    /// A reply did not come before the timeout.
     Bored,
     /// The server closed or reset the connection.
     Closed,
-    /// Not at all: the test was over.
+    /// The test ended first.
     Unfinished,
 }
 
-/// What all connections of a wave share.
+/// The state that all connections of a wave share.
 #[derive(Clone, Debug)]
 pub struct Clock {
     /// The wave's start.
     pub start: Instant,
-    /// When the last connection is given up.
+    /// The time at which all connections are abandoned.
     pub deadline: Instant,
     /// As in [`Scale::think`].
     think: Range<f64>,
 }
 
 impl Clock {
-    /// A wave that starts now.
+    /// The clock of a wave that starts now.
     #[must_use]
     pub fn new(scale: &Scale) -> Self {
         let start = Instant::now();
@@ -84,8 +84,8 @@ impl Clock {
 ///
 /// # Errors
 ///
-/// The socket could not be made or bound, or the kernel refused to connect it:
-/// not what a server does, but a fault of the test.
+/// The socket could not be created or bound, or the kernel refused to connect
+/// it. That is a fault of the test, not the behaviour of a server.
 pub async fn run(sender: &Sender, clock: &Clock, random: &mut Rng) -> io::Result<Session> {
     let mut session = Session {
         sender: sender.clone(),
@@ -125,7 +125,7 @@ pub async fn run(sender: &Sender, clock: &Clock, random: &mut Rng) -> io::Result
     Ok(session)
 }
 
-/// A socket that sends SYNs from now on.
+/// A socket that starts to connect.
 fn connecting(sender: &Sender) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
@@ -184,14 +184,14 @@ impl Talk<'_> {
         self.reply().await
     }
 
-    /// The code of the next reply's last line.
+    /// The code in the last line of the next reply.
     async fn reply(&mut self) -> Result<u16, End> {
         let boredom = self.session.sender.boredom;
         let code = timeout(boredom, code(&mut self.stream)).await;
         code.map_err(|_| End::Bored)?.map_err(|_| End::Closed)
     }
 
-    /// Until the server has had enough.
+    /// Waits until the server closes the connection.
     async fn stay(&mut self) -> End {
         let mut line = Vec::new();
         while let Ok(1..) = self.stream.read_until(b'\n', &mut line).await {
@@ -220,20 +220,20 @@ async fn code(stream: &mut BufReader<TcpStream>) -> io::Result<u16> {
 }
 
 impl Session {
-    /// From `connect()` to the banner.
+    /// The time from `connect()` to the banner.
     #[must_use]
     pub fn banner_wait(&self) -> Option<Duration> {
         Some(self.banner? - self.called)
     }
 
-    /// When the sender was told that its mail is unwanted.
+    /// The time at which the sender received a refusal.
     #[must_use]
     pub fn refused(&self) -> Option<Duration> {
         let (when, code) = self.recipient?;
         (code >= 500).then_some(when)
     }
 
-    /// Whether its mail should have been accepted.
+    /// Whether the mail of the sender should be accepted.
     #[must_use]
     pub fn is_legitimate(&self) -> bool {
         matches!(self.sender.class, Class::Known | Class::Near | Class::New)

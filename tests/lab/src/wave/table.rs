@@ -1,4 +1,4 @@
-//! Outcomes side by side, as Markdown.
+//! A table of outcomes in Markdown.
 
 use std::io::{self, Write};
 
@@ -18,7 +18,7 @@ const HEAD: [&str; 9] = [
     "mails lost",
 ];
 
-/// Writes a line for each mode. Times are in seconds.
+/// Writes a row for each mode. Times are in seconds.
 ///
 /// # Errors
 ///

@@ -48,8 +48,9 @@ fn a_replay_tells_what_each_line_would_have_done() {
     assert_eq!(replay.engine.counts().get("repeat"), Some(&1));
 }
 
-/// Blocks of the ceiling's limit and more, within a minute: whether the last
-/// one, of an address that was blocked `gap` seconds before, is held back.
+/// Blocks more sources within a minute than the ceiling allows. Returns whether
+/// the ceiling refuses the last one, whose address was blocked `gap` seconds
+/// before.
 fn is_held_back(gap: u64) -> bool {
     let mut settings = settings();
     settings.policy.max_new_per_minute = 1;
@@ -87,7 +88,7 @@ fn a_replay_learns_as_of_the_stamps() {
     replay.learn(rejection(at, "192.0.2.2").as_bytes());
     replay.learn(acceptance(PRESENT - 40 * 86_400, "192.0.2.3").as_bytes());
     assert_eq!(replay.record_count(), 1);
-    // An hour later in the log, the demotion counts.
+    // An hour later in the log, the demotion is applied.
     replay.learn(acceptance(at + 3600, "192.0.2.1").as_bytes());
     assert_eq!(replay.record_count(), 2);
     replay.learn(rejection(at + 3600, "192.0.2.4").as_bytes());

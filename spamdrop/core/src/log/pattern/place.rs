@@ -1,12 +1,13 @@
-//! Whether a pattern leaves no doubt where the address stands.
+//! Checks that a pattern determines the place of the address.
 //!
-//! Two readings of the same line are followed through the pattern's state
-//! machine at once, byte by byte. If one can be before the address where the
-//! other is already in it, and both complete the address, whatever follows,
-//! then a text before the address could pass for it. If both start it together
-//! and match the whole pattern, but one ends it earlier, its end is not
-//! certain. Every pair of states is looked at, so what is not found does not
-//! exist. (This is the classic test of whether an automaton is ambiguous.)
+//! The check follows two readings of the same line through the pattern's state
+//! machine at once, byte by byte. The start is ambiguous if one reading can be
+//! before the address while the other is inside it, and both complete the
+//! address, whatever follows: then a text before the address could pass for it.
+//! The end is ambiguous if both start the address together and match the whole
+//! pattern, but one ends it earlier. The check visits every reachable pair of
+//! states, so it finds every ambiguity. (This is the classic ambiguity test for
+//! automata.)
 
 use std::collections::HashSet;
 
@@ -15,28 +16,25 @@ use regex_automata::nfa::thompson::{NFA, State, Transition};
 use regex_automata::util::look::Look;
 use regex_automata::util::primitives::StateID;
 
-/// What is uncertain, with the shortest line that shows it and the two texts
-/// that could be the address, all escaped.
+/// An ambiguity, with the shortest line that shows it and the two texts that
+/// could be the address, all escaped.
 #[derive(Debug)]
 pub(super) enum Ambiguous {
-    /// Where the address starts.
+    /// The start of the address is ambiguous.
     Start { line: String, hosts: [String; 2] },
-    /// Where it ends.
+    /// The end of the address is ambiguous.
     End { line: String, hosts: [String; 2] },
-    /// A line matches without an address, or with several.
+    /// A line can match without an address, or with several.
     NotOnce,
-    /// There are too many pairs of states.
+    /// The pattern has too many pairs of states.
     TooLarge,
 }
 
-/// Pairs of states that are looked at.
+/// The most pairs of states that are visited.
 const MOST_PAIRS: usize = 100_000;
 
-/// Checks an anchored pattern whose group `host` is the address.
-///
-/// # Errors
-///
-/// What is uncertain.
+/// Checks an anchored pattern whose group `host` is the address. The error is
+/// the ambiguity.
 pub(super) fn certain(nfa: &NFA, host: &str) -> Result<(), Ambiguous> {
     let host = nfa.group_info().to_index(PatternID::ZERO, host);
     let host = host.ok_or(Ambiguous::NotOnce)?;
@@ -50,7 +48,7 @@ pub(super) fn certain(nfa: &NFA, host: &str) -> Result<(), Ambiguous> {
     Ok(())
 }
 
-/// How much of the address has been read.
+/// How much of the address a reading has consumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Phase {
     Before,
@@ -58,14 +56,14 @@ enum Phase {
     Behind,
 }
 
-/// Where a reading is, with nothing more to do before the next byte.
+/// The position of a reading, after all steps that consume no byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum NfaPlace {
-    /// At a state that takes a byte.
+    /// In a state that consumes a byte.
     State(StateID),
-    /// All is matched; any bytes may follow.
+    /// The whole pattern has matched; any bytes may follow.
     Matched,
-    /// All is matched, and no byte may follow.
+    /// The whole pattern has matched, and no byte may follow.
     Ended,
 }
 
@@ -74,15 +72,16 @@ type Reading = (NfaPlace, Phase);
 struct Machine<'nfa> {
     nfa: &'nfa NFA,
     host: usize,
-    /// Whether a reading is complete with the pattern, or with the address.
+    /// Whether a reading is complete after the whole pattern, or after the
+    /// address.
     whole: bool,
 }
 
-/// Two readings of the same bytes, and how they came about.
+/// Two readings of the same bytes, and their predecessor.
 struct Pair {
     readings: [Reading; 2],
     apart: bool,
-    /// The pair before, and the byte between.
+    /// The index of the previous pair, and the byte between.
     from: Option<(usize, u8)>,
 }
 
@@ -121,7 +120,8 @@ impl Machine<'_> {
         Ok(None)
     }
 
-    /// Whether the next byte belongs to the address in one reading alone.
+    /// Whether the next byte belongs to the address in only one of the
+    /// readings.
     fn differ(&self, a: Phase, b: Phase) -> bool {
         if self.whole {
             a != b
@@ -130,7 +130,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Where a reading can be after one byte of each range.
+    /// The ranges of the next byte, and the readings that follow each.
     fn moves(&self, (place, phase): Reading) -> Result<Vec<(u8, u8, Vec<Reading>)>, Ambiguous> {
         let id = match place {
             NfaPlace::State(id) => id,
@@ -159,8 +159,8 @@ impl Machine<'_> {
         settled.collect()
     }
 
-    /// Follows what takes no byte. `^` is taken to hold everywhere, which can
-    /// only make more lines match.
+    /// Follows transitions that consume no byte. `^` is assumed to match
+    /// everywhere, which can only make more lines match.
     fn settle(&self, id: StateID, phase: Phase) -> Result<Vec<Reading>, Ambiguous> {
         let mut readings = Vec::new();
         let mut seen = HashSet::new();
@@ -198,7 +198,7 @@ impl Machine<'_> {
         Ok(readings)
     }
 
-    /// The phase behind a group's start or end.
+    /// The phase after the start or end of a group.
     fn cross(&self, slot: usize, phase: Phase) -> Result<Phase, Ambiguous> {
         match (slot.checked_sub(2 * self.host), phase) {
             (Some(0), Phase::Before) => Ok(Phase::Inside),
@@ -230,8 +230,8 @@ fn extend(
     }
 }
 
-/// A byte of the range, if there is one that a line can hold; one that reads
-/// well if possible.
+/// A byte of the range that a line can contain, if there is one; preferably a
+/// readable one.
 fn sample(low: u8, high: u8, digit: u8) -> Option<u8> {
     let liked = [digit].into_iter().chain(*b"x[]() :.").chain(b'!'..=b'~');
     let mut bytes = liked.chain(0..=u8::MAX);

@@ -18,7 +18,7 @@ fn refused(expression: &str) -> String {
     pattern(expression).unwrap_err()
 }
 
-/// The address and what follows it, if the expression finds one.
+/// The address and the text after it, if the expression matches.
 fn found(expression: &str, message: &str) -> Option<(String, String)> {
     let found = pattern(expression)
         .unwrap()
@@ -30,7 +30,7 @@ fn found(expression: &str, message: &str) -> Option<(String, String)> {
     Some((found.addr.to_string(), String::from_utf8_lossy(text).into()))
 }
 
-/// The one that README and the sample configuration show.
+/// Tests the pattern in README and in the sample configuration.
 #[test]
 fn sample_takes_no_recipient_for_a_listing() {
     let sample = include_str!("../../../../spamdrop.toml")
@@ -120,7 +120,8 @@ fn patterns_with_two_places_are_refused() {
     for expression in [
         r"^.*\[<HOST>\]",
         r"^reject .* from \[<HOST>\]: 5\d\d",
-        // Unique by its end, but a text before could still pass for it.
+        // Unambiguous by its end, but a text before could still pass for the
+        // address.
         r"^.*relay=\S+ \[<HOST>\]$",
         r"^from \S*\[<HOST>\]",
         r"^from [^ ]*\[?<HOST>\]",
@@ -274,13 +275,13 @@ const LINE: &[&str] = &[
     "5",
 ];
 
-/// An expression whose `<HOST>` stands between two parts.
+/// An expression with `<HOST>` between two parts.
 fn parts() -> impl Strategy<Value = (String, String)> {
     let some = |pieces, most| vec(select(pieces), 0..=most).prop_map(|pieces| pieces.concat());
     (some(BEFORE, 3), some(AFTER, 2))
 }
 
-/// A line that may hold several addresses.
+/// A line that may contain several addresses.
 fn line() -> impl Strategy<Value = String> {
     let tail = vec(select(LINE), 0..6).prop_map(|pieces| pieces.concat());
     let pair = (
@@ -303,8 +304,8 @@ fn whole(expression: &str) -> Regex {
         .unwrap()
 }
 
-/// Every place of an address between a text that `before` matches and, if
-/// asked for, one that starts as `after` says.
+/// Every place of an address after a text that `before` matches and, if given,
+/// before a text that `after` matches.
 fn places(before: &str, after: Option<&str>, line: &[u8]) -> Vec<(usize, usize)> {
     let before = whole(&format!("^(?:{before})$"));
     let host = whole(&format!("^(?:{ADDRESS})$"));
@@ -328,7 +329,7 @@ fn judge(expression: &str) -> Result<(), Ambiguous> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// The one place that is found is the only one there is.
+    /// The place that an accepted pattern finds is the only one.
     #[test]
     fn no_line_has_two_places((before, after) in parts(), lines in vec(line(), 30)) {
         let Ok(pattern) = pattern(&format!("^{before}<HOST>{after}")) else {
@@ -346,11 +347,12 @@ proptest! {
         }
     }
 
-    /// What is refused has two places in the line that is shown.
+    /// For a refused pattern, the example line has two places.
     #[test]
     fn a_refusal_shows_two_places((before, after) in parts()) {
         match judge(&format!("^{before}<HOST>{after}")) {
-            // An escape is shown for such a byte, which is not what it is read as.
+            // The example line shows such a byte as an escape, so it cannot be
+            // parsed again.
             Err(Ambiguous::Start { line, .. } | Ambiguous::End { line, .. }) if line.contains('\\') => {}
             Err(Ambiguous::Start { line, .. }) => {
                 let mut starts: Vec<_> =

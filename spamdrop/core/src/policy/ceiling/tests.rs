@@ -43,7 +43,7 @@ fn rate_recovers_when_the_last_minute_is_under_the_limit() {
         ceiling.admits(true, at(30));
     }
     assert!(ceiling.trip(at(59)).is_some());
-    // Ten are left, which is not under the limit.
+    // Ten are left, which is not below the limit.
     assert!(ceiling.trip(at(60)).is_some());
     assert!(ceiling.trip(at(61)).is_none());
     assert!(ceiling.admits(true, at(61)));
@@ -126,7 +126,7 @@ fn share_recovers_under_half_of_the_bar() {
     assert!(ceiling.trip(at(2)).is_some());
     ceiling.accepted(v4(10), Duration::ZERO, at(3));
     assert!(ceiling.trip(at(3)).is_none());
-    // Once recovered, the whole bar counts again.
+    // After recovery, the full limit applies again.
     ceiling.refused(v4(10));
     assert!(ceiling.trip(at(4)).is_none());
 }

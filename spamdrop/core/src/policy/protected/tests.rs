@@ -107,7 +107,7 @@ fn allowlist_protects_what_it_names() {
         Some("on the allowlist (198.51.0.0/16)")
     );
     assert!(why(&protected, "2001:db8:5::25").is_some());
-    // The filter looks the allowlist up by the whole address.
+    // The filter looks up the whole address in the allowlist.
     assert_eq!(why(&protected, "2001:db8:5::26"), None);
     assert!(why(&protected, "2001:db8:6:7::8").is_some());
 }

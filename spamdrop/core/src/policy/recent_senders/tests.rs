@@ -48,7 +48,7 @@ fn acceptance_counts_from_when_it_was_logged() {
     assert!(known.accept(v4(2), 23 * HOUR, NOW));
     assert_eq!(known.count(NOW), (0, 1));
     assert_eq!(known.count(NOW + 2 * HOUR), (0, 0));
-    // Mail from before the machine started.
+    // Mail that was accepted before the machine started.
     assert!(known.accept(v4(3), 23 * HOUR, HOUR));
 }
 
@@ -68,7 +68,7 @@ fn the_oldest_make_room() {
     let mut known = RecentSenders::default();
     let capacity = u32::try_from(CAPACITY).unwrap();
     for n in 0..2 * capacity {
-        // 100 a second, so that ages tie.
+        // 100 a second, so that several have the same age.
         let now = NOW + Duration::from_secs((n / 100).into());
         known.accept(v4(n), Duration::ZERO, now);
         assert!(known.sources.len() <= CAPACITY);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::log::{Parsed, Parser, ParserSettings};
 
-/// What a replay came to.
+/// The result of a replay.
 #[derive(Debug, Default)]
 struct Outcome {
     blocked: HashSet<IpAddr>,
@@ -91,7 +91,8 @@ fn sender(n: u64) -> Ipv4Addr {
 const SENDERS: u64 = 50;
 const MINUTE: u64 = 60;
 
-/// Each of the known senders delivers once within ten minutes.
+/// The known sender that delivers in this second; each delivers once in ten
+/// minutes.
 fn deliveries(second: u64) -> Option<Ipv4Addr> {
     second
         .is_multiple_of(12)
@@ -125,8 +126,8 @@ fn a_real_wave_is_blocked() {
     assert_eq!(outcome.known, 2 * 50 + 500);
 }
 
-/// For ten minutes the known senders deliver; from then on a blocklist lists
-/// everybody.
+/// The known senders deliver for ten minutes; then a blocklist lists every
+/// address.
 fn everybody_listed(until: u64) -> Log {
     let mut log = Log::default();
     for second in 0..until {

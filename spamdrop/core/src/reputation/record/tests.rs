@@ -20,7 +20,8 @@ enum Fact {
     Demoted(u64),
 }
 
-/// The rule as it is told: all that ever happened is kept, and counted.
+/// A literal implementation of the documented rule: it stores all events and
+/// counts them.
 fn by_the_book(facts: &[Fact], now: u64) -> bool {
     let demoted = facts.iter().filter_map(|fact| match fact {
         Fact::Demoted(at) => Some(*at),
@@ -64,7 +65,7 @@ fn joined(facts: &[Fact]) -> Record {
         .fold(Record::default(), Record::join)
 }
 
-/// Of some months, with ties and full days.
+/// Times within some months, with ties and several on a day.
 fn stamp() -> impl Strategy<Value = u64> {
     let day = prop_oneof![3 => 0..2u64, 1 => 30..40u64, 1 => 0..80u64];
     let second = prop_oneof![Just(0), Just(DAY - 1), 0..4u64, 0..DAY];
@@ -181,7 +182,7 @@ fn a_delivery_makes_known_for_36_days_until_demoted() {
     assert_eq!(demoted.standing(unix(MIDNIGHT)), SenderStanding::Demoted);
     assert_eq!((demoted.known_until(), demoted.is_good()), (NEVER, false));
     assert_eq!(demoted.last_delivered(), unix(MIDNIGHT));
-    // An old log brings the delivery back, but not the standing.
+    // An old log restores the delivery, but not the standing.
     assert!(demoted.is_of_interest());
     let again = demoted.join(Record::delivered(unix(MIDNIGHT + 1)));
     assert_eq!(again.standing(unix(MIDNIGHT + 1)), SenderStanding::Known);
@@ -209,7 +210,7 @@ fn a_hand_adds_and_removes_within_one_second() {
         added.removed(unix(now)).standing(unix(now)),
         SenderStanding::Demoted
     );
-    // What proves bad is no longer good, whoever said so.
+    // A demotion overrides an addition by hand.
     let listed = added.join(Record::demoted(unix(now + 2)));
     assert_eq!(listed.standing(unix(now + 2)), SenderStanding::Demoted);
 }

@@ -4,7 +4,7 @@ use super::*;
 
 const START: u64 = 1_795_392_000;
 
-/// Feeds a recorder one sample a second.
+/// Feeds a recorder with one sample a second.
 struct Clock {
     recorder: Recorder,
     sample: Sample,
@@ -39,7 +39,7 @@ impl Clock {
         self.recorder.sample(self.sample);
     }
 
-    /// So many seconds with as many connections.
+    /// Passes this many seconds with this many open connections.
     fn seconds(&mut self, number: u32, open: u32) {
         for _ in 0..number {
             self.second(|sample| sample.open = open);
@@ -56,7 +56,7 @@ impl Clock {
         self.recorder.heard(source.parse().unwrap(), heard, at);
     }
 
-    /// The waves that have changed.
+    /// The waves that changed.
     fn waves(&mut self) -> Vec<(i64, Wave)> {
         let snapshots = self.recorder.take().into_iter();
         snapshots
@@ -110,7 +110,7 @@ fn a_refusal_makes_a_wave_too() {
     assert_eq!((wave.totals.refused, wave.length_s), ([0, 0, 4], 0.0));
     clock.seconds(60, 0);
     assert!(!clock.wave().ongoing);
-    // Also one that is told before it is counted.
+    // Also a refusal whose report precedes its count.
     clock.delayed("192.0.2.1");
     clock.second(|sample| sample.totals.refused[0] += 1);
     let wave = clock.wave();
@@ -146,7 +146,7 @@ fn what_is_counted_is_what_came_meanwhile() {
     for _ in 0..3 {
         clock.second(|sample| sample.totals = sample.totals.plus(&step));
     }
-    // The filter was attached anew.
+    // The filter was attached again, so its counts restart at 0.
     clock.second(|sample| sample.totals.admitted = 1);
     for source in ["192.0.2.1", "192.0.2.2", "192.0.2.1", "2001:db8::1"] {
         clock.delayed(source);
@@ -180,7 +180,7 @@ fn who_waited_is_counted_in_its_wave_even_after_it() {
     clock.seconds(60, 0);
     assert_eq!(clock.wave().who.delayed, 2);
     clock.heard("192.0.2.1", WaveEvidence::Accepted);
-    // It did not wait, and there is no wave.
+    // This source did not wait, and no wave is in progress.
     clock.heard("192.0.2.3", WaveEvidence::Accepted);
     let wave = clock.wave();
     assert_eq!((wave.who.sources, wave.who.delayed_accepted), (2, 1));
@@ -193,7 +193,7 @@ fn who_waited_is_counted_in_its_wave_even_after_it() {
     let listed = |wave: &Wave| (wave.who.listed, wave.who.delayed_listed);
     assert_eq!((waves[0].0, listed(&waves[0].1)), (1, (1, 1)));
     assert_eq!((waves[1].0, listed(&waves[1].1)), (2, (2, 1)));
-    // Not for ever.
+    // The wave stops counting log lines after the aftermath.
     clock.seconds(61, 0);
     clock.waves();
     clock.seconds(3_600, 0);
@@ -257,7 +257,7 @@ fn sources_are_bounded() {
     assert_eq!((wave.who.sources, wave.who.more_sources), (1_000, true));
 }
 
-/// A second in which somebody is refused.
+/// Passes a second with a refusal.
 fn refuse(clock: &mut Clock) {
     clock.second(|sample| sample.totals.refused[2] += 1);
 }
@@ -296,7 +296,7 @@ fn a_wave_that_refuses_is_told_once_when_it_begins_and_when_it_is_over() {
     assert_eq!(clock.recorder.take_news(), []);
     refuse(&mut clock);
     assert_eq!(told(&mut clock), ["begins"]);
-    // Also when the gate is switched off.
+    // The end is also reported when the gate is switched off.
     clock.recorder.end();
     assert_eq!(told(&mut clock), ["is over"]);
 }
@@ -314,7 +314,7 @@ fn full_slots_alone_are_no_news() {
 #[test]
 fn ten_minutes_of_refusals_are_told_once() {
     let mut clock = Clock::new();
-    // With a quiet minute between they begin anew.
+    // After a quiet minute, the ten minutes start again.
     for _ in 0..599 {
         refuse(&mut clock);
     }
@@ -330,7 +330,7 @@ fn ten_minutes_of_refusals_are_told_once() {
         refuse(&mut clock);
     }
     assert_eq!(told(&mut clock), [""; 0]);
-    // Nobody waits for it.
+    // In observe mode no sender waits.
     clock.sample.observed = true;
     for _ in 0..1_000 {
         refuse(&mut clock);

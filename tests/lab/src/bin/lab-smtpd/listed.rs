@@ -1,4 +1,4 @@
-//! The stand-in for a DNS blocklist.
+//! The stand-in for a DNS blocklist: a file.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,12 +8,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ipnet::IpNet;
 
-/// Whether a line of `path` holds `peer`, an IPv4 peer being v4-mapped.
+/// Whether a line of `path` contains `peer`; an IPv4 peer is IPv4-mapped.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or a line before the one that holds the peer is
-/// neither address nor prefix.
+/// The file cannot be read, or a line before the matching one is neither an
+/// address nor a prefix.
 pub fn is_listed(path: &Path, peer: Ipv6Addr) -> Result<bool> {
     let text = match fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),

@@ -1,4 +1,4 @@
-//! The mail log, as rsyslog writes it.
+//! The mail log, in rsyslog's format.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -8,17 +8,17 @@ use anyhow::{Result, anyhow};
 use jiff::Zoned;
 use spamdrop_lab::smtpd::{Options, Stamp};
 
-/// The name that the server gives itself.
+/// The server's host name.
 pub const HOST: &str = "mx1";
 
-/// Where the lines go.
+/// The destination of the log lines.
 pub struct Log {
     path: PathBuf,
     stamp: Stamp,
 }
 
 impl Log {
-    /// The log that `options` names.
+    /// The log file from `options`.
     pub fn new(options: &Options) -> Self {
         Self {
             path: options.log.clone(),
@@ -26,8 +26,8 @@ impl Log {
         }
     }
 
-    /// Appends a line of `program`, in a single write as other sessions write
-    /// too.
+    /// Appends a line of `program`. It is a single write, because other
+    /// sessions write at the same time.
     ///
     /// # Errors
     ///

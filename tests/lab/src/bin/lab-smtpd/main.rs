@@ -23,8 +23,8 @@ use spamdrop_lab::smtpd::Options;
 
 use session::Session;
 
-/// Set for each session, besides couriertcpd's `TCPREMOTEIP` and
-/// `TCPREMOTEPORT`.
+/// Environment variable of each session, besides couriertcpd's `TCPREMOTEIP`
+/// and `TCPREMOTEPORT`.
 const LISTENER: &str = "LAB_SMTPD_LISTENER";
 
 /// A miniature SMTP server that answers and logs as Courier 1.0.16 does.
@@ -52,7 +52,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// Accepts only while a slot is free, as couriertcpd does.
+/// Accepts connections only while a slot is free, as couriertcpd does.
 fn listen(options: &Options) -> Result<()> {
     let socket = Socket::new(Domain::IPV6, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
@@ -75,8 +75,8 @@ fn listen(options: &Options) -> Result<()> {
         let mut session = start_session(stream, peer)?;
         let release = release.clone();
         std::thread::spawn(move || {
-            // Neither can fail: the child is ours, and the listener never
-            // stops listening.
+            // Neither can fail: the process is our child, and the listener
+            // never stops listening.
             let _ = session.wait();
             let _ = release.send(());
         });

@@ -17,10 +17,10 @@ use crate::log::{HOST, Log};
 const LISTED: &str = "511 Blacklisted by zone.example";
 const UNKNOWN: &str = "502 ESMTP command error";
 const MAX_LINE: u64 = 4096;
-/// Where Courier cuts a logged string.
+/// Length at which Courier truncates a logged string.
 const MAX_LOGGED: usize = 128;
 
-/// One peer, its connection and its transaction.
+/// A peer's connection and its transaction.
 pub struct Session {
     stream: BufReader<TcpStream>,
     ip: Ipv6Addr,
@@ -56,7 +56,7 @@ impl Session {
         })
     }
 
-    /// Talks until the peer quits, goes away or falls silent.
+    /// Talks until the peer quits, disconnects or times out.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl Session {
         self.log_esmtpd(&format!("started,ip=[{ip}],port=[{port}]"))?;
         sleep(self.lookup);
         match self.dialogue() {
-            // Of the connection; the log's are not of this type.
+            // An error of the connection; errors of the log have another type.
             Err(error) if error.is::<io::Error>() => Ok(()),
             outcome => outcome,
         }
@@ -102,7 +102,7 @@ impl Session {
     }
 
     fn hello(&mut self, name: &str, reply: &str) -> Result<()> {
-        // A blank in it would end the field.
+        // A blank would end the field.
         self.helo = sanitised(name).replace(' ', "_");
         self.reply(reply)
     }
@@ -117,7 +117,7 @@ impl Session {
         self.reply("250 Ok.")
     }
 
-    /// Sleeps, logs and only then replies, in this order, as Courier does.
+    /// Sleeps, logs and then replies, in Courier's order.
     fn refuse(&mut self, reply: &str, fields: &str) -> Result<()> {
         sleep(self.tarpit);
         self.tarpit = self.max_tarpit.min(self.tarpit * 2);
@@ -152,7 +152,7 @@ impl Session {
         self.reply(&format!("250 Ok. {id}"))
     }
 
-    /// The next line without its end; nothing once the peer has closed.
+    /// The next line without its end; `None` once the peer has closed.
     fn read_line(&mut self) -> Result<Option<String>> {
         let mut line = Vec::new();
         let mut limited = (&mut self.stream).take(MAX_LINE);
@@ -176,8 +176,8 @@ impl Session {
     }
 }
 
-/// What stands between the angle brackets of `FROM:<…>` or `TO:<…>`, as
-/// Courier logs it: without what could end the field.
+/// The text between the angle brackets of `FROM:<…>` or `TO:<…>` in Courier's
+/// logged form, without bytes that would end the field.
 fn address(parameters: &str) -> String {
     let (_, inner) = parameters.split_once('<').unwrap_or_default();
     let (inner, _) = inner.rsplit_once('>').unwrap_or((inner, ""));
