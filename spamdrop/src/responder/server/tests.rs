@@ -4,6 +4,7 @@ use tokio::net::{TcpSocket, UnixDatagram};
 use tokio::time::{Instant, interval};
 
 use super::*;
+use crate::responder::Limits;
 
 const SOON: Duration = Duration::from_secs(5);
 const REFUSED: &str = "511 Listed\r\n";
