@@ -15,9 +15,7 @@ pub fn difference(documented: &str, printed: &str) -> Option<String> {
     let mut documented = documented.lines().filter(|line| !line.trim().is_empty());
     while let Some(expected) = documented.next() {
         if expected == "…" {
-            let Some(next) = documented.next() else {
-                return None;
-            };
+            let next = documented.next()?;
             if !printed.any(|line| is_like(next, line)) {
                 return Some(format!("prints no line like\n{next}"));
             }

@@ -130,6 +130,11 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Prints a progress line.
+fn say(line: &str) {
+    eprintln!("xtask: {line}");
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -163,9 +168,4 @@ mod tests {
         assert!(read("README.md").contains("\ncargo xtask test "));
         assert!(read(".ci/run").contains("\ncargo xtask test "));
     }
-}
-
-/// Prints a progress line.
-fn say(line: &str) {
-    eprintln!("xtask: {line}");
 }

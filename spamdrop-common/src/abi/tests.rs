@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::borrow::ToOwned as _;
 use std::fmt::Write as _;
 use std::format;

@@ -10,8 +10,11 @@ use spamdrop_core::wave::Snapshot;
 use crate::clock;
 use crate::store::{DAEMON_WAIT, Store};
 
+/// Senders, and what is recorded of each.
+pub(super) type SenderRecords = Vec<(Target, Record)>;
+
 /// Every sender, after a check for damage; empty without a database.
-pub(super) fn senders(path: &Path) -> Result<Vec<(Target, Record)>> {
+pub(super) fn senders(path: &Path) -> Result<SenderRecords> {
     let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
         return Ok(Vec::new());
     };

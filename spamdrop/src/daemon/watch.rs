@@ -9,16 +9,15 @@ use spamdrop_core::engine::{Effects, Engine, EngineSettings};
 use spamdrop_core::event::Event;
 use spamdrop_core::log::Parsed;
 use spamdrop_core::policy::{Decision, Protected};
-use spamdrop_core::reputation::{Record, Records};
+use spamdrop_core::reputation::Records;
 use spamdrop_core::status::SourceState;
-use spamdrop_core::target::Target;
 use spamdrop_core::time::Moment;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot::Receiver;
 use tokio::time::timeout;
 
 use super::block::{BlockRule, Blocker, Offence};
-use super::database;
+use super::database::{self, SenderRecords};
 use super::disk::{Disk, take_finished};
 use super::gate::GateMessage;
 use super::health::Subject;
@@ -89,7 +88,7 @@ pub(super) struct WatchTask {
     /// Why blocking is paused, as last logged.
     ceiling: Option<String>,
     has_ended: bool,
-    senders: Option<Receiver<Result<Vec<(Target, Record)>>>>,
+    senders: Option<Receiver<Result<SenderRecords>>>,
     merging: Option<Receiver<Result<(), (Records, Error)>>>,
     last_merge: std::time::Instant,
     saving: Option<Receiver<Result<()>>>,
@@ -231,7 +230,7 @@ impl WatchTask {
 
     /// Tells the engine of the senders of the last day, so that a restart does
     /// not make the ceiling blind.
-    fn remember_senders(&mut self, senders: Option<Result<Vec<(Target, Record)>>>) {
+    fn remember_senders(&mut self, senders: Option<Result<SenderRecords>>) {
         match senders {
             Some(Ok(senders)) => {
                 let now = moment();
