@@ -239,9 +239,8 @@ pub enum Standing {
     Listed = 1,
     /// In no zone. Its host name was not looked up, or the look-up failed.
     Unlisted = 2,
-    /// In no zone, and without a server's host name: it has no name, a name
-    /// that does not resolve back to it, or a generic name made from its
-    /// address.
+    /// In no zone, without a host name, or with one that does not resolve back
+    /// to it or is generic.
     Unnamed = 3,
     /// In no zone, with a server's host name that resolves back to it.
     Confirmed = 4,

@@ -1,6 +1,7 @@
 //! The gate task: counts the server's connections, looks up refused sources,
 //! and writes the gate, verdicts and known senders to the filter's maps.
 
+mod figures;
 mod known_sender_sync;
 mod wave_history;
 
@@ -16,8 +17,6 @@ use spamdrop_common::gate::{
 use spamdrop_core::event::Evidence;
 use spamdrop_core::gate::{GateController, Occupancy};
 use spamdrop_core::smtp::DEFAULT_TEXT;
-use spamdrop_core::status::{self, GateState};
-use spamdrop_core::wave::{Sample, Totals};
 use spamdrop_core::zones::Zones;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
@@ -339,54 +338,6 @@ impl GateTask {
                 self.health.raise(Subject::Samples, text);
             }
         }
-    }
-
-    fn sample(&self, peak: Occupancy) -> Result<Sample> {
-        let counted = self.blocklist.counters()?;
-        let stats = &self.stats;
-        Ok(Sample {
-            at: clock::monotonic(),
-            unix_s: clock::unix_seconds().get(),
-            open: peak.open,
-            waiting: peak.waiting,
-            slots: self.controller.slots(),
-            limit: self.limit,
-            observed: self.settings.mode == GateMode::Observe,
-            totals: Totals {
-                admitted: stats.admitted,
-                known_or_allowed: stats.known_or_allowed,
-                starvation_admits: stats.starvation_admits,
-                refused: stats.refused,
-                unconfirmed: stats.unconfirmed,
-                answered: counted.gate_answered,
-                dropped: counted.open_dropped + counted.sealed_dropped + counted.cidr_dropped,
-                blocked: self.blocked,
-                released: self.released,
-            },
-        })
-    }
-
-    /// The gate's part of `status`; `None` while the gate is off.
-    fn state(&self) -> Option<GateState> {
-        let mode = match self.settings.mode {
-            GateMode::Off => return None,
-            GateMode::Observe => status::ActiveGateMode::Observe,
-            GateMode::On => status::ActiveGateMode::On,
-        };
-        let stats = &self.stats;
-        Some(GateState {
-            mode,
-            open: self.seen.open,
-            slots: self.controller.slots(),
-            flooded: self.controller.is_flooded(clock::monotonic_ns()),
-            known: self.senders.len() as u64,
-            admitted: stats.admitted,
-            known_or_allowed: stats.known_or_allowed,
-            starvation_admits: stats.starvation_admits,
-            refused: stats.refused,
-            unconfirmed: stats.unconfirmed,
-            full: self.full,
-        })
     }
 }
 

@@ -1,22 +1,21 @@
 //! The watch task: reads the logs, lets the engine decide, and carries out the
 //! effects. It waits for no lock and no disk.
 
+mod pipeline;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Error, Result};
-use spamdrop_core::engine::{Effects, Engine, EngineSettings};
-use spamdrop_core::event::Event;
-use spamdrop_core::log::Parsed;
-use spamdrop_core::policy::{Decision, Protected};
+use spamdrop_core::engine::{Engine, EngineSettings};
+use spamdrop_core::policy::Protected;
 use spamdrop_core::reputation::Records;
 use spamdrop_core::status::SourceState;
-use spamdrop_core::time::Moment;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot::Receiver;
 use tokio::time::timeout;
 
-use super::block::{BlockRule, Blocker, Offence};
+use super::block::{BlockRule, Blocker};
 use super::database::{self, SenderRecords};
 use super::disk::{Disk, take_finished};
 use super::gate::GateMessage;
@@ -25,7 +24,8 @@ use super::period;
 use super::sources::SourceSettings;
 use super::status::{Health, StatusMessage, WatchStatus};
 use crate::clock;
-use crate::tail::{self, FileStatus, Line, Tail};
+use crate::tail::{self, FileStatus, Tail};
+use pipeline::{moment, take_line};
 
 /// Bytes of log that are read before other tasks run.
 const BUDGET: usize = 256 * 1024;
@@ -206,7 +206,7 @@ impl WatchTask {
             ..
         } = self;
         let more = tail.poll(clock::instant(), BUDGET, &mut |line| {
-            take_line(engine, blocker, outputs, &line);
+            take_line(engine, blocker, &outputs.gate, &line);
         });
         self.blocker.write();
         more
@@ -360,48 +360,6 @@ impl WatchTask {
         {
             log::warn!("cannot keep what was learned of senders: {error:#}");
         }
-    }
-}
-
-fn take_line(engine: &mut Engine, blocker: &mut Blocker, outputs: &WatchOutputs, line: &Line<'_>) {
-    let now = moment();
-    let Parsed::Event(event) = engine.read(line.bytes, line.backlog, now.wall) else {
-        return;
-    };
-    let is_blocked = blocker.is_blocked(event.addr, clock::monotonic_ns());
-    let Effects { decision, evidence } = engine.decide(&event, now, is_blocked);
-    if let Some(evidence) = evidence {
-        let message = GateMessage::Heard(event.addr, evidence);
-        let _ = outputs.gate.send(message);
-    }
-    carry_out(blocker, &event, decision, line.bytes, is_blocked);
-}
-
-fn carry_out(
-    blocker: &mut Blocker,
-    event: &Event<'_>,
-    decision: Decision,
-    line: &[u8],
-    is_repeated: bool,
-) {
-    match decision {
-        Decision::Block { addr, age } => blocker.add(Offence {
-            addr,
-            at: clock::monotonic_ns().minus(age),
-            line: line.to_vec(),
-            is_repeated,
-        }),
-        Decision::Known | Decision::Delivered => {}
-        Decision::Ignore(why) => {
-            log::debug!(target: "spamdrop::policy", "{} not blocked: {why}", event.addr);
-        }
-    }
-}
-
-fn moment() -> Moment {
-    Moment {
-        wall: clock::wall(),
-        mono: clock::monotonic(),
     }
 }
 

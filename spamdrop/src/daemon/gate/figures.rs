@@ -1,0 +1,65 @@
+//! What the gate task tells the history of waves and the status task.
+
+use anyhow::Result;
+use spamdrop_common::gate::GateMode;
+use spamdrop_core::gate::Occupancy;
+use spamdrop_core::status::{ActiveGateMode, GateState};
+use spamdrop_core::wave::{Sample, Totals};
+
+use super::GateTask;
+use crate::clock;
+
+impl GateTask {
+    /// A sample for the history of waves.
+    ///
+    /// # Errors
+    ///
+    /// The counters cannot be read.
+    pub(super) fn sample(&self, peak: Occupancy) -> Result<Sample> {
+        let counted = self.blocklist.counters()?;
+        let stats = &self.stats;
+        Ok(Sample {
+            at: clock::monotonic(),
+            unix_s: clock::unix_seconds().get(),
+            open: peak.open,
+            waiting: peak.waiting,
+            slots: self.controller.slots(),
+            limit: self.limit,
+            observed: self.settings.mode == GateMode::Observe,
+            totals: Totals {
+                admitted: stats.admitted,
+                known_or_allowed: stats.known_or_allowed,
+                starvation_admits: stats.starvation_admits,
+                refused: stats.refused,
+                unconfirmed: stats.unconfirmed,
+                answered: counted.gate_answered,
+                dropped: counted.open_dropped + counted.sealed_dropped + counted.cidr_dropped,
+                blocked: self.blocked,
+                released: self.released,
+            },
+        })
+    }
+
+    /// The gate's part of `status`; `None` while the gate is off.
+    pub(super) fn state(&self) -> Option<GateState> {
+        let mode = match self.settings.mode {
+            GateMode::Off => return None,
+            GateMode::Observe => ActiveGateMode::Observe,
+            GateMode::On => ActiveGateMode::On,
+        };
+        let stats = &self.stats;
+        Some(GateState {
+            mode,
+            open: self.seen.open,
+            slots: self.controller.slots(),
+            flooded: self.controller.is_flooded(clock::monotonic_ns()),
+            known: self.senders.len() as u64,
+            admitted: stats.admitted,
+            known_or_allowed: stats.known_or_allowed,
+            starvation_admits: stats.starvation_admits,
+            refused: stats.refused,
+            unconfirmed: stats.unconfirmed,
+            full: self.full,
+        })
+    }
+}
