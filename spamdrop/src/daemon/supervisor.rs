@@ -175,7 +175,7 @@ impl Supervisor {
                 Some(LogsEnded) = self.inbox.recv() => {
                     self.tasks.tell_release(ReleaseMessage::Finish);
                 }
-                () = self.tasks.released() => return Ok(()),
+                ended = self.tasks.released() => return ended,
                 _ = retry.tick(), if self.protecting.is_some() => self.protect(),
                 _ = second.tick() => self.look_after()?,
                 result = next_change(&mut changes) => match result {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, timeout_at};
@@ -166,9 +166,15 @@ impl Tasks {
         self.responder.tell(message);
     }
 
-    /// Resolves when the release task has ended, after it was told to finish.
-    pub async fn released(&mut self) {
-        let _ = (&mut self.release.handle).await;
+    /// Resolves when the release task has ended, as it does when it was told to
+    /// finish.
+    ///
+    /// # Errors
+    ///
+    /// The task died.
+    pub async fn released(&mut self) -> Result<()> {
+        let ended = (&mut self.release.handle).await;
+        ended.context("the release task died; start `spamdrop run` again")
     }
 
     /// Fails if a task has ended.
