@@ -12,7 +12,6 @@ use crate::exit::{Exit, Failure};
 use crate::kernel::attach::{self, Attached, Filter, Plan};
 use crate::kernel::blocklist::Blocklist;
 use crate::kernel::blocklist::pins::{self, Pinned};
-use crate::kernel::network;
 use crate::lock::{self, WriteLock};
 use crate::protect;
 
@@ -54,17 +53,6 @@ impl FilterSettings {
     pub fn shares_maps_with(&self, other: &Self) -> bool {
         let place = |it: &Self| (it.pin_dir.clone(), it.run_dir.clone(), it.plan.capacity);
         place(self) == place(other)
-    }
-
-    /// The interfaces of the configuration that currently exist.
-    ///
-    /// # Errors
-    ///
-    /// The kernel cannot be queried.
-    pub fn present_interfaces(&self) -> Result<Vec<String>> {
-        let present = network::interfaces()?;
-        let is_present = |name: &&String| present.iter().any(|it| it.name == **name);
-        Ok(self.interfaces.iter().filter(is_present).cloned().collect())
     }
 }
 

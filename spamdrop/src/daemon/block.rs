@@ -19,12 +19,13 @@ use super::release::ReleaseMessage;
 use super::status::Health;
 use crate::clock;
 use crate::kernel::blocklist::Blocklist;
-use crate::lock::{self, WriteLock};
+use crate::lock::{self, Holder, WriteLock};
 
 /// Maximum number of queued offences; further ones are dropped. A wave has some
 /// thousand sources.
 const MAX_WAITING: usize = 65_536;
 /// How long the lock may be unavailable before its holder is named.
+const BATCH: usize = 1_024;
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How sources are blocked.
@@ -104,6 +105,10 @@ impl Blocker {
     }
 
     /// Whether offences are queued.
+    pub fn forget(&mut self, is_protected: impl Fn(IpAddr) -> bool) {
+        self.waiting.forget(is_protected);
+    }
+
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -126,17 +131,23 @@ impl Blocker {
                 }
             }
             Ok(None) => self.name_holder(),
-            Err(error) => self
-                .health
-                .raise(Subject::WriteLock, format!("cannot block: {error:#}")),
+            Err(error) => {
+                self.refused.get_or_insert_with(clock::instant);
+                let text = format!("cannot block: {error:#}");
+                self.health.raise(Subject::WriteLock, text);
+            }
         }
     }
 
     fn name_holder(&mut self) {
         let since = *self.refused.get_or_insert_with(clock::instant);
         if since.elapsed() >= PATIENCE {
-            let holder = lock::holder(&self.run_dir)
-                .map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+            // Between two holders there is none to name, and a sweep of ours
+            // is over soon.
+            let is_other = |holder: &Holder| holder.pid != std::process::id();
+            let Some(holder) = lock::holder(&self.run_dir).filter(is_other) else {
+                return;
+            };
             self.health.raise(
                 Subject::WriteLock,
                 format!("{holder} holds the write lock; new blocks wait until it ends"),
@@ -145,7 +156,10 @@ impl Blocker {
     }
 
     fn write_all(&mut self, lock: &WriteLock) {
-        while let Some(offence) = self.waiting.next() {
+        for _ in 0..BATCH {
+            let Some(offence) = self.waiting.next() else {
+                break;
+            };
             let Offence { addr, line, .. } = &offence;
             match self.write_one(lock, &offence) {
                 Ok(()) => {
@@ -225,7 +239,11 @@ impl Waiting {
     /// Returns whether there was room.
     fn add(&mut self, offence: Offence) -> bool {
         let addr = offence.addr;
-        if !self.contains(addr) {
+        let mut offence = offence;
+        if let Some(old) = self.offences.get(&addr) {
+            // Its first block is still to be said.
+            offence.is_repeated = old.is_repeated;
+        } else {
             if self.order.len() >= MAX_WAITING {
                 return false;
             }
@@ -233,6 +251,11 @@ impl Waiting {
         }
         self.offences.insert(addr, offence);
         true
+    }
+
+    fn forget(&mut self, is_protected: impl Fn(IpAddr) -> bool) {
+        self.order.retain(|addr| !is_protected(*addr));
+        self.offences.retain(|addr, _| !is_protected(*addr));
     }
 
     fn next(&mut self) -> Option<Offence> {

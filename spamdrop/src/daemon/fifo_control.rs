@@ -127,6 +127,13 @@ impl FifoTask {
             }
         }
         self.read();
+        if !self.waiting.is_empty() {
+            log::warn!(
+                target: "spamdrop::fifo",
+                "{} commands of the FIFO are lost: another process holds the write lock",
+                self.waiting.len()
+            );
+        }
     }
 
     fn reconfigure(&mut self, settings: FifoSettings, fifo: Option<Fifo>) {
@@ -153,6 +160,8 @@ impl FifoTask {
                     Err(error) => self.health.raise(Subject::Fifo, format!("{error:#}")),
                 }
             }
+        } else {
+            self.health.clear(Subject::Fifo);
         }
         self.tell();
     }

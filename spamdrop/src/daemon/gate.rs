@@ -90,6 +90,8 @@ pub(super) struct GateTask {
     history: WaveHistory,
     responder: Option<ResponderView>,
     is_paused: bool,
+    /// Whether verdicts of other zones may be left in the map.
+    has_old_verdicts: bool,
     seen: Occupancy,
     /// The maximum since the last sample, if any count was taken.
     peak: Option<Occupancy>,
@@ -130,6 +132,7 @@ impl GateTask {
             settings,
             responder: None,
             is_paused: false,
+            has_old_verdicts: false,
             seen: Occupancy::default(),
             peak: None,
             limit: u32::MAX,
@@ -203,9 +206,8 @@ impl GateTask {
         let was_on = self.is_on();
         self.settings = settings;
         self.controller = controller(&self.settings);
-        let forgotten = self.maps.clear_verdicts();
-        let failed = "the filter may use verdicts of other zones";
-        self.health.report(Subject::Gate, failed, forgotten);
+        self.has_old_verdicts = true;
+        self.clear_verdicts();
         let (zones, resolver) = lookups(&self.settings, &self.health);
         let per_day = self.settings.max_lookups_per_day;
         self.lookups.reconfigure(zones, resolver, per_day);
@@ -215,6 +217,16 @@ impl GateTask {
         }
         if !self.is_on() {
             self.open_gate();
+        }
+    }
+
+    /// Clears the verdicts that other zones gave, until that succeeds.
+    fn clear_verdicts(&mut self) {
+        if self.has_old_verdicts {
+            let cleared = self.maps.clear_verdicts();
+            self.has_old_verdicts = cleared.is_err();
+            let failed = "the filter may use verdicts of other zones";
+            self.health.report(Subject::Verdicts, failed, cleared);
         }
     }
 
@@ -304,6 +316,7 @@ impl GateTask {
 
     /// Once a second.
     fn look_after(&mut self) {
+        self.clear_verdicts();
         // Read requests first: a source that was refused before this sync was
         // not known then.
         self.read_requests();
@@ -356,8 +369,10 @@ fn lookups(settings: &GateSettings, health: &Health) -> (Zones, Resolver) {
             (zones.clone(), Resolver::new(servers))
         }
         Err(error) => {
-            let text = format!("refused senders are not looked up: {error}");
-            health.raise(Subject::Resolver, text);
+            if settings.mode != GateMode::Off {
+                let text = format!("refused senders are not looked up: {error}");
+                health.raise(Subject::Resolver, text);
+            }
             (Zones::default(), Resolver::new(&[]))
         }
     }

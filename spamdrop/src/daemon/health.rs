@@ -35,6 +35,8 @@ pub(super) enum Subject {
     Samples,
     /// The gate.
     Gate,
+    /// Verdicts that other zones gave.
+    Verdicts,
     /// The resolver and the zones.
     Resolver,
     /// The daily budget of look-ups.
@@ -70,6 +72,7 @@ impl fmt::Display for Subject {
             Self::WaveHistory => "wave history",
             Self::Samples => "wave samples",
             Self::Gate => "gate",
+            Self::Verdicts => "verdicts",
             Self::Resolver => "resolver",
             Self::Lookups => "look-ups",
             Self::Zones => "zones",

@@ -1,10 +1,8 @@
 //! Keeps the filter on its interfaces.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-
-use crate::clock;
 use crate::kernel::attach::{Attached, Linked};
 use crate::kernel::network::Interface;
 
@@ -14,9 +12,16 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The maximum pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The attached interfaces, and the time of the next attempt.
+/// The interfaces, as they were attached last, and those that refused the
+/// filter since.
 pub(super) struct Interfaces {
     attached: Vec<Attached>,
+    refusals: HashMap<String, Refusal>,
+}
+
+/// An interface that refused the filter.
+struct Refusal {
+    reason: String,
     pause: Duration,
     next_try: Instant,
 }
@@ -34,8 +39,7 @@ impl Interfaces {
     pub fn new(attached: Vec<Attached>) -> Self {
         Self {
             attached,
-            pause: FIRST_PAUSE,
-            next_try: clock::instant(),
+            refusals: HashMap::new(),
         }
     }
 
@@ -54,19 +58,28 @@ impl Interfaces {
         each.collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether an attempt is due.
-    pub fn is_due(&self, now: Instant) -> bool {
-        now >= self.next_try
+    /// Why an interface is not tried now: it refused the filter a short time
+    /// ago.
+    pub fn refusal(&self, name: &str, now: Instant) -> Option<String> {
+        let refusal = self.refusals.get(name)?;
+        (now < refusal.next_try).then(|| refusal.reason.clone())
     }
 
-    /// Records the result of an attempt.
-    pub fn tried(&mut self, result: &Result<()>, now: Instant) {
-        if result.is_ok() {
-            self.pause = FIRST_PAUSE;
-        } else {
-            self.next_try = now + self.pause;
-            self.pause = (2 * self.pause).min(LONGEST_PAUSE);
-        }
+    /// An interface refused the filter.
+    pub fn refused(&mut self, name: &str, reason: String, now: Instant) {
+        let last = self.refusals.get(name);
+        let pause = last.map_or(FIRST_PAUSE, |last| (2 * last.pause).min(LONGEST_PAUSE));
+        let refusal = Refusal {
+            reason,
+            pause,
+            next_try: now + pause,
+        };
+        self.refusals.insert(name.to_owned(), refusal);
+    }
+
+    /// An interface got the filter.
+    pub fn attached_again(&mut self, name: &str) {
+        self.refusals.remove(name);
     }
 }
 
@@ -100,9 +113,8 @@ pub(super) fn missing(wanted: &[String], linked: &[Linked], present: &[Interface
 
 #[cfg(test)]
 mod tests {
-    use anyhow::Error;
-
     use super::*;
+    use crate::clock;
     use crate::kernel::network::Xdp;
 
     fn interface(name: &str, program_id: Option<u32>) -> Interface {
@@ -147,21 +159,23 @@ mod tests {
     }
 
     #[test]
-    fn refusals_make_tries_rare_and_a_success_makes_them_frequent_again() {
+    fn refusals_make_tries_rare_for_one_interface_until_it_is_attached() {
         let mut interfaces = Interfaces::new(Vec::new());
         let mut now = clock::instant();
         let mut pauses = Vec::new();
         for _ in 0..8 {
-            assert!(interfaces.is_due(now));
-            interfaces.tried(&Err(Error::msg("refused")), now);
-            let next = interfaces.next_try;
-            assert!(!interfaces.is_due(next - Duration::from_nanos(1)));
+            assert_eq!(interfaces.refusal("a", now), None);
+            interfaces.refused("a", "busy".into(), now);
+            let next = interfaces.refusals["a"].next_try;
+            let before = next - Duration::from_nanos(1);
+            assert_eq!(interfaces.refusal("a", before).as_deref(), Some("busy"));
+            assert_eq!(interfaces.refusal("b", before), None);
             pauses.push((next - now).as_secs());
             now = next;
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
-        interfaces.tried(&Ok(()), now);
-        interfaces.tried(&Err(Error::msg("refused")), now);
-        assert!(interfaces.is_due(now + FIRST_PAUSE));
+        interfaces.attached_again("a");
+        interfaces.refused("a", "busy".into(), now);
+        assert_eq!(interfaces.refusal("a", now + FIRST_PAUSE), None);
     }
 }

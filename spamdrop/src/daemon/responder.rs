@@ -16,7 +16,7 @@ use super::period;
 use super::responder_view::ResponderView;
 use super::status::{Health, StatusMessage};
 use crate::kernel::blocklist::Responder;
-use crate::responder::{Limits, Server, Setting, Texts, host_name, listen, make_room};
+use crate::responder::{Limits, Server, Setting, Texts, listen, make_room};
 
 /// How long sessions have for their last reply when the daemon ends.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -40,7 +40,8 @@ pub(super) enum ResponderMessage {
 /// changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ResponderSettings {
-    pub courier_dir: PathBuf,
+    /// The name that the responder gives itself.
+    pub host: String,
     pub syslog: PathBuf,
     /// The mail server's name in the log.
     pub program: String,
@@ -115,6 +116,8 @@ impl ResponderTask {
                     self.health.raise(Subject::Responder, text);
                 }
             }
+        } else {
+            self.health.clear(Subject::Responder);
         }
         let view = self.running.as_ref().map(|running| running.view.clone());
         let _ = self.gate.send(GateMessage::Responder(view));
@@ -150,7 +153,7 @@ impl Running {
         }
         let families = listeners.iter().map(family).fold(0, |all, one| all | one);
         let setting = Setting {
-            host: host_name(&settings.courier_dir),
+            host: settings.host.clone(),
             limits: Limits {
                 connections: room,
                 ..limits

@@ -14,6 +14,7 @@ use crate::config::{Admit, Answer, Config, Seal};
 use crate::dnsbl::resolver::name_servers;
 use crate::exit::{Exit, Failure};
 use crate::install::FilterSettings;
+use crate::responder::host_name;
 use spamdrop_core::release::ReleaseMode;
 
 /// The settings of all tasks.
@@ -98,7 +99,7 @@ fn gate(config: &Config) -> GateSettings {
 
 fn responder(config: &Config) -> Option<ResponderSettings> {
     (config.answer == Answer::On).then(|| ResponderSettings {
-        courier_dir: config.courier_dir.clone(),
+        host: host_name(&config.courier_dir),
         syslog: config.syslog.clone(),
         program: config.program.clone(),
         pin_dir: config.pin_dir.clone(),

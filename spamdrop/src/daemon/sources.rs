@@ -67,6 +67,10 @@ impl SourceSettings {
     }
 
     /// Whether standard input is a source.
+    pub fn shares_state_with(&self, other: &Self) -> bool {
+        self.state_dir == other.state_dir
+    }
+
     pub fn reads_stdin(&self) -> bool {
         self.logs.iter().any(|log| log.as_os_str() == "-")
     }

@@ -8,6 +8,7 @@ mod tasks;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -49,6 +50,9 @@ const PACKETS_PERIOD: Duration = Duration::from_millis(100);
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// How long to wait for the write lock before its holder is named.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a sweep leaves the write lock free between two steps: longer than
+/// tasks wait before they try again.
+const SWEEP_GAP: Duration = Duration::from_millis(25);
 /// How long the disk thread waits for the write lock, and after which a task
 /// that cannot wait names its holder.
 const SHORT_LOCK_WAIT: Duration = Duration::from_millis(100);
@@ -278,7 +282,12 @@ impl Supervisor {
         let filter = &self.settings.filter;
         let (pin_dir, run_dir) = (filter.pin_dir.clone(), filter.run_dir.clone());
         self.sweeping = Some(self.disk.submit(move || {
-            let lock = || lock::acquire_within(&run_dir, SHORT_LOCK_WAIT);
+            let lock = || {
+                // The tasks do not wait for the lock, so they need a gap in
+                // which to find it free.
+                thread::sleep(SWEEP_GAP);
+                lock::acquire_within(&run_dir, SHORT_LOCK_WAIT)
+            };
             Blocklist::open(&pin_dir)?.sweep(clock::monotonic_ns(), lock)
         }));
     }

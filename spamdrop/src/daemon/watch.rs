@@ -13,7 +13,7 @@ use spamdrop_core::reputation::Records;
 use spamdrop_core::status::SourceState;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot::Receiver;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::block::{BlockRule, Blocker};
 use super::database::{self, SenderRecords};
@@ -24,6 +24,7 @@ use super::period;
 use super::sources::SourceSettings;
 use super::status::{Health, StatusMessage, WatchStatus};
 use crate::clock;
+use crate::store::is_locked;
 use crate::tail::{self, FileStatus, Tail};
 use pipeline::{moment, take_line};
 
@@ -39,6 +40,8 @@ const RETRY: Duration = Duration::from_millis(20);
 /// How often new evidence about senders is written, if there is any. A crash
 /// loses at most this period's evidence, and pending demotions.
 const WRITE_PERIOD: Duration = Duration::from_secs(5);
+/// How often blocks that wait are tried when the daemon ends.
+const END_TRIES: usize = 10;
 /// How long the first lines wait for the senders of the database.
 const SENDERS_WAIT: Duration = Duration::from_secs(1);
 
@@ -176,7 +179,10 @@ impl WatchTask {
                     self.change_sources(&sources);
                 }
             }
-            WatchMessage::Protect(protected) => self.engine.protect(protected),
+            WatchMessage::Protect(protected) => {
+                self.blocker.forget(|addr| protected.why(addr).is_some());
+                self.engine.protect(protected);
+            }
             WatchMessage::Stop => {}
         }
     }
@@ -241,6 +247,10 @@ impl WatchTask {
             Some(Err(error)) => {
                 let text = format!("nothing is known of senders: {error:#}");
                 self.health.raise(Subject::Reputation, text);
+                if is_locked(&error) {
+                    let store = self.settings.store.clone();
+                    self.senders = Some(self.disk.submit(move || database::senders(&store)));
+                }
             }
             None => self.health.raise(
                 Subject::Reputation,
@@ -334,11 +344,23 @@ impl WatchTask {
 
     /// Submits the remaining writes to the disk thread. The supervisor limits
     /// how long they may take.
+    async fn write_blocks(&mut self) {
+        for _ in 0..END_TRIES {
+            self.blocker.write();
+            if !self.blocker.is_waiting() {
+                return;
+            }
+            sleep(RETRY).await;
+        }
+    }
+
     async fn end(mut self) {
-        self.blocker.write();
+        self.write_blocks().await;
         self.tell();
-        if let Some(saving) = self.saving.take() {
-            let _ = saving.await;
+        if let Some(saving) = self.saving.take()
+            && !matches!(saving.await, Ok(Ok(())))
+        {
+            self.tail.forget_save();
         }
         if self.blocker.is_waiting() {
             log::warn!(

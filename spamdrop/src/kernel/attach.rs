@@ -85,20 +85,31 @@ pub fn attach(
     let adopted = pins::present(pin_dir)?;
     let upgrade = Upgrade::begin(pin_dir)?;
     pins::make_dirs(pin_dir)?;
-    let mut made = Vec::new();
-    let result = attach_all(pin_dir, &interfaces, plan, upgrade.as_ref(), &mut made);
+    let mut done = Done::default();
+    let result = attach_all(pin_dir, &interfaces, plan, upgrade.as_ref(), &mut done);
     if result.is_err() {
-        for pin in &made {
+        for pin in &done.made {
             unlink(pin)?;
         }
         pins::remove_except(pin_dir, &adopted)?;
     }
     match (upgrade, &result) {
         (Some(upgrade), Ok(_)) => upgrade.finish()?,
+        // An interface filters by the new maps already, so these count.
+        (Some(upgrade), Err(_)) if done.has_replaced => upgrade.finish()?,
         (Some(upgrade), Err(_)) => upgrade.abandon()?,
         (None, _) => {}
     }
     result
+}
+
+/// What was done before an error.
+#[derive(Default)]
+struct Done {
+    /// Links that were pinned.
+    made: Vec<PathBuf>,
+    /// Whether a program that ran was replaced.
+    has_replaced: bool,
 }
 
 fn existing(name: &str) -> Result<Interface> {
@@ -111,7 +122,7 @@ fn attach_all(
     interfaces: &[Interface],
     plan: Plan,
     upgrade: Option<&Upgrade>,
-    made: &mut Vec<PathBuf>,
+    done: &mut Done,
 ) -> Result<(Filter, Vec<Attached>)> {
     let maps_dir = upgrade.map_or_else(|| pins::maps_dir(pin_dir), Upgrade::staging_dir);
     pins::check(&maps_dir, Some(plan.capacity))?;
@@ -133,13 +144,14 @@ fn attach_all(
     for interface in new {
         let pin = link_pin(pin_dir, &interface.name);
         remove_file(&pin)?;
-        made.push(pin.clone());
+        done.made.push(pin.clone());
         create(program, interface, plan.mode)?
             .pin(&pin)
             .with_context(|| format!("cannot pin the link {}", pin.display()))?;
     }
     for interface in &adopted {
         replace(program, &link_pin(pin_dir, &interface.name))?;
+        done.has_replaced = true;
     }
     if upgrade.is_some() {
         replace_others(program, pin_dir, interfaces)?;

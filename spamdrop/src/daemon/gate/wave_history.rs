@@ -136,10 +136,13 @@ impl WaveHistory {
     /// Writes the rest. The supervisor limits how long this may wait for the
     /// disk.
     pub async fn end(&mut self, store: &Path) {
-        if let Some(writing) = self.writing.take()
-            && let Ok(Err((snapshots, _))) = writing.await
-        {
-            self.unwritten = snapshots;
+        if let Some(writing) = self.writing.take() {
+            match writing.await {
+                Ok(Ok(base)) => self.base = base,
+                Ok(Err((snapshots, _))) => self.unwritten = snapshots,
+                // The thread died.
+                Err(_) => {}
+            }
         }
         self.recorder.end();
         // A database that could not be opened so far is not waited for.

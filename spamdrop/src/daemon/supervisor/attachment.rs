@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::{Supervisor, open_packet_log};
 use crate::clock;
@@ -32,44 +32,47 @@ impl Supervisor {
         let present = network::interfaces()?;
         let missing = interfaces::missing(&filter.interfaces, &linked, &present);
         let mut reasons = missing.reasons;
-        if missing.ready.is_empty() {
-            return Ok(reasons);
-        }
-        let now = clock::instant();
-        if !self.interfaces.is_due(now) {
-            bail!(
-                "{} without the filter; trying again",
-                missing.ready.join(", ")
-            );
-        }
-        let reinstalled = self.reinstall(missing.ready);
-        self.interfaces.tried(&reinstalled, now);
-        if let Err(error) = reinstalled {
-            reasons.push(format!("{error:#}"));
+        for name in missing.ready {
+            let now = clock::instant();
+            if let Some(reason) = self.interfaces.refusal(&name, now) {
+                reasons.push(reason);
+                continue;
+            }
+            match self.reinstall(&name) {
+                Ok(true) => self.interfaces.attached_again(&name),
+                Ok(false) => {
+                    reasons.push(format!("{name} waits for the write lock to get the filter"));
+                }
+                Err(error) => {
+                    let reason = format!("{error:#}");
+                    self.interfaces.refused(&name, reason.clone(), now);
+                    reasons.push(reason);
+                }
+            }
         }
         Ok(reasons)
     }
 
-    fn reinstall(&mut self, names: Vec<String>) -> Result<()> {
+    /// Attaches to one more interface; whether the write lock was free.
+    fn reinstall(&mut self, name: &str) -> Result<bool> {
         let filter = &self.settings.filter;
         let Some(lock) = WriteLock::try_acquire(&filter.run_dir, Duration::ZERO)? else {
-            bail!(
-                "{} without the filter, until the write lock is free",
-                names.join(", ")
-            );
+            return Ok(false);
         };
         let protected = protect::protected(&filter.allow_file)?;
-        // All programs log to one ring buffer, that of the newest program, so
-        // all are replaced.
-        let all = match self.options.log_level {
-            0 => names.clone(),
-            _ => filter.present_interfaces()?,
-        };
+        let mut all = vec![name.to_owned()];
+        if self.options.log_level != 0 {
+            // All programs log to one ring buffer, that of the newest program,
+            // so those that are attached are replaced.
+            let linked = attach::linked(&filter.pin_dir)?.into_iter();
+            let linked = linked.filter(|link| link.interface.is_some());
+            all.extend(linked.map(|link| link.name).filter(|other| *other != *name));
+        }
         let installed =
             install::reinstall(&lock, filter, &all, &protected, self.options.log_level)?;
         self.blocklist = installed.blocklist;
         self.packets = open_packet_log(installed.filter, self.options.log_level)?;
-        log::info!("attached to {} again", names.join(", "));
-        Ok(())
+        log::info!("attached to {name} again");
+        Ok(true)
     }
 }

@@ -49,7 +49,8 @@ impl Supervisor {
         let config = (self.options.reread)()?;
         let settings = Settings::new(&config)?;
         ensure!(
-            settings.filter.shares_maps_with(&self.settings.filter),
+            settings.filter.shares_maps_with(&self.settings.filter)
+                && settings.sources.shares_state_with(&self.settings.sources),
             "capacities and directories change only with `spamdrop detach` and a new start"
         );
         warn_of(checks::answer(&config).await?);
