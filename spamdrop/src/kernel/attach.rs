@@ -64,7 +64,8 @@ pub struct Attached {
 }
 
 /// Attaches the filter to interfaces, or replaces it there without a gap.
-/// Pinned maps and links are reused. Nothing is changed after an error.
+/// Pinned maps and links are reused. Nothing is changed after an error, unless
+/// an upgrade had replaced a program before it: then the new maps count.
 ///
 /// The filter stays in the kernel when the returned value is dropped.
 ///
