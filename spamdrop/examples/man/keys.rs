@@ -10,7 +10,7 @@ use std::iter::Peekable;
 use anyhow::{Result, bail, ensure};
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
-/// What stands before the indentation of an example.
+/// The prefix before the indentation of an example.
 const EXAMPLE: &str = "    ";
 
 /// Every section of the configuration.
@@ -101,7 +101,7 @@ fn example<'a>(
     roff.control("RE", []);
 }
 
-/// What stands between backquotes is bold.
+/// Text between backquotes becomes bold.
 fn marked(line: &str) -> Vec<Inline> {
     let parts = line.split('`').enumerate();
     let font = |(index, part): (usize, &str)| {

@@ -1,4 +1,4 @@
-//! What clap knows of the command line, in man's macros.
+//! The command line, as clap describes it, in man's macros.
 
 use anyhow::{Context as _, Result};
 use clap::Command;

@@ -42,7 +42,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const REQUESTS: usize = 4_096;
 /// Messages that are taken at once; a storm of log lines sends many.
 const MESSAGES: usize = 1_024;
-/// What a flood of forged addresses leads to.
+/// Warning for a spent budget. A flood of forged addresses leads to it.
 const BUDGET_SPENT: &str = "`max_lookups_per_day` is spent, so only a few refused senders are looked up until it has recovered; `spamdrop report` shows who came; raise it only as far as your blocklists allow";
 
 /// Messages to the task.

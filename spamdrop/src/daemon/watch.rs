@@ -1,5 +1,6 @@
 //! The watch task: reads the logs, lets the engine decide, and carries out the
-//! effects. It waits for no lock and no disk.
+//! effects. While it runs it waits for no lock and no disk; only its first lines
+//! wait for the database, and its end for the disk, both within bounds.
 
 mod pipeline;
 

@@ -104,7 +104,7 @@ pub fn attach(
     result
 }
 
-/// What was done before an error.
+/// The steps that were done before an error.
 #[derive(Default)]
 struct Done {
     /// Links that were pinned.

@@ -1,4 +1,5 @@
-//! What the gate task tells the history of waves and the status task.
+//! The figures that the gate task reports to the history of waves and to the
+//! status task.
 
 use anyhow::Result;
 use spamdrop_common::gate::GateMode;
