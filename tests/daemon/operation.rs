@@ -36,8 +36,8 @@ fn the_allowlist_wins_within_a_second() {
     refused(&site, ZOMBIE).quit().unwrap();
     wait_for_state(&site, ZOMBIE, "sealed", SOON);
     site.spamdrop(&["allow", "add", ZOMBIE]).unwrap();
-    let read = |line: &str| line.contains("allowlist read again");
-    daemon.wait_for(read, SOON).unwrap();
+    let changed = |line: &str| line.contains("allowlist or own addresses changed");
+    daemon.wait_for(changed, SOON).unwrap();
     refused(&site, ZOMBIE).quit().unwrap();
     daemon
         .wait_for(
@@ -47,7 +47,7 @@ fn the_allowlist_wins_within_a_second() {
         .unwrap();
     assert!(entry(&site, ZOMBIE).is_none());
     site.spamdrop(&["allow", "remove", ZOMBIE]).unwrap();
-    daemon.wait_for(read, SOON).unwrap();
+    daemon.wait_for(changed, SOON).unwrap();
     refused(&site, ZOMBIE).quit().unwrap();
     wait_for_state(&site, ZOMBIE, "sealed", SOON);
 }

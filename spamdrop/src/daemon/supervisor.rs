@@ -64,6 +64,8 @@ pub(super) struct Supervisor {
     blocklist: Blocklist,
     interfaces: Interfaces,
     packets: Option<PacketLog>,
+    /// What the tasks were last told never to block.
+    protected: Protected,
     /// Whether addresses, routes or interfaces have changed.
     network_changed: bool,
     /// Since when an update of the filter's allowlist has been pending.
@@ -120,6 +122,7 @@ impl Supervisor {
             mark,
             blocklist: installed.blocklist,
             interfaces: Interfaces::new(installed.attached),
+            protected,
             // Changes before the subscription were missed.
             network_changed: true,
             protecting: None,
@@ -223,10 +226,7 @@ impl Supervisor {
     fn protect(&mut self) {
         let since = *self.protecting.get_or_insert_with(clock::instant);
         match self.try_protect() {
-            Ok(true) => {
-                log::debug!("allowlist read again");
-                self.health.clear(Subject::Allowlist);
-            }
+            Ok(true) => self.health.clear(Subject::Allowlist),
             Ok(false) => {
                 if since.elapsed() >= SHORT_LOCK_WAIT {
                     self.name_holder();
@@ -254,17 +254,22 @@ impl Supervisor {
         let protected = protect::protected(&filter.allow_file)?;
         self.blocklist
             .allow_exactly(&lock, &protect::allowed(&protected))?;
-        self.tell_protected(&protected);
+        if protected != self.protected {
+            let count = protect::allowed(&protected).len();
+            log::debug!("allowlist or own addresses changed: {count} prefixes are never blocked");
+            self.tell_protected(protected);
+        }
         Ok(true)
     }
 
-    fn tell_protected(&self, protected: &Protected) {
+    fn tell_protected(&mut self, protected: Protected) {
         self.tasks
             .tell_watch(WatchMessage::Protect(protected.clone()));
         self.tasks
             .tell_fifo(FifoMessage::Protect(protected.clone()));
         self.tasks
             .tell_release(ReleaseMessage::Protect(protected.clone()));
+        self.protected = protected;
     }
 
     /// Deletes expired entries in the disk thread, because reading a full map

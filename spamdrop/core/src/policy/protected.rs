@@ -56,7 +56,7 @@ const MIN_BITS_V4: u8 = 8;
 const MIN_BITS_V6: u8 = 19;
 
 /// All addresses that are never blocked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protected {
     nets: BTreeMap<IpNet, Protection>,
     /// The prefix lengths in `nets`, longest first.

@@ -132,7 +132,7 @@ impl Supervisor {
             fifo: next.fifo,
         });
         self.settings = settings;
-        self.tell_protected(&next.protected);
+        self.tell_protected(next.protected);
         self.arrange_responder(next.steered).await;
         match open_packet_log(installed.filter, self.options.log_level) {
             Ok(packets) => {
