@@ -54,7 +54,14 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
+        Self::with(|_| {}, |gate| gate.responders == BOTH)
+    }
+
+    /// Calls `prepare` before the daemon starts, then waits until the daemon has
+    /// set the gate as `expected`.
+    fn with(prepare: impl FnOnce(&Site), expected: impl Fn(&Gate) -> bool) -> Self {
         let site = Site::new(Path::new(env!("CARGO_BIN_EXE_spamdrop")), |_| {}).unwrap();
+        prepare(&site);
         fs::create_dir(site.path("courier")).unwrap();
         fs::write(site.path("courier/me"), "responder.example\n").unwrap();
         configure(&site, "on");
@@ -62,6 +69,10 @@ impl Lab {
         syslog.set_read_timeout(Some(SOON)).unwrap();
         let daemon = site.run().unwrap();
         let gate_maps = site.server.run(|| GateMaps::open(pin_dir()).unwrap());
+        until("the daemon to set the gate", SOON, || {
+            Ok(expected(&gate_maps.gate()?).then_some(()))
+        })
+        .unwrap();
         Self {
             site,
             daemon,

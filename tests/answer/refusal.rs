@@ -189,3 +189,24 @@ fn a_server_that_offers_auth_is_asked() {
     assert_eq!(output.status.code(), Some(78), "{said}");
     assert!(said.contains("offers AUTH (its reply to EHLO)"), "{said}");
 }
+
+/// A blocklist may list a known sender.
+#[test]
+fn nobody_is_answered_before_the_filter_was_told_of_the_known_senders() {
+    let damage = |site: &Site| {
+        fs::create_dir_all(site.path("state")).unwrap();
+        fs::write(site.path("state/spamdrop.db"), b"no database").unwrap();
+    };
+    let mut lab = Lab::with(damage, |gate| gate.written != MonotonicNs::default());
+    lab.judge(ZOMBIE, Standing::Listed);
+    // From now on, only the daemon sets the gate.
+    lab.gate_writer.pause();
+    let comes_to = |wanted: &str| {
+        let come = || Ok((lab.greets(ZOMBIE) == wanted).then_some(()));
+        until(&format!("{wanted} to greet"), SOON, come).unwrap();
+    };
+    comes_to(SERVER);
+    let state = lab.site.path("state");
+    fs::rename(state.join("spamdrop.db"), state.join("aside")).unwrap();
+    comes_to(RESPONDER);
+}

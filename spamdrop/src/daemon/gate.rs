@@ -249,10 +249,12 @@ impl GateTask {
     fn try_look(&mut self) -> Result<()> {
         let stats = self.maps.stats()?;
         let now = clock::monotonic_ns();
-        // While blocking is paused, a blocklist may list every sender, so the
-        // responder answers none.
+        // While blocking is paused, a blocklist may list every sender; before
+        // the filter is told of the known senders, it may list one of them.
+        // Then the responder answers nobody.
+        let is_safe = !self.is_paused && self.senders.is_told();
         let responders = match &self.responder {
-            Some(view) if !self.is_paused => view.families,
+            Some(view) if is_safe => view.families,
             _ => 0,
         };
         let is_answered = |peer: IpAddr| {
