@@ -1,6 +1,9 @@
 //! Builds the generator and the yardsticks as spamdrop's build script builds
 //! the packet filter.
 
+#[path = "../../spamdrop/build/ebpf.rs"]
+mod ebpf;
+
 use std::env;
 
 use aya_build::{Package, Toolchain, build_ebpf};
@@ -8,15 +11,12 @@ use aya_build::{Package, Toolchain, build_ebpf};
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=ebpf");
+    println!("cargo:rerun-if-changed=../../spamdrop/build");
     println!("cargo:rerun-if-changed=../../spamdrop-common");
     println!("cargo:rerun-if-changed=../../spamdrop-ebpf/src/frame.rs");
     println!("cargo:rerun-if-changed=../../Cargo.toml");
     println!("cargo:rerun-if-changed=../../Cargo.lock");
-    // SAFETY: no other thread runs yet.
-    unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
-    // What the inner cargo says is shown as warnings; leave only real ones.
-    // SAFETY: as above.
-    unsafe { env::set_var("CARGO_TERM_QUIET", "true") };
+    ebpf::set_environment();
     let toolchain = env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| "stable".into());
     let built = build_ebpf(
         [Package {

@@ -1,6 +1,8 @@
 //! Builds the packet filter and leaves its object in `OUT_DIR`, from where
 //! `attach` embeds it.
 
+mod ebpf;
+
 use std::env;
 use std::fs;
 use std::path::Path;
@@ -8,7 +10,7 @@ use std::path::Path;
 use aya_build::{Package, Toolchain, build_ebpf};
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=build");
     // A directory, so that new files count as well.
     println!("cargo:rerun-if-changed=../spamdrop-common");
     // Versions, lints and the profile.
@@ -22,13 +24,7 @@ fn main() {
         }
         return;
     }
-    // The target has no prebuilt core, and its inline assembly is unstable;
-    // this process and the cargo that it starts are the only ones to see it.
-    // SAFETY: no other thread runs yet.
-    unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
-    // What the inner cargo says is shown as warnings; leave only real ones.
-    // SAFETY: as above.
-    unsafe { env::set_var("CARGO_TERM_QUIET", "true") };
+    ebpf::set_environment();
     let toolchain = env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| "stable".into());
     let built = build_ebpf(
         [Package {
