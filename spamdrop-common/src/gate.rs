@@ -16,7 +16,7 @@ pub const FRESH_FOR: Duration = Duration::from_secs(2);
 /// The port of the gate and the responder. Other ports are for mail submission
 /// by the server's own users.
 pub const SMTP_PORT: u16 = 25;
-/// Bit of [`Gate::responders`]: a responder for IPv4 exists.
+/// Bit of [`Gate::responders`]: a responder takes IPv4 connections.
 pub const RESPONDER_IPV4: u32 = 1;
 /// Bit of [`Gate::responders`]: a responder for IPv6 exists.
 pub const RESPONDER_IPV6: u32 = 2;

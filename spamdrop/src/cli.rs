@@ -157,7 +157,8 @@ pub struct Run {
     /// Time before connections of a blocked sender are ended [default: 3s]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub grace: Option<Duration>,
-    /// What happens to its connections after that time [default: destroy]
+    /// How connections of a blocked sender are ended after --grace [default:
+    /// destroy]
     #[arg(long)]
     pub release: Option<Release>,
     /// Log packets at this level; `debug` logs each dropped packet
@@ -223,7 +224,7 @@ pub struct List {
     pub json: bool,
 }
 
-/// The forms of `list`.
+/// Output formats of `list`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// A table for people

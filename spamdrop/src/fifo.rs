@@ -48,8 +48,8 @@ pub(crate) struct Fifo {
 }
 
 impl Fifo {
-    /// Creates the FIFO, or adopts one of ours, and opens it. Needs a tokio
-    /// runtime with I/O.
+    /// Creates the FIFO, or reuses one that this user owns, and opens it. Needs
+    /// a tokio runtime with I/O.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{major, minor};
 use spamdrop_core::escape::escape;
 
-/// The process that holds a lock of the file, such as `` `spamdrop learn` (pid
+/// The process that holds a lock on the file, such as `` `spamdrop learn` (pid
 /// 4711) ``; `None` if the kernel names none. The process may have ended since.
 #[must_use]
 pub fn of(path: &Path) -> Option<String> {

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 use crate::clock;
 
 /// How long a command waits for the write lock before it names the holder.
-const PATIENCE: Duration = Duration::from_secs(1);
+const NAMED_AFTER: Duration = Duration::from_secs(1);
 /// The time between two attempts of [`WriteLock::try_acquire`].
 const RETRY: Duration = Duration::from_millis(2);
 
@@ -154,7 +154,7 @@ fn announce_wait(run_dir: &Path) -> Sender<()> {
     let (sender, done) = channel();
     let run_dir = run_dir.to_owned();
     let wait = move || {
-        if done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        if done.recv_timeout(NAMED_AFTER) == Err(RecvTimeoutError::Timeout) {
             let holder = holder(&run_dir)
                 .map_or_else(|| "another process".into(), |holder| holder.to_string());
             log::warn!(
@@ -163,7 +163,7 @@ fn announce_wait(run_dir: &Path) -> Sender<()> {
             );
         }
     };
-    // Without a thread the wait is silent.
+    // If the thread cannot be started, the wait is not announced.
     if let Err(error) = thread::Builder::new().spawn(wait) {
         log::debug!("no thread to announce a wait: {error}");
     }

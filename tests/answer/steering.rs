@@ -279,7 +279,8 @@ fn where_nobody_can_be_steered_the_rest_works() {
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
 }
 
-/// A service that may open few files.
+/// With a low limit of open files, the responder does not start, so nobody is
+/// steered to it.
 #[test]
 fn where_there_is_no_room_the_mail_server_answers() {
     let mut lab = Lab::new();

@@ -27,7 +27,7 @@ struct Outcome {
     waits: Vec<f64>,
     /// Its connections that were refused, or not served before the end.
     unserved: usize,
-    /// Strangers that delivered.
+    /// Number of strangers whose mail was accepted.
     strangers: usize,
     /// 511s that listed senders heard.
     rejected: usize,

@@ -272,8 +272,8 @@ fn bpftool_shows_typed_fields() {
     assert!(json[0]["value"]["expires"]["ns"].is_u64(), "{dump}");
 }
 
-/// From the line being written to the entry that drops the next SYN, while
-/// nothing else is written. A storm has a test of its own.
+/// Measures the time from the write of a log line to the entry, while nothing
+/// else is written. A storm has a test of its own.
 #[test]
 fn latency_from_line_to_entry() {
     let site = site(|_| {});
@@ -294,7 +294,7 @@ fn latency_from_line_to_entry() {
                 .unwrap()
             {
                 assert!(written.elapsed() < SOON, "{source} is not blocked");
-                // Leaves the processor to the daemon.
+                // Yields the CPU to the daemon.
                 std::thread::sleep(Duration::from_micros(50));
             }
             written.elapsed()

@@ -30,7 +30,7 @@ const REVERSE: &str = "9.2.0.192.in-addr.arpa";
 
 type Table = Vec<(&'static str, Rtype, Reply)>;
 
-/// A name server that knows this, and of nothing else.
+/// A name server that answers from a table; every other name does not exist.
 struct Lab {
     stub: DnsStub,
 }

@@ -86,10 +86,10 @@ fn config_check_asks_the_zones_for_their_test_entries() {
     assert_eq!(
         warned,
         [
-            "code.example begins its text with 550, so what Courier rejects by it is no 511 and is not blocked; write a text without a code for it in BLACKLISTS, in place of *",
+            "code.example begins its text with 550, so Courier's rejections by it carry no 511 and block nobody; write a text without a code for it in BLACKLISTS, in place of *",
             "all.example holds 127.0.0.1, so it holds everybody; take it out",
             "shut.example answered 127.255.255.254: it does not serve public name servers; ask it by a resolver of your own, or with a key of the blocklist's",
-            "sold.example answered 192.0.2.80, which lists nobody; is it still a blocklist?",
+            "sold.example answered 192.0.2.80, which is not a listing; is it still a blocklist?",
             "down.example could not be asked: timed out",
             "none.example does not list 127.0.0.2, as every blocklist does; is its name right?",
         ]

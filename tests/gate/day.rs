@@ -262,7 +262,8 @@ fn nobody_is_refused_on_a_quiet_day() {
         "{} SYNs, {} connections at most; {} refused, {:?}",
         day.arrivals, day.peak, day.refused, day.stats
     );
-    // It is no empty one, and the gate was on for each of them.
+    // The simulated day has enough traffic, and the gate, which was on, counted
+    // every SYN.
     assert!(day.arrivals > 40_000 && day.peak > LIMITS[2] / 2);
     assert_eq!(day.refused, 0);
     assert_eq!(day.stats.admitted, day.arrivals);

@@ -135,7 +135,8 @@ impl Stage {
         Ok(())
     }
 
-    /// A name server that knows one listed sender and one mail server's name.
+    /// Starts a name server with one listed sender and one mail server's name,
+    /// and configures its zone.
     fn blocklist(&mut self) -> Result<()> {
         const FRIEND: &str = "mx.friend.example";
         let stub = DnsStub::start(
@@ -161,8 +162,8 @@ impl Stage {
         self.configure()
     }
 
-    /// `ADDR NUMBER`: so many accepted messages, the last one yesterday and the
-    /// others on the day before.
+    /// `ADDR NUMBER`: logs NUMBER accepted messages from ADDR, the last one
+    /// yesterday and the others on the day before.
     fn accepted(&self, rest: &str) -> Result<()> {
         let (addr, number) = rest.split_once(' ').context("no number")?;
         let number: i64 = number.parse()?;

@@ -164,7 +164,7 @@ fn what_must_not_be_blocked_and_what_is_no_command_is_refused_and_counted() {
     );
     daemon
         .wait_for(
-            |line| line.contains("`block 1` is no command; write +ADDRESS"),
+            |line| line.contains("`block 1` is not a command; write +ADDRESS"),
             SOON,
         )
         .unwrap();

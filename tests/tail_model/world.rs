@@ -49,7 +49,8 @@ pub enum Action {
 /// A line's text and where it begins.
 type Lines = Vec<(String, u64)>;
 
-/// Between two truncations of a file.
+/// The index of one content of the log: what is written between two rotations
+/// (a new file, or a truncation).
 type Rotation = usize;
 
 /// A file as its writer knows it.
@@ -106,7 +107,8 @@ pub struct World {
     received: Lines,
 }
 
-/// More than a file is held for late writers.
+/// Longer than the follower keeps a rotated file open for late writers (`HOLD`
+/// in follow.rs, 5 s).
 const HELD: Duration = Duration::from_secs(6);
 
 impl World {

@@ -20,7 +20,7 @@ const LISTED: &str = "192.0.2.1";
 const CLEAN: &str = "192.0.2.2";
 const LISTED6: &str = "2001:db8:0:7::66";
 const TTL: u32 = 600;
-/// How old an entry is, in seconds, whose refresh is due.
+/// Age in seconds of an entry whose refresh is due.
 const OLD: u64 = 30;
 /// A tick of the coarse clock at HZ=100, the slowest.
 const JIFFY: Duration = Duration::from_millis(10);

@@ -29,7 +29,8 @@ pub fn lint() -> Result<Tally> {
     Ok(tally)
 }
 
-/// Checks which module names which, and which names each may use.
+/// Checks the layers of the modules, the identifiers that only some may use,
+/// the lengths of files, and the dependencies of spamdrop-core.
 ///
 /// # Errors
 ///

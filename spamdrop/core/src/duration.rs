@@ -42,7 +42,7 @@ fn of_span(span: Span) -> Option<Duration> {
 
 fn no_duration(text: &str) -> Invalid {
     Invalid::new(format!(
-        "`{text}` is no duration; give seconds, such as 600, or units, such as 10m, 1h30m, 7d or 2w"
+        "`{text}` is not a duration; give seconds, such as 600, or units, such as 10m, 1h30m, 7d or 2w"
     ))
 }
 

@@ -60,7 +60,7 @@ impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` is no command; write +ADDRESS, -ADDRESS or /",
+            "`{}` is not a command; write +ADDRESS, -ADDRESS or /",
             self.0
         )
     }

@@ -101,7 +101,7 @@ impl Dialogue {
         let taken = bytes.len() - rest.len();
         self.heard = self.heard.saturating_add(taken);
         if self.heard > MAX_BYTES {
-            self.end("Too much.", out);
+            self.end("Too much input.", out);
         }
         if self.has_ended { bytes.len() } else { taken }
     }
@@ -149,7 +149,7 @@ impl Dialogue {
         if self.errors >= MAX_ERRORS {
             self.end("Too many errors.", out);
         } else if self.commands >= MAX_COMMANDS {
-            self.end("Too many commands.", out);
+            self.end("Too much input.", out);
         }
     }
 
@@ -171,13 +171,13 @@ impl Dialogue {
             b"MAIL" => self.mail(rest, out),
             b"RCPT" => self.rcpt(rest, parties, out),
             b"DATA" if self.sender.is_some() => self.wrong("554 No valid recipients.", out),
-            b"DATA" => self.wrong("503 Who sends it?", out),
+            b"DATA" => self.wrong("503 5.5.1 MAIL first", out),
             b"RSET" => {
                 self.sender = None;
                 out.reply("250 Ok.");
             }
             b"NOOP" => out.reply("250 Ok."),
-            b"VRFY" => out.reply("252 Send some mail, to see what comes of it."),
+            b"VRFY" => out.reply("252 2.5.2 Cannot verify; try RCPT"),
             b"QUIT" => {
                 out.reply("221 Bye.");
                 self.has_ended = true;
@@ -198,7 +198,7 @@ impl Dialogue {
 
     fn rcpt(&mut self, rest: &[u8], parties: &Parties<'_>, out: &mut Output) {
         let Some(sender) = &self.sender else {
-            return self.wrong("503 Who sends it?", out);
+            return self.wrong("503 5.5.1 MAIL first", out);
         };
         let Some(address) = address(rest, b"TO:") else {
             return self.wrong("501 Write RCPT TO:<address>.", out);

@@ -20,7 +20,7 @@ use spamdrop_core::log::MailServer;
 use spamdrop_core::warning::Warning;
 
 /// How long the mail server may take to list its extensions.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum length of the mail server's reply, in bytes.
 const LONGEST: usize = 16 * 1024;
 
@@ -90,7 +90,7 @@ struct Offer {
 
 /// Asks the mail server on this machine which extensions it offers.
 async fn offer(port: u16) -> io::Result<Offer> {
-    match timeout(PATIENCE, ask(port)).await {
+    match timeout(TIMEOUT, ask(port)).await {
         Ok(offer) => offer,
         Err(_) => Err(ErrorKind::TimedOut.into()),
     }

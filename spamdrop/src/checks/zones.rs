@@ -88,7 +88,7 @@ async fn coded(resolver: &Resolver, rule: &Rule) -> Option<String> {
     };
     let (code, _) = own_code(&text).filter(|(code, _)| *code != 511)?;
     Some(format!(
-        "begins its text with {code}, so what Courier rejects by it is no 511 and is not blocked; write a text without a code for it in BLACKLISTS, in place of *"
+        "begins its text with {code}, so Courier's rejections by it carry no 511 and block nobody; write a text without a code for it in BLACKLISTS, in place of *"
     ))
 }
 

@@ -62,14 +62,14 @@ pub(super) fn ensure_fit(
     ] {
         ensure!(
             number <= fit as usize,
-            "nothing was {done}: {number} {what} are more than the {fit} that fit"
+            "nothing was {done}: {number} {what} exceed the capacity of {fit}"
         );
     }
     Ok(())
 }
 
-/// The peers with a connection to a watched port. Their entries must not be
-/// sealed.
+/// The peers with a connection to a watched port. Their entries must start
+/// open, so that these connections can end properly.
 pub(super) fn peers(config: &Config, blocklist: &Blocklist) -> Result<HashSet<IpAddr>> {
     if config.seal == Seal::AtOnce {
         return Ok(HashSet::new());

@@ -101,7 +101,7 @@ impl Learner {
     }
 
     /// Reads a file. Returns its counts, and whether it could be read to its
-    /// end. The outer error is one of storing.
+    /// end. The outer error means that the database could not be written.
     fn file(&mut self, mut text: impl Read) -> Result<(LineCounts, io::Result<()>)> {
         let mut counts = LineCounts::default();
         let mut stored = Ok(());

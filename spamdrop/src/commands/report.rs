@@ -111,7 +111,8 @@ fn timeline(
     })
 }
 
-/// The end of the picture, which includes the seconds recorded after the wave.
+/// The end of the chart's time axis, which includes the seconds recorded after
+/// the wave.
 fn end(wave: &Wave, courses: &[(u64, Vec<Point>)]) -> u64 {
     let last = courses.last().and_then(|(_, points)| points.last());
     let seen = last.map_or(0, |point| point.at_s.into());

@@ -24,8 +24,9 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`Exit::Config`]: the value is not a match, does not prove the writer,
-    /// or names only users that do not exist.
+    /// [`Exit::Config`]: the value is not a match of journalctl; or an
+    /// alternative has neither `_UID` nor `_SELINUX_CONTEXT`, or names only
+    /// users that do not exist.
     pub fn journal_args(&self) -> Result<Vec<String>> {
         let uid = |name: &str| get_user_by_name(name).map(|user| user.uid());
         let args = self.matches().and_then(|matches| matches.args(uid));

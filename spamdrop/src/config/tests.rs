@@ -174,7 +174,7 @@ fn a_duration_is_a_text_or_a_number_of_seconds() {
     }
     for (text, hint) in [
         ("ttl = \"1 month\"", "such as 365d"),
-        ("ttl = \"soon\"", "`soon` is no duration"),
+        ("ttl = \"soon\"", "`soon` is not a duration"),
         ("ttl = -600", "negative"),
         ("ttl = true", "a number of seconds"),
         ("ttl = 0", "whole seconds"),

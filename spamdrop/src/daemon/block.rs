@@ -26,7 +26,7 @@ use crate::lock::{self, Holder, WriteLock};
 const MAX_WAITING: usize = 65_536;
 /// How long the lock may be unavailable before its holder is named.
 const BATCH: usize = 1_024;
-const PATIENCE: Duration = Duration::from_millis(100);
+const NAMED_AFTER: Duration = Duration::from_millis(100);
 
 /// How sources are blocked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl Blocker {
 
     fn name_holder(&mut self) {
         let since = *self.refused.get_or_insert_with(clock::instant);
-        if since.elapsed() >= PATIENCE {
+        if since.elapsed() >= NAMED_AFTER {
             // Between two holders there is none to name, and a sweep of ours
             // is over soon.
             let is_other = |holder: &Holder| holder.pid != std::process::id();

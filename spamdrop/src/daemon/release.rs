@@ -203,7 +203,7 @@ impl ReleaseTask {
         ended.and(noted.map(drop))
     }
 
-    /// The connections to end, without those of peers that were unblocked or
+    /// The connections to end, except those of peers that were unblocked or
     /// allowed during the grace.
     fn still_blocked(
         &self,

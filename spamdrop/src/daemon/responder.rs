@@ -32,7 +32,7 @@ pub(super) enum ResponderMessage {
     /// Start, replace or end the server, as configured; then reply whether it
     /// runs.
     Reconfigure(Option<ResponderSettings>, oneshot::Sender<bool>),
-    /// End.
+    /// End the server, then the task.
     Stop,
 }
 

@@ -49,7 +49,7 @@ const PACKETS_PERIOD: Duration = Duration::from_millis(100);
 /// How often the write lock is tried at the start and for a reload.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// How long to wait for the write lock before its holder is named.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_NAMED_AFTER: Duration = Duration::from_secs(1);
 /// How long a sweep leaves the write lock free between two steps: longer than
 /// tasks wait before they try again.
 const SWEEP_GAP: Duration = Duration::from_millis(25);
@@ -338,7 +338,7 @@ fn say_thread(health: &Health, started: io::Result<()>) {
     health.report(Subject::DiskThread, failed, started.map_err(Into::into));
 }
 
-/// Waits for the write lock, and names its holder after [`LOCK_PATIENCE`].
+/// Waits for the write lock, and names its holder after [`LOCK_NAMED_AFTER`].
 async fn acquire(run_dir: &Path) -> Result<WriteLock> {
     let start = clock::instant();
     let mut is_named = false;
@@ -346,7 +346,7 @@ async fn acquire(run_dir: &Path) -> Result<WriteLock> {
         if let Some(lock) = WriteLock::try_acquire(run_dir, Duration::ZERO)? {
             return Ok(lock);
         }
-        if !is_named && start.elapsed() >= LOCK_PATIENCE {
+        if !is_named && start.elapsed() >= LOCK_NAMED_AFTER {
             is_named = true;
             if let Some(holder) = lock::holder(run_dir) {
                 log::warn!("waiting for {holder}, which holds the write lock");
@@ -358,7 +358,7 @@ async fn acquire(run_dir: &Path) -> Result<WriteLock> {
 
 /// Waits a second for the write lock; an error names its holder.
 async fn acquire_soon(run_dir: &Path) -> Result<WriteLock> {
-    match timeout(LOCK_PATIENCE, acquire(run_dir)).await {
+    match timeout(LOCK_NAMED_AFTER, acquire(run_dir)).await {
         Ok(lock) => lock,
         Err(_) => lock::acquire_within(run_dir, Duration::ZERO),
     }

@@ -365,7 +365,7 @@ impl WatchTask {
         }
         if self.blocker.is_waiting() {
             log::warn!(
-                "blocks wait for the write lock; their lines are read again at the next start"
+                "some blocks still wait for the write lock; their log lines are read again at the next start"
             );
         } else if let Some(save) = self.tail.begin_save()
             && let Ok(Err(error)) = self.disk.submit(save).await

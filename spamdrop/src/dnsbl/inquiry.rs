@@ -19,7 +19,7 @@ use spamdrop_core::dnsbl::{LONGEST, SHORTEST};
 use spamdrop_core::zones::Zones;
 use tokio::time::{Instant, timeout_at};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use super::join::join_all;
 use super::message;
 use super::question::{self, Name};
@@ -85,7 +85,7 @@ impl Findings {
     }
 }
 
-/// Sends all queries about a source, within [`PATIENCE`]. Zones that refuse to
+/// Sends all queries about a source, within [`TIMEOUT`]. Zones that refuse to
 /// serve are skipped.
 pub async fn inquire(
     zones: &Zones,
@@ -96,7 +96,7 @@ pub async fn inquire(
     let asker = Asker {
         resolver,
         addr: addr.to_canonical(),
-        deadline: Instant::now() + PATIENCE,
+        deadline: Instant::now() + TIMEOUT,
     };
     let (replies, decision) = match zones.access().of(asker.addr) {
         Entry::Silent => {

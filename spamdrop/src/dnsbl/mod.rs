@@ -22,4 +22,4 @@ pub use resolver::Resolver;
 use std::time::Duration;
 
 /// Maximum time for all queries about one source together.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);

@@ -27,7 +27,7 @@ fn has_locked(pid: u32, file: &Metadata) -> io::Result<bool> {
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?;
         let open = match fs::metadata(entry.path()) {
-            // The descriptor was closed since.
+            // The descriptor has been closed in the meantime.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             open => open?,
         };

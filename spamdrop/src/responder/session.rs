@@ -15,7 +15,8 @@ use spamdrop_core::smtp::{Dialogue, Output, Parties};
 /// Bytes per read; most commands fit.
 const PORTION: usize = 256;
 
-/// It reserves no buffers, because thousands of sessions can be idle at once.
+/// A client's session. It preallocates no buffers, because thousands of
+/// sessions can be idle at once.
 pub(super) struct Session {
     permit: Permit,
     stream: TcpStream,

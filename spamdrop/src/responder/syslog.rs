@@ -22,7 +22,7 @@ const WAITING: usize = 1024;
 /// follow.
 const ENOUGH: usize = WAITING / 2;
 /// Maximum time for syslog to accept a line.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// The facility `LOG_MAIL`, shifted as in a priority.
 const MAIL: u8 = 2 << 3;
 
@@ -60,8 +60,8 @@ impl Syslog {
         }
     }
 
-    /// Queues a message. A full queue counts it as lost; a half-full one drops
-    /// it unless it is a refusal.
+    /// Queues a message. If the queue is full, the message is counted as lost;
+    /// if it is half full, only refusals are queued.
     pub fn write(&self, severity: Severity, message: &[u8]) {
         let waiting = WAITING - self.waiting.capacity();
         if severity == Severity::Info && waiting >= ENOUGH {
@@ -98,7 +98,7 @@ async fn carry(path: PathBuf, mut lines: Receiver<Vec<u8>>, lost: Arc<AtomicU64>
 /// because syslog may have been restarted.
 async fn deliver(socket: &mut Option<UnixDatagram>, path: &Path, line: &[u8]) -> io::Result<()> {
     if let Some(open) = socket {
-        match timeout(PATIENCE, open.send(line)).await {
+        match timeout(TIMEOUT, open.send(line)).await {
             Ok(Ok(_)) => return Ok(()),
             // The socket exists, but its reader does not read.
             Err(late) => return Err(late.into()),
@@ -108,7 +108,7 @@ async fn deliver(socket: &mut Option<UnixDatagram>, path: &Path, line: &[u8]) ->
     let open = UnixDatagram::unbound()?;
     open.connect(path)?;
     let open = socket.insert(open);
-    timeout(PATIENCE, open.send(line)).await??;
+    timeout(TIMEOUT, open.send(line)).await??;
     Ok(())
 }
 
@@ -121,7 +121,7 @@ mod tests {
 
     fn run(test: impl Future<Output = ()>) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let test = async { timeout(10 * PATIENCE, test).await.unwrap() };
+        let test = async { timeout(10 * TIMEOUT, test).await.unwrap() };
         runtime.enable_all().build().unwrap().block_on(test);
     }
 

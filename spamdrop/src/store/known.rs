@@ -96,7 +96,7 @@ impl Store {
         })?;
         added.map_err(|total| {
             anyhow!(
-                "nothing was added: {total} sources would be known by hand, but `known_capacity` is {capacity}; raise it in the configuration"
+                "nothing was added: {total} known senders would have been added by hand, but `known_capacity` is {capacity}; raise it in the configuration"
             )
         })
     }

@@ -94,8 +94,9 @@ impl Filter {
         self.list.configure(&self.turn, settings).unwrap();
     }
 
-    /// Blocks an address by hand for `ttl_s`, as if `age_s` ago. The machine
-    /// must have been up for `age_s`, so tests keep it below a minute.
+    /// Blocks an address by hand by hand for `ttl_s` seconds, as if the block
+    /// had begun `age_s` seconds ago. The machine must have been up for
+    /// `age_s`, so tests keep it below a minute.
     pub fn add(&mut self, target: &str, ttl_s: u32, age_s: u64, sealed: bool) {
         let term = Term {
             start: ago(age_s),

@@ -15,8 +15,10 @@ use crate::portions::Portions;
 /// What the peer says, and what the blocklist does, are parted by this.
 const PARTED: u8 = 0xfe;
 const PEER: [u8; 4] = [192, 0, 2, 66];
-/// Bytes of the longest reply, and of what waits when it comes.
+/// Maximum length of a reply in bytes.
 const LONGEST_REPLY: usize = 4 * 486;
+/// Bytes of unsent replies at which the dialogue stops reading; `ENOUGH` in
+/// `spamdrop_core::smtp`.
 const ENOUGH: usize = 1024;
 
 #[derive(Debug, Default, PartialEq, Eq)]

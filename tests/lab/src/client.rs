@@ -128,7 +128,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Client::command`], and if the server does not want the message.
+    /// As [`Client::command`], and if the reply to DATA is not 354.
     pub fn data(&mut self, message: &str) -> io::Result<Reply> {
         expect(self.command("DATA")?, 354)?;
         self.command(&format!("{message}\r\n."))

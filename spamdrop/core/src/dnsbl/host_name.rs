@@ -88,8 +88,9 @@ fn spells4(name: &str, addr: Ipv4Addr) -> bool {
     all || half || spelt(|octet| format!("{octet:03}")) || spelt(|octet| format!("{octet:02x}"))
 }
 
-/// Matches the last four groups next to each other, or all nibbles, whatever
-/// separates them.
+/// Matches the last four groups in sequence, or the nibbles of the address or
+/// of its second half, with or without `-` and `.` between them. Groups and all
+/// nibbles also match in reverse order.
 fn spells6(name: &str, addr: Ipv6Addr) -> bool {
     let [.., e, f, g, h] = addr.segments().map(u32::from);
     let groups: Vec<u32> = runs(name, |letter| letter.is_ascii_hexdigit())

@@ -110,8 +110,9 @@ impl Rule {
             true => Self::allow(parts),
             false => Self::block(parts),
         };
-        rule.filter(|rule| rule.effect != Effect::Defer)
-            .ok_or("has a text that begins with a 4xx code, so it rejects nobody")
+        rule.filter(|rule| rule.effect != Effect::Defer).ok_or(
+            "has a text that begins with a 4xx code, so Courier rejects nobody by it permanently",
+        )
     }
 
     fn allow(parts: Parts<'_>) -> Option<Self> {

@@ -43,7 +43,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(failure) => failure.fmt(f),
-            Self::Odd(address) => write!(f, "answered {address}, which lists nobody"),
+            Self::Odd(address) => write!(f, "answered {address}, which is not a listing"),
             Self::Complaint(text) => write!(f, "complains: {text}"),
             Self::Paused => f.write_str("not asked, as it refused to serve"),
         }

@@ -31,10 +31,10 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
         let (addr, text) = rejected(header.message)?;
         Ok(Finding::rejected(addr, text, "courier-511"))
     } else if header.program == Some(b"courierd") {
-        let addr = accepted(header.message).ok_or("it is no newmsg line")?;
+        let addr = accepted(header.message).ok_or("it is not a newmsg line")?;
         Ok(Finding::accepted(addr, "courier-newmsg"))
     } else if header.program == Some(b"courieresmtp") {
-        let addr = delivered(header.message).ok_or("it is no delivery of a message")?;
+        let addr = delivered(header.message).ok_or("it is not the delivery of a message")?;
         Ok(Finding::delivered(addr, "courier-delivered"))
     } else {
         Err(header.not_its())
@@ -136,7 +136,7 @@ fn until_comma(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 fn skip_fields(rest: &[u8]) -> Result<&[u8], &'static str> {
     let rest = skip_port(rest).ok_or("its port is not a number")?;
     if rest.starts_with(b",msg=") || rest.starts_with(b",ident=\"") {
-        return Err("it ends in a command of the client's choosing");
+        return Err("it ends in a command that the client chose");
     }
     let rest = skip_ident(rest).ok_or("its ident is not as Courier writes it")?;
     skip_sender(rest).ok_or("its from and to are not as Courier writes them")

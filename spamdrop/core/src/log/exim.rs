@@ -83,7 +83,8 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
         return Err("it was rejected for now only");
     }
     let found = REJECTED.captures(message);
-    let found = found.ok_or("it is no rejection at connect, HELO, MAIL or RCPT in Exim's form")?;
+    let found =
+        found.ok_or("it is not a rejection at connect, HELO, MAIL or RCPT in Exim's form")?;
     let addr = host(message, &found)?;
     let (_, [_, fields, text]) = found.extract();
     says_listed(text, addr, envelope(fields))?;

@@ -43,7 +43,7 @@ impl<'line> Header<'line> {
     }
 
     /// Splits a line in one of these forms, each with or without a `<PRI>`, a
-    /// `[pid]` and a wrapper with the number of repetitions of the message:
+    /// `[pid]` and a `message repeated N times: […]` wrapper:
     ///
     /// ```text
     /// Nov  3 08:50:54 mx1 prog: message                      RFC 3164, journalctl -o short

@@ -84,10 +84,10 @@ pub(super) fn says_listed(text: &[u8], addr: IpAddr, chosen: &[u8]) -> Result<()
         return Err("its text holds a quoted mailbox, which may hold anything");
     }
     if DENIAL.is_match(&text) {
-        return Err("its text speaks of what is not listed, or of a list of another kind");
+        return Err("its text is not about a listed address");
     }
     if OTHER.is_match(&text) {
-        return Err("its text speaks of a sender, a domain, a URL or another server");
+        return Err("its text is about a sender, a domain, a URL or another server");
     }
     let is_code = |other: &IpAddr| matches!(other, IpAddr::V4(addr) if addr.is_loopback());
     if addresses(&text).any(|other| other != addr && !is_code(&other)) {

@@ -186,8 +186,9 @@ fn session() -> impl Strategy<Value = Session> {
         })
 }
 
-/// A line of the SMTP client, up to its mailboxes. Courier reads these from a
-/// file by line, and replaces carriage returns by blanks.
+/// A line of the SMTP client, up to and including its mailboxes. Courier reads
+/// the mailboxes line by line from a file, and replaces carriage returns with
+/// blanks.
 fn sending(from: &[u8], to: &[u8]) -> Vec<u8> {
     let stored = |text: &[u8]| -> Vec<u8> {
         let kept = text.iter().filter(|&&byte| byte != b'\n');

@@ -47,7 +47,7 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
     }
     static ACCEPTED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" (no action): ["));
     if !looks_rejected(header.message) && ACCEPTED.find(header.message).is_none() {
-        return Err("it rejects nothing for a blocklist");
+        return Err("it is not a rejection because of a blocklist");
     }
     let message = super::stamp::Stamp::own(header.message).map_or(header.message, |(_, rest)| rest);
     let found = WRITTEN.captures(message);
@@ -59,7 +59,7 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
     }
     if action == b"no action" {
         if memmem::find(message, b", user: ").is_some() {
-            return Err("a user of the server's own sent it");
+            return Err("an authenticated user of this server sent the message");
         }
         return Ok(Finding::accepted(addr, "rspamd-accepted"));
     }

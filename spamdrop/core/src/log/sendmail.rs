@@ -50,7 +50,7 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
     }
     let found = REJECTED.captures(header.message);
     let found =
-        found.ok_or("it is no rejection by check_relay or check_rcpt in Sendmail's form")?;
+        found.ok_or("it is not a rejection by check_relay or check_rcpt in Sendmail's form")?;
     let part = |group| found.get(group).map_or(&b""[..], |part| part.as_bytes());
     let [recipient, host, text] = [1, 2, 3].map(part);
     let addr = address::tagged(host).ok_or("its relay is not an address")?;

@@ -117,7 +117,7 @@ fn what_is_too_long_is_one_error_and_the_next_line_counts() {
 fn a_complaint_shows_what_was_written_and_what_to_write() {
     assert_eq!(
         complaint(b"+mx\xff\n"),
-        r"`+mx\xff` is no command; write +ADDRESS, -ADDRESS or /"
+        r"`+mx\xff` is not a command; write +ADDRESS, -ADDRESS or /"
     );
     let long = complaint(&[b'a'; 1000]);
     assert!(

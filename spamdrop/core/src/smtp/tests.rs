@@ -159,7 +159,7 @@ fn a_session_has_an_end() {
     assert_eq!(codes_of_wrong.last().unwrap(), "421");
     let endless = vec![b'x'; 1000];
     let (replies, _, dialogue) = session(&[&endless[..]; 66], TEXT);
-    assert_eq!(replies, "421 Too much.\r\n");
+    assert_eq!(replies, "421 Too much input.\r\n");
     assert!(dialogue.has_ended());
     // No reply to anything after it, nor after QUIT.
     assert_eq!(codes(b"QUIT\nNOOP\n"), ["221"]);

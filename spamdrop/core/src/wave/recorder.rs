@@ -1,4 +1,4 @@
-//! Samples and events → waves.
+//! Derives waves from samples and events.
 
 use std::mem;
 use std::net::IpAddr;
@@ -51,7 +51,7 @@ pub enum News {
 pub struct Snapshot {
     /// The number of the wave; the recorder counts from 1.
     pub id: i64,
-    /// The whole wave.
+    /// The wave's totals so far; they replace the stored ones.
     pub wave: Wave,
     /// The new points. They replace all stored points from the first of them
     /// on.
@@ -288,7 +288,8 @@ impl WaveCourse {
         wave.who = sources.counts;
         wave.longest_wait_s = sources.longest_wait.map(seconds);
         wave.longest_listed_wait_s = sources.longest_listed_wait.map(seconds);
-        // Each delayed source had one first SYN.
+        // One SYN of each delayed source was its first; all others were
+        // repeated.
         let delayed = wave.totals.all_refused() + wave.totals.starvation_admits;
         wave.repeats = delayed.saturating_sub(sources.counts.delayed);
         wave.clone()

@@ -16,12 +16,12 @@ use spamdrop_core::target::Target;
 pub const CHUNK: usize = 4096;
 
 impl Blocklist {
-    /// Deletes expired entries, and origins without an entry. `turn` acquires
-    /// the write lock, once for each few thousand deletions.
+    /// Deletes expired entries, and origins without an entry. `lock` is called
+    /// for each [`CHUNK`] of deletions to acquire the write lock.
     ///
     /// # Errors
     ///
-    /// A map operation fails, or `turn` returns an error.
+    /// A map operation fails, or `lock` returns an error.
     pub fn sweep(
         &mut self,
         now: MonotonicNs,

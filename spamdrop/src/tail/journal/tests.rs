@@ -11,7 +11,7 @@ use super::*;
 
 const MATCH: &str = "_UID=0";
 /// Far longer than any test needs.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Bench {
     dir: TempDir,
@@ -60,7 +60,7 @@ impl Bench {
             |line: Line<'_>| lines.push(String::from_utf8_lossy(line.bytes).into_owned());
         while !done(journal.status()) {
             if journal.read(self.now, 100, &mut on_line) == 0 && !done(journal.status()) {
-                let woken = tokio::time::timeout(PATIENCE, self.wake.notified());
+                let woken = tokio::time::timeout(TIMEOUT, self.wake.notified());
                 woken.await.unwrap();
             }
         }
@@ -175,7 +175,7 @@ async fn it_is_started_again_after_longer_and_longer_pauses() {
             .await;
         while journal.reader.is_some() {
             if journal.read(bench.now, 100, &mut |_| ()) == 0 && journal.reader.is_some() {
-                tokio::time::timeout(PATIENCE, bench.wake.notified())
+                tokio::time::timeout(TIMEOUT, bench.wake.notified())
                     .await
                     .unwrap();
             }
