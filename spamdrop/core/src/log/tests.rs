@@ -140,7 +140,7 @@ fn near_miss_tells_why() {
     );
     assert_eq!(
         message("error,relay=192.0.2.1,ident=\"x\",msg=\"502\",cmd: 511 x"),
-        "it ends in a command of the client's choosing"
+        "it ends in a command that the client chose"
     );
     assert_eq!(
         message("error,relay=192.0.2.1,from=x: 511 x"),
