@@ -49,7 +49,7 @@ mod tests {
         let path = dir.path().join("etc/allow");
         let mut list = read(&path).unwrap();
         assert!(list.nets().is_empty());
-        assert!(list.add("192.0.2.0/24".parse().unwrap()));
+        assert_eq!(list.add(&["192.0.2.0/24".parse().unwrap()]).len(), 1);
         write(&path, &list).unwrap();
         assert_eq!(read(&path).unwrap(), list);
         assert_eq!(fs::read_to_string(&path).unwrap(), "192.0.2.0/24\n");

@@ -213,6 +213,17 @@ pub struct Addrs {
     pub addrs: Vec<String>,
 }
 
+/// Arguments of `allow add`.
+#[derive(Debug, Args)]
+pub struct AllowAdd {
+    /// The sources.
+    #[command(flatten)]
+    pub addrs: Addrs,
+    /// Allow prefixes wider than /8 (IPv4) or /19 (IPv6), too
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// Flags of `list`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct List {
@@ -296,7 +307,7 @@ pub struct Scan {
 #[derive(Debug, Subcommand)]
 pub enum Allow {
     /// Never block these sources; remove their existing blocks
-    Add(Addrs),
+    Add(AllowAdd),
     /// Take sources off the allowlist, written as `allow list` shows them
     Remove(Addrs),
     /// Show the allowlist and what is protected automatically

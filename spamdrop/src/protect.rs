@@ -8,6 +8,8 @@ use anyhow::Result;
 use ipnet::IpNet;
 
 use crate::allowlist;
+use crate::exit::{Exit, Failure};
+use crate::kernel::blocklist::pins::PREFIXES as MAX_PREFIXES;
 use crate::kernel::network::{self, Addresses};
 use spamdrop_core::allowlist::Allowlist;
 use spamdrop_core::policy::{Protected, Protection};
@@ -16,11 +18,35 @@ use spamdrop_core::policy::{Protected, Protection};
 ///
 /// # Errors
 ///
-/// The kernel does not return the addresses, or the allowlist's file is
-/// invalid.
+/// The kernel does not return the addresses, or the allowlist's file is invalid
+/// or too long.
 pub fn protected(allow_file: &Path) -> Result<Protected> {
     let list = allowlist::read(allow_file)?;
-    Ok(of(&network::addresses()?, &list))
+    let protected = of(&network::addresses()?, &list);
+    ensure_fits(allow_file, &protected, MAX_PREFIXES)?;
+    Ok(protected)
+}
+
+/// Fails if the filter cannot hold the allowlist. Callers check this before
+/// they change anything.
+///
+/// # Errors
+///
+/// More than `most` prefixes of one family ([`Exit::Config`]).
+pub fn ensure_fits(allow_file: &Path, protected: &Protected, most: u32) -> Result<()> {
+    let allowed = allowed(protected);
+    let v4 = allowed.iter().filter(|(net, _)| net.addr().is_ipv4());
+    let v4 = v4.count();
+    for (family, number) in [("IPv4", v4), ("IPv6", allowed.len() - v4)] {
+        if number > most as usize {
+            let message = format!(
+                "{}: {number} {family} prefixes, with the machine's own, exceed the filter's capacity of {most}; merge or remove some",
+                allow_file.display()
+            );
+            return Err(Failure::new(Exit::Config, message));
+        }
+    }
+    Ok(())
 }
 
 /// The prefixes that must not be blocked, given the machine's addresses and the
@@ -77,7 +103,7 @@ mod tests {
     #[test]
     fn the_machine_and_the_allowlist_are_protected() {
         let mut allowlist = Allowlist::default();
-        allowlist.add("203.0.113.0/24".parse().unwrap());
+        allowlist.add(&["203.0.113.0/24".parse().unwrap()]);
         let addresses = Addresses {
             own: vec!["127.0.0.1".parse().unwrap(), "192.0.2.25".parse().unwrap()],
             gateways: vec!["192.0.2.1".parse().unwrap()],
@@ -101,5 +127,20 @@ mod tests {
         assert!(allowed.contains(&("192.0.2.25/32".parse().unwrap(), true)));
         assert!(allowed.contains(&("127.0.0.0/8".parse().unwrap(), true)));
         assert!(!allowed.contains(&("127.0.0.1/32".parse().unwrap(), true)));
+    }
+
+    #[test]
+    fn a_list_that_the_filter_cannot_hold_is_refused_with_its_size() {
+        let text = "192.0.2.1\n192.0.2.2\n2001:db8::1\n";
+        let allowlist = Allowlist::parse("allow", text).unwrap();
+        let protected = of(&Addresses::default(), &allowlist);
+        let v4 = allowed(&protected).into_iter();
+        let v4 = v4.filter(|(net, _)| net.addr().is_ipv4()).count();
+        let path = Path::new("/etc/spamdrop/allow");
+        let most = |fewer: usize| u32::try_from(v4 - fewer).unwrap();
+        ensure_fits(path, &protected, most(0)).unwrap();
+        let error = ensure_fits(path, &protected, most(1)).unwrap_err();
+        let expected = format!("/etc/spamdrop/allow: {v4} IPv4 prefixes, with the machine's own,");
+        assert!(error.to_string().starts_with(&expected), "{error}");
     }
 }

@@ -261,7 +261,7 @@ fn wrong_senders_are_refused_and_named() {
         (
             &["known", "add", "203.0.113.1", "203.0.113.2", "203.0.113.3"],
             1,
-            "nothing was added: 3 sources would be known by hand, but `known_capacity` is 2; raise it",
+            "nothing was added: 3 known senders would have been added by hand, but `known_capacity` is 2; raise it",
         ),
         (
             &["known", "import", "/nonexistent/list"],

@@ -226,6 +226,12 @@ fn the_allowlist_is_a_file_that_needs_no_filter() {
     assert_eq!(file, "192.0.2.0/24\n198.51.100.7\n2001:db8::1\n");
     let output = home.run(&["allow", "add", "192.0.2.0/24"]);
     assert_eq!(stdout(&output), "allowed 0 prefixes\n");
+    let output = home.run(&["allow", "add", "192.0.2.77/24", "203.0.113.9/32"]);
+    assert_eq!(
+        stdout(&output),
+        "192.0.2.77/24 acts on 192.0.2.0/24\nallowed 1 prefix\n"
+    );
+    home.run(&["allow", "remove", "203.0.113.9"]);
     assert!(stderr(&output).contains("192.0.2.0/24 is on the allowlist already"));
     let output = home.run(&["allow", "remove", "198.51.100.7", "203.0.113.9"]);
     assert_eq!(stdout(&output), "removed 1 prefix from the allowlist\n");
@@ -235,6 +241,21 @@ fn the_allowlist_is_a_file_that_needs_no_filter() {
         stdout(&output),
         "[\n{\"addr\":\"192.0.2.0/24\",\"by\":\"file\"},\n{\"addr\":\"2001:db8::1\",\"by\":\"file\"}\n]\n"
     );
+}
+
+#[test]
+fn a_wide_prefix_is_allowed_by_force_only() {
+    let home = Home::new("");
+    for wide in ["0.0.0.0/0", "::/0", "10.0.0.0/7"] {
+        let output = home.run(&["allow", "add", "192.0.2.1", wide]);
+        assert_eq!(code(&output), 2, "{wide}");
+        let expected = format!("{wide} is wider than /");
+        assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
+        assert!(!home.path("allow_file").exists());
+    }
+    let output = home.run(&["allow", "add", "--force", "0.0.0.0/0"]);
+    assert_eq!(stdout(&output), "allowed 1 prefix\n");
+    assert_eq!(code(&home.run(&["allow", "remove", "0.0.0.0/0"])), 0);
 }
 
 #[test]

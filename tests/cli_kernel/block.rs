@@ -177,7 +177,7 @@ fn nothing_is_added_if_anything_must_not_be_blocked() {
             "224.0.0.1",
             "100.64.7.7",
             "0.0.0.0/0",
-            "100.64.0.0/16",
+            "100.64.7.128/25",
             "2001:db8:25::77",
         ],
         1,
@@ -188,7 +188,7 @@ fn nothing_is_added_if_anything_must_not_be_blocked() {
         refused,
         [
             "  0.0.0.0/0: wider than /8",
-            "  100.64.0.0/16: on the allowlist (100.64.7.0/24)",
+            "  100.64.7.128/25: on the allowlist (100.64.7.0/24)",
             "  100.64.7.7: on the allowlist (100.64.7.0/24)",
             "  127.0.0.1: loopback",
             "  169.254.1.1: link-local",
@@ -208,7 +208,7 @@ fn more_than_fits_is_refused() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         stderr(&output),
-        "spamdrop: nothing was added: 8193 IPv4 addresses (`capacity4`) are more than the 8192 that fit\n"
+        "spamdrop: nothing was added: 8193 IPv4 addresses (`capacity4`) exceed the capacity of 8192\n"
     );
     assert_eq!(site.listed().unwrap(), Vec::<String>::new());
 }
@@ -243,6 +243,11 @@ fn what_is_allowed_passes_and_cannot_be_blocked() {
         "spamdrop: 100.64.0.9 is not blocked; it is allowed by 100.64.0.0/28\n"
     );
     fails(&site, &["add", "100.64.0.9"], 1);
+    // The prefix around it can be blocked, and the address still passes.
+    site.spamdrop(&["add", "100.64.0.0/24"]).unwrap();
+    assert!(site.dropped("100.64.0.77", WAIT).unwrap());
+    assert!(!site.dropped("100.64.0.9", WAIT).unwrap());
+    site.spamdrop(&["remove", "100.64.0.0/24"]).unwrap();
 
     let list = site.spamdrop(&["allow", "list", "--json"]).unwrap();
     for line in [

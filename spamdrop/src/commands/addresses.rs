@@ -27,6 +27,9 @@ pub struct Addresses {
     /// Words of the command line whose entry covers more than the word, each
     /// with that entry.
     pub widened: Vec<(String, Target)>,
+    /// Prefixes of the command line with host bits, each with the prefix that
+    /// contains them.
+    pub truncated: Vec<(String, IpNet)>,
 }
 
 /// Reads addresses and prefixes. `-` alone stands for standard input.
@@ -40,6 +43,7 @@ pub fn read(args: &Addrs) -> Result<Addresses> {
         return Ok(Addresses {
             all: sorted(read_lines("standard input", std::io::stdin().lock())?),
             widened: Vec::new(),
+            truncated: Vec::new(),
         });
     }
     if words.iter().any(|word| word == "-") {
@@ -56,9 +60,16 @@ pub fn read(args: &Addrs) -> Result<Addresses> {
         .filter(|(word, given)| **word != given.target.to_string())
         .map(|(word, given)| (word.clone(), given.target))
         .collect();
+    let truncated = words
+        .iter()
+        .zip(&all)
+        .filter(|(word, _)| word.parse().is_ok_and(|net: IpNet| net != net.trunc()))
+        .map(|(word, given)| (word.clone(), given.net))
+        .collect();
     Ok(Addresses {
         all: sorted(all),
         widened,
+        truncated,
     })
 }
 

@@ -6,10 +6,12 @@ use std::io::Write;
 use anyhow::Result;
 use ipnet::IpNet;
 
-use super::{addresses, count, notify_daemon};
+use super::addresses::{self, Addresses, Given};
+use super::{count, notify_daemon};
 use crate::allowlist;
-use crate::cli::{Addrs, Output};
+use crate::cli::{Addrs, AllowAdd, Output};
 use crate::config::Config;
+use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, CHUNK, pins};
 use crate::kernel::network;
 use crate::lock::WriteLock;
@@ -17,6 +19,7 @@ use crate::protect;
 use crate::render::allowed::{self, Allowed, shown};
 use crate::render::{json, table::Style};
 use spamdrop_core::allowlist::Allowlist;
+use spamdrop_core::policy::{Protected, Protection, too_wide};
 use spamdrop_core::target::Target;
 
 /// Runs `allow add`.
@@ -25,15 +28,22 @@ use spamdrop_core::target::Target;
 ///
 /// A word is not an address, the file cannot be written, or a map operation
 /// fails.
-pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
-    let nets = nets(args)?;
+pub fn add(config: &Config, args: &AllowAdd, out: &mut impl Write) -> Result<()> {
+    let addresses = addresses::read(&args.addrs)?;
+    let nets = nets(&addresses);
+    if !args.force {
+        ensure_narrow(&nets)?;
+    }
+    for (word, net) in &addresses.truncated {
+        writeln!(out, "{word} acts on {net}")?;
+    }
     let added = edit(config, &nets, Allowlist::add)?;
     for net in nets.iter().filter(|net| !added.contains(net)) {
         log::info!("{} is on the allowlist already", shown(*net));
     }
     writeln!(out, "allowed {}", count(added.len(), "prefix", "prefixes"))?;
     if let Some(mut blocklist) = apply(config)? {
-        let removed = unblock(config, &mut blocklist, &nets)?;
+        let removed = unblock(config, &mut blocklist, &addresses.all)?;
         writeln!(
             out,
             "removed {} that they cover",
@@ -49,7 +59,7 @@ pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
 ///
 /// As [`add`].
 pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
-    let nets = nets(args)?;
+    let nets = nets(&addresses::read(args)?);
     let removed = edit(config, &nets, Allowlist::remove)?;
     for net in nets.iter().filter(|net| !removed.contains(net)) {
         log::info!("{} is not on the allowlist", shown(*net));
@@ -87,27 +97,36 @@ pub fn list(config: &Config, args: Output, out: &mut impl Write, style: Style) -
     Ok(())
 }
 
-fn nets(args: &Addrs) -> Result<Vec<IpNet>> {
-    let all = addresses::read(args)?.all;
-    let mut nets: Vec<IpNet> = all.into_iter().map(|given| given.net).collect();
+fn nets(addresses: &Addresses) -> Vec<IpNet> {
+    let mut nets: Vec<IpNet> = addresses.all.iter().map(|given| given.net).collect();
     nets.sort_unstable();
-    Ok(nets)
+    nets
+}
+
+/// A wide prefix is probably a mistake, and would switch the filter off.
+fn ensure_narrow(nets: &[IpNet]) -> Result<()> {
+    for net in nets {
+        if let Some(min) = too_wide(*net) {
+            let message = format!(
+                "{net} is wider than /{min}, so much of the Internet would never be blocked; nothing was allowed; `--force` allows it"
+            );
+            return Err(Failure::new(Exit::Usage, message));
+        }
+    }
+    Ok(())
 }
 
 /// Edits the file. Returns the prefixes that changed it.
 fn edit(
     config: &Config,
     nets: &[IpNet],
-    change: fn(&mut Allowlist, IpNet) -> bool,
+    change: fn(&mut Allowlist, &[IpNet]) -> HashSet<IpNet>,
 ) -> Result<HashSet<IpNet>> {
     let _lock = WriteLock::acquire(&config.run_dir)?;
     let mut file = allowlist::read(&config.allow_file)?;
-    let mut changed = HashSet::new();
-    for &net in nets {
-        if change(&mut file, net) {
-            changed.insert(net);
-        }
-    }
+    let changed = change(&mut file, nets);
+    let protected = protect::of(&network::addresses()?, &file);
+    protect::ensure_fits(&config.allow_file, &protected, pins::PREFIXES)?;
     if !changed.is_empty() {
         allowlist::write(&config.allow_file, &file)?;
     }
@@ -131,15 +150,16 @@ fn apply(config: &Config) -> Result<Option<Blocklist>> {
 
 /// Removes the entries in these prefixes, and the /64 entries that contain one
 /// of them. Returns the number of removed entries.
-fn unblock(config: &Config, blocklist: &mut Blocklist, nets: &[IpNet]) -> Result<usize> {
+fn unblock(config: &Config, blocklist: &mut Blocklist, given: &[Given]) -> Result<usize> {
+    let nets = given.iter().map(|given| given.net);
+    let allowed = Protected::new(nets.map(|net| (net, Protection::Allowlist(net))));
+    let targets = given.iter().map(|given| given.target);
+    let prefixes: HashSet<Target> = targets.filter(|it| matches!(it, Target::V6(_))).collect();
     let mut covered = Vec::new();
     blocklist.for_each(|found| {
-        let entry = found.target.net();
-        let host = matches!(found.target, Target::V6(_));
-        if nets
-            .iter()
-            .any(|net| net.contains(&entry) || host && entry.contains(net))
-        {
+        let why = allowed.why_net(found.target.net());
+        let is_in_one = matches!(why, Some(Protection::Allowlist(_)));
+        if is_in_one || prefixes.contains(&found.target) {
             covered.push(found.target);
         }
     })?;

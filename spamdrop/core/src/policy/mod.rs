@@ -15,7 +15,7 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 pub use ceiling::Trip;
-pub use protected::{Protected, Protection};
+pub use protected::{Protected, Protection, too_wide};
 
 use crate::courier::texts;
 use crate::dnsbl::complaint;

@@ -116,22 +116,21 @@ impl Protected {
     }
 
     /// The reason why the prefix is never blocked, if it is protected: it lies
-    /// in a protected prefix, contains one, or is wider than /8 (IPv4) or /19
-    /// (IPv6).
+    /// in a protected prefix, contains one that is not the administrator's, or
+    /// is wider than /8 (IPv4) or /19 (IPv6). An allowlisted address in a
+    /// blocked prefix is not blocked, because the filter asks the allowlist.
     #[must_use]
     pub fn why_net(&self, net: IpNet) -> Option<Protection> {
         let net = canonical(net);
-        let min = match net {
-            IpNet::V4(_) => MIN_BITS_V4,
-            IpNet::V6(_) => MIN_BITS_V6,
-        };
-        if net.prefix_len() < min {
+        if let Some(min) = too_wide(net) {
             return Some(Protection::TooWide(min));
         }
         self.covering(net).or_else(|| {
-            let mut inside = self.nets.range(net..);
-            let (protected, reason) = inside.next()?;
-            net.contains(protected).then_some(*reason)
+            let inside = self.nets.range(net..);
+            let mut inside = inside.take_while(|(protected, _)| net.contains(*protected));
+            let (_, reason) =
+                inside.find(|(_, reason)| !matches!(reason, Protection::Allowlist(_)))?;
+            Some(*reason)
         })
     }
 
@@ -146,6 +145,17 @@ impl Protected {
             .filter_map(|&bits| IpNet::new(net.addr(), bits).ok())
             .find_map(|prefix| self.nets.get(&prefix.trunc()).copied())
     }
+}
+
+/// The minimum length of a prefix of this family, if the prefix is wider: it is
+/// taken for a mistake.
+#[must_use]
+pub fn too_wide(net: IpNet) -> Option<u8> {
+    let min = match net {
+        IpNet::V4(_) => MIN_BITS_V4,
+        IpNet::V6(_) => MIN_BITS_V6,
+    };
+    (net.prefix_len() < min).then_some(min)
 }
 
 /// The prefix without host bits; IPv4-mapped prefixes become IPv4.

@@ -30,8 +30,8 @@ impl Blocklist {
         Ok(all)
     }
 
-    /// Replaces the filter's allowlist by exactly these prefixes. New prefixes
-    /// are added before old ones are removed.
+    /// Replaces the filter's allowlist by exactly these prefixes. Old prefixes
+    /// are removed before new ones are added, so that a full trie has room.
     pub fn allow_exactly(&mut self, _lock: &WriteLock, wanted: &[(IpNet, bool)]) -> Result<()> {
         let changed = self.change_allowed(wanted);
         // The epoch is raised even after an error, because some prefixes may
@@ -41,9 +41,18 @@ impl Blocklist {
     }
 
     fn change_allowed(&mut self, wanted: &[(IpNet, bool)]) -> Result<()> {
-        let mut old: HashMap<IpNet, bool> = self.allowed()?.into_iter().collect();
-        for &(net, automatic) in wanted {
-            if old.remove(&net) == Some(automatic) {
+        let wanted: HashMap<IpNet, bool> = wanted.iter().copied().collect();
+        let present: HashMap<IpNet, bool> = self.allowed()?.into_iter().collect();
+        for net in present.keys().filter(|net| !wanted.contains_key(net)) {
+            let length = net.prefix_len().into();
+            match net {
+                IpNet::V4(net) => self.allow4.remove(&Key::new(length, net.addr().octets())),
+                IpNet::V6(net) => self.allow6.remove(&Key::new(length, net.addr().octets())),
+            }
+            .with_context(|| format!("cannot take {net} off the allowlist"))?;
+        }
+        for (net, automatic) in wanted {
+            if present.get(&net) == Some(&automatic) {
                 continue;
             }
             let value = AllowEntry {
@@ -61,14 +70,6 @@ impl Blocklist {
                 }
             }
             .with_context(|| format!("cannot allow {net}"))?;
-        }
-        for net in old.into_keys() {
-            let length = net.prefix_len().into();
-            match net {
-                IpNet::V4(net) => self.allow4.remove(&Key::new(length, net.addr().octets())),
-                IpNet::V6(net) => self.allow6.remove(&Key::new(length, net.addr().octets())),
-            }
-            .with_context(|| format!("cannot take {net} off the allowlist"))?;
         }
         Ok(())
     }

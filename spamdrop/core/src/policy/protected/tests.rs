@@ -132,14 +132,33 @@ fn prefix_around_or_inside_a_protected_one_is_refused() {
         why_net(&protected, "198.51.100.128/25").as_deref(),
         Some("on the allowlist (198.51.100.0/24)")
     );
-    assert_eq!(
-        why_net(&protected, "198.0.0.0/8").as_deref(),
-        Some("on the allowlist (198.51.0.0/16)")
-    );
     assert!(why_net(&protected, "2001:db8::/32").is_some());
     assert!(why_net(&protected, "2001:db8:0:1::/64").is_some());
     assert_eq!(why_net(&protected, "2001:db8:7::/48"), None);
     assert_eq!(why_net(&protected, "203.0.113.0/24"), None);
+}
+
+/// The filter asks the allowlist before it drops, so an allowed host does not
+/// make its neighbours unblockable.
+#[test]
+fn a_prefix_around_an_allowlisted_one_may_be_blocked() {
+    let protected = sample();
+    for text in ["198.0.0.0/8", "2001:db8:5::/64", "2001:db8:4::/46"] {
+        assert_eq!(why_net(&protected, text), None, "{text}");
+    }
+    let mixed = Protected::new([
+        (
+            net("203.0.113.1/32"),
+            Protection::Allowlist(net("203.0.113.1/32")),
+        ),
+        (net("203.0.113.9/32"), Protection::OwnAddress),
+        (net("203.0.114.9/32"), Protection::OwnAddress),
+    ]);
+    assert_eq!(
+        why_net(&mixed, "203.0.113.0/24").as_deref(),
+        Some("an address of this machine")
+    );
+    assert_eq!(why_net(&mixed, "203.0.113.0/29"), None);
 }
 
 #[test]
