@@ -101,7 +101,7 @@ pub enum Verb {
     /// read to its end.
     Learn(Learn),
     /// Show interfaces, maps and the daemon; exits with 3 if not attached
-    Status(Output),
+    Status(StatusOptions),
     /// Show waves: when slots ran short, and which senders had to wait
     ///
     /// The daemon records waves unless `admit` is "off": the newest 1,000, and
@@ -338,6 +338,18 @@ pub struct Lookup {
 pub struct Completions {
     /// The shell
     pub shell: Shell,
+}
+
+/// Flags of `status`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct StatusOptions {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print one line as a monitoring plugin does, with figures behind `|`;
+    /// exit with 0 (protected), 1 (degraded), 2 (not protected) or 3 (unknown)
+    #[arg(long, conflicts_with = "json")]
+    pub check: bool,
 }
 
 /// Output format.

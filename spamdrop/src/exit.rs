@@ -24,7 +24,8 @@ pub enum Exit {
 /// An error with an exit code.
 #[derive(Debug)]
 pub struct Failure {
-    exit: Exit,
+    code: u8,
+    /// Empty if the output has said it.
     message: String,
 }
 
@@ -37,8 +38,18 @@ impl Failure {
     )]
     pub fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
         Self {
-            exit,
+            code: exit as u8,
             message: message.into(),
+        }
+        .into()
+    }
+
+    /// Ends the program with `code`, without a message, because the output has
+    /// said what is wrong.
+    pub fn silent(code: u8) -> anyhow::Error {
+        Self {
+            code,
+            message: String::new(),
         }
         .into()
     }
@@ -55,13 +66,24 @@ impl std::error::Error for Failure {}
 /// The exit code of an error.
 #[must_use]
 pub fn code(error: &anyhow::Error) -> ExitCode {
-    ExitCode::from(exit(error) as u8)
+    ExitCode::from(number(error))
+}
+
+/// Whether the output has said what is wrong, so that no message is needed.
+#[must_use]
+pub fn is_silent(error: &anyhow::Error) -> bool {
+    let failure = error.downcast_ref::<Failure>();
+    failure.is_some_and(|failure| failure.message.is_empty())
+}
+
+fn number(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<Failure>() {
+        Some(failure) => failure.code,
+        None => exit(error) as u8,
+    }
 }
 
 fn exit(error: &anyhow::Error) -> Exit {
-    if let Some(failure) = error.downcast_ref::<Failure>() {
-        return failure.exit;
-    }
     if error.chain().any(|cause| cause.is::<Invalid>()) {
         return Exit::Usage;
     }
@@ -85,7 +107,7 @@ mod tests {
     #[test]
     fn a_failure_keeps_its_code_under_context() {
         let error = Failure::new(Exit::Config, "bad").context("outer");
-        assert_eq!(exit(&error), Exit::Config);
+        assert_eq!(number(&error), Exit::Config as u8);
     }
 
     #[test]

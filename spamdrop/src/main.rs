@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     match done.and(flushed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if exit::is_silent(&error) => exit::code(&error),
         Err(error) => {
             // If standard error is closed, only the exit code remains.
             let _ = writeln!(io::stderr(), "spamdrop: {error:#}");

@@ -104,7 +104,7 @@ impl Lab {
     /// The answers of `status --json` once they are as wanted.
     fn until_answers(&self, pointer: &str, wanted: u64) {
         until(pointer, SOON, || {
-            let text = self.site.spamdrop(&["status", "--json"])?;
+            let text = self.site.status(&["--json"])?;
             let json: Value = serde_json::from_str(&text)?;
             let found = &json["daemon"]["state"]["responder"][pointer];
             Ok((*found == wanted).then_some(()))

@@ -7,7 +7,8 @@ fn status_and_stats_tell_the_truth() {
     let site = attached("capacity4 = 8192\nports = [25, 587]");
     site.spamdrop(&["add", "100.64.0.9", "100.65.0.0/24", "2001:db8:64::9"])
         .unwrap();
-    let status = json(&site, &["status", "--json"]);
+    let status: Value = serde_json::from_str(&site.status(&["--json"]).unwrap()).unwrap();
+    assert_eq!(status["health"], "degraded");
     assert_eq!(status["attached"], true);
     assert_eq!(status["interfaces"][0]["name"], "eth0");
     assert_eq!(status["interfaces"][0]["state"], "native");
@@ -47,9 +48,10 @@ fn attach_replaces_its_own_and_names_what_is_not_there() {
     assert!(said.starts_with("eth0: filter replaced, generic"), "{said}");
     let said = fails(&site, &["attach", "nope0"], 1);
     assert!(said.contains("no interface `nope0`"), "{said}");
-    let status = site.spamdrop(&["status"]).unwrap();
+    let status = site.status(&[]).unwrap();
     assert!(
-        status.starts_with("eth0             attached, generic: slower"),
+        status.starts_with("DEGRADED: the daemon is not running")
+            && status.contains("\neth0             attached, generic: slower"),
         "{status}"
     );
 }

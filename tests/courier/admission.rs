@@ -100,7 +100,7 @@ fn crowded(config: impl FnOnce(&Site<Courier>) -> String) -> Site<Courier> {
 }
 
 fn site_gate(site: &Site<Courier>) -> anyhow::Result<Value> {
-    let status: Value = serde_json::from_str(&site.spamdrop(&["status", "--json"])?)?;
+    let status: Value = serde_json::from_str(&site.status(&["--json"])?)?;
     Ok(status["daemon"]["state"]["gate"].clone())
 }
 

@@ -19,7 +19,7 @@ fn ends_in_time(daemon: &mut Daemon) {
 }
 
 fn warnings(site: &Site) -> String {
-    let text = site.spamdrop(&["status", "--json"]).unwrap();
+    let text = site.status(&["--json"]).unwrap();
     let status: Value = serde_json::from_str(&text).unwrap();
     status["daemon"]["state"]["warnings"].to_string()
 }

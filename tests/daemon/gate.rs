@@ -30,7 +30,7 @@ pub(super) fn crowd(site: &Site, number: usize) -> Vec<Client> {
 }
 
 fn gate(site: &Site, member: &str) -> Value {
-    let text = site.spamdrop(&["status", "--json"]).unwrap();
+    let text = site.status(&["--json"]).unwrap();
     let status: Value = serde_json::from_str(&text).unwrap();
     status["daemon"]["state"]["gate"][member].clone()
 }
@@ -116,7 +116,7 @@ fn observing_refuses_nobody_and_says_what_it_would() {
         Ok((refused >= Some(1)).then_some(()))
     })
     .unwrap();
-    let text = site.spamdrop(&["status"]).unwrap();
+    let text = site.status(&[]).unwrap();
     let told = format!("gate: observe, {LIMIT} of {SLOTS} slots taken, 0 known senders");
     assert!(text.contains(&told), "{text}");
     assert!(text.contains("would have refused"), "{text}");

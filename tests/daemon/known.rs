@@ -135,7 +135,7 @@ fn a_damaged_file_stops_no_watch() {
     fs::rename(&path, site.path("state/aside")).unwrap();
     assert_eq!(until_known(&site, 1)[0]["addr"], CLEAN);
     until("the warning to go", WRITTEN, || {
-        let text = site.spamdrop(&["status", "--json"])?;
+        let text = site.status(&["--json"])?;
         let json: Value = serde_json::from_str(&text)?;
         Ok((json["daemon"]["state"]["warnings"] == serde_json::json!([])).then_some(()))
     })

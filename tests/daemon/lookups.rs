@@ -32,7 +32,7 @@ fn a_refusing_blocklist_and_a_spent_day_are_told() {
 
 fn until_warned(site: &Site, text: &str) {
     until(text, Duration::from_secs(5), || {
-        let status = site.spamdrop(&["status", "--json"])?;
+        let status = site.status(&["--json"])?;
         let status: Value = serde_json::from_str(&status)?;
         let warnings = status["daemon"]["state"]["warnings"].to_string();
         Ok(warnings.contains(text).then_some(()))

@@ -6,6 +6,7 @@
 
 mod faults;
 mod gate;
+mod health;
 mod known;
 mod lookups;
 mod operation;
@@ -110,7 +111,7 @@ fn stopped_cleanly(daemon: &mut Daemon) -> ExitStatus {
 /// `status --json` once the number at `pointer` is `wanted`.
 fn until_status(site: &Site, pointer: &str, wanted: u64) -> String {
     until(pointer, Duration::from_secs(3), || {
-        let text = site.spamdrop(&["status", "--json"])?;
+        let text = site.status(&["--json"])?;
         let json: Value = serde_json::from_str(&text)?;
         Ok((json.pointer(pointer) == Some(&wanted.into())).then_some(text))
     })

@@ -116,7 +116,7 @@ fn the_log_and_status_tell_of_a_wave() {
         "{told}"
     );
     until_wave(&site, "it to be written", |_| true);
-    let status = site.spamdrop(&["status"]).unwrap();
+    let status = site.status(&[]).unwrap();
     assert!(status.contains("\nwave             since "), "{status}");
     drop(clients);
     site.configure("admit = \"off\"").unwrap();
@@ -126,7 +126,7 @@ fn the_log_and_status_tell_of_a_wave() {
     assert!(told.contains("connections for 5 slots, "), "{told}");
     let written = |wave: &Value| wave["ongoing"] == false;
     until_wave(&site, "it to be written", written);
-    let status = site.spamdrop(&["status"]).unwrap();
+    let status = site.status(&[]).unwrap();
     assert!(
         status.contains("\nwave             last one at "),
         "{status}"

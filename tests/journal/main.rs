@@ -84,7 +84,7 @@ impl Bench {
     /// What `status` tells of the journal once it has read `lines`.
     fn status(&self, lines: u64) -> Value {
         until(&format!("{lines} lines"), SOON, || {
-            let text = self.site.spamdrop(&["status", "--json"])?;
+            let text = self.site.status(&["--json"])?;
             let json: Value = serde_json::from_str(&text)?;
             let files = &json["daemon"]["state"]["files"];
             assert!(files.as_array().is_none_or(|files| files.len() <= 1));
@@ -211,7 +211,7 @@ fn acceptances_come_from_a_unit_of_their_own() {
     bench.wait_for_entries("newmsg", 2);
     bench.refuse("100.64.0.70");
     bench.status(2);
-    let text = bench.site.spamdrop(&["status", "--json"]).unwrap();
+    let text = bench.site.status(&["--json"]).unwrap();
     let json: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(json["daemon"]["state"]["events"]["known"], 1);
     stop(daemon);

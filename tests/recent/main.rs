@@ -70,7 +70,9 @@ fn wait_for(site: &Site, addr: &str, field: &str, value: impl Into<Value>) -> Va
 /// What `status` tells of the FIFO, once `field` has reached `least`.
 fn counted(site: &Site, field: &str, least: u64) -> Value {
     until(&format!("{least} {field}"), SOON, || {
-        let fifo = json(site, &["status", "--json"])["daemon"]["state"]["fifo"].clone();
+        let fifo = serde_json::from_str::<Value>(&site.status(&["--json"]).unwrap()).unwrap()
+            ["daemon"]["state"]["fifo"]
+            .clone();
         let enough = fifo[field].as_u64() >= Some(least);
         Ok(enough.then_some(fifo))
     })

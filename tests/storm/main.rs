@@ -84,7 +84,7 @@ fn a_storm_delays_nobody() {
 }
 
 fn state(site: &Site) -> Value {
-    let status = site.spamdrop(&["status", "--json"]).unwrap();
+    let status = site.status(&["--json"]).unwrap();
     let mut status: Value = serde_json::from_str(&status).unwrap();
     status["daemon"]["state"].take()
 }

@@ -87,7 +87,7 @@ fn nobody_is_refused_without_a_wave() {
 
 /// What `status` says of the gate.
 fn gate(site: &Site) -> Value {
-    let status = site.spamdrop(&["status", "--json"]).unwrap();
+    let status = site.status(&["--json"]).unwrap();
     let status: Value = serde_json::from_str(&status).unwrap();
     status["daemon"]["state"]["gate"].clone()
 }

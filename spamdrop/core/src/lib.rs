@@ -15,6 +15,7 @@ pub mod engine;
 pub mod escape;
 pub mod event;
 pub mod gate;
+pub mod health;
 pub mod invalid;
 pub mod listing;
 pub mod log;

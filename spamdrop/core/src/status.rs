@@ -60,6 +60,8 @@ pub struct DaemonState {
     pub responder: Option<ResponderState>,
     /// Current problems, one sentence each.
     pub warnings: Vec<String>,
+    /// Those of the warnings that impair the protection.
+    pub degraded_by: Vec<String>,
 }
 
 /// A log that the daemon follows.

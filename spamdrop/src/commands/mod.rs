@@ -31,7 +31,7 @@ use std::path::Path;
 use anyhow::Result;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cli::{Allow, Cli, ConfigVerb, Known, Verb};
+use crate::cli::{Allow, Cli, ConfigVerb, Known, StatusOptions, Verb};
 use crate::config::Config;
 use crate::lock;
 use crate::render::table::Style;
@@ -45,7 +45,11 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     if let Verb::Completions(args) = &cli.verb {
         return completions::run(*args, out);
     }
-    let config = Config::read(cli.config.as_deref())?;
+    let config = Config::read(cli.config.as_deref());
+    if let Verb::Status(StatusOptions { check: true, .. }) = cli.verb {
+        return status::check(config, out);
+    }
+    let config = config?;
     match &cli.verb {
         Verb::Run(args) => run::run(cli.config.as_deref(), args),
         Verb::Attach(args) => attach::run(config, args, out),

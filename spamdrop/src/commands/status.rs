@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use spamdrop_common::action::is_live;
 
 use crate::allowlist;
-use crate::cli::Output;
+use crate::cli::StatusOptions;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
@@ -20,6 +20,7 @@ use crate::lock;
 use crate::render::json;
 use crate::render::status::{self, DaemonStatus, Fill, FilterPlace, InterfaceStatus, Maps, Status};
 use crate::store::{Store, VERB_WAIT};
+use spamdrop_core::health::{Health, HealthReport};
 use spamdrop_core::status::{DaemonState, FILE as STATE_FILE, StateVersion, VERSION};
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::Wave;
@@ -28,20 +29,40 @@ use spamdrop_core::wave::Wave;
 ///
 /// # Errors
 ///
-/// The filter is on no interface ([`Exit::NotAttached`], after the status is
-/// shown), or the kernel cannot be queried.
-pub fn run(config: &Config, args: Output, out: &mut impl Write) -> Result<()> {
+/// The protection is degraded ([`Exit::Failed`]) or there is none
+/// ([`Exit::NotAttached`]), after the status is shown; or the kernel cannot be
+/// queried.
+pub fn run(config: &Config, args: StatusOptions, out: &mut impl Write) -> Result<()> {
     let status = gather(config)?;
     if args.json {
         json::object(out, &status)?;
     } else {
         status::text(out, &status, &TimeZone::system(), clock::unix_seconds())?;
     }
-    if status.attached {
-        return Ok(());
+    match status.report.health {
+        Health::Protected => Ok(()),
+        Health::Degraded => Err(Failure::silent(Exit::Failed as u8)),
+        Health::Unprotected => {
+            let message =
+                "no filter is attached; start one with `spamdrop attach IFACE` or `spamdrop run`";
+            Err(Failure::new(Exit::NotAttached, message))
+        }
     }
-    let message = "no filter is attached; start one with `spamdrop attach IFACE` or `spamdrop run`";
-    Err(Failure::new(Exit::NotAttached, message))
+}
+
+/// Runs `status --check`, as a plugin of a monitoring system. An error is the
+/// state "unknown".
+///
+/// # Errors
+///
+/// The exit code, after the line is written.
+pub fn check(config: Result<Config>, out: &mut impl Write) -> Result<()> {
+    let code = status::check(out, config.and_then(|config| gather(&config)).as_ref())?;
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(Failure::silent(code))
+    }
 }
 
 fn gather(config: &Config) -> Result<Status> {
@@ -55,6 +76,7 @@ fn gather(config: &Config) -> Result<Status> {
         matches!(interface.state, FilterPlace::Native | FilterPlace::Generic)
     };
     let mut status = Status {
+        report: HealthReport::default(),
         attached: interfaces.iter().any(attached),
         interfaces,
         maps: None,
@@ -75,6 +97,7 @@ fn gather(config: &Config) -> Result<Status> {
         status.ports.retain(|port| *port != 0);
         status.maps = Some(maps(&blocklist)?);
     }
+    status.report = status.judge(clock::unix_seconds());
     Ok(status)
 }
 

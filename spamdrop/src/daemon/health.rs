@@ -55,6 +55,23 @@ pub(super) enum Subject {
     StateFile,
 }
 
+impl Subject {
+    /// Whether a problem impairs the protection. The others concern records and
+    /// logs; and mail clients can use up the look-ups of a day.
+    fn degrades(self) -> bool {
+        !matches!(
+            self,
+            Self::PacketLog
+                | Self::Positions
+                | Self::Reputation
+                | Self::WaveHistory
+                | Self::Samples
+                | Self::Lookups
+                | Self::StateFile
+        )
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -107,6 +124,12 @@ impl Registry {
     pub fn texts(&self) -> Vec<String> {
         self.0.values().cloned().collect()
     }
+
+    /// The texts of the problems that impair the protection.
+    pub fn degraded_by(&self) -> Vec<String> {
+        let impairing = self.0.iter().filter(|(subject, _)| subject.degrades());
+        impairing.map(|(_, text)| text.clone()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -119,7 +142,10 @@ mod tests {
         registry.raise(Subject::Gate, "first".into());
         registry.raise(Subject::Gate, "second".into());
         registry.raise(Subject::Interfaces, "eth0".into());
-        assert_eq!(registry.texts(), ["eth0", "second"]);
+        registry.raise(Subject::Lookups, "spent".into());
+        assert_eq!(registry.texts(), ["eth0", "second", "spent"]);
+        assert_eq!(registry.degraded_by(), ["eth0", "second"]);
+        registry.clear(Subject::Lookups);
         registry.clear(Subject::Gate);
         registry.clear(Subject::Gate);
         assert_eq!(registry.texts(), ["eth0"]);

@@ -4,18 +4,25 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Error;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use spamdrop_common::time::UnixSeconds;
 
 use super::show::local_time;
 use super::{daemon, wave};
+use spamdrop_core::health::{self, DaemonHealth, Health, HealthFacts, HealthReport};
 use spamdrop_core::status::DaemonState;
 use spamdrop_core::wave::Wave;
+
+const NO_STATE: &str = "it has no state yet";
 
 /// The overall status. `status --json` prints one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
+    /// How well the mail server is protected, and what impairs that.
+    #[serde(flatten)]
+    pub report: HealthReport,
     /// Whether the filter is on at least one interface.
     pub attached: bool,
     /// Interfaces that are configured or have the filter.
@@ -102,6 +109,85 @@ pub struct DaemonStatus {
     pub unreadable: Option<String>,
 }
 
+impl Status {
+    /// Judges the health at `now`, from the other fields.
+    #[must_use]
+    pub fn judge(&self, now: UnixSeconds) -> HealthReport {
+        let is_filtered = |interface: &&InterfaceStatus| interface.state.is_filtered();
+        let (filtered, unfiltered): (Vec<_>, Vec<_>) =
+            self.interfaces.iter().partition(is_filtered);
+        let filtered: Vec<String> = filtered.iter().map(|it| it.name.clone()).collect();
+        let unfiltered: Vec<String> = unfiltered
+            .iter()
+            .map(|it| format!("{}: {}", it.name, on(it)))
+            .collect();
+        health::judge(HealthFacts {
+            filtered: &filtered,
+            unfiltered: &unfiltered,
+            ports: &self.ports,
+            blocked: self.maps.map_or(0, |maps| maps.blocked()),
+            daemon: match &self.daemon {
+                None => DaemonHealth::Stopped,
+                Some(DaemonStatus {
+                    state: Some(state), ..
+                }) => {
+                    let age = now.get().saturating_sub(state.written_unix_s);
+                    DaemonHealth::Running(state, Duration::from_secs(age))
+                }
+                Some(DaemonStatus { unreadable, .. }) => {
+                    DaemonHealth::Unreadable(unreadable.as_deref().unwrap_or(NO_STATE))
+                }
+            },
+        })
+    }
+}
+
+impl FilterPlace {
+    /// Whether the filter runs there.
+    #[must_use]
+    pub fn is_filtered(self) -> bool {
+        matches!(self, Self::Native | Self::Generic)
+    }
+}
+
+impl Maps {
+    /// The number of blocked addresses and prefixes.
+    fn blocked(self) -> usize {
+        self.v4.live + self.v6.live + self.prefixes
+    }
+}
+
+/// Writes the line of a monitoring plugin, and returns its exit code.
+pub fn check(out: &mut impl Write, status: Result<&Status, &Error>) -> io::Result<u8> {
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => {
+            // The first line is all that a monitoring system shows.
+            let error = format!("{error:#}").replace(['\n', '|'], " ");
+            writeln!(out, "SPAMDROP UNKNOWN: {error}")?;
+            return Ok(3);
+        }
+    };
+    let report = &status.report;
+    let (word, code) = match report.health {
+        Health::Protected => ("OK", 0),
+        Health::Degraded => ("WARNING", 1),
+        Health::Unprotected => ("CRITICAL", 2),
+    };
+    let line = report.to_string().replace(['\n', '|'], " ");
+    write!(out, "SPAMDROP {word}: {line}")?;
+    if let Some(Maps { v4, v6, prefixes }) = status.maps {
+        let figure = |fill: Fill| format!("{};;;0;{}", fill.live, fill.capacity);
+        let (v4, v6) = (figure(v4), figure(v6));
+        write!(
+            out,
+            " | blocked4={v4} blocked6={v6} prefixes={prefixes};;;0"
+        )?;
+    }
+    writeln!(out)?;
+    Ok(code)
+}
+
 /// Whether less than a fifth of the map is free.
 #[must_use]
 pub fn is_nearly_full(fill: Fill) -> bool {
@@ -115,6 +201,7 @@ pub fn text(
     zone: &TimeZone,
     now: UnixSeconds,
 ) -> io::Result<()> {
+    writeln!(out, "{}", status.report)?;
     for interface in &status.interfaces {
         line(out, &interface.name, &on(interface))?;
     }
@@ -145,7 +232,7 @@ pub fn text(
         return line(out, "daemon", "not running; start it with `spamdrop run`");
     };
     let Some(state) = state else {
-        let reason = unreadable.as_deref().unwrap_or("it has no state yet");
+        let reason = unreadable.as_deref().unwrap_or(NO_STATE);
         return line(out, "daemon", &format!("running (pid {pid}); {reason}"));
     };
     let since = local_time(UnixSeconds::new(state.since_unix_s), zone);
@@ -199,6 +286,7 @@ mod tests {
     fn status() -> Status {
         let fill = |live, capacity| Fill { live, capacity };
         Status {
+            report: HealthReport::default(),
             attached: true,
             interfaces: vec![
                 interface("eth0", FilterPlace::Native, Some(42)),
@@ -225,7 +313,9 @@ mod tests {
 
     fn shown(status: &Status, now: u64) -> String {
         let mut out = Vec::new();
-        text(&mut out, status, &TimeZone::UTC, UnixSeconds::new(now)).unwrap();
+        let mut status = status.clone();
+        status.report = status.judge(UnixSeconds::new(now));
+        text(&mut out, &status, &TimeZone::UTC, UnixSeconds::new(now)).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -234,6 +324,11 @@ mod tests {
         assert_eq!(
             shown(&status(), 0),
             "\
+DEGRADED: eth2: not attached; \
+eth3: not attached: another XDP program is there (program 7); \
+eth4: not attached: there is no such interface; \
+the daemon is not running, so nothing new is blocked; start `spamdrop run` \
+(protecting eth0, eth1, ports 25, 587: 1601 blocked)
 eth0             attached, native (program 42)
 eth1             attached, generic: slower than native (program 42)
 eth2             not attached
@@ -272,6 +367,7 @@ daemon           not running; start it with `spamdrop run`
         assert!(
             told.starts_with(
                 "\
+NOT PROTECTED: no filter is attached; the daemon has not been responding for 6s
 allowlist        4 in /etc/spamdrop/allow, 7 automatic
 daemon           running (pid 99) since 2026-11-23 11:00:01 +00:00
   warning: the daemon has not been responding for 6s
@@ -295,6 +391,36 @@ daemon           running (pid 99) since 2026-11-23 11:00:01 +00:00
     }
 
     #[test]
+    fn a_monitoring_system_gets_one_line_and_a_code() {
+        let checked = |status: Result<&Status, &Error>| {
+            let mut out = Vec::new();
+            let code = check(&mut out, status).unwrap();
+            (code, String::from_utf8(out).unwrap())
+        };
+        let mut status = status();
+        status.report = status.judge(UnixSeconds::new(0));
+        let (code, line) = checked(Ok(&status));
+        assert_eq!(code, 1);
+        assert!(line.starts_with("SPAMDROP WARNING: DEGRADED: eth2: not attached; "));
+        let figures = " | blocked4=800;;;0;1000 blocked6=799;;;0;1000 prefixes=2;;;0\n";
+        assert!(line.ends_with(figures), "{line}");
+        status.report.health = Health::Protected;
+        let (code, line) = checked(Ok(&status));
+        assert_eq!(code, 0);
+        assert!(
+            line.starts_with("SPAMDROP OK: protecting eth0, eth1, ports 25, 587: 1601 blocked |")
+        );
+        status.report.health = Health::Unprotected;
+        assert_eq!(checked(Ok(&status)).0, 2);
+        let error = Error::msg("two\nlines | a bar").context("outer");
+        let unknown = checked(Err(&error));
+        assert_eq!(
+            unknown,
+            (3, "SPAMDROP UNKNOWN: outer: two lines   a bar\n".into())
+        );
+    }
+
+    #[test]
     fn json() {
         let mut status = status();
         status.interfaces.truncate(1);
@@ -303,11 +429,12 @@ daemon           running (pid 99) since 2026-11-23 11:00:01 +00:00
             state: None,
             unreadable: None,
         });
+        status.report = status.judge(UnixSeconds::new(0));
         let mut out = Vec::new();
         json::object(&mut out, &status).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            r#"{"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"capacity":1000},"v6":{"live":799,"capacity":1000},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"wave":null,"daemon":{"pid":99,"state":null}}
+            r#"{"health":"degraded","reasons":["the daemon's state is unknown: it has no state yet"],"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"capacity":1000},"v6":{"live":799,"capacity":1000},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"wave":null,"daemon":{"pid":99,"state":null}}
 "#
         );
     }

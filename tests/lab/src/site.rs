@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::client::{Client, syn_dropped};
@@ -226,6 +226,19 @@ impl<S> Site<S> {
                 stderr.trim_end()
             );
         }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The output of `spamdrop status` with these options. It also succeeds
+    /// while the protection is degraded.
+    pub fn status(&self, options: &[&str]) -> Result<String> {
+        let output = self.output(&[&["status"], options].concat(), b"")?;
+        ensure!(
+            matches!(output.status.code(), Some(0 | 1)),
+            "spamdrop status: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(String::from_utf8(output.stdout)?)
     }
 

@@ -130,7 +130,7 @@ fn import_known(site: &Site, population: &Population) -> Result<()> {
 /// ready.
 fn wait_for_known(site: &Site, number: usize) -> Result<()> {
     until("the known senders to be known", READY_WITHIN, || {
-        let status: Value = serde_json::from_str(&site.spamdrop(&["status", "--json"])?)?;
+        let status: Value = serde_json::from_str(&site.status(&["--json"])?)?;
         let known = status.pointer("/daemon/state/gate/known");
         Ok((known == Some(&number.into())).then_some(()))
     })

@@ -46,6 +46,7 @@ pub(super) const CRATES: [Crate; 3] = [
             &["wave"],
             &["smtp"],
             &["status"],
+            &["health"],
             &["engine"],
         ],
     },
