@@ -15,8 +15,7 @@ pub use answer::answer;
 
 pub mod zones;
 
-/// Warnings about the configuration, and about the mail server's configuration
-/// beside it.
+/// Collects warnings about spamdrop's configuration and the mail server's.
 ///
 /// # Errors
 ///
@@ -42,7 +41,7 @@ fn journal(config: &Config) -> Option<Warning> {
     config.matches_courier_alone().then(|| Warning {
         about: "journal_match",
         text: format!(
-            "chooses Courier's entries alone, so those of {other:?} are not read; add theirs"
+            "selects only Courier's entries, so those of {other:?} are not read; add matches for them"
         ),
     })
 }
@@ -67,7 +66,7 @@ fn listeners(config: &Config) -> Result<Vec<Warning>> {
 fn plain_files(config: &Config) -> Option<Warning> {
     let file = config.logs.iter().find(|path| path.as_os_str() != "-")?;
     let advice = if config.journal {
-        "believing a file too defeats the journal's proof, so set logs = []"
+        "a file as a second source defeats the journal's protection, so set logs = []"
     } else {
         "set journal = true where the mail server logs to the journal"
     };
@@ -87,7 +86,7 @@ fn no_acceptances(servers: &[MailServer]) -> Option<Warning> {
     Some(Warning {
         about: "servers",
         text: format!(
-            "{}: the log does not say whose mail was accepted, so a blocklist that lists everybody is told by `max_new_per_minute` alone; set that low, and allow the servers that you know",
+            "{}: the log does not say whose mail was accepted, so only `max_new_per_minute` detects a blocklist that lists everybody; set it low, and allow the servers that you know",
             names.join(", ")
         ),
     })

@@ -47,7 +47,7 @@ pub fn tick_ns() -> u32 {
 #[must_use]
 pub fn ticks_per_second() -> u64 {
     let tick = u64::from(tick_ns());
-    // A tick of 1/300 s is no whole number of nanoseconds.
+    // Round, because a tick of 1/300 s is not a whole number of nanoseconds.
     (1_000_000_000 + tick / 2) / tick
 }
 

@@ -122,7 +122,8 @@ impl Drop for Fifo {
     }
 }
 
-/// Whether `path` is a FIFO or its link, left by an earlier process.
+/// Whether an earlier process left a FIFO at `path`, or the link that replaces
+/// a closed one.
 pub(crate) fn is_left(path: &Path) -> bool {
     is_link(path) || fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_fifo())
 }

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let style = style(stdout.is_terminal());
     let mut out = BufWriter::with_capacity(1 << 16, stdout);
     let done = dispatch(&cli, &mut out, style);
-    // Output that was written before an error is a result too.
+    // Flush after an error, too: output that precedes it is a result.
     let flushed = out.flush().map_err(anyhow::Error::from);
     match done.and(flushed) {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The verb as typed: `import`, `known add`.
+/// The verb as typed, such as `import` or `known add`.
 fn verb(matches: &ArgMatches) -> String {
     let mut words = Vec::new();
     let mut level = matches;
@@ -48,15 +48,16 @@ fn verb(matches: &ArgMatches) -> String {
     words.join(" ")
 }
 
-/// Whether the error is that the reader of the output has closed it, as in
-/// `spamdrop list | head`.
+/// Whether the reader of the output has closed its end, as in `spamdrop list |
+/// head`.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Colours for a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
+/// Chooses colours for a terminal, unless `NO_COLOR` is set
+/// (<https://no-color.org>).
 fn style(terminal: bool) -> Style {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if terminal && !refused {
@@ -66,9 +67,9 @@ fn style(terminal: bool) -> Style {
     }
 }
 
-/// Messages go to standard error, from level `info` or that of `RUST_LOG`;
-/// packets from the level of `--log-packets`. The daemon's messages carry the
-/// time, unless the journal adds it.
+/// Configures the log. Messages go to standard error, from level `info` or that
+/// of `RUST_LOG`; packets from the level of `--log-packets`. The daemon's
+/// messages carry the time, unless the journal adds it.
 fn start_log(verb: &Verb) {
     let daemon = match verb {
         Verb::Run(args) => Some(args),

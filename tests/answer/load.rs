@@ -1,4 +1,4 @@
-//! Very many senders at a time.
+//! The responder with 10,000 simultaneous sessions.
 
 use spamdrop::responder::make_room;
 

@@ -1,5 +1,5 @@
-//! `answer = "on"`: who comes to the responder and who to the mail server, with
-//! real TCP and the kernel's own choice of the socket.
+//! `answer = "on"`: which senders reach the responder and which the mail
+//! server, with real TCP connections that the kernel steers.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
@@ -28,14 +28,14 @@ use spamdrop_lab::{Client, Daemon, Signal, Site};
 
 const ZOMBIE: &str = "100.64.0.66";
 const ZOMBIE6: &str = "2001:db8:64:1::66";
-/// Of the same /64.
+/// In the same /64 as [`ZOMBIE6`].
 const MATE6: &str = "2001:db8:64:1::77";
 const CLEAN: &str = "100.64.0.1";
 const SOON: Duration = Duration::from_secs(5);
 const MINUTE: Duration = Duration::from_secs(60);
-/// Families.
+/// Both address families.
 const BOTH: u32 = RESPONDER_IPV4 | RESPONDER_IPV6;
-/// The names in both greetings.
+/// The texts of the two greetings.
 const RESPONDER: &str = "responder.example ESMTP";
 const SERVER: &str = "mx1 ESMTP";
 
@@ -43,8 +43,8 @@ fn pin_dir() -> &'static Path {
     Path::new("/sys/fs/bpf/spamdrop")
 }
 
-/// A site with a daemon that answers, and what will tell the kernel of listed
-/// senders one day.
+/// A site with a daemon that answers, and a writer of verdicts in place of DNS
+/// look-ups.
 struct Lab {
     site: Site,
     daemon: Daemon,
@@ -86,12 +86,13 @@ impl Lab {
         self.gate_writer.judge(source, standing, until);
     }
 
-    /// Which of both greets a sender.
+    /// Connects from `source`, and returns the greeting.
     fn greets(&self, source: &str) -> String {
         greeted(&self.site, source).1
     }
 
-    /// The next line that reaches syslog, without its priority and stamp.
+    /// Receives the next line of syslog. Returns its priority and its message,
+    /// without the stamp.
     fn logged(&self) -> (String, String) {
         let mut line = [0; 1024];
         let length = self.syslog.recv(&mut line).unwrap();
@@ -101,7 +102,7 @@ impl Lab {
         (priority.to_owned(), message.to_owned())
     }
 
-    /// The answers of `status --json` once they are as wanted.
+    /// Waits until a figure of the responder in `status --json` has this value.
     fn until_answers(&self, pointer: &str, wanted: u64) {
         until(pointer, SOON, || {
             let text = self.site.status(&["--json"])?;
@@ -126,7 +127,7 @@ fn greeted(site: &Site, source: &str) -> (Client, String) {
     (client, greeting.text)
 }
 
-/// Keeps the gate fresh, as the daemon will.
+/// Keeps the gate fresh beside the daemon, and sets verdicts.
 struct GateWriter {
     gate_maps: Arc<Mutex<GateMaps>>,
     stop: Option<Sender<()>>,
@@ -144,7 +145,8 @@ impl GateWriter {
         gate_writer
     }
 
-    /// The first time is over when this returns.
+    /// Starts the thread that writes the gate. The gate has been written once
+    /// when this returns.
     fn go_on(&mut self) {
         let (stop, stopped) = channel();
         let gate_maps = Arc::clone(&self.gate_maps);
@@ -200,7 +202,7 @@ fn write(gate_maps: &mut GateMaps, written: MonotonicNs, responders: u32) {
     gate_maps.set(gate).unwrap();
 }
 
-/// The program behind the pinned link, and the link.
+/// Asks bpftool for the pinned link. Returns its program and the link itself.
 fn link(site: &Site) -> Option<(String, String)> {
     let path: PathBuf = pin_dir().join("answer_link");
     let path = path.to_str().unwrap().to_owned();

@@ -1,4 +1,5 @@
-//! What follows from a refusal, and where none is allowed.
+//! Consequences of a refusal by the responder, and situations in which it must
+//! not refuse.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -6,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
-/// Writes what reaches syslog to the mail log, as rsyslog does.
+/// Appends the messages that reach syslog to the mail log, as rsyslog does.
 struct Rsyslog {
     thread: Option<JoinHandle<()>>,
     end: Arc<AtomicBool>,
@@ -63,7 +64,7 @@ fn until_listed(site: &Site, entry: &str) {
     .unwrap();
 }
 
-/// The session ends in good order: the block is open until then.
+/// The block stays open until QUIT, so that the session ends normally.
 #[test]
 fn the_block_follows_from_the_log() {
     let lab = Lab::new();
@@ -84,7 +85,8 @@ fn the_block_follows_from_the_log() {
     }
 }
 
-/// What the daemon kills must never be itself.
+/// `terminate` kills the process that holds the connection. Here that is the
+/// daemon itself, which must not be killed.
 #[test]
 fn a_release_that_terminates_spares_the_daemon() {
     let lab = &mut Lab::new();
@@ -104,7 +106,8 @@ fn a_release_that_terminates_spares_the_daemon() {
     assert!(!lab.daemon.output().contains("sent SIGTERM"));
 }
 
-/// A blocklist that lists everybody is not to be repeated.
+/// When a blocklist lists everybody, the responder must not repeat its
+/// verdicts.
 #[test]
 fn while_blocking_pauses_the_mail_server_answers() {
     let lab = &mut Lab::new();
@@ -127,7 +130,7 @@ fn while_blocking_pauses_the_mail_server_answers() {
     }
     let paused = |line: &str| line.contains("no new blocks: ");
     lab.daemon.wait_for(paused, SOON).unwrap();
-    until("the gate to be told", SOON, || {
+    until("the gate to announce no responder", SOON, || {
         let answers = lab.gate_writer.gate_maps().gate()?.responders;
         Ok((answers == 0).then_some(()))
     })
@@ -168,7 +171,7 @@ fn where_port_25_offers_auth_nobody_is_answered() {
     assert!(!lab.site.server.run(|| pin_dir().exists()), "attached");
 }
 
-/// Without Courier's file.
+/// Courier's configuration is missing, so the daemon asks the server with EHLO.
 #[test]
 fn a_server_that_offers_auth_is_asked() {
     let site = Site::with_listener(Path::new(env!("CARGO_BIN_EXE_spamdrop"))).unwrap();
@@ -190,7 +193,8 @@ fn a_server_that_offers_auth_is_asked() {
     assert!(said.contains("offers AUTH (its reply to EHLO)"), "{said}");
 }
 
-/// A blocklist may list a known sender.
+/// A known sender may be listed and must not be refused, so the responder waits
+/// until the filter has the known senders.
 #[test]
 fn nobody_is_answered_before_the_filter_was_told_of_the_known_senders() {
     let damage = |site: &Site| {
@@ -199,7 +203,7 @@ fn nobody_is_answered_before_the_filter_was_told_of_the_known_senders() {
     };
     let mut lab = Lab::with(damage, |gate| gate.written != MonotonicNs::default());
     lab.judge(ZOMBIE, Standing::Listed);
-    // From now on, only the daemon sets the gate.
+    // From here on, only the daemon sets the gate.
     lab.gate_writer.pause();
     let comes_to = |wanted: &str| {
         let come = || Ok((lab.greets(ZOMBIE) == wanted).then_some(()));

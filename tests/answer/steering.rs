@@ -1,4 +1,4 @@
-//! Who comes to whom.
+//! The choice between the responder and the mail server for a new connection.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
@@ -9,7 +9,7 @@ use spamdrop_lab::site::SERVER4;
 
 use super::*;
 
-/// The whole of it, for both families.
+/// A whole session with the responder and its log lines, for IPv4 and IPv6.
 #[test]
 fn a_listed_sender_is_answered_without_the_mail_server() {
     let lab = Lab::new();
@@ -43,7 +43,8 @@ fn a_listed_sender_is_answered_without_the_mail_server() {
     lab.until_answers("connections", 0);
 }
 
-/// Nor does one that is never completed: no sender can fill the gate with those.
+/// The same holds for a handshake that is never completed, so no listed sender
+/// can fill the gate with SYNs.
 #[test]
 fn half_a_connection_of_a_listed_sender_takes_no_slot() {
     let lab = Lab::new();
@@ -58,7 +59,7 @@ fn half_a_connection_of_a_listed_sender_takes_no_slot() {
         let seen = lab.site.server.run(count).unwrap();
         seen.open + seen.unanswered
     };
-    until("both", SOON, || Ok((seen(None) == 2).then_some(()))).unwrap();
+    until("both SYNs", SOON, || Ok((seen(None) == 2).then_some(()))).unwrap();
     assert_eq!(seen(Some(listed.into())), 1);
     let gate_maps = lab.gate_writer.gate_maps();
     let now = clock::monotonic_ns();
@@ -77,7 +78,7 @@ fn everybody_else_comes_to_the_mail_server() {
         lab.judge(source, Standing::Listed);
         assert_eq!(lab.greets(source), RESPONDER, "{source}");
     }
-    // A /64 shares a block, but not a rejection.
+    // A block applies to a whole /64, but a rejection to a single address.
     assert_eq!(lab.greets(MATE6), SERVER);
     lab.site.spamdrop(&["allow", "add", allowed]).unwrap();
     let target: Target = known.parse().unwrap();
@@ -92,7 +93,8 @@ fn everybody_else_comes_to_the_mail_server() {
         assert_eq!(lab.greets(source), SERVER, "{source}");
     }
     lab.gate_writer.pause();
-    // The daemon sets the gate, too. It need not run for a connection.
+    // The daemon would set the gate as well, so it is stopped. The mail server
+    // answers without it.
     lab.daemon.signal(Signal::SIGSTOP).unwrap();
     write(&mut lab.gate_writer.gate_maps(), clock::monotonic_ns(), 0);
     assert_eq!(lab.greets(ZOMBIE), SERVER, "nobody answers");
@@ -112,7 +114,7 @@ fn everybody_else_comes_to_the_mail_server() {
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
 }
 
-/// On others a server's own users submit their mail.
+/// On other ports, the server's own users submit their mail.
 #[test]
 fn only_port_25_is_answered_and_only_if_it_is_watched() {
     let lab = &mut Lab::new();
@@ -142,7 +144,7 @@ fn watch_ports(lab: &mut Lab, ports: &str) {
     reload(lab);
 }
 
-/// The gate still says that it answers.
+/// The gate still announces the responder, but its sockets are closed.
 #[test]
 fn a_controller_that_is_killed_steers_nobody() {
     let mut lab = Lab::new();
@@ -168,11 +170,11 @@ fn a_reload_switches_it_off_and_on() {
     assert_eq!(link(&lab.site), None);
     configure(&lab.site, "on");
     reload(lab);
-    // The blocklists may be others now.
+    // The reload cleared the verdicts, because the blocklists may have changed.
     assert_eq!(lab.greets(ZOMBIE), SERVER);
     lab.judge(ZOMBIE, Standing::Listed);
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
-    // What does not concern the responder leaves its sessions alone.
+    // A reload that does not concern the responder keeps its sessions.
     let (mut client, _) = greeted(&lab.site, ZOMBIE);
     reload(lab);
     assert_eq!(client.command("NOOP").unwrap().code, 250);
@@ -186,7 +188,7 @@ fn reload(lab: &mut Lab) {
     lab.daemon.wait_for(read, SOON).unwrap();
 }
 
-/// Also after a crash, which leaves the link.
+/// This also holds after a crash, which leaves the link in place.
 #[test]
 fn a_new_start_replaces_the_program_behind_the_link() {
     let mut lab = Lab::new();
@@ -227,7 +229,7 @@ fn a_stop_ends_the_sessions_and_detach_leaves_nothing() {
     assert!(all.iter().all(|link| link["netns_ino"] != inode), "{links}");
 }
 
-/// Its loopback interface has no IPv6, so there is a socket for IPv4 alone.
+/// The loopback interface has no IPv6, so there is a socket for IPv4 only.
 #[test]
 fn without_ipv6_on_loopback_ipv4_is_answered() {
     let mut lab = Lab::new();
@@ -240,7 +242,7 @@ fn without_ipv6_on_loopback_ipv4_is_answered() {
     }
     assert_eq!(lab.greets(ZOMBIE), RESPONDER);
     assert_eq!(lab.greets(ZOMBIE6), SERVER);
-    // The daemon itself says so, too.
+    // The daemon itself announces the same.
     lab.gate_writer.pause();
     until("the daemon to announce IPv4 alone", SOON, || {
         let gate = lab.gate_writer.gate_maps().gate()?;
@@ -249,8 +251,8 @@ fn without_ipv6_on_loopback_ipv4_is_answered() {
     .unwrap();
 }
 
-/// As on a kernel without sk_lookup: here a directory stands where the link
-/// would be pinned.
+/// The link cannot be created, as on a kernel without sk_lookup: here a
+/// directory is in its place.
 #[test]
 fn where_nobody_can_be_steered_the_rest_works() {
     let mut lab = Lab::new();
@@ -269,7 +271,7 @@ fn where_nobody_can_be_steered_the_rest_works() {
     lab.site.spamdrop(&["add", ZOMBIE]).unwrap();
     let silence = Duration::from_millis(1500);
     assert!(lab.site.dropped(ZOMBIE, silence).unwrap());
-    // A hangup tries again.
+    // On SIGHUP, the daemon tries again.
     lab.site.spamdrop(&["remove", ZOMBIE]).unwrap();
     lab.site
         .server
@@ -286,7 +288,7 @@ fn where_there_is_no_room_the_mail_server_answers() {
     let mut lab = Lab::new();
     lab.daemon.kill().unwrap();
     let config = lab.site.path("spamdrop.toml");
-    // Root could raise the limit otherwise.
+    // With this capability, root could raise the limit.
     let command = "exec setpriv --bounding-set=-sys_resource \
                    prlimit --nofile=1024:1024 \"$0\" --config \"$1\" run";
     let args = [

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
 
-/// A line of accepted mail, days and seconds ago.
+/// Formats the log line of mail that was accepted this long ago.
 fn newmsg(addr: &str, days: u64, seconds: u64) -> String {
     let stamp = stamp(days, seconds);
     format!("{stamp} mx1 courierd: newmsg,id=0001.1: dns; mail.example (mail.example [{addr}])\n")
 }
 
-/// A line of mail that was delivered, days ago.
+/// Formats the log line of a delivery this many days ago.
 fn delivery(addr: &str, from: &str, days: u64) -> String {
     let stamp = stamp(days, 0);
     format!(
@@ -27,7 +27,7 @@ fn rejection(addr: &str, days: u64, seconds: u64, text: &str) -> String {
     )
 }
 
-/// RFC 3339, as jiff would write it.
+/// Formats the time of this long ago, as in RFC 3339.
 fn stamp(days: u64, seconds: u64) -> String {
     let ago = Duration::from_secs(days * 86_400 + seconds);
     let at = SystemTime::now() - ago;
@@ -52,7 +52,7 @@ fn log() -> String {
         mail("127.0.0.1"),
         delivery("203.0.113.6", "a@b.example", 35),
         delivery("203.0.113.7", "", 0),
-        // Too old, if the year is right.
+        // Too old to count.
         newmsg("::ffff:203.0.113.5", 37, 0),
     ]
     .concat()
@@ -128,7 +128,7 @@ fn a_blocklist_that_once_went_wrong_demotes_nobody() {
                 newmsg(addr, 0, 7200),
             ]
         };
-        // The ceiling needs five.
+        // The ceiling is reached with five listed senders.
         let listed = |addr: &String| rejection(addr, 0, 3600, "Blacklisted by zen.example");
         let mail: String = sources.iter().flat_map(mail).collect();
         let refusals: String = sources.iter().map(listed).collect();
@@ -231,7 +231,7 @@ fn a_hand_adds_imports_and_removes() {
         "removed 1 sender\n",
         "spamdrop: 203.0.113.9 is not a known sender\n",
     );
-    // What it sent before does not bring it back.
+    // Mail from before the removal does not make the sender known again.
     home.run_with(&["learn", "-"], newmsg("203.0.113.1", 0, 5).as_bytes());
     let left = [
         ("203.0.113.1", "demoted"),
@@ -315,7 +315,7 @@ fn a_damaged_file_is_refused_and_left_alone() {
     }
 }
 
-/// As a daemon and verbs might, or two verbs.
+/// Several commands write at once, as a command and the daemon may.
 #[test]
 fn verbs_take_turns() {
     let home = Home::new("");
@@ -334,7 +334,7 @@ fn verbs_take_turns() {
     assert_eq!(states(&home).len(), 8);
 }
 
-/// SIGKILL at 20 moments between the start of a writer and its end.
+/// Sends SIGKILL to a writer at 20 moments between its start and its end.
 #[test]
 fn a_killed_writer_leaves_all_or_nothing() {
     const TOGETHER: usize = 500;
@@ -361,7 +361,7 @@ fn a_killed_writer_leaves_all_or_nothing() {
     }
 }
 
-/// The files of spamdrop 0.1, with 500 senders and a wave.
+/// Writes the files of spamdrop 0.1, with 500 senders and a wave.
 fn write_old_files(home: &Home) {
     let dir = home.path("state_dir");
     fs::create_dir_all(&dir).unwrap();

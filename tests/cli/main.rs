@@ -17,7 +17,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
-/// A directory with a configuration that points nowhere else.
+/// A directory, and a configuration whose paths are all inside it.
 struct Home(TempDir);
 
 impl Home {
@@ -63,7 +63,7 @@ impl Home {
         command.stdin(Stdio::piped());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // What is refused for its arguments ends without reading its input.
+        // A command that rejects its arguments ends without reading its input.
         match child.stdin.take().unwrap().write_all(input) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             written => written.unwrap(),

@@ -52,7 +52,7 @@ fn snapshot(id: i64, hours: u64, observed: bool) -> Snapshot {
     }
 }
 
-/// Waves of 200, 30 and 1 hours ago.
+/// Creates a home with waves of 200, 30 and 1 hours ago.
 fn home() -> Home {
     let home = Home::new("");
     fs::create_dir_all(home.path("state_dir")).unwrap();
@@ -165,7 +165,7 @@ fn the_last_wave_or_a_period_is_drawn() {
     let bars = |svg: &str| {
         let document = Document::parse(svg).unwrap();
         let refused = |node: &roxmltree::Node<'_, '_>| node.attribute("class") == Some("refused");
-        // Less the legend's.
+        // One such element belongs to the legend.
         document.descendants().filter(refused).count() - 1
     };
     assert_eq!(bars(&last), 21);
@@ -209,9 +209,9 @@ fn status_names_the_last_wave() {
     let output = home.run(&["status", "--json"]);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["wave"]["peak_open"], 30);
-    // Nobody watches it any more.
+    // No daemon runs, so the wave is not shown as ongoing.
     assert_eq!(json["wave"]["ongoing"], false);
-    // The rest is shown all the same.
+    // A damaged database hides only the wave, not the rest of `status`.
     let path = home.path("state_dir").join(FILE);
     fs::write(&path, b"no database".repeat(500)).unwrap();
     let output = home.run(&["status", "--json"]);

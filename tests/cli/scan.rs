@@ -12,7 +12,7 @@ yesterday at noon error,relay=::ffff:203.0.113.5,port=4711,from=<a@b.example>: 5
 2026-11-23T08:51:56.615801+00:00 mx1 courieresmtpd: error,relay=2001:db8::66,port=4712,from=<a@b.example>,to=<c@d.example>: 511 zen.example
 ";
 
-/// What `scan` shows of [`LOG`].
+/// The output of `scan` for [`LOG`].
 const SHOWN: &str = "\
 : 7 lines, 4 would block
   courier-511: 4
@@ -24,7 +24,7 @@ LINES  ADDRESS
     2  2001:db8::66
 ";
 
-/// Of what has been read from a file.
+/// The note that `scan` adds for input from a file.
 const NOTE: &str = "note: a plain file cannot tell a line that a local user forged from a real one; the journal can\n";
 
 #[test]
@@ -39,7 +39,8 @@ fn scan_shows_what_would_have_been_blocked() {
 
 #[test]
 fn scan_reads_standard_input_once() {
-    // More than a pipe holds: nobody reads it.
+    // The input exceeds the buffer of a pipe, because the command must not wait
+    // for it to be read.
     let output = Home::new("").run_with(&["scan", "-", "-"], &LOG.repeat(1000));
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("only once"), "{}", stderr(&output));
@@ -64,7 +65,7 @@ fn scan_prints_json_lines() {
     );
 }
 
-/// As logrotate leaves them, under whatever name.
+/// Logs as logrotate compresses them, under any file name.
 #[test]
 fn scan_reads_gzipped_logs() {
     let home = Home::new("");
@@ -83,7 +84,7 @@ fn scan_shows_what_is_left_of_a_truncated_log_and_ends_with_1() {
     let home = Home::new("");
     let whole = home.write("mail.log", LOG);
     let mut zipped = gzip(LOG);
-    // The checksum and the length behind the data, and a bit of the data.
+    // Cuts off the checksum and the length at the end, and some of the data.
     zipped.truncate(zipped.len() - 12);
     let cut = home.write("mail.log.1.gz", &zipped);
     let output = home.run(&["scan", &cut, &whole]);

@@ -61,7 +61,7 @@ fn a_missing_capability_is_named_in_one_line() {
     let site = site("");
     let config = site.path("spamdrop.toml");
     let mut command = site.server.command("setpriv");
-    // CAP_SYS_ADMIN includes the other.
+    // CAP_SYS_ADMIN includes CAP_PERFMON, so both are removed.
     command
         .arg("--bounding-set=-perfmon,-sys_admin")
         .arg(env!("CARGO_BIN_EXE_spamdrop"))

@@ -1,4 +1,4 @@
-//! `add`, `remove`, `allow`, and what `list` and `show` tell of it.
+//! `add`, `remove`, `allow`, and their results in `list` and `show`.
 
 use super::*;
 
@@ -141,7 +141,7 @@ fn a_network_shows_the_reasons_of_its_addresses() {
         .map(|origin| &origin["addr"])
         .collect();
     assert_eq!(addrs, ["2001:db8:64::8", "2001:db8:64::9"]);
-    // A new entry comes without the reasons of the old one.
+    // A new block of the /64 replaces the old one with its reasons.
     site.spamdrop(&["add", "2001:db8:64::9"]).unwrap();
     let detail = json(&site, &["show", "2001:db8:64::7", "--json"]);
     assert_eq!(detail["origins"], Value::Array(vec![]));

@@ -1,4 +1,4 @@
-//! Many addresses, many writers, and the end of entries.
+//! Many addresses, concurrent writers, and the removal of entries.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn writers_take_turns() {
         Ok(locks.contains(&waits).then_some(()))
     })
     .unwrap();
-    // Readers need no turn.
+    // Readers do not need the write lock.
     assert_eq!(site.listed().unwrap(), Vec::<String>::new());
     drop(turn);
     assert!(child.wait().unwrap().success());

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A line without its seconds, which pass: the word behind the address.
+/// Removes the second word of a line, which is the remaining time in seconds.
 fn without_time(line: &str) -> String {
     let mut words: Vec<&str> = line.split(' ').collect();
     words.remove(1);
@@ -157,7 +157,7 @@ fn a_bad_line_leaves_everything_as_it_was() {
 fn more_than_fits_is_not_imported() {
     let site = attached("capacity4 = 8192");
     site.spamdrop(&["add", "100.64.0.9"]).unwrap();
-    // Twice the same is once.
+    // Each duplicate counts once.
     let output = import(&site, &lines(8192).repeat(2));
     assert_eq!(
         output.stdout,
@@ -215,7 +215,7 @@ fn the_last_line_about_an_entry_counts() {
     let export = site.spamdrop(&["export"]).unwrap();
     let terms: Vec<String> = export.lines().map(without_time).collect();
     assert_eq!(terms, ["100.64.0.9 ttl=120", "2001:db8:64::/64 fixed"]);
-    // The old reasons went with the old entries.
+    // The import replaced the entries together with their reasons.
     assert_eq!(traces(&site), (0, 0));
 }
 
@@ -252,7 +252,7 @@ fn peers_with_connections_are_released_by_the_daemon() {
     )
     .unwrap();
     assert!(client.command("NOOP").is_err());
-    // A neighbour in the /64 may finish.
+    // The session of a neighbour in the /64 is not ended.
     assert_eq!(state(2), "open");
     neighbour.quit().unwrap();
 }

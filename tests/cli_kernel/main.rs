@@ -58,7 +58,7 @@ fn fails(site: &Site, args: &[&str], code: i32) -> String {
     stderr(&output)
 }
 
-/// The origins in the kernel, and the prefixes that the filter looks for.
+/// Counts the origins in the kernel, and the blocked prefixes in the settings.
 fn traces(site: &Site) -> (usize, u32) {
     site.server.run(|| {
         let blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
@@ -69,7 +69,7 @@ fn traces(site: &Site) -> (usize, u32) {
     })
 }
 
-/// So many different addresses, one a line.
+/// Generates `count` different addresses, one on each line.
 fn lines(count: u32) -> String {
     let mut text = String::new();
     for index in 0..count {

@@ -1,5 +1,5 @@
-//! Reads the corpora of log lines beside this file and compares what the
-//! parser makes of each line with what is written there.
+//! Parses the log lines of the corpora in this directory, and compares each
+//! result with the one that the corpus expects.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -18,7 +18,7 @@ const WRITTEN: u64 = 1_795_423_854;
 /// 2026-11-23 09:00:00 UTC.
 const NOW: u64 = 1_795_424_400;
 
-/// A file for each server, named as in `servers`.
+/// Each server has a file, which is named as in `servers`.
 const SERVERS: [(&str, MailServer); 8] = [
     ("courier", MailServer::Courier),
     ("postfix", MailServer::Postfix),
@@ -60,7 +60,8 @@ fn corpus(server: &str) -> Vec<Case> {
         .collect()
 }
 
-/// EXPECTED is padded to a column, and LINE may itself start with a blank.
+/// Removes the padding after EXPECTED. LINE may itself start with a blank, so
+/// the padding is not trimmed but computed from the column.
 fn padding_removed<'line>(expected: &str, line: &'line str) -> &'line str {
     const COLUMN: usize = 23;
     let padding = COLUMN.saturating_sub(expected.len());
@@ -154,7 +155,7 @@ fn rules_are_named_after_their_server() {
     }
 }
 
-/// No grammar takes what another server wrote.
+/// No grammar matches a line that another server wrote.
 #[test]
 fn all_grammars_at_once_find_the_same_events() {
     let all = SERVERS.map(|(_, server)| server);
@@ -173,7 +174,8 @@ fn all_grammars_at_once_find_the_same_events() {
 
 #[test]
 fn no_line_names_another_address_than_its_own() {
-    // 9.9.9.9 stands wherever a peer tries to have another one blocked.
+    // The corpora contain 9.9.9.9 wherever a peer tries to have another one
+    // blocked.
     let forged: IpAddr = "9.9.9.9".parse().unwrap();
     for (name, server) in SERVERS {
         let mut parser = parser(&[server]);

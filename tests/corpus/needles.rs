@@ -1,4 +1,5 @@
-//! Skipping what holds no needle changes nothing.
+//! Skipping the lines that contain no needle does not change the result.
+//! Needles are texts of which each line that matches a grammar contains one.
 
 use std::sync::LazyLock;
 
@@ -11,7 +12,8 @@ use spamdrop_core::log::{Parsed, Parser};
 
 use super::{NOW, SERVERS, corpus, unix_time};
 
-/// Each server alone, all of them, and one with a pattern.
+/// A configuration for each server, one for all servers, and one with a
+/// pattern.
 static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
     let names = SERVERS.map(|(name, _)| name);
     let each = names.map(|name| format!("servers = [{name:?}]"));
@@ -24,14 +26,15 @@ static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
 static LINES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let cases = SERVERS.into_iter().flat_map(|(name, _)| corpus(name));
     let lines = cases.map(|case| case.line);
-    // What the pattern takes, and nothing else does.
+    // A line that only the pattern matches.
     lines.chain([b"refused 192.0.2.1 ".to_vec()]).collect()
 });
 
-/// What may stand where a line ends.
+/// Endings in place of a newline. The first two join a line with the next one;
+/// the last one adds an empty line.
 const ENDS: &[&[u8]] = &[b"\r", b" ", b"\n\n"];
 
-/// What is done to a line of the corpora.
+/// A change to a line of the corpora.
 #[derive(Clone, Debug)]
 enum Change {
     None,
@@ -51,7 +54,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Lines with ends, and bytes of the next.
+/// Generates a log of changed lines of the corpora.
 fn log() -> impl Strategy<Value = Vec<u8>> {
     let line = (select(&**LINES), change()).prop_map(|(mut line, change)| {
         match change {
@@ -73,8 +76,8 @@ fn log() -> impl Strategy<Value = Vec<u8>> {
 
 type Found = Vec<(u64, String)>;
 
-/// What the parser makes of each line, by its number, but for nothing; and how
-/// many lines there are.
+/// Parses a log in portions. Returns each line's result with the line number,
+/// except [`Parsed::Nothing`], and the number of lines.
 fn read(config: &Config, portions: &[&[u8]], skip: bool) -> (Found, u64) {
     let mut parser = config.parser();
     let needles = parser.needles();
@@ -119,7 +122,7 @@ proptest! {
     }
 }
 
-/// Whole, in one portion, so that each line is searched.
+/// The log is a single portion, so that each line is searched as a whole.
 #[test]
 fn no_line_of_the_corpora_is_missed() {
     let lines: Vec<u8> = LINES

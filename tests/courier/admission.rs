@@ -1,7 +1,7 @@
-//! Does it flatten the wave? Listed senders that come back, and strangers that
-//! come once, more of both than the real Courier has slots. A known sender
-//! counts how long it waits for the banner, with and without the gate and the
-//! responder.
+//! The effect of the gate and the responder in a wave. Listed senders come
+//! again and again, and each stranger comes once; both are more than the slots
+//! of the real Courier. A known sender measures its wait for the banner, with
+//! the defaults and with both features.
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,23 +13,26 @@ use super::*;
 
 const SLOTS: u16 = 10;
 const ZOMBIES: usize = 23;
-/// Strangers at a time, each from an address of its own, in a /24 of its own.
+/// Number of simultaneous strangers. Each has an address of its own, in a /24
+/// of its own.
 const STRANGERS: usize = 16;
 const LENGTH: Duration = Duration::from_secs(30);
-/// Between the commands of a sender.
+/// Pause between the commands of a sender, and between the known sender's
+/// sessions.
 const PAUSE: Duration = Duration::from_millis(400);
 const CLEAN_PAUSE: Duration = Duration::from_millis(500);
 
-/// What the wave did to a site.
+/// The effect of the wave on a site.
 #[derive(Debug, Default)]
 struct Outcome {
-    /// Seconds to each of the known sender's banners.
+    /// The known sender's waits for the banner, in seconds.
     waits: Vec<f64>,
-    /// Its connections that were refused, or not served before the end.
+    /// Number of the known sender's connections that were refused, or not
+    /// served before the end.
     unserved: usize,
     /// Number of strangers whose mail was accepted.
     strangers: usize,
-    /// 511s that listed senders heard.
+    /// Number of 511 replies that listed senders received.
     rejected: usize,
 }
 
@@ -70,7 +73,7 @@ fn a_known_sender_does_not_wait_while_more_strangers_come_than_there_are_slots()
     assert!(both.median() <= 0.1, "{both:?}");
     assert_eq!(both.unserved, 0, "{both:?}");
     assert!(defaults.median() > 0.1, "there was no wave: {defaults:?}");
-    // The others are not starved.
+    // The other senders are not starved.
     assert!(both.strangers >= 10, "{both:?}");
     assert!(both.rejected >= ZOMBIES, "{both:?}");
 }
@@ -84,7 +87,7 @@ fn told(outcome: &Outcome) -> String {
     } = outcome;
     let longest = waits.iter().copied().fold(0.0, f64::max);
     format!(
-        "{} banners, median {:.2} s, longest {longest:.2} s; {unserved} not served; {strangers} strangers delivered, {rejected} heard their 511",
+        "{} banners, median {:.2} s, longest {longest:.2} s; {unserved} not served; {strangers} strangers delivered, {rejected} replies 511",
         waits.len(),
         outcome.median()
     )
@@ -138,7 +141,8 @@ fn wave(site: &Site<Courier>) -> Outcome {
     outcome
 }
 
-/// A session; the reply to its RCPT. A stranger lingers before it goes.
+/// Runs a session, and returns the code of the reply to RCPT. An accepted
+/// sender waits before it quits, so that it holds its slot longer.
 fn session(site: &Site<Courier>, source: &str, end: Instant) -> std::io::Result<u16> {
     let mut client = connect(site, source, end)?;
     client.read_reply()?;

@@ -1,11 +1,11 @@
-//! Whom Courier delivers mail to.
+//! Courier's deliveries: a host that accepts mail becomes a known sender.
 
 use spamdrop_lab::{Smtpd, binary, smtpd};
 
 use super::*;
 
 const FORWARD: &str = "forward@here.example";
-/// Where Courier sends that on to.
+/// The host to which Courier forwards the mail for [`FORWARD`].
 const REMOTE: &str = CLEAN;
 
 fn sends(site: &Site<Courier>, sender: &str) {
@@ -25,7 +25,7 @@ fn until_delivered(site: &Site<Courier>, number: usize) {
     .unwrap();
 }
 
-/// Whether the remote host is known once the log was read.
+/// Learns from the log, and returns whether the remote host is then known.
 fn knows_remote(site: &Site<Courier>) -> bool {
     let log = site.path("mail.log");
     site.spamdrop(&["learn", log.to_str().unwrap()]).unwrap();

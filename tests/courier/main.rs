@@ -1,5 +1,5 @@
-//! spamdrop before Debian's Courier, with rbldnsd as the blocklist and rsyslog
-//! as the writer of the log.
+//! spamdrop in front of Debian's Courier, with rbldnsd as the blocklist and
+//! rsyslog as the writer of the log.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
@@ -23,11 +23,12 @@ const CLEAN6: &str = "2001:db8:64:1::1";
 const SPAMMER: &str = "spam@zombie.example";
 const RECIPIENT: &str = "postbox@here.example";
 const GRACE: Duration = Duration::from_secs(3);
-/// No answer to a SYN for this long is a drop: a retransmission fits.
+/// A SYN without an answer for this long was dropped. The time includes a
+/// retransmission.
 const SILENCE: Duration = Duration::from_millis(1500);
 const SOON: Duration = Duration::from_secs(2);
 
-/// The blocklist as it should be.
+/// The options of Courier with a correct blocklist.
 fn sane() -> Options {
     Options {
         listed4: vec!["100.64.66.0/24".into()],
@@ -42,7 +43,7 @@ fn site(change: impl FnOnce(&mut Options)) -> Site<Courier> {
     Site::with_courier(Path::new(env!("CARGO_BIN_EXE_spamdrop")), &options).unwrap()
 }
 
-/// A session up to MAIL.
+/// Runs a session up to MAIL.
 fn greeted(site: &Site<Courier>, source: &str, sender: &str) -> Client {
     let mut client = site.connect(source).unwrap();
     assert_eq!(client.read_reply().unwrap().code, 220);
@@ -51,7 +52,7 @@ fn greeted(site: &Site<Courier>, source: &str, sender: &str) -> Client {
     client
 }
 
-/// A session up to its 511, which must arrive whole.
+/// Runs a session up to the complete 511.
 fn refused(site: &Site<Courier>, source: &str) -> Client {
     let mut client = greeted(site, source, SPAMMER);
     let reply = client.rcpt(RECIPIENT).unwrap();
@@ -126,8 +127,8 @@ fn a_rude_sender_hears_its_511_and_its_slot_is_free_after_the_grace() {
     }
 }
 
-/// Debian's default: Courier sleeps 8 s before it logs and says the 511, and
-/// 16 s before the next.
+/// Debian enables the tarpit: Courier sleeps 8 s before it logs and sends the
+/// first 511, and 16 s before the next.
 #[test]
 fn with_the_tarpit_terminate_frees_the_slots_of_polite_and_rude_senders() {
     const OTHER: &str = "100.64.66.2";
@@ -175,7 +176,8 @@ fn a_message_to_a_good_and_a_bad_recipient_is_delivered_and_blocks_nobody() {
         Ok((site.smtpd.delivered(&site.server)? == 2).then_some(()))
     })
     .unwrap();
-    // What comes after in the log has been read when this one is blocked.
+    // The log is read in order, so all earlier lines have been read when this
+    // sender is blocked.
     let _zombie = refused(&site, ZOMBIE);
     wait_for_state(&site, ZOMBIE, "open");
     assert_eq!(entries(&site).len(), 1, "{}", daemon.output());
@@ -221,14 +223,16 @@ fn a_blocklist_gone_wrong_trips_the_ceiling_once_and_a_better_one_resets_it() {
     }
     let paused = |line: &str| line.contains("no new blocks");
     daemon.wait_for(paused, SOON).unwrap();
-    // The ceiling is 20 % of those whose mail was accepted, and 5.
+    // The ceiling is reached with 20 % of the senders whose mail was accepted,
+    // and with at least five, so the fifth sender is not blocked.
     let blocked = entries(&site);
     let hit = |friend: &&String| blocked.iter().any(|entry| entry["addr"] == friend.as_str());
     assert_eq!(friends.iter().filter(hit).count(), 4, "{blocked:?}");
 
     courier::list(&site.server, &sane()).unwrap();
     wait_for_verdict(&site, "100.64.98", 250);
-    // What was blocked in error would expire; its administrator is faster.
+    // The wrong blocks would expire by themselves; here an administrator
+    // removes them earlier.
     site.spamdrop(&["flush"]).unwrap();
     for friend in &friends {
         delivers(&site, friend);

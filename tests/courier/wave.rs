@@ -1,10 +1,10 @@
-//! Does it help? A small wave against the real Courier, with four policies
-//! side by side: 23 listed senders, 10 slots, 0.4 s between a sender's
-//! commands. A clean client counts how often it is served, and how long it
+//! The effect of spamdrop in a small wave against the real Courier, with four
+//! policies side by side: 23 listed senders, 10 slots, 0.4 s between a sender's
+//! commands. A clean client counts how often it is served, and measures its
 //! waits for the banner.
 //!
 //! `SPAMDROP_FULL=1` runs 3 waves of 40 s of each kind and takes medians;
-//! otherwise it is one of 20 s.
+//! otherwise, one wave of 20 s of each kind is run.
 
 use std::fmt;
 use std::path::Path;
@@ -18,11 +18,12 @@ use spamdrop_lab::{Courier, Site};
 
 const ZOMBIES: usize = 23;
 const SLOTS: u16 = 10;
-/// Between the commands of a sender, and the sessions of the clean client.
+/// Pause between the commands of a sender, and between the clean client's
+/// sessions.
 const PAUSE: Duration = Duration::from_millis(400);
 const CLEAN_PAUSE: Duration = Duration::from_millis(500);
 
-/// Name and configuration; none: without spamdrop.
+/// The name and configuration of each policy; `None` runs no spamdrop.
 const POLICIES: [(&str, Option<&str>); 4] = [
     ("nothing", None),
     ("every packet, as in 2009", Some("compat = \"recent\"")),
@@ -34,12 +35,12 @@ const RECENT: usize = 1;
 const SYN_ONLY: usize = 2;
 const DEFAULTS: usize = 3;
 
-/// How the clean client fared.
+/// The service that the clean client received.
 #[derive(Clone, Default)]
 struct Service {
-    /// Seconds to each banner.
+    /// The wait for each banner, in seconds.
     waits: Vec<f64>,
-    /// Whether it still waits at the end.
+    /// Whether its last connection was not served before the end.
     waiting: bool,
 }
 
@@ -91,7 +92,8 @@ fn wave() {
     }
 }
 
-/// For each policy, the round in which the median of clean sessions was served.
+/// For each policy, chooses the round with the median number of clean sessions
+/// that were served.
 fn median_of(rounds: usize, rude: impl Fn(usize) -> bool + Sync, length: Duration) -> Vec<Service> {
     let rounds: Vec<_> = (0..rounds).map(|_| side_by_side(&rude, length)).collect();
     let of_policy = |policy: usize| {
@@ -143,7 +145,8 @@ fn one_wave(
         for zombie in 0..ZOMBIES {
             scope.spawn(move || {
                 while Instant::now() < end {
-                    // Refused, reset, too late: all the same to it.
+                    // The sender continues whether it was refused, reset or too
+                    // late.
                     let _ = zombie_session(site, zombie, rude(zombie), end);
                 }
             });
@@ -155,7 +158,8 @@ fn one_wave(
     })
 }
 
-/// Each has a /24 of its own: Courier limits the connections from one.
+/// Runs a session of a listed sender. Each sender has a /24 of its own, because
+/// Courier limits the connections from one /24.
 fn zombie_session(
     site: &Site<Courier>,
     zombie: usize,
@@ -173,7 +177,7 @@ fn zombie_session(
         client.command(command)?;
     }
     if rude {
-        // Until the server closes, or the wave ends.
+        // The sender waits until the server closes, or the wave ends.
         return client.expect_close(end.saturating_duration_since(Instant::now()));
     }
     sleep(PAUSE);
@@ -203,7 +207,7 @@ fn connect(site: &Site<Courier>, source: &str, end: Instant) -> std::io::Result<
     let dest = (SERVER4, 25).into();
     let source = source.parse().ok();
     let left = end.saturating_duration_since(Instant::now());
-    // A timeout of 0 is refused.
+    // `connect` rejects a timeout of 0.
     Client::connect(
         &site.world,
         source,

@@ -1,14 +1,14 @@
-//! Locks, disks, servers and interfaces that do not do their part: the watch
-//! waits for none of them.
+//! Locks that others hold, a silent server, a detached filter and an unreadable
+//! file: the daemon waits for none of them.
 
 use rusqlite::Connection;
 use spamdrop::lock::{WriteLock, set_verb};
 
 use super::*;
 
-/// Within this time, what was learned is written.
+/// Time limit for evidence to be written.
 const WRITTEN: Duration = Duration::from_secs(10);
-/// SIGTERM is obeyed within this time, whatever others hold.
+/// Time limit for the end after SIGTERM, whatever locks others hold.
 const END: Duration = Duration::from_secs(1);
 
 fn ends_in_time(daemon: &mut Daemon) {
@@ -31,7 +31,8 @@ fn until_warned(site: &Site, part: &str) {
     .unwrap();
 }
 
-/// As when an administrator stops `spamdrop import` with Ctrl-Z.
+/// Takes the write lock, like a `spamdrop import` that an administrator has
+/// stopped with Ctrl-Z.
 fn hold_write_lock(site: &Site) -> WriteLock {
     set_verb("import".into());
     let acquire = || WriteLock::acquire(Path::new("/run/spamdrop"));
@@ -47,7 +48,7 @@ fn blocks_wait_for_the_write_lock_and_its_holder_is_named() {
     let holder = format!("`spamdrop import` (pid {})", std::process::id());
     until_warned(&site, &holder);
     assert!(entry(&site, ZOMBIE).is_none());
-    // The watch goes on meanwhile.
+    // The daemon continues to read the log in the meantime.
     site.log(&rejection(CLEAN)).unwrap();
     until_status(&site, "/daemon/state/events/blocked", 2);
     drop(lock);
@@ -63,7 +64,7 @@ fn blocks_wait_for_the_write_lock_and_its_holder_is_named() {
     until_warned(&site, &holder);
     ends_in_time(&mut daemon);
     drop(lock);
-    // The line was not lost with the queue.
+    // The queue is lost, but the next daemon reads the line again.
     let _daemon = site.run().unwrap();
     until("the entry", SOON, || Ok(entry(&site, ZOMBIE6))).unwrap();
 }

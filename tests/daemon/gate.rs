@@ -5,7 +5,7 @@ use std::fs;
 use super::*;
 
 pub(super) const SLOTS: u32 = 5;
-/// From so many connections on, strangers with a TTL of 64 wait.
+/// From this number of connections on, strangers with a TTL of 64 wait.
 pub(super) const LIMIT: usize = 3;
 const FRIEND: &str = "100.64.1.1";
 const FRIEND6: &str = "2001:db8:64:9::1";
@@ -17,7 +17,7 @@ pub(super) fn gated(mode: &str) -> Site {
     site
 }
 
-/// Connections of as many strangers, served.
+/// Opens connections from this number of strangers, which are all served.
 pub(super) fn crowd(site: &Site, number: usize) -> Vec<Client> {
     let connect = |n| {
         let mut client = site.connect(&format!("100.64.2.{n}")).unwrap();
@@ -39,7 +39,8 @@ fn until_open(site: &Site, number: usize) {
     until_status(site, "/daemon/state/gate/open", number as u64);
 }
 
-/// Until the filter lets no stranger pass: a few do, so that none starves.
+/// Waits until the filter drops a stranger's SYN. Before that, it may let a few
+/// pass, so that no class starves.
 pub(super) fn until_strangers_wait(site: &Site) {
     let mut passed = Vec::new();
     until("a stranger to wait", Duration::from_secs(20), || {
@@ -63,7 +64,7 @@ fn strangers_wait_while_slots_are_taken_and_known_senders_do_not() {
     let clients = crowd(&site, LIMIT);
     until_strangers_wait(&site);
     delivers(&site, FRIEND);
-    // Told of while it runs.
+    // This sender is added while the daemon runs.
     site.spamdrop(&["known", "add", FRIEND6]).unwrap();
     until_status(&site, "/daemon/state/gate/known", 2);
     delivers(&site, FRIEND6);
@@ -110,8 +111,8 @@ fn observing_refuses_nobody_and_says_what_it_would() {
     for n in 0..4 {
         delivers(&site, &format!("100.64.3.{n}"));
     }
-    // The first two would have passed all the same.
-    until("refusals to be told", SOON, || {
+    // With `admit = "on"`, the first two would have passed as well.
+    until("the refusals to be counted", SOON, || {
         let refused = gate(&site, "refused")[1].as_u64();
         Ok((refused >= Some(1)).then_some(()))
     })
@@ -132,7 +133,7 @@ fn the_gate_opens_when_the_daemon_stops_or_dies() {
     let dead = Instant::now();
     let mut client = site.connect("100.64.3.202").unwrap();
     assert_eq!(client.read_reply().unwrap().code, 220);
-    // It repeats its SYN every second.
+    // The client's kernel repeats the SYN about every second.
     assert!(
         dead.elapsed() < Duration::from_secs(4),
         "{:?}",
@@ -160,7 +161,7 @@ fn a_reload_changes_the_gate() {
     })
     .unwrap();
     assert!(!is_dropped(&site, "100.64.3.204"));
-    // Courier's own figure.
+    // Without `slots`, the daemon uses Courier's own limit.
     fs::create_dir_all(site.path("courier")).unwrap();
     fs::write(site.path("courier/esmtpd"), "MAXDAEMONS=77\n").unwrap();
     site.configure("admit = \"observe\"").unwrap();
@@ -181,13 +182,13 @@ fn known_senders_pass_a_gate_that_was_just_switched_on() {
     site.configure(&format!("admit = \"on\"\nslots = {SLOTS}"))
         .unwrap();
     daemon.signal(Signal::SIGHUP).unwrap();
-    until("the filter to be told of it", SOON, || {
+    until("the filter to know the sender", SOON, || {
         assert!(!is_dropped(&site, FRIEND));
         Ok((gate(&site, "known") == 1).then_some(()))
     })
     .unwrap();
-    // From the next look on; while the gate only observed, this stranger's
-    // class may have had its turn, so a second one may be needed.
+    // The gate refuses strangers from its next update on. The first stranger
+    // may still pass, because its class may be due for a starvation admit.
     let start = Instant::now();
     until_strangers_wait(&site);
     assert!(start.elapsed() < 2 * SOON, "{:?}", start.elapsed());

@@ -1,17 +1,17 @@
-//! What is remembered of senders.
+//! The evidence on senders that the daemon keeps.
 
 use std::fs;
 
 use super::*;
 
-/// What is learned is written within five seconds.
+/// Time limit for evidence to be written; the daemon takes up to five seconds.
 const WRITTEN: Duration = Duration::from_secs(10);
 
 fn accepted(stamp: jiff::Timestamp, source: &str) -> String {
     format!("{stamp} mx courierd: newmsg,id=1: dns; friend.example (friend.example [{source}])")
 }
 
-/// A delivery as Courier logs it, with a stamp of now.
+/// Formats a delivery as Courier logs it, with the current time.
 fn delivered(host: &str, from: &str) -> String {
     let stamp = jiff::Timestamp::now();
     format!(
@@ -55,7 +55,7 @@ fn what_run_learns_is_what_learn_learns() {
     site.log(&delivered("100.64.1.3", "a@here.example"))
         .unwrap();
     site.log(&delivered("100.64.1.4", "")).unwrap();
-    // An hour ago: too old to block, but not to tell.
+    // A rejection of an hour ago is too old for a block, but not for evidence.
     let stamp = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
     site.log(&rejection_at(stamp, "100.64.1.2")).unwrap();
     until_status(&site, "/daemon/state/events/stale", 7);
@@ -88,7 +88,7 @@ fn kill_9_and_a_restart_keep_what_was_learned() {
         logs_mail_of_two_days(&site, source);
     }
     let learned = until_known(&site, 5);
-    // The daemon leaves alone what a hand does meanwhile.
+    // The daemon does not overwrite the changes of commands.
     site.spamdrop(&["known", "add", "100.64.1.9"]).unwrap();
     site.spamdrop(&["known", "remove", "100.64.1.1"]).unwrap();
     daemon.kill().unwrap();
@@ -101,15 +101,16 @@ fn kill_9_and_a_restart_keep_what_was_learned() {
     let mut daemon = site.run().unwrap();
     site.log(&accepted(jiff::Timestamp::now(), "100.64.1.6"))
         .unwrap();
-    // Four from before, and one from now: the blocklist is wrong.
+    // Four senders from before and one new sender are listed, so the blocklist
+    // is considered wrong.
     for n in 2..=5 {
         site.log(&rejection(&format!("100.64.1.{n}"))).unwrap();
     }
     until_status(&site, "/daemon/state/events/blocked", 4);
     site.log(&rejection("100.64.1.6")).unwrap();
     until_status(&site, "/daemon/state/events/ceiling", 1);
-    // That demotes none of them, not even those who were blocked before it
-    // was noticed.
+    // A wrong blocklist demotes none of them, not even the senders that were
+    // blocked before the error was noticed.
     assert!(stopped_cleanly(&mut daemon).success());
     let mut after = known(&site);
     assert_eq!(after.remove(5)["state"], "unproven");
@@ -142,7 +143,7 @@ fn a_damaged_file_stops_no_watch() {
     .unwrap();
 }
 
-/// It took weeks to learn.
+/// `detach` keeps the state, because learning takes weeks.
 #[test]
 fn detach_leaves_what_is_known() {
     let site = site(|_| {});

@@ -1,4 +1,4 @@
-//! What keeps refused strangers from being looked up is told.
+//! `status` names the reasons why refused strangers are not looked up.
 
 use spamdrop_lab::dns::{DnsStub, Reply};
 
@@ -13,7 +13,7 @@ fn a_refusing_blocklist_and_a_spent_day_are_told() {
     let stub = DnsStub::start(&site.server, any, refuse).unwrap();
     let resolv_conf = site.path("resolv.conf");
     std::fs::write(&resolv_conf, format!("nameserver {}\n", stub.addr())).unwrap();
-    // A tenth of the day is there at the start.
+    // A tenth of the daily look-ups is available at the start: a single one.
     site.configure(&format!(
         "admit = \"on\"\nslots = {SLOTS}\nzones = [\"b.example\"]\nresolv_conf = {resolv_conf:?}\nmax_lookups_per_day = 10"
     ))
@@ -23,7 +23,7 @@ fn a_refusing_blocklist_and_a_spent_day_are_told() {
     until_strangers_wait(&site);
     let refused = "b.example answered 127.255.255.255";
     until_warned(&site, refused);
-    // A second one.
+    // A second stranger finds the look-ups spent.
     site.dropped("100.64.4.1", SILENCE).unwrap();
     until_warned(&site, "`max_lookups_per_day` is spent");
     assert_eq!(stub.questions(), 1);

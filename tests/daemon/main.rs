@@ -30,7 +30,8 @@ const ZOMBIE: &str = "100.64.0.66";
 const ZOMBIE6: &str = "2001:db8:64:1::66";
 const MATE6: &str = "2001:db8:64:1::77";
 const CLEAN: &str = "100.64.0.1";
-/// No answer to a SYN for this long is a drop: a retransmission fits.
+/// A SYN without an answer for this long was dropped. The time includes a
+/// retransmission.
 const SILENCE: Duration = Duration::from_millis(1500);
 const SOON: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(3);
@@ -42,7 +43,8 @@ fn site(change: impl FnOnce(&mut Options)) -> Site {
     site
 }
 
-/// What `show --json` says of an address, if it is listed.
+/// Returns the first entry that `show --json` prints for an address, if it is
+/// blocked.
 fn entry<S>(site: &Site<S>, addr: &str) -> Option<Value> {
     let output = site.output(&["show", addr, "--json"], b"").unwrap();
     let json: Value = serde_json::from_slice(&output.stdout).ok()?;
@@ -64,7 +66,7 @@ fn wait_for_sessions(site: &Site, number: usize, within: Duration) {
     .unwrap();
 }
 
-/// A session up to its 511, which must arrive whole.
+/// Runs a session up to the complete 511.
 fn refused(site: &Site, source: &str) -> Client {
     let mut client = site.connect(source).unwrap();
     let reply = client.reject_session().unwrap();
@@ -75,7 +77,7 @@ fn refused(site: &Site, source: &str) -> Client {
     client
 }
 
-/// A session in which a message is accepted.
+/// Runs a session in which a message is accepted.
 fn delivers(site: &Site, source: &str) {
     let mut client = site.connect(source).unwrap();
     assert_eq!(client.read_reply().unwrap().code, 220);
@@ -90,7 +92,7 @@ fn is_dropped(site: &Site, source: &str) -> bool {
     site.dropped(source, SILENCE).unwrap()
 }
 
-/// A rejection as Courier logs it, with a stamp of now.
+/// Formats a rejection as Courier logs it, with the current time.
 fn rejection(source: &str) -> String {
     rejection_at(jiff::Timestamp::now(), source)
 }
@@ -108,7 +110,8 @@ fn stopped_cleanly(daemon: &mut Daemon) -> ExitStatus {
     daemon.exit_status(SOON).unwrap()
 }
 
-/// `status --json` once the number at `pointer` is `wanted`.
+/// Waits until the number at `pointer` is `wanted`, and returns the output of
+/// `status --json`.
 fn until_status(site: &Site, pointer: &str, wanted: u64) -> String {
     until(pointer, Duration::from_secs(3), || {
         let text = site.status(&["--json"])?;

@@ -1,4 +1,4 @@
-//! What an administrator does while it runs, and sees of it.
+//! Actions of an administrator while the daemon runs, and their effects.
 
 use super::*;
 
@@ -91,7 +91,8 @@ fn hangup_reads_the_configuration_again_and_keeps_the_old_one_if_it_is_wrong() {
     assert!(!is_dropped(&site, ZOMBIE));
 }
 
-/// The filter has been told of it by then.
+/// The filter already has the new settings when the missing interface is found,
+/// so the daemon has to restore them.
 #[test]
 fn a_configuration_whose_interface_does_not_exist_changes_nothing() {
     let site = site(|_| {});
@@ -174,7 +175,7 @@ fn what_is_unwise_is_said_once_at_the_start() {
     ] {
         assert_eq!(output.matches(unwise).count(), 1, "{unwise}: {output}");
     }
-    // Where a file is broken, the watch goes on.
+    // The daemon runs even if Courier's file cannot be read.
     std::fs::remove_file(courier.join("esmtpd")).unwrap();
     std::fs::create_dir(courier.join("esmtpd")).unwrap();
     let daemon = site.run().unwrap();
@@ -185,7 +186,7 @@ fn what_is_unwise_is_said_once_at_the_start() {
     );
 }
 
-/// Whatever RUST_LOG says of other records.
+/// The packets are logged whatever RUST_LOG sets for other records.
 #[test]
 fn packets_are_logged_when_asked_for() {
     let site = site(|_| {});
@@ -203,7 +204,8 @@ fn packets_are_logged_when_asked_for() {
     assert!(stopped_cleanly(&mut daemon).success());
 }
 
-/// An administrator reads the pinned maps with bpftool: fields have names.
+/// An administrator reads the pinned maps with bpftool, which needs the names
+/// of their fields.
 #[test]
 fn bpftool_shows_typed_fields() {
     let site = site(|_| {});

@@ -1,4 +1,4 @@
-//! What becomes of a blocked peer's sessions, and how long its block lasts.
+//! The end of a blocked peer's sessions, and the duration of its block.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn a_polite_sender_gets_its_511_and_its_221_and_is_dropped_from_then_on() {
     for source in [ZOMBIE, ZOMBIE6] {
         let mut client = refused(&site, source);
         wait_for_state(&site, source, "open", SOON);
-        // The first SYN after the block, while the session still goes on.
+        // This is the first SYN after the block; the session still continues.
         assert!(is_dropped(&site, source), "{source}");
         assert_eq!(client.quit().unwrap().code, 221);
         client.expect_close(SOON).unwrap();
@@ -19,7 +19,7 @@ fn a_polite_sender_gets_its_511_and_its_221_and_is_dropped_from_then_on() {
     }
     delivers(&site, CLEAN);
     assert!(stopped_cleanly(&mut daemon).success());
-    // The filter stays.
+    // The filter remains when the daemon has ended.
     assert!(is_dropped(&site, ZOMBIE));
     delivers(&site, CLEAN);
 }
@@ -83,15 +83,15 @@ fn terminate_ends_a_process_asleep_in_the_tarpit_but_never_the_listener() {
     client.mail("a@zombie.example").unwrap();
     client.send("RCPT TO:<b@here.example>").unwrap();
     let listener = site.smtpd.pid();
-    // A second recipient, after a first 511 that stands in the log.
+    // The log gets a first 511, as if the pending RCPT were a second one.
     site.log(&rejection(ZOMBIE)).unwrap();
     wait_for_sessions(&site, 0, SOON + Duration::from_secs(1));
     assert_eq!(site.smtpd.pid(), listener);
     delivers(&site, CLEAN);
 }
 
-/// The server's main process may hold a session's socket too, between accept
-/// and fork. Here it is this test: a SIGTERM would end it.
+/// The server's main process may hold a session's socket as well, between
+/// accept and fork. Here that process is this test, which a SIGTERM would end.
 #[test]
 fn a_process_that_listens_is_never_terminated() {
     let site = site(|_| {});
@@ -185,8 +185,8 @@ fn who_is_taken_off_the_list_in_time_keeps_the_connection() {
     assert_eq!(client.command("NOOP").unwrap().code, 250);
 }
 
-/// A server in another namespace: its connections are not to be seen, so
-/// nobody can tell when they have ended.
+/// The server is in another namespace, so its connections are not visible and
+/// the daemon cannot tell when they have ended.
 #[test]
 fn entries_stay_open_where_no_server_is_to_be_seen() {
     let site = site(|_| {});

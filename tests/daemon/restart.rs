@@ -1,9 +1,9 @@
-//! The controller stops, dies, or is there twice.
+//! The daemon stops, is killed, or is started twice.
 
 use super::*;
 
-/// Wherever the controller dies, what is listed stays dropped, and the next
-/// one ends what the last left open.
+/// Whenever the daemon is killed, the blocked sources stay dropped, and the
+/// next daemon completes the pending releases.
 #[test]
 fn after_kill_9_the_filter_drops_and_the_next_controller_goes_on() {
     let site = site(|options| options.read_timeout = Duration::ZERO);
@@ -21,7 +21,7 @@ fn after_kill_9_the_filter_drops_and_the_next_controller_goes_on() {
         let mut client = refused(&site, &source);
         wait_for_state(&site, &source, "open", SOON);
         listed.push(source.clone());
-        // From before the release to after it.
+        // The delays range from before the release to after it.
         std::thread::sleep(Duration::from_millis(round * 65));
         daemon.kill().unwrap();
         for source in &listed {
@@ -32,7 +32,8 @@ fn after_kill_9_the_filter_drops_and_the_next_controller_goes_on() {
         }
         if round % 2 == 0 {
             let _next = site.run().unwrap();
-            // Ended before the kill, or by the next controller.
+            // The connection was ended before the kill, or is ended by the next
+            // daemon.
             let end = client.expect_close(SOON + Duration::from_secs(1));
             let end = end.map_err(|error| error.kind());
             assert!(
@@ -45,7 +46,7 @@ fn after_kill_9_the_filter_drops_and_the_next_controller_goes_on() {
     }
 }
 
-/// The log line is not read again: what was to be released stands in the maps.
+/// The log line is not read again: the pending release is stored in the maps.
 #[test]
 fn a_restart_takes_up_what_was_to_be_released() {
     let site = site(|options| options.read_timeout = Duration::ZERO);
@@ -72,8 +73,8 @@ fn a_restart_takes_up_what_was_to_be_released() {
     );
 }
 
-/// Lines that were written while nobody watched count as well, unless they
-/// are older than a block lasts.
+/// Lines that were written while no daemon ran count as well, unless they are
+/// older than a block lasts.
 #[test]
 fn a_restart_reads_on_where_the_last_stopped() {
     let site = site(|_| {});
@@ -85,7 +86,7 @@ fn a_restart_reads_on_where_the_last_stopped() {
     site.log(&rejection("100.64.0.72")).unwrap();
     let long_ago = jiff::Timestamp::now() - Duration::from_secs(601);
     site.log(&rejection_at(long_ago, "100.64.0.73")).unwrap();
-    // RFC 5424's nil stamp: it may be as old as the log.
+    // RFC 5424's nil stamp: the line may be as old as the log.
     let unstamped = |source| {
         let line = rejection(source);
         let (_header, message) = line.split_once(": ").unwrap();
@@ -96,7 +97,8 @@ fn a_restart_reads_on_where_the_last_stopped() {
     wait_for_state(&site, "100.64.0.72", "sealed", SOON);
     site.log(&unstamped("100.64.0.75")).unwrap();
     wait_for_state(&site, "100.64.0.75", "sealed", SOON);
-    // What stood there before the first start is the past.
+    // The first line is older than the first start, the second is too old, and
+    // the third has no time.
     assert!(entry(&site, "100.64.0.70").is_none());
     assert!(entry(&site, "100.64.0.73").is_none());
     assert!(entry(&site, "100.64.0.74").is_none());
@@ -110,7 +112,7 @@ fn without_a_controller_nothing_hangs() {
     let mut client = refused(&site, ZOMBIE);
     wait_for_state(&site, ZOMBIE, "open", SOON);
     daemon.kill().unwrap();
-    // The session that was open goes on to its end, as slowly as the peer reads.
+    // The open session continues to its end.
     assert_eq!(client.command("NOOP").unwrap().code, 250);
     assert_eq!(client.quit().unwrap().code, 221);
     client.expect_close(SOON).unwrap();
@@ -139,7 +141,7 @@ fn one_daemon_at_a_time_and_detach_waits_for_it() {
     assert_eq!(ended.code(), Some(3), "{}", daemon.output());
 }
 
-/// The daemon beneath a forced `detach` must not bring the filter back.
+/// The daemon whose filter a forced `detach` removes must not attach it again.
 #[test]
 fn a_forced_detach_is_not_undone() {
     let site = site(|_| {});

@@ -1,4 +1,4 @@
-//! What is recorded of waves.
+//! The recording of waves.
 
 use std::fs;
 
@@ -6,7 +6,8 @@ use super::gate::{LIMIT, crowd, gated, until_strangers_wait};
 use super::*;
 
 const FRIEND: &str = "100.64.1.1";
-/// What is seen is written within five seconds, as far as the disk is as fast.
+/// Time limit for a wave to be written; the daemon takes up to five seconds if
+/// the disk is fast enough.
 const WRITTEN: Duration = Duration::from_secs(10);
 
 fn waves(site: &Site) -> Vec<Value> {
@@ -15,7 +16,7 @@ fn waves(site: &Site) -> Vec<Value> {
     json["waves"].as_array().unwrap().clone()
 }
 
-/// The only wave, once it is as it should be.
+/// Waits until the only wave is as wanted, and returns it.
 fn until_wave(site: &Site, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     until(what, WRITTEN, || match &waves(site)[..] {
         [] => Ok(None),
@@ -48,11 +49,11 @@ fn a_wave_is_reported_with_who_waited_and_who_did_not() {
         waiting.join().unwrap();
     });
     refused(&site, ZOMBIE).quit().unwrap();
-    let wave = until_wave(&site, "all to be heard of", |wave| {
+    let wave = until_wave(&site, "all sessions to be counted", |wave| {
         number(wave, "accepted") == 2 && number(wave, "listed") == 1
     });
     let peak = number(&wave, "peak_open");
-    // The crowd, and at most the few whom the floor let pass.
+    // The crowd, and at most the few strangers that starvation admits let pass.
     assert!((LIMIT as u64..=LIMIT as u64 + 3).contains(&peak), "{wave}");
     let refused: Vec<u64> = serde_json::from_value(wave["refused"].clone()).unwrap();
     assert!(refused[1] >= 2 && refused[0] + refused[2] == 0, "{wave}");
@@ -82,12 +83,12 @@ fn observing_says_what_would_have_become_of_whom() {
         delivers(&site, &format!("100.64.3.{n}"));
     }
     refused(&site, ZOMBIE).quit().unwrap();
-    let wave = until_wave(&site, "all to be heard of", |wave| {
+    let wave = until_wave(&site, "all sessions to be counted", |wave| {
         number(wave, "delayed_accepted") == 4 && number(wave, "delayed_listed") == 1
     });
     assert_eq!(wave["observed"], true);
     assert_eq!(number(&wave, "delayed"), 5, "{wave}");
-    // The floor would have let two pass.
+    // Two SYNs would have passed as starvation admits.
     let refused: Vec<u64> = serde_json::from_value(wave["refused"].clone()).unwrap();
     assert_eq!(
         (refused, number(&wave, "starvation_admits")),
@@ -115,7 +116,7 @@ fn the_log_and_status_tell_of_a_wave() {
         told.contains("for 5 slots, strangers have to wait; "),
         "{told}"
     );
-    until_wave(&site, "it to be written", |_| true);
+    until_wave(&site, "the wave to be written", |_| true);
     let status = site.status(&[]).unwrap();
     assert!(status.contains("\nwave             since "), "{status}");
     drop(clients);
@@ -125,7 +126,7 @@ fn the_log_and_status_tell_of_a_wave() {
     let told = daemon.wait_for(over, SOON).unwrap();
     assert!(told.contains("connections for 5 slots, "), "{told}");
     let written = |wave: &Value| wave["ongoing"] == false;
-    until_wave(&site, "it to be written", written);
+    until_wave(&site, "the wave to be written", written);
     let status = site.status(&[]).unwrap();
     assert!(
         status.contains("\nwave             last one at "),

@@ -1,4 +1,4 @@
-//! Many sources at once, slow name servers, and those that fail.
+//! Look-ups of many sources at once, and slow or failing name servers.
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn a_flood_of_sources_is_not_asked_about() {
         assert!((50..=most).contains(&started), "{started}");
         started
     });
-    // The zone and the name of each.
+    // Each source needs two questions, for the zone and for the host name.
     assert_eq!(lab.stub.questions() as u128, 2 * started);
 }
 
@@ -114,7 +114,7 @@ fn another_name_server_is_asked_where_one_fails() {
         );
         assert_eq!(answers[0].standing, Some(Standing::Listed));
     }
-    // Nobody listens there.
+    // Nothing listens at this address.
     let lab = Lab::new(listed());
     let nobody = "127.0.0.54:9".parse().unwrap();
     let servers = [nobody, lab.stub.addr()];
@@ -142,13 +142,14 @@ fn a_blocklist_that_refuses_is_not_asked_for_a_while() {
             (answer.standing, answer.zone, answer.ttl.as_secs())
         };
         assert_eq!(learn(9).await, (None, 0, 15));
-        // The other one may say so still; that it does not, says nothing.
+        // The other zone may still list a source. If it does not, that carries
+        // no information, because the first zone was not asked.
         assert_eq!(learn(10).await, (Some(Standing::Listed), 1, 300));
         assert_eq!(learn(11).await, (None, 0, 120));
         let trouble = lookups.refusals().trouble().unwrap();
         let start = "b.example answered 127.255.255.254, so";
         assert!(trouble.starts_with(start), "{trouble}");
-        // Whoever reads the configuration again has changed something.
+        // A reload clears the warning, because the cause may have been fixed.
         let zones = rules(&["b.example"]);
         lookups.reconfigure(zones, Resolver::new(&servers), 0);
         assert_eq!(lookups.refusals().trouble(), None);
@@ -170,13 +171,14 @@ fn a_spent_day_ends_the_questions() {
         let other = "192.0.2.10".parse().unwrap();
         assert_eq!(lookups.ask(other), Asked::TooMany);
         assert!(lookups.is_spent());
-        // What is known needs no question.
+        // A known verdict needs no question.
         lookups.next().await;
         assert!(matches!(lookups.ask(addr), Asked::Known(_)));
     });
 }
 
-/// Three questions tell that it is silent; then no source waits for it.
+/// Three questions without an answer show that the server is silent; after
+/// that, no source waits for it.
 #[test]
 fn a_silent_name_server_is_asked_last() {
     let lab = Lab::new(vec![]);

@@ -1,5 +1,5 @@
-//! What blocklists say, asked of a name server that says what the test wants.
-//! Nothing here needs root: the name server listens on the loopback address.
+//! DNS look-ups with a name server whose answers the test chooses. Nothing here
+//! needs root: the name server listens on the loopback address.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -48,14 +48,14 @@ impl Lab {
         }
     }
 
-    /// What is learned of one source in these zones.
+    /// Looks up one source in these zones.
     fn learn(&self, zones: &[&str], addr: &str) -> Answer {
         let addrs = vec![addr.parse().unwrap()];
         let lookups = lookups(zones, &[self.stub.addr()]);
         run(lookups, addrs).remove(0)
     }
 
-    /// Runs the program with a configuration in `dir`.
+    /// Runs spamdrop with a configuration in `dir`.
     fn spamdrop(&self, dir: &Path, args: &[&str]) -> Output {
         let resolv_conf = format!("nameserver {}\n", self.stub.addr());
         fs::write(dir.join("resolv.conf"), resolv_conf).unwrap();
@@ -123,11 +123,12 @@ fn a_listed_source_is_told_the_zones_text() {
         (verdict.standing, verdict.zone),
         (Standing::Listed as u32, 1)
     );
-    // Its name does not matter.
+    // The host name of a listed source is not looked up.
     assert_eq!(lab.stub.asked(REVERSE, Rtype::PTR), 0);
 }
 
-/// Only a 511 is watched for, so that is what the sender is told.
+/// The sender receives a 511 with the text, because only a 511 in the log is
+/// recognised.
 #[test]
 fn a_texts_own_code_is_not_told() {
     let text = Reply::txt("550 Go away");
@@ -163,7 +164,7 @@ fn an_allow_list_spares_a_listed_source() {
     assert_eq!(answer.text, None);
 }
 
-/// None of these is a listing, and none says that there is none.
+/// Replies that show neither a listing nor the absence of one.
 fn failures() -> Vec<Reply> {
     let records = |octets: &[[u8; 4]]| {
         let records = octets.iter().map(|octets| Data::A((*octets).into()));
@@ -218,7 +219,7 @@ fn a_zone_that_fails_hides_no_other() {
     let answer = lab.learn(&["c.example", "b.example"], ADDR);
     assert_eq!(answer.standing, Some(Standing::Listed));
     assert_eq!(answer.zone, 1);
-    // Of an allow-list it would.
+    // A failing allow-list does, because it might have allowed the source.
     let answer = lab.learn(&["allow:c.example", "b.example"], ADDR);
     assert_eq!(answer.standing, None);
 }
@@ -234,7 +235,7 @@ fn names_tell_the_unlisted_apart() {
     };
     let mail = "mail.example.org";
     let ptr = || Reply::ptr("mail.example.org");
-    // The zones said no for 120 s.
+    // The negative TTL of the zones is 120 s.
     assert_eq!(
         with(ptr(), mail, Reply::a(addr)),
         (Standing::Confirmed, 120)

@@ -1,4 +1,4 @@
-//! What `lookup` and `config check` say of it.
+//! The output of `lookup` and `config check` on zones.
 
 use super::*;
 
@@ -21,7 +21,8 @@ fn lookup_shows_what_the_zones_of_courier_say() {
 "
     );
     assert_eq!(output.status.code(), Some(0));
-    // Whom the server's own table spares, no zone is asked about.
+    // A source that Courier's `smtpaccess` allows is not looked up in the
+    // zones.
     assert_eq!(lab.stub.asked("1.3.0.192.b.example", Rtype::A), 0);
     let output = lab.spamdrop(dir.path(), &["lookup", "--json", ADDR]);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -87,10 +88,10 @@ fn config_check_asks_the_zones_for_their_test_entries() {
         warned,
         [
             "code.example begins its text with 550, so Courier's rejections by it carry no 511 and block nobody; write a text without a code for it in BLACKLISTS, in place of *",
-            "all.example holds 127.0.0.1, so it holds everybody; take it out",
-            "shut.example answered 127.255.255.254: it does not serve public name servers; ask it by a resolver of your own, or with a key of the blocklist's",
+            "all.example lists 127.0.0.1, so it lists every address; remove it",
+            "shut.example answered 127.255.255.254: it does not serve public name servers; query it through a resolver of your own, or with a key from the blocklist",
             "sold.example answered 192.0.2.80, which is not a listing; is it still a blocklist?",
-            "down.example could not be asked: timed out",
+            "down.example could not be queried: timed out",
             "none.example does not list 127.0.0.2, as every blocklist does; is its name right?",
         ]
     );

@@ -1,4 +1,4 @@
-//! The README and the guide: their links lead somewhere, the commands that their
+//! The README and the guide: their links resolve, the commands that their
 //! sentences name exist, and their settings are valid. `tests/guide` runs their
 //! commands.
 
@@ -14,8 +14,8 @@ use regex::Regex;
 use spamdrop::cli::Cli;
 use spamdrop_lab::guide::{Page, Part, pages, root};
 
-/// What a block may be: commands that are run, settings that are checked, and
-/// what neither is possible with.
+/// The languages of a block: commands are run and settings are checked; text
+/// and diagrams are neither.
 const LANGUAGES: [&str; 5] = ["console", "sh", "toml", "text", "mermaid"];
 
 fn blocks(page: &Page) -> Vec<(String, String, usize)> {
@@ -76,7 +76,7 @@ fn every_link_leads_somewhere() {
     }
 }
 
-/// The headings, as the anchors that a forge makes of them.
+/// The anchors that a forge generates for the headings.
 fn anchors(markdown: &str) -> BTreeSet<String> {
     let headings = markdown.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
@@ -89,7 +89,7 @@ fn anchors(markdown: &str) -> BTreeSet<String> {
     headings.map(anchor).collect()
 }
 
-/// In backquotes and in blocks.
+/// Commands are found in backquotes and in blocks.
 #[test]
 fn every_command_that_is_named_exists() {
     let named = Regex::new(r"\bspamdrop((?: (?:[a-z]+\b|--?[a-z-]+|[A-Z.…]+))+)").unwrap();
@@ -123,8 +123,8 @@ fn without_output(block: &str) -> String {
     code.fold(String::new(), |text, line| text + line + "\n")
 }
 
-/// Follows the words as far as they are commands; the first of them must be
-/// one, and every flag must be the command's.
+/// Follows the words as far as they name a command. The first word must be a
+/// command, and every flag must belong to the command.
 fn check(cli: &clap::Command, page: &Page, words: &str) -> String {
     let place = page.path.display();
     let mut command = cli;

@@ -1,5 +1,5 @@
-//! A day without a wave. The mail and the server are simulated; the controller, the
-//! gate and the filter are the real ones.
+//! A day without a wave. The mail and the server are simulated; the gate
+//! controller, the gate and the filter are the real ones.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -10,9 +10,9 @@ use super::*;
 
 const SEED: u64 = 1;
 const SLOTS: u32 = 40;
-/// Seconds.
+/// Length of a day in seconds.
 const DAY: f64 = 86_400.0;
-/// Seconds from look to look, as the daemon does it.
+/// Seconds between two updates of the gate, as in the daemon.
 const PERIOD: f64 = 0.2;
 /// Mails a second, by the hour.
 const RATES: [f64; 24] = [
@@ -21,11 +21,12 @@ const RATES: [f64; 24] = [
 ];
 /// Seconds until the server's listener has accepted a connection.
 const ACCEPT: f64 = 0.005;
-/// Seconds after which the kernel repeats an answer to a SYN that brought no
-/// echo, and after which it gives up.
+/// Seconds after which the kernel repeats a SYN-ACK that was not answered, and
+/// after which it gives up.
 const REPEATED: f64 = 1.0;
 const GIVEN_UP: f64 = 63.0;
-/// A mailing list's server opens as many connections at once as one may.
+/// Number of connections that a mailing list's server opens at once: the
+/// maximum that one source may have.
 const PER_SOURCE: usize = 4;
 const KNOWN_SENDERS: u32 = 150;
 
@@ -34,15 +35,16 @@ struct Arrival {
     at: f64,
     source: IpAddr,
     ttl: u8,
-    /// Seconds that the session takes; `None`: nobody follows the SYN up.
+    /// Duration of the session in seconds; `None` if the handshake is never
+    /// completed.
     session: Option<f64>,
 }
 
-/// Who sends mail, and when.
+/// Generates the arrivals of a day.
 struct World {
     rng: Rng,
     arrivals: Vec<Arrival>,
-    /// How much longer sessions are than on a usual day.
+    /// Factor by which sessions are longer than on a usual day.
     stretch: f64,
 }
 
@@ -60,8 +62,8 @@ impl World {
         world.arrivals
     }
 
-    /// Half of it within 6 s, 95 % within 18 s; now and then something large
-    /// over a slow line.
+    /// Adds mail. Half of the sessions take up to 6 s, 95 % up to 18 s; one of
+    /// 500 is a large message over a slow line.
     fn mail(&mut self) {
         for at in self.poisson(1.0) {
             let hour = (at / 3_600.0) as usize;
@@ -76,7 +78,7 @@ impl World {
         }
     }
 
-    /// Each takes a minute to hand over what has come in.
+    /// Adds mailing lists, whose sessions take a minute on average.
     fn lists(&mut self) {
         for at in self.poisson(1_800.0) {
             let (source, ttl) = self.sender();
@@ -88,7 +90,8 @@ impl World {
         }
     }
 
-    /// The noise of the Internet, and every other hour a denser piece of it.
+    /// Adds the scans of the Internet: single SYNs, and every two hours on
+    /// average several SYNs at once.
     fn scans(&mut self) {
         let dense = self.poisson(7_200.0);
         let dense = dense.into_iter().flat_map(|at| [at; 6]);
@@ -112,7 +115,7 @@ impl World {
         });
     }
 
-    /// Times in a day, so many seconds apart on average.
+    /// Generates times in a day that are `apart` seconds apart on average.
     fn poisson(&mut self, apart: f64) -> Vec<f64> {
         let mut at = 0.0;
         let next = || {
@@ -126,7 +129,7 @@ impl World {
         -(1.0 - self.rng.f64()).ln() * mean
     }
 
-    /// An address and a TTL: of Windows, or of Unix, and some hops away.
+    /// Chooses an address, and a TTL of Windows or Unix minus some hops.
     fn sender(&mut self) -> (IpAddr, u8) {
         let number = self.rng.u32(0..KNOWN_SENDERS);
         let hops = self.rng.u8(5..20);
@@ -147,7 +150,8 @@ impl World {
     }
 }
 
-/// A third of them IPv6, each in a neighbourhood of its own.
+/// The address of a known sender. A third are IPv6; each has a neighbourhood of
+/// its own.
 fn known(number: u32) -> IpAddr {
     if number.is_multiple_of(3) {
         Ipv6Addr::from((0x2001_0db8_u128 << 96) | u128::from(number) << 80 | 0x25).into()
@@ -164,14 +168,14 @@ fn near(number: u32) -> IpAddr {
     }
 }
 
-/// What the kernel and the server hold.
+/// The connections that the kernel and the server hold.
 #[derive(Default)]
 struct Server {
-    /// When each slot is free.
+    /// The time at which each slot becomes free.
     slots: Vec<f64>,
-    /// When each connection is accepted, and when it ends.
+    /// The times at which each connection is accepted and ends.
     sessions: Vec<(f64, f64)>,
-    /// When each SYN came that nobody has followed up.
+    /// The time of each SYN whose handshake is never completed.
     half_open: Vec<f64>,
 }
 
@@ -201,7 +205,7 @@ impl Server {
     }
 }
 
-/// What came of a day.
+/// The outcome of a day.
 struct Day {
     arrivals: u64,
     refused: u64,
@@ -209,7 +213,7 @@ struct Day {
     peak: u32,
 }
 
-/// The day up to a second of it.
+/// Replays the day up to a second of it.
 fn replay(stretch: f64, end: f64) -> Day {
     let mut day = World::day(stretch);
     day.retain(|arrival| arrival.at < end);
@@ -271,7 +275,8 @@ fn nobody_is_refused_on_a_quiet_day() {
     assert_eq!((day.stats.unconfirmed, day.stats.starvation_admits), (0, 0));
 }
 
-/// So the other one can fail. Later in the day nobody would get through.
+/// Shows that the test above can fail. It ends early, because later in the day
+/// nobody would get through.
 #[test]
 fn with_sessions_ten_times_as_long_strangers_are_refused() {
     let day = replay(10.0, 9.0 * 3_600.0);

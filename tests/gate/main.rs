@@ -1,5 +1,5 @@
-//! Who passes while the server's slots run out, in the kernel: every rule of
-//! the gate by `BPF_PROG_TEST_RUN`.
+//! The rules of the gate, in the kernel and by `BPF_PROG_TEST_RUN`: which new
+//! connections pass while the server's slots run out.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
@@ -30,7 +30,7 @@ const STRANGER: &str = "198.51.100.9";
 const NEIGHBOUR: &str = "192.0.2.77";
 const WINDOWS: u8 = 128;
 const UNIX: u8 = 64;
-/// Of 40 slots.
+/// The limits of the three classes for 40 slots.
 const LIMITS: [u32; 3] = [32, 28, 24];
 const ADMITTED: (u32, Reason) = (PASS, Reason::NotBlocked);
 const PREFERRED: (u32, Reason) = (PASS, Reason::GateKnownOrAllowed);
@@ -51,7 +51,7 @@ impl Site {
         Self { filter, gate_maps }
     }
 
-    /// Tends the gate: so many connections are held.
+    /// Writes a fresh gate with this number of open connections.
     fn open(&mut self, open: u32) {
         self.tend(open, |_| {});
     }
@@ -84,7 +84,7 @@ impl Site {
         self.gate_maps.stats().unwrap()
     }
 
-    /// When a kernel would repeat its SYN; tends the gate again.
+    /// Waits until a kernel would repeat its SYN, and refreshes the gate.
     fn later(&mut self) {
         thread::sleep(Duration::from_secs(1));
         let mut gate = self.gate_maps.gate().unwrap();
@@ -109,7 +109,8 @@ impl Site {
         self.filter.run(&tcp_frame(&spec(source, ttl)))
     }
 
-    /// Whose class had to wait, and whether there is a verdict.
+    /// Reads the look-up requests: each source whose class had to wait, and
+    /// whether it has a verdict.
     fn waited(&mut self) -> Vec<(IpAddr, bool)> {
         std::iter::from_fn(|| self.gate_maps.next_lookup_request()).collect()
     }
@@ -197,7 +198,7 @@ fn who_passes_counts_until_connections_are_counted_again() {
     site.open(LIMITS[2] - 2);
     let passed = [(); 4].map(|()| site.syn(STRANGER, WINDOWS));
     assert_eq!(passed, [ADMITTED, ADMITTED, REFUSED, REFUSED]);
-    // Known senders are held too.
+    // Known senders count as well.
     site.open(LIMITS[2] - 2);
     for _ in 0..2 {
         assert_eq!(site.syn(KNOWN, UNIX), ADMITTED);
@@ -252,7 +253,7 @@ fn only_new_connections_come_to_the_gate() {
         ..spec(STRANGER, WINDOWS)
     });
     assert_eq!(site.filter.run(&other_port), (PASS, Reason::OtherPort));
-    // A block decides first.
+    // A block takes precedence over the gate.
     site.filter.add(STRANGER, 600, 0, true);
     assert_eq!(site.syn(STRANGER, WINDOWS), (DROP, Reason::SealedDropped));
     site.filter.add("198.51.100.10", 10, 11, true);
@@ -291,7 +292,7 @@ fn who_is_refused_without_a_verdict_is_asked_for() {
     ];
     let expected = expected.map(|(addr, judged)| (addr.parse::<IpAddr>().unwrap(), judged));
     assert_eq!(site.waited(), expected);
-    // Nobody reads: the filter goes on all the same.
+    // Nobody reads the requests; the filter continues.
     for _ in 0..10_000 {
         assert_eq!(
             site.filter.action(&tcp_frame(&spec(strangers[0], 128)), 1),
@@ -301,7 +302,7 @@ fn who_is_refused_without_a_verdict_is_asked_for() {
     assert!((1_000..10_000).contains(&site.asked().len()));
 }
 
-/// On others a server's own users submit their mail.
+/// On other ports, the server's own users submit their mail.
 #[test]
 fn only_port_25_has_a_gate() {
     let mut site = Site::new();
@@ -335,7 +336,8 @@ fn in_a_flood_only_repeated_syns_are_considered() {
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
     assert_eq!(site.stats().unconfirmed, 1);
     assert_eq!(site.asked(), [] as [IpAddr; 0]);
-    // A kernel is not as fast as that.
+    // No kernel repeats a SYN as fast as that, so it does not count as
+    // repeated.
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
     assert_eq!(site.stats().unconfirmed, 2);
     site.later();
@@ -358,7 +360,7 @@ fn in_a_flood_only_repeated_syns_are_considered() {
             assert_eq!(site.filter.run(frame), expected);
         }
     }
-    // Repeating is not enough where there is no room.
+    // A repeated SYN is refused as well if there is no room.
     site.drain_starvation_admits();
     site.tend(1_000, |gate| gate.flooded = 1);
     site.later();

@@ -1,4 +1,4 @@
-//! Listed senders, with a responder and without.
+//! Listed senders at the gate, with and without a responder.
 
 use super::*;
 
@@ -11,9 +11,9 @@ fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
     let before = site.stats();
     site.tend(1_000, |gate| gate.responders = RESPONDER_IPV4);
     assert_eq!(site.syn(STRANGER, UNIX), (PASS, Reason::GateAnswered));
-    // It takes no slot.
+    // The connection takes no slot.
     assert_eq!(site.stats(), before);
-    // Whoever is wanted is not sent there.
+    // A known sender is not steered to the responder.
     site.judge(KNOWN, Standing::Listed);
     assert_eq!(site.syn(KNOWN, UNIX), PREFERRED);
     let expired = Verdict {
@@ -28,7 +28,8 @@ fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
 }
 
-/// As where the loopback interface has no IPv6.
+/// One address family has no responder, as on a host whose loopback interface
+/// has no IPv6.
 #[test]
 fn who_has_no_responder_is_held_to_the_limits() {
     let mut site = Site::new();
@@ -49,7 +50,7 @@ fn who_has_no_responder_is_held_to_the_limits() {
     }
 }
 
-/// A /64 shares a verdict, but not a rejection.
+/// A /64 shares a verdict, but a rejection applies to a single address.
 #[test]
 fn the_neighbour_of_a_listed_host_is_not_answered_in_its_place() {
     let mut site = Site::new();

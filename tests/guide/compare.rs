@@ -1,15 +1,15 @@
-//! Whether a command prints what is documented.
+//! Compares the output of a command with the documented one.
 //!
-//! Times of day and numbers of five digits or more may be any. Durations may
-//! differ by 5 s, and like numbers from 100 on by a tenth: time passes between two
-//! commands.
-//! `…` stands for anything in a line; as a whole line, for any lines.
+//! Times of day, and numbers of five digits or more, match any others.
+//! Durations may differ by 5 s. Durations and numbers from 100 on may differ by
+//! a tenth, because time passes between two commands. `…` stands for anything
+//! in a line; as a whole line, for any lines.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// The first difference.
+/// Describes the first difference.
 pub fn difference(documented: &str, printed: &str) -> Option<String> {
     let mut printed = printed.lines().filter(|line| !line.trim().is_empty());
     let mut documented = documented.lines().filter(|line| !line.trim().is_empty());
@@ -83,7 +83,7 @@ fn spaced(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A number as it is; a duration in seconds.
+/// The value of a number, or of a duration in seconds.
 fn seconds(text: &str) -> f64 {
     let part = |part: &str| {
         let digits = part.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
@@ -99,7 +99,8 @@ fn seconds(text: &str) -> f64 {
     text.split(' ').map(part).sum()
 }
 
-/// `slack` is allowed whatever the size.
+/// Whether two values match. A difference up to `slack` is allowed for any
+/// size.
 fn is_near(documented: f64, printed: f64, slack: f64) -> bool {
     let is_any = documented >= 10_000.0 && printed >= 10_000.0;
     let tenth = if documented < 100.0 {

@@ -1,5 +1,5 @@
 //! Runs the commands of the README and of the guide, in namespaces of its own,
-//! and compares what they print with what is documented.
+//! and compares their output with the documented one.
 //!
 //! A `sh` block has a command a line, each of which must succeed. A `console`
 //! block has commands behind `$ `, and behind each its output. Comments like
@@ -17,7 +17,7 @@ use spamdrop_lab::guide::{Page, Part, pages};
 use compare::difference;
 use stage::Stage;
 
-/// Commands that are not run, and why.
+/// Commands that are not run, each with the reason.
 const NOT_RUN: [(&str, &str); 13] = [
     (
         "cargo xtask demo",
@@ -73,8 +73,9 @@ fn every_documented_command_runs_and_prints_what_is_documented() {
     }
 }
 
-/// What went wrong on a page. After the first failure the rest of it is not
-/// run, because it may build on what failed.
+/// Runs the blocks of a page. Returns the first failure, or an empty string.
+/// The rest of the page is not run after a failure, because it may depend on
+/// what failed.
 fn run(page: &Page, skipped: &mut BTreeSet<String>) -> String {
     let mut stage: Option<Stage> = None;
     for part in page.parts().unwrap() {

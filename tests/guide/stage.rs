@@ -15,20 +15,20 @@ use spamdrop_lab::{Daemon, Signal, Site, many_sources};
 
 /// The addresses that the documentation uses for senders.
 const SENDERS: [&str; 2] = ["192.0.2.0/24", "203.0.113.0/24"];
-/// One SYN goes unanswered, and is not repeated yet.
+/// In this time, the kernel sends a single SYN and does not repeat it yet.
 const ONE_SYN: Duration = Duration::from_millis(300);
 const SOON: Duration = Duration::from_secs(10);
-/// Everybody but this one is on no blocklist.
+/// The only listed sender, as its address is written in a query.
 const LISTED: &str = "66.2.0.192";
 const DAY: i64 = 24;
 
 /// A server in namespaces of its own, with `spamdrop` on its path.
 pub struct Stage {
-    // Dropped before the site it runs on.
+    // Dropped before the site on which it runs.
     daemon: Option<Daemon>,
     blocklist: Option<DnsStub>,
     site: Site<TcpListener>,
-    /// Lines of the configuration beyond the site's own.
+    /// Lines of the configuration besides the site's own.
     configuration: Vec<String>,
 }
 
@@ -102,7 +102,7 @@ impl Stage {
         }
     }
 
-    /// As `spamdrop attach`, without the daemon that may run.
+    /// Stops the daemon, if it runs, and attaches as `spamdrop attach` does.
     fn attach(&mut self) -> Result<()> {
         self.stop()?;
         self.site.spamdrop(&["attach", "eth0"]).map(drop)
@@ -126,7 +126,7 @@ impl Stage {
         Ok(())
     }
 
-    /// A daemon that runs is started again.
+    /// Writes the configuration, and restarts a running daemon.
     fn configure(&mut self) -> Result<()> {
         self.site.configure(&self.configuration.join("\n"))?;
         if self.daemon.is_some() {
@@ -187,8 +187,9 @@ impl Stage {
         self.await_entry(addr, "")
     }
 
-    /// One SYN of a blocked sender, which extends its block: only an expiry that
-    /// moves by a second or more is stored.
+    /// Sends one SYN of a blocked sender, which extends its block. Before that,
+    /// it waits, because the filter stores only an expiry that moves by a
+    /// second or more.
     fn knock(&self, addr: &str) -> Result<()> {
         until("the expiry to be a second old", SOON, || {
             let shown = self.site.spamdrop(&["show", addr, "--json"])?;
@@ -209,7 +210,7 @@ impl Stage {
         ))
     }
 
-    /// Waits for an entry in this state; any state, where it is empty.
+    /// Waits for an entry in this state; an empty `state` matches any.
     fn await_entry(&self, addr: &str, state: &str) -> Result<()> {
         until(&format!("{addr} to be blocked"), SOON, || {
             let shown = self.site.output(&["show", addr], b"")?;
@@ -224,7 +225,7 @@ impl Stage {
         format!("{}:{path}:/usr/sbin:/sbin", self.site.path("bin").display())
     }
 
-    /// Documented paths, and where they are here.
+    /// The documented paths, and the paths that replace them here.
     fn places(&self) -> [(&'static str, String); 2] {
         [
             ("/var/log/mail.log", "mail.log"),

@@ -1,5 +1,5 @@
-//! The filter's memory of sources that it dropped a moment ago: it must not
-//! be seen, but by the clock.
+//! The filter's cache of sources that it dropped a moment ago. It must have no
+//! effect but a faster drop.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -24,7 +24,7 @@ use spamdrop_lab::wait::until;
 const LISTED: &str = "192.0.2.1";
 const TTL: u32 = 600;
 const DROPPED: (u32, Reason) = (DROP, Reason::SealedDropped);
-/// The longest tick (HZ=100), and a machine that is busy for a while.
+/// Tolerance for the longest tick (HZ=100) and a busy machine.
 const LATE: Duration = Duration::from_millis(510);
 
 fn syn(source: &str) -> Vec<u8> {
@@ -42,7 +42,8 @@ fn server() -> IpAddr {
     Ipv4Addr::new(198, 51, 100, 25).into()
 }
 
-/// A filter that has just dropped a sealed source, and remembers it.
+/// Returns a filter that has just dropped a sealed source, and has it in its
+/// cache.
 fn heated() -> Filter {
     let mut filter = Filter::new();
     filter.add(LISTED, TTL, 0, true);
@@ -52,7 +53,8 @@ fn heated() -> Filter {
     filter
 }
 
-/// The block map, opened beside the controller's own code.
+/// Opens the block map directly, so that spamdrop's own code does not clear the
+/// cache.
 fn blocked4(filter: &Filter) -> HashMap<MapData, [u8; 4], Entry> {
     let pin = pins::maps_dir(&pin_dir()).join(BLOCKED4);
     let data = filter.on_host(move || MapData::from_pin(pin).unwrap());
@@ -76,7 +78,7 @@ fn a_source_is_remembered_for_a_second_at_most() {
 #[test]
 fn every_hit_is_counted() {
     let mut filter = heated();
-    // More than a slot can count.
+    // More hits than a slot of the cache can count.
     let hits = 3 * u32::from(u16::MAX);
     filter.action(&syn(LISTED), hits);
     assert_eq!(filter.entry(LISTED).hits, 3 + hits);
@@ -168,7 +170,8 @@ fn ports_that_are_no_longer_watched_pass_at_once() {
 #[test]
 fn a_fixed_entry_expires_on_time_under_fire() {
     let mut filter = Filter::new();
-    // What it is remembered for would end half a second later.
+    // The cache would remember the source half a second longer than the block
+    // lasts.
     let start = clock::monotonic_ns().minus(Duration::from_millis(500));
     let term = Term {
         start,
@@ -180,7 +183,7 @@ fn a_fixed_entry_expires_on_time_under_fire() {
     until("the entry to expire", Duration::from_secs(5), || {
         let before = clock::monotonic_ns();
         let (_, reason) = filter.run(&syn(LISTED));
-        // The filter's clock may be a tick behind, and never ahead.
+        // The filter's clock may be a tick behind, but never ahead.
         assert!(reason == Reason::SealedDropped || clock::monotonic_ns() > start.plus_seconds(1));
         assert!(reason == Reason::Expired || before <= start.plus(Duration::from_millis(1_010)));
         Ok((reason == Reason::Expired).then_some(()))

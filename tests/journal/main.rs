@@ -20,7 +20,7 @@ const SILENCE: Duration = Duration::from_millis(1500);
 /// A user without rights.
 const NOBODY: u32 = 65534;
 
-/// As Debian runs Courier.
+/// Courier, as Debian runs it.
 const COURIER: Sender<'_> = Sender {
     unit: Some("courier-mta.service"),
     uid: 0,
@@ -28,7 +28,8 @@ const COURIER: Sender<'_> = Sender {
     program: "courieresmtpd",
 };
 
-/// Dropped in this order: who logs, the units, the host.
+/// The fields are dropped in this order: the logging program, the units, the
+/// host.
 struct Bench {
     courier: Option<Logger>,
     journald: Journald,
@@ -56,7 +57,7 @@ impl Bench {
         self.journald.logger(&self.site.server, sender).unwrap()
     }
 
-    /// Has Courier refuse an address.
+    /// Logs the rejection of an address from Courier's unit.
     fn refuse(&mut self, source: &str) {
         let courier = self.courier.as_mut().unwrap();
         courier.log(rejection(source).as_bytes()).unwrap();
@@ -81,7 +82,8 @@ impl Bench {
         .unwrap();
     }
 
-    /// What `status` tells of the journal once it has read `lines`.
+    /// Waits until `status` shows that `lines` entries of the journal have been
+    /// read, and returns what it shows of the journal.
     fn status(&self, lines: u64) -> Value {
         until(&format!("{lines} lines"), SOON, || {
             let text = self.site.status(&["--json"])?;
@@ -94,7 +96,7 @@ impl Bench {
     }
 }
 
-/// What `courieresmtpd` logs of a listed sender.
+/// The message that `courieresmtpd` logs when it rejects a listed sender.
 fn rejection(source: &str) -> String {
     format!(
         "error,relay=::ffff:{source},port=4,from=<a@b.example>,to=<c@here.example>: \
@@ -121,13 +123,13 @@ fn the_genuine_entry_blocks_and_its_forged_twins_do_not() {
     let daemon = bench.run();
     let (victim, marker) = ("100.64.0.1", "100.64.0.99");
     let forgers = [
-        // `logger -p mail.err -t courieresmtpd` of a local user.
+        // A local user calls `logger -p mail.err -t courieresmtpd`.
         Sender {
             unit: None,
             uid: NOBODY,
             ..COURIER
         },
-        // Root's word, but not Courier's.
+        // A process of root, but outside of Courier's units.
         Sender {
             unit: None,
             ..COURIER
@@ -136,7 +138,7 @@ fn the_genuine_entry_blocks_and_its_forged_twins_do_not() {
             unit: Some("cron.service"),
             ..COURIER
         },
-        // A user's mail filter or delivery.
+        // A mail filter or a delivery, which runs as a user in Courier's unit.
         Sender {
             uid: NOBODY,
             ..COURIER
@@ -146,12 +148,12 @@ fn the_genuine_entry_blocks_and_its_forged_twins_do_not() {
             uid: NOBODY,
             ..COURIER
         },
-        // A client's words, with ESMTP_LOG_DIALOG=1.
+        // A client's command, which Courier logs with ESMTP_LOG_DIALOG=1.
         Sender {
             severity: "info",
             ..COURIER
         },
-        // A program whose own name starts the line.
+        // A program whose name makes it resemble Courier's.
         Sender {
             program: "x courieresmtpd",
             ..COURIER
@@ -175,7 +177,8 @@ fn the_genuine_entry_blocks_and_its_forged_twins_do_not() {
     bench.refuse(victim);
     bench.wait_until_listed(victim);
     assert!(bench.site.dropped(victim, SILENCE).unwrap());
-    // The last two of the forgers are Courier's in all that journald notes.
+    // The entries of the last two forgers agree with Courier's in everything
+    // that journald records, so they are read as well.
     let status = bench.status(3);
     assert_eq!(
         (&status["path"], &status["trusted"]),
@@ -188,7 +191,7 @@ fn the_genuine_entry_blocks_and_its_forged_twins_do_not() {
     stop(daemon);
 }
 
-/// Those whose mail was accepted are known to the ceiling.
+/// The ceiling counts the senders whose mail was accepted.
 #[test]
 fn acceptances_come_from_a_unit_of_their_own() {
     let mut bench = Bench::new();
@@ -226,7 +229,7 @@ fn a_restart_goes_on_at_the_cursor() {
     bench.refuse("100.64.0.71");
     bench.wait_until_listed("100.64.0.71");
     let output = stop(first);
-    // What stood there before the first start is the past.
+    // The entry is older than the first start, so it is ignored.
     assert!(!output.contains("blocked 100.64.0.70"), "{output}");
     bench.refuse("100.64.0.72");
     bench.wait_for_entries("100.64.0.72", 1);
@@ -240,7 +243,7 @@ fn a_restart_goes_on_at_the_cursor() {
     assert!(!output.contains("blocked 100.64.0.71"), "{output}");
 }
 
-/// A first run that found nothing leaves a place too.
+/// A first run without entries stores a cursor as well.
 #[test]
 fn what_is_written_after_a_run_without_entries_is_read_by_the_next() {
     let mut bench = Bench::new();
@@ -284,7 +287,7 @@ fn rotation_and_a_new_journald_lose_nothing() {
         bench.wait_until_listed(source);
     }
     bench.journald.restart(&bench.site.server).unwrap();
-    // logger, unlike syslog(3), does not connect again.
+    // logger, unlike syslog(3), does not reconnect.
     bench.courier = Some(bench.logger(COURIER));
     bench.refuse("100.64.0.73");
     bench.wait_until_listed("100.64.0.73");
@@ -357,7 +360,7 @@ fn hangup_adds_the_journal_and_takes_it_away() {
     assert_eq!(children(daemon.pid()), [0; 0]);
 }
 
-/// What the responder logs is no entry of Courier's units.
+/// The responder's entries do not come from Courier's units, but are trusted.
 #[test]
 fn the_daemons_own_refusals_are_believed() {
     const ZOMBIE: &str = "100.64.0.70";

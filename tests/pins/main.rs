@@ -1,4 +1,5 @@
-//! Pinned maps of another shape are found before they are opened or loaded.
+//! Pinned maps with other properties are detected before they are opened, and
+//! before a filter is loaded with them.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -21,7 +22,7 @@ const CAPACITY: Capacity = Capacity {
     known: 1_024,
 };
 
-/// What `blocked4` looks like, one property changed.
+/// The properties of a pinned `blocked4`, and the error that they cause.
 struct Odd {
     kind: bpf_map_type,
     key: u32,
@@ -112,7 +113,7 @@ fn each_difference_is_found_and_nothing_is_touched() {
         }
         pin(&RIGHT, &path);
         check(&maps, Some(CAPACITY)).unwrap();
-        // Commands take the capacity that they find.
+        // Commands accept the capacity of the pinned maps.
         let Odd { capacity, .. } = RIGHT;
         check(
             &maps,

@@ -1,5 +1,5 @@
-//! What scripts for xt_recent find here: a FIFO that takes its commands, and
-//! its list format.
+//! The replacements for xt_recent's file that scripts use: a FIFO that takes
+//! its commands, and its list format.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -17,7 +17,8 @@ use spamdrop_lab::{Daemon, Signal, Site};
 
 const ZOMBIE: &str = "100.64.0.66";
 const ZOMBIE6: &str = "2001:db8:64:1::66";
-/// No answer to a SYN for this long is a drop: a retransmission fits.
+/// A SYN without an answer for this long was dropped. The time includes a
+/// retransmission.
 const SILENCE: Duration = Duration::from_millis(1500);
 const SOON: Duration = Duration::from_secs(2);
 
@@ -32,7 +33,7 @@ fn fifo(site: &Site) -> PathBuf {
     site.path("recent")
 }
 
-/// As a script would: `script` is shell, `$FIFO` the path.
+/// Runs a shell script, with the FIFO's path in `$FIFO`.
 fn shell(site: &Site, script: &str) -> Output {
     let mut command = Command::new("sh");
     command.args(["-c", script]).env("FIFO", fifo(site));
@@ -67,7 +68,8 @@ fn wait_for(site: &Site, addr: &str, field: &str, value: impl Into<Value>) -> Va
     .unwrap()
 }
 
-/// What `status` tells of the FIFO, once `field` has reached `least`.
+/// Waits until `field` of the FIFO has reached `least`, and returns what
+/// `status` shows of the FIFO.
 fn counted(site: &Site, field: &str, least: u64) -> Value {
     until(&format!("{least} {field}"), SOON, || {
         let fifo = serde_json::from_str::<Value>(&site.status(&["--json"]).unwrap()).unwrap()
@@ -111,7 +113,8 @@ fn a_script_of_2009_needs_only_another_path() {
     );
     wait_for_list(&site, &["2001:db8:64:1::/64"]);
     assert!(!site.dropped(ZOMBIE, SILENCE).unwrap());
-    // As to the file of 2009, ipt_recent: without a sign.
+    // As in scripts for ipt_recent, whose file also took an address without a
+    // sign.
     run_script(&site, &format!("echo {ZOMBIE} > $FIFO"));
     wait_for_list(&site, &[ZOMBIE, "2001:db8:64:1::/64"]);
     run_script(&site, "echo / > $FIFO");
@@ -129,7 +132,7 @@ fn an_address_that_is_there_is_renewed_and_keeps_its_hits() {
     assert!(site.dropped(ZOMBIE, SILENCE).unwrap());
     let before = wait_for(&site, ZOMBIE, "state", "sealed");
     assert!(before["hits"].as_u64() > Some(0), "{before}");
-    // A block that was to end sooner, and one that was to last longer.
+    // Two other blocks: one would have ended sooner, one lasts longer.
     site.spamdrop(&["add", "100.64.0.70", "--for", "9s", "--fixed"])
         .unwrap();
     site.spamdrop(&["add", "100.64.0.71", "--for", "1h"])
@@ -175,8 +178,8 @@ fn what_must_not_be_blocked_and_what_is_no_command_is_refused_and_counted() {
     assert_eq!(site.listed().unwrap(), [""; 0]);
 }
 
-/// Otherwise scripts would hang, or make a plain file that stops the next
-/// start.
+/// A script must fail after a stop. It must neither hang nor create a plain
+/// file, which would prevent the next start.
 #[test]
 fn while_nobody_watches_a_script_fails_at_once_and_after_a_crash_it_waits() {
     let site = site();
@@ -243,7 +246,7 @@ fn one_that_was_removed_or_renamed_in_the_configuration_is_made_again() {
     wait_for_list(&site, &[]);
 }
 
-/// Ends the storm also where the test fails.
+/// Ends the storm even if the test fails.
 struct Storm<'a>(&'a AtomicBool);
 
 impl Drop for Storm<'_> {
@@ -252,7 +255,7 @@ impl Drop for Storm<'_> {
     }
 }
 
-/// One that writes without end must not keep the others waiting.
+/// An endless writer to the FIFO must not delay the log.
 #[test]
 fn a_storm_of_commands_does_not_keep_the_log_waiting() {
     let site = site();
@@ -268,7 +271,8 @@ fn a_storm_of_commands_does_not_keep_the_log_waiting() {
             }
         });
         counted(&site, "added", 1000);
-        // More than is read in one turn, so that both ask for the next.
+        // The log has more lines than are read in one turn, so that both inputs
+        // ask for another turn.
         let other = "2026-11-23T12:00:00Z mx imapd: LOGIN, user=a@here.example\n";
         let stamp = jiff::Timestamp::now();
         site.log(&format!(
@@ -281,7 +285,7 @@ fn a_storm_of_commands_does_not_keep_the_log_waiting() {
     });
 }
 
-/// The kernel's own count, which `/proc/timer_list` shows to root.
+/// Reads the kernel's tick counter, which `/proc/timer_list` shows to root.
 fn jiffies() -> u64 {
     let timers = fs::read_to_string("/proc/timer_list").unwrap();
     let count = timers
@@ -318,7 +322,8 @@ fn the_list_of_xt_recent() {
             seen,
         ];
         assert_eq!(line, expected.concat());
-        // Early in the boot the clock runs and no tick is counted yet.
+        // Early after the boot, the clock already runs before ticks are
+        // counted.
         let seen: u64 = seen.parse().unwrap();
         assert!(
             (before..=after + 1000).contains(&seen),

@@ -21,17 +21,17 @@ use spamdrop_lab::wait::until;
 use spamdrop_lab::{Daemon, Site};
 
 const LINES_PER_SECOND: u64 = 100_000;
-/// Lines that are written at once, every 10 ms.
+/// Number of lines that are written at once, every 10 ms.
 const BURST: u64 = LINES_PER_SECOND / 100;
-/// Sources of the storm, all of them listed before its end.
+/// Number of sources in the storm; all of them occur before its end.
 const SOURCES: u32 = 5_000;
-/// The rest comes one by one.
+/// Number of sources from the beginning; the others are added one by one.
 const AT_THE_BEGINNING: u32 = 4_000;
-/// Probes of a kind, fewer if they take long. With the sources they stay below
-/// the ceiling.
+/// Number of probes of each kind, fewer if they take long. The probes and the
+/// sources together stay below the ceiling.
 const PROBES: u32 = 200;
 
-/// What the daemon has to keep to.
+/// The daemon's limits: time to catch up, delay of a block, and memory.
 const MAX_LAG: Duration = Duration::from_secs(2);
 const MAX_DELAY: Duration = Duration::from_millis(250);
 const MAX_RESIDENT_KIB: u64 = 32 << 10;
@@ -75,8 +75,8 @@ fn a_storm_delays_nobody() {
     let (other, _) = p99_and_max("another log", other);
     let (by_hand, _) = p99_and_max("by hand", by_hand);
     assert!(lag <= MAX_LAG, "{lag:?}");
-    // Of fewer probes, one that another program on the machine holds up is the
-    // 99th percentile.
+    // With fewer probes, the 99th percentile is a single probe, which another
+    // program on the machine may delay.
     if full {
         assert!(other <= MAX_DELAY && by_hand <= MAX_DELAY);
     }
@@ -89,7 +89,8 @@ fn state(site: &Site) -> Value {
     status["daemon"]["state"].take()
 }
 
-/// Loading the filter takes a debug build a moment of more memory.
+/// Resets the peak of the resident set, because a debug build needs more memory
+/// while it loads the filter.
 fn forget_peak(daemon: &Daemon) {
     fs::write(format!("/proc/{}/clear_refs", daemon.pid()), "5").unwrap();
 }
@@ -108,7 +109,7 @@ fn p99_and_max(kind: &str, mut delays: Vec<Duration>) -> (Duration, Duration) {
     (p99, max)
 }
 
-/// Appends lines at the speed of the storm; returns how long that took.
+/// Appends lines at the rate of the storm; returns the time that this took.
 fn storm(log: &Path, length: Duration) -> Duration {
     let mut file = OpenOptions::new().append(true).open(log).unwrap();
     let bursts = u32::try_from(LINES_PER_SECOND * length.as_secs() / BURST).unwrap();
@@ -125,8 +126,8 @@ fn storm(log: &Path, length: Duration) -> Duration {
     start.elapsed()
 }
 
-/// Of ten lines seven are of other programs, two of connections and accepted
-/// mail; the tenth is a rejection.
+/// The lines of the storm. Of each ten, seven are irrelevant, two report a
+/// connection and accepted mail, and one is a rejection.
 struct Common {
     stamp: jiff::Timestamp,
     nine: String,
@@ -171,7 +172,7 @@ fn rejection(stamp: jiff::Timestamp, source: Ipv4Addr) -> String {
     )
 }
 
-/// Blocks addresses that nobody has blocked before, and measures the time.
+/// Blocks new addresses one after another, and measures the time of each block.
 struct Probe<'a> {
     site: &'a Site,
     list: Blocklist,

@@ -1,10 +1,9 @@
 //! Random histories of log files, against a model that lists the lines which
 //! must arrive: none lost, none twice, in the order of their file.
 //!
-//! What cannot be known is left out of the histories: lines that are deleted
-//! or truncated away before anybody looked, a file that comes and goes without
-//! leaving a rotated name, and renaming mixed with copytruncate between two
-//! looks.
+//! The histories leave out what a reader cannot know: lines that are deleted or
+//! truncated away before it reads them, a file that comes and goes without a
+//! rotated name, and renaming mixed with copytruncate between two reads.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

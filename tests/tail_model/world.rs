@@ -1,5 +1,5 @@
-//! A directory with logs, their writers and their reader; and the lines that
-//! the reader must hand over.
+//! A directory with logs, their writers and their reader, and the lines that
+//! the reader must deliver.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -13,44 +13,45 @@ use proptest::test_runner::TestCaseError;
 use spamdrop::tail::{MAX_LINE, Tail};
 use tempfile::TempDir;
 
-/// What happens to a log. An action that makes no sense in the state it meets
-/// does nothing.
+/// An action on a log. If it makes no sense in the current state, it does
+/// nothing.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Ends the unfinished line if there is one, and writes whole ones.
     Append(u8),
-    /// Begins a line.
+    /// Writes the beginning of a line.
     Unfinished,
     /// Writes a line that is too long, or only begins it.
     Overlong(bool),
-    /// Writes to the file that left the path last, whole lines or a beginning.
+    /// Writes to the file that last left the path: a whole line, or the
+    /// beginning of one.
     Late(bool),
     /// Renames `log` to `log.1`, and so on, and creates a new log.
     Rotate,
-    /// Does not create a new log.
+    /// Renames as [`Action::Rotate`] does, but creates no new log.
     Rename,
-    /// Creates the log where there is none.
+    /// Creates the log if there is none.
     Create,
     /// Copies the log to `log.1`, and so on, and truncates it.
     CopyTruncate,
     Truncate,
     Delete,
-    /// Makes the log a symlink to another file.
+    /// Makes the log a symbolic link to another file.
     Swap(u8),
-    /// Reads at most so many bytes.
+    /// Reads at most this number of bytes.
     Poll(usize),
-    /// Lets seconds pass.
+    /// Lets this number of seconds pass.
     Pass(u8),
-    /// Stops the reader, after it has read everything if so told, and starts
-    /// it again when these have happened.
+    /// Stops the reader, and starts it again after these actions. If the flag
+    /// is set, the reader reads everything before it stops.
     Restart(bool, Vec<Action>),
 }
 
-/// A line's text and where it begins.
+/// The text of each line, and its offset.
 type Lines = Vec<(String, u64)>;
 
-/// The index of one content of the log: what is written between two rotations
-/// (a new file, or a truncation).
+/// The index of a content of the log. A new file or a truncation begins a new
+/// content.
 type Rotation = usize;
 
 /// A file as its writer knows it.
@@ -60,25 +61,25 @@ struct Log {
     rotation: Rotation,
     length: u64,
     unfinished: Option<(String, u64)>,
-    /// Its predecessor under a rotated name tells the reader of it even if it
-    /// goes away before it is looked at.
+    /// Whether the predecessor has a rotated name. That tells the reader that
+    /// this content exists, even if it is gone before the reader looks at it.
     announced: bool,
-    /// The reader has it open.
+    /// Whether the reader has the file open.
     seen: bool,
-    /// The reader knows how it begins.
+    /// Whether the reader knows the first bytes.
     known: bool,
-    /// The reader has read all of it.
+    /// Whether the reader has read everything.
     read: bool,
 }
 
-/// How the log was rotated since it was last looked at.
+/// The kind of the rotations since the reader last read everything.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Rename,
     Copy,
 }
 
-/// The file that left the path last.
+/// The file that last left the path.
 struct Former {
     log: Log,
     at: Instant,
@@ -93,14 +94,14 @@ pub struct World {
     now: Instant,
     log: Option<Log>,
     former: Option<Former>,
-    /// Files that a symlink may lead to, but does not now.
+    /// Files to which the symbolic link has pointed before.
     targets: BTreeMap<u8, Log>,
     target: u8,
     swapped: bool,
     way: Option<Way>,
-    /// Rotated names given since all files were given up.
+    /// Number of rotated names since the reader gave up all old files.
     rotations: u32,
-    /// Whether the reader may hold a file that has no name any more.
+    /// Whether the reader may hold a file that has no name.
     deleted: bool,
     lines: u32,
     expected: Vec<Lines>,
@@ -112,7 +113,7 @@ pub struct World {
 const HELD: Duration = Duration::from_secs(6);
 
 impl World {
-    /// With a log that is a plain file, or absent at first.
+    /// Starts with a log that is a plain file, or is absent at first.
     pub fn new(exists: bool, on_disk: bool) -> Self {
         let mut world = Self::empty(on_disk);
         if exists {
@@ -122,7 +123,7 @@ impl World {
         world
     }
 
-    /// With a log that is a symlink.
+    /// Starts with a log that is a symbolic link.
     pub fn linked() -> Self {
         let mut world = Self::empty(false);
         world.linked = true;
@@ -133,8 +134,9 @@ impl World {
     }
 
     fn empty(on_disk: bool) -> Self {
-        // Disks give the inode number of a deleted file to the next one;
-        // memory does not wait for the positions to be written.
+        // File systems on disk reuse the inode number of a deleted file. A file
+        // system in memory is faster, because saving the positions needs no
+        // wait.
         let in_memory = || match Path::new("/dev/shm") {
             memory if memory.is_dir() => tempfile::tempdir_in(memory),
             _ => tempfile::tempdir(),
@@ -164,7 +166,7 @@ impl World {
         }
     }
 
-    /// Lets the actions happen, waits for the end, and compares.
+    /// Performs the actions, lets the reader finish, and compares the lines.
     pub fn run(mut self, history: &[Action]) -> Result<(), TestCaseError> {
         for action in history {
             self.act(action);
@@ -214,7 +216,7 @@ impl World {
     }
 }
 
-/// The reader.
+/// The actions of the reader.
 impl World {
     fn start(&mut self) {
         let positions = self.state.path().join("positions");
@@ -224,7 +226,7 @@ impl World {
     }
 
     fn restart(&mut self, read: bool, meanwhile: &[Action]) {
-        // The reader does not find these again.
+        // After a restart, the reader does not find these files again.
         if self.linked || self.deleted {
             self.settle();
             self.forget_former();
@@ -241,7 +243,7 @@ impl World {
         self.start();
     }
 
-    /// Returns whether there is more to read.
+    /// Reads up to `budget` bytes. Returns whether there is more to read.
     fn poll(&mut self, budget: usize) -> bool {
         let Some(tail) = &mut self.tail else {
             return false;
@@ -269,12 +271,12 @@ impl World {
         }
     }
 
-    /// Reads all there is; nothing happens while the reader is stopped.
+    /// Reads everything, unless the reader is stopped.
     fn read(&mut self) {
         while self.poll(1 << 20) {}
     }
 
-    /// Lets the reader give up every file that left the path.
+    /// Makes the reader give up every file that has left the path.
     fn settle(&mut self) {
         for _ in 0..2 {
             self.read();
@@ -286,7 +288,7 @@ impl World {
     }
 }
 
-/// The writers.
+/// The actions of the writers.
 impl World {
     fn write(&mut self, write: impl FnOnce(&mut Self, &mut Log)) {
         if let Some(mut log) = self.log.take() {
@@ -355,7 +357,7 @@ impl World {
     }
 }
 
-/// Those who rotate.
+/// The actions of the programs that rotate logs.
 impl World {
     fn path(&self) -> PathBuf {
         self.dir.path().join("log")
@@ -373,7 +375,7 @@ impl World {
         }
     }
 
-    /// Makes sure that the log may go `way`: false if it may not.
+    /// Prepares a rotation of the kind `way`; returns whether it is possible.
     fn prepare(&mut self, way: Way, traceable: impl Fn(&Log) -> bool) -> bool {
         if self.log.is_none() {
             return false;
@@ -389,7 +391,7 @@ impl World {
             && self.log.as_ref().is_some_and(traceable)
     }
 
-    /// Makes room for a `log.1`.
+    /// Renames the rotated files, so that the name `log.1` is free.
     fn shift(&mut self, way: Way) {
         for n in (1..30).rev().filter(|n| self.rotated(*n).exists()) {
             fs::rename(self.rotated(n), self.rotated(n + 1)).unwrap();
@@ -409,8 +411,8 @@ impl World {
     }
 
     fn copytruncate(&mut self) {
-        // An unfinished line in a copy that nothing tells from a renamed file
-        // would pass for a whole one.
+        // If the reader cannot tell a copy from a renamed file, it takes an
+        // unfinished line in the copy for a whole one.
         let traceable = |log: &Log| log.known || (log.announced && log.unfinished.is_none());
         if self.prepare(Way::Copy, traceable) {
             self.shift(Way::Copy);
@@ -474,7 +476,7 @@ impl World {
         self.target = target;
     }
 
-    /// The log leaves its path.
+    /// Takes the log from its path.
     fn depart(&mut self) {
         self.forget_former();
         let log = self.log.take().unwrap();
@@ -485,7 +487,8 @@ impl World {
         });
     }
 
-    /// Nobody writes to it any more: its last line is the line it is.
+    /// Ends the writing to the file that last left the path. Its unfinished
+    /// line becomes a line as it is.
     fn forget_former(&mut self) {
         let Some(Former {
             mut log, target, ..
@@ -522,7 +525,7 @@ impl Log {
         self.length += text.len() as u64;
     }
 
-    /// Whether the reader finds it under a rotated name.
+    /// Whether the reader can find the file under a rotated name.
     fn is_traceable(&self) -> bool {
         self.seen || self.announced
     }

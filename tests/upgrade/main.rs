@@ -1,5 +1,5 @@
-//! Pins of every older version are upgraded under traffic, and no SYN of a
-//! blocked source gets through meanwhile.
+//! Pins of every older version are upgraded while traffic arrives, and no SYN
+//! of a blocked source passes in the meantime.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -51,7 +51,8 @@ fn no_blocked_syn_gets_through_an_upgrade_and_everything_is_there_after_it() {
         assert_eq!(site.pinned(), Pinned::Current);
         let maps = format!("v{ABI_VERSION}");
         assert_eq!(site.files(), ["link_eth0", "link_eth2", &maps]);
-        // Nobody's maps are left behind on the other interface.
+        // The other interface was upgraded as well, so it does not use the old
+        // maps.
         let links = site.server.run(|| linked(pin_dir()).unwrap());
         assert_eq!(links[0].program_id, links[1].program_id);
         drop(blocked);
@@ -108,7 +109,7 @@ fn check_the_rest(site: &Site) {
     let counters = list.counters().unwrap();
     for &reason in Reason::ALL {
         let counted = counters.get(reason);
-        // Those of the new program come on top.
+        // The new program has counted packets in addition.
         assert!(counted >= site.expected.per_counter, "{reason:?} {counted}");
     }
     assert!(counters.sealed_dropped > site.expected.per_counter);
@@ -161,7 +162,8 @@ fn an_upgrade_that_fails_or_is_cut_short_leaves_the_old_filter_in_force() {
         "{error}"
     );
     assert_eq!(site.files(), files);
-    // As after a crash: new maps, some of them filled, beside the old ones.
+    // The state after a crash: new maps, some of them filled, beside the old
+    // ones.
     site.server.run(|| {
         for dir in ["new", "v2"] {
             let dir = pin_dir().join(dir);

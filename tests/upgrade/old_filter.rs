@@ -1,7 +1,7 @@
-//! Stands in for the program of an older version: it drops SYNs to port 25 of
-//! IPv4 sources in `blocked4`, and slides their entries, as every version has
-//! done. An entry begins with `expires` (u64, nanoseconds); where `ttl_s` and
-//! `hits` (u32) lie is given.
+//! Replaces the program of an older version: it drops SYNs to port 25 of IPv4
+//! sources in `blocked4`, and extends their entries, as every version has done.
+//! An entry begins with `expires` (u64, nanoseconds); the caller gives the
+//! offsets of `ttl_s` and `hits` (u32).
 
 use std::ffi::CString;
 use std::io;
@@ -12,7 +12,7 @@ use std::path::Path;
 use aya::maps::MapData;
 use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type};
 
-/// Where the fields of an entry lie.
+/// The offsets of an entry's fields.
 #[derive(Clone, Copy)]
 pub struct Offsets {
     pub ttl_s: i16,
@@ -23,7 +23,7 @@ const SECOND: i32 = 1_000_000_000;
 const DROP: i32 = 1;
 const PASS: i32 = 2;
 
-// Instruction codes, linux/bpf.h.
+// Instruction codes, from linux/bpf.h.
 const LOAD_BYTE: u8 = 0x71;
 const LOAD_HALF: u8 = 0x69;
 const LOAD_WORD: u8 = 0x61;
@@ -41,18 +41,19 @@ const IF_NOT: u8 = 0x55;
 const IF_EQUAL: u8 = 0x15;
 const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
-// Helpers.
+// Numbers of helper functions.
 const LOOK_UP: i32 = 1;
 const COARSE_TIME: i32 = 160;
 
-/// A code, the target and source registers, an offset and a number.
+/// An instruction: code, target and source registers, offset, and immediate.
 type Line = (u8, u8, u8, i16, i32);
 
-/// Jumps to here are filled in.
+/// A jump offset that is replaced by the distance to the end that passes the
+/// packet.
 const TO_PASS: i16 = i16::MAX;
 
 fn program(map: RawFd, at: Offsets) -> Vec<bpf_insn> {
-    // Ethernet, IPv4 without options, TCP.
+    // The frame is expected to be Ethernet, IPv4 without options, and TCP.
     let lines: [Line; 34] = [
         (LOAD_WORD, 6, 1, 0, 0),
         (LOAD_WORD, 2, 1, 4, 0),
@@ -107,7 +108,7 @@ fn program(map: RawFd, at: Offsets) -> Vec<bpf_insn> {
     lines.into_iter().enumerate().map(encode).collect()
 }
 
-/// Puts the program on an interface and pins its link.
+/// Attaches the program to an interface and pins its link.
 pub fn attach(map: &MapData, at: Offsets, ifindex: u32, pin: &Path) -> io::Result<()> {
     let program = load(&program(map.fd().as_fd().as_raw_fd(), at))?;
     let link = link(&program, ifindex)?;
@@ -145,23 +146,24 @@ fn link(program: &OwnedFd, ifindex: u32) -> io::Result<OwnedFd> {
 }
 
 fn zeroed() -> bpf_attr {
-    // SAFETY: all zero is valid, and what is not used must be zero.
+    // SAFETY: all zeros are a valid value, and unused members must be zero.
     unsafe { std::mem::zeroed() }
 }
 
 /// # Safety
 ///
-/// As [`call`], of a command that returns a descriptor.
+/// As [`call`]; the command must return a file descriptor.
 unsafe fn owned(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
     // SAFETY: by this function's contract.
     let fd = unsafe { call(command, attr) }?;
-    // SAFETY: the kernel has just given us this descriptor.
+    // SAFETY: the kernel has just returned this descriptor, and nothing else
+    // owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// # Safety
 ///
-/// `attr` must be what `command` expects, its pointers valid.
+/// `attr` must be what `command` expects, and its pointers must be valid.
 unsafe fn call(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<RawFd> {
     // SAFETY: by this function's contract.
     let result = unsafe {

@@ -36,16 +36,16 @@ pub const PLAN: Plan = Plan {
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 25);
 pub const BLOCKED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 pub const CLEAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
-/// Of the source that sends all the time.
+/// TTL in seconds of [`BLOCKED`], which sends all the time.
 pub const TTL: u32 = 3;
 pub const BLOCKED6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 7, 8, 0, 0, 0, 0x66);
 pub const CIDR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 0);
 pub const CIDR6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 0);
 pub const ALLOWED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
 pub const KNOWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
-/// Entries whose copy takes a while.
+/// Number of further entries, so that copying them takes a while.
 pub const FILLERS: u32 = 200_000;
-/// IPPROTO_RAW: what is sent begins with its IP header.
+/// IPPROTO_RAW: a sent packet begins with its IP header.
 pub const RAW: i32 = 255;
 pub const ETHERNET: usize = 14;
 
@@ -57,7 +57,7 @@ pub fn pin_dir() -> &'static Path {
     Path::new("/sys/fs/bpf/spamdrop")
 }
 
-/// What [`v1::fill`] and its like have put into the maps.
+/// The values that the fixture has written to the maps.
 pub struct Expected {
     pub now: MonotonicNs,
     pub per_counter: u64,
@@ -66,11 +66,11 @@ pub struct Expected {
 /// The old map of blocked IPv4 addresses.
 pub trait OldBlocked: Send {
     fn map(&self) -> &MapData;
-    /// When the entry of [`BLOCKED`] expires.
+    /// The time in nanoseconds at which the entry of [`BLOCKED`] expires.
     fn expires(&self) -> u64;
 }
 
-/// What the test needs to know of a version.
+/// The parts of the test that depend on the version.
 struct Fixture {
     fill: fn(&Path) -> (Box<dyn OldBlocked>, Expected),
     offsets: old_filter::Offsets,
@@ -141,7 +141,7 @@ impl Site {
         self.server.run(|| pinned(pin_dir()).unwrap())
     }
 
-    /// TCP segments that came to the server's stack.
+    /// Reads the number of TCP segments that reached the server's stack.
     pub fn segments(&self) -> u64 {
         let snmp = self
             .server
@@ -153,7 +153,7 @@ impl Site {
         number.parse().unwrap()
     }
 
-    /// Pins below the pin directory.
+    /// Lists the files in the pin directory.
     pub fn files(&self) -> Vec<String> {
         let mut files: Vec<String> = self.server.run(|| {
             let entries = std::fs::read_dir(pin_dir()).unwrap();
@@ -166,7 +166,8 @@ impl Site {
     }
 }
 
-/// Makes the maps of an older version, and its program on `eth0` and `eth2`.
+/// Creates the maps of an older version, and attaches its program to `eth0` and
+/// `eth2`.
 fn install_old(version: &'static OldVersion) -> (Box<dyn OldBlocked>, Expected) {
     std::fs::create_dir(pin_dir()).unwrap();
     let dir = version.dir(pin_dir());
@@ -208,7 +209,7 @@ pub fn create(spec: &MapSpec, dir: &Path) {
         .unwrap();
 }
 
-/// Sends SYNs of a source to port 25 until it is dropped.
+/// Sends SYNs of a source to port 25 until the value is dropped.
 pub struct Traffic {
     pub stop: Arc<AtomicBool>,
     pub sent: Arc<AtomicU64>,
@@ -230,7 +231,7 @@ impl Traffic {
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&sent));
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                // The queue may be full.
+                // The send fails if the interface's queue is full.
                 if socket.send_to(&packet, &to).is_ok() {
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
@@ -246,7 +247,7 @@ impl Traffic {
         traffic
     }
 
-    /// Waits until so many more were sent.
+    /// Waits until `more` further SYNs have been sent.
     pub fn send(&self, more: u64) {
         let end = self.sent.load(Ordering::Relaxed) + more;
         let all_sent = || Ok((self.sent.load(Ordering::Relaxed) >= end).then_some(()));

@@ -1,4 +1,4 @@
-//! Maps as layout v1 had them, with something in each.
+//! The maps of layout v1, each with some content.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub const OFFSETS: Offsets = Offsets {
     hits: 16,
 };
 
-/// `blocked4`, beside the pins.
+/// The map `blocked4` of layout v1, opened from its pin.
 pub struct Old(pub HashMap<MapData, [u8; 4], Entry>);
 
 impl OldBlocked for Old {
@@ -64,7 +64,8 @@ pub fn fill(dir: &Path) -> (Box<dyn OldBlocked>, Expected) {
     let key6 = source_key(true, BLOCKED6.octets());
     blocked6.insert(key6, entry(600, SEALED), 0).unwrap();
 
-    // Five hits of the first filler that its entry does not count yet.
+    // Five hits of the first filler are still in the cache, and not yet in its
+    // entry.
     let generation = 7;
     let mut hot: Array<_, [Hot; 4]> = Map::Array(open(dir, "hot4")).try_into().unwrap();
     let slot = Hot {

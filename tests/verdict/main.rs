@@ -1,4 +1,4 @@
-//! Frame → verdict, in the kernel: every rule of the filter by
+//! The action for a frame, in the kernel: every rule of the filter by
 //! `BPF_PROG_TEST_RUN`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -213,7 +213,7 @@ fn expired_entries_pass_and_are_not_revived() {
     assert_eq!(filter.entry(LISTED), before);
 }
 
-/// A packet drops until the expiry and passes after it, to the tick.
+/// A packet is dropped until the expiry and passes after it, exact to one tick.
 #[test]
 fn the_boundary_is_exact_to_one_jiffy() {
     let mut filter = Filter::new();
@@ -297,7 +297,7 @@ fn prefixes_drop_everything_until_they_expire() {
         filter.run(&syn("198.51.100.5")),
         (DROP, Reason::CidrDropped)
     );
-    // Nor does an open one.
+    // An open entry does not hide the prefix either.
     filter.add("198.51.100.6", TTL, 0, false);
     let ack = packet("198.51.100.6", ACK);
     assert_eq!(filter.run(&ack), (DROP, Reason::CidrDropped));
@@ -411,8 +411,8 @@ fn options_extensions_tags_and_fragments() {
     }
 }
 
-/// `BPF_PROG_TEST_RUN` takes no frame below 14 bytes; the host tests of the
-/// parser do.
+/// `BPF_PROG_TEST_RUN` rejects frames below 14 bytes; the unit tests of the
+/// parser cover them.
 #[test]
 fn truncation_at_every_byte_passes() {
     let mut filter = Filter::new();
@@ -433,7 +433,7 @@ fn truncation_at_every_byte_passes() {
         },
     ] {
         let frame = tcp_frame(&spec);
-        // The last six bytes, behind the TCP flags, decide nothing.
+        // The last six bytes, which follow the TCP flags, are not needed.
         let needed = frame.len() - 6;
         assert_eq!(filter.run(&frame[..needed]).0, DROP);
         for length in 14..needed {
@@ -450,8 +450,8 @@ fn address(number: u32) -> Target {
     Target::V4((0x0a00_0000 + number).to_be_bytes())
 }
 
-/// Entries that are hit stay while twice the capacity of others comes in, and
-/// what is resident then is close to the capacity.
+/// Entries that are hit stay while other entries of twice the capacity are
+/// added. Afterwards, the map is nearly full.
 #[test]
 fn a_full_map_keeps_what_is_hit() {
     let mut filter = Filter::new();

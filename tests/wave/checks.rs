@@ -1,59 +1,64 @@
-//! What a wave's outcome must be.
+//! The requirements for a wave's outcome.
 
 use spamdrop_lab::wave::{Class, Outcome, Scale};
 
-/// Panics if it does not hold.
+/// A requirement; panics if it is not met.
 pub type Check = fn(&Scale, &Outcome);
 
-/// The server has as much to do as it can hold, all the time: a test that
-/// finds less elsewhere means something.
+/// Checks that the server is at its capacity all the time. This shows that the
+/// wave is strong enough for the other checks.
 pub fn height_is_uncut(scale: &Scale, outcome: &Outcome) {
     let (p95, capacity) = (outcome.open.p95, scale.capacity());
-    // One may leave while they are counted.
+    // A connection may end while the connections are counted.
     assert!(p95.abs_diff(capacity) <= 2, "{p95} of {capacity}");
     let saturated = outcome.saturated;
     assert!(saturated >= 0.8, "saturated for {saturated} of the wave");
 }
 
-/// What the kernel knows of connections, and spamdrop from it, is what the
-/// server has to do; but for those that change while they are counted.
+/// Checks that the number of connections in the kernel's tables, which spamdrop
+/// uses, is close to the server's own number. They differ by the connections
+/// that change during the count.
 pub fn connections_are_seen(_: &Scale, outcome: &Outcome) {
     let (seen, open) = (outcome.connections.p95, outcome.open.p95);
     assert!(seen.abs_diff(open) <= open / 20, "{seen} seen of {open}");
 }
 
-/// Beyond its look-ups, what a known sender may wait for a banner, in seconds.
+/// Maximum wait of a known sender for the banner in seconds, beyond the
+/// server's look-ups.
 const BANNER: f64 = 2.0;
-/// What most, and nearly all, new senders may wait for it.
+/// Maximum waits of new senders for the banner in seconds: median and 90th
+/// percentile.
 const NEW_P50: f64 = 15.0;
 const NEW_P90: f64 = 75.0;
-/// From a listed mail server's first `connect()` to its 511.
+/// Maximum time from a listed mail server's first `connect()` to its 511, in
+/// seconds.
 const TOLD: f64 = 15.0;
-/// Connections of the responder.
+/// Maximum number of connections that the responder holds.
 const ASIDE: usize = 150;
 
-/// The wave fits into the slots.
+/// Checks that the connections fit into the server's slots.
 pub fn height_is_cut(scale: &Scale, outcome: &Outcome) {
     let (p95, saturated) = (outcome.open.p95, outcome.saturated);
     assert!(p95 <= scale.slots, "{p95} of {}", scale.slots);
     assert!(saturated <= 0.1, "saturated for {saturated} of the wave");
 }
 
-/// Known senders notice nothing.
+/// Checks that known senders are not delayed.
 pub fn known_do_not_wait(scale: &Scale, outcome: &Outcome) {
     assert_eq!(outcome.retransmissions[&Class::Known], 0);
     let p99 = outcome.banner[&Class::Known].p99;
     assert!(p99 <= scale.lookup.as_secs_f64() + BANNER, "{p99} s");
 }
 
-/// New senders wait, but are served.
+/// Checks that new senders, which may wait, are served.
 pub fn new_senders_enter(_: &Scale, outcome: &Outcome) {
     let times = outcome.banner[&Class::New];
     assert!(times.p50 <= NEW_P50 && times.p90 <= NEW_P90, "{times:?}");
     assert_eq!(outcome.lost.some, 0, "{:?}", outcome.ends);
 }
 
-/// Whoever is listed hears of it, and the responder stays small.
+/// Checks that listed mail servers and nearly all listed bots receive a 511,
+/// and that the responder holds few connections.
 pub fn listed_are_told(_: &Scale, outcome: &Outcome) {
     let longest = outcome.listed_servers.max;
     assert!(longest <= TOLD, "{longest} s");

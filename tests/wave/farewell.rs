@@ -1,4 +1,4 @@
-//! A refused bot may still say goodbye, on each of its connections.
+//! A blocked bot may still end each of its open sessions by QUIT.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,9 @@ use spamdrop_lab::{Client, Site};
 use super::SPAMDROP;
 
 const BOT: &str = "100.64.0.66";
-/// From QUIT to the free slot.
+/// Maximum time from QUIT to the free slot.
 const AT_ONCE: Duration = Duration::from_secs(1);
-/// The default.
+/// The default of `grace`.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Both connections were open before the block.

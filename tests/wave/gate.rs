@@ -1,4 +1,4 @@
-//! The gate in other weather: without its controller, without a wave, and in a
+//! The gate in other situations: without its daemon, without a wave, and in a
 //! flood.
 
 use std::path::Path;
@@ -12,16 +12,16 @@ use spamdrop_lab::{Site, Wave};
 
 use super::{SEED, SPAMDROP, checks, is_full, scale};
 
-/// After so long nobody believes a gate that is not tended.
+/// After this time, the filter ignores a gate that is no longer updated.
 const STALE: Duration = Duration::from_secs(3);
-/// For so long nothing more may be refused.
+/// During this time, nothing more may be refused.
 const WATCHED: Duration = Duration::from_secs(3);
 
 fn wave(scale: Scale) -> Wave {
     Wave::new(Path::new(SPAMDROP), Mode::Admit, scale, SEED).unwrap()
 }
 
-/// Packets that left the filter for a reason.
+/// Reads the number of packets that were counted under this reason.
 fn count(site: &Site, reason: &str) -> u64 {
     let counters = site.spamdrop(&["stats", "--json"]).unwrap();
     let counters: Value = serde_json::from_str(&counters).unwrap();
@@ -51,7 +51,7 @@ fn without_the_controller_everybody_passes() {
     });
 }
 
-/// As large a wave as the others, but not as long.
+/// A wave as dense as the others, but shorter.
 fn short() -> Scale {
     let whole = scale();
     Scale {
@@ -62,7 +62,7 @@ fn short() -> Scale {
     }
 }
 
-/// Nobody but those who send mail.
+/// Only mail, without bots and without listed mail servers.
 fn quiet() -> Scale {
     let whole = scale();
     Scale {
@@ -85,7 +85,7 @@ fn nobody_is_refused_without_a_wave() {
     assert_eq!(outcome.lost.some, 0);
 }
 
-/// What `status` says of the gate.
+/// Reads the part of `status` on the gate.
 fn gate(site: &Site) -> Value {
     let status = site.status(&["--json"]).unwrap();
     let status: Value = serde_json::from_str(&status).unwrap();
@@ -97,7 +97,7 @@ fn nobody_waits(outcome: &Outcome) {
     assert_eq!(waited, 0, "{:?}", outcome.retransmissions);
 }
 
-/// Unknown senders may have to try again, but they enter.
+/// Unknown senders may have to repeat their SYNs, but all of them are served.
 #[test]
 fn a_flood_of_forged_senders_keeps_no_mail_out() {
     let (scale, per_second) = (quiet(), if is_full() { 2_000 } else { 500 });
@@ -113,7 +113,7 @@ fn a_flood_of_forged_senders_keeps_no_mail_out() {
         assert!(longest.is_finite(), "{class:?}: {longest}");
     }
     assert_eq!(outcome.lost.some, 0);
-    // Strangers had to repeat their SYNs, and forgers did not.
+    // Strangers repeated their SYNs; the forger did not.
     let unconfirmed = gate(&wave.site)["unconfirmed"].as_u64().unwrap();
     assert!(unconfirmed * 2 > sent, "{unconfirmed} of {sent}");
 }

@@ -1,7 +1,7 @@
-//! A botnet's wave before a small mail server, with and without spamdrop.
+//! A botnet's wave against a small mail server, with and without spamdrop.
 //!
-//! `SPAMDROP_FULL=1` takes Courier's own numbers: 40 slots, and 1,500 bots in
-//! 90 s. Otherwise the server is smaller and faster, and so is the wave.
+//! `SPAMDROP_FULL=1` uses Courier's own numbers: 40 slots, and 1,500 bots in 90
+//! s. Otherwise, the server is smaller and faster, and so is the wave.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
@@ -19,11 +19,11 @@ use spamdrop_lab::wave::{Mode, Outcome, Scale, table};
 use checks::Check;
 
 const SPAMDROP: &str = env!("CARGO_BIN_EXE_spamdrop");
-/// Of who comes when.
+/// The seed of the senders and their arrivals.
 const SEED: u64 = 1;
 
-/// What must hold in each mode. Blocks come after the damage: alone they do
-/// not cut the height.
+/// The requirements in each mode. Blocks alone do not lower the server's load,
+/// because a sender is blocked only after it has taken a slot.
 const CHECKS: [(Mode, &[Check]); 5] = [
     (
         Mode::Off,
@@ -58,7 +58,7 @@ fn scale() -> Scale {
     }
 }
 
-/// Side by side: they hardly need the processor.
+/// The waves run side by side, because they need little CPU time.
 #[test]
 fn a_wave_in_every_mode() {
     let outcomes = thread::scope(|scope| {

@@ -27,7 +27,7 @@ pub struct Options {
     /// without spamdrop; nothing is written
     #[arg(long, conflicts_with_all = ["only", "slow"])]
     wave: bool,
-    /// Waste 16 look-ups on each packet, to check that the figures fall
+    /// Add 16 map look-ups to each packet, to check that the figures fall
     #[arg(long, hide = true)]
     slow: bool,
 }

@@ -14,7 +14,7 @@ pub const HOST_PACKAGES: [&str; 3] = [
     "--exclude=spamdrop-bench-ebpf",
 ];
 
-/// `cargo`, with these arguments.
+/// Makes a `cargo` command with these arguments.
 pub fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments);
@@ -74,7 +74,8 @@ pub fn each_line(command: &mut Command, mut see: impl FnMut(&str)) -> Result<()>
     Ok(())
 }
 
-/// The same command for root: through sudo, unless this process is root.
+/// Wraps a command so that it runs as root: through sudo, unless this process
+/// is root already.
 ///
 /// # Errors
 ///
@@ -99,7 +100,7 @@ pub fn as_root(command: Command) -> Result<Command> {
     Ok(sudo)
 }
 
-/// The path of a command, also in directories that only root's `PATH` contains.
+/// Finds a command, also in directories that only root's `PATH` contains.
 pub fn find(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))

@@ -2,8 +2,8 @@
 //! blocklist and the syslog of the Courier tests, and the fail2ban of the
 //! bench.
 //!
-//! They are not installed, because that would replace the machine's own mail
-//! server, and start it and fail2ban.
+//! The packages are not installed, because that would replace the machine's own
+//! mail server, and start it and fail2ban.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -35,7 +35,7 @@ pub struct Options {
     /// 'release = "off"' makes a step fail
     #[arg(long, value_name = "LINE")]
     with: Vec<String>,
-    /// Everything is built: only root is missing
+    /// Skip the build: this process is the second run, as root
     #[arg(long, hide = true)]
     built: bool,
 }

@@ -36,7 +36,7 @@ const SYSTEM_ZONE: [&str; 3] = ["default", "tz-system", "tzdb-zoneinfo"];
 ///
 /// # Errors
 ///
-/// As [`check_core`]; or there are too many.
+/// As [`check_core`], and if there are more than [`MOST`].
 pub fn run() -> Result<()> {
     let metadata = MetadataCommand::new().no_deps().exec()?;
     let together = together(&metadata);
@@ -56,8 +56,8 @@ pub fn run() -> Result<()> {
 ///
 /// # Errors
 ///
-/// It depends on another crate, or enables a feature of jiff that reads the
-/// time zone.
+/// The crate depends on one that is not permitted, or enables a feature of jiff
+/// that reads the time zone.
 pub fn check_core() -> Result<()> {
     core_is_pure(package(&MetadataCommand::new().no_deps().exec()?, CORE)?)
 }
@@ -73,7 +73,7 @@ fn normal(package: &Package) -> impl Iterator<Item = &Dependency> {
     all.filter(|one| one.kind == DependencyKind::Normal)
 }
 
-/// External crates on which a product crate depends.
+/// The external crates on which the product's crates depend.
 fn together(metadata: &Metadata) -> BTreeSet<&str> {
     let product = metadata.packages.iter();
     product

@@ -43,7 +43,7 @@ const FLAGS: &[&str] = &[
 pub struct Options {
     /// Targets [default: all]
     targets: Vec<String>,
-    /// How long, each
+    /// How long to run each target
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     seconds: u64,
 }
@@ -54,7 +54,7 @@ struct Target {
     program: PathBuf,
 }
 
-/// Fuzzes as the command line says.
+/// Runs the targets that the options select.
 ///
 /// # Errors
 ///
@@ -65,8 +65,8 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Fuzzes these targets, or all, for `time` each, as many at once as there are
-/// CPUs. Each target counts as one test.
+/// Fuzzes the `wanted` targets (all of them if it is empty) for `time` each, as
+/// many at once as there are CPUs. Each target counts as one test.
 ///
 /// # Errors
 ///
@@ -134,7 +134,7 @@ fn names() -> Result<Vec<String>> {
         .packages
         .iter()
         .find(|package| package.name == PACKAGE);
-    let targets = &package.context("the fuzz targets are gone")?.targets;
+    let targets = &package.context("there is no fuzz package")?.targets;
     let programs = targets.iter().filter(|target| target.is_bin());
     Ok(programs.map(|target| target.name.clone()).collect())
 }
@@ -142,7 +142,7 @@ fn names() -> Result<Vec<String>> {
 fn host() -> Result<String> {
     let version = output(Command::new("rustc").arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc tells no host")?.to_owned())
+    Ok(host.context("`rustc -vV` names no host")?.to_owned())
 }
 
 impl Target {
@@ -160,13 +160,13 @@ impl Target {
             "{name} was built without coverage"
         );
         let runs = number(&said, "stat::number_of_executed_units:");
-        ensure!(runs > 0, "{name} tried nothing; see {}", log.display());
+        ensure!(runs > 0, "{name} ran no input; see {}", log.display());
         println!("fuzz {name}: {runs} inputs tried in {} s", time.as_secs());
         Ok(())
     }
 
-    /// The fuzzer writes new inputs to the first directory, and only reads the
-    /// seeds.
+    /// Makes the command that fuzzes this target. The fuzzer writes new inputs
+    /// to the first directory, and only reads the seeds in the second one.
     fn command(&self, time: Duration, log: &Path) -> Result<Command> {
         let name = &self.name;
         let (inputs, findings) = (

@@ -32,7 +32,7 @@ struct Rule {
 }
 
 const OF_KERNEL: &str = "^(aya(_.*)?|netlink_.*|libc|unsafe)$";
-const ONE_ROOM: &str = "only spamdrop/src/kernel speaks to aya, netlink and libc, and is unsafe";
+const ONE_ROOM: &str = "only spamdrop/src/kernel may use aya, netlink, libc and unsafe";
 
 const RULES: [Rule; 4] = [
     Rule {
@@ -61,7 +61,7 @@ const RULES: [Rule; 4] = [
         room: None,
         words: "^(libc|netlink_.*)$",
         paths: "^std::",
-        rule: "spamdrop-common is for the kernel, too",
+        rule: "spamdrop-common is built for the kernel as well",
     },
 ];
 
@@ -69,7 +69,7 @@ const RULES: [Rule; 4] = [
 ///
 /// # Errors
 ///
-/// One line for each breach: the file and the rule.
+/// The error has one line for each breach: the file and the rule.
 pub fn check() -> Result<()> {
     let mut breaches = Vec::new();
     let metadata = MetadataCommand::new().no_deps().exec()?;
@@ -97,7 +97,7 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// Every `.rs` file below a directory.
+/// Finds every `.rs` file below a directory.
 fn sources(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let entries =
@@ -116,7 +116,7 @@ fn sources(directory: &Path) -> Result<Vec<PathBuf>> {
 fn shape(path: &Path, text: &str) -> Vec<String> {
     let mut breaches = Vec::new();
     let lines = text.lines().count();
-    // Each test is read on its own, so a file of tests may be long.
+    // A reader looks up one test at a time, so a file of tests may be long.
     let is_tests = path.file_stem().is_some_and(|stem| stem == "tests");
     if lines > MAX_LINES && !is_tests {
         breaches.push(format!(
@@ -129,13 +129,13 @@ fn shape(path: &Path, text: &str) -> Vec<String> {
             .is_some_and(|stem| EMPTY_NAMES.iter().any(|name| stem == *name))
     };
     if path.iter().map(Path::new).any(is_empty) {
-        breaches.push(format!("{}: a name that says nothing", path.display()));
+        breaches.push(format!("{}: an undescriptive name", path.display()));
     }
     breaches
 }
 
 impl Rule {
-    /// The first breach in a file.
+    /// Returns the first breach in a file, as one line.
     fn breaches(&self, file: &File) -> Result<Option<String>> {
         if self.room.is_some_and(|room| file.path.starts_with(room)) {
             return Ok(None);
@@ -159,7 +159,8 @@ mod tests {
 
     use super::*;
 
-    /// The breach that a rule finds in a file of its crate.
+    /// Writes `text` to a file of a crate, and returns the breach that the rule
+    /// finds in it.
     fn breach(rule: &Rule, path: &str, text: &str) -> Option<String> {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join(path);

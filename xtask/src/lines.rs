@@ -26,7 +26,7 @@ pub struct Options {
     revision: Option<String>,
 }
 
-/// Counts and prints.
+/// Counts the lines of each crate, and prints them with their sum.
 ///
 /// # Errors
 ///
@@ -64,7 +64,7 @@ fn check_out(revision: &str, directory: &Path) -> Result<()> {
     run_command(tar.arg("xf").arg(&archive).arg("-C").arg(directory))
 }
 
-/// Number of code lines in every file that is reachable from a crate's roots.
+/// Counts the code lines of every file that is reachable from a crate's roots.
 fn count(source: &Path) -> Result<usize> {
     let roots = ["lib.rs", "main.rs"].map(|root| source.join(root));
     let mut files: BTreeMap<PathBuf, usize> = BTreeMap::new();

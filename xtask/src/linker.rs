@@ -17,10 +17,11 @@ use crate::{
 
 const VERSION: &str = "0.13.0";
 
-/// rustc's LLVM.
+/// The LLVM library that rustc uses.
 struct Llvm {
-    /// Such as `libLLVM.so.22.1-rust-1.95.0-stable`. This is also its SONAME,
-    /// so the library of another rustc is not loaded in its place.
+    /// The file name, such as `libLLVM.so.22.1-rust-1.95.0-stable`. It is also
+    /// the library's SONAME, so the library of another rustc is not loaded in
+    /// its place.
     file: String,
     directory: PathBuf,
     major: String,
@@ -62,9 +63,9 @@ fn is_ready(llvm: &Llvm) -> bool {
         )
 }
 
-/// Whether a command succeeds and its output contains `what`. The library path
-/// is removed: rustup and cargo may set one that would hide a library which a
-/// later, plain `cargo build` does not find.
+/// Whether a command succeeds and its output contains `what`. `LD_LIBRARY_PATH`
+/// is removed: rustup and cargo may set it, and a library that is only found
+/// through it would be missing in a later, plain `cargo build`.
 fn answers(command: &mut Command, what: &str) -> bool {
     command
         .env_remove("LD_LIBRARY_PATH")
@@ -115,7 +116,8 @@ impl Llvm {
         })
     }
 
-    /// A directory that looks like an LLVM installation to bpf-linker's build.
+    /// Makes a directory that looks like an LLVM installation to bpf-linker's
+    /// build.
     fn prefix(&self) -> Result<PathBuf> {
         let target = cargo_metadata::MetadataCommand::new().no_deps().exec()?;
         let prefix = target.target_directory.join("llvm").into_std_path_buf();

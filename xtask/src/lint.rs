@@ -29,12 +29,12 @@ pub fn lint() -> Result<Tally> {
     Ok(tally)
 }
 
-/// Checks the layers of the modules, the identifiers that only some may use,
-/// the lengths of files, and the dependencies of spamdrop-core.
+/// Checks the layers of the modules, the identifiers that only some modules may
+/// use, the lengths of files, and the dependencies of spamdrop-core.
 ///
 /// # Errors
 ///
-/// One line for each breach.
+/// The error has one line for each breach.
 pub fn structure() -> Result<()> {
     let checks = [modules::check(), house::check(), dependencies::check_core()];
     let failed = checks.into_iter().filter_map(Result::err);
@@ -49,8 +49,9 @@ fn clippy(arguments: &[&str]) -> Result<()> {
     run(command.args(arguments).args(["--", "-Dwarnings"]))
 }
 
-/// Uses the target and flags of aya-build: `bpf_target_arch` selects code, so
-/// without it clippy would check other lines than are built.
+/// Runs clippy with the target and flags of aya-build. The code depends on
+/// `bpf_target_arch`; without it, clippy would check other lines than are
+/// built.
 fn clippy_ebpf(package: &str, features: &[&str]) -> Result<()> {
     let target = if cfg!(target_endian = "big") {
         "bpfeb-unknown-none"
@@ -69,8 +70,9 @@ fn clippy_ebpf(package: &str, features: &[&str]) -> Result<()> {
     run(&mut command)
 }
 
-/// cargo repeats the warnings of earlier builds; those of the packet filter
-/// appear through the build script. Every test needs this build anyway.
+/// Builds everything and fails if the output contains a warning. cargo repeats
+/// the warnings of earlier builds; those of the packet filter appear through
+/// the build script. The tests need this build anyway.
 fn builds_without_warnings() -> Result<()> {
     say("building without warnings");
     let mut build = cargo(["test", "--no-run", "--features", FEATURE]);

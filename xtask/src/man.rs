@@ -18,7 +18,7 @@ const PAGES: [&str; 2] = ["spamdrop.8", "spamdrop.toml.5"];
 ///
 /// # Errors
 ///
-/// They cannot be built; the error names the command.
+/// The pages cannot be built; the error names the command.
 pub fn write() -> Result<()> {
     for page in build()? {
         say(&format!(
@@ -33,7 +33,7 @@ pub fn write() -> Result<()> {
 ///
 /// # Errors
 ///
-/// The warnings, or the reason why man does not run.
+/// man does not run, or prints a warning; the error contains its output.
 pub fn check() -> Result<()> {
     setup::man()?;
     build()?.iter().try_for_each(|page| without_warnings(page))

@@ -37,7 +37,7 @@ pub fn show() -> Result<()> {
 ///
 /// # Errors
 ///
-/// There is one.
+/// A name is defined more than once.
 pub fn types() -> Result<()> {
     let graph = read()?;
     let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -63,7 +63,7 @@ pub fn types() -> Result<()> {
 ///
 /// # Errors
 ///
-/// One line for each: the file, the line, and the defect.
+/// The error has one line for each: the file, the line, and the defect.
 pub fn check() -> Result<()> {
     verdict(&read()?, &CRATES)
 }

@@ -109,7 +109,7 @@ fn types(tokens: &TokenStream) -> Vec<(String, usize)> {
         .collect()
 }
 
-/// Collects words and lines.
+/// Collects the identifiers, and the lines that contain code.
 fn survey(tokens: &TokenStream, file: &mut File) {
     for token in tokens.clone() {
         match token {
@@ -129,7 +129,7 @@ fn survey(tokens: &TokenStream, file: &mut File) {
     }
 }
 
-/// The file of `mod child;` in a parent file.
+/// Finds the file of `mod child;` in a parent file.
 fn child_file(parent: &Path, at: &[String], child: &[String]) -> Result<PathBuf> {
     let stem = parent.file_stem().unwrap_or_default();
     let mut directory = parent.parent().unwrap_or(Path::new("")).to_owned();

@@ -48,7 +48,7 @@ enum Group {
     Kernel,
     /// Kernel tests with Debian's Courier, rbldnsd and rsyslog
     Courier,
-    /// A botnet's wave before a small mail server, as root
+    /// A botnet's wave against a small mail server, as root
     Wave,
     /// The fuzz targets, for a short while
     Fuzz,
@@ -58,7 +58,7 @@ enum Group {
 ///
 /// # Errors
 ///
-/// None of its own: an error in a group counts as its failure.
+/// Never: an error in a group counts as a failure of that group.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let groups = if options.only.is_empty() {
         Group::value_variants()

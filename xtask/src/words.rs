@@ -67,7 +67,7 @@ const NAMES: [Retired; 49] = [
         r"\bfn (of|at|with|tell|keep|line|text)\(",
         "a verb with its object",
     ),
-    // Sentences.
+    // Retired sentences.
     (
         r"Who are many are read seldom",
         "wait ten times as long as it took",
@@ -99,7 +99,7 @@ const NAMES: [Retired; 49] = [
 ///
 /// # Errors
 ///
-/// There is one.
+/// A retired word occurs.
 pub fn run() -> Result<()> {
     check()?;
     println!("none of {} retired names and sentences", NAMES.len());
@@ -110,13 +110,13 @@ pub fn run() -> Result<()> {
 ///
 /// # Errors
 ///
-/// One line for each: the file, the line, and the replacement.
+/// The error has one line for each: the file, the line, and the replacement.
 pub fn check() -> Result<()> {
     let patterns = RegexSet::new(NAMES.iter().map(|(pattern, _)| pattern))?;
     let mut found = Vec::new();
     let files = output(Command::new("git").args(["ls-files", "--"]).args(PLACES))?;
     for path in files.lines() {
-        // The path is a link, or a test's binary file.
+        // The path is a symbolic link, or a test's binary file.
         let Ok(text) = fs::read_to_string(path) else {
             continue;
         };

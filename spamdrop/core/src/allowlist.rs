@@ -91,8 +91,8 @@ fn show(net: IpNet) -> String {
     }
 }
 
-/// The prefix of a line, if it has one. The error is the word that is not a
-/// prefix.
+/// Parses the prefix of a line; `None` for a line without one. The error is the
+/// word that is not a prefix.
 fn net_of(line: &str) -> Result<Option<IpNet>, &str> {
     let word = line.split('#').next().unwrap_or("").trim();
     if word.is_empty() {

@@ -10,7 +10,7 @@ pub struct Event<'line> {
     /// The peer, as the mail server's kernel reported it; never an
     /// IPv4-mapped IPv6 address.
     pub addr: IpAddr,
-    /// The event.
+    /// The kind of event.
     pub kind: Kind<'line>,
     /// The time of the line's stamp, if it has a usable one.
     pub at: Option<SystemTime>,

@@ -1,8 +1,9 @@
-//! The error for an invalid text of a person.
+//! The error for invalid text from an administrator: an argument, a setting or
+//! a list.
 
 use std::fmt;
 
-/// A message for the author of an invalid text. It names the value.
+/// Describes an invalid text. The message quotes the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid(String);
 

@@ -5,7 +5,7 @@
 //! | `ADDRESS` | as `add` does without a flag |
 //! | `ADDRESS TIME` | for this time after the peer's last packet |
 //! | `ADDRESS TIME fixed` | for this time, whatever the peer sends |
-//! | `ADDRESS TIME ttl=TIME` | for this time; after a packet for `ttl` |
+//! | `ADDRESS TIME ttl=TIME` | for this time; a packet renews it for `ttl` |
 //! | `src=ADDRESS ttl: …` | as `ADDRESS`: a line of `/proc/net/xt_recent/NAME` |
 //!
 //! A time is a number of seconds, or a duration such as `10m`. `limit=TIME` may
@@ -14,8 +14,8 @@
 //! block of a prefix is always fixed. Blank lines and comments from `#` to the
 //! end of the line are ignored.
 //!
-//! The stamps of xt_recent are ignored, because they count ticks since the boot
-//! of a machine that may be another one.
+//! The stamps of xt_recent are ignored, because they count ticks since boot,
+//! possibly that of another machine.
 
 use std::net::IpAddr;
 
@@ -37,11 +37,11 @@ pub struct ListEntry {
     /// The address or prefix as given; for an IPv6 /64, possibly one of its
     /// addresses.
     pub net: IpNet,
-    /// Its entry, not sealed.
+    /// The block's entry; not sealed.
     pub entry: Entry,
 }
 
-/// Parses lines. Their times count from the start of a term.
+/// Parses lines. Their times count from the start of the default term.
 #[derive(Clone, Copy, Debug)]
 pub struct ListReader {
     term: Term,
@@ -116,7 +116,7 @@ fn address(word: &[u8]) -> Result<IpNet> {
     if let Some(addr) = addr.map(|addr: IpAddr| addr.to_canonical()) {
         return Ok(addr.into());
     }
-    // The error of this call says what is wrong with a prefix.
+    // The error of this parser explains what is wrong with a prefix.
     let text = shown(word);
     let target: Target = text.parse()?;
     Ok(parse_net(&text).unwrap_or_else(|| target.net()))

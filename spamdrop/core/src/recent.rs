@@ -5,7 +5,7 @@
 //! | `+ADDRESS` | adds an address, or renews it |
 //! | `-ADDRESS` | removes an address; it is no error if there is none |
 //! | `/` | removes all |
-//! | `ADDRESS`, `clear` | as `+ADDRESS` and `/`: the syntax of `/proc/net/ipt_recent/NAME`, the file of 2009 |
+//! | `ADDRESS`, `clear` | as `+ADDRESS` and `/`: the older syntax, of `/proc/net/ipt_recent/NAME` |
 //!
 //! The kernel reads one command from each `open`, with or without a newline. A
 //! FIFO has no boundaries between writers. So here a command ends at its line

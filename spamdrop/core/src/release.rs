@@ -62,7 +62,8 @@ impl Releases {
         self.open.insert(target);
     }
 
-    /// Takes back steps that could not be stored; they are returned again.
+    /// Takes back steps that could not be written to the maps, so that
+    /// [`Releases::steps`] returns them again.
     pub fn put_back(&mut self, steps: &Steps, now: MonotonicNs) {
         self.due
             .extend(steps.released.iter().map(|addr| (*addr, now)));

@@ -17,15 +17,16 @@ pub const DEFAULT_TEXT: &str = "Blacklisted by a DNS blocklist";
 const LONGEST_LINE: usize = 1000;
 /// Maximum number of lines in a session.
 const MAX_COMMANDS: u32 = 50;
-/// Maximum number of invalid lines among them.
+/// Maximum number of invalid lines in a session.
 const MAX_ERRORS: u32 = 10;
-/// Maximum number of bytes from a peer; more than all allowed lines of this
-/// length.
+/// Maximum number of bytes from a peer; more than [`MAX_COMMANDS`] lines of
+/// [`LONGEST_LINE`] bytes.
 const MAX_BYTES: usize = 64 * 1024;
-/// No more lines are processed while this many bytes of replies wait to be
+/// No further lines are processed while this many bytes of replies wait to be
 /// sent.
 const ENOUGH: usize = 1024;
-/// Maximum length of a text's line in bytes, and maximum number of its lines.
+/// Maximum length in bytes of a line of the rejection text, and maximum number
+/// of these lines.
 const LONGEST_TEXT: usize = 480;
 const MAX_TEXT_LINES: usize = 4;
 
@@ -62,7 +63,7 @@ impl Output {
 pub struct Dialogue {
     /// The beginning of an incomplete line.
     partial: Vec<u8>,
-    /// The current line is too long already.
+    /// Whether the current line is already too long.
     is_overlong: bool,
     /// The sender in the logged form.
     sender: Option<Vec<u8>>,

@@ -139,7 +139,8 @@ pub fn parse_net(word: &str) -> Option<IpNet> {
     .map(|net| net.trunc())
 }
 
-/// An address as the key of the `origins` map: IPv4 as `::ffff:a.b.c.d`.
+/// Converts an address to a key of the `origins` map: IPv4 becomes
+/// `::ffff:a.b.c.d`.
 #[must_use]
 pub fn full_key(addr: IpAddr) -> [u8; 16] {
     match addr {
@@ -148,7 +149,7 @@ pub fn full_key(addr: IpAddr) -> [u8; 16] {
     }
 }
 
-/// The address of a [`full_key`].
+/// Converts a [`full_key`] back to the address.
 #[must_use]
 pub fn from_full_key(key: [u8; 16]) -> IpAddr {
     IpAddr::from(key).to_canonical()

@@ -16,14 +16,14 @@ pub struct Term {
     pub start: MonotonicNs,
     /// Seconds until it expires without a hit.
     pub ttl_s: u32,
-    /// Whether hits slide the expiry.
+    /// Whether each hit extends the lifetime.
     pub slides: bool,
     /// Seconds from `start` beyond which no hit moves the expiry; 0: no limit.
     pub hard_limit_s: u32,
 }
 
 impl Term {
-    /// The entry with this term.
+    /// Creates an entry with this lifetime.
     #[must_use]
     pub fn entry(&self, flags: u16) -> Entry {
         let hard_until_s = match self.hard_limit_s {

@@ -7,21 +7,22 @@ pub use spamdrop_common::time::{MonotonicNs, UnixSeconds};
 /// A point in time, on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// The clock of the log's stamps.
+    /// The wall-clock time, which the log's stamps also show.
     pub wall: SystemTime,
     /// Time since some fixed point; never steps. In a replay, the point is the
     /// first line.
     pub mono: Duration,
 }
 
-/// A time in whole seconds since 1970; 0 for earlier times.
+/// Converts a time to whole seconds since 1970; an earlier time becomes 0.
 #[must_use]
 pub fn unix_seconds(time: SystemTime) -> UnixSeconds {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     UnixSeconds::new(since.unwrap_or_default().as_secs())
 }
 
-/// The time of [`UnixSeconds`]; 1970 if the system cannot represent it.
+/// Converts seconds since 1970 to a time; 1970 if the system cannot represent
+/// it.
 #[must_use]
 pub fn system_time(seconds: UnixSeconds) -> SystemTime {
     let since = Duration::from_secs(seconds.get());

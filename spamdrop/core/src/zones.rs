@@ -1,10 +1,10 @@
-//! The zones that are asked.
+//! The zones that are queried.
 
 use crate::courier::smtpaccess::Access;
 use crate::dnsbl::rule::{Effect, Rule};
 
 /// The zones of the mail server, in its order, and its table of sources for
-/// which it asks no zone.
+/// which it queries no zone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Zones {
     rules: Vec<Rule>,
@@ -12,19 +12,20 @@ pub struct Zones {
 }
 
 impl Zones {
-    /// These zones, asked about every source.
+    /// Creates the zones without an access table: every source is looked up.
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
         Self::with_access(rules, Access::default())
     }
 
-    /// These zones, except for sources that Courier's table decides about.
+    /// Creates the zones with Courier's access table, which decides about some
+    /// sources without a look-up.
     #[must_use]
     pub fn with_access(rules: Vec<Rule>, access: Access) -> Self {
         Self { rules, access }
     }
 
-    /// The zones, in the order in which they are asked.
+    /// The zones, in the mail server's order.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules

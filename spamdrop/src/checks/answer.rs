@@ -24,8 +24,9 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum length of the mail server's reply, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// Warnings about `answer`. If the mail server's file does not tell what the
-/// server offers, this connects to the server, which takes up to four seconds.
+/// Warnings about `answer`. If the mail server's file does not tell whether the
+/// server offers AUTH, this connects to the server, which takes up to four
+/// seconds.
 ///
 /// # Errors
 ///
@@ -42,7 +43,7 @@ pub async fn answer(config: &Config) -> Result<Vec<Warning>> {
     };
     let is_courier = config.servers.contains(&MailServer::Courier);
     if !is_courier {
-        warn("what it refuses is logged as Courier does, whom `servers` does not name, so that is not blocked".into());
+        warn("the responder logs refusals in Courier's format, but `servers` does not name Courier, so they block nobody".into());
     }
     let file = if is_courier {
         courier::settings(&config.courier_dir)?

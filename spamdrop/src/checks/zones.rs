@@ -31,7 +31,7 @@ pub async fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
     let mut warnings = Vec::new();
     if !zones.can_list() {
         warnings.push(warning(
-            "no DNS blocklist is known by which the mail server surely rejects, so senders are not looked up; `zones` can name some".into(),
+            "no DNS blocklist is known whose listing makes the mail server reject for certain, so senders are not looked up; name one in `zones`".into(),
         ));
     }
     if offline || zones.rules().is_empty() {
@@ -54,7 +54,7 @@ fn warning(text: String) -> Warning {
 }
 
 async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<String> {
-    // The text and the filter of answers do not matter here.
+    // The rule's text and its filter of addresses do not matter here.
     let bare = Rule {
         only: None,
         effect: match &rule.effect {
@@ -75,8 +75,8 @@ async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<Str
     what.map(|what| format!("{zone} {what}"))
 }
 
-/// Warns if the zone's text has a code of its own. Only Courier's 511 can be
-/// told from other refusals in the log.
+/// Warns if the zone's text has a code of its own. In the log, only Courier's
+/// 511 can be distinguished from other refusals.
 async fn coded(resolver: &Resolver, rule: &Rule) -> Option<String> {
     let rule = Rule {
         only: None,
@@ -101,12 +101,12 @@ fn complaint(listed: &Reply, unlisted: &Reply, effect: &Effect) -> Option<String
             Trouble::Odd(_) | Trouble::Complaint(_) => {
                 format!("{trouble}; is it still a blocklist?")
             }
-            Trouble::Failed(_) | Trouble::Paused => format!("could not be asked: {trouble}"),
+            Trouble::Failed(_) | Trouble::Paused => format!("could not be queried: {trouble}"),
         });
     }
     if unlisted.said != Said::No && !unlisted.addresses.is_empty() {
         return Some(format!(
-            "holds {TEST_UNLISTED}, so it holds everybody; take it out"
+            "lists {TEST_UNLISTED}, so it lists every address; remove it"
         ));
     }
     let is_allow_list = matches!(effect, Effect::Allow { .. });

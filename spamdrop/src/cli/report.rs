@@ -39,7 +39,8 @@ fn since(text: &str) -> Result<Since, String> {
     if let Ok(ago) = duration::parse(text) {
         return Ok(Since::Ago(ago));
     }
-    // A time with a zone first: read as a local time, its zone would be ignored.
+    // Try a time with a zone first: parsed as a local time, its zone would be
+    // ignored.
     if let Ok(at) = text.parse() {
         return Ok(Since::At(at));
     }

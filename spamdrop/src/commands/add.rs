@@ -114,9 +114,9 @@ fn origins(
     origins
 }
 
-/// The addresses that may have an origin of an older entry. For a few addresses
-/// they are computed, because reading every origin takes longer than adding the
-/// entries.
+/// The addresses that may have an origin of an older entry. A few IPv4
+/// addresses are returned without a search, because reading every origin takes
+/// longer than adding the entries.
 fn older(blocklist: &Blocklist, targets: &[Target]) -> Result<Vec<IpAddr>> {
     let addrs = targets.iter().map(|target| match target {
         Target::V4(bytes) => Some(IpAddr::from(*bytes)),

@@ -29,8 +29,10 @@ pub(super) fn term(config: &Config, length: Option<Duration>, fixed: bool) -> Te
     }
 }
 
-/// Ensures that the maps have room for these targets, each given once. `done`
-/// is the participle for the error message, such as `added`.
+/// Ensures that these targets, each given once, do not exceed the capacity of
+/// the maps. Existing prefixes count, too. Existing hosts do not, because their
+/// maps evict the least recently used entries. `done` is the participle for the
+/// error message, such as `added`.
 pub(super) fn ensure_fit(
     targets: impl IntoIterator<Item = Target>,
     blocklist: &Blocklist,
@@ -118,7 +120,7 @@ pub(super) fn pending(
     pending
 }
 
-/// The addresses in these entries that have an origin.
+/// The addresses that have an origin and whose target `is_new`.
 pub(super) fn noted(blocklist: &Blocklist, is_new: impl Fn(Target) -> bool) -> Result<Vec<IpAddr>> {
     let mut noted = Vec::new();
     blocklist.for_each_origin(|addr, _| {

@@ -22,8 +22,8 @@ use spamdrop_core::escape::escape;
 use spamdrop_core::listing::ListReader;
 use spamdrop_core::target::Target;
 
-/// Maximum number of invalid lines, and of addresses that must not be blocked,
-/// that are named.
+/// Maximum number of invalid lines that messages name, and of addresses that
+/// must not be blocked.
 const NAMED: usize = 5;
 /// Entries that are written under one lock acquisition: enough for several
 /// threads, and written in some 30 ms, so that other writers do not wait long.
@@ -68,7 +68,7 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     report(config, &parsed, out)
 }
 
-/// The file's name for messages, and its content.
+/// Reads a file. Returns its name for messages, and its content.
 pub(super) fn read(path: &Path) -> Result<(String, Vec<u8>)> {
     if path.as_os_str() == "-" {
         let mut text = Vec::new();

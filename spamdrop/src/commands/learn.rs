@@ -17,7 +17,7 @@ use spamdrop_core::engine::{EngineSettings, Replay, ReplayedLine};
 use spamdrop_core::policy::Protected;
 use spamdrop_core::reputation::Records;
 
-/// Number of lines in a file, by their meaning.
+/// Number of lines in a file, by what they report.
 #[derive(Debug, Default)]
 struct LineCounts {
     lines: u64,
@@ -39,7 +39,8 @@ const BATCH: usize = 131_072;
 /// The message names the file.
 pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<()> {
     let inputs = open_all(&args.files, "learn")?;
-    // Damage is reported before hours of reading.
+    // Check the table first, so that damage is reported before hours of
+    // reading.
     let store = known::store(config)?;
     store.check_known()?;
     let protected = protect::protected(&config.allow_file)?;
@@ -89,7 +90,8 @@ struct Learner {
 impl Learner {
     fn new(settings: EngineSettings, protected: Protected, store: Store, batch: usize) -> Self {
         let settings = EngineSettings {
-            // One line may complete a whole batch of pending demotions.
+            // One line may apply a whole batch of pending demotions, in
+            // addition to the records of the current batch.
             evidence_capacity: 2 * batch,
             ..settings
         };

@@ -92,7 +92,7 @@ fn notify_daemon(run_dir: &Path) {
     }
 }
 
-/// `1 address`, `2 addresses`.
+/// Formats a number with its noun: `1 address`, `2 addresses`.
 fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }

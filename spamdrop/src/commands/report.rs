@@ -58,7 +58,7 @@ pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Sty
     Ok(())
 }
 
-/// The start of the period.
+/// Determines the start of the period.
 fn since(since: Option<Since>, now: UnixSeconds, zone: &TimeZone) -> Result<UnixSeconds> {
     let second = match since {
         None => return Ok(before(now, PERIOD_S)),

@@ -24,8 +24,9 @@ use crate::lock::{self, Holder, WriteLock};
 /// Maximum number of queued offences; further ones are dropped. A wave has some
 /// thousand sources.
 const MAX_WAITING: usize = 65_536;
-/// How long the lock may be unavailable before its holder is named.
+/// Maximum number of offences that are written under one lock acquisition.
 const BATCH: usize = 1_024;
+/// How long the lock may be unavailable before its holder is named.
 const NAMED_AFTER: Duration = Duration::from_millis(100);
 
 /// How sources are blocked.
@@ -62,7 +63,7 @@ pub(super) struct Blocker {
     releases: UnboundedSender<ReleaseMessage>,
     health: Health,
     waiting: Waiting,
-    /// Since when the lock has been unavailable.
+    /// The first failed attempt to take the lock since it was last taken.
     refused: Option<Instant>,
     /// Number of offences that could not be written.
     failed: u64,
@@ -104,11 +105,12 @@ impl Blocker {
         }
     }
 
-    /// Whether offences are queued.
+    /// Removes the queued offences of protected sources.
     pub fn forget(&mut self, is_protected: impl Fn(IpAddr) -> bool) {
         self.waiting.forget(is_protected);
     }
 
+    /// Whether offences are queued.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -142,8 +144,8 @@ impl Blocker {
     fn name_holder(&mut self) {
         let since = *self.refused.get_or_insert_with(clock::instant);
         if since.elapsed() >= NAMED_AFTER {
-            // Between two holders there is none to name, and a sweep of ours
-            // is over soon.
+            // Report nothing if no process holds the lock at this moment, or if
+            // this process holds it, because its sweep ends soon.
             let is_other = |holder: &Holder| holder.pid != std::process::id();
             let Some(holder) = lock::holder(&self.run_dir).filter(is_other) else {
                 return;
@@ -212,7 +214,8 @@ impl Blocker {
     }
 }
 
-/// The old origin of an address that is blocked again, or a new one.
+/// Continues the origin of an address that is blocked again, or creates a new
+/// one.
 pub(super) fn origin(old: Option<Origin>) -> Origin {
     old.unwrap_or_else(|| Origin {
         first_blocked: clock::unix_seconds(),
@@ -236,12 +239,14 @@ impl Waiting {
         self.order.is_empty()
     }
 
-    /// Returns whether there was room.
+    /// Queues an offence in place of an older one of its source. Returns
+    /// whether there was room.
     fn add(&mut self, offence: Offence) -> bool {
         let addr = offence.addr;
         let mut offence = offence;
         if let Some(old) = self.offences.get(&addr) {
-            // Its first block is still to be said.
+            // The block of the queued offence is not logged yet, so it keeps
+            // its log level.
             offence.is_repeated = old.is_repeated;
         } else {
             if self.order.len() >= MAX_WAITING {

@@ -10,10 +10,10 @@ use spamdrop_core::wave::Snapshot;
 use crate::clock;
 use crate::store::{DAEMON_WAIT, Store};
 
-/// Senders, and what is recorded of each.
+/// Senders and their records.
 pub(super) type SenderRecords = Vec<(Target, Record)>;
 
-/// Every sender, after a check for damage; empty without a database.
+/// Reads every sender, after a check for damage; empty without a database.
 pub(super) fn senders(path: &Path) -> Result<SenderRecords> {
     let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
         return Ok(Vec::new());
@@ -22,7 +22,7 @@ pub(super) fn senders(path: &Path) -> Result<SenderRecords> {
     store.known_senders()
 }
 
-/// The senders that are known.
+/// Reads the senders that are known now; empty without a database.
 pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
         return Ok(Vec::new());
@@ -33,7 +33,8 @@ pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     Ok(known.map(|(source, _)| source).collect())
 }
 
-/// Merges new evidence into the records; returns it after an error.
+/// Merges new evidence into the records. On an error, returns the evidence,
+/// too.
 pub(super) fn merge(
     path: &Path,
     records: Records,
@@ -54,7 +55,8 @@ pub(super) fn begin_waves(path: &Path) -> Result<Option<i64>> {
     store.map(|mut store| store.begin_waves()).transpose()
 }
 
-/// Writes waves, whose numbers follow `base`. Returns the base that was used.
+/// Writes waves, whose numbers follow `base`. Without a base, reads it from the
+/// database. Returns the base that was used.
 pub(super) fn write_waves(path: &Path, base: Option<i64>, snapshots: &[Snapshot]) -> Result<i64> {
     let mut store = Store::open(path, DAEMON_WAIT)?;
     let base = base.map_or_else(|| store.begin_waves(), Ok)?;

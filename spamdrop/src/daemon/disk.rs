@@ -1,4 +1,5 @@
-//! One thread for all work that may wait for a disk, so that no task does.
+//! One thread for all work that may wait for a disk, so that no task has to
+//! wait.
 
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -33,7 +34,8 @@ impl Disk {
             // If the task has ended, nothing needs the result.
             let _ = done.send(job());
         };
-        // The receiver lives as long as the supervisor, which ends last.
+        // The send cannot fail: the receiver lives as long as the supervisor,
+        // which ends last.
         let _ = self.0.send(Box::new(job));
         result
     }
@@ -72,7 +74,8 @@ impl DiskThread {
     }
 }
 
-/// The result of a finished job; `Some(None)`: its thread died.
+/// Takes the result of a job. `None`: there is no job, or it is not finished.
+/// `Some(None)`: its thread died.
 pub(super) fn take_finished<T>(job: &mut Option<oneshot::Receiver<T>>) -> Option<Option<T>> {
     let result = match job.as_mut()?.try_recv() {
         Ok(result) => Some(result),
@@ -107,7 +110,8 @@ mod tests {
         let lost = disk.submit(|| panic!("on purpose"));
         assert!(lost.blocking_recv().is_err());
         let done = disk.submit(|| 3);
-        // The receiver is dropped before the thread has ended.
+        // The result channel closes before the thread has ended, so wait for
+        // the thread.
         while !thread.thread.as_ref().unwrap().is_finished() {
             std::thread::yield_now();
         }

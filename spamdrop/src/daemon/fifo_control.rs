@@ -66,7 +66,8 @@ pub(super) struct FifoTask {
     /// Commands that wait for the write lock; nothing more is read until they
     /// are done.
     waiting: VecDeque<Command>,
-    /// Since when the write lock could not be had.
+    /// The first failed attempt to take the write lock for the first waiting
+    /// command.
     refused: Option<Instant>,
     counts: FifoState,
     complained: Option<Instant>,

@@ -40,10 +40,11 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Maximum number of look-up requests per read; more than the filter can queue
 /// between two reads.
 const REQUESTS: usize = 4_096;
-/// Messages that are taken at once; a storm of log lines sends many.
+/// Maximum number of messages that are handled at once; a storm of log lines
+/// sends many.
 const MESSAGES: usize = 1_024;
-/// Warning for a spent budget. A flood of forged addresses leads to it.
-const BUDGET_SPENT: &str = "`max_lookups_per_day` is spent, so only a few refused senders are looked up until it has recovered; `spamdrop report` shows who came; raise it only as far as your blocklists allow";
+/// The warning about a spent budget; a flood of forged addresses can spend it.
+const BUDGET_SPENT: &str = "`max_lookups_per_day` is spent, so only a few refused senders are looked up until it has recovered; `spamdrop report` shows the sources; raise it only as far as your blocklists allow";
 
 /// Messages to the task.
 pub(super) enum GateMessage {
@@ -177,9 +178,10 @@ impl GateTask {
         self.settings.mode != GateMode::Off
     }
 
-    /// Takes messages; whether the task is to stop.
+    /// Handles messages. Returns whether the task must stop.
     fn take_all(&mut self, messages: &mut Vec<GateMessage>) -> bool {
-        // A SYN comes before its log line, so it is recorded first.
+        // Read the requests first, so that a SYN is recorded before its log
+        // line.
         self.read_requests();
         let mut is_stopped = false;
         for message in messages.drain(..) {
@@ -220,7 +222,8 @@ impl GateTask {
         }
     }
 
-    /// Clears the verdicts that other zones gave, until that succeeds.
+    /// Removes the verdicts that other zones gave, if that has not succeeded
+    /// yet.
     fn clear_verdicts(&mut self) {
         if self.has_old_verdicts {
             let cleared = self.maps.clear_verdicts();
@@ -234,7 +237,7 @@ impl GateTask {
     /// seconds, the filter treats it as open.
     fn look(&mut self) {
         self.read_requests();
-        // The gate only observes until the filter knows them.
+        // Until the filter has the known senders, the gate only observes.
         self.senders.poll(&self.settings, &self.health);
         match self.try_look() {
             Ok(()) => self.health.clear(Subject::Gate),
@@ -250,8 +253,8 @@ impl GateTask {
         let stats = self.maps.stats()?;
         let now = clock::monotonic_ns();
         // While blocking is paused, a blocklist may list every sender; before
-        // the filter is told of the known senders, it may list one of them.
-        // Then the responder answers nobody.
+        // the filter has the known senders, it may list one of them. In both
+        // cases, the responder must answer nobody.
         let is_safe = !self.is_paused && self.senders.is_told();
         let responders = match &self.responder {
             Some(view) if is_safe => view.families,
@@ -284,7 +287,7 @@ impl GateTask {
         self.maps.set(gate)
     }
 
-    /// Opens the gate at once, instead of when it has gone stale.
+    /// Opens the gate at once, rather than when its last state goes stale.
     fn open_gate(&mut self) {
         if let Err(error) = self.maps.set(Gate::default()) {
             log::warn!("{error:#}; it opens by itself in two seconds");
@@ -316,11 +319,11 @@ impl GateTask {
         }
     }
 
-    /// Once a second.
+    /// Runs the periodic work, once a second.
     fn look_after(&mut self) {
         self.clear_verdicts();
-        // Read requests first: a source that was refused before this sync was
-        // not known then.
+        // Read requests first: a source that was refused before this sync
+        // counts by the known senders of that time.
         self.read_requests();
         self.senders.poll(&self.settings, &self.health);
         let spent = self.lookups.is_spent().then(|| BUDGET_SPENT.into());
@@ -349,7 +352,7 @@ impl GateTask {
                 self.health.clear(Subject::Samples);
             }
             Err(error) => {
-                let text = format!("cannot tell waves apart: {error:#}");
+                let text = format!("cannot read the counters for the wave history: {error:#}");
                 self.health.raise(Subject::Samples, text);
             }
         }
@@ -357,7 +360,8 @@ impl GateTask {
 }
 
 fn controller(settings: &GateSettings) -> GateController {
-    // The hasher's keys are random numbers from the kernel.
+    // The seed must be secret; the hasher's keys are random numbers from the
+    // kernel.
     let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), settings.slots);
     GateController::new(settings.mode, settings.slots, seed as u32)
 }

@@ -19,7 +19,7 @@ pub(super) enum Subject {
     PacketLog,
     /// The write lock, which another process holds.
     WriteLock,
-    /// The write lock, held by another process.
+    /// The thread for work that may wait for a disk.
     DiskThread,
     /// The logs that are read.
     Sources,

@@ -10,8 +10,8 @@
 //! | status | reports of all others | the daemon's state file |
 //!
 //! Each task owns its state and has one inbox; decisions come from
-//! `spamdrop_core`. All run on one thread; work that may wait for a disk is
-//! done by another one, [`disk`].
+//! `spamdrop_core`. All tasks run on one thread; the thread of [`disk`] does
+//! the work that may wait for a disk.
 
 mod block;
 mod database;

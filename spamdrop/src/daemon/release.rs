@@ -183,7 +183,7 @@ impl ReleaseTask {
     fn try_release(&mut self) -> Result<()> {
         let ports = &self.settings.ports;
         if !is_served(ports).context("cannot list the listening sockets")? {
-            // Then the server's connections are not visible here either, and a
+            // The server's connections are then not visible here either, and a
             // sealed entry would cut them off.
             anyhow::bail!(
                 "nothing listens on the watched ports in this network namespace; \
@@ -225,8 +225,8 @@ impl ReleaseTask {
     /// ended.
     fn end(&mut self, connections: &[Socket]) -> Result<()> {
         let mut result = Ok(());
-        // Owners are found by their sockets, so this precedes their
-        // destruction.
+        // The owners are found by their sockets, so signal them before the
+        // sockets are destroyed.
         if self.settings.mode == ReleaseMode::Terminate && !connections.is_empty() {
             result = terminate_owners(connections).context("cannot find the owners of sockets");
         }

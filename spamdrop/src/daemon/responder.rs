@@ -40,7 +40,7 @@ pub(super) enum ResponderMessage {
 /// changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ResponderSettings {
-    /// The name that the responder gives itself.
+    /// The host name in the responder's replies.
     pub host: String,
     pub syslog: PathBuf,
     /// The mail server's name in the log.
@@ -103,8 +103,8 @@ impl ResponderTask {
         let old = self.running.as_ref().map(|running| &running.settings);
         if old != settings.as_ref() {
             let started = settings.map(|settings| Running::start(settings, &self.texts));
-            // Even if the new server failed, the old one's sockets may have
-            // been replaced.
+            // End the old server even if the new one failed, because its
+            // sockets may already have been replaced in the filter's map.
             self.running = None;
             match started.transpose() {
                 Ok(running) => {

@@ -19,8 +19,8 @@ impl ResponderView {
         Self { families, meter }
     }
 
-    /// Number of its connections. They are sockets of the watched port, too:
-    /// accepted and not closed yet, or waiting to be accepted.
+    /// Counts the responder's connections that are also sockets of the watched
+    /// port: accepted and not closed yet, or waiting to be accepted.
     pub fn connections(&self) -> usize {
         let ports = self.meter.ports().iter();
         let waiting: io::Result<usize> = ports.map(|port| sockets::waiting(*port)).sum();

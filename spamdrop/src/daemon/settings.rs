@@ -69,7 +69,7 @@ impl Settings {
     }
 }
 
-/// Checks for the values that only `run` needs.
+/// Ensures that the values are set that only `run` needs.
 fn ensure_complete(config: &Config) -> Result<()> {
     let missing = if config.interfaces.is_empty() {
         "no interface to protect; name one: `interfaces = [\"eth0\"]` or `--interface eth0`"

@@ -66,11 +66,12 @@ impl SourceSettings {
         }
     }
 
-    /// Whether standard input is a source.
+    /// Whether both keep their state in the same directory.
     pub fn shares_state_with(&self, other: &Self) -> bool {
         self.state_dir == other.state_dir
     }
 
+    /// Whether standard input is a source.
     pub fn reads_stdin(&self) -> bool {
         self.logs.iter().any(|log| log.as_os_str() == "-")
     }

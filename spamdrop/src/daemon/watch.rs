@@ -1,6 +1,6 @@
 //! The watch task: reads the logs, lets the engine decide, and carries out the
-//! effects. While it runs it waits for no lock and no disk; only its first lines
-//! wait for the database, and its end for the disk, both within bounds.
+//! effects. While it runs, it waits for no lock and no disk. Only its start
+//! waits for the database and its end for the disk, each for a limited time.
 
 mod pipeline;
 
@@ -33,15 +33,15 @@ use pipeline::{moment, take_line};
 const BUDGET: usize = 256 * 1024;
 /// How often the logs are checked, as inotify may miss changes.
 const SECOND: Duration = Duration::from_secs(1);
-/// How often the status task is told, so that its file is hardly older than its
-/// own period.
+/// How often the status task gets a report; more often than it writes its file,
+/// so that the file is up to date.
 const TELL: Duration = Duration::from_millis(200);
-/// How often offences are tried again that wait for the write lock.
+/// How often offences that wait for the write lock are retried.
 const RETRY: Duration = Duration::from_millis(20);
 /// How often new evidence about senders is written, if there is any. A crash
 /// loses at most this period's evidence, and pending demotions.
 const WRITE_PERIOD: Duration = Duration::from_secs(5);
-/// How often blocks that wait are tried when the daemon ends.
+/// Maximum number of attempts to write waiting blocks when the daemon ends.
 const END_TRIES: usize = 10;
 /// How long the first lines wait for the senders of the database.
 const SENDERS_WAIT: Duration = Duration::from_secs(1);
@@ -159,8 +159,8 @@ impl WatchTask {
         self.end().await;
     }
 
-    /// A ceiling that knows no senders would let a broken blocklist block them,
-    /// so the first lines wait for what the database knows, for a moment.
+    /// Waits a moment for the senders in the database. Without them, the
+    /// ceiling would let a broken blocklist block them.
     async fn wait_for_senders(&mut self) {
         if let Some(senders) = &mut self.senders
             && let Ok(result) = timeout(SENDERS_WAIT, senders).await
@@ -196,7 +196,7 @@ impl WatchTask {
                 self.health.clear(Subject::Sources);
             }
             Err(error) => {
-                let text = format!("the old logs are watched, start anew: {error:#}");
+                let text = format!("the old logs are still read; restart the daemon: {error:#}");
                 self.health.raise(Subject::Sources, text);
             }
         }
@@ -227,7 +227,7 @@ impl WatchTask {
         self.say_ceiling();
         self.keep_records();
         self.keep_positions();
-        // Standard input alone can come to an end.
+        // Only standard input can come to an end.
         let is_ended = |file: &FileStatus| file.state == tail::State::Ended;
         if !self.has_ended && !self.blocker.is_waiting() && self.tail.files().all(is_ended) {
             self.has_ended = true;
@@ -235,8 +235,8 @@ impl WatchTask {
         }
     }
 
-    /// Tells the engine of the senders of the last day, so that a restart does
-    /// not make the ceiling blind.
+    /// Passes the stored senders to the engine, because the ceiling needs those
+    /// of the last day.
     fn remember_senders(&mut self, senders: Option<Result<SenderRecords>>) {
         match senders {
             Some(Ok(senders)) => {
@@ -318,7 +318,7 @@ impl WatchTask {
             }
             Some(None) => self.tail.forget_save(),
         }
-        // A line whose block waits is read again after a crash.
+        // While a block waits, its line must be read again after a crash.
         if self.saving.is_none()
             && !self.blocker.is_waiting()
             && let Some(save) = self.tail.begin_save()
@@ -343,8 +343,7 @@ impl WatchTask {
         }));
     }
 
-    /// Submits the remaining writes to the disk thread. The supervisor limits
-    /// how long they may take.
+    /// Writes the waiting blocks, unless the write lock stays unavailable.
     async fn write_blocks(&mut self) {
         for _ in 0..END_TRIES {
             self.blocker.write();
@@ -355,6 +354,8 @@ impl WatchTask {
         }
     }
 
+    /// Submits the remaining writes to the disk thread. The supervisor limits
+    /// how long they may take.
     async fn end(mut self) {
         self.write_blocks().await;
         self.tell();

@@ -20,8 +20,8 @@ pub struct Answer {
     pub zone: u32,
     /// The reply text for a listed source, without the reply code.
     pub text: Option<Box<str>>,
-    /// How long the answer is valid: 1 to 10 minutes for a verdict, 15 s
-    /// without a verdict, or as long as a zone says.
+    /// How long the answer is valid: 15 s if there is no verdict because a zone
+    /// failed, otherwise 1 to 10 minutes, depending on the zones' records.
     pub ttl: Duration,
 }
 

@@ -214,8 +214,8 @@ impl Asker<'_> {
         }
     }
 
-    /// The first name that is confirmed and not generic, otherwise the result
-    /// for the last name.
+    /// Looks up the host's names. Returns the first that is confirmed and not
+    /// generic, or a failure, otherwise the result for the last name.
     async fn name(&self) -> HostName {
         let Some(reverse) = question::reverse(self.addr) else {
             return HostName::Absent;

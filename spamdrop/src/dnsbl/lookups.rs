@@ -122,7 +122,8 @@ impl Lookups {
         with(&self.cache, job)
     }
 
-    /// Whether the day's budget is spent, so that no look-up starts.
+    /// Whether the day's budget is spent and has not recovered, so that hardly
+    /// any look-up starts.
     pub fn is_spent(&mut self) -> bool {
         self.pace.is_spent(Instant::now())
     }
@@ -134,8 +135,8 @@ impl Lookups {
     }
 
     /// Switches to other zones or another resolver. Clears the cache and aborts
-    /// running look-ups. The day's spent budget stays counted if the budget is
-    /// the same.
+    /// running look-ups. If the daily budget is unchanged, its spent part stays
+    /// spent.
     pub fn reconfigure(&mut self, zones: Zones, resolver: Resolver, per_day: u32) {
         self.zones = Arc::new(zones);
         self.resolver = Arc::new(resolver);

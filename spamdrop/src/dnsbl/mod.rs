@@ -1,8 +1,9 @@
-//! Look-ups in the mail server's DNS blocklists, by the machine's resolver.
+//! Look-ups in the mail server's DNS blocklists, through the machine's name
+//! servers.
 //!
 //! [`Lookups`] looks up many sources at once: [`inquiry`] asks all zones about
-//! one source, [`message`] reads the answers, and `spamdrop_core::dnsbl` judges
-//! them.
+//! one source, [`message`] reads the answers, and `spamdrop_core::dnsbl`
+//! interprets them.
 
 mod answer;
 mod cache;

@@ -19,7 +19,7 @@ pub(super) struct NameServerHealth {
 struct State {
     /// Unanswered queries since the last answer.
     unanswered: u32,
-    /// The server is tried last until then.
+    /// The time until which the server is tried last.
     silent_until: Option<Instant>,
 }
 

@@ -23,7 +23,7 @@ use super::question::Name;
 /// How long a name server may take to answer by UDP, and again by TCP, before
 /// the next one is tried.
 const WAIT: Duration = Duration::from_millis(1500);
-/// How often each server is tried.
+/// How many times each server is tried.
 const ROUNDS: usize = 2;
 /// Maximum number of servers, as in the C library (`MAXNS`).
 const MAX_SERVERS: usize = 3;
@@ -48,8 +48,8 @@ struct NameServer {
     patience: NameServerHealth,
 }
 
-/// The name servers of a file such as `/etc/resolv.conf`. If it does not exist,
-/// the local machine, as in the C library.
+/// Reads the name servers from a file such as `/etc/resolv.conf`. Without the
+/// file, the local machine is the name server, as in the C library.
 ///
 /// # Errors
 ///
@@ -63,8 +63,9 @@ pub fn name_servers(resolv_conf: &Path) -> Result<Vec<SocketAddr>> {
 }
 
 impl Resolver {
-    /// A resolver for the name servers of a file such as `/etc/resolv.conf`. If
-    /// it does not exist, the local machine, as in the C library.
+    /// Creates a resolver for the name servers of a file such as
+    /// `/etc/resolv.conf`. Without the file, the local machine is the name
+    /// server, as in the C library.
     ///
     /// # Errors
     ///
@@ -131,7 +132,8 @@ impl NameServer {
                 read(message.for_slice())
             }
             Err(error) => {
-                // Other errors cost no time, or follow an answer by UDP.
+                // Only silence counts against the server: other errors cost no
+                // time, or follow an answer by UDP.
                 if is_silence(&error) {
                     self.patience.timed_out(Instant::now());
                 }
@@ -182,8 +184,8 @@ fn why(error: &Error) -> Failure {
     }
 }
 
-/// The name servers of a `resolv.conf`. A port, as in `192.0.2.53:5353`, is an
-/// extension of spamdrop. Lines without a valid address are skipped.
+/// Parses the name servers of a `resolv.conf`. A port, as in `192.0.2.53:5353`,
+/// is an extension of spamdrop. Lines without a valid address are skipped.
 fn servers(text: &str) -> Vec<SocketAddr> {
     let of_line = |line: &str| {
         let mut words = line.split_ascii_whitespace();

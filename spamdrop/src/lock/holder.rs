@@ -18,7 +18,8 @@ pub(super) fn signature(path: &Path) -> Option<String> {
 fn holds(pid: u32, file: &Metadata) -> bool {
     match has_locked(pid, file) {
         Ok(held) => held,
-        // The process exists; without privileges nothing more can be found out.
+        // The process exists, but its descriptors cannot be read without
+        // privileges. Assume that it holds the lock.
         Err(error) => error.kind() == ErrorKind::PermissionDenied,
     }
 }

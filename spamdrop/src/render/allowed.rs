@@ -37,7 +37,7 @@ pub fn text(out: &mut impl Write, style: Style, allowed: &[Allowed]) -> io::Resu
     table::write(out, style, &COLUMNS, allowed)
 }
 
-/// A prefix; a single address is shown without its length.
+/// Formats a prefix; a single address has no length.
 #[must_use]
 pub fn shown(net: IpNet) -> String {
     if net.prefix_len() == net.max_prefix_len() {

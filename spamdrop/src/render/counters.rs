@@ -28,8 +28,8 @@ pub fn text(out: &mut impl Write, style: Style, counters: &Counters) -> io::Resu
         let counted = reasons.iter().filter(|reason| reason.is_drop() == dropped);
         counted.map(|&reason| counters.get(reason)).sum()
     };
-    rows.push((total(true), "dropped", "All that were dropped."));
-    rows.push((total(false), "passed", "All that were passed."));
+    rows.push((total(true), "dropped", "All dropped packets."));
+    rows.push((total(false), "passed", "All passed packets."));
     table::write(out, style, &COLUMNS, &rows)
 }
 
@@ -88,8 +88,8 @@ mod tests {
         assert_eq!(
             lines[17..],
             [
-                "     76  dropped                All that were dropped.",
-                "   7098  passed                 All that were passed.",
+                "     76  dropped                All dropped packets.",
+                "   7098  passed                 All passed packets.",
             ]
         );
     }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// One object in one line.
+/// Writes one object in one line.
 pub fn object(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     writeln!(out)
 }
 
-/// One array, with one element a line, so that it streams and diffs.
+/// Writes one array, with one element a line, so that the output can be
+/// streamed and compared with diff.
 pub fn array<T: Serialize>(
     out: &mut impl Write,
     items: impl IntoIterator<Item = T>,

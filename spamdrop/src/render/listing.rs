@@ -10,7 +10,8 @@ use spamdrop_core::target::Target;
 /// to at least 1, the minimum that `import` accepts.
 pub fn text(out: &mut impl Write, entries: &[LiveEntry]) -> io::Result<()> {
     for entry in entries {
-        // A prefix is blocked to the end of its last second.
+        // A prefix stays blocked to the end of its last second, so export one
+        // second less.
         let whole = Duration::from_secs(matches!(entry.target, Target::Net(_)).into());
         let left = entry.expires_in.saturating_sub(whole);
         write!(out, "{} {}", entry.target, seconds(left))?;

@@ -48,7 +48,7 @@ pub struct FoundName {
     /// The name; `null` if there is none. Bytes other than printable ASCII are
     /// `\xNN`.
     pub name: Option<String>,
-    /// The defect of the name, or `confirmed`.
+    /// `confirmed`, or the reason why the name is not confirmed.
     pub remark: String,
 }
 
@@ -80,7 +80,7 @@ impl FoundName {
         let (name, remark) = match name {
             HostName::Confirmed(name) => (Some(name), "confirmed".into()),
             HostName::Generic(name) => (Some(name), "confirmed, but generic".into()),
-            HostName::Unconfirmed(name) => (Some(name), "does not lead back".into()),
+            HostName::Unconfirmed(name) => (Some(name), "does not resolve to the address".into()),
             HostName::Absent => (None, "none".into()),
             HostName::Failed(failure) => (None, failure.to_string()),
         };
@@ -107,7 +107,7 @@ impl ZoneReply<'_> {
             Effect::Allow { .. } => " (lets in)",
             Effect::Reject(_) => "",
             Effect::Defer => " (answers 4xx)",
-            Effect::Unsure => " (rejects or not, by Courier's version)",
+            Effect::Unsure => " (rejects or not, depending on Courier's version)",
         };
         let (_, finding, remark) = self.finding();
         write!(out, "  {}{effect}: {finding}", self.rule.zone)?;
@@ -261,7 +261,7 @@ mod tests {
 192.0.2.2: unlisted, with a server's name (for 300 s)
   name: mail.example.org, confirmed
 192.0.2.2: no verdict (for 15 s)
-  p.example (rejects or not, by Courier's version): no answer, timed out
+  p.example (rejects or not, depending on Courier's version): no answer, timed out
 [
 {"addr":"192.0.2.1","standing":"listed","by":"b.example","text":"bot","ttl_s":300,"zones":[{"zone":"w.example","effect":"allow","finding":"absent","addresses":[],"remark":null},{"zone":"b.example","effect":"reject","finding":"present","addresses":["127.0.0.2"],"remark":"bot"}],"name":null},
 {"addr":"192.0.2.2","standing":"confirmed","by":null,"text":null,"ttl_s":300,"zones":[],"name":{"name":"mail.example.org","remark":"confirmed"}}

@@ -124,7 +124,7 @@ fn field(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
     writeln!(out, "  {name:<13}  {value}")
 }
 
-/// `2026-11-23 12:00:01 +01:00`.
+/// Formats a time in `zone`, such as `2026-11-23 12:00:01 +01:00`.
 #[must_use]
 pub fn local_time(at: UnixSeconds, zone: &TimeZone) -> String {
     let stamp = i64::try_from(at.get())

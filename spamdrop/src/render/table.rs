@@ -16,9 +16,9 @@ pub enum Style {
 /// Alignment of a column's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
-    /// For words.
+    /// To the left, for words.
     Left,
-    /// For numbers.
+    /// To the right, for numbers.
     Right,
 }
 

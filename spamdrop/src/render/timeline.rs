@@ -105,7 +105,8 @@ pub fn svg(timeline: &Timeline, zone: &TimeZone) -> String {
     svg.finish()
 }
 
-/// The columns, and the number of seconds per column.
+/// Divides the period into columns. Returns them and the number of seconds per
+/// column.
 fn columns(timeline: &Timeline) -> (Vec<TimelineColumn>, u64) {
     let span = timeline.end_unix_s.saturating_sub(timeline.start_unix_s) + 1;
     let column_s = span.div_ceil(COLUMNS);

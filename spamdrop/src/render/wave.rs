@@ -9,7 +9,7 @@ use super::show::local_time;
 use spamdrop_core::duration::{Human, human};
 use spamdrop_core::wave::{News, Wave};
 
-/// The log line of `run`.
+/// Describes an event for the log of `run`.
 #[must_use]
 pub fn news(news: &News) -> String {
     match news {
@@ -39,7 +39,7 @@ pub fn news(news: &News) -> String {
     }
 }
 
-/// The line of `status`.
+/// Describes a wave for `status`.
 #[must_use]
 pub fn line(wave: &Wave, zone: &TimeZone) -> String {
     let (start, length, figures) = (

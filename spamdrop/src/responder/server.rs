@@ -95,7 +95,8 @@ impl Drop for Server {
     }
 }
 
-/// The counters of a server, also after it has ended.
+/// A handle to the counters of a server, which stays valid after the server has
+/// ended.
 #[derive(Clone)]
 pub struct Meter {
     ports: Vec<u16>,

@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// The facility `LOG_MAIL`, shifted as in a priority.
 const MAIL: u8 = 2 << 3;
 
-/// The severity, which is that of the event.
+/// The severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Severity {
@@ -46,8 +46,8 @@ pub struct Syslog {
 }
 
 impl Syslog {
-    /// Needs a tokio runtime. An error with the socket at `path` surfaces only
-    /// when a line is written.
+    /// Creates a writer. Needs a tokio runtime. An error with the socket at
+    /// `path` surfaces only when a line is written.
     pub fn new(path: PathBuf, program: &str) -> Self {
         let (waiting, lines) = channel(WAITING);
         let lost = Arc::<AtomicU64>::default();
@@ -77,7 +77,7 @@ impl Syslog {
         }
     }
 
-    /// Lines that did not reach syslog.
+    /// Number of lines that did not reach syslog.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }

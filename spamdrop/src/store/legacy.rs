@@ -2,9 +2,9 @@
 //! database.
 //!
 //! Both are read under their own write locks, copied in one transaction, and
-//! removed only when that is on disk. Copying a file again changes nothing, so
-//! a crash in between is harmless, and so is an older spamdrop that creates
-//! them again.
+//! removed only when the copy is on disk. Copying a file again changes nothing.
+//! So a crash in between is harmless, as is an older spamdrop that creates the
+//! files again.
 
 use std::collections::HashSet;
 use std::fs;
@@ -139,7 +139,8 @@ fn courses(db: &Connection, _version: i32) -> Result<Vec<RecordedWave>> {
         .collect()
 }
 
-/// Adds the waves that are not stored yet, as the newest.
+/// Adds the waves that are not stored yet, numbered after the newest stored
+/// one.
 fn add_courses<'a>(
     tx: &Transaction<'_>,
     new: impl Iterator<Item = &'a RecordedWave>,

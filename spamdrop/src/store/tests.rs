@@ -254,7 +254,7 @@ fn old_known_senders_that_cannot_be_read_are_refused_and_left_alone() {
     }
 }
 
-/// The old daemon may still run.
+/// A daemon of the old version may still hold the file.
 #[test]
 fn an_old_file_that_is_in_use_is_tried_again() {
     let (dir, path) = home();

@@ -16,8 +16,8 @@ use super::positions::Position;
 use super::split::{MAX_LINE, Splitter};
 use super::status::FileStatus;
 
-/// Minimum number of bytes that a fingerprint must cover to identify a copy by
-/// it alone.
+/// Minimum number of bytes that a fingerprint must cover to identify a copy,
+/// which has another inode.
 const COPY_HEAD: usize = 64;
 
 /// The result of a read.
@@ -40,7 +40,7 @@ pub(super) struct OpenFile {
     backlog: u64,
     /// As [`Position::copy`].
     copy: bool,
-    /// Since when a file that is no longer at its path has not grown.
+    /// The time since which a file that is no longer at its path has not grown.
     idle_since: Option<Instant>,
 }
 

@@ -40,13 +40,13 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Looks at the path for the first time. Without `saved`, reading starts at
+    /// Checks the path for the first time. Without `saved`, reading starts at
     /// the end.
     pub fn new(path: &Path, saved: Option<Vec<Position>>) -> Self {
         let mut follower = Self {
             path: path.to_owned(),
             open: Vec::new(),
-            // Makes the first look search for the files of the last run, even
+            // Makes the first check search for the files of the last run, even
             // if the path names nothing now.
             attached: true,
             from_end: saved.is_none(),
@@ -136,11 +136,11 @@ impl Follower {
     }
 
     /// Opens the new file at the path. Files that were at the path between two
-    /// looks or two runs are queued before it.
+    /// checks or two runs are queued before it.
     fn adopt(&mut self) -> io::Result<()> {
         let mut file = OpenFile::open(&self.path)?;
         if self.open.iter().any(|open| open.id() == file.id()) {
-            // The file was renamed since the path was looked at; the next look
+            // The file was renamed since the path was checked; the next check
             // finds it.
             return Ok(());
         }
@@ -164,7 +164,7 @@ impl Follower {
     /// Looks up the names that rotation gives, `PATH.1` and on. Returns the
     /// files to read, oldest first: known ones, each from its last position,
     /// and those newer than the newest known one, which appeared and vanished
-    /// between two looks. If none is known, their age is unknown and they are
+    /// between two checks. If none is known, their age is unknown and they are
     /// skipped.
     fn rotated(&mut self, mut known: bool) -> Vec<OpenFile> {
         if self.open.is_empty() && self.left.is_empty() {
@@ -182,7 +182,8 @@ impl Follower {
                 continue;
             }
             let is_open = |open: &OpenFile| open.id() == file.id() || file.copies(&open.position());
-            // The inode is known and the content is not, so the file is newer.
+            // The inode number of a remembered file has been reused, so this
+            // file is newer.
             let is_newer = self.left.iter().any(|left| left.id == file.id());
             if self.open.iter().any(is_open) {
                 known = true;

@@ -21,13 +21,13 @@ const PRIME: u64 = 0x0100_0000_01b3;
 /// truncated file keeps it; the first bytes change in both cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
-    /// Bytes covered.
+    /// Number of bytes covered.
     pub length: usize,
     hash: u64,
 }
 
 impl Head {
-    /// Covers nothing, so every file matches it.
+    /// The fingerprint of no bytes, which every file matches.
     pub const EMPTY: Self = Self {
         length: 0,
         hash: BASIS,

@@ -26,7 +26,7 @@ use child::Reader;
 use entry::{Entry, Unfit};
 pub use matches::Matches;
 
-/// The name that replaces a path.
+/// The name of this source, where other sources have a path.
 const NAME: &str = "journal";
 /// Maximum size of an entry in bytes of JSON. A message of 4,096 bytes, the
 /// longest that journalctl shows, takes a quarter of this if every byte is
@@ -63,7 +63,8 @@ impl Place {
         }
     }
 
-    /// The same position for other matches.
+    /// Adapts the position to other matches. They may not select the cursor's
+    /// entry, so reading continues right after its time.
     fn with(self, matches: &[String]) -> Self {
         if self.matches == matches {
             return self;
@@ -77,8 +78,9 @@ impl Place {
         }
     }
 
-    /// Both forms include the entry at the position. `--after-cursor` would
-    /// skip the next entry if the cursor's own entry is gone.
+    /// The argument that starts journalctl at the position. Both forms include
+    /// the entry at the position. `--after-cursor` would skip the next entry if
+    /// the cursor's own entry is gone.
     fn arg(&self) -> String {
         match &self.cursor {
             Some(cursor) => format!("--cursor={cursor}"),
@@ -213,7 +215,7 @@ impl Journal {
         let place = &mut self.taker.place;
         // journalctl prints "Failed to seek to cursor: Invalid argument".
         if place.cursor.is_some() && reason.contains("cursor") {
-            warn!(target: "spamdrop::tail", "journalctl does not know the cursor; going on by the time of the last entry");
+            warn!(target: "spamdrop::tail", "journalctl does not know the cursor; continuing at the time of the last entry");
             place.cursor = None;
             place.time_us = place.time_us.saturating_add(1);
         }

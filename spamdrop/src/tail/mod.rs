@@ -1,24 +1,25 @@
 //! Reads log files, the journal and standard input as lines.
 //!
 //! [`Tail::poll`] alone ensures correctness: called once a second, it detects
-//! every change of a file by looking at it. [`Tail::changed`] only reduces the
-//! delay.
+//! every change of a file by checking the file itself. [`Tail::changed`] only
+//! reduces the delay.
 //!
 //! Reading a path starts at its end the first time, and later where it stopped.
 //! A file is recognized by device, inode and the hash of its first bytes; any
 //! other file is read from its beginning. A file may be:
 //!
 //! - renamed: it is read until it has not grown for 5 s; the new file is read
-//!   in the meantime. Files that appeared and vanished between two looks are
+//!   in the meantime. Files that appeared and vanished between two checks are
 //!   found as `PATH.1` to `PATH.9`.
 //! - truncated: it is read from its start. Lines that copytruncate removed
 //!   before they were read are found in `PATH.1`; only lines written between
 //!   copy and truncation are lost.
 //! - deleted: it is read as if renamed; then the path is awaited.
 //!
-//! A file that is created, and deleted or replaced without a rotated name,
-//! between two looks, is never seen. A truncated file is taken for the old one
-//! if it grew past the old offset with the same first bytes.
+//! A file is never seen if it is created between two checks, and deleted or
+//! replaced without a rotated name before the second one. A truncated file is
+//! taken for the old one if it grew past the old offset with the same first
+//! bytes.
 
 use std::collections::HashSet;
 use std::io;

@@ -68,7 +68,7 @@ impl Splitter {
         self.start
     }
 
-    /// Processes the bytes at the position.
+    /// Processes the next bytes of the stream.
     pub fn feed(&mut self, mut bytes: &[u8], emit: &mut dyn FnMut(Piece<'_>)) {
         while let Some(newline) = memchr(b'\n', bytes) {
             self.end_line(&bytes[..newline], emit);

@@ -1,5 +1,5 @@
-//! Early wake-ups. A failure here delays lines by up to a second and loses
-//! none.
+//! Wakes the reader when a source may have changed. A failure here delays lines
+//! by up to a second and loses none.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -31,14 +31,15 @@ pub(super) struct Wake {
     watched: HashSet<WatchDescriptor>,
     names: HashSet<OsString>,
     refreshed: Option<Instant>,
-    /// When the last wake-up would have come if each had waited an interval.
+    /// The time of the last wake-up if each had waited an interval; the rate
+    /// limit compares it with the real time.
     spent: Option<Instant>,
     /// Notified of data on standard input and from the journal.
     pub input: Arc<Notify>,
 }
 
-/// Created on first use: it needs a runtime, and closing it takes the kernel
-/// many milliseconds.
+/// The inotify instance. It is created on first use, because it needs a
+/// runtime, and closing it takes the kernel many milliseconds.
 #[derive(Default)]
 enum Queue {
     #[default]
@@ -130,7 +131,7 @@ impl Queue {
         if let Self::Unused = self {
             *self = Events::new().map_or_else(
                 |error| {
-                    warn!(target: "spamdrop::tail", "no inotify ({error}); looking at the logs once a second");
+                    warn!(target: "spamdrop::tail", "no inotify ({error}); checking the logs once a second");
                     Self::Off
                 },
                 Self::Live,

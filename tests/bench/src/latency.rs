@@ -25,9 +25,9 @@ use load::{LINES_PER_SECOND, Load};
 pub struct Effort {
     /// Number of rounds; each round measures everything once.
     pub rounds: usize,
-    /// Lines for spamdrop in each round, idle and again under load.
+    /// Log lines for spamdrop in each round, idle and again under load.
     pub lines: usize,
-    /// Lines for fail2ban, which is slower.
+    /// Log lines for fail2ban; fewer, because it is slower.
     pub slow_lines: usize,
     /// Maximum wait for a drop by fail2ban; at most [`knock::LONGEST`].
     pub timeout: Duration,
@@ -49,22 +49,22 @@ struct Outcome {
     line_rate: Option<f64>,
 }
 
-/// Delays from line to drop in seconds, and the number of lines without effect
-/// within the timeout.
+/// Delays from the log line to the drop in seconds, and the number of lines
+/// that caused no drop within the timeout.
 #[derive(Default)]
 struct Delays {
     sample: Sample,
     missed: usize,
 }
 
-/// Maximum pause between two lines. It is random, so that lines do not
+/// Maximum pause between two log lines. It is random, so that lines do not
 /// synchronize with spamdrop's wake-ups.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The same for fail2ban, which polls for bans less often the longer it was
-/// idle.
+/// Maximum pause for fail2ban, which polls for bans less often the longer it
+/// was idle.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
-/// The bars in seconds: median and 99th percentile idle, and the latter under
-/// load.
+/// Required delays in seconds: median and 99th percentile when idle, and 99th
+/// percentile under load.
 const IDLE: (Bar, Bar) = (Bar::AtMost(1e-3), Bar::AtMost(5e-3));
 const LOADED: Bar = Bar::AtMost(0.25);
 
@@ -149,7 +149,7 @@ fn held(least: Option<f64>) -> String {
 }
 
 impl Contender {
-    /// Runs one round on new hosts with a new log.
+    /// Runs one round on a new site with a new log.
     fn measure(self, cores: Cores, effort: Effort, outcome: &mut Outcome) -> Result<()> {
         let site = Site::with_listener(&spamdrop_lab::binary("spamdrop")?)?;
         let daemon = self.start(&site)?;
@@ -158,8 +158,8 @@ impl Contender {
             site: &site,
             senders: 0,
         };
-        // fail2ban sets up its rule with the first ban, which is therefore not
-        // measured.
+        // fail2ban creates its firewall rule with the first ban, so that ban is
+        // not measured.
         let first = trial.delay(knock::LONGEST)?;
         first
             .with_context(|| daemon.output())
@@ -193,8 +193,9 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    /// Measures line after line. It stops at the first line without effect
-    /// within the timeout, because the following lines would wait for that one.
+    /// Measures one log line after another. It stops at the first line that
+    /// causes no drop within the timeout, because the following lines would
+    /// queue up behind that one.
     fn repeat(&mut self, contender: Contender, effort: Effort, delays: &mut Delays) -> Result<()> {
         let (lines, pause, timeout) = match contender {
             Contender::Spamdrop => (effort.lines, PAUSE, knock::LONGEST),
@@ -211,7 +212,8 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// The delay from the line of a new sender to its first dropped SYN.
+    /// Logs a line of a new sender, and measures the delay to its first dropped
+    /// SYN.
     fn delay(&mut self, timeout: Duration) -> Result<Option<Duration>> {
         self.senders += 1;
         let [high, low] = self.senders.to_be_bytes();

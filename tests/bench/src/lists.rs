@@ -1,5 +1,5 @@
-//! Lists: a million addresses in and out, one `add`, the start, and memory. The
-//! shipped program is measured, as a process.
+//! Lists: import and export of a million addresses, a single `add`, the start,
+//! and memory. The program itself is measured, as a process.
 
 mod bulk;
 mod controller;
@@ -78,13 +78,14 @@ impl Spamdrop {
         argv
     }
 
-    /// How long a verb takes; its output is written to [`OUTPUT`].
+    /// Runs a spamdrop command and measures its time. Its output is written to
+    /// [`OUTPUT`].
     fn time(&self, args: &[&str]) -> Result<Duration> {
         time(&self.host, self.argv(args))
     }
 }
 
-/// How long a command takes, from its start to its end.
+/// Runs a command and measures the time from its start to its end.
 fn time(host: &Host, argv: Vec<OsString>) -> Result<Duration> {
     host.run(move || {
         let (program, args) = argv.split_first().context("no program to run")?;
@@ -104,7 +105,7 @@ fn words(command: &str) -> Vec<OsString> {
     command.split(' ').map(OsString::from).collect()
 }
 
-/// Number of lines in the last command's output that contain a text.
+/// Counts the occurrences of a text in the last command's output.
 fn printed(host: &Host, text: &'static str) -> Result<usize> {
     let output = host.run(|| fs::read_to_string(OUTPUT))?;
     Ok(output.matches(text).count())
@@ -115,7 +116,7 @@ fn write(host: &Host, path: &'static str, text: String) -> Result<()> {
         .with_context(|| format!("cannot write {path}"))
 }
 
-/// `number` different addresses in 16.0.0.0/6, in no order.
+/// Generates `number` different addresses in 16.0.0.0/6, in no order.
 fn addresses(number: u32) -> impl Iterator<Item = Ipv4Addr> {
     // An odd factor maps the lower 26 bits one to one.
     (0..number).map(|index| (0x1000_0000 | index.wrapping_mul(0x9e37_79b1) & 0x03ff_ffff).into())

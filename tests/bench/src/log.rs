@@ -18,10 +18,11 @@ use traffic::Written;
 
 /// Number of lines in the log.
 const LINES: u64 = 1_000_000;
-/// Number of lines for fail2ban-regex, which would take ten seconds for all.
+/// Number of lines for fail2ban-regex, which would take ten seconds for all
+/// [`LINES`].
 const FEW: u64 = 100_000;
 
-/// The contender in the first line of the table, and its peers.
+/// The contender in the first line of the table; its peers follow.
 const SUBJECT: &str = "spamdrop scan";
 const PEERS: [(&str, Kind, Option<Bar>); 4] = [
     (
@@ -34,7 +35,7 @@ const PEERS: [(&str, Kind, Option<Bar>); 4] = [
     ("fail2ban-regex", Kind::Fail2ban, Some(Bar::AtLeast(200.0))),
 ];
 
-/// A log on disk that is in the page cache.
+/// A log file whose content is in the page cache.
 struct Log {
     path: PathBuf,
     written: Written,
@@ -47,7 +48,8 @@ impl Log {
         let mut out = BufWriter::new(file);
         let written = traffic::write(lines, &mut out)?;
         out.flush()?;
-        // Synced first, so that no write-back disturbs the measurements.
+        // The file is synced before the measurements, so that no write-back
+        // disturbs them.
         out.get_ref().sync_all()?;
         Ok(Self { path, written })
     }

@@ -25,7 +25,7 @@ impl Cores {
     ///
     /// # Errors
     ///
-    /// There is only one.
+    /// This process may use only one core.
     pub fn find() -> Result<Self> {
         let allowed = sched_getaffinity(None).context("cannot ask for usable cores")?;
         let mut usable = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
@@ -116,7 +116,7 @@ impl fmt::Display for Machine {
     }
 }
 
-/// Memory that is available without swapping, in bytes.
+/// Reads the memory that is available without swapping, in bytes.
 ///
 /// # Errors
 ///

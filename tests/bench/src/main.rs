@@ -30,27 +30,27 @@ struct Options {
     /// Fewer and shorter rounds, and no list of 16 M
     #[arg(long)]
     quick: bool,
-    /// Measure this only (may be repeated)
+    /// Measure this group only (may be repeated)
     #[arg(long, value_name = "GROUP")]
     only: Vec<Group>,
     /// Only show what a botnet's wave does to a small mail server
     #[arg(long)]
     wave: bool,
-    /// Waste 16 look-ups on each packet, to see the figures fall
+    /// Add 16 map look-ups to each packet, to check that the figures fall
     #[arg(long, hide = true)]
     slow: bool,
 }
 
-/// What can be measured alone.
+/// The groups of measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Group {
     /// The packet path
     Packets,
-    /// From a line of the log to the drop
+    /// From a log line to the drop
     Latency,
-    /// A million addresses in and out, one `add`, the start, memory
+    /// Import and export of a million addresses, one `add`, the start, memory
     Lists,
-    /// The log, from bytes to decisions
+    /// Log processing, from bytes to decisions
     Log,
 }
 

@@ -42,9 +42,9 @@ pub struct Bench {
     thoroughness: Thoroughness,
 }
 
-/// Number of rounds. They are more and shorter than those of the other groups:
-/// disturbances of the machine last seconds, so short turns make them affect
-/// all contenders alike.
+/// Number of rounds. The packet cases have more and shorter rounds than the
+/// other groups: disturbances of the machine last seconds, so short turns make
+/// them affect all contenders alike.
 #[must_use]
 pub fn rounds(thoroughness: Thoroughness) -> usize {
     if thoroughness.quick {
@@ -58,8 +58,8 @@ pub fn rounds(thoroughness: Thoroughness) -> usize {
 ///
 /// # Errors
 ///
-/// spamdrop or a yardstick cannot be measured. A peer that cannot is only noted
-/// in the table.
+/// spamdrop or a yardstick cannot be measured. A peer that cannot be measured
+/// is only noted in the table.
 pub fn cases(cores: Cores, thoroughness: Thoroughness) -> Result<Vec<Case>> {
     let source = Host::new("source")?;
     source.run(sink::without_ipv6)?;
@@ -88,6 +88,6 @@ pub fn capacity(sources: u32) -> u32 {
 /// Prints a progress message to standard error.
 pub fn say(text: &str) {
     use std::io::Write as _;
-    // A closed standard error is no reason to stop.
+    // Progress messages are optional, so a closed standard error is ignored.
     let _ = writeln!(std::io::stderr(), "bench: {text}");
 }

@@ -9,7 +9,7 @@ pub const MAX_SPREAD: f64 = 0.25;
 pub struct Sample(pub Vec<f64>);
 
 impl Sample {
-    /// The figure that half of the rounds do not exceed; 0 if there is none.
+    /// The median of the figures; 0 if there is none.
     #[must_use]
     pub fn median(&self) -> f64 {
         self.quantile(0.5)

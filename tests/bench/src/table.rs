@@ -41,12 +41,12 @@ impl Unit {
     }
 }
 
-/// The requirement for a line: for its ratio, or for its median if it has none.
+/// The requirement for a line's ratio, or for its median if it has no ratio.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bar {
-    /// This much or more.
+    /// At least this figure.
     AtLeast(f64),
-    /// This much or less.
+    /// At most this figure.
     AtMost(f64),
 }
 
@@ -79,7 +79,7 @@ pub struct Case {
 
 struct Line {
     subject: String,
-    /// The figures, or why there are none.
+    /// The figures, or the reason why there are none.
     outcome: Result<Sample, String>,
     ratio: Option<Sample>,
     bar: Option<Bar>,

@@ -1,4 +1,4 @@
-//! What a botnet's wave does to a small mail server, with and without
+//! Shows the effect of a botnet's wave on a small mail server, with and without
 //! spamdrop.
 
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! The packet filter on no interface, run by `BPF_PROG_TEST_RUN`: what several
-//! integration tests share. It needs root, and panics where a test would.
+//! The packet filter without an interface, run by `BPF_PROG_TEST_RUN`, for
+//! several integration tests. It needs root, and panics if a step fails.
 
 #![expect(clippy::unwrap_used, reason = "only tests use it, which may panic")]
 
@@ -26,7 +26,7 @@ use spamdrop_lab::host::Host;
 pub const DROP: u32 = 1;
 /// `XDP_PASS`.
 pub const PASS: u32 = 2;
-/// How many entries the filter's maps hold.
+/// The capacities of the filter's maps.
 pub const CAPACITY: Capacity = Capacity {
     v4: 16_384,
     v6: 4_096,
@@ -38,13 +38,13 @@ pub struct Filter {
     /// The filter's maps.
     pub list: Blocklist,
     loaded: attach::Filter,
-    /// What a change to the maps needs.
+    /// The lock that a change to the maps needs.
     pub turn: WriteLock,
     dir: tempfile::TempDir,
     host: Host,
 }
 
-/// Where the maps are pinned, on the filter's host.
+/// The directory of the pinned maps, on the filter's host.
 #[must_use]
 pub fn pin_dir() -> PathBuf {
     PathBuf::from("/sys/fs/bpf/spamdrop")
@@ -84,7 +84,7 @@ impl Filter {
         filter
     }
 
-    /// Sets the watched ports and what refreshes an entry.
+    /// Sets the watched ports, and which packets refresh an entry.
     pub fn configure(&mut self, ports: &[u16], refresh: Refresh) {
         let mut settings = Settings {
             refresh: refresh as u32,
@@ -94,8 +94,8 @@ impl Filter {
         self.list.configure(&self.turn, settings).unwrap();
     }
 
-    /// Blocks an address by hand by hand for `ttl_s` seconds, as if the block
-    /// had begun `age_s` seconds ago. The machine must have been up for
+    /// Blocks an address or a prefix by hand for `ttl_s` seconds, as if the
+    /// block had begun `age_s` seconds ago. The machine must have been up for
     /// `age_s`, so tests keep it below a minute.
     pub fn add(&mut self, target: &str, ttl_s: u32, age_s: u64, sealed: bool) {
         let term = Term {
@@ -107,7 +107,7 @@ impl Filter {
         self.add_for(target, term, sealed);
     }
 
-    /// The same for any term.
+    /// Blocks an address or a prefix for any term.
     pub fn add_for(&mut self, target: &str, term: Term, sealed: bool) {
         let target: Target = target.parse().unwrap();
         self.list
@@ -136,19 +136,20 @@ impl Filter {
         self.list.flush(now, turn).unwrap();
     }
 
-    /// Runs something where the maps are pinned.
+    /// Runs a job on the host on which the maps are pinned.
     pub fn on_host<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         self.host.run(job)
     }
 
-    /// The action for a frame, and the reason by which it was counted.
+    /// Runs the filter on a frame. Returns the action, and the reason under
+    /// which the frame was counted.
     pub fn run(&mut self, frame: &[u8]) -> (u32, Reason) {
         let before = self.list.counters().unwrap();
         let action = self.action(frame, 1);
         (action, counted(&before, &self.list.counters().unwrap()))
     }
 
-    /// The action of the last of `repeat` runs over a frame.
+    /// Runs the filter on a frame `repeat` times. Returns the last action.
     pub fn action(&mut self, frame: &[u8], repeat: u32) -> u32 {
         let options = TestRunOptions {
             data_in: Some(frame),
@@ -172,12 +173,12 @@ pub fn ago(age_s: u64) -> MonotonicNs {
     let long_enough = now > MonotonicNs::default().plus(age);
     assert!(
         long_enough,
-        "the machine has been up for longer than an entry is old"
+        "the machine has been up for less than {age_s} s"
     );
     now.minus(age)
 }
 
-/// The one reason that counts a packet more than before.
+/// The reason whose counter has increased, which must be exactly one.
 fn counted(before: &Counters, after: &Counters) -> Reason {
     let changed: Vec<Reason> = Reason::ALL
         .iter()

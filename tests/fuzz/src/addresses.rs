@@ -1,4 +1,4 @@
-//! Addresses, prefixes and times, as they are typed.
+//! Addresses, prefixes and durations as a user types them.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use spamdrop::commands::addresses::{self, Given};
 use spamdrop_core::target::Target;
 use spamdrop_core::term::LONGEST;
 
-/// Reads the bytes as standard input of `add`, and as text its first line as
-/// a time and its second as an address.
+/// Takes the bytes as the standard input of `add`. If they are text, takes the
+/// first line as a duration and the second one as an address.
 ///
 /// # Panics
 ///
-/// A promise is broken.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     check_lines(data);
     let Ok(text) = str::from_utf8(data) else {
@@ -74,7 +74,7 @@ fn check_command(time: &str, word: &str) {
     };
     let term = args.term.expect("a time was given");
     assert!(term.subsec_nanos() == 0 && (Duration::from_secs(1)..=LONGEST).contains(&term));
-    // A lone `-` is standard input.
+    // A lone `-` stands for standard input.
     if word != "-" {
         let read = addresses::read(&args.addrs);
         assert_eq!(read.is_ok(), target(word.as_bytes()).is_some());

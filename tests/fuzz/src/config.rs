@@ -1,5 +1,5 @@
-//! A configuration: what is accepted keeps the ranges that its documentation
-//! gives.
+//! A configuration: if it is accepted, its values are in the ranges that the
+//! documentation gives.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use spamdrop::config::{Compat, Config, RefreshMode, Seal};
 use spamdrop_core::release::ReleaseMode;
 use spamdrop_core::term::LONGEST;
 
-/// Reads the bytes as a configuration, if they are text.
+/// Takes the bytes as a configuration, if they are text.
 ///
 /// # Panics
 ///
-/// A promise is broken.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     let Some(config) = str::from_utf8(data)
         .ok()

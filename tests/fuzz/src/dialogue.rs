@@ -1,5 +1,5 @@
-//! The responder's dialogue: portions make no difference, nothing is ever
-//! accepted, and nobody forges a log line.
+//! The responder's dialogue: its result does not depend on the portions, it
+//! never accepts a message, and no peer can forge a log line.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{LazyLock, Mutex};
@@ -12,7 +12,7 @@ use spamdrop_core::smtp::{Dialogue, Output, Parties};
 
 use crate::portions::Portions;
 
-/// What the peer says, and what the blocklist does, are parted by this.
+/// The byte that separates the peer's commands from the blocklist's text.
 const PARTED: u8 = 0xfe;
 const PEER: [u8; 4] = [192, 0, 2, 66];
 /// Maximum length of a reply in bytes.
@@ -29,11 +29,11 @@ struct Said {
     has_ended: bool,
 }
 
-/// Feeds the stream in its portions, and whole.
+/// Feeds the stream in portions and as a whole, and compares the results.
 ///
 /// # Panics
 ///
-/// A promise is broken.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     let portions = Portions::new(data);
     let mut parts = portions.stream.splitn(2, |byte| *byte == PARTED);
@@ -41,11 +41,11 @@ pub fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(text.unwrap_or_default()).into_owned();
     let said = talk(&portions.cut(stream), &text);
     let lines = stream.iter().filter(|byte| **byte == b'\n').count();
-    // The last one may be a 421 as well.
+    // A 421 may follow the last reply.
     assert!(said.replies.len() <= (lines + 1) * LONGEST_REPLY);
     replies(&said.replies, lines);
     said.lines.iter().for_each(|line| logged(line));
-    // How much is heard of an endless line depends on the portions.
+    // The portions determine how much of an endless line is read.
     if stream.len() < 64 * 1024 {
         assert_eq!(said, talk(&[stream], &text));
     }
@@ -65,7 +65,7 @@ fn talk(portions: &[&[u8]], text: &str) -> Said {
         let mut rest = *portion;
         while !rest.is_empty() {
             let taken = dialogue.feed(rest, &parties, &mut out);
-            assert!(taken > 0, "nothing waits, so it must go on");
+            assert!(taken > 0, "the dialogue must read while no reply waits");
             assert!(out.replies.len() < ENOUGH + 2 * LONGEST_REPLY);
             rest = &rest[taken..];
             said.replies.append(&mut out.replies);
@@ -77,8 +77,9 @@ fn talk(portions: &[&[u8]], text: &str) -> Said {
     said
 }
 
-/// Each line is a reply's, and none invites or accepts a message: 250 stands
-/// for greetings, MAIL, RSET and NOOP, and each says what it always says.
+/// Checks that each line belongs to a reply, and that no reply invites or
+/// accepts a message: a 250 answers only greetings, MAIL, RSET and NOOP, and
+/// its text is fixed.
 fn replies(replies: &[u8], commands: usize) {
     let text = std::str::from_utf8(replies).expect("replies are ASCII");
     let mut whole = 0;
@@ -102,8 +103,8 @@ fn replies(replies: &[u8], commands: usize) {
     assert!(whole <= commands + 1);
 }
 
-/// No control characters, and our own parser takes it as a rejection of the
-/// peer: of nobody else, whatever was said.
+/// Checks that the message has no control characters, and that spamdrop's
+/// parser reads it as a rejection of the peer and of no other address.
 fn logged(message: &[u8]) {
     assert!(message.iter().all(|byte| *byte >= b' '));
     let line = [b"Nov 23 08:50:54 mx courieresmtpd: ", message].concat();

@@ -1,4 +1,4 @@
-//! A DNS response: nobody is listed by what is no listing.
+//! DNS responses: only a listing makes a source listed.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,14 +7,13 @@ use spamdrop::dnsbl::message::{addresses4, addresses6, names, texts};
 use spamdrop_core::dnsbl::rule::Rule;
 use spamdrop_core::dnsbl::zone::{Heard, Said, heard, said};
 
-/// A response about `9.b`, up to what follows the type of an answer of that
-/// name.
+/// The start of a response about `9.b`, up to the class of its answer.
 const START: &[u8] =
     b"\0\x07\x81\x80\0\x01\0\x01\0\0\0\0\x019\x01b\0\0\x01\0\x01\xc0\x0c\0\x01\0\x01";
-/// The time to live and the length of an address.
+/// The TTL, and the length of an IPv4 address.
 const LENGTH: &[u8] = b"\0\0\0\x3c\0\x04";
 
-/// Zones of every effect.
+/// A zone of each effect.
 const ZONES: [&str; 4] = [
     "-block=b.example,BLOCK,*",
     "-block=b.example,BLOCK/127.0.0.3,no",
@@ -22,12 +21,12 @@ const ZONES: [&str; 4] = [
     "-allow=b.example",
 ];
 
-/// Reads the bytes as a response, as its answer, and its first four as the
-/// address in it.
+/// Takes the bytes as a response, as the end of an answer, and the first four
+/// as the address in an answer.
 ///
 /// # Panics
 ///
-/// A promise is broken.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     check_message(data);
     check_message(&[START, data].concat());
@@ -49,7 +48,8 @@ fn check_message(bytes: &[u8]) {
     let Ok(records) = addresses4(message) else {
         return;
     };
-    // It is an answer, whole, and of NOERROR or NXDOMAIN.
+    // Records are only taken from an answer that is not truncated and whose
+    // code is NOERROR or NXDOMAIN.
     assert!(bytes[2] & 0x82 == 0x80 && matches!(bytes[3] & 15, 0 | 3));
     let stands = |address: &Ipv4Addr| bytes.windows(4).any(|part| part == address.octets());
     assert!(records.values.iter().all(stands));

@@ -1,5 +1,5 @@
-//! The FIFO's commands: portions make no difference, and each is what stands
-//! in its piece.
+//! The FIFO's commands: they do not depend on the portions, and each piece of
+//! the stream gives the command that it contains.
 
 use std::net::IpAddr;
 
@@ -10,11 +10,11 @@ use crate::portions::Portions;
 /// Longest piece, in bytes.
 const LONGEST: usize = 64;
 
-/// Feeds the stream, and compares with its pieces.
+/// Feeds the stream in portions, and compares with the expected commands.
 ///
 /// # Panics
 ///
-/// A promise is broken.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     let portions = Portions::new(data);
     let mut found = Vec::new();
@@ -26,7 +26,8 @@ pub fn check(data: &[u8]) {
     assert_eq!(found, expected(portions.stream));
 }
 
-/// `None` for a piece that is no command.
+/// The command of each piece of the stream; `None` for a piece that is no
+/// command.
 fn expected(stream: &[u8]) -> Vec<Option<Command>> {
     let mut starts = vec![0];
     let ends = |byte: &u8| b"\n\0+-".contains(byte);

@@ -1,9 +1,9 @@
-//! What is fuzzed. Each target takes any bytes and panics where a promise is
-//! broken; what is expected is told by simple code that shares nothing with
-//! what is tested.
+//! The fuzz targets. Each takes any bytes and panics if a property does not
+//! hold. The expected results come from simple code that shares nothing with
+//! the tested code.
 //!
-//! The programs fuzz where they are built as cargo-fuzz does (`--cfg
-//! fuzzing`); built plainly, they try the inputs in the files they are given.
+//! The programs fuzz if they are built as cargo-fuzz does (`--cfg fuzzing`).
+//! Otherwise, they try the inputs in the files that are given as arguments.
 
 pub mod addresses;
 pub mod config;
@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 
-/// Makes a program of a target.
+/// Defines the program of a target.
 #[macro_export]
 macro_rules! target {
     ($check:path) => {
@@ -33,7 +33,7 @@ macro_rules! target {
     };
 }
 
-/// Tries the inputs in these files; the first that breaks a promise panics.
+/// Tries the inputs in these files; panics if a property does not hold.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! A line of the mail log: an event's address stands where the mail server
-//! writes it, whatever the peer has it write elsewhere.
+//! Lines of the mail log: an event's address is the one that the mail server
+//! wrote, whatever text the peer makes it log elsewhere.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -27,7 +27,7 @@ match = '^[a-z]+: <HOST> is listed'
 "#,
 ];
 
-/// What syslog writes before a message. No peer has a say in it.
+/// The headers that syslog writes before a message. No peer can change them.
 const HEADERS: [&str; 12] = [
     "Nov 23 08:50:54 mx1 courieresmtpd: ",
     "2026-11-23T08:50:54Z mx1 courierd[12]: ",
@@ -51,15 +51,16 @@ static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
     CONFIGURATIONS.iter().map(config).collect()
 });
 
-/// Reads the bytes as lines, and as a message behind each header.
+/// Takes the bytes as lines, and as a message behind each header.
 ///
 /// # Panics
 ///
-/// A promise is broken.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     let now = SystemTime::UNIX_EPOCH + NOW;
     for config in CONFIGS.iter() {
-        // Some servers name a peer in an earlier line.
+        // Some servers name the peer in an earlier line, so the address may be
+        // anywhere in the data.
         let mut parser = config.parser();
         for line in data.split(|byte| *byte == b'\n') {
             if let Parsed::Event(event) = parser.parse(line, now) {
@@ -79,7 +80,8 @@ pub fn check(data: &[u8]) {
 fn stands_in(addr: IpAddr, line: &[u8]) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':');
     let is_there = |word: &[u8]| {
-        // RFC 5321 tags an address `IPv6:`, which ends like a part of one.
+        // RFC 5321 tags an address `IPv6:`, whose end looks like part of an
+        // address.
         is(addr, word) || word.strip_prefix(b"6:").is_some_and(|rest| is(addr, rest))
     };
     line.split(|byte| !is_part(byte)).any(is_there)
@@ -97,7 +99,7 @@ fn check_message(event: &Event<'_>, message: &[u8]) {
                 before.ends_with(b": 511") || before.ends_with(b": 511-"),
                 "{event:?}"
             );
-            // The lines that end in the peer's own words say so here.
+            // A line that ends in the peer's own command contains this field.
             assert!(memmem::find(before, b",cmd: ").is_none(), "{event:?}");
         }
         ("courier-newmsg", Kind::Accepted) => {
@@ -118,8 +120,8 @@ fn check_message(event: &Event<'_>, message: &[u8]) {
     }
 }
 
-/// Without blanks before it, and without rsyslog's `message repeated 3 times:
-/// [ … ]`.
+/// Removes blanks before the message, and rsyslog's `message repeated 3 times:
+/// [ … ]` around it.
 fn unwrapped(message: &[u8]) -> &[u8] {
     let message = message.trim_ascii_start();
     let message = message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message);

@@ -1,7 +1,8 @@
-//! A stream that comes in portions.
+//! A stream that arrives in portions.
 
-/// The bytes that follow the first, in portions: the low half of the first
-/// byte says how many of them give the sizes, less one, which then repeat.
+/// A stream, and the sizes of its portions. In the input, the low half of the
+/// first byte is the number of bytes that follow it as sizes, each minus 1; the
+/// rest is the stream. The sizes repeat.
 pub(crate) struct Portions<'a> {
     sizes: &'a [u8],
     pub(crate) stream: &'a [u8],
@@ -14,7 +15,7 @@ impl<'a> Portions<'a> {
         Self { sizes, stream }
     }
 
-    /// Portions of a stream, this one or another, together the whole.
+    /// Splits a stream, which may be another one, into portions of these sizes.
     pub(crate) fn cut<'s>(&self, mut stream: &'s [u8]) -> Vec<&'s [u8]> {
         let mut portions = Vec::new();
         let mut sizes = self.sizes.iter().cycle();

@@ -1,24 +1,24 @@
-//! The tail's lines: portions make no difference.
+//! The tail's lines: they do not depend on the portions.
 
 use spamdrop::tail::{MAX_LINE, Piece, Splitter};
 
 use crate::portions::Portions;
 
-/// A byte that stands for many, so that short inputs make long lines.
+/// A byte that is expanded to many, so that short inputs give long lines.
 const MANY: u8 = b'~';
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Lines {
-    /// The line, where it begins, and where the next one does.
+    /// Each line, the offset of its start, and the offset of the next line.
     lines: Vec<(Vec<u8>, u64, u64)>,
     overlong: usize,
 }
 
-/// Feeds the stream, and compares with its lines.
+/// Feeds the stream in portions, and compares with the expected lines.
 ///
 /// # Panics
 ///
-/// A promise is broken.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     let portions = Portions::new(data);
     let stream = expanded(portions.stream);
@@ -43,7 +43,7 @@ pub fn check(data: &[u8]) {
 /// A byte that makes a line wanted.
 const WANTED: u8 = b'!';
 
-/// Lines that are skipped are counted, and none of them is wanted.
+/// Checks that skipped lines are counted, and that no wanted line is skipped.
 fn check_wanted(portions: &Portions<'_>, stream: &[u8], expected: &Lines) {
     let mut found = Vec::new();
     let mut lines = 0;

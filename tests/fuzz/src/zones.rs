@@ -1,4 +1,5 @@
-//! Courier's `BLACKLISTS`: only what it rejects by can list, and can be asked.
+//! Courier's `BLACKLISTS`: only an option that makes Courier reject can list a
+//! source, and every zone can be queried.
 
 use std::net::IpAddr;
 
@@ -8,12 +9,12 @@ use spamdrop_core::courier::smtpaccess::Access;
 use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
 use spamdrop_core::dnsbl::zone::{Said, said};
 
-/// Reads the bytes as an option, as a zone of the configuration, as Courier's
+/// Takes the bytes as an option, as a zone of the configuration, as Courier's
 /// `esmtpd`, and as its `smtpaccess`.
 ///
 /// # Panics
 ///
-/// A promise is broken.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     if let Some(rule) = Rule::of_courier(data) {
         check_rule(&rule);
@@ -45,8 +46,8 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// Whether something stands behind the variable, or behind an answer that
-/// follows the zone.
+/// Whether a text follows the variable, or follows the zone if the zone
+/// includes an answer.
 fn has_text(value: &[u8]) -> bool {
     let zone = value.split(|byte| *byte == b',').next().unwrap_or_default();
     let before = if zone.contains(&b'/') { 1 } else { 2 };

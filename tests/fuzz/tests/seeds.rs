@@ -1,4 +1,4 @@
-//! Every seed, and every line of the parser's corpus, through its target.
+//! Runs every seed, and every line of the parser's corpora, through its target.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -156,7 +156,7 @@ impl Client {
         self.rcpt("postmaster@mx.example")
     }
 
-    /// Whether the server has closed or reset the connection.
+    /// Checks whether the server has closed or reset the connection.
     ///
     /// # Errors
     ///
@@ -224,8 +224,8 @@ impl Client {
     }
 }
 
-/// A TCP socket of `host`, bound to `source` if given. It can be connected on
-/// any thread.
+/// Creates a TCP socket of `host`, bound to `source` if given. It can be
+/// connected on any thread.
 ///
 /// # Errors
 ///
@@ -243,7 +243,8 @@ pub fn socket(host: &Host, source: Option<IpAddr>, dest: SocketAddr) -> io::Resu
     Ok(socket)
 }
 
-/// Whether a connection attempt gets neither SYN-ACK nor RST within `wait`.
+/// Tries to connect. Returns whether neither SYN-ACK nor RST arrives within
+/// `wait`.
 ///
 /// # Errors
 ///
@@ -270,7 +271,7 @@ fn expect(reply: Reply, code: u16) -> io::Result<()> {
     Err(io::Error::other(format!("{reply:?} instead of {code}")))
 }
 
-/// An expired `SO_RCVTIMEO` returns `EAGAIN`.
+/// Renames the error of an expired `SO_RCVTIMEO`, which is `EAGAIN`.
 fn timed_out(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),

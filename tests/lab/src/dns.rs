@@ -143,7 +143,8 @@ impl DnsStub {
         })
     }
 
-    /// The address on which it listens. With port 0, the kernel chose the port.
+    /// The address on which the server listens. With port 0, the kernel chose
+    /// the port.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
@@ -191,7 +192,7 @@ impl State {
 fn serve(socket: &Arc<UdpSocket>, state: &Arc<State>) {
     let mut bytes = [0; LONGEST];
     while !state.stopped.load(Ordering::Relaxed) {
-        // The next receive returns the error of a refused connection.
+        // An error concerns a single receive, so the server continues.
         let Ok((length, peer)) = socket.recv_from(&mut bytes) else {
             continue;
         };
@@ -286,7 +287,7 @@ fn push(
     Ok(())
 }
 
-/// RFC 2308: the zone's SOA contains the negative TTL.
+/// Adds the zone's SOA, which contains the negative TTL (RFC 2308).
 fn with_soa(answer: AnswerBuilder<Vec<u8>>, ttl: u32) -> Result<Vec<u8>> {
     let root = Name::root_vec();
     let ttl = Ttl::from_secs(ttl);

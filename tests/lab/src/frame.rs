@@ -44,11 +44,10 @@ pub struct FrameSpec {
     /// The IPv4 options: a multiple of 4 bytes, at most 40.
     pub ipv4_options: Vec<u8>,
     /// The IPv6 extension headers, outermost first: protocol number and length
-    /// in bytes, filled with zeros. A header's length is a multiple of 8 from 8
-    /// to
-    /// 2048. That of an authentication header (51) is a multiple of 4 from 12,
-    ///       that of a fragment header (44) always 8. A fragment header is that
-    ///       of an unfragmented packet.
+    /// in bytes; they are filled with zeros. A length is a multiple of 8 from 8
+    /// to 2048. That of an authentication header (51) is a multiple of 4 from
+    /// 12, that of a fragment header (44) is 8. A fragment header describes an
+    /// unfragmented packet.
     pub ipv6_extensions: Vec<(u8, usize)>,
     /// The fragment: its offset in units of 8 bytes, and whether more follow.
     /// For IPv6 it adds a fragment header after the extensions.
@@ -78,7 +77,7 @@ impl FrameSpec {
     }
 }
 
-/// The frame of `spec`, with correct lengths and checksums.
+/// Encodes `spec` as a frame with correct lengths and checksums.
 ///
 /// # Panics
 ///

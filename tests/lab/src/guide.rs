@@ -9,9 +9,9 @@ use anyhow::{Context as _, Result, bail};
 /// A Markdown file.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// Its path in the repository.
+    /// The path in the repository.
     pub path: PathBuf,
-    /// Its text.
+    /// The content of the file.
     pub text: String,
 }
 
@@ -24,7 +24,7 @@ pub enum Part {
     Block {
         /// The text after the fence, such as `console`.
         language: String,
-        /// Its text.
+        /// The content of the block.
         text: String,
         /// The line number of the fence, from 1.
         line: usize,
@@ -37,7 +37,7 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// README.md and every page in `spamdrop/docs`, sorted by name.
+/// Reads README.md and every page in `spamdrop/docs`, sorted by name.
 ///
 /// # Errors
 ///
@@ -65,7 +65,7 @@ fn page(path: PathBuf) -> Result<Page> {
 }
 
 impl Page {
-    /// The page's blocks and directions.
+    /// Parses the page into its blocks and directions.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl Page {
         Ok(parts)
     }
 
-    /// The page without its blocks, for code inside of its sentences.
+    /// The text of the page without its blocks, to find code in its sentences.
     #[must_use]
     pub fn prose(&self) -> String {
         let mut inside = false;

@@ -19,7 +19,8 @@ const SYSLOG: &str = "/run/systemd/journal/dev-log";
 const CGROUPS: &str = "/sys/fs/cgroup";
 const SOON: Duration = Duration::from_secs(10);
 
-/// Nothing on disk, no kernel messages, no forwarding, no rate limit.
+/// Settings of journald: nothing on disk, no kernel messages, no forwarding, no
+/// rate limit.
 const SETTINGS: &str = "[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\n\
                         ForwardToSyslog=no\nForwardToWall=no\nRateLimitIntervalSec=0\n";
 
@@ -48,9 +49,9 @@ pub struct Logger {
 /// The identity of a [`Logger`].
 #[derive(Clone, Copy, Debug)]
 pub struct Sender<'a> {
-    /// Its service, such as `courier-mta.service`; `None`: that of the test.
+    /// The service, such as `courier-mta.service`; `None` for that of the test.
     pub unit: Option<&'a str>,
-    /// Its user.
+    /// The user id.
     pub uid: u32,
     /// The severity of its messages: `err`, `info`, …
     pub severity: &'a str,
@@ -63,7 +64,7 @@ impl Journald {
     ///
     /// # Errors
     ///
-    /// It is not installed (package systemd), or did not start.
+    /// journald is not installed (package systemd), or did not start.
     pub fn start(host: &Host) -> Result<Self> {
         let root = host.run(|| -> Result<File> {
             mount_new("cgroup2", Path::new(CGROUPS))?;
@@ -98,7 +99,7 @@ impl Journald {
     ///
     /// # Errors
     ///
-    /// It could not be started, or could not be moved into its unit.
+    /// The program could not be started, or could not be moved into its unit.
     pub fn logger(&self, host: &Host, sender: Sender<'_>) -> Result<Logger> {
         // The user is changed last: only root can move a process, and the
         // change removes the tie to the host's thread.
@@ -177,7 +178,7 @@ impl Slice {
         }
     }
 
-    /// The path of a unit's control group on the host.
+    /// Creates a unit's control group, and returns its path on the host.
     fn unit(&self, unit: &str) -> Result<PathBuf> {
         fs::create_dir_all(self.path().join(unit))?;
         Ok([CGROUPS, &self.name, unit].iter().collect())

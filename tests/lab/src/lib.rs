@@ -47,7 +47,7 @@ use anyhow::{Context, Result, ensure};
 ///
 /// # Errors
 ///
-/// They are not unpacked; `cargo xtask` unpacks them.
+/// The packages are not unpacked; `cargo xtask` unpacks them.
 pub fn debian_tree() -> Result<PathBuf> {
     const TREE: &str = "debian/tree";
     let running = std::env::current_exe().context("find the running program")?;

@@ -21,7 +21,7 @@ pub const RECORDED: Size = Size {
 };
 
 impl Size {
-    /// The limit: 20 % more.
+    /// The maximum size: 20 % more than this one.
     #[must_use]
     pub const fn most(self) -> Self {
         Self {
@@ -31,8 +31,9 @@ impl Size {
     }
 }
 
-/// The stack use of a loaded program: the lowest address below the frame
-/// pointer (r10) in its code. bpftool uses the kernel's program ids.
+/// Determines the stack use of a loaded program: the lowest address below the
+/// frame pointer (r10) in its code. bpftool identifies programs by the kernel's
+/// program ids.
 ///
 /// # Errors
 ///
@@ -51,7 +52,8 @@ pub fn stack(program_id: u32) -> Result<u32> {
     Ok(deepest(&String::from_utf8_lossy(&dump.stdout)))
 }
 
-/// Parses `*(u64 *)(r10 -8) = r1`, and `r2 = r10` followed by `r2 += -8`.
+/// Finds the lowest stack offset in bpftool's output. It parses `*(u64 *)(r10
+/// -8) = r1`, and `r2 = r10` followed by `r2 += -8`.
 fn deepest(code: &str) -> u32 {
     let mut deepest = 0;
     let mut copy = None;

@@ -152,12 +152,12 @@ impl<S> Site<S> {
     ///
     /// # Errors
     ///
-    /// It did not become ready; the error contains its output.
+    /// The daemon did not become ready; the error contains its output.
     pub fn run(&self) -> Result<Daemon> {
         self.run_with(&[])
     }
 
-    /// [`Site::run`] with flags.
+    /// Does the same as [`Site::run`], with flags.
     ///
     /// # Errors
     ///
@@ -166,7 +166,8 @@ impl<S> Site<S> {
         self.run_logging("spamdrop=debug", flags)
     }
 
-    /// [`Site::run`] with flags and a filter for its log, as in `RUST_LOG`.
+    /// Does the same as [`Site::run`], with flags and a filter for the daemon's
+    /// log, as in `RUST_LOG`.
     ///
     /// # Errors
     ///
@@ -189,7 +190,7 @@ impl<S> Site<S> {
     ///
     /// # Errors
     ///
-    /// It could not be started.
+    /// The command could not be started.
     pub fn output(&self, args: &[&str], input: &[u8]) -> Result<Output> {
         let mut command = self.server.command(&self.spamdrop);
         command
@@ -214,7 +215,7 @@ impl<S> Site<S> {
     ///
     /// # Errors
     ///
-    /// It failed; the error contains its standard error.
+    /// The command failed; the error contains its standard error.
     pub fn spamdrop(&self, args: &[&str]) -> Result<String> {
         let output = self.output(args, b"")?;
         if !output.status.success() {
@@ -275,7 +276,8 @@ impl<S> Site<S> {
             .with_context(|| format!("connect from {source}"))
     }
 
-    /// Whether SYNs from a client address get no answer for `wait`.
+    /// Sends SYNs from a client address. Returns whether they get no answer for
+    /// `wait`.
     ///
     /// # Errors
     ///

@@ -62,7 +62,8 @@ fn copy(listener: &UnixDatagram, log: &Path) {
     let _ = listener.shutdown(Shutdown::Both);
 }
 
-/// The line without the priority, with a host name and a more precise stamp.
+/// Formats a message as rsyslog does: without the priority, with a host name
+/// and a more precise stamp.
 fn log_line(message: &[u8], now: &Zoned) -> Vec<u8> {
     let text = match message.iter().position(|&byte| byte == b'>') {
         Some(end) if message.starts_with(b"<") => &message[end + 1..],

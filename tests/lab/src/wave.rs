@@ -126,10 +126,10 @@ fn import_known(site: &Site, population: &Population) -> Result<()> {
     site.spamdrop(&["known", "import", path]).map(drop)
 }
 
-/// The daemon writes the known senders to the filter a moment after it is
-/// ready.
+/// Waits until the filter contains the known senders. The daemon writes them a
+/// moment after it is ready.
 fn wait_for_known(site: &Site, number: usize) -> Result<()> {
-    until("the known senders to be known", READY_WITHIN, || {
+    until("the filter to have the known senders", READY_WITHIN, || {
         let status: Value = serde_json::from_str(&site.status(&["--json"])?)?;
         let known = status.pointer("/daemon/state/gate/known");
         Ok((known == Some(&number.into())).then_some(()))

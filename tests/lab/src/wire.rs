@@ -12,8 +12,9 @@ use crate::wait::until;
 
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
-/// The kernel takes up to 1 s to use a veth end whose interface index equals
-/// that of its peer, which is usual between two new namespaces.
+/// The interface index of the next veth end. An end whose index equals that of
+/// its peer, which is usual between two new namespaces, takes up to 1 s to
+/// become usable.
 static NEXT_INDEX: AtomicU32 = AtomicU32::new(1000);
 
 /// One end of a cable.

@@ -17,7 +17,8 @@ use spamdrop_lab::{Daemon, End, Host, Signal, many_sources, private_tmpfs, wire}
 const SECOND: Duration = Duration::from_secs(1);
 const NO_ENV: [(&str, &str); 0] = [];
 
-/// `mx` at 192.0.2.1 and 2001:db8::1, `bots` at …2.
+/// Connects two hosts: `mx` at 192.0.2.1 and 2001:db8::1, `bots` at 192.0.2.2
+/// and 2001:db8::2.
 fn pair() -> (Host, Host) {
     let (mx, bots) = (Host::new("mx").unwrap(), Host::new("bots").unwrap());
     let mx_end = End {
@@ -70,7 +71,8 @@ fn hosts_reach_each_other_from_any_source() {
     many_sources(&bots, &mx, "100.64.0.0/10", ip("192.0.2.2")).unwrap();
     many_sources(&bots, &mx, "2001:db8:64::/48", ip("2001:db8::2")).unwrap();
     let listener = listen(&mx);
-    // The first of a family also has to find its neighbour.
+    // The first connection of each address family also tests neighbour
+    // discovery.
     for (source, dest, seen) in [
         (Some("100.127.255.254"), "192.0.2.1:25", "100.127.255.254"),
         (
@@ -126,7 +128,7 @@ fn a_missing_answer_is_told_from_a_refusal() {
     assert!(!dropped().unwrap(), "nobody listens: RST");
     let _listener = listen(&mx);
     assert!(!dropped().unwrap(), "somebody listens: SYN-ACK");
-    // The listener's answer has nowhere to go.
+    // The listener's SYN-ACK has no route back.
     mx.exec(["ip", "route", "add", "blackhole", "192.0.2.2"])
         .unwrap();
     assert!(dropped().unwrap());
@@ -187,7 +189,8 @@ fn a_daemons_lines_and_end_are_events() {
 fn the_end_of_a_host_kills_its_children() {
     let host = Host::new("mx").unwrap();
     let mut daemon = Daemon::start(&host, "sleep", ["60"], NO_ENV).unwrap();
-    // setpriv has set the signal when it is no longer setpriv.
+    // setpriv sets the parent-death signal before it executes `sleep`, so the
+    // name `sleep` shows that the signal is set.
     let comm = format!("/proc/{}/comm", daemon.pid());
     let sleeps = || Ok((fs::read_to_string(&comm)? == "sleep\n").then_some(()));
     until("setpriv to start sleep", SECOND, sleeps).unwrap();

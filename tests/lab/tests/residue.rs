@@ -1,4 +1,4 @@
-//! Nothing is left behind.
+//! A lab leaves no process, namespace, mount or interface behind.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -16,12 +16,12 @@ use spamdrop_lab::wait::until;
 use spamdrop_lab::{Daemon, End, Host, Smtpd, binary, wire};
 
 const WAIT: Duration = Duration::from_secs(10);
-/// The environment variable that makes a victim of a process, and its
-/// directory.
+/// The environment variable that turns a run of this test program into the
+/// victim that is killed. Its value is the victim's directory.
 const VICTIM: &str = "LAB_VICTIM";
 
-/// What a lab has: a wire, a server with a session asleep in its tarpit, and
-/// another program.
+/// The parts of a lab: a wire, a server with a session that sleeps in its
+/// tarpit, and another program.
 struct Lab {
     _session: Client,
     _daemon: Daemon,
@@ -29,10 +29,10 @@ struct Lab {
     _hosts: [Host; 2],
 }
 
-/// Where a lab could be seen from outside.
+/// The processes and namespaces of a lab.
 struct Traces {
     pids: Vec<u32>,
-    /// As `/proc/PID/ns/NAME` links to.
+    /// The link targets of `/proc/PID/ns/NAME`.
     namespaces: Vec<String>,
 }
 
@@ -84,7 +84,7 @@ impl Lab {
 }
 
 impl Traces {
-    /// What is still there.
+    /// Lists the processes that still exist, and the threads in the namespaces.
     fn left(&self) -> Vec<String> {
         let pids = self.pids.iter().map(|pid| format!("/proc/{pid}"));
         let mut left: Vec<String> = pids.filter(|path| fs::exists(path).unwrap()).collect();
@@ -109,7 +109,7 @@ impl Traces {
     }
 }
 
-/// The entries of a directory of /proc, which may have gone.
+/// Lists a directory of /proc; empty if the directory no longer exists.
 fn directory(path: &str) -> Vec<String> {
     let entries = fs::read_dir(path).into_iter().flatten();
     entries
@@ -118,7 +118,8 @@ fn directory(path: &str) -> Vec<String> {
         .collect()
 }
 
-/// The outer machine's mounts where a host has its own, and its interfaces.
+/// The test process's own mounts at the mount points that a host replaces, and
+/// its interfaces.
 fn surroundings() -> [Vec<String>; 2] {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let mounts = mounts.lines().filter(|line| {
@@ -172,13 +173,13 @@ fn killing_a_lab_leaves_nothing() {
     assert_eq!(surroundings(), before);
 }
 
-/// The victim's part: makes a lab, says so and waits.
+/// Acts as the victim: makes a lab, prints its traces and waits to be killed.
 #[expect(clippy::print_stdout, reason = "the killer reads it")]
 fn be_killed(directory: &Path) {
     let (_lab, traces) = Lab::new(directory);
     let pids = traces.pids.iter().map(u32::to_string);
     let words: Vec<_> = pids.chain(traces.namespaces.clone()).collect();
     println!("\ntraces {}", words.join(" "));
-    // Ends if nobody is left to kill it.
+    // Returns when the killer's end of the pipe is closed.
     stdin().read_line(&mut String::new()).unwrap();
 }

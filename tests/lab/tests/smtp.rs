@@ -14,7 +14,7 @@ use spamdrop_lab::{Client, End, Host, Signal, Smtpd, binary, many_sources, wire}
 use tempfile::TempDir;
 
 const WAIT: Duration = Duration::from_secs(5);
-/// Long enough for what would happen to happen.
+/// A delay that is long enough to observe, and short enough for a test.
 const WHILE: Duration = Duration::from_millis(300);
 const ZOMBIE: &str = "100.64.0.66";
 const ZOMBIE6: &str = "2001:db8:64::66";
@@ -125,7 +125,7 @@ fn listed_peers_get_their_511_and_the_log_says_so() {
     assert_eq!(lab.smtpd.output(), "ready");
 }
 
-/// A fifo holds up its writer until somebody reads it.
+/// The log is a FIFO, so the server blocks in its write until the test reads.
 #[test]
 fn the_log_line_comes_before_the_reply() {
     let lab = Lab::new(|_| ());

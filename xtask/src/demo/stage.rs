@@ -31,11 +31,12 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Sets everything up; `with` are further lines of the configuration.
+    /// Starts the server and the daemon; `with` contains further lines of the
+    /// configuration.
     ///
     /// # Errors
     ///
-    /// A part did not start. The error contains its output.
+    /// The server or the daemon did not start. The error contains its output.
     pub fn new(with: &[String]) -> Result<Self> {
         let site = Site::new(&binary("spamdrop")?, |options| options.slots = SLOTS)?;
         site.blacklist(LISTED)?;
@@ -75,7 +76,7 @@ impl Stage {
         Ok(format!("delivered; banner after {waited}"))
     }
 
-    /// Number of connections that the server has accepted from an address.
+    /// Counts the connections that the server has accepted from an address.
     ///
     /// # Errors
     ///
@@ -86,7 +87,7 @@ impl Stage {
         Ok(log.lines().filter(|line| line.contains(&started)).count())
     }
 
-    /// The output of `spamdrop VERB --json`.
+    /// Runs `spamdrop VERB --json`, and parses its output.
     ///
     /// # Errors
     ///
@@ -124,7 +125,7 @@ impl Stage {
     ///
     /// # Errors
     ///
-    /// It does not within [`SOON`].
+    /// The address is not in this state within [`SOON`].
     pub fn await_state(&self, addr: &str, state: &str) -> Result<()> {
         until(&format!("{addr} to be {state}"), SOON, || {
             let entry = self.entry(addr)?;
@@ -133,11 +134,11 @@ impl Stage {
     }
 }
 
-/// The reply's text, if it has this code.
+/// Checks that a reply has this code, and returns it as text.
 ///
 /// # Errors
 ///
-/// It has another code; the error is the reply.
+/// The reply has another code; the error contains the reply.
 pub fn expect(reply: &Reply, code: u16) -> Result<String> {
     let text = format!("{} {}", reply.code, reply.text);
     ensure!(reply.code == code, "{text}");

@@ -114,7 +114,7 @@ impl Story {
     }
 }
 
-/// `12 ms`, `3.4 s`.
+/// Formats a duration as `12 ms` or `3.4 s`.
 pub fn human(duration: Duration) -> String {
     if duration < Duration::from_secs(1) {
         format!("{} ms", duration.as_millis())

@@ -1,6 +1,6 @@
 //! Cycles in a graph: Tarjan's strongly connected components.
 
-/// The strongly connected components with more than one node.
+/// Finds the strongly connected components with more than one node.
 pub(super) fn find(nodes: usize, arrows: impl Iterator<Item = (usize, usize)>) -> Vec<Vec<usize>> {
     let mut next = vec![Vec::new(); nodes];
     for (from, to) in arrows {

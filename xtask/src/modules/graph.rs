@@ -1,4 +1,4 @@
-//! Determines which file names which, by following paths through `use`.
+//! Determines the references between files, by following paths through `use`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -71,8 +71,8 @@ impl Graph {
         arrows
     }
 
-    /// The file that contains the target of a path in a module; `None` for a
-    /// target outside of these crates.
+    /// Finds the file that contains the target of a path in a module; `None` if
+    /// the target is outside of these crates.
     fn resolve(
         &self,
         name: &str,
@@ -84,7 +84,8 @@ impl Graph {
         self.follow(&name, module, rest, depth)
     }
 
-    /// The target of the path's first segments, and the remaining segments.
+    /// Resolves the path's first segments to a crate and module. Returns them
+    /// with the remaining segments.
     fn start<'p>(
         &self,
         name: &str,
@@ -109,7 +110,8 @@ impl Graph {
         }
     }
 
-    /// The file of the last module on the path, followed through imports.
+    /// Follows the path through modules and imports. Returns the file of the
+    /// last module on it.
     fn follow(
         &self,
         name: &str,

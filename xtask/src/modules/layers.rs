@@ -8,11 +8,11 @@ pub(super) struct Crate {
     pub name: &'static str,
     /// The path of its root file, relative to the workspace.
     pub root: &'static str,
-    /// From the lowest to the highest.
+    /// The layers with their modules, from the lowest to the highest.
     pub layers: &'static [&'static [&'static str]],
 }
 
-/// From the lowest to the highest.
+/// The product's crates, from the lowest to the highest.
 pub(super) const CRATES: [Crate; 3] = [
     Crate {
         name: "spamdrop_common",

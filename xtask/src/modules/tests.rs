@@ -19,7 +19,8 @@ const LAYERS: [Crate; 2] = [
     },
 ];
 
-/// A graph of the crate `low`, and of `high` above it.
+/// Writes the files and builds the graph of the crates `low` and `high`; `high`
+/// may use `low`.
 fn house(files: &[(&str, &str)]) -> (TempDir, Graph) {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in files {
@@ -37,7 +38,8 @@ fn house(files: &[(&str, &str)]) -> (TempDir, Graph) {
     (root, graph)
 }
 
-/// The breaches in the crate `low` with these modules, without its directory.
+/// Returns the breaches that [`verdict`] finds in a crate `low` with these
+/// modules. Paths are relative to the crate's directory.
 fn breaches(files: &[(&str, &str)]) -> String {
     let modules = ["ground", "floor", "wall", "roof"];
     let mut all: Vec<(String, &str)> = vec![(

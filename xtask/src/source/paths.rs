@@ -55,8 +55,8 @@ fn read_mod(
     at + 2
 }
 
-/// Reads a path outside of `use`. A segment after `::` belongs to the path
-/// before it.
+/// Reads a path outside of `use`. A segment after `::` continues the path
+/// before it, so it starts no path of its own.
 fn read_path(trees: &[TokenTree], mut at: usize, scope: &mut Scope) -> usize {
     let line = trees[at].span().start().line;
     let is_start =
@@ -92,7 +92,7 @@ fn read_use(trees: &[TokenTree], at: usize, scope: &mut Scope) -> usize {
     end
 }
 
-/// One tree of `use`: `a::b`, `a::b as c`, `a::*`, `a::{b, c}`.
+/// Reads one tree of a `use`: `a::b`, `a::b as c`, `a::*`, `a::{b, c}`.
 fn read_tree(trees: &[TokenTree], prefix: &[String], scope: &mut Scope) {
     let mut path = prefix.to_vec();
     let mut alias = None;

@@ -97,7 +97,7 @@ impl Settings {
         if self.value("ESMTP_LOG_DIALOG") == b"1" {
             found.push(Warning {
                 about: "ESMTP_LOG_DIALOG",
-                text: "is 1: a client can forge a log line that gets other addresses blocked; set ESMTP_LOG_DIALOG=0"
+                text: "is 1: a client can forge a log line that blocks other hosts; set ESMTP_LOG_DIALOG=0"
                     .into(),
             });
         }
@@ -214,7 +214,7 @@ TCPDOPTS=\"-haproxy=1.2.3.4 -noidentlookup\"
                 "BLACKLISTS -block=zen.spamhaus.org never rejects on Courier 1.0.14 to 1.1.2; write -block=zen.spamhaus.org,BLOCK,*",
                 "BLACKLISTS -block=b.example,BLOCK never rejects on Courier 1.0.14 to 1.1.2; write -block=b.example,BLOCK,*",
                 "BLACKLISTS the text for c.example begins with 550, so Courier's rejections by it carry no 511 and block nobody; write the text without a code",
-                "ESMTP_LOG_DIALOG is 1: a client can forge a log line that gets other addresses blocked; set ESMTP_LOG_DIALOG=0",
+                "ESMTP_LOG_DIALOG is 1: a client can forge a log line that blocks other hosts; set ESMTP_LOG_DIALOG=0",
                 "TCPDOPTS has -haproxy: packets come from the proxy, so the filter cannot tell senders apart",
             ]
         );

@@ -1,5 +1,5 @@
-//! Courier's log lines. A peer may choose the sender and the recipient in them,
-//! and the operator of a blocklist the text.
+//! Courier's log lines. The peer chooses the sender and the recipient in them;
+//! the operator of a blocklist chooses the text.
 //!
 //! Courier passes every string through one sanitiser, and so does this module,
 //! so that no peer can forge a line or a field. One bug of Courier is not

@@ -1,4 +1,4 @@
-//! The meaning of the text of a 511.
+//! Classifies the text of a 511 reply.
 
 /// Courier answers 511 for any refusal of a recipient that has no code of its
 /// own. These are Courier's own texts for it (`submit.C` of Courier 0.72 to

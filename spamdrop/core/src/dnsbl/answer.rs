@@ -26,7 +26,7 @@ impl fmt::Display for Failure {
             Self::Code(4) => f.write_str("the name server answered NOTIMP"),
             Self::Code(5) => f.write_str("the name server answered REFUSED"),
             Self::Code(code) => write!(f, "the name server answered code {code}"),
-            Self::Broken => f.write_str("the answer makes no sense"),
+            Self::Broken => f.write_str("the answer is malformed"),
         }
     }
 }
@@ -34,7 +34,7 @@ impl fmt::Display for Failure {
 /// Records of one name and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Records<T> {
-    /// Their values; empty if there is no such record.
+    /// The values of the records; empty if there is no such record.
     pub values: Vec<T>,
     /// How long the records, or their absence, may be cached.
     pub ttl: Duration,

@@ -11,7 +11,7 @@ use super::rule::{Effect, Rule};
 use super::zone::{Reply, Said, Trouble};
 use super::{LONGEST, RETRY, SHORTEST};
 
-/// The result of the replies.
+/// The mail server's decision about the source, derived from the replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The server rejects the source, because of the rule with this index.
@@ -27,9 +27,9 @@ pub enum Outcome {
 pub struct Decision {
     /// The result.
     pub outcome: Outcome,
-    /// Taken from the records that led to the decision, limited to [`SHORTEST`]
-    /// and [`LONGEST`]. [`RETRY`] if the outcome is unknown because a zone
-    /// failed.
+    /// The lifetime, from the records that led to the decision, limited to
+    /// [`SHORTEST`] and [`LONGEST`]. [`RETRY`] if the outcome is unknown
+    /// because a zone failed.
     pub ttl: Duration,
 }
 
@@ -54,13 +54,15 @@ pub fn decide(rules: &[Rule], replies: &[Reply]) -> Decision {
     course.end(outcome, course.ttl)
 }
 
-/// The state after some of the zones.
+/// The evaluation of the zones so far, in order.
 struct Course {
-    /// A zone so far may make the server reject the source.
+    /// A zone failed, or may reject the source depending on the server. Then
+    /// the source does not count as unlisted.
     maybe_rejected: bool,
-    /// A zone so far may have kept the server from rejecting the source.
+    /// A zone failed that could have kept the server from replying 5xx. Then
+    /// the source does not count as listed.
     maybe_spared: bool,
-    /// A zone so far gave no answer, but may answer soon.
+    /// A zone failed and is worth another query soon; a paused zone is not.
     failed: bool,
     ttl: Duration,
 }

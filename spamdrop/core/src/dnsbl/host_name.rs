@@ -1,10 +1,10 @@
-//! Whether a host has a server's name: one that resolves back to it and was not
-//! generated from the address of a customer's line.
+//! Recognises generic host names: names that an access provider generates from
+//! the addresses of its customers' lines.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Words for customer lines. A word is a whole run of letters in a name: `pool`
-/// does not match in `poolside`.
+/// Words that providers use in the names of customer lines. A word is a whole
+/// run of letters: `pool` does not match in `poolside`.
 const WORDS: [&str; 25] = [
     "broadband",
     "cable",
@@ -56,14 +56,16 @@ fn words(host: &str) -> impl Iterator<Item = &str> {
     host.split(|letter: char| !letter.is_ascii_alphabetic())
 }
 
-/// Words such as `adsl` and `vdsl` count, too.
+/// Whether the word, or its singular, denotes a customer line. Every word that
+/// ends in `dsl` does.
 fn is_line(word: &str) -> bool {
     let singular = word.strip_suffix('s').unwrap_or(word);
     WORDS.contains(&word) || WORDS.contains(&singular) || word.ends_with("dsl")
 }
 
-/// Matches the four numbers in any order, the last two next to each other, all
-/// twelve digits, or all eight digits of the hexadecimal form.
+/// Whether the name contains the address: its four numbers side by side in any
+/// order, its last two numbers side by side, or all its octets as twelve
+/// decimal or eight hexadecimal digits.
 fn spells4(name: &str, addr: Ipv4Addr) -> bool {
     let octets = addr.octets();
     let numbers: Vec<u32> = runs(name, |letter| letter.is_ascii_digit())
@@ -77,7 +79,8 @@ fn spells4(name: &str, addr: Ipv4Addr) -> bool {
         window.sort_unstable();
         window == sorted
     });
-    // Small numbers prove nothing: 1-2 may number a server.
+    // Two small numbers are no evidence: the name `mx1-2` may just number a
+    // server.
     let tell = c.max(d) > 9;
     let half = tell && has_either(&numbers, &[c, d]);
     let reversed: Vec<u8> = octets.iter().rev().copied().collect();
@@ -88,9 +91,10 @@ fn spells4(name: &str, addr: Ipv4Addr) -> bool {
     all || half || spelt(|octet| format!("{octet:03}")) || spelt(|octet| format!("{octet:02x}"))
 }
 
-/// Matches the last four groups in sequence, or the nibbles of the address or
-/// of its second half, with or without `-` and `.` between them. Groups and all
-/// nibbles also match in reverse order.
+/// Whether the name contains the address: its last four groups in sequence, or
+/// the nibbles of the address or of its second half, with or without `-` and
+/// `.` between them. The groups and the nibbles of the whole address also match
+/// in reverse order.
 fn spells6(name: &str, addr: Ipv6Addr) -> bool {
     let [.., e, f, g, h] = addr.segments().map(u32::from);
     let groups: Vec<u32> = runs(name, |letter| letter.is_ascii_hexdigit())

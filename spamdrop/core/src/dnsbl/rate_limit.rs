@@ -7,8 +7,9 @@ const RATE: u32 = 50;
 /// The most sources at once, after a quiet second.
 const BURST: u32 = 50;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// A spent daily budget counts as spent until tokens worth this time have been
-/// saved again. Tokens that trickle in during a flood do not end that state.
+/// A spent daily budget counts as spent until the tokens of this time have
+/// accrued, so that tokens that trickle in during a flood do not end that
+/// state.
 const AGAIN: Duration = Duration::from_secs(30 * 60);
 
 /// A limit per second and a budget per day.
@@ -67,10 +68,10 @@ impl RateLimit {
     }
 }
 
-/// One half of the budget can be saved up, and the other half accrues over a
-/// day, so that no 24 hours exceed the budget. It starts with a tenth, because
-/// earlier spending is unknown: five starts a day stay within the budget, and a
-/// wave of thousands of sources is still covered.
+/// Creates the daily bucket. It holds half of the budget, and the other half
+/// accrues over a day, so that no 24 hours exceed the budget. It starts with a
+/// tenth of the budget, because earlier spending is unknown: five starts a day
+/// stay within the budget, and a wave of thousands of sources is still covered.
 fn day(per_day: u32) -> Option<Bucket> {
     let token = (2 * DAY).checked_div(per_day)?;
     let mut day = Bucket::full(token, per_day.div_ceil(2));
@@ -117,8 +118,8 @@ mod tests {
 
     const HOUR: u64 = 3600;
 
-    /// The number of attempts that pass, at this many a second in these
-    /// seconds.
+    /// The number of attempts that get a token, at `tries` attempts a second
+    /// during `seconds`.
     fn taken(
         pace: &mut RateLimit,
         start: Instant,

@@ -1,6 +1,5 @@
-//! Blocklists that refuse to serve. Their refusal is recognised, and they are
-//! not asked for a while, because further queries use up more of the number
-//! that they allow.
+//! Blocklists that refuse to serve. After a refusal, a zone is not queried for
+//! a while, because further queries would count against its query limit.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -10,7 +9,7 @@ use super::refusal_code::{explain, is_refusal};
 use super::rule::Rule;
 use super::zone::{Reply, Said};
 
-/// How long a zone is not asked after a refusal.
+/// How long a zone is not queried after a refusal.
 const PAUSE: Duration = Duration::from_secs(30 * 60);
 
 /// The zones that refuse to serve.
@@ -26,7 +25,7 @@ struct Refusal {
 }
 
 impl Refusals {
-    /// The remaining time during which a zone must not be asked.
+    /// The remaining time during which a zone must not be queried.
     #[must_use]
     pub fn pause(&self, zone: &str, now: Instant) -> Option<Duration> {
         let left = self.zones.get(zone)?.until.checked_duration_since(now)?;
@@ -48,8 +47,8 @@ impl Refusals {
         }
     }
 
-    /// One line about all refusing zones. It is the same as long as they are
-    /// the same.
+    /// One line about all refusing zones. It contains no time, so that it
+    /// changes only when the zones or their codes change.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         let of_zone = |(zone, Refusal { address, .. }): (&String, &Refusal)| {

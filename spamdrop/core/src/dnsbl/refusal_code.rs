@@ -9,7 +9,7 @@ pub fn is_refusal(address: Ipv4Addr) -> bool {
     matches!(address.octets(), [127, 255, 255, _])
 }
 
-/// The meaning of such an address, and advice.
+/// Explains the address of a refusal, with the administrator's next step.
 #[must_use]
 pub fn explain(address: Ipv4Addr) -> &'static str {
     match address.octets() {
@@ -17,13 +17,13 @@ pub fn explain(address: Ipv4Addr) -> &'static str {
             "there is no such list; correct its name in `zones`, or in Courier's BLACKLISTS"
         }
         [127, 255, 255, 254] => {
-            "it does not serve public name servers; ask it by a resolver of your own, or with a key of the blocklist's"
+            "it does not serve public name servers; query it through a resolver of your own, or with a key from the blocklist"
         }
         [127, 255, 255, 255] => {
-            "it was asked too much; get a key of the blocklist's, and see `max_lookups_per_day`"
+            "it received too many queries; get a key from the blocklist, and see `max_lookups_per_day`"
         }
         _ => {
-            "it refuses your name server; ask it by a resolver of your own, or with a key of the blocklist's"
+            "it refuses your name server; query it through a resolver of your own, or with a key from the blocklist"
         }
     }
 }

@@ -38,7 +38,7 @@ pub fn clean(text: &[u8]) -> String {
     text.trim_ascii().iter().take(MAX).map(printable).collect()
 }
 
-/// A configured text. The first `@` is replaced by the address in Courier's
+/// Expands a configured text: the first `@` becomes the address in Courier's
 /// form.
 pub fn own(text: &str, addr: IpAddr) -> String {
     let shown = match addr {
@@ -48,7 +48,7 @@ pub fn own(text: &str, addr: IpAddr) -> String {
     clean(text.replacen('@', &shown.to_string(), 1).as_bytes())
 }
 
-/// The text for a zone that has none.
+/// The default text, for a zone without a text of its own.
 pub fn plain(zone: &str) -> String {
     clean(format!("Blacklisted by {zone}").as_bytes())
 }

@@ -16,7 +16,7 @@ pub struct Rule {
     pub zone: String,
     /// The effect of a listing in it.
     pub effect: Effect,
-    /// If set, only this address counts; otherwise any does.
+    /// The only answer that counts as a listing; `None`: any address does.
     pub only: Option<Ipv4Addr>,
 }
 
@@ -33,8 +33,8 @@ pub enum Effect {
     /// The server refuses the mail with 4xx, so the responder must not answer
     /// in its place.
     Defer,
-    /// The server may refuse the mail or not: Courier 1.0.14 to 1.1.2 rejects
-    /// only with a TEXT.
+    /// Whether the server refuses the mail depends on its version: Courier
+    /// 1.0.14 to 1.1.2 rejects only with a TEXT.
     Unsure,
 }
 
@@ -63,10 +63,10 @@ pub enum Text {
 }
 
 impl Rule {
-    /// Parses an option of Courier's `BLACKLISTS`. `None` if the option is
-    /// another one, or does not decide whether mail is refused: it sets a
-    /// variable other than `BLOCK`, or its zone cannot be asked or never
-    /// matches.
+    /// Parses an option of Courier's `BLACKLISTS`. `None` if it is neither
+    /// `-block=` nor `-allow=`, or does not decide whether mail is refused: it
+    /// sets a variable other than `BLOCK`, or its zone cannot be queried or
+    /// never matches.
     #[must_use]
     pub fn of_courier(option: &[u8]) -> Option<Self> {
         let option = str::from_utf8(option).ok()?;
@@ -139,7 +139,8 @@ impl Rule {
         };
         let effect = match parts.text {
             None | Some("") => Effect::Reject(Text::Plain),
-            // Courier then replies with a lone asterisk.
+            // Courier does not use the TXT record then: it replies with a lone
+            // asterisk.
             Some("*") if only.is_some() => Effect::Reject(Text::Plain),
             Some("*") => Effect::Reject(Text::Record),
             Some(text) if reply_text::defers(text) => Effect::Defer,
@@ -196,8 +197,8 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Courier rejects by no other variable, and ignores names that are too
-    /// long.
+    /// Whether the option decides about mail. Courier rejects by no other
+    /// variable than `BLOCK`, and ignores zone names that are too long.
     fn decides(&self) -> bool {
         self.variable == BLOCK && is_zone(self.zone)
     }

@@ -35,7 +35,7 @@ pub enum Trouble {
     Odd(Ipv4Addr),
     /// The zone's text complains about the query.
     Complaint(String),
-    /// The zone was not asked, because it refused to serve a while ago.
+    /// The zone was not queried, because it refused to serve a while ago.
     Paused,
 }
 
@@ -87,8 +87,9 @@ pub fn lists(address: Ipv4Addr) -> bool {
     address.is_loopback() && address != Ipv4Addr::LOCALHOST && !is_refusal(address)
 }
 
-/// Builds the text of a rejection. `record` holds the zone's TXT records, if
-/// the rule uses them; Courier takes the first.
+/// Determines the server's reply to a source that the zone lists. `record`
+/// holds the zone's TXT records, if the rule uses them; Courier takes the
+/// first.
 #[must_use]
 pub fn said(rule: &Rule, addr: IpAddr, record: Option<&[Vec<u8>]>) -> Said {
     let text = match &rule.effect {
@@ -108,7 +109,8 @@ pub fn said(rule: &Rule, addr: IpAddr, record: Option<&[Vec<u8>]>) -> Said {
     if is_complaint(text.as_bytes()) {
         return Said::Nothing(Trouble::Complaint(text));
     }
-    // If the text is the zone's record, its code is not known before.
+    // The code of a configured text is checked when the rule is parsed; that of
+    // a TXT record is known only now.
     if reply_text::defers(&text) {
         return Said::Defer;
     }
@@ -137,7 +139,7 @@ impl Reply {
         }
     }
 
-    /// The reply of a zone that is not asked for the time `left`.
+    /// The reply of a zone that is not queried for the time `left`.
     #[must_use]
     pub fn paused(left: Duration) -> Self {
         Self {

@@ -156,7 +156,8 @@ impl Engine {
         self.evidence.settle(is_wrong, until);
     }
 
-    /// The limit that has tripped the ceiling, while it is tripped.
+    /// The limit that tripped the ceiling; `None` if the ceiling is not
+    /// tripped.
     pub fn ceiling(&mut self, now: Moment) -> Option<Trip> {
         self.policy.ceiling(now)
     }

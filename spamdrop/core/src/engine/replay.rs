@@ -16,8 +16,8 @@ use crate::time::Moment;
 /// The simulated effect of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplayedLine {
-    /// It would have blocked this address by this rule, or found it blocked
-    /// within the same second.
+    /// By this rule, it would have blocked this address, or would have found
+    /// that the address had offended less than a second earlier.
     Match(IpAddr, Cow<'static, str>),
     /// It reported accepted mail, by this rule.
     Accepted(Cow<'static, str>),
@@ -25,7 +25,7 @@ pub enum ReplayedLine {
     Delivered(Cow<'static, str>),
     /// It was understood, but would not have blocked its source.
     Ignored(Why),
-    /// It looks like a rejection, but was not taken; the reason.
+    /// It looks like a rejection, but was not taken, for this reason.
     NearMiss(&'static str),
     /// It is irrelevant.
     Nothing,
@@ -121,7 +121,7 @@ impl Replay {
         let decision = self.judge(&event);
         learn(self, &event);
         match decision {
-            // The source of a repeat is blocked already.
+            // A repeat is an offence, too; its source is already blocked.
             Decision::Block { .. } | Decision::Ignore(Why::Repeat) => {
                 ReplayedLine::Match(event.addr, event.rule)
             }

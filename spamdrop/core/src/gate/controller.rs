@@ -7,9 +7,9 @@ use spamdrop_common::time::MonotonicNs;
 
 use super::Occupancy;
 
-/// The share of the slots, in percent, from which each class waits. The limits
-/// are nested, so that a worse class never takes the slots of a better one
-/// (trunk reservation).
+/// The occupancy, in percent of the slots, from which each class has to wait.
+/// The limits are nested, so that a worse class never takes the slots of a
+/// better one (trunk reservation).
 const LIMITS: [u32; CLASSES] = [80, 70, 60];
 /// The smallest number of unanswered SYNs that counts as a flood. It must also
 /// be at least this fraction of the slots (1/4).
@@ -18,11 +18,11 @@ const FLOOD_SHARE: u32 = 4;
 /// The number of successive samples with a waiting connection after which the
 /// server counts as full.
 const FULL: u32 = 3;
-/// A second sign of a flood: SYNs fill the gate between two samples, but the
-/// connections grow by less than this fraction of them (1/4). The kernel has
-/// then discarded the SYNs.
+/// A second sign of a flood: between two samples, as many SYNs pass as the
+/// lowest limit allows connections, but the connections grow by less than this
+/// fraction of them (1/4). The kernel has then discarded the SYNs.
 const LOST_SHARE: u64 = 4;
-/// Samples further apart are not compared.
+/// Samples that are further apart than this are not compared.
 const NEAR: Duration = Duration::from_secs(1);
 /// How long a flood is assumed after its last sign.
 const FLOOD_KEPT: Duration = Duration::from_secs(60);
@@ -78,8 +78,9 @@ impl GateController {
         now < self.flooded_until
     }
 
-    /// The gate after a sample of the sockets; `admitted` was read before it.
-    /// `responders`: the families with a responder, as in [`Gate::responders`].
+    /// Computes the gate from a sample of the sockets. `admitted` must have
+    /// been read before the sample. `responders`: the families with a
+    /// responder, as in [`Gate::responders`].
     pub fn set(
         &mut self,
         seen: Occupancy,
@@ -88,8 +89,9 @@ impl GateController {
         now: MonotonicNs,
     ) -> Gate {
         let limits = LIMITS.map(|share| limit(self.slots, share));
-        // The newest SYNs of a flood count as open. While no class has to wait,
-        // unanswered SYNs are the usual noise of the Internet.
+        // A flood also fills `open`, because its newest SYNs count there until
+        // their SYN-ACK is repeated. While no class has to wait, unanswered
+        // SYNs are the usual noise of the Internet.
         let crowded = seen.open >= limits[CLASSES - 1];
         let unanswered = seen.unanswered >= FLOOD.max(self.slots / FLOOD_SHARE);
         let look = Look {
@@ -98,7 +100,8 @@ impl GateController {
             connections: seen.open.saturating_add(seen.unanswered),
         };
         let lost = self.last.replace(look).map_or(0, |last| look.lost(&last));
-        // The kernel of a full server discards SYNs that it cannot queue.
+        // A full server is exempt: its kernel discards SYNs that it cannot
+        // queue.
         let filled = seen.open < self.slots && lost >= u64::from(limits[CLASSES - 1]);
         if crowded && unanswered || filled {
             self.flooded_until = now.plus(FLOOD_KEPT);
@@ -144,7 +147,7 @@ impl Look {
     }
 }
 
-/// A limit of at least one connection.
+/// Converts a share in percent to a number of connections, at least one.
 fn limit(slots: u32, share: u32) -> u32 {
     let limit = u64::from(slots) * u64::from(share) / 100;
     u32::try_from(limit).unwrap_or(u32::MAX).max(1)
@@ -202,7 +205,8 @@ mod tests {
     fn who_waits_thrice_in_a_row_shows_that_all_slots_are_taken() {
         let mut controller = controller();
         let mut open = |waiting| controller.set(seen(9, waiting, 0), 0, 0, START).open;
-        // A few connections may just not have been accepted yet.
+        // One or two samples prove nothing: the server may not have accepted
+        // the connections yet.
         let opens = [
             open(1),
             open(1),
@@ -217,7 +221,7 @@ mod tests {
         assert_eq!(more.open, 169);
     }
 
-    /// The kernel discards SYNs with a wrong checksum, for example.
+    /// The kernel discards a SYN with a wrong checksum, for example.
     #[test]
     fn syns_that_the_kernel_throws_away_are_a_flood() {
         let flooded = |admitted: u64, open, pause| {

@@ -1,4 +1,4 @@
-//! Decides how the gate is set, from the occupancy of the mail server.
+//! Computes the state of the gate from the occupancy of the mail server.
 
 mod controller;
 mod occupancy;

@@ -1,9 +1,9 @@
-//! Bytes → address.
+//! Parses addresses in log lines.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Parses an address in the form of the C library. An IPv4-mapped address
-/// becomes IPv4. No port, zone or brackets.
+/// becomes IPv4. A port, a zone or brackets are not accepted.
 pub(super) fn plain(bytes: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(bytes).ok()?;
     // The most frequent form first: parsing it as IPv6 would be slower.

@@ -1,6 +1,7 @@
 //! Splits bytes at blanks and counts digits.
 
-/// The bytes before and after the first blank; `None` if there are none before.
+/// Splits at the first blank; `None` if there is no blank, or nothing before
+/// it.
 pub(super) fn token(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memchr(b' ', bytes)?;
     let (token, rest) = bytes.split_at_checked(end)?;

@@ -111,7 +111,7 @@ fn delivered(message: &[u8]) -> Option<IpAddr> {
     named(rest.strip_prefix(b",success: delivered: ")?)
 }
 
-/// The bytes after a non-empty mailbox; the input starts after its `<`.
+/// Skips a non-empty mailbox; the input starts after its `<`.
 fn skip_bracketed(bytes: &[u8]) -> Option<&[u8]> {
     let end = memchr::memchr2(b'<', b'>', bytes).filter(|end| *end > 0)?;
     bytes.get(end..)?.strip_prefix(b">")
@@ -130,9 +130,9 @@ fn until_comma(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     bytes.split_at_checked(memchr::memchr(b',', bytes)?)
 }
 
-/// The bytes after the fields and their `: `. `rest` starts with the comma
-/// after the relay. A line that ends in the client's command is refused: only
-/// there, Courier quotes the ident and logs it unescaped.
+/// Skips the fields and the `: ` after them. `rest` starts with the comma after
+/// the relay. A line that ends in the client's command is not taken; only such
+/// a line quotes the ident, which Courier does not escape there.
 fn skip_fields(rest: &[u8]) -> Result<&[u8], &'static str> {
     let rest = skip_port(rest).ok_or("its port is not a number")?;
     if rest.starts_with(b",msg=") || rest.starts_with(b",ident=\"") {
@@ -142,7 +142,7 @@ fn skip_fields(rest: &[u8]) -> Result<&[u8], &'static str> {
     skip_sender(rest).ok_or("its from and to are not as Courier writes them")
 }
 
-/// Since Courier 1.0.9.
+/// Skips the port, which Courier logs since 1.0.9.
 fn skip_port(rest: &[u8]) -> Option<&[u8]> {
     let Some(port) = rest.strip_prefix(b",port=") else {
         return Some(rest);
@@ -152,7 +152,7 @@ fn skip_port(rest: &[u8]) -> Option<&[u8]> {
     (count_digits(port) == port.len()).then_some(rest)
 }
 
-/// Courier replaces each `,` and `:` in it by a blank.
+/// Skips the ident. Courier replaces each `,` and `:` in it by a blank.
 fn skip_ident(rest: &[u8]) -> Option<&[u8]> {
     let Some(ident) = rest.strip_prefix(b",ident=") else {
         return Some(rest);
@@ -170,8 +170,8 @@ fn skip_sender(rest: &[u8]) -> Option<&[u8]> {
     rest.strip_prefix(b": ")
 }
 
-/// The bytes after a mailbox; the input starts after its `<`. Courier replaces
-/// each `<`, `>` and `:` in it by a blank. A truncated mailbox has no `>`.
+/// Skips a mailbox; the input starts after its `<`. Courier replaces each `<`,
+/// `>` and `:` in it by a blank. A truncated mailbox has no `>`.
 fn skip_mailbox(bytes: &[u8]) -> Option<&[u8]> {
     let at = memchr::memchr3(b'<', b'>', b':', bytes)?;
     let (mailbox, rest) = bytes.split_at_checked(at)?;

@@ -52,7 +52,8 @@ static ACCEPTED: LazyLock<Regex> = LazyLock::new(|| {
 
 const ID: &str = "[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}";
 const HOST: &str = r"H=(?:[^ ()\[\]]+ )?(?:\([^() ]*\) )?\[([0-9A-Za-z:.]+)\](?::[0-9]+)?";
-/// Interface, ident, TLS, sender, authenticator, or `DS` for DNSSEC.
+/// Matches a field between host and command: interface, ident, TLS, sender,
+/// authenticator, or `DS` for DNSSEC.
 const FIELD: &str = r#" (?:[A-Za-z]+=(?:"[^"]*"|<[^<>" ]*>|[^<>" ]+)|DS)"#;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
@@ -62,7 +63,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: true,
 };
 
-/// Parses a line. One through syslog may contain Exim's own stamp again.
+/// Parses a line. A line from syslog may repeat Exim's own stamp.
 fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     let message = match header.program {
         Some(b"exim" | b"exim4") => {
@@ -80,7 +81,7 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
         return Err("it rejects nothing");
     }
     if memmem::find(message, b" temporarily rejected ").is_some() {
-        return Err("it was rejected for now only");
+        return Err("the rejection is only temporary");
     }
     let found = REJECTED.captures(message);
     let found =

@@ -11,16 +11,17 @@
 //! blacklisted by` is not taken either: `dnsbl` writes it when it lets the peer
 //! continue (`reject=false`).
 //!
-//! `DENY` is the plugin's answer. The plugin `karma` overrides it and logs that
-//! in another line, unless its `deny_excludes` contains `dns-list`. Then the
-//! peer is listed, although its mail would have been examined.
+//! `DENY` is the plugin's answer. The plugin `karma`, unless its
+//! `deny_excludes` contains `dns-list`, overrides that answer and logs so in
+//! another line. Such a peer counts as rejected: it is listed, although Haraka
+//! goes on to examine its mail.
 //!
 //! Haraka escapes carriage returns in its log, but newlines only in
 //! `[PROTOCOL]` lines. So if a plugin logs a decoded header or another value
-//! with a newline, a sender can write whole lines into Haraka's standard
-//! output, and into a journal or file that reads it by line; also a line with
-//! an invented session. No grammar can detect such lines. The plugin `syslog`
-//! passes each message as one, and rsyslog escapes the newline.
+//! with a newline, a sender can write whole lines, even with an invented
+//! session, into Haraka's standard output and into a journal or file that reads
+//! it line by line. No grammar can detect such lines. The plugin `syslog`
+//! avoids that: it passes each message as one, and rsyslog escapes the newline.
 
 use std::sync::LazyLock;
 

@@ -9,7 +9,8 @@ use super::stamp::Stamp;
 pub(super) struct Header<'line> {
     /// `None` for RFC 5424's nil stamp, or if there is no stamp.
     pub(super) stamp: Option<Stamp<'line>>,
-    /// Without the process id; `None` if there is no syslog header.
+    /// The program's name, without the process id; `None` if there is no syslog
+    /// header.
     pub(super) program: Option<&'line [u8]>,
     pub(super) message: &'line [u8],
 }

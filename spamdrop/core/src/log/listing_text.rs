@@ -3,9 +3,9 @@
 //!
 //! Such a text may contain words of the peer, of a sender that a forwarder
 //! passes on, or of another server. A missed rejection costs only a look-up the
-//! next time, but a wrong one costs mail. Therefore words that the line has
-//! from the peer are removed first, and a text is taken only if nothing in it
-//! refers to something else.
+//! next time, but a wrong one costs mail. Therefore words that the peer chose
+//! are removed first, and a text is taken only if nothing in it refers to
+//! something else.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -37,7 +37,7 @@ static SOME_LIST: LazyLock<Regex> = LazyLock::new(|| {
 static PAGE: LazyLock<Regex> =
     LazyLock::new(|| expression(&format!(r"\bhttps?://[^ ]*{LABEL}[^ ]*")));
 
-/// A text that may match any of these; matches more than is taken.
+/// A prefilter: it matches every text that could name a list, and others.
 static HINT: LazyLock<Regex> = LazyLock::new(|| {
     expression(&format!(
         r"(?i){LABEL}|\bdns-?bl|\b(?:black|block|deny)[ -]?list|\bblackhole|\blisted\b|\bblocked\b|\bhttps?://[^ ]*[0-9]+\.[0-9]+\.[0-9]+\.[0-9]"
@@ -74,7 +74,7 @@ const MOST: usize = 1024;
 /// or not reliably.
 pub(super) fn says_listed(text: &[u8], addr: IpAddr, chosen: &[u8]) -> Result<(), &'static str> {
     if text.len() > MOST || chosen.len() > MOST {
-        return Err("it is too long to be judged");
+        return Err("it is too long to be examined");
     }
     let text = text.to_ascii_lowercase();
     if memmem::find(&text, b"response to \"").is_some() {
@@ -103,7 +103,7 @@ pub(super) fn says_listed(text: &[u8], addr: IpAddr, chosen: &[u8]) -> Result<()
     }
 }
 
-/// Whether a line may be about a list at all.
+/// Whether a line may be about a list, by the prefilter.
 pub(super) fn speaks_of_list(line: &[u8]) -> bool {
     HINT.is_match(line)
 }
@@ -117,8 +117,8 @@ fn addresses(text: &[u8]) -> impl Iterator<Item = IpAddr> {
     })
 }
 
-/// The text, with `@` in place of each word that is a mailbox or shares a part
-/// with `chosen`. Both arguments are in lower case.
+/// Replaces each word that is a mailbox or shares a part with `chosen` by `@`.
+/// Both arguments are in lower case.
 fn without(text: &[u8], chosen: &[u8]) -> Vec<u8> {
     let is_end = |byte: &u8| b" <>@\"'(),;:=[]".contains(byte);
     let terms: Vec<_> = chosen

@@ -52,7 +52,7 @@ use stamp::Stamp;
 pub enum Parsed<'line> {
     /// A rejection, an acceptance or a delivery.
     Event(Event<'line>),
-    /// None of these.
+    /// The line is neither an event nor a near miss.
     Nothing,
     /// The line looks like a rejection but was not taken, for this reason.
     NearMiss(&'static str),
@@ -73,7 +73,7 @@ pub struct ParserSettings {
 }
 
 impl Default for ParserSettings {
-    /// Courier, logging in UTC.
+    /// The settings for Courier's lines, with stamps in UTC.
     fn default() -> Self {
         Self {
             servers: vec![MailServer::Courier],
@@ -172,7 +172,7 @@ impl Parser {
     }
 }
 
-/// Adds the time to a finding.
+/// Converts a finding to an event by adding its time.
 fn event<'line>(
     found: Finding<'line>,
     stamp: Option<Stamp<'line>>,

@@ -18,8 +18,8 @@ pub struct Needles {
 }
 
 impl Needles {
-    /// A processor without SIMD has no packed searcher; every line is then
-    /// read.
+    /// Selects the lines that contain any of these strings. Without SIMD there
+    /// is no packed searcher, and every line is read.
     pub(super) fn any(needles: impl Iterator<Item = &'static str>) -> Self {
         Self {
             searcher: Searcher::new(needles),

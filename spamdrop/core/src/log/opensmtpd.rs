@@ -45,7 +45,7 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
         if let Some(addr) = token(peer).and_then(|(addr, _)| peer_address(addr)) {
             context.sessions.opened(id, addr);
         }
-        return Err("it is a connection");
+        return Err("it only reports a connection");
     }
     let rest = rest
         .strip_prefix(b"failed-command ")

@@ -31,7 +31,8 @@ const ADDRESS: &str = concat!(
     r"|(?:[Ii][Pp][Vv]6:)?[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}",
     r"(?:(?:\.[0-9]{1,3}){3})?)"
 );
-/// The IPv4 part of [`ADDRESS`], which is easiest to read in messages.
+/// The IPv4 part of [`ADDRESS`], for the example lines in messages, where it is
+/// easiest to read.
 const IPV4: &str = r"(?P<spamdrop_host>(?:[0-9]{1,3}\.){3}[0-9]{1,3})";
 const GROUP: &str = "spamdrop_host";
 
@@ -109,7 +110,7 @@ impl Pattern {
                 kind: Kind::Rejected { text },
                 rule: Cow::Owned(self.source.name.clone()),
             }),
-            None => Err("what stands for <HOST> is not an address"),
+            None => Err("the text in place of <HOST> is not an address"),
         })
     }
 }
@@ -145,7 +146,7 @@ fn compile(source: &str) -> Result<Regex, String> {
 fn anchored(nfa: &NFA) -> Result<(), String> {
     if !nfa.is_always_start_anchored() {
         return Err(
-            "`match` must start with `^`, or text of the peer's choosing could match anywhere in \
+            "`match` must start with `^`, or text that the peer chose could match anywhere in \
              the line; write out what stands before <HOST>"
                 .into(),
         );
@@ -197,7 +198,7 @@ fn explain(ambiguous: &Ambiguous) -> String {
                 .into()
         }
         Ambiguous::TooLarge => {
-            "`match` is too large to be judged; write shorter repetitions, `*` instead of `{0,200}`"
+            "`match` is too large to be checked; write shorter repetitions, `*` instead of `{0,200}`"
                 .into()
         }
     }

@@ -6,10 +6,10 @@
 //! disconnect from NAME[IP] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5
 //! ```
 //!
-//! A program is `SYSLOG_NAME/smtpd`. `syslog_name` may be any text, also
-//! several words with slashes, so only the last part counts. NAME is the
-//! verified PTR name, which Postfix accepts only as a host name: no blank, no
-//! bracket. Everything else that a client chooses (HELO, sender, recipient)
+//! The program name in the log is `SYSLOG_NAME/smtpd`. `syslog_name` may be any
+//! text, also several words with slashes, so only the last part counts. NAME is
+//! the verified PTR name, which Postfix accepts only as a host name: no blank,
+//! no bracket. Everything else that a client chooses (HELO, sender, recipient)
 //! follows the reply. The reply repeats the client's address, and the two must
 //! agree. So a listed HELO, sender domain or PTR name (`reject_rhsbl_*`) is not
 //! taken, because a good forwarder may send any of them.
@@ -78,8 +78,8 @@ fn rejected<'line>(message: &'line [u8], class: &[u8], rule: &'static str) -> Gr
         .and_then(bracketed)
         .filter(|(_, rest)| rest.starts_with(b" blocked using "))
         .ok_or("its reply does not say that the client's address is on a blocklist")?;
-    if listed.ok_or("what the blocklist lists is not an address")? != addr {
-        return Err("what the blocklist lists is not its client");
+    if listed.ok_or("the listed host is not an address")? != addr {
+        return Err("the listed host is not its client");
     }
     let end = memmem::find(text, b"; from=<").unwrap_or(text.len());
     let text = text.get(..end).unwrap_or_default();

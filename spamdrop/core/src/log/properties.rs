@@ -79,7 +79,7 @@ fn mailbox(text: &[u8]) -> Vec<u8> {
     [b'<'].into_iter().chain(inside).chain([b'>']).collect()
 }
 
-/// `print_submit_log_fix`.
+/// `print_submit_log_fix`: an ident contains no commas or colons.
 fn ident(text: &[u8]) -> Vec<u8> {
     let blanked = text.iter().map(|&byte| match byte {
         b',' | b':' => b' ',
@@ -126,7 +126,7 @@ impl Session {
         line
     }
 
-    /// `iov_logerror`.
+    /// The line that `iov_logerror` writes about an invalid command.
     fn command(&self) -> Vec<u8> {
         let mut line = HEADER.to_vec();
         line.extend(format!("error,relay={},port={}", self.relay(), self.port).bytes());
@@ -232,7 +232,8 @@ proptest! {
         prop_assert_eq!(read(&session.refusal("451")), None);
     }
 
-    /// The session of a forwarder that could be made to send this.
+    /// A spammer could make a forwarder send these mailboxes, and so have it
+    /// blocked.
     #[test]
     fn stale_memory_is_never_taken_for_a_reply(
         mut session in session(),
@@ -270,7 +271,8 @@ proptest! {
         before in chosen(),
         behind in chosen(),
     ) {
-        // With a whole header of its own, it would be a line of its own.
+        // Text that starts with a whole header is a different line, not garbage
+        // before this one.
         prop_assume!(!before.starts_with(HEADER));
         let line = [&before, &session.refusal("511"), &behind].map(|part| part.as_slice()).concat();
         let found = read(&line);

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! No text of the peer precedes IP, which tcpserver passes on (`TCPREMOTEIP`).
-//! TEXT is the blocklist's TXT record. Under multilog the line has a TAI64N
-//! stamp, after `tai64nlocal` a readable one, or none. Through syslog it is
+//! TEXT is the blocklist's TXT record. The line has the TAI64N stamp of
+//! multilog, the readable stamp of `tai64nlocal`, or none. Through syslog it is
 //! logged under the name of the service.
 //!
 //! A 451 is taken like a 553: it is rblsmtpd's default for every listed peer
@@ -55,14 +55,15 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
     Ok(Finding::rejected(addr, text, "rblsmtpd"))
 }
 
-/// Whether rblsmtpd reports about a peer.
+/// Whether the line is rblsmtpd's report about a peer.
 fn looks_rejected(line: &[u8]) -> bool {
     static LOOKS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("rblsmtpd: "));
     static PID: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" pid "));
     LOOKS.find(line).is_some() && PID.find(line).is_some()
 }
 
-/// Removes the seconds with decimals that splogger writes before each line.
+/// Removes a stamp before the name, such as the seconds with decimals that
+/// splogger writes.
 fn unstamped(message: &[u8]) -> &[u8] {
     match Stamp::split(message) {
         Some((Stamp::Unix(_) | Stamp::Tai64n(_), rest)) => rest,

@@ -38,8 +38,9 @@ const WEEKDAYS: [&[u8]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"
 
 const PARSER: DateTimeParser = DateTimeParser::new();
 
-/// The label of 1970. daemontools counts from there without leap seconds.
-/// Source: `taia_now.c`, and <https://cr.yp.to/libtai/tai64.html>.
+/// The TAI64 label of the start of 1970. daemontools counts from there without
+/// leap seconds. Source: `taia_now.c`, and
+/// <https://cr.yp.to/libtai/tai64.html>.
 const TAI64_OF_1970: u64 = (1 << 62) + 10;
 
 impl<'line> Stamp<'line> {

@@ -257,8 +257,8 @@ fn long_lines_are_read_in_little_time() {
     read_within(parser(), &lines, Duration::from_millis(10));
 }
 
-/// This line exercises the regular expressions; a real mail log has no such
-/// line.
+/// The lines are hard cases for the regular expressions; a real mail log has no
+/// such lines.
 #[test]
 fn long_lines_of_all_servers_are_read_in_linear_time() {
     let all = [
@@ -366,7 +366,7 @@ fn a_pattern_sees_its_programs_messages() {
             b"Nov 23 08:50:54 mx1 myfilter: reject from [1.2.3.999]: 550 no",
             now
         ),
-        Parsed::NearMiss("what stands for <HOST> is not an address")
+        Parsed::NearMiss("the text in place of <HOST> is not an address")
     );
 }
 
@@ -407,11 +407,11 @@ fn near_miss_is_of_the_server_that_it_looks_like() {
     let smtpd = format!("Nov 23 08:50:54 mx1 postfix/smtpd[1]: {reject}");
     assert_eq!(
         reason(&format!("{smtpd} [x.example] blocked using z; from=<a>")),
-        "what the blocklist lists is not an address"
+        "the listed host is not an address"
     );
     assert_eq!(
         reason(&format!("{smtpd} [192.0.2.2] blocked using z; from=<a>")),
-        "what the blocklist lists is not its client"
+        "the listed host is not its client"
     );
     assert_eq!(
         reason(&format!("{reject} [192.0.2.1] blocked using z; from=<a>")),
@@ -421,7 +421,7 @@ fn near_miss_is_of_the_server_that_it_looks_like() {
         reason(
             "2026-11-23 08:50:54 H=(x) [192.0.2.1] F=<a> temporarily rejected RCPT <b>: listed at z.example"
         ),
-        "it was rejected for now only"
+        "the rejection is only temporary"
     );
     assert_eq!(
         reason(&format!(

@@ -13,7 +13,7 @@ use crate::time::UnixSeconds;
 const WAIT: Duration = Duration::from_secs(3600);
 
 /// Sources that were found listed, and the time of the last listing. They are
-/// not stored on disk: a crash forgives an hour.
+/// not stored on disk, so a crash loses the demotions of the last hour.
 #[derive(Debug, Default)]
 pub(super) struct PendingDemotions {
     listed: HashMap<Target, UnixSeconds>,
@@ -41,7 +41,7 @@ impl PendingDemotions {
         Some((source, self.listed.remove(&source)?))
     }
 
-    /// Drops all.
+    /// Drops all pending demotions.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

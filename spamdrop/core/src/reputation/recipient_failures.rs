@@ -1,4 +1,5 @@
-//! Recipients that do not exist. A few are typing errors, many are guesses.
+//! Counts mail to recipients that do not exist. A few are typing errors; many
+//! mean that the source guesses addresses.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +14,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const CAPACITY: usize = 65_536;
 
 /// The unknown recipients of the last hour, by source. They are not stored on
-/// disk: a restart forgives at most an hour.
+/// disk, so a restart loses at most the last hour.
 #[derive(Debug, Default)]
 pub(super) struct RecipientFailures {
     /// The times of the last failures, oldest first; 0: none yet.

@@ -19,13 +19,15 @@ const NEVER: UnixSeconds = UnixSeconds::new(0);
 /// The resolution of [`UnixSeconds`].
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The record of a source: only the data that the rule needs. The time 0 means
-/// never. Acceptances within one second count as one. Days are UTC days.
+/// The record of a source: only the data that its standing depends on. The time
+/// 0 means never. Acceptances within one second count as one. Days are UTC
+/// days.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// The last acceptances since the last demotion, newest first.
     pub recent: [UnixSeconds; ACCEPTANCES],
-    /// The last of these acceptances on a day before that of the newest.
+    /// The last of these acceptances that was on an earlier day than the
+    /// newest.
     pub earlier_day: UnixSeconds,
     /// The last acceptance of all, unless the source was removed by hand since.
     pub last_accepted: UnixSeconds,
@@ -37,7 +39,7 @@ pub struct Record {
     pub by_hand: UnixSeconds,
 }
 
-/// The standing of a source; the standing that is evicted first comes first.
+/// The standing of a source, in the order in which records are evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SenderStanding {

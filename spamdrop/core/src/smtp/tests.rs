@@ -4,7 +4,7 @@ use super::*;
 const TEXT: &str = "Blacklisted by zone.example";
 const REFUSED: &str = "511 Blacklisted by zone.example\r\n";
 
-/// One reply more than the limit.
+/// The most bytes of replies that can wait: one reply beyond the limit.
 const MOST_WAITING: usize = ENOUGH + MAX_TEXT_LINES * (LONGEST_TEXT + 6);
 
 /// The replies and log lines that result from these chunks.
@@ -161,11 +161,12 @@ fn a_session_has_an_end() {
     let (replies, _, dialogue) = session(&[&endless[..]; 66], TEXT);
     assert_eq!(replies, "421 Too much input.\r\n");
     assert!(dialogue.has_ended());
-    // No reply to anything after it, nor after QUIT.
+    // Nothing after the limit, or after QUIT, gets a reply.
     assert_eq!(codes(b"QUIT\nNOOP\n"), ["221"]);
 }
 
-/// A mailing list's members are not errors: each recipient gets the same reply.
+/// Refused recipients do not count as errors, because mail to a list has many;
+/// each gets the same reply.
 #[test]
 fn refused_recipients_are_no_errors() {
     let said = [&b"MAIL FROM:<a@b>\n"[..], &b"RCPT TO:<c@d>\n".repeat(40)].concat();

@@ -1,4 +1,4 @@
-//! The record of a wave.
+//! The totals of a wave.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,8 @@ pub struct Wave {
     /// The longest time from a source's first refusal to the acceptance of its
     /// mail; `null` if there is no such source.
     pub longest_wait_s: Option<f64>,
-    /// The same, until the rejection of a listed source.
+    /// The longest time from a listed source's first refusal to its rejection;
+    /// `null` if there is no such source.
     pub longest_listed_wait_s: Option<f64>,
 }
 

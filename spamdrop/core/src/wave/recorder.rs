@@ -66,7 +66,7 @@ struct WaveCourse {
     sources: Sources,
     points: Points,
     start: Duration,
-    /// The last shortage of slots.
+    /// The time of the last shortage of slots.
     busy: Duration,
     refusals: Option<Refusals>,
     /// Whether there are changes to store.
@@ -281,7 +281,7 @@ impl WaveCourse {
         }
     }
 
-    /// The wave so far.
+    /// Updates the totals of the wave so far, and returns them.
     fn figures(&mut self) -> Wave {
         let (wave, sources) = (&mut self.wave, &self.sources);
         wave.length_s = seconds(self.busy.saturating_sub(self.start));
@@ -296,7 +296,7 @@ impl WaveCourse {
     }
 }
 
-/// Seconds, rounded to three decimals.
+/// Converts to seconds, rounded down to milliseconds.
 fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
 }

@@ -69,7 +69,7 @@ impl Totals {
         self.with(old, |new, old| new.checked_sub(old).unwrap_or(new))
     }
 
-    /// The sum.
+    /// The sum of both counts.
     #[must_use]
     pub fn plus(&self, more: &Self) -> Self {
         self.with(more, u64::saturating_add)

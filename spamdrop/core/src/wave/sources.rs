@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_wait_goes_from_the_first_refusal_to_the_first_that_is_heard() {
         let mut sources = Sources::new(9);
-        // This was before the refusal.
+        // Evidence from before the refusal does not end the wait.
         sources.heard(source(1), WaveEvidence::Accepted, at(0));
         sources.delayed(source(1), at(3));
         assert_eq!(sources.counts.delayed_accepted, 0);

@@ -21,7 +21,7 @@ pub(super) struct ImportParser<'a> {
     pub(super) reader: ListReader,
     pub(super) protected: &'a Protected,
     /// Entries whose peers hold a connection. They are imported open, so that
-    /// the connection can end.
+    /// the connection can end properly.
     pub(super) connected: &'a HashSet<Target>,
 }
 
@@ -101,7 +101,7 @@ impl ImportParser<'_> {
 }
 
 impl ParsedList {
-    /// Counts the last line as invalid.
+    /// Counts the current line as invalid.
     fn reject(&mut self, error: Invalid) {
         self.bad += 1;
         if self.errors.len() < NAMED {

@@ -60,7 +60,7 @@ fn batches_come_to_the_same_as_all_at_once() {
     }
 }
 
-/// Sources are dropped rather than the buffer growing without bound.
+/// Sources are dropped, so that the buffer does not grow without bound.
 #[test]
 fn many_of_whom_nothing_good_is_known_are_forgotten() {
     let logs = logs();

@@ -33,11 +33,11 @@ pub(super) struct KnownSenderSync {
     started: Option<Instant>,
     /// The next sync begins at this time at the earliest.
     rest: Option<Instant>,
-    /// The senders that the filter was given last.
+    /// The senders that the filter received last.
     known: Arc<Known>,
     /// Whether the filter holds exactly these senders.
     is_exact: bool,
-    /// Whether the filter was given the senders at all.
+    /// Whether the filter has received the senders at all.
     is_told: bool,
 }
 

@@ -28,8 +28,8 @@ pub(super) struct WaveHistory {
     writing: Option<Receiver<Written>>,
     /// Whether the database could be opened.
     is_begun: bool,
-    /// What could not be written. It comes first, alone: later points are no
-    /// good without it.
+    /// Snapshots whose write failed. They are written again before newer ones,
+    /// because later points are useless without them.
     unwritten: Vec<Snapshot>,
     /// The number of the newest wave of earlier daemons, once the database was
     /// read.
@@ -56,7 +56,7 @@ impl WaveHistory {
         }
     }
 
-    /// Records that a source arrived while its class was refused.
+    /// Records that a source arrived while its class had to wait.
     pub fn delayed(&mut self, source: IpAddr, is_known: bool) {
         self.recorder.delayed(source, is_known, clock::monotonic());
     }
@@ -133,8 +133,8 @@ impl WaveHistory {
         health.raise(Subject::WaveHistory, text);
     }
 
-    /// Writes the rest. The supervisor limits how long this may wait for the
-    /// disk.
+    /// Ends the wave and writes what is not written yet. The supervisor limits
+    /// how long this may wait for the disk.
     pub async fn end(&mut self, store: &Path) {
         if let Some(writing) = self.writing.take() {
             match writing.await {
@@ -145,7 +145,8 @@ impl WaveHistory {
             }
         }
         self.recorder.end();
-        // A database that could not be opened so far is not waited for.
+        // If nothing is left to write, do not try again to open a database that
+        // could not be opened so far.
         self.is_begun = true;
         loop {
             self.write(store);

@@ -53,7 +53,7 @@ fn carry_out(
     }
 }
 
-/// Now, by both clocks.
+/// Reads both clocks.
 pub(super) fn moment() -> Moment {
     Moment {
         wall: clock::wall(),

@@ -37,15 +37,15 @@ impl Scale {
         self.step.saturating_mul(tick)
     }
 
-    /// The height of a value.
+    /// The vertical position of a value in the picture.
     pub fn y(self, value: u64) -> f64 {
         let share = value as f64 / self.tick(TICKS) as f64;
         BOTTOM - (BOTTOM - TOP) * share.min(1.0)
     }
 }
 
-/// The distance of the time marks, and the marks, in seconds. `offset` is that
-/// of local time.
+/// Returns the distance between the time marks, and the marks, in seconds.
+/// `offset` is the difference of local time from UTC.
 pub(super) fn ticks(start: u64, end: u64, offset: i64) -> (u64, Vec<u64>) {
     let span = end.saturating_sub(start);
     let fits = |step: &u64| span / step <= TIMES;

@@ -84,7 +84,8 @@ fn a_wave_is_drawn_to_scale() {
     let text = svg(&timeline(9, vec![(START, points)]), &TimeZone::UTC);
     let document = Document::parse(&text).unwrap();
     assert_within(&document);
-    // 50 of 50 connections, 40 slots of them, 10 of 10 SYNs.
+    // The maxima are 50 connections and 10 SYNs, which are also the ends of the
+    // scales. There are 40 slots.
     let path = of_class(&document, "path", "open")[0]
         .attribute("d")
         .unwrap();

@@ -77,7 +77,7 @@ fn run(test: impl Future<Output = ()>) {
     runtime.enable_all().build().unwrap().block_on(test);
 }
 
-/// Including input that arrives before the greeting.
+/// This includes input that arrives before the greeting.
 #[test]
 fn who_says_everything_at_once_is_answered_in_order() {
     run(async {
@@ -189,8 +189,8 @@ fn more_than_the_limit_of_a_source_or_of_all_are_turned_away() {
     });
 }
 
-/// Its replies fill the kernel's buffer, and then the session reads nothing
-/// more.
+/// The replies to such a peer fill the kernel's buffer; then the session reads
+/// nothing more.
 #[test]
 fn who_never_reads_takes_no_memory_and_no_time() {
     run(async {

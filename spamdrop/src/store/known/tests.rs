@@ -85,8 +85,8 @@ fn sources_of_which_nothing_good_is_known_take_no_room() {
     store.merge_known(&listed, 9, NOW).unwrap();
     let demoted = known(before(9)).join(Record::demoted(NOW));
     assert_eq!(store.known_senders().unwrap(), [(source(2), demoted)]);
-    // This holds within one batch too: an old log may bring the good evidence
-    // again.
+    // This also holds within one batch: an old log may contain the same good
+    // evidence again.
     let both = learned([(3, demoted)]);
     store.merge_known(&both, 9, NOW).unwrap();
     assert_eq!(store.known_senders().unwrap()[1], (source(3), demoted));
@@ -112,7 +112,7 @@ fn the_most_expendable_are_forgotten() {
         (7, demoted(4)),
         (8, known(before(40 * DAY))),
     ]);
-    // A demotion is stored only over good evidence.
+    // A demotion is stored only for a source with good evidence.
     let good = learned((1..=8).map(|n| (n, Record::accepted(before(50 * DAY)))));
     store.merge_known(&good, 8, NOW).unwrap();
     store.merge_known(&kinds, 8, NOW).unwrap();

@@ -75,7 +75,8 @@ pub(in crate::store) fn newest(db: &Connection) -> Result<i64> {
     Ok(db.query_row(query, [], |row| row.get(0))?)
 }
 
-/// Deletes all but the newest waves, and all but the points of the newest.
+/// Keeps the newest `waves` waves, and the points of the newest `courses`;
+/// deletes all others.
 pub(super) fn forget(db: &Connection, waves: u32, courses: u32) -> Result<()> {
     for (count, from) in [
         (waves, "DELETE FROM waves WHERE id"),

@@ -89,7 +89,7 @@ impl Bench {
         self.now += Duration::from_secs(seconds);
     }
 
-    /// The lines of one look.
+    /// Checks the path once and reads to the end; returns the lines.
     fn lines(&mut self) -> Vec<String> {
         self.full_lines()
             .into_iter()
@@ -97,7 +97,8 @@ impl Bench {
             .collect()
     }
 
-    /// The lines of one look, each with its backlog flag.
+    /// Checks the path once and reads to the end; returns the lines, each with
+    /// its backlog flag.
     fn full_lines(&mut self) -> Vec<(String, bool)> {
         let now = self.now;
         let mut lines = Vec::new();
@@ -233,7 +234,7 @@ fn drains_a_rotated_file_and_waits_for_late_writers() {
     bench.pass(4);
     append(&writer, "late\n");
     assert_eq!(bench.lines(), ["late"]);
-    // The five seconds start again.
+    // After a late line, the five seconds start again.
     bench.pass(1);
     assert_eq!(bench.lines(), NONE);
     bench.pass(4);
@@ -392,7 +393,7 @@ fn a_copy_is_known_even_if_the_original_goes_at_once() {
     let mut bench = Bench::new();
     bench.append("log", "");
     bench.start(None);
-    // This reveals the age of log.1.
+    // The known file log.2 shows that log.1 is newer.
     bench.rename("log", "log.2");
     bench.append("log", &long("1"));
     assert_eq!(bench.lines().len(), 1);
@@ -595,7 +596,7 @@ fn finds_such_a_file_behind_one_that_is_known() {
     bench.open("log").set_len(0).unwrap();
     bench.rename("log", "log.1");
     bench.append("log", "3\n");
-    // The look opens the file without reading it, so the truncation is not
+    // The check opens the file without reading it, so the truncation is not
     // noticed.
     bench.follower().look();
     bench.restart(|bench| bench.append("log.1", "2\n"));

@@ -2,12 +2,12 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Fields that tell who wrote an entry, and that no writer can choose: see
-/// "Trusted Journal Fields" in systemd.journal-fields(7). The executable is
-/// not among them, for anybody can run `/usr/sbin/courierlogger`; nor is the
-/// unit, for in a mail server's the programs of its users run too, as
-/// `.forward` and `.courier` name them; nor the group, for there are programs
-/// that change it for everybody, as Courier's `sendmail`.
+/// Fields that identify who wrote an entry and that no writer can choose: see
+/// "Trusted Journal Fields" in systemd.journal-fields(7). The executable is not
+/// among them, because anybody can run `/usr/sbin/courierlogger`. Nor is the
+/// unit: a mail server's unit also runs programs of its users, which they name
+/// in `.forward` and `.courier`. Nor is the group: programs such as Courier's
+/// `sendmail` change it for everybody who runs them.
 const WRITER: [&str; 2] = ["_UID", "_SELINUX_CONTEXT"];
 
 /// Alternatives; an entry must match at least one.
@@ -37,7 +37,7 @@ impl Matches {
             let words = words.with_context(|| format!("\"{text}\""))?;
             ensure!(
                 words.iter().any(|word| WRITER.contains(&&*word.field)),
-                "\"{text}\" proves nothing of who wrote an entry; add {}",
+                "\"{text}\" does not prove who wrote an entry; add {}",
                 WRITER.join(" or ")
             );
             Ok(words)

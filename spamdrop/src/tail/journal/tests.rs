@@ -116,7 +116,7 @@ async fn a_cursor_is_gone_on_from_and_its_entry_not_taken_twice() {
     assert!(bench.lines[0].ends_with(": 2"), "{:?}", bench.lines);
 }
 
-/// The entries after the missing one were never read.
+/// If the cursor's entry is missing, the first entry was never read.
 #[tokio::test]
 async fn an_entry_other_than_the_cursors_is_taken() {
     let mut bench = Bench::new(&format!("echo '{}'; exec sleep 1000", entry(5)));
@@ -125,8 +125,8 @@ async fn an_entry_other_than_the_cursors_is_taken() {
     assert!(bench.lines[0].ends_with(": 5"), "{:?}", bench.lines);
 }
 
-/// The cursor's entry may not match them; that is no loss and causes no
-/// warning.
+/// The new matches may not select the cursor's entry; that is no loss and
+/// causes no warning.
 #[test]
 fn other_matches_go_on_behind_the_time_of_the_last_entry() {
     assert_eq!(place(1).with(&[MATCH.into()]), place(1));

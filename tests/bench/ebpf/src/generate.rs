@@ -1,4 +1,4 @@
-//! The generator: gives a frame a random source and sends it.
+//! The generator: gives a frame a random source address and sends it.
 
 use aya_ebpf::{
     Global,
@@ -10,24 +10,26 @@ use aya_ebpf::{
 
 use crate::scatter::scatter;
 
-/// Where to send.
+/// The index of the interface to which frames are sent.
 #[unsafe(no_mangle)]
 static INTERFACE: Global<u32> = Global::new(0);
-/// The first source.
+/// The first source address.
 #[unsafe(no_mangle)]
 static FIRST: Global<u32> = Global::new(0);
-/// Their number, a power of two, less one.
+/// The number of source addresses, a power of two, minus 1.
 #[unsafe(no_mangle)]
 static MASK: Global<u32> = Global::new(0);
 
 const ETHERNET: usize = 14;
-/// The words of an IPv4 header without options, and where its fields are.
+/// The number of 16-bit words in an IPv4 header without options, and the
+/// positions of its fields.
 const WORDS: usize = 10;
 const CHECKSUM: usize = 5;
 const SOURCE: usize = 6;
 
-/// Takes an Ethernet frame with IPv4 in it. `XDP_TX` would send it too: a test
-/// run redirects it then, to the interface it pretends to come from.
+/// Expects an Ethernet frame that contains IPv4. `XDP_TX` would send the frame
+/// in the same way: a test run redirects it to the interface that its context
+/// names.
 #[xdp]
 pub fn generate(ctx: XdpContext) -> u32 {
     let header = ctx.data() + ETHERNET;
@@ -44,7 +46,7 @@ pub fn generate(ctx: XdpContext) -> u32 {
     unsafe { bpf_redirect(INTERFACE.load(), 0) as u32 }
 }
 
-/// Changes the source and, by RFC 1624, equation 3, the checksum.
+/// Replaces the source address and updates the checksum (RFC 1624, equation 3).
 #[inline(always)]
 fn set_source(header: &mut [u16; WORDS], source: u32) {
     let [a, b, c, d] = source.to_be_bytes();

@@ -28,20 +28,20 @@ use spamdrop_common::packet::{Segment, parse};
 use crate::frame::Frame;
 
 const SMTP: u16 = 25;
-/// What `slow` wastes on each packet.
+/// Number of look-ups that `slow` adds to each packet.
 const WASTED_LOOKUPS: u32 = 16;
 
-/// Packets that the program was made for, on each CPU.
+/// Number of packets that the yardstick's test matched, on each CPU.
 #[btf_map(name = "counted")]
 static COUNTED: PerCpuArray<u64, 1> = PerCpuArray::new();
 /// Address → expiry. The loader sets the real size.
 #[btf_map(name = "expiries")]
 static EXPIRIES: LruHashMap<[u8; 4], u64, 1024> = LruHashMap::new();
-/// The program that `slow` goes on with.
+/// The program that `slow` calls after its look-ups.
 #[btf_map(name = "next")]
 static NEXT: ProgramArray<1> = ProgramArray::new();
 
-/// Drops every packet, unread.
+/// Drops every packet without reading it.
 #[xdp(frags)]
 pub fn untouched(_ctx: XdpContext) -> u32 {
     counted(XDP_DROP)
@@ -56,8 +56,8 @@ pub fn limit(ctx: XdpContext) -> u32 {
     }
 }
 
-/// Drops TCP/25 from sources with an expiry to come: the least that a list
-/// of addresses can do.
+/// Drops TCP/25 from sources whose expiry is in the future. This is the minimum
+/// that any list of addresses has to do.
 #[xdp(frags)]
 pub fn plain(ctx: XdpContext) -> u32 {
     let Some(segment) = to_smtp(&ctx) else {
@@ -75,8 +75,8 @@ pub fn plain(ctx: XdpContext) -> u32 {
     counted(XDP_DROP)
 }
 
-/// Parses, and passes everything. It counts TCP/25, or there would be nothing
-/// to parse for.
+/// Parses and passes every packet. It counts TCP/25, because the compiler would
+/// remove a parser whose result is unused.
 #[xdp(frags)]
 pub fn parse_only(ctx: XdpContext) -> u32 {
     match to_smtp(&ctx) {
@@ -85,8 +85,8 @@ pub fn parse_only(ctx: XdpContext) -> u32 {
     }
 }
 
-/// Wastes look-ups, then goes on with another program: what the bench must
-/// see when a filter gets slower.
+/// Adds look-ups, then calls another program. The bench must show such a
+/// slowdown of a filter.
 #[xdp(frags)]
 pub fn slow(ctx: XdpContext) -> u32 {
     let mut i = 0;
@@ -98,7 +98,8 @@ pub fn slow(ctx: XdpContext) -> u32 {
         }
         i += 1;
     }
-    // SAFETY: nothing in this frame has to be dropped.
+    // SAFETY: a successful call does not return, so it runs no destructors; no
+    // value of this function has one.
     unsafe { NEXT.tail_call(&ctx, 0) };
     XDP_PASS
 }
@@ -113,8 +114,8 @@ fn to_smtp(ctx: &XdpContext) -> Option<Segment> {
 #[inline(always)]
 fn counted(action: u32) -> u32 {
     if let Some(count) = COUNTED.get_ptr_mut(0) {
-        // SAFETY: the value belongs to this CPU, on which no second packet
-        // runs meanwhile.
+        // SAFETY: the value belongs to this CPU, and no second packet runs on
+        // the CPU in the meantime.
         unsafe { *count += 1 };
     }
     action

@@ -1,8 +1,8 @@
-//! Which addresses are listed.
+//! Scatters the listed addresses over their range.
 
-/// One of 2^24 numbers for another: neighbours end up far apart, as the
-/// addresses of a botnet are. Shifts and an odd factor can be undone, so no two
-/// end up at the same place.
+/// Maps a 24-bit number to another one, such that neighbours end up far apart,
+/// as the addresses of a botnet are. Shifts with XOR and an odd factor are
+/// invertible, so no two numbers have the same result.
 #[inline(always)]
 pub const fn scatter(number: u32) -> u32 {
     let mixed = (number ^ (number >> 12)).wrapping_mul(0x00b5_297b) & 0x00ff_ffff;

@@ -35,13 +35,13 @@ failregex = ^[^:]*: 511\\s
 ///
 /// # Errors
 ///
-/// It is not unpacked, or did not start; the error contains its output.
+/// The package is not unpacked, or fail2ban did not start; the error contains
+/// its output.
 pub fn start(host: &Host, log: &Path) -> Result<Daemon> {
     let tree = debian_tree()?;
     let layers = format!("lowerdir={TREE}/usr:/usr");
     host.exec(["mkdir", TREE, CONFIG])?;
-    // Bound to a name without characters that the mount options treat as
-    // separators.
+    // Bound to a path without characters that are separators in mount options.
     host.exec(["mount", "--bind", &tree.to_string_lossy(), TREE])?;
     host.exec(["mount", "-t", "overlay", "overlay", "/usr", "-o", &layers])?;
     let jail = jail(log);

@@ -22,8 +22,8 @@ pub const PACE: Duration = Duration::from_micros(100);
 /// Maximum duration: each SYN has its own port, by which answers are matched,
 /// and ports run out after this time.
 pub const LONGEST: Duration = Duration::from_secs(6);
-/// An answer arrives before the next SYN is sent, unless the server's core is
-/// busy. If none arrives for this long, the SYNs are being dropped.
+/// Time without an answer after which the SYNs count as dropped. An answer
+/// arrives before the next SYN is sent, unless the server's core is busy.
 const SILENCE: Duration = Duration::from_millis(30);
 /// The source port of the first SYN.
 const FIRST_PORT: u16 = 1024;
@@ -54,9 +54,10 @@ impl Knocker {
         Ok(Self { socket, cores })
     }
 
-    /// The time from the start of `act` to the first dropped SYN of `sender`,
-    /// which is the one after the last answered SYN; `None` if there is none
-    /// before `timeout`. Before `act`, `sender` must be answered.
+    /// Measures the time from the start of `act` to the first dropped SYN of
+    /// `sender`, which is the one after the last answered SYN. `None` if no SYN
+    /// is dropped before `timeout`. The server must answer `sender` before
+    /// `act`.
     ///
     /// # Errors
     ///
@@ -79,8 +80,8 @@ impl Knocker {
         })
     }
 
-    /// The time of the first dropped SYN; sends to `ready` when the first SYN
-    /// is answered.
+    /// Sends SYNs and returns the time of the first dropped one. Sends to
+    /// `ready` when the first SYN is answered.
     fn knock(
         &self,
         attempt: &mut Attempt<'_>,
@@ -96,7 +97,8 @@ impl Knocker {
         attempt.knock(timeout)
     }
 
-    /// Runs `act` when requested; returns the time of its start.
+    /// Runs `act` when a message arrives on `wanted`; returns the time of its
+    /// start.
     fn act(&self, wanted: &Receiver<()>, act: impl FnOnce() -> Result<()>) -> Result<Instant> {
         pin(None, self.cores.receiver)?;
         wanted.recv().context("the sender is not ready")?;
@@ -130,7 +132,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Sends the first SYN and awaits the answer.
+    /// Sends the first SYN and waits for the answer.
     fn is_answered(&mut self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(1);
         self.send()?;

@@ -16,7 +16,8 @@ use anyhow::{Context as _, Result, anyhow};
 pub const LINES_PER_SECOND: u64 = 100_000;
 /// Lines per `write(2)`, as a syslog daemon writes a batch.
 const BATCH: u64 = 100;
-/// Batches that are written before the measurement: those of half a second.
+/// Number of batches that are written before the measurement begins: half a
+/// second of load.
 const LEAD: u64 = LINES_PER_SECOND / BATCH / 2;
 /// The load ends by itself after this time, so that it does not fill the disk.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -36,7 +37,7 @@ const OTHERS: [&str; 10] = [
     "systemd[1]: Started Session 4711 of user root.",
 ];
 
-/// A thread that writes lines that block nobody.
+/// A thread that writes log lines which cause no block.
 pub struct Load {
     stop: Arc<AtomicBool>,
     writer: JoinHandle<Result<f64>>,

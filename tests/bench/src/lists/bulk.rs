@@ -15,7 +15,7 @@ use crate::sample::Sample;
 use crate::table::{Bar, Case, Unit};
 
 const LIST: &str = "/run/list";
-/// Addresses per nft command: a transaction has to fit into memory.
+/// Addresses per nft command: the whole transaction has to fit into memory.
 const NFT_CHUNK: usize = 1 << 16;
 
 /// The measured times, in milliseconds.
@@ -64,7 +64,7 @@ pub fn measure(rounds: usize, quick: bool) -> Result<Vec<Case>> {
 fn prepare(spamdrop: &Host, ipset: &Host, nft: &Host) -> Result<()> {
     let room = capacity(MANY);
     let mut list = String::new();
-    // In the format of `ipset save`, with the final size of the hash.
+    // The text has the format of `ipset save`, with the final size of the hash.
     let mut restore =
         format!("create listed hash:ip family inet hashsize 524288 maxelem {room} timeout 600\n");
     let mut rules = format!(
@@ -133,8 +133,9 @@ fn with_nft(host: &Host, times: &mut Times, lists: bool) -> Result<()> {
     Ok(())
 }
 
-/// The map's size as reported by the kernel, in bytes per entry, rounded to
-/// tenths because the map itself takes some hundred bytes more.
+/// Determines the map's memory as reported by the kernel, in bytes per entry.
+/// The result is rounded to tenths, because the map itself takes some hundred
+/// bytes besides its entries.
 fn bytes_an_entry(host: &Host) -> Result<f64> {
     let text = host.run(|| {
         let map = MapData::from_pin("/sys/fs/bpf/spamdrop/v2/blocked4")?;
@@ -157,7 +158,7 @@ fn push(sample: &mut Sample, time: Duration) {
 impl Times {
     fn cases(self) -> Vec<Case> {
         const SECOND: Bar = Bar::AtMost(1.0);
-        // The bar requires spamdrop to be five times as fast.
+        // spamdrop has to be five times as fast.
         const FIFTH: Option<Bar> = Some(Bar::AtMost(0.2));
         let case = |name: &str, sample| {
             Case::new(name, Unit::Milliseconds, "spamdrop", sample).with_bar(SECOND)

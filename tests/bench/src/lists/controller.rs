@@ -16,18 +16,18 @@ use crate::table::{Bar, Case, Unit};
 
 /// The default capacity.
 const FULL: u32 = 262_144;
-/// Offenders in the log, too few to trigger the ceiling.
+/// Rejected senders in the log, too few to reach the ceiling.
 const OFFENDERS: u32 = 2_000;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Measures starts with nothing attached, and the resident set with an empty
-/// and a full map.
+/// Measures the start without an attached filter, and the resident set with an
+/// empty and a full map.
 ///
 /// # Errors
 ///
 /// The daemon does not become ready, or does not read its log.
 pub fn measure(rounds: usize) -> Result<Vec<Case>> {
-    say("the controller");
+    say("the daemon");
     let spamdrop = Spamdrop::new(FULL)?;
     let list: String = addresses(FULL).map(|addr| format!("{addr}\n")).collect();
     write(&spamdrop.host, "/run/list", list)?;
@@ -60,7 +60,7 @@ fn run(spamdrop: &Spamdrop) -> Result<Daemon> {
     Daemon::start(&spamdrop.host, program, args, [("RUST_LOG", "info")])
 }
 
-/// Fills the map, and makes the daemon read rejections as well.
+/// Fills the map, and appends rejections to the log for the daemon to read.
 fn fill(spamdrop: &Spamdrop) -> Result<()> {
     spamdrop.time(&["import", "/run/list"])?;
     let stamp = Timestamp::now();
@@ -82,13 +82,13 @@ fn fill(spamdrop: &Spamdrop) -> Result<()> {
     })
 }
 
-/// The resident set of a process, in MiB.
+/// Reads the resident set of a process, in MiB.
 fn resident(daemon: &Daemon) -> Result<f64> {
     let path = format!("/proc/{}/status", daemon.pid());
     let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
     let mib = kib.context("no VmRSS")? / 1024.0;
-    ensure!(mib > 0.0, "the controller has ended");
+    ensure!(mib > 0.0, "the daemon has ended");
     Ok(mib)
 }

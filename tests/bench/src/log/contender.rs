@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use super::traffic::Written;
 use super::{Log, path_text};
 
-/// A rejection in the full grammar that spamdrop has for Courier: every known
-/// header, cut fields, replies without a text.
+/// Matches a rejection in spamdrop's full grammar for Courier: every known
+/// header, truncated fields, replies without a text.
 const PATTERN: &str = concat!(
     r"^(<[0-9]{1,3}>)?",
     r"(1 [^ ]+ [^ ]+ courieresmtpd [^ ]+ [^ ]+ (-|(\[[^\]]*\])+) ",
@@ -19,12 +19,13 @@ const PATTERN: &str = concat!(
     r"error,relay=[0-9A-Fa-f:.]+(,port=[0-9]{1,5})?(,ident=[^,:]*)?",
     r",from=<[^<>:]*(>|\.\.\.)(,to=<[^<>:]*(>|\.\.\.))?: 511([ -]|$)",
 );
-/// A pattern for the rejections of this log only, as a user would write it.
+/// Matches the rejections of this log only, as a user would write it.
 const SHORT: &str = concat!(
     r"^[^ ]+ [^ ]+ courieresmtpd: error,relay=[0-9a-f.:]+(,port=[0-9]+)?(,ident=[^,:]*)?",
     r",from=<[^<>:]*>(,to=<[^<>:]*>)?: 511[ -]"
 );
-/// The same for fail2ban, which removes the stamp before matching.
+/// Matches the same rejections in fail2ban, which removes the stamp before
+/// matching.
 const FAILREGEX: &str = concat!(
     r"^\s*\S+ courieresmtpd(?:\[\d+\])?: error,relay=<HOST>(?:,port=\d+)?(?:,ident=[^,:]*)?",
     r",from=[^:]*: 511(?:[ -]|$)"
@@ -91,7 +92,7 @@ impl Contender {
         })
     }
 
-    /// A command that counts the lines with a pattern.
+    /// Makes a command that counts the lines that match a pattern.
     fn counter(program: &str, pattern: &str, log: &Log, expected: u64) -> Result<Self> {
         Ok(Self {
             program: program.into(),

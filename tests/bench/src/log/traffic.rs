@@ -1,5 +1,5 @@
-//! Generates a mail server's log: complete sessions one after another, always
-//! the same ones.
+//! Generates a mail server's log: complete sessions one after another, the same
+//! ones in every run.
 
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
@@ -59,7 +59,7 @@ const DOMAINS: [&str; 8] = [
     "eu.example",
     "a-rather-long-name.example",
 ];
-/// Refusals that have nothing to do with a blocklist.
+/// Refusals for other reasons than a blocklist.
 const REFUSALS: [&str; 5] = [
     "550 User unknown.",
     "513 Relaying denied.",
@@ -67,7 +67,7 @@ const REFUSALS: [&str; 5] = [
     "550 5.1.1 No such mailbox here",
     "431 Mail system full.",
 ];
-/// Replies to commands of clients, with the command.
+/// Logged errors of client commands, each with its command.
 const COMMANDS: [&str; 4] = [
     "msg=\"535 Authentication failed.\",cmd: AUTH LOGIN YWRtaW5AZXhhbXBsZS5jb20=",
     "msg=\"535 Authentication failed.\",cmd: AUTH PLAIN",
@@ -84,8 +84,8 @@ pub struct Written {
     pub bytes: u64,
     /// Lines that report the rejection of a peer on a blocklist.
     pub rejections: u64,
-    /// Lines that contain `: 511 `, including those about other servers that
-    /// refuse our mail.
+    /// Lines that contain `: 511 `, including those of other servers that
+    /// refuse mail from this one.
     pub codes: u64,
 }
 
@@ -190,8 +190,8 @@ impl<W: Write> Log<'_, W> {
         self.write_line("courierd", &format!("completed,id={id}"))
     }
 
-    /// Writes a session with a user's message to another server, which seldom
-    /// refuses it.
+    /// Writes a session in which a user sends a message to another server,
+    /// which seldom refuses it.
     fn outgoing(&mut self) -> io::Result<()> {
         let peer = self.connected(&GOOD)?;
         let (id, user, to) = (self.id(), self.choose(&NAMES), self.mailbox());

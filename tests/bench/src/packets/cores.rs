@@ -19,8 +19,8 @@ use crate::table::{Bar, Case, Unit};
 /// System calls per measurement.
 const CALLS: u32 = 4;
 
-/// Measures drops by test runs on one core, then on two at once: with different
-/// entries, and with the same entry.
+/// Measures drops by test runs on one core, then on two cores at once, with
+/// different entries and with the same entry.
 ///
 /// # Errors
 ///
@@ -56,7 +56,7 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
         .collect())
 }
 
-/// Packets per second of all cores together.
+/// Measures the packets per second of all cores together.
 fn rate(program: &Xdp, work: &[(usize, &Vec<u8>)]) -> Result<f64> {
     let ready = Barrier::new(work.len());
     let rates: Vec<Result<f64>> = thread::scope(|scope| {
@@ -66,8 +66,8 @@ fn rate(program: &Xdp, work: &[(usize, &Vec<u8>)]) -> Result<f64> {
                 let ready = &ready;
                 scope.spawn(move || {
                     let pinned = pin(None, cpu);
-                    // Also after an error, because other threads wait at the
-                    // barrier.
+                    // This comes before the check of `pinned`, because other
+                    // threads wait at the barrier.
                     ready.wait();
                     pinned?;
                     Ok(1e9 / nanoseconds(program, frame, CALLS)?)

@@ -23,8 +23,8 @@ const RECENT_HOLDS: u32 = 100;
 /// Capacity of xdp-filter's map.
 const XDP_FILTER_HOLDS: u32 = 10_000;
 
-/// Minimum share of the frames that find the queue full. Below it, the
-/// generator rather than the receiver limits the rate.
+/// Minimum share of the frames that have to find the queue full. With a lower
+/// share, the generator rather than the receiver limits the rate.
 const LEAST_OVERFLOW: f64 = 0.02;
 /// Number of attempts to reach that share: the filter is nearly as fast as the
 /// generator, and the host may slow down either.
@@ -44,7 +44,7 @@ enum Kind {
     Subject,
     WithoutList,
     WithList(fn(&Sink, Sources) -> Result<Drops>),
-    /// Not measured, for this reason.
+    /// Not measured, with the reason.
     Not(&'static str),
 }
 
@@ -78,7 +78,7 @@ pub fn measure(bench: &Bench, number: u32) -> Result<Option<Case>> {
     for _ in 1..ATTEMPTS {
         match table(name.clone(), shoot(bench, &lanes)?) {
             Ok(case) => return Ok(Some(case)),
-            Err(error) => say(&format!("{name}: once more, for {error:#}")),
+            Err(error) => say(&format!("{name}: measured again, because {error:#}")),
         }
     }
     table(name, shoot(bench, &lanes)?).map(Some)
@@ -86,7 +86,7 @@ pub fn measure(bench: &Bench, number: u32) -> Result<Option<Case>> {
 
 type Shots = Vec<(Contender, Result<Vec<Shot>>)>;
 
-/// Measures all lanes in turn in every round.
+/// Runs all lanes in turn in every round.
 fn shoot(bench: &Bench, lanes: &[(Contender, Result<Lane>)]) -> Result<Shots> {
     let mut shots: Vec<_> = lanes.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds(bench.thoroughness) {
@@ -105,7 +105,7 @@ fn shoot(bench: &Bench, lanes: &[(Contender, Result<Lane>)]) -> Result<Shots> {
         .collect())
 }
 
-/// The rates, if the receiver was the bottleneck.
+/// Collects the rates; fails if the receiver was not the bottleneck.
 fn rates(shots: &[Shot]) -> Result<Sample> {
     let sample = |figure: fn(&Shot) -> f64| Sample(shots.iter().map(figure).collect());
     let rate = sample(|shot| shot.rate);

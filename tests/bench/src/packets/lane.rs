@@ -1,4 +1,4 @@
-//! A lane: a program that drops packets on a sink, and the traffic for it.
+//! A lane: a sink with a program that drops packets, and the traffic for it.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ pub struct Scope {
     pub other_port: bool,
 }
 
-/// A dropping program in place on a sink.
+/// A sink with an attached program that drops packets.
 pub struct Lane {
     sink: Sink,
     drops: Drops,
@@ -56,7 +56,7 @@ impl Lane {
     ///
     /// # Errors
     ///
-    /// It drops other packets, or a system call failed.
+    /// The program drops other packets, or a system call failed.
     pub fn new(
         source: &Host,
         sink: Sink,
@@ -84,7 +84,8 @@ impl Lane {
         Ok(lane)
     }
 
-    /// Sends a burst and waits until all of it was dropped, or none.
+    /// Sends a burst, waits until it has arrived, and checks that all of its
+    /// packets were dropped, or that all passed.
     fn expect(&self, source: &Host, generator: &Generator, dropped: bool) -> Result<()> {
         let before = self.counts()?;
         generator.send(source, BURST)?;

@@ -1,4 +1,4 @@
-//! Packets that pass: their cost with warm caches.
+//! The cost of packets that pass, with warm caches.
 
 use std::net::IpAddr;
 use std::thread;
@@ -29,7 +29,9 @@ const CALLS: u32 = 4;
 /// Capacity of the default map.
 const FULL: u32 = 262_144;
 
-/// Measures a clean sender and another port, with an empty and a full list.
+/// Measures SYNs of a source that is not blocked, to port 25 and to another
+/// port, with an empty and a full list, and its packets in different states of
+/// the gate.
 ///
 /// # Errors
 ///
@@ -47,8 +49,8 @@ pub fn measure(bench: &Bench) -> Result<Vec<Case>> {
         subject("empty", None),
         subject("full", Some(Sources::listed(FULL))),
     ];
-    // The yardsticks are attached, because the kernel calls an attached program
-    // more directly.
+    // The yardsticks are attached like the filter, because the kernel calls an
+    // attached program more directly.
     let attached = |name, yardstick: Yardstick| {
         let sink = Sink::new(&bench.source, name)?;
         anyhow::Ok((yardstick.attach(&sink)?, sink))
@@ -104,7 +106,7 @@ fn at_the_gate(bench: &Bench, parse_only: &Xdp) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// How the gate treats a clean sender.
+/// The gate's treatment of a source that is not blocked.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     Off,
@@ -165,9 +167,9 @@ fn compare<const N: usize>(
     Ok(samples)
 }
 
-/// The time of one program run on a frame, in nanoseconds of this thread's CPU
-/// time, so that other users of the core do not count. (The kernel's own
-/// measurement is rounded to whole nanoseconds.)
+/// Measures the time of one program run on a frame, in nanoseconds of this
+/// thread's CPU time, so that other users of the core do not count. (The
+/// kernel's own measurement is rounded to whole nanoseconds.)
 ///
 /// # Errors
 ///

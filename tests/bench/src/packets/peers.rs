@@ -15,8 +15,8 @@ use super::traffic::Sources;
 /// Addresses per nft command: a transaction has to fit into memory.
 const NFT_CHUNK: usize = 1 << 16;
 
-/// The rule of 2009, but before the routing decision, which is faster than in
-/// INPUT.
+/// Adds the rule of 2009, but in PREROUTING: before the routing decision, it is
+/// faster than in INPUT.
 ///
 /// # Errors
 ///
@@ -37,7 +37,7 @@ pub fn xt_recent(sink: &Sink, sources: Sources) -> Result<Drops> {
     Ok(Box::new(|host: &Host| iptables_drops(host, "PREROUTING")))
 }
 
-/// A set whose elements the packets refresh, at the earliest hook.
+/// Adds a set whose timeouts are refreshed by packets, at the earliest hook.
 ///
 /// # Errors
 ///
@@ -67,7 +67,8 @@ pub fn nft(sink: &Sink, sources: Sources) -> Result<Drops> {
     }))
 }
 
-/// A set whose elements a rule refreshes, so that they slide like the others.
+/// Adds a set whose timeouts are refreshed by a rule, so that they slide as in
+/// the other lists.
 ///
 /// # Errors
 ///
@@ -91,8 +92,8 @@ pub fn ipset(sink: &Sink, sources: Sources) -> Result<Drops> {
     Ok(Box::new(|host: &Host| iptables_drops(host, "listed")))
 }
 
-/// A list without expiry, for all ports, because xdp-filter supports nothing
-/// else.
+/// Adds a list without expiry and for all ports, because xdp-filter supports
+/// nothing else.
 ///
 /// # Errors
 ///
@@ -120,7 +121,7 @@ fn iptables(host: &Host, rule: &str) -> Result<String> {
     host.exec(raw.into_iter().chain(rule.split(' ')))
 }
 
-/// The packet counter of a chain's DROP rule.
+/// Reads the packet counter of a chain's DROP rule.
 fn iptables_drops(host: &Host, chain: &str) -> Result<u64> {
     let rules = iptables(host, &format!("-v -n -x -L {chain}"))?;
     let words = rules.lines().map(|line| line.split_whitespace());
@@ -131,7 +132,7 @@ fn iptables_drops(host: &Host, chain: &str) -> Result<u64> {
     counts.next().context("iptables shows no DROP rule")
 }
 
-/// Runs a command on a file with this text.
+/// Writes `text` to a file and runs a command on it.
 fn read_by(host: &Host, command: &[&str], text: String) -> Result<()> {
     const PATH: &str = "/run/bench-list";
     host.run(move || fs::write(PATH, text).with_context(|| format!("cannot write {PATH}")))?;

@@ -75,13 +75,13 @@ impl Sink {
         })
     }
 
-    /// Handles the packets in a thread of their own, on this core. This must be
-    /// called last, because another program on the interface replaces the
-    /// thread.
+    /// Moves the handling of packets to a thread of its own, on this core. Must
+    /// be called last, because attaching another program to the interface
+    /// replaces the thread.
     ///
     /// # Errors
     ///
-    /// The kernel refuses, or hides its threads.
+    /// The kernel refuses, or its threads are not visible.
     pub fn receive_on(&self, cpu: usize) -> Result<Receiver> {
         let threaded = format!("/sys/class/net/{}/threaded", self.interface);
         self.host.run(move || write(&threaded, "1"))?;

@@ -38,8 +38,8 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Attaches the filter, with sealed entries that are extended by ten
-    /// minutes.
+    /// Attaches the filter; the sources are sealed entries, which each hit
+    /// extends to ten minutes.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Subject {
     ///
     /// # Errors
     ///
-    /// None after [`Subject::attach`].
+    /// Never after [`Subject::attach`].
     pub fn program(&self) -> Result<&Xdp> {
         match &self.slow {
             Some(slow) => slow.program(),
@@ -65,12 +65,12 @@ impl Subject {
     ///
     /// # Errors
     ///
-    /// None after [`Subject::attach`].
+    /// Never after [`Subject::attach`].
     pub fn filter(&self) -> Result<&Xdp> {
         self.filter.program()
     }
 
-    /// Turns it into a reader of its drop counter.
+    /// Converts the subject into a reader of its drop counter.
     pub fn into_drops(self) -> Drops {
         Box::new(move |_: &Host| {
             // The programs stay loaded as long as the reader exists; `slow`
@@ -129,7 +129,8 @@ fn fill(list: &mut Blocklist, turn: &WriteLock, sources: Sources) -> Result<()> 
     }
 }
 
-/// Replaces the filter by a program that wastes time and then calls it.
+/// Replaces the attached filter by a program that adds look-ups and then calls
+/// the filter.
 fn slow_down(filter: &Filter, pin: &Path) -> Result<Yardstick> {
     let mut slow = Yardstick::load("slow", LEAST)?;
     let mut next: ProgramArray<_> = slow.map_mut("next")?.try_into()?;

@@ -29,7 +29,8 @@ const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 0);
 
 /// Frames per system call while saturating.
 const CHUNK: u32 = 1 << 18;
-/// Frames that the kernel builds before it sends them, as a driver would.
+/// Number of frames that the kernel builds before it sends them, as a driver
+/// would.
 const BATCH: u32 = 64;
 
 /// A range of source addresses.

@@ -34,8 +34,8 @@ impl Yardstick {
         Ok(Self { object, name })
     }
 
-    /// `plain`, with spamdrop's default capacity, or with room for these
-    /// sources, which it blocks.
+    /// Loads `plain` with room for these sources, and blocks them; without
+    /// sources, it has spamdrop's default capacity.
     ///
     /// # Errors
     ///
@@ -61,11 +61,11 @@ impl Yardstick {
         })
     }
 
-    /// The program.
+    /// The loaded program.
     ///
     /// # Errors
     ///
-    /// None in the object that this crate built.
+    /// Never, for the object that this crate built.
     pub fn program(&self) -> Result<&Xdp> {
         let program = self.object.program(self.name).context("no such program")?;
         Ok(program.try_into()?)
@@ -75,16 +75,16 @@ impl Yardstick {
     ///
     /// # Errors
     ///
-    /// None in the object that this crate built.
+    /// Never, for a map of the object that this crate built.
     pub fn map_mut(&mut self, name: &str) -> Result<&mut Map> {
         self.object.map_mut(name).context("no such map")
     }
 
-    /// The program, to be attached by other means.
+    /// The loaded program, for attaching by other means.
     ///
     /// # Errors
     ///
-    /// None in the object that this crate built.
+    /// Never, for the object that this crate built.
     pub fn program_mut(&mut self) -> Result<&mut Xdp> {
         program_mut(&mut self.object, self.name)
     }
@@ -119,7 +119,7 @@ pub fn without_list(name: &'static str, sink: &Sink) -> Result<Drops> {
 }
 
 /// Capacity of a map that is not used: an LRU map needs some entries for each
-/// CPU.
+/// CPU, so 1 is too small.
 pub const LEAST: u32 = 1024;
 
 /// Attaches `plain`, with its list, to a sink.

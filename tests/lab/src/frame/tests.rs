@@ -67,7 +67,7 @@ fn extensions_chain_in_order() {
         frame[18..20],
         u16::try_from(extensions + 20).unwrap().to_be_bytes()
     );
-    // The next header and the length in each header's own unit.
+    // The next header, and the length in the unit of each header.
     for (offset, expected) in [
         (0, [60, 0]),
         (8, [51, 1]),

@@ -57,7 +57,8 @@ fn listing(kind: Rtype) -> Reply {
     }
 }
 
-/// The address in a query: 1.2.3.4 for `4.3.2.1.bl.example` in this zone.
+/// Extracts the address from a query: 1.2.3.4 from `4.3.2.1.bl.example` in this
+/// zone.
 fn reversed(name: &str, zone: &str) -> Option<Ipv4Addr> {
     let reversed: Ipv4Addr = name.strip_suffix(zone)?.strip_suffix('.')?.parse().ok()?;
     Some(Ipv4Addr::from_bits(reversed.to_bits().swap_bytes()))

@@ -22,7 +22,8 @@ pub enum Mode {
     Defaults,
     /// New connections wait while slots are short.
     Admit,
-    /// As `Admit`, and the responder answers listed senders with a 511.
+    /// As `Admit`; in addition, the responder answers listed senders with a
+    /// 511.
     Answer,
 }
 

@@ -38,7 +38,8 @@ impl Occupancy {
         self.slots + self.queue
     }
 
-    /// A lower bound of the connections that the server does not hold.
+    /// A lower bound of the connections that the server does not hold, because
+    /// the responder has them.
     #[must_use]
     pub fn aside(&self) -> usize {
         self.connections.saturating_sub(self.open())
@@ -74,7 +75,7 @@ pub fn watch(server: &Host, smtpd: &Smtpd, stop: &Receiver<()>) -> Result<Vec<Oc
     }
 }
 
-/// The number of connections of port 25 that wait to be accepted, and of all.
+/// Counts the connections of port 25 that wait to be accepted, and all of them.
 fn sockets(table: &str) -> Result<(usize, usize)> {
     let mut queue = None;
     let mut connections = 0;

@@ -17,7 +17,7 @@ use super::session::{End, Session};
 pub struct Outcome {
     /// Sessions and waiting connections during the wave.
     pub open: Load,
-    /// The same from the kernel's tables, as a check.
+    /// The same, counted in the kernel's tables as a check.
     pub connections: Load,
     /// Connections that belong to the responder and not to the server.
     pub aside: Load,
@@ -25,7 +25,7 @@ pub struct Outcome {
     pub saturated: f64,
     /// Time from `connect()` to the banner, for each session.
     pub banner: BTreeMap<Class, Times>,
-    /// The same for all legitimate senders.
+    /// The times of all legitimate senders together.
     pub legitimate_banner: Times,
     /// Retransmitted SYNs.
     pub retransmissions: BTreeMap<Class, u32>,
@@ -75,7 +75,7 @@ pub struct Times {
     pub max: f64,
 }
 
-/// A part of a whole.
+/// A part of a whole, such as lost mails of all mails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Share {
     /// The size of the part.

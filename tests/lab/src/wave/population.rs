@@ -26,7 +26,7 @@ const BOTS: [Ipv4Net; 2] = [
     net(Ipv4Addr::new(100, 96, 0, 0), 12),
 ];
 
-/// Number of addresses in a /24.
+/// Number of addresses in a /24, the distance of two known senders.
 const NET: u32 = 256;
 /// A timeout within which the kernel sends no second SYN.
 const ONE_SHOT: Duration = Duration::from_millis(500);
@@ -129,7 +129,7 @@ impl Sender {
 }
 
 impl Population {
-    /// All senders of a wave.
+    /// Generates all senders of a wave.
     #[must_use]
     pub fn new(seed: u64, scale: &Scale) -> Self {
         let mut maker = Maker {
@@ -245,8 +245,8 @@ impl Maker<'_> {
         Duration::from_secs_f64(range.start + width * self.random.f64())
     }
 
-    /// A number from 0 to 1 with distribution Beta(2, 3): it rises quickly and
-    /// falls slowly.
+    /// Draws a number from 0 to 1 with distribution Beta(2, 3), whose density
+    /// rises quickly and falls slowly.
     fn second_of_four(&mut self) -> f64 {
         let mut four = [(); 4].map(|()| self.random.f64());
         four.sort_by(f64::total_cmp);
@@ -254,7 +254,7 @@ impl Maker<'_> {
     }
 }
 
-/// Each known sender has a /24 of its own.
+/// The address of a known sender; each has a /24 of its own.
 fn known(number: u32) -> Ipv4Addr {
     nth(KNOWN, number, NET)
 }

@@ -6,8 +6,8 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsFd, AsRawFd};
 
-/// The retransmitted packets of a TCP socket. Before any data was sent, they
-/// are SYNs.
+/// Reads the number of packets that a TCP socket has retransmitted. Before any
+/// data was sent, they are SYNs.
 ///
 /// # Errors
 ///

@@ -44,7 +44,7 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// With QUIT and 221.
+    /// The server answered QUIT with 221.
     Quit,
     /// No SYN was answered before the timeout.
     Unconnected,
@@ -80,7 +80,7 @@ impl Clock {
     }
 }
 
-/// Connects, and talks until the end.
+/// Runs one session from `connect()` to its end.
 ///
 /// # Errors
 ///
@@ -125,7 +125,7 @@ pub async fn run(sender: &Sender, clock: &Clock, random: &mut Rng) -> io::Result
     Ok(session)
 }
 
-/// A socket that starts to connect.
+/// Creates a socket that has started to connect.
 fn connecting(sender: &Sender) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
@@ -184,7 +184,7 @@ impl Talk<'_> {
         self.reply().await
     }
 
-    /// The code in the last line of the next reply.
+    /// Reads the next reply, and returns the code of its last line.
     async fn reply(&mut self) -> Result<u16, End> {
         let boredom = self.session.sender.boredom;
         let code = timeout(boredom, code(&mut self.stream)).await;

@@ -230,8 +230,8 @@ fn extend(
     }
 }
 
-/// A byte of the range that a line can contain, if there is one; preferably a
-/// readable one.
+/// Chooses a byte of the range that a line can contain, preferably a readable
+/// one; `None` if there is none.
 fn sample(low: u8, high: u8, digit: u8) -> Option<u8> {
     let liked = [digit].into_iter().chain(*b"x[]() :.").chain(b'!'..=b'~');
     let mut bytes = liked.chain(0..=u8::MAX);

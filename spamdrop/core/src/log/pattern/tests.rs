@@ -85,7 +85,10 @@ fn a_name_is_no_address_and_a_number_too_large_a_near_miss() {
     for host in ["1.2.3.999", "1:2:3:4", "1:::2", "01.2.3.4"] {
         let message = format!("from [{host}]");
         let error = pattern.find(message.as_bytes()).unwrap().unwrap_err();
-        assert_eq!(error, "what stands for <HOST> is not an address", "{host}");
+        assert_eq!(
+            error, "the text in place of <HOST> is not an address",
+            "{host}"
+        );
     }
 }
 
@@ -196,7 +199,7 @@ fn other_mistakes_are_named() {
         (r"^from \w{1000}{1000}<HOST> ", "too large"),
         (
             r"^[a-z]{0,200}[a-z]{0,200}[a-z]{0,200} <HOST> ",
-            "too large to be judged",
+            "too large to be checked",
         ),
     ] {
         let error = refused(expression);

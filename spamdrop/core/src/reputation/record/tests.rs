@@ -20,8 +20,8 @@ enum Fact {
     Demoted(u64),
 }
 
-/// A literal implementation of the documented rule: it stores all events and
-/// counts them.
+/// A reference implementation of the documented rule, which stores all events
+/// and counts them.
 fn by_the_book(facts: &[Fact], now: u64) -> bool {
     let demoted = facts.iter().filter_map(|fact| match fact {
         Fact::Demoted(at) => Some(*at),

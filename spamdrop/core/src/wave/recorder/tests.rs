@@ -39,7 +39,7 @@ impl Clock {
         self.recorder.sample(self.sample);
     }
 
-    /// Passes this many seconds with this many open connections.
+    /// Passes `number` seconds with `open` connections.
     fn seconds(&mut self, number: u32, open: u32) {
         for _ in 0..number {
             self.second(|sample| sample.open = open);
@@ -110,7 +110,8 @@ fn a_refusal_makes_a_wave_too() {
     assert_eq!((wave.totals.refused, wave.length_s), ([0, 0, 4], 0.0));
     clock.seconds(60, 0);
     assert!(!clock.wave().ongoing);
-    // Also a refusal whose report precedes its count.
+    // A refusal also starts a wave if its report comes before the counter shows
+    // it.
     clock.delayed("192.0.2.1");
     clock.second(|sample| sample.totals.refused[0] += 1);
     let wave = clock.wave();

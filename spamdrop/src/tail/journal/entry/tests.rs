@@ -41,7 +41,7 @@ fn an_entry_becomes_what_journalctl_shows() {
             .starts_with("s=9e8dad61627a4c49bc5c7e6851ef495c;i=3;")
     );
     assert_eq!(entry.time_us, 1_795_443_553_000_167);
-    // `date -u -d @1795443553`
+    // The time as printed by `date -u -d @1795443553`.
     assert_eq!(
         String::from_utf8(entry.line.unwrap()).unwrap(),
         "2026-11-23T14:19:13.000167+00:00 mx1 courieresmtpd[8868]: started,ip=[::ffff:192.0.2.1],port=[4]"

@@ -75,8 +75,8 @@ fn listen(options: &Options) -> Result<()> {
         let mut session = start_session(stream, peer)?;
         let release = release.clone();
         std::thread::spawn(move || {
-            // Neither can fail: the process is our child, and the listener
-            // never stops listening.
+            // Neither can fail: the process is a child of this one, and the
+            // listener never stops.
             let _ = session.wait();
             let _ = release.send(());
         });

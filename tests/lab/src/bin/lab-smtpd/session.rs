@@ -36,7 +36,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session over the socket on standard input.
+    /// Creates a session over the socket on standard input.
     pub fn new(options: &Options, ip: Ipv6Addr, port: u16) -> Result<Self> {
         let stream = TcpStream::from(stdin().as_fd().try_clone_to_owned()?);
         let timeout = options.read_timeout;
@@ -66,7 +66,8 @@ impl Session {
         self.log_esmtpd(&format!("started,ip=[{ip}],port=[{port}]"))?;
         sleep(self.lookup);
         match self.dialogue() {
-            // An error of the connection; errors of the log have another type.
+            // A broken connection is the end of a session, not a failure.
+            // Errors of the log have another type.
             Err(error) if error.is::<io::Error>() => Ok(()),
             outcome => outcome,
         }
@@ -152,7 +153,7 @@ impl Session {
         self.reply(&format!("250 Ok. {id}"))
     }
 
-    /// The next line without its end; `None` once the peer has closed.
+    /// Reads the next line, without its end; `None` once the peer has closed.
     fn read_line(&mut self) -> Result<Option<String>> {
         let mut line = Vec::new();
         let mut limited = (&mut self.stream).take(MAX_LINE);
