@@ -1,4 +1,4 @@
-//! Ethernet frame → TCP segment.
+//! Frame → TCP segment, on links with an Ethernet header and without one.
 //!
 //! The same code runs in the kernel, where the verifier must be able to follow
 //! it. Hence plain `while` loops, headers copied as byte arrays, and no enum
@@ -61,6 +61,7 @@ const ACK: u8 = 0x10;
 
 /// Finds the TCP segment in an Ethernet frame with up to two VLAN tags (802.1Q
 /// or 802.1ad), IPv4 with options, or IPv6 with up to eight extension headers.
+/// A PPPoE frame is not parsed: its packet arrives again on the PPP interface.
 ///
 /// # Errors
 ///
@@ -78,6 +79,23 @@ pub fn parse<P: Packet + ?Sized>(packet: &P) -> Result<Segment, Reason> {
     match kind {
         0x0800 => ipv4(packet, offset + 2),
         0x86dd => ipv6(packet, offset + 2),
+        _ => Err(Reason::NotIp),
+    }
+}
+
+/// Finds the TCP segment in a packet that begins with its IP header, as on
+/// links without a link-layer header (PPP, tun, WireGuard, GRE, SIT).
+///
+/// # Errors
+///
+/// The reason for which any other packet is passed.
+#[inline(always)]
+pub fn parse_ip<P: Packet + ?Sized>(packet: &P) -> Result<Segment, Reason> {
+    // The shortest header: the verifier cannot follow the check of one byte.
+    let [version_and_length, ..]: [u8; 20] = load(packet, 0)?;
+    match version_and_length >> 4 {
+        4 => ipv4(packet, 0),
+        6 => ipv6(packet, 0),
         _ => Err(Reason::NotIp),
     }
 }

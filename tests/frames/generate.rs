@@ -8,7 +8,7 @@ use fastrand::Rng;
 use crate::sources::{PORTS, Sources};
 
 /// The kernel takes no shorter frame for a test run.
-const MIN: usize = 14;
+pub const MIN: usize = 14;
 /// The kernel splits a frame that does not fit in a page, less headroom and
 /// tailroom; the filter reads the first part only.
 const MAX: usize = 3_400;
@@ -26,8 +26,9 @@ struct Frame<'a> {
     extensions: Vec<usize>,
 }
 
-/// The next frame: about two in five are damaged.
-pub fn frame(rng: &mut Rng, sources: &Sources) -> Vec<u8> {
+/// The next frame: about two in five are damaged. With it, where its IP header
+/// began before.
+pub fn frame(rng: &mut Rng, sources: &Sources) -> (Vec<u8>, usize) {
     let mut frame = Frame {
         rng,
         sources,
@@ -42,7 +43,7 @@ pub fn frame(rng: &mut Rng, sources: &Sources) -> Vec<u8> {
             frame.damage();
         }
     }
-    frame.bytes
+    (frame.bytes, frame.ip)
 }
 
 impl Frame<'_> {

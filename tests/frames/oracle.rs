@@ -49,6 +49,16 @@ pub fn parse(frame: &[u8]) -> Result<Segment, Reason> {
     }
 }
 
+/// The same for a packet without a link-layer header. No IP header is shorter
+/// than 20 bytes, whatever its version.
+pub fn parse_ip(packet: &[u8]) -> Result<Segment, Reason> {
+    match packet.first_chunk::<20>().ok_or(Reason::Truncated)?[0] >> 4 {
+        4 => ipv4(packet),
+        6 => ipv6(packet),
+        _ => Err(Reason::NotIp),
+    }
+}
+
 fn ipv4(packet: &[u8]) -> Result<Segment, Reason> {
     let fixed = packet.first_chunk::<20>().ok_or(Reason::Truncated)?;
     let fixed = whole::<60>(fixed);

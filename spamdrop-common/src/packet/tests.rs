@@ -112,6 +112,32 @@ fn up_to_two_vlan_tags() {
 }
 
 #[test]
+fn without_a_link_layer_header_the_version_tells_ipv4_from_ipv6() {
+    let v4 = ipv4_packet(8, 0, TCP, &tcp_header(25, SYN));
+    let v6 = ipv6_packet(&[0, 60], 0, &tcp_header(25, SYN));
+    let segment = parse_ip(v4.as_slice()).unwrap();
+    assert_eq!(
+        (segment.v6, segment.source4(), segment.port),
+        (false, SOURCE4, 25)
+    );
+    let segment = parse_ip(v6.as_slice()).unwrap();
+    assert_eq!(
+        (segment.v6, segment.source, segment.port),
+        (true, SOURCE6, 25)
+    );
+    for version in (0..16).filter(|version| ![4, 6].contains(version)) {
+        let mut packet = v4.clone();
+        packet[0] = version << 4 | 5;
+        assert_eq!(parse_ip(packet.as_slice()), Err(Reason::NotIp), "{version}");
+    }
+    for length in 0..20 {
+        assert_eq!(parse_ip(&v4[..length]), Err(Reason::Truncated), "{length}");
+    }
+    // An Ethernet header in front is no IP header.
+    assert_eq!(parse_ip(v4_frame(0).as_slice()), Err(Reason::NotIp));
+}
+
+#[test]
 fn ipv6_with_up_to_eight_extension_headers() {
     let tcp = tcp_header(25, SYN);
     for count in 0..=8 {
