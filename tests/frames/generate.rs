@@ -226,8 +226,10 @@ impl Frame<'_> {
     fn break_ip_length(&mut self) {
         let field = if self.rng.bool() { 2 } else { 4 };
         let left = self.bytes.len().saturating_sub(self.ip);
-        let length = match self.rng.u32(0..3) {
+        let length = match self.rng.u32(0..4) {
             0 => self.rng.usize(..=0xffff),
+            // Near the end of the headers, where a fragment may be cut.
+            3 => 8 * self.rng.usize(1..8) + self.rng.usize(..8),
             1 => self.rng.usize(..100),
             _ => left.saturating_sub(self.rng.usize(..100)),
         };

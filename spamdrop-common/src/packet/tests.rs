@@ -163,6 +163,67 @@ fn first_fragments_have_ports_and_later_ones_pass() {
     assert_eq!(reason(&later), Reason::LaterFragment);
 }
 
+/// Linux rounds a fragment with successors down to a multiple of eight bytes,
+/// so that the flags of one with 15 bytes are not those of the segment.
+#[test]
+fn a_first_ipv4_fragment_without_flags_counts_as_a_syn() {
+    let tcp = tcp_header(25, ACK);
+    let fragment = |length: usize, more| {
+        let packet = ipv4_packet(8, more, TCP, &tcp[..length]);
+        parse(ethernet(&[VLAN], 0x0800, &packet).as_slice())
+    };
+    for length in 0..8 {
+        assert_eq!(fragment(length, 0x2000), Err(Reason::Truncated), "{length}");
+    }
+    for length in 8..16 {
+        let segment = fragment(length, 0x2000).unwrap();
+        assert!(segment.syn && !segment.v6, "{length}");
+        assert_eq!(segment.source4(), SOURCE4);
+        let read = (segment.port, segment.source_port, segment.ttl);
+        assert_eq!(read, (25, 40_000, 64), "{length}");
+    }
+    assert!(!fragment(16, 0x2000).unwrap().syn);
+    // Without successors a short segment is no SYN, but a broken packet.
+    for length in 0..TCP_FLAGS_END {
+        assert_eq!(fragment(length, 0), Err(Reason::Truncated), "{length}");
+    }
+    // Ethernet's padding behind a short fragment is not read as flags.
+    let mut padded = ethernet(&[], 0x0800, &ipv4_packet(0, 0x2000, TCP, &tcp[..8]));
+    padded.extend([0; 18]);
+    assert!(parse(padded.as_slice()).unwrap().syn);
+}
+
+#[test]
+fn a_first_ipv6_fragment_without_ports_counts_as_a_syn_to_the_smtp_port() {
+    let tcp = tcp_header(465, ACK);
+    let fragment = |kinds: &[u8], length: usize, field: u16| {
+        let mut packet = ipv6_packet(kinds, field, &tcp);
+        packet[4..6].copy_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
+        parse(ethernet(&[], 0x86dd, &packet).as_slice())
+    };
+    for length in 8..24 + TCP_FLAGS_END {
+        let segment = fragment(&[44, 60, 60], length, 1).unwrap();
+        assert!(segment.syn && segment.v6 && segment.port == 25, "{length}");
+        assert_eq!(segment.source, SOURCE6);
+        // Without successors, or in a later fragment.
+        for field in [0, 8 | 1] {
+            assert!(fragment(&[44, 60, 60], length, field).is_err(), "{length}");
+        }
+    }
+    let whole = fragment(&[44, 60, 60], 24 + TCP_FLAGS_END, 1).unwrap();
+    assert!(!whole.syn && whole.port == 465);
+    assert_eq!(fragment(&[44], 7, 8 | 1), Err(Reason::Truncated));
+    // The outer fragment header counts, whatever the inner one says.
+    let mut nested = ipv6_packet(&[44, 44, 60], 0, &tcp);
+    nested[4..6].copy_from_slice(&[0, 16]);
+    nested[43] = 1;
+    assert!(
+        parse(ethernet(&[], 0x86dd, &nested).as_slice())
+            .unwrap()
+            .syn
+    );
+}
+
 #[test]
 fn truncation_at_every_byte_passes() {
     let kinds = [0, 43, 60, 135, 51, 44];
