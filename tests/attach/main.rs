@@ -165,7 +165,7 @@ fn auto_falls_back_to_generic_and_native_says_why_not() {
         .unwrap();
     let refusal = pair.refused(&["br.100"], Mode::Native);
     assert!(
-        refusal.contains("br.100 refuses native XDP (its driver has none)"),
+        refusal.contains("Underlying driver does not support XDP in native mode"),
         "{refusal}"
     );
     assert_eq!(pair.pins(), Vec::<String>::new());
@@ -174,6 +174,31 @@ fn auto_falls_back_to_generic_and_native_says_why_not() {
     let linked = pair.server.run(|| linked(pin_dir()).unwrap());
     assert_eq!(linked[0].name, "br.100");
     assert_eq!(linked[0].interface.as_ref().unwrap().name, "br.100");
+}
+
+/// The peer has more queues to send than the interface has to receive, as in
+/// many containers.
+#[test]
+fn queues_that_do_not_fit_are_generic() {
+    let pair = Pair::new(1500);
+    pair.server
+        .exec(
+            "ip link add eth1 numrxqueues 1 numtxqueues 1 type veth peer name eth2 \
+             numrxqueues 2 numtxqueues 2"
+                .split_whitespace(),
+        )
+        .unwrap();
+    let refusal = pair.refused(&["eth1"], Mode::Native);
+    for part in ["eth1 refuses native XDP", "os error 28", "rx queues"] {
+        assert!(refusal.contains(part), "{refusal}");
+    }
+    let left = |name: &'static str| {
+        let found = move || spamdrop::kernel::network::find(name).unwrap().unwrap().xdp;
+        pair.server.run(found)
+    };
+    assert_eq!(left("eth1"), None);
+    let attached = pair.attach(&["eth1"], Mode::Auto).unwrap();
+    assert!(!attached[0].interface.xdp.unwrap().native);
 }
 
 #[test]

@@ -121,11 +121,11 @@ mod tests {
         Interface {
             index: 1,
             name: name.into(),
-            mtu: 1500,
             xdp: program_id.map(|program_id| Xdp {
                 program_id,
                 native: true,
             }),
+            ..Interface::default()
         }
     }
 

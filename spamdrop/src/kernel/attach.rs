@@ -1,7 +1,9 @@
 //! Programs and links: load, attach, replace, detach.
 
 mod load;
+mod native;
 mod refusal;
+mod second_try;
 mod steering;
 mod verifier;
 
@@ -9,13 +11,11 @@ pub use load::{Filter, load};
 pub use steering::{is_steering, steer, unsteer};
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::xdp::{XdpLink, XdpMode};
-use aya::programs::{ProgramError, Xdp};
 use rustix::io::Errno;
 
 use crate::kernel::blocklist::migrate::{self, Upgrade};
@@ -24,7 +24,6 @@ use crate::kernel::bpf;
 use crate::kernel::network::{self, Interface};
 use crate::lock::WriteLock;
 use load::load_into;
-use refusal::{explain, reason, refuses_native};
 
 const LINK_PREFIX: &str = "link_";
 
@@ -32,7 +31,7 @@ const LINK_PREFIX: &str = "link_";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// In the driver; in the generic hook if the driver has no XDP.
+    /// In the driver; in the generic hook if the driver refuses it.
     #[default]
     Auto,
     /// Only in the driver.
@@ -127,11 +126,11 @@ fn attach_all(
 ) -> Result<(Filter, Vec<Attached>)> {
     let maps_dir = upgrade.map_or_else(|| pins::maps_dir(pin_dir), Upgrade::staging_dir);
     pins::check(&maps_dir, Some(plan.capacity))?;
-    let mut filter = load_into(&maps_dir, plan)?;
+    let filter = load_into(&maps_dir, plan)?;
     if let Some(upgrade) = upgrade {
         upgrade.copy()?;
     }
-    let program = filter.program_mut()?;
+    let program = filter.program()?.fd()?.as_fd();
     let (mut adopted, mut new) = (Vec::new(), Vec::new());
     for interface in interfaces {
         let is_linked = is_linked(pin_dir, interface)?;
@@ -146,8 +145,8 @@ fn attach_all(
         let pin = link_pin(pin_dir, &interface.name);
         remove_file(&pin)?;
         done.made.push(pin.clone());
-        create(program, interface, plan.mode)?
-            .pin(&pin)
+        let link = native::create(program, interface, plan.mode)?;
+        bpf::pin(link.as_fd(), &pin)
             .with_context(|| format!("cannot pin the link {}", pin.display()))?;
     }
     for interface in &adopted {
@@ -190,7 +189,7 @@ fn pinned_link(pin: &Path) -> Result<Option<bpf::PinnedLink>> {
 /// program would use maps that are no longer written. The same holds for the
 /// steering program; without a daemon it has no responder, so it is only
 /// detached, and `run` attaches it again.
-fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Result<()> {
+fn replace_others(program: BorrowedFd<'_>, pin_dir: &Path, named: &[Interface]) -> Result<()> {
     for link in linked(pin_dir)? {
         let is_named = named.iter().any(|interface| interface.name == link.name);
         if link.interface.is_some() && !is_named {
@@ -211,46 +210,9 @@ fn ensure_mode(interface: &Interface, mode: Mode) -> Result<()> {
     Ok(())
 }
 
-fn replace(program: &mut Xdp, pin: &Path) -> Result<()> {
-    let link = FdLink::from(PinnedLink::from_pin(pin)?);
-    program
-        .attach_to_link(XdpLink::try_from(link)?)
-        .with_context(|| format!("cannot replace the program behind {}", pin.display()))?;
-    Ok(())
-}
-
-fn create(program: &mut Xdp, interface: &Interface, mode: Mode) -> Result<FdLink> {
-    let name = &interface.name;
-    let first = if mode == Mode::Generic {
-        XdpMode::Skb
-    } else {
-        XdpMode::Driver
-    };
-    match link(program, interface.index, first) {
-        Ok(link) => Ok(link),
-        Err(error) if mode == Mode::Auto && refuses_native(&error) => {
-            log::warn!(target: "spamdrop::attach", "{name}: no native XDP ({}); the filter runs in the slower generic hook", reason(&error, interface));
-            link(program, interface.index, XdpMode::Skb).map_err(|error| explain(&error, interface))
-        }
-        Err(error) => Err(explain(&error, interface)),
-    }
-}
-
-fn link(program: &mut Xdp, ifindex: u32, mode: XdpMode) -> Result<FdLink, io::Error> {
-    let id = program
-        .attach_to_if_index(ifindex, mode)
-        .map_err(system_error)?;
-    let link = program.take_link(id).map_err(system_error)?;
-    // On EINVAL, aya attaches by netlink instead. Such an attachment ends with
-    // the process, and dropping it here detaches it.
-    FdLink::try_from(link).map_err(|_| Errno::INVAL.into())
-}
-
-fn system_error(error: ProgramError) -> io::Error {
-    match error {
-        ProgramError::SyscallError(error) => error.io_error,
-        other => io::Error::other(other),
-    }
+fn replace(program: BorrowedFd<'_>, pin: &Path) -> Result<()> {
+    bpf::update_link(pin, program)
+        .with_context(|| format!("cannot replace the program behind {}", pin.display()))
 }
 
 /// The path of an interface's pinned link. A dot is replaced by a colon: bpffs

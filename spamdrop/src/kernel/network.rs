@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached};
+use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteVia};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket};
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use crate::kernel::netlink;
 
 /// An interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
     /// The interface's index.
     pub index: u32,
@@ -23,6 +23,8 @@ pub struct Interface {
     pub name: String,
     /// Its MTU in bytes.
     pub mtu: u32,
+    /// Whether it is a virtio device.
+    pub is_virtio: bool,
     /// The XDP program on it, if any.
     pub xdp: Option<Xdp>,
 }
@@ -57,14 +59,13 @@ pub fn find(name: &str) -> Result<Option<Interface>> {
 fn interface(link: &LinkMessage) -> Interface {
     let mut found = Interface {
         index: link.header.index,
-        name: String::new(),
-        mtu: 0,
-        xdp: None,
+        ..Interface::default()
     };
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => found.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => found.mtu = *mtu,
+            LinkAttribute::ParentDevBusName(bus) => found.is_virtio = bus == "virtio",
             LinkAttribute::Xdp(xdp) => found.xdp = attached(xdp),
             _ => {}
         }
@@ -72,18 +73,19 @@ fn interface(link: &LinkMessage) -> Interface {
     found
 }
 
+/// The program that sees the packets. A card may have a program in hardware
+/// beside it, which is reported as well.
 fn attached(attributes: &[LinkXdp]) -> Option<Xdp> {
-    let program_id = attributes.iter().find_map(|attribute| match attribute {
-        LinkXdp::ProgId(id)
-        | LinkXdp::DrvProgId(id)
-        | LinkXdp::SkbProgId(id)
-        | LinkXdp::HwProgId(id) => Some(*id),
-        _ => None,
-    })?;
-    let generic = attributes.contains(&LinkXdp::Attached(XdpAttached::SocketBuffer));
-    Some(Xdp {
-        program_id,
-        native: !generic,
+    let id = |native| {
+        move |attribute: &LinkXdp| match (native, attribute) {
+            (true, LinkXdp::DrvProgId(id) | LinkXdp::HwProgId(id))
+            | (false, LinkXdp::SkbProgId(id)) => Some(*id),
+            _ => None,
+        }
+    };
+    [false, true].into_iter().find_map(|native| {
+        let program_id = attributes.iter().find_map(id(native))?;
+        Some(Xdp { program_id, native })
     })
 }
 

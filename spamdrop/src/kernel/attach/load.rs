@@ -33,10 +33,6 @@ impl Filter {
         Ok(program.try_into()?)
     }
 
-    pub(super) fn program_mut(&mut self) -> Result<&mut Xdp> {
-        xdp(&mut self.object, self.name)
-    }
-
     /// The program for links whose packets begin with the IP header. The first
     /// call loads it.
     ///
