@@ -6,6 +6,7 @@
 
 mod faults;
 mod gate;
+mod interfaces;
 mod known;
 mod lookups;
 mod operation;

@@ -5,9 +5,11 @@ use std::fmt;
 
 /// The parts of the daemon that can have a problem. Each has at most one text
 /// at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
-    /// Interfaces without the filter.
+    /// The interface of this name, which does not have the filter.
+    Interface(String),
+    /// The list of interfaces, which cannot be read.
     Interfaces,
     /// Notifications about addresses, routes and interfaces.
     Network,
@@ -58,6 +60,7 @@ pub(super) enum Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Interface(name) => name,
             Self::Interfaces => "interfaces",
             Self::Network => "network",
             Self::Allowlist => "allowlist",
@@ -97,8 +100,8 @@ impl Registry {
         }
     }
 
-    pub fn clear(&mut self, subject: Subject) {
-        if self.0.remove(&subject).is_some() {
+    pub fn clear(&mut self, subject: &Subject) {
+        if self.0.remove(subject).is_some() {
             log::info!("{subject}: recovered");
         }
     }
@@ -118,10 +121,12 @@ mod tests {
         let mut registry = Registry::default();
         registry.raise(Subject::Gate, "first".into());
         registry.raise(Subject::Gate, "second".into());
-        registry.raise(Subject::Interfaces, "eth0".into());
-        assert_eq!(registry.texts(), ["eth0", "second"]);
-        registry.clear(Subject::Gate);
-        registry.clear(Subject::Gate);
+        registry.raise(Subject::Interface("eth1".into()), "eth1".into());
+        registry.raise(Subject::Interface("eth0".into()), "eth0".into());
+        assert_eq!(registry.texts(), ["eth0", "eth1", "second"]);
+        registry.clear(&Subject::Gate);
+        registry.clear(&Subject::Gate);
+        registry.clear(&Subject::Interface("eth1".into()));
         assert_eq!(registry.texts(), ["eth0"]);
     }
 }

@@ -111,7 +111,7 @@ pub(super) async fn run(run_dir: PathBuf, mut inbox: UnboundedReceiver<StatusMes
 fn take(state: &mut DaemonState, health: &mut Registry, message: StatusMessage) {
     match message {
         StatusMessage::Raised(subject, text) => health.raise(subject, text),
-        StatusMessage::Cleared(subject) => health.clear(subject),
+        StatusMessage::Cleared(subject) => health.clear(&subject),
         StatusMessage::Watch(watch) => {
             state.sources = watch.sources;
             let events = watch.events.into_iter();
@@ -135,7 +135,7 @@ fn write_state(run_dir: &Path, state: &mut DaemonState, health: &mut Registry) {
     state.written_unix_s = clock::unix_seconds().get();
     state.warnings = health.texts();
     match write(run_dir, state) {
-        Ok(()) => health.clear(Subject::StateFile),
+        Ok(()) => health.clear(&Subject::StateFile),
         Err(error) => health.raise(Subject::StateFile, format!("{error:#}")),
     }
 }

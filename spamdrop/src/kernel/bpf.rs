@@ -5,6 +5,7 @@ mod links;
 
 pub use links::{
     PinnedLink, create_xdp_link, detach_link, pin, pinned_link, pinned_namespace, update_link,
+    xdp_links,
 };
 
 use std::io;
@@ -119,6 +120,8 @@ enum Command {
     MapUpdateBatch = 26,
     LinkCreate = 28,
     LinkUpdate = 29,
+    LinkGetFdById = 30,
+    LinkGetNextId = 31,
     LinkDetach = 34,
 }
 

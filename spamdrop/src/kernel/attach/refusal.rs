@@ -4,6 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::hidden::hidden;
 use crate::exit::{Exit, Failure};
 use crate::kernel::network::{self, Interface};
 
@@ -77,9 +78,9 @@ pub(super) fn explain(error: &io::Error, interface: &Interface) -> anyhow::Error
     let name = &interface.name;
     let message = match Errno::from_io_error(error) {
         Some(Errno::BUSY | Errno::EXIST) => {
-            let found = network::find(name).ok().flatten();
-            match found.and_then(|found| found.xdp) {
-                Some(xdp) => foreign(name, xdp.program_id),
+            let found = network::find(name).ok().flatten().unwrap_or_default();
+            match found.xdp {
+                Some(_) => foreign(&found),
                 None => format!(
                     "{name} cannot take an XDP program: an interface above or below it (bond, \
                      bridge, VLAN) has one. `bpftool net` shows it; remove it first"
@@ -97,10 +98,19 @@ pub(super) fn explain(error: &io::Error, interface: &Interface) -> anyhow::Error
     Failure::new(Exit::Failed, message)
 }
 
-/// The message for an interface with another XDP program.
-fn foreign(name: &str, program_id: u32) -> String {
+/// The message for an interface with an XDP program that no pin belongs to.
+#[must_use]
+pub fn foreign(interface: &Interface) -> String {
+    let name = &interface.name;
+    if let Some(filter) = hidden(interface) {
+        return format!(
+            "{name} has {filter}; nothing was changed. {} removes it, or unmount what was mounted over /sys/fs/bpf",
+            filter.remedy(name)
+        );
+    }
+    let id = interface.xdp.map_or(0, |xdp| xdp.program_id);
     format!(
-        "{name} already has an XDP program (id {program_id}) that is not spamdrop's; nothing was changed. `bpftool net` shows it; remove it first, or use another interface"
+        "{name} already has an XDP program (id {id}) that is not spamdrop's; nothing was changed. `bpftool net` shows it; remove it first, or use another interface"
     )
 }
 

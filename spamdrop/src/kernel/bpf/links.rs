@@ -6,6 +6,8 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::{Command, call};
 
 /// `BPF_XDP` of `enum bpf_attach_type`.
@@ -24,6 +26,14 @@ struct LinkCreateAttr {
     target_ifindex: u32,
     attach_type: u32,
     flags: u32,
+}
+
+#[repr(C)]
+struct LinkIdAttr {
+    /// The id, or that after which the next is wanted.
+    link_id: u32,
+    next_id: u32,
+    open_flags: u32,
 }
 
 #[repr(C)]
@@ -56,9 +66,7 @@ pub fn create_xdp_link(program: BorrowedFd<'_>, ifindex: u32, flags: u32) -> io:
     };
     // SAFETY: the command takes no pointers.
     let fd = unsafe { call(Command::LinkCreate, &mut attr) }?;
-    // SAFETY: the kernel has just returned this descriptor, and nothing else
-    // owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
+    owned(fd)
 }
 
 /// Pins an object at `path`.
@@ -77,6 +85,14 @@ pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     unsafe { call(Command::ObjPin, &mut attr) }.map(drop)
 }
 
+/// The descriptor that a command has returned.
+fn owned(fd: i64) -> io::Result<OwnedFd> {
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just returned this descriptor, and nothing else
+    // owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Opens a pinned object.
 fn object_get(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
@@ -87,9 +103,7 @@ fn object_get(path: &Path) -> io::Result<OwnedFd> {
     };
     // SAFETY: the path is a C string that outlives the call.
     let fd = unsafe { call(Command::ObjGet, &mut attr) }?;
-    // SAFETY: the kernel has just returned this descriptor, and nothing else
-    // owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
+    owned(fd)
 }
 
 /// Detaches the link that is pinned at `path` from its interface. Removing the
@@ -128,6 +142,8 @@ pub fn update_link(path: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
 /// A pinned XDP link, as the kernel describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PinnedLink {
+    /// Its id, as bpftool shows it.
+    pub id: u32,
     /// The id of the link's program.
     pub program_id: u32,
     /// The index of its interface; 0 if that no longer exists.
@@ -143,6 +159,35 @@ pub fn pinned_link(path: &Path) -> io::Result<PinnedLink> {
     described(path, "an XDP link", xdp_link)
 }
 
+/// Every XDP link of the kernel, in whatever network namespace.
+///
+/// # Errors
+///
+/// Without CAP_SYS_ADMIN, links cannot be listed.
+pub fn xdp_links() -> io::Result<Vec<PinnedLink>> {
+    let mut found = Vec::new();
+    let mut attr = LinkIdAttr {
+        link_id: 0,
+        next_id: 0,
+        open_flags: 0,
+    };
+    loop {
+        attr.next_id = 0;
+        // SAFETY: the command takes no pointers.
+        match unsafe { call(Command::LinkGetNextId, &mut attr) } {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => return Ok(found),
+            result => result?,
+        };
+        attr.link_id = std::mem::take(&mut attr.next_id);
+        // SAFETY: the command takes no pointers.
+        let fd = unsafe { call(Command::LinkGetFdById, &mut attr) };
+        // Otherwise it ended in the meantime.
+        if let Ok(fd) = fd {
+            found.extend(xdp_link(&fdinfo(owned(fd)?.as_fd())?));
+        }
+    }
+}
+
 /// The inode of the network namespace of the link that is pinned at `path`; 0
 /// if the namespace no longer exists.
 ///
@@ -155,12 +200,14 @@ pub fn pinned_namespace(path: &Path) -> io::Result<u64> {
 
 fn described<T>(path: &Path, what: &str, read: fn(&str) -> Option<T>) -> io::Result<T> {
     let link = object_get(path)?;
-    let fd = link.as_fd().as_raw_fd();
-    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
-    read(&text).ok_or_else(|| {
+    read(&fdinfo(link.as_fd())?).ok_or_else(|| {
         let message = format!("{} is not {what}", path.display());
         io::Error::new(io::ErrorKind::InvalidData, message)
     })
+}
+
+fn fdinfo(object: BorrowedFd<'_>) -> io::Result<String> {
+    std::fs::read_to_string(format!("/proc/self/fdinfo/{}", object.as_raw_fd()))
 }
 
 fn xdp_link(fdinfo: &str) -> Option<PinnedLink> {
@@ -168,6 +215,7 @@ fn xdp_link(fdinfo: &str) -> Option<PinnedLink> {
         return None;
     }
     Some(PinnedLink {
+        id: field(fdinfo, "link_id")?.parse().ok()?,
         program_id: field(fdinfo, "prog_id")?.parse().ok()?,
         ifindex: field(fdinfo, "ifindex")?.parse().ok()?,
     })
@@ -194,6 +242,7 @@ mod tests {
         let text = "pos:\t0\nflags:\t02\nlink_type:\txdp\nlink_id:\t3\n\
                     prog_tag:\t5a8e\nprog_id:\t42\nifindex:\t7\n";
         let link = PinnedLink {
+            id: 3,
             program_id: 42,
             ifindex: 7,
         };
