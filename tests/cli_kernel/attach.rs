@@ -205,3 +205,27 @@ fn the_link_of_another_namespace_is_not_taken_for_ours() {
             .contains("attached, native")
     );
 }
+
+#[test]
+fn a_time_namespace_with_an_offset_is_refused() {
+    let site = attached("");
+    let config = site.path("spamdrop.toml");
+    for (offset, code) in [("86400", 1), ("0", 0)] {
+        for verb in [&["attach", "eth0"][..], &["add", "100.64.0.9"]] {
+            let mut command = site.server.command("unshare");
+            command
+                .args(["--time", "--fork", "--monotonic", offset])
+                .arg(env!("CARGO_BIN_EXE_spamdrop"))
+                .arg("--config")
+                .arg(&config)
+                .args(verb)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped());
+            let output = site.server.spawn(&mut command).unwrap();
+            let output = output.wait_with_output().unwrap();
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(code), "{verb:?}: {said}");
+            assert_eq!(said.contains("time namespace"), code == 1, "{said}");
+        }
+    }
+}

@@ -158,7 +158,7 @@ pub fn text(
     };
     let since = local_time(UnixSeconds::new(state.since_unix_s), zone);
     line(out, "daemon", &format!("running (pid {pid}) since {since}"))?;
-    let age = now.get().saturating_sub(state.written_unix_s);
+    let age = now.get().abs_diff(state.written_unix_s);
     daemon::text(out, state, Duration::from_secs(age))
 }
 
