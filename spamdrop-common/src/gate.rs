@@ -141,7 +141,7 @@ impl Gate {
     #[inline(always)]
     const fn is_fresh(&self, now: MonotonicNs) -> bool {
         let fresh = FRESH_FOR.as_secs() * SECOND;
-        now.ns().saturating_sub(self.written.ns()) <= fresh
+        now.ns().abs_diff(self.written.ns()) <= fresh
     }
 
     /// An estimate of the connections that the server holds, given the current

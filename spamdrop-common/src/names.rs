@@ -76,6 +76,10 @@ pub const RESPONDER6: u32 = 1;
 pub const PROGRAM_FRAGS: &str = "spamdrop";
 /// The same program for kernels and drivers without it.
 pub const PROGRAM_PLAIN: &str = "spamdrop_plain";
+/// As [`PROGRAM_FRAGS`], for links whose packets begin with the IP header.
+pub const PROGRAM_IP_FRAGS: &str = "spamdrop_ip";
+/// As [`PROGRAM_PLAIN`], for links whose packets begin with the IP header.
+pub const PROGRAM_IP_PLAIN: &str = "spamdrop_ip_one";
 /// The `sk_lookup` program that assigns connections of listed senders to the
 /// sockets in [`RESPONDER`].
 pub const PROGRAM_ANSWER: &str = "spamdrop_answer";

@@ -1,10 +1,11 @@
-//! Ethernet frame → TCP segment.
+//! Frame → TCP segment, on links with an Ethernet header and without one.
 //!
 //! The same code runs in the kernel, where the verifier must be able to follow
 //! it. Hence plain `while` loops, headers copied as byte arrays, and no enum
 //! with payloads.
 
 use crate::counter::Reason;
+use crate::gate::SMTP_PORT;
 
 /// Read access to the bytes of a frame by offset.
 pub trait Packet {
@@ -50,17 +51,21 @@ impl Segment {
 
 const VLAN: u16 = 0x8100;
 const QINQ: u16 = 0x88a8;
+const MORE_FRAGMENTS: u16 = 0x2000;
 const MAX_TAGS: usize = 2;
 const MAX_EXTENSIONS: usize = 8;
 
 const TCP: u8 = 6;
 /// Length of the TCP header up to and including its flags.
 const TCP_FLAGS_END: usize = 14;
+/// Length of the TCP header up to and including the sequence number.
+const TCP_SEQUENCE_END: usize = 8;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
 /// Finds the TCP segment in an Ethernet frame with up to two VLAN tags (802.1Q
 /// or 802.1ad), IPv4 with options, or IPv6 with up to eight extension headers.
+/// A PPPoE frame is not parsed: its packet arrives again on the PPP interface.
 ///
 /// # Errors
 ///
@@ -82,6 +87,23 @@ pub fn parse<P: Packet + ?Sized>(packet: &P) -> Result<Segment, Reason> {
     }
 }
 
+/// Finds the TCP segment in a packet that begins with its IP header, as on
+/// links without a link-layer header (PPP, tun, WireGuard, GRE, SIT).
+///
+/// # Errors
+///
+/// The reason for which any other packet is passed.
+#[inline(always)]
+pub fn parse_ip<P: Packet + ?Sized>(packet: &P) -> Result<Segment, Reason> {
+    // The shortest header: the verifier cannot follow the check of one byte.
+    let [version_and_length, ..]: [u8; 20] = load(packet, 0)?;
+    match version_and_length >> 4 {
+        4 => ipv4(packet, 0),
+        6 => ipv6(packet, 0),
+        _ => Err(Reason::NotIp),
+    }
+}
+
 #[inline(always)]
 fn load<P: Packet + ?Sized, const N: usize>(packet: &P, offset: usize) -> Result<[u8; N], Reason> {
     packet.load(offset).ok_or(Reason::Truncated)
@@ -95,13 +117,22 @@ fn ipv4<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
     if header[0] >> 4 != 4 || header_len < 20 || total_len < header_len {
         return Err(Reason::Truncated);
     }
-    if u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0 {
+    let fragment = u16::from_be_bytes([header[6], header[7]]);
+    if fragment & 0x1fff != 0 {
         return Err(Reason::LaterFragment);
     }
     if header[9] != TCP {
         return Err(Reason::NotTcp);
     }
-    if total_len < header_len + TCP_FLAGS_END {
+    // The receiver rounds the payload of a fragment with successors down to
+    // eight bytes, so one that ends in the next eight has no flags.
+    let has_flags = fragment & MORE_FRAGMENTS == 0 || total_len >= header_len + 16;
+    let needed = if has_flags {
+        TCP_FLAGS_END
+    } else {
+        TCP_SEQUENCE_END
+    };
+    if total_len < header_len + needed {
         return Err(Reason::Truncated);
     }
     let mut source = [0; 16];
@@ -109,7 +140,12 @@ fn ipv4<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
     source[1] = header[13];
     source[2] = header[14];
     source[3] = header[15];
-    tcp(packet, offset + header_len, false, source, header[8])
+    let offset = offset + header_len;
+    if has_flags {
+        tcp(packet, offset, false, source, header[8])
+    } else {
+        tcp_without_flags(packet, offset, source, header[8])
+    }
 }
 
 #[inline(always)]
@@ -120,7 +156,31 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
         return Err(Reason::Truncated);
     }
     let payload_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    let mut next = header[6];
+    let mut is_first_fragment = false;
+    let found = ipv6_tcp(
+        packet,
+        offset + 40,
+        header[6],
+        payload_len,
+        &mut is_first_fragment,
+    );
+    match found.and_then(|at| tcp(packet, offset + 40 + at, true, source, header[7])) {
+        Err(Reason::Truncated) if is_first_fragment => Ok(without_ports(source, header[7])),
+        found => found,
+    }
+}
+
+/// Finds the TCP header behind the extension headers, which begin at `offset`
+/// with a header of kind `next`. Returns its distance from there.
+/// Sets `is_first_fragment` if more fragments follow this one, the first.
+#[inline(always)]
+fn ipv6_tcp<P: Packet + ?Sized>(
+    packet: &P,
+    offset: usize,
+    mut next: u8,
+    payload_len: usize,
+    is_first_fragment: &mut bool,
+) -> Result<usize, Reason> {
     // Relative to the end of the fixed header: the verifier handles this better
     // than two variable ends.
     let mut at = 0;
@@ -130,25 +190,27 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
             if payload_len < at + TCP_FLAGS_END {
                 return Err(Reason::Truncated);
             }
-            return tcp(packet, offset + 40 + at, true, source, header[7]);
+            return Ok(at);
         }
         let (length, fragment_offset) = match next {
             // Hop-by-hop, routing, destination options, mobility.
             0 | 43 | 60 | 135 => {
-                let [following, units] = load(packet, offset + 40 + at)?;
+                let [following, units] = load(packet, offset + at)?;
                 next = following;
                 ((usize::from(units) + 1) * 8, 0)
             }
             // Authentication header: its length counts 4-byte units, minus 2.
             51 => {
-                let [following, units] = load(packet, offset + 40 + at)?;
+                let [following, units] = load(packet, offset + at)?;
                 next = following;
                 ((usize::from(units) + 2) * 4, 0)
             }
             44 => {
-                let [following, _, high, low] = load(packet, offset + 40 + at)?;
+                let [following, _, high, low] = load(packet, offset + at)?;
                 next = following;
-                (8, u16::from_be_bytes([high, low]) & 0xfff8)
+                let field = u16::from_be_bytes([high, low]);
+                *is_first_fragment |= field & 0xfff9 == 1;
+                (8, field & 0xfff8)
             }
             _ => return Err(Reason::NotTcp),
         };
@@ -173,15 +235,51 @@ fn tcp<P: Packet + ?Sized>(
     ttl: u8,
 ) -> Result<Segment, Reason> {
     let header: [u8; TCP_FLAGS_END] = load(packet, offset)?;
-    Ok(Segment {
+    let [a, b, c, d, e, f, g, h, .., flags] = header;
+    let syn = flags & (SYN | ACK) == SYN;
+    Ok(segment([a, b, c, d, e, f, g, h], v6, source, ttl, syn))
+}
+
+/// The first fragment of an IPv4 segment, too short for the flags. It counts as
+/// a SYN, because the receiver completes it with later fragments, which carry
+/// no ports and pass.
+#[inline(always)]
+fn tcp_without_flags<P: Packet + ?Sized>(
+    packet: &P,
+    offset: usize,
+    source: [u8; 16],
+    ttl: u8,
+) -> Result<Segment, Reason> {
+    Ok(segment(load(packet, offset)?, false, source, ttl, true))
+}
+
+/// The first fragment of an IPv6 packet that ends before the TCP flags. A
+/// receiver must discard it (RFC 8200 section 4.5), but Linux 6.18 does not if
+/// it ends between two extension headers. It counts as a SYN to the SMTP port.
+#[inline(always)]
+const fn without_ports(source: [u8; 16], ttl: u8) -> Segment {
+    let [high, low] = SMTP_PORT.to_be_bytes();
+    segment([0, 0, high, low, 0, 0, 0, 0], true, source, ttl, true)
+}
+
+/// A segment whose TCP header begins with these ports and sequence number.
+#[inline(always)]
+const fn segment(
+    [a, b, c, d, e, f, g, h]: [u8; TCP_SEQUENCE_END],
+    v6: bool,
+    source: [u8; 16],
+    ttl: u8,
+    syn: bool,
+) -> Segment {
+    Segment {
         v6,
         source,
-        port: u16::from_be_bytes([header[2], header[3]]),
-        syn: header[13] & (SYN | ACK) == SYN,
+        port: u16::from_be_bytes([c, d]),
+        syn,
         ttl,
-        source_port: u16::from_be_bytes([header[0], header[1]]),
-        sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
-    })
+        source_port: u16::from_be_bytes([a, b]),
+        sequence: u32::from_be_bytes([e, f, g, h]),
+    }
 }
 
 #[cfg(test)]

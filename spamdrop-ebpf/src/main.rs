@@ -32,7 +32,7 @@ use spamdrop_common::{
     counter::Reason,
     entry::Entry,
     gate::SMTP_PORT,
-    packet::{Segment, parse},
+    packet::{Segment, parse, parse_ip},
     settings::{Refresh, Settings},
 };
 
@@ -41,18 +41,30 @@ use crate::frame::Frame;
 /// For drivers that deliver multi-buffer packets (Linux 5.18).
 #[xdp(frags)]
 pub fn spamdrop(ctx: XdpContext) -> u32 {
-    filter(&ctx)
+    filter(&ctx, parse(&Frame::new(&ctx)))
 }
 
 /// For kernels and drivers without multi-buffer support.
 #[xdp]
 pub fn spamdrop_plain(ctx: XdpContext) -> u32 {
-    filter(&ctx)
+    filter(&ctx, parse(&Frame::new(&ctx)))
+}
+
+/// As `spamdrop`, for links without a link-layer header.
+#[xdp(frags)]
+pub fn spamdrop_ip(ctx: XdpContext) -> u32 {
+    filter(&ctx, parse_ip(&Frame::new(&ctx)))
+}
+
+/// As `spamdrop_plain`, for links without a link-layer header.
+#[xdp]
+pub fn spamdrop_ip_one(ctx: XdpContext) -> u32 {
+    filter(&ctx, parse_ip(&Frame::new(&ctx)))
 }
 
 #[inline(always)]
-fn filter(ctx: &XdpContext) -> u32 {
-    let reason = match parse(&Frame::new(ctx)) {
+fn filter(ctx: &XdpContext, parsed: Result<Segment, Reason>) -> u32 {
+    let reason = match parsed {
         Ok(segment) => decide(ctx, &segment),
         Err(reason) => reason,
     };

@@ -177,9 +177,12 @@ pub struct Attach {
     pub mode: Option<Mode>,
 }
 
-/// Flags of `detach`.
+/// Arguments of `detach`.
 #[derive(Debug, Args)]
 pub struct Detach {
+    /// Interfaces to take the filter from; without any, everything is removed
+    #[arg(value_name = "IFACE")]
+    pub interfaces: Vec<String>,
     /// Detach even while the daemon runs
     #[arg(long)]
     pub force: bool,

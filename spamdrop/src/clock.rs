@@ -1,10 +1,15 @@
 //! The monotonic clock for entries, and the wall clock for times shown to
 //! users.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::{Context as _, Result};
 use rustix::time::{ClockId, clock_getres, clock_gettime};
 use spamdrop_common::time::{MonotonicNs, UnixSeconds};
+
+use crate::exit::{Exit, Failure};
 
 /// `CLOCK_MONOTONIC`. The filter's coarse reading of this clock may be one tick
 /// behind.
@@ -55,4 +60,53 @@ pub fn ticks_per_second() -> u64 {
 #[must_use]
 pub fn instant() -> Instant {
     Instant::now()
+}
+
+/// The offsets of this process's time namespace.
+const OFFSETS: &str = "/proc/self/timens_offsets";
+
+/// Fails in a time namespace whose monotonic clock differs from that of the
+/// filter: blocks would last for days, or not at all.
+///
+/// # Errors
+///
+/// As said, or the offsets cannot be read.
+pub fn ensure_kernels_clock() -> Result<()> {
+    let text = match fs::read_to_string(OFFSETS) {
+        // The kernel has no time namespaces (before Linux 5.6).
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        read => read.with_context(|| format!("cannot read {OFFSETS}"))?,
+    };
+    if !has_monotonic_offset(&text) {
+        return Ok(());
+    }
+    let message = "this time namespace has an offset for CLOCK_MONOTONIC, which the packet filter does not see, so times of blocks would be wrong; run spamdrop in the initial time namespace";
+    Err(Failure::new(Exit::Failed, message))
+}
+
+/// A line is the clock's name, seconds and nanoseconds.
+fn has_monotonic_offset(offsets: &str) -> bool {
+    let mut lines = offsets.lines().map(str::split_whitespace);
+    lines.any(|mut words| {
+        words.next() == Some("monotonic") && words.any(|number| number.parse() != Ok(0))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_monotonic_clock_matters() {
+        let offsets = |seconds: i64, nanoseconds: u32, boot: i64| {
+            has_monotonic_offset(&format!(
+                "monotonic {seconds:>11} {nanoseconds:>9}\nboottime  {boot:>11}         0\n"
+            ))
+        };
+        assert!(!offsets(0, 0, 0));
+        assert!(!offsets(0, 0, 7));
+        assert!(offsets(-86_400, 0, 0));
+        assert!(offsets(0, 1, 0));
+        assert!(!has_monotonic_offset(""));
+    }
 }

@@ -9,7 +9,7 @@ use spamdrop_core::policy::Protected;
 
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::kernel::attach::{self, Attached, Filter, Plan};
+use crate::kernel::attach::{self, Attached, Attachment, Filter, Plan, Refused};
 use crate::kernel::blocklist::Blocklist;
 use crate::kernel::blocklist::pins::{self, Pinned};
 use crate::lock::{self, WriteLock};
@@ -65,6 +65,30 @@ pub struct Installed {
     pub blocklist: Blocklist,
     /// The interfaces to which it was attached.
     pub attached: Vec<Attached>,
+    /// The interfaces to which it could not be attached.
+    pub refused: Vec<Refused>,
+}
+
+impl Installed {
+    fn new(attachment: Attachment, blocklist: Blocklist) -> Self {
+        Self {
+            filter: attachment.filter,
+            blocklist,
+            attached: attachment.attached,
+            refused: attachment.refused,
+        }
+    }
+}
+
+/// Detaches the filter from every interface that is not in the configuration,
+/// or no longer is the configured one.
+///
+/// # Errors
+///
+/// Those of [`attach::release_others`].
+pub fn release_others(lock: &WriteLock, settings: &FilterSettings) -> Result<()> {
+    let is_wanted = |name: &str| settings.interfaces.iter().any(|wanted| wanted == name);
+    attach::release_others(lock, &settings.pin_dir, is_wanted)
 }
 
 /// Attaches the filter to interfaces, or replaces it there, and writes the
@@ -81,12 +105,9 @@ pub fn install(
     log_level: u8,
 ) -> Result<Installed> {
     ensure_no_older_daemon(settings)?;
-    let (filter, attached) = attach(lock, settings, names, log_level)?;
-    Ok(Installed {
-        filter,
-        blocklist: tell(lock, settings, protected)?,
-        attached,
-    })
+    let attachment = attach(lock, settings, names, log_level)?;
+    let blocklist = tell(lock, settings, protected)?;
+    Ok(Installed::new(attachment, blocklist))
 }
 
 /// Repeats [`install`] for a running daemon. If the filter was detached in the
@@ -121,12 +142,8 @@ pub fn reconfigure(
 ) -> Result<Installed> {
     ensure_attached(settings)?;
     let blocklist = tell(lock, settings, protected)?;
-    let (filter, attached) = attach(lock, settings, &settings.interfaces, log_level)?;
-    Ok(Installed {
-        filter,
-        blocklist,
-        attached,
-    })
+    let attachment = attach(lock, settings, &settings.interfaces, log_level)?;
+    Ok(Installed::new(attachment, blocklist))
 }
 
 /// Starts or stops steering connections of listed senders to the responder.
@@ -179,7 +196,7 @@ fn attach(
     settings: &FilterSettings,
     names: &[String],
     log_level: u8,
-) -> Result<(Filter, Vec<Attached>)> {
+) -> Result<Attachment> {
     let plan = Plan {
         log_level,
         ..settings.plan

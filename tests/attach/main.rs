@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod link_type;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
@@ -11,9 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use spamdrop::clock;
-use spamdrop::kernel::attach::{Attached, Mode, Plan, attach, detach, linked};
+use spamdrop::kernel::attach::{Attached, Mode, Place, Plan, attach, detach, linked};
 use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::kernel::blocklist::pins::Capacity;
+use spamdrop::kernel::network::{self, Framing, Xdp};
 use spamdrop::lock::WriteLock;
 use spamdrop_common::counter::Counters;
 use spamdrop_common::settings::Settings;
@@ -70,9 +73,29 @@ impl Pair {
         let run_dir = self.run_dir.path().to_owned();
         self.server.run(move || {
             let turn = WriteLock::acquire(&run_dir)?;
-            let (_, attached) = attach(&turn, pin_dir(), &names, Plan { mode, ..PLAN })?;
-            Ok(attached)
+            let mut attachment = attach(&turn, pin_dir(), &names, Plan { mode, ..PLAN })?;
+            match attachment.refused.pop() {
+                Some(refused) => Err(refused.error),
+                None => Ok(attachment.attached),
+            }
         })
+    }
+
+    /// The names whose links are pinned, and on which interfaces these are.
+    fn links(&self) -> Vec<(String, Place)> {
+        let linked = self.server.run(|| linked(pin_dir()).unwrap());
+        let links = linked.into_iter();
+        links.map(|link| (link.name, link.place)).collect()
+    }
+
+    fn xdp(&self, name: &'static str) -> Option<Xdp> {
+        let found = move || network::find(name).unwrap().unwrap().xdp;
+        self.server.run(found)
+    }
+
+    fn ip(&self, args: &str) {
+        let args = ["ip"].into_iter().chain(args.split_whitespace());
+        self.server.exec(args).unwrap();
     }
 
     fn refused(&self, names: &[&str], mode: Mode) -> String {
@@ -100,23 +123,31 @@ impl Pair {
         self.server.run(|| Blocklist::open(pin_dir()).unwrap())
     }
 
-    /// Lists the client's first address and watches port 25.
+    /// Blocks the client's first address and watches port 25.
     fn block(&self) {
+        self.watch_port_25();
+        self.add("198.51.100.1");
+    }
+
+    fn watch_port_25(&self) {
         let turn = WriteLock::acquire(self.run_dir.path()).unwrap();
-        let mut list = self.list();
         let settings = Settings {
             ports: [25, 0, 0, 0, 0, 0, 0, 0],
             ..Settings::default()
         };
-        list.configure(&turn, settings).unwrap();
+        self.list().configure(&turn, settings).unwrap();
+    }
+
+    fn add(&self, addr: &str) {
+        let turn = WriteLock::acquire(self.run_dir.path()).unwrap();
         let term = Term {
             start: clock::monotonic_ns(),
             ttl_s: 600,
             slides: true,
             hard_limit_s: 0,
         };
-        list.add(&turn, &[("198.51.100.1".parse().unwrap(), true)], term)
-            .unwrap();
+        let target = addr.parse().unwrap();
+        self.list().add(&turn, &[(target, true)], term).unwrap();
     }
 
     fn dropped(&self, source: &str) -> bool {
@@ -165,57 +196,80 @@ fn auto_falls_back_to_generic_and_native_says_why_not() {
         .unwrap();
     let refusal = pair.refused(&["br.100"], Mode::Native);
     assert!(
-        refusal.contains("br.100 refuses native XDP (its driver has none)"),
+        refusal.contains("Underlying driver does not support XDP in native mode"),
         "{refusal}"
     );
-    assert_eq!(pair.pins(), Vec::<String>::new());
+    assert_eq!(pair.links(), []);
     let attached = pair.attach(&["br.100"], Mode::Auto).unwrap();
     assert!(!attached[0].interface.xdp.unwrap().native);
     let linked = pair.server.run(|| linked(pin_dir()).unwrap());
     assert_eq!(linked[0].name, "br.100");
-    assert_eq!(linked[0].interface.as_ref().unwrap().name, "br.100");
+    assert_eq!(linked[0].interface().unwrap().name, "br.100");
 }
 
+/// The peer has more queues to send than the interface has to receive, as in
+/// many containers.
 #[test]
-fn refusals_change_nothing() {
+fn queues_that_do_not_fit_are_generic() {
     let pair = Pair::new(1500);
-    let refusal = pair.refused(&["eth7"], Mode::Auto);
-    assert!(refusal.contains("no interface `eth7`"), "{refusal}");
-    assert_eq!(pair.pins(), Vec::<String>::new());
-
-    // A foreign program, attached by another pin directory's link.
-    let foreign = || {
-        std::fs::create_dir("/sys/fs/bpf/foreign").unwrap();
-        let turn = WriteLock::acquire(Path::new("/run/foreign")).unwrap();
-        let (_, attached) = attach(
-            &turn,
-            Path::new("/sys/fs/bpf/foreign"),
-            &["eth0".into()],
-            PLAN,
-        )
-        .unwrap();
-        attached[0].interface.xdp.unwrap()
-    };
-    let foreign = pair.server.run(foreign);
-    for mode in [Mode::Auto, Mode::Native, Mode::Generic] {
-        let refusal = pair.refused(&["lo", "eth0"], mode);
-        if mode != Mode::Native {
-            let id = format!("(id {})", foreign.program_id);
-            assert!(
-                refusal.contains("eth0 already has an XDP program") && refusal.contains(&id),
-                "{refusal}"
-            );
-        }
-        assert_eq!(pair.pins(), ["foreign"]);
+    pair.ip(
+        "link add eth1 numrxqueues 1 numtxqueues 1 type veth peer name eth2 \
+         numrxqueues 2 numtxqueues 2",
+    );
+    let refusal = pair.refused(&["eth1"], Mode::Native);
+    for part in ["eth1 refuses native XDP", "os error 28", "rx queues"] {
+        assert!(refusal.contains(part), "{refusal}");
     }
-    let now = pair
-        .server
-        .run(|| spamdrop::kernel::network::find("eth0").unwrap().unwrap());
-    assert_eq!(now.xdp, Some(foreign));
-    let lo = pair
-        .server
-        .run(|| spamdrop::kernel::network::find("lo").unwrap().unwrap());
-    assert_eq!(lo.xdp, None);
+    assert_eq!(pair.xdp("eth1"), None);
+    let attached = pair.attach(&["eth1"], Mode::Auto).unwrap();
+    assert!(!attached[0].interface.xdp.unwrap().native);
+}
+
+/// A foreign program, attached by another pin directory's link.
+fn foreign(pair: &Pair) -> Xdp {
+    pair.server.run(|| {
+        let dir = Path::new("/sys/fs/bpf/foreign");
+        std::fs::create_dir(dir).unwrap();
+        let turn = WriteLock::acquire(Path::new("/run/foreign")).unwrap();
+        let attachment = attach(&turn, dir, &["eth0".into()], PLAN).unwrap();
+        attachment.attached[0].interface.xdp.unwrap()
+    })
+}
+
+/// One interface is missing, one has a foreign program.
+#[test]
+fn refusals_keep_no_other_interface_unprotected() {
+    let pair = Pair::new(1500);
+    let foreign = foreign(&pair);
+    for mode in [Mode::Auto, Mode::Native, Mode::Generic] {
+        let run_dir = pair.run_dir.path().to_owned();
+        let attachment = pair.server.run(move || {
+            let turn = WriteLock::acquire(&run_dir).unwrap();
+            let names = ["eth7", "eth0", "eth1"].map(String::from);
+            let created = std::process::Command::new("ip")
+                .args([
+                    "link", "add", "eth1", "type", "veth", "peer", "name", "eth2",
+                ])
+                .status();
+            assert!(created.unwrap().success());
+            attach(&turn, pin_dir(), &names, Plan { mode, ..PLAN }).unwrap()
+        });
+        let refused = attachment.refused.iter();
+        let refused: Vec<_> = refused.map(|refused| refused.error.to_string()).collect();
+        assert!(refused[0].contains("no interface `eth7`"), "{refused:?}");
+        // Its name is that of the filter.
+        let part = format!(
+            "eth0 has a spamdrop filter (program id {})",
+            foreign.program_id
+        );
+        assert!(refused[1].contains(&part), "{refused:?}");
+        assert_eq!(refused.len(), 2);
+        assert_eq!(attachment.attached.len(), 1);
+        assert!(pair.xdp("eth1").is_some());
+        assert_eq!(pair.xdp("eth0"), Some(foreign));
+        pair.detach();
+        pair.ip("link delete eth1");
+    }
 }
 
 #[test]
@@ -254,8 +308,7 @@ fn what_is_pinned_is_adopted() {
     assert!(pair.dropped("198.51.100.1"));
     // The interface is made anew: its old link is dead, and makes way.
     pair.server.exec(["ip", "link", "delete", "eth0"]).unwrap();
-    let linked = pair.server.run(|| linked(pin_dir()).unwrap());
-    assert_eq!(linked[0].interface, None);
+    assert_eq!(pair.links(), [("eth0".into(), Place::Gone)]);
     pair.server
         .exec([
             "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth9",
@@ -263,6 +316,72 @@ fn what_is_pinned_is_adopted() {
         .unwrap();
     let third = pair.attach(&["eth0"], Mode::Auto).unwrap();
     assert!(!third[0].replaced);
+}
+
+/// The card is renamed, and another one gets its name.
+#[test]
+fn the_filter_is_on_the_card_of_the_configured_name() {
+    let pair = Pair::new(1500);
+    pair.attach(&["eth0"], Mode::Auto).unwrap();
+    // The kernel may refuse to rename an interface that is up.
+    for args in [
+        "link set eth0 down",
+        "link set eth0 name lan0",
+        "link add eth0 type veth peer name eth9",
+    ] {
+        pair.ip(args);
+    }
+    let [(_, Place::Renamed(interface))] = &pair.links()[..] else {
+        panic!("{:?}", pair.links())
+    };
+    assert_eq!(interface.name, "lan0");
+    assert!(!pair.attach(&["eth0"], Mode::Auto).unwrap()[0].replaced);
+    assert!(pair.xdp("lan0").is_none() && pair.xdp("eth0").is_some());
+    // The other way round: the new name is configured.
+    for args in ["link set eth0 name lan1", "link delete lan0"] {
+        pair.ip(args);
+    }
+    assert!(!pair.attach(&["lan1"], Mode::Auto).unwrap()[0].replaced);
+    let links = pair.links();
+    assert!(
+        matches!(&links[..], [(name, Place::Here(_))] if name == "lan1"),
+        "{links:?}"
+    );
+}
+
+#[test]
+fn alternative_names_are_names() {
+    let pair = Pair::new(1500);
+    pair.ip("link property add dev eth0 altname mx-card.in.the.first.slot");
+    let name = "mx-card.in.the.first.slot";
+    let attached = pair.attach(&[name], Mode::Auto).unwrap();
+    assert_eq!(attached[0].interface.name, "eth0");
+    assert!(pair.attach(&[name], Mode::Auto).unwrap()[0].replaced);
+    pair.block();
+    assert!(pair.dropped("198.51.100.1"));
+    let links = pair.links();
+    assert!(
+        matches!(&links[..], [(found, Place::Here(_))] if found == name),
+        "{links:?}"
+    );
+}
+
+/// A link whose interface went to another namespace is not taken for that of a
+/// new interface with the same name and index.
+#[test]
+fn an_interface_that_moved_away_is_released() {
+    let pair = Pair::new(1500);
+    let attached = pair.attach(&["eth0"], Mode::Auto).unwrap();
+    let index = attached[0].interface.index;
+    pair.ip(&format!("link set eth0 netns {}", pair.client.tid()));
+    pair.ip(&format!(
+        "link add eth0 index {index} type veth peer name eth9"
+    ));
+    assert_eq!(pair.links(), [("eth0".into(), Place::Elsewhere)]);
+    assert!(!pair.attach(&["eth0"], Mode::Auto).unwrap()[0].replaced);
+    assert!(pair.xdp("eth0").is_some());
+    let there = || network::find("eth0").unwrap().unwrap().xdp;
+    assert_eq!(pair.client.run(there), None);
 }
 
 fn passed(counters: &Counters) -> u64 {

@@ -126,3 +126,108 @@ fn detach_goes_beneath_a_daemon_if_forced() {
     site.spamdrop(&["detach", "--force"]).unwrap();
     fails(&site, &["status"], 3);
 }
+
+#[test]
+fn what_can_be_attached_is_and_the_rest_is_named() {
+    let site = site("");
+    let output = site
+        .output(&["attach", "eth7", "eth0", "eth8"], b"")
+        .unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(output.stdout.starts_with(b"eth0: filter attached, native"));
+    assert!(said.contains("`eth7`") && said.contains("`eth8`"), "{said}");
+    let said = fails(&site, &["detach", "eth7"], 3);
+    assert!(said.contains("no filter was attached to eth7"), "{said}");
+    let said = site.spamdrop(&["detach", "eth0"]).unwrap();
+    assert_eq!(said, "eth0: filter removed\n");
+    let shown = site.server.exec(["ip", "link", "show", "eth0"]).unwrap();
+    assert!(!shown.contains("xdp"), "{shown}");
+    // The maps stay.
+    assert_eq!(site.listed().unwrap(), [""; 0]);
+    site.spamdrop(&["detach"]).unwrap();
+    fails(&site, &["attach", "eth7"], 1);
+    assert!(
+        !site
+            .server
+            .run(|| Path::new("/sys/fs/bpf/spamdrop").exists())
+    );
+}
+
+/// A second BPF file system is mounted over the first.
+#[test]
+fn a_filter_whose_pins_are_hidden_is_told_from_a_foreign_program() {
+    let site = attached("");
+    site.server
+        .exec(["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"])
+        .unwrap();
+    let said = fails(&site, &["attach", "eth0"], 1);
+    let (_, advice) = said.split_once("pins are hidden or gone").unwrap();
+    let command = advice.split('`').nth(1).unwrap();
+    assert!(command.starts_with("bpftool link detach id "), "{said}");
+    let output = site.output(&["status"], b"").unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains(command), "{shown}");
+    let said = fails(&site, &["detach", "eth0"], 3);
+    assert!(said.contains(command), "{said}");
+    site.server.exec(command.split(' ')).unwrap();
+    let said = site.spamdrop(&["attach", "eth0"]).unwrap();
+    assert!(said.starts_with("eth0: filter attached, native"), "{said}");
+}
+
+/// Containers that share /sys/fs/bpf: the other one's eth0 has the same index.
+#[test]
+fn the_link_of_another_namespace_is_not_taken_for_ours() {
+    let site = attached("");
+    let eth0 = || spamdrop::kernel::network::find("eth0").unwrap().unwrap();
+    let index = site.server.run(eth0).index;
+    let script = format!(
+        "ip link add eth0 index {index} type veth peer name eth9 || exit 99; \
+         for verb in 'attach eth0' run; do \
+         timeout 9 {} --config {} $verb; echo \"code $?\"; done; ip link show eth0",
+        env!("CARGO_BIN_EXE_spamdrop"),
+        site.path("spamdrop.toml").display()
+    );
+    let mut command = site.server.command("unshare");
+    command
+        .args(["-n", "sh", "-c", &script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = site.server.spawn(&mut command).unwrap();
+    let output = output.wait_with_output().unwrap();
+    let (said, shown) = (stderr(&output), String::from_utf8(output.stdout).unwrap());
+    assert_eq!(shown.matches("code 1\n").count(), 2, "{shown}{said}");
+    let reason = "belongs to a spamdrop in another network namespace";
+    assert_eq!(said.matches(reason).count(), 2, "{said}");
+    assert!(!shown.contains("xdp"), "{shown}");
+    // The filter here is untouched.
+    assert!(
+        site.spamdrop(&["status"])
+            .unwrap()
+            .contains("attached, native")
+    );
+}
+
+#[test]
+fn a_time_namespace_with_an_offset_is_refused() {
+    let site = attached("");
+    let config = site.path("spamdrop.toml");
+    for (offset, code) in [("86400", 1), ("0", 0)] {
+        for verb in [&["attach", "eth0"][..], &["add", "100.64.0.9"]] {
+            let mut command = site.server.command("unshare");
+            command
+                .args(["--time", "--fork", "--monotonic", offset])
+                .arg(env!("CARGO_BIN_EXE_spamdrop"))
+                .arg("--config")
+                .arg(&config)
+                .args(verb)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped());
+            let output = site.server.spawn(&mut command).unwrap();
+            let output = output.wait_with_output().unwrap();
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(code), "{verb:?}: {said}");
+            assert_eq!(said.contains("time namespace"), code == 1, "{said}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod attach;
 mod block;
 mod bulk;
 mod import;
+mod refusal;
 
 use std::fmt::Write as _;
 use std::fs;

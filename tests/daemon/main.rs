@@ -7,6 +7,7 @@
 mod faults;
 mod gate;
 mod health;
+mod interfaces;
 mod known;
 mod lookups;
 mod operation;

@@ -91,51 +91,6 @@ fn hangup_reads_the_configuration_again_and_keeps_the_old_one_if_it_is_wrong() {
     assert!(!is_dropped(&site, ZOMBIE));
 }
 
-/// The filter already has the new settings when the missing interface is found,
-/// so the daemon has to restore them.
-#[test]
-fn a_configuration_whose_interface_does_not_exist_changes_nothing() {
-    let site = site(|_| {});
-    let mut daemon = site.run().unwrap();
-    site.configure("ports = [26]").unwrap();
-    let path = site.path("spamdrop.toml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let text = text
-        .replace("[\"eth0\"]", "[\"eth0\", \"eth7\"]")
-        .replace("/allow\"", "/others\"");
-    std::fs::write(&path, text).unwrap();
-    std::fs::write(site.path("others"), format!("{ZOMBIE}\n")).unwrap();
-    daemon.signal(Signal::SIGHUP).unwrap();
-    let refused = "the configuration is unchanged: there is no interface `eth7`";
-    daemon
-        .wait_for(|line| line.contains(refused), SOON)
-        .unwrap();
-    until_status(&site, "/ports/0", 25);
-    self::refused(&site, ZOMBIE).quit().unwrap();
-    wait_for_state(&site, ZOMBIE, "sealed", SOON);
-    assert!(is_dropped(&site, ZOMBIE));
-    moves_to_port_26(&site, &mut daemon);
-    until_status(&site, "/ports/0", 26);
-}
-
-#[test]
-fn an_interface_that_is_made_anew_gets_the_filter_back() {
-    let site = site(|_| {});
-    let daemon = site.run().unwrap();
-    site.server.exec(["ip", "link", "delete", "eth0"]).unwrap();
-    daemon
-        .wait_for(|line| line.contains("no interface `eth0`"), SOON)
-        .unwrap();
-    site.server
-        .exec([
-            "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth9",
-        ])
-        .unwrap();
-    daemon
-        .wait_for(|line| line.contains("attached to eth0 again"), SOON)
-        .unwrap();
-}
-
 #[test]
 fn standard_input_is_a_log_that_ends() {
     let site = site(|_| {});

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use crate::sources::{PORTS, Sources};
 
 /// The kernel takes no shorter frame for a test run.
-const MIN: usize = 14;
+pub const MIN: usize = 14;
 /// The kernel splits a frame that does not fit in a page, less headroom and
 /// tailroom; the filter reads the first part only.
 const MAX: usize = 3_400;
@@ -26,8 +26,9 @@ struct Frame<'a> {
     extensions: Vec<usize>,
 }
 
-/// The next frame: about two in five are damaged.
-pub fn frame(rng: &mut Rng, sources: &Sources) -> Vec<u8> {
+/// The next frame: about two in five are damaged. With it, where its IP header
+/// began before.
+pub fn frame(rng: &mut Rng, sources: &Sources) -> (Vec<u8>, usize) {
     let mut frame = Frame {
         rng,
         sources,
@@ -42,7 +43,7 @@ pub fn frame(rng: &mut Rng, sources: &Sources) -> Vec<u8> {
             frame.damage();
         }
     }
-    frame.bytes
+    (frame.bytes, frame.ip)
 }
 
 impl Frame<'_> {
@@ -225,8 +226,10 @@ impl Frame<'_> {
     fn break_ip_length(&mut self) {
         let field = if self.rng.bool() { 2 } else { 4 };
         let left = self.bytes.len().saturating_sub(self.ip);
-        let length = match self.rng.u32(0..3) {
+        let length = match self.rng.u32(0..4) {
             0 => self.rng.usize(..=0xffff),
+            // Near the end of the headers, where a fragment may be cut.
+            3 => 8 * self.rng.usize(1..8) + self.rng.usize(..8),
             1 => self.rng.usize(..100),
             _ => left.saturating_sub(self.rng.usize(..100)),
         };

@@ -49,6 +49,16 @@ pub fn parse(frame: &[u8]) -> Result<Segment, Reason> {
     }
 }
 
+/// The same for a packet without a link-layer header. No IP header is shorter
+/// than 20 bytes, whatever its version.
+pub fn parse_ip(packet: &[u8]) -> Result<Segment, Reason> {
+    match packet.first_chunk::<20>().ok_or(Reason::Truncated)?[0] >> 4 {
+        4 => ipv4(packet),
+        6 => ipv6(packet),
+        _ => Err(Reason::NotIp),
+    }
+}
+
 fn ipv4(packet: &[u8]) -> Result<Segment, Reason> {
     let fixed = packet.first_chunk::<20>().ok_or(Reason::Truncated)?;
     let fixed = whole::<60>(fixed);
@@ -69,20 +79,49 @@ fn ipv4(packet: &[u8]) -> Result<Segment, Reason> {
     }
     // What lies behind the total length is Ethernet's padding.
     let packet = &packet[..end.min(packet.len())];
-    tcp(packet.get(start..), header.source().into())
+    let segment = packet.get(start..);
+    // "The first fragment of an IPv4 SYN that is too short for the flags counts
+    // as a SYN": Linux cuts such a fragment to a multiple of 8 bytes.
+    if header.more_fragments() && end - start < 16 {
+        let ports = segment.and_then(|segment| segment.first_chunk::<8>());
+        let ports = ports.ok_or(Reason::Truncated)?;
+        return Ok(Segment {
+            source: header.source().into(),
+            port: u16::from_be_bytes([ports[2], ports[3]]),
+            syn: true,
+        });
+    }
+    tcp(segment, header.source().into())
 }
 
 fn ipv6(packet: &[u8]) -> Result<Segment, Reason> {
     let header = Ipv6HeaderSlice::from_slice(packet).map_err(|_| Reason::Truncated)?;
+    let mut is_first_fragment = false;
+    match behind_extensions(&header, &packet[40..], &mut is_first_fragment) {
+        // The port is in a later fragment. Linux reassembles some of these.
+        Err(Reason::Truncated) if is_first_fragment => Ok(Segment {
+            source: header.source_addr().into(),
+            port: 25,
+            syn: true,
+        }),
+        found => found,
+    }
+}
+
+fn behind_extensions(
+    header: &Ipv6HeaderSlice<'_>,
+    payload: &[u8],
+    is_first_fragment: &mut bool,
+) -> Result<Segment, Reason> {
     // "Up to 8 extension headers", in whatever order and however often. Left
     // to itself, etherparse asks for the standard's order.
     let mut next = header.next_header();
     let (mut start, end) = (0, usize::from(header.payload_length()));
-    let payload = &packet[40..];
     let mut count = 0;
     while is_extension(next) {
         let extension = Extension::read(next, payload.get(start..).unwrap_or_default())?;
         start += extension.length;
+        *is_first_fragment |= extension.first_fragment;
         if end < start {
             return Err(Reason::Truncated);
         }
@@ -100,7 +139,7 @@ fn ipv6(packet: &[u8]) -> Result<Segment, Reason> {
         return Err(Reason::NotTcp);
     }
     let payload = &payload[..end.min(payload.len())];
-    tcp(payload.get(start..), header.source().into())
+    tcp(payload.get(start..), header.source_addr().into())
 }
 
 /// Those of RFC 8200 and Mobile IPv6. To etherparse HIP (139) and SHIM6 (140)
@@ -121,6 +160,8 @@ struct Extension {
     next: IpNumber,
     length: usize,
     later_fragment: bool,
+    /// The first of several.
+    first_fragment: bool,
 }
 
 impl Extension {
@@ -136,12 +177,15 @@ impl Extension {
             next,
             length,
             later_fragment: false,
+            first_fragment: false,
         };
         Ok(match number {
             IPV6_FRAGMENTATION_HEADER => {
                 let header = Ipv6FragmentHeaderSlice::from_slice(&header).unwrap();
+                let later_fragment = header.fragment_offset().value() != 0;
                 Self {
-                    later_fragment: header.fragment_offset().value() != 0,
+                    later_fragment,
+                    first_fragment: header.more_fragments() && !later_fragment,
                     ..plain(header.next_header(), header.slice().len())
                 }
             }

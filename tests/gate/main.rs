@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
 mod day;
+mod fragments;
 mod responder;
 
 use std::net::IpAddr;

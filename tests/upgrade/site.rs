@@ -119,15 +119,26 @@ impl Site {
     }
 
     pub fn attach(&self, names: &[&str]) -> anyhow::Result<Vec<Attached>> {
-        self.attach_as(names, Mode::Auto)
+        self.attach_as(names, PLAN)
     }
 
-    pub fn attach_as(&self, names: &[&str], mode: Mode) -> anyhow::Result<Vec<Attached>> {
+    /// Attaches to eth0 with this many IPv4 entries.
+    pub fn attach_with_capacity(&self, v4: u32) -> anyhow::Result<Vec<Attached>> {
+        let mut plan = PLAN;
+        plan.capacity.v4 = v4;
+        self.attach_as(&["eth0"], plan)
+    }
+
+    fn attach_as(&self, names: &[&str], plan: Plan) -> anyhow::Result<Vec<Attached>> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let run_dir = self.run_dir.path().to_owned();
         self.server.run(move || {
             let lock = WriteLock::acquire(&run_dir)?;
-            Ok(attach(&lock, pin_dir(), &names, Plan { mode, ..PLAN })?.1)
+            let mut attachment = attach(&lock, pin_dir(), &names, plan)?;
+            match attachment.refused.pop() {
+                Some(refused) => Err(refused.error),
+                None => Ok(attachment.attached),
+            }
         })
     }
 

@@ -259,6 +259,8 @@ fn maps_have_names_that_the_kernel_keeps_whole() {
     for name in [
         names::PROGRAM_FRAGS,
         names::PROGRAM_PLAIN,
+        names::PROGRAM_IP_FRAGS,
+        names::PROGRAM_IP_PLAIN,
         names::PROGRAM_ANSWER,
     ] {
         assert!(name.len() <= 15, "{name}");

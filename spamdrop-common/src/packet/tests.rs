@@ -112,6 +112,32 @@ fn up_to_two_vlan_tags() {
 }
 
 #[test]
+fn without_a_link_layer_header_the_version_tells_ipv4_from_ipv6() {
+    let v4 = ipv4_packet(8, 0, TCP, &tcp_header(25, SYN));
+    let v6 = ipv6_packet(&[0, 60], 0, &tcp_header(25, SYN));
+    let segment = parse_ip(v4.as_slice()).unwrap();
+    assert_eq!(
+        (segment.v6, segment.source4(), segment.port),
+        (false, SOURCE4, 25)
+    );
+    let segment = parse_ip(v6.as_slice()).unwrap();
+    assert_eq!(
+        (segment.v6, segment.source, segment.port),
+        (true, SOURCE6, 25)
+    );
+    for version in (0..16).filter(|version| ![4, 6].contains(version)) {
+        let mut packet = v4.clone();
+        packet[0] = version << 4 | 5;
+        assert_eq!(parse_ip(packet.as_slice()), Err(Reason::NotIp), "{version}");
+    }
+    for length in 0..20 {
+        assert_eq!(parse_ip(&v4[..length]), Err(Reason::Truncated), "{length}");
+    }
+    // An Ethernet header in front is no IP header.
+    assert_eq!(parse_ip(v4_frame(0).as_slice()), Err(Reason::NotIp));
+}
+
+#[test]
 fn ipv6_with_up_to_eight_extension_headers() {
     let tcp = tcp_header(25, SYN);
     for count in 0..=8 {
@@ -135,6 +161,67 @@ fn first_fragments_have_ports_and_later_ones_pass() {
     assert_v6(&ethernet(&[], 0x86dd, &ipv6_packet(&[44], 1, &tcp)));
     let later = ethernet(&[], 0x86dd, &ipv6_packet(&[44], 1480 | 1, &tcp));
     assert_eq!(reason(&later), Reason::LaterFragment);
+}
+
+/// Linux rounds a fragment with successors down to a multiple of eight bytes,
+/// so that the flags of one with 15 bytes are not those of the segment.
+#[test]
+fn a_first_ipv4_fragment_without_flags_counts_as_a_syn() {
+    let tcp = tcp_header(25, ACK);
+    let fragment = |length: usize, more| {
+        let packet = ipv4_packet(8, more, TCP, &tcp[..length]);
+        parse(ethernet(&[VLAN], 0x0800, &packet).as_slice())
+    };
+    for length in 0..8 {
+        assert_eq!(fragment(length, 0x2000), Err(Reason::Truncated), "{length}");
+    }
+    for length in 8..16 {
+        let segment = fragment(length, 0x2000).unwrap();
+        assert!(segment.syn && !segment.v6, "{length}");
+        assert_eq!(segment.source4(), SOURCE4);
+        let read = (segment.port, segment.source_port, segment.ttl);
+        assert_eq!(read, (25, 40_000, 64), "{length}");
+    }
+    assert!(!fragment(16, 0x2000).unwrap().syn);
+    // Without successors a short segment is no SYN, but a broken packet.
+    for length in 0..TCP_FLAGS_END {
+        assert_eq!(fragment(length, 0), Err(Reason::Truncated), "{length}");
+    }
+    // Ethernet's padding behind a short fragment is not read as flags.
+    let mut padded = ethernet(&[], 0x0800, &ipv4_packet(0, 0x2000, TCP, &tcp[..8]));
+    padded.extend([0; 18]);
+    assert!(parse(padded.as_slice()).unwrap().syn);
+}
+
+#[test]
+fn a_first_ipv6_fragment_without_ports_counts_as_a_syn_to_the_smtp_port() {
+    let tcp = tcp_header(465, ACK);
+    let fragment = |kinds: &[u8], length: usize, field: u16| {
+        let mut packet = ipv6_packet(kinds, field, &tcp);
+        packet[4..6].copy_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
+        parse(ethernet(&[], 0x86dd, &packet).as_slice())
+    };
+    for length in 8..24 + TCP_FLAGS_END {
+        let segment = fragment(&[44, 60, 60], length, 1).unwrap();
+        assert!(segment.syn && segment.v6 && segment.port == 25, "{length}");
+        assert_eq!(segment.source, SOURCE6);
+        // Without successors, or in a later fragment.
+        for field in [0, 8 | 1] {
+            assert!(fragment(&[44, 60, 60], length, field).is_err(), "{length}");
+        }
+    }
+    let whole = fragment(&[44, 60, 60], 24 + TCP_FLAGS_END, 1).unwrap();
+    assert!(!whole.syn && whole.port == 465);
+    assert_eq!(fragment(&[44], 7, 8 | 1), Err(Reason::Truncated));
+    // The outer fragment header counts, whatever the inner one says.
+    let mut nested = ipv6_packet(&[44, 44, 60], 0, &tcp);
+    nested[4..6].copy_from_slice(&[0, 16]);
+    nested[43] = 1;
+    assert!(
+        parse(ethernet(&[], 0x86dd, &nested).as_slice())
+            .unwrap()
+            .syn
+    );
 }
 
 #[test]

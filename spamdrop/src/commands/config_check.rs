@@ -9,7 +9,7 @@ use tokio::runtime;
 use crate::checks;
 use crate::cli;
 use crate::config::{Config, PATH};
-use crate::kernel::network;
+use crate::kernel::network::{self, Framing, named};
 use crate::render::check::{self, Checked};
 use crate::render::json;
 use spamdrop_core::warning::Warning;
@@ -60,12 +60,16 @@ fn interfaces(config: &Config, warnings: &mut Vec<Warning>) -> Result<()> {
         warnings.push(Warning { about, text });
     }
     for name in &config.interfaces {
-        if existing.iter().all(|interface| interface.name != *name) {
-            let text = format!("there is no interface {name:?}; `ip link` lists them");
-            warnings.push(Warning { about, text });
-        }
+        let text = match named(&existing, name).map(|interface| &interface.framing) {
+            None => format!("there is no interface {name:?}; `ip link` lists them"),
+            Some(Framing::Unknown(kind)) => format!(
+                "{name:?} has the link type {kind}, whose packets the filter cannot parse, so it refuses this interface"
+            ),
+            Some(_) => continue,
+        };
+        warnings.push(Warning { about, text });
     }
-    Ok(())
+    checks::ensure_no_overlap(config)
 }
 
 fn logs(config: &Config, warnings: &mut Vec<Warning>) {

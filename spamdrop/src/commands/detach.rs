@@ -14,6 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::fifo;
 use crate::kernel::attach;
 use crate::kernel::blocklist::pins;
+use crate::kernel::network;
 use crate::lock::{self, WriteLock};
 use crate::store;
 use spamdrop_core::status;
@@ -24,6 +25,54 @@ use spamdrop_core::status;
 ///
 /// The daemon runs, nothing was attached, or a file or pin cannot be removed.
 pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<()> {
+    if args.interfaces.is_empty() {
+        everything(config, args, out)
+    } else {
+        each(config, args, out)
+    }
+}
+
+/// Takes the filter from the named interfaces, and leaves everything else.
+fn each(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<()> {
+    let kept = |name: &&String| config.interfaces.contains(name);
+    if let Some(pid) = lock::daemon_pid(&config.run_dir)
+        && let Some(name) = args.interfaces.iter().find(kept)
+        && !args.force
+    {
+        let message = format!(
+            "`spamdrop run` (pid {pid}) keeps the filter on {name}; take it out of `interfaces` and send SIGHUP, which detaches it, or use --force to detach until it is attached again"
+        );
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    let lock = WriteLock::acquire(&config.run_dir)?;
+    let mut missing = Vec::new();
+    for name in &args.interfaces {
+        if attach::detach_one(&lock, &config.pin_dir, name)? {
+            writeln!(out, "{name}: filter removed")?;
+        } else {
+            missing.push(not_here(config, name)?);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::NotAttached, missing.join("; ")))
+}
+
+/// Why there is nothing to remove from an interface.
+fn not_here(config: &Config, name: &str) -> Result<String> {
+    let found = network::find(name)?;
+    let hidden = found.as_ref().and_then(attach::hidden);
+    Ok(match hidden {
+        Some(filter) => format!("{name} has {filter}; {} removes it", filter.remedy(name)),
+        None => format!(
+            "no filter was attached to {name} (no link_{name} in {})",
+            config.pin_dir.display()
+        ),
+    })
+}
+
+fn everything(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<()> {
     if let Some(pid) = lock::daemon_pid(&config.run_dir)
         && !args.force
     {

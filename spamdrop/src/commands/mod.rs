@@ -32,6 +32,7 @@ use anyhow::Result;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cli::{Allow, Cli, ConfigVerb, Known, StatusOptions, Verb};
+use crate::clock;
 use crate::config::Config;
 use crate::lock;
 use crate::render::table::Style;
@@ -50,6 +51,12 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         return status::check(config, out);
     }
     let config = config?;
+    if matches!(
+        cli.verb,
+        Verb::Run(_) | Verb::Attach(_) | Verb::Add(_) | Verb::Import(_)
+    ) {
+        clock::ensure_kernels_clock()?;
+    }
     match &cli.verb {
         Verb::Run(args) => run::run(cli.config.as_deref(), args),
         Verb::Attach(args) => attach::run(config, args, out),

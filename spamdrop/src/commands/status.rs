@@ -13,9 +13,9 @@ use crate::cli::StatusOptions;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::kernel::attach::{self, Linked};
+use crate::kernel::attach::{self, HiddenFilter, Linked, Place};
 use crate::kernel::blocklist::{Blocklist, pins};
-use crate::kernel::network;
+use crate::kernel::network::{self, named};
 use crate::lock;
 use crate::render::json;
 use crate::render::status::{self, DaemonStatus, Fill, FilterPlace, InterfaceStatus, Maps, Status};
@@ -103,38 +103,46 @@ fn gather(config: &Config) -> Result<Status> {
 
 fn interfaces(config: &Config, existing: &[network::Interface]) -> Result<Vec<InterfaceStatus>> {
     let linked = attach::linked(&config.pin_dir)?;
-    let configured = config.interfaces.iter();
-    let unlinked = configured.filter(|name| linked.iter().all(|link| link.name != **name));
-    let mut all: Vec<InterfaceStatus> = linked.iter().map(on_link).collect();
-    all.extend(unlinked.map(|name| {
-        let found = existing.iter().find(|interface| interface.name == *name);
-        let xdp = found.and_then(|interface| interface.xdp);
-        InterfaceStatus {
-            name: name.clone(),
-            state: match (found, xdp) {
-                (None, _) => FilterPlace::Absent,
-                (_, None) => FilterPlace::Missing,
-                (_, Some(_)) => FilterPlace::Foreign,
-            },
-            program_id: xdp.map(|xdp| xdp.program_id),
-        }
-    }));
-    all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Ok(all)
+    let mut names: Vec<&String> = config.interfaces.iter().collect();
+    names.extend(linked.iter().map(|link| &link.name));
+    names.sort_unstable();
+    names.dedup();
+    let status = |name: &String| interface_status(name, &linked, existing, attach::hidden);
+    Ok(names.into_iter().map(status).collect())
 }
 
-fn on_link(link: &Linked) -> InterfaceStatus {
-    let xdp = link.interface.as_ref().and_then(|interface| interface.xdp);
+/// `find_hidden` asks the kernel about a program that no pin belongs to.
+fn interface_status(
+    name: &str,
+    linked: &[Linked],
+    existing: &[network::Interface],
+    find_hidden: impl Fn(&network::Interface) -> Option<HiddenFilter>,
+) -> InterfaceStatus {
+    let link = linked.iter().find(|link| link.name == name);
+    let found = link
+        .and_then(Linked::interface)
+        .or_else(|| named(existing, name));
+    let xdp = found.and_then(|interface| interface.xdp);
+    let is_here = link.is_some_and(|link| link.interface().is_some());
+    let is_ours =
+        |interface: &network::Interface| linked.iter().any(|link| link.is_on(interface.index));
+    let hidden = found.filter(|found| !is_ours(found)).and_then(find_hidden);
     InterfaceStatus {
-        name: link.name.clone(),
-        state: match (&link.interface, xdp) {
+        name: name.to_owned(),
+        state: match (found, xdp) {
             (None, _) => FilterPlace::Absent,
-            (_, None) => FilterPlace::Missing,
-            (_, Some(xdp)) if Some(xdp.program_id) != link.program_id => FilterPlace::Foreign,
-            (_, Some(xdp)) if xdp.native => FilterPlace::Native,
-            (_, Some(_)) => FilterPlace::Generic,
+            (_, Some(xdp)) if is_here && xdp.native => FilterPlace::Native,
+            (_, Some(_)) if is_here => FilterPlace::Generic,
+            (_, Some(_)) if hidden.is_some() => FilterPlace::Hidden,
+            (Some(found), Some(_)) if !is_ours(found) => FilterPlace::Foreign,
+            (Some(_), _) => FilterPlace::Missing,
         },
         program_id: xdp.map(|xdp| xdp.program_id),
+        renamed: link.and_then(|link| match &link.place {
+            Place::Renamed(interface) => Some(interface.name.clone()),
+            _ => None,
+        }),
+        remedy: hidden.map(|filter| filter.remedy(name)),
     }
 }
 

@@ -5,9 +5,11 @@ use std::fmt;
 
 /// The parts of the daemon that can have a problem. Each has at most one text
 /// at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
-    /// Interfaces without the filter.
+    /// The interface of this name, which does not have the filter.
+    Interface(String),
+    /// The list of interfaces, which cannot be read.
     Interfaces,
     /// Notifications about addresses, routes and interfaces.
     Network,
@@ -58,7 +60,7 @@ pub(super) enum Subject {
 impl Subject {
     /// Whether a problem impairs the protection. The others concern records and
     /// logs; and mail clients can use up the look-ups of a day.
-    fn degrades(self) -> bool {
+    fn degrades(&self) -> bool {
         !matches!(
             self,
             Self::PacketLog
@@ -75,6 +77,7 @@ impl Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Interface(name) => name,
             Self::Interfaces => "interfaces",
             Self::Network => "network",
             Self::Allowlist => "allowlist",
@@ -114,8 +117,8 @@ impl Registry {
         }
     }
 
-    pub fn clear(&mut self, subject: Subject) {
-        if self.0.remove(&subject).is_some() {
+    pub fn clear(&mut self, subject: &Subject) {
+        if self.0.remove(subject).is_some() {
             log::info!("{subject}: recovered");
         }
     }
@@ -141,13 +144,15 @@ mod tests {
         let mut registry = Registry::default();
         registry.raise(Subject::Gate, "first".into());
         registry.raise(Subject::Gate, "second".into());
-        registry.raise(Subject::Interfaces, "eth0".into());
+        registry.raise(Subject::Interface("eth1".into()), "eth1".into());
+        registry.raise(Subject::Interface("eth0".into()), "eth0".into());
         registry.raise(Subject::Lookups, "spent".into());
-        assert_eq!(registry.texts(), ["eth0", "second", "spent"]);
-        assert_eq!(registry.degraded_by(), ["eth0", "second"]);
-        registry.clear(Subject::Lookups);
-        registry.clear(Subject::Gate);
-        registry.clear(Subject::Gate);
+        assert_eq!(registry.texts(), ["eth0", "eth1", "second", "spent"]);
+        assert_eq!(registry.degraded_by(), ["eth0", "eth1", "second"]);
+        registry.clear(&Subject::Lookups);
+        registry.clear(&Subject::Gate);
+        registry.clear(&Subject::Gate);
+        registry.clear(&Subject::Interface("eth1".into()));
         assert_eq!(registry.texts(), ["eth0"]);
     }
 }

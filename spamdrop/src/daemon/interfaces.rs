@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::kernel::attach::{Attached, Linked};
-use crate::kernel::network::Interface;
+use crate::kernel::attach::{Attached, Linked, Mode};
+use crate::kernel::network::{Interface, named, overlaps};
 
 /// After a refusal, an interface is retried after this pause; each further
 /// pause is twice as long.
@@ -12,170 +12,209 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The maximum pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// The interfaces, as they were attached last, and those that refused the
-/// filter since.
-pub(super) struct Interfaces {
-    attached: Vec<Attached>,
-    refusals: HashMap<String, Refusal>,
-}
+/// The interfaces that refused the filter.
+#[derive(Default)]
+pub(super) struct Refusals(HashMap<String, Refusal>);
 
 /// An interface that refused the filter.
 struct Refusal {
+    /// Its index: another interface of the same name is tried at once.
+    index: u32,
     reason: String,
     pause: Duration,
     next_try: Instant,
 }
 
-/// Interfaces without the filter.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Missing {
-    /// Interfaces that can take the filter.
-    pub ready: Vec<String>,
-    /// Reasons why the other interfaces cannot.
-    pub reasons: Vec<String>,
-}
-
-impl Interfaces {
-    pub fn new(attached: Vec<Attached>) -> Self {
-        Self {
-            attached,
-            refusals: HashMap::new(),
-        }
-    }
-
-    /// Replaces the interfaces after a reload.
-    pub fn replace(&mut self, attached: Vec<Attached>) {
-        *self = Self::new(attached);
-    }
-
-    /// Describes the interfaces in one line.
-    pub fn describe(&self) -> String {
-        let each = self.attached.iter().map(|attached| {
-            let native = attached.interface.xdp.is_some_and(|xdp| xdp.native);
-            let mode = if native { "native" } else { "generic" };
-            format!("{} ({mode})", attached.interface.name)
-        });
-        each.collect::<Vec<_>>().join(", ")
-    }
-
+impl Refusals {
     /// Why an interface is not tried now: it refused the filter a short time
     /// ago.
-    pub fn refusal(&self, name: &str, now: Instant) -> Option<String> {
-        let refusal = self.refusals.get(name)?;
-        (now < refusal.next_try).then(|| refusal.reason.clone())
+    pub fn reason(&self, name: &str, index: u32, now: Instant) -> Option<String> {
+        let refusal = self.0.get(name)?;
+        (index == refusal.index && now < refusal.next_try).then(|| refusal.reason.clone())
     }
 
     /// An interface refused the filter.
-    pub fn refused(&mut self, name: &str, reason: String, now: Instant) {
-        let last = self.refusals.get(name);
+    pub fn add(&mut self, name: &str, index: u32, reason: String, now: Instant) {
+        let last = self.0.get(name).filter(|last| last.index == index);
         let pause = last.map_or(FIRST_PAUSE, |last| (2 * last.pause).min(LONGEST_PAUSE));
         let refusal = Refusal {
+            index,
             reason,
             pause,
             next_try: now + pause,
         };
-        self.refusals.insert(name.to_owned(), refusal);
+        self.0.insert(name.to_owned(), refusal);
     }
 
-    /// An interface got the filter.
-    pub fn attached_again(&mut self, name: &str) {
-        self.refusals.remove(name);
+    /// An interface got the filter, or is gone.
+    pub fn forget(&mut self, name: &str) {
+        self.0.remove(name);
     }
 }
 
-/// Determines which of the `wanted` interfaces have no filter, and which of
-/// those are `present` in this network namespace. This check is cheap, whereas
+/// Describes the interfaces with the filter in one line.
+pub(super) fn describe(attached: &[Attached]) -> String {
+    if attached.is_empty() {
+        return "not protecting: no interface has the filter".into();
+    }
+    let each = attached.iter().map(|attached| {
+        let native = attached.interface.xdp.is_some_and(|xdp| xdp.native);
+        let mode = if native { "native" } else { "generic" };
+        format!("{} ({mode})", attached.name)
+    });
+    format!("filter on {}", each.collect::<Vec<_>>().join(", "))
+}
+
+/// The state of a configured interface.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has the filter.
+    Protected,
+    /// It has the filter, but not as configured.
+    Impaired(String),
+    /// It can take the filter; its index.
+    Ready(u32),
+    /// It does not exist.
+    Absent,
+    /// It has another program.
+    Foreign(Interface),
+    /// It must not have the filter beside that of another interface.
+    Excluded(String),
+}
+
+/// Determines the state of a configured interface. This check is cheap, whereas
 /// loading a program for an interface that refuses it costs the verifier a
 /// tenth of a second.
-pub(super) fn missing(wanted: &[String], linked: &[Linked], present: &[Interface]) -> Missing {
-    let has_filter = |name: &String| {
-        let mut links = linked.iter();
-        links.any(|link| link.name == *name && link.interface.is_some())
+pub(super) fn standing(
+    name: &str,
+    wanted: &[String],
+    mode: Mode,
+    linked: &[Linked],
+    present: &[Interface],
+) -> Standing {
+    let Some(interface) = named(present, name) else {
+        return Standing::Absent;
     };
-    let mut missing = Missing {
-        ready: Vec::new(),
-        reasons: Vec::new(),
-    };
-    for name in wanted.iter().filter(|name| !has_filter(name)) {
-        match present.iter().find(|interface| interface.name == *name) {
-            None => missing
-                .reasons
-                .push(format!("there is no interface `{name}`; `ip link` lists them")),
-            Some(Interface { xdp: Some(xdp), .. }) => missing.reasons.push(format!(
-                "{name} already has an XDP program (id {}) that is not spamdrop's; `bpftool net` shows it; remove it",
-                xdp.program_id
-            )),
-            Some(_) => missing.ready.push(name.clone()),
+    let mut overlaps = overlaps(wanted, present).into_iter();
+    let overlap = overlaps.find(|overlap| overlap.lower == name || overlap.upper == name);
+    let link = linked.iter().find(|link| link.name == name);
+    let has_filter = link.is_some_and(|link| link.interface().is_some());
+    let is_generic = interface.xdp.is_some_and(|xdp| !xdp.native);
+    match overlap {
+        Some(overlap) if has_filter => Standing::Impaired(overlap.to_string()),
+        Some(overlap) => Standing::Excluded(overlap.to_string()),
+        None if has_filter && is_generic && mode == Mode::Native => Standing::Impaired(format!(
+            "the filter on {name} is generic, and `mode` is \"native\"; stop the daemon, \
+             `spamdrop detach {name}`, and start it again"
+        )),
+        None if has_filter => Standing::Protected,
+        // A link of ours under another name makes way.
+        None if interface.xdp.is_none()
+            || linked.iter().any(|link| link.is_on(interface.index)) =>
+        {
+            Standing::Ready(interface.index)
         }
+        None => Standing::Foreign(interface.clone()),
     }
-    missing
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock;
+    use crate::kernel::attach::Place;
     use crate::kernel::network::Xdp;
 
-    fn interface(name: &str, program_id: Option<u32>) -> Interface {
+    fn interface(index: u32, name: &str, program_id: Option<u32>) -> Interface {
         Interface {
-            index: 1,
+            index,
             name: name.into(),
-            mtu: 1500,
             xdp: program_id.map(|program_id| Xdp {
                 program_id,
-                native: true,
+                native: false,
             }),
+            ..Interface::default()
         }
     }
 
-    fn link(name: &str, interface: Option<Interface>) -> Linked {
+    fn link(name: &str, place: Place) -> Linked {
         Linked {
             name: name.into(),
-            interface,
+            place,
             program_id: Some(7),
         }
     }
 
     #[test]
     fn each_interface_is_looked_at_for_itself() {
-        let wanted = ["a", "b", "c", "d", "e"].map(String::from);
+        let wanted = ["a", "b", "c", "d", "e", "f", "g"].map(String::from);
+        let mut vlan = interface(7, "g", None);
+        vlan.parent = Some(6);
         let present = [
-            interface("a", Some(7)),
-            interface("b", None),
-            interface("c", Some(9)),
-            interface("e", None),
+            interface(1, "a", Some(7)),
+            interface(2, "b", None),
+            interface(3, "c", Some(9)),
+            // It was renamed, and has the filter of its old name.
+            interface(4, "e", Some(7)),
+            interface(6, "f", Some(7)),
+            vlan,
         ];
         let linked = [
-            link("a", Some(interface("a", Some(7)))),
+            link("a", Place::Here(present[0].clone())),
+            link("x", Place::Renamed(present[3].clone())),
             // The interface was created anew since.
-            link("e", None),
+            link("b", Place::Gone),
+            link("f", Place::Here(present[4].clone())),
         ];
-        let missing = missing(&wanted, &linked, &present);
-        assert_eq!(missing.ready, ["b", "e"]);
-        assert_eq!(missing.reasons.len(), 2);
-        assert!(missing.reasons[0].starts_with("c already has an XDP program (id 9)"));
-        assert!(missing.reasons[1].starts_with("there is no interface `d`"));
+        let of = |name, mode| standing(name, &wanted, mode, &linked, &present);
+        assert_eq!(of("a", Mode::Auto), Standing::Protected);
+        assert!(matches!(of("a", Mode::Native), Standing::Impaired(_)));
+        assert_eq!(of("b", Mode::Auto), Standing::Ready(2));
+        assert_eq!(of("c", Mode::Auto), Standing::Foreign(present[2].clone()));
+        assert_eq!(of("d", Mode::Auto), Standing::Absent);
+        assert_eq!(of("e", Mode::Auto), Standing::Ready(4));
+        assert!(matches!(of("f", Mode::Auto), Standing::Impaired(_)));
+        let Standing::Excluded(reason) = of("g", Mode::Auto) else {
+            panic!("g is a VLAN of f")
+        };
+        assert!(
+            reason.starts_with("f and g carry the same packets"),
+            "{reason}"
+        );
     }
 
     #[test]
     fn refusals_make_tries_rare_for_one_interface_until_it_is_attached() {
-        let mut interfaces = Interfaces::new(Vec::new());
+        let mut refusals = Refusals::default();
         let mut now = clock::instant();
         let mut pauses = Vec::new();
         for _ in 0..8 {
-            assert_eq!(interfaces.refusal("a", now), None);
-            interfaces.refused("a", "busy".into(), now);
-            let next = interfaces.refusals["a"].next_try;
+            assert_eq!(refusals.reason("a", 1, now), None);
+            refusals.add("a", 1, "busy".into(), now);
+            let next = refusals.0["a"].next_try;
             let before = next - Duration::from_nanos(1);
-            assert_eq!(interfaces.refusal("a", before).as_deref(), Some("busy"));
-            assert_eq!(interfaces.refusal("b", before), None);
+            assert_eq!(refusals.reason("a", 1, before).as_deref(), Some("busy"));
+            assert_eq!(refusals.reason("b", 1, before), None);
             pauses.push((next - now).as_secs());
             now = next;
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
-        interfaces.attached_again("a");
-        interfaces.refused("a", "busy".into(), now);
-        assert_eq!(interfaces.refusal("a", now + FIRST_PAUSE), None);
+        // Another interface has the name now.
+        refusals.add("a", 1, "busy".into(), now);
+        assert_eq!(refusals.reason("a", 2, now), None);
+        refusals.forget("a");
+        refusals.add("a", 1, "busy".into(), now);
+        assert_eq!(refusals.reason("a", 1, now + FIRST_PAUSE), None);
+    }
+
+    #[test]
+    fn no_interface_is_no_protection() {
+        assert!(describe(&[]).starts_with("not protecting"));
+        let attached = Attached {
+            name: "a".into(),
+            interface: interface(1, "a", Some(7)),
+            replaced: false,
+        };
+        assert_eq!(describe(&[attached]), "filter on a (generic)");
     }
 }

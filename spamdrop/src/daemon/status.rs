@@ -111,7 +111,7 @@ pub(super) async fn run(run_dir: PathBuf, mut inbox: UnboundedReceiver<StatusMes
 fn take(state: &mut DaemonState, health: &mut Registry, message: StatusMessage) {
     match message {
         StatusMessage::Raised(subject, text) => health.raise(subject, text),
-        StatusMessage::Cleared(subject) => health.clear(subject),
+        StatusMessage::Cleared(subject) => health.clear(&subject),
         StatusMessage::Watch(watch) => {
             state.sources = watch.sources;
             let events = watch.events.into_iter();
@@ -136,7 +136,7 @@ fn write_state(run_dir: &Path, state: &mut DaemonState, health: &mut Registry) {
     state.warnings = health.texts();
     state.degraded_by = health.degraded_by();
     match write(run_dir, state) {
-        Ok(()) => health.clear(Subject::StateFile),
+        Ok(()) => health.clear(&Subject::StateFile),
         Err(error) => health.raise(Subject::StateFile, format!("{error:#}")),
     }
 }

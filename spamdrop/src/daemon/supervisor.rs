@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::disk::{Disk, DiskThread, take_finished};
 use super::fifo_control::FifoMessage;
 use super::health::Subject;
-use super::interfaces::Interfaces;
+use super::interfaces::{Refusals, describe};
 use super::release::ReleaseMessage;
 use super::settings::Settings;
 use super::status::Health;
@@ -33,7 +33,7 @@ use crate::install;
 use crate::kernel::attach::Filter;
 use crate::kernel::blocklist::Blocklist;
 use crate::kernel::blocklist::pins::{self, Pinned};
-use crate::kernel::network::Changes;
+use crate::kernel::network::{Change, Changes};
 use crate::kernel::packet_log::PacketLog;
 use crate::lock::{self, DaemonMark, WriteLock};
 use crate::protect;
@@ -42,6 +42,8 @@ use tasks::Tasks;
 
 /// How often interfaces are checked, so that a missed event does no harm.
 const SECOND: Duration = Duration::from_secs(1);
+/// How soon interfaces are looked at after a change.
+const SOON: Duration = Duration::from_millis(100);
 /// How often expired entries are swept.
 const SWEEP_PERIOD: Duration = Duration::from_secs(30);
 /// How often the packet log is read, with `--log-packets`.
@@ -62,12 +64,14 @@ pub(super) struct Supervisor {
     options: RunOptions,
     mark: Rc<DaemonMark>,
     blocklist: Blocklist,
-    interfaces: Interfaces,
+    refusals: Refusals,
     packets: Option<PacketLog>,
     /// What the tasks were last told never to block.
     protected: Protected,
     /// Whether addresses, routes or interfaces have changed.
     network_changed: bool,
+    /// Whether an interface has changed since they were looked at.
+    interfaces_changed: bool,
     /// Since when an update of the filter's allowlist has been pending.
     protecting: Option<Instant>,
     disk: Disk,
@@ -89,6 +93,7 @@ impl Supervisor {
     pub async fn start(options: RunOptions, mark: &mut Option<Rc<DaemonMark>>) -> Result<Self> {
         let config = (options.reread)()?;
         let settings = Settings::new(&config)?;
+        checks::ensure_no_overlap(&config)?;
         warn_of(checks::answer(&config).await?);
         let filter = &settings.filter;
         let run_dir = &filter.run_dir;
@@ -104,6 +109,9 @@ impl Supervisor {
         )?;
         let answers = settings.responder.is_some();
         let steered = install::steer(&lock, filter, answers, &mut installed.filter);
+        if let Err(error) = install::release_others(&lock, filter) {
+            log::warn!("{error:#}");
+        }
         drop(lock);
         // A loaded filter takes tens of MiB, which are free before the tasks
         // allocate anything that lasts.
@@ -121,10 +129,11 @@ impl Supervisor {
             options,
             mark,
             blocklist: installed.blocklist,
-            interfaces: Interfaces::new(installed.attached),
+            refusals: Refusals::default(),
             protected,
             // Changes before the subscription were missed.
             network_changed: true,
+            interfaces_changed: false,
             protecting: None,
             disk,
             disk_thread,
@@ -134,6 +143,8 @@ impl Supervisor {
             inbox,
             health,
         };
+        supervisor.note_refusals(installed.refused);
+        supervisor.keep_attached();
         supervisor.warn_of_unwise_settings(&config);
         supervisor.tasks.tell_release(ReleaseMessage::Adopt);
         let answers = supervisor.arrange_responder(steered).await;
@@ -144,8 +155,8 @@ impl Supervisor {
         };
         log::info!(
             target: "spamdrop::run",
-            "ready: filter on {}, watching {}{answering}",
-            supervisor.interfaces.describe(),
+            "ready: {}, watching {}{answering}",
+            describe(&installed.attached),
             supervisor.settings.sources.describe(),
         );
         Ok(supervisor)
@@ -168,6 +179,7 @@ impl Supervisor {
         let mut second = period(SECOND);
         let mut packets = period(PACKETS_PERIOD);
         let mut retry = period(LOCK_RETRY);
+        let mut soon = period(SOON);
         let mut changes = Some(Changes::subscribe()?);
         loop {
             tokio::select! {
@@ -185,9 +197,16 @@ impl Supervisor {
                 ended = self.tasks.released() => return ended,
                 _ = retry.tick(), if self.protecting.is_some() => self.protect(),
                 _ = second.tick() => self.look_after()?,
+                _ = soon.tick(), if self.interfaces_changed => {
+                    self.interfaces_changed = false;
+                    self.keep_attached();
+                }
                 result = next_change(&mut changes) => match result {
                     // Routes can change in bursts; once a second is enough.
-                    Ok(()) => self.network_changed = true,
+                    Ok(change) => {
+                        self.network_changed = true;
+                        self.interfaces_changed |= change == Change::Interfaces;
+                    }
                     Err(error) => {
                         let text = format!("cannot follow the network's changes: {error}");
                         self.health.raise(Subject::Network, text);
@@ -365,7 +384,7 @@ async fn acquire_soon(run_dir: &Path) -> Result<WriteLock> {
 }
 
 /// Pending for ever once that has failed.
-async fn next_change(changes: &mut Option<Changes>) -> io::Result<()> {
+async fn next_change(changes: &mut Option<Changes>) -> io::Result<Change> {
     match changes {
         Some(changes) => changes.next().await,
         None => std::future::pending().await,

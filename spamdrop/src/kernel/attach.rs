@@ -1,38 +1,43 @@
 //! Programs and links: load, attach, replace, detach.
 
+mod hidden;
+mod linked;
 mod load;
+mod namespace;
+mod native;
 mod refusal;
+mod second_try;
 mod steering;
 mod verifier;
 
+pub use hidden::{HiddenFilter, hidden};
+pub use linked::{Linked, Place, linked};
 pub use load::{Filter, load};
+pub use refusal::foreign;
 pub use steering::{is_steering, steer, unsteer};
 
 use std::fs;
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::xdp::{XdpLink, XdpMode};
-use aya::programs::{ProgramError, Xdp};
+use anyhow::{Context as _, Error, Result};
 use rustix::io::Errno;
 
+use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::migrate::{self, Upgrade};
 use crate::kernel::blocklist::pins::{self, Capacity};
 use crate::kernel::bpf;
-use crate::kernel::network::{self, Interface};
+use crate::kernel::network::{self, Framing, Interface};
 use crate::lock::WriteLock;
+use linked::link_pin;
 use load::load_into;
-use refusal::{explain, reason, refuses_native};
-
-const LINK_PREFIX: &str = "link_";
 
 /// Where in the network stack the filter runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// In the driver; in the generic hook if the driver has no XDP.
+    /// In the driver; in the generic hook if the driver refuses it.
     #[default]
     Auto,
     /// Only in the driver.
@@ -53,9 +58,21 @@ pub struct Plan {
     pub log_level: u8,
 }
 
+/// The filter, and the interfaces that were to have it.
+pub struct Attachment {
+    /// The loaded filter. Dropping it detaches nothing.
+    pub filter: Filter,
+    /// The interfaces that have it, in the order of their names in the request.
+    pub attached: Vec<Attached>,
+    /// Those that do not, and why.
+    pub refused: Vec<Refused>,
+}
+
 /// An interface with the filter on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
+    /// The name by which it was requested: its own, or an alternative one.
+    pub name: String,
     /// The interface.
     pub interface: Interface,
     /// Whether the interface already had a pinned link, whose program was
@@ -63,54 +80,110 @@ pub struct Attached {
     pub replaced: bool,
 }
 
-/// Attaches the filter to interfaces, or replaces it there without a gap.
-/// Pinned maps and links are reused. Nothing is changed after an error, unless
-/// an upgrade had replaced a program before it: then the new maps count.
-///
-/// The filter stays in the kernel when the returned value is dropped.
+/// An interface that does not have the filter.
+#[derive(Debug)]
+pub struct Refused {
+    /// The name by which it was requested.
+    pub name: String,
+    /// The reason.
+    pub error: Error,
+}
+
+/// Attaches the filter to interfaces, or replaces it there without a gap. Each
+/// interface is treated for itself: one that is missing, or refuses, keeps no
+/// other from being protected. Pinned maps and links are reused. Nothing is
+/// changed after an error, unless an upgrade had replaced a program before it:
+/// then the new maps count.
 ///
 /// # Errors
 ///
-/// No BPF file system, a pinned map of another layout, no such interface, an
-/// interface with a foreign program, a mode that the interface refuses.
+/// No BPF file system, a pinned map of another layout, a kernel that refuses
+/// the program, or pins that belong to another network namespace.
 pub fn attach(
     _lock: &WriteLock,
     pin_dir: &Path,
     names: &[String],
     plan: Plan,
-) -> Result<(Filter, Vec<Attached>)> {
-    let interfaces = names
-        .iter()
-        .map(|name| existing(name))
-        .collect::<Result<Vec<_>>>()?;
+) -> Result<Attachment> {
+    namespace::ensure_ours(pin_dir, &linked(pin_dir)?)?;
     let adopted = pins::present(pin_dir)?;
     let upgrade = Upgrade::begin(pin_dir)?;
     pins::make_dirs(pin_dir)?;
-    let mut done = Done::default();
-    let result = attach_all(pin_dir, &interfaces, plan, upgrade.as_ref(), &mut done);
-    if result.is_err() {
-        for pin in &done.made {
-            unlink(pin)?;
-        }
+    let mut has_changed = false;
+    let result = attach_all(pin_dir, names, plan, upgrade.as_ref(), &mut has_changed);
+    if result.is_err() && !has_changed {
         pins::remove_except(pin_dir, &adopted)?;
     }
     match (upgrade, &result) {
         (Some(upgrade), Ok(_)) => upgrade.finish()?,
         // An interface filters by the new maps already, so these count.
-        (Some(upgrade), Err(_)) if done.has_replaced => upgrade.finish()?,
+        (Some(upgrade), Err(_)) if has_changed => upgrade.finish()?,
         (Some(upgrade), Err(_)) => upgrade.abandon()?,
         (None, _) => {}
     }
     result
 }
 
-/// The steps that were done before an error.
-#[derive(Default)]
-struct Done {
-    /// Links that were pinned.
-    made: Vec<PathBuf>,
-    /// Whether a program that ran was replaced.
-    has_replaced: bool,
+fn attach_all(
+    pin_dir: &Path,
+    names: &[String],
+    plan: Plan,
+    upgrade: Option<&Upgrade>,
+    has_changed: &mut bool,
+) -> Result<Attachment> {
+    let maps_dir = upgrade.map_or_else(|| pins::maps_dir(pin_dir), Upgrade::staging_dir);
+    pins::check(&maps_dir, Some(plan.capacity))?;
+    let mut attachment = Attachment {
+        filter: load_into(&maps_dir, plan)?,
+        attached: Vec::new(),
+        refused: Vec::new(),
+    };
+    if let Some(upgrade) = upgrade {
+        upgrade.copy()?;
+    }
+    namespace::record(pin_dir)?;
+    *has_changed = true;
+    for name in names {
+        let name = name.clone();
+        match attach_one(pin_dir, &mut attachment.filter, &name, plan.mode) {
+            Ok(attached) => attachment.attached.push(attached),
+            Err(error) => attachment.refused.push(Refused { name, error }),
+        }
+    }
+    if upgrade.is_some() {
+        let Attachment {
+            filter, attached, ..
+        } = &mut attachment;
+        replace_others(pin_dir, filter, attached)?;
+    }
+    Ok(attachment)
+}
+
+fn attach_one(pin_dir: &Path, filter: &mut Filter, name: &str, mode: Mode) -> Result<Attached> {
+    let interface = existing(name)?;
+    let program = program(filter, &interface)?;
+    let pin = link_pin(pin_dir, name);
+    let links = linked(pin_dir)?;
+    let own = links.iter().find(|link| link.name == name);
+    let replaced = own.is_some_and(|link| link.is_on(interface.index) && !link.is_astray());
+    if replaced {
+        ensure_mode(&interface, mode)?;
+        replace(program, &pin)?;
+    } else {
+        for link in &links {
+            if link.name == name || link.is_on(interface.index) {
+                release(pin_dir, link)?;
+            }
+        }
+        let link = native::create(program, &interface, mode)?;
+        bpf::pin(link.as_fd(), &pin)
+            .with_context(|| format!("cannot pin the link {}", pin.display()))?;
+    }
+    Ok(Attached {
+        name: name.to_owned(),
+        interface: existing(name)?,
+        replaced,
+    })
 }
 
 fn existing(name: &str) -> Result<Interface> {
@@ -118,83 +191,35 @@ fn existing(name: &str) -> Result<Interface> {
         .with_context(|| format!("there is no interface `{name}`; `ip link` lists them"))
 }
 
-fn attach_all(
-    pin_dir: &Path,
-    interfaces: &[Interface],
-    plan: Plan,
-    upgrade: Option<&Upgrade>,
-    done: &mut Done,
-) -> Result<(Filter, Vec<Attached>)> {
-    let maps_dir = upgrade.map_or_else(|| pins::maps_dir(pin_dir), Upgrade::staging_dir);
-    pins::check(&maps_dir, Some(plan.capacity))?;
-    let mut filter = load_into(&maps_dir, plan)?;
-    if let Some(upgrade) = upgrade {
-        upgrade.copy()?;
-    }
-    let program = filter.program_mut()?;
-    let (mut adopted, mut new) = (Vec::new(), Vec::new());
-    for interface in interfaces {
-        let is_linked = is_linked(pin_dir, interface)?;
-        if is_linked { &mut adopted } else { &mut new }.push(interface);
-    }
-    adopted
-        .iter()
-        .try_for_each(|interface| ensure_mode(interface, plan.mode))?;
-    // Steps that can fail come first, so that the running filter is replaced
-    // only if all succeed.
-    for interface in new {
-        let pin = link_pin(pin_dir, &interface.name);
-        remove_file(&pin)?;
-        done.made.push(pin.clone());
-        create(program, interface, plan.mode)?
-            .pin(&pin)
-            .with_context(|| format!("cannot pin the link {}", pin.display()))?;
-    }
-    for interface in &adopted {
-        replace(program, &link_pin(pin_dir, &interface.name))?;
-        done.has_replaced = true;
-    }
-    if upgrade.is_some() {
-        replace_others(program, pin_dir, interfaces)?;
-    }
-    let attached = interfaces.iter().map(|interface| {
-        Ok(Attached {
-            interface: existing(&interface.name)?,
-            replaced: adopted.contains(&interface),
-        })
-    });
-    let attached = attached.collect::<Result<_>>()?;
-    Ok((filter, attached))
-}
-
-/// Whether the pinned link of this name is on the interface.
-fn is_linked(pin_dir: &Path, interface: &Interface) -> Result<bool> {
-    let link = pinned_link(&link_pin(pin_dir, &interface.name))?;
-    Ok(link.is_some_and(|link| link.ifindex == interface.index))
-}
-
-/// The link that is pinned at `pin`; `None` if nothing, or no link, is pinned
-/// there. Any other error is returned: if descriptors run out, a link must not
-/// be taken for missing, and its interface for unprotected.
-fn pinned_link(pin: &Path) -> Result<Option<bpf::PinnedLink>> {
-    match bpf::pinned_link(pin) {
-        Ok(link) => Ok(Some(link)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
-            Ok(None)
+/// The program that parses the interface's packets.
+fn program<'filter>(
+    filter: &'filter mut Filter,
+    interface: &Interface,
+) -> Result<BorrowedFd<'filter>> {
+    let program = match &interface.framing {
+        Framing::Ethernet => filter.program()?,
+        Framing::Ip => &*filter.ip_program()?,
+        Framing::Unknown(kind) => {
+            let name = &interface.name;
+            let message = format!(
+                "{name} has the link type {kind}, whose packets the filter cannot parse; name an \
+                 Ethernet interface, or one whose packets begin with the IP header"
+            );
+            return Err(Failure::new(Exit::Failed, message));
         }
-        Err(error) => Err(error).with_context(|| format!("cannot read the link {}", pin.display())),
-    }
+    };
+    Ok(program.fd()?.as_fd())
 }
 
-/// Replaces the program on interfaces that were not named, because the old
-/// program would use maps that are no longer written. The same holds for the
-/// steering program; without a daemon it has no responder, so it is only
-/// detached, and `run` attaches it again.
-fn replace_others(program: &mut Xdp, pin_dir: &Path, named: &[Interface]) -> Result<()> {
+/// Replaces the program on every interface that does not have the new one,
+/// because the old program would use maps that are no longer written. The same
+/// holds for the steering program; without a daemon it has no responder, so it
+/// is only detached, and `run` attaches it again.
+fn replace_others(pin_dir: &Path, filter: &mut Filter, attached: &[Attached]) -> Result<()> {
     for link in linked(pin_dir)? {
-        let is_named = named.iter().any(|interface| interface.name == link.name);
-        if link.interface.is_some() && !is_named {
-            replace(program, &link_pin(pin_dir, &link.name))?;
+        let has_new = attached.iter().any(|attached| attached.name == link.name);
+        if let Some(interface) = link.interface().filter(|_| !has_new) {
+            replace(program(filter, interface)?, &link_pin(pin_dir, &link.name))?;
         }
     }
     steering::stop(pin_dir)
@@ -206,105 +231,61 @@ fn ensure_mode(interface: &Interface, mode: Mode) -> Result<()> {
     let name = &interface.name;
     let generic = interface.xdp.is_some_and(|xdp| !xdp.native);
     if mode == Mode::Native && generic {
-        anyhow::bail!("the filter on {name} is generic; for native, `spamdrop detach` first");
+        anyhow::bail!(
+            "the filter on {name} is generic; for native, `spamdrop detach {name}` first"
+        );
     }
     Ok(())
 }
 
-fn replace(program: &mut Xdp, pin: &Path) -> Result<()> {
-    let link = FdLink::from(PinnedLink::from_pin(pin)?);
-    program
-        .attach_to_link(XdpLink::try_from(link)?)
-        .with_context(|| format!("cannot replace the program behind {}", pin.display()))?;
-    Ok(())
+fn replace(program: BorrowedFd<'_>, pin: &Path) -> Result<()> {
+    bpf::update_link(pin, program)
+        .with_context(|| format!("cannot replace the program behind {}", pin.display()))
 }
 
-fn create(program: &mut Xdp, interface: &Interface, mode: Mode) -> Result<FdLink> {
-    let name = &interface.name;
-    let first = if mode == Mode::Generic {
-        XdpMode::Skb
-    } else {
-        XdpMode::Driver
-    };
-    match link(program, interface.index, first) {
-        Ok(link) => Ok(link),
-        Err(error) if mode == Mode::Auto && refuses_native(&error) => {
-            log::warn!(target: "spamdrop::attach", "{name}: no native XDP ({}); the filter runs in the slower generic hook", reason(&error, interface));
-            link(program, interface.index, XdpMode::Skb).map_err(|error| explain(&error, interface))
-        }
-        Err(error) => Err(explain(&error, interface)),
-    }
-}
-
-fn link(program: &mut Xdp, ifindex: u32, mode: XdpMode) -> Result<FdLink, io::Error> {
-    let id = program
-        .attach_to_if_index(ifindex, mode)
-        .map_err(system_error)?;
-    let link = program.take_link(id).map_err(system_error)?;
-    // On EINVAL, aya attaches by netlink instead. Such an attachment ends with
-    // the process, and dropping it here detaches it.
-    FdLink::try_from(link).map_err(|_| Errno::INVAL.into())
-}
-
-fn system_error(error: ProgramError) -> io::Error {
-    match error {
-        ProgramError::SyscallError(error) => error.io_error,
-        other => io::Error::other(other),
-    }
-}
-
-/// The path of an interface's pinned link. A dot is replaced by a colon: bpffs
-/// allows no dot in a name, and an interface's name has no colon.
-fn link_pin(pin_dir: &Path, interface: &str) -> PathBuf {
-    pin_dir.join(format!("{LINK_PREFIX}{}", interface.replace('.', ":")))
-}
-
-/// An interface with a pinned link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Linked {
-    /// The interface's name when the link was pinned.
-    pub name: String,
-    /// The interface, while it exists in this network namespace.
-    pub interface: Option<Interface>,
-    /// The filter's program behind the link, as bpftool shows it.
-    pub program_id: Option<u32>,
-}
-
-/// The interfaces whose links are pinned, sorted by name.
+/// Detaches the links that `is_wanted` does not select, and those whose
+/// interface is not the configured one any more. Each is logged.
 ///
 /// # Errors
 ///
-/// The pin directory or a link cannot be read, or the kernel does not list the
-/// interfaces. No partial list is returned.
-pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
-    let entries = match fs::read_dir(pin_dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(|| format!("cannot read {}", pin_dir.display()))?,
-    };
-    let interfaces = network::interfaces()?;
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.with_context(|| format!("cannot read {}", pin_dir.display()))?;
-        let file = entry.file_name();
-        let Some(name) = file
-            .to_str()
-            .and_then(|name| name.strip_prefix(LINK_PREFIX))
-        else {
-            continue;
-        };
-        let link = pinned_link(&entry.path())?;
-        let index = link.map(|link| link.ifindex);
-        found.push(Linked {
-            name: name.replace(':', "."),
-            interface: interfaces
-                .iter()
-                .find(|interface| Some(interface.index) == index)
-                .cloned(),
-            program_id: link.map(|link| link.program_id),
-        });
+/// The pins belong to another network namespace, or a link cannot be detached.
+pub fn release_others(
+    _lock: &WriteLock,
+    pin_dir: &Path,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<()> {
+    let links = linked(pin_dir)?;
+    namespace::ensure_ours(pin_dir, &links)?;
+    for link in &links {
+        if link.is_astray() || !is_wanted(&link.name) {
+            release(pin_dir, link)?;
+        }
     }
-    found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
+    Ok(())
+}
+
+fn release(pin_dir: &Path, link: &Linked) -> Result<()> {
+    unlink(&link_pin(pin_dir, &link.name))?;
+    let name = &link.name;
+    let reason = match &link.place {
+        Place::Here(_) => format!("{name} is not in the configuration"),
+        Place::Renamed(interface) => format!("the interface is {} now", interface.name),
+        Place::Elsewhere => "the interface is in another network namespace now".into(),
+        Place::Gone => return Ok(()),
+    };
+    log::warn!(target: "spamdrop::attach", "detached the filter for {name}: {reason}");
+    Ok(())
+}
+
+/// Detaches the filter from one interface. Returns whether it was pinned for
+/// that name.
+pub fn detach_one(_lock: &WriteLock, pin_dir: &Path, name: &str) -> Result<bool> {
+    let pin = link_pin(pin_dir, name);
+    let is_pinned = linked(pin_dir)?.iter().any(|link| link.name == name);
+    if is_pinned {
+        unlink(&pin)?;
+    }
+    Ok(is_pinned)
 }
 
 /// Detaches the filter from every interface, stops steering and removes every
@@ -314,6 +295,7 @@ pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
     for link in linked(pin_dir)? {
         unlink(&link_pin(pin_dir, &link.name))?;
     }
+    namespace::forget(pin_dir)?;
     migrate::remove_all(pin_dir)
 }
 
@@ -342,26 +324,5 @@ fn remove_file(path: &Path) -> Result<()> {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))
         }
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use super::*;
-
-    #[test]
-    fn a_link_that_cannot_be_read_is_not_taken_for_missing() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(linked(dir.path()).unwrap(), []);
-        assert_eq!(linked(&dir.path().join("none")).unwrap(), []);
-        let pin = dir.path().join("link_eth0");
-        fs::write(&pin, "").unwrap();
-        // The directory is not on a BPF file system, so the kernel refuses to
-        // open the pin.
-        let error = linked(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("link_eth0"), "{error}");
-        // The pin directory is a regular file.
-        assert!(linked(&pin).is_err());
     }
 }

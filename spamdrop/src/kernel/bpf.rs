@@ -1,12 +1,16 @@
 //! The `bpf(2)` calls that aya 0.14 does not offer: batch operations on maps,
-//! and the kernel's description of a pinned link.
+//! and links.
 
-use std::ffi::CString;
+mod links;
+
+pub use links::{
+    PinnedLink, create_xdp_link, detach_link, pin, pinned_link, pinned_namespace, update_link,
+    xdp_links,
+};
+
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::panic::resume_unwind;
-use std::path::Path;
 use std::thread::{self, ScopedJoinHandle, available_parallelism};
 
 use aya::Pod;
@@ -110,10 +114,14 @@ fn update_part<K: Pod, V: Pod>(map: BorrowedFd<'_>, keys: &[K], values: &[V]) ->
 #[derive(Clone, Copy)]
 #[repr(u32)]
 enum Command {
+    ObjPin = 6,
     ObjGet = 7,
     MapLookupBatch = 24,
     MapUpdateBatch = 26,
+    LinkCreate = 28,
     LinkUpdate = 29,
+    LinkGetFdById = 30,
+    LinkGetNextId = 31,
     LinkDetach = 34,
 }
 
@@ -132,26 +140,6 @@ struct BatchAttr {
     flags: u64,
 }
 
-#[repr(C)]
-struct ObjectAttr {
-    pathname: u64,
-    bpf_fd: u32,
-    file_flags: u32,
-}
-
-#[repr(C)]
-struct LinkDetachAttr {
-    link_fd: u32,
-}
-
-#[repr(C)]
-struct LinkUpdateAttr {
-    link_fd: u32,
-    new_prog_fd: u32,
-    flags: u32,
-    old_prog_fd: u32,
-}
-
 fn batch_attr(map: BorrowedFd<'_>, count: usize) -> BatchAttr {
     BatchAttr {
         in_batch: 0,
@@ -168,54 +156,6 @@ fn batch_attr(map: BorrowedFd<'_>, count: usize) -> BatchAttr {
 fn zeroed<T: Pod>(len: usize) -> Vec<T> {
     // SAFETY: `Pod` types are valid for every bit pattern, zero among them.
     vec![unsafe { std::mem::zeroed() }; len]
-}
-
-/// Opens a pinned object.
-fn object_get(path: &Path) -> io::Result<OwnedFd> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut attr = ObjectAttr {
-        pathname: path.as_ptr() as u64,
-        bpf_fd: 0,
-        file_flags: 0,
-    };
-    // SAFETY: the path is a C string that outlives the call.
-    let fd = unsafe { call(Command::ObjGet, &mut attr) }?;
-    // SAFETY: the kernel has just returned this descriptor, and nothing else
-    // owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
-}
-
-/// Detaches the link that is pinned at `path` from its interface. Removing the
-/// pin would do that as well, but only some time after the call returns.
-///
-/// # Errors
-///
-/// The pin cannot be opened, or is not a link.
-pub fn detach_link(path: &Path) -> io::Result<()> {
-    let link = object_get(path)?;
-    let mut attr = LinkDetachAttr {
-        link_fd: link.as_raw_fd().unsigned_abs(),
-    };
-    // SAFETY: the command takes no pointers.
-    unsafe { call(Command::LinkDetach, &mut attr) }.map(drop)
-}
-
-/// Replaces the program of the link that is pinned at `path`, without a gap.
-/// aya supports this only for XDP.
-///
-/// # Errors
-///
-/// The pin cannot be opened, or the kernel refuses the program.
-pub fn update_link(path: &Path, program: BorrowedFd<'_>) -> io::Result<()> {
-    let link = object_get(path)?;
-    let mut attr = LinkUpdateAttr {
-        link_fd: link.as_raw_fd().unsigned_abs(),
-        new_prog_fd: program.as_raw_fd().unsigned_abs(),
-        flags: 0,
-        old_prog_fd: 0,
-    };
-    // SAFETY: the command takes no pointers.
-    unsafe { call(Command::LinkUpdate, &mut attr) }.map(drop)
 }
 
 /// Calls `bpf(2)`.
@@ -238,90 +178,4 @@ unsafe fn call<A>(command: Command, attr: &mut A) -> io::Result<i64> {
         return Err(io::Error::last_os_error());
     }
     Ok(result)
-}
-
-/// A pinned XDP link, as the kernel describes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PinnedLink {
-    /// The id of the link's program.
-    pub program_id: u32,
-    /// The index of its interface; 0 if that no longer exists.
-    pub ifindex: u32,
-}
-
-/// Describes the link that is pinned at `path`.
-///
-/// # Errors
-///
-/// The pin cannot be opened, or is not an XDP link.
-pub fn pinned_link(path: &Path) -> io::Result<PinnedLink> {
-    described(path, "an XDP link", xdp_link)
-}
-
-/// The inode of the network namespace of the link that is pinned at `path`; 0
-/// if the namespace no longer exists.
-///
-/// # Errors
-///
-/// The pin cannot be opened, or is not a link to a namespace.
-pub fn pinned_namespace(path: &Path) -> io::Result<u64> {
-    described(path, "a link to a network namespace", namespace)
-}
-
-fn described<T>(path: &Path, what: &str, read: fn(&str) -> Option<T>) -> io::Result<T> {
-    let link = object_get(path)?;
-    let fd = link.as_fd().as_raw_fd();
-    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
-    read(&text).ok_or_else(|| {
-        let message = format!("{} is not {what}", path.display());
-        io::Error::new(io::ErrorKind::InvalidData, message)
-    })
-}
-
-fn xdp_link(fdinfo: &str) -> Option<PinnedLink> {
-    if field(fdinfo, "link_type")? != "xdp" {
-        return None;
-    }
-    Some(PinnedLink {
-        program_id: field(fdinfo, "prog_id")?.parse().ok()?,
-        ifindex: field(fdinfo, "ifindex")?.parse().ok()?,
-    })
-}
-
-fn namespace(fdinfo: &str) -> Option<u64> {
-    if field(fdinfo, "link_type")? != "netns" {
-        return None;
-    }
-    field(fdinfo, "netns_ino")?.parse().ok()
-}
-
-fn field<'text>(fdinfo: &'text str, name: &str) -> Option<&'text str> {
-    let line = fdinfo.lines().find_map(|line| line.strip_prefix(name))?;
-    Some(line.strip_prefix(':')?.trim())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fdinfo_of_an_xdp_link() {
-        let text = "pos:\t0\nflags:\t02\nlink_type:\txdp\nlink_id:\t3\n\
-                    prog_tag:\t5a8e\nprog_id:\t42\nifindex:\t7\n";
-        let link = PinnedLink {
-            program_id: 42,
-            ifindex: 7,
-        };
-        assert_eq!(xdp_link(text), Some(link));
-        assert_eq!(xdp_link(&text.replace("xdp", "iter")), None);
-        assert_eq!(xdp_link("link_type:\txdp\n"), None);
-    }
-
-    #[test]
-    fn fdinfo_of_a_link_to_a_namespace() {
-        let text = "link_type:\tnetns\nlink_id:\t3\nprog_id:\t42\n\
-                    netns_ino:\t4026531840\nattach_type:\t36\n";
-        assert_eq!(namespace(text), Some(4_026_531_840));
-        assert_eq!(namespace(&text.replace("netns\n", "xdp\n")), None);
-    }
 }

@@ -3,10 +3,30 @@
 use std::io;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkDeserializable, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkDeserializable,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable, NlaBuffer, parse_string,
 };
 use netlink_sys::{Socket, SocketAddr};
+
+/// `NLMSGERR_ATTR_MSG` of linux/netlink.h.
+const MESSAGE: u16 = 1;
+/// The size of `struct nlmsghdr`.
+const NETLINK_HEADER_LEN: usize = 16;
+
+/// The kernel's refusal of a request.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The error.
+    pub error: io::Error,
+    /// Its explanation, if the kernel gave one (`NETLINK_EXT_ACK`).
+    pub words: Option<String>,
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self { error, words: None }
+    }
+}
 
 /// Sends a dump request. Answers that the message types cannot parse are
 /// skipped.
@@ -14,18 +34,19 @@ pub fn dump<M>(protocol: isize, request: impl Into<NetlinkPayload<M>>) -> io::Re
 where
     M: NetlinkSerializable + NetlinkDeserializable,
 {
-    exchange(protocol, NLM_F_REQUEST | NLM_F_DUMP, request.into())
+    let flags = NLM_F_REQUEST | NLM_F_DUMP;
+    exchange(protocol, flags, request.into()).map_err(|refusal| refusal.error)
 }
 
 /// Sends a request that returns no data, and waits for its acknowledgement.
-pub fn command<M>(protocol: isize, request: impl Into<NetlinkPayload<M>>) -> io::Result<()>
+pub fn command<M>(protocol: isize, request: impl Into<NetlinkPayload<M>>) -> Result<(), Refusal>
 where
     M: NetlinkSerializable + NetlinkDeserializable,
 {
     exchange(protocol, NLM_F_REQUEST | NLM_F_ACK, request.into()).map(drop)
 }
 
-fn exchange<M>(protocol: isize, flags: u16, payload: NetlinkPayload<M>) -> io::Result<Vec<M>>
+fn exchange<M>(protocol: isize, flags: u16, payload: NetlinkPayload<M>) -> Result<Vec<M>, Refusal>
 where
     M: NetlinkSerializable + NetlinkDeserializable,
 {
@@ -37,6 +58,9 @@ where
     request.serialize(&mut bytes);
 
     let mut socket = Socket::new(protocol)?;
+    socket.set_ext_ack(true)?;
+    // The request is not repeated in front of the explanation.
+    socket.set_cap_ack(true)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     socket.send(&bytes, 0)?;
@@ -51,7 +75,10 @@ where
 }
 
 /// Parses the answers in a datagram. Returns whether it was the last one.
-fn collect<M: NetlinkDeserializable>(datagram: &[u8], answers: &mut Vec<M>) -> io::Result<bool> {
+fn collect<M: NetlinkDeserializable>(
+    datagram: &[u8],
+    answers: &mut Vec<M>,
+) -> Result<bool, Refusal> {
     let mut rest = datagram;
     while let Ok(buffer) = NetlinkBuffer::new_checked(&rest) {
         let length = buffer.length() as usize;
@@ -62,7 +89,7 @@ fn collect<M: NetlinkDeserializable>(datagram: &[u8], answers: &mut Vec<M>) -> i
                 return if error.code.is_none() {
                     Ok(true)
                 } else {
-                    Err(error.to_io())
+                    Err(refusal(&error))
                 };
             }
             Ok(_) | Err(_) => {}
@@ -75,4 +102,53 @@ fn collect<M: NetlinkDeserializable>(datagram: &[u8], answers: &mut Vec<M>) -> i
         rest = &rest[step..];
     }
     Ok(false)
+}
+
+fn refusal(message: &ErrorMessage) -> Refusal {
+    Refusal {
+        error: message.to_io(),
+        words: words(&message.header),
+    }
+}
+
+/// The explanation in the attributes behind the request's header.
+fn words(after_code: &[u8]) -> Option<String> {
+    let mut rest = after_code.get(NETLINK_HEADER_LEN..)?;
+    while let Ok(attribute) = NlaBuffer::new_checked(rest) {
+        if attribute.kind() == MESSAGE {
+            return parse_string(attribute.value()).ok();
+        }
+        let length = usize::from(attribute.length()).next_multiple_of(4);
+        rest = rest.get(length..)?;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    /// An attribute: its length in bytes, its type, its value.
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(4 + value.len()).unwrap();
+        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    #[test]
+    fn the_explanation_is_found_among_the_attributes() {
+        let header = [0; NETLINK_HEADER_LEN].to_vec();
+        let offset = attribute(2, &[0; 4]);
+        let text = attribute(MESSAGE, b"veth: too many queues\0");
+        let found = words(&[header.clone(), offset.clone(), text].concat());
+        assert_eq!(found.as_deref(), Some("veth: too many queues"));
+        assert_eq!(words(&[header.clone(), offset].concat()), None);
+        assert_eq!(words(&header), None);
+        assert_eq!(words(&[]), None);
+        // Truncated: longer than the buffer says.
+        assert_eq!(words(&[header, vec![60, 0, 1, 0, 65]].concat()), None);
+    }
 }

@@ -1,12 +1,19 @@
 //! The machine's interfaces, addresses and gateways, from rtnetlink.
 
+mod overlap;
+
+pub use overlap::{Overlap, overlaps};
+
 use std::io;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
+use netlink_packet_core::NetlinkBuffer;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached};
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, Prop,
+};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteVia};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket};
@@ -15,16 +22,39 @@ use rustix::io::Errno;
 use crate::kernel::netlink;
 
 /// An interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
     /// The interface's index.
     pub index: u32,
     /// Its name.
     pub name: String,
+    /// Its alternative names.
+    pub altnames: Vec<String>,
     /// Its MTU in bytes.
     pub mtu: u32,
+    /// With what its packets begin.
+    pub framing: Framing,
+    /// The index of the interface that it is a part of: a bridge, a bond.
+    pub controller: Option<u32>,
+    /// The index of the interface that receives its packets first, such as a
+    /// VLAN's parent.
+    pub parent: Option<u32>,
+    /// Whether it is a virtio device.
+    pub is_virtio: bool,
     /// The XDP program on it, if any.
     pub xdp: Option<Xdp>,
+}
+
+/// With what the packets of an interface begin, by its link type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// An Ethernet header.
+    #[default]
+    Ethernet,
+    /// The IP header.
+    Ip,
+    /// A header that the filter cannot parse; the name of the link type.
+    Unknown(String),
 }
 
 /// An attached XDP program.
@@ -47,24 +77,35 @@ pub fn interfaces() -> Result<Vec<Interface>> {
     Ok(links.collect())
 }
 
-/// The interface with this name, if it exists.
+/// The interface with this name or alternative name, if it exists.
 pub fn find(name: &str) -> Result<Option<Interface>> {
-    Ok(interfaces()?
-        .into_iter()
-        .find(|interface| interface.name == name))
+    Ok(named(&interfaces()?, name).cloned())
+}
+
+/// The interface with this name, or else with this alternative name.
+#[must_use]
+pub fn named<'list>(interfaces: &'list [Interface], name: &str) -> Option<&'list Interface> {
+    let by_name = interfaces.iter().find(|interface| interface.name == name);
+    by_name.or_else(|| {
+        let mut interfaces = interfaces.iter();
+        interfaces.find(|interface| interface.altnames.iter().any(|other| other == name))
+    })
 }
 
 fn interface(link: &LinkMessage) -> Interface {
     let mut found = Interface {
         index: link.header.index,
-        name: String::new(),
-        mtu: 0,
-        xdp: None,
+        framing: framing(link.header.link_layer_type),
+        parent: parent(&link.attributes),
+        ..Interface::default()
     };
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => found.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => found.mtu = *mtu,
+            LinkAttribute::ParentDevBusName(bus) => found.is_virtio = bus == "virtio",
+            LinkAttribute::Controller(index) => found.controller = Some(*index),
+            LinkAttribute::PropList(list) => found.altnames = altnames(list),
             LinkAttribute::Xdp(xdp) => found.xdp = attached(xdp),
             _ => {}
         }
@@ -72,18 +113,70 @@ fn interface(link: &LinkMessage) -> Interface {
     found
 }
 
-fn attached(attributes: &[LinkXdp]) -> Option<Xdp> {
-    let program_id = attributes.iter().find_map(|attribute| match attribute {
-        LinkXdp::ProgId(id)
-        | LinkXdp::DrvProgId(id)
-        | LinkXdp::SkbProgId(id)
-        | LinkXdp::HwProgId(id) => Some(*id),
+fn altnames(list: &[Prop]) -> Vec<String> {
+    let name = |prop: &Prop| match prop {
+        Prop::AltIfName(name) => Some(name.clone()),
         _ => None,
-    })?;
-    let generic = attributes.contains(&LinkXdp::Attached(XdpAttached::SocketBuffer));
-    Some(Xdp {
-        program_id,
-        native: !generic,
+    };
+    list.iter().filter_map(name).collect()
+}
+
+/// By `ARPHRD_*` of linux/if_arp.h. A loopback packet has an Ethernet header.
+fn framing(link_type: LinkLayerType) -> Framing {
+    match link_type {
+        LinkLayerType::Ether | LinkLayerType::Loopback => Framing::Ethernet,
+        LinkLayerType::Ppp
+        | LinkLayerType::None
+        | LinkLayerType::Rawip
+        | LinkLayerType::Tunnel
+        | LinkLayerType::Tunnel6
+        | LinkLayerType::Sit
+        | LinkLayerType::Ipgre
+        | LinkLayerType::Ip6gre => Framing::Ip,
+        other => Framing::Unknown(other.to_string()),
+    }
+}
+
+/// The interface below, where the packets of this one pass it first: not that
+/// of a tunnel, which carries them in other packets, and not a veth's peer.
+fn parent(attributes: &[LinkAttribute]) -> Option<u32> {
+    let is_part = attributes.iter().any(|attribute| match attribute {
+        LinkAttribute::LinkInfo(infos) => infos.iter().any(|info| match info {
+            LinkInfo::Kind(kind) => matches!(
+                kind,
+                InfoKind::Vlan
+                    | InfoKind::MacVlan
+                    | InfoKind::MacVtap
+                    | InfoKind::IpVlan
+                    | InfoKind::IpVtap
+            ),
+            _ => false,
+        }),
+        _ => false,
+    });
+    let is_in_other_namespace = attributes
+        .iter()
+        .any(|attribute| matches!(attribute, LinkAttribute::LinkNetNsId(_)));
+    let index = attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Link(index) => Some(*index),
+        _ => None,
+    });
+    index.filter(|_| is_part && !is_in_other_namespace)
+}
+
+/// The program that sees the packets. A card may have a program in hardware
+/// beside it, which is reported as well.
+fn attached(attributes: &[LinkXdp]) -> Option<Xdp> {
+    let id = |native| {
+        move |attribute: &LinkXdp| match (native, attribute) {
+            (true, LinkXdp::DrvProgId(id) | LinkXdp::HwProgId(id))
+            | (false, LinkXdp::SkbProgId(id)) => Some(*id),
+            _ => None,
+        }
+    };
+    [false, true].into_iter().find_map(|native| {
+        let program_id = attributes.iter().find_map(id(native))?;
+        Some(Xdp { program_id, native })
     })
 }
 
@@ -184,11 +277,33 @@ impl Changes {
     ///
     /// # Errors
     ///
-    /// The socket fails. An overflow is not an error but counts as a change.
-    pub async fn next(&mut self) -> io::Result<()> {
+    /// The socket fails. An overflow is not an error but counts as a change of
+    /// everything.
+    pub async fn next(&mut self) -> io::Result<Change> {
         match self.0.recv_from_full().await {
-            Err(error) if Errno::from_io_error(&error) != Some(Errno::NOBUFS) => Err(error),
-            _ => Ok(()),
+            Ok((datagram, _)) => Ok(change(&datagram)),
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => {
+                Ok(Change::Interfaces)
+            }
+            Err(error) => Err(error),
         }
+    }
+}
+
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// An interface, and possibly addresses and routes.
+    Interfaces,
+    /// Addresses or routes.
+    Addresses,
+}
+
+/// A datagram of notifications has one message, whose type is in its header.
+fn change(datagram: &[u8]) -> Change {
+    // RTM_NEWLINK and RTM_DELLINK of linux/rtnetlink.h.
+    match NetlinkBuffer::new_checked(&datagram).map(|message| message.message_type()) {
+        Ok(16 | 17) | Err(_) => Change::Interfaces,
+        Ok(_) => Change::Addresses,
     }
 }

@@ -105,8 +105,8 @@ pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader
 pub fn destroy(socket: &Socket) -> io::Result<()> {
     let request = request(socket.family, StateFlags::all(), socket.id.clone());
     match netlink::command(NETLINK_SOCK_DIAG, SockDiagDestroy::new(request)) {
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(()),
-        result => result,
+        Err(refusal) if Errno::from_io_error(&refusal.error) == Some(Errno::NOENT) => Ok(()),
+        result => result.map_err(|refusal| refusal.error),
     }
 }
 

@@ -48,6 +48,12 @@ pub struct InterfaceStatus {
     pub state: FilterPlace,
     /// The id of the XDP program on it, as bpftool shows it; `null`: none.
     pub program_id: Option<u32>,
+    /// The name that the interface of the pinned link has now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renamed: Option<String>,
+    /// How to remove a hidden filter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// Where the filter runs on an interface.
@@ -62,6 +68,8 @@ pub enum FilterPlace {
     Missing,
     /// The interface has another XDP program.
     Foreign,
+    /// The interface has a spamdrop filter whose pins are hidden or gone.
+    Hidden,
     /// The interface does not exist.
     Absent,
 }
@@ -237,7 +245,7 @@ pub fn text(
     };
     let since = local_time(UnixSeconds::new(state.since_unix_s), zone);
     line(out, "daemon", &format!("running (pid {pid}) since {since}"))?;
-    let age = now.get().saturating_sub(state.written_unix_s);
+    let age = now.get().abs_diff(state.written_unix_s);
     daemon::text(out, state, Duration::from_secs(age))
 }
 
@@ -245,12 +253,20 @@ fn on(interface: &InterfaceStatus) -> String {
     let id = interface
         .program_id
         .map_or_else(String::new, |id| format!(" (program {id})"));
-    match interface.state {
+    let text = match interface.state {
         FilterPlace::Native => format!("attached, native{id}"),
         FilterPlace::Generic => format!("attached, generic: slower than native{id}"),
         FilterPlace::Missing => "not attached".into(),
         FilterPlace::Foreign => format!("not attached: another XDP program is there{id}"),
         FilterPlace::Absent => "not attached: there is no such interface".into(),
+        FilterPlace::Hidden => format!(
+            "not attached: a spamdrop filter whose pins are hidden or gone is there{id}; {} removes it",
+            interface.remedy.as_deref().unwrap_or_default()
+        ),
+    };
+    match &interface.renamed {
+        Some(name) => format!("{text}; its filter is on {name} now"),
+        None => text,
     }
 }
 
@@ -280,6 +296,8 @@ mod tests {
             name: name.into(),
             state,
             program_id,
+            renamed: None,
+            remedy: None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aya::TestRun as _;
-use aya::programs::{TestRunAttrs, TestRunOptions};
+use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
 use spamdrop::clock;
 use spamdrop::kernel::attach::{self, Mode, Plan};
 use spamdrop::kernel::blocklist::Blocklist;
@@ -149,21 +149,32 @@ impl Filter {
         (action, counted(&before, &self.list.counters().unwrap()))
     }
 
+    /// As [`Filter::run`], for a packet that begins with its IP header.
+    pub fn run_ip(&mut self, packet: &[u8]) -> (u32, Reason) {
+        let before = self.list.counters().unwrap();
+        let action = self.ip_action(packet);
+        (action, counted(&before, &self.list.counters().unwrap()))
+    }
+
+    /// The action for a packet that begins with its IP header.
+    pub fn ip_action(&mut self, packet: &[u8]) -> u32 {
+        test_run(self.loaded.ip_program().unwrap(), packet, 1)
+    }
+
     /// Runs the filter on a frame `repeat` times. Returns the last action.
     pub fn action(&mut self, frame: &[u8], repeat: u32) -> u32 {
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            repeat,
-            attrs: TestRunAttrs::new(),
-            ..TestRunOptions::new()
-        };
-        self.loaded
-            .program()
-            .unwrap()
-            .test_run(options)
-            .unwrap()
-            .return_value
+        test_run(self.loaded.program().unwrap(), frame, repeat)
     }
+}
+
+fn test_run(program: &Xdp, frame: &[u8], repeat: u32) -> u32 {
+    let options = TestRunOptions {
+        data_in: Some(frame),
+        repeat,
+        attrs: TestRunAttrs::new(),
+        ..TestRunOptions::new()
+    };
+    program.test_run(options).unwrap().return_value
 }
 
 /// The time `age_s` before now.

@@ -7,50 +7,95 @@ use anyhow::Result;
 use super::{Supervisor, open_packet_log};
 use crate::clock;
 use crate::daemon::health::Subject;
-use crate::daemon::interfaces;
+use crate::daemon::interfaces::{Standing, standing};
 use crate::install;
-use crate::kernel::attach;
+use crate::kernel::attach::{self, Linked, Refused};
 use crate::kernel::network;
 use crate::lock::WriteLock;
 use crate::protect;
 
 impl Supervisor {
     /// Attaches the filter to interfaces that lack it, such as one that was
-    /// created anew.
+    /// created anew, and detaches it from those that were renamed.
     pub(super) fn keep_attached(&mut self) {
         match self.try_keep_attached() {
-            Ok(reasons) if reasons.is_empty() => self.health.clear(Subject::Interfaces),
-            Ok(reasons) => self.health.raise(Subject::Interfaces, reasons.join("; ")),
+            Ok(troubles) => {
+                self.health.clear(Subject::Interfaces);
+                for (name, trouble) in troubles {
+                    self.health.set(Subject::Interface(name), trouble);
+                }
+            }
             Err(error) => self.health.raise(Subject::Interfaces, format!("{error:#}")),
         }
     }
 
-    /// Returns the reasons why interfaces still lack the filter.
-    fn try_keep_attached(&mut self) -> Result<Vec<String>> {
-        let filter = &self.settings.filter;
-        let linked = attach::linked(&filter.pin_dir)?;
+    /// Returns the trouble with each interface of the configuration, if there
+    /// is any.
+    fn try_keep_attached(&mut self) -> Result<Vec<(String, Option<String>)>> {
+        let pin_dir = &self.settings.filter.pin_dir;
+        let mut linked = attach::linked(pin_dir)?;
+        if linked.iter().any(Linked::is_astray) {
+            self.release_astray()?;
+            linked = attach::linked(&self.settings.filter.pin_dir)?;
+        }
         let present = network::interfaces()?;
-        let missing = interfaces::missing(&filter.interfaces, &linked, &present);
-        let mut reasons = missing.reasons;
-        for name in missing.ready {
-            let now = clock::instant();
-            if let Some(reason) = self.interfaces.refusal(&name, now) {
-                reasons.push(reason);
-                continue;
+        let wanted = self.settings.filter.interfaces.clone();
+        let mode = self.settings.filter.plan.mode;
+        let troubles = wanted.iter().map(|name| {
+            let trouble = match standing(name, &wanted, mode, &linked, &present) {
+                Standing::Protected => None,
+                Standing::Ready(index) => self.try_attach(name, index),
+                Standing::Impaired(reason) | Standing::Excluded(reason) => Some(reason),
+                Standing::Foreign(interface) => Some(attach::foreign(&interface)),
+                Standing::Absent => Some(format!(
+                    "there is no interface `{name}`; `ip link` lists them"
+                )),
+            };
+            if trouble.is_none() {
+                self.refusals.forget(name);
             }
-            match self.reinstall(&name) {
-                Ok(true) => self.interfaces.attached_again(&name),
-                Ok(false) => {
-                    reasons.push(format!("{name} waits for the write lock to get the filter"));
-                }
-                Err(error) => {
-                    let reason = format!("{error:#}");
-                    self.interfaces.refused(&name, reason.clone(), now);
-                    reasons.push(reason);
-                }
+            (name.clone(), trouble)
+        });
+        Ok(troubles.collect())
+    }
+
+    /// Detaches links whose interface has another name now, or is in another
+    /// namespace.
+    fn release_astray(&self) -> Result<()> {
+        let filter = &self.settings.filter;
+        match WriteLock::try_acquire(&filter.run_dir, Duration::ZERO)? {
+            Some(lock) => attach::release_others(&lock, &filter.pin_dir, |_| true),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes the interfaces that refused the filter at the start or a reload.
+    pub(super) fn note_refusals(&mut self, refused: Vec<Refused>) {
+        let now = clock::instant();
+        for Refused { name, error } in refused {
+            if let Ok(Some(interface)) = network::find(&name) {
+                let reason = format!("{error:#}");
+                self.refusals.add(&name, interface.index, reason, now);
             }
         }
-        Ok(reasons)
+    }
+
+    /// Attaches to an interface, unless it refused the filter a short time ago.
+    /// Returns why it does not have the filter.
+    fn try_attach(&mut self, name: &str, index: u32) -> Option<String> {
+        let now = clock::instant();
+        if let Some(reason) = self.refusals.reason(name, index, now) {
+            return Some(reason);
+        }
+        match self.reinstall(name) {
+            Ok(true) => None,
+            Ok(false) => Some(format!("{name} waits for the write lock to get the filter")),
+            Err(error) => {
+                let reason = format!("{error:#}");
+                self.refusals.add(name, index, reason.clone(), now);
+                Some(reason)
+            }
+        }
     }
 
     /// Attaches to one more interface; whether the write lock was free.
@@ -65,11 +110,15 @@ impl Supervisor {
             // All programs log to one ring buffer, that of the newest program,
             // so those that are attached are replaced.
             let linked = attach::linked(&filter.pin_dir)?.into_iter();
-            let linked = linked.filter(|link| link.interface.is_some());
+            let linked = linked.filter(|link| link.interface().is_some());
             all.extend(linked.map(|link| link.name).filter(|other| *other != *name));
         }
         let installed =
             install::reinstall(&lock, filter, &all, &protected, self.options.log_level)?;
+        let mut refused = installed.refused.into_iter();
+        if let Some(refused) = refused.find(|refused| refused.name == name) {
+            return Err(refused.error);
+        }
         self.blocklist = installed.blocklist;
         self.packets = open_packet_log(installed.filter, self.options.log_level)?;
         log::info!("attached to {name} again");

@@ -8,6 +8,7 @@ use crate::checks;
 use crate::daemon::fifo_control::FifoMessage;
 use crate::daemon::gate::GateMessage;
 use crate::daemon::health::Subject;
+use crate::daemon::interfaces::Refusals;
 use crate::daemon::release::ReleaseMessage;
 use crate::daemon::responder::ResponderMessage;
 use crate::daemon::settings::Settings;
@@ -53,6 +54,7 @@ impl Supervisor {
                 && settings.sources.shares_state_with(&self.settings.sources),
             "capacities and directories change only with `spamdrop detach` and a new start"
         );
+        checks::ensure_no_overlap(&config)?;
         warn_of(checks::answer(&config).await?);
         let protected = protect::protected(&settings.filter.allow_file)?;
         let fifo = match &settings.fifo.path {
@@ -72,6 +74,9 @@ impl Supervisor {
         };
         let answers = settings.responder.is_some();
         let steered = install::steer(&lock, filter, answers, &mut installed.filter);
+        if let Err(error) = install::release_others(&lock, filter) {
+            log::warn!("{error:#}");
+        }
         Ok(Next {
             settings,
             protected,
@@ -117,7 +122,6 @@ impl Supervisor {
             ..
         } = next;
         self.blocklist = installed.blocklist;
-        self.interfaces.replace(installed.attached);
         self.health.clear(Subject::Settings);
         self.tasks
             .tell_gate(GateMessage::Reconfigure(settings.gate.clone()));
@@ -131,7 +135,13 @@ impl Supervisor {
             settings: settings.fifo.clone(),
             fifo: next.fifo,
         });
+        for name in &self.settings.filter.interfaces {
+            self.health.clear(Subject::Interface(name.clone()));
+        }
         self.settings = settings;
+        self.refusals = Refusals::default();
+        self.note_refusals(installed.refused);
+        self.keep_attached();
         self.tell_protected(next.protected);
         self.arrange_responder(next.steered).await;
         match open_packet_log(installed.filter, self.options.log_level) {

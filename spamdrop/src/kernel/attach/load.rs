@@ -17,6 +17,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sp
 pub struct Filter {
     pub(in crate::kernel) object: Ebpf,
     name: &'static str,
+    ip_name: Option<&'static str>,
 }
 
 impl Filter {
@@ -32,8 +33,23 @@ impl Filter {
         Ok(program.try_into()?)
     }
 
-    pub(super) fn program_mut(&mut self) -> Result<&mut Xdp> {
-        xdp(&mut self.object, self.name)
+    /// The program for links whose packets begin with the IP header. The first
+    /// call loads it.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses the program.
+    pub fn ip_program(&mut self) -> Result<&mut Xdp> {
+        let name = match self.ip_name {
+            Some(name) => name,
+            None => load_either(
+                &mut self.object,
+                names::PROGRAM_IP_FRAGS,
+                names::PROGRAM_IP_PLAIN,
+            )?,
+        };
+        self.ip_name = Some(name);
+        xdp(&mut self.object, name)
     }
 }
 
@@ -64,16 +80,29 @@ pub(super) fn load_into(maps_dir: &Path, plan: Plan) -> Result<Filter> {
             Some(shortcoming) => shortcoming,
             None => anyhow::Error::new(error).context("the kernel refuses the filter's maps"),
         })?;
-    let name = match xdp(&mut object, names::PROGRAM_FRAGS)?.load() {
-        Ok(()) => names::PROGRAM_FRAGS,
+    let name = load_either(&mut object, names::PROGRAM_FRAGS, names::PROGRAM_PLAIN)?;
+    Ok(Filter {
+        object,
+        name,
+        ip_name: None,
+    })
+}
+
+/// Loads the multi-buffer program, or the plain one if the kernel has no
+/// multi-buffer support. Returns the name of the one that was loaded.
+fn load_either(
+    object: &mut Ebpf,
+    frags: &'static str,
+    plain: &'static str,
+) -> Result<&'static str> {
+    match xdp(object, frags)?.load() {
+        Ok(()) => Ok(frags),
         Err(error) => {
             log::debug!("no multi-buffer program: {error}");
-            let plain = xdp(&mut object, names::PROGRAM_PLAIN)?;
-            plain.load().map_err(verifier::explain)?;
-            names::PROGRAM_PLAIN
+            xdp(object, plain)?.load().map_err(verifier::explain)?;
+            Ok(plain)
         }
-    };
-    Ok(Filter { object, name })
+    }
 }
 
 fn xdp<'object>(object: &'object mut Ebpf, name: &str) -> Result<&'object mut Xdp> {

@@ -1,0 +1,70 @@
+//! Creates the link on one interface: in the driver, or else in the generic
+//! hook.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use anyhow::{Context as _, Result};
+
+use super::Mode;
+use super::refusal::{self, NativeRefusal};
+use super::second_try;
+use crate::kernel::bpf;
+use crate::kernel::network::Interface;
+
+// The flags of an XDP attachment: linux/if_link.h.
+/// `XDP_FLAGS_UPDATE_IF_NOEXIST`: replace no program.
+pub(super) const IF_NONE: u32 = 1;
+const GENERIC: u32 = 2;
+/// `XDP_FLAGS_DRV_MODE`.
+pub(super) const NATIVE: u32 = 4;
+/// `XDP_FLAGS_REPLACE`: only if the expected program is attached.
+pub(super) const REPLACE: u32 = 16;
+
+/// Attaches a program to an interface. The link is not pinned yet.
+///
+/// # Errors
+///
+/// The interface refuses the mode, or has another program. Nothing is attached
+/// then.
+pub(super) fn create(
+    program: BorrowedFd<'_>,
+    interface: &Interface,
+    mode: Mode,
+) -> Result<OwnedFd> {
+    let link = |flags| bpf::create_xdp_link(program, interface.index, flags);
+    if mode == Mode::Generic {
+        return link(GENERIC).map_err(|error| refusal::explain(&error, interface));
+    }
+    let error = match link(NATIVE) {
+        Ok(link) => return Ok(link),
+        Err(error) if refusal::is_final(&error) => return Err(refusal::explain(&error, interface)),
+        Err(error) => error,
+    };
+    let refusal = native_refusal(program, interface, error)?;
+    if mode == Mode::Native {
+        return Err(refusal.error());
+    }
+    let link = link(GENERIC).map_err(|error| refusal::explain(&error, interface))?;
+    log::warn!(target: "spamdrop::attach", "{}", refusal.falls_back());
+    Ok(link)
+}
+
+fn native_refusal<'interface>(
+    program: BorrowedFd<'_>,
+    interface: &'interface Interface,
+    error: io::Error,
+) -> Result<NativeRefusal<'interface>> {
+    let name = &interface.name;
+    let words = second_try::explanation(program, interface.index).with_context(|| {
+        format!(
+            "the filter is on {name} without a link and cannot be taken off; \
+             `ip link set dev {name} xdpdrv off` does it"
+        )
+    })?;
+    Ok(NativeRefusal {
+        interface,
+        error,
+        words,
+    })
+}

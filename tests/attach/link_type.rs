@@ -1,0 +1,163 @@
+//! Interfaces whose packets begin with the IP header, and such as have a header
+//! that the filter cannot parse.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::Instant;
+
+use etherparse::{IpHeaders, NetSlice, PacketBuilder, PacketBuilderStep, SlicedPacket};
+
+use super::*;
+
+// linux/if_tun.h
+const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
+const TUNSETLINK: libc::c_ulong = 0x4004_54cd;
+const IFF_TUN: libc::c_short = 1;
+const IFF_NO_PI: libc::c_short = 0x1000;
+
+/// `ARPHRD_*` of linux/if_arp.h.
+const WITHOUT_HEADER: [(libc::c_ulong, &str); 8] = [
+    (0xfffe, "NONE"),
+    (512, "PPP"),
+    (519, "RAWIP"),
+    (768, "TUNNEL"),
+    (769, "TUNNEL6"),
+    (776, "SIT"),
+    (778, "IPGRE"),
+    (823, "IP6GRE"),
+];
+const UNKNOWN: [(libc::c_ulong, &str); 4] = [
+    (32, "INFINIBAND"),
+    (256, "SLIP"),
+    (803, "IEEE80211_RADIOTAP"),
+    // No kernel has it.
+    (999, "VOID"),
+];
+
+const OURS: [&str; 2] = ["203.0.113.1", "2001:db8:7::1"];
+const BLOCKED: [&str; 2] = ["203.0.113.66", "2001:db8:7:66::66"];
+const CLEAN: [&str; 2] = ["203.0.113.77", "2001:db8:7:77::77"];
+
+/// Makes the interface ppp0 of this link type; packets go through the file.
+fn tun(host: &Host, link_type: libc::c_ulong) -> File {
+    let file = host.run(move || {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/net/tun")
+            .unwrap();
+        // struct ifreq: the name, then the flags.
+        let mut request = [0u8; 40];
+        request[..4].copy_from_slice(b"ppp0");
+        request[16..18].copy_from_slice(&(IFF_TUN | IFF_NO_PI).to_ne_bytes());
+        // SAFETY: the kernel reads and writes a struct ifreq, which is 40 bytes.
+        let made = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, &raw mut request) };
+        assert_eq!(made, 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: the argument is a number.
+        let set = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETLINK, link_type) };
+        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+        file
+    });
+    host.exec(["ip", "address", "add", "203.0.113.1/24", "dev", "ppp0"])
+        .unwrap();
+    host.exec([
+        "ip",
+        "address",
+        "add",
+        "2001:db8:7::1/48",
+        "dev",
+        "ppp0",
+        "nodad",
+    ])
+    .unwrap();
+    host.exec(["ip", "link", "set", "ppp0", "up"]).unwrap();
+    file
+}
+
+/// Whether a SYN from this address to port 25 is answered; nobody listens, so
+/// the answer is a reset.
+fn is_answered(tun: &mut File, source: &str, dest: &str) -> bool {
+    let builder: PacketBuilderStep<IpHeaders> =
+        match (source.parse().unwrap(), dest.parse().unwrap()) {
+            (IpAddr::V4(source), IpAddr::V4(dest)) => {
+                PacketBuilder::ipv4(source.octets(), dest.octets(), 64)
+            }
+            (IpAddr::V6(source), IpAddr::V6(dest)) => {
+                PacketBuilder::ipv6(source.octets(), dest.octets(), 64)
+            }
+            _ => panic!("two families"),
+        };
+    let mut packet = Vec::new();
+    let segment = builder.tcp(4000, 25, 1, 1000).syn();
+    segment.write(&mut packet, &[]).unwrap();
+    tun.write_all(&packet).unwrap();
+    let start = Instant::now();
+    let mut answer = [0; 2048];
+    while start.elapsed() < WAIT {
+        match tun.read(&mut answer) {
+            Ok(length) if is_to(&answer[..length], source) => return true,
+            _ => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+    false
+}
+
+fn is_to(packet: &[u8], dest: &str) -> bool {
+    let dest: IpAddr = dest.parse().unwrap();
+    match SlicedPacket::from_ip(packet).map(|sliced| (sliced.net, sliced.transport)) {
+        Ok((Some(NetSlice::Ipv4(ip)), Some(_))) => {
+            dest == IpAddr::from(Ipv4Addr::from(ip.header().destination()))
+        }
+        Ok((Some(NetSlice::Ipv6(ip)), Some(etherparse::TransportSlice::Tcp(_)))) => {
+            dest == IpAddr::from(Ipv6Addr::from(ip.header().destination()))
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn packets_that_begin_with_the_ip_header_are_parsed() {
+    let pair = Pair::new(1500);
+    for (link_type, name) in WITHOUT_HEADER {
+        let mut tun = tun(&pair.server, link_type);
+        let attached = pair.attach(&["ppp0"], Mode::Auto).unwrap();
+        assert_eq!(attached[0].interface.framing, Framing::Ip, "{name}");
+        pair.watch_port_25();
+        for family in [0, 1] {
+            let (ours, blocked) = (OURS[family], BLOCKED[family]);
+            assert!(is_answered(&mut tun, blocked, ours), "{name}");
+            pair.add(blocked);
+            assert!(!is_answered(&mut tun, blocked, ours), "{name}");
+            assert!(is_answered(&mut tun, CLEAN[family], ours), "{name}");
+        }
+        // Beside an Ethernet interface, with a program each.
+        let attached = pair.attach(&["eth0", "ppp0"], Mode::Auto).unwrap();
+        let ids = attached
+            .iter()
+            .map(|one| one.interface.xdp.unwrap().program_id);
+        let ids: Vec<_> = ids.collect();
+        assert_ne!(ids[0], ids[1]);
+        assert!(!is_answered(&mut tun, BLOCKED[0], OURS[0]), "{name}");
+        pair.add("198.51.100.1");
+        assert!(pair.dropped("198.51.100.1"), "{name}");
+        pair.detach();
+    }
+}
+
+#[test]
+fn other_link_types_are_refused_by_name() {
+    let pair = Pair::new(1500);
+    for (link_type, name) in UNKNOWN {
+        let _tun = tun(&pair.server, link_type);
+        for mode in [Mode::Auto, Mode::Generic] {
+            let refusal = pair.refused(&["ppp0"], mode);
+            let part = format!("ppp0 has the link type {name}");
+            assert!(refusal.contains(&part), "{refusal}");
+            assert_eq!(pair.xdp("ppp0"), None);
+        }
+    }
+}
