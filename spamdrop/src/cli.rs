@@ -100,7 +100,10 @@ pub enum Verb {
     /// same message is not counted twice. Exits with 1 if a file could not be
     /// read to its end.
     Learn(Learn),
-    /// Show interfaces, maps and the daemon; exits with 3 if not attached
+    /// Show whether the filter protects, interfaces, maps and the daemon
+    ///
+    /// The first line is `protecting …`, `DEGRADED: …` or `NOT PROTECTING: …`.
+    /// Exits with 0, 1 or 3 accordingly.
     Status(Output),
     /// Show waves: when slots ran short, and which senders had to wait
     ///

@@ -44,6 +44,21 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// An error whose reason the output has given: nothing is printed.
+    pub fn silent(exit: Exit) -> anyhow::Error {
+        Self::new(exit, "")
+    }
+}
+
+/// Whether nothing is to be printed for an error.
+#[must_use]
+pub fn is_silent(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Failure>()
+        .is_some_and(|failure| failure.message.is_empty())
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

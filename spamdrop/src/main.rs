@@ -29,8 +29,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // If standard error is closed, only the exit code remains.
-            let _ = writeln!(io::stderr(), "spamdrop: {error:#}");
+            if !exit::is_silent(&error) {
+                // If standard error is closed, only the exit code remains.
+                let _ = writeln!(io::stderr(), "spamdrop: {error:#}");
+            }
             exit::code(&error)
         }
     }

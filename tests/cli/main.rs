@@ -191,6 +191,8 @@ fn status_shows_what_is_missing_and_ends_with_3() {
     let allow = home.path("allow_file");
     let expected = format!(
         "\
+NOT PROTECTING: the daemon does not run; start it with `spamdrop run`; lo: not attached; \
+nope0: not attached: there is no such interface
 lo               not attached
 nope0            not attached: there is no such interface
 allowlist        0 in {}, 0 automatic

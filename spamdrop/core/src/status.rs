@@ -60,6 +60,9 @@ pub struct DaemonState {
     pub responder: Option<ResponderState>,
     /// Current problems, one sentence each.
     pub warnings: Vec<String>,
+    /// Those of [`DaemonState::warnings`] that lessen the protection. Nothing
+    /// that a sender of mail or packets does is among them.
+    pub degraded: Vec<String>,
 }
 
 /// A log that the daemon follows.

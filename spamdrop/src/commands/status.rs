@@ -17,6 +17,7 @@ use crate::kernel::attach::{self, HiddenFilter, Linked, Place};
 use crate::kernel::blocklist::{Blocklist, pins};
 use crate::kernel::network::{self, named};
 use crate::lock;
+use crate::render::health_line::{HealthLine, Protection};
 use crate::render::json;
 use crate::render::status::{self, DaemonStatus, Fill, FilterPlace, InterfaceStatus, Maps, Status};
 use crate::store::{Store, VERB_WAIT};
@@ -28,8 +29,9 @@ use spamdrop_core::wave::Wave;
 ///
 /// # Errors
 ///
-/// The filter is on no interface ([`Exit::NotAttached`], after the status is
-/// shown), or the kernel cannot be queried.
+/// The filter is on no interface ([`Exit::NotAttached`]) or protects in part
+/// ([`Exit::Failed`]), after the status is shown; or the kernel cannot be
+/// queried.
 pub fn run(config: &Config, args: Output, out: &mut impl Write) -> Result<()> {
     let status = gather(config)?;
     if args.json {
@@ -37,11 +39,12 @@ pub fn run(config: &Config, args: Output, out: &mut impl Write) -> Result<()> {
     } else {
         status::text(out, &status, &TimeZone::system(), clock::unix_seconds())?;
     }
-    if status.attached {
-        return Ok(());
+    match status.health.protection {
+        Protection::Protecting => Ok(()),
+        // The health line has said why.
+        Protection::Degraded => Err(Failure::silent(Exit::Failed)),
+        Protection::None => Err(Failure::silent(Exit::NotAttached)),
     }
-    let message = "no filter is attached; start one with `spamdrop attach IFACE` or `spamdrop run`";
-    Err(Failure::new(Exit::NotAttached, message))
 }
 
 fn gather(config: &Config) -> Result<Status> {
@@ -55,6 +58,7 @@ fn gather(config: &Config) -> Result<Status> {
         matches!(interface.state, FilterPlace::Native | FilterPlace::Generic)
     };
     let mut status = Status {
+        health: HealthLine::default(),
         attached: interfaces.iter().any(attached),
         interfaces,
         maps: None,
@@ -75,6 +79,7 @@ fn gather(config: &Config) -> Result<Status> {
         status.ports.retain(|port| *port != 0);
         status.maps = Some(maps(&blocklist)?);
     }
+    status.health = HealthLine::of(&status, clock::unix_seconds());
     Ok(status)
 }
 

@@ -57,6 +57,25 @@ pub(super) enum Subject {
     StateFile,
 }
 
+impl Subject {
+    /// Whether its problem lessens the protection. Problems that a sender of
+    /// mail or packets can cause do not count.
+    const fn degrades(&self) -> bool {
+        matches!(
+            self,
+            Self::Interface(_)
+                | Self::Interfaces
+                | Self::Settings
+                | Self::Sources
+                | Self::KnownSenders
+                | Self::Gate
+                | Self::Resolver
+                | Self::Zones
+                | Self::Responder
+        )
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -110,6 +129,12 @@ impl Registry {
     pub fn texts(&self) -> Vec<String> {
         self.0.values().cloned().collect()
     }
+
+    /// The texts of the problems that lessen the protection.
+    pub fn degrading(&self) -> Vec<String> {
+        let degrading = self.0.iter().filter(|(subject, _)| subject.degrades());
+        degrading.map(|(_, text)| text.clone()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +148,9 @@ mod tests {
         registry.raise(Subject::Gate, "second".into());
         registry.raise(Subject::Interface("eth1".into()), "eth1".into());
         registry.raise(Subject::Interface("eth0".into()), "eth0".into());
+        registry.raise(Subject::Lookups, "a wave uses them up".into());
+        assert_eq!(registry.degrading(), ["eth0", "eth1", "second"]);
+        registry.clear(&Subject::Lookups);
         assert_eq!(registry.texts(), ["eth0", "eth1", "second"]);
         registry.clear(&Subject::Gate);
         registry.clear(&Subject::Gate);

@@ -134,6 +134,7 @@ fn take(state: &mut DaemonState, health: &mut Registry, message: StatusMessage) 
 fn write_state(run_dir: &Path, state: &mut DaemonState, health: &mut Registry) {
     state.written_unix_s = clock::unix_seconds().get();
     state.warnings = health.texts();
+    state.degraded = health.degrading();
     match write(run_dir, state) {
         Ok(()) => health.clear(&Subject::StateFile),
         Err(error) => health.raise(Subject::StateFile, format!("{error:#}")),

@@ -199,6 +199,7 @@ pub(super) mod tests {
                 lost_lines: 1,
             }),
             warnings: vec!["/var/log/b.log is absent".into()],
+            degraded: Vec::new(),
         }
     }
 
@@ -260,7 +261,7 @@ pub(super) mod tests {
     fn json_has_these_names() {
         assert_eq!(
             serde_json::to_string(&state()).unwrap(),
-            r#"{"version":1,"since_unix_s":1795431601,"written_unix_s":1795435201,"files":[{"path":"/var/log/mail.log","trusted":false,"state":"following","lines":1234,"overlong":3,"unfit":0,"lag_bytes":56}],"events":{"blocked":12,"protected":1},"pending_releases":2,"released":10,"ceiling":"6001 new blocks in a minute","fifo":{"path":"/run/spamdrop/recent","added":5,"removed":4,"flushed":3,"protected":2,"malformed":1,"failed":0},"gate":{"mode":"observe","open":31,"slots":40,"flooded":true,"known":250,"admitted":9000,"known_or_allowed":120,"starvation_admits":6,"refused":[1,20,300],"unconfirmed":4000,"full":17},"responder":{"connections":3,"peak":75,"answered":900,"limited":20,"lost_lines":1},"warnings":["/var/log/b.log is absent"]}"#
+            r#"{"version":1,"since_unix_s":1795431601,"written_unix_s":1795435201,"files":[{"path":"/var/log/mail.log","trusted":false,"state":"following","lines":1234,"overlong":3,"unfit":0,"lag_bytes":56}],"events":{"blocked":12,"protected":1},"pending_releases":2,"released":10,"ceiling":"6001 new blocks in a minute","fifo":{"path":"/run/spamdrop/recent","added":5,"removed":4,"flushed":3,"protected":2,"malformed":1,"failed":0},"gate":{"mode":"observe","open":31,"slots":40,"flooded":true,"known":250,"admitted":9000,"known_or_allowed":120,"starvation_admits":6,"refused":[1,20,300],"unconfirmed":4000,"full":17},"responder":{"connections":3,"peak":75,"answered":900,"limited":20,"lost_lines":1},"warnings":["/var/log/b.log is absent"],"degraded":[]}"#
         );
     }
 

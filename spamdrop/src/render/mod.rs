@@ -10,6 +10,7 @@ pub mod check;
 pub mod counters;
 pub mod daemon;
 pub mod entries;
+pub mod health_line;
 pub mod json;
 pub mod known;
 pub mod listing;
