@@ -318,6 +318,18 @@ fn what_is_pinned_is_adopted() {
     assert!(!third[0].replaced);
 }
 
+/// The kernel refuses a program below one that is there.
+#[test]
+fn a_program_on_the_bridge_keeps_one_off_its_port() {
+    let pair = Pair::new(1500);
+    pair.ip("link add br0 type bridge");
+    pair.ip("link set eth0 master br0");
+    pair.attach(&["br0"], Mode::Auto).unwrap();
+    let refusal = pair.refused(&["eth0"], Mode::Auto);
+    let reason = "eth0 cannot take an XDP program: an interface above or below it";
+    assert!(refusal.starts_with(reason), "{refusal}");
+}
+
 /// The card is renamed, and another one gets its name.
 #[test]
 fn the_filter_is_on_the_card_of_the_configured_name() {

@@ -191,7 +191,7 @@ fn status_shows_what_is_missing_and_ends_with_3() {
     let allow = home.path("allow_file");
     let expected = format!(
         "\
-NOT PROTECTED: lo: not attached; nope0: not attached: there is no such interface; \
+NOT PROTECTING: lo: not attached; nope0: not attached: there is no such interface; \
 the daemon is not running, so nothing new is blocked; start `spamdrop run`
 lo               not attached
 nope0            not attached: there is no such interface
@@ -212,7 +212,7 @@ daemon           not running; start it with `spamdrop run`
     assert_eq!(json["health"], "unprotected");
     let output = home.run(&["status", "--check"]);
     assert_eq!(code(&output), 2);
-    assert!(stdout(&output).starts_with("SPAMDROP CRITICAL: NOT PROTECTED: lo: not attached;"));
+    assert!(stdout(&output).starts_with("SPAMDROP CRITICAL: NOT PROTECTING: lo: not attached;"));
     assert_eq!(stderr(&output), "");
     let unreadable = Home::new("interfaces = 7");
     let output = unreadable.run(&["status", "--check"]);

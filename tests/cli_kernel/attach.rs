@@ -231,3 +231,67 @@ fn a_time_namespace_with_an_offset_is_refused() {
         }
     }
 }
+
+#[test]
+fn a_user_namespace_is_named() {
+    let site = site("");
+    let mut command = site.server.command("unshare");
+    command
+        .args(["--user", "--map-root-user"])
+        .arg(env!("CARGO_BIN_EXE_spamdrop"))
+        .arg("--config")
+        .arg(site.path("spamdrop.toml"))
+        .args(["attach", "eth0"])
+        .stderr(Stdio::piped());
+    let output = site.server.spawn(&mut command).unwrap().wait_with_output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("a user namespace"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+}
+
+/// The daemon is killed; its last state says that all was well.
+#[test]
+fn the_health_line_begins_status_and_gives_its_exit_code() {
+    let site = site("");
+    fails(&site, &["status"], 3);
+    let mut daemon = site.run().unwrap();
+    let first = |code: i32| {
+        let output = site.output(&["status"], b"").unwrap();
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        assert_eq!(
+            (output.status.code(), stderr(&output)),
+            (Some(code), String::new()),
+            "{text}"
+        );
+        text.lines().next().unwrap().to_owned()
+    };
+    let well = || Ok((first_line(&site) == "protecting eth0, port 25: 0 blocked").then_some(()));
+    wait::until("the health line", Duration::from_secs(3), well).unwrap();
+    first(0);
+    daemon.signal(Signal::SIGSTOP).unwrap();
+    let hangs = || {
+        Ok(first_line(&site)
+            .contains("has not been responding")
+            .then_some(()))
+    };
+    wait::until("the daemon to be missed", Duration::from_secs(9), hangs).unwrap();
+    assert!(first(1).starts_with("DEGRADED: the daemon has not been responding"));
+    daemon.signal(Signal::SIGKILL).unwrap();
+    daemon.exit_status(Duration::from_secs(2)).unwrap();
+    let line = "DEGRADED: the daemon is not running, so nothing new is blocked; \
+                start `spamdrop run` (protecting eth0, port 25: 0 blocked)";
+    assert_eq!(first(1), line);
+    site.spamdrop(&["detach"]).unwrap();
+    assert!(first(3).starts_with("NOT PROTECTING: "));
+}
+
+fn first_line(site: &Site) -> String {
+    let output = site.output(&["status"], b"").unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().next().unwrap_or_default().to_owned()
+}

@@ -19,7 +19,7 @@ use serde_json::Value;
 use spamdrop::clock;
 use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::lock::{DaemonMark, WriteLock};
-use spamdrop_lab::{Site, wait};
+use spamdrop_lab::{Signal, Site, wait};
 
 const WAIT: Duration = Duration::from_millis(300);
 const RUN_DIR: &str = "/run/spamdrop";

@@ -82,7 +82,11 @@ pub fn judge(facts: HealthFacts<'_>) -> HealthReport {
         Health::Degraded
     };
     if filtered.is_empty() && unfiltered.is_empty() {
-        reasons.insert(0, "no filter is attached".into());
+        reasons.insert(
+            0,
+            "no filter is attached; start one with `spamdrop attach IFACE` or `spamdrop run`"
+                .into(),
+        );
     }
     let word = if ports.len() == 1 { "port" } else { "ports" };
     let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
@@ -141,7 +145,7 @@ impl fmt::Display for HealthReport {
         match health {
             Health::Protected => write!(f, "protecting {scope}"),
             Health::Degraded => write!(f, "DEGRADED: {reasons} (protecting {scope})"),
-            Health::Unprotected => write!(f, "NOT PROTECTED: {reasons}"),
+            Health::Unprotected => write!(f, "NOT PROTECTING: {reasons}"),
         }
     }
 }
@@ -232,12 +236,16 @@ mod tests {
         let running = DaemonHealth::Running(&state, Duration::ZERO);
         let none = report(&[], &[], running);
         assert_eq!(none.health, Health::Unprotected);
-        assert_eq!(none.to_string(), "NOT PROTECTED: no filter is attached");
+        assert_eq!(
+            none.to_string(),
+            "NOT PROTECTING: no filter is attached; start one with `spamdrop attach IFACE` or \
+             `spamdrop run`"
+        );
         let absent = report(&[], &["there is no interface `eth0`"], running);
         assert_eq!(absent.health, Health::Unprotected);
         assert_eq!(
             absent.to_string(),
-            "NOT PROTECTED: there is no interface `eth0`"
+            "NOT PROTECTING: there is no interface `eth0`"
         );
     }
 }

@@ -42,11 +42,7 @@ pub fn run(config: &Config, args: StatusOptions, out: &mut impl Write) -> Result
     match status.report.health {
         Health::Protected => Ok(()),
         Health::Degraded => Err(Failure::silent(Exit::Failed as u8)),
-        Health::Unprotected => {
-            let message =
-                "no filter is attached; start one with `spamdrop attach IFACE` or `spamdrop run`";
-            Err(Failure::new(Exit::NotAttached, message))
-        }
+        Health::Unprotected => Err(Failure::silent(Exit::NotAttached as u8)),
     }
 }
 

@@ -59,11 +59,13 @@ pub(super) enum Subject {
 
 impl Subject {
     /// Whether a problem impairs the protection. The others concern records and
-    /// logs; and mail clients can use up the look-ups of a day.
+    /// logs; mail clients can use up the look-ups of a day; and `status` looks
+    /// at the interfaces itself.
     fn degrades(&self) -> bool {
         !matches!(
             self,
-            Self::PacketLog
+            Self::Interface(_)
+                | Self::PacketLog
                 | Self::Positions
                 | Self::Reputation
                 | Self::WaveHistory
@@ -148,7 +150,7 @@ mod tests {
         registry.raise(Subject::Interface("eth0".into()), "eth0".into());
         registry.raise(Subject::Lookups, "spent".into());
         assert_eq!(registry.texts(), ["eth0", "eth1", "second", "spent"]);
-        assert_eq!(registry.degraded_by(), ["eth0", "eth1", "second"]);
+        assert_eq!(registry.degraded_by(), ["second"]);
         registry.clear(&Subject::Lookups);
         registry.clear(&Subject::Gate);
         registry.clear(&Subject::Gate);

@@ -385,7 +385,7 @@ daemon           not running; start it with `spamdrop run`
         assert!(
             told.starts_with(
                 "\
-NOT PROTECTED: no filter is attached; the daemon has not been responding for 6s
+NOT PROTECTING: no filter is attached; start one with `spamdrop attach IFACE` or `spamdrop run`; the daemon has not been responding for 6s
 allowlist        4 in /etc/spamdrop/allow, 7 automatic
 daemon           running (pid 99) since 2026-11-23 11:00:01 +00:00
   warning: the daemon has not been responding for 6s

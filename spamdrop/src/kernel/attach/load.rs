@@ -76,10 +76,7 @@ pub(super) fn load_into(maps_dir: &Path, plan: Plan) -> Result<Filter> {
     }
     let mut object = loader
         .load(OBJECT)
-        .map_err(|error| match verifier::shortcoming() {
-            Some(shortcoming) => shortcoming,
-            None => anyhow::Error::new(error).context("the kernel refuses the filter's maps"),
-        })?;
+        .map_err(|error| verifier::explain_maps(error.into()))?;
     let name = load_either(&mut object, names::PROGRAM_FRAGS, names::PROGRAM_PLAIN)?;
     Ok(Filter {
         object,

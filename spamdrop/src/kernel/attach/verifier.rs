@@ -4,6 +4,7 @@
 use std::io;
 
 use aya::programs::ProgramError;
+use rustix::io::Errno;
 use rustix::system::uname;
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -39,8 +40,35 @@ fn refused(error: &io::Error) -> anyhow::Error {
     Failure::new(Exit::Failed, message)
 }
 
+/// The error message for maps that were not created.
+pub(super) fn explain_maps(error: anyhow::Error) -> anyhow::Error {
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref());
+    let errno = causes.filter_map(Errno::from_io_error).next();
+    shortcoming()
+        .or_else(|| forbidden(errno?))
+        .unwrap_or_else(|| error.context("the kernel refuses the filter's maps"))
+}
+
+/// The reason for an error of the first call of bpf(2), where the capabilities
+/// are held and the kernel is new enough.
+fn forbidden(errno: Errno) -> Option<anyhow::Error> {
+    match errno {
+        Errno::PERM | Errno::ACCESS => Some(Failure::new(
+            Exit::NoPermission,
+            "bpf(2) is forbidden although the capabilities are held: by a user namespace \
+             (`PrivateUsers=yes`, a rootless container), a system call filter \
+             (`SystemCallFilter=` without `bpf`) or the kernel's lockdown",
+        )),
+        Errno::NOSYS => Some(Failure::new(
+            Exit::Failed,
+            "this kernel was built without bpf(2) (`CONFIG_BPF_SYSCALL`)",
+        )),
+        _ => None,
+    }
+}
+
 /// The missing capability or kernel feature, if any.
-pub(super) fn shortcoming() -> Option<anyhow::Error> {
+fn shortcoming() -> Option<anyhow::Error> {
     let held = capabilities(None).ok()?.effective;
     lacks(held, &uname().release().to_string_lossy())
 }
@@ -116,6 +144,20 @@ mod tests {
         );
         for release in ["5.12.0", "6.1.0-18-amd64", "10.0", "odd"] {
             assert_eq!(said(all, release), None, "{release}");
+        }
+    }
+
+    #[test]
+    fn what_forbids_bpf_is_named() {
+        let said = |errno: Errno| {
+            let error = anyhow::Error::new(io::Error::from(errno)).context("outer");
+            explain_maps(error).to_string()
+        };
+        // Unless this test runs without the capabilities, which are named first.
+        if shortcoming().is_none() {
+            assert!(said(Errno::PERM).contains("a user namespace"));
+            assert!(said(Errno::NOSYS).contains("CONFIG_BPF_SYSCALL"));
+            assert_eq!(said(Errno::NOMEM), "the kernel refuses the filter's maps");
         }
     }
 
