@@ -31,8 +31,11 @@ pub struct Settings {
     pub tick_ns: u32,
     /// Nothing is dropped until this time. Not used yet: 0.
     pub paused_until: MonotonicNs,
+    /// 1: blocks and the gate apply only to packets to the prefixes in
+    /// `destinations4` and `destinations6`; 0: to every destination.
+    pub destinations: u32,
     /// Reserved for later settings, whose 0 must keep today's behaviour: 0.
-    pub reserved: [u64; 8],
+    pub reserved: [u32; 15],
 }
 
 impl Settings {

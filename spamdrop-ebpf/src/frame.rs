@@ -1,6 +1,6 @@
 //! Bounds-checked access to the frame. Only this module reads packet bytes.
 
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use spamdrop_common::packet::Packet;
 
 /// The linear part of a frame.
@@ -15,6 +15,24 @@ impl Frame {
         Self {
             start: ctx.data(),
             end: ctx.data_end(),
+        }
+    }
+
+    /// As [`Frame::new`], in a function of its own. Without the volatile reads,
+    /// LLVM would read the context before the call, which the verifier does not
+    /// allow.
+    ///
+    /// # Safety
+    ///
+    /// `ctx` is the context of this run.
+    #[inline(always)]
+    pub unsafe fn of_context(ctx: *const xdp_md) -> Self {
+        // SAFETY: the kernel passes a valid context.
+        unsafe {
+            Self {
+                start: (&raw const (*ctx).data).read_volatile() as usize,
+                end: (&raw const (*ctx).data_end).read_volatile() as usize,
+            }
         }
     }
 }

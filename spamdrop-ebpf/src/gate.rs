@@ -9,18 +9,28 @@ use spamdrop_common::{
         starvation_admit, stranger_class,
     },
     packet::Segment,
+    settings::Settings,
     time::MonotonicNs,
 };
 
-use crate::{clock, maps, touch::exchange};
+use crate::{clock, destination::Received, maps, touch::exchange};
 
 /// The fate of a new connection from a source that is not blocked; `otherwise`
-/// if the gate does not intervene.
+/// if the gate does not intervene. A connection to another host takes no slot
+/// here, so it is not considered.
 #[inline(always)]
-pub fn pass(segment: &Segment, otherwise: Reason) -> Reason {
+pub fn pass(
+    received: &Received,
+    segment: &Segment,
+    settings: &Settings,
+    otherwise: Reason,
+) -> Reason {
     // The check comes first, because a function call costs more.
     if maps::gate().is_none_or(|gate| gate.mode == GateMode::Off as u32) {
         return otherwise;
+    }
+    if !received.is_ours(settings, segment.v6) {
+        return Reason::OtherHost;
     }
     match consider(segment) {
         Outcome::Admitted => otherwise,

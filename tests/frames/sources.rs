@@ -82,6 +82,29 @@ const V6: [&str; 16] = [
     "::",
 ];
 
+/// Destinations of the frames; only the last is another host's.
+const TO4: [&str; 5] = [
+    "203.0.113.25",
+    "203.0.113.25",
+    "10.9.0.0",
+    "10.9.255.255",
+    "203.0.113.26",
+];
+const TO6: [&str; 5] = [
+    "2001:db8:25::25",
+    "2001:db8:25::25",
+    "2001:db8:26::",
+    "2001:db8:26:ffff::1",
+    "2001:db8:25::26",
+];
+/// Those of this host.
+const OURS: [&str; 4] = [
+    "203.0.113.25/32",
+    "10.9.0.0/16",
+    "2001:db8:25::25/128",
+    "2001:db8:26::/48",
+];
+
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     Open,
@@ -95,6 +118,9 @@ pub struct Sources {
     v6: Vec<Ipv6Addr>,
     listed: Vec<(IpNet, State)>,
     allowed: Vec<IpNet>,
+    to4: Vec<Ipv4Addr>,
+    to6: Vec<Ipv6Addr>,
+    ours: Vec<IpNet>,
 }
 
 impl Sources {
@@ -105,6 +131,9 @@ impl Sources {
             v6: parsed(&V6),
             listed: listed.map(|(net, state)| (net.unwrap(), state)).collect(),
             allowed: parsed(&ALLOWED),
+            to4: parsed(&TO4),
+            to6: parsed(&TO6),
+            ours: parsed(&OURS),
         }
     }
 
@@ -116,9 +145,18 @@ impl Sources {
         rng.choice(&self.v6).unwrap().octets()
     }
 
+    pub fn to4(&self, rng: &mut Rng) -> [u8; 4] {
+        rng.choice(&self.to4).unwrap().octets()
+    }
+
+    pub fn to6(&self, rng: &mut Rng) -> [u8; 16] {
+        rng.choice(&self.to6).unwrap().octets()
+    }
+
     /// Tells the filter; what is live outlasts the test by far.
     pub fn install(&self, filter: &mut Filter) {
         filter.configure(&PORTS, Refresh::Packet);
+        filter.apply_only_to(&OURS);
         for (net, state) in &self.listed {
             let (ttl_s, age_s) = match state {
                 State::Expired => (1, 10),
@@ -147,9 +185,14 @@ impl Sources {
             (IpNet::V4(_), 32) | (IpNet::V6(_), 64)
         );
         let allowed = self.allowed.iter().any(|net| net.contains(&segment.source));
+        let ours = self
+            .ours
+            .iter()
+            .any(|net| net.contains(&segment.destination));
         match state {
             State::Expired => Reason::Expired,
             _ if allowed => Reason::Allowed,
+            _ if !ours => Reason::OtherHost,
             State::Open if segment.syn => Reason::OpenDropped,
             State::Open => Reason::OpenPassed,
             State::Sealed if is_entry => Reason::SealedDropped,

@@ -6,6 +6,7 @@
 
 mod day;
 mod fragments;
+mod other_hosts;
 mod responder;
 
 use std::net::IpAddr;
