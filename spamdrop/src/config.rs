@@ -29,7 +29,7 @@ mod filter;
 mod journal;
 mod server;
 
-pub use choice::{Admit, Answer, Compat, RefreshMode, Seal};
+pub use choice::{Addresses, Admit, Answer, Compat, RefreshMode, Seal};
 
 /// The path of the configuration file, unless `--config` names another.
 pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
@@ -47,6 +47,7 @@ pub struct Config {
     pub interfaces: Vec<String>,
     pub mode: Mode,
     pub ports: Vec<u16>,
+    pub addresses: Addresses,
     pub journal: bool,
     pub journal_match: Vec<String>,
     pub logs: Vec<PathBuf>,
@@ -89,6 +90,7 @@ impl Default for Config {
             interfaces: Vec::new(),
             mode: Mode::Auto,
             ports: vec![25],
+            addresses: Addresses::Own,
             journal: false,
             journal_match: journal::COURIER.map(Into::into).into(),
             logs: vec!["/var/log/mail.log".into()],

@@ -7,7 +7,7 @@ use anyhow::Result;
 use spamdrop_common::settings::Settings;
 use spamdrop_core::policy::Protected;
 
-use crate::config::Config;
+use crate::config::{Addresses, Config};
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::{self, Attached, Filter, Plan};
 use crate::kernel::blocklist::Blocklist;
@@ -25,6 +25,8 @@ pub struct FilterSettings {
     pub plan: Plan,
     /// The settings that the filter reads from its map.
     pub settings: Settings,
+    /// The destinations to which blocks and the gate apply.
+    pub addresses: Addresses,
     /// The path of the allowlist.
     pub allow_file: PathBuf,
     /// The directory in which maps and links are pinned.
@@ -41,6 +43,7 @@ impl FilterSettings {
             interfaces: config.interfaces.clone(),
             plan: config.plan(),
             settings: config.settings(),
+            addresses: config.addresses.clone(),
             allow_file: config.allow_file.clone(),
             pin_dir: config.pin_dir.clone(),
             run_dir: config.run_dir.clone(),
@@ -189,7 +192,27 @@ fn attach(
 
 fn tell(lock: &WriteLock, settings: &FilterSettings, protected: &Protected) -> Result<Blocklist> {
     let mut blocklist = Blocklist::open(&settings.pin_dir)?;
-    blocklist.allow_exactly(lock, &protect::allowed(protected))?;
+    tell_addresses(lock, settings, protected, &mut blocklist)?;
     blocklist.configure(lock, settings.settings)?;
     Ok(blocklist)
+}
+
+/// Writes the allowlist, and the destinations to which blocks and the gate
+/// apply.
+///
+/// # Errors
+///
+/// The kernel does not return the machine's own addresses, or a map operation
+/// fails. The filter may then have the new allowlist, and the old destinations.
+pub fn tell_addresses(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    protected: &Protected,
+    blocklist: &mut Blocklist,
+) -> Result<()> {
+    blocklist.allow_exactly(lock, &protect::allowed(protected))?;
+    match protect::destinations(&settings.addresses)? {
+        Some(destinations) => blocklist.apply_exactly_to(lock, &destinations),
+        None => Ok(()),
+    }
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
+mod addresses;
 mod faults;
 mod gate;
 mod known;

@@ -2,7 +2,7 @@
 
 use spamdrop_common::settings::{Refresh, Settings};
 
-use super::{Config, RefreshMode};
+use super::{Addresses, Config, RefreshMode};
 use crate::kernel::attach::Plan;
 use crate::kernel::blocklist::pins::Capacity;
 
@@ -36,6 +36,7 @@ impl Config {
             RefreshMode::Syn => Refresh::Syn,
             RefreshMode::Never => Refresh::Never,
         } as u32;
+        settings.destinations = (self.addresses != Addresses::Any).into();
         settings
     }
 }

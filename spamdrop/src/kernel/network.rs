@@ -4,10 +4,13 @@ use std::io;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
-use netlink_packet_route::RouteNetlinkMessage;
+use ipnet::IpNet;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached};
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteVia};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket};
 use rustix::io::Errno;
@@ -119,6 +122,53 @@ pub fn addresses() -> Result<Addresses> {
     Ok(found)
 }
 
+/// The prefixes of all routes of type `local`: the addresses at which this
+/// network namespace receives, including those that no interface has (AnyIP).
+/// Sorted.
+pub fn local_prefixes() -> Result<Vec<IpNet>> {
+    let routes = dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()));
+    let routes = routes.context("cannot list the machine's routes")?;
+    let mut found: Vec<IpNet> = routes
+        .iter()
+        .filter_map(|message| match message {
+            RouteNetlinkMessage::NewRoute(route) => local_prefix(route),
+            _ => None,
+        })
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+/// The table of the kernel's own `local` routes, RT_TABLE_LOCAL of
+/// linux/rtnetlink.h.
+const LOCAL_TABLE: u8 = 255;
+
+fn local_prefix(route: &RouteMessage) -> Option<IpNet> {
+    let header = &route.header;
+    let length = header.destination_prefix_length;
+    // `local default` in another table is for TPROXY: firewall marks choose
+    // which of its packets are this machine's.
+    if header.kind != RouteType::Local || (length == 0 && header.table != LOCAL_TABLE) {
+        return None;
+    }
+    let destination = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(addr)) => Some((*addr).into()),
+            RouteAttribute::Destination(RouteAddress::Inet6(addr)) => Some((*addr).into()),
+            _ => None,
+        });
+    let unspecified = match header.address_family {
+        AddressFamily::Inet => IpAddr::from([0; 4]),
+        AddressFamily::Inet6 => IpAddr::from([0; 16]),
+        _ => return None,
+    };
+    let net = IpNet::new(destination.unwrap_or(unspecified), length).ok()?;
+    Some(net.trunc())
+}
+
 /// The machine's own address. `Local` is the own side of a point-to-point link,
 /// where `Address` is the peer; IPv6 has only `Address`.
 fn own_address(message: &AddressMessage) -> Option<IpAddr> {
@@ -189,6 +239,50 @@ impl Changes {
         match self.0.recv_from_full().await {
             Err(error) if Errno::from_io_error(&error) != Some(Errno::NOBUFS) => Err(error),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    fn route(kind: RouteType, table: u8, net: &str) -> RouteMessage {
+        let net: IpNet = net.parse().unwrap();
+        let mut route = RouteMessage::default();
+        route.header.kind = kind;
+        route.header.table = table;
+        route.header.destination_prefix_length = net.prefix_len();
+        route.header.address_family = match net {
+            IpNet::V4(_) => AddressFamily::Inet,
+            IpNet::V6(_) => AddressFamily::Inet6,
+        };
+        // The kernel sends no destination for a default route.
+        if net.prefix_len() != 0 {
+            let destination = RouteAttribute::Destination(net.addr().into());
+            route.attributes.push(destination);
+        }
+        route
+    }
+
+    #[test]
+    fn local_routes_of_every_table_count_but_not_those_of_tproxy() {
+        for (kind, table, net, counts) in [
+            (RouteType::Local, 255, "192.0.2.1/32", true),
+            (RouteType::Local, 255, "10.9.0.0/16", true),
+            (RouteType::Local, 10, "198.51.100.1/32", true),
+            (RouteType::Local, 255, "2001:db8::25/128", true),
+            (RouteType::Local, 255, "0.0.0.0/0", true),
+            (RouteType::Local, 100, "0.0.0.0/0", false),
+            (RouteType::Local, 100, "::/0", false),
+            (RouteType::Unicast, 254, "192.0.2.0/24", false),
+            (RouteType::Broadcast, 255, "192.0.2.255/32", false),
+            (RouteType::Anycast, 255, "2001:db8::/128", false),
+        ] {
+            let found = local_prefix(&route(kind, table, net));
+            let expected = counts.then(|| net.parse().unwrap());
+            assert_eq!(found, expected, "{kind:?} {net} in {table}");
         }
     }
 }

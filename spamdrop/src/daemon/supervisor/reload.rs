@@ -99,8 +99,7 @@ impl Supervisor {
     fn take_back(&mut self, lock: &WriteLock) {
         let filter = &self.settings.filter;
         let told = protect::protected(&filter.allow_file).and_then(|protected| {
-            let allowed = protect::allowed(&protected);
-            self.blocklist.allow_exactly(lock, &allowed)?;
+            install::tell_addresses(lock, filter, &protected, &mut self.blocklist)?;
             self.blocklist.configure(lock, filter.settings)
         });
         let failed = "the filter has the settings of the configuration that was refused; \
