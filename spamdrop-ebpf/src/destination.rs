@@ -5,7 +5,7 @@
 //! it, every clean sender's packet would pay for it, and the verifier would
 //! have to follow each position of the IP header through the whole program.
 
-use aya_ebpf::{EbpfContext as _, bindings::xdp_md, programs::XdpContext};
+use aya_ebpf::programs::XdpContext;
 use spamdrop_common::{
     packet::{Link, destination4, destination6},
     settings::Settings,
@@ -23,21 +23,20 @@ impl Received {
     /// Whether blocks and the gate apply to the packet.
     #[inline(always)]
     pub fn is_ours(&self, settings: &Settings, v6: bool) -> bool {
-        settings.destinations == 0 || is_listed(self.ctx.as_ptr().cast(), self.link, v6)
+        settings.destinations == 0 || is_listed(&self.ctx, self.link, v6)
     }
 
     /// The IPv4 destination as one word; 0 if there is none.
     #[inline(always)]
     pub fn destination(&self) -> u32 {
-        word(self.ctx.as_ptr().cast(), self.link)
+        word(&self.ctx, self.link)
     }
 }
 
 /// A separate function, here and below, with its own stack for the key.
 #[inline(never)]
-fn is_listed(ctx: *const xdp_md, link: Link, v6: bool) -> bool {
-    // SAFETY: the callers pass the context of this run.
-    let frame = unsafe { Frame::of_context(ctx) };
+fn is_listed(ctx: &XdpContext, link: Link, v6: bool) -> bool {
+    let frame = Frame::new(ctx);
     if v6 {
         destination6(&frame, link).is_some_and(maps::is_destination6)
     } else {
@@ -46,8 +45,7 @@ fn is_listed(ctx: *const xdp_md, link: Link, v6: bool) -> bool {
 }
 
 #[inline(never)]
-fn word(ctx: *const xdp_md, link: Link) -> u32 {
-    // SAFETY: the callers pass the context of this run.
-    let frame = unsafe { Frame::of_context(ctx) };
+fn word(ctx: &XdpContext, link: Link) -> u32 {
+    let frame = Frame::new(ctx);
     u32::from_ne_bytes(destination4(&frame, link).unwrap_or_default())
 }
