@@ -6,6 +6,8 @@
 
 use crate::counter::Reason;
 use crate::gate::SMTP_PORT;
+use crate::nat64;
+use crate::settings::Settings;
 
 /// Read access to the bytes of a frame by offset.
 pub trait Packet {
@@ -24,6 +26,9 @@ impl Packet for [u8] {
 pub struct Segment {
     /// Whether the source is an IPv6 address.
     pub v6: bool,
+    /// Whether the packet is IPv6. It is, with an IPv4 source, if the sender is
+    /// behind NAT64.
+    pub packet_v6: bool,
     /// The source in network order; an IPv4 address occupies the first four
     /// bytes.
     pub source: [u8; 16],
@@ -46,6 +51,16 @@ impl Segment {
     pub const fn source4(&self) -> [u8; 4] {
         let [a, b, c, d, ..] = self.source;
         [a, b, c, d]
+    }
+
+    /// Replaces the source by its IPv4 address if that is behind NAT64.
+    #[inline(always)]
+    pub const fn translate(&mut self, settings: &Settings) {
+        if self.v6 && settings.is_nat64(nat64::prefix(self.source)) {
+            let [a, b, c, d] = nat64::embedded(self.source);
+            self.source = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            self.v6 = false;
+        }
     }
 }
 
@@ -298,6 +313,7 @@ const fn segment(
 ) -> Segment {
     Segment {
         v6: ip.v6,
+        packet_v6: ip.v6,
         source: ip.source,
         port: u16::from_be_bytes([c, d]),
         syn,

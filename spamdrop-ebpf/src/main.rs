@@ -67,7 +67,7 @@ pub fn spamdrop_ip_one(ctx: XdpContext) -> u32 {
 fn filter(ctx: XdpContext, link: Link) -> u32 {
     let received = Received { ctx, link };
     let reason = match parse(&Frame::new(&received.ctx), link) {
-        Ok(segment) => decide(&received, &segment),
+        Ok(mut segment) => decide(&received, &mut segment),
         Err(reason) => reason,
     };
     maps::count(reason);
@@ -79,13 +79,14 @@ fn filter(ctx: XdpContext, link: Link) -> u32 {
 /// clean sender costs one hash map look-up. The gate decides about new connections of
 /// sources that are not blocked.
 #[inline(always)]
-fn decide(received: &Received, segment: &Segment) -> Reason {
+fn decide(received: &Received, segment: &mut Segment) -> Reason {
     let Some(settings) = maps::settings() else {
         return Reason::OtherPort;
     };
     if !settings.watches(segment.port) {
         return Reason::OtherPort;
     }
+    segment.translate(settings);
     let epoch = recent_drop::epoch(settings);
     if recent_drop::hit(received, segment, settings, epoch) {
         log::dropped(&received.ctx, segment);
@@ -136,7 +137,7 @@ fn entry_hit(
     if maps::is_allowed(segment.v6, &segment.source) {
         return Reason::Allowed;
     }
-    if !received.is_ours(settings, segment.v6) {
+    if !received.is_ours(settings, segment.packet_v6) {
         return Reason::OtherHost;
     }
     let refresh = Refresh::from_number(settings.refresh);
@@ -172,7 +173,7 @@ fn cidr_hit(
     if maps::is_allowed(segment.v6, &segment.source) {
         return Reason::Allowed;
     }
-    if !received.is_ours(settings, segment.v6) {
+    if !received.is_ours(settings, segment.packet_v6) {
         return Reason::OtherHost;
     }
     touch::cidr_hit(prefix);

@@ -116,7 +116,7 @@ fn source(segment: &Segment) -> u32 {
 #[inline(always)]
 fn line(segment: &Segment) -> Option<*mut Line> {
     // IPv6 is not cached, because no IPv6 flood has been seen.
-    (!segment.v6).then(|| maps::recent_drops(RecentDrop::line(source(segment))))?
+    (!segment.packet_v6).then(|| maps::recent_drops(RecentDrop::line(source(segment))))?
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! Where frames come from, what the filter is told of it, and what the design
 //! makes of that.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use fastrand::Rng;
@@ -63,7 +63,7 @@ const V4: [&str; 14] = [
     "255.255.255.255",
 ];
 
-const V6: [&str; 16] = [
+const V6: [&str; 20] = [
     "2001:db8::1",
     "2001:db8:0:1::1",
     "2001:db8:0:2::ffff:ffff",
@@ -80,6 +80,11 @@ const V6: [&str; 16] = [
     "2001:db9::1",
     "::ffff:192.0.2.2",
     "::",
+    // Behind NAT64, and beside its prefix.
+    "64:ff9b::192.0.2.2",
+    "64:ff9b::198.51.100.8",
+    "64:ff9b::203.0.113.200",
+    "64:ff9b:0:0:0:1:192.0.2.2",
 ];
 
 /// Destinations of the frames; only the last is another host's.
@@ -173,9 +178,10 @@ impl Sources {
         if !PORTS.contains(&segment.port) {
             return Reason::OtherPort;
         }
+        let source = behind_nat64(segment.source);
         let listed = self.listed.iter();
         let Some((net, state)) = listed
-            .filter(|(net, _)| net.contains(&segment.source))
+            .filter(|(net, _)| net.contains(&source))
             .max_by_key(|(_, state)| *state != State::Expired)
         else {
             return Reason::NotBlocked;
@@ -184,7 +190,7 @@ impl Sources {
             (net, net.prefix_len()),
             (IpNet::V4(_), 32) | (IpNet::V6(_), 64)
         );
-        let allowed = self.allowed.iter().any(|net| net.contains(&segment.source));
+        let allowed = self.allowed.iter().any(|net| net.contains(&source));
         let ours = self
             .ours
             .iter()
@@ -198,6 +204,17 @@ impl Sources {
             State::Sealed if is_entry => Reason::SealedDropped,
             State::Sealed => Reason::CidrDropped,
         }
+    }
+}
+
+/// IPv4 senders behind NAT64 are IPv4 addresses.
+fn behind_nat64(source: IpAddr) -> IpAddr {
+    let prefix: IpNet = "64:ff9b::/96".parse().unwrap();
+    match source {
+        IpAddr::V6(addr) if prefix.contains(&source) => {
+            Ipv4Addr::from(addr.to_bits() as u32).into()
+        }
+        _ => source,
     }
 }
 

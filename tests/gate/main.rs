@@ -6,6 +6,7 @@
 
 mod day;
 mod fragments;
+mod nat64;
 mod other_hosts;
 mod responder;
 

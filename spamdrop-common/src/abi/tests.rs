@@ -100,7 +100,9 @@ fn describe_types(text: &mut String) {
             tick_ns: u32,
             paused_until: MonotonicNs,
             destinations: u32,
-            reserved: [u32; 15],
+            nat64_count: u32,
+            nat64: [[u32; 3]; 4],
+            reserved: [u64; 3],
         }
     );
     layout!(

@@ -193,6 +193,41 @@ fn the_destination_is_found_behind_tags_and_without_a_link_layer_header() {
     assert_eq!(destination6(&v6[..39], Link::Ip), None);
 }
 
+#[test]
+fn a_source_behind_nat64_is_its_ipv4_address() {
+    let well_known = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, 1];
+    let own = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0x64, 0, 0, 192, 0, 2, 1];
+    let mut settings = Settings {
+        nat64: [nat64::prefix(own); 4],
+        ..Settings::default()
+    };
+    let source = |settings: &Settings, address: [u8; 16]| {
+        let mut packet = ipv6_packet(&[], 0, &tcp_header(25, SYN));
+        packet[8..24].copy_from_slice(&address);
+        let mut segment = parse(packet.as_slice(), Link::Ip).unwrap();
+        segment.translate(settings);
+        assert!(segment.packet_v6 && segment.port == 25 && segment.syn);
+        (segment.v6, segment.source)
+    };
+    let v4 = (false, [192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(source(&settings, well_known), v4);
+    assert_eq!(source(&settings, own), (true, own));
+    settings.nat64_count = 1;
+    assert_eq!(source(&settings, own), v4);
+    // The local-use prefix of RFC 8215, and another /96 of the same /64.
+    for other in [(5, 1), (11, 1)] {
+        let mut address = well_known;
+        address[other.0] = other.1;
+        assert_eq!(source(&settings, address), (true, address));
+    }
+    // An IPv4 packet stays what it is.
+    let segment = parse(v4_frame(0).as_slice(), Link::Ethernet).unwrap();
+    let mut translated = segment;
+    translated.translate(&settings);
+    assert_eq!(translated, segment);
+    assert!(!segment.packet_v6);
+}
+
 /// Linux rounds a fragment with successors down to a multiple of eight bytes,
 /// so that the flags of one with 15 bytes are not those of the segment.
 #[test]
