@@ -5,9 +5,8 @@
 //! with payloads.
 
 use crate::counter::Reason;
-use crate::gate::SMTP_PORT;
 use crate::nat64;
-use crate::settings::Settings;
+use crate::settings::{SMTP_PORT, Settings};
 
 /// Read access to the bytes of a frame by offset.
 pub trait Packet {

@@ -3,6 +3,9 @@
 use crate::nat64::{MAX_PREFIXES, Prefix, WELL_KNOWN};
 use crate::time::MonotonicNs;
 
+/// The port of the gate and the responder. Other ports are for mail submission
+/// by the server's own users.
+pub const SMTP_PORT: u16 = 25;
 /// Maximum number of watched ports.
 pub const MAX_PORTS: usize = 8;
 

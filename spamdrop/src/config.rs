@@ -20,6 +20,7 @@ use spamdrop_core::dnsbl::rule;
 use spamdrop_core::duration;
 use spamdrop_core::engine::EngineSettings;
 use spamdrop_core::log::{MailServer, Parser, ParserSettings, Pattern};
+use spamdrop_core::nat64::Prefix;
 use spamdrop_core::policy::PolicyConfig;
 use spamdrop_core::release::ReleaseMode;
 use spamdrop_core::term::LONGEST;
@@ -48,6 +49,8 @@ pub struct Config {
     pub mode: Mode,
     pub ports: Vec<u16>,
     pub addresses: Addresses,
+    #[serde(deserialize_with = "choice::nat64")]
+    pub nat64: Vec<Prefix>,
     pub journal: bool,
     pub journal_match: Vec<String>,
     pub logs: Vec<PathBuf>,
@@ -91,6 +94,7 @@ impl Default for Config {
             mode: Mode::Auto,
             ports: vec![25],
             addresses: Addresses::Own,
+            nat64: Vec::new(),
             journal: false,
             journal_match: journal::COURIER.map(Into::into).into(),
             logs: vec!["/var/log/mail.log".into()],

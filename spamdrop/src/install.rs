@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use spamdrop_common::settings::Settings;
+use spamdrop_core::nat64::Prefix;
 use spamdrop_core::policy::Protected;
 
 use crate::config::{Addresses, Config};
@@ -25,6 +26,8 @@ pub struct FilterSettings {
     pub plan: Plan,
     /// The settings that the filter reads from its map.
     pub settings: Settings,
+    /// The prefixes of NAT64 translators beside 64:ff9b::/96.
+    pub nat64: Vec<Prefix>,
     /// The destinations to which blocks and the gate apply.
     pub addresses: Addresses,
     /// The path of the allowlist.
@@ -43,6 +46,7 @@ impl FilterSettings {
             interfaces: config.interfaces.clone(),
             plan: config.plan(),
             settings: config.settings(),
+            nat64: config.nat64.clone(),
             addresses: config.addresses.clone(),
             allow_file: config.allow_file.clone(),
             pin_dir: config.pin_dir.clone(),

@@ -9,6 +9,7 @@ mod faults;
 mod gate;
 mod known;
 mod lookups;
+mod nat64;
 mod operation;
 mod release;
 mod restart;

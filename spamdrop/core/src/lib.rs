@@ -18,6 +18,7 @@ pub mod gate;
 pub mod invalid;
 pub mod listing;
 pub mod log;
+pub mod nat64;
 pub mod policy;
 pub mod recent;
 pub mod release;

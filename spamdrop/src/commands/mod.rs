@@ -35,6 +35,7 @@ use crate::cli::{Allow, Cli, ConfigVerb, Known, Verb};
 use crate::config::Config;
 use crate::lock;
 use crate::render::table::Style;
+use spamdrop_core::nat64;
 
 /// Runs the verb of the command line.
 ///
@@ -46,6 +47,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         return completions::run(*args, out);
     }
     let config = Config::read(cli.config.as_deref())?;
+    nat64::configure(&config.nat64);
     match &cli.verb {
         Verb::Run(args) => run::run(cli.config.as_deref(), args),
         Verb::Attach(args) => attach::run(config, args, out),

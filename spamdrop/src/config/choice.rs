@@ -1,7 +1,10 @@
 //! Keys whose value is one of a few names.
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use spamdrop_common::nat64::MAX_PREFIXES;
+use spamdrop_core::nat64::Prefix;
 use spamdrop_core::target::parse_net;
 
 /// The destinations to which blocks and the gate apply.
@@ -47,6 +50,24 @@ impl TryFrom<WordOrList> for Addresses {
         });
         nets.collect::<Result<_, _>>().map(Self::These)
     }
+}
+
+/// Reads `nat64`.
+pub(super) fn nat64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
+    let list = Vec::<String>::deserialize(deserializer)?;
+    if list.len() > MAX_PREFIXES {
+        let message = format!(
+            "`nat64` has {} prefixes, but at most {MAX_PREFIXES} are possible",
+            list.len()
+        );
+        return Err(D::Error::custom(message));
+    }
+    list.iter()
+        .map(|text| {
+            text.parse()
+                .map_err(|error| D::Error::custom(format!("`nat64`: {error}")))
+        })
+        .collect()
 }
 
 /// Which hits extend an entry; see

@@ -63,6 +63,12 @@ fn refuses_what_makes_no_sense_and_names_the_key() {
         ("addresses = [\"192.0.2.1/33\"]", "192.0.2.1/33"),
         ("addresses = [\"mx.example\"]", "`addresses`"),
         ("addresses = 25", "a list of addresses"),
+        ("nat64 = [\"2001:db8::/64\"]", "`2001:db8::/64` is a /64"),
+        ("nat64 = [\"64:ff9b:1::1/96\"]", "write 64:ff9b:1::/96"),
+        (
+            "nat64 = [\"1::/96\", \"2::/96\", \"3::/96\", \"4::/96\", \"5::/96\"]",
+            "at most 4",
+        ),
         ("ttl = \"0s\"", "`ttl`"),
         ("ttl = \"1500ms\"", "`ttl`"),
         ("ttl = \"3651d\"", "`ttl`"),
@@ -202,4 +208,16 @@ fn addresses_are_own_any_or_a_list() {
     let limited = |text: &str| Config::parse(text).unwrap().settings().destinations;
     assert_eq!([limited(""), limited(list)], [1, 1]);
     assert_eq!(limited("addresses = \"any\""), 0);
+}
+
+#[test]
+fn nat64_prefixes_reach_the_filter() {
+    let config = Config::parse("nat64 = [\"2001:db8:64::/96\", \"64:ff9b:1::/96\"]").unwrap();
+    let settings = config.settings();
+    assert_eq!(settings.nat64_count, 2);
+    for addr in ["2001:db8:64::c000:201", "64:ff9b:1::c000:201", "64:ff9b::1"] {
+        let addr: std::net::Ipv6Addr = addr.parse().unwrap();
+        let prefix = spamdrop_common::nat64::prefix(addr.octets());
+        assert!(settings.is_nat64(prefix), "{addr}");
+    }
 }

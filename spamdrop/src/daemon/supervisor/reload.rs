@@ -17,6 +17,7 @@ use crate::fifo::Fifo;
 use crate::install::{self, Installed};
 use crate::lock::WriteLock;
 use crate::protect;
+use spamdrop_core::nat64;
 use spamdrop_core::policy::Protected;
 
 /// A new configuration, with the results of every step that could fail.
@@ -115,6 +116,7 @@ impl Supervisor {
             installed,
             ..
         } = next;
+        nat64::configure(&settings.filter.nat64);
         self.blocklist = installed.blocklist;
         self.interfaces.replace(installed.attached);
         self.health.clear(Subject::Settings);
