@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::other_hosts::to_other;
 use crate::{ADMITTED, KNOWN, NEIGHBOUR, PREFERRED, REFUSED, STRANGER, Site, WINDOWS};
 use spamdrop_common::counter::Reason;
 use spamdrop_common::gate::{RESPONDER_IPV4, RESPONDER_IPV6, Standing};
@@ -41,9 +42,11 @@ fn what_is_remembered_of_ipv4_packets_says_nothing_of_ipv6_ones() {
         let passed = (PASS, Reason::OtherHost);
         assert_eq!(site.syn(&translated(STRANGER), WINDOWS), passed);
     }
-    site.filter.apply_only_to(&["2001:db8::/32"]);
+    site.filter.apply_only_to(&["2001:db8::25/128"]);
     for _ in 0..3 {
         assert_eq!(site.syn(&translated(STRANGER), WINDOWS), SEALED);
+        let other = site.filter.run(&to_other(&translated(STRANGER)));
+        assert_eq!(other, (PASS, Reason::OtherHost));
         assert_eq!(site.syn(STRANGER, WINDOWS), (PASS, Reason::OtherHost));
     }
 }

@@ -12,7 +12,7 @@ const OURS: [&str; 2] = ["203.0.113.25/32", "2001:db8::25/128"];
 const PASSED: (u32, Reason) = (PASS, Reason::OtherHost);
 
 /// A stranger's SYN to a virtual machine behind the same interface.
-fn to_other(source: &str) -> Vec<u8> {
+pub fn to_other(source: &str) -> Vec<u8> {
     let other: IpAddr = match source.contains(':') {
         true => "2001:db8::26".parse().unwrap(),
         false => "203.0.113.26".parse().unwrap(),
