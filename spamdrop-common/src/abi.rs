@@ -5,7 +5,7 @@
 //! (`kernel::blocklist::migrate`) or reports what the administrator must do.
 
 use crate::counter::Counters;
-use crate::entry::{AllowEntry, CidrEntry, Entry, Origin};
+use crate::entry::{AllowEntry, CidrEntry, Destination, Entry, Origin};
 use crate::gate::{Gate, GateStats, KnownSender, RECENT_SYN_SLOTS, RecentSyn, Verdict};
 use crate::names;
 use crate::recent_drop::{LINES, Line};
@@ -148,7 +148,7 @@ impl MapSpec {
 }
 
 /// Every pinned map.
-pub const MAPS: [MapSpec; 19] = [
+pub const MAPS: [MapSpec; 21] = [
     MapSpec::lru::<[u8; 4], Entry>(names::BLOCKED4, Room::Capacity4),
     MapSpec::lru::<[u8; 8], Entry>(names::BLOCKED6, Room::Capacity6),
     MapSpec::lru::<[u8; 16], Entry>(names::BLOCKED6_ADDR, Room::QuarterOfCapacity6),
@@ -162,6 +162,8 @@ pub const MAPS: [MapSpec; 19] = [
     MapSpec::trie::<[u8; 16], CidrEntry>(names::CIDR6),
     MapSpec::trie::<[u8; 4], AllowEntry>(names::ALLOW4),
     MapSpec::trie::<[u8; 16], AllowEntry>(names::ALLOW6),
+    MapSpec::trie::<[u8; 4], Destination>(names::DESTINATIONS4),
+    MapSpec::trie::<[u8; 16], Destination>(names::DESTINATIONS6),
     MapSpec::single::<Settings>(names::SETTINGS, MapKind::Array),
     MapSpec::single::<Counters>(names::COUNTERS, MapKind::PerCpuArray),
     MapSpec::hash::<[u8; 8], KnownSender>(names::KNOWN, Room::KnownCapacity),

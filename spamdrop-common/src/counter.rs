@@ -76,6 +76,8 @@ counters! {
     Allowed allowed,
     /// Passed: part of a connection that an open entry lets finish.
     OpenPassed open_passed,
+    /// Passed: to an address of another host; blocks and the gate do not concern it.
+    OtherHost other_host,
     /// Passed: a new connection of a known or allowlisted sender, while others wait.
     GateKnownOrAllowed gate_known_or_allowed,
     /// Passed: a new connection of a listed sender, for the responder.

@@ -64,6 +64,14 @@ pub struct AllowEntry {
     pub automatic: u32,
 }
 
+/// A prefix of destinations to which blocks and the gate apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Destination {
+    /// No flag is defined yet: 0.
+    pub flags: u32,
+}
+
 /// Maximum length of the text of an [`Origin`], in bytes.
 pub const TEXT_LEN: usize = 200;
 
@@ -120,11 +128,12 @@ impl Default for Origin {
 const _: () = assert!(size_of::<Entry>() == 32);
 const _: () = assert!(size_of::<CidrEntry>() == 20);
 const _: () = assert!(size_of::<AllowEntry>() == 4);
+const _: () = assert!(size_of::<Destination>() == 4);
 const _: () = assert!(size_of::<Origin>() == 24 + TEXT_LEN);
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{AllowEntry, CidrEntry, Entry, Origin};
+    use super::{AllowEntry, CidrEntry, Destination, Entry, Origin};
 
     // SAFETY: repr(C) without padding (sizes asserted above), integers only.
     unsafe impl aya::Pod for Entry {}
@@ -132,6 +141,8 @@ mod pod {
     unsafe impl aya::Pod for CidrEntry {}
     // SAFETY: as above.
     unsafe impl aya::Pod for AllowEntry {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Destination {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Origin {}
 }

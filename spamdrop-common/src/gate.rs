@@ -8,14 +8,12 @@
 
 use core::time::Duration;
 
+pub use crate::settings::SMTP_PORT;
 use crate::time::{MonotonicNs, SECOND};
 
 /// The longest time between two writes of the gate by the daemon. A gate that
 /// was written longer ago admits every SYN.
 pub const FRESH_FOR: Duration = Duration::from_secs(2);
-/// The port of the gate and the responder. Other ports are for mail submission
-/// by the server's own users.
-pub const SMTP_PORT: u16 = 25;
 /// Bit of [`Gate::responders`]: a responder takes IPv4 connections.
 pub const RESPONDER_IPV4: u32 = 1;
 /// Bit of [`Gate::responders`]: a responder for IPv6 exists.

@@ -13,6 +13,7 @@ pub mod counter;
 pub mod entry;
 pub mod gate;
 pub mod names;
+pub mod nat64;
 pub mod packet;
 pub mod recent_drop;
 pub mod settings;

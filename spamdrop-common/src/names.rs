@@ -32,6 +32,13 @@ pub const ALLOW4: &str = "allow4";
 /// Trie of IPv6 prefixes that are never blocked →
 /// [`AllowEntry`](crate::entry::AllowEntry).
 pub const ALLOW6: &str = "allow6";
+/// Trie of the IPv4 destinations to which blocks and the gate apply →
+/// [`Destination`](crate::entry::Destination); see [`Settings::destinations`].
+///
+/// [`Settings::destinations`]: crate::settings::Settings::destinations
+pub const DESTINATIONS4: &str = "destinations4";
+/// The same for IPv6.
+pub const DESTINATIONS6: &str = "destinations6";
 /// One [`Settings`](crate::settings::Settings). User space writes it.
 pub const SETTINGS: &str = "settings";
 /// One [`Counters`](crate::counter::Counters) for each CPU.

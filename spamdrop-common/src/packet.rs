@@ -5,7 +5,8 @@
 //! with payloads.
 
 use crate::counter::Reason;
-use crate::gate::SMTP_PORT;
+use crate::nat64;
+use crate::settings::{SMTP_PORT, Settings};
 
 /// Read access to the bytes of a frame by offset.
 pub trait Packet {
@@ -24,6 +25,9 @@ impl Packet for [u8] {
 pub struct Segment {
     /// Whether the source is an IPv6 address.
     pub v6: bool,
+    /// Whether the packet is IPv6. It is, with an IPv4 source, if the sender is
+    /// behind NAT64.
+    pub packet_v6: bool,
     /// The source in network order; an IPv4 address occupies the first four
     /// bytes.
     pub source: [u8; 16],
@@ -47,6 +51,16 @@ impl Segment {
         let [a, b, c, d, ..] = self.source;
         [a, b, c, d]
     }
+
+    /// Replaces the source by its IPv4 address if that is behind NAT64.
+    #[inline(always)]
+    pub const fn translate(&mut self, settings: &Settings) {
+        if self.v6 && settings.is_nat64(nat64::prefix(self.source)) {
+            let [a, b, c, d] = nat64::embedded(self.source);
+            self.source = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            self.v6 = false;
+        }
+    }
 }
 
 const VLAN: u16 = 0x8100;
@@ -63,15 +77,69 @@ const TCP_SEQUENCE_END: usize = 8;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
-/// Finds the TCP segment in an Ethernet frame with up to two VLAN tags (802.1Q
-/// or 802.1ad), IPv4 with options, or IPv6 with up to eight extension headers.
-/// A PPPoE frame is not parsed: its packet arrives again on the PPP interface.
+/// What a packet begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// An Ethernet header with up to two VLAN tags (802.1Q or 802.1ad). A PPPoE
+    /// frame is not parsed: its packet arrives again on the PPP interface.
+    Ethernet,
+    /// The IP header, as on links without a link-layer header (PPP, tun,
+    /// WireGuard, GRE, SIT).
+    Ip,
+}
+
+/// Finds the TCP segment in IPv4 with options, or IPv6 with up to eight
+/// extension headers.
 ///
 /// # Errors
 ///
-/// The reason for which any other frame is passed.
+/// The reason for which any other packet is passed.
 #[inline(always)]
-pub fn parse<P: Packet + ?Sized>(packet: &P) -> Result<Segment, Reason> {
+pub fn parse<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<Segment, Reason> {
+    match ip_header(packet, link)? {
+        (V4, offset) => ipv4(packet, offset),
+        (V6, offset) => ipv6(packet, offset),
+        _ => Err(Reason::NotIp),
+    }
+}
+
+/// The IPv4 destination of a packet. It is not in [`Segment`], because most
+/// packets do not need it.
+#[inline(always)]
+pub fn destination4<P: Packet + ?Sized>(packet: &P, link: Link) -> Option<[u8; 4]> {
+    match ip_header(packet, link) {
+        Ok((V4, offset)) => packet.load(offset + 16),
+        _ => None,
+    }
+}
+
+/// The IPv6 destination of a packet.
+#[inline(always)]
+pub fn destination6<P: Packet + ?Sized>(packet: &P, link: Link) -> Option<[u8; 16]> {
+    match ip_header(packet, link) {
+        Ok((V6, offset)) => packet.load(offset + 24),
+        _ => None,
+    }
+}
+
+const V4: u16 = 0x0800;
+const V6: u16 = 0x86dd;
+
+/// The EtherType of the packet, and where its IP header begins. A packet
+/// without a link-layer header has the one that fits its version, or 0.
+#[inline(always)]
+fn ip_header<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<(u16, usize), Reason> {
+    if matches!(link, Link::Ip) {
+        // The shortest header: the verifier cannot follow the check of one
+        // byte.
+        let [version_and_length, ..]: [u8; 20] = load(packet, 0)?;
+        let kind = match version_and_length >> 4 {
+            4 => V4,
+            6 => V6,
+            _ => 0,
+        };
+        return Ok((kind, 0));
+    }
     let mut offset = 12;
     let mut kind = u16::from_be_bytes(load(packet, offset)?);
     let mut tags = 0;
@@ -80,28 +148,7 @@ pub fn parse<P: Packet + ?Sized>(packet: &P) -> Result<Segment, Reason> {
         kind = u16::from_be_bytes(load(packet, offset)?);
         tags += 1;
     }
-    match kind {
-        0x0800 => ipv4(packet, offset + 2),
-        0x86dd => ipv6(packet, offset + 2),
-        _ => Err(Reason::NotIp),
-    }
-}
-
-/// Finds the TCP segment in a packet that begins with its IP header, as on
-/// links without a link-layer header (PPP, tun, WireGuard, GRE, SIT).
-///
-/// # Errors
-///
-/// The reason for which any other packet is passed.
-#[inline(always)]
-pub fn parse_ip<P: Packet + ?Sized>(packet: &P) -> Result<Segment, Reason> {
-    // The shortest header: the verifier cannot follow the check of one byte.
-    let [version_and_length, ..]: [u8; 20] = load(packet, 0)?;
-    match version_and_length >> 4 {
-        4 => ipv4(packet, 0),
-        6 => ipv6(packet, 0),
-        _ => Err(Reason::NotIp),
-    }
+    Ok((kind, offset + 2))
 }
 
 #[inline(always)]
@@ -140,11 +187,15 @@ fn ipv4<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
     source[1] = header[13];
     source[2] = header[14];
     source[3] = header[15];
-    let offset = offset + header_len;
+    let ip = IpFields {
+        v6: false,
+        source,
+        ttl: header[8],
+    };
     if has_flags {
-        tcp(packet, offset, false, source, header[8])
+        tcp(packet, offset + header_len, ip)
     } else {
-        tcp_without_flags(packet, offset, source, header[8])
+        tcp_without_flags(packet, offset + header_len, ip)
     }
 }
 
@@ -156,31 +207,12 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize) -> Result<Segment, Reason
         return Err(Reason::Truncated);
     }
     let payload_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    let mut is_first_fragment = false;
-    let found = ipv6_tcp(
-        packet,
-        offset + 40,
-        header[6],
-        payload_len,
-        &mut is_first_fragment,
-    );
-    match found.and_then(|at| tcp(packet, offset + 40 + at, true, source, header[7])) {
-        Err(Reason::Truncated) if is_first_fragment => Ok(without_ports(source, header[7])),
-        found => found,
-    }
-}
-
-/// Finds the TCP header behind the extension headers, which begin at `offset`
-/// with a header of kind `next`. Returns its distance from there.
-/// Sets `is_first_fragment` if more fragments follow this one, the first.
-#[inline(always)]
-fn ipv6_tcp<P: Packet + ?Sized>(
-    packet: &P,
-    offset: usize,
-    mut next: u8,
-    payload_len: usize,
-    is_first_fragment: &mut bool,
-) -> Result<usize, Reason> {
+    let ip = IpFields {
+        v6: true,
+        source,
+        ttl: header[7],
+    };
+    let mut next = header[6];
     // Relative to the end of the fixed header: the verifier handles this better
     // than two variable ends.
     let mut at = 0;
@@ -190,27 +222,25 @@ fn ipv6_tcp<P: Packet + ?Sized>(
             if payload_len < at + TCP_FLAGS_END {
                 return Err(Reason::Truncated);
             }
-            return Ok(at);
+            return tcp(packet, offset + 40 + at, ip);
         }
-        let (length, fragment_offset) = match next {
+        let (length, fragment) = match next {
             // Hop-by-hop, routing, destination options, mobility.
             0 | 43 | 60 | 135 => {
-                let [following, units] = load(packet, offset + at)?;
+                let [following, units] = load(packet, offset + 40 + at)?;
                 next = following;
                 ((usize::from(units) + 1) * 8, 0)
             }
             // Authentication header: its length counts 4-byte units, minus 2.
             51 => {
-                let [following, units] = load(packet, offset + at)?;
+                let [following, units] = load(packet, offset + 40 + at)?;
                 next = following;
                 ((usize::from(units) + 2) * 4, 0)
             }
             44 => {
-                let [following, _, high, low] = load(packet, offset + at)?;
+                let [following, _, high, low] = load(packet, offset + 40 + at)?;
                 next = following;
-                let field = u16::from_be_bytes([high, low]);
-                *is_first_fragment |= field & 0xfff9 == 1;
-                (8, field & 0xfff8)
+                (8, u16::from_be_bytes([high, low]))
             }
             _ => return Err(Reason::NotTcp),
         };
@@ -218,8 +248,11 @@ fn ipv6_tcp<P: Packet + ?Sized>(
         if payload_len < at {
             return Err(Reason::Truncated);
         }
-        if fragment_offset != 0 {
+        if fragment & 0xfff8 != 0 {
             return Err(Reason::LaterFragment);
+        }
+        if fragment & 1 != 0 && is_extension(next) {
+            return Ok(split_headers(ip));
         }
         seen += 1;
     }
@@ -227,17 +260,24 @@ fn ipv6_tcp<P: Packet + ?Sized>(
 }
 
 #[inline(always)]
-fn tcp<P: Packet + ?Sized>(
-    packet: &P,
-    offset: usize,
+const fn is_extension(number: u8) -> bool {
+    matches!(number, 0 | 43 | 44 | 51 | 60 | 135)
+}
+
+/// What a segment needs of its IP header.
+#[derive(Clone, Copy)]
+struct IpFields {
     v6: bool,
     source: [u8; 16],
     ttl: u8,
-) -> Result<Segment, Reason> {
+}
+
+#[inline(always)]
+fn tcp<P: Packet + ?Sized>(packet: &P, offset: usize, ip: IpFields) -> Result<Segment, Reason> {
     let header: [u8; TCP_FLAGS_END] = load(packet, offset)?;
     let [a, b, c, d, e, f, g, h, .., flags] = header;
     let syn = flags & (SYN | ACK) == SYN;
-    Ok(segment([a, b, c, d, e, f, g, h], v6, source, ttl, syn))
+    Ok(segment([a, b, c, d, e, f, g, h], ip, syn))
 }
 
 /// The first fragment of an IPv4 segment, too short for the flags. It counts as
@@ -247,36 +287,36 @@ fn tcp<P: Packet + ?Sized>(
 fn tcp_without_flags<P: Packet + ?Sized>(
     packet: &P,
     offset: usize,
-    source: [u8; 16],
-    ttl: u8,
+    ip: IpFields,
 ) -> Result<Segment, Reason> {
-    Ok(segment(load(packet, offset)?, false, source, ttl, true))
+    Ok(segment(load(packet, offset)?, ip, true))
 }
 
-/// The first fragment of an IPv6 packet that ends before the TCP flags. A
-/// receiver must discard it (RFC 8200 section 4.5), but Linux 6.18 does not if
-/// it ends between two extension headers. It counts as a SYN to the SMTP port.
+/// The first fragment of several, with extension headers behind its fragment
+/// header. It counts as a SYN to the SMTP port, because the ports may be in a
+/// later fragment: a receiver must discard such a packet (RFC 8200 section
+/// 4.5), but Linux 6.18 does not if it is cut between two extension headers.
+/// No mail server sends such headers.
 #[inline(always)]
-const fn without_ports(source: [u8; 16], ttl: u8) -> Segment {
+const fn split_headers(ip: IpFields) -> Segment {
     let [high, low] = SMTP_PORT.to_be_bytes();
-    segment([0, 0, high, low, 0, 0, 0, 0], true, source, ttl, true)
+    segment([0, 0, high, low, 0, 0, 0, 0], ip, true)
 }
 
 /// A segment whose TCP header begins with these ports and sequence number.
 #[inline(always)]
 const fn segment(
     [a, b, c, d, e, f, g, h]: [u8; TCP_SEQUENCE_END],
-    v6: bool,
-    source: [u8; 16],
-    ttl: u8,
+    ip: IpFields,
     syn: bool,
 ) -> Segment {
     Segment {
-        v6,
-        source,
+        v6: ip.v6,
+        packet_v6: ip.v6,
+        source: ip.source,
         port: u16::from_be_bytes([c, d]),
         syn,
-        ttl,
+        ttl: ip.ttl,
         source_port: u16::from_be_bytes([a, b]),
         sequence: u32::from_be_bytes([e, f, g, h]),
     }

@@ -13,17 +13,20 @@ pub const SLOTS: usize = 4;
 /// One line is one cache line, because the map is `BPF_F_MMAPABLE`.
 pub type Line = [RecentDrop; SLOTS];
 
-/// A slot: a sealed IPv4 source whose packets are all dropped until
-/// `until_tick`.
+/// A slot: a sealed IPv4 source whose packets to one destination are all
+/// dropped until `until_tick`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct RecentDrop {
-    /// The tick (jiffies) from which the source's entry must be read again; at
-    /// most a second ahead.
-    pub until_tick: u64,
     /// The four bytes of the address as one word, so that a reader never sees
     /// parts of two addresses.
     pub source: u32,
+    /// The destination of the packet that was dropped, in the same form. The
+    /// filter applies to this destination, but perhaps not to another one.
+    pub destination: u32,
+    /// The tick (jiffies, low 32 bits) from which the source's entry must be
+    /// read again; at most a second ahead.
+    pub until_tick: u32,
     /// [`Settings::epoch`], as read before the entry was looked up.
     ///
     /// [`Settings::epoch`]: crate::settings::Settings::epoch
@@ -31,6 +34,9 @@ pub struct RecentDrop {
     /// Hits that are not yet added to the entry; lost when the epoch changes.
     pub hits: u16,
 }
+
+/// No kernel has more ticks a second (Alpha).
+const MOST_TICKS: u32 = 1_200;
 
 impl RecentDrop {
     /// The line that may hold a source.
@@ -42,11 +48,14 @@ impl RecentDrop {
         source.wrapping_mul(0x9e37_79b1) >> (32 - LINES.ilog2())
     }
 
-    /// Whether the slot is valid for its source at this tick.
+    /// Whether the slot is valid for its source at this tick. The ticks wrap
+    /// around after 49 days or more; a slot that is so old counts as valid for
+    /// a second, if nothing was removed from the blocklist in all that time.
     #[inline(always)]
     #[must_use]
-    pub const fn is_valid(&self, epoch: u16, tick: u64) -> bool {
-        tick < self.until_tick && self.epoch == epoch
+    pub const fn is_valid(&self, epoch: u16, tick: u32) -> bool {
+        let left = self.until_tick.wrapping_sub(tick);
+        left != 0 && left <= MOST_TICKS && self.epoch == epoch
     }
 }
 
@@ -72,6 +81,19 @@ mod tests {
         assert!(!slot.is_valid(7, 10));
         assert!(!slot.is_valid(8, 9));
         assert!(!RecentDrop::default().is_valid(0, 0));
+    }
+
+    #[test]
+    fn ticks_wrap_around() {
+        let slot = RecentDrop {
+            until_tick: 3,
+            ..RecentDrop::default()
+        };
+        assert!(slot.is_valid(0, u32::MAX));
+        assert!(slot.is_valid(0, 3_u32.wrapping_sub(MOST_TICKS)));
+        assert!(!slot.is_valid(0, 2_u32.wrapping_sub(MOST_TICKS)));
+        assert!(!slot.is_valid(0, 4));
+        assert!(!slot.is_valid(0, 3 + u32::MAX / 2));
     }
 
     #[test]

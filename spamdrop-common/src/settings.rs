@@ -1,7 +1,11 @@
 //! The settings that user space passes to the filter.
 
+use crate::nat64::{MAX_PREFIXES, Prefix, WELL_KNOWN};
 use crate::time::MonotonicNs;
 
+/// The port of the gate and the responder. Other ports are for mail submission
+/// by the server's own users.
+pub const SMTP_PORT: u16 = 25;
 /// Maximum number of watched ports.
 pub const MAX_PORTS: usize = 8;
 
@@ -31,8 +35,15 @@ pub struct Settings {
     pub tick_ns: u32,
     /// Nothing is dropped until this time. Not used yet: 0.
     pub paused_until: MonotonicNs,
+    /// 1: blocks and the gate apply only to packets to the prefixes in
+    /// `destinations4` and `destinations6`; 0: to every destination.
+    pub destinations: u32,
+    /// Number of prefixes in `nat64`.
+    pub nat64_count: u32,
+    /// Prefixes of NAT64 translators, beside [`WELL_KNOWN`].
+    pub nat64: [Prefix; MAX_PREFIXES],
     /// Reserved for later settings, whose 0 must keep today's behaviour: 0.
-    pub reserved: [u64; 8],
+    pub reserved: [u64; 3],
 }
 
 impl Settings {
@@ -53,6 +64,31 @@ impl Settings {
         }
         false
     }
+
+    /// Whether addresses with this prefix embed an IPv4 address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_nat64(&self, prefix: Prefix) -> bool {
+        if is_same(prefix, WELL_KNOWN) {
+            return true;
+        }
+        let mut i = 0;
+        while i < MAX_PREFIXES {
+            if i as u32 >= self.nat64_count {
+                return false;
+            }
+            if is_same(prefix, self.nat64[i]) {
+                return true;
+            }
+            i += 1;
+        }
+        false
+    }
+}
+
+#[inline(always)]
+const fn is_same(a: Prefix, b: Prefix) -> bool {
+    a[0] == b[0] && a[1] == b[1] && a[2] == b[2]
 }
 
 /// Which hits slide an entry's expiry.
@@ -81,7 +117,7 @@ impl Refresh {
     }
 }
 
-const _: () = assert!(size_of::<Settings>() == 112);
+const _: () = assert!(size_of::<Settings>() == 128);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C) without padding (size asserted above), integers only.
@@ -103,6 +139,25 @@ mod tests {
             assert!(!settings.watches(24));
         }
         assert!(!Settings::default().watches(0));
+    }
+
+    #[test]
+    fn the_well_known_prefix_and_those_that_are_counted_embed_ipv4() {
+        let prefixes = [[1, 2, 3], [1, 2, 4], [5, 0, 0], [7, 7, 7]];
+        let mut settings = Settings {
+            nat64: prefixes,
+            ..Settings::default()
+        };
+        for count in 0..=MAX_PREFIXES {
+            settings.nat64_count = count as u32;
+            for (index, prefix) in prefixes.into_iter().enumerate() {
+                assert_eq!(settings.is_nat64(prefix), index < count, "{index}");
+            }
+            assert!(settings.is_nat64(WELL_KNOWN));
+            for other in [[1, 2, 5], [WELL_KNOWN[0], 0, 1], [0; 3]] {
+                assert!(!settings.is_nat64(other), "{other:?}");
+            }
+        }
     }
 
     #[test]

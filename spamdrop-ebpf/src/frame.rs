@@ -1,6 +1,6 @@
 //! Bounds-checked access to the frame. Only this module reads packet bytes.
 
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::{EbpfContext as _, bindings::xdp_md, programs::XdpContext};
 use spamdrop_common::packet::Packet;
 
 /// The linear part of a frame.
@@ -12,9 +12,15 @@ pub struct Frame {
 impl Frame {
     #[inline(always)]
     pub fn new(ctx: &XdpContext) -> Self {
-        Self {
-            start: ctx.data(),
-            end: ctx.data_end(),
+        let ctx = ctx.as_ptr().cast::<xdp_md>();
+        // SAFETY: the kernel passes a valid context. The reads are volatile
+        // because LLVM would otherwise move them from a function that parses
+        // the frame to its callers, which the verifier does not allow.
+        unsafe {
+            Self {
+                start: (&raw const (*ctx).data).read_volatile() as usize,
+                end: (&raw const (*ctx).data_end).read_volatile() as usize,
+            }
         }
     }
 }

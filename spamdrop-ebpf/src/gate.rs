@@ -9,18 +9,28 @@ use spamdrop_common::{
         starvation_admit, stranger_class,
     },
     packet::Segment,
+    settings::Settings,
     time::MonotonicNs,
 };
 
-use crate::{clock, maps, touch::exchange};
+use crate::{clock, destination::Received, maps, touch::exchange};
 
 /// The fate of a new connection from a source that is not blocked; `otherwise`
-/// if the gate does not intervene.
+/// if the gate does not intervene. A connection to another host takes no slot
+/// here, so it is not considered.
 #[inline(always)]
-pub fn pass(segment: &Segment, otherwise: Reason) -> Reason {
+pub fn pass(
+    received: &Received,
+    segment: &Segment,
+    settings: &Settings,
+    otherwise: Reason,
+) -> Reason {
     // The check comes first, because a function call costs more.
     if maps::gate().is_none_or(|gate| gate.mode == GateMode::Off as u32) {
         return otherwise;
+    }
+    if !received.is_ours(settings, segment.packet_v6) {
+        return Reason::OtherHost;
     }
     match consider(segment) {
         Outcome::Admitted => otherwise,
@@ -79,6 +89,7 @@ fn copied(segment: &Segment) -> Segment {
     unsafe {
         Segment {
             v6: (&raw const segment.v6).read_volatile(),
+            packet_v6: (&raw const segment.packet_v6).read_volatile(),
             ttl: (&raw const segment.ttl).read_volatile(),
             source_port: (&raw const segment.source_port).read_volatile(),
             sequence: (&raw const segment.sequence).read_volatile(),
@@ -93,7 +104,7 @@ fn decide(segment: &Segment, gate: &Gate, stats: *mut GateStats, now: MonotonicN
     let key = source_key(v6, source);
     let verdict = maps::verdict(key);
     let is_known_or_allowed = || maps::is_known(key) || maps::is_allowed(v6, &source);
-    if gate.has_responder(v6)
+    if gate.has_responder(segment.packet_v6)
         && verdict.is_some_and(|verdict| verdict.rejects(v6, source, now))
         && !is_known_or_allowed()
     {

@@ -14,6 +14,7 @@
 #![feature(asm_experimental_arch)]
 
 mod clock;
+mod destination;
 mod frame;
 mod gate;
 mod log;
@@ -32,40 +33,41 @@ use spamdrop_common::{
     counter::Reason,
     entry::Entry,
     gate::SMTP_PORT,
-    packet::{Segment, parse, parse_ip},
+    packet::{Link, Segment, parse},
     settings::{Refresh, Settings},
 };
 
-use crate::frame::Frame;
+use crate::{destination::Received, frame::Frame};
 
 /// For drivers that deliver multi-buffer packets (Linux 5.18).
 #[xdp(frags)]
 pub fn spamdrop(ctx: XdpContext) -> u32 {
-    filter(&ctx, parse(&Frame::new(&ctx)))
+    filter(ctx, Link::Ethernet)
 }
 
 /// For kernels and drivers without multi-buffer support.
 #[xdp]
 pub fn spamdrop_plain(ctx: XdpContext) -> u32 {
-    filter(&ctx, parse(&Frame::new(&ctx)))
+    filter(ctx, Link::Ethernet)
 }
 
 /// As `spamdrop`, for links without a link-layer header.
 #[xdp(frags)]
 pub fn spamdrop_ip(ctx: XdpContext) -> u32 {
-    filter(&ctx, parse_ip(&Frame::new(&ctx)))
+    filter(ctx, Link::Ip)
 }
 
 /// As `spamdrop_plain`, for links without a link-layer header.
 #[xdp]
 pub fn spamdrop_ip_one(ctx: XdpContext) -> u32 {
-    filter(&ctx, parse_ip(&Frame::new(&ctx)))
+    filter(ctx, Link::Ip)
 }
 
 #[inline(always)]
-fn filter(ctx: &XdpContext, parsed: Result<Segment, Reason>) -> u32 {
-    let reason = match parsed {
-        Ok(segment) => decide(ctx, &segment),
+fn filter(ctx: XdpContext, link: Link) -> u32 {
+    let received = Received { ctx, link };
+    let reason = match parse(&Frame::new(&received.ctx), link) {
+        Ok(mut segment) => decide(&received, &mut segment),
         Err(reason) => reason,
     };
     maps::count(reason);
@@ -73,51 +75,52 @@ fn filter(ctx: &XdpContext, parsed: Result<Segment, Reason>) -> u32 {
 }
 
 /// Checks the port, then the recently dropped sources, then the block maps. The
-/// clock and the allowlist are read only on a match, so that a clean sender
-/// costs one hash map look-up. The gate decides about new connections of
+/// clock, the allowlist and the destination are read only on a match, so that a
+/// clean sender costs one hash map look-up. The gate decides about new connections of
 /// sources that are not blocked.
 #[inline(always)]
-fn decide(ctx: &XdpContext, segment: &Segment) -> Reason {
+fn decide(received: &Received, segment: &mut Segment) -> Reason {
     let Some(settings) = maps::settings() else {
         return Reason::OtherPort;
     };
     if !settings.watches(segment.port) {
         return Reason::OtherPort;
     }
+    segment.translate(settings);
     let epoch = recent_drop::epoch(settings);
-    if recent_drop::hit(segment, epoch) {
-        log::dropped(ctx, segment);
+    if recent_drop::hit(received, segment, settings, epoch) {
+        log::dropped(&received.ctx, segment);
         return Reason::SealedDropped;
     }
-    let found = blocked(ctx, segment, settings, epoch);
+    let found = blocked(received, segment, settings, epoch);
     if segment.syn
         && segment.port == SMTP_PORT
         && matches!(found, Reason::NotBlocked | Reason::Expired)
     {
-        return gate::pass(segment, found);
+        return gate::pass(received, segment, settings, found);
     }
     found
 }
 
 #[inline(always)]
-fn blocked(ctx: &XdpContext, segment: &Segment, settings: &Settings, epoch: u16) -> Reason {
+fn blocked(received: &Received, segment: &Segment, settings: &Settings, epoch: u16) -> Reason {
     let found = match maps::blocked(segment) {
-        Some(entry) => entry_hit(ctx, entry, settings, segment, epoch),
+        Some(entry) => entry_hit(received, entry, settings, segment, epoch),
         None => Reason::NotBlocked,
     };
     if found.is_drop() || !maps::has_cidrs(settings, segment) {
         return found;
     }
-    if matches!(found, Reason::Allowed) {
+    if matches!(found, Reason::Allowed | Reason::OtherHost) {
         return found;
     }
     // A blocked prefix also drops packets that an open entry would pass.
-    cidr_hit(ctx, segment, found)
+    cidr_hit(received, segment, settings, found)
 }
 
 #[inline(always)]
 fn entry_hit(
-    ctx: &XdpContext,
+    received: &Received,
     entry: *mut Entry,
     settings: &Settings,
     segment: &Segment,
@@ -134,6 +137,9 @@ fn entry_hit(
     if maps::is_allowed(segment.v6, &segment.source) {
         return Reason::Allowed;
     }
+    if !received.is_ours(settings, segment.packet_v6) {
+        return Reason::OtherHost;
+    }
     let refresh = Refresh::from_number(settings.refresh);
     let expires = slide(&seen, now, segment.syn, refresh);
     touch::hit(entry, &seen, expires);
@@ -141,16 +147,21 @@ fn entry_hit(
     if matches!(reason, Reason::SealedDropped) {
         let end = quiet_until(&Entry { expires, ..seen }, now, refresh);
         let ticks = recent_drop::ticks(settings, now, end);
-        recent_drop::remember(segment, epoch, ticks);
+        recent_drop::remember(received, segment, epoch, ticks);
     }
     if reason.is_drop() {
-        log::dropped(ctx, segment);
+        log::dropped(&received.ctx, segment);
     }
     reason
 }
 
 #[inline(always)]
-fn cidr_hit(ctx: &XdpContext, segment: &Segment, otherwise: Reason) -> Reason {
+fn cidr_hit(
+    received: &Received,
+    segment: &Segment,
+    settings: &Settings,
+    otherwise: Reason,
+) -> Reason {
     let Some(prefix) = maps::blocked_prefix(segment) else {
         return otherwise;
     };
@@ -162,8 +173,11 @@ fn cidr_hit(ctx: &XdpContext, segment: &Segment, otherwise: Reason) -> Reason {
     if maps::is_allowed(segment.v6, &segment.source) {
         return Reason::Allowed;
     }
+    if !received.is_ours(settings, segment.packet_v6) {
+        return Reason::OtherHost;
+    }
     touch::cidr_hit(prefix);
-    log::dropped(ctx, segment);
+    log::dropped(&received.ctx, segment);
     Reason::CidrDropped
 }
 

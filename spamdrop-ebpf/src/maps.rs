@@ -10,7 +10,7 @@ use aya_ebpf::{
 use spamdrop_common::{
     abi::{self, LOOKUP_REQUEST_BYTES},
     counter::{Counters, Reason},
-    entry::{AllowEntry, CidrEntry, Entry, Origin},
+    entry::{AllowEntry, CidrEntry, Destination, Entry, Origin},
     gate::{Gate, GateStats, KnownSender, LookupRequest, RECENT_SYN_SLOTS, RecentSyn, Verdict},
     names::{RESPONDER4, RESPONDER6},
     packet::Segment,
@@ -43,6 +43,10 @@ static CIDR6: LpmTrie<[u8; 16], CidrEntry, PREFIXES> = LpmTrie::new();
 static ALLOW4: LpmTrie<[u8; 4], AllowEntry, PREFIXES> = LpmTrie::new();
 #[btf_map(name = "allow6")]
 static ALLOW6: LpmTrie<[u8; 16], AllowEntry, PREFIXES> = LpmTrie::new();
+#[btf_map(name = "destinations4")]
+static DESTINATIONS4: LpmTrie<[u8; 4], Destination, PREFIXES> = LpmTrie::new();
+#[btf_map(name = "destinations6")]
+static DESTINATIONS6: LpmTrie<[u8; 16], Destination, PREFIXES> = LpmTrie::new();
 #[btf_map(name = "known")]
 static KNOWN: HashMap<[u8; 8], KnownSender, 65_536, NO_PREALLOC> = HashMap::new();
 #[btf_map(name = "known_nets")]
@@ -149,6 +153,16 @@ pub fn is_allowed(v6: bool, source: &[u8; 16]) -> bool {
     }
     let [a, b, c, d, ..] = *source;
     ALLOW4.get(&Key::new(32, [a, b, c, d])).is_some()
+}
+
+#[inline(always)]
+pub fn is_destination4(address: [u8; 4]) -> bool {
+    DESTINATIONS4.get(&Key::new(32, address)).is_some()
+}
+
+#[inline(always)]
+pub fn is_destination6(address: [u8; 16]) -> bool {
+    DESTINATIONS6.get(&Key::new(128, address)).is_some()
 }
 
 #[inline(always)]

@@ -12,7 +12,7 @@ use spamdrop_common::{
     time::MonotonicNs,
 };
 
-use crate::maps;
+use crate::{destination::Received, maps};
 
 /// The current epoch. Read it before the entry is looked up, so that a source
 /// whose entry is removed meanwhile is not cached.
@@ -23,34 +23,48 @@ pub fn epoch(settings: &Settings) -> u16 {
     unsafe { (&raw const settings.epoch).read_volatile() as u16 }
 }
 
-/// Whether the cache knows that the source's packets are dropped; counts the
-/// hit.
+/// Whether the cache knows that the source's packets to this destination are
+/// dropped; counts the hit.
 #[inline(always)]
-pub fn hit(segment: &Segment, epoch: u16) -> bool {
+pub fn hit(received: &Received, segment: &Segment, settings: &Settings, epoch: u16) -> bool {
     let Some(line) = line(segment) else {
         return false;
     };
     let mut index = 0;
     while index < SLOTS {
         let slot = slot(line, index);
-        let seen = read(slot);
-        if seen.source == source(segment) {
-            let answers = seen.is_valid(epoch, tick()) && seen.hits < u16::MAX;
-            if answers {
-                // SAFETY: `slot` points to a slot of the line.
-                unsafe { (&raw mut (*slot).hits).write_volatile(seen.hits + 1) };
-            }
-            return answers;
+        if peek(slot) == source(segment) {
+            return is_hit(received, segment, settings, slot, epoch);
         }
         index += 1;
     }
     false
 }
 
-/// Caches a source for this many ticks, if a slot is free for it. [`hit`] then
-/// returns true for it.
 #[inline(always)]
-pub fn remember(segment: &Segment, epoch: u16, ticks: u64) {
+fn is_hit(
+    received: &Received,
+    segment: &Segment,
+    settings: &Settings,
+    slot: *mut RecentDrop,
+    epoch: u16,
+) -> bool {
+    let seen = read(slot);
+    let answers = seen.source == source(segment)
+        && seen.is_valid(epoch, tick())
+        && seen.hits < u16::MAX
+        && (settings.destinations == 0 || seen.destination == received.destination());
+    if answers {
+        // SAFETY: `slot` points to a slot of a line in the map.
+        unsafe { (&raw mut (*slot).hits).write_volatile(seen.hits + 1) };
+    }
+    answers
+}
+
+/// Caches a source for this many ticks, if a slot is free for it. [`hit`] then
+/// returns true for it and the same destination.
+#[inline(always)]
+pub fn remember(received: &Received, segment: &Segment, epoch: u16, ticks: u32) {
     let Some(line) = line(segment).filter(|_| ticks > 0) else {
         return;
     };
@@ -75,8 +89,9 @@ pub fn remember(segment: &Segment, epoch: u16, ticks: u64) {
     write(
         slot,
         RecentDrop {
-            until_tick: now + ticks,
             source: source(segment),
+            destination: received.destination(),
+            until_tick: now.wrapping_add(ticks),
             epoch,
             hits: 0,
         },
@@ -88,9 +103,9 @@ pub fn remember(segment: &Segment, epoch: u16, ticks: u64) {
 
 /// The number of whole ticks from `now` until `end`.
 #[inline(always)]
-pub fn ticks(settings: &Settings, now: MonotonicNs, end: MonotonicNs) -> u64 {
+pub fn ticks(settings: &Settings, now: MonotonicNs, end: MonotonicNs) -> u32 {
     let ns = end.ns().saturating_sub(now.ns());
-    ns.checked_div(settings.tick_ns.into()).unwrap_or(0)
+    ns.checked_div(settings.tick_ns.into()).unwrap_or(0) as u32
 }
 
 #[inline(always)]
@@ -101,12 +116,19 @@ fn source(segment: &Segment) -> u32 {
 #[inline(always)]
 fn line(segment: &Segment) -> Option<*mut Line> {
     // IPv6 is not cached, because no IPv6 flood has been seen.
-    (!segment.v6).then(|| maps::recent_drops(RecentDrop::line(source(segment))))?
+    (!segment.packet_v6).then(|| maps::recent_drops(RecentDrop::line(source(segment))))?
 }
 
 #[inline(always)]
 fn slot(line: *mut Line, index: usize) -> *mut RecentDrop {
     line.cast::<RecentDrop>().wrapping_add(index)
+}
+
+/// The source alone: most slots are of other sources.
+#[inline(always)]
+fn peek(slot: *mut RecentDrop) -> u32 {
+    // SAFETY: `slot` points to a slot of a line in the map.
+    unsafe { (&raw const (*slot).source).read_volatile() }
 }
 
 /// `until_tick` is read before the other fields and written after them, so that
@@ -119,6 +141,7 @@ fn read(slot: *mut RecentDrop) -> RecentDrop {
         RecentDrop {
             until_tick: (&raw const (*slot).until_tick).read_volatile(),
             source: (&raw const (*slot).source).read_volatile(),
+            destination: (&raw const (*slot).destination).read_volatile(),
             epoch: (&raw const (*slot).epoch).read_volatile(),
             hits: (&raw const (*slot).hits).read_volatile(),
         }
@@ -130,6 +153,7 @@ fn write(slot: *mut RecentDrop, new: RecentDrop) {
     // SAFETY: as in `read`.
     unsafe {
         (&raw mut (*slot).source).write_volatile(new.source);
+        (&raw mut (*slot).destination).write_volatile(new.destination);
         (&raw mut (*slot).epoch).write_volatile(new.epoch);
         (&raw mut (*slot).hits).write_volatile(new.hits);
         (&raw mut (*slot).until_tick).write_volatile(new.until_tick);
@@ -138,7 +162,7 @@ fn write(slot: *mut RecentDrop, new: RecentDrop) {
 
 /// The kernel inlines this helper as a plain load; a clock would be a call.
 #[inline(always)]
-fn tick() -> u64 {
+fn tick() -> u32 {
     // SAFETY: the helper has no preconditions.
-    unsafe { bpf_jiffies64() }
+    unsafe { bpf_jiffies64() as u32 }
 }

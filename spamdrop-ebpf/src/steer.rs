@@ -23,7 +23,7 @@ pub fn spamdrop_answer(ctx: SkLookupContext) -> u32 {
     if let Some(segment) = watched(ctx.lookup)
         && is_for_responder(&segment)
     {
-        maps::give_to_responder(&ctx, segment.v6);
+        maps::give_to_responder(&ctx, segment.packet_v6);
     }
     SK_PASS
 }
@@ -36,7 +36,7 @@ fn is_for_responder(segment: &Segment) -> bool {
         return false;
     };
     let now = clock::now();
-    if !gate.has_responder_now(segment.v6, now) {
+    if !gate.has_responder_now(segment.packet_v6, now) {
         return false;
     }
     let key = source_key(segment.v6, segment.source);
@@ -61,7 +61,8 @@ fn watched(lookup: *const bpf_sk_lookup) -> Option<Segment> {
         )
     };
     let port = u16::try_from(port).ok()?;
-    if protocol != TCP || port != SMTP_PORT || !maps::settings()?.watches(port) {
+    let settings = maps::settings()?;
+    if protocol != TCP || port != SMTP_PORT || !settings.watches(port) {
         return None;
     }
     let words = match family {
@@ -75,8 +76,9 @@ fn watched(lookup: *const bpf_sk_lookup) -> Option<Segment> {
         }
         _ => return None,
     };
-    Some(Segment {
+    let mut segment = Segment {
         v6: family == AF_INET6,
+        packet_v6: family == AF_INET6,
         // SAFETY: four words are sixteen bytes, and every byte is valid.
         source: unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) },
         port,
@@ -84,5 +86,7 @@ fn watched(lookup: *const bpf_sk_lookup) -> Option<Segment> {
         ttl: 0,
         source_port: 0,
         sequence: 0,
-    })
+    };
+    segment.translate(settings);
+    Some(segment)
 }

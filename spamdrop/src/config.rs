@@ -20,6 +20,7 @@ use spamdrop_core::dnsbl::rule;
 use spamdrop_core::duration;
 use spamdrop_core::engine::EngineSettings;
 use spamdrop_core::log::{MailServer, Parser, ParserSettings, Pattern};
+use spamdrop_core::nat64::Prefix;
 use spamdrop_core::policy::PolicyConfig;
 use spamdrop_core::release::ReleaseMode;
 use spamdrop_core::term::LONGEST;
@@ -29,7 +30,7 @@ mod filter;
 mod journal;
 mod server;
 
-pub use choice::{Admit, Answer, Compat, RefreshMode, Seal};
+pub use choice::{Addresses, Admit, Answer, Compat, RefreshMode, Seal};
 
 /// The path of the configuration file, unless `--config` names another.
 pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
@@ -47,6 +48,9 @@ pub struct Config {
     pub interfaces: Vec<String>,
     pub mode: Mode,
     pub ports: Vec<u16>,
+    pub addresses: Addresses,
+    #[serde(deserialize_with = "choice::nat64")]
+    pub nat64: Vec<Prefix>,
     pub journal: bool,
     pub journal_match: Vec<String>,
     pub logs: Vec<PathBuf>,
@@ -89,6 +93,8 @@ impl Default for Config {
             interfaces: Vec::new(),
             mode: Mode::Auto,
             ports: vec![25],
+            addresses: Addresses::Own,
+            nat64: Vec::new(),
             journal: false,
             journal_match: journal::COURIER.map(Into::into).into(),
             logs: vec!["/var/log/mail.log".into()],

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use spamdrop_common::settings::Settings;
+use spamdrop_core::nat64::Prefix;
 use spamdrop_core::policy::Protected;
 
-use crate::config::Config;
+use crate::config::{Addresses, Config};
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::{self, Attached, Attachment, Filter, Plan, Refused};
 use crate::kernel::blocklist::Blocklist;
@@ -25,6 +26,10 @@ pub struct FilterSettings {
     pub plan: Plan,
     /// The settings that the filter reads from its map.
     pub settings: Settings,
+    /// The prefixes of NAT64 translators beside 64:ff9b::/96.
+    pub nat64: Vec<Prefix>,
+    /// The destinations to which blocks and the gate apply.
+    pub addresses: Addresses,
     /// The path of the allowlist.
     pub allow_file: PathBuf,
     /// The directory in which maps and links are pinned.
@@ -41,6 +46,8 @@ impl FilterSettings {
             interfaces: config.interfaces.clone(),
             plan: config.plan(),
             settings: config.settings(),
+            nat64: config.nat64.clone(),
+            addresses: config.addresses.clone(),
             allow_file: config.allow_file.clone(),
             pin_dir: config.pin_dir.clone(),
             run_dir: config.run_dir.clone(),
@@ -206,7 +213,27 @@ fn attach(
 
 fn tell(lock: &WriteLock, settings: &FilterSettings, protected: &Protected) -> Result<Blocklist> {
     let mut blocklist = Blocklist::open(&settings.pin_dir)?;
-    blocklist.allow_exactly(lock, &protect::allowed(protected))?;
+    tell_addresses(lock, settings, protected, &mut blocklist)?;
     blocklist.configure(lock, settings.settings)?;
     Ok(blocklist)
+}
+
+/// Writes the allowlist, and the destinations to which blocks and the gate
+/// apply.
+///
+/// # Errors
+///
+/// The kernel does not return the machine's own addresses, or a map operation
+/// fails. The filter may then have the new allowlist, and the old destinations.
+pub fn tell_addresses(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    protected: &Protected,
+    blocklist: &mut Blocklist,
+) -> Result<()> {
+    blocklist.allow_exactly(lock, &protect::allowed(protected))?;
+    match protect::destinations(&settings.addresses)? {
+        Some(destinations) => blocklist.apply_exactly_to(lock, &destinations),
+        None => Ok(()),
+    }
 }

@@ -1,5 +1,6 @@
 //! The addresses that must never be blocked: this machine's addresses and
-//! gateways, and the administrator's allowlist.
+//! gateways, and the administrator's allowlist. And the destinations to which
+//! blocks apply.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -8,9 +9,10 @@ use anyhow::Result;
 use ipnet::IpNet;
 
 use crate::allowlist;
+use crate::config::Addresses;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::pins::PREFIXES as MAX_PREFIXES;
-use crate::kernel::network::{self, Addresses};
+use crate::kernel::network;
 use spamdrop_core::allowlist::Allowlist;
 use spamdrop_core::policy::{Protected, Protection};
 
@@ -49,10 +51,23 @@ pub fn ensure_fits(allow_file: &Path, protected: &Protected, most: u32) -> Resul
     Ok(())
 }
 
+/// The destinations to which blocks and the gate apply; `None`: all.
+///
+/// # Errors
+///
+/// The kernel does not return the machine's own addresses.
+pub fn destinations(addresses: &Addresses) -> Result<Option<Vec<IpNet>>> {
+    match addresses {
+        Addresses::Any => Ok(None),
+        Addresses::Own => network::local_prefixes().map(Some),
+        Addresses::These(nets) => Ok(Some(nets.clone())),
+    }
+}
+
 /// The prefixes that must not be blocked, given the machine's addresses and the
 /// allowlist. If there are two reasons for a prefix, the machine's counts.
 #[must_use]
-pub fn of(addresses: &Addresses, allowlist: &Allowlist) -> Protected {
+pub fn of(addresses: &network::Addresses, allowlist: &Allowlist) -> Protected {
     let because = |addrs: &[IpAddr], reason| -> Vec<(IpNet, Protection)> {
         // The loopback addresses have a reason of their own.
         let addrs = addrs.iter().filter(|addr| !addr.is_loopback());
@@ -104,7 +119,7 @@ mod tests {
     fn the_machine_and_the_allowlist_are_protected() {
         let mut allowlist = Allowlist::default();
         allowlist.add(&["203.0.113.0/24".parse().unwrap()]);
-        let addresses = Addresses {
+        let addresses = network::Addresses {
             own: vec!["127.0.0.1".parse().unwrap(), "192.0.2.25".parse().unwrap()],
             gateways: vec!["192.0.2.1".parse().unwrap()],
         };
@@ -133,7 +148,7 @@ mod tests {
     fn a_list_that_the_filter_cannot_hold_is_refused_with_its_size() {
         let text = "192.0.2.1\n192.0.2.2\n2001:db8::1\n";
         let allowlist = Allowlist::parse("allow", text).unwrap();
-        let protected = of(&Addresses::default(), &allowlist);
+        let protected = of(&network::Addresses::default(), &allowlist);
         let v4 = allowed(&protected).into_iter();
         let v4 = v4.filter(|(net, _)| net.addr().is_ipv4()).count();
         let path = Path::new("/etc/spamdrop/allow");

@@ -4,12 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
+mod addresses;
 mod faults;
 mod gate;
 mod health;
 mod interfaces;
 mod known;
 mod lookups;
+mod nat64;
 mod operation;
 mod release;
 mod restart;

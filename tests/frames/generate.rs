@@ -120,7 +120,8 @@ impl Frame<'_> {
         self.push16(fragment);
         self.bytes.extend([64, protocol, 0, 0]);
         self.bytes.extend(self.sources.v4(self.rng));
-        self.random(4 + 4 * usize::from(words));
+        self.bytes.extend(self.sources.to4(self.rng));
+        self.random(4 * usize::from(words));
         self.tcp();
         self.put16(self.ip + 2, self.bytes.len() - self.ip);
     }
@@ -134,7 +135,7 @@ impl Frame<'_> {
         self.random(5);
         self.bytes.extend([chain[0], 64]);
         self.bytes.extend(self.sources.v6(self.rng));
-        self.random(16);
+        self.bytes.extend(self.sources.to6(self.rng));
         for pair in chain.windows(2) {
             self.extension(pair[0], pair[1]);
         }

@@ -25,6 +25,7 @@ use spamdrop_common::counter::Reason;
 /// What the design's rules ask of a TCP segment.
 pub struct Segment {
     pub source: IpAddr,
+    pub destination: IpAddr,
     pub port: u16,
     /// SYN without ACK.
     pub syn: bool,
@@ -87,41 +88,28 @@ fn ipv4(packet: &[u8]) -> Result<Segment, Reason> {
         let ports = ports.ok_or(Reason::Truncated)?;
         return Ok(Segment {
             source: header.source().into(),
+            destination: header.destination().into(),
             port: u16::from_be_bytes([ports[2], ports[3]]),
             syn: true,
         });
     }
-    tcp(segment, header.source().into())
+    tcp(
+        segment,
+        (header.source().into(), header.destination().into()),
+    )
 }
 
 fn ipv6(packet: &[u8]) -> Result<Segment, Reason> {
     let header = Ipv6HeaderSlice::from_slice(packet).map_err(|_| Reason::Truncated)?;
-    let mut is_first_fragment = false;
-    match behind_extensions(&header, &packet[40..], &mut is_first_fragment) {
-        // The port is in a later fragment. Linux reassembles some of these.
-        Err(Reason::Truncated) if is_first_fragment => Ok(Segment {
-            source: header.source_addr().into(),
-            port: 25,
-            syn: true,
-        }),
-        found => found,
-    }
-}
-
-fn behind_extensions(
-    header: &Ipv6HeaderSlice<'_>,
-    payload: &[u8],
-    is_first_fragment: &mut bool,
-) -> Result<Segment, Reason> {
     // "Up to 8 extension headers", in whatever order and however often. Left
     // to itself, etherparse asks for the standard's order.
     let mut next = header.next_header();
     let (mut start, end) = (0, usize::from(header.payload_length()));
+    let payload = &packet[40..];
     let mut count = 0;
     while is_extension(next) {
         let extension = Extension::read(next, payload.get(start..).unwrap_or_default())?;
         start += extension.length;
-        *is_first_fragment |= extension.first_fragment;
         if end < start {
             return Err(Reason::Truncated);
         }
@@ -129,6 +117,16 @@ fn behind_extensions(
             return Err(Reason::LaterFragment);
         }
         next = extension.next;
+        // The port may be in a later fragment: Linux reassembles a packet that
+        // is cut between two extension headers.
+        if extension.first_fragment && is_extension(next) {
+            return Ok(Segment {
+                source: header.source_addr().into(),
+                destination: header.destination_addr().into(),
+                port: 25,
+                syn: true,
+            });
+        }
         count += 1;
         // The ninth is read like the others before it is one too many.
         if count > 8 {
@@ -139,7 +137,11 @@ fn behind_extensions(
         return Err(Reason::NotTcp);
     }
     let payload = &payload[..end.min(payload.len())];
-    tcp(payload.get(start..), header.source_addr().into())
+    let addresses = (
+        header.source_addr().into(),
+        header.destination_addr().into(),
+    );
+    tcp(payload.get(start..), addresses)
 }
 
 /// Those of RFC 8200 and Mobile IPv6. To etherparse HIP (139) and SHIM6 (140)
@@ -206,13 +208,14 @@ impl Extension {
 /// A TCP header counts as present up to its flags, the 14th byte, and is read
 /// whatever its data offset says; etherparse wants 20 bytes and an offset of
 /// at least 5.
-fn tcp(segment: Option<&[u8]>, source: IpAddr) -> Result<Segment, Reason> {
+fn tcp(segment: Option<&[u8]>, (source, destination): (IpAddr, IpAddr)) -> Result<Segment, Reason> {
     let flags_end = segment.and_then(|segment| segment.first_chunk::<14>());
     let mut header = whole::<20>(flags_end.ok_or(Reason::Truncated)?);
     header[12] = 5 << 4;
     let header = TcpHeaderSlice::from_slice(&header).unwrap();
     Ok(Segment {
         source,
+        destination,
         port: header.destination_port(),
         syn: header.syn() && !header.ack(),
     })

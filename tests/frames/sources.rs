@@ -1,7 +1,7 @@
 //! Where frames come from, what the filter is told of it, and what the design
 //! makes of that.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use fastrand::Rng;
@@ -63,7 +63,7 @@ const V4: [&str; 14] = [
     "255.255.255.255",
 ];
 
-const V6: [&str; 16] = [
+const V6: [&str; 20] = [
     "2001:db8::1",
     "2001:db8:0:1::1",
     "2001:db8:0:2::ffff:ffff",
@@ -80,6 +80,34 @@ const V6: [&str; 16] = [
     "2001:db9::1",
     "::ffff:192.0.2.2",
     "::",
+    // Behind NAT64, and beside its prefix.
+    "64:ff9b::192.0.2.2",
+    "64:ff9b::198.51.100.8",
+    "64:ff9b::203.0.113.200",
+    "64:ff9b:0:0:0:1:192.0.2.2",
+];
+
+/// Destinations of the frames; only the last is another host's.
+const TO4: [&str; 5] = [
+    "203.0.113.25",
+    "203.0.113.25",
+    "10.9.0.0",
+    "10.9.255.255",
+    "203.0.113.26",
+];
+const TO6: [&str; 5] = [
+    "2001:db8:25::25",
+    "2001:db8:25::25",
+    "2001:db8:26::",
+    "2001:db8:26:ffff::1",
+    "2001:db8:25::26",
+];
+/// Those of this host.
+const OURS: [&str; 4] = [
+    "203.0.113.25/32",
+    "10.9.0.0/16",
+    "2001:db8:25::25/128",
+    "2001:db8:26::/48",
 ];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -95,6 +123,9 @@ pub struct Sources {
     v6: Vec<Ipv6Addr>,
     listed: Vec<(IpNet, State)>,
     allowed: Vec<IpNet>,
+    to4: Vec<Ipv4Addr>,
+    to6: Vec<Ipv6Addr>,
+    ours: Vec<IpNet>,
 }
 
 impl Sources {
@@ -105,6 +136,9 @@ impl Sources {
             v6: parsed(&V6),
             listed: listed.map(|(net, state)| (net.unwrap(), state)).collect(),
             allowed: parsed(&ALLOWED),
+            to4: parsed(&TO4),
+            to6: parsed(&TO6),
+            ours: parsed(&OURS),
         }
     }
 
@@ -116,9 +150,18 @@ impl Sources {
         rng.choice(&self.v6).unwrap().octets()
     }
 
+    pub fn to4(&self, rng: &mut Rng) -> [u8; 4] {
+        rng.choice(&self.to4).unwrap().octets()
+    }
+
+    pub fn to6(&self, rng: &mut Rng) -> [u8; 16] {
+        rng.choice(&self.to6).unwrap().octets()
+    }
+
     /// Tells the filter; what is live outlasts the test by far.
     pub fn install(&self, filter: &mut Filter) {
         filter.configure(&PORTS, Refresh::Packet);
+        filter.apply_only_to(&OURS);
         for (net, state) in &self.listed {
             let (ttl_s, age_s) = match state {
                 State::Expired => (1, 10),
@@ -135,9 +178,10 @@ impl Sources {
         if !PORTS.contains(&segment.port) {
             return Reason::OtherPort;
         }
+        let source = behind_nat64(segment.source);
         let listed = self.listed.iter();
         let Some((net, state)) = listed
-            .filter(|(net, _)| net.contains(&segment.source))
+            .filter(|(net, _)| net.contains(&source))
             .max_by_key(|(_, state)| *state != State::Expired)
         else {
             return Reason::NotBlocked;
@@ -146,15 +190,31 @@ impl Sources {
             (net, net.prefix_len()),
             (IpNet::V4(_), 32) | (IpNet::V6(_), 64)
         );
-        let allowed = self.allowed.iter().any(|net| net.contains(&segment.source));
+        let allowed = self.allowed.iter().any(|net| net.contains(&source));
+        let ours = self
+            .ours
+            .iter()
+            .any(|net| net.contains(&segment.destination));
         match state {
             State::Expired => Reason::Expired,
             _ if allowed => Reason::Allowed,
+            _ if !ours => Reason::OtherHost,
             State::Open if segment.syn => Reason::OpenDropped,
             State::Open => Reason::OpenPassed,
             State::Sealed if is_entry => Reason::SealedDropped,
             State::Sealed => Reason::CidrDropped,
         }
+    }
+}
+
+/// IPv4 senders behind NAT64 are IPv4 addresses.
+fn behind_nat64(source: IpAddr) -> IpAddr {
+    let prefix: IpNet = "64:ff9b::/96".parse().unwrap();
+    match source {
+        IpAddr::V6(addr) if prefix.contains(&source) => {
+            Ipv4Addr::from(addr.to_bits() as u32).into()
+        }
+        _ => source,
     }
 }
 

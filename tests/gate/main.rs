@@ -6,6 +6,8 @@
 
 mod day;
 mod fragments;
+mod nat64;
+mod other_hosts;
 mod responder;
 
 use std::net::IpAddr;

@@ -66,6 +66,7 @@ fn describe_types(text: &mut String) {
         }
     );
     layout!(text, AllowEntry { automatic: u32 });
+    layout!(text, Destination { flags: u32 });
     layout!(
         text,
         Origin {
@@ -80,8 +81,9 @@ fn describe_types(text: &mut String) {
     layout!(
         text,
         RecentDrop {
-            until_tick: u64,
             source: u32,
+            destination: u32,
+            until_tick: u32,
             epoch: u16,
             hits: u16,
         }
@@ -97,7 +99,10 @@ fn describe_types(text: &mut String) {
             epoch: u32,
             tick_ns: u32,
             paused_until: MonotonicNs,
-            reserved: [u64; 8],
+            destinations: u32,
+            nat64_count: u32,
+            nat64: [[u32; 3]; 4],
+            reserved: [u64; 3],
         }
     );
     layout!(

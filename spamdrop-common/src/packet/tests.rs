@@ -78,18 +78,18 @@ fn v4_frame(options: usize) -> Vec<u8> {
 }
 
 fn reason(frame: &[u8]) -> Reason {
-    parse(frame).unwrap_err()
+    parse(frame, Link::Ethernet).unwrap_err()
 }
 
 fn assert_v4(frame: &[u8]) {
-    let segment = parse(frame).unwrap();
+    let segment = parse(frame, Link::Ethernet).unwrap();
     assert_eq!(segment.source4(), SOURCE4);
     assert_eq!(segment.source[4..], [0; 12]);
     assert!(!segment.v6 && segment.port == 25 && segment.syn);
 }
 
 fn assert_v6(frame: &[u8]) {
-    let segment = parse(frame).unwrap();
+    let segment = parse(frame, Link::Ethernet).unwrap();
     assert_eq!(segment.source, SOURCE6);
     assert!(segment.v6 && segment.port == 25 && segment.syn);
 }
@@ -115,12 +115,12 @@ fn up_to_two_vlan_tags() {
 fn without_a_link_layer_header_the_version_tells_ipv4_from_ipv6() {
     let v4 = ipv4_packet(8, 0, TCP, &tcp_header(25, SYN));
     let v6 = ipv6_packet(&[0, 60], 0, &tcp_header(25, SYN));
-    let segment = parse_ip(v4.as_slice()).unwrap();
+    let segment = parse(v4.as_slice(), Link::Ip).unwrap();
     assert_eq!(
         (segment.v6, segment.source4(), segment.port),
         (false, SOURCE4, 25)
     );
-    let segment = parse_ip(v6.as_slice()).unwrap();
+    let segment = parse(v6.as_slice(), Link::Ip).unwrap();
     assert_eq!(
         (segment.v6, segment.source, segment.port),
         (true, SOURCE6, 25)
@@ -128,13 +128,21 @@ fn without_a_link_layer_header_the_version_tells_ipv4_from_ipv6() {
     for version in (0..16).filter(|version| ![4, 6].contains(version)) {
         let mut packet = v4.clone();
         packet[0] = version << 4 | 5;
-        assert_eq!(parse_ip(packet.as_slice()), Err(Reason::NotIp), "{version}");
+        assert_eq!(
+            parse(packet.as_slice(), Link::Ip),
+            Err(Reason::NotIp),
+            "{version}"
+        );
     }
     for length in 0..20 {
-        assert_eq!(parse_ip(&v4[..length]), Err(Reason::Truncated), "{length}");
+        assert_eq!(
+            parse(&v4[..length], Link::Ip),
+            Err(Reason::Truncated),
+            "{length}"
+        );
     }
     // An Ethernet header in front is no IP header.
-    assert_eq!(parse_ip(v4_frame(0).as_slice()), Err(Reason::NotIp));
+    assert_eq!(parse(v4_frame(0).as_slice(), Link::Ip), Err(Reason::NotIp));
 }
 
 #[test]
@@ -163,6 +171,63 @@ fn first_fragments_have_ports_and_later_ones_pass() {
     assert_eq!(reason(&later), Reason::LaterFragment);
 }
 
+#[test]
+fn the_destination_is_found_behind_tags_and_without_a_link_layer_header() {
+    let mut v4 = ipv4_packet(8, 0, TCP, &tcp_header(25, SYN));
+    v4[16..20].copy_from_slice(&[198, 51, 100, 25]);
+    let mut v6 = ipv6_packet(&[60], 0, &tcp_header(25, SYN));
+    let dest: [u8; 16] = core::array::from_fn(|index| index as u8);
+    v6[24..40].copy_from_slice(&dest);
+    let assert_found = |v4: &[u8], v6: &[u8], link| {
+        assert_eq!(destination4(v4, link), Some([198, 51, 100, 25]));
+        assert_eq!(destination6(v6, link), Some(dest));
+        assert_eq!(destination4(v6, link), None);
+        assert_eq!(destination6(v4, link), None);
+    };
+    for tags in [&[][..], &[VLAN], &[QINQ, VLAN]] {
+        let frames = [ethernet(tags, 0x0800, &v4), ethernet(tags, 0x86dd, &v6)];
+        assert_found(&frames[0], &frames[1], Link::Ethernet);
+    }
+    assert_found(&v4, &v6, Link::Ip);
+    assert_eq!(destination4(&v4[..19], Link::Ip), None);
+    assert_eq!(destination6(&v6[..39], Link::Ip), None);
+}
+
+#[test]
+fn a_source_behind_nat64_is_its_ipv4_address() {
+    let well_known = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, 1];
+    let own = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0x64, 0, 0, 192, 0, 2, 1];
+    let mut settings = Settings {
+        nat64: [nat64::prefix(own); 4],
+        ..Settings::default()
+    };
+    let source = |settings: &Settings, address: [u8; 16]| {
+        let mut packet = ipv6_packet(&[], 0, &tcp_header(25, SYN));
+        packet[8..24].copy_from_slice(&address);
+        let mut segment = parse(packet.as_slice(), Link::Ip).unwrap();
+        segment.translate(settings);
+        assert!(segment.packet_v6 && segment.port == 25 && segment.syn);
+        (segment.v6, segment.source)
+    };
+    let v4 = (false, [192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(source(&settings, well_known), v4);
+    assert_eq!(source(&settings, own), (true, own));
+    settings.nat64_count = 1;
+    assert_eq!(source(&settings, own), v4);
+    // The local-use prefix of RFC 8215, and another /96 of the same /64.
+    for other in [(5, 1), (11, 1)] {
+        let mut address = well_known;
+        address[other.0] = other.1;
+        assert_eq!(source(&settings, address), (true, address));
+    }
+    // An IPv4 packet stays what it is.
+    let segment = parse(v4_frame(0).as_slice(), Link::Ethernet).unwrap();
+    let mut translated = segment;
+    translated.translate(&settings);
+    assert_eq!(translated, segment);
+    assert!(!segment.packet_v6);
+}
+
 /// Linux rounds a fragment with successors down to a multiple of eight bytes,
 /// so that the flags of one with 15 bytes are not those of the segment.
 #[test]
@@ -170,7 +235,10 @@ fn a_first_ipv4_fragment_without_flags_counts_as_a_syn() {
     let tcp = tcp_header(25, ACK);
     let fragment = |length: usize, more| {
         let packet = ipv4_packet(8, more, TCP, &tcp[..length]);
-        parse(ethernet(&[VLAN], 0x0800, &packet).as_slice())
+        parse(
+            ethernet(&[VLAN], 0x0800, &packet).as_slice(),
+            Link::Ethernet,
+        )
     };
     for length in 0..8 {
         assert_eq!(fragment(length, 0x2000), Err(Reason::Truncated), "{length}");
@@ -190,38 +258,34 @@ fn a_first_ipv4_fragment_without_flags_counts_as_a_syn() {
     // Ethernet's padding behind a short fragment is not read as flags.
     let mut padded = ethernet(&[], 0x0800, &ipv4_packet(0, 0x2000, TCP, &tcp[..8]));
     padded.extend([0; 18]);
-    assert!(parse(padded.as_slice()).unwrap().syn);
+    assert!(parse(padded.as_slice(), Link::Ethernet).unwrap().syn);
 }
 
+/// Linux reassembles a packet that is cut between two of its extension headers.
 #[test]
-fn a_first_ipv6_fragment_without_ports_counts_as_a_syn_to_the_smtp_port() {
+fn a_first_ipv6_fragment_with_further_headers_counts_as_a_syn_to_the_smtp_port() {
     let tcp = tcp_header(465, ACK);
-    let fragment = |kinds: &[u8], length: usize, field: u16| {
+    let fragment = |kinds: &[u8], length: u8, field: u16| {
         let mut packet = ipv6_packet(kinds, field, &tcp);
-        packet[4..6].copy_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
-        parse(ethernet(&[], 0x86dd, &packet).as_slice())
+        packet[4..6].copy_from_slice(&[0, length]);
+        parse(ethernet(&[], 0x86dd, &packet).as_slice(), Link::Ethernet)
     };
-    for length in 8..24 + TCP_FLAGS_END {
-        let segment = fragment(&[44, 60, 60], length, 1).unwrap();
-        assert!(segment.syn && segment.v6 && segment.port == 25, "{length}");
-        assert_eq!(segment.source, SOURCE6);
-        // Without successors, or in a later fragment.
-        for field in [0, 8 | 1] {
-            assert!(fragment(&[44, 60, 60], length, field).is_err(), "{length}");
+    for next in [0, 43, 44, 51, 60, 135] {
+        for length in [8, 16, 24] {
+            let segment = fragment(&[44, next, 60], length, 1).unwrap();
+            assert!(segment.syn && segment.v6 && segment.port == 25, "{next}");
+            assert_eq!((segment.source, segment.ttl), (SOURCE6, 0));
+            // Without successors, or in a later fragment.
+            for field in [0, 8 | 1] {
+                assert!(fragment(&[44, next, 60], length, field).is_err(), "{next}");
+            }
         }
     }
-    let whole = fragment(&[44, 60, 60], 24 + TCP_FLAGS_END, 1).unwrap();
+    // Linux discards a first fragment without the whole TCP header.
+    let whole = fragment(&[60, 44], 16 + 14, 1).unwrap();
     assert!(!whole.syn && whole.port == 465);
-    assert_eq!(fragment(&[44], 7, 8 | 1), Err(Reason::Truncated));
-    // The outer fragment header counts, whatever the inner one says.
-    let mut nested = ipv6_packet(&[44, 44, 60], 0, &tcp);
-    nested[4..6].copy_from_slice(&[0, 16]);
-    nested[43] = 1;
-    assert!(
-        parse(ethernet(&[], 0x86dd, &nested).as_slice())
-            .unwrap()
-            .syn
-    );
+    assert_eq!(fragment(&[60, 44], 16 + 13, 1), Err(Reason::Truncated));
+    assert_eq!(fragment(&[44, 60], 7, 1), Err(Reason::Truncated));
 }
 
 #[test]
@@ -241,7 +305,7 @@ fn truncation_at_every_byte_passes() {
     ];
     for frame in frames {
         let flags_end = frame.len() - 20 + TCP_FLAGS_END;
-        assert!(parse(&frame[..flags_end]).is_ok());
+        assert!(parse(&frame[..flags_end], Link::Ethernet).is_ok());
         for length in 0..flags_end {
             assert_eq!(reason(&frame[..length]), Reason::Truncated, "{length}");
         }
@@ -304,7 +368,7 @@ fn what_is_not_tcp_over_ip_passes() {
 fn only_syn_without_ack_opens_a_connection() {
     for flags in 0..=0xffu8 {
         let packet = ipv4_packet(0, 0, TCP, &tcp_header(465, flags));
-        let segment = parse(ethernet(&[], 0x0800, &packet).as_slice()).unwrap();
+        let segment = parse(ethernet(&[], 0x0800, &packet).as_slice(), Link::Ethernet).unwrap();
         assert_eq!(segment.syn, flags & 0x12 == 0x02, "{flags:#x}");
         assert_eq!(segment.port, 465);
     }
@@ -319,7 +383,7 @@ fn what_tells_a_syn_from_another() {
     let mut v6 = ipv6_packet(&[0], 0, &tcp);
     v6[7] = 51;
     for (kind, packet, ttl) in [(0x0800, v4, 113), (0x86dd, v6, 51)] {
-        let segment = parse(ethernet(&[], kind, &packet).as_slice()).unwrap();
+        let segment = parse(ethernet(&[], kind, &packet).as_slice(), Link::Ethernet).unwrap();
         let found = (segment.ttl, segment.source_port, segment.sequence);
         assert_eq!(found, (ttl, 40_000, 0x0102_0304));
     }
@@ -334,7 +398,7 @@ fn ports_sequence_and_ttl_are_read() {
     let mut v6 = ipv6_packet(&[], 0, &header);
     v6[7] = 128;
     for (frame, ttl) in [(v4, 64), (ethernet(&[], 0x86dd, &v6), 128)] {
-        let segment = parse(frame.as_slice()).unwrap();
+        let segment = parse(frame.as_slice(), Link::Ethernet).unwrap();
         assert_eq!((segment.source_port, segment.port), (40_000, 587));
         assert_eq!((segment.sequence, segment.ttl), (0x0102_0304, ttl));
     }

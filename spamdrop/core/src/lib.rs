@@ -19,6 +19,7 @@ pub mod health;
 pub mod invalid;
 pub mod listing;
 pub mod log;
+pub mod nat64;
 pub mod policy;
 pub mod recent;
 pub mod release;

@@ -17,8 +17,6 @@
 //! The stamps of xt_recent are ignored, because they count ticks since boot,
 //! possibly that of another machine.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use spamdrop_common::action::expiry;
 use spamdrop_common::entry::{Entry, ORIGIN_HAND, ORIGIN_LOG};
@@ -26,6 +24,7 @@ use spamdrop_common::entry::{Entry, ORIGIN_HAND, ORIGIN_LOG};
 use crate::duration;
 use crate::escape::escape;
 use crate::invalid::Invalid;
+use crate::nat64::canonical;
 use crate::target::{Target, parse_net};
 use crate::term::{LONGEST, Term};
 
@@ -113,7 +112,7 @@ impl ListReader {
 
 fn address(word: &[u8]) -> Result<IpNet> {
     let addr = str::from_utf8(word).ok().and_then(|text| text.parse().ok());
-    if let Some(addr) = addr.map(|addr: IpAddr| addr.to_canonical()) {
+    if let Some(addr) = addr.map(canonical) {
         return Ok(addr.into());
     }
     // The error of this parser explains what is wrong with a prefix.

@@ -17,6 +17,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::escape::escape;
+use crate::nat64::canonical;
 
 /// Maximum length of a command in bytes, including blanks around it; an address
 /// has at most 45.
@@ -49,7 +50,7 @@ impl Command {
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
     let addr: IpAddr = str::from_utf8(bytes).ok()?.parse().ok()?;
-    Some(addr.to_canonical())
+    Some(canonical(addr))
 }
 
 /// An invalid command: its first bytes, made printable.

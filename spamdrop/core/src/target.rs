@@ -8,6 +8,7 @@ use ipnet::{IpNet, Ipv6Net};
 use serde::{Serialize, Serializer};
 
 use crate::invalid::Invalid;
+use crate::nat64::{canonical, canonical_net};
 
 /// The addresses that an entry of the blocklist covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,9 +39,10 @@ fn prefix64(bytes: [u8; 8]) -> Ipv6Net {
 }
 
 impl From<IpAddr> for Target {
-    /// The target of an address. An IPv4-mapped IPv6 address becomes IPv4.
+    /// The target of an address. An address that is IPv4-mapped or behind NAT64
+    /// becomes IPv4.
     fn from(addr: IpAddr) -> Self {
-        match addr.to_canonical() {
+        match canonical(addr) {
             IpAddr::V4(addr) => Self::V4(addr.octets()),
             IpAddr::V6(addr) => {
                 let [a, b, c, d, e, f, g, h, ..] = addr.octets();
@@ -53,11 +55,12 @@ impl From<IpAddr> for Target {
 impl From<IpNet> for Target {
     /// The target of an address or prefix; host bits are cleared.
     fn from(net: IpNet) -> Self {
+        let net = canonical_net(net);
         match (net, net.prefix_len()) {
             (IpNet::V4(_), 32) | (IpNet::V6(_), 128) => net.addr().into(),
             // `list` prints the entry of an IPv6 address in this form.
             (IpNet::V6(_), 64) => net.addr().into(),
-            _ => Self::Net(net.trunc()),
+            _ => Self::Net(net),
         }
     }
 }
@@ -81,8 +84,20 @@ impl FromStr for Target {
             let message = format!("`{text}` is an IPv4-mapped prefix; write it as IPv4");
             return Err(Invalid::new(message));
         }
+        if holds_translated(net) {
+            let message = format!(
+                "`{text}` holds the IPv4 senders behind NAT64, which are blocked by their IPv4 addresses; write them as IPv4"
+            );
+            return Err(Invalid::new(message));
+        }
         Ok(net.into())
     }
+}
+
+/// Whether an IPv6 prefix is around 64:ff9b::/96, but so near that it is meant.
+fn holds_translated(net: IpNet) -> bool {
+    let well_known = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
+    (32..96).contains(&net.prefix_len()) && net.contains(&IpAddr::from(well_known))
 }
 
 impl fmt::Display for Target {
@@ -120,30 +135,21 @@ impl Serialize for Target {
     }
 }
 
-/// Parses an address or prefix. Host bits are cleared; IPv4-mapped ones become
-/// IPv4.
+/// Parses an address or prefix. Host bits are cleared; what is IPv4-mapped or
+/// behind NAT64 becomes IPv4.
 #[must_use]
 pub fn parse_net(word: &str) -> Option<IpNet> {
     if let Ok(addr) = word.parse::<IpAddr>() {
-        return Some(addr.to_canonical().into());
+        return Some(canonical(addr).into());
     }
-    let net: IpNet = word.parse().ok()?;
-    let mapped = match net.addr() {
-        IpAddr::V6(addr) => addr.to_ipv4_mapped(),
-        IpAddr::V4(_) => None,
-    };
-    match (mapped, net.prefix_len().checked_sub(96)) {
-        (Some(addr), Some(length)) => IpNet::new(addr.into(), length).ok(),
-        _ => Some(net),
-    }
-    .map(|net| net.trunc())
+    word.parse().ok().map(canonical_net)
 }
 
 /// Converts an address to a key of the `origins` map: IPv4 becomes
 /// `::ffff:a.b.c.d`.
 #[must_use]
 pub fn full_key(addr: IpAddr) -> [u8; 16] {
-    match addr {
+    match canonical(addr) {
         IpAddr::V4(addr) => addr.to_ipv6_mapped().octets(),
         IpAddr::V6(addr) => addr.octets(),
     }
@@ -170,6 +176,8 @@ mod tests {
         assert_eq!(show("192.0.2.1/32"), "192.0.2.1");
         assert_eq!(show("192.0.2.77/24"), "192.0.2.0/24");
         assert_eq!(show("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(show("64:ff9b::192.0.2.1"), "192.0.2.1");
+        assert_eq!(show("64:ff9b::192.0.2.77/120"), "192.0.2.0/24");
         assert_eq!(show("2001:db8::1"), "2001:db8::/64");
         assert_eq!(show("2001:db8:0:1::/128"), "2001:db8:0:1::/64");
         assert_eq!(show("2001:db8::1/48"), "2001:db8::/48");
@@ -194,6 +202,8 @@ mod tests {
             "::ffff:1.2.3.0/120",
             "::ffff:1.2.3.4/64",
             "fe80::1%eth0",
+            "64:ff9b::/64",
+            "64:ff9b::/32",
         ] {
             let error = text.parse::<Target>().unwrap_err();
             assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
@@ -208,6 +218,8 @@ mod tests {
             ("::ffff:192.0.2.1", "192.0.2.1/32"),
             ("::ffff:192.0.2.77/120", "192.0.2.0/24"),
             ("2001:db8::1", "2001:db8::1/128"),
+            ("64:ff9b::192.0.2.1", "192.0.2.1/32"),
+            ("64:ff9b::192.0.2.77/120", "192.0.2.0/24"),
             ("::/0", "::/0"),
         ] {
             assert_eq!(parse_net(word), net.parse().ok(), "{word}");

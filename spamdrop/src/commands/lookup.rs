@@ -14,6 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::render::json;
 use crate::render::lookup::{self, LookedUp};
 use spamdrop_core::dnsbl::refusal::Refusals;
+use spamdrop_core::nat64::canonical;
 
 /// Runs the verb. Each address takes a few seconds at most.
 ///
@@ -56,7 +57,7 @@ pub fn run(config: &Config, args: &cli::Lookup, out: &mut impl Write) -> Result<
 }
 
 fn address(word: &str) -> Result<IpAddr> {
-    let addr = word.parse::<IpAddr>().map(|addr| addr.to_canonical());
+    let addr = word.parse::<IpAddr>().map(canonical);
     addr.map_err(|_| {
         let message = format!("`{word}` is not an address; give one such as 192.0.2.1");
         Failure::new(Exit::Usage, message)

@@ -36,6 +36,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::lock;
 use crate::render::table::Style;
+use spamdrop_core::nat64;
 
 /// Runs the verb of the command line.
 ///
@@ -57,6 +58,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     ) {
         clock::ensure_kernels_clock()?;
     }
+    nat64::configure(&config.nat64);
     match &cli.verb {
         Verb::Run(args) => run::run(cli.config.as_deref(), args),
         Verb::Attach(args) => attach::run(config, args, out),

@@ -1,6 +1,74 @@
 //! Keys whose value is one of a few names.
 
-use serde::Deserialize;
+use ipnet::IpNet;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use spamdrop_common::nat64::MAX_PREFIXES;
+use spamdrop_core::nat64::Prefix;
+use spamdrop_core::target::parse_net;
+
+/// The destinations to which blocks and the gate apply.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "WordOrList")]
+pub enum Addresses {
+    /// The machine's own, as its routes of type `local` name them.
+    #[default]
+    Own,
+    /// All, for a router in front of the mail server.
+    Any,
+    /// These prefixes.
+    These(Vec<IpNet>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "\"own\", \"any\" or a list of addresses")]
+enum WordOrList {
+    Word(String),
+    List(Vec<String>),
+}
+
+impl TryFrom<WordOrList> for Addresses {
+    type Error = String;
+
+    fn try_from(value: WordOrList) -> Result<Self, Self::Error> {
+        let list = match value {
+            WordOrList::List(list) => list,
+            WordOrList::Word(word) if word == "own" => return Ok(Self::Own),
+            WordOrList::Word(word) if word == "any" => return Ok(Self::Any),
+            WordOrList::Word(word) => {
+                return Err(format!(
+                    "`addresses` is {word:?}, but must be \"own\", \"any\" or a list such as [\"192.0.2.1\", \"2001:db8::/64\"]"
+                ));
+            }
+        };
+        if list.is_empty() {
+            return Err("`addresses` is empty, so that nothing would be protected".into());
+        }
+        let nets = list.iter().map(|word| {
+            parse_net(word)
+                .ok_or_else(|| format!("`addresses`: {word:?} is neither an address nor a prefix"))
+        });
+        nets.collect::<Result<_, _>>().map(Self::These)
+    }
+}
+
+/// Reads `nat64`.
+pub(super) fn nat64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
+    let list = Vec::<String>::deserialize(deserializer)?;
+    if list.len() > MAX_PREFIXES {
+        let message = format!(
+            "`nat64` has {} prefixes, but at most {MAX_PREFIXES} are possible",
+            list.len()
+        );
+        return Err(D::Error::custom(message));
+    }
+    list.iter()
+        .map(|text| {
+            text.parse()
+                .map_err(|error| D::Error::custom(format!("`nat64`: {error}")))
+        })
+        .collect()
+}
 
 /// Which hits extend an entry; see
 /// [`Refresh`](spamdrop_common::settings::Refresh).

@@ -1,8 +1,9 @@
 //! The filter's part of the configuration.
 
+use spamdrop_common::nat64;
 use spamdrop_common::settings::{Refresh, Settings};
 
-use super::{Config, RefreshMode};
+use super::{Addresses, Config, RefreshMode};
 use crate::kernel::attach::Plan;
 use crate::kernel::blocklist::pins::Capacity;
 
@@ -36,6 +37,12 @@ impl Config {
             RefreshMode::Syn => Refresh::Syn,
             RefreshMode::Never => Refresh::Never,
         } as u32;
+        settings.destinations = (self.addresses != Addresses::Any).into();
+        for (slot, prefix) in settings.nat64.iter_mut().zip(&self.nat64) {
+            let [a, b, c, d, e, f, g, h, i, j, k, l] = prefix.bytes();
+            *slot = nat64::prefix([a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0]);
+            settings.nat64_count += 1;
+        }
         settings
     }
 }

@@ -58,6 +58,17 @@ fn refuses_what_makes_no_sense_and_names_the_key() {
         ("ports = []", "`ports`"),
         ("ports = [0]", "`ports`"),
         ("ports = [1, 2, 3, 4, 5, 6, 7, 8, 9]", "`ports`"),
+        ("addresses = \"all\"", "`addresses` is \"all\""),
+        ("addresses = []", "`addresses`"),
+        ("addresses = [\"192.0.2.1/33\"]", "192.0.2.1/33"),
+        ("addresses = [\"mx.example\"]", "`addresses`"),
+        ("addresses = 25", "a list of addresses"),
+        ("nat64 = [\"2001:db8::/64\"]", "`2001:db8::/64` is a /64"),
+        ("nat64 = [\"64:ff9b:1::1/96\"]", "write 64:ff9b:1::/96"),
+        (
+            "nat64 = [\"1::/96\", \"2::/96\", \"3::/96\", \"4::/96\", \"5::/96\"]",
+            "at most 4",
+        ),
         ("ttl = \"0s\"", "`ttl`"),
         ("ttl = \"1500ms\"", "`ttl`"),
         ("ttl = \"3651d\"", "`ttl`"),
@@ -181,5 +192,32 @@ fn a_duration_is_a_text_or_a_number_of_seconds() {
     ] {
         let error = Config::parse(text).unwrap_err().to_string();
         assert!(error.contains(hint), "{text}: {error}");
+    }
+}
+
+#[test]
+fn addresses_are_own_any_or_a_list() {
+    let addresses = |text: &str| Config::parse(text).unwrap().addresses;
+    assert_eq!(addresses(""), Addresses::Own);
+    assert_eq!(addresses("addresses = \"own\""), Addresses::Own);
+    assert_eq!(addresses("addresses = \"any\""), Addresses::Any);
+    let list = "addresses = [\"192.0.2.1\", \"::ffff:192.0.2.2\", \"2001:db8::1/64\"]";
+    let nets = ["192.0.2.1/32", "192.0.2.2/32", "2001:db8::/64"];
+    let nets = nets.map(|net| net.parse().unwrap());
+    assert_eq!(addresses(list), Addresses::These(nets.into()));
+    let limited = |text: &str| Config::parse(text).unwrap().settings().destinations;
+    assert_eq!([limited(""), limited(list)], [1, 1]);
+    assert_eq!(limited("addresses = \"any\""), 0);
+}
+
+#[test]
+fn nat64_prefixes_reach_the_filter() {
+    let config = Config::parse("nat64 = [\"2001:db8:64::/96\", \"64:ff9b:1::/96\"]").unwrap();
+    let settings = config.settings();
+    assert_eq!(settings.nat64_count, 2);
+    for addr in ["2001:db8:64::c000:201", "64:ff9b:1::c000:201", "64:ff9b::1"] {
+        let addr: std::net::Ipv6Addr = addr.parse().unwrap();
+        let prefix = spamdrop_common::nat64::prefix(addr.octets());
+        assert!(settings.is_nat64(prefix), "{addr}");
     }
 }

@@ -271,8 +271,7 @@ impl Supervisor {
             return Ok(false);
         };
         let protected = protect::protected(&filter.allow_file)?;
-        self.blocklist
-            .allow_exactly(&lock, &protect::allowed(&protected))?;
+        install::tell_addresses(&lock, filter, &protected, &mut self.blocklist)?;
         if protected != self.protected {
             let count = protect::allowed(&protected).len();
             log::debug!("allowlist or own addresses changed: {count} prefixes are never blocked");

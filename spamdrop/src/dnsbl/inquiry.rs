@@ -24,6 +24,7 @@ use super::join::join_all;
 use super::message;
 use super::question::{self, Name};
 use super::resolver::Resolver;
+use spamdrop_core::nat64::canonical;
 
 /// Maximum number of PTR names that are checked per host. The host's owner
 /// controls how many exist, so the limit bounds the queries that they can
@@ -95,7 +96,7 @@ pub async fn inquire(
 ) -> Findings {
     let asker = Asker {
         resolver,
-        addr: addr.to_canonical(),
+        addr: canonical(addr),
         deadline: Instant::now() + TIMEOUT,
     };
     let (replies, decision) = match zones.access().of(asker.addr) {

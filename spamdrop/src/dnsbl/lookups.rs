@@ -16,6 +16,7 @@ use super::Resolver;
 use super::answer::Answer;
 use super::cache::Cache;
 use super::inquiry::{Findings, inquire};
+use spamdrop_core::nat64::canonical;
 
 /// Maximum number of sources that are looked up at the same time.
 const MAX_UNDER_WAY: usize = 256;
@@ -66,7 +67,7 @@ impl Lookups {
     /// a limit is reached (50 new sources a second, 256 at once, `per_day` a
     /// day).
     pub fn ask(&mut self, addr: IpAddr) -> Asked {
-        let (addr, now) = (addr.to_canonical(), Instant::now());
+        let (addr, now) = (canonical(addr), Instant::now());
         if self.sources.contains(&addr) {
             return Asked::UnderWay;
         }
@@ -111,11 +112,7 @@ impl Lookups {
     /// look-up found it listed.
     pub fn texts(&self) -> impl Fn(IpAddr) -> Option<Box<str>> + Send + Sync + use<> {
         let cache = Arc::clone(&self.cache);
-        move |addr| {
-            with(&cache, |cache| {
-                cache.last(addr.to_canonical())?.text.clone()
-            })
-        }
+        move |addr| with(&cache, |cache| cache.last(canonical(addr))?.text.clone())
     }
 
     fn cached<T>(&self, job: impl FnOnce(&mut Cache) -> T) -> T {

@@ -8,13 +8,16 @@ use std::io;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
+use ipnet::IpNet;
 use netlink_packet_core::NetlinkBuffer;
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, Prop,
 };
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteVia};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket};
 use rustix::io::Errno;
@@ -212,6 +215,53 @@ pub fn addresses() -> Result<Addresses> {
     Ok(found)
 }
 
+/// The prefixes of all routes of type `local`: the addresses at which this
+/// network namespace receives, including those that no interface has (AnyIP).
+/// Sorted.
+pub fn local_prefixes() -> Result<Vec<IpNet>> {
+    let routes = dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()));
+    let routes = routes.context("cannot list the machine's routes")?;
+    let mut found: Vec<IpNet> = routes
+        .iter()
+        .filter_map(|message| match message {
+            RouteNetlinkMessage::NewRoute(route) => local_prefix(route),
+            _ => None,
+        })
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+/// The table of the kernel's own `local` routes, RT_TABLE_LOCAL of
+/// linux/rtnetlink.h.
+const LOCAL_TABLE: u8 = 255;
+
+fn local_prefix(route: &RouteMessage) -> Option<IpNet> {
+    let header = &route.header;
+    let length = header.destination_prefix_length;
+    // `local default` in another table is for TPROXY: firewall marks choose
+    // which of its packets are this machine's.
+    if header.kind != RouteType::Local || (length == 0 && header.table != LOCAL_TABLE) {
+        return None;
+    }
+    let destination = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(addr)) => Some((*addr).into()),
+            RouteAttribute::Destination(RouteAddress::Inet6(addr)) => Some((*addr).into()),
+            _ => None,
+        });
+    let unspecified = match header.address_family {
+        AddressFamily::Inet => IpAddr::from([0; 4]),
+        AddressFamily::Inet6 => IpAddr::from([0; 16]),
+        _ => return None,
+    };
+    let net = IpNet::new(destination.unwrap_or(unspecified), length).ok()?;
+    Some(net.trunc())
+}
+
 /// The machine's own address. `Local` is the own side of a point-to-point link,
 /// where `Address` is the peer; IPv6 has only `Address`.
 fn own_address(message: &AddressMessage) -> Option<IpAddr> {
@@ -307,3 +357,6 @@ fn change(datagram: &[u8]) -> Change {
         Ok(_) => Change::Addresses,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use netlink_packet_sock_diag::inet::{InetResponseHeader, StateFlags, Timer};
 use spamdrop_core::gate::Occupancy;
 
 use super::sockets;
+use spamdrop_core::nat64::canonical;
 
 /// Counts the connections to a local port. `is_answered`: whether a peer's
 /// connections that are not yet established belong to the responder, and so
@@ -23,7 +24,7 @@ pub fn count(port: u16, is_answered: impl Fn(IpAddr) -> bool) -> io::Result<Occu
     let mut seen = Occupancy::default();
     for socket in sockets::dump(port, &states)? {
         let opening = socket.state == TCP_SYN_RECV;
-        if !(opening && is_answered(socket.socket_id.destination_address.to_canonical())) {
+        if !(opening && is_answered(canonical(socket.socket_id.destination_address))) {
             add(&mut seen, &socket);
         }
     }

@@ -13,11 +13,12 @@ use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use rustix::io::Errno;
 
 use crate::kernel::netlink;
+use spamdrop_core::nat64::canonical;
 
 /// A connection to one of the watched ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Socket {
-    /// The peer's address; never an IPv4-mapped IPv6 address.
+    /// The peer's address; IPv4 if it is IPv4-mapped or behind NAT64.
     pub peer: IpAddr,
     /// The socket's inode, by which its owners are found. It is 0 while the
     /// connection waits to be accepted, and after its owner has closed it.
@@ -35,7 +36,7 @@ pub fn connections(ports: &[u16]) -> io::Result<Vec<Socket>> {
     for &port in ports {
         for header in dump(port, &states)? {
             found.push(Socket {
-                peer: header.socket_id.destination_address.to_canonical(),
+                peer: canonical(header.socket_id.destination_address),
                 inode: header.inode,
                 family: header.family,
                 id: header.socket_id,

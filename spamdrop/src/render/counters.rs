@@ -59,13 +59,14 @@ mod tests {
         expired: 8,
         allowed: 9,
         open_passed: 10,
+        other_host: 50,
         gate_known_or_allowed: 20,
         gate_answered: 30,
         gate_refused: 40,
         open_dropped: 11,
         sealed_dropped: 12,
         cidr_dropped: 13,
-        reserved: [0; 16],
+        reserved: [0; 15],
     };
 
     #[test]
@@ -86,10 +87,10 @@ mod tests {
             ]
         );
         assert_eq!(
-            lines[17..],
+            lines[18..],
             [
                 "     76  dropped                All dropped packets.",
-                "   7098  passed                 All passed packets.",
+                "   7148  passed                 All passed packets.",
             ]
         );
     }
@@ -100,7 +101,7 @@ mod tests {
         json(&mut out, &COUNTED).unwrap();
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(&out).unwrap();
-        assert_eq!(object.len(), 16);
+        assert_eq!(object.len(), 17);
         assert_eq!(object["not_blocked"], 7000);
         assert_eq!(object["cidr_dropped"], 13);
     }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::shared::{Limits, Permit};
 use super::syslog::Severity;
+use spamdrop_core::nat64::canonical;
 use spamdrop_core::smtp::{Dialogue, Output, Parties};
 
 /// Bytes per read; most commands fit.
@@ -134,7 +135,7 @@ impl Session {
     /// its replies as possible without waiting.
     fn speak(&mut self, say: impl FnOnce(&mut Dialogue, &Parties<'_>, &mut Output)) {
         let shared = &self.permit.shared;
-        let text = || (shared.setting.texts)(self.peer.ip().to_canonical());
+        let text = || (shared.setting.texts)(canonical(self.peer.ip()));
         let parties = Parties {
             host: &shared.setting.host,
             peer: self.peer,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use aya::TestRun as _;
 use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
+use ipnet::IpNet;
 use spamdrop::clock;
 use spamdrop::kernel::attach::{self, Mode, Plan};
 use spamdrop::kernel::blocklist::Blocklist;
@@ -92,6 +93,23 @@ impl Filter {
         };
         settings.ports[..ports.len()].copy_from_slice(ports);
         self.list.configure(&self.turn, settings).unwrap();
+    }
+
+    /// Applies blocks and the gate only to packets to these destinations.
+    pub fn apply_only_to(&mut self, destinations: &[&str]) {
+        let nets: Vec<IpNet> = destinations
+            .iter()
+            .map(|net| net.parse().unwrap())
+            .collect();
+        self.list.apply_exactly_to(&self.turn, &nets).unwrap();
+        let settings = self.list.settings().unwrap();
+        if settings.destinations == 0 {
+            let settings = Settings {
+                destinations: 1,
+                ..settings
+            };
+            self.list.configure(&self.turn, settings).unwrap();
+        }
     }
 
     /// Blocks an address or a prefix by hand for `ttl_s` seconds, as if the

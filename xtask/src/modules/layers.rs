@@ -18,7 +18,7 @@ pub(super) const CRATES: [Crate; 3] = [
         name: "spamdrop_common",
         root: "spamdrop-common/src/lib.rs",
         layers: &[
-            &["names", "time"],
+            &["names", "nat64", "time"],
             &["entry", "settings", "counter"],
             &["packet"],
             &["action"],
@@ -31,6 +31,7 @@ pub(super) const CRATES: [Crate; 3] = [
         root: "spamdrop/core/src/lib.rs",
         layers: &[
             &["time", "duration", "escape", "invalid", "warning"],
+            &["nat64"],
             &["target"],
             &["allowlist", "term"],
             &["listing"],

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::nat64::canonical;
+
 /// Words that providers use in the names of customer lines. A word is a whole
 /// run of letters: `pool` does not match in `poolside`.
 const WORDS: [&str; 25] = [
@@ -45,7 +47,7 @@ pub fn is_generic(name: &str, addr: IpAddr) -> bool {
     };
     let host = labels.get(..hosts).unwrap_or_default().join(".");
     let has_digit = host.bytes().any(|byte| byte.is_ascii_digit());
-    let spells = match addr.to_canonical() {
+    let spells = match canonical(addr) {
         IpAddr::V4(addr) => spells4(&name, addr),
         IpAddr::V6(addr) => spells6(&name, addr),
     };

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::nat64::canonical;
+
 /// The longest zone name for which an IPv6 query fits: a name has at most 253
 /// characters, and the reversed address takes 64.
 pub const MAX_ZONE: usize = 253 - 64;
@@ -24,7 +26,7 @@ pub fn name_in_zone(addr: IpAddr, zone: &str) -> String {
 fn reversed(addr: IpAddr) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    match addr.to_canonical() {
+    match canonical(addr) {
         IpAddr::V4(addr) => {
             for octet in addr.octets().iter().rev() {
                 let _ = write!(text, "{octet}.");

@@ -2,8 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Parses an address in the form of the C library. An IPv4-mapped address
-/// becomes IPv4. A port, a zone or brackets are not accepted.
+use crate::nat64::canonical;
+
+/// Parses an address in the form of the C library. An address that is
+/// IPv4-mapped or behind NAT64 becomes IPv4. A port, a zone or brackets are not
+/// accepted.
 pub(super) fn plain(bytes: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(bytes).ok()?;
     // The most frequent form first: parsing it as IPv6 would be slower.
@@ -11,8 +14,7 @@ pub(super) fn plain(bytes: &[u8]) -> Option<IpAddr> {
     if let Some(addr) = mapped.and_then(|text| text.parse::<Ipv4Addr>().ok()) {
         return Some(addr.into());
     }
-    let addr: IpAddr = text.parse().ok()?;
-    Some(addr.to_canonical())
+    text.parse().ok().map(canonical)
 }
 
 /// As [`plain`], with an optional `IPv6:` prefix of RFC 5321's address

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::{Parsed, Parser, ParserSettings};
 use crate::event::Kind;
+use crate::nat64::canonical;
 
 const HEADER: &[u8] = b"Nov 23 08:50:54 mx1 courieresmtpd: ";
 
@@ -159,7 +160,7 @@ impl Session {
 fn address() -> impl Strategy<Value = IpAddr> {
     prop_oneof![
         any::<u32>().prop_map(|bits| Ipv4Addr::from_bits(bits).into()),
-        any::<u128>().prop_map(|bits| IpAddr::from(Ipv6Addr::from_bits(bits)).to_canonical()),
+        any::<u128>().prop_map(|bits| canonical(Ipv6Addr::from_bits(bits).into())),
     ]
 }
 

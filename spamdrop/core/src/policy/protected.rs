@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::nat64::{canonical, canonical_net};
+
 /// The reason why an address or prefix is never blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protection {
@@ -81,7 +83,7 @@ impl Protected {
     pub fn new(nets: impl IntoIterator<Item = (IpNet, Protection)>) -> Self {
         let mut all = BTreeMap::new();
         for (net, reason) in nets.into_iter().chain(everywhere()) {
-            let net = canonical(net);
+            let net = canonical_net(net);
             all.entry(net).or_insert(reason);
             if let Some(prefix) = around(net)
                 && !matches!(reason, Protection::Allowlist(_))
@@ -112,7 +114,7 @@ impl Protected {
     /// The reason why the address is never blocked, if it is protected.
     #[must_use]
     pub fn why(&self, addr: IpAddr) -> Option<Protection> {
-        self.covering(addr.to_canonical().into())
+        self.covering(canonical(addr).into())
     }
 
     /// The reason why the prefix is never blocked, if it is protected: it lies
@@ -121,7 +123,7 @@ impl Protected {
     /// blocked prefix is not blocked, because the filter asks the allowlist.
     #[must_use]
     pub fn why_net(&self, net: IpNet) -> Option<Protection> {
-        let net = canonical(net);
+        let net = canonical_net(net);
         if let Some(min) = too_wide(net) {
             return Some(Protection::TooWide(min));
         }
@@ -156,18 +158,6 @@ pub fn too_wide(net: IpNet) -> Option<u8> {
         IpNet::V6(_) => MIN_BITS_V6,
     };
     (net.prefix_len() < min).then_some(min)
-}
-
-/// The prefix without host bits; IPv4-mapped prefixes become IPv4.
-fn canonical(net: IpNet) -> IpNet {
-    if let IpNet::V6(v6) = net
-        && let Some(v4) = v6.addr().to_ipv4_mapped()
-        && let Some(bits) = v6.prefix_len().checked_sub(96)
-        && let Ok(v4) = Ipv4Net::new(v4, bits)
-    {
-        return v4.trunc().into();
-    }
-    net.trunc()
 }
 
 /// The /64 that contains a longer IPv6 prefix.

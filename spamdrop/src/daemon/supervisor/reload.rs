@@ -18,6 +18,7 @@ use crate::fifo::Fifo;
 use crate::install::{self, Installed};
 use crate::lock::WriteLock;
 use crate::protect;
+use spamdrop_core::nat64;
 use spamdrop_core::policy::Protected;
 
 /// A new configuration, with the results of every step that could fail.
@@ -104,8 +105,7 @@ impl Supervisor {
     fn take_back(&mut self, lock: &WriteLock) {
         let filter = &self.settings.filter;
         let told = protect::protected(&filter.allow_file).and_then(|protected| {
-            let allowed = protect::allowed(&protected);
-            self.blocklist.allow_exactly(lock, &allowed)?;
+            install::tell_addresses(lock, filter, &protected, &mut self.blocklist)?;
             self.blocklist.configure(lock, filter.settings)
         });
         let failed = "the filter has the settings of the configuration that was refused; \
@@ -121,6 +121,7 @@ impl Supervisor {
             installed,
             ..
         } = next;
+        nat64::configure(&settings.filter.nat64);
         self.blocklist = installed.blocklist;
         self.health.clear(Subject::Settings);
         self.tasks

@@ -13,6 +13,7 @@ use spamdrop_common::{
 
 use super::known::{Keys, Known, hold_exactly, hold_instead, key};
 use super::{data, optional, pins, present, typed, walk};
+use spamdrop_core::nat64::canonical;
 use spamdrop_core::target::Target;
 
 /// The open maps of the gate. Only the daemon writes them, so they need no
@@ -145,7 +146,7 @@ impl GateMaps {
         let Some(verdict) = self.verdict(host.into())? else {
             return Ok(false);
         };
-        let (v6, source) = match host {
+        let (v6, source) = match canonical(host) {
             IpAddr::V4(_) => (false, [0; 16]),
             IpAddr::V6(host) => (true, host.octets()),
         };

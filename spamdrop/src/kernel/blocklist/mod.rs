@@ -3,6 +3,7 @@
 //! A method returns an error if the kernel refuses a map operation.
 
 mod allow;
+mod destinations;
 mod edit;
 mod gate;
 mod known;
@@ -31,7 +32,7 @@ use aya::maps::{Array, HashMap, IterableMap, Map, MapData, MapError, PerCpuArray
 use rustix::io::Errno;
 use spamdrop_common::{
     counter::Counters,
-    entry::{AllowEntry, CidrEntry, Entry, Origin},
+    entry::{AllowEntry, CidrEntry, Destination, Entry, Origin},
     names,
     recent_drop::Line,
     settings::Settings,
@@ -50,6 +51,8 @@ pub struct Blocklist {
     cidr6: LpmTrie<MapData, [u8; 16], CidrEntry>,
     allow4: LpmTrie<MapData, [u8; 4], AllowEntry>,
     allow6: LpmTrie<MapData, [u8; 16], AllowEntry>,
+    destinations4: LpmTrie<MapData, [u8; 4], Destination>,
+    destinations6: LpmTrie<MapData, [u8; 16], Destination>,
     settings: Array<MapData, Settings>,
     counters: PerCpuArray<MapData, Counters>,
     origins: HashMap<MapData, [u8; 16], Origin>,
@@ -88,6 +91,8 @@ impl Blocklist {
             cidr6: typed(data(dir, names::CIDR6)?, Map::LpmTrie)?,
             allow4: typed(data(dir, names::ALLOW4)?, Map::LpmTrie)?,
             allow6: typed(data(dir, names::ALLOW6)?, Map::LpmTrie)?,
+            destinations4: typed(data(dir, names::DESTINATIONS4)?, Map::LpmTrie)?,
+            destinations6: typed(data(dir, names::DESTINATIONS6)?, Map::LpmTrie)?,
             settings: typed(data(dir, names::SETTINGS)?, Map::Array)?,
             counters: typed(data(dir, names::COUNTERS)?, Map::PerCpuArray)?,
             origins: typed(data(dir, names::ORIGINS)?, Map::HashMap)?,

@@ -11,6 +11,7 @@ use spamdrop_common::{
 };
 
 use super::{Blocklist, optional, walk};
+use spamdrop_core::nat64::canonical;
 use spamdrop_core::target::Target;
 
 /// An entry of the blocklist, as it was read.
@@ -38,9 +39,8 @@ impl Blocklist {
             found.push(Found { target, entry });
         }
         let mut prefixes = self.prefixes()?;
-        prefixes.retain(|(net, prefix)| {
-            net.contains(&addr.to_canonical()) && is_cidr_live(prefix, now)
-        });
+        prefixes
+            .retain(|(net, prefix)| net.contains(&canonical(addr)) && is_cidr_live(prefix, now));
         prefixes.sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
         found.extend(prefixes.into_iter().map(from_prefix));
         Ok(found)

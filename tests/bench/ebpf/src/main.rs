@@ -23,7 +23,7 @@ use aya_ebpf::{
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
-use spamdrop_common::packet::{Segment, parse};
+use spamdrop_common::packet::{Link, Segment, parse};
 
 use crate::frame::Frame;
 
@@ -106,7 +106,7 @@ pub fn slow(ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn to_smtp(ctx: &XdpContext) -> Option<Segment> {
-    parse(&Frame::new(ctx))
+    parse(&Frame::new(ctx), Link::Ethernet)
         .ok()
         .filter(|segment| segment.port == SMTP)
 }
