@@ -13,11 +13,11 @@ use crate::cli::Output;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::kernel::attach::{self, HiddenFilter, Linked, Place};
+use crate::kernel::attach::{self, HiddenFilter, LinkPlace, Linked};
 use crate::kernel::blocklist::{Blocklist, pins};
 use crate::kernel::network::{self, named};
 use crate::lock;
-use crate::render::health_line::{HealthLine, Protection};
+use crate::render::health_line::{HealthLevel, StatusAnswer};
 use crate::render::json;
 use crate::render::status::{self, DaemonStatus, Fill, FilterPlace, InterfaceStatus, Maps, Status};
 use crate::store::{Store, VERB_WAIT};
@@ -33,17 +33,18 @@ use spamdrop_core::wave::Wave;
 /// ([`Exit::Failed`]), after the status is shown; or the kernel cannot be
 /// queried.
 pub fn run(config: &Config, args: Output, out: &mut impl Write) -> Result<()> {
-    let status = gather(config)?;
+    let now = clock::unix_seconds();
+    let answer = StatusAnswer::new(gather(config)?, now);
     if args.json {
-        json::object(out, &status)?;
+        json::object(out, &answer)?;
     } else {
-        status::text(out, &status, &TimeZone::system(), clock::unix_seconds())?;
+        answer.text(out, &TimeZone::system(), now)?;
     }
-    match status.health.protection {
-        Protection::Protecting => Ok(()),
+    match answer.health.protection {
+        HealthLevel::Protecting => Ok(()),
         // The health line has said why.
-        Protection::Degraded => Err(Failure::silent(Exit::Failed)),
-        Protection::None => Err(Failure::silent(Exit::NotAttached)),
+        HealthLevel::Degraded => Err(Failure::silent(Exit::Failed)),
+        HealthLevel::None => Err(Failure::silent(Exit::NotAttached)),
     }
 }
 
@@ -58,7 +59,6 @@ fn gather(config: &Config) -> Result<Status> {
         matches!(interface.state, FilterPlace::Native | FilterPlace::Generic)
     };
     let mut status = Status {
-        health: HealthLine::default(),
         attached: interfaces.iter().any(attached),
         interfaces,
         maps: None,
@@ -79,7 +79,6 @@ fn gather(config: &Config) -> Result<Status> {
         status.ports.retain(|port| *port != 0);
         status.maps = Some(maps(&blocklist)?);
     }
-    status.health = HealthLine::of(&status, clock::unix_seconds());
     Ok(status)
 }
 
@@ -121,7 +120,7 @@ fn interface_status(
         },
         program_id: xdp.map(|xdp| xdp.program_id),
         renamed: link.and_then(|link| match &link.place {
-            Place::Renamed(interface) => Some(interface.name.clone()),
+            LinkPlace::Renamed(interface) => Some(interface.name.clone()),
             _ => None,
         }),
         remedy: hidden.map(|filter| filter.remedy(name)),

@@ -11,7 +11,7 @@ mod steering;
 mod verifier;
 
 pub use hidden::{HiddenFilter, hidden};
-pub use linked::{Linked, Place, linked};
+pub use linked::{LinkPlace, Linked, linked};
 pub use load::{Filter, load};
 pub use refusal::foreign;
 pub use steering::{is_steering, steer, unsteer};
@@ -268,10 +268,10 @@ fn release(pin_dir: &Path, link: &Linked) -> Result<()> {
     unlink(&link_pin(pin_dir, &link.name))?;
     let name = &link.name;
     let reason = match &link.place {
-        Place::Here(_) => format!("{name} is not in the configuration"),
-        Place::Renamed(interface) => format!("the interface is {} now", interface.name),
-        Place::Elsewhere => "the interface is in another network namespace now".into(),
-        Place::Gone => return Ok(()),
+        LinkPlace::Here(_) => format!("{name} is not in the configuration"),
+        LinkPlace::Renamed(interface) => format!("the interface is {} now", interface.name),
+        LinkPlace::Elsewhere => "the interface is in another network namespace now".into(),
+        LinkPlace::Gone => return Ok(()),
     };
     log::warn!(target: "spamdrop::attach", "detached the filter for {name}: {reason}");
     Ok(())

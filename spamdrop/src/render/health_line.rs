@@ -1,19 +1,21 @@
 //! The health line: the first line of `status`, which says whether the filter
 //! protects the mail server.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use spamdrop_common::time::UnixSeconds;
 use spamdrop_core::duration::human;
 use spamdrop_core::status::{DaemonState, FRESH};
 
-use super::status::{FilterPlace, InterfaceStatus, Maps, Status, describe_place};
+use super::status::{self, FilterPlace, InterfaceStatus, Maps, Status, describe_place};
 
 /// Whether the filter protects the mail server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Protection {
+pub enum HealthLevel {
     /// On every interface, and everything works.
     #[default]
     Protecting,
@@ -27,9 +29,37 @@ pub enum Protection {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HealthLine {
     /// Whether the filter protects the mail server.
-    pub protection: Protection,
+    pub protection: HealthLevel,
     /// What is wrong, one sentence each.
     pub problems: Vec<String>,
+}
+
+/// What `status` prints.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StatusAnswer {
+    /// The health line.
+    #[serde(flatten)]
+    pub health: HealthLine,
+    /// Everything else.
+    #[serde(flatten)]
+    pub status: Status,
+}
+
+impl StatusAnswer {
+    /// The answer at `now`.
+    #[must_use]
+    pub fn new(status: Status, now: UnixSeconds) -> Self {
+        Self {
+            health: HealthLine::of(&status, now),
+            status,
+        }
+    }
+
+    /// Writes the answer at `now`, with times in `zone`.
+    pub fn text(&self, out: &mut impl Write, zone: &TimeZone, now: UnixSeconds) -> io::Result<()> {
+        writeln!(out, "{}", self.health.text(&self.status))?;
+        status::text(out, &self.status, zone, now)
+    }
 }
 
 impl HealthLine {
@@ -45,11 +75,11 @@ impl HealthLine {
             }
         }
         let protection = if !status.interfaces.iter().any(is_filtered) {
-            Protection::None
+            HealthLevel::None
         } else if problems.is_empty() {
-            Protection::Protecting
+            HealthLevel::Protecting
         } else {
-            Protection::Degraded
+            HealthLevel::Degraded
         };
         Self {
             protection,
@@ -62,12 +92,12 @@ impl HealthLine {
     pub fn text(&self, status: &Status) -> String {
         let problems = self.problems.join("; ");
         match self.protection {
-            Protection::Protecting => protects(status),
-            Protection::Degraded => format!("DEGRADED: {problems}; {}", protects(status)),
-            Protection::None if problems.is_empty() => {
+            HealthLevel::Protecting => protects(status),
+            HealthLevel::Degraded => format!("DEGRADED: {problems}; {}", protects(status)),
+            HealthLevel::None if problems.is_empty() => {
                 "NOT PROTECTING: no interface is configured".into()
             }
-            Protection::None => format!("NOT PROTECTING: {problems}"),
+            HealthLevel::None => format!("NOT PROTECTING: {problems}"),
         }
     }
 }
@@ -137,6 +167,7 @@ fn protects(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
     use crate::render::status::DaemonStatus;
     use crate::render::status::tests::{interface, status};
@@ -160,13 +191,13 @@ mod tests {
         status
     }
 
-    fn line(status: &Status) -> (Protection, String) {
+    fn line(status: &Status) -> (HealthLevel, String) {
         let health = HealthLine::of(status, NOW);
         (health.protection, health.text(status))
     }
 
     /// The line, for a change of the daemon's state.
-    fn with_state(change: impl FnOnce(&mut DaemonState)) -> (Protection, String) {
+    fn with_state(change: impl FnOnce(&mut DaemonState)) -> (HealthLevel, String) {
         let mut status = well();
         if let Some(DaemonStatus {
             state: Some(state), ..
@@ -180,13 +211,27 @@ mod tests {
     #[test]
     fn all_is_well() {
         let expected = "protecting eth0, port 25: 1601 blocked".to_owned();
-        assert_eq!(line(&well()), (Protection::Protecting, expected));
+        assert_eq!(line(&well()), (HealthLevel::Protecting, expected));
+    }
+
+    #[test]
+    fn it_is_the_first_of_both_outputs() {
+        let answer = StatusAnswer::new(well(), NOW);
+        let mut out = Vec::new();
+        answer.text(&mut out, &TimeZone::UTC, NOW).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let expected = "protecting eth0, port 25: 1601 blocked\neth0             attached, native";
+        assert!(text.starts_with(expected), "{text}");
+        let text = serde_json::to_string(&answer).unwrap();
+        let expected =
+            r#"{"protection":"protecting","problems":[],"attached":true,"interfaces":[{"#;
+        assert!(text.starts_with(expected), "{text}");
     }
 
     #[test]
     fn each_cause_degrades_and_is_named() {
-        let because = |found: (Protection, String), cause: &str| {
-            assert_eq!(found.0, Protection::Degraded, "{}", found.1);
+        let because = |found: (HealthLevel, String), cause: &str| {
+            assert_eq!(found.0, HealthLevel::Degraded, "{}", found.1);
             let expected = format!("DEGRADED: {cause}; protecting eth0, port 25: 1601 blocked");
             assert_eq!(found.1, expected);
         };
@@ -222,7 +267,7 @@ mod tests {
         );
         // A problem of less weight.
         let warned = with_state(|state| state.warnings = vec!["a warning".into()]);
-        assert_eq!(warned.0, Protection::Protecting);
+        assert_eq!(warned.0, HealthLevel::Protecting);
     }
 
     #[test]
@@ -242,6 +287,6 @@ mod tests {
         assert!(line(&status).1.starts_with(cause), "{}", line(&status).1);
         status.interfaces.remove(0);
         let expected = "NOT PROTECTING: there is no interface `eth1`".to_owned();
-        assert_eq!(line(&status), (Protection::None, expected));
+        assert_eq!(line(&status), (HealthLevel::None, expected));
     }
 }

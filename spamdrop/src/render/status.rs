@@ -8,7 +8,6 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use spamdrop_common::time::UnixSeconds;
 
-use super::health_line::HealthLine;
 use super::show::local_time;
 use super::{daemon, wave};
 use spamdrop_core::status::DaemonState;
@@ -17,9 +16,6 @@ use spamdrop_core::wave::Wave;
 /// The overall status. `status --json` prints one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
-    /// Whether the filter protects the mail server.
-    #[serde(flatten)]
-    pub health: HealthLine,
     /// Whether the filter is on at least one interface.
     pub attached: bool,
     /// Interfaces that are configured or have the filter.
@@ -127,7 +123,6 @@ pub fn text(
     zone: &TimeZone,
     now: UnixSeconds,
 ) -> io::Result<()> {
-    writeln!(out, "{}", status.health.text(status))?;
     for interface in &status.interfaces {
         line(out, &interface.name, &describe_place(interface))?;
     }
@@ -226,7 +221,6 @@ pub(super) mod tests {
     pub(in crate::render) fn status() -> Status {
         let fill = |live, capacity| Fill { live, capacity };
         Status {
-            health: HealthLine::default(),
             attached: true,
             interfaces: vec![
                 interface("eth0", FilterPlace::Native, Some(42)),
@@ -262,7 +256,6 @@ pub(super) mod tests {
         assert_eq!(
             shown(&status(), 0),
             "\
-protecting eth0, eth1, ports 25, 587: 1601 blocked
 eth0             attached, native (program 42)
 eth1             attached, generic: slower than native (program 42)
 eth2             not attached
@@ -301,7 +294,6 @@ daemon           not running; start it with `spamdrop run`
         assert!(
             told.starts_with(
                 "\
-protecting , ports 25, 587: 0 blocked
 allowlist        4 in /etc/spamdrop/allow, 7 automatic
 daemon           running (pid 99) since 2026-11-23 11:00:01 +00:00
   warning: the daemon has not been responding for 6s
@@ -337,7 +329,7 @@ daemon           running (pid 99) since 2026-11-23 11:00:01 +00:00
         json::object(&mut out, &status).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            r#"{"protection":"protecting","problems":[],"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"capacity":1000},"v6":{"live":799,"capacity":1000},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"wave":null,"daemon":{"pid":99,"state":null}}
+            r#"{"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"capacity":1000},"v6":{"live":799,"capacity":1000},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"wave":null,"daemon":{"pid":99,"state":null}}
 "#
         );
     }
