@@ -49,11 +49,12 @@ pub enum Verb {
     ///
     /// A spamdrop filter that is already attached is replaced without a gap.
     Attach(Attach),
-    /// Detach the filter from every interface and remove its traces
+    /// Detach the filter and remove its traces, or detach it from interfaces
     ///
-    /// Removes the maps with all entries, the FIFO, and the files of a running
-    /// daemon in `run_dir` and `state_dir`. Keeps the configuration, the
-    /// allowlist, the known senders and the history of waves.
+    /// Without interfaces, removes the maps with all entries, the FIFO, and the
+    /// files of a running daemon in `run_dir` and `state_dir`. Keeps the
+    /// configuration, the allowlist, the known senders and the history of
+    /// waves.
     Detach(Detach),
     /// Block addresses or prefixes
     ///
@@ -185,7 +186,7 @@ pub struct Detach {
     /// Interfaces to take the filter from; without any, everything is removed
     #[arg(value_name = "IFACE")]
     pub interfaces: Vec<String>,
-    /// Detach even while the daemon runs
+    /// Detach even while the daemon runs, or in another network namespace
     #[arg(long)]
     pub force: bool,
 }

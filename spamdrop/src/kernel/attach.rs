@@ -105,7 +105,7 @@ pub fn attach(
     names: &[String],
     plan: Plan,
 ) -> Result<Attachment> {
-    namespace::ensure_ours(pin_dir, &linked(pin_dir)?)?;
+    ensure_own_pins(pin_dir)?;
     let adopted = pins::present(pin_dir)?;
     let upgrade = Upgrade::begin(pin_dir)?;
     pins::make_dirs(pin_dir)?;
@@ -275,6 +275,11 @@ fn release(pin_dir: &Path, link: &Linked) -> Result<()> {
     };
     log::warn!(target: "spamdrop::attach", "detached the filter for {name}: {reason}");
     Ok(())
+}
+
+/// Fails if the pins belong to a spamdrop in another network namespace.
+pub fn ensure_own_pins(pin_dir: &Path) -> Result<()> {
+    namespace::ensure_ours(pin_dir, &linked(pin_dir)?)
 }
 
 /// Detaches the filter from one interface. Returns whether it was pinned for
