@@ -11,10 +11,12 @@ use spamdrop_core::duration;
 
 use spamdrop_core::term::LONGEST;
 
+mod allow;
 mod config;
 mod known;
 mod report;
 
+pub use allow::{Allow, AllowAdd};
 pub use config::{Check, ConfigVerb};
 pub use known::{Known, KnownImport, KnownList};
 pub use report::{Report, Since};
@@ -49,11 +51,12 @@ pub enum Verb {
     ///
     /// A spamdrop filter that is already attached is replaced without a gap.
     Attach(Attach),
-    /// Detach the filter from every interface and remove its traces
+    /// Detach the filter and remove its traces, or detach it from interfaces
     ///
-    /// Removes the maps with all entries, the FIFO, and the files of a running
-    /// daemon in `run_dir` and `state_dir`. Keeps the configuration, the
-    /// allowlist, the known senders and the history of waves.
+    /// Without interfaces, removes the maps with all entries, the FIFO, and the
+    /// files of a running daemon in `run_dir` and `state_dir`. Keeps the
+    /// configuration, the allowlist, the known senders and the history of
+    /// waves.
     Detach(Detach),
     /// Block addresses or prefixes
     ///
@@ -183,7 +186,7 @@ pub struct Detach {
     /// Interfaces to take the filter from; without any, everything is removed
     #[arg(value_name = "IFACE")]
     pub interfaces: Vec<String>,
-    /// Detach even while the daemon runs
+    /// Detach even while the daemon runs, or in another network namespace
     #[arg(long)]
     pub force: bool,
 }
@@ -214,17 +217,6 @@ pub struct Addrs {
     /// starts a comment
     #[arg(required = true, value_name = "ADDR")]
     pub addrs: Vec<String>,
-}
-
-/// Arguments of `allow add`.
-#[derive(Debug, Args)]
-pub struct AllowAdd {
-    /// The sources.
-    #[command(flatten)]
-    pub addrs: Addrs,
-    /// Allow prefixes wider than /8 (IPv4) or /19 (IPv6), too
-    #[arg(long)]
-    pub force: bool,
 }
 
 /// Flags of `list`.
@@ -304,17 +296,6 @@ pub struct Scan {
     /// Output format.
     #[command(flatten)]
     pub output: Output,
-}
-
-/// The commands of `allow`.
-#[derive(Debug, Subcommand)]
-pub enum Allow {
-    /// Never block these sources; remove their existing blocks
-    Add(AllowAdd),
-    /// Take sources off the allowlist, written as `allow list` shows them
-    Remove(Addrs),
-    /// Show the allowlist and what is protected automatically
-    List(Output),
 }
 
 /// Arguments of `learn`.

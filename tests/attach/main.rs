@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use spamdrop::clock;
-use spamdrop::kernel::attach::{Attached, Mode, Place, Plan, attach, detach, linked};
+use spamdrop::kernel::attach::{Attached, LinkPlace, Mode, Plan, attach, detach, linked};
 use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::kernel::blocklist::pins::Capacity;
 use spamdrop::kernel::network::{self, Framing, Xdp};
@@ -82,7 +82,7 @@ impl Pair {
     }
 
     /// The names whose links are pinned, and on which interfaces these are.
-    fn links(&self) -> Vec<(String, Place)> {
+    fn links(&self) -> Vec<(String, LinkPlace)> {
         let linked = self.server.run(|| linked(pin_dir()).unwrap());
         let links = linked.into_iter();
         links.map(|link| (link.name, link.place)).collect()
@@ -308,7 +308,7 @@ fn what_is_pinned_is_adopted() {
     assert!(pair.dropped("198.51.100.1"));
     // The interface is made anew: its old link is dead, and makes way.
     pair.server.exec(["ip", "link", "delete", "eth0"]).unwrap();
-    assert_eq!(pair.links(), [("eth0".into(), Place::Gone)]);
+    assert_eq!(pair.links(), [("eth0".into(), LinkPlace::Gone)]);
     pair.server
         .exec([
             "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth9",
@@ -343,7 +343,7 @@ fn the_filter_is_on_the_card_of_the_configured_name() {
     ] {
         pair.ip(args);
     }
-    let [(_, Place::Renamed(interface))] = &pair.links()[..] else {
+    let [(_, LinkPlace::Renamed(interface))] = &pair.links()[..] else {
         panic!("{:?}", pair.links())
     };
     assert_eq!(interface.name, "lan0");
@@ -356,7 +356,7 @@ fn the_filter_is_on_the_card_of_the_configured_name() {
     assert!(!pair.attach(&["lan1"], Mode::Auto).unwrap()[0].replaced);
     let links = pair.links();
     assert!(
-        matches!(&links[..], [(name, Place::Here(_))] if name == "lan1"),
+        matches!(&links[..], [(name, LinkPlace::Here(_))] if name == "lan1"),
         "{links:?}"
     );
 }
@@ -373,7 +373,7 @@ fn alternative_names_are_names() {
     assert!(pair.dropped("198.51.100.1"));
     let links = pair.links();
     assert!(
-        matches!(&links[..], [(found, Place::Here(_))] if found == name),
+        matches!(&links[..], [(found, LinkPlace::Here(_))] if found == name),
         "{links:?}"
     );
 }
@@ -389,7 +389,7 @@ fn an_interface_that_moved_away_is_released() {
     pair.ip(&format!(
         "link add eth0 index {index} type veth peer name eth9"
     ));
-    assert_eq!(pair.links(), [("eth0".into(), Place::Elsewhere)]);
+    assert_eq!(pair.links(), [("eth0".into(), LinkPlace::Elsewhere)]);
     assert!(!pair.attach(&["eth0"], Mode::Auto).unwrap()[0].replaced);
     assert!(pair.xdp("eth0").is_some());
     let there = || network::find("eth0").unwrap().unwrap().xdp;

@@ -183,7 +183,7 @@ fn the_link_of_another_namespace_is_not_taken_for_ours() {
     let index = site.server.run(eth0).index;
     let script = format!(
         "ip link add eth0 index {index} type veth peer name eth9 || exit 99; \
-         for verb in 'attach eth0' run; do \
+         for verb in 'attach eth0' run detach 'detach eth0'; do \
          timeout 9 {} --config {} $verb; echo \"code $?\"; done; ip link show eth0",
         env!("CARGO_BIN_EXE_spamdrop"),
         site.path("spamdrop.toml").display()
@@ -196,9 +196,9 @@ fn the_link_of_another_namespace_is_not_taken_for_ours() {
     let output = site.server.spawn(&mut command).unwrap();
     let output = output.wait_with_output().unwrap();
     let (said, shown) = (stderr(&output), String::from_utf8(output.stdout).unwrap());
-    assert_eq!(shown.matches("code 1\n").count(), 2, "{shown}{said}");
+    assert_eq!(shown.matches("code 1\n").count(), 4, "{shown}{said}");
     let reason = "belongs to a spamdrop in another network namespace";
-    assert_eq!(said.matches(reason).count(), 2, "{said}");
+    assert_eq!(said.matches(reason).count(), 4, "{said}");
     assert!(!shown.contains("xdp"), "{shown}");
     // The filter here is untouched.
     assert!(

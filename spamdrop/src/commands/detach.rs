@@ -23,8 +23,12 @@ use spamdrop_core::status;
 ///
 /// # Errors
 ///
-/// The daemon runs, nothing was attached, or a file or pin cannot be removed.
+/// The daemon runs, the pins belong to another network namespace (both unless
+/// forced), nothing was attached, or a file or pin cannot be removed.
 pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<()> {
+    if !args.force {
+        attach::ensure_own_pins(&config.pin_dir)?;
+    }
     if args.interfaces.is_empty() {
         everything(config, args, out)
     } else {

@@ -13,7 +13,7 @@ use crate::cli::StatusOptions;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::kernel::attach::{self, HiddenFilter, Linked, Place};
+use crate::kernel::attach::{self, HiddenFilter, LinkPlace, Linked};
 use crate::kernel::blocklist::{Blocklist, pins};
 use crate::kernel::network::{self, named};
 use crate::lock;
@@ -135,7 +135,7 @@ fn interface_status(
         },
         program_id: xdp.map(|xdp| xdp.program_id),
         renamed: link.and_then(|link| match &link.place {
-            Place::Renamed(interface) => Some(interface.name.clone()),
+            LinkPlace::Renamed(interface) => Some(interface.name.clone()),
             _ => None,
         }),
         remedy: hidden.map(|filter| filter.remedy(name)),

@@ -14,10 +14,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The interfaces that refused the filter.
 #[derive(Default)]
-pub(super) struct Refusals(HashMap<String, Refusal>);
+pub(super) struct AttachRefusals(HashMap<String, AttachRefusal>);
 
 /// An interface that refused the filter.
-struct Refusal {
+struct AttachRefusal {
     /// Its index: another interface of the same name is tried at once.
     index: u32,
     reason: String,
@@ -25,7 +25,7 @@ struct Refusal {
     next_try: Instant,
 }
 
-impl Refusals {
+impl AttachRefusals {
     /// Why an interface is not tried now: it refused the filter a short time
     /// ago.
     pub fn reason(&self, name: &str, index: u32, now: Instant) -> Option<String> {
@@ -37,7 +37,7 @@ impl Refusals {
     pub fn add(&mut self, name: &str, index: u32, reason: String, now: Instant) {
         let last = self.0.get(name).filter(|last| last.index == index);
         let pause = last.map_or(FIRST_PAUSE, |last| (2 * last.pause).min(LONGEST_PAUSE));
-        let refusal = Refusal {
+        let refusal = AttachRefusal {
             index,
             reason,
             pause,
@@ -67,7 +67,7 @@ pub(super) fn describe(attached: &[Attached]) -> String {
 
 /// The state of a configured interface.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum InterfaceState {
     /// It has the filter.
     Protected,
     /// It has the filter, but not as configured.
@@ -91,9 +91,9 @@ pub(super) fn standing(
     mode: Mode,
     linked: &[Linked],
     present: &[Interface],
-) -> Standing {
+) -> InterfaceState {
     let Some(interface) = named(present, name) else {
-        return Standing::Absent;
+        return InterfaceState::Absent;
     };
     let mut overlaps = overlaps(wanted, present).into_iter();
     let overlap = overlaps.find(|overlap| overlap.lower == name || overlap.upper == name);
@@ -101,20 +101,22 @@ pub(super) fn standing(
     let has_filter = link.is_some_and(|link| link.interface().is_some());
     let is_generic = interface.xdp.is_some_and(|xdp| !xdp.native);
     match overlap {
-        Some(overlap) if has_filter => Standing::Impaired(overlap.to_string()),
-        Some(overlap) => Standing::Excluded(overlap.to_string()),
-        None if has_filter && is_generic && mode == Mode::Native => Standing::Impaired(format!(
-            "the filter on {name} is generic, and `mode` is \"native\"; stop the daemon, \
+        Some(overlap) if has_filter => InterfaceState::Impaired(overlap.to_string()),
+        Some(overlap) => InterfaceState::Excluded(overlap.to_string()),
+        None if has_filter && is_generic && mode == Mode::Native => {
+            InterfaceState::Impaired(format!(
+                "the filter on {name} is generic, and `mode` is \"native\"; stop the daemon, \
              `spamdrop detach {name}`, and start it again"
-        )),
-        None if has_filter => Standing::Protected,
+            ))
+        }
+        None if has_filter => InterfaceState::Protected,
         // A link of ours under another name makes way.
         None if interface.xdp.is_none()
             || linked.iter().any(|link| link.is_on(interface.index)) =>
         {
-            Standing::Ready(interface.index)
+            InterfaceState::Ready(interface.index)
         }
-        None => Standing::Foreign(interface.clone()),
+        None => InterfaceState::Foreign(interface.clone()),
     }
 }
 
@@ -122,7 +124,7 @@ pub(super) fn standing(
 mod tests {
     use super::*;
     use crate::clock;
-    use crate::kernel::attach::Place;
+    use crate::kernel::attach::LinkPlace;
     use crate::kernel::network::Xdp;
 
     fn interface(index: u32, name: &str, program_id: Option<u32>) -> Interface {
@@ -137,7 +139,7 @@ mod tests {
         }
     }
 
-    fn link(name: &str, place: Place) -> Linked {
+    fn link(name: &str, place: LinkPlace) -> Linked {
         Linked {
             name: name.into(),
             place,
@@ -160,21 +162,24 @@ mod tests {
             vlan,
         ];
         let linked = [
-            link("a", Place::Here(present[0].clone())),
-            link("x", Place::Renamed(present[3].clone())),
+            link("a", LinkPlace::Here(present[0].clone())),
+            link("x", LinkPlace::Renamed(present[3].clone())),
             // The interface was created anew since.
-            link("b", Place::Gone),
-            link("f", Place::Here(present[4].clone())),
+            link("b", LinkPlace::Gone),
+            link("f", LinkPlace::Here(present[4].clone())),
         ];
         let of = |name, mode| standing(name, &wanted, mode, &linked, &present);
-        assert_eq!(of("a", Mode::Auto), Standing::Protected);
-        assert!(matches!(of("a", Mode::Native), Standing::Impaired(_)));
-        assert_eq!(of("b", Mode::Auto), Standing::Ready(2));
-        assert_eq!(of("c", Mode::Auto), Standing::Foreign(present[2].clone()));
-        assert_eq!(of("d", Mode::Auto), Standing::Absent);
-        assert_eq!(of("e", Mode::Auto), Standing::Ready(4));
-        assert!(matches!(of("f", Mode::Auto), Standing::Impaired(_)));
-        let Standing::Excluded(reason) = of("g", Mode::Auto) else {
+        assert_eq!(of("a", Mode::Auto), InterfaceState::Protected);
+        assert!(matches!(of("a", Mode::Native), InterfaceState::Impaired(_)));
+        assert_eq!(of("b", Mode::Auto), InterfaceState::Ready(2));
+        assert_eq!(
+            of("c", Mode::Auto),
+            InterfaceState::Foreign(present[2].clone())
+        );
+        assert_eq!(of("d", Mode::Auto), InterfaceState::Absent);
+        assert_eq!(of("e", Mode::Auto), InterfaceState::Ready(4));
+        assert!(matches!(of("f", Mode::Auto), InterfaceState::Impaired(_)));
+        let InterfaceState::Excluded(reason) = of("g", Mode::Auto) else {
             panic!("g is a VLAN of f")
         };
         assert!(
@@ -185,7 +190,7 @@ mod tests {
 
     #[test]
     fn refusals_make_tries_rare_for_one_interface_until_it_is_attached() {
-        let mut refusals = Refusals::default();
+        let mut refusals = AttachRefusals::default();
         let mut now = clock::instant();
         let mut pauses = Vec::new();
         for _ in 0..8 {

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::disk::{Disk, DiskThread, take_finished};
 use super::fifo_control::FifoMessage;
 use super::health::Subject;
-use super::interfaces::{Refusals, describe};
+use super::interfaces::{AttachRefusals, describe};
 use super::release::ReleaseMessage;
 use super::settings::Settings;
 use super::status::Health;
@@ -64,7 +64,7 @@ pub(super) struct Supervisor {
     options: RunOptions,
     mark: Rc<DaemonMark>,
     blocklist: Blocklist,
-    refusals: Refusals,
+    refusals: AttachRefusals,
     packets: Option<PacketLog>,
     /// What the tasks were last told never to block.
     protected: Protected,
@@ -129,7 +129,7 @@ impl Supervisor {
             options,
             mark,
             blocklist: installed.blocklist,
-            refusals: Refusals::default(),
+            refusals: AttachRefusals::default(),
             protected,
             // Changes before the subscription were missed.
             network_changed: true,

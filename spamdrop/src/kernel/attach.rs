@@ -11,7 +11,7 @@ mod steering;
 mod verifier;
 
 pub use hidden::{HiddenFilter, hidden};
-pub use linked::{Linked, Place, linked};
+pub use linked::{LinkPlace, Linked, linked};
 pub use load::{Filter, load};
 pub use refusal::foreign;
 pub use steering::{is_steering, steer, unsteer};
@@ -105,7 +105,7 @@ pub fn attach(
     names: &[String],
     plan: Plan,
 ) -> Result<Attachment> {
-    namespace::ensure_ours(pin_dir, &linked(pin_dir)?)?;
+    ensure_own_pins(pin_dir)?;
     let adopted = pins::present(pin_dir)?;
     let upgrade = Upgrade::begin(pin_dir)?;
     pins::make_dirs(pin_dir)?;
@@ -268,13 +268,18 @@ fn release(pin_dir: &Path, link: &Linked) -> Result<()> {
     unlink(&link_pin(pin_dir, &link.name))?;
     let name = &link.name;
     let reason = match &link.place {
-        Place::Here(_) => format!("{name} is not in the configuration"),
-        Place::Renamed(interface) => format!("the interface is {} now", interface.name),
-        Place::Elsewhere => "the interface is in another network namespace now".into(),
-        Place::Gone => return Ok(()),
+        LinkPlace::Here(_) => format!("{name} is not in the configuration"),
+        LinkPlace::Renamed(interface) => format!("the interface is {} now", interface.name),
+        LinkPlace::Elsewhere => "the interface is in another network namespace now".into(),
+        LinkPlace::Gone => return Ok(()),
     };
     log::warn!(target: "spamdrop::attach", "detached the filter for {name}: {reason}");
     Ok(())
+}
+
+/// Fails if the pins belong to a spamdrop in another network namespace.
+pub fn ensure_own_pins(pin_dir: &Path) -> Result<()> {
+    namespace::ensure_ours(pin_dir, &linked(pin_dir)?)
 }
 
 /// Detaches the filter from one interface. Returns whether it was pinned for

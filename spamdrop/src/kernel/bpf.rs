@@ -4,8 +4,8 @@
 mod links;
 
 pub use links::{
-    PinnedLink, create_xdp_link, detach_link, pin, pinned_link, pinned_namespace, update_link,
-    xdp_links,
+    GENERIC, IF_NONE, NATIVE, PinnedLink, REPLACE, create_xdp_link, detach_link, pin, pinned_link,
+    pinned_namespace, update_link, xdp_links,
 };
 
 use std::io;

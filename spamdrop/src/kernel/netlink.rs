@@ -15,14 +15,14 @@ const NETLINK_HEADER_LEN: usize = 16;
 
 /// The kernel's refusal of a request.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct NetlinkRefusal {
     /// The error.
     pub error: io::Error,
     /// Its explanation, if the kernel gave one (`NETLINK_EXT_ACK`).
     pub words: Option<String>,
 }
 
-impl From<io::Error> for Refusal {
+impl From<io::Error> for NetlinkRefusal {
     fn from(error: io::Error) -> Self {
         Self { error, words: None }
     }
@@ -39,14 +39,21 @@ where
 }
 
 /// Sends a request that returns no data, and waits for its acknowledgement.
-pub fn command<M>(protocol: isize, request: impl Into<NetlinkPayload<M>>) -> Result<(), Refusal>
+pub fn command<M>(
+    protocol: isize,
+    request: impl Into<NetlinkPayload<M>>,
+) -> Result<(), NetlinkRefusal>
 where
     M: NetlinkSerializable + NetlinkDeserializable,
 {
     exchange(protocol, NLM_F_REQUEST | NLM_F_ACK, request.into()).map(drop)
 }
 
-fn exchange<M>(protocol: isize, flags: u16, payload: NetlinkPayload<M>) -> Result<Vec<M>, Refusal>
+fn exchange<M>(
+    protocol: isize,
+    flags: u16,
+    payload: NetlinkPayload<M>,
+) -> Result<Vec<M>, NetlinkRefusal>
 where
     M: NetlinkSerializable + NetlinkDeserializable,
 {
@@ -78,7 +85,7 @@ where
 fn collect<M: NetlinkDeserializable>(
     datagram: &[u8],
     answers: &mut Vec<M>,
-) -> Result<bool, Refusal> {
+) -> Result<bool, NetlinkRefusal> {
     let mut rest = datagram;
     while let Ok(buffer) = NetlinkBuffer::new_checked(&rest) {
         let length = buffer.length() as usize;
@@ -104,8 +111,8 @@ fn collect<M: NetlinkDeserializable>(
     Ok(false)
 }
 
-fn refusal(message: &ErrorMessage) -> Refusal {
-    Refusal {
+fn refusal(message: &ErrorMessage) -> NetlinkRefusal {
+    NetlinkRefusal {
         error: message.to_io(),
         words: words(&message.header),
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{Supervisor, open_packet_log};
 use crate::clock;
 use crate::daemon::health::Subject;
-use crate::daemon::interfaces::{Standing, standing};
+use crate::daemon::interfaces::{InterfaceState, standing};
 use crate::install;
 use crate::kernel::attach::{self, Linked, Refused};
 use crate::kernel::network;
@@ -43,11 +43,11 @@ impl Supervisor {
         let mode = self.settings.filter.plan.mode;
         let troubles = wanted.iter().map(|name| {
             let trouble = match standing(name, &wanted, mode, &linked, &present) {
-                Standing::Protected => None,
-                Standing::Ready(index) => self.try_attach(name, index),
-                Standing::Impaired(reason) | Standing::Excluded(reason) => Some(reason),
-                Standing::Foreign(interface) => Some(attach::foreign(&interface)),
-                Standing::Absent => Some(format!(
+                InterfaceState::Protected => None,
+                InterfaceState::Ready(index) => self.try_attach(name, index),
+                InterfaceState::Impaired(reason) | InterfaceState::Excluded(reason) => Some(reason),
+                InterfaceState::Foreign(interface) => Some(attach::foreign(&interface)),
+                InterfaceState::Absent => Some(format!(
                     "there is no interface `{name}`; `ip link` lists them"
                 )),
             };

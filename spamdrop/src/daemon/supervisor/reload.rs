@@ -8,7 +8,7 @@ use crate::checks;
 use crate::daemon::fifo_control::FifoMessage;
 use crate::daemon::gate::GateMessage;
 use crate::daemon::health::Subject;
-use crate::daemon::interfaces::Refusals;
+use crate::daemon::interfaces::AttachRefusals;
 use crate::daemon::release::ReleaseMessage;
 use crate::daemon::responder::ResponderMessage;
 use crate::daemon::settings::Settings;
@@ -140,7 +140,7 @@ impl Supervisor {
             self.health.clear(Subject::Interface(name.clone()));
         }
         self.settings = settings;
-        self.refusals = Refusals::default();
+        self.refusals = AttachRefusals::default();
         self.note_refusals(installed.refused);
         self.keep_attached();
         self.tell_protected(next.protected);

@@ -19,14 +19,14 @@ pub struct Linked {
     /// The name of its interface in the configuration.
     pub name: String,
     /// Where it is.
-    pub place: Place,
+    pub place: LinkPlace,
     /// The filter's program behind the link, as bpftool shows it.
     pub program_id: Option<u32>,
 }
 
 /// Where a pinned link is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum LinkPlace {
     /// On the interface with the configured name.
     Here(Interface),
     /// On an interface that has another name now.
@@ -42,7 +42,7 @@ impl Linked {
     #[must_use]
     pub fn interface(&self) -> Option<&Interface> {
         match &self.place {
-            Place::Here(interface) => Some(interface),
+            LinkPlace::Here(interface) => Some(interface),
             _ => None,
         }
     }
@@ -51,15 +51,15 @@ impl Linked {
     #[must_use]
     pub fn is_on(&self, index: u32) -> bool {
         match &self.place {
-            Place::Here(interface) | Place::Renamed(interface) => interface.index == index,
-            Place::Elsewhere | Place::Gone => false,
+            LinkPlace::Here(interface) | LinkPlace::Renamed(interface) => interface.index == index,
+            LinkPlace::Elsewhere | LinkPlace::Gone => false,
         }
     }
 
     /// Whether the link filters the packets of an interface that was not meant.
     #[must_use]
     pub fn is_astray(&self) -> bool {
-        matches!(self.place, Place::Renamed(_) | Place::Elsewhere)
+        matches!(self.place, LinkPlace::Renamed(_) | LinkPlace::Elsewhere)
     }
 }
 
@@ -80,7 +80,7 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
     for _ in 1..READS {
         // Between the two readings, another process may have replaced the
         // program of a link.
-        if found.iter().all(|link| link.place != Place::Elsewhere) {
+        if found.iter().all(|link| link.place != LinkPlace::Elsewhere) {
             break;
         }
         found = read(pin_dir)?;
@@ -105,7 +105,7 @@ fn read(pin_dir: &Path) -> Result<Vec<Linked>> {
     let mut found: Vec<_> = links
         .into_iter()
         .map(|(name, link)| Linked {
-            place: link.map_or(Place::Gone, |link| place(link, &name, &interfaces)),
+            place: link.map_or(LinkPlace::Gone, |link| place(link, &name, &interfaces)),
             program_id: link.map(|link| link.program_id),
             name,
         })
@@ -129,21 +129,21 @@ fn pinned_link(pin: &Path) -> Result<Option<bpf::PinnedLink>> {
 
 /// An interface's index alone proves nothing: another network namespace has an
 /// interface of the same index. The program's id is unique in the kernel.
-fn place(link: bpf::PinnedLink, name: &str, interfaces: &[Interface]) -> Place {
+fn place(link: bpf::PinnedLink, name: &str, interfaces: &[Interface]) -> LinkPlace {
     if link.ifindex == 0 {
-        return Place::Gone;
+        return LinkPlace::Gone;
     }
     let runs = |interface: &&Interface| {
         let program = interface.xdp.map(|xdp| xdp.program_id);
         interface.index == link.ifindex && program == Some(link.program_id)
     };
     let Some(interface) = interfaces.iter().find(runs) else {
-        return Place::Elsewhere;
+        return LinkPlace::Elsewhere;
     };
     if named(interfaces, name).is_some_and(|meant| meant.index == interface.index) {
-        Place::Here(interface.clone())
+        LinkPlace::Here(interface.clone())
     } else {
-        Place::Renamed(interface.clone())
+        LinkPlace::Renamed(interface.clone())
     }
 }
 
@@ -193,16 +193,16 @@ mod tests {
             };
             place(link, name, &interfaces)
         };
-        assert_eq!(on(2, "eth0"), Place::Here(interfaces[0].clone()));
-        assert_eq!(on(2, "alt-eth0"), Place::Here(interfaces[0].clone()));
-        assert_eq!(on(2, "eth5"), Place::Renamed(interfaces[0].clone()));
+        assert_eq!(on(2, "eth0"), LinkPlace::Here(interfaces[0].clone()));
+        assert_eq!(on(2, "alt-eth0"), LinkPlace::Here(interfaces[0].clone()));
+        assert_eq!(on(2, "eth5"), LinkPlace::Renamed(interfaces[0].clone()));
         // The card has the name of another now.
-        assert_eq!(on(2, "eth1"), Place::Renamed(interfaces[0].clone()));
+        assert_eq!(on(2, "eth1"), LinkPlace::Renamed(interfaces[0].clone()));
         // The same index, another program or none, or no such index: the link
         // is in another network namespace.
         for index in [3, 4, 5] {
-            assert_eq!(on(index, "eth0"), Place::Elsewhere);
+            assert_eq!(on(index, "eth0"), LinkPlace::Elsewhere);
         }
-        assert_eq!(on(0, "eth0"), Place::Gone);
+        assert_eq!(on(0, "eth0"), LinkPlace::Gone);
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::linked::{Linked, Place, link_pin};
+use super::linked::{LinkPlace, Linked, link_pin};
 use super::remove_file;
 use crate::exit::{Exit, Failure};
 
@@ -22,7 +22,7 @@ const OWN: &str = "/proc/thread-self/ns/net";
 /// was made in this one, and the interface moved.
 pub(super) fn ensure_ours(pin_dir: &Path, links: &[Linked]) -> Result<()> {
     let mut links = links.iter();
-    let Some(link) = links.find(|link| link.place == Place::Elsewhere) else {
+    let Some(link) = links.find(|link| link.place == LinkPlace::Elsewhere) else {
         return Ok(());
     };
     if recorded(pin_dir)?.is_some_and(|recorded| own().is_ok_and(|own| own == recorded)) {

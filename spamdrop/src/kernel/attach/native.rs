@@ -9,17 +9,8 @@ use anyhow::{Context as _, Result};
 use super::Mode;
 use super::refusal::{self, NativeRefusal};
 use super::second_try;
-use crate::kernel::bpf;
+use crate::kernel::bpf::{self, GENERIC, NATIVE};
 use crate::kernel::network::Interface;
-
-// The flags of an XDP attachment: linux/if_link.h.
-/// `XDP_FLAGS_UPDATE_IF_NOEXIST`: replace no program.
-pub(super) const IF_NONE: u32 = 1;
-const GENERIC: u32 = 2;
-/// `XDP_FLAGS_DRV_MODE`.
-pub(super) const NATIVE: u32 = 4;
-/// `XDP_FLAGS_REPLACE`: only if the expected program is attached.
-pub(super) const REPLACE: u32 = 16;
 
 /// Attaches a program to an interface. The link is not pinned yet.
 ///

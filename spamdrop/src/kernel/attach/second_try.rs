@@ -7,8 +7,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use super::native::{IF_NONE, NATIVE, REPLACE};
-use crate::kernel::netlink::{self, Refusal};
+use crate::kernel::bpf::{IF_NONE, NATIVE, REPLACE};
+use crate::kernel::netlink::{self, NetlinkRefusal};
 
 /// Repeats a refused native attachment by netlink. Returns the explanation of
 /// its refusal, if there is one. Should it succeed, which the link did not, the
@@ -39,7 +39,7 @@ fn take_off(program: i32, ifindex: u32) -> io::Result<()> {
     set(ifindex, attributes).map_err(|refusal| refusal.error)
 }
 
-fn set(ifindex: u32, attributes: Vec<LinkXdp>) -> Result<(), Refusal> {
+fn set(ifindex: u32, attributes: Vec<LinkXdp>) -> Result<(), NetlinkRefusal> {
     let mut message = LinkMessage::default();
     message.header.index = ifindex;
     message.attributes = vec![LinkAttribute::Xdp(attributes)];

@@ -10,6 +10,16 @@ use rustix::io::Errno;
 
 use super::{Command, call};
 
+// The flags of an XDP attachment: `XDP_FLAGS_*` of linux/if_link.h.
+/// Replaces no program (`XDP_FLAGS_UPDATE_IF_NOEXIST`).
+pub const IF_NONE: u32 = 1;
+/// In the generic hook (`XDP_FLAGS_SKB_MODE`).
+pub const GENERIC: u32 = 2;
+/// In the driver (`XDP_FLAGS_DRV_MODE`).
+pub const NATIVE: u32 = 4;
+/// Only if the expected program is attached (`XDP_FLAGS_REPLACE`).
+pub const REPLACE: u32 = 16;
+
 /// `BPF_XDP` of `enum bpf_attach_type`.
 const ATTACH_XDP: u32 = 37;
 
@@ -49,8 +59,8 @@ struct LinkUpdateAttr {
     old_prog_fd: u32,
 }
 
-/// Attaches a program to an interface. `flags` are the `XDP_FLAGS_*` of
-/// linux/if_link.h. Unlike aya, which attaches by netlink after EINVAL, this
+/// Attaches a program to an interface. `flags` is
+/// [`GENERIC`] or [`NATIVE`]. Unlike aya, which attaches by netlink after EINVAL, this
 /// leaves nothing behind when the kernel refuses. The program stays attached
 /// while the link is open or pinned.
 ///
