@@ -86,7 +86,7 @@ fn nothing_that_a_client_sends_degrades_the_health() {
     let _daemon = site.run().unwrap();
     until_protected(&site);
     let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     for number in 0..2_000_u32 {
         let [.., high, low] = number.to_be_bytes();

@@ -1,6 +1,7 @@
 //! Builds the packet filter and leaves its object in `OUT_DIR`, from where
 //! `attach` embeds it.
 
+#[path = "build/ebpf.rs"]
 mod ebpf;
 
 use std::env;
@@ -10,6 +11,7 @@ use std::path::Path;
 use aya_build::{Package, Toolchain, build_ebpf};
 
 fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=build");
     // A directory, so that new files count as well.
     println!("cargo:rerun-if-changed=../spamdrop-common");
