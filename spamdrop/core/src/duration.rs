@@ -137,6 +137,22 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_gives_a_text_or_seconds() {
+        #[derive(serde::Deserialize)]
+        struct Wait {
+            #[serde(deserialize_with = "deserialize")]
+            time: Duration,
+        }
+        for text in ["time = 600", "time = \"10m\""] {
+            let wait = toml::from_str::<Wait>(text).map(|wait| wait.time);
+            assert_eq!(wait, Ok(Duration::from_secs(600)), "{text}");
+        }
+        for text in ["time = -1", "time = 1.5", "time = \"soon\""] {
+            assert!(toml::from_str::<Wait>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_duration_is_refused_by_name() {
         for text in [
             "",

@@ -150,6 +150,15 @@ mod tests {
     }
 
     #[test]
+    fn an_open_entry_alone_is_pending() {
+        let mut releases = Releases::default();
+        assert!(releases.is_empty());
+        releases.add_open(addr("192.0.2.1").into());
+        assert!(!releases.is_empty());
+        assert_eq!(releases.len(), 1);
+    }
+
+    #[test]
     fn connections_end_at_the_grace_and_the_entry_is_sealed_when_they_are_gone() {
         let mut releases = Releases::default();
         releases.add(addr("192.0.2.1"), at(30), true);

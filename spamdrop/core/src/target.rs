@@ -184,6 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn the_key_of_an_origin_is_the_address_in_ipv6() {
+        for (addr, key) in [
+            ("192.0.2.1", "::ffff:192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+        ] {
+            let addr: IpAddr = addr.parse().unwrap();
+            let key: Ipv6Addr = key.parse().unwrap();
+            assert_eq!(full_key(addr), key.octets());
+            assert_eq!(from_full_key(full_key(addr)), addr);
+        }
+    }
+
+    #[test]
     fn what_is_shown_is_read_back_as_the_same() {
         for text in ["192.0.2.1", "192.0.2.0/24", "2001:db8::1", "2001:db8::/48"] {
             let target: Target = text.parse().unwrap();

@@ -152,6 +152,85 @@ fn near_miss_tells_why() {
     );
 }
 
+/// The corpora have more lines of each server.
+#[test]
+fn each_server_is_read_from_syslog_and_from_its_own_log() {
+    let read = |server, line: &str| {
+        let mut parser = reading(vec![server]);
+        match parser.parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0)) {
+            Parsed::Event(event) => Ok(event.addr.to_string()),
+            Parsed::NearMiss(reason) => Err(reason),
+            Parsed::Nothing => Err("nothing"),
+        }
+    };
+    let own = "2026-11-23 08:50:54";
+    let syslog = "Nov 23 08:50:54 mx1";
+    let from = Ok("192.0.2.1".to_owned());
+    let exim =
+        "H=(pc) [192.0.2.1] F=<> rejected RCPT <b@x.example>: 192.0.2.1 is listed at z.example";
+    for head in [
+        own,
+        &format!("{syslog} exim[1]:"),
+        &format!("{syslog} exim4:"),
+    ] {
+        assert_eq!(
+            read(MailServer::Exim, &format!("{head} {exim}")),
+            from,
+            "{head}"
+        );
+    }
+    let haraka = "[core] hook=connect plugin=dns-list function=onConnect params=\"\" \
+                  retval=DENY msg=\"host [192.0.2.1] is listed on z.example\"";
+    let id = "[NOTICE] [8F8B3C1E-7D4F-4F60-A5F8-3E7AF5A7B7C9]";
+    for head in [id, &format!("{syslog} haraka[1]: {id}")] {
+        assert_eq!(
+            read(MailServer::Haraka, &format!("{head} {haraka}")),
+            from,
+            "{head}"
+        );
+    }
+    let rbl = "rblsmtpd: 192.0.2.1 pid 2317: 451 Blocked - see https://check.example/";
+    for head in ["", "@400000006b03fe7824b3c2d4 ", &format!("{own}.6157 ")] {
+        assert_eq!(
+            read(MailServer::Rblsmtpd, &format!("{head}{rbl}")),
+            from,
+            "{head}"
+        );
+    }
+    let patched = "rblsmtpd: 192.0.2.1 pid 2317 z.example: 451 Blocked";
+    assert_eq!(read(MailServer::Rblsmtpd, patched), from);
+    let other = "rblsmtpd: 192.0.2.1 pid 2317 z.example 451 Blocked";
+    assert!(read(MailServer::Rblsmtpd, other).is_err());
+    let rspamd = "<a1b2c3>; task; rspamd_task_write_log: id: <x@y.example>, ip: 192.0.2.1, \
+                  (default: T (reject): [15.20/15.00] \
+                  [RBL_SPAMHAUS_XBL(4.00){192.0.2.1:from;}]), len: 1234";
+    for head in [
+        format!("{own} #2317(normal)"),
+        format!("{syslog} rspamd[1]:"),
+    ] {
+        assert_eq!(
+            read(MailServer::Rspamd, &format!("{head} {rspamd}")),
+            from,
+            "{head}"
+        );
+    }
+    let unknown = format!(
+        "{syslog} smtpd[1]: 6a3f5c1b9d2e4f01 smtp failed-command command=\"RCPT TO:<b@x.example>\" \
+         result=\"554 5.7.1 Host listed at z.example\""
+    );
+    assert_eq!(
+        read(MailServer::Opensmtpd, &unknown),
+        Err("its session is not known")
+    );
+}
+
+#[test]
+fn a_day_may_be_padded_with_a_blank() {
+    let now = utc(2026, 11, 9, 0, 0, 0);
+    let written = Some(utc(2026, 11, 5, 8, 50, 54));
+    assert_eq!(stamp(&mut parser(), "Nov  5 08:50:54", now), written);
+}
+
 #[test]
 fn year_is_the_nearest() {
     let mut parser = parser();

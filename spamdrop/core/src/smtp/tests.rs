@@ -160,6 +160,10 @@ fn a_session_has_an_end() {
     let endless = vec![b'x'; 1000];
     let (replies, _, dialogue) = session(&[&endless[..]; 66], TEXT);
     assert_eq!(replies, "421 Too much input.\r\n");
+    let most = vec![b'x'; MAX_BYTES];
+    assert_eq!(session(&[&most], TEXT).0, "");
+    let (replies, ..) = session(&[&most, b"x"], TEXT);
+    assert_eq!(replies, "421 Too much input.\r\n");
     assert!(dialogue.has_ended());
     // Nothing after the limit, or after QUIT, gets a reply.
     assert_eq!(codes(b"QUIT\nNOOP\n"), ["221"]);
