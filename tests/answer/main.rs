@@ -91,6 +91,15 @@ impl Lab {
         greeted(&self.site, source).1
     }
 
+    /// Waits until `wanted` greets a sender: a daemon that has just started tells
+    /// the filter of the known senders first.
+    fn until_greeted_by(&self, wanted: &str, source: &str) {
+        until(&format!("{wanted} to greet {source}"), SOON, || {
+            Ok((self.greets(source) == wanted).then_some(()))
+        })
+        .unwrap();
+    }
+
     /// Receives the next line of syslog. Returns its priority and its message,
     /// without the stamp.
     fn logged(&self) -> (String, String) {

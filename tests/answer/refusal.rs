@@ -205,12 +205,8 @@ fn nobody_is_answered_before_the_filter_was_told_of_the_known_senders() {
     lab.judge(ZOMBIE, Standing::Listed);
     // From here on, only the daemon sets the gate.
     lab.gate_writer.pause();
-    let comes_to = |wanted: &str| {
-        let come = || Ok((lab.greets(ZOMBIE) == wanted).then_some(()));
-        until(&format!("{wanted} to greet"), SOON, come).unwrap();
-    };
-    comes_to(SERVER);
+    lab.until_greeted_by(SERVER, ZOMBIE);
     let state = lab.site.path("state");
     fs::rename(state.join("spamdrop.db"), state.join("aside")).unwrap();
-    comes_to(RESPONDER);
+    lab.until_greeted_by(RESPONDER, ZOMBIE);
 }

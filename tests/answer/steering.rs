@@ -127,7 +127,7 @@ fn only_port_25_is_answered_and_only_if_it_is_watched() {
     });
     watch_ports(lab, "25, 587");
     lab.judge(ZOMBIE, Standing::Listed);
-    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+    lab.until_greeted_by(RESPONDER, ZOMBIE);
     let source = Some(ZOMBIE.parse().unwrap());
     let mut client = Client::connect(&lab.site.world, source, submission, SOON).unwrap();
     assert_eq!(client.read_reply().unwrap().text, "submission");
@@ -173,13 +173,13 @@ fn a_reload_switches_it_off_and_on() {
     // The reload cleared the verdicts, because the blocklists may have changed.
     assert_eq!(lab.greets(ZOMBIE), SERVER);
     lab.judge(ZOMBIE, Standing::Listed);
-    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+    lab.until_greeted_by(RESPONDER, ZOMBIE);
     // A reload that does not concern the responder keeps its sessions.
     let (mut client, _) = greeted(&lab.site, ZOMBIE);
     reload(lab);
     assert_eq!(client.command("NOOP").unwrap().code, 250);
     lab.judge(ZOMBIE, Standing::Listed);
-    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+    lab.until_greeted_by(RESPONDER, ZOMBIE);
 }
 
 fn reload(lab: &mut Lab) {
@@ -202,7 +202,7 @@ fn a_new_start_replaces_the_program_behind_the_link() {
         "{program} {later} {id} {same}"
     );
     lab.judge(ZOMBIE, Standing::Listed);
-    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+    lab.until_greeted_by(RESPONDER, ZOMBIE);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn without_ipv6_on_loopback_ipv4_is_answered() {
     for source in [ZOMBIE, ZOMBIE6] {
         lab.judge(source, Standing::Listed);
     }
-    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+    lab.until_greeted_by(RESPONDER, ZOMBIE);
     assert_eq!(lab.greets(ZOMBIE6), SERVER);
     // The daemon itself announces the same.
     lab.gate_writer.pause();
@@ -278,7 +278,7 @@ fn where_nobody_can_be_steered_the_rest_works() {
         .run(move || fs::remove_dir(blocked).unwrap());
     reload(&mut lab);
     lab.judge(ZOMBIE, Standing::Listed);
-    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+    lab.until_greeted_by(RESPONDER, ZOMBIE);
 }
 
 /// With a low limit of open files, the responder does not start, so nobody is

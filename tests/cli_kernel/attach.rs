@@ -201,11 +201,7 @@ fn the_link_of_another_namespace_is_not_taken_for_ours() {
     assert_eq!(said.matches(reason).count(), 4, "{said}");
     assert!(!shown.contains("xdp"), "{shown}");
     // The filter here is untouched.
-    assert!(
-        site.spamdrop(&["status"])
-            .unwrap()
-            .contains("attached, native")
-    );
+    assert!(site.status(&[]).unwrap().contains("attached, native"));
 }
 
 #[test]

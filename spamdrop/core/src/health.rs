@@ -30,6 +30,8 @@ pub struct HealthFacts<'a> {
     pub filtered: &'a [String],
     /// A sentence for each configured interface without the filter.
     pub unfiltered: &'a [String],
+    /// Why the allowlist cannot be read, if it cannot.
+    pub allowlist: Option<&'a str>,
     /// The ports that the filter watches.
     pub ports: &'a [u16],
     /// The number of blocked addresses and prefixes.
@@ -68,12 +70,16 @@ pub fn judge(facts: HealthFacts<'_>) -> HealthReport {
     let HealthFacts {
         filtered,
         unfiltered,
+        allowlist,
         ports,
         blocked,
         daemon,
     } = facts;
     let mut reasons = unfiltered.to_vec();
     reasons.extend(daemon_reasons(daemon));
+    // The daemon may have said the same.
+    let unreadable = allowlist.map(str::to_owned);
+    reasons.extend(unreadable.filter(|text| !reasons.contains(text)));
     let health = if filtered.is_empty() {
         Health::Unprotected
     } else if reasons.is_empty() {
@@ -167,6 +173,7 @@ mod tests {
         judge(HealthFacts {
             filtered: &owned(filtered),
             unfiltered: &owned(unfiltered),
+            allowlist: None,
             ports: &[25],
             blocked: 42,
             daemon,
@@ -227,6 +234,32 @@ mod tests {
             assert_eq!(report.health, Health::Degraded);
             let expected = format!("DEGRADED: {reason} (protecting eth0, port 25: 42 blocked)");
             assert_eq!(report.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn an_allowlist_that_cannot_be_read_is_named_once() {
+        let text = "allow:1: `x` is not an address or prefix";
+        let state = DaemonState {
+            degraded_by: vec![text.into()],
+            ..DaemonState::default()
+        };
+        for daemon in [
+            DaemonHealth::Running(&DaemonState::default(), FRESH),
+            DaemonHealth::Running(&state, FRESH),
+        ] {
+            let report = judge(HealthFacts {
+                filtered: &["eth0".into()],
+                unfiltered: &[],
+                allowlist: Some(text),
+                ports: &[25],
+                blocked: 0,
+                daemon,
+            });
+            assert_eq!(
+                (report.health, report.reasons),
+                (Health::Degraded, vec![text.into()])
+            );
         }
     }
 

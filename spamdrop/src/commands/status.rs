@@ -71,6 +71,7 @@ fn gather(config: &Config) -> Result<Status> {
     let attached = |interface: &InterfaceStatus| {
         matches!(interface.state, FilterPlace::Native | FilterPlace::Generic)
     };
+    let file = allowlist::read(&config.allow_file);
     let mut status = Status {
         report: HealthReport::default(),
         attached: interfaces.iter().any(attached),
@@ -79,8 +80,9 @@ fn gather(config: &Config) -> Result<Status> {
         ports: Vec::new(),
         allowlist: status::AllowlistSizes {
             path: config.allow_file.clone(),
-            file: allowlist::read(&config.allow_file)?.nets().len(),
+            file: file.as_ref().map_or(0, |file| file.nets().len()),
             automatic: 0,
+            unreadable: file.err().map(|error| format!("{error:#}")),
         },
         wave: None,
         daemon: daemon(config),

@@ -103,6 +103,9 @@ pub struct AllowlistSizes {
     pub file: usize,
     /// Prefixes that are allowed automatically: own addresses, gateways, …
     pub automatic: usize,
+    /// Why the file cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 /// A running daemon.
@@ -132,6 +135,7 @@ impl Status {
         health::judge(HealthFacts {
             filtered: &filtered,
             unfiltered: &unfiltered,
+            allowlist: self.allowlist.unreadable.as_deref(),
             ports: &self.ports,
             blocked: self.maps.map_or(0, |maps| maps.blocked()),
             daemon: match &self.daemon {
@@ -224,9 +228,12 @@ pub fn text(
         path,
         file,
         automatic,
+        unreadable,
     } = &status.allowlist;
-    let path = path.display();
-    let allowed = format!("{file} in {path}, {automatic} automatic");
+    let allowed = match unreadable {
+        None => format!("{file} in {}, {automatic} automatic", path.display()),
+        Some(reason) => format!("{automatic} automatic; {reason}"),
+    };
     line(out, "allowlist", &allowed)?;
     if let Some(wave) = &status.wave {
         line(out, "wave", &wave::line(wave, zone))?;

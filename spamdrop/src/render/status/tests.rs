@@ -34,6 +34,7 @@ fn status() -> Status {
             path: "/etc/spamdrop/allow".into(),
             file: 4,
             automatic: 7,
+            unreadable: None,
         },
         wave: None,
         daemon: None,
