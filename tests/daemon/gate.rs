@@ -42,6 +42,8 @@ fn until_open(site: &Site, number: usize) {
 /// Waits until the filter drops a stranger's SYN. Before that, it may let a few
 /// pass, so that no class starves.
 pub(super) fn until_strangers_wait(site: &Site) {
+    // The gate only observes until the filter has the known senders.
+    until_status(site, "/daemon/state/gate/mode", "on");
     let mut passed = Vec::new();
     until("a stranger to wait", Duration::from_secs(20), || {
         let stranger = format!("100.64.3.{}", passed.len());

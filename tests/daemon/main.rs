@@ -115,11 +115,12 @@ fn stopped_cleanly(daemon: &mut Daemon) -> ExitStatus {
 
 /// Waits until the number at `pointer` is `wanted`, and returns the output of
 /// `status --json`.
-fn until_status(site: &Site, pointer: &str, wanted: u64) -> String {
+fn until_status(site: &Site, pointer: &str, wanted: impl Into<Value>) -> String {
+    let wanted = wanted.into();
     until(pointer, Duration::from_secs(3), || {
         let text = site.status(&["--json"])?;
         let json: Value = serde_json::from_str(&text)?;
-        Ok((json.pointer(pointer) == Some(&wanted.into())).then_some(text))
+        Ok((json.pointer(pointer) == Some(&wanted)).then_some(text))
     })
     .unwrap()
 }

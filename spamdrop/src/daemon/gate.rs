@@ -277,14 +277,21 @@ impl GateTask {
             .context("cannot count the connections")?
             .without(answered);
         let mut gate = self.controller.set(seen, stats.admitted, responders, now);
-        if gate.mode == GateMode::On as u32 && !self.senders.is_told() {
-            gate.mode = GateMode::Observe as u32;
-        }
+        gate.mode = self.effective_mode() as u32;
         self.full += u64::from(gate.open >= self.controller.slots());
         (self.seen, self.stats) = (seen, stats);
         self.peak = Some(self.peak.unwrap_or(seen).max(seen));
         self.limit = gate.limits[CLASSES - 1];
         self.maps.set(gate)
+    }
+
+    /// The configured mode, but the gate only observes until the filter has the
+    /// known senders.
+    fn effective_mode(&self) -> GateMode {
+        match self.settings.mode {
+            GateMode::On if !self.senders.is_told() => GateMode::Observe,
+            mode => mode,
+        }
     }
 
     /// Opens the gate at once, rather than when its last state goes stale.

@@ -43,7 +43,7 @@ impl GateTask {
 
     /// The gate's part of `status`; `None` while the gate is off.
     pub(super) fn state(&self) -> Option<GateState> {
-        let mode = match self.settings.mode {
+        let mode = match self.effective_mode() {
             GateMode::Off => return None,
             GateMode::Observe => ActiveGateMode::Observe,
             GateMode::On => ActiveGateMode::On,
