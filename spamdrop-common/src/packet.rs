@@ -77,7 +77,7 @@ const TCP_SEQUENCE_END: usize = 8;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
-/// What a packet begins with.
+/// The first header of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
     /// An Ethernet header with up to two VLAN tags (802.1Q or 802.1ad). A PPPoE
@@ -264,7 +264,7 @@ const fn is_extension(number: u8) -> bool {
     matches!(number, 0 | 43 | 44 | 51 | 60 | 135)
 }
 
-/// What a segment needs of its IP header.
+/// The fields of an IP header that a segment needs.
 #[derive(Clone, Copy)]
 struct IpFields {
     v6: bool,

@@ -13,7 +13,7 @@ pub fn set_environment() {
     // The target has no prebuilt core, and its inline assembly is unstable;
     // this process and the cargo that it starts are the only ones to see it.
     set("RUSTC_BOOTSTRAP", "1");
-    // What the inner cargo says is shown as warnings; leave only real ones.
+    // The output of the inner cargo is shown as warnings; leave only real ones.
     set("CARGO_TERM_QUIET", "true");
     let out = env::var("OUT_DIR").unwrap_or_default();
     // aya-build compiles into `OUT_DIR`, so every set of features and every

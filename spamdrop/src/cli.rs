@@ -103,7 +103,8 @@ pub enum Verb {
     /// same message is not counted twice. Exits with 1 if a file could not be
     /// read to its end.
     Learn(Learn),
-    /// Show interfaces, maps and the daemon; exits with 3 if not attached
+    /// Show how well the server is protected, interfaces, maps and the daemon;
+    /// exits with 1 if the protection is degraded, with 3 if there is none
     Status(StatusOptions),
     /// Show waves: when slots ran short, and which senders had to wait
     ///

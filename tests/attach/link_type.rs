@@ -6,9 +6,9 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::time::Instant;
 
 use etherparse::{IpHeaders, NetSlice, PacketBuilder, PacketBuilderStep, SlicedPacket};
+use spamdrop_lab::wait::until;
 
 use super::*;
 
@@ -95,15 +95,13 @@ fn is_answered(tun: &mut File, source: &str, dest: &str) -> bool {
     let segment = builder.tcp(4000, 25, 1, 1000).syn();
     segment.write(&mut packet, &[]).unwrap();
     tun.write_all(&packet).unwrap();
-    let start = Instant::now();
     let mut answer = [0; 2048];
-    while start.elapsed() < WAIT {
-        match tun.read(&mut answer) {
-            Ok(length) if is_to(&answer[..length], source) => return true,
-            _ => std::thread::sleep(Duration::from_millis(5)),
-        }
-    }
-    false
+    let answered = || {
+        let read = tun.read(&mut answer);
+        let is_answer = read.is_ok_and(|length| is_to(&answer[..length], source));
+        Ok(is_answer.then_some(()))
+    };
+    until("an answer", WAIT, answered).is_ok()
 }
 
 fn is_to(packet: &[u8], dest: &str) -> bool {

@@ -256,6 +256,27 @@ fn the_allowlist_is_a_file_that_needs_no_filter() {
 }
 
 #[test]
+fn a_list_that_is_too_long_can_only_be_shortened() {
+    let home = Home::new("");
+    let lines: Vec<String> = (0..1_048_580_u32)
+        .map(|number| std::net::Ipv4Addr::from(0x1400_0000 + number).to_string())
+        .collect();
+    let path = home.write("allow_file", lines.join("\n").as_bytes());
+    let before = fs::metadata(&path).unwrap().len();
+    let output = home.run(&["allow", "add", "192.0.2.1"]);
+    assert_eq!(code(&output), 78);
+    assert!(
+        stderr(&output).contains("exceed the filter's capacity of 1048576"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(fs::metadata(&path).unwrap().len(), before);
+    let output = home.run(&["allow", "remove", "20.0.0.0"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(fs::metadata(&path).unwrap().len() < before);
+}
+
+#[test]
 fn a_wide_prefix_is_allowed_by_force_only() {
     let home = Home::new("");
     for wide in ["0.0.0.0/0", "::/0", "10.0.0.0/7"] {

@@ -94,7 +94,7 @@ fn one_that_is_absent_keeps_the_filter_off_no_other() {
             time
         })
         .collect();
-    // What is looked at once a second is found just in time for the next one.
+    // A check once a second would find an interface after a second.
     let fast = times.iter().filter(|time| time.as_millis() < 800).count();
     assert!(fast >= 3, "{times:?}");
     until_filtered(&site, "eth8");
@@ -239,7 +239,7 @@ fn links(site: &Site) -> BTreeMap<String, bool> {
         .collect()
 }
 
-/// What differs between `status` and the interfaces, if anything.
+/// The first difference between `status` and the interfaces.
 fn disagreement(site: &Site, wanted: &[&str]) -> Option<String> {
     let (states, links) = (states(site), links(site));
     for (name, has_filter) in &links {

@@ -36,7 +36,7 @@ const CLEAN: &str = "100.64.0.1";
 /// A SYN without an answer for this long was dropped. The time includes a
 /// retransmission.
 const SILENCE: Duration = Duration::from_millis(1500);
-const SOON: Duration = Duration::from_secs(4);
+const SOON: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(3);
 
 fn site(change: impl FnOnce(&mut Options)) -> Site {

@@ -23,15 +23,21 @@ const BATCH: usize = 1_000;
 /// Chooses the frames of an earlier run again.
 const SEED: &str = "SPAMDROP_FRAMES_SEED";
 
-#[test]
-fn filter_and_oracle_agree_on_every_frame() {
+/// A filter that has the entries of random sources.
+fn seeded() -> (Rng, Filter, Sources) {
     let seed = match env::var(SEED) {
         Ok(seed) => seed.parse().unwrap(),
         Err(_) => fastrand::u64(..),
     };
     announce(seed);
-    let (mut rng, mut filter, sources) = (Rng::with_seed(seed), Filter::new(), Sources::new());
+    let (rng, mut filter, sources) = (Rng::with_seed(seed), Filter::new(), Sources::new());
     sources.install(&mut filter);
+    (rng, filter, sources)
+}
+
+#[test]
+fn filter_and_oracle_agree_on_every_frame() {
+    let (mut rng, mut filter, sources) = seeded();
     let start = filter.list.counters().unwrap();
     for _ in 0..FRAMES / BATCH {
         let frames: Vec<Vec<u8>> = (0..BATCH)
@@ -47,13 +53,7 @@ fn filter_and_oracle_agree_on_every_frame() {
 /// without theirs.
 #[test]
 fn filter_and_oracle_agree_on_every_packet() {
-    let seed = match env::var(SEED) {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => fastrand::u64(..),
-    };
-    announce(seed);
-    let (mut rng, mut filter, sources) = (Rng::with_seed(seed), Filter::new(), Sources::new());
-    sources.install(&mut filter);
+    let (mut rng, mut filter, sources) = seeded();
     let mut dropped = 0;
     for _ in 0..PACKETS {
         let (frame, ip) = generate::frame(&mut rng, &sources);

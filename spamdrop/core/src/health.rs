@@ -23,7 +23,7 @@ pub enum Health {
     Unprotected,
 }
 
-/// What [`judge`] considers.
+/// The facts that [`judge`] considers.
 #[derive(Clone, Copy, Debug)]
 pub struct HealthFacts<'a> {
     /// The interfaces on which the filter runs.
@@ -40,7 +40,7 @@ pub struct HealthFacts<'a> {
     pub daemon: DaemonHealth<'a>,
 }
 
-/// What is known of the daemon.
+/// The state of the daemon, as far as it can be read.
 #[derive(Clone, Copy, Debug)]
 pub enum DaemonHealth<'a> {
     /// It does not run.
@@ -56,7 +56,7 @@ pub enum DaemonHealth<'a> {
 pub struct HealthReport {
     /// The health.
     pub health: Health,
-    /// What is protected: interfaces, ports, and the number of blocks.
+    /// The protected interfaces and ports, and the number of blocks.
     #[serde(skip)]
     pub scope: String,
     /// One sentence for each problem; empty only if protected.

@@ -66,7 +66,7 @@ pub(super) struct Supervisor {
     blocklist: Blocklist,
     refusals: AttachRefusals,
     packets: Option<PacketLog>,
-    /// What the tasks were last told never to block.
+    /// The prefixes that the tasks must not block, as they were last told.
     protected: Protected,
     /// Whether addresses, routes or interfaces have changed.
     network_changed: bool,

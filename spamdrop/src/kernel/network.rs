@@ -340,7 +340,7 @@ impl Changes {
     }
 }
 
-/// What changed.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// An interface, and possibly addresses and routes.

@@ -57,7 +57,7 @@ impl Blocklist {
                     .destinations6
                     .remove(&Key::new(length, net.addr().octets())),
             }
-            .with_context(|| format!("cannot stop protecting {net}"))?;
+            .with_context(|| format!("cannot remove the destination {net}"))?;
         }
         for net in wanted.difference(held) {
             let (length, value) = (net.prefix_len().into(), Destination::default());
@@ -71,7 +71,7 @@ impl Blocklist {
                         .insert(&Key::new(length, net.addr().octets()), value, 0)
                 }
             }
-            .with_context(|| format!("cannot protect {net}"))?;
+            .with_context(|| format!("cannot add the destination {net}"))?;
         }
         Ok(())
     }
