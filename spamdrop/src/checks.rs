@@ -5,15 +5,15 @@ use anyhow::{Context as _, Result};
 
 use crate::config::Config;
 use crate::courier;
-use crate::exit::{Exit, Failure};
-use crate::kernel::network::{self, overlaps};
 use crate::kernel::sockets;
 use crate::render::trust;
 use spamdrop_core::log::MailServer;
 use spamdrop_core::warning::Warning;
 
 mod answer;
+mod start;
 pub use answer::answer;
+pub use start::{ensure_complete, ensure_no_overlap, ensure_slots, ensure_startable};
 
 pub mod zones;
 
@@ -31,19 +31,6 @@ pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
         warnings.extend(courier(config)?);
     }
     Ok(warnings)
-}
-
-/// Fails if two of the configured interfaces carry the same packets.
-///
-/// # Errors
-///
-/// They do ([`Exit::Config`]), or the kernel does not list the interfaces.
-pub fn ensure_no_overlap(config: &Config) -> Result<()> {
-    let overlaps = overlaps(&config.interfaces, &network::interfaces()?);
-    match overlaps.first() {
-        Some(overlap) => Err(Failure::new(Exit::Config, overlap.to_string())),
-        None => Ok(()),
-    }
 }
 
 /// Warns about a server other than Courier, because the default match selects

@@ -7,7 +7,7 @@
 //! as from xt_recent for a list that does not exist. Only a killed process
 //! leaves the FIFO itself; its writers wait until the next start adopts it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, symlink};
@@ -64,9 +64,7 @@ impl Fifo {
             .open(path)
             .with_context(|| format!("cannot open {shown}"))?;
         let metadata = file.metadata()?;
-        if !metadata.file_type().is_fifo() || metadata.uid() != geteuid().as_raw() {
-            bail!("{shown} is no FIFO of ours; remove it, or name another path as `fifo`");
-        }
+        ensure_ours(path, &metadata)?;
         fchmod(&file, MODE).with_context(|| format!("cannot change the mode of {shown}"))?;
         Ok(Self {
             path: path.into(),
@@ -120,6 +118,29 @@ impl Drop for Fifo {
             log::warn!("cannot replace {path}, so writers will wait: {error}");
         }
     }
+}
+
+/// Fails if [`Fifo::open`] would find another kind of file at `path`, or
+/// another user's FIFO.
+///
+/// # Errors
+///
+/// As said.
+pub(crate) fn ensure_usable(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(_) if is_link(path) => Ok(()),
+        Ok(metadata) => ensure_ours(path, &metadata),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
+    }
+}
+
+fn ensure_ours(path: &Path, metadata: &Metadata) -> Result<()> {
+    if metadata.file_type().is_fifo() && metadata.uid() == geteuid().as_raw() {
+        return Ok(());
+    }
+    let shown = path.display();
+    bail!("{shown} is no FIFO of ours; remove it, or name another path as `fifo`")
 }
 
 /// Whether an earlier process left a FIFO at `path`, or the link that replaces

@@ -31,7 +31,11 @@ fn main() -> ExitCode {
         Err(error) if exit::is_silent(&error) => exit::code(&error),
         Err(error) => {
             // If standard error is closed, only the exit code remains.
-            let _ = writeln!(io::stderr(), "spamdrop: {error:#}");
+            let prefix = match is_journal() {
+                true => format!("<{}>", priority(Level::Error)),
+                false => String::new(),
+            };
+            let _ = writeln!(io::stderr(), "{prefix}spamdrop: {error:#}");
             exit::code(&error)
         }
     }
@@ -69,19 +73,24 @@ fn style(terminal: bool) -> Style {
 
 /// Configures the log. Messages go to standard error, from level `info` or that
 /// of `RUST_LOG`; packets from the level of `--log-packets`. The daemon's
-/// messages carry the time, unless the journal adds it.
+/// messages carry the time; if standard error is the journal, which has its own
+/// time, they carry their priority instead.
 fn start_log(verb: &Verb) {
     let daemon = match verb {
         Verb::Run(args) => Some(args),
         _ => None,
     };
-    let timed = daemon.is_some() && std::env::var_os("JOURNAL_STREAM").is_none();
+    let is_journal = is_journal();
+    let timed = daemon.is_some() && !is_journal;
     let env = Env::default().default_filter_or("info");
     let mut builder = env_logger::Builder::from_env(env);
     if let Some(level) = daemon.and_then(|args| args.log_packets) {
         builder.filter_module(packet_log::TARGET, level.into());
     }
     builder.format(move |out, record| {
+        if is_journal {
+            write!(out, "<{}>", priority(record.level()))?;
+        }
         if timed {
             write!(out, "{} ", out.timestamp_seconds())?;
         }
@@ -95,4 +104,26 @@ fn start_log(verb: &Verb) {
         writeln!(out, "{}", record.args())
     });
     builder.init();
+}
+
+/// Whether standard error is the journal: systemd sets `JOURNAL_STREAM` to its
+/// device and inode (systemd.exec(5)). A process that inherits the variable may
+/// have another standard error.
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    rustix::fs::fstat(io::stderr())
+        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+/// The priority of syslog(3), which journald takes from a prefix
+/// (sd-daemon(3)).
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
 }

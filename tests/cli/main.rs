@@ -8,8 +8,9 @@ mod report;
 mod scan;
 
 use std::fs;
-use std::io::{self, ErrorKind, Write as _};
-use std::net::TcpListener;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -303,14 +304,33 @@ fn completions_know_every_verb() {
     }
 }
 
+/// journald takes the priority of a line from such a prefix.
 #[test]
-fn a_match_that_no_user_can_meet_is_refused() {
-    let home = Home::new("journal = true\njournal_match = [\"_UID=no-such-user\"]\n");
-    let output = home.run(&["config", "check"]);
-    assert_eq!(code(&output), 78);
-    assert!(
-        stderr(&output).contains("no user no-such-user"),
-        "{}",
-        stderr(&output)
+fn messages_to_the_journal_carry_their_priority() {
+    let home = Home::new("");
+    let (mut reader, writer) = io::pipe().unwrap();
+    let stat = fs::metadata(format!("/proc/self/fd/{}", writer.as_raw_fd())).unwrap();
+    let stream = format!("{}:{}", stat.dev(), stat.ino());
+    let written = |stream: &str| {
+        for (args, code) in [(["lookup", "192.0.2.1"], 0), (["scan", "/nonexistent"], 1)] {
+            let mut command = home.command(&args);
+            command.env("JOURNAL_STREAM", stream);
+            command.stderr(writer.try_clone().unwrap());
+            assert_eq!(command.status().unwrap().code(), Some(code));
+        }
+    };
+    written(&stream);
+    written("8:1");
+    drop(writer);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    let starts: Vec<&str> = text
+        .lines()
+        .map(|line| line.split_once(' ').unwrap().0)
+        .collect();
+    assert_eq!(
+        starts,
+        ["<4>spamdrop:", "<3>spamdrop:", "spamdrop:", "spamdrop:"],
+        "{text}"
     );
 }

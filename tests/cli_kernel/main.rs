@@ -5,6 +5,7 @@
 mod attach;
 mod block;
 mod bulk;
+mod check;
 mod import;
 mod refusal;
 

@@ -1,7 +1,8 @@
 //! The first line of `status` and its exit code: what degrades them, what
 //! clears that, and what does not touch them.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use rusqlite::Connection;
 use spamdrop::lock::{WriteLock, set_verb};
@@ -76,6 +77,88 @@ fn each_cause_degrades_the_health_and_its_end_clears_it() {
     let _daemon = site.run().unwrap();
     until_degraded(&site, "the filter does not know the known senders");
     drop(database);
+    until_protected(&site);
+}
+
+/// Waits for the cause in the health line and in the log.
+fn until_degraded_and_logged(site: &Site, daemon: &Daemon, reason: &str) {
+    until_degraded(site, reason);
+    let is_logged = |line: &str| line.contains("warning: ") && line.contains(reason);
+    daemon.wait_for(is_logged, SEEN).unwrap();
+}
+
+#[test]
+fn a_silent_log_degrades_until_its_next_line() {
+    let site = site(|_| {});
+    let mut daemon = site.run().unwrap();
+    site.log("first").unwrap();
+    until_status(&site, "/daemon/state/files/0/lines", 1);
+    assert!(stopped_cleanly(&mut daemon).success());
+    // A day has passed since.
+    let positions = site.path("state/positions.json");
+    let mut saved: Value = serde_json::from_slice(&fs::read(&positions).unwrap()).unwrap();
+    let log = site.path("mail.log").display().to_string();
+    saved["silences"][&log]["watched_s"] = (86_400 + 60).into();
+    fs::write(&positions, saved.to_string()).unwrap();
+    let daemon = site.run().unwrap();
+    until_degraded_and_logged(&site, &daemon, "mail.log: no line for more than 1d;");
+    site.log("at last").unwrap();
+    until_protected(&site);
+}
+
+#[test]
+fn a_log_that_is_not_understood_degrades_until_a_line_is() {
+    let site = site(|_| {});
+    let daemon = site.run().unwrap();
+    for _ in 0..20 {
+        let line = rejection(ZOMBIE).replace("courieresmtpd", "esmtpd");
+        site.log(&line).unwrap();
+    }
+    until_degraded_and_logged(&site, &daemon, "in a form that is not understood");
+    let shown = site.status(&[]).unwrap();
+    assert!(shown.contains("  near miss, "), "{shown}");
+    site.log(&rejection(ZOMBIE)).unwrap();
+    until_protected(&site);
+}
+
+#[test]
+fn slots_that_contradict_the_mail_server_or_are_unknown_degrade() {
+    let site = site(|_| {});
+    fs::create_dir(site.path("courier")).unwrap();
+    fs::write(site.path("courier/esmtpd"), "MAXDAEMONS=40\n").unwrap();
+    site.configure("slots = 60").unwrap();
+    let mut daemon = site.run().unwrap();
+    until_degraded_and_logged(
+        &site,
+        &daemon,
+        "`slots` is 60, but the mail server's number",
+    );
+    site.configure("").unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    until_protected(&site);
+    fs::remove_file(site.path("courier/esmtpd")).unwrap();
+    site.configure("slots = 0").unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    until_degraded_and_logged(&site, &daemon, "slots is unknown: there is no file");
+    site.configure("slots = 0\nadmit = \"off\"").unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    until_protected(&site);
+}
+
+#[test]
+fn terminate_without_the_rights_for_it_degrades() {
+    let dir = tempfile::tempdir().unwrap();
+    let weak = dir.path().join("spamdrop");
+    let program = env!("CARGO_BIN_EXE_spamdrop");
+    let script = format!("#!/bin/sh\nexec setpriv --bounding-set=-kill {program} \"$@\"\n");
+    fs::write(&weak, script).unwrap();
+    fs::set_permissions(&weak, Permissions::from_mode(0o755)).unwrap();
+    let site = Site::new(&weak, |_| {}).unwrap();
+    site.configure("release = \"terminate\"").unwrap();
+    let mut daemon = site.run().unwrap();
+    until_degraded_and_logged(&site, &daemon, "the daemon lacks CAP_KILL;");
+    site.configure("release = \"destroy\"").unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
     until_protected(&site);
 }
 

@@ -45,6 +45,9 @@ pub struct DaemonState {
     pub sources: Vec<SourceState>,
     /// Number of log events by the name of the decision, such as `blocked`.
     pub events: BTreeMap<String, u64>,
+    /// Number of log lines that look like rejections and were not understood,
+    /// by the reason.
+    pub near_misses: BTreeMap<String, u64>,
     /// Addresses and entries whose connections have not ended yet.
     pub pending_releases: u64,
     /// Connections that spamdrop ended.

@@ -10,11 +10,11 @@ use crate::config::Config;
 use crate::dnsbl::Resolver;
 use crate::dnsbl::inquiry::ask_zone;
 use crate::dnsbl::join_all;
-use spamdrop_core::dnsbl::question::{TEST_LISTED, TEST_UNLISTED};
-use spamdrop_core::dnsbl::refusal_code::{explain, is_refusal};
+use spamdrop_core::dnsbl::question::TEST_LISTED;
 use spamdrop_core::dnsbl::reply_text::own_code;
 use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
-use spamdrop_core::dnsbl::zone::{Reply, Said, Trouble};
+use spamdrop_core::dnsbl::zone::Said;
+use spamdrop_core::dnsbl::zone_test::{TEST_ADDRESSES, ZoneState, test_rule};
 use spamdrop_core::log::MailServer;
 use spamdrop_core::warning::Warning;
 
@@ -54,25 +54,18 @@ fn warning(text: String) -> Warning {
 }
 
 async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<String> {
-    // The rule's text and its filter of addresses do not matter here.
-    let bare = Rule {
-        only: None,
-        effect: match &rule.effect {
-            Effect::Allow { .. } => Effect::Allow { by_text: false },
-            _ => Effect::Reject(Text::Plain),
-        },
-        ..rule.clone()
-    };
+    let bare = test_rule(rule);
     let ask = |addr: Ipv4Addr| ask_zone(resolver, &bare, addr.into(), WAIT);
-    let (listed, unlisted) = tokio::join!(ask(TEST_LISTED), ask(TEST_UNLISTED));
-    let zone = &rule.zone;
-    let what = match complaint(&listed, &unlisted, &bare.effect) {
-        None if is_courier && rule.effect == Effect::Reject(Text::Record) => {
-            coded(resolver, rule).await
+    let [listed, unlisted] = TEST_ADDRESSES;
+    let (listed, unlisted) = tokio::join!(ask(listed), ask(unlisted));
+    match ZoneState::of(&bare, &listed, &unlisted) {
+        ZoneState::Broken(text) | ZoneState::Untested(text) => Some(text),
+        ZoneState::Works if is_courier && rule.effect == Effect::Reject(Text::Record) => {
+            let text = coded(resolver, rule).await?;
+            Some(format!("{} {text}", rule.zone))
         }
-        what => what,
-    };
-    what.map(|what| format!("{zone} {what}"))
+        ZoneState::Works => None,
+    }
 }
 
 /// Warns if the zone's text has a code of its own. In the log, only Courier's
@@ -90,27 +83,4 @@ async fn coded(resolver: &Resolver, rule: &Rule) -> Option<String> {
     Some(format!(
         "begins its text with {code}, so Courier's rejections by it carry no 511 and block nobody; write a text without a code for it in BLACKLISTS, in place of *"
     ))
-}
-
-fn complaint(listed: &Reply, unlisted: &Reply, effect: &Effect) -> Option<String> {
-    if let Said::Nothing(trouble) = &listed.said {
-        return Some(match trouble {
-            Trouble::Odd(address) if is_refusal(*address) => {
-                format!("answered {address}: {}", explain(*address))
-            }
-            Trouble::Odd(_) | Trouble::Complaint(_) => {
-                format!("{trouble}; is it still a blocklist?")
-            }
-            Trouble::Failed(_) | Trouble::Paused => format!("could not be queried: {trouble}"),
-        });
-    }
-    if unlisted.said != Said::No && !unlisted.addresses.is_empty() {
-        return Some(format!(
-            "lists {TEST_UNLISTED}, so it lists every address; remove it"
-        ));
-    }
-    let is_allow_list = matches!(effect, Effect::Allow { .. });
-    (listed.said == Said::No && !is_allow_list).then(|| {
-        format!("does not list {TEST_LISTED}, as every blocklist does; is its name right?")
-    })
 }

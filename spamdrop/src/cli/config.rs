@@ -9,8 +9,9 @@ use super::Output;
 pub enum ConfigVerb {
     /// Check the configuration and the mail server's settings
     ///
-    /// Exits with 78 if the configuration is wrong, and with 0 if there are
-    /// only warnings.
+    /// Reads everything that `run` reads, and changes nothing. Exits with 0 if
+    /// `run` would start, even if there are warnings; else as `run` would: with
+    /// 78 if the configuration is wrong.
     Check(Check),
 }
 
@@ -20,6 +21,9 @@ pub struct Check {
     /// Do not test whether the DNS blocklists answer
     #[arg(long)]
     pub offline: bool,
+    /// Exit with 1 if there are warnings
+    #[arg(long)]
+    pub strict: bool,
     /// Output format.
     #[command(flatten)]
     pub output: Output,

@@ -1,6 +1,7 @@
-//! `config check`: settings that are valid but unwise.
+//! `config check`: whether `run` would start, and settings that are unwise.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -9,17 +10,20 @@ use tokio::runtime;
 use crate::checks;
 use crate::cli;
 use crate::config::{Config, PATH};
+use crate::exit::{Exit, Failure};
 use crate::kernel::network::{self, Framing, named};
 use crate::render::check::{self, Checked};
 use crate::render::json;
+use crate::store::{Store, VERB_WAIT};
+use crate::tail::has_recent_entry;
 use spamdrop_core::warning::Warning;
 
 /// Runs the verb on a configuration that was read and so is valid.
 ///
 /// # Errors
 ///
-/// `run` would refuse the configuration ([`crate::exit::Exit::Config`]), the
-/// kernel cannot be queried, or the mail server's file cannot be read.
+/// `run` would not start; the kernel cannot be queried, or the mail server's
+/// file cannot be read. With `--strict`, there are warnings ([`Exit::Failed`]).
 pub fn run(
     config: &Config,
     path: Option<&Path>,
@@ -27,12 +31,12 @@ pub fn run(
     out: &mut impl Write,
 ) -> Result<()> {
     let default = || Path::new(PATH).exists().then_some(Path::new(PATH));
-    if config.journal {
-        config.journal_args()?;
-    }
+    checks::ensure_startable(config)?;
     let mut warnings = Vec::new();
     interfaces(config, &mut warnings)?;
     logs(config, &mut warnings);
+    warnings.extend(journal(config)?);
+    warnings.extend(database(config));
     warnings.extend(checks::warnings(config)?);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -49,16 +53,14 @@ pub fn run(
     } else {
         check::text(out, &checked)?;
     }
+    if args.strict && !checked.warnings.is_empty() {
+        return Err(Failure::silent(Exit::Failed as u8));
+    }
     Ok(())
 }
 
 fn interfaces(config: &Config, warnings: &mut Vec<Warning>) -> Result<()> {
     let existing = network::interfaces()?;
-    let about = "interfaces";
-    if config.interfaces.is_empty() {
-        let text = "is empty; `spamdrop run` then needs --interface".into();
-        warnings.push(Warning { about, text });
-    }
     for name in &config.interfaces {
         let text = match named(&existing, name).map(|interface| &interface.framing) {
             None => format!("there is no interface {name:?}; `ip link` lists them"),
@@ -67,17 +69,49 @@ fn interfaces(config: &Config, warnings: &mut Vec<Warning>) -> Result<()> {
             ),
             Some(_) => continue,
         };
+        let about = "interfaces";
         warnings.push(Warning { about, text });
     }
-    checks::ensure_no_overlap(config)
+    Ok(())
 }
 
+/// Warns about logs that cannot be read.
 fn logs(config: &Config, warnings: &mut Vec<Warning>) {
-    let files = config.logs.iter().filter(|path| path.as_os_str() != "-");
-    for path in files.filter(|path| !path.exists()) {
-        warnings.push(Warning {
-            about: "logs",
-            text: format!("there is no file {path:?}; `spamdrop run` waits for it"),
-        });
+    for path in config.logs.iter().filter(|path| path.as_os_str() != "-") {
+        let text = match File::open(path) {
+            Ok(_) => continue,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                format!("there is no file {path:?}; `spamdrop run` waits for it")
+            }
+            Err(error) => format!("cannot read {path:?}: {error}"),
+        };
+        let about = "logs";
+        warnings.push(Warning { about, text });
     }
+}
+
+/// Warns about a journal in which nothing matches.
+///
+/// # Errors
+///
+/// `journal_match` names only users that do not exist.
+fn journal(config: &Config) -> Result<Option<Warning>> {
+    if !config.journal {
+        return Ok(None);
+    }
+    let text = match has_recent_entry(&config.journal_args()?) {
+        Ok(true) => return Ok(None),
+        Ok(false) => "matches no entry of the last seven days; does the mail server log to the journal, as one of these users?".to_owned(),
+        Err(error) => format!("cannot be tried: {error:#}"),
+    };
+    let about = "journal_match";
+    Ok(Some(Warning { about, text }))
+}
+
+/// Warns about a database of known senders that cannot be read.
+fn database(config: &Config) -> Option<Warning> {
+    let error = Store::open_existing(&config.store_file(), VERB_WAIT).err()?;
+    let text = format!("the known senders cannot be read: {error:#}");
+    let about = "state_dir";
+    Some(Warning { about, text })
 }

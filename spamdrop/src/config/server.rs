@@ -1,8 +1,8 @@
 //! Values that the mail server's own settings provide if ours are empty.
 
 use anyhow::Result;
-use spamdrop_core::courier::esmtpd::DEFAULT_SLOTS;
 use spamdrop_core::dnsbl::rule;
+use spamdrop_core::gate::Slots;
 use spamdrop_core::log::MailServer;
 use spamdrop_core::zones::Zones;
 
@@ -34,15 +34,16 @@ impl Config {
 
     /// Number of connections that the mail server serves at once.
     #[must_use]
-    pub fn server_slots(&self) -> u32 {
-        match self.slots {
-            // The start warns about a file that cannot be read.
-            0 => courier::settings(&self.courier_dir)
-                .ok()
-                .flatten()
-                .map_or(DEFAULT_SLOTS, |settings| settings.slots()),
-            slots => slots,
-        }
+    pub fn server_slots(&self) -> Slots {
+        let path = self.courier_dir.join("esmtpd").display().to_string();
+        let is_courier = self.servers.contains(&MailServer::Courier);
+        let theirs = match courier::settings(&self.courier_dir) {
+            _ if !is_courier => Err("it is read from Courier's settings only".into()),
+            Ok(Some(settings)) => Ok(settings.slots()),
+            Ok(None) => Err(format!("there is no file {path}")),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        Slots::choose(self.slots, theirs, &path)
     }
 }
 

@@ -14,8 +14,9 @@ use anyhow::{Context as _, Result};
 use spamdrop_common::gate::{
     CLASSES, Gate, GateMode, GateStats, RESPONDER_IPV4, RESPONDER_IPV6, SMTP_PORT,
 };
+use spamdrop_core::dnsbl::zone_test::ZoneTests;
 use spamdrop_core::event::Evidence;
-use spamdrop_core::gate::{GateController, Occupancy};
+use spamdrop_core::gate::{GateController, Occupancy, Slots};
 use spamdrop_core::smtp::DEFAULT_TEXT;
 use spamdrop_core::zones::Zones;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -70,8 +71,7 @@ pub(super) enum GateMessage {
 #[derive(Clone, Debug)]
 pub(super) struct GateSettings {
     pub mode: GateMode,
-    /// Number of connections that the mail server serves at once.
-    pub slots: u32,
+    pub slots: Slots,
     /// The zones and the name servers, or why they are unknown.
     pub lookups: Result<(Zones, Vec<SocketAddr>), String>,
     pub max_lookups_per_day: u32,
@@ -122,6 +122,7 @@ impl GateTask {
         let mut maps = GateMaps::open(&settings.pin_dir)?;
         maps.clear_verdicts()?;
         let health = Health::new(status.clone());
+        report_slots(&settings, &health);
         let (zones, resolver) = lookups(&settings, &health);
         Ok(Self {
             controller: controller(&settings),
@@ -210,6 +211,7 @@ impl GateTask {
         self.controller = controller(&self.settings);
         self.has_old_verdicts = true;
         self.clear_verdicts();
+        report_slots(&self.settings, &self.health);
         let (zones, resolver) = lookups(&self.settings, &self.health);
         let per_day = self.settings.max_lookups_per_day;
         self.lookups.reconfigure(zones, resolver, per_day);
@@ -335,11 +337,25 @@ impl GateTask {
         self.senders.poll(&self.settings, &self.health);
         let spent = self.lookups.is_spent().then(|| BUDGET_SPENT.into());
         self.health.set(Subject::Lookups, spent);
+        self.test_zones();
         let refused = self.lookups.refusals().trouble();
         self.health.set(Subject::Zones, refused);
         self.record();
         self.history.poll(&self.settings.store, &self.health);
         self.tell();
+    }
+
+    /// Tests the zones while they are used.
+    fn test_zones(&mut self) {
+        let is_on = self.is_on();
+        let tests = is_on.then(|| self.lookups.test_zones());
+        let trouble = |text: fn(&ZoneTests) -> Option<String>| tests.and_then(text);
+        let silence = |tests: &ZoneTests| tests.silence(clock::instant());
+        self.health
+            .set(Subject::BrokenZones, trouble(ZoneTests::broken));
+        self.health
+            .set(Subject::UntestedZones, trouble(ZoneTests::untested));
+        self.health.set(Subject::NameServers, trouble(silence));
     }
 
     fn tell(&self) {
@@ -367,10 +383,17 @@ impl GateTask {
 }
 
 fn controller(settings: &GateSettings) -> GateController {
+    let slots = settings.slots.count;
     // The seed must be secret; the hasher's keys are random numbers from the
     // kernel.
-    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), settings.slots);
-    GateController::new(settings.mode, settings.slots, seed as u32)
+    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), slots);
+    GateController::new(settings.mode, slots, seed as u32)
+}
+
+fn report_slots(settings: &GateSettings, health: &Health) {
+    let is_on = settings.mode != GateMode::Off;
+    let trouble = settings.slots.trouble.clone().filter(|_| is_on);
+    health.set(Subject::Slots, trouble);
 }
 
 /// The zones and the resolver. If they are unavailable, the gate works without

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 /// The parts of the daemon that can have a problem. Each has at most one text
 /// at a time.
@@ -25,6 +26,10 @@ pub(super) enum Subject {
     DiskThread,
     /// The logs that are read.
     Sources,
+    /// The log of this path, which has no new lines.
+    Silence(PathBuf),
+    /// Lines that look like rejections and are not understood.
+    NearMisses,
     /// Read positions.
     Positions,
     /// Evidence about senders that is to be written to the database.
@@ -37,6 +42,8 @@ pub(super) enum Subject {
     Samples,
     /// The gate.
     Gate,
+    /// The number of the mail server's slots.
+    Slots,
     /// Verdicts that other zones gave.
     Verdicts,
     /// The resolver and the zones.
@@ -45,8 +52,16 @@ pub(super) enum Subject {
     Lookups,
     /// Zones that refuse to answer.
     Zones,
+    /// Zones that list everybody, or whose answers are no listings.
+    BrokenZones,
+    /// Zones that cannot be tested.
+    UntestedZones,
+    /// Name servers that are silent.
+    NameServers,
     /// Connections of blocked peers.
     Release,
+    /// The rights for `release = "terminate"`.
+    Terminate,
     /// Releases that an earlier daemon or `add` left pending.
     PendingReleases,
     /// The responder.
@@ -59,7 +74,8 @@ pub(super) enum Subject {
 
 impl Subject {
     /// Whether a problem impairs the protection. The others concern records and
-    /// logs; mail clients can use up the look-ups of a day; and `status` looks
+    /// logs; mail clients can use up the look-ups of a day; rejections by a zone that
+    /// cannot be tested still block; and `status` looks
     /// at the interfaces itself.
     fn degrades(&self) -> bool {
         !matches!(
@@ -71,6 +87,7 @@ impl Subject {
                 | Self::WaveHistory
                 | Self::Samples
                 | Self::Lookups
+                | Self::UntestedZones
                 | Self::StateFile
         )
     }
@@ -80,6 +97,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Interface(name) => name,
+            Self::Silence(path) => return path.display().fmt(f),
             Self::Interfaces => "interfaces",
             Self::Network => "network",
             Self::Allowlist => "allowlist",
@@ -88,17 +106,23 @@ impl fmt::Display for Subject {
             Self::WriteLock => "write lock",
             Self::DiskThread => "disk thread",
             Self::Sources => "sources",
+            Self::NearMisses => "near misses",
             Self::Positions => "log positions",
             Self::Reputation => "sender database",
             Self::KnownSenders => "known senders",
             Self::WaveHistory => "wave history",
             Self::Samples => "wave samples",
             Self::Gate => "gate",
+            Self::Slots => "slots",
             Self::Verdicts => "verdicts",
             Self::Resolver => "resolver",
             Self::Lookups => "look-ups",
             Self::Zones => "zones",
+            Self::BrokenZones => "broken zones",
+            Self::UntestedZones => "untested zones",
+            Self::NameServers => "name servers",
             Self::Release => "release",
+            Self::Terminate => "rights to terminate",
             Self::PendingReleases => "pending releases",
             Self::Responder => "responder",
             Self::Fifo => "fifo",

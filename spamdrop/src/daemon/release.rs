@@ -103,6 +103,7 @@ impl ReleaseTask {
     pub async fn run(mut self, mut inbox: UnboundedReceiver<ReleaseMessage>) {
         let mut look = period(PERIOD);
         let mut second = period(SECOND);
+        self.check_rights();
         while !(self.is_finishing && self.releases.is_empty()) {
             tokio::select! {
                 biased;
@@ -129,11 +130,23 @@ impl ReleaseTask {
                 self.health
                     .report(Subject::PendingReleases, failed, adopted);
             }
-            ReleaseMessage::Reconfigure(settings) => self.settings = settings,
+            ReleaseMessage::Reconfigure(settings) => {
+                self.settings = settings;
+                self.check_rights();
+            }
             ReleaseMessage::Protect(protected) => self.protected = protected,
             ReleaseMessage::Finish => self.is_finishing = true,
             ReleaseMessage::Stop => {}
         }
+    }
+
+    /// Reports missing rights for `release = "terminate"`.
+    fn check_rights(&self) {
+        let trouble = match self.settings.mode {
+            ReleaseMode::Terminate => terminate_trouble(owner::missing_capabilities()),
+            ReleaseMode::Destroy | ReleaseMode::Off => None,
+        };
+        self.health.set(Subject::Terminate, trouble);
     }
 
     fn tell(&self) {
@@ -270,6 +283,18 @@ fn is_served(ports: &[u16]) -> io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+fn terminate_trouble(missing: io::Result<Vec<&str>>) -> Option<String> {
+    let missing = match missing {
+        Ok(missing) if missing.is_empty() => return None,
+        Ok(missing) => missing.join(", "),
+        Err(error) => format!("its capabilities ({error})"),
+    };
+    Some(format!(
+        "`release = \"terminate\"` ends no process: the daemon lacks {missing}; grant that, or set \
+         `release = \"destroy\"`"
+    ))
 }
 
 fn explain(error: io::Error) -> anyhow::Error {

@@ -10,11 +10,12 @@ use super::release::ReleaseSettings;
 use super::responder::ResponderSettings;
 use super::sources::SourceSettings;
 use super::watch::WatchSettings;
+use crate::checks;
 use crate::config::{Admit, Answer, Config, Seal};
 use crate::dnsbl::resolver::name_servers;
-use crate::exit::{Exit, Failure};
 use crate::install::FilterSettings;
 use crate::responder::host_name;
+use spamdrop_core::gate::Slots;
 use spamdrop_core::release::ReleaseMode;
 
 /// The settings of all tasks.
@@ -36,7 +37,9 @@ impl Settings {
     ///
     /// A value that `run` needs is missing or wrong.
     pub fn new(config: &Config) -> Result<Self> {
-        ensure_complete(config)?;
+        checks::ensure_complete(config)?;
+        let slots = config.server_slots();
+        checks::ensure_slots(config.admit, &slots)?;
         let rule = BlockRule {
             ttl_s: config.ttl_s(),
             hard_limit_s: config.hard_limit_s(),
@@ -63,25 +66,13 @@ impl Settings {
                 grace: config.grace,
                 ports: config.ports.clone(),
             },
-            gate: gate(config),
+            gate: gate(config, slots),
             responder: responder(config),
         })
     }
 }
 
-/// Ensures that the values are set that only `run` needs.
-fn ensure_complete(config: &Config) -> Result<()> {
-    let missing = if config.interfaces.is_empty() {
-        "no interface to protect; name one: `interfaces = [\"eth0\"]` or `--interface eth0`"
-    } else if config.logs.is_empty() && !config.journal {
-        "no log to watch; name one: `journal = true`, `logs = [\"/var/log/mail.log\"]` or `--log FILE`"
-    } else {
-        return Ok(());
-    };
-    Err(Failure::new(Exit::Config, missing))
-}
-
-fn gate(config: &Config) -> GateSettings {
+fn gate(config: &Config, slots: Slots) -> GateSettings {
     let lookups = || Ok((config.asked_zones()?, name_servers(&config.resolv_conf)?));
     GateSettings {
         mode: match config.admit {
@@ -89,7 +80,7 @@ fn gate(config: &Config) -> GateSettings {
             Admit::Observe => GateMode::Observe,
             Admit::On => GateMode::On,
         },
-        slots: config.server_slots(),
+        slots,
         lookups: lookups().map_err(|error: anyhow::Error| format!("{error:#}")),
         max_lookups_per_day: config.max_lookups_per_day,
         store: config.store_file(),

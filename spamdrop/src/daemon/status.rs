@@ -44,6 +44,8 @@ pub(super) struct WatchStatus {
     pub sources: Vec<SourceState>,
     /// Lines by decision.
     pub events: Vec<(&'static str, u64)>,
+    /// Near misses by their reason.
+    pub near_misses: Vec<(&'static str, u64)>,
     /// Why blocking is paused; `None` if it is not.
     pub ceiling: Option<String>,
 }
@@ -114,10 +116,9 @@ fn take(state: &mut DaemonState, health: &mut Registry, message: StatusMessage) 
         StatusMessage::Cleared(subject) => health.clear(&subject),
         StatusMessage::Watch(watch) => {
             state.sources = watch.sources;
-            let events = watch.events.into_iter();
-            state.events = events
-                .map(|(name, count)| (name.to_owned(), count))
-                .collect();
+            let owned = |(name, count): (&str, u64)| (name.to_owned(), count);
+            state.events = watch.events.into_iter().map(owned).collect();
+            state.near_misses = watch.near_misses.into_iter().map(owned).collect();
             state.ceiling = watch.ceiling;
         }
         StatusMessage::Release { pending, ended } => {

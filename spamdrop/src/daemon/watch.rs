@@ -2,22 +2,22 @@
 //! effects. While it runs, it waits for no lock and no disk. Only its start
 //! waits for the database and its end for the disk, each for a limited time.
 
+mod evidence_store;
 mod pipeline;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Error, Result};
+use anyhow::Result;
 use spamdrop_core::engine::{Engine, EngineSettings};
+use spamdrop_core::near_misses::NearMissHistory;
 use spamdrop_core::policy::Protected;
-use spamdrop_core::reputation::Records;
 use spamdrop_core::status::SourceState;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot::Receiver;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::block::{BlockRule, Blocker};
-use super::database::{self, SenderRecords};
 use super::disk::{Disk, take_finished};
 use super::gate::GateMessage;
 use super::health::Subject;
@@ -25,8 +25,8 @@ use super::period;
 use super::sources::SourceSettings;
 use super::status::{Health, StatusMessage, WatchStatus};
 use crate::clock;
-use crate::store::is_locked;
 use crate::tail::{self, FileStatus, Tail};
+use evidence_store::EvidenceStore;
 use pipeline::{moment, take_line};
 
 /// Bytes of log that are read before other tasks run.
@@ -38,14 +38,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const TELL: Duration = Duration::from_millis(200);
 /// How often offences that wait for the write lock are retried.
 const RETRY: Duration = Duration::from_millis(20);
-/// How often new evidence about senders is written, if there is any. A crash
-/// loses at most this period's evidence, and pending demotions.
-const WRITE_PERIOD: Duration = Duration::from_secs(5);
 /// Maximum number of attempts to write waiting blocks when the daemon ends.
 const END_TRIES: usize = 10;
-/// How long the first lines wait for the senders of the database.
-const SENDERS_WAIT: Duration = Duration::from_secs(1);
-
 /// Messages to the task.
 pub(super) enum WatchMessage {
     /// The configuration has changed; `sources`: the new logs, if they changed.
@@ -82,19 +76,17 @@ pub(super) struct WatchOutputs {
 }
 
 pub(super) struct WatchTask {
-    settings: WatchSettings,
     tail: Tail,
     engine: Engine,
     blocker: Blocker,
+    store: EvidenceStore,
     disk: Disk,
     outputs: WatchOutputs,
     health: Health,
+    near_misses: NearMissHistory,
     /// Why blocking is paused, as last logged.
     ceiling: Option<String>,
     has_ended: bool,
-    senders: Option<Receiver<Result<SenderRecords>>>,
-    merging: Option<Receiver<Result<(), (Records, Error)>>>,
-    last_merge: std::time::Instant,
     saving: Option<Receiver<Result<()>>>,
 }
 
@@ -107,20 +99,19 @@ impl WatchTask {
         disk: Disk,
         outputs: WatchOutputs,
     ) -> Self {
-        let store = settings.store.clone();
+        let health = Health::new(outputs.status.clone());
+        let (store, capacity) = (settings.store, settings.known_capacity);
         Self {
-            engine: Engine::new(settings.engine.clone(), protected),
-            settings,
+            store: EvidenceStore::open(store, capacity, disk.clone(), health.clone()),
+            engine: Engine::new(settings.engine, protected),
             tail,
             blocker,
-            senders: Some(disk.submit(move || database::senders(&store))),
             disk,
-            health: Health::new(outputs.status.clone()),
+            health,
             outputs,
+            near_misses: NearMissHistory::default(),
             ceiling: None,
             has_ended: false,
-            merging: None,
-            last_merge: clock::instant(),
             saving: None,
         }
     }
@@ -130,7 +121,7 @@ impl WatchTask {
         let mut second = period(SECOND);
         let mut tell = period(TELL);
         let mut retry = period(RETRY);
-        self.wait_for_senders().await;
+        self.store.wait_for_senders(&mut self.engine).await;
         let mut more = self.read();
         loop {
             tokio::select! {
@@ -159,23 +150,13 @@ impl WatchTask {
         self.end().await;
     }
 
-    /// Waits a moment for the senders in the database. Without them, the
-    /// ceiling would let a broken blocklist block them.
-    async fn wait_for_senders(&mut self) {
-        if let Some(senders) = &mut self.senders
-            && let Ok(result) = timeout(SENDERS_WAIT, senders).await
-        {
-            self.senders = None;
-            self.remember_senders(result.ok());
-        }
-    }
-
     fn take(&mut self, message: WatchMessage) {
         match message {
             WatchMessage::Reconfigure { settings, sources } => {
                 self.blocker.reconfigure(settings.rule.clone());
                 self.engine.reconfigure(settings.engine.clone());
-                self.settings = *settings;
+                self.store
+                    .reconfigure(settings.store, settings.known_capacity);
                 if let Some(sources) = sources {
                     self.change_sources(&sources);
                 }
@@ -191,6 +172,9 @@ impl WatchTask {
     fn change_sources(&mut self, sources: &SourceSettings) {
         match sources.reopen(&self.tail) {
             Ok(tail) => {
+                for file in self.tail.files() {
+                    self.health.clear(Subject::Silence(file.path.clone()));
+                }
                 self.tail = tail;
                 self.has_ended = false;
                 self.health.clear(Subject::Sources);
@@ -221,11 +205,12 @@ impl WatchTask {
 
     /// Periodic checks, once a second.
     fn look_after(&mut self) {
-        if let Some(senders) = take_finished(&mut self.senders) {
-            self.remember_senders(senders);
-        }
         self.say_ceiling();
-        self.keep_records();
+        self.check_sources();
+        self.engine.settle(moment(), false);
+        if self.store.poll(&mut self.engine) {
+            let _ = self.outputs.gate.send(GateMessage::SendersChanged);
+        }
         self.keep_positions();
         // Only standard input can come to an end.
         let is_ended = |file: &FileStatus| file.state == tail::State::Ended;
@@ -235,29 +220,21 @@ impl WatchTask {
         }
     }
 
-    /// Passes the stored senders to the engine, because the ceiling needs those
-    /// of the last day.
-    fn remember_senders(&mut self, senders: Option<Result<SenderRecords>>) {
-        match senders {
-            Some(Ok(senders)) => {
-                let now = moment();
-                for (source, record) in &senders {
-                    self.engine.remember(*source, record, now);
-                }
-            }
-            Some(Err(error)) => {
-                let text = format!("nothing is known of senders: {error:#}");
-                self.health.raise(Subject::Reputation, text);
-                if is_locked(&error) {
-                    let store = self.settings.store.clone();
-                    self.senders = Some(self.disk.submit(move || database::senders(&store)));
-                }
-            }
-            None => self.health.raise(
-                Subject::Reputation,
-                "nothing is known of senders: the thread that read died",
-            ),
+    /// Reports logs that are silent for unusually long, or not understood.
+    fn check_sources(&mut self) {
+        self.tail.watch_silence(clock::instant());
+        for file in self.tail.files() {
+            let path = file.path.display();
+            let trouble = file.silence.trouble().map(|text| format!("{path}: {text}"));
+            let subject = Subject::Silence(file.path.clone());
+            self.health.set(subject, trouble);
         }
+        let events = self.engine.counts().values().sum();
+        let near_misses = self.engine.near_misses();
+        self.near_misses
+            .update(events, near_misses, clock::monotonic());
+        self.health
+            .set(Subject::NearMisses, self.near_misses.trouble());
     }
 
     fn say_ceiling(&mut self) {
@@ -271,40 +248,6 @@ impl WatchTask {
             let _ = self.outputs.gate.send(message);
         }
         self.ceiling = ceiling;
-    }
-
-    /// Writes new evidence about senders, unless a write was made recently.
-    fn keep_records(&mut self) {
-        self.engine.settle(moment(), false);
-        match take_finished(&mut self.merging) {
-            None => {}
-            Some(Some(Ok(()))) => {
-                let _ = self.outputs.gate.send(GateMessage::SendersChanged);
-                self.health.clear(Subject::Reputation);
-            }
-            Some(Some(Err((records, error)))) => {
-                self.engine.give_back(records);
-                self.cannot_keep_records(&error);
-            }
-            Some(None) => self.cannot_keep_records(&Error::msg("the thread that wrote died")),
-        }
-        let is_due = self.last_merge.elapsed() >= WRITE_PERIOD;
-        if self.merging.is_none() && is_due && self.engine.has_records() {
-            self.last_merge = clock::instant();
-            self.merging = Some(self.begin_merge());
-        }
-    }
-
-    fn begin_merge(&mut self) -> Receiver<Result<(), (Records, Error)>> {
-        let records = self.engine.take_records();
-        let (store, capacity) = (self.settings.store.clone(), self.settings.known_capacity);
-        self.disk
-            .submit(move || database::merge(&store, records, capacity))
-    }
-
-    fn cannot_keep_records(&self, error: &Error) {
-        let text = format!("cannot keep what was learned of senders: {error:#}");
-        self.health.raise(Subject::Reputation, text);
     }
 
     fn keep_positions(&mut self) {
@@ -336,9 +279,11 @@ impl WatchTask {
         let blocked = self.engine.counts().get("blocked").copied();
         let blocked = blocked.unwrap_or_default().saturating_sub(failed);
         let _ = self.outputs.gate.send(GateMessage::Blocked(blocked));
+        let near_misses = self.engine.near_misses().iter();
         let _ = self.outputs.status.send(StatusMessage::Watch(WatchStatus {
             sources: self.tail.files().map(source_state).collect(),
             events,
+            near_misses: near_misses.map(|(k, v)| (*k, *v)).collect(),
             ceiling: self.ceiling.clone(),
         }));
     }
@@ -373,17 +318,7 @@ impl WatchTask {
         {
             log::warn!("cannot keep the log positions: {error:#}");
         }
-        if let Some(merging) = self.merging.take()
-            && let Ok(Err((records, _))) = merging.await
-        {
-            self.engine.give_back(records);
-        }
-        self.engine.settle(moment(), true);
-        if self.engine.has_records()
-            && let Ok(Err((_, error))) = self.begin_merge().await
-        {
-            log::warn!("cannot keep what was learned of senders: {error:#}");
-        }
+        self.store.end(&mut self.engine).await;
     }
 }
 

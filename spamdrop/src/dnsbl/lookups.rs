@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use spamdrop_core::dnsbl::rate_limit::RateLimit;
 use spamdrop_core::dnsbl::refusal::Refusals;
+use spamdrop_core::dnsbl::zone_test::ZoneTests;
 use spamdrop_core::zones::Zones;
 use tokio::task::JoinSet;
 
@@ -16,6 +17,7 @@ use super::Resolver;
 use super::answer::Answer;
 use super::cache::Cache;
 use super::inquiry::{Findings, inquire};
+use super::zone_tester::ZoneTester;
 use spamdrop_core::nat64::canonical;
 
 /// Maximum number of sources that are looked up at the same time.
@@ -43,6 +45,7 @@ pub struct Lookups {
     cache: Arc<Mutex<Cache>>,
     pace: RateLimit,
     refusals: Refusals,
+    tester: ZoneTester,
     under_way: JoinSet<(IpAddr, Findings)>,
     sources: HashSet<IpAddr>,
 }
@@ -52,9 +55,11 @@ impl Lookups {
     /// sources a day; 0 means no limit.
     #[must_use]
     pub fn new(zones: Zones, resolver: Resolver, per_day: u32) -> Self {
+        let resolver = Arc::new(resolver);
         Self {
+            tester: ZoneTester::new(zones.rules(), Arc::clone(&resolver)),
             zones: Arc::new(zones),
-            resolver: Arc::new(resolver),
+            resolver,
             cache: Arc::new(Mutex::new(Cache::new())),
             pace: RateLimit::new(per_day),
             refusals: Refusals::default(),
@@ -125,6 +130,12 @@ impl Lookups {
         self.pace.is_spent(Instant::now())
     }
 
+    /// Tests the zones; to be called once a second. Returns the results so far.
+    pub fn test_zones(&mut self) -> &ZoneTests {
+        self.tester.poll(&mut self.refusals);
+        self.tester.tests()
+    }
+
     /// The zones that refuse to serve.
     #[must_use]
     pub fn refusals(&self) -> &Refusals {
@@ -137,6 +148,7 @@ impl Lookups {
     pub fn reconfigure(&mut self, zones: Zones, resolver: Resolver, per_day: u32) {
         self.zones = Arc::new(zones);
         self.resolver = Arc::new(resolver);
+        self.tester = ZoneTester::new(self.zones.rules(), Arc::clone(&self.resolver));
         self.pace.set_per_day(per_day);
         self.refusals = Refusals::default();
         self.cached(Cache::clear);

@@ -14,6 +14,7 @@ pub mod message;
 mod name_server_health;
 pub mod question;
 pub mod resolver;
+mod zone_tester;
 
 pub use answer::Answer;
 pub use join::join_all;

@@ -9,8 +9,28 @@ use std::io;
 use std::path::PathBuf;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::thread::{CapabilitySet, capabilities};
 
 use super::sockets;
+
+/// The capabilities that finding and terminating the processes of other users
+/// takes.
+const NEEDED: [(CapabilitySet, &str); 3] = [
+    (CapabilitySet::KILL, "CAP_KILL"),
+    (CapabilitySet::SYS_PTRACE, "CAP_SYS_PTRACE"),
+    (CapabilitySet::DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"),
+];
+
+/// The needed capabilities that this thread does not have.
+///
+/// # Errors
+///
+/// The kernel does not tell.
+pub fn missing_capabilities() -> io::Result<Vec<&'static str>> {
+    let effective = capabilities(None)?.effective;
+    let missing = NEEDED.iter().filter(|(one, _)| !effective.contains(*one));
+    Ok(missing.map(|(_, name)| *name).collect())
+}
 
 /// A process that owns one of the given sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,6 +31,9 @@ pub fn text(out: &mut impl Write, state: &DaemonState, age: Duration) -> io::Res
     for (name, count) in &state.events {
         writeln!(out, "  {name}: {count}")?;
     }
+    for (reason, count) in &state.near_misses {
+        writeln!(out, "  near miss, {reason}: {count}")?;
+    }
     let DaemonState {
         pending_releases,
         released,
@@ -166,6 +169,7 @@ pub(super) mod tests {
             written_unix_s: 1_795_435_201,
             sources: vec![file],
             events: [("blocked".into(), 12), ("protected".into(), 1)].into(),
+            near_misses: [("its stamp is not a time".into(), 4)].into(),
             pending_releases: 2,
             released: 10,
             ceiling: Some("6001 new blocks in a minute".into()),
@@ -214,6 +218,7 @@ pub(super) mod tests {
   note: a plain file cannot tell a line that a local user forged from a real one; the journal can
   blocked: 12
   protected: 1
+  near miss, its stamp is not a time: 4
   releases: 2 pending, 10 connections ended
   /run/spamdrop/recent: 5 added, 4 removed, 3 flushed; refused 2 protected, 1 malformed, 0 failed
   gate: observe, 31 of 40 slots taken, 250 known senders
@@ -261,7 +266,7 @@ pub(super) mod tests {
     fn json_has_these_names() {
         assert_eq!(
             serde_json::to_string(&state()).unwrap(),
-            r#"{"version":1,"since_unix_s":1795431601,"written_unix_s":1795435201,"files":[{"path":"/var/log/mail.log","trusted":false,"state":"following","lines":1234,"overlong":3,"unfit":0,"lag_bytes":56}],"events":{"blocked":12,"protected":1},"pending_releases":2,"released":10,"ceiling":"6001 new blocks in a minute","fifo":{"path":"/run/spamdrop/recent","added":5,"removed":4,"flushed":3,"protected":2,"malformed":1,"failed":0},"gate":{"mode":"observe","open":31,"slots":40,"flooded":true,"known":250,"admitted":9000,"known_or_allowed":120,"starvation_admits":6,"refused":[1,20,300],"unconfirmed":4000,"full":17},"responder":{"connections":3,"peak":75,"answered":900,"limited":20,"lost_lines":1},"warnings":["/var/log/b.log is absent"],"degraded_by":[]}"#
+            r#"{"version":1,"since_unix_s":1795431601,"written_unix_s":1795435201,"files":[{"path":"/var/log/mail.log","trusted":false,"state":"following","lines":1234,"overlong":3,"unfit":0,"lag_bytes":56}],"events":{"blocked":12,"protected":1},"near_misses":{"its stamp is not a time":4},"pending_releases":2,"released":10,"ceiling":"6001 new blocks in a minute","fifo":{"path":"/run/spamdrop/recent","added":5,"removed":4,"flushed":3,"protected":2,"malformed":1,"failed":0},"gate":{"mode":"observe","open":31,"slots":40,"flooded":true,"known":250,"admitted":9000,"known_or_allowed":120,"starvation_admits":6,"refused":[1,20,300],"unconfirmed":4000,"full":17},"responder":{"connections":3,"peak":75,"answered":900,"limited":20,"lost_lines":1},"warnings":["/var/log/b.log is absent"],"degraded_by":[]}"#
         );
     }
 

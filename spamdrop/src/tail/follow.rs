@@ -63,6 +63,10 @@ impl Follower {
         &self.status
     }
 
+    pub fn status_mut(&mut self) -> &mut FileStatus {
+        &mut self.status
+    }
+
     /// The positions to save; `None` while reading would start at the end.
     pub fn positions(&self) -> Option<Vec<Position>> {
         let open = self.open.iter().map(OpenFile::position);

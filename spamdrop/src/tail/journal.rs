@@ -6,9 +6,11 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::{Context as _, Result, ensure};
 use log::warn;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -92,6 +94,29 @@ impl Place {
     }
 }
 
+/// Whether the journal has an entry of the last seven days that `matches`
+/// select.
+///
+/// # Errors
+///
+/// journalctl cannot be started, or fails.
+pub fn has_recent_entry(matches: &[String]) -> Result<bool> {
+    let output = Command::new("journalctl")
+        .args(["--no-pager", "--quiet", "--output=cat"])
+        .args(["--since=-7d", "--lines=1"])
+        .args(matches)
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot start journalctl")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "journalctl failed: {}",
+        errors.trim()
+    );
+    Ok(!output.stdout.is_empty())
+}
+
 /// Follows the journal.
 pub(super) struct Journal {
     program: OsString,
@@ -144,6 +169,10 @@ impl Journal {
 
     pub fn status(&self) -> &FileStatus {
         &self.taker.status
+    }
+
+    pub fn status_mut(&mut self) -> &mut FileStatus {
+        &mut self.taker.status
     }
 
     /// The position to save.

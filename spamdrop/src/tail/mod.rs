@@ -25,7 +25,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -46,7 +46,7 @@ mod wake;
 
 use follow::Follower;
 use journal::Journal;
-pub use journal::Matches;
+pub use journal::{Matches, has_recent_entry};
 use pipe::Pipe;
 use positions::Positions;
 use saving::Saving;
@@ -81,6 +81,8 @@ pub struct Tail {
     /// Positions that the last run saved.
     known: Positions,
     saving: Option<Saving>,
+    /// The time up to which the silences of the sources are counted.
+    watched: Instant,
 }
 
 enum Source {
@@ -125,7 +127,9 @@ impl Tail {
                 let pipe = Pipe::spawn(path, io::stdin(), wake.input.clone());
                 Source::Pipe(pipe.context("cannot start a thread to read standard input")?)
             } else {
-                Source::File(Follower::new(path, known.get(path)))
+                let mut file = Follower::new(path, known.get(path));
+                file.status_mut().silence = known.silence(path);
+                Source::File(file)
             });
         }
         Ok(Self {
@@ -135,6 +139,7 @@ impl Tail {
             wake,
             known,
             saving: positions.map(Saving::new),
+            watched: clock::instant(),
         })
     }
 
@@ -145,7 +150,9 @@ impl Tail {
     pub fn with_journal(mut self, matches: Vec<String>) -> Self {
         let place = self.known.journal.take();
         let wake = Arc::clone(&self.wake.input);
-        let journal = Journal::new("journalctl", matches, place, clock::wall(), wake);
+        let mut journal = Journal::new("journalctl", matches, place, clock::wall(), wake);
+        let status = journal.status_mut();
+        status.silence = self.known.silence(&status.path);
         self.sources.push(Source::Journal(Box::new(journal)));
         self
     }
@@ -169,6 +176,19 @@ impl Tail {
         let more = self.read(now, budget, on_line);
         self.files_mut().for_each(Follower::measure);
         more
+    }
+
+    /// Adds the time since the last call to the silences of the sources.
+    pub fn watch_silence(&mut self, now: Instant) {
+        let elapsed_s = now.saturating_duration_since(self.watched).as_secs();
+        self.watched += Duration::from_secs(elapsed_s);
+        for source in &mut self.sources {
+            match source {
+                Source::File(file) => file.status_mut().watch(elapsed_s),
+                Source::Journal(journal) => journal.status_mut().watch(elapsed_s),
+                Source::Pipe(_) => {}
+            }
+        }
     }
 
     /// State and counters of every source, in the order of the paths.
@@ -196,6 +216,10 @@ impl Tail {
     fn read_positions(&self) -> Positions {
         let mut positions = Positions::default();
         for source in &self.sources {
+            let status = source.status();
+            if !matches!(source, Source::Pipe(_)) {
+                positions.set_silence(&status.path, status.silence.saved());
+            }
             match source {
                 Source::File(file) => {
                     if let Some(files) = file.positions() {

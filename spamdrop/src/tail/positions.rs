@@ -13,6 +13,7 @@ use super::head::Head;
 use super::id::Id;
 use super::journal::Place;
 use crate::durable;
+use spamdrop_core::silence::Silence;
 use spamdrop_core::status::StateVersion;
 
 /// A file and its read position.
@@ -50,6 +51,9 @@ pub(super) struct Positions {
     paths: BTreeMap<String, PathFiles>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal: Option<Place>,
+    /// The silences of each source, by its path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    silences: BTreeMap<String, Silence>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +67,7 @@ impl Default for Positions {
             version: VERSION,
             paths: BTreeMap::new(),
             journal: None,
+            silences: BTreeMap::new(),
         }
     }
 }
@@ -109,6 +114,15 @@ impl Positions {
 
     pub fn set(&mut self, path: &Path, files: Vec<Position>) {
         self.paths.insert(key(path), PathFiles { files });
+    }
+
+    /// The silences of a source; none if it was never read.
+    pub fn silence(&self, path: &Path) -> Silence {
+        self.silences.get(&key(path)).cloned().unwrap_or_default()
+    }
+
+    pub fn set_silence(&mut self, path: &Path, silence: Silence) {
+        self.silences.insert(key(path), silence);
     }
 }
 

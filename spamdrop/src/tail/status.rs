@@ -7,6 +7,7 @@ use log::{info, warn};
 
 use super::Line;
 use super::split::Piece;
+use spamdrop_core::silence::Silence;
 
 /// Whether a source is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,10 @@ pub struct FileStatus {
     pub truncations: u64,
     /// Unread bytes.
     pub lag: u64,
+    /// How long no line has come.
+    pub silence: Silence,
+    /// [`FileStatus::lines`] when the silence was last updated.
+    counted_lines: u64,
 }
 
 impl FileStatus {
@@ -68,6 +73,8 @@ impl FileStatus {
             rotations: 0,
             truncations: 0,
             lag: 0,
+            silence: Silence::default(),
+            counted_lines: 0,
         }
     }
 
@@ -75,6 +82,16 @@ impl FileStatus {
         Self {
             trusted: true,
             ..Self::new(path)
+        }
+    }
+
+    /// Adds time during which the source was watched. A source that cannot be
+    /// read is not silent.
+    pub(super) fn watch(&mut self, elapsed_s: u64) {
+        if self.state == State::Reading {
+            self.silence
+                .watch(elapsed_s, self.lines > self.counted_lines);
+            self.counted_lines = self.lines;
         }
     }
 

@@ -130,16 +130,18 @@ impl<S> Site<S> {
     }
 
     /// Writes spamdrop's configuration: the settings that the site needs, and
-    /// `more`.
+    /// `more`. Without a Courier that tells the number of slots, it is 40.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
     pub fn configure(&self, more: &str) -> Result<()> {
         let path = |name| self.path(name).display().to_string();
+        let tells_slots = self.path("courier/esmtpd").exists() || more.contains("slots");
+        let slots = if tells_slots { "" } else { "slots = 40\n" };
         let text = format!(
             "interfaces = [\"eth0\"]\nlogs = [{:?}]\nallow_file = {:?}\nstate_dir = {:?}\n\
-             courier_dir = {:?}\n{more}\n",
+             courier_dir = {:?}\n{slots}{more}\n",
             path("mail.log"),
             path("allow"),
             path("state"),

@@ -15,6 +15,7 @@ pub mod refusal_code;
 pub mod reply_text;
 pub mod rule;
 pub mod zone;
+pub mod zone_test;
 use std::time::Duration;
 
 /// The shortest lifetime of a verdict.

@@ -2,6 +2,8 @@
 
 mod controller;
 mod occupancy;
+mod slots;
 
 pub use controller::GateController;
 pub use occupancy::Occupancy;
+pub use slots::Slots;

@@ -129,6 +129,22 @@ pub(super) fn newer(pin_dir: &Path, version: u32) -> anyhow::Error {
     )
 }
 
+/// Fails if `run` could not pin its maps, or not use those that are pinned.
+/// Maps of an older version are upgraded at the start.
+///
+/// # Errors
+///
+/// The maps are of a newer version or have another capacity, or the path is not
+/// on a BPF file system.
+pub fn ensure_usable(pin_dir: &Path, capacity: Capacity) -> Result<()> {
+    match pinned(pin_dir)? {
+        Pinned::Current => check(&maps_dir(pin_dir), Some(capacity)),
+        Pinned::Older(_) => Ok(()),
+        Pinned::Newer(version) => Err(newer(pin_dir, version)),
+        Pinned::Nothing => ensure_bpf_file_system(pin_dir),
+    }
+}
+
 /// Compares every map that is pinned in `dir`, a directory of maps, with this
 /// version's layout. A `capacity` of `None` accepts any size. Maps that are not
 /// pinned yet are accepted.
@@ -205,6 +221,12 @@ fn exists(path: &Path) -> Result<bool> {
 ///
 /// The path is not on a BPF file system, or a directory cannot be created.
 pub fn make_dirs(pin_dir: &Path) -> Result<()> {
+    ensure_bpf_file_system(pin_dir)?;
+    make_dir(pin_dir)?;
+    make_dir(&maps_dir(pin_dir))
+}
+
+fn ensure_bpf_file_system(pin_dir: &Path) -> Result<()> {
     let parent = pin_dir.parent().unwrap_or(pin_dir);
     let stat = rustix::fs::statfs(parent)
         .map_err(io::Error::from)
@@ -213,8 +235,7 @@ pub fn make_dirs(pin_dir: &Path) -> Result<()> {
         let parent = parent.display();
         anyhow::bail!("{parent} is not a BPF file system; mount one: `mount -t bpf bpf {parent}`");
     }
-    make_dir(pin_dir)?;
-    make_dir(&maps_dir(pin_dir))
+    Ok(())
 }
 
 pub(super) fn make_dir(dir: &Path) -> Result<()> {

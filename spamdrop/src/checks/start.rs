@@ -1,0 +1,113 @@
+//! Reasons why `run` would not start, found without changing anything.
+
+use std::path::Path;
+
+use anyhow::Result;
+use spamdrop_core::gate::Slots;
+
+use crate::clock;
+use crate::config::{Admit, Config};
+use crate::exit::{Exit, Failure};
+use crate::fifo;
+use crate::kernel::blocklist::pins;
+use crate::kernel::network::{self, overlaps};
+use crate::protect;
+
+/// Fails if `run` would not start with this configuration.
+///
+/// # Errors
+///
+/// The reason; most of them are errors of the configuration ([`Exit::Config`]).
+pub fn ensure_startable(config: &Config) -> Result<()> {
+    ensure_complete(config)?;
+    ensure_slots(config.admit, &config.server_slots())?;
+    if config.journal {
+        config.journal_args()?;
+    }
+    ensure_no_overlap(config)?;
+    clock::ensure_kernels_clock()?;
+    protect::protected(&config.allow_file)?;
+    pins::ensure_usable(&config.pin_dir, config.plan().capacity)?;
+    ensure_directory(&config.run_dir, "run_dir")?;
+    ensure_directory(&config.state_dir, "state_dir")?;
+    match config.fifo.as_os_str().is_empty() {
+        true => Ok(()),
+        false => fifo::ensure_usable(&config.fifo),
+    }
+}
+
+/// Fails if values are missing that only `run` needs.
+///
+/// # Errors
+///
+/// One is missing ([`Exit::Config`]).
+pub fn ensure_complete(config: &Config) -> Result<()> {
+    let missing = if config.interfaces.is_empty() {
+        "no interface to protect; name one: `interfaces = [\"eth0\"]` or `--interface eth0`"
+    } else if config.logs.is_empty() && !config.journal {
+        "no log to watch; name one: `journal = true`, `logs = [\"/var/log/mail.log\"]` or `--log FILE`"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(Exit::Config, missing))
+}
+
+/// Fails if the gate is to refuse senders and does not know how many the mail
+/// server can serve.
+///
+/// # Errors
+///
+/// As said ([`Exit::Config`]).
+pub fn ensure_slots(admit: Admit, slots: &Slots) -> Result<()> {
+    match &slots.trouble {
+        Some(trouble) if admit == Admit::On && slots.is_unknown => {
+            let message = format!("`admit = \"on\"`, but {trouble}");
+            Err(Failure::new(Exit::Config, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fails if two of the configured interfaces carry the same packets.
+///
+/// # Errors
+///
+/// They do ([`Exit::Config`]), or the kernel does not list the interfaces.
+pub fn ensure_no_overlap(config: &Config) -> Result<()> {
+    let overlaps = overlaps(&config.interfaces, &network::interfaces()?);
+    match overlaps.first() {
+        Some(overlap) => Err(Failure::new(Exit::Config, overlap.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// A directory that does not exist yet is made at the start.
+fn ensure_directory(path: &Path, key: &str) -> Result<()> {
+    let nearest = path.ancestors().find(|path| path.exists());
+    if nearest.is_none_or(Path::is_dir) {
+        return Ok(());
+    }
+    let message = format!(
+        "`{key}`: {} cannot be a directory; name another path",
+        path.display()
+    );
+    Err(Failure::new(Exit::Config, message))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    #[test]
+    fn a_file_is_no_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(ensure_directory(&dir.path().join("new/deep"), "run_dir").is_ok());
+        for path in [file.clone(), file.join("below")] {
+            let error = ensure_directory(&path, "run_dir").unwrap_err().to_string();
+            assert!(error.starts_with("`run_dir`: "), "{error}");
+        }
+    }
+}

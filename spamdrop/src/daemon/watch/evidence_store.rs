@@ -1,0 +1,159 @@
+//! Reads the known senders from the database for the engine, and writes the
+//! engine's evidence to it, both in the disk thread.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Error, Result};
+use spamdrop_core::engine::Engine;
+use spamdrop_core::reputation::Records;
+use tokio::sync::oneshot::Receiver;
+use tokio::time::timeout;
+
+use super::pipeline::moment;
+use crate::clock;
+use crate::daemon::database::{self, SenderRecords};
+use crate::daemon::disk::{Disk, take_finished};
+use crate::daemon::health::Subject;
+use crate::daemon::status::Health;
+use crate::store::is_locked;
+
+/// How often new evidence about senders is written, if there is any. A crash
+/// loses at most this period's evidence, and pending demotions.
+const WRITE_PERIOD: Duration = Duration::from_secs(5);
+/// How long the first lines wait for the senders of the database.
+const SENDERS_WAIT: Duration = Duration::from_secs(1);
+
+/// The database as the watch task uses it.
+pub(super) struct EvidenceStore {
+    /// The path of the database.
+    path: PathBuf,
+    /// Maximum number of senders in the database.
+    capacity: usize,
+    disk: Disk,
+    health: Health,
+    reading: Option<Receiver<Result<SenderRecords>>>,
+    writing: Option<Receiver<Result<(), (Records, Error)>>>,
+    last_write: Instant,
+}
+
+impl EvidenceStore {
+    /// Begins to read the senders.
+    pub fn open(path: PathBuf, capacity: usize, disk: Disk, health: Health) -> Self {
+        let mut store = Self {
+            path,
+            capacity,
+            disk,
+            health,
+            reading: None,
+            writing: None,
+            last_write: clock::instant(),
+        };
+        store.begin_read();
+        store
+    }
+
+    pub fn reconfigure(&mut self, path: PathBuf, capacity: usize) {
+        (self.path, self.capacity) = (path, capacity);
+    }
+
+    fn begin_read(&mut self) {
+        let path = self.path.clone();
+        self.reading = Some(self.disk.submit(move || database::senders(&path)));
+    }
+
+    /// Waits a moment for the senders in the database. Without them, the
+    /// ceiling would let a broken blocklist block them.
+    pub async fn wait_for_senders(&mut self, engine: &mut Engine) {
+        if let Some(reading) = &mut self.reading
+            && let Ok(result) = timeout(SENDERS_WAIT, reading).await
+        {
+            self.reading = None;
+            self.remember_senders(result.ok(), engine);
+        }
+    }
+
+    /// Takes the results of the disk thread. Begins a write if there is new
+    /// evidence and the last write is not recent. Returns whether evidence was
+    /// written.
+    pub fn poll(&mut self, engine: &mut Engine) -> bool {
+        if let Some(senders) = take_finished(&mut self.reading) {
+            self.remember_senders(senders, engine);
+        }
+        let is_written = self.take_written(engine);
+        let is_due = self.last_write.elapsed() >= WRITE_PERIOD;
+        if self.writing.is_none() && is_due && engine.has_records() {
+            self.last_write = clock::instant();
+            self.writing = Some(self.begin_write(engine));
+        }
+        is_written
+    }
+
+    fn take_written(&mut self, engine: &mut Engine) -> bool {
+        match take_finished(&mut self.writing) {
+            None => return false,
+            Some(Some(Ok(()))) => {
+                self.health.clear(Subject::Reputation);
+                return true;
+            }
+            Some(Some(Err((records, error)))) => {
+                engine.give_back(records);
+                self.cannot_write(&error);
+            }
+            Some(None) => self.cannot_write(&Error::msg("the thread that wrote died")),
+        }
+        false
+    }
+
+    fn begin_write(&self, engine: &mut Engine) -> Receiver<Result<(), (Records, Error)>> {
+        let records = engine.take_records();
+        let (path, capacity) = (self.path.clone(), self.capacity);
+        self.disk
+            .submit(move || database::merge(&path, records, capacity))
+    }
+
+    fn cannot_write(&self, error: &Error) {
+        let text = format!("cannot keep what was learned of senders: {error:#}");
+        self.health.raise(Subject::Reputation, text);
+    }
+
+    /// Passes the stored senders to the engine, because the ceiling needs those
+    /// of the last day.
+    fn remember_senders(&mut self, senders: Option<Result<SenderRecords>>, engine: &mut Engine) {
+        match senders {
+            Some(Ok(senders)) => {
+                let now = moment();
+                for (source, record) in &senders {
+                    engine.remember(*source, record, now);
+                }
+            }
+            Some(Err(error)) => {
+                let text = format!("nothing is known of senders: {error:#}");
+                self.health.raise(Subject::Reputation, text);
+                if is_locked(&error) {
+                    self.begin_read();
+                }
+            }
+            None => self.health.raise(
+                Subject::Reputation,
+                "nothing is known of senders: the thread that read died",
+            ),
+        }
+    }
+
+    /// Writes all evidence. The supervisor limits how long this may wait for
+    /// the disk.
+    pub async fn end(&mut self, engine: &mut Engine) {
+        if let Some(writing) = self.writing.take()
+            && let Ok(Err((records, _))) = writing.await
+        {
+            engine.give_back(records);
+        }
+        engine.settle(moment(), true);
+        if engine.has_records()
+            && let Ok(Err((_, error))) = self.begin_write(engine).await
+        {
+            log::warn!("cannot keep what was learned of senders: {error:#}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `config check`: whether `run` would start, and what is unwise.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+const CALM: &str = "interfaces = [\"eth0\"]\nlogs = [\"-\"]\nslots = 40\n";
+const ESMTPD: &str = "TARPIT=0\nMAXDAEMONS=40\nBLACKLISTS=\"-block=zen.example,BLOCK,*\"\n";
+
+/// A site with exactly this configuration, and paths of its own.
+fn configured(text: &str) -> Site {
+    let site = site("");
+    let key = |key: &str| format!("{key} = {:?}\n", site.path(key));
+    let places = ["allow_file", "run_dir", "state_dir", "courier_dir"];
+    let text = places.map(key).concat() + text;
+    fs::write(site.path("spamdrop.toml"), text).unwrap();
+    fs::create_dir(site.path("courier_dir")).unwrap();
+    fs::write(site.path("courier_dir/esmtpd"), ESMTPD).unwrap();
+    site
+}
+
+fn check(site: &Site, more: &[&str]) -> (i32, String, String) {
+    let args = [&["config", "check", "--offline"], more].concat();
+    let output = site.output(&args, b"").unwrap();
+    let stdout = String::from_utf8(output.stdout.clone()).unwrap();
+    (output.status.code().unwrap(), stdout, stderr(&output))
+}
+
+/// Asserts that `config check` and `run` fail alike.
+fn neither_starts(site: &Site, code: i32, reason: &str) {
+    let (found, _, error) = check(site, &[]);
+    assert_eq!(found, code, "{reason}: {error}");
+    assert!(error.contains(reason), "{error}");
+    let run = fails(site, &["run"], code);
+    assert!(run.contains(reason), "{run}");
+}
+
+#[test]
+fn a_wise_configuration_has_no_warning() {
+    let site = configured(CALM);
+    let (code, text, error) = check(&site, &["--strict"]);
+    let config = site.path("spamdrop.toml");
+    assert_eq!(text, format!("{}: valid\n", config.display()), "{error}");
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn what_is_unwise_is_named_and_fails_only_if_strict() {
+    let site = configured(
+        "interfaces = [\"nope0\"]\nports = [1]\nlogs = [\"/nonexistent/log\", \"/proc/self/mem/x\"]\n",
+    );
+    let esmtpd = b"BLACKLISTS='-block=zen.example -block=\x1b[2J'\nTCPDOPTS=-haproxy=192.0.2.1\n";
+    fs::write(site.path("courier_dir/esmtpd"), esmtpd).unwrap();
+    fs::create_dir(site.path("state_dir")).unwrap();
+    fs::write(site.path("state_dir/spamdrop.db"), "no database").unwrap();
+    let (code, text, error) = check(&site, &["--json"]);
+    assert_eq!(code, 0, "{error}");
+    let json: Value = serde_json::from_str(&text).unwrap();
+    let warnings = json["warnings"].as_array().unwrap();
+    let about: Vec<&str> = warnings
+        .iter()
+        .map(|warning| warning["about"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        about,
+        [
+            "interfaces",
+            "logs",
+            "logs",
+            "state_dir",
+            "ports",
+            "logs",
+            "TARPIT",
+            "BLACKLISTS",
+            "BLACKLISTS",
+            "TCPDOPTS",
+            "zones"
+        ]
+    );
+    let (code, text, _) = check(&site, &["--strict"]);
+    assert_eq!(code, 1);
+    for part in [
+        "nothing listens on port 1 ",
+        "no interface \"nope0\"",
+        "no file \"/nonexistent/log\"",
+        "cannot read \"/proc/self/mem/x\"",
+        "the known senders cannot be read: ",
+        "that a local user forged",
+        "set journal = true",
+        r"-block=\x1b[2J never rejects",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_journal_without_an_entry_and_a_file_beside_it_are_unwise() {
+    let site = configured(
+        "interfaces = [\"eth0\"]\njournal = true\njournal_match = [\"_UID=4294967290\"]\nlogs = [\"/nonexistent/log\"]\n",
+    );
+    let (code, text, error) = check(&site, &[]);
+    assert_eq!(code, 0, "{error}");
+    assert!(text.contains("set logs = []"), "{text}");
+    let is_named = |text: &str| {
+        text.contains("journal_match: matches no entry of the last seven days")
+            || text.contains("journal_match: cannot be tried: ")
+    };
+    assert!(is_named(&text), "{text}");
+}
+
+#[test]
+fn couriers_settings_are_missed_only_where_courier_is_read() {
+    let site = configured(CALM);
+    fs::remove_file(site.path("courier_dir/esmtpd")).unwrap();
+    let (_, text, _) = check(&site, &[]);
+    assert!(
+        text.contains("warning: courier_dir: there is no file "),
+        "{text}"
+    );
+    let site = configured(&format!("{CALM}servers = [\"postfix\"]\n"));
+    fs::remove_file(site.path("courier_dir/esmtpd")).unwrap();
+    let (_, text, _) = check(&site, &[]);
+    assert!(!text.contains("courier"), "{text}");
+}
+
+#[test]
+fn where_run_would_not_start_the_check_fails() {
+    for (text, code, reason) in [
+        ("logs = [\"-\"]\n", 78, "no interface to protect"),
+        (
+            "interfaces = [\"eth0\"]\nlogs = []\n",
+            78,
+            "no log to watch",
+        ),
+        (
+            "interfaces = [\"eth0\"]\nlogs = [\"-\"]\nservers = [\"postfix\"]\nadmit = \"on\"\n",
+            78,
+            "`admit = \"on\"`, but the number of the mail server's slots is unknown",
+        ),
+        (
+            "interfaces = [\"eth0\"]\njournal = true\njournal_match = [\"_UID=nobody-at-all\"]\n",
+            78,
+            "there is no user nobody-at-all",
+        ),
+        (
+            &format!("{CALM}pin_dir = \"/tmp/spamdrop\"\n"),
+            1,
+            "/tmp is not a BPF file system",
+        ),
+        (
+            &format!("{CALM}fifo = \"/etc/passwd\"\n"),
+            1,
+            "/etc/passwd is no FIFO of ours",
+        ),
+    ] {
+        neither_starts(&configured(text), code, reason);
+    }
+}
+
+#[test]
+fn files_and_maps_that_run_cannot_use_are_found() {
+    let site = configured(CALM);
+    fs::write(site.path("allow_file"), "friend.example\n").unwrap();
+    neither_starts(&site, 78, "`friend.example` is not an address or prefix");
+    fs::remove_file(site.path("allow_file")).unwrap();
+    symlink("/etc/passwd", site.path("state_dir")).unwrap();
+    let (code, _, error) = check(&site, &[]);
+    assert_eq!(code, 78, "{error}");
+    fs::remove_file(site.path("state_dir")).unwrap();
+
+    site.spamdrop(&["attach", "eth0"]).unwrap();
+    assert_eq!(check(&site, &[]).0, 0);
+    let config = site.path("spamdrop.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}capacity4 = 65536\n")).unwrap();
+    neither_starts(&site, 1, "a capacity of 262144 instead of 65536 entries");
+}
