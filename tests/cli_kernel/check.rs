@@ -1,6 +1,9 @@
 //! `config check`: whether `run` would start, and what is unwise.
 
 use std::os::unix::fs::symlink;
+use std::time::Instant;
+
+use spamdrop_lab::dns::{DnsStub, Reply, Rtype};
 
 use super::*;
 
@@ -174,4 +177,65 @@ fn files_and_maps_that_run_cannot_use_are_found() {
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, format!("{text}capacity4 = 65536\n")).unwrap();
     neither_starts(&site, 1, "a capacity of 262144 instead of 65536 entries");
+}
+
+#[test]
+fn each_zone_is_asked_for_its_test_entries() {
+    let site = configured("");
+    let (yes, other) = ([127, 0, 0, 2], [192, 0, 2, 80]);
+    let answers = move |name: &str, kind| match (name, kind) {
+        ("2.0.0.127.code.example", Rtype::TXT) => Reply::txt("550 No"),
+        ("2.0.0.127.good.example", Rtype::TXT) => Reply::txt("511 No"),
+        ("2.0.0.127.shut.example", Rtype::A) => Reply::a([127, 255, 255, 254]),
+        ("2.0.0.127.sold.example", Rtype::A) => Reply::a(other),
+        ("2.0.0.127.down.example", Rtype::A) => Reply::Silence,
+        (
+            "2.0.0.127.good.example"
+            | "2.0.0.127.code.example"
+            | "2.0.0.127.all.example"
+            | "1.0.0.127.all.example",
+            Rtype::A,
+        ) => Reply::a(yes),
+        _ => Reply::Absent(300),
+    };
+    let any = "127.0.0.53:0".parse().unwrap();
+    let stub = DnsStub::start(&site.server, any, answers).unwrap();
+    let resolv_conf = site.path("resolv.conf");
+    fs::write(&resolv_conf, format!("nameserver {}\n", stub.addr())).unwrap();
+    let config = site.path("spamdrop.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(
+        &config,
+        format!("{text}{CALM}resolv_conf = {resolv_conf:?}\n"),
+    )
+    .unwrap();
+    let zones = ["good", "code", "all", "shut", "sold", "down", "none"];
+    let options = zones.map(|zone| format!("-block={zone}.example,BLOCK,*"));
+    let esmtpd = format!(
+        "TARPIT=0\nBLACKLISTS='{} -allow=w.example'\n",
+        options.join(" ")
+    );
+    fs::write(site.path("courier_dir/esmtpd"), esmtpd).unwrap();
+    let began = Instant::now();
+    let text = site.spamdrop(&["config", "check"]).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(4));
+    let warned: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("warning: zones: "))
+        .collect();
+    assert_eq!(
+        warned,
+        [
+            "code.example begins its text with 550, so Courier's rejections by it carry no 511 and block nobody; write a text without a code for it in BLACKLISTS, in place of *",
+            "all.example lists 127.0.0.1, so it lists every address; remove it",
+            "shut.example answered 127.255.255.254: it does not serve public name servers; query it through a resolver of your own, or with a key from the blocklist",
+            "sold.example answered 192.0.2.80, which is not a listing; is it still a blocklist?",
+            "down.example could not be queried: timed out",
+            "none.example does not list 127.0.0.2, as every blocklist does; is its name right?",
+        ]
+    );
+    let asked = stub.questions();
+    let (_, text, _) = check(&site, &[]);
+    assert!(!text.contains("zones"), "{text}");
+    assert_eq!(stub.questions(), asked);
 }

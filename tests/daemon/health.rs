@@ -3,9 +3,11 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 use spamdrop::lock::{WriteLock, set_verb};
+use spamdrop_lab::dns::{DnsStub, Reply};
 
 use super::*;
 
@@ -158,6 +160,34 @@ fn terminate_without_the_rights_for_it_degrades() {
     let mut daemon = site.run().unwrap();
     until_degraded_and_logged(&site, &daemon, "the daemon lacks CAP_KILL;");
     site.configure("release = \"destroy\"").unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    until_protected(&site);
+}
+
+#[test]
+fn silent_name_servers_and_a_broken_zone_degrade() {
+    let site = site(|_| {});
+    let (answers, listed) = (Arc::new(Mutex::new(Reply::Silence)), "2.0.0.127.b.example");
+    let given = Arc::clone(&answers);
+    let reply = move |name: &str, _| match &*given.lock().unwrap() {
+        Reply::Absent(_) if name == listed => Reply::a([127, 0, 0, 2]),
+        reply => reply.clone(),
+    };
+    let any = "127.0.0.53:0".parse().unwrap();
+    let stub = DnsStub::start(&site.server, any, reply).unwrap();
+    let resolv_conf = site.path("resolv.conf");
+    fs::write(&resolv_conf, format!("nameserver {}\n", stub.addr())).unwrap();
+    let config = format!("zones = [\"b.example\"]\nresolv_conf = {resolv_conf:?}");
+    site.configure(&config).unwrap();
+    let mut daemon = site.run().unwrap();
+    let is_logged = |line: &str| line.contains("no name server has answered for a minute");
+    daemon.wait_for(is_logged, Duration::from_secs(75)).unwrap();
+    until_degraded(&site, "no name server has answered for a minute");
+    // A reload tests all zones anew.
+    *answers.lock().unwrap() = Reply::a([127, 0, 0, 2]);
+    daemon.signal(Signal::SIGHUP).unwrap();
+    until_degraded_and_logged(&site, &daemon, "b.example lists 127.0.0.1");
+    *answers.lock().unwrap() = Reply::Absent(300);
     daemon.signal(Signal::SIGHUP).unwrap();
     until_protected(&site);
 }

@@ -59,7 +59,9 @@ async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<Str
     let [listed, unlisted] = TEST_ADDRESSES;
     let (listed, unlisted) = tokio::join!(ask(listed), ask(unlisted));
     match ZoneState::of(&bare, &listed, &unlisted) {
-        ZoneState::Broken(text) | ZoneState::Untested(text) => Some(text),
+        ZoneState::Broken(text) | ZoneState::Refuses(text) | ZoneState::Untested(text) => {
+            Some(text)
+        }
         ZoneState::Works if is_courier && rule.effect == Effect::Reject(Text::Record) => {
             let text = coded(resolver, rule).await?;
             Some(format!("{} {text}", rule.zone))

@@ -21,6 +21,8 @@ pub enum ZoneState {
     /// The zone lists every address, or its answers are no listings, for this
     /// reason.
     Broken(String),
+    /// The zone refuses to serve, for this reason.
+    Refuses(String),
     /// The zone is silent, or does not list 127.0.0.2.
     Untested(String),
 }
@@ -35,7 +37,7 @@ impl ZoneState {
         for address in addresses.filter(|_| !is_allow_list) {
             if is_refusal(*address) {
                 let why = explain(*address);
-                return Self::Broken(format!("{zone} answered {address}: {why}"));
+                return Self::Refuses(format!("{zone} answered {address}: {why}"));
             }
             if !address.is_loopback() {
                 return Self::Broken(format!(
@@ -121,12 +123,13 @@ impl ZoneTests {
         }
     }
 
-    /// The zones that are broken, in one line.
+    /// The zones that are broken, in one line; without those that refuse to
+    /// serve.
     #[must_use]
     pub fn broken(&self) -> Option<String> {
         self.line(|state| match state {
             ZoneState::Broken(text) => Some(text),
-            ZoneState::Works | ZoneState::Untested(_) => None,
+            _ => None,
         })
     }
 
@@ -135,7 +138,7 @@ impl ZoneTests {
     pub fn untested(&self) -> Option<String> {
         self.line(|state| match state {
             ZoneState::Untested(text) => Some(text),
-            ZoneState::Works | ZoneState::Broken(_) => None,
+            _ => None,
         })
     }
 
@@ -206,18 +209,22 @@ mod tests {
                 &[[203, 0, 113, 9]],
                 "answered 203.0.113.9, which is not a listing",
             ),
-            (&[[127, 255, 255, 254]], &[], "answered 127.255.255.254: "),
-            (
-                &[YES],
-                &[[127, 255, 255, 254]],
-                "answered 127.255.255.254: ",
-            ),
         ] {
             let ZoneState::Broken(found) = state(listed, unlisted) else {
                 panic!("{listed:?} {unlisted:?}")
             };
             assert!(found.starts_with("b.example "), "{found}");
             assert!(found.contains(text), "{found}");
+        }
+        const REFUSAL: [u8; 4] = [127, 255, 255, 254];
+        for (listed, unlisted) in [(&[REFUSAL][..], &[][..]), (&[YES], &[REFUSAL])] {
+            let ZoneState::Refuses(found) = state(listed, unlisted) else {
+                panic!("{listed:?} {unlisted:?}")
+            };
+            assert!(
+                found.starts_with("b.example answered 127.255.255.254: "),
+                "{found}"
+            );
         }
         // URIBL answers 127.0.0.1 to those who ask too often.
         for listed in [&[][..], &[[127, 0, 0, 1]]] {
