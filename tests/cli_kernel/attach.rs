@@ -204,6 +204,27 @@ fn the_link_of_another_namespace_is_not_taken_for_ours() {
     assert!(site.status(&[]).unwrap().contains("attached, native"));
 }
 
+/// A container that is replaced takes its interface with it.
+#[test]
+fn the_pins_of_a_namespace_that_is_gone_are_taken_over() {
+    let site = attached("");
+    site.spamdrop(&["add", "192.0.2.9"]).unwrap();
+    site.server.exec(["ip", "link", "delete", "eth0"]).unwrap();
+    let script = format!(
+        "ip link add eth0 type veth peer name eth9 && spamdrop() {{ {} --config {} $*; }}; \
+         spamdrop attach eth0 && spamdrop list && spamdrop remove 192.0.2.9",
+        env!("CARGO_BIN_EXE_spamdrop"),
+        site.path("spamdrop.toml").display()
+    );
+    let said = site
+        .server
+        .exec(["unshare", "-n", "sh", "-c", &script])
+        .unwrap();
+    for part in ["eth0: filter attached, native", "192.0.2.9 ", "removed 1 "] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
 #[test]
 fn a_time_namespace_with_an_offset_is_refused() {
     let site = attached("");

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
 mod addresses;
+mod containers;
 mod faults;
 mod gate;
 mod health;
@@ -20,10 +21,11 @@ mod waves;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use spamdrop_lab::host::Host;
 use spamdrop_lab::site::SERVER4;
 use spamdrop_lab::smtpd::Options;
 use spamdrop_lab::wait::until;

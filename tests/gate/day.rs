@@ -201,6 +201,7 @@ impl Server {
             open: (self.sessions.len() + self.half_open.len() - unanswered) as u32,
             waiting: waiting.count() as u32,
             unanswered: unanswered as u32,
+            listeners: 1,
         }
     }
 }

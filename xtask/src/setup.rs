@@ -36,13 +36,15 @@ pub const CLIPPY: Component = Component {
 
 /// The commands that the kernel tests call, each with its Debian package. Every
 /// Debian has util-linux (unshare, setpriv).
-const TOOLS: [(&str, &str); 3] = [
+const TOOLS: [(&str, &str); 4] = [
     // Reads the pinned maps, as an administrator would.
     ("bpftool", "bpftool"),
     // Makes the network namespaces.
     ("ip", "iproute2"),
     // Its package includes journald, which the tests start.
     ("journalctl", "systemd"),
+    // Forwards a port as docker does.
+    ("nft", "nftables"),
 ];
 
 /// The command that formats the man pages and prints warnings about them.

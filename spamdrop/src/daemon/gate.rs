@@ -3,6 +3,7 @@
 
 mod figures;
 mod known_sender_sync;
+mod troubles;
 mod wave_history;
 
 use std::net::{IpAddr, SocketAddr};
@@ -14,9 +15,8 @@ use anyhow::{Context as _, Result};
 use spamdrop_common::gate::{
     CLASSES, Gate, GateMode, GateStats, RESPONDER_IPV4, RESPONDER_IPV6, SMTP_PORT,
 };
-use spamdrop_core::dnsbl::zone_test::ZoneTests;
 use spamdrop_core::event::Evidence;
-use spamdrop_core::gate::{GateController, Occupancy, Slots};
+use spamdrop_core::gate::{GateController, Occupancy, Slots, Visibility};
 use spamdrop_core::smtp::DEFAULT_TEXT;
 use spamdrop_core::zones::Zones;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -27,11 +27,12 @@ use super::period;
 use super::responder_view::ResponderView;
 use super::status::{Health, StatusMessage};
 use crate::clock;
-use crate::dnsbl::{Answer, Asked, Lookups, Resolver};
+use crate::dnsbl::{Answer, Asked, Lookups};
 use crate::kernel::blocklist::{Blocklist, GateMaps};
 use crate::kernel::occupancy;
 use crate::responder::Texts;
 use known_sender_sync::KnownSenderSync;
+use troubles::{lookups, report_slots};
 use wave_history::WaveHistory;
 
 /// How often the server's connections are counted.
@@ -44,9 +45,6 @@ const REQUESTS: usize = 4_096;
 /// Maximum number of messages that are handled at once; a storm of log lines
 /// sends many.
 const MESSAGES: usize = 1_024;
-/// The warning about a spent budget; a flood of forged addresses can spend it.
-const BUDGET_SPENT: &str = "`max_lookups_per_day` is spent, so only a few refused senders are looked up until it has recovered; `spamdrop report` shows the sources; raise it only as far as your blocklists allow";
-
 /// Messages to the task.
 pub(super) enum GateMessage {
     /// The configuration has changed.
@@ -94,6 +92,7 @@ pub(super) struct GateTask {
     /// Whether verdicts of other zones may be left in the map.
     has_old_verdicts: bool,
     seen: Occupancy,
+    visibility: Visibility,
     /// The maximum since the last sample, if any count was taken.
     peak: Option<Occupancy>,
     /// The limit of the last class.
@@ -136,6 +135,7 @@ impl GateTask {
             is_paused: false,
             has_old_verdicts: false,
             seen: Occupancy::default(),
+            visibility: Visibility::default(),
             peak: None,
             limit: u32::MAX,
             stats: GateStats::default(),
@@ -195,7 +195,12 @@ impl GateTask {
     fn take(&mut self, message: GateMessage) {
         match message {
             GateMessage::Reconfigure(settings) => self.reconfigure(settings),
-            GateMessage::Heard(source, evidence) => self.history.heard(source, evidence),
+            GateMessage::Heard(source, evidence) => {
+                if evidence != Evidence::Delivered {
+                    self.visibility.logged(clock::instant());
+                }
+                self.history.heard(source, evidence);
+            }
             GateMessage::Blocked(count) => self.blocked = count,
             GateMessage::Released(count) => self.released = count,
             GateMessage::Paused(is_paused) => self.is_paused = is_paused,
@@ -281,6 +286,7 @@ impl GateTask {
         let mut gate = self.controller.set(seen, stats.admitted, responders, now);
         gate.mode = self.effective_mode() as u32;
         self.full += u64::from(gate.open >= self.controller.slots());
+        self.visibility.sample(seen, clock::instant());
         (self.seen, self.stats) = (seen, stats);
         self.peak = Some(self.peak.unwrap_or(seen).max(seen));
         self.limit = gate.limits[CLASSES - 1];
@@ -335,27 +341,10 @@ impl GateTask {
         // counts by the known senders of that time.
         self.read_requests();
         self.senders.poll(&self.settings, &self.health);
-        let spent = self.lookups.is_spent().then(|| BUDGET_SPENT.into());
-        self.health.set(Subject::Lookups, spent);
-        self.test_zones();
-        let refused = self.lookups.refusals().trouble();
-        self.health.set(Subject::Zones, refused);
+        self.report_troubles();
         self.record();
         self.history.poll(&self.settings.store, &self.health);
         self.tell();
-    }
-
-    /// Tests the zones while they are used.
-    fn test_zones(&mut self) {
-        let is_on = self.is_on();
-        let tests = is_on.then(|| self.lookups.test_zones());
-        let trouble = |text: fn(&ZoneTests) -> Option<String>| tests.and_then(text);
-        let silence = |tests: &ZoneTests| tests.silence(clock::instant());
-        self.health
-            .set(Subject::BrokenZones, trouble(ZoneTests::broken));
-        self.health
-            .set(Subject::UntestedZones, trouble(ZoneTests::untested));
-        self.health.set(Subject::NameServers, trouble(silence));
     }
 
     fn tell(&self) {
@@ -388,28 +377,4 @@ fn controller(settings: &GateSettings) -> GateController {
     // kernel.
     let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), slots);
     GateController::new(settings.mode, slots, seed as u32)
-}
-
-fn report_slots(settings: &GateSettings, health: &Health) {
-    let is_on = settings.mode != GateMode::Off;
-    let trouble = settings.slots.trouble.clone().filter(|_| is_on);
-    health.set(Subject::Slots, trouble);
-}
-
-/// The zones and the resolver. If they are unavailable, the gate works without
-/// verdicts.
-fn lookups(settings: &GateSettings, health: &Health) -> (Zones, Resolver) {
-    match &settings.lookups {
-        Ok((zones, servers)) => {
-            health.clear(Subject::Resolver);
-            (zones.clone(), Resolver::new(servers))
-        }
-        Err(error) => {
-            if settings.mode != GateMode::Off {
-                let text = format!("refused senders are not looked up: {error}");
-                health.raise(Subject::Resolver, text);
-            }
-            (Zones::default(), Resolver::new(&[]))
-        }
-    }
 }

@@ -44,6 +44,8 @@ pub(super) enum Subject {
     Gate,
     /// The number of the mail server's slots.
     Slots,
+    /// The mail server's connections.
+    Visibility,
     /// Verdicts that other zones gave.
     Verdicts,
     /// The resolver and the zones.
@@ -114,6 +116,7 @@ impl fmt::Display for Subject {
             Self::Samples => "wave samples",
             Self::Gate => "gate",
             Self::Slots => "slots",
+            Self::Visibility => "connections",
             Self::Verdicts => "verdicts",
             Self::Resolver => "resolver",
             Self::Lookups => "look-ups",

@@ -36,7 +36,10 @@ pub fn count(port: u16, is_answered: impl Fn(IpAddr) -> bool) -> io::Result<Occu
 /// itself holds none.
 fn add(seen: &mut Occupancy, socket: &InetResponseHeader) {
     match socket.state {
-        TCP_LISTEN => seen.waiting += socket.recv_queue,
+        TCP_LISTEN => {
+            seen.waiting += socket.recv_queue;
+            seen.listeners += 1;
+        }
         TCP_ESTABLISHED | TCP_CLOSE_WAIT => seen.open += 1,
         TCP_SYN_RECV => match socket.timer {
             Some(Timer::Retransmit(_, sent_again)) if sent_again > 0 => seen.unanswered += 1,
@@ -90,6 +93,7 @@ mod tests {
             open: 3,
             waiting: 9,
             unanswered: 1,
+            listeners: 2,
         };
         assert_eq!(all, expected);
     }

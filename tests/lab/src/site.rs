@@ -27,6 +27,11 @@ pub const WORLD4: &str = "100.64.0.0/10";
 /// The IPv6 client addresses.
 pub const WORLD6: &str = "2001:db8:64::/48";
 
+/// The rule by which docker publishes a port.
+const DNAT: &str = "add table ip nat; \
+    add chain ip nat prerouting { type nat hook prerouting priority dstnat; }; \
+    add rule ip nat prerouting iifname eth0 tcp dport 25 dnat to 172.17.0.2";
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -51,11 +56,21 @@ impl Site {
     ///
     /// A host, the wire or the server could not be created.
     pub fn new(spamdrop: &Path, change: impl FnOnce(&mut Options)) -> Result<Self> {
-        Self::build(spamdrop, |server, dir| {
-            let mut options = Options::new(dir.join("mail.log"), dir.join("listed"));
-            change(&mut options);
-            Smtpd::start(server, &crate::binary("lab-smtpd")?, &options)
-        })
+        Self::build(spamdrop, smtpd(change))
+    }
+
+    /// Builds the site with the server in a container: its host has a private
+    /// address, and the returned host between it and the clients forwards port
+    /// 25 of [`SERVER4`] to it (DNAT).
+    ///
+    /// # Errors
+    ///
+    /// As [`Site::new`].
+    pub fn in_container(spamdrop: &Path) -> Result<(Self, Host)> {
+        let (server, world) = (Host::new("container")?, Host::new("world")?);
+        let router = connect_by_nat(&server, &world)?;
+        let site = Self::assemble(server, world, spamdrop, smtpd(|_| {}))?;
+        Ok((site, router))
     }
 
     /// Puts an address or prefix on the SMTP server's DNS blocklist.
@@ -110,6 +125,15 @@ impl<S> Site<S> {
         )?;
         many_sources(&world, &server, WORLD4, "198.51.100.1".parse()?)?;
         many_sources(&world, &server, WORLD6, "2001:db8:25::1".parse()?)?;
+        Self::assemble(server, world, spamdrop, serve)
+    }
+
+    fn assemble(
+        server: Host,
+        world: Host,
+        spamdrop: &Path,
+        serve: impl FnOnce(&Host, &Path) -> Result<S>,
+    ) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         fs::write(dir.path().join("mail.log"), "")?;
         let site = Self {
@@ -288,6 +312,40 @@ impl<S> Site<S> {
         let source: IpAddr = source.parse()?;
         Ok(syn_dropped(&self.world, Some(source), dest(source), wait)?)
     }
+}
+
+fn smtpd(change: impl FnOnce(&mut Options)) -> impl FnOnce(&Host, &Path) -> Result<Smtpd> {
+    |server, dir| {
+        let mut options = Options::new(dir.join("mail.log"), dir.join("listed"));
+        change(&mut options);
+        Smtpd::start(server, &crate::binary("lab-smtpd")?, &options)
+    }
+}
+
+/// Connects the hosts as docker does: through a bridge address and DNAT.
+fn connect_by_nat(server: &Host, world: &Host) -> Result<Host> {
+    let router = Host::new("router")?;
+    let public = format!("{SERVER4}/24");
+    let cable = |ours: &str, theirs: (&Host, &str), interface| {
+        let (ours, others) = ([ours], [theirs.1]);
+        let end = |host, interface, addresses| End {
+            host,
+            interface,
+            addresses,
+        };
+        wire(
+            &end(&router, interface, &ours),
+            &end(theirs.0, "eth0", &others),
+            1500,
+        )
+    };
+    cable(&public, (world, "198.51.100.1/24"), "eth0")?;
+    cable("172.17.0.1/16", (server, "172.17.0.2/16"), "docker0")?;
+    many_sources(world, &router, WORLD4, "198.51.100.1".parse()?)?;
+    server.exec(["ip", "route", "add", "default", "via", "172.17.0.1"])?;
+    router.exec(["sysctl", "--quiet", "net.ipv4.ip_forward=1"])?;
+    router.exec(["nft", DNAT])?;
+    Ok(router)
 }
 
 /// The server's address of the same family as `source`.

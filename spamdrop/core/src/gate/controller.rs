@@ -166,6 +166,7 @@ mod tests {
             open,
             waiting,
             unanswered,
+            listeners: 1,
         }
     }
 

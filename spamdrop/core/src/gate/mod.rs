@@ -3,7 +3,9 @@
 mod controller;
 mod occupancy;
 mod slots;
+mod visibility;
 
 pub use controller::GateController;
 pub use occupancy::Occupancy;
 pub use slots::Slots;
+pub use visibility::Visibility;

@@ -11,6 +11,8 @@ pub struct Occupancy {
     /// SYNs whose SYN-ACK was sent again because no ACK came back. Most are
     /// forged.
     pub unanswered: u32,
+    /// Sockets that listen on the port.
+    pub listeners: u32,
 }
 
 impl Occupancy {
@@ -21,6 +23,7 @@ impl Occupancy {
             open: self.open.max(other.open),
             waiting: self.waiting.max(other.waiting),
             unanswered: self.unanswered.max(other.unanswered),
+            listeners: self.listeners.max(other.listeners),
         }
     }
 
@@ -47,6 +50,7 @@ mod tests {
             open: 3,
             waiting: 9,
             unanswered: 1,
+            listeners: 1,
         };
         assert_eq!(seen.without(2), Occupancy { open: 1, ..seen });
         assert_eq!(seen.without(4).open, 0);

@@ -1,0 +1,119 @@
+//! Whether the mail server's connections can be seen in this network namespace.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::Occupancy;
+
+/// How long the mail server may be down before it counts as being elsewhere.
+const UNSERVED: Duration = Duration::from_secs(60);
+/// Number of connections in the log, without one that was seen, from which the
+/// server counts as being elsewhere.
+const UNSEEN: usize = 20;
+/// The period in which these connections must be.
+const PERIOD: Duration = Duration::from_secs(3_600);
+
+/// What was seen of the mail server.
+#[derive(Clone, Debug, Default)]
+pub struct Visibility {
+    /// Since when nothing has listened on the port.
+    unserved_since: Option<Instant>,
+    /// The last connections in the log, since one was seen in the kernel.
+    unseen: VecDeque<Instant>,
+}
+
+impl Visibility {
+    /// Takes a sample of the sockets.
+    pub fn sample(&mut self, seen: Occupancy, now: Instant) {
+        self.unserved_since = match seen.listeners {
+            0 => self.unserved_since.or(Some(now)),
+            _ => None,
+        };
+        if seen.open > 0 {
+            self.unseen.clear();
+        }
+    }
+
+    /// Records that the log tells of a connection. A mail server in another
+    /// namespace has these, while the samples, five a second, see none.
+    pub fn logged(&mut self, now: Instant) {
+        self.unseen.push_back(now);
+        if self.unseen.len() > UNSEEN {
+            self.unseen.pop_front();
+        }
+    }
+
+    /// A sentence if the server's connections cannot be seen.
+    #[must_use]
+    pub fn trouble(&self, now: Instant) -> Option<String> {
+        let age = |since: Instant| now.saturating_duration_since(since);
+        let is_unserved = self
+            .unserved_since
+            .is_some_and(|since| age(since) >= UNSERVED);
+        let first = self.unseen.front().filter(|_| self.unseen.len() >= UNSEEN);
+        let is_unseen = first.is_some_and(|first| age(*first) <= PERIOD);
+        let fact = match (is_unserved, is_unseen) {
+            (true, _) => "nothing listens on port 25 in this network namespace",
+            (_, true) => "connections of the log do not exist in this network namespace",
+            (false, false) => return None,
+        };
+        Some(format!(
+            "{fact}, so the gate does not know how many slots are taken; run spamdrop in the mail \
+             server's network namespace"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTENING: Occupancy = Occupancy {
+        open: 0,
+        waiting: 0,
+        unanswered: 0,
+        listeners: 1,
+    };
+
+    #[test]
+    fn a_server_that_is_down_for_a_minute_may_be_elsewhere() {
+        let (start, mut visibility) = (Instant::now(), Visibility::default());
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        visibility.sample(Occupancy::default(), at(0));
+        visibility.sample(Occupancy::default(), at(59));
+        assert_eq!(visibility.trouble(at(59)), None);
+        let text = visibility.trouble(at(60)).unwrap_or_default();
+        assert!(text.starts_with("nothing listens on port 25 in"), "{text}");
+        visibility.sample(LISTENING, at(61));
+        assert_eq!(visibility.trouble(at(61)), None);
+        visibility.sample(Occupancy::default(), at(62));
+        assert_eq!(visibility.trouble(at(100)), None);
+    }
+
+    #[test]
+    fn connections_that_only_the_log_knows_are_elsewhere() {
+        let (start, mut visibility) = (Instant::now(), Visibility::default());
+        let at = |minutes: u64| start + Duration::from_secs(60 * minutes);
+        visibility.sample(LISTENING, at(0));
+        (0..19).for_each(|_| visibility.logged(at(1)));
+        assert_eq!(visibility.trouble(at(1)), None);
+        visibility.logged(at(60));
+        let text = visibility.trouble(at(61)).unwrap_or_default();
+        assert!(
+            text.starts_with("connections of the log do not exist"),
+            "{text}"
+        );
+        // The first one is more than an hour old.
+        assert_eq!(visibility.trouble(at(62)), None);
+        (0..20).for_each(|_| visibility.logged(at(62)));
+        assert!(visibility.trouble(at(62)).is_some());
+        visibility.sample(
+            Occupancy {
+                open: 1,
+                ..LISTENING
+            },
+            at(62),
+        );
+        assert_eq!(visibility.trouble(at(62)), None);
+    }
+}

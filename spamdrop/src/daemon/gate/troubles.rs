@@ -1,0 +1,66 @@
+//! Problems that the gate task reports to the status task.
+
+use spamdrop_common::gate::GateMode;
+use spamdrop_core::dnsbl::zone_test::ZoneTests;
+use spamdrop_core::zones::Zones;
+
+use super::{GateSettings, GateTask};
+use crate::clock;
+use crate::daemon::health::Subject;
+use crate::daemon::status::Health;
+use crate::dnsbl::Resolver;
+
+/// The warning about a spent budget; a flood of forged addresses can spend it.
+const BUDGET_SPENT: &str = "`max_lookups_per_day` is spent, so only a few refused senders are looked up until it has recovered; `spamdrop report` shows the sources; raise it only as far as your blocklists allow";
+
+impl GateTask {
+    /// Reports problems of the look-ups, the zones and the mail server's
+    /// connections, once a second.
+    pub(super) fn report_troubles(&mut self) {
+        let spent = self.lookups.is_spent().then(|| BUDGET_SPENT.into());
+        self.health.set(Subject::Lookups, spent);
+        self.test_zones();
+        let invisible = self.visibility.trouble(clock::instant());
+        self.health
+            .set(Subject::Visibility, invisible.filter(|_| self.is_on()));
+        let refused = self.lookups.refusals().trouble();
+        self.health.set(Subject::Zones, refused);
+    }
+
+    /// Tests the zones while they are used.
+    fn test_zones(&mut self) {
+        let is_on = self.is_on();
+        let tests = is_on.then(|| self.lookups.test_zones());
+        let trouble = |text: fn(&ZoneTests) -> Option<String>| tests.and_then(text);
+        let silence = |tests: &ZoneTests| tests.silence(clock::instant());
+        self.health
+            .set(Subject::BrokenZones, trouble(ZoneTests::broken));
+        self.health
+            .set(Subject::UntestedZones, trouble(ZoneTests::untested));
+        self.health.set(Subject::NameServers, trouble(silence));
+    }
+}
+
+pub(super) fn report_slots(settings: &GateSettings, health: &Health) {
+    let is_on = settings.mode != GateMode::Off;
+    let trouble = settings.slots.trouble.clone().filter(|_| is_on);
+    health.set(Subject::Slots, trouble);
+}
+
+/// The zones and the resolver. If they are unavailable, the gate works without
+/// verdicts.
+pub(super) fn lookups(settings: &GateSettings, health: &Health) -> (Zones, Resolver) {
+    match &settings.lookups {
+        Ok((zones, servers)) => {
+            health.clear(Subject::Resolver);
+            (zones.clone(), Resolver::new(servers))
+        }
+        Err(error) => {
+            if settings.mode != GateMode::Off {
+                let text = format!("refused senders are not looked up: {error}");
+                health.raise(Subject::Resolver, text);
+            }
+            (Zones::default(), Resolver::new(&[]))
+        }
+    }
+}
