@@ -35,9 +35,16 @@ const WORDS: [&str; 25] = [
     "wifi",
 ];
 
-/// Whether the name could be generated from the address. It is, if it contains
-/// the address, or a number and a word such as `dhcp` before the last two
-/// labels, which belong to the owner. A name of a single label is generic, too.
+/// Words in the names of mail servers. The great senders number the machines of
+/// their pools by the address: `a8-31.smtp-out.amazonses.com`.
+const SERVER_WORDS: [&str; 7] = ["mout", "mta", "mx", "out", "outbound", "relay", "sender"];
+/// Beginnings of such words.
+const SERVER_PREFIXES: [&str; 2] = ["mail", "smtp"];
+
+/// Whether the name looks like that of a customer's line: it has a number and a
+/// word such as `dhcp` before the last two labels, which belong to the owner; or
+/// it contains the address and no word of a mail server. A name of a single
+/// label is generic, too.
 #[must_use]
 pub fn is_generic(name: &str, addr: IpAddr) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
@@ -51,7 +58,7 @@ pub fn is_generic(name: &str, addr: IpAddr) -> bool {
         IpAddr::V4(addr) => spells4(&name, addr),
         IpAddr::V6(addr) => spells6(&name, addr),
     };
-    spells || has_digit && words(&host).any(is_line)
+    spells && !words(&name).any(is_server) || has_digit && words(&host).any(is_line)
 }
 
 fn words(host: &str) -> impl Iterator<Item = &str> {
@@ -63,6 +70,10 @@ fn words(host: &str) -> impl Iterator<Item = &str> {
 fn is_line(word: &str) -> bool {
     let singular = word.strip_suffix('s').unwrap_or(word);
     WORDS.contains(&word) || WORDS.contains(&singular) || word.ends_with("dsl")
+}
+
+fn is_server(word: &str) -> bool {
+    SERVER_WORDS.contains(&word) || SERVER_PREFIXES.iter().any(|it| word.starts_with(it))
 }
 
 /// Whether the name contains the address: its four numbers side by side in any
@@ -205,8 +216,46 @@ mod tests {
             assert!(!generic(name, ADDR), "{name}");
         }
         // A pair of small numbers is not taken for an address.
-        assert!(!generic("mx1-2.example.org", "192.0.1.2"));
-        assert!(generic("mx1-20.example.org", "192.0.1.20"));
+        assert!(!generic("h1-2.example.org", "192.0.1.2"));
+        assert!(generic("h1-20.example.org", "192.0.1.20"));
+    }
+
+    /// Names of the great senders' pools, each with its own address.
+    #[test]
+    fn names_of_pools_that_are_numbered_by_address() {
+        for (name, addr) in [
+            ("a8-31.smtp-out.amazonses.com", "54.240.8.31"),
+            (
+                "e226-10.smtp-out.ap-southeast-1.amazonses.com",
+                "23.251.226.10",
+            ),
+            ("mail132-15.atl131.mandrillapp.com", "198.2.132.15"),
+            ("m228-12.mailgun.net", "159.135.228.12"),
+            ("66-220-155-149.mail-mail.facebook.com", "66.220.155.149"),
+            (
+                "mail-eopbgr10051.outbound.protection.outlook.com",
+                "40.107.1.51",
+            ),
+            ("mail-wr1-f45.google.com", "209.85.221.45"),
+            ("mail-wr1-x42b.google.com", "2a00:1450:4864:20::42b"),
+            ("sonic306-21.consmr.mail.ne1.yahoo.com", "66.163.189.83"),
+            ("qs51p00im-qukt01071701.me.com", "17.58.63.176"),
+            ("ck125.d.sender-sib.com", "185.41.28.125"),
+            ("out-22.smtp.github.com", "192.30.252.205"),
+            ("mta-113-87.provider.example", ADDR),
+            ("relay203-0-113-87.provider.example", ADDR),
+            ("fe4e-66a1.smtpout.provider.example", ADDR6),
+        ] {
+            assert!(!generic(name, addr), "{name}");
+        }
+        // A line remains a line.
+        for name in [
+            "mail-113-87.dynamic.provider.example",
+            "203-0-113-87.outer.provider.example",
+            "smtp7.dsl.provider.example",
+        ] {
+            assert!(generic(name, ADDR), "{name}");
+        }
     }
 
     #[test]
