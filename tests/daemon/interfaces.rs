@@ -1,12 +1,10 @@
 //! Interfaces that are absent, appear, vanish, are renamed, moved and taken out
 //! of the configuration while the daemon runs.
 
-use std::collections::BTreeMap;
-
 use super::*;
 
 /// Names the interfaces of the configuration.
-fn configure(site: &Site, interfaces: &str) {
+pub(super) fn configure(site: &Site, interfaces: &str) {
     let path = site.path("spamdrop.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     let rest = text.split_once('\n').unwrap().1;
@@ -21,7 +19,7 @@ fn reload(site: &Site, daemon: &mut Daemon, interfaces: &str) {
         .unwrap();
 }
 
-fn ip(site: &Site, args: &str) {
+pub(super) fn ip(site: &Site, args: &str) {
     let args = ["ip"].into_iter().chain(args.split_whitespace());
     site.server.exec(args).unwrap();
 }
@@ -50,7 +48,7 @@ fn until_filtered(site: &Site, name: &str) -> Duration {
 }
 
 /// The states in `status`, such as `eth0 native`.
-fn states(site: &Site) -> Vec<String> {
+pub(super) fn states(site: &Site) -> Vec<String> {
     let output = site.output(&["status", "--json"], b"").unwrap();
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
     let interfaces = status["interfaces"].as_array().unwrap().iter();
@@ -226,79 +224,4 @@ fn interfaces_with_the_same_packets_are_refused() {
     }
     ip(&site, "link set eth0 nomaster");
     until_warnings(&site, 0);
-}
-
-/// The interfaces of the server and whether each has an XDP program.
-fn links(site: &Site) -> BTreeMap<String, bool> {
-    let text = site.server.exec(["ip", "-j", "link", "show"]).unwrap();
-    let links: Value = serde_json::from_str(&text).unwrap();
-    let links = links.as_array().unwrap().iter();
-    let name = |link: &Value| link["ifname"].as_str().unwrap().to_owned();
-    links
-        .map(|link| (name(link), link["xdp"]["prog"]["id"].is_u64()))
-        .collect()
-}
-
-/// The first difference between `status` and the interfaces.
-fn disagreement(site: &Site, wanted: &[&str]) -> Option<String> {
-    let (states, links) = (states(site), links(site));
-    for (name, has_filter) in &links {
-        if *has_filter != wanted.contains(&name.as_str()) {
-            return Some(format!("{name} has a filter: {has_filter}"));
-        }
-    }
-    for name in wanted {
-        let state = if links.contains_key(*name) {
-            "native"
-        } else {
-            "absent"
-        };
-        if !states.contains(&format!("{name} {state}")) {
-            return Some(format!("{name} is not {state} in {states:?}"));
-        }
-    }
-    None
-}
-
-/// Interfaces come, go, are renamed and moved at random. After each step,
-/// `status` is soon what `ip` says, and so is the filter.
-#[test]
-fn status_is_what_ip_says_after_every_change() {
-    const NAMES: [&str; 6] = ["eth1", "eth2", "eth3", "lan1", "lan2", "lan3"];
-    let site = site(|_| {});
-    let wanted = ["eth0", "eth1", "eth2", "eth3"];
-    configure(&site, "\"eth0\", \"eth1\", \"eth2\", \"eth3\"");
-    let _daemon = site.run().unwrap();
-    let seed = fastrand::u64(..);
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut steps = Vec::new();
-    while steps.len() < 60 {
-        let present = links(&site);
-        let [one, other] = [0, 1].map(|_| NAMES[random.usize(..NAMES.len())]);
-        let step = match (random.u8(..6), present.contains_key(one)) {
-            (_, false) => format!("link add {one} type veth peer name {one}p"),
-            (0, true) => format!("link delete {one}"),
-            (1 | 2, true) if !present.contains_key(other) => {
-                format!("link set {one} name {other}")
-            }
-            (3, true) => format!(
-                "link set {one} netns {} name x{}",
-                site.world.tid(),
-                steps.len()
-            ),
-            (4, true) => format!("link set {one} up"),
-            (_, true) => format!("link set {one} down"),
-        };
-        // A name may still be that of a peer that was left behind.
-        let args = ["ip"].into_iter().chain(step.split_whitespace());
-        let done = site.server.exec(args).is_ok();
-        steps.push(format!("{step}: {done}"));
-        let start = Instant::now();
-        while let Some(difference) = disagreement(&site, &wanted) {
-            assert!(
-                start.elapsed() < SOON,
-                "seed {seed}: {difference} after {steps:#?}"
-            );
-        }
-    }
 }

@@ -9,6 +9,7 @@ mod containers;
 mod faults;
 mod gate;
 mod health;
+mod interface_changes;
 mod interfaces;
 mod known;
 mod lookups;

@@ -50,15 +50,24 @@ impl Forger {
     ///
     /// The kernel refuses the packet.
     pub fn syn(&self, source: Ipv4Addr, port: u16, ttl: u8) -> io::Result<()> {
+        self.syn_to(SERVER4, source, port, ttl)
+    }
+
+    /// Sends one SYN to another address.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses the packet.
+    pub fn syn_to(&self, dest: Ipv4Addr, source: Ipv4Addr, port: u16, ttl: u8) -> io::Result<()> {
         let mut syn = tcp_frame(&FrameSpec {
             sport: port,
-            ..FrameSpec::syn(source.into(), SERVER4.into())
+            ..FrameSpec::syn(source.into(), dest.into())
         })
         .split_off(ETHERNET);
         if let Some(byte) = syn.get_mut(TTL) {
             *byte = ttl;
         }
-        let dest = SocketAddr::from((SERVER4, 0));
+        let dest = SocketAddr::from((dest, 0));
         self.0.send_to(&syn, &dest.into()).map(drop)
     }
 }
