@@ -1,6 +1,10 @@
 //! To whose packets blocks apply: those to this machine, by default.
 
+use std::net::Ipv4Addr;
+
 use spamdrop_lab::client::syn_dropped;
+use spamdrop_lab::dns::{DnsStub, Reply, Rtype};
+use spamdrop_lab::forger::Forger;
 use spamdrop_lab::wire::{End, wire};
 use spamdrop_lab::{Host, Site};
 
@@ -88,4 +92,101 @@ fn an_address_that_appears_is_protected_within_two_seconds() {
     }
     let entry = entry(&site, ZOMBIE).unwrap();
     assert!(entry["hits"].as_u64().unwrap() >= 4, "{entry}");
+}
+
+/// The state of the gate, and the number of SYNs that it saw.
+fn gate_figures(site: &Site) -> (Value, u64) {
+    let status: Value = serde_json::from_str(&site.status(&["--json"]).unwrap()).unwrap();
+    let gate = &status["daemon"]["state"]["gate"];
+    let figures = [
+        "admitted",
+        "known_or_allowed",
+        "starvation_admits",
+        "refused",
+        "unconfirmed",
+    ];
+    let figures = figures.map(|name| gate[name].clone());
+    let stats: Value = serde_json::from_str(&site.spamdrop(&["stats", "--json"]).unwrap()).unwrap();
+    (figures.into(), stats["other_host"].as_u64().unwrap())
+}
+
+/// The filter is on the port of the bridge, as on a host of virtual machines.
+#[test]
+fn the_crowd_of_a_vm_behind_the_bridge_does_not_move_the_gate() {
+    const CROWD: u32 = 2_000;
+    let site = site(|_| {});
+    ip(&site.server, "link add br0 type bridge");
+    ip(&site.server, "address flush dev eth0");
+    ip(&site.server, "link set eth0 master br0");
+    ip(&site.server, "address add 198.51.100.25/24 dev br0");
+    ip(&site.server, "link set br0 up");
+    let vm = Host::new("vm").unwrap();
+    let end = |host, interface, addresses| End {
+        host,
+        interface,
+        addresses,
+    };
+    wire(
+        &end(&site.server, "vnet0", &[]),
+        &end(&vm, "eth0", &["198.51.100.77/24"]),
+        1500,
+    )
+    .unwrap();
+    ip(&site.server, "link set vnet0 master br0");
+    for host in [&site.server, &vm] {
+        ip(host, "route replace 100.64.0.0/10 via 198.51.100.1");
+    }
+    ip(&vm, "route add 198.18.0.0/15 via 198.51.100.1");
+    let stub = DnsStub::start(
+        &site.server,
+        "127.0.0.53:0".parse().unwrap(),
+        |_: &str, _| Reply::Absent(300),
+    )
+    .unwrap();
+    let resolv_conf = site.path("resolv.conf");
+    std::fs::write(&resolv_conf, format!("nameserver {}\n", stub.addr())).unwrap();
+    // One slot: any stranger that counted would fill it.
+    site.configure(&format!(
+        "admit = \"on\"\nslots = 1\nzones = [\"b.example\"]\nresolv_conf = {resolv_conf:?}"
+    ))
+    .unwrap();
+    let _daemon = site.run().unwrap();
+    let _vms_server = vm.run(|| TcpListener::bind("198.51.100.77:25")).unwrap();
+    until_status(&site, "/daemon/state/gate/mode", "on");
+    let forger = Forger::new(&site).unwrap();
+    let vms = Ipv4Addr::new(198, 51, 100, 77);
+    // The neighbour is known before the flood, so that no packet waits for it.
+    let source = Some("100.64.9.9".parse().unwrap());
+    assert!(
+        !syn_dropped(
+            &site.world,
+            source,
+            "198.51.100.77:25".parse().unwrap(),
+            SILENCE
+        )
+        .unwrap()
+    );
+    let (before, others) = gate_figures(&site);
+    for number in 0..CROWD {
+        forger
+            .syn_to(vms, Forger::address(number), 4000, 128)
+            .unwrap();
+    }
+    until("the crowd to pass", SOON, || {
+        Ok((gate_figures(&site).1 >= others + u64::from(CROWD)).then_some(()))
+    })
+    .unwrap();
+    let (after, _) = gate_figures(&site);
+    assert_eq!(after, before);
+    let looked_up = (0..CROWD).map(|number| {
+        let [a, b, c, d] = Forger::address(number).octets();
+        stub.asked(&format!("{d}.{c}.{b}.{a}.b.example"), Rtype::A)
+    });
+    assert_eq!(looked_up.sum::<usize>(), 0);
+    // The server's own strangers count.
+    assert!(!is_dropped(&site, "100.64.5.5"));
+    until("the gate to move", SOON, || {
+        Ok((gate_figures(&site).0 != before).then_some(()))
+    })
+    .unwrap();
 }
