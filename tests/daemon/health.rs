@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 use spamdrop::lock::{WriteLock, set_verb};
 use spamdrop_lab::dns::{DnsStub, Reply};
+use spamdrop_lab::forger::Forger;
 
 use super::*;
 
@@ -196,11 +197,18 @@ fn silent_name_servers_and_a_broken_zone_degrade() {
 #[test]
 fn nothing_that_a_client_sends_degrades_the_health() {
     let site = site(|_| {});
-    let _daemon = site.run().unwrap();
-    until_protected(&site);
     let seed = fastrand::u64(..);
     eprintln!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
+    let stub = nonsense_names(&site, random.fork());
+    let resolv_conf = site.path("resolv.conf");
+    fs::write(&resolv_conf, format!("nameserver {}\n", stub.addr())).unwrap();
+    let zones = format!("zones = [\"b.example\"]\nresolv_conf = {resolv_conf:?}");
+    site.configure(&format!("admit = \"on\"\nslots = 4\n{zones}"))
+        .unwrap();
+    let _daemon = site.run().unwrap();
+    until_protected(&site);
+    let forger = Forger::new(&site).unwrap();
     for number in 0..2_000_u32 {
         let [.., high, low] = number.to_be_bytes();
         let source = format!("100.80.{high}.{low}");
@@ -210,12 +218,48 @@ fn nothing_that_a_client_sends_degrades_the_health() {
             0 => rejection(&source),
             1 => format!("{}{noise}", rejection(&source)),
             2 => rejection(&source).replace("511", &noise),
-            _ => noise,
+            _ => noise.clone(),
         };
         site.log(&line).unwrap();
+        let forged = Forger::address(random.u32(..));
+        forger.syn(forged, random.u16(..), random.u8(1..)).unwrap();
+        if number % 200 == 0 {
+            let mut client = site.connect(&format!("100.81.{high}.{low}")).unwrap();
+            let _ = client.command(&noise.replace('\r', " "));
+        }
     }
     refused(&site, ZOMBIE).quit().unwrap();
     wait_for_state(&site, ZOMBIE, "sealed", SEEN);
     let (code, line) = health(&site);
     assert_eq!(code, Some(0), "{line}");
+}
+
+/// A blocklist that works, and names that no server has.
+fn nonsense_names(site: &Site, random: fastrand::Rng) -> DnsStub {
+    let random = Mutex::new(random);
+    let answers = move |name: &str, _| match name {
+        "2.0.0.127.b.example" => Reply::a([127, 0, 0, 2]),
+        name if name.ends_with(".b.example") => Reply::Absent(300),
+        _ => {
+            let mut random = random.lock().unwrap();
+            let letters = (0..random.usize(1..60)).map(|_| random.alphanumeric());
+            Reply::ptr(&letters.collect::<String>())
+        }
+    };
+    let any = "127.0.0.53:0".parse().unwrap();
+    DnsStub::start(&site.server, any, answers).unwrap()
+}
+
+#[test]
+fn more_rejections_than_the_limit_pause_blocking_and_are_named() {
+    let site = site(|_| {});
+    site.configure("max_new_per_minute = 20").unwrap();
+    let daemon = site.run().unwrap();
+    for number in 0..21 {
+        site.log(&rejection(&format!("100.80.0.{number}"))).unwrap();
+    }
+    until_degraded(&site, "blocking pauses: ");
+    daemon
+        .wait_for(|line| line.contains("no new blocks: "), SEEN)
+        .unwrap();
 }

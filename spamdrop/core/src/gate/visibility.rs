@@ -7,18 +7,21 @@ use super::Occupancy;
 
 /// How long the mail server may be down before it counts as being elsewhere.
 const UNSERVED: Duration = Duration::from_secs(60);
-/// Number of connections in the log, without one that was seen, from which the
-/// server counts as being elsewhere.
+/// In so many minutes, the log must tell of connections, and no sample show one,
+/// before the server counts as being elsewhere. A client can make a connection
+/// that no sample shows, but not in twenty minutes of a day.
 const UNSEEN: usize = 20;
-/// The period in which these connections must be.
-const PERIOD: Duration = Duration::from_secs(3_600);
+/// The period in which these minutes must be.
+const PERIOD: Duration = Duration::from_secs(86_400);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// What was seen of the mail server.
 #[derive(Clone, Debug, Default)]
 pub struct Visibility {
     /// Since when nothing has listened on the port.
     unserved_since: Option<Instant>,
-    /// The last connections in the log, since one was seen in the kernel.
+    /// The last minutes in which the log told of connections, since one was
+    /// seen in the kernel.
     unseen: VecDeque<Instant>,
 }
 
@@ -37,6 +40,10 @@ impl Visibility {
     /// Records that the log tells of a connection. A mail server in another
     /// namespace has these, while the samples, five a second, see none.
     pub fn logged(&mut self, now: Instant) {
+        let is_same = |last: &Instant| now.saturating_duration_since(*last) < MINUTE;
+        if self.unseen.back().is_some_and(is_same) {
+            return;
+        }
         self.unseen.push_back(now);
         if self.unseen.len() > UNSEEN {
             self.unseen.pop_front();
@@ -95,25 +102,26 @@ mod tests {
         let (start, mut visibility) = (Instant::now(), Visibility::default());
         let at = |minutes: u64| start + Duration::from_secs(60 * minutes);
         visibility.sample(LISTENING, at(0));
-        (0..19).for_each(|_| visibility.logged(at(1)));
-        assert_eq!(visibility.trouble(at(1)), None);
-        visibility.logged(at(60));
-        let text = visibility.trouble(at(61)).unwrap_or_default();
+        // Many lines of one minute may be those of a short connection.
+        (0..1_000).for_each(|_| visibility.logged(at(0)));
+        assert_eq!(visibility.trouble(at(0)), None);
+        (1..19).for_each(|minute| visibility.logged(at(minute)));
+        assert_eq!(visibility.trouble(at(19)), None);
+        visibility.logged(at(23 * 60));
+        let text = visibility.trouble(at(24 * 60)).unwrap_or_default();
         assert!(
             text.starts_with("connections of the log do not exist"),
             "{text}"
         );
-        // The first one is more than an hour old.
-        assert_eq!(visibility.trouble(at(62)), None);
-        (0..20).for_each(|_| visibility.logged(at(62)));
-        assert!(visibility.trouble(at(62)).is_some());
-        visibility.sample(
-            Occupancy {
-                open: 1,
-                ..LISTENING
-            },
-            at(62),
-        );
-        assert_eq!(visibility.trouble(at(62)), None);
+        // The first minute is more than a day ago.
+        assert_eq!(visibility.trouble(at(24 * 60 + 1)), None);
+        visibility.logged(at(24 * 60 + 1));
+        assert!(visibility.trouble(at(24 * 60 + 1)).is_some());
+        let open = Occupancy {
+            open: 1,
+            ..LISTENING
+        };
+        visibility.sample(open, at(24 * 60 + 1));
+        assert_eq!(visibility.trouble(at(24 * 60 + 1)), None);
     }
 }
