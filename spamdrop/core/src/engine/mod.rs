@@ -13,13 +13,14 @@
 mod replay;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 pub use replay::{Replay, ReplayedLine};
 
-use crate::event::{Event, Evidence};
+use crate::event::{Event, Evidence, Kind};
 use crate::log::{Needles, Parsed, Parser, ParserSettings};
-use crate::policy::{Decision, Policy, PolicyConfig, Protected, Trip};
+use crate::policy::{Decision, Policy, PolicyConfig, Protected, Proxies, Trip};
 use crate::reputation::{EvidenceBuffer, Record, Records};
 use crate::target::Target;
 use crate::time::{Moment, system_time};
@@ -56,6 +57,7 @@ pub struct Engine {
     parser: Parser,
     policy: Policy,
     protected: Protected,
+    proxies: Proxies,
     evidence: EvidenceBuffer,
     counts: BTreeMap<&'static str, u64>,
     near_misses: BTreeMap<&'static str, u64>,
@@ -69,6 +71,7 @@ impl Engine {
             parser: Parser::new(settings.parser),
             policy: Policy::new(settings.policy),
             protected,
+            proxies: Proxies::default(),
             evidence: EvidenceBuffer::new(settings.evidence_capacity),
             counts: BTreeMap::new(),
             near_misses: BTreeMap::new(),
@@ -127,6 +130,9 @@ impl Engine {
     /// of the log; the monotonic clock of `now` must not go back. `is_blocked`:
     /// whether the event's source is blocked now; only rejections depend on it.
     pub fn decide(&mut self, event: &Event<'_>, now: Moment, is_blocked: bool) -> Effects {
+        if event.kind != Kind::Delivered && event.age(now.wall) <= JUST_NOW {
+            self.proxies.record(event.addr, now.mono);
+        }
         Effects {
             decision: self.judge(event, now, is_blocked),
             evidence: self.learn(event, now),
@@ -160,6 +166,12 @@ impl Engine {
     /// tripped.
     pub fn ceiling(&mut self, now: Moment) -> Option<Trip> {
         self.policy.ceiling(now)
+    }
+
+    /// The private address that seems to be a proxy's, because most connections
+    /// of the last hour came from it. It must not be blocked.
+    pub fn proxy(&mut self, now: Moment) -> Option<IpAddr> {
+        self.proxies.proxy(now.mono)
     }
 
     /// Passes a stored record of a source to the ceiling, at the start of the

@@ -5,6 +5,7 @@
 
 mod ceiling;
 mod protected;
+mod proxies;
 mod recent_senders;
 mod repeat;
 
@@ -22,6 +23,7 @@ use crate::dnsbl::complaint;
 use crate::event::{Event, Evidence, Kind};
 use crate::time::Moment;
 use ceiling::Ceiling;
+pub(crate) use proxies::Proxies;
 use repeat::Repeats;
 
 /// The decision about an event.
