@@ -1,6 +1,7 @@
 //! Runs all checks in groups. A failed group does not prevent the others from
 //! running.
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -121,6 +122,10 @@ impl Group {
 const COURIER: &str = "courier";
 /// The test target of waves, which take minutes.
 const WAVE: &str = "wave";
+/// Test targets that wait most of the time, for the daemon and for packets that
+/// do not come.
+const WAITING: [&str; 1] = ["daemon"];
+const WAITING_THREADS: usize = 3;
 
 fn format() -> Result<Tally> {
     setup::components(&[setup::RUSTFMT])?;
@@ -145,13 +150,16 @@ fn unit(full: bool) -> Result<Tally> {
 }
 
 /// Builds as the user and runs as root. The tests run one after another,
-/// because they share the machine's kernel.
+/// because they share the machine's kernel; those of [`WAITING`] run a few at a
+/// time, each in namespaces of its own.
 fn kernel(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Tally> {
     setup::building()?;
     setup::tools()?;
     let mut tally = Tally::default();
     for mut command in programs(|target| target.is_root_only && is_wanted(target.name))? {
-        command.arg("--test-threads=1");
+        let is_waiting = WAITING.iter().any(|name| is_program(&command, name));
+        let threads = if is_waiting { WAITING_THREADS } else { 1 };
+        command.arg(format!("--test-threads={threads}"));
         if full {
             // The output shows their measurements.
             command.arg("--show-output").env("SPAMDROP_FULL", "1");
@@ -230,6 +238,14 @@ fn programs(is_wanted: impl Fn(&Target<'_>) -> bool) -> Result<Vec<Command>> {
     }
     ensure!(missing == 0, "cargo did not build {missing} test programs");
     Ok(commands)
+}
+
+/// Whether a command runs this test target: cargo adds a hash to its name.
+fn is_program(command: &Command, target: &str) -> bool {
+    let file = Path::new(command.get_program()).file_name();
+    let name = file.and_then(|name| name.to_str()).unwrap_or_default();
+    name.rsplit_once('-')
+        .is_some_and(|(name, _)| name == target)
 }
 
 /// Runs tests and counts them by libtest's output. A program that dies before
