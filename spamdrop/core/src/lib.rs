@@ -21,6 +21,7 @@ pub mod listing;
 pub mod log;
 pub mod nat64;
 pub mod near_misses;
+pub mod not_ip;
 pub mod policy;
 pub mod recent;
 pub mod release;
