@@ -84,6 +84,16 @@ pub const fn quiet_until(entry: &Entry, now: MonotonicNs, refresh: Refresh) -> M
     MonotonicNs::from_ns(if due < end { due } else { end })
 }
 
+/// Whether the entry of an IPv6 address decides about its packets, rather than
+/// the entry of its /64. An expired or open entry hides no live one that drops
+/// more.
+#[inline(always)]
+#[must_use]
+pub const fn decides(address: &Entry, net: &Entry, now: MonotonicNs) -> bool {
+    is_live(address.expires, now)
+        && (address.flags & SEALED != 0 || net.flags & SEALED == 0 || !is_live(net.expires, now))
+}
+
 /// The action for a packet whose source has a live entry and is not on the
 /// allowlist. An open entry drops new connections only, a sealed entry drops
 /// every packet.

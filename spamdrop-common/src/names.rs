@@ -11,8 +11,8 @@ pub const BLOCKED4: &str = "blocked4";
 /// [`Entry`]: crate::entry::Entry
 pub const BLOCKED6: &str = "blocked6";
 /// LRU map of IPv6 addresses that are blocked without their /64: 16 bytes in
-/// network order → [`Entry`]. The filter does not read it yet; see
-/// [`Settings::addresses6`].
+/// network order → [`Entry`]. The filter skips it while
+/// [`Settings::addresses6`] is 0.
 ///
 /// [`Entry`]: crate::entry::Entry
 /// [`Settings::addresses6`]: crate::settings::Settings::addresses6

@@ -25,7 +25,8 @@ pub struct Settings {
     pub cidrs4: u32,
     /// The same for IPv6 prefixes.
     pub cidrs6: u32,
-    /// The same for entries in `blocked6_addr`. Not used yet: 0.
+    /// The same for entries in `blocked6_addr`. May be too high by the entries
+    /// that the kernel has evicted, until the next sweep.
     pub addresses6: u32,
     /// Incremented whenever an entry is removed or weakened. This invalidates
     /// the facts that the filter cached in an earlier epoch. Only the lowest 16

@@ -104,7 +104,7 @@ fn decide(received: &Received, segment: &mut Segment) -> Reason {
 
 #[inline(always)]
 fn blocked(received: &Received, segment: &Segment, settings: &Settings, epoch: u16) -> Reason {
-    let found = match maps::blocked(segment) {
+    let found = match maps::blocked(settings, segment) {
         Some(entry) => entry_hit(received, entry, settings, segment, epoch),
         None => Reason::NotBlocked,
     };

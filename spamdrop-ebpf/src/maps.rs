@@ -9,6 +9,7 @@ use aya_ebpf::{
 };
 use spamdrop_common::{
     abi::{self, LOOKUP_REQUEST_BYTES},
+    action::decides,
     counter::{Counters, Reason},
     entry::{AllowEntry, CidrEntry, Destination, Entry, Origin},
     gate::{Gate, GateStats, KnownSender, LookupRequest, RECENT_SYN_SLOTS, RecentSyn, Verdict},
@@ -18,7 +19,7 @@ use spamdrop_common::{
     settings::Settings,
 };
 
-use crate::touch;
+use crate::{clock, touch};
 
 const PREFIXES: usize = abi::PREFIXES as usize;
 const VERDICT_COUNT: usize = abi::VERDICTS as usize;
@@ -30,7 +31,6 @@ const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 static BLOCKED4: LruHashMap<[u8; 4], Entry, 262_144> = LruHashMap::new();
 #[btf_map(name = "blocked6")]
 static BLOCKED6: LruHashMap<[u8; 8], Entry, 65_536> = LruHashMap::new();
-// Not read yet: even an empty map costs each clean sender a look-up.
 #[btf_map(name = "blocked6_addr")]
 static BLOCKED6_ADDR: LruHashMap<[u8; 16], Entry, 16_384> = LruHashMap::new();
 #[btf_map(name = "recent_drops4")]
@@ -89,11 +89,19 @@ pub fn count(reason: Reason) {
     }
 }
 
+/// The entry that decides about the source, except prefixes. Even an empty map
+/// would cost each clean sender a look-up, so that of the IPv6 addresses is
+/// skipped while it is empty.
 #[inline(always)]
-pub fn blocked(segment: &Segment) -> Option<*mut Entry> {
+pub fn blocked(settings: &Settings, segment: &Segment) -> Option<*mut Entry> {
     if segment.v6 {
         let [a, b, c, d, e, f, g, h, ..] = segment.source;
-        let entry = blocked6(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+        let net = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        let entry = if settings.addresses6 == 0 {
+            blocked6(net)
+        } else {
+            blocked6_or_address(&segment.source, net)
+        };
         (!entry.is_null()).then_some(entry)
     } else {
         BLOCKED4.get_ptr_mut(segment.source4())
@@ -109,6 +117,26 @@ pub fn blocked(segment: &Segment) -> Option<*mut Entry> {
 fn blocked6(key: u64) -> *mut Entry {
     let found = BLOCKED6.get_ptr_mut(key.to_ne_bytes());
     found.unwrap_or_default()
+}
+
+/// As [`blocked6`], or the entry of the address alone if that decides.
+#[inline(never)]
+fn blocked6_or_address(source: &[u8; 16], net: u64) -> *mut Entry {
+    let net = blocked6(net);
+    let Some(address) = BLOCKED6_ADDR.get_ptr_mut(*source) else {
+        return net;
+    };
+    if net.is_null() {
+        return address;
+    }
+    // SAFETY: the look-ups returned the pointers, and every bit pattern is a
+    // valid `Entry`.
+    let (seen, other) = unsafe { (address.read_volatile(), net.read_volatile()) };
+    if decides(&seen, &other, clock::now()) {
+        address
+    } else {
+        net
+    }
 }
 
 #[inline(always)]

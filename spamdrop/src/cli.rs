@@ -60,7 +60,9 @@ pub enum Verb {
     Detach(Detach),
     /// Block addresses or prefixes
     ///
-    /// An IPv6 address is blocked with its whole /64. The block of an address
+    /// An IPv6 address is blocked with its whole /64, or alone if the /64 holds
+    /// an allowlisted address, an address of this machine or a known sender.
+    /// With the length 128, it is always blocked alone. The block of an address
     /// lasts until no packet has arrived from it for the given time; the block
     /// of a prefix lasts for exactly that time. If one of the addresses is
     /// protected from blocking, nothing is blocked.

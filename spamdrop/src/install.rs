@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use spamdrop_common::settings::Settings;
 use spamdrop_core::nat64::Prefix;
-use spamdrop_core::policy::Protected;
+use spamdrop_core::policy::{Changes, Protected};
 
 use crate::config::{Addresses, Config};
 use crate::exit::{Exit, Failure};
@@ -232,6 +232,30 @@ pub fn tell_addresses(
     blocklist: &mut Blocklist,
 ) -> Result<()> {
     blocklist.allow_exactly(lock, &protect::allowed(protected))?;
+    tell_destinations(lock, settings, blocklist)
+}
+
+/// As [`tell_addresses`], if the filter has the allowlist as it was before
+/// `changes`: only these are written.
+///
+/// # Errors
+///
+/// As [`tell_addresses`].
+pub fn tell_changes(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    changes: &Changes,
+    blocklist: &mut Blocklist,
+) -> Result<()> {
+    blocklist.change_allowed(lock, changes)?;
+    tell_destinations(lock, settings, blocklist)
+}
+
+fn tell_destinations(
+    lock: &WriteLock,
+    settings: &FilterSettings,
+    blocklist: &mut Blocklist,
+) -> Result<()> {
     match protect::destinations(&settings.addresses)? {
         Some(destinations) => blocklist.apply_exactly_to(lock, &destinations),
         None => Ok(()),

@@ -68,16 +68,30 @@ pub fn destinations(addresses: &Addresses) -> Result<Option<Vec<IpNet>>> {
 /// allowlist. If there are two reasons for a prefix, the machine's counts.
 #[must_use]
 pub fn of(addresses: &network::Addresses, allowlist: &Allowlist) -> Protected {
+    let allowed = allowlist.nets().iter();
+    let allowed = allowed.map(|&net| (net, Protection::Allowlist(net)));
+    Protected::new(of_machine(addresses).chain(allowed))
+}
+
+/// The prefixes that must not be blocked now, with the allowlist of an earlier
+/// moment: its file is not read again.
+///
+/// # Errors
+///
+/// The kernel does not return the addresses.
+pub fn with_present_addresses(earlier: &Protected) -> Result<Protected> {
+    Ok(earlier.with_machine(of_machine(&network::addresses()?)))
+}
+
+fn of_machine(addresses: &network::Addresses) -> impl Iterator<Item = (IpNet, Protection)> {
+    // The loopback addresses have a reason of their own.
     let because = |addrs: &[IpAddr], reason| -> Vec<(IpNet, Protection)> {
-        // The loopback addresses have a reason of their own.
         let addrs = addrs.iter().filter(|addr| !addr.is_loopback());
         addrs.map(|addr| ((*addr).into(), reason)).collect()
     };
     let own = because(&addresses.own, Protection::OwnAddress);
     let gateways = because(&addresses.gateways, Protection::Gateway);
-    let allowed = allowlist.nets().iter();
-    let allowed = allowed.map(|&net| (net, Protection::Allowlist(net)));
-    Protected::new(own.into_iter().chain(gateways).chain(allowed))
+    own.into_iter().chain(gateways)
 }
 
 /// The prefixes that the filter allows, and whether each was added
@@ -104,7 +118,6 @@ pub fn name(reason: Protection) -> &'static str {
         Protection::Broadcast => "broadcast",
         Protection::OwnAddress => "own",
         Protection::Gateway => "gateway",
-        Protection::SharedPrefix(_) => "shared-prefix",
         Protection::Allowlist(_) => "file",
         Protection::TooWide(_) => "too-wide",
     }

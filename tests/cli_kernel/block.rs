@@ -144,7 +144,9 @@ fn a_network_shows_the_reasons_of_its_addresses() {
     // A new block of the /64 replaces the old one with its reasons.
     site.spamdrop(&["add", "2001:db8:64::9"]).unwrap();
     let detail = json(&site, &["show", "2001:db8:64::7", "--json"]);
-    assert_eq!(detail["origins"], Value::Array(vec![]));
+    assert_eq!(detail["origins"].as_array().unwrap().len(), 1);
+    assert_eq!(detail["origins"][0]["addr"], "2001:db8:64::9");
+    assert_eq!(detail["origins"][0]["text"], "");
     site.spamdrop(&["add", "2001:db8:64::9", "--reason", "again"])
         .unwrap();
     assert_eq!(traces(&site), (1, 0));
@@ -178,6 +180,7 @@ fn nothing_is_added_if_anything_must_not_be_blocked() {
             "100.64.7.7",
             "0.0.0.0/0",
             "100.64.7.128/25",
+            "2001:db8:25::/64",
             "2001:db8:25::77",
         ],
         1,
@@ -194,7 +197,7 @@ fn nothing_is_added_if_anything_must_not_be_blocked() {
             "  169.254.1.1: link-local",
             "  198.51.100.1: a gateway of this machine",
             "  198.51.100.25: an address of this machine",
-            "  2001:db8:25::77: in 2001:db8:25::/64, with an address or a gateway of this machine",
+            "  2001:db8:25::/64: a gateway of this machine",
             "  224.0.0.1: multicast",
         ]
     );
@@ -227,9 +230,11 @@ fn what_is_allowed_passes_and_cannot_be_blocked() {
     assert_eq!(
         site.spamdrop(&["allow", "add", "100.64.0.0/28", "2001:db8:64::1"])
             .unwrap(),
-        "allowed 2 prefixes\nremoved 3 entries that they cover\n"
+        "allowed 2 prefixes\n\
+         2001:db8:64::/64 is no longer blocked as a whole: 2001:db8:64::9 stays blocked\n\
+         removed 2 entries that they cover\n"
     );
-    assert_eq!(site.listed().unwrap(), ["100.65.0.0/24"]);
+    assert_eq!(site.listed().unwrap(), ["100.65.0.0/24", "2001:db8:64::9"]);
     site.spamdrop(&["allow", "add", "100.65.0.9"]).unwrap();
     assert!(site.dropped("100.65.0.8", WAIT).unwrap());
     assert!(!site.dropped("100.65.0.9", WAIT).unwrap());

@@ -182,7 +182,7 @@ fn what_must_not_be_blocked_is_left_out() {
     let output = import(
         &site,
         "100.64.0.9\n198.51.100.25\n127.0.0.1 60 fixed\n100.64.7.7\n100.64.7.128/25\n\
-         src=224.0.0.1 ttl: 0 last_seen: 1 oldest_pkt: 1 1\n2001:db8:25::77\n100.64.0.10\n",
+         src=224.0.0.1 ttl: 0 last_seen: 1 oldest_pkt: 1 1\n2001:db8:25::25\n100.64.0.10\n",
     );
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(

@@ -7,6 +7,7 @@ mod block;
 mod bulk;
 mod check;
 mod import;
+mod pools;
 mod refusal;
 
 use std::fmt::Write as _;

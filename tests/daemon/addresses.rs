@@ -2,6 +2,9 @@
 
 use std::net::Ipv4Addr;
 
+use spamdrop::kernel::blocklist::Blocklist;
+use spamdrop::lock::WriteLock;
+use spamdrop_core::policy::Changes;
 use spamdrop_lab::client::syn_dropped;
 use spamdrop_lab::dns::{DnsStub, Reply, Rtype};
 use spamdrop_lab::forger::Forger;
@@ -189,4 +192,70 @@ fn the_crowd_of_a_vm_behind_the_bridge_does_not_move_the_gate() {
         Ok((gate_figures(&site).0 != before).then_some(()))
     })
     .unwrap();
+}
+
+/// The allowlist in the filter, with whether each prefix is automatic.
+fn in_filter(site: &Site) -> Vec<String> {
+    site.server.run(|| {
+        let blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
+        let allowed = blocklist.allowed().unwrap().into_iter();
+        allowed
+            .map(|(net, automatic)| format!("{net} {automatic}"))
+            .collect()
+    })
+}
+
+/// A long allowlist is neither read nor compared for it.
+#[test]
+fn an_address_that_changes_touches_nothing_else_of_the_allowlist() {
+    let site = site(|_| {});
+    let (listed, own) = ("100.64.7.7/32", "198.51.100.77/32");
+    site.spamdrop(&["allow", "add", listed, own]).unwrap();
+    let mut daemon = site.run().unwrap();
+    let is_in_filter = |wanted: &str| in_filter(&site).iter().any(|it| it == wanted);
+    let until_in_filter = |wanted: &str| {
+        let found = || Ok(is_in_filter(wanted).then_some(()));
+        until(wanted, 2 * SOON, found).unwrap();
+    };
+    // An update of the whole list would remove the first, and fail because of
+    // the second.
+    let foreign = "192.0.2.77/32";
+    site.server.run(move || {
+        let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
+        let changes = Changes {
+            set: vec![(foreign.parse().unwrap(), false)],
+            ..Changes::default()
+        };
+        let lock = WriteLock::acquire(Path::new("/run/spamdrop")).unwrap();
+        blocklist.change_allowed(&lock, &changes).unwrap();
+    });
+    std::fs::write(site.path("allow"), "no address\n").unwrap();
+    for addr in [own, "198.51.100.78/32"] {
+        ip(&site.server, &format!("address add {addr} dev lo"));
+        until_in_filter(&format!("{addr} true"));
+    }
+    ip(&site.server, &format!("address del {own} dev lo"));
+    until_in_filter(&format!("{own} false"));
+    ip(&site.server, "address del 198.51.100.78/32 dev lo");
+    until("the address to go", 2 * SOON, || {
+        Ok((!is_in_filter("198.51.100.78/32 true")).then_some(()))
+    })
+    .unwrap();
+    for kept in [listed, foreign] {
+        assert!(is_in_filter(&format!("{kept} false")), "{kept}");
+    }
+    let is_complaint = |line: &str| line.contains("`no address` is not an address");
+    assert!(!daemon.output().lines().any(is_complaint));
+    daemon.signal(Signal::SIGUSR1).unwrap();
+    daemon.wait_for(is_complaint, SOON).unwrap();
+    // A list that cannot be read keeps no address unprotected.
+    ip(&site.server, "address add 198.51.100.79/32 dev lo");
+    until_in_filter("198.51.100.79/32 true");
+    std::fs::write(site.path("allow"), format!("{listed}\n")).unwrap();
+    daemon.signal(Signal::SIGUSR1).unwrap();
+    until("the whole list to be compared", 2 * SOON, || {
+        Ok((!is_in_filter(&format!("{foreign} false"))).then_some(()))
+    })
+    .unwrap();
+    assert!(is_in_filter(&format!("{listed} false")));
 }

@@ -35,7 +35,7 @@ fn until_known(site: &Site, number: usize) -> Vec<Value> {
     .unwrap()
 }
 
-fn logs_mail_of_two_days(site: &Site, source: &str) {
+pub(super) fn logs_mail_of_two_days(site: &Site, source: &str) {
     let now = jiff::Timestamp::now();
     for hours in [49, 48, 23] {
         let stamp = now - jiff::SignedDuration::from_hours(hours);

@@ -15,6 +15,7 @@ mod known;
 mod lookups;
 mod nat64;
 mod operation;
+mod pools;
 mod release;
 mod restart;
 mod waves;

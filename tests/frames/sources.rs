@@ -16,8 +16,9 @@ use spamdrop_filter::Filter;
 pub const PORTS: [u16; 4] = [25, 465, 587, 2525];
 
 /// What is listed, with its state. No prefix holds an open entry or another
-/// prefix: the design does not say which of the two decides.
-const LISTED: [(&str, State); 18] = [
+/// prefix: the design does not say which of the two decides. An IPv6 address
+/// can have an entry beside that of its /64: either drops.
+const LISTED: [(&str, State); 24] = [
     ("192.0.2.1/32", State::Open),
     ("192.0.2.2/32", State::Sealed),
     ("192.0.2.3/32", State::Expired),
@@ -36,6 +37,12 @@ const LISTED: [(&str, State); 18] = [
     ("2001:db8:ee00::/40", State::Expired),
     ("2001:db8:ff00::/40", State::Sealed),
     ("2001:db8:ff00:7::/64", State::Expired),
+    ("2001:db8:0:1::66/128", State::Sealed),
+    ("2001:db8:0:2::66/128", State::Open),
+    ("2001:db8:0:3::66/128", State::Open),
+    ("2001:db8:0:4::67/128", State::Expired),
+    ("2001:db8:0:7::66/128", State::Sealed),
+    ("2001:db8:0:5::1/128", State::Sealed),
 ];
 
 const ALLOWED: [&str; 5] = [
@@ -63,9 +70,14 @@ const V4: [&str; 14] = [
     "255.255.255.255",
 ];
 
-const V6: [&str; 20] = [
+const V6: [&str; 25] = [
     "2001:db8::1",
     "2001:db8:0:1::1",
+    "2001:db8:0:1::66",
+    "2001:db8:0:2::66",
+    "2001:db8:0:3::66",
+    "2001:db8:0:7::66",
+    "2001:db8:0:7::67",
     "2001:db8:0:2::ffff:ffff",
     "2001:db8:0:3::1",
     "2001:db8:0:4::66",
@@ -110,11 +122,12 @@ const OURS: [&str; 4] = [
     "2001:db8:26::/48",
 ];
 
-#[derive(Clone, Copy, PartialEq)]
+/// In the order of what they drop.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
+    Expired,
     Open,
     Sealed,
-    Expired,
 }
 
 /// The sources of the frames, before they are mutated, and the lists.
@@ -182,13 +195,13 @@ impl Sources {
         let listed = self.listed.iter();
         let Some((net, state)) = listed
             .filter(|(net, _)| net.contains(&source))
-            .max_by_key(|(_, state)| *state != State::Expired)
+            .max_by_key(|(_, state)| *state)
         else {
             return Reason::NotBlocked;
         };
         let is_entry = matches!(
             (net, net.prefix_len()),
-            (IpNet::V4(_), 32) | (IpNet::V6(_), 64)
+            (IpNet::V4(_), 32) | (IpNet::V6(_), 64 | 128)
         );
         let allowed = self.allowed.iter().any(|net| net.contains(&source));
         let ours = self

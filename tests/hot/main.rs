@@ -147,11 +147,11 @@ fn an_entry_that_opens_again_lets_its_session_pass_at_once() {
         slides: true,
         hard_limit_s: 0,
     };
-    let addr = LISTED.parse().unwrap();
+    let addr: IpAddr = LISTED.parse().unwrap();
     let origin = Origin::default();
     filter
         .list
-        .offence(&filter.turn, addr, term, false, &origin)
+        .offence(&filter.turn, addr, addr.into(), term, false, &origin)
         .unwrap();
     assert_eq!(
         filter.run(&frame(LISTED, ACK)),

@@ -191,10 +191,17 @@ fn nothing_slides_past_the_hard_limit() {
         slides: true,
         hard_limit_s: TTL + 10,
     };
-    let addr = LISTED.parse().unwrap();
+    let addr: IpAddr = LISTED.parse().unwrap();
     filter
         .list
-        .offence(&filter.turn, addr, term, false, &Origin::default())
+        .offence(
+            &filter.turn,
+            addr,
+            addr.into(),
+            term,
+            false,
+            &Origin::default(),
+        )
         .unwrap();
     assert_eq!(filter.run(&syn(LISTED)), (DROP, Reason::OpenDropped));
     let entry = filter.entry(LISTED);
@@ -307,6 +314,116 @@ fn prefixes_drop_everything_until_they_expire() {
         filter.run(&syn("198.51.100.127")),
         (PASS, Reason::NotBlocked)
     );
+}
+
+const OFFENDER: &str = "2001:db8:0:9::66/128";
+const NEIGHBOUR: &str = "2001:db8:0:9::67";
+
+fn addr_of(net: &str) -> &str {
+    net.trim_end_matches("/128")
+}
+
+#[test]
+fn an_ipv6_address_can_be_blocked_without_its_64() {
+    let mut filter = Filter::new();
+    let offender = addr_of(OFFENDER);
+    filter.add(OFFENDER, TTL, OLD, false);
+    assert_eq!(filter.run(&syn(offender)), (DROP, Reason::OpenDropped));
+    assert_eq!(
+        filter.run(&packet(offender, ACK)),
+        (PASS, Reason::OpenPassed)
+    );
+    assert_eq!(filter.run(&syn(NEIGHBOUR)), (PASS, Reason::NotBlocked));
+    let entry = filter.entry(OFFENDER);
+    // The first hit slid it.
+    assert_eq!((entry.hits, entry.refreshes), (2, 1));
+    let target = OFFENDER.parse().unwrap();
+    filter.list.seal(&filter.turn, target).unwrap();
+    assert_eq!(
+        filter.run(&packet(offender, ACK)),
+        (DROP, Reason::SealedDropped)
+    );
+    let allowed = [(OFFENDER.parse().unwrap(), false)];
+    filter.list.allow_exactly(&filter.turn, &allowed).unwrap();
+    assert_eq!(filter.run(&syn(offender)), (PASS, Reason::Allowed));
+    filter.list.allow_exactly(&filter.turn, &[]).unwrap();
+    assert!(filter.list.remove(&filter.turn, target).unwrap());
+    assert_eq!(filter.run(&syn(offender)), (PASS, Reason::NotBlocked));
+}
+
+#[test]
+fn an_entry_slides_to_its_hard_limit_without_its_64_as_well() {
+    let mut filter = Filter::new();
+    let start = ago(OLD);
+    let term = Term {
+        start,
+        ttl_s: TTL,
+        slides: true,
+        hard_limit_s: TTL + 10,
+    };
+    filter.add_for(OFFENDER, term, true);
+    filter.run(&syn(addr_of(OFFENDER)));
+    let limit = MonotonicNs::from_second(start.second() + TTL + 10);
+    assert_eq!(filter.entry(OFFENDER).expires, limit);
+    filter.add(OFFENDER, 10, 11, true);
+    assert_eq!(filter.run(&syn(addr_of(OFFENDER))), (PASS, Reason::Expired));
+}
+
+/// Either entry drops, whichever is found first.
+#[test]
+fn of_an_address_and_its_64_the_entry_decides_that_drops_more() {
+    let net = "2001:db8:0:9::/64";
+    let offender = addr_of(OFFENDER);
+    // The address sealed and its age, the /64 sealed and its age.
+    for (address, whole, expected) in [
+        ((true, 0), (false, 0), Reason::SealedDropped),
+        ((false, 0), (true, 0), Reason::SealedDropped),
+        ((false, 0), (false, 0), Reason::OpenPassed),
+        ((true, 11), (true, 0), Reason::SealedDropped),
+        ((false, 0), (true, 11), Reason::OpenPassed),
+        ((true, 11), (true, 11), Reason::Expired),
+    ] {
+        let mut filter = Filter::new();
+        filter.add(OFFENDER, 10, address.1, address.0);
+        filter.add(net, 10, whole.1, whole.0);
+        let found = filter.run(&packet(offender, ACK)).1;
+        assert_eq!(found, expected, "{address:?} {whole:?}");
+    }
+}
+
+/// The filter looks into the map only while this number is not 0.
+#[test]
+fn the_number_of_addresses_without_their_64_is_kept() {
+    let mut filter = Filter::new();
+    let number = |filter: &Filter| filter.list.settings().unwrap().addresses6;
+    assert_eq!(number(&filter), 0);
+    filter.add(OFFENDER, TTL, 0, true);
+    filter.add("2001:db8:0:9::67/128", 10, 11, true);
+    filter.add(OFFENDER, TTL, 0, true);
+    assert_eq!(number(&filter), 2);
+    filter.configure(&[25], Refresh::Packet);
+    assert_eq!(number(&filter), 2);
+    let offender: IpAddr = addr_of(OFFENDER).parse().unwrap();
+    let term = Term {
+        start: clock::monotonic_ns(),
+        ttl_s: TTL,
+        slides: true,
+        hard_limit_s: 0,
+    };
+    for addr in [offender, "2001:db8:0:9::68".parse().unwrap()] {
+        let (target, origin) = (Target::alone(addr), Origin::default());
+        let list = &mut filter.list;
+        list.offence(&filter.turn, addr, target, term, true, &origin)
+            .unwrap();
+    }
+    assert_eq!(number(&filter), 3);
+    assert_eq!(filter.sweep(), 1);
+    assert_eq!(number(&filter), 2);
+    let target = OFFENDER.parse().unwrap();
+    filter.list.remove(&filter.turn, target).unwrap();
+    assert_eq!(number(&filter), 1);
+    filter.flush(clock::monotonic_ns());
+    assert_eq!(number(&filter), 0);
 }
 
 #[test]

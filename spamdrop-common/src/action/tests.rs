@@ -160,6 +160,31 @@ fn open_drops_new_connections_and_sealed_drops_all() {
     assert_eq!(blocked_action(!SEALED, true), Reason::OpenDropped);
 }
 
+#[test]
+fn an_address_decides_unless_its_64_drops_more() {
+    let now = after(1);
+    let entry = |flags, is_live: bool| Entry {
+        flags,
+        expires: if is_live { now } else { step(now, -1) },
+        ..Entry::default()
+    };
+    for (address, net, expected) in [
+        (entry(SEALED, true), entry(SEALED, true), true),
+        (entry(SEALED, true), entry(0, true), true),
+        (entry(0, true), entry(0, true), true),
+        (entry(0, true), entry(SEALED, true), false),
+        (entry(0, true), entry(SEALED, false), true),
+        (entry(SEALED, false), entry(0, true), false),
+        (entry(SEALED, false), entry(SEALED, false), false),
+    ] {
+        assert_eq!(
+            decides(&address, &net, now),
+            expected,
+            "{address:?} {net:?}"
+        );
+    }
+}
+
 /// The seconds at which a blocked host that tries every 240 s reaches the
 /// server. The server's 5xx blocks it again.
 fn reaches_the_server(hard_limit_s: u32) -> std::vec::Vec<u32> {

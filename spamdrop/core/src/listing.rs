@@ -12,7 +12,8 @@
 //! follow: no packet extends the block beyond this time. `log` may follow as
 //! well: the block came from the mail log. An address may be a prefix; the
 //! block of a prefix is always fixed. Blank lines and comments from `#` to the
-//! end of the line are ignored.
+//! end of the line are ignored. An IPv6 address with the length 128 is blocked
+//! alone, any other by its /64 where nobody else in it must be spared.
 //!
 //! The stamps of xt_recent are ignored, because they count ticks since boot,
 //! possibly that of another machine.
@@ -33,6 +34,8 @@ type Result<T> = std::result::Result<T, Invalid>;
 /// The block that a line describes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ListEntry {
+    /// What the word stands for.
+    pub target: Target,
     /// The address or prefix as given; for an IPv6 /64, possibly one of its
     /// addresses.
     pub net: IpNet,
@@ -67,7 +70,7 @@ impl ListReader {
             return Ok(None);
         };
         let recent = first.strip_prefix(b"src=");
-        let net = address(recent.unwrap_or(first))?;
+        let (target, net) = address(recent.unwrap_or(first))?;
         let entry = match (recent, words.next()) {
             (None, None) | (Some(_), Some(b"ttl:")) => self.term.entry(ORIGIN_HAND),
             (None, Some(word)) => self.entry(word, words)?,
@@ -78,7 +81,7 @@ impl ListReader {
                 )));
             }
         };
-        Ok(Some(ListEntry { net, entry }))
+        Ok(Some(ListEntry { target, net, entry }))
     }
 
     fn entry<'a>(&self, left: &[u8], more: impl Iterator<Item = &'a [u8]>) -> Result<Entry> {
@@ -110,15 +113,15 @@ impl ListReader {
     }
 }
 
-fn address(word: &[u8]) -> Result<IpNet> {
+fn address(word: &[u8]) -> Result<(Target, IpNet)> {
     let addr = str::from_utf8(word).ok().and_then(|text| text.parse().ok());
     if let Some(addr) = addr.map(canonical) {
-        return Ok(addr.into());
+        return Ok((addr.into(), addr.into()));
     }
     // The error of this parser explains what is wrong with a prefix.
     let text = shown(word);
     let target: Target = text.parse()?;
-    Ok(parse_net(&text).unwrap_or_else(|| target.net()))
+    Ok((target, parse_net(&text).unwrap_or_else(|| target.net())))
 }
 
 fn number(word: &[u8]) -> Result<u32> {

@@ -48,13 +48,11 @@ pub struct Steps {
 }
 
 impl Releases {
-    /// Adds a blocked address. Its connections end at `due`; `open` says
-    /// whether its entry must be sealed later.
-    pub fn add(&mut self, addr: IpAddr, due: MonotonicNs, open: bool) {
+    /// Adds a blocked address. Its connections end at `due`; `open` is its
+    /// entry, if that must be sealed later.
+    pub fn add(&mut self, addr: IpAddr, due: MonotonicNs, open: Option<Target>) {
         self.due.insert(addr, due);
-        if open {
-            self.open.insert(addr.into());
-        }
+        self.open.extend(open);
     }
 
     /// Adds an open entry that must be sealed later.
@@ -99,7 +97,7 @@ impl Releases {
             // The addresses of a /64 share its entry, so it is sealed only when
             // none of them holds a connection. Connections of its other
             // addresses are not ended.
-            held_targets.insert(peer.into());
+            held_targets.extend(Target::covering(peer));
             let due = self.due.get(&peer);
             if ends && due.is_some_and(|due| *due <= now) {
                 steps.end.insert(peer);
@@ -138,10 +136,14 @@ mod tests {
         MonotonicNs::from_ns(ns)
     }
 
+    fn add_open(releases: &mut Releases, text: &str) {
+        releases.add(addr(text), at(30), Some(addr(text).into()));
+    }
+
     #[test]
     fn a_peer_without_connections_is_sealed_at_once() {
         let mut releases = Releases::default();
-        releases.add(addr("192.0.2.1"), at(30), true);
+        add_open(&mut releases, "192.0.2.1");
         let steps = releases.steps([addr("192.0.2.2")], at(10), true);
         assert_eq!(steps.end, [].into());
         assert_eq!(steps.released, [addr("192.0.2.1")]);
@@ -161,7 +163,7 @@ mod tests {
     #[test]
     fn connections_end_at_the_grace_and_the_entry_is_sealed_when_they_are_gone() {
         let mut releases = Releases::default();
-        releases.add(addr("192.0.2.1"), at(30), true);
+        add_open(&mut releases, "192.0.2.1");
         let held = [addr("192.0.2.1"), addr("192.0.2.2")];
         assert_eq!(releases.steps(held, at(29), true), Steps::default());
         let steps = releases.steps(held, at(30), true);
@@ -175,7 +177,7 @@ mod tests {
     #[test]
     fn release_off_waits_for_the_peer() {
         let mut releases = Releases::default();
-        releases.add(addr("192.0.2.1"), at(30), true);
+        add_open(&mut releases, "192.0.2.1");
         let held = [addr("192.0.2.1")];
         assert_eq!(releases.steps(held, at(1_000), false), Steps::default());
         assert_eq!(
@@ -187,7 +189,7 @@ mod tests {
     #[test]
     fn the_neighbours_of_a_64_keep_their_connections_and_the_entry_open() {
         let mut releases = Releases::default();
-        releases.add(addr("2001:db8::1"), at(30), true);
+        add_open(&mut releases, "2001:db8::1");
         let neighbour = addr("2001:db8::2");
         let held = [addr("2001:db8::1"), neighbour];
         assert_eq!(releases.steps(held, at(30), true).end, [held[0]].into());
@@ -199,6 +201,18 @@ mod tests {
             [addr("2001:db8::").into()]
         );
         assert!(releases.is_empty());
+    }
+
+    #[test]
+    fn the_entry_of_an_address_alone_is_sealed_whatever_its_neighbours_hold() {
+        let mut releases = Releases::default();
+        let (offender, neighbour) = (addr("2001:db8::1"), addr("2001:db8::2"));
+        releases.add(offender, at(30), Some(Target::alone(offender)));
+        let held = [offender, neighbour];
+        assert_eq!(releases.steps(held, at(29), true), Steps::default());
+        let steps = releases.steps([neighbour], at(31), true);
+        assert_eq!(steps.seal, [Target::alone(offender)]);
+        assert_eq!(steps.released, [offender]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Units of blocking: an IPv4 address, an IPv6 /64, or a prefix.
+//! Units of blocking: an IPv4 address, an IPv6 /64 or address, or a prefix.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -17,6 +17,8 @@ pub enum Target {
     V4([u8; 4]),
     /// One IPv6 /64, because a single host usually has a whole /64.
     V6([u8; 8]),
+    /// One IPv6 address without its /64, in which others must not be blocked.
+    V6Address([u8; 16]),
     /// Any other prefix.
     Net(IpNet),
 }
@@ -28,7 +30,36 @@ impl Target {
         match self {
             Self::V4(bytes) => IpAddr::from(bytes).into(),
             Self::V6(bytes) => prefix64(bytes).into(),
+            Self::V6Address(bytes) => IpAddr::from(bytes).into(),
             Self::Net(net) => net,
+        }
+    }
+
+    /// The target of an address alone, without its /64.
+    #[must_use]
+    pub fn alone(addr: IpAddr) -> Self {
+        match canonical(addr) {
+            IpAddr::V4(addr) => Self::V4(addr.octets()),
+            IpAddr::V6(addr) => Self::V6Address(addr.octets()),
+        }
+    }
+
+    /// The targets of which an entry blocks an address, except prefixes; the
+    /// narrowest first.
+    pub fn covering(addr: IpAddr) -> impl Iterator<Item = Self> {
+        let (alone, whole) = (Self::alone(addr), Self::from(addr));
+        [Some(alone), (whole != alone).then_some(whole)]
+            .into_iter()
+            .flatten()
+    }
+
+    /// The source that a target belongs to: a single IPv6 address belongs to
+    /// its /64, by which senders are known.
+    #[must_use]
+    pub fn source(self) -> Self {
+        match self {
+            Self::V6Address(bytes) => IpAddr::from(bytes).into(),
+            other => other,
         }
     }
 }
@@ -39,8 +70,8 @@ fn prefix64(bytes: [u8; 8]) -> Ipv6Net {
 }
 
 impl From<IpAddr> for Target {
-    /// The target of an address. An address that is IPv4-mapped or behind NAT64
-    /// becomes IPv4.
+    /// The target of an address: the /64 if it is IPv6. An address that is
+    /// IPv4-mapped or behind NAT64 becomes IPv4.
     fn from(addr: IpAddr) -> Self {
         match canonical(addr) {
             IpAddr::V4(addr) => Self::V4(addr.octets()),
@@ -53,11 +84,12 @@ impl From<IpAddr> for Target {
 }
 
 impl From<IpNet> for Target {
-    /// The target of an address or prefix; host bits are cleared.
+    /// The target of a prefix; host bits are cleared. A /128 is the address
+    /// alone.
     fn from(net: IpNet) -> Self {
         let net = canonical_net(net);
         match (net, net.prefix_len()) {
-            (IpNet::V4(_), 32) | (IpNet::V6(_), 128) => net.addr().into(),
+            (IpNet::V4(_), 32) | (IpNet::V6(_), 128) => Self::alone(net.addr()),
             // `list` prints the entry of an IPv6 address in this form.
             (IpNet::V6(_), 64) => net.addr().into(),
             _ => Self::Net(net),
@@ -68,8 +100,8 @@ impl From<IpNet> for Target {
 impl FromStr for Target {
     type Err = Invalid;
 
-    /// Parses an address or `ADDRESS/LENGTH`. An IPv6 /64 is the entry of its
-    /// addresses. Host bits after the length are cleared, as in `nft` and
+    /// Parses an address or `ADDRESS/LENGTH`. An IPv6 address stands for its
+    /// /64, and with the length 128 for itself alone. Host bits after the length are cleared, as in `nft` and
     /// `ipset`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(addr) = text.parse::<IpAddr>() {
@@ -101,7 +133,7 @@ fn holds_translated(net: IpNet) -> bool {
 }
 
 impl fmt::Display for Target {
-    /// Formats an IPv4 address without its length, everything else as a prefix.
+    /// Formats an address without its length, everything else as a prefix.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // This takes half the time of formatting an `Ipv4Addr`; a list may
@@ -123,6 +155,7 @@ impl fmt::Display for Target {
                 let text = text.get(..end - 1).unwrap_or_default();
                 f.write_str(str::from_utf8(text).unwrap_or_default())
             }
+            Self::V6Address(bytes) => Ipv6Addr::from(*bytes).fmt(f),
             Self::V6(_) | Self::Net(_) => self.net().fmt(f),
         }
     }
@@ -179,8 +212,24 @@ mod tests {
         assert_eq!(show("64:ff9b::192.0.2.1"), "192.0.2.1");
         assert_eq!(show("64:ff9b::192.0.2.77/120"), "192.0.2.0/24");
         assert_eq!(show("2001:db8::1"), "2001:db8::/64");
-        assert_eq!(show("2001:db8:0:1::/128"), "2001:db8:0:1::/64");
+        assert_eq!(show("2001:db8:0:1::/128"), "2001:db8:0:1::");
+        assert_eq!(show("2001:db8::1/64"), "2001:db8::/64");
         assert_eq!(show("2001:db8::1/48"), "2001:db8::/48");
+    }
+
+    #[test]
+    fn an_ipv6_address_is_covered_by_itself_and_its_64() {
+        let covering = |text: &str| -> Vec<String> {
+            let targets = Target::covering(text.parse().unwrap());
+            targets.map(|target| target.to_string()).collect()
+        };
+        assert_eq!(covering("2001:db8::1"), ["2001:db8::1", "2001:db8::/64"]);
+        for addr in ["192.0.2.1", "::ffff:192.0.2.1", "64:ff9b::192.0.2.1"] {
+            assert_eq!(covering(addr), ["192.0.2.1"], "{addr}");
+        }
+        let alone = Target::alone("2001:db8::1".parse().unwrap());
+        assert_eq!(alone.source().to_string(), "2001:db8::/64");
+        assert_eq!(alone.net(), "2001:db8::1/128".parse().unwrap());
     }
 
     #[test]

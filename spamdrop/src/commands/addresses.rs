@@ -24,9 +24,8 @@ pub struct Given {
 pub struct Addresses {
     /// All addresses and prefixes.
     pub all: Vec<Given>,
-    /// Words of the command line whose entry covers more than the word, each
-    /// with that entry.
-    pub widened: Vec<(String, Target)>,
+    /// The words of the command line.
+    pub words: Vec<(String, Given)>,
     /// Prefixes of the command line with host bits, each with the prefix that
     /// contains them.
     pub truncated: Vec<(String, IpNet)>,
@@ -42,7 +41,7 @@ pub fn read(args: &Addrs) -> Result<Addresses> {
     if words == &["-"] {
         return Ok(Addresses {
             all: sorted(read_lines("standard input", std::io::stdin().lock())?),
-            widened: Vec::new(),
+            words: Vec::new(),
             truncated: Vec::new(),
         });
     }
@@ -54,12 +53,6 @@ pub fn read(args: &Addrs) -> Result<Addresses> {
         .iter()
         .map(|word| given(word))
         .collect::<Result<Vec<_>>>()?;
-    let widened = words
-        .iter()
-        .zip(&all)
-        .filter(|(word, given)| **word != given.target.to_string())
-        .map(|(word, given)| (word.clone(), given.target))
-        .collect();
     let truncated = words
         .iter()
         .zip(&all)
@@ -67,18 +60,17 @@ pub fn read(args: &Addrs) -> Result<Addresses> {
         .map(|(word, given)| (word.clone(), given.net))
         .collect();
     Ok(Addresses {
+        words: words.iter().cloned().zip(all.iter().copied()).collect(),
         all: sorted(all),
-        widened,
         truncated,
     })
 }
 
-impl Addresses {
-    /// The entries, sorted, without duplicates.
-    pub fn targets(&self) -> Vec<Target> {
-        let mut targets: Vec<Target> = self.all.iter().map(|given| given.target).collect();
-        targets.dedup();
-        targets
+impl Given {
+    /// Whether it is one address.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        self.net.prefix_len() == self.net.max_prefix_len()
     }
 }
 
@@ -131,16 +123,20 @@ mod tests {
     #[test]
     fn duplicates_are_one_entry() {
         let addresses = words(&["2001:db8::2", "192.0.2.1", "2001:db8::1", "192.0.2.1"]).unwrap();
-        let shown =
-            |targets: Vec<Target>| targets.iter().map(Target::to_string).collect::<Vec<_>>();
-        assert_eq!(shown(addresses.targets()), ["192.0.2.1", "2001:db8::/64"]);
+        let mut targets: Vec<String> = addresses
+            .all
+            .iter()
+            .map(|given| given.target.to_string())
+            .collect();
+        targets.dedup();
+        assert_eq!(targets, ["192.0.2.1", "2001:db8::/64"]);
         let nets: Vec<String> = addresses
             .all
             .iter()
             .map(|given| given.net.to_string())
             .collect();
         assert_eq!(nets, ["192.0.2.1/32", "2001:db8::1/128", "2001:db8::2/128"]);
-        assert_eq!(addresses.widened.len(), 2);
+        assert_eq!(addresses.words.len(), 4);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::Result;
 use ipnet::IpNet;
 
 use super::addresses::{self, Addresses, Given};
-use super::{count, notify_daemon};
+use super::{block, count, notify_daemon};
 use crate::allowlist;
 use crate::cli::{Addrs, AllowAdd, Output};
 use crate::config::Config;
@@ -19,8 +19,7 @@ use crate::protect;
 use crate::render::allowed::{self, Allowed, shown};
 use crate::render::{json, table::Style};
 use spamdrop_core::allowlist::Allowlist;
-use spamdrop_core::policy::{Protected, Protection, too_wide};
-use spamdrop_core::target::Target;
+use spamdrop_core::policy::{Protected, Protection, nets_around, too_wide};
 
 /// Runs `allow add`.
 ///
@@ -42,15 +41,10 @@ pub fn add(config: &Config, args: &AllowAdd, out: &mut impl Write) -> Result<()>
         log::info!("{} is on the allowlist already", shown(*net));
     }
     writeln!(out, "allowed {}", count(added.len(), "prefix", "prefixes"))?;
-    if let Some(mut blocklist) = apply(config)? {
-        let removed = unblock(config, &mut blocklist, &addresses.all)?;
-        writeln!(
-            out,
-            "removed {} that they cover",
-            count(removed, "entry", "entries")
-        )?;
-    }
-    Ok(())
+    let unblocked = unblock(config, &addresses.all, out);
+    // The daemon comes last, because it splits entries as well.
+    notify_daemon(&config.run_dir);
+    unblocked
 }
 
 /// Runs `allow remove`.
@@ -64,7 +58,9 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
     for net in nets.iter().filter(|net| !removed.contains(net)) {
         log::info!("{} is not on the allowlist", shown(*net));
     }
-    apply(config)?;
+    let applied = apply(config);
+    notify_daemon(&config.run_dir);
+    applied?;
     let number = count(removed.len(), "prefix", "prefixes");
     writeln!(out, "removed {number} from the allowlist")?;
     Ok(())
@@ -137,38 +133,39 @@ fn edit(
     Ok(changed)
 }
 
-/// Notifies the daemon and updates the filter's allowlist, so that both match
-/// the file.
-fn apply(config: &Config) -> Result<Option<Blocklist>> {
-    notify_daemon(&config.run_dir);
+/// Updates the filter's allowlist, so that it matches the file.
+fn apply(config: &Config) -> Result<Option<(Blocklist, Protected)>> {
     if !pins::exist(&config.pin_dir)? {
         log::info!("no filter is attached; the allowlist takes effect at the next start");
         return Ok(None);
     }
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
     let lock = WriteLock::acquire(&config.run_dir)?;
-    let allowed = protect::allowed(&protect::protected(&config.allow_file)?);
-    blocklist.allow_exactly(&lock, &allowed)?;
-    Ok(Some(blocklist))
+    let protected = protect::protected(&config.allow_file)?;
+    blocklist.allow_exactly(&lock, &protect::allowed(&protected))?;
+    Ok(Some((blocklist, protected)))
 }
 
-/// Removes the entries in these prefixes, and the /64 entries that contain one
-/// of them. Returns the number of removed entries.
-fn unblock(config: &Config, blocklist: &mut Blocklist, given: &[Given]) -> Result<usize> {
-    let nets = given.iter().map(|given| given.net);
-    let allowed = Protected::new(nets.map(|net| (net, Protection::Allowlist(net))));
-    let targets = given.iter().map(|given| given.target);
-    let prefixes: HashSet<Target> = targets.filter(|it| matches!(it, Target::V6(_))).collect();
+/// Removes the entries in these prefixes, and splits the entries of the /64s
+/// that contain one of them.
+fn unblock(config: &Config, given: &[Given], out: &mut impl Write) -> Result<()> {
+    let Some((mut blocklist, protected)) = apply(config)? else {
+        return Ok(());
+    };
+    let nets = || given.iter().map(|given| given.net);
+    block::split(config, &mut blocklist, nets_around(nets()), &protected, out)?;
+    let allowed = Protected::new(nets().map(|net| (net, Protection::Allowlist(net))));
     let mut covered = Vec::new();
     blocklist.for_each(|found| {
         let why = allowed.why_net(found.target.net());
-        let is_in_one = matches!(why, Some(Protection::Allowlist(_)));
-        if is_in_one || prefixes.contains(&found.target) {
+        if matches!(why, Some(Protection::Allowlist(_))) {
             covered.push(found.target);
         }
     })?;
     for chunk in covered.chunks(CHUNK) {
         blocklist.remove_all(&WriteLock::acquire(&config.run_dir)?, chunk)?;
     }
-    Ok(covered.len())
+    let number = count(covered.len(), "entry", "entries");
+    writeln!(out, "removed {number} that they cover")?;
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Parts that `add` and `import` share.
 
 use std::collections::{HashMap, HashSet};
+use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use crate::config::{Config, Seal};
 use crate::kernel::blocklist::{Blocklist, CHUNK, pins};
 use crate::kernel::sockets;
 use crate::lock::{self, WriteLock};
+use crate::protect;
+use crate::store::{Store, VERB_WAIT};
+use spamdrop_core::policy::{KnownNets, Protected, Scope};
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
 
@@ -42,11 +46,12 @@ pub(super) fn ensure_fit(
         .blocked_prefixes(MonotonicNs::default())?
         .into_iter()
         .collect();
-    let (mut v4, mut v6) = (0, 0);
+    let (mut v4, mut v6, mut v6_addresses) = (0, 0, 0);
     for target in targets {
         match target {
             Target::V4(_) => v4 += 1,
             Target::V6(_) => v6 += 1,
+            Target::V6Address(_) => v6_addresses += 1,
             Target::Net(net) => {
                 prefixes.insert(net);
             }
@@ -59,6 +64,11 @@ pub(super) fn ensure_fit(
     for (what, number, fit) in [
         ("IPv4 addresses (`capacity4`)", v4, capacity.v4),
         ("IPv6 /64s (`capacity6`)", v6, capacity.v6),
+        (
+            "IPv6 addresses without their /64 (a quarter of `capacity6`)",
+            v6_addresses,
+            blocklist.address_capacity(),
+        ),
         ("IPv4 prefixes", prefixes4, pins::PREFIXES),
         ("IPv6 prefixes", prefixes6, pins::PREFIXES),
     ] {
@@ -120,11 +130,11 @@ pub(super) fn pending(
     pending
 }
 
-/// The addresses that have an origin and whose target `is_new`.
+/// The addresses that have an origin and a target that `is_new`.
 pub(super) fn noted(blocklist: &Blocklist, is_new: impl Fn(Target) -> bool) -> Result<Vec<IpAddr>> {
     let mut noted = Vec::new();
     blocklist.for_each_origin(|addr, _| {
-        if is_new(addr.into()) {
+        if Target::covering(addr).any(&is_new) {
             noted.push(addr);
         }
     })?;
@@ -153,6 +163,64 @@ pub(super) fn note(
         chunk
             .iter()
             .try_for_each(|(addr, origin)| blocklist.note(&lock, **addr, origin))?;
+    }
+    Ok(())
+}
+
+/// The targets whose peers hold a connection.
+pub(super) fn held(peers: &HashSet<IpAddr>) -> HashSet<Target> {
+    let peers = peers.iter().copied();
+    peers.flat_map(Target::covering).collect()
+}
+
+/// What a block by hand covers. The known senders matter only to IPv6.
+///
+/// # Errors
+///
+/// The protected addresses cannot be read.
+pub(super) fn scope(config: &Config, has_ipv6: bool) -> Result<Scope> {
+    Ok(Scope {
+        protected: protect::protected(&config.allow_file)?,
+        known: match has_ipv6 {
+            true => known_nets(config),
+            false => KnownNets::default(),
+        },
+    })
+}
+
+fn known_nets(config: &Config) -> KnownNets {
+    let store = Store::open_existing(&config.store_file(), VERB_WAIT);
+    let known = store.and_then(|store| match store {
+        Some(store) => store.known_at(clock::unix_seconds()),
+        None => Ok(Vec::new()),
+    });
+    match known {
+        Ok(known) => known.into_iter().collect(),
+        Err(error) => {
+            log::warn!("IPv6 addresses are blocked without their /64s: {error:#}");
+            KnownNets::Unread
+        }
+    }
+}
+
+/// Splits the entries of /64s whose addresses have become protected or known,
+/// and prints the result.
+///
+/// # Errors
+///
+/// A map operation fails.
+pub(super) fn split(
+    config: &Config,
+    blocklist: &mut Blocklist,
+    nets: impl IntoIterator<Item = [u8; 8]>,
+    protected: &Protected,
+    out: &mut impl Write,
+) -> Result<()> {
+    let may_be_blocked = |addr| protected.why(addr).is_none();
+    let lock = || WriteLock::acquire(&config.run_dir);
+    let now = clock::monotonic_ns();
+    for split in blocklist.split(nets, may_be_blocked, now, lock)? {
+        writeln!(out, "{split}")?;
     }
     Ok(())
 }

@@ -16,7 +16,6 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::WriteLock;
-use crate::protect;
 use parser::{ImportParser, ParsedList};
 use spamdrop_core::escape::escape;
 use spamdrop_core::listing::ListReader;
@@ -46,8 +45,8 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     let peers = block::peers(config, &blocklist)?;
     let parser = ImportParser {
         reader: ListReader::new(term),
-        protected: &protect::protected(&config.allow_file)?,
-        connected: &peers.iter().copied().map(Target::from).collect(),
+        scope: &block::scope(config, text.contains(&b':'))?,
+        connected: &block::held(&peers),
     };
     let parsed = parser.parse(&text);
     drop(text);

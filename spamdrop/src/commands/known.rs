@@ -6,11 +6,13 @@ use std::io::Write;
 use anyhow::{Context as _, Result};
 
 use super::addresses::{self, Given};
-use super::{count, import, notify_daemon};
+use super::{block, count, import, notify_daemon};
 use crate::cli::{self, Addrs};
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
+use crate::kernel::blocklist::{Blocklist, pins};
+use crate::protect;
 use crate::render::known::{self, KnownSender};
 use crate::render::{json, table::Style};
 use crate::store::{Store, VERB_WAIT};
@@ -61,7 +63,8 @@ pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     for host in hosts.iter().filter(|host| !added.contains(host)) {
         log::info!("{host} was added already");
     }
-    widened(&given.widened, out)?;
+    widened(&given.words, out)?;
+    split(config, &hosts, out)?;
     notify_daemon(&config.run_dir);
     writeln!(out, "added {}", count(added.len(), "sender", "senders"))?;
     Ok(())
@@ -82,7 +85,7 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
     for host in hosts.iter().filter(|host| !removed.contains(host)) {
         log::info!("{host} is not a known sender");
     }
-    widened(&given.widened, out)?;
+    widened(&given.words, out)?;
     notify_daemon(&config.run_dir);
     writeln!(out, "removed {}", count(removed.len(), "sender", "senders"))?;
     Ok(())
@@ -99,6 +102,7 @@ pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) ->
     hosts.sort_unstable();
     hosts.dedup();
     let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_seconds())?;
+    split(config, &hosts, out)?;
     notify_daemon(&config.run_dir);
     writeln!(out, "added {}", count(added.len(), "sender", "senders"))?;
     match hosts.len() - added.len() {
@@ -118,7 +122,7 @@ pub(super) fn store(config: &Config) -> Result<Store> {
 
 /// The targets without duplicates; a prefix is refused.
 fn hosts(all: &[Given]) -> Result<Vec<Target>> {
-    let mut hosts: Vec<Target> = all.iter().map(|given| given.target).collect();
+    let mut hosts: Vec<Target> = all.iter().map(|given| given.target.source()).collect();
     hosts.dedup();
     match hosts.iter().find(|host| matches!(host, Target::Net(_))) {
         None => Ok(hosts),
@@ -131,9 +135,27 @@ fn hosts(all: &[Given]) -> Result<Vec<Target>> {
     }
 }
 
-fn widened(words: &[(String, Target)], out: &mut impl Write) -> Result<()> {
-    for (word, target) in words {
-        writeln!(out, "{word} acts on {target}")?;
+fn widened(words: &[(String, Given)], out: &mut impl Write) -> Result<()> {
+    for (word, given) in words {
+        let target = given.target.source();
+        if *word != target.to_string() {
+            writeln!(out, "{word} acts on {target}")?;
+        }
     }
     Ok(())
+}
+
+/// Splits the entries of the blocked /64s that hold one of these senders.
+fn split(config: &Config, hosts: &[Target], out: &mut impl Write) -> Result<()> {
+    let nets = hosts.iter().filter_map(|host| match host {
+        Target::V6(net) => Some(*net),
+        _ => None,
+    });
+    let nets: Vec<[u8; 8]> = nets.collect();
+    if nets.is_empty() || !pins::exist(&config.pin_dir)? {
+        return Ok(());
+    }
+    let mut blocklist = Blocklist::open(&config.pin_dir)?;
+    let protected = protect::protected(&config.allow_file)?;
+    block::split(config, &mut blocklist, nets, &protected, out)
 }

@@ -1,12 +1,13 @@
 //! `remove`: unblock by hand.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 
 use anyhow::Result;
 use ipnet::IpNet;
 
-use super::{addresses, count};
+use super::addresses::{self, Addresses, Given};
+use super::count;
 use crate::cli::Addrs;
 use crate::clock;
 use crate::config::Config;
@@ -22,33 +23,78 @@ use spamdrop_core::target::Target;
 pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let addresses = addresses::read(args)?;
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
-    let targets = addresses.targets();
+    let inside = inside(&blocklist, &addresses)?;
+    let all = addresses.all.iter();
+    let mut all: Vec<Target> = all.flat_map(|given| targets(given, &inside)).collect();
+    all.sort_unstable();
+    all.dedup();
     let mut removed = HashSet::new();
-    for chunk in targets.chunks(CHUNK) {
+    for chunk in all.chunks(CHUNK) {
         let lock = WriteLock::acquire(&config.run_dir)?;
         removed.extend(blocklist.remove_all(&lock, chunk)?);
     }
-    for (word, target) in &addresses.widened {
-        writeln!(out, "{word} acts on {target}")?;
+    for (word, given) in &addresses.words {
+        write_other_targets(out, word, given, &removed)?;
     }
     writeln!(out, "removed {}", count(removed.len(), "entry", "entries"))?;
-    for target in &targets {
-        if !removed.contains(target) {
-            log::info!("{target} is not blocked");
-        }
+    let is_removed = |target: &Target| removed.contains(target);
+    let was_blocked = |given: &&Given| targets(given, &inside).iter().any(is_removed);
+    let blocked = addresses.all.iter().filter(was_blocked);
+    let blocked: HashSet<Target> = blocked.map(|given| given.target).collect();
+    let mut each: Vec<Target> = addresses.all.iter().map(|given| given.target).collect();
+    each.dedup();
+    for target in each.iter().filter(|target| !blocked.contains(target)) {
+        log::info!("{target} is not blocked");
     }
-    warn_of_prefixes(
-        &targets,
-        &blocklist.blocked_prefixes(clock::monotonic_ns())?,
-    );
+    let prefixes = blocklist.blocked_prefixes(clock::monotonic_ns())?;
+    for target in each {
+        warn_of_prefixes(target, &prefixes);
+    }
     Ok(())
 }
 
-fn warn_of_prefixes(targets: &[Target], prefixes: &[IpNet]) {
-    for target in targets {
-        let net = target.net();
-        for prefix in prefixes.iter().filter(|prefix| prefix.contains(&net)) {
-            log::warn!("{target} is still blocked by {prefix}; remove that too");
+/// The blocked addresses in the given /64s, by /64.
+fn inside(blocklist: &Blocklist, addresses: &Addresses) -> Result<HashMap<Target, Vec<Target>>> {
+    let networks = addresses.all.iter().filter(|given| !given.is_host());
+    let mut inside: HashMap<Target, Vec<Target>> = HashMap::new();
+    for address in blocklist.addresses_in(&networks.map(|given| given.target).collect())? {
+        inside.entry(address.source()).or_default().push(address);
+    }
+    Ok(inside)
+}
+
+/// The entries that block what is given: an IPv6 address may have one of its
+/// own and one of its /64, and a /64 those of its addresses.
+fn targets(given: &Given, inside: &HashMap<Target, Vec<Target>>) -> Vec<Target> {
+    match given.target {
+        Target::V6(_) if given.is_host() => Target::covering(given.net.addr()).collect(),
+        target => {
+            let inside = inside.get(&target).into_iter().flatten();
+            std::iter::once(target).chain(inside.copied()).collect()
         }
+    }
+}
+
+/// Names the removed entries that are not what the word says.
+fn write_other_targets(
+    out: &mut impl Write,
+    word: &str,
+    given: &Given,
+    removed: &HashSet<Target>,
+) -> Result<()> {
+    let own = Target::alone(given.net.addr());
+    if given.is_host() && removed.contains(&own) && !removed.contains(&given.target) {
+        return Ok(());
+    }
+    if word != given.target.to_string() {
+        writeln!(out, "{word} acts on {}", given.target)?;
+    }
+    Ok(())
+}
+
+fn warn_of_prefixes(target: Target, prefixes: &[IpNet]) {
+    let net = target.net();
+    for prefix in prefixes.iter().filter(|prefix| prefix.contains(&net)) {
+        log::warn!("{target} is still blocked by {prefix}; remove that too");
     }
 }

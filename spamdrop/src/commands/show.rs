@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use spamdrop_common::time::MonotonicNs;
 
+use super::count;
 use super::list::entry;
 use crate::cli;
 use crate::clock;
@@ -35,7 +36,13 @@ pub fn run(config: &Config, args: &cli::Show, out: &mut impl Write) -> Result<()
         let addr = &detail.addr;
         let message = match detail.allowed_by {
             Some(allowed) => format!("{addr} is not blocked; it is allowed by {allowed}"),
-            None => format!("{addr} is not blocked"),
+            None => match blocked_inside(&blocklist, net)? {
+                0 => format!("{addr} is not blocked"),
+                some => format!(
+                    "{addr} is not blocked as a whole, but {} (see `spamdrop list`)",
+                    count(some, "of its addresses is", "of its addresses are")
+                ),
+            },
         };
         return Err(Failure::new(Exit::Failed, message));
     }
@@ -45,6 +52,20 @@ pub fn run(config: &Config, args: &cli::Show, out: &mut impl Write) -> Result<()
         show::text(out, &detail, &TimeZone::system())?;
     }
     Ok(())
+}
+
+/// The number of addresses of a /64 that are blocked alone.
+fn blocked_inside(blocklist: &Blocklist, net: IpNet) -> Result<usize> {
+    let now = clock::monotonic_ns();
+    let network = match Target::from(net) {
+        network @ Target::V6(_) => [network].into(),
+        _ => return Ok(0),
+    };
+    let mut live = 0;
+    for address in blocklist.addresses_in(&network)? {
+        live += usize::from(blocklist.is_blocked(address, now)?);
+    }
+    Ok(live)
 }
 
 fn detail(blocklist: &Blocklist, net: IpNet) -> Result<AddressDetail> {
@@ -67,20 +88,23 @@ fn detail(blocklist: &Blocklist, net: IpNet) -> Result<AddressDetail> {
 fn origins(blocklist: &Blocklist, found: &[Found], now: MonotonicNs) -> Result<Vec<BlockOrigin>> {
     let mut origins = Vec::new();
     let mut push = |addr, origin| origins.push(view(addr, &origin, now));
-    match found.first().map(|found| found.target) {
-        Some(Target::V4(bytes)) => {
-            let addr = IpAddr::from(bytes);
+    // The entry of a /64 follows that of one of its addresses.
+    let hosts = found.iter().map(|found| found.target);
+    let mut hosts = hosts.filter(|target| !matches!(target, Target::Net(_)));
+    match hosts.next_back() {
+        Some(target @ (Target::V4(_) | Target::V6Address(_))) => {
+            let addr = target.net().addr();
             blocklist
                 .origin(addr)?
                 .into_iter()
                 .for_each(|origin| push(addr, origin));
         }
-        Some(target @ Target::V6(_)) => blocklist.for_each_origin(|addr, origin| {
+        Some(target) => blocklist.for_each_origin(|addr, origin| {
             if Target::from(addr) == target {
                 push(addr, origin);
             }
         })?,
-        Some(Target::Net(_)) | None => {}
+        None => {}
     }
     origins.sort_unstable_by_key(|origin| origin.addr);
     Ok(origins)

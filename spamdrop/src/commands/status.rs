@@ -146,12 +146,13 @@ fn interface_status(
 
 fn maps(blocklist: &Blocklist) -> Result<Maps> {
     let now = clock::monotonic_ns();
-    let (mut v4, mut v6, mut prefixes) = (0, 0, 0);
+    let (mut v4, mut v6, mut v6_addresses, mut prefixes) = (0, 0, 0, 0);
     blocklist.for_each(|found| {
         let live = usize::from(is_live(found.entry.expires, now));
         match found.target {
             Target::V4(_) => v4 += live,
             Target::V6(_) => v6 += live,
+            Target::V6Address(_) => v6_addresses += live,
             Target::Net(_) => prefixes += live,
         }
     })?;
@@ -160,6 +161,7 @@ fn maps(blocklist: &Blocklist) -> Result<Maps> {
     Ok(Maps {
         v4: fill(v4, capacity.v4),
         v6: fill(v6, capacity.v6),
+        v6_addresses: fill(v6_addresses, blocklist.address_capacity()),
         prefixes,
     })
 }

@@ -11,6 +11,8 @@ use log::Level;
 use spamdrop_common::entry::Origin;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::escape::escape;
+use spamdrop_core::policy::Scope;
+use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -95,7 +97,11 @@ impl Blocker {
 
     /// Whether a source is blocked, or its block is queued.
     pub fn is_blocked(&self, addr: IpAddr, now: MonotonicNs) -> bool {
-        self.waiting.contains(addr) || self.blocklist.is_blocked(addr.into(), now).unwrap_or(false)
+        self.waiting.contains(addr)
+            || self
+                .blocklist
+                .is_address_blocked(addr, now)
+                .unwrap_or(false)
     }
 
     /// Queues an offence; [`Blocker::write`] blocks its source.
@@ -120,14 +126,15 @@ impl Blocker {
         self.failed
     }
 
-    /// Writes the queued offences if the write lock is free.
-    pub fn write(&mut self) {
+    /// Writes the queued offences if the write lock is free. `scope` decides
+    /// what each of them blocks.
+    pub fn write(&mut self, scope: &Scope) {
         if self.waiting.is_empty() {
             return;
         }
         match WriteLock::try_acquire(&self.run_dir, Duration::ZERO) {
             Ok(Some(lock)) => {
-                self.write_all(&lock);
+                self.write_all(&lock, scope);
                 if self.refused.take().is_some() {
                     self.health.clear(Subject::WriteLock);
                 }
@@ -157,13 +164,13 @@ impl Blocker {
         }
     }
 
-    fn write_all(&mut self, lock: &WriteLock) {
+    fn write_all(&mut self, lock: &WriteLock, scope: &Scope) {
         for _ in 0..BATCH {
             let Some(offence) = self.waiting.next() else {
                 break;
             };
             let Offence { addr, line, .. } = &offence;
-            match self.write_one(lock, &offence) {
+            match self.write_one(lock, &offence, scope.target(*addr)) {
                 Ok(()) => {
                     // A storm of lines about blocked sources must not cause
                     // another storm in this log.
@@ -181,7 +188,7 @@ impl Blocker {
         }
     }
 
-    fn write_one(&mut self, lock: &WriteLock, offence: &Offence) -> Result<()> {
+    fn write_one(&mut self, lock: &WriteLock, offence: &Offence, target: Target) -> Result<()> {
         let BlockRule {
             ttl_s,
             hard_limit_s,
@@ -201,11 +208,12 @@ impl Blocker {
         origin.offences = origin.offences.saturating_add(1);
         origin.release_pending = releases.into();
         origin.set_text(line);
-        self.blocklist.offence(lock, *addr, term, sealed, &origin)?;
+        self.blocklist
+            .offence(lock, *addr, target, term, sealed, &origin)?;
         let message = ReleaseMessage::Add {
             addr: *addr,
             due: at.plus(grace),
-            open: !sealed,
+            open: (!sealed).then_some(target),
         };
         // The send fails only when the release task has ended, because the
         // daemon is ending.

@@ -27,10 +27,7 @@ pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
         return Ok(Vec::new());
     };
-    let now = clock::unix_seconds();
-    let senders = store.known_senders()?.into_iter();
-    let known = senders.filter(|(_, record)| record.standing(now).is_known());
-    Ok(known.map(|(source, _)| source).collect())
+    store.known_at(clock::unix_seconds())
 }
 
 /// Merges new evidence into the records. On an error, returns the evidence,

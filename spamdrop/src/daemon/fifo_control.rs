@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use spamdrop_core::policy::Protected;
+use spamdrop_core::policy::{KnownNets, Protected, Scope};
 use spamdrop_core::recent::{Command, Commands};
 use spamdrop_core::status::FifoState;
+use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
@@ -46,6 +47,8 @@ pub(super) enum FifoMessage {
     },
     /// The set of protected addresses has changed.
     Protect(Protected),
+    /// The set of known senders may have changed.
+    Know(KnownNets),
     /// Execute the commands already written, then end.
     Stop,
 }
@@ -72,7 +75,7 @@ pub(super) struct FifoTask {
     counts: FifoState,
     complained: Option<Instant>,
     blocklist: Blocklist,
-    protected: Protected,
+    scope: Scope,
     run_dir: PathBuf,
     releases: UnboundedSender<ReleaseMessage>,
     status: UnboundedSender<StatusMessage>,
@@ -88,7 +91,7 @@ impl FifoTask {
     pub fn open(
         settings: FifoSettings,
         blocklist: Blocklist,
-        protected: Protected,
+        scope: Scope,
         run_dir: PathBuf,
         releases: UnboundedSender<ReleaseMessage>,
         status: UnboundedSender<StatusMessage>,
@@ -102,7 +105,7 @@ impl FifoTask {
             refused: None,
             complained: None,
             blocklist,
-            protected,
+            scope,
             run_dir,
             releases,
             health: Health::new(status.clone()),
@@ -119,7 +122,8 @@ impl FifoTask {
                 biased;
                 message = inbox.recv() => match message {
                     None | Some(FifoMessage::Stop) => break,
-                    Some(FifoMessage::Protect(protected)) => self.protected = protected,
+                    Some(FifoMessage::Protect(protected)) => self.scope.protected = protected,
+                    Some(FifoMessage::Know(known)) => self.scope.known = known,
                     Some(FifoMessage::Reconfigure { settings, fifo }) => self.reconfigure(settings, fifo),
                 },
                 _ = second.tick() => self.look_after(),
@@ -248,7 +252,7 @@ impl FifoTask {
     /// Blocks as `spamdrop add ADDR` does, but the peer's connections are
     /// released after the grace, as after an offence.
     fn block(&mut self, lock: &WriteLock, addr: IpAddr) -> Result<()> {
-        if let Some(why) = self.protected.why(addr) {
+        if let Some(why) = self.scope.protected.why(addr) {
             self.counts.protected += 1;
             self.complain(&format!("{addr} not blocked: {why}"));
             return Ok(());
@@ -270,11 +274,13 @@ impl FifoTask {
         origin.last_offence = term.start;
         origin.release_pending = releases.into();
         origin.set_text(REASON);
-        self.blocklist.renew(lock, addr, term, sealed, &origin)?;
+        let target = self.scope.target(addr);
+        self.blocklist
+            .renew(lock, addr, target, term, sealed, &origin)?;
         let message = ReleaseMessage::Add {
             addr,
             due: term.start.plus(grace),
-            open: !sealed,
+            open: (!sealed).then_some(target),
         };
         let _ = self.releases.send(message);
         self.counts.added += 1;
@@ -283,7 +289,8 @@ impl FifoTask {
     }
 
     fn unblock(&mut self, lock: &WriteLock, addr: IpAddr) -> Result<()> {
-        if self.blocklist.remove(lock, addr.into())? {
+        let targets: Vec<Target> = Target::covering(addr).collect();
+        if !self.blocklist.remove_all(lock, &targets)?.is_empty() {
             self.counts.removed += 1;
             log::info!(target: "spamdrop::fifo", "unblocked {addr}: fifo");
         } else {

@@ -31,6 +31,7 @@ use crate::dnsbl::{Answer, Asked, Lookups};
 use crate::kernel::blocklist::{Blocklist, GateMaps};
 use crate::kernel::occupancy;
 use crate::responder::Texts;
+pub(super) use known_sender_sync::KnownOutputs;
 use known_sender_sync::KnownSenderSync;
 use troubles::{lookups, report_slots};
 use wave_history::WaveHistory;
@@ -116,6 +117,7 @@ impl GateTask {
         settings: GateSettings,
         blocklist: Blocklist,
         disk: Disk,
+        outputs: KnownOutputs,
         status: UnboundedSender<StatusMessage>,
     ) -> Result<Self> {
         let mut maps = GateMaps::open(&settings.pin_dir)?;
@@ -128,7 +130,7 @@ impl GateTask {
             maps,
             blocklist,
             lookups: Lookups::new(zones, resolver, settings.max_lookups_per_day),
-            senders: KnownSenderSync::new(disk.clone()),
+            senders: KnownSenderSync::new(disk.clone(), outputs),
             history: WaveHistory::begin(disk, &settings.store),
             settings,
             responder: None,

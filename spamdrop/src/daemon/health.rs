@@ -34,6 +34,8 @@ pub(super) enum Subject {
     Positions,
     /// Evidence about senders that is to be written to the database.
     Reputation,
+    /// The split of blocked /64s that hold a protected or known address.
+    Splits,
     /// The copy of the known senders in the filter.
     KnownSenders,
     /// Writes of the wave history to the database.
@@ -111,6 +113,7 @@ impl fmt::Display for Subject {
             Self::NearMisses => "near misses",
             Self::Positions => "log positions",
             Self::Reputation => "sender database",
+            Self::Splits => "blocked /64s",
             Self::KnownSenders => "known senders",
             Self::WaveHistory => "wave history",
             Self::Samples => "wave samples",

@@ -14,6 +14,7 @@ use spamdrop_common::entry::SEALED;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::policy::Protected;
 use spamdrop_core::release::{ReleaseMode, Releases, Steps};
+use spamdrop_core::target::Target;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::gate::GateMessage;
@@ -33,15 +34,15 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Messages to the task.
 pub(super) enum ReleaseMessage {
-    /// An address was blocked. Its connections end at `due`; `open`: its entry
-    /// is still to be sealed.
+    /// An address was blocked. Its connections end at `due`; `open`: its entry,
+    /// if that is still to be sealed.
     Add {
         addr: IpAddr,
         due: MonotonicNs,
-        open: bool,
+        open: Option<Target>,
     },
-    /// Adopt the releases that an earlier daemon, or `spamdrop add`, left
-    /// pending.
+    /// Adopt the open entries and pending releases that an earlier daemon,
+    /// `spamdrop add` or the split of a /64 left.
     Adopt,
     /// The configuration has changed.
     Reconfigure(ReleaseSettings),
@@ -177,8 +178,8 @@ impl ReleaseTask {
             }
         })?;
         for (addr, due) in pending {
-            if blocklist.is_blocked(addr.into(), now)? {
-                releases.add(addr, due, false);
+            if blocklist.is_address_blocked(addr, now)? {
+                releases.add(addr, due, None);
             }
         }
         Ok(())
@@ -227,7 +228,10 @@ impl ReleaseTask {
         let is_blocked = |peer: IpAddr| {
             steps.end.contains(&peer)
                 && self.protected.why(peer).is_none()
-                && self.blocklist.is_blocked(peer.into(), now).unwrap_or(false)
+                && self
+                    .blocklist
+                    .is_address_blocked(peer, now)
+                    .unwrap_or(false)
         };
         let connections = connections.iter();
         let still = connections.filter(|connection| is_blocked(connection.peer));

@@ -59,6 +59,8 @@ impl Settings {
                 engine: config.engine()?,
                 rule,
                 store: config.store_file(),
+                pin_dir: config.pin_dir.clone(),
+                run_dir: config.run_dir.clone(),
                 known_capacity: config.known_sources(),
             },
             release: ReleaseSettings {

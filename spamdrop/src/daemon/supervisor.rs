@@ -2,6 +2,7 @@
 //! of interfaces, network and configuration.
 
 mod attachment;
+mod protection;
 mod reload;
 mod tasks;
 
@@ -17,13 +18,12 @@ use tokio::sync::oneshot::Receiver;
 use tokio::time::{sleep, timeout};
 
 use super::disk::{Disk, DiskThread, take_finished};
-use super::fifo_control::FifoMessage;
 use super::health::Subject;
 use super::interfaces::{AttachRefusals, describe};
 use super::release::ReleaseMessage;
 use super::settings::Settings;
 use super::status::Health;
-use super::watch::{LogsEnded, WatchMessage};
+use super::watch::LogsEnded;
 use super::{RunOptions, Signals, period, warn_of};
 use crate::checks;
 use crate::clock;
@@ -37,7 +37,8 @@ use crate::kernel::network::{Change, Changes};
 use crate::kernel::packet_log::PacketLog;
 use crate::lock::{self, DaemonMark, WriteLock};
 use crate::protect;
-use spamdrop_core::policy::Protected;
+use protection::known_nets;
+use spamdrop_core::policy::{Protected, Scope};
 use tasks::Tasks;
 
 /// How often interfaces are checked, so that a missed event does no harm.
@@ -68,11 +69,15 @@ pub(super) struct Supervisor {
     packets: Option<PacketLog>,
     /// The prefixes that the tasks must not block, as they were last told.
     protected: Protected,
+    /// Whether the allowlist may differ from `protected`, in its file or in the
+    /// filter, so that all of it must be read again.
+    rereads_allowlist: bool,
     /// Whether addresses, routes or interfaces have changed.
     network_changed: bool,
     /// Whether an interface has changed since they were looked at.
     interfaces_changed: bool,
-    /// Since when an update of the filter's allowlist has been pending.
+    /// Since when an update of the filter's protected addresses has been
+    /// pending.
     protecting: Option<Instant>,
     disk: Disk,
     disk_thread: DiskThread,
@@ -120,7 +125,9 @@ impl Supervisor {
         let started = disk_thread.ensure_started();
         let (sender, inbox) = unbounded_channel();
         let tail = settings.sources.open()?;
-        let tasks = Tasks::spawn(&settings, tail, &protected, &disk, sender)?;
+        let known = known_nets(&disk, &settings).await;
+        let scope = Scope { protected, known };
+        let tasks = Tasks::spawn(&settings, tail, &scope, &disk, sender)?;
         let health = tasks.health();
         say_thread(&health, started);
         let mut supervisor = Self {
@@ -130,7 +137,8 @@ impl Supervisor {
             mark,
             blocklist: installed.blocklist,
             refusals: AttachRefusals::default(),
-            protected,
+            protected: scope.protected,
+            rereads_allowlist: false,
             // Changes before the subscription were missed.
             network_changed: true,
             interfaces_changed: false,
@@ -239,57 +247,6 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Rereads the allowlist and the machine's own addresses, and updates the
-    /// filter and the tasks. While another process holds the write lock, the
-    /// update is retried soon.
-    fn protect(&mut self) {
-        let since = *self.protecting.get_or_insert_with(clock::instant);
-        match self.try_protect() {
-            Ok(true) => self.health.clear(Subject::Allowlist),
-            Ok(false) => {
-                if since.elapsed() >= SHORT_LOCK_WAIT {
-                    self.name_holder();
-                }
-                return;
-            }
-            Err(error) => self.health.raise(Subject::Allowlist, format!("{error:#}")),
-        }
-        self.protecting = None;
-    }
-
-    fn name_holder(&self) {
-        if let Some(holder) = lock::holder(&self.settings.filter.run_dir) {
-            let text = format!("{holder} holds the write lock; the allowlist is read when it ends");
-            self.health.raise(Subject::Allowlist, text);
-        }
-    }
-
-    /// Returns whether the write lock was free.
-    fn try_protect(&mut self) -> Result<bool> {
-        let filter = &self.settings.filter;
-        let Some(lock) = WriteLock::try_acquire(&filter.run_dir, Duration::ZERO)? else {
-            return Ok(false);
-        };
-        let protected = protect::protected(&filter.allow_file)?;
-        install::tell_addresses(&lock, filter, &protected, &mut self.blocklist)?;
-        if protected != self.protected {
-            let count = protect::allowed(&protected).len();
-            log::debug!("allowlist or own addresses changed: {count} prefixes are never blocked");
-            self.tell_protected(protected);
-        }
-        Ok(true)
-    }
-
-    fn tell_protected(&mut self, protected: Protected) {
-        self.tasks
-            .tell_watch(WatchMessage::Protect(protected.clone()));
-        self.tasks
-            .tell_fifo(FifoMessage::Protect(protected.clone()));
-        self.tasks
-            .tell_release(ReleaseMessage::Protect(protected.clone()));
-        self.protected = protected;
-    }
-
     /// Deletes expired entries in the disk thread, because reading a full map
     /// takes a while.
     fn sweep(&mut self) {
@@ -335,8 +292,7 @@ impl Supervisor {
         let filter = &self.settings.filter;
         let silenced = || {
             let lock = lock::acquire_within(&filter.run_dir, SHORT_LOCK_WAIT)?;
-            let protected = protect::protected(&filter.allow_file)?;
-            install::reinstall(&lock, filter, &filter.interfaces, &protected, 0)
+            install::reinstall(&lock, filter, &filter.interfaces, &self.protected, 0)
         };
         if let Err(error) = silenced() {
             log::warn!("the filter goes on logging packets: {error:#}");

@@ -4,6 +4,8 @@
 
 mod evidence_store;
 mod pipeline;
+mod source_status;
+mod splitting;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,8 +13,7 @@ use std::time::Duration;
 use anyhow::Result;
 use spamdrop_core::engine::{Engine, EngineSettings};
 use spamdrop_core::near_misses::NearMissHistory;
-use spamdrop_core::policy::Protected;
-use spamdrop_core::status::SourceState;
+use spamdrop_core::policy::{KnownNets, Protected, Scope};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot::Receiver;
 use tokio::time::sleep;
@@ -22,12 +23,15 @@ use super::disk::{Disk, take_finished};
 use super::gate::GateMessage;
 use super::health::Subject;
 use super::period;
+use super::release::ReleaseMessage;
 use super::sources::SourceSettings;
 use super::status::{Health, StatusMessage, WatchStatus};
 use crate::clock;
 use crate::tail::{self, FileStatus, Tail};
 use evidence_store::EvidenceStore;
 use pipeline::{moment, take_line};
+use source_status::source_state;
+use splitting::Splitting;
 
 /// Bytes of log that are read before other tasks run.
 const BUDGET: usize = 256 * 1024;
@@ -49,6 +53,8 @@ pub(super) enum WatchMessage {
     },
     /// The set of protected addresses has changed.
     Protect(Protected),
+    /// The set of known senders may have changed.
+    Know(KnownNets),
     /// Save the evidence, then end.
     Stop,
 }
@@ -60,6 +66,8 @@ pub(super) struct WatchSettings {
     pub rule: BlockRule,
     /// The path of the database.
     pub store: PathBuf,
+    pub pin_dir: PathBuf,
+    pub run_dir: PathBuf,
     /// Maximum number of senders in the database.
     pub known_capacity: usize,
 }
@@ -72,6 +80,7 @@ pub(super) struct LogsEnded;
 pub(super) struct WatchOutputs {
     pub gate: UnboundedSender<GateMessage>,
     pub status: UnboundedSender<StatusMessage>,
+    pub release: UnboundedSender<ReleaseMessage>,
     pub supervisor: UnboundedSender<LogsEnded>,
 }
 
@@ -79,6 +88,7 @@ pub(super) struct WatchTask {
     tail: Tail,
     engine: Engine,
     blocker: Blocker,
+    splitting: Splitting,
     store: EvidenceStore,
     disk: Disk,
     outputs: WatchOutputs,
@@ -94,16 +104,21 @@ impl WatchTask {
     pub fn new(
         settings: WatchSettings,
         tail: Tail,
-        protected: Protected,
+        scope: Scope,
         blocker: Blocker,
         disk: Disk,
         outputs: WatchOutputs,
     ) -> Self {
         let health = Health::new(outputs.status.clone());
         let (store, capacity) = (settings.store, settings.known_capacity);
+        let mut splitting = Splitting::new(settings.pin_dir, settings.run_dir, disk.clone());
+        splitting.add_all(&scope);
+        let mut engine = Engine::new(settings.engine, scope.protected);
+        engine.know(scope.known);
         Self {
+            splitting,
             store: EvidenceStore::open(store, capacity, disk.clone(), health.clone()),
-            engine: Engine::new(settings.engine, protected),
+            engine,
             tail,
             blocker,
             disk,
@@ -140,7 +155,7 @@ impl WatchTask {
                     more = self.read();
                 }
                 _ = tell.tick() => self.tell(),
-                _ = retry.tick(), if self.blocker.is_waiting() => self.blocker.write(),
+                _ = retry.tick(), if self.blocker.is_waiting() => self.write(),
                 // Yield first, because timers and signals are served only
                 // between tasks.
                 () = tokio::task::yield_now(), if more => more = self.read(),
@@ -163,7 +178,16 @@ impl WatchTask {
             }
             WatchMessage::Protect(protected) => {
                 self.blocker.forget(|addr| protected.why(addr).is_some());
+                let old = &self.engine.scope().protected;
+                self.splitting.add_protected(&protected.changes_since(old));
                 self.engine.protect(protected);
+                self.split();
+            }
+            WatchMessage::Know(known) => {
+                let old = &self.engine.scope().known;
+                self.splitting.add(known.new_since(old));
+                self.engine.know(known);
+                self.split();
             }
             WatchMessage::Stop => {}
         }
@@ -199,13 +223,24 @@ impl WatchTask {
         let more = tail.poll(clock::instant(), BUDGET, &mut |line| {
             take_line(engine, blocker, &outputs.gate, &line);
         });
-        self.blocker.write();
+        self.write();
         more
+    }
+
+    fn write(&mut self) {
+        self.blocker.write(self.engine.scope());
+    }
+
+    fn split(&mut self) {
+        let (scope, outputs) = (self.engine.scope(), &self.outputs);
+        self.splitting
+            .poll(&scope.protected, &outputs.release, &self.health);
     }
 
     /// Periodic checks, once a second.
     fn look_after(&mut self) {
         self.say_ceiling();
+        self.split();
         self.check_sources();
         self.engine.settle(moment(), false);
         if self.store.poll(&mut self.engine) {
@@ -218,23 +253,6 @@ impl WatchTask {
             self.has_ended = true;
             let _ = self.outputs.supervisor.send(LogsEnded);
         }
-    }
-
-    /// Reports logs that are silent for unusually long, or not understood.
-    fn check_sources(&mut self) {
-        self.tail.watch_silence(clock::instant());
-        for file in self.tail.files() {
-            let path = file.path.display();
-            let trouble = file.silence.trouble().map(|text| format!("{path}: {text}"));
-            let subject = Subject::Silence(file.path.clone());
-            self.health.set(subject, trouble);
-        }
-        let events = self.engine.counts().values().sum();
-        let near_misses = self.engine.near_misses();
-        self.near_misses
-            .update(events, near_misses, clock::monotonic());
-        self.health
-            .set(Subject::NearMisses, self.near_misses.trouble());
     }
 
     fn say_ceiling(&mut self) {
@@ -291,7 +309,7 @@ impl WatchTask {
     /// Writes the waiting blocks, unless the write lock stays unavailable.
     async fn write_blocks(&mut self) {
         for _ in 0..END_TRIES {
-            self.blocker.write();
+            self.write();
             if !self.blocker.is_waiting() {
                 return;
             }
@@ -319,17 +337,5 @@ impl WatchTask {
             log::warn!("cannot keep the log positions: {error:#}");
         }
         self.store.end(&mut self.engine).await;
-    }
-}
-
-fn source_state(status: &FileStatus) -> SourceState {
-    SourceState {
-        path: status.path.clone(),
-        trusted: status.trusted,
-        state: status.state.to_string(),
-        lines: status.lines,
-        overlong: status.overlong,
-        unfit: status.unfit,
-        lag_bytes: status.lag,
     }
 }

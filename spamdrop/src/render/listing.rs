@@ -14,7 +14,13 @@ pub fn text(out: &mut impl Write, entries: &[LiveEntry]) -> io::Result<()> {
         // second less.
         let whole = Duration::from_secs(matches!(entry.target, Target::Net(_)).into());
         let left = entry.expires_in.saturating_sub(whole);
-        write!(out, "{} {}", entry.target, seconds(left))?;
+        write!(
+            out,
+            "{}{} {}",
+            entry.target,
+            length(entry.target),
+            seconds(left)
+        )?;
         if entry.fixed {
             out.write_all(b" fixed")?;
         } else {
@@ -29,6 +35,14 @@ pub fn text(out: &mut impl Write, entries: &[LiveEntry]) -> io::Result<()> {
         out.write_all(b"\n")?;
     }
     Ok(())
+}
+
+/// The length of a single IPv6 address, which without it stands for its /64.
+fn length(target: Target) -> &'static str {
+    match target {
+        Target::V6Address(_) => "/128",
+        _ => "",
+    }
 }
 
 fn seconds(duration: Duration) -> u64 {
@@ -63,7 +77,8 @@ mod tests {
             ..prefix
         };
         let mut out = Vec::new();
-        let entries = [prefix, ending, from_log, entry("2001:db8::1")];
+        let (network, alone) = (entry("2001:db8::1"), entry("2001:db8::1/128"));
+        let entries = [prefix, ending, from_log, network, alone];
         text(&mut out, &entries).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
@@ -72,6 +87,7 @@ mod tests {
 192.0.2.0/24 1 fixed
 192.0.2.10 552 ttl=600 limit=3300 log
 2001:db8::/64 552 ttl=600
+2001:db8::1/128 552 ttl=600
 "
         );
     }
@@ -101,14 +117,16 @@ mod tests {
             entry("192.0.2.3", 300, Some(599), EntryOrigin::Log),
             entry("192.0.2.0/24", 0, None, EntryOrigin::Hand),
             entry("2001:db8::1", 0, None, EntryOrigin::Hand),
+            entry("2001:db8::2/128", 600, None, EntryOrigin::Log),
         ];
         let mut text = Vec::new();
         super::text(&mut text, &entries).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert_eq!(text.lines().count(), entries.len());
         for (line, expected) in text.lines().zip(&entries) {
-            let ListEntry { net, entry } = reader.read_line(line.as_bytes()).unwrap().unwrap();
-            assert_eq!(Target::from(net), expected.target, "{line}");
+            let ListEntry { target, entry, .. } =
+                reader.read_line(line.as_bytes()).unwrap().unwrap();
+            assert_eq!(target, expected.target, "{line}");
             let limit = expected
                 .hard_limit_in
                 .map_or(0, |limit| 1_000 + limit.as_secs());

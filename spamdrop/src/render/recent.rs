@@ -29,7 +29,8 @@ impl Jiffies {
 /// counterpart. Returns the number of prefixes, which the format cannot express
 /// and which are left out.
 ///
-/// - `src` of an IPv6 entry is the first address of its /64.
+/// - `src` of an IPv6 entry is the first address of its /64, or the address that
+///   is blocked without it.
 /// - `last_seen` is the expiry minus one ttl: the last packet that extended the
 ///   block, within a second. For a fixed entry the configured `ttl` is used.
 ///   The value is never later than `now` (`CLOCK_MONOTONIC`).

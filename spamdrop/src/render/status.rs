@@ -81,6 +81,8 @@ pub struct Maps {
     pub v4: Fill,
     /// IPv6 /64s.
     pub v6: Fill,
+    /// IPv6 addresses without their /64.
+    pub v6_addresses: Fill,
     /// Prefixes of both families.
     pub prefixes: usize,
 }
@@ -165,7 +167,7 @@ impl FilterPlace {
 impl Maps {
     /// The number of blocked addresses and prefixes.
     fn blocked(self) -> usize {
-        self.v4.live + self.v6.live + self.prefixes
+        self.v4.live + self.v6.live + self.v6_addresses.live + self.prefixes
     }
 }
 
@@ -188,12 +190,15 @@ pub fn check(out: &mut impl Write, status: Result<&Status, &Error>) -> io::Resul
     };
     let line = report.to_string().replace(['\n', '|'], " ");
     write!(out, "SPAMDROP {word}: {line}")?;
-    if let Some(Maps { v4, v6, prefixes }) = status.maps {
+    if let Some(maps) = status.maps {
         let figure = |fill: Fill| format!("{};;;0;{}", fill.live, fill.capacity);
-        let (v4, v6) = (figure(v4), figure(v6));
         write!(
             out,
-            " | blocked4={v4} blocked6={v6} prefixes={prefixes};;;0"
+            " | blocked4={} blocked6={} blocked6_addr={} prefixes={};;;0",
+            figure(maps.v4),
+            figure(maps.v6),
+            figure(maps.v6_addresses),
+            maps.prefixes
         )?;
     }
     writeln!(out)?;
@@ -220,6 +225,10 @@ pub fn text(
     if let Some(maps) = status.maps {
         line(out, "IPv4", &fill(maps.v4, "capacity4"))?;
         line(out, "IPv6", &fill(maps.v6, "capacity6"))?;
+        if maps.v6_addresses.live > 0 {
+            let addresses = fill(maps.v6_addresses, "capacity6");
+            line(out, "IPv6 addresses", &addresses)?;
+        }
         line(out, "prefixes", &maps.prefixes.to_string())?;
         let ports: Vec<String> = status.ports.iter().map(u16::to_string).collect();
         line(out, "ports", &ports.join(", "))?;

@@ -31,6 +31,17 @@ impl Store {
         self.0.read(rows::all)
     }
 
+    /// The senders that are known at `now`, sorted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::known_senders`].
+    pub fn known_at(&self, now: UnixSeconds) -> Result<Vec<Target>> {
+        let senders = self.known_senders()?.into_iter();
+        let known = senders.filter(|(_, record)| record.standing(now).is_known());
+        Ok(known.map(|(source, _)| source).collect())
+    }
+
     /// Merges new evidence into the records. A demotion is stored only for a
     /// source with good evidence. If there are more than `capacity` records, an
     /// eighth of them is deleted in this order: those that no longer count, the

@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "only tests use it, which may panic")]
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -133,10 +132,11 @@ impl Filter {
             .unwrap();
     }
 
-    /// The entry of an address, live or not.
+    /// The entry of an address, live or not; with the length 128, that of an
+    /// IPv6 address without its /64.
     #[must_use]
-    pub fn entry(&self, addr: &str) -> Entry {
-        let target = Target::from(addr.parse::<IpAddr>().unwrap());
+    pub fn entry(&self, target: &str) -> Entry {
+        let target: Target = target.parse().unwrap();
         let mut entry = None;
         self.list
             .for_each(|found| {
@@ -146,6 +146,12 @@ impl Filter {
             })
             .unwrap();
         entry.unwrap()
+    }
+
+    /// Removes expired entries, and returns their number.
+    pub fn sweep(&mut self) -> usize {
+        let turn = || WriteLock::acquire(self.dir.path().join("flush").as_path());
+        self.list.sweep(clock::monotonic_ns(), turn).unwrap()
     }
 
     /// Removes every entry.

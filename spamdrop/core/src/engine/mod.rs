@@ -20,7 +20,7 @@ pub use replay::{Replay, ReplayedLine};
 
 use crate::event::{Event, Evidence, Kind};
 use crate::log::{Needles, Parsed, Parser, ParserSettings};
-use crate::policy::{Decision, Policy, PolicyConfig, Protected, Proxies, Trip};
+use crate::policy::{Decision, KnownNets, Policy, PolicyConfig, Protected, Proxies, Scope, Trip};
 use crate::reputation::{EvidenceBuffer, Record, Records};
 use crate::target::Target;
 use crate::time::{Moment, system_time};
@@ -56,8 +56,8 @@ pub struct Effects {
 pub struct Engine {
     parser: Parser,
     policy: Policy,
-    protected: Protected,
     proxies: Proxies,
+    scope: Scope,
     evidence: EvidenceBuffer,
     counts: BTreeMap<&'static str, u64>,
     near_misses: BTreeMap<&'static str, u64>,
@@ -70,8 +70,11 @@ impl Engine {
         Self {
             parser: Parser::new(settings.parser),
             policy: Policy::new(settings.policy),
-            protected,
             proxies: Proxies::default(),
+            scope: Scope {
+                protected,
+                known: KnownNets::default(),
+            },
             evidence: EvidenceBuffer::new(settings.evidence_capacity),
             counts: BTreeMap::new(),
             near_misses: BTreeMap::new(),
@@ -88,13 +91,18 @@ impl Engine {
 
     /// Replaces the addresses that are never blocked.
     pub fn protect(&mut self, protected: Protected) {
-        self.protected = protected;
+        self.scope.protected = protected;
     }
 
-    /// The addresses that are never blocked.
+    /// Replaces the /64s that hold a known sender; none at the start.
+    pub fn know(&mut self, known: KnownNets) {
+        self.scope.known = known;
+    }
+
+    /// What a block covers.
     #[must_use]
-    pub fn protected(&self) -> &Protected {
-        &self.protected
+    pub fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// The strings to search a log for. A line without any of them is
@@ -140,7 +148,8 @@ impl Engine {
     }
 
     fn judge(&mut self, event: &Event<'_>, now: Moment, is_blocked: bool) -> Decision {
-        let decision = self.policy.decide(event, now, &self.protected, is_blocked);
+        let protected = &self.scope.protected;
+        let decision = self.policy.decide(event, now, protected, is_blocked);
         *self.counts.entry(decision.name()).or_default() += 1;
         decision
     }
@@ -148,7 +157,7 @@ impl Engine {
     /// Learns the evidence of an event that was just decided about. Returns the
     /// evidence if the event is recent.
     fn learn(&mut self, event: &Event<'_>, now: Moment) -> Option<Evidence> {
-        let evidence = self.policy.evidence(event, &self.protected)?;
+        let evidence = self.policy.evidence(event, &self.scope.protected)?;
         self.evidence.learn(event.addr, evidence, event.at, now);
         (event.age(now.wall) <= JUST_NOW).then_some(evidence)
     }

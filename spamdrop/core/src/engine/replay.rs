@@ -133,11 +133,12 @@ impl Replay {
 
     fn judge(&mut self, event: &Event<'_>) -> Decision {
         let now = self.advance(event.at.unwrap_or(SystemTime::UNIX_EPOCH));
-        let until = self.blocked_until.get(&event.addr.into());
+        let target = self.engine.scope().target(event.addr);
+        let until = self.blocked_until.get(&target);
         let is_blocked = until.is_some_and(|until| now.mono <= *until);
         let decision = self.engine.judge(event, now, is_blocked);
-        if let Decision::Block { addr, .. } = decision {
-            self.blocked_until.insert(addr.into(), now.mono + self.ttl);
+        if let Decision::Block { .. } = decision {
+            self.blocked_until.insert(target, now.mono + self.ttl);
         }
         decision
     }

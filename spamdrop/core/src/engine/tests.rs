@@ -205,7 +205,7 @@ fn protected_addresses_are_replaced() {
     let reason = Protection::Allowlist(net);
     engine.protect(Protected::new([(net, reason)]));
     assert_eq!(
-        engine.protected().why("192.0.2.1".parse().unwrap()),
+        engine.scope().protected.why("192.0.2.1".parse().unwrap()),
         Some(reason)
     );
     let effects = effects(&mut engine, &line, moment(0), false);

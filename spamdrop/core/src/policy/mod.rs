@@ -8,6 +8,7 @@ mod protected;
 mod proxies;
 mod recent_senders;
 mod repeat;
+mod scope;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,7 +17,8 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 pub use ceiling::Trip;
-pub use protected::{Protected, Protection, too_wide};
+pub use protected::{Changes, Protected, Protection, too_wide};
+pub use scope::{Choice, KnownNets, Neighbour, Refusal, Scope, nets_around};
 
 use crate::courier::texts;
 use crate::dnsbl::complaint;

@@ -1,12 +1,16 @@
 //! Addresses that are never blocked.
 
-use std::collections::BTreeMap;
+mod prefixes;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::nat64::{canonical, canonical_net};
+use prefixes::Prefixes;
 
 /// The reason why an address or prefix is never blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +29,6 @@ pub enum Protection {
     OwnAddress,
     /// A gateway of this machine.
     Gateway,
-    /// In the same IPv6 /64 as one of the addresses above.
-    SharedPrefix(IpNet),
     /// In this prefix of the allowlist.
     Allowlist(IpNet),
     /// A prefix with fewer than this number of bits.
@@ -43,9 +45,6 @@ impl fmt::Display for Protection {
             Self::Broadcast => f.write_str("broadcast"),
             Self::OwnAddress => f.write_str("an address of this machine"),
             Self::Gateway => f.write_str("a gateway of this machine"),
-            Self::SharedPrefix(net) => {
-                write!(f, "in {net}, with an address or a gateway of this machine")
-            }
             Self::Allowlist(net) => write!(f, "on the allowlist ({net})"),
             Self::TooWide(bits) => write!(f, "wider than /{bits}"),
         }
@@ -57,13 +56,14 @@ impl fmt::Display for Protection {
 const MIN_BITS_V4: u8 = 8;
 const MIN_BITS_V6: u8 = 19;
 
-/// All addresses that are never blocked.
+/// All addresses that are never blocked. A clone is cheap: the allowlist, which
+/// can be long, is shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protected {
-    nets: BTreeMap<IpNet, Protection>,
-    /// The prefix lengths in `nets`, longest first.
-    bits_v4: Vec<u8>,
-    bits_v6: Vec<u8>,
+    /// The machine's own prefixes, and those of any machine: few, and changed
+    /// by the network.
+    machine: Prefixes,
+    allowlist: Arc<Prefixes>,
 }
 
 impl Default for Protected {
@@ -73,42 +73,83 @@ impl Default for Protected {
     }
 }
 
+/// What to change in a copy of the protected prefixes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Prefixes that are no longer protected.
+    pub removed: Vec<IpNet>,
+    /// Prefixes that are new or have another reason, and whether they are
+    /// automatic: not of the allowlist.
+    pub set: Vec<(IpNet, bool)>,
+}
+
+impl Changes {
+    /// Whether there is nothing to change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.set.is_empty()
+    }
+}
+
 impl Protected {
     /// The given prefixes and those that are never blocked on any machine. Of
-    /// two reasons for a prefix, the first counts.
-    ///
-    /// The filter blocks IPv6 by the /64, so an address of this machine or of a
-    /// gateway protects the whole /64 around it.
+    /// two reasons for a prefix, the machine's counts, and then the first.
     #[must_use]
     pub fn new(nets: impl IntoIterator<Item = (IpNet, Protection)>) -> Self {
-        let mut all = BTreeMap::new();
-        for (net, reason) in nets.into_iter().chain(everywhere()) {
-            let net = canonical_net(net);
-            all.entry(net).or_insert(reason);
-            if let Some(prefix) = around(net)
-                && !matches!(reason, Protection::Allowlist(_))
-            {
-                all.entry(prefix)
-                    .or_insert(Protection::SharedPrefix(prefix));
-            }
-        }
-        let bits = |v4| {
-            let nets = all.keys().filter(|net| net.addr().is_ipv4() == v4);
-            let mut bits: Vec<u8> = nets.map(IpNet::prefix_len).collect();
-            bits.sort_unstable_by(|a, b| b.cmp(a));
-            bits.dedup();
-            bits
-        };
+        let is_allowed = |(_, reason): &(_, _)| matches!(reason, Protection::Allowlist(_));
+        let (allowed, machine): (Vec<_>, Vec<_>) = nets.into_iter().partition(is_allowed);
         Self {
-            bits_v4: bits(true),
-            bits_v6: bits(false),
-            nets: all,
+            machine: Prefixes::new(machine.into_iter().chain(everywhere())),
+            allowlist: Arc::new(Prefixes::new(allowed)),
         }
     }
 
-    /// Every protected prefix with its reason, sorted.
+    /// The same allowlist on a machine with other prefixes of its own.
+    #[must_use]
+    pub fn with_machine(&self, nets: impl IntoIterator<Item = (IpNet, Protection)>) -> Self {
+        Self {
+            machine: Prefixes::new(nets.into_iter().chain(everywhere())),
+            allowlist: Arc::clone(&self.allowlist),
+        }
+    }
+
+    /// Every protected prefix with its reason, in no order.
     pub fn nets(&self) -> impl Iterator<Item = (IpNet, Protection)> + '_ {
-        self.nets.iter().map(|(net, reason)| (*net, *reason))
+        let allowlist = self.allowlist.iter();
+        let only_allowed = allowlist.filter(|(net, _)| self.machine.get(*net).is_none());
+        self.machine.iter().chain(only_allowed)
+    }
+
+    /// The differences from an older version. If only the machine's prefixes
+    /// have changed, the allowlist is not compared.
+    #[must_use]
+    pub fn changes_since(&self, old: &Self) -> Changes {
+        let mut nets: BTreeSet<IpNet> = [&self.machine, &old.machine]
+            .into_iter()
+            .flat_map(|prefixes| prefixes.iter().map(|(net, _)| net))
+            .collect();
+        if !Arc::ptr_eq(&self.allowlist, &old.allowlist) {
+            let lists = [&self.allowlist, &old.allowlist].into_iter();
+            nets.extend(lists.flat_map(|list| list.iter().map(|(net, _)| net)));
+        }
+        let mut changes = Changes::default();
+        for net in nets {
+            match (old.is_automatic(net), self.is_automatic(net)) {
+                (before, after) if before == after => {}
+                (_, Some(automatic)) => changes.set.push((net, automatic)),
+                (_, None) => changes.removed.push(net),
+            }
+        }
+        changes
+    }
+
+    /// Whether a prefix is protected for another reason than the allowlist;
+    /// `None`: it is not protected itself.
+    fn is_automatic(&self, net: IpNet) -> Option<bool> {
+        if self.machine.get(net).is_some() {
+            return Some(true);
+        }
+        self.allowlist.get(net).map(|_| false)
     }
 
     /// The reason why the address is never blocked, if it is protected.
@@ -127,25 +168,27 @@ impl Protected {
         if let Some(min) = too_wide(net) {
             return Some(Protection::TooWide(min));
         }
-        self.covering(net).or_else(|| {
-            let inside = self.nets.range(net..);
-            let mut inside = inside.take_while(|(protected, _)| net.contains(*protected));
-            let (_, reason) =
-                inside.find(|(_, reason)| !matches!(reason, Protection::Allowlist(_)))?;
-            Some(*reason)
-        })
+        let inside = || self.machine.first_inside(net);
+        self.covering(net)
+            .or_else(|| inside().map(|(_, reason)| reason))
+    }
+
+    /// The first protected prefix that is a part of this one, with its reason.
+    /// The machine's prefixes come before those of the allowlist.
+    #[must_use]
+    pub fn inside(&self, net: IpNet) -> Option<(IpNet, Protection)> {
+        let machine = self.machine.first_inside(net);
+        machine.or_else(|| self.allowlist.first_inside(net))
     }
 
     /// The reason of the longest protected prefix that contains the given one.
     fn covering(&self, net: IpNet) -> Option<Protection> {
-        let bits = match net {
-            IpNet::V4(_) => &self.bits_v4,
-            IpNet::V6(_) => &self.bits_v6,
+        let allowed = self.allowlist.covering(net);
+        let is_longer = |machine: &(IpNet, _)| {
+            allowed.is_none_or(|(allowed, _)| machine.0.prefix_len() >= allowed.prefix_len())
         };
-        bits.iter()
-            .filter(|&&bits| bits <= net.prefix_len())
-            .filter_map(|&bits| IpNet::new(net.addr(), bits).ok())
-            .find_map(|prefix| self.nets.get(&prefix.trunc()).copied())
+        let machine = self.machine.covering(net).filter(is_longer);
+        machine.or(allowed).map(|(_, reason)| reason)
     }
 }
 
@@ -158,17 +201,6 @@ pub fn too_wide(net: IpNet) -> Option<u8> {
         IpNet::V6(_) => MIN_BITS_V6,
     };
     (net.prefix_len() < min).then_some(min)
-}
-
-/// The /64 that contains a longer IPv6 prefix.
-fn around(net: IpNet) -> Option<IpNet> {
-    match net {
-        IpNet::V6(net) if net.prefix_len() > 64 => {
-            let prefix = Ipv6Net::new(net.addr(), 64).ok()?;
-            Some(prefix.trunc().into())
-        }
-        _ => None,
-    }
 }
 
 fn everywhere() -> [(IpNet, Protection); 9] {

@@ -11,7 +11,7 @@ use super::NAMED;
 use crate::render::allowed::shown;
 use spamdrop_core::invalid::Invalid;
 use spamdrop_core::listing::{ListEntry, ListReader};
-use spamdrop_core::policy::Protected;
+use spamdrop_core::policy::Scope;
 use spamdrop_core::target::Target;
 
 /// Minimum number of bytes per thread.
@@ -19,7 +19,7 @@ const PART: usize = 1 << 20;
 
 pub(super) struct ImportParser<'a> {
     pub(super) reader: ListReader,
-    pub(super) protected: &'a Protected,
+    pub(super) scope: &'a Scope,
     /// Entries whose peers hold a connection. They are imported open, so that
     /// the connection can end properly.
     pub(super) connected: &'a HashSet<Target>,
@@ -77,20 +77,17 @@ impl ImportParser<'_> {
     }
 
     fn take(&self, listed: ListEntry, part: &mut ParsedList) {
-        let ListEntry { net, mut entry } = listed;
-        let why = if net.prefix_len() == net.max_prefix_len() {
-            self.protected.why(net.addr())
-        } else {
-            self.protected.why_net(net)
-        };
-        if let Some(why) = why {
-            part.left_out += 1;
-            if part.named.len() < NAMED {
-                part.named.push(format!("{}: {why}", shown(net)));
+        let ListEntry { net, mut entry, .. } = listed;
+        let target = match self.scope.choose(listed.target, net) {
+            Ok(choice) => choice.target,
+            Err(why) => {
+                part.left_out += 1;
+                if part.named.len() < NAMED {
+                    part.named.push(format!("{}: {why}", shown(net)));
+                }
+                return;
             }
-            return;
-        }
-        let target = Target::from(net);
+        };
         if self.connected.contains(&target) {
             part.connected.push(net);
         } else {
@@ -179,7 +176,7 @@ mod tests {
         };
         let parser = ImportParser {
             reader: ListReader::new(term),
-            protected: &Protected::default(),
+            scope: &Scope::default(),
             connected: &HashSet::new(),
         };
         let text = b"192.0.2.3 60\nx\n192.0.2.1\n127.0.0.1\n192.0.2.3 90\ny\n127.0.0.2\n";

@@ -1,19 +1,25 @@
-//! Copies the known senders from the database to the filter.
+//! Copies the known senders from the database to the filter, and tells the tasks
+//! that block.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use spamdrop_common::gate::GateMode;
+use spamdrop_core::policy::KnownNets;
 use spamdrop_core::target::Target;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot::Receiver;
 
 use super::GateSettings;
 use crate::clock;
 use crate::daemon::database;
 use crate::daemon::disk::{Disk, take_finished};
+use crate::daemon::fifo_control::FifoMessage;
 use crate::daemon::health::Subject;
 use crate::daemon::status::Health;
+use crate::daemon::watch::WatchMessage;
 use crate::kernel::blocklist::{GateMaps, Known};
 
 /// Maximum time between two syncs. The known senders change even without new
@@ -28,6 +34,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The state of the sync.
 pub(super) struct KnownSenderSync {
     disk: Disk,
+    outputs: KnownOutputs,
     under_way: Option<Receiver<Synced>>,
     /// When the last sync began; `None`: the senders may have changed since.
     started: Option<Instant>,
@@ -41,15 +48,22 @@ pub(super) struct KnownSenderSync {
     is_told: bool,
 }
 
+/// The tasks that block IPv6 senders, which depends on the known ones.
+pub(in crate::daemon) struct KnownOutputs {
+    pub watch: UnboundedSender<WatchMessage>,
+    pub fifo: UnboundedSender<FifoMessage>,
+}
+
 struct Synced {
-    known: Result<Known>,
+    known: Result<(Known, KnownNets)>,
     took: Duration,
 }
 
 impl KnownSenderSync {
-    pub fn new(disk: Disk) -> Self {
+    pub fn new(disk: Disk, outputs: KnownOutputs) -> Self {
         Self {
             disk,
+            outputs,
             under_way: None,
             started: None,
             rest: None,
@@ -88,10 +102,9 @@ impl KnownSenderSync {
     /// Takes the result of a finished sync, and begins a sync if one is due.
     pub fn poll(&mut self, settings: &GateSettings, health: &Health) {
         if let Some(synced) = take_finished(&mut self.under_way) {
-            self.take(synced, health);
+            self.take(synced, settings.mode, health);
         }
-        let is_on = settings.mode != spamdrop_common::gate::GateMode::Off;
-        if is_on && self.is_due(clock::instant()) {
+        if self.is_due(clock::instant()) {
             self.begin(settings);
         }
     }
@@ -111,14 +124,15 @@ impl KnownSenderSync {
             let start = clock::instant();
             let known = database::known_senders(&store).and_then(|senders| {
                 let mut maps = GateMaps::open(&pin_dir)?;
-                tell(&mut maps, senders, old.as_deref())
+                let nets = senders.iter().copied().collect();
+                Ok((tell(&mut maps, senders, old.as_deref())?, nets))
             });
             let took = start.elapsed();
             Synced { known, took }
         }));
     }
 
-    fn take(&mut self, synced: Option<Synced>, health: &Health) {
+    fn take(&mut self, synced: Option<Synced>, mode: GateMode, health: &Health) {
         let Some(Synced { known, took }) = synced else {
             // The thread died; the next sync reports a lasting problem.
             self.is_exact = false;
@@ -132,13 +146,17 @@ impl KnownSenderSync {
         self.rest = clock::instant().checked_add(rest);
         self.is_exact = known.is_ok();
         match known {
-            Ok(known) => {
+            Ok((known, nets)) => {
+                // The FIFO task comes first: the watch task then splits blocked
+                // /64s, which the FIFO task must not block again.
+                let _ = self.outputs.fifo.send(FifoMessage::Know(nets.clone()));
+                let _ = self.outputs.watch.send(WatchMessage::Know(nets));
                 self.is_told = true;
                 self.known = Arc::new(known);
                 health.clear(Subject::KnownSenders);
             }
             Err(error) => {
-                let observes = if self.is_told {
+                let observes = if self.is_told || mode == GateMode::Off {
                     ""
                 } else {
                     ", so the gate only observes"
@@ -170,10 +188,12 @@ mod tests {
     use crate::daemon::disk::DiskThread;
 
     fn sync() -> KnownSenderSync {
-        KnownSenderSync::new(DiskThread::new().0)
+        let (watch, fifo) = (unbounded_channel().0, unbounded_channel().0);
+        KnownSenderSync::new(DiskThread::new().0, KnownOutputs { watch, fifo })
     }
 
     fn synced(known: Result<Known>) -> Option<Synced> {
+        let known = known.map(|known| (known, KnownNets::default()));
         let took = Duration::from_secs(1);
         Some(Synced { known, took })
     }
@@ -203,11 +223,11 @@ mod tests {
         let (status, _reports) = unbounded_channel();
         let health = Health::new(status);
         let mut sync = sync();
-        sync.take(synced(Err(Error::msg("locked"))), &health);
+        sync.take(synced(Err(Error::msg("locked"))), GateMode::On, &health);
         assert!(!sync.is_told() && !sync.is_exact, "nobody may be refused");
-        sync.take(synced(Ok(known())), &health);
+        sync.take(synced(Ok(known())), GateMode::On, &health);
         assert!(sync.is_told() && sync.is_exact);
-        sync.take(synced(Err(Error::msg("full"))), &health);
+        sync.take(synced(Err(Error::msg("full"))), GateMode::On, &health);
         assert!(sync.is_told() && !sync.is_exact);
         assert_eq!(sync.len(), 1);
         assert!(sync.contains([192, 0, 2, 1].into()));

@@ -12,7 +12,6 @@ use crate::install;
 use crate::kernel::attach::{self, Linked, Refused};
 use crate::kernel::network;
 use crate::lock::WriteLock;
-use crate::protect;
 
 impl Supervisor {
     /// Attaches the filter to interfaces that lack it, such as one that was
@@ -104,7 +103,6 @@ impl Supervisor {
         let Some(lock) = WriteLock::try_acquire(&filter.run_dir, Duration::ZERO)? else {
             return Ok(false);
         };
-        let protected = protect::protected(&filter.allow_file)?;
         let mut all = vec![name.to_owned()];
         if self.options.log_level != 0 {
             // All programs log to one ring buffer, that of the newest program,
@@ -114,7 +112,7 @@ impl Supervisor {
             all.extend(linked.map(|link| link.name).filter(|other| *other != *name));
         }
         let installed =
-            install::reinstall(&lock, filter, &all, &protected, self.options.log_level)?;
+            install::reinstall(&lock, filter, &all, &self.protected, self.options.log_level)?;
         let mut refused = installed.refused.into_iter();
         if let Some(refused) = refused.find(|refused| refused.name == name) {
             return Err(refused.error);

@@ -104,10 +104,10 @@ impl Supervisor {
     /// The filter may have been told of another configuration than ours.
     fn take_back(&mut self, lock: &WriteLock) {
         let filter = &self.settings.filter;
-        let told = protect::protected(&filter.allow_file).and_then(|protected| {
-            install::tell_addresses(lock, filter, &protected, &mut self.blocklist)?;
-            self.blocklist.configure(lock, filter.settings)
-        });
+        let blocklist = &mut self.blocklist;
+        let told = install::tell_addresses(lock, filter, &self.protected, blocklist)
+            .and_then(|()| blocklist.configure(lock, filter.settings));
+        self.rereads_allowlist |= told.is_err();
         let failed = "the filter has the settings of the configuration that was refused; \
                       correct it and send SIGHUP again";
         self.health.report(Subject::Settings, failed, told);
@@ -144,6 +144,7 @@ impl Supervisor {
         self.note_refusals(installed.refused);
         self.keep_attached();
         self.tell_protected(next.protected);
+        self.rereads_allowlist = false;
         self.arrange_responder(next.steered).await;
         match open_packet_log(installed.filter, self.options.log_level) {
             Ok(packets) => {
@@ -179,6 +180,7 @@ impl Supervisor {
     /// SIGUSR1: rereads the allowlist, the known senders and the pending
     /// releases.
     pub(super) fn refresh(&mut self) {
+        self.rereads_allowlist = true;
         self.protect();
         self.tasks.tell_gate(GateMessage::SendersChanged);
         self.tasks.tell_release(ReleaseMessage::Adopt);

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::daemon::block::Blocker;
 use crate::daemon::disk::Disk;
 use crate::daemon::fifo_control::{FifoMessage, FifoTask};
-use crate::daemon::gate::{GateMessage, GateTask};
+use crate::daemon::gate::{GateMessage, GateTask, KnownOutputs};
 use crate::daemon::release::{ReleaseMessage, ReleaseTask};
 use crate::daemon::responder::{ResponderMessage, ResponderTask};
 use crate::daemon::settings::Settings;
@@ -18,7 +18,7 @@ use crate::daemon::status::{self, Health, StatusMessage};
 use crate::daemon::watch::{LogsEnded, WatchMessage, WatchOutputs, WatchTask};
 use crate::kernel::blocklist::Blocklist;
 use crate::tail::Tail;
-use spamdrop_core::policy::Protected;
+use spamdrop_core::policy::Scope;
 
 /// Maximum time to end the tasks, so that SIGTERM ends the daemon within a
 /// second, whatever a disk or a lock does.
@@ -74,7 +74,7 @@ impl Tasks {
     pub fn spawn(
         settings: &Settings,
         tail: Tail,
-        protected: &Protected,
+        scope: &Scope,
         disk: &Disk,
         supervisor: UnboundedSender<LogsEnded>,
     ) -> Result<Self> {
@@ -92,13 +92,17 @@ impl Tasks {
             settings.gate.clone(),
             blocklist()?,
             disk.clone(),
+            KnownOutputs {
+                watch: watch.clone(),
+                fifo: fifo.clone(),
+            },
             status.clone(),
         )?;
         let responder_task = ResponderTask::new(gate_task.texts(), gate.clone(), status.clone());
         let release_task = ReleaseTask::new(
             settings.release.clone(),
             blocklist()?,
-            protected.clone(),
+            scope.protected.clone(),
             run_dir.clone(),
             gate.clone(),
             status.clone(),
@@ -106,7 +110,7 @@ impl Tasks {
         let fifo_task = FifoTask::open(
             settings.fifo.clone(),
             blocklist()?,
-            protected.clone(),
+            scope.clone(),
             run_dir.clone(),
             release.clone(),
             status.clone(),
@@ -121,12 +125,13 @@ impl Tasks {
         let outputs = WatchOutputs {
             gate: gate.clone(),
             status: status.clone(),
+            release: release.clone(),
             supervisor,
         };
         let watch_task = WatchTask::new(
             settings.watch.clone(),
             tail,
-            protected.clone(),
+            scope.clone(),
             blocker,
             disk.clone(),
             outputs,

@@ -7,8 +7,9 @@ use aya::maps::lpm_trie::Key;
 use ipnet::IpNet;
 use spamdrop_common::entry::AllowEntry;
 
-use super::{Blocklist, prefixes::net};
+use super::{Blocklist, prefixes::net, present};
 use crate::lock::WriteLock;
+use spamdrop_core::policy::Changes;
 
 impl Blocklist {
     /// The prefixes that the filter never drops, and whether the daemon added
@@ -30,31 +31,44 @@ impl Blocklist {
         Ok(all)
     }
 
-    /// Replaces the filter's allowlist by exactly these prefixes. Old prefixes
-    /// are removed before new ones are added, so that a full trie has room.
-    pub fn allow_exactly(&mut self, _lock: &WriteLock, wanted: &[(IpNet, bool)]) -> Result<()> {
-        let changed = self.change_allowed(wanted);
+    /// Replaces the filter's allowlist by exactly these prefixes.
+    pub fn allow_exactly(&mut self, lock: &WriteLock, wanted: &[(IpNet, bool)]) -> Result<()> {
+        let wanted: HashMap<IpNet, bool> = wanted.iter().copied().collect();
+        let present: HashMap<IpNet, bool> = self.allowed()?.into_iter().collect();
+        let removed = present.keys().filter(|net| !wanted.contains_key(net));
+        let changes = Changes {
+            removed: removed.copied().collect(),
+            set: wanted
+                .into_iter()
+                .filter(|(net, automatic)| present.get(net) != Some(automatic))
+                .collect(),
+        };
+        self.change_allowed(lock, &changes)
+    }
+
+    /// Changes the filter's allowlist, without reading it. Prefixes are removed
+    /// before others are added, so that a full trie has room.
+    pub fn change_allowed(&mut self, _lock: &WriteLock, changes: &Changes) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let changed = self.write_allowed(changes);
         // The epoch is raised even after an error, because some prefixes may
         // have been changed.
         self.raise_epoch()?;
         changed
     }
 
-    fn change_allowed(&mut self, wanted: &[(IpNet, bool)]) -> Result<()> {
-        let wanted: HashMap<IpNet, bool> = wanted.iter().copied().collect();
-        let present: HashMap<IpNet, bool> = self.allowed()?.into_iter().collect();
-        for net in present.keys().filter(|net| !wanted.contains_key(net)) {
+    fn write_allowed(&mut self, changes: &Changes) -> Result<()> {
+        for net in &changes.removed {
             let length = net.prefix_len().into();
-            match net {
+            present(match net {
                 IpNet::V4(net) => self.allow4.remove(&Key::new(length, net.addr().octets())),
                 IpNet::V6(net) => self.allow6.remove(&Key::new(length, net.addr().octets())),
-            }
+            })
             .with_context(|| format!("cannot take {net} off the allowlist"))?;
         }
-        for (net, automatic) in wanted {
-            if present.get(&net) == Some(&automatic) {
-                continue;
-            }
+        for &(net, automatic) in &changes.set {
             let value = AllowEntry {
                 automatic: automatic.into(),
             };

@@ -1,9 +1,12 @@
 //! Changes to entries: block, unblock, seal.
 
 use std::collections::HashSet;
+use std::io;
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 
 use anyhow::{Context as _, Result};
+use aya::Pod;
 use spamdrop_common::{
     action::is_live,
     entry::{Entry, ORIGIN_HAND, ORIGIN_LOG, Origin, SEALED},
@@ -17,7 +20,7 @@ use spamdrop_core::target::{Target, full_key};
 use spamdrop_core::term::Term;
 
 impl Blocklist {
-    /// Blocks the source of an offence in the log. A live entry keeps its hits;
+    /// Blocks the source of an offence in the log; `target` is its entry. A live entry keeps its hits;
     /// one made by hand also keeps its term. A sealed entry is opened again
     /// unless `sealed` is set, so that the session that caused the new offence
     /// gets its reply.
@@ -25,13 +28,14 @@ impl Blocklist {
         &mut self,
         _lock: &WriteLock,
         addr: IpAddr,
+        target: Target,
         term: Term,
         sealed: bool,
         origin: &Origin,
     ) -> Result<()> {
         let seal = if sealed { SEALED } else { 0 };
         let mut entry = term.entry(ORIGIN_LOG | seal);
-        let old = self.renewed(addr, &mut entry, term.start, origin)?;
+        let old = self.renewed(addr, target, &mut entry, term.start, origin)?;
         if let Some(old) = old
             && old.flags & ORIGIN_HAND != 0
         {
@@ -40,22 +44,23 @@ impl Blocklist {
                 ..old
             };
         }
-        self.put_again(addr.into(), entry, old)
+        self.put_again(target, entry, old)
     }
 
-    /// Blocks an address by hand. A live entry keeps its hits and its expiry,
+    /// Blocks an address by hand; `target` is its entry. A live entry keeps its hits and its expiry,
     /// if that is later.
     pub fn renew(
         &mut self,
         _lock: &WriteLock,
         addr: IpAddr,
+        target: Target,
         term: Term,
         sealed: bool,
         origin: &Origin,
     ) -> Result<()> {
         let mut entry = term.entry(ORIGIN_HAND | if sealed { SEALED } else { 0 });
-        let old = self.renewed(addr, &mut entry, term.start, origin)?;
-        self.put_again(addr.into(), entry, old)
+        let old = self.renewed(addr, target, &mut entry, term.start, origin)?;
+        self.put_again(target, entry, old)
     }
 
     /// Stores the origin, merges `entry` with a live one, and returns the
@@ -63,6 +68,7 @@ impl Blocklist {
     fn renewed(
         &mut self,
         addr: IpAddr,
+        target: Target,
         entry: &mut Entry,
         now: MonotonicNs,
         origin: &Origin,
@@ -72,7 +78,7 @@ impl Blocklist {
         if let Err(error) = self.origins.insert(full_key(addr), origin, 0) {
             log::debug!("no room to note why {addr} is blocked: {error}");
         }
-        let old = self.host(addr.into())?;
+        let old = self.host(target)?;
         let old = old.filter(|old| is_live(old.expires, now));
         if let Some(old) = old {
             entry.hits = old.hits;
@@ -107,35 +113,48 @@ impl Blocklist {
         _lock: &WriteLock,
         entries: impl IntoIterator<Item = (Target, Entry)>,
     ) -> Result<()> {
-        let mut prefixes = false;
-        let written = self.write(entries, &mut prefixes);
+        let mut counted = Counted::default();
+        let written = self.write(entries, &mut counted);
         // The epoch is raised even after an error, because some entries may
         // have been written.
         self.raise_epoch()?;
-        if prefixes {
-            self.count_prefixes()?;
-        }
+        self.count(counted)?;
         written
     }
 
     fn write(
         &mut self,
         entries: impl IntoIterator<Item = (Target, Entry)>,
-        prefixes: &mut bool,
+        counted: &mut Counted,
     ) -> Result<()> {
-        let (mut v4, mut v6) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+        let (mut v4, mut v6) = (Batch::default(), Batch::default());
+        let mut v6_addresses = Batch::default();
         for (target, entry) in entries {
+            counted.add(target);
             match target {
-                Target::V4(key) => push(&mut v4, key, entry),
-                Target::V6(key) => push(&mut v6, key, entry),
-                Target::Net(net) => {
-                    self.put_prefix(net, entry.expires.second())?;
-                    *prefixes = true;
-                }
+                Target::V4(key) => v4.push(key, entry),
+                Target::V6(key) => v6.push(key, entry),
+                Target::V6Address(key) => v6_addresses.push(key, entry),
+                Target::Net(net) => self.put_prefix(net, entry.expires.second())?,
             }
         }
-        bpf::update(fd(&self.v4), &v4.0, &v4.1).context("cannot add to blocked4")?;
-        bpf::update(fd(&self.v6), &v6.0, &v6.1).context("cannot add to blocked6")
+        v4.write(fd(&self.v4)).context("cannot add to blocked4")?;
+        v6.write(fd(&self.v6)).context("cannot add to blocked6")?;
+        v6_addresses
+            .write(fd(&self.v6_addresses))
+            .context("cannot add to blocked6_addr")
+    }
+
+    /// Updates the numbers of entries that the filter reads, as far as they may
+    /// have changed.
+    pub(super) fn count(&mut self, counted: Counted) -> Result<()> {
+        if counted.prefixes {
+            self.count_prefixes()?;
+        }
+        if counted.addresses {
+            self.count_addresses()?;
+        }
+        Ok(())
     }
 
     /// Removes an entry and its origins. Returns whether the entry existed.
@@ -150,26 +169,24 @@ impl Blocklist {
     ///
     /// A map operation fails; targets before the failing one have been removed.
     pub fn remove_all(&mut self, _lock: &WriteLock, targets: &[Target]) -> Result<HashSet<Target>> {
-        let mut removed = HashSet::new();
+        let (mut removed, mut counted) = (HashSet::new(), Counted::default());
         let taken = targets.iter().try_for_each(|&target| {
             if self.take_out(target)? {
                 removed.insert(target);
+                counted.add(target);
             }
             Ok(())
         });
         // The epoch is raised even after an error, because some entries may
         // have been removed.
         self.raise_epoch()?;
-        let is_prefix = |target: &Target| matches!(target, Target::Net(_));
-        if removed.iter().any(is_prefix) {
-            self.count_prefixes()?;
-        }
+        self.count(counted)?;
         self.forget_networks(&removed)?;
         taken.map(|()| removed)
     }
 
-    /// Removes an entry without updating the number of prefixes or removing the
-    /// origins of a /64's addresses. Returns whether the entry existed.
+    /// Removes an entry without updating the numbers of entries or removing the
+    /// origins of IPv6 addresses. Returns whether the entry existed.
     pub(super) fn take_out(&mut self, target: Target) -> Result<bool> {
         match target {
             Target::V4(key) => {
@@ -177,23 +194,36 @@ impl Blocklist {
                 present(self.v4.remove(&key))
             }
             Target::V6(key) => present(self.v6.remove(&key)),
+            Target::V6Address(key) => present(self.v6_addresses.remove(&key)),
             Target::Net(net) => self.remove_prefix(net),
         }
     }
 
     fn forget_networks(&mut self, removed: &HashSet<Target>) -> Result<()> {
-        if !removed.iter().any(|target| matches!(target, Target::V6(_))) {
+        let is_v6 = |it: &Target| matches!(it, Target::V6(_) | Target::V6Address(_));
+        if !removed.iter().any(is_v6) {
             return Ok(());
         }
         let mut addrs = Vec::new();
         self.for_each_origin(|addr, _| {
-            if removed.contains(&addr.into()) {
+            if Target::covering(addr).any(|target| removed.contains(&target)) {
                 addrs.push(addr);
             }
         })?;
         addrs
             .into_iter()
-            .try_for_each(|addr| self.remove_origin(addr))
+            .try_for_each(|addr| self.forget_unless_blocked(addr))
+    }
+
+    /// Removes the origin of an address that neither it nor its /64 has an
+    /// entry for.
+    pub(super) fn forget_unless_blocked(&mut self, addr: IpAddr) -> Result<()> {
+        for target in Target::covering(addr) {
+            if self.host(target)?.is_some() {
+                return Ok(());
+            }
+        }
+        self.remove_origin(addr)
     }
 
     /// Seals an entry: from now on every packet of `target` is dropped. Without
@@ -244,17 +274,51 @@ impl Blocklist {
         )
     }
 
-    fn put(&mut self, target: Target, entry: Entry) -> Result<()> {
+    pub(super) fn put(&mut self, target: Target, entry: Entry) -> Result<()> {
         match target {
             Target::V4(key) => self.v4.insert(key, entry, 0),
             Target::V6(key) => self.v6.insert(key, entry, 0),
+            Target::V6Address(key) => return self.put_address(key, entry),
             Target::Net(_) => Ok(()),
         }
         .with_context(|| format!("cannot block {target}"))
     }
 }
 
-fn push<K>((keys, values): &mut (Vec<K>, Vec<Entry>), key: K, entry: Entry) {
-    keys.push(key);
-    values.push(entry);
+/// Entries that are written with few system calls.
+struct Batch<K> {
+    keys: Vec<K>,
+    entries: Vec<Entry>,
+}
+
+impl<K> Default for Batch<K> {
+    fn default() -> Self {
+        let (keys, entries) = (Vec::new(), Vec::new());
+        Self { keys, entries }
+    }
+}
+
+impl<K: Pod + Sync> Batch<K> {
+    fn push(&mut self, key: K, entry: Entry) {
+        self.keys.push(key);
+        self.entries.push(entry);
+    }
+
+    fn write(&self, map: BorrowedFd<'_>) -> io::Result<()> {
+        bpf::update(map, &self.keys, &self.entries)
+    }
+}
+
+/// Which numbers in the settings a change of entries concerns.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counted {
+    prefixes: bool,
+    addresses: bool,
+}
+
+impl Counted {
+    pub(super) fn add(&mut self, target: Target) {
+        self.prefixes |= matches!(target, Target::Net(_));
+        self.addresses |= matches!(target, Target::V6Address(_));
+    }
 }

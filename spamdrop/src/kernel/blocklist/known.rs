@@ -67,6 +67,7 @@ pub(super) fn key(source: Target) -> Option<(bool, [u8; 8])> {
     match source {
         Target::V4(bytes) => Some((false, source_key(false, whole(&bytes)))),
         Target::V6(bytes) => Some((true, source_key(true, whole(&bytes)))),
+        Target::V6Address(bytes) => Some((true, source_key(true, bytes))),
         Target::Net(_) => None,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A method returns an error if the kernel refuses a map operation.
 
+mod addresses;
 mod allow;
 mod destinations;
 mod edit;
@@ -14,12 +15,14 @@ mod prefixes;
 mod read;
 mod recent_drops;
 mod responder;
+mod split;
 mod sweep;
 
 pub use gate::GateMaps;
 pub use known::Known;
 pub use read::Found;
 pub use responder::Responder;
+pub use split::Split;
 pub use sweep::CHUNK;
 
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -46,6 +49,7 @@ use crate::lock::WriteLock;
 pub struct Blocklist {
     v4: HashMap<MapData, [u8; 4], Entry>,
     v6: HashMap<MapData, [u8; 8], Entry>,
+    v6_addresses: HashMap<MapData, [u8; 16], Entry>,
     recent_drops: Array<MapData, Line>,
     cidr4: LpmTrie<MapData, [u8; 4], CidrEntry>,
     cidr6: LpmTrie<MapData, [u8; 16], CidrEntry>,
@@ -86,6 +90,7 @@ impl Blocklist {
         Ok(Self {
             v4: typed(v4, Map::LruHashMap)?,
             v6: typed(v6, Map::LruHashMap)?,
+            v6_addresses: typed(data(dir, names::BLOCKED6_ADDR)?, Map::LruHashMap)?,
             recent_drops: typed(data(dir, names::RECENT_DROPS4)?, Map::Array)?,
             cidr4: typed(data(dir, names::CIDR4)?, Map::LpmTrie)?,
             cidr6: typed(data(dir, names::CIDR6)?, Map::LpmTrie)?,
@@ -117,9 +122,14 @@ impl Blocklist {
         settings.tick_ns = clock::tick_ns();
         self.change_settings(|old| {
             settings.epoch = old.epoch.wrapping_add(1);
+            // While these are 0, the filter would skip the entries.
+            settings.cidrs4 = old.cidrs4;
+            settings.cidrs6 = old.cidrs6;
+            settings.addresses6 = old.addresses6;
             *old = settings;
         })?;
-        self.count_prefixes()
+        self.count_prefixes()?;
+        self.count_addresses()
     }
 
     fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) -> Result<()> {

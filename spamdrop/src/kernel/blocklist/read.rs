@@ -27,12 +27,12 @@ pub struct Found {
 impl Blocklist {
     /// The live entries that cover an address, narrowest first.
     pub fn covering(&self, addr: IpAddr, now: MonotonicNs) -> Result<Vec<Found>> {
-        let target = Target::from(addr);
         let mut found = Vec::new();
-        if let Some(mut entry) = self
-            .host(target)?
-            .filter(|entry| is_live(entry.expires, now))
-        {
+        for target in Target::covering(addr) {
+            let entry = self.host(target)?;
+            let Some(mut entry) = entry.filter(|entry| is_live(entry.expires, now)) else {
+                continue;
+            };
             if let Target::V4(source) = target {
                 entry.hits = entry.hits.saturating_add(self.uncounted_hits(source)?);
             }
@@ -54,6 +54,17 @@ impl Blocklist {
             .is_some_and(|entry| is_live(entry.expires, now)))
     }
 
+    /// Whether an address has a live entry, by itself or by its /64; prefixes
+    /// that cover it are not considered.
+    pub fn is_address_blocked(&self, addr: IpAddr, now: MonotonicNs) -> Result<bool> {
+        for target in Target::covering(addr) {
+            if self.is_blocked(target, now)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Visits every entry, live or expired, in no order.
     pub fn for_each(&self, mut visit: impl FnMut(Found)) -> Result<()> {
         let mut each = |target, entry| visit(Found { target, entry });
@@ -64,6 +75,9 @@ impl Blocklist {
             each(Target::V4(key), entry);
         })?;
         walk(&self.v6, |key, entry| each(Target::V6(key), entry))?;
+        walk(&self.v6_addresses, |key, entry| {
+            each(Target::V6Address(key), entry);
+        })?;
         for prefix in self.prefixes()? {
             visit(from_prefix(prefix));
         }
@@ -74,6 +88,7 @@ impl Blocklist {
         match target {
             Target::V4(key) => optional(self.v4.get(&key, 0)),
             Target::V6(key) => optional(self.v6.get(&key, 0)),
+            Target::V6Address(key) => optional(self.v6_addresses.get(&key, 0)),
             Target::Net(_) => Ok(None),
         }
     }

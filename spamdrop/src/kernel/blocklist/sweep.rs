@@ -8,6 +8,7 @@ use anyhow::Result;
 use spamdrop_common::{action::is_live, time::MonotonicNs};
 
 use super::Blocklist;
+use super::edit::Counted;
 use crate::lock::WriteLock;
 use spamdrop_core::target::Target;
 
@@ -85,16 +86,12 @@ impl Blocklist {
     }
 
     fn delete<'a>(&mut self, targets: impl Iterator<Item = &'a Target>) -> Result<()> {
-        let mut prefixes = false;
+        let mut counted = Counted::default();
         for &target in targets {
             self.take_out(target)?;
-            prefixes |= matches!(target, Target::Net(_));
+            counted.add(target);
         }
-        if prefixes {
-            self.count_prefixes()
-        } else {
-            Ok(())
-        }
+        self.count(counted)
     }
 
     fn sweep_origins(&mut self, lock: impl Fn() -> Result<WriteLock>) -> Result<()> {
@@ -103,9 +100,7 @@ impl Blocklist {
         for chunk in all.chunks(CHUNK) {
             let _lock = lock()?;
             for &addr in chunk {
-                if self.host(addr.into())?.is_none() {
-                    self.remove_origin(addr)?;
-                }
+                self.forget_unless_blocked(addr)?;
             }
         }
         Ok(())

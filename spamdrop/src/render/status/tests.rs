@@ -27,6 +27,7 @@ fn status() -> Status {
         maps: Some(Maps {
             v4: fill(800, 1000),
             v6: fill(799, 1000),
+            v6_addresses: fill(3, 250),
             prefixes: 2,
         }),
         ports: vec![25, 587],
@@ -58,7 +59,7 @@ DEGRADED: eth2: not attached; \
 eth3: not attached: another XDP program is there (program 7); \
 eth4: not attached: there is no such interface; \
 the daemon is not running, so nothing new is blocked; start `spamdrop run` \
-(protecting eth0, eth1, ports 25, 587: 1601 blocked)
+(protecting eth0, eth1, ports 25, 587: 1604 blocked)
 eth0             attached, native (program 42)
 eth1             attached, generic: slower than native (program 42)
 eth2             not attached
@@ -66,6 +67,7 @@ eth3             not attached: another XDP program is there (program 7)
 eth4             not attached: there is no such interface
 IPv4             800 of 1000 entries, 80 %; warning: nearly full, raise `capacity4`
 IPv6             799 of 1000 entries, 79 %
+IPv6 addresses   3 of 250 entries, 1 %
 prefixes         2
 ports            25, 587
 allowlist        4 in /etc/spamdrop/allow, 7 automatic
@@ -132,12 +134,13 @@ fn a_monitoring_system_gets_one_line_and_a_code() {
     let (code, line) = checked(Ok(&status));
     assert_eq!(code, 1);
     assert!(line.starts_with("SPAMDROP WARNING: DEGRADED: eth2: not attached; "));
-    let figures = " | blocked4=800;;;0;1000 blocked6=799;;;0;1000 prefixes=2;;;0\n";
+    let figures =
+        " | blocked4=800;;;0;1000 blocked6=799;;;0;1000 blocked6_addr=3;;;0;250 prefixes=2;;;0\n";
     assert!(line.ends_with(figures), "{line}");
     status.report.health = Health::Protected;
     let (code, line) = checked(Ok(&status));
     assert_eq!(code, 0);
-    assert!(line.starts_with("SPAMDROP OK: protecting eth0, eth1, ports 25, 587: 1601 blocked |"));
+    assert!(line.starts_with("SPAMDROP OK: protecting eth0, eth1, ports 25, 587: 1604 blocked |"));
     status.report.health = Health::Unprotected;
     assert_eq!(checked(Ok(&status)).0, 2);
     let error = Error::msg("two\nlines | a bar").context("outer");
@@ -162,7 +165,7 @@ fn json() {
     json::object(&mut out, &status).unwrap();
     assert_eq!(
         String::from_utf8(out).unwrap(),
-        r#"{"health":"degraded","reasons":["the daemon's state is unknown: it has no state yet"],"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"capacity":1000},"v6":{"live":799,"capacity":1000},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"wave":null,"daemon":{"pid":99,"state":null}}
+        r#"{"health":"degraded","reasons":["the daemon's state is unknown: it has no state yet"],"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"capacity":1000},"v6":{"live":799,"capacity":1000},"v6_addresses":{"live":3,"capacity":250},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"wave":null,"daemon":{"pid":99,"state":null}}
 "#
     );
 }

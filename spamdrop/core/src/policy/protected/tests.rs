@@ -81,18 +81,69 @@ fn own_and_gateway_addresses_are_protected() {
 }
 
 #[test]
-fn own_and_gateway_addresses_protect_their_64() {
+fn own_and_gateway_addresses_do_not_protect_their_neighbours() {
     let protected = sample();
     assert_eq!(
         why(&protected, "2001:db8:0:1::10").as_deref(),
         Some("an address of this machine")
     );
+    assert_eq!(why(&protected, "2001:db8:0:1:ffff::1"), None);
+    assert!(why(&protected, "2001:db8:0:2::1").is_some());
+    assert_eq!(why(&protected, "2001:db8:0:2::99"), None);
+}
+
+#[test]
+fn of_two_reasons_the_machine_s_counts() {
+    let allowed = Protection::Allowlist(net("192.0.2.1/32"));
+    let protected = Protected::new([
+        (net("192.0.2.1/32"), allowed),
+        (net("192.0.2.1/32"), Protection::Gateway),
+    ]);
     assert_eq!(
-        why(&protected, "2001:db8:0:1:ffff::1").as_deref(),
-        Some("in 2001:db8:0:1::/64, with an address or a gateway of this machine")
+        why(&protected, "192.0.2.1").as_deref(),
+        Some("a gateway of this machine")
     );
-    assert!(why(&protected, "2001:db8:0:2::99").is_some());
-    assert_eq!(why(&protected, "2001:db8:0:3::10"), None);
+    let nets = protected
+        .nets()
+        .filter(|(it, _)| *it == net("192.0.2.1/32"));
+    assert_eq!(nets.count(), 1);
+}
+
+#[test]
+fn other_addresses_of_the_machine_are_a_difference_of_their_own() {
+    let old = sample();
+    let new = old.with_machine([
+        (net("192.0.2.1/32"), Protection::Gateway),
+        (net("198.51.100.0/24"), Protection::OwnAddress),
+        (net("2001:db8:0:9::1/128"), Protection::OwnAddress),
+    ]);
+    assert!(why(&new, "198.51.7.7").is_some(), "the allowlist stays");
+    assert_eq!(why(&new, "192.0.2.10"), None);
+    let changes = new.changes_since(&old);
+    let removed = [
+        "192.0.2.10/32",
+        "2001:db8:0:1::10/128",
+        "2001:db8:0:2::1/128",
+    ];
+    assert_eq!(changes.removed, removed.map(net));
+    let set = [("198.51.100.0/24", true), ("2001:db8:0:9::1/128", true)];
+    assert_eq!(
+        changes.set,
+        set.map(|(text, automatic)| (net(text), automatic))
+    );
+    // An allowlisted prefix stays when it is no longer the machine's.
+    let back = old.changes_since(&new);
+    assert!(back.set.contains(&(net("198.51.100.0/24"), false)));
+    assert_eq!(back.removed, [net("2001:db8:0:9::1/128")]);
+    assert!(new.changes_since(&new.clone()).is_empty());
+    // Another allowlist is compared, too.
+    let shorter = Protected::new([]);
+    assert!(
+        shorter
+            .changes_since(&old)
+            .removed
+            .contains(&net("2001:db8:6::/48"))
+    );
 }
 
 #[test]

@@ -1,0 +1,128 @@
+//! The addresses that must not be blocked, or not with their whole /64.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use spamdrop_core::policy::{Changes, KnownNets, Protected};
+use tokio::time::timeout;
+
+use super::{SHORT_LOCK_WAIT, Supervisor};
+use crate::clock;
+use crate::daemon::database;
+use crate::daemon::disk::Disk;
+use crate::daemon::fifo_control::FifoMessage;
+use crate::daemon::health::Subject;
+use crate::daemon::release::ReleaseMessage;
+use crate::daemon::settings::Settings;
+use crate::daemon::watch::WatchMessage;
+use crate::install;
+use crate::lock::{self, WriteLock};
+use crate::protect;
+
+/// How long the start waits for the known senders.
+const SENDERS_WAIT: Duration = Duration::from_secs(1);
+
+impl Supervisor {
+    /// Reads the machine's own addresses again, and the allowlist if it may have
+    /// changed, and updates the filter and the tasks. While another process holds the write lock, the
+    /// update is retried soon.
+    pub(super) fn protect(&mut self) {
+        let since = *self.protecting.get_or_insert_with(clock::instant);
+        match self.try_protect() {
+            Ok(true) => self.health.clear(Subject::Allowlist),
+            Ok(false) => {
+                if since.elapsed() >= SHORT_LOCK_WAIT {
+                    self.name_holder();
+                }
+                return;
+            }
+            Err(error) => {
+                // The filter may have a part of the changes.
+                self.rereads_allowlist = true;
+                self.health.raise(Subject::Allowlist, format!("{error:#}"));
+            }
+        }
+        self.protecting = None;
+    }
+
+    fn name_holder(&self) {
+        if let Some(holder) = lock::holder(&self.settings.filter.run_dir) {
+            let text = format!("{holder} holds the write lock; the allowlist is read when it ends");
+            self.health.raise(Subject::Allowlist, text);
+        }
+    }
+
+    /// Returns whether the write lock was free.
+    fn try_protect(&mut self) -> Result<bool> {
+        let filter = &self.settings.filter;
+        let Some(lock) = WriteLock::try_acquire(&filter.run_dir, Duration::ZERO)? else {
+            return Ok(false);
+        };
+        if !self.rereads_allowlist {
+            self.change_addresses(&lock)?;
+            return Ok(true);
+        }
+        match protect::protected(&filter.allow_file) {
+            Ok(protected) => self.change_allowlist(&lock, protected)?,
+            Err(error) => {
+                self.change_addresses(&lock)?;
+                return Err(error);
+            }
+        }
+        self.rereads_allowlist = false;
+        Ok(true)
+    }
+
+    fn change_allowlist(&mut self, lock: &WriteLock, protected: Protected) -> Result<()> {
+        let changes = protected.changes_since(&self.protected);
+        let filter = &self.settings.filter;
+        install::tell_addresses(lock, filter, &protected, &mut self.blocklist)?;
+        self.adopt(protected, &changes);
+        Ok(())
+    }
+
+    /// Writes only what has changed of the machine's addresses: they can change
+    /// often, and to read and compare a long allowlist takes a while.
+    fn change_addresses(&mut self, lock: &WriteLock) -> Result<()> {
+        let protected = protect::with_present_addresses(&self.protected)?;
+        let changes = protected.changes_since(&self.protected);
+        let filter = &self.settings.filter;
+        install::tell_changes(lock, filter, &changes, &mut self.blocklist)?;
+        self.adopt(protected, &changes);
+        Ok(())
+    }
+
+    fn adopt(&mut self, protected: Protected, changes: &Changes) {
+        if changes.is_empty() {
+            return;
+        }
+        let Changes { removed, set } = changes;
+        log::debug!(
+            "allowlist or own addresses changed: {} prefixes removed, {} set",
+            removed.len(),
+            set.len()
+        );
+        self.tell_protected(protected);
+    }
+
+    pub(super) fn tell_protected(&mut self, protected: Protected) {
+        self.tasks
+            .tell_watch(WatchMessage::Protect(protected.clone()));
+        self.tasks
+            .tell_fifo(FifoMessage::Protect(protected.clone()));
+        self.tasks
+            .tell_release(ReleaseMessage::Protect(protected.clone()));
+        self.protected = protected;
+    }
+}
+
+/// The /64s that hold a known sender. If they cannot be read within a second,
+/// the gate task goes on trying and reports why.
+pub(super) async fn known_nets(disk: &Disk, settings: &Settings) -> KnownNets {
+    let store = settings.gate.store.clone();
+    let known = disk.submit(move || database::known_senders(&store));
+    match timeout(SENDERS_WAIT, known).await {
+        Ok(Ok(Ok(senders))) => senders.into_iter().collect(),
+        _ => KnownNets::Unread,
+    }
+}

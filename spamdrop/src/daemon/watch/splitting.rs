@@ -1,0 +1,116 @@
+//! Splits the entries of /64s in which a sender has become protected or known.
+//!
+//! The watch task is the one that blocks offenders in the log. It submits a
+//! split only after it has the new scope, so no later block of its own restores
+//! the entry of the /64.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Error, Result};
+use spamdrop_core::policy::{Changes, KnownNets, Protected, Scope, nets_around};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot::Receiver;
+
+use crate::clock;
+use crate::daemon::disk::{Disk, take_finished};
+use crate::daemon::health::Subject;
+use crate::daemon::release::ReleaseMessage;
+use crate::daemon::status::Health;
+use crate::kernel::blocklist::{Blocklist, Split};
+use crate::lock;
+
+/// How long each split waits for the write lock, in the disk thread.
+const LOCK_WAIT: Duration = Duration::from_millis(100);
+
+/// The /64s that are to be split if they are blocked.
+pub(super) struct Splitting {
+    pin_dir: PathBuf,
+    run_dir: PathBuf,
+    disk: Disk,
+    due: HashSet<[u8; 8]>,
+    under_way: Option<Receiver<Result<Vec<Split>, Failed>>>,
+}
+
+struct Failed {
+    nets: HashSet<[u8; 8]>,
+    error: Error,
+}
+
+impl Splitting {
+    pub fn new(pin_dir: PathBuf, run_dir: PathBuf, disk: Disk) -> Self {
+        Self {
+            pin_dir,
+            run_dir,
+            disk,
+            due: HashSet::new(),
+            under_way: None,
+        }
+    }
+
+    /// Adds every /64 that must not be blocked as a whole: any of them may have
+    /// become so while no daemon ran.
+    pub fn add_all(&mut self, scope: &Scope) {
+        self.add(nets_around(scope.protected.nets().map(|(net, _)| net)));
+        self.add(scope.known.new_since(&KnownNets::Unread));
+    }
+
+    pub fn add(&mut self, nets: impl IntoIterator<Item = [u8; 8]>) {
+        self.due.extend(nets);
+    }
+
+    /// Adds the /64s around newly protected prefixes.
+    pub fn add_protected(&mut self, changes: &Changes) {
+        self.add(nets_around(changes.set.iter().map(|(net, _)| *net)));
+    }
+
+    /// Takes the result of the last split, and begins the next if one is due.
+    pub fn poll(
+        &mut self,
+        protected: &Protected,
+        releases: &UnboundedSender<ReleaseMessage>,
+        health: &Health,
+    ) {
+        match take_finished(&mut self.under_way) {
+            Some(Some(Ok(splits))) => {
+                tell(&splits, releases);
+                health.clear(Subject::Splits);
+            }
+            Some(Some(Err(Failed { nets, error }))) => {
+                let text = format!(
+                    "some may be blocked with known or allowlisted senders in them; trying again: {error:#}"
+                );
+                health.raise(Subject::Splits, text);
+                self.due.extend(nets);
+            }
+            Some(None) | None => {}
+        }
+        if self.under_way.is_none() && !self.due.is_empty() {
+            let (pin_dir, run_dir) = (self.pin_dir.clone(), self.run_dir.clone());
+            let (nets, protected) = (std::mem::take(&mut self.due), protected.clone());
+            self.under_way = Some(self.disk.submit(move || {
+                let split = Blocklist::open(&pin_dir).and_then(|mut blocklist| {
+                    blocklist.split(
+                        nets.iter().copied(),
+                        |addr| protected.why(addr).is_none(),
+                        clock::monotonic_ns(),
+                        || lock::acquire_within(&run_dir, LOCK_WAIT),
+                    )
+                });
+                split.map_err(|error| Failed { nets, error })
+            }));
+        }
+    }
+}
+
+/// Logs the splits. The release task then seals the new entries.
+fn tell(splits: &[Split], releases: &UnboundedSender<ReleaseMessage>) {
+    if splits.is_empty() {
+        return;
+    }
+    for split in splits {
+        log::info!(target: "spamdrop::block", "{split}");
+    }
+    let _ = releases.send(ReleaseMessage::Adopt);
+}

@@ -1,0 +1,126 @@
+//! Splits the entry of a /64 into entries of its offenders, when another
+//! address in it becomes protected or known.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use anyhow::Result;
+use spamdrop_common::{action::is_live, entry::Entry, time::MonotonicNs};
+use spamdrop_core::target::Target;
+
+use super::{Blocklist, present};
+use crate::lock::WriteLock;
+
+/// Maximum number of offenders that a message names beside the first.
+const NAMED: usize = 4;
+
+/// A /64 that is no longer blocked as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// The /64.
+    pub net: Target,
+    /// Its addresses that stay blocked, sorted. Empty if no offender is
+    /// recorded that may be blocked, as after an import: then nothing in it is
+    /// blocked any more.
+    pub offenders: Vec<IpAddr>,
+}
+
+/// Whether an address is the first of its /64, under which the reason for a
+/// block of the /64 itself is recorded. No host sends from it (RFC 4291 section
+/// 2.6.1).
+fn is_first(addr: IpAddr) -> bool {
+    addr == Target::from(addr).net().addr()
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let net = self.net;
+        let Some((first, others)) = self.offenders.split_first() else {
+            let why = "no other offender in it is recorded";
+            return write!(f, "{net} is no longer blocked, because {why}");
+        };
+        write!(f, "{net} is no longer blocked as a whole: {first}")?;
+        for other in others.iter().take(NAMED) {
+            write!(f, ", {other}")?;
+        }
+        if others.len() > NAMED {
+            write!(f, " and {} others", others.len() - NAMED)?;
+        }
+        let verb = if others.is_empty() { "stays" } else { "stay" };
+        write!(f, " {verb} blocked")
+    }
+}
+
+impl Blocklist {
+    /// Splits the entries of these /64s, as far as they are blocked. The
+    /// offenders are the addresses with an origin that `may_be_blocked`; they
+    /// stay blocked as long as the /64 would have been. `lock` is called for
+    /// each entry that is split.
+    ///
+    /// # Errors
+    ///
+    /// A map operation fails, or `lock` returns an error.
+    pub fn split(
+        &mut self,
+        nets: impl IntoIterator<Item = [u8; 8]>,
+        may_be_blocked: impl Fn(IpAddr) -> bool,
+        now: MonotonicNs,
+        lock: impl Fn() -> Result<WriteLock>,
+    ) -> Result<Vec<Split>> {
+        let mut offenders: HashMap<Target, Vec<IpAddr>> = HashMap::new();
+        for net in nets {
+            if self.is_blocked(Target::V6(net), now)? {
+                offenders.insert(Target::V6(net), Vec::new());
+            }
+        }
+        if offenders.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.for_each_origin(|addr, _| {
+            if let Some(of_net) = offenders.get_mut(&addr.into())
+                && !is_first(addr)
+                && may_be_blocked(addr)
+            {
+                of_net.push(addr);
+            }
+        })?;
+        let mut splits = Vec::new();
+        for (net, mut offenders) in offenders {
+            offenders.sort_unstable();
+            let split = Split { net, offenders };
+            if self.split_one(&lock()?, &split, now)? {
+                splits.push(split);
+            }
+        }
+        splits.sort_unstable_by_key(|split| split.net);
+        Ok(splits)
+    }
+
+    /// Returns whether the /64 was still blocked.
+    fn split_one(&mut self, _lock: &WriteLock, split: &Split, now: MonotonicNs) -> Result<bool> {
+        let entry = self.host(split.net)?;
+        let Some(entry) = entry.filter(|entry| is_live(entry.expires, now)) else {
+            return Ok(false);
+        };
+        // The hits are those of the whole /64.
+        let entry = Entry {
+            hits: 0,
+            refreshes: 0,
+            ..entry
+        };
+        // The addresses come first, so that no packet of theirs passes.
+        for &addr in &split.offenders {
+            let target = Target::alone(addr);
+            let old = self.host(target)?.unwrap_or_default();
+            if old.expires < entry.expires {
+                self.put(target, entry)?;
+            }
+        }
+        if let Target::V6(key) = split.net {
+            present(self.v6.remove(&key))?;
+        }
+        self.raise_epoch()?;
+        Ok(true)
+    }
+}
