@@ -74,13 +74,15 @@ pub fn of(addresses: &network::Addresses, allowlist: &Allowlist) -> Protected {
 }
 
 /// The prefixes that must not be blocked now, with the allowlist of an earlier
-/// moment: its file is not read again.
+/// moment: its file is not read again. `proxy`: a proxy's address.
 ///
 /// # Errors
 ///
 /// The kernel does not return the addresses.
-pub fn with_present_addresses(earlier: &Protected) -> Result<Protected> {
-    Ok(earlier.with_machine(of_machine(&network::addresses()?)))
+pub fn with_present_addresses(earlier: &Protected, proxy: Option<IpAddr>) -> Result<Protected> {
+    let proxy = proxy.map(|addr| (addr.into(), Protection::Proxy));
+    let addresses = network::addresses()?;
+    Ok(earlier.with_machine(of_machine(&addresses).chain(proxy)))
 }
 
 fn of_machine(addresses: &network::Addresses) -> impl Iterator<Item = (IpNet, Protection)> {
@@ -118,6 +120,7 @@ pub fn name(reason: Protection) -> &'static str {
         Protection::Broadcast => "broadcast",
         Protection::OwnAddress => "own",
         Protection::Gateway => "gateway",
+        Protection::Proxy => "proxy",
         Protection::Allowlist(_) => "file",
         Protection::TooWide(_) => "too-wide",
     }

@@ -250,6 +250,28 @@ fn nonsense_names(site: &Site, random: fastrand::Rng) -> DnsStub {
     DnsStub::start(&site.server, any, answers).unwrap()
 }
 
+/// The addresses of clients are private ones (RFC 6598).
+#[test]
+fn the_address_of_a_proxy_is_never_blocked_and_is_named() {
+    let site = site(|_| {});
+    let daemon = site.run().unwrap();
+    for _ in 0..19 {
+        site.log(&rejection(ZOMBIE)).unwrap();
+    }
+    wait_for_state(&site, ZOMBIE, "sealed", SEEN);
+    assert!(is_dropped(&site, ZOMBIE));
+    site.log(&rejection(ZOMBIE)).unwrap();
+    let text = format!("most connections of the last hour came from {ZOMBIE}, a private address");
+    daemon.wait_for(|line| line.contains(&text), SEEN).unwrap();
+    until("the proxy to pass", SEEN, || {
+        Ok((!is_dropped(&site, ZOMBIE)).then_some(()))
+    })
+    .unwrap();
+    assert!(site.status(&[]).unwrap().contains(&text));
+    assert!(site.spamdrop(&["allow", "list"]).unwrap().contains(ZOMBIE));
+    until_protected(&site);
+}
+
 #[test]
 fn more_rejections_than_the_limit_pause_blocking_and_are_named() {
     let site = site(|_| {});

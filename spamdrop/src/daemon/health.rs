@@ -20,6 +20,8 @@ pub(super) enum Subject {
     Settings,
     /// The log of packets.
     PacketLog,
+    /// A proxy that hides the senders' addresses.
+    Proxy,
     /// The write lock, which another process holds.
     WriteLock,
     /// The thread for work that may wait for a disk.
@@ -92,6 +94,7 @@ impl Subject {
                 | Self::Samples
                 | Self::Lookups
                 | Self::UntestedZones
+                | Self::Proxy
                 | Self::StateFile
         )
     }
@@ -107,6 +110,7 @@ impl fmt::Display for Subject {
             Self::Allowlist => "allowlist",
             Self::Settings => "settings",
             Self::PacketLog => "packet log",
+            Self::Proxy => "proxy",
             Self::WriteLock => "write lock",
             Self::DiskThread => "disk thread",
             Self::Sources => "sources",

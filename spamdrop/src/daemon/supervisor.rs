@@ -7,6 +7,7 @@ mod reload;
 mod tasks;
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::thread;
@@ -23,7 +24,7 @@ use super::interfaces::{AttachRefusals, describe};
 use super::release::ReleaseMessage;
 use super::settings::Settings;
 use super::status::Health;
-use super::watch::LogsEnded;
+use super::watch::WatchReport;
 use super::{RunOptions, Signals, period, warn_of};
 use crate::checks;
 use crate::clock;
@@ -69,6 +70,8 @@ pub(super) struct Supervisor {
     packets: Option<PacketLog>,
     /// The prefixes that the tasks must not block, as they were last told.
     protected: Protected,
+    /// The private address of a proxy, which is protected, too.
+    proxy: Option<IpAddr>,
     /// Whether the allowlist may differ from `protected`, in its file or in the
     /// filter, so that all of it must be read again.
     rereads_allowlist: bool,
@@ -84,7 +87,7 @@ pub(super) struct Supervisor {
     last_sweep: Instant,
     sweeping: Option<Receiver<Result<usize>>>,
     tasks: Tasks,
-    inbox: UnboundedReceiver<LogsEnded>,
+    inbox: UnboundedReceiver<WatchReport>,
     health: Health,
 }
 
@@ -138,6 +141,7 @@ impl Supervisor {
             blocklist: installed.blocklist,
             refusals: AttachRefusals::default(),
             protected: scope.protected,
+            proxy: None,
             rereads_allowlist: false,
             // Changes before the subscription were missed.
             network_changed: true,
@@ -199,9 +203,7 @@ impl Supervisor {
                     () = self.reload() => {}
                 },
                 _ = signals.user.recv() => self.refresh(),
-                Some(LogsEnded) = self.inbox.recv() => {
-                    self.tasks.tell_release(ReleaseMessage::Finish);
-                }
+                Some(report) = self.inbox.recv() => self.take(report),
                 ended = self.tasks.released() => return ended,
                 _ = retry.tick(), if self.protecting.is_some() => self.protect(),
                 _ = second.tick() => self.look_after()?,
@@ -222,6 +224,16 @@ impl Supervisor {
                     }
                 },
                 _ = packets.tick(), if self.packets.is_some() => self.log_packets(),
+            }
+        }
+    }
+
+    fn take(&mut self, report: WatchReport) {
+        match report {
+            WatchReport::LogsEnded => self.tasks.tell_release(ReleaseMessage::Finish),
+            WatchReport::Proxy(proxy) => {
+                self.proxy = proxy;
+                self.protect();
             }
         }
     }

@@ -7,6 +7,7 @@ mod pipeline;
 mod source_status;
 mod splitting;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -72,16 +73,21 @@ pub(super) struct WatchSettings {
     pub known_capacity: usize,
 }
 
-/// Message to the supervisor: all logs have ended, and all their effects were
-/// carried out.
-pub(super) struct LogsEnded;
+/// Messages to the supervisor.
+pub(super) enum WatchReport {
+    /// All logs have ended, and all their effects were carried out.
+    LogsEnded,
+    /// This private address is a proxy's and must not be blocked; `None`: no
+    /// longer.
+    Proxy(Option<IpAddr>),
+}
 
 /// The channels to the tasks that carry out effects.
 pub(super) struct WatchOutputs {
     pub gate: UnboundedSender<GateMessage>,
     pub status: UnboundedSender<StatusMessage>,
     pub release: UnboundedSender<ReleaseMessage>,
-    pub supervisor: UnboundedSender<LogsEnded>,
+    pub supervisor: UnboundedSender<WatchReport>,
 }
 
 pub(super) struct WatchTask {
@@ -94,6 +100,8 @@ pub(super) struct WatchTask {
     outputs: WatchOutputs,
     health: Health,
     near_misses: NearMissHistory,
+    /// The proxy's address, as the supervisor was told last.
+    proxy: Option<IpAddr>,
     /// Why blocking is paused, as last logged.
     ceiling: Option<String>,
     has_ended: bool,
@@ -125,6 +133,7 @@ impl WatchTask {
             health,
             outputs,
             near_misses: NearMissHistory::default(),
+            proxy: None,
             ceiling: None,
             has_ended: false,
             saving: None,
@@ -242,6 +251,7 @@ impl WatchTask {
         self.say_ceiling();
         self.split();
         self.check_sources();
+        self.check_proxy();
         self.engine.settle(moment(), false);
         if self.store.poll(&mut self.engine) {
             let _ = self.outputs.gate.send(GateMessage::SendersChanged);
@@ -251,7 +261,7 @@ impl WatchTask {
         let is_ended = |file: &FileStatus| file.state == tail::State::Ended;
         if !self.has_ended && !self.blocker.is_waiting() && self.tail.files().all(is_ended) {
             self.has_ended = true;
-            let _ = self.outputs.supervisor.send(LogsEnded);
+            let _ = self.outputs.supervisor.send(WatchReport::LogsEnded);
         }
     }
 

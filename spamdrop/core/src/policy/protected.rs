@@ -29,6 +29,8 @@ pub enum Protection {
     OwnAddress,
     /// A gateway of this machine.
     Gateway,
+    /// A private address from which most connections come.
+    Proxy,
     /// In this prefix of the allowlist.
     Allowlist(IpNet),
     /// A prefix with fewer than this number of bits.
@@ -45,6 +47,7 @@ impl fmt::Display for Protection {
             Self::Broadcast => f.write_str("broadcast"),
             Self::OwnAddress => f.write_str("an address of this machine"),
             Self::Gateway => f.write_str("a gateway of this machine"),
+            Self::Proxy => f.write_str("a proxy's address, from which most connections come"),
             Self::Allowlist(net) => write!(f, "on the allowlist ({net})"),
             Self::TooWide(bits) => write!(f, "wider than /{bits}"),
         }

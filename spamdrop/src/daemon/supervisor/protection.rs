@@ -24,8 +24,8 @@ const SENDERS_WAIT: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     /// Reads the machine's own addresses again, and the allowlist if it may have
-    /// changed, and updates the filter and the tasks. While another process holds the write lock, the
-    /// update is retried soon.
+    /// changed, and updates the filter and the tasks. While another process
+    /// holds the write lock, the update is retried soon.
     pub(super) fn protect(&mut self) {
         let since = *self.protecting.get_or_insert_with(clock::instant);
         match self.try_protect() {
@@ -62,7 +62,9 @@ impl Supervisor {
             self.change_addresses(&lock)?;
             return Ok(true);
         }
-        match protect::protected(&filter.allow_file) {
+        let protected = protect::protected(&filter.allow_file)
+            .and_then(|protected| protect::with_present_addresses(&protected, self.proxy));
+        match protected {
             Ok(protected) => self.change_allowlist(&lock, protected)?,
             Err(error) => {
                 self.change_addresses(&lock)?;
@@ -84,7 +86,7 @@ impl Supervisor {
     /// Writes only what has changed of the machine's addresses: they can change
     /// often, and to read and compare a long allowlist takes a while.
     fn change_addresses(&mut self, lock: &WriteLock) -> Result<()> {
-        let protected = protect::with_present_addresses(&self.protected)?;
+        let protected = protect::with_present_addresses(&self.protected, self.proxy)?;
         let changes = protected.changes_since(&self.protected);
         let filter = &self.settings.filter;
         install::tell_changes(lock, filter, &changes, &mut self.blocklist)?;

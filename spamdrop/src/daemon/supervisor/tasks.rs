@@ -15,7 +15,7 @@ use crate::daemon::release::{ReleaseMessage, ReleaseTask};
 use crate::daemon::responder::{ResponderMessage, ResponderTask};
 use crate::daemon::settings::Settings;
 use crate::daemon::status::{self, Health, StatusMessage};
-use crate::daemon::watch::{LogsEnded, WatchMessage, WatchOutputs, WatchTask};
+use crate::daemon::watch::{WatchMessage, WatchOutputs, WatchReport, WatchTask};
 use crate::kernel::blocklist::Blocklist;
 use crate::tail::Tail;
 use spamdrop_core::policy::Scope;
@@ -76,7 +76,7 @@ impl Tasks {
         tail: Tail,
         scope: &Scope,
         disk: &Disk,
-        supervisor: UnboundedSender<LogsEnded>,
+        supervisor: UnboundedSender<WatchReport>,
     ) -> Result<Self> {
         let filter = &settings.filter;
         let run_dir = &filter.run_dir;

@@ -1,13 +1,33 @@
-//! The condition of the logs, for `status`.
+//! The condition of the logs and of what they tell, for `status`.
 
 use spamdrop_core::status::SourceState;
 
-use super::WatchTask;
+use super::pipeline::moment;
+use super::{WatchReport, WatchTask};
 use crate::clock;
 use crate::daemon::health::Subject;
 use crate::tail::FileStatus;
 
 impl WatchTask {
+    /// Reports a private address from which most connections come, so that it is
+    /// protected.
+    pub(super) fn check_proxy(&mut self) {
+        let proxy = self.engine.proxy(moment());
+        if proxy == self.proxy {
+            return;
+        }
+        self.proxy = proxy;
+        let _ = self.outputs.supervisor.send(WatchReport::Proxy(proxy));
+        let text = proxy.map(|addr| {
+            format!(
+                "most connections of the last hour came from {addr}, a private address: the mail \
+                 server sees a proxy's address instead of the senders', so {addr} is never \
+                 blocked; let the proxy pass on the senders' addresses"
+            )
+        });
+        self.health.set(Subject::Proxy, text);
+    }
+
     /// Reports logs that are silent for unusually long, or not understood.
     pub(super) fn check_sources(&mut self) {
         self.tail.watch_silence(clock::instant());
