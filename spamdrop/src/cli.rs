@@ -60,11 +60,10 @@ pub enum Verb {
     Detach(Detach),
     /// Block addresses or prefixes
     ///
-    /// An IPv6 address is blocked with its whole /64, or alone if the /64 holds
-    /// an allowlisted address, an address of this machine or a known sender.
-    /// With the length 128, it is always blocked alone. The block of an address
-    /// lasts until no packet has arrived from it for the given time; the block
-    /// of a prefix lasts for exactly that time. If one of the addresses is
+    /// An IPv6 address is blocked with its whole /64; alone if others in it are
+    /// protected or known senders, or if it has the length 128. The block of an
+    /// address lasts until no packet has arrived from it for the given time; the
+    /// block of a prefix lasts for exactly that time. If one of the addresses is
     /// protected from blocking, nothing is blocked.
     Add(Add),
     /// Unblock addresses or prefixes
