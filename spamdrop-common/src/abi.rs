@@ -20,6 +20,8 @@ pub const ABI_VERSION: u32 = 2;
 pub const PREFIXES: u32 = 1 << 20;
 /// Capacity of the `verdicts` map, in sources.
 pub const VERDICTS: u32 = 1 << 17;
+/// Capacity of the `not_ip` map, in interfaces.
+pub const INTERFACES: u32 = 64;
 /// Bytes of the ring buffer; enough for about 2,700 requests.
 pub const LOOKUP_REQUEST_BYTES: u32 = 1 << 16;
 
@@ -148,7 +150,7 @@ impl MapSpec {
 }
 
 /// Every pinned map.
-pub const MAPS: [MapSpec; 21] = [
+pub const MAPS: [MapSpec; 22] = [
     MapSpec::lru::<[u8; 4], Entry>(names::BLOCKED4, Room::Capacity4),
     MapSpec::lru::<[u8; 8], Entry>(names::BLOCKED6, Room::Capacity6),
     MapSpec::lru::<[u8; 16], Entry>(names::BLOCKED6_ADDR, Room::QuarterOfCapacity6),
@@ -184,6 +186,7 @@ pub const MAPS: [MapSpec; 21] = [
         0,
         Room::Fixed(LOOKUP_REQUEST_BYTES),
     ),
+    MapSpec::hash::<u32, u64>(names::NOT_IP, Room::Fixed(INTERFACES)),
     MapSpec::hash::<[u8; 16], Origin>(names::ORIGINS, Room::BothCapacities),
 ];
 

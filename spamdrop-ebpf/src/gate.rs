@@ -1,7 +1,5 @@
 //! Decides about new connections while the server's slots run out.
 
-use core::arch::asm;
-
 use spamdrop_common::{
     counter::Reason,
     gate::{
@@ -13,7 +11,12 @@ use spamdrop_common::{
     time::MonotonicNs,
 };
 
-use crate::{clock, destination::Received, maps, touch::exchange};
+use crate::{
+    clock,
+    destination::Received,
+    maps,
+    touch::{add_one, exchange},
+};
 
 /// The fate of a new connection from a source that is not blocked; `otherwise`
 /// if the gate does not intervene. A connection to another host takes no slot
@@ -187,18 +190,4 @@ fn full_address(segment: &Segment) -> [u8; 16] {
     }
     let [a, b, c, d] = segment.source4();
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
-}
-
-/// Adds one atomically.
-#[inline(always)]
-fn add_one(cell: *mut u64) {
-    // SAFETY: the callers pass aligned fields in map memory. Rust has no
-    // atomics for this target, so the instruction is inline assembly.
-    unsafe {
-        asm!(
-            "lock *(u64 *)({cell} + 0) += {one}",
-            cell = in(reg) cell,
-            one = in(reg) 1_u64,
-        );
-    }
 }

@@ -70,6 +70,9 @@ fn filter(ctx: XdpContext, link: Link) -> u32 {
         Ok(mut segment) => decide(&received, &mut segment),
         Err(reason) => reason,
     };
+    if matches!(reason, Reason::NotIp) {
+        maps::count_not_ip(received.ctx.ingress_ifindex() as u32);
+    }
     maps::count(reason);
     if reason.is_drop() { XDP_DROP } else { XDP_PASS }
 }

@@ -68,6 +68,8 @@ static RESPONDER: SockMap<2> = SockMap::new();
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map(name = "counters")]
 static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
+#[btf_map(name = "not_ip")]
+static NOT_IP: HashMap<u32, u64, { abi::INTERFACES as usize }, NO_PREALLOC> = HashMap::new();
 // The filter does not read it. The declaration gives its fields BTF types in
 // the kernel.
 #[btf_map(name = "origins")]
@@ -92,6 +94,14 @@ pub fn count(reason: Reason) {
 /// The entry that decides about the source, except prefixes. Even an empty map
 /// would cost each clean sender a look-up, so that of the IPv6 addresses is
 /// skipped while it is empty.
+/// Counts a packet of an interface that is not IP, if the daemon watches it.
+#[inline(always)]
+pub fn count_not_ip(interface: u32) {
+    if let Some(number) = NOT_IP.get_ptr_mut(interface) {
+        touch::add_one(number);
+    }
+}
+
 #[inline(always)]
 pub fn blocked(settings: &Settings, segment: &Segment) -> Option<*mut Entry> {
     if segment.v6 {

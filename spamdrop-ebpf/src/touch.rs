@@ -72,3 +72,17 @@ pub fn exchange(cell: *mut u64, old: u64, new: u64) -> bool {
     }
     found == old
 }
+
+/// Adds one atomically.
+#[inline(always)]
+pub fn add_one(cell: *mut u64) {
+    // SAFETY: the callers pass an aligned u64 in map memory. Rust has no
+    // atomics for this target, so the instruction is inline assembly.
+    unsafe {
+        asm!(
+            "lock *(u64 *)({cell} + 0) += {one}",
+            cell = in(reg) cell,
+            one = in(reg) 1_u64,
+        );
+    }
+}

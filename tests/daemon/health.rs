@@ -2,6 +2,8 @@
 //! clears that, and what does not touch them.
 
 use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
@@ -248,6 +250,45 @@ fn nonsense_names(site: &Site, random: fastrand::Rng) -> DnsStub {
     };
     let any = "127.0.0.53:0".parse().unwrap();
     DnsStub::start(&site.server, any, answers).unwrap()
+}
+
+#[test]
+fn an_interface_that_carries_no_ip_degrades_until_it_does() {
+    let site = site(|_| {});
+    let daemon = site.run().unwrap();
+    until_protected(&site);
+    // A client that looks for neighbours sends ARP, which is not IP.
+    let route = ["ip", "route", "add", "198.20.0.0/16", "dev", "eth0"];
+    site.world.exec(route).unwrap();
+    let mut next = 0_u32;
+    let reason = "eth0: nearly all packets are neither IPv4 nor IPv6";
+    until(reason, 3 * SEEN, || {
+        let first = next;
+        next += 200;
+        site.world
+            .run(move || look_for_neighbours(first..first + 200));
+        Ok(health(&site).1.contains(reason).then_some(()))
+    })
+    .unwrap();
+    until_degraded_and_logged(&site, &daemon, reason);
+    let forger = Forger::new(&site).unwrap();
+    until("IP to be seen", SEEN, || {
+        for number in 0..500 {
+            forger.syn(Forger::address(number), 4000, 64)?;
+        }
+        Ok((health(&site).0 == Some(0)).then_some(()))
+    })
+    .unwrap();
+    until_protected(&site);
+}
+
+fn look_for_neighbours(numbers: Range<u32>) {
+    let socket = UdpSocket::bind("198.51.100.1:0").unwrap();
+    for number in numbers {
+        let addr = Ipv4Addr::from_bits(Ipv4Addr::new(198, 20, 1, 0).to_bits() + number);
+        // The table of neighbours may be full.
+        let _ = socket.send_to(b"x", (addr, 9));
+    }
 }
 
 /// The addresses of clients are private ones (RFC 6598).

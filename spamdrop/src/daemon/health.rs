@@ -12,6 +12,8 @@ pub(super) enum Subject {
     Interface(String),
     /// The list of interfaces, which cannot be read.
     Interfaces,
+    /// Interfaces whose packets the filter cannot read.
+    Traffic,
     /// Notifications about addresses, routes and interfaces.
     Network,
     /// The allowlist and the machine's own addresses.
@@ -106,6 +108,7 @@ impl fmt::Display for Subject {
             Self::Interface(name) => name,
             Self::Silence(path) => return path.display().fmt(f),
             Self::Interfaces => "interfaces",
+            Self::Traffic => "traffic",
             Self::Network => "network",
             Self::Allowlist => "allowlist",
             Self::Settings => "settings",

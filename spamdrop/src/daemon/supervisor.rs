@@ -5,6 +5,7 @@ mod attachment;
 mod protection;
 mod reload;
 mod tasks;
+mod traffic;
 
 use std::io;
 use std::net::IpAddr;
@@ -39,6 +40,7 @@ use crate::kernel::packet_log::PacketLog;
 use crate::lock::{self, DaemonMark, WriteLock};
 use crate::protect;
 use protection::known_nets;
+use spamdrop_core::not_ip::NotIpWatch;
 use spamdrop_core::policy::{Protected, Scope};
 use tasks::Tasks;
 
@@ -67,6 +69,7 @@ pub(super) struct Supervisor {
     mark: Rc<DaemonMark>,
     blocklist: Blocklist,
     refusals: AttachRefusals,
+    not_ip: NotIpWatch,
     packets: Option<PacketLog>,
     /// The prefixes that the tasks must not block, as they were last told.
     protected: Protected,
@@ -140,6 +143,7 @@ impl Supervisor {
             mark,
             blocklist: installed.blocklist,
             refusals: AttachRefusals::default(),
+            not_ip: NotIpWatch::default(),
             protected: scope.protected,
             proxy: None,
             rereads_allowlist: false,

@@ -44,6 +44,8 @@ pub struct Interface {
     pub parent: Option<u32>,
     /// Whether it is a virtio device.
     pub is_virtio: bool,
+    /// The packets that it received.
+    pub received: u64,
     /// The XDP program on it, if any.
     pub xdp: Option<Xdp>,
 }
@@ -106,6 +108,7 @@ fn interface(link: &LinkMessage) -> Interface {
         match attribute {
             LinkAttribute::IfName(name) => found.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => found.mtu = *mtu,
+            LinkAttribute::Stats64(stats) => found.received = stats.rx_packets,
             LinkAttribute::ParentDevBusName(bus) => found.is_virtio = bus == "virtio",
             LinkAttribute::Controller(index) => found.controller = Some(*index),
             LinkAttribute::PropList(list) => found.altnames = altnames(list),

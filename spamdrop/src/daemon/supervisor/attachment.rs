@@ -55,7 +55,9 @@ impl Supervisor {
             }
             (name.clone(), trouble)
         });
-        Ok(troubles.collect())
+        let troubles = troubles.collect();
+        self.watch_traffic(&linked)?;
+        Ok(troubles)
     }
 
     /// Detaches links whose interface has another name now, or is in another

@@ -9,6 +9,7 @@ mod edit;
 mod gate;
 mod known;
 pub mod migrate;
+mod not_ip;
 mod origins;
 pub mod pins;
 mod prefixes;
@@ -59,6 +60,7 @@ pub struct Blocklist {
     destinations6: LpmTrie<MapData, [u8; 16], Destination>,
     settings: Array<MapData, Settings>,
     counters: PerCpuArray<MapData, Counters>,
+    not_ip: HashMap<MapData, u32, u64>,
     origins: HashMap<MapData, [u8; 16], Origin>,
     capacity: pins::Capacity,
 }
@@ -100,6 +102,7 @@ impl Blocklist {
             destinations6: typed(data(dir, names::DESTINATIONS6)?, Map::LpmTrie)?,
             settings: typed(data(dir, names::SETTINGS)?, Map::Array)?,
             counters: typed(data(dir, names::COUNTERS)?, Map::PerCpuArray)?,
+            not_ip: typed(data(dir, names::NOT_IP)?, Map::HashMap)?,
             origins: typed(data(dir, names::ORIGINS)?, Map::HashMap)?,
             capacity,
         })
