@@ -1,22 +1,16 @@
 //! Interfaces whose packets begin with the IP header, and such as have a header
 //! that the filter cannot parse.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 
 use etherparse::{IpHeaders, NetSlice, PacketBuilder, PacketBuilderStep, SlicedPacket};
+use spamdrop_lab::interfaces::link_types;
+use spamdrop_lab::tun;
 use spamdrop_lab::wait::until;
 
 use super::*;
-
-// linux/if_tun.h
-const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
-const TUNSETLINK: libc::c_ulong = 0x4004_54cd;
-const IFF_TUN: libc::c_short = 1;
-const IFF_NO_PI: libc::c_short = 0x1000;
 
 /// `ARPHRD_*` of linux/if_arp.h.
 const WITHOUT_HEADER: [(libc::c_ulong, &str); 8] = [
@@ -43,25 +37,8 @@ const CLEAN: [&str; 2] = ["203.0.113.77", "2001:db8:7:77::77"];
 
 /// Makes the interface ppp0 of this link type; packets go through the file.
 fn tun(host: &Host, link_type: libc::c_ulong) -> File {
-    let file = host.run(move || {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open("/dev/net/tun")
-            .unwrap();
-        // struct ifreq: the name, then the flags.
-        let mut request = [0u8; 40];
-        request[..4].copy_from_slice(b"ppp0");
-        request[16..18].copy_from_slice(&(IFF_TUN | IFF_NO_PI).to_ne_bytes());
-        // SAFETY: the kernel reads and writes a struct ifreq, which is 40 bytes.
-        let made = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, &raw mut request) };
-        assert_eq!(made, 0, "{}", std::io::Error::last_os_error());
-        // SAFETY: the argument is a number.
-        let set = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETLINK, link_type) };
-        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
-        file
-    });
+    let file = tun::open(host, "ppp0", tun::Kind::Tun).unwrap();
+    tun::set_link_type(&file, link_type).unwrap();
     host.exec(["ip", "address", "add", "203.0.113.1/24", "dev", "ppp0"])
         .unwrap();
     host.exec([
@@ -119,11 +96,16 @@ fn is_to(packet: &[u8], dest: &str) -> bool {
 
 #[test]
 fn packets_that_begin_with_the_ip_header_are_parsed() {
+    assert_eq!(
+        link_types("the IP header").unwrap(),
+        WITHOUT_HEADER.map(|(_, name)| name)
+    );
     let pair = Pair::new(1500);
     for (link_type, name) in WITHOUT_HEADER {
         let mut tun = tun(&pair.server, link_type);
         let attached = pair.attach(&["ppp0"], Mode::Auto).unwrap();
         assert_eq!(attached[0].interface.framing, Framing::Ip, "{name}");
+        let hook = hook(&attached[0]);
         pair.watch_port_25();
         for family in [0, 1] {
             let (ours, blocked) = (OURS[family], BLOCKED[family]);
@@ -132,6 +114,7 @@ fn packets_that_begin_with_the_ip_header_are_parsed() {
             assert!(!is_answered(&mut tun, blocked, ours), "{name}");
             assert!(is_answered(&mut tun, CLEAN[family], ours), "{name}");
         }
+        ensure_true("tun", hook, "dropped").unwrap();
         // Beside an Ethernet interface, with a program each.
         let attached = pair.attach(&["eth0", "ppp0"], Mode::Auto).unwrap();
         let ids = attached
@@ -148,6 +131,9 @@ fn packets_that_begin_with_the_ip_header_are_parsed() {
 
 #[test]
 fn other_link_types_are_refused_by_name() {
+    for named in link_types("a header that the filter cannot parse").unwrap() {
+        assert!(UNKNOWN.iter().any(|(_, name)| *name == named), "{named}");
+    }
     let pair = Pair::new(1500);
     for (link_type, name) in UNKNOWN {
         let _tun = tun(&pair.server, link_type);
@@ -158,4 +144,5 @@ fn other_link_types_are_refused_by_name() {
             assert_eq!(pair.xdp("ppp0"), None);
         }
     }
+    ensure_true("another link type", "refused", "passed").unwrap();
 }

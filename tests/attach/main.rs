@@ -23,6 +23,7 @@ use spamdrop_common::settings::Settings;
 use spamdrop_core::term::Term;
 use spamdrop_lab::client;
 use spamdrop_lab::host::Host;
+use spamdrop_lab::interfaces::ensure_true;
 use spamdrop_lab::wire::{End, wire};
 
 const PLAN: Plan = Plan {
@@ -40,6 +41,14 @@ struct Pair {
     server: Host,
     client: Host,
     run_dir: tempfile::TempDir,
+}
+
+/// In the guide's words.
+fn hook(attached: &Attached) -> &'static str {
+    match attached.interface.xdp.unwrap().native {
+        true => "native",
+        false => "generic",
+    }
 }
 
 fn pin_dir() -> &'static Path {
@@ -166,10 +175,11 @@ impl Pair {
 fn native_where_it_can_be_and_nothing_is_left_after_detach() {
     let pair = Pair::new(1500);
     let attached = pair.attach(&["eth0"], Mode::Auto).unwrap();
-    assert!(attached[0].interface.xdp.unwrap().native && !attached[0].replaced);
+    assert!(!attached[0].replaced);
     pair.block();
     assert!(pair.dropped("198.51.100.1"));
     assert!(!pair.dropped("198.51.100.2"));
+    ensure_true("veth", hook(&attached[0]), "dropped").unwrap();
     pair.detach();
     assert!(!pair.dropped("198.51.100.1"));
     assert_eq!(pair.pins(), Vec::<String>::new());
@@ -201,7 +211,7 @@ fn auto_falls_back_to_generic_and_native_says_why_not() {
     );
     assert_eq!(pair.links(), []);
     let attached = pair.attach(&["br.100"], Mode::Auto).unwrap();
-    assert!(!attached[0].interface.xdp.unwrap().native);
+    ensure_true("bridge", hook(&attached[0]), "dropped").unwrap();
     let linked = pair.server.run(|| linked(pin_dir()).unwrap());
     assert_eq!(linked[0].name, "br.100");
     assert_eq!(linked[0].interface().unwrap().name, "br.100");
@@ -222,7 +232,8 @@ fn queues_that_do_not_fit_are_generic() {
     }
     assert_eq!(pair.xdp("eth1"), None);
     let attached = pair.attach(&["eth1"], Mode::Auto).unwrap();
-    assert!(!attached[0].interface.xdp.unwrap().native);
+    let row = "veth whose peer has more queues";
+    ensure_true(row, hook(&attached[0]), "dropped").unwrap();
 }
 
 /// A foreign program, attached by another pin directory's link.

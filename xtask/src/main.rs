@@ -27,6 +27,7 @@ mod setup;
 mod source;
 mod tally;
 mod test;
+mod vm;
 mod words;
 
 use std::path::Path;

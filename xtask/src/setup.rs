@@ -53,6 +53,16 @@ const MAN: [(&str, &str); 1] = [("man", "man-db")];
 /// The command that builds libFuzzer, with its Debian package.
 const CXX: [(&str, &str); 1] = [("c++", "g++")];
 
+/// The emulator, and what builds the systems that it boots. Every Debian has
+/// e2fsprogs and xz-utils, unless they were removed.
+const EMULATION: [(&str, &str); 5] = [
+    ("ip", "iproute2"),
+    ("mke2fs", "e2fsprogs"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("xz", "xz-utils"),
+];
+
 /// The alternatives to spamdrop that the bench measures, and the tools that set
 /// up its interfaces. They act only in network namespaces of the bench.
 const BENCH_TOOLS: [(&str, &str); 6] = [
@@ -74,6 +84,7 @@ pub fn everything() -> Result<()> {
     building()?;
     tools()?;
     man()?;
+    emulation()?;
     fuzzing()?;
     debian::unpack_if_missing()
 }
@@ -111,6 +122,15 @@ pub fn components(wanted: &[Component]) -> Result<()> {
 /// Names the command that failed, or that root has to run.
 pub fn tools() -> Result<()> {
     packages(&TOOLS)
+}
+
+/// Installs the emulator, and what builds its guests.
+///
+/// # Errors
+///
+/// Names the command that failed, or that root has to run.
+pub fn emulation() -> Result<()> {
+    packages(&EMULATION)
 }
 
 /// Installs the man command.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use cargo_metadata::{Message, MetadataCommand};
 use clap::{Args, ValueEnum};
 
@@ -16,6 +16,7 @@ use crate::{
     lint::lint,
     say, setup,
     tally::Tally,
+    vm,
 };
 
 /// How long each fuzz target runs.
@@ -51,6 +52,8 @@ enum Group {
     Courier,
     /// A botnet's wave against a small mail server, as root
     Wave,
+    /// Interfaces of Debian's kernels 6.1 and 6.12, under QEMU and as root
+    Vm,
     /// The fuzz targets, for a short while
     Fuzz,
 }
@@ -103,7 +106,7 @@ impl Group {
             Self::Format => format(),
             Self::Lint => lint(),
             Self::Unit => unit(full),
-            Self::Kernel => kernel(full, |target| ![COURIER, WAVE].contains(&target)),
+            Self::Kernel => kernel(full, |target| ![COURIER, WAVE, VM].contains(&target)),
             Self::Courier => {
                 debian::unpack_if_missing()?;
                 kernel(full, |target| target == COURIER)
@@ -113,6 +116,7 @@ impl Group {
                 lab_server()?;
                 kernel(full, |target| target == WAVE)
             }
+            Self::Vm => guests(full),
             Self::Fuzz => fuzz(&[], if full { FUZZ_FULL } else { FUZZ }),
         }
     }
@@ -128,6 +132,8 @@ const WAITING: &str = "daemon";
 const WAITING_THREADS: usize = 3;
 /// Its modules that limit how long something may take.
 const TIMED: [&str; 3] = ["gate::", "interfaces::", "restart::"];
+/// The test target that runs in guests only.
+const VM: &str = "vm";
 
 fn format() -> Result<Tally> {
     setup::components(&[setup::RUSTFMT])?;
@@ -174,6 +180,17 @@ fn kernel(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Tally> {
         tally.add(libtest(&mut as_root(command)?));
     }
     Ok(tally)
+}
+
+/// Builds as the user, and runs the test program in emulated machines.
+fn guests(full: bool) -> Result<Tally> {
+    setup::building()?;
+    setup::emulation()?;
+    let commands = programs(|target| target.name == VM)?;
+    let [program] = &commands[..] else {
+        bail!("{} test programs are called {VM}", commands.len());
+    };
+    vm::test(Path::new(program.get_program()), full)
 }
 
 /// Builds the miniature mail server: cargo builds the programs of a package

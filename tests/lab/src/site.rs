@@ -22,6 +22,10 @@ use crate::wire::{End, many_sources, wire};
 pub const SERVER4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 25);
 /// The server's IPv6 address.
 pub const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x25, 0, 0, 0, 0, 0x25);
+/// The addresses of the server's interface.
+pub const SERVER_ADDRESSES: [&str; 2] = ["198.51.100.25/24", "2001:db8:25::25/64"];
+/// The addresses of the other end. The world reaches the server through it.
+pub const WORLD_ADDRESSES: [&str; 2] = ["198.51.100.1/24", "2001:db8:25::1/64"];
 /// The client addresses: any address of this prefix can connect.
 pub const WORLD4: &str = "100.64.0.0/10";
 /// The IPv6 client addresses.
@@ -33,7 +37,7 @@ const DNAT: &str = "add table ip nat; \
     add rule ip nat prerouting iifname eth0 tcp dport 25 dnat to 172.17.0.2";
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const READY_WITHIN: Duration = Duration::from_secs(10);
+const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Two hosts, an SMTP server on one of them, and files in a directory that is
 /// removed with the value.
@@ -44,6 +48,8 @@ pub struct Site<S = Smtpd> {
     pub server: Host,
     /// The host of the clients.
     pub world: Host,
+    /// The server's interface that is to have the filter.
+    interface: String,
     dir: TempDir,
     spamdrop: PathBuf,
 }
@@ -101,28 +107,52 @@ impl Site<TcpListener> {
     ///
     /// As [`Site::new`].
     pub fn with_listener(spamdrop: &Path) -> Result<Self> {
-        Self::build(spamdrop, |server, _| {
-            let listen = || TcpListener::bind((SERVER4, 25));
-            server.run(listen).context("listen on port 25")
-        })
+        Self::build(spamdrop, listen)
     }
+
+    /// Builds the site on two hosts whose interfaces have their addresses
+    /// already, [`SERVER_ADDRESSES`] and [`WORLD_ADDRESSES`], with a server
+    /// that accepts no connection. The filter is for `interface`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Site::new`].
+    pub fn over(spamdrop: &Path, server: Host, world: Host, interface: &str) -> Result<Self> {
+        let mut site = Self::route(server, world, spamdrop, listen)?;
+        site.interface = interface.to_owned();
+        site.configure("")?;
+        Ok(site)
+    }
+}
+
+fn listen(server: &Host, _: &Path) -> Result<TcpListener> {
+    let listen = || TcpListener::bind((SERVER4, 25));
+    server.run(listen).context("listen on port 25")
 }
 
 impl<S> Site<S> {
     fn build(spamdrop: &Path, serve: impl FnOnce(&Host, &Path) -> Result<S>) -> Result<Self> {
         let (server, world) = (Host::new("server")?, Host::new("world")?);
-        let ours = [format!("{SERVER4}/24"), format!("{SERVER6}/64")];
-        let theirs = ["198.51.100.1/24", "2001:db8:25::1/64"];
         let end = |host, addresses| End {
             host,
             interface: "eth0",
             addresses,
         };
         wire(
-            &end(&server, &[&ours[0], &ours[1]]),
-            &end(&world, &theirs),
+            &end(&server, &SERVER_ADDRESSES),
+            &end(&world, &WORLD_ADDRESSES),
             1500,
         )?;
+        Self::route(server, world, spamdrop, serve)
+    }
+
+    /// Gives the world its addresses; both hosts have an interface already.
+    fn route(
+        server: Host,
+        world: Host,
+        spamdrop: &Path,
+        serve: impl FnOnce(&Host, &Path) -> Result<S>,
+    ) -> Result<Self> {
         many_sources(&world, &server, WORLD4, "198.51.100.1".parse()?)?;
         many_sources(&world, &server, WORLD6, "2001:db8:25::1".parse()?)?;
         Self::assemble(server, world, spamdrop, serve)
@@ -140,6 +170,7 @@ impl<S> Site<S> {
             smtpd: serve(&server, dir.path())?,
             server,
             world,
+            interface: "eth0".to_owned(),
             dir,
             spamdrop: spamdrop.into(),
         };
@@ -164,8 +195,9 @@ impl<S> Site<S> {
         let tells_slots = self.path("courier/esmtpd").exists() || more.contains("slots");
         let slots = if tells_slots { "" } else { "slots = 40\n" };
         let text = format!(
-            "interfaces = [\"eth0\"]\nlogs = [{:?}]\nallow_file = {:?}\nstate_dir = {:?}\n\
+            "interfaces = [{:?}]\nlogs = [{:?}]\nallow_file = {:?}\nstate_dir = {:?}\n\
              courier_dir = {:?}\n{slots}{more}\n",
+            self.interface,
             path("mail.log"),
             path("allow"),
             path("state"),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::host::Host;
 use crate::wait::until;
 
-const READY_WITHIN: Duration = Duration::from_secs(5);
+const READY_WITHIN: Duration = Duration::from_secs(15);
 
 /// The interface index of the next veth end. An end whose index equals that of
 /// its peer, which is usual between two new namespaces, takes up to 1 s to
@@ -34,7 +34,7 @@ pub struct End<'a> {
 ///
 /// # Errors
 ///
-/// `ip` refused a name, an address or the MTU, or an end did not come up in 5
+/// `ip` refused a name, an address or the MTU, or an end did not come up in 15
 /// s.
 pub fn wire(a: &End, b: &End, mtu: u16) -> Result<()> {
     let tid = b.host.tid().to_string();
@@ -44,8 +44,18 @@ pub fn wire(a: &End, b: &End, mtu: u16) -> Result<()> {
     add.extend(["mtu", &mtu, "type", "veth", "peer", "name", b.interface]);
     add.extend(["mtu", &mtu, "netns", &tid]);
     a.host.exec(add)?;
+    configure(a, b)
+}
+
+/// Gives both ends of a cable their addresses and sets them up. Returns when
+/// both are usable.
+///
+/// # Errors
+///
+/// `ip` refused an address, or an end did not come up in 15 s.
+pub fn configure(a: &End, b: &End) -> Result<()> {
     for end in [a, b] {
-        end.configure()?;
+        end.set_up()?;
     }
     for end in [a, b] {
         let what = format!("{} on {} to come up", end.interface, end.host.name());
@@ -55,7 +65,13 @@ pub fn wire(a: &End, b: &End, mtu: u16) -> Result<()> {
 }
 
 impl End<'_> {
-    fn configure(&self) -> Result<()> {
+    /// Adds the addresses and sets the interface up, without waiting for its
+    /// carrier.
+    ///
+    /// # Errors
+    ///
+    /// `ip` refused an address.
+    pub fn set_up(&self) -> Result<()> {
         for address in self.addresses {
             let mut add = vec!["ip", "address", "add", address, "dev", self.interface];
             if address.contains(':') {

@@ -1,0 +1,73 @@
+#!/bin/sh
+# Builds a bootable Debian: DIRECTORY/image, and for each kernel
+# DIRECTORY/VERSION/vmlinuz and DIRECTORY/VERSION/initrd.
+#
+# usage: build.sh DIRECTORY SUITE PACKAGE,... VERSION=PATTERN...
+#
+# Of the packages whose name matches PATTERN, the newest is taken. Kernels are
+# unpacked and not installed, because their maintainer scripts would build an
+# initrd that takes a minute to boot.
+set -eu
+
+directory=$1 suite=$2 packages=$3
+shift 3
+here=$(dirname "$0")
+tree=$directory/tree
+
+kernels=$*
+export kernels
+mmdebstrap --quiet --variant=minbase --include="$packages" \
+    --customize-hook="sh '$here/download.sh' \"\$1\"" "$suite" "$tree"
+
+unpack() {
+    dpkg-deb --fsys-tarfile "$1" |
+        tar --extract --keep-directory-symlink --exclude=./usr/share/doc --directory "$2"
+}
+
+# The modules that the root file system needs, in the order of loading.
+initrd() {
+    mkdir -p "$1/bin" "$1/dev" "$1/modules" "$1/root"
+    cp "$tree/bin/busybox" "$1/bin/"
+    cp "$here/initrd.sh" "$1/init"
+    chmod +x "$1/init"
+    number=100
+    chroot "$tree" modprobe --set-version "$2" --show-depends --all virtio_pci virtio_blk ext4 |
+        while read -r verb file; do
+            test "$verb" = insmod || continue
+            number=$((number + 1))
+            case $file in
+            *.xz) xz --decompress --stdout "$tree/$file" >"$1/modules/$number.ko" ;;
+            *) cp "$tree/$file" "$1/modules/$number.ko" ;;
+            esac
+        done
+    (cd "$1" && find . | ./bin/busybox cpio -o -H newc 2>/dev/null)
+}
+
+kernel() {
+    unpack "$directory/$1.deb" "$directory/$1"
+    release=$(ls "$directory/$1/lib/modules")
+    mv "$directory/$1/lib/modules/$release" "$tree/lib/modules/"
+    chroot "$tree" depmod "$release"
+    mv "$directory/$1/boot/vmlinuz-$release" "$directory/$1/vmlinuz"
+    rm -r "$directory/$1/boot" "$directory/$1/lib" "$directory/$1/usr"
+    initrd "$directory/$1/tree" "$release" >"$directory/$1/initrd"
+    rm -r "$directory/$1/tree"
+}
+
+mkdir -p "$tree/lib/modules" "$tree/job"
+running=
+for wanted in "$@"; do
+    version=${wanted%%=*}
+    mkdir "$directory/$version"
+    mv "$tree/$version.deb" "$directory/"
+    kernel "$version" &
+    running="$running $!"
+done
+for pid in $running; do
+    wait "$pid"
+done
+
+truncate -s 1500M "$directory/image"
+# No journal: each guest's writes are thrown away.
+mke2fs -q -t ext4 -O ^has_journal -d "$tree" "$directory/image"
+rm -r "$tree" "$directory"/*.deb

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Downloads kernel packages to the root of a new Debian, as VERSION.deb.
+#
+# usage: kernels='VERSION=PATTERN ...' download.sh TREE
+#
+# Debian 12 and its security updates have Linux 6.1 and 6.12, whatever the
+# suite of the tree is.
+set -euf
+
+tree=$1
+cat >"$tree/etc/apt/sources.list" <<'END'
+deb http://deb.debian.org/debian bookworm main
+deb http://deb.debian.org/debian-security bookworm-security main
+END
+chroot "$tree" apt-get -qq update
+# shellcheck disable=SC2154
+for wanted in $kernels; do
+    package=$(chroot "$tree" apt-cache pkgnames linux-image- | grep -Ex "${wanted#*=}" | sort -V | tail -n 1)
+    if test -z "$package"; then
+        echo "no package has a name that matches ${wanted#*=}" >&2
+        exit 1
+    fi
+    # Otherwise apt warns that its own user cannot write there.
+    chroot "$tree" apt-get -qq -o APT::Sandbox::User=root download "$package"
+    chroot "$tree" sh -c "mv '$package'_*.deb '${wanted%%=*}.deb'"
+done
