@@ -31,7 +31,7 @@ pub(super) const CRATES: [Crate; 3] = [
         root: "spamdrop/core/src/lib.rs",
         layers: &[
             &["time", "duration", "escape", "invalid", "warning"],
-            &["nat64"],
+            &["nat64", "near_misses", "not_ip", "silence"],
             &["target"],
             &["allowlist", "term"],
             &["listing"],
