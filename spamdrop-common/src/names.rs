@@ -43,7 +43,7 @@ pub const DESTINATIONS6: &str = "destinations6";
 pub const SETTINGS: &str = "settings";
 /// One [`Counters`](crate::counter::Counters) for each CPU.
 pub const COUNTERS: &str = "counters";
-/// Packets that are neither IPv4 nor IPv6: interface index → `u64`. The daemon
+/// Packets that are neither IPv4, IPv6 nor ARP: interface index → `u64`. The daemon
 /// makes the elements; the filter counts.
 pub const NOT_IP: &str = "not_ip";
 /// Why an address is blocked, for the administrator; the filter does not read

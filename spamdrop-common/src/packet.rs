@@ -103,6 +103,13 @@ pub fn parse<P: Packet + ?Sized>(packet: &P, link: Link) -> Result<Segment, Reas
     }
 }
 
+/// Whether a packet asks for a neighbour's address, as on any Ethernet with
+/// IPv4.
+#[inline(always)]
+pub fn is_arp<P: Packet + ?Sized>(packet: &P, link: Link) -> bool {
+    matches!(link, Link::Ethernet) && packet.load(12) == Some(ARP)
+}
+
 /// The IPv4 destination of a packet. It is not in [`Segment`], because most
 /// packets do not need it.
 #[inline(always)]
@@ -122,6 +129,7 @@ pub fn destination6<P: Packet + ?Sized>(packet: &P, link: Link) -> Option<[u8; 1
     }
 }
 
+const ARP: [u8; 2] = [0x08, 0x06];
 const V4: u16 = 0x0800;
 const V6: u16 = 0x86dd;
 

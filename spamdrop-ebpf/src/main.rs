@@ -33,7 +33,7 @@ use spamdrop_common::{
     counter::Reason,
     entry::Entry,
     gate::SMTP_PORT,
-    packet::{Link, Segment, parse},
+    packet::{Link, Segment, is_arp, parse},
     settings::{Refresh, Settings},
 };
 
@@ -70,7 +70,7 @@ fn filter(ctx: XdpContext, link: Link) -> u32 {
         Ok(mut segment) => decide(&received, &mut segment),
         Err(reason) => reason,
     };
-    if matches!(reason, Reason::NotIp) {
+    if matches!(reason, Reason::NotIp) && !is_arp(&Frame::new(&received.ctx), link) {
         maps::count_not_ip(received.ctx.ingress_ifindex() as u32);
     }
     maps::count(reason);

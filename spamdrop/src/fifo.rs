@@ -120,12 +120,11 @@ impl Drop for Fifo {
     }
 }
 
-/// Fails if [`Fifo::open`] would find another kind of file at `path`, or
-/// another user's FIFO.
+/// Ensures that [`Fifo::open`] can use the file at `path`, if there is one.
 ///
 /// # Errors
 ///
-/// As said.
+/// It is another kind of file, or another user's FIFO.
 pub(crate) fn ensure_usable(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(_) if is_link(path) => Ok(()),

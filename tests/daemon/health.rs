@@ -2,8 +2,7 @@
 //! clears that, and what does not touch them.
 
 use std::fs::{self, Permissions};
-use std::net::{Ipv4Addr, UdpSocket};
-use std::ops::Range;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +10,7 @@ use rusqlite::Connection;
 use spamdrop::lock::{WriteLock, set_verb};
 use spamdrop_lab::dns::{DnsStub, Reply};
 use spamdrop_lab::forger::Forger;
+use spamdrop_lab::tun::{self, Kind};
 
 use super::*;
 
@@ -255,47 +255,42 @@ fn nonsense_names(site: &Site, random: fastrand::Rng) -> DnsStub {
 #[test]
 fn an_interface_that_carries_no_ip_degrades_until_it_does() {
     let site = site(|_| {});
+    let mut tap = tun::open(&site.server, "tap0", Kind::Tap).unwrap();
+    let up = ["ip", "link", "set", "tap0", "up"];
+    site.server.exec(up).unwrap();
+    interfaces::configure(&site, "\"eth0\", \"tap0\"");
     let daemon = site.run().unwrap();
-    until_protected(&site);
-    // A client that looks for neighbours sends ARP, which is not IP.
-    let route = ["ip", "route", "add", "198.20.0.0/16", "dev", "eth0"];
-    site.world.exec(route).unwrap();
-    let mut next = 0_u32;
-    let reason = "eth0: nearly all packets are neither IPv4 nor IPv6";
-    until(reason, 3 * SEEN, || {
-        let first = next;
-        next += 200;
-        site.world
-            .run(move || look_for_neighbours(first..first + 200));
+    let is_whole = || Ok((health(&site).0 == Some(0)).then_some(()));
+    until("the protection to be whole", SEEN, is_whole).unwrap();
+    let mut send = |kind: [u8; 2], number: u32| {
+        let mut frame = [0xff; 60];
+        frame[12..14].copy_from_slice(&kind);
+        for _ in 0..number {
+            tap.write_all(&frame).unwrap();
+        }
+    };
+    // Neighbours look for each other.
+    send([0x08, 0x06], 2_000);
+    let reason = "tap0: nearly all packets are neither IPv4 nor IPv6";
+    until(reason, SEEN, || {
+        // PPPoE.
+        send([0x88, 0x64], 100_000);
         Ok(health(&site).1.contains(reason).then_some(()))
     })
     .unwrap();
     until_degraded_and_logged(&site, &daemon, reason);
-    let forger = Forger::new(&site).unwrap();
     until("IP to be seen", SEEN, || {
-        for number in 0..500 {
-            forger.syn(Forger::address(number), 4000, 64)?;
-        }
-        Ok((health(&site).0 == Some(0)).then_some(()))
+        send([0x08, 0x00], 10_000);
+        is_whole()
     })
     .unwrap();
-    until_protected(&site);
-}
-
-fn look_for_neighbours(numbers: Range<u32>) {
-    let socket = UdpSocket::bind("198.51.100.1:0").unwrap();
-    for number in numbers {
-        let addr = Ipv4Addr::from_bits(Ipv4Addr::new(198, 20, 1, 0).to_bits() + number);
-        // The table of neighbours may be full.
-        let _ = socket.send_to(b"x", (addr, 9));
-    }
 }
 
 /// The addresses of clients are private ones (RFC 6598).
 #[test]
 fn the_address_of_a_proxy_is_never_blocked_and_is_named() {
     let site = site(|_| {});
-    let daemon = site.run().unwrap();
+    let mut daemon = site.run().unwrap();
     for _ in 0..19 {
         site.log(&rejection(ZOMBIE)).unwrap();
     }
@@ -310,6 +305,13 @@ fn the_address_of_a_proxy_is_never_blocked_and_is_named() {
     .unwrap();
     assert!(site.status(&[]).unwrap().contains(&text));
     assert!(site.spamdrop(&["allow", "list"]).unwrap().contains(ZOMBIE));
+    // A reload does not forget it.
+    daemon.signal(Signal::SIGHUP).unwrap();
+    let is_read = |line: &str| line.contains("configuration read again");
+    daemon.wait_for(is_read, SEEN).unwrap();
+    site.log(&rejection(ZOMBIE)).unwrap();
+    until_status(&site, "/daemon/state/events/protected", 1);
+    assert!(!is_dropped(&site, ZOMBIE));
     until_protected(&site);
 }
 

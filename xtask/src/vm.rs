@@ -26,31 +26,37 @@ const BUILD: [&str; 3] = [
     include_str!("vm/initrd.sh"),
 ];
 
-/// What the tests need in the guest, beside a minimal Debian.
+/// The packages of the guest, beside a minimal Debian.
 const PACKAGES: &str = "busybox-static,ethtool,iproute2,kmod,ppp,wireguard-tools";
 
-/// The kernels, and what their packages are called. The flavour for clouds has
+/// The kernels, and patterns of their packages. The flavour for clouds has
 /// few drivers.
 const KERNELS: [(&str, &str); 2] = [
     ("6.1", "linux-image-6[.]1[.]0-[0-9]+-amd64-unsigned"),
     ("6.12", "linux-image-6[.]12[.][0-9]+[+]deb12-amd64-unsigned"),
 ];
 
-/// More than two programs without optimisation need.
+/// The size of the disk with the programs, which are not optimised.
 const JOB_SIZE: &str = "300M";
 
 /// A guest that is still running then is ended. It usually takes a third.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How much of the kernel's console is shown when a guest dies.
+/// Number of the console's lines that are shown when a guest dies.
 const LAST_LINES: usize = 40;
+
+/// The tally of a guest that was not run.
+const FAILED: Tally = Tally {
+    passed: 0,
+    failed: 1,
+};
 
 /// Where the system is built, and the guests' output is kept.
 struct Place {
     directory: PathBuf,
 }
 
-/// Runs a test program in a guest of each kernel, one after another.
+/// Runs a test program in a guest of each kernel, all at once.
 ///
 /// # Errors
 ///
@@ -67,7 +73,7 @@ pub fn test(program: &Path, full: bool) -> Result<Tally> {
         let boots = KERNELS.map(|(version, _)| scope.spawn(|| place.boot(version, full)));
         boots
             .into_iter()
-            .map(|boot| boot.join().unwrap_or_default())
+            .map(|boot| boot.join().unwrap_or(FAILED))
             .collect()
     });
     for one in tallies {

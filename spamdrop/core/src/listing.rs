@@ -34,7 +34,7 @@ type Result<T> = std::result::Result<T, Invalid>;
 /// The block that a line describes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ListEntry {
-    /// What the word stands for.
+    /// The meaning of the word.
     pub target: Target,
     /// The address or prefix as given; for an IPv6 /64, possibly one of its
     /// addresses.

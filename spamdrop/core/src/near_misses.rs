@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::log::CLIENTS_COMMAND;
+
 /// The length of a period that is counted as one.
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Number of hours that count.
@@ -40,7 +42,11 @@ impl NearMissHistory {
         let hour = self.hours.entry(number).or_default();
         hour.events += events.saturating_sub(self.events);
         self.events = events;
-        for (reason, total) in near_misses {
+        // Nothing that a client sends may degrade the health.
+        let of_server = near_misses
+            .iter()
+            .filter(|(reason, _)| **reason != CLIENTS_COMMAND);
+        for (reason, total) in of_server {
             let before = self.near_misses.insert(reason, *total);
             let new = total.saturating_sub(before.unwrap_or_default());
             *hour.near_misses.entry(reason).or_default() += new;
@@ -98,6 +104,13 @@ mod tests {
             "a changed text is logged again"
         );
         history.update(1, &misses(30), HOUR * 3);
+        assert_eq!(history.trouble(), None);
+    }
+
+    #[test]
+    fn commands_of_clients_do_not_count() {
+        let mut history = NearMissHistory::default();
+        history.update(0, &[(CLIENTS_COMMAND, 1_000)].into(), HOUR);
         assert_eq!(history.trouble(), None);
     }
 

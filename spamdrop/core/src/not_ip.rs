@@ -5,6 +5,8 @@ use std::time::Duration;
 
 /// The period that is considered.
 const PERIOD: Duration = Duration::from_secs(60);
+/// Counts that follow sooner are left out.
+const SECOND: Duration = Duration::from_secs(1);
 /// The fewest packets of the period that allow a conclusion.
 const ENOUGH: u64 = 1_000;
 /// Fewer packets than this clear nothing.
@@ -17,7 +19,7 @@ const NEARLY_ALL: u64 = 99;
 pub struct Received {
     /// All packets.
     pub packets: u64,
-    /// Those that are neither IPv4 nor IPv6.
+    /// Those that are neither IPv4, IPv6 nor ARP.
     pub not_ip: u64,
 }
 
@@ -32,8 +34,8 @@ struct Window {
 }
 
 impl NotIpWatch {
-    /// Takes the counts of the interfaces that have the filter, at most once a
-    /// second; forgets the others. Returns the interfaces whose packets are
+    /// Takes the counts of the interfaces that have the filter, and forgets the
+    /// others. Returns the interfaces whose packets are
     /// nearly all not IP. `now` is the monotonic clock.
     pub fn update(&mut self, received: &BTreeMap<String, Received>, now: Duration) -> Vec<&str> {
         self.0.retain(|name, _| received.contains_key(name));
@@ -47,6 +49,10 @@ impl NotIpWatch {
 
 impl Window {
     fn add(&mut self, counts: Received, now: Duration) {
+        let is_recent = |last: &(Duration, Received)| now.saturating_sub(last.0) < SECOND;
+        if self.samples.back().is_some_and(is_recent) {
+            return;
+        }
         let is_reset = |last: &(Duration, Received)| counts.packets < last.1.packets;
         if self.samples.back().is_some_and(is_reset) {
             self.samples.clear();

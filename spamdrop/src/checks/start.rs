@@ -57,7 +57,7 @@ pub fn ensure_complete(config: &Config) -> Result<()> {
 ///
 /// # Errors
 ///
-/// As said ([`Exit::Config`]).
+/// The number of slots is unknown ([`Exit::Config`]).
 pub fn ensure_slots(admit: Admit, slots: &Slots) -> Result<()> {
     match &slots.trouble {
         Some(trouble) if admit == Admit::On && slots.is_unknown => {

@@ -199,7 +199,8 @@ impl GateTask {
             GateMessage::Reconfigure(settings) => self.reconfigure(settings),
             GateMessage::Heard(source, evidence) => {
                 if evidence != Evidence::Delivered {
-                    self.visibility.logged(clock::instant());
+                    let accepted = occupancy::accepted().ok();
+                    self.visibility.logged(accepted, clock::instant());
                 }
                 self.history.heard(source, evidence);
             }
@@ -225,9 +226,13 @@ impl GateTask {
         self.senders.mark_changed();
         if !was_on {
             self.senders.mark_untold();
+            self.visibility = Visibility::default();
         }
         if !self.is_on() {
             self.open_gate();
+            for subject in [Subject::Gate, Subject::Samples, Subject::Resolver] {
+                self.health.clear(subject);
+            }
         }
     }
 
@@ -282,13 +287,13 @@ impl GateTask {
             .responder
             .as_ref()
             .map_or(0, ResponderView::connections);
-        let seen = occupancy::count(SMTP_PORT, is_answered)
-            .context("cannot count the connections")?
-            .without(answered);
+        let seen = occupancy::count(SMTP_PORT, is_answered);
+        let seen = seen.context("cannot count the connections")?;
+        self.visibility.sample(seen, clock::instant());
+        let seen = seen.without(answered);
         let mut gate = self.controller.set(seen, stats.admitted, responders, now);
         gate.mode = self.effective_mode() as u32;
         self.full += u64::from(gate.open >= self.controller.slots());
-        self.visibility.sample(seen, clock::instant());
         (self.seen, self.stats) = (seen, stats);
         self.peak = Some(self.peak.unwrap_or(seen).max(seen));
         self.limit = gate.limits[CLASSES - 1];

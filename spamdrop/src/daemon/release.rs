@@ -293,7 +293,7 @@ fn terminate_trouble(missing: io::Result<Vec<&str>>) -> Option<String> {
     let missing = match missing {
         Ok(missing) if missing.is_empty() => return None,
         Ok(missing) => missing.join(", "),
-        Err(error) => format!("its capabilities ({error})"),
+        Err(error) => return Some(format!("the daemon's capabilities cannot be read: {error}")),
     };
     Some(format!(
         "`release = \"terminate\"` ends no process: the daemon lacks {missing}; grant that, or set \

@@ -8,7 +8,7 @@ mod source_status;
 mod splitting;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -205,7 +205,8 @@ impl WatchTask {
     fn change_sources(&mut self, sources: &SourceSettings) {
         match sources.reopen(&self.tail) {
             Ok(tail) => {
-                for file in self.tail.files() {
+                let stays = |path: &Path| tail.files().any(|file| file.path == path);
+                for file in self.tail.files().filter(|file| !stays(&file.path)) {
                     self.health.clear(Subject::Silence(file.path.clone()));
                 }
                 self.tail = tail;

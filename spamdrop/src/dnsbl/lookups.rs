@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use spamdrop_core::dnsbl::rate_limit::RateLimit;
 use spamdrop_core::dnsbl::refusal::Refusals;
-use spamdrop_core::dnsbl::zone_test::ZoneTests;
+use spamdrop_core::dnsbl::zone_test::{ZoneTests, is_unanswered};
 use spamdrop_core::zones::Zones;
 use tokio::task::JoinSet;
 
@@ -108,6 +108,9 @@ impl Lookups {
         self.sources.remove(&addr);
         self.refusals
             .learn(self.zones.rules(), &findings.replies, now);
+        if findings.replies.iter().any(|reply| !is_unanswered(reply)) {
+            self.tester.answered();
+        }
         let answer = Answer::new(addr, &findings, self.zones.can_list());
         self.cached(|cache| cache.keep(answer.clone(), now));
         answer
@@ -148,7 +151,8 @@ impl Lookups {
     pub fn reconfigure(&mut self, zones: Zones, resolver: Resolver, per_day: u32) {
         self.zones = Arc::new(zones);
         self.resolver = Arc::new(resolver);
-        self.tester = ZoneTester::new(self.zones.rules(), Arc::clone(&self.resolver));
+        self.tester
+            .reconfigure(self.zones.rules(), Arc::clone(&self.resolver));
         self.pace.set_per_day(per_day);
         self.refusals = Refusals::default();
         self.cached(Cache::clear);

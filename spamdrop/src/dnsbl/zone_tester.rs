@@ -1,5 +1,6 @@
 //! Tests the zones in turn.
 
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,18 @@ impl ZoneTester {
         }
     }
 
+    /// Tests other zones, or by other name servers, at once.
+    pub fn reconfigure(&mut self, rules: &[Rule], resolver: Arc<Resolver>) {
+        let mut renewed = Self::new(rules, resolver);
+        renewed.tests.carry_over(&self.tests);
+        *self = renewed;
+    }
+
+    /// Records that a name server answered a look-up.
+    pub fn answered(&mut self) {
+        self.tests.answered(Instant::now());
+    }
+
     pub fn tests(&self) -> &ZoneTests {
         &self.tests
     }
@@ -51,8 +64,8 @@ impl ZoneTester {
             // A test that panicked or was cancelled has no result.
             if let Ok((index, replies)) = finished {
                 self.tests.record(index, &replies, now);
-                if let (Some(rule), [listed, _]) = (rules.get(index), replies) {
-                    refusals.learn(std::slice::from_ref(rule), &[listed], now);
+                for (rule, reply) in rules.get(index).into_iter().cycle().zip(replies) {
+                    refusals.learn(slice::from_ref(rule), &[reply], now);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Counts the connections that occupy the mail server's slots.
 
+use std::fs;
 use std::io;
 use std::net::IpAddr;
 
@@ -29,6 +30,21 @@ pub fn count(port: u16, is_answered: impl Fn(IpAddr) -> bool) -> io::Result<Occu
         }
     }
     Ok(seen)
+}
+
+/// Number of connections that this network namespace has accepted, on any port.
+pub fn accepted() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/thread-self/net/snmp")?;
+    passive_opens(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// `PassiveOpens` of the line `Tcp:` with numbers, which follows that with
+/// names.
+fn passive_opens(snmp: &str) -> Option<u64> {
+    let mut lines = snmp.lines().filter(|line| line.starts_with("Tcp:"));
+    let mut fields = lines.next()?.split(' ').zip(lines.next()?.split(' '));
+    let (_, number) = fields.find(|(name, _)| *name == "PassiveOpens")?;
+    number.parse().ok()
 }
 
 /// Adds a socket to the counts. A connection that the peer has closed still
@@ -74,6 +90,14 @@ mod tests {
             );
         }
         seen
+    }
+
+    #[test]
+    fn accepted_connections_are_read_by_name() {
+        let text = "Ip: Forwarding PassiveOpens\nIp: 1 5\nTcp: RtoMin ActiveOpens PassiveOpens\nTcp: 200 3 42\n";
+        assert_eq!(passive_opens(text), Some(42));
+        assert_eq!(passive_opens("Tcp: PassiveOpens\n"), None);
+        assert!(accepted().is_ok());
     }
 
     #[test]

@@ -201,7 +201,7 @@ impl Tail {
     /// crash leaves the old or the new file; lines delivered since the last
     /// save are delivered again by the next run.
     pub fn begin_save(&mut self) -> Option<impl FnOnce() -> Result<()> + Send + use<>> {
-        let positions = self.read_positions();
+        let positions = self.read_positions().to_save();
         self.saving.as_mut()?.begin(positions)
     }
 
@@ -218,7 +218,7 @@ impl Tail {
         for source in &self.sources {
             let status = source.status();
             if !matches!(source, Source::Pipe(_)) {
-                positions.set_silence(&status.path, status.silence.saved());
+                positions.set_silence(&status.path, status.silence.clone());
             }
             match source {
                 Source::File(file) => {

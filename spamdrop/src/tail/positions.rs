@@ -116,6 +116,14 @@ impl Positions {
         self.paths.insert(key(path), PathFiles { files });
     }
 
+    /// The positions with silences that change seldom.
+    pub fn to_save(mut self) -> Self {
+        for silence in self.silences.values_mut() {
+            *silence = silence.saved();
+        }
+        self
+    }
+
     /// The silences of a source; none if it was never read.
     pub fn silence(&self, path: &Path) -> Silence {
         self.silences.get(&key(path)).cloned().unwrap_or_default()

@@ -31,7 +31,7 @@ pub(super) const CRATES: [Crate; 3] = [
         root: "spamdrop/core/src/lib.rs",
         layers: &[
             &["time", "duration", "escape", "invalid", "warning"],
-            &["nat64", "near_misses", "not_ip", "silence"],
+            &["nat64", "not_ip", "silence"],
             &["target"],
             &["allowlist", "term"],
             &["listing"],
@@ -41,7 +41,7 @@ pub(super) const CRATES: [Crate; 3] = [
             &["courier"],
             &["zones"],
             &["log"],
-            &["policy"],
+            &["near_misses", "policy"],
             &["reputation"],
             &["gate"],
             &["wave"],

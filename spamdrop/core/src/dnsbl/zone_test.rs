@@ -34,12 +34,12 @@ impl ZoneState {
         let zone = &rule.zone;
         let addresses = listed.addresses.iter().chain(&unlisted.addresses);
         let is_allow_list = matches!(rule.effect, Effect::Allow { .. });
-        for address in addresses.filter(|_| !is_allow_list) {
+        for address in addresses {
             if is_refusal(*address) {
                 let why = explain(*address);
                 return Self::Refuses(format!("{zone} answered {address}: {why}"));
             }
-            if !address.is_loopback() {
+            if !address.is_loopback() && !is_allow_list {
                 return Self::Broken(format!(
                     "{zone} answered {address}, which is not a listing; is it still a blocklist?"
                 ));
@@ -104,6 +104,22 @@ impl ZoneTests {
         }
     }
 
+    /// Takes over what is known from earlier tests of the same zones.
+    pub fn carry_over(&mut self, earlier: &Self) {
+        for (rule, state) in &mut self.zones {
+            let mut zones = earlier.zones.iter();
+            if let Some((_, old)) = zones.find(|(other, _)| other == rule) {
+                state.clone_from(old);
+            }
+        }
+        (self.answered, self.is_silent) = (earlier.answered, earlier.is_silent);
+    }
+
+    /// Records that a name server answered a query of another kind.
+    pub fn answered(&mut self, now: Instant) {
+        (self.answered, self.is_silent) = (now, false);
+    }
+
     /// The rules to test by, in the order of the zones.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.zones.iter().map(|(rule, _)| rule)
@@ -119,7 +135,7 @@ impl ZoneTests {
         if is_unanswered(listed) && is_unanswered(unlisted) {
             self.is_silent = true;
         } else {
-            (self.answered, self.is_silent) = (now, false);
+            self.answered(now);
         }
     }
 
@@ -158,7 +174,9 @@ impl ZoneTests {
     }
 }
 
-fn is_unanswered(reply: &Reply) -> bool {
+/// Whether no name server answered the query.
+#[must_use]
+pub fn is_unanswered(reply: &Reply) -> bool {
     let silent = [Failure::TimedOut, Failure::Unreachable];
     matches!(&reply.said, Said::Nothing(Trouble::Failed(failure)) if silent.contains(failure))
 }
@@ -270,6 +288,14 @@ mod tests {
         tests.record(0, &failed(), at(100));
         assert_eq!(tests.silence(at(120)), None);
         assert!(tests.silence(at(121)).is_some());
+        tests.answered(at(121));
+        assert_eq!(tests.silence(at(900)), None);
+        tests.record(0, &failed(), at(122));
+        let mut after_a_reload = ZoneTests::new(&rules[..1], at(180));
+        after_a_reload.carry_over(&tests);
+        assert!(after_a_reload.silence(at(181)).is_some());
+        let untested = after_a_reload.untested().unwrap();
+        assert!(untested.starts_with("a.example could not"), "{untested}");
         tests.record(0, &[reply(&[YES]), reply(&[])], at(130));
         tests.record(1, &[reply(&[YES]), reply(&[YES])], at(131));
         assert_eq!((tests.silence(at(900)), tests.untested()), (None, None));

@@ -7,15 +7,14 @@ use super::Occupancy;
 
 /// How long the mail server may be down before it counts as being elsewhere.
 const UNSERVED: Duration = Duration::from_secs(60);
-/// In so many minutes, the log must tell of connections, and no sample show one,
-/// before the server counts as being elsewhere. A client can make a connection
-/// that no sample shows, but not in twenty minutes of a day.
+/// Number of minutes with connections in the log, and none in the kernel, after
+/// which the server counts as being elsewhere.
 const UNSEEN: usize = 20;
 /// The period in which these minutes must be.
 const PERIOD: Duration = Duration::from_secs(86_400);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What was seen of the mail server.
+/// The evidence that the mail server's connections exist here.
 #[derive(Clone, Debug, Default)]
 pub struct Visibility {
     /// Since when nothing has listened on the port.
@@ -23,6 +22,9 @@ pub struct Visibility {
     /// The last minutes in which the log told of connections, since one was
     /// seen in the kernel.
     unseen: VecDeque<Instant>,
+    /// Number of connections that this network namespace has accepted, when
+    /// the log last told of one.
+    accepted: Option<u64>,
 }
 
 impl Visibility {
@@ -37,9 +39,16 @@ impl Visibility {
         }
     }
 
-    /// Records that the log tells of a connection. A mail server in another
-    /// namespace has these, while the samples, five a second, see none.
-    pub fn logged(&mut self, now: Instant) {
+    /// Records that the log tells of a connection. `accepted`: the number of
+    /// connections that this network namespace has accepted so far, on any
+    /// port; `None` if it is unknown. A client can make a connection that is
+    /// too short for a sample, but it is counted there.
+    pub fn logged(&mut self, accepted: Option<u64>, now: Instant) {
+        if accepted.is_none() || self.accepted != accepted {
+            self.accepted = accepted;
+            self.unseen.clear();
+            return;
+        }
         let is_same = |last: &Instant| now.saturating_duration_since(*last) < MINUTE;
         if self.unseen.back().is_some_and(is_same) {
             return;
@@ -103,11 +112,11 @@ mod tests {
         let at = |minutes: u64| start + Duration::from_secs(60 * minutes);
         visibility.sample(LISTENING, at(0));
         // Many lines of one minute may be those of a short connection.
-        (0..1_000).for_each(|_| visibility.logged(at(0)));
+        (0..1_000).for_each(|_| visibility.logged(Some(7), at(0)));
         assert_eq!(visibility.trouble(at(0)), None);
-        (1..19).for_each(|minute| visibility.logged(at(minute)));
+        (1..19).for_each(|minute| visibility.logged(Some(7), at(minute)));
         assert_eq!(visibility.trouble(at(19)), None);
-        visibility.logged(at(23 * 60));
+        visibility.logged(Some(7), at(23 * 60));
         let text = visibility.trouble(at(24 * 60)).unwrap_or_default();
         assert!(
             text.starts_with("connections of the log do not exist"),
@@ -115,7 +124,7 @@ mod tests {
         );
         // The first minute is more than a day ago.
         assert_eq!(visibility.trouble(at(24 * 60 + 1)), None);
-        visibility.logged(at(24 * 60 + 1));
+        visibility.logged(Some(7), at(24 * 60 + 1));
         assert!(visibility.trouble(at(24 * 60 + 1)).is_some());
         let open = Occupancy {
             open: 1,
@@ -123,5 +132,18 @@ mod tests {
         };
         visibility.sample(open, at(24 * 60 + 1));
         assert_eq!(visibility.trouble(at(24 * 60 + 1)), None);
+    }
+
+    #[test]
+    fn connections_that_no_sample_shows_are_counted() {
+        let (start, mut visibility) = (Instant::now(), Visibility::default());
+        let at = |minutes: u64| start + Duration::from_secs(60 * minutes);
+        for minute in 0..40 {
+            visibility.sample(LISTENING, at(minute));
+            visibility.logged(Some(minute), at(minute));
+            assert_eq!(visibility.trouble(at(minute)), None);
+        }
+        (40..80).for_each(|minute| visibility.logged(None, at(minute)));
+        assert_eq!(visibility.trouble(at(80)), None);
     }
 }

@@ -41,6 +41,9 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     }
 }
 
+/// The reason for a near miss that a client can cause.
+pub(crate) const CLIENTS_COMMAND: &str = "it ends in a command that the client chose";
+
 /// Whether `511` follows `error,relay=` at a place where a reply could start:
 /// not inside a word, nor as a port.
 fn looks_rejected(line: &[u8]) -> bool {
@@ -136,7 +139,7 @@ fn until_comma(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 fn skip_fields(rest: &[u8]) -> Result<&[u8], &'static str> {
     let rest = skip_port(rest).ok_or("its port is not a number")?;
     if rest.starts_with(b",msg=") || rest.starts_with(b",ident=\"") {
-        return Err("it ends in a command that the client chose");
+        return Err(CLIENTS_COMMAND);
     }
     let rest = skip_ident(rest).ok_or("its ident is not as Courier writes it")?;
     skip_sender(rest).ok_or("its from and to are not as Courier writes them")

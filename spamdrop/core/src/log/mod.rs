@@ -37,6 +37,7 @@ use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
 
+pub(crate) use courier::CLIENTS_COMMAND;
 pub use needles::Needles;
 pub use pattern::Pattern;
 pub use server::MailServer;

@@ -12,8 +12,10 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Number of minutes that count.
 const MINUTES: u64 = 60;
-/// The fewest connections of a proxy in that time.
+/// The fewest connections of a proxy in that time; fewer tell nothing.
 const LEAST: u32 = 20;
+/// A proxy remains one until its share is below a quarter.
+const REMAINS: u32 = 4;
 /// Maximum number of private addresses that are counted in a minute.
 const CAPACITY: usize = 64;
 
@@ -42,6 +44,7 @@ const fn v6(first: u16, length: u8) -> IpNet {
 #[derive(Debug, Default)]
 pub(crate) struct Proxies {
     minutes: VecDeque<(u64, Minute)>,
+    proxy: Option<IpAddr>,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +73,7 @@ impl Proxies {
     }
 
     /// The private address with more than half of the last hour's connections,
+    /// at least 20. It remains a proxy's until it has less than a quarter of
     /// at least 20.
     pub fn proxy(&mut self, now: Duration) -> Option<IpAddr> {
         let number = now.as_secs() / 60;
@@ -83,9 +87,15 @@ impl Proxies {
                 *private.entry(*addr).or_default() += count;
             }
         }
+        if all < LEAST {
+            return self.proxy;
+        }
+        let share = |addr: &IpAddr| private.get(addr).copied().unwrap_or_default();
+        self.proxy = self.proxy.filter(|addr| share(addr) >= all / REMAINS);
         let is_proxy = |count: u32| count >= LEAST && count > all / 2;
-        let mut found = private.into_iter().filter(|(_, count)| is_proxy(*count));
-        found.next().map(|(addr, _)| addr)
+        let mut found = private.iter().filter(|(_, count)| is_proxy(**count));
+        self.proxy = found.next().map(|(addr, _)| *addr).or(self.proxy);
+        self.proxy
     }
 }
 
@@ -117,11 +127,16 @@ mod tests {
         assert_eq!(proxy(&mut proxies, 59), found);
         record(&mut proxies, "192.0.2.1", 19, 59);
         assert_eq!(proxy(&mut proxies, 59), found);
-        record(&mut proxies, "192.0.2.1", 1, 59);
-        assert_eq!(proxy(&mut proxies, 59), None, "half is not most");
-        record(&mut proxies, "172.17.0.1", 30, 70);
-        assert_eq!(proxy(&mut proxies, 70), found);
+        record(&mut proxies, "192.0.2.1", 41, 59);
+        assert_eq!(proxy(&mut proxies, 59), found, "a quarter");
+        // An hour without connections tells nothing.
+        assert_eq!(proxy(&mut proxies, 130), found);
+        record(&mut proxies, "192.0.2.1", 20, 130);
         assert_eq!(proxy(&mut proxies, 130), None);
+        record(&mut proxies, "172.17.0.1", 20, 131);
+        assert_eq!(proxy(&mut proxies, 131), None, "half is not most");
+        record(&mut proxies, "172.17.0.1", 1, 131);
+        assert_eq!(proxy(&mut proxies, 131), found);
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl Scope {
         self.narrowed(offender.into(), offender).target
     }
 
-    /// The entry that blocks what the administrator gave: `target` as it was
+    /// The entry that blocks the given address or prefix: `target` as it was
     /// parsed, `net` its addresses.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ impl Supervisor {
             (name.clone(), trouble)
         });
         let troubles = troubles.collect();
-        self.watch_traffic(&linked)?;
+        self.watch_traffic(&linked);
         Ok(troubles)
     }
 

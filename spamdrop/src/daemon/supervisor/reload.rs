@@ -58,6 +58,7 @@ impl Supervisor {
         checks::ensure_no_overlap(&config)?;
         warn_of(checks::answer(&config).await?);
         let protected = protect::protected(&settings.filter.allow_file)?;
+        let protected = protect::with_present_addresses(&protected, self.proxy)?;
         let fifo = match &settings.fifo.path {
             Some(path) if Some(path) != self.settings.fifo.path.as_ref() => Some(Fifo::open(path)?),
             _ => None,

@@ -13,11 +13,16 @@ use crate::kernel::attach::Linked;
 impl Supervisor {
     /// Compares the packets that are not IP with all packets, for each
     /// interface that has the filter.
-    ///
-    /// # Errors
-    ///
-    /// The filter's counts cannot be read or prepared.
-    pub(super) fn watch_traffic(&mut self, linked: &[Linked]) -> Result<()> {
+    pub(super) fn watch_traffic(&mut self, linked: &[Linked]) {
+        let trouble = self.unreadable_traffic(linked).unwrap_or_else(|error| {
+            Some(format!(
+                "it is not known whether the packets are IP: {error:#}"
+            ))
+        });
+        self.health.set(Subject::Traffic, trouble);
+    }
+
+    fn unreadable_traffic(&mut self, linked: &[Linked]) -> Result<Option<String>> {
         let interfaces = linked.iter().filter_map(Linked::interface);
         let interfaces: Vec<_> = interfaces.collect();
         let indexes = interfaces.iter().map(|interface| interface.index);
@@ -31,13 +36,11 @@ impl Supervisor {
             received.insert(interface.name.clone(), counts);
         }
         let unreadable = self.not_ip.update(&received, clock::monotonic()).join(", ");
-        let trouble = (!unreadable.is_empty()).then(|| {
+        Ok((!unreadable.is_empty()).then(|| {
             format!(
                 "{unreadable}: nearly all packets are neither IPv4 nor IPv6, so the filter sees no \
                  mail; name the interface that carries IP, such as `ppp0` for PPPoE"
             )
-        });
-        self.health.set(Subject::Traffic, trouble);
-        Ok(())
+        }))
     }
 }

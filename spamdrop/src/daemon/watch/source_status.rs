@@ -1,4 +1,4 @@
-//! The condition of the logs and of what they tell, for `status`.
+//! The condition of the logs, and the proxy that they show, for `status`.
 
 use spamdrop_core::status::SourceState;
 
@@ -21,7 +21,7 @@ impl WatchTask {
         let text = proxy.map(|addr| {
             format!(
                 "most connections of the last hour came from {addr}, a private address: the mail \
-                 server sees a proxy's address instead of the senders', so {addr} is never \
+                 server seems to see a proxy's address instead of the senders', so {addr} is never \
                  blocked; let the proxy pass on the senders' addresses"
             )
         });

@@ -79,7 +79,7 @@ impl Splitting {
             }
             Some(Some(Err(Failed { nets, error }))) => {
                 let text = format!(
-                    "some may be blocked with known or allowlisted senders in them; trying again: {error:#}"
+                    "some IPv6 /64s may still be blocked as a whole although known or allowlisted senders are in them; trying again: {error:#}"
                 );
                 health.raise(Subject::Splits, text);
                 self.due.extend(nets);

@@ -115,11 +115,11 @@ impl Blocklist {
     ) -> Result<()> {
         let mut counted = Counted::default();
         let written = self.write(entries, &mut counted);
-        // The epoch is raised even after an error, because some entries may
-        // have been written.
+        // Both are done even after an error, because some entries may have been
+        // written. The filter skips entries that are not counted.
+        let told = self.count(counted);
         self.raise_epoch()?;
-        self.count(counted)?;
-        written
+        told.and(written)
     }
 
     fn write(
