@@ -201,7 +201,7 @@ impl Tail {
     /// crash leaves the old or the new file; lines delivered since the last
     /// save are delivered again by the next run.
     pub fn begin_save(&mut self) -> Option<impl FnOnce() -> Result<()> + Send + use<>> {
-        let positions = self.read_positions().to_save();
+        let positions = self.read_positions().with_coarse_silences();
         self.saving.as_mut()?.begin(positions)
     }
 

@@ -117,7 +117,7 @@ impl Positions {
     }
 
     /// The positions with silences that change seldom.
-    pub fn to_save(mut self) -> Self {
+    pub fn with_coarse_silences(mut self) -> Self {
         for silence in self.silences.values_mut() {
             *silence = silence.saved();
         }
