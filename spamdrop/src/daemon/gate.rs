@@ -198,7 +198,7 @@ impl GateTask {
         match message {
             GateMessage::Reconfigure(settings) => self.reconfigure(settings),
             GateMessage::Heard(source, evidence) => {
-                if evidence != Evidence::Delivered {
+                if evidence != Evidence::Delivered && self.visibility.is_due(clock::instant()) {
                     let accepted = occupancy::accepted().ok();
                     self.visibility.logged(accepted, clock::instant());
                 }

@@ -25,6 +25,8 @@ pub struct Visibility {
     /// Number of connections that this network namespace has accepted, when
     /// the log last told of one.
     accepted: Option<u64>,
+    /// When [`Visibility::logged`] was called last.
+    last_logged: Option<Instant>,
 }
 
 impl Visibility {
@@ -39,11 +41,20 @@ impl Visibility {
         }
     }
 
+    /// Whether a connection of the log is to be recorded: one a minute is
+    /// enough.
+    #[must_use]
+    pub fn is_due(&self, now: Instant) -> bool {
+        let is_old = |last| now.saturating_duration_since(last) >= MINUTE;
+        self.last_logged.is_none_or(is_old)
+    }
+
     /// Records that the log tells of a connection. `accepted`: the number of
     /// connections that this network namespace has accepted so far, on any
     /// port; `None` if it is unknown. A client can make a connection that is
     /// too short for a sample, but it is counted there.
     pub fn logged(&mut self, accepted: Option<u64>, now: Instant) {
+        self.last_logged = Some(now);
         if accepted.is_none() || self.accepted != accepted {
             self.accepted = accepted;
             self.unseen.clear();
