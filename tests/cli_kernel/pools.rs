@@ -158,7 +158,7 @@ fn a_blocked_64_without_a_recorded_offender_is_unblocked() {
     );
     assert_eq!(site.listed().unwrap(), [OFFENDER]);
     assert_eq!(addresses(&site), 1);
-    // What is exported stays an address alone, whoever else is in its /64.
+    // An exported address stays alone, even if others are in its /64.
     let exported = site.spamdrop(&["export"]).unwrap();
     assert!(
         exported.starts_with(&format!("{OFFENDER}/128 ")),

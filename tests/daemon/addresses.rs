@@ -6,7 +6,7 @@ use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop::lock::WriteLock;
 use spamdrop_core::policy::Changes;
 use spamdrop_lab::client::syn_dropped;
-use spamdrop_lab::dns::{DnsStub, Reply, Rtype};
+use spamdrop_lab::dns::{Reply, Rtype};
 use spamdrop_lab::forger::Forger;
 use spamdrop_lab::wire::{End, wire};
 use spamdrop_lab::{Host, Site};
@@ -22,20 +22,23 @@ fn is_dropped_to(site: &Site, dest: &str) -> bool {
     syn_dropped(&site.world, source, dest.parse().unwrap(), SILENCE).unwrap()
 }
 
-/// A host to which the server forwards.
-fn vm_behind(site: &Site) -> Host {
+/// A virtual machine on the server's interface `vnet0`, with the addresses of
+/// both ends.
+fn vm_on(site: &Site, servers: &[&str], vms: &[&str]) -> Host {
     let vm = Host::new("vm").unwrap();
     let end = |host, interface, addresses| End {
         host,
         interface,
         addresses,
     };
-    wire(
-        &end(&site.server, "vnet0", &["198.51.101.1/24"]),
-        &end(&vm, "eth0", &["198.51.101.2/24"]),
-        1500,
-    )
-    .unwrap();
+    let (ours, theirs) = (end(&site.server, "vnet0", servers), end(&vm, "eth0", vms));
+    wire(&ours, &theirs, 1500).unwrap();
+    vm
+}
+
+/// A host to which the server forwards.
+fn vm_behind(site: &Site) -> Host {
+    let vm = vm_on(site, &["198.51.101.1/24"], &["198.51.101.2/24"]);
     let forward = "echo 1 > /proc/sys/net/ipv4/ip_forward";
     site.server.exec(["sh", "-c", forward]).unwrap();
     ip(&vm, "route add default via 198.51.101.1");
@@ -123,36 +126,16 @@ fn the_crowd_of_a_vm_behind_the_bridge_does_not_move_the_gate() {
     ip(&site.server, "link set eth0 master br0");
     ip(&site.server, "address add 198.51.100.25/24 dev br0");
     ip(&site.server, "link set br0 up");
-    let vm = Host::new("vm").unwrap();
-    let end = |host, interface, addresses| End {
-        host,
-        interface,
-        addresses,
-    };
-    wire(
-        &end(&site.server, "vnet0", &[]),
-        &end(&vm, "eth0", &["198.51.100.77/24"]),
-        1500,
-    )
-    .unwrap();
+    let vm = vm_on(&site, &[], &["198.51.100.77/24"]);
     ip(&site.server, "link set vnet0 master br0");
     for host in [&site.server, &vm] {
         ip(host, "route replace 100.64.0.0/10 via 198.51.100.1");
     }
     ip(&vm, "route add 198.18.0.0/15 via 198.51.100.1");
-    let stub = DnsStub::start(
-        &site.server,
-        "127.0.0.53:0".parse().unwrap(),
-        |_: &str, _| Reply::Absent(300),
-    )
-    .unwrap();
-    let resolv_conf = site.path("resolv.conf");
-    std::fs::write(&resolv_conf, format!("nameserver {}\n", stub.addr())).unwrap();
+    let (stub, zones) = blocklist(&site, |_, _| Reply::Absent(300));
     // One slot: any stranger that counted would fill it.
-    site.configure(&format!(
-        "admit = \"on\"\nslots = 1\nzones = [\"b.example\"]\nresolv_conf = {resolv_conf:?}"
-    ))
-    .unwrap();
+    site.configure(&format!("admit = \"on\"\nslots = 1\n{zones}"))
+        .unwrap();
     let _daemon = site.run().unwrap();
     let _vms_server = vm.run(|| TcpListener::bind("198.51.100.77:25")).unwrap();
     until_status(&site, "/daemon/state/gate/mode", "on");

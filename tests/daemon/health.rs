@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 use spamdrop::lock::{WriteLock, set_verb};
-use spamdrop_lab::dns::{DnsStub, Reply};
 use spamdrop_lab::forger::Forger;
 use spamdrop_lab::tun::{self, Kind};
 
@@ -176,12 +175,8 @@ fn silent_name_servers_and_a_broken_zone_degrade() {
         Reply::Absent(_) if name == listed => Reply::a([127, 0, 0, 2]),
         reply => reply.clone(),
     };
-    let any = "127.0.0.53:0".parse().unwrap();
-    let stub = DnsStub::start(&site.server, any, reply).unwrap();
-    let resolv_conf = site.path("resolv.conf");
-    fs::write(&resolv_conf, format!("nameserver {}\n", stub.addr())).unwrap();
-    let config = format!("zones = [\"b.example\"]\nresolv_conf = {resolv_conf:?}");
-    site.configure(&config).unwrap();
+    let (_stub, zones) = blocklist(&site, reply);
+    site.configure(&zones).unwrap();
     let mut daemon = site.run().unwrap();
     let is_logged = |line: &str| line.contains("no name server has answered for a minute");
     daemon.wait_for(is_logged, Duration::from_secs(75)).unwrap();
@@ -202,10 +197,7 @@ fn nothing_that_a_client_sends_degrades_the_health() {
     let seed = fastrand::u64(..);
     eprintln!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let stub = nonsense_names(&site, random.fork());
-    let resolv_conf = site.path("resolv.conf");
-    fs::write(&resolv_conf, format!("nameserver {}\n", stub.addr())).unwrap();
-    let zones = format!("zones = [\"b.example\"]\nresolv_conf = {resolv_conf:?}");
+    let (_stub, zones) = nonsense_names(&site, random.fork());
     site.configure(&format!("admit = \"on\"\nslots = 4\n{zones}"))
         .unwrap();
     let _daemon = site.run().unwrap();
@@ -237,7 +229,7 @@ fn nothing_that_a_client_sends_degrades_the_health() {
 }
 
 /// A blocklist that works, and names that no server has.
-fn nonsense_names(site: &Site, random: fastrand::Rng) -> DnsStub {
+fn nonsense_names(site: &Site, random: fastrand::Rng) -> (DnsStub, String) {
     let random = Mutex::new(random);
     let answers = move |name: &str, _| match name {
         "2.0.0.127.b.example" => Reply::a([127, 0, 0, 2]),
@@ -248,8 +240,7 @@ fn nonsense_names(site: &Site, random: fastrand::Rng) -> DnsStub {
             Reply::ptr(&letters.collect::<String>())
         }
     };
-    let any = "127.0.0.53:0".parse().unwrap();
-    DnsStub::start(&site.server, any, answers).unwrap()
+    blocklist(site, answers)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `status` names the reasons why refused strangers are not looked up.
 
-use spamdrop_lab::dns::{DnsStub, Reply};
+use spamdrop_lab::dns::Reply;
 
 use super::gate::{LIMIT, SLOTS, crowd, until_strangers_wait};
 use super::*;
@@ -8,14 +8,10 @@ use super::*;
 #[test]
 fn a_refusing_blocklist_and_a_spent_day_are_told() {
     let site = site(|_| {});
-    let any = "127.0.0.53:0".parse().unwrap();
-    let refuse = |_: &str, _| Reply::a([127, 255, 255, 255]);
-    let stub = DnsStub::start(&site.server, any, refuse).unwrap();
-    let resolv_conf = site.path("resolv.conf");
-    std::fs::write(&resolv_conf, format!("nameserver {}\n", stub.addr())).unwrap();
+    let (stub, zones) = blocklist(&site, |_, _| Reply::a([127, 255, 255, 255]));
     // A tenth of the daily look-ups is available at the start: a single one.
     site.configure(&format!(
-        "admit = \"on\"\nslots = {SLOTS}\nzones = [\"b.example\"]\nresolv_conf = {resolv_conf:?}\nmax_lookups_per_day = 10"
+        "admit = \"on\"\nslots = {SLOTS}\n{zones}\nmax_lookups_per_day = 10"
     ))
     .unwrap();
     let daemon = site.run().unwrap();

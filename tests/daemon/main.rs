@@ -27,6 +27,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use spamdrop_lab::dns::{DnsStub, Reply, Rtype};
 use spamdrop_lab::host::Host;
 use spamdrop_lab::site::SERVER4;
 use spamdrop_lab::smtpd::Options;
@@ -127,4 +128,18 @@ fn until_status(site: &Site, pointer: &str, wanted: impl Into<Value>) -> String 
         Ok((json.pointer(pointer) == Some(&wanted)).then_some(text))
     })
     .unwrap()
+}
+
+/// A name server whose answers the test gives, and the settings for the zone
+/// `b.example` in it.
+fn blocklist(
+    site: &Site,
+    answers: impl Fn(&str, Rtype) -> Reply + Send + Sync + 'static,
+) -> (DnsStub, String) {
+    let any = "127.0.0.53:0".parse().unwrap();
+    let stub = DnsStub::start(&site.server, any, answers).unwrap();
+    let resolv_conf = site.path("resolv.conf");
+    std::fs::write(&resolv_conf, format!("nameserver {}\n", stub.addr())).unwrap();
+    let settings = format!("zones = [\"b.example\"]\nresolv_conf = {resolv_conf:?}");
+    (stub, settings)
 }

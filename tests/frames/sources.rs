@@ -122,7 +122,7 @@ const OURS: [&str; 4] = [
     "2001:db8:26::/48",
 ];
 
-/// In the order of what they drop.
+/// In the order of the packets that they drop: the last drops most.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     Expired,

@@ -1,19 +1,19 @@
 //! A mail server with the filter on its link, observed from the world.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 use spamdrop_lab::client::{socket, syn_dropped};
 use spamdrop_lab::interfaces::ensure_true;
-use spamdrop_lab::site::{SERVER4, SERVER6, WORLD4, WORLD6};
+use spamdrop_lab::site::{WORLD4, WORLD6, dest};
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Daemon, Host, Site};
 
 use super::link::{Link, ip};
 
-/// What a SYN that is let through needs at most, with a repetition or two.
+/// Maximum time until a SYN that passes is answered, with a repetition or two.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(7);
 /// How long a SYN stays without an answer if it is dropped. That it was
 /// dropped, and is not late, is seen by the entry's hits.
@@ -65,7 +65,7 @@ impl Mail {
         mail
     }
 
-    /// Starts the daemon, blocks two senders, and compares what happens to them
+    /// Starts the daemon, blocks two senders, and compares their fate
     /// with the guide's row.
     pub fn ensure_row(&mut self, row: &str) {
         self.daemon = Some(self.site.run().unwrap());
@@ -93,7 +93,7 @@ impl Mail {
         }
     }
 
-    /// What `ip link` shows of the interface.
+    /// The output of `ip link` for the interface.
     pub fn links(&self) -> String {
         let show = ["ip", "link", "show", self.interface];
         self.site.server.exec(show).unwrap()
@@ -124,7 +124,7 @@ impl Mail {
         serde_json::from_str(&self.site.spamdrop(args).unwrap()).unwrap()
     }
 
-    /// What the daemon has said so far.
+    /// The daemon's output so far.
     pub fn log(&self) -> String {
         self.daemon.as_ref().map(Daemon::output).unwrap_or_default()
     }
@@ -173,14 +173,4 @@ impl Mail {
             .as_u64()
             .unwrap()
     }
-}
-
-/// The server's address of the same family.
-fn dest(source: IpAddr) -> SocketAddr {
-    let addr: IpAddr = if source.is_ipv4() {
-        SERVER4.into()
-    } else {
-        SERVER6.into()
-    };
-    SocketAddr::new(addr, 25)
 }

@@ -53,7 +53,7 @@ const MAN: [(&str, &str); 1] = [("man", "man-db")];
 /// The command that builds libFuzzer, with its Debian package.
 const CXX: [(&str, &str); 1] = [("c++", "g++")];
 
-/// The emulator, and what builds the systems that it boots. Every Debian has
+/// The emulator, and the tool that builds the systems that it boots. Every Debian has
 /// e2fsprogs and xz-utils, unless they were removed.
 const EMULATION: [(&str, &str); 5] = [
     ("ip", "iproute2"),
@@ -124,7 +124,7 @@ pub fn tools() -> Result<()> {
     packages(&TOOLS)
 }
 
-/// Installs the emulator, and what builds its guests.
+/// Installs the emulator, and the tool that builds its guests.
 ///
 /// # Errors
 ///

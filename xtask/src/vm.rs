@@ -60,7 +60,7 @@ struct Place {
 ///
 /// # Errors
 ///
-/// The system cannot be built. What happens in a guest is in the tally.
+/// The system cannot be built. The tally counts the tests of the guests.
 pub fn test(program: &Path, full: bool) -> Result<Tally> {
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     let place = Place {

@@ -173,7 +173,7 @@ pub(super) fn held(peers: &HashSet<IpAddr>) -> HashSet<Target> {
     peers.flat_map(Target::covering).collect()
 }
 
-/// What a block by hand covers. The known senders matter only to IPv6.
+/// The addresses and /64s that limit a block by hand. The known senders matter only to IPv6.
 ///
 /// # Errors
 ///

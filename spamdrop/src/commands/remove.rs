@@ -63,7 +63,7 @@ fn inside(blocklist: &Blocklist, addresses: &Addresses) -> Result<HashMap<Target
     Ok(inside)
 }
 
-/// The entries that block what is given: an IPv6 address may have one of its
+/// The entries that block the given target: an IPv6 address may have one of its
 /// own and one of its /64, and a /64 those of its addresses.
 fn targets(given: &Given, inside: &HashMap<Target, Vec<Target>>) -> Vec<Target> {
     match given.target {
@@ -75,7 +75,7 @@ fn targets(given: &Given, inside: &HashMap<Target, Vec<Target>>) -> Vec<Target> 
     }
 }
 
-/// Names the removed entries that are not what the word says.
+/// Names the removed entries that differ from the given word.
 fn write_other_targets(
     out: &mut impl Write,
     word: &str,

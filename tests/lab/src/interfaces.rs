@@ -1,4 +1,4 @@
-//! The guide's table of interfaces, which tests compare with what they see.
+//! The guide's table of interfaces, which tests compare with the running kernel.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ pub struct Row {
     pub interface: String,
     /// How it is attached by each kernel: `native`, `generic` or `refused`.
     attached: [String; 2],
-    /// What happens to a blocked sender's packets: `dropped` or `passed`.
+    /// The fate of a blocked sender's packets: `dropped` or `passed`.
     pub fate: String,
 }
 

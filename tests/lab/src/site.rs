@@ -381,7 +381,8 @@ fn connect_by_nat(server: &Host, world: &Host) -> Result<Host> {
 }
 
 /// The server's address of the same family as `source`.
-fn dest(source: IpAddr) -> SocketAddr {
+#[must_use]
+pub fn dest(source: IpAddr) -> SocketAddr {
     let addr: IpAddr = if source.is_ipv4() {
         SERVER4.into()
     } else {

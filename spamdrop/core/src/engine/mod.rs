@@ -99,7 +99,7 @@ impl Engine {
         self.scope.known = known;
     }
 
-    /// What a block covers.
+    /// The addresses and /64s that limit a block.
     #[must_use]
     pub fn scope(&self) -> &Scope {
         &self.scope

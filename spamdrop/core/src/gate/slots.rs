@@ -2,7 +2,7 @@
 
 use crate::courier::esmtpd::DEFAULT_SLOTS;
 
-/// The number of slots, and what is wrong with it.
+/// The number of slots, and the problem with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slots {
     /// The number; Courier's default while it is unknown.

@@ -41,15 +41,16 @@ impl Visibility {
         }
     }
 
-    /// Whether a connection of the log is to be recorded: one a minute is
-    /// enough.
+    /// Whether the next connection of the log is to be recorded: one a minute,
+    /// because many lines of one minute may be those of a short connection.
     #[must_use]
     pub fn is_due(&self, now: Instant) -> bool {
         let is_old = |last| now.saturating_duration_since(last) >= MINUTE;
         self.last_logged.is_none_or(is_old)
     }
 
-    /// Records that the log tells of a connection. `accepted`: the number of
+    /// Records that the log tells of a connection, if that
+    /// [is due](Self::is_due). `accepted`: the number of
     /// connections that this network namespace has accepted so far, on any
     /// port; `None` if it is unknown. A client can make a connection that is
     /// too short for a sample, but it is counted there.
@@ -58,10 +59,6 @@ impl Visibility {
         if accepted.is_none() || self.accepted != accepted {
             self.accepted = accepted;
             self.unseen.clear();
-            return;
-        }
-        let is_same = |last: &Instant| now.saturating_duration_since(*last) < MINUTE;
-        if self.unseen.back().is_some_and(is_same) {
             return;
         }
         self.unseen.push_back(now);
@@ -122,9 +119,10 @@ mod tests {
         let (start, mut visibility) = (Instant::now(), Visibility::default());
         let at = |minutes: u64| start + Duration::from_secs(60 * minutes);
         visibility.sample(LISTENING, at(0));
-        // Many lines of one minute may be those of a short connection.
-        (0..1_000).for_each(|_| visibility.logged(Some(7), at(0)));
-        assert_eq!(visibility.trouble(at(0)), None);
+        visibility.logged(Some(7), at(0));
+        assert!(!visibility.is_due(at(1) - Duration::from_nanos(1)));
+        assert!(visibility.is_due(at(1)));
+        visibility.logged(Some(7), at(0));
         (1..19).for_each(|minute| visibility.logged(Some(7), at(minute)));
         assert_eq!(visibility.trouble(at(19)), None);
         visibility.logged(Some(7), at(23 * 60));

@@ -76,7 +76,7 @@ impl Default for Protected {
     }
 }
 
-/// What to change in a copy of the protected prefixes.
+/// The changes to make in a copy of the protected prefixes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Prefixes that are no longer protected.

@@ -1,4 +1,4 @@
-//! What a block covers. An IPv6 sender is blocked by its /64, because a host
+//! The addresses that a block covers. An IPv6 sender is blocked by its /64, because a host
 //! usually has a whole one; but a /64 that also holds a protected address or a
 //! known sender is a pool of several hosts, so only the offender is blocked.
 
@@ -99,7 +99,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What is blocked for a given address or prefix.
+/// The entry to block for a given address or prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// The entry.
@@ -109,7 +109,7 @@ pub struct Choice {
     pub neighbour: Option<Neighbour>,
 }
 
-/// The addresses and /64s that limit what a block covers. A clone is cheap.
+/// The addresses and /64s that limit a block. A clone is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     /// The addresses that are never blocked.

@@ -1,5 +1,6 @@
 //! The addresses that must not be blocked, or not with their whole /64.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -62,9 +63,7 @@ impl Supervisor {
             self.change_addresses(&lock)?;
             return Ok(true);
         }
-        let protected = protect::protected(&filter.allow_file)
-            .and_then(|protected| protect::with_present_addresses(&protected, self.proxy));
-        match protected {
+        match self.read_protected(&filter.allow_file) {
             Ok(protected) => self.change_allowlist(&lock, protected)?,
             Err(error) => {
                 self.change_addresses(&lock)?;
@@ -73,6 +72,19 @@ impl Supervisor {
         }
         self.rereads_allowlist = false;
         Ok(true)
+    }
+
+    /// Reads the allowlist, the machine's addresses, and adds the proxy.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`protect::protected`].
+    pub(super) fn read_protected(&self, allow_file: &Path) -> Result<Protected> {
+        let protected = protect::protected(allow_file)?;
+        match self.proxy {
+            None => Ok(protected),
+            proxy => protect::with_present_addresses(&protected, proxy),
+        }
     }
 
     fn change_allowlist(&mut self, lock: &WriteLock, protected: Protected) -> Result<()> {

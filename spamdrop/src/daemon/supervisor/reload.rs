@@ -17,7 +17,6 @@ use crate::daemon::watch::WatchMessage;
 use crate::fifo::Fifo;
 use crate::install::{self, Installed};
 use crate::lock::WriteLock;
-use crate::protect;
 use spamdrop_core::nat64;
 use spamdrop_core::policy::Protected;
 
@@ -57,8 +56,7 @@ impl Supervisor {
         );
         checks::ensure_no_overlap(&config)?;
         warn_of(checks::answer(&config).await?);
-        let protected = protect::protected(&settings.filter.allow_file)?;
-        let protected = protect::with_present_addresses(&protected, self.proxy)?;
+        let protected = self.read_protected(&settings.filter.allow_file)?;
         let fifo = match &settings.fifo.path {
             Some(path) if Some(path) != self.settings.fifo.path.as_ref() => Some(Fifo::open(path)?),
             _ => None,
