@@ -6,7 +6,7 @@
 
 use crate::counter::Counters;
 use crate::entry::{AllowEntry, CidrEntry, Destination, Entry, Origin};
-use crate::gate::{Gate, GateStats, KnownSender, RECENT_SYN_SLOTS, RecentSyn, Verdict};
+use crate::gate::{Gate, GateStats, KnownSender, NextAdmit, Verdict};
 use crate::names;
 use crate::recent_drop::{LINES, Line};
 use crate::settings::Settings;
@@ -22,7 +22,9 @@ pub const PREFIXES: u32 = 1 << 20;
 pub const VERDICTS: u32 = 1 << 17;
 /// Capacity of the `not_ip` map, in interfaces.
 pub const INTERFACES: u32 = 64;
-/// Bytes of the ring buffer; enough for about 2,700 requests.
+/// Capacity of the `next_admits` map, in sources.
+pub const NEXT_ADMITS: u32 = 1 << 10;
+/// Bytes of the ring buffer; enough for 2,048 requests.
 pub const LOOKUP_REQUEST_BYTES: u32 = 1 << 16;
 
 /// `BPF_F_NO_PREALLOC`: elements take memory only while they exist.
@@ -173,12 +175,7 @@ pub const MAPS: [MapSpec; 22] = [
     MapSpec::lru::<[u8; 8], Verdict>(names::VERDICTS, Room::Fixed(VERDICTS)),
     MapSpec::single::<Gate>(names::GATE, MapKind::Array),
     MapSpec::single::<GateStats>(names::GATE_STATS, MapKind::Array),
-    MapSpec::new::<u32, RecentSyn>(
-        names::RECENT_SYNS,
-        MapKind::Array,
-        0,
-        Room::Fixed(RECENT_SYN_SLOTS),
-    ),
+    MapSpec::hash::<[u8; 8], NextAdmit>(names::NEXT_ADMITS, Room::Fixed(NEXT_ADMITS)),
     MapSpec::new::<u32, u32>(names::RESPONDER, MapKind::SockMap, 0, Room::Fixed(2)),
     MapSpec::new::<(), ()>(
         names::LOOKUP_REQUESTS,

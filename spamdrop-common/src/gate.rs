@@ -27,9 +27,11 @@ pub const fn responder_bit(v6: bool) -> u32 {
 
 /// Number of classes of strangers.
 pub const CLASSES: usize = 3;
-/// In each period of this length, one stranger of each class is admitted, even
-/// if the server is full.
-pub const STARVATION_PERIOD: Duration = Duration::from_secs(10);
+/// The share of SYNs that become connections, in this unit: 1 is
+/// `SHARE_ONE`. A flood may send 400,000 SYNs per second, so a share has many
+/// digits.
+pub const SHARE_ONE: u32 = 1 << SHARE_BITS;
+const SHARE_BITS: u32 = 30;
 
 /// The gate, as the daemon last set it: the only value of the `gate` map. The
 /// filter only reads it. The kernel creates it as all zeros, which is an open
@@ -43,25 +45,24 @@ pub struct Gate {
     pub admitted: u64,
     /// A [`GateMode`] as a number.
     pub mode: u32,
-    /// Number of connections that the server held.
+    /// Number of connections that the server held, and those that were expected
+    /// of the handshakes under way.
     pub open: u32,
     /// A class waits while the server holds at least this many connections.
     /// Class 0 (the best) has the highest limit.
     pub limits: [u32; CLASSES],
-    /// 1: many SYNs do not become connections (a flood), so the gate considers
-    /// only repeated SYNs.
-    pub flooded: u32,
+    /// The part of a connection that each SYN counts until the next count of
+    /// connections, in units of 1 / [`SHARE_ONE`]: the share of recent SYNs
+    /// that became connections.
+    pub share: u32,
     /// The address families in which a responder takes the connections of
     /// listed senders: [`RESPONDER_IPV4`], [`RESPONDER_IPV6`].
     pub responders: u32,
-    /// A secret, so that senders cannot compute which SYNs share a slot of
-    /// `recent_syns`.
-    pub seed: u32,
     /// Reserved for later fields, whose 0 must keep today's behaviour: 0.
-    pub reserved: [u64; 4],
+    pub reserved: [u32; 9],
 }
 
-/// Counters and state of the filter's gate: the only value of the `gate_stats`
+/// Counters of the filter's gate: the only value of the `gate_stats`
 /// map, shared by all CPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -71,17 +72,12 @@ pub struct GateStats {
     /// Part of `admitted`: SYNs of known or allowlisted senders while strangers
     /// had to wait.
     pub known_or_allowed: u64,
-    /// Part of `admitted`: SYNs that were admitted so that no class starves.
+    /// Part of `admitted`: SYNs of sources in the `next_admits` map.
     pub starvation_admits: u64,
     /// SYNs that were refused, or would have been in observe mode, by class.
     pub refused: [u64; CLASSES],
-    /// First SYNs that were ignored because of a flood.
-    pub unconfirmed: u64,
-    /// The time from which the next stranger of each class is admitted, even if
-    /// the server is full; see [`starvation_admit`].
-    pub next_starvation_admit: [MonotonicNs; CLASSES],
     /// Reserved for later fields: 0.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 10],
 }
 
 /// The mode of the gate.
@@ -143,13 +139,21 @@ impl Gate {
     }
 
     /// An estimate of the connections that the server holds, given the current
-    /// count of admitted SYNs.
+    /// count of admitted SYNs. Only SYNs that become connections take a slot,
+    /// so forged ones do not close the gate.
     #[inline(always)]
     #[must_use]
     pub const fn held(&self, admitted: u64) -> u64 {
         // Negative if the gate was set after `admitted` was read.
         let since = admitted.wrapping_sub(self.admitted) as i64;
-        self.open as u64 + if since > 0 { since as u64 } else { 0 }
+        let since = if since > u32::MAX as i64 {
+            u32::MAX as u64
+        } else if since > 0 {
+            since as u64
+        } else {
+            0
+        };
+        self.open as u64 + ((since * self.share as u64) >> SHARE_BITS)
     }
 
     /// Whether a class is admitted at this number of connections.
@@ -174,22 +178,6 @@ pub const fn stranger_class(near_known: bool, standing: Option<Standing>, ttl: u
         Some(Standing::Unlisted) => 1 - unixlike as usize,
         Some(Standing::Unnamed) => 1,
         None => 2 - unixlike as usize,
-    }
-}
-
-/// Decides whether a stranger above the limit of its class is admitted at
-/// `now`, so that the class does not starve. If so, returns the new value of
-/// the class's [`GateStats::next_starvation_admit`]; `next` is the old value.
-#[inline(always)]
-#[must_use]
-pub const fn starvation_admit(next: MonotonicNs, now: MonotonicNs) -> Option<MonotonicNs> {
-    // A class without strangers for a long time may save up one more.
-    let saved = now.minus(STARVATION_PERIOD);
-    let due = if next.ns() > saved.ns() { next } else { saved };
-    if due.ns() <= now.ns() {
-        Some(due.plus(STARVATION_PERIOD))
-    } else {
-        None
     }
 }
 
@@ -296,89 +284,42 @@ pub const fn net_key(v6: bool, key: [u8; 8]) -> [u8; 8] {
     }
 }
 
-/// A source whose class has to wait: a record of the `lookup_requests` ring
-/// buffer.
+/// A SYN whose class has to wait: a record of the `lookup_requests` ring buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct LookupRequest {
     /// The address; IPv4 as `::ffff:a.b.c.d`.
     pub source: [u8; 16],
+    /// The SYN's sequence number. Together with the source and its port, it
+    /// shows whether a SYN is a repetition.
+    pub sequence: u32,
+    /// The SYN's source port.
+    pub source_port: u16,
+    /// The stranger's class.
+    pub class: u8,
     /// 1: a verdict exists already; 0: the daemon should look the source up.
-    pub has_verdict: u32,
+    pub has_verdict: u8,
 }
 
-/// Slots of `recent_syns`; a power of two.
-pub const RECENT_SYN_SLOTS: u32 = 1 << 17;
-/// The unit of [`RecentSyn::seen`]: an eighth of a second.
-const SYN_TICK: u64 = SECOND / 8;
-/// How long a SYN is remembered: 16 s. Common systems wait at most six seconds
-/// before the second retransmission, and the kernel may be late.
-const SYN_KEPT: u32 = 16 * 8;
-/// The shortest pause, in ticks, after which a SYN counts as repeated: 3/4 s.
-/// No common system repeats a SYN within a second.
-const SYN_PAUSE: u32 = 6;
-
-/// A SYN that was seen during a flood.
+/// The value of the `next_admits` map: a source that has waited, and whose next
+/// SYN is admitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct RecentSyn {
-    /// The bits of the SYN's hash that do not select the slot; never 0 in a
-    /// used slot.
-    pub tag: u32,
-    /// When it was seen, in units of an eighth of a second.
-    pub seen: u32,
-}
-
-impl RecentSyn {
-    /// The slot of a SYN, and the value to store there.
-    #[inline(always)]
-    #[must_use]
-    pub const fn locate(
-        key: [u8; 8],
-        source_port: u16,
-        sequence: u32,
-        seed: u32,
-        now: MonotonicNs,
-    ) -> (u32, Self) {
-        let mut hash = u64::from_ne_bytes(key) ^ ((seed as u64) << 32 | seed as u64);
-        hash = mix(hash) ^ ((source_port as u64) << 32 | sequence as u64);
-        hash = mix(hash ^ seed as u64);
-        let syn = Self {
-            tag: (hash >> 32) as u32 | 1,
-            seen: (now.ns() / SYN_TICK) as u32,
-        };
-        (hash as u32 & (RECENT_SYN_SLOTS - 1), syn)
-    }
-
-    /// Whether this SYN repeats the last SYN of its slot, after a pause that a
-    /// kernel's retransmission takes.
-    #[inline(always)]
-    #[must_use]
-    pub const fn repeats(self, last: Self) -> bool {
-        let pause = self.seen.wrapping_sub(last.seen);
-        self.tag == last.tag && pause >= SYN_PAUSE && pause <= SYN_KEPT
-    }
-}
-
-/// The finaliser of splitmix64: each input bit flips half of the output bits on
-/// average.
-#[inline(always)]
-const fn mix(mut hash: u64) -> u64 {
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
+pub struct NextAdmit {
+    /// The last nanosecond at which a SYN is admitted; 0 after one was.
+    pub until: MonotonicNs,
 }
 
 const _: () = assert!(size_of::<Gate>() == 80);
 const _: () = assert!(size_of::<GateStats>() == 128);
 const _: () = assert!(size_of::<KnownSender>() == 8);
 const _: () = assert!(size_of::<Verdict>() == 24);
-const _: () = assert!(size_of::<LookupRequest>() == 20);
-const _: () = assert!(size_of::<RecentSyn>() == 8);
+const _: () = assert!(size_of::<LookupRequest>() == 24);
+const _: () = assert!(size_of::<NextAdmit>() == 8);
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Gate, GateStats, KnownSender, LookupRequest, RecentSyn, Verdict};
+    use super::{Gate, GateStats, KnownSender, LookupRequest, NextAdmit, Verdict};
 
     // SAFETY: repr(C) without padding (sizes asserted above), integers only.
     unsafe impl aya::Pod for Gate {}
@@ -391,7 +332,7 @@ mod pod {
     // SAFETY: as above.
     unsafe impl aya::Pod for LookupRequest {}
     // SAFETY: as above.
-    unsafe impl aya::Pod for RecentSyn {}
+    unsafe impl aya::Pod for NextAdmit {}
 }
 
 #[cfg(test)]

@@ -67,11 +67,12 @@ pub const KNOWN_NETS: &str = "known_nets";
 ///
 /// [`source_key`]: crate::gate::source_key [`Verdict`]: crate::gate::Verdict
 pub const VERDICTS: &str = "verdicts";
-/// Ring buffer of [`LookupRequest`](crate::gate::LookupRequest)s: sources whose
+/// Ring buffer of [`LookupRequest`](crate::gate::LookupRequest)s: SYNs whose
 /// class has to wait.
 pub const LOOKUP_REQUESTS: &str = "lookup_requests";
-/// Array of [`RecentSyn`](crate::gate::RecentSyn)s, used during a flood.
-pub const RECENT_SYNS: &str = "recent_syns";
+/// Source ([`source_key`](crate::gate::source_key)) →
+/// [`NextAdmit`](crate::gate::NextAdmit): strangers that have waited.
+pub const NEXT_ADMITS: &str = "next_admits";
 
 /// The responder's listening sockets, if there are any.
 pub const RESPONDER: &str = "responder";

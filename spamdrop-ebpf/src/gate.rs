@@ -3,20 +3,15 @@
 use spamdrop_common::{
     counter::Reason,
     gate::{
-        CLASSES, Gate, GateMode, GateStats, RecentSyn, Standing, net_key, source_key,
-        starvation_admit, stranger_class,
+        CLASSES, Gate, GateMode, GateStats, LookupRequest, Standing, net_key, source_key,
+        stranger_class,
     },
     packet::Segment,
     settings::Settings,
     time::MonotonicNs,
 };
 
-use crate::{
-    clock,
-    destination::Received,
-    maps,
-    touch::{add_one, exchange},
-};
+use crate::{clock, destination::Received, maps, touch::add_one};
 
 /// The fate of a new connection from a source that is not blocked; `otherwise`
 /// if the gate does not intervene. A connection to another host takes no slot
@@ -115,71 +110,41 @@ fn decide(segment: &Segment, gate: &Gate, stats: *mut GateStats, now: MonotonicN
     }
     // SAFETY: `stats` points into the map.
     let held = gate.held(unsafe { (&raw const (*stats).admitted).read_volatile() });
-    if gate.flooded == 0 && gate.admits(CLASSES - 1, held) {
+    if gate.admits(CLASSES - 1, held) {
         return Outcome::Admitted;
     }
     if is_known_or_allowed() {
         return Outcome::KnownOrAllowed;
-    }
-    if gate.flooded != 0 && !is_repeated(segment, key, gate.seed, now) {
-        // SAFETY: as above.
-        add_one(unsafe { &raw mut (*stats).unconfirmed });
-        return Outcome::Refused;
     }
     let standing = verdict.and_then(|verdict| verdict.standing(now));
     let class = class(segment, key, standing);
     if gate.admits(class, held) {
         return Outcome::Admitted;
     }
-    maps::request_lookup(full_address(segment), standing.is_some());
-    admit_or_refuse(stats, class, now)
+    // SAFETY: as above, and `class` is less than `CLASSES`.
+    let (starvation_admits, refused) = unsafe {
+        let refused = (&raw mut (*stats).refused).cast::<u64>();
+        (&raw mut (*stats).starvation_admits, refused.add(class))
+    };
+    if maps::take_next_admit(key, now) {
+        add_one(starvation_admits);
+        return Outcome::Admitted;
+    }
+    maps::request_lookup(LookupRequest {
+        source: full_address(segment),
+        sequence: segment.sequence,
+        source_port: segment.source_port,
+        class: class as u8,
+        has_verdict: standing.is_some().into(),
+    });
+    add_one(refused);
+    Outcome::Refused
 }
 
 #[inline(always)]
 fn class(segment: &Segment, key: [u8; 8], standing: Option<Standing>) -> usize {
     let near_known = maps::is_near_known(net_key(segment.v6, key));
     stranger_class(near_known, standing, segment.ttl) % CLASSES
-}
-
-/// Above the limit of its class, a stranger is admitted only to keep the class
-/// from starving.
-#[inline(always)]
-fn admit_or_refuse(stats: *mut GateStats, class: usize, now: MonotonicNs) -> Outcome {
-    // SAFETY: `stats` points into the map, and `class` is less than `CLASSES`.
-    let (next_admit, refused) = unsafe {
-        let next_admits = (&raw mut (*stats).next_starvation_admit).cast::<u64>();
-        let refused = (&raw mut (*stats).refused).cast::<u64>();
-        (next_admits.add(class), refused.add(class))
-    };
-    // SAFETY: as above.
-    let next = unsafe { next_admit.read_volatile() };
-    if let Some(then) = starvation_admit(MonotonicNs::from_ns(next), now)
-        && exchange(next_admit, next, then.ns())
-    {
-        // SAFETY: as above.
-        add_one(unsafe { &raw mut (*stats).starvation_admits });
-        return Outcome::Admitted;
-    }
-    add_one(refused);
-    Outcome::Refused
-}
-
-/// Whether the same SYN was seen recently; remembers it. Senders of forged SYNs
-/// seldom repeat one. A forged SYN that is repeated gains no more than a sender
-/// with one connection.
-#[inline(always)]
-fn is_repeated(segment: &Segment, key: [u8; 8], seed: u32, now: MonotonicNs) -> bool {
-    let (slot, syn) = RecentSyn::locate(key, segment.source_port, segment.sequence, seed, now);
-    let Some(cell) = maps::recent_syn(slot) else {
-        return true;
-    };
-    // SAFETY: the pointer is into the map, and every bit pattern is valid. A
-    // torn read only confuses one SYN with another.
-    unsafe {
-        let last = cell.read_volatile();
-        cell.write_volatile(syn);
-        syn.repeats(last)
-    }
 }
 
 /// The full address; IPv4 as `::ffff:a.b.c.d`.

@@ -12,11 +12,12 @@ use spamdrop_common::{
     action::decides,
     counter::{Counters, Reason},
     entry::{AllowEntry, CidrEntry, Destination, Entry, Origin},
-    gate::{Gate, GateStats, KnownSender, LookupRequest, RECENT_SYN_SLOTS, RecentSyn, Verdict},
+    gate::{Gate, GateStats, KnownSender, LookupRequest, NextAdmit, Verdict},
     names::{RESPONDER4, RESPONDER6},
     packet::Segment,
     recent_drop::{LINES, Line},
     settings::Settings,
+    time::MonotonicNs,
 };
 
 use crate::{clock, touch};
@@ -57,8 +58,9 @@ static VERDICTS: LruHashMap<[u8; 8], Verdict, VERDICT_COUNT> = LruHashMap::new()
 static GATE: Array<Gate, 1> = Array::new();
 #[btf_map(name = "gate_stats")]
 static GATE_STATS: Array<GateStats, 1> = Array::new();
-#[btf_map(name = "recent_syns")]
-static RECENT_SYNS: Array<RecentSyn, { RECENT_SYN_SLOTS as usize }> = Array::new();
+#[btf_map(name = "next_admits")]
+static NEXT_ADMITS: HashMap<[u8; 8], NextAdmit, { abi::NEXT_ADMITS as usize }, NO_PREALLOC> =
+    HashMap::new();
 #[btf_map(name = "lookup_requests")]
 // Without a type, because libbpf refuses a ring buffer that has one.
 static LOOKUP_REQUESTS: RingBuf<(), { LOOKUP_REQUEST_BYTES as usize }> = RingBuf::new();
@@ -91,9 +93,6 @@ pub fn count(reason: Reason) {
     }
 }
 
-/// The entry that decides about the source, except prefixes. Even an empty map
-/// would cost each clean sender a look-up, so that of the IPv6 addresses is
-/// skipped while it is empty.
 /// Counts a packet of an interface that is not IP, if the daemon watches it.
 #[inline(always)]
 pub fn count_not_ip(interface: u32) {
@@ -102,6 +101,9 @@ pub fn count_not_ip(interface: u32) {
     }
 }
 
+/// The entry that decides about the source, except prefixes. Even an empty map
+/// would cost each clean sender a look-up, so that of the IPv6 addresses is
+/// skipped while it is empty.
 #[inline(always)]
 pub fn blocked(settings: &Settings, segment: &Segment) -> Option<*mut Entry> {
     if segment.v6 {
@@ -213,9 +215,16 @@ pub fn gate_stats() -> Option<*mut GateStats> {
     GATE_STATS.get_ptr_mut(0)
 }
 
+/// Whether the next SYN of this source is to be admitted at `now`. Only one SYN
+/// gets this answer.
 #[inline(always)]
-pub fn recent_syn(slot: u32) -> Option<*mut RecentSyn> {
-    RECENT_SYNS.get_ptr_mut(slot)
+pub fn take_next_admit(key: [u8; 8], now: MonotonicNs) -> bool {
+    let Some(admit) = NEXT_ADMITS.get_ptr_mut(key) else {
+        return false;
+    };
+    // SAFETY: the look-up returned the pointer, and every bit pattern is valid.
+    let until = unsafe { admit.cast::<u64>().read_volatile() };
+    until >= now.ns() && touch::exchange(admit.cast(), until, 0)
 }
 
 #[inline(always)]
@@ -240,16 +249,12 @@ pub fn verdict(key: [u8; 8]) -> Option<Verdict> {
         .map(|verdict| unsafe { verdict.read_volatile() })
 }
 
-/// Reports a source to the daemon. Does nothing while the ring buffer is full.
+/// Reports a SYN to the daemon. Does nothing while the ring buffer is full.
 #[inline(always)]
-pub fn request_lookup(source: [u8; 16], has_verdict: bool) {
-    if let Some(mut request) = LOOKUP_REQUESTS.reserve_untyped(0) {
-        let has_verdict = has_verdict.into();
-        request.write(LookupRequest {
-            source,
-            has_verdict,
-        });
-        request.submit(0);
+pub fn request_lookup(request: LookupRequest) {
+    if let Some(mut entry) = LOOKUP_REQUESTS.reserve_untyped(0) {
+        entry.write(request);
+        entry.submit(0);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 
-use spamdrop::kernel::occupancy;
+use spamdrop::kernel::occupancy::ConnectionCounter;
 use spamdrop_lab::forger::Forger;
 use spamdrop_lab::site::SERVER4;
 
@@ -55,9 +55,9 @@ fn half_a_connection_of_a_listed_sender_takes_no_slot() {
         forger.syn(source, 4711, 64).unwrap();
     }
     let seen = |answered: Option<IpAddr>| {
-        let count = move || occupancy::count(25, |peer| Some(peer) == answered);
-        let seen = lab.site.server.run(count).unwrap();
-        seen.open + seen.unanswered
+        let is_answered = move |peer| Some(peer) == answered;
+        let count = move || ConnectionCounter::default().count(25, is_answered);
+        lab.site.server.run(count).unwrap().pending
     };
     until("both SYNs", SOON, || Ok((seen(None) == 2).then_some(()))).unwrap();
     assert_eq!(seen(Some(listed.into())), 1);

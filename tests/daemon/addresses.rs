@@ -109,7 +109,6 @@ fn gate_figures(site: &Site) -> (Value, u64) {
         "known_or_allowed",
         "starvation_admits",
         "refused",
-        "unconfirmed",
     ];
     let figures = figures.map(|name| gate[name].clone());
     let stats: Value = serde_json::from_str(&site.spamdrop(&["stats", "--json"]).unwrap()).unwrap();

@@ -10,14 +10,14 @@ fn a_source_is_asked_about_once() {
     let servers = [lab.stub.addr()];
     block_on(async move {
         assert_eq!(lookups.texts()(addr), None);
-        assert_eq!(lookups.ask(addr), Asked::Started);
-        assert_eq!(lookups.ask(addr), Asked::UnderWay);
+        assert_eq!(lookups.ask(addr, Urgency::Waiting), Asked::Started);
+        assert_eq!(lookups.ask(addr, Urgency::Waiting), Asked::UnderWay);
         assert_eq!(
-            lookups.ask("::ffff:192.0.2.9".parse().unwrap()),
+            lookups.ask("::ffff:192.0.2.9".parse().unwrap(), Urgency::Waiting),
             Asked::UnderWay
         );
         let first = lookups.next().await;
-        let Asked::Known(again) = lookups.ask(addr) else {
+        let Asked::Known(again) = lookups.ask(addr, Urgency::Waiting) else {
             panic!("not remembered");
         };
         assert!(again.ttl <= first.ttl);
@@ -25,7 +25,7 @@ fn a_source_is_asked_about_once() {
         assert_eq!(lookups.texts()(addr), first.text);
         lookups.reconfigure(rules(&["none.example"]), Resolver::new(&servers), 0);
         assert_eq!(lookups.texts()(addr), None);
-        assert_eq!(lookups.ask(addr), Asked::Started);
+        assert_eq!(lookups.ask(addr, Urgency::Waiting), Asked::Started);
         assert_eq!(lookups.next().await.standing, Some(Standing::Unnamed));
     });
     assert_eq!(lab.stub.asked(QUESTION, Rtype::A), 1);
@@ -40,7 +40,7 @@ fn a_flood_of_sources_is_not_asked_about() {
         let began = Instant::now();
         let mut started = 0;
         for number in 0..5_000_u32 {
-            match lookups.ask(IpAddr::V4((0xc633_0000 + number).into())) {
+            match lookups.ask(IpAddr::V4((0xc633_0000 + number).into()), Urgency::Waiting) {
                 Asked::Started => started += 1,
                 asked => assert_eq!(asked, Asked::TooMany),
             }
@@ -64,7 +64,10 @@ fn waiting_can_be_broken_off() {
     let lab = Lab::new(table);
     let mut lookups = lookups(&["b.example,BLOCK,*"], &[lab.stub.addr()]);
     let (answer, broken): (Answer, u32) = block_on(async move {
-        assert_eq!(lookups.ask(ADDR.parse().unwrap()), Asked::Started);
+        assert_eq!(
+            lookups.ask(ADDR.parse().unwrap(), Urgency::Waiting),
+            Asked::Started
+        );
         for broken in 0..1_000 {
             let next = timeout(Duration::from_millis(10), lookups.next());
             if let Ok(answer) = next.await {
@@ -137,7 +140,7 @@ fn a_blocklist_that_refuses_is_not_asked_for_a_while() {
     block_on(async move {
         let mut learn = async |last: u8| {
             let addr = IpAddr::from([192, 0, 2, last]);
-            assert_eq!(lookups.ask(addr), Asked::Started);
+            assert_eq!(lookups.ask(addr, Urgency::Waiting), Asked::Started);
             let answer = lookups.next().await;
             (answer.standing, answer.zone, answer.ttl.as_secs())
         };
@@ -166,14 +169,17 @@ fn a_spent_day_ends_the_questions() {
     let mut lookups = Lookups::new(zones, Resolver::new(&[lab.stub.addr()]), 10);
     block_on(async move {
         let addr: IpAddr = ADDR.parse().unwrap();
-        assert_eq!(lookups.ask(addr), Asked::Started);
+        assert_eq!(lookups.ask(addr, Urgency::Waiting), Asked::Started);
         assert!(!lookups.is_spent());
         let other = "192.0.2.10".parse().unwrap();
-        assert_eq!(lookups.ask(other), Asked::TooMany);
+        assert_eq!(lookups.ask(other, Urgency::Waiting), Asked::TooMany);
         assert!(lookups.is_spent());
         // A known verdict needs no question.
         lookups.next().await;
-        assert!(matches!(lookups.ask(addr), Asked::Known(_)));
+        assert!(matches!(
+            lookups.ask(addr, Urgency::Waiting),
+            Asked::Known(_)
+        ));
     });
 }
 
@@ -189,7 +195,7 @@ fn a_silent_name_server_is_asked_last() {
             let began = Instant::now();
             for last in sources.clone() {
                 let addr = IpAddr::from([192, 0, 2, last]);
-                assert_eq!(lookups.ask(addr), Asked::Started);
+                assert_eq!(lookups.ask(addr, Urgency::Waiting), Asked::Started);
             }
             for _ in sources {
                 assert_eq!(lookups.next().await.standing, Some(Standing::Unnamed));

@@ -18,6 +18,7 @@ use spamdrop::dnsbl::{Answer, Asked, Lookups, Resolver};
 use spamdrop_common::gate::Standing;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::dnsbl::RETRY;
+use spamdrop_core::dnsbl::rate_limit::Urgency;
 use spamdrop_core::dnsbl::rule::Rule;
 use spamdrop_core::zones::Zones;
 use spamdrop_lab::dns::{Data, DnsStub, Rcode, Reply, Rtype};
@@ -75,7 +76,7 @@ fn run(mut lookups: Lookups, addrs: Vec<IpAddr>) -> Vec<Answer> {
     block_on(async move {
         let mut answers = Vec::new();
         for addr in &addrs {
-            assert_eq!(lookups.ask(*addr), Asked::Started);
+            assert_eq!(lookups.ask(*addr, Urgency::Waiting), Asked::Started);
         }
         for _ in addrs {
             answers.push(lookups.next().await);

@@ -22,7 +22,7 @@ fn first_fragment(source: &str, bytes: u8) -> Vec<u8> {
 #[test]
 fn a_fragment_without_flags_waits_like_a_syn() {
     let mut site = Site::new();
-    site.drain_starvation_admits();
+    site.open(1_000);
     for bytes in [8, 15] {
         assert_eq!(site.filter.run(&first_fragment(STRANGER, bytes)), REFUSED);
     }

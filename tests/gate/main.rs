@@ -11,7 +11,6 @@ mod other_hosts;
 mod responder;
 
 use std::net::IpAddr;
-use std::thread;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -19,8 +18,8 @@ use spamdrop::clock;
 use spamdrop::kernel::blocklist::GateMaps;
 use spamdrop_common::counter::Reason;
 use spamdrop_common::gate::{
-    FRESH_FOR, Gate, GateMode, GateStats, RESPONDER_IPV4, RESPONDER_IPV6, Standing, Verdict,
-    host_bits,
+    FRESH_FOR, Gate, GateMode, GateStats, RESPONDER_IPV4, RESPONDER_IPV6, SHARE_ONE, Standing,
+    Verdict, host_bits,
 };
 use spamdrop_common::settings::Refresh;
 use spamdrop_core::target::Target;
@@ -66,33 +65,15 @@ impl Site {
             mode: GateMode::On as u32,
             open,
             limits: LIMITS,
-            seed: 4711,
+            share: SHARE_ONE,
             ..Gate::default()
         };
         change(&mut gate);
         self.gate_maps.set(gate).unwrap();
     }
 
-    /// Uses up the starvation admits of all classes.
-    fn drain_starvation_admits(&mut self) {
-        self.open(1_000);
-        for (source, ttl) in [(STRANGER, WINDOWS), (STRANGER, UNIX), (NEIGHBOUR, WINDOWS)] {
-            let passed = (0..10).take_while(|_| self.syn(source, ttl) == ADMITTED);
-            assert!(passed.count() < 10);
-        }
-        self.asked();
-    }
-
     fn stats(&self) -> GateStats {
         self.gate_maps.stats().unwrap()
-    }
-
-    /// Waits until a kernel would repeat its SYN, and refreshes the gate.
-    fn later(&mut self) {
-        thread::sleep(Duration::from_secs(1));
-        let mut gate = self.gate_maps.gate().unwrap();
-        gate.written = clock::monotonic_ns();
-        self.gate_maps.set(gate).unwrap();
     }
 
     fn judge(&mut self, source: &str, standing: Standing) {
@@ -115,7 +96,10 @@ impl Site {
     /// Reads the look-up requests: each source whose class had to wait, and
     /// whether it has a verdict.
     fn waited(&mut self) -> Vec<(IpAddr, bool)> {
-        std::iter::from_fn(|| self.gate_maps.next_lookup_request()).collect()
+        let requests = std::iter::from_fn(|| self.gate_maps.next_lookup_request());
+        requests
+            .map(|(source, request)| (source, request.has_verdict == 1))
+            .collect()
     }
 
     fn asked(&mut self) -> Vec<IpAddr> {
@@ -148,7 +132,7 @@ fn a_gate_that_is_off_or_not_tended_refuses_nobody() {
     site.tend(1_000, |gate| gate.mode = GateMode::Off as u32);
     assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
     assert_eq!(site.stats(), GateStats::default());
-    site.drain_starvation_admits();
+    site.open(1_000);
     assert_eq!(site.syn(STRANGER, WINDOWS), REFUSED);
     site.tend(1_000, |gate| {
         gate.written = gate.written.minus(FRESH_FOR + Duration::from_millis(100))
@@ -168,7 +152,7 @@ fn below_the_lowest_limit_everybody_passes() {
 #[test]
 fn each_class_has_its_own_limit() {
     let mut site = Site::new();
-    site.drain_starvation_admits();
+    site.open(1_000);
     for (source, ttl, standing, class) in [
         (NEIGHBOUR, WINDOWS, None, 0),
         ("198.51.100.1", UNIX, Some(Standing::Unlisted), 0),
@@ -197,7 +181,7 @@ fn each_class_has_its_own_limit() {
 #[test]
 fn who_passes_counts_until_connections_are_counted_again() {
     let mut site = Site::new();
-    site.drain_starvation_admits();
+    site.open(1_000);
     site.open(LIMITS[2] - 2);
     let passed = [(); 4].map(|()| site.syn(STRANGER, WINDOWS));
     assert_eq!(passed, [ADMITTED, ADMITTED, REFUSED, REFUSED]);
@@ -220,7 +204,7 @@ fn known_and_trusted_senders_always_pass() {
         .list
         .allow_exactly(turn, &[(trusted, false), (trusted6, false)])
         .unwrap();
-    site.drain_starvation_admits();
+    site.open(1_000);
     let before = site.stats();
     let senders = [
         KNOWN,
@@ -243,7 +227,7 @@ fn known_and_trusted_senders_always_pass() {
 #[test]
 fn only_new_connections_come_to_the_gate() {
     let mut site = Site::new();
-    site.drain_starvation_admits();
+    site.open(1_000);
     for flags in [ACK, SYN | ACK] {
         let frame = tcp_frame(&FrameSpec {
             flags,
@@ -263,25 +247,78 @@ fn only_new_connections_come_to_the_gate() {
     assert_eq!(site.syn("198.51.100.10", WINDOWS), REFUSED);
 }
 
+/// The daemon promises this to strangers that have waited.
 #[test]
-fn no_class_starves() {
+fn a_promised_syn_passes_once_and_in_time() {
     let mut site = Site::new();
-    for (class, source, ttl) in [
-        (0, NEIGHBOUR, WINDOWS),
-        (1, STRANGER, UNIX),
-        (2, STRANGER, WINDOWS),
+    let soon = || clock::monotonic_ns().plus(Duration::from_secs(60));
+    for (source, neighbour) in [
+        (STRANGER, "198.51.100.10"),
+        ("2001:db8:2::1", "2001:db8:3::1"),
     ] {
         site.open(1_000);
-        let passed = [(); 4].map(|()| site.syn(source, ttl));
-        assert_eq!(passed, [ADMITTED, ADMITTED, REFUSED, REFUSED], "{class}");
-        assert_eq!(site.stats().starvation_admits, 2 * (class + 1));
+        site.gate_maps
+            .admit_next(source.parse().unwrap(), soon())
+            .unwrap();
+        assert_eq!(site.syn(neighbour, UNIX), REFUSED);
+        assert_eq!(site.asked().last(), neighbour.parse().ok().as_ref());
+        let passed = [(); 3].map(|()| site.syn(source, UNIX));
+        assert_eq!(passed, [ADMITTED, REFUSED, REFUSED]);
+    }
+    assert_eq!(site.stats().starvation_admits, 2);
+    let stranger = STRANGER.parse().unwrap();
+    // The filter's clock may be a tick behind.
+    let now = clock::monotonic_ns().minus(Duration::from_secs(1));
+    site.gate_maps.admit_next(stranger, now).unwrap();
+    assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
+    site.gate_maps.admit_next(stranger, soon()).unwrap();
+    site.gate_maps.remove_old_admits(now).unwrap();
+    assert_eq!(site.syn(STRANGER, UNIX), ADMITTED);
+    site.gate_maps.admit_next(stranger, soon()).unwrap();
+    let later = soon().plus(Duration::from_secs(1));
+    site.gate_maps.remove_old_admits(later).unwrap();
+    assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
+}
+
+#[test]
+fn a_syn_counts_as_much_as_recent_ones_became_connections() {
+    let mut site = Site::new();
+    site.tend(LIMITS[2] - 1, |gate| gate.share = SHARE_ONE / 4);
+    let passed = [(); 6].map(|()| site.syn(STRANGER, WINDOWS));
+    let passed = passed.iter().take_while(|outcome| **outcome == ADMITTED);
+    assert_eq!(passed.count(), 4);
+}
+
+#[test]
+fn a_refused_syn_is_described() {
+    let mut site = Site::new();
+    site.open(1_000);
+    let spec = FrameSpec {
+        sport: 4711,
+        sequence: 0x0102_0304,
+        ..spec(STRANGER, UNIX)
+    };
+    assert_eq!(site.filter.run(&tcp_frame(&spec)), REFUSED);
+    let (source, request) = site.gate_maps.next_lookup_request().unwrap();
+    assert_eq!(source, STRANGER.parse::<IpAddr>().unwrap());
+    assert_eq!((request.source_port, request.class), (4711, 1));
+    assert_eq!(request.has_verdict, 0);
+    let first = request.sequence;
+    let again = FrameSpec {
+        sequence: spec.sequence + 1,
+        ..spec.clone()
+    };
+    for (spec, is_same) in [(spec, true), (again, false)] {
+        site.filter.run(&tcp_frame(&spec));
+        let (_, request) = site.gate_maps.next_lookup_request().unwrap();
+        assert_eq!(request.sequence == first, is_same);
     }
 }
 
 #[test]
 fn who_is_refused_without_a_verdict_is_asked_for() {
     let mut site = Site::new();
-    site.drain_starvation_admits();
+    site.open(1_000);
     let strangers = ["198.51.100.20", "2001:db8:20:1:2:3:4:5"];
     for stranger in strangers {
         assert_eq!(site.syn(stranger, WINDOWS), REFUSED);
@@ -310,7 +347,7 @@ fn who_is_refused_without_a_verdict_is_asked_for() {
 fn only_port_25_has_a_gate() {
     let mut site = Site::new();
     site.filter.configure(&[25, 587], Refresh::Packet);
-    site.drain_starvation_admits();
+    site.open(1_000);
     let submission = FrameSpec {
         dport: 587,
         ..spec(STRANGER, WINDOWS)
@@ -322,7 +359,7 @@ fn only_port_25_has_a_gate() {
 #[test]
 fn observing_counts_and_passes() {
     let mut site = Site::new();
-    site.drain_starvation_admits();
+    site.open(1_000);
     let before = site.stats();
     site.tend(1_000, |gate| gate.mode = GateMode::Observe as u32);
     assert_eq!(site.syn(STRANGER, WINDOWS), ADMITTED);
@@ -333,47 +370,9 @@ fn observing_counts_and_passes() {
 }
 
 #[test]
-fn in_a_flood_only_repeated_syns_are_considered() {
-    let mut site = Site::new();
-    site.tend(0, |gate| gate.flooded = 1);
-    assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
-    assert_eq!(site.stats().unconfirmed, 1);
-    assert_eq!(site.asked(), [] as [IpAddr; 0]);
-    // No kernel repeats a SYN as fast as that, so it does not count as
-    // repeated.
-    assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
-    assert_eq!(site.stats().unconfirmed, 2);
-    site.later();
-    assert_eq!(site.syn(STRANGER, UNIX), ADMITTED);
-    assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
-    assert_eq!(site.syn(KNOWN, UNIX), PREFERRED);
-    let other = |change: fn(&mut FrameSpec)| {
-        let mut spec = spec(STRANGER, UNIX);
-        change(&mut spec);
-        tcp_frame(&spec)
-    };
-    let others = [
-        other(|spec| spec.sport += 1),
-        other(|spec| spec.sequence += 1),
-        other(|spec| spec.source = "198.51.100.10".parse().unwrap()),
-    ];
-    for expected in [REFUSED, ADMITTED] {
-        site.later();
-        for frame in &others {
-            assert_eq!(site.filter.run(frame), expected);
-        }
-    }
-    // A repeated SYN is refused as well if there is no room.
-    site.drain_starvation_admits();
-    site.tend(1_000, |gate| gate.flooded = 1);
-    site.later();
-    assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
-}
-
-#[test]
 fn known_senders_change_without_a_gap_and_up_to_the_capacity() {
     let mut site = Site::new();
-    site.drain_starvation_admits();
+    site.open(1_000);
     let many =
         |range: std::ops::Range<u32>| range.map(|n| Target::V4((0x0a00_0000 + n).to_be_bytes()));
     site.gate_maps.know_exactly(many(0..1_024)).unwrap();

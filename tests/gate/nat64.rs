@@ -54,7 +54,7 @@ fn what_is_remembered_of_ipv4_packets_says_nothing_of_ipv6_ones() {
 #[test]
 fn the_gate_sees_the_ipv4_address() {
     let mut site = Site::new();
-    site.drain_starvation_admits();
+    site.open(1_000);
     assert_eq!(site.syn(&translated(KNOWN), WINDOWS), PREFERRED);
     assert_eq!(site.syn(&translated(STRANGER), WINDOWS), REFUSED);
     let stranger: IpAddr = STRANGER.parse().unwrap();

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
     let mut site = Site::new();
-    site.drain_starvation_admits();
+    site.open(1_000);
     site.judge(STRANGER, Standing::Listed);
     assert_eq!(site.syn(STRANGER, UNIX), REFUSED);
     let before = site.stats();
@@ -33,7 +33,7 @@ fn a_listed_sender_passes_to_the_responder_if_there_is_one() {
 #[test]
 fn who_has_no_responder_is_held_to_the_limits() {
     let mut site = Site::new();
-    site.drain_starvation_admits();
+    site.open(1_000);
     let listed6 = "2001:db8:3:1::66";
     for listed in [STRANGER, listed6] {
         site.judge(listed, Standing::Listed);

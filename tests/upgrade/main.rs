@@ -118,9 +118,8 @@ fn check_the_rest(site: &Site) {
     let gate = site.server.run(|| GateMaps::open(pin_dir()).unwrap());
     let stats = gate.stats().unwrap();
     assert_eq!((stats.admitted, stats.known_or_allowed), (40, 10));
-    assert_eq!((stats.starvation_admits, stats.unconfirmed), (2, 9));
+    assert_eq!(stats.starvation_admits, 2);
     assert_eq!(stats.refused, [1, 2, 3]);
-    assert_eq!(stats.next_starvation_admit[2], site.expected.now);
     let known = Target::from(IpAddr::V4(KNOWN));
     let verdict = gate.verdict(known).unwrap().unwrap();
     assert_eq!(verdict.until, site.expected.now.plus_seconds(600));

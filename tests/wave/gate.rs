@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use spamdrop_lab::wait::until;
-use spamdrop_lab::wave::{Class, Flood, Mode, Outcome, Scale};
+use spamdrop_lab::wave::{Flood, FloodSpec, Mode, Outcome, Scale};
 use spamdrop_lab::{Site, Wave};
 
 use super::{SEED, SPAMDROP, checks, is_full, scale};
@@ -97,23 +97,25 @@ fn nobody_waits(outcome: &Outcome) {
     assert_eq!(waited, 0, "{:?}", outcome.retransmissions);
 }
 
-/// Unknown senders may have to repeat their SYNs, but all of them are served.
+/// Half of the forged SYNs are repeated, as real ones are. It is all the same
+/// for the senders of the wave.
 #[test]
-fn a_flood_of_forged_senders_keeps_no_mail_out() {
-    let (scale, per_second) = (quiet(), if is_full() { 2_000 } else { 500 });
-    let wave = wave(scale.clone());
-    let flood = Flood::start(&wave.site, per_second).unwrap();
+fn a_wave_beside_a_flood_of_forged_senders() {
+    let scale = scale();
+    let per_second = if is_full() { 2_000 } else { 700 };
+    let wave = Wave::new(Path::new(SPAMDROP), Mode::Answer, scale.clone(), SEED).unwrap();
+    let flood = FloodSpec {
+        repeated: 0.5,
+        ..FloodSpec::new(per_second)
+    };
+    let flood = Flood::start(&wave.site, flood).unwrap();
     let outcome = wave.run().unwrap();
     let sent = flood.stop().unwrap();
+    eprintln!("{}", serde_json::to_string(&outcome).unwrap());
     let length = scale.length.as_secs();
     assert!(sent >= u64::from(per_second) * length * 9 / 10, "{sent}");
+    checks::height_is_cut(&scale, &outcome);
     checks::known_do_not_wait(&scale, &outcome);
-    for class in [Class::Near, Class::New] {
-        let longest = outcome.banner[&class].max;
-        assert!(longest.is_finite(), "{class:?}: {longest}");
-    }
-    assert_eq!(outcome.lost.some, 0);
-    // Strangers repeated their SYNs; the forger did not.
-    let unconfirmed = gate(&wave.site)["unconfirmed"].as_u64().unwrap();
-    assert!(unconfirmed * 2 > sent, "{unconfirmed} of {sent}");
+    checks::new_senders_enter(&scale, &outcome);
+    checks::listed_are_told(&scale, &outcome);
 }

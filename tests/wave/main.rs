@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
+mod attacks;
 mod checks;
 mod farewell;
 mod gate;

@@ -10,8 +10,8 @@ use super::*;
 use crate::counter::Reason;
 use crate::entry::{ORIGIN_HAND, ORIGIN_LOG, ORIGIN_MASK, SEALED};
 use crate::gate::{
-    GateMode, LookupRequest, RESPONDER_IPV4, RESPONDER_IPV6, Standing, host_bits, net_key,
-    source_key,
+    GateMode, LookupRequest, RESPONDER_IPV4, RESPONDER_IPV6, SHARE_ONE, Standing, host_bits,
+    net_key, source_key,
 };
 use crate::recent_drop::RecentDrop;
 use crate::settings::Refresh;
@@ -113,10 +113,9 @@ fn describe_types(text: &mut String) {
             mode: u32,
             open: u32,
             limits: [u32; 3],
-            flooded: u32,
+            share: u32,
             responders: u32,
-            seed: u32,
-            reserved: [u64; 4],
+            reserved: [u32; 9],
         }
     );
     layout!(
@@ -126,9 +125,7 @@ fn describe_types(text: &mut String) {
             known_or_allowed: u64,
             starvation_admits: u64,
             refused: [u64; 3],
-            unconfirmed: u64,
-            next_starvation_admit: [MonotonicNs; 3],
-            reserved: [u64; 6],
+            reserved: [u64; 10],
         }
     );
     layout!(text, KnownSender { flags: u64 });
@@ -145,16 +142,13 @@ fn describe_types(text: &mut String) {
         text,
         LookupRequest {
             source: [u8; 16],
-            has_verdict: u32,
+            sequence: u32,
+            source_port: u16,
+            class: u8,
+            has_verdict: u8,
         }
     );
-    layout!(
-        text,
-        RecentSyn {
-            tag: u32,
-            seen: u32,
-        }
-    );
+    layout!(text, NextAdmit { until: MonotonicNs });
     writeln!(text, "Counters: {} bytes", size_of::<Counters>()).unwrap();
     for &reason in Reason::ALL {
         writeln!(text, "  {} {}: u64", reason as usize * 8, reason.name()).unwrap();
@@ -175,6 +169,7 @@ fn describe_numbers(text: &mut String) {
         ("GateMode::Off", GateMode::Off as u32),
         ("GateMode::Observe", GateMode::Observe as u32),
         ("GateMode::On", GateMode::On as u32),
+        ("SHARE_ONE", SHARE_ONE),
         ("RESPONDER_IPV4", RESPONDER_IPV4),
         ("RESPONDER_IPV6", RESPONDER_IPV6),
         ("Standing::Listed", Standing::Listed as u32),

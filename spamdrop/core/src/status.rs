@@ -97,8 +97,6 @@ pub struct GateState {
     pub open: u32,
     /// Number of connections that the server can serve at once.
     pub slots: u32,
-    /// Whether there is a flood of SYNs that do not become connections.
-    pub flooded: bool,
     /// Number of known senders in the filter's map.
     pub known: u64,
     /// SYNs that passed.
@@ -106,14 +104,12 @@ pub struct GateState {
     /// SYNs of known or allowlisted senders that passed while strangers had to
     /// wait. Part of `admitted`.
     pub known_or_allowed: u64,
-    /// SYNs that passed so that no class starves. Part of `admitted`.
+    /// SYNs of strangers that passed because they had waited longest. Part of
+    /// `admitted`.
     pub starvation_admits: u64,
     /// SYNs that were refused, or would have been in observe mode, by class,
     /// best class first.
     pub refused: [u64; 3],
-    /// First SYNs that were dropped in a flood, because the gate then considers
-    /// only repeated SYNs.
-    pub unconfirmed: u64,
     /// Number of samples of the connections, five a second, in which all slots
     /// were taken.
     pub full: u64,

@@ -3,6 +3,7 @@
 
 mod figures;
 mod known_sender_sync;
+mod strangers;
 mod troubles;
 mod wave_history;
 
@@ -16,7 +17,7 @@ use spamdrop_common::gate::{
     CLASSES, Gate, GateMode, GateStats, RESPONDER_IPV4, RESPONDER_IPV6, SMTP_PORT,
 };
 use spamdrop_core::event::Evidence;
-use spamdrop_core::gate::{GateController, Occupancy, Slots, Visibility};
+use spamdrop_core::gate::{GateController, Occupancy, Slots, Visibility, WaitingStrangers};
 use spamdrop_core::smtp::DEFAULT_TEXT;
 use spamdrop_core::zones::Zones;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -27,9 +28,9 @@ use super::period;
 use super::responder_view::ResponderView;
 use super::status::{Health, StatusMessage};
 use crate::clock;
-use crate::dnsbl::{Answer, Asked, Lookups};
+use crate::dnsbl::Lookups;
 use crate::kernel::blocklist::{Blocklist, GateMaps};
-use crate::kernel::occupancy;
+use crate::kernel::occupancy::{self, ConnectionCounter};
 use crate::responder::Texts;
 pub(super) use known_sender_sync::KnownOutputs;
 use known_sender_sync::KnownSenderSync;
@@ -40,9 +41,6 @@ use wave_history::WaveHistory;
 const PERIOD: Duration = Duration::from_millis(200);
 /// How often the history gets a sample and `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
-/// Maximum number of look-up requests per read; more than the filter can queue
-/// between two reads.
-const REQUESTS: usize = 4_096;
 /// Maximum number of messages that are handled at once; a storm of log lines
 /// sends many.
 const MESSAGES: usize = 1_024;
@@ -86,12 +84,14 @@ pub(super) struct GateTask {
     /// For the filter's counters.
     blocklist: Blocklist,
     lookups: Lookups,
+    strangers: WaitingStrangers,
     senders: KnownSenderSync,
     history: WaveHistory,
     responder: Option<ResponderView>,
     is_paused: bool,
     /// Whether verdicts of other zones may be left in the map.
     has_old_verdicts: bool,
+    counter: ConnectionCounter,
     seen: Occupancy,
     visibility: Visibility,
     /// The maximum since the last sample, if any count was taken.
@@ -130,12 +130,14 @@ impl GateTask {
             maps,
             blocklist,
             lookups: Lookups::new(zones, resolver, settings.max_lookups_per_day),
+            strangers: WaitingStrangers::default(),
             senders: KnownSenderSync::new(disk.clone(), outputs),
             history: WaveHistory::begin(disk, &settings.store),
             settings,
             responder: None,
             is_paused: false,
             has_old_verdicts: false,
+            counter: ConnectionCounter::default(),
             seen: Occupancy::default(),
             visibility: Visibility::default(),
             peak: None,
@@ -287,7 +289,7 @@ impl GateTask {
             .responder
             .as_ref()
             .map_or(0, ResponderView::connections);
-        let seen = occupancy::count(SMTP_PORT, is_answered);
+        let seen = self.counter.count(SMTP_PORT, is_answered);
         let seen = seen.context("cannot count the connections")?;
         self.visibility.sample(seen, clock::instant());
         let seen = seen.without(answered);
@@ -297,7 +299,8 @@ impl GateTask {
         (self.seen, self.stats) = (seen, stats);
         self.peak = Some(self.peak.unwrap_or(seen).max(seen));
         self.limit = gate.limits[CLASSES - 1];
-        self.maps.set(gate)
+        self.maps.set(gate)?;
+        self.admit_waiting(now)
     }
 
     /// The configured mode, but the gate only observes until the filter has the
@@ -316,34 +319,10 @@ impl GateTask {
         }
     }
 
-    /// Reads the look-up requests, records their sources, and looks up those
-    /// without a verdict.
-    fn read_requests(&mut self) {
-        for _ in 0..REQUESTS {
-            let Some((source, has_verdict)) = self.maps.next_lookup_request() else {
-                return;
-            };
-            let is_known = self.senders.contains(source);
-            self.history.delayed(source, is_known);
-            if !has_verdict && let Asked::Known(answer) = self.lookups.ask(source) {
-                self.keep_verdict(&answer);
-            }
-        }
-    }
-
-    fn keep_verdict(&mut self, answer: &Answer) {
-        let Some(verdict) = answer.verdict(clock::monotonic_ns()) else {
-            return;
-        };
-        match self.maps.set_verdict(answer.addr.into(), verdict) {
-            Ok(()) => self.health.clear(Subject::Resolver),
-            Err(error) => self.health.raise(Subject::Resolver, format!("{error:#}")),
-        }
-    }
-
     /// Runs the periodic work, once a second.
     fn look_after(&mut self) {
         self.clear_verdicts();
+        self.remove_old_admits();
         // Read requests first: a source that was refused before this sync
         // counts by the known senders of that time.
         self.read_requests();
@@ -380,8 +359,5 @@ impl GateTask {
 
 fn controller(settings: &GateSettings) -> GateController {
     let slots = settings.slots.count;
-    // The seed must be secret; the hasher's keys are random numbers from the
-    // kernel.
-    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), slots);
-    GateController::new(settings.mode, slots, seed as u32)
+    GateController::new(settings.mode, slots)
 }

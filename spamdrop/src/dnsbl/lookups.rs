@@ -7,7 +7,7 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use spamdrop_core::dnsbl::rate_limit::RateLimit;
+use spamdrop_core::dnsbl::rate_limit::{RateLimit, Urgency};
 use spamdrop_core::dnsbl::refusal::Refusals;
 use spamdrop_core::dnsbl::zone_test::{ZoneTests, is_unanswered};
 use spamdrop_core::zones::Zones;
@@ -69,9 +69,9 @@ impl Lookups {
     }
 
     /// Starts a look-up, unless the answer is cached, a look-up is running, or
-    /// a limit is reached (50 new sources a second, 256 at once, `per_day` a
-    /// day).
-    pub fn ask(&mut self, addr: IpAddr) -> Asked {
+    /// a limit is reached (50 new sources a second, of which some are kept for
+    /// urgent requests; 256 at once; `per_day` a day).
+    pub fn ask(&mut self, addr: IpAddr, urgency: Urgency) -> Asked {
         let (addr, now) = (canonical(addr), Instant::now());
         if self.sources.contains(&addr) {
             return Asked::UnderWay;
@@ -79,7 +79,7 @@ impl Lookups {
         if let Some(answer) = self.cached(|cache| cache.get(addr, now)) {
             return Asked::Known(answer);
         }
-        if self.sources.len() >= MAX_UNDER_WAY || !self.pace.take(now) {
+        if self.sources.len() >= MAX_UNDER_WAY || !self.pace.take(urgency, now) {
             return Asked::TooMany;
         }
         let (zones, resolver) = (Arc::clone(&self.zones), Arc::clone(&self.resolver));

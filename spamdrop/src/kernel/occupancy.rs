@@ -1,8 +1,10 @@
 //! Counts the connections that occupy the mail server's slots.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use netlink_packet_sock_diag::constants::{
     TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV,
@@ -14,22 +16,54 @@ use spamdrop_core::gate::Occupancy;
 use super::sockets;
 use spamdrop_core::nat64::canonical;
 
-/// Counts the connections to a local port. `is_answered`: whether a peer's
-/// connections that are not yet established belong to the responder, and so
-/// take no slot.
-pub fn count(port: u16, is_answered: impl Fn(IpAddr) -> bool) -> io::Result<Occupancy> {
-    let states = StateFlags::LISTEN
-        | StateFlags::SYN_RECV
-        | StateFlags::ESTABLISHED
-        | StateFlags::CLOSE_WAIT;
-    let mut seen = Occupancy::default();
-    for socket in sockets::dump(port, &states)? {
-        let opening = socket.state == TCP_SYN_RECV;
-        if !(opening && is_answered(canonical(socket.socket_id.destination_address))) {
+/// How long a handshake may take. One that takes longer counts as lost, as
+/// those of forged SYNs are.
+const HANDSHAKE: Duration = Duration::from_millis(400);
+/// How long the kernel waits for the answer to its first SYN-ACK.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Counts the connections of a local port again and again.
+#[derive(Debug, Default)]
+pub struct ConnectionCounter {
+    /// The sockets of the last count.
+    known: Option<HashSet<Cookie>>,
+}
+
+/// The kernel's number for a socket, which it never gives to another one.
+type Cookie = [u8; 8];
+
+impl ConnectionCounter {
+    /// Counts the connections of a local port. `is_answered`: whether a peer's
+    /// new connections belong to the responder, and so take no slot.
+    pub fn count(
+        &mut self,
+        port: u16,
+        is_answered: impl Fn(IpAddr) -> bool,
+    ) -> io::Result<Occupancy> {
+        let states = StateFlags::LISTEN
+            | StateFlags::SYN_RECV
+            | StateFlags::ESTABLISHED
+            | StateFlags::CLOSE_WAIT;
+        let mut seen = Occupancy::default();
+        let mut cookies = HashSet::new();
+        for socket in sockets::dump(port, &states)? {
             add(&mut seen, &socket);
+            let is_new = is_connection(&socket) && {
+                let cookie = socket.socket_id.cookie;
+                cookies.insert(cookie);
+                self.known
+                    .as_ref()
+                    .is_some_and(|known| !known.contains(&cookie))
+            };
+            let is_meant = is_new || is_pending(&socket);
+            if is_meant && !is_answered(canonical(socket.socket_id.destination_address)) {
+                seen.opened += u32::from(is_new);
+                seen.pending += u32::from(!is_new);
+            }
         }
+        self.known = Some(cookies);
+        Ok(seen)
     }
-    Ok(seen)
 }
 
 /// Number of connections that this network namespace has accepted, on any port.
@@ -47,21 +81,29 @@ fn passive_opens(snmp: &str) -> Option<u64> {
     number.parse().ok()
 }
 
-/// Adds a socket to the counts. A connection that the peer has closed still
-/// holds its slot until the process notices. One that the process has closed
-/// itself holds none.
+/// Adds a socket to the counts.
 fn add(seen: &mut Occupancy, socket: &InetResponseHeader) {
-    match socket.state {
-        TCP_LISTEN => {
-            seen.waiting += socket.recv_queue;
-            seen.listeners += 1;
+    if socket.state == TCP_LISTEN {
+        seen.waiting += socket.recv_queue;
+        seen.listeners += 1;
+    }
+    seen.open += u32::from(is_connection(socket));
+}
+
+/// Whether the socket takes a slot. A connection that the peer has closed still
+/// does until the process notices. One that the process has closed itself does
+/// not.
+fn is_connection(socket: &InetResponseHeader) -> bool {
+    matches!(socket.state, TCP_ESTABLISHED | TCP_CLOSE_WAIT)
+}
+
+/// Whether the socket is a handshake that began a moment ago.
+fn is_pending(socket: &InetResponseHeader) -> bool {
+    match socket.timer {
+        Some(Timer::Retransmit(left, 0)) if socket.state == TCP_SYN_RECV => {
+            left + HANDSHAKE >= FIRST_TIMEOUT
         }
-        TCP_ESTABLISHED | TCP_CLOSE_WAIT => seen.open += 1,
-        TCP_SYN_RECV => match socket.timer {
-            Some(Timer::Retransmit(_, sent_again)) if sent_again > 0 => seen.unanswered += 1,
-            _ => seen.open += 1,
-        },
-        _ => {}
+        _ => false,
     }
 }
 
@@ -72,22 +114,23 @@ mod tests {
 
     use super::*;
 
+    fn socket(state: u8, timer: Option<Timer>, recv_queue: u32) -> InetResponseHeader {
+        InetResponseHeader {
+            family: AF_INET,
+            state,
+            timer,
+            socket_id: SocketId::new_v4(),
+            recv_queue,
+            send_queue: 0,
+            uid: 0,
+            inode: 0,
+        }
+    }
+
     fn seen(sockets: &[(u8, Option<Timer>, u32)]) -> Occupancy {
         let mut seen = Occupancy::default();
         for (state, timer, recv_queue) in sockets.iter().cloned() {
-            add(
-                &mut seen,
-                &InetResponseHeader {
-                    family: AF_INET,
-                    state,
-                    timer,
-                    socket_id: SocketId::new_v4(),
-                    recv_queue,
-                    send_queue: 0,
-                    uid: 0,
-                    inode: 0,
-                },
-            );
+            add(&mut seen, &socket(state, timer, recv_queue));
         }
         seen
     }
@@ -101,24 +144,35 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_a_slot() {
-        let answer = |again| Some(Timer::Retransmit(std::time::Duration::ZERO, again));
+    fn established_connections_take_a_slot() {
         let all = seen(&[
             (TCP_LISTEN, None, 7),
             (TCP_LISTEN, None, 2),
             (TCP_ESTABLISHED, None, 100),
             (TCP_CLOSE_WAIT, None, 0),
-            (TCP_SYN_RECV, answer(0), 0),
-            (TCP_SYN_RECV, answer(1), 0),
+            (TCP_SYN_RECV, None, 0),
             // FIN_WAIT2 stands for the states that take no slot.
             (5, None, 0),
         ]);
         let expected = Occupancy {
-            open: 3,
+            open: 2,
             waiting: 9,
-            unanswered: 1,
             listeners: 2,
+            ..Occupancy::default()
         };
         assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn a_handshake_is_pending_for_a_moment() {
+        let is_pending = |state, left, again| {
+            let timer = Timer::Retransmit(Duration::from_millis(left), again);
+            is_pending(&socket(state, Some(timer), 0))
+        };
+        assert!(is_pending(TCP_SYN_RECV, 1_000, 0));
+        assert!(is_pending(TCP_SYN_RECV, 600, 0));
+        assert!(!is_pending(TCP_SYN_RECV, 599, 0));
+        assert!(!is_pending(TCP_SYN_RECV, 1_000, 1));
+        assert!(!is_pending(TCP_ESTABLISHED, 1_000, 0));
     }
 }

@@ -97,7 +97,7 @@ fn write_gate(out: &mut impl Write, gate: &GateState) -> io::Result<()> {
         "  gate: {}, {open} of {slots} slots taken, {known} known senders",
         mode.name()
     )?;
-    let refused: u64 = gate.refused.iter().sum::<u64>() + gate.unconfirmed;
+    let refused: u64 = gate.refused.iter().sum();
     let verb = match mode {
         ActiveGateMode::Observe => "would have refused",
         ActiveGateMode::On => "refused",
@@ -106,12 +106,6 @@ fn write_gate(out: &mut impl Write, gate: &GateState) -> io::Result<()> {
         out,
         "  gate: {verb} {refused} SYNs of strangers; meanwhile {known_or_allowed} of known senders passed"
     )?;
-    if gate.flooded {
-        writeln!(
-            out,
-            "  gate: SYN flood; a stranger passes only after it has repeated its SYN"
-        )?;
-    }
     Ok(())
 }
 
@@ -186,13 +180,11 @@ pub(super) mod tests {
                 mode: ActiveGateMode::Observe,
                 open: 31,
                 slots: 40,
-                flooded: true,
                 known: 250,
                 admitted: 9_000,
                 known_or_allowed: 120,
                 starvation_admits: 6,
                 refused: [1, 20, 300],
-                unconfirmed: 4_000,
                 full: 17,
             }),
             responder: Some(ResponderState {
@@ -222,8 +214,7 @@ pub(super) mod tests {
   releases: 2 pending, 10 connections ended
   /run/spamdrop/recent: 5 added, 4 removed, 3 flushed; refused 2 protected, 1 malformed, 0 failed
   gate: observe, 31 of 40 slots taken, 250 known senders
-  gate: would have refused 4321 SYNs of strangers; meanwhile 120 of known senders passed
-  gate: SYN flood; a stranger passes only after it has repeated its SYN
+  gate: would have refused 321 SYNs of strangers; meanwhile 120 of known senders passed
   responder: 3 connections, at most 75 so far; 900 recipients refused, 20 connections ended by a limit, 1 log lines lost
   blocking pauses: 6001 new blocks in a minute
   warning: /var/log/b.log is absent
@@ -266,7 +257,7 @@ pub(super) mod tests {
     fn json_has_these_names() {
         assert_eq!(
             serde_json::to_string(&state()).unwrap(),
-            r#"{"version":1,"since_unix_s":1795431601,"written_unix_s":1795435201,"files":[{"path":"/var/log/mail.log","trusted":false,"state":"following","lines":1234,"overlong":3,"unfit":0,"lag_bytes":56}],"events":{"blocked":12,"protected":1},"near_misses":{"its stamp is not a time":4},"pending_releases":2,"released":10,"ceiling":"6001 new blocks in a minute","fifo":{"path":"/run/spamdrop/recent","added":5,"removed":4,"flushed":3,"protected":2,"malformed":1,"failed":0},"gate":{"mode":"observe","open":31,"slots":40,"flooded":true,"known":250,"admitted":9000,"known_or_allowed":120,"starvation_admits":6,"refused":[1,20,300],"unconfirmed":4000,"full":17},"responder":{"connections":3,"peak":75,"answered":900,"limited":20,"lost_lines":1},"warnings":["/var/log/b.log is absent"],"degraded_by":[]}"#
+            r#"{"version":1,"since_unix_s":1795431601,"written_unix_s":1795435201,"files":[{"path":"/var/log/mail.log","trusted":false,"state":"following","lines":1234,"overlong":3,"unfit":0,"lag_bytes":56}],"events":{"blocked":12,"protected":1},"near_misses":{"its stamp is not a time":4},"pending_releases":2,"released":10,"ceiling":"6001 new blocks in a minute","fifo":{"path":"/run/spamdrop/recent","added":5,"removed":4,"flushed":3,"protected":2,"malformed":1,"failed":0},"gate":{"mode":"observe","open":31,"slots":40,"known":250,"admitted":9000,"known_or_allowed":120,"starvation_admits":6,"refused":[1,20,300],"full":17},"responder":{"connections":3,"peak":75,"answered":900,"limited":20,"lost_lines":1},"warnings":["/var/log/b.log is absent"],"degraded_by":[]}"#
         );
     }
 

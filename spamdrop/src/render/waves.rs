@@ -27,7 +27,7 @@ pub struct WaveReport {
 /// The start of a wave in the reader's time zone, and the wave.
 type WaveRow<'a> = (String, &'a Wave);
 
-const fn columns<'a>() -> [Column<WaveRow<'a>>; 13] {
+const fn columns<'a>() -> [Column<WaveRow<'a>>; 12] {
     [
         left("START", |(start, _), text| text.write_str(start)),
         right("LENGTH", |(_, wave), text| {
@@ -45,9 +45,6 @@ const fn columns<'a>() -> [Column<WaveRow<'a>>; 13] {
         right("REFUSED", |(_, wave), text| {
             let [best, middle, worst] = wave.totals.refused;
             write!(text, "{best}/{middle}/{worst}")
-        }),
-        right("FLOOD", |(_, wave), text| {
-            write!(text, "{}", wave.totals.unconfirmed)
         }),
         right("REPEATS", |(_, wave), text| {
             write!(text, "{}", wave.repeats)
@@ -195,7 +192,6 @@ mod tests {
                 known_or_allowed: 52,
                 starvation_admits: 100,
                 refused: [0, 12, 1_400],
-                unconfirmed: 9,
                 answered: 650,
                 dropped: 33,
                 blocked: 1_204,
@@ -233,12 +229,12 @@ mod tests {
         assert_eq!(
             shown(&report(&[wave(), observed])),
             "\
-START                 LENGTH   PEAK  SOURCES  LISTED    REFUSED  FLOOD  REPEATS  STARVATION  ANSWERED  RELEASED  WAIT  MODE
-2026-11-23 00:00:00   11m 3s  38/40     1523     79%  0/12/1400      9      612         100       650        17   48s  on
-2026-11-23 01:00:00  11m 3s+  38/40    1523+     79%  0/12/1400      9      612         100       650        17     -  observe
+START                 LENGTH   PEAK  SOURCES  LISTED    REFUSED  REPEATS  STARVATION  ANSWERED  RELEASED  WAIT  MODE
+2026-11-23 00:00:00   11m 3s  38/40     1523     79%  0/12/1400      612         100       650        17   48s  on
+2026-11-23 01:00:00  11m 3s+  38/40    1523+     79%  0/12/1400      612         100       650        17     -  observe
 2 waves, 22m 7s in all
-refused 1421 SYNs of 900 sources: 700 turned out to be listed; 12 had mail accepted and waited 48s at most
-would have refused 1421 SYNs of 900 sources: 700 turned out to be listed; 12 had mail accepted and would have waited
+refused 1412 SYNs of 900 sources: 700 turned out to be listed; 12 had mail accepted and waited 48s at most
+would have refused 1412 SYNs of 900 sources: 700 turned out to be listed; 12 had mail accepted and would have waited
 warning: 2 SYNs of known senders had to wait; it must be 0
 "
         );
@@ -279,7 +275,7 @@ warning: 2 SYNs of known senders had to wait; it must be 0
         let text = String::from_utf8(out).unwrap();
         assert_eq!(
             text,
-            r#"{"recording":true,"since_unix_s":1795388400,"waves":[{"start_unix_s":1795392000,"length_s":663.5,"ongoing":false,"observed":false,"slots":40,"peak_open":38,"peak_waiting":3,"sources":1523,"more_sources":false,"listed":1204,"accepted":61,"delayed":900,"delayed_listed":700,"delayed_accepted":12,"repeats":612,"admitted":1400,"known_or_allowed":52,"starvation_admits":100,"refused":[0,12,1400],"unconfirmed":9,"answered":650,"dropped":33,"blocked":1204,"released":17,"known_delayed":0,"longest_wait_s":48.25,"longest_listed_wait_s":null}]}
+            r#"{"recording":true,"since_unix_s":1795388400,"waves":[{"start_unix_s":1795392000,"length_s":663.5,"ongoing":false,"observed":false,"slots":40,"peak_open":38,"peak_waiting":3,"sources":1523,"more_sources":false,"listed":1204,"accepted":61,"delayed":900,"delayed_listed":700,"delayed_accepted":12,"repeats":612,"admitted":1400,"known_or_allowed":52,"starvation_admits":100,"refused":[0,12,1400],"answered":650,"dropped":33,"blocked":1204,"released":17,"known_delayed":0,"longest_wait_s":48.25,"longest_listed_wait_s":null}]}
 "#
         );
     }

@@ -102,7 +102,6 @@ fn waves() -> [Wave; 2] {
     waves[0].totals = Totals {
         known_or_allowed: 3,
         starvation_admits: 2,
-        unconfirmed: 1,
         ..Totals::default()
     };
     waves

@@ -16,7 +16,7 @@ mod scale;
 mod session;
 pub mod table;
 
-pub use flood::Flood;
+pub use flood::{Flood, FloodSources, FloodSpec};
 pub use mode::Mode;
 pub use outcome::{Load, Outcome, Share, Times};
 pub use population::{Class, Population, is_listed};

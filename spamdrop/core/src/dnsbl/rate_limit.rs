@@ -12,6 +12,40 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// state.
 const AGAIN: Duration = Duration::from_secs(30 * 60);
 
+/// How urgent a look-up is. The last tokens are kept for strangers that have
+/// repeated their SYN, because senders of forged SYNs seldom do, and for those
+/// that have waited longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// For a first SYN, or by hand.
+    First,
+    /// For a SYN that was repeated once.
+    Repeated,
+    /// For a SYN that was repeated more than once.
+    Waiting,
+}
+
+impl Urgency {
+    /// For a stranger that has waited so long since its first SYN.
+    #[must_use]
+    pub fn after(waited: Duration) -> Self {
+        match waited.as_millis() {
+            0..500 => Self::First,
+            500..2_500 => Self::Repeated,
+            _ => Self::Waiting,
+        }
+    }
+
+    /// Number of tokens that must be left for more urgent look-ups.
+    fn reserve(self) -> u32 {
+        match self {
+            Self::First => BURST / 2,
+            Self::Repeated => BURST / 4,
+            Self::Waiting => 0,
+        }
+    }
+}
+
 /// A limit per second and a budget per day.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
@@ -41,11 +75,11 @@ impl RateLimit {
     }
 
     /// Takes a token. Returns whether there was one.
-    pub fn take(&mut self, now: Instant) -> bool {
-        if !self.second.has_one(now) {
+    pub fn take(&mut self, urgency: Urgency, now: Instant) -> bool {
+        if !self.second.has(1 + urgency.reserve(), now) {
             return false;
         }
-        if self.day.as_mut().is_some_and(|day| !day.has_one(now)) {
+        if self.day.as_mut().is_some_and(|day| !day.has(1, now)) {
             self.is_spent = true;
             return false;
         }
@@ -61,7 +95,7 @@ impl RateLimit {
     pub fn is_spent(&mut self, now: Instant) -> bool {
         let day = self.day.as_mut().filter(|_| self.is_spent);
         self.is_spent = day.is_some_and(|day| {
-            let is_empty = !day.has_one(now);
+            let is_empty = !day.has(1, now);
             is_empty || day.saved < AGAIN
         });
         self.is_spent
@@ -99,12 +133,12 @@ impl Bucket {
         }
     }
 
-    /// Updates the bucket. Returns whether it holds a token.
-    fn has_one(&mut self, now: Instant) -> bool {
+    /// Updates the bucket. Returns whether it holds this many tokens.
+    fn has(&mut self, tokens: u32, now: Instant) -> bool {
         let since = self.at.map(|at| now.saturating_duration_since(at));
         self.at = Some(now);
         self.saved = (self.saved + since.unwrap_or_default()).min(self.most);
-        self.saved >= self.token
+        self.saved >= self.token * tokens
     }
 
     fn take(&mut self) {
@@ -129,7 +163,9 @@ mod tests {
         let mut taken = 0;
         for second in seconds {
             let now = start + Duration::from_secs(second);
-            taken += (0..tries).map(|_| u32::from(pace.take(now))).sum::<u32>();
+            taken += (0..tries)
+                .map(|_| u32::from(pace.take(Urgency::Waiting, now)))
+                .sum::<u32>();
         }
         taken
     }
@@ -140,13 +176,29 @@ mod tests {
         let mut pace = RateLimit::new(0);
         let mut taken = |ms| {
             let now = start + Duration::from_millis(ms);
-            (0..1000).filter(|_| pace.take(now)).count()
+            (0..1000)
+                .filter(|_| pace.take(Urgency::Waiting, now))
+                .count()
         };
         assert_eq!(taken(0), 50);
         assert_eq!(taken(19), 0);
         assert_eq!(taken(20), 1);
         assert_eq!(taken(520), 25);
         assert_eq!(taken(60_000), 50);
+    }
+
+    #[test]
+    fn the_last_tokens_are_for_those_that_wait() {
+        let (now, mut pace) = (Instant::now(), RateLimit::new(0));
+        let mut taken = |waited| {
+            let urgency = Urgency::after(Duration::from_millis(waited));
+            (0..1000).filter(|_| pace.take(urgency, now)).count()
+        };
+        assert_eq!(taken(0), 25);
+        assert_eq!(taken(499), 0);
+        assert_eq!(taken(1_000), 13);
+        assert_eq!(taken(2_499), 0);
+        assert_eq!(taken(2_500), 12);
     }
 
     #[test]
@@ -197,7 +249,7 @@ mod tests {
     #[test]
     fn the_largest_and_the_smallest_budget() {
         let start = Instant::now();
-        assert!(RateLimit::new(u32::MAX).take(start));
+        assert!(RateLimit::new(u32::MAX).take(Urgency::First, start));
         let mut least = RateLimit::new(1);
         assert_eq!(taken(&mut least, start, 0..47 * HOUR, 1), 1);
         assert_eq!(taken(&mut least, start, 48 * HOUR..49 * HOUR, 1), 1);

@@ -2,10 +2,13 @@
 
 mod controller;
 mod occupancy;
+mod share;
 mod slots;
 mod visibility;
+mod waiting;
 
 pub use controller::GateController;
 pub use occupancy::Occupancy;
 pub use slots::Slots;
 pub use visibility::Visibility;
+pub use waiting::{RefusedSyn, WaitingStrangers};

@@ -3,14 +3,15 @@
 /// One sample of the sockets of a port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupancy {
-    /// Connections that a server process holds, that wait for a process, or
-    /// that are being established.
+    /// Connections that a server process holds or that wait for a process.
     pub open: u32,
     /// The part of `open` that waits to be accepted.
     pub waiting: u32,
-    /// SYNs whose SYN-ACK was sent again because no ACK came back. Most are
-    /// forged.
-    pub unanswered: u32,
+    /// The part of `open` that did not exist in the sample before, without the
+    /// responder's.
+    pub opened: u32,
+    /// Handshakes that began a moment ago and may still be completed.
+    pub pending: u32,
     /// Sockets that listen on the port.
     pub listeners: u32,
 }
@@ -22,7 +23,8 @@ impl Occupancy {
         Self {
             open: self.open.max(other.open),
             waiting: self.waiting.max(other.waiting),
-            unanswered: self.unanswered.max(other.unanswered),
+            opened: self.opened.max(other.opened),
+            pending: self.pending.max(other.pending),
             listeners: self.listeners.max(other.listeners),
         }
     }
@@ -49,7 +51,8 @@ mod tests {
         let seen = Occupancy {
             open: 3,
             waiting: 9,
-            unanswered: 1,
+            opened: 2,
+            pending: 1,
             listeners: 1,
         };
         assert_eq!(seen.without(2), Occupancy { open: 1, ..seen });

@@ -95,7 +95,8 @@ mod tests {
     const LISTENING: Occupancy = Occupancy {
         open: 0,
         waiting: 0,
-        unanswered: 0,
+        opened: 0,
+        pending: 0,
         listeners: 1,
     };
 

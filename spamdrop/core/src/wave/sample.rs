@@ -41,16 +41,13 @@ pub struct Totals {
     /// wait. Part of `admitted`.
     #[serde(alias = "preferred")]
     pub known_or_allowed: u64,
-    /// SYNs that passed so that no class starves. Part of `admitted`.
+    /// SYNs of strangers that passed because they had waited longest. Part of
+    /// `admitted`.
     #[serde(alias = "floored")]
     pub starvation_admits: u64,
     /// SYNs that were refused, or would have been in observe mode, by class,
     /// best class first.
     pub refused: [u64; CLASSES],
-    /// First SYNs that were dropped in a flood, because the gate then considers
-    /// only repeated SYNs.
-    #[serde(alias = "unrepeated")]
-    pub unconfirmed: u64,
     /// SYNs that went to the responder.
     pub answered: u64,
     /// Dropped packets of blocked sources.
@@ -78,7 +75,7 @@ impl Totals {
     /// SYNs that were refused, or would have been, in all classes.
     #[must_use]
     pub fn all_refused(&self) -> u64 {
-        self.refused.iter().sum::<u64>() + self.unconfirmed
+        self.refused.iter().sum()
     }
 
     fn with(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {
@@ -91,7 +88,6 @@ impl Totals {
             known_or_allowed: join(self.known_or_allowed, other.known_or_allowed),
             starvation_admits: join(self.starvation_admits, other.starvation_admits),
             refused,
-            unconfirmed: join(self.unconfirmed, other.unconfirmed),
             answered: join(self.answered, other.answered),
             dropped: join(self.dropped, other.dropped),
             blocked: join(self.blocked, other.blocked),

@@ -32,7 +32,6 @@ impl GateTask {
                 known_or_allowed: stats.known_or_allowed,
                 starvation_admits: stats.starvation_admits,
                 refused: stats.refused,
-                unconfirmed: stats.unconfirmed,
                 answered: counted.gate_answered,
                 dropped: counted.open_dropped + counted.sealed_dropped + counted.cidr_dropped,
                 blocked: self.blocked,
@@ -53,13 +52,11 @@ impl GateTask {
             mode,
             open: self.seen.open,
             slots: self.controller.slots(),
-            flooded: self.controller.is_flooded(clock::monotonic_ns()),
             known: self.senders.len() as u64,
             admitted: stats.admitted,
             known_or_allowed: stats.known_or_allowed,
             starvation_admits: stats.starvation_admits,
             refused: stats.refused,
-            unconfirmed: stats.unconfirmed,
             full: self.full,
         })
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
 use spamdrop_common::{
-    gate::{Gate, GateStats, Verdict},
+    gate::{Gate, GateStats, LookupRequest, NextAdmit, Verdict},
     names,
     time::MonotonicNs,
 };
@@ -24,6 +24,7 @@ pub struct GateMaps {
     pub(super) known: Keys,
     pub(super) nets: Keys,
     pub(super) verdicts: HashMap<MapData, [u8; 8], Verdict>,
+    next_admits: HashMap<MapData, [u8; 8], NextAdmit>,
     lookup_requests: RingBuf<MapData>,
 }
 
@@ -47,6 +48,7 @@ impl GateMaps {
             known: typed(data(dir, names::KNOWN)?, Map::HashMap)?,
             nets: typed(data(dir, names::KNOWN_NETS)?, Map::HashMap)?,
             verdicts: typed(data(dir, names::VERDICTS)?, Map::LruHashMap)?,
+            next_admits: typed(data(dir, names::NEXT_ADMITS)?, Map::HashMap)?,
             lookup_requests: typed(data(dir, names::LOOKUP_REQUESTS)?, Map::RingBuf)?,
         })
     }
@@ -72,11 +74,9 @@ impl GateMaps {
         stats.admitted += old.admitted;
         stats.known_or_allowed += old.known_or_allowed;
         stats.starvation_admits += old.starvation_admits;
-        stats.unconfirmed += old.unconfirmed;
         for (class, old) in stats.refused.iter_mut().zip(old.refused) {
             *class += old;
         }
-        stats.next_starvation_admit = old.next_starvation_admit;
         self.stats
             .set(0, stats, 0)
             .context("cannot write gate_stats")
@@ -153,12 +153,52 @@ impl GateMaps {
         Ok(verdict.rejects(v6, source, now))
     }
 
-    /// The next source that needs a look-up because its class is refused, and
-    /// whether it has a verdict.
-    pub fn next_lookup_request(&mut self) -> Option<(IpAddr, bool)> {
-        let item = self.lookup_requests.next()?;
-        let (source, has_verdict) = item.split_first_chunk::<16>()?;
-        let has_verdict = u32::from_ne_bytes(has_verdict.try_into().ok()?);
-        Some((Ipv6Addr::from(*source).to_canonical(), has_verdict != 0))
+    /// Admits the next SYN of a source until a time.
+    pub fn admit_next(&mut self, source: IpAddr, until: MonotonicNs) -> Result<()> {
+        let Some((_, key)) = key(source.into()) else {
+            return Ok(());
+        };
+        let admit = NextAdmit { until };
+        self.next_admits
+            .insert(key, admit, 0)
+            .context("cannot promise to admit a SYN")
     }
+
+    /// Removes the promises of [`GateMaps::admit_next`] that were kept or have
+    /// expired.
+    pub fn remove_old_admits(&mut self, now: MonotonicNs) -> Result<()> {
+        let mut old = Vec::new();
+        walk(&self.next_admits, |key, admit| {
+            if admit.until < now {
+                old.push(key);
+            }
+        })?;
+        for key in old {
+            present(self.next_admits.remove(&key))?;
+        }
+        Ok(())
+    }
+
+    /// The next SYN that was refused because its class has to wait.
+    pub fn next_lookup_request(&mut self) -> Option<(IpAddr, LookupRequest)> {
+        let item = self.lookup_requests.next()?;
+        let request = request(&item)?;
+        let source = Ipv6Addr::from(request.source).to_canonical();
+        Some((source, request))
+    }
+}
+
+/// Reads a [`LookupRequest`].
+fn request(item: &[u8]) -> Option<LookupRequest> {
+    let (source, rest) = item.split_first_chunk()?;
+    let (sequence, rest) = rest.split_first_chunk()?;
+    let (source_port, rest) = rest.split_first_chunk()?;
+    let [class, has_verdict] = rest.try_into().ok()?;
+    Some(LookupRequest {
+        source: *source,
+        sequence: u32::from_ne_bytes(*sequence),
+        source_port: u16::from_ne_bytes(*source_port),
+        class,
+        has_verdict,
+    })
 }

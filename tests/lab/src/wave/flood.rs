@@ -1,6 +1,8 @@
 //! A flood of SYNs with forged sources.
 
+use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -8,42 +10,103 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use fastrand::Rng;
 
-use crate::forger::{ADDRESSES, Forger};
+use crate::forger::{ADDRESSES, Forger, Syn};
 use crate::site::Site;
 
 /// Time between two bursts.
 const INTERVAL: Duration = Duration::from_millis(10);
+/// Time until a repetition, as of a kernel.
+const REPETITION: Duration = Duration::from_secs(1);
 
-/// Sends SYNs to port 25, from random addresses out of 131,072, until it is
-/// dropped.
+/// The kind of a flood.
+#[derive(Clone, Copy, Debug)]
+pub struct FloodSpec {
+    /// Number of new SYNs per second.
+    pub per_second: u32,
+    /// The sources.
+    pub sources: FloodSources,
+    /// The fraction of SYNs that are sent again after a second.
+    pub repeated: f64,
+    /// Whether the TCP checksums are wrong.
+    pub has_wrong_checksums: bool,
+}
+
+/// The sources of a flood.
+#[derive(Clone, Copy, Debug)]
+pub enum FloodSources {
+    /// Random addresses out of 131,072.
+    Many,
+    /// The same of IPv6, each in a /64 of its own.
+    ManyV6,
+    /// This many of the addresses, from the first one.
+    First(u32),
+}
+
+impl FloodSpec {
+    /// SYNs from random addresses, none of which is repeated.
+    #[must_use]
+    pub fn new(per_second: u32) -> Self {
+        Self {
+            per_second,
+            sources: FloodSources::Many,
+            repeated: 0.0,
+            has_wrong_checksums: false,
+        }
+    }
+
+    fn syn(&self, random: &mut Rng) -> Syn {
+        let number = |range: u32, random: &mut Rng| random.u32(..range);
+        let source = match self.sources {
+            FloodSources::Many => IpAddr::from(Forger::address(number(ADDRESSES, random))),
+            FloodSources::First(range) => Forger::address(number(range, random)).into(),
+            FloodSources::ManyV6 => Forger::address6(number(ADDRESSES, random)).into(),
+        };
+        Syn {
+            port: random.u16(1024..),
+            sequence: random.u32(..),
+            ttl: if random.bool() { 64 } else { 128 },
+            has_wrong_checksum: self.has_wrong_checksums,
+            ..Syn::new(source)
+        }
+    }
+}
+
+/// Sends SYNs to port 25 until it is dropped.
 pub struct Flood {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<io::Result<u64>>>,
 }
 
 impl Flood {
-    /// Sends this many SYNs per second.
+    /// Starts a flood.
     ///
     /// # Errors
     ///
     /// A route or the socket could not be created.
-    pub fn start<S>(site: &Site<S>, per_second: u32) -> Result<Self> {
-        let forger = Forger::new(site)?;
+    pub fn start<S>(site: &Site<S>, spec: FloodSpec) -> Result<Self> {
+        let forger = Forger::with_v6(site)?;
         let (stop, stopped) = mpsc::channel();
         let thread = thread::spawn(move || {
-            let mut random = Rng::with_seed(per_second.into());
+            let mut random = Rng::with_seed(spec.per_second.into());
             let start = Instant::now();
-            let mut sent = 0;
+            let (mut sent, mut repeated) = (0, 0);
+            let mut later: VecDeque<(Instant, Syn)> = VecDeque::new();
             while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                let due = start.elapsed().as_secs_f64() * f64::from(per_second);
+                let due = start.elapsed().as_secs_f64() * f64::from(spec.per_second);
                 while (sent as f64) < due {
-                    let source = Forger::address(random.u32(..ADDRESSES));
-                    let ttl = if random.bool() { 64 } else { 128 };
-                    forger.syn(source, random.u16(1024..), ttl)?;
+                    let syn = spec.syn(&mut random);
+                    forger.send(&syn)?;
                     sent += 1;
+                    if random.f64() < spec.repeated {
+                        later.push_back((Instant::now() + REPETITION, syn));
+                    }
+                }
+                while let Some((_, syn)) = later.pop_front_if(|(at, _)| *at <= Instant::now()) {
+                    forger.send(&syn)?;
+                    repeated += 1;
                 }
             }
-            Ok(sent)
+            Ok(sent + repeated)
         });
         Ok(Self {
             stop: Some(stop),

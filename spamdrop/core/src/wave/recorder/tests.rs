@@ -138,7 +138,6 @@ fn what_is_counted_is_what_came_meanwhile() {
         known_or_allowed: 2,
         starvation_admits: 1,
         refused: [1, 2, 3],
-        unconfirmed: 5,
         answered: 6,
         dropped: 7,
         blocked: 8,
@@ -236,7 +235,7 @@ fn its_course_has_a_point_a_second() {
         clock.second(|sample| {
             sample.open = 30;
             sample.totals.refused[1] += 2;
-            sample.totals.unconfirmed += 1;
+            sample.totals.refused[2] += 1;
         });
         clock.sample.at += Duration::from_millis(early);
         points.extend(clock.recorder.take().remove(0).points);

@@ -3,7 +3,8 @@
 //!
 //! Not copied: the gate, which the daemon writes five times a second and which
 //! is open until then; the responder's sockets; look-up requests; SYNs seen in
-//! a flood; the drops of the last second, except their hits.
+//! a flood, and their number; when a class may have its next exception; the
+//! drops of the last second, except their hits.
 
 mod layout;
 

@@ -26,7 +26,7 @@ pub const MAPS: &[MapSpec] = &[
     lru::<[u8; 8], Verdict>(names::VERDICTS, Room::Fixed(131_072)),
     array::<[u64; 6]>(names::GATE, 1),
     array::<Passage>(PASSAGE, 1),
-    array::<u64>(names::RECENT_SYNS, 1 << 17),
+    array::<u64>("recent_syns", 1 << 17),
     MapSpec::new::<u32, u32>(names::RESPONDER, MapKind::SockMap, 0, Room::Fixed(2)),
     MapSpec::new::<(), ()>("asks", MapKind::RingBuf, 0, Room::Fixed(65_536)),
     hash::<[u8; 16], Origin>(names::ORIGINS, Room::BothCapacities),
@@ -266,8 +266,6 @@ impl From<Passage> for gate::GateStats {
             known_or_allowed: old.preferred,
             starvation_admits: old.floored,
             refused: old.refused,
-            unconfirmed: old.unrepeated,
-            next_starvation_admit: old.floors.map(MonotonicNs::from_ns),
             ..Self::default()
         }
     }

@@ -1,0 +1,129 @@
+//! The share of recent SYNs that became connections.
+//!
+//! A forged, repeated or damaged SYN takes no slot, so a flood of them must not
+//! close the gate. Therefore a SYN counts only as much as recent SYNs were
+//! worth on average.
+
+use std::collections::VecDeque;
+
+use spamdrop_common::gate::SHARE_ONE;
+
+/// Number of looks in the sum: a second.
+const LOOKS: usize = 5;
+/// The prior, as a fraction of the slots (1/8): this many SYNs, each of which
+/// became a connection, are added to the sum. A quiet server so counts a SYN as
+/// a connection, until the first looks of a flood have shown otherwise.
+const PRIOR_SHARE: u32 = 8;
+
+/// The admitted SYNs and new connections of the last looks.
+#[derive(Clone, Debug)]
+pub struct SynShare {
+    prior: u64,
+    looks: VecDeque<Look>,
+    /// The total of admitted SYNs at the last look.
+    admitted: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    admitted: u64,
+    connections: u64,
+}
+
+impl SynShare {
+    /// The share on a server with this many slots.
+    #[must_use]
+    pub fn new(slots: u32) -> Self {
+        Self {
+            prior: u64::from((slots / PRIOR_SHARE).max(1)),
+            looks: VecDeque::with_capacity(LOOKS + 1),
+            admitted: None,
+        }
+    }
+
+    /// Takes a look. `admitted`: SYNs admitted so far, read before the
+    /// connections were counted. `opened`: connections that did not exist at
+    /// the last look. `pending`: handshakes that may still be completed.
+    /// Returns the share in units of 1 / [`SHARE_ONE`], at most `SHARE_ONE`.
+    pub fn update(&mut self, admitted: u64, opened: u32, pending: u32) -> u32 {
+        let last = self.admitted.replace(admitted).unwrap_or(admitted);
+        self.looks.push_back(Look {
+            // A count that went back began anew.
+            admitted: admitted.saturating_sub(last),
+            connections: opened.into(),
+        });
+        if self.looks.len() > LOOKS {
+            self.looks.pop_front();
+        }
+        let sum = |count: fn(&Look) -> u64| self.looks.iter().map(count).sum::<u64>();
+        let connections = sum(|look| look.connections);
+        // A handshake under way says nothing yet. Without this, SYNs would
+        // count as lost until the sender's answer arrives.
+        let decided = sum(|look| look.admitted).saturating_sub(pending.into());
+        let all = decided.max(connections).saturating_add(self.prior);
+        let one = u128::from(SHARE_ONE);
+        let share = u128::from(connections + self.prior) * one / u128::from(all);
+        u32::try_from(share).unwrap_or(SHARE_ONE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The shares after looks of (admitted since the last one, opened, pending)
+    /// on a server with 40 slots, times 1,000.
+    fn shares(looks: &[(u64, u32, u32)]) -> Vec<u64> {
+        let (mut share, mut admitted) = (SynShare::new(40), 1_000);
+        share.update(admitted, 0, 0);
+        let shares = looks.iter().map(|&(more, opened, pending)| {
+            admitted += more;
+            (f64::from(share.update(admitted, opened, pending)) * 1e3 / f64::from(SHARE_ONE))
+                .round() as u64
+        });
+        shares.collect()
+    }
+
+    #[test]
+    fn a_quiet_server_counts_a_syn_as_a_connection() {
+        assert_eq!(SynShare::new(40).update(7, 3, 0), SHARE_ONE);
+        assert_eq!(SynShare::new(1).update(7, 0, 0), SHARE_ONE);
+        assert_eq!(shares(&[(0, 0, 0), (3, 3, 0), (1, 0, 1)]), [1_000; 3]);
+        // More connections than SYNs: those of the looks before.
+        assert_eq!(shares(&[(0, 9, 0)]), [1_000]);
+    }
+
+    #[test]
+    fn lost_syns_lower_the_share_for_a_second() {
+        let looks = [(20, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)];
+        assert_eq!(shares(&looks), [200; 5]);
+        let longer = [&looks[..], &[(0, 0, 0)]].concat();
+        assert_eq!(shares(&longer)[5], 1_000);
+        // Half of 40 become connections.
+        assert_eq!(shares(&[(40, 20, 0)]), [556]);
+    }
+
+    #[test]
+    fn a_handshake_under_way_says_nothing() {
+        assert_eq!(shares(&[(24, 0, 24)]), [1_000]);
+        assert_eq!(shares(&[(24, 0, 24), (0, 0, 0)]), [1_000, 172]);
+        assert_eq!(shares(&[(24, 0, 24), (0, 24, 0)]), [1_000; 2]);
+    }
+
+    #[test]
+    fn a_share_of_hundreds_of_thousands_is_not_nothing() {
+        let mut share = SynShare::new(40);
+        share.update(0, 0, 0);
+        let of_flood = share.update(400_000, 0, 0);
+        // A look of 80,000 SYNs counts as one connection.
+        assert_eq!((80_000 * u64::from(of_flood)) >> 30, 0);
+        assert_eq!((80_100 * u64::from(of_flood)) >> 30, 1);
+    }
+
+    #[test]
+    fn a_count_that_went_back_began_anew() {
+        let mut share = SynShare::new(40);
+        share.update(u64::MAX, 0, 0);
+        assert_eq!(share.update(3, 0, 0), SHARE_ONE);
+    }
+}

@@ -1,0 +1,188 @@
+//! The strangers that wait at the gate, and which of them is admitted next.
+//!
+//! A stranger above the limit of its class is admitted after all when it has
+//! waited longest. Its kernel repeats the SYN after 1, 3, 7 and 15 s, so it is
+//! promised that one of its next SYNs passes.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use spamdrop_common::gate::CLASSES;
+use spamdrop_common::time::MonotonicNs;
+
+use super::Occupancy;
+
+/// The shortest pause after which a SYN counts as repeated. No common system
+/// repeats a SYN within a second.
+const PAUSE: Duration = Duration::from_millis(750);
+/// A kernel doubles its pauses. If a SYN is later than that by this time, its
+/// sender has given up.
+const LATE: Duration = Duration::from_secs(2);
+/// How long a first SYN is remembered, at least. Windows repeats it after 3 s.
+const REMEMBERED: Duration = Duration::from_secs(4);
+/// Maximum number of first SYNs in each of two generations. In a flood of more,
+/// they are forgotten earlier.
+const MAX_FIRST: usize = 1 << 15;
+/// Maximum number of SYNs that were repeated.
+const MAX_WAITING: usize = 1 << 14;
+/// Number of waiting strangers from which only the slow rate applies.
+const MANY: usize = 16;
+/// At the fast rate, one stranger is admitted in this time,
+const FAST: Duration = Duration::from_millis(500);
+/// if it has waited for this time: it has repeated its SYN twice, and the slots
+/// above the limit stay free for known senders a little longer.
+const FAST_AFTER: Duration = Duration::from_millis(2_500);
+/// At the slow rate, one stranger of each class is admitted in this time.
+const SLOW: Duration = Duration::from_secs(10);
+/// The fast rate needs a tenth of the slots free, or
+const FREE: u32 = 10;
+/// a server that has accepted every connection at once for this time. The
+/// number of slots is then set too low.
+const ACCEPTED_AT_ONCE: Duration = Duration::from_secs(10);
+
+/// A SYN that the gate has refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RefusedSyn {
+    /// The stranger.
+    pub source: IpAddr,
+    /// Its port.
+    pub source_port: u16,
+    /// The sequence number. A kernel repeats a SYN with the same one.
+    pub sequence: u32,
+}
+
+/// A promise to a stranger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdmitNext {
+    /// The stranger.
+    pub source: IpAddr,
+    /// The last nanosecond at which its SYN is admitted.
+    pub until: MonotonicNs,
+}
+
+/// The strangers that wait.
+#[derive(Clone, Debug, Default)]
+pub struct WaitingStrangers {
+    /// When SYNs that were not repeated yet were first seen, in two
+    /// generations.
+    first: HashMap<RefusedSyn, MonotonicNs>,
+    older: HashMap<RefusedSyn, MonotonicNs>,
+    /// When `first` began.
+    begun: MonotonicNs,
+    waiting: HashMap<RefusedSyn, Wait>,
+    next_fast: MonotonicNs,
+    next_slow: [MonotonicNs; CLASSES],
+    /// Since when no connection has waited to be accepted.
+    accepted_since: Option<MonotonicNs>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    first: MonotonicNs,
+    last: MonotonicNs,
+    class: usize,
+    /// Whether the next SYN was promised to pass since `last`.
+    is_promised: bool,
+}
+
+impl Wait {
+    /// When the next repetition is overdue.
+    fn overdue(&self) -> MonotonicNs {
+        let pause = self.last.elapsed_since(self.first);
+        self.last.plus(pause).plus(LATE)
+    }
+}
+
+impl WaitingStrangers {
+    /// Records a refused SYN. Returns how long the stranger has waited.
+    pub fn refused(&mut self, syn: RefusedSyn, class: usize, now: MonotonicNs) -> Duration {
+        let known = self.first.get(&syn).or_else(|| self.older.get(&syn));
+        let wait = match (self.waiting.get(&syn), known) {
+            (Some(wait), _) => wait.first,
+            (None, Some(first)) if now.elapsed_since(*first) < PAUSE => return Duration::ZERO,
+            (None, Some(first)) => *first,
+            (None, None) => {
+                self.remember(syn, now);
+                return Duration::ZERO;
+            }
+        };
+        if self.waiting.len() < MAX_WAITING || self.waiting.contains_key(&syn) {
+            self.first.remove(&syn);
+            self.older.remove(&syn);
+            let repeated = Wait {
+                first: wait,
+                last: now,
+                class: class % CLASSES,
+                is_promised: false,
+            };
+            self.waiting.insert(syn, repeated);
+        }
+        now.elapsed_since(wait)
+    }
+
+    fn remember(&mut self, syn: RefusedSyn, now: MonotonicNs) {
+        if now.elapsed_since(self.begun) >= REMEMBERED || self.first.len() >= MAX_FIRST {
+            self.older = std::mem::take(&mut self.first);
+            self.begun = now;
+        }
+        self.first.insert(syn, now);
+    }
+
+    /// Chooses the strangers whose next SYN is admitted, given a sample of the
+    /// server with this many slots.
+    pub fn admit(&mut self, seen: Occupancy, slots: u32, now: MonotonicNs) -> Vec<AdmitNext> {
+        self.waiting.retain(|_, wait| wait.overdue() >= now);
+        let mut admitted = Vec::new();
+        for class in 0..CLASSES {
+            admitted.extend(self.admit_slowly(class, now));
+        }
+        let has_room = self.has_room(seen, slots, now);
+        let open = |wait: &&Wait| !wait.is_promised;
+        let are_few = self.waiting.values().filter(open).count() < MANY;
+        if has_room && are_few && self.next_fast <= now {
+            let has_waited = |wait: &Wait| wait.last.elapsed_since(wait.first) >= FAST_AFTER;
+            if let Some(promise) = self.promise(has_waited) {
+                self.next_fast = now.plus(FAST);
+                admitted.push(promise);
+            }
+        }
+        admitted
+    }
+
+    fn admit_slowly(&mut self, class: usize, now: MonotonicNs) -> Option<AdmitNext> {
+        let next = *self.next_slow.get(class)?;
+        if next > now {
+            return None;
+        }
+        let promise = self.promise(|wait| wait.class == class)?;
+        *self.next_slow.get_mut(class)? = now.plus(SLOW);
+        Some(promise)
+    }
+
+    /// Whether the server surely has a free slot.
+    fn has_room(&mut self, seen: Occupancy, slots: u32, now: MonotonicNs) -> bool {
+        if seen.waiting > 0 {
+            self.accepted_since = None;
+            return false;
+        }
+        let since = *self.accepted_since.get_or_insert(now);
+        let free = u64::from(slots.saturating_sub(seen.open));
+        free * u64::from(FREE) > u64::from(slots) || now.elapsed_since(since) >= ACCEPTED_AT_ONCE
+    }
+
+    /// Promises the next SYN of the stranger that has waited longest.
+    fn promise(&mut self, is_meant: impl Fn(&Wait) -> bool) -> Option<AdmitNext> {
+        let open = |wait: &Wait| !wait.is_promised && is_meant(wait);
+        let waiting = self.waiting.iter_mut().filter(|(_, wait)| open(wait));
+        let (syn, wait) = waiting.min_by_key(|(_, wait)| wait.first)?;
+        wait.is_promised = true;
+        Some(AdmitNext {
+            source: syn.source,
+            until: wait.overdue(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

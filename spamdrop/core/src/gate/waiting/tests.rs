@@ -1,0 +1,189 @@
+use super::*;
+
+const SLOTS: u32 = 40;
+const START: u64 = 1_000_000;
+
+fn at(ms: u64) -> MonotonicNs {
+    MonotonicNs::from_ns((START + ms) * 1_000_000)
+}
+
+fn syn(number: u8) -> RefusedSyn {
+    RefusedSyn {
+        source: [192, 0, 2, number].into(),
+        source_port: 4711,
+        sequence: 1,
+    }
+}
+
+fn open(open: u32) -> Occupancy {
+    Occupancy {
+        open,
+        ..Occupancy::default()
+    }
+}
+
+const FULL: Occupancy = Occupancy {
+    open: SLOTS,
+    waiting: 1,
+    opened: 0,
+    pending: 0,
+    listeners: 1,
+};
+
+/// The last parts of the addresses that are admitted.
+fn admitted(strangers: &mut WaitingStrangers, seen: Occupancy, ms: u64) -> Vec<u8> {
+    let admits = strangers.admit(seen, SLOTS, at(ms));
+    let mut numbers: Vec<u8> = admits
+        .iter()
+        .map(|admit| match admit.source {
+            IpAddr::V4(addr) => addr.octets()[3],
+            IpAddr::V6(_) => 0,
+        })
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Strangers with these numbers send a SYN at each of these times.
+fn waiting(numbers: std::ops::Range<u8>, class: usize, times: &[u64]) -> WaitingStrangers {
+    let mut strangers = WaitingStrangers::default();
+    for &ms in times {
+        for number in numbers.clone() {
+            strangers.refused(syn(number), class, at(ms + u64::from(number)));
+        }
+    }
+    strangers
+}
+
+#[test]
+fn the_wait_counts_from_the_first_syn_that_is_repeated() {
+    let mut strangers = WaitingStrangers::default();
+    let mut waited = |syn, ms| strangers.refused(syn, 0, at(ms)).as_millis();
+    assert_eq!(waited(syn(1), 0), 0);
+    // No kernel repeats a SYN as fast as that.
+    assert_eq!(waited(syn(1), 749), 0);
+    assert_eq!(waited(syn(1), 1_000), 1_000);
+    assert_eq!(waited(syn(1), 3_000), 3_000);
+    let others = [
+        syn(2),
+        RefusedSyn {
+            source_port: 4712,
+            ..syn(1)
+        },
+        RefusedSyn {
+            sequence: 2,
+            ..syn(1)
+        },
+    ];
+    for other in others {
+        assert_eq!(waited(other, 3_000), 0);
+    }
+}
+
+#[test]
+fn a_stranger_that_has_repeated_its_syn_twice_is_promised_the_next() {
+    let mut strangers = waiting(1..2, 0, &[0, 1_000]);
+    // One of its class may pass every ten seconds.
+    assert_eq!(admitted(&mut strangers, open(30), 1_200), [1]);
+    strangers.refused(syn(2), 0, at(1_300));
+    strangers.refused(syn(2), 0, at(2_300));
+    assert_eq!(admitted(&mut strangers, open(30), 2_400), []);
+    strangers.refused(syn(2), 0, at(4_300));
+    let expected = AdmitNext {
+        source: syn(2).source,
+        until: at(9_300),
+    };
+    assert_eq!(strangers.admit(open(30), SLOTS, at(4_400)), [expected]);
+    assert_eq!(admitted(&mut strangers, open(30), 6_000), []);
+}
+
+/// Their kernels repeat the SYNs after 1, 3 and 7 s.
+#[test]
+fn seven_that_wait_pass_within_fifteen_seconds() {
+    let mut strangers = WaitingStrangers::default();
+    let mut passed = Vec::new();
+    let mut promised: Vec<u8> = Vec::new();
+    for ms in (0..15_200).step_by(200) {
+        if [0, 1_000, 3_000, 7_000, 15_000].contains(&ms) {
+            passed.append(&mut promised);
+            for number in (1..8).filter(|number| !passed.contains(number)) {
+                strangers.refused(syn(number), 0, at(ms));
+            }
+        }
+        promised.extend(admitted(&mut strangers, open(30), ms));
+    }
+    passed.sort_unstable();
+    assert_eq!(passed, [1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn of_many_one_of_each_class_passes_in_ten_seconds_the_longest_waiting_first() {
+    let mut strangers = waiting(1..20, 0, &[0, 1_000, 3_000]);
+    for number in 21..29 {
+        for ms in [2_000, 3_000] {
+            strangers.refused(syn(number), 2, at(ms + u64::from(number)));
+        }
+    }
+    assert_eq!(admitted(&mut strangers, open(30), 3_100), [1, 21]);
+    assert_eq!(admitted(&mut strangers, open(30), 4_200), []);
+    for number in 1..20 {
+        strangers.refused(syn(number), 0, at(7_000));
+    }
+    // The first one was refused again, so it still waits longest.
+    assert_eq!(admitted(&mut strangers, open(30), 13_099), []);
+    assert_eq!(admitted(&mut strangers, open(30), 13_100), [1]);
+}
+
+#[test]
+fn a_full_server_admits_slowly() {
+    let mut strangers = waiting(1..4, 0, &[0, 1_000, 3_000]);
+    assert_eq!(admitted(&mut strangers, FULL, 3_100), [1]);
+    assert_eq!(admitted(&mut strangers, FULL, 4_200), []);
+    // Fewer than a tenth of the slots are free, and the queue was not empty a
+    // moment ago.
+    assert_eq!(admitted(&mut strangers, open(36), 4_400), []);
+    assert_eq!(admitted(&mut strangers, open(35), 4_600), [2]);
+}
+
+/// More connections than `slots` are served, so `slots` is set too low.
+#[test]
+fn a_server_that_accepts_at_once_has_room() {
+    let mut strangers = waiting(1..4, 0, &[0, 1_000, 3_000, 7_000]);
+    assert_eq!(admitted(&mut strangers, open(60), 7_100), [1]);
+    assert_eq!(admitted(&mut strangers, open(60), 8_100), []);
+    for number in 2..4 {
+        strangers.refused(syn(number), 0, at(15_000));
+    }
+    assert_eq!(admitted(&mut strangers, open(60), 17_099), []);
+    assert_eq!(admitted(&mut strangers, open(60), 17_100), [2, 3]);
+}
+
+#[test]
+fn a_stranger_that_gave_up_is_forgotten() {
+    let mut strangers = waiting(1..2, 0, &[0, 1_000, 3_000]);
+    // The next repetition is due 4 s after the last one.
+    assert_eq!(admitted(&mut strangers.clone(), FULL, 8_001), [1]);
+    assert_eq!(admitted(&mut strangers, FULL, 8_002), []);
+    assert!(strangers.waiting.is_empty());
+}
+
+#[test]
+fn a_flood_is_remembered_only_in_part() {
+    let mut strangers = WaitingStrangers::default();
+    let source = |number: u32| RefusedSyn {
+        source: std::net::Ipv4Addr::from_bits(number).into(),
+        ..syn(0)
+    };
+    for number in 0..100_000 {
+        strangers.refused(source(number), 0, at(0));
+    }
+    assert!(strangers.first.len() <= MAX_FIRST && strangers.older.len() <= MAX_FIRST);
+    assert_eq!(strangers.refused(source(0), 0, at(1_000)), Duration::ZERO);
+    let waited = strangers.refused(source(99_999), 0, at(1_000));
+    assert_eq!(waited, Duration::from_secs(1));
+    for number in 0..MAX_WAITING as u32 + 9 {
+        strangers.refused(source(1 << 20 | number), 0, at(2_000));
+        strangers.refused(source(1 << 20 | number), 0, at(3_000));
+    }
+    assert_eq!(strangers.waiting.len(), MAX_WAITING);
+}

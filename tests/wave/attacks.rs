@@ -1,0 +1,259 @@
+//! Attacks on the gate: floods and idle connections must not keep strangers
+//! out, and known senders must not wait at all.
+//!
+//! `SPAMDROP_FULL=1` sends the floods at the rates of the field.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::thread::{self, scope};
+use std::time::{Duration, Instant};
+
+use spamdrop_lab::forger::{Forger, Syn};
+use spamdrop_lab::wait::until;
+use spamdrop_lab::wave::{Flood, FloodSources, FloodSpec};
+use spamdrop_lab::{Client, Site, site};
+
+use super::{SPAMDROP, is_full};
+
+const SLOTS: u32 = 40;
+const STRANGERS: u32 = 12;
+/// Time between the strangers.
+const APART: Duration = Duration::from_millis(250);
+/// Time from the start of an attack to the first stranger.
+const HEAD_START: Duration = Duration::from_secs(1);
+/// No kernel repeats a SYN sooner, so a sender that got its banner by then did
+/// not wait at the gate.
+const AT_ONCE: Duration = Duration::from_millis(900);
+/// How long a stranger tries.
+const PATIENCE: Duration = Duration::from_secs(33);
+/// Number of the known senders, whose addresses the forger uses too.
+const KNOWN: u32 = 4;
+
+/// An attack, and the maximum time until a stranger's banner.
+struct Attack {
+    name: &'static str,
+    flood: Option<FloodSpec>,
+    /// SYNs with wrong checksums, all at once.
+    burst: u32,
+    /// Hosts that hold four idle connections each.
+    hoarders: u8,
+    within: Duration,
+}
+
+impl Attack {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            flood: None,
+            burst: 0,
+            hoarders: 0,
+            within: Duration::from_secs(5),
+        }
+    }
+
+    fn flood(name: &'static str, per_second: u32, change: fn(&mut FloodSpec)) -> Self {
+        let mut flood = FloodSpec {
+            repeated: 1.0,
+            ..FloodSpec::new(per_second)
+        };
+        change(&mut flood);
+        Self {
+            flood: Some(flood),
+            ..Self::new(name)
+        }
+    }
+}
+
+fn attacks() -> Vec<Attack> {
+    let most = if is_full() { 400_000 } else { 15_000 };
+    vec![
+        Attack::flood("forged, repeated", 2_000, |_| {}),
+        Attack::flood("one source", 2_000, |flood| {
+            flood.sources = FloodSources::First(1);
+        }),
+        Attack::flood("wrong checksums", 600, |flood| {
+            flood.has_wrong_checksums = true;
+        }),
+        Attack::flood("of a known sender", 1_000, |flood| {
+            flood.sources = FloodSources::First(KNOWN);
+            flood.repeated = 0.0;
+        }),
+        // A whole /24 of which some addresses are known.
+        Attack::flood("near a known sender", 1_500, |flood| {
+            flood.sources = FloodSources::First(256);
+        }),
+        Attack::flood("forged IPv6, half repeated", 1_000, |flood| {
+            flood.sources = FloodSources::ManyV6;
+            flood.repeated = 0.5;
+        }),
+        Attack::flood("never repeated", most, |flood| flood.repeated = 0.0),
+        Attack {
+            burst: 120,
+            // Only SYNs between the burst and the next count wait.
+            within: AT_ONCE,
+            ..Attack::new("a burst on an idle server")
+        },
+        Attack {
+            hoarders: 8,
+            within: Duration::from_secs(15),
+            ..Attack::new("idle connections")
+        },
+        Attack {
+            hoarders: 4,
+            ..Attack::flood("forged, with idle connections", 300, |_| {})
+        },
+    ]
+}
+
+/// The attacks run a few at a time, because much of their time is waiting.
+#[test]
+fn no_attack_keeps_strangers_out() {
+    let mut attacks = attacks();
+    let mut outcomes = Vec::new();
+    while !attacks.is_empty() {
+        let some = attacks.split_off(attacks.len().saturating_sub(3));
+        outcomes.extend(scope(|scope| {
+            let threads: Vec<_> = some
+                .iter()
+                .map(|attack| scope.spawn(|| outcome(attack)))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect::<Vec<_>>()
+        }));
+    }
+    let mut failed = String::new();
+    for outcome in &outcomes {
+        eprintln!("{}", outcome.text);
+        if outcome.is_bad {
+            writeln!(failed, "{}", outcome.text).unwrap();
+        }
+    }
+    assert!(failed.is_empty(), "\n{failed}");
+}
+
+struct Outcome {
+    text: String,
+    is_bad: bool,
+}
+
+fn outcome(attack: &Attack) -> Outcome {
+    let site = Site::new(SPAMDROP.as_ref(), |_| {}).unwrap();
+    site.configure(&format!("admit = \"on\"\nslots = {SLOTS}"))
+        .unwrap();
+    let known: Vec<IpAddr> = (0..KNOWN).map(|number| known(number).into()).collect();
+    for sender in &known {
+        site.spamdrop(&["known", "add", &sender.to_string()])
+            .unwrap();
+        let forged = Forger::address(u32::try_from(known_number(sender)).unwrap());
+        site.spamdrop(&["known", "add", &forged.to_string()])
+            .unwrap();
+    }
+    let _daemon = site.run_logging("info", &[]).unwrap();
+    let senders = u64::from(2 * KNOWN);
+    until("the filter to have the known senders", PATIENCE, || {
+        let status: serde_json::Value = serde_json::from_str(&site.status(&["--json"])?)?;
+        let known = status.pointer("/daemon/state/gate/known");
+        Ok((known == Some(&senders.into())).then_some(()))
+    })
+    .unwrap();
+    let hoard = hoard(&site, attack.hoarders);
+    let flood = attack.flood.map(|spec| Flood::start(&site, spec).unwrap());
+    burst(&site, attack.burst);
+    thread::sleep(HEAD_START);
+    let strangers = banners(&site, (0..STRANGERS).map(stranger).collect(), APART);
+    let known = banners(&site, known, APART);
+    let sent = flood.map_or(0, |flood| flood.stop().unwrap());
+    drop(hoard);
+    let is_late = |wait: &Option<Duration>, within| wait.is_none_or(|wait| wait > within);
+    let is_bad = strangers.iter().any(|wait| is_late(wait, attack.within))
+        || known.iter().any(|wait| is_late(wait, AT_ONCE));
+    let text = format!(
+        "{}: {sent} SYNs; strangers {}; known senders {}",
+        attack.name,
+        seconds(&strangers),
+        seconds(&known)
+    );
+    Outcome { text, is_bad }
+}
+
+fn seconds(waits: &[Option<Duration>]) -> String {
+    let texts = waits.iter().map(|wait| match wait {
+        Some(wait) => format!("{:.1}", wait.as_secs_f64()),
+        None => "never".to_owned(),
+    });
+    texts.collect::<Vec<_>>().join(" ")
+}
+
+fn stranger(number: u32) -> IpAddr {
+    if number.is_multiple_of(3) {
+        format!("2001:db8:64:{number:x}::7").parse().unwrap()
+    } else {
+        format!("100.65.{number}.7").parse().unwrap()
+    }
+}
+
+fn known(number: u32) -> std::net::Ipv4Addr {
+    std::net::Ipv4Addr::new(100, 66, number as u8, 25)
+}
+
+fn known_number(known: &IpAddr) -> usize {
+    match known {
+        IpAddr::V4(addr) => addr.octets()[2].into(),
+        IpAddr::V6(_) => 0,
+    }
+}
+
+/// Opens as many connections as the gate admits, four from each host.
+fn hoard(site: &Site, hosts: u8) -> Vec<Client> {
+    let sources = (0..hosts).flat_map(|host| [host; 4]);
+    let connect = |host: u8| {
+        let source: IpAddr = format!("100.67.0.{host}").parse().unwrap();
+        let wait = Duration::from_millis(300);
+        Client::connect(&site.world, Some(source), site::dest(source), wait).ok()
+    };
+    sources.filter_map(connect).collect()
+}
+
+fn burst(site: &Site, number: u32) {
+    let forger = Forger::new(site).unwrap();
+    for number in 0..number {
+        let syn = Syn {
+            sequence: number,
+            has_wrong_checksum: true,
+            ..Syn::new(Forger::address(number).into())
+        };
+        forger.send(&syn).unwrap();
+    }
+}
+
+/// The time from each source's `connect()` to its banner. The sources come one
+/// after the other.
+fn banners(site: &Site, sources: Vec<IpAddr>, apart: Duration) -> Vec<Option<Duration>> {
+    let start = Instant::now();
+    scope(|scope| {
+        let threads: Vec<_> = sources
+            .into_iter()
+            .zip(0_u32..)
+            .map(|(source, number)| {
+                thread::sleep((apart * number).saturating_sub(start.elapsed()));
+                scope.spawn(move || banner(site, source))
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    })
+}
+
+fn banner(site: &Site, source: IpAddr) -> Option<Duration> {
+    let start = Instant::now();
+    let connected = Client::connect(&site.world, Some(source), site::dest(source), PATIENCE);
+    let mut client = connected.ok()?;
+    client.read_reply().ok()?;
+    let wait = start.elapsed();
+    client.quit().ok()?;
+    Some(wait)
+}
