@@ -6,9 +6,10 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::thread::{self, scope};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use spamdrop_lab::forger::{Forger, Syn};
+use spamdrop_lab::strangers::{Pace, banners, seconds};
 use spamdrop_lab::wait::until;
 use spamdrop_lab::wave::{Flood, FloodSources, FloodSpec};
 use spamdrop_lab::{Client, Site, site};
@@ -17,15 +18,16 @@ use super::{SPAMDROP, is_full};
 
 const SLOTS: u32 = 40;
 const STRANGERS: u32 = 12;
-/// Time between the strangers.
-const APART: Duration = Duration::from_millis(250);
+const PACE: Pace = Pace {
+    apart: Duration::from_millis(250),
+    patience: Duration::from_secs(33),
+};
 /// Time from the start of an attack to the first stranger.
 const HEAD_START: Duration = Duration::from_secs(1);
 /// No kernel repeats a SYN sooner, so a sender that got its banner by then did
 /// not wait at the gate.
 const AT_ONCE: Duration = Duration::from_millis(900);
-/// How long a stranger tries.
-const PATIENCE: Duration = Duration::from_secs(33);
+const READY_WITHIN: Duration = Duration::from_secs(10);
 /// Number of the known senders, whose addresses the forger uses too.
 const KNOWN: u32 = 4;
 
@@ -152,7 +154,7 @@ fn outcome(attack: &Attack) -> Outcome {
     }
     let _daemon = site.run_logging("info", &[]).unwrap();
     let senders = u64::from(2 * KNOWN);
-    until("the filter to have the known senders", PATIENCE, || {
+    until("the filter to have the known senders", READY_WITHIN, || {
         let status: serde_json::Value = serde_json::from_str(&site.status(&["--json"])?)?;
         let known = status.pointer("/daemon/state/gate/known");
         Ok((known == Some(&senders.into())).then_some(()))
@@ -162,8 +164,8 @@ fn outcome(attack: &Attack) -> Outcome {
     let flood = attack.flood.map(|spec| Flood::start(&site, spec).unwrap());
     burst(&site, attack.burst);
     thread::sleep(HEAD_START);
-    let strangers = banners(&site, (0..STRANGERS).map(stranger).collect(), APART);
-    let known = banners(&site, known, APART);
+    let strangers = banners(&site, (0..STRANGERS).map(stranger).collect(), PACE);
+    let known = banners(&site, known, PACE);
     let sent = flood.map_or(0, |flood| flood.stop().unwrap());
     drop(hoard);
     let is_late = |wait: &Option<Duration>, within| wait.is_none_or(|wait| wait > within);
@@ -176,14 +178,6 @@ fn outcome(attack: &Attack) -> Outcome {
         seconds(&known)
     );
     Outcome { text, is_bad }
-}
-
-fn seconds(waits: &[Option<Duration>]) -> String {
-    let texts = waits.iter().map(|wait| match wait {
-        Some(wait) => format!("{:.1}", wait.as_secs_f64()),
-        None => "never".to_owned(),
-    });
-    texts.collect::<Vec<_>>().join(" ")
 }
 
 fn stranger(number: u32) -> IpAddr {
@@ -226,34 +220,4 @@ fn burst(site: &Site, number: u32) {
         };
         forger.send(&syn).unwrap();
     }
-}
-
-/// The time from each source's `connect()` to its banner. The sources come one
-/// after the other.
-fn banners(site: &Site, sources: Vec<IpAddr>, apart: Duration) -> Vec<Option<Duration>> {
-    let start = Instant::now();
-    scope(|scope| {
-        let threads: Vec<_> = sources
-            .into_iter()
-            .zip(0_u32..)
-            .map(|(source, number)| {
-                thread::sleep((apart * number).saturating_sub(start.elapsed()));
-                scope.spawn(move || banner(site, source))
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
-    })
-}
-
-fn banner(site: &Site, source: IpAddr) -> Option<Duration> {
-    let start = Instant::now();
-    let connected = Client::connect(&site.world, Some(source), site::dest(source), PATIENCE);
-    let mut client = connected.ok()?;
-    client.read_reply().ok()?;
-    let wait = start.elapsed();
-    client.quit().ok()?;
-    Some(wait)
 }

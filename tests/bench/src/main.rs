@@ -3,6 +3,7 @@
 //! Everything runs in network namespaces that end with this process. The table
 //! goes to standard output, as Markdown; messages go to standard error.
 
+mod flood;
 mod latency;
 mod lists;
 mod log;
@@ -52,6 +53,8 @@ enum Group {
     Lists,
     /// Log processing, from bytes to decisions
     Log,
+    /// The SYN floods in which strangers still get through
+    Flood,
 }
 
 fn main() -> Result<()> {
@@ -80,6 +83,7 @@ impl Group {
             Self::Latency => latency::cases(Cores::find()?, options.effort()),
             Self::Lists => lists::cases(options.thoroughness()),
             Self::Log => log::cases(options.thoroughness()),
+            Self::Flood => flood::cases(Cores::find()?, options.quick),
         }
     }
 }

@@ -8,7 +8,7 @@ mod peers;
 mod sink;
 mod size;
 mod subject;
-mod traffic;
+pub mod traffic;
 mod yardstick;
 
 use std::time::Duration;

@@ -21,6 +21,7 @@ pub mod journald;
 pub mod program;
 pub mod site;
 pub mod smtpd;
+pub mod strangers;
 pub mod syslog;
 pub mod tun;
 pub mod wait;

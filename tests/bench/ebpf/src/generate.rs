@@ -21,13 +21,14 @@ static FIRST: Global<u32> = Global::new(0);
 static MASK: Global<u32> = Global::new(0);
 
 const ETHERNET: usize = 14;
-/// The number of 16-bit words in an IPv4 header without options, and the
-/// positions of its fields.
-const WORDS: usize = 10;
+/// The number of 16-bit words in an IPv4 header and a TCP header without
+/// options, and the positions of fields.
+const WORDS: usize = 20;
 const CHECKSUM: usize = 5;
 const SOURCE: usize = 6;
+const TCP_CHECKSUM: usize = 18;
 
-/// Expects an Ethernet frame that contains IPv4. `XDP_TX` would send the frame
+/// Expects an Ethernet frame that contains TCP over IPv4. `XDP_TX` would send the frame
 /// in the same way: a test run redirects it to the interface that its context
 /// names.
 #[xdp]
@@ -46,17 +47,24 @@ pub fn generate(ctx: XdpContext) -> u32 {
     unsafe { bpf_redirect(INTERFACE.load(), 0) as u32 }
 }
 
-/// Replaces the source address and updates the checksum (RFC 1624, equation 3).
+/// Replaces the source address and updates both checksums, which cover it (RFC
+/// 1624, equation 3).
 #[inline(always)]
 fn set_source(header: &mut [u16; WORDS], source: u32) {
     let [a, b, c, d] = source.to_be_bytes();
     let new = [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])];
-    let mut sum = u32::from(!header[CHECKSUM]);
-    sum += u32::from(!header[SOURCE]) + u32::from(new[0]);
-    sum += u32::from(!header[SOURCE + 1]) + u32::from(new[1]);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    header[CHECKSUM] = !(sum as u16);
+    let mut change = u32::from(!header[SOURCE]) + u32::from(new[0]);
+    change += u32::from(!header[SOURCE + 1]) + u32::from(new[1]);
+    header[CHECKSUM] = updated(header[CHECKSUM], change);
+    header[TCP_CHECKSUM] = updated(header[TCP_CHECKSUM], change);
     header[SOURCE] = new[0];
     header[SOURCE + 1] = new[1];
+}
+
+#[inline(always)]
+fn updated(checksum: u16, change: u32) -> u16 {
+    let mut sum = u32::from(!checksum) + change;
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    !(sum as u16)
 }

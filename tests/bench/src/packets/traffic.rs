@@ -2,12 +2,14 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use aya::programs::{TestRunAttrs, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, TestRun as _};
 use spamdrop_lab::Host;
+use spamdrop_lab::forger::{ADDRESSES, Forger};
 use spamdrop_lab::frame::{ACK, FrameSpec, tcp_frame};
 
 #[path = "../../ebpf/src/scatter.rs"]
@@ -27,6 +29,8 @@ pub const CLEAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 /// The first blocked source; 16 M addresses follow.
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 0);
 
+/// Time between two bursts of a stream.
+const INTERVAL: Duration = Duration::from_millis(5);
 /// Frames per system call while saturating.
 const CHUNK: u32 = 1 << 18;
 /// Number of frames that the kernel builds before it sends them, as a driver
@@ -47,6 +51,16 @@ impl Sources {
         Self {
             first: FIRST,
             number,
+        }
+    }
+
+    /// Sources that no host has: [`Forger::address`]. SYNs from them are a
+    /// flood.
+    #[must_use]
+    pub fn forged() -> Self {
+        Self {
+            first: Forger::address(0),
+            number: ADDRESSES,
         }
     }
 
@@ -104,6 +118,16 @@ impl Generator {
     ///
     /// The kernel refuses it.
     pub fn new(sources: Sources, port: u16, interface: u32) -> Result<Self> {
+        Self::with_frame(sources, syn(sources.first, port), interface)
+    }
+
+    /// Loads a generator of frames like this one, in which only the source
+    /// differs.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses it.
+    pub fn with_frame(sources: Sources, frame: Vec<u8>, interface: u32) -> Result<Self> {
         let mut object = EbpfLoader::new()
             .override_global("INTERFACE", &interface, true)
             .override_global("FIRST", &u32::from(sources.first), true)
@@ -116,7 +140,7 @@ impl Generator {
         program.load()?;
         Ok(Self {
             object: Arc::new(object),
-            frame: syn(sources.first, port),
+            frame,
         })
     }
 
@@ -128,6 +152,39 @@ impl Generator {
     pub fn send(&self, source: &Host, frames: u32) -> Result<()> {
         let (object, frame) = (Arc::clone(&self.object), self.frame.clone());
         source.run(move || run(&object, &frame, frames))
+    }
+
+    /// Sends this number of frames per second, on one core, until `stop`
+    /// disconnects. Returns the number of frames.
+    ///
+    /// # Errors
+    ///
+    /// A system call failed.
+    pub fn stream(
+        &self,
+        source: &Host,
+        cpu: usize,
+        per_second: u32,
+        stop: Receiver<()>,
+    ) -> Result<u64> {
+        let (object, frame) = (Arc::clone(&self.object), self.frame.clone());
+        source.run(move || {
+            pin(None, cpu)?;
+            let start = Instant::now();
+            let mut frames = 0;
+            while stop.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                let due = start.elapsed().as_secs_f64() * f64::from(per_second);
+                // A machine that is too slow sends less.
+                let now = (due as u64)
+                    .saturating_sub(frames)
+                    .min((per_second / 10).into());
+                if now > 0 {
+                    run(&object, &frame, now as u32)?;
+                    frames += now;
+                }
+            }
+            Ok(frames)
+        })
     }
 
     /// Sends at the maximum rate of one core for about `length`. Returns the

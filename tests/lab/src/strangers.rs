@@ -1,0 +1,59 @@
+//! Clean senders that connect one after the other, and how long each waits.
+
+use std::net::IpAddr;
+use std::thread::{self, scope};
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+use crate::site::{Site, dest};
+
+/// How senders connect.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Time between two senders.
+    pub apart: Duration,
+    /// How long each tries.
+    pub patience: Duration,
+}
+
+/// The time from each source's `connect()` to its banner; `None` if there was
+/// none in time.
+#[must_use]
+pub fn banners<S: Sync>(site: &Site<S>, sources: Vec<IpAddr>, pace: Pace) -> Vec<Option<Duration>> {
+    let start = Instant::now();
+    let ended = scope(|scope| {
+        let threads: Vec<_> = sources
+            .into_iter()
+            .zip(0_u32..)
+            .map(|(source, number)| {
+                thread::sleep((pace.apart * number).saturating_sub(start.elapsed()));
+                scope.spawn(move || banner(site, source, pace.patience))
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join())
+            .collect::<Vec<_>>()
+    });
+    ended.into_iter().map(Result::unwrap_or_default).collect()
+}
+
+fn banner<S>(site: &Site<S>, source: IpAddr, patience: Duration) -> Option<Duration> {
+    let start = Instant::now();
+    let connected = Client::connect(&site.world, Some(source), dest(source), patience);
+    let mut client = connected.ok()?;
+    client.read_reply().ok()?;
+    let wait = start.elapsed();
+    client.quit().ok()?;
+    Some(wait)
+}
+
+/// Formats the times in seconds.
+#[must_use]
+pub fn seconds(waits: &[Option<Duration>]) -> String {
+    let texts = waits.iter().map(|wait| match wait {
+        Some(wait) => format!("{:.1}", wait.as_secs_f64()),
+        None => "never".to_owned(),
+    });
+    texts.collect::<Vec<_>>().join(" ")
+}
