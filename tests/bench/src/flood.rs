@@ -86,7 +86,7 @@ fn attack(cores: Cores, mode: &str, rate: u32) -> Result<(f64, Vec<Option<Durati
         .exec(["ip", "link", "set", "eth0", "address", &mac])?;
     // It makes the route back to the forged addresses.
     Forger::new(&site)?;
-    let daemon = site.run_logging("warn", &[])?;
+    let daemon = site.run_logging("info", &[])?;
     let interface = site.world.run(|| {
         let text = fs::read_to_string("/sys/class/net/eth0/ifindex")?;
         anyhow::Ok(text.trim().parse()?)
@@ -96,7 +96,8 @@ fn attack(cores: Cores, mode: &str, rate: u32) -> Result<(f64, Vec<Option<Durati
     let (stop, stopped) = mpsc::channel();
     let outcome = thread::scope(|scope| {
         let start = std::time::Instant::now();
-        let stream = || generator.stream(&site.world, cores.generator, rate, stopped);
+        let (generator, world) = (&generator, &site.world);
+        let stream = move || generator.stream(world, cores.generator, rate, &stopped);
         let flood = scope.spawn(stream);
         thread::sleep(HEAD_START);
         let strangers = (1..=STRANGERS).map(|number| IpAddr::from([100, 65, number, 7]));

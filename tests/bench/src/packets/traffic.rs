@@ -165,26 +165,23 @@ impl Generator {
         source: &Host,
         cpu: usize,
         per_second: u32,
-        stop: Receiver<()>,
+        stop: &Receiver<()>,
     ) -> Result<u64> {
-        let (object, frame) = (Arc::clone(&self.object), self.frame.clone());
-        source.run(move || {
-            pin(None, cpu)?;
-            let start = Instant::now();
-            let mut frames = 0;
-            while stop.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                let due = start.elapsed().as_secs_f64() * f64::from(per_second);
-                // A machine that is too slow sends less.
-                let now = (due as u64)
-                    .saturating_sub(frames)
-                    .min((per_second / 10).into());
-                if now > 0 {
-                    run(&object, &frame, now as u32)?;
-                    frames += now;
-                }
+        source.run(move || pin(None, cpu))?;
+        let start = Instant::now();
+        let mut frames = 0;
+        // The host's thread is free in between, so that clients can connect.
+        while stop.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            let due = start.elapsed().as_secs_f64() * f64::from(per_second);
+            // A machine that is too slow sends less.
+            let now = (due as u64).saturating_sub(frames);
+            let now = now.min((per_second / 10).into());
+            if now > 0 {
+                self.send(source, now as u32)?;
+                frames += now;
             }
-            Ok(frames)
-        })
+        }
+        Ok(frames)
     }
 
     /// Sends at the maximum rate of one core for about `length`. Returns the
