@@ -11,6 +11,7 @@ use crate::duration::human;
 
 const QUARTER_S: u64 = 15 * 60;
 /// How far a stamp may be from a multiple: lines come late, clocks differ.
+pub const TOLERANCE: Duration = Duration::from_secs(TOLERANCE_S);
 const TOLERANCE_S: u64 = 60;
 /// The greatest difference of two zones: UTC+14 and UTC-12.
 const MOST_S: u64 = 26 * 3_600;

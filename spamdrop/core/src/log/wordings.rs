@@ -12,7 +12,7 @@ const TABLE: &str = include_str!("wordings.txt");
 pub(super) static WORDINGS: LazyLock<Wordings> = LazyLock::new(|| Wordings::of(lines()));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum WordingKind {
     Label,
     List,
     Some,
@@ -24,7 +24,7 @@ enum Kind {
 /// A line of the table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wording {
-    kind: Kind,
+    kind: WordingKind,
     pattern: &'static str,
     #[cfg_attr(not(test), expect(dead_code, reason = "for the test of each line"))]
     example: &'static str,
@@ -61,7 +61,7 @@ impl Wordings {
             }
             patterns.join("|")
         };
-        let label = format!(r"\b(?:{})\b", any(Kind::Label));
+        let label = format!(r"\b(?:{})\b", any(WordingKind::Label));
         let compile = |kind| {
             let pattern = any(kind)
                 .replace("LABEL", &format!("[a-z0-9.-]*{label}"))
@@ -70,12 +70,12 @@ impl Wordings {
             expression(&pattern)
         };
         Self {
-            list: compile(Kind::List),
-            some: compile(Kind::Some),
+            list: compile(WordingKind::List),
+            some: compile(WordingKind::Some),
             page: expression(&format!(r"\bhttps?://[^ ]*{label}[^ ]*")),
-            not: compile(Kind::Not),
-            other: compile(Kind::Other),
-            peer: compile(Kind::Peer),
+            not: compile(WordingKind::Not),
+            other: compile(WordingKind::Other),
+            peer: compile(WordingKind::Peer),
             hint: expression(&format!(
                 r"(?i){label}|\bdns-?bl|\b(?:black|block|deny)[ -]?list|\bblackhole|listet\b|\blisted\b|\bblocked\b|\b(?:sperrliste|liste noire|lista negra)\b|\bhttps?://[^ ]*[0-9]+\.[0-9]+\.[0-9]+\.[0-9]"
             )),
@@ -98,14 +98,14 @@ pub(super) fn lines() -> impl Iterator<Item = Wording> {
     })
 }
 
-fn kind(name: &str) -> Option<Kind> {
+fn kind(name: &str) -> Option<WordingKind> {
     Some(match name {
-        "label" => Kind::Label,
-        "list" => Kind::List,
-        "some" => Kind::Some,
-        "not" => Kind::Not,
-        "other" => Kind::Other,
-        "peer" => Kind::Peer,
+        "label" => WordingKind::Label,
+        "list" => WordingKind::List,
+        "some" => WordingKind::Some,
+        "not" => WordingKind::Not,
+        "other" => WordingKind::Other,
+        "peer" => WordingKind::Peer,
         _ => return None,
     })
 }
@@ -128,7 +128,7 @@ mod tests {
         for (index, line) in lines().enumerate() {
             let all_others = lines().enumerate().filter(|(other, _)| *other != index);
             let without = Wordings::of(all_others.map(|(_, line)| line));
-            let is_for = !matches!(line.kind, Kind::Not | Kind::Other);
+            let is_for = !matches!(line.kind, WordingKind::Not | WordingKind::Other);
             if is_taken(&WORDINGS, line.example) != is_for {
                 wrong.push(format!("with {line:?}"));
             }

@@ -27,26 +27,29 @@ const TAG: &[&str] = &[
 ];
 const MESSAGE: &[&str] = &["message", "msg"];
 
+/// A string without its escapes.
+type Text<'line> = Cow<'line, [u8]>;
+
 /// A part's value: `Some` once its key was read.
 #[derive(Default)]
-struct Parts<'line> {
-    log: Option<Cow<'line, [u8]>>,
-    time: Option<Cow<'line, [u8]>>,
-    host: Option<Cow<'line, [u8]>>,
-    tag: Option<Cow<'line, [u8]>>,
-    message: Option<Cow<'line, [u8]>>,
+struct JsonParts<'line> {
+    log: Option<Text<'line>>,
+    time: Option<Text<'line>>,
+    host: Option<Text<'line>>,
+    tag: Option<Text<'line>>,
+    message: Option<Text<'line>>,
 }
 
 /// The line in an object; `None` if it has none, or not certainly.
 pub(super) fn unwrap(line: &[u8]) -> Option<Unwrapped<'_>> {
-    let parts = Parts::read(line)?;
+    let parts = JsonParts::read(line)?;
     match &parts.log {
         Some(_) => parts.of_engine(),
         None => parts.of_syslog(),
     }
 }
 
-impl<'line> Parts<'line> {
+impl<'line> JsonParts<'line> {
     fn read(line: &'line [u8]) -> Option<Self> {
         let mut parts = Self::default();
         let mut rest = blank(line.strip_prefix(b"{")?);
@@ -69,7 +72,7 @@ impl<'line> Parts<'line> {
         }
     }
 
-    fn of_key(&mut self, key: &[u8]) -> Option<&mut Option<Cow<'line, [u8]>>> {
+    fn of_key(&mut self, key: &[u8]) -> Option<&mut Option<Text<'line>>> {
         let is_in = |keys: &[&str]| keys.iter().any(|known| known.as_bytes() == key);
         if is_in(LOG) {
             Some(&mut self.log)
@@ -137,7 +140,7 @@ fn one_line(mut text: Vec<u8>) -> Vec<u8> {
 }
 
 /// Skips a value. Only a string has a value; another kind's is `None`.
-fn value(bytes: &[u8]) -> Option<(Option<Cow<'_, [u8]>>, &[u8])> {
+fn value(bytes: &[u8]) -> Option<(Option<Text<'_>>, &[u8])> {
     match bytes.first()? {
         b'"' => string(bytes).map(|(text, rest)| (Some(text), rest)),
         b'{' => skip_object(bytes).map(|rest| (None, rest)),
@@ -165,7 +168,7 @@ fn skip_object(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// Parses a string, and the rest after it. One without escapes is borrowed.
-fn string(bytes: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
+fn string(bytes: &[u8]) -> Option<(Text<'_>, &[u8])> {
     let inside = bytes.strip_prefix(b"\"")?;
     let end = memchr::memchr2(b'"', b'\\', inside)?;
     let (text, rest) = inside.split_at_checked(end)?;
