@@ -69,11 +69,29 @@ fn by_postscreen(message: &[u8]) -> GrammarResult<'_> {
     rejected(message, b"client ", "postscreen-dnsbl")
 }
 
+/// Processes of Postfix that log what a sender chose, from `master.cf`.
+const PROCESSES: [&[u8]; 14] = [
+    b"smtpd",
+    b"postscreen",
+    b"cleanup",
+    b"qmgr",
+    b"smtp",
+    b"lmtp",
+    b"local",
+    b"virtual",
+    b"pipe",
+    b"error",
+    b"bounce",
+    b"trivial-rewrite",
+    b"tlsproxy",
+    b"verify",
+];
+
 /// Whether the name is that of a process of Postfix.
 pub(super) fn is_process(program: &[u8]) -> bool {
     GRAMMAR.is_unit(program)
         || program.starts_with(b"postfix/")
-        || matches!(process(program, None), Some(b"smtpd" | b"postscreen"))
+        || process(program, None).is_some_and(|name| PROCESSES.contains(&name))
 }
 
 /// Whether the line mentions the answer of a blocklist.
