@@ -13,7 +13,7 @@ use super::bytes::count_digits;
 use super::stamp::Stamp;
 use crate::event::Clock;
 use crate::zone_offset::ZoneOffset;
-use forms::FORMS;
+use forms::{FORMS, host_and_tag};
 
 /// The parts of a line, not yet interpreted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,8 @@ impl<'line> Header<'line> {
 
     fn stamped(line: &'line [u8]) -> Option<Self> {
         let (stamp, rest) = Stamp::own(line).or_else(|| Stamp::split(line))?;
-        FORMS.iter().find_map(|form| form(stamp, rest))
+        // Most lines have the first form.
+        host_and_tag(stamp, rest).or_else(|| FORMS.iter().find_map(|form| form(stamp, rest)))
     }
 }
 

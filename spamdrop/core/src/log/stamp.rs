@@ -13,8 +13,8 @@ pub(super) enum Stamp<'line> {
     Bsd {
         /// 1 to 12.
         month: i8,
-        day: &'line [u8],
-        year: Option<&'line [u8]>,
+        day: i8,
+        year: Option<i16>,
         time: &'line [u8],
     },
     /// `2026-11-03T08:50:54.615769+00:00`; the offset may be missing.
@@ -108,9 +108,7 @@ impl<'line> Stamp<'line> {
     /// ```
     pub(super) fn split(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
         match line {
-            [y, yy, yyy, yyyy, b' ', rest @ ..]
-                if [y, yy, yyy, yyyy].iter().all(|y| y.is_ascii_digit()) =>
-            {
+            [y, yy, yyy, yyyy, b' ', rest @ ..] if number_of(&[*y, *yy, *yyy, *yyyy]).is_some() => {
                 match Self::bsd(rest)? {
                     (
                         Self::Bsd {
@@ -118,7 +116,7 @@ impl<'line> Stamp<'line> {
                         },
                         rest,
                     ) => {
-                        let year = line.get(..4);
+                        let year = number_of(&[*y, *yy, *yyy, *yyyy]);
                         Some((
                             Self::Bsd {
                                 month,
@@ -179,6 +177,7 @@ impl<'line> Stamp<'line> {
         let month = i8::try_from(month + 1).ok()?;
         let rest = rest.strip_prefix(b" ")?;
         let (day, rest) = token(rest.strip_prefix(b" ").unwrap_or(rest))?;
+        let day = number(day)?;
         let (year, rest) = year(rest);
         let (time, rest) = rest.split_at_checked(TIME_LEN)?;
         if time.get(2) != Some(&b':') {
@@ -211,19 +210,32 @@ fn is_weekday(word: &[u8]) -> bool {
 }
 
 /// The year before a blank, if there is one, and the rest.
-fn year(bytes: &[u8]) -> (Option<&[u8]>, &[u8]) {
-    match bytes.split_at_checked(4) {
-        Some((year @ [b'1' | b'2', ..], [b' ', rest @ ..])) if count_digits(year) == 4 => {
-            (Some(year), rest)
-        }
+fn year(bytes: &[u8]) -> (Option<i16>, &[u8]) {
+    match *bytes {
+        [a @ (b'1' | b'2'), b, c, d, b' ', ref rest @ ..] => match number_of(&[a, b, c, d]) {
+            None => (None, bytes),
+            year => (year, rest),
+        },
         _ => (None, bytes),
     }
 }
 
+/// The number that four digits mean.
+fn number_of(digits: &[u8; 4]) -> Option<i16> {
+    let add = |sum: i16, digit: &u8| {
+        let value = digit.is_ascii_digit().then(|| i16::from(digit - b'0'));
+        Some(sum * 10 + value?)
+    };
+    digits.iter().try_fold(0, add)
+}
+
 fn has_offset(stamp: &[u8]) -> bool {
-    let time = stamp.get(DATE_LEN..).unwrap_or_default();
-    time.iter()
-        .any(|byte| matches!(byte, b'Z' | b'z' | b'+' | b'-'))
+    // `Z`, `+0000` or `+00:00`.
+    match stamp {
+        [.., b'Z' | b'z'] => true,
+        [.., b'+' | b'-', _, _, _, _] | [.., b'+' | b'-', _, _, _, _, _] => stamp.len() > FULL_LEN,
+        _ => false,
+    }
 }
 
 fn skip_fraction(bytes: &[u8]) -> Option<&[u8]> {

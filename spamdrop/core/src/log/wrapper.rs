@@ -28,12 +28,14 @@ pub(super) fn unwrap(line: &[u8]) -> Unwrapped<'_> {
     {
         return unwrapped;
     }
-    let line = compose(line).or_else(|| kubectl(line)).unwrap_or(line);
-    let stamped = zoned_stamp(line).and_then(|(stamp, rest)| {
-        let text = cri(rest).or_else(|| has_header(rest).then_some(rest))?;
-        Some((Some(stamp), text))
-    });
-    let (stamp, text) = stamped.unwrap_or((None, line));
+    let line = match is_rfc3339(line) {
+        true => line,
+        false => compose(line).or_else(|| kubectl(line)).unwrap_or(line),
+    };
+    let (stamp, text) = match stamped(line) {
+        Some((stamp, text)) => (Some(stamp), text),
+        None => (None, line),
+    };
     Unwrapped {
         text: Cow::Borrowed(text),
         stamp,
@@ -93,13 +95,24 @@ fn has_header(text: &[u8]) -> bool {
     is_structured || Stamp::certain(text).is_some() || is_seconds()
 }
 
-/// Splits a line after a stamp of RFC 3339 with its zone.
-fn zoned_stamp(line: &[u8]) -> Option<(Stamp<'_>, &[u8])> {
-    if line.get("2026-11-03".len()) != Some(&b'T') {
+/// Splits a line after a stamp of RFC 3339 with its zone, if a wrapper or a
+/// whole line follows.
+fn stamped(line: &[u8]) -> Option<(Stamp<'_>, &[u8])> {
+    if !is_rfc3339(line) {
         return None;
     }
-    let (stamp, rest) = Stamp::split(line)?;
-    (matches!(stamp, Stamp::Rfc3339(_)) && !stamp.is_zoneless()).then_some((stamp, rest))
+    let (_, rest) = token(line)?;
+    // Nearly all lines have the name of a host here.
+    if !matches!(rest.first()?, b's' | b'<' | b'@' | b'0'..=b'9' | b'A'..=b'Z') {
+        return None;
+    }
+    let text = cri(rest).or_else(|| has_header(rest).then_some(rest))?;
+    let (stamp, _) = Stamp::split(line)?;
+    (matches!(stamp, Stamp::Rfc3339(_)) && !stamp.is_zoneless()).then_some((stamp, text))
+}
+
+fn is_rfc3339(line: &[u8]) -> bool {
+    line.get(4) == Some(&b'-') && line.get("2026-11-03".len()) == Some(&b'T')
 }
 
 /// `mail Nov  3 08:50:54 mx1 prog: message`: podman logs `--names`. Only a line

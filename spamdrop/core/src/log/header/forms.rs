@@ -25,7 +25,7 @@ pub(super) const FORMS: [Form; 8] = [
 
 /// `Nov  3 08:50:54 mx1 prog[811]: message`: RFC 3164 section 4.1, rsyslog,
 /// syslog-ng, journalctl.
-fn host_and_tag<'line>(stamp: Stamp<'line>, rest: &'line [u8]) -> Option<Header<'line>> {
+pub(super) fn host_and_tag<'line>(stamp: Stamp<'line>, rest: &'line [u8]) -> Option<Header<'line>> {
     let rest = skip_host(stamp, rest)?;
     tagged(stamp, rest)
 }

@@ -48,9 +48,9 @@ impl Stamp<'_> {
                 year,
                 time,
             } => {
-                let (day, time) = (number(day)?, clock(time)?);
+                let time = clock(time)?;
                 let civil = match year {
-                    Some(year) => date(year, month, day)?.to_datetime(time),
+                    Some(year) => Date::new(year, month, day).ok()?.to_datetime(time),
                     None => latest(month, day, time, zone.to_datetime(now))?,
                 };
                 nearest(civil, zone, now)?
