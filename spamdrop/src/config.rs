@@ -28,9 +28,11 @@ use spamdrop_core::term::LONGEST;
 mod choice;
 mod filter;
 mod journal;
+mod program;
 mod server;
 
 pub use choice::{Addresses, Admit, Answer, Compat, RefreshMode, Seal};
+pub use program::{Names, Programs};
 
 /// The path of the configuration file, unless `--config` names another.
 pub const PATH: &str = "/etc/spamdrop/spamdrop.toml";
@@ -55,7 +57,7 @@ pub struct Config {
     pub journal_match: Vec<String>,
     pub logs: Vec<PathBuf>,
     pub servers: Vec<MailServer>,
-    pub program: String,
+    pub program: Programs,
     pub pattern: Vec<Pattern>,
     pub reject_text: String,
     pub fifo: PathBuf,
@@ -99,7 +101,7 @@ impl Default for Config {
             journal_match: journal::COURIER.map(Into::into).into(),
             logs: vec!["/var/log/mail.log".into()],
             servers: vec![MailServer::Courier],
-            program: "courieresmtpd".into(),
+            program: Programs::default(),
             pattern: Vec::new(),
             reject_text: String::new(),
             fifo: PathBuf::new(),
@@ -190,9 +192,7 @@ impl Config {
         if !(1..=MAX_KNOWN).contains(&self.known_capacity) {
             anyhow::bail!("`known_capacity` must be from 1 to {MAX_KNOWN}");
         }
-        if self.program.is_empty() {
-            anyhow::bail!("`program` is empty; Courier's is \"courieresmtpd\"");
-        }
+        self.check_programs()?;
         if self.answer == Answer::On && self.admit == Admit::Off {
             anyhow::bail!(
                 "`answer` is \"on\", but only the gate finds out who is listed; set `admit` to \"observe\" or \"on\""
@@ -241,7 +241,7 @@ impl Config {
     fn parser_settings(&self) -> ParserSettings {
         ParserSettings {
             servers: self.servers.clone(),
-            courier_program: self.program.clone(),
+            programs: self.program_names(),
             patterns: self.pattern.clone(),
             zone: TimeZone::system(),
         }

@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod forms;
+mod matrix;
 mod needles;
+mod texts;
 
 use std::fs;
 use std::net::IpAddr;
@@ -38,15 +41,16 @@ struct Case {
     line: Vec<u8>,
 }
 
-fn corpus(server: &str) -> Vec<Case> {
+/// The cases of a file, such as a server's.
+fn corpus(file: &str) -> Vec<Case> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus");
-    fs::read_to_string(path.join(server).with_extension("txt"))
+    fs::read_to_string(path.join(file).with_extension("txt"))
         .unwrap()
         .lines()
         .enumerate()
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(index, line)| {
-            let place = format!("{server}.txt:{}", index + 1);
+            let place = format!("{file}.txt:{}", index + 1);
             let (kind, rest) = line.split_once(' ').unwrap();
             let (expected, line) = rest.trim_start().split_once(' ').unwrap();
             assert!(matches!(kind, "real" | "hostile"), "{place}");

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use crate::zone_offset::ZoneOffset;
+
 /// A parsed line of the mail log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<'line> {
@@ -14,6 +16,8 @@ pub struct Event<'line> {
     pub kind: Kind<'line>,
     /// The time of the line's stamp, if it has a usable one.
     pub at: Option<SystemTime>,
+    /// How sure that time is.
+    pub clock: Clock,
     /// The rule that matched: one of spamdrop's own, such as `courier-511`, or
     /// the name of a pattern in the configuration.
     pub rule: Cow<'static, str>,
@@ -28,22 +32,68 @@ impl Event<'_> {
             .and_then(|at| now.duration_since(at).ok())
             .unwrap_or_default()
     }
+
+    /// The time between the event and `now`, also for a stamp in the future:
+    /// such a stamp is not fresh either. It is zero without a stamp.
+    #[must_use]
+    pub fn distance(&self, now: SystemTime) -> Duration {
+        let ahead = |at: SystemTime| at.duration_since(now).unwrap_or_default();
+        self.at
+            .map_or(Duration::ZERO, |at| self.age(now).max(ahead(at)))
+    }
+
+    /// The same event, without the line.
+    #[must_use]
+    pub fn into_owned(self) -> Event<'static> {
+        Event {
+            addr: self.addr,
+            kind: self.kind.into_owned(),
+            at: self.at,
+            clock: self.clock,
+            rule: self.rule,
+        }
+    }
+}
+
+/// Where the time of an event comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// From a stamp that names its time zone, or there is no stamp.
+    #[default]
+    Zoned,
+    /// From a stamp without a time zone, taken as local time.
+    Local,
+    /// From the clock of the reader: the line was just written, and the stamp is
+    /// off by a whole number of quarter hours.
+    Off(ZoneOffset),
 }
 
 /// An event of a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind<'line> {
     /// The message was refused because the peer is listed.
     Rejected {
         /// The reply after its code, or the text after the address that a
         /// pattern captured. The peer or the blocklist's operator may have
         /// chosen these bytes.
-        text: &'line [u8],
+        text: Cow<'line, [u8]>,
     },
     /// The peer's message was accepted.
     Accepted,
     /// The peer accepted a message from this server that is not a bounce.
     Delivered,
+}
+
+impl Kind<'_> {
+    fn into_owned(self) -> Kind<'static> {
+        match self {
+            Self::Rejected { text } => Kind::Rejected {
+                text: Cow::Owned(text.into_owned()),
+            },
+            Self::Accepted => Kind::Accepted,
+            Self::Delivered => Kind::Delivered,
+        }
+    }
 }
 
 /// The evidence of an event about its source.

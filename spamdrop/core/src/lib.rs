@@ -34,4 +34,5 @@ pub mod term;
 pub mod time;
 pub mod warning;
 pub mod wave;
+pub mod zone_offset;
 pub mod zones;

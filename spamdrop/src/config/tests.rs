@@ -78,6 +78,13 @@ fn refuses_what_makes_no_sense_and_names_the_key() {
         ("capacity6 = 1", "`capacity6`"),
         ("capacity4 = 33554432", "`capacity4`"),
         ("program = \"\"", "`program`"),
+        ("program = []", "`program`"),
+        ("program = 25", "a table such as { exim = \"exim-in\" }"),
+        ("program = { courier = [\"a\", \"\"] }", "`program`"),
+        (
+            "program = { exim = \"exim-in\" }",
+            "`program` names exim, which is not in `servers`",
+        ),
         ("reject_text = \"(\"", "`reject_text`"),
         ("journal_match = []", "`journal_match`"),
         ("journal_match = [\"PRIORITY=3\"]", "`journal_match`"),
@@ -220,4 +227,41 @@ fn nat64_prefixes_reach_the_filter() {
         let prefix = spamdrop_common::nat64::prefix(addr.octets());
         assert!(settings.is_nat64(prefix), "{addr}");
     }
+}
+
+#[test]
+fn a_program_is_named_alone_or_by_server() {
+    let names = |text: &str, server| {
+        let programs = Config::parse(text).unwrap().program_names();
+        programs.of(server).map(<[String]>::to_vec)
+    };
+    let exim = Some(vec!["exim-in".to_owned()]);
+    for (text, server, expected) in [
+        ("", MailServer::Courier, None),
+        (
+            "program = \"smtpd2\"",
+            MailServer::Courier,
+            Some(vec!["smtpd2".into()]),
+        ),
+        (
+            "servers = [\"exim\", \"courier\"]\nprogram = \"exim-in\"",
+            MailServer::Exim,
+            exim.clone(),
+        ),
+        (
+            "servers = [\"exim\", \"courier\"]\nprogram = \"exim-in\"",
+            MailServer::Courier,
+            None,
+        ),
+        (
+            "servers = [\"sendmail\", \"exim\"]\nprogram = { exim = \"exim-in\", sendmail = [\"MTA\", \"sm-mta\"] }",
+            MailServer::Sendmail,
+            Some(vec!["MTA".into(), "sm-mta".into()]),
+        ),
+    ] {
+        assert_eq!(names(text, server), expected, "{text}");
+    }
+    let program = |text: &str| Config::parse(text).unwrap().courier_program();
+    assert_eq!(program(""), "courieresmtpd");
+    assert_eq!(program("program = \"smtpd2\""), "smtpd2");
 }

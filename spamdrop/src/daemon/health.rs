@@ -32,6 +32,8 @@ pub(super) enum Subject {
     Sources,
     /// The log of this path, which has no new lines.
     Silence(PathBuf),
+    /// The log of this path, whose stamps are in another time zone.
+    TimeZone(PathBuf),
     /// Lines that look like rejections and are not understood.
     NearMisses,
     /// Read positions.
@@ -97,6 +99,7 @@ impl Subject {
                 | Self::Lookups
                 | Self::UntestedZones
                 | Self::Proxy
+                | Self::TimeZone(_)
                 | Self::StateFile
         )
     }
@@ -107,6 +110,7 @@ impl fmt::Display for Subject {
         f.write_str(match self {
             Self::Interface(name) => name,
             Self::Silence(path) => return path.display().fmt(f),
+            Self::TimeZone(path) => return write!(f, "time zone of {}", path.display()),
             Self::Interfaces => "interfaces",
             Self::Traffic => "traffic",
             Self::Network => "network",

@@ -94,7 +94,7 @@ fn responder(config: &Config) -> Option<ResponderSettings> {
     (config.answer == Answer::On).then(|| ResponderSettings {
         host: host_name(&config.courier_dir),
         syslog: config.syslog.clone(),
-        program: config.program.clone(),
+        program: config.courier_program(),
         pin_dir: config.pin_dir.clone(),
     })
 }

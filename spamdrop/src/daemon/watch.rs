@@ -30,7 +30,7 @@ use super::status::{Health, StatusMessage, WatchStatus};
 use crate::clock;
 use crate::tail::{self, FileStatus, Tail};
 use evidence_store::EvidenceStore;
-use pipeline::{moment, take_line};
+use pipeline::{LogClocks, moment, take_line};
 use source_status::source_state;
 use splitting::Splitting;
 
@@ -100,6 +100,7 @@ pub(super) struct WatchTask {
     outputs: WatchOutputs,
     health: Health,
     near_misses: NearMissHistory,
+    clocks: LogClocks,
     /// The proxy's address, as the supervisor was told last.
     proxy: Option<IpAddr>,
     /// Why blocking is paused, as last logged.
@@ -133,6 +134,7 @@ impl WatchTask {
             health,
             outputs,
             near_misses: NearMissHistory::default(),
+            clocks: LogClocks::default(),
             proxy: None,
             ceiling: None,
             has_ended: false,
@@ -208,6 +210,7 @@ impl WatchTask {
                 let stays = |path: &Path| tail.files().any(|file| file.path == path);
                 for file in self.tail.files().filter(|file| !stays(&file.path)) {
                     self.health.clear(Subject::Silence(file.path.clone()));
+                    self.health.clear(Subject::TimeZone(file.path.clone()));
                 }
                 self.tail = tail;
                 self.has_ended = false;
@@ -228,10 +231,11 @@ impl WatchTask {
             engine,
             blocker,
             outputs,
+            clocks,
             ..
         } = self;
         let more = tail.poll(clock::instant(), BUDGET, &mut |line| {
-            take_line(engine, blocker, &outputs.gate, &line);
+            take_line(engine, blocker, &outputs.gate, clocks, &line);
         });
         self.write();
         more

@@ -32,7 +32,7 @@ pub fn check(data: &[u8]) {
     for capacity in [config.capacity4, config.capacity6] {
         assert!(capacity.is_power_of_two() && (1024..=1 << 24).contains(&capacity));
     }
-    assert!(!config.program.is_empty());
+    assert!(!config.courier_program().is_empty());
     assert!(config.policy().is_ok());
     if config.compat == Compat::Recent {
         assert_eq!(

@@ -31,7 +31,7 @@ pub(super) const CRATES: [Crate; 3] = [
         root: "spamdrop/core/src/lib.rs",
         layers: &[
             &["time", "duration", "escape", "invalid", "warning"],
-            &["nat64", "not_ip", "silence"],
+            &["nat64", "not_ip", "silence", "zone_offset"],
             &["target"],
             &["allowlist", "term"],
             &["listing"],

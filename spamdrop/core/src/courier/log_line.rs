@@ -142,7 +142,8 @@ mod tests {
                 panic!("{}", String::from_utf8_lossy(&whole));
             };
             assert_eq!(event.addr.to_string(), "192.0.2.1");
-            assert_eq!(event.kind, Kind::Rejected { text: b"Listed" });
+            let text = b"Listed"[..].into();
+            assert_eq!(event.kind, Kind::Rejected { text });
         }
     }
 }

@@ -18,12 +18,13 @@ use std::time::{Duration, SystemTime};
 
 pub use replay::{Replay, ReplayedLine};
 
-use crate::event::{Event, Evidence, Kind};
+use crate::event::{Clock, Event, Evidence, Kind};
 use crate::log::{Needles, Parsed, Parser, ParserSettings};
 use crate::policy::{Decision, KnownNets, Policy, PolicyConfig, Protected, Proxies, Scope, Trip};
 use crate::reputation::{EvidenceBuffer, Record, Records};
 use crate::target::Target;
 use crate::time::{Moment, system_time};
+use crate::zone_offset::ZoneOffset;
 
 /// Maximum age of evidence for the wave recorder. Older lines say nothing about
 /// the current wave.
@@ -115,8 +116,9 @@ impl Engine {
     /// Parses one line, without its line end, and counts near misses. Lines
     /// must come in the order of the log. `is_backlog`: the line was in the log
     /// before the daemon followed it. Without a stamp, such a line may be as
-    /// old as the log, so its event is dated 1970. `wall` decides the year of a
-    /// stamp without one.
+    /// old as the log, so its event is dated 1970. The stamp of any other line
+    /// may be in another time zone, see [`ZoneOffset`]. `wall` decides the year
+    /// of a stamp without one.
     pub fn read<'line>(
         &mut self,
         line: &'line [u8],
@@ -128,6 +130,7 @@ impl Engine {
             Parsed::Event(event) if is_backlog => {
                 event.at.get_or_insert(SystemTime::UNIX_EPOCH);
             }
+            Parsed::Event(event) if event.clock == Clock::Local => correct(event, wall),
             Parsed::NearMiss(reason) => *self.near_misses.entry(reason).or_default() += 1,
             Parsed::Event(_) | Parsed::Nothing => {}
         }
@@ -138,7 +141,7 @@ impl Engine {
     /// of the log; the monotonic clock of `now` must not go back. `is_blocked`:
     /// whether the event's source is blocked now; only rejections depend on it.
     pub fn decide(&mut self, event: &Event<'_>, now: Moment, is_blocked: bool) -> Effects {
-        if event.kind != Kind::Delivered && event.age(now.wall) <= JUST_NOW {
+        if event.kind != Kind::Delivered && event.distance(now.wall) <= JUST_NOW {
             self.proxies.record(event.addr, now.mono);
         }
         Effects {
@@ -159,7 +162,7 @@ impl Engine {
     fn learn(&mut self, event: &Event<'_>, now: Moment) -> Option<Evidence> {
         let evidence = self.policy.evidence(event, &self.scope.protected)?;
         self.evidence.learn(event.addr, evidence, event.at, now);
-        (event.age(now.wall) <= JUST_NOW).then_some(evidence)
+        (event.distance(now.wall) <= JUST_NOW).then_some(evidence)
     }
 
     /// Applies the pending demotions that have waited long enough, or `all`.
@@ -240,6 +243,15 @@ impl Engine {
         self.parser.start_log();
         self.policy.start_log();
         self.evidence.start_log();
+    }
+}
+
+/// Takes the event of a line that was just written as happening now, if its
+/// stamp is right except for the time zone.
+fn correct(event: &mut Event<'_>, now: SystemTime) {
+    if let Some(offset) = event.at.and_then(|at| ZoneOffset::between(at, now)) {
+        event.at = Some(now);
+        event.clock = Clock::Off(offset);
     }
 }
 

@@ -183,6 +183,90 @@ fn a_line_without_a_stamp_is_new_unless_it_is_backlog() {
     assert_eq!(event.at, Some(wall(PRESENT)));
 }
 
+/// Courier's rejection with a stamp without a zone, this long before the
+/// present (in seconds; negative: ahead).
+fn zoneless(age: i64) -> String {
+    let written = wall(PRESENT.checked_add_signed(-age).unwrap());
+    let stamp = jiff::Timestamp::try_from(written).unwrap();
+    let stamp = stamp.strftime("%b %e %H:%M:%S");
+    format!("{stamp} mx courieresmtpd: error,relay=192.0.2.1,from=<a>,to=<b>: 511 Listed")
+}
+
+/// How old the event of a line is taken to be, and whether its stamp is off.
+fn age_and_offset(line: &str, is_backlog: bool) -> (i64, Option<String>) {
+    let mut engine = engine();
+    let Parsed::Event(event) = engine.read(line.as_bytes(), is_backlog, wall(PRESENT)) else {
+        panic!("{line}");
+    };
+    let at = jiff::Timestamp::try_from(event.at.unwrap()).unwrap();
+    let offset = match event.clock {
+        Clock::Off(offset) => Some(offset.to_string()),
+        Clock::Local | Clock::Zoned => None,
+    };
+    (i64::try_from(PRESENT).unwrap() - at.as_second(), offset)
+}
+
+#[test]
+fn a_new_line_of_another_time_zone_is_taken_as_just_written() {
+    for (age, offset) in [
+        (3_600, "1h behind"),
+        (3_630, "1h behind"),
+        (-32_400, "9h ahead"),
+        (-20_700, "5h 45m ahead"),
+        (8 * 3_600, "8h behind"),
+        (11 * 3_600 + 30 * 60, "11h 30m behind"),
+    ] {
+        let line = zoneless(age);
+        assert_eq!(
+            age_and_offset(&line, false),
+            (0, Some(offset.into())),
+            "{line}"
+        );
+        let line = &line;
+        assert_eq!(age_and_offset(line, true), (age, None), "backlog: {line}");
+    }
+}
+
+#[test]
+fn any_other_old_line_is_stale_however_it_came() {
+    const DAY: i64 = 86_400;
+    for age in [
+        17 * 60,
+        3_600 + 120,
+        2 * DAY,
+        187 * DAY,
+        -DAY + 600,
+        236 * DAY,
+    ] {
+        let line = zoneless(age);
+        assert_eq!(age_and_offset(&line, false), (age, None), "{line}");
+        let effects = effects(&mut engine(), &line, moment(0), false);
+        assert_eq!(effects.decision, Decision::Ignore(Why::Stale), "{line}");
+    }
+    // A stamp that names its zone is believed.
+    let line = rejection(PRESENT - 3_600, "192.0.2.1");
+    assert_eq!(age_and_offset(&line, false), (3_600, None));
+    // More than a day ahead is the year before.
+    let line = zoneless(-DAY - 3_600);
+    assert_eq!(age_and_offset(&line, false), (364 * DAY - 3_600, None));
+}
+
+/// A container's clock is right, but its zone is unknown; the engine's stamp
+/// has one.
+#[test]
+fn the_stamp_of_a_container_engine_decides_about_the_zone() {
+    let within = |line: &str, passed: u64| format!("{} stdout F {line}", stamp(PRESENT - passed));
+    for is_backlog in [false, true] {
+        let line = within(&zoneless(3_600 + 5), 2);
+        assert_eq!(age_and_offset(&line, is_backlog), (2, None));
+        let line = within(&zoneless(30), 2);
+        assert_eq!(age_and_offset(&line, is_backlog), (2, None));
+        // An archive that a container prints.
+        let line = within(&zoneless(187 * 86_400), 2);
+        assert_eq!(age_and_offset(&line, is_backlog), (187 * 86_400, None));
+    }
+}
+
 #[test]
 fn near_misses_are_counted_by_reason() {
     let mut engine = engine();
@@ -273,7 +357,10 @@ fn connections_are_forgotten_only_with_other_settings_or_another_log() {
     ));
     assert!(!remembers_connection(|engine| {
         let mut other = opensmtpd();
-        other.parser.courier_program = "smtpd2".into();
+        other
+            .parser
+            .programs
+            .set(MailServer::Courier, vec!["smtpd2".into()]);
         engine.reconfigure(other);
     }));
     assert!(!remembers_connection(Engine::start_log));

@@ -19,6 +19,8 @@ use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
+    programs: &["courieresmtpd"],
+    units: &["courier-mta", "courier"],
     read,
     looks_rejected,
     needles: &["error,relay=", "newmsg,id=", ",success: delivered: "],
@@ -27,18 +29,35 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 
 /// Parses a line of the SMTP server, of `courierd`, or of the SMTP client.
 fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
-    if header.program == Some(context.courier_program) {
-        let (addr, text) = rejected(header.message)?;
-        Ok(Finding::rejected(addr, text, "courier-511"))
-    } else if header.program == Some(b"courierd") {
-        let addr = accepted(header.message).ok_or("it is not a newmsg line")?;
-        Ok(Finding::accepted(addr, "courier-newmsg"))
-    } else if header.program == Some(b"courieresmtp") {
-        let addr = delivered(header.message).ok_or("it is not the delivery of a message")?;
-        Ok(Finding::delivered(addr, "courier-delivered"))
-    } else {
-        Err(header.not_its())
+    let message = header.message;
+    match header.program {
+        // A unit's name does not tell which program wrote the line, but its
+        // first word does: no program starts a line with a peer's words.
+        Some(unit) if GRAMMAR.is_unit(unit) => match message {
+            [b'n', ..] => by_courierd(message),
+            [b'i', ..] => by_client(message),
+            _ => by_server(message),
+        },
+        Some(b"courierd") => by_courierd(message),
+        Some(b"courieresmtp") => by_client(message),
+        program if context.is_own(&GRAMMAR, program) => by_server(message),
+        _ => Err(header.not_its()),
     }
+}
+
+fn by_server(message: &[u8]) -> GrammarResult<'_> {
+    let (addr, text) = rejected(message)?;
+    Ok(Finding::rejected(addr, text, "courier-511"))
+}
+
+fn by_courierd(message: &[u8]) -> GrammarResult<'_> {
+    let addr = accepted(message).ok_or("it is not a newmsg line")?;
+    Ok(Finding::accepted(addr, "courier-newmsg"))
+}
+
+fn by_client(message: &[u8]) -> GrammarResult<'_> {
+    let addr = delivered(message).ok_or("it is not the delivery of a message")?;
+    Ok(Finding::delivered(addr, "courier-delivered"))
 }
 
 /// The reason for a near miss that a client can cause.

@@ -57,16 +57,19 @@ const HOST: &str = r"H=(?:[^ ()\[\]]+ )?(?:\([^() ]*\) )?\[([0-9A-Za-z:.]+)\](?:
 const FIELD: &str = r#" (?:[A-Za-z]+=(?:"[^"]*"|<[^<>" ]*>|[^<>" ]+)|DS)"#;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
+    programs: &["exim", "exim4"],
+    units: &["exim", "exim4"],
     read,
     looks_rejected,
-    needles: &[" <= ", " rejected "],
+    // Docker escapes `<` in JSON.
+    needles: &[" <= ", " \\u003c= ", " rejected "],
     tells_acceptances: true,
 };
 
 /// Parses a line. A line from syslog may repeat Exim's own stamp.
-fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
+fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     let message = match header.program {
-        Some(b"exim" | b"exim4") => {
+        program if context.is_own(&GRAMMAR, program) => {
             Stamp::own(header.message).map_or(header.message, |(_, message)| message)
         }
         None if header.stamp.is_some() => header.message,
@@ -88,7 +91,8 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
         found.ok_or("it is not a rejection at connect, HELO, MAIL or RCPT in Exim's form")?;
     let addr = host(message, &found)?;
     let (_, [_, fields, text]) = found.extract();
-    says_listed(text, addr, envelope(fields))?;
+    let names = found.get(1).and_then(|host| message.get(..host.start()));
+    says_listed(text, addr, envelope(fields), names.unwrap_or_default())?;
     Ok(Finding::rejected(addr, text, "exim-dnslists"))
 }
 

@@ -11,6 +11,10 @@ use crate::event::Kind;
 
 /// How the lines of one server are parsed.
 pub(super) struct Grammar {
+    /// The usual names of the server's program in the log.
+    pub(super) programs: &'static [&'static str],
+    /// The names of the server's systemd units, without `.service`.
+    pub(super) units: &'static [&'static str],
     /// Parses a line whose header has been split off.
     pub(super) read: for<'line> fn(&mut Context<'_>, &Header<'line>) -> GrammarResult<'line>,
     /// Whether a line that was not taken looks like a rejection because of this
@@ -23,11 +27,45 @@ pub(super) struct Grammar {
     pub(super) tells_acceptances: bool,
 }
 
+impl Grammar {
+    /// Whether the program is the server's, unless it was renamed.
+    pub(super) fn is_usual(&self, program: &[u8]) -> bool {
+        is_in(self.programs, program) || self.is_unit(program)
+    }
+
+    /// Whether the program is one of the server's systemd units.
+    pub(super) fn is_unit(&self, program: &[u8]) -> bool {
+        unit(program).is_some_and(|unit| is_in(self.units, unit))
+    }
+}
+
+fn is_in(names: &[impl AsRef<[u8]>], name: &[u8]) -> bool {
+    names.iter().any(|known| known.as_ref() == name)
+}
+
+/// The name of a systemd unit, which `journalctl -o with-unit` shows instead of
+/// the program: `postfix` for `postfix@-.service`.
+fn unit(program: &[u8]) -> Option<&[u8]> {
+    let name = program.strip_suffix(b".service")?;
+    let end = memchr::memchr(b'@', name).unwrap_or(name.len());
+    name.get(..end)
+}
+
 /// The input of a grammar besides the line.
 pub(super) struct Context<'a> {
-    /// The name of Courier's SMTP server in the log.
-    pub(super) courier_program: &'a [u8],
+    /// The configured names of the server's program; `None`: the usual ones.
+    pub(super) names: Option<&'a [String]>,
     pub(super) sessions: &'a mut SessionPeers,
+}
+
+impl Context<'_> {
+    /// Whether the program is the server's.
+    pub(super) fn is_own(&self, grammar: &Grammar, program: Option<&[u8]>) -> bool {
+        program.is_some_and(|program| match self.names {
+            Some(names) => is_in(names, program) || grammar.is_unit(program),
+            None => grammar.is_usual(program),
+        })
+    }
 }
 
 /// The event of a line, without its time.
@@ -43,6 +81,7 @@ pub(super) type GrammarResult<'line> = Result<Finding<'line>, &'static str>;
 
 impl<'line> Finding<'line> {
     pub(super) fn rejected(addr: IpAddr, text: &'line [u8], rule: &'static str) -> Self {
+        let text = text.into();
         Self::new(addr, Kind::Rejected { text }, rule)
     }
 

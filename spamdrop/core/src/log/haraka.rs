@@ -39,6 +39,8 @@ static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 pub(super) const GRAMMAR: Grammar = Grammar {
+    programs: &["haraka"],
+    units: &["haraka"],
     read,
     looks_rejected,
     needles: &["] is listed on ", "] is blacklisted by "],
@@ -46,8 +48,8 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 };
 
 /// Parses a line, from syslog or from Haraka's standard output.
-fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
-    if !matches!(header.program, Some(b"haraka") | None) {
+fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
+    if header.program.is_some() && !context.is_own(&GRAMMAR, header.program) {
         return Err(header.not_its());
     }
     if !looks_rejected(header.message) {

@@ -1,14 +1,28 @@
 //! The part of a line before the message: syslog's header, as in files and
 //! journalctl's output, or the stamp of a log that the server writes itself.
 
-use super::bytes::{count_digits, token};
+mod forms;
+mod structured;
+
+use std::time::SystemTime;
+
+use jiff::tz::TimeZone;
+use memchr::memmem;
+
+use super::bytes::count_digits;
 use super::stamp::Stamp;
+use crate::event::Clock;
+use crate::zone_offset::ZoneOffset;
+use forms::{FORMS, host_and_tag};
 
 /// The parts of a line, not yet interpreted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header<'line> {
     /// `None` for RFC 5424's nil stamp, or if there is no stamp.
     pub(super) stamp: Option<Stamp<'line>>,
+    /// The stamp of what passed the line on: a container engine, svlogd, or the
+    /// syslog of the host.
+    pub(super) outer: Option<Stamp<'line>>,
     /// The program's name, without the process id; `None` if there is no syslog
     /// header.
     pub(super) program: Option<&'line [u8]>,
@@ -30,9 +44,46 @@ impl<'line> Header<'line> {
         };
         Self {
             stamp,
+            outer: None,
             program: None,
             message,
         }
+    }
+
+    /// The same header with the stamp of a wrapper, unless it has one already.
+    pub(super) fn within(self, outer: Option<Stamp<'line>>) -> Self {
+        Self {
+            outer: self.outer.or(outer),
+            ..self
+        }
+    }
+
+    /// The header of the line that is this line's message, if the program is a
+    /// container whose lines Docker's drivers for syslog and journald pass on.
+    pub(super) fn nested(&self) -> Option<Self> {
+        let is_container = self.program.is_some_and(is_container_tag);
+        is_container.then(|| Self::split(self.message).within(self.stamp))
+    }
+
+    /// The time of the line. `None` if there is no stamp. The error applies if
+    /// a stamp is invalid. An inner stamp without a zone is in the zone of a
+    /// container; if it agrees with the outer stamp except for the zone, the
+    /// outer one is the time.
+    pub(super) fn time(
+        &self,
+        zone: &TimeZone,
+        now: SystemTime,
+    ) -> Result<Option<(SystemTime, Clock)>, &'static str> {
+        let time = |stamp: Stamp<'_>, now| timed(stamp, zone, now);
+        let outer = self.outer.map(|stamp| time(stamp, now)).transpose()?;
+        let Some(stamp) = self.stamp else {
+            return Ok(outer);
+        };
+        let (at, clock) = time(stamp, outer.map_or(now, |(at, _)| at))?;
+        Ok(Some(match outer {
+            Some(outer) if clock == Clock::Local && ZoneOffset::agree(at, outer.0) => outer,
+            _ => (at, clock),
+        }))
     }
 
     /// The reason why a server's grammar does not apply to this line.
@@ -43,79 +94,85 @@ impl<'line> Header<'line> {
         }
     }
 
-    /// Splits a line in one of these forms, each with or without a `<PRI>`, a
-    /// `[pid]` and a `message repeated N times: […]` wrapper:
-    ///
-    /// ```text
-    /// Nov  3 08:50:54 mx1 prog: message                      RFC 3164, journalctl -o short
-    /// Nov  3 08:50:54.615769 mx1 prog: message               journalctl -o short-precise
-    /// 2026-11-03T08:50:54.615769+00:00 mx1 prog: message     rsyslog, journalctl -o short-iso
-    /// Tue 2026-11-03 08:50:54 UTC mx1 prog: message          journalctl -o short-full
-    /// 1793695854.615769 mx1 prog: message                    journalctl -o short-unix
-    /// <19>1 2026-11-03T08:50:54Z mx1 prog - - - message      RFC 5424
-    /// ```
+    /// Splits a line in one of the [`FORMS`], with or without a `<PRI>`, a
+    /// `[pid]` and a `message repeated N times: […]` wrapper.
     fn syslog(line: &'line [u8]) -> Option<Self> {
-        if Stamp::own(line).is_some() {
-            return None;
-        }
-        let (priority, rest) = strip_priority(line);
+        let rest = strip_priority(line);
         let header = match rest.strip_prefix(b"1 ") {
-            Some(rest) if priority => Self::structured(rest)?,
-            _ => Self::plain(rest)?,
+            Some(versioned) if structured::starts(versioned) => structured::split(versioned)?,
+            _ => Self::stamped(rest)?,
         };
+        let message = strip_message_id(header.message.trim_ascii_start());
         Some(Self {
-            message: strip_repeated(header.message.trim_ascii_start()),
+            message: strip_repeated(message),
             ..header
         })
     }
 
-    fn plain(line: &'line [u8]) -> Option<Self> {
-        let (stamp, rest) = Stamp::split(line)?;
-        let (_host, rest) = token(rest)?;
-        let (tag, message) = token(rest)?;
-        Some(Self {
-            stamp: Some(stamp),
-            program: Some(strip_pid(tag.strip_suffix(b":")?)),
-            message,
-        })
-    }
-
-    /// Splits the rest of a line in the form of RFC 5424 section 6, after the
-    /// version.
-    fn structured(line: &'line [u8]) -> Option<Self> {
-        let (stamp, rest) = token(line)?;
-        let (_host, rest) = token(rest)?;
-        let (program, rest) = token(rest)?;
-        let (_pid, rest) = token(rest)?;
-        let (_message_id, rest) = token(rest)?;
-        let message = skip_structured_data(rest)?.strip_prefix(b" ")?;
-        Some(Self {
-            stamp: match stamp {
-                b"-" => None,
-                _ => Some(Stamp::Rfc3339(stamp)),
-            },
-            program: Some(program),
-            message: message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message),
-        })
+    fn stamped(line: &'line [u8]) -> Option<Self> {
+        let (stamp, rest) = Stamp::own(line).or_else(|| Stamp::split(line))?;
+        // Most lines have the first form.
+        host_and_tag(stamp, rest).or_else(|| FORMS.iter().find_map(|form| form(stamp, rest)))
     }
 }
 
-fn strip_priority(line: &[u8]) -> (bool, &[u8]) {
+fn timed(
+    stamp: Stamp<'_>,
+    zone: &TimeZone,
+    now: SystemTime,
+) -> Result<(SystemTime, Clock), &'static str> {
+    let at = stamp.time(zone, now).ok_or("its stamp is not a time")?;
+    let is_local = stamp.is_zoneless();
+    Ok((at, if is_local { Clock::Local } else { Clock::Zoned }))
+}
+
+/// Whether a tag is that of a container, not of a program: it has an id of
+/// Docker or a path, or its name says so. Any other program may start a message
+/// with words that an outsider chose.
+fn is_container_tag(tag: &[u8]) -> bool {
+    const WORDS: [&[u8]; 13] = [
+        b"docker",
+        b"podman",
+        b"container",
+        b"mail",
+        b"smtp",
+        b"mta",
+        b"mx",
+        b"postfix",
+        b"exim",
+        b"courier",
+        b"haraka",
+        b"rspamd",
+        b"qmail",
+    ];
+    let is_id =
+        |part: &[u8]| matches!(part.len(), 12 | 64) && part.iter().all(u8::is_ascii_hexdigit);
+    let is_end = |byte: &u8| b"/.-_".contains(byte);
+    memchr::memchr(b'/', tag).is_some()
+        || tag.split(is_end).any(is_id)
+        || WORDS.iter().any(|word| memmem::find(tag, word).is_some())
+}
+
+/// Removes `<PRI>`, which a socket's reader leaves in place.
+pub(super) fn strip_priority(line: &[u8]) -> &[u8] {
     let stripped = line.strip_prefix(b"<").and_then(|rest| {
         let digits = count_digits(rest);
         let rest = rest.get(digits..)?.strip_prefix(b">")?;
         (1..=3).contains(&digits).then_some(rest)
     });
-    (stripped.is_some(), stripped.unwrap_or(line))
+    stripped.unwrap_or(line)
 }
 
-fn strip_pid(tag: &[u8]) -> &[u8] {
-    let stripped = tag.strip_suffix(b"]").and_then(|tag| {
-        let (program, pid) = tag.split_at_checked(memchr::memchr(b'[', tag)?)?;
-        let pid = pid.strip_prefix(b"[")?;
-        (!pid.is_empty() && count_digits(pid) == pid.len()).then_some(program)
+/// Removes the message id of Solaris and illumos: `[ID 702911 mail.error] `.
+/// Source: syslogd(8) of illumos, `log_enable`.
+fn strip_message_id(message: &[u8]) -> &[u8] {
+    let stripped = message.strip_prefix(b"[ID ").and_then(|rest| {
+        let rest = rest.get(count_digits(rest)..)?.strip_prefix(b" ")?;
+        let end = memchr::memchr(b']', rest)?;
+        let (level, rest) = rest.split_at_checked(end)?;
+        forms::is_priority(level).then(|| rest.strip_prefix(b"] "))?
     });
-    stripped.unwrap_or(tag)
+    stripped.unwrap_or(message)
 }
 
 /// Removes the wrapper that rsyslog's `$RepeatedMsgReduction` adds: `message
@@ -127,36 +184,4 @@ fn strip_repeated(message: &[u8]) -> &[u8] {
         .and_then(|rest| rest.strip_prefix(b" times: ["))
         .and_then(|rest| rest.strip_suffix(b"]"));
     inner.map_or(message, <[u8]>::trim_ascii_start)
-}
-
-/// Skips the structured data of RFC 5424 section 6.3: `-`, or elements whose
-/// quoted values escape `"`, `\` and `]`.
-fn skip_structured_data(bytes: &[u8]) -> Option<&[u8]> {
-    if let Some(rest) = bytes.strip_prefix(b"-") {
-        return Some(rest);
-    }
-    let mut rest = skip_element(bytes)?;
-    while rest.starts_with(b"[") {
-        rest = skip_element(rest)?;
-    }
-    Some(rest)
-}
-
-fn skip_element(bytes: &[u8]) -> Option<&[u8]> {
-    let inside = bytes.strip_prefix(b"[")?;
-    let (mut quoted, mut escaped) = (false, false);
-    let end = inside.iter().position(|&byte| {
-        if escaped {
-            escaped = false;
-            return false;
-        }
-        match byte {
-            b'"' => quoted = !quoted,
-            b'\\' => escaped = quoted,
-            b']' => return !quoted,
-            _ => {}
-        }
-        false
-    })?;
-    inside.get(end + 1..)
 }

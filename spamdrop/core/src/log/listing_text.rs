@@ -5,59 +5,17 @@
 //! passes on, or of another server. A missed rejection costs only a look-up the
 //! next time, but a wrong one costs mail. Therefore words that the peer chose
 //! are removed first, and a text is taken only if nothing in it refers to
-//! something else.
+//! something else. The wordings are in `wordings.txt`.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use memchr::memmem;
-use regex::bytes::Regex;
+use regex::bytes::{Captures, Regex};
 
 use super::address;
 use super::grammar::expression;
-
-/// Labels in the domains of blocklists.
-const LABEL: &str = r"\b(?:(?:dns|[a-z])?bl|rbl|(?:black|block|deny)-?list|spamhaus|spamcop|abuseat|barracudacentral|uceprotect|sorbs|spamrats|mailspike|surriel|gbudb|spameatingmonkey)\b";
-
-/// Names a DNS blocklist: a word for one, or its zone.
-static LIST: LazyLock<Regex> = LazyLock::new(|| {
-    expression(
-        r"\b(?:dns-?bl|rbl)s?\b|\b(?:listed (?:at|by|in|on)|blocked using) (?:https?://)?[a-z0-9-]+\.[a-z0-9.-]*[a-z]",
-    )
-});
-
-/// Mentions some list, which may list something other than hosts.
-static SOME_LIST: LazyLock<Regex> = LazyLock::new(|| {
-    expression(&format!(
-        r"\b(?:black|block|deny)[ -]?list|\bblackhole|\blisted\b|\b(?:blocked|found) (?:at|by|in|using) [a-z0-9.-]*{LABEL}"
-    ))
-});
-
-/// The web page of a list.
-static PAGE: LazyLock<Regex> =
-    LazyLock::new(|| expression(&format!(r"\bhttps?://[^ ]*{LABEL}[^ ]*")));
-
-/// A prefilter: it matches every text that could name a list, and others.
-static HINT: LazyLock<Regex> = LazyLock::new(|| {
-    expression(&format!(
-        r"(?i){LABEL}|\bdns-?bl|\b(?:black|block|deny)[ -]?list|\bblackhole|\blisted\b|\bblocked\b|\bhttps?://[^ ]*[0-9]+\.[0-9]+\.[0-9]+\.[0-9]"
-    ))
-});
-
-/// Mentions an allow-list, a delay, or that something is not listed.
-static DENIAL: LazyLock<Regex> = LazyLock::new(|| {
-    expression(
-        r"dnswl|\b(?:white|allow|pass|gr[ae]y)[ -]?list|n't\b|\b(?:not?|nor|no longer|never) (?:[a-z]+ ){0,2}(?:in|on|at|by|found|(?:[a-z]+[ -]?)?list(?:ed)?)\b",
-    )
-});
-
-/// Mentions other data that is looked up in a list: content, or data that a
-/// forwarder passes on.
-static OTHER: LazyLock<Regex> = LazyLock::new(|| {
-    expression(
-        r"\b(?:dbl|rhsbl|surbl|uribl|ur[il]s?|domains?|senders?|helo|ehlo|received|verif(?:y|ied|ication)|callout|remote)\b",
-    )
-});
+use super::wordings::{WORDINGS, Wordings};
 
 static ADDRESS: LazyLock<Regex> =
     LazyLock::new(|| expression(r"(?:\bipv6:)?([0-9a-f:.]*[0-9a-f])"));
@@ -70,10 +28,26 @@ const MOST: usize = 1024;
 /// Whether `text` says that the host `addr` is on a blocklist. It does if it
 /// names a DNS blocklist, or if it contains the address and either mentions a
 /// list or contains the web page of one. `chosen` is the other text in the line
-/// that the peer chose. The error is the reason why the text does not say so,
-/// or not reliably.
-pub(super) fn says_listed(text: &[u8], addr: IpAddr, chosen: &[u8]) -> Result<(), &'static str> {
-    if text.len() > MOST || chosen.len() > MOST {
+/// that the peer chose, `names` the text with its host name and HELO. The error
+/// is the reason why the text does not say so, or not reliably.
+pub(super) fn says_listed(
+    text: &[u8],
+    addr: IpAddr,
+    chosen: &[u8],
+    names: &[u8],
+) -> Result<(), &'static str> {
+    says_listed_by(&WORDINGS, text, addr, chosen, names)
+}
+
+/// As [`says_listed`], with other wordings.
+pub(super) fn says_listed_by(
+    wordings: &Wordings,
+    text: &[u8],
+    addr: IpAddr,
+    chosen: &[u8],
+    names: &[u8],
+) -> Result<(), &'static str> {
+    if text.len() > MOST || chosen.len() > MOST || names.len() > MOST {
         return Err("it is too long to be examined");
     }
     let text = text.to_ascii_lowercase();
@@ -83,10 +57,11 @@ pub(super) fn says_listed(text: &[u8], addr: IpAddr, chosen: &[u8]) -> Result<()
     if memmem::find(&text, b"\"@").is_some() {
         return Err("its text holds a quoted mailbox, which may hold anything");
     }
-    if DENIAL.is_match(&text) {
+    let unnamed = without_names(&text, &names.to_ascii_lowercase());
+    if wordings.not.is_match(&unnamed) {
         return Err("its text is not about a listed address");
     }
-    if OTHER.is_match(&text) {
+    if is_about_other(wordings, &unnamed) {
         return Err("its text is about a sender, a domain, a URL or another server");
     }
     let is_code = |other: &IpAddr| matches!(other, IpAddr::V4(addr) if addr.is_loopback());
@@ -95,8 +70,13 @@ pub(super) fn says_listed(text: &[u8], addr: IpAddr, chosen: &[u8]) -> Result<()
     }
     let text = without(&text, &chosen.to_ascii_lowercase());
     let names = |text| addresses(text).any(|named| named == addr);
-    let paged = || PAGE.find_iter(&text).any(|page| names(page.as_bytes()));
-    if LIST.is_match(&text) || SOME_LIST.is_match(&text) && names(&text) || paged() {
+    let paged = || {
+        wordings
+            .page
+            .find_iter(&text)
+            .any(|page| names(page.as_bytes()))
+    };
+    if wordings.list.is_match(&text) || wordings.some.is_match(&text) && names(&text) || paged() {
         Ok(())
     } else {
         Err("its text is not certain to be about a blocklist; if it is, write a [[pattern]]")
@@ -105,7 +85,56 @@ pub(super) fn says_listed(text: &[u8], addr: IpAddr, chosen: &[u8]) -> Result<()
 
 /// Whether a line may be about a list, by the prefilter.
 pub(super) fn speaks_of_list(line: &[u8]) -> bool {
-    HINT.is_match(line)
+    WORDINGS.hint.is_match(line)
+}
+
+/// Whether the text after `blocked using ` names a list of good hosts.
+pub(super) fn is_allowlist(text: &[u8]) -> bool {
+    let zone = text.strip_prefix(b" blocked using ").unwrap_or(text);
+    let end = zone.iter().position(|byte| b"; ".contains(byte));
+    let zone = zone.get(..end.unwrap_or(zone.len())).unwrap_or_default();
+    WORDINGS.not.is_match(&zone.to_ascii_lowercase())
+}
+
+/// Whether a text speaks of something else that is listed. Host names do not
+/// count, because a peer chooses its own; but for those of a list of domains.
+fn is_about_other(wordings: &Wordings, text: &[u8]) -> bool {
+    static NAME: LazyLock<Regex> =
+        LazyLock::new(|| expression(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.[a-z][a-z0-9-]*"));
+    static DOMAINS: LazyLock<Regex> =
+        LazyLock::new(|| expression(r"\b(?:dbl|rhsbl|surbl|uribl)\b"));
+    let text = wordings.peer.replace_all(text, &b"@"[..]);
+    let text = NAME.replace_all(&text, |name: &Captures<'_>| {
+        let name = name.get(0).map_or(&b""[..], |name| name.as_bytes());
+        if DOMAINS.is_match(name) {
+            name.to_vec()
+        } else {
+            b"@".to_vec()
+        }
+    });
+    wordings.other.is_match(&text)
+}
+
+/// Replaces each host name that stands in `names` by `@`. Words without a dot
+/// stay, so that a peer cannot remove a `not`.
+fn without_names(text: &[u8], names: &[u8]) -> Vec<u8> {
+    let is_end = |byte: &u8| b" <>@\"'(),;:=[]".contains(byte);
+    let is_name = |word: &[u8]| {
+        memchr::memchr(b'.', word).is_some() && names.split(is_end).any(|name| name == word)
+    };
+    let words = text.split_inclusive(is_end);
+    let words = words.flat_map(|word| {
+        let (end, name) = word.split_last().map_or((None, word), |(last, before)| {
+            if is_end(last) {
+                (Some(*last), before)
+            } else {
+                (None, word)
+            }
+        });
+        let name = if is_name(name) { b"@" } else { name };
+        name.iter().copied().chain(end)
+    });
+    words.collect()
 }
 
 /// All addresses in a text. None of them may have a zone or a port.

@@ -26,13 +26,17 @@ mod needles;
 mod opensmtpd;
 mod pattern;
 mod postfix;
+mod programs;
 mod rblsmtpd;
 mod rspamd;
 mod sendmail;
 mod server;
 mod sessions;
 mod stamp;
+mod wordings;
+mod wrapper;
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
@@ -40,6 +44,7 @@ use jiff::tz::TimeZone;
 pub(crate) use courier::CLIENTS_COMMAND;
 pub use needles::Needles;
 pub use pattern::Pattern;
+pub use programs::ProgramNames;
 pub use server::MailServer;
 
 use crate::event::Event;
@@ -47,6 +52,7 @@ use grammar::{Context, Finding};
 use header::Header;
 use sessions::SessionPeers;
 use stamp::Stamp;
+use wrapper::Unwrapped;
 
 /// The result of parsing a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +70,8 @@ pub enum Parsed<'line> {
 pub struct ParserSettings {
     /// The mail servers whose lines are parsed.
     pub servers: Vec<MailServer>,
-    /// The name of Courier's SMTP server in the log: `courieresmtpd`, unless
-    /// `SYSLOGNAME` renames it.
-    pub courier_program: String,
+    /// The names of their programs in the log, where they were renamed.
+    pub programs: ProgramNames,
     /// Patterns, tried in this order on lines that no server's grammar takes.
     pub patterns: Vec<Pattern>,
     /// The time zone of stamps without a zone.
@@ -78,7 +83,7 @@ impl Default for ParserSettings {
     fn default() -> Self {
         Self {
             servers: vec![MailServer::Courier],
-            courier_program: "courieresmtpd".into(),
+            programs: ProgramNames::default(),
             patterns: Vec::new(),
             zone: TimeZone::UTC,
         }
@@ -120,25 +125,11 @@ impl Parser {
     /// servers name the peer only when it connects.
     #[must_use]
     pub fn parse<'line>(&mut self, line: &'line [u8], now: SystemTime) -> Parsed<'line> {
-        let header = Header::split(line);
-        let mut context = Context {
-            courier_program: self.settings.courier_program.as_bytes(),
-            sessions: &mut self.sessions,
-        };
-        let mut near_miss = None;
-        for server in &self.settings.servers {
-            let grammar = server.grammar();
-            let found = (grammar.read)(&mut context, &header);
-            match found.and_then(|found| event(found, header.stamp, &self.settings.zone, now)) {
-                Ok(event) => return Parsed::Event(event),
-                Err(reason) if near_miss.is_none() && (grammar.looks_rejected)(line) => {
-                    near_miss = Some(reason);
-                }
-                Err(_) => {}
-            }
+        let Unwrapped { text, stamp } = wrapper::unwrap(line);
+        match text {
+            Cow::Borrowed(text) => self.unwrapped(text, stamp, now),
+            Cow::Owned(text) => self.unwrapped(&text, stamp, now).into_owned(),
         }
-        self.by_pattern(line, &header, now)
-            .unwrap_or_else(|| near_miss.map_or(Parsed::Nothing, Parsed::NearMiss))
     }
 
     /// The strings to search a log for, so that other lines need not be parsed.
@@ -153,42 +144,105 @@ impl Parser {
         Needles::any(servers.flat_map(|server| server.grammar().needles.iter().copied()))
     }
 
+    /// Parses a line without its wrapper, whose stamp is `outer`.
+    fn unwrapped<'line>(
+        &mut self,
+        line: &'line [u8],
+        outer: Option<Stamp<'line>>,
+        now: SystemTime,
+    ) -> Parsed<'line> {
+        let mut header = Header::split(line);
+        if header.stamp.is_none()
+            && let Some(rest) = wrapper::strip_name(line)
+        {
+            header = Header::split(rest);
+        }
+        let header = header.within(outer);
+        let parsed = self.headed(line, &header, now);
+        if matches!(parsed, Parsed::Event(_)) {
+            return parsed;
+        }
+        // Only a program that is no mail server passes on the lines of others.
+        let names = &self.settings.programs;
+        let passes_on = |program| !names.is_mail_servers(program);
+        let inner = header.program.filter(|program| passes_on(program));
+        match inner.and_then(|_| header.nested()) {
+            Some(inner) => self.headed(line, &inner, now),
+            None => parsed,
+        }
+    }
+
+    /// Parses a line with this header.
+    fn headed<'line>(
+        &mut self,
+        line: &'line [u8],
+        header: &Header<'line>,
+        now: SystemTime,
+    ) -> Parsed<'line> {
+        let mut near_miss = None;
+        for server in &self.settings.servers {
+            let grammar = server.grammar();
+            let mut context = Context {
+                names: self.settings.programs.of(*server),
+                sessions: &mut self.sessions,
+            };
+            let found = (grammar.read)(&mut context, header);
+            match found.and_then(|found| event(found, header, &self.settings.zone, now)) {
+                Ok(event) => return Parsed::Event(event),
+                Err(reason) if near_miss.is_none() && (grammar.looks_rejected)(line) => {
+                    near_miss = Some(reason);
+                }
+                Err(_) => {}
+            }
+        }
+        self.by_pattern(line, header, now)
+            .unwrap_or_else(|| near_miss.map_or(Parsed::Nothing, Parsed::NearMiss))
+    }
+
     fn by_pattern<'line>(
         &self,
         line: &'line [u8],
         header: &Header<'line>,
         now: SystemTime,
     ) -> Option<Parsed<'line>> {
-        let bare = || Header::bare(line);
-        let (found, stamp) = self.settings.patterns.iter().find_map(|pattern| {
+        let bare = || Header::bare(line).within(header.outer);
+        let (found, header) = self.settings.patterns.iter().find_map(|pattern| {
             let header = match pattern.program() {
                 None => bare(),
                 program if program == header.program => *header,
                 Some(_) => return None,
             };
-            Some((pattern.find(header.message)?, header.stamp))
+            Some((pattern.find(header.message)?, header))
         })?;
-        let event = found.and_then(|found| event(found, stamp, &self.settings.zone, now));
+        let event = found.and_then(|found| event(found, &header, &self.settings.zone, now));
         Some(event.map_or_else(Parsed::NearMiss, Parsed::Event))
+    }
+}
+
+impl Parsed<'_> {
+    fn into_owned(self) -> Parsed<'static> {
+        match self {
+            Self::Event(event) => Parsed::Event(event.into_owned()),
+            Self::Nothing => Parsed::Nothing,
+            Self::NearMiss(reason) => Parsed::NearMiss(reason),
+        }
     }
 }
 
 /// Converts a finding to an event by adding its time.
 fn event<'line>(
     found: Finding<'line>,
-    stamp: Option<Stamp<'line>>,
+    header: &Header<'line>,
     zone: &TimeZone,
     now: SystemTime,
 ) -> Result<Event<'line>, &'static str> {
-    let at = match stamp {
-        Some(stamp) => Some(stamp.time(zone, now).ok_or("its stamp is not a time")?),
-        None => None,
-    };
+    let (at, clock) = header.time(zone, now)?.unzip();
     let Finding { addr, kind, rule } = found;
     Ok(Event {
         addr,
         kind,
         at,
+        clock: clock.unwrap_or_default(),
         rule,
     })
 }

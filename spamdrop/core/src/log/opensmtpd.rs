@@ -29,6 +29,8 @@ use super::header::Header;
 use super::listing_text::{says_listed, speaks_of_list};
 
 pub(super) const GRAMMAR: Grammar = Grammar {
+    programs: &["smtpd"],
+    units: &["opensmtpd", "smtpd"],
     read,
     looks_rejected,
     needles: &["connected address=", "failed-command "],
@@ -36,7 +38,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 };
 
 fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
-    if header.program != Some(b"smtpd") {
+    if !context.is_own(&GRAMMAR, header.program) {
         return Err(header.not_its());
     }
     let (id, rest) = session(header.message).ok_or("it does not start with a session's id")?;
@@ -68,7 +70,7 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     if !early {
         return Err("its command is none of HELO, EHLO, MAIL and RCPT");
     }
-    says_listed(text, addr, command)?;
+    says_listed(text, addr, command, b"")?;
     Ok(Finding::rejected(addr, text, "opensmtpd-dnsbl"))
 }
 
@@ -133,10 +135,16 @@ fn failed(rest: &[u8]) -> Result<Failed<'_>, &'static str> {
     parts().ok_or("its command and result are not as OpenSMTPD writes them")
 }
 
-/// The address in a line before 6.4: `address=IP host=NAME command=`.
+/// The address in the line itself: `address=IP host=NAME command=` before 6.4,
+/// `addr=IP command=` as proposed for a later version.
 fn own_address(rest: &[u8]) -> Option<IpAddr> {
-    let (addr, rest) = token(rest.strip_prefix(b"address=")?)?;
-    let (_name, rest) = token(rest.strip_prefix(b"host=")?)?;
+    let (addr, rest) = if let Some(rest) = rest.strip_prefix(b"addr=") {
+        token(rest)?
+    } else {
+        let (addr, rest) = token(rest.strip_prefix(b"address=")?)?;
+        let (_name, rest) = token(rest.strip_prefix(b"host=")?)?;
+        (addr, rest)
+    };
     rest.starts_with(b"command=\"")
         .then(|| peer_address(addr))?
 }

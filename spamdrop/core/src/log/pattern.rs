@@ -107,7 +107,7 @@ impl Pattern {
         Some(match address::tagged(host.as_bytes()) {
             Some(addr) => Ok(Finding {
                 addr,
-                kind: Kind::Rejected { text },
+                kind: Kind::Rejected { text: text.into() },
                 rule: Cow::Owned(self.source.name.clone()),
             }),
             None => Err("the text in place of <HOST> is not an address"),

@@ -28,26 +28,70 @@ use super::address::bracketed;
 use super::bytes::count_digits;
 use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
+use super::listing_text::is_allowlist;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
+    programs: &[],
+    units: &["postfix"],
     read,
     looks_rejected,
     needles: &["disconnect from ", " blocked using ", ": DNSBL rank "],
     tells_acceptances: true,
 };
 
-fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
-    match header.program.and_then(process) {
-        Some(b"smtpd") => match header.message.strip_prefix(b"disconnect from ") {
-            Some(rest) => {
-                let addr = accepted(rest).ok_or("no message was accepted")?;
-                Ok(Finding::accepted(addr, "postfix-disconnect"))
-            }
-            None => rejected(header.message, b"Client host ", "postfix-rbl"),
+fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
+    let message = header.message;
+    match header.program {
+        // A unit's name does not tell which process wrote the line. The form
+        // does: no process starts a line with a peer's words.
+        Some(unit) if GRAMMAR.is_unit(unit) => {
+            by_smtpd(message).or_else(|reason| by_postscreen(message).map_err(|_| reason))
+        }
+        program => match program.and_then(|program| process(program, context.names)) {
+            Some(b"smtpd") => by_smtpd(message),
+            Some(b"postscreen") => by_postscreen(message),
+            _ => Err(header.not_its()),
         },
-        Some(b"postscreen") => rejected(header.message, b"client ", "postscreen-dnsbl"),
-        _ => Err(header.not_its()),
     }
+}
+
+fn by_smtpd(message: &[u8]) -> GrammarResult<'_> {
+    match message.strip_prefix(b"disconnect from ") {
+        Some(rest) => {
+            let addr = accepted(rest).ok_or("no message was accepted")?;
+            Ok(Finding::accepted(addr, "postfix-disconnect"))
+        }
+        None => rejected(message, b"Client host ", "postfix-rbl"),
+    }
+}
+
+fn by_postscreen(message: &[u8]) -> GrammarResult<'_> {
+    rejected(message, b"client ", "postscreen-dnsbl")
+}
+
+/// Processes of Postfix that log what a sender chose, from `master.cf`.
+const PROCESSES: [&[u8]; 14] = [
+    b"smtpd",
+    b"postscreen",
+    b"cleanup",
+    b"qmgr",
+    b"smtp",
+    b"lmtp",
+    b"local",
+    b"virtual",
+    b"pipe",
+    b"error",
+    b"bounce",
+    b"trivial-rewrite",
+    b"tlsproxy",
+    b"verify",
+];
+
+/// Whether the name is that of a process of Postfix.
+pub(super) fn is_process(program: &[u8]) -> bool {
+    GRAMMAR.is_unit(program)
+        || program.starts_with(b"postfix/")
+        || process(program, None).is_some_and(|name| PROCESSES.contains(&name))
 }
 
 /// Whether the line mentions the answer of a blocklist.
@@ -57,11 +101,18 @@ fn looks_rejected(line: &[u8]) -> bool {
     BLOCKED.find(line).is_some() || RANK.find(line).is_some()
 }
 
-/// The part after the last slash of `SYSLOG_NAME/PROCESS`.
-fn process(program: &[u8]) -> Option<&[u8]> {
+/// The part after the last slash of `SYSLOG_NAME/PROCESS`. Without configured
+/// names, any `syslog_name` is taken. master.cf may add a part to it, as in
+/// `postfix/submission/smtpd`.
+fn process<'name>(program: &'name [u8], names: Option<&[String]>) -> Option<&'name [u8]> {
     let slash = memchr::memrchr(b'/', program)?;
     let (name, process) = program.split_at_checked(slash)?;
-    (!name.is_empty()).then(|| process.get(1..))?
+    let starts_with = |known: &String| {
+        let rest = name.strip_prefix(known.as_bytes());
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    };
+    let is_own = names.is_none_or(|names| names.iter().any(starts_with));
+    (is_own && !name.is_empty()).then(|| process.get(1..))?
 }
 
 fn rejected<'line>(message: &'line [u8], class: &[u8], rule: &'static str) -> GrammarResult<'line> {
@@ -72,7 +123,7 @@ fn rejected<'line>(message: &'line [u8], class: &[u8], rule: &'static str) -> Gr
     let (addr, rest) = client(rest).ok_or("its client is not as Postfix writes it")?;
     let addr = addr.ok_or("its client is not an address")?;
     let text = skip_code(rest).ok_or("the code of its reply is not 5xx")?;
-    let (listed, _) = text
+    let (listed, zone) = text
         .strip_prefix(b"Service unavailable; ")
         .and_then(|rest| rest.strip_prefix(class))
         .and_then(bracketed)
@@ -83,6 +134,9 @@ fn rejected<'line>(message: &'line [u8], class: &[u8], rule: &'static str) -> Gr
     }
     let end = memmem::find(text, b"; from=<").unwrap_or(text.len());
     let text = text.get(..end).unwrap_or_default();
+    if is_allowlist(zone) {
+        return Err("the list is one of good hosts");
+    }
     Ok(Finding::rejected(addr, text, rule))
 }
 

@@ -2,6 +2,9 @@
 //!
 //! ```text
 //! @400000005a0e3c8e0e6b2800 rblsmtpd: IP pid 1234: 451 TEXT
+//! rblsmtpd: IP pid 1234 ZONE: 421 TEXT          patched versions
+//! rblsmtpd:  pid 1234 from IP: 451 TEXT         indimail
+//! rblsmtpd: blocked IP ZONE -                   patched versions
 //! ```
 //!
 //! No text of the peer precedes IP, which tcpserver passes on (`TCPREMOTEIP`).
@@ -25,7 +28,13 @@ use super::stamp::Stamp;
 
 const NAME: &[u8] = b"rblsmtpd: ";
 
+/// Its default, that of its option `-b`, and that of patched versions that close
+/// the connection.
+const CODES: [&[u8]; 3] = [b"451 ", b"553 ", b"421 "];
+
 pub(super) const GRAMMAR: Grammar = Grammar {
+    programs: &["rblsmtpd"],
+    units: &["rblsmtpd"],
     read,
     looks_rejected,
     needles: &["rblsmtpd"],
@@ -33,33 +42,58 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 };
 
 /// Parses a line. Syslog treats a leading `rblsmtpd: ` as the program's name.
-fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
+fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     let named = unstamped(header.message).strip_prefix(NAME);
     let message = match header.program {
-        Some(b"rblsmtpd") => named.unwrap_or(header.message),
+        program if context.is_own(&GRAMMAR, program) => named.unwrap_or(header.message),
         None | Some(b"smtpd" | b"qmail" | b"qmail-smtpd" | b"tcpserver") => {
             named.ok_or("its message does not start with rblsmtpd:")?
         }
         Some(_) => return Err(header.not_its()),
     };
-    let (addr, rest) = token(message).ok_or("it has no address")?;
-    let text = skip_pid(rest).ok_or("its pid is not as rblsmtpd writes it")?;
+    let (addr, text) = report(message.trim_ascii_start())?;
     let addr = address::plain(addr).ok_or("it does not start with an address")?;
-    let text = text
-        .strip_prefix(b"451 ")
-        .or_else(|| text.strip_prefix(b"553 "))
-        .ok_or("the code of its reply is neither 451 nor 553")?;
     if text == b"temporary RBL lookup error" {
         return Err("the blocklist did not answer");
     }
     Ok(Finding::rejected(addr, text, "rblsmtpd"))
 }
 
+/// Splits a report into the address and the text.
+fn report(message: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+    if let Some(rest) = message.strip_prefix(b"blocked ") {
+        let (addr, text) = token(rest).unwrap_or((rest, b""));
+        return Ok((addr.strip_suffix(b":").unwrap_or(addr), text));
+    }
+    let (addr, text) = match message.strip_prefix(b"pid ") {
+        Some(rest) => from_address(rest).ok_or("its pid is not as rblsmtpd writes it")?,
+        None => {
+            let (addr, rest) = token(message).ok_or("it has no address")?;
+            let text = skip_pid(rest).ok_or("its pid is not as rblsmtpd writes it")?;
+            (addr, text)
+        }
+    };
+    let text = CODES.iter().find_map(|code| text.strip_prefix(*code));
+    Ok((
+        addr,
+        text.ok_or("the code of its reply is not one of rblsmtpd")?,
+    ))
+}
+
+/// Parses `N from IP: `.
+fn from_address(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = rest.get(count_digits(rest)..)?.strip_prefix(b" from ")?;
+    let (addr, text) = token(rest)?;
+    Some((addr.strip_suffix(b":")?, text))
+}
+
 /// Whether the line is rblsmtpd's report about a peer.
 fn looks_rejected(line: &[u8]) -> bool {
     static LOOKS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("rblsmtpd: "));
     static PID: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" pid "));
-    LOOKS.find(line).is_some() && PID.find(line).is_some()
+    static BLOCKED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(": blocked "));
+    let reports = || PID.find(line).is_some() || BLOCKED.find(line).is_some();
+    LOOKS.find(line).is_some() && reports()
 }
 
 /// Removes a stamp before the name, such as the seconds with decimals that

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Rspamd rejects for many reasons. A rejection is taken only if a symbol
-//! `RBL_…` scored for the address of the peer (`IP:from`). Content alone says
+//! scored for the address of the peer (`IP:from`): only the module `rbl` writes
+//! such an option, and a list of good hosts has a negative score. Content alone says
 //! nothing about a peer, because a forwarder may send it. `(no action)` is an
 //! acceptance.
 //!
@@ -34,6 +35,8 @@ static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 pub(super) const GRAMMAR: Grammar = Grammar {
+    programs: &["rspamd"],
+    units: &["rspamd"],
     read,
     looks_rejected,
     needles: &[" (reject): [", " (no action): ["],
@@ -41,8 +44,8 @@ pub(super) const GRAMMAR: Grammar = Grammar {
 };
 
 /// Parses a line, from syslog or from Rspamd's own log.
-fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
-    if !matches!(header.program, Some(b"rspamd") | None) {
+fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
+    if header.program.is_some() && !context.is_own(&GRAMMAR, header.program) {
         return Err(header.not_its());
     }
     static ACCEPTED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" (no action): ["));
@@ -71,11 +74,13 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
 fn looks_rejected(line: &[u8]) -> bool {
     static REJECT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(" (reject): ["));
     static RBL: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("RBL_"));
-    REJECT.find(line).is_some() && RBL.find(line).is_some()
+    static FROM: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(":from;"));
+    REJECT.find(line).is_some() && (RBL.find(line).is_some() || FROM.find(line).is_some())
 }
 
-/// The first `RBL_NAME(SCORE){OPTIONS}` that scored for the address, in a
-/// comma-separated list of symbols.
+/// The first `SYMBOL(SCORE){OPTIONS}` that scored for the address, in a
+/// comma-separated list of symbols. The administrator may rename symbols;
+/// Spamhaus' own rules have `SPAMHAUS_ZEN`.
 fn listing(symbols: &[u8], addr: IpAddr) -> Option<&[u8]> {
     static SYMBOL: LazyLock<Regex> =
         LazyLock::new(|| expression(r"^([A-Za-z0-9_-]+)\((-?[0-9.]+)\)(?:\{([^{}]*)\})?,?"));
@@ -83,14 +88,14 @@ fn listing(symbols: &[u8], addr: IpAddr) -> Option<&[u8]> {
     loop {
         let found = SYMBOL.captures(rest)?;
         let part = |group| found.get(group).map_or(&b""[..], |part| part.as_bytes());
-        let [whole, name, score, options] = [0, 1, 2, 3].map(part);
+        let [whole, score, options] = [0, 2, 3].map(part);
         let scored = score.iter().any(|byte| (b'1'..=b'9').contains(byte));
         let scored = scored && !score.starts_with(b"-");
         let named = options.split(|byte| *byte == b';').any(|option| {
             let peer = option.strip_suffix(b":from");
             peer.and_then(address::plain) == Some(addr)
         });
-        if name.starts_with(b"RBL_") && scored && named {
+        if scored && named {
             return Some(whole.strip_suffix(b",").unwrap_or(whole));
         }
         rest = rest.get(whole.len()..)?;

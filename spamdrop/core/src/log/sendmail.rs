@@ -29,11 +29,15 @@ use super::listing_text::{says_listed, speaks_of_list};
 
 static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
     expression(
-        r#"^(?:[0-9A-Za-z]+: )?ruleset=check_(?:relay, arg1=[^ ,"]*|rcpt, arg1=([^ ,"]*))(?:, arg2=[^ ,"]*)?, relay=(?:[^ ,"\[\]]+ )?\[([0-9A-Za-z:.]+)\](?: \(may be forged\))?, reject=5[0-9][0-9] (?:5\.[0-9]+\.[0-9]+ )?(?:[^ "]*\.\.\. )?(.*)"#,
+        r#"^(?:[0-9A-Za-z]+: )?ruleset=check_(?:relay, arg1=[^ ,"]*|rcpt, arg1=([^ ,"]*))(?:, arg2=[^ ,"]*)?, relay=(?:([^ ,"\[\]]+) )?\[([0-9A-Za-z:.]+)\](?: \(may be forged\))?, reject=5[0-9][0-9] (?:5\.[0-9]+\.[0-9]+ )?(?:[^ "]*\.\.\. )?(.*)"#,
     )
 });
 
 pub(super) const GRAMMAR: Grammar = Grammar {
+    // `sm-acceptingconnections` is the title of the daemon's process, which
+    // glibc's syslog takes for its name.
+    programs: &["sendmail", "sm-mta", "sm-acceptingconnections"],
+    units: &["sendmail"],
     read,
     looks_rejected,
     needles: &["ruleset=check_"],
@@ -41,8 +45,8 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: false,
 };
 
-fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
-    if !matches!(header.program, Some(b"sendmail" | b"sm-mta")) {
+fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
+    if !context.is_own(&GRAMMAR, header.program) {
         return Err(header.not_its());
     }
     if !rejects(header.message) {
@@ -52,12 +56,12 @@ fn read<'line>(_: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'li
     let found =
         found.ok_or("it is not a rejection by check_relay or check_rcpt in Sendmail's form")?;
     let part = |group| found.get(group).map_or(&b""[..], |part| part.as_bytes());
-    let [recipient, host, text] = [1, 2, 3].map(part);
+    let [recipient, name, host, text] = [1, 2, 3, 4].map(part);
     let addr = address::tagged(host).ok_or("its relay is not an address")?;
     if memmem::find(text, b", relay=").is_some() {
         return Err("it has two relays, and one may be forged");
     }
-    says_listed(text, addr, recipient)?;
+    says_listed(text, addr, recipient, name)?;
     Ok(Finding::rejected(addr, text, "sendmail-dnsbl"))
 }
 

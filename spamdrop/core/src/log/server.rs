@@ -6,7 +6,7 @@ use super::grammar::Grammar;
 use super::{courier, exim, haraka, opensmtpd, postfix, rblsmtpd, rspamd, sendmail};
 
 /// A mail server, or a program that checks the server's peers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it; each has a module")]
 pub enum MailServer {
@@ -21,6 +21,18 @@ pub enum MailServer {
 }
 
 impl MailServer {
+    /// All of them.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Courier,
+        Self::Postfix,
+        Self::Exim,
+        Self::Sendmail,
+        Self::Opensmtpd,
+        Self::Rblsmtpd,
+        Self::Haraka,
+        Self::Rspamd,
+    ];
+
     /// The grammar of its lines.
     pub(super) fn grammar(self) -> &'static Grammar {
         match self {
@@ -32,6 +44,16 @@ impl MailServer {
             Self::Rblsmtpd => &rblsmtpd::GRAMMAR,
             Self::Haraka => &haraka::GRAMMAR,
             Self::Rspamd => &rspamd::GRAMMAR,
+        }
+    }
+
+    /// Whether its program, or another one that its grammar reads, has this name
+    /// by default.
+    pub(super) fn is_usual(self, program: &[u8]) -> bool {
+        match self {
+            Self::Courier if matches!(program, b"courierd" | b"courieresmtp") => true,
+            Self::Postfix => postfix::is_process(program),
+            _ => self.grammar().is_usual(program),
         }
     }
 

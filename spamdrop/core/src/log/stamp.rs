@@ -1,11 +1,8 @@
 //! The time stamps of log lines.
 
-use std::time::SystemTime;
+mod time;
 
-use jiff::Timestamp;
-use jiff::civil::{Date, DateTime, Time};
-use jiff::fmt::temporal::DateTimeParser;
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::Offset;
 
 use super::bytes::{count_digits, token};
 
@@ -13,8 +10,14 @@ use super::bytes::{count_digits, token};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stamp<'line> {
     /// `Nov  3 08:50:54`; a fraction is dropped.
-    Bsd(&'line [u8]),
-    /// `2026-11-03T08:50:54.615769+00:00`.
+    Bsd {
+        /// 1 to 12.
+        month: i8,
+        day: i8,
+        year: Option<i16>,
+        time: &'line [u8],
+    },
+    /// `2026-11-03T08:50:54.615769+00:00`; the offset may be missing.
     Rfc3339(&'line [u8]),
     /// `2026-11-03 08:50:54`; a fraction is dropped.
     Full {
@@ -27,8 +30,9 @@ pub(super) enum Stamp<'line> {
     Unix(&'line [u8]),
 }
 
-const BSD_LEN: usize = "Nov  3 08:50:54".len();
+const TIME_LEN: usize = "08:50:54".len();
 const FULL_LEN: usize = "2026-11-03 08:50:54".len();
+const DATE_LEN: usize = "2026-11-03".len();
 
 const MONTHS: [&[u8]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
@@ -36,20 +40,15 @@ const MONTHS: [&[u8]; 12] = [
 
 const WEEKDAYS: [&[u8]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
 
-const PARSER: DateTimeParser = DateTimeParser::new();
-
-/// The TAI64 label of the start of 1970. daemontools counts from there without
-/// leap seconds. Source: `taia_now.c`, and
-/// <https://cr.yp.to/libtai/tai64.html>.
-const TAI64_OF_1970: u64 = (1 << 62) + 10;
-
 impl<'line> Stamp<'line> {
     /// Splits a line after a stamp of a program other than syslog:
     ///
     /// ```text
-    /// @400000005a0e3c8e0e6b2800 text            multilog
+    /// @400000005a0e3c8e0e6b2800 text            multilog, svlogd -t
     /// 2026-11-03 08:50:54.615769 text           tai64nlocal, Exim, rspamd
     /// 2026-11-03 08:50:54.615 +0200 text        Exim with log_timezone
+    /// 2026-11-03 08:50:54+02:00 text            date --rfc-3339=seconds
+    /// 2026-11-03_08:50:54.61576 text            svlogd -tt, in UTC
     /// ```
     pub(super) fn own(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
         match line {
@@ -58,10 +57,27 @@ impl<'line> Stamp<'line> {
                 let whole = label.len() == 24 && label.iter().all(u8::is_ascii_hexdigit);
                 whole.then_some((Self::Tai64n(label), rest))
             }
-            [_, _, _, _, b'-', _, _, b'-', _, _, b' ', ..] => {
+            [
+                _,
+                _,
+                _,
+                _,
+                b'-',
+                _,
+                _,
+                b'-',
+                _,
+                _,
+                between @ (b' ' | b'_'),
+                ..,
+            ] => {
                 let (civil, rest) = line.split_at_checked(FULL_LEN)?;
-                let rest = skip_fraction(rest)?.strip_prefix(b" ")?;
-                let (offset, rest) = split_offset(rest);
+                let rest = skip_fraction(rest)?;
+                let (offset, rest) = match split_offset(rest) {
+                    (None, rest) => split_offset(rest.strip_prefix(b" ")?),
+                    found => found,
+                };
+                let offset = offset.or((*between == b'_').then_some(Offset::UTC));
                 Some((Self::Full { civil, offset }, rest))
             }
             _ => None,
@@ -72,7 +88,7 @@ impl<'line> Stamp<'line> {
     pub(super) fn certain(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
         Self::own(line).or_else(|| {
             Self::split(line).filter(|(stamp, _)| match stamp {
-                Self::Rfc3339(stamp) => stamp.get("2026-11-03".len()) == Some(&b'T'),
+                Self::Rfc3339(stamp) => stamp.get(DATE_LEN) == Some(&b'T'),
                 Self::Unix(_) => false,
                 _ => true,
             })
@@ -80,11 +96,54 @@ impl<'line> Stamp<'line> {
     }
 
     /// Splits a line after its stamp and the following blank.
+    ///
+    /// ```text
+    /// Nov  3 08:50:54.615 text                  RFC 3164, journalctl -o short
+    /// Nov 3 2026 08:50:54 text                  as some remote devices send it
+    /// 2026 Nov  3 08:50:54 text                 syslog-ng's FULLDATE
+    /// Tue Nov  3 08:50:54 2026 text             OpenWrt's logread
+    /// Tue 2026-11-03 08:50:54 UTC text          journalctl -o short-full
+    /// 2026-11-03T08:50:54.615769+00:00 text     RFC 3339
+    /// 1793695854.615769 text                    journalctl -o short-unix
+    /// ```
     pub(super) fn split(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
         match line {
+            [y, yy, yyy, yyyy, b' ', rest @ ..] if number_of(&[*y, *yy, *yyy, *yyyy]).is_some() => {
+                match Self::bsd(rest)? {
+                    (
+                        Self::Bsd {
+                            month, day, time, ..
+                        },
+                        rest,
+                    ) => {
+                        let year = number_of(&[*y, *yy, *yyy, *yyyy]);
+                        Some((
+                            Self::Bsd {
+                                month,
+                                day,
+                                year,
+                                time,
+                            },
+                            rest,
+                        ))
+                    }
+                    _ => None,
+                }
+            }
             [b'0'..=b'9', ..] => Self::numeric(line),
-            [a, b, c, b' ', rest @ ..] if WEEKDAYS.contains(&&[*a, *b, *c][..]) => Self::full(rest),
+            [a, b, c, b' ', rest @ ..] if is_weekday(&[*a, *b, *c]) => {
+                Self::full(rest).or_else(|| Self::bsd(rest))
+            }
             _ => Self::bsd(line),
+        }
+    }
+
+    /// Whether the stamp says nothing of its time zone.
+    pub(super) fn is_zoneless(self) -> bool {
+        match self {
+            Self::Bsd { .. } | Self::Full { offset: None, .. } => true,
+            Self::Full { .. } | Self::Tai64n(_) | Self::Unix(_) => false,
+            Self::Rfc3339(stamp) => !has_offset(stamp),
         }
     }
 
@@ -104,102 +163,116 @@ impl<'line> Stamp<'line> {
 
     fn full(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
         let (civil, rest) = line.split_at_checked(FULL_LEN)?;
+        if civil.get(4) != Some(&b'-') {
+            return None;
+        }
         let (zone, rest) = token(rest.strip_prefix(b" ")?)?;
         let offset = (zone == b"UTC").then_some(Offset::UTC);
         Some((Self::Full { civil, offset }, rest))
     }
 
     fn bsd(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
-        let (stamp, rest) = line.split_at_checked(BSD_LEN)?;
-        MONTHS
-            .contains(&stamp.get(..3)?)
-            .then_some((Self::Bsd(stamp), skip_fraction(rest)?.strip_prefix(b" ")?))
-    }
-
-    /// The time of the stamp; `None` if it is invalid, such as 30 February. A
-    /// stamp without a zone is in `zone`. A stamp without a year gets the year
-    /// that is nearest to `now`.
-    pub(super) fn time(self, zone: &TimeZone, now: SystemTime) -> Option<SystemTime> {
-        let now = Timestamp::try_from(now).ok()?;
-        let time = match self {
-            Self::Rfc3339(stamp) => PARSER.parse_timestamp(stamp).ok()?,
-            Self::Unix(seconds) => {
-                let seconds = str::from_utf8(seconds).ok()?.parse().ok()?;
-                Timestamp::from_second(seconds).ok()?
-            }
-            Self::Full { civil, offset } => {
-                let zone = offset.map_or_else(|| zone.clone(), Offset::to_time_zone);
-                nearest(PARSER.parse_datetime(civil).ok()?, &zone, now)?
-            }
-            Self::Tai64n(label) => {
-                let seconds = u64::from_str_radix(str::from_utf8(label.get(..16)?).ok()?, 16);
-                let seconds = seconds.ok()?.checked_sub(TAI64_OF_1970)?;
-                Timestamp::from_second(seconds.try_into().ok()?).ok()?
-            }
-            Self::Bsd(stamp) => nearest(with_year(stamp, zone.to_datetime(now))?, zone, now)?,
+        let (name, rest) = line.split_at_checked(3)?;
+        let month = MONTHS.iter().position(|month| *month == name)?;
+        let month = i8::try_from(month + 1).ok()?;
+        let rest = rest.strip_prefix(b" ")?;
+        let (day, rest) = token(rest.strip_prefix(b" ").unwrap_or(rest))?;
+        let day = number(day)?;
+        let (year, rest) = year(rest);
+        let (time, rest) = rest.split_at_checked(TIME_LEN)?;
+        if time.get(2) != Some(&b':') {
+            return None;
+        }
+        let rest = skip_fraction(rest)?.strip_prefix(b" ")?;
+        let (year, rest) = match year {
+            None => self::year(rest),
+            year => (year, rest),
         };
-        Some(time.into())
+        Some((
+            Self::Bsd {
+                month,
+                day,
+                year,
+                time,
+            },
+            rest,
+        ))
+    }
+}
+
+/// Whether the word is the short name of a weekday or a month.
+pub(super) fn is_calendar_word(word: &[u8]) -> bool {
+    is_weekday(word) || MONTHS.contains(&word)
+}
+
+fn is_weekday(word: &[u8]) -> bool {
+    WEEKDAYS.contains(&word)
+}
+
+/// The year before a blank, if there is one, and the rest.
+fn year(bytes: &[u8]) -> (Option<i16>, &[u8]) {
+    match *bytes {
+        [a @ (b'1' | b'2'), b, c, d, b' ', ref rest @ ..] => match number_of(&[a, b, c, d]) {
+            None => (None, bytes),
+            year => (year, rest),
+        },
+        _ => (None, bytes),
+    }
+}
+
+/// The number that four digits mean.
+fn number_of(digits: &[u8; 4]) -> Option<i16> {
+    let add = |sum: i16, digit: &u8| {
+        let value = digit.is_ascii_digit().then(|| i16::from(digit - b'0'));
+        Some(sum * 10 + value?)
+    };
+    digits.iter().try_fold(0, add)
+}
+
+fn has_offset(stamp: &[u8]) -> bool {
+    // `Z`, `+0000` or `+00:00`.
+    match stamp {
+        [.., b'Z' | b'z'] => true,
+        [.., b'+' | b'-', _, _, _, _] | [.., b'+' | b'-', _, _, _, _, _] => stamp.len() > FULL_LEN,
+        _ => false,
     }
 }
 
 fn skip_fraction(bytes: &[u8]) -> Option<&[u8]> {
-    match bytes.strip_prefix(b".") {
-        Some(rest) => rest.get(count_digits(rest)..),
-        None => Some(bytes),
+    match bytes {
+        [b'.' | b',', rest @ ..] => rest.get(count_digits(rest)..),
+        _ => Some(bytes),
     }
 }
 
-/// An offset such as `+0200`, if there is one, and the rest after its blank.
+/// An offset such as `+0200`, `+02:00` or `Z`, if there is one, and the rest
+/// after its blank.
 fn split_offset(bytes: &[u8]) -> (Option<Offset>, &[u8]) {
-    let offset = match *bytes {
-        [sign @ (b'+' | b'-'), h, hh, m, mm, b' ', ..] => {
-            let [hours, minutes] = [[h, hh], [m, mm]].map(|pair| number(Some(&pair)));
-            hours.zip(minutes).and_then(|(hours, minutes)| {
-                let seconds = (i32::from(hours) * 60 + i32::from(minutes)) * 60;
-                let seconds = if sign == b'-' { -seconds } else { seconds };
-                Offset::from_seconds(seconds).ok()
-            })
-        }
-        _ => None,
+    let (sign, pairs, rest) = match bytes {
+        [b'Z', b' ', rest @ ..] => return (Some(Offset::UTC), rest),
+        [sign, h, hh, m, mm, b' ', rest @ ..] => (sign, [[*h, *hh], [*m, *mm]], rest),
+        [sign, h, hh, b':', m, mm, b' ', rest @ ..] => (sign, [[*h, *hh], [*m, *mm]], rest),
+        _ => return (None, bytes),
     };
+    let [hours, minutes] = pairs.map(|pair| number(&pair));
+    let offset = hours.zip(minutes).and_then(|(hours, minutes)| {
+        let seconds = (i32::from(hours) * 60 + i32::from(minutes)) * 60;
+        match sign {
+            b'+' => Offset::from_seconds(seconds).ok(),
+            b'-' => Offset::from_seconds(-seconds).ok(),
+            _ => None,
+        }
+    });
     match offset {
-        Some(_) => (offset, bytes.get("+0200 ".len()..).unwrap_or_default()),
+        Some(_) => (offset, rest),
         None => (None, bytes),
     }
 }
 
-/// The time of a civil date. If the zone repeats the hour in autumn, the
-/// occurrence nearer to `now` is taken: with the first one, every line of the
-/// second hour would be stale.
-fn nearest(civil: DateTime, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
-    let times = zone.to_ambiguous_timestamp(civil);
-    [times.earlier(), times.later()]
-        .into_iter()
-        .filter_map(Result::ok)
-        .min_by_key(|time| time.duration_since(now).abs())
-}
-
-/// Adds the year. 29 February may be up to eight years away (1896-1904,
-/// 2096-2104).
-fn with_year(stamp: &[u8], now: DateTime) -> Option<DateTime> {
-    let month = MONTHS.iter().position(|month| stamp.starts_with(month))?;
-    let month = i8::try_from(month + 1).ok()?;
-    let [day, hour, minute, second] = [4, 7, 10, 13].map(|at| number(stamp.get(at..at + 2)));
-    let day = day?;
-    // Unix time has no number for a leap second.
-    let time = Time::new(hour?, minute?, second?.min(59), 0).ok()?;
-    let within = |years: i16| {
-        (now.year() - years..=now.year() + years)
-            .filter_map(|year| Some(Date::new(year, month, day).ok()?.to_datetime(time)))
-            .min_by_key(|civil| civil.duration_since(now).abs())
-    };
-    within(1).or_else(|| within(8))
-}
-
-/// Parses one or two digits, padded with a blank.
-fn number(bytes: Option<&[u8]>) -> Option<i8> {
-    match *bytes? {
-        [b' ', ones @ b'0'..=b'9'] => i8::try_from(ones - b'0').ok(),
+/// Parses one or two digits.
+fn number(bytes: &[u8]) -> Option<i8> {
+    match *bytes {
+        [ones @ b'0'..=b'9'] => i8::try_from(ones - b'0').ok(),
         [tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => {
             i8::try_from((tens - b'0') * 10 + (ones - b'0')).ok()
         }

@@ -6,7 +6,7 @@ use jiff::civil::date;
 use jiff::tz::Offset;
 
 use super::*;
-use crate::event::Kind;
+use crate::event::{Clock, Kind};
 
 const MESSAGE: &str = "error,relay=::ffff:192.0.2.1,from=<a@b>,to=<c@d>: 511 Listed";
 
@@ -51,6 +51,12 @@ fn with_patterns(patterns: Vec<Pattern>) -> Parser {
     })
 }
 
+fn renamed(server: MailServer, names: &[&str]) -> ProgramNames {
+    let mut programs = ProgramNames::default();
+    programs.set(server, names.iter().map(ToString::to_string).collect());
+    programs
+}
+
 fn utc(year: i16, month: i8, day: i8, hour: i8, minute: i8, second: i8) -> SystemTime {
     let civil = date(year, month, day).at(hour, minute, second, 0);
     civil.to_zoned(TimeZone::UTC).unwrap().timestamp().into()
@@ -88,13 +94,18 @@ fn text_of_a_repeated_message_ends_before_the_bracket() {
     let Parsed::Event(event) = parser().parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0)) else {
         panic!("not taken");
     };
-    assert_eq!(event.kind, Kind::Rejected { text: b"Listed" });
+    assert_eq!(
+        event.kind,
+        Kind::Rejected {
+            text: b"Listed"[..].into()
+        }
+    );
 }
 
 #[test]
 fn program_is_the_configured_one() {
     let mut parser = Parser::new(ParserSettings {
-        courier_program: "smtpd2".into(),
+        programs: renamed(MailServer::Courier, &["smtpd2"]),
         ..ParserSettings::default()
     });
     let now = utc(2026, 11, 23, 9, 0, 0);
@@ -108,6 +119,73 @@ fn program_is_the_configured_one() {
         parser.parse(line.as_bytes(), now),
         Parsed::NearMiss("another program wrote it")
     );
+}
+
+#[test]
+fn every_server_may_have_another_name() {
+    let text = "192.0.2.1 is listed at z.example";
+    let exim = format!("H=(pc) [192.0.2.1] F=<> rejected RCPT <b@x.example>: {text}");
+    let sendmail =
+        format!("ruleset=check_relay, arg1=x, relay=x [192.0.2.1], reject=550 5.7.1 {text}");
+    let postfix = "NOQUEUE: reject: RCPT from x[192.0.2.1]: 554 5.7.1 Service unavailable; \
+                   Client host [192.0.2.1] blocked using z.example; from=<a>";
+    for (server, names, program, message, is_taken) in [
+        (MailServer::Exim, &["exim-in"][..], "exim-in", &*exim, true),
+        (MailServer::Exim, &["exim-in"], "exim", &exim, false),
+        (MailServer::Exim, &["exim-in", "exim"], "exim", &exim, true),
+        (MailServer::Exim, &["exim-in"], "exim4.service", &exim, true),
+        (MailServer::Sendmail, &["MTA"], "MTA", &sendmail, true),
+        (MailServer::Sendmail, &["MTA"], "MTA2", &sendmail, false),
+        (
+            MailServer::Postfix,
+            &["mx-in"],
+            "mx-in/smtpd",
+            postfix,
+            true,
+        ),
+        (
+            MailServer::Postfix,
+            &["mx-in"],
+            "mx-in/submission/smtpd",
+            postfix,
+            true,
+        ),
+        (
+            MailServer::Postfix,
+            &["mx-in"],
+            "mx-in2/smtpd",
+            postfix,
+            false,
+        ),
+        (
+            MailServer::Postfix,
+            &["mx-in"],
+            "postfix/smtpd",
+            postfix,
+            false,
+        ),
+    ] {
+        let mut parser = Parser::new(ParserSettings {
+            servers: vec![server],
+            programs: renamed(server, names),
+            ..ParserSettings::default()
+        });
+        let line = format!("Nov 23 08:50:54 mx1 {program}[7]: {message}");
+        let parsed = parser.parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0));
+        assert_eq!(matches!(parsed, Parsed::Event(_)), is_taken, "{line}");
+    }
+}
+
+/// A text of JSON is read without its escapes.
+#[test]
+fn escapes_of_json_stay_data() {
+    let line = br#"{"log":"Nov 23 08:50:54 mx1 courieresmtpd: error,relay=192.0.2.1,from=\u003ca\u003e: 511 a \"b\" \\n\u00e9\ud83d\n","stream":"stdout","time":"2026-11-23T08:50:54.6Z"}"#;
+    let Parsed::Event(event) = parser().parse(line, utc(2026, 11, 23, 9, 0, 0)) else {
+        panic!("not taken");
+    };
+    let text = "a \"b\" \\n\u{e9}\u{fffd}".as_bytes().into();
+    assert_eq!(event.kind, Kind::Rejected { text });
+    assert_eq!(event.clock, Clock::Zoned);
 }
 
 #[test]
@@ -232,7 +310,7 @@ fn a_day_may_be_padded_with_a_blank() {
 }
 
 #[test]
-fn year_is_the_nearest() {
+fn year_is_the_last_that_is_at_most_a_day_ahead() {
     let mut parser = parser();
     let now = utc(2027, 1, 1, 0, 0, 10);
     assert_eq!(
@@ -250,8 +328,23 @@ fn year_is_the_nearest() {
     );
     assert_eq!(
         stamp(&mut parser, "Feb 29 12:00:00", utc(2027, 3, 1, 0, 0, 0)),
-        Some(utc(2028, 2, 29, 12, 0, 0))
+        Some(utc(2024, 2, 29, 12, 0, 0))
     );
+    assert_eq!(
+        stamp(&mut parser, "Feb 29 12:00:00", utc(2103, 3, 1, 0, 0, 0)),
+        Some(utc(2096, 2, 29, 12, 0, 0))
+    );
+    // An archive, as it is restored in November.
+    let now = utc(2026, 11, 28, 9, 0, 0);
+    for (text, expected) in [
+        ("Nov 29 08:59:59", utc(2026, 11, 29, 8, 59, 59)),
+        ("Nov 29 09:00:01", utc(2025, 11, 29, 9, 0, 1)),
+        ("Dec 24 08:50:01", utc(2025, 12, 24, 8, 50, 1)),
+        ("May 20 08:50:01", utc(2026, 5, 20, 8, 50, 1)),
+        ("Jan  1 00:00:00", utc(2026, 1, 1, 0, 0, 0)),
+    ] {
+        assert_eq!(stamp(&mut parser, text, now), Some(expected), "{text}");
+    }
 }
 
 #[test]
@@ -424,8 +517,11 @@ fn a_pattern_sees_its_programs_messages() {
         parser.parse(line, now),
         Parsed::Event(Event {
             addr: [192, 0, 2, 1].into(),
-            kind: Kind::Rejected { text: b"]: 550 no" },
+            kind: Kind::Rejected {
+                text: b"]: 550 no"[..].into()
+            },
             at: Some(utc(2026, 11, 23, 8, 50, 54)),
+            clock: Clock::Local,
             rule: "mine".into(),
         })
     );
@@ -519,6 +615,6 @@ fn text_of_postfix_ends_before_the_peers_words() {
     let Parsed::Event(event) = parser.parse(line, utc(2026, 11, 23, 9, 0, 0)) else {
         panic!("not taken");
     };
-    let text = b"Service unavailable; Client host [192.0.2.1] blocked using z; t";
+    let text = b"Service unavailable; Client host [192.0.2.1] blocked using z; t"[..].into();
     assert_eq!(event.kind, Kind::Rejected { text });
 }

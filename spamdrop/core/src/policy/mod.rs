@@ -63,8 +63,8 @@ impl Decision {
 /// The reason why an event has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The line is older than the lifetime of a block; for an acceptance, older
-    /// than the time for which sources are remembered.
+    /// The line is older than the lifetime of a block, or as far in the future;
+    /// for an acceptance, older than the time for which sources are remembered.
     Stale,
     /// Courier refused the recipient with a text of its own, not because of a
     /// blocklist.
@@ -169,13 +169,15 @@ impl Policy {
         protected: &Protected,
         is_blocked: bool,
     ) -> Decision {
-        let age = event.age(now.wall);
-        match event.kind {
-            Kind::Accepted if self.ceiling.accepted(event.addr, age, now.mono) => Decision::Known,
+        let (age, distance) = (event.age(now.wall), event.distance(now.wall));
+        match &event.kind {
+            Kind::Accepted if self.ceiling.accepted(event.addr, distance, now.mono) => {
+                Decision::Known
+            }
             Kind::Accepted => Decision::Ignore(Why::Stale),
             Kind::Delivered => Decision::Delivered,
             Kind::Rejected { text } => self
-                .ignored(text, age)
+                .ignored(text, distance)
                 .or_else(|| self.never_blocked(event.addr, text, protected))
                 .or_else(|| self.held_back(event.addr, now.mono, is_blocked))
                 .map_or(
@@ -196,7 +198,7 @@ impl Policy {
         if protected.why(event.addr).is_some() {
             return None;
         }
-        match event.kind {
+        match &event.kind {
             Kind::Accepted => Some(Evidence::Accepted),
             Kind::Delivered => Some(Evidence::Delivered),
             Kind::Rejected { text } if complaint::is_complaint(text) => None,
@@ -229,8 +231,8 @@ impl Policy {
         self.ceiling.trip(now.mono)
     }
 
-    fn ignored(&self, text: &[u8], age: Duration) -> Option<Why> {
-        if age > self.config.ttl {
+    fn ignored(&self, text: &[u8], distance: Duration) -> Option<Why> {
+        if distance > self.config.ttl {
             return Some(Why::Stale);
         }
         self.no_listing(text)

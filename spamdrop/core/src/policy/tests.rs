@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::*;
+use crate::event::Clock;
 
 mod replay;
 
@@ -24,9 +25,10 @@ fn rejected<'line>(addr: &str, text: &'line str, at: Option<SystemTime>) -> Even
     Event {
         addr: addr.parse().unwrap(),
         kind: Kind::Rejected {
-            text: text.as_bytes(),
+            text: text.as_bytes().into(),
         },
         at,
+        clock: Clock::Zoned,
         rule: "courier-511".into(),
     }
 }
@@ -36,6 +38,7 @@ fn accepted(addr: &str, at: Option<SystemTime>) -> Event<'static> {
         addr: addr.parse().unwrap(),
         kind: Kind::Accepted,
         at,
+        clock: Clock::Zoned,
         rule: "courier-newmsg".into(),
     }
 }
@@ -68,16 +71,16 @@ fn block(addr: &str, age: u64) -> Decision {
 fn age_is_the_time_since_the_stamp() {
     let now = moment(0);
     let at = |age: u64| Some(now.wall - Duration::from_secs(age));
+    let ahead = |seconds: u64| Some(now.wall + Duration::from_secs(seconds));
     for (stamp, expected) in [
         (at(0), block("192.0.2.1", 0)),
         (at(599), block("192.0.2.1", 599)),
         (at(600), block("192.0.2.1", 600)),
         (at(601), Decision::Ignore(Why::Stale)),
         (None, block("192.0.2.1", 0)),
-        (
-            Some(now.wall + Duration::from_secs(3600)),
-            block("192.0.2.1", 0),
-        ),
+        // A clock that is ahead, and a stamp that lies in the future.
+        (ahead(600), block("192.0.2.1", 0)),
+        (ahead(601), Decision::Ignore(Why::Stale)),
     ] {
         let event = rejected("192.0.2.1", "Listed", stamp);
         assert_eq!(decide(&mut policy(), &event, now), expected, "{stamp:?}");

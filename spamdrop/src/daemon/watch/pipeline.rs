@@ -1,10 +1,15 @@
 //! Log line → event → effects, carried out.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
 use spamdrop_core::engine::{Effects, Engine};
-use spamdrop_core::event::Event;
+use spamdrop_core::event::{Clock, Event};
 use spamdrop_core::log::Parsed;
 use spamdrop_core::policy::Decision;
 use spamdrop_core::time::Moment;
+use spamdrop_core::zone_offset::{OffsetHistory, TOLERANCE};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clock;
@@ -12,17 +17,48 @@ use crate::daemon::block::{Blocker, Offence};
 use crate::daemon::gate::GateMessage;
 use crate::tail::Line;
 
+/// The time zones of the logs whose stamps have none, by their path.
+#[derive(Default)]
+pub(super) struct LogClocks(BTreeMap<PathBuf, OffsetHistory>);
+
+impl LogClocks {
+    /// Adds the event of a line. Old lines, as of an archive, say nothing about
+    /// the time zone.
+    fn add(&mut self, line: &Line<'_>, event: &Event<'_>, now: SystemTime) {
+        let offset = match event.clock {
+            Clock::Off(offset) => Some(offset),
+            Clock::Local if event.distance(now) <= TOLERANCE => None,
+            Clock::Local | Clock::Zoned => return,
+        };
+        match self.0.get_mut(line.path) {
+            Some(history) => history.add(offset),
+            None => {
+                let history = self.0.entry(line.path.to_owned()).or_default();
+                history.add(offset);
+            }
+        }
+    }
+
+    /// A phrase for each log, if its stamps are off.
+    pub(super) fn troubles(&self) -> impl Iterator<Item = (&Path, Option<String>)> {
+        let histories = self.0.iter();
+        histories.map(|(path, history)| (path.as_path(), history.trouble()))
+    }
+}
+
 /// Decides about a line, and carries out what follows.
 pub(super) fn take_line(
     engine: &mut Engine,
     blocker: &mut Blocker,
     gate: &UnboundedSender<GateMessage>,
+    clocks: &mut LogClocks,
     line: &Line<'_>,
 ) {
     let now = moment();
     let Parsed::Event(event) = engine.read(line.bytes, line.backlog, now.wall) else {
         return;
     };
+    clocks.add(line, &event, now.wall);
     let is_blocked = blocker.is_blocked(event.addr, clock::monotonic_ns());
     let Effects { decision, evidence } = engine.decide(&event, now, is_blocked);
     if let Some(evidence) = evidence {
@@ -58,5 +94,78 @@ pub(super) fn moment() -> Moment {
     Moment {
         wall: clock::wall(),
         mono: clock::monotonic(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use spamdrop_core::event::Kind;
+    use spamdrop_core::zone_offset::ZoneOffset;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + 1_000 * HOUR
+    }
+
+    fn event(clock: Clock, age: Duration) -> Event<'static> {
+        Event {
+            addr: IpAddr::from([192, 0, 2, 1]),
+            kind: Kind::Accepted,
+            at: Some(now() - age),
+            clock,
+            rule: "exim-accepted".into(),
+        }
+    }
+
+    fn troubles(clocks: &LogClocks) -> Vec<String> {
+        let troubles = clocks.troubles();
+        let troubles = troubles.filter_map(|(path, trouble)| trouble.map(|text| (path, text)));
+        troubles
+            .map(|(path, text)| format!("{}: {text}", path.display()))
+            .collect()
+    }
+
+    #[test]
+    fn each_log_has_a_time_zone() {
+        let line = |path| Line {
+            bytes: b"",
+            path: Path::new(path),
+            offset: 0,
+            backlog: false,
+        };
+        let mut clocks = LogClocks::default();
+        let mut add = |path, event: Event<'_>| {
+            clocks.add(&line(path), &event, now());
+            troubles(&clocks)
+        };
+        let off = || {
+            let offset = ZoneOffset::between(now() - HOUR, now());
+            let clock = offset.map_or(Clock::Local, Clock::Off);
+            event(clock, Duration::ZERO)
+        };
+        for expected in [0, 0, 1, 1] {
+            assert_eq!(add("a.log", off()).len(), expected);
+            add("b.log", event(Clock::Local, Duration::ZERO));
+        }
+        // An archive that is appended, and lines that name their zone.
+        for _ in 0..5 {
+            add("a.log", event(Clock::Local, 500 * HOUR));
+            let named = add("a.log", event(Clock::Zoned, Duration::ZERO));
+            let text = named.concat();
+            assert!(
+                text.starts_with("a.log: its stamps have no time zone and are 1h behind;"),
+                "{text}"
+            );
+        }
+        for expected in [1, 1, 0] {
+            let right = event(Clock::Local, Duration::from_secs(60));
+            assert_eq!(add("a.log", right).len(), expected);
+        }
     }
 }

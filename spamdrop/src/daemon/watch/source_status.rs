@@ -37,6 +37,10 @@ impl WatchTask {
             let subject = Subject::Silence(file.path.clone());
             self.health.set(subject, trouble);
         }
+        for (path, trouble) in self.clocks.troubles() {
+            let text = trouble.map(|text| format!("{}: {text}", path.display()));
+            self.health.set(Subject::TimeZone(path.to_owned()), text);
+        }
         let events = self.engine.counts().values().sum();
         let near_misses = self.engine.near_misses();
         self.near_misses

@@ -27,7 +27,10 @@ fn found(expression: &str, message: &str) -> Option<(String, String)> {
     let Kind::Rejected { text } = found.kind else {
         panic!("{found:?}");
     };
-    Some((found.addr.to_string(), String::from_utf8_lossy(text).into()))
+    Some((
+        found.addr.to_string(),
+        String::from_utf8_lossy(&text).into(),
+    ))
 }
 
 /// Tests the pattern in README and in the sample configuration.

@@ -48,6 +48,31 @@ fn an_entry_becomes_what_journalctl_shows() {
     );
 }
 
+/// Docker's driver `journald` writes the entry, the container its message.
+#[test]
+fn a_line_of_a_container_is_read_after_its_own_header() {
+    let message =
+        "Nov 23 14:19:13 mail courieresmtpd: error,relay=::ffff:192.0.2.1,from=<a>: 511 x";
+    let found = |identifier: &str| {
+        let fields = json!({
+            "SYSLOG_IDENTIFIER": identifier,
+            "CONTAINER_NAME": "mail",
+            "_COMM": "dockerd",
+            "MESSAGE": message,
+        });
+        let line = parse(&fields).unwrap().line.unwrap();
+        let mut parser = Parser::new(ParserSettings::default());
+        match parser.parse(&line, UNIX_EPOCH) {
+            Parsed::Event(event) => event.at,
+            Parsed::NearMiss(_) | Parsed::Nothing => None,
+        }
+    };
+    let written = UNIX_EPOCH + std::time::Duration::from_micros(1_795_443_553_000_167);
+    assert_eq!(found("5790672ab6a0"), Some(written));
+    assert_eq!(found("mailserver"), Some(written));
+    assert_eq!(found("php-fpm"), None);
+}
+
 #[test]
 fn a_message_may_be_any_bytes() {
     let line = parse(&json!({"MESSAGE": [104, 105, 32, 255]}))

@@ -51,6 +51,10 @@ fn what_proves_nothing_is_refused() {
             "_UID or _SELINUX_CONTEXT",
         ),
         ("", "_UID or _SELINUX_CONTEXT"),
+        (
+            "_COMM=dockerd CONTAINER_NAME=mail",
+            "_UID or _SELINUX_CONTEXT",
+        ),
         ("_UID=0 +", "`+`"),
         ("_UID=0 --all", "`--all`"),
         ("_UID=0 -D=/tmp", "`-D=/tmp`"),
@@ -63,6 +67,14 @@ fn what_proves_nothing_is_refused() {
         assert!(error.contains(named), "{given:?}: {error}");
     }
     assert!(Matches::parse(&[""; 0]).is_err());
+}
+
+/// Anybody can name a process dockerd, but only root runs one as root.
+#[test]
+fn entries_of_docker_can_be_selected() {
+    let given = ["_COMM=dockerd _UID=0 CONTAINER_NAME=mail"];
+    let expected = ["_COMM=dockerd", "CONTAINER_NAME=mail", "_UID=0"];
+    assert_eq!(args(&given).unwrap(), expected);
 }
 
 /// Without its users, an alternative would match every user.

@@ -1,0 +1,79 @@
+//! The texts of blocklists and administrators.
+
+use std::fs;
+use std::path::Path;
+
+use spamdrop_core::log::{MailServer, Parsed};
+
+use super::{NOW, parser, unix_time};
+
+/// A text, and whether it says that 192.0.2.1 is listed.
+struct Text {
+    is_listing: bool,
+    /// The host name of the peer, which the line has before its address.
+    name: String,
+    text: String,
+}
+
+fn table() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/lists.txt");
+    fs::read_to_string(path).unwrap()
+}
+
+fn text_of(line: &str) -> Text {
+    let (kind, text) = line.split_at(4);
+    let (name, text) = match text.strip_prefix("NAME=") {
+        Some(named) => named.split_once(' ').unwrap(),
+        None => ("host.example.net", text),
+    };
+    Text {
+        is_listing: match kind {
+            "yes " => true,
+            "no  " => false,
+            _ => panic!("{line}"),
+        },
+        name: name.into(),
+        text: text.into(),
+    }
+}
+
+fn is_taken(Text { name, text, .. }: &Text) -> bool {
+    let line = format!(
+        "2026-11-23 08:50:54 H={name} (pc) [192.0.2.1] F=<a@example.net> rejected RCPT \
+         <b@example.com>: {text}"
+    );
+    let parsed = parser(&[MailServer::Exim]).parse(line.as_bytes(), unix_time(NOW));
+    matches!(parsed, Parsed::Event(event) if event.addr.to_string() == "192.0.2.1")
+}
+
+#[test]
+fn every_text_is_read_as_written_before_it() {
+    let table = table();
+    let lines = table
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let wrong: Vec<_> = lines
+        .filter(|line| {
+            let text = text_of(line);
+            is_taken(&text) != text.is_listing
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_blocklist_has_three_texts() {
+    let table = table();
+    let lists = table
+        .split("\n\n")
+        .filter(|part| part.contains("\nyes rejected because 192.0.2.1"));
+    let mut count = 0;
+    for list in lists {
+        count += 1;
+        assert!(
+            list.lines().filter(|line| line.starts_with("yes ")).count() >= 3,
+            "{list}"
+        );
+    }
+    assert!(count >= 25, "{count} lists");
+}
