@@ -17,6 +17,20 @@ pub struct Event<'line> {
     /// The rule that matched: one of spamdrop's own, such as `courier-511`, or
     /// the name of a pattern in the configuration.
     pub rule: Cow<'static, str>,
+    /// The rest of what the line says about the message.
+    pub envelope: Envelope<'line>,
+}
+
+/// What a line says about a message besides its peer. A client chooses all of
+/// it, so it only serves to tell messages apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Envelope<'line> {
+    /// The sender; empty for a bounce; `None` if the line does not tell it.
+    pub sender: Option<&'line [u8]>,
+    /// The recipient; `None` if the line does not tell it.
+    pub recipient: Option<&'line [u8]>,
+    /// The peer's port, which identifies its connection.
+    pub port: Option<u16>,
 }
 
 impl Event<'_> {

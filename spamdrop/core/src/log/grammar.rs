@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::header::Header;
+use super::refused_queries::RefusedQueries;
 use super::sessions::SessionPeers;
-use crate::event::Kind;
+use crate::event::{Envelope, Kind};
 
 /// How the lines of one server are parsed.
 pub(super) struct Grammar {
@@ -27,6 +28,10 @@ pub(super) struct Grammar {
 pub(super) struct Context<'a> {
     /// The name of Courier's SMTP server in the log.
     pub(super) courier_program: &'a [u8],
+    /// Set by a grammar that does not take the line: the peer whose connection
+    /// the line reports.
+    pub(super) connected: Option<IpAddr>,
+    pub(super) refused_queries: &'a mut RefusedQueries,
     pub(super) sessions: &'a mut SessionPeers,
 }
 
@@ -36,6 +41,7 @@ pub(super) struct Finding<'line> {
     pub(super) addr: IpAddr,
     pub(super) kind: Kind<'line>,
     pub(super) rule: Cow<'static, str>,
+    pub(super) envelope: Envelope<'line>,
 }
 
 /// The result of a grammar for a line, or the reason why the line is not taken.
@@ -55,8 +61,17 @@ impl<'line> Finding<'line> {
     }
 
     fn new(addr: IpAddr, kind: Kind<'line>, rule: &'static str) -> Self {
-        let rule = rule.into();
-        Self { addr, kind, rule }
+        Self {
+            addr,
+            kind,
+            rule: rule.into(),
+            envelope: Envelope::default(),
+        }
+    }
+
+    /// Adds what else the line says about the message.
+    pub(super) fn with(self, envelope: Envelope<'line>) -> Self {
+        Self { envelope, ..self }
     }
 }
 

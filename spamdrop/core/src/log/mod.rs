@@ -27,12 +27,14 @@ mod opensmtpd;
 mod pattern;
 mod postfix;
 mod rblsmtpd;
+mod refused_queries;
 mod rspamd;
 mod sendmail;
 mod server;
 mod sessions;
 mod stamp;
 
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
@@ -45,6 +47,7 @@ pub use server::MailServer;
 use crate::event::Event;
 use grammar::{Context, Finding};
 use header::Header;
+use refused_queries::RefusedQueries;
 use sessions::SessionPeers;
 use stamp::Stamp;
 
@@ -90,6 +93,17 @@ impl Default for ParserSettings {
 pub struct Parser {
     settings: ParserSettings,
     sessions: SessionPeers,
+    refused_queries: RefusedQueries,
+    connection: Option<Connection>,
+}
+
+/// A connection that a line reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The peer.
+    pub addr: IpAddr,
+    /// The time of the line's stamp, if it has a usable one.
+    pub at: Option<SystemTime>,
 }
 
 impl Parser {
@@ -99,6 +113,8 @@ impl Parser {
         Self {
             settings,
             sessions: SessionPeers::default(),
+            refused_queries: RefusedQueries::default(),
+            connection: None,
         }
     }
 
@@ -113,6 +129,12 @@ impl Parser {
     /// Starts with another log: forgets the connections of the last one.
     pub fn start_log(&mut self) {
         self.sessions = SessionPeers::default();
+        self.refused_queries = RefusedQueries::default();
+    }
+
+    /// The connection that the last line reported, if it was no event.
+    pub fn take_connection(&mut self) -> Option<Connection> {
+        self.connection.take()
     }
 
     /// Parses one line, without its line end. `now` decides the year of a stamp
@@ -123,6 +145,8 @@ impl Parser {
         let header = Header::split(line);
         let mut context = Context {
             courier_program: self.settings.courier_program.as_bytes(),
+            connected: None,
+            refused_queries: &mut self.refused_queries,
             sessions: &mut self.sessions,
         };
         let mut near_miss = None;
@@ -136,6 +160,11 @@ impl Parser {
                 }
                 Err(_) => {}
             }
+        }
+        if let Some(addr) = context.connected {
+            let at = |stamp: Stamp<'_>| stamp.time(&self.settings.zone, now);
+            let at = header.stamp.and_then(at);
+            self.connection = Some(Connection { addr, at });
         }
         self.by_pattern(line, &header, now)
             .unwrap_or_else(|| near_miss.map_or(Parsed::Nothing, Parsed::NearMiss))
@@ -184,12 +213,18 @@ fn event<'line>(
         Some(stamp) => Some(stamp.time(zone, now).ok_or("its stamp is not a time")?),
         None => None,
     };
-    let Finding { addr, kind, rule } = found;
+    let Finding {
+        addr,
+        kind,
+        rule,
+        envelope,
+    } = found;
     Ok(Event {
         addr,
         kind,
         at,
         rule,
+        envelope,
     })
 }
 
