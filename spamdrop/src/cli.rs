@@ -13,11 +13,13 @@ use spamdrop_core::term::LONGEST;
 
 mod allow;
 mod config;
+mod export;
 mod known;
 mod report;
 
 pub use allow::{Allow, AllowAdd};
 pub use config::{Check, ConfigVerb};
+pub use export::{Export, ExportFormat};
 pub use known::{Known, KnownImport, KnownList};
 pub use report::{Report, Since};
 
@@ -93,9 +95,10 @@ pub enum Verb {
     ///
     /// The daemon remembers the sources of accepted mail and the hosts that
     /// Courier delivered mail to. A source becomes known by three accepted
-    /// messages on two days within 36 days, or by one delivery to it. It is
-    /// demoted when a blocklist lists it (an hour later) or after five unknown
-    /// recipients within an hour.
+    /// messages on two days within 36 days, or by deliveries to it on two days,
+    /// to different recipients, where this server wrote first. It is demoted
+    /// when a blocklist lists it (an hour later), or after five messages to
+    /// unknown recipients within an hour, if they outnumber its accepted mail.
     #[command(subcommand)]
     Known(Known),
     /// Learn known senders from old mail logs
@@ -104,6 +107,14 @@ pub enum Verb {
     /// same message is not counted twice. Exits with 1 if a file could not be
     /// read to its end.
     Learn(Learn),
+    /// End a pause of blocking
+    ///
+    /// Blocking pauses while blocklists seem to have gone wrong: too many known
+    /// senders are refused, or too many new addresses are blocked. `resume`
+    /// forgets what was counted towards both limits, so that blocking continues
+    /// at once; it pauses again if a limit is exceeded again. Exits with 1 if
+    /// blocking does not pause.
+    Resume,
     /// Show how well the server is protected, interfaces, maps and the daemon;
     /// exits with 1 if the protection is degraded, with 3 if there is none
     Status(StatusOptions),
@@ -256,23 +267,6 @@ pub struct Import {
     /// Let these blocks end after that time, even if packets arrive
     #[arg(long)]
     pub fixed: bool,
-}
-
-/// Flags of `export`.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct Export {
-    /// Output format
-    #[arg(long, default_value = "lines")]
-    pub format: ExportFormat,
-}
-
-/// The forms of `export`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ExportFormat {
-    /// ADDRESS SECONDS, then how packets extend the block
-    Lines,
-    /// The lines of /proc/net/xt_recent/NAME
-    Recent,
 }
 
 /// Arguments of `show`.

@@ -18,6 +18,7 @@ mod operation;
 mod pools;
 mod release;
 mod restart;
+mod trust;
 mod waves;
 
 use std::io::ErrorKind;

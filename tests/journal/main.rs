@@ -191,7 +191,7 @@ fn the_genuine_entry_blocks_and_its_forged_twins_do_not() {
     stop(daemon);
 }
 
-/// The ceiling counts the senders whose mail was accepted.
+/// Accepted mail makes senders known.
 #[test]
 fn acceptances_come_from_a_unit_of_their_own() {
     let mut bench = Bench::new();

@@ -21,6 +21,20 @@ pub struct Event<'line> {
     /// The rule that matched: one of spamdrop's own, such as `courier-511`, or
     /// the name of a pattern in the configuration.
     pub rule: Cow<'static, str>,
+    /// The rest of what the line says about the message.
+    pub envelope: Envelope<'line>,
+}
+
+/// What a line says about a message besides its peer. A client chooses all of
+/// it, so it only serves to tell messages apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Envelope<'line> {
+    /// The sender; empty for a bounce; `None` if the line does not tell it.
+    pub sender: Option<Cow<'line, [u8]>>,
+    /// The recipient; `None` if the line does not tell it.
+    pub recipient: Option<Cow<'line, [u8]>>,
+    /// The peer's port, which identifies its connection.
+    pub port: Option<u16>,
 }
 
 impl Event<'_> {
@@ -51,6 +65,18 @@ impl Event<'_> {
             at: self.at,
             clock: self.clock,
             rule: self.rule,
+            envelope: self.envelope.into_owned(),
+        }
+    }
+}
+
+impl Envelope<'_> {
+    fn into_owned(self) -> Envelope<'static> {
+        let owned = |text: Cow<'_, [u8]>| Cow::Owned(text.into_owned());
+        Envelope {
+            sender: self.sender.map(owned),
+            recipient: self.recipient.map(owned),
+            port: self.port,
         }
     }
 }

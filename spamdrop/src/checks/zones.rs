@@ -1,20 +1,19 @@
 //! Checks that each configured zone answers as a blocklist should (RFC 5782,
 //! section 5).
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::config::Config;
 use crate::dnsbl::Resolver;
-use crate::dnsbl::inquiry::ask_zone;
+use crate::dnsbl::inquiry::{ask_zone, test_zone};
 use crate::dnsbl::join_all;
 use spamdrop_core::dnsbl::question::TEST_LISTED;
 use spamdrop_core::dnsbl::reply_text::own_code;
 use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
 use spamdrop_core::dnsbl::zone::Said;
-use spamdrop_core::dnsbl::zone_test::{TEST_ADDRESSES, ZoneState, test_rule};
+use spamdrop_core::dnsbl::zone_test::{ZoneState, test_rule};
 use spamdrop_core::log::MailServer;
 use spamdrop_core::warning::Warning;
 
@@ -55,9 +54,7 @@ fn warning(text: String) -> Warning {
 
 async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<String> {
     let bare = test_rule(rule);
-    let ask = |addr: Ipv4Addr| ask_zone(resolver, &bare, addr.into(), WAIT);
-    let [listed, unlisted] = TEST_ADDRESSES;
-    let (listed, unlisted) = tokio::join!(ask(listed), ask(unlisted));
+    let [listed, unlisted] = test_zone(resolver, &bare, WAIT).await;
     match ZoneState::of(&bare, &listed, &unlisted) {
         ZoneState::Broken(text) | ZoneState::Refuses(text) | ZoneState::Untested(text) => {
             Some(text)
@@ -66,7 +63,7 @@ async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<Str
             let text = coded(resolver, rule).await?;
             Some(format!("{} {text}", rule.zone))
         }
-        ZoneState::Works => None,
+        ZoneState::Works | ZoneState::Pending => None,
     }
 }
 

@@ -9,11 +9,10 @@ use tokio::runtime;
 use crate::cli;
 use crate::config::Config;
 use crate::dnsbl::Resolver;
-use crate::dnsbl::inquiry::inquire;
+use crate::dnsbl::inquiry::{Skipped, inquire};
 use crate::exit::{Exit, Failure};
 use crate::render::json;
 use crate::render::lookup::{self, LookedUp};
-use spamdrop_core::dnsbl::refusal::Refusals;
 use spamdrop_core::nat64::canonical;
 
 /// Runs the verb. Each address takes a few seconds at most.
@@ -35,8 +34,8 @@ pub fn run(config: &Config, args: &cli::Lookup, out: &mut impl Write) -> Result<
     if zones.rules().is_empty() {
         log::warn!("no zone is configured, so only names are looked up; see `zones`");
     }
-    let refusals = Refusals::default();
-    let found = |addr| runtime.block_on(inquire(&zones, &resolver, &refusals, addr));
+    let skipped = Skipped::default();
+    let found = |addr| runtime.block_on(inquire(&zones, &resolver, &skipped, addr));
     let findings: Vec<_> = addrs.iter().map(|addr| (*addr, found(*addr))).collect();
     let looked_up: Vec<LookedUp<'_>> = findings
         .iter()

@@ -19,6 +19,7 @@ pub mod list;
 pub mod lookup;
 pub mod remove;
 pub mod report;
+pub mod resume;
 pub mod run;
 pub mod scan;
 pub mod show;
@@ -78,6 +79,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Known(Known::Remove(args)) => known::remove(&config, args, out),
         Verb::Known(Known::Import(args)) => known::import(&config, args, out),
         Verb::Learn(args) => learn::run(&config, args, out),
+        Verb::Resume => resume::run(&config, out),
         Verb::Status(args) => status::run(&config, *args, out),
         Verb::Report(args) => report::run(&config, args, out, style),
         Verb::Stats(args) => stats::run(&config, *args, out, style),

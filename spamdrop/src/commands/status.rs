@@ -180,7 +180,7 @@ fn daemon(config: &Config) -> Option<DaemonStatus> {
 }
 
 /// The daemon's state; `None` if it has written none yet.
-fn read_state(path: &Path) -> Result<Option<DaemonState>> {
+pub(super) fn read_state(path: &Path) -> Result<Option<DaemonState>> {
     let cannot = || format!("cannot read {}", path.display());
     let text = match fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

@@ -3,45 +3,64 @@
 use std::path::Path;
 
 use anyhow::{Error, Result};
-use spamdrop_core::reputation::{Record, Records};
+use spamdrop_core::reputation::{Record, Records, StoredContacts};
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::Snapshot;
 
 use crate::clock;
 use crate::store::{DAEMON_WAIT, Store};
 
-/// Senders and their records.
-pub(super) type SenderRecords = Vec<(Target, Record)>;
-
-/// Reads every sender, after a check for damage; empty without a database.
-pub(super) fn senders(path: &Path) -> Result<SenderRecords> {
-    let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
-        return Ok(Vec::new());
-    };
-    store.check_known()?;
-    store.known_senders()
+/// What the engine remembers across a restart.
+#[derive(Default)]
+pub(super) struct Memory {
+    pub senders: Vec<(Target, Record)>,
+    pub contacts: StoredContacts,
 }
 
-/// Reads the senders that are known now; empty without a database.
+/// What the engine has learned.
+pub(super) struct Evidence {
+    pub records: Records,
+    pub contacts: StoredContacts,
+}
+
+/// Reads every sender, after a check for damage, and the contacts; empty without
+/// a database.
+pub(super) fn memory(path: &Path) -> Result<Memory> {
+    let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
+        return Ok(Memory::default());
+    };
+    store.check_known()?;
+    Ok(Memory {
+        senders: store.known_senders()?,
+        contacts: store.contacts()?,
+    })
+}
+
+/// Reads the senders that are known now, after a check for damage: a sender that
+/// is missing would be refused. Empty without a database.
 pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     let Some(store) = Store::open_existing(path, DAEMON_WAIT)? else {
         return Ok(Vec::new());
     };
+    store.check_known()?;
     store.known_at(clock::unix_seconds())
 }
 
-/// Merges new evidence into the records. On an error, returns the evidence,
+/// Merges new evidence into the database. On an error, returns the evidence,
 /// too.
 pub(super) fn merge(
     path: &Path,
-    records: Records,
+    evidence: Evidence,
     capacity: usize,
-) -> Result<(), (Records, Error)> {
+) -> Result<(), (Evidence, Error)> {
     let now = clock::unix_seconds();
-    let store = Store::open(path, DAEMON_WAIT);
-    match store.and_then(|mut store| store.merge_known(&records, capacity, now)) {
+    let merged = Store::open(path, DAEMON_WAIT).and_then(|mut store| {
+        store.merge_contacts(&evidence.contacts)?;
+        store.merge_known(&evidence.records, capacity, now)
+    });
+    match merged {
         Ok(_unstored) => Ok(()),
-        Err(error) => Err((records, error)),
+        Err(error) => Err((evidence, error)),
     }
 }
 
@@ -59,4 +78,46 @@ pub(super) fn write_waves(path: &Path, base: Option<i64>, snapshots: &[Snapshot]
     let base = base.map_or_else(|| store.begin_waves(), Ok)?;
     store.write_waves(base, snapshots)?;
     Ok(base)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::fs;
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::store::{FILE, VERB_WAIT};
+
+    const PAGE: usize = 4096;
+    /// The type of a page with rows of a table without row ids.
+    const LEAF: u8 = 0x0a;
+    /// The place of the low byte of the number of rows in such a page.
+    const ROWS: usize = 4;
+
+    #[test]
+    fn a_table_that_lost_rows_is_no_list_of_known_senders() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        let mut store = Store::open(&path, VERB_WAIT).unwrap();
+        let all: Vec<Target> = (0..500)
+            .map(|n| Target::from(std::net::IpAddr::from(Ipv4Addr::from_bits(n))))
+            .collect();
+        store.add_known(&all, 500, clock::unix_seconds()).unwrap();
+        drop(store);
+        assert_eq!(known_senders(&path).unwrap().len(), 500);
+        let mut bytes = fs::read(&path).unwrap();
+        let pages = bytes.chunks_exact_mut(PAGE).skip(1);
+        let leaf = pages
+            .into_iter()
+            .find(|page| page[0] == LEAF && page[ROWS] > 1);
+        leaf.unwrap()[ROWS] -= 1;
+        fs::write(&path, &bytes).unwrap();
+        let rest = Store::open(&path, VERB_WAIT)
+            .unwrap()
+            .known_senders()
+            .unwrap();
+        assert_eq!(rest.len(), 499, "the loss goes unnoticed");
+        assert!(known_senders(&path).is_err() && memory(&path).is_err());
+    }
 }

@@ -6,6 +6,7 @@ mod known_sender_sync;
 mod strangers;
 mod troubles;
 mod wave_history;
+mod zone_trust;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ pub(super) use known_sender_sync::KnownOutputs;
 use known_sender_sync::KnownSenderSync;
 use troubles::{lookups, report_slots};
 use wave_history::WaveHistory;
+use zone_trust::ZoneTrust;
 
 /// How often the server's connections are counted.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -56,6 +58,8 @@ pub(super) enum GateMessage {
     Released(u64),
     /// Whether blocking is paused, because a blocklist may be broken.
     Paused(bool),
+    /// Test the zones at once, because blocks surge.
+    TestZones,
     /// The responder has started or ended.
     Responder(Option<ResponderView>),
     /// The known senders may have changed.
@@ -86,6 +90,7 @@ pub(super) struct GateTask {
     lookups: Lookups,
     strangers: WaitingStrangers,
     senders: KnownSenderSync,
+    zone_trust: ZoneTrust,
     history: WaveHistory,
     responder: Option<ResponderView>,
     is_paused: bool,
@@ -131,6 +136,7 @@ impl GateTask {
             blocklist,
             lookups: Lookups::new(zones, resolver, settings.max_lookups_per_day),
             strangers: WaitingStrangers::default(),
+            zone_trust: ZoneTrust::new(outputs.watch.clone()),
             senders: KnownSenderSync::new(disk.clone(), outputs),
             history: WaveHistory::begin(disk, &settings.store),
             settings,
@@ -209,6 +215,7 @@ impl GateTask {
             GateMessage::Blocked(count) => self.blocked = count,
             GateMessage::Released(count) => self.released = count,
             GateMessage::Paused(is_paused) => self.is_paused = is_paused,
+            GateMessage::TestZones => self.lookups.hurry_tests(),
             GateMessage::Responder(view) => self.responder = view,
             GateMessage::SendersChanged => self.senders.mark_changed(),
             GateMessage::Stop => {}

@@ -54,7 +54,8 @@ pub struct RunOptions {
 
 /// Attaches the filter if needed, then follows the logs and blocks until
 /// SIGTERM or SIGINT; the filter stays. SIGHUP rereads the configuration;
-/// SIGUSR1 rereads the allowlist and the pending releases.
+/// SIGUSR1 rereads the allowlist and the pending releases; SIGUSR2 ends a pause
+/// of the ceiling.
 ///
 /// # Errors
 ///
@@ -88,6 +89,7 @@ struct Signals {
     end: EndSignals,
     hangup: Signal,
     user: Signal,
+    resume: Signal,
 }
 
 /// The signals that end the daemon.
@@ -106,6 +108,7 @@ impl Signals {
             },
             hangup: listen(SignalKind::hangup())?,
             user: listen(SignalKind::user_defined1())?,
+            resume: listen(SignalKind::user_defined2())?,
         })
     }
 }

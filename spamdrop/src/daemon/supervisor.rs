@@ -25,7 +25,7 @@ use super::interfaces::{AttachRefusals, describe};
 use super::release::ReleaseMessage;
 use super::settings::Settings;
 use super::status::Health;
-use super::watch::WatchReport;
+use super::watch::{WatchMessage, WatchReport};
 use super::{RunOptions, Signals, period, warn_of};
 use crate::checks;
 use crate::clock;
@@ -207,6 +207,7 @@ impl Supervisor {
                     () = self.reload() => {}
                 },
                 _ = signals.user.recv() => self.refresh(),
+                _ = signals.resume.recv() => self.tasks.tell_watch(WatchMessage::Resume),
                 Some(report) = self.inbox.recv() => self.take(report),
                 ended = self.tasks.released() => return ended,
                 _ = retry.tick(), if self.protecting.is_some() => self.protect(),

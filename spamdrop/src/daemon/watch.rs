@@ -9,12 +9,15 @@ mod splitting;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use spamdrop_core::dnsbl::named_zone::ZoneNames;
 use spamdrop_core::engine::{Engine, EngineSettings};
 use spamdrop_core::near_misses::NearMissHistory;
 use spamdrop_core::policy::{KnownNets, Protected, Scope};
+use spamdrop_core::target::Target;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot::Receiver;
 use tokio::time::sleep;
@@ -55,7 +58,14 @@ pub(super) enum WatchMessage {
     /// The set of protected addresses has changed.
     Protect(Protected),
     /// The set of known senders may have changed.
-    Know(KnownNets),
+    Know {
+        nets: KnownNets,
+        senders: Arc<[Target]>,
+    },
+    /// Other zones are known to work or to be broken.
+    Zones(ZoneNames),
+    /// End a pause of the ceiling.
+    Resume,
     /// Save the evidence, then end.
     Stop,
 }
@@ -194,12 +204,15 @@ impl WatchTask {
                 self.engine.protect(protected);
                 self.split();
             }
-            WatchMessage::Know(known) => {
+            WatchMessage::Know { nets, senders } => {
                 let old = &self.engine.scope().known;
-                self.splitting.add(known.new_since(old));
-                self.engine.know(known);
+                self.splitting.add(nets.new_since(old));
+                self.engine.know(nets);
+                self.engine.know_exactly(senders.iter(), moment());
                 self.split();
             }
+            WatchMessage::Zones(zones) => self.engine.set_zones(zones),
+            WatchMessage::Resume => self.resume(),
             WatchMessage::Stop => {}
         }
     }
@@ -254,6 +267,9 @@ impl WatchTask {
     /// Periodic checks, once a second.
     fn look_after(&mut self) {
         self.say_ceiling();
+        if self.engine.take_surge(moment()) {
+            let _ = self.outputs.gate.send(GateMessage::TestZones);
+        }
         self.split();
         self.check_sources();
         self.check_proxy();
@@ -281,6 +297,16 @@ impl WatchTask {
             let _ = self.outputs.gate.send(message);
         }
         self.ceiling = ceiling;
+    }
+
+    /// Ends a pause of the ceiling by order of the administrator.
+    fn resume(&mut self) {
+        if self.engine.ceiling(moment()).is_some() {
+            log::info!(target: "spamdrop::policy", "the pause ends by `spamdrop resume`");
+        }
+        self.engine.resume();
+        self.say_ceiling();
+        self.tell();
     }
 
     fn keep_positions(&mut self) {

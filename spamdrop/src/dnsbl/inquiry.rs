@@ -1,7 +1,7 @@
 //! All queries about one source, and the decision that follows from the
 //! answers.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use domain::base::Message;
@@ -14,7 +14,8 @@ use spamdrop_core::dnsbl::host_name::is_generic;
 use spamdrop_core::dnsbl::refusal::Refusals;
 use spamdrop_core::dnsbl::reply_text::behind_code;
 use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
-use spamdrop_core::dnsbl::zone::{self, Heard, Reply, Said, Trouble};
+use spamdrop_core::dnsbl::zone::{self, Distrust, Heard, Reply, Said, Trouble};
+use spamdrop_core::dnsbl::zone_test::TEST_ADDRESSES;
 use spamdrop_core::dnsbl::{LONGEST, SHORTEST};
 use spamdrop_core::zones::Zones;
 use tokio::time::{Instant, timeout_at};
@@ -86,12 +87,32 @@ impl Findings {
     }
 }
 
-/// Sends all queries about a source, within [`TIMEOUT`]. Zones that refuse to
-/// serve are skipped.
+/// The zones that are not queried.
+#[derive(Clone, Debug, Default)]
+pub struct Skipped {
+    /// Those that refuse to serve.
+    pub refusals: Refusals,
+    /// Those whose test did not pass: the reason by the index of the zone. A
+    /// missing one is trusted.
+    pub distrusts: Vec<Option<Distrust>>,
+}
+
+impl Skipped {
+    /// The reply in place of that of the zone with this index.
+    fn reply(&self, index: usize, rule: &Rule) -> Option<Reply> {
+        let paused = self.refusals.pause(&rule.zone, Instant::now().into_std());
+        let distrust = self.distrusts.get(index).copied().flatten();
+        paused
+            .map(Reply::paused)
+            .or_else(|| distrust.map(Reply::distrusted))
+    }
+}
+
+/// Sends all queries about a source, within [`TIMEOUT`].
 pub async fn inquire(
     zones: &Zones,
     resolver: &Resolver,
-    refusals: &Refusals,
+    skipped: &Skipped,
     addr: IpAddr,
 ) -> Findings {
     let asker = Asker {
@@ -101,13 +122,9 @@ pub async fn inquire(
     };
     let (replies, decision) = match zones.access().of(asker.addr) {
         Entry::Silent => {
-            let replies = join_all(
-                zones
-                    .rules()
-                    .iter()
-                    .map(|rule| asker.unless_paused(rule, refusals)),
-            )
-            .await;
+            let rules = zones.rules().iter().enumerate();
+            let replies = rules.map(|(index, rule)| asker.unless_skipped(index, rule, skipped));
+            let replies = join_all(replies).await;
             let decision = decide(zones.rules(), &replies);
             (replies, decision)
         }
@@ -154,6 +171,32 @@ pub async fn ask_zone(resolver: &Resolver, rule: &Rule, addr: IpAddr, wait: Dura
     asker.zone(rule).await
 }
 
+/// Asks a zone about the test addresses (RFC 5782 section 5). If it lists
+/// neither as an IPv4 address, it may have only IPv6 addresses, and is asked
+/// about both in their IPv6 form.
+pub async fn test_zone(resolver: &Resolver, rule: &Rule, wait: Duration) -> [Reply; 2] {
+    let ask = |addr: Ipv4Addr| ask_zone(resolver, rule, addr.into(), wait);
+    let [listed, unlisted] = TEST_ADDRESSES;
+    let (by_v4, other_by_v4) = tokio::join!(ask(listed), ask(unlisted));
+    if by_v4.said != Said::No || other_by_v4.said != Said::No {
+        return [by_v4, other_by_v4];
+    }
+    let ask = async |addr: Ipv4Addr| {
+        let asker = Asker {
+            resolver,
+            addr: addr.into(),
+            deadline: Instant::now() + wait,
+        };
+        let name = question::test_in_ipv6_zone(addr, &rule.zone);
+        asker.zone_by(rule, name).await
+    };
+    let (by_v6, other_by_v6) = tokio::join!(ask(listed), ask(unlisted));
+    match by_v6.addresses.is_empty() && other_by_v6.addresses.is_empty() {
+        true => [by_v4, other_by_v4],
+        false => [by_v6, other_by_v6],
+    }
+}
+
 struct Asker<'a> {
     resolver: &'a Resolver,
     addr: IpAddr,
@@ -171,15 +214,21 @@ impl Asker<'_> {
         }
     }
 
-    async fn unless_paused(&self, rule: &Rule, refusals: &Refusals) -> Reply {
-        match refusals.pause(&rule.zone, Instant::now().into_std()) {
-            Some(left) => Reply::paused(left),
+    async fn unless_skipped(&self, index: usize, rule: &Rule, skipped: &Skipped) -> Reply {
+        match skipped.reply(index, rule) {
+            Some(reply) => reply,
             None => self.zone(rule).await,
         }
     }
 
     async fn zone(&self, rule: &Rule) -> Reply {
-        let Some(name) = question::in_zone(self.addr, &rule.zone) else {
+        self.zone_by(rule, question::in_zone(self.addr, &rule.zone))
+            .await
+    }
+
+    /// Queries a zone by a name in it.
+    async fn zone_by(&self, rule: &Rule, name: Option<Name>) -> Reply {
+        let Some(name) = name else {
             return Reply::failed(Failure::Broken);
         };
         let records = match self.ask(&name, Rtype::A, message::addresses4).await {

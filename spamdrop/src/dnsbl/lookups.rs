@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use spamdrop_core::dnsbl::rate_limit::{RateLimit, Urgency};
 use spamdrop_core::dnsbl::refusal::Refusals;
+use spamdrop_core::dnsbl::rule::Rule;
 use spamdrop_core::dnsbl::zone_test::{ZoneTests, is_unanswered};
 use spamdrop_core::zones::Zones;
 use tokio::task::JoinSet;
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use super::Resolver;
 use super::answer::Answer;
 use super::cache::Cache;
-use super::inquiry::{Findings, inquire};
+use super::inquiry::{Findings, Skipped, inquire};
 use super::zone_tester::ZoneTester;
 use spamdrop_core::nat64::canonical;
 
@@ -83,10 +84,13 @@ impl Lookups {
             return Asked::TooMany;
         }
         let (zones, resolver) = (Arc::clone(&self.zones), Arc::clone(&self.resolver));
-        let refusals = self.refusals.clone();
+        let skipped = Skipped {
+            refusals: self.refusals.clone(),
+            distrusts: self.tester.distrusts(),
+        };
         self.sources.insert(addr);
         self.under_way.spawn(async move {
-            let findings = inquire(&zones, &resolver, &refusals, addr).await;
+            let findings = inquire(&zones, &resolver, &skipped, addr).await;
             (addr, findings)
         });
         Asked::Started
@@ -133,6 +137,25 @@ impl Lookups {
         self.pace.is_spent(Instant::now())
     }
 
+    /// Makes the next [`Lookups::test_zones`] test all zones.
+    pub fn hurry_tests(&mut self) {
+        self.tester.hurry();
+    }
+
+    /// The zones that are looked up, in their order.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        self.zones.rules()
+    }
+
+    /// Forgets all answers and aborts the running look-ups, because other zones
+    /// are trusted now.
+    pub fn forget(&mut self) {
+        self.cached(Cache::clear);
+        self.under_way = JoinSet::new();
+        self.sources.clear();
+    }
+
     /// Tests the zones; to be called once a second. Returns the results so far.
     pub fn test_zones(&mut self) -> &ZoneTests {
         self.tester.poll(&mut self.refusals);
@@ -155,9 +178,7 @@ impl Lookups {
             .reconfigure(self.zones.rules(), Arc::clone(&self.resolver));
         self.pace.set_per_day(per_day);
         self.refusals = Refusals::default();
-        self.cached(Cache::clear);
-        self.under_way = JoinSet::new();
-        self.sources.clear();
+        self.forget();
     }
 }
 

@@ -1,8 +1,8 @@
 //! The names that are queried.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use spamdrop_core::dnsbl::question::name_in_zone;
+use spamdrop_core::dnsbl::question::{name_in_zone, test_name_in_ipv6_zone};
 
 /// An absolute domain name.
 pub type Name = domain::base::Name<Vec<u8>>;
@@ -12,6 +12,13 @@ pub type Name = domain::base::Name<Vec<u8>>;
 #[must_use]
 pub fn in_zone(addr: IpAddr, zone: &str) -> Option<Name> {
     Name::vec_from_str(&name_in_zone(addr, zone)).ok()
+}
+
+/// The name of a test address in a zone that has only IPv6 addresses. `None`:
+/// the name would be too long.
+#[must_use]
+pub fn test_in_ipv6_zone(test: Ipv4Addr, zone: &str) -> Option<Name> {
+    Name::vec_from_str(&test_name_in_ipv6_zone(test, zone)).ok()
 }
 
 /// The name of an address's PTR record, in `in-addr.arpa` or `ip6.arpa`.

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 
 use spamdrop_core::dnsbl::refusal::Refusals;
 use spamdrop_core::dnsbl::rule::Rule;
-use spamdrop_core::dnsbl::zone::Reply;
-use spamdrop_core::dnsbl::zone_test::{TEST_ADDRESSES, ZoneTests};
+use spamdrop_core::dnsbl::zone::{Distrust, Reply};
+use spamdrop_core::dnsbl::zone_test::ZoneTests;
 use tokio::task::JoinSet;
 
 use super::Resolver;
-use super::inquiry::ask_zone;
+use super::inquiry::test_zone;
 
-/// How often a zone is tested. With 30 zones, each is tested every ten minutes.
+/// The time between two tests, if all zones are tested within [`ROUND`] so.
 const PERIOD: Duration = Duration::from_secs(20);
+/// How long it may take until every zone was tested.
+const ROUND: Duration = Duration::from_secs(600);
 /// Maximum time for each query of a test.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -26,6 +28,7 @@ pub(super) struct ZoneTester {
     /// The index of the zone to test next.
     next: usize,
     last: Option<Instant>,
+    has_begun: bool,
 }
 
 impl ZoneTester {
@@ -36,6 +39,7 @@ impl ZoneTester {
             under_way: JoinSet::new(),
             next: 0,
             last: None,
+            has_begun: false,
         }
     }
 
@@ -43,12 +47,27 @@ impl ZoneTester {
     pub fn reconfigure(&mut self, rules: &[Rule], resolver: Arc<Resolver>) {
         let mut renewed = Self::new(rules, resolver);
         renewed.tests.carry_over(&self.tests);
+        renewed.has_begun = self.has_begun;
         *self = renewed;
+    }
+
+    /// Makes the next [`ZoneTester::poll`] test all zones.
+    pub fn hurry(&mut self) {
+        self.last = None;
     }
 
     /// Records that a name server answered a look-up.
     pub fn answered(&mut self) {
         self.tests.answered(Instant::now());
+    }
+
+    /// For each zone, the reason why look-ups by it give no verdict. All are
+    /// trusted if nothing has called [`ZoneTester::poll`].
+    pub fn distrusts(&self) -> Vec<Option<Distrust>> {
+        match self.has_begun {
+            true => self.tests.distrusts(),
+            false => Vec::new(),
+        }
     }
 
     pub fn tests(&self) -> &ZoneTests {
@@ -58,6 +77,7 @@ impl ZoneTester {
     /// Records finished tests, and begins those that are due: all zones at
     /// first, then one after another. Call it once a second.
     pub fn poll(&mut self, refusals: &mut Refusals) {
+        self.has_begun = true;
         let now = Instant::now();
         let rules: Vec<Rule> = self.tests.rules().cloned().collect();
         while let Some(finished) = self.under_way.try_join_next() {
@@ -76,7 +96,9 @@ impl ZoneTester {
             }
             return;
         };
-        if now.saturating_duration_since(last) < PERIOD || rules.is_empty() {
+        let count = u32::try_from(rules.len()).unwrap_or(u32::MAX).max(1);
+        let period = PERIOD.min(ROUND / count);
+        if now.saturating_duration_since(last) < period || rules.is_empty() {
             return;
         }
         self.last = Some(now);
@@ -90,11 +112,7 @@ impl ZoneTester {
             return;
         }
         let (rule, resolver) = (rule.clone(), Arc::clone(&self.resolver));
-        self.under_way.spawn(async move {
-            let ask = |addr| ask_zone(&resolver, &rule, addr, WAIT);
-            let [listed, unlisted] = TEST_ADDRESSES.map(Into::into);
-            let (listed, unlisted) = tokio::join!(ask(listed), ask(unlisted));
-            (index, [listed, unlisted])
-        });
+        self.under_way
+            .spawn(async move { (index, test_zone(&resolver, &rule, WAIT).await) });
     }
 }

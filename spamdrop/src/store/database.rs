@@ -35,7 +35,7 @@ pub struct SchemaStep {
     /// The version before the step.
     pub from: i32,
     /// Statements that change its tables.
-    pub change: &'static str,
+    pub changes: &'static [&'static str],
 }
 
 /// An open file.
@@ -177,7 +177,9 @@ fn upgrade(tx: &Transaction<'_>, found: i32, schema: &Schema) -> Result<()> {
         let Some(next) = schema.upgrades.iter().find(|next| next.from == version) else {
             return Err(NotOurs::version(found, schema.version));
         };
-        tx.execute_batch(next.change)?;
+        for change in next.changes {
+            tx.execute_batch(change)?;
+        }
         version += 1;
     }
     Ok(())

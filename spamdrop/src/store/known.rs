@@ -9,7 +9,7 @@ use spamdrop_core::reputation::{Record, Records, SenderStanding};
 use spamdrop_core::target::Target;
 use spamdrop_core::time::UnixSeconds;
 
-pub(super) use rows::TABLE;
+pub(super) use rows::{TABLE, UPGRADE_1};
 
 impl Store {
     /// Checks the table for damage. This takes as long as

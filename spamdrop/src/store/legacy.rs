@@ -127,8 +127,9 @@ impl<T> LegacyFile<T> {
 }
 
 fn senders(db: &Connection, version: i32) -> Result<Vec<(Target, Record)>> {
-    // Version 2 added the deliveries.
-    let columns = if version < 2 { "*, 0" } else { "*" };
+    // Version 2 added the deliveries; the one database has added more.
+    let missing = known::rows::NEW_COLUMNS + usize::from(version < 2);
+    let columns = format!("*{}", ", 0".repeat(missing));
     known::rows::select(db, &format!("SELECT {columns} FROM known"))
 }
 

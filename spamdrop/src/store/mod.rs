@@ -1,6 +1,7 @@
-//! The database: known senders and waves, kept across restarts. Both are tables
-//! of one SQLite file.
+//! The database: known senders, contacts and waves, kept across restarts. All are
+//! tables of one SQLite file.
 
+mod contacts;
 mod database;
 mod known;
 mod legacy;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use database::{Database, Schema};
+use database::{Database, Schema, SchemaStep};
 
 pub use database::is_locked;
 
@@ -26,9 +27,14 @@ pub const VERB_WAIT: Duration = Duration::from_secs(5);
 const SCHEMA: Schema = Schema {
     // `SDdb`
     application_id: 0x5344_6462,
-    version: 1,
-    tables: &[known::TABLE, waves::TABLES],
-    upgrades: &[],
+    version: 2,
+    tables: &[known::TABLE, waves::TABLES, contacts::TABLES],
+    // Version 2 added the recipients of deliveries, removals by hand, and the
+    // contacts.
+    upgrades: &[SchemaStep {
+        from: 1,
+        changes: &[known::UPGRADE_1, contacts::TABLES],
+    }],
 };
 
 /// The open file.

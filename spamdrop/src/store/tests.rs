@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 use spamdrop_common::time::UnixSeconds;
-use spamdrop_core::reputation::Record;
+use spamdrop_core::reputation::{Deliveries, Recipient, Record};
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::{Point, Snapshot, Totals, Wave};
 use tempfile::TempDir;
@@ -50,6 +50,26 @@ const WAVES: &str = r#"
     PRAGMA application_id = 0x53447776;
     PRAGMA user_version = 1;"#;
 
+/// `spamdrop.db` of version 1, in which a delivery had no recipient.
+const DATABASE1: &str = "
+    CREATE TABLE known (
+        addr BLOB PRIMARY KEY, recent1 INTEGER NOT NULL, recent2 INTEGER NOT NULL,
+        recent3 INTEGER NOT NULL, earlier_day INTEGER NOT NULL,
+        last_accepted INTEGER NOT NULL, demoted INTEGER NOT NULL, by_hand INTEGER NOT NULL,
+        delivered INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO known VALUES (x'00000000000000000000ffffc0000201', 200009, 200008, 200007, 100006, 200010, 5, 11, 12);
+    CREATE TABLE waves (
+        id INTEGER PRIMARY KEY, end_unix_s INTEGER NOT NULL, wave TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE points (
+        wave_id INTEGER NOT NULL, at_s INTEGER NOT NULL, open INTEGER NOT NULL,
+        waiting INTEGER NOT NULL, admitted INTEGER NOT NULL, refused INTEGER NOT NULL,
+        answered INTEGER NOT NULL, PRIMARY KEY (wave_id, at_s)
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA application_id = 0x53446462;
+    PRAGMA user_version = 1;";
+
 fn home() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
@@ -84,9 +104,10 @@ fn known(delivered: u64) -> (Target, Record) {
         recent: [at(200_009), at(200_008), at(200_007)],
         earlier_day: at(100_006),
         last_accepted: at(200_010),
-        delivered: at(delivered),
+        deliveries: Deliveries::of(at(delivered), Recipient::of(None)),
         demoted: at(5),
         by_hand: at(11),
+        removed: at(0),
     };
     ("192.0.2.1".parse().unwrap(), record)
 }
@@ -278,16 +299,41 @@ fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     let (_dir, path) = home();
     Store::open(&path, VERB_WAIT).unwrap();
     let db = Connection::open(&path).unwrap();
-    db.pragma_update(None, "user_version", 2).unwrap();
+    db.pragma_update(None, "user_version", 3).unwrap();
     drop(db);
     let before = fs::read(&path).unwrap();
     old(&path, "known.db", KNOWN2);
     let expected = format!(
-        "cannot use {}: it has version 2, and this spamdrop reads version 1 and older; \
+        "cannot use {}: it has version 3, and this spamdrop reads version 2 and older; \
          install the newer spamdrop again, or move the file away",
         path.display()
     );
     assert_eq!(refusal(&path), expected);
     assert_eq!(fs::read(&path).unwrap(), before);
     assert!(path.with_file_name("known.db").exists());
+}
+
+#[test]
+fn version_1_is_upgraded_without_a_loss() {
+    let (_dir, path) = home();
+    old(&path, FILE, DATABASE1);
+    let mut store = open(&path);
+    assert_eq!(store.known_senders().unwrap(), [known(12)]);
+    let (source, record) = known(12);
+    assert_eq!(record.last_delivered(), UnixSeconds::new(12));
+    let now = UnixSeconds::new(300_000);
+    let later = [(280_000, "a"), (290_000, "b")].map(|(at, to)| {
+        let recipient = Recipient::of(Some(to.as_bytes()));
+        Record::delivered(UnixSeconds::new(at), recipient)
+    });
+    for delivered in later {
+        let evidence = [(source, delivered)].into_iter().collect();
+        store.merge_known(&evidence, 9, now).unwrap();
+    }
+    let removed = store.remove_known(&[source], now).unwrap();
+    assert_eq!(removed, [source]);
+    let expected = later.into_iter().fold(record, Record::join).removed(now);
+    drop(store);
+    assert_eq!(open(&path).known_senders().unwrap(), [(source, expected)]);
+    assert_eq!(open(&path).contacts().unwrap().networks, []);
 }

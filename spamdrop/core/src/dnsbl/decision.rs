@@ -62,7 +62,8 @@ struct Course {
     /// A zone failed that could have kept the server from replying 5xx. Then
     /// the source does not count as listed.
     maybe_spared: bool,
-    /// A zone failed and is worth another query soon; a paused zone is not.
+    /// A zone failed and is worth another query soon; one that was not asked is
+    /// not.
     failed: bool,
     ttl: Duration,
 }
@@ -83,13 +84,13 @@ impl Course {
         match (effect, said) {
             (_, Said::No) => None,
             (Effect::Allow { .. } | Effect::Defer, Said::Nothing(trouble)) => {
-                self.failed |= *trouble != Trouble::Paused;
+                self.failed |= is_worth_a_retry(trouble);
                 self.maybe_rejected = true;
                 self.maybe_spared = true;
                 None
             }
             (_, Said::Nothing(trouble)) => {
-                self.failed |= *trouble != Trouble::Paused;
+                self.failed |= is_worth_a_retry(trouble);
                 self.maybe_rejected = true;
                 None
             }
@@ -118,10 +119,15 @@ impl Course {
     }
 }
 
+fn is_worth_a_retry(trouble: &Trouble) -> bool {
+    !matches!(trouble, Trouble::Paused | Trouble::Distrusted(_))
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::super::answer::Failure;
+    use super::super::zone::Distrust;
     use super::*;
 
     const BLOCK: &str = "-block=b.example,BLOCK,x";
@@ -200,6 +206,19 @@ mod tests {
         assert_eq!(after(&[(BLOCK, no()), (BLOCK, failed())]), Unknown);
         assert_eq!(after(&[(BLOCK, failed()), (ALLOW, yes())]), Unknown);
         assert_eq!(after(&[(ALLOW, yes()), (BLOCK, failed())]), Unlisted);
+    }
+
+    #[test]
+    fn a_zone_that_is_not_trusted_decides_nothing() {
+        use Outcome::{Listed, Unknown};
+        for why in [Distrust::Broken, Distrust::Untested] {
+            let distrusted = || Reply::distrusted(why);
+            assert_eq!(after(&[(BLOCK, distrusted())]), Unknown);
+            assert_eq!(after(&[(BLOCK, distrusted()), (BLOCK, no())]), Unknown);
+            assert_eq!(after(&[(BLOCK, distrusted()), (BLOCK, yes())]), Listed(1));
+            assert_eq!(after(&[(ALLOW, distrusted()), (BLOCK, yes())]), Unknown);
+            assert_eq!(decided(&[(BLOCK, distrusted())]).ttl, SHORTEST);
+        }
     }
 
     #[test]

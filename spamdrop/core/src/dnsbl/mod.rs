@@ -8,6 +8,7 @@ pub mod answer;
 pub mod complaint;
 pub mod decision;
 pub mod host_name;
+pub mod named_zone;
 pub mod question;
 pub mod rate_limit;
 pub mod refusal;

@@ -1,7 +1,7 @@
 //! The names for queries to zones (RFC 5782).
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::nat64::canonical;
 
@@ -13,6 +13,15 @@ pub const MAX_ZONE: usize = 253 - 64;
 pub const TEST_LISTED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// RFC 5782: no blocklist has this entry.
 pub const TEST_UNLISTED: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// The query name of a test address in a zone that has only IPv6 addresses: RFC
+/// 5782 section 5 tests it by ::ffff:7f00:2 and ::ffff:7f00:1.
+#[must_use]
+pub fn test_name_in_ipv6_zone(test: Ipv4Addr, zone: &str) -> String {
+    let mut name = nibbles(test.to_ipv6_mapped());
+    name.push_str(zone);
+    name
+}
 
 /// The query name of an address in a zone: the octets of an IPv4 address or the
 /// nibbles of an IPv6 address in reverse order.
@@ -32,11 +41,16 @@ fn reversed(addr: IpAddr) -> String {
                 let _ = write!(text, "{octet}.");
             }
         }
-        IpAddr::V6(addr) => {
-            for octet in addr.octets().iter().rev() {
-                let _ = write!(text, "{:x}.{:x}.", octet & 15, octet >> 4);
-            }
-        }
+        IpAddr::V6(addr) => return nibbles(addr),
+    }
+    text
+}
+
+fn nibbles(addr: Ipv6Addr) -> String {
+    let mut text = String::new();
+    for octet in addr.octets().iter().rev() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{:x}.{:x}.", octet & 15, octet >> 4);
     }
     text
 }
@@ -45,6 +59,17 @@ fn reversed(addr: IpAddr) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
+
+    #[test]
+    fn an_ipv6_zone_has_its_own_tests() {
+        for (test, digit) in [(TEST_LISTED, '2'), (TEST_UNLISTED, '1')] {
+            let zeros = "0.".repeat(20);
+            assert_eq!(
+                test_name_in_ipv6_zone(test, "b.example"),
+                format!("{digit}.0.0.0.0.0.f.7.f.f.f.f.{zeros}b.example")
+            );
+        }
+    }
 
     #[test]
     fn octets_and_nibbles_come_last_first() {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use super::SHORTEST;
 use super::answer::{Failure, Records};
 use super::refusal_code::is_refusal;
 use super::reply_text;
@@ -37,6 +38,17 @@ pub enum Trouble {
     Complaint(String),
     /// The zone was not queried, because it refused to serve a while ago.
     Paused,
+    /// The zone was not queried, because its test did not pass.
+    Distrusted(Distrust),
+}
+
+/// The reason why look-ups by a zone give no verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distrust {
+    /// Its test has shown that it is broken.
+    Broken,
+    /// Its test had no answer, or it does not list the test address.
+    Untested,
 }
 
 impl fmt::Display for Trouble {
@@ -46,6 +58,10 @@ impl fmt::Display for Trouble {
             Self::Odd(address) => write!(f, "answered {address}, which is not a listing"),
             Self::Complaint(text) => write!(f, "complains: {text}"),
             Self::Paused => f.write_str("not asked, as it refused to serve"),
+            Self::Distrusted(Distrust::Broken) => f.write_str("not asked, as it is broken"),
+            Self::Distrusted(Distrust::Untested) => {
+                f.write_str("not asked, as its test has not passed")
+            }
         }
     }
 }
@@ -146,6 +162,16 @@ impl Reply {
             said: Said::Nothing(Trouble::Paused),
             addresses: Vec::new(),
             ttl: left,
+        }
+    }
+
+    /// The reply of a zone that is not queried, because its test did not pass.
+    #[must_use]
+    pub fn distrusted(why: Distrust) -> Self {
+        Self {
+            said: Said::Nothing(Trouble::Distrusted(why)),
+            addresses: Vec::new(),
+            ttl: SHORTEST,
         }
     }
 

@@ -8,7 +8,7 @@ use super::answer::Failure;
 use super::question::{TEST_LISTED, TEST_UNLISTED};
 use super::refusal_code::{explain, is_refusal};
 use super::rule::{Effect, Rule, Text};
-use super::zone::{Reply, Said, Trouble};
+use super::zone::{Distrust, Reply, Said, Trouble};
 
 /// How long the name servers may be silent.
 const SILENT: Duration = Duration::from_secs(60);
@@ -16,6 +16,8 @@ const SILENT: Duration = Duration::from_secs(60);
 /// The result of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ZoneState {
+    /// The zone's first test has no result yet.
+    Pending,
     /// The zone lists 127.0.0.2 and not 127.0.0.1.
     Works,
     /// The zone lists every address, or its answers are no listings, for this
@@ -28,6 +30,16 @@ pub enum ZoneState {
 }
 
 impl ZoneState {
+    /// The reason why look-ups by the zone give no verdict.
+    #[must_use]
+    pub fn distrust(&self) -> Option<Distrust> {
+        match self {
+            Self::Works => None,
+            Self::Broken(_) | Self::Refuses(_) => Some(Distrust::Broken),
+            Self::Pending | Self::Untested(_) => Some(Distrust::Untested),
+        }
+    }
+
     /// Interprets the replies about 127.0.0.2 and 127.0.0.1.
     #[must_use]
     pub fn of(rule: &Rule, listed: &Reply, unlisted: &Reply) -> Self {
@@ -96,7 +108,9 @@ impl ZoneTests {
     /// Begins with zones that were not tested.
     #[must_use]
     pub fn new(rules: &[Rule], now: Instant) -> Self {
-        let zones = rules.iter().map(|rule| (test_rule(rule), ZoneState::Works));
+        let zones = rules
+            .iter()
+            .map(|rule| (test_rule(rule), ZoneState::Pending));
         Self {
             zones: zones.collect(),
             answered: now,
@@ -131,12 +145,24 @@ impl ZoneTests {
         let Some((rule, state)) = self.zones.get_mut(index) else {
             return;
         };
-        *state = ZoneState::of(rule, listed, unlisted);
-        if is_unanswered(listed) && is_unanswered(unlisted) {
+        let is_silent = is_unanswered(listed) && is_unanswered(unlisted);
+        // A name server that is silent does not mend a zone.
+        if !is_silent || state.distrust() != Some(Distrust::Broken) {
+            *state = ZoneState::of(rule, listed, unlisted);
+        }
+        if is_silent {
             self.is_silent = true;
         } else {
             self.answered(now);
         }
+    }
+
+    /// For each zone, in their order, the reason why look-ups by it give no
+    /// verdict.
+    #[must_use]
+    pub fn distrusts(&self) -> Vec<Option<Distrust>> {
+        let states = self.zones.iter().map(|(_, state)| state.distrust());
+        states.collect()
     }
 
     /// The zones that are broken, in one line; without those that refuse to
@@ -251,6 +277,37 @@ mod tests {
                 "{listed:?}"
             );
         }
+    }
+
+    #[test]
+    fn only_a_zone_that_works_is_trusted() {
+        let text = || "x".to_owned();
+        for (state, expected) in [
+            (ZoneState::Pending, Some(Distrust::Untested)),
+            (ZoneState::Works, None),
+            (ZoneState::Broken(text()), Some(Distrust::Broken)),
+            (ZoneState::Refuses(text()), Some(Distrust::Broken)),
+            (ZoneState::Untested(text()), Some(Distrust::Untested)),
+        ] {
+            assert_eq!(state.distrust(), expected, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_silent_name_server_neither_breaks_nor_mends_a_zone() {
+        let now = Instant::now();
+        let rules = ["a.example", "b.example"].map(|zone| Rule::of_config(zone).unwrap());
+        let mut tests = ZoneTests::new(&rules, now);
+        let failed = || [Failure::TimedOut, Failure::Unreachable].map(Reply::failed);
+        tests.record(0, &[reply(&[YES]), reply(&[])], now);
+        tests.record(1, &[reply(&[YES]), reply(&[YES])], now);
+        assert_eq!(tests.distrusts(), [None, Some(Distrust::Broken)]);
+        tests.record(0, &failed(), now);
+        tests.record(1, &failed(), now);
+        let expected = [Some(Distrust::Untested), Some(Distrust::Broken)];
+        assert_eq!(tests.distrusts(), expected);
+        tests.record(1, &[reply(&[YES]), reply(&[])], now);
+        assert_eq!(tests.distrusts()[1], None);
     }
 
     #[test]

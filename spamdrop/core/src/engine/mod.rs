@@ -18,12 +18,13 @@ use std::time::{Duration, SystemTime};
 
 pub use replay::{Replay, ReplayedLine};
 
+use crate::dnsbl::named_zone::ZoneNames;
 use crate::event::{Clock, Event, Evidence, Kind};
 use crate::log::{Needles, Parsed, Parser, ParserSettings};
 use crate::policy::{Decision, KnownNets, Policy, PolicyConfig, Protected, Proxies, Scope, Trip};
-use crate::reputation::{EvidenceBuffer, Record, Records};
+use crate::reputation::{Contacts, EvidenceBuffer, Record, Records, StoredContacts, date};
 use crate::target::Target;
-use crate::time::{Moment, system_time};
+use crate::time::{Moment, system_time, unix_seconds};
 use crate::zone_offset::ZoneOffset;
 
 /// Maximum age of evidence for the wave recorder. Older lines say nothing about
@@ -60,6 +61,7 @@ pub struct Engine {
     proxies: Proxies,
     scope: Scope,
     evidence: EvidenceBuffer,
+    contacts: Contacts,
     counts: BTreeMap<&'static str, u64>,
     near_misses: BTreeMap<&'static str, u64>,
 }
@@ -77,6 +79,7 @@ impl Engine {
                 known: KnownNets::default(),
             },
             evidence: EvidenceBuffer::new(settings.evidence_capacity),
+            contacts: Contacts::default(),
             counts: BTreeMap::new(),
             near_misses: BTreeMap::new(),
         }
@@ -126,6 +129,13 @@ impl Engine {
         wall: SystemTime,
     ) -> Parsed<'line> {
         let mut parsed = self.parser.parse(line, wall);
+        if let Some(connection) = self.parser.take_connection() {
+            // Without a stamp, a line of the backlog may be of any time.
+            let at = connection.at.or((!is_backlog).then_some(wall));
+            if let Some(at) = at {
+                self.contacts.connected(connection.addr, unix_seconds(at));
+            }
+        }
         match &mut parsed {
             Parsed::Event(event) if is_backlog => {
                 event.at.get_or_insert(SystemTime::UNIX_EPOCH);
@@ -151,17 +161,35 @@ impl Engine {
     }
 
     fn judge(&mut self, event: &Event<'_>, now: Moment, is_blocked: bool) -> Decision {
+        self.note_contact(event, now);
         let protected = &self.scope.protected;
         let decision = self.policy.decide(event, now, protected, is_blocked);
         *self.counts.entry(decision.name()).or_default() += 1;
         decision
     }
 
+    /// Records that the source connected, or that the log was read so far.
+    fn note_contact(&mut self, event: &Event<'_>, now: Moment) {
+        if event.at == Some(SystemTime::UNIX_EPOCH) {
+            return;
+        }
+        let at = date(event.at, now);
+        match event.kind {
+            Kind::Delivered => self.contacts.read_line(at),
+            _ => self.contacts.connected(event.addr, at),
+        }
+    }
+
     /// Learns the evidence of an event that was just decided about. Returns the
     /// evidence if the event is recent.
     fn learn(&mut self, event: &Event<'_>, now: Moment) -> Option<Evidence> {
         let evidence = self.policy.evidence(event, &self.scope.protected)?;
-        self.evidence.learn(event.addr, evidence, event.at, now);
+        let at = date(event.at, now);
+        if evidence == Evidence::Delivered && !self.contacts.wrote_first(event.addr, at) {
+            return None;
+        }
+        let zone = self.policy.listing_zone(event);
+        self.evidence.learn(event, evidence, zone, now);
         (event.distance(now.wall) <= JUST_NOW).then_some(evidence)
     }
 
@@ -186,14 +214,56 @@ impl Engine {
         self.proxies.proxy(now.mono)
     }
 
+    /// Whether blocks surge, once a minute while they do. The zones should be
+    /// tested then.
+    pub fn take_surge(&mut self, now: Moment) -> bool {
+        self.policy.take_surge(now)
+    }
+
+    /// Replaces the zones of the mail server. Rejections by those that are
+    /// broken do not count, and pending demotions by them are dropped.
+    pub fn set_zones(&mut self, zones: ZoneNames) {
+        for zone in zones.broken() {
+            self.evidence.drop_zone(zone);
+        }
+        self.policy.set_zones(zones);
+    }
+
+    /// Ends a pause of the ceiling: forgets what it has counted.
+    pub fn resume(&mut self) {
+        self.policy.resume();
+    }
+
     /// Passes a stored record of a source to the ceiling, at the start of the
     /// engine.
     pub fn remember(&mut self, source: Target, record: &Record, now: Moment) {
-        let accepted = system_time(record.last_accepted());
-        let age = now.wall.duration_since(accepted).unwrap_or_default();
-        let is_refused = record.last_demoted() >= record.last_accepted();
-        let addr = source.net().addr();
-        self.policy.remember(addr, age, is_refused, now);
+        self.evidence.remember(source, record, now);
+        if record.standing(unix_seconds(now.wall)).is_known() {
+            let accepted = system_time(record.last_accepted());
+            let age = now.wall.duration_since(accepted).unwrap_or_default();
+            self.policy.remember(source.net().addr(), age, now);
+        }
+    }
+
+    /// Replaces the known senders that the ceiling counts.
+    pub fn know_exactly<'a>(&mut self, known: impl IntoIterator<Item = &'a Target>, now: Moment) {
+        let addrs = known.into_iter().map(|source| source.net().addr());
+        self.policy.know_exactly(addrs, now);
+    }
+
+    /// Continues with the contacts that an earlier process stored.
+    pub fn restore_contacts(&mut self, contacts: StoredContacts) {
+        self.contacts.restore(contacts);
+    }
+
+    /// Takes the contacts to store.
+    pub fn take_contacts(&mut self) -> StoredContacts {
+        self.contacts.take_changes()
+    }
+
+    /// Takes back contacts that the caller could not store.
+    pub fn give_back_contacts(&mut self, contacts: StoredContacts) {
+        self.contacts.give_back(contacts);
     }
 
     /// Takes the records that were learned since the last call.
@@ -210,6 +280,12 @@ impl Engine {
     #[must_use]
     pub fn has_records(&self) -> bool {
         !self.evidence.is_empty()
+    }
+
+    /// Whether there are records or contacts to store.
+    #[must_use]
+    pub fn has_evidence(&self) -> bool {
+        self.has_records() || self.contacts.has_changes()
     }
 
     /// The number of sources with records to store.
@@ -255,5 +331,7 @@ fn correct(event: &mut Event<'_>, now: SystemTime) {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

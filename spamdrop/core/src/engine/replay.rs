@@ -6,12 +6,15 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use super::{Engine, EngineSettings};
-use crate::event::Event;
+use crate::event::{Event, Kind};
 use crate::log::{Needles, Parsed};
 use crate::policy::{Decision, Protected, Why};
-use crate::reputation::Records;
+use crate::reputation::{Record, Records};
 use crate::target::Target;
-use crate::time::Moment;
+use crate::time::{Moment, unix_seconds};
+
+/// The most senders of a log that are remembered; about 50 MiB.
+const MAX_SENDERS: usize = 262_144;
 
 /// The simulated effect of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub struct Replay {
     present: SystemTime,
     ttl: Duration,
     blocked_until: HashMap<Target, Duration>,
+    /// What the log says of senders, for the ceiling.
+    senders: Records,
     /// The first stamp of the log.
     start: Option<SystemTime>,
     /// The time between the first stamp and the latest one.
@@ -55,6 +60,7 @@ impl Replay {
             engine: Engine::new(settings, protected),
             present,
             blocked_until: HashMap::new(),
+            senders: Records::new(),
             start: None,
             elapsed: Duration::ZERO,
         }
@@ -71,6 +77,7 @@ impl Replay {
     pub fn start_log(&mut self) {
         self.engine.start_log();
         self.blocked_until.clear();
+        self.senders.clear();
         self.start = None;
         self.elapsed = Duration::ZERO;
     }
@@ -137,10 +144,28 @@ impl Replay {
         let until = self.blocked_until.get(&target);
         let is_blocked = until.is_some_and(|until| now.mono <= *until);
         let decision = self.engine.judge(event, now, is_blocked);
+        if event.kind == Kind::Accepted {
+            self.remember(event.addr, now);
+        }
         if let Decision::Block { .. } = decision {
             self.blocked_until.insert(target, now.mono + self.ttl);
         }
         decision
+    }
+
+    /// Records an accepted message, which may make its sender known.
+    fn remember(&mut self, addr: IpAddr, now: Moment) {
+        let at = unix_seconds(now.wall);
+        let is_full = self.senders.len() >= MAX_SENDERS;
+        let source = Target::from(addr);
+        if is_full && !self.senders.contains_key(&source) {
+            return;
+        }
+        let record = self.senders.entry(source).or_default();
+        *record = record.join(Record::accepted(at));
+        if record.standing(at).is_known() {
+            self.engine.policy.know(addr, now);
+        }
     }
 
     /// Advances the log's clock to a stamp. If the stamps go back, the clock

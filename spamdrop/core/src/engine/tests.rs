@@ -2,6 +2,7 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::dnsbl::rule::Rule;
 use crate::log::MailServer;
 use crate::policy::{Protection, Why};
 use crate::time::UnixSeconds;
@@ -47,7 +48,7 @@ pub(super) fn rejection(seconds: u64, addr: &str) -> String {
 
 pub(super) fn unknown_recipient(seconds: u64, addr: &str) -> String {
     format!(
-        "{} mx courieresmtpd: error,relay={addr},from=<a>,to=<b>: 511 Unknown user.",
+        "{} mx courieresmtpd: error,relay={addr},from=<{seconds}>,to=<b>: 511 Unknown user.",
         stamp(seconds)
     )
 }
@@ -140,13 +141,36 @@ fn only_evidence_of_the_last_minute_is_an_effect() {
 }
 
 #[test]
-fn a_delivery_is_learned() {
+fn mail_that_was_accepted_before_a_restart_outweighs_unknown_recipients() {
+    for (is_known, expected) in [(true, 0), (false, 1)] {
+        let mut engine = engine();
+        let addr: IpAddr = "192.0.2.1".parse().unwrap();
+        if is_known {
+            let mail = [5, 6, 7].map(|ago| Record::accepted(UnixSeconds::new(PRESENT - ago)));
+            let record = mail.into_iter().fold(Record::default(), Record::join);
+            engine.remember(addr.into(), &record, moment(0));
+            for second in [1, 2] {
+                let line = acceptance(PRESENT + second, "192.0.2.1");
+                effects(&mut engine, &line, moment(second), false);
+            }
+            engine.take_records();
+        }
+        for second in 10..15 {
+            let line = unknown_recipient(PRESENT + second, "192.0.2.1");
+            effects(&mut engine, &line, moment(second), false);
+        }
+        assert_eq!(engine.record_count(), expected, "{is_known}");
+    }
+}
+
+#[test]
+fn a_delivery_to_an_unread_network_is_not_learned() {
     let mut engine = engine();
     let line = delivery(PRESENT, "192.0.2.1");
     let effects = effects(&mut engine, &line, moment(0), false);
     assert_eq!(effects.decision, Decision::Delivered);
-    assert_eq!(effects.evidence, Some(Evidence::Delivered));
-    assert_eq!(engine.record_count(), 1);
+    assert_eq!(effects.evidence, None);
+    assert_eq!(engine.record_count(), 0);
 }
 
 #[test]
@@ -388,8 +412,8 @@ fn unknown_recipients_of_two_logs_do_not_add_up() {
 fn trip(engine: &mut Engine) {
     let sender = |n: u64| format!("198.51.100.{n}");
     for n in 1..=5 {
-        let line = acceptance(PRESENT, &sender(n));
-        effects(engine, &line, moment(0), false);
+        let addr: IpAddr = sender(n).parse().unwrap();
+        engine.remember(addr.into(), &known_record(), moment(0));
     }
     for n in 1..=5 {
         let line = rejection(PRESENT, &sender(n));
@@ -408,34 +432,100 @@ fn a_tripped_ceiling_drops_pending_demotions_until_another_log_starts() {
     assert_eq!(engine.ceiling(moment(1)), Some(expected));
     engine.settle(moment(1), true);
     let records = engine.take_records();
-    assert_eq!(records.len(), 5);
-    assert!(
-        records
-            .values()
-            .all(|record| record.last_demoted().get() == 0)
-    );
+    assert_eq!(records.len(), 0);
     engine.start_log();
     assert_eq!(engine.ceiling(moment(1)), None);
 }
 
+/// The record of a sender that is known since yesterday.
+fn known_record() -> Record {
+    let ago = [60, 3600, 86_400].map(|ago| Record::accepted(UnixSeconds::new(PRESENT - ago)));
+    ago.into_iter().fold(Record::default(), Record::join)
+}
+
 #[test]
-fn the_ceiling_remembers_what_was_known_before_the_start() {
+fn the_ceiling_counts_what_was_known_before_the_start() {
     let mut engine = engine();
-    let before = |seconds| UnixSeconds::new(PRESENT - seconds);
+    let ago = |seconds| UnixSeconds::new(PRESENT - seconds);
     for n in 1..=9 {
         let addr: IpAddr = format!("198.51.100.{n}").parse().unwrap();
-        let accepted = Record::accepted(before(9));
         let record = match n {
-            1..=5 => accepted.join(Record::demoted(before(9 - n / 5))),
-            6..=8 => accepted.join(Record::demoted(before(10))),
-            // Too old for the ceiling.
-            _ => Record::accepted(before(86_400)).join(Record::demoted(before(0))),
+            1..=6 => known_record(),
+            7 => known_record().join(Record::demoted(ago(0))),
+            _ => Record::accepted(ago(9)),
         };
         engine.remember(addr.into(), &record, moment(0));
     }
+    for n in 5..=9 {
+        let line = rejection(PRESENT, &format!("198.51.100.{n}"));
+        effects(&mut engine, &line, moment(0), false);
+    }
+    assert_eq!(engine.ceiling(moment(0)), None);
+    for n in 2..=4 {
+        let line = rejection(PRESENT, &format!("198.51.100.{n}"));
+        effects(&mut engine, &line, moment(0), false);
+    }
     let expected = Trip::Share {
         refused: 5,
-        known: 8,
+        known: 6,
     };
     assert_eq!(engine.ceiling(moment(0)), Some(expected));
+    engine.resume();
+    assert_eq!(engine.ceiling(moment(0)), None);
+}
+
+#[test]
+fn pending_demotions_by_a_zone_that_proves_broken_are_dropped() {
+    let rules = ["bl.broken.example", "bl.works.example"];
+    let rules = rules.map(|zone| Rule::of_config(zone).unwrap());
+    let mut engine = engine();
+    engine.set_zones(ZoneNames::new(&rules, &[]));
+    for (n, zone) in [
+        (1, "bl.broken.example"),
+        (2, "bl.works.example"),
+        (3, "other.example"),
+    ] {
+        let line = rejection(PRESENT, &format!("192.0.2.{n}"));
+        let line = line.replace("Listed", &format!("Blacklisted by {zone}"));
+        effects(&mut engine, &line, moment(0), false);
+    }
+    engine.set_zones(ZoneNames::new(&rules, &[true]));
+    engine.settle(moment(3600), false);
+    let sources: Vec<_> = learned(engine.take_records())
+        .into_iter()
+        .map(|(source, _)| source)
+        .collect();
+    assert_eq!(sources, ["192.0.2.2", "192.0.2.3"]);
+}
+
+#[test]
+fn a_delivery_counts_only_where_this_server_wrote_first() {
+    const DAY: u64 = 86_400;
+    for (from, expected) in [(None, 1), (Some("192.0.2.200"), 0), (Some("192.0.3.1"), 1)] {
+        let mut engine = engine();
+        let mut read = |line: String, at: u64| {
+            if let Parsed::Event(event) = engine.read(line.as_bytes(), false, wall(at)) {
+                let now = Moment {
+                    wall: wall(at),
+                    mono: Duration::from_secs(at),
+                };
+                engine.decide(&event, now, false);
+            }
+        };
+        for day in 0..=8 {
+            let at = PRESENT + day * DAY;
+            read(acceptance(at, "203.0.113.1"), at);
+            if let Some(from) = from.filter(|_| day == 2) {
+                let started = format!(
+                    "{} mx courieresmtpd: started,ip=[::ffff:{from}],port=[4000]",
+                    stamp(at)
+                );
+                read(started, at);
+            }
+        }
+        read(delivery(PRESENT + 8 * DAY, "192.0.2.1"), PRESENT + 8 * DAY);
+        let learned = learned(engine.take_records());
+        let delivered = learned.iter().filter(|(source, _)| source == "192.0.2.1");
+        assert_eq!(delivered.count(), expected, "{from:?}");
+    }
 }

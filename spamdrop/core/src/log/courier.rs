@@ -17,13 +17,19 @@ use super::address;
 use super::bytes::{count_digits, token};
 use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
+use crate::event::Envelope;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     programs: &["courieresmtpd"],
     units: &["courier-mta", "courier"],
     read,
     looks_rejected,
-    needles: &["error,relay=", "newmsg,id=", ",success: delivered: "],
+    needles: &[
+        "error,relay=",
+        "newmsg,id=",
+        ",success: delivered: ",
+        "started,ip=[",
+    ],
     tells_acceptances: true,
 };
 
@@ -36,18 +42,19 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
         Some(unit) if GRAMMAR.is_unit(unit) => match message {
             [b'n', ..] => by_courierd(message),
             [b'i', ..] => by_client(message),
-            _ => by_server(message),
+            _ => by_server(context, message),
         },
         Some(b"courierd") => by_courierd(message),
         Some(b"courieresmtp") => by_client(message),
-        program if context.is_own(&GRAMMAR, program) => by_server(message),
+        program if context.is_own(&GRAMMAR, program) => by_server(context, message),
         _ => Err(header.not_its()),
     }
 }
 
-fn by_server(message: &[u8]) -> GrammarResult<'_> {
-    let (addr, text) = rejected(message)?;
-    Ok(Finding::rejected(addr, text, "courier-511"))
+fn by_server<'line>(context: &mut Context<'_>, message: &'line [u8]) -> GrammarResult<'line> {
+    context.connected = connected(message);
+    let (addr, text, envelope) = rejected(message)?;
+    Ok(Finding::rejected(addr, text, "courier-511").with(envelope))
 }
 
 fn by_courierd(message: &[u8]) -> GrammarResult<'_> {
@@ -56,8 +63,8 @@ fn by_courierd(message: &[u8]) -> GrammarResult<'_> {
 }
 
 fn by_client(message: &[u8]) -> GrammarResult<'_> {
-    let addr = delivered(message).ok_or("it is not the delivery of a message")?;
-    Ok(Finding::delivered(addr, "courier-delivered"))
+    let (addr, envelope) = delivered(message).ok_or("it is not the delivery of a message")?;
+    Ok(Finding::delivered(addr, "courier-delivered").with(envelope))
 }
 
 /// The reason for a near miss that a client can cause.
@@ -80,19 +87,26 @@ fn looks_rejected(line: &[u8]) -> bool {
     })
 }
 
+/// Parses `started,ip=[IP][,port=[N]]`, which reports a new connection.
+fn connected(message: &[u8]) -> Option<IpAddr> {
+    let rest = message.strip_prefix(b"started,ip=[")?;
+    let (addr, _) = rest.split_at_checked(memchr::memchr(b']', rest)?)?;
+    address::plain(addr)
+}
+
 /// Parses the refusal of a message,
 /// `error,relay=IP[,port=N][,ident=X],from=<…>[,to=<…>]: 511` and a text.
-/// Returns the peer and the text, or the reason for a near miss.
-fn rejected(message: &[u8]) -> Result<(IpAddr, &[u8]), &'static str> {
+/// Returns the peer, the text and the rest, or the reason for a near miss.
+fn rejected(message: &[u8]) -> Result<(IpAddr, &[u8], Envelope<'_>), &'static str> {
     let rest = message
         .strip_prefix(b"error,relay=")
         .ok_or("its message does not start with error,relay=")?;
     let (relay, rest) = until_comma(rest).ok_or("no field follows the relay")?;
     let addr = address::plain(relay).ok_or("its relay is not an address")?;
-    let reply = skip_fields(rest)?;
+    let (envelope, reply) = fields(rest)?;
     match reply.strip_prefix(b"511") {
-        Some([]) => Ok((addr, &[])),
-        Some([b' ' | b'-', text @ ..]) => Ok((addr, text)),
+        Some([]) => Ok((addr, &[], envelope)),
+        Some([b' ' | b'-', text @ ..]) => Ok((addr, text, envelope)),
         _ => Err("the code of its reply is not 511"),
     }
 }
@@ -114,29 +128,37 @@ fn accepted(message: &[u8]) -> Option<IpAddr> {
 }
 
 /// Parses a delivery, `id=ID,from=<…>,addr=<…>[,size=N],success: delivered:
-/// [NAME ][IP]`, and returns the host that accepted the message.
+/// [NAME ][IP]`, and returns the host that accepted the message, and its
+/// mailboxes.
 ///
 /// Courier keeps `<`, `>` and `:` in these two mailboxes, and the sender of a
 /// forwarded mail chooses its own. Therefore a mailbox with a bracket is not
 /// taken, and the address must end the line. The host's reply is on separate
 /// lines after `addr=<…>: `. A bounce has no sender and is not taken, because
 /// the bounced mail chose its destination.
-fn delivered(message: &[u8]) -> Option<IpAddr> {
+fn delivered(message: &[u8]) -> Option<(IpAddr, Envelope<'_>)> {
     let rest = message.strip_prefix(b"id=")?;
     let (_id, rest) = until_comma(rest)?;
-    let rest = skip_bracketed(rest.strip_prefix(b",from=<")?)?;
-    let rest = skip_bracketed(rest.strip_prefix(b",addr=<")?)?;
+    let (sender, rest) = bracketed(rest.strip_prefix(b",from=<")?)?;
+    let (recipient, rest) = bracketed(rest.strip_prefix(b",addr=<")?)?;
     let rest = match rest.strip_prefix(b",size=") {
         Some(size) => size.get(count_digits(size)..)?,
         None => rest,
     };
-    named(rest.strip_prefix(b",success: delivered: ")?)
+    let addr = named(rest.strip_prefix(b",success: delivered: ")?)?;
+    let envelope = Envelope {
+        sender: Some(sender.into()),
+        recipient: Some(recipient.into()),
+        port: None,
+    };
+    Some((addr, envelope))
 }
 
-/// Skips a non-empty mailbox; the input starts after its `<`.
-fn skip_bracketed(bytes: &[u8]) -> Option<&[u8]> {
+/// Splits off a non-empty mailbox; the input starts after its `<`.
+fn bracketed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memchr2(b'<', b'>', bytes).filter(|end| *end > 0)?;
-    bytes.get(end..)?.strip_prefix(b">")
+    let (mailbox, rest) = bytes.split_at_checked(end)?;
+    Some((mailbox, rest.strip_prefix(b">")?))
 }
 
 /// Parses `[NAME ][IP]`: an address in brackets after an optional host name.
@@ -152,26 +174,33 @@ fn until_comma(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     bytes.split_at_checked(memchr::memchr(b',', bytes)?)
 }
 
-/// Skips the fields and the `: ` after them. `rest` starts with the comma after
-/// the relay. A line that ends in the client's command is not taken; only such
-/// a line quotes the ident, which Courier does not escape there.
-fn skip_fields(rest: &[u8]) -> Result<&[u8], &'static str> {
-    let rest = skip_port(rest).ok_or("its port is not a number")?;
+/// Parses the fields and skips the `: ` after them. `rest` starts with the comma
+/// after the relay. A line that ends in the client's command is not taken; only
+/// such a line quotes the ident, which Courier does not escape there.
+fn fields(rest: &[u8]) -> Result<(Envelope<'_>, &[u8]), &'static str> {
+    let (port, rest) = port(rest).ok_or("its port is not a number")?;
     if rest.starts_with(b",msg=") || rest.starts_with(b",ident=\"") {
         return Err(CLIENTS_COMMAND);
     }
     let rest = skip_ident(rest).ok_or("its ident is not as Courier writes it")?;
-    skip_sender(rest).ok_or("its from and to are not as Courier writes them")
+    let (sender, rest) = mailboxes(rest).ok_or("its from and to are not as Courier writes them")?;
+    let envelope = Envelope {
+        sender: Some(sender.into()),
+        recipient: None,
+        port,
+    };
+    Ok((envelope, rest))
 }
 
-/// Skips the port, which Courier logs since 1.0.9.
-fn skip_port(rest: &[u8]) -> Option<&[u8]> {
+/// Parses the port, which Courier logs since 1.0.9. One above 65535 is none.
+fn port(rest: &[u8]) -> Option<(Option<u16>, &[u8])> {
     let Some(port) = rest.strip_prefix(b",port=") else {
-        return Some(rest);
+        return Some((None, rest));
     };
     let (port, rest) = until_comma(port)?;
     (1..=5).contains(&port.len()).then_some(())?;
-    (count_digits(port) == port.len()).then_some(rest)
+    let number = str::from_utf8(port).ok()?.parse().ok();
+    (count_digits(port) == port.len()).then_some((number, rest))
 }
 
 /// Skips the ident. Courier replaces each `,` and `:` in it by a blank.
@@ -183,25 +212,28 @@ fn skip_ident(rest: &[u8]) -> Option<&[u8]> {
     (!ident.contains(&b':')).then_some(rest)
 }
 
-fn skip_sender(rest: &[u8]) -> Option<&[u8]> {
-    let rest = skip_mailbox(rest.strip_prefix(b",from=<")?)?;
+/// Parses the sender, and skips the recipient and the `: ` after it.
+fn mailboxes(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (sender, rest) = mailbox(rest.strip_prefix(b",from=<")?)?;
     let rest = match rest.strip_prefix(b",to=<") {
-        Some(to) => skip_mailbox(to)?,
+        Some(to) => mailbox(to)?.1,
         None => rest,
     };
-    rest.strip_prefix(b": ")
+    Some((sender, rest.strip_prefix(b": ")?))
 }
 
-/// Skips a mailbox; the input starts after its `<`. Courier replaces each `<`,
-/// `>` and `:` in it by a blank. A truncated mailbox has no `>`.
-fn skip_mailbox(bytes: &[u8]) -> Option<&[u8]> {
+/// Splits off a mailbox; the input starts after its `<`. Courier replaces each
+/// `<`, `>` and `:` in it by a blank. A truncated mailbox has no `>`.
+fn mailbox(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = memchr::memchr3(b'<', b'>', b':', bytes)?;
     let (mailbox, rest) = bytes.split_at_checked(at)?;
     match rest.first()? {
-        b'>' => rest.get(1..),
-        b':' => mailbox.ends_with(b"...").then_some(rest),
-        _ => mailbox
-            .ends_with(b"...,to=")
-            .then(|| bytes.get(at - ",to=".len()..))?,
+        b'>' => Some((mailbox, rest.get(1..)?)),
+        b':' => mailbox.ends_with(b"...").then_some((mailbox, rest)),
+        _ => {
+            let mailbox = mailbox.strip_suffix(b",to=")?;
+            let rest = bytes.get(mailbox.len()..)?;
+            mailbox.ends_with(b"...").then_some((mailbox, rest))
+        }
     }
 }

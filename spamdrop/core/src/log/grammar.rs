@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::header::Header;
+use super::refused_queries::RefusedQueries;
 use super::sessions::SessionPeers;
-use crate::event::Kind;
+use crate::event::{Envelope, Kind};
 
 /// How the lines of one server are parsed.
 pub(super) struct Grammar {
@@ -55,6 +56,10 @@ fn unit(program: &[u8]) -> Option<&[u8]> {
 pub(super) struct Context<'a> {
     /// The configured names of the server's program; `None`: the usual ones.
     pub(super) names: Option<&'a [String]>,
+    /// Set by a grammar that does not take the line: the peer whose connection
+    /// the line reports.
+    pub(super) connected: Option<IpAddr>,
+    pub(super) refused_queries: &'a mut RefusedQueries,
     pub(super) sessions: &'a mut SessionPeers,
 }
 
@@ -74,6 +79,7 @@ pub(super) struct Finding<'line> {
     pub(super) addr: IpAddr,
     pub(super) kind: Kind<'line>,
     pub(super) rule: Cow<'static, str>,
+    pub(super) envelope: Envelope<'line>,
 }
 
 /// The result of a grammar for a line, or the reason why the line is not taken.
@@ -94,8 +100,17 @@ impl<'line> Finding<'line> {
     }
 
     fn new(addr: IpAddr, kind: Kind<'line>, rule: &'static str) -> Self {
-        let rule = rule.into();
-        Self { addr, kind, rule }
+        Self {
+            addr,
+            kind,
+            rule: rule.into(),
+            envelope: Envelope::default(),
+        }
+    }
+
+    /// Adds what else the line says about the message.
+    pub(super) fn with(self, envelope: Envelope<'line>) -> Self {
+        Self { envelope, ..self }
     }
 }
 

@@ -28,6 +28,7 @@ mod pattern;
 mod postfix;
 mod programs;
 mod rblsmtpd;
+mod refused_queries;
 mod rspamd;
 mod sendmail;
 mod server;
@@ -37,6 +38,7 @@ mod wordings;
 mod wrapper;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
@@ -50,6 +52,7 @@ pub use server::MailServer;
 use crate::event::Event;
 use grammar::{Context, Finding};
 use header::Header;
+use refused_queries::RefusedQueries;
 use sessions::SessionPeers;
 use stamp::Stamp;
 use wrapper::Unwrapped;
@@ -95,6 +98,17 @@ impl Default for ParserSettings {
 pub struct Parser {
     settings: ParserSettings,
     sessions: SessionPeers,
+    refused_queries: RefusedQueries,
+    connection: Option<Connection>,
+}
+
+/// A connection that a line reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The peer.
+    pub addr: IpAddr,
+    /// The time of the line's stamp, if it has a usable one.
+    pub at: Option<SystemTime>,
 }
 
 impl Parser {
@@ -104,6 +118,8 @@ impl Parser {
         Self {
             settings,
             sessions: SessionPeers::default(),
+            refused_queries: RefusedQueries::default(),
+            connection: None,
         }
     }
 
@@ -118,6 +134,12 @@ impl Parser {
     /// Starts with another log: forgets the connections of the last one.
     pub fn start_log(&mut self) {
         self.sessions = SessionPeers::default();
+        self.refused_queries = RefusedQueries::default();
+    }
+
+    /// The connection that the last line reported, if it was no event.
+    pub fn take_connection(&mut self) -> Option<Connection> {
+        self.connection.take()
     }
 
     /// Parses one line, without its line end. `now` decides the year of a stamp
@@ -179,14 +201,17 @@ impl Parser {
         header: &Header<'line>,
         now: SystemTime,
     ) -> Parsed<'line> {
-        let mut near_miss = None;
+        let (mut near_miss, mut connected) = (None, None);
         for server in &self.settings.servers {
             let grammar = server.grammar();
             let mut context = Context {
                 names: self.settings.programs.of(*server),
+                connected: None,
+                refused_queries: &mut self.refused_queries,
                 sessions: &mut self.sessions,
             };
             let found = (grammar.read)(&mut context, header);
+            connected = connected.or(context.connected);
             match found.and_then(|found| event(found, header, &self.settings.zone, now)) {
                 Ok(event) => return Parsed::Event(event),
                 Err(reason) if near_miss.is_none() && (grammar.looks_rejected)(line) => {
@@ -194,6 +219,11 @@ impl Parser {
                 }
                 Err(_) => {}
             }
+        }
+        if let Some(addr) = connected {
+            let time = header.time(&self.settings.zone, now).ok().flatten();
+            let at = time.map(|(at, _)| at);
+            self.connection = Some(Connection { addr, at });
         }
         self.by_pattern(line, header, now)
             .unwrap_or_else(|| near_miss.map_or(Parsed::Nothing, Parsed::NearMiss))
@@ -237,13 +267,19 @@ fn event<'line>(
     now: SystemTime,
 ) -> Result<Event<'line>, &'static str> {
     let (at, clock) = header.time(zone, now)?.unzip();
-    let Finding { addr, kind, rule } = found;
+    let Finding {
+        addr,
+        kind,
+        rule,
+        envelope,
+    } = found;
     Ok(Event {
         addr,
         kind,
         at,
         clock: clock.unwrap_or_default(),
         rule,
+        envelope,
     })
 }
 

@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 use super::address;
 use super::grammar::Finding;
-use crate::event::Kind;
+use crate::event::{Envelope, Kind};
 use place::Ambiguous;
 
 /// The expansion of `<HOST>`: IPv4, or IPv6 with or without an embedded IPv4
@@ -109,6 +109,7 @@ impl Pattern {
                 addr,
                 kind: Kind::Rejected { text: text.into() },
                 rule: Cow::Owned(self.source.name.clone()),
+                envelope: Envelope::default(),
             }),
             None => Err("the text in place of <HOST> is not an address"),
         })

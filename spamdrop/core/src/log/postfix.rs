@@ -14,42 +14,58 @@
 //! agree. So a listed HELO, sender domain or PTR name (`reject_rhsbl_*`) is not
 //! taken, because a good forwarder may send any of them.
 //!
+//! postscreen logs the answers of its blocklists before the rejection, on lines
+//! `addr IP listed by domain ZONE as ADDRESS` of `dnsblog`. An ADDRESS in
+//! 127.255.255.0/24 means that ZONE refused the query.
+//!
 //! A 4xx is not taken: an administrator who does not trust the list yet sets
 //! `maps_rbl_reject_code = 454` or `soft_bounce`. `DNSBL rank` of postscreen is
 //! not taken either, because it is logged also if the action is `ignore`, the
 //! default.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
 use memchr::memmem::{self, Finder};
 
-use super::address::bracketed;
-use super::bytes::count_digits;
+use super::address::{self, bracketed};
+use super::bytes::{count_digits, token};
 use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 use super::listing_text::is_allowlist;
+use crate::event::Kind;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     programs: &[],
     units: &["postfix"],
     read,
     looks_rejected,
-    needles: &["disconnect from ", " blocked using ", ": DNSBL rank "],
+    needles: &[
+        "disconnect from ",
+        " blocked using ",
+        ": DNSBL rank ",
+        " listed by domain ",
+    ],
     tells_acceptances: true,
 };
+
+/// What precedes the zone.
+const BLOCKED_USING: &[u8] = b" blocked using ";
+/// The text of a rejection whose blocklist refused the query.
+const REFUSED_QUERY: &[u8] = b"the blocklist answered 127.255.255.0/24";
 
 fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResult<'line> {
     let message = header.message;
     match header.program {
         // A unit's name does not tell which process wrote the line. The form
         // does: no process starts a line with a peer's words.
-        Some(unit) if GRAMMAR.is_unit(unit) => {
-            by_smtpd(message).or_else(|reason| by_postscreen(message).map_err(|_| reason))
-        }
+        Some(unit) if GRAMMAR.is_unit(unit) => by_smtpd(message)
+            .or_else(|reason| by_postscreen(context, message).map_err(|_| reason))
+            .or_else(|reason| by_dnsblog(context, message).map_err(|_| reason)),
         program => match program.and_then(|program| process(program, context.names)) {
             Some(b"smtpd") => by_smtpd(message),
-            Some(b"postscreen") => by_postscreen(message),
+            Some(b"postscreen") => by_postscreen(context, message),
+            Some(b"dnsblog") => by_dnsblog(context, message),
             _ => Err(header.not_its()),
         },
     }
@@ -65,8 +81,17 @@ fn by_smtpd(message: &[u8]) -> GrammarResult<'_> {
     }
 }
 
-fn by_postscreen(message: &[u8]) -> GrammarResult<'_> {
-    rejected(message, b"client ", "postscreen-dnsbl")
+fn by_postscreen<'line>(context: &Context<'_>, message: &'line [u8]) -> GrammarResult<'line> {
+    let found = rejected(message, b"client ", "postscreen-dnsbl")?;
+    Ok(unless_refused(found, context))
+}
+
+/// The answer of a blocklist, which precedes postscreen's rejection.
+fn by_dnsblog<'line>(context: &mut Context<'_>, message: &'line [u8]) -> GrammarResult<'line> {
+    if let Some((client, zone, address)) = answered(message) {
+        context.refused_queries.answered(client, zone, address);
+    }
+    Err("it is the answer of a blocklist")
 }
 
 /// Processes of Postfix that log what a sender chose, from `master.cf`.
@@ -127,7 +152,7 @@ fn rejected<'line>(message: &'line [u8], class: &[u8], rule: &'static str) -> Gr
         .strip_prefix(b"Service unavailable; ")
         .and_then(|rest| rest.strip_prefix(class))
         .and_then(bracketed)
-        .filter(|(_, rest)| rest.starts_with(b" blocked using "))
+        .filter(|(_, rest)| rest.starts_with(BLOCKED_USING))
         .ok_or("its reply does not say that the client's address is on a blocklist")?;
     if listed.ok_or("the listed host is not an address")? != addr {
         return Err("the listed host is not its client");
@@ -138,6 +163,32 @@ fn rejected<'line>(message: &'line [u8], class: &[u8], rule: &'static str) -> Gr
         return Err("the list is one of good hosts");
     }
     Ok(Finding::rejected(addr, text, rule))
+}
+
+/// Parses `addr IP listed by domain ZONE as ADDRESS`.
+fn answered(message: &[u8]) -> Option<(IpAddr, &[u8], Ipv4Addr)> {
+    let (client, rest) = token(message.strip_prefix(b"addr ")?)?;
+    let (zone, address) = token(rest.strip_prefix(b"listed by domain ")?)?;
+    let address = str::from_utf8(address.strip_prefix(b"as ")?).ok()?;
+    Some((address::plain(client)?, zone, address.parse().ok()?))
+}
+
+/// Replaces the text of a rejection whose blocklist refused the query.
+fn unless_refused<'line>(found: Finding<'line>, context: &Context<'_>) -> Finding<'line> {
+    let Kind::Rejected { text } = &found.kind else {
+        return found;
+    };
+    let zone = memmem::find(text, BLOCKED_USING).map(|at| at + BLOCKED_USING.len());
+    let zone = zone.and_then(|at| text.get(at..)).unwrap_or_default();
+    let zone = &zone[..count(zone, |byte| !matches!(byte, b';' | b' '))];
+    if context.refused_queries.is_refused(found.addr, zone) {
+        let text = REFUSED_QUERY.into();
+        return Finding {
+            kind: Kind::Rejected { text },
+            ..found
+        };
+    }
+    found
 }
 
 /// Parses `QUEUE_ID: reject: STAGE from `.

@@ -4,10 +4,12 @@
 //! 2026-11-23 08:50:54 #1234(normal) <a1b2c3>; task; rspamd_task_write_log: id: <MESSAGE-ID>, qid: <QID>, ip: IP, from: <SENDER>, (default: T (reject): [15.2/15.0] [RBL_SPAMHAUS_XBL(4.00){IP:from;},…]), len: …
 //! ```
 //!
-//! Rspamd rejects for many reasons. A rejection is taken only if a symbol
-//! scored for the address of the peer (`IP:from`): only the module `rbl` writes
-//! such an option, and a list of good hosts has a negative score. Content alone says
-//! nothing about a peer, because a forwarder may send it. `(no action)` is an
+//! Rspamd rejects for many reasons. A rejection is taken only if the symbols
+//! that scored for the address of the peer (`IP:from`) alone reach the required
+//! score, the second of the two numbers. Only the module `rbl` writes such an
+//! option, whatever the administrator calls the symbol, and a list of good hosts
+//! has a negative score. Content says nothing about a peer, because a forwarder
+//! or a great provider may send it. `(no action)` is an
 //! acceptance.
 //!
 //! The sender chooses the Message-ID, which precedes IP; Rspamd leaves no blank
@@ -15,8 +17,8 @@
 //! and a line with two is not taken. Symbols are parsed up to the first whose
 //! options are not in Rspamd's form: a brace in an option, from a rule of the
 //! administrator, hides the symbols after it. An option that the sender chooses
-//! could still contain a whole forged symbol. The only effect is that the
-//! server that passed on this rejected spam is blocked.
+//! could still contain a whole forged symbol, so a line whose symbols score more
+//! than its total, the first of the two numbers, is not taken.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -30,9 +32,12 @@ use super::header::Header;
 
 static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
     expression(
-        r"^(?:#[0-9]+\([a-z_]+\) )?<[^<> ]*>; [a-z_]+; rspamd_task_write_log: id: <[^<> ]*>,(?: qid: <[^<> ]*>,)? ip: ([0-9A-Fa-f:.]+),(?: user: [^ ,]+,)?(?: from: <[^<> ]*>,)? \(default: [A-Z] \((reject|no action)\): \[[0-9./-]+\] \[(.*)",
+        r"^(?:#[0-9]+\([a-z_]+\) )?<[^<> ]*>; [a-z_]+; rspamd_task_write_log: id: <[^<> ]*>,(?: qid: <[^<> ]*>,)? ip: ([0-9A-Fa-f:.]+),(?: user: [^ ,]+,)?(?: from: <[^<> ]*>,)? \(default: [A-Z] \((reject|no action)\): \[(-?[0-9.]+)/([0-9.]+)\] \[(.*)",
     )
 });
+
+/// The scores are rounded, each to a hundredth.
+const TOLERANCE: f64 = 0.5;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     programs: &["rspamd"],
@@ -55,7 +60,7 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     let message = super::stamp::Stamp::own(header.message).map_or(header.message, |(_, rest)| rest);
     let found = WRITTEN.captures(message);
     let found = found.ok_or("its fields are not as Rspamd writes them")?;
-    let (_, [ip, action, symbols]) = found.extract();
+    let (_, [ip, action, total, required, symbols]) = found.extract();
     let addr = address::plain(ip).ok_or("its ip is not an address")?;
     if memmem::find_iter(message, b" ip: ").nth(1).is_some() {
         return Err("it has two addresses, and one may be forged");
@@ -66,7 +71,16 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
         }
         return Ok(Finding::accepted(addr, "rspamd-accepted"));
     }
-    let listing = listing(symbols, addr).ok_or("no blocklist scored for its address")?;
+    let scores = Scores::of(symbols, addr);
+    let listing = scores
+        .listing
+        .ok_or("no blocklist scored for its address")?;
+    if number(total).is_none_or(|total| scores.all > total + TOLERANCE) {
+        return Err("its symbols score more than its total, so one may be forged");
+    }
+    if number(required).is_none_or(|required| scores.listings < required) {
+        return Err("the blocklists alone do not reach the required score");
+    }
     Ok(Finding::rejected(addr, listing, "rspamd-rbl"))
 }
 
@@ -78,26 +92,46 @@ fn looks_rejected(line: &[u8]) -> bool {
     REJECT.find(line).is_some() && (RBL.find(line).is_some() || FROM.find(line).is_some())
 }
 
-/// The first `SYMBOL(SCORE){OPTIONS}` that scored for the address, in a
-/// comma-separated list of symbols. The administrator may rename symbols;
-/// Spamhaus' own rules have `SPAMHAUS_ZEN`.
-fn listing(symbols: &[u8], addr: IpAddr) -> Option<&[u8]> {
-    static SYMBOL: LazyLock<Regex> =
-        LazyLock::new(|| expression(r"^([A-Za-z0-9_-]+)\((-?[0-9.]+)\)(?:\{([^{}]*)\})?,?"));
-    let mut rest = symbols;
-    loop {
-        let found = SYMBOL.captures(rest)?;
-        let part = |group| found.get(group).map_or(&b""[..], |part| part.as_bytes());
-        let [whole, score, options] = [0, 2, 3].map(part);
-        let scored = score.iter().any(|byte| (b'1'..=b'9').contains(byte));
-        let scored = scored && !score.starts_with(b"-");
-        let named = options.split(|byte| *byte == b';').any(|option| {
-            let peer = option.strip_suffix(b":from");
-            peer.and_then(address::plain) == Some(addr)
-        });
-        if scored && named {
-            return Some(whole.strip_suffix(b",").unwrap_or(whole));
+/// The scores of a comma-separated list of symbols.
+#[derive(Default)]
+struct Scores<'line> {
+    /// The first `SYMBOL(SCORE){OPTIONS}` that scored for the address.
+    listing: Option<&'line [u8]>,
+    /// The sum of the scores of all such symbols.
+    listings: f64,
+    /// The sum of all scores.
+    all: f64,
+}
+
+impl<'line> Scores<'line> {
+    fn of(symbols: &'line [u8], addr: IpAddr) -> Self {
+        static SYMBOL: LazyLock<Regex> =
+            LazyLock::new(|| expression(r"^([A-Za-z0-9_-]+)\((-?[0-9.]+)\)(?:\{([^{}]*)\})?,?"));
+        let (mut rest, mut scores) = (symbols, Self::default());
+        while let Some(found) = SYMBOL.captures(rest) {
+            let part = |group| found.get(group).map_or(&b""[..], |part| part.as_bytes());
+            let [whole, score, options] = [0, 2, 3].map(part);
+            let score = number(score).unwrap_or_default();
+            scores.all += score;
+            if score > 0.0 && names(options, addr) {
+                let listing = whole.strip_suffix(b",").unwrap_or(whole);
+                scores.listing.get_or_insert(listing);
+                scores.listings += score;
+            }
+            rest = rest.get(whole.len()..).unwrap_or_default();
         }
-        rest = rest.get(whole.len()..)?;
+        scores
     }
+}
+
+/// Whether the options of a symbol are about the peer's address.
+fn names(options: &[u8], addr: IpAddr) -> bool {
+    options.split(|byte| *byte == b';').any(|option| {
+        let peer = option.strip_suffix(b":from");
+        peer.and_then(address::plain) == Some(addr)
+    })
+}
+
+fn number(text: &[u8]) -> Option<f64> {
+    str::from_utf8(text).ok()?.parse().ok()
 }

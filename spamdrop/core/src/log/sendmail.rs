@@ -14,6 +14,9 @@
 //! blank, comma or bracket in the first two. A line is not taken if its
 //! recipient contains one of these or a quote, or if it has two `relay=`.
 //!
+//! If `arg2` is an address with which a blocklist refuses queries, it stands for
+//! TEXT.
+//!
 //! A 4xx is not taken: FEATURE(dnsbl) logs it when the blocklist did not
 //! answer.
 
@@ -26,10 +29,11 @@ use super::address;
 use super::grammar::{Context, Finding, Grammar, GrammarResult, expression};
 use super::header::Header;
 use super::listing_text::{says_listed, speaks_of_list};
+use crate::dnsbl::complaint::is_complaint;
 
 static REJECTED: LazyLock<Regex> = LazyLock::new(|| {
     expression(
-        r#"^(?:[0-9A-Za-z]+: )?ruleset=check_(?:relay, arg1=[^ ,"]*|rcpt, arg1=([^ ,"]*))(?:, arg2=[^ ,"]*)?, relay=(?:([^ ,"\[\]]+) )?\[([0-9A-Za-z:.]+)\](?: \(may be forged\))?, reject=5[0-9][0-9] (?:5\.[0-9]+\.[0-9]+ )?(?:[^ "]*\.\.\. )?(.*)"#,
+        r#"^(?:[0-9A-Za-z]+: )?ruleset=check_(?:relay, arg1=[^ ,"]*|rcpt, arg1=([^ ,"]*))(?:, arg2=([^ ,"]*))?, relay=(?:([^ ,"\[\]]+) )?\[([0-9A-Za-z:.]+)\](?: \(may be forged\))?, reject=5[0-9][0-9] (?:5\.[0-9]+\.[0-9]+ )?(?:[^ "]*\.\.\. )?(.*)"#,
     )
 });
 
@@ -56,12 +60,15 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     let found =
         found.ok_or("it is not a rejection by check_relay or check_rcpt in Sendmail's form")?;
     let part = |group| found.get(group).map_or(&b""[..], |part| part.as_bytes());
-    let [recipient, name, host, text] = [1, 2, 3, 4].map(part);
+    let [recipient, answer, name, host, text] = [1, 2, 3, 4, 5].map(part);
     let addr = address::tagged(host).ok_or("its relay is not an address")?;
     if memmem::find(text, b", relay=").is_some() {
         return Err("it has two relays, and one may be forged");
     }
     says_listed(text, addr, recipient, name)?;
+    if is_complaint(answer) {
+        return Ok(Finding::rejected(addr, answer, "sendmail-dnsbl"));
+    }
     Ok(Finding::rejected(addr, text, "sendmail-dnsbl"))
 }
 

@@ -6,7 +6,7 @@ use jiff::civil::date;
 use jiff::tz::Offset;
 
 use super::*;
-use crate::event::{Clock, Kind};
+use crate::event::{Clock, Envelope, Kind};
 
 const MESSAGE: &str = "error,relay=::ffff:192.0.2.1,from=<a@b>,to=<c@d>: 511 Listed";
 
@@ -281,7 +281,7 @@ fn each_server_is_read_from_syslog_and_from_its_own_log() {
     assert!(read(MailServer::Rblsmtpd, other).is_err());
     let rspamd = "<a1b2c3>; task; rspamd_task_write_log: id: <x@y.example>, ip: 192.0.2.1, \
                   (default: T (reject): [15.20/15.00] \
-                  [RBL_SPAMHAUS_XBL(4.00){192.0.2.1:from;}]), len: 1234";
+                  [RBL_SPAMHAUS_XBL(15.20){192.0.2.1:from;}]), len: 1234";
     for head in [
         format!("{own} #2317(normal)"),
         format!("{syslog} rspamd[1]:"),
@@ -523,6 +523,7 @@ fn a_pattern_sees_its_programs_messages() {
             at: Some(utc(2026, 11, 23, 8, 50, 54)),
             clock: Clock::Local,
             rule: "mine".into(),
+            envelope: Envelope::default(),
         })
     );
     for line in [

@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::recent_senders::RecentSenders;
+use super::known_senders::{KnownSenders, Since};
+use super::windows::LastMinute;
 
 /// The limit that has tripped the ceiling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,11 +17,11 @@ pub enum Trip {
         /// The highest allowed number.
         limit: u32,
     },
-    /// Too many of the sources whose mail was accepted are refused.
+    /// Too many of the known senders are refused.
     Share {
-        /// Sources that were refused after they were last accepted.
+        /// Known senders that were refused after they were last accepted.
         refused: u32,
-        /// Sources that were accepted in the last 24 h.
+        /// Known senders that were accepted or refused in the last 24 h.
         known: u32,
     },
 }
@@ -34,8 +35,7 @@ impl fmt::Display for Trip {
             ),
             Self::Share { refused, known } => write!(
                 f,
-                "{refused} of the {known} sources whose mail was accepted in the last 24 h are \
-                 refused now"
+                "{refused} of the {known} known senders of the last 24 h are refused now"
             ),
         }
     }
@@ -47,13 +47,13 @@ pub(super) struct Ceiling {
     limit: u32,
     offences: LastMinute,
     rate_tripped: bool,
-    known: RecentSenders,
+    known: KnownSenders,
     share_tripped: bool,
 }
 
-/// The smallest number of refused sources that trips it.
+/// The smallest number of refused senders that trips it.
 const MIN_REFUSED: u32 = 5;
-/// The fraction of known sources (1/5) whose refusal trips it.
+/// The fraction of known senders (1/5) whose refusal trips it.
 const ONE_IN: u32 = 5;
 
 impl Ceiling {
@@ -62,7 +62,7 @@ impl Ceiling {
             limit: max_new_per_minute,
             offences: LastMinute::default(),
             rate_tripped: false,
-            known: RecentSenders::default(),
+            known: KnownSenders::default(),
             share_tripped: false,
         }
     }
@@ -71,15 +71,31 @@ impl Ceiling {
         self.limit = max_new_per_minute;
     }
 
-    /// Remembers a source whose mail was accepted. Returns false if that is too
-    /// long ago.
-    pub(super) fn accepted(&mut self, addr: IpAddr, age: Duration, now: Duration) -> bool {
-        self.known.accept(addr, age, now)
+    /// Adds a known sender.
+    pub(super) fn know(&mut self, addr: IpAddr, since: Since, now: Duration) {
+        self.known.add(addr, since, now);
+    }
+
+    /// Replaces the known senders.
+    pub(super) fn know_exactly(&mut self, known: impl Iterator<Item = IpAddr>, now: Duration) {
+        self.known.replace(known, now);
+    }
+
+    /// Records that the mail of a source was accepted `age` ago.
+    pub(super) fn accepted(&mut self, addr: IpAddr, age: Duration, now: Duration) {
+        self.known.accept(addr, age, now);
     }
 
     /// Records that a source was refused.
-    pub(super) fn refused(&mut self, addr: IpAddr) {
-        self.known.refuse(addr);
+    pub(super) fn refused(&mut self, addr: IpAddr, now: Duration) {
+        self.known.refuse(addr, now);
+    }
+
+    /// Ends a trip: forgets what counts towards both limits.
+    pub(super) fn reset(&mut self) {
+        self.known.pardon();
+        self.offences = LastMinute::default();
+        (self.share_tripped, self.rate_tripped) = (false, false);
     }
 
     /// Whether an address may be blocked; `new` if it is not blocked yet.
@@ -119,57 +135,6 @@ impl Ceiling {
         self.share_tripped = refused * twice >= MIN_REFUSED && refused * twice * ONE_IN >= known;
         self.share_tripped.then_some(Trip::Share { refused, known })
     }
-}
-
-const SECONDS: usize = 60;
-
-/// Number of events in the last minute, per second.
-#[derive(Debug)]
-struct LastMinute {
-    counts: [u32; SECONDS],
-    total: u32,
-    second: u64,
-}
-
-impl Default for LastMinute {
-    fn default() -> Self {
-        Self {
-            counts: [0; SECONDS],
-            total: 0,
-            second: 0,
-        }
-    }
-}
-
-impl LastMinute {
-    fn count(&mut self, now: Duration) {
-        self.advance(now);
-        if let Some(count) = self.counts.get_mut(slot(self.second)) {
-            *count += 1;
-            self.total += 1;
-        }
-    }
-
-    fn total(&mut self, now: Duration) -> u32 {
-        self.advance(now);
-        self.total
-    }
-
-    fn advance(&mut self, now: Duration) {
-        let second = now.as_secs().max(self.second);
-        let passed = (second - self.second).min(SECONDS as u64);
-        for past in 1..=passed {
-            if let Some(count) = self.counts.get_mut(slot(self.second + past)) {
-                self.total -= *count;
-                *count = 0;
-            }
-        }
-        self.second = second;
-    }
-}
-
-fn slot(second: u64) -> usize {
-    (second % SECONDS as u64) as usize
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 //! through it.
 
 mod ceiling;
+mod known_senders;
 mod protected;
 mod proxies;
-mod recent_senders;
 mod repeat;
 mod scope;
+mod surge;
+mod windows;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,11 +24,14 @@ pub use scope::{Choice, KnownNets, Neighbour, Refusal, Scope, nets_around};
 
 use crate::courier::texts;
 use crate::dnsbl::complaint;
+use crate::dnsbl::named_zone::{ZoneId, ZoneNames};
 use crate::event::{Event, Evidence, Kind};
 use crate::time::Moment;
 use ceiling::Ceiling;
+use known_senders::Since;
 pub(crate) use proxies::Proxies;
 use repeat::Repeats;
+use surge::Surge;
 
 /// The decision about an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +78,8 @@ pub enum Why {
     OtherText,
     /// The blocklist complains about the query instead of listing the peer.
     BrokenBlocklist,
+    /// The blocklist is broken, as its test has shown.
+    BrokenZone,
     /// The address is never blocked.
     Protected(Protection),
     /// The same address offended less than a second ago.
@@ -90,6 +97,7 @@ impl Why {
             Self::OwnText => "own_text",
             Self::OtherText => "other_text",
             Self::BrokenBlocklist => "broken_blocklist",
+            Self::BrokenZone => "broken_zone",
             Self::Protected(_) => "protected",
             Self::Repeat => "repeat",
             Self::Ceiling => "ceiling",
@@ -104,12 +112,16 @@ impl fmt::Display for Why {
             Self::OwnText => "the recipient was refused, not the sender",
             Self::OtherText => "the reply does not match reject_text",
             Self::BrokenBlocklist => "the blocklist refused the query",
+            Self::BrokenZone => "the blocklist is broken",
             Self::Protected(reason) => return reason.fmt(f),
             Self::Repeat => "repeated within a second",
             Self::Ceiling => "the ceiling has tripped",
         })
     }
 }
+
+/// The age below which an acceptance is reported as [`Decision::Known`].
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The administrator's settings.
 #[derive(Clone, Debug)]
@@ -140,6 +152,8 @@ pub struct Policy {
     config: PolicyConfig,
     ceiling: Ceiling,
     repeats: Repeats,
+    surge: Surge,
+    zones: ZoneNames,
 }
 
 impl Policy {
@@ -149,6 +163,8 @@ impl Policy {
         Self {
             ceiling: Ceiling::new(config.max_new_per_minute),
             repeats: Repeats::default(),
+            surge: Surge::default(),
+            zones: ZoneNames::default(),
             config,
         }
     }
@@ -171,14 +187,17 @@ impl Policy {
     ) -> Decision {
         let (age, distance) = (event.age(now.wall), event.distance(now.wall));
         match &event.kind {
-            Kind::Accepted if self.ceiling.accepted(event.addr, distance, now.mono) => {
-                Decision::Known
+            Kind::Accepted => {
+                self.ceiling.accepted(event.addr, distance, now.mono);
+                match distance < REMEMBERED {
+                    true => Decision::Known,
+                    false => Decision::Ignore(Why::Stale),
+                }
             }
-            Kind::Accepted => Decision::Ignore(Why::Stale),
             Kind::Delivered => Decision::Delivered,
             Kind::Rejected { text } => self
                 .ignored(text, distance)
-                .or_else(|| self.never_blocked(event.addr, text, protected))
+                .or_else(|| self.never_blocked(event.addr, text, now.mono, protected))
                 .or_else(|| self.held_back(event.addr, now.mono, is_blocked))
                 .map_or(
                     Decision::Block {
@@ -201,29 +220,68 @@ impl Policy {
         match &event.kind {
             Kind::Accepted => Some(Evidence::Accepted),
             Kind::Delivered => Some(Evidence::Delivered),
-            Kind::Rejected { text } if complaint::is_complaint(text) => None,
             Kind::Rejected { text } => match self.no_listing(text) {
+                None if self.mistrust(event.addr, text).is_some() => None,
                 None => (!self.ceiling.is_tripped()).then_some(Evidence::Listed),
-                Some(Why::OwnText) if texts::is_unknown_user(text) => {
-                    Some(Evidence::UnknownRecipient)
-                }
+                // A bounce goes to whom a spammer forged as the sender.
+                Some(Why::OwnText) if texts::is_unknown_user(text) => event
+                    .envelope
+                    .sender
+                    .as_ref()
+                    .is_some_and(|sender| !sender.is_empty())
+                    .then_some(Evidence::UnknownRecipient),
                 Some(_) => None,
             },
         }
     }
 
-    /// Passes a source to the ceiling whose mail was accepted `age` ago, in a
-    /// line that this policy has not seen. `is_refused`: it was refused since.
-    pub fn remember(&mut self, addr: IpAddr, age: Duration, is_refused: bool, now: Moment) {
-        self.ceiling.accepted(addr, age, now.mono);
-        if is_refused {
-            self.ceiling.refused(addr);
+    /// The zone that a rejection names, if it is one of the server's.
+    #[must_use]
+    pub fn listing_zone(&self, event: &Event<'_>) -> Option<ZoneId> {
+        match &event.kind {
+            Kind::Rejected { text } => Some(self.zones.named(text, event.addr)?.id),
+            _ => None,
         }
+    }
+
+    /// Passes a sender to the ceiling that was known before the start. Its mail
+    /// was accepted `age` ago.
+    pub fn remember(&mut self, addr: IpAddr, age: Duration, now: Moment) {
+        self.ceiling.know(addr, Since::Before, now.mono);
+        self.ceiling.accepted(addr, age, now.mono);
+    }
+
+    /// Passes a sender to the ceiling that has become known.
+    pub fn know(&mut self, addr: IpAddr, now: Moment) {
+        self.ceiling.know(addr, Since::Now, now.mono);
+    }
+
+    /// Replaces the known senders that the ceiling counts.
+    pub fn know_exactly(&mut self, known: impl Iterator<Item = IpAddr>, now: Moment) {
+        self.ceiling.know_exactly(known, now.mono);
+    }
+
+    /// Replaces the zones of the mail server. The rejections of those that are
+    /// broken are not believed.
+    pub fn set_zones(&mut self, zones: ZoneNames) {
+        self.zones = zones;
+    }
+
+    /// Ends a pause of the ceiling: forgets what it has counted.
+    pub fn resume(&mut self) {
+        self.ceiling.reset();
+    }
+
+    /// Whether blocks surge, once a minute while they do.
+    pub fn take_surge(&mut self, now: Moment) -> bool {
+        self.surge.take(now.mono)
     }
 
     /// Starts with another log: forgets everything except the configuration.
     pub fn start_log(&mut self) {
+        let zones = std::mem::take(&mut self.zones);
         *self = Self::new(self.config.clone());
+        self.zones = zones;
     }
 
     /// The limit that has tripped the ceiling, if it is tripped.
@@ -246,13 +304,29 @@ impl Policy {
         }
     }
 
-    /// The ceiling counts the refusal first: if a known sender is refused, the
-    /// blocklist may be wrong, even if this sender could not be blocked.
-    fn never_blocked(&mut self, addr: IpAddr, text: &[u8], protected: &Protected) -> Option<Why> {
-        self.ceiling.refused(addr);
+    /// The reason not to believe the blocklist behind a text.
+    fn mistrust(&self, addr: IpAddr, text: &[u8]) -> Option<Why> {
         if complaint::is_complaint(text) {
             return Some(Why::BrokenBlocklist);
         }
+        let zone = self.zones.named(text, addr)?;
+        zone.is_broken.then_some(Why::BrokenZone)
+    }
+
+    /// The ceiling counts the refusal even of a protected sender: if a known
+    /// sender is refused, the blocklist may be wrong. A blocklist that is not
+    /// believed must not stop the others.
+    fn never_blocked(
+        &mut self,
+        addr: IpAddr,
+        text: &[u8],
+        now: Duration,
+        protected: &Protected,
+    ) -> Option<Why> {
+        if let Some(why) = self.mistrust(addr, text) {
+            return Some(why);
+        }
+        self.ceiling.refused(addr, now);
         protected.why(addr).map(Why::Protected)
     }
 
@@ -261,8 +335,13 @@ impl Policy {
         if self.repeats.seen(addr, now) && is_blocked {
             return Some(Why::Repeat);
         }
-        let admitted = self.ceiling.admits(!is_blocked, now);
-        (!admitted).then_some(Why::Ceiling)
+        if !self.ceiling.admits(!is_blocked, now) {
+            return Some(Why::Ceiling);
+        }
+        if !is_blocked {
+            self.surge.count(now);
+        }
+        None
     }
 }
 

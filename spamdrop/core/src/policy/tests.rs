@@ -1,9 +1,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use super::*;
-use crate::event::Clock;
+use crate::dnsbl::rule::Rule;
+use crate::event::{Clock, Envelope};
 
 mod replay;
 
@@ -21,6 +23,25 @@ fn policy() -> Policy {
     Policy::new(PolicyConfig::default())
 }
 
+/// A policy that knows these senders since before its start.
+fn knowing(senders: impl IntoIterator<Item = String>) -> Policy {
+    let mut policy = policy();
+    for sender in senders {
+        policy.remember(sender.parse().unwrap(), Duration::ZERO, moment(0));
+    }
+    policy
+}
+
+fn senders(numbers: std::ops::RangeInclusive<u8>) -> impl Iterator<Item = String> {
+    numbers.map(|n| format!("192.0.2.{n}"))
+}
+
+const SENDER: Envelope<'_> = Envelope {
+    sender: Some(Cow::Borrowed(b"a@example.net")),
+    recipient: None,
+    port: None,
+};
+
 fn rejected<'line>(addr: &str, text: &'line str, at: Option<SystemTime>) -> Event<'line> {
     Event {
         addr: addr.parse().unwrap(),
@@ -30,6 +51,7 @@ fn rejected<'line>(addr: &str, text: &'line str, at: Option<SystemTime>) -> Even
         at,
         clock: Clock::Zoned,
         rule: "courier-511".into(),
+        envelope: SENDER,
     }
 }
 
@@ -40,6 +62,7 @@ fn accepted(addr: &str, at: Option<SystemTime>) -> Event<'static> {
         at,
         clock: Clock::Zoned,
         rule: "courier-newmsg".into(),
+        envelope: Envelope::default(),
     }
 }
 
@@ -222,8 +245,8 @@ fn tripped_ceiling_blocks_nobody_and_recovers() {
 }
 
 #[test]
-fn refused_recipients_of_known_sources_do_not_trip_the_ceiling() {
-    let mut policy = policy();
+fn refused_recipients_of_known_senders_do_not_trip_the_ceiling() {
+    let mut policy = knowing(senders(1..=9));
     for n in 1..=9 {
         decide(
             &mut policy,
@@ -240,10 +263,9 @@ fn refused_recipients_of_known_sources_do_not_trip_the_ceiling() {
 fn allowlisted_sources_tell_of_a_wrong_blocklist() {
     let allowed = "192.0.2.0/24".parse().unwrap();
     let protected = Protected::new([(allowed, Protection::Allowlist(allowed))]);
-    let mut policy = policy();
+    let mut policy = knowing(senders(1..=5));
     for n in 1..=5 {
         let addr = format!("192.0.2.{n}");
-        decide(&mut policy, &accepted(&addr, None), moment(0));
         let event = rejected(&addr, "Listed", None);
         policy.decide(&event, moment(1), &protected, false);
     }
@@ -261,6 +283,7 @@ fn names_differ_and_texts_tell_the_reason() {
         Why::OwnText,
         Why::OtherText,
         Why::BrokenBlocklist,
+        Why::BrokenZone,
         Why::Protected(Protection::Gateway),
         Why::Repeat,
         Why::Ceiling,
@@ -326,15 +349,7 @@ fn who_takes_mail_is_none_of_the_senders_that_the_ceiling_counts() {
 
 #[test]
 fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
-    let mut policy = policy();
-    for n in 1..=5 {
-        policy.remember(
-            format!("192.0.2.{n}").parse().unwrap(),
-            Duration::from_secs(3600),
-            false,
-            moment(0),
-        );
-    }
+    let mut policy = knowing(senders(1..=5));
     let mut evidence = Vec::new();
     for n in 1..=6 {
         let event = rejected(&format!("192.0.2.{n}"), "Listed", None);
@@ -352,17 +367,140 @@ fn nobody_proves_bad_while_the_blocklist_may_be_wrong() {
 }
 
 #[test]
-fn it_can_be_reminded_of_what_tripped_the_ceiling() {
-    let mut policy = policy();
-    for n in 1..=25 {
-        let addr = format!("192.0.2.{n}").parse().unwrap();
-        let day = Duration::from_secs(86_400);
-        policy.remember(addr, Duration::from_secs(3600), n <= 5, moment(0));
-        policy.remember("203.0.113.1".parse().unwrap(), day, true, moment(0));
+fn a_bounce_to_an_unknown_recipient_says_nothing_of_its_source() {
+    let refused = |sender| {
+        let event = rejected("192.0.2.1", "Unknown user.", None);
+        let envelope = Envelope { sender, ..SENDER };
+        policy().evidence(&Event { envelope, ..event }, &Protected::default())
+    };
+    assert_eq!(
+        refused(Some(b"a"[..].into())),
+        Some(Evidence::UnknownRecipient)
+    );
+    assert_eq!(refused(Some(b""[..].into())), None);
+    assert_eq!(refused(None), None);
+}
+
+/// The policy of a server whose first zone is broken.
+fn with_broken_zone() -> Policy {
+    let zones = ["bl.broken.example", "bl.works.example"];
+    let rules = zones.map(|zone| Rule::of_config(zone).unwrap());
+    let mut policy = knowing(senders(1..=9));
+    policy.set_zones(ZoneNames::new(&rules, &[true, false]));
+    policy
+}
+
+#[test]
+fn a_broken_zone_blocks_and_demotes_nobody_and_does_not_stop_the_others() {
+    let mut policy = with_broken_zone();
+    let broken = Decision::Ignore(Why::BrokenZone);
+    for sender in senders(1..=9) {
+        let event = rejected(&sender, "Blacklisted by bl.broken.example", None);
+        assert_eq!(decide(&mut policy, &event, moment(0)), broken);
+        assert_eq!(policy.evidence(&event, &Protected::default()), None);
     }
-    let refused = Some(Trip::Share {
-        refused: 5,
-        known: 25,
+    assert_eq!(policy.ceiling(moment(0)), None);
+    for text in [
+        "Blacklisted by bl.works.example",
+        "Blacklisted by other.example",
+        "Go",
+    ] {
+        let event = rejected("203.0.113.1", text, None);
+        assert_eq!(
+            decide(&mut policy, &event, moment(5000)),
+            block("203.0.113.1", 0)
+        );
+        let listed = Some(Evidence::Listed);
+        assert_eq!(policy.evidence(&event, &Protected::default()), listed);
+    }
+    // Another log of the same server.
+    policy.start_log();
+    let event = rejected("192.0.2.1", "Blacklisted by bl.broken.example", None);
+    assert_eq!(decide(&mut policy, &event, moment(0)), broken);
+    policy.set_zones(ZoneNames::default());
+    assert_eq!(
+        decide(&mut policy, &event, moment(5000)),
+        block("192.0.2.1", 0)
+    );
+}
+
+#[test]
+fn a_complaint_does_not_stop_the_other_blocklists() {
+    let mut policy = knowing(senders(1..=9));
+    for sender in senders(1..=9) {
+        let event = rejected(&sender, "List shut down", None);
+        let expected = Decision::Ignore(Why::BrokenBlocklist);
+        assert_eq!(decide(&mut policy, &event, moment(0)), expected);
+    }
+    assert_eq!(policy.ceiling(moment(0)), None);
+}
+
+#[test]
+fn only_new_blocks_surge() {
+    let mut policy = policy();
+    let mut refuse = |n: u8, is_blocked: bool| {
+        let event = rejected(&format!("192.0.2.{n}"), "Listed", None);
+        policy.decide(
+            &event,
+            moment(u64::from(n) * 2000),
+            &Protected::default(),
+            is_blocked,
+        );
+        policy.take_surge(moment(u64::from(n) * 2000))
+    };
+    assert!(!(0..60).any(|n| refuse(n, true)));
+    assert!(!(60..80).any(|n| refuse(n, false)));
+    assert!(refuse(80, false));
+}
+
+#[test]
+fn a_resumed_policy_blocks_again_until_the_next_trip() {
+    let mut policy = knowing(senders(1..=5));
+    for sender in senders(1..=5) {
+        decide(&mut policy, &rejected(&sender, "Listed", None), moment(0));
+    }
+    let bot = rejected("203.0.113.1", "Listed", None);
+    let pause = Decision::Ignore(Why::Ceiling);
+    assert_eq!(decide(&mut policy, &bot, moment(0)), pause);
+    policy.resume();
+    assert_eq!(policy.ceiling(moment(0)), None);
+    assert_eq!(
+        decide(&mut policy, &bot, moment(5000)),
+        block("203.0.113.1", 0)
+    );
+    for sender in senders(1..=5) {
+        decide(
+            &mut policy,
+            &rejected(&sender, "Listed", None),
+            moment(9000),
+        );
+    }
+    assert_eq!(decide(&mut policy, &bot, moment(12_000)), pause);
+}
+
+#[test]
+fn known_senders_can_be_replaced() {
+    let mut policy = knowing(senders(1..=5));
+    let day = 86_400_000;
+    let later = ["192.0.2.1", "192.0.2.9"].map(|addr| addr.parse().unwrap());
+    policy.know_exactly(later.into_iter(), moment(0));
+    let refuse = |policy: &mut Policy, at| {
+        for sender in senders(1..=9) {
+            decide(policy, &rejected(&sender, "Listed", None), moment(at));
+        }
+        policy.ceiling.trip(moment(at).mono)
+    };
+    assert_eq!(refuse(&mut policy, 0), None);
+    let nine = senders(1..=9).map(|addr| addr.parse().unwrap());
+    policy.know_exactly(nine, moment(0));
+    assert_eq!(
+        refuse(&mut policy, day - 1000),
+        None,
+        "they are known for less than a day"
+    );
+    let all = Some(Trip::Share {
+        refused: 9,
+        known: 9,
     });
-    assert_eq!(policy.ceiling(moment(1)), refused);
+    assert_eq!(refuse(&mut policy, day), all);
 }

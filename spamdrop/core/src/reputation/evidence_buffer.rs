@@ -3,15 +3,19 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::mem;
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use super::deliveries::Recipient;
 use super::pending_demotions::PendingDemotions;
-use super::recipient_failures::RecipientFailures;
+use super::recipient_failures::{Failure, RecipientFailures};
 use super::record::{Record, is_too_old};
-use crate::event::Evidence;
+use crate::dnsbl::named_zone::ZoneId;
+use crate::event::{Event, Evidence};
 use crate::target::Target;
-use crate::time::{Moment, unix_seconds};
+use crate::time::{Moment, UnixSeconds, unix_seconds};
+
+/// How long accepted mail counts against unknown recipients.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Records by source: a host, or the /64 of one.
 pub type Records = HashMap<Target, Record>;
@@ -43,26 +47,61 @@ impl EvidenceBuffer {
         self.capacity = capacity;
     }
 
-    /// Learns evidence that was logged at `at`, or at `now` if that is unknown
-    /// or in the future. A listing is pending until [`EvidenceBuffer::settle`]
-    /// applies it.
-    pub fn learn(&mut self, addr: IpAddr, evidence: Evidence, at: Option<SystemTime>, now: Moment) {
-        let wall = unix_seconds(now.wall);
-        let at = at.map_or(wall, unix_seconds).min(wall);
-        if is_too_old(at, wall) {
+    /// Learns the evidence of an event, dated `now` if its stamp is unknown or in
+    /// the future. A listing by `zone` is pending until
+    /// [`EvidenceBuffer::settle`] applies it.
+    pub fn learn(
+        &mut self,
+        event: &Event<'_>,
+        evidence: Evidence,
+        zone: Option<ZoneId>,
+        now: Moment,
+    ) {
+        let at = date(event.at, now);
+        if is_too_old(at, unix_seconds(now.wall)) {
             return;
         }
-        let source = Target::from(addr);
+        let source = Target::from(event.addr);
         match evidence {
-            Evidence::Accepted => self.add(source, Record::accepted(at)),
-            Evidence::Delivered => self.add(source, Record::delivered(at)),
-            Evidence::Listed => self.pending.add(source, at, now.mono, self.capacity),
+            Evidence::Accepted => {
+                self.failures.accept(source, at);
+                self.add(source, Record::accepted(at));
+            }
+            Evidence::Delivered => {
+                let recipient = Recipient::of(event.envelope.recipient.as_deref());
+                self.add(source, Record::delivered(at, recipient));
+            }
+            Evidence::Listed => {
+                self.pending
+                    .add((source, zone), at, now.mono, self.capacity);
+            }
             Evidence::UnknownRecipient => {
-                if self.failures.add(source, at) {
+                let failure = Failure {
+                    addr: event.addr,
+                    port: event.envelope.port,
+                    sender: event.envelope.sender.as_deref().unwrap_or_default(),
+                    at,
+                };
+                if self.failures.add(source, &failure) {
                     self.add(source, Record::demoted(at));
                 }
             }
         }
+    }
+
+    /// Counts mail that was accepted before the start, so that unknown
+    /// recipients after it do not outnumber it.
+    pub fn remember(&mut self, source: Target, record: &Record, now: Moment) {
+        let now = unix_seconds(now.wall);
+        let is_recent = |at: &UnixSeconds| now.elapsed_since(*at) <= HOUR;
+        for at in record.recent.into_iter().rev().filter(is_recent) {
+            self.failures.accept(source, at);
+        }
+    }
+
+    /// Drops pending demotions by a zone that proves broken.
+    pub fn drop_zone(&mut self, zone: ZoneId) {
+        self.pending.drop_zone(zone);
     }
 
     /// Applies demotions that have been pending for an hour; with
@@ -123,13 +162,21 @@ impl EvidenceBuffer {
     }
 }
 
+/// The time of an event, never in the future.
+pub fn date(stamp: Option<SystemTime>, now: Moment) -> UnixSeconds {
+    let wall = unix_seconds(now.wall);
+    stamp.map_or(wall, unix_seconds).min(wall)
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::time::UnixSeconds;
+    use crate::event::{Clock, Envelope, Kind};
+
+    const RECIPIENT: &[u8] = b"anna@example.net";
 
     const NOW: Duration = Duration::from_secs(1_795_392_000);
 
@@ -150,10 +197,27 @@ mod tests {
         Some(UNIX_EPOCH + NOW - Duration::from_secs(seconds))
     }
 
+    fn learn(buffer: &mut EvidenceBuffer, addr: &str, evidence: Evidence, at: Option<SystemTime>) {
+        let sender = format!("{at:?}@example.org");
+        let event = Event {
+            addr: addr.parse().unwrap(),
+            kind: Kind::Accepted,
+            at,
+            clock: Clock::Zoned,
+            rule: "".into(),
+            envelope: Envelope {
+                sender: Some(sender.as_bytes().into()),
+                recipient: Some(RECIPIENT.into()),
+                port: None,
+            },
+        };
+        buffer.learn(&event, evidence, None, moment(0));
+    }
+
     fn learned(evidence: &[(&str, Evidence, Option<SystemTime>)]) -> Vec<(String, Record)> {
         let mut evidence_buffer = EvidenceBuffer::new(2);
         for (addr, evidence, at) in evidence {
-            evidence_buffer.learn(addr.parse().unwrap(), *evidence, *at, moment(0));
+            learn(&mut evidence_buffer, addr, *evidence, *at);
         }
         evidence_buffer.settle(false, Duration::MAX);
         let mut all: Vec<_> = evidence_buffer.take().into_iter().collect();
@@ -192,7 +256,10 @@ mod tests {
     #[test]
     fn who_takes_mail_is_learned() {
         let delivered = ("192.0.2.1", Evidence::Delivered, ago(9));
-        let expected = ("192.0.2.1".into(), Record::delivered(before(9)));
+        let expected = (
+            "192.0.2.1".into(),
+            Record::delivered(before(9), Recipient::of(Some(RECIPIENT))),
+        );
         assert_eq!(learned(&[delivered]), [expected]);
     }
 
@@ -208,10 +275,9 @@ mod tests {
 
     #[test]
     fn a_listing_counts_after_an_hour_unless_the_blocklist_proves_wrong() {
-        let source: IpAddr = "192.0.2.1".parse().unwrap();
         for wrong_at in [None, Some(59), Some(60)] {
             let mut evidence_buffer = EvidenceBuffer::new(2);
-            evidence_buffer.learn(source, Evidence::Listed, None, moment(0));
+            learn(&mut evidence_buffer, "192.0.2.1", Evidence::Listed, None);
             for minute in 0..60 {
                 evidence_buffer.settle(Some(minute) == wrong_at, moment(minute).mono);
                 assert!(evidence_buffer.is_empty(), "{minute}");

@@ -4,10 +4,15 @@
 //! event's [`Evidence`] → [`EvidenceBuffer`] → a [`Record`] of its source →
 //! [`Store`].
 
+mod contacts;
+mod deliveries;
 mod evidence_buffer;
 mod pending_demotions;
 mod recipient_failures;
 mod record;
 
+pub use contacts::{Contacts, Network, StoredContacts};
+pub use deliveries::{DELIVERIES, Deliveries, Delivery, Recipient};
+pub(crate) use evidence_buffer::date;
 pub use evidence_buffer::{EvidenceBuffer, Records};
 pub use record::{Record, SenderStanding};

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use crate::dnsbl::named_zone::ZoneId;
 use crate::target::Target;
 use crate::time::UnixSeconds;
 
@@ -12,33 +13,49 @@ use crate::time::UnixSeconds;
 /// Meanwhile the block keeps out a sender that is rightly listed.
 const WAIT: Duration = Duration::from_secs(3600);
 
-/// Sources that were found listed, and the time of the last listing. They are
-/// not stored on disk, so a crash loses the demotions of the last hour.
+/// Sources that were found listed, by which zone, and the time of the last
+/// listing. They are not stored on disk, so a crash loses the demotions of the
+/// last hour.
 #[derive(Debug, Default)]
 pub(super) struct PendingDemotions {
-    listed: HashMap<Target, UnixSeconds>,
-    /// The same sources, by the monotonic time at which they were added.
-    queue: VecDeque<(Duration, Target)>,
+    listed: HashMap<Listing, UnixSeconds>,
+    /// The same listings, by the monotonic time at which they were added.
+    queue: VecDeque<(Duration, Listing)>,
 }
+
+/// A source and the zone that lists it, if the rejection named one.
+type Listing = (Target, Option<ZoneId>);
 
 impl PendingDemotions {
     /// Adds a source that was found listed at `at`, unless there are `capacity`
-    /// of them. `now` must not go back.
-    pub(super) fn add(&mut self, source: Target, at: UnixSeconds, now: Duration, capacity: usize) {
-        if let Some(last) = self.listed.get_mut(&source) {
+    /// listings. `now` must not go back.
+    pub(super) fn add(
+        &mut self,
+        listing: Listing,
+        at: UnixSeconds,
+        now: Duration,
+        capacity: usize,
+    ) {
+        if let Some(last) = self.listed.get_mut(&listing) {
             *last = at.max(*last);
         } else if self.listed.len() < capacity {
-            self.listed.insert(source, at);
-            self.queue.push_back((now, source));
+            self.listed.insert(listing, at);
+            self.queue.push_back((now, listing));
         }
     }
 
     /// Takes the next source that has been pending long enough, with the time
     /// of its last listing.
     pub(super) fn next_due(&mut self, now: Duration) -> Option<(Target, UnixSeconds)> {
-        let due = |(since, _): &mut (Duration, Target)| now.saturating_sub(*since) >= WAIT;
-        let (_, source) = self.queue.pop_front_if(due)?;
-        Some((source, self.listed.remove(&source)?))
+        let due = |(since, _): &mut (Duration, Listing)| now.saturating_sub(*since) >= WAIT;
+        let (_, listing) = self.queue.pop_front_if(due)?;
+        Some((listing.0, self.listed.remove(&listing)?))
+    }
+
+    /// Drops the listings by a zone.
+    pub(super) fn drop_zone(&mut self, zone: ZoneId) {
+        self.queue.retain(|(_, (_, by))| *by != Some(zone));
+        self.listed.retain(|(_, by), _| *by != Some(zone));
     }
 
     /// Drops all pending demotions.
@@ -49,9 +66,12 @@ impl PendingDemotions {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
+    use crate::dnsbl::named_zone::ZoneNames;
+    use crate::dnsbl::rule::Rule;
 
     const CAPACITY: usize = 3;
 
@@ -69,7 +89,8 @@ mod tests {
     }
 
     fn add(pending: &mut PendingDemotions, n: u32, at: u64, now: Duration) {
-        pending.add(source(n), UnixSeconds::new(at), now, CAPACITY);
+        let listing = (source(n), None);
+        pending.add(listing, UnixSeconds::new(at), now, CAPACITY);
     }
 
     #[test]
@@ -100,5 +121,24 @@ mod tests {
         add(&mut pending, 1, 1, minutes(2));
         pending.clear();
         assert_eq!(due(&mut pending, Duration::MAX), []);
+    }
+
+    #[test]
+    fn a_zone_that_breaks_takes_its_listings_with_it() {
+        let rules = ["a.example", "b.example"].map(|zone| Rule::of_config(zone).unwrap());
+        let zones = ZoneNames::new(&rules, &[]);
+        let zone = |text: &str| {
+            let addr = [192, 0, 2, 1].into();
+            Some(zones.named(text.as_bytes(), addr).unwrap().id)
+        };
+        let [a, b] = [zone("by a.example"), zone("by b.example")];
+        let mut pending = PendingDemotions::default();
+        for (n, zone) in [(1, a), (1, b), (2, a), (3, None)] {
+            pending.add((source(n), zone), UnixSeconds::new(9), minutes(1), 9);
+        }
+        pending.drop_zone(a.unwrap());
+        let left = [(source(1), 9), (source(3), 9)];
+        assert_eq!(due(&mut pending, Duration::MAX), left);
+        assert!(pending.listed.is_empty());
     }
 }

@@ -1,62 +1,196 @@
 //! Counts mail to recipients that do not exist. A few are typing errors; many
-//! mean that the source guesses addresses.
+//! mean that the source guesses addresses, unless most of its mail is wanted: a
+//! provider also carries the mail of those who guess.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::target::Target;
 use crate::time::UnixSeconds;
 
-/// The number of failures within an hour that demotes a source.
-const FAILURES: usize = 5;
+/// The number of strikes within an hour that may demote a source.
+const STRIKES: usize = 5;
 const HOUR: Duration = Duration::from_secs(3600);
-/// The most sources that are tracked; about 4 MiB.
+/// Failures of one sender within this time are one strike.
+const ONE_MESSAGE: Duration = Duration::from_secs(60);
+/// Accepted mail is counted by the minute. It counts for up to a minute longer
+/// than an hour.
+const MINUTE: u64 = 60;
+/// The most failures, and the most sources of accepted mail, that are tracked;
+/// about 8 MiB each.
 const CAPACITY: usize = 65_536;
 
-/// The unknown recipients of the last hour, by source. They are not stored on
+/// A recipient that does not exist, and the message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure<'line> {
+    pub addr: IpAddr,
+    /// The peer's port, if the line tells it.
+    pub port: Option<u16>,
+    pub sender: &'line [u8],
+    pub at: UnixSeconds,
+}
+
+/// The strikes and the accepted mail of the last hour. They are not stored on
 /// disk, so a restart loses at most the last hour.
 #[derive(Debug, Default)]
 pub(super) struct RecipientFailures {
-    /// The times of the last failures, oldest first; 0: none yet.
-    newest: HashMap<Target, [UnixSeconds; FAILURES]>,
+    /// When a message was first heard of.
+    messages: HashMap<Message, UnixSeconds>,
+    /// The times of the strikes, in the order of the log.
+    strikes: HashMap<Target, VecDeque<UnixSeconds>>,
+    accepted: HashMap<Target, VecDeque<(u64, u32)>>,
+    /// When accepted mail was last not counted for want of room.
+    overflow: UnixSeconds,
+    /// The minute of the last sweep.
+    swept: u64,
+    hasher: RandomState,
+}
+
+/// What the failures of one message have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Message {
+    Connection(IpAddr, u16),
+    Sender(IpAddr, u64),
 }
 
 impl RecipientFailures {
-    /// Adds a failure. Returns whether it is the fifth within an hour. The
-    /// failures of a source must come in the order of the log.
-    pub(super) fn add(&mut self, source: Target, at: UnixSeconds) -> bool {
-        if self.newest.len() >= CAPACITY && !self.newest.contains_key(&source) {
+    /// Counts an accepted message.
+    pub(super) fn accept(&mut self, source: Target, at: UnixSeconds) {
+        if self.accepted.len() >= CAPACITY && !self.accepted.contains_key(&source) {
             self.make_room(at);
+            if self.accepted.len() >= CAPACITY {
+                self.overflow = at;
+                return;
+            }
         }
-        let newest = self.newest.entry(source).or_default();
-        newest.rotate_left(1);
-        newest[FAILURES - 1] = at;
-        let [oldest, ..] = *newest;
-        oldest != UnixSeconds::default() && at.elapsed_since(oldest) <= HOUR
+        let counts = self.accepted.entry(source).or_default();
+        let minute = at.get() / MINUTE;
+        match counts.iter_mut().find(|(other, _)| *other == minute) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => counts.push_back((minute, 1)),
+        }
+        while counts
+            .front()
+            .is_some_and(|(minute, _)| !is_within_hour(*minute, at))
+        {
+            counts.pop_front();
+        }
     }
 
-    fn make_room(&mut self, now: UnixSeconds) {
-        let is_recent =
-            |newest: &[UnixSeconds; FAILURES]| now.elapsed_since(newest[FAILURES - 1]) <= HOUR;
-        self.newest.retain(|_, newest| is_recent(newest));
-        if self.newest.len() >= CAPACITY {
-            self.newest.clear();
+    /// Counts a failure. Returns whether the source is to be demoted: this is at
+    /// least the fifth strike within an hour, and the strikes outnumber the
+    /// accepted mail. The failures of a source must come in the order of the
+    /// log.
+    pub(super) fn add(&mut self, source: Target, failure: &Failure<'_>) -> bool {
+        if !self.is_strike(failure) {
+            return false;
         }
+        let at = failure.at;
+        let strikes = self.strikes.entry(source).or_default();
+        strikes.push_back(at);
+        strikes.retain(|earlier| at.elapsed_since(*earlier) <= HOUR);
+        let strikes = strikes.len();
+        strikes >= STRIKES && strikes > self.accepted_before(source, at)
     }
+
+    /// Whether a failure belongs to a message that was not heard of. If there is
+    /// no room to remember the message, it is no strike.
+    fn is_strike(&mut self, failure: &Failure<'_>) -> bool {
+        if self.messages.len() + 2 > CAPACITY {
+            self.make_room(failure.at);
+        }
+        if self.messages.len() + 2 > CAPACITY {
+            return false;
+        }
+        let Failure {
+            addr,
+            port,
+            sender,
+            at,
+        } = *failure;
+        let connection = port.map(|port| Message::Connection(addr, port));
+        let is_connected = connection.is_some_and(|key| self.heard_within(key, at, HOUR));
+        let sender = Message::Sender(addr, self.hasher.hash_one(sender));
+        let is_sent = self.heard_within(sender, at, ONE_MESSAGE);
+        !is_connected && !is_sent
+    }
+
+    /// Whether a message was first heard of within this time; otherwise this is
+    /// the first time.
+    fn heard_within(&mut self, message: Message, at: UnixSeconds, time: Duration) -> bool {
+        let first = self.messages.entry(message).or_default();
+        let is_heard = *first != UnixSeconds::default() && at.elapsed_since(*first) <= time;
+        if !is_heard {
+            *first = at;
+        }
+        is_heard
+    }
+
+    fn accepted_before(&self, source: Target, at: UnixSeconds) -> usize {
+        if self.overflow != UnixSeconds::default() && at.elapsed_since(self.overflow) <= HOUR {
+            return usize::MAX;
+        }
+        let counts = self.accepted.get(&source).into_iter().flatten();
+        let counts = counts.filter(|(minute, _)| is_within_hour(*minute, at));
+        let count = |(_, count): &(u64, u32)| usize::try_from(*count).unwrap_or(usize::MAX);
+        counts.map(count).fold(0, usize::saturating_add)
+    }
+
+    /// Forgets what is older than an hour, at most once a minute, so that a full
+    /// table costs little.
+    fn make_room(&mut self, now: UnixSeconds) {
+        if now.get() / MINUTE == self.swept {
+            return;
+        }
+        self.swept = now.get() / MINUTE;
+        self.accepted.retain(|_, counts| {
+            let newest = counts.back().map_or(0, |(minute, _)| *minute);
+            is_within_hour(newest, now)
+        });
+        let is_recent = |at: &UnixSeconds| now.elapsed_since(*at) <= HOUR;
+        self.messages.retain(|_, at| is_recent(at));
+        self.strikes
+            .retain(|_, strikes| strikes.back().is_some_and(is_recent));
+    }
+}
+
+fn is_within_hour(minute: u64, at: UnixSeconds) -> bool {
+    let end = UnixSeconds::new((minute + 1) * MINUTE);
+    at.elapsed_since(end) < HOUR
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
 
     use super::*;
 
-    fn source(bits: u32) -> Target {
-        IpAddr::from(Ipv4Addr::from_bits(bits)).into()
+    fn addr(bits: u32) -> IpAddr {
+        Ipv4Addr::from_bits(bits).into()
     }
 
+    /// A failure of its own message.
     fn add(failures: &mut RecipientFailures, n: u32, at: u64) -> bool {
-        failures.add(source(n), UnixSeconds::new(at))
+        let sender = format!("{at}@example.org");
+        message(failures, n, None, &sender, at)
+    }
+
+    fn message(
+        failures: &mut RecipientFailures,
+        n: u32,
+        port: Option<u16>,
+        sender: &str,
+        at: u64,
+    ) -> bool {
+        let failure = Failure {
+            addr: addr(n),
+            port,
+            sender: sender.as_bytes(),
+            at: UnixSeconds::new(at),
+        };
+        failures.add(addr(n).into(), &failure)
     }
 
     #[test]
@@ -64,7 +198,6 @@ mod tests {
         for (stamps, expected) in [
             ([10, 20, 30, 40, 3610], true),
             ([10, 20, 30, 40, 3611], false),
-            ([10, 10, 10, 10, 10], true),
         ] {
             let mut failures = RecipientFailures::default();
             let (last, first) = stamps.split_last().unwrap_or((&0, &[]));
@@ -84,12 +217,75 @@ mod tests {
     }
 
     #[test]
-    fn their_number_is_bounded() {
+    fn the_recipients_of_a_connection_are_one_strike() {
+        let mut failures = RecipientFailures::default();
+        for n in 0..9 {
+            let sender = format!("{n}@example.org");
+            assert!(!message(&mut failures, 1, Some(25_000), &sender, 100 + n));
+        }
+        // Other connections are other strikes.
+        let strikes = (1..=4).map(|n| {
+            let sender = format!("{n}@example.net");
+            message(&mut failures, 1, Some(n), &sender, 200)
+        });
+        assert_eq!(strikes.collect::<Vec<_>>(), [false, false, false, true]);
+    }
+
+    #[test]
+    fn the_recipients_of_a_sender_within_a_minute_are_one_strike() {
+        let mut failures = RecipientFailures::default();
+        let mut strike = |port, at| message(&mut failures, 1, port, "a@example.org", at);
+        for (port, at) in [(None, 100), (Some(1), 130), (Some(2), 160)] {
+            assert!(!strike(port, at));
+        }
+        let later = [161, 222, 283, 344].map(|at| strike(None, at));
+        assert_eq!(later, [false, false, false, true]);
+    }
+
+    #[test]
+    fn strikes_must_outnumber_the_accepted_mail_of_the_hour() {
+        let start = 1_795_392_000;
+        for (accepted, expected) in [
+            (&[][..], 5),
+            (&[0, 1, 2, 3], 5),
+            (&[0, 1, 2, 3, 4], 6),
+            (&[0, 0, 0, 0, 0, 0], 7),
+        ] {
+            let mut failures = RecipientFailures::default();
+            for second in accepted {
+                failures.accept(addr(1).into(), UnixSeconds::new(start + second));
+                failures.accept(addr(2).into(), UnixSeconds::new(start + second));
+            }
+            let first = (1..20).find(|n| add(&mut failures, 1, start + 60 * n));
+            assert_eq!(first, Some(expected), "{accepted:?}");
+        }
+        let mut failures = RecipientFailures::default();
+        for _ in 0..9 {
+            failures.accept(addr(1).into(), UnixSeconds::new(start));
+        }
+        // The mail of the first minute counts until an hour after that minute.
+        let late = start + 3659;
+        let strikes = |failures: &mut RecipientFailures, late| {
+            (0..5).map(|n| add(failures, 1, late - 4 + n)).last()
+        };
+        assert_eq!(strikes(&mut failures, late), Some(false));
+        assert_eq!(strikes(&mut failures, late + 5000), Some(true));
+    }
+
+    #[test]
+    fn their_number_is_bounded_and_an_overflow_demotes_nobody() {
         let mut failures = RecipientFailures::default();
         let capacity = u32::try_from(CAPACITY).unwrap_or(u32::MAX);
-        for n in 0..=2 * capacity {
-            add(&mut failures, n, 1 + u64::from(n / 64));
-            assert!(failures.newest.len() <= CAPACITY);
+        for n in 0..2 * capacity {
+            add(&mut failures, n, 10_000);
+            failures.accept(addr(n).into(), UnixSeconds::new(10_000));
+            assert!(failures.messages.len() <= CAPACITY);
         }
+        assert!(failures.strikes.len() <= CAPACITY && failures.accepted.len() <= CAPACITY);
+        assert!(!(0..9).any(|n| add(&mut failures, 3 * capacity, 10_001 + n)));
+        // An hour later there is room, but the accepted mail was not counted.
+        let later = 10_001 + 3600;
+        assert!(!(0..9).any(|n| add(&mut failures, 4 * capacity, later - 1 - n)));
+        assert!((0..9).any(|n| add(&mut failures, 5 * capacity, later + 100 + n)));
     }
 }

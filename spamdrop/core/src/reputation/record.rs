@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::deliveries::{Deliveries, Recipient};
 use crate::time::UnixSeconds;
 
 /// How long evidence counts.
@@ -31,12 +32,15 @@ pub struct Record {
     pub earlier_day: UnixSeconds,
     /// The last acceptance of all, unless the source was removed by hand since.
     pub last_accepted: UnixSeconds,
-    /// The last time at which the source accepted a message from this server.
-    pub delivered: UnixSeconds,
+    /// The messages that the source accepted from this server.
+    pub deliveries: Deliveries,
     /// The last demotion. Earlier events do not count.
     pub demoted: UnixSeconds,
-    /// The time at which the administrator added the source.
+    /// The time at which the administrator added the source; 0 if it was removed
+    /// by hand since.
     pub by_hand: UnixSeconds,
+    /// The time at which the administrator removed the source.
+    pub removed: UnixSeconds,
 }
 
 /// The standing of a source, in the order in which records are evicted.
@@ -47,12 +51,13 @@ pub enum SenderStanding {
     Void,
     /// Demoted, and not accepted since.
     Demoted,
-    /// Accepted, but too seldom to be known.
+    /// Mail was accepted, but too little to be known.
     Unproven,
     /// Accepted at least three times, on at least two days, within 36 days; or
-    /// accepted a message from this server within 36 days.
+    /// accepted messages from this server on two days, to different recipients,
+    /// within 36 days.
     Known,
-    /// Added by hand: known until it is demoted or removed.
+    /// Added by hand: known until it is removed by hand.
     ByHand,
 }
 
@@ -77,9 +82,9 @@ impl Record {
 
     /// The record of a message that the source accepted from this server.
     #[must_use]
-    pub fn delivered(at: UnixSeconds) -> Self {
+    pub fn delivered(at: UnixSeconds, recipient: Recipient) -> Self {
         Self {
-            delivered: at,
+            deliveries: Deliveries::of(at, recipient),
             ..Self::default()
         }
     }
@@ -106,20 +111,22 @@ impl Record {
         let nth = |n: usize| stamps.get(n).copied().unwrap_or(NEVER);
         let earlier = stamps.iter().find(|at| at.day() < nth(0).day());
         let by_hand = self.by_hand.max(other.by_hand);
+        let removed = self.removed.max(other.removed);
         Self {
             recent: std::array::from_fn(nth),
             earlier_day: earlier.copied().unwrap_or(NEVER),
             last_accepted: self.last_accepted.max(other.last_accepted),
-            delivered: self.delivered.max(other.delivered),
+            deliveries: self.deliveries.join(other.deliveries),
             demoted,
-            by_hand: if counts(&by_hand) { by_hand } else { NEVER },
+            by_hand: if by_hand > removed { by_hand } else { NEVER },
+            removed,
         }
     }
 
     /// Adds the source by hand, whatever its standing.
     #[must_use]
     pub fn added(self, now: UnixSeconds) -> Self {
-        let by_hand = now.max(self.demoted.plus(SECOND));
+        let by_hand = now.max(self.removed.plus(SECOND));
         Self { by_hand, ..self }
     }
 
@@ -128,10 +135,14 @@ impl Record {
     /// refused.
     #[must_use]
     pub fn removed(self, now: UnixSeconds) -> Self {
-        let demoted = self.join(Self::demoted(now.max(self.last())));
+        let at = now.max(self.last());
+        let removed = Self {
+            removed: at,
+            ..Self::demoted(at)
+        };
         Self {
             last_accepted: NEVER,
-            ..demoted
+            ..self.join(removed)
         }
     }
 
@@ -142,9 +153,11 @@ impl Record {
         let [newest, .., enough] = self.recent;
         if self.by_hand != NEVER {
             SenderStanding::ByHand
-        } else if counts(self.counting_delivery()) || counts(enough) && counts(self.earlier_day) {
+        } else if counts(self.deliveries.proof(self.demoted))
+            || counts(enough) && counts(self.earlier_day)
+        {
             SenderStanding::Known
-        } else if counts(newest) {
+        } else if counts(newest) || counts(self.counting_delivery()) {
             SenderStanding::Unproven
         } else if counts(self.demoted) {
             SenderStanding::Demoted
@@ -156,7 +169,7 @@ impl Record {
     /// Whether the record has any positive evidence. Without it, a demotion is
     /// not worth storing.
     pub fn is_of_interest(&self) -> bool {
-        self.last_accepted != NEVER || self.delivered != NEVER || self.by_hand != NEVER
+        self.last_accepted != NEVER || self.last_delivered() != NEVER || self.by_hand != NEVER
     }
 
     /// Whether any positive evidence still counts.
@@ -166,10 +179,9 @@ impl Record {
 
     /// The last delivery, unless the source was demoted since; otherwise 0.
     fn counting_delivery(&self) -> UnixSeconds {
-        if self.delivered > self.demoted {
-            self.delivered
-        } else {
-            NEVER
+        match self.last_delivered() {
+            at if at > self.demoted => at,
+            _ => NEVER,
         }
     }
 
@@ -182,7 +194,7 @@ impl Record {
     /// The last time at which it accepted a message from this server; 0: never.
     #[must_use]
     pub fn last_delivered(&self) -> UnixSeconds {
-        self.delivered
+        self.deliveries.last()
     }
 
     /// The last demotion; 0: never.
@@ -196,7 +208,8 @@ impl Record {
     #[must_use]
     pub fn known_until(&self) -> UnixSeconds {
         let [.., enough] = self.recent;
-        match enough.min(self.earlier_day).max(self.counting_delivery()) {
+        let by_delivery = self.deliveries.proof(self.demoted);
+        match enough.min(self.earlier_day).max(by_delivery) {
             NEVER => NEVER,
             oldest => oldest.plus(KEPT),
         }
@@ -205,7 +218,7 @@ impl Record {
     /// The time of the last event.
     pub fn last(&self) -> UnixSeconds {
         self.recent[0]
-            .max(self.delivered)
+            .max(self.last_delivered())
             .max(self.demoted)
             .max(self.by_hand)
     }

@@ -55,7 +55,7 @@ pub(in crate::daemon) struct KnownOutputs {
 }
 
 struct Synced {
-    known: Result<(Known, KnownNets)>,
+    known: Result<(Known, KnownNets, Arc<[Target]>)>,
     took: Duration,
 }
 
@@ -125,7 +125,8 @@ impl KnownSenderSync {
             let known = database::known_senders(&store).and_then(|senders| {
                 let mut maps = GateMaps::open(&pin_dir)?;
                 let nets = senders.iter().copied().collect();
-                Ok((tell(&mut maps, senders, old.as_deref())?, nets))
+                let all = senders.as_slice().into();
+                Ok((tell(&mut maps, senders, old.as_deref())?, nets, all))
             });
             let took = start.elapsed();
             Synced { known, took }
@@ -146,11 +147,14 @@ impl KnownSenderSync {
         self.rest = clock::instant().checked_add(rest);
         self.is_exact = known.is_ok();
         match known {
-            Ok((known, nets)) => {
+            Ok((known, nets, senders)) => {
                 // The FIFO task comes first: the watch task then splits blocked
                 // /64s, which the FIFO task must not block again.
                 let _ = self.outputs.fifo.send(FifoMessage::Know(nets.clone()));
-                let _ = self.outputs.watch.send(WatchMessage::Know(nets));
+                let _ = self
+                    .outputs
+                    .watch
+                    .send(WatchMessage::Know { nets, senders });
                 self.is_told = true;
                 self.known = Arc::new(known);
                 health.clear(Subject::KnownSenders);
@@ -193,7 +197,7 @@ mod tests {
     }
 
     fn synced(known: Result<Known>) -> Option<Synced> {
-        let known = known.map(|known| (known, KnownNets::default()));
+        let known = known.map(|known| (known, KnownNets::default(), Arc::default()));
         let took = Duration::from_secs(1);
         Some(Synced { known, took })
     }

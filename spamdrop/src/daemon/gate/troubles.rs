@@ -1,7 +1,6 @@
 //! Problems that the gate task reports to the status task.
 
 use spamdrop_common::gate::GateMode;
-use spamdrop_core::dnsbl::zone_test::ZoneTests;
 use spamdrop_core::zones::Zones;
 
 use super::{GateSettings, GateTask};
@@ -27,17 +26,23 @@ impl GateTask {
         self.health.set(Subject::Zones, refused);
     }
 
-    /// Tests the zones while they are used.
+    /// Tests the zones, also while the gate is off: a rejection by a broken zone
+    /// must not block.
     fn test_zones(&mut self) {
         let is_on = self.is_on();
-        let tests = is_on.then(|| self.lookups.test_zones());
-        let trouble = |text: fn(&ZoneTests) -> Option<String>| tests.and_then(text);
-        let silence = |tests: &ZoneTests| tests.silence(clock::instant());
-        self.health
-            .set(Subject::BrokenZones, trouble(ZoneTests::broken));
-        self.health
-            .set(Subject::UntestedZones, trouble(ZoneTests::untested));
-        self.health.set(Subject::NameServers, trouble(silence));
+        let tests = self.lookups.test_zones();
+        let silence = tests.silence(clock::instant()).filter(|_| is_on);
+        let (broken, untested) = (tests.broken(), tests.untested());
+        let distrusts = tests.distrusts();
+        self.health.set(Subject::BrokenZones, broken);
+        self.health.set(Subject::UntestedZones, untested);
+        self.health.set(Subject::NameServers, silence);
+        if self.zone_trust.update(&self.lookups, distrusts) {
+            // A zone that is not trusted any more may have listed them.
+            self.lookups.forget();
+            self.has_old_verdicts = true;
+            self.clear_verdicts();
+        }
     }
 }
 

@@ -1,18 +1,17 @@
-//! Reads the known senders from the database for the engine, and writes the
-//! engine's evidence to it, both in the disk thread.
+//! Reads the known senders and contacts from the database for the engine, and
+//! writes the engine's evidence and contacts to it, both in the disk thread.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 use spamdrop_core::engine::Engine;
-use spamdrop_core::reputation::Records;
 use tokio::sync::oneshot::Receiver;
 use tokio::time::timeout;
 
 use super::pipeline::moment;
 use crate::clock;
-use crate::daemon::database::{self, SenderRecords};
+use crate::daemon::database::{self, Evidence, Memory};
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::health::Subject;
 use crate::daemon::status::Health;
@@ -32,8 +31,8 @@ pub(super) struct EvidenceStore {
     capacity: usize,
     disk: Disk,
     health: Health,
-    reading: Option<Receiver<Result<SenderRecords>>>,
-    writing: Option<Receiver<Result<(), (Records, Error)>>>,
+    reading: Option<Receiver<Result<Memory>>>,
+    writing: Option<Receiver<Result<(), (Evidence, Error)>>>,
     last_write: Instant,
 }
 
@@ -59,7 +58,7 @@ impl EvidenceStore {
 
     fn begin_read(&mut self) {
         let path = self.path.clone();
-        self.reading = Some(self.disk.submit(move || database::senders(&path)));
+        self.reading = Some(self.disk.submit(move || database::memory(&path)));
     }
 
     /// Waits a moment for the senders in the database. Without them, the
@@ -82,7 +81,7 @@ impl EvidenceStore {
         }
         let is_written = self.take_written(engine);
         let is_due = self.last_write.elapsed() >= WRITE_PERIOD;
-        if self.writing.is_none() && is_due && engine.has_records() {
+        if self.writing.is_none() && is_due && engine.has_evidence() {
             self.last_write = clock::instant();
             self.writing = Some(self.begin_write(engine));
         }
@@ -96,8 +95,8 @@ impl EvidenceStore {
                 self.health.clear(Subject::Reputation);
                 return true;
             }
-            Some(Some(Err((records, error)))) => {
-                engine.give_back(records);
+            Some(Some(Err((evidence, error)))) => {
+                give_back(engine, evidence);
                 self.cannot_write(&error);
             }
             Some(None) => self.cannot_write(&Error::msg("the thread that wrote died")),
@@ -105,11 +104,14 @@ impl EvidenceStore {
         false
     }
 
-    fn begin_write(&self, engine: &mut Engine) -> Receiver<Result<(), (Records, Error)>> {
-        let records = engine.take_records();
+    fn begin_write(&self, engine: &mut Engine) -> Receiver<Result<(), (Evidence, Error)>> {
+        let evidence = Evidence {
+            records: engine.take_records(),
+            contacts: engine.take_contacts(),
+        };
         let (path, capacity) = (self.path.clone(), self.capacity);
         self.disk
-            .submit(move || database::merge(&path, records, capacity))
+            .submit(move || database::merge(&path, evidence, capacity))
     }
 
     fn cannot_write(&self, error: &Error) {
@@ -119,13 +121,14 @@ impl EvidenceStore {
 
     /// Passes the stored senders to the engine, because the ceiling needs those
     /// of the last day.
-    fn remember_senders(&mut self, senders: Option<Result<SenderRecords>>, engine: &mut Engine) {
-        match senders {
-            Some(Ok(senders)) => {
+    fn remember_senders(&mut self, memory: Option<Result<Memory>>, engine: &mut Engine) {
+        match memory {
+            Some(Ok(Memory { senders, contacts })) => {
                 let now = moment();
                 for (source, record) in &senders {
                     engine.remember(*source, record, now);
                 }
+                engine.restore_contacts(contacts);
             }
             Some(Err(error)) => {
                 let text = format!("nothing is known of senders: {error:#}");
@@ -145,15 +148,20 @@ impl EvidenceStore {
     /// the disk.
     pub async fn end(&mut self, engine: &mut Engine) {
         if let Some(writing) = self.writing.take()
-            && let Ok(Err((records, _))) = writing.await
+            && let Ok(Err((evidence, _))) = writing.await
         {
-            engine.give_back(records);
+            give_back(engine, evidence);
         }
         engine.settle(moment(), true);
-        if engine.has_records()
+        if engine.has_evidence()
             && let Ok(Err((_, error))) = self.begin_write(engine).await
         {
             log::warn!("cannot keep what was learned of senders: {error:#}");
         }
     }
+}
+
+fn give_back(engine: &mut Engine, evidence: Evidence) {
+    engine.give_back(evidence.records);
+    engine.give_back_contacts(evidence.contacts);
 }

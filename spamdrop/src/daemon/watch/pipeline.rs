@@ -102,7 +102,7 @@ mod tests {
     use std::net::IpAddr;
     use std::time::{Duration, UNIX_EPOCH};
 
-    use spamdrop_core::event::Kind;
+    use spamdrop_core::event::{Envelope, Kind};
     use spamdrop_core::zone_offset::ZoneOffset;
 
     use super::*;
@@ -120,6 +120,7 @@ mod tests {
             at: Some(now() - age),
             clock,
             rule: "exim-accepted".into(),
+            envelope: Envelope::default(),
         }
     }
 

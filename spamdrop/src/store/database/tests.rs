@@ -11,11 +11,11 @@ const SCHEMA: Schema = Schema {
     upgrades: &[
         SchemaStep {
             from: 6,
-            change: "ALTER TABLE ours ADD COLUMN more INTEGER",
+            changes: &["ALTER TABLE ours ADD COLUMN more INTEGER"],
         },
         SchemaStep {
             from: 5,
-            change: "ALTER TABLE theirs RENAME TO ours",
+            changes: &["ALTER TABLE theirs RENAME TO ours"],
         },
     ],
 };

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use anyhow::Result;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use spamdrop_core::reputation::{Record, SenderStanding};
+use spamdrop_core::reputation::{Deliveries, Delivery, Recipient, Record, SenderStanding};
 use spamdrop_core::target::{Target, from_full_key, full_key};
 use spamdrop_core::time::UnixSeconds;
 
-/// `addr` is an IPv6 address, or an IPv4 address as `::ffff:a.b.c.d`. All other
-/// columns are seconds since 1970, or 0 for "never".
+/// `addr` is an IPv6 address, or an IPv4 address as `::ffff:a.b.c.d`.
+/// `recipient…` are hashes of recipients. All other columns are seconds since
+/// 1970, or 0 for "never".
 pub(in crate::store) const TABLE: &str = "
 CREATE TABLE known (
     addr BLOB PRIMARY KEY,
@@ -21,8 +22,31 @@ CREATE TABLE known (
     last_accepted INTEGER NOT NULL,
     demoted INTEGER NOT NULL,
     by_hand INTEGER NOT NULL,
-    delivered INTEGER NOT NULL
+    delivered INTEGER NOT NULL,
+    recipient INTEGER NOT NULL DEFAULT 0,
+    delivered2 INTEGER NOT NULL DEFAULT 0,
+    recipient2 INTEGER NOT NULL DEFAULT 0,
+    delivered3 INTEGER NOT NULL DEFAULT 0,
+    recipient3 INTEGER NOT NULL DEFAULT 0,
+    delivered4 INTEGER NOT NULL DEFAULT 0,
+    recipient4 INTEGER NOT NULL DEFAULT 0,
+    removed INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID";
+
+/// The columns that version 2 of the database added. The recipients of older
+/// deliveries are unknown, so these prove nothing.
+pub(in crate::store) const UPGRADE_1: &str = "
+ALTER TABLE known ADD COLUMN recipient INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE known ADD COLUMN delivered2 INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE known ADD COLUMN recipient2 INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE known ADD COLUMN delivered3 INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE known ADD COLUMN recipient3 INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE known ADD COLUMN delivered4 INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE known ADD COLUMN recipient4 INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE known ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;";
+
+/// The number of columns that [`UPGRADE_1`] adds.
+pub(in crate::store) const NEW_COLUMNS: usize = 8;
 
 pub(in crate::store) fn read(db: &Connection, source: Target) -> Result<Option<Record>> {
     let mut query = db.prepare_cached("SELECT * FROM known WHERE addr = ?1")?;
@@ -47,12 +71,18 @@ pub(in crate::store) fn write(db: &Connection, source: Target, record: Record) -
         recent: [recent1, recent2, recent3],
         earlier_day,
         last_accepted,
-        delivered,
+        deliveries,
         demoted,
         by_hand,
+        removed,
     } = record;
+    let [newest, second, third, fourth] = deliveries.to_stored();
+    let recipient = |delivery: Delivery| {
+        let hash = delivery.recipient.to_stored();
+        i64::try_from(hash).unwrap_or_default()
+    };
     let seconds = |time: UnixSeconds| i64::try_from(time.get()).unwrap_or(i64::MAX);
-    db.prepare_cached("REPLACE INTO known VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+    db.prepare_cached("REPLACE INTO known VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)")?
         .execute(params![
             key(source),
             seconds(recent1),
@@ -62,7 +92,15 @@ pub(in crate::store) fn write(db: &Connection, source: Target, record: Record) -
             seconds(last_accepted),
             seconds(demoted),
             seconds(by_hand),
-            seconds(delivered)
+            seconds(newest.at),
+            recipient(newest),
+            seconds(second.at),
+            recipient(second),
+            seconds(third.at),
+            recipient(third),
+            seconds(fourth.at),
+            recipient(fourth),
+            seconds(removed),
         ])?;
     Ok(())
 }
@@ -97,13 +135,21 @@ fn count(db: &Connection, query: &str) -> Result<usize> {
 
 fn row(row: &Row<'_>) -> rusqlite::Result<(Target, Record)> {
     let addr: IpAddr = from_full_key(row.get(0)?);
+    let delivery = |column: usize| -> rusqlite::Result<Delivery> {
+        Ok(Delivery {
+            at: time(row, column)?,
+            recipient: Recipient::from_stored(time(row, column + 1)?.get()),
+        })
+    };
+    let deliveries = [delivery(8)?, delivery(10)?, delivery(12)?, delivery(14)?];
     let record = Record {
         recent: [time(row, 1)?, time(row, 2)?, time(row, 3)?],
         earlier_day: time(row, 4)?,
         last_accepted: time(row, 5)?,
         demoted: time(row, 6)?,
         by_hand: time(row, 7)?,
-        delivered: time(row, 8)?,
+        deliveries: Deliveries::from_stored(deliveries),
+        removed: time(row, 16)?,
     };
     Ok((addr.into(), record))
 }

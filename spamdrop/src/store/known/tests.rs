@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use spamdrop_core::reputation::Recipient;
+
 use super::*;
 use crate::store::{FILE, VERB_WAIT};
 
@@ -41,6 +43,10 @@ fn join(all: &[Record]) -> Record {
     all.iter().copied().fold(Record::default(), Record::join)
 }
 
+fn delivered() -> Record {
+    Record::delivered(NOW, Recipient::of(Some(b"a@example.org")))
+}
+
 fn known(last: UnixSeconds) -> Record {
     let accepted = |ago| Record::accepted(last.minus(Duration::from_secs(ago)));
     join(&[0, 1, DAY].map(accepted))
@@ -63,11 +69,11 @@ fn records_are_joined_and_survive() {
         .into_iter()
         .collect();
     open(&path).unwrap().merge_known(&first, 9, NOW).unwrap();
-    let second = learned([(9, Record::accepted(NOW)), (7, Record::delivered(NOW))]);
+    let second = learned([(9, Record::accepted(NOW)), (7, delivered())]);
     open(&path).unwrap().merge_known(&second, 9, NOW).unwrap();
     let store = Store::open_existing(&path, VERB_WAIT).unwrap().unwrap();
     let expected = [
-        (source(7), Record::delivered(NOW)),
+        (source(7), delivered()),
         (source(9), known(before(DAY)).join(Record::accepted(NOW))),
         (v6, Record::accepted(NOW)),
     ];

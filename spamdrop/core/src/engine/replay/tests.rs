@@ -149,3 +149,46 @@ fn a_replay_searches_for_what_its_parser_understands() {
     let text = b"noise error,relay=";
     assert_eq!(replay.needles().find(text, 0), Some(6));
 }
+
+/// Zero-hour bots: each has a mail accepted and is listed a minute later.
+#[test]
+fn bots_that_had_a_mail_accepted_do_not_pause_blocking() {
+    for bots in [5, 200] {
+        let mut replay = replay();
+        let at = PRESENT - 86_400;
+        for n in 1..=20 {
+            replay.scan(acceptance(at, &format!("198.51.100.{n}")).as_bytes());
+        }
+        let bot = |n| format!("203.0.113.{n}");
+        for n in 1..=bots {
+            replay.scan(acceptance(at + 100, &bot(n)).as_bytes());
+        }
+        for n in 1..=bots {
+            let line = rejection(at + 160, &bot(n));
+            assert_eq!(replay.scan(line.as_bytes()), matched(&bot(n)), "{bots}");
+        }
+    }
+}
+
+/// Somebody sends bounces through a known sender's server by a forged address.
+#[test]
+fn backscatter_demotes_nobody() {
+    let mut replay = replay();
+    for ago in [172_800, 86_400, 86_390] {
+        replay.learn(acceptance(PRESENT - ago, "192.0.2.25").as_bytes());
+    }
+    for n in 0..9 {
+        let at = PRESENT - 3000 + 60 * n;
+        let bounce = unknown_recipient(at, "192.0.2.25");
+        let bounce = bounce.replace(&format!("from=<{at}>"), "from=<>");
+        replay.learn(bounce.as_bytes());
+    }
+    replay.end_log();
+    let learned = learned(replay.take_records());
+    let [(source, record)] = learned.as_slice() else {
+        panic!("{learned:?}");
+    };
+    assert_eq!(source, "192.0.2.25");
+    let now = crate::time::UnixSeconds::new(PRESENT);
+    assert!(record.standing(now).is_known());
+}

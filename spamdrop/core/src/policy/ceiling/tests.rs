@@ -72,6 +72,7 @@ fn a_long_silence_empties_the_minute() {
 fn with_known(sources: u32) -> Ceiling {
     let mut ceiling = Ceiling::new(6000);
     for n in 0..sources {
+        ceiling.know(v4(n), Since::Before, at(0));
         ceiling.accepted(v4(n), Duration::ZERO, at(0));
     }
     ceiling
@@ -81,10 +82,10 @@ fn with_known(sources: u32) -> Ceiling {
 fn share_trips_at_five_sources_and_a_fifth() {
     let mut ceiling = with_known(25);
     for n in 0..4 {
-        ceiling.refused(v4(n));
+        ceiling.refused(v4(n), at(1));
     }
     assert!(ceiling.admits(true, at(1)));
-    ceiling.refused(v4(4));
+    ceiling.refused(v4(4), at(1));
     assert!(!ceiling.admits(true, at(1)));
     assert_eq!(
         ceiling.trip(at(1)),
@@ -99,7 +100,7 @@ fn share_trips_at_five_sources_and_a_fifth() {
 fn share_needs_five_sources() {
     let mut ceiling = with_known(4);
     for n in 0..4 {
-        ceiling.refused(v4(n));
+        ceiling.refused(v4(n), at(1));
     }
     assert!(ceiling.admits(true, at(1)));
 }
@@ -108,16 +109,48 @@ fn share_needs_five_sources() {
 fn share_needs_a_fifth() {
     let mut ceiling = with_known(26);
     for n in 0..5 {
-        ceiling.refused(v4(n));
+        ceiling.refused(v4(n), at(1));
     }
     assert!(ceiling.admits(true, at(1)));
+}
+
+/// Each bot has a mail accepted before a blocklist lists it.
+#[test]
+fn bots_do_not_trip_the_share() {
+    for bots in [5, 50, 200] {
+        let mut ceiling = with_known(20);
+        for bot in 1000..1000 + bots {
+            ceiling.accepted(v4(bot), Duration::ZERO, at(1));
+        }
+        for bot in 1000..1000 + bots {
+            ceiling.refused(v4(bot), at(60));
+            assert!(ceiling.admits(true, at(60)), "{bots}");
+        }
+    }
+}
+
+#[test]
+fn a_reset_ends_both_trips() {
+    let mut ceiling = with_known(5);
+    for n in 0..5 {
+        ceiling.refused(v4(n), at(1));
+    }
+    assert!(ceiling.trip(at(1)).is_some());
+    ceiling.reset();
+    assert!(!ceiling.is_tripped() && ceiling.trip(at(1)).is_none());
+    let mut ceiling = Ceiling::new(1);
+    ceiling.admits(true, at(0));
+    assert!(!ceiling.admits(true, at(0)));
+    ceiling.reset();
+    assert!(ceiling.admits(true, at(0)));
+    assert!(!ceiling.admits(true, at(0)));
 }
 
 #[test]
 fn share_recovers_under_half_of_the_bar() {
     let mut ceiling = with_known(100);
     for n in 0..20 {
-        ceiling.refused(v4(n));
+        ceiling.refused(v4(n), at(1));
     }
     assert!(ceiling.trip(at(1)).is_some());
     for n in 0..10 {
@@ -127,7 +160,7 @@ fn share_recovers_under_half_of_the_bar() {
     ceiling.accepted(v4(10), Duration::ZERO, at(3));
     assert!(ceiling.trip(at(3)).is_none());
     // After recovery, the full limit applies again.
-    ceiling.refused(v4(10));
+    ceiling.refused(v4(10), at(4));
     assert!(ceiling.trip(at(4)).is_none());
 }
 
@@ -135,7 +168,7 @@ fn share_recovers_under_half_of_the_bar() {
 fn share_recovers_when_the_refused_are_forgotten() {
     let mut ceiling = with_known(10);
     for n in 0..10 {
-        ceiling.refused(v4(n));
+        ceiling.refused(v4(n), at(1));
     }
     assert!(ceiling.trip(at(23 * 3600)).is_some());
     assert!(ceiling.trip(at(24 * 3600 + 60)).is_none());
@@ -157,6 +190,6 @@ fn trip_reads_as_a_sentence() {
     };
     assert_eq!(
         share.to_string(),
-        "5 of the 25 sources whose mail was accepted in the last 24 h are refused now"
+        "5 of the 25 known senders of the last 24 h are refused now"
     );
 }

@@ -51,7 +51,7 @@ impl Log {
     fn replay(&self) -> Outcome {
         let mut parser = Parser::new(ParserSettings::default());
         let protected = Protected::default();
-        let mut policy = policy();
+        let mut policy = knowing((0..SENDERS).map(|n| sender(n).to_string()));
         let mut outcome = Outcome::default();
         let mut tripped = false;
         for line in self.text.lines() {

@@ -16,7 +16,8 @@ fn unix(seconds: u64) -> UnixSeconds {
 #[derive(Clone, Copy, Debug)]
 enum Fact {
     Accepted(u64),
-    Delivered(u64),
+    /// The recipient is a small number.
+    Delivered(u64, u8),
     Demoted(u64),
 }
 
@@ -29,10 +30,13 @@ fn by_the_book(facts: &[Fact], now: u64) -> bool {
     });
     let demoted = demoted.max().unwrap_or(0);
     let counts = |at: &u64| *at > demoted && now <= *at + 36 * DAY;
-    if facts
-        .iter()
-        .any(|fact| matches!(fact, Fact::Delivered(at) if counts(at)))
-    {
+    let delivered = || {
+        facts.iter().filter_map(|fact| match fact {
+            Fact::Delivered(at, recipient) if counts(at) => Some((at / DAY, recipient)),
+            _ => None,
+        })
+    };
+    if delivered().any(|(day, to)| delivered().any(|other| other.0 != day && other.1 != to)) {
         return true;
     }
     let mut counting: Vec<u64> = facts
@@ -50,10 +54,14 @@ fn by_the_book(facts: &[Fact], now: u64) -> bool {
     counting.len() >= 3 && days.len() >= 2
 }
 
+fn recipient(number: u8) -> Recipient {
+    Recipient::of(Some(&[number]))
+}
+
 fn record(fact: &Fact) -> Record {
     match *fact {
         Fact::Accepted(at) => Record::accepted(unix(at)),
-        Fact::Delivered(at) => Record::delivered(unix(at)),
+        Fact::Delivered(at, to) => Record::delivered(unix(at), recipient(to)),
         Fact::Demoted(at) => Record::demoted(unix(at)),
     }
 }
@@ -76,7 +84,7 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
     let fact = prop_oneof![
         6 => stamp().prop_map(Fact::Accepted),
         1 => stamp().prop_map(Fact::Demoted),
-        1 => stamp().prop_map(Fact::Delivered),
+        4 => (stamp(), 0..4u8).prop_map(|(at, to)| Fact::Delivered(at, to)),
     ];
     prop_oneof![
         prop::collection::vec(fact.clone(), 0..6),
@@ -169,28 +177,28 @@ fn a_demoted_source_begins_anew() {
 }
 
 #[test]
-fn a_delivery_makes_known_for_36_days_until_demoted() {
-    let record = Record::delivered(unix(MIDNIGHT));
+fn deliveries_on_two_days_make_known_for_36_days_until_demoted() {
+    let delivered = |day: u64, to| Record::delivered(unix(MIDNIGHT + day * DAY), recipient(to));
+    let first = delivered(0, 1);
+    assert_eq!(first.standing(unix(MIDNIGHT)), SenderStanding::Unproven);
+    assert_eq!((first.known_until(), first.is_good()), (NEVER, true));
+    let record = first.join(delivered(1, 2));
     let last = MIDNIGHT + 36 * DAY;
     assert_eq!(record.standing(unix(last)), SenderStanding::Known);
-    assert_eq!(record.standing(unix(last + 1)), SenderStanding::Void);
+    assert_eq!(record.standing(unix(last + 1)), SenderStanding::Unproven);
+    assert_eq!(record.standing(unix(last + DAY + 1)), SenderStanding::Void);
     assert_eq!(record.known_until(), unix(last));
-    assert_eq!(record.last(), unix(MIDNIGHT));
-    let later = known(&[0, 1, 1]).join(record);
-    assert_eq!(later.known_until(), unix(last));
-    let demoted = record.join(Record::demoted(unix(MIDNIGHT)));
-    assert_eq!(demoted.standing(unix(MIDNIGHT)), SenderStanding::Demoted);
+    assert_eq!(record.last(), unix(MIDNIGHT + DAY));
+    let demoted = record.join(Record::demoted(unix(MIDNIGHT + DAY)));
+    assert_eq!(demoted.standing(unix(last)), SenderStanding::Demoted);
     assert_eq!((demoted.known_until(), demoted.is_good()), (NEVER, false));
-    assert_eq!(demoted.last_delivered(), unix(MIDNIGHT));
-    // An old log restores the delivery, but not the standing.
+    assert_eq!(demoted.last_delivered(), unix(MIDNIGHT + DAY));
+    // An old log restores the deliveries, but not the standing.
     assert!(demoted.is_of_interest());
-    let again = demoted.join(Record::delivered(unix(MIDNIGHT + 1)));
-    assert_eq!(again.standing(unix(MIDNIGHT + 1)), SenderStanding::Known);
-    let removed = again.removed(unix(MIDNIGHT + 1));
-    assert_eq!(
-        removed.standing(unix(MIDNIGHT + 1)),
-        SenderStanding::Demoted
-    );
+    let again = demoted.join(delivered(2, 1)).join(delivered(3, 2));
+    assert_eq!(again.standing(unix(last)), SenderStanding::Known);
+    let removed = again.removed(unix(MIDNIGHT + DAY));
+    assert_eq!(removed.standing(unix(last)), SenderStanding::Demoted);
 }
 
 #[test]
@@ -210,7 +218,13 @@ fn a_hand_adds_and_removes_within_one_second() {
         added.removed(unix(now)).standing(unix(now)),
         SenderStanding::Demoted
     );
-    // A demotion overrides an addition by hand.
+    // Only a hand removes what a hand has added.
     let listed = added.join(Record::demoted(unix(now + 2)));
-    assert_eq!(listed.standing(unix(now + 2)), SenderStanding::Demoted);
+    assert_eq!(listed.standing(unix(now + 2)), SenderStanding::ByHand);
+    let removed = listed.removed(unix(now + 1));
+    assert_eq!(removed.standing(unix(now + 2)), SenderStanding::Demoted);
+    assert_eq!(
+        removed.join(added).standing(unix(now + 2)),
+        SenderStanding::Demoted
+    );
 }

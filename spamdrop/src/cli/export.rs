@@ -1,0 +1,20 @@
+//! `export` on the command line.
+
+use clap::{Args, ValueEnum};
+
+/// Flags of `export`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Export {
+    /// Output format
+    #[arg(long, default_value = "lines")]
+    pub format: ExportFormat,
+}
+
+/// The forms of `export`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// ADDRESS SECONDS, then how packets extend the block
+    Lines,
+    /// The lines of /proc/net/xt_recent/NAME
+    Recent,
+}

@@ -1,0 +1,42 @@
+//! The consequences of the tests of the zones.
+
+use spamdrop_core::dnsbl::named_zone::ZoneNames;
+use spamdrop_core::dnsbl::zone::Distrust;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::daemon::watch::WatchMessage;
+use crate::dnsbl::Lookups;
+
+/// Follows which zones are trusted, and tells the watch task.
+pub(super) struct ZoneTrust {
+    watch: UnboundedSender<WatchMessage>,
+    /// What the last tests showed.
+    distrusts: Vec<Option<Distrust>>,
+    /// What the watch task was told.
+    told: ZoneNames,
+}
+
+impl ZoneTrust {
+    pub fn new(watch: UnboundedSender<WatchMessage>) -> Self {
+        Self {
+            watch,
+            distrusts: Vec::new(),
+            told: ZoneNames::default(),
+        }
+    }
+
+    /// Takes the results of the tests. Returns whether other zones are trusted
+    /// than before, so that verdicts by them do not hold any more.
+    pub fn update(&mut self, lookups: &Lookups, distrusts: Vec<Option<Distrust>>) -> bool {
+        let is_broken = |distrust: &Option<Distrust>| *distrust == Some(Distrust::Broken);
+        let broken: Vec<bool> = distrusts.iter().map(is_broken).collect();
+        let zones = ZoneNames::new(lookups.rules(), &broken);
+        if zones != self.told {
+            let _ = self.watch.send(WatchMessage::Zones(zones.clone()));
+            self.told = zones;
+        }
+        let has_changed = distrusts != self.distrusts;
+        self.distrusts = distrusts;
+        has_changed
+    }
+}
