@@ -110,7 +110,7 @@ fn a_line_a_wave_and_sums() {
     assert!(lines[0].starts_with("START "), "{text}");
     let cells: Vec<&str> = lines[2].split_whitespace().skip(2).collect();
     let expected = [
-        "20s", "30/40", "50", "80%", "1/2/37", "0", "0", "0", "0", "0", "7s", "on",
+        "20s", "30/40", "50", "80%", "1/2/37", "0", "0", "0", "0", "7s", "on",
     ];
     assert_eq!(cells, expected);
     assert!(lines[1].ends_with("observe"), "{text}");
