@@ -190,7 +190,7 @@ fn known_senders_pass_a_gate_that_was_just_switched_on() {
     })
     .unwrap();
     // The gate refuses strangers from its next update on. The first stranger
-    // may still pass, because its class may be due for a starvation admit.
+    // may still pass, because none of its class has passed for ten seconds.
     let start = Instant::now();
     until_strangers_wait(&site);
     assert!(start.elapsed() < 2 * SOON, "{:?}", start.elapsed());

@@ -294,7 +294,10 @@ fn the_address_of_a_proxy_is_never_blocked_and_is_named() {
         Ok((!is_dropped(&site, ZOMBIE)).then_some(()))
     })
     .unwrap();
-    assert!(site.status(&[]).unwrap().contains(&text));
+    until("status to name the proxy", SEEN, || {
+        Ok(site.status(&[])?.contains(&text).then_some(()))
+    })
+    .unwrap();
     assert!(site.spamdrop(&["allow", "list"]).unwrap().contains(ZOMBIE));
     // A reload does not forget it.
     daemon.signal(Signal::SIGHUP).unwrap();
