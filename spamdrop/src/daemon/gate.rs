@@ -307,7 +307,8 @@ impl GateTask {
         self.peak = Some(self.peak.unwrap_or(seen).max(seen));
         self.limit = gate.limits[CLASSES - 1];
         self.maps.set(gate)?;
-        self.admit_waiting(now)
+        self.admit_waiting(now);
+        Ok(())
     }
 
     /// The configured mode, but the gate only observes until the filter has the

@@ -62,6 +62,12 @@ impl ZoneState {
                 "{zone} lists {TEST_UNLISTED}, so it lists every address; remove it"
             ));
         }
+        // Half of a test does not show that the zone works.
+        if is_unanswered(unlisted) {
+            return Self::Untested(format!(
+                "{zone} could not be queried: no answer about {TEST_UNLISTED}"
+            ));
+        }
         match &listed.said {
             Said::Nothing(Trouble::Complaint(text)) => Self::Broken(format!(
                 "{zone} complains: {text}; is it still a blocklist?"
@@ -146,8 +152,9 @@ impl ZoneTests {
             return;
         };
         let is_silent = is_unanswered(listed) && is_unanswered(unlisted);
+        let is_whole = !is_unanswered(listed) && !is_unanswered(unlisted);
         // A name server that is silent does not mend a zone.
-        if !is_silent || state.distrust() != Some(Distrust::Broken) {
+        if is_whole || state.distrust() != Some(Distrust::Broken) {
             *state = ZoneState::of(rule, listed, unlisted);
         }
         if is_silent {
@@ -306,6 +313,15 @@ mod tests {
         tests.record(1, &failed(), now);
         let expected = [Some(Distrust::Untested), Some(Distrust::Broken)];
         assert_eq!(tests.distrusts(), expected);
+        // Nor does half of a test.
+        for half in [
+            [reply(&[YES]), Reply::failed(Failure::TimedOut)],
+            [Reply::failed(Failure::TimedOut), reply(&[])],
+        ] {
+            tests.record(0, &half, now);
+            tests.record(1, &half, now);
+            assert_eq!(tests.distrusts(), expected);
+        }
         tests.record(1, &[reply(&[YES]), reply(&[])], now);
         assert_eq!(tests.distrusts()[1], None);
     }

@@ -312,9 +312,9 @@ impl Engine {
         &self.near_misses
     }
 
-    /// Starts with another log. The connections, recent senders and unknown
-    /// recipients of the last log are forgotten, because they are unrelated.
-    /// Records and counts are kept.
+    /// Starts with another log. The sessions and unknown recipients of the last
+    /// log are forgotten, because they are unrelated. Records, contacts and
+    /// counts are kept.
     pub fn start_log(&mut self) {
         self.parser.start_log();
         self.policy.start_log();

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use spamdrop_common::gate::CLASSES;
+use spamdrop_common::gate::{CLASSES, source_key};
 use spamdrop_common::time::MonotonicNs;
 
 use super::Occupancy;
@@ -19,12 +19,14 @@ const PAUSE: Duration = Duration::from_millis(750);
 /// A kernel doubles its pauses. If a SYN is later than that by this time, its
 /// sender has given up.
 const LATE: Duration = Duration::from_secs(2);
+/// The longest pause of a common system, which is Linux.
+const LONGEST_PAUSE: Duration = Duration::from_secs(64);
 /// How long a first SYN is remembered, at least. Windows repeats it after 3 s.
 const REMEMBERED: Duration = Duration::from_secs(4);
 /// Maximum number of first SYNs in each of two generations. In a flood of more,
 /// they are forgotten earlier.
 const MAX_FIRST: usize = 1 << 15;
-/// Maximum number of SYNs that were repeated.
+/// Maximum number of strangers that have repeated their SYN.
 const MAX_WAITING: usize = 1 << 14;
 /// Number of waiting strangers from which only the slow rate applies.
 const MANY: usize = 16;
@@ -70,15 +72,34 @@ pub struct WaitingStrangers {
     older: HashMap<RefusedSyn, MonotonicNs>,
     /// When `first` began.
     begun: MonotonicNs,
-    waiting: HashMap<RefusedSyn, Wait>,
+    /// Those that have repeated a SYN. A stranger with many connections waits
+    /// once, so that it does not displace others.
+    waiting: HashMap<Stranger, Wait>,
     next_fast: MonotonicNs,
     next_slow: [MonotonicNs; CLASSES],
     /// Since when no connection has waited to be accepted.
     accepted_since: Option<MonotonicNs>,
 }
 
+/// An IPv4 address or an IPv6 /64.
+type Stranger = [u8; 8];
+
+fn stranger(source: IpAddr) -> Stranger {
+    match source {
+        IpAddr::V4(addr) => source_key(false, whole(&addr.octets())),
+        IpAddr::V6(addr) => source_key(true, addr.octets()),
+    }
+}
+
+fn whole(bytes: &[u8; 4]) -> [u8; 16] {
+    let [a, b, c, d] = *bytes;
+    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Wait {
+    /// The SYN that it repeats.
+    syn: RefusedSyn,
     first: MonotonicNs,
     last: MonotonicNs,
     class: usize,
@@ -89,7 +110,7 @@ struct Wait {
 impl Wait {
     /// When the next repetition is overdue.
     fn overdue(&self) -> MonotonicNs {
-        let pause = self.last.elapsed_since(self.first);
+        let pause = self.last.elapsed_since(self.first).min(LONGEST_PAUSE);
         self.last.plus(pause).plus(LATE)
     }
 }
@@ -97,28 +118,35 @@ impl Wait {
 impl WaitingStrangers {
     /// Records a refused SYN. Returns how long the stranger has waited.
     pub fn refused(&mut self, syn: RefusedSyn, class: usize, now: MonotonicNs) -> Duration {
+        let key = stranger(syn.source);
+        if let Some(wait) = self.waiting.get_mut(&key).filter(|wait| wait.syn == syn) {
+            (wait.last, wait.class, wait.is_promised) = (now, class % CLASSES, false);
+            return now.elapsed_since(wait.first);
+        }
         let known = self.first.get(&syn).or_else(|| self.older.get(&syn));
-        let wait = match (self.waiting.get(&syn), known) {
-            (Some(wait), _) => wait.first,
-            (None, Some(first)) if now.elapsed_since(*first) < PAUSE => return Duration::ZERO,
-            (None, Some(first)) => *first,
-            (None, None) => {
-                self.remember(syn, now);
-                return Duration::ZERO;
-            }
+        let is_recent = |first: &&MonotonicNs| now.elapsed_since(**first) <= LONGEST_PAUSE;
+        let Some(&first) = known.filter(is_recent) else {
+            self.remember(syn, now);
+            return Duration::ZERO;
         };
-        if self.waiting.len() < MAX_WAITING || self.waiting.contains_key(&syn) {
+        let waited = now.elapsed_since(first);
+        if waited < PAUSE {
+            return Duration::ZERO;
+        }
+        let is_waiting = self.waiting.contains_key(&key);
+        if self.waiting.len() < MAX_WAITING && !is_waiting {
             self.first.remove(&syn);
             self.older.remove(&syn);
-            let repeated = Wait {
-                first: wait,
+            let wait = Wait {
+                syn,
+                first,
                 last: now,
                 class: class % CLASSES,
                 is_promised: false,
             };
-            self.waiting.insert(syn, repeated);
+            self.waiting.insert(key, wait);
         }
-        now.elapsed_since(wait)
+        waited
     }
 
     fn remember(&mut self, syn: RefusedSyn, now: MonotonicNs) {
@@ -174,11 +202,11 @@ impl WaitingStrangers {
     /// Promises the next SYN of the stranger that has waited longest.
     fn promise(&mut self, is_meant: impl Fn(&Wait) -> bool) -> Option<AdmitNext> {
         let open = |wait: &Wait| !wait.is_promised && is_meant(wait);
-        let waiting = self.waiting.iter_mut().filter(|(_, wait)| open(wait));
-        let (syn, wait) = waiting.min_by_key(|(_, wait)| wait.first)?;
+        let waiting = self.waiting.values_mut().filter(|wait| open(wait));
+        let wait = waiting.min_by_key(|wait| wait.first)?;
         wait.is_promised = true;
         Some(AdmitNext {
-            source: syn.source,
+            source: wait.syn.source,
             until: wait.overdue(),
         })
     }

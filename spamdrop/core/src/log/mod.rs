@@ -173,11 +173,11 @@ impl Parser {
         outer: Option<Stamp<'line>>,
         now: SystemTime,
     ) -> Parsed<'line> {
-        let mut header = Header::split(line);
+        let (mut line, mut header) = (line, Header::split(line));
         if header.stamp.is_none()
             && let Some(rest) = wrapper::strip_name(line)
         {
-            header = Header::split(rest);
+            (line, header) = (rest, Header::split(rest));
         }
         let header = header.within(outer);
         let parsed = self.headed(line, &header, now);

@@ -17,8 +17,8 @@
 //! and a line with two is not taken. Symbols are parsed up to the first whose
 //! options are not in Rspamd's form: a brace in an option, from a rule of the
 //! administrator, hides the symbols after it. An option that the sender chooses
-//! could still contain a whole forged symbol, so a line whose symbols score more
-//! than its total, the first of the two numbers, is not taken.
+//! could still contain a whole forged symbol, so a line whose bad scores are
+//! far above its total, the first of the two numbers, is not taken.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -36,8 +36,9 @@ static WRITTEN: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// The scores are rounded, each to a hundredth.
-const TOLERANCE: f64 = 0.5;
+/// By how much the bad scores of a rejected message may exceed its total,
+/// because it has good signs as well.
+const MAX_GOOD: f64 = 3.0;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     programs: &["rspamd"],
@@ -75,7 +76,7 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     let listing = scores
         .listing
         .ok_or("no blocklist scored for its address")?;
-    if number(total).is_none_or(|total| scores.all > total + TOLERANCE) {
+    if number(total).is_none_or(|total| scores.bad > total + MAX_GOOD) {
         return Err("its symbols score more than its total, so one may be forged");
     }
     if number(required).is_none_or(|required| scores.listings < required) {
@@ -99,8 +100,9 @@ struct Scores<'line> {
     listing: Option<&'line [u8]>,
     /// The sum of the scores of all such symbols.
     listings: f64,
-    /// The sum of all scores.
-    all: f64,
+    /// The sum of all scores above 0. A forged symbol cannot hide behind a
+    /// forged good one.
+    bad: f64,
 }
 
 impl<'line> Scores<'line> {
@@ -112,7 +114,7 @@ impl<'line> Scores<'line> {
             let part = |group| found.get(group).map_or(&b""[..], |part| part.as_bytes());
             let [whole, score, options] = [0, 2, 3].map(part);
             let score = number(score).unwrap_or_default();
-            scores.all += score;
+            scores.bad += score.max(0.0);
             if score > 0.0 && names(options, addr) {
                 let listing = whole.strip_suffix(b",").unwrap_or(whole);
                 scores.listing.get_or_insert(listing);

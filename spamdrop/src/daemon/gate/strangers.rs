@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 
-use anyhow::Result;
 use spamdrop_common::gate::LookupRequest;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::dnsbl::rate_limit::Urgency;
@@ -57,17 +56,15 @@ impl GateTask {
         }
     }
 
-    /// Admits the next SYNs of those that have waited longest.
-    ///
-    /// # Errors
-    ///
-    /// A map operation fails.
-    pub(super) fn admit_waiting(&mut self, now: MonotonicNs) -> Result<()> {
+    /// Admits the next SYNs of those that have waited longest. An error is only
+    /// logged: the stranger then waits for its turn like others.
+    pub(super) fn admit_waiting(&mut self, now: MonotonicNs) {
         let slots = self.controller.slots();
         for admit in self.strangers.admit(self.seen, slots, now) {
-            self.maps.admit_next(admit.source, admit.until)?;
+            if let Err(error) = self.maps.admit_next(admit.source, admit.until) {
+                log::debug!("{error:#}");
+            }
         }
-        Ok(())
     }
 
     /// Removes promises that are no longer needed. An error is only logged: a

@@ -37,7 +37,7 @@ impl GateTask {
         self.health.set(Subject::BrokenZones, broken);
         self.health.set(Subject::UntestedZones, untested);
         self.health.set(Subject::NameServers, silence);
-        if self.zone_trust.update(&self.lookups, distrusts) {
+        if self.zone_trust.update(&self.lookups, &distrusts) {
             // A zone that is not trusted any more may have listed them.
             self.lookups.forget();
             self.has_old_verdicts = true;

@@ -10,8 +10,8 @@ use crate::dnsbl::Lookups;
 /// Follows which zones are trusted, and tells the watch task.
 pub(super) struct ZoneTrust {
     watch: UnboundedSender<WatchMessage>,
-    /// What the last tests showed.
-    distrusts: Vec<Option<Distrust>>,
+    /// Whether each zone was broken at the last call.
+    broken: Vec<bool>,
     /// What the watch task was told.
     told: ZoneNames,
 }
@@ -20,14 +20,15 @@ impl ZoneTrust {
     pub fn new(watch: UnboundedSender<WatchMessage>) -> Self {
         Self {
             watch,
-            distrusts: Vec::new(),
+            broken: Vec::new(),
             told: ZoneNames::default(),
         }
     }
 
-    /// Takes the results of the tests. Returns whether other zones are trusted
-    /// than before, so that verdicts by them do not hold any more.
-    pub fn update(&mut self, lookups: &Lookups, distrusts: Vec<Option<Distrust>>) -> bool {
+    /// Takes the results of the tests. Returns whether other zones are broken
+    /// than before, so that verdicts by them do not hold any more. Those by an
+    /// untested zone hold until they expire.
+    pub fn update(&mut self, lookups: &Lookups, distrusts: &[Option<Distrust>]) -> bool {
         let is_broken = |distrust: &Option<Distrust>| *distrust == Some(Distrust::Broken);
         let broken: Vec<bool> = distrusts.iter().map(is_broken).collect();
         let zones = ZoneNames::new(lookups.rules(), &broken);
@@ -35,8 +36,8 @@ impl ZoneTrust {
             let _ = self.watch.send(WatchMessage::Zones(zones.clone()));
             self.told = zones;
         }
-        let has_changed = distrusts != self.distrusts;
-        self.distrusts = distrusts;
+        let has_changed = broken != self.broken;
+        self.broken = broken;
         has_changed
     }
 }

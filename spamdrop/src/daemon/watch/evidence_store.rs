@@ -33,6 +33,8 @@ pub(super) struct EvidenceStore {
     health: Health,
     reading: Option<Receiver<Result<Memory>>>,
     writing: Option<Receiver<Result<(), (Evidence, Error)>>>,
+    /// Whether `writing` has records of senders, not only contacts.
+    has_records: bool,
     last_write: Instant,
 }
 
@@ -46,6 +48,7 @@ impl EvidenceStore {
             health,
             reading: None,
             writing: None,
+            has_records: false,
             last_write: clock::instant(),
         };
         store.begin_read();
@@ -73,8 +76,8 @@ impl EvidenceStore {
     }
 
     /// Takes the results of the disk thread. Begins a write if there is new
-    /// evidence and the last write is not recent. Returns whether evidence was
-    /// written.
+    /// evidence and the last write is not recent. Returns whether records of
+    /// senders were written.
     pub fn poll(&mut self, engine: &mut Engine) -> bool {
         if let Some(senders) = take_finished(&mut self.reading) {
             self.remember_senders(senders, engine);
@@ -83,6 +86,7 @@ impl EvidenceStore {
         let is_due = self.last_write.elapsed() >= WRITE_PERIOD;
         if self.writing.is_none() && is_due && engine.has_evidence() {
             self.last_write = clock::instant();
+            self.has_records = engine.has_records();
             self.writing = Some(self.begin_write(engine));
         }
         is_written
@@ -93,7 +97,7 @@ impl EvidenceStore {
             None => return false,
             Some(Some(Ok(()))) => {
                 self.health.clear(Subject::Reputation);
-                return true;
+                return self.has_records;
             }
             Some(Some(Err((evidence, error)))) => {
                 give_back(engine, evidence);

@@ -187,3 +187,51 @@ fn a_flood_is_remembered_only_in_part() {
     }
     assert_eq!(strangers.waiting.len(), MAX_WAITING);
 }
+
+/// Neither does a /64 with many hosts.
+#[test]
+fn a_stranger_with_many_connections_waits_once() {
+    let mut strangers = WaitingStrangers::default();
+    let of_host = |port: u16| RefusedSyn {
+        source_port: port,
+        ..syn(1)
+    };
+    let of_net = |host: u16| RefusedSyn {
+        source: [0x2001, 0xdb8, 0, 1, 0, 0, 0, host].into(),
+        ..syn(1)
+    };
+    for ms in [0, 1_000, 3_000] {
+        for number in 0..100 {
+            strangers.refused(of_host(number), 0, at(ms));
+            strangers.refused(of_net(number), 0, at(ms));
+        }
+        strangers.refused(syn(2), 0, at(ms + 100));
+    }
+    assert_eq!(strangers.waiting.len(), 3);
+    let mut passed = Vec::new();
+    for ms in [3_200, 3_700, 4_200] {
+        passed.extend(admitted(&mut strangers, open(30), ms));
+    }
+    passed.sort_unstable();
+    assert_eq!(passed, [0, 1, 2]);
+}
+
+/// A sender of forged SYNs could repeat one after an hour.
+#[test]
+fn a_promise_ends_soon() {
+    let mut strangers = waiting(1..2, 0, &[0, 3_600_000]);
+    let admits = strangers.admit(open(30), SLOTS, at(3_600_100));
+    assert_eq!(admits.len(), 0, "the first SYN was forgotten");
+    strangers.refused(syn(1), 0, at(3_601_001));
+    for seconds in 1..100 {
+        strangers.refused(syn(1), 0, at(3_601_001 + seconds * 60_000));
+    }
+    let now = at(3_601_002 + 99 * 60_000);
+    let admits = strangers.admit(open(30), SLOTS, now);
+    let latest = now.plus(LONGEST_PAUSE + LATE);
+    assert!(
+        admits.iter().all(|admit| admit.until <= latest),
+        "{admits:?}"
+    );
+    assert_eq!(admits.len(), 1);
+}
