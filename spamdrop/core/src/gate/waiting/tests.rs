@@ -208,6 +208,9 @@ fn a_stranger_with_many_connections_waits_once() {
         strangers.refused(syn(2), 0, at(ms + 100));
     }
     assert_eq!(strangers.waiting.len(), 3);
+    // Its later connections do not restart its wait.
+    let waited = strangers.clone().refused(of_host(0), 0, at(7_000));
+    assert_eq!(waited, Duration::from_secs(7));
     let mut passed = Vec::new();
     for ms in [3_200, 3_700, 4_200] {
         passed.extend(admitted(&mut strangers, open(30), ms));
