@@ -25,8 +25,8 @@ pub struct Event<'line> {
     pub envelope: Envelope<'line>,
 }
 
-/// What a line says about a message besides its peer. A client chooses all of
-/// it, so it only serves to tell messages apart.
+/// The fields of a line that describe a message. A client chooses all of them,
+/// so they only serve to tell messages apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Envelope<'line> {
     /// The sender; empty for a bounce; `None` if the line does not tell it.

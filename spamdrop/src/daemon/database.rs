@@ -10,14 +10,14 @@ use spamdrop_core::wave::Snapshot;
 use crate::clock;
 use crate::store::{DAEMON_WAIT, Store};
 
-/// What the engine remembers across a restart.
+/// The senders and contacts that the engine remembers across a restart.
 #[derive(Default)]
 pub(super) struct Memory {
     pub senders: Vec<(Target, Record)>,
     pub contacts: StoredContacts,
 }
 
-/// What the engine has learned.
+/// The evidence that the engine has learned.
 pub(super) struct Evidence {
     pub records: Records,
     pub contacts: StoredContacts,

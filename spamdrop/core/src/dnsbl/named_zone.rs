@@ -41,7 +41,7 @@ impl ZoneId {
     }
 }
 
-/// What a text says of the zones of the mail server.
+/// The zone of the mail server that a text names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named {
     /// The zone.

@@ -28,7 +28,7 @@ enum Fact {
     Delivered(&'static str),
 }
 
-/// What happens to one of some addresses, and when.
+/// A fact about one of some addresses, and its time.
 #[derive(Clone, Copy, Debug)]
 struct Happening {
     at: u64,

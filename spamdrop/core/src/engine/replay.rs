@@ -43,7 +43,7 @@ pub struct Replay {
     present: SystemTime,
     ttl: Duration,
     blocked_until: HashMap<Target, Duration>,
-    /// What the log says of senders, for the ceiling.
+    /// The records of the log's senders, for the ceiling.
     senders: Records,
     /// The first stamp of the log.
     start: Option<SystemTime>,

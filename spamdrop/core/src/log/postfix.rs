@@ -49,7 +49,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     tells_acceptances: true,
 };
 
-/// What precedes the zone.
+/// The words before the zone.
 const BLOCKED_USING: &[u8] = b" blocked using ";
 /// The text of a rejection whose blocklist refused the query.
 const REFUSED_QUERY: &[u8] = b"the blocklist answered 127.255.255.0/24";

@@ -1,4 +1,4 @@
-//! What container engines and syslog daemons put around a whole line.
+//! The wrappers that container engines and syslog daemons put around a line.
 //!
 //! A wrapper is recognised only by text before everything that a sender can
 //! write. What a sender writes inside JSON stays data: it is escaped there, and

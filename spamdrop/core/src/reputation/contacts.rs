@@ -49,7 +49,7 @@ impl Network {
     }
 }
 
-/// What is stored of the contacts.
+/// The contacts as they are stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredContacts {
     /// Since when the log has been read without a hole; 0: never.
@@ -68,7 +68,7 @@ pub struct Contacts {
     since: UnixSeconds,
     /// The newest line.
     until: UnixSeconds,
-    /// What has changed since the last [`Contacts::take_changes`].
+    /// The changes since the last [`Contacts::take_changes`].
     changed: HashMap<Network, UnixSeconds>,
 }
 

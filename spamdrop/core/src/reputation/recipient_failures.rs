@@ -48,7 +48,7 @@ pub(super) struct RecipientFailures {
     hasher: RandomState,
 }
 
-/// What the failures of one message have in common.
+/// The fields that the failures of one message share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Message {
     Connection(IpAddr, u16),

@@ -12,7 +12,7 @@ pub(super) struct ZoneTrust {
     watch: UnboundedSender<WatchMessage>,
     /// Whether each zone was broken at the last call.
     broken: Vec<bool>,
-    /// What the watch task was told.
+    /// The zones that the watch task was told last.
     told: ZoneNames,
 }
 

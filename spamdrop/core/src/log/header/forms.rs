@@ -1,4 +1,4 @@
-//! What stands between a line's stamp and its message: one small parser for
+//! The forms of the part between a line's stamp and its message: a parser for
 //! each syslog daemon's form.
 //!
 //! The first form that fits is taken, so the order matters. No form skips text
