@@ -4,10 +4,12 @@
 //! `SPAMDROP_FULL=1` sends the floods at the rates of the field.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
-use std::thread::{self, scope};
+use std::net::{IpAddr, Ipv4Addr};
+use std::thread::scope;
 use std::time::Duration;
 
+use anyhow::Result;
+use serde_json::Value;
 use spamdrop_lab::forger::{Forger, Syn};
 use spamdrop_lab::strangers::{Pace, banners, seconds};
 use spamdrop_lab::wait::until;
@@ -22,8 +24,6 @@ const PACE: Pace = Pace {
     apart: Duration::from_millis(250),
     patience: Duration::from_secs(33),
 };
-/// Time from the start of an attack to the first stranger.
-const HEAD_START: Duration = Duration::from_secs(1);
 /// No kernel repeats a SYN sooner, so a sender that got its banner by then did
 /// not wait at the gate.
 const AT_ONCE: Duration = Duration::from_millis(900);
@@ -51,6 +51,13 @@ impl Attack {
             hoarders: 0,
             within: Duration::from_secs(5),
         }
+    }
+
+    /// The number of SYNs before the first stranger: a second of a flood, the
+    /// whole burst, and the connections that are held.
+    fn head_start(&self, held: usize) -> u64 {
+        let flood = self.flood.map_or(0, |flood| flood.per_second);
+        u64::from(flood.min(10_000) + self.burst) + held as u64
     }
 
     fn flood(name: &'static str, per_second: u32, change: fn(&mut FloodSpec)) -> Self {
@@ -144,28 +151,33 @@ fn outcome(attack: &Attack) -> Outcome {
     let site = Site::new(SPAMDROP.as_ref(), |_| {}).unwrap();
     site.configure(&format!("admit = \"on\"\nslots = {SLOTS}"))
         .unwrap();
-    let known: Vec<IpAddr> = (0..KNOWN).map(|number| known(number).into()).collect();
-    for sender in &known {
+    for sender in (0..KNOWN).flat_map(|number| [known(number), Forger::address(number)]) {
         site.spamdrop(&["known", "add", &sender.to_string()])
-            .unwrap();
-        let forged = Forger::address(u32::try_from(known_number(sender)).unwrap());
-        site.spamdrop(&["known", "add", &forged.to_string()])
             .unwrap();
     }
     let _daemon = site.run_logging("info", &[]).unwrap();
-    let senders = u64::from(2 * KNOWN);
     until("the filter to have the known senders", READY_WITHIN, || {
-        let status: serde_json::Value = serde_json::from_str(&site.status(&["--json"])?)?;
-        let known = status.pointer("/daemon/state/gate/known");
-        Ok((known == Some(&senders.into())).then_some(()))
+        let known = gate(&site)?["known"].as_u64();
+        Ok((known == Some(u64::from(2 * KNOWN))).then_some(()))
     })
     .unwrap();
     let hoard = hoard(&site, attack.hoarders);
     let flood = attack.flood.map(|spec| Flood::start(&site, spec).unwrap());
     burst(&site, attack.burst);
-    thread::sleep(HEAD_START);
+    until("the attack to be counted", READY_WITHIN, || {
+        let gate = gate(&site)?;
+        let refused = gate["refused"].as_array().into_iter().flatten();
+        let counts = refused.chain([&gate["admitted"]]);
+        let seen: u64 = counts.filter_map(Value::as_u64).sum();
+        Ok((seen >= attack.head_start(hoard.len())).then_some(()))
+    })
+    .unwrap();
     let strangers = banners(&site, (0..STRANGERS).map(stranger).collect(), PACE);
-    let known = banners(&site, known, PACE);
+    let known = banners(
+        &site,
+        (0..KNOWN).map(|number| known(number).into()).collect(),
+        PACE,
+    );
     let sent = flood.map_or(0, |flood| flood.stop().unwrap());
     drop(hoard);
     let is_late = |wait: &Option<Duration>, within| wait.is_none_or(|wait| wait > within);
@@ -188,15 +200,14 @@ fn stranger(number: u32) -> IpAddr {
     }
 }
 
-fn known(number: u32) -> std::net::Ipv4Addr {
-    std::net::Ipv4Addr::new(100, 66, number as u8, 25)
+fn known(number: u32) -> Ipv4Addr {
+    Ipv4Addr::new(100, 66, number as u8, 25)
 }
 
-fn known_number(known: &IpAddr) -> usize {
-    match known {
-        IpAddr::V4(addr) => addr.octets()[2].into(),
-        IpAddr::V6(_) => 0,
-    }
+/// The gate's figures in `status`, which the daemon writes after a count.
+fn gate(site: &Site) -> Result<Value> {
+    let status: Value = serde_json::from_str(&site.status(&["--json"])?)?;
+    Ok(status["daemon"]["state"]["gate"].clone())
 }
 
 /// Opens as many connections as the gate admits, four from each host.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use rusqlite::{OptionalExtension as _, Row, params};
-use spamdrop_core::reputation::{Network, StoredContacts};
+use spamdrop_core::reputation::{CONTACTS, Network, StoredContacts};
 use spamdrop_core::time::UnixSeconds;
 
 use super::Store;
+use super::columns::{number, seconds};
 
 /// `network` is the number of a [`Network`]. All other columns are seconds since
 /// 1970. `watched` has one row: the time for which the log was read.
@@ -50,13 +51,13 @@ impl Store {
         })
     }
 
-    /// Adds contacts, and deletes old ones.
+    /// Adds contacts, and deletes old ones; all, if they are more than
+    /// [`CONTACTS`].
     ///
     /// # Errors
     ///
     /// The table is damaged or cannot be written; nothing has changed.
     pub fn merge_contacts(&mut self, contacts: &StoredContacts) -> Result<()> {
-        let seconds = |at: UnixSeconds| i64::try_from(at.get()).unwrap_or(i64::MAX);
         self.0.change(|tx| {
             let (since, until) = (seconds(contacts.since), seconds(contacts.until));
             tx.execute(
@@ -73,15 +74,14 @@ impl Store {
             }
             let oldest = seconds(contacts.until.minus(KEPT));
             tx.execute("DELETE FROM contacts WHERE last < ?1", [oldest])?;
+            let count: u32 = tx.query_row("SELECT count(*) FROM contacts", [], |row| row.get(0))?;
+            if count as usize > CONTACTS {
+                // As in memory: all are forgotten, and a new week begins.
+                tx.execute_batch("DELETE FROM contacts; UPDATE watched SET since = until")?;
+            }
             Ok(())
         })
     }
-}
-
-fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    let number: i64 = row.get(column)?;
-    let out_of_range = rusqlite::Error::IntegralValueOutOfRange(column, number);
-    u64::try_from(number).map_err(|_| out_of_range)
 }
 
 #[cfg(test)]
@@ -118,6 +118,23 @@ mod tests {
         drop(store);
         let store = Store::open_existing(&path, VERB_WAIT).unwrap().unwrap();
         let expected = contacts(&[(1, 50), (2, 40), (1 << 48, 9)]);
+        assert_eq!(store.contacts().unwrap(), expected);
+    }
+
+    #[test]
+    fn too_many_contacts_are_forgotten_and_a_new_week_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&dir.path().join(FILE), VERB_WAIT).unwrap();
+        let networks: Vec<(u64, u64)> = (0..CONTACTS as u64).map(|network| (network, 9)).collect();
+        store.merge_contacts(&contacts(&networks)).unwrap();
+        assert_eq!(store.contacts().unwrap().networks.len(), CONTACTS);
+        store.merge_contacts(&contacts(&[(1 << 48, 1)])).unwrap();
+        let now = UnixSeconds::new(NOW);
+        let expected = StoredContacts {
+            since: now,
+            until: now,
+            networks: Vec::new(),
+        };
         assert_eq!(store.contacts().unwrap(), expected);
     }
 }

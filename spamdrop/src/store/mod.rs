@@ -1,6 +1,7 @@
 //! The database: known senders, contacts and waves, kept across restarts. All are
 //! tables of one SQLite file.
 
+mod columns;
 mod contacts;
 mod database;
 mod known;

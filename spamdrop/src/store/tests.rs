@@ -22,19 +22,24 @@ const KNOWN1: &str = "
     INSERT INTO known VALUES (x'00000000000000000000ffffc0000201', 200009, 200008, 200007, 100006, 200010, 5, 11);
     PRAGMA application_id = 0x53446b67;
     PRAGMA user_version = 1;";
-/// `known.db` of version 2.
-const KNOWN2: &str = "
+/// The known senders of two old files.
+macro_rules! known_with_deliveries {
+    () => {
+        "
     CREATE TABLE known (
         addr BLOB PRIMARY KEY, recent1 INTEGER NOT NULL, recent2 INTEGER NOT NULL,
         recent3 INTEGER NOT NULL, earlier_day INTEGER NOT NULL,
         last_accepted INTEGER NOT NULL, demoted INTEGER NOT NULL, by_hand INTEGER NOT NULL,
         delivered INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    INSERT INTO known VALUES (x'00000000000000000000ffffc0000201', 200009, 200008, 200007, 100006, 200010, 5, 11, 12);
-    PRAGMA application_id = 0x53446b67;
-    PRAGMA user_version = 2;";
-/// `waves.db`, of a daemon that crashed during the second wave.
-const WAVES: &str = r#"
+    INSERT INTO known VALUES (x'00000000000000000000ffffc0000201', 200009, 200008, 200007, 100006, 200010, 5, 11, 12);"
+    };
+}
+
+/// The tables of waves of two old files.
+macro_rules! wave_tables {
+    () => {
+        "
     CREATE TABLE waves (
         id INTEGER PRIMARY KEY, end_unix_s INTEGER NOT NULL, wave TEXT NOT NULL
     ) STRICT;
@@ -42,33 +47,33 @@ const WAVES: &str = r#"
         wave_id INTEGER NOT NULL, at_s INTEGER NOT NULL, open INTEGER NOT NULL,
         waiting INTEGER NOT NULL, admitted INTEGER NOT NULL, refused INTEGER NOT NULL,
         answered INTEGER NOT NULL, PRIMARY KEY (wave_id, at_s)
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT, WITHOUT ROWID;"
+    };
+}
+
+/// `known.db` of version 2.
+const KNOWN2: &str = concat!(
+    known_with_deliveries!(),
+    "PRAGMA application_id = 0x53446b67; PRAGMA user_version = 2;"
+);
+/// `waves.db`, of a daemon that crashed during the second wave.
+const WAVES: &str = concat!(
+    wave_tables!(),
+    r#"
     INSERT INTO waves VALUES
         (7, 110, '{"start_unix_s":100,"length_s":10.0,"preferred":3,"floored":2,"unrepeated":1}'),
         (8, 210, '{"start_unix_s":200,"length_s":10.0,"ongoing":true}');
     INSERT INTO points VALUES (8, 1, 2, 3, 4, 5, 6);
     PRAGMA application_id = 0x53447776;
-    PRAGMA user_version = 1;"#;
+    PRAGMA user_version = 1;"#
+);
 
 /// `spamdrop.db` of version 1, in which a delivery had no recipient.
-const DATABASE1: &str = "
-    CREATE TABLE known (
-        addr BLOB PRIMARY KEY, recent1 INTEGER NOT NULL, recent2 INTEGER NOT NULL,
-        recent3 INTEGER NOT NULL, earlier_day INTEGER NOT NULL,
-        last_accepted INTEGER NOT NULL, demoted INTEGER NOT NULL, by_hand INTEGER NOT NULL,
-        delivered INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    INSERT INTO known VALUES (x'00000000000000000000ffffc0000201', 200009, 200008, 200007, 100006, 200010, 5, 11, 12);
-    CREATE TABLE waves (
-        id INTEGER PRIMARY KEY, end_unix_s INTEGER NOT NULL, wave TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE points (
-        wave_id INTEGER NOT NULL, at_s INTEGER NOT NULL, open INTEGER NOT NULL,
-        waiting INTEGER NOT NULL, admitted INTEGER NOT NULL, refused INTEGER NOT NULL,
-        answered INTEGER NOT NULL, PRIMARY KEY (wave_id, at_s)
-    ) STRICT, WITHOUT ROWID;
-    PRAGMA application_id = 0x53446462;
-    PRAGMA user_version = 1;";
+const DATABASE1: &str = concat!(
+    known_with_deliveries!(),
+    wave_tables!(),
+    "PRAGMA application_id = 0x53446462; PRAGMA user_version = 1;"
+);
 
 fn home() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();

@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use spamdrop_common::gate::{CLASSES, source_key};
+use spamdrop_common::gate::CLASSES;
 use spamdrop_common::time::MonotonicNs;
 
 use super::Occupancy;
+use crate::target::Target;
 
 /// The shortest pause after which a SYN counts as repeated. No common system
 /// repeats a SYN within a second.
@@ -74,26 +75,11 @@ pub struct WaitingStrangers {
     begun: MonotonicNs,
     /// Those that have repeated a SYN. A stranger with many connections waits
     /// once, so that it does not displace others.
-    waiting: HashMap<Stranger, Wait>,
+    waiting: HashMap<Target, Wait>,
     next_fast: MonotonicNs,
     next_slow: [MonotonicNs; CLASSES],
     /// Since when no connection has waited to be accepted.
     accepted_since: Option<MonotonicNs>,
-}
-
-/// An IPv4 address or an IPv6 /64.
-type Stranger = [u8; 8];
-
-fn stranger(source: IpAddr) -> Stranger {
-    match source {
-        IpAddr::V4(addr) => source_key(false, whole(&addr.octets())),
-        IpAddr::V6(addr) => source_key(true, addr.octets()),
-    }
-}
-
-fn whole(bytes: &[u8; 4]) -> [u8; 16] {
-    let [a, b, c, d] = *bytes;
-    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -118,8 +104,12 @@ impl Wait {
 impl WaitingStrangers {
     /// Records a refused SYN. Returns how long the stranger has waited.
     pub fn refused(&mut self, syn: RefusedSyn, class: usize, now: MonotonicNs) -> Duration {
-        let key = stranger(syn.source);
-        if let Some(wait) = self.waiting.get_mut(&key).filter(|wait| wait.syn == syn) {
+        let stranger = Target::from(syn.source);
+        if let Some(wait) = self
+            .waiting
+            .get_mut(&stranger)
+            .filter(|wait| wait.syn == syn)
+        {
             (wait.last, wait.class, wait.is_promised) = (now, class % CLASSES, false);
             return now.elapsed_since(wait.first);
         }
@@ -133,7 +123,7 @@ impl WaitingStrangers {
         if waited < PAUSE {
             return Duration::ZERO;
         }
-        let is_waiting = self.waiting.contains_key(&key);
+        let is_waiting = self.waiting.contains_key(&stranger);
         if self.waiting.len() < MAX_WAITING && !is_waiting {
             self.first.remove(&syn);
             self.older.remove(&syn);
@@ -144,7 +134,7 @@ impl WaitingStrangers {
                 class: class % CLASSES,
                 is_promised: false,
             };
-            self.waiting.insert(key, wait);
+            self.waiting.insert(stranger, wait);
         }
         waited
     }

@@ -109,32 +109,13 @@ impl<'line> Stamp<'line> {
     pub(super) fn split(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
         match line {
             [y, yy, yyy, yyyy, b' ', rest @ ..] if number_of(&[*y, *yy, *yyy, *yyyy]).is_some() => {
-                match Self::bsd(rest)? {
-                    (
-                        Self::Bsd {
-                            month, day, time, ..
-                        },
-                        rest,
-                    ) => {
-                        let year = number_of(&[*y, *yy, *yyy, *yyyy]);
-                        Some((
-                            Self::Bsd {
-                                month,
-                                day,
-                                year,
-                                time,
-                            },
-                            rest,
-                        ))
-                    }
-                    _ => None,
-                }
+                Self::bsd(rest, number_of(&[*y, *yy, *yyy, *yyyy]))
             }
             [b'0'..=b'9', ..] => Self::numeric(line),
             [a, b, c, b' ', rest @ ..] if is_weekday(&[*a, *b, *c]) => {
-                Self::full(rest).or_else(|| Self::bsd(rest))
+                Self::full(rest).or_else(|| Self::bsd(rest, None))
             }
-            _ => Self::bsd(line),
+            _ => Self::bsd(line, None),
         }
     }
 
@@ -171,23 +152,22 @@ impl<'line> Stamp<'line> {
         Some((Self::Full { civil, offset }, rest))
     }
 
-    fn bsd(line: &'line [u8]) -> Option<(Self, &'line [u8])> {
+    /// A stamp of RFC 3164, whose year may stand before it (`year`), before its
+    /// time or behind it.
+    fn bsd(line: &'line [u8], year: Option<i16>) -> Option<(Self, &'line [u8])> {
         let (name, rest) = line.split_at_checked(3)?;
         let month = MONTHS.iter().position(|month| *month == name)?;
         let month = i8::try_from(month + 1).ok()?;
         let rest = rest.strip_prefix(b" ")?;
         let (day, rest) = token(rest.strip_prefix(b" ").unwrap_or(rest))?;
         let day = number(day)?;
-        let (year, rest) = year(rest);
+        let (year, rest) = or_year(year, rest);
         let (time, rest) = rest.split_at_checked(TIME_LEN)?;
         if time.get(2) != Some(&b':') {
             return None;
         }
         let rest = skip_fraction(rest)?.strip_prefix(b" ")?;
-        let (year, rest) = match year {
-            None => self::year(rest),
-            year => (year, rest),
-        };
+        let (year, rest) = or_year(year, rest);
         Some((
             Self::Bsd {
                 month,
@@ -209,9 +189,11 @@ fn is_weekday(word: &[u8]) -> bool {
     WEEKDAYS.contains(&word)
 }
 
-/// The year before a blank, if there is one, and the rest.
-fn year(bytes: &[u8]) -> (Option<i16>, &[u8]) {
+/// The year that is `known` already, or else the one before a blank, if there is
+/// one, and the rest.
+fn or_year(known: Option<i16>, bytes: &[u8]) -> (Option<i16>, &[u8]) {
     match *bytes {
+        _ if known.is_some() => (known, bytes),
         [a @ (b'1' | b'2'), b, c, d, b' ', ref rest @ ..] => match number_of(&[a, b, c, d]) {
             None => (None, bytes),
             year => (year, rest),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The parts of a window.
-const SLOTS: usize = 60;
+const PARTS: usize = 60;
 
 /// Number of events in the last minute, accurate to a second.
 pub(super) type LastMinute = Window<1>;
@@ -13,7 +13,7 @@ pub(super) type LastHour = Window<60>;
 /// Number of events in the last 60 parts of `SECONDS` seconds.
 #[derive(Debug)]
 pub(super) struct Window<const SECONDS: u64> {
-    counts: [u32; SLOTS],
+    counts: [u32; PARTS],
     total: u32,
     /// The number of the current part.
     part: u64,
@@ -22,7 +22,7 @@ pub(super) struct Window<const SECONDS: u64> {
 impl<const SECONDS: u64> Default for Window<SECONDS> {
     fn default() -> Self {
         Self {
-            counts: [0; SLOTS],
+            counts: [0; PARTS],
             total: 0,
             part: 0,
         }
@@ -33,7 +33,7 @@ impl<const SECONDS: u64> Window<SECONDS> {
     /// Counts an event.
     pub(super) fn count(&mut self, now: Duration) {
         self.advance(now);
-        if let Some(count) = self.counts.get_mut(slot(self.part)) {
+        if let Some(count) = self.counts.get_mut(index(self.part)) {
             *count += 1;
             self.total += 1;
         }
@@ -47,9 +47,9 @@ impl<const SECONDS: u64> Window<SECONDS> {
 
     fn advance(&mut self, now: Duration) {
         let part = (now.as_secs() / SECONDS).max(self.part);
-        let passed = (part - self.part).min(SLOTS as u64);
+        let passed = (part - self.part).min(PARTS as u64);
         for past in 1..=passed {
-            if let Some(count) = self.counts.get_mut(slot(self.part + past)) {
+            if let Some(count) = self.counts.get_mut(index(self.part + past)) {
                 self.total -= *count;
                 *count = 0;
             }
@@ -58,6 +58,6 @@ impl<const SECONDS: u64> Window<SECONDS> {
     }
 }
 
-fn slot(part: u64) -> usize {
-    (part % SLOTS as u64) as usize
+fn index(part: u64) -> usize {
+    (part % PARTS as u64) as usize
 }

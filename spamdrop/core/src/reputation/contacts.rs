@@ -18,7 +18,7 @@ const HOLE: Duration = Duration::from_secs(2 * 86_400);
 /// A contact is stored again when it is newer by this.
 const RESOLUTION: Duration = Duration::from_secs(3600);
 /// The most networks that are remembered; about 4 MiB.
-const CAPACITY: usize = 131_072;
+pub const CAPACITY: usize = 131_072;
 /// The time of an event that has not happened.
 const NEVER: UnixSeconds = UnixSeconds::new(0);
 

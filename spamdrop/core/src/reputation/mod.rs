@@ -11,7 +11,7 @@ mod pending_demotions;
 mod recipient_failures;
 mod record;
 
-pub use contacts::{Contacts, Network, StoredContacts};
+pub use contacts::{CAPACITY as CONTACTS, Contacts, Network, StoredContacts};
 pub use deliveries::{DELIVERIES, Deliveries, Delivery, Recipient};
 pub(crate) use evidence_buffer::date;
 pub use evidence_buffer::{EvidenceBuffer, Records};

@@ -9,6 +9,8 @@ use spamdrop_core::reputation::{Deliveries, Delivery, Recipient, Record, SenderS
 use spamdrop_core::target::{Target, from_full_key, full_key};
 use spamdrop_core::time::UnixSeconds;
 
+use crate::store::columns::{number, seconds};
+
 /// `addr` is an IPv6 address, or an IPv4 address as `::ffff:a.b.c.d`.
 /// `recipient…` are hashes of recipients. All other columns are seconds since
 /// 1970, or 0 for "never".
@@ -81,7 +83,6 @@ pub(in crate::store) fn write(db: &Connection, source: Target, record: Record) -
         let hash = delivery.recipient.to_stored();
         i64::try_from(hash).unwrap_or_default()
     };
-    let seconds = |time: UnixSeconds| i64::try_from(time.get()).unwrap_or(i64::MAX);
     db.prepare_cached("REPLACE INTO known VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)")?
         .execute(params![
             key(source),
@@ -138,7 +139,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<(Target, Record)> {
     let delivery = |column: usize| -> rusqlite::Result<Delivery> {
         Ok(Delivery {
             at: time(row, column)?,
-            recipient: Recipient::from_stored(time(row, column + 1)?.get()),
+            recipient: Recipient::from_stored(number(row, column + 1)?),
         })
     };
     let deliveries = [delivery(8)?, delivery(10)?, delivery(12)?, delivery(14)?];
@@ -155,10 +156,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<(Target, Record)> {
 }
 
 fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixSeconds> {
-    let seconds: i64 = row.get(column)?;
-    u64::try_from(seconds)
-        .map(UnixSeconds::new)
-        .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, seconds))
+    number(row, column).map(UnixSeconds::new)
 }
 
 /// The key of a source; that of a /64 is its first address.
