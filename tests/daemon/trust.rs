@@ -10,6 +10,8 @@ use super::*;
 
 /// Time limit for a test of the zones; a round takes 20 s without a surge.
 const AT_ONCE: Duration = Duration::from_secs(8);
+/// Time limit for `status`, whatever others hold.
+const STATUS: Duration = Duration::from_secs(2);
 /// The health line of a whole protection.
 const PROTECTING: &str = "protecting eth0, port 25: ";
 const TEST_LISTED: &str = "2.0.0.127.b.example";
@@ -167,6 +169,10 @@ fn without_the_known_senders_the_gate_observes_and_status_says_so() {
         let _daemon = site.run().unwrap();
         let reason = "the filter does not know the known senders, so the gate only observes";
         until_health(&site, reason);
+        let start = Instant::now();
+        site.output(&["status"], b"").unwrap();
+        let took = start.elapsed();
+        assert!(took < STATUS, "{trouble:?}: status took {took:?}");
         until_status(&site, "/daemon/state/gate/mode", "observe");
         // More connections than the gate lets strangers take.
         let greeted = |n| {

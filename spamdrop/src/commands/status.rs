@@ -19,7 +19,7 @@ use crate::kernel::network::{self, named};
 use crate::lock;
 use crate::render::json;
 use crate::render::status::{self, DaemonStatus, Fill, FilterPlace, InterfaceStatus, Maps, Status};
-use crate::store::{Store, VERB_WAIT};
+use crate::store::{STATUS_WAIT, Store};
 use spamdrop_core::health::{Health, HealthReport};
 use spamdrop_core::status::{DaemonState, FILE as STATE_FILE, StateVersion, VERSION};
 use spamdrop_core::target::Target;
@@ -198,7 +198,7 @@ pub(super) fn read_state(path: &Path) -> Result<Option<DaemonState>> {
 
 /// A daemon that was killed did not record the end of its wave.
 fn wave(config: &Config, watched: bool) -> Option<Wave> {
-    let store = Store::open_existing(&config.store_file(), VERB_WAIT);
+    let store = Store::open_existing(&config.store_file(), STATUS_WAIT);
     let last = store.and_then(|store| store.map_or(Ok(None), |store| store.last_wave()));
     let last = last.unwrap_or_else(|error| {
         log::warn!("cannot read the waves: {error:#}");

@@ -22,7 +22,10 @@ pub const FILE: &str = "spamdrop.db";
 /// How long the daemon waits for another process's transaction. It is short
 /// because the daemon has logs to read; it tries again later.
 pub const DAEMON_WAIT: Duration = Duration::from_millis(100);
-/// How long a verb waits for another process's transaction.
+/// How long `status` waits for another process's transaction. A monitoring
+/// system asks it, and the database has only the last wave to tell.
+pub const STATUS_WAIT: Duration = Duration::from_millis(100);
+/// How long another verb waits for another process's transaction.
 pub const VERB_WAIT: Duration = Duration::from_secs(5);
 
 const SCHEMA: Schema = Schema {
