@@ -104,6 +104,16 @@ fn rejection(source: &str) -> String {
     )
 }
 
+/// The only child of the daemon; the one that asks for the newest entry ends at
+/// once.
+fn only_child(pid: u32) -> u32 {
+    until("one child", SOON, || match children(pid)[..] {
+        [child] => Ok(Some(child)),
+        _ => Ok(None),
+    })
+    .unwrap()
+}
+
 fn children(pid: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     text.split_ascii_whitespace()
@@ -301,9 +311,7 @@ fn journalctl_is_started_again_and_ends_with_the_daemon() {
     let mut daemon = bench.run();
     bench.refuse("100.64.0.70");
     bench.wait_until_listed("100.64.0.70");
-    let [journalctl] = children(daemon.pid())[..] else {
-        panic!("one child");
-    };
+    let journalctl = only_child(daemon.pid());
     let kill = ["kill".to_owned(), "-KILL".into(), journalctl.to_string()];
     bench.site.server.exec(kill).unwrap();
     daemon
@@ -312,15 +320,36 @@ fn journalctl_is_started_again_and_ends_with_the_daemon() {
     bench.refuse("100.64.0.71");
     bench.wait_until_listed("100.64.0.71");
     assert_eq!(bench.status(2)["state"], "reading");
-    let [journalctl] = children(daemon.pid())[..] else {
-        panic!("one child");
-    };
+    let journalctl = only_child(daemon.pid());
     let proc = format!("/proc/{journalctl}/exe");
     daemon.kill().unwrap();
     until("journalctl to end", SOON, || {
         Ok(fs::read_link(&proc).is_err().then_some(()))
     })
     .unwrap();
+}
+
+#[test]
+fn a_journal_without_entries_degrades_until_one_comes() {
+    let mut bench = Bench::new();
+    let daemon = bench.run();
+    let reason = "journal: no entry of the last seven days matches";
+    let until_degraded = |is_degraded| {
+        until("the health to change", SOON, || {
+            let output = bench.site.output(&["status"], b"")?;
+            let text = String::from_utf8(output.stdout)?;
+            let health = text.lines().next().unwrap_or_default();
+            let code = Some(i32::from(is_degraded));
+            let is_named = health.contains(reason);
+            Ok((output.status.code() == code && is_named == is_degraded).then_some(()))
+        })
+        .unwrap();
+    };
+    until_degraded(true);
+    daemon.wait_for(|line| line.contains(reason), SOON).unwrap();
+    let courier = bench.courier.as_mut().unwrap();
+    courier.log(rejection("100.64.0.70").as_bytes()).unwrap();
+    until_degraded(false);
 }
 
 #[test]
@@ -355,7 +384,7 @@ fn hangup_adds_the_journal_and_takes_it_away() {
     let courier = bench.courier.as_mut().unwrap();
     courier.log(rejection("100.64.0.70").as_bytes()).unwrap();
     bench.wait_until_listed("100.64.0.70");
-    assert_eq!(children(daemon.pid()).len(), 1);
+    only_child(daemon.pid());
     read_again(&mut daemon, "journal = false");
     assert_eq!(children(daemon.pid()), [0; 0]);
 }

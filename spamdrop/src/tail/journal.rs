@@ -94,6 +94,15 @@ impl Place {
     }
 }
 
+/// The arguments that print the newest entry of the last seven days.
+const RECENT: [&str; 5] = [
+    "--no-pager",
+    "--quiet",
+    "--output=cat",
+    "--since=-7d",
+    "--lines=1",
+];
+
 /// Whether the journal has an entry of the last seven days that `matches`
 /// select.
 ///
@@ -102,8 +111,7 @@ impl Place {
 /// journalctl cannot be started, or fails.
 pub fn has_recent_entry(matches: &[String]) -> Result<bool> {
     let output = Command::new("journalctl")
-        .args(["--no-pager", "--quiet", "--output=cat"])
-        .args(["--since=-7d", "--lines=1"])
+        .args(RECENT)
         .args(matches)
         .stdin(Stdio::null())
         .output()
@@ -123,11 +131,19 @@ pub(super) struct Journal {
     matches: Vec<String>,
     wake: Arc<Notify>,
     reader: Option<Reader>,
+    history: History,
     started: Option<Instant>,
     retry: Option<Instant>,
     pause: Duration,
     entries: Splitter,
     taker: Taker,
+}
+
+/// Whether the journal has been asked for an entry of the last seven days.
+enum History {
+    Unasked,
+    Asked(Reader),
+    Known,
 }
 
 /// Converts entries to lines.
@@ -155,6 +171,7 @@ impl Journal {
             matches,
             wake,
             reader: None,
+            history: History::Unasked,
             started: None,
             retry: None,
             pause: PAUSE,
@@ -191,6 +208,7 @@ impl Journal {
         if self.reader.is_none() && self.retry.is_none_or(|retry| now >= retry) {
             self.start(now);
         }
+        self.ask_history();
         let Some(reader) = &mut self.reader else {
             return 0;
         };
@@ -234,6 +252,33 @@ impl Journal {
             Ok(reader) => self.reader = Some(reader),
             Err(error) => self.failed(now, &format!("cannot start journalctl: {error}")),
         }
+    }
+
+    /// Finds out once whether the matches have selected an entry in the last
+    /// seven days.
+    fn ask_history(&mut self) {
+        let has_none = match &mut self.history {
+            History::Unasked => {
+                let matches = self.matches.iter().map(String::as_str);
+                let args = RECENT.into_iter().chain(matches);
+                let asked = Reader::spawn(&self.program, args, Arc::clone(&self.wake));
+                // An error is reported by the reader of the entries.
+                self.history = asked.map_or(History::Known, History::Asked);
+                return;
+            }
+            History::Asked(reader) => match reader.take(MAX_ENTRY) {
+                Taken::Nothing => return,
+                Taken::Bytes(_) => false,
+                Taken::End => match reader.success() {
+                    None => return,
+                    Some(success) => success,
+                },
+            },
+            History::Known => return,
+        };
+        self.history = History::Known;
+        let status = &mut self.taker.status;
+        status.is_empty = has_none && status.lines == 0;
     }
 
     fn ended(&mut self, now: Instant) {
@@ -283,6 +328,7 @@ impl Taker {
         match entry.line {
             Ok(line) => {
                 self.status.lines += 1;
+                self.status.is_empty = false;
                 on_line(Line {
                     bytes: &line,
                     path: &self.status.path,

@@ -54,6 +54,9 @@ pub struct FileStatus {
     pub truncations: u64,
     /// Unread bytes.
     pub lag: u64,
+    /// Whether the journal had no entry of the mail server in the seven days
+    /// before the start, and has had none since.
+    pub is_empty: bool,
     /// How long no line has come.
     pub silence: Silence,
     /// [`FileStatus::lines`] when the silence was last updated.
@@ -73,6 +76,7 @@ impl FileStatus {
             rotations: 0,
             truncations: 0,
             lag: 0,
+            is_empty: false,
             silence: Silence::default(),
             counted_lines: 0,
         }
@@ -93,6 +97,16 @@ impl FileStatus {
                 .watch(elapsed_s, self.lines > self.counted_lines);
             self.counted_lines = self.lines;
         }
+    }
+
+    /// A phrase if no lines come where some are expected.
+    pub fn trouble(&self) -> Option<String> {
+        let empty = || {
+            "no entry of the last seven days matches; does the mail server log to the journal? \
+             If so, set `journal_match`"
+        };
+        let empty = self.is_empty.then(empty).map(str::to_owned);
+        empty.or_else(|| self.silence.trouble())
     }
 
     /// Changes the state, and logs the change.

@@ -28,12 +28,12 @@ impl WatchTask {
         self.health.set(Subject::Proxy, text);
     }
 
-    /// Reports logs that are silent for unusually long, or not understood.
+    /// Reports logs that are empty, silent for unusually long, or not understood.
     pub(super) fn check_sources(&mut self) {
         self.tail.watch_silence(clock::instant());
         for file in self.tail.files() {
             let path = file.path.display();
-            let trouble = file.silence.trouble().map(|text| format!("{path}: {text}"));
+            let trouble = file.trouble().map(|text| format!("{path}: {text}"));
             let subject = Subject::Silence(file.path.clone());
             self.health.set(subject, trouble);
         }

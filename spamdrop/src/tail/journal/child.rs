@@ -64,6 +64,14 @@ impl Reader {
         self.output.left()
     }
 
+    /// Whether the process ended without an error; `None` while it runs.
+    pub fn success(&mut self) -> Option<bool> {
+        match self.process.0.try_wait() {
+            Ok(status) => status.map(|status| status.success()),
+            Err(_) => Some(false),
+        }
+    }
+
     /// Ends the process. Returns why it ended, if it did so by itself: its last
     /// line on standard error, or its exit status.
     pub fn end(mut self) -> String {

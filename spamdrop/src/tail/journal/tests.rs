@@ -21,13 +21,16 @@ struct Bench {
 }
 
 impl Bench {
-    /// A journalctl that records its arguments and then runs `script`.
+    /// A journalctl that records its arguments and then runs `script`; but it
+    /// prints the file `recent` if asked for the newest entry.
     fn new(script: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let noting = format!(
-            "#!/bin/sh\nD={:?}\nfor a; do echo \"$a\"; done > $D/args\n{script}\n",
+            "#!/bin/sh\nD={:?}\ncase \"$*\" in *--since=-7d*) exec cat $D/recent;; esac\n\
+             for a; do echo \"$a\"; done > $D/args\n{script}\n",
             dir.path()
         );
+        fs::write(dir.path().join("recent"), "an entry\n").unwrap();
         fs::write(dir.path().join("script"), noting).unwrap();
         // If the test wrote the file itself, a concurrent test that forks would
         // hold it open for writing, and it could not be executed.
@@ -63,6 +66,15 @@ impl Bench {
                 let woken = tokio::time::timeout(TIMEOUT, self.wake.notified());
                 woken.await.unwrap();
             }
+        }
+    }
+
+    /// Polls until journalctl has told the newest entry; nothing wakes when it
+    /// has ended.
+    async fn read_history(&self, journal: &mut Journal) {
+        while !matches!(journal.history, History::Known) {
+            journal.read(self.now, 100, &mut |_| {});
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -234,4 +246,32 @@ async fn the_process_ends_with_the_source() {
     drop(journal);
     // The process was reaped as well: a zombie would still be listed.
     assert!(!Path::new(&proc).exists());
+}
+
+#[tokio::test]
+async fn a_journal_with_no_entry_of_seven_days_is_told_until_one_comes() {
+    let script = format!("read go < $D/go; echo '{}'; exec sleep 1000", entry(1));
+    let mut bench = Bench::new(&script);
+    let path = |name: &str| bench.dir.path().join(name);
+    let (go, recent) = (path("go"), path("recent"));
+    assert!(Command::new("mkfifo").arg(&go).status().unwrap().success());
+    fs::write(recent, "").unwrap();
+    let mut journal = bench.journal(None);
+    bench.read_history(&mut journal).await;
+    assert!(journal.status().is_empty);
+    let text = journal.status().trouble().unwrap();
+    assert!(text.starts_with("no entry of the last seven days matches;"));
+    fs::write(go, "go\n").unwrap();
+    bench.read(&mut journal, |status| status.lines == 1).await;
+    assert_eq!(journal.status().trouble(), None);
+}
+
+/// Only a journalctl that succeeds knows that there is no entry.
+#[tokio::test]
+async fn a_journal_that_cannot_be_asked_is_not_called_empty() {
+    let bench = Bench::new("exec sleep 1000");
+    fs::remove_file(bench.dir.path().join("recent")).unwrap();
+    let mut journal = bench.journal(None);
+    bench.read_history(&mut journal).await;
+    assert!(!journal.status().is_empty);
 }
