@@ -97,7 +97,7 @@ fn write_gate(out: &mut impl Write, gate: &GateState) -> io::Result<()> {
         "  gate: {}, {open} of {slots} slots taken, {known} known senders",
         mode.name()
     )?;
-    let refused: u64 = gate.refused.iter().sum();
+    let refused = gate.refused.into_iter().fold(0, u64::saturating_add);
     let verb = match mode {
         ActiveGateMode::Observe => "would have refused",
         ActiveGateMode::On => "refused",

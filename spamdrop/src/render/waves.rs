@@ -95,8 +95,9 @@ pub fn text(
     writeln!(out, "{waves}, {} in all", length(total))?;
     sums(out, &report.waves, false)?;
     sums(out, &report.waves, true)?;
-    match report.waves.iter().map(|wave| wave.known_delayed).sum() {
-        0_u64 => writeln!(out, "no known sender had to wait"),
+    let known = report.waves.iter().map(|wave| wave.known_delayed);
+    match known.fold(0, u64::saturating_add) {
+        0 => writeln!(out, "no known sender had to wait"),
         number => writeln!(
             out,
             "warning: {number} SYNs of known senders had to wait; it must be 0"
@@ -156,7 +157,7 @@ fn length(seconds: f64) -> impl fmt::Display {
 }
 
 fn share(who: &SourceCounts, text: &mut String) -> fmt::Result {
-    match (who.listed * 100).checked_div(who.sources) {
+    match who.listed.saturating_mul(100).checked_div(who.sources) {
         Some(percent) => write!(text, "{percent}%"),
         None => text.write_str("-"),
     }

@@ -25,7 +25,7 @@ mod entry;
 mod matches;
 
 use child::Reader;
-use entry::{Entry, Unfit};
+pub use entry::{Entry, Unfit};
 pub use matches::Matches;
 
 /// The name of this source, where other sources have a path.

@@ -46,9 +46,9 @@ mod wake;
 
 use follow::Follower;
 use journal::Journal;
-pub use journal::{Matches, has_recent_entry};
+pub use journal::{Entry, Matches, Unfit, has_recent_entry};
 use pipe::Pipe;
-use positions::Positions;
+pub use positions::Positions;
 use saving::Saving;
 pub use split::{MAX_LINE, Piece, Splitter};
 pub use status::{FileStatus, State};

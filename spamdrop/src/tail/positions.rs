@@ -45,12 +45,12 @@ const VERSION: u32 = 1;
 /// The positions file. A path is included once its start position is settled;
 /// its files are in the order in which they were read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Positions {
+pub struct Positions {
     #[serde(default)]
     version: u32,
     paths: BTreeMap<String, PathFiles>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub journal: Option<Place>,
+    pub(super) journal: Option<Place>,
     /// The silences of each source, by its path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     silences: BTreeMap<String, Silence>,
@@ -75,11 +75,11 @@ impl Default for Positions {
 impl Positions {
     /// Reads the file. An unusable file counts as empty, with a warning: that
     /// loses the lines between two runs, but must not prevent the start.
-    pub fn load(path: &Path) -> Self {
+    pub(super) fn load(path: &Path) -> Self {
         let read = match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::default(),
             Err(error) => Err(error.to_string()),
-            Ok(bytes) => parse(&bytes),
+            Ok(bytes) => Self::parse(&bytes),
         };
         read.unwrap_or_else(|reason| {
             warn!(
@@ -91,8 +91,28 @@ impl Positions {
         })
     }
 
+    /// Reads the content of the file.
+    ///
+    /// # Errors
+    ///
+    /// It is no such file, or one of a newer version.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let StateVersion { version } =
+            serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if version > VERSION {
+            return Err(format!(
+                "it has version {version}, and this spamdrop reads version {VERSION} and older"
+            ));
+        }
+        let read: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        Ok(Self {
+            version: VERSION,
+            ..read
+        })
+    }
+
     /// Replaces the file atomically.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub(super) fn save(&self, path: &Path) -> Result<()> {
         self.replace(path).with_context(|| {
             format!(
                 "cannot keep read positions in {}; make its directory writable for spamdrop",
@@ -108,16 +128,16 @@ impl Positions {
     }
 
     /// The files of a path, or `None` if it was never read.
-    pub fn get(&self, path: &Path) -> Option<Vec<Position>> {
+    pub(super) fn get(&self, path: &Path) -> Option<Vec<Position>> {
         self.paths.get(&key(path)).map(|entry| entry.files.clone())
     }
 
-    pub fn set(&mut self, path: &Path, files: Vec<Position>) {
+    pub(super) fn set(&mut self, path: &Path, files: Vec<Position>) {
         self.paths.insert(key(path), PathFiles { files });
     }
 
     /// The positions with silences that change seldom.
-    pub fn with_coarse_silences(mut self) -> Self {
+    pub(super) fn with_coarse_silences(mut self) -> Self {
         for silence in self.silences.values_mut() {
             *silence = silence.saved();
         }
@@ -125,28 +145,13 @@ impl Positions {
     }
 
     /// The silences of a source; none if it was never read.
-    pub fn silence(&self, path: &Path) -> Silence {
+    pub(super) fn silence(&self, path: &Path) -> Silence {
         self.silences.get(&key(path)).cloned().unwrap_or_default()
     }
 
-    pub fn set_silence(&mut self, path: &Path, silence: Silence) {
+    pub(super) fn set_silence(&mut self, path: &Path, silence: Silence) {
         self.silences.insert(key(path), silence);
     }
-}
-
-fn parse(bytes: &[u8]) -> Result<Positions, String> {
-    let StateVersion { version } =
-        serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if version > VERSION {
-        return Err(format!(
-            "it has version {version}, and this spamdrop reads version {VERSION} and older"
-        ));
-    }
-    let read: Positions = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    Ok(Positions {
-        version: VERSION,
-        ..read
-    })
 }
 
 fn key(path: &Path) -> String {
@@ -161,9 +166,12 @@ mod tests {
     #[test]
     fn a_newer_version_is_not_misread_and_an_older_one_is_read() {
         let none = Positions::default();
-        assert_eq!(parse(br#"{"paths":{}}"#), Ok(none.clone()));
-        assert_eq!(parse(br#"{"version":1,"paths":{}}"#), Ok(none.clone()));
-        let newer = parse(br#"{"version":2,"paths":[]}"#).unwrap_err();
+        assert_eq!(Positions::parse(br#"{"paths":{}}"#), Ok(none.clone()));
+        assert_eq!(
+            Positions::parse(br#"{"version":1,"paths":{}}"#),
+            Ok(none.clone())
+        );
+        let newer = Positions::parse(br#"{"version":2,"paths":[]}"#).unwrap_err();
         let expected = "it has version 2, and this spamdrop reads version 1 and older";
         assert_eq!(newer, expected);
         let text = serde_json::to_string(&none).unwrap();

@@ -10,8 +10,10 @@ pub mod config;
 pub mod dialogue;
 pub mod dns;
 pub mod fifo;
+pub mod journal;
 pub mod line;
 mod portions;
+pub mod state;
 pub mod stream;
 pub mod zones;
 

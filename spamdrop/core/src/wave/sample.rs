@@ -75,7 +75,7 @@ impl Totals {
     /// SYNs that were refused, or would have been, in all classes.
     #[must_use]
     pub fn all_refused(&self) -> u64 {
-        self.refused.iter().sum()
+        self.refused.into_iter().fold(0, u64::saturating_add)
     }
 
     fn with(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Self {

@@ -45,13 +45,13 @@ impl SourceCounts {
     #[must_use]
     pub fn plus(&self, more: &Self) -> Self {
         Self {
-            sources: self.sources + more.sources,
+            sources: self.sources.saturating_add(more.sources),
             more_sources: self.more_sources || more.more_sources,
-            listed: self.listed + more.listed,
-            accepted: self.accepted + more.accepted,
-            delayed: self.delayed + more.delayed,
-            delayed_listed: self.delayed_listed + more.delayed_listed,
-            delayed_accepted: self.delayed_accepted + more.delayed_accepted,
+            listed: self.listed.saturating_add(more.listed),
+            accepted: self.accepted.saturating_add(more.accepted),
+            delayed: self.delayed.saturating_add(more.delayed),
+            delayed_listed: self.delayed_listed.saturating_add(more.delayed_listed),
+            delayed_accepted: self.delayed_accepted.saturating_add(more.delayed_accepted),
         }
     }
 }

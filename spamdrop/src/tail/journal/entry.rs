@@ -70,6 +70,7 @@ enum Field {
 
 impl Entry {
     /// Reads one line of journalctl's output; `None` if it is no entry.
+    #[must_use]
     pub fn parse(json: &[u8]) -> Option<Self> {
         let fields: Fields = serde_json::from_slice(json).ok()?;
         let time_us = fields.time.parse().ok()?;

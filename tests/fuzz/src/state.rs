@@ -1,0 +1,62 @@
+//! What spamdrop stores and reads again: whatever a damaged file contains, it
+//! is refused or can be shown, and what was read is written as it was.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use spamdrop::render::{daemon, table::Style, wave, waves};
+use spamdrop::tail::Positions;
+use spamdrop_core::health::{DaemonHealth, HealthFacts, judge};
+use spamdrop_core::status::DaemonState;
+use spamdrop_core::wave::Wave;
+
+/// Takes the bytes as the read positions, as the daemon's state, and as a
+/// stored wave.
+///
+/// # Panics
+///
+/// If a property does not hold.
+pub fn check(data: &[u8]) {
+    if let Ok(positions) = Positions::parse(data) {
+        let written = serde_json::to_vec(&positions).expect("JSON");
+        assert_eq!(Positions::parse(&written).as_ref(), Ok(&positions));
+    }
+    if let Ok(state) = serde_json::from_slice(data) {
+        check_state(&state);
+    }
+    if let Ok(wave) = serde_json::from_slice(data) {
+        check_wave(wave);
+    }
+}
+
+fn check_state(state: &DaemonState) {
+    let written = serde_json::to_vec(state).expect("JSON");
+    let read: DaemonState = serde_json::from_slice(&written).expect("what was written");
+    assert_eq!(read, *state);
+    daemon::text(&mut Vec::new(), state, Duration::MAX).expect("a vector takes all");
+    let facts = HealthFacts {
+        filtered: &["eth0".to_owned()],
+        unfiltered: &[],
+        allowlist: None,
+        ports: &[25],
+        blocked: 0,
+        daemon: DaemonHealth::Running(state, Duration::ZERO),
+    };
+    let report = judge(facts);
+    assert!(state.degraded_by.is_empty() || !report.reasons.is_empty());
+}
+
+fn check_wave(stored: Wave) {
+    let written = serde_json::to_vec(&stored).expect("JSON");
+    // A fraction of a second may be rounded.
+    serde_json::from_slice::<Wave>(&written).expect("what was written");
+    let zone = TimeZone::UTC;
+    assert!(!wave::line(&stored, &zone).is_empty());
+    assert!(stored.end_unix_s() >= stored.start_unix_s);
+    let report = waves::WaveReport {
+        recording: true,
+        since_unix_s: 0,
+        waves: vec![stored.clone(), stored],
+    };
+    waves::text(&mut Vec::new(), Style::Plain, &report, &zone).expect("a vector takes all");
+}
