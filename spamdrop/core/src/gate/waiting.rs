@@ -29,7 +29,8 @@ const REMEMBERED: Duration = Duration::from_secs(4);
 const MAX_FIRST: usize = 1 << 15;
 /// Maximum number of strangers that have repeated their SYN.
 const MAX_WAITING: usize = 1 << 14;
-/// Number of waiting strangers from which only the slow rate applies.
+/// Number of waiting strangers of a class and of better ones from which only
+/// the slow rate applies to the class.
 const MANY: usize = 16;
 /// At the fast rate, one stranger is admitted in this time,
 const FAST: Duration = Duration::from_millis(500);
@@ -155,17 +156,28 @@ impl WaitingStrangers {
         for class in 0..CLASSES {
             admitted.extend(self.admit_slowly(class, now));
         }
-        let has_room = self.has_room(seen, slots, now);
-        let open = |wait: &&Wait| !wait.is_promised;
-        let are_few = self.waiting.values().filter(open).count() < MANY;
-        if has_room && are_few && self.next_fast <= now {
+        if self.has_room(seen, slots, now) && self.next_fast <= now {
+            let fast = self.fast_classes();
             let has_waited = |wait: &Wait| wait.last.elapsed_since(wait.first) >= FAST_AFTER;
-            if let Some(promise) = self.promise(has_waited) {
+            let is_meant = |wait: &Wait| wait.class < fast && has_waited(wait);
+            if let Some(promise) = self.promise(is_meant) {
                 self.next_fast = now.plus(FAST);
                 admitted.push(promise);
             }
         }
         admitted
+    }
+
+    /// The number of classes, from the best one, to which the fast rate applies:
+    /// a crowd of a worse class does not delay a better one.
+    fn fast_classes(&self) -> usize {
+        let mut count = [0; CLASSES];
+        for wait in self.waiting.values().filter(|wait| !wait.is_promised) {
+            for count in count.iter_mut().skip(wait.class) {
+                *count += 1;
+            }
+        }
+        count.iter().take_while(|count| **count < MANY).count()
     }
 
     fn admit_slowly(&mut self, class: usize, now: MonotonicNs) -> Option<AdmitNext> {

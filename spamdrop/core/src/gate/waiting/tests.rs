@@ -116,6 +116,23 @@ fn seven_that_wait_pass_within_fifteen_seconds() {
     assert_eq!(passed, [1, 2, 3, 4, 5, 6, 7]);
 }
 
+/// A crowd of bots waits as long as it likes.
+#[test]
+fn a_crowd_of_a_worse_class_does_not_delay_a_better_one() {
+    let mut strangers = waiting(1..40, 1, &[0, 1_000, 3_000]);
+    for number in 40..44 {
+        for ms in [2_000, 3_000, 5_000] {
+            strangers.refused(syn(number), 0, at(ms));
+        }
+    }
+    let mut passed = admitted(&mut strangers, open(30), 5_000);
+    for ms in [5_500, 6_000, 6_500, 7_000] {
+        passed.extend(admitted(&mut strangers, open(30), ms));
+    }
+    passed.sort_unstable();
+    assert_eq!(passed, [1, 40, 41, 42, 43]);
+}
+
 #[test]
 fn of_many_one_of_each_class_passes_in_ten_seconds_the_longest_waiting_first() {
     let mut strangers = waiting(1..20, 0, &[0, 1_000, 3_000]);
