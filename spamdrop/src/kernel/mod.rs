@@ -13,4 +13,5 @@ pub mod network;
 pub mod occupancy;
 pub mod owner;
 pub mod packet_log;
+pub mod privileges;
 pub mod sockets;

@@ -1,0 +1,38 @@
+//! At the start, the daemon becomes the account of the configuration and gives
+//! up what it does not need.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::account;
+use crate::checks::directories;
+use crate::config::Config;
+use crate::directory::{self, Owned};
+use crate::kernel::blocklist::pins;
+use crate::kernel::privileges;
+use spamdrop_core::release::ReleaseMode;
+
+/// Prepares the daemon's directories and gives up all rights but the needed
+/// ones. Call it while the process has one thread.
+///
+/// # Errors
+///
+/// Others could change the daemon's files, or the account cannot be taken.
+pub(super) fn give_up(config: &Config, path: Option<&Path>) -> Result<()> {
+    let account = account::daemon();
+    directories::ensure_trusted(config, path, &account)?;
+    directory::prepare(&config.run_dir, Owned::Run)?;
+    directory::prepare(&config.state_dir, Owned::State)?;
+    pins::prepare(&config.pin_dir)?;
+    directories::ensure_owned(config, &account)?;
+    let terminates = config.release == ReleaseMode::Terminate;
+    let missing = privileges::reduce(&account, terminates)
+        .with_context(|| format!("cannot run as {account}; to stay root, set `user = \"root\"`"))?;
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        log::warn!("running as {account} without {missing}; grant that, or start as root");
+    }
+    log::debug!("running as {account}");
+    Ok(())
+}
