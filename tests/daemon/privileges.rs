@@ -57,6 +57,9 @@ fn assert_reduced(daemon: &Daemon, uid: u32, capabilities: u64) {
         let ids = format!("{uid}\t{uid}\t{uid}\t{uid}");
         assert_eq!((&thread["Uid"], &thread["Umask"][..]), (&ids, "0077"));
         assert_eq!(thread["NoNewPrivs"], "1");
+        // 2: by a filter; the tests may run under one of their own.
+        let filters: u32 = thread["Seccomp_filters"].parse().unwrap();
+        assert!(thread["Seccomp"] == "2" && filters >= 2, "{thread:#?}");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::checks::directories;
 use crate::config::Config;
 use crate::directory::{self, Owned};
 use crate::kernel::blocklist::pins;
-use crate::kernel::privileges;
+use crate::kernel::{privileges, syscalls};
 use spamdrop_core::release::ReleaseMode;
 
 /// Prepares the daemon's directories and gives up all rights but the needed
@@ -24,7 +24,9 @@ pub(super) fn give_up(config: &Config, path: Option<&Path>) -> Result<()> {
     directories::ensure_trusted(config, path, &account)?;
     directory::prepare(&config.run_dir, Owned::Run)?;
     directory::prepare(&config.state_dir, Owned::State)?;
-    pins::prepare(&config.pin_dir)?;
+    if !account.uid.is_root() {
+        pins::prepare(&config.pin_dir)?;
+    }
     directories::ensure_owned(config, &account)?;
     let terminates = config.release == ReleaseMode::Terminate;
     let missing = privileges::reduce(&account, terminates)
@@ -32,6 +34,12 @@ pub(super) fn give_up(config: &Config, path: Option<&Path>) -> Result<()> {
     if !missing.is_empty() {
         let missing = missing.join(", ");
         log::warn!("running as {account} without {missing}; grant that, or start as root");
+    }
+    // No thread exists yet; those to come, and journalctl, inherit the limits.
+    // A restart of either and a new configuration need all that the start
+    // needs, so nothing is gained by later limits.
+    if let Err(error) = syscalls::limit() {
+        log::info!("the system calls are not limited: {error:#}");
     }
     log::debug!("running as {account}");
     Ok(())

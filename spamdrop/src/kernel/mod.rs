@@ -15,3 +15,4 @@ pub mod owner;
 pub mod packet_log;
 pub mod privileges;
 pub mod sockets;
+pub mod syscalls;
