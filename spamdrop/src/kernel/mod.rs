@@ -7,6 +7,7 @@ pub mod attach;
 pub mod blocklist;
 mod bpf;
 pub mod cpus;
+pub mod files;
 pub mod inotify;
 mod netlink;
 pub mod network;
