@@ -8,7 +8,7 @@
 //! it there, and that owner is checked as well; it is refused as the directory
 //! itself.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, Metadata, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -67,7 +67,7 @@ impl Owned {
 /// The directory cannot be made, others could write to it
 /// ([`ensure_trusted`]), or it holds files that are not spamdrop's.
 pub fn prepare(path: &Path, owned: Owned) -> Result<()> {
-    make(path)?;
+    make(path, 0o700)?;
     adopt(path, owned)
 }
 
@@ -174,24 +174,29 @@ fn refusal(
     Failure::new(Exit::Config, message)
 }
 
-/// Makes the directory for its owner only, and those above it for all to enter,
+/// Makes the directory with this mode, and those above it for all to enter,
 /// whatever the umask.
-fn make(path: &Path) -> Result<()> {
+///
+/// # Errors
+///
+/// One cannot be made.
+pub fn make(path: &Path, mode: u32) -> Result<()> {
     let missing: Vec<&Path> = path
         .ancestors()
         .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
         .collect();
     for directory in missing.into_iter().rev() {
-        make_one(directory, directory != path)
+        let mode = if directory == path { mode } else { 0o755 };
+        make_one(directory, mode)
             .with_context(|| format!("cannot make the directory {}", directory.display()))?;
     }
     Ok(())
 }
 
-fn make_one(path: &Path, is_above: bool) -> io::Result<()> {
+fn make_one(path: &Path, mode: u32) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Ok(()) if is_above => fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
+        Ok(()) if mode != 0o700 => fs::set_permissions(path, Permissions::from_mode(mode)),
         made => made,
     }
 }
@@ -291,7 +296,7 @@ fn ensure_reachable(path: &Path, owned: Owned, account: &Account) -> Result<()> 
 fn open_to_group(directory: &Path, found: &Metadata, account: &Account) -> Result<()> {
     let open = || -> io::Result<()> {
         std::os::unix::fs::chown(directory, None, Some(account.gid.as_raw()))?;
-        fs::set_permissions(directory, fs::Permissions::from_mode(found.mode() | 0o010))
+        fs::set_permissions(directory, Permissions::from_mode(found.mode() | 0o010))
     };
     let shown = directory.display();
     open().with_context(|| format!("cannot let {account} enter {shown}"))?;

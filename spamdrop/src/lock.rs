@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::fs::OFlags;
 
 use crate::account;
 use crate::clock;
@@ -276,6 +277,7 @@ fn open(run_dir: &Path, path: &Path) -> Result<File> {
         .create(true)
         .truncate(false)
         .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
         .with_context(|| format!("cannot open {}", path.display()))
 }
