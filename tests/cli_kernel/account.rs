@@ -45,6 +45,12 @@ fn a_link_that_the_daemon_plants_leads_root_to_nothing() {
     let secret = site.path("secret");
     fs::write(&secret, SECRET).unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    // Root would write to a database of this form.
+    site.spamdrop(&["known", "add", "198.51.100.1"]).unwrap();
+    let database = site.path("database");
+    fs::copy(state.join("spamdrop.db"), &database).unwrap();
+    fs::set_permissions(&database, fs::Permissions::from_mode(0o600)).unwrap();
+    let content = fs::read(&database).unwrap();
     let absent = site.path("absent");
     let settings = format!(
         "user = {ORDINARY:?}\nrun_dir = {run_dir:?}\nallow_file = {:?}\n",
@@ -72,16 +78,14 @@ fn a_link_that_the_daemon_plants_leads_root_to_nothing() {
         run_dir.join("daemon.json.new"),
     ];
     let log = site.path("mail.log").display().to_string();
-    for target in [&secret, &absent] {
-        for planted in [&names[..6], &names[6..]] {
+    for target in [&secret, &database, &absent] {
+        for name in &names {
             // `detach` has removed what was empty.
             for dir in [&state, &run_dir].into_iter().filter(|dir| !dir.exists()) {
                 of_daemon(dir.clone());
             }
-            for name in planted {
-                let _ = fs::remove_file(name);
-                symlink(target, name).unwrap();
-            }
+            let _ = fs::remove_file(name);
+            symlink(target, name).unwrap();
             for verb in [
                 &["known", "add", "192.0.2.1"][..],
                 &["known", "list"],
@@ -105,13 +109,12 @@ fn a_link_that_the_daemon_plants_leads_root_to_nothing() {
                 // Whether a command fails matters less than what it touched.
                 site.output(verb, b"").unwrap();
                 assert!(!absent.exists(), "{verb:?}");
+                assert_eq!(fs::read(&database).unwrap(), content, "{verb:?}");
                 assert_eq!(fs::read_to_string(&secret).unwrap(), SECRET, "{verb:?}");
                 let found = fs::metadata(&secret).unwrap();
                 assert_eq!((found.uid(), found.mode() & 0o777), (0, 0o600), "{verb:?}");
             }
-            for name in planted {
-                let _ = fs::remove_file(name);
-            }
+            let _ = fs::remove_file(name);
         }
     }
 }
@@ -184,7 +187,7 @@ fn roots_directories_become_the_accounts_and_foreign_files_stop_that() {
         &format!("{foreign:?}"),
     );
     fs::write(site.path("spamdrop.toml"), config).unwrap();
-    for verb in [&["run"][..], &["known", "add", "192.0.2.1"]] {
+    for verb in [&["known", "add", "192.0.2.1"][..], &["run"]] {
         let error = fails(&site, verb, 78);
         assert!(
             error.contains("holds \"precious\", which is not spamdrop's"),
@@ -224,7 +227,7 @@ fn directories_that_others_can_change_are_refused() {
                 format!("{config}{key} = {value:?}\n"),
             )
             .unwrap();
-            for verb in [&["run"][..], &["config", "check", "--offline"]] {
+            for verb in [&["config", "check", "--offline"][..], &["run"]] {
                 let error = fails(&site, verb, 78);
                 assert!(error.contains(&format!("`{key}`: ")), "{error}");
                 assert!(error.contains(fault), "{fault}: {error}");
