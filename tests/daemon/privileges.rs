@@ -198,6 +198,10 @@ fn a_log_that_the_account_cannot_read_is_named_with_the_next_step() {
     let check = site.spamdrop(&["config", "check", "--offline"]).unwrap();
     assert!(check.contains(&step), "{check}");
     fs::set_permissions(&log, fs::Permissions::from_mode(0o644)).unwrap();
+    // A log that becomes readable is read from its end.
+    daemon
+        .wait_for(|line| line.contains("mail.log: reading"), SOON)
+        .unwrap();
     let mut client = refused(&site, ZOMBIE);
     client.quit().unwrap();
     client.expect_close(SOON).unwrap();
