@@ -1,12 +1,15 @@
 //! The file of the administrator's allowlist.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use spamdrop_core::allowlist::Allowlist;
 
+use crate::account;
+use crate::directory;
 use crate::durable;
 use crate::exit::{Exit, Failure};
 
@@ -24,18 +27,28 @@ pub fn read(path: &Path) -> Result<Allowlist> {
     parsed.map_err(|error| Failure::new(Exit::Config, error.to_string()))
 }
 
-/// Replaces the file atomically: a crash leaves the old or the new one.
+/// Replaces the file atomically: a crash leaves the old or the new one. The
+/// daemon's account can read it, whatever the umask.
 ///
 /// # Errors
 ///
-/// The file cannot be written.
+/// Others could change the directory ([`directory::ensure_trusted`]), or the
+/// file cannot be written.
 pub fn write(path: &Path, list: &Allowlist) -> Result<()> {
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir)
-            .with_context(|| format!("cannot make the directory {}", dir.display()))?;
-    }
+    let dir = directory::of_file(path);
+    let account = account::daemon();
+    directory::ensure_trusted(&dir, "allow_file", &account)?;
+    // In a directory of the daemon, a link could lead root elsewhere.
+    let acting = match directory::is_owned_by(&dir, &account) {
+        true => Some(account::act_as_daemon()?),
+        false => None,
+    };
+    directory::make(&dir, 0o755)?;
     durable::replace(path, list.to_string().as_bytes())
-        .with_context(|| format!("cannot write {}", path.display()))
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o644)))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    drop(acting);
+    Ok(())
 }
 
 #[cfg(test)]

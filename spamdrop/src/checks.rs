@@ -11,6 +11,7 @@ use spamdrop_core::log::MailServer;
 use spamdrop_core::warning::Warning;
 
 mod answer;
+pub mod directories;
 mod start;
 pub use answer::answer;
 pub use start::{ensure_complete, ensure_no_overlap, ensure_slots, ensure_startable};
@@ -24,6 +25,7 @@ pub mod zones;
 /// The kernel cannot be queried, or the mail server's file cannot be read.
 pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
     let mut warnings = listeners(config)?;
+    warnings.extend(directories::stays_root(config));
     warnings.extend(plain_files(config));
     warnings.extend(journal(config));
     warnings.extend(no_acceptances(&config.servers));

@@ -12,6 +12,7 @@ use regex::bytes::Regex;
 use serde::Deserialize;
 use spamdrop_common::settings::MAX_PORTS;
 
+use crate::account;
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::Mode;
 use crate::kernel::cpus;
@@ -86,6 +87,7 @@ pub struct Config {
     pub courier_dir: PathBuf,
     pub zones: Vec<String>,
     pub resolv_conf: PathBuf,
+    pub user: String,
     pub max_lookups_per_day: u32,
 }
 
@@ -127,6 +129,7 @@ impl Default for Config {
             courier_dir: "/etc/courier".into(),
             zones: Vec::new(),
             resolv_conf: "/etc/resolv.conf".into(),
+            user: account::DEFAULT.into(),
             max_lookups_per_day: 100_000,
         }
     }

@@ -2,19 +2,27 @@
 //! the new one exists.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// Writes a file beside `path`, syncs it and renames it over `path`.
 ///
 /// # Errors
 ///
-/// One of these steps fails; `path` is then unchanged. Its directory must
-/// exist.
+/// One of these steps fails, or a symbolic link lies beside `path`; `path` is
+/// then unchanged. Its directory must exist.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = beside(path);
-    let mut file = File::create(&beside)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, path)

@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod account;
 pub mod allowlist;
 pub mod checks;
 pub mod cli;
@@ -14,6 +15,7 @@ pub mod commands;
 pub mod config;
 mod courier;
 pub mod daemon;
+pub mod directory;
 pub mod dnsbl;
 mod durable;
 pub mod exit;
@@ -23,6 +25,7 @@ pub mod install;
 pub mod kernel;
 pub mod lock;
 pub mod protect;
+mod readable;
 pub mod render;
 pub mod responder;
 pub mod store;

@@ -6,7 +6,7 @@ mod holder;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -14,8 +14,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::fs::OFlags;
 
+use crate::account;
 use crate::clock;
+use crate::directory::{self, Owned};
 
 /// How long a command waits for the write lock before it names the holder.
 const NAMED_AFTER: Duration = Duration::from_secs(1);
@@ -266,17 +269,15 @@ fn try_lock(file: &File, path: &Path) -> Result<bool> {
 }
 
 fn open(run_dir: &Path, path: &Path) -> Result<File> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(run_dir)
-        .with_context(|| format!("cannot make the directory {}", run_dir.display()))?;
+    directory::prepare(run_dir, Owned::Run)?;
+    let _acting = account::act_as_daemon()?;
     OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
         .with_context(|| format!("cannot open {}", path.display()))
 }

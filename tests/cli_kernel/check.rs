@@ -40,7 +40,7 @@ fn neither_starts(site: &Site, code: i32, reason: &str) {
 
 #[test]
 fn a_wise_configuration_has_no_warning() {
-    let site = configured(CALM);
+    let site = configured(&format!("user = \"nobody\"\n{CALM}"));
     let (code, text, error) = check(&site, &["--strict"]);
     let config = site.path("spamdrop.toml");
     assert_eq!(text, format!("{}: valid\n", config.display()), "{error}");
@@ -72,6 +72,7 @@ fn what_is_unwise_is_named_and_fails_only_if_strict() {
             "logs",
             "state_dir",
             "ports",
+            "user",
             "logs",
             "TARPIT",
             "BLACKLISTS",
@@ -166,6 +167,7 @@ fn files_and_maps_that_run_cannot_use_are_found() {
     fs::write(site.path("allow_file"), "friend.example\n").unwrap();
     neither_starts(&site, 78, "`friend.example` is not an address or prefix");
     fs::remove_file(site.path("allow_file")).unwrap();
+    fs::remove_dir(site.path("state_dir")).unwrap();
     symlink("/etc/passwd", site.path("state_dir")).unwrap();
     let (code, _, error) = check(&site, &[]);
     assert_eq!(code, 78, "{error}");

@@ -16,6 +16,7 @@ mod lookups;
 mod nat64;
 mod operation;
 mod pools;
+mod privileges;
 mod release;
 mod restart;
 mod trust;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use clap::CommandFactory as _;
 use regex::Regex;
@@ -167,4 +168,49 @@ fn every_setting_that_is_shown_is_valid() {
         }
     }
     assert!(checked >= 3, "{checked}");
+}
+
+/// The names of all tests below a directory.
+fn tests_below(directory: &Path, found: &mut BTreeSet<String>) {
+    let test = Regex::new(r"#\[(?:tokio::)?test[^\]]*\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn (\w+)")
+        .unwrap();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tests_below(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.extend(test.captures_iter(&text).map(|test| test[1].to_owned()));
+        }
+    }
+}
+
+#[test]
+fn every_threat_names_a_test_that_exists() {
+    let mut tests = BTreeSet::new();
+    for directory in [
+        "tests",
+        "spamdrop/src",
+        "spamdrop/core/src",
+        "spamdrop-common/src",
+    ] {
+        tests_below(&root().join(directory), &mut tests);
+    }
+    let page = fs::read_to_string(root().join("spamdrop/docs/SECURITY.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let threats = rows.filter(|row| !row.starts_with("| threat: "));
+    let mut count = 0;
+    for threat in threats {
+        let cells: Vec<&str> = threat.trim_matches('|').split(" | ").collect();
+        let [_, _, names] = cells[..] else {
+            panic!("a threat, what limits it, and a test: {threat}");
+        };
+        let names: Vec<&str> = names.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test: {threat}");
+        for name in names {
+            assert!(tests.contains(name), "no test {name}: {threat}");
+        }
+        count += 1;
+    }
+    assert!(count > 30, "{count}");
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 use spamdrop_core::gate::Slots;
 
+use super::directories;
+use crate::account;
 use crate::clock;
 use crate::config::{Admit, Config};
 use crate::exit::{Exit, Failure};
@@ -13,12 +15,13 @@ use crate::kernel::blocklist::pins;
 use crate::kernel::network::{self, overlaps};
 use crate::protect;
 
-/// Fails if `run` would not start with this configuration.
+/// Fails if `run` would not start with this configuration, which was read from
+/// `path`.
 ///
 /// # Errors
 ///
 /// The reason; most of them are errors of the configuration ([`Exit::Config`]).
-pub fn ensure_startable(config: &Config) -> Result<()> {
+pub fn ensure_startable(config: &Config, path: Option<&Path>) -> Result<()> {
     ensure_complete(config)?;
     ensure_slots(config.admit, &config.server_slots())?;
     if config.journal {
@@ -30,6 +33,7 @@ pub fn ensure_startable(config: &Config) -> Result<()> {
     pins::ensure_usable(&config.pin_dir, config.plan().capacity)?;
     ensure_directory(&config.run_dir, "run_dir")?;
     ensure_directory(&config.state_dir, "state_dir")?;
+    directories::ensure_trusted(config, path, &account::daemon())?;
     match config.fifo.as_os_str().is_empty() {
         true => Ok(()),
         false => fifo::ensure_usable(&config.fifo),

@@ -7,11 +7,13 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use tokio::runtime;
 
+use crate::account;
 use crate::checks;
 use crate::cli;
 use crate::config::{Config, PATH};
 use crate::exit::{Exit, Failure};
 use crate::kernel::network::{self, Framing, named};
+use crate::readable;
 use crate::render::check::{self, Checked};
 use crate::render::json;
 use crate::store::{Store, VERB_WAIT};
@@ -31,7 +33,7 @@ pub fn run(
     out: &mut impl Write,
 ) -> Result<()> {
     let default = || Path::new(PATH).exists().then_some(Path::new(PATH));
-    checks::ensure_startable(config)?;
+    checks::ensure_startable(config, path)?;
     let mut warnings = Vec::new();
     interfaces(config, &mut warnings)?;
     logs(config, &mut warnings);
@@ -78,6 +80,16 @@ fn interfaces(config: &Config, warnings: &mut Vec<Warning>) -> Result<()> {
 /// Warns about logs that cannot be read.
 fn logs(config: &Config, warnings: &mut Vec<Warning>) {
     for path in config.logs.iter().filter(|path| path.as_os_str() != "-") {
+        if let Ok(_acting) = account::act_as_daemon()
+            && readable::is_refused(path)
+        {
+            let text = readable::advice(path, &account::daemon());
+            warnings.push(Warning {
+                about: "logs",
+                text,
+            });
+            continue;
+        }
         let opened = fs::metadata(path).and_then(|metadata| match metadata.is_file() {
             true => File::open(path).map(drop),
             false => Err(io::Error::other("it is not a file")),
@@ -102,6 +114,14 @@ fn logs(config: &Config, warnings: &mut Vec<Warning>) {
 fn journal(config: &Config) -> Result<Option<Warning>> {
     if !config.journal {
         return Ok(None);
+    }
+    if let Ok(_acting) = account::act_as_daemon()
+        && let Some(text) = readable::journal_trouble(&account::daemon())
+    {
+        return Ok(Some(Warning {
+            about: "journal",
+            text,
+        }));
     }
     let text = match has_recent_entry(&config.journal_args()?) {
         Ok(true) => return Ok(None),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::account;
 use crate::cli;
 use crate::config::Config;
 use crate::durable;
@@ -94,6 +95,7 @@ fn everything(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Resu
     if attached {
         writeln!(out, "removed {}", config.pin_dir.display())?;
     }
+    let acting = account::act_as_daemon()?;
     for path in files(config) {
         remove(&path, fs::remove_file)?;
     }
@@ -101,6 +103,7 @@ fn everything(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Resu
     if fifo::is_left(&config.fifo) {
         remove(&config.fifo, fs::remove_file)?;
     }
+    drop(acting);
     // The store is kept, because its known senders and waves took weeks to
     // gather.
     let keeps = store::exists(&config.store_file())?;

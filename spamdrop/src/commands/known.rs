@@ -1,15 +1,15 @@
 //! `known`: senders whose mail is wanted.
 
-use std::fs;
 use std::io::Write;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::addresses::{self, Given};
 use super::{block, count, import, notify_daemon};
 use crate::cli::{self, Addrs};
 use crate::clock;
 use crate::config::Config;
+use crate::directory::{self, Owned};
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, pins};
 use crate::protect;
@@ -114,9 +114,7 @@ pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) ->
 
 /// Opens the store; creates it if it does not exist.
 pub(super) fn store(config: &Config) -> Result<Store> {
-    let dir = &config.state_dir;
-    fs::create_dir_all(dir)
-        .with_context(|| format!("cannot make the directory {}", dir.display()))?;
+    directory::prepare(&config.state_dir, Owned::State)?;
     Store::open(&config.store_file(), VERB_WAIT)
 }
 

@@ -32,6 +32,7 @@ use std::path::Path;
 use anyhow::Result;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::account;
 use crate::cli::{Allow, Cli, ConfigVerb, Known, StatusOptions, Verb};
 use crate::clock;
 use crate::config::Config;
@@ -60,6 +61,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         clock::ensure_kernels_clock()?;
     }
     nat64::configure(&config.nat64);
+    account::configure(&config.user)?;
     match &cli.verb {
         Verb::Run(args) => run::run(cli.config.as_deref(), args),
         Verb::Attach(args) => attach::run(config, args, out),

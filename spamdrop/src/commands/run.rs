@@ -25,6 +25,7 @@ pub fn run(path: Option<&Path>, args: &cli::Run) -> Result<()> {
     let (path, args) = (path.map(Path::to_owned), args.clone());
     daemon::run(RunOptions {
         log_level,
+        path: path.clone(),
         reread: Box::new(move || read(path.as_deref(), &args)),
     })
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::tz::TimeZone;
 use spamdrop_common::action::is_live;
 
+use crate::account;
 use crate::allowlist;
 use crate::cli::StatusOptions;
 use crate::clock;
@@ -182,6 +183,8 @@ fn daemon(config: &Config) -> Option<DaemonStatus> {
 /// The daemon's state; `None` if it has written none yet.
 pub(super) fn read_state(path: &Path) -> Result<Option<DaemonState>> {
     let cannot = || format!("cannot read {}", path.display());
+    // The file is the daemon's, so it may be a link to anything.
+    let _acting = account::act_as_daemon()?;
     let text = match fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         read => read.with_context(cannot)?,

@@ -30,6 +30,8 @@ pub(super) enum Subject {
     DiskThread,
     /// The logs that are read.
     Sources,
+    /// The log of this path, which the daemon's account may not read.
+    Unreadable(PathBuf),
     /// The log of this path, which has no new lines.
     Silence(PathBuf),
     /// The log of this path, whose stamps are in another time zone.
@@ -110,6 +112,7 @@ impl fmt::Display for Subject {
         f.write_str(match self {
             Self::Interface(name) => name,
             Self::Silence(path) => return path.display().fmt(f),
+            Self::Unreadable(path) => return write!(f, "access to {}", path.display()),
             Self::TimeZone(path) => return write!(f, "time zone of {}", path.display()),
             Self::Interfaces => "interfaces",
             Self::Traffic => "traffic",

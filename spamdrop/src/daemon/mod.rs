@@ -23,12 +23,14 @@ mod interfaces;
 mod release;
 mod responder;
 mod responder_view;
+mod rights;
 mod settings;
 mod sources;
 mod status;
 mod supervisor;
 mod watch;
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -47,6 +49,8 @@ use supervisor::Supervisor;
 pub struct RunOptions {
     /// The level of `--log-packets`; 0: off.
     pub log_level: u8,
+    /// The configuration file, if the command line names one.
+    pub path: Option<PathBuf>,
     /// Reads the configuration and applies the flags; called at the start and
     /// on SIGHUP.
     pub reread: Box<dyn Fn() -> Result<Config>>,
@@ -63,6 +67,7 @@ pub struct RunOptions {
 /// detached while the daemon ran. Problems with logs, sockets or single
 /// addresses are logged and counted, and the daemon continues.
 pub fn run(options: RunOptions) -> Result<()> {
+    rights::give_up(&(options.reread)()?, options.path.as_deref())?;
     // The mark outlives the tasks, so that `detach` cannot run while one is
     // alive.
     let mut mark: Option<Rc<DaemonMark>> = None;

@@ -1,12 +1,12 @@
 //! The log sources that the daemon reads.
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use rustix::process::getuid;
 
 use crate::config::{Answer, Config};
+use crate::directory::{self, Owned};
 use crate::tail::Tail;
 
 /// The log sources that the daemon reads.
@@ -44,8 +44,7 @@ impl SourceSettings {
     ///
     /// The state directory cannot be created, or standard input cannot be read.
     pub fn open(&self) -> Result<Tail> {
-        fs::create_dir_all(&self.state_dir)
-            .with_context(|| format!("cannot make the directory {}", self.state_dir.display()))?;
+        directory::prepare(&self.state_dir, Owned::State)?;
         let tail = Tail::open(&self.logs, Some(self.positions.clone()))?;
         Ok(self.with_journal(tail))
     }

@@ -105,6 +105,7 @@ pub fn attach(
     names: &[String],
     plan: Plan,
 ) -> Result<Attachment> {
+    let _acting = pins::act_as_daemon(pin_dir)?;
     ensure_own_pins(pin_dir)?;
     let adopted = pins::present(pin_dir)?;
     let upgrade = Upgrade::begin(pin_dir)?;
@@ -254,6 +255,7 @@ pub fn release_others(
     pin_dir: &Path,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<()> {
+    let _acting = pins::act_as_daemon(pin_dir)?;
     let links = linked(pin_dir)?;
     namespace::ensure_ours(pin_dir, &links)?;
     for link in &links {
@@ -285,6 +287,7 @@ pub fn ensure_own_pins(pin_dir: &Path) -> Result<()> {
 /// Detaches the filter from one interface. Returns whether it was pinned for
 /// that name.
 pub fn detach_one(_lock: &WriteLock, pin_dir: &Path, name: &str) -> Result<bool> {
+    let _acting = pins::act_as_daemon(pin_dir)?;
     let pin = link_pin(pin_dir, name);
     let is_pinned = linked(pin_dir)?.iter().any(|link| link.name == name);
     if is_pinned {
@@ -296,12 +299,15 @@ pub fn detach_one(_lock: &WriteLock, pin_dir: &Path, name: &str) -> Result<bool>
 /// Detaches the filter from every interface, stops steering and removes every
 /// pin.
 pub fn detach(lock: &WriteLock, pin_dir: &Path) -> Result<()> {
+    let acting = pins::act_as_daemon(pin_dir)?;
     unsteer(lock, pin_dir)?;
     for link in linked(pin_dir)? {
         unlink(&link_pin(pin_dir, &link.name))?;
     }
     namespace::forget(pin_dir)?;
-    migrate::remove_all(pin_dir)
+    migrate::remove_all(pin_dir)?;
+    drop(acting);
+    pins::remove_empty_dir(pin_dir)
 }
 
 /// Detaches a pinned link's program from its interface or namespace, and

@@ -15,7 +15,7 @@ use super::sockets;
 
 /// The capabilities that finding and terminating the processes of other users
 /// takes.
-const NEEDED: [(CapabilitySet, &str); 3] = [
+pub(super) const NEEDED: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::KILL, "CAP_KILL"),
     (CapabilitySet::SYS_PTRACE, "CAP_SYS_PTRACE"),
     (CapabilitySet::DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"),

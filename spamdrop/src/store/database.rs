@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Error, Result, bail};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
+use crate::account;
 use crate::holder;
 
 /// The expected content of a file.
@@ -78,11 +79,13 @@ impl Database {
 
     /// Runs a read.
     pub fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let _acting = account::act_as_daemon()?;
         read(&self.db).map_err(|error| explain(error, &self.path))
     }
 
     /// Runs a change in one transaction.
     pub fn change<T>(&mut self, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        let _acting = account::act_as_daemon()?;
         transact(&mut self.db, change).map_err(|error| explain(error, &self.path))
     }
 }

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::account::{self, ActingAsDaemon};
+use crate::directory::{self, Owned};
 use database::{Database, Schema, SchemaStep};
 
 pub use database::is_locked;
@@ -56,6 +58,7 @@ impl Store {
     /// The file cannot be opened, is locked ([`is_locked`]), is damaged, or was
     /// written by a newer version. It is left unchanged.
     pub fn open(path: &Path, wait: Duration) -> Result<Self> {
+        let _acting = act_as_daemon(path)?;
         let mut database = Database::open(path, &SCHEMA, wait)?;
         legacy::take_over(&mut database, wait)?;
         Ok(Self(database))
@@ -67,9 +70,18 @@ impl Store {
     ///
     /// As [`Store::open`].
     pub fn open_existing(path: &Path, wait: Duration) -> Result<Option<Self>> {
+        let acting = act_as_daemon(path)?;
         let exists = exists(path).with_context(|| format!("cannot open {}", path.display()))?;
+        drop(acting);
         exists.then(|| Self::open(path, wait)).transpose()
     }
+}
+
+/// Begins to act as the daemon's account in the file's directory, which is its
+/// own.
+fn act_as_daemon(path: &Path) -> Result<ActingAsDaemon> {
+    directory::adopt(&directory::of_file(path), Owned::State)?;
+    account::act_as_daemon()
 }
 
 /// Whether a database exists, of this version or of spamdrop 0.1.

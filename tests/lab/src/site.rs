@@ -1,9 +1,12 @@
 //! A mail server that runs spamdrop, and a host from which all clients connect.
 
+mod container;
+
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -17,6 +20,7 @@ use crate::daemon::Daemon;
 use crate::host::Host;
 use crate::smtpd::{Options, Smtpd};
 use crate::wire::{End, many_sources, wire};
+use container::connect_by_nat;
 
 /// The server's IPv4 address.
 pub const SERVER4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 25);
@@ -31,10 +35,8 @@ pub const WORLD4: &str = "100.64.0.0/10";
 /// The IPv6 client addresses.
 pub const WORLD6: &str = "2001:db8:64::/48";
 
-/// The rule by which docker publishes a port.
-const DNAT: &str = "add table ip nat; \
-    add chain ip nat prerouting { type nat hook prerouting priority dstnat; }; \
-    add rule ip nat prerouting iifname eth0 tcp dport 25 dnat to 172.17.0.2";
+/// An account that every machine has, for a daemon without root's rights.
+pub const ORDINARY: &str = "nobody";
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -50,6 +52,8 @@ pub struct Site<S = Smtpd> {
     pub world: Host,
     /// The server's interface that is to have the filter.
     interface: String,
+    /// The account of the daemon; empty: the default.
+    user: &'static str,
     dir: TempDir,
     spamdrop: PathBuf,
 }
@@ -90,13 +94,16 @@ impl Site {
 }
 
 impl Site<Courier> {
-    /// Builds the site with a real Courier.
+    /// Builds the site with a real Courier. The daemon runs as [`ORDINARY`].
     ///
     /// # Errors
     ///
     /// As [`Site::new`].
     pub fn with_courier(spamdrop: &Path, options: &courier::Options) -> Result<Self> {
-        Self::build(spamdrop, |server, dir| Courier::start(server, dir, options))
+        let mut site = Self::build(spamdrop, |server, dir| Courier::start(server, dir, options))?;
+        site.user = ORDINARY;
+        site.configure("")?;
+        Ok(site)
     }
 }
 
@@ -165,12 +172,15 @@ impl<S> Site<S> {
         serve: impl FnOnce(&Host, &Path) -> Result<S>,
     ) -> Result<Self> {
         let dir = tempfile::tempdir()?;
+        // The daemon's account reads the logs in it.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
         fs::write(dir.path().join("mail.log"), "")?;
         let site = Self {
             smtpd: serve(&server, dir.path())?,
             server,
             world,
             interface: "eth0".to_owned(),
+            user: "",
             dir,
             spamdrop: spamdrop.into(),
         };
@@ -194,9 +204,13 @@ impl<S> Site<S> {
         let path = |name| self.path(name).display().to_string();
         let tells_slots = self.path("courier/esmtpd").exists() || more.contains("slots");
         let slots = if tells_slots { "" } else { "slots = 40\n" };
+        let user = match self.user {
+            "" => String::new(),
+            user => format!("user = {user:?}\n"),
+        };
         let text = format!(
             "interfaces = [{:?}]\nlogs = [{:?}]\nallow_file = {:?}\nstate_dir = {:?}\n\
-             courier_dir = {:?}\n{slots}{more}\n",
+             courier_dir = {:?}\n{user}{slots}{more}\n",
             self.interface,
             path("mail.log"),
             path("allow"),
@@ -241,6 +255,9 @@ impl<S> Site<S> {
         let env = [("RUST_LOG", filter)];
         let daemon = Daemon::start(&self.server, &self.spamdrop, args, env)?;
         daemon.wait_for(|line| line.contains("ready: "), READY_WITHIN)?;
+        if !self.user.is_empty() {
+            ensure_not_root(daemon.pid())?;
+        }
         Ok(daemon)
     }
 
@@ -346,38 +363,21 @@ impl<S> Site<S> {
     }
 }
 
+fn ensure_not_root(pid: u32) -> Result<()> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let ids = ids.context("a process without user ids")?;
+    let is_root = ids.split_whitespace().any(|id| id == "0");
+    ensure!(!is_root, "the daemon has the user ids {ids}");
+    Ok(())
+}
+
 fn smtpd(change: impl FnOnce(&mut Options)) -> impl FnOnce(&Host, &Path) -> Result<Smtpd> {
     |server, dir| {
         let mut options = Options::new(dir.join("mail.log"), dir.join("listed"));
         change(&mut options);
         Smtpd::start(server, &crate::binary("lab-smtpd")?, &options)
     }
-}
-
-/// Connects the hosts as docker does: through a bridge address and DNAT.
-fn connect_by_nat(server: &Host, world: &Host) -> Result<Host> {
-    let router = Host::new("router")?;
-    let public = format!("{SERVER4}/24");
-    let cable = |ours: &str, theirs: (&Host, &str), interface| {
-        let (ours, others) = ([ours], [theirs.1]);
-        let end = |host, interface, addresses| End {
-            host,
-            interface,
-            addresses,
-        };
-        wire(
-            &end(&router, interface, &ours),
-            &end(theirs.0, "eth0", &others),
-            1500,
-        )
-    };
-    cable(&public, (world, "198.51.100.1/24"), "eth0")?;
-    cable("172.17.0.1/16", (server, "172.17.0.2/16"), "docker0")?;
-    many_sources(world, &router, WORLD4, "198.51.100.1".parse()?)?;
-    server.exec(["ip", "route", "add", "default", "via", "172.17.0.1"])?;
-    router.exec(["sysctl", "--quiet", "net.ipv4.ip_forward=1"])?;
-    router.exec(["nft", DNAT])?;
-    Ok(router)
 }
 
 /// The server's address of the same family as `source`.

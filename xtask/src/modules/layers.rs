@@ -55,7 +55,10 @@ pub(super) const CRATES: [Crate; 3] = [
         name: "spamdrop",
         root: "spamdrop/src/lib.rs",
         layers: &[
-            &["clock", "durable", "exit", "holder", "lock"],
+            &["clock", "durable", "exit", "holder"],
+            &["account"],
+            &["directory", "readable"],
+            &["lock"],
             &[
                 "kernel",
                 "store",

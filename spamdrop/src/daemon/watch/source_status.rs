@@ -1,12 +1,16 @@
 //! The condition of the logs, and the proxy that they show, for `status`.
 
+use std::path::Path;
+
 use spamdrop_core::status::SourceState;
 
 use super::pipeline::moment;
 use super::{WatchReport, WatchTask};
+use crate::account::Account;
 use crate::clock;
 use crate::daemon::health::Subject;
-use crate::tail::FileStatus;
+use crate::readable;
+use crate::tail::{FileStatus, State};
 
 impl WatchTask {
     /// Reports a private address from which most connections come, so that it is
@@ -36,6 +40,8 @@ impl WatchTask {
             let trouble = file.trouble().map(|text| format!("{path}: {text}"));
             let subject = Subject::Silence(file.path.clone());
             self.health.set(subject, trouble);
+            let subject = Subject::Unreadable(file.path.clone());
+            self.health.set(subject, access_trouble(file));
         }
         for (path, trouble) in self.clocks.troubles() {
             let text = trouble.map(|text| format!("{}: {text}", path.display()));
@@ -47,6 +53,20 @@ impl WatchTask {
             .update(events, near_misses, clock::monotonic());
         self.health
             .set(Subject::NearMisses, self.near_misses.trouble());
+    }
+}
+
+/// Why the daemon's account may not read a source.
+fn access_trouble(file: &FileStatus) -> Option<String> {
+    let account = Account::of_process();
+    let is_journal = file.path == Path::new("journal");
+    match &file.state {
+        // journalctl shows nothing of others, and does not fail.
+        _ if is_journal && file.lines == 0 => readable::journal_trouble(&account),
+        State::Missing(_) if readable::is_refused(&file.path) => {
+            Some(readable::advice(&file.path, &account))
+        }
+        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ use spamdrop_common::names;
 
 use super::load::no_program;
 use super::{Filter, remove_file, unlink, verifier};
+use crate::kernel::blocklist::pins;
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
 
@@ -31,6 +32,7 @@ const NAMESPACE: &str = "/proc/thread-self/ns/net";
 /// The kernel has no `sk_lookup` (before Linux 5.9), or refuses the program or
 /// the link.
 pub fn steer(_lock: &WriteLock, pin_dir: &Path, filter: &mut Filter) -> Result<()> {
+    let _acting = pins::act_as_daemon(pin_dir)?;
     let name = names::PROGRAM_ANSWER;
     let program = filter.object.program_mut(name);
     let program: &mut SkLookup = program.with_context(|| no_program(name))?.try_into()?;
@@ -55,6 +57,7 @@ pub fn steer(_lock: &WriteLock, pin_dir: &Path, filter: &mut Filter) -> Result<(
 
 /// Stops steering: every connection goes to the mail server.
 pub fn unsteer(_lock: &WriteLock, pin_dir: &Path) -> Result<()> {
+    let _acting = pins::act_as_daemon(pin_dir)?;
     stop(pin_dir)
 }
 

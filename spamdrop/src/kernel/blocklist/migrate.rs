@@ -194,6 +194,5 @@ pub fn remove_all(pin_dir: &Path) -> Result<()> {
     for (_, dir) in pins::version_dirs(pin_dir)? {
         pins::remove_dir(&dir)?;
     }
-    remove_without_directory(pin_dir)?;
-    pins::remove_empty_dir(pin_dir)
+    remove_without_directory(pin_dir)
 }

@@ -75,6 +75,7 @@ impl Blocklist {
     ///
     /// [`Exit::NotAttached`]: crate::exit::Exit::NotAttached
     pub fn open(pin_dir: &Path) -> Result<Self> {
+        let _acting = pins::act_as_daemon(pin_dir)?;
         pins::ensure_current(pin_dir)?;
         Self::open_maps(&pins::maps_dir(pin_dir))
     }

@@ -21,6 +21,8 @@ use spamdrop_common::{
     names,
 };
 
+use crate::account::{self, ActingAsDaemon};
+use crate::directory::{self, Owned};
 use crate::exit::{Exit, Failure};
 
 /// The version whose maps are pinned in the pin directory itself.
@@ -215,15 +217,35 @@ fn exists(path: &Path) -> Result<bool> {
 }
 
 /// Creates the pin directory and the directory of this version's maps,
-/// accessible to root only.
+/// accessible to the daemon's account only.
 ///
 /// # Errors
 ///
 /// The path is not on a BPF file system, or a directory cannot be created.
 pub fn make_dirs(pin_dir: &Path) -> Result<()> {
-    ensure_bpf_file_system(pin_dir)?;
-    make_dir(pin_dir)?;
+    prepare(pin_dir)?;
+    let _acting = account::act_as_daemon()?;
     make_dir(&maps_dir(pin_dir))
+}
+
+/// Begins to act as the daemon's account on the pins, which are its own.
+///
+/// # Errors
+///
+/// As [`directory::adopt`] and [`account::act_as_daemon`].
+pub fn act_as_daemon(pin_dir: &Path) -> Result<ActingAsDaemon> {
+    directory::adopt(pin_dir, Owned::Pins)?;
+    account::act_as_daemon()
+}
+
+/// Creates the pin directory for the daemon's account.
+///
+/// # Errors
+///
+/// As [`make_dirs`].
+pub fn prepare(pin_dir: &Path) -> Result<()> {
+    ensure_bpf_file_system(pin_dir)?;
+    directory::prepare(pin_dir, Owned::Pins)
 }
 
 fn ensure_bpf_file_system(pin_dir: &Path) -> Result<()> {
@@ -271,7 +293,11 @@ pub fn remove_except(pin_dir: &Path, keep: &[&str]) -> Result<()> {
         }
     }
     remove_empty_dir(&dir)?;
-    remove_empty_dir(pin_dir)
+    match fs::remove_dir(pin_dir) {
+        // An ordinary user cannot remove it, and only the maps matter.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        _ => remove_empty_dir(pin_dir),
+    }
 }
 
 /// Removes a directory of maps with its content.
@@ -299,7 +325,7 @@ pub(super) fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-pub(super) fn remove_empty_dir(dir: &Path) -> Result<()> {
+pub(in crate::kernel) fn remove_empty_dir(dir: &Path) -> Result<()> {
     match fs::remove_dir(dir) {
         Err(error)
             if !matches!(

@@ -1,0 +1,71 @@
+//! At the start, the daemon becomes the account of the configuration and gives
+//! up what it does not need.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::account;
+use crate::checks::directories;
+use crate::config::Config;
+use crate::directory::{self, Owned};
+use crate::kernel::blocklist::pins;
+use crate::kernel::{files, privileges, syscalls};
+use spamdrop_core::release::ReleaseMode;
+
+/// Prepares the daemon's directories and gives up all rights but the needed
+/// ones. Call it while the process has one thread.
+///
+/// # Errors
+///
+/// Others could change the daemon's files, or the account cannot be taken.
+pub(super) fn give_up(config: &Config, path: Option<&Path>) -> Result<()> {
+    let account = account::daemon();
+    directories::ensure_trusted(config, path, &account)?;
+    directory::prepare(&config.run_dir, Owned::Run)?;
+    directory::prepare(&config.state_dir, Owned::State)?;
+    if !account.uid.is_root() {
+        pins::prepare(&config.pin_dir)?;
+    }
+    directories::ensure_owned(config, &account)?;
+    let terminates = config.release == ReleaseMode::Terminate;
+    let missing = privileges::reduce(&account, terminates)
+        .with_context(|| format!("cannot run as {account}; to stay root, set `user = \"root\"`"))?;
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        log::warn!("running as {account} without {missing}; grant that, or start as root");
+    }
+    // No thread exists yet; those to come, and journalctl, inherit the limits.
+    // A restart of either and a new configuration need all that the start
+    // needs, so nothing is gained by later limits.
+    limit_files(config);
+    if let Err(error) = syscalls::limit() {
+        log::info!("the system calls are not limited: {error:#}");
+    }
+    log::debug!("running as {account}");
+    Ok(())
+}
+
+/// The limits help where something else has failed already, so the daemon works
+/// without them, too.
+fn limit_files(config: &Config) {
+    if config.release == ReleaseMode::Terminate {
+        // Landlock hides the processes that own the sockets.
+        log::info!("changes of files are not limited, because of `release = \"terminate\"`");
+        return;
+    }
+    let fifo = directory::of_file(&config.fifo);
+    let mut writable = vec![&*config.run_dir, &*config.state_dir, &*config.pin_dir];
+    if !config.fifo.as_os_str().is_empty() {
+        writable.push(&fifo);
+    }
+    // Root has yet to make `pin_dir`, in a BPF file system.
+    for directory in &mut writable {
+        let nearest = directory.ancestors().find(|directory| directory.exists());
+        *directory = nearest.unwrap_or(directory);
+    }
+    match files::limit(&writable) {
+        Ok(enforced) => log::debug!("changes of files are {enforced}"),
+        Err(error) => log::info!("changes of files are not limited: {error:#}"),
+    }
+}

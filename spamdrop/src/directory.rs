@@ -1,0 +1,321 @@
+//! The directories of the daemon: who may change them, and their preparation
+//! for the daemon's account.
+//!
+//! Whoever can write to a directory, or to one above it, can replace the files
+//! in it. So all of them must belong to root or to the daemon's account, and no
+//! one else may write to them. A sticky directory such as `/tmp` is accepted
+//! above a directory, because only the owner of an entry can rename or remove
+//! it there, and that owner is checked as well; it is refused as the directory
+//! itself.
+
+use std::fs::{self, Metadata, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
+use rustix::process::geteuid;
+
+use crate::account::{self, Account};
+use crate::exit::{Exit, Failure};
+
+/// A directory that belongs to the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owned {
+    /// `run_dir`.
+    Run,
+    /// `state_dir`.
+    State,
+    /// `pin_dir`. The caller has ensured that it is within a BPF file system.
+    Pins,
+}
+
+/// What files in root's directory may begin with, to be given to the account.
+const OF_RUN: [&str; 3] = ["lock", "daemon.", "watcher."];
+const OF_STATE: [&str; 4] = ["positions.json", "spamdrop.db", "known.db", "waves.db"];
+
+impl Owned {
+    fn key(self) -> &'static str {
+        match self {
+            Self::Run => "run_dir",
+            Self::State => "state_dir",
+            Self::Pins => "pin_dir",
+        }
+    }
+
+    /// Whether a file is spamdrop's, so that it may be given to the account.
+    /// Nothing else is given away where a key names a directory of others, such
+    /// as `/var/lib`.
+    fn has_made(self, name: &str) -> bool {
+        let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        match self {
+            Self::Run => begins(&OF_RUN),
+            Self::State => begins(&OF_STATE),
+            Self::Pins => true,
+        }
+    }
+}
+
+/// Makes the directory if it is missing. Where root runs and the daemon has an
+/// account of its own, the directory becomes that account's with all files in
+/// it, if it was root's.
+///
+/// # Errors
+///
+/// The directory cannot be made, others could write to it
+/// ([`ensure_trusted`]), or it holds files that are not spamdrop's.
+pub fn prepare(path: &Path, owned: Owned) -> Result<()> {
+    make(path, 0o700)?;
+    adopt(path, owned)
+}
+
+/// As [`prepare`] for a directory that exists; one that does not stays missing.
+///
+/// # Errors
+///
+/// As [`prepare`].
+pub fn adopt(path: &Path, owned: Owned) -> Result<()> {
+    if !geteuid().is_root() || !path.exists() {
+        return Ok(());
+    }
+    let account = account::daemon();
+    ensure_trusted(path, owned.key(), &account)?;
+    if account.uid.is_root() {
+        return Ok(());
+    }
+    give(path, owned, &account)?;
+    ensure_reachable(path, owned, &account)
+}
+
+/// Ensures that the daemon's account owns the directory, if it exists, and that
+/// nobody else can change it.
+///
+/// # Errors
+///
+/// It does not, with the next step.
+pub fn ensure_owned(path: &Path, owned: Owned, account: &Account) -> Result<()> {
+    ensure_trusted(path, owned.key(), account)?;
+    match fs::metadata(path) {
+        Ok(found) if found.uid() == account.uid.as_raw() => Ok(()),
+        Ok(found) => Err(refusal(
+            path,
+            &found,
+            owned.key(),
+            account,
+            "does not belong to it",
+        )),
+        // The nearest directory was checked.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Ensures that only root and the account can change the directory, and those
+/// above it. A path that does not exist is judged by the nearest that does.
+///
+/// # Errors
+///
+/// Somebody else can; the message names owner, mode and the next step.
+pub fn ensure_trusted(path: &Path, key: &str, account: &Account) -> Result<()> {
+    let nearest = path.ancestors().find(|path| path.exists());
+    let nearest = nearest.filter(|path| !path.as_os_str().is_empty());
+    let real = fs::canonicalize(nearest.unwrap_or(Path::new(".")))
+        .with_context(|| format!("`{key}`: cannot look at {}", path.display()))?;
+    for directory in real.ancestors() {
+        let found = fs::metadata(directory)
+            .with_context(|| format!("`{key}`: cannot look at {}", directory.display()))?;
+        let is_above = directory != real || nearest != Some(path);
+        if let Some(fault) = fault(&found, is_above, account) {
+            return Err(refusal(directory, &found, key, account, fault));
+        }
+    }
+    Ok(())
+}
+
+/// Why others than root and the account can change a directory.
+fn fault(found: &Metadata, is_above: bool, account: &Account) -> Option<&'static str> {
+    let is_sticky = found.mode() & 0o1000 != 0;
+    let is_own_group = [0, account.gid.as_raw()].contains(&found.gid());
+    if ![0, account.uid.as_raw()].contains(&found.uid()) {
+        return Some("belongs to somebody else");
+    }
+    if is_above && is_sticky {
+        return None;
+    }
+    if found.mode() & 0o002 != 0 {
+        return Some("can be written to by everybody");
+    }
+    (found.mode() & 0o020 != 0 && !is_own_group).then_some("can be written to by its group")
+}
+
+fn refusal(
+    path: &Path,
+    found: &Metadata,
+    key: &str,
+    account: &Account,
+    fault: &str,
+) -> anyhow::Error {
+    let shown = path.display();
+    let mode = found.mode() & 0o7777;
+    let owner = account::user_name(Uid::from_raw(found.uid()));
+    let group = account::group_name(Gid::from_raw(found.gid()));
+    let is_own = [0, account.uid.as_raw()].contains(&found.uid());
+    let step = match is_own && fault.contains("written") {
+        true => format!("`chmod go-w {shown}`"),
+        false => format!(
+            "`chown -R {account}: {shown}`, or set `user = {owner:?}` where the daemon runs as that"
+        ),
+    };
+    let message = format!(
+        "`{key}`: {shown} (owner {owner}, group {group}, mode {mode:04o}) {fault}; `user` is \
+         {account}: {step}, or name another directory"
+    );
+    Failure::new(Exit::Config, message)
+}
+
+/// Makes the directory with this mode, and those above it for all to enter,
+/// whatever the umask.
+///
+/// # Errors
+///
+/// One cannot be made.
+pub fn make(path: &Path, mode: u32) -> Result<()> {
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .collect();
+    for directory in missing.into_iter().rev() {
+        let mode = if directory == path { mode } else { 0o755 };
+        make_one(directory, mode)
+            .with_context(|| format!("cannot make the directory {}", directory.display()))?;
+    }
+    Ok(())
+}
+
+fn make_one(path: &Path, mode: u32) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Ok(()) if mode != 0o700 => fs::set_permissions(path, Permissions::from_mode(mode)),
+        made => made,
+    }
+}
+
+/// Gives root's directory and its files to the account. No one else can change
+/// the directory until then, so the names lead where they led before.
+fn give(path: &Path, owned: Owned, account: &Account) -> Result<()> {
+    let cannot = || format!("cannot give {} to {account}", path.display());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let real = fs::canonicalize(path).with_context(cannot)?;
+    let directory =
+        rustix::fs::open(&real, flags | OFlags::NOFOLLOW, Mode::empty()).with_context(cannot)?;
+    match rustix::fs::fstat(&directory).with_context(cannot)?.st_uid {
+        uid if uid == account.uid.as_raw() => return Ok(()),
+        0 => {}
+        _ => return ensure_owned(path, owned, account),
+    }
+    ensure_only_ours(&directory, path, owned)?;
+    give_all(&directory, account).with_context(cannot)
+}
+
+fn names(directory: impl AsFd) -> rustix::io::Result<Vec<(std::ffi::CString, FileType)>> {
+    let entries = Dir::read_from(directory)?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if ![&b"."[..], b".."].contains(&entry.file_name().to_bytes()) {
+            names.push((entry.file_name().to_owned(), entry.file_type()));
+        }
+    }
+    Ok(names)
+}
+
+fn ensure_only_ours(directory: &OwnedFd, path: &Path, owned: Owned) -> Result<()> {
+    let is_other = |name: &str| !owned.has_made(name);
+    let mut names = names(directory)
+        .with_context(|| format!("cannot read {}", path.display()))?
+        .into_iter()
+        .map(|(name, _)| name.to_string_lossy().into_owned());
+    let Some(other) = names.find(|name| is_other(name)) else {
+        return Ok(());
+    };
+    let (key, shown) = (owned.key(), path.display());
+    let account = account::daemon();
+    let message = format!(
+        "`{key}`: {shown} belongs to root and holds {other:?}, which is not spamdrop's, so it is \
+         not given to {account}; name a directory of its own, or `chown -R {account}: {shown}`"
+    );
+    Err(Failure::new(Exit::Config, message))
+}
+
+/// The directory is given last: while it is root's, nobody replaces its files.
+fn give_all(directory: &OwnedFd, account: &Account) -> rustix::io::Result<()> {
+    let (uid, gid) = (Some(account.uid), Some(account.gid));
+    for (name, kind) in names(directory)? {
+        if kind == FileType::Directory {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            give_all(
+                &rustix::fs::openat(directory, &name, flags, Mode::empty())?,
+                account,
+            )?;
+        } else {
+            rustix::fs::chownat(directory, &name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+    }
+    rustix::fs::fchown(directory, uid, gid)
+}
+
+/// Ensures that the account can enter every directory above. systemd mounts
+/// `/sys/fs/bpf` for root only; there, the account's group gets the right to
+/// pass, and no other.
+fn ensure_reachable(path: &Path, owned: Owned, account: &Account) -> Result<()> {
+    let real =
+        fs::canonicalize(path).with_context(|| format!("cannot look at {}", path.display()))?;
+    for directory in real.ancestors().skip(1) {
+        let found = fs::metadata(directory)
+            .with_context(|| format!("cannot look at {}", directory.display()))?;
+        if account.has(&found, 0o1) {
+            continue;
+        }
+        if owned == Owned::Pins && found.gid() == 0 {
+            open_to_group(directory, &found, account)?;
+            continue;
+        }
+        let fault = "cannot be entered by it";
+        let (key, shown) = (owned.key(), directory.display());
+        let message = format!(
+            "`{key}`: {shown} (mode {:04o}) {fault}; the daemon runs as {account}: \
+             `chmod o+x {shown}`, or name another directory",
+            found.mode() & 0o7777
+        );
+        return Err(Failure::new(Exit::Config, message));
+    }
+    Ok(())
+}
+
+fn open_to_group(directory: &Path, found: &Metadata, account: &Account) -> Result<()> {
+    let open = || -> io::Result<()> {
+        std::os::unix::fs::chown(directory, None, Some(account.gid.as_raw()))?;
+        fs::set_permissions(directory, Permissions::from_mode(found.mode() | 0o010))
+    };
+    let shown = directory.display();
+    open().with_context(|| format!("cannot let {account} enter {shown}"))?;
+    let group = account::group_name(account.gid);
+    log::info!("{shown}: the group {group} may enter it now, so that {account} reaches its pins");
+    Ok(())
+}
+
+/// Whether the directory exists and belongs to the account.
+#[must_use]
+pub fn is_owned_by(path: &Path, account: &Account) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.uid() == account.uid.as_raw())
+}
+
+/// The directory of a file.
+#[must_use]
+pub fn of_file(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

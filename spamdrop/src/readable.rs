@@ -1,0 +1,75 @@
+//! What keeps the daemon's account from reading a log, and the next step.
+
+use std::fs::{self, File, Metadata};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Gid;
+
+use crate::account::{self, Account};
+
+/// The name of a file of the system's journal, which users of the group
+/// systemd-journal can read.
+const SYSTEM_JOURNAL: &str = "system.journal";
+/// The directories of journal files, each with one for the machine.
+const JOURNALS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
+
+/// Why the account cannot read a file that exists, and the next step.
+#[must_use]
+pub fn advice(path: &Path, account: &Account) -> String {
+    let above = path.ancestors().skip(1).collect::<Vec<_>>();
+    let closed = above.into_iter().rev().find_map(|directory| {
+        let found = fs::metadata(directory).ok()?;
+        (!account.has(&found, 0o1)).then(|| step(directory, &found, 0o1, account))
+    });
+    closed.unwrap_or_else(|| match fs::metadata(path) {
+        Ok(found) => step(path, &found, 0o4, account),
+        Err(error) => format!(
+            "the daemon runs as {account} and cannot read {}: {error}",
+            path.display()
+        ),
+    })
+}
+
+/// `right`: 4 to read, 1 to enter.
+fn step(path: &Path, found: &Metadata, right: u32, account: &Account) -> String {
+    let shown = path.display();
+    let group = account::group_name(Gid::from_raw(found.gid()));
+    let (verb, letter) = if right == 0o1 {
+        ("enter", 'x')
+    } else {
+        ("read", 'r')
+    };
+    let step = match found.mode() & (right << 3) {
+        0 => format!("`setfacl -m u:{account}:{letter} {shown}`"),
+        _ => format!("`usermod -aG {group} {account}`, then restart it"),
+    };
+    format!(
+        "the daemon runs as {account} and cannot {verb} {shown} (group {group}, mode {:04o}): {step}",
+        found.mode() & 0o7777
+    )
+}
+
+/// Why journalctl shows this process only its own entries, if it does.
+#[must_use]
+pub fn journal_trouble(account: &Account) -> Option<String> {
+    let files = JOURNALS
+        .iter()
+        .flat_map(|directory| machines(Path::new(directory)));
+    let closed = files
+        .map(|machine| machine.join(SYSTEM_JOURNAL))
+        .find(|path| is_refused(path))?;
+    Some(advice(&closed, account))
+}
+
+fn machines(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    entries.flatten().map(|entry| entry.path()).collect()
+}
+
+/// Whether this thread may not read the file.
+#[must_use]
+pub fn is_refused(path: &Path) -> bool {
+    File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+}
