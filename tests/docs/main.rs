@@ -193,6 +193,7 @@ fn every_threat_names_a_test_that_exists() {
         "spamdrop/src",
         "spamdrop/core/src",
         "spamdrop-common/src",
+        "xtask/src",
     ] {
         tests_below(&root().join(directory), &mut tests);
     }

@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::{
     command::{HOST_PACKAGES, cargo, command_line, run},
-    dependencies, house, man, modules, say, setup,
+    dependencies, house, man, modules, origins, say, setup,
     tally::Tally,
     test::FEATURE,
 };
@@ -30,13 +30,19 @@ pub fn lint() -> Result<Tally> {
 }
 
 /// Checks the layers of the modules, the identifiers that only some modules may
-/// use, the lengths of files, and the dependencies of spamdrop-core.
+/// use, the lengths of files, the dependencies of spamdrop-core, and the origin
+/// and licence of every crate.
 ///
 /// # Errors
 ///
 /// The error has one line for each breach.
 pub fn structure() -> Result<()> {
-    let checks = [modules::check(), house::check(), dependencies::check_core()];
+    let checks = [
+        modules::check(),
+        house::check(),
+        dependencies::check_core(),
+        origins::check(),
+    ];
     let failed = checks.into_iter().filter_map(Result::err);
     let failed: Vec<String> = failed.map(|error| format!("{error:#}")).collect();
     ensure!(failed.is_empty(), "{}", failed.join("\n"));

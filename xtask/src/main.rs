@@ -23,6 +23,7 @@ mod lint;
 mod man;
 mod modules;
 mod mutants;
+mod origins;
 mod setup;
 mod source;
 mod tally;
