@@ -32,6 +32,7 @@ use anyhow::{Context as _, Result};
 use crate::clock;
 
 mod ahead;
+mod content;
 mod file;
 mod follow;
 mod head;
@@ -39,9 +40,12 @@ mod id;
 mod journal;
 mod pipe;
 mod positions;
+mod rotated;
 mod saving;
+mod search;
 mod split;
 mod status;
+mod trace;
 mod wake;
 
 use follow::Follower;
