@@ -15,7 +15,7 @@ use super::positions::Position;
 use super::search::{Known, Place, Search};
 use super::split::{MAX_LINE, Splitter};
 use super::status::FileStatus;
-use super::trace::{LEAST, Trace, mark};
+use super::trace::{LEAST, Mark, Trace, mark};
 
 /// The result of a read.
 pub(super) enum Progress {
@@ -23,6 +23,8 @@ pub(super) enum Progress {
     Bytes(usize),
     /// Bytes searched for the place to read from.
     Searched(usize),
+    /// The file is a copy, and its place is found.
+    Found,
     /// The end of the file is reached.
     End,
     /// The file was truncated; its content is new.
@@ -39,6 +41,8 @@ pub(super) struct OpenFile {
     /// Whether the file may be a copy of what was read, which is to be checked.
     is_unknown: bool,
     search: Option<Search>,
+    /// The greatest size before the end of the search.
+    greatest: u64,
     /// Bytes that were in the file before this run.
     backlog: u64,
     /// As [`Position::copy`].
@@ -64,6 +68,7 @@ impl OpenFile {
         // A compressed file was written before it was found.
         let backlog = if content.is_packed() { u64::MAX } else { 0 };
         Self {
+            greatest: content.size(),
             content,
             id,
             head: Head::EMPTY,
@@ -133,35 +138,55 @@ impl OpenFile {
         length >= LEAST && a[..length] == b[..length]
     }
 
+    /// Whether the file lost what was read of it, which the next read will
+    /// notice.
+    pub fn is_truncated(&self) -> bool {
+        !self.begins(&self.position())
+    }
+
+    /// Whether this is a copy of `other`, with no line that is not in it. Of a
+    /// compressed file, that is assumed.
+    pub fn is_part_of(&self, other: &Self) -> bool {
+        match self.is_packed() {
+            true => self.begins_as(other),
+            false => self.size() <= other.size() && self.copies(&other.position()),
+        }
+    }
+
     fn begins(&self, position: &Position) -> bool {
         let head = self.content.head(position.head.length as u64);
         head.is_ok_and(|head| head == position.head)
     }
 
-    /// Whether the last line before the offset of `position` is in this file,
-    /// at the same place. A position that was saved without it matches.
+    /// Whether the last line before the offset of `position` is in this file, at
+    /// the same place.
     fn has_last(&self, position: &Position) -> bool {
-        position.trace.last().is_none_or(|last| {
-            self.mark_at(position.offset)
-                .is_ok_and(|mark| mark == Some(last))
-        })
+        self.has_mark(position.trace.last(), position.offset)
+            .unwrap_or(false)
     }
 
-    fn mark_at(&self, offset: u64) -> io::Result<Option<u64>> {
-        Ok(mark(&self.content.before(offset)?))
+    /// Whether this mark is at the line end `offset`. Where there is none, or was
+    /// none, the file is not known to differ.
+    fn has_mark(&self, expected: Option<Mark>, offset: u64) -> io::Result<bool> {
+        let found = mark(&self.content.before(offset)?);
+        Ok(expected.is_none() || found.is_none() || found == expected)
     }
 
     /// Continues at `position`. A copy may have been made before its original
     /// was read up to there; then it contains nothing new.
     pub fn resume(&mut self, position: &Position) {
         self.copy = position.copy || self.id != position.id;
+        self.is_unknown = !position.is_telling() && !self.is_packed();
         self.head = position.head;
         let offset = match self.is_packed() {
             true => position.offset,
             false => position.offset.min(self.size()),
         };
         let before = self.content.before(offset).unwrap_or_default();
-        self.trace = position.trace.resumed(before);
+        self.trace = match offset == position.offset {
+            true => position.trace.resumed(before),
+            false => Trace::after(before),
+        };
         self.lines = Splitter::at(offset);
     }
 
@@ -170,9 +195,38 @@ impl OpenFile {
         self.is_unknown
     }
 
-    /// Lets the next read search for what was read before.
+    /// Whether the file has lines of which it is not known yet whether they were
+    /// read before.
+    pub fn is_unrecognized(&self) -> bool {
+        (self.is_unknown || self.search.is_some()) && self.size() > 0
+    }
+
+    /// Lets the next read search for what was read before. A compressed file is
+    /// read only once, so it is not searched.
     pub fn suspect(&mut self) {
-        self.is_unknown = true;
+        self.is_unknown = !self.is_packed();
+    }
+
+    /// As [`OpenFile::suspect`], for a copy of a file that was read up to
+    /// `position`. A compressed one continues there.
+    pub fn suspect_copy(&mut self, position: &Position) {
+        match self.is_packed() {
+            true => self.resume(position),
+            false => self.suspect(),
+        }
+        self.copy = true;
+    }
+
+    /// Records that the file continues in a copy, with its unfinished line.
+    pub fn continues_elsewhere(&mut self) {
+        self.copy = true;
+    }
+
+    /// Whether the search waits for the file to grow.
+    pub fn is_undecided(&self) -> bool {
+        self.search
+            .as_ref()
+            .is_some_and(|search| search.offset() > 0)
     }
 
     /// Starts the search for the known lines.
@@ -220,7 +274,8 @@ impl OpenFile {
         self.lines = Splitter::at(0);
         self.trace = Trace::default();
         self.search = None;
-        self.is_unknown = true;
+        self.greatest = 0;
+        self.is_unknown = false;
         self.backlog = 0;
         self.copy = false;
         position
@@ -265,10 +320,8 @@ impl OpenFile {
         if self.size() < offset || self.content.head(self.head.length as u64)? != self.head {
             return Ok(true);
         }
-        match self.trace.last() {
-            Some(last) => Ok(self.mark_at(self.lines.line_start())? != Some(last)),
-            None => Ok(false),
-        }
+        let is_same = self.has_mark(self.trace.last(), self.lines.line_start())?;
+        Ok(!is_same)
     }
 
     /// Searches for the known lines; `None` if that is done.
@@ -282,31 +335,33 @@ impl OpenFile {
             return Ok(None);
         };
         let count = self.content.read_at(buffer, search.offset())?;
-        if self.content.size() < search.offset() {
+        let size = self.content.size();
+        if size < self.greatest {
             return Ok(Some(Progress::Replaced));
         }
+        self.greatest = size;
         if count > 0 {
             search.extend(&buffer[..count]);
             return Ok(Some(Progress::Searched(count)));
         }
         let start = self.content.start(MAX)?;
-        match search.place(now, &start) {
-            Place::Pending => return Ok(Some(Progress::End)),
-            Place::Start => {
-                info!(target: "spamdrop::tail", "{}: reading a new file", path.display());
-            }
-            Place::Behind(offset) => {
-                let offset = self.line_start(offset)?;
-                self.continue_at(offset)?;
-                info!(
-                    target: "spamdrop::tail",
-                    "{}: a copy of what was read; continuing at byte {offset}",
-                    path.display()
-                );
-            }
+        let place = search.place(now, &start);
+        if place == Place::Pending {
+            return Ok(Some(Progress::End));
         }
         self.search = None;
-        Ok(None)
+        let Place::Behind(offset) = place else {
+            info!(target: "spamdrop::tail", "{}: reading a new file", path.display());
+            return Ok(None);
+        };
+        let offset = self.line_start(offset)?;
+        self.continue_at(offset)?;
+        info!(
+            target: "spamdrop::tail",
+            "{}: a copy of what was read; continuing at byte {offset}",
+            path.display()
+        );
+        Ok(Some(Progress::Found))
     }
 
     /// Skips what was read of a compressed file before; `None` if that is done.
@@ -339,6 +394,7 @@ impl OpenFile {
         if !self.copy {
             self.lines
                 .finish(&mut status.deliver(self.backlog, on_line));
+            self.trace.finish();
         }
     }
 }

@@ -132,10 +132,13 @@ impl Follower {
                     return count;
                 }
                 Ok(Progress::Searched(count)) => return count,
+                Ok(Progress::Found) => self.leave_originals(i),
                 Ok(Progress::End) if !attached && self.open[i].is_idle(now, hold) => {
                     self.open[i].finish(&mut self.status, on_line);
                     self.leave(i, true);
                 }
+                // A newer file may be a copy of what is read of this one.
+                Ok(Progress::End) if self.open[i].is_undecided() => return 0,
                 Ok(Progress::End) => i += 1,
                 Ok(Progress::Replaced) => self.restart(i),
                 Err(error) => {
@@ -173,9 +176,10 @@ impl Follower {
             file.skip_to_end()?;
             self.from_end = false;
         }
-        let known = self.resume_latest(&mut file);
-        let earlier = self.rotated(known);
-        if !first && !known {
+        let resumed = self.resume_latest(&mut file);
+        // A file of which nothing was read may have been copied and truncated.
+        let earlier = self.rotated(resumed && file.position().is_telling());
+        if !first && !resumed {
             self.status.rotations += 1;
             file.suspect();
         }
@@ -233,36 +237,54 @@ impl Follower {
     /// Compares a rotated file with those that were read. A known one continues
     /// at its last position.
     fn relation(&mut self, file: &mut OpenFile) -> Relation {
-        let is_open = |open: &OpenFile| {
-            open.id() == file.id()
-                || file.copies(&open.position())
-                || (file.is_packed() && file.begins_as(open))
-        };
+        let is_open = |open: &OpenFile| open.id() == file.id() || file.is_part_of(open);
         let is_done = |left: &Position| {
             left.done && file.is_packed() && (file.continues(left) || file.copies(left))
         };
         if self.open.iter().any(is_open) || self.left.iter().any(is_done) {
             return Relation::Read;
         }
-        if self.resume(file, OpenFile::continues) || self.resume(file, OpenFile::copies) {
+        for open in &self.open {
+            let position = open.position();
+            if open.is_truncated() && file.copies(&position) {
+                file.resume(&position);
+                return Relation::Known;
+            }
+            if file.resembles(&position) {
+                file.suspect_copy(&position);
+                return Relation::Known;
+            }
+        }
+        // What is read of an open file, which may be a copy, is not known yet.
+        let is_clear = file.is_packed() || !self.open.iter().any(OpenFile::is_unrecognized);
+        let is_copy = |file: &OpenFile, left: &Position| is_clear && file.copies(left);
+        if self.resume(file, |file, left| {
+            file.continues(left) || is_copy(file, left)
+        }) {
             return Relation::Known;
         }
-        if self.left.iter().any(|left| file.resembles(left)) {
-            file.suspect();
+        if let Some(position) = self.left.iter().find(|left| file.resembles(left)) {
+            file.suspect_copy(position);
             return Relation::Known;
         }
+        file.suspect();
         Relation::New
     }
 
-    /// Continues the file at the path at its last position, if that is
-    /// remembered. A copy of a newer file may have got its inode number.
+    /// Continues the file at the path at its last position. Returns whether that
+    /// is remembered. If another file was read since, the file may also be a copy
+    /// of that which has got the inode number, so it is searched.
     fn resume_latest(&mut self, file: &mut OpenFile) -> bool {
-        let is_copy = |position: &Position| file.copies(position);
-        let mut latest = self.left.iter().rev();
-        let latest = latest.find(|left| file.continues(left) || is_copy(left));
-        let is_same = latest.is_some_and(|left| file.continues(left))
-            && !self.open.iter().any(|open| is_copy(&open.position()));
-        is_same && self.resume(file, OpenFile::continues)
+        let Some(i) = self.left.iter().rposition(|left| file.continues(left)) else {
+            return false;
+        };
+        let is_newest = self.open.is_empty() && i + 1 == self.left.len();
+        if is_newest || self.left[i].trace.last().is_none() {
+            file.resume(&self.left.remove(i));
+        } else {
+            file.suspect();
+        }
+        true
     }
 
     /// Continues a file at its last position, if that is remembered.
@@ -282,6 +304,7 @@ impl Follower {
         info!(target: "spamdrop::tail", "{}: truncated", self.path.display());
         self.remember(position);
         let earlier = self.rotated(false);
+        self.open[i].suspect();
         self.open.splice(i..i, earlier);
     }
 
@@ -293,9 +316,17 @@ impl Follower {
         }
         let mut known = Known::default();
         self.left.iter().for_each(|left| known.add(left));
-        let older = self.open[..i].iter().map(OpenFile::position);
-        older.for_each(|position| known.add(&position));
+        let others = self.open.iter().enumerate().filter(|(n, _)| *n != i);
+        let others = others.map(|(_, file)| file.position());
+        others.for_each(|position| known.add(&position));
         self.open[i].recognize(known);
+    }
+
+    /// Lets the older files of which a file is a copy continue in it.
+    fn leave_originals(&mut self, i: usize) {
+        let (older, copy) = self.open.split_at_mut(i);
+        let originals = older.iter_mut().filter(|file| copy[0].begins_as(file));
+        originals.for_each(OpenFile::continues_elsewhere);
     }
 
     /// Closes a file and remembers its position. `done`: it was read to its end.

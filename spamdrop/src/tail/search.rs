@@ -9,21 +9,23 @@ use std::time::{Duration, Instant};
 
 use super::head::Head;
 use super::positions::Position;
-use super::trace::{LEAST, Trace};
+use super::trace::{LEAST, Mark, Trace};
 
 /// How long an old file that lacks the last line must not grow until it is taken
 /// as it is: a copy may still be under way.
 const SETTLED: Duration = Duration::from_secs(1);
-/// After this time, it is taken as it is although it grows.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// After this time, it is taken as it is although it grows. The original is
+/// still open then, see `HOLD`.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The lines that were read from other files of a path, or from the same file
 /// before a truncation.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    marks: HashSet<u64>,
+    pairs: HashSet<u64>,
+    lines: HashSet<u64>,
     /// The marks of the last lines.
-    last: Vec<u64>,
+    last: Vec<Mark>,
     /// Fingerprints that identify a copy, each with the offset up to which its
     /// file was read.
     heads: Vec<(Head, u64)>,
@@ -31,7 +33,10 @@ pub(super) struct Known {
 
 impl Known {
     pub fn add(&mut self, position: &Position) {
-        self.marks.extend(position.trace.marks());
+        self.pairs
+            .extend(position.trace.marks().map(|mark| mark.pair));
+        let lines = position.trace.marks().map(|mark| mark.line);
+        self.lines.extend(lines.filter(|line| *line != 0));
         self.last.extend(position.trace.last());
         if position.head.length >= LEAST {
             self.heads.push((position.head, position.offset));
@@ -50,9 +55,15 @@ pub(super) struct Search {
     trace: Trace,
     /// Offset of the next byte to search.
     offset: u64,
+    /// Whether two successive lines are known. One line alone may be chance.
+    has_pair: bool,
     /// The end of the last known line.
     found: Option<u64>,
-    /// Whether a line of the other files' last lines was found.
+    /// The end of the last line before which all lines are known.
+    lead: Option<u64>,
+    /// Whether there was a line that is not known.
+    has_new: bool,
+    /// Whether the last line of another file was found.
     is_complete: bool,
     began: Option<Instant>,
     grew: Option<Instant>,
@@ -75,7 +86,10 @@ impl Search {
             known,
             trace: Trace::default(),
             offset: 0,
+            has_pair: false,
             found: None,
+            lead: None,
+            has_new: false,
             is_complete: false,
             began: None,
             grew: None,
@@ -89,22 +103,29 @@ impl Search {
 
     /// Searches the next bytes of the file.
     pub fn extend(&mut self, bytes: &[u8]) {
-        let Self {
-            known,
-            trace,
-            offset,
-            found,
-            is_complete,
-            ..
-        } = self;
+        let offset = self.offset;
+        let mut trace = std::mem::take(&mut self.trace);
         trace.extend(bytes, &mut |end, mark| {
-            if known.marks.contains(&mark) {
-                *found = Some(*offset + end as u64);
-                *is_complete |= known.last.contains(&mark);
-            }
+            self.see(offset + end as u64, mark);
         });
-        *offset += bytes.len() as u64;
+        self.trace = trace;
+        self.offset += bytes.len() as u64;
         self.grew = None;
+    }
+
+    /// Compares the line that ends at `end`.
+    fn see(&mut self, end: u64, mark: Mark) {
+        let is_pair = self.known.pairs.contains(&mark.pair);
+        self.has_pair |= is_pair;
+        if !is_pair && !self.known.lines.contains(&mark.line) {
+            self.has_new = true;
+            return;
+        }
+        self.found = Some(end);
+        self.is_complete |= self.known.last.iter().any(|last| last.is_like(mark));
+        if !self.has_new {
+            self.lead = self.found;
+        }
     }
 
     /// If the file begins as one that was read: the offset up to which that file
@@ -122,7 +143,12 @@ impl Search {
         let grew = *self.grew.get_or_insert(now);
         let is_settled = now.saturating_duration_since(grew) >= SETTLED
             || now.saturating_duration_since(began) >= PATIENCE;
-        match (self.found, self.old(start)) {
+        let old = self.old(start);
+        let found = match self.has_pair || old.is_some() {
+            true => self.found,
+            false => self.lead,
+        };
+        match (found, old) {
             _ if self.offset == 0 => Place::Pending,
             (Some(found), _) if self.is_complete => Place::Behind(found),
             (None, None) => Place::Start,

@@ -17,16 +17,44 @@ const KEPT: usize = 1024;
 /// reader stopped.
 const SAVED: usize = 16;
 
+/// Hashes that identify a line, each of at most [`WINDOW`] bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u64, u64)", into = "(u64, u64)")]
+pub(super) struct Mark {
+    /// Of the line and the one before it. This alone shows that a file is a copy.
+    pub pair: u64,
+    /// Of the line alone; 0 if it is too short.
+    pub line: u64,
+}
+
+impl Mark {
+    /// Whether both may be of the same line.
+    pub fn is_like(self, other: Self) -> bool {
+        self.pair == other.pair || (self.line == other.line && self.line != 0)
+    }
+}
+
+impl From<(u64, u64)> for Mark {
+    fn from((pair, line): (u64, u64)) -> Self {
+        Self { pair, line }
+    }
+}
+
+impl From<Mark> for (u64, u64) {
+    fn from(Mark { pair, line }: Mark) -> Self {
+        (pair, line)
+    }
+}
+
 /// Odd, and with its bits spread evenly: 2^64 divided by the golden ratio.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Marks of the last lines of a file, each a hash of a line and the one before
-/// it, but of no more than [`WINDOW`] bytes before its end. The hash must stay the same across releases. It need only
+/// Marks of the last lines of a file. The hash must stay the same across releases. It need only
 /// resist accidental collisions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Trace {
-    marks: VecDeque<u64>,
+    marks: VecDeque<Mark>,
     /// The last bytes, at most [`WINDOW`].
     #[serde(skip)]
     recent: Vec<u8>,
@@ -55,7 +83,7 @@ impl Trace {
 
     /// Adds the next bytes of the file. `on_end` gets each line's end, as a
     /// number of bytes in `bytes`, with its mark.
-    pub fn extend(&mut self, bytes: &[u8], on_end: &mut dyn FnMut(usize, u64)) {
+    pub fn extend(&mut self, bytes: &[u8], on_end: &mut dyn FnMut(usize, Mark)) {
         let known = self.recent.len();
         let mut all = std::mem::take(&mut self.recent);
         all.extend_from_slice(bytes);
@@ -71,7 +99,14 @@ impl Trace {
         self.recent = all;
     }
 
-    fn push(&mut self, mark: u64) {
+    /// Ends an unfinished line.
+    pub fn finish(&mut self) {
+        if let Some(mark) = mark(&self.recent) {
+            self.push(mark);
+        }
+    }
+
+    fn push(&mut self, mark: Mark) {
         if self.marks.len() == KEPT {
             self.marks.pop_front();
         }
@@ -79,12 +114,12 @@ impl Trace {
     }
 
     /// All marks, oldest first.
-    pub fn marks(&self) -> impl Iterator<Item = u64> {
+    pub fn marks(&self) -> impl Iterator<Item = Mark> {
         self.marks.iter().copied()
     }
 
     /// The mark of the last line; `None` if too few bytes were read.
-    pub fn last(&self) -> Option<u64> {
+    pub fn last(&self) -> Option<Mark> {
         self.marks.back().copied()
     }
 
@@ -98,21 +133,28 @@ impl Trace {
     }
 }
 
-/// The hash of the last line in `window`, and of the line before it; `None` if
-/// they are too short.
-pub(super) fn mark(window: &[u8]) -> Option<u64> {
+/// The mark of the last line in `window`; `None` if it and the line before it are
+/// too short, or if it is too long: without its stamp, it may be like another.
+pub(super) fn mark(window: &[u8]) -> Option<Mark> {
     let last = line_start(window, window.len());
-    let lines = &window[line_start(window, last)..];
-    if lines.len() < LEAST {
+    if last == 0 && window.len() == WINDOW {
         return None;
     }
-    let (words, rest) = lines.as_chunks::<8>();
+    let (line, pair) = (&window[last..], &window[line_start(window, last)..]);
+    (pair.len() >= LEAST).then(|| Mark {
+        pair: hash(pair),
+        line: if line.len() >= LEAST { hash(line) } else { 0 },
+    })
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
     let words = words.iter().chain([&last]).copied().map(u64::from_le_bytes);
-    Some(words.fold(lines.len() as u64, |hash, word| {
+    words.fold(bytes.len() as u64, |hash, word| {
         (hash.rotate_left(29) ^ word).wrapping_mul(FACTOR)
-    }))
+    })
 }
 
 /// The start of the line that ends at `end`, which is behind its newline.
@@ -127,7 +169,7 @@ mod tests {
 
     use super::*;
 
-    fn traced(text: &[u8], portion: usize) -> Vec<u64> {
+    fn traced(text: &[u8], portion: usize) -> Vec<Mark> {
         let mut trace = Trace::default();
         let mut seen = Vec::new();
         for bytes in text.chunks(portion) {
@@ -148,7 +190,7 @@ mod tests {
         for portion in [1, 7, 64, 300] {
             assert_eq!(traced(text.as_bytes(), portion), whole);
         }
-        let distinct: HashSet<_> = whole.iter().collect();
+        let distinct: HashSet<_> = whole.iter().map(|mark| mark.pair).collect();
         assert_eq!(distinct.len(), whole.len());
     }
 
@@ -156,11 +198,14 @@ mod tests {
     fn a_mark_covers_two_lines() {
         let line = |n: u32| format!("{n} {}\n", "x".repeat(300));
         let text = [line(1), line(2), line(3)].concat();
-        let of = |text: &str| mark(text.as_bytes());
+        let of = |text: &str| mark(text.as_bytes()).map(|mark| mark.pair);
+        let line_of = |text: &str| mark(text.as_bytes()).map(|mark| mark.line);
         assert_eq!(of(&text), of(&[line(2), line(3)].concat()));
         assert_ne!(of(&text), of(&line(3)));
         assert_ne!(of(&text), of(&[line(4), line(3)].concat()));
         assert_ne!(of(&text), of(&[line(2), line(4)].concat()));
+        assert_eq!(line_of(&text), line_of(&line(3)));
+        assert_eq!(mark(&[b'x'; WINDOW]), None);
     }
 
     /// Marks are saved: another hash would not recognize those of an older
@@ -168,7 +213,8 @@ mod tests {
     #[test]
     fn the_hash_is_fixed() {
         assert_eq!(mark(&[b'x'; LEAST - 1]), None);
-        assert_eq!(mark(&[b'x'; LEAST + 3]), Some(9_532_425_857_868_765_044));
+        let hash = 9_532_425_857_868_765_044;
+        assert_eq!(mark(&[b'x'; LEAST + 3]), Some((hash, hash).into()));
     }
 
     #[test]

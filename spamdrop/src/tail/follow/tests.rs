@@ -799,10 +799,54 @@ fn a_copy_with_a_new_inode_is_not_read_again() {
     assert_eq!(bench.lines(), [mail(16)]);
 }
 
+#[test]
+fn an_unfinished_line_is_finished_in_the_copy() {
+    let mut bench = Bench::with_mail();
+    bench.append("log", "begun");
+    assert_eq!(bench.lines(), NONE);
+    bench.edit(|lines| lines);
+    bench.append("log", " and ended\n");
+    assert_eq!(bench.lines(), ["begun and ended"]);
+    for _ in 0..3 {
+        bench.pass(5);
+        assert_eq!(bench.lines(), NONE);
+    }
+}
+
+#[test]
+fn short_lines_after_a_long_one_are_no_truncation() {
+    let mut bench = Bench::with_mail();
+    for n in 0..4 {
+        bench.append("log", &format!("{n}\n"));
+        assert_eq!(bench.lines(), [n.to_string()]);
+    }
+    bench.restart(|bench| bench.append("log", "4\n"));
+    assert_eq!(bench.lines(), ["4"]);
+    assert_eq!(bench.status().truncations, 0);
+}
+
+#[test]
+fn equal_long_lines_are_not_taken_for_each_other() {
+    let overlong = "y".repeat(2_000);
+    let mut bench = Bench::with_mail();
+    bench.append("log", &format!("1 {overlong}\n"));
+    assert_eq!(bench.lines().len(), 1);
+    bench.rename("log", "log.1");
+    bench.mail("log", [11]);
+    bench.append("log", &format!("2 {overlong}\n"));
+    assert_eq!(bench.lines().len(), 2);
+}
+
 /// What an administrator does to a log.
 type Edit = fn(Vec<&str>) -> Vec<&str>;
 
-const EDITS: [(&str, Edit); 6] = [
+const EDITS: [(&str, Edit); 8] = [
+    ("last line but one removed", |lines| {
+        [&lines[..8], &lines[9..]].concat()
+    }),
+    ("every second line removed", |lines| {
+        lines.into_iter().step_by(2).collect()
+    }),
     ("first lines removed", |lines| lines[4..].to_vec()),
     ("middle lines removed", |lines| {
         [&lines[..3], &lines[5..]].concat()
