@@ -55,6 +55,7 @@ mod trace;
 mod wake;
 
 use follow::Follower;
+pub use id::other_kind;
 use journal::Journal;
 pub use journal::{Entry, Matches, Unfit, has_recent_entry};
 use pipe::Pipe;

@@ -260,13 +260,14 @@ fn refuses_what_is_no_regular_file() {
     let mut bench = Bench::new();
     fs::create_dir(bench.path("log")).unwrap();
     bench.start(None);
-    let refused = State::Missing("not a regular file".into());
+    let refused = State::Missing("it is a directory, not a file".into());
     assert_eq!(bench.status().state, refused);
     fs::remove_dir(bench.path("log")).unwrap();
     let fifo = rustix::fs::FileType::Fifo;
     let mode = rustix::fs::Mode::RWXU;
     rustix::fs::mknodat(rustix::fs::CWD, bench.path("log"), fifo, mode, 0).unwrap();
     assert_eq!(bench.lines(), NONE);
+    let refused = State::Missing("it is a FIFO, not a file".into());
     assert_eq!(bench.status().state, refused);
     fs::remove_file(bench.path("log")).unwrap();
     bench.append("log", "first\n");
