@@ -159,7 +159,7 @@ mod tests {
     fn a_file_is_no_directory() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
-        std::fs::write(&file, "").unwrap();
+        fs::write(&file, "").unwrap();
         assert!(ensure_directory(&dir.path().join("new/deep"), "run_dir").is_ok());
         for path in [file.clone(), file.join("below")] {
             let error = ensure_directory(&path, "run_dir").unwrap_err().to_string();
