@@ -14,7 +14,7 @@ mod answer;
 pub mod directories;
 mod start;
 pub use answer::answer;
-pub use start::{ensure_complete, ensure_no_overlap, ensure_slots, ensure_startable};
+pub use start::{ensure_complete, ensure_logs, ensure_no_overlap, ensure_slots, ensure_startable};
 
 pub mod zones;
 

@@ -15,12 +15,14 @@ mod allow;
 mod config;
 mod export;
 mod known;
+mod reading;
 mod report;
 
 pub use allow::{Allow, AllowAdd};
 pub use config::{Check, ConfigVerb};
 pub use export::{Export, ExportFormat};
 pub use known::{Known, KnownImport, KnownList};
+pub use reading::{Learn, Reading, Scan};
 pub use report::{Report, Since};
 
 /// Keeps botnet spam waves away from a small mail server
@@ -278,28 +280,6 @@ pub struct Show {
     /// Output format.
     #[command(flatten)]
     pub output: Output,
-}
-
-/// Arguments of `scan`.
-#[derive(Debug, Args)]
-pub struct Scan {
-    /// Mail logs, plain or gzipped; `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-    /// Show all near misses (not 3 of each kind) and all addresses (not 20)
-    #[arg(long)]
-    pub all: bool,
-    /// Output format.
-    #[command(flatten)]
-    pub output: Output,
-}
-
-/// Arguments of `learn`.
-#[derive(Debug, Args)]
-pub struct Learn {
-    /// Mail logs, plain or gzipped; `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
 }
 
 /// Arguments of `lookup`.

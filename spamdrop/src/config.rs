@@ -309,6 +309,19 @@ impl Config {
     }
 }
 
+/// The time zone with this name of the IANA database.
+///
+/// # Errors
+///
+/// There is none.
+pub fn timezone(name: &str) -> Result<TimeZone> {
+    TimeZone::get(name).map_err(|_| {
+        anyhow::anyhow!(
+            "{name:?} is no time zone of this machine; `timedatectl list-timezones` lists them"
+        )
+    })
+}
+
 /// Maximum of `known_capacity`.
 const MAX_KNOWN: u32 = 1 << 20;
 

@@ -30,3 +30,4 @@ pub mod render;
 pub mod responder;
 pub mod store;
 pub mod tail;
+pub mod unpack;

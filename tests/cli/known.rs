@@ -119,6 +119,27 @@ fn learn_reads_logs_in_any_order_and_again() {
 }
 
 #[test]
+fn learn_reads_stamps_in_the_time_zone_that_a_flag_names() {
+    let at = SystemTime::now() - Duration::from_secs(86_400);
+    let at = jiff::Timestamp::try_from(at).unwrap();
+    let stamp = at.strftime("%b %e %H:%M:%S");
+    let log = format!(
+        "{stamp} mx postfix/smtpd[1]: disconnect from a[203.0.113.9] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5\n"
+    );
+    let last_mail = |zone| {
+        let home = Home::new("");
+        let args = ["learn", "--server", "postfix", "--timezone", zone, "-"];
+        let output = home.run_with(&args, log.as_bytes());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let shown = home.run(&["known", "list", "--all", "--json"]);
+        let senders: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+        senders[0]["last_accepted_unix_s"].as_i64().unwrap()
+    };
+    assert_eq!(last_mail("UTC"), at.as_second());
+    assert_eq!(last_mail("Asia/Tokyo"), at.as_second() - 9 * 3_600);
+}
+
+#[test]
 fn a_blocklist_that_once_went_wrong_demotes_nobody() {
     for (refused, expected) in [(4, "demoted"), (5, "known")] {
         let home = Home::new("");
@@ -162,8 +183,16 @@ fn learn_keeps_what_it_could_read_and_ends_with_1() {
         "{said}"
     );
     assert!(states(&home).len() > 2);
-    let missing = home.run(&["learn", &cut, "/nonexistent/mail.log"]);
-    assert_eq!((code(&missing), stdout(&missing)), (1, ""));
+    let other = Home::new("");
+    let whole = home.write("mail.log", log().as_bytes());
+    let missing = other.run(&["learn", "/nonexistent/mail.log", &whole]);
+    assert_eq!(code(&missing), 1);
+    let said = stderr(&missing);
+    assert!(
+        said.starts_with("spamdrop: cannot open /nonexistent/mail.log: "),
+        "{said}"
+    );
+    assert_eq!(states(&other), expected());
     let twice = home.run(&["learn", "-", "-"]);
     assert_eq!(code(&twice), 2);
 }

@@ -99,39 +99,92 @@ fn scan_shows_what_is_left_of_a_truncated_log_and_ends_with_1() {
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
+/// The formats in which logrotate compresses.
 #[test]
-fn scan_names_the_program_for_other_compressions() {
+fn scan_reads_logs_of_xz_and_zstd() {
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
     let home = Home::new("");
-    let plain = home.write("mail.log", LOG);
-    for (magic, program) in [
-        (&b"\x28\xb5\x2f\xfd\x24"[..], "zstdcat"),
-        (b"\xfd7zXZ\0\0\x04", "xzcat"),
-        (b"BZh91AY&SY", "bzcat"),
-    ] {
-        let log = home.write("mail.log.1", magic);
-        let output = home.run(&["scan", &plain, &log]);
-        assert_eq!((code(&output), stdout(&output)), (1, ""));
-        assert_eq!(
-            stderr(&output),
-            format!(
-                "spamdrop: {log} is compressed, and not by gzip; use `{program} {log} | spamdrop scan -`\n"
-            )
-        );
+    let options = lzma_rust2::XzOptions::with_preset(6);
+    let mut xz = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+    xz.write_all(LOG).unwrap();
+    let zstd = compress_to_vec(LOG, CompressionLevel::Fastest);
+    for bytes in [xz.finish().unwrap(), zstd] {
+        let log = home.write("mail.log.1", &bytes);
+        let output = home.run(&["scan", &log]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert_eq!(stdout(&output), format!("{log}{SHOWN}{NOTE}"));
     }
 }
 
 #[test]
-fn scan_names_a_missing_file() {
+fn scan_names_what_cannot_be_opened_and_reads_the_others() {
     let home = Home::new("");
-    let log = home.write("mail.log", LOG);
-    let output = home.run(&["scan", &log, "/nonexistent/mail.log"]);
+    let plain = home.write("mail.log", LOG);
+    let bzip2 = home.write("mail.log.1", b"BZh91AY&SY");
+    let output = home.run(&["scan", "/nonexistent/mail.log", &bzip2, &plain]);
     assert_eq!(code(&output), 1);
-    assert_eq!(stdout(&output), "");
-    assert!(
-        stderr(&output).starts_with("spamdrop: cannot open /nonexistent/mail.log: No such file"),
-        "{}",
-        stderr(&output)
+    assert_eq!(stdout(&output), format!("{plain}{SHOWN}{NOTE}"));
+    let said = stderr(&output);
+    let lines: Vec<&str> = said.lines().collect();
+    let missing = "spamdrop: cannot open /nonexistent/mail.log: No such file";
+    assert!(lines[0].starts_with(missing), "{said}");
+    let packed = format!(
+        "spamdrop: {bzip2} is compressed by bzip2; use `bzcat {bzip2} |` with the file `-`"
     );
+    assert_eq!(lines[1..], [packed]);
+}
+
+const POSTFIX: &str = "\
+Jul 14 08:50:53 mx1 postfix/smtpd[1]: connect from unknown[203.0.113.5]
+Jul 14 08:50:54 mx1 postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[203.0.113.5]: 554 5.7.1 Service unavailable; Client host [203.0.113.5] blocked using zen.example; from=<a@b.example>
+";
+
+#[test]
+fn scan_recognizes_the_server_if_the_configured_one_does_not_fit() {
+    let home = Home::new("");
+    let (postfix, courier) = (
+        home.write("a.log", POSTFIX.as_bytes()),
+        home.write("b.log", LOG),
+    );
+    let output = home.run(&["scan", &postfix, &courier]);
+    assert_eq!(code(&output), 0);
+    let shown = stdout(&output);
+    assert!(
+        shown.starts_with(&format!("{postfix}: 2 lines, 1 would block\n")),
+        "{shown}"
+    );
+    assert!(
+        shown.contains(&format!("{courier}: 7 lines, 4 would block\n")),
+        "{shown}"
+    );
+    let expected = format!(
+        "spamdrop: warning: {postfix}: recognised postfix, which `servers` does not name; "
+    );
+    let said = stderr(&output);
+    assert!(
+        said.starts_with(&expected) && said.lines().count() == 1,
+        "{said}"
+    );
+    // A flag names the server instead.
+    let output = home.run(&[
+        "scan", "--server", "exim", "--server", "postfix", &postfix, &courier,
+    ]);
+    assert_eq!((code(&output), stderr(&output)), (0, ""));
+    let shown = stdout(&output);
+    assert!(shown.contains("a.log: 2 lines, 1 would block\n"), "{shown}");
+    assert!(shown.contains("b.log: 7 lines, 0 would block\n"), "{shown}");
+    let output = home.run(&["scan", "--server", "qmail", &postfix]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("rblsmtpd"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_unknown_time_zone_is_refused_with_the_next_step() {
+    let home = Home::new("");
+    let output = home.run(&["scan", "--timezone", "Mars/Olympus", "-"]);
+    assert_eq!(code(&output), 2);
+    let said = stderr(&output);
+    assert!(said.contains("timedatectl list-timezones"), "{said}");
 }
 
 #[test]

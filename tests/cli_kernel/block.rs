@@ -239,6 +239,8 @@ fn what_is_allowed_passes_and_cannot_be_blocked() {
     assert!(site.dropped("100.65.0.8", WAIT).unwrap());
     assert!(!site.dropped("100.65.0.9", WAIT).unwrap());
     let shown = site.spamdrop(&["show", "100.65.0.9"]).unwrap();
+    let expected = "100.65.0.0/24 is blocked\n  state          sealed: every packet is dropped, but none of 100.65.0.9\n";
+    assert!(shown.starts_with(expected), "{shown}");
     assert!(
         shown.ends_with("100.65.0.9 is allowed by 100.65.0.9: its packets pass\n"),
         "{shown}"

@@ -13,7 +13,7 @@ use proptest::bool::weighted;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use world::{Action, World};
+use world::{Action, Cut, Format, Names, World};
 
 const CASES: u32 = 600;
 
@@ -42,6 +42,27 @@ fn rotate() -> impl Strategy<Value = Action> {
         2 => Just(Action::CopyTruncate),
         1 => Just(Action::Truncate),
         1 => Just(Action::Delete),
+        1 => Just(Action::Copy),
+        1 => (cut(), 1..6_usize).prop_map(|(cut, count)| Action::Edit(cut, count)),
+        2 => format().prop_map(Action::Compress),
+    ]
+}
+
+fn cut() -> impl Strategy<Value = Cut> {
+    prop_oneof![Just(Cut::First), Just(Cut::Middle), Just(Cut::Last)]
+}
+
+fn format() -> impl Strategy<Value = Format> {
+    prop_oneof![Just(Format::Gzip), Just(Format::Xz), Just(Format::Zstd)]
+}
+
+fn names() -> impl Strategy<Value = Names> {
+    prop_oneof![
+        3 => Just(Names::Numbers(1)),
+        1 => Just(Names::Numbers(0)),
+        1 => Just(Names::Padded),
+        1 => Just(Names::Dates),
+        1 => Just(Names::DashedDates),
     ]
 }
 
@@ -68,6 +89,7 @@ proptest! {
     fn rotations_lose_and_repeat_nothing(
         exists: bool,
         on_disk in weighted(0.1),
+        names in names(),
         history in vec(prop_oneof![
             5 => write(),
             4 => rotate(),
@@ -75,7 +97,7 @@ proptest! {
             1 => restart(prop_oneof![write(), rotate()]),
         ], 1..80),
     ) {
-        World::new(exists, on_disk).run(&history)?;
+        World::new(exists, on_disk, names).run(&history)?;
     }
 
     #[test]

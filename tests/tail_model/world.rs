@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use spamdrop::tail::{MAX_LINE, Tail};
 use tempfile::TempDir;
 
@@ -26,16 +27,23 @@ pub enum Action {
     /// Writes to the file that last left the path: a whole line, or the
     /// beginning of one.
     Late(bool),
-    /// Renames `log` to `log.1`, and so on, and creates a new log.
+    /// Renames `log` to `log.1`, or as rotated files are named, and creates a new
+    /// log.
     Rotate,
     /// Renames as [`Action::Rotate`] does, but creates no new log.
     Rename,
     /// Creates the log if there is none.
     Create,
-    /// Copies the log to `log.1`, and so on, and truncates it.
+    /// Copies the log to `log.1`, or as rotated files are named, and truncates it.
     CopyTruncate,
     Truncate,
     Delete,
+    /// Replaces the log by a copy with another inode.
+    Copy,
+    /// Replaces the log by a copy without some of its lines, as editors do.
+    Edit(Cut, usize),
+    /// Compresses the newest rotated file.
+    Compress(Format),
     /// Makes the log a symbolic link to another file.
     Swap(u8),
     /// Reads at most this number of bytes.
@@ -45,6 +53,35 @@ pub enum Action {
     /// Stops the reader, and starts it again after these actions. If the flag
     /// is set, the reader reads everything before it stops.
     Restart(bool, Vec<Action>),
+}
+
+/// The lines that an editor removes.
+#[derive(Clone, Copy, Debug)]
+pub enum Cut {
+    First,
+    Middle,
+    Last,
+}
+
+/// How a rotated file is compressed.
+#[derive(Clone, Copy, Debug)]
+pub enum Format {
+    Gzip,
+    Xz,
+    Zstd,
+}
+
+/// The names of rotated files.
+#[derive(Clone, Copy, Debug)]
+pub enum Names {
+    /// `log.N`, beginning with this number.
+    Numbers(u32),
+    /// `log.0N`.
+    Padded,
+    /// `log-20261128`.
+    Dates,
+    /// `log.2026-11-28`.
+    DashedDates,
 }
 
 /// The text of each line, and its offset.
@@ -70,6 +107,8 @@ struct Log {
     known: bool,
     /// Whether the reader has read everything.
     read: bool,
+    /// Whether it is a copy that the reader may not have recognized yet.
+    copied: bool,
 }
 
 /// The kind of the rotations since the reader last read everything.
@@ -90,6 +129,7 @@ pub struct World {
     dir: TempDir,
     state: TempDir,
     linked: bool,
+    names: Names,
     tail: Option<Tail>,
     now: Instant,
     log: Option<Log>,
@@ -101,8 +141,14 @@ pub struct World {
     way: Option<Way>,
     /// Number of rotated names since the reader gave up all old files.
     rotations: u32,
+    /// Number of all rotations, from which dates are made.
+    dates: u32,
+    /// Whether the reader finds the newest rotated file when it is compressed.
+    is_rotated_known: bool,
     /// Whether the reader may hold a file that has no name.
     deleted: bool,
+    /// Whether the reader may wait until a copy does not grow.
+    waits: bool,
     lines: u32,
     expected: Vec<Lines>,
     received: Lines,
@@ -114,8 +160,9 @@ const HELD: Duration = Duration::from_secs(6);
 
 impl World {
     /// Starts with a log that is a plain file, or is absent at first.
-    pub fn new(exists: bool, on_disk: bool) -> Self {
+    pub fn new(exists: bool, on_disk: bool, names: Names) -> Self {
         let mut world = Self::empty(on_disk);
+        world.names = names;
         if exists {
             world.create();
         }
@@ -150,6 +197,7 @@ impl World {
             dir: dir.unwrap(),
             state: in_memory().unwrap(),
             linked: false,
+            names: Names::Numbers(1),
             tail: None,
             now: Instant::now(),
             log: None,
@@ -159,7 +207,10 @@ impl World {
             swapped: false,
             way: None,
             rotations: 0,
+            dates: 0,
+            is_rotated_known: false,
             deleted: false,
+            waits: false,
             lines: 0,
             expected: Vec::new(),
             received: Vec::new(),
@@ -206,6 +257,9 @@ impl World {
             Action::CopyTruncate => self.copytruncate(),
             Action::Truncate => self.truncate(),
             Action::Delete => self.delete(),
+            Action::Copy => self.copy(),
+            Action::Edit(cut, count) => self.edit(*cut, *count),
+            Action::Compress(format) => self.compress(*format),
             Action::Swap(target) => self.swap(*target),
             Action::Poll(budget) => {
                 self.poll(*budget);
@@ -256,7 +310,8 @@ impl World {
         self.looked();
         if !more {
             self.way = None;
-            if let Some(log) = &mut self.log {
+            let waits = self.waits;
+            if let Some(log) = self.log.as_mut().filter(|_| !waits) {
                 log.read = true;
                 log.known |= log.length > 0;
             }
@@ -274,6 +329,16 @@ impl World {
     /// Reads everything, unless the reader is stopped.
     fn read(&mut self) {
         while self.poll(1 << 20) {}
+        if self.tail.is_some() && self.waits {
+            // The reader waits for a copy that may be under way.
+            self.now += Duration::from_secs(1);
+            while self.poll(1 << 20) {}
+            self.waits = false;
+            if let Some(log) = &mut self.log {
+                log.copied = false;
+            }
+            self.poll(1 << 20);
+        }
     }
 
     /// Makes the reader give up every file that has left the path.
@@ -306,7 +371,7 @@ impl World {
         if late && (self.tail.is_some() || !self.linked) {
             match whole {
                 true => self.append(&mut former.log, 1),
-                false if !self.linked => self.begin(&mut former.log),
+                false if !self.linked && !former.log.copied => self.begin(&mut former.log),
                 false => {}
             }
         }
@@ -363,8 +428,24 @@ impl World {
         self.dir.path().join("log")
     }
 
-    fn rotated(&self, n: u32) -> PathBuf {
-        self.dir.path().join(format!("log.{n}"))
+    /// The path of the newest rotated file, without the ending of a compressed
+    /// one.
+    fn newest(&self) -> PathBuf {
+        let name = match self.names {
+            Names::Numbers(first) => format!("log.{first}"),
+            Names::Padded => "log.01".to_owned(),
+            Names::Dates => format!("log-2026{:04}", 1_000 + self.dates),
+            Names::DashedDates => format!("log.2026-{:02}-01", 10 + self.dates),
+        };
+        self.dir.path().join(name)
+    }
+
+    fn numbered(&self, n: u32, ending: &str) -> PathBuf {
+        let name = match self.names {
+            Names::Padded => format!("log.{n:02}{ending}"),
+            _ => format!("log.{n}{ending}"),
+        };
+        self.dir.path().join(name)
     }
 
     fn create(&mut self) {
@@ -383,7 +464,11 @@ impl World {
         if self.rotations == 8 && self.tail.is_some() {
             self.settle();
         }
-        if self.way.is_some_and(|last| last != way) || !self.log.as_ref().is_some_and(&traceable) {
+        // Nobody can tell whether the unfinished line of a copy that was never
+        // seen as the log continues elsewhere.
+        let is_clear = |log: &Log| !log.copied || log.unfinished.is_none();
+        let traceable = |log: &Log| traceable(log) && is_clear(log);
+        if self.way.is_some_and(|last| last != way) || !self.log.as_ref().is_some_and(traceable) {
             self.read();
         }
         self.way.is_none_or(|last| last == way)
@@ -391,13 +476,23 @@ impl World {
             && self.log.as_ref().is_some_and(traceable)
     }
 
-    /// Renames the rotated files, so that the name `log.1` is free.
+    /// Renames the rotated files, so that the newest name is free.
     fn shift(&mut self, way: Way) {
-        for n in (1..30).rev().filter(|n| self.rotated(*n).exists()) {
-            fs::rename(self.rotated(n), self.rotated(n + 1)).unwrap();
+        self.dates += 1;
+        let names = (0..30)
+            .rev()
+            .flat_map(|n| ENDINGS.map(|ending| (n, ending)));
+        for (n, ending) in names {
+            let from = self.numbered(n, ending);
+            if from.exists() {
+                fs::rename(from, self.numbered(n + 1, ending)).unwrap();
+            }
         }
         self.way = Some(way);
         self.rotations += 1;
+        let log = self.log.as_ref().unwrap();
+        // A compressed file is known by its first bytes only.
+        self.is_rotated_known = log.known && !log.copied;
     }
 
     fn rename(&mut self) -> bool {
@@ -405,7 +500,7 @@ impl World {
             return false;
         }
         self.shift(Way::Rename);
-        fs::rename(self.path(), self.rotated(1)).unwrap();
+        fs::rename(self.path(), self.newest()).unwrap();
         self.depart();
         true
     }
@@ -416,9 +511,74 @@ impl World {
         let traceable = |log: &Log| log.known || (log.announced && log.unfinished.is_none());
         if self.prepare(Way::Copy, traceable) {
             self.shift(Way::Copy);
-            fs::copy(self.path(), self.rotated(1)).unwrap();
+            fs::copy(self.path(), self.newest()).unwrap();
             self.empty_log(true);
         }
+    }
+
+    /// Replaces the log by a copy, which has this content.
+    fn replace(&mut self, text: &[u8]) {
+        let new = self.dir.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.path()).unwrap();
+        let file = OpenOptions::new().append(true).open(self.path()).unwrap();
+        let log = self.log.as_mut().unwrap();
+        log.file = file;
+        log.length = text.len() as u64;
+        log.copied = true;
+        log.read = false;
+        self.waits = true;
+    }
+
+    fn copy(&mut self) {
+        // A copy of a file that the reader has not opened is a new file to it. If
+        // the copy is renamed before the reader sees it, its unfinished line is
+        // taken for one that continues elsewhere.
+        let is_ready = |log: &Log| log.known && log.unfinished.is_none();
+        if self.log.as_ref().is_some_and(is_ready) {
+            let text = fs::read(self.path()).unwrap();
+            self.replace(&text);
+        }
+    }
+
+    fn edit(&mut self, cut: Cut, count: usize) {
+        self.read();
+        let is_ready = |log: &Log| log.read && log.unfinished.is_none();
+        if !self.log.as_ref().is_some_and(is_ready) {
+            return;
+        }
+        let text = fs::read(self.path()).unwrap();
+        let mut lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+        // Without any of its lines, it is a new file.
+        let count = count.min(lines.len().saturating_sub(1));
+        let start = match cut {
+            Cut::First => 0,
+            Cut::Middle => 1.min(lines.len()),
+            Cut::Last => lines.len() - count,
+        };
+        if count > 0 && lines.iter().all(|line| line.len() < MAX_LINE) {
+            lines.drain(start..start + count);
+            self.replace(&lines.concat());
+            // Other first bytes are a new file until the reader searched it.
+            let log = self.log.as_mut().unwrap();
+            log.seen = false;
+            log.known = false;
+            log.announced = false;
+        }
+    }
+
+    fn compress(&mut self, format: Format) {
+        let newest = self.newest();
+        // A file with hardly any bytes is not recognized.
+        let text = fs::read(&newest).unwrap_or_default();
+        let is_whole = text.len() >= 64 && text.ends_with(b"\n");
+        if !self.is_rotated_known || !is_whole {
+            return;
+        }
+        self.forget_former();
+        let (ending, packed) = format.pack(&text);
+        fs::write(newest.with_added_extension(ending), packed).unwrap();
+        fs::remove_file(newest).unwrap();
     }
 
     fn truncate(&mut self) {
@@ -442,7 +602,7 @@ impl World {
 
     fn delete(&mut self) {
         let up = self.tail.is_some();
-        if up && self.log.as_ref().is_some_and(|log| !log.seen) {
+        if up && self.log.as_ref().is_some_and(|log| !log.seen || log.copied) {
             self.poll(1);
         }
         if self.log.as_ref().is_some_and(|log| log.read || up) {
@@ -505,6 +665,33 @@ impl World {
     }
 }
 
+/// The endings of rotated files.
+const ENDINGS: [&str; 4] = ["", ".gz", ".xz", ".zst"];
+
+impl Format {
+    /// The ending, and the compressed text.
+    fn pack(self, text: &[u8]) -> (&'static str, Vec<u8>) {
+        match self {
+            Self::Gzip => {
+                let level = flate2::Compression::fast();
+                let mut gzip = flate2::write::GzEncoder::new(Vec::new(), level);
+                gzip.write_all(text).unwrap();
+                ("gz", gzip.finish().unwrap())
+            }
+            Self::Xz => {
+                let options = lzma_rust2::XzOptions::with_preset(0);
+                let mut xz = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+                xz.write_all(text).unwrap();
+                ("xz", xz.finish().unwrap())
+            }
+            Self::Zstd => {
+                let level = CompressionLevel::Fastest;
+                ("zst", compress_to_vec(text, level))
+            }
+        }
+    }
+}
+
 impl Log {
     fn create(path: PathBuf, rotation: Rotation) -> Self {
         let mut options = OpenOptions::new();
@@ -517,6 +704,7 @@ impl Log {
             seen: false,
             known: false,
             read: false,
+            copied: false,
         }
     }
 

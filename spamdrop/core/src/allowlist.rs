@@ -1,12 +1,37 @@
 //! The administrator's allowlist file: one address or prefix per line.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use ipnet::IpNet;
 
 use crate::invalid::Invalid;
 use crate::target::parse_net;
+
+/// Allowed prefixes, to look others up in.
+#[derive(Clone, Debug, Default)]
+pub struct AllowedNets(BTreeMap<u8, HashSet<IpNet>>);
+
+impl FromIterator<IpNet> for AllowedNets {
+    fn from_iter<I: IntoIterator<Item = IpNet>>(nets: I) -> Self {
+        let mut allowed = Self::default();
+        for net in nets {
+            allowed.0.entry(net.prefix_len()).or_default().insert(net);
+        }
+        allowed
+    }
+}
+
+impl AllowedNets {
+    /// Whether a prefix is allowed as a whole.
+    #[must_use]
+    pub fn cover(&self, net: IpNet) -> bool {
+        let wider = self.0.range(..=net.prefix_len());
+        wider.into_iter().any(|(length, nets)| {
+            IpNet::new(net.addr(), *length).is_ok_and(|wide| nets.contains(&wide.trunc()))
+        })
+    }
+}
 
 /// The lines of the file, kept so that comments survive an edit, and their
 /// prefixes.
@@ -147,5 +172,23 @@ mod tests {
         let error = Allowlist::parse("/etc/allow", "192.0.2.1\nfriend.example # x\n");
         let expected = "/etc/allow:2: `friend.example` is not an address or prefix";
         assert_eq!(error.unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn a_prefix_is_covered_by_wider_ones_only() {
+        let nets = ["192.0.2.0/24", "198.51.100.7/32", "2001:db8::/48"];
+        let allowed: AllowedNets = nets.iter().filter_map(|net| net.parse().ok()).collect();
+        for (net, expected) in [
+            ("192.0.2.9/32", true),
+            ("192.0.2.0/24", true),
+            ("192.0.0.0/16", false),
+            ("198.51.100.7/32", true),
+            ("198.51.100.8/32", false),
+            ("2001:db8:0:1::/64", true),
+            ("2001:db8:1::/64", false),
+        ] {
+            let covered = net.parse().map(|net| allowed.cover(net));
+            assert_eq!(covered, Ok(expected), "{net}");
+        }
     }
 }

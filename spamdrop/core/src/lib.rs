@@ -26,6 +26,7 @@ pub mod policy;
 pub mod recent;
 pub mod release;
 pub mod reputation;
+pub mod rotation;
 pub mod silence;
 pub mod smtp;
 pub mod status;

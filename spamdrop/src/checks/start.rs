@@ -1,6 +1,7 @@
 //! Reasons why `run` would not start, found without changing anything.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use spamdrop_core::gate::Slots;
@@ -14,6 +15,7 @@ use crate::fifo;
 use crate::kernel::blocklist::pins;
 use crate::kernel::network::{self, overlaps};
 use crate::protect;
+use crate::tail::other_kind;
 
 /// Fails if `run` would not start with this configuration, which was read from
 /// `path`.
@@ -23,6 +25,7 @@ use crate::protect;
 /// The reason; most of them are errors of the configuration ([`Exit::Config`]).
 pub fn ensure_startable(config: &Config, path: Option<&Path>) -> Result<()> {
     ensure_complete(config)?;
+    ensure_logs(&config.logs)?;
     ensure_slots(config.admit, &config.server_slots())?;
     if config.journal {
         config.journal_args()?;
@@ -54,6 +57,32 @@ pub fn ensure_complete(config: &Config) -> Result<()> {
         return Ok(());
     };
     Err(Failure::new(Exit::Config, missing))
+}
+
+/// Fails if a log is something that cannot be followed. A log that does not exist
+/// is awaited.
+///
+/// # Errors
+///
+/// A path names no file ([`Exit::Config`]).
+pub fn ensure_logs(logs: &[PathBuf]) -> Result<()> {
+    for path in logs.iter().filter(|path| path.as_os_str() != "-") {
+        let Some(kind) = fs::metadata(path)
+            .ok()
+            .and_then(|found| other_kind(found.file_type()))
+        else {
+            continue;
+        };
+        let path = path.display();
+        let advice = match kind {
+            "a directory" => format!("name the files in it, such as {path}/mail.log"),
+            "a FIFO" => format!("set `logs = [\"-\"]` and run `spamdrop run < {path}`"),
+            _ => "name a file, or `-` for standard input".to_owned(),
+        };
+        let message = format!("`logs`: {path} is {kind}, not a file; {advice}");
+        return Err(Failure::new(Exit::Config, message));
+    }
+    Ok(())
 }
 
 /// Fails if the gate is to refuse senders and does not know how many the mail
@@ -104,10 +133,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_log_that_is_no_file_is_refused_by_its_kind() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, fifo) = (dir.path().join("log"), dir.path().join("fifo"));
+        fs::write(&log, "").unwrap();
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let refused = |path: &Path| ensure_logs(&["-".into(), log.clone(), path.into()]);
+        for (path, kind) in [
+            (
+                dir.path(),
+                "is a directory, not a file; name the files in it",
+            ),
+            (&fifo, "is a FIFO, not a file; set `logs = "),
+            (Path::new("/dev/null"), "is a character device"),
+        ] {
+            let error = refused(path).unwrap_err().to_string();
+            let expected = format!("`logs`: {} {kind}", path.display());
+            assert!(error.starts_with(&expected), "{error}");
+        }
+        assert!(refused(&dir.path().join("absent")).is_ok());
+    }
+
+    #[test]
     fn a_file_is_no_directory() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
-        std::fs::write(&file, "").unwrap();
+        fs::write(&file, "").unwrap();
         assert!(ensure_directory(&dir.path().join("new/deep"), "run_dir").is_ok());
         for path in [file.clone(), file.join("below")] {
             let error = ensure_directory(&path, "run_dir").unwrap_err().to_string();

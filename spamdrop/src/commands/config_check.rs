@@ -1,7 +1,7 @@
 //! `config check`: whether `run` would start, and settings that are unwise.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -90,12 +90,8 @@ fn logs(config: &Config, warnings: &mut Vec<Warning>) {
             });
             continue;
         }
-        let opened = fs::metadata(path).and_then(|metadata| match metadata.is_file() {
-            true => File::open(path).map(drop),
-            false => Err(io::Error::other("it is not a file")),
-        });
-        let text = match opened {
-            Ok(()) => continue,
+        let text = match File::open(path) {
+            Ok(_) => continue,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 format!("there is no file {path:?}; `spamdrop run` waits for it")
             }

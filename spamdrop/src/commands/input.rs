@@ -1,32 +1,21 @@
-//! Reads a log from disk: plain or gzipped, a file or a pipe.
+//! Reads a log from disk: plain or compressed, a file or a pipe.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
-use flate2::read::MultiGzDecoder;
+use anyhow::{Context as _, Error, Result, bail};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::exit::{Exit, Failure};
 use crate::tail::{Piece, Splitter};
+use crate::unpack::{Format, MAGIC};
 use spamdrop_core::escape::escape;
 use spamdrop_core::log::Needles;
 
 /// Bytes per read: large enough for few system calls, and small enough for the
 /// processor's cache.
 const CHUNK: usize = 256 << 10;
-
-/// Magic numbers of compression formats, from their specifications, and the
-/// programs that decompress them. Only gzip is decompressed here.
-const GZIP: &[u8] = b"\x1f\x8b";
-const OTHERS: [(&[u8], &str); 3] = [
-    (b"\x28\xb5\x2f\xfd", "zstdcat"),
-    (b"\xfd7zXZ\0", "xzcat"),
-    (b"BZh", "bzcat"),
-];
-/// Number of bytes that distinguishes all of them.
-const MAGIC: u64 = 6;
 
 /// Minimum size in bytes, compressed or not, for a progress bar. A shorter file
 /// is read at once.
@@ -36,6 +25,7 @@ const LONG: u64 = 16 << 20;
 pub(super) struct Input {
     /// The name as it was given, escaped.
     pub(super) name: String,
+    format: Format,
     /// The first bytes, which are no longer in `rest`.
     head: Vec<u8>,
     rest: Box<dyn Read>,
@@ -43,18 +33,26 @@ pub(super) struct Input {
     size: u64,
 }
 
-/// Opens all files of a verb, so that a missing one is reported before any is
-/// read.
+/// Checks the names of a verb's files.
 ///
 /// # Errors
 ///
-/// As [`Input::open`]; or standard input is named twice ([`Exit::Usage`]).
-pub(super) fn open_all(paths: &[PathBuf], verb: &str) -> Result<Vec<Input>> {
+/// Standard input is named twice ([`Exit::Usage`]).
+pub(super) fn check(paths: &[PathBuf]) -> Result<()> {
     if paths.iter().filter(|path| path.as_os_str() == "-").count() > 1 {
         let message = "`-` is standard input, which can be read only once";
         return Err(Failure::new(Exit::Usage, message));
     }
-    paths.iter().map(|path| Input::open(path, verb)).collect()
+    Ok(())
+}
+
+/// Logs all errors but the last, which is returned to end the command.
+pub(super) fn last_of(mut errors: Vec<Error>) -> Result<()> {
+    let last = errors.pop();
+    for error in errors {
+        log::error!("{error:#}");
+    }
+    last.map_or(Ok(()), Err)
 }
 
 impl Input {
@@ -62,9 +60,9 @@ impl Input {
     ///
     /// # Errors
     ///
-    /// The file cannot be opened or read, or is compressed in another format
-    /// than gzip. The message names it.
-    fn open(path: &Path, verb: &str) -> Result<Self> {
+    /// The file cannot be opened or read, or is compressed in an unknown format.
+    /// The message names it.
+    pub(super) fn open(path: &Path) -> Result<Self> {
         let name = escape(path.as_os_str().as_encoded_bytes());
         let (mut rest, size): (Box<dyn Read>, u64) = if name == "-" {
             (Box::new(io::stdin().lock()), 0)
@@ -75,18 +73,16 @@ impl Input {
         };
         let mut head = Vec::new();
         rest.by_ref()
-            .take(MAGIC)
+            .take(MAGIC as u64)
             .read_to_end(&mut head)
             .with_context(|| format!("cannot read {name}"))?;
-        for (magic, program) in OTHERS {
-            if head.starts_with(magic) {
-                bail!(
-                    "{name} is compressed, and not by gzip; use `{program} {name} | spamdrop {verb} -`"
-                );
-            }
+        let format = Format::of(&head);
+        if format == Format::Bzip2 {
+            bail!("{name} is compressed by bzip2; use `bzcat {name} |` with the file `-`");
         }
         Ok(Self {
             name,
+            format,
             head,
             rest,
             size,
@@ -97,19 +93,25 @@ impl Input {
     /// is a terminal, shows how much of a long file has been read, until the
     /// text is dropped.
     pub(super) fn text(self, progress: bool) -> Box<dyn Read> {
-        let is_gzip = self.head.starts_with(GZIP);
         let raw = Cursor::new(self.head).chain(self.rest);
         let bar = if progress && self.size >= LONG {
             bar(self.name, self.size)
         } else {
             ProgressBar::hidden()
         };
-        let raw = bar.wrap_read(raw);
-        if is_gzip {
-            Box::new(MultiGzDecoder::new(raw))
-        } else {
-            Box::new(raw)
+        match self.format.unpack(bar.wrap_read(raw)) {
+            Ok(text) => Box::new(text),
+            Err(error) => Box::new(Failed(Some(error))),
         }
+    }
+}
+
+/// A text that cannot be read.
+struct Failed(Option<io::Error>);
+
+impl Read for Failed {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
     }
 }
 

@@ -1,11 +1,13 @@
 //! `learn`: reads old logs to determine the known senders.
 
+use std::fmt;
 use std::io::{self, IsTerminal as _, Read, Write};
 
 use anyhow::{Error, Result};
 
-use super::input::{each_piece, open_all};
+use super::input::{Input, check, each_piece, last_of};
 use super::known;
+use super::reading::{self, Recognized};
 use super::{count, notify_daemon};
 use crate::cli;
 use crate::clock;
@@ -31,35 +33,35 @@ struct LineCounts {
 const BATCH: usize = 131_072;
 
 /// Runs the verb. A file that cannot be read to its end is learned up to the
-/// error, and the other files are learned as well.
+/// error. The other files are learned as well, also if one cannot be opened.
 ///
 /// # Errors
 ///
 /// A file cannot be opened or read to its end, or the store cannot be written.
 /// The message names the file.
 pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<()> {
-    let inputs = open_all(&args.files, "learn")?;
+    check(&args.files)?;
     // Check the table first, so that damage is reported before hours of
     // reading.
     let store = known::store(config)?;
     store.check_known()?;
     let protected = protect::protected(&config.allow_file)?;
-    let mut learner = Learner::new(config.engine()?, protected, store, BATCH);
+    let settings = reading::settings(config, &args.reading)?;
+    let mut learner = Learner::new(settings, protected, store, BATCH);
     let mut errors = Vec::new();
-    for input in inputs {
+    for path in &args.files {
+        let input = match Input::open(path) {
+            Ok(input) => input,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
+        };
         let name = input.name.clone();
         let text = input.text(io::stdout().is_terminal());
+        let text = learner.recognize(&name, text, &args.reading);
         let (counts, ended) = learner.file(text)?;
-        let LineCounts {
-            lines,
-            accepted,
-            delivered,
-            refused,
-        } = counts;
-        writeln!(
-            out,
-            "{name}: {lines} lines, {accepted} of accepted mail, {delivered} of deliveries, {refused} of listed senders"
-        )?;
+        writeln!(out, "{name}: {counts}")?;
         if let Err(error) = ended {
             errors.push(Error::new(error).context(format!("cannot read {name} to its end")));
         }
@@ -72,15 +74,27 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
         .filter(|(_, record)| record.standing(now).is_known());
     let known = count(known.count(), "sender is", "senders are");
     writeln!(out, "{known} known now")?;
-    let last = errors.pop();
-    for error in errors {
-        log::error!("{error:#}");
+    last_of(errors)
+}
+
+impl fmt::Display for LineCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            lines,
+            accepted,
+            delivered,
+            refused,
+        } = self;
+        write!(
+            f,
+            "{lines} lines, {accepted} of accepted mail, {delivered} of deliveries, {refused} of listed senders"
+        )
     }
-    last.map_or(Ok(()), Err)
 }
 
 /// Replays logs and stores the resulting records.
 struct Learner {
+    settings: EngineSettings,
     replay: Replay,
     store: Store,
     /// Records are stored when this number of sources has been collected.
@@ -96,10 +110,27 @@ impl Learner {
             ..settings
         };
         Self {
-            replay: Replay::new(settings, protected, clock::wall()),
+            replay: Replay::new(settings.clone(), protected, clock::wall()),
+            settings,
             store,
             batch,
         }
+    }
+
+    /// Applies the settings for a file, whose server is recognized unless a flag
+    /// names it.
+    fn recognize(
+        &mut self,
+        name: &str,
+        text: Box<dyn Read>,
+        flags: &cli::Reading,
+    ) -> Box<dyn Read> {
+        if !flags.servers.is_empty() {
+            return text;
+        }
+        let text = Recognized::new(text, &self.settings.parser);
+        self.replay.reconfigure(text.settings(name, &self.settings));
+        Box::new(text)
     }
 
     /// Reads a file. Returns its counts, and whether it could be read to its

@@ -16,6 +16,7 @@ use crate::kernel::blocklist::{Blocklist, Found};
 use crate::render::entries::{self, EntryOrigin, EntryState, LiveEntry};
 use crate::render::recent::{self, Jiffies};
 use crate::render::{json, table::Style};
+use spamdrop_core::allowlist::AllowedNets;
 
 /// Runs the verb.
 ///
@@ -37,14 +38,21 @@ pub fn run(config: &Config, args: List, out: &mut impl Write, style: Style) -> R
 /// The entries that are live at `now`, sorted.
 pub(super) fn live(config: &Config, now: MonotonicNs) -> Result<Vec<LiveEntry>> {
     let blocklist = Blocklist::open(&config.pin_dir)?;
+    let allowed = allowed(&blocklist)?;
     let mut live = Vec::new();
     blocklist.for_each(|found| {
         if is_live(found.entry.expires, now) {
-            live.push(entry(&found, now));
+            live.push(entry(&found, &allowed, now));
         }
     })?;
     entries::sort(&mut live);
     Ok(live)
+}
+
+/// The prefixes whose entries have no effect.
+pub(super) fn allowed(blocklist: &Blocklist) -> Result<AllowedNets> {
+    let allowed = blocklist.allowed()?.into_iter();
+    Ok(allowed.map(|(net, _)| net).collect())
 }
 
 /// Writes the entries in the format of xt_recent.
@@ -66,7 +74,7 @@ pub(super) fn as_recent(
 }
 
 /// A live entry, as it is shown at `now`.
-pub(super) fn entry(found: &Found, now: MonotonicNs) -> LiveEntry {
+pub(super) fn entry(found: &Found, allowed: &AllowedNets, now: MonotonicNs) -> LiveEntry {
     let Found { target, entry } = found;
     let until = |time: MonotonicNs| time.elapsed_since(now);
     let hard_until = MonotonicNs::from_second(entry.hard_until_s);
@@ -88,6 +96,7 @@ pub(super) fn entry(found: &Found, now: MonotonicNs) -> LiveEntry {
             EntryOrigin::Hand
         },
         fixed: entry.ttl_s == 0,
+        allowed: allowed.cover(target.net()),
     }
 }
 
@@ -100,6 +109,7 @@ mod tests {
 
     #[test]
     fn an_entry_as_the_filter_holds_it() {
+        let none = AllowedNets::default();
         let mut found = Found {
             target: "192.0.2.1".parse().unwrap(),
             entry: spamdrop_common::entry::Entry {
@@ -112,7 +122,7 @@ mod tests {
                 owners: 0,
             },
         };
-        let shown = entry(&found, MonotonicNs::from_second(400));
+        let shown = entry(&found, &none, MonotonicNs::from_second(400));
         assert_eq!(shown.expires_in, Duration::from_secs(600));
         assert_eq!(shown.hard_limit_in, Some(Duration::from_secs(1600)));
         assert_eq!((shown.ttl_s, shown.hits, shown.refreshes), (600, 5, 4));
@@ -124,11 +134,15 @@ mod tests {
         found.entry.flags = ORIGIN_HAND | SEALED;
         found.entry.hard_until_s = 0;
         found.entry.ttl_s = 0;
-        let shown = entry(&found, MonotonicNs::from_second(400));
+        let shown = entry(&found, &none, MonotonicNs::from_second(400));
         assert_eq!(
             (shown.state, shown.origin),
             (EntryState::Sealed, EntryOrigin::Hand)
         );
         assert_eq!((shown.hard_limit_in, shown.fixed), (None, true));
+        assert!(!shown.allowed);
+        let allowed = ["192.0.2.0/24".parse().unwrap()].into_iter().collect();
+        let shown = entry(&found, &allowed, MonotonicNs::from_second(400));
+        assert_eq!(shown.state(), "allowed");
     }
 }

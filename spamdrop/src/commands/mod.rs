@@ -17,6 +17,7 @@ pub mod known;
 pub mod learn;
 pub mod list;
 pub mod lookup;
+mod reading;
 pub mod remove;
 pub mod report;
 pub mod resume;

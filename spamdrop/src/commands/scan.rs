@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use anyhow::{Error, Result};
 use rustix::termios::tcgetwinsize;
 
-use super::input::{each_piece, open_all};
+use super::input::{Input, check, each_piece, last_of};
+use super::reading::{self, Recognized};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -16,7 +17,7 @@ use crate::render::scan::{self, ScanRecord, Scanned};
 use crate::render::table::Style;
 use crate::render::{json, trust};
 use crate::tail::Piece;
-use spamdrop_core::engine::{Replay, ReplayedLine};
+use spamdrop_core::engine::{EngineSettings, Replay, ReplayedLine};
 use spamdrop_core::escape::escape;
 
 /// Near misses of each kind that are shown without `--all`.
@@ -27,15 +28,16 @@ const ADDRESSES: usize = 20;
 const COLUMNS: usize = 160;
 
 /// Runs the verb. A file that cannot be read to its end is shown up to the
-/// error, and the other files are scanned as well.
+/// error. The other files are scanned as well, also if one cannot be opened.
 ///
 /// # Errors
 ///
 /// A file cannot be opened or read to its end. The message names it.
 pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style) -> Result<()> {
-    let inputs = open_all(&args.files, "scan")?;
+    check(&args.files)?;
     let protected = protect::protected(&config.allow_file)?;
-    let mut replay = Replay::new(config.engine()?, protected, clock::wall());
+    let settings = reading::settings(config, &args.reading)?;
+    let mut replay = Replay::new(settings.clone(), protected, clock::wall());
     // A bar would interfere with results that are printed one by one, and with
     // a pager.
     let bar = io::stdout().is_terminal() && !args.output.json;
@@ -46,10 +48,17 @@ pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style
         addrs: HashMap::default(),
     };
     let mut errors = Vec::new();
-    for input in inputs {
-        let name = input.name.clone();
-        if let Some(error) = scan.file(&name, input.text(bar), &mut replay)? {
-            errors.push(Error::new(error).context(format!("cannot read {name} to its end")));
+    for path in &args.files {
+        match Input::open(path) {
+            Ok(input) => {
+                let name = input.name.clone();
+                let text = scan.recognize(&name, input.text(bar), &settings, &mut replay);
+                if let Some(error) = scan.file(&name, text, &mut replay)? {
+                    errors
+                        .push(Error::new(error).context(format!("cannot read {name} to its end")));
+                }
+            }
+            Err(error) => errors.push(error),
         }
     }
     scan.addresses(style)?;
@@ -57,11 +66,7 @@ pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style
     if files && !args.output.json {
         trust::note(scan.out)?;
     }
-    let last = errors.pop();
-    for error in errors {
-        log::error!("{error:#}");
-    }
-    last.map_or(Ok(()), Err)
+    last_of(errors)
 }
 
 fn columns() -> usize {
@@ -79,6 +84,23 @@ struct ScanRun<'a, W> {
 }
 
 impl<W: Write> ScanRun<'_, W> {
+    /// Applies the settings for a file, whose server is recognized unless a flag
+    /// names it.
+    fn recognize(
+        &self,
+        name: &str,
+        text: Box<dyn Read>,
+        settings: &EngineSettings,
+        replay: &mut Replay,
+    ) -> Box<dyn Read> {
+        if !self.args.reading.servers.is_empty() {
+            return text;
+        }
+        let text = Recognized::new(text, &settings.parser);
+        replay.reconfigure(text.settings(name, settings));
+        Box::new(text)
+    }
+
     /// Reads a file and prints the result. Returns the error if the file could
     /// not be read to its end. The outer error is one of writing.
     fn file(

@@ -72,14 +72,20 @@ fn detail(blocklist: &Blocklist, net: IpNet) -> Result<AddressDetail> {
     let now = clock::monotonic_ns();
     let mut found = blocklist.covering(net.addr(), now)?;
     found.retain(|found| found.target.net().contains(&net));
-    let allowed = blocklist.allowed()?.into_iter().map(|(allowed, _)| allowed);
-    let allowed_by = allowed
+    let nets = blocklist.allowed()?.into_iter().map(|(allowed, _)| allowed);
+    let nets: Vec<IpNet> = nets.collect();
+    let allowed = nets.iter().copied().collect();
+    let allowed_by = nets
+        .into_iter()
         .filter(|allowed| allowed.contains(&net))
         .max_by_key(IpNet::prefix_len);
     Ok(AddressDetail {
         addr: shown(net),
         allowed_by: allowed_by.map(shown),
-        entries: found.iter().map(|found| entry(found, now)).collect(),
+        entries: found
+            .iter()
+            .map(|found| entry(found, &allowed, now))
+            .collect(),
         origins: origins(blocklist, &found, now)?,
     })
 }

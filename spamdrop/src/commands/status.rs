@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::tz::TimeZone;
 use spamdrop_common::action::is_live;
 
+use super::list::allowed;
 use crate::account;
 use crate::allowlist;
 use crate::cli::StatusOptions;
@@ -147,9 +148,14 @@ fn interface_status(
 
 fn maps(blocklist: &Blocklist) -> Result<Maps> {
     let now = clock::monotonic_ns();
+    let nets = allowed(blocklist)?;
     let (mut v4, mut v6, mut v6_addresses, mut prefixes) = (0, 0, 0, 0);
+    let mut without_effect = 0;
     blocklist.for_each(|found| {
         let live = usize::from(is_live(found.entry.expires, now));
+        if live > 0 && nets.cover(found.target.net()) {
+            without_effect += 1;
+        }
         match found.target {
             Target::V4(_) => v4 += live,
             Target::V6(_) => v6 += live,
@@ -164,6 +170,7 @@ fn maps(blocklist: &Blocklist) -> Result<Maps> {
         v6: fill(v6, capacity.v6),
         v6_addresses: fill(v6_addresses, blocklist.address_capacity()),
         prefixes,
+        without_effect,
     })
 }
 

@@ -38,6 +38,7 @@ impl Settings {
     /// A value that `run` needs is missing or wrong.
     pub fn new(config: &Config) -> Result<Self> {
         checks::ensure_complete(config)?;
+        checks::ensure_logs(&config.logs)?;
         let slots = config.server_slots();
         checks::ensure_slots(config.admit, &slots)?;
         let rule = BlockRule {

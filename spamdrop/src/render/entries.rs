@@ -38,6 +38,10 @@ pub struct LiveEntry {
     pub origin: EntryOrigin,
     /// Whether the entry expires at a fixed time, whatever packets arrive.
     pub fixed: bool,
+    /// `true` if the allowlist covers the entry, so that it has no effect;
+    /// otherwise absent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allowed: bool,
 }
 
 /// Which packets of an entry are dropped.
@@ -61,9 +65,13 @@ pub enum EntryOrigin {
 }
 
 impl LiveEntry {
-    /// `open` or `sealed`, and whether it is fixed.
+    /// `open` or `sealed`, and whether it is fixed; `allowed` if it has no
+    /// effect.
     #[must_use]
     pub fn state(&self) -> &'static str {
+        if self.allowed {
+            return "allowed";
+        }
         match (self.state, self.fixed) {
             (EntryState::Open, false) => "open",
             (EntryState::Open, true) => "open, fixed",
@@ -138,6 +146,7 @@ pub(super) mod tests {
             refreshes: 3,
             origin: EntryOrigin::Hand,
             fixed: false,
+            allowed: false,
         }
     }
 

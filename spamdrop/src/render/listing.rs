@@ -104,6 +104,7 @@ mod tests {
             refreshes: 3,
             origin,
             fixed: ttl_s == 0,
+            allowed: false,
         };
         let reader = ListReader::new(Term {
             start: MonotonicNs::from_second(1_000),

@@ -8,7 +8,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use spamdrop_common::time::UnixSeconds;
 
-use super::entries::{EntryOrigin, LiveEntry};
+use super::entries::{EntryOrigin, EntryState, LiveEntry};
 use super::json;
 use spamdrop_core::duration::human;
 
@@ -53,7 +53,8 @@ pub struct BlockOrigin {
 /// Writes the details, with times in `zone`.
 pub fn text(out: &mut impl Write, detail: &AddressDetail, zone: &TimeZone) -> io::Result<()> {
     for entry in &detail.entries {
-        write_entry(out, entry)?;
+        let passes = detail.allowed_by.as_ref().map(|_| detail.addr.as_str());
+        write_entry(out, entry, passes)?;
     }
     for origin in &detail.origins {
         write_origin(out, origin, zone)?;
@@ -65,13 +66,22 @@ pub fn text(out: &mut impl Write, detail: &AddressDetail, zone: &TimeZone) -> io
     Ok(())
 }
 
-fn write_entry(out: &mut impl Write, entry: &LiveEntry) -> io::Result<()> {
-    let drops = match entry.state() {
-        state if state.starts_with("open") => "open: only new connections are dropped",
-        _ => "sealed: every packet is dropped",
+/// Writes an entry. `passes`: the shown address, if it is allowed.
+fn write_entry(out: &mut impl Write, entry: &LiveEntry, passes: Option<&str>) -> io::Result<()> {
+    let mut drops = match entry.state {
+        _ if entry.allowed => "no effect: it is allowed, so its packets pass".to_owned(),
+        EntryState::Open => "open: only new connections are dropped".to_owned(),
+        EntryState::Sealed => "sealed: every packet is dropped".to_owned(),
     };
-    writeln!(out, "{} is blocked", entry.target)?;
-    field(out, "state", drops)?;
+    if let Some(addr) = passes.filter(|_| !entry.allowed) {
+        drops += &format!(", but none of {addr}");
+    }
+    let is = match entry.allowed {
+        true => "has an entry",
+        false => "is blocked",
+    };
+    writeln!(out, "{} {is}", entry.target)?;
+    field(out, "state", &drops)?;
     field(
         out,
         "by",
@@ -143,7 +153,7 @@ pub fn local_time(at: UnixSeconds, zone: &TimeZone) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
-    use crate::render::entries::{EntryState, tests::entry};
+    use crate::render::entries::tests::entry;
     use spamdrop_core::escape::escape;
 
     fn detail() -> AddressDetail {
@@ -151,6 +161,7 @@ mod tests {
             state: EntryState::Open,
             origin: EntryOrigin::Log,
             hard_limit_in: Some(Duration::from_secs(3300)),
+            allowed: true,
             ..entry("192.0.2.1")
         };
         let prefix = LiveEntry {
@@ -170,7 +181,7 @@ mod tests {
         };
         AddressDetail {
             addr: "192.0.2.1".into(),
-            allowed_by: Some("192.0.0.0/16".into()),
+            allowed_by: Some("192.0.2.0/28".into()),
             entries: vec![from_log, prefix],
             origins: vec![origin],
         }
@@ -184,14 +195,14 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "\
-192.0.2.1 is blocked
-  state          open: only new connections are dropped
+192.0.2.1 has an entry
+  state          no effect: it is allowed, so its packets pass
   by             the daemon, from the log
   expires        in 9m 12s, 10m after the peer's last packet
   hard limit     in 55m
   hits           7, 3 of them extended it
 192.0.2.0/24 is blocked
-  state          sealed: every packet is dropped
+  state          sealed: every packet is dropped, but none of 192.0.2.1
   by             hand
   expires        in 9m 12s, at a fixed time
   hits           0, 0 of them extended it
@@ -200,7 +211,7 @@ mod tests {
   offences       2, the last 2m 10s ago
   connections    will be ended
   why            from=<\\x1b[2J>: 511 no
-192.0.2.1 is allowed by 192.0.0.0/16: its packets pass
+192.0.2.1 is allowed by 192.0.2.0/28: its packets pass
 "
         );
     }
@@ -213,7 +224,7 @@ mod tests {
         json::object(&mut out, &detail).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            r#"{"addr":"192.0.2.1","allowed_by":"192.0.0.0/16","entries":[],"origins":[{"addr":"192.0.2.1","first_unix_s":1795431601,"offences":2,"last_offence_ago_s":130.5,"release_pending":true,"text":"from=<\\x1b[2J>: 511 no"}]}
+            r#"{"addr":"192.0.2.1","allowed_by":"192.0.2.0/28","entries":[],"origins":[{"addr":"192.0.2.1","first_unix_s":1795431601,"offences":2,"last_offence_ago_s":130.5,"release_pending":true,"text":"from=<\\x1b[2J>: 511 no"}]}
 "#
         );
     }

@@ -85,6 +85,17 @@ pub struct Maps {
     pub v6_addresses: Fill,
     /// Prefixes of both families.
     pub prefixes: usize,
+    /// Entries of all kinds that the allowlist covers; absent if there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub without_effect: usize,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Fill level of a map.
@@ -165,9 +176,10 @@ impl FilterPlace {
 }
 
 impl Maps {
-    /// The number of blocked addresses and prefixes.
+    /// The number of addresses and prefixes whose packets are dropped.
     fn blocked(self) -> usize {
-        self.v4.live + self.v6.live + self.v6_addresses.live + self.prefixes
+        let entries = self.v4.live + self.v6.live + self.v6_addresses.live + self.prefixes;
+        entries.saturating_sub(self.without_effect)
     }
 }
 

@@ -1,29 +1,30 @@
 //! One open log file.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use log::info;
 use memchr::memrchr;
-use rustix::fs::OFlags;
 
 use super::Line;
-use super::head::Head;
+use super::content::Content;
+use super::head::{Head, MAX};
 use super::id::Id;
 use super::positions::Position;
+use super::search::{Known, Place, Search};
 use super::split::{MAX_LINE, Splitter};
 use super::status::FileStatus;
-
-/// Minimum number of bytes that a fingerprint must cover to identify a copy,
-/// which has another inode.
-const COPY_HEAD: usize = 64;
+use super::trace::{LEAST, Mark, Trace, mark};
 
 /// The result of a read.
 pub(super) enum Progress {
     /// Bytes read.
     Bytes(usize),
+    /// Bytes searched for the place to read from.
+    Searched(usize),
+    /// The file is a copy, and its place is found.
+    Found,
     /// The end of the file is reached.
     End,
     /// The file was truncated; its content is new.
@@ -32,10 +33,16 @@ pub(super) enum Progress {
 
 /// An open file and its read position.
 pub(super) struct OpenFile {
-    file: File,
+    content: Content,
     id: Id,
     head: Head,
     lines: Splitter,
+    trace: Trace,
+    /// Whether the file may be a copy of what was read, which is to be checked.
+    is_unknown: bool,
+    search: Option<Search>,
+    /// The greatest size before the end of the search.
+    greatest: u64,
     /// Bytes that were in the file before this run.
     backlog: u64,
     /// As [`Position::copy`].
@@ -45,26 +52,34 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    /// Opens the regular file at `path` at its beginning. A file that can be
-    /// opened but not read is refused.
+    /// Opens the regular file at `path` at its beginning.
     pub fn open(path: &Path) -> io::Result<Self> {
-        // Other kinds of files may block or have side effects when opened.
-        Id::at(path)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(OFlags::NONBLOCK.bits() as i32)
-            .open(path)?;
-        let id = Id::of(&file.metadata()?)?;
-        file.read_at(&mut [0], 0)?;
-        Ok(Self {
-            file,
+        let (content, id) = Content::open(path)?;
+        Ok(Self::at_start(content, id))
+    }
+
+    /// As [`OpenFile::open`], for a file that may be compressed.
+    pub fn open_rotated(path: &Path) -> io::Result<Self> {
+        let (content, id) = Content::open_rotated(path)?;
+        Ok(Self::at_start(content, id))
+    }
+
+    fn at_start(content: Content, id: Id) -> Self {
+        // A compressed file was written before it was found.
+        let backlog = if content.is_packed() { u64::MAX } else { 0 };
+        Self {
+            greatest: content.size(),
+            content,
             id,
             head: Head::EMPTY,
             lines: Splitter::at(0),
-            backlog: 0,
+            trace: Trace::default(),
+            is_unknown: false,
+            search: None,
+            backlog,
             copy: false,
             idle_since: None,
-        })
+        }
     }
 
     pub fn id(&self) -> Id {
@@ -77,6 +92,8 @@ impl OpenFile {
             head: self.head,
             offset: self.lines.line_start(),
             copy: self.copy,
+            trace: self.trace.clone(),
+            done: false,
         }
     }
 
@@ -86,47 +103,168 @@ impl OpenFile {
     }
 
     fn size(&self) -> u64 {
-        self.file.metadata().map_or(0, |metadata| metadata.len())
+        self.content.size()
+    }
+
+    pub fn is_packed(&self) -> bool {
+        self.content.is_packed()
     }
 
     /// Whether this is the file of `position`, unchanged up to its offset.
     pub fn continues(&self, position: &Position) -> bool {
-        self.id == position.id && self.size() >= position.offset && self.begins(position)
+        self.id == position.id
+            && self.begins(position)
+            && (self.is_packed() || (self.size() >= position.offset && self.has_last(position)))
     }
 
-    /// Whether this is a copy of the file of `position`.
+    /// Whether this is a copy of the file of `position`. A compressed file is
+    /// compared by its first bytes only.
     pub fn copies(&self, position: &Position) -> bool {
-        self.id != position.id && position.head.length >= COPY_HEAD && self.begins(position)
+        self.resembles(position)
+            && (self.is_packed() || self.size() <= position.offset || self.has_last(position))
+    }
+
+    /// Whether this begins as the file of `position`, which is another one.
+    pub fn resembles(&self, position: &Position) -> bool {
+        self.id != position.id && position.head.length >= LEAST && self.begins(position)
+    }
+
+    /// Whether both files begin with the same bytes.
+    pub fn begins_as(&self, other: &Self) -> bool {
+        let (Ok(a), Ok(b)) = (self.content.start(MAX), other.content.start(MAX)) else {
+            return false;
+        };
+        let length = a.len().min(b.len());
+        length >= LEAST && a[..length] == b[..length]
+    }
+
+    /// Whether the file lost what was read of it, which the next read will
+    /// notice.
+    pub fn is_truncated(&self) -> bool {
+        !self.begins(&self.position())
+    }
+
+    /// Whether this is a copy of `other`, with no line that is not in it. Of a
+    /// compressed file, that is assumed.
+    pub fn is_part_of(&self, other: &Self) -> bool {
+        match self.is_packed() {
+            true => self.begins_as(other),
+            false => self.size() <= other.size() && self.copies(&other.position()),
+        }
     }
 
     fn begins(&self, position: &Position) -> bool {
-        position.head.begins(&self.file).unwrap_or(false)
+        let head = self.content.head(position.head.length as u64);
+        head.is_ok_and(|head| head == position.head)
+    }
+
+    /// Whether the last line before the offset of `position` is in this file, at
+    /// the same place.
+    fn has_last(&self, position: &Position) -> bool {
+        self.has_mark(position.trace.last(), position.offset)
+            .unwrap_or(false)
+    }
+
+    /// Whether this mark is at the line end `offset`. Where there is none, or was
+    /// none, the file is not known to differ.
+    fn has_mark(&self, expected: Option<Mark>, offset: u64) -> io::Result<bool> {
+        let found = mark(&self.content.before(offset)?);
+        Ok(expected.is_none() || found.is_none() || found == expected)
     }
 
     /// Continues at `position`. A copy may have been made before its original
     /// was read up to there; then it contains nothing new.
     pub fn resume(&mut self, position: &Position) {
         self.copy = position.copy || self.id != position.id;
+        self.is_unknown = !position.is_telling() && !self.is_packed();
         self.head = position.head;
-        self.lines = Splitter::at(position.offset.min(self.size()));
+        let offset = match self.is_packed() {
+            true => position.offset,
+            false => position.offset.min(self.size()),
+        };
+        let before = self.content.before(offset).unwrap_or_default();
+        self.trace = match offset == position.offset {
+            true => position.trace.resumed(before),
+            false => Trace::after(before),
+        };
+        self.lines = Splitter::at(offset);
+    }
+
+    /// Whether [`OpenFile::recognize`] is due.
+    pub fn is_unknown(&self) -> bool {
+        self.is_unknown
+    }
+
+    /// Whether the file has lines of which it is not known yet whether they were
+    /// read before.
+    pub fn is_unrecognized(&self) -> bool {
+        (self.is_unknown || self.search.is_some()) && self.size() > 0
+    }
+
+    /// Lets the next read search for what was read before. A compressed file is
+    /// read only once, so it is not searched.
+    pub fn suspect(&mut self) {
+        self.is_unknown = !self.is_packed();
+    }
+
+    /// As [`OpenFile::suspect`], for a copy of a file that was read up to
+    /// `position`. A compressed one continues there.
+    pub fn suspect_copy(&mut self, position: &Position) {
+        match self.is_packed() {
+            true => self.resume(position),
+            false => self.suspect(),
+        }
+        self.copy = true;
+    }
+
+    /// Records that the file continues in a copy, with its unfinished line.
+    pub fn continues_elsewhere(&mut self) {
+        self.copy = true;
+    }
+
+    /// Whether the search waits for the file to grow.
+    pub fn is_undecided(&self) -> bool {
+        self.search
+            .as_ref()
+            .is_some_and(|search| search.offset() > 0)
+    }
+
+    /// Starts the search for the known lines.
+    pub fn recognize(&mut self, known: Known) {
+        self.is_unknown = false;
+        self.search = Some(known)
+            .filter(|known| !known.is_empty())
+            .map(Search::new);
+    }
+
+    /// Continues at the start of a line.
+    fn continue_at(&mut self, offset: u64) -> io::Result<()> {
+        self.head = self.content.head(offset)?;
+        self.trace = Trace::after(self.content.before(offset)?);
+        self.lines = Splitter::at(offset);
+        Ok(())
     }
 
     /// Skips all complete lines. An unfinished line is delivered when it is
     /// complete, unless it is already overlong.
     pub fn skip_to_end(&mut self) -> io::Result<()> {
-        let size = self.size();
+        let start = self.line_start(self.size())?;
+        self.continue_at(start)
+    }
+
+    /// The start of the line at `offset`, or a place in it if it is overlong.
+    fn line_start(&mut self, offset: u64) -> io::Result<u64> {
         let mut tail = vec![0; MAX_LINE + 1];
-        let from = size.saturating_sub(tail.len() as u64);
-        let read = self.file.read_at(&mut tail, from)?;
-        let start = memrchr(b'\n', &tail[..read]).map_or(from, |newline| from + newline as u64 + 1);
-        self.head = Head::read(&self.file, start)?;
-        self.lines = Splitter::at(start);
-        Ok(())
+        let from = offset.saturating_sub(tail.len() as u64);
+        let wanted = usize::try_from(offset - from).unwrap_or(tail.len());
+        let read = self.content.read_at(&mut tail[..wanted], from)?;
+        let newline = memrchr(b'\n', &tail[..read]);
+        Ok(newline.map_or(from, |newline| from + newline as u64 + 1))
     }
 
     /// Marks the current content as older than this run.
     pub fn mark_backlog(&mut self) {
-        self.backlog = self.size();
+        self.backlog = self.backlog.max(self.size());
     }
 
     /// Starts over after a truncation. Returns the previous read position.
@@ -134,23 +272,35 @@ impl OpenFile {
         let position = self.position();
         self.head = Head::EMPTY;
         self.lines = Splitter::at(0);
+        self.trace = Trace::default();
+        self.search = None;
+        self.greatest = 0;
+        self.is_unknown = false;
         self.backlog = 0;
         self.copy = false;
         position
     }
 
-    /// Reads once, at most `buffer.len()` bytes, and delivers the lines.
+    /// Reads once, at most `buffer.len()` bytes, and delivers the lines. `now`
+    /// decides how long a search lasts.
     pub fn read(
         &mut self,
+        now: Instant,
         buffer: &mut [u8],
         status: &mut FileStatus,
         on_line: &mut dyn FnMut(Line<'_>),
     ) -> io::Result<Progress> {
+        if let Some(progress) = self.search(now, buffer, &status.path)? {
+            return Ok(progress);
+        }
+        if let Some(progress) = self.skip(buffer)? {
+            return Ok(progress);
+        }
         let offset = self.lines.position();
-        let count = self.file.read_at(buffer, offset)?;
-        // The head is checked after the read: if it is unchanged, the bytes
-        // were not written after a truncation.
-        if self.size() < offset || !self.head.begins(&self.file)? {
+        let count = self.content.read_at(buffer, offset)?;
+        // This is checked after the read: if it holds, the bytes were not
+        // written after a truncation.
+        if !self.is_packed() && self.is_replaced(offset)? {
             return Ok(Progress::Replaced);
         }
         if count == 0 {
@@ -159,9 +309,72 @@ impl OpenFile {
         let bytes = &buffer[..count];
         self.idle_since = None;
         self.head.extend(offset, bytes);
+        self.trace.extend(bytes, &mut |_, _| ());
         self.lines
             .feed(bytes, &mut status.deliver(self.backlog, on_line));
         Ok(Progress::Bytes(count))
+    }
+
+    /// Whether the file holds something else than what was read up to `offset`.
+    fn is_replaced(&self, offset: u64) -> io::Result<bool> {
+        if self.size() < offset || self.content.head(self.head.length as u64)? != self.head {
+            return Ok(true);
+        }
+        let is_same = self.has_mark(self.trace.last(), self.lines.line_start())?;
+        Ok(!is_same)
+    }
+
+    /// Searches for the known lines; `None` if that is done.
+    fn search(
+        &mut self,
+        now: Instant,
+        buffer: &mut [u8],
+        path: &Path,
+    ) -> io::Result<Option<Progress>> {
+        let Some(search) = &mut self.search else {
+            return Ok(None);
+        };
+        let count = self.content.read_at(buffer, search.offset())?;
+        let size = self.content.size();
+        if size < self.greatest {
+            return Ok(Some(Progress::Replaced));
+        }
+        self.greatest = size;
+        if count > 0 {
+            search.extend(&buffer[..count]);
+            return Ok(Some(Progress::Searched(count)));
+        }
+        let start = self.content.start(MAX)?;
+        let place = search.place(now, &start);
+        if place == Place::Pending {
+            return Ok(Some(Progress::End));
+        }
+        self.search = None;
+        let Place::Behind(offset) = place else {
+            info!(target: "spamdrop::tail", "{}: reading a new file", path.display());
+            return Ok(None);
+        };
+        let offset = self.line_start(offset)?;
+        self.continue_at(offset)?;
+        info!(
+            target: "spamdrop::tail",
+            "{}: a copy of what was read; continuing at byte {offset}",
+            path.display()
+        );
+        Ok(Some(Progress::Found))
+    }
+
+    /// Skips what was read of a compressed file before; `None` if that is done.
+    fn skip(&mut self, buffer: &mut [u8]) -> io::Result<Option<Progress>> {
+        let wanted = self.lines.position();
+        let Some(at) = self.content.next().filter(|at| *at < wanted) else {
+            return Ok(None);
+        };
+        let room = usize::try_from(wanted - at).unwrap_or(usize::MAX);
+        let room = room.min(buffer.len());
+        let count = self.content.read_at(&mut buffer[..room], at)?;
+        self.trace.extend(&buffer[..count], &mut |_, _| ());
+        Ok((count > 0).then_some(Progress::Searched(count)))
     }
 
     /// Whether the file, which is read to its end, has not grown for `hold`.
@@ -181,6 +394,7 @@ impl OpenFile {
         if !self.copy {
             self.lines
                 .finish(&mut status.deliver(self.backlog, on_line));
+            self.trace.finish();
         }
     }
 }

@@ -6,12 +6,14 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use log::info;
+use log::{info, warn};
 
 use super::Line;
 use super::file::{OpenFile, Progress};
 use super::id::Id;
 use super::positions::Position;
+use super::rotated::rotated;
+use super::search::Known;
 use super::status::{FileStatus, State};
 
 /// How long a file that is no longer at its path stays open after it last grew:
@@ -21,8 +23,18 @@ const HOLD: Duration = Duration::from_secs(5);
 const HELD: usize = 16;
 /// Maximum number of closed files per path that are remembered.
 const LEFT: usize = 16;
-/// The last rotated name that is looked up: `PATH.1` to `PATH.9`.
-const CHAIN: u32 = 9;
+/// Maximum number of rotated files that are looked up, newest first.
+const CHAIN: usize = 16;
+
+/// What a rotated file is to the files that were read.
+enum Relation {
+    /// It was read to its end, or is open.
+    Read,
+    /// It was read up to a position, or in part.
+    Known,
+    /// It was never read.
+    New,
+}
 
 /// Reads the file at a path, and the files that were rotated away from it.
 pub(super) struct Follower {
@@ -69,8 +81,9 @@ impl Follower {
 
     /// The positions to save; `None` while reading would start at the end.
     pub fn positions(&self) -> Option<Vec<Position>> {
-        let open = self.open.iter().map(OpenFile::position);
-        (!self.from_end).then(|| self.left.iter().copied().chain(open).collect())
+        let open = self.open.iter().map(|file| file.position().saved());
+        let left = self.left.iter().map(Position::saved);
+        (!self.from_end).then(|| left.chain(open).collect())
     }
 
     /// Updates [`FileStatus::lag`].
@@ -108,7 +121,8 @@ impl Follower {
         while i < self.open.len() {
             let attached = self.attached && i + 1 == self.open.len();
             let hold = self.hold();
-            let result = self.open[i].read(buffer, &mut self.status, on_line);
+            self.recognize(i);
+            let result = self.open[i].read(now, buffer, &mut self.status, on_line);
             if attached && result.is_ok() {
                 self.status.set(State::Reading);
             }
@@ -117,16 +131,25 @@ impl Follower {
                     self.status.bytes += count as u64;
                     return count;
                 }
+                Ok(Progress::Searched(count)) => return count,
+                Ok(Progress::Found) => self.leave_originals(i),
                 Ok(Progress::End) if !attached && self.open[i].is_idle(now, hold) => {
                     self.open[i].finish(&mut self.status, on_line);
-                    self.leave(i);
+                    self.leave(i, true);
                 }
+                // A newer file may be a copy of what is read of this one.
+                Ok(Progress::End) if self.open[i].is_undecided() => return 0,
                 Ok(Progress::End) => i += 1,
                 Ok(Progress::Replaced) => self.restart(i),
                 Err(error) => {
-                    self.leave(i);
-                    if attached {
-                        self.detach(&error);
+                    self.leave(i, false);
+                    match attached {
+                        true => self.detach(&error),
+                        false => warn!(
+                            target: "spamdrop::tail",
+                            "{}: cannot read a rotated file to its end: {error}",
+                            self.path.display()
+                        ),
                     }
                 }
             }
@@ -153,11 +176,12 @@ impl Follower {
             file.skip_to_end()?;
             self.from_end = false;
         }
-        let known = self.resume(&mut file, OpenFile::continues);
-        let earlier = self.rotated(known);
-        if !first && !known {
+        let resumed = self.resume_latest(&mut file);
+        // A file of which nothing was read may have been copied and truncated.
+        let earlier = self.rotated(resumed && file.position().is_telling());
+        if !first && !resumed {
             self.status.rotations += 1;
-            info!(target: "spamdrop::tail", "{}: reading a new file", self.path.display());
+            file.suspect();
         }
         self.open.extend(earlier);
         self.open.push(file);
@@ -165,7 +189,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Looks up the names that rotation gives, `PATH.1` and on. Returns the
+    /// Looks up the names that rotation gives, such as `PATH.1`. Returns the
     /// files to read, oldest first: known ones, each from its last position,
     /// and those newer than the newest known one, which appeared and vanished
     /// between two checks. If none is known, their age is unknown and they are
@@ -177,27 +201,29 @@ impl Follower {
         let base = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let mut found: Vec<OpenFile> = Vec::new();
         let mut certain = 0;
-        for n in 1..=CHAIN {
-            let Ok(mut file) = OpenFile::open(&base.with_added_extension(n.to_string())) else {
-                break;
+        for path in rotated(&base, CHAIN) {
+            let Ok(mut file) = OpenFile::open_rotated(&path) else {
+                continue;
             };
-            // A concurrent rotation renamed a file that was already found.
-            if found.iter().any(|found| found.id() == file.id()) {
+            // A concurrent rotation renamed a file that was already found, or
+            // the file is being compressed.
+            let is_same = |other: &OpenFile| {
+                other.id() == file.id() || (file.is_packed() && file.begins_as(other))
+            };
+            if found.iter().any(is_same) {
                 continue;
             }
-            let is_open = |open: &OpenFile| open.id() == file.id() || file.copies(&open.position());
             // The inode number of a remembered file has been reused, so this
             // file is newer.
             let is_newer = self.left.iter().any(|left| left.id == file.id());
-            if self.open.iter().any(is_open) {
-                known = true;
-            } else if self.resume(&mut file, OpenFile::continues)
-                || self.resume(&mut file, OpenFile::copies)
-            {
-                known = true;
-                found.push(file);
-            } else if !known || is_newer {
-                found.push(file);
+            match self.relation(&mut file) {
+                Relation::Read => known = true,
+                Relation::Known => {
+                    known = true;
+                    found.push(file);
+                }
+                Relation::New if !known || is_newer => found.push(file),
+                Relation::New => {}
             }
             if known || is_newer {
                 certain = found.len();
@@ -206,6 +232,59 @@ impl Follower {
         found.truncate(certain);
         found.reverse();
         found
+    }
+
+    /// Compares a rotated file with those that were read. A known one continues
+    /// at its last position.
+    fn relation(&mut self, file: &mut OpenFile) -> Relation {
+        let is_open = |open: &OpenFile| open.id() == file.id() || file.is_part_of(open);
+        let is_done = |left: &Position| {
+            left.done && file.is_packed() && (file.continues(left) || file.copies(left))
+        };
+        if self.open.iter().any(is_open) || self.left.iter().any(is_done) {
+            return Relation::Read;
+        }
+        for open in &self.open {
+            let position = open.position();
+            if open.is_truncated() && file.copies(&position) {
+                file.resume(&position);
+                return Relation::Known;
+            }
+            if file.resembles(&position) {
+                file.suspect_copy(&position);
+                return Relation::Known;
+            }
+        }
+        // What is read of an open file, which may be a copy, is not known yet.
+        let is_clear = file.is_packed() || !self.open.iter().any(OpenFile::is_unrecognized);
+        let is_copy = |file: &OpenFile, left: &Position| is_clear && file.copies(left);
+        if self.resume(file, |file, left| {
+            file.continues(left) || is_copy(file, left)
+        }) {
+            return Relation::Known;
+        }
+        if let Some(position) = self.left.iter().find(|left| file.resembles(left)) {
+            file.suspect_copy(position);
+            return Relation::Known;
+        }
+        file.suspect();
+        Relation::New
+    }
+
+    /// Continues the file at the path at its last position. Returns whether that
+    /// is remembered. If another file was read since, the file may also be a copy
+    /// of that which has got the inode number, so it is searched.
+    fn resume_latest(&mut self, file: &mut OpenFile) -> bool {
+        let Some(i) = self.left.iter().rposition(|left| file.continues(left)) else {
+            return false;
+        };
+        let is_newest = self.open.is_empty() && i + 1 == self.left.len();
+        if is_newest || self.left[i].trace.last().is_none() {
+            file.resume(&self.left.remove(i));
+        } else {
+            file.suspect();
+        }
+        true
     }
 
     /// Continues a file at its last position, if that is remembered.
@@ -222,16 +301,38 @@ impl Follower {
     fn restart(&mut self, i: usize) {
         let position = self.open[i].restart();
         self.status.truncations += 1;
-        info!(target: "spamdrop::tail", "{}: truncated, reading from its start", self.path.display());
+        info!(target: "spamdrop::tail", "{}: truncated", self.path.display());
         self.remember(position);
         let earlier = self.rotated(false);
+        self.open[i].suspect();
         self.open.splice(i..i, earlier);
     }
 
-    /// Closes a file and remembers its position.
-    fn leave(&mut self, i: usize) {
-        let file = self.open.remove(i);
-        self.remember(file.position());
+    /// Lets an unknown file be searched for the lines that were read from other
+    /// files. Older files come first, so they were read to their ends.
+    fn recognize(&mut self, i: usize) {
+        if !self.open[i].is_unknown() {
+            return;
+        }
+        let mut known = Known::default();
+        self.left.iter().for_each(|left| known.add(left));
+        let others = self.open.iter().enumerate().filter(|(n, _)| *n != i);
+        let others = others.map(|(_, file)| file.position());
+        others.for_each(|position| known.add(&position));
+        self.open[i].recognize(known);
+    }
+
+    /// Lets the older files of which a file is a copy continue in it.
+    fn leave_originals(&mut self, i: usize) {
+        let (older, copy) = self.open.split_at_mut(i);
+        let originals = older.iter_mut().filter(|file| copy[0].begins_as(file));
+        originals.for_each(OpenFile::continues_elsewhere);
+    }
+
+    /// Closes a file and remembers its position. `done`: it was read to its end.
+    fn leave(&mut self, i: usize, done: bool) {
+        let position = self.open.remove(i).position();
+        self.remember(Position { done, ..position });
     }
 
     fn remember(&mut self, position: Position) {

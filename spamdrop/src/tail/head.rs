@@ -1,15 +1,11 @@
 //! A file's fingerprint: a hash of its first bytes.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt as _;
-
 use serde::{Deserialize, Serialize};
 
 /// Maximum number of bytes that a fingerprint covers. The first line of a mail
 /// log, with its time and process number, is seldom longer and hardly ever
 /// repeats.
-const MAX: usize = 256;
+pub(super) const MAX: usize = 256;
 
 /// FNV-1a, 64 bits (draft-eastlake-fnv). The hash must stay the same across
 /// releases. It need only resist accidental collisions, not attacks.
@@ -33,20 +29,11 @@ impl Head {
         hash: BASIS,
     };
 
-    /// The fingerprint of the file's current first bytes, up to `length`.
-    pub fn read(file: &File, length: u64) -> io::Result<Self> {
-        let wanted = usize::try_from(length).unwrap_or(MAX).min(MAX);
-        let mut bytes = [0; MAX];
-        let mut filled = 0;
-        while filled < wanted {
-            match file.read_at(&mut bytes[filled..wanted], filled as u64)? {
-                0 => break,
-                n => filled += n,
-            }
-        }
+    /// The fingerprint of a file's first bytes.
+    pub fn of(bytes: &[u8]) -> Self {
         let mut head = Self::EMPTY;
-        head.extend(0, &bytes[..filled]);
-        Ok(head)
+        head.extend(0, bytes);
+        head
     }
 
     /// Extends the fingerprint by bytes that were read at `offset`.
@@ -61,10 +48,5 @@ impl Head {
             self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(PRIME);
             self.length += 1;
         }
-    }
-
-    /// Whether the file's first bytes match the fingerprint.
-    pub fn begins(self, file: &File) -> io::Result<bool> {
-        Ok(Self::read(file, self.length as u64)? == self)
     }
 }

@@ -1,8 +1,8 @@
 //! Identifies a file.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, FileType, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -21,12 +21,27 @@ impl Id {
     }
 
     pub fn of(metadata: &Metadata) -> io::Result<Self> {
-        if !metadata.is_file() {
-            return Err(io::Error::other("not a regular file"));
+        if let Some(kind) = other_kind(metadata.file_type()) {
+            return Err(io::Error::other(format!("it is {kind}, not a file")));
         }
         Ok(Self {
             device: metadata.dev(),
             inode: metadata.ino(),
         })
     }
+}
+
+/// What a path names that is no regular file; `None`: it is one.
+#[must_use]
+pub fn other_kind(kind: FileType) -> Option<&'static str> {
+    let kinds = [
+        (kind.is_dir(), "a directory"),
+        (kind.is_fifo(), "a FIFO"),
+        (kind.is_socket(), "a socket"),
+        (kind.is_char_device(), "a character device"),
+        (kind.is_block_device(), "a block device"),
+        (!kind.is_file(), "of another kind"),
+    ];
+    let found = kinds.iter().find(|(is_kind, _)| *is_kind);
+    found.map(|(_, name)| *name)
 }

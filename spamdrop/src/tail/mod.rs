@@ -5,21 +5,27 @@
 //! reduces the delay.
 //!
 //! Reading a path starts at its end the first time, and later where it stopped.
-//! A file is recognized by device, inode and the hash of its first bytes; any
-//! other file is read from its beginning. A file may be:
+//! A file is recognized by device, inode, the hash of its first bytes and marks
+//! of its last lines. A file may be:
 //!
 //! - renamed: it is read until it has not grown for 5 s; the new file is read
 //!   in the meantime. Files that appeared and vanished between two checks are
-//!   found as `PATH.1` to `PATH.9`.
+//!   found by the names that rotation gives, such as `PATH.1`, also if they are
+//!   compressed.
+//! - replaced by a copy, or rewritten, as by an editor: it is searched for the
+//!   lines that were read before, and read behind the last of them. If the very
+//!   last line is not among them, it must not have grown for 1 s, because the
+//!   copy may be under way.
 //! - truncated: it is read from its start. Lines that copytruncate removed
 //!   before they were read are found in `PATH.1`; only lines written between
 //!   copy and truncation are lost.
 //! - deleted: it is read as if renamed; then the path is awaited.
 //!
+//! A search and a decompression are done in the portions of a read, so that they
+//! delay no other log.
+//!
 //! A file is never seen if it is created between two checks, and deleted or
-//! replaced without a rotated name before the second one. A truncated file is
-//! taken for the old one if it grew past the old offset with the same first
-//! bytes.
+//! replaced without a rotated name before the second one.
 
 use std::collections::HashSet;
 use std::io;
@@ -32,6 +38,7 @@ use anyhow::{Context as _, Result};
 use crate::clock;
 
 mod ahead;
+mod content;
 mod file;
 mod follow;
 mod head;
@@ -39,12 +46,16 @@ mod id;
 mod journal;
 mod pipe;
 mod positions;
+mod rotated;
 mod saving;
+mod search;
 mod split;
 mod status;
+mod trace;
 mod wake;
 
 use follow::Follower;
+pub use id::other_kind;
 use journal::Journal;
 pub use journal::{Entry, Matches, Unfit, has_recent_entry};
 use pipe::Pipe;

@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::head::Head;
 use super::id::Id;
 use super::journal::Place;
+use super::trace::Trace;
 use crate::durable;
 use spamdrop_core::silence::Silence;
 use spamdrop_core::status::StateVersion;
 
 /// A file and its read position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
     #[serde(flatten)]
     pub id: Id,
@@ -27,6 +28,12 @@ pub(super) struct Position {
     /// Whether the file is a copy that copytruncate made of another file.
     #[serde(default)]
     pub copy: bool,
+    /// The last lines that were read.
+    #[serde(default)]
+    pub trace: Trace,
+    /// Whether the file had been rotated away and was read to its end.
+    #[serde(default)]
+    pub done: bool,
 }
 
 impl Position {
@@ -35,6 +42,14 @@ impl Position {
     /// worth saving.
     pub fn is_telling(&self) -> bool {
         self.head.length > 0
+    }
+
+    /// What is worth saving.
+    pub fn saved(&self) -> Self {
+        Self {
+            trace: self.trace.saved(),
+            ..self.clone()
+        }
     }
 }
 

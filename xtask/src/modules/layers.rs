@@ -31,7 +31,7 @@ pub(super) const CRATES: [Crate; 3] = [
         root: "spamdrop/core/src/lib.rs",
         layers: &[
             &["time", "duration", "escape", "invalid", "warning"],
-            &["nat64", "not_ip", "silence", "zone_offset"],
+            &["nat64", "not_ip", "rotation", "silence", "zone_offset"],
             &["target"],
             &["allowlist", "term"],
             &["listing"],
@@ -58,7 +58,7 @@ pub(super) const CRATES: [Crate; 3] = [
             &["clock", "durable", "exit", "holder"],
             &["account"],
             &["directory", "readable"],
-            &["lock"],
+            &["lock", "unpack"],
             &[
                 "kernel",
                 "store",

@@ -10,10 +10,12 @@
 //!                                                  └ EvidenceBuffer ─ Records ─ (the caller stores)
 //! ```
 
+mod duplicates;
 mod replay;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 pub use replay::{Replay, ReplayedLine};
@@ -26,6 +28,7 @@ use crate::reputation::{Contacts, EvidenceBuffer, Record, Records, StoredContact
 use crate::target::Target;
 use crate::time::{Moment, system_time, unix_seconds};
 use crate::zone_offset::ZoneOffset;
+use duplicates::Duplicates;
 
 /// Maximum age of evidence for the wave recorder. Older lines say nothing about
 /// the current wave.
@@ -62,6 +65,7 @@ pub struct Engine {
     scope: Scope,
     evidence: EvidenceBuffer,
     contacts: Contacts,
+    duplicates: Duplicates,
     counts: BTreeMap<&'static str, u64>,
     near_misses: BTreeMap<&'static str, u64>,
 }
@@ -80,6 +84,7 @@ impl Engine {
             },
             evidence: EvidenceBuffer::new(settings.evidence_capacity),
             contacts: Contacts::default(),
+            duplicates: Duplicates::default(),
             counts: BTreeMap::new(),
             near_misses: BTreeMap::new(),
         }
@@ -145,6 +150,16 @@ impl Engine {
             Parsed::Event(_) | Parsed::Nothing => {}
         }
         parsed
+    }
+
+    /// Whether another log than `source` reported this event before, within a
+    /// minute. Such an event must not be decided about again.
+    pub fn is_duplicate(&mut self, event: &Event<'_>, source: &Path, now: Moment) -> bool {
+        let is_known = self.duplicates.is_known(event, source, now);
+        if is_known {
+            *self.counts.entry("duplicate").or_default() += 1;
+        }
+        is_known
     }
 
     /// Decides about an event and learns from it. Events must come in the order

@@ -73,6 +73,12 @@ impl Replay {
         self.engine.needles()
     }
 
+    /// Applies other settings, for the next log.
+    pub fn reconfigure(&mut self, settings: EngineSettings) {
+        self.ttl = settings.policy.ttl;
+        self.engine.reconfigure(settings);
+    }
+
     /// Starts with another log. Learned records are kept.
     pub fn start_log(&mut self) {
         self.engine.start_log();

@@ -28,6 +28,7 @@ mod pattern;
 mod postfix;
 mod programs;
 mod rblsmtpd;
+mod recognition;
 mod refused_queries;
 mod rspamd;
 mod sendmail;
@@ -47,6 +48,7 @@ pub(crate) use courier::CLIENTS_COMMAND;
 pub use needles::Needles;
 pub use pattern::Pattern;
 pub use programs::ProgramNames;
+pub use recognition::Recognition;
 pub use server::MailServer;
 
 use crate::event::Event;

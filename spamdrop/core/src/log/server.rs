@@ -22,7 +22,7 @@ pub enum MailServer {
 
 impl MailServer {
     /// All of them.
-    pub(super) const ALL: [Self; 8] = [
+    pub const ALL: [Self; 8] = [
         Self::Courier,
         Self::Postfix,
         Self::Exim,
@@ -32,6 +32,27 @@ impl MailServer {
         Self::Haraka,
         Self::Rspamd,
     ];
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Courier => "courier",
+            Self::Postfix => "postfix",
+            Self::Exim => "exim",
+            Self::Sendmail => "sendmail",
+            Self::Opensmtpd => "opensmtpd",
+            Self::Rblsmtpd => "rblsmtpd",
+            Self::Haraka => "haraka",
+            Self::Rspamd => "rspamd",
+        }
+    }
+
+    /// The server with this name in the configuration.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|server| server.name() == name)
+    }
 
     /// The grammar of its lines.
     pub(super) fn grammar(self) -> &'static Grammar {

@@ -13,6 +13,7 @@ fn scan(text: impl Read, all: bool, json: bool) -> String {
     let args = cli::Scan {
         files: Vec::new(),
         all,
+        reading: cli::Reading::default(),
         output: cli::Output { json },
     };
     let mut out = Vec::new();

@@ -59,6 +59,9 @@ pub(super) fn take_line(
         return;
     };
     clocks.add(line, &event, now.wall);
+    if engine.is_duplicate(&event, line.path, now) {
+        return;
+    }
     let is_blocked = blocker.is_blocked(event.addr, clock::monotonic_ns());
     let Effects { decision, evidence } = engine.decide(&event, now, is_blocked);
     if let Some(evidence) = evidence {

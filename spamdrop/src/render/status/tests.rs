@@ -29,6 +29,7 @@ fn status() -> Status {
             v6: fill(799, 1000),
             v6_addresses: fill(3, 250),
             prefixes: 2,
+            without_effect: 0,
         }),
         ports: vec![25, 587],
         allowlist: AllowlistSizes {
@@ -167,5 +168,19 @@ fn json() {
         String::from_utf8(out).unwrap(),
         r#"{"health":"degraded","reasons":["the daemon's state is unknown: it has no state yet"],"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"capacity":1000},"v6":{"live":799,"capacity":1000},"v6_addresses":{"live":3,"capacity":250},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"wave":null,"daemon":{"pid":99,"state":null}}
 "#
+    );
+}
+
+#[test]
+fn entries_that_the_allowlist_covers_are_not_counted_as_blocked() {
+    let maps = Maps {
+        without_effect: 3,
+        ..status().maps.unwrap()
+    };
+    assert_eq!(maps.blocked(), 800 + 799 + 3 + 2 - 3);
+    let json = serde_json::to_string(&maps).unwrap();
+    assert!(
+        json.ends_with(r#""prefixes":2,"without_effect":3}"#),
+        "{json}"
     );
 }

@@ -89,6 +89,29 @@ impl Bench {
         self.now += Duration::from_secs(seconds);
     }
 
+    /// As [`Bench::lines`], until a copy would not be under way any more.
+    fn settled_lines(&mut self) -> Vec<String> {
+        let mut lines = self.lines();
+        self.pass(1);
+        lines.extend(self.lines());
+        lines
+    }
+
+    /// Replaces the log by an edited copy, as `sed -i` and editors do.
+    fn edit(&self, edit: impl FnOnce(Vec<&str>) -> Vec<&str>) {
+        let text = fs::read_to_string(self.path("log")).unwrap();
+        let edited = edit(text.split_inclusive('\n').collect()).concat();
+        fs::write(self.path("edited"), edited).unwrap();
+        self.rename("edited", "log");
+    }
+
+    /// Compresses a file, and removes it as gzip does.
+    fn compress(&self, from: &str, to: &str) {
+        let text = fs::read(self.path(from)).unwrap();
+        fs::write(self.path(to), packed(&text, to)).unwrap();
+        fs::remove_file(self.path(from)).unwrap();
+    }
+
     /// Checks the path once and reads to the end; returns the lines.
     fn lines(&mut self) -> Vec<String> {
         self.full_lines()
@@ -120,6 +143,53 @@ fn append(mut file: &File, text: &str) {
 /// A line that is long enough for a fingerprint.
 fn long(name: &str) -> String {
     format!("{name} {}\n", "x".repeat(300))
+}
+
+/// The text in the format that the ending of `name` tells.
+fn packed(text: &[u8], name: &str) -> Vec<u8> {
+    if name.ends_with(".gz") {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(text).unwrap();
+        return gzip.finish().unwrap();
+    }
+    if name.ends_with(".xz") {
+        let options = lzma_rust2::XzOptions::with_preset(0);
+        let mut xz = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+        xz.write_all(text).unwrap();
+        return xz.finish().unwrap();
+    }
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+    compress_to_vec(text, CompressionLevel::Fastest)
+}
+
+/// A line as a mail server writes it, which differs from all others.
+fn mail(n: u32) -> String {
+    format!(
+        "2026-11-28T08:{:02}:{:02} mx courieresmtpd: {n} {}",
+        n / 60,
+        n % 60,
+        "x".repeat(60)
+    )
+}
+
+fn mails(numbers: impl IntoIterator<Item = u32>) -> Vec<String> {
+    numbers.into_iter().map(mail).collect()
+}
+
+impl Bench {
+    fn mail(&self, name: &str, numbers: impl IntoIterator<Item = u32>) {
+        for n in numbers {
+            self.append(name, &format!("{}\n", mail(n)));
+        }
+    }
+
+    /// A bench whose follower has read ten lines.
+    fn with_mail() -> Self {
+        let mut bench = Self::started();
+        bench.mail("log", 0..10);
+        assert_eq!(bench.lines(), mails(0..10));
+        bench
+    }
 }
 
 const NONE: [&str; 0] = [];
@@ -190,13 +260,14 @@ fn refuses_what_is_no_regular_file() {
     let mut bench = Bench::new();
     fs::create_dir(bench.path("log")).unwrap();
     bench.start(None);
-    let refused = State::Missing("not a regular file".into());
+    let refused = State::Missing("it is a directory, not a file".into());
     assert_eq!(bench.status().state, refused);
     fs::remove_dir(bench.path("log")).unwrap();
     let fifo = rustix::fs::FileType::Fifo;
     let mode = rustix::fs::Mode::RWXU;
     rustix::fs::mknodat(rustix::fs::CWD, bench.path("log"), fifo, mode, 0).unwrap();
     assert_eq!(bench.lines(), NONE);
+    let refused = State::Missing("it is a FIFO, not a file".into());
     assert_eq!(bench.status().state, refused);
     fs::remove_file(bench.path("log")).unwrap();
     bench.append("log", "first\n");
@@ -329,9 +400,11 @@ fn notices_truncation_to_a_part() {
     bench.append("log", &long("1"));
     bench.append("log", "2\n");
     assert_eq!(bench.lines().len(), 2);
-    // The remaining content is longer than a fingerprint.
+    // What remains was read before.
     bench.open("log").set_len(long("1").len() as u64).unwrap();
-    assert_eq!(bench.lines(), [long("1").trim_end()]);
+    bench.append("log", "3\n");
+    assert_eq!(bench.settled_lines(), ["3"]);
+    assert_eq!(bench.status().truncations, 1);
 }
 
 #[test]
@@ -620,7 +693,8 @@ fn an_unread_file_is_not_taken_for_another_with_its_inode() {
     bench.append("log.1", "1\n");
     bench.append("log", "2\n");
     let id = Id::at(&bench.path("log.1")).unwrap();
-    bench.start(Some(vec![Position { id, ..empty[0] }]));
+    let position = empty[0].clone();
+    bench.start(Some(vec![Position { id, ..position }]));
     assert_eq!(bench.lines(), ["1", "2"]);
 }
 
@@ -707,4 +781,325 @@ fn counts_what_is_not_read_yet() {
     assert_eq!(bench.status().lag, 6);
     bench.lines();
     assert_eq!(bench.status().lag, 0);
+}
+
+#[test]
+fn a_copy_with_a_new_inode_is_not_read_again() {
+    let mut bench = Bench::with_mail();
+    for n in 10..16 {
+        bench.edit(|lines| lines);
+        bench.mail("log", [n]);
+        assert_eq!(bench.lines(), [mail(n)]);
+        assert_eq!(bench.lines(), NONE);
+    }
+    assert_eq!(bench.status().rotations, 6);
+    bench.restart(|bench| {
+        bench.edit(|lines| lines);
+        bench.mail("log", [16]);
+    });
+    assert_eq!(bench.lines(), [mail(16)]);
+}
+
+#[test]
+fn an_unfinished_line_is_finished_in_the_copy() {
+    let mut bench = Bench::with_mail();
+    bench.append("log", "begun");
+    assert_eq!(bench.lines(), NONE);
+    bench.edit(|lines| lines);
+    bench.append("log", " and ended\n");
+    assert_eq!(bench.lines(), ["begun and ended"]);
+    for _ in 0..3 {
+        bench.pass(5);
+        assert_eq!(bench.lines(), NONE);
+    }
+}
+
+#[test]
+fn short_lines_after_a_long_one_are_no_truncation() {
+    let mut bench = Bench::with_mail();
+    for n in 0..4 {
+        bench.append("log", &format!("{n}\n"));
+        assert_eq!(bench.lines(), [n.to_string()]);
+    }
+    bench.restart(|bench| bench.append("log", "4\n"));
+    assert_eq!(bench.lines(), ["4"]);
+    assert_eq!(bench.status().truncations, 0);
+}
+
+#[test]
+fn equal_long_lines_are_not_taken_for_each_other() {
+    let overlong = "y".repeat(2_000);
+    let mut bench = Bench::with_mail();
+    bench.append("log", &format!("1 {overlong}\n"));
+    assert_eq!(bench.lines().len(), 1);
+    bench.rename("log", "log.1");
+    bench.mail("log", [11]);
+    bench.append("log", &format!("2 {overlong}\n"));
+    assert_eq!(bench.lines().len(), 2);
+}
+
+/// What an administrator does to a log.
+type Edit = fn(Vec<&str>) -> Vec<&str>;
+
+const EDITS: [(&str, Edit); 8] = [
+    ("last line but one removed", |lines| {
+        [&lines[..8], &lines[9..]].concat()
+    }),
+    ("every second line removed", |lines| {
+        lines.into_iter().step_by(2).collect()
+    }),
+    ("first lines removed", |lines| lines[4..].to_vec()),
+    ("middle lines removed", |lines| {
+        [&lines[..3], &lines[5..]].concat()
+    }),
+    ("last line removed", |lines| lines[..9].to_vec()),
+    ("last lines removed", |lines| lines[..4].to_vec()),
+    ("most lines removed", |lines| lines[7..9].to_vec()),
+    ("a line added in front", |lines| {
+        [&["by hand\n"], &lines[..]].concat()
+    }),
+];
+
+#[test]
+fn an_edited_copy_continues_behind_the_last_known_line() {
+    for (name, edit) in EDITS {
+        let mut bench = Bench::with_mail();
+        bench.edit(edit);
+        bench.mail("log", [10]);
+        assert_eq!(bench.settled_lines(), [mail(10)], "{name}");
+        bench.mail("log", [11]);
+        assert_eq!(bench.settled_lines(), [mail(11)], "{name}");
+    }
+}
+
+#[test]
+fn a_log_that_was_edited_while_nobody_read_it_continues_too() {
+    for (name, edit) in EDITS {
+        let mut bench = Bench::with_mail();
+        bench.restart(|bench| {
+            bench.edit(edit);
+            bench.mail("log", [10]);
+        });
+        assert_eq!(bench.settled_lines(), [mail(10)], "{name}");
+    }
+}
+
+#[test]
+fn a_log_that_is_rewritten_in_place_continues() {
+    for (name, edit) in EDITS {
+        let mut bench = Bench::with_mail();
+        let text = fs::read_to_string(bench.path("log")).unwrap();
+        let text = edit(text.split_inclusive('\n').collect()).concat();
+        let (first, rest) = text.split_at(text.len() / 2);
+        bench.open("log").set_len(0).unwrap();
+        assert_eq!(bench.lines(), NONE, "{name}");
+        bench.append("log", first);
+        let early = bench.lines();
+        bench.append("log", rest);
+        bench.mail("log", [10]);
+        // Lines of a file that begins otherwise are new until a known one comes.
+        let begins_otherwise =
+            name.contains("first") || name.contains("most") || name.contains("front");
+        assert!(begins_otherwise || early.is_empty(), "{name}: {early:?}");
+        if early.is_empty() {
+            assert_eq!(bench.settled_lines(), [mail(10)], "{name}");
+        }
+    }
+}
+
+#[test]
+fn lines_of_the_original_that_its_copy_lacks_do_not_repeat_the_others() {
+    let mut bench = Bench::with_mail();
+    fs::copy(bench.path("log"), bench.path("copy")).unwrap();
+    bench.mail("log", 10..13);
+    bench.mail("copy", [13]);
+    bench.rename("copy", "log");
+    assert_eq!(bench.lines(), mails(10..13));
+    bench.pass(1);
+    assert_eq!(bench.lines(), [mail(13)]);
+}
+
+#[test]
+fn writers_of_the_original_are_read_after_the_copy_came() {
+    let mut bench = Bench::with_mail();
+    let writer = bench.open("log");
+    bench.edit(|lines| lines);
+    assert_eq!(bench.lines(), NONE);
+    append(&writer, "late\n");
+    bench.mail("log", [10]);
+    assert_eq!(bench.lines(), ["late".to_owned(), mail(10)]);
+}
+
+#[test]
+fn an_old_state_of_the_log_is_not_read_again() {
+    let mut bench = Bench::started();
+    bench.mail("log", 0..5);
+    assert_eq!(bench.lines().len(), 5);
+    fs::copy(bench.path("log"), bench.path("backup")).unwrap();
+    // More lines than are remembered.
+    bench.mail("log", 5..2_000);
+    assert_eq!(bench.lines().len(), 1_995);
+    bench.rename("backup", "log");
+    assert_eq!(bench.settled_lines(), NONE);
+    bench.mail("log", [2_000]);
+    assert_eq!(bench.lines(), [mail(2_000)]);
+}
+
+#[test]
+fn a_log_that_grows_all_the_time_is_not_awaited_for_ever() {
+    let mut bench = Bench::with_mail();
+    bench.edit(|lines| lines[..9].to_vec());
+    let mut lines = Vec::new();
+    for n in 10..20 {
+        bench.mail("log", [n]);
+        lines.extend(bench.lines());
+        bench.now += Duration::from_millis(900);
+    }
+    assert_eq!(lines, mails(10..20));
+}
+
+#[test]
+fn a_new_log_is_read_at_once() {
+    let mut bench = Bench::with_mail();
+    bench.rename("log", "log.1");
+    bench.mail("log", 10..20);
+    assert_eq!(bench.lines(), mails(10..20));
+    bench.restart(|bench| {
+        bench.rename("log.1", "log.2");
+        bench.rename("log", "log.1");
+        bench.mail("log", 20..30);
+    });
+    assert_eq!(bench.lines(), mails(20..30));
+}
+
+const ROTATED: [&str; 12] = [
+    "log.0",
+    "log.1",
+    "log.01",
+    "log-20261128",
+    "log.2026-11-28",
+    "log-20261128-1795424400",
+    "log.0.gz",
+    "log.1.gz",
+    "log.1.xz",
+    "log.1.zst",
+    "log-20261128.gz",
+    "log.2026-11-28.xz",
+];
+
+#[test]
+fn every_rotated_name_is_found_after_a_restart() {
+    for name in ROTATED {
+        let mut bench = Bench::with_mail();
+        bench.append("log.7.gz", "no gzip");
+        bench.restart(|bench| {
+            bench.mail("log", [10]);
+            match name.rsplit('.').next() {
+                Some("gz" | "xz" | "zst") => bench.compress("log", name),
+                _ => bench.rename("log", name),
+            }
+            bench.mail("log", [11]);
+        });
+        let lines = bench.full_lines();
+        let expected = [(mail(10), true), (mail(11), true)];
+        assert_eq!(lines, expected, "{name}");
+        bench.pass(5);
+        assert_eq!(bench.lines(), NONE, "{name}");
+        // It is not read again.
+        bench.restart(|_| ());
+        assert_eq!(bench.lines(), NONE, "{name}");
+    }
+}
+
+#[test]
+fn several_rotations_are_found_in_their_order() {
+    let mut bench = Bench::with_mail();
+    bench.restart(|bench| {
+        bench.mail("log", [10]);
+        bench.compress("log", "log.3.gz");
+        bench.mail("log", [11]);
+        bench.compress("log", "log.2.gz");
+        bench.mail("log.1", [12]);
+        // While it is compressed, a file has two names.
+        fs::write(bench.path("log.1.gz"), packed(mail(12).as_bytes(), "gz")).unwrap();
+        bench.mail("log", [13]);
+    });
+    assert_eq!(bench.lines(), mails(10..14));
+}
+
+#[test]
+fn a_rotated_file_that_is_compressed_later_is_not_read_again() {
+    let mut bench = Bench::with_mail();
+    bench.rename("log", "log.1");
+    bench.mail("log", 10..12);
+    assert_eq!(bench.lines(), mails(10..12));
+    bench.pass(5);
+    assert_eq!(bench.lines(), NONE);
+    bench.compress("log.1", "log.2.gz");
+    bench.rename("log", "log.1");
+    bench.mail("log", [12]);
+    assert_eq!(bench.lines(), [mail(12)]);
+    // It is not even decompressed.
+    assert!(!bench.follower().open.iter().any(OpenFile::is_packed));
+    // Nor is a file that is compressed as soon as it is rotated.
+    bench.rename("log", "log.1");
+    bench.compress("log.1", "log.1.gz");
+    bench.mail("log", [13]);
+    assert_eq!(bench.lines(), [mail(13)]);
+    assert!(!bench.follower().open.iter().any(OpenFile::is_packed));
+}
+
+#[test]
+fn a_copy_is_found_although_it_is_compressed_at_once() {
+    let mut bench = Bench::with_mail();
+    bench.mail("log", [10]);
+    bench.copytruncate("log.1");
+    bench.compress("log.1", "log.1.gz");
+    bench.mail("log", [11]);
+    assert_eq!(bench.lines(), mails(10..12));
+}
+
+#[test]
+fn damage_ends_a_compressed_file_and_no_other() {
+    let mut bench = Bench::started();
+    bench.mail("log", 0..200);
+    assert_eq!(bench.lines().len(), 200);
+    bench.restart(|bench| {
+        bench.mail("log", 200..5_000);
+        bench.compress("log", "log.1.gz");
+        let bytes = fs::read(bench.path("log.1.gz")).unwrap();
+        fs::write(bench.path("log.1.gz"), &bytes[..bytes.len() - 9]).unwrap();
+        bench.mail("log", [5_000]);
+    });
+    let lines = bench.lines();
+    assert_eq!(lines.first(), Some(&mail(200)));
+    assert_eq!(lines.last(), Some(&mail(5_000)));
+}
+
+#[test]
+fn a_search_and_a_decompression_are_as_bounded_as_a_read() {
+    for compressed in [true, false] {
+        let mut bench = Bench::started();
+        bench.mail("log", 0..1_000);
+        assert_eq!(bench.lines().len(), 1_000);
+        bench.restart(|bench| {
+            bench.mail("log", [1_000]);
+            if compressed {
+                bench.compress("log", "log.1.zst");
+            } else {
+                bench.edit(|lines| lines[1..].to_vec());
+            }
+        });
+        bench.follower().look();
+        let (mut lines, mut reads, now) = (0, 0, bench.now);
+        while bench
+            .follower()
+            .read(now, &mut [0; 4096], &mut |_| lines += 1)
+            > 0
+        {
+            reads += 1;
+        }
+        assert_eq!(lines, 1);
+        assert!(reads > 20, "{reads}");
+    }
 }

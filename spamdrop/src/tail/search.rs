@@ -1,0 +1,161 @@
+//! Finds the place in a new file behind the lines that were read before: the
+//! file may be a copy, as `sed -i`, rsync and editors leave it.
+//!
+//! A file is searched in the portions in which it is read, so that a large one
+//! delays no other log.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use super::head::Head;
+use super::positions::Position;
+use super::trace::{LEAST, Mark, Trace};
+
+/// How long an old file that lacks the last line must not grow until it is taken
+/// as it is: a copy may still be under way.
+const SETTLED: Duration = Duration::from_secs(1);
+/// After this time, it is taken as it is although it grows. The original is
+/// still open then, see `HOLD`.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The lines that were read from other files of a path, or from the same file
+/// before a truncation.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pairs: HashSet<u64>,
+    lines: HashSet<u64>,
+    /// The marks of the last lines.
+    last: Vec<Mark>,
+    /// Fingerprints that identify a copy, each with the offset up to which its
+    /// file was read.
+    heads: Vec<(Head, u64)>,
+}
+
+impl Known {
+    pub fn add(&mut self, position: &Position) {
+        self.pairs
+            .extend(position.trace.marks().map(|mark| mark.pair));
+        let lines = position.trace.marks().map(|mark| mark.line);
+        self.lines.extend(lines.filter(|line| *line != 0));
+        self.last.extend(position.trace.last());
+        if position.head.length >= LEAST {
+            self.heads.push((position.head, position.offset));
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+}
+
+/// A search in a file.
+#[derive(Debug)]
+pub(super) struct Search {
+    known: Known,
+    trace: Trace,
+    /// Offset of the next byte to search.
+    offset: u64,
+    /// Whether two successive lines are known. One line alone may be chance.
+    has_pair: bool,
+    /// The end of the last known line.
+    found: Option<u64>,
+    /// The end of the last line before which all lines are known.
+    lead: Option<u64>,
+    /// Whether there was a line that is not known.
+    has_new: bool,
+    /// Whether the last line of another file was found.
+    is_complete: bool,
+    began: Option<Instant>,
+    grew: Option<Instant>,
+}
+
+/// The result of a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is not known yet.
+    Pending,
+    /// All lines of the file are new.
+    Start,
+    /// The lines up to this offset were read before.
+    Behind(u64),
+}
+
+impl Search {
+    pub fn new(known: Known) -> Self {
+        Self {
+            known,
+            trace: Trace::default(),
+            offset: 0,
+            has_pair: false,
+            found: None,
+            lead: None,
+            has_new: false,
+            is_complete: false,
+            began: None,
+            grew: None,
+        }
+    }
+
+    /// Offset of the next byte to search.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Searches the next bytes of the file.
+    pub fn extend(&mut self, bytes: &[u8]) {
+        let offset = self.offset;
+        let mut trace = std::mem::take(&mut self.trace);
+        trace.extend(bytes, &mut |end, mark| {
+            self.see(offset + end as u64, mark);
+        });
+        self.trace = trace;
+        self.offset += bytes.len() as u64;
+        self.grew = None;
+    }
+
+    /// Compares the line that ends at `end`.
+    fn see(&mut self, end: u64, mark: Mark) {
+        let is_pair = self.known.pairs.contains(&mark.pair);
+        self.has_pair |= is_pair;
+        if !is_pair && !self.known.lines.contains(&mark.line) {
+            self.has_new = true;
+            return;
+        }
+        self.found = Some(end);
+        self.is_complete |= self.known.last.iter().any(|last| last.is_like(mark));
+        if !self.has_new {
+            self.lead = self.found;
+        }
+    }
+
+    /// If the file begins as one that was read: the offset up to which that file
+    /// was read, or the greatest of several.
+    fn old(&self, start: &[u8]) -> Option<u64> {
+        let is_like =
+            |head: &Head| start.len() >= head.length && Head::of(&start[..head.length]) == *head;
+        let like = self.known.heads.iter().filter(|(head, _)| is_like(head));
+        like.map(|(_, offset)| *offset).max()
+    }
+
+    /// The result at the current end of the file, which begins with `start`.
+    pub fn place(&mut self, now: Instant, start: &[u8]) -> Place {
+        let began = *self.began.get_or_insert(now);
+        let grew = *self.grew.get_or_insert(now);
+        let is_settled = now.saturating_duration_since(grew) >= SETTLED
+            || now.saturating_duration_since(began) >= PATIENCE;
+        let old = self.old(start);
+        let found = match self.has_pair || old.is_some() {
+            true => self.found,
+            false => self.lead,
+        };
+        match (found, old) {
+            _ if self.offset == 0 => Place::Pending,
+            (Some(found), _) if self.is_complete => Place::Behind(found),
+            (None, None) => Place::Start,
+            _ if !is_settled => Place::Pending,
+            (Some(found), _) => Place::Behind(found),
+            // It is an old state of the file, as from a backup.
+            (None, Some(read)) => Place::Behind(read.min(self.offset)),
+        }
+    }
+}
