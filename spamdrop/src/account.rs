@@ -183,7 +183,17 @@ pub fn act_as_daemon() -> Result<ActingAsDaemon> {
         return Ok(ActingAsDaemon(None));
     }
     let root = Root::read()?;
-    root.become_account(&account).with_context(|| {
+    let become_account = || {
+        let became = root.become_account(&account);
+        if became.is_err()
+            && let Err(error) = root.restore()
+        {
+            log::error!("cannot act as root again: {error}");
+        }
+        became
+    };
+    // A half of the change must not remain.
+    become_account().with_context(|| {
         format!("cannot act as the user {account}, as `user` names; as root, set `user = \"root\"`")
     })?;
     Ok(ActingAsDaemon(Some(root)))

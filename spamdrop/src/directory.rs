@@ -8,6 +8,7 @@
 //! it there, and that owner is checked as well; it is refused as the directory
 //! itself.
 
+use std::ffi::CStr;
 use std::fs::{self, Metadata, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
@@ -32,9 +33,29 @@ pub enum Owned {
     Pins,
 }
 
-/// What files in root's directory may begin with, to be given to the account.
+/// Files in root's directory with names that begin so are given to the account.
 const OF_RUN: [&str; 3] = ["lock", "daemon.", "watcher."];
 const OF_STATE: [&str; 4] = ["positions.json", "spamdrop.db", "known.db", "waves.db"];
+/// The links, and the maps of the first layout, which had no directory.
+const OF_PINS: [&str; 17] = [
+    "allow",
+    "answer_link",
+    "asks",
+    "blocked",
+    "cidr",
+    "counters",
+    "gate",
+    "hot4",
+    "known",
+    "link_",
+    "netns",
+    "origins",
+    "passage",
+    "recent",
+    "responder",
+    "settings",
+    "verdicts",
+];
 
 impl Owned {
     fn key(self) -> &'static str {
@@ -45,17 +66,26 @@ impl Owned {
         }
     }
 
-    /// Whether a file is spamdrop's, so that it may be given to the account.
-    /// Nothing else is given away where a key names a directory of others, such
-    /// as `/var/lib`.
-    fn has_made(self, name: &str) -> bool {
-        let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    /// Whether a file is spamdrop's, so that it may be given to the account. The
+    /// FIFO may have any name.
+    fn has_made(self, name: &CStr, kind: FileType) -> bool {
+        let name = name.to_bytes();
+        let begins = |prefixes: &[&str]| {
+            let mut prefixes = prefixes.iter();
+            prefixes.any(|prefix| name.starts_with(prefix.as_bytes()))
+        };
         match self {
-            Self::Run => begins(&OF_RUN),
+            Self::Run => begins(&OF_RUN) || [FileType::Fifo, FileType::Symlink].contains(&kind),
             Self::State => begins(&OF_STATE),
-            Self::Pins => true,
+            Self::Pins => begins(&OF_PINS) || is_version(name),
         }
     }
+}
+
+/// Whether this is the directory of a layout, such as `v2`.
+fn is_version(name: &[u8]) -> bool {
+    let digits = name.strip_prefix(b"v").unwrap_or_default();
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
 /// Makes the directory if it is missing. Where root runs and the daemon has an
@@ -164,7 +194,7 @@ fn refusal(
     let step = match is_own && fault.contains("written") {
         true => format!("`chmod go-w {shown}`"),
         false => format!(
-            "`chown -R {account}: {shown}`, or set `user = {owner:?}` where the daemon runs as that"
+            "`chown {account}: {shown}`, or set `user = {owner:?}` where the daemon runs as that"
         ),
     };
     let message = format!(
@@ -210,12 +240,37 @@ fn give(path: &Path, owned: Owned, account: &Account) -> Result<()> {
     let directory =
         rustix::fs::open(&real, flags | OFlags::NOFOLLOW, Mode::empty()).with_context(cannot)?;
     match rustix::fs::fstat(&directory).with_context(cannot)?.st_uid {
-        uid if uid == account.uid.as_raw() => return Ok(()),
+        uid if uid == account.uid.as_raw() => {
+            return match owned {
+                Owned::Pins => Ok(()),
+                Owned::Run | Owned::State => {
+                    give_files(&directory, owned, account).with_context(cannot)
+                }
+            };
+        }
         0 => {}
         _ => return ensure_owned(path, owned, account),
     }
     ensure_only_ours(&directory, path, owned)?;
     give_all(&directory, account).with_context(cannot)
+}
+
+/// Gives root's files in the account's directory to the account: those that an
+/// older daemon has written as root. The account can replace them anyway.
+fn give_files(directory: &OwnedFd, owned: Owned, account: &Account) -> rustix::io::Result<()> {
+    for (name, kind) in names(directory)? {
+        if kind != FileType::RegularFile || !owned.has_made(&name, kind) {
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = rustix::fs::openat(directory, &name, flags, Mode::empty())?;
+        let found = rustix::fs::fstat(&file)?;
+        // Of a file with a second name elsewhere, that is not certain.
+        if found.st_uid == 0 && found.st_nlink == 1 {
+            rustix::fs::fchown(&file, Some(account.uid), Some(account.gid))?;
+        }
+    }
+    Ok(())
 }
 
 fn names(directory: impl AsFd) -> rustix::io::Result<Vec<(std::ffi::CString, FileType)>> {
@@ -231,14 +286,14 @@ fn names(directory: impl AsFd) -> rustix::io::Result<Vec<(std::ffi::CString, Fil
 }
 
 fn ensure_only_ours(directory: &OwnedFd, path: &Path, owned: Owned) -> Result<()> {
-    let is_other = |name: &str| !owned.has_made(name);
-    let mut names = names(directory)
-        .with_context(|| format!("cannot read {}", path.display()))?
-        .into_iter()
-        .map(|(name, _)| name.to_string_lossy().into_owned());
-    let Some(other) = names.find(|name| is_other(name)) else {
+    let names = names(directory).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut others = names
+        .iter()
+        .filter(|(name, kind)| !owned.has_made(name, *kind));
+    let Some((other, _)) = others.next() else {
         return Ok(());
     };
+    let other = other.to_string_lossy();
     let (key, shown) = (owned.key(), path.display());
     let account = account::daemon();
     let message = format!(

@@ -14,7 +14,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::fs::{CWD, Mode, OFlags, fchmod, mkfifoat};
+use rustix::fs::{CWD, Mode, OFlags, Uid, fchmod, mkfifoat};
 use rustix::process::geteuid;
 use tokio::net::unix::pipe::Receiver;
 
@@ -64,7 +64,7 @@ impl Fifo {
             .open(path)
             .with_context(|| format!("cannot open {shown}"))?;
         let metadata = file.metadata()?;
-        ensure_ours(path, &metadata)?;
+        ensure_ours(path, &metadata, geteuid())?;
         fchmod(&file, MODE).with_context(|| format!("cannot change the mode of {shown}"))?;
         Ok(Self {
             path: path.into(),
@@ -125,17 +125,17 @@ impl Drop for Fifo {
 /// # Errors
 ///
 /// It is another kind of file, or another user's FIFO.
-pub(crate) fn ensure_usable(path: &Path) -> Result<()> {
+pub(crate) fn ensure_usable(path: &Path, owner: Uid) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(_) if is_link(path) => Ok(()),
-        Ok(metadata) => ensure_ours(path, &metadata),
+        Ok(metadata) => ensure_ours(path, &metadata, owner),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
     }
 }
 
-fn ensure_ours(path: &Path, metadata: &Metadata) -> Result<()> {
-    if metadata.file_type().is_fifo() && metadata.uid() == geteuid().as_raw() {
+fn ensure_ours(path: &Path, metadata: &Metadata, owner: Uid) -> Result<()> {
+    if metadata.file_type().is_fifo() && metadata.uid() == owner.as_raw() {
         return Ok(());
     }
     let shown = path.display();

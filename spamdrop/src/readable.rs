@@ -1,7 +1,7 @@
 //! What keeps the daemon's account from reading a log, and the next step.
 
 use std::fs::{self, File, Metadata};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -71,5 +71,10 @@ fn machines(directory: &Path) -> Vec<PathBuf> {
 /// Whether this thread may not read the file.
 #[must_use]
 pub fn is_refused(path: &Path) -> bool {
-    File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    let is_denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
+    match fs::metadata(path) {
+        // The open of a FIFO would wait for its writer.
+        Ok(found) => found.is_file() && File::open(path).as_ref().is_err_and(is_denied),
+        Err(error) => is_denied(&error),
+    }
 }

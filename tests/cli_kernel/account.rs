@@ -160,11 +160,16 @@ fn what_root_makes_is_the_daemons_and_both_can_use_it() {
 /// An installation whose daemon was root until now.
 #[test]
 fn roots_directories_become_the_accounts_and_foreign_files_stop_that() {
-    let site = site("user = \"root\"");
-    let daemon = site.run().unwrap();
+    let fifo = format!("fifo = \"{RUN_DIR}/recent\"");
+    let site = site(&format!("user = \"root\"\n{fifo}"));
+    let mut daemon = site.run().unwrap();
     site.spamdrop(&["known", "add", "192.0.2.1"]).unwrap();
-    drop(daemon);
-    site.configure(&format!("user = {ORDINARY:?}")).unwrap();
+    // It leaves the FIFO.
+    daemon.kill().unwrap();
+    site.configure(&format!("user = {ORDINARY:?}\n{fifo}"))
+        .unwrap();
+    let check = ["config", "check", "--offline"];
+    site.spamdrop(&check).unwrap();
     let daemon = site.run().unwrap();
     assert!(
         !daemon.output().contains("ermission"),
@@ -174,9 +179,11 @@ fn roots_directories_become_the_accounts_and_foreign_files_stop_that() {
     for path in [
         site.path("state/spamdrop.db"),
         Path::new(PINS).join("v2/blocked4"),
+        Path::new(RUN_DIR).join("recent"),
     ] {
         assert_eq!(owner(&site, &path), uid(), "{}", path.display());
     }
+    site.spamdrop(&check).unwrap();
     drop(daemon);
     let foreign = site.path("foreign");
     fs::create_dir(&foreign).unwrap();
@@ -195,6 +202,54 @@ fn roots_directories_become_the_accounts_and_foreign_files_stop_that() {
         );
     }
     assert_eq!(fs::metadata(foreign.join("precious")).unwrap().uid(), 0);
+}
+
+/// A mistake in `pin_dir` costs nobody a file.
+#[test]
+fn foreign_pins_and_other_file_systems_are_not_given_away() {
+    let site = ordinary("");
+    let base = fs::read_to_string(site.path("spamdrop.toml")).unwrap();
+    let others = PathBuf::from("/sys/fs/bpf/tc");
+    let plain = tempfile::tempdir().unwrap();
+    let made = others.join("globals");
+    site.server.run(move || fs::create_dir_all(made).unwrap());
+    for pin_dir in [others.as_path(), plain.path(), Path::new("/sys/fs/bpf")] {
+        let config = base.lines().filter(|line| !line.starts_with("pin_dir"));
+        let config: String = config.map(|line| format!("{line}\n")).collect();
+        let config = format!("{config}pin_dir = {pin_dir:?}\n");
+        fs::write(site.path("spamdrop.toml"), config).unwrap();
+        let error = fails(&site, &["list"], 3);
+        assert!(error.contains("nothing is pinned"), "{error}");
+        assert_eq!(owner(&site, pin_dir), 0, "{}", pin_dir.display());
+    }
+    assert_eq!(owner(&site, &others.join("globals")), 0);
+}
+
+/// Who is locked out must get in on any machine.
+#[test]
+fn in_directories_that_run_refuses_root_can_unblock_and_detach() {
+    let site = ordinary("");
+    site.spamdrop(&["attach", "eth0"]).unwrap();
+    site.spamdrop(&["add", "192.0.2.3"]).unwrap();
+    for path in ["/run", "/sys/fs/bpf"] {
+        site.server.run(move || {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+        });
+    }
+    let error = fails(&site, &["run"], 78);
+    assert!(error.contains("can be written to by everybody"), "{error}");
+    site.spamdrop(&["remove", "192.0.2.3"]).unwrap();
+    assert!(site.listed().unwrap().is_empty());
+    site.spamdrop(&["detach"]).unwrap();
+    assert!(!site.server.run(|| Path::new(PINS).exists()));
+}
+
+#[test]
+fn a_configuration_that_only_root_can_read_starts() {
+    let site = ordinary("");
+    let config = site.path("spamdrop.toml");
+    fs::set_permissions(config, fs::Permissions::from_mode(0o600)).unwrap();
+    let _daemon = site.run().unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use rustix::fs::Uid;
 use spamdrop_core::gate::Slots;
 
 use super::directories;
@@ -39,8 +40,14 @@ pub fn ensure_startable(config: &Config, path: Option<&Path>) -> Result<()> {
     directories::ensure_trusted(config, path, &account::daemon())?;
     match config.fifo.as_os_str().is_empty() {
         true => Ok(()),
-        false => fifo::ensure_usable(&config.fifo),
+        false => ensure_fifo(&config.fifo),
     }
+}
+
+/// The daemon's start gives root's FIFO to the account.
+fn ensure_fifo(path: &Path) -> Result<()> {
+    let usable = fifo::ensure_usable(path, account::daemon().uid);
+    usable.or_else(|error| fifo::ensure_usable(path, Uid::ROOT).map_err(|_| error))
 }
 
 /// Fails if values are missing that only `run` needs.

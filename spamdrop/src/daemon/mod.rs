@@ -67,7 +67,9 @@ pub struct RunOptions {
 /// detached while the daemon ran. Problems with logs, sockets or single
 /// addresses are logged and counted, and the daemon continues.
 pub fn run(options: RunOptions) -> Result<()> {
-    rights::give_up(&(options.reread)()?, options.path.as_deref())?;
+    // Root may be the only one who can read it.
+    let config = (options.reread)()?;
+    rights::give_up(&config, options.path.as_deref())?;
     // The mark outlives the tasks, so that `detach` cannot run while one is
     // alive.
     let mut mark: Option<Rc<DaemonMark>> = None;
@@ -82,7 +84,7 @@ pub fn run(options: RunOptions) -> Result<()> {
         let mut supervisor = tokio::select! {
             biased;
             () = signals.end.recv() => return Ok(()),
-            started = Supervisor::start(options, &mut mark) => started?,
+            started = Supervisor::start(options, config, &mut mark) => started?,
         };
         let result = supervisor.supervise(&mut signals).await;
         supervisor.stop().await;

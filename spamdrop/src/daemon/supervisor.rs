@@ -101,8 +101,11 @@ impl Supervisor {
     ///
     /// The configuration is wrong, the filter cannot be attached, a log cannot
     /// be opened, or another daemon runs.
-    pub async fn start(options: RunOptions, mark: &mut Option<Rc<DaemonMark>>) -> Result<Self> {
-        let config = (options.reread)()?;
+    pub async fn start(
+        options: RunOptions,
+        config: Config,
+        mark: &mut Option<Rc<DaemonMark>>,
+    ) -> Result<Self> {
         let settings = Settings::new(&config)?;
         checks::ensure_no_overlap(&config)?;
         warn_of(checks::answer(&config).await?);

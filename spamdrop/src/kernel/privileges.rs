@@ -17,7 +17,7 @@ use rustix::thread::{
 use super::owner;
 use crate::account::Account;
 
-/// What loading programs, attaching them and ending connections takes.
+/// The capabilities to load programs, attach them and end connections.
 const NEEDED: [(CapabilitySet, &str); 3] = [
     (CapabilitySet::BPF, "CAP_BPF"),
     (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"),

@@ -77,8 +77,8 @@ const FAMILIES: [i32; 4] = [
     libc::AF_NETLINK,
 ];
 
-/// What is asked of terminals and sockets. TIOCSTI, by which a program types
-/// into its terminal, is not among it.
+/// The requests to terminals and sockets. TIOCSTI, by which a program types into
+/// its terminal, is not among them.
 const CONTROLS: [libc::Ioctl; 7] = [
     libc::FIOCLEX,
     libc::FIONBIO,

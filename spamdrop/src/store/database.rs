@@ -109,6 +109,8 @@ pub fn connect(path: &Path, wait: Duration) -> Result<Connection> {
     db.busy_timeout(wait)?;
     // The schema of a foreign file must not run functions.
     db.pragma_update(None, "trusted_schema", false)?;
+    // The daemon can make files in its own directories only.
+    db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(db)
 }
 

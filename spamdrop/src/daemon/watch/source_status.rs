@@ -6,7 +6,7 @@ use spamdrop_core::status::SourceState;
 
 use super::pipeline::moment;
 use super::{WatchReport, WatchTask};
-use crate::account::Account;
+use crate::account;
 use crate::clock;
 use crate::daemon::health::Subject;
 use crate::readable;
@@ -58,7 +58,7 @@ impl WatchTask {
 
 /// Why the daemon's account may not read a source.
 fn access_trouble(file: &FileStatus) -> Option<String> {
-    let account = Account::of_process();
+    let account = account::daemon();
     let is_journal = file.path == Path::new("journal");
     match &file.state {
         // journalctl shows nothing of others, and does not fail.

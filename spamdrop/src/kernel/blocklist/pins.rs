@@ -228,13 +228,23 @@ pub fn make_dirs(pin_dir: &Path) -> Result<()> {
     make_dir(&maps_dir(pin_dir))
 }
 
-/// Begins to act as the daemon's account on the pins, which are its own.
+/// Begins to act as the daemon's account on the pins, which are its own. Where
+/// they cannot become its own, this only warns: the commands that unblock and
+/// detach must work on any machine.
 ///
 /// # Errors
 ///
-/// As [`directory::adopt`] and [`account::act_as_daemon`].
+/// As [`account::act_as_daemon`].
 pub fn act_as_daemon(pin_dir: &Path) -> Result<ActingAsDaemon> {
-    directory::adopt(pin_dir, Owned::Pins)?;
+    let adopted = match pin_dir.exists() {
+        true => {
+            ensure_bpf_file_system(pin_dir).and_then(|()| directory::adopt(pin_dir, Owned::Pins))
+        }
+        false => Ok(()),
+    };
+    if let Err(error) = adopted {
+        log::warn!("{error:#}");
+    }
     account::act_as_daemon()
 }
 
