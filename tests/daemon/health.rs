@@ -202,6 +202,7 @@ fn nothing_that_a_client_sends_degrades_the_health() {
         .unwrap();
     let _daemon = site.run().unwrap();
     until_protected(&site);
+    clients_commands_degrade_nothing(&site);
     let forger = Forger::new(&site).unwrap();
     for number in 0..2_000_u32 {
         let [.., high, low] = number.to_be_bytes();
@@ -228,6 +229,32 @@ fn nothing_that_a_client_sends_degrades_the_health() {
     assert_eq!(code, Some(0), "{line}");
 }
 
+/// The lines look like rejections, and no other line is understood yet, so that
+/// only their reason keeps them from being the server's near misses.
+fn clients_commands_degrade_nothing(site: &Site) {
+    let log = |number: u8| {
+        let line = rejection(&format!("100.82.0.{number}"));
+        let (start, _) = line.split_once(",from=").unwrap();
+        let end = "msg=\"502 ESMTP command error\",cmd: 511 x";
+        site.log(&format!("{start},{end}")).unwrap();
+    };
+    (0..30).for_each(log);
+    until("the near misses to be judged", SEEN, || {
+        // The positions are saved afterwards.
+        let log = fs::metadata(site.path("mail.log"))?.len();
+        let saved = fs::read_to_string(site.path("state/positions.json")).unwrap_or_default();
+        Ok(saved.contains(&format!("\"offset\": {log},")).then_some(()))
+    })
+    .unwrap();
+    log(30);
+    let status = until_status(site, "/daemon/state/files/0/lines", 31);
+    assert!(
+        status.contains("a command that the client chose"),
+        "{status}"
+    );
+    assert_eq!(health(site).0, Some(0), "{status}");
+}
+
 /// A blocklist that works, and names that no server has.
 fn nonsense_names(site: &Site, random: fastrand::Rng) -> (DnsStub, String) {
     let random = Mutex::new(random);
@@ -246,32 +273,36 @@ fn nonsense_names(site: &Site, random: fastrand::Rng) -> (DnsStub, String) {
 #[test]
 fn an_interface_that_carries_no_ip_degrades_until_it_does() {
     let site = site(|_| {});
-    let mut tap = tun::open(&site.server, "tap0", Kind::Tap).unwrap();
-    let up = ["ip", "link", "set", "tap0", "up"];
-    site.server.exec(up).unwrap();
-    interfaces::configure(&site, "\"eth0\", \"tap0\"");
+    let mut taps = ["tap0", "tap1"].map(|name| {
+        let tap = tun::open(&site.server, name, Kind::Tap).unwrap();
+        interfaces::ip(&site, &format!("link set {name} up"));
+        tap
+    });
+    interfaces::configure(&site, "\"eth0\", \"tap0\", \"tap1\"");
     let daemon = site.run().unwrap();
     let is_whole = || Ok((health(&site).0 == Some(0)).then_some(()));
     until("the protection to be whole", SEEN, is_whole).unwrap();
-    let mut send = |kind: [u8; 2], number: u32| {
-        let mut frame = [0xff; 60];
-        frame[12..14].copy_from_slice(&kind);
-        for _ in 0..number {
-            tap.write_all(&frame).unwrap();
+    // The EtherTypes of the frames on each of the two.
+    let mut send = |kinds: [[u8; 2]; 2], number: u32| {
+        for (tap, kind) in taps.iter_mut().zip(kinds) {
+            let mut frame = [0xff; 60];
+            frame[12..14].copy_from_slice(&kind);
+            for _ in 0..number {
+                tap.write_all(&frame).unwrap();
+            }
         }
     };
-    // Neighbours look for each other.
-    send([0x08, 0x06], 2_000);
-    let reason = "tap0: nearly all packets are neither IPv4 nor IPv6";
+    let reason = "tap0, tap1: nearly all packets are neither IPv4 nor IPv6";
     until(reason, SEEN, || {
         // PPPoE.
-        send([0x88, 0x64], 100_000);
+        send([[0x88, 0x64]; 2], 100_000);
         Ok(health(&site).1.contains(reason).then_some(()))
     })
     .unwrap();
     until_degraded_and_logged(&site, &daemon, reason);
     until("IP to be seen", SEEN, || {
-        send([0x08, 0x00], 10_000);
+        // Neighbours that look for each other show that there is IPv4.
+        send([[0x08, 0x00], [0x08, 0x06]], 10_000);
         is_whole()
     })
     .unwrap();

@@ -148,11 +148,12 @@ mod tests {
     #[test]
     fn the_explanation_is_found_among_the_attributes() {
         let header = [0; NETLINK_HEADER_LEN].to_vec();
-        let offset = attribute(2, &[0; 4]);
+        // Its length is no multiple of four, so padding follows.
+        let cookie = attribute(3, &[0; 5]);
         let text = attribute(MESSAGE, b"veth: too many queues\0");
-        let found = words(&[header.clone(), offset.clone(), text].concat());
+        let found = words(&[header.clone(), cookie.clone(), text].concat());
         assert_eq!(found.as_deref(), Some("veth: too many queues"));
-        assert_eq!(words(&[header.clone(), offset].concat()), None);
+        assert_eq!(words(&[header.clone(), cookie].concat()), None);
         assert_eq!(words(&header), None);
         assert_eq!(words(&[]), None);
         // Truncated: longer than the buffer says.
