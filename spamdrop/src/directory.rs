@@ -191,6 +191,10 @@ fn refusal(
     let owner = account::user_name(Uid::from_raw(found.uid()));
     let group = account::group_name(Gid::from_raw(found.gid()));
     let is_own = [0, account.uid.as_raw()].contains(&found.uid());
+    let who = match account.uid.is_root() {
+        true => "root".to_owned(),
+        false => format!("root and {account}"),
+    };
     let step = match is_own && fault.contains("written") {
         true => format!("`chmod go-w {shown}`"),
         false => format!(
@@ -198,8 +202,8 @@ fn refusal(
         ),
     };
     let message = format!(
-        "`{key}`: {shown} (owner {owner}, group {group}, mode {mode:04o}) {fault}; `user` is \
-         {account}: {step}, or name another directory"
+        "`{key}`: {shown} (owner {owner}, group {group}, mode {mode:04o}) {fault}; only {who} may \
+         change it: {step}, or name another path"
     );
     Failure::new(Exit::Config, message)
 }

@@ -292,6 +292,10 @@ fn directories_that_others_can_change_are_refused() {
                 );
             }
         }
+        if mode & 0o1000 != 0 {
+            // There, nobody replaces the file, which exists.
+            continue;
+        }
         let config = dir.join("spamdrop.toml");
         fs::write(&config, &base).unwrap();
         let mut command = site.server.command(env!("CARGO_BIN_EXE_spamdrop"));
@@ -310,6 +314,17 @@ fn directories_that_others_can_change_are_refused() {
             stderr(&output)
         );
     }
+    // Whoever can change the configuration can have the daemon run as root.
+    let config = site.path("spamdrop.toml");
+    chown(&config, Some(uid()), None).unwrap();
+    for verb in [&["config", "check", "--offline"][..], &["run"]] {
+        let error = fails(&site, verb, 78);
+        assert!(
+            error.contains("`--config`: ") && error.contains("belongs to somebody else"),
+            "{error}"
+        );
+    }
+    chown(&config, Some(0), None).unwrap();
     // A sticky directory above is not refused: there, nobody replaces what is
     // another's.
     let parent = tempfile::tempdir_in("/var/tmp").unwrap();

@@ -11,17 +11,17 @@ use crate::directory::{self, Owned};
 use crate::exit::{Exit, Failure};
 
 /// Ensures that only root and the account can change the directories of the
-/// configuration (the file at `path`) and of the daemon.
+/// daemon, and only who starts it, or root, the configuration (the file at
+/// `path`): the account could name another user in it.
 ///
 /// # Errors
 ///
 /// Somebody else can ([`Exit::Config`]), or the FIFO could not be made.
 pub fn ensure_trusted(config: &Config, path: Option<&Path>, account: &Account) -> Result<()> {
-    let of_file = |path: &Path| directory::of_file(path);
-    let configuration = of_file(path.unwrap_or(Path::new(PATH)));
+    let configuration = path.unwrap_or(Path::new(PATH));
+    directory::ensure_trusted(configuration, "--config", &Account::of_process())?;
     for (directory, key) in [
-        (&configuration, "--config"),
-        (&of_file(&config.allow_file), "allow_file"),
+        (&directory::of_file(&config.allow_file), "allow_file"),
         (&config.run_dir, "run_dir"),
         (&config.state_dir, "state_dir"),
         (&config.pin_dir, "pin_dir"),

@@ -1,17 +1,36 @@
 //! Finds the holder of a lock file without taking its lock. A query that took
 //! the lock for a moment could make another process's attempt fail.
 
-use std::fs::{self, Metadata};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// Maximum length of a text in bytes: a number and a verb.
+const LONGEST: u64 = 256;
 
 /// The text that the holder of a lock has written into the file, its process id
 /// first; `None` if that process does not hold the lock (any more).
 pub(super) fn signature(path: &Path) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
+    let text = read(path).ok()?;
     let pid = text.split_whitespace().next()?.parse().ok()?;
     holds(pid, &fs::metadata(path).ok()?).then_some(text)
+}
+
+/// Reads the start of the file. It is the daemon's, so it may be anything: the
+/// open of a FIFO would wait for its writer.
+fn read(path: &Path) -> io::Result<String> {
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Whether a process holds a lock on this file (flock(2)).
