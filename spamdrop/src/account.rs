@@ -163,7 +163,7 @@ const OF_FILES: CapabilitySet = CapabilitySet::CHOWN
 #[must_use = "dropping it ends the change of the account"]
 pub struct ActingAsDaemon(Option<Root>);
 
-/// What root had before.
+/// The rights of root before the change.
 #[derive(Debug)]
 struct Root {
     effective: CapabilitySet,

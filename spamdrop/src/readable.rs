@@ -1,4 +1,4 @@
-//! What keeps the daemon's account from reading a log, and the next step.
+//! The reason why the daemon's account cannot read a log, and the next step.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};

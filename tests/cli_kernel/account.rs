@@ -225,7 +225,7 @@ fn foreign_pins_and_other_file_systems_are_not_given_away() {
     assert_eq!(owner(&site, &others.join("globals")), 0);
 }
 
-/// Who is locked out must get in on any machine.
+/// An administrator who is locked out must get in on any machine.
 #[test]
 fn in_directories_that_run_refuses_root_can_unblock_and_detach() {
     let site = ordinary("");

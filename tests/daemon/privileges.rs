@@ -187,6 +187,24 @@ fn an_ordinary_user_with_the_capabilities_stays_itself() {
 }
 
 #[test]
+fn a_rotated_log_that_the_account_cannot_read_is_named() {
+    let site = ordinary("");
+    let mut daemon = site.run().unwrap();
+    site.log(&rejection("100.64.9.1")).unwrap();
+    wait_for_state(&site, "100.64.9.1", "sealed", GRACE + SOON);
+    daemon.signal(Signal::SIGTERM).unwrap();
+    assert!(daemon.exit_status(SOON).unwrap().success());
+    let (log, rotated) = (site.path("mail.log"), site.path("mail.log.1"));
+    fs::rename(&log, &rotated).unwrap();
+    fs::set_permissions(&rotated, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&log, "Nov 29 08:50:54 mx1 cron[1]: another line\n").unwrap();
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o644)).unwrap();
+    let daemon = site.run().unwrap();
+    let text = format!("cannot read {}: Permission denied", rotated.display());
+    daemon.wait_for(|line| line.contains(&text), SOON).unwrap();
+}
+
+#[test]
 fn a_log_that_the_account_cannot_read_is_named_with_the_next_step() {
     let site = ordinary("");
     let log = site.path("mail.log");

@@ -26,7 +26,7 @@ const LEFT: usize = 16;
 /// Maximum number of rotated files that are looked up, newest first.
 const CHAIN: usize = 16;
 
-/// What a rotated file is to the files that were read.
+/// The relation of a rotated file to the files that were read.
 enum Relation {
     /// It was read to its end, or is open.
     Read,
@@ -202,8 +202,18 @@ impl Follower {
         let mut found: Vec<OpenFile> = Vec::new();
         let mut certain = 0;
         for path in rotated(&base, CHAIN) {
-            let Ok(mut file) = OpenFile::open_rotated(&path) else {
-                continue;
+            let mut file = match OpenFile::open_rotated(&path) {
+                Ok(file) => file,
+                // A concurrent rotation renamed it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    warn!(
+                        target: "spamdrop::tail",
+                        "cannot read {}: {error}; lines in it are lost if it was not read before",
+                        path.display()
+                    );
+                    continue;
+                }
             };
             // A concurrent rotation renamed a file that was already found, or
             // the file is being compressed.
@@ -255,7 +265,7 @@ impl Follower {
                 return Relation::Known;
             }
         }
-        // What is read of an open file, which may be a copy, is not known yet.
+        // An open file that may be a copy has no certain position yet.
         let is_clear = file.is_packed() || !self.open.iter().any(OpenFile::is_unrecognized);
         let is_copy = |file: &OpenFile, left: &Position| is_clear && file.copies(left);
         if self.resume(file, |file, left| {

@@ -31,7 +31,7 @@ impl Id {
     }
 }
 
-/// What a path names that is no regular file; `None`: it is one.
+/// The kind of a file, in words; `None` for a regular file.
 #[must_use]
 pub fn other_kind(kind: FileType) -> Option<&'static str> {
     let kinds = [

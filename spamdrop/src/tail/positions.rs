@@ -44,7 +44,7 @@ impl Position {
         self.head.length > 0
     }
 
-    /// What is worth saving.
+    /// The position with the part of its trace that is saved.
     pub fn saved(&self) -> Self {
         Self {
             trace: self.trace.saved(),

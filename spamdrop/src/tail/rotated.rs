@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use spamdrop_core::rotation::newest_first;
 
-/// Maximum number of directory entries that are listed: the directory of logs
-/// may hold anything.
+/// Maximum number of files that are compared: the directory of logs may hold
+/// anything.
 const LISTED: usize = 10_000;
 
 /// The rotated files of the log `base`, newest first, at most `most` of them.
@@ -34,7 +34,7 @@ pub(super) fn rotated(base: &Path, most: usize) -> Vec<PathBuf> {
 fn listed(directory: &Path, log: &OsStr) -> Vec<(OsString, SystemTime)> {
     let log = log.as_bytes();
     let stem = log.split(|byte| *byte == b'.').next().unwrap_or(log);
-    let entries = fs::read_dir(directory).into_iter().flatten().take(LISTED);
+    let entries = fs::read_dir(directory).into_iter().flatten();
     let written = |entry: DirEntry| {
         let written = entry.metadata().and_then(|metadata| metadata.modified());
         Some((entry.file_name(), written.ok()?))
@@ -42,6 +42,7 @@ fn listed(directory: &Path, log: &OsStr) -> Vec<(OsString, SystemTime)> {
     entries
         .filter_map(Result::ok)
         .filter(|entry| entry.file_name().as_bytes().starts_with(stem))
+        .take(LISTED)
         .filter_map(written)
         .collect()
 }

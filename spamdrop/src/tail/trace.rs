@@ -123,7 +123,7 @@ impl Trace {
         self.marks.back().copied()
     }
 
-    /// What is worth saving.
+    /// The newest marks, which are saved.
     pub fn saved(&self) -> Self {
         let surplus = self.marks.len().saturating_sub(SAVED);
         Self {

@@ -1,5 +1,5 @@
-//! What spamdrop stores and reads again: whatever a damaged file contains, it
-//! is refused or can be shown, and what was read is written as it was.
+//! Stored state that spamdrop reads again: a damaged file is refused or can be
+//! shown, and a value that was read is written as it was.
 
 use std::time::Duration;
 

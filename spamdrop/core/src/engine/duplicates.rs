@@ -86,7 +86,7 @@ impl Duplicates {
         self.sources.len() - 1
     }
 
-    /// What identifies an event, without its stamp. The logs may have different
+    /// A hash that identifies an event, without its stamp. The logs may have different
     /// headers.
     fn hash(&self, event: &Event<'_>) -> u64 {
         let (kind, text) = match &event.kind {

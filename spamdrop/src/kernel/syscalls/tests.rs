@@ -7,7 +7,7 @@ use seccompiler::{apply_filter, sock_filter};
 
 use super::*;
 
-/// What is left, for review: a change of the file shows that it grew.
+/// The calls that are left, for review: a change of the file shows a new one.
 const LIST: &str = include_str!("list.txt");
 
 #[derive(Clone, Copy, Default)]
