@@ -2,7 +2,7 @@
 //!
 //! A forged, repeated or damaged SYN takes no slot, so a flood of them must not
 //! close the gate. Therefore a SYN counts only as much as recent SYNs were
-//! worth on average.
+//! worth: twice the average, because connections come in bursts.
 
 use std::collections::VecDeque;
 
@@ -14,6 +14,10 @@ const LOOKS: usize = 5;
 /// became a connection, are added to the sum. A quiet server so counts a SYN as
 /// a connection, until the first looks of a flood have shown otherwise.
 const PRIOR_SHARE: u32 = 8;
+/// A SYN counts this many times its share, because those that become
+/// connections come in bursts: in the next 200 ms they may be several times as
+/// many as on average. What stays free is used after the next look.
+const BURST: u64 = 2;
 
 /// The admitted SYNs and new connections of the last looks.
 #[derive(Clone, Debug)]
@@ -44,7 +48,8 @@ impl SynShare {
     /// Takes a look. `admitted`: SYNs admitted so far, read before the
     /// connections were counted. `opened`: connections that did not exist at
     /// the last look. `pending`: handshakes that may still be completed.
-    /// Returns the share in units of 1 / [`SHARE_ONE`], at most `SHARE_ONE`.
+    /// Returns how much of a connection the next SYNs count, in units of
+    /// 1 / [`SHARE_ONE`], at most `SHARE_ONE`.
     pub fn update(&mut self, admitted: u64, opened: u32, pending: u32) -> u32 {
         let last = self.admitted.replace(admitted).unwrap_or(admitted);
         self.looks.push_back(Look {
@@ -62,7 +67,8 @@ impl SynShare {
         let decided = sum(|look| look.admitted).saturating_sub(pending.into());
         let all = decided.max(connections).saturating_add(self.prior);
         let one = u128::from(SHARE_ONE);
-        let share = u128::from(connections + self.prior) * one / u128::from(all);
+        let expected = (connections + self.prior).saturating_mul(BURST).min(all);
+        let share = u128::from(expected) * one / u128::from(all);
         u32::try_from(share).unwrap_or(SHARE_ONE)
     }
 }
@@ -96,17 +102,19 @@ mod tests {
     #[test]
     fn lost_syns_lower_the_share_for_a_second() {
         let looks = [(20, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0)];
-        assert_eq!(shares(&looks), [200; 5]);
+        assert_eq!(shares(&looks), [400; 5]);
         let longer = [&looks[..], &[(0, 0, 0)]].concat();
         assert_eq!(shares(&longer)[5], 1_000);
-        // Half of 40 become connections.
-        assert_eq!(shares(&[(40, 20, 0)]), [556]);
+        // A third of 60 become connections: (20 + 5) * 2 / 65.
+        assert_eq!(shares(&[(60, 20, 0)]), [769]);
+        // Half of them: a SYN cannot count more than a connection.
+        assert_eq!(shares(&[(40, 20, 0)]), [1_000]);
     }
 
     #[test]
     fn a_handshake_under_way_says_nothing() {
         assert_eq!(shares(&[(24, 0, 24)]), [1_000]);
-        assert_eq!(shares(&[(24, 0, 24), (0, 0, 0)]), [1_000, 172]);
+        assert_eq!(shares(&[(24, 0, 24), (0, 0, 0)]), [1_000, 345]);
         assert_eq!(shares(&[(24, 0, 24), (0, 24, 0)]), [1_000; 2]);
     }
 
@@ -115,9 +123,9 @@ mod tests {
         let mut share = SynShare::new(40);
         share.update(0, 0, 0);
         let of_flood = share.update(400_000, 0, 0);
-        // A look of 80,000 SYNs counts as one connection.
-        assert_eq!((80_000 * u64::from(of_flood)) >> 30, 0);
-        assert_eq!((80_100 * u64::from(of_flood)) >> 30, 1);
+        // A look of 80,000 SYNs counts as two connections.
+        assert_eq!((80_000 * u64::from(of_flood)) >> 30, 1);
+        assert_eq!((80_100 * u64::from(of_flood)) >> 30, 2);
     }
 
     #[test]
