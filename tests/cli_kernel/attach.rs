@@ -179,11 +179,13 @@ fn a_filter_whose_pins_are_hidden_is_told_from_a_foreign_program() {
 #[test]
 fn the_link_of_another_namespace_is_not_taken_for_ours() {
     let site = attached("");
+    site.spamdrop(&["add", "192.0.2.8"]).unwrap();
     let eth0 = || spamdrop::kernel::network::find("eth0").unwrap().unwrap();
     let index = site.server.run(eth0).index;
     let script = format!(
         "ip link add eth0 index {index} type veth peer name eth9 || exit 99; \
-         for verb in 'attach eth0' run detach 'detach eth0'; do \
+         for verb in 'attach eth0' run detach 'detach eth0' 'add 192.0.2.9' 'remove 192.0.2.8' \
+         flush 'import list' 'allow add 192.0.2.9' 'known add 192.0.2.9'; do \
          timeout 9 {} --config {} $verb; echo \"code $?\"; done; ip link show eth0",
         env!("CARGO_BIN_EXE_spamdrop"),
         site.path("spamdrop.toml").display()
@@ -196,12 +198,18 @@ fn the_link_of_another_namespace_is_not_taken_for_ours() {
     let output = site.server.spawn(&mut command).unwrap();
     let output = output.wait_with_output().unwrap();
     let (said, shown) = (stderr(&output), String::from_utf8(output.stdout).unwrap());
-    assert_eq!(shown.matches("code 1\n").count(), 4, "{shown}{said}");
+    assert_eq!(shown.matches("code 1\n").count(), 10, "{shown}{said}");
     let reason = "belongs to a spamdrop in another network namespace";
-    assert_eq!(said.matches(reason).count(), 4, "{said}");
+    assert_eq!(said.matches(reason).count(), 10, "{said}");
     assert!(!shown.contains("xdp"), "{shown}");
     // The filter here is untouched.
     assert!(site.status(&[]).unwrap().contains("attached, native"));
+    let listed = site.spamdrop(&["list"]).unwrap();
+    assert!(
+        listed.contains("192.0.2.8 ") && !listed.contains("192.0.2.9 "),
+        "{listed}"
+    );
+    assert!(!site.path("allow").exists());
 }
 
 /// A container that is replaced takes its interface with it.

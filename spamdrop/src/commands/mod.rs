@@ -37,6 +37,7 @@ use crate::account;
 use crate::cli::{Allow, Cli, ConfigVerb, Known, StatusOptions, Verb};
 use crate::clock;
 use crate::config::Config;
+use crate::kernel::attach::ensure_own_pins;
 use crate::lock;
 use crate::render::table::Style;
 use spamdrop_core::nat64;
@@ -60,6 +61,9 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Run(_) | Verb::Attach(_) | Verb::Add(_) | Verb::Import(_)
     ) {
         clock::ensure_kernels_clock()?;
+    }
+    if changes_the_filter(&cli.verb) {
+        ensure_own_pins(&config.pin_dir)?;
     }
     nat64::configure(&config.nat64);
     account::configure(&config.user)?;
@@ -92,6 +96,17 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
             config_check::run(&config, cli.config.as_deref(), args, out)
         }
         Verb::Completions(_) => Ok(()),
+    }
+}
+
+/// Whether the verb changes the maps of an attached filter. It must not where
+/// the filter is in another network namespace: that one has its own mail server.
+fn changes_the_filter(verb: &Verb) -> bool {
+    match verb {
+        Verb::Add(_) | Verb::Remove(_) | Verb::Flush | Verb::Import(_) => true,
+        Verb::Allow(verb) => !matches!(verb, Allow::List(_)),
+        Verb::Known(verb) => !matches!(verb, Known::List(_)),
+        _ => false,
     }
 }
 
