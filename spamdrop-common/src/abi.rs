@@ -152,7 +152,7 @@ impl MapSpec {
 }
 
 /// Every pinned map.
-pub const MAPS: [MapSpec; 22] = [
+pub const MAPS: [MapSpec; 23] = [
     MapSpec::lru::<[u8; 4], Entry>(names::BLOCKED4, Room::Capacity4),
     MapSpec::lru::<[u8; 8], Entry>(names::BLOCKED6, Room::Capacity6),
     MapSpec::lru::<[u8; 16], Entry>(names::BLOCKED6_ADDR, Room::QuarterOfCapacity6),
@@ -171,6 +171,7 @@ pub const MAPS: [MapSpec; 22] = [
     MapSpec::single::<Settings>(names::SETTINGS, MapKind::Array),
     MapSpec::single::<Counters>(names::COUNTERS, MapKind::PerCpuArray),
     MapSpec::hash::<[u8; 8], KnownSender>(names::KNOWN, Room::KnownCapacity),
+    MapSpec::hash::<[u8; 16], KnownSender>(names::KNOWN6_ADDR, Room::KnownCapacity),
     MapSpec::hash::<[u8; 8], KnownSender>(names::KNOWN_NETS, Room::KnownCapacity),
     MapSpec::lru::<[u8; 8], Verdict>(names::VERDICTS, Room::Fixed(VERDICTS)),
     MapSpec::single::<Gate>(names::GATE, MapKind::Array),

@@ -52,7 +52,7 @@ pub struct Gate {
     /// Class 0 (the best) has the highest limit.
     pub limits: [u32; CLASSES],
     /// The part of a connection that each SYN counts until the next count of
-    /// connections, in units of 1 / [`SHARE_ONE`]: the share of recent SYNs
+    /// connections, in units of 1 / [`SHARE_ONE`]: by the share of recent SYNs
     /// that became connections.
     pub share: u32,
     /// The address families in which a responder takes the connections of
@@ -181,12 +181,25 @@ pub const fn stranger_class(near_known: bool, standing: Option<Standing>, ttl: u
     }
 }
 
-/// The value of the `known` and `known_nets` maps.
+/// The value of the `known`, `known6_addr` and `known_nets` maps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct KnownSender {
-    /// No flag is defined yet: 0.
+    /// [`KnownSender::NOT_WHOLE`], or 0.
     pub flags: u64,
+}
+
+impl KnownSender {
+    /// Flag of a /64: only those of its addresses that are in `known6_addr` are
+    /// known.
+    pub const NOT_WHOLE: u64 = 1;
+
+    /// Whether all addresses of the source are known.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_whole(self) -> bool {
+        self.flags & Self::NOT_WHOLE == 0
+    }
 }
 
 /// The verdict of the zones on a source; the value of the `verdicts` map.

@@ -58,6 +58,9 @@ pub const GATE_STATS: &str = "gate_stats";
 /// [`source_key`]: crate::gate::source_key
 /// [`KnownSender`]: crate::gate::KnownSender
 pub const KNOWN: &str = "known";
+/// Known IPv6 addresses, where their /64 may hold others that are not: address →
+/// [`KnownSender`](crate::gate::KnownSender). Their /64 is in [`KNOWN`].
+pub const KNOWN6_ADDR: &str = "known6_addr";
 /// Networks of the senders in [`KNOWN`], by [`net_key`] → [`KnownSender`].
 ///
 /// [`net_key`]: crate::gate::net_key

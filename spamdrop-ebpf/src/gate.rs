@@ -101,11 +101,10 @@ fn decide(segment: &Segment, gate: &Gate, stats: *mut GateStats, now: MonotonicN
     let (v6, source) = (segment.v6, segment.source);
     let key = source_key(v6, source);
     let verdict = maps::verdict(key);
-    let is_known_or_allowed = || maps::is_known(key) || maps::is_allowed(v6, &source);
-    if gate.has_responder(segment.packet_v6)
-        && verdict.is_some_and(|verdict| verdict.rejects(v6, source, now))
-        && !is_known_or_allowed()
-    {
+    let is_listed = verdict.is_some_and(|verdict| verdict.rejects(v6, source, now));
+    let is_known_or_allowed =
+        || maps::is_known(v6, &source, is_listed) || maps::is_allowed(v6, &source);
+    if gate.has_responder(segment.packet_v6) && is_listed && !is_known_or_allowed() {
         return Outcome::ToResponder;
     }
     // SAFETY: `stats` points into the map.

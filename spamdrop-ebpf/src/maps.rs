@@ -12,7 +12,7 @@ use spamdrop_common::{
     action::decides,
     counter::{Counters, Reason},
     entry::{AllowEntry, CidrEntry, Destination, Entry, Origin},
-    gate::{Gate, GateStats, KnownSender, LookupRequest, NextAdmit, Verdict},
+    gate::{Gate, GateStats, KnownSender, LookupRequest, NextAdmit, Verdict, source_key},
     names::{RESPONDER4, RESPONDER6},
     packet::Segment,
     recent_drop::{LINES, Line},
@@ -50,6 +50,8 @@ static DESTINATIONS4: LpmTrie<[u8; 4], Destination, PREFIXES> = LpmTrie::new();
 static DESTINATIONS6: LpmTrie<[u8; 16], Destination, PREFIXES> = LpmTrie::new();
 #[btf_map(name = "known")]
 static KNOWN: HashMap<[u8; 8], KnownSender, 65_536, NO_PREALLOC> = HashMap::new();
+#[btf_map(name = "known6_addr")]
+static KNOWN6_ADDR: HashMap<[u8; 16], KnownSender, 65_536, NO_PREALLOC> = HashMap::new();
 #[btf_map(name = "known_nets")]
 static KNOWN_NETS: HashMap<[u8; 8], KnownSender, 65_536, NO_PREALLOC> = HashMap::new();
 #[btf_map(name = "verdicts")]
@@ -227,10 +229,21 @@ pub fn take_next_admit(key: [u8; 8], now: MonotonicNs) -> bool {
     until >= now.ns() && touch::exchange(admit.cast(), until, 0)
 }
 
+/// Whether the sender is known. `is_listed`: whether its address is on a
+/// blocklist; then an IPv6 sender is not known by its /64, but only by its own
+/// address.
 #[inline(always)]
-pub fn is_known(key: [u8; 8]) -> bool {
-    // SAFETY: the value is not read.
-    unsafe { KNOWN.get(key).is_some() }
+pub fn is_known(v6: bool, source: &[u8; 16], is_listed: bool) -> bool {
+    // SAFETY: the value is read once; every bit pattern is valid.
+    let known = KNOWN
+        .get_ptr(source_key(v6, *source))
+        .map(|known| unsafe { known.read_volatile() });
+    match known {
+        None => false,
+        Some(known) if !v6 || (known.is_whole() && !is_listed) => true,
+        // SAFETY: the value is not read.
+        Some(_) => unsafe { KNOWN6_ADDR.get(*source).is_some() },
+    }
 }
 
 #[inline(always)]

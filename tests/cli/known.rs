@@ -286,8 +286,14 @@ fn a_hand_adds_imports_and_removes() {
         assert_eq!(stderr(&output), remark, "{args:?}");
     };
     run(
-        &["known", "add", "203.0.113.1", "2001:db8::1"],
-        "2001:db8::1 acts on 2001:db8::/64\nadded 2 senders\n",
+        &[
+            "known",
+            "add",
+            "203.0.113.1",
+            "2001:db8::1",
+            "2001:db8:1::1/64",
+        ],
+        "2001:db8:1::1/64 acts on 2001:db8:1::/64\nadded 3 senders\n",
         "",
     );
     run(
@@ -309,12 +315,19 @@ fn a_hand_adds_imports_and_removes() {
         "removed 1 sender\n",
         "spamdrop: 203.0.113.9 is not a known sender\n",
     );
+    run(
+        &["known", "remove", "2001:db8:1::1"],
+        "removed 0 senders\n",
+        "spamdrop: 2001:db8:1::1 is not a known sender by itself; \
+         `spamdrop known remove 2001:db8:1::/64` removes its /64\n",
+    );
     // Mail from before the removal does not make the sender known again.
     home.run_with(&["learn", "-"], newmsg("203.0.113.1", 0, 5).as_bytes());
     let left = [
         ("203.0.113.1", "demoted"),
         ("203.0.113.2", "by-hand"),
-        ("2001:db8::/64", "by-hand"),
+        ("2001:db8::1", "by-hand"),
+        ("2001:db8:1::/64", "by-hand"),
     ];
     assert_eq!(
         states(&home),

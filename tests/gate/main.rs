@@ -224,6 +224,50 @@ fn known_and_trusted_senders_always_pass() {
     assert_eq!(site.syn(KNOWN6, WINDOWS), PREFERRED);
 }
 
+/// Others may have addresses in its /64.
+#[test]
+fn an_address_that_is_known_alone_does_not_vouch_for_its_64() {
+    let mut site = Site::new();
+    site.open(1_000);
+    let [alone, neighbour] = ["2001:db8:5:5::25", "2001:db8:5:5::26"];
+    let address = Target::alone(alone.parse().unwrap());
+    let known = site.gate_maps.know_exactly([address]).unwrap();
+    assert_eq!(known.len(), 1);
+    assert!(known.contains(alone.parse().unwrap()));
+    assert!(!known.contains(neighbour.parse().unwrap()));
+    assert_eq!(site.syn(alone, WINDOWS), PREFERRED);
+    assert_eq!(site.syn(neighbour, WINDOWS), REFUSED);
+    // Its /64 becomes known beside it, and is removed again.
+    let both = [address, target(alone)];
+    let known = site.gate_maps.know_instead(&known, both).unwrap();
+    assert_eq!(known.len(), 2);
+    assert_eq!(site.syn(neighbour, WINDOWS), PREFERRED);
+    let known = site.gate_maps.know_instead(&known, [address]).unwrap();
+    assert_eq!(site.syn(alone, WINDOWS), PREFERRED);
+    assert_eq!(site.syn(neighbour, WINDOWS), REFUSED);
+    site.gate_maps.know_instead(&known, []).unwrap();
+    assert_eq!(site.syn(alone, WINDOWS), REFUSED);
+}
+
+#[test]
+fn a_listed_address_is_not_known_because_of_its_64() {
+    let mut site = Site::new();
+    site.open(1_000);
+    let [listed, neighbour] = ["2001:db8:5:5::66", "2001:db8:5:5::25"];
+    site.gate_maps.know_exactly([target(listed)]).unwrap();
+    site.judge(listed, Standing::Listed);
+    assert_eq!(site.syn(listed, UNIX), REFUSED);
+    assert_eq!(site.syn(neighbour, UNIX), PREFERRED);
+    site.tend(1_000, |gate| gate.responders = RESPONDER_IPV6);
+    assert_eq!(site.syn(listed, UNIX), (PASS, Reason::GateAnswered));
+    // Who is known by hand is known although a blocklist lists the address.
+    let by_hand = Target::alone(listed.parse().unwrap());
+    site.gate_maps
+        .know_exactly([target(listed), by_hand])
+        .unwrap();
+    assert_eq!(site.syn(listed, UNIX), PREFERRED);
+}
+
 #[test]
 fn only_new_connections_come_to_the_gate() {
     let mut site = Site::new();

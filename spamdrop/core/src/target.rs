@@ -54,7 +54,7 @@ impl Target {
     }
 
     /// The source that a target belongs to: a single IPv6 address belongs to
-    /// its /64, by which senders are known.
+    /// its /64.
     #[must_use]
     pub fn source(self) -> Self {
         match self {

@@ -11,7 +11,7 @@ use super::{Addrs, Output};
 pub enum Known {
     /// Show the known senders
     List(KnownList),
-    /// Make hosts known at once; an IPv6 address with its whole /64
+    /// Make hosts known at once: addresses, or the /64 of an IPv6 pool
     Add(Addrs),
     /// Discard the evidence for hosts, so that they start again
     Remove(Addrs),

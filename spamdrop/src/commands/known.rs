@@ -83,7 +83,12 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
         None => Vec::new(),
     };
     for host in hosts.iter().filter(|host| !removed.contains(host)) {
-        log::info!("{host} is not a known sender");
+        match host.source() {
+            net if net != *host => log::info!(
+                "{host} is not a known sender by itself; `spamdrop known remove {net}` removes its /64"
+            ),
+            _ => log::info!("{host} is not a known sender"),
+        }
     }
     widened(&given.words, out)?;
     notify_daemon(&config.run_dir);
@@ -120,7 +125,7 @@ pub(super) fn store(config: &Config) -> Result<Store> {
 
 /// The targets without duplicates; a prefix is refused.
 fn hosts(all: &[Given]) -> Result<Vec<Target>> {
-    let mut hosts: Vec<Target> = all.iter().map(|given| given.target.source()).collect();
+    let mut hosts: Vec<Target> = all.iter().map(sender).collect();
     hosts.dedup();
     match hosts.iter().find(|host| matches!(host, Target::Net(_))) {
         None => Ok(hosts),
@@ -133,9 +138,20 @@ fn hosts(all: &[Given]) -> Result<Vec<Target>> {
     }
 }
 
+/// The sender that was given. An IPv6 address stands for itself alone, because
+/// others may have addresses in its /64.
+fn sender(given: &Given) -> Target {
+    let addr = given.net.addr();
+    if given.is_host() && given.target.net().addr() != addr {
+        Target::alone(addr)
+    } else {
+        given.target.source()
+    }
+}
+
 fn widened(words: &[(String, Given)], out: &mut impl Write) -> Result<()> {
     for (word, given) in words {
-        let target = given.target.source();
+        let target = sender(given);
         if *word != target.to_string() {
             writeln!(out, "{word} acts on {target}")?;
         }
@@ -145,8 +161,8 @@ fn widened(words: &[(String, Given)], out: &mut impl Write) -> Result<()> {
 
 /// Splits the entries of the blocked /64s that hold one of these senders.
 fn split(config: &Config, hosts: &[Target], out: &mut impl Write) -> Result<()> {
-    let nets = hosts.iter().filter_map(|host| match host {
-        Target::V6(net) => Some(*net),
+    let nets = hosts.iter().filter_map(|host| match host.source() {
+        Target::V6(net) => Some(net),
         _ => None,
     });
     let nets: Vec<[u8; 8]> = nets.collect();

@@ -253,17 +253,19 @@ impl Engine {
     /// engine.
     pub fn remember(&mut self, source: Target, record: &Record, now: Moment) {
         self.evidence.remember(source, record, now);
-        if record.standing(unix_seconds(now.wall)).is_known() {
+        if record.standing(unix_seconds(now.wall)).is_known()
+            && let Some(addr) = counted(&source)
+        {
             let accepted = system_time(record.last_accepted());
             let age = now.wall.duration_since(accepted).unwrap_or_default();
-            self.policy.remember(source.net().addr(), age, now);
+            self.policy.remember(addr, age, now);
         }
     }
 
     /// Replaces the known senders that the ceiling counts.
     pub fn know_exactly<'a>(&mut self, known: impl IntoIterator<Item = &'a Target>, now: Moment) {
-        let addrs = known.into_iter().map(|source| source.net().addr());
-        self.policy.know_exactly(addrs, now);
+        self.policy
+            .know_exactly(known.into_iter().filter_map(counted), now);
     }
 
     /// Continues with the contacts that an earlier process stored.
@@ -348,5 +350,15 @@ fn correct(event: &mut Event<'_>, now: SystemTime) {
 
 #[cfg(test)]
 mod model;
+/// The address by which the ceiling counts a known sender. It counts an IPv6
+/// sender by its /64, so one that is known by its own address alone is not
+/// counted: the rejections of its neighbours would be taken for its own.
+fn counted(source: &Target) -> Option<IpAddr> {
+    match source {
+        Target::V6Address(_) => None,
+        _ => Some(source.net().addr()),
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -437,6 +437,20 @@ fn a_tripped_ceiling_drops_pending_demotions_until_another_log_starts() {
     assert_eq!(engine.ceiling(moment(1)), None);
 }
 
+/// The rejections of their neighbours are not theirs.
+#[test]
+fn the_ceiling_does_not_count_addresses_that_are_known_alone() {
+    let mut engine = engine();
+    for n in 1..=5 {
+        let alone = Target::alone(format!("2001:db8:{n}::25").parse().unwrap());
+        engine.remember(alone, &known_record(), moment(0));
+        engine.know_exactly([&alone], moment(0));
+        let line = rejection(PRESENT, &format!("2001:db8:{n}::66"));
+        effects(&mut engine, &line, moment(0), false);
+    }
+    assert_eq!(engine.ceiling(moment(1)), None);
+}
+
 /// The record of a sender that is known since yesterday.
 fn known_record() -> Record {
     let ago = [60, 3600, 86_400].map(|ago| Record::accepted(UnixSeconds::new(PRESENT - ago)));

@@ -31,10 +31,12 @@ impl Default for KnownNets {
 impl FromIterator<Target> for KnownNets {
     /// Other targets than IPv6 senders are ignored.
     fn from_iter<I: IntoIterator<Item = Target>>(senders: I) -> Self {
-        let keys = senders.into_iter().filter_map(|sender| match sender {
-            Target::V6(key) => Some(key),
-            _ => None,
-        });
+        let keys = senders
+            .into_iter()
+            .filter_map(|sender| match sender.source() {
+                Target::V6(net) => Some(net),
+                _ => None,
+            });
         Self::Read(Arc::new(keys.collect()))
     }
 }

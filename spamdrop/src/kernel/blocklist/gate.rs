@@ -21,8 +21,9 @@ use spamdrop_core::target::Target;
 pub struct GateMaps {
     gate: Array<MapData, Gate>,
     stats: Array<MapData, GateStats>,
-    pub(super) known: Keys,
-    pub(super) nets: Keys,
+    pub(super) known: Keys<[u8; 8]>,
+    known_addresses: Keys<[u8; 16]>,
+    pub(super) nets: Keys<[u8; 8]>,
     pub(super) verdicts: HashMap<MapData, [u8; 8], Verdict>,
     next_admits: HashMap<MapData, [u8; 8], NextAdmit>,
     lookup_requests: RingBuf<MapData>,
@@ -46,6 +47,7 @@ impl GateMaps {
             gate: typed(data(dir, names::GATE)?, Map::Array)?,
             stats: typed(data(dir, names::GATE_STATS)?, Map::Array)?,
             known: typed(data(dir, names::KNOWN)?, Map::HashMap)?,
+            known_addresses: typed(data(dir, names::KNOWN6_ADDR)?, Map::HashMap)?,
             nets: typed(data(dir, names::KNOWN_NETS)?, Map::HashMap)?,
             verdicts: typed(data(dir, names::VERDICTS)?, Map::LruHashMap)?,
             next_admits: typed(data(dir, names::NEXT_ADMITS)?, Map::HashMap)?,
@@ -90,6 +92,8 @@ impl GateMaps {
     /// There are more than `known_capacity` sources.
     pub fn know_exactly(&mut self, sources: impl IntoIterator<Item = Target>) -> Result<Known> {
         let known: Known = sources.into_iter().collect();
+        // An address comes before its /64, of which it may be a part only.
+        hold_exactly(&mut self.known_addresses, &known.addresses)?;
         hold_exactly(&mut self.known, &known.sources)?;
         hold_exactly(&mut self.nets, &known.nets)?;
         Ok(known)
@@ -107,6 +111,7 @@ impl GateMaps {
         sources: impl IntoIterator<Item = Target>,
     ) -> Result<Known> {
         let known: Known = sources.into_iter().collect();
+        hold_instead(&mut self.known_addresses, &old.addresses, &known.addresses)?;
         hold_instead(&mut self.known, &old.sources, &known.sources)?;
         hold_instead(&mut self.nets, &old.nets, &known.nets)?;
         Ok(known)

@@ -1,9 +1,11 @@
 //! The filter's map of known senders.
 
-use std::collections::HashSet;
+use std::collections::HashMap as Held;
+use std::hash::Hash;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
+use aya::Pod;
 use aya::maps::{HashMap, MapData};
 use spamdrop_common::gate::{KnownSender, net_key, source_key};
 
@@ -11,27 +13,39 @@ use super::{fd, present, walk};
 use crate::kernel::bpf;
 use spamdrop_core::target::Target;
 
-/// A map whose values are not used yet.
-pub(super) type Keys = HashMap<MapData, [u8; 8], KnownSender>;
+/// A map of known senders.
+pub(super) type Keys<K> = HashMap<MapData, K, KnownSender>;
 
-/// The keys of the known senders in the filter, and the keys of their networks.
+/// The known senders in the filter, and their networks.
 #[derive(Debug, Default)]
 pub struct Known {
-    pub(super) sources: HashSet<[u8; 8]>,
-    pub(super) nets: HashSet<[u8; 8]>,
+    pub(super) sources: Held<[u8; 8], KnownSender>,
+    /// IPv6 addresses that are known alone; `sources` has their /64s.
+    pub(super) addresses: Held<[u8; 16], KnownSender>,
+    pub(super) nets: Held<[u8; 8], KnownSender>,
 }
 
 impl Known {
     /// Whether a source is among them.
     #[must_use]
     pub fn contains(&self, source: IpAddr) -> bool {
-        key(source.into()).is_some_and(|(_, key)| self.sources.contains(&key))
+        let Some((_, key)) = key(source.into()) else {
+            return false;
+        };
+        let is_alone = || match Target::alone(source) {
+            Target::V6Address(address) => self.addresses.contains_key(&address),
+            _ => false,
+        };
+        self.sources
+            .get(&key)
+            .is_some_and(|known| known.is_whole() || is_alone())
     }
 
     /// The number of senders.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.sources.len()
+        let whole = self.sources.values().filter(|known| known.is_whole());
+        whole.count() + self.addresses.len()
     }
 
     /// Whether there are no senders.
@@ -45,9 +59,20 @@ impl FromIterator<Target> for Known {
     /// Prefixes are ignored.
     fn from_iter<I: IntoIterator<Item = Target>>(sources: I) -> Self {
         let mut known = Self::default();
-        for (v6, key) in sources.into_iter().filter_map(key) {
-            known.sources.insert(key);
-            known.nets.insert(net_key(v6, key));
+        let not_whole = KnownSender {
+            flags: KnownSender::NOT_WHOLE,
+        };
+        for source in sources {
+            let Some((v6, key)) = key(source) else {
+                continue;
+            };
+            known.nets.insert(net_key(v6, key), KnownSender::default());
+            if let Target::V6Address(address) = source {
+                known.addresses.insert(address, KnownSender::default());
+                known.sources.entry(key).or_insert(not_whole);
+            } else {
+                known.sources.insert(key, KnownSender::default());
+            }
         }
         known
     }
@@ -72,26 +97,29 @@ pub(super) fn key(source: Target) -> Option<(bool, [u8; 8])> {
     }
 }
 
-/// Replaces the map's keys by `wanted`, whatever it holds.
-pub(super) fn hold_exactly(map: &mut Keys, wanted: &HashSet<[u8; 8]>) -> Result<()> {
-    let mut held = HashSet::default();
-    walk(map, |key, _| {
-        held.insert(key);
+/// Makes the map hold exactly `wanted`, whatever it holds.
+pub(super) fn hold_exactly<K: Pod + Eq + Hash + Sync>(
+    map: &mut Keys<K>,
+    wanted: &Held<K, KnownSender>,
+) -> Result<()> {
+    let mut held = Held::default();
+    walk(map, |key, value| {
+        held.insert(key, value);
     })?;
     hold_instead(map, &held, wanted)
 }
 
-/// Replaces the map's keys, which are `held`, by `wanted`.
-pub(super) fn hold_instead(
-    map: &mut Keys,
-    held: &HashSet<[u8; 8]>,
-    wanted: &HashSet<[u8; 8]>,
+/// Makes the map, which holds `held`, hold `wanted`.
+pub(super) fn hold_instead<K: Pod + Eq + Hash + Sync>(
+    map: &mut Keys<K>,
+    held: &Held<K, KnownSender>,
+    wanted: &Held<K, KnownSender>,
 ) -> Result<()> {
     // Removals come first, so that a full map has room.
-    for key in held.difference(wanted) {
+    for key in held.keys().filter(|key| !wanted.contains_key(key)) {
         present(map.remove(key))?;
     }
-    let keys: Vec<[u8; 8]> = wanted.difference(held).copied().collect();
-    bpf::update(fd(map), &keys, &vec![KnownSender::default(); keys.len()])
-        .context("cannot write the known senders")
+    let changed = |(key, value): &(&K, &KnownSender)| held.get(key) != Some(value);
+    let (keys, values): (Vec<K>, Vec<KnownSender>) = wanted.iter().filter(changed).unzip();
+    bpf::update(fd(map), &keys, &values).context("cannot write the known senders")
 }

@@ -152,14 +152,25 @@ fn row(row: &Row<'_>) -> rusqlite::Result<(Target, Record)> {
         deliveries: Deliveries::from_stored(deliveries),
         removed: time(row, 16)?,
     };
-    Ok((addr.into(), record))
+    Ok((source(addr), record))
 }
 
 fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixSeconds> {
     number(row, column).map(UnixSeconds::new)
 }
 
-/// The key of a source; that of a /64 is its first address.
+/// The source of a key.
+fn source(addr: IpAddr) -> Target {
+    let whole = Target::from(addr);
+    if whole.net().addr() == addr {
+        whole
+    } else {
+        Target::alone(addr)
+    }
+}
+
+/// The key of a source; that of a /64 is its first address, which is that of
+/// routers and so of no sender.
 fn key(source: Target) -> [u8; 16] {
     full_key(source.net().addr())
 }
