@@ -47,6 +47,15 @@ macro_rules! counters {
                 match reason { $(Reason::$reason => self.$field,)+ }
             }
 
+            /// The counter of this name, if there is one.
+            #[must_use]
+            pub fn by_name(&mut self, name: &str) -> Option<&mut u64> {
+                match name {
+                    $(stringify!($field) => Some(&mut self.$field),)+
+                    _ => None,
+                }
+            }
+
             /// Adds the counts of another CPU.
             pub const fn add(&mut self, other: &Self) {
                 $(self.$field = self.$field.wrapping_add(other.$field);)+

@@ -56,6 +56,19 @@ pub fn ticks_per_second() -> u64 {
     (1_000_000_000 + tick / 2) / tick
 }
 
+/// Where the kernel tells the id of this boot.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The id of this boot, from which the monotonic clock counts.
+///
+/// # Errors
+///
+/// The kernel does not tell it.
+pub fn boot_id() -> Result<String> {
+    let id = fs::read_to_string(BOOT_ID).with_context(|| format!("cannot read {BOOT_ID}"))?;
+    Ok(id.trim_ascii_end().to_owned())
+}
+
 /// A starting point for measuring elapsed time.
 #[must_use]
 pub fn instant() -> Instant {

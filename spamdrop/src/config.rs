@@ -289,6 +289,12 @@ impl Config {
         self.state_dir.join(store::FILE)
     }
 
+    /// The path of the file with the saved blocks.
+    #[must_use]
+    pub fn saved_blocks_file(&self) -> PathBuf {
+        self.state_dir.join(store::saved_blocks::FILE)
+    }
+
     /// `known_capacity` as a `usize`.
     #[must_use]
     pub fn known_sources(&self) -> usize {

@@ -17,6 +17,7 @@ mod nat64;
 mod operation;
 mod pools;
 mod privileges;
+mod reboot;
 mod release;
 mod restart;
 mod trust;

@@ -27,6 +27,7 @@ pub mod recent;
 pub mod release;
 pub mod reputation;
 pub mod rotation;
+pub mod saved;
 pub mod silence;
 pub mod smtp;
 pub mod status;

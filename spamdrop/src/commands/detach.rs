@@ -127,6 +127,7 @@ fn everything(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Resu
 fn files(config: &Config) -> Vec<PathBuf> {
     let replaced = [
         config.positions_file(),
+        config.saved_blocks_file(),
         config.run_dir.join(status::FILE),
         // The name in spamdrop 0.1.
         config.run_dir.join("watcher.json"),

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use super::count;
+use super::{count, saved};
 use crate::clock;
 use crate::config::Config;
 use crate::kernel::blocklist::Blocklist;
@@ -19,6 +19,7 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<()> {
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
     let lock = || WriteLock::acquire(&config.run_dir);
     let removed = blocklist.flush(clock::monotonic_ns(), lock)?;
+    saved::forget_all(config);
     writeln!(out, "removed {}", count(removed, "entry", "entries"))?;
     Ok(())
 }

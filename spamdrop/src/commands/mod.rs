@@ -22,6 +22,7 @@ pub mod remove;
 pub mod report;
 pub mod resume;
 pub mod run;
+mod saved;
 pub mod scan;
 pub mod show;
 pub mod stats;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use ipnet::IpNet;
 
 use super::addresses::{self, Addresses, Given};
-use super::count;
+use super::{count, saved};
 use crate::cli::Addrs;
 use crate::clock;
 use crate::config::Config;
@@ -33,6 +33,7 @@ pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
         let lock = WriteLock::acquire(&config.run_dir)?;
         removed.extend(blocklist.remove_all(&lock, chunk)?);
     }
+    saved::forget(config, &all);
     for (word, given) in &addresses.words {
         write_other_targets(out, word, given, &removed)?;
     }

@@ -117,12 +117,13 @@ fn origins(blocklist: &Blocklist, found: &[Found], now: MonotonicNs) -> Result<V
 }
 
 fn view(addr: IpAddr, origin: &spamdrop_common::entry::Origin, now: MonotonicNs) -> BlockOrigin {
+    let is_known = origin.last_offence != MonotonicNs::default();
     let ago = now.elapsed_since(origin.last_offence);
     BlockOrigin {
         addr,
         first_unix_s: origin.first_blocked.get(),
         offences: origin.offences,
-        last_offence_ago: (origin.offences != 0).then_some(ago),
+        last_offence_ago: (origin.offences != 0 && is_known).then_some(ago),
         release_pending: origin.release_pending != 0,
         text: escape(origin.text()),
     }

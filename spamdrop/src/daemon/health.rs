@@ -82,6 +82,8 @@ pub(super) enum Subject {
     Fifo,
     /// The daemon's state file.
     StateFile,
+    /// The blocks that are saved for the next boot.
+    SavedBlocks,
 }
 
 impl Subject {
@@ -103,6 +105,7 @@ impl Subject {
                 | Self::Proxy
                 | Self::TimeZone(_)
                 | Self::StateFile
+                | Self::SavedBlocks
         )
     }
 }
@@ -147,6 +150,7 @@ impl fmt::Display for Subject {
             Self::Responder => "responder",
             Self::Fifo => "fifo",
             Self::StateFile => "state file",
+            Self::SavedBlocks => "saved blocks",
         })
     }
 }

@@ -24,6 +24,7 @@ mod release;
 mod responder;
 mod responder_view;
 mod rights;
+mod saved_blocks;
 mod settings;
 mod sources;
 mod status;

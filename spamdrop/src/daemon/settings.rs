@@ -1,5 +1,7 @@
 //! Splits the configuration into the settings of each task.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use spamdrop_common::gate::GateMode;
 
@@ -21,6 +23,8 @@ use spamdrop_core::release::ReleaseMode;
 /// The settings of all tasks.
 pub(super) struct Settings {
     pub filter: FilterSettings,
+    /// The path of the file with the saved blocks.
+    pub saved_blocks: PathBuf,
     pub sources: SourceSettings,
     pub fifo: FifoSettings,
     pub watch: WatchSettings,
@@ -51,6 +55,7 @@ impl Settings {
         let path = &config.fifo;
         Ok(Self {
             filter: FilterSettings::new(config),
+            saved_blocks: config.saved_blocks_file(),
             sources: SourceSettings::new(config)?,
             fifo: FifoSettings {
                 path: (!path.as_os_str().is_empty()).then(|| path.clone()),

@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::{Context as _, Error, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::account;
@@ -28,6 +28,8 @@ pub struct Schema {
     pub tables: &'static [&'static str],
     /// Upgrade steps from older versions.
     pub upgrades: &'static [SchemaStep],
+    /// What to do with a damaged file, for error messages.
+    pub remedy: &'static str,
 }
 
 /// An upgrade from one version of the tables to the next.
@@ -44,6 +46,7 @@ pub struct SchemaStep {
 pub struct Database {
     db: Connection,
     path: PathBuf,
+    remedy: &'static str,
 }
 
 impl Database {
@@ -62,9 +65,12 @@ impl Database {
             prepare(&mut db, schema)?;
             Ok(db)
         };
-        let db = open().map_err(|error| explain(error, path))?;
-        let path = path.to_owned();
-        Ok(Self { db, path })
+        let db = open().map_err(|error| explain(error, path, schema.remedy))?;
+        Ok(Self {
+            db,
+            path: path.to_owned(),
+            remedy: schema.remedy,
+        })
     }
 
     /// The path of the file.
@@ -80,13 +86,13 @@ impl Database {
     /// Runs a read.
     pub fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let _acting = account::act_as_daemon()?;
-        read(&self.db).map_err(|error| explain(error, &self.path))
+        read(&self.db).map_err(|error| explain(error, &self.path, self.remedy))
     }
 
     /// Runs a change in one transaction.
     pub fn change<T>(&mut self, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
         let _acting = account::act_as_daemon()?;
-        transact(&mut self.db, change).map_err(|error| explain(error, &self.path))
+        transact(&mut self.db, change).map_err(|error| explain(error, &self.path, self.remedy))
     }
 }
 
@@ -121,11 +127,23 @@ pub fn check(db: &Connection, table: Option<&str>) -> Result<()> {
         Some(table) => db.query_row(query, [table], |row| row.get(0))?,
         None => db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?,
     };
-    if found != "ok" {
-        bail!("{found}");
+    match found.as_str() {
+        "ok" => Ok(()),
+        _ => Err(Damage(found).into()),
     }
-    Ok(())
 }
+
+/// What SQLite's check has found.
+#[derive(Debug)]
+pub struct Damage(String);
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Damage {}
 
 /// Returns `application_id` and `user_version`.
 pub fn identity(db: &Connection) -> Result<(i32, i32)> {
@@ -234,7 +252,7 @@ pub fn is_locked(error: &Error) -> bool {
 }
 
 /// Adds the remedy to an error.
-pub fn explain(error: Error, path: &Path) -> Error {
+pub fn explain(error: Error, path: &Path, remedy: &str) -> Error {
     let file = path.display();
     if is_locked(&error) {
         let holder = holder::of(path).unwrap_or_else(|| "another process".into());
@@ -245,9 +263,7 @@ pub fn explain(error: Error, path: &Path) -> Error {
     if error.chain().any(|cause| cause.is::<NotOurs>()) {
         return error.context(format!("cannot use {file}"));
     }
-    error.context(format!(
-        "cannot use {file} (if it is damaged, move it away; `spamdrop learn` fills a new one)"
-    ))
+    error.context(format!("cannot use {file} (if it is damaged, {remedy})"))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use anyhow::{Context as _, Error, Result};
 use rusqlite::{Connection, ErrorCode, Transaction};
 use spamdrop_common::time::UnixSeconds;
 
+use super::REMEDY;
 use super::database::{self, Database, NotOurs, connect, explain, identity};
 use super::{known, waves};
 use spamdrop_core::reputation::Record;
@@ -112,7 +113,9 @@ impl<T> LegacyFile<T> {
             let path = path.to_owned();
             Ok(Self { db, path, content })
         };
-        open().map(Some).map_err(|error| explain(error, path))
+        open()
+            .map(Some)
+            .map_err(|error| explain(error, path, REMEDY))
     }
 
     fn remove(self) -> Result<PathBuf> {

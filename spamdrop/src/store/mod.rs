@@ -6,6 +6,7 @@ mod contacts;
 mod database;
 mod known;
 mod legacy;
+pub mod saved_blocks;
 mod waves;
 
 use std::path::Path;
@@ -30,6 +31,9 @@ pub const STATUS_WAIT: Duration = Duration::from_millis(100);
 /// How long another verb waits for another process's transaction.
 pub const VERB_WAIT: Duration = Duration::from_secs(5);
 
+/// What to do with a damaged file.
+const REMEDY: &str = "move it away; `spamdrop learn` fills a new one";
+
 const SCHEMA: Schema = Schema {
     // `SDdb`
     application_id: 0x5344_6462,
@@ -41,6 +45,7 @@ const SCHEMA: Schema = Schema {
         from: 1,
         changes: &[known::UPGRADE_1, contacts::TABLES],
     }],
+    remedy: REMEDY,
 };
 
 /// The open file.

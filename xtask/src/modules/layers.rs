@@ -34,7 +34,7 @@ pub(super) const CRATES: [Crate; 3] = [
             &["nat64", "not_ip", "rotation", "silence", "zone_offset"],
             &["target"],
             &["allowlist", "term"],
-            &["listing"],
+            &["listing", "saved"],
             &["event"],
             &["recent", "release"],
             &["dnsbl"],

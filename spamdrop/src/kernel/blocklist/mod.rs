@@ -32,7 +32,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use aya::Pod;
 use aya::maps::lpm_trie::LpmTrie;
-use aya::maps::{Array, HashMap, IterableMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, IterableMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use rustix::io::Errno;
 use spamdrop_common::{
     counter::Counters,
@@ -150,6 +150,19 @@ impl Blocklist {
         let mut sum = Counters::default();
         cpus.iter().for_each(|cpu| sum.add(cpu));
         Ok(sum)
+    }
+
+    /// Adds to the counters. Packets that the filter counts during this call may
+    /// be lost.
+    pub fn add_counters(&mut self, _lock: &WriteLock, more: &Counters) -> Result<()> {
+        let cpus = self.counters.get(&0, 0).context("cannot read counters")?;
+        let mut cpus: Vec<Counters> = cpus.iter().copied().collect();
+        if let Some(first) = cpus.first_mut() {
+            first.add(more);
+        }
+        self.counters
+            .set(0, PerCpuValues::try_from(cpus)?, 0)
+            .context("cannot write counters")
     }
 }
 

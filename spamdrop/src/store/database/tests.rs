@@ -18,6 +18,7 @@ const SCHEMA: Schema = Schema {
             changes: &["ALTER TABLE theirs RENAME TO ours"],
         },
     ],
+    remedy: "do this",
 };
 const WAIT: Duration = Duration::from_secs(5);
 
