@@ -95,8 +95,10 @@ fn report(saved: Result<usize>, health: &Health) {
 
 /// Saves all blocks. A damaged file is replaced.
 fn save(path: &Path, pin_dir: &Path) -> Result<usize> {
-    let blocks = current(&Blocklist::open(pin_dir)?)?;
-    let write = || SavedBlocks::open(path, DAEMON_WAIT)?.save(blocks.clone());
+    let write = || {
+        let blocks = current(&Blocklist::open(pin_dir)?)?;
+        SavedBlocks::open(path, DAEMON_WAIT)?.save(blocks)
+    };
     match write() {
         Err(error) if is_damaged(&error) => {
             replace(path, &error)?;

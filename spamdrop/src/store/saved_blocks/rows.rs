@@ -11,10 +11,10 @@ use spamdrop_core::target::{Target, from_full_key, full_key};
 use spamdrop_core::time::UnixSeconds;
 
 use super::Blocks;
+use super::changes::Table;
 use crate::store::columns::{number, seconds};
 
-/// `target` is an IPv4 address, an IPv6 /64 (8 bytes), an IPv6 address, or a
-/// prefix: an address and one byte for its length. `addr` is an IPv6 address, or
+/// `target` is the key of an entry, see [`key`]. `addr` is an IPv6 address, or
 /// an IPv4 address as `::ffff:a.b.c.d`. Times are seconds since 1970; 0: none.
 /// `last_save` has one row.
 pub(super) const TABLES: &str = "
@@ -47,49 +47,56 @@ CREATE TABLE last_save (
 /// The names of the tables.
 pub(super) const NAMES: [&str; 4] = ["entries", "reasons", "counters", "last_save"];
 
-pub(super) const ENTRIES: &str = "SELECT * FROM entries ORDER BY target";
-pub(super) const REASONS: &str = "SELECT * FROM reasons ORDER BY addr";
+pub(super) const ENTRIES: Table<Target, SavedEntry> = Table {
+    query: "SELECT * FROM entries ORDER BY target",
+    row: entry,
+    key: |entry| entry.target,
+};
+pub(super) const REASONS: Table<[u8; 16], Reason> = Table {
+    query: "SELECT * FROM reasons ORDER BY addr",
+    row: reason,
+    key: |(addr, _)| *addr,
+};
 
-/// The key of an entry.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key(Vec<u8>);
+/// The reason for the block of an address, by its [`full_key`].
+pub(super) type Reason = ([u8; 16], SavedOrigin);
 
-impl From<&Target> for Key {
-    fn from(target: &Target) -> Self {
-        Self(match target {
-            Target::V4(bytes) => bytes.to_vec(),
-            Target::V6(bytes) => bytes.to_vec(),
-            Target::V6Address(bytes) => bytes.to_vec(),
-            Target::Net(net) => {
-                let mut bytes = match net.addr() {
-                    IpAddr::V4(addr) => addr.octets().to_vec(),
-                    IpAddr::V6(addr) => addr.octets().to_vec(),
-                };
-                bytes.push(net.prefix_len());
-                bytes
-            }
-        })
+/// The key of an entry: a byte for its kind, and its bytes. The keys have the
+/// order of the targets.
+fn key(target: &Target) -> Vec<u8> {
+    let with_length = |kind: u8, addr: &[u8], net: &IpNet| {
+        let mut bytes = [&[kind], addr].concat();
+        bytes.push(net.prefix_len());
+        bytes
+    };
+    match target {
+        Target::V4(bytes) => [&[0], &bytes[..]].concat(),
+        Target::V6(bytes) => [&[1], &bytes[..]].concat(),
+        Target::V6Address(bytes) => [&[2], &bytes[..]].concat(),
+        Target::Net(net) => match net.addr() {
+            IpAddr::V4(addr) => with_length(3, &addr.octets(), net),
+            IpAddr::V6(addr) => with_length(4, &addr.octets(), net),
+        },
     }
 }
 
-impl Key {
-    fn target(&self) -> Option<Target> {
-        let bytes = self.0.as_slice();
-        if let Ok(bytes) = bytes.try_into() {
-            return Some(Target::V4(bytes));
+/// The target of a key.
+fn target(key: &[u8]) -> Option<Target> {
+    let (kind, bytes) = key.split_first()?;
+    let prefix = |addr: IpAddr, length: &u8| IpNet::new(addr, *length).ok().map(Target::Net);
+    match kind {
+        0 => bytes.try_into().ok().map(Target::V4),
+        1 => bytes.try_into().ok().map(Target::V6),
+        2 => bytes.try_into().ok().map(Target::V6Address),
+        3 => {
+            let (length, addr) = bytes.split_last()?;
+            prefix(<[u8; 4]>::try_from(addr).ok()?.into(), length)
         }
-        if let Ok(bytes) = bytes.try_into() {
-            return Some(Target::V6(bytes));
+        4 => {
+            let (length, addr) = bytes.split_last()?;
+            prefix(<[u8; 16]>::try_from(addr).ok()?.into(), length)
         }
-        if let Ok(bytes) = bytes.try_into() {
-            return Some(Target::V6Address(bytes));
-        }
-        let (length, addr) = bytes.split_last()?;
-        let addr: IpAddr = match addr.len() {
-            4 => <[u8; 4]>::try_from(addr).ok()?.into(),
-            _ => <[u8; 16]>::try_from(addr).ok()?.into(),
-        };
-        IpNet::new(addr, *length).ok().map(Target::Net)
+        _ => None,
     }
 }
 
@@ -102,9 +109,9 @@ pub(super) fn all(db: &Connection) -> Result<Option<Blocks>> {
     };
     let mut counters = db.prepare("SELECT name, packets FROM counters ORDER BY name")?;
     let counters = counters.query_map([], |row| Ok((row.get(0)?, number(row, 1)?)))?;
-    let mut entries = db.prepare(ENTRIES)?;
-    let entries = entries.query_map([], |row| entry(row).map(|(_, entry)| entry))?;
-    let mut reasons = db.prepare(REASONS)?;
+    let mut entries = db.prepare(ENTRIES.query)?;
+    let entries = entries.query_map([], entry)?;
+    let mut reasons = db.prepare(REASONS.query)?;
     let origins = reasons.query_map([], |row| {
         reason(row).map(|(key, origin)| (from_full_key(key), origin))
     })?;
@@ -117,13 +124,12 @@ pub(super) fn all(db: &Connection) -> Result<Option<Blocks>> {
     }))
 }
 
-pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<(Key, SavedEntry)> {
-    let key = Key(row.get(0)?);
-    let target = key.target().ok_or_else(|| {
+fn entry(row: &Row<'_>) -> rusqlite::Result<SavedEntry> {
+    let target = target(row.get_ref(0)?.as_blob()?).ok_or_else(|| {
         Error::FromSqlConversionFailure(0, Type::Blob, "it is no address or prefix".into())
     })?;
     let owners: i64 = row.get(7)?;
-    let entry = SavedEntry {
+    Ok(SavedEntry {
         target,
         ends: UnixSeconds::new(number(row, 1)?),
         hard_end: UnixSeconds::new(number(row, 2)?),
@@ -132,11 +138,10 @@ pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<(Key, SavedEntry)> {
         refreshes: row.get(5)?,
         flags: row.get(6)?,
         owners: owners.cast_unsigned(),
-    };
-    Ok((key, entry))
+    })
 }
 
-pub(super) fn reason(row: &Row<'_>) -> rusqlite::Result<([u8; 16], SavedOrigin)> {
+fn reason(row: &Row<'_>) -> rusqlite::Result<Reason> {
     let origin = SavedOrigin {
         first_blocked: UnixSeconds::new(number(row, 1)?),
         offences: row.get(2)?,
@@ -145,10 +150,10 @@ pub(super) fn reason(row: &Row<'_>) -> rusqlite::Result<([u8; 16], SavedOrigin)>
     Ok((row.get(0)?, origin))
 }
 
-pub(super) fn write_entry(db: &Connection, key: &Key, entry: &SavedEntry) -> Result<()> {
+pub(super) fn write_entry(db: &Connection, entry: &SavedEntry) -> Result<()> {
     db.prepare_cached("REPLACE INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
         .execute(params![
-            key.0,
+            key(&entry.target),
             seconds(entry.ends),
             seconds(entry.hard_end),
             entry.ttl_s,
@@ -160,7 +165,7 @@ pub(super) fn write_entry(db: &Connection, key: &Key, entry: &SavedEntry) -> Res
     Ok(())
 }
 
-pub(super) fn write_reason(db: &Connection, key: [u8; 16], origin: &SavedOrigin) -> Result<()> {
+pub(super) fn write_reason(db: &Connection, (key, origin): &Reason) -> Result<()> {
     db.prepare_cached("REPLACE INTO reasons VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![
             key,
@@ -183,9 +188,9 @@ pub(super) fn write_rest(db: &Connection, blocks: &Blocks) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn delete_entry(db: &Connection, key: &Key) -> Result<()> {
+pub(super) fn delete_entry(db: &Connection, target: &Target) -> Result<()> {
     db.prepare_cached("DELETE FROM entries WHERE target = ?1")?
-        .execute([&key.0])?;
+        .execute([key(target)])?;
     Ok(())
 }
 
@@ -197,7 +202,7 @@ pub(super) fn delete_reason(db: &Connection, key: [u8; 16]) -> Result<()> {
 
 /// Deletes an entry, and the reason for it.
 pub(super) fn delete(db: &Connection, target: &Target) -> Result<()> {
-    delete_entry(db, &target.into())?;
+    delete_entry(db, target)?;
     match target {
         Target::Net(_) => Ok(()),
         // A reason is that of an address; those in a /64 begin like it.

@@ -151,8 +151,10 @@ fn a_damaged_file_is_recognised_and_set_aside() {
 #[test]
 fn a_row_that_makes_no_sense_is_damage() {
     for change in [
-        "UPDATE entries SET target = x'0102' WHERE target = x'c0000201'",
-        "UPDATE entries SET target = x'c000020121' WHERE target = x'c0000201'",
+        "UPDATE entries SET target = x'0002' WHERE target = x'00c0000201'",
+        "UPDATE entries SET target = x'03c000020121' WHERE target = x'00c0000201'",
+        "UPDATE entries SET target = x'09c0000201' WHERE target = x'00c0000201'",
+        "UPDATE entries SET target = x'' WHERE target = x'00c0000201'",
         "UPDATE entries SET hits = -1",
         "UPDATE entries SET ends = -1",
         "UPDATE reasons SET addr = x'01' WHERE addr = x'20010db8000000000000000000000001'",
