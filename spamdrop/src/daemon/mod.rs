@@ -25,6 +25,7 @@ mod responder;
 mod responder_view;
 mod rights;
 mod saved_blocks;
+mod service_manager;
 mod settings;
 mod sources;
 mod status;

@@ -24,6 +24,7 @@ use super::health::Subject;
 use super::interfaces::{AttachRefusals, describe};
 use super::release::ReleaseMessage;
 use super::saved_blocks::{self, BlockSaver};
+use super::service_manager;
 use super::settings::Settings;
 use super::status::Health;
 use super::watch::{WatchMessage, WatchReport};
@@ -178,12 +179,13 @@ impl Supervisor {
         } else {
             ""
         };
-        log::info!(
-            target: "spamdrop::run",
-            "ready: {}, watching {}{answering}",
+        let ready = format!(
+            "{}, watching {}{answering}",
             describe(&installed.attached),
             supervisor.settings.sources.describe(),
         );
+        log::info!(target: "spamdrop::run", "ready: {ready}");
+        service_manager::ready(&ready);
         Ok(supervisor)
     }
 
@@ -271,6 +273,7 @@ impl Supervisor {
         }
         self.sweep();
         self.saver.poll(&self.disk, &self.health);
+        service_manager::is_alive();
         Ok(())
     }
 
@@ -307,6 +310,7 @@ impl Supervisor {
 
     /// Ends the tasks; the filter stays attached.
     pub async fn stop(mut self) {
+        service_manager::stopping();
         self.tasks.stop().await;
         // After `detach` there is nothing to save.
         let is_pinned = pins::pinned(&self.settings.filter.pin_dir);

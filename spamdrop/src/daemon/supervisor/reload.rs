@@ -11,6 +11,7 @@ use crate::daemon::health::Subject;
 use crate::daemon::interfaces::AttachRefusals;
 use crate::daemon::release::ReleaseMessage;
 use crate::daemon::responder::ResponderMessage;
+use crate::daemon::service_manager;
 use crate::daemon::settings::Settings;
 use crate::daemon::sources::SourceSettings;
 use crate::daemon::watch::WatchMessage;
@@ -35,15 +36,19 @@ impl Supervisor {
     /// SIGHUP: rereads the configuration. After an error the old one stays in
     /// force.
     pub(super) async fn reload(&mut self) {
-        match self.prepare().await {
+        service_manager::reloading();
+        let done = match self.prepare().await {
             Ok(next) => {
                 self.take_over(next).await;
                 log::info!(target: "spamdrop::run", "configuration read again");
+                "configuration read again".to_owned()
             }
             Err(error) => {
                 log::error!(target: "spamdrop::run", "the configuration is unchanged: {error:#}");
+                format!("the configuration is unchanged: {error:#}")
             }
-        }
+        };
+        service_manager::ready(&done);
     }
 
     async fn prepare(&mut self) -> Result<Next> {
