@@ -35,7 +35,13 @@ pub enum Owned {
 
 /// Files in root's directory with names that begin so are given to the account.
 const OF_RUN: [&str; 3] = ["lock", "daemon.", "watcher."];
-const OF_STATE: [&str; 4] = ["positions.json", "spamdrop.db", "known.db", "waves.db"];
+const OF_STATE: [&str; 5] = [
+    "positions.json",
+    "spamdrop.db",
+    "blocks.db",
+    "known.db",
+    "waves.db",
+];
 /// The links, and the maps of the first layout, which had no directory.
 const OF_PINS: [&str; 17] = [
     "allow",

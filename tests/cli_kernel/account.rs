@@ -4,6 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::PathBuf;
 
 use spamdrop_lab::site::ORDINARY;
+use spamdrop_lab::wait::until;
 
 use super::*;
 
@@ -71,6 +72,8 @@ fn a_link_that_the_daemon_plants_leads_root_to_nothing() {
         state.join("positions.json"),
         state.join("positions.json.new"),
         state.join("known.db"),
+        state.join("blocks.db"),
+        state.join("blocks.db-journal"),
         state.join("allow.new"),
         run_dir.join("lock"),
         run_dir.join("daemon.pid"),
@@ -164,6 +167,11 @@ fn roots_directories_become_the_accounts_and_foreign_files_stop_that() {
     let site = site(&format!("user = \"root\"\n{fifo}"));
     let mut daemon = site.run().unwrap();
     site.spamdrop(&["known", "add", "192.0.2.1"]).unwrap();
+    let saved = site.path("state/blocks.db");
+    until("the blocks to be saved", Duration::from_secs(5), || {
+        Ok(saved.exists().then_some(()))
+    })
+    .unwrap();
     // It leaves the FIFO.
     daemon.kill().unwrap();
     site.configure(&format!("user = {ORDINARY:?}\n{fifo}"))
@@ -178,6 +186,7 @@ fn roots_directories_become_the_accounts_and_foreign_files_stop_that() {
     );
     for path in [
         site.path("state/spamdrop.db"),
+        saved,
         Path::new(PINS).join("v2/blocked4"),
         Path::new(RUN_DIR).join("recent"),
     ] {
