@@ -163,6 +163,14 @@ const OF_FILES: CapabilitySet = CapabilitySet::CHOWN
 #[must_use = "dropping it ends the change of the account"]
 pub struct ActingAsDaemon(Option<Root>);
 
+impl ActingAsDaemon {
+    /// No change: where nothing of the daemon's exists, there is nothing to
+    /// protect from.
+    pub fn unchanged() -> Self {
+        Self(None)
+    }
+}
+
 /// The rights of root before the change.
 #[derive(Debug)]
 struct Root {

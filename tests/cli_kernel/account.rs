@@ -356,13 +356,20 @@ fn directories_that_others_can_change_are_refused() {
 #[test]
 fn the_account_reaches_its_pins_where_the_bpf_file_system_is_roots_alone() {
     let site = ordinary("");
-    let mode = |mode: u32| {
-        site.server.run(move || {
+    let for_root_alone = || {
+        site.server.run(|| {
             let bpf = Path::new("/sys/fs/bpf");
-            fs::set_permissions(bpf, fs::Permissions::from_mode(mode)).unwrap();
+            chown(bpf, None, Some(0)).unwrap();
+            fs::set_permissions(bpf, fs::Permissions::from_mode(0o700)).unwrap();
         });
     };
-    mode(0o700);
+    for_root_alone();
+    // Nothing is pinned yet.
+    assert!(fails(&site, &["list"], 3).contains("no filter is attached"));
+    site.spamdrop(&["attach", "eth0"]).unwrap();
+    site.spamdrop(&["add", "192.0.2.9"]).unwrap();
+    site.spamdrop(&["detach"]).unwrap();
+    for_root_alone();
     let daemon = site.run().unwrap();
     let found = site.server.run(|| {
         let found = fs::metadata("/sys/fs/bpf").unwrap();

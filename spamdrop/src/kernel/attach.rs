@@ -23,6 +23,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Error, Result};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::migrate::{self, Upgrade};
@@ -105,6 +106,9 @@ pub fn attach(
     names: &[String],
     plan: Plan,
 ) -> Result<Attachment> {
+    if geteuid().is_root() {
+        pins::prepare(pin_dir)?;
+    }
     let _acting = pins::act_as_daemon(pin_dir)?;
     ensure_own_pins(pin_dir)?;
     let adopted = pins::present(pin_dir)?;

@@ -236,12 +236,13 @@ pub fn make_dirs(pin_dir: &Path) -> Result<()> {
 ///
 /// As [`account::act_as_daemon`].
 pub fn act_as_daemon(pin_dir: &Path) -> Result<ActingAsDaemon> {
-    let adopted = match pin_dir.exists() {
-        true => {
-            ensure_bpf_file_system(pin_dir).and_then(|()| directory::adopt(pin_dir, Owned::Pins))
-        }
-        false => Ok(()),
-    };
+    // The account may not even search the BPF file system, which systemd mounts
+    // for root alone, so it could not tell that nothing is pinned.
+    if !pin_dir.exists() {
+        return Ok(ActingAsDaemon::unchanged());
+    }
+    let adopted =
+        ensure_bpf_file_system(pin_dir).and_then(|()| directory::adopt(pin_dir, Owned::Pins));
     if let Err(error) = adopted {
         log::warn!("{error:#}");
     }
