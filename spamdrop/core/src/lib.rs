@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod allowlist;
+pub mod client_table;
 pub mod courier;
 pub mod dnsbl;
 pub mod duration;

@@ -26,10 +26,7 @@ impl Config {
         }
         // A source that Courier's access table exempts is not rejected by our
         // zones either.
-        Ok(Zones::with_access(
-            rule::of_configuration(&self.zones)?,
-            courier.access().clone(),
-        ))
+        Ok(courier.replace_rules(rule::of_configuration(&self.zones)?))
     }
 
     /// Number of connections that the mail server serves at once.

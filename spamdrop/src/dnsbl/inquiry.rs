@@ -7,7 +7,6 @@ use std::time::Duration;
 use domain::base::Message;
 use domain::base::iana::Rtype;
 use spamdrop_common::gate::Standing;
-use spamdrop_core::courier::smtpaccess::Entry;
 use spamdrop_core::dnsbl::answer::{Failure, Records};
 use spamdrop_core::dnsbl::decision::{Decision, Outcome, decide};
 use spamdrop_core::dnsbl::host_name::is_generic;
@@ -17,7 +16,7 @@ use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
 use spamdrop_core::dnsbl::zone::{self, Distrust, Heard, Reply, Said, Trouble};
 use spamdrop_core::dnsbl::zone_test::TEST_ADDRESSES;
 use spamdrop_core::dnsbl::{LONGEST, SHORTEST};
-use spamdrop_core::zones::Zones;
+use spamdrop_core::zones::{Queried, Zones};
 use tokio::time::{Instant, timeout_at};
 
 use super::TIMEOUT;
@@ -120,16 +119,19 @@ pub async fn inquire(
         addr: canonical(addr),
         deadline: Instant::now() + TIMEOUT,
     };
-    let (replies, decision) = match zones.access().of(asker.addr) {
-        Entry::Silent => {
-            let rules = zones.rules().iter().enumerate();
-            let replies = rules.map(|(index, rule)| asker.unless_skipped(index, rule, skipped));
+    let (replies, decision) = match zones.queried(asker.addr) {
+        Queried::Zones(exempt) => {
+            let rules = zones.rules().iter().zip(exempt).enumerate();
+            let replies = rules.map(async |(index, (rule, is_exempt))| match is_exempt {
+                true => Reply::exempt(),
+                false => asker.unless_skipped(index, rule, skipped).await,
+            });
             let replies = join_all(replies).await;
             let decision = decide(zones.rules(), &replies);
             (replies, decision)
         }
-        Entry::Spares => (Vec::new(), by_table(Outcome::Unlisted)),
-        Entry::Refuses => (Vec::new(), by_table(Outcome::Unknown)),
+        Queried::Exempt => (Vec::new(), by_table(Outcome::Unlisted)),
+        Queried::Undecided => (Vec::new(), by_table(Outcome::Unknown)),
     };
     let name = match decision.outcome {
         Outcome::Unlisted => Some(asker.name().await),

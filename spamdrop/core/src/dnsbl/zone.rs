@@ -4,11 +4,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::SHORTEST;
 use super::answer::{Failure, Records};
 use super::refusal_code::is_refusal;
 use super::reply_text;
 use super::rule::{Effect, Rule, Text};
+use super::{LONGEST, SHORTEST};
 use crate::dnsbl::complaint::is_complaint;
 
 /// The content of a zone's reply.
@@ -23,6 +23,9 @@ pub enum Said {
     Defer,
     /// The reply says nothing about the source.
     Nothing(Trouble),
+    /// The zone was not queried, because the server does not query it about
+    /// this source.
+    Exempt,
 }
 
 /// The reason why a zone's reply says nothing.
@@ -86,14 +89,15 @@ pub enum Heard {
 /// as in Courier.
 #[must_use]
 pub fn heard(rule: &Rule, addresses: &[Ipv4Addr]) -> Heard {
-    let counts = |address: &Ipv4Addr| rule.only.is_none_or(|only| only == *address);
+    let counts = |address: &Ipv4Addr| {
+        let only = rule.only.as_ref();
+        only.is_none_or(|only| only.matches(*address))
+    };
     let odd = addresses.iter().find(|address| !lists(**address));
-    match (&rule.effect, odd) {
-        (Effect::Allow { .. }, _) | (_, None) => match addresses.iter().any(counts) {
-            true => Heard::Present,
-            false => Heard::Absent,
-        },
-        (_, Some(odd)) => Heard::Odd(*odd),
+    match odd {
+        Some(odd) if !rule.effect.is_allowing() => Heard::Odd(*odd),
+        _ if addresses.iter().any(counts) => Heard::Present,
+        _ => Heard::Absent,
     }
 }
 
@@ -172,6 +176,16 @@ impl Reply {
             said: Said::Nothing(Trouble::Distrusted(why)),
             addresses: Vec::new(),
             ttl: SHORTEST,
+        }
+    }
+
+    /// The reply of a zone that the server does not query about the source.
+    #[must_use]
+    pub fn exempt() -> Self {
+        Self {
+            said: Said::Exempt,
+            addresses: Vec::new(),
+            ttl: LONGEST,
         }
     }
 
