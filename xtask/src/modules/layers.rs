@@ -41,6 +41,8 @@ pub(super) const CRATES: [Crate; 3] = [
             &["courier"],
             &["zones"],
             &["log"],
+            &["server_settings"],
+            &["postfix", "exim"],
             &["near_misses", "policy"],
             &["reputation"],
             &["gate"],
