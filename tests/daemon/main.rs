@@ -21,6 +21,7 @@ mod reboot;
 mod release;
 mod restart;
 mod service_manager;
+mod server_settings;
 mod trust;
 mod waves;
 

@@ -155,6 +155,8 @@ mod tests {
         let own = || rules(&["own.example"]);
         let replaced = zones(vec![permit(0, 2)]).replace_rules(own());
         assert_eq!(replaced.queried(member), Queried::Exempt);
+        let first = zones(vec![permit(0, 1)]).replace_rules(own());
+        assert_eq!(first.queried(member), Queried::Zones(vec![false]));
         let replaced = half.replace_rules(own());
         assert_eq!(replaced.queried(member), Queried::Zones(vec![false]));
     }

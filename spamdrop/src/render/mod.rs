@@ -16,6 +16,7 @@ pub mod listing;
 pub mod lookup;
 pub mod recent;
 pub mod scan;
+pub mod settings;
 pub mod show;
 pub mod status;
 mod svg;

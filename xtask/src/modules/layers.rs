@@ -71,6 +71,7 @@ pub(super) const CRATES: [Crate; 3] = [
                 "fifo",
                 "listing",
                 "allowlist",
+                "server_settings",
             ],
             &["config"],
             &["protect", "install"],

@@ -332,7 +332,16 @@ fn an_acceptance_that_is_not_understood_makes_later_zones_uncertain() {
             found.contains("so the zones behind it"),
             "{before}: {found}"
         );
-        // Without a zone behind it, it does not matter.
+        // Without a zone behind it in the same ACL, it does not matter.
+        let two = format!(
+            "acl_smtp_mail = m\nacl_smtp_rcpt = r\nbegin acl\nm:\n{before}\nr:\ndeny dnslists = b.example\n"
+        );
+        let two = of(&two);
+        assert!(
+            rules(&two).last().unwrap().ends_with("b.example reject"),
+            "{before}"
+        );
+        assert_eq!(notes(&two), "", "{before}");
         assert_eq!(notes(&rcpt(before)), "");
     }
 }

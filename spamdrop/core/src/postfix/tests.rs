@@ -181,8 +181,17 @@ fn slots_of_postscreen_follow_names() {
         slots("x=8\npostscreen_pre_queue_limit = ${x}\n"),
         known(8, setting)
     );
-    for (value, count) in [("${x?9}", 9), ("${x:9}", 8), ("$(x)", 8), ("${y:6}", 6), ("${y?6}7", 7)] {
-        let main = format!("x=8\npostscreen_pre_queue_limit = {}\n", value.replace("${x:9}", "${x:9}8"));
+    for (value, count) in [
+        ("${x?9}", 9),
+        ("${x:9}", 8),
+        ("$(x)", 8),
+        ("${y:6}", 6),
+        ("${y?6}7", 7),
+    ] {
+        let main = format!(
+            "x=8\npostscreen_pre_queue_limit = {}\n",
+            value.replace("${x:9}", "${x:9}8")
+        );
         assert_eq!(slots(&main), known(count, setting), "{value}");
     }
     let loops = slots("a = $b\nb = $a\npostscreen_pre_queue_limit = $a\n");

@@ -1,0 +1,16 @@
+//! `settings` on the command line.
+
+use clap::Args;
+
+use super::Output;
+
+/// Flags of `settings`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Settings {
+    /// Write what was understood to `server.json` in `run_dir`, for the daemon
+    #[arg(long)]
+    pub write: bool,
+    /// Output format.
+    #[command(flatten)]
+    pub output: Output,
+}
