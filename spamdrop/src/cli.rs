@@ -25,7 +25,7 @@ pub use export::{Export, ExportFormat};
 pub use known::{Known, KnownImport, KnownList};
 pub use reading::{Learn, Reading, Scan};
 pub use report::{Report, Since};
-pub use settings::Settings;
+pub use settings::{Settings, Setup};
 
 /// Keeps botnet spam waves away from a small mail server
 ///
@@ -143,6 +143,13 @@ pub enum Verb {
     /// server. Blocks nothing. Exits with 1 if any address could not be looked
     /// up.
     Lookup(Lookup),
+    /// Propose the configuration for this machine
+    ///
+    /// Finds the interface, the mail server and its log or journal, and shows as a
+    /// diff, with reasons, what the configuration file lacks. What the file sets
+    /// stays. Names what has to be set by hand, and then exits with 1. Never
+    /// switches the gate or the responder on.
+    Setup(Setup),
     /// Show what is understood of Postfix's or Exim's settings
     ///
     /// Asks the server's own tools (`postconf`, `exim -bP config`), or reads its

@@ -103,6 +103,66 @@ fn what_is_written_has_the_key_and_json_has_not() {
     assert_eq!(fs::read_dir(home.path("run_dir")).unwrap().count(), 1);
 }
 
+/// Runs `setup` on the machine of `home`, with another configuration.
+fn setup(home: &Home, config: &str, args: &[&str]) -> Output {
+    let run_dir = home.path("run_dir");
+    let text = format!("run_dir = {run_dir:?}\ncourier_dir = \"/nowhere\"\n{config}");
+    fs::write(home.path("spamdrop.toml"), text).unwrap();
+    let mut command = home.command(&[&["setup"], args].concat());
+    let path = format!("{}:/usr/bin:/bin", home.path("bin").display());
+    command.env("PATH", path).output().unwrap()
+}
+
+const CONFIG: &str = "#servers = [\"courier\"]\ninterfaces = [\"lo\"]\nlogs = [\"-\"]\n";
+
+#[test]
+fn setup_proposes_what_it_finds_and_writes_it() {
+    let home = home("[]");
+    fs::remove_file(home.path("bin/exim4")).unwrap();
+    fs::create_dir(home.path("run_dir")).unwrap();
+    let output = setup(&home, CONFIG, &[]);
+    assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
+    let path = home.path("spamdrop.toml");
+    let shown = path.display();
+    assert_eq!(
+        stdout(&output),
+        format!(
+            "\
+--- {shown}
++++ {shown}
+@@ line 3: it is installed @@
+-#servers = [\"courier\"]
++servers = [\"postfix\"]
+interfaces: unchanged: the configuration sets it
+logs: unchanged: the configuration sets it
+slots: unchanged: the server has 25, by maxproc of smtpd in master.cf
+zones: unchanged: the server rejects by ***.zen.dq.spamhaus.net
+"
+        )
+    );
+    assert!(!home.path("run_dir/server.json").exists());
+    let before = fs::read_to_string(&path).unwrap();
+    assert_eq!(code(&setup(&home, CONFIG, &["--write"])), 0);
+    let written = fs::read_to_string(&path).unwrap();
+    assert_eq!(
+        written,
+        before.replace("#servers = [\"courier\"]", "servers = [\"postfix\"]")
+    );
+    assert!(home.path("run_dir/server.json").exists());
+}
+
+#[test]
+fn setup_asks_for_what_it_cannot_decide() {
+    let home = home("[]");
+    let output = setup(&home, CONFIG, &[]);
+    assert_eq!(code(&output), 1);
+    let text = stdout(&output);
+    let servers = "servers: set it by hand: postfix and exim are installed; name the one";
+    assert!(text.contains(servers), "{text}");
+    assert!(text.contains("slots: set it by hand: "), "{text}");
+    assert!(text.contains("nothing to change"), "{text}");
+}
+
 #[test]
 fn courier_needs_nothing_written() {
     let home = Home::new("");

@@ -32,6 +32,7 @@ pub mod reputation;
 pub mod rotation;
 pub mod saved;
 pub mod server_settings;
+pub mod setup;
 pub mod silence;
 pub mod smtp;
 pub mod status;

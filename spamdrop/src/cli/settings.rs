@@ -1,8 +1,16 @@
-//! `settings` on the command line.
+//! `settings` and `setup` on the command line.
 
 use clap::Args;
 
 use super::Output;
+
+/// Flags of `setup`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Setup {
+    /// Write the proposal, and what `settings --write` writes
+    #[arg(long)]
+    pub write: bool,
+}
 
 /// Flags of `settings`.
 #[derive(Clone, Copy, Debug, Args)]

@@ -17,6 +17,7 @@ pub mod lookup;
 pub mod recent;
 pub mod scan;
 pub mod settings;
+pub mod setup;
 pub mod show;
 pub mod status;
 mod svg;

@@ -41,7 +41,7 @@ pub(super) const CRATES: [Crate; 3] = [
             &["courier"],
             &["zones"],
             &["log"],
-            &["server_settings"],
+            &["server_settings", "setup"],
             &["postfix", "exim"],
             &["near_misses", "policy"],
             &["reputation"],

@@ -57,6 +57,15 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Whether a TXT record matters.
+    #[must_use]
+    pub const fn needs_text(&self) -> bool {
+        matches!(
+            self,
+            Self::Allow { by_text: true } | Self::Reject(Text::Record)
+        )
+    }
+
     /// Whether a listing speaks for the source, as in an allow-list.
     #[must_use]
     pub const fn is_allowing(&self) -> bool {

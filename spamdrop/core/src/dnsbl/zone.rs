@@ -137,6 +137,28 @@ pub fn said(rule: &Rule, addr: IpAddr, record: Option<&[Vec<u8>]>) -> Said {
     Said::Yes(text)
 }
 
+/// The reply by another rule with the same zone, from the reply that was given
+/// already. Neither rule uses TXT records.
+#[must_use]
+pub fn again(rule: &Rule, addr: IpAddr, reply: &Reply) -> Reply {
+    let is_failed = !matches!(
+        reply.said,
+        Said::No | Said::Yes(_) | Said::Nothing(Trouble::Odd(_) | Trouble::Complaint(_))
+    );
+    if is_failed {
+        return reply.clone();
+    }
+    let said = match heard(rule, &reply.addresses) {
+        Heard::Absent => Said::No,
+        Heard::Present => said(rule, addr, None),
+        Heard::Odd(address) => Said::Nothing(Trouble::Odd(address)),
+    };
+    Reply {
+        said,
+        ..reply.clone()
+    }
+}
+
 /// The reply of a zone, with the data that is displayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -260,6 +282,28 @@ mod tests {
         assert_eq!(hear(any, &[]), Heard::Absent);
         let only = "-allow=w.example,BLOCK/127.0.0.3";
         assert_eq!(hear(only, &[[127, 0, 0, 2]]), Heard::Absent);
+    }
+
+    #[test]
+    fn a_reply_serves_every_rule_with_the_zone() {
+        let (two, three) = (
+            rule("-block=b.example,BLOCK/127.0.0.2,x"),
+            rule("-block=b.example,BLOCK/127.0.0.3,y"),
+        );
+        let addr = "192.0.2.9".parse().unwrap();
+        let reply = |said, addresses: &[[u8; 4]]| Reply {
+            said,
+            addresses: addresses.iter().copied().map(Into::into).collect(),
+            ttl: Duration::from_secs(7),
+        };
+        let yes = |text: &str| Said::Yes(text.into());
+        let no = reply(Said::No, &[[127, 0, 0, 3]]);
+        assert_eq!(again(&three, addr, &no), reply(yes("y"), &[[127, 0, 0, 3]]));
+        assert_eq!(again(&two, addr, &no), no);
+        let listed = reply(yes("y"), &[[127, 0, 0, 3]]);
+        assert_eq!(again(&two, addr, &listed), no);
+        let paused = Reply::paused(Duration::from_secs(1));
+        assert_eq!(again(&two, addr, &paused), paused);
     }
 
     #[test]
