@@ -489,6 +489,15 @@ fn keys_are_masked_in_notes() {
 }
 
 #[test]
+fn a_note_is_cut() {
+    let key = "x".repeat(100_000);
+    let settings = client(&format!(
+        "check_client_access inline:{{{key}=OK}}, reject_rbl_client b.example"
+    ));
+    assert_eq!(settings.notes[0].text.len(), 500);
+}
+
+#[test]
 fn hostile_texts_do_no_harm() {
     let deep = format!("smtpd_client_restrictions = {}\n", "{".repeat(10_000));
     let wide: String = (0..40)

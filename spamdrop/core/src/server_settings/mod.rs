@@ -23,6 +23,9 @@ pub const FILE: &str = "server.json";
 /// raised when a field changes its meaning or its type.
 pub const VERSION: u32 = 1;
 
+/// The longest text of a note, in characters.
+const LONGEST_NOTE: usize = 500;
+
 /// The content of [`FILE`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettingsFile {
@@ -123,11 +126,13 @@ fn name<S: Serializer>(server: &MailServer, serializer: S) -> Result<S::Ok, S::E
 }
 
 impl Note {
-    /// A remark about a setting, without keys of zones.
+    /// A remark about a setting, without keys of zones. It may quote a word of a
+    /// file, so it is cut.
     fn new(setting: &str, text: &str) -> Self {
+        let cut = |text: &str| text.chars().take(LONGEST_NOTE).collect();
         Self {
-            setting: setting.into(),
-            text: mask(text).into_owned(),
+            setting: cut(setting),
+            text: cut(&mask(text)),
         }
     }
 }
