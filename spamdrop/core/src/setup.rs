@@ -189,6 +189,7 @@ pub struct Change {
 pub fn apply(text: &str, proposals: &[Proposal]) -> (String, Vec<Change>) {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let mut changes: Vec<Change> = Vec::new();
+    // Replaced lines stand before the inserted ones, so no number changes later.
     for Proposal { key, step, .. } in proposals {
         let Step::Set(value) = step else {
             continue;
@@ -203,8 +204,6 @@ pub fn apply(text: &str, proposals: &[Proposal]) -> (String, Vec<Change>) {
             Some(line) => Some(std::mem::replace(line, new.clone())),
             None => {
                 lines.insert(at, new.clone());
-                let behind = changes.iter_mut().filter(|change| change.line > at);
-                behind.for_each(|change| change.line += 1);
                 None
             }
         };
