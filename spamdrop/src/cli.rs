@@ -25,7 +25,7 @@ pub use export::{Export, ExportFormat};
 pub use known::{Known, KnownImport, KnownList};
 pub use reading::{Learn, Reading, Scan};
 pub use report::{Report, Since};
-pub use settings::{Settings, Setup};
+pub use settings::{SettingsOptions, SetupOptions};
 
 /// Keeps botnet spam waves away from a small mail server
 ///
@@ -149,7 +149,7 @@ pub enum Verb {
     /// diff, with reasons, what the configuration file lacks. What the file sets
     /// stays. Names what has to be set by hand, and then exits with 1. Never
     /// switches the gate or the responder on.
-    Setup(Setup),
+    Setup(SetupOptions),
     /// Show what is understood of Postfix's or Exim's settings
     ///
     /// Asks the server's own tools (`postconf`, `exim -bP config`), or reads its
@@ -159,7 +159,7 @@ pub enum Verb {
     /// ordinary user, which may not run these tools, so root writes the result for
     /// it, before the start and before a reload. Courier's settings are files that
     /// the daemon reads itself.
-    Settings(Settings),
+    Settings(SettingsOptions),
     /// Check the configuration
     #[command(subcommand)]
     Config(ConfigVerb),

@@ -65,7 +65,7 @@ fn lookup_adds_up_the_weights_of_postscreen() {
     let dir = tempfile::tempdir().unwrap();
     let run_dir = dir.path().join("run");
     fs::create_dir(&run_dir).unwrap();
-    let texts = postfix::Texts {
+    let texts = postfix::PostfixTexts {
         services: "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n",
         parameters: POSTSCREEN,
     };

@@ -7,7 +7,7 @@ use crate::log::MailServer;
 
 /// What is found on the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundMachine {
     /// The interfaces of default routes.
     pub interfaces: Vec<String>,
     /// The mail servers that are installed.
@@ -48,7 +48,7 @@ pub enum Step {
 
 /// Proposes a step for each key. `is_set` tells which the configuration sets.
 #[must_use]
-pub fn propose(found: &Found, is_set: impl Fn(&str) -> bool) -> Vec<Proposal> {
+pub fn propose(found: &FoundMachine, is_set: impl Fn(&str) -> bool) -> Vec<Proposal> {
     let proposals = [
         interfaces(found),
         servers(found),
@@ -69,7 +69,7 @@ pub fn propose(found: &Found, is_set: impl Fn(&str) -> bool) -> Vec<Proposal> {
         .collect()
 }
 
-fn interfaces(found: &Found) -> Proposal {
+fn interfaces(found: &FoundMachine) -> Proposal {
     let (step, reason) = match found.interfaces.is_empty() {
         false => (
             Step::Set(list(&found.interfaces)),
@@ -83,7 +83,7 @@ fn interfaces(found: &Found) -> Proposal {
     proposal("interfaces", step, reason)
 }
 
-fn servers(found: &Found) -> Proposal {
+fn servers(found: &FoundMachine) -> Proposal {
     let names: Vec<String> = found
         .servers
         .iter()
@@ -107,7 +107,7 @@ fn servers(found: &Found) -> Proposal {
     }
 }
 
-fn source(found: &Found, is_set: impl Fn(&str) -> bool) -> Proposal {
+fn source(found: &FoundMachine, is_set: impl Fn(&str) -> bool) -> Proposal {
     if is_set("logs") {
         return proposal("logs", Step::Keep, "");
     }
@@ -128,7 +128,7 @@ fn source(found: &Found, is_set: impl Fn(&str) -> bool) -> Proposal {
     }
 }
 
-fn slots(found: &Found) -> Proposal {
+fn slots(found: &FoundMachine) -> Proposal {
     match &found.slots {
         Some(Ok((count, setting))) => proposal(
             "slots",
@@ -144,7 +144,7 @@ fn slots(found: &Found) -> Proposal {
     }
 }
 
-fn zones(found: &Found) -> Proposal {
+fn zones(found: &FoundMachine) -> Proposal {
     match found.zones.is_empty() {
         false => {
             let reason = format!("the server rejects by {}", found.zones.join(", "));
@@ -174,7 +174,7 @@ fn list(values: &[String]) -> String {
 
 /// A changed line of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct ConfigChange {
     /// The number of the line in the new text, from 1.
     pub line: usize,
     /// The line that is replaced; `None`: the new one is inserted.
@@ -186,9 +186,9 @@ pub struct Change {
 /// Sets the keys in the text of the configuration: in place of a line that
 /// comments the key out, or else before the first table.
 #[must_use]
-pub fn apply(text: &str, proposals: &[Proposal]) -> (String, Vec<Change>) {
+pub fn apply(text: &str, proposals: &[Proposal]) -> (String, Vec<ConfigChange>) {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let mut changes: Vec<Change> = Vec::new();
+    let mut changes: Vec<ConfigChange> = Vec::new();
     // Replaced lines stand before the inserted ones, so no number changes later.
     for Proposal { key, step, .. } in proposals {
         let Step::Set(value) = step else {
@@ -207,7 +207,7 @@ pub fn apply(text: &str, proposals: &[Proposal]) -> (String, Vec<Change>) {
                 None
             }
         };
-        changes.push(Change {
+        changes.push(ConfigChange {
             line: at + 1,
             old,
             new,
@@ -231,8 +231,8 @@ fn is_commented(line: &str, key: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn found() -> Found {
-        Found {
+    fn found() -> FoundMachine {
+        FoundMachine {
             interfaces: vec!["ens3".into()],
             servers: vec![MailServer::Postfix],
             is_in_journal: true,
@@ -242,7 +242,7 @@ mod tests {
         }
     }
 
-    fn steps(found: &Found, set: &[&str]) -> Vec<(&'static str, Step)> {
+    fn steps(found: &FoundMachine, set: &[&str]) -> Vec<(&'static str, Step)> {
         let proposals = propose(found, |key| set.contains(&key));
         proposals.into_iter().map(|it| (it.key, it.step)).collect()
     }
@@ -263,7 +263,7 @@ mod tests {
                 ("zones", Step::Keep),
             ]
         );
-        let in_file = Found {
+        let in_file = FoundMachine {
             is_in_journal: false,
             ..found()
         };
@@ -280,11 +280,11 @@ mod tests {
     #[test]
     fn what_is_not_found_is_asked_for() {
         for found in [
-            Found::default(),
-            Found {
+            FoundMachine::default(),
+            FoundMachine {
                 servers: vec![MailServer::Postfix, MailServer::Exim],
                 slots: Some(Err("x".into())),
-                ..Found::default()
+                ..FoundMachine::default()
             },
         ] {
             let asked = steps(&found, &[]);
@@ -303,7 +303,7 @@ mod tests {
             new,
             "# Docs\ninterfaces = [\"ens3\"]\n\nservers = [\"postfix\"]\njournal = true\n[[pattern]]\n#journal = false\nname = \"x\"\n"
         );
-        let change = |line, old: Option<&str>, new: &str| Change {
+        let change = |line, old: Option<&str>, new: &str| ConfigChange {
             line,
             old: old.map(Into::into),
             new: new.into(),

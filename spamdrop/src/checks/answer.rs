@@ -237,7 +237,7 @@ mod tests {
             ..Config::default()
         };
         let with = |auth: &str| {
-            let texts = postfix::Texts {
+            let texts = postfix::PostfixTexts {
                 services: "smtp inet n - y - - smtpd",
                 parameters: &format!("smtpd_sasl_auth_enable = {auth}"),
             };

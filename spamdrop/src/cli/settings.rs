@@ -6,7 +6,7 @@ use super::Output;
 
 /// Flags of `setup`.
 #[derive(Clone, Copy, Debug, Args)]
-pub struct Setup {
+pub struct SetupOptions {
     /// Write the proposal, and what `settings --write` writes
     #[arg(long)]
     pub write: bool,
@@ -14,7 +14,7 @@ pub struct Setup {
 
 /// Flags of `settings`.
 #[derive(Clone, Copy, Debug, Args)]
-pub struct Settings {
+pub struct SettingsOptions {
     /// Write what was understood to `server.json` in `run_dir`, for the daemon
     #[arg(long)]
     pub write: bool,

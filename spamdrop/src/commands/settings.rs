@@ -19,7 +19,7 @@ use spamdrop_core::server_settings::SettingsFile;
 ///
 /// No server's settings can be read ([`Exit::Failed`]), or the file cannot be
 /// written.
-pub fn run(config: &Config, args: cli::Settings, out: &mut impl Write) -> Result<()> {
+pub fn run(config: &Config, args: cli::SettingsOptions, out: &mut impl Write) -> Result<()> {
     if !config.servers.iter().any(|server| are_gathered(*server)) {
         let message = "`servers` names neither postfix nor exim; the settings of Courier are read \
                        from `courier_dir` by `spamdrop run` itself";

@@ -19,7 +19,7 @@ use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::dnsbl::rule::Effect;
 use spamdrop_core::log::MailServer;
 use spamdrop_core::server_settings::{ServerSettings, SlotSetting};
-use spamdrop_core::setup::{Found, Step, apply, propose};
+use spamdrop_core::setup::{FoundMachine, Step, apply, propose};
 
 /// The usual logs of mail servers.
 const LOGS: [&str; 2] = ["/var/log/mail.log", "/var/log/maillog"];
@@ -35,7 +35,7 @@ const LOGS_OF_EXIM: [&str; 2] = ["/var/log/exim4/mainlog", "/var/log/exim/main.l
 pub fn run(
     config: &Config,
     path: Option<&Path>,
-    args: cli::Setup,
+    args: cli::SetupOptions,
     out: &mut impl Write,
 ) -> Result<()> {
     let path = path.unwrap_or(Path::new(PATH));
@@ -73,7 +73,7 @@ fn write(config: &Config, path: &Path, text: &str, settings: Vec<ServerSettings>
 }
 
 /// Looks at the machine. `servers` of the configuration counts if it is set.
-fn find(config: &Config, is_set: bool) -> Result<(Found, Vec<ServerSettings>)> {
+fn find(config: &Config, is_set: bool) -> Result<(FoundMachine, Vec<ServerSettings>)> {
     let places = Places::default();
     let mut settings = Vec::new();
     let mut servers = Vec::new();
@@ -106,7 +106,7 @@ fn find(config: &Config, is_set: bool) -> Result<(Found, Vec<ServerSettings>)> {
         ([_], [settings]) => of_settings(settings),
         _ => (None, Vec::new()),
     };
-    let found = Found {
+    let found = FoundMachine {
         interfaces: network::default_interfaces()?,
         is_in_journal: !servers.is_empty() && is_in_journal(&own),
         logs: logs(&servers),

@@ -44,7 +44,7 @@ impl Config {
             Some(server) => match self
                 .gathered_settings()?
                 .as_ref()
-                .and_then(|it| it.of(server))
+                .and_then(|it| it.of_server(server))
             {
                 Some(settings) => {
                     Zones::with_tables(settings.rules.clone(), settings.tables.clone())
@@ -98,7 +98,7 @@ impl Config {
     pub fn gathered(&self, server: MailServer) -> Result<ServerSettings, String> {
         let path = self.run_dir.join(FILE);
         match self.gathered_settings() {
-            Ok(Some(file)) => file.of(server).cloned().ok_or_else(|| {
+            Ok(Some(file)) => file.of_server(server).cloned().ok_or_else(|| {
                 format!(
                     "{} does not have {}; {HOW_TO_WRITE}",
                     path.display(),
@@ -168,7 +168,7 @@ mod tests {
             trouble.contains("server.json; run `spamdrop settings --write`"),
             "{trouble}"
         );
-        let texts = postfix::Texts {
+        let texts = postfix::PostfixTexts {
             services: "smtp inet n - y - 9 smtpd",
             parameters: "mynetworks = 192.0.2.0/24\nsmtpd_client_restrictions = permit_mynetworks, reject_rbl_client b.example",
         };

@@ -113,7 +113,7 @@ fn clean(text: &str) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
-    use spamdrop_core::postfix::{Texts, read};
+    use spamdrop_core::postfix::{PostfixTexts, read};
     use spamdrop_core::server_settings::{Contents, SourceFile};
 
     const KEY: &str = "abcdefghijklmnopqrstuvwx12";
@@ -125,7 +125,7 @@ smtpd_client_restrictions = permit_mynetworks, permit_dnswl_client list.dnswl.or
   reject_rbl_client {KEY}.zen.dq.spamhaus.net=127.0.0.[2..11],
   check_policy_service unix:x, reject_rbl_client b.example\n"
         );
-        let texts = Texts {
+        let texts = PostfixTexts {
             services: "smtp inet n - y - 0 smtpd",
             parameters: &parameters,
         };

@@ -4,14 +4,14 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use spamdrop_core::escape::escape;
-use spamdrop_core::setup::{Change, Proposal, Step};
+use spamdrop_core::setup::{ConfigChange, Proposal, Step};
 
 /// Writes the changes, each with its reason, and what has to be set by hand.
 pub fn text(
     out: &mut impl Write,
     path: &Path,
     proposals: &[Proposal],
-    changes: &[Change],
+    changes: &[ConfigChange],
 ) -> io::Result<()> {
     let path = escape(path.as_os_str().as_encoded_bytes());
     match changes.is_empty() {
@@ -49,16 +49,16 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
     use spamdrop_core::log::MailServer;
-    use spamdrop_core::setup::{Found, apply, propose};
+    use spamdrop_core::setup::{FoundMachine, apply, propose};
 
     #[test]
     fn a_diff_with_reasons_and_questions() {
-        let found = Found {
+        let found = FoundMachine {
             interfaces: vec!["ens3".into()],
             servers: vec![MailServer::Exim],
             logs: vec!["/var/log/exim4/mainlog".into()],
             slots: Some(Err("smtp_accept_max is 0".into())),
-            ..Found::default()
+            ..FoundMachine::default()
         };
         let proposals = propose(&found, |key| key == "servers");
         let (_, changes) = apply(

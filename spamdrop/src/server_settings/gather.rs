@@ -82,7 +82,7 @@ fn of_postfix(places: &Places) -> Result<ServerSettings> {
     for name in ["main.cf", "master.cf"] {
         files.note(&directory.join(name).to_string_lossy());
     }
-    let texts = postfix::Texts {
+    let texts = postfix::PostfixTexts {
         services: &services,
         parameters: &parameters,
     };
@@ -114,7 +114,7 @@ fn of_exim(places: &Places) -> Result<ServerSettings> {
             (text_of(path, "exim")?, true)
         }
     };
-    let texts = exim::Texts {
+    let texts = exim::EximTexts {
         configuration: &configuration,
         is_file,
     };

@@ -1,7 +1,7 @@
 //! Exim's settings: only a zone that they name can list a source, and every zone
 //! can be queried.
 
-use spamdrop_core::exim::{Texts, read};
+use spamdrop_core::exim::{EximTexts, read};
 use spamdrop_core::log::MailServer;
 use spamdrop_core::server_settings::Contents;
 
@@ -17,7 +17,7 @@ pub fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (configuration, file) = text.split_once('\0').unwrap_or((&text, ""));
     for is_file in [false, true] {
-        let texts = Texts {
+        let texts = EximTexts {
             configuration,
             is_file,
         };

@@ -2,7 +2,7 @@
 //! zone can be queried.
 
 use spamdrop_core::log::MailServer;
-use spamdrop_core::postfix::{Texts, read};
+use spamdrop_core::postfix::{PostfixTexts, read};
 use spamdrop_core::server_settings::Contents;
 
 use crate::server_settings;
@@ -18,7 +18,7 @@ pub fn check(data: &[u8]) {
     let mut texts = text.splitn(3, '\0');
     let mut next = || texts.next().unwrap_or_default();
     let (services, parameters, table) = (next(), next(), next());
-    let texts = Texts {
+    let texts = PostfixTexts {
         services,
         parameters,
     };

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 /// address counts if it matches one of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct AddressFilter(Vec<Pattern>);
+pub struct AddressFilter(Vec<OctetPattern>);
 
-type Pattern = [Octet; 4];
+type OctetPattern = [Octet; 4];
 
 /// Ranges of values, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl AddressFilter {
     #[must_use]
     pub fn matches(&self, address: Ipv4Addr) -> bool {
         let octets = address.octets();
-        let fits = |pattern: &Pattern| {
+        let fits = |pattern: &OctetPattern| {
             let mut pairs = pattern.iter().zip(octets);
             pairs.all(|(octet, value)| octet.contains(value))
         };
@@ -75,7 +75,7 @@ impl FromStr for AddressFilter {
 }
 
 /// Parses a pattern. The dots of a range do not separate octets.
-fn pattern(text: &str) -> Option<Pattern> {
+fn pattern(text: &str) -> Option<OctetPattern> {
     let mut rest = text.trim_ascii();
     let mut octets = Vec::new();
     loop {

@@ -51,7 +51,7 @@ pub(super) fn collect(
         };
         match configuration.acl(name) {
             Some(statements) => {
-                let mut walk = Walk {
+                let mut walk = AclWalk {
                     hosts,
                     collector: &mut *collector,
                     acl: name,
@@ -68,7 +68,7 @@ pub(super) fn collect(
     }
 }
 
-struct Walk<'a> {
+struct AclWalk<'a> {
     hosts: HostLists<'a>,
     collector: &'a mut Collector,
     acl: &'a str,
@@ -118,7 +118,7 @@ fn is_empty(condition: &Condition, read: &ReadFile<'_>) -> bool {
     resolve(&condition.value, read).is_ok_and(|value| super::list::items(&value).is_empty())
 }
 
-impl Walk<'_> {
+impl AclWalk<'_> {
     fn statements(&mut self, statements: &[Statement]) {
         for statement in statements {
             let sorted = Sorted::new(statement, self.hosts.read);

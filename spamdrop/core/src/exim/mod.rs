@@ -8,7 +8,7 @@ mod dnslists;
 mod list;
 mod settings;
 
-pub use settings::{Texts, read};
+pub use settings::{EximTexts, read};
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ const ADVERTISE: &str = "auth_advertise_hosts";
 
 /// The text of the settings.
 #[derive(Clone, Copy, Debug)]
-pub struct Texts<'a> {
+pub struct EximTexts<'a> {
     /// `exim -bP config`, or a configuration file.
     pub configuration: &'a str,
     /// Whether it is a file, in which macros are not replaced.
@@ -22,7 +22,7 @@ pub struct Texts<'a> {
 
 /// Interprets the settings. `read` reads the files that they name.
 #[must_use]
-pub fn read(texts: Texts<'_>, read: &ReadFile<'_>) -> ServerSettings {
+pub fn read(texts: EximTexts<'_>, read: &ReadFile<'_>) -> ServerSettings {
     let configuration = Configuration::parse(texts.configuration, texts.is_file);
     let mut settings = ServerSettings {
         server: MailServer::Exim,

@@ -101,7 +101,7 @@ begin authenticators
 
 fn with_files(configuration: &str, files: &[(&str, &str)]) -> ServerSettings {
     let files: HashMap<&str, &str> = files.iter().copied().collect();
-    let texts = Texts {
+    let texts = EximTexts {
         configuration,
         is_file: false,
     };
@@ -468,7 +468,7 @@ fn auth_needs_an_authenticator_and_a_host() {
 #[test]
 fn a_file_with_macros_is_not_understood() {
     let read_file = |configuration: &str| {
-        let texts = Texts {
+        let texts = EximTexts {
             configuration,
             is_file: true,
         };

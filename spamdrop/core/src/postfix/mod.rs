@@ -9,7 +9,7 @@ mod restrictions;
 mod settings;
 
 pub use parameters::NAMES;
-pub use settings::{Texts, read};
+pub use settings::{PostfixTexts, read};
 
 /// The logical lines of a file: a line that begins with a blank continues the
 /// one before. Comments and empty lines are left out.

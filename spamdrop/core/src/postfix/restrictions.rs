@@ -34,7 +34,7 @@ const WITH_ARGUMENT: [&str; 11] = [
 /// Reads the restrictions of a service with these parameters.
 pub(super) fn collect(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Collector) {
     let rejection = rejection(parameters, read, collector);
-    let mut walk = Walk {
+    let mut walk = RestrictionWalk {
         parameters,
         read,
         collector,
@@ -104,7 +104,7 @@ fn reply_map_is_usual(map: &str, read: &ReadFile<'_>) -> bool {
     })
 }
 
-struct Walk<'a> {
+struct RestrictionWalk<'a> {
     parameters: &'a Parameters,
     read: &'a ReadFile<'a>,
     collector: &'a mut Collector,
@@ -119,7 +119,7 @@ enum Flow {
     End,
 }
 
-impl Walk<'_> {
+impl RestrictionWalk<'_> {
     /// Works through the restrictions that a parameter lists.
     fn parameter(&mut self, name: &str, depth: usize) -> Flow {
         let Some(deeper) = depth.checked_sub(1) else {

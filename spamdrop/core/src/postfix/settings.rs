@@ -10,7 +10,7 @@ const SASL: &str = "smtpd_sasl_auth_enable";
 
 /// The text of the settings.
 #[derive(Clone, Copy, Debug)]
-pub struct Texts<'a> {
+pub struct PostfixTexts<'a> {
     /// `postconf -Mf`, or `master.cf`.
     pub services: &'a str,
     /// `postconf` with the [`NAMES`](super::NAMES), followed by `postconf -n`; or
@@ -20,7 +20,7 @@ pub struct Texts<'a> {
 
 /// Interprets the settings. `read` reads the tables that they name.
 #[must_use]
-pub fn read(texts: Texts<'_>, read: &ReadFile<'_>) -> ServerSettings {
+pub fn read(texts: PostfixTexts<'_>, read: &ReadFile<'_>) -> ServerSettings {
     let mut settings = ServerSettings {
         server: MailServer::Postfix,
         files: Vec::new(),

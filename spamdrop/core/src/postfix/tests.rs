@@ -42,7 +42,7 @@ submission inet n       -       y       -       -       smtpd
 
 fn with_files(services: &str, parameters: &str, files: &[(&str, &str)]) -> ServerSettings {
     let files: HashMap<&str, &str> = files.iter().copied().collect();
-    let texts = Texts {
+    let texts = PostfixTexts {
         services,
         parameters,
     };

@@ -140,7 +140,7 @@ impl Note {
 impl SettingsFile {
     /// The settings of a server.
     #[must_use]
-    pub fn of(&self, server: MailServer) -> Option<&ServerSettings> {
+    pub fn of_server(&self, server: MailServer) -> Option<&ServerSettings> {
         self.servers
             .iter()
             .find(|settings| settings.server == server)
