@@ -20,8 +20,8 @@ mod privileges;
 mod reboot;
 mod release;
 mod restart;
-mod service_manager;
 mod server_settings;
+mod service_manager;
 mod trust;
 mod waves;
 
