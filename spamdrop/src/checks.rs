@@ -7,6 +7,8 @@ use crate::config::Config;
 use crate::courier;
 use crate::kernel::sockets;
 use crate::render::trust;
+use crate::server_settings::{self, HOW_TO_WRITE, are_gathered};
+use spamdrop_core::escape::escape;
 use spamdrop_core::log::MailServer;
 use spamdrop_core::warning::Warning;
 
@@ -32,20 +34,18 @@ pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
     if config.servers.contains(&MailServer::Courier) {
         warnings.extend(courier(config)?);
     }
+    warnings.extend(gathered(config)?);
     Ok(warnings)
 }
 
-/// Warns about a server other than Courier, because the default match selects
-/// only Courier's entries.
+/// Warns about a server for which there is no default match.
 fn journal(config: &Config) -> Option<Warning> {
-    let other = config
-        .servers
-        .iter()
-        .find(|server| **server != MailServer::Courier)?;
-    config.matches_courier_alone().then(|| Warning {
+    let other = config.server_without_match()?;
+    Some(Warning {
         about: "journal_match",
         text: format!(
-            "selects only Courier's entries, so those of {other:?} are not read; add matches for them"
+            "is empty, and the defaults do not select the entries of {other:?}, so they are not \
+             read; name matches for all of `servers`"
         ),
     })
 }
@@ -94,6 +94,39 @@ fn no_acceptances(servers: &[MailServer]) -> Option<Warning> {
             names.join(", ")
         ),
     })
+}
+
+/// What conflicts with spamdrop, or is not understood, in the settings of
+/// Postfix and Exim.
+fn gathered(config: &Config) -> Result<Vec<Warning>> {
+    let about = "servers";
+    let Some(file) = config.gathered_settings()? else {
+        let is_needed = config.servers.iter().any(|server| are_gathered(*server));
+        let text = format!("the mail server's own settings were not read; {HOW_TO_WRITE}");
+        return Ok(is_needed
+            .then_some(Warning { about, text })
+            .into_iter()
+            .collect());
+    };
+    let mut warnings = Vec::new();
+    if let Some(path) = server_settings::changed(&file) {
+        let text = format!(
+            "{path} was changed after the mail server's settings were read; {HOW_TO_WRITE}"
+        );
+        warnings.push(Warning { about, text });
+    }
+    for settings in &file.servers {
+        let server = settings.server.name();
+        warnings.extend(settings.notes.iter().map(|note| Warning {
+            about,
+            text: format!(
+                "{server}: {}: {}",
+                escape(note.setting.as_bytes()),
+                escape(note.text.as_bytes())
+            ),
+        }));
+    }
+    Ok(warnings)
 }
 
 fn courier(config: &Config) -> Result<Vec<Warning>> {

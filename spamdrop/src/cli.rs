@@ -17,6 +17,7 @@ mod export;
 mod known;
 mod reading;
 mod report;
+mod settings;
 
 pub use allow::{Allow, AllowAdd};
 pub use config::{Check, ConfigVerb};
@@ -24,6 +25,7 @@ pub use export::{Export, ExportFormat};
 pub use known::{Known, KnownImport, KnownList};
 pub use reading::{Learn, Reading, Scan};
 pub use report::{Report, Since};
+pub use settings::{SettingsOptions, SetupOptions};
 
 /// Keeps botnet spam waves away from a small mail server
 ///
@@ -141,6 +143,23 @@ pub enum Verb {
     /// server. Blocks nothing. Exits with 1 if any address could not be looked
     /// up.
     Lookup(Lookup),
+    /// Propose the configuration for this machine
+    ///
+    /// Finds the interface, the mail server and its log or journal, and shows as a
+    /// diff, with reasons, what the configuration file lacks. What the file sets
+    /// stays. Names what has to be set by hand, and then exits with 1. Never
+    /// switches the gate or the responder on.
+    Setup(SetupOptions),
+    /// Show what is understood of Postfix's or Exim's settings
+    ///
+    /// Asks the server's own tools (`postconf`, `exim -bP config`), or reads its
+    /// files where there is no tool: how many connections it serves, by which DNS
+    /// blocklists it rejects, which clients it exempts from them, and whether port
+    /// 25 offers AUTH. What is not understood is named. The daemon runs as an
+    /// ordinary user, which may not run these tools, so root writes the result for
+    /// it, before the start and before a reload. Courier's settings are files that
+    /// the daemon reads itself.
+    Settings(SettingsOptions),
     /// Check the configuration
     #[command(subcommand)]
     Config(ConfigVerb),

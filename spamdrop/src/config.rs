@@ -100,7 +100,7 @@ impl Default for Config {
             addresses: Addresses::Own,
             nat64: Vec::new(),
             journal: false,
-            journal_match: journal::COURIER.map(Into::into).into(),
+            journal_match: Vec::new(),
             logs: vec!["/var/log/mail.log".into()],
             servers: vec![MailServer::Courier],
             program: Programs::default(),

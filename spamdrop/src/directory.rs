@@ -21,6 +21,7 @@ use rustix::process::geteuid;
 
 use crate::account::{self, Account};
 use crate::exit::{Exit, Failure};
+use spamdrop_core::server_settings::FILE as SETTINGS_FILE;
 
 /// A directory that belongs to the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub enum Owned {
 }
 
 /// Files in root's directory with names that begin so are given to the account.
-const OF_RUN: [&str; 3] = ["lock", "daemon.", "watcher."];
+const OF_RUN: [&str; 4] = ["lock", "daemon.", "watcher.", SETTINGS_FILE];
 const OF_STATE: [&str; 5] = [
     "positions.json",
     "spamdrop.db",
@@ -266,10 +267,11 @@ fn give(path: &Path, owned: Owned, account: &Account) -> Result<()> {
 }
 
 /// Gives root's files in the account's directory to the account: those that an
-/// older daemon has written as root. The account can replace them anyway.
+/// older daemon has written as root. The mail server's settings stay root's. The account can replace them anyway.
 fn give_files(directory: &OwnedFd, owned: Owned, account: &Account) -> rustix::io::Result<()> {
     for (name, kind) in names(directory)? {
-        if kind != FileType::RegularFile || !owned.has_made(&name, kind) {
+        let is_roots = name.to_bytes().starts_with(SETTINGS_FILE.as_bytes());
+        if kind != FileType::RegularFile || !owned.has_made(&name, kind) || is_roots {
             continue;
         }
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;

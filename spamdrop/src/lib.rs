@@ -28,6 +28,7 @@ pub mod protect;
 mod readable;
 pub mod render;
 pub mod responder;
+pub mod server_settings;
 pub mod store;
 pub mod tail;
 pub mod unpack;

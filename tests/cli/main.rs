@@ -6,6 +6,7 @@ mod check;
 mod known;
 mod report;
 mod scan;
+mod settings;
 
 use std::fs;
 use std::io::{self, ErrorKind, Read as _, Write as _};

@@ -20,6 +20,7 @@ mod privileges;
 mod reboot;
 mod release;
 mod restart;
+mod server_settings;
 mod service_manager;
 mod trust;
 mod waves;

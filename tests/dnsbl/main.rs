@@ -58,10 +58,15 @@ impl Lab {
 
     /// Runs spamdrop with a configuration in `dir`.
     fn spamdrop(&self, dir: &Path, args: &[&str]) -> Output {
+        self.spamdrop_with(dir, "", args)
+    }
+
+    /// As [`Lab::spamdrop`], with more in the configuration.
+    fn spamdrop_with(&self, dir: &Path, more: &str, args: &[&str]) -> Output {
         let resolv_conf = format!("nameserver {}\n", self.stub.addr());
         fs::write(dir.join("resolv.conf"), resolv_conf).unwrap();
         let config = format!(
-            "interfaces = [\"lo\"]\nlogs = [\"-\"]\ncourier_dir = {dir:?}\nresolv_conf = {:?}\n",
+            "interfaces = [\"lo\"]\nlogs = [\"-\"]\ncourier_dir = {dir:?}\nresolv_conf = {:?}\n{more}",
             dir.join("resolv.conf")
         );
         fs::write(dir.join("spamdrop.toml"), config).unwrap();

@@ -1,5 +1,9 @@
 //! The output of `lookup` and `config check` on zones.
 
+use spamdrop::server_settings;
+use spamdrop_core::postfix;
+use spamdrop_core::server_settings::Contents;
+
 use super::*;
 
 const ESMTPD: &str = "TARPIT=0\nBLACKLISTS='-allow=w.example -block=b.example,BLOCK,*'\n";
@@ -45,4 +49,50 @@ fn lookup_fails_where_there_is_no_verdict() {
     assert_eq!(output.status.code(), Some(1));
     let output = lab.spamdrop(dir.path(), &["lookup", "nonsense"]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+const POSTSCREEN: &str = "\
+mynetworks = 192.0.3.0/24
+postscreen_dnsbl_action = enforce
+postscreen_dnsbl_threshold = 3
+postscreen_dnsbl_sites = b.example=127.0.0.[2..4]*2 b.example=127.0.0.4 c.example*9 b.example=127.0.0.5*-9
+smtpd_client_restrictions = reject_rbl_client d.example
+";
+
+#[test]
+fn lookup_adds_up_the_weights_of_postscreen() {
+    let lab = Lab::new(vec![(QUESTION, Rtype::A, Reply::a([127, 0, 0, 4]))]);
+    let dir = tempfile::tempdir().unwrap();
+    let run_dir = dir.path().join("run");
+    fs::create_dir(&run_dir).unwrap();
+    let texts = postfix::PostfixTexts {
+        services: "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n",
+        parameters: POSTSCREEN,
+    };
+    let settings = postfix::read(texts, &|_| Contents::Absent);
+    server_settings::write(&run_dir, &server_settings::file_of(vec![settings])).unwrap();
+    let more = format!("servers = [\"postfix\"]\nrun_dir = {run_dir:?}\n");
+    let output = lab.spamdrop_with(dir.path(), &more, &["lookup", ADDR, "192.0.3.1"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        text,
+        "192.0.2.9: listed by b.example: Blacklisted by b.example (for 120 s)
+  b.example (weighs 2): yes 127.0.0.4, Blacklisted by b.example
+  b.example (weighs 1): yes 127.0.0.4, Blacklisted by b.example
+  c.example (weighs 9): no
+  b.example (weighs -9): no 127.0.0.4
+  d.example: no
+192.0.3.1: unlisted, without a server's name (for 120 s)
+  b.example (weighs 2): not asked, the server exempts the address
+  b.example (weighs 1): not asked, the server exempts the address
+  c.example (weighs 9): not asked, the server exempts the address
+  b.example (weighs -9): not asked, the server exempts the address
+  d.example: no
+  name: none
+"
+    );
+    // Several rules ask a zone once; the allow-list is another question.
+    assert_eq!(lab.stub.asked(QUESTION, Rtype::A), 2);
+    assert_eq!(lab.stub.asked("1.3.0.192.b.example", Rtype::A), 0);
+    assert_eq!(lab.stub.asked("1.3.0.192.d.example", Rtype::A), 1);
 }

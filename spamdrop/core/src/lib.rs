@@ -8,12 +8,14 @@
 #![forbid(unsafe_code)]
 
 pub mod allowlist;
+pub mod client_table;
 pub mod courier;
 pub mod dnsbl;
 pub mod duration;
 pub mod engine;
 pub mod escape;
 pub mod event;
+pub mod exim;
 pub mod gate;
 pub mod health;
 pub mod invalid;
@@ -23,11 +25,14 @@ pub mod nat64;
 pub mod near_misses;
 pub mod not_ip;
 pub mod policy;
+pub mod postfix;
 pub mod recent;
 pub mod release;
 pub mod reputation;
 pub mod rotation;
 pub mod saved;
+pub mod server_settings;
+pub mod setup;
 pub mod silence;
 pub mod smtp;
 pub mod status;

@@ -61,10 +61,24 @@ pub struct DaemonState {
     pub gate: Option<GateState>,
     /// The responder; `null` if it is off.
     pub responder: Option<ResponderState>,
+    /// The settings of Postfix or Exim that root has read; absent if there are
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_settings: Option<SettingsState>,
     /// Current problems, one sentence each.
     pub warnings: Vec<String>,
     /// Those of the warnings that impair the protection.
     pub degraded_by: Vec<String>,
+}
+
+/// The mail server's settings that root has read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SettingsState {
+    /// The names of the servers.
+    pub servers: Vec<String>,
+    /// When root read them, in seconds since 1970.
+    pub read_unix_s: u64,
 }
 
 /// A log that the daemon follows.

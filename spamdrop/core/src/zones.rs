@@ -1,18 +1,34 @@
 //! The zones that are queried.
 
-use crate::courier::smtpaccess::Access;
+use std::net::IpAddr;
+
+use crate::client_table::{ClientRules, ClientTable, evaluate};
+use crate::courier::smtpaccess::{Access, Entry};
 use crate::dnsbl::rule::{Effect, Rule};
 
-/// The zones of the mail server, in its order, and its table of sources for
+/// The zones of the mail server, in its order, and its tables of sources for
 /// which it queries no zone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Zones {
     rules: Vec<Rule>,
     access: Access,
+    tables: Vec<ClientTable>,
+}
+
+/// Whether the server queries its zones about a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Queried {
+    /// It does; for each rule, whether the server skips it.
+    Zones(Vec<bool>),
+    /// The server's tables exempt the source from all zones.
+    Exempt,
+    /// The server's tables refuse the source, or do something that is not
+    /// understood.
+    Undecided,
 }
 
 impl Zones {
-    /// Creates the zones without an access table: every source is looked up.
+    /// Creates the zones without tables: every source is looked up.
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
         Self::with_access(rules, Access::default())
@@ -22,7 +38,22 @@ impl Zones {
     /// sources without a look-up.
     #[must_use]
     pub fn with_access(rules: Vec<Rule>, access: Access) -> Self {
-        Self { rules, access }
+        Self {
+            rules,
+            access,
+            tables: Vec::new(),
+        }
+    }
+
+    /// Creates the zones with the tables of Postfix or Exim. Their indices
+    /// belong to these rules.
+    #[must_use]
+    pub fn with_tables(rules: Vec<Rule>, tables: Vec<ClientTable>) -> Self {
+        Self {
+            rules,
+            access: Access::default(),
+            tables,
+        }
     }
 
     /// The zones, in the mail server's order.
@@ -31,16 +62,116 @@ impl Zones {
         &self.rules
     }
 
-    /// The server's access table.
+    /// Replaces the rules. A source that the server's tables exempt from all of
+    /// its zones is exempt from these as well.
     #[must_use]
-    pub fn access(&self) -> &Access {
-        &self.access
+    pub fn replace_rules(self, rules: Vec<Rule>) -> Self {
+        let (old, new) = (self.rules.len(), rules.len());
+        let is_general = |table: &ClientTable| table.first == 0 && table.end >= old;
+        let tables = self.tables.into_iter().filter(is_general);
+        Self {
+            tables: tables
+                .map(|table| ClientTable { end: new, ..table })
+                .collect(),
+            rules,
+            access: self.access,
+        }
+    }
+
+    /// Whether the server queries its zones about this source.
+    #[must_use]
+    pub fn queried(&self, addr: IpAddr) -> Queried {
+        match self.access.of(addr) {
+            Entry::Spares => return Queried::Exempt,
+            Entry::Refuses => return Queried::Undecided,
+            Entry::Silent => {}
+        }
+        match evaluate(&self.tables, self.rules.len(), addr) {
+            ClientRules::Undecided => Queried::Undecided,
+            ClientRules::Skips(skips) if !skips.is_empty() && !skips.contains(&false) => {
+                Queried::Exempt
+            }
+            ClientRules::Skips(skips) => Queried::Zones(skips),
+        }
     }
 
     /// Whether any zone can make the server reject a source.
     #[must_use]
     pub fn can_list(&self) -> bool {
-        let rejects = |rule: &Rule| matches!(rule.effect, Effect::Reject(_));
+        let rejects = |rule: &Rule| match rule.effect {
+            Effect::Reject(_) => true,
+            Effect::Weigh { threshold, .. } => self.greatest_sum(rule.list) >= i64::from(threshold),
+            Effect::Allow { .. } | Effect::Defer | Effect::Unsure => false,
+        };
         self.rules.iter().any(rejects)
+    }
+
+    /// The greatest sum of the weights in a list.
+    fn greatest_sum(&self, list: u16) -> i64 {
+        let rules = self.rules.iter().filter(|rule| rule.list == list);
+        let weights = rules.map(|rule| match rule.effect {
+            Effect::Weigh { weight, .. } => i64::from(weight.max(0)),
+            _ => 0,
+        });
+        weights.fold(0, i64::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+    use crate::client_table::{ClientEntry, Says};
+
+    fn rules(zones: &[&str]) -> Vec<Rule> {
+        zones
+            .iter()
+            .map(|zone| Rule::of_config(zone).unwrap())
+            .collect()
+    }
+
+    fn permit(first: usize, end: usize) -> ClientTable {
+        ClientTable {
+            source: "mynetworks".into(),
+            first,
+            end,
+            entries: vec![ClientEntry {
+                net: "192.0.2.0/24".parse().unwrap(),
+                says: Says::Permit,
+            }],
+        }
+    }
+
+    #[test]
+    fn tables_exempt_from_zones() {
+        let two = || rules(&["a.example", "b.example"]);
+        let zones = |tables: Vec<ClientTable>| Zones::with_tables(two(), tables);
+        let (member, other) = ([192, 0, 2, 1].into(), [198, 51, 100, 1].into());
+        assert_eq!(zones(vec![permit(0, 2)]).queried(member), Queried::Exempt);
+        let half = zones(vec![permit(1, 2)]);
+        assert_eq!(half.queried(member), Queried::Zones(vec![false, true]));
+        assert_eq!(half.queried(other), Queried::Zones(vec![false, false]));
+        // Our own zones know only of sources that are exempt from everything.
+        let own = || rules(&["own.example"]);
+        let replaced = zones(vec![permit(0, 2)]).replace_rules(own());
+        assert_eq!(replaced.queried(member), Queried::Exempt);
+        let first = zones(vec![permit(0, 1)]).replace_rules(own());
+        assert_eq!(first.queried(member), Queried::Zones(vec![false]));
+        let replaced = half.replace_rules(own());
+        assert_eq!(replaced.queried(member), Queried::Zones(vec![false]));
+    }
+
+    #[test]
+    fn weights_must_be_able_to_reach_the_threshold() {
+        let weigh = |list, weight| Rule {
+            list,
+            effect: Effect::Weigh {
+                weight,
+                threshold: 3,
+            },
+            ..Rule::of_config("b.example").unwrap()
+        };
+        assert!(Zones::new(vec![weigh(0, 1), weigh(0, 2), weigh(0, -4)]).can_list());
+        assert!(!Zones::new(vec![weigh(0, 1), weigh(1, 2)]).can_list());
     }
 }

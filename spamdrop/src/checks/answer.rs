@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::courier;
 use crate::exit::{Exit, Failure};
 use spamdrop_core::log::MailServer;
+use spamdrop_core::server_settings::AuthSetting;
 use spamdrop_core::warning::Warning;
 
 /// How long the mail server may take to list its extensions.
@@ -24,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum length of the mail server's reply, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// Warnings about `answer`. If the mail server's file does not tell whether the
+/// Warnings about `answer`. If the mail server's settings do not tell whether the
 /// server offers AUTH, this connects to the server, which takes up to four
 /// seconds.
 ///
@@ -45,24 +46,16 @@ pub async fn answer(config: &Config) -> Result<Vec<Warning>> {
     if !is_courier {
         warn("the responder logs refusals in Courier's format, but `servers` does not name Courier, so they block nobody".into());
     }
-    let file = if is_courier {
-        courier::settings(&config.courier_dir)?
-    } else {
-        None
-    };
+    let auth = auth_setting(config)?;
     if !config.ports.contains(&SMTP_PORT) {
         warn(format!(
             "port {SMTP_PORT} is not among `ports`, so nobody is answered"
         ));
     }
-    match &file {
-        Some(settings) => {
-            if let Some(name) = settings.auth() {
-                let path = config.courier_dir.join("esmtpd");
-                return Err(refused(&format!("{name} in {}", path.display())));
-            }
-        }
-        None => match offer(SMTP_PORT).await {
+    match auth {
+        AuthSetting::Offered(source) => return Err(refused(&source)),
+        AuthSetting::Absent => {}
+        AuthSetting::Unknown(_) => match offer(SMTP_PORT).await {
             Ok(offer) if offer.auth => return Err(refused("its reply to EHLO")),
             Ok(offer) if offer.tls => warn(format!(
                 "port {SMTP_PORT} offers STARTTLS; make sure that it offers no AUTH after that"
@@ -74,6 +67,32 @@ pub async fn answer(config: &Config) -> Result<Vec<Warning>> {
         },
     }
     Ok(warnings)
+}
+
+/// What the mail server's settings say about AUTH.
+fn auth_setting(config: &Config) -> Result<AuthSetting> {
+    let server = match config.main_server() {
+        Some(MailServer::Courier) => {
+            return Ok(match courier::settings(&config.courier_dir)? {
+                Some(settings) => match settings.auth() {
+                    Some(name) => {
+                        let path = config.courier_dir.join("esmtpd");
+                        AuthSetting::Offered(format!("{name} in {}", path.display()))
+                    }
+                    None => AuthSetting::Absent,
+                },
+                None => AuthSetting::Unknown("there is no esmtpd".into()),
+            });
+        }
+        Some(server) => server,
+        None => {
+            return Ok(AuthSetting::Unknown(
+                "the server's settings are not read".into(),
+            ));
+        }
+    };
+    let setting = config.gathered(server).map(|settings| settings.auth);
+    Ok(setting.unwrap_or_else(AuthSetting::Unknown))
 }
 
 fn refused(source: &str) -> anyhow::Error {
@@ -154,7 +173,11 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
+    use spamdrop_core::postfix;
+    use spamdrop_core::server_settings::Contents;
+
     use super::*;
+    use crate::server_settings;
 
     /// Runs a future on a new runtime.
     fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -202,6 +225,39 @@ mod tests {
             assert_eq!(offered(said).unwrap(), expected);
         }
         assert!(offered(b"220 x\r\n").is_err());
+    }
+
+    #[test]
+    fn the_settings_of_postfix_tell() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config {
+            answer: Answer::On,
+            run_dir: dir.path().into(),
+            servers: vec![MailServer::Postfix],
+            ..Config::default()
+        };
+        let with = |auth: &str| {
+            let texts = postfix::PostfixTexts {
+                services: "smtp inet n - y - - smtpd",
+                parameters: &format!("smtpd_sasl_auth_enable = {auth}"),
+            };
+            let settings = postfix::read(texts, &|_| Contents::Absent);
+            let file = server_settings::file_of(vec![settings]);
+            server_settings::write(dir.path(), &file).unwrap();
+            block_on(answer(&config))
+        };
+        let warnings = with("no").unwrap();
+        assert!(
+            warnings
+                .iter()
+                .all(|it| it.text.contains("in Courier's format")),
+            "{warnings:?}"
+        );
+        let error = with("yes").unwrap_err().to_string();
+        assert!(
+            error.contains("offers AUTH (smtpd_sasl_auth_enable = yes)"),
+            "{error}"
+        );
     }
 
     #[test]

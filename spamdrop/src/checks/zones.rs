@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::dnsbl::Resolver;
 use crate::dnsbl::inquiry::{ask_zone, test_zone};
 use crate::dnsbl::join_all;
+use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::dnsbl::question::TEST_LISTED;
 use spamdrop_core::dnsbl::reply_text::own_code;
 use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
@@ -61,7 +62,7 @@ async fn check(resolver: &Resolver, rule: &Rule, is_courier: bool) -> Option<Str
         }
         ZoneState::Works if is_courier && rule.effect == Effect::Reject(Text::Record) => {
             let text = coded(resolver, rule).await?;
-            Some(format!("{} {text}", rule.zone))
+            Some(format!("{} {text}", mask(&rule.zone)))
         }
         ZoneState::Works | ZoneState::Pending => None,
     }

@@ -9,7 +9,8 @@ use super::Output;
 pub enum ConfigVerb {
     /// Check the configuration and the mail server's settings
     ///
-    /// Reads everything that `run` reads, and changes nothing. Exits with 0 if
+    /// Reads everything that `run` reads. As root, it first does what `settings
+    /// --write` does; it changes nothing else. Exits with 0 if
     /// `run` would start, even if there are warnings; else as `run` would: with
     /// 78 if the configuration is wrong.
     Check(Check),

@@ -5,8 +5,10 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use rustix::process::geteuid;
 use tokio::runtime;
 
+use super::settings;
 use crate::account;
 use crate::checks;
 use crate::cli;
@@ -16,6 +18,7 @@ use crate::kernel::network::{self, Framing, named};
 use crate::readable;
 use crate::render::check::{self, Checked};
 use crate::render::json;
+use crate::server_settings::{self, are_gathered};
 use crate::store::{Store, VERB_WAIT};
 use crate::tail::has_recent_entry;
 use spamdrop_core::warning::Warning;
@@ -33,8 +36,9 @@ pub fn run(
     out: &mut impl Write,
 ) -> Result<()> {
     let default = || Path::new(PATH).exists().then_some(Path::new(PATH));
+    let refreshed = refresh(config);
     checks::ensure_startable(config, path)?;
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<Warning> = refreshed.into_iter().collect();
     interfaces(config, &mut warnings)?;
     logs(config, &mut warnings);
     warnings.extend(journal(config)?);
@@ -59,6 +63,22 @@ pub fn run(
         return Err(Failure::silent(Exit::Failed as u8));
     }
     Ok(())
+}
+
+/// Root brings the mail server's settings up to date for the daemon. Returns a
+/// warning if that fails.
+fn refresh(config: &Config) -> Option<Warning> {
+    let has_some = config.servers.iter().any(|server| are_gathered(*server));
+    if !has_some || !geteuid().is_root() {
+        return None;
+    }
+    let written = settings::gather_all(config)
+        .and_then(|file| server_settings::write(&config.run_dir, &file));
+    let error = written.err()?;
+    Some(Warning {
+        about: "servers",
+        text: format!("the mail server's settings cannot be read: {error:#}"),
+    })
 }
 
 fn interfaces(config: &Config, warnings: &mut Vec<Warning>) -> Result<()> {

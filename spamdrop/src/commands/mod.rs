@@ -24,6 +24,8 @@ pub mod resume;
 pub mod run;
 mod saved;
 pub mod scan;
+pub mod settings;
+pub mod setup;
 pub mod show;
 pub mod stats;
 pub mod status;
@@ -93,6 +95,8 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Stats(args) => stats::run(&config, *args, out, style),
         Verb::Scan(args) => scan::run(&config, args, out, style),
         Verb::Lookup(args) => lookup::run(&config, args, out),
+        Verb::Setup(args) => setup::run(&config, cli.config.as_deref(), *args, out),
+        Verb::Settings(args) => settings::run(&config, *args, out),
         Verb::Config(ConfigVerb::Check(args)) => {
             config_check::run(&config, cli.config.as_deref(), args, out)
         }

@@ -17,6 +17,7 @@ use crate::render::scan::{self, ScanRecord, Scanned};
 use crate::render::table::Style;
 use crate::render::{json, trust};
 use crate::tail::Piece;
+use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::engine::{EngineSettings, Replay, ReplayedLine};
 use spamdrop_core::escape::escape;
 
@@ -185,12 +186,13 @@ impl<W: Write> ScanRun<'_, W> {
                 file: &scanned.file,
                 line: scanned.lines,
                 reason,
-                text: escape(line),
+                text: mask(&escape(line)).into_owned(),
             });
         }
         if self.args.all || misses.shown.len() < NEAR_MISSES {
             // Every byte takes at least one column.
             let text = escape(line.get(..self.columns).unwrap_or(line));
+            let text = mask(&text).into_owned();
             misses.shown.push((scanned.lines, text));
         }
         Ok(())

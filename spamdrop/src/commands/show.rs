@@ -18,6 +18,7 @@ use crate::kernel::blocklist::{Blocklist, Found};
 use crate::render::allowed::shown;
 use crate::render::json;
 use crate::render::show::{self, AddressDetail, BlockOrigin};
+use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::escape::escape;
 use spamdrop_core::target::{Target, parse_net};
 
@@ -125,6 +126,6 @@ fn view(addr: IpAddr, origin: &spamdrop_common::entry::Origin, now: MonotonicNs)
         offences: origin.offences,
         last_offence_ago: (origin.offences != 0 && is_known).then_some(ago),
         release_pending: origin.release_pending != 0,
-        text: escape(origin.text()),
+        text: mask(&escape(origin.text())).into_owned(),
     }
 }

@@ -14,10 +14,35 @@ use spamdrop_core::log::MailServer;
 /// both units (mail filters, deliveries), so the user is matched too: Courier's
 /// own is `courier` or `daemon`. A unit's standard error is excluded, because
 /// Courier logs by syslog(3).
-pub(super) const COURIER: [&str; 2] = [
+const COURIER: [&str; 2] = [
     "_TRANSPORT=syslog _SYSTEMD_UNIT=courier-mta.service PRIORITY=3 _UID=0 _UID=courier _UID=daemon",
     "_TRANSPORT=syslog _SYSTEMD_UNIT=courier.service _UID=0 _UID=courier _UID=daemon",
 ];
+
+/// Selects the entries of smtpd, postscreen and the other processes that run as
+/// `postfix`: in the unit `postfix@-.service` of Debian 12, `postfix.service` of
+/// Debian 13. No program of a local user runs as `postfix`: commands of
+/// `.forward` run as the recipient, and postdrop(1) as its caller.
+const POSTFIX: [&str; 1] = [
+    "_TRANSPORT=syslog _SYSTEMD_UNIT=postfix.service _SYSTEMD_UNIT=postfix@-.service _UID=postfix",
+];
+
+/// Selects the entries of Exim's daemon, which runs as `Debian-exim` or `exim`.
+/// Everybody can run Exim as that user, but not in the daemon's unit; commands
+/// of `.forward` do run in it, but a session that they begin has no address.
+const EXIM: [&str; 1] = [
+    "_TRANSPORT=syslog _SYSTEMD_UNIT=exim4.service _SYSTEMD_UNIT=exim.service _UID=Debian-exim _UID=exim",
+];
+
+/// The match for a server as its distribution runs it.
+fn default_of(server: MailServer) -> Option<&'static [&'static str]> {
+    match server {
+        MailServer::Courier => Some(&COURIER),
+        MailServer::Postfix => Some(&POSTFIX),
+        MailServer::Exim => Some(&EXIM),
+        _ => None,
+    }
+}
 
 impl Config {
     /// `journal_match` as arguments for journalctl, with user names resolved.
@@ -33,22 +58,40 @@ impl Config {
         args.map_err(|error| Failure::new(Exit::Config, format!("{error:#}")))
     }
 
-    /// Whether the journal is read with the default match.
-    pub(crate) fn matches_courier_alone(&self) -> bool {
-        self.journal && self.journal_match == COURIER
+    /// The first of `servers` whose entries are not read, because the default
+    /// matches are in force and there is none for it.
+    pub(crate) fn server_without_match(&self) -> Option<MailServer> {
+        let is_default = self.journal && self.journal_match.is_empty();
+        let mut servers = self.servers.iter().copied();
+        servers.find(|server| is_default && default_of(*server).is_none())
     }
 
     pub(super) fn check_journal(&self) -> Result<()> {
-        if self.matches_courier_alone() && !self.servers.contains(&MailServer::Courier) {
+        let has_default = self
+            .servers
+            .iter()
+            .any(|server| default_of(*server).is_some());
+        if !self.journal_match.is_empty() || has_default {
+            return self.matches().map(drop);
+        }
+        if self.journal {
             bail!(
-                "`journal_match` is that of Courier, which `servers` does not name; name your \
-                 server's user, and its unit if it has one, as in \"_UID=postfix\""
+                "`journal_match` is empty, and there is no default for any of `servers`; name your \
+                 server's user, and its unit if it has one, as in \"_UID=opensmtpd\""
             );
         }
-        self.matches().map(drop)
+        Ok(())
     }
 
     fn matches(&self) -> Result<Matches> {
-        Matches::parse(&self.journal_match).context("`journal_match`")
+        let matches = match self.journal_match.is_empty() {
+            false => Matches::parse(&self.journal_match),
+            true => {
+                let servers = self.servers.iter();
+                let defaults = servers.filter_map(|server| default_of(*server));
+                Matches::parse(&defaults.flatten().collect::<Vec<_>>())
+            }
+        };
+        matches.context("`journal_match`")
     }
 }

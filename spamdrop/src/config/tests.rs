@@ -86,7 +86,6 @@ fn refuses_what_makes_no_sense_and_names_the_key() {
             "`program` names exim, which is not in `servers`",
         ),
         ("reject_text = \"(\"", "`reject_text`"),
-        ("journal_match = []", "`journal_match`"),
         ("journal_match = [\"PRIORITY=3\"]", "`journal_match`"),
         ("servers = [\"qmail\"]", "rblsmtpd"),
         ("servers = []", "`servers`"),
@@ -168,14 +167,53 @@ fn a_pattern_alone_will_do() {
 
 #[test]
 fn the_journal_of_another_server_needs_its_own_match() {
-    let text = "journal = true\nservers = [\"postfix\"]\n";
+    let text = "journal = true\nservers = [\"haraka\"]\n";
     let error = Config::parse(text).unwrap_err().to_string();
     assert!(
-        error.contains("`journal_match` is that of Courier"),
+        error.starts_with("`journal_match` is empty, and there is no default"),
         "{error}"
     );
-    let own = "journal_match = [\"_UID=postfix PRIORITY=6\"]\n";
+    let own = "journal_match = [\"_UID=haraka PRIORITY=6\"]\n";
     assert!(Config::parse(&format!("{text}{own}")).is_ok());
+    assert!(Config::parse("servers = [\"haraka\"]\n").is_ok());
+}
+
+/// Without such a user, an alternative would match every user's entries.
+#[test]
+fn the_default_match_follows_the_servers() {
+    let matches = |servers: &str| {
+        let config = Config::parse(&format!("journal = true\nservers = {servers}\n")).unwrap();
+        let error = match config.journal_args() {
+            Ok(args) => args.join(" "),
+            Err(error) => error.to_string(),
+        };
+        (config.server_without_match(), error)
+    };
+    for (servers, without, unit, user) in [
+        (
+            "[\"postfix\"]",
+            None,
+            "_SYSTEMD_UNIT=postfix@-.service",
+            "there is no user postfix",
+        ),
+        (
+            "[\"exim\"]",
+            None,
+            "_SYSTEMD_UNIT=exim4.service",
+            "there is no user Debian-exim or exim",
+        ),
+        (
+            "[\"rspamd\", \"courier\"]",
+            Some(MailServer::Rspamd),
+            "_SYSTEMD_UNIT=courier.service",
+            "?",
+        ),
+    ] {
+        let (found, text) = matches(servers);
+        assert_eq!(found, without);
+        // The users exist only where the server is installed.
+        assert!(text.contains(unit) || text.contains(user), "{text}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use anyhow::Result;
 use log::Level;
 use spamdrop_common::entry::Origin;
 use spamdrop_common::time::MonotonicNs;
+use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::escape::escape;
 use spamdrop_core::policy::Scope;
 use spamdrop_core::target::Target;
@@ -178,7 +179,7 @@ impl Blocker {
                         true => Level::Debug,
                         false => Level::Info,
                     };
-                    log::log!(target: "spamdrop::block", level, "blocked {addr}: {}", escape(line));
+                    log::log!(target: "spamdrop::block", level, "blocked {addr}: {}", mask(&escape(line)));
                 }
                 Err(error) => {
                     self.failed += 1;

@@ -19,6 +19,7 @@ use spamdrop_common::gate::{
 };
 use spamdrop_core::event::Evidence;
 use spamdrop_core::gate::{GateController, Occupancy, Slots, Visibility, WaitingStrangers};
+use spamdrop_core::server_settings::SettingsFile;
 use spamdrop_core::smtp::DEFAULT_TEXT;
 use spamdrop_core::zones::Zones;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -35,7 +36,7 @@ use crate::kernel::occupancy::{self, ConnectionCounter};
 use crate::responder::Texts;
 pub(super) use known_sender_sync::KnownOutputs;
 use known_sender_sync::KnownSenderSync;
-use troubles::{lookups, report_slots};
+use troubles::{lookups, report_server, report_slots};
 use wave_history::WaveHistory;
 use zone_trust::ZoneTrust;
 
@@ -49,7 +50,7 @@ const MESSAGES: usize = 1_024;
 /// Messages to the task.
 pub(super) enum GateMessage {
     /// The configuration has changed.
-    Reconfigure(GateSettings),
+    Reconfigure(Box<GateSettings>),
     /// A log line has given evidence about a source.
     Heard(IpAddr, Evidence),
     /// Number of sources blocked so far.
@@ -73,6 +74,8 @@ pub(super) enum GateMessage {
 pub(super) struct GateSettings {
     pub mode: GateMode,
     pub slots: Slots,
+    /// The settings of Postfix or Exim that root has read.
+    pub server: Option<SettingsFile>,
     /// The zones and the name servers, or why they are unknown.
     pub lookups: Result<(Zones, Vec<SocketAddr>), String>,
     pub max_lookups_per_day: u32,
@@ -129,6 +132,7 @@ impl GateTask {
         maps.clear_verdicts()?;
         let health = Health::new(status.clone());
         report_slots(&settings, &health);
+        report_server(&settings, &status);
         let (zones, resolver) = lookups(&settings, &health);
         Ok(Self {
             controller: controller(&settings),
@@ -204,7 +208,7 @@ impl GateTask {
 
     fn take(&mut self, message: GateMessage) {
         match message {
-            GateMessage::Reconfigure(settings) => self.reconfigure(settings),
+            GateMessage::Reconfigure(settings) => self.reconfigure(*settings),
             GateMessage::Heard(source, evidence) => {
                 if evidence != Evidence::Delivered && self.visibility.is_due(clock::instant()) {
                     let accepted = occupancy::accepted().ok();
@@ -229,6 +233,7 @@ impl GateTask {
         self.has_old_verdicts = true;
         self.clear_verdicts();
         report_slots(&self.settings, &self.health);
+        report_server(&self.settings, &self.status);
         let (zones, resolver) = lookups(&self.settings, &self.health);
         let per_day = self.settings.max_lookups_per_day;
         self.lookups.reconfigure(zones, resolver, per_day);

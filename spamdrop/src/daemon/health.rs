@@ -54,6 +54,8 @@ pub(super) enum Subject {
     Gate,
     /// The number of the mail server's slots.
     Slots,
+    /// The mail server's settings, which changed since root read them.
+    ServerSettings,
     /// The mail server's connections.
     Visibility,
     /// Verdicts that other zones gave.
@@ -103,6 +105,7 @@ impl Subject {
                 | Self::Lookups
                 | Self::UntestedZones
                 | Self::Proxy
+                | Self::ServerSettings
                 | Self::TimeZone(_)
                 | Self::StateFile
                 | Self::SavedBlocks
@@ -136,6 +139,7 @@ impl fmt::Display for Subject {
             Self::Samples => "wave samples",
             Self::Gate => "gate",
             Self::Slots => "slots",
+            Self::ServerSettings => "server settings",
             Self::Visibility => "connections",
             Self::Verdicts => "verdicts",
             Self::Resolver => "resolver",

@@ -89,6 +89,8 @@ fn gate(config: &Config, slots: Slots) -> GateSettings {
             Admit::On => GateMode::On,
         },
         slots,
+        // An error is that of the look-ups, too.
+        server: config.gathered_settings().ok().flatten(),
         lookups: lookups().map_err(|error: anyhow::Error| format!("{error:#}")),
         max_lookups_per_day: config.max_lookups_per_day,
         store: config.store_file(),

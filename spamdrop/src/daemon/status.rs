@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use spamdrop_core::status::{
-    DaemonState, FILE, FifoState, GateState, ResponderState, SourceState, VERSION,
+    DaemonState, FILE, FifoState, GateState, ResponderState, SettingsState, SourceState, VERSION,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
@@ -34,6 +34,9 @@ pub(super) enum StatusMessage {
     Responder(Option<ResponderState>),
     /// State of the FIFO; `None` if none is configured.
     Fifo(Option<FifoState>),
+    /// The mail server's settings that are in force; `None` if root has read
+    /// none.
+    ServerSettings(Option<SettingsState>),
     /// Write the file once more, then end.
     Stop,
 }
@@ -128,6 +131,7 @@ fn take(state: &mut DaemonState, health: &mut Registry, message: StatusMessage) 
         StatusMessage::Gate(gate) => state.gate = gate,
         StatusMessage::Responder(responder) => state.responder = responder,
         StatusMessage::Fifo(fifo) => state.fifo = fifo,
+        StatusMessage::ServerSettings(settings) => state.server_settings = settings,
         StatusMessage::Stop => {}
     }
 }

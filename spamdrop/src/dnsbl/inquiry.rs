@@ -7,7 +7,6 @@ use std::time::Duration;
 use domain::base::Message;
 use domain::base::iana::Rtype;
 use spamdrop_common::gate::Standing;
-use spamdrop_core::courier::smtpaccess::Entry;
 use spamdrop_core::dnsbl::answer::{Failure, Records};
 use spamdrop_core::dnsbl::decision::{Decision, Outcome, decide};
 use spamdrop_core::dnsbl::host_name::is_generic;
@@ -17,7 +16,7 @@ use spamdrop_core::dnsbl::rule::{Effect, Rule, Text};
 use spamdrop_core::dnsbl::zone::{self, Distrust, Heard, Reply, Said, Trouble};
 use spamdrop_core::dnsbl::zone_test::TEST_ADDRESSES;
 use spamdrop_core::dnsbl::{LONGEST, SHORTEST};
-use spamdrop_core::zones::Zones;
+use spamdrop_core::zones::{Queried, Zones};
 use tokio::time::{Instant, timeout_at};
 
 use super::TIMEOUT;
@@ -120,16 +119,14 @@ pub async fn inquire(
         addr: canonical(addr),
         deadline: Instant::now() + TIMEOUT,
     };
-    let (replies, decision) = match zones.access().of(asker.addr) {
-        Entry::Silent => {
-            let rules = zones.rules().iter().enumerate();
-            let replies = rules.map(|(index, rule)| asker.unless_skipped(index, rule, skipped));
-            let replies = join_all(replies).await;
+    let (replies, decision) = match zones.queried(asker.addr) {
+        Queried::Zones(exempt) => {
+            let replies = asker.zones(zones.rules(), &exempt, skipped).await;
             let decision = decide(zones.rules(), &replies);
             (replies, decision)
         }
-        Entry::Spares => (Vec::new(), by_table(Outcome::Unlisted)),
-        Entry::Refuses => (Vec::new(), by_table(Outcome::Unknown)),
+        Queried::Exempt => (Vec::new(), by_table(Outcome::Unlisted)),
+        Queried::Undecided => (Vec::new(), by_table(Outcome::Unknown)),
     };
     let name = match decision.outcome {
         Outcome::Unlisted => Some(asker.name().await),
@@ -197,6 +194,29 @@ pub async fn test_zone(resolver: &Resolver, rule: &Rule, wait: Duration) -> [Rep
     }
 }
 
+/// For each rule, an earlier one whose query is the same.
+fn earlier_rules(rules: &[Rule], exempt: &[bool]) -> Vec<Option<usize>> {
+    let is_asked = |index: usize| exempt.get(index) == Some(&false);
+    let same = |index: usize, rule: &Rule| {
+        let mut before = rules.iter().take(index).enumerate();
+        before.find_map(|(earlier, other)| {
+            let is_same = other.zone == rule.zone
+                && other.effect.is_allowing() == rule.effect.is_allowing()
+                && !other.effect.needs_text();
+            (is_same && is_asked(earlier)).then_some(earlier)
+        })
+    };
+    let rules = rules.iter().enumerate();
+    rules
+        .map(
+            |(index, rule)| match is_asked(index) && !rule.effect.needs_text() {
+                true => same(index, rule),
+                false => None,
+            },
+        )
+        .collect()
+}
+
 struct Asker<'a> {
     resolver: &'a Resolver,
     addr: IpAddr,
@@ -212,6 +232,28 @@ impl Asker<'_> {
             Ok(answer) => answer,
             Err(_) => Err(Failure::TimedOut),
         }
+    }
+
+    /// Queries the zones about which the source is not exempt, each once, even
+    /// if it has several rules with different filters.
+    async fn zones(&self, rules: &[Rule], exempt: &[bool], skipped: &Skipped) -> Vec<Reply> {
+        let earlier = earlier_rules(rules, exempt);
+        let asked = rules.iter().zip(exempt).zip(&earlier).enumerate();
+        let replies =
+            asked.map(
+                async |(index, ((rule, is_exempt), earlier))| match (is_exempt, earlier) {
+                    (true, _) | (_, Some(_)) => Reply::exempt(),
+                    (false, None) => self.unless_skipped(index, rule, skipped).await,
+                },
+            );
+        let mut replies = join_all(replies).await;
+        for (index, (rule, earlier)) in rules.iter().zip(earlier).enumerate() {
+            if let Some(reply) = earlier.and_then(|earlier| replies.get(earlier)) {
+                let reply = zone::again(rule, self.addr, reply);
+                replies.splice(index..=index, [reply]);
+            }
+        }
+        replies
     }
 
     async fn unless_skipped(&self, index: usize, rule: &Rule, skipped: &Skipped) -> Reply {

@@ -218,6 +218,37 @@ pub fn addresses() -> Result<Addresses> {
     Ok(found)
 }
 
+/// The names of the interfaces of default routes, sorted.
+pub fn default_interfaces() -> Result<Vec<String>> {
+    let routes = dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()));
+    let routes = routes.context("cannot list the machine's routes")?;
+    let existing = interfaces()?;
+    let mut names: Vec<String> = routes
+        .iter()
+        .filter_map(|message| match message {
+            RouteNetlinkMessage::NewRoute(route) => default_interface(route),
+            _ => None,
+        })
+        .filter_map(|index| existing.iter().find(|interface| interface.index == index))
+        .filter(|interface| interface.name != "lo")
+        .map(|interface| interface.name.clone())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+/// The index of the interface of a default route.
+fn default_interface(route: &RouteMessage) -> Option<u32> {
+    let is_default =
+        route.header.destination_prefix_length == 0 && route.header.kind == RouteType::Unicast;
+    let mut attributes = route.attributes.iter().filter(|_| is_default);
+    attributes.find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    })
+}
+
 /// The prefixes of all routes of type `local`: the addresses at which this
 /// network namespace receives, including those that no interface has (AnyIP).
 /// Sorted.

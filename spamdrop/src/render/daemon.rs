@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use spamdrop_core::escape::escape;
 use spamdrop_core::status::{
-    ActiveGateMode, DaemonState, FRESH, FifoState, GateState, ResponderState, SourceState,
+    ActiveGateMode, DaemonState, FRESH, FifoState, GateState, ResponderState, SettingsState,
+    SourceState,
 };
 
 use super::trust;
@@ -46,6 +47,9 @@ pub fn text(out: &mut impl Write, state: &DaemonState, age: Duration) -> io::Res
     if let Some(fifo) = &state.fifo {
         write_fifo(out, fifo)?;
     }
+    if let Some(settings) = &state.server_settings {
+        write_settings(out, settings, state.written_unix_s)?;
+    }
     if let Some(gate) = &state.gate {
         write_gate(out, gate)?;
     }
@@ -81,6 +85,14 @@ fn write_source(out: &mut impl Write, source: &SourceState) -> io::Result<()> {
         out,
         "  {path}: {state}, {trust}, {lines} lines read, {overlong} too long{unfit}, {lag_bytes} bytes behind"
     )
+}
+
+fn write_settings(out: &mut impl Write, settings: &SettingsState, now: u64) -> io::Result<()> {
+    let age = human(Duration::from_secs(
+        now.saturating_sub(settings.read_unix_s),
+    ));
+    let servers = settings.servers.join(", ");
+    writeln!(out, "  settings of {servers}: read {age} ago")
 }
 
 fn write_gate(out: &mut impl Write, gate: &GateState) -> io::Result<()> {
@@ -194,6 +206,10 @@ pub(super) mod tests {
                 limited: 20,
                 lost_lines: 1,
             }),
+            server_settings: Some(SettingsState {
+                servers: vec!["postfix".into()],
+                read_unix_s: 1_795_424_401,
+            }),
             warnings: vec!["/var/log/b.log is absent".into()],
             degraded_by: Vec::new(),
         }
@@ -213,6 +229,7 @@ pub(super) mod tests {
   near miss, its stamp is not a time: 4
   releases: 2 pending, 10 connections ended
   /run/spamdrop/recent: 5 added, 4 removed, 3 flushed; refused 2 protected, 1 malformed, 0 failed
+  settings of postfix: read 3h ago
   gate: observe, 31 of 40 slots taken, 250 known senders
   gate: would have refused 321 SYNs of strangers; meanwhile 120 of known senders passed
   responder: 3 connections, at most 75 so far; 900 recipients refused, 20 connections ended by a limit, 1 log lines lost
@@ -257,7 +274,7 @@ pub(super) mod tests {
     fn json_has_these_names() {
         assert_eq!(
             serde_json::to_string(&state()).unwrap(),
-            r#"{"version":1,"since_unix_s":1795431601,"written_unix_s":1795435201,"files":[{"path":"/var/log/mail.log","trusted":false,"state":"following","lines":1234,"overlong":3,"unfit":0,"lag_bytes":56}],"events":{"blocked":12,"protected":1},"near_misses":{"its stamp is not a time":4},"pending_releases":2,"released":10,"ceiling":"6001 new blocks in a minute","fifo":{"path":"/run/spamdrop/recent","added":5,"removed":4,"flushed":3,"protected":2,"malformed":1,"failed":0},"gate":{"mode":"observe","open":31,"slots":40,"known":250,"admitted":9000,"known_or_allowed":120,"starvation_admits":6,"refused":[1,20,300],"full":17},"responder":{"connections":3,"peak":75,"answered":900,"limited":20,"lost_lines":1},"warnings":["/var/log/b.log is absent"],"degraded_by":[]}"#
+            r#"{"version":1,"since_unix_s":1795431601,"written_unix_s":1795435201,"files":[{"path":"/var/log/mail.log","trusted":false,"state":"following","lines":1234,"overlong":3,"unfit":0,"lag_bytes":56}],"events":{"blocked":12,"protected":1},"near_misses":{"its stamp is not a time":4},"pending_releases":2,"released":10,"ceiling":"6001 new blocks in a minute","fifo":{"path":"/run/spamdrop/recent","added":5,"removed":4,"flushed":3,"protected":2,"malformed":1,"failed":0},"gate":{"mode":"observe","open":31,"slots":40,"known":250,"admitted":9000,"known_or_allowed":120,"starvation_admits":6,"refused":[1,20,300],"full":17},"responder":{"connections":3,"peak":75,"answered":900,"limited":20,"lost_lines":1},"server_settings":{"servers":["postfix"],"read_unix_s":1795424401},"warnings":["/var/log/b.log is absent"],"degraded_by":[]}"#
         );
     }
 

@@ -1,5 +1,6 @@
 //! `lookup`: the zones' verdicts on addresses.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,6 +8,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 use spamdrop_common::gate::Standing;
 use spamdrop_core::dnsbl::decision::Outcome;
+use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::dnsbl::rule::{Effect, Rule};
 use spamdrop_core::dnsbl::zone::{Reply, Said};
 use spamdrop_core::escape::escape;
@@ -23,7 +25,7 @@ pub struct LookedUp<'a> {
     #[serde(serialize_with = "standing_name")]
     pub standing: Option<Standing>,
     /// The zone that lists it; `null` unless it is listed.
-    pub by: Option<&'a str>,
+    pub by: Option<Cow<'a, str>>,
     /// The text of its rejection, without the code; `null` unless it is listed.
     pub text: Option<&'a str>,
     /// Seconds for which the verdict holds.
@@ -57,7 +59,7 @@ impl<'a> LookedUp<'a> {
     #[must_use]
     pub fn new(addr: IpAddr, rules: &'a [Rule], findings: &'a Findings) -> Self {
         let by = match findings.decision.outcome {
-            Outcome::Listed(index) => rules.get(index).map(|rule| rule.zone.as_str()),
+            Outcome::Listed(index) => rules.get(index).map(|rule| mask(&rule.zone)),
             Outcome::Unlisted | Outcome::Unknown => None,
         };
         let zones = rules.iter().zip(&findings.replies);
@@ -96,6 +98,11 @@ impl ZoneReply<'_> {
     fn finding(&self) -> (&'static str, &'static str, Option<String>) {
         match &self.reply.said {
             Said::No => ("absent", "no", None),
+            Said::Exempt => (
+                "exempt",
+                "not asked",
+                Some("the server exempts the address".into()),
+            ),
             Said::Yes(text) => ("present", "yes", Some(text.clone())),
             Said::Defer => ("present", "yes", Some("its text defers".into())),
             Said::Nothing(trouble) => ("failed", "no answer", Some(trouble.to_string())),
@@ -107,10 +114,11 @@ impl ZoneReply<'_> {
             Effect::Allow { .. } => " (lets in)",
             Effect::Reject(_) => "",
             Effect::Defer => " (answers 4xx)",
-            Effect::Unsure => " (rejects or not, depending on Courier's version)",
+            Effect::Unsure => " (may reject)",
+            Effect::Weigh { weight, .. } => &format!(" (weighs {weight})"),
         };
         let (_, finding, remark) = self.finding();
-        write!(out, "  {}{effect}: {finding}", self.rule.zone)?;
+        write!(out, "  {}{effect}: {finding}", mask(&self.rule.zone))?;
         for address in &self.reply.addresses {
             write!(out, " {address}")?;
         }
@@ -131,7 +139,7 @@ impl Serialize for ZoneReply<'_> {
         let (finding, _, remark) = self.finding();
         let addresses: &[Ipv4Addr] = &self.reply.addresses;
         let mut zone = serializer.serialize_struct("ZoneReply", 5)?;
-        zone.serialize_field("zone", &self.rule.zone)?;
+        zone.serialize_field("zone", &mask(&self.rule.zone))?;
         zone.serialize_field("effect", self.rule.effect.name())?;
         zone.serialize_field("finding", finding)?;
         zone.serialize_field("addresses", addresses)?;
@@ -144,7 +152,7 @@ impl Serialize for ZoneReply<'_> {
 pub fn text(out: &mut impl Write, looked_up: &[LookedUp<'_>]) -> io::Result<()> {
     for one in looked_up {
         let LookedUp { addr, ttl_s, .. } = one;
-        match (one.standing, one.by, one.text) {
+        match (one.standing, &one.by, one.text) {
             (_, Some(zone), Some(text)) => {
                 writeln!(out, "{addr}: listed by {zone}: {text} (for {ttl_s} s)")?;
             }
@@ -203,6 +211,7 @@ mod tests {
         Rule {
             zone: zone.into(),
             only: None,
+            list: 0,
             effect,
         }
     }
@@ -261,7 +270,7 @@ mod tests {
 192.0.2.2: unlisted, with a server's name (for 300 s)
   name: mail.example.org, confirmed
 192.0.2.2: no verdict (for 15 s)
-  p.example (rejects or not, depending on Courier's version): no answer, timed out
+  p.example (may reject): no answer, timed out
 [
 {"addr":"192.0.2.1","standing":"listed","by":"b.example","text":"bot","ttl_s":300,"zones":[{"zone":"w.example","effect":"allow","finding":"absent","addresses":[],"remark":null},{"zone":"b.example","effect":"reject","finding":"present","addresses":["127.0.0.2"],"remark":"bot"}],"name":null},
 {"addr":"192.0.2.2","standing":"confirmed","by":null,"text":null,"ttl_s":300,"zones":[],"name":{"name":"mail.example.org","remark":"confirmed"}}

@@ -16,6 +16,8 @@ pub mod listing;
 pub mod lookup;
 pub mod recent;
 pub mod scan;
+pub mod settings;
+pub mod setup;
 pub mod show;
 pub mod status;
 mod svg;

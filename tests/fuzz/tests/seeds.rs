@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::Path;
 
-use spamdrop_fuzz::{addresses, config, dialogue, dns, fifo, journal, line, state, stream, zones};
+use spamdrop_fuzz::{
+    addresses, config, dialogue, dns, exim, fifo, journal, line, postfix, state, stream, zones,
+};
 
 fn try_all(target: &str, check: fn(&[u8])) {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -25,9 +27,11 @@ fn seeds_break_no_promise() {
     try_all("config", config::check);
     try_all("dialogue", dialogue::check);
     try_all("dns", dns::check);
+    try_all("exim", exim::check);
     try_all("fifo", fifo::check);
     try_all("journal", journal::check);
     try_all("line", line::check);
+    try_all("postfix", postfix::check);
     try_all("state", state::check);
     try_all("stream", stream::check);
     try_all("zones", zones::check);

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use crate::dnsbl::key::mask;
 use crate::dnsbl::reply_text::own_code;
 use crate::dnsbl::rule::{Effect, Rule, Text};
 use crate::escape::escape;
@@ -156,7 +157,7 @@ fn coded(rule: &Rule) -> Option<Warning> {
         return None;
     };
     let (code, _) = own_code(text).filter(|(code, _)| *code != 511)?;
-    let zone = &rule.zone;
+    let zone = mask(&rule.zone);
     Some(Warning {
         about: "BLACKLISTS",
         text: format!(

@@ -1,9 +1,11 @@
 //! The replies of all zones → whether the mail server rejects the source.
 //!
-//! Courier asks the zones in order. The first that lists the source sets
-//! `BLOCK`, and Courier asks no later zone. spamdrop asks all zones at once. A
-//! source counts as listed only if the server answers 5xx regardless of the
-//! answers that are missing.
+//! A server asks its zones in order, and the first that lists the source decides:
+//! in Courier it sets `BLOCK`, in Postfix it ends the restrictions. Postfix and
+//! Exim have several lists, and an allow-list ends only its own; postscreen adds
+//! up the weights of a list. spamdrop asks all zones at once. A source counts as
+//! listed only if the server answers 5xx regardless of the answers that are
+//! missing.
 
 use std::time::Duration;
 
@@ -37,7 +39,17 @@ pub struct Decision {
 #[must_use]
 pub fn decide(rules: &[Rule], replies: &[Reply]) -> Decision {
     let mut course = Course::default();
+    let mut list = 0;
     for (index, (rule, reply)) in rules.iter().zip(replies).enumerate() {
+        if rule.list != list {
+            if let Some(outcome) = course.end_list() {
+                return course.end(outcome, course.ttl);
+            }
+            list = rule.list;
+        }
+        if course.is_allowed {
+            continue;
+        }
         course.ttl = course.ttl.min(reply.ttl);
         if let Some(outcome) = course.next(index, &rule.effect, &reply.said) {
             let ttl = match outcome {
@@ -47,9 +59,10 @@ pub fn decide(rules: &[Rule], replies: &[Reply]) -> Decision {
             return course.end(outcome, ttl);
         }
     }
-    let outcome = match course.maybe_rejected {
-        true => Outcome::Unknown,
-        false => Outcome::Unlisted,
+    let outcome = match (course.end_list(), course.maybe_rejected) {
+        (Some(outcome), _) => outcome,
+        (None, true) => Outcome::Unknown,
+        (None, false) => Outcome::Unlisted,
     };
     course.end(outcome, course.ttl)
 }
@@ -59,20 +72,42 @@ struct Course {
     /// A zone failed, or may reject the source depending on the server. Then
     /// the source does not count as unlisted.
     maybe_rejected: bool,
-    /// A zone failed that could have kept the server from replying 5xx. Then
-    /// the source does not count as listed.
-    maybe_spared: bool,
+    /// A zone failed that could have made the server reply 4xx. Then the source
+    /// does not count as listed.
+    maybe_deferred: bool,
+    /// An allow-list of this list failed. Then no later zone of the list makes
+    /// the source listed.
+    maybe_allowed: bool,
+    /// An allow-list of this list has the source.
+    is_allowed: bool,
+    /// The weights of this list.
+    score: Score,
     /// A zone failed and is worth another query soon; one that was not asked is
     /// not.
     failed: bool,
     ttl: Duration,
 }
 
+/// The sum of the weights of a list.
+#[derive(Default)]
+struct Score {
+    sum: i64,
+    /// What the zones that failed could add, and what they could take away.
+    more: i64,
+    less: i64,
+    threshold: i64,
+    /// The zone that has added the most.
+    heaviest: Option<(i32, usize)>,
+}
+
 impl Default for Course {
     fn default() -> Self {
         Self {
             maybe_rejected: false,
-            maybe_spared: false,
+            maybe_deferred: false,
+            maybe_allowed: false,
+            is_allowed: false,
+            score: Score::default(),
             failed: false,
             ttl: LONGEST,
         }
@@ -81,33 +116,50 @@ impl Default for Course {
 
 impl Course {
     fn next(&mut self, index: usize, effect: &Effect, said: &Said) -> Option<Outcome> {
+        if let Said::Nothing(trouble) = said {
+            self.failed |= is_worth_a_retry(trouble);
+        }
         match (effect, said) {
+            (_, Said::Exempt) => None,
+            (Effect::Weigh { weight, threshold }, said) => {
+                self.score.add(index, *weight, *threshold, said);
+                None
+            }
             (_, Said::No) => None,
-            (Effect::Allow { .. } | Effect::Defer, Said::Nothing(trouble)) => {
-                self.failed |= is_worth_a_retry(trouble);
-                self.maybe_rejected = true;
-                self.maybe_spared = true;
-                None
-            }
-            (_, Said::Nothing(trouble)) => {
-                self.failed |= is_worth_a_retry(trouble);
+            (effect, Said::Nothing(_)) => {
+                self.maybe_allowed |= matches!(effect, Effect::Allow { .. });
+                self.maybe_deferred |= *effect == Effect::Defer;
                 self.maybe_rejected = true;
                 None
             }
-            (Effect::Allow { .. }, _) => Some(match self.maybe_rejected {
-                true => Outcome::Unknown,
-                false => Outcome::Unlisted,
-            }),
+            (Effect::Allow { .. }, _) => {
+                self.is_allowed = true;
+                None
+            }
             (Effect::Defer, _) | (_, Said::Defer) => Some(Outcome::Unknown),
             (Effect::Unsure, Said::Yes(_)) => {
                 self.maybe_rejected = true;
                 None
             }
-            (Effect::Reject(_), Said::Yes(_)) => Some(match self.maybe_spared {
-                true => Outcome::Unknown,
-                false => Outcome::Listed(index),
-            }),
+            (Effect::Reject(_), Said::Yes(_)) => Some(self.listed(index)),
         }
+    }
+
+    fn listed(&self, index: usize) -> Outcome {
+        match self.maybe_deferred || self.maybe_allowed {
+            true => Outcome::Unknown,
+            false => Outcome::Listed(index),
+        }
+    }
+
+    /// Closes a list; the next one has allow-lists and weights of its own.
+    fn end_list(&mut self) -> Option<Outcome> {
+        let score = std::mem::take(&mut self.score);
+        let heaviest = score.heaviest.map_or(0, |(_, index)| index);
+        let listed = score.reaches(score.less).then(|| self.listed(heaviest));
+        self.maybe_rejected |= score.reaches(score.more);
+        (self.is_allowed, self.maybe_allowed) = (false, false);
+        listed
     }
 
     fn end(&self, outcome: Outcome, ttl: Duration) -> Decision {
@@ -116,6 +168,30 @@ impl Course {
             _ => ttl.clamp(SHORTEST, LONGEST),
         };
         Decision { outcome, ttl }
+    }
+}
+
+impl Score {
+    fn add(&mut self, index: usize, weight: i32, threshold: i32, said: &Said) {
+        self.threshold = threshold.into();
+        match said {
+            Said::Yes(_) | Said::Defer => {
+                self.sum = self.sum.saturating_add(weight.into());
+                let more = |(heaviest, _)| heaviest < weight;
+                if self.heaviest.is_none_or(more) {
+                    self.heaviest = Some((weight, index));
+                }
+            }
+            Said::Nothing(_) if weight < 0 => self.less = self.less.saturating_add(weight.into()),
+            Said::Nothing(_) => self.more = self.more.saturating_add(weight.into()),
+            Said::No | Said::Exempt => {}
+        }
+    }
+
+    /// Whether the sum reaches the threshold if the zones that failed add this.
+    /// A threshold is positive.
+    fn reaches(&self, failed: i64) -> bool {
+        self.threshold > 0 && self.sum.saturating_add(failed) >= self.threshold
     }
 }
 
@@ -219,6 +295,62 @@ mod tests {
             assert_eq!(after(&[(ALLOW, distrusted()), (BLOCK, yes())]), Unknown);
             assert_eq!(decided(&[(BLOCK, distrusted())]).ttl, SHORTEST);
         }
+    }
+
+    /// Rules of two lists: `w` allows, `b` rejects.
+    fn in_lists(zones: &[(u16, char, Reply)]) -> Outcome {
+        let rule = |list, kind| Rule {
+            list,
+            ..Rule::of_courier(if kind == 'w' { ALLOW } else { BLOCK }.as_bytes()).unwrap()
+        };
+        let rules: Vec<Rule> = zones
+            .iter()
+            .map(|(list, kind, _)| rule(*list, *kind))
+            .collect();
+        let replies: Vec<Reply> = zones.iter().map(|(_, _, reply)| reply.clone()).collect();
+        decide(&rules, &replies).outcome
+    }
+
+    #[test]
+    fn an_allow_list_ends_only_its_own_list() {
+        use Outcome::{Listed, Unknown, Unlisted};
+        let zones = |w: Reply, b: Reply, other: Reply| [(0, 'w', w), (0, 'b', b), (1, 'b', other)];
+        assert_eq!(in_lists(&zones(yes(), yes(), no())), Unlisted);
+        assert_eq!(in_lists(&zones(yes(), yes(), yes())), Listed(2));
+        assert_eq!(in_lists(&zones(no(), yes(), no())), Listed(1));
+        assert_eq!(in_lists(&zones(failed(), yes(), no())), Unknown);
+        assert_eq!(in_lists(&zones(failed(), yes(), yes())), Unknown);
+        assert_eq!(in_lists(&zones(failed(), no(), yes())), Listed(2));
+        assert_eq!(in_lists(&zones(yes(), failed(), no())), Unlisted);
+        assert_eq!(in_lists(&zones(yes(), yes(), failed())), Unknown);
+    }
+
+    /// Zones with these weights, of which three reach the threshold.
+    fn weighed(zones: &[(i32, Reply)]) -> Outcome {
+        let rule = |weight| Rule {
+            effect: Effect::Weigh {
+                weight,
+                threshold: 3,
+            },
+            ..Rule::of_config("b.example").unwrap()
+        };
+        let rules: Vec<Rule> = zones.iter().map(|(weight, _)| rule(*weight)).collect();
+        let replies: Vec<Reply> = zones.iter().map(|(_, reply)| reply.clone()).collect();
+        decide(&rules, &replies).outcome
+    }
+
+    #[test]
+    fn weights_are_added_up() {
+        use Outcome::{Listed, Unknown, Unlisted};
+        assert_eq!(weighed(&[(1, yes()), (2, yes())]), Listed(1));
+        assert_eq!(weighed(&[(1, yes()), (2, no())]), Unlisted);
+        assert_eq!(weighed(&[(2, yes()), (1, failed())]), Unknown);
+        assert_eq!(weighed(&[(1, yes()), (1, failed())]), Unlisted);
+        assert_eq!(weighed(&[(3, yes()), (1, failed())]), Listed(0));
+        assert_eq!(weighed(&[(3, yes()), (-1, yes())]), Unlisted);
+        assert_eq!(weighed(&[(3, yes()), (-1, failed())]), Unknown);
+        assert_eq!(weighed(&[(4, yes()), (-1, failed())]), Listed(0));
+        assert_eq!(weighed(&[(3, Reply::exempt())]), Unlisted);
     }
 
     #[test]

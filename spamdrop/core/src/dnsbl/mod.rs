@@ -1,13 +1,16 @@
 //! DNS blocklists: the mail server's zones and their verdict on a source.
 //!
-//! [`rule`] parses the server's configured zones. [`zone`] interprets the
+//! [`rule`] parses Courier's and our own zones; Postfix's and Exim's have modules
+//! of their own. [`zone`] interprets the
 //! answer of one zone, and [`decision`] combines the answers of all.
 //! [`host_name`] examines the name of a source that no zone lists.
 
+pub mod address_filter;
 pub mod answer;
 pub mod complaint;
 pub mod decision;
 pub mod host_name;
+pub mod key;
 pub mod named_zone;
 pub mod question;
 pub mod rate_limit;

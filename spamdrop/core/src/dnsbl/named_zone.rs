@@ -74,7 +74,7 @@ impl ZoneNames {
     pub fn new(rules: &[Rule], is_broken: &[bool]) -> Self {
         let broken = is_broken.iter().copied().chain(std::iter::repeat(false));
         let zones = rules.iter().zip(broken);
-        let zones = zones.filter(|(rule, _)| !matches!(rule.effect, Effect::Allow { .. }));
+        let zones = zones.filter(|(rule, _)| !rule.effect.is_allowing());
         let zone = |(rule, is_broken): (&Rule, bool)| {
             let name = rule.zone.to_ascii_lowercase();
             NamedZone {

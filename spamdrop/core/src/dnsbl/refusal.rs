@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use super::key::mask;
 use super::refusal_code::{explain, is_refusal};
 use super::rule::Rule;
 use super::zone::{Reply, Said};
@@ -41,7 +42,9 @@ impl Refusals {
             if let Some(&address) = refusal {
                 let until = now + PAUSE;
                 self.zones.insert(zone.clone(), Refusal { address, until });
-            } else if !matches!(reply.said, Said::Nothing(_)) && self.pause(zone, now).is_none() {
+            } else if !matches!(reply.said, Said::Nothing(_) | Said::Exempt)
+                && self.pause(zone, now).is_none()
+            {
                 self.zones.remove(zone);
             }
         }
@@ -53,6 +56,7 @@ impl Refusals {
     pub fn trouble(&self) -> Option<String> {
         let of_zone = |(zone, Refusal { address, .. }): (&String, &Refusal)| {
             let why = explain(*address);
+            let zone = mask(zone);
             format!("{zone} answered {address}, so it is left alone for half an hour: {why}")
         };
         let zones: Vec<String> = self.zones.iter().map(of_zone).collect();

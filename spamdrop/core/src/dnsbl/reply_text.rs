@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use super::key::mask;
+
 /// The longest text, in bytes.
 const MAX: usize = 200;
 
@@ -50,7 +52,7 @@ pub fn own(text: &str, addr: IpAddr) -> String {
 
 /// The default text, for a zone without a text of its own.
 pub fn plain(zone: &str) -> String {
-    clean(format!("Blacklisted by {zone}").as_bytes())
+    clean(format!("Blacklisted by {}", mask(zone)).as_bytes())
 }
 
 #[cfg(test)]

@@ -1,29 +1,38 @@
-//! One blocklist or allow-list of the mail server, in the syntax of Courier's
-//! `couriertcpd` (couriertcpd(1), `docheckblocklist` in `tcpd.c` of Courier
-//! 0.72 to 2.0.4).
+//! One blocklist or allow-list of the mail server. This module parses the syntax
+//! of Courier's `couriertcpd` (couriertcpd(1), `docheckblocklist` in `tcpd.c` of
+//! Courier 0.72 to 2.0.4).
 
 use std::net::Ipv4Addr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::invalid::Invalid;
 
+use super::address_filter::AddressFilter;
 use super::question::MAX_ZONE;
 use super::reply_text;
 
 /// A zone and the meaning of its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// The zone, without a trailing dot.
     pub zone: String,
     /// The effect of a listing in it.
     pub effect: Effect,
-    /// The only answer that counts as a listing; `None`: any address does.
-    pub only: Option<Ipv4Addr>,
+    /// The answers that count as a listing; `None`: any address does.
+    pub only: Option<AddressFilter>,
+    /// The server's list to which the rule belongs, such as one of Postfix's
+    /// `smtpd_…_restrictions` or an ACL of Exim. The server works through its
+    /// lists one after the other, and each can reject. Rules of a list are
+    /// neighbours.
+    pub list: u16,
 }
 
 /// The server's action for a source that the zone lists.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// The server accepts the source and asks no later zone.
+    /// The server asks no later zone of the same list.
     Allow {
         /// A TXT record without an address is enough.
         by_text: bool,
@@ -33,12 +42,40 @@ pub enum Effect {
     /// The server refuses the mail with 4xx, so the responder must not answer
     /// in its place.
     Defer,
-    /// Whether the server refuses the mail depends on its version: Courier
-    /// 1.0.14 to 1.1.2 rejects only with a TEXT.
+    /// Whether the server refuses the mail is not certain: Courier 1.0.14 to
+    /// 1.1.2 rejects only with a TEXT, and a server may have exceptions that are
+    /// not understood.
     Unsure,
+    /// The server adds up the weights of all zones in the list, and refuses the
+    /// mail with 5xx if the sum reaches the threshold.
+    Weigh {
+        /// What a listing adds; negative in an allow-list.
+        weight: i32,
+        /// The same in all rules of the list.
+        threshold: i32,
+    },
 }
 
 impl Effect {
+    /// Whether a TXT record matters.
+    #[must_use]
+    pub const fn needs_text(&self) -> bool {
+        matches!(
+            self,
+            Self::Allow { by_text: true } | Self::Reject(Text::Record)
+        )
+    }
+
+    /// Whether a listing speaks for the source, as in an allow-list.
+    #[must_use]
+    pub const fn is_allowing(&self) -> bool {
+        match self {
+            Self::Allow { .. } => true,
+            Self::Weigh { weight, .. } => *weight < 0,
+            Self::Reject(_) | Self::Defer | Self::Unsure => false,
+        }
+    }
+
     /// The name in the output of `lookup`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -47,12 +84,14 @@ impl Effect {
             Self::Reject(_) => "reject",
             Self::Defer => "defer",
             Self::Unsure => "unsure",
+            Self::Weigh { .. } => "weigh",
         }
     }
 }
 
 /// The text of a rejection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Text {
     /// `Blacklisted by ZONE`.
     Plain,
@@ -125,7 +164,8 @@ impl Rule {
         Some(Self {
             zone: parts.zone.into(),
             effect: Effect::Allow { by_text },
-            only,
+            only: only.map(AddressFilter::one),
+            list: 0,
         })
     }
 
@@ -149,7 +189,8 @@ impl Rule {
         Some(Self {
             zone: parts.zone.into(),
             effect,
-            only,
+            only: only.map(AddressFilter::one),
+            list: 0,
         })
     }
 }
@@ -210,7 +251,7 @@ fn cut<'a>(text: &'a str, at: &[char]) -> (&'a str, &'a str) {
 
 /// Whether the text consists of labels of letters, digits, `-` and `_`, and is
 /// short enough for the longest query name.
-fn is_zone(zone: &str) -> bool {
+pub(crate) fn is_zone(zone: &str) -> bool {
     let is_label = |label: &str| {
         let fits = (1..=63).contains(&label.len());
         let is_word = !label.starts_with('-') && !label.ends_with('-');
@@ -236,6 +277,7 @@ mod tests {
             zone: zone.into(),
             effect: Effect::Reject(text),
             only: None,
+            list: 0,
         })
     }
 
@@ -255,7 +297,7 @@ mod tests {
             reject("b.example", own("550 a/b=c"))
         );
         let only = |option| rule(option).and_then(|rule| rule.only);
-        let address = Some(Ipv4Addr::new(127, 0, 0, 2));
+        let address = Some(AddressFilter::one(Ipv4Addr::new(127, 0, 0, 2)));
         assert_eq!(only("-block=b.example,BLOCK/127.0.0.2,Go"), address);
         assert_eq!(only("-block=b.example/127.0.0.2,Go"), address);
         assert_eq!(only("-allow=w.example,BLOCK/127.0.0.2"), address);

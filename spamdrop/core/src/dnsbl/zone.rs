@@ -4,11 +4,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::SHORTEST;
 use super::answer::{Failure, Records};
 use super::refusal_code::is_refusal;
 use super::reply_text;
 use super::rule::{Effect, Rule, Text};
+use super::{LONGEST, SHORTEST};
 use crate::dnsbl::complaint::is_complaint;
 
 /// The content of a zone's reply.
@@ -23,6 +23,9 @@ pub enum Said {
     Defer,
     /// The reply says nothing about the source.
     Nothing(Trouble),
+    /// The zone was not queried, because the server does not query it about
+    /// this source.
+    Exempt,
 }
 
 /// The reason why a zone's reply says nothing.
@@ -86,14 +89,15 @@ pub enum Heard {
 /// as in Courier.
 #[must_use]
 pub fn heard(rule: &Rule, addresses: &[Ipv4Addr]) -> Heard {
-    let counts = |address: &Ipv4Addr| rule.only.is_none_or(|only| only == *address);
+    let counts = |address: &Ipv4Addr| {
+        let only = rule.only.as_ref();
+        only.is_none_or(|only| only.matches(*address))
+    };
     let odd = addresses.iter().find(|address| !lists(**address));
-    match (&rule.effect, odd) {
-        (Effect::Allow { .. }, _) | (_, None) => match addresses.iter().any(counts) {
-            true => Heard::Present,
-            false => Heard::Absent,
-        },
-        (_, Some(odd)) => Heard::Odd(*odd),
+    match odd {
+        Some(odd) if !rule.effect.is_allowing() => Heard::Odd(*odd),
+        _ if addresses.iter().any(counts) => Heard::Present,
+        _ => Heard::Absent,
     }
 }
 
@@ -131,6 +135,28 @@ pub fn said(rule: &Rule, addr: IpAddr, record: Option<&[Vec<u8>]>) -> Said {
         return Said::Defer;
     }
     Said::Yes(text)
+}
+
+/// The reply by another rule with the same zone, from the reply that was given
+/// already. Neither rule uses TXT records.
+#[must_use]
+pub fn again(rule: &Rule, addr: IpAddr, reply: &Reply) -> Reply {
+    let is_failed = !matches!(
+        reply.said,
+        Said::No | Said::Yes(_) | Said::Nothing(Trouble::Odd(_) | Trouble::Complaint(_))
+    );
+    if is_failed {
+        return reply.clone();
+    }
+    let said = match heard(rule, &reply.addresses) {
+        Heard::Absent => Said::No,
+        Heard::Present => said(rule, addr, None),
+        Heard::Odd(address) => Said::Nothing(Trouble::Odd(address)),
+    };
+    Reply {
+        said,
+        ..reply.clone()
+    }
 }
 
 /// The reply of a zone, with the data that is displayed.
@@ -172,6 +198,16 @@ impl Reply {
             said: Said::Nothing(Trouble::Distrusted(why)),
             addresses: Vec::new(),
             ttl: SHORTEST,
+        }
+    }
+
+    /// The reply of a zone that the server does not query about the source.
+    #[must_use]
+    pub fn exempt() -> Self {
+        Self {
+            said: Said::Exempt,
+            addresses: Vec::new(),
+            ttl: LONGEST,
         }
     }
 
@@ -246,6 +282,28 @@ mod tests {
         assert_eq!(hear(any, &[]), Heard::Absent);
         let only = "-allow=w.example,BLOCK/127.0.0.3";
         assert_eq!(hear(only, &[[127, 0, 0, 2]]), Heard::Absent);
+    }
+
+    #[test]
+    fn a_reply_serves_every_rule_with_the_zone() {
+        let (two, three) = (
+            rule("-block=b.example,BLOCK/127.0.0.2,x"),
+            rule("-block=b.example,BLOCK/127.0.0.3,y"),
+        );
+        let addr = "192.0.2.9".parse().unwrap();
+        let reply = |said, addresses: &[[u8; 4]]| Reply {
+            said,
+            addresses: addresses.iter().copied().map(Into::into).collect(),
+            ttl: Duration::from_secs(7),
+        };
+        let yes = |text: &str| Said::Yes(text.into());
+        let no = reply(Said::No, &[[127, 0, 0, 3]]);
+        assert_eq!(again(&three, addr, &no), reply(yes("y"), &[[127, 0, 0, 3]]));
+        assert_eq!(again(&two, addr, &no), no);
+        let listed = reply(yes("y"), &[[127, 0, 0, 3]]);
+        assert_eq!(again(&two, addr, &listed), no);
+        let paused = Reply::paused(Duration::from_secs(1));
+        assert_eq!(again(&two, addr, &paused), paused);
     }
 
     #[test]

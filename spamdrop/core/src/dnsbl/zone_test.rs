@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use super::answer::Failure;
+use super::key::mask;
 use super::question::{TEST_LISTED, TEST_UNLISTED};
 use super::refusal_code::{explain, is_refusal};
 use super::rule::{Effect, Rule, Text};
@@ -43,9 +44,9 @@ impl ZoneState {
     /// Interprets the replies about 127.0.0.2 and 127.0.0.1.
     #[must_use]
     pub fn of(rule: &Rule, listed: &Reply, unlisted: &Reply) -> Self {
-        let zone = &rule.zone;
+        let zone = mask(&rule.zone);
         let addresses = listed.addresses.iter().chain(&unlisted.addresses);
-        let is_allow_list = matches!(rule.effect, Effect::Allow { .. });
+        let is_allow_list = rule.effect.is_allowing();
         for address in addresses {
             if is_refusal(*address) {
                 let why = explain(*address);
@@ -89,9 +90,9 @@ impl ZoneState {
 pub fn test_rule(rule: &Rule) -> Rule {
     Rule {
         only: None,
-        effect: match &rule.effect {
-            Effect::Allow { .. } => Effect::Allow { by_text: false },
-            _ => Effect::Reject(Text::Plain),
+        effect: match rule.effect.is_allowing() {
+            true => Effect::Allow { by_text: false },
+            false => Effect::Reject(Text::Plain),
         },
         ..rule.clone()
     }
@@ -211,7 +212,10 @@ impl ZoneTests {
 #[must_use]
 pub fn is_unanswered(reply: &Reply) -> bool {
     let silent = [Failure::TimedOut, Failure::Unreachable];
-    matches!(&reply.said, Said::Nothing(Trouble::Failed(failure)) if silent.contains(failure))
+    match &reply.said {
+        Said::Nothing(Trouble::Failed(failure)) => silent.contains(failure),
+        said => *said == Said::Exempt,
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! Problems that the gate task reports to the status task.
 
 use spamdrop_common::gate::GateMode;
+use spamdrop_core::status::SettingsState;
 use spamdrop_core::zones::Zones;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::{GateSettings, GateTask};
 use crate::clock;
 use crate::daemon::health::Subject;
-use crate::daemon::status::Health;
+use crate::daemon::status::{Health, StatusMessage};
 use crate::dnsbl::Resolver;
+use crate::server_settings::{self, HOW_TO_WRITE};
 
 /// The warning about a spent budget; a flood of forged addresses can spend it.
 const BUDGET_SPENT: &str = "`max_lookups_per_day` is spent, so only a few refused senders are looked up until it has recovered; `spamdrop report` shows the sources; raise it only as far as your blocklists allow";
@@ -22,8 +25,21 @@ impl GateTask {
         let invisible = self.visibility.trouble(clock::instant());
         self.health
             .set(Subject::Visibility, invisible.filter(|_| self.is_on()));
+        self.watch_server_files();
         let refused = self.lookups.refusals().trouble();
         self.health.set(Subject::Zones, refused);
+    }
+
+    /// Whether the mail server's files changed since root read them.
+    fn watch_server_files(&mut self) {
+        let file = self.settings.server.as_ref();
+        let changed = file.and_then(server_settings::changed).map(|path| {
+            format!(
+                "{path} was changed after the mail server's settings were read; \
+                 {HOW_TO_WRITE}, then reload"
+            )
+        });
+        self.health.set(Subject::ServerSettings, changed);
     }
 
     /// Tests the zones, also while the gate is off: a rejection by a broken zone
@@ -44,6 +60,20 @@ impl GateTask {
             self.clear_verdicts();
         }
     }
+}
+
+/// Reports which settings of the mail server are in force.
+pub(super) fn report_server(settings: &GateSettings, status: &UnboundedSender<StatusMessage>) {
+    let state = settings.server.as_ref().map(|file| SettingsState {
+        servers: file
+            .servers
+            .iter()
+            .map(|it| it.server.name().to_owned())
+            .collect(),
+        read_unix_s: file.read_unix_s,
+    });
+    // The status task ends last; a message that is not sent does not matter.
+    let _ = status.send(StatusMessage::ServerSettings(state));
 }
 
 pub(super) fn report_slots(settings: &GateSettings, health: &Health) {

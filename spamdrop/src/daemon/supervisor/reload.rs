@@ -129,7 +129,7 @@ impl Supervisor {
         self.blocklist = installed.blocklist;
         self.health.clear(Subject::Settings);
         self.tasks
-            .tell_gate(GateMessage::Reconfigure(settings.gate.clone()));
+            .tell_gate(GateMessage::Reconfigure(Box::new(settings.gate.clone())));
         self.tasks.tell_watch(WatchMessage::Reconfigure {
             settings: Box::new(settings.watch.clone()),
             sources: next.sources,

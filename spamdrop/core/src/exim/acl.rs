@@ -1,0 +1,333 @@
+//! The ACLs that run before DATA: zones that reject, zones that allow, and hosts
+//! that are exempt.
+
+use super::config::{Condition, Configuration, Statement};
+use super::dnslists::{self, Item};
+use super::list::{HostLists, resolve};
+use crate::client_table::{ClientEntry, Says};
+use crate::dnsbl::rule::{Effect, Text};
+use crate::server_settings::{Collector, ReadFile};
+
+/// The options that name them, in the order in which they run.
+const ACLS: [&str; 4] = [
+    "acl_smtp_connect",
+    "acl_smtp_helo",
+    "acl_smtp_mail",
+    "acl_smtp_rcpt",
+];
+/// Words that decide nothing.
+const MODIFIERS: [&str; 14] = [
+    "add_header",
+    "continue",
+    "control",
+    "delay",
+    "dscp",
+    "endpass",
+    "log_message",
+    "log_reject_target",
+    "logwrite",
+    "message",
+    "queue",
+    "remove_header",
+    "set",
+    "udpsend",
+];
+/// Conditions that choose single recipients.
+const OF_RECIPIENTS: [&str; 2] = ["local_parts", "recipients"];
+
+/// Reads the ACLs.
+pub(super) fn collect(
+    configuration: &Configuration,
+    read: &ReadFile<'_>,
+    collector: &mut Collector,
+) {
+    let hosts = HostLists {
+        configuration,
+        read,
+    };
+    for option in ACLS {
+        let Some(name) = configuration.option(option) else {
+            continue;
+        };
+        match configuration.acl(name) {
+            Some(statements) => {
+                let mut walk = AclWalk {
+                    hosts,
+                    collector: &mut *collector,
+                    acl: name,
+                };
+                walk.statements(statements);
+                collector.end_list();
+            }
+            None => {
+                let text =
+                    format!("{name} is not an ACL of the configuration, so its zones are unknown");
+                collector.note(option, text);
+            }
+        }
+    }
+}
+
+struct AclWalk<'a> {
+    hosts: HostLists<'a>,
+    collector: &'a mut Collector,
+    acl: &'a str,
+}
+
+/// The conditions of a statement, sorted by what they are about.
+#[derive(Default)]
+struct Sorted<'a> {
+    dnslists: Vec<&'a Condition>,
+    hosts: Vec<&'a Condition>,
+    /// Whether it is about clients that log in.
+    authenticated: Option<bool>,
+    /// Whether it is about some recipients only.
+    recipients: bool,
+    others: Vec<&'a Condition>,
+    /// Whether it can never hold, because a list is empty.
+    is_never: bool,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(statement: &'a Statement, read: &ReadFile<'_>) -> Self {
+        let mut sorted = Self::default();
+        for condition in &statement.conditions {
+            match condition.name.as_str() {
+                name if MODIFIERS.contains(&name) => {}
+                "dnslists" => sorted.dnslists.push(condition),
+                "hosts" => sorted.hosts.push(condition),
+                "authenticated" => sorted.authenticated = Some(!condition.is_negated),
+                name if OF_RECIPIENTS.contains(&name) => sorted.recipients = true,
+                "senders" if is_empty(condition, read) => {
+                    sorted.is_never |= !condition.is_negated;
+                }
+                _ => sorted.others.push(condition),
+            }
+        }
+        sorted
+    }
+
+    /// The first condition that is not understood.
+    fn other(&self) -> String {
+        let other = self.others.first();
+        other.map_or_else(|| "dnslists".to_owned(), |other| other.name.clone())
+    }
+}
+
+fn is_empty(condition: &Condition, read: &ReadFile<'_>) -> bool {
+    resolve(&condition.value, read).is_ok_and(|value| super::list::items(&value).is_empty())
+}
+
+impl AclWalk<'_> {
+    fn statements(&mut self, statements: &[Statement]) {
+        for statement in statements {
+            let sorted = Sorted::new(statement, self.hosts.read);
+            let is_always = statement
+                .conditions
+                .iter()
+                .all(|condition| MODIFIERS.contains(&condition.name.as_str()));
+            match statement.verb.as_str() {
+                "accept" | "discard" | "deny" | "drop" | "defer" if is_always => return,
+                _ if sorted.is_never => {}
+                "accept" | "discard" => self.accept(&sorted),
+                "deny" | "drop" => self.reject(&sorted, &Effect::Reject(Text::Plain)),
+                "defer" => self.reject(&sorted, &Effect::Defer),
+                verb => self.warn(verb, &sorted),
+            }
+        }
+    }
+
+    /// `accept` ends the ACL for the clients that it is about.
+    fn accept(&mut self, sorted: &Sorted<'_>) {
+        if sorted.authenticated == Some(true) {
+            return;
+        }
+        if sorted.recipients {
+            let text = "accepts mail to some recipients before its zones";
+            return self.collector.remark(self.acl, text);
+        }
+        if !sorted.dnslists.is_empty() {
+            return self.accept_listed(sorted);
+        }
+        // An acceptance of others is only possible for the hosts.
+        let says = if sorted.others.is_empty() {
+            Says::Permit
+        } else {
+            Says::Other
+        };
+        match sorted.hosts.as_slice() {
+            [hosts] => match self.table(hosts, says) {
+                Ok(entries) => self.collector.add_table(&source(hosts), entries),
+                Err(why) => self.doubt(&why),
+            },
+            _ => self.doubt(&format!("accept {}", sorted.other())),
+        }
+    }
+
+    fn accept_listed(&mut self, sorted: &Sorted<'_>) {
+        let [condition] = sorted.dnslists.as_slice() else {
+            return self.doubt("accept dnslists");
+        };
+        if condition.is_negated || !sorted.others.is_empty() || !sorted.hosts.is_empty() {
+            return self.doubt("accept dnslists with other conditions");
+        }
+        for item in dnslists::parse(&condition.value) {
+            match item {
+                Item::Zone { zone, only } => {
+                    let effect = Effect::Allow { by_text: false };
+                    self.collector.add_zone(self.acl, &zone, effect, only);
+                }
+                Item::Unclear(text) | Item::Keyed(text) => {
+                    self.doubt(&format!("accept dnslists = {text}"))
+                }
+            }
+        }
+    }
+
+    /// `deny`, `drop` and `defer`. Only those with zones matter.
+    fn reject(&mut self, sorted: &Sorted<'_>, effect: &Effect) {
+        let first = self.collector.rules.len();
+        let mut doubt = None;
+        for condition in &sorted.dnslists {
+            if condition.is_negated {
+                doubt = Some("!dnslists".to_owned());
+            }
+        }
+        if sorted.dnslists.len() > 1 {
+            doubt = Some("several dnslists".to_owned());
+        }
+        if sorted.dnslists.is_empty() || sorted.authenticated == Some(true) {
+            return;
+        }
+        let mut tables = Vec::new();
+        for condition in sorted.hosts.iter().chain(&sorted.others) {
+            match self.exempt(condition) {
+                Ok(entries) => tables.push((source(condition), entries)),
+                Err(why) => doubt = Some(why),
+            }
+        }
+        let effect = if doubt.is_some() {
+            &Effect::Unsure
+        } else {
+            effect
+        };
+        for condition in &sorted.dnslists {
+            self.add_zones(&condition.value, effect);
+        }
+        for (source, entries) in tables {
+            self.collector.add_table_from(first, &source, entries);
+        }
+        if sorted.recipients {
+            let text = "asks its zones about mail to some recipients only";
+            self.collector.note(self.acl, text);
+        }
+        if let Some(why) = doubt {
+            let text = format!(
+                "{why} is not understood, so the zones beside it do not reject for certain; name those that do in `zones`"
+            );
+            self.collector.note(self.acl, text);
+        }
+    }
+
+    fn add_zones(&mut self, value: &str, effect: &Effect) {
+        for item in dnslists::parse(value) {
+            match item {
+                Item::Zone { zone, only } => {
+                    self.collector
+                        .add_zone(self.acl, &zone, effect.clone(), only);
+                }
+                Item::Unclear(text) => {
+                    let text = format!(
+                        "dnslists = {text} is not understood; name the zone in `zones` if it rejects"
+                    );
+                    self.collector.note(self.acl, text);
+                }
+                Item::Keyed(text) => {
+                    let text = format!("dnslists = {text} is not about the client's address");
+                    self.collector.note(self.acl, text);
+                }
+            }
+        }
+    }
+
+    /// The clients that a condition beside `dnslists` exempts.
+    fn exempt(&self, condition: &Condition) -> Result<Vec<ClientEntry>, String> {
+        match (condition.name.as_str(), condition.is_negated) {
+            ("hosts", true) => Ok(self
+                .hosts
+                .hosts(&condition.value)?
+                .table(Says::Permit, Says::Dunno)),
+            ("hosts", false) => Ok(self
+                .hosts
+                .hosts(&condition.value)?
+                .table(Says::Dunno, Says::Permit)),
+            ("acl", true) => self.accepted_by(&condition.value),
+            // A server has mail for its own domains only.
+            ("domains", _) => Ok(Vec::new()),
+            (name, _) => Err(name.to_owned()),
+        }
+    }
+
+    /// The clients that an ACL accepts whose statements have only lists of
+    /// hosts, as Debian's `acl_local_deny_exceptions`.
+    fn accepted_by(&self, acl: &str) -> Result<Vec<ClientEntry>, String> {
+        let not_understood = || format!("!acl = {acl}");
+        let statements = self
+            .hosts
+            .configuration
+            .acl(acl)
+            .ok_or_else(not_understood)?;
+        let mut entries = Vec::new();
+        for statement in statements {
+            let sorted = Sorted::new(statement, self.hosts.read);
+            if sorted.is_never || statement.verb == "warn" {
+                continue;
+            }
+            let [hosts] = sorted.hosts.as_slice() else {
+                return Err(not_understood());
+            };
+            let is_plain = sorted.others.is_empty() && sorted.dnslists.is_empty();
+            if statement.verb != "accept" || !is_plain || sorted.recipients {
+                return Err(not_understood());
+            }
+            entries.extend(self.table(hosts, Says::Permit)?);
+        }
+        Ok(entries)
+    }
+
+    /// What a `hosts` condition says about clients for which it holds.
+    fn table(&self, condition: &Condition, says: Says) -> Result<Vec<ClientEntry>, String> {
+        let hosts = self
+            .hosts
+            .hosts(&condition.value)
+            .map_err(|why| format!("hosts: {why}"))?;
+        Ok(match condition.is_negated {
+            false if hosts.is_empty() => Vec::new(),
+            false => hosts.table(says, Says::Dunno),
+            true => hosts.table(Says::Dunno, says),
+        })
+    }
+
+    fn warn(&mut self, verb: &str, sorted: &Sorted<'_>) {
+        if !sorted.dnslists.is_empty() {
+            let text = format!("has `{verb}` with dnslists, which rejects nobody; write `deny`");
+            self.collector.note(self.acl, text);
+        }
+    }
+
+    fn doubt(&mut self, why: &str) {
+        let text = format!(
+            "{why} is not understood, so the zones behind it do not reject for certain; name those that do in `zones`"
+        );
+        self.collector.doubt(self.acl, text);
+    }
+}
+
+fn source(condition: &Condition) -> String {
+    let negation = if condition.is_negated { "!" } else { "" };
+    format!(
+        "{negation}{} = {}",
+        condition.name,
+        super::list::shortened(&condition.value)
+    )
+}

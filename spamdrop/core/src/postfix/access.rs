@@ -1,0 +1,223 @@
+//! Tables of access(5), cidr_table(5), and lists of networks.
+
+use crate::client_table::{ClientEntry, Says};
+use crate::server_settings::{Contents, ReadFile, entry};
+
+/// What a table can do to a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Table {
+    /// The addresses that it names.
+    pub entries: Vec<ClientEntry>,
+    /// A key that is no address (a host name, a pattern), behind which the
+    /// server skips the zones.
+    pub permits_by: Option<String>,
+}
+
+/// Reads the table `type:name`.
+///
+/// # Errors
+///
+/// The reason why its content is not known.
+pub(super) fn table(map: &str, read: &ReadFile<'_>) -> Result<Table, String> {
+    let (kind, name) = map.split_once(':').ok_or("it has no type")?;
+    match kind {
+        "cidr" => Ok(cidr(&file(name, read)?)),
+        "inline" => inline(name),
+        "static" => Ok(one("any client", name)),
+        "texthash" | "hash" | "btree" | "lmdb" | "cdb" | "dbm" | "sdbm" => {
+            Ok(indexed(&file(name, read)?))
+        }
+        "regexp" | "pcre" => Ok(patterns(&file(name, read)?)),
+        _ => Err(format!("tables of the type {kind} cannot be read")),
+    }
+}
+
+fn file(path: &str, read: &ReadFile<'_>) -> Result<String, String> {
+    match read(path) {
+        Contents::Text(text) => Ok(text),
+        Contents::Absent => Err(format!("there is no file {path}")),
+        Contents::Unreadable(why) => Err(format!("{path} cannot be read: {why}")),
+    }
+}
+
+/// Lines of key and value; longer prefixes come first.
+fn indexed(text: &str) -> Table {
+    let lines = super::logical_lines(text);
+    let pairs = lines.iter().map(|line| cut(line));
+    pairs_table(pairs)
+}
+
+fn pairs_table<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Table {
+    let mut table = Table::default();
+    for (key, value) in pairs {
+        let action = action(value);
+        match network(key, action.says()) {
+            Some(entry) => table.entries.push(entry),
+            None => table.add_key(key, action),
+        }
+    }
+    let length = |entry: &ClientEntry| std::cmp::Reverse(entry.net.prefix_len());
+    table.entries.sort_by_key(length);
+    table
+}
+
+/// `{ { key = value } … }`, without the outer braces: `words` has removed them.
+fn inline(text: &str) -> Result<Table, String> {
+    let text = text.trim();
+    let inner = text
+        .strip_prefix('{')
+        .and_then(|text| text.strip_suffix('}'));
+    let pairs = super::words(inner.unwrap_or(text));
+    let pairs: Option<Vec<(&str, &str)>> = pairs.iter().map(|pair| pair.split_once('=')).collect();
+    let pairs = pairs.ok_or("an element is not of the form key=value")?;
+    let pairs = pairs
+        .into_iter()
+        .map(|(key, value)| (key.trim(), value.trim()));
+    Ok(pairs_table(pairs))
+}
+
+/// Lines of prefix and value, in their order. Blocks of `if` are not understood.
+fn cidr(text: &str) -> Table {
+    let mut table = Table::default();
+    for line in super::logical_lines(text) {
+        let (key, value) = cut(&line);
+        let action = action(value);
+        match entry(key, action.says()) {
+            Some(entry) => table.entries.push(entry),
+            None if key == "endif" => {}
+            None => table.add_key(key, action),
+        }
+    }
+    table
+}
+
+/// `/pattern/flags value`: which clients match is not known.
+fn patterns(text: &str) -> Table {
+    let mut table = Table::default();
+    for line in super::logical_lines(text) {
+        let (key, value) = line.rsplit_once(['/', '!']).unwrap_or((&line, ""));
+        let (_, value) = cut(value);
+        if !matches!(cut(&line).0, "if" | "endif") {
+            table.add_key(key, action(value));
+        }
+    }
+    table
+}
+
+fn one(key: &str, value: &str) -> Table {
+    let mut table = Table::default();
+    table.add_key(key, action(value));
+    table
+}
+
+impl Table {
+    /// Only a key that may permit matters: who is refused by name is refused.
+    fn add_key(&mut self, key: &str, action: Action) {
+        if matches!(action, Action::Permit | Action::Unclear) {
+            self.permits_by.get_or_insert_with(|| key.to_owned());
+        }
+    }
+}
+
+fn cut(line: &str) -> (&str, &str) {
+    let end = line.find(|c: char| c.is_ascii_whitespace());
+    let (key, value) = line.split_at(end.unwrap_or(line.len()));
+    (key, value.trim())
+}
+
+/// An address, or a network of whole octets such as `192.0.2`.
+fn network(key: &str, says: Says) -> Option<ClientEntry> {
+    if let Some(entry) = entry(key, says).filter(|_| !key.contains('/')) {
+        return Some(entry);
+    }
+    let octets: Vec<&str> = key.split('.').collect();
+    let is_octet = |octet: &&str| octet.parse::<u8>().is_ok();
+    if octets.len() > 3 || !octets.iter().all(is_octet) {
+        return network6(key, says);
+    }
+    let missing = ".0".repeat(4 - octets.len());
+    entry(&format!("{key}{missing}/{}", octets.len() * 8), says)
+}
+
+/// A network of whole groups such as `2001:db8`.
+fn network6(key: &str, says: Says) -> Option<ClientEntry> {
+    let groups = key.split(':').count();
+    let is_written = key.contains(':') && groups < 8;
+    is_written.then(|| entry(&format!("{key}::/{}", groups * 16), says))?
+}
+
+/// What an action of access(5) does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    /// The server ends the list, so it skips the zones behind the table.
+    Permit,
+    /// The server goes on.
+    Dunno,
+    /// The server refuses the client.
+    Refuse,
+    /// Not understood, such as the name of a restriction.
+    Unclear,
+}
+
+impl Action {
+    fn says(self) -> Says {
+        match self {
+            Self::Permit => Says::Permit,
+            Self::Dunno => Says::Dunno,
+            Self::Refuse | Self::Unclear => Says::Other,
+        }
+    }
+}
+
+/// Parses the value of a table.
+pub(super) fn action(value: &str) -> Action {
+    let (word, behind) = cut(value.trim());
+    let word = word.to_ascii_lowercase();
+    let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    match word.as_str() {
+        "ok" | "relay" | "permit" | "discard" => Action::Permit,
+        "dunno" | "bcc" | "filter" | "hold" | "info" | "prepend" | "redirect" | "warn"
+        | "defer_if_permit" => Action::Dunno,
+        "reject" | "defer" => Action::Refuse,
+        // Three digits with a text are a reply.
+        _ if is_number && word.len() == 3 && word.starts_with(['4', '5']) => match behind {
+            "" => Action::Unclear,
+            _ => Action::Refuse,
+        },
+        _ if is_number => Action::Permit,
+        word if word.starts_with("permit_") => Action::Permit,
+        word if word.starts_with("reject_") => Action::Dunno,
+        _ => Action::Unclear,
+    }
+}
+
+/// A list of networks such as `mynetworks`; the first that matches decides.
+///
+/// # Errors
+///
+/// An element is no network.
+pub(super) fn networks(value: &str, read: &ReadFile<'_>) -> Result<Vec<ClientEntry>, String> {
+    let mut entries = Vec::new();
+    for word in super::words(value) {
+        let (word, says) = match word.strip_prefix('!') {
+            Some(word) => (word, Says::Dunno),
+            None => (word.as_str(), Says::Permit),
+        };
+        if word.starts_with('/') {
+            let text = file(word, read)?;
+            let text = super::logical_lines(&text).join(" ");
+            let nested = |_: &str| Contents::Unreadable("it is named in a file".into());
+            if says == Says::Dunno {
+                return Err(format!("!{word} is not understood"));
+            }
+            entries.extend(networks(&text, &nested)?);
+        } else if word.starts_with("cidr:") {
+            let table = table(word, read)?.entries.into_iter();
+            entries.extend(table.map(|entry| ClientEntry { says, ..entry }));
+        } else {
+            let entry = entry(word, says);
+            entries.push(entry.ok_or_else(|| format!("{word} is not a network"))?);
+        }
+    }
+    Ok(entries)
+}

@@ -1,0 +1,111 @@
+//! postscreen(8): zones with weights, and its access list.
+
+use super::access::{networks, table};
+use super::parameters::Parameters;
+use super::words;
+use crate::dnsbl::rule::Effect;
+use crate::server_settings::{Collector, ReadFile};
+
+const SITES: &str = "postscreen_dnsbl_sites";
+const ACCESS: &str = "postscreen_access_list";
+const ACTION: &str = "postscreen_dnsbl_action";
+
+/// Reads the zones of postscreen, if it rejects by them.
+pub(super) fn collect(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Collector) {
+    let sites = match parameters.value(SITES) {
+        Ok(sites) => words(&sites),
+        Err(part) => return collector.note(SITES, format!("{part} is not understood")),
+    };
+    if sites.is_empty() || !rejects(parameters, collector) {
+        return;
+    }
+    let threshold = parameters.value("postscreen_dnsbl_threshold");
+    let threshold = threshold.ok().and_then(|value| value.trim().parse().ok());
+    let Some(threshold) = threshold.filter(|threshold| *threshold > 0) else {
+        return collector.note("postscreen_dnsbl_threshold", "is no positive number");
+    };
+    access_list(parameters, read, collector);
+    for site in sites {
+        match parse(&site) {
+            Some((zone, filter, weight)) => {
+                let effect = Effect::Weigh { weight, threshold };
+                match filter.map(str::parse).transpose() {
+                    Ok(only) => collector.add_zone(SITES, zone, effect, only),
+                    Err(why) => not_understood(&site, why, weight, collector),
+                }
+            }
+            None => not_understood(&site, "is not understood", -1, collector),
+        }
+    }
+    collector.end_list();
+}
+
+/// Without an allow-list, more is rejected than would be.
+fn not_understood(site: &str, why: &str, weight: i32, collector: &mut Collector) {
+    let text = format!("{site} {why}");
+    match weight < 0 {
+        true => collector.doubt(SITES, text),
+        false => collector.note(SITES, text),
+    }
+}
+
+fn rejects(parameters: &Parameters, collector: &mut Collector) -> bool {
+    let action = parameters.value(ACTION).unwrap_or_default();
+    match action.trim().to_ascii_lowercase().as_str() {
+        "enforce" => true,
+        "drop" => {
+            let text = "is drop: postscreen logs no rejection then, so nobody is blocked; set it \
+                        to enforce, or write a pattern for its line \"DNSBL rank\"";
+            collector.note(ACTION, text);
+            true
+        }
+        "ignore" => {
+            let text = "is ignore, so the zones of postscreen reject nobody; set it to enforce";
+            collector.note(ACTION, text);
+            false
+        }
+        other => {
+            collector.note(ACTION, format!("{other:?} is not understood"));
+            false
+        }
+    }
+}
+
+/// Parses `ZONE[=filter][*weight]`.
+fn parse(site: &str) -> Option<(&str, Option<&str>, i32)> {
+    let (site, weight) = match site.rsplit_once('*') {
+        Some((site, weight)) => (site, weight.parse().ok()?),
+        None => (site, 1),
+    };
+    match site.split_once('=') {
+        Some((zone, filter)) => Some((zone, Some(filter), weight)),
+        None => Some((site, None, weight)),
+    }
+}
+
+fn access_list(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Collector) {
+    let list = match parameters.value(ACCESS) {
+        Ok(list) => words(&list),
+        Err(part) => {
+            return collector.doubt(ACCESS, format!("{part} is not understood"));
+        }
+    };
+    for word in list {
+        let entries = match word.as_str() {
+            "permit_mynetworks" => {
+                let value = parameters.value("mynetworks");
+                value.and_then(|value| networks(&value, read))
+            }
+            // Their entries `permit` and `reject` have the words of access(5).
+            map => table(map, read).map(|table| table.entries),
+        };
+        match entries {
+            Ok(entries) => collector.add_table(&format!("{ACCESS} {word}"), entries),
+            Err(why) => {
+                let text =
+                    format!("{word}: {why}, so the zones of postscreen do not reject for certain");
+                collector.doubt(ACCESS, text);
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `settings`: reads the mail server's settings, and writes them for the daemon.
+
+use std::io::Write;
+
+use anyhow::Result;
+
+use crate::cli;
+use crate::clock;
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::render::json;
+use crate::render::settings;
+use crate::server_settings::{self, Places, are_gathered, gather};
+use spamdrop_core::server_settings::SettingsFile;
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// No server's settings can be read ([`Exit::Failed`]), or the file cannot be
+/// written.
+pub fn run(config: &Config, args: cli::SettingsOptions, out: &mut impl Write) -> Result<()> {
+    if !config.servers.iter().any(|server| are_gathered(*server)) {
+        let message = "`servers` names neither postfix nor exim; the settings of Courier are read \
+                       from `courier_dir` by `spamdrop run` itself";
+        if args.write {
+            // A unit may call this for every server.
+            log::info!("{message}");
+            return Ok(());
+        }
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    let file = gather_all(config)?;
+    match args.output.json {
+        true => json::object(out, &settings::masked(&file))?,
+        false => settings::text(out, &file)?,
+    }
+    if args.write {
+        let path = server_settings::write(&config.run_dir, &file)?;
+        log::info!("wrote {}", path.display());
+    }
+    Ok(())
+}
+
+/// Gathers the settings of all servers.
+///
+/// # Errors
+///
+/// Those of one cannot be read.
+pub(super) fn gather_all(config: &Config) -> Result<SettingsFile> {
+    let places = Places::default();
+    let mut servers = Vec::new();
+    for server in &config.servers {
+        servers.extend(gather(*server, &places)?);
+    }
+    Ok(SettingsFile {
+        read_unix_s: clock::unix_seconds().get(),
+        ..server_settings::file_of(servers)
+    })
+}
