@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use spamdrop_lab::site::ORDINARY;
 
@@ -145,12 +145,16 @@ fn without_the_account_root_stays_root_and_warns_once() {
 #[test]
 fn an_ordinary_user_with_the_capabilities_stays_itself() {
     let site = site(|_| {});
-    let dirs = [site.path("state"), site.path("run")];
-    for dir in &dirs {
-        fs::create_dir(dir).unwrap();
-        chown(dir, Some(uid()), None).unwrap();
-    }
-    as_ordinary(&site, &format!("run_dir = {:?}", dirs[1]));
+    as_ordinary(&site, &format!("run_dir = {:?}", site.path("run")));
+    // As systemd mounts it.
+    site.server.run(|| {
+        let bpf = Path::new("/sys/fs/bpf");
+        fs::set_permissions(bpf, fs::Permissions::from_mode(0o700)).unwrap();
+    });
+    site.spamdrop(&["settings", "--write"]).unwrap();
+    let group = uzers::get_user_by_name(ORDINARY)
+        .unwrap()
+        .primary_group_id();
     let capabilities = "+bpf,+net_admin,+perfmon,+kill";
     let config = site.path("spamdrop.toml").display().to_string();
     let sets = [
@@ -159,6 +163,7 @@ fn an_ordinary_user_with_the_capabilities_stays_itself() {
     ];
     let args = [
         format!("--reuid={ORDINARY}"),
+        format!("--regid={group}"),
         "--clear-groups".into(),
         sets[0].clone(),
         sets[1].clone(),

@@ -15,7 +15,8 @@ pub struct SetupOptions {
 /// Flags of `settings`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct SettingsOptions {
-    /// Write what was understood to `server.json` in `run_dir`, for the daemon
+    /// Write what was understood to `server.json` in `run_dir`, for the daemon,
+    /// whose directories are made if they are missing
     #[arg(long)]
     pub write: bool,
     /// Output format.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
+use crate::daemon::prepare_directories;
 use crate::exit::{Exit, Failure};
 use crate::render::json;
 use crate::render::settings;
@@ -20,6 +21,9 @@ use spamdrop_core::server_settings::SettingsFile;
 /// No server's settings can be read ([`Exit::Failed`]), or the file cannot be
 /// written.
 pub fn run(config: &Config, args: cli::SettingsOptions, out: &mut impl Write) -> Result<()> {
+    if args.write {
+        prepare_directories(config)?;
+    }
     if !config.servers.iter().any(|server| are_gathered(*server)) {
         let message = "`servers` names neither postfix nor exim; the settings of Courier are read \
                        from `courier_dir` by `spamdrop run` itself";

@@ -44,6 +44,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::config::Config;
 use crate::lock::DaemonMark;
+pub use rights::prepare_directories;
 use spamdrop_core::warning::Warning;
 use supervisor::Supervisor;
 

@@ -22,11 +22,7 @@ use spamdrop_core::release::ReleaseMode;
 pub(super) fn give_up(config: &Config, path: Option<&Path>) -> Result<()> {
     let account = account::daemon();
     directories::ensure_trusted(config, path, &account)?;
-    directory::prepare(&config.run_dir, Owned::Run)?;
-    directory::prepare(&config.state_dir, Owned::State)?;
-    if !account.uid.is_root() {
-        pins::prepare(&config.pin_dir)?;
-    }
+    prepare_directories(config)?;
     directories::ensure_owned(config, &account)?;
     let terminates = config.release == ReleaseMode::Terminate;
     let missing = privileges::reduce(&account, terminates)
@@ -43,6 +39,22 @@ pub(super) fn give_up(config: &Config, path: Option<&Path>) -> Result<()> {
         log::info!("the system calls are not limited: {error:#}");
     }
     log::debug!("running as {account}");
+    Ok(())
+}
+
+/// Makes the directories of the daemon. Where root does it, they become the
+/// daemon's account's, so that it can be started as that account.
+///
+/// # Errors
+///
+/// A directory cannot be made, others could write to it, or it holds foreign
+/// files.
+pub fn prepare_directories(config: &Config) -> Result<()> {
+    directory::prepare(&config.run_dir, Owned::Run)?;
+    directory::prepare(&config.state_dir, Owned::State)?;
+    if !account::daemon().uid.is_root() {
+        pins::prepare(&config.pin_dir)?;
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 
 mod changes;
 mod rows;
+mod table;
 
 use std::ffi::OsString;
 use std::fs;

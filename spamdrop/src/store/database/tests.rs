@@ -129,7 +129,7 @@ fn a_file_of_others_is_refused_and_left_alone() {
         ),
         (
             b"192.0.2.1\n".repeat(500),
-            " (if it is damaged, move it away; `spamdrop learn` fills a new one): \
+            " (if it is damaged, do this): \
              file is not a database",
         ),
     ] {

@@ -11,7 +11,7 @@ use spamdrop_core::target::{Target, from_full_key, full_key};
 use spamdrop_core::time::UnixSeconds;
 
 use super::Blocks;
-use super::changes::Table;
+use super::table::Table;
 use crate::store::columns::{number, seconds};
 
 /// `target` is the key of an entry, see [`key`]. `addr` is an IPv6 address, or

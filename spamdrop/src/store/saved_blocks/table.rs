@@ -1,0 +1,66 @@
+//! Finds the rows of a table that differ from the wanted ones. Both are read in
+//! the order of their keys, so that a million entries need no second copy of the
+//! file in memory.
+
+use anyhow::Result;
+use rusqlite::{Connection, Row};
+
+/// How a table is compared.
+pub(super) struct Table<K, V> {
+    /// Selects its rows, sorted by key.
+    pub query: &'static str,
+    /// Reads a row.
+    pub row: fn(&Row<'_>) -> rusqlite::Result<V>,
+    /// The key of a row.
+    pub key: fn(&V) -> K,
+}
+
+impl<K: Ord, V> Table<K, V> {
+    /// Compares the rows with the wanted ones, which it sorts.
+    pub fn changes<'rows>(
+        &self,
+        db: &Connection,
+        wanted: &'rows mut Vec<V>,
+        is_same: impl Fn(&V, &V) -> bool,
+    ) -> Result<Changes<'rows, K, V>> {
+        wanted.sort_unstable_by_key(self.key);
+        // A map that changes while it is read may return a key twice.
+        wanted.dedup_by_key(|value| (self.key)(value));
+        let (mut written, mut deleted) = (Vec::new(), Vec::new());
+        let mut wanted = wanted.iter().peekable();
+        let mut query = db.prepare(self.query)?;
+        for saved in query.query_map([], |row| (self.row)(row))? {
+            let saved = saved?;
+            let key = (self.key)(&saved);
+            while let Some(new) = wanted.next_if(|new| (self.key)(new) < key) {
+                written.push(new);
+            }
+            match wanted.next_if(|new| (self.key)(new) == key) {
+                Some(new) if !is_same(new, &saved) => written.push(new),
+                Some(_) => {}
+                None => deleted.push(key),
+            }
+        }
+        written.extend(wanted);
+        Ok(Changes { written, deleted })
+    }
+}
+
+/// The rows to write, and the keys of those to delete.
+pub(super) struct Changes<'rows, K, V> {
+    written: Vec<&'rows V>,
+    deleted: Vec<K>,
+}
+
+impl<K, V> Changes<'_, K, V> {
+    /// Returns the number of changed rows.
+    pub fn apply(
+        &self,
+        write: impl Fn(&V) -> Result<()>,
+        delete: impl Fn(&K) -> Result<()>,
+    ) -> Result<usize> {
+        self.written.iter().try_for_each(|new| write(new))?;
+        self.deleted.iter().try_for_each(delete)?;
+        Ok(self.written.len() + self.deleted.len())
+    }
+}
