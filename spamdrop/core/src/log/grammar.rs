@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::header::Header;
+use super::queued_senders::QueuedSenders;
 use super::refused_queries::RefusedQueries;
 use super::sessions::SessionPeers;
 use crate::event::{Envelope, Kind};
@@ -59,6 +60,7 @@ pub(super) struct Context<'a> {
     /// Set by a grammar that does not take the line: the peer whose connection
     /// the line reports.
     pub(super) connected: Option<IpAddr>,
+    pub(super) queued_senders: &'a mut QueuedSenders,
     pub(super) refused_queries: &'a mut RefusedQueries,
     pub(super) sessions: &'a mut SessionPeers,
 }

@@ -10,9 +10,10 @@
 //! only from a server that refuses every listed peer with one. From other
 //! servers, a 4xx means that a list did not answer or is not trusted yet.
 //!
-//! Deliveries are taken from Courier only. The delivery lines of the other
-//! servers do not contain the sender (Exim's only on request), and the
-//! destination of a bounce is chosen by the sender of the bounced mail.
+//! Deliveries are taken from Courier, Postfix and Exim. That of a bounce is
+//! not taken, because the sender of the bounced mail chooses its destination.
+//! Only Courier names the sender in the line itself; of the others it is
+//! remembered from an earlier line, see [`queued_senders`].
 
 mod address;
 mod bytes;
@@ -27,6 +28,7 @@ mod opensmtpd;
 mod pattern;
 mod postfix;
 mod programs;
+mod queued_senders;
 mod rblsmtpd;
 mod recognition;
 mod refused_queries;
@@ -54,6 +56,7 @@ pub use server::MailServer;
 use crate::event::Event;
 use grammar::{Context, Finding};
 use header::Header;
+use queued_senders::QueuedSenders;
 use refused_queries::RefusedQueries;
 use sessions::SessionPeers;
 use stamp::Stamp;
@@ -100,6 +103,7 @@ impl Default for ParserSettings {
 pub struct Parser {
     settings: ParserSettings,
     sessions: SessionPeers,
+    queued_senders: QueuedSenders,
     refused_queries: RefusedQueries,
     connection: Option<Connection>,
 }
@@ -120,6 +124,7 @@ impl Parser {
         Self {
             settings,
             sessions: SessionPeers::default(),
+            queued_senders: QueuedSenders::default(),
             refused_queries: RefusedQueries::default(),
             connection: None,
         }
@@ -133,9 +138,11 @@ impl Parser {
         }
     }
 
-    /// Starts with another log: forgets the connections of the last one.
+    /// Starts with another log: forgets the connections and messages of the
+    /// last one.
     pub fn start_log(&mut self) {
         self.sessions = SessionPeers::default();
+        self.queued_senders = QueuedSenders::default();
         self.refused_queries = RefusedQueries::default();
     }
 
@@ -209,6 +216,7 @@ impl Parser {
             let mut context = Context {
                 names: self.settings.programs.of(*server),
                 connected: None,
+                queued_senders: &mut self.queued_senders,
                 refused_queries: &mut self.refused_queries,
                 sessions: &mut self.sessions,
             };
