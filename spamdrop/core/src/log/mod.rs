@@ -106,6 +106,7 @@ pub struct Parser {
     queued_senders: QueuedSenders,
     refused_queries: RefusedQueries,
     connection: Option<Connection>,
+    handed_over: Option<(IpAddr, u16)>,
 }
 
 /// A connection that a line reports.
@@ -127,6 +128,7 @@ impl Parser {
             queued_senders: QueuedSenders::default(),
             refused_queries: RefusedQueries::default(),
             connection: None,
+            handed_over: None,
         }
     }
 
@@ -149,6 +151,12 @@ impl Parser {
     /// The connection that the last line reported, if it was no event.
     pub fn take_connection(&mut self) -> Option<Connection> {
         self.connection.take()
+    }
+
+    /// The peer's address and port of the connection that the process that
+    /// listens has handed to another, if the last line reported that.
+    pub fn take_handed_over(&mut self) -> Option<(IpAddr, u16)> {
+        self.handed_over.take()
     }
 
     /// Parses one line, without its line end. `now` decides the year of a stamp
@@ -216,12 +224,14 @@ impl Parser {
             let mut context = Context {
                 names: self.settings.programs.of(*server),
                 connected: None,
+                handed_over: None,
                 queued_senders: &mut self.queued_senders,
                 refused_queries: &mut self.refused_queries,
                 sessions: &mut self.sessions,
             };
             let found = (grammar.read)(&mut context, header);
             connected = connected.or(context.connected);
+            self.handed_over = context.handed_over.or(self.handed_over);
             match found.and_then(|found| event(found, header, &self.settings.zone, now)) {
                 Ok(event) => return Parsed::Event(event),
                 Err(reason) if near_miss.is_none() && (grammar.looks_rejected)(line) => {

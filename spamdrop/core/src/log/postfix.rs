@@ -55,6 +55,9 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     needles: &[
         "onnect from ",
         "CONNECT from ",
+        "PASS NEW ",
+        "PASS OLD ",
+        "LISTED [",
         " blocked using ",
         ": DNSBL rank ",
         " listed by domain ",
@@ -105,6 +108,7 @@ fn by_postscreen<'line>(context: &mut Context<'_>, message: &'line [u8]) -> Gram
     context.connected = context
         .connected
         .or_else(|| connected(message, b"CONNECT from "));
+    context.handed_over = handed_over(message);
     let found = rejected(message, b"client ", "postscreen-dnsbl")?;
     Ok(unless_refused(found, context))
 }
@@ -252,6 +256,19 @@ fn skip_stage(message: &[u8]) -> Option<&[u8]> {
     let rest = rest.strip_prefix(b"reject: ")?;
     let stage = count(rest, |byte| byte.is_ascii_uppercase() || byte == b'-');
     rest.get(stage..)?.strip_prefix(b" from ")
+}
+
+/// Parses `PASS NEW [IP]:PORT`, with which postscreen hands the connection of a
+/// client to `smtpd`. `OLD` is for a client that passed before, the third word
+/// for one that the administrator lets pass.
+fn handed_over(message: &[u8]) -> Option<(IpAddr, u16)> {
+    let words: [&[u8]; 4] = [b"PASS NEW ", b"PASS OLD ", b"ALLOWLISTED ", b"WHITELISTED "];
+    let peer = words
+        .iter()
+        .find_map(|words| message.strip_prefix(*words))?;
+    let (addr, port) = bracketed(peer)?;
+    let port = str::from_utf8(port.strip_prefix(b":")?).ok()?;
+    Some((addr?, port.parse().ok()?))
 }
 
 /// The peer of a line that reports a new connection.

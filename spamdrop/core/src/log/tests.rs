@@ -683,3 +683,32 @@ fn a_connection_without_an_event_is_reported() {
     let forged = "no MAIL in SMTP connection from [9.9.9.9]:40112 (x";
     assert_eq!(exim(forged), None);
 }
+
+#[test]
+fn a_connection_that_postscreen_hands_over_is_reported() {
+    let handed_over = |text: &str| {
+        let mut parser = reading(vec![MailServer::Postfix]);
+        let line = format!("Nov 23 08:50:54 mx1 {text}");
+        let parsed = parser.parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0));
+        assert_eq!(parsed, Parsed::Nothing, "{line}");
+        let peer = parser.take_handed_over();
+        assert_eq!(parser.take_handed_over(), None);
+        peer
+    };
+    let peer = Some((IpAddr::from([192, 0, 2, 1]), 40112));
+    for program in ["postfix/postscreen[1]", "postfix@-.service[1]"] {
+        for words in ["PASS NEW", "PASS OLD", "ALLOWLISTED", "WHITELISTED"] {
+            let line = format!("{program}: {words} [192.0.2.1]:40112");
+            assert_eq!(handed_over(&line), peer);
+        }
+    }
+    for other in [
+        "postfix/smtpd[1]: PASS NEW [9.9.9.9]:40112",
+        "postfix/postscreen[1]: x PASS NEW [9.9.9.9]:40112",
+        "postfix/postscreen[1]: PASS NEW [9.9.9.9]:40112 x",
+        "postfix/postscreen[1]: ALLOWLIST VETO [9.9.9.9]:40112",
+        "postfix/postscreen[1]: DENYLISTED [9.9.9.9]:40112",
+    ] {
+        assert_eq!(handed_over(other), None, "{other}");
+    }
+}
