@@ -304,6 +304,8 @@ fn event<'line>(
 }
 
 #[cfg(test)]
+mod delivery_properties;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
