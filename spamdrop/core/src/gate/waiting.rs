@@ -170,31 +170,32 @@ impl WaitingStrangers {
         now: MonotonicNs,
     ) -> Vec<AdmitNext> {
         self.waiting.retain(|_, wait| wait.overdue() >= now);
-        let mut room = self.room(seen, slots, when_full);
+        let room = self.room(seen, slots, when_full);
         let mut admitted = Vec::new();
         for class in 0..CLASSES {
             if admitted.len() < room {
                 admitted.extend(self.admit_slowly(class, now));
             }
         }
-        if !self.has_room(seen, slots, when_full, now) || self.next_fast > now {
-            room = 0;
-        }
-        if admitted.len() < room {
-            let fast = self.fast_classes();
-            let has_waited = |wait: &Wait| wait.last.elapsed_since(wait.first) >= FAST_AFTER;
-            let is_meant = |wait: &Wait| wait.class < fast && has_waited(wait);
-            if let Some(promise) = self.promise(is_meant) {
-                self.next_fast = now.plus(FAST);
-                admitted.push(promise);
-            }
+        let is_due = self.has_room(seen, slots, now) && self.next_fast <= now;
+        if is_due && admitted.len() < room {
+            admitted.extend(self.admit_fast(now));
         }
         admitted
     }
 
-    /// How many strangers may be promised a slot. A server that refuses would
-    /// refuse a known sender whose slot was promised, so a tenth of its slots
-    /// stays free, counting those that are promised.
+    fn admit_fast(&mut self, now: MonotonicNs) -> Option<AdmitNext> {
+        let fast = self.fast_classes();
+        let has_waited = |wait: &Wait| wait.last.elapsed_since(wait.first) >= FAST_AFTER;
+        let promise = self.promise(|wait| wait.class < fast && has_waited(wait))?;
+        self.next_fast = now.plus(FAST);
+        Some(promise)
+    }
+
+    /// How many strangers may be promised a slot. A server that refuses accepts
+    /// every connection at once, which shows nothing, and would refuse a known
+    /// sender whose slot was promised. So a tenth of its slots stays free,
+    /// without those that are promised.
     fn room(&self, seen: Occupancy, slots: u32, when_full: WhenFull) -> usize {
         if when_full == WhenFull::Waits {
             return usize::MAX;
@@ -238,23 +239,15 @@ impl WaitingStrangers {
         Some(promise)
     }
 
-    /// Whether the server surely has a free slot. One that refuses accepts every
-    /// connection at once, which shows nothing.
-    fn has_room(
-        &mut self,
-        seen: Occupancy,
-        slots: u32,
-        when_full: WhenFull,
-        now: MonotonicNs,
-    ) -> bool {
+    /// Whether the server surely has a free slot.
+    fn has_room(&mut self, seen: Occupancy, slots: u32, now: MonotonicNs) -> bool {
         if seen.waiting > 0 {
             self.accepted_since = None;
             return false;
         }
         let since = *self.accepted_since.get_or_insert(now);
         let free = u64::from(slots.saturating_sub(seen.open));
-        let accepts = when_full == WhenFull::Waits && now.elapsed_since(since) >= ACCEPTED_AT_ONCE;
-        free * u64::from(FREE) > u64::from(slots) || accepts
+        free * u64::from(FREE) > u64::from(slots) || now.elapsed_since(since) >= ACCEPTED_AT_ONCE
     }
 
     /// Promises the next SYN of the stranger that has waited longest.
