@@ -45,7 +45,7 @@ fn a_known_sender_does_not_wait_while_more_strangers_come_than_there_are_slots()
 fn crowded(config: impl FnOnce(&Site<Courier>) -> String) -> Site<Courier> {
     let site = site(|options| {
         options.slots = SLOTS;
-        options.listed4 = vec![LISTED.into()];
+        options.listed4 = vec![LISTED.into(), "127.0.0.2".into()];
     });
     site.configure(&config(&site)).unwrap();
     site
