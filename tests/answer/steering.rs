@@ -56,7 +56,7 @@ fn half_a_connection_of_a_listed_sender_takes_no_slot() {
     }
     let seen = |answered: Option<IpAddr>| {
         let is_answered = move |peer| Some(peer) == answered;
-        let count = move || ConnectionCounter::default().count(25, is_answered);
+        let count = move || ConnectionCounter::default().count(25, is_answered, |_, _| false);
         lab.site.server.run(count).unwrap().pending
     };
     until("both SYNs", SOON, || Ok((seen(None) == 2).then_some(()))).unwrap();

@@ -1,13 +1,13 @@
-//! Debian packages, unpacked below the target directory: the mail server, the
-//! blocklist and the syslog of the Courier tests, and the fail2ban of the
-//! bench.
+//! Debian packages, unpacked below the target directory: the mail servers, the
+//! blocklist and the syslog of the tests with real mail servers, and the
+//! fail2ban of the bench.
 //!
 //! The packages are not installed, because that would replace the machine's own
 //! mail server, and start it and fail2ban.
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,17 +18,25 @@ use crate::{
     say,
 };
 
-/// Packages whose files are needed even if they are installed. apt adds the
-/// libraries that are missing.
-const PACKAGES: [&str; 8] = [
-    "courier-mta",
-    "courier-base",
-    "courier-authlib",
-    "courier-authdaemon",
-    "rbldnsd",
-    "rsyslog",
-    "fail2ban",
-    "python3-pyinotify",
+/// Each tree, and the packages whose files are needed even if they are
+/// installed. apt adds the libraries that are missing. Each mail server has a
+/// tree of its own, because they have files of the same names.
+const TREES: [(&str, &[&str]); 3] = [
+    (
+        "tree",
+        &[
+            "courier-mta",
+            "courier-base",
+            "courier-authlib",
+            "courier-authdaemon",
+            "rbldnsd",
+            "rsyslog",
+            "fail2ban",
+            "python3-pyinotify",
+        ],
+    ),
+    ("postfix", &["postfix"]),
+    ("exim", &["exim4-daemon-light", "exim4-base"]),
 ];
 
 /// Downloads and unpacks the packages, unless that has been done.
@@ -38,41 +46,51 @@ const PACKAGES: [&str; 8] = [
 /// Names the command that failed, or that root has to run.
 pub fn unpack_if_missing() -> Result<()> {
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
-    let debian = target.join("debian");
-    let tree = debian.join("tree");
-    if is_complete(tree.as_std_path()) {
+    let debian = target.join("debian").into_std_path_buf();
+    let mut missing = TREES.to_vec();
+    missing.retain(|(name, packages)| !is_complete(&debian.join(name), packages));
+    if missing.is_empty() {
         return Ok(());
     }
-    say(&format!("unpacking {}", PACKAGES.join(", ")));
-    let archives = debian.join("archives");
-    fs::create_dir_all(&archives)?;
-    download(archives.as_std_path())?;
-    // The final name exists only when everything is unpacked.
-    let incomplete = debian.join("incomplete");
-    let _ = fs::remove_dir_all(&incomplete);
-    unpack(archives.as_std_path(), incomplete.as_std_path())?;
-    let _ = fs::remove_dir_all(&tree);
-    fs::rename(incomplete, tree)?;
+    let packages: Vec<_> = missing.iter().flat_map(|(_, all)| *all).copied().collect();
+    say(&format!("unpacking {}", packages.join(", ")));
+    download(&debian, &missing)?;
+    for (name, _) in missing {
+        // The final name exists only when everything is unpacked.
+        let (tree, incomplete) = (debian.join(name), debian.join("incomplete"));
+        let _ = fs::remove_dir_all(&incomplete);
+        unpack(&archives(&debian, name), &incomplete)?;
+        let _ = fs::remove_dir_all(&tree);
+        fs::rename(incomplete, tree)?;
+    }
     Ok(())
 }
 
 /// Whether every package is present: each has a directory of its own for its
 /// copyright (Debian Policy, 12.5).
-fn is_complete(tree: &Path) -> bool {
+fn is_complete(tree: &Path, packages: &[&str]) -> bool {
     let documents = tree.join("usr/share/doc");
-    let mut packages = PACKAGES.iter();
+    let mut packages = packages.iter();
     packages.all(|package| documents.join(package).exists())
 }
 
-fn download(archives: &Path) -> Result<()> {
+fn archives(debian: &Path, tree: &str) -> PathBuf {
+    debian.join("archives").join(tree)
+}
+
+fn download(debian: &Path, trees: &[(&str, &[&str])]) -> Result<()> {
     // A single command, which can be shown to a user without sudo.
-    let script = format!(
-        "apt-get -qq update && \
-         apt-get -qq -y install --download-only --reinstall --no-install-recommends \
-         -o Dir::Cache::archives='{}' {}",
-        archives.display(),
-        PACKAGES.join(" ")
-    );
+    let mut script = "apt-get -qq update".to_owned();
+    for (tree, packages) in trees {
+        let archives = archives(debian, tree);
+        fs::create_dir_all(&archives)?;
+        script += &format!(
+            " && apt-get -qq -y install --download-only --reinstall --no-install-recommends \
+             -o Dir::Cache::archives='{}' {}",
+            archives.display(),
+            packages.join(" ")
+        );
+    }
     let mut command = Command::new("sh");
     command.env("DEBIAN_FRONTEND", "noninteractive");
     command.args(["-c", &script]);

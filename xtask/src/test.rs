@@ -51,6 +51,8 @@ enum Group {
     Kernel,
     /// Kernel tests with Debian's Courier, rbldnsd and rsyslog
     Courier,
+    /// The same with Debian's Postfix, postscreen and Exim
+    Servers,
     /// A botnet's wave against a small mail server, as root
     Wave,
     /// Interfaces of Debian's kernels 6.1 and 6.12, under QEMU and as root
@@ -107,10 +109,18 @@ impl Group {
             Self::Format => format(),
             Self::Lint => lint(),
             Self::Unit => unit(full),
-            Self::Kernel => kernel(full, |target| ![COURIER, WAVE, VM].contains(&target)),
+            Self::Kernel => kernel(full, |target| {
+                ![COURIER, SERVERS, WAVE, VM].contains(&target)
+            }),
             Self::Courier => {
                 debian::unpack_if_missing()?;
                 kernel(full, |target| target == COURIER)
+            }
+            Self::Servers => {
+                debian::unpack_if_missing()?;
+                setup::building()?;
+                lab_server()?;
+                kernel(full, |target| target == SERVERS)
             }
             Self::Wave => {
                 setup::building()?;
@@ -123,16 +133,34 @@ impl Group {
     }
 }
 
-/// The test target that needs Debian's packages.
+/// The test targets that need Debian's packages.
 const COURIER: &str = "courier";
+const SERVERS: &str = "servers";
 /// The test target of waves, which take minutes.
 const WAVE: &str = "wave";
-/// The test target that waits most of the time, for the daemon and for packets
+
+/// A test target that waits most of the time, for the daemon and for packets
 /// that do not come.
-const WAITING: &str = "daemon";
-const WAITING_THREADS: usize = 3;
-/// Its modules that limit how long something may take.
-const TIMED: [&str; 3] = ["gate::", "interfaces::", "restart::"];
+struct Waiting {
+    target: &'static str,
+    threads: usize,
+    /// Its modules that limit how long something may take.
+    timed: &'static [&'static str],
+}
+
+const WAITING: [Waiting; 2] = [
+    Waiting {
+        target: "daemon",
+        threads: 3,
+        timed: &["gate::", "interfaces::", "restart::"],
+    },
+    Waiting {
+        target: SERVERS,
+        threads: 2,
+        timed: &["wave::"],
+    },
+];
+
 /// The test target that runs in guests only.
 const VM: &str = "vm";
 
@@ -170,12 +198,13 @@ fn kernel(full: bool, is_wanted: impl Fn(&str) -> bool) -> Result<Tally> {
             // The output shows their measurements.
             command.arg("--show-output").env("SPAMDROP_FULL", "1");
         }
-        if is_program(&command, WAITING) {
+        let mut waiting = WAITING.iter();
+        if let Some(waiting) = waiting.find(|waiting| is_program(&command, waiting.target)) {
             let mut several = again(&command);
-            several.arg(format!("--test-threads={WAITING_THREADS}"));
-            several.args(TIMED.iter().flat_map(|module| ["--skip", module]));
+            several.arg(format!("--test-threads={}", waiting.threads));
+            several.args(waiting.timed.iter().flat_map(|module| ["--skip", module]));
             tally.add(libtest(&mut as_root(several)?));
-            command.args(TIMED);
+            command.args(waiting.timed);
         }
         command.arg("--test-threads=1");
         tally.add(libtest(&mut as_root(command)?));

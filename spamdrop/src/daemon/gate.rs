@@ -18,7 +18,9 @@ use spamdrop_common::gate::{
     CLASSES, Gate, GateMode, GateStats, RESPONDER_IPV4, RESPONDER_IPV6, SMTP_PORT,
 };
 use spamdrop_core::event::Evidence;
-use spamdrop_core::gate::{GateController, Occupancy, Slots, Visibility, WaitingStrangers};
+use spamdrop_core::gate::{
+    GateController, HandedOver, Occupancy, Slots, Visibility, WaitingStrangers, WhenFull,
+};
 use spamdrop_core::server_settings::SettingsFile;
 use spamdrop_core::smtp::DEFAULT_TEXT;
 use spamdrop_core::zones::Zones;
@@ -53,6 +55,9 @@ pub(super) enum GateMessage {
     Reconfigure(Box<GateSettings>),
     /// A log line has given evidence about a source.
     Heard(IpAddr, Evidence),
+    /// The peer's address and port of a connection that postscreen has handed
+    /// to smtpd.
+    HandedOver(IpAddr, u16),
     /// Number of sources blocked so far.
     Blocked(u64),
     /// Number of connections released so far.
@@ -74,6 +79,7 @@ pub(super) enum GateMessage {
 pub(super) struct GateSettings {
     pub mode: GateMode,
     pub slots: Slots,
+    pub when_full: WhenFull,
     /// The settings of Postfix or Exim that root has read.
     pub server: Option<SettingsFile>,
     /// The zones and the name servers, or why they are unknown.
@@ -100,6 +106,8 @@ pub(super) struct GateTask {
     /// Whether verdicts of other zones may be left in the map.
     has_old_verdicts: bool,
     counter: ConnectionCounter,
+    handed_over: HandedOver,
+    when_full: WhenFull,
     seen: Occupancy,
     visibility: Visibility,
     /// The maximum since the last sample, if any count was taken.
@@ -143,11 +151,13 @@ impl GateTask {
             zone_trust: ZoneTrust::new(outputs.watch.clone()),
             senders: KnownSenderSync::new(disk.clone(), outputs),
             history: WaveHistory::begin(disk, &settings.store),
+            when_full: settings.when_full,
             settings,
             responder: None,
             is_paused: false,
             has_old_verdicts: false,
             counter: ConnectionCounter::default(),
+            handed_over: HandedOver::default(),
             seen: Occupancy::default(),
             visibility: Visibility::default(),
             peak: None,
@@ -216,6 +226,11 @@ impl GateTask {
                 }
                 self.history.heard(source, evidence);
             }
+            GateMessage::HandedOver(addr, port) => {
+                self.handed_over.add(addr, port, clock::instant());
+                // It is postscreen that listens.
+                self.when_full = WhenFull::Refuses;
+            }
             GateMessage::Blocked(count) => self.blocked = count,
             GateMessage::Released(count) => self.released = count,
             GateMessage::Paused(is_paused) => self.is_paused = is_paused,
@@ -230,6 +245,7 @@ impl GateTask {
         let was_on = self.is_on();
         self.settings = settings;
         self.controller = controller(&self.settings);
+        self.when_full = self.settings.when_full;
         self.has_old_verdicts = true;
         self.clear_verdicts();
         report_slots(&self.settings, &self.health);
@@ -301,13 +317,26 @@ impl GateTask {
             .responder
             .as_ref()
             .map_or(0, ResponderView::connections);
-        let seen = self.counter.count(SMTP_PORT, is_answered);
+        let instant = clock::instant();
+        let refuses = self.when_full == WhenFull::Refuses;
+        let is_handed_over = |peer, port| {
+            if refuses {
+                self.strangers.connected(peer);
+            }
+            self.handed_over.holds(peer, port, instant)
+        };
+        let seen = self.counter.count(SMTP_PORT, is_answered, is_handed_over);
         let seen = seen.context("cannot count the connections")?;
-        self.visibility.sample(seen, clock::instant());
+        self.handed_over.forget_ended(instant);
+        self.visibility.sample(seen, instant);
         let seen = seen.without(answered);
         let mut gate = self.controller.set(seen, stats.admitted, responders, now);
         gate.mode = self.effective_mode() as u32;
         self.full += u64::from(gate.open >= self.controller.slots());
+        if refuses {
+            // Others must not take the slots that are promised.
+            gate.open = gate.open.saturating_add(self.strangers.promised());
+        }
         (self.seen, self.stats) = (seen, stats);
         self.peak = Some(self.peak.unwrap_or(seen).max(seen));
         self.limit = gate.limits[CLASSES - 1];
@@ -348,25 +377,6 @@ impl GateTask {
 
     fn tell(&self) {
         let _ = self.status.send(StatusMessage::Gate(self.state()));
-    }
-
-    fn record(&mut self) {
-        if !self.is_on() {
-            return self.history.end_wave();
-        }
-        let Some(peak) = self.peak.take() else {
-            return;
-        };
-        match self.sample(peak) {
-            Ok(sample) => {
-                self.history.sample(sample);
-                self.health.clear(Subject::Samples);
-            }
-            Err(error) => {
-                let text = format!("cannot read the counters for the wave history: {error:#}");
-                self.health.raise(Subject::Samples, text);
-            }
-        }
     }
 }
 

@@ -17,7 +17,8 @@ use crate::config::{Admit, Answer, Config, Seal};
 use crate::dnsbl::resolver::name_servers;
 use crate::install::FilterSettings;
 use crate::responder::host_name;
-use spamdrop_core::gate::Slots;
+use spamdrop_core::gate::{Slots, WhenFull};
+use spamdrop_core::log::MailServer;
 use spamdrop_core::release::ReleaseMode;
 
 /// The settings of all tasks.
@@ -89,6 +90,10 @@ fn gate(config: &Config, slots: Slots) -> GateSettings {
             Admit::On => GateMode::On,
         },
         slots,
+        when_full: match config.servers.contains(&MailServer::Exim) {
+            true => WhenFull::Refuses,
+            false => WhenFull::Waits,
+        },
         // An error is that of the look-ups, too.
         server: config.gathered_settings().ok().flatten(),
         lookups: lookups().map_err(|error: anyhow::Error| format!("{error:#}")),

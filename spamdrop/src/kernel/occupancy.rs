@@ -35,10 +35,13 @@ type Cookie = [u8; 8];
 impl ConnectionCounter {
     /// Counts the connections of a local port. `is_answered`: whether a peer's
     /// new connections belong to the responder, and so take no slot.
+    /// `is_handed_over`: whether the connection from a peer's port is one that
+    /// takes no slot any more.
     pub fn count(
         &mut self,
         port: u16,
         is_answered: impl Fn(IpAddr) -> bool,
+        mut is_handed_over: impl FnMut(IpAddr, u16) -> bool,
     ) -> io::Result<Occupancy> {
         let states = StateFlags::LISTEN
             | StateFlags::SYN_RECV
@@ -48,6 +51,11 @@ impl ConnectionCounter {
         let mut cookies = HashSet::new();
         for socket in sockets::dump(port, &states)? {
             add(&mut seen, &socket);
+            let id = &socket.socket_id;
+            let peer = canonical(id.destination_address);
+            if is_connection(&socket) && is_handed_over(peer, id.destination_port) {
+                seen.open -= 1;
+            }
             let is_new = is_connection(&socket) && {
                 let cookie = socket.socket_id.cookie;
                 cookies.insert(cookie);
@@ -56,7 +64,7 @@ impl ConnectionCounter {
                     .is_some_and(|known| !known.contains(&cookie))
             };
             let is_meant = is_new || is_pending(&socket);
-            if is_meant && !is_answered(canonical(socket.socket_id.destination_address)) {
+            if is_meant && !is_answered(peer) {
                 seen.opened += u32::from(is_new);
                 seen.pending += u32::from(!is_new);
             }

@@ -8,9 +8,11 @@
 
 #![deny(unsafe_code)]
 
+pub mod admission;
 pub mod client;
 pub mod courier;
 pub mod daemon;
+pub mod debian;
 pub mod dns;
 pub mod forger;
 pub mod frame;
@@ -31,6 +33,7 @@ pub mod wire;
 pub use client::{Client, Reply, syn_dropped};
 pub use courier::Courier;
 pub use daemon::Daemon;
+pub use debian::{Packaged, Software};
 pub use dns::DnsStub;
 pub use host::{Host, private_tmpfs};
 pub use journald::Journald;
@@ -41,7 +44,7 @@ pub use syslog::Syslog;
 pub use wave::Wave;
 pub use wire::{End, many_sources, wire};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
@@ -52,12 +55,19 @@ use anyhow::{Context, Result, ensure};
 ///
 /// The packages are not unpacked; `cargo xtask` unpacks them.
 pub fn debian_tree() -> Result<PathBuf> {
-    const TREE: &str = "debian/tree";
+    debian_tree_of("tree")
+}
+
+/// As [`debian_tree`], the directory of a mail server that has one of its own,
+/// such as `postfix`.
+pub(crate) fn debian_tree_of(server: &str) -> Result<PathBuf> {
     let running = std::env::current_exe().context("find the running program")?;
-    let trees = running.ancestors().map(|directory| directory.join(TREE));
+    let path = Path::new("debian").join(server);
+    let trees = running.ancestors().map(|directory| directory.join(&path));
     let mut there = trees.filter(|tree| tree.is_dir());
     there.next().with_context(|| {
-        format!("no {TREE} in the target directory: run `cargo xtask setup --tests`")
+        let path = path.display();
+        format!("no {path} in the target directory: run `cargo xtask setup --tests`")
     })
 }
 

@@ -1,6 +1,7 @@
 //! A mail server that runs spamdrop, and a host from which all clients connect.
 
 mod container;
+mod real;
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -15,8 +16,8 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::client::{Client, syn_dropped};
-use crate::courier::{self, Courier};
 use crate::daemon::Daemon;
+use crate::debian::Software;
 use crate::host::Host;
 use crate::smtpd::{Options, Smtpd};
 use crate::wire::{End, many_sources, wire};
@@ -54,6 +55,8 @@ pub struct Site<S = Smtpd> {
     interface: String,
     /// The account of the daemon; empty: the default.
     user: &'static str,
+    /// The server if it is not Courier, and the number of its slots.
+    software: Option<(Software, u16)>,
     dir: TempDir,
     spamdrop: PathBuf,
 }
@@ -90,20 +93,6 @@ impl Site {
     /// The file cannot be written.
     pub fn blacklist(&self, source: &str) -> Result<()> {
         append(&self.path("listed"), source)
-    }
-}
-
-impl Site<Courier> {
-    /// Builds the site with a real Courier. The daemon runs as [`ORDINARY`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Site::new`].
-    pub fn with_courier(spamdrop: &Path, options: &courier::Options) -> Result<Self> {
-        let mut site = Self::build(spamdrop, |server, dir| Courier::start(server, dir, options))?;
-        site.user = ORDINARY;
-        site.configure("")?;
-        Ok(site)
     }
 }
 
@@ -181,6 +170,7 @@ impl<S> Site<S> {
             world,
             interface: "eth0".to_owned(),
             user: "",
+            software: None,
             dir,
             spamdrop: spamdrop.into(),
         };
@@ -203,7 +193,13 @@ impl<S> Site<S> {
     pub fn configure(&self, more: &str) -> Result<()> {
         let path = |name| self.path(name).display().to_string();
         let tells_slots = self.path("courier/esmtpd").exists() || more.contains("slots");
-        let slots = if tells_slots { "" } else { "slots = 40\n" };
+        let slots = match self.software {
+            Some((software, slots)) => {
+                format!("servers = [{:?}]\nslots = {slots}\n", software.name())
+            }
+            None if tells_slots => String::new(),
+            None => "slots = 40\n".to_owned(),
+        };
         let user = match self.user {
             "" => String::new(),
             user => format!("user = {user:?}\n"),

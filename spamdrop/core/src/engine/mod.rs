@@ -152,6 +152,12 @@ impl Engine {
         parsed
     }
 
+    /// The peer's address and port of the connection that the server's listening
+    /// process has handed to another, if the last line reported that.
+    pub fn take_handed_over(&mut self) -> Option<(IpAddr, u16)> {
+        self.parser.take_handed_over()
+    }
+
     /// Whether another log than `source` reported this event before, within a
     /// minute. Such an event must not be decided about again.
     pub fn is_duplicate(&mut self, event: &Event<'_>, source: &Path, now: Moment) -> bool {

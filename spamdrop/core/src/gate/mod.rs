@@ -1,6 +1,7 @@
 //! Computes the state of the gate from the occupancy of the mail server.
 
 mod controller;
+mod handed_over;
 mod occupancy;
 mod share;
 mod slots;
@@ -8,7 +9,8 @@ mod visibility;
 mod waiting;
 
 pub use controller::GateController;
+pub use handed_over::HandedOver;
 pub use occupancy::Occupancy;
 pub use slots::Slots;
 pub use visibility::Visibility;
-pub use waiting::{RefusedSyn, WaitingStrangers};
+pub use waiting::{RefusedSyn, WaitingStrangers, WhenFull};

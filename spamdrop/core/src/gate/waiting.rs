@@ -45,6 +45,18 @@ const FREE: u32 = 10;
 /// number of slots is then set too low.
 const ACCEPTED_AT_ONCE: Duration = Duration::from_secs(10);
 
+/// What the server does with a connection for which it has no slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It lets the connection wait to be accepted, as Courier and Postfix's
+    /// smtpd do.
+    #[default]
+    Waits,
+    /// It accepts the connection and refuses with a 421, as Exim and postscreen
+    /// do.
+    Refuses,
+}
+
 /// A SYN that the gate has refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RefusedSyn {
@@ -150,22 +162,59 @@ impl WaitingStrangers {
 
     /// Chooses the strangers whose next SYN is admitted, given a sample of the
     /// server with this many slots.
-    pub fn admit(&mut self, seen: Occupancy, slots: u32, now: MonotonicNs) -> Vec<AdmitNext> {
+    pub fn admit(
+        &mut self,
+        seen: Occupancy,
+        slots: u32,
+        when_full: WhenFull,
+        now: MonotonicNs,
+    ) -> Vec<AdmitNext> {
         self.waiting.retain(|_, wait| wait.overdue() >= now);
+        let room = self.room(seen, slots, when_full);
         let mut admitted = Vec::new();
         for class in 0..CLASSES {
-            admitted.extend(self.admit_slowly(class, now));
-        }
-        if self.has_room(seen, slots, now) && self.next_fast <= now {
-            let fast = self.fast_classes();
-            let has_waited = |wait: &Wait| wait.last.elapsed_since(wait.first) >= FAST_AFTER;
-            let is_meant = |wait: &Wait| wait.class < fast && has_waited(wait);
-            if let Some(promise) = self.promise(is_meant) {
-                self.next_fast = now.plus(FAST);
-                admitted.push(promise);
+            if admitted.len() < room {
+                admitted.extend(self.admit_slowly(class, now));
             }
         }
+        let is_due = self.has_room(seen, slots, now) && self.next_fast <= now;
+        if is_due && admitted.len() < room {
+            admitted.extend(self.admit_fast(now));
+        }
         admitted
+    }
+
+    fn admit_fast(&mut self, now: MonotonicNs) -> Option<AdmitNext> {
+        let fast = self.fast_classes();
+        let has_waited = |wait: &Wait| wait.last.elapsed_since(wait.first) >= FAST_AFTER;
+        let promise = self.promise(|wait| wait.class < fast && has_waited(wait))?;
+        self.next_fast = now.plus(FAST);
+        Some(promise)
+    }
+
+    /// How many strangers may be promised a slot. A server that refuses accepts
+    /// every connection at once, which shows nothing, and would refuse a known
+    /// sender whose slot was promised. So a tenth of its slots stays free,
+    /// without those that are promised.
+    fn room(&self, seen: Occupancy, slots: u32, when_full: WhenFull) -> usize {
+        if when_full == WhenFull::Waits {
+            return usize::MAX;
+        }
+        let reserved = (slots / FREE).max(1);
+        let taken = seen.open.saturating_add(self.promised());
+        slots.saturating_sub(taken).saturating_sub(reserved) as usize
+    }
+
+    /// Number of strangers whose next SYN was promised to pass.
+    #[must_use]
+    pub fn promised(&self) -> u32 {
+        let promised = self.waiting.values().filter(|wait| wait.is_promised);
+        u32::try_from(promised.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Records that a stranger is connected, so that it does not wait.
+    pub fn connected(&mut self, stranger: IpAddr) {
+        self.waiting.remove(&Target::from(stranger));
     }
 
     /// The number of classes, from the best one, to which the fast rate applies:

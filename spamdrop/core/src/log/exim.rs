@@ -3,6 +3,7 @@
 //! ```text
 //! 2026-11-23 08:50:54 H=NAME (HELO) [IP]:PORT I=[…]:25 F=<SENDER> rejected RCPT <RECIPIENT>: TEXT
 //! 2026-11-23 08:50:54 1vNDf2-0000000012y-3abc <= SENDER H=NAME (HELO) [IP] P=esmtp S=1234
+//! 2026-11-23 08:50:54 1vNDf2-0000000012y-3abc => RECIPIENT R=ROUTER T=TRANSPORT H=NAME [IP] …
 //! ```
 //!
 //! The administrator chooses TEXT. It must name a blocklist, see
@@ -19,6 +20,13 @@
 //! after a letter and a blank or, if folded, after a blank: no stamp starts
 //! like that.
 //!
+//! A delivery (`=>`, or `->` for a further recipient) is not taken if the
+//! message's `<=` line was not seen or has no sender: then the message may be a
+//! bounce, whose destination is chosen by whoever sent the bounced mail. Of a
+//! forwarded mail the sender may choose the mailboxes in both lines, so the
+//! same is true of them as in a rejection. The text of the remote host
+//! (`C="…"`) follows its address.
+//!
 //! `temporarily rejected` (a 4xx) is not taken: Exim logs it when the blocklist
 //! did not answer.
 
@@ -34,6 +42,7 @@ use super::grammar::{Context, Finding, Grammar, GrammarResult, expression};
 use super::header::Header;
 use super::listing_text::{says_listed, speaks_of_list};
 use super::stamp::Stamp;
+use crate::event::Envelope;
 
 /// A rejection before the message: the host, the fields with the command, the
 /// text.
@@ -50,6 +59,17 @@ static ACCEPTED: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
+/// The arrival of a message, from a host or from this machine, with its sender.
+static ARRIVED: LazyLock<Regex> =
+    LazyLock::new(|| expression(&format!(r#"^({ID}) <= (?:<>|([^ "<>]+))(?: |$)"#)));
+
+/// A delivery to a host: the id, the recipient, the host.
+static DELIVERED: LazyLock<Regex> = LazyLock::new(|| {
+    expression(&format!(
+        r#"^({ID}) [=-]> ([^ "<>]+)(?: <[^ "<>]+>)?(?: [FP]=<[^ "<>]*>)* R=[^ "<>=]+ T=[^ "<>=]+(?: S=[0-9]+)? H=(?:[^ ()\[\]]+ )?\[([0-9A-Za-z:.]+)\](?::25)?(?: |$)"#
+    ))
+});
+
 const ID: &str = "[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}";
 const HOST: &str = r"H=(?:[^ ()\[\]]+ )?(?:\([^() ]*\) )?\[([0-9A-Za-z:.]+)\](?::[0-9]+)?";
 /// Matches a field between host and command: interface, ident, TLS, sender,
@@ -61,8 +81,17 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     units: &["exim", "exim4"],
     read,
     looks_rejected,
-    // Docker escapes `<` in JSON.
-    needles: &[" <= ", " \\u003c= ", " rejected "],
+    // Docker escapes `<` and `>` in JSON.
+    needles: &[
+        " <= ",
+        " \\u003c= ",
+        " => ",
+        " =\\u003e ",
+        " -> ",
+        " -\\u003e ",
+        " rejected ",
+        "SMTP connection from [",
+    ],
     tells_acceptances: true,
 };
 
@@ -76,6 +105,13 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
         _ => return Err(header.not_its()),
     };
     let message = skip_pid(message);
+    if let Some((id, sender)) = arrived(message) {
+        context.queued_senders.queued(id, sender);
+    }
+    if let Some(found) = DELIVERED.captures(message) {
+        return delivered(context, message, &found);
+    }
+    context.connected = connected(message);
     if let Some(found) = ACCEPTED.captures(message) {
         let addr = host(message, &found)?;
         return Ok(Finding::accepted(addr, "exim-accepted"));
@@ -90,10 +126,45 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     let found =
         found.ok_or("it is not a rejection at connect, HELO, MAIL or RCPT in Exim's form")?;
     let addr = host(message, &found)?;
+    context.connected = Some(addr);
     let (_, [_, fields, text]) = found.extract();
     let names = found.get(1).and_then(|host| message.get(..host.start()));
     says_listed(text, addr, envelope(fields), names.unwrap_or_default())?;
     Ok(Finding::rejected(addr, text, "exim-dnslists"))
+}
+
+/// The id and the sender of a message that arrives; no sender for a bounce.
+fn arrived(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let found = ARRIVED.captures(message)?;
+    let sender = found.get(2).map(|sender| sender.as_bytes());
+    Some((found.get(1)?.as_bytes(), sender.unwrap_or_default()))
+}
+
+fn delivered<'line>(
+    context: &Context<'_>,
+    message: &'line [u8],
+    found: &Captures<'_>,
+) -> GrammarResult<'line> {
+    let part = |number| found.get(number).and_then(|part| message.get(part.range()));
+    let (id, recipient, host) = (part(1), part(2), part(3));
+    let addr = host.and_then(address::plain);
+    let addr = addr.filter(|addr| !addr.is_loopback());
+    let addr = addr.ok_or("its host is not another machine's address")?;
+    let sender = id.and_then(|id| context.queued_senders.sender(id));
+    let sender = sender.ok_or("the message is a bounce, or its sender is not known")?;
+    let envelope = Envelope {
+        sender: Some(sender.to_owned().into()),
+        recipient: recipient.map(Into::into),
+        port: None,
+    };
+    Ok(Finding::delivered(addr, "exim-delivered").with(envelope))
+}
+
+/// Parses `SMTP connection from [IP]`, which `log_selector = +smtp_connection`
+/// adds when a host connects.
+fn connected(message: &[u8]) -> Option<IpAddr> {
+    let (addr, rest) = address::bracketed(message.strip_prefix(b"SMTP connection from ")?)?;
+    addr.filter(|_| rest.contains(&b'('))
 }
 
 /// Whether the line is a rejection that mentions a list.

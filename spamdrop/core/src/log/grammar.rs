@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::header::Header;
+use super::queued_senders::QueuedSenders;
 use super::refused_queries::RefusedQueries;
 use super::sessions::SessionPeers;
 use crate::event::{Envelope, Kind};
@@ -59,6 +60,10 @@ pub(super) struct Context<'a> {
     /// Set by a grammar that does not take the line: the peer whose connection
     /// the line reports.
     pub(super) connected: Option<IpAddr>,
+    /// Set by a grammar: the peer's address and port, if the line reports that
+    /// the process that listens has handed the connection to another.
+    pub(super) handed_over: Option<(IpAddr, u16)>,
+    pub(super) queued_senders: &'a mut QueuedSenders,
     pub(super) refused_queries: &'a mut RefusedQueries,
     pub(super) sessions: &'a mut SessionPeers,
 }

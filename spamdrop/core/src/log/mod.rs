@@ -10,9 +10,10 @@
 //! only from a server that refuses every listed peer with one. From other
 //! servers, a 4xx means that a list did not answer or is not trusted yet.
 //!
-//! Deliveries are taken from Courier only. The delivery lines of the other
-//! servers do not contain the sender (Exim's only on request), and the
-//! destination of a bounce is chosen by the sender of the bounced mail.
+//! Deliveries are taken from Courier, Postfix and Exim. That of a bounce is
+//! not taken, because the sender of the bounced mail chooses its destination.
+//! Only Courier names the sender in the line itself; of the others it is
+//! remembered from an earlier line, see [`queued_senders`].
 
 mod address;
 mod bytes;
@@ -27,6 +28,7 @@ mod opensmtpd;
 mod pattern;
 mod postfix;
 mod programs;
+mod queued_senders;
 mod rblsmtpd;
 mod recognition;
 mod refused_queries;
@@ -54,6 +56,7 @@ pub use server::MailServer;
 use crate::event::Event;
 use grammar::{Context, Finding};
 use header::Header;
+use queued_senders::QueuedSenders;
 use refused_queries::RefusedQueries;
 use sessions::SessionPeers;
 use stamp::Stamp;
@@ -100,8 +103,10 @@ impl Default for ParserSettings {
 pub struct Parser {
     settings: ParserSettings,
     sessions: SessionPeers,
+    queued_senders: QueuedSenders,
     refused_queries: RefusedQueries,
     connection: Option<Connection>,
+    handed_over: Option<(IpAddr, u16)>,
 }
 
 /// A connection that a line reports.
@@ -120,8 +125,10 @@ impl Parser {
         Self {
             settings,
             sessions: SessionPeers::default(),
+            queued_senders: QueuedSenders::default(),
             refused_queries: RefusedQueries::default(),
             connection: None,
+            handed_over: None,
         }
     }
 
@@ -133,15 +140,23 @@ impl Parser {
         }
     }
 
-    /// Starts with another log: forgets the connections of the last one.
+    /// Starts with another log: forgets the connections and messages of the
+    /// last one.
     pub fn start_log(&mut self) {
         self.sessions = SessionPeers::default();
+        self.queued_senders = QueuedSenders::default();
         self.refused_queries = RefusedQueries::default();
     }
 
     /// The connection that the last line reported, if it was no event.
     pub fn take_connection(&mut self) -> Option<Connection> {
         self.connection.take()
+    }
+
+    /// The peer's address and port of the connection that the process that
+    /// listens has handed to another, if the last line reported that.
+    pub fn take_handed_over(&mut self) -> Option<(IpAddr, u16)> {
+        self.handed_over.take()
     }
 
     /// Parses one line, without its line end. `now` decides the year of a stamp
@@ -209,11 +224,14 @@ impl Parser {
             let mut context = Context {
                 names: self.settings.programs.of(*server),
                 connected: None,
+                handed_over: None,
+                queued_senders: &mut self.queued_senders,
                 refused_queries: &mut self.refused_queries,
                 sessions: &mut self.sessions,
             };
             let found = (grammar.read)(&mut context, header);
             connected = connected.or(context.connected);
+            self.handed_over = context.handed_over.or(self.handed_over);
             match found.and_then(|found| event(found, header, &self.settings.zone, now)) {
                 Ok(event) => return Parsed::Event(event),
                 Err(reason) if near_miss.is_none() && (grammar.looks_rejected)(line) => {
@@ -285,6 +303,8 @@ fn event<'line>(
     })
 }
 
+#[cfg(test)]
+mod delivery_properties;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -1,9 +1,12 @@
-//! Postfix's log lines: `smtpd` and `postscreen`.
+//! Postfix's log lines: `smtpd`, `postscreen`, and of deliveries `qmgr` and
+//! `smtp`.
 //!
 //! ```text
 //! NOQUEUE: reject: RCPT from NAME[IP]: 554 5.7.1 Service unavailable; Client host [IP] blocked using ZONE; TEXT; from=<…> …
 //! NOQUEUE: reject: RCPT from [IP]:PORT: 550 5.7.1 Service unavailable; client [IP] blocked using ZONE; from=<…>, …
 //! disconnect from NAME[IP] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5
+//! QUEUE_ID: from=<…>, size=1234, nrcpt=1 (queue active)
+//! QUEUE_ID: to=<…>, relay=NAME[IP]:25, …, status=sent (REPLY)
 //! ```
 //!
 //! The program name in the log is `SYSLOG_NAME/smtpd`. `syslog_name` may be any
@@ -22,6 +25,15 @@
 //! `maps_rbl_reject_code = 454` or `soft_bounce`. `DNSBL rank` of postscreen is
 //! not taken either, because it is logged also if the action is `ignore`, the
 //! default.
+//!
+//! The line of a delivery does not tell the sender. The queue manager does
+//! whenever it begins to deliver the message. A bounce has no sender; its
+//! destination is the choice of whoever sent the bounced mail, so it is not
+//! taken. A forwarded mail's sender chooses the mailboxes in both lines, and
+//! before Postfix 3.5 no quotes mark where one ends. Therefore a mailbox with a
+//! quote, a bracket or a blank is not taken, nor a line that names a second
+//! relay, because the first one may be part of a mailbox. Ports other than 25
+//! are those of content filters and of LMTP.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
@@ -33,7 +45,7 @@ use super::bytes::{count_digits, token};
 use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
 use super::listing_text::is_allowlist;
-use crate::event::Kind;
+use crate::event::{Envelope, Kind};
 
 pub(super) const GRAMMAR: Grammar = Grammar {
     programs: &[],
@@ -41,10 +53,16 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
     needles: &[
-        "disconnect from ",
+        "onnect from ",
+        "CONNECT from ",
+        "PASS NEW ",
+        "PASS OLD ",
+        "LISTED [",
         " blocked using ",
         ": DNSBL rank ",
         " listed by domain ",
+        ", nrcpt=",
+        ", status=sent (",
     ],
     tells_acceptances: true,
 };
@@ -59,19 +77,24 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     match header.program {
         // A unit's name does not tell which process wrote the line. The form
         // does: no process starts a line with a peer's words.
-        Some(unit) if GRAMMAR.is_unit(unit) => by_smtpd(message)
+        Some(unit) if GRAMMAR.is_unit(unit) => by_smtpd(context, message)
             .or_else(|reason| by_postscreen(context, message).map_err(|_| reason))
-            .or_else(|reason| by_dnsblog(context, message).map_err(|_| reason)),
+            .or_else(|reason| by_dnsblog(context, message).map_err(|_| reason))
+            .or_else(|reason| by_queue_manager(context, message).map_err(|_| reason))
+            .or_else(|reason| by_client(context, message).map_err(|_| reason)),
         program => match program.and_then(|program| process(program, context.names)) {
-            Some(b"smtpd") => by_smtpd(message),
+            Some(b"smtpd") => by_smtpd(context, message),
             Some(b"postscreen") => by_postscreen(context, message),
             Some(b"dnsblog") => by_dnsblog(context, message),
+            Some(b"qmgr" | b"oqmgr") => by_queue_manager(context, message),
+            Some(b"smtp") => by_client(context, message),
             _ => Err(header.not_its()),
         },
     }
 }
 
-fn by_smtpd(message: &[u8]) -> GrammarResult<'_> {
+fn by_smtpd<'line>(context: &mut Context<'_>, message: &'line [u8]) -> GrammarResult<'line> {
+    context.connected = connected(message, b"connect from ");
     match message.strip_prefix(b"disconnect from ") {
         Some(rest) => {
             let addr = accepted(rest).ok_or("no message was accepted")?;
@@ -81,7 +104,11 @@ fn by_smtpd(message: &[u8]) -> GrammarResult<'_> {
     }
 }
 
-fn by_postscreen<'line>(context: &Context<'_>, message: &'line [u8]) -> GrammarResult<'line> {
+fn by_postscreen<'line>(context: &mut Context<'_>, message: &'line [u8]) -> GrammarResult<'line> {
+    context.connected = context
+        .connected
+        .or_else(|| connected(message, b"CONNECT from "));
+    context.handed_over = handed_over(message);
     let found = rejected(message, b"client ", "postscreen-dnsbl")?;
     Ok(unless_refused(found, context))
 }
@@ -92,6 +119,31 @@ fn by_dnsblog<'line>(context: &mut Context<'_>, message: &'line [u8]) -> Grammar
         context.refused_queries.answered(client, zone, address);
     }
     Err("it is the answer of a blocklist")
+}
+
+/// Remembers the sender of a message that is about to be delivered.
+fn by_queue_manager<'line>(
+    context: &mut Context<'_>,
+    message: &'line [u8],
+) -> GrammarResult<'line> {
+    if let Some((id, sender)) = activated(message) {
+        context
+            .queued_senders
+            .queued(id, sender.unwrap_or_default());
+    }
+    Err("it is no delivery")
+}
+
+fn by_client<'line>(context: &mut Context<'_>, message: &'line [u8]) -> GrammarResult<'line> {
+    let (id, addr, recipient) = delivered(message).ok_or("it is not the delivery of a message")?;
+    let sender = context.queued_senders.sender(id);
+    let sender = sender.ok_or("the message is a bounce, or its sender is not known")?;
+    let envelope = Envelope {
+        sender: Some(sender.to_owned().into()),
+        recipient: Some(recipient.into()),
+        port: None,
+    };
+    Ok(Finding::delivered(addr, "postfix-delivered").with(envelope))
 }
 
 /// Processes of Postfix that log what a sender chose, from `master.cf`.
@@ -191,12 +243,79 @@ fn unless_refused<'line>(found: Finding<'line>, context: &Context<'_>) -> Findin
     found
 }
 
+/// Parses `QUEUE_ID: ` and returns the id and the rest.
+fn queue_id(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = count(message, |byte| byte.is_ascii_alphanumeric());
+    let (id, rest) = message.split_at_checked(end)?;
+    Some((id, rest.strip_prefix(b": ")?))
+}
+
 /// Parses `QUEUE_ID: reject: STAGE from `.
 fn skip_stage(message: &[u8]) -> Option<&[u8]> {
-    let queue_id = count(message, |byte| byte.is_ascii_alphanumeric());
-    let rest = message.get(queue_id..)?.strip_prefix(b": reject: ")?;
+    let (_, rest) = queue_id(message)?;
+    let rest = rest.strip_prefix(b"reject: ")?;
     let stage = count(rest, |byte| byte.is_ascii_uppercase() || byte == b'-');
     rest.get(stage..)?.strip_prefix(b" from ")
+}
+
+/// Parses `PASS NEW [IP]:PORT`, with which postscreen hands the connection of a
+/// client to `smtpd`. `OLD` is for a client that passed before, the third word
+/// for one that the administrator lets pass.
+fn handed_over(message: &[u8]) -> Option<(IpAddr, u16)> {
+    let words: [&[u8]; 4] = [b"PASS NEW ", b"PASS OLD ", b"ALLOWLISTED ", b"WHITELISTED "];
+    let peer = words
+        .iter()
+        .find_map(|words| message.strip_prefix(*words))?;
+    let (addr, port) = bracketed(peer)?;
+    let port = str::from_utf8(port.strip_prefix(b":")?).ok()?;
+    Some((addr?, port.parse().ok()?))
+}
+
+/// The peer of a line that reports a new connection.
+fn connected(message: &[u8], words: &[u8]) -> Option<IpAddr> {
+    named(message.strip_prefix(words)?)?.0
+}
+
+/// Parses `QUEUE_ID: from=<SENDER>, size=N, nrcpt=N (queue active)`. The sender
+/// is `None` if it may be more than a mailbox, and empty for a bounce.
+fn activated(message: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    let (id, rest) = queue_id(message)?;
+    let rest = rest.strip_prefix(b"from=<")?;
+    let sender = mailbox(rest).filter(|(_, rest)| rest.starts_with(b", size="));
+    Some((id, sender.map(|(sender, _)| sender)))
+}
+
+/// The longest line of a delivery that is taken. syslogd may truncate a longer
+/// one, and with it a second relay.
+const DELIVERY: usize = 768;
+
+/// Parses `QUEUE_ID: to=<RECIPIENT>, orig_to=<…>, relay=NAME[IP]:25, …,
+/// status=sent (REPLY)`; not every line has `orig_to`. Returns the id, the host
+/// that accepted the message and the recipient.
+fn delivered(message: &[u8]) -> Option<(&[u8], IpAddr, &[u8])> {
+    const RELAY: &[u8] = b", relay=";
+    let (id, rest) = queue_id(message)?;
+    let (recipient, rest) = mailbox(rest.strip_prefix(b"to=<")?)?;
+    let relay = match rest.strip_prefix(b", orig_to=<") {
+        Some(original) => mailbox(original)?.1,
+        None => rest,
+    };
+    let (addr, rest) = named(relay.strip_prefix(RELAY)?)?;
+    let rest = rest.strip_prefix(b":25, ")?;
+    let sent = memmem::find(rest, b", status=sent (")?;
+    let is_certain = message.len() <= DELIVERY
+        && message.ends_with(b")")
+        && memmem::find(rest, RELAY).is_none()
+        && memchr::memchr3(b'<', b'>', b'(', rest.get(..sent)?).is_none();
+    let addr = addr.filter(|addr| is_certain && !addr.is_loopback())?;
+    (!recipient.is_empty()).then_some((id, addr, recipient))
+}
+
+/// Splits off a mailbox; the input starts after its `<`.
+fn mailbox(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = count(bytes, |byte| !matches!(byte, b'<' | b'>' | b'"' | b' '));
+    let (mailbox, rest) = bytes.split_at_checked(end)?;
+    Some((mailbox, rest.strip_prefix(b">")?))
 }
 
 /// Parses `NAME[IP]` or `NAME[IP]:PORT`, followed by `: `.

@@ -619,3 +619,96 @@ fn text_of_postfix_ends_before_the_peers_words() {
     let text = b"Service unavailable; Client host [192.0.2.1] blocked using z; t"[..].into();
     assert_eq!(event.kind, Kind::Rejected { text });
 }
+
+#[test]
+fn a_delivery_has_the_sender_of_an_earlier_line_of_the_same_log() {
+    const LINES: [(MailServer, &str, &str); 2] = [
+        (
+            MailServer::Postfix,
+            "Nov 23 08:50:54 mx1 postfix/qmgr[1]: 4XyZ: from=<alice@example.com>, size=12, nrcpt=1 (queue active)",
+            "Nov 23 08:50:54 mx1 postfix/smtp[2]: 4XyZ: to=<b@example.org>, relay=mx[198.51.100.7]:25, delay=1, dsn=2.0.0, status=sent (250 ok)",
+        ),
+        (
+            MailServer::Exim,
+            "2026-11-23 08:50:54 1vNDf3-0005Qv-EA <= alice@example.com U=alice P=local S=12",
+            "2026-11-23 08:50:54 1vNDf3-0005Qv-EA => b@example.org R=dnslookup T=remote_smtp H=mx [198.51.100.7]",
+        ),
+    ];
+    let now = utc(2026, 11, 23, 9, 0, 0);
+    for (server, queued, sent) in LINES {
+        let mut parser = reading(vec![server]);
+        assert_eq!(parser.parse(queued.as_bytes(), now), Parsed::Nothing);
+        let Parsed::Event(event) = parser.parse(sent.as_bytes(), now) else {
+            panic!("{sent}");
+        };
+        assert_eq!(event.kind, Kind::Delivered);
+        assert_eq!(event.addr, IpAddr::from([198, 51, 100, 7]));
+        let envelope = Envelope {
+            sender: Some(b"alice@example.com".into()),
+            recipient: Some(b"b@example.org".into()),
+            port: None,
+        };
+        assert_eq!(event.envelope, envelope);
+        parser.start_log();
+        assert_eq!(parser.parse(sent.as_bytes(), now), Parsed::Nothing);
+    }
+}
+
+#[test]
+fn a_connection_without_an_event_is_reported() {
+    let connection = |server, line: &str| {
+        let mut parser = reading(vec![server]);
+        let parsed = parser.parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0));
+        assert!(!matches!(parsed, Parsed::Event(_)), "{line}");
+        parser.take_connection().map(|found| found.addr)
+    };
+    let peer = Some(IpAddr::from([192, 0, 2, 1]));
+    let postfix = |text: &str| {
+        let line = format!("Nov 23 08:50:54 mx1 postfix/{text}");
+        connection(MailServer::Postfix, &line)
+    };
+    assert_eq!(postfix("smtpd[1]: connect from x.example[192.0.2.1]"), peer);
+    let screened = "postscreen[1]: CONNECT from [192.0.2.1]:40112 to [203.0.113.25]:25";
+    assert_eq!(postfix(screened), peer);
+    assert_eq!(postfix("smtpd[1]: connect from x y[9.9.9.9]"), None);
+    assert_eq!(postfix("smtp[1]: connect from x[9.9.9.9]"), None);
+    let exim = |text: &str| {
+        let line = format!("2026-11-23 08:50:54 {text}");
+        connection(MailServer::Exim, &line)
+    };
+    let started = "SMTP connection from [192.0.2.1]:40112 (TCP/IP connection count = 1)";
+    assert_eq!(exim(started), peer);
+    let refused = "H=(x) [192.0.2.1] F=<a@b> rejected RCPT <c@d>: relay not permitted";
+    assert_eq!(exim(refused), peer);
+    let forged = "no MAIL in SMTP connection from [9.9.9.9]:40112 (x";
+    assert_eq!(exim(forged), None);
+}
+
+#[test]
+fn a_connection_that_postscreen_hands_over_is_reported() {
+    let handed_over = |text: &str| {
+        let mut parser = reading(vec![MailServer::Postfix]);
+        let line = format!("Nov 23 08:50:54 mx1 {text}");
+        let parsed = parser.parse(line.as_bytes(), utc(2026, 11, 23, 9, 0, 0));
+        assert_eq!(parsed, Parsed::Nothing, "{line}");
+        let peer = parser.take_handed_over();
+        assert_eq!(parser.take_handed_over(), None);
+        peer
+    };
+    let peer = Some((IpAddr::from([192, 0, 2, 1]), 40112));
+    for program in ["postfix/postscreen[1]", "postfix@-.service[1]"] {
+        for words in ["PASS NEW", "PASS OLD", "ALLOWLISTED", "WHITELISTED"] {
+            let line = format!("{program}: {words} [192.0.2.1]:40112");
+            assert_eq!(handed_over(&line), peer);
+        }
+    }
+    for other in [
+        "postfix/smtpd[1]: PASS NEW [9.9.9.9]:40112",
+        "postfix/postscreen[1]: x PASS NEW [9.9.9.9]:40112",
+        "postfix/postscreen[1]: PASS NEW [9.9.9.9]:40112 x",
+        "postfix/postscreen[1]: ALLOWLIST VETO [9.9.9.9]:40112",
+        "postfix/postscreen[1]: DENYLISTED [9.9.9.9]:40112",
+    ] {
+        assert_eq!(handed_over(other), None, "{other}");
+    }
+}

@@ -9,14 +9,35 @@ use spamdrop_core::wave::{Sample, Totals};
 
 use super::GateTask;
 use crate::clock;
+use crate::daemon::health::Subject;
 
 impl GateTask {
+    /// Passes the peak since the last sample to the history.
+    pub(super) fn record(&mut self) {
+        if !self.is_on() {
+            return self.history.end_wave();
+        }
+        let Some(peak) = self.peak.take() else {
+            return;
+        };
+        match self.sample(peak) {
+            Ok(sample) => {
+                self.history.sample(sample);
+                self.health.clear(Subject::Samples);
+            }
+            Err(error) => {
+                let text = format!("cannot read the counters for the wave history: {error:#}");
+                self.health.raise(Subject::Samples, text);
+            }
+        }
+    }
+
     /// A sample for the history of waves.
     ///
     /// # Errors
     ///
     /// The counters cannot be read.
-    pub(super) fn sample(&self, peak: Occupancy) -> Result<Sample> {
+    fn sample(&self, peak: Occupancy) -> Result<Sample> {
         let counted = self.blocklist.counters()?;
         let stats = &self.stats;
         Ok(Sample {

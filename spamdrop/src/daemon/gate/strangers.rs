@@ -60,7 +60,8 @@ impl GateTask {
     /// logged: the stranger then waits for its turn like others.
     pub(super) fn admit_waiting(&mut self, now: MonotonicNs) {
         let slots = self.controller.slots();
-        for admit in self.strangers.admit(self.seen, slots, now) {
+        let admits = self.strangers.admit(self.seen, slots, self.when_full, now);
+        for admit in admits {
             if let Err(error) = self.maps.admit_next(admit.source, admit.until) {
                 log::debug!("{error:#}");
             }

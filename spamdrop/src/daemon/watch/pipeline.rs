@@ -55,7 +55,11 @@ pub(super) fn take_line(
     line: &Line<'_>,
 ) {
     let now = moment();
-    let Parsed::Event(event) = engine.read(line.bytes, line.backlog, now.wall) else {
+    let parsed = engine.read(line.bytes, line.backlog, now.wall);
+    if let Some((addr, port)) = engine.take_handed_over() {
+        let _ = gate.send(GateMessage::HandedOver(addr, port));
+    }
+    let Parsed::Event(event) = parsed else {
         return;
     };
     clocks.add(line, &event, now.wall);

@@ -32,7 +32,16 @@ const FULL: Occupancy = Occupancy {
 
 /// The last parts of the addresses that are admitted.
 fn admitted(strangers: &mut WaitingStrangers, seen: Occupancy, ms: u64) -> Vec<u8> {
-    let admits = strangers.admit(seen, SLOTS, at(ms));
+    admitted_by(strangers, seen, WhenFull::Waits, ms)
+}
+
+fn admitted_by(
+    strangers: &mut WaitingStrangers,
+    seen: Occupancy,
+    when_full: WhenFull,
+    ms: u64,
+) -> Vec<u8> {
+    let admits = strangers.admit(seen, SLOTS, when_full, at(ms));
     let mut numbers: Vec<u8> = admits
         .iter()
         .map(|admit| match admit.source {
@@ -93,7 +102,10 @@ fn a_stranger_that_has_repeated_its_syn_twice_is_promised_the_next() {
         source: syn(2).source,
         until: at(9_300),
     };
-    assert_eq!(strangers.admit(open(30), SLOTS, at(4_400)), [expected]);
+    assert_eq!(
+        strangers.admit(open(30), SLOTS, WhenFull::Waits, at(4_400)),
+        [expected]
+    );
     assert_eq!(admitted(&mut strangers, open(30), 6_000), []);
 }
 
@@ -176,6 +188,39 @@ fn a_server_that_accepts_at_once_has_room() {
 }
 
 #[test]
+fn a_server_that_refuses_when_it_is_full_keeps_slots_free() {
+    let mut strangers = waiting(1..9, 0, &[0, 1_000, 3_000, 7_000]);
+    let mut admitted = |seen, ms| admitted_by(&mut strangers, seen, WhenFull::Refuses, ms);
+    assert_eq!(admitted(open(SLOTS), 7_100), []);
+    // A tenth of the slots stays free.
+    assert_eq!(admitted(open(36), 7_200), []);
+    assert_eq!(admitted(open(35), 7_300), [1]);
+    // The slot of the first one is promised.
+    assert_eq!(admitted(open(35), 8_000), []);
+    assert_eq!(admitted(open(34), 8_100), [2]);
+    assert_eq!(admitted(open(34), 9_000), []);
+    assert_eq!(strangers.promised(), 2);
+    strangers.connected(syn(1).source);
+    assert_eq!(strangers.promised(), 1);
+    let again = admitted_by(&mut strangers, open(34), WhenFull::Refuses, 9_100);
+    assert_eq!(again, [3]);
+}
+
+/// It also accepts a connection that it refuses.
+#[test]
+fn a_server_that_refuses_shows_nothing_by_accepting_at_once() {
+    for (when_full, expected) in [(WhenFull::Refuses, &[][..]), (WhenFull::Waits, &[3])] {
+        let mut strangers = waiting(1..4, 0, &[0, 1_000, 3_000, 7_000]);
+        let mut admitted = |seen, ms| admitted_by(&mut strangers, seen, when_full, ms);
+        assert_eq!(admitted(open(30), 5_000), [1, 2]);
+        for ms in [5_600, 14_999, 15_000] {
+            let expected = if ms == 15_000 { expected } else { &[] };
+            assert_eq!(admitted(open(60), ms), expected, "{when_full:?}");
+        }
+    }
+}
+
+#[test]
 fn a_stranger_that_gave_up_is_forgotten() {
     let mut strangers = waiting(1..2, 0, &[0, 1_000, 3_000]);
     // The next repetition is due 4 s after the last one.
@@ -240,14 +285,14 @@ fn a_stranger_with_many_connections_waits_once() {
 #[test]
 fn a_promise_ends_soon() {
     let mut strangers = waiting(1..2, 0, &[0, 3_600_000]);
-    let admits = strangers.admit(open(30), SLOTS, at(3_600_100));
+    let admits = strangers.admit(open(30), SLOTS, WhenFull::Waits, at(3_600_100));
     assert_eq!(admits.len(), 0, "the first SYN was forgotten");
     strangers.refused(syn(1), 0, at(3_601_001));
     for seconds in 1..100 {
         strangers.refused(syn(1), 0, at(3_601_001 + seconds * 60_000));
     }
     let now = at(3_601_002 + 99 * 60_000);
-    let admits = strangers.admit(open(30), SLOTS, now);
+    let admits = strangers.admit(open(30), SLOTS, WhenFull::Waits, now);
     let latest = now.plus(LONGEST_PAUSE + LATE);
     assert!(
         admits.iter().all(|admit| admit.until <= latest),

@@ -1,0 +1,267 @@
+//! Debian's mail servers, with rbldnsd as their DNS blocklist and rsyslog for
+//! their log.
+//!
+//! The packages are unpacked into the target directory, not installed, because
+//! installing them would remove the machine's own mail server. `cargo xtask
+//! setup` unpacks them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::daemon::Daemon;
+use crate::host::Host;
+use crate::{debian_tree, debian_tree_of};
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// The settings that a test may change.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Courier's `TARPIT`: whether it sleeps 8 s or more before each 5xx. On in
+    /// Debian's configuration, off here. The other servers have none.
+    pub tarpit: bool,
+    /// Number of simultaneous sessions: Courier's `MAXDAEMONS`, the process
+    /// limit of Postfix's `smtpd`, or `postscreen_pre_queue_limit`, or Exim's
+    /// `smtp_accept_max`. 40 in Debian's configuration of Courier.
+    pub slots: u16,
+    /// The listed IPv4 addresses and prefixes.
+    pub listed4: Vec<String>,
+    /// The listed IPv6 addresses and prefixes.
+    pub listed6: Vec<String>,
+    /// The blocklist's answer: an address and a text, in which `$` stands for
+    /// the queried address.
+    pub answer: (String, String),
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tarpit: false,
+            slots: 40,
+            listed4: Vec::new(),
+            listed6: Vec::new(),
+            answer: (
+                "127.0.0.2".into(),
+                "Listed, see https://zone.example/$".into(),
+            ),
+        }
+    }
+}
+
+/// One of Debian's mail servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Software {
+    /// Postfix whose `smtpd` listens and asks the blocklist.
+    Postfix,
+    /// Postfix whose `postscreen` listens and asks the blocklist.
+    Postscreen,
+    /// Exim.
+    Exim,
+}
+
+impl Software {
+    /// Its name in `servers`, and that of its packages' tree.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Postfix | Self::Postscreen => "postfix",
+            Self::Exim => "exim",
+        }
+    }
+
+    fn script(self) -> &'static str {
+        match self {
+            Self::Postfix | Self::Postscreen => {
+                concat!(
+                    include_str!("debian/stage.sh"),
+                    include_str!("debian/postfix.sh")
+                )
+            }
+            Self::Exim => concat!(
+                include_str!("debian/stage.sh"),
+                include_str!("debian/exim.sh")
+            ),
+        }
+    }
+}
+
+/// A running Postfix or Exim on port 25 of a host, IPv4 and IPv6. Dropping it
+/// kills it and all processes that it started.
+///
+/// It accepts the mail that [`Courier`](crate::Courier) accepts.
+pub struct Packaged {
+    stage: Stage,
+    software: Software,
+    log: PathBuf,
+}
+
+impl Packaged {
+    /// Starts the server, which logs to `mail.log` in `directory`. Returns when
+    /// it listens.
+    ///
+    /// # Errors
+    ///
+    /// The packages are missing, or a process did not start; the error contains
+    /// its output.
+    pub fn start(
+        host: &Host,
+        directory: &Path,
+        software: Software,
+        options: &Options,
+    ) -> Result<Self> {
+        let tree = debian_tree_of(software.name())?;
+        let slots = options.slots.to_string();
+        let postscreen = u8::from(software == Software::Postscreen).to_string();
+        let env = [
+            ("SERVER", tree.as_path()),
+            ("SLOTS", slots.as_ref()),
+            ("POSTSCREEN", postscreen.as_ref()),
+        ];
+        Ok(Self {
+            stage: Stage::start(host, directory, software.script(), options, &env)?,
+            software,
+            log: directory.join("mail.log"),
+        })
+    }
+
+    /// The number of sessions, by what the server knows: Exim has a process for
+    /// each, and Postfix logs the start and the end of each.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` or the log cannot be read.
+    pub fn sessions(&self) -> Result<usize> {
+        if self.software != Software::Exim {
+            let log = fs::read_to_string(&self.log)?;
+            return Ok(open_sessions(&log));
+        }
+        // Its oldest process accepts the connections.
+        let mut processes = children(self.stage.init)?.into_iter();
+        let daemon = processes.find(|pid| comm(*pid) == "exim4");
+        Ok(children(daemon.context("Exim does not run")?)?.len())
+    }
+
+    /// The number of delivered messages.
+    ///
+    /// # Errors
+    ///
+    /// The mailbox cannot be read.
+    pub fn delivered(&self, host: &Host) -> Result<usize> {
+        delivered(host)
+    }
+
+    /// The error output of the server and its companions.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.stage.daemon.output()
+    }
+}
+
+/// The sessions of postscreen and smtpd that the log shows to be open. A session
+/// that postscreen hands over is one of smtpd.
+fn open_sessions(log: &str) -> usize {
+    const STARTS: [&str; 2] = [": CONNECT from ", ": connect from "];
+    const ENDS: [&str; 4] = [
+        ": DISCONNECT ",
+        ": PASS NEW ",
+        ": PASS OLD ",
+        ": disconnect from ",
+    ];
+    let count = |words: &[&str]| {
+        let is_one = |line: &&str| words.iter().any(|word| line.contains(word));
+        log.lines().filter(is_one).count()
+    };
+    count(&STARTS).saturating_sub(count(&ENDS))
+}
+
+/// The processes of a mail server, its blocklist and its syslog.
+pub(crate) struct Stage {
+    pub daemon: Daemon,
+    /// The process with id 1 of their namespace.
+    pub init: u32,
+}
+
+impl Stage {
+    /// Runs `script` in namespaces of its own until it reports that the server
+    /// listens. `env`: its settings; `SERVER` is the server's own tree, or
+    /// empty.
+    pub fn start(
+        host: &Host,
+        directory: &Path,
+        script: &str,
+        options: &Options,
+        env: &[(&str, &Path)],
+    ) -> Result<Self> {
+        let tree = debian_tree()?;
+        list(host, options)?;
+        let common = [
+            ("PATH", Path::new("/usr/sbin:/usr/bin:/sbin:/bin")),
+            ("TREE", &tree),
+            ("SITE", directory),
+        ];
+        let args = [
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "sh",
+            "-c",
+            script,
+        ];
+        let env = common.iter().chain(env).copied();
+        let daemon = Daemon::start(host, "unshare", args, env)?;
+        daemon
+            .wait_for(|line| line == "ready", READY_WITHIN)
+            .context("start the mail server")?;
+        let init = children(daemon.pid())?;
+        let init = *init.first().context("unshare has no child")?;
+        Ok(Self { daemon, init })
+    }
+}
+
+/// Changes the blocklist of a running server, within about a second.
+///
+/// # Errors
+///
+/// The zone files cannot be written.
+pub fn list(host: &Host, options: &Options) -> Result<()> {
+    let options = options.clone();
+    host.run(move || write_zones(&options))
+}
+
+/// Writes the zone files.
+fn write_zones(options: &Options) -> Result<()> {
+    let directory = Path::new("/run/zones");
+    fs::create_dir_all(directory)?;
+    let (address, text) = &options.answer;
+    for (name, listed) in [("ip4", &options.listed4), ("ip6", &options.listed6)] {
+        let zone = format!(":{address}:{text}\n{}\n", listed.join("\n"));
+        fs::write(directory.join(name), zone)?;
+    }
+    // Courier looks up the domain of each sender.
+    fs::write(directory.join("names"), "@ A 192.0.2.1\n")?;
+    Ok(())
+}
+
+/// The number of messages in the mailbox of `postbox@here.example`.
+pub(crate) fn delivered(host: &Host) -> Result<usize> {
+    host.run(|| Ok(fs::read_dir("/run/postbox/Maildir/new")?.count()))
+}
+
+/// The children of a process, oldest first.
+pub(crate) fn children(pid: u32) -> Result<Vec<u32>> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let pids = fs::read_to_string(&path).context(path)?;
+    let pids = pids.split_ascii_whitespace().map(str::parse);
+    Ok(pids.collect::<Result<_, _>>()?)
+}
+
+/// The name of a process; empty if the process has just ended.
+pub(crate) fn comm(pid: u32) -> String {
+    let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    comm.trim_end().to_owned()
+}

@@ -1,0 +1,62 @@
+# Starts Debian's exim4 for one test. SLOTS is its `smtp_accept_max`.
+fresh server etc/exim4
+fresh server var/spool/exim4
+fresh server var/log/exim4
+
+# What the package's scripts do when it is installed.
+add_user Debian-exim 64990 /var/spool/exim4
+install -d -o Debian-exim -g Debian-exim -m 750 /run/exim4 /var/spool/exim4 /var/spool/exim4/db
+install -d -o Debian-exim -g adm -m 2750 /var/log/exim4
+
+# What its administrator sets. The text of the rejection is that of the
+# configuration that Exim ships.
+cat >/etc/exim4/exim4.conf <<END
+primary_hostname = mx.here.example
+domainlist local_domains = here.example
+log_file_path = syslog
+keep_environment =
+log_selector = +smtp_connection +incoming_port
+tls_advertise_hosts =
+smtp_accept_max = $SLOTS
+acl_smtp_rcpt = check_rcpt
+
+begin acl
+check_rcpt:
+  deny message = rejected because \$sender_host_address is in a black list at \$dnslist_domain\n\$dnslist_text
+       dnslists = zone.example
+  require verify = recipient
+  accept domains = +local_domains
+  deny message = relay not permitted
+
+begin routers
+forward:
+  driver = redirect
+  domains = here.example
+  local_parts = forward : other
+  data = \${if eq{\$local_part}{other}{friend2}{friend}}@there.example
+there:
+  driver = manualroute
+  domains = there.example
+  route_list = * 100.64.1.1
+  transport = remote_smtp
+mailbox:
+  driver = accept
+  domains = +local_domains
+  local_parts = postbox
+  transport = maildir
+
+begin transports
+remote_smtp:
+  driver = smtp
+maildir:
+  driver = appendfile
+  directory = /run/postbox/Maildir
+  maildir_format
+  user = postbox
+END
+chmod 640 /etc/exim4/exim4.conf
+chgrp Debian-exim /etc/exim4/exim4.conf
+
+# A child of process 1 would not go to the background by itself.
+exim4 -bdf &
+stand

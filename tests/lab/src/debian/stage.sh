@@ -1,0 +1,80 @@
+# The stage for a mail server of Debian, as root in network, mount and process
+# namespaces of its own: what it writes and starts vanishes with it. A server's
+# own script follows.
+#
+# TREE holds the unpacked packages, SERVER those of a mail server that has a
+# tree of its own, or is empty; /run/zones the zone files. SITE gets `mail.log`.
+set -eu
+
+# Under names that no overlay hides and no option of mount splits.
+mkdir /run/tree /run/server /run/site
+mount --bind "$TREE" /run/tree
+[ -z "$SERVER" ] || mount --bind "$SERVER" /run/server
+mount --bind "$SITE" /run/site
+
+# The packages' files, over the machine's, which stay as they are.
+layers=/run/layers
+mkdir $layers
+for directory in etc usr var; do
+    mkdir $layers/$directory $layers/$directory.work
+    above=
+    [ ! -d /run/server/$directory ] || above=/run/server/$directory:
+    mount -t overlay overlay /$directory -o \
+"lowerdir=$above/run/tree/$directory:/$directory,upperdir=$layers/$directory,workdir=$layers/$directory.work"
+done
+
+# fresh TREE DIRECTORY: on a machine that runs the server itself, nothing of its
+# settings, nor of its queue.
+fresh() {
+    mkdir -p $layers/fresh
+    rm -rf $layers/fresh/*
+    [ ! -d "/run/$1/$2" ] || cp -a "/run/$1/$2/." $layers/fresh
+    mkdir -p "/$2"
+    mount -t tmpfs tmpfs "/$2"
+    cp -a $layers/fresh/. "/$2"
+}
+
+# /dev/log is the socket of this rsyslogd.
+mkdir $layers/dev
+mount -t tmpfs tmpfs $layers/dev
+for node in null zero full random urandom tty; do
+    touch $layers/dev/$node
+    mount --bind /dev/$node $layers/dev/$node
+done
+mount --move $layers/dev /dev
+
+# add_user NAME ID HOME: as the packages' scripts do when they are installed.
+add_user() {
+    grep -q "^$1:" /etc/group || echo "$1:x:$2:" >>/etc/group
+    grep -q "^$1:" /etc/passwd || echo "$1:x:$2:$2::$3:/bin/sh" >>/etc/passwd
+}
+
+# The mailbox of postbox@here.example.
+add_user postbox 64991 /run/postbox
+install -d -o postbox -g postbox /run/postbox
+for directory in Maildir Maildir/cur Maildir/new Maildir/tmp; do
+    install -d -o postbox -g postbox -m 700 /run/postbox/$directory
+done
+
+rm -f /etc/resolv.conf
+echo nameserver 127.0.0.1 >/etc/resolv.conf
+rbldnsd -n -q -c 1 -u nobody -w /run/zones -b 127.0.0.1/53 \
+    zone.example:ip4set:ip4 zone.example:ip6trie:ip6 \
+    friend.example:generic:names zombie.example:generic:names &
+
+cat >/run/rsyslog.conf <<END
+module(load="imuxsock" SysSock.Name="/dev/log")
+# For those outside of these namespaces.
+input(type="imuxsock" Socket="/run/site/devlog")
+mail.* action(type="omfile" file="/run/site/mail.log")
+END
+rsyslogd -n -f /run/rsyslog.conf -i /run/rsyslog.pid &
+until [ -S /dev/log ]; do sleep 0.02; done
+
+# Reports that the server listens, and waits for the end.
+stand() {
+    until ss -Hltn sport = :25 | grep -q .; do sleep 0.02; done
+    echo ready
+    exec sleep infinity
+}
+
