@@ -1,4 +1,4 @@
-//! Clippy, the compiler's warnings, the house rules, and the man pages.
+//! Clippy, the compiler's warnings, the house rules, the man pages, and the unit.
 
 use anyhow::{Result, bail, ensure};
 
@@ -7,6 +7,7 @@ use crate::{
     dependencies, house, man, modules, origins, say, setup,
     tally::Tally,
     test::FEATURE,
+    unit,
 };
 
 /// Runs every check.
@@ -26,6 +27,7 @@ pub fn lint() -> Result<Tally> {
     tally.check(builds_without_warnings());
     tally.check(structure());
     tally.check(man::check());
+    tally.check(unit::check());
     Ok(tally)
 }
 

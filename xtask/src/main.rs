@@ -28,6 +28,7 @@ mod setup;
 mod source;
 mod tally;
 mod test;
+mod unit;
 mod vm;
 mod words;
 

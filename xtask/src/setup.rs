@@ -50,6 +50,9 @@ const TOOLS: [(&str, &str); 4] = [
 /// The command that formats the man pages and prints warnings about them.
 const MAN: [(&str, &str); 1] = [("man", "man-db")];
 
+/// The command that checks units.
+const SYSTEMD: [(&str, &str); 1] = [("systemd-analyze", "systemd")];
+
 /// The command that builds libFuzzer, with its Debian package.
 const CXX: [(&str, &str); 1] = [("c++", "g++")];
 
@@ -122,6 +125,15 @@ pub fn components(wanted: &[Component]) -> Result<()> {
 /// Names the command that failed, or that root has to run.
 pub fn tools() -> Result<()> {
     packages(&TOOLS)
+}
+
+/// Installs the command that checks units.
+///
+/// # Errors
+///
+/// Names the command that failed, or that root has to run.
+pub fn systemd() -> Result<()> {
+    packages(&SYSTEMD)
 }
 
 /// Installs the emulator, and the tool that builds its guests.

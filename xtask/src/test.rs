@@ -43,7 +43,7 @@ pub struct Options {
 enum Group {
     /// Check that rustfmt would change nothing
     Format,
-    /// Clippy, compiler warnings, the house rules, the man pages
+    /// Clippy, compiler warnings, the house rules, the man pages, the unit
     Lint,
     /// Tests that need neither root nor a kernel
     Unit,

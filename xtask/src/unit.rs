@@ -1,0 +1,68 @@
+//! Checks the unit of spamdrop/dist with systemd's own tools, which need no
+//! running systemd.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{command::command_line, setup};
+
+const UNIT: &str = "spamdrop/dist/spamdrop.service";
+/// The greatest exposure that `systemd-analyze security` may give, times ten.
+/// fail2ban's unit has 96, Debian's redis-server 12.
+const EXPOSURE: &str = "20";
+
+/// Checks that systemd understands every line of the unit, and how much of the
+/// machine the unit can reach.
+///
+/// # Errors
+///
+/// The error contains what systemd-analyze says.
+pub fn check() -> Result<()> {
+    setup::systemd()?;
+    understood()?;
+    let threshold = format!("--threshold={EXPOSURE}");
+    let security = ["security", "--offline=true", "--no-pager", &threshold, UNIT];
+    let said = analyze(&security)?;
+    ensure!(said.success, "{UNIT} is exposed too much:\n{}", said.text);
+    Ok(())
+}
+
+/// `spamdrop` need not be installed here, so another program stands for it.
+fn understood() -> Result<()> {
+    let unit = fs::read_to_string(UNIT).context(UNIT)?;
+    let started = ["=spamdrop ", "-spamdrop "];
+    let unit = started.into_iter().fold(unit, |unit, start| {
+        unit.replace(start, &start.replace("spamdrop", "/bin/true"))
+    });
+    let directory = tempfile::tempdir()?;
+    let copy = directory.path().join("spamdrop.service");
+    fs::write(&copy, unit)?;
+    let copy = copy.display().to_string();
+    let said = analyze(&["verify", "--man=no", &copy])?;
+    ensure!(
+        said.success && said.text.is_empty(),
+        "{UNIT} is not understood:\n{}",
+        said.text
+    );
+    Ok(())
+}
+
+struct Said {
+    success: bool,
+    text: String,
+}
+
+fn analyze(arguments: &[&str]) -> Result<Said> {
+    let mut command = Command::new("systemd-analyze");
+    command.args(arguments);
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start `{}`", command_line(&command)))?;
+    let text = [output.stderr, output.stdout].concat();
+    Ok(Said {
+        success: output.status.success(),
+        text: String::from_utf8_lossy(&text).into_owned(),
+    })
+}
