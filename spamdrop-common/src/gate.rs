@@ -52,8 +52,8 @@ pub struct Gate {
     /// Class 0 (the best) has the highest limit.
     pub limits: [u32; CLASSES],
     /// The part of a connection that each SYN counts until the next count of
-    /// connections, in units of 1 / [`SHARE_ONE`]: by the share of recent SYNs
-    /// that became connections.
+    /// connections, in units of 1 / [`SHARE_ONE`]. It follows from the share of
+    /// recent SYNs that became connections.
     pub share: u32,
     /// The address families in which a responder takes the connections of
     /// listed senders: [`RESPONDER_IPV4`], [`RESPONDER_IPV6`].

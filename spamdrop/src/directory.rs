@@ -267,7 +267,8 @@ fn give(path: &Path, owned: Owned, account: &Account) -> Result<()> {
 }
 
 /// Gives root's files in the account's directory to the account: those that an
-/// older daemon has written as root. The mail server's settings stay root's. The account can replace them anyway.
+/// older daemon has written as root. It could replace them anyway. The mail
+/// server's settings stay root's.
 fn give_files(directory: &OwnedFd, owned: Owned, account: &Account) -> rustix::io::Result<()> {
     for (name, kind) in names(directory)? {
         let is_roots = name.to_bytes().starts_with(SETTINGS_FILE.as_bytes());

@@ -13,6 +13,7 @@ use spamdrop::commands::dispatch;
 use spamdrop::kernel::packet_log;
 use spamdrop::render::table::Style;
 use spamdrop::{exit, lock};
+use spamdrop_core::dnsbl::key::mask;
 
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
@@ -101,7 +102,8 @@ fn start_log(verb: &Verb) {
         if log::log_enabled!(Level::Debug) {
             write!(out, "[{}] ", record.target())?;
         }
-        writeln!(out, "{}", record.args())
+        // The name of a zone may hold the customer's key.
+        writeln!(out, "{}", mask(&record.args().to_string()))
     });
     builder.init();
 }

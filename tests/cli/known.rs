@@ -318,8 +318,8 @@ fn a_hand_adds_imports_and_removes() {
     run(
         &["known", "remove", "2001:db8:1::1"],
         "removed 0 senders\n",
-        "spamdrop: 2001:db8:1::1 is not a known sender by itself; \
-         `spamdrop known remove 2001:db8:1::/64` removes its /64\n",
+        "spamdrop: 2001:db8:1::1 is not a known sender by itself; if its /64 is one, \
+         `spamdrop known remove 2001:db8:1::/64` removes that\n",
     );
     // Mail from before the removal does not make the sender known again.
     home.run_with(&["learn", "-"], newmsg("203.0.113.1", 0, 5).as_bytes());

@@ -139,13 +139,46 @@ fn a_damaged_file_is_set_aside_and_blocks_are_saved_again() {
     assert_eq!(site.listed().unwrap(), [""; 0]);
     site.spamdrop(&["add", CLEAN]).unwrap();
     // It is damaged while the daemon runs.
-    until("the first save", SOON, || {
-        Ok(file(&site).exists().then_some(()))
-    })
-    .unwrap();
+    daemon
+        .wait_for(|line| line.contains("] saved "), SOON)
+        .unwrap();
+    std::fs::remove_file(site.path("state/blocks.db.damaged")).unwrap();
     std::fs::write(file(&site), [0x5a; 9_000]).unwrap();
     assert!(stopped_cleanly(&mut daemon).success());
+    assert!(site.path("state/blocks.db.damaged").exists());
     reboot(&site);
     let _daemon = site.run().unwrap();
     assert_eq!(site.listed().unwrap(), [CLEAN]);
+}
+
+/// Nothing is saved before the blocks are restored: a save would delete them.
+#[test]
+fn blocks_that_cannot_be_restored_yet_are_restored_later() {
+    let site = site(|_| {});
+    let mut daemon = site.run().unwrap();
+    site.spamdrop(&["add", BY_HAND, ZOMBIE6]).unwrap();
+    assert!(stopped_cleanly(&mut daemon).success());
+    reboot(&site);
+    let locked = Connection::open(file(&site)).unwrap();
+    locked.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let mut daemon = site.run().unwrap();
+    let reason = "not all blocks from before the reboot are restored; trying again";
+    until("the warning", SOON, || {
+        let status = site.status(&["--json"])?;
+        Ok(status.contains(reason).then_some(()))
+    })
+    .unwrap();
+    // An end before that loses nothing.
+    assert!(stopped_cleanly(&mut daemon).success());
+    let daemon = site.run().unwrap();
+    locked.execute_batch("ROLLBACK").unwrap();
+    daemon
+        .wait_for(|line| line.contains("restored 2 blocks"), SOON)
+        .unwrap();
+    assert_eq!(site.listed().unwrap(), [BY_HAND, "2001:db8:64:1::/64"]);
+    until("the warning to end", SOON, || {
+        let status = site.status(&["--json"])?;
+        Ok((!status.contains(reason)).then_some(()))
+    })
+    .unwrap();
 }

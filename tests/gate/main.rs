@@ -260,7 +260,7 @@ fn a_listed_address_is_not_known_because_of_its_64() {
     assert_eq!(site.syn(neighbour, UNIX), PREFERRED);
     site.tend(1_000, |gate| gate.responders = RESPONDER_IPV6);
     assert_eq!(site.syn(listed, UNIX), (PASS, Reason::GateAnswered));
-    // Who is known by hand is known although a blocklist lists the address.
+    // A sender that was added by hand stays known when a blocklist lists it.
     let by_hand = Target::alone(listed.parse().unwrap());
     site.gate_maps
         .know_exactly([target(listed), by_hand])

@@ -1,4 +1,4 @@
-//! Blocks that outlive a reboot: what is saved of an entry, and the entry that
+//! Blocks that outlive a reboot: the saved form of an entry, and the entry that
 //! it becomes after the boot.
 //!
 //! The monotonic clock begins anew at a boot, so ends are saved as times of the
@@ -29,10 +29,10 @@ pub struct Clocks {
     pub mono: MonotonicNs,
 }
 
-/// What is saved of an entry.
+/// The saved form of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SavedEntry {
-    /// What the entry blocks.
+    /// The addresses that the entry blocks.
     pub target: Target,
     /// When it ends without a further hit.
     pub ends: UnixSeconds,
@@ -51,7 +51,7 @@ pub struct SavedEntry {
 }
 
 impl SavedEntry {
-    /// What to save of a live entry; `None` if it has expired. No peer holds a
+    /// The saved form of a live entry; `None` if it has expired. No peer holds a
     /// connection after a reboot, so the entry is saved as sealed.
     #[must_use]
     pub fn of(target: Target, entry: &Entry, now: Clocks) -> Option<Self> {
@@ -110,14 +110,14 @@ impl SavedEntry {
     }
 }
 
-/// The time that it is for saved entries: that of the last save if the wall
-/// clock is not plausible.
+/// The time from which a saved end counts: now, or the time of the last save if
+/// the wall clock is not plausible.
 fn reckoned(saved: UnixSeconds, now: UnixSeconds) -> UnixSeconds {
     let is_plausible = now >= saved && now.elapsed_since(saved) <= LONGEST_OFF;
     if is_plausible { now } else { saved }
 }
 
-/// What is saved of the reason for a block.
+/// The saved form of the reason for a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedOrigin {
     /// When the address was first blocked.
@@ -129,7 +129,7 @@ pub struct SavedOrigin {
 }
 
 impl SavedOrigin {
-    /// What to save of an origin.
+    /// The saved form of an origin.
     #[must_use]
     pub fn of(origin: &Origin) -> Self {
         Self {

@@ -17,7 +17,7 @@ use crate::kernel::attach;
 use crate::kernel::blocklist::pins;
 use crate::kernel::network;
 use crate::lock::{self, WriteLock};
-use crate::store;
+use crate::store::{self, saved_blocks};
 use spamdrop_core::status;
 
 /// Runs the verb.
@@ -132,9 +132,12 @@ fn files(config: &Config) -> Vec<PathBuf> {
         // The name in spamdrop 0.1.
         config.run_dir.join("watcher.json"),
     ];
+    let saved = config.saved_blocks_file();
+    let of_saved = saved_blocks::beside(&saved);
     let beside = replaced.each_ref().map(|path| durable::beside(path));
     let locks = lock::files(&config.run_dir);
-    replaced.into_iter().chain(beside).chain(locks).collect()
+    let files = replaced.into_iter().chain(beside).chain(of_saved);
+    files.chain(locks).collect()
 }
 
 /// Returns whether the path existed and was removed. A directory that contains

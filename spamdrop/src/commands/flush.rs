@@ -19,7 +19,6 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<()> {
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
     let lock = || WriteLock::acquire(&config.run_dir);
     let removed = blocklist.flush(clock::monotonic_ns(), lock)?;
-    saved::forget_all(config);
     writeln!(out, "removed {}", count(removed, "entry", "entries"))?;
-    Ok(())
+    saved::forget_all(config)
 }

@@ -85,7 +85,7 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
     for host in hosts.iter().filter(|host| !removed.contains(host)) {
         match host.source() {
             net if net != *host => log::info!(
-                "{host} is not a known sender by itself; `spamdrop known remove {net}` removes its /64"
+                "{host} is not a known sender by itself; if its /64 is one, `spamdrop known remove {net}` removes that"
             ),
             _ => log::info!("{host} is not a known sender"),
         }

@@ -65,11 +65,11 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     ) {
         clock::ensure_kernels_clock()?;
     }
+    nat64::configure(&config.nat64);
+    account::configure(&config.user)?;
     if changes_the_filter(&cli.verb) {
         ensure_own_pins(&config.pin_dir)?;
     }
-    nat64::configure(&config.nat64);
-    account::configure(&config.user)?;
     match &cli.verb {
         Verb::Run(args) => run::run(cli.config.as_deref(), args),
         Verb::Attach(args) => attach::run(config, args, out),

@@ -33,7 +33,6 @@ pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
         let lock = WriteLock::acquire(&config.run_dir)?;
         removed.extend(blocklist.remove_all(&lock, chunk)?);
     }
-    saved::forget(config, &all);
     for (word, given) in &addresses.words {
         write_other_targets(out, word, given, &removed)?;
     }
@@ -51,7 +50,7 @@ pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     for target in each {
         warn_of_prefixes(target, &prefixes);
     }
-    Ok(())
+    saved::forget(config, &all)
 }
 
 /// The blocked addresses in the given /64s, by /64.

@@ -1,7 +1,7 @@
-//! Removes from the saved blocks what a verb has unblocked, so that it does not
-//! come back after a reboot. A running daemon does that within a minute.
+//! Removes from the saved blocks those that a verb has unblocked, so that they do
+//! not come back after a reboot. A running daemon does that within a minute, too.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::config::Config;
 use crate::store::VERB_WAIT;
@@ -9,24 +9,34 @@ use crate::store::saved_blocks::SavedBlocks;
 use spamdrop_core::target::Target;
 
 /// Removes entries.
-pub(super) fn forget(config: &Config, targets: &[Target]) {
-    change(config, |file| file.remove(targets));
+///
+/// # Errors
+///
+/// The file cannot be changed.
+pub(super) fn forget(config: &Config, targets: &[Target]) -> Result<()> {
+    change(config, |file| file.remove(targets))
 }
 
 /// Removes all entries.
-pub(super) fn forget_all(config: &Config) {
-    change(config, SavedBlocks::clear);
+///
+/// # Errors
+///
+/// As [`forget`].
+pub(super) fn forget_all(config: &Config) -> Result<()> {
+    change(config, SavedBlocks::clear)
 }
 
-/// A damaged file restores nothing, so an error is only told.
-fn change(config: &Config, change: impl FnOnce(&mut SavedBlocks) -> Result<()>) {
+fn change(config: &Config, change: impl FnOnce(&mut SavedBlocks) -> Result<()>) -> Result<()> {
     let path = config.saved_blocks_file();
     let done = match SavedBlocks::open_existing(&path, VERB_WAIT) {
         Ok(Some(mut file)) => change(&mut file),
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
-    if let Err(error) = done {
-        log::warn!("a reboot within the next minute may bring the blocks back: {error:#}");
-    }
+    done.with_context(|| {
+        format!(
+            "unblocked, but a reboot may bring the blocks back, because {} still has them; repeat the command, or delete that file",
+            path.display()
+        )
+    })
 }

@@ -2,11 +2,13 @@
 //! `NOTIFY_SOCKET` in the environment, nothing is told.
 
 use sd_notify::NotifyState;
+use spamdrop_core::dnsbl::key::mask;
 
 /// The daemon works, or works again; `status` in one line, for `systemctl
 /// status`.
 pub(super) fn ready(status: &str) {
-    let status = status.replace('\n', " ");
+    // Every local user may read it.
+    let status = mask(&status.replace('\n', " ")).into_owned();
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 
@@ -20,13 +22,12 @@ pub(super) fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// The supervisor has looked at all tasks, which share its thread: none of them
-/// hangs.
+/// No task blocks the thread, which all of them share.
 pub(super) fn is_alive() {
     notify(&[NotifyState::Watchdog]);
 }
 
-/// Without systemd's attention the daemon works as well.
+/// An error is only logged: the daemon does its work without systemd, too.
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         log::debug!("cannot tell systemd: {error}");

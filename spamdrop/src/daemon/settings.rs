@@ -10,6 +10,7 @@ use super::fifo_control::FifoSettings;
 use super::gate::GateSettings;
 use super::release::ReleaseSettings;
 use super::responder::ResponderSettings;
+use super::saved_blocks::BlockPlaces;
 use super::sources::SourceSettings;
 use super::watch::WatchSettings;
 use crate::checks;
@@ -78,6 +79,18 @@ impl Settings {
             gate: gate(config, slots),
             responder: responder(config),
         })
+    }
+}
+
+impl Settings {
+    /// The files and pins of the blocks.
+    pub fn block_places(&self) -> BlockPlaces {
+        BlockPlaces {
+            file: self.saved_blocks.clone(),
+            store: self.gate.store.clone(),
+            pin_dir: self.filter.pin_dir.clone(),
+            run_dir: self.filter.run_dir.clone(),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use super::disk::{Disk, DiskThread, take_finished};
 use super::health::Subject;
 use super::interfaces::{AttachRefusals, describe};
 use super::release::ReleaseMessage;
-use super::saved_blocks::{self, BlockSaver};
+use super::saved_blocks::BlockSaver;
 use super::service_manager;
 use super::settings::Settings;
 use super::status::Health;
@@ -139,12 +139,11 @@ impl Supervisor {
         let tail = settings.sources.open()?;
         let known = known_nets(&disk, &settings).await;
         let scope = Scope { protected, known };
-        let saved_blocks = &settings.saved_blocks;
-        restore_blocks(run_dir, saved_blocks, &scope, &mut installed.blocklist).await;
-        let saver = BlockSaver::new(saved_blocks.clone(), filter.pin_dir.clone());
         let tasks = Tasks::spawn(&settings, tail, &scope, &disk, sender)?;
         let health = tasks.health();
         say_thread(&health, started);
+        let mut saver = BlockSaver::new(settings.block_places());
+        saver.restore(&disk, &health, &scope.protected).await;
         let mut supervisor = Self {
             packets,
             settings,
@@ -272,7 +271,7 @@ impl Supervisor {
             self.protect();
         }
         self.sweep();
-        self.saver.poll(&self.disk, &self.health);
+        self.saver.poll(&self.disk, &self.health, &self.protected);
         service_manager::is_alive();
         Ok(())
     }
@@ -312,10 +311,11 @@ impl Supervisor {
     pub async fn stop(mut self) {
         service_manager::stopping();
         self.tasks.stop().await;
-        // After `detach` there is nothing to save.
         let is_pinned = pins::pinned(&self.settings.filter.pin_dir);
-        if is_pinned.is_ok_and(|pinned| pinned == Pinned::Current) {
-            self.saver.end(&self.disk).await;
+        match is_pinned {
+            Ok(Pinned::Current) => self.saver.end(&self.disk).await,
+            Ok(_) => self.saver.abandon().await,
+            Err(_) => {}
         }
         if self.packets.is_some() {
             self.silence();
@@ -333,20 +333,6 @@ impl Supervisor {
         if let Err(error) = silenced() {
             log::warn!("the filter goes on logging packets: {error:#}");
         }
-    }
-}
-
-/// Restores the blocks of before a reboot. An error does not prevent the start:
-/// the senders are blocked again when they are listed again.
-async fn restore_blocks(run_dir: &Path, path: &Path, scope: &Scope, blocklist: &mut Blocklist) {
-    let restored = match acquire(run_dir).await {
-        Ok(lock) => saved_blocks::restore(&lock, path, scope, blocklist),
-        Err(error) => Err(error),
-    };
-    match restored {
-        Ok(0) => {}
-        Ok(count) => log::info!("restored {count} blocks from before the reboot"),
-        Err(error) => log::warn!("the blocks from before a reboot are not restored: {error:#}"),
     }
 }
 

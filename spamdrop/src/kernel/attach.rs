@@ -285,6 +285,7 @@ fn release(pin_dir: &Path, link: &Linked) -> Result<()> {
 
 /// Fails if the pins belong to a spamdrop in another network namespace.
 pub fn ensure_own_pins(pin_dir: &Path) -> Result<()> {
+    let _acting = pins::act_as_daemon(pin_dir)?;
     namespace::ensure_ours(pin_dir, &linked(pin_dir)?)
 }
 

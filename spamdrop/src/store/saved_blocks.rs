@@ -36,7 +36,7 @@ const SCHEMA: Schema = Schema {
     remedy: "move it away; the blocks are saved again",
 };
 
-/// What is saved.
+/// The content of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blocks {
     /// The entries, in no order.
@@ -105,6 +105,15 @@ impl SavedBlocks {
         self.0.change(|tx| changes::write(tx, blocks))
     }
 
+    /// Names another boot, so that the blocks are not restored once more in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`SavedBlocks::save`].
+    pub fn set_boot(&mut self, boot: &str) -> Result<()> {
+        self.0.change(|tx| rows::set_boot(tx, boot))
+    }
+
     /// Deletes entries, and the reasons for them.
     ///
     /// # Errors
@@ -151,11 +160,20 @@ pub fn is_damaged(error: &Error) -> bool {
 ///
 /// The file cannot be renamed.
 pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let mut name = OsString::from(path);
-    name.push(".damaged");
-    let aside = PathBuf::from(name);
+    let [aside, _] = beside(path);
     fs::rename(path, &aside)?;
     Ok(aside)
+}
+
+/// The files that may lie beside the file: one that was set aside, and SQLite's
+/// journal.
+#[must_use]
+pub fn beside(path: &Path) -> [PathBuf; 2] {
+    [".damaged", "-journal"].map(|end| {
+        let mut name = OsString::from(path);
+        name.push(end);
+        name.into()
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The filter's map of known senders.
 
-use std::collections::HashMap as Held;
+use std::collections::HashMap as KeyMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 
@@ -19,10 +19,10 @@ pub(super) type Keys<K> = HashMap<MapData, K, KnownSender>;
 /// The known senders in the filter, and their networks.
 #[derive(Debug, Default)]
 pub struct Known {
-    pub(super) sources: Held<[u8; 8], KnownSender>,
+    pub(super) sources: KeyMap<[u8; 8], KnownSender>,
     /// IPv6 addresses that are known alone; `sources` has their /64s.
-    pub(super) addresses: Held<[u8; 16], KnownSender>,
-    pub(super) nets: Held<[u8; 8], KnownSender>,
+    pub(super) addresses: KeyMap<[u8; 16], KnownSender>,
+    pub(super) nets: KeyMap<[u8; 8], KnownSender>,
 }
 
 impl Known {
@@ -100,9 +100,9 @@ pub(super) fn key(source: Target) -> Option<(bool, [u8; 8])> {
 /// Makes the map hold exactly `wanted`, whatever it holds.
 pub(super) fn hold_exactly<K: Pod + Eq + Hash + Sync>(
     map: &mut Keys<K>,
-    wanted: &Held<K, KnownSender>,
+    wanted: &KeyMap<K, KnownSender>,
 ) -> Result<()> {
-    let mut held = Held::default();
+    let mut held = KeyMap::default();
     walk(map, |key, value| {
         held.insert(key, value);
     })?;
@@ -112,8 +112,8 @@ pub(super) fn hold_exactly<K: Pod + Eq + Hash + Sync>(
 /// Makes the map, which holds `held`, hold `wanted`.
 pub(super) fn hold_instead<K: Pod + Eq + Hash + Sync>(
     map: &mut Keys<K>,
-    held: &Held<K, KnownSender>,
-    wanted: &Held<K, KnownSender>,
+    held: &KeyMap<K, KnownSender>,
+    wanted: &KeyMap<K, KnownSender>,
 ) -> Result<()> {
     // Removals come first, so that a full map has room.
     for key in held.keys().filter(|key| !wanted.contains_key(key)) {

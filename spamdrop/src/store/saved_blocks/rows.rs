@@ -188,6 +188,11 @@ pub(super) fn write_rest(db: &Connection, blocks: &Blocks) -> Result<()> {
     Ok(())
 }
 
+pub(super) fn set_boot(db: &Connection, boot: &str) -> Result<()> {
+    db.execute("UPDATE last_save SET boot = ?1", [boot])?;
+    Ok(())
+}
+
 pub(super) fn delete_entry(db: &Connection, target: &Target) -> Result<()> {
     db.prepare_cached("DELETE FROM entries WHERE target = ?1")?
         .execute([key(target)])?;
