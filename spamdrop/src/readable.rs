@@ -1,11 +1,12 @@
-//! The reason why the daemon's account cannot read a log, and the next step.
+//! Whether a file can be read: the reason why the daemon's account cannot read a
+//! log, and reading a file that others may have replaced.
 
-use std::fs::{self, File, Metadata};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Gid;
+use rustix::fs::{Gid, OFlags};
 
 use crate::account::{self, Account};
 
@@ -14,6 +15,30 @@ use crate::account::{self, Account};
 const SYSTEM_JOURNAL: &str = "system.journal";
 /// The directories of journal files, each with one for the machine.
 const JOURNALS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
+
+/// Reads a file that may be anything by now: it must be a regular file, of at
+/// most `longest` bytes. A FIFO would block for ever, a device never end.
+///
+/// # Errors
+///
+/// As said, or it cannot be read.
+pub fn read_regular(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = Vec::new();
+    file.take(longest + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > longest {
+        let message = format!("it is longer than {longest} bytes");
+        return Err(io::Error::other(message));
+    }
+    Ok(text)
+}
 
 /// Why the account cannot read a file that exists, and the next step.
 #[must_use]
@@ -76,5 +101,28 @@ pub fn is_refused(path: &Path) -> bool {
         // The open of a FIFO would wait for its writer.
         Ok(found) => found.is_file() && File::open(path).as_ref().is_err_and(is_denied),
         Err(error) => is_denied(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_of_limited_length_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "four").unwrap();
+        assert_eq!(read_regular(&path, 4).unwrap(), b"four");
+        assert!(read_regular(&path, 3).is_err());
+        assert!(read_regular(directory.path(), 9).is_err());
+        assert!(read_regular(Path::new("/dev/zero"), 9).is_err());
+        // Without a writer, opening it would block.
+        let fifo = directory.path().join("fifo");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert!(read_regular(&fifo, 9).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! `settings`: what is understood of the mail server's settings.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use super::*;
 
@@ -142,7 +142,14 @@ zones: unchanged: the server rejects by ***.zen.dq.spamhaus.net
     );
     assert!(!home.path("run_dir/server.json").exists());
     let before = fs::read_to_string(&path).unwrap();
+    // A link and a mode that the administrator chose stay.
+    let real = home.path("real.toml");
+    fs::rename(&path, &real).unwrap();
+    symlink(&real, &path).unwrap();
+    fs::set_permissions(&real, Permissions::from_mode(0o640)).unwrap();
     assert_eq!(code(&setup(&home, CONFIG, &["--write"])), 0);
+    assert_eq!(fs::metadata(&real).unwrap().mode() & 0o777, 0o640);
+    assert_eq!(fs::read_link(&path).unwrap(), real);
     let written = fs::read_to_string(&path).unwrap();
     assert_eq!(
         written,

@@ -111,6 +111,10 @@ fn source(found: &FoundMachine, is_set: impl Fn(&str) -> bool) -> Proposal {
     if is_set("logs") {
         return proposal("logs", Step::Keep, "");
     }
+    // A file beside the journal would defeat its protection.
+    if is_set("journal") {
+        return proposal("journal", Step::Keep, "");
+    }
     if found.is_in_journal {
         let reason = "the server logs to the journal, where no local user can forge its entries";
         return proposal("journal", Step::Set("true".into()), reason);
@@ -275,6 +279,13 @@ mod tests {
     fn what_the_configuration_sets_stays() {
         let all = steps(&found(), &["interfaces", "servers", "logs"]);
         assert!(all.iter().all(|(_, step)| *step == Step::Keep), "{all:?}");
+        // The journal may have had no entry yet; a file beside it is forgeable.
+        let idle = FoundMachine {
+            is_in_journal: false,
+            ..found()
+        };
+        let expected = ("journal", Step::Keep);
+        assert_eq!(steps(&idle, &["journal"]).get(2), Some(&expected));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `setup`: proposes the configuration for this machine.
 
-use std::fs;
-use std::io::{ErrorKind, Write};
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -61,8 +62,9 @@ pub fn run(
 
 fn write(config: &Config, path: &Path, text: &str, settings: Vec<ServerSettings>) -> Result<()> {
     directory::make(&directory::of_file(path), 0o755)?;
-    durable::replace(path, text.as_bytes())
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    // A link stays one.
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    rewrite(&real, text).with_context(|| format!("cannot write {}", path.display()))?;
     log::info!("wrote {}", path.display());
     if !settings.is_empty() {
         let file = server_settings::file_of(settings);
@@ -70,6 +72,18 @@ fn write(config: &Config, path: &Path, text: &str, settings: Vec<ServerSettings>
         log::info!("wrote {}", path.display());
     }
     Ok(())
+}
+
+/// Replaces the file, with the owner and mode of the old one. The daemon's account
+/// must be able to read a new one.
+fn rewrite(path: &Path, text: &str) -> io::Result<()> {
+    let old = fs::metadata(path).ok();
+    durable::replace(path, text.as_bytes())?;
+    let mode = old.as_ref().map_or(0o644, |old| old.mode() & 0o777);
+    if let Some(old) = &old {
+        chown(path, Some(old.uid()), Some(old.gid()))?;
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 /// Looks at the machine. `servers` of the configuration counts if it is set.

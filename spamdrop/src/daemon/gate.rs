@@ -333,6 +333,7 @@ impl GateTask {
         let mut gate = self.controller.set(seen, stats.admitted, responders, now);
         gate.mode = self.effective_mode() as u32;
         self.full += u64::from(gate.open >= self.controller.slots());
+        self.strangers.set_share(gate.share);
         if refuses {
             // Others must not take the slots that are promised.
             gate.open = gate.open.saturating_add(self.strangers.promised());

@@ -3,12 +3,13 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
 use super::{modified, tool};
+use crate::readable::read_regular;
 use spamdrop_core::exim;
 use spamdrop_core::log::MailServer;
 use spamdrop_core::postfix;
@@ -168,20 +169,10 @@ impl Files {
     }
 }
 
-/// A file that is no plain file could block for ever.
 fn read_text(path: &str) -> Result<String> {
     if !path.starts_with('/') {
         bail!("it is not an absolute path");
     }
-    let found = fs::metadata(path)?;
-    if !found.is_file() {
-        bail!("it is not a file");
-    }
-    if found.len() > LONGEST {
-        bail!("it is longer than {} MiB", LONGEST >> 20);
-    }
-    let mut text = Vec::new();
-    let file = fs::File::open(path)?;
-    file.take(LONGEST).read_to_end(&mut text)?;
+    let text = read_regular(Path::new(path), LONGEST)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }

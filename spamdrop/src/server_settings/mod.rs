@@ -19,6 +19,7 @@ use serde::Deserialize;
 use crate::account;
 use crate::clock;
 use crate::directory::{self, Owned};
+use crate::readable::read_regular;
 use spamdrop_core::log::MailServer;
 use spamdrop_core::server_settings::{FILE, ServerSettings, SettingsFile, VERSION};
 
@@ -50,6 +51,9 @@ struct FileVersion {
     version: u32,
 }
 
+/// Maximum length of the file, in bytes.
+const LONGEST: u64 = 64 << 20;
+
 /// Reads the file; `None` if there is none.
 ///
 /// # Errors
@@ -60,7 +64,7 @@ pub fn read(run_dir: &Path) -> Result<Option<SettingsFile>> {
     let cannot = || format!("cannot read {}; {HOW_TO_WRITE}", path.display());
     // The directory is the daemon's, so the file may be a link to anything.
     let _acting = account::act_as_daemon()?;
-    let text = match fs::read(&path) {
+    let text = match read_regular(&path, LONGEST) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         read => read.with_context(cannot)?,
     };

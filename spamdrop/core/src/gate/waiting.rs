@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use spamdrop_common::gate::CLASSES;
+use spamdrop_common::gate::{CLASSES, SHARE_ONE};
 use spamdrop_common::time::MonotonicNs;
 
 use super::Occupancy;
@@ -93,6 +93,8 @@ pub struct WaitingStrangers {
     next_slow: [MonotonicNs; CLASSES],
     /// Since when no connection has waited to be accepted.
     accepted_since: Option<MonotonicNs>,
+    /// How much of a connection a SYN counts.
+    share: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -205,11 +207,21 @@ impl WaitingStrangers {
         slots.saturating_sub(taken).saturating_sub(reserved) as usize
     }
 
-    /// Number of strangers whose next SYN was promised to pass.
+    /// Number of connections to expect of the strangers whose next SYN was
+    /// promised to pass. A forged SYN that is repeated takes no slot, so each
+    /// counts as much as other SYNs do.
     #[must_use]
     pub fn promised(&self) -> u32 {
         let promised = self.waiting.values().filter(|wait| wait.is_promised);
-        u32::try_from(promised.count()).unwrap_or(u32::MAX)
+        let share = u64::from(self.share.unwrap_or(SHARE_ONE));
+        let expected = (promised.count() as u64 * share).div_ceil(SHARE_ONE.into());
+        u32::try_from(expected).unwrap_or(u32::MAX)
+    }
+
+    /// Sets how much of a connection a SYN counts, in units of 1 /
+    /// [`SHARE_ONE`]; before that, it counts as one.
+    pub fn set_share(&mut self, share: u32) {
+        self.share = Some(share);
     }
 
     /// Records that a stranger is connected, so that it does not wait.

@@ -56,7 +56,9 @@ pub(super) fn take_line(
 ) {
     let now = moment();
     let parsed = engine.read(line.bytes, line.backlog, now.wall);
-    if let Some((addr, port)) = engine.take_handed_over() {
+    let handed_over = engine.take_handed_over();
+    // A line from before the start tells of another time.
+    if let Some((addr, port)) = handed_over.filter(|_| !line.backlog) {
         let _ = gate.send(GateMessage::HandedOver(addr, port));
     }
     let Parsed::Event(event) = parsed else {

@@ -206,6 +206,19 @@ fn a_server_that_refuses_when_it_is_full_keeps_slots_free() {
     assert_eq!(again, [3]);
 }
 
+/// Its sources repeat their SYNs as kernels do, but never connect.
+#[test]
+fn promises_in_a_flood_hold_no_slots() {
+    let mut strangers = waiting(1..9, 0, &[0, 1_000, 3_000, 7_000]);
+    strangers.set_share(SHARE_ONE / 50);
+    let mut admitted = Vec::new();
+    for ms in (7_100..11_000).step_by(600) {
+        admitted.extend(admitted_by(&mut strangers, open(34), WhenFull::Refuses, ms));
+        assert_eq!(strangers.promised(), 1);
+    }
+    assert_eq!(admitted, (1..9).collect::<Vec<u8>>());
+}
+
 /// It also accepts a connection that it refuses.
 #[test]
 fn a_server_that_refuses_shows_nothing_by_accepting_at_once() {
