@@ -5,7 +5,6 @@ use std::io::Write;
 use anyhow::Result;
 
 use crate::cli;
-use crate::clock;
 use crate::config::Config;
 use crate::daemon::prepare_directories;
 use crate::exit::{Exit, Failure};
@@ -57,8 +56,5 @@ pub(super) fn gather_all(config: &Config) -> Result<SettingsFile> {
     for server in &config.servers {
         servers.extend(gather(*server, &places)?);
     }
-    Ok(SettingsFile {
-        read_unix_s: clock::unix_seconds().get(),
-        ..server_settings::file_of(servers)
-    })
+    Ok(server_settings::file_of(servers))
 }
