@@ -4,6 +4,7 @@
 use super::config::{Condition, Configuration, Statement};
 use super::dnslists::{self, Item};
 use super::list::{HostLists, resolve};
+use super::recipients;
 use crate::client_table::{ClientEntry, Says};
 use crate::dnsbl::rule::{Effect, Text};
 use crate::server_settings::{Collector, ReadFile};
@@ -32,8 +33,6 @@ const MODIFIERS: [&str; 14] = [
     "set",
     "udpsend",
 ];
-/// Conditions that choose single recipients.
-const OF_RECIPIENTS: [&str; 2] = ["local_parts", "recipients"];
 
 /// Reads the ACLs.
 pub(super) fn collect(
@@ -81,8 +80,8 @@ struct Sorted<'a> {
     hosts: Vec<&'a Condition>,
     /// Whether it is about clients that log in.
     authenticated: Option<bool>,
-    /// Whether it is about some recipients only.
-    recipients: bool,
+    /// Those about single recipients.
+    recipients: Vec<&'a Condition>,
     others: Vec<&'a Condition>,
     /// Whether it can never hold, because a list is empty.
     is_never: bool,
@@ -97,7 +96,7 @@ impl<'a> Sorted<'a> {
                 "dnslists" => sorted.dnslists.push(condition),
                 "hosts" => sorted.hosts.push(condition),
                 "authenticated" => sorted.authenticated = Some(!condition.is_negated),
-                name if OF_RECIPIENTS.contains(&name) => sorted.recipients = true,
+                name if recipients::OF_SINGLE.contains(&name) => sorted.recipients.push(condition),
                 "senders" if is_empty(condition, read) => {
                     sorted.is_never |= !condition.is_negated;
                 }
@@ -142,7 +141,7 @@ impl AclWalk<'_> {
         if sorted.authenticated == Some(true) {
             return;
         }
-        if sorted.recipients {
+        if !sorted.recipients.is_empty() {
             let text = "accepts mail to some recipients before its zones";
             return self.collector.remark(self.acl, text);
         }
@@ -200,7 +199,8 @@ impl AclWalk<'_> {
             return;
         }
         let mut tables = Vec::new();
-        for condition in sorted.hosts.iter().chain(&sorted.others) {
+        let recipients = sorted.others.iter().chain(&sorted.recipients);
+        for condition in sorted.hosts.iter().chain(recipients) {
             match self.exempt(condition) {
                 Ok(entries) => tables.push((source(condition), entries)),
                 Err(why) => doubt = Some(why),
@@ -217,7 +217,7 @@ impl AclWalk<'_> {
         for (source, entries) in tables {
             self.collector.add_table_from(first, &source, entries);
         }
-        if sorted.recipients {
+        if !sorted.recipients.is_empty() {
             let text = "asks its zones about mail to some recipients only";
             self.collector.note(self.acl, text);
         }
@@ -263,7 +263,11 @@ impl AclWalk<'_> {
                 .table(Says::Dunno, Says::Permit)),
             ("acl", true) => self.accepted_by(&condition.value),
             // A server has mail for its own domains only.
-            ("domains", _) => Ok(Vec::new()),
+            ("domains" | "local_parts" | "recipients", _)
+                if recipients::are_nearly_all(condition) =>
+            {
+                Ok(Vec::new())
+            }
             (name, _) => Err(name.to_owned()),
         }
     }
@@ -287,7 +291,7 @@ impl AclWalk<'_> {
                 return Err(not_understood());
             };
             let is_plain = sorted.others.is_empty() && sorted.dnslists.is_empty();
-            if statement.verb != "accept" || !is_plain || sorted.recipients {
+            if statement.verb != "accept" || !is_plain || !sorted.recipients.is_empty() {
                 return Err(not_understood());
             }
             entries.extend(self.table(hosts, Says::Permit)?);

@@ -507,3 +507,35 @@ fn hostile_texts_do_no_harm() {
         assert!(rules(&of(text)).is_empty(), "{text}");
     }
 }
+
+#[test]
+fn a_rejection_for_some_recipients_only_is_uncertain() {
+    for beside in [
+        "domains = +optin_domains",
+        "domains = +local_domains : optin.example",
+        "!domains = +local_domains",
+        "domains = !optout.example",
+        "local_parts = spamtrap",
+        "local_parts = !postmaster : *",
+        "local_parts = !+optout",
+        "!local_parts = lsearch;/optout",
+        "recipients = ${lookup{x}lsearch{/y}}",
+    ] {
+        let settings = rcpt(&format!("deny {beside}\ndnslists = b.example"));
+        assert_eq!(rules(&settings), ["0 b.example unsure"], "{beside}");
+        let notes = notes(&settings);
+        assert!(
+            notes.contains("so the zones beside it"),
+            "{beside}: {notes}"
+        );
+    }
+    for beside in [
+        "domains = +local_domains : +relay_to_domains",
+        "local_parts = !postmaster : !abuse",
+        "!local_parts = postmaster",
+        "recipients = !postmaster@mx.example.org",
+    ] {
+        let settings = rcpt(&format!("deny {beside}\ndnslists = b.example"));
+        assert_eq!(rules(&settings), ["0 b.example reject"], "{beside}");
+    }
+}
