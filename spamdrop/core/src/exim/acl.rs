@@ -106,10 +106,9 @@ impl<'a> Sorted<'a> {
         sorted
     }
 
-    /// The first condition that is not understood.
-    fn other(&self) -> String {
-        let other = self.others.first();
-        other.map_or_else(|| "dnslists".to_owned(), |other| other.name.clone())
+    /// The first condition that is neither about hosts nor about zones.
+    fn other(&self) -> Option<&'a Condition> {
+        self.others.first().or(self.recipients.first()).copied()
     }
 }
 
@@ -141,7 +140,7 @@ impl AclWalk<'_> {
         if sorted.authenticated == Some(true) {
             return;
         }
-        if !sorted.recipients.is_empty() {
+        if sorted.recipients.iter().any(|it| recipients::are_few(it)) {
             let text = "accepts mail to some recipients before its zones";
             return self.collector.remark(self.acl, text);
         }
@@ -149,17 +148,19 @@ impl AclWalk<'_> {
             return self.accept_listed(sorted);
         }
         // An acceptance of others is only possible for the hosts.
-        let says = if sorted.others.is_empty() {
-            Says::Permit
-        } else {
-            Says::Other
+        let says = match sorted.other() {
+            None => Says::Permit,
+            Some(_) => Says::Other,
         };
         match sorted.hosts.as_slice() {
             [hosts] => match self.table(hosts, says) {
                 Ok(entries) => self.collector.add_table(&source(hosts), entries),
                 Err(why) => self.doubt(&why),
             },
-            _ => self.doubt(&format!("accept {}", sorted.other())),
+            _ => {
+                let name = sorted.other().map_or("hosts", |other| &other.name);
+                self.doubt(&format!("accept {name}"));
+            }
         }
     }
 
@@ -167,7 +168,7 @@ impl AclWalk<'_> {
         let [condition] = sorted.dnslists.as_slice() else {
             return self.doubt("accept dnslists");
         };
-        if condition.is_negated || !sorted.others.is_empty() || !sorted.hosts.is_empty() {
+        if condition.is_negated || sorted.other().is_some() || !sorted.hosts.is_empty() {
             return self.doubt("accept dnslists with other conditions");
         }
         for item in dnslists::parse(&condition.value) {
@@ -290,8 +291,8 @@ impl AclWalk<'_> {
             let [hosts] = sorted.hosts.as_slice() else {
                 return Err(not_understood());
             };
-            let is_plain = sorted.others.is_empty() && sorted.dnslists.is_empty();
-            if statement.verb != "accept" || !is_plain || !sorted.recipients.is_empty() {
+            let is_plain = sorted.other().is_none() && sorted.dnslists.is_empty();
+            if statement.verb != "accept" || !is_plain {
                 return Err(not_understood());
             }
             entries.extend(self.table(hosts, Says::Permit)?);

@@ -539,3 +539,28 @@ fn a_rejection_for_some_recipients_only_is_uncertain() {
         assert_eq!(rules(&settings), ["0 b.example reject"], "{beside}");
     }
 }
+
+#[test]
+fn an_acceptance_of_many_recipients_makes_later_zones_uncertain() {
+    for before in [
+        "accept local_parts = *",
+        "accept !local_parts = postmaster",
+        "accept local_parts = !spamtrap",
+        "accept local_parts = +optout",
+        "accept recipients = lsearch;/optout",
+        "accept local_parts = ^info",
+    ] {
+        let settings = rcpt(&format!("{before}\ndeny dnslists = b.example"));
+        assert_eq!(rules(&settings), ["0 b.example unsure"], "{before}");
+    }
+    for before in [
+        "accept local_parts = postmaster : abuse",
+        "accept recipients = postmaster@mx.example.org",
+    ] {
+        let settings = rcpt(&format!("{before}\ndeny dnslists = b.example"));
+        assert_eq!(rules(&settings), ["0 b.example reject"], "{before}");
+    }
+    let members = rcpt("accept hosts = +wl\nlocal_parts = *\ndeny dnslists = b.example");
+    assert_eq!(queried(&members, "192.0.2.1"), Queried::Undecided);
+    assert_eq!(queried(&members, "198.51.100.1"), asked());
+}
