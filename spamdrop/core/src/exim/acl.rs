@@ -112,8 +112,9 @@ impl<'a> Sorted<'a> {
     }
 }
 
+/// Whether the list has no item. `:` has one: the null sender.
 fn is_empty(condition: &Condition, read: &ReadFile<'_>) -> bool {
-    resolve(&condition.value, read).is_ok_and(|value| super::list::items(&value).is_empty())
+    resolve(&condition.value, read).is_ok_and(|value| value.trim().is_empty())
 }
 
 impl AclWalk<'_> {

@@ -564,3 +564,17 @@ fn an_acceptance_of_many_recipients_makes_later_zones_uncertain() {
     assert_eq!(queried(&members, "192.0.2.1"), Queried::Undecided);
     assert_eq!(queried(&members, "198.51.100.1"), asked());
 }
+
+#[test]
+fn the_null_sender_is_a_sender() {
+    for value in [":", " : ", "<; ;"] {
+        let accepts = rcpt(&format!(
+            "accept senders = {value}\ndeny dnslists = b.example"
+        ));
+        assert_eq!(rules(&accepts), ["0 b.example unsure"], "{value}");
+        let denies = rcpt(&format!("deny senders = {value}\ndnslists = b.example"));
+        assert_eq!(rules(&denies), ["0 b.example unsure"], "{value}");
+    }
+    let never = rcpt("accept senders =\ndeny dnslists = b.example");
+    assert_eq!(rules(&never), ["0 b.example reject"]);
+}
