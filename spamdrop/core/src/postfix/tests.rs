@@ -529,3 +529,33 @@ fn hostile_texts_do_no_harm() {
         let _ = of(master, "");
     }
 }
+
+#[test]
+fn patterns_in_the_access_list_of_postscreen_make_its_zones_uncertain() {
+    let files = [
+        ("/psc/pcre", "/^192\\.0\\.2\\./ permit\n"),
+        ("/psc/if", "if 192.0.2.0/24\n192.0.2.1 permit\nendif\n"),
+        ("/psc/not", "!192.0.2.0/24 permit\n"),
+        ("/psc/reject", "/^192\\.0\\.2\\./ reject\n"),
+    ];
+    let rules_of = |map: &str| {
+        let main = format!(
+            "postscreen_dnsbl_action = enforce\npostscreen_dnsbl_sites = b.example\n\
+             postscreen_access_list = {map}\n"
+        );
+        let settings = with_files(POSTSCREEN, &main, &files);
+        (rules(&settings).concat(), notes(&settings).concat())
+    };
+    for map in [
+        "pcre:/psc/pcre",
+        "regexp:/psc/pcre",
+        "static:permit",
+        "cidr:/psc/if",
+        "cidr:/psc/not",
+    ] {
+        let (rules, notes) = rules_of(map);
+        assert_eq!(rules, "0 b.example unsure", "{map}");
+        assert!(notes.contains("do not reject for certain"), "{notes}");
+    }
+    assert_eq!(rules_of("pcre:/psc/reject").0, "0 b.example 1/1");
+}
