@@ -559,3 +559,14 @@ fn patterns_in_the_access_list_of_postscreen_make_its_zones_uncertain() {
     }
     assert_eq!(rules_of("pcre:/psc/reject").0, "0 b.example 1/1");
 }
+
+#[test]
+fn warn_if_reject_covers_a_whole_class() {
+    let main = "\
+smtpd_restriction_classes = Lists Inner
+Lists = sleep 1, reject_rbl_client a.example, Inner
+Inner = reject_rbl_client b.example, reject
+smtpd_client_restrictions = warn_if_reject Lists, reject_rbl_client c.example
+";
+    assert_eq!(rules(&of(DEBIAN, main)), ["0 c.example reject"]);
+}
