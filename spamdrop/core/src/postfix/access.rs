@@ -186,7 +186,10 @@ pub(super) fn action(value: &str) -> Action {
         },
         _ if is_number => Action::Permit,
         word if word.starts_with("permit_") => Action::Permit,
-        word if word.starts_with("reject_") => Action::Dunno,
+        // What follows may permit.
+        word if word.starts_with("reject_") && behind.is_empty() && !word.contains(',') => {
+            Action::Dunno
+        }
         _ => Action::Unclear,
     }
 }

@@ -570,3 +570,19 @@ smtpd_client_restrictions = warn_if_reject Lists, reject_rbl_client c.example
 ";
     assert_eq!(rules(&of(DEBIAN, main)), ["0 c.example reject"]);
 }
+
+#[test]
+fn a_list_of_restrictions_in_a_table_is_not_understood() {
+    for (action, expected) in [
+        ("reject_unauth_pipelining", Queried::Zones(vec![false])),
+        ("reject_unauth_pipelining, permit", Queried::Undecided),
+        ("reject_unauth_pipelining,permit", Queried::Undecided),
+        ("reject_rbl_client x.example permit", Queried::Undecided),
+    ] {
+        let main = "smtpd_client_restrictions = check_client_access hash:/access, \
+                    reject_rbl_client b.example\n";
+        let access = format!("192.0.2.1 {action}\n");
+        let settings = with_files(DEBIAN, main, &[("/access", &access)]);
+        assert_eq!(queried(&settings, "192.0.2.1"), expected, "{action}");
+    }
+}
