@@ -53,8 +53,8 @@ pub fn read(texts: EximTexts<'_>, read: &ReadFile<'_>) -> ServerSettings {
         }
         acl::collect(&configuration, read, &mut collector);
     }
+    settings.tables = collector.take_tables();
     settings.rules = collector.rules;
-    settings.tables = collector.tables;
     settings.notes = collector.notes;
     settings
 }

@@ -110,7 +110,13 @@ fn debians_default_has_100_slots_no_zones_and_no_auth() {
     );
     assert_eq!(settings.auth, AuthSetting::Absent);
     assert_eq!((rules(&settings), notes(&settings)), (vec![], vec![]));
-    assert!(settings.tables.is_empty());
+    // For zones of our own configuration.
+    let sources: Vec<&str> = settings
+        .tables
+        .iter()
+        .map(|it| it.source.as_str())
+        .collect();
+    assert_eq!(sources, ["mynetworks"]);
 }
 
 #[test]
@@ -585,4 +591,29 @@ fn a_list_of_restrictions_in_a_table_is_not_understood() {
         let settings = with_files(DEBIAN, main, &[("/access", &access)]);
         assert_eq!(queried(&settings, "192.0.2.1"), expected, "{action}");
     }
+}
+
+#[test]
+fn own_zones_keep_the_exemptions_of_the_server() {
+    let own = |restrictions: &str| {
+        let main = format!("mynetworks = 192.0.2.0/24\n{restrictions}");
+        let settings = of(DEBIAN, &main);
+        let zones = Zones::with_tables(settings.rules, settings.tables);
+        zones.replace_rules(vec![Rule::of_config("own.example").unwrap()])
+    };
+    for restrictions in [
+        "smtpd_client_restrictions = permit_mynetworks, reject_rbl_client a.example\n\
+         smtpd_recipient_restrictions = permit_mynetworks, reject_rbl_client b.example\n",
+        "smtpd_client_restrictions = permit_mynetworks\n",
+    ] {
+        let zones = own(restrictions);
+        let member = zones.queried("192.0.2.1".parse().unwrap());
+        assert_eq!(member, Queried::Exempt, "{restrictions}");
+        let other = zones.queried("198.51.100.1".parse().unwrap());
+        assert_eq!(other, Queried::Zones(vec![false]), "{restrictions}");
+    }
+    let half = own("smtpd_client_restrictions = permit_mynetworks\n\
+         smtpd_recipient_restrictions = reject_rbl_client b.example\n");
+    let member = half.queried("192.0.2.1".parse().unwrap());
+    assert_eq!(member, Queried::Zones(vec![false]));
 }
