@@ -334,6 +334,6 @@ fn source(condition: &Condition) -> String {
     format!(
         "{negation}{} = {}",
         condition.name,
-        super::list::shortened(&condition.value)
+        super::list::kind(&condition.value)
     )
 }

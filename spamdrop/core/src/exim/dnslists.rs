@@ -1,6 +1,6 @@
 //! The condition `dnslists` (spec.txt, "Using DNS lists").
 
-use super::list::{items, shortened};
+use super::list::{items, kind};
 use crate::dnsbl::address_filter::AddressFilter;
 
 /// An item of the list.
@@ -23,7 +23,7 @@ pub(super) enum Item {
 pub(super) fn parse(value: &str) -> Vec<Item> {
     let items = items(value);
     if value.contains("${") || !items.iter().all(|item| is_expanded(item)) {
-        return vec![Item::Unclear(shortened(value))];
+        return vec![Item::Unclear(kind(value))];
     }
     let items = items.into_iter().filter(|item| !item.starts_with('+'));
     items.map(|text| item(&text)).collect()
@@ -117,7 +117,8 @@ mod tests {
             "a.example&",
             "${lookup{x}lsearch{y}}",
         ] {
-            assert_eq!(show(unclear), [format!("unclear {unclear}")]);
+            let named = unclear.replace("{x}lsearch{y}}", "");
+            assert_eq!(show(unclear), [format!("unclear {named}")]);
         }
         assert_eq!(
             show("rhsbl.example/$sender_address_domain"),

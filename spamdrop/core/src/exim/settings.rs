@@ -2,7 +2,7 @@
 
 use super::acl;
 use super::config::Configuration;
-use super::list::shortened;
+use super::list::kind;
 use crate::log::MailServer;
 use crate::server_settings::{AuthSetting, Collector, ReadFile, ServerSettings, SlotSetting};
 
@@ -37,7 +37,7 @@ pub fn read(texts: EximTexts<'_>, read: &ReadFile<'_>) -> ServerSettings {
     if let Some(line) = &configuration.unresolved {
         let why = format!(
             "the file has macros ({}), which only `exim -bP config` replaces",
-            shortened(line)
+            kind(line.split(['=', ':']).next().unwrap_or_default().trim())
         );
         settings.slots = SlotSetting::Unknown(why.clone());
         settings.auth = AuthSetting::Unknown(why.clone());
@@ -72,9 +72,7 @@ fn slots(configuration: &Configuration) -> SlotSetting {
             count,
             setting: MAX.into(),
         },
-        Err(_) => {
-            SlotSetting::Unknown(format!("{MAX} is {}, which is no number", shortened(value)))
-        }
+        Err(_) => SlotSetting::Unknown(format!("{MAX} is {}, which is no number", kind(value))),
     }
 }
 
@@ -95,10 +93,13 @@ fn auth(configuration: &Configuration) -> AuthSetting {
     match configuration.option(ADVERTISE) {
         None => AuthSetting::Offered(format!("authenticators, and the default of {ADVERTISE}")),
         Some(value) if super::list::items(value).is_empty() => AuthSetting::Absent,
-        Some(value) if !value.contains('$') || is_tls_condition(value) => {
-            AuthSetting::Offered(format!("{ADVERTISE} = {}", shortened(value)))
+        Some(value) if is_tls_condition(value) => {
+            AuthSetting::Offered(format!("{ADVERTISE} = {value}"))
         }
-        Some(value) => AuthSetting::Unknown(format!("{ADVERTISE} is {}", shortened(value))),
+        Some(value) if !value.contains('$') => {
+            AuthSetting::Offered(format!("{ADVERTISE} = {}", kind(value)))
+        }
+        Some(value) => AuthSetting::Unknown(format!("{ADVERTISE} is {}", kind(value))),
     }
 }
 

@@ -219,7 +219,7 @@ fn files_of_exceptions_are_read() {
     assert_eq!(rules(&named), ["1 b.example unsure"]);
     let notes = notes(&named);
     assert!(
-        notes.contains("has *.example.net, which is no address"),
+        notes.contains("line 1 of /etc/exim4/host_local_deny_exceptions is no address"),
         "{notes}"
     );
 }
@@ -416,7 +416,7 @@ fn slots_are_smtp_accept_max() {
         ("smtp_accept_max = 0", "is 0, which is no limit"),
         (
             "smtp_accept_max = ${if x{1}{2}}",
-            "is ${if x{1}{2}}, which is no number",
+            "is ${if x, which is no number",
         ),
         ("smtp_accept_max = -1", "is -1, which is no number"),
     ] {
@@ -583,4 +583,32 @@ fn the_null_sender_is_a_sender() {
     }
     let never = rcpt("accept senders =\ndeny dnslists = b.example");
     assert_eq!(rules(&never), ["0 b.example reject"]);
+}
+
+#[test]
+fn notes_quote_no_secrets() {
+    let files = [("/hosts", "192.0.2.1\n# x\nsecret.example\n")];
+    for (value, named) in [
+        (
+            "${lookup ldap{user=x pass=secret ldap:///}}",
+            "${lookup ldap is not understood",
+        ),
+        ("<| net-ldap;user=x pass=secret", "net-ldap; is no address"),
+        ("/hosts", "line 3 of /hosts is no address"),
+    ] {
+        let text = format!(
+            "acl_smtp_rcpt = r\nbegin acl\nr:\naccept hosts = {value}\ndeny dnslists = b.example : ${{lookup mysql{{secret}}}}\ndeny dnslists = b.example\n"
+        );
+        let settings = with_files(&text, &files);
+        let notes = notes(&settings);
+        assert!(notes.contains(named), "{notes}");
+        assert!(!format!("{settings:?}").contains("secret"), "{settings:?}");
+    }
+    let texts = EximTexts {
+        configuration: "PASSWORD = secret\n",
+        is_file: true,
+    };
+    let settings = read(texts, &|_| Contents::Absent);
+    assert!(!format!("{settings:?}").contains("secret"), "{settings:?}");
+    assert!(notes(&settings).contains("(PASSWORD)"));
 }

@@ -207,20 +207,41 @@ pub(super) fn networks(value: &str, read: &ReadFile<'_>) -> Result<Vec<ClientEnt
             None => (word.as_str(), Says::Permit),
         };
         if word.starts_with('/') {
-            let text = file(word, read)?;
-            let text = super::logical_lines(&text).join(" ");
-            let nested = |_: &str| Contents::Unreadable("it is named in a file".into());
             if says == Says::Dunno {
                 return Err(format!("!{word} is not understood"));
             }
-            entries.extend(networks(&text, &nested)?);
+            entries.extend(networks_of_file(word, &file(word, read)?)?);
         } else if word.starts_with("cidr:") {
             let table = table(word, read)?.entries.into_iter();
             entries.extend(table.map(|entry| ClientEntry { says, ..entry }));
         } else {
             let entry = entry(word, says);
-            entries.push(entry.ok_or_else(|| format!("{word} is not a network"))?);
+            entries.push(entry.ok_or_else(|| no_network(word))?);
         }
     }
     Ok(entries)
+}
+
+/// The networks of a file. Root may read more files than who reads the message,
+/// so it names the line without its content.
+fn networks_of_file(path: &str, text: &str) -> Result<Vec<ClientEntry>, String> {
+    let nested = |_: &str| Contents::Unreadable("it is named in a file".into());
+    let mut entries = Vec::new();
+    for (number, line) in (1_usize..).zip(text.lines()) {
+        if !line.trim_start().starts_with('#') {
+            let of_line = networks(line, &nested);
+            entries
+                .extend(of_line.map_err(|_| format!("line {number} of {path} is not a network"))?);
+        }
+    }
+    Ok(entries)
+}
+
+fn no_network(word: &str) -> String {
+    match word.split_once(':') {
+        Some((kind, _)) if kind.bytes().all(|byte| byte.is_ascii_lowercase()) => {
+            format!("tables of the type {kind} are not understood")
+        }
+        _ => format!("{word} is not a network"),
+    }
 }

@@ -617,3 +617,24 @@ fn own_zones_keep_the_exemptions_of_the_server() {
     let member = half.queried("192.0.2.1".parse().unwrap());
     assert_eq!(member, Queried::Zones(vec![false]));
 }
+
+#[test]
+fn notes_quote_no_content_of_files() {
+    let files = [("/networks", "192.0.2.1\n# x\n192.0.2.2 secret\n")];
+    for (networks, named) in [
+        ("/networks", "line 3 of /networks is not a network"),
+        (
+            "mysql:secret",
+            "tables of the type mysql are not understood",
+        ),
+    ] {
+        let main = format!(
+            "mynetworks = {networks}\nsmtpd_client_restrictions = permit_mynetworks, reject_rbl_client b.example\n"
+        );
+        let settings = with_files(DEBIAN, &main, &files);
+        assert_eq!(rules(&settings), ["0 b.example unsure"]);
+        let notes = notes(&settings).concat();
+        assert!(notes.contains(named), "{notes}");
+        assert!(!notes.contains("secret"), "{notes}");
+    }
+}
