@@ -315,10 +315,21 @@ impl AclWalk<'_> {
     }
 
     fn warn(&mut self, verb: &str, sorted: &Sorted<'_>) {
-        if !sorted.dnslists.is_empty() {
-            let text = format!("has `{verb}` with dnslists, which rejects nobody; write `deny`");
-            self.collector.note(self.acl, text);
-        }
+        let Some(condition) = sorted.dnslists.first() else {
+            return;
+        };
+        let text = match (verb, condition.is_negated) {
+            ("require", true) => {
+                "has `require !dnslists`, which rejects listed clients, but is not understood; \
+                 write `deny dnslists`"
+            }
+            ("require", false) => {
+                "has `require dnslists`, which rejects clients that are not listed; nobody is \
+                 blocked by it"
+            }
+            _ => &format!("has `{verb}` with dnslists, which rejects nobody; write `deny`"),
+        };
+        self.collector.note(self.acl, text);
     }
 
     fn doubt(&mut self, why: &str) {

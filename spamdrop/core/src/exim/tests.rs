@@ -612,3 +612,22 @@ fn notes_quote_no_secrets() {
     assert!(!format!("{settings:?}").contains("secret"), "{settings:?}");
     assert!(notes(&settings).contains("(PASSWORD)"));
 }
+
+#[test]
+fn require_with_zones_is_named_for_what_it_does() {
+    let notes_of = |line: &str| notes(&rcpt(line));
+    for (line, named) in [
+        ("warn dnslists = b.example", "which rejects nobody"),
+        (
+            "require dnslists = b.example",
+            "which rejects clients that are not listed",
+        ),
+        (
+            "require !dnslists = b.example",
+            "which rejects listed clients",
+        ),
+    ] {
+        let notes = notes_of(line);
+        assert!(notes.contains(named), "{line}: {notes}");
+    }
+}
