@@ -8,6 +8,8 @@ use crate::server_settings::{AuthSetting, Collector, ReadFile, ServerSettings, S
 
 /// Exim's default for `smtp_accept_max`.
 const DEFAULT_SLOTS: u32 = 20;
+/// The names of the option that holds the ports of the daemon.
+const PORTS: [&str; 2] = ["daemon_smtp_ports", "daemon_smtp_port"];
 const MAX: &str = "smtp_accept_max";
 const ADVERTISE: &str = "auth_advertise_hosts";
 
@@ -51,12 +53,28 @@ pub fn read(texts: EximTexts<'_>, read: &ReadFile<'_>) -> ServerSettings {
                         what is left";
             collector.note("smtp_accept_reserve", text);
         }
+        note_shared_slots(&configuration, &mut collector);
         acl::collect(&configuration, read, &mut collector);
     }
     settings.tables = collector.take_tables();
     settings.rules = collector.rules;
     settings.notes = collector.notes;
     settings
+}
+
+/// `smtp_accept_max` is about all ports on which the daemon listens.
+fn note_shared_slots(configuration: &Configuration, collector: &mut Collector) {
+    let ports = PORTS.iter().find_map(|name| configuration.option(name));
+    let mut ports = super::list::items(ports.unwrap_or_default());
+    ports.retain(|port| !["25", "smtp"].contains(&port.as_str()));
+    if !ports.is_empty() {
+        let text = format!(
+            "is shared with port {}, while the gate counts the connections to port 25 only; set \
+             `slots` to what is left for port 25",
+            kind(&ports.join(", "))
+        );
+        collector.note(MAX, text);
+    }
 }
 
 fn slots(configuration: &Configuration) -> SlotSetting {

@@ -631,3 +631,21 @@ fn require_with_zones_is_named_for_what_it_does() {
         assert!(notes.contains(named), "{line}: {notes}");
     }
 }
+
+#[test]
+fn slots_that_other_ports_share_are_named() {
+    let notes_of = |main: &str| notes(&of(main));
+    for main in [
+        "daemon_smtp_ports = 25 : 465 : 587",
+        "daemon_smtp_ports = smtp : 465 : 587\nsmtp_accept_max = 40",
+    ] {
+        let notes = notes_of(main);
+        assert!(
+            notes.starts_with("smtp_accept_max: is shared with port 465, 587"),
+            "{notes}"
+        );
+    }
+    for main in ["", "daemon_smtp_ports = smtp", "daemon_smtp_ports = 25"] {
+        assert_eq!(notes_of(main), "", "{main}");
+    }
+}
