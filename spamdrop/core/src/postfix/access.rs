@@ -9,7 +9,8 @@ pub(super) struct Table {
     /// The addresses that it names.
     pub entries: Vec<ClientEntry>,
     /// A key that is no address (a host name, a pattern), behind which the
-    /// server skips the zones.
+    /// server skips the zones. Of a file, the line: root may read more files than
+    /// who reads the message.
     pub permits_by: Option<String>,
 }
 
@@ -42,18 +43,26 @@ fn file(path: &str, read: &ReadFile<'_>) -> Result<String, String> {
 
 /// Lines of key and value; longer prefixes come first.
 fn indexed(text: &str) -> Table {
-    let lines = super::logical_lines(text);
-    let pairs = lines.iter().map(|line| cut(line));
+    let lines = super::numbered_lines(text);
+    let pairs = lines.iter().map(|(number, line)| {
+        let (key, value) = cut(line);
+        (line_name(*number), key, value)
+    });
     pairs_table(pairs)
 }
 
-fn pairs_table<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Table {
+fn line_name(number: usize) -> String {
+    format!("line {number}")
+}
+
+/// The table of these names, keys and values.
+fn pairs_table<'a>(pairs: impl Iterator<Item = (String, &'a str, &'a str)>) -> Table {
     let mut table = Table::default();
-    for (key, value) in pairs {
+    for (name, key, value) in pairs {
         let action = action(value);
         match network(key, action.says()) {
             Some(entry) => table.entries.push(entry),
-            None => table.add_key(key, action),
+            None => table.add_key(&name, action),
         }
     }
     let length = |entry: &ClientEntry| std::cmp::Reverse(entry.net.prefix_len());
@@ -72,20 +81,20 @@ fn inline(text: &str) -> Result<Table, String> {
     let pairs = pairs.ok_or("an element is not of the form key=value")?;
     let pairs = pairs
         .into_iter()
-        .map(|(key, value)| (key.trim(), value.trim()));
+        .map(|(key, value)| (key.trim().to_owned(), key.trim(), value.trim()));
     Ok(pairs_table(pairs))
 }
 
 /// Lines of prefix and value, in their order. Blocks of `if` are not understood.
 fn cidr(text: &str) -> Table {
     let mut table = Table::default();
-    for line in super::logical_lines(text) {
+    for (number, line) in super::numbered_lines(text) {
         let (key, value) = cut(&line);
         let action = action(value);
         match entry(key, action.says()) {
             Some(entry) => table.entries.push(entry),
             None if key == "endif" => {}
-            None => table.add_key(key, action),
+            None => table.add_key(&line_name(number), action),
         }
     }
     table
@@ -94,11 +103,10 @@ fn cidr(text: &str) -> Table {
 /// `/pattern/flags value`: which clients match is not known.
 fn patterns(text: &str) -> Table {
     let mut table = Table::default();
-    for line in super::logical_lines(text) {
-        let (key, value) = line.rsplit_once(['/', '!']).unwrap_or((&line, ""));
-        let (_, value) = cut(value);
+    for (number, line) in super::numbered_lines(text) {
+        let (_, value) = cut(line.rsplit_once(['/', '!']).map_or("", |(_, value)| value));
         if !matches!(cut(&line).0, "if" | "endif") {
-            table.add_key(key, action(value));
+            table.add_key(&line_name(number), action(value));
         }
     }
     table

@@ -638,3 +638,20 @@ fn notes_quote_no_content_of_files() {
         assert!(!notes.contains("secret"), "{notes}");
     }
 }
+
+#[test]
+fn notes_name_the_line_of_a_key_that_is_no_address() {
+    let text = "# x\n192.0.2.1 OK\n\nsecret.example OK\n";
+    for (kind, text) in [
+        ("hash", text.to_owned()),
+        ("cidr", text.to_owned()),
+        ("pcre", "#\n\n\n/secret/ OK\n".to_owned()),
+    ] {
+        let main = format!(
+            "smtpd_client_restrictions = check_client_access {kind}:/access, reject_rbl_client b.example\n"
+        );
+        let notes = notes(&with_files(DEBIAN, &main, &[("/access", &text)])).concat();
+        assert!(notes.contains("has line 4, which is no address"), "{notes}");
+        assert!(!notes.contains("secret"), "{notes}");
+    }
+}
