@@ -13,6 +13,15 @@ pub struct Zones {
     rules: Vec<Rule>,
     access: Access,
     tables: Vec<ClientTable>,
+    /// The server's own tables, if its rules are replaced.
+    replaced: Option<Replaced>,
+}
+
+/// The tables of the server, and the number of the rules that they belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Replaced {
+    tables: Vec<ClientTable>,
+    rules: usize,
 }
 
 /// Whether the server queries its zones about a source.
@@ -42,6 +51,7 @@ impl Zones {
             rules,
             access,
             tables: Vec::new(),
+            replaced: None,
         }
     }
 
@@ -53,6 +63,7 @@ impl Zones {
             rules,
             access: Access::default(),
             tables,
+            replaced: None,
         }
     }
 
@@ -63,18 +74,21 @@ impl Zones {
     }
 
     /// Replaces the rules. A source that the server's tables exempt from all of
-    /// its zones is exempt from these as well.
+    /// its zones, or do not decide about, is so with these as well. If the server
+    /// has no zones, each of its tables is about all of these.
     #[must_use]
     pub fn replace_rules(self, rules: Vec<Rule>) -> Self {
-        let (old, new) = (self.rules.len(), rules.len());
-        let is_general = |table: &ClientTable| table.first == 0 && table.end >= old;
-        let tables = self.tables.into_iter().filter(is_general);
+        let (old, end) = (self.rules.len(), rules.len());
+        let is_general = |table: &&ClientTable| table.first == 0 && table.end >= old;
+        let general = self.tables.iter().filter(is_general).cloned();
         Self {
-            tables: tables
-                .map(|table| ClientTable { end: new, ..table })
-                .collect(),
+            tables: general.map(|table| ClientTable { end, ..table }).collect(),
             rules,
             access: self.access,
+            replaced: self.replaced.or(Some(Replaced {
+                tables: self.tables,
+                rules: old,
+            })),
         }
     }
 
@@ -86,13 +100,13 @@ impl Zones {
             Entry::Refuses => return Queried::Undecided,
             Entry::Silent => {}
         }
-        match evaluate(&self.tables, self.rules.len(), addr) {
-            ClientRules::Undecided => Queried::Undecided,
-            ClientRules::Skips(skips) if !skips.is_empty() && !skips.contains(&false) => {
-                Queried::Exempt
+        if let Some(replaced) = &self.replaced {
+            let queried = by_tables(&replaced.tables, replaced.rules, addr);
+            if !matches!(queried, Queried::Zones(_)) {
+                return queried;
             }
-            ClientRules::Skips(skips) => Queried::Zones(skips),
         }
+        by_tables(&self.tables, self.rules.len(), addr)
     }
 
     /// Whether any zone can make the server reject a source.
@@ -114,6 +128,16 @@ impl Zones {
             _ => 0,
         });
         weights.fold(0, i64::saturating_add)
+    }
+}
+
+fn by_tables(tables: &[ClientTable], rules: usize, addr: IpAddr) -> Queried {
+    match evaluate(tables, rules, addr) {
+        ClientRules::Undecided => Queried::Undecided,
+        ClientRules::Skips(skips) if !skips.is_empty() && !skips.contains(&false) => {
+            Queried::Exempt
+        }
+        ClientRules::Skips(skips) => Queried::Zones(skips),
     }
 }
 
@@ -155,6 +179,12 @@ mod tests {
         let own = || rules(&["own.example"]);
         let replaced = zones(vec![permit(0, 2)]).replace_rules(own());
         assert_eq!(replaced.queried(member), Queried::Exempt);
+        // The two lists of a server may exempt together.
+        let both = zones(vec![permit(0, 1), permit(1, 2)]).replace_rules(own());
+        assert_eq!(both.queried(member), Queried::Exempt);
+        assert_eq!(both.queried(other), Queried::Zones(vec![false]));
+        let none = Zones::with_tables(Vec::new(), vec![permit(0, 0)]).replace_rules(own());
+        assert_eq!(none.queried(member), Queried::Exempt);
         let first = zones(vec![permit(0, 1)]).replace_rules(own());
         assert_eq!(first.queried(member), Queried::Zones(vec![false]));
         let replaced = half.replace_rules(own());

@@ -4,6 +4,7 @@
 use super::config::{Condition, Configuration, Statement};
 use super::dnslists::{self, Item};
 use super::list::{HostLists, resolve};
+use super::recipients;
 use crate::client_table::{ClientEntry, Says};
 use crate::dnsbl::rule::{Effect, Text};
 use crate::server_settings::{Collector, ReadFile};
@@ -32,8 +33,6 @@ const MODIFIERS: [&str; 14] = [
     "set",
     "udpsend",
 ];
-/// Conditions that choose single recipients.
-const OF_RECIPIENTS: [&str; 2] = ["local_parts", "recipients"];
 
 /// Reads the ACLs.
 pub(super) fn collect(
@@ -81,8 +80,8 @@ struct Sorted<'a> {
     hosts: Vec<&'a Condition>,
     /// Whether it is about clients that log in.
     authenticated: Option<bool>,
-    /// Whether it is about some recipients only.
-    recipients: bool,
+    /// Those about single recipients.
+    recipients: Vec<&'a Condition>,
     others: Vec<&'a Condition>,
     /// Whether it can never hold, because a list is empty.
     is_never: bool,
@@ -97,7 +96,7 @@ impl<'a> Sorted<'a> {
                 "dnslists" => sorted.dnslists.push(condition),
                 "hosts" => sorted.hosts.push(condition),
                 "authenticated" => sorted.authenticated = Some(!condition.is_negated),
-                name if OF_RECIPIENTS.contains(&name) => sorted.recipients = true,
+                name if recipients::OF_SINGLE.contains(&name) => sorted.recipients.push(condition),
                 "senders" if is_empty(condition, read) => {
                     sorted.is_never |= !condition.is_negated;
                 }
@@ -107,15 +106,15 @@ impl<'a> Sorted<'a> {
         sorted
     }
 
-    /// The first condition that is not understood.
-    fn other(&self) -> String {
-        let other = self.others.first();
-        other.map_or_else(|| "dnslists".to_owned(), |other| other.name.clone())
+    /// The first condition that is neither about hosts nor about zones.
+    fn other(&self) -> Option<&'a Condition> {
+        self.others.first().or(self.recipients.first()).copied()
     }
 }
 
+/// Whether the list has no item. `:` has one: the null sender.
 fn is_empty(condition: &Condition, read: &ReadFile<'_>) -> bool {
-    resolve(&condition.value, read).is_ok_and(|value| super::list::items(&value).is_empty())
+    resolve(&condition.value, read).is_ok_and(|value| value.trim().is_empty())
 }
 
 impl AclWalk<'_> {
@@ -142,7 +141,7 @@ impl AclWalk<'_> {
         if sorted.authenticated == Some(true) {
             return;
         }
-        if sorted.recipients {
+        if sorted.recipients.iter().any(|it| recipients::are_few(it)) {
             let text = "accepts mail to some recipients before its zones";
             return self.collector.remark(self.acl, text);
         }
@@ -150,17 +149,19 @@ impl AclWalk<'_> {
             return self.accept_listed(sorted);
         }
         // An acceptance of others is only possible for the hosts.
-        let says = if sorted.others.is_empty() {
-            Says::Permit
-        } else {
-            Says::Other
+        let says = match sorted.other() {
+            None => Says::Permit,
+            Some(_) => Says::Other,
         };
         match sorted.hosts.as_slice() {
             [hosts] => match self.table(hosts, says) {
                 Ok(entries) => self.collector.add_table(&source(hosts), entries),
                 Err(why) => self.doubt(&why),
             },
-            _ => self.doubt(&format!("accept {}", sorted.other())),
+            _ => {
+                let name = sorted.other().map_or("hosts", |other| &other.name);
+                self.doubt(&format!("accept {name}"));
+            }
         }
     }
 
@@ -168,7 +169,7 @@ impl AclWalk<'_> {
         let [condition] = sorted.dnslists.as_slice() else {
             return self.doubt("accept dnslists");
         };
-        if condition.is_negated || !sorted.others.is_empty() || !sorted.hosts.is_empty() {
+        if condition.is_negated || sorted.other().is_some() || !sorted.hosts.is_empty() {
             return self.doubt("accept dnslists with other conditions");
         }
         for item in dnslists::parse(&condition.value) {
@@ -200,7 +201,8 @@ impl AclWalk<'_> {
             return;
         }
         let mut tables = Vec::new();
-        for condition in sorted.hosts.iter().chain(&sorted.others) {
+        let recipients = sorted.others.iter().chain(&sorted.recipients);
+        for condition in sorted.hosts.iter().chain(recipients) {
             match self.exempt(condition) {
                 Ok(entries) => tables.push((source(condition), entries)),
                 Err(why) => doubt = Some(why),
@@ -217,7 +219,7 @@ impl AclWalk<'_> {
         for (source, entries) in tables {
             self.collector.add_table_from(first, &source, entries);
         }
-        if sorted.recipients {
+        if !sorted.recipients.is_empty() {
             let text = "asks its zones about mail to some recipients only";
             self.collector.note(self.acl, text);
         }
@@ -263,7 +265,11 @@ impl AclWalk<'_> {
                 .table(Says::Dunno, Says::Permit)),
             ("acl", true) => self.accepted_by(&condition.value),
             // A server has mail for its own domains only.
-            ("domains", _) => Ok(Vec::new()),
+            ("domains" | "local_parts" | "recipients", _)
+                if recipients::are_nearly_all(condition) =>
+            {
+                Ok(Vec::new())
+            }
             (name, _) => Err(name.to_owned()),
         }
     }
@@ -286,8 +292,8 @@ impl AclWalk<'_> {
             let [hosts] = sorted.hosts.as_slice() else {
                 return Err(not_understood());
             };
-            let is_plain = sorted.others.is_empty() && sorted.dnslists.is_empty();
-            if statement.verb != "accept" || !is_plain || sorted.recipients {
+            let is_plain = sorted.other().is_none() && sorted.dnslists.is_empty();
+            if statement.verb != "accept" || !is_plain {
                 return Err(not_understood());
             }
             entries.extend(self.table(hosts, Says::Permit)?);
@@ -309,10 +315,21 @@ impl AclWalk<'_> {
     }
 
     fn warn(&mut self, verb: &str, sorted: &Sorted<'_>) {
-        if !sorted.dnslists.is_empty() {
-            let text = format!("has `{verb}` with dnslists, which rejects nobody; write `deny`");
-            self.collector.note(self.acl, text);
-        }
+        let Some(condition) = sorted.dnslists.first() else {
+            return;
+        };
+        let text = match (verb, condition.is_negated) {
+            ("require", true) => {
+                "has `require !dnslists`, which rejects listed clients, but is not understood; \
+                 write `deny dnslists`"
+            }
+            ("require", false) => {
+                "has `require dnslists`, which rejects clients that are not listed; nobody is \
+                 blocked by it"
+            }
+            _ => &format!("has `{verb}` with dnslists, which rejects nobody; write `deny`"),
+        };
+        self.collector.note(self.acl, text);
     }
 
     fn doubt(&mut self, why: &str) {
@@ -328,6 +345,6 @@ fn source(condition: &Condition) -> String {
     format!(
         "{negation}{} = {}",
         condition.name,
-        super::list::shortened(&condition.value)
+        super::list::kind(&condition.value)
     )
 }

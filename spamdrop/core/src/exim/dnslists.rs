@@ -1,6 +1,6 @@
 //! The condition `dnslists` (spec.txt, "Using DNS lists").
 
-use super::list::{items, shortened};
+use super::list::{items, kind};
 use crate::dnsbl::address_filter::AddressFilter;
 
 /// An item of the list.
@@ -18,16 +18,25 @@ pub(super) enum Item {
     Keyed(String),
 }
 
-/// The items; an expression is one that is not understood.
+/// The items. A value with an expression is not understood as a whole: which
+/// items it has is known only once it is expanded.
 pub(super) fn parse(value: &str) -> Vec<Item> {
-    if value.contains('$') && !value.contains('/') {
-        return vec![Item::Unclear(shortened(value))];
+    let items = items(value);
+    if value.contains("${") || !items.iter().all(|item| is_expanded(item)) {
+        return vec![Item::Unclear(kind(value))];
     }
-    let items = items(value).into_iter();
-    items
-        .filter(|item| !item.starts_with('+'))
-        .map(|text| item(&text))
-        .collect()
+    let items = items.into_iter().filter(|item| !item.starts_with('+'));
+    items.map(|text| item(&text)).collect()
+}
+
+/// Whether the item has no variable, but perhaps one as its key, such as
+/// `b.example/$sender_address_domain`.
+fn is_expanded(item: &str) -> bool {
+    let (zone, key) = item.split_once('/').unwrap_or((item, ""));
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(is_word);
+    let is_variable = key.strip_prefix('$').is_some_and(is_name);
+    !zone.contains('$') && (!key.contains('$') || is_variable)
 }
 
 fn item(text: &str) -> Item {
@@ -108,12 +117,25 @@ mod tests {
             "a.example&",
             "${lookup{x}lsearch{y}}",
         ] {
-            assert_eq!(show(unclear), [format!("unclear {unclear}")]);
+            let named = unclear.replace("{x}lsearch{y}}", "");
+            assert_eq!(show(unclear), [format!("unclear {named}")]);
         }
         assert_eq!(
             show("rhsbl.example/$sender_address_domain"),
             ["keyed rhsbl.example/$sender_address_domain"]
         );
+        for unclear in [
+            "a.example/${sender_address_domain} : b.example",
+            "$acl_m0 : b.example/$sender_address_domain",
+            "a.example/x$y",
+            "${lookup{a/b : c}lsearch{d}}",
+        ] {
+            let shown = show(unclear);
+            assert!(
+                matches!(shown.as_slice(), [one] if one.starts_with("unclear ")),
+                "{shown:?}"
+            );
+        }
         assert!(show(" : ").is_empty());
     }
 }

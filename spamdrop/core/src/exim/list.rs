@@ -47,7 +47,7 @@ pub(super) fn resolve(value: &str, read: &ReadFile<'_>) -> Result<String, String
         return Ok(value.to_owned());
     }
     let path = file_if_exists(value.trim());
-    let path = path.ok_or_else(|| format!("{} is not understood", shortened(value)))?;
+    let path = path.ok_or_else(|| format!("{} is not understood", kind(value)))?;
     match read(path) {
         Contents::Absent => Ok(String::new()),
         Contents::Text(_) | Contents::Unreadable(_) => Ok(path.to_owned()),
@@ -65,8 +65,37 @@ fn file_if_exists(value: &str) -> Option<&str> {
     (is_plain && matches!(same.trim(), "" | "{}")).then_some(path)
 }
 
-/// The start of a text, for a message.
-pub(super) fn shortened(text: &str) -> String {
+/// What a value is, for a message. An expression or a look-up may hold a
+/// password, so only its kind is named: `${lookup ldap`, `ldap;`.
+pub(super) fn kind(value: &str) -> String {
+    if let Some(path) = file_if_exists(value.trim()) {
+        return path.to_owned();
+    }
+    if let Some(start) = value.find("${") {
+        let (begin, inner) = value.split_at(start).1.split_at(2);
+        let is_word = |c: char| c.is_ascii_alphanumeric() || "_! ".contains(c);
+        let end = inner.find(|c| !is_word(c)).unwrap_or(inner.len());
+        return shortened(&format!("{begin}{}", inner.split_at(end).0))
+            .trim_end()
+            .to_owned();
+    }
+    lookup_type(value).unwrap_or_else(|| shortened(value))
+}
+
+/// The first `type;` of a value, such as `net-ldap;`.
+fn lookup_type(value: &str) -> Option<String> {
+    let mut ends = value
+        .match_indices(';')
+        .map(|(end, _)| value.split_at(end).0);
+    ends.find_map(|before| {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let word = before.rsplit(|c| !is_word(c)).next().unwrap_or_default();
+        let is_type = word.starts_with(|c: char| c.is_ascii_alphabetic());
+        is_type.then(|| format!("{word};"))
+    })
+}
+
+fn shortened(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
@@ -128,7 +157,8 @@ impl HostLists<'_> {
         if item.starts_with('/') && !item.contains(';') {
             return self.add_file(item, is_negated, hosts);
         }
-        let net = entry(item, Says::Permit).ok_or_else(|| format!("{item} is no address"))?;
+        let net =
+            entry(item, Says::Permit).ok_or_else(|| format!("{} is no address", kind(item)))?;
         hosts.items.push((is_negated, net));
         hosts.last_is_negated = is_negated;
         Ok(())
@@ -159,11 +189,11 @@ impl HostLists<'_> {
             Contents::Unreadable(why) => return Err(format!("{path} cannot be read: {why}")),
         };
         let mut nested = Hosts::default();
-        for line in text.lines() {
+        for (number, line) in (1_usize..).zip(text.lines()) {
             let item = line.split('#').next().unwrap_or_default().trim();
             if !item.is_empty() {
                 let net = entry(item, Says::Permit);
-                let net = net.ok_or_else(|| format!("{path} has {item}, which is no address"))?;
+                let net = net.ok_or_else(|| format!("line {number} of {path} is no address"))?;
                 nested.items.push((false, net));
             }
         }

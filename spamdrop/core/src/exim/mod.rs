@@ -6,6 +6,7 @@ mod acl;
 mod config;
 mod dnslists;
 mod list;
+mod recipients;
 mod settings;
 
 pub use settings::{EximTexts, read};

@@ -2,12 +2,14 @@
 
 use super::acl;
 use super::config::Configuration;
-use super::list::shortened;
+use super::list::kind;
 use crate::log::MailServer;
 use crate::server_settings::{AuthSetting, Collector, ReadFile, ServerSettings, SlotSetting};
 
 /// Exim's default for `smtp_accept_max`.
 const DEFAULT_SLOTS: u32 = 20;
+/// The names of the option that holds the ports of the daemon.
+const PORTS: [&str; 2] = ["daemon_smtp_ports", "daemon_smtp_port"];
 const MAX: &str = "smtp_accept_max";
 const ADVERTISE: &str = "auth_advertise_hosts";
 
@@ -37,7 +39,7 @@ pub fn read(texts: EximTexts<'_>, read: &ReadFile<'_>) -> ServerSettings {
     if let Some(line) = &configuration.unresolved {
         let why = format!(
             "the file has macros ({}), which only `exim -bP config` replaces",
-            shortened(line)
+            kind(line.split(['=', ':']).next().unwrap_or_default().trim())
         );
         settings.slots = SlotSetting::Unknown(why.clone());
         settings.auth = AuthSetting::Unknown(why.clone());
@@ -51,12 +53,28 @@ pub fn read(texts: EximTexts<'_>, read: &ReadFile<'_>) -> ServerSettings {
                         what is left";
             collector.note("smtp_accept_reserve", text);
         }
+        note_shared_slots(&configuration, &mut collector);
         acl::collect(&configuration, read, &mut collector);
     }
+    settings.tables = collector.take_tables();
     settings.rules = collector.rules;
-    settings.tables = collector.tables;
     settings.notes = collector.notes;
     settings
+}
+
+/// `smtp_accept_max` is about all ports on which the daemon listens.
+fn note_shared_slots(configuration: &Configuration, collector: &mut Collector) {
+    let ports = PORTS.iter().find_map(|name| configuration.option(name));
+    let mut ports = super::list::items(ports.unwrap_or_default());
+    ports.retain(|port| !["25", "smtp"].contains(&port.as_str()));
+    if !ports.is_empty() {
+        let text = format!(
+            "is shared with port {}, while the gate counts the connections to port 25 only; set \
+             `slots` to what is left for port 25",
+            kind(&ports.join(", "))
+        );
+        collector.note(MAX, text);
+    }
 }
 
 fn slots(configuration: &Configuration) -> SlotSetting {
@@ -72,9 +90,7 @@ fn slots(configuration: &Configuration) -> SlotSetting {
             count,
             setting: MAX.into(),
         },
-        Err(_) => {
-            SlotSetting::Unknown(format!("{MAX} is {}, which is no number", shortened(value)))
-        }
+        Err(_) => SlotSetting::Unknown(format!("{MAX} is {}, which is no number", kind(value))),
     }
 }
 
@@ -95,10 +111,13 @@ fn auth(configuration: &Configuration) -> AuthSetting {
     match configuration.option(ADVERTISE) {
         None => AuthSetting::Offered(format!("authenticators, and the default of {ADVERTISE}")),
         Some(value) if super::list::items(value).is_empty() => AuthSetting::Absent,
-        Some(value) if !value.contains('$') || is_tls_condition(value) => {
-            AuthSetting::Offered(format!("{ADVERTISE} = {}", shortened(value)))
+        Some(value) if is_tls_condition(value) => {
+            AuthSetting::Offered(format!("{ADVERTISE} = {value}"))
         }
-        Some(value) => AuthSetting::Unknown(format!("{ADVERTISE} is {}", shortened(value))),
+        Some(value) if !value.contains('$') => {
+            AuthSetting::Offered(format!("{ADVERTISE} = {}", kind(value)))
+        }
+        Some(value) => AuthSetting::Unknown(format!("{ADVERTISE} is {}", kind(value))),
     }
 }
 

@@ -163,7 +163,13 @@ fn debians_default_has_20_slots_no_zones_and_no_auth() {
         (rules(&settings), notes(&settings)),
         (vec![], String::new())
     );
-    assert!(settings.tables.is_empty());
+    // For zones of our own configuration.
+    let sources: Vec<&str> = settings
+        .tables
+        .iter()
+        .map(|it| it.source.as_str())
+        .collect();
+    assert_eq!(sources, ["hosts = +relay_from_hosts"]);
 }
 
 #[test]
@@ -213,7 +219,7 @@ fn files_of_exceptions_are_read() {
     assert_eq!(rules(&named), ["1 b.example unsure"]);
     let notes = notes(&named);
     assert!(
-        notes.contains("has *.example.net, which is no address"),
+        notes.contains("line 1 of /etc/exim4/host_local_deny_exceptions is no address"),
         "{notes}"
     );
 }
@@ -410,7 +416,7 @@ fn slots_are_smtp_accept_max() {
         ("smtp_accept_max = 0", "is 0, which is no limit"),
         (
             "smtp_accept_max = ${if x{1}{2}}",
-            "is ${if x{1}{2}}, which is no number",
+            "is ${if x, which is no number",
         ),
         ("smtp_accept_max = -1", "is -1, which is no number"),
     ] {
@@ -505,5 +511,141 @@ fn hostile_texts_do_no_harm() {
         "<",
     ] {
         assert!(rules(&of(text)).is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn a_rejection_for_some_recipients_only_is_uncertain() {
+    for beside in [
+        "domains = +optin_domains",
+        "domains = +local_domains : optin.example",
+        "!domains = +local_domains",
+        "domains = !optout.example",
+        "local_parts = spamtrap",
+        "local_parts = !postmaster : *",
+        "local_parts = !+optout",
+        "!local_parts = lsearch;/optout",
+        "recipients = ${lookup{x}lsearch{/y}}",
+    ] {
+        let settings = rcpt(&format!("deny {beside}\ndnslists = b.example"));
+        assert_eq!(rules(&settings), ["0 b.example unsure"], "{beside}");
+        let notes = notes(&settings);
+        assert!(
+            notes.contains("so the zones beside it"),
+            "{beside}: {notes}"
+        );
+    }
+    for beside in [
+        "domains = +local_domains : +relay_to_domains",
+        "local_parts = !postmaster : !abuse",
+        "!local_parts = postmaster",
+        "recipients = !postmaster@mx.example.org",
+    ] {
+        let settings = rcpt(&format!("deny {beside}\ndnslists = b.example"));
+        assert_eq!(rules(&settings), ["0 b.example reject"], "{beside}");
+    }
+}
+
+#[test]
+fn an_acceptance_of_many_recipients_makes_later_zones_uncertain() {
+    for before in [
+        "accept local_parts = *",
+        "accept !local_parts = postmaster",
+        "accept local_parts = !spamtrap",
+        "accept local_parts = +optout",
+        "accept recipients = lsearch;/optout",
+        "accept local_parts = ^info",
+    ] {
+        let settings = rcpt(&format!("{before}\ndeny dnslists = b.example"));
+        assert_eq!(rules(&settings), ["0 b.example unsure"], "{before}");
+    }
+    for before in [
+        "accept local_parts = postmaster : abuse",
+        "accept recipients = postmaster@mx.example.org",
+    ] {
+        let settings = rcpt(&format!("{before}\ndeny dnslists = b.example"));
+        assert_eq!(rules(&settings), ["0 b.example reject"], "{before}");
+    }
+    let members = rcpt("accept hosts = +wl\nlocal_parts = *\ndeny dnslists = b.example");
+    assert_eq!(queried(&members, "192.0.2.1"), Queried::Undecided);
+    assert_eq!(queried(&members, "198.51.100.1"), asked());
+}
+
+#[test]
+fn the_null_sender_is_a_sender() {
+    for value in [":", " : ", "<; ;"] {
+        let accepts = rcpt(&format!(
+            "accept senders = {value}\ndeny dnslists = b.example"
+        ));
+        assert_eq!(rules(&accepts), ["0 b.example unsure"], "{value}");
+        let denies = rcpt(&format!("deny senders = {value}\ndnslists = b.example"));
+        assert_eq!(rules(&denies), ["0 b.example unsure"], "{value}");
+    }
+    let never = rcpt("accept senders =\ndeny dnslists = b.example");
+    assert_eq!(rules(&never), ["0 b.example reject"]);
+}
+
+#[test]
+fn notes_quote_no_secrets() {
+    let files = [("/hosts", "192.0.2.1\n# x\nsecret.example\n")];
+    for (value, named) in [
+        (
+            "${lookup ldap{user=x pass=secret ldap:///}}",
+            "${lookup ldap is not understood",
+        ),
+        ("<| net-ldap;user=x pass=secret", "net-ldap; is no address"),
+        ("/hosts", "line 3 of /hosts is no address"),
+    ] {
+        let text = format!(
+            "acl_smtp_rcpt = r\nbegin acl\nr:\naccept hosts = {value}\ndeny dnslists = b.example : ${{lookup mysql{{secret}}}}\ndeny dnslists = b.example\n"
+        );
+        let settings = with_files(&text, &files);
+        let notes = notes(&settings);
+        assert!(notes.contains(named), "{notes}");
+        assert!(!format!("{settings:?}").contains("secret"), "{settings:?}");
+    }
+    let texts = EximTexts {
+        configuration: "PASSWORD = secret\n",
+        is_file: true,
+    };
+    let settings = read(texts, &|_| Contents::Absent);
+    assert!(!format!("{settings:?}").contains("secret"), "{settings:?}");
+    assert!(notes(&settings).contains("(PASSWORD)"));
+}
+
+#[test]
+fn require_with_zones_is_named_for_what_it_does() {
+    let notes_of = |line: &str| notes(&rcpt(line));
+    for (line, named) in [
+        ("warn dnslists = b.example", "which rejects nobody"),
+        (
+            "require dnslists = b.example",
+            "which rejects clients that are not listed",
+        ),
+        (
+            "require !dnslists = b.example",
+            "which rejects listed clients",
+        ),
+    ] {
+        let notes = notes_of(line);
+        assert!(notes.contains(named), "{line}: {notes}");
+    }
+}
+
+#[test]
+fn slots_that_other_ports_share_are_named() {
+    let notes_of = |main: &str| notes(&of(main));
+    for main in [
+        "daemon_smtp_ports = 25 : 465 : 587",
+        "daemon_smtp_ports = smtp : 465 : 587\nsmtp_accept_max = 40",
+    ] {
+        let notes = notes_of(main);
+        assert!(
+            notes.starts_with("smtp_accept_max: is shared with port 465, 587"),
+            "{notes}"
+        );
+    }
+    for main in ["", "daemon_smtp_ports = smtp", "daemon_smtp_ports = 25"] {
+        assert_eq!(notes_of(main), "", "{main}");
     }
 }

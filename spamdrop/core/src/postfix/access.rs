@@ -9,7 +9,8 @@ pub(super) struct Table {
     /// The addresses that it names.
     pub entries: Vec<ClientEntry>,
     /// A key that is no address (a host name, a pattern), behind which the
-    /// server skips the zones.
+    /// server skips the zones. Of a file, the line: root may read more files than
+    /// who reads the message.
     pub permits_by: Option<String>,
 }
 
@@ -42,18 +43,26 @@ fn file(path: &str, read: &ReadFile<'_>) -> Result<String, String> {
 
 /// Lines of key and value; longer prefixes come first.
 fn indexed(text: &str) -> Table {
-    let lines = super::logical_lines(text);
-    let pairs = lines.iter().map(|line| cut(line));
+    let lines = super::numbered_lines(text);
+    let pairs = lines.iter().map(|(number, line)| {
+        let (key, value) = cut(line);
+        (line_name(*number), key, value)
+    });
     pairs_table(pairs)
 }
 
-fn pairs_table<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Table {
+fn line_name(number: usize) -> String {
+    format!("line {number}")
+}
+
+/// The table of these names, keys and values.
+fn pairs_table<'a>(pairs: impl Iterator<Item = (String, &'a str, &'a str)>) -> Table {
     let mut table = Table::default();
-    for (key, value) in pairs {
+    for (name, key, value) in pairs {
         let action = action(value);
         match network(key, action.says()) {
             Some(entry) => table.entries.push(entry),
-            None => table.add_key(key, action),
+            None => table.add_key(&name, action),
         }
     }
     let length = |entry: &ClientEntry| std::cmp::Reverse(entry.net.prefix_len());
@@ -72,20 +81,20 @@ fn inline(text: &str) -> Result<Table, String> {
     let pairs = pairs.ok_or("an element is not of the form key=value")?;
     let pairs = pairs
         .into_iter()
-        .map(|(key, value)| (key.trim(), value.trim()));
+        .map(|(key, value)| (key.trim().to_owned(), key.trim(), value.trim()));
     Ok(pairs_table(pairs))
 }
 
 /// Lines of prefix and value, in their order. Blocks of `if` are not understood.
 fn cidr(text: &str) -> Table {
     let mut table = Table::default();
-    for line in super::logical_lines(text) {
+    for (number, line) in super::numbered_lines(text) {
         let (key, value) = cut(&line);
         let action = action(value);
         match entry(key, action.says()) {
             Some(entry) => table.entries.push(entry),
             None if key == "endif" => {}
-            None => table.add_key(key, action),
+            None => table.add_key(&line_name(number), action),
         }
     }
     table
@@ -94,11 +103,10 @@ fn cidr(text: &str) -> Table {
 /// `/pattern/flags value`: which clients match is not known.
 fn patterns(text: &str) -> Table {
     let mut table = Table::default();
-    for line in super::logical_lines(text) {
-        let (key, value) = line.rsplit_once(['/', '!']).unwrap_or((&line, ""));
-        let (_, value) = cut(value);
+    for (number, line) in super::numbered_lines(text) {
+        let (_, value) = cut(line.rsplit_once(['/', '!']).map_or("", |(_, value)| value));
         if !matches!(cut(&line).0, "if" | "endif") {
-            table.add_key(key, action(value));
+            table.add_key(&line_name(number), action(value));
         }
     }
     table
@@ -186,7 +194,10 @@ pub(super) fn action(value: &str) -> Action {
         },
         _ if is_number => Action::Permit,
         word if word.starts_with("permit_") => Action::Permit,
-        word if word.starts_with("reject_") => Action::Dunno,
+        // What follows may permit.
+        word if word.starts_with("reject_") && behind.is_empty() && !word.contains(',') => {
+            Action::Dunno
+        }
         _ => Action::Unclear,
     }
 }
@@ -204,20 +215,41 @@ pub(super) fn networks(value: &str, read: &ReadFile<'_>) -> Result<Vec<ClientEnt
             None => (word.as_str(), Says::Permit),
         };
         if word.starts_with('/') {
-            let text = file(word, read)?;
-            let text = super::logical_lines(&text).join(" ");
-            let nested = |_: &str| Contents::Unreadable("it is named in a file".into());
             if says == Says::Dunno {
                 return Err(format!("!{word} is not understood"));
             }
-            entries.extend(networks(&text, &nested)?);
+            entries.extend(networks_of_file(word, &file(word, read)?)?);
         } else if word.starts_with("cidr:") {
             let table = table(word, read)?.entries.into_iter();
             entries.extend(table.map(|entry| ClientEntry { says, ..entry }));
         } else {
             let entry = entry(word, says);
-            entries.push(entry.ok_or_else(|| format!("{word} is not a network"))?);
+            entries.push(entry.ok_or_else(|| no_network(word))?);
         }
     }
     Ok(entries)
+}
+
+/// The networks of a file. Root may read more files than who reads the message,
+/// so it names the line without its content.
+fn networks_of_file(path: &str, text: &str) -> Result<Vec<ClientEntry>, String> {
+    let nested = |_: &str| Contents::Unreadable("it is named in a file".into());
+    let mut entries = Vec::new();
+    for (number, line) in (1_usize..).zip(text.lines()) {
+        if !line.trim_start().starts_with('#') {
+            let of_line = networks(line, &nested);
+            entries
+                .extend(of_line.map_err(|_| format!("line {number} of {path} is not a network"))?);
+        }
+    }
+    Ok(entries)
+}
+
+fn no_network(word: &str) -> String {
+    match word.split_once(':') {
+        Some((kind, _)) if kind.bytes().all(|byte| byte.is_ascii_lowercase()) => {
+            format!("tables of the type {kind} are not understood")
+        }
+        _ => format!("{word} is not a network"),
+    }
 }

@@ -14,18 +14,24 @@ pub use settings::{PostfixTexts, read};
 /// The logical lines of a file: a line that begins with a blank continues the
 /// one before. Comments and empty lines are left out.
 fn logical_lines(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for line in text.lines() {
+    let lines = numbered_lines(text).into_iter();
+    lines.map(|(_, line)| line).collect()
+}
+
+/// The logical lines with the numbers of the lines on which they begin.
+fn numbered_lines(text: &str) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
         let content = line.trim();
         if content.is_empty() || content.starts_with('#') {
             continue;
         }
         match lines.last_mut() {
-            Some(last) if line.starts_with([' ', '\t']) => {
+            Some((_, last)) if line.starts_with([' ', '\t']) => {
                 last.push(' ');
                 last.push_str(content);
             }
-            _ => lines.push(content.to_owned()),
+            _ => lines.push((number, content.to_owned())),
         }
     }
     lines

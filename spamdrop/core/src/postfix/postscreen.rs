@@ -1,6 +1,6 @@
 //! postscreen(8): zones with weights, and its access list.
 
-use super::access::{networks, table};
+use super::access::{Table, networks, table};
 use super::parameters::Parameters;
 use super::words;
 use crate::dnsbl::rule::Effect;
@@ -91,21 +91,30 @@ fn access_list(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Col
         }
     };
     for word in list {
-        let entries = match word.as_str() {
-            "permit_mynetworks" => {
-                let value = parameters.value("mynetworks");
-                value.and_then(|value| networks(&value, read))
+        let doubt = match access_table(&word, parameters, read) {
+            Ok(table) => {
+                collector.add_table(&format!("{ACCESS} {word}"), table.entries);
+                let key = table.permits_by;
+                key.map(|key| format!("has {key}, which is no address"))
             }
-            // Their entries `permit` and `reject` have the words of access(5).
-            map => table(map, read).map(|table| table.entries),
+            Err(why) => Some(why),
         };
-        match entries {
-            Ok(entries) => collector.add_table(&format!("{ACCESS} {word}"), entries),
-            Err(why) => {
-                let text =
-                    format!("{word}: {why}, so the zones of postscreen do not reject for certain");
-                collector.doubt(ACCESS, text);
-            }
+        if let Some(why) = doubt {
+            let text =
+                format!("{word}: {why}, so the zones of postscreen do not reject for certain");
+            collector.doubt(ACCESS, text);
         }
     }
+}
+
+fn access_table(word: &str, parameters: &Parameters, read: &ReadFile<'_>) -> Result<Table, String> {
+    if word != "permit_mynetworks" {
+        // The entries `permit` and `reject` have the words of access(5).
+        return table(word, read);
+    }
+    let entries = networks(&parameters.value("mynetworks")?, read)?;
+    Ok(Table {
+        entries,
+        permits_by: None,
+    })
 }

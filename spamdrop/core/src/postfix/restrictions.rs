@@ -43,7 +43,7 @@ pub(super) fn collect(parameters: &Parameters, read: &ReadFile<'_>, collector: &
     };
     for list in LISTS {
         walk.list = list;
-        walk.parameter(list, DEEPEST);
+        walk.parameter(list, DEEPEST, false);
         walk.collector.end_list();
     }
 }
@@ -120,15 +120,16 @@ enum Flow {
 }
 
 impl RestrictionWalk<'_> {
-    /// Works through the restrictions that a parameter lists.
-    fn parameter(&mut self, name: &str, depth: usize) -> Flow {
+    /// Works through the restrictions that a parameter lists. With `only_warns`,
+    /// none of them rejects: `warn_if_reject` covers a whole class.
+    fn parameter(&mut self, name: &str, depth: usize, only_warns: bool) -> Flow {
         let Some(deeper) = depth.checked_sub(1) else {
             self.collector
                 .note(name, "names itself, so it is not understood");
             return Flow::End;
         };
         match self.parameters.value(name) {
-            Ok(value) => self.restrictions(&words(&value), deeper),
+            Ok(value) => self.restrictions(&words(&value), deeper, only_warns),
             Err(part) => {
                 self.doubt(name, &format!("{part} is not understood"));
                 Flow::On
@@ -136,9 +137,9 @@ impl RestrictionWalk<'_> {
         }
     }
 
-    fn restrictions(&mut self, words: &[String], depth: usize) -> Flow {
+    fn restrictions(&mut self, words: &[String], depth: usize, all_warn: bool) -> Flow {
         let mut words = words.iter();
-        let mut only_warns = false;
+        let mut only_warns = all_warn;
         while let Some(word) = words.next() {
             let name = word.to_ascii_lowercase();
             if name == "warn_if_reject" {
@@ -151,12 +152,12 @@ impl RestrictionWalk<'_> {
             let flow = match takes_one || !(name.contains(':') || self.is_class(word)) {
                 true => self.restriction(&name, argument, only_warns),
                 false if name.contains(':') => self.bare_table(word),
-                false => self.parameter(word, depth),
+                false => self.parameter(word, depth, only_warns),
             };
             if flow == Flow::End {
                 return Flow::End;
             }
-            only_warns = false;
+            only_warns = all_warn;
         }
         Flow::On
     }

@@ -75,8 +75,8 @@ pub fn read(texts: PostfixTexts<'_>, read: &ReadFile<'_>) -> ServerSettings {
             settings.auth = AuthSetting::Unknown(why);
         }
     }
+    settings.tables = collector.take_tables();
     settings.rules = collector.rules;
-    settings.tables = collector.tables;
     settings.notes = collector.notes;
     settings
 }

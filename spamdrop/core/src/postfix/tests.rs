@@ -110,7 +110,13 @@ fn debians_default_has_100_slots_no_zones_and_no_auth() {
     );
     assert_eq!(settings.auth, AuthSetting::Absent);
     assert_eq!((rules(&settings), notes(&settings)), (vec![], vec![]));
-    assert!(settings.tables.is_empty());
+    // For zones of our own configuration.
+    let sources: Vec<&str> = settings
+        .tables
+        .iter()
+        .map(|it| it.source.as_str())
+        .collect();
+    assert_eq!(sources, ["mynetworks"]);
 }
 
 #[test]
@@ -527,5 +533,125 @@ fn hostile_texts_do_no_harm() {
         "smtp inet n - y - - smtpd -o {",
     ] {
         let _ = of(master, "");
+    }
+}
+
+#[test]
+fn patterns_in_the_access_list_of_postscreen_make_its_zones_uncertain() {
+    let files = [
+        ("/psc/pcre", "/^192\\.0\\.2\\./ permit\n"),
+        ("/psc/if", "if 192.0.2.0/24\n192.0.2.1 permit\nendif\n"),
+        ("/psc/not", "!192.0.2.0/24 permit\n"),
+        ("/psc/reject", "/^192\\.0\\.2\\./ reject\n"),
+    ];
+    let rules_of = |map: &str| {
+        let main = format!(
+            "postscreen_dnsbl_action = enforce\npostscreen_dnsbl_sites = b.example\n\
+             postscreen_access_list = {map}\n"
+        );
+        let settings = with_files(POSTSCREEN, &main, &files);
+        (rules(&settings).concat(), notes(&settings).concat())
+    };
+    for map in [
+        "pcre:/psc/pcre",
+        "regexp:/psc/pcre",
+        "static:permit",
+        "cidr:/psc/if",
+        "cidr:/psc/not",
+    ] {
+        let (rules, notes) = rules_of(map);
+        assert_eq!(rules, "0 b.example unsure", "{map}");
+        assert!(notes.contains("do not reject for certain"), "{notes}");
+    }
+    assert_eq!(rules_of("pcre:/psc/reject").0, "0 b.example 1/1");
+}
+
+#[test]
+fn warn_if_reject_covers_a_whole_class() {
+    let main = "\
+smtpd_restriction_classes = Lists Inner
+Lists = sleep 1, reject_rbl_client a.example, Inner
+Inner = reject_rbl_client b.example, reject
+smtpd_client_restrictions = warn_if_reject Lists, reject_rbl_client c.example
+";
+    assert_eq!(rules(&of(DEBIAN, main)), ["0 c.example reject"]);
+}
+
+#[test]
+fn a_list_of_restrictions_in_a_table_is_not_understood() {
+    for (action, expected) in [
+        ("reject_unauth_pipelining", Queried::Zones(vec![false])),
+        ("reject_unauth_pipelining, permit", Queried::Undecided),
+        ("reject_unauth_pipelining,permit", Queried::Undecided),
+        ("reject_rbl_client x.example permit", Queried::Undecided),
+    ] {
+        let main = "smtpd_client_restrictions = check_client_access hash:/access, \
+                    reject_rbl_client b.example\n";
+        let access = format!("192.0.2.1 {action}\n");
+        let settings = with_files(DEBIAN, main, &[("/access", &access)]);
+        assert_eq!(queried(&settings, "192.0.2.1"), expected, "{action}");
+    }
+}
+
+#[test]
+fn own_zones_keep_the_exemptions_of_the_server() {
+    let own = |restrictions: &str| {
+        let main = format!("mynetworks = 192.0.2.0/24\n{restrictions}");
+        let settings = of(DEBIAN, &main);
+        let zones = Zones::with_tables(settings.rules, settings.tables);
+        zones.replace_rules(vec![Rule::of_config("own.example").unwrap()])
+    };
+    for restrictions in [
+        "smtpd_client_restrictions = permit_mynetworks, reject_rbl_client a.example\n\
+         smtpd_recipient_restrictions = permit_mynetworks, reject_rbl_client b.example\n",
+        "smtpd_client_restrictions = permit_mynetworks\n",
+    ] {
+        let zones = own(restrictions);
+        let member = zones.queried("192.0.2.1".parse().unwrap());
+        assert_eq!(member, Queried::Exempt, "{restrictions}");
+        let other = zones.queried("198.51.100.1".parse().unwrap());
+        assert_eq!(other, Queried::Zones(vec![false]), "{restrictions}");
+    }
+    let half = own("smtpd_client_restrictions = permit_mynetworks\n\
+         smtpd_recipient_restrictions = reject_rbl_client b.example\n");
+    let member = half.queried("192.0.2.1".parse().unwrap());
+    assert_eq!(member, Queried::Zones(vec![false]));
+}
+
+#[test]
+fn notes_quote_no_content_of_files() {
+    let files = [("/networks", "192.0.2.1\n# x\n192.0.2.2 secret\n")];
+    for (networks, named) in [
+        ("/networks", "line 3 of /networks is not a network"),
+        (
+            "mysql:secret",
+            "tables of the type mysql are not understood",
+        ),
+    ] {
+        let main = format!(
+            "mynetworks = {networks}\nsmtpd_client_restrictions = permit_mynetworks, reject_rbl_client b.example\n"
+        );
+        let settings = with_files(DEBIAN, &main, &files);
+        assert_eq!(rules(&settings), ["0 b.example unsure"]);
+        let notes = notes(&settings).concat();
+        assert!(notes.contains(named), "{notes}");
+        assert!(!notes.contains("secret"), "{notes}");
+    }
+}
+
+#[test]
+fn notes_name_the_line_of_a_key_that_is_no_address() {
+    let text = "# x\n192.0.2.1 OK\n\nsecret.example OK\n";
+    for (kind, text) in [
+        ("hash", text.to_owned()),
+        ("cidr", text.to_owned()),
+        ("pcre", "#\n\n\n/secret/ OK\n".to_owned()),
+    ] {
+        let main = format!(
+            "smtpd_client_restrictions = check_client_access {kind}:/access, reject_rbl_client b.example\n"
+        );
+        let notes = notes(&with_files(DEBIAN, &main, &[("/access", &text)])).concat();
+        assert!(notes.contains("has line 4, which is no address"), "{notes}");
+        assert!(!notes.contains("secret"), "{notes}");
     }
 }

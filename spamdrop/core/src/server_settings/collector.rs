@@ -10,7 +10,7 @@ use crate::target::parse_net;
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
     pub rules: Vec<Rule>,
-    pub tables: Vec<ClientTable>,
+    tables: Vec<ClientTable>,
     pub notes: Vec<Note>,
     list: u16,
     /// The tables of the current list, whose end is not known yet.
@@ -86,9 +86,19 @@ impl Collector {
 
     fn keep_table(&mut self, table: ClientTable) {
         let has_a_say = table.entries.iter().any(|entry| entry.says != Says::Dunno);
-        if has_a_say && table.first < table.end {
+        // Without rules, a table may be about zones that others name.
+        if has_a_say && (table.first < table.end || table.end == 0) {
             self.tables.push(table);
         }
+    }
+
+    /// The tables, at the end. One that is about no rule counts only if there
+    /// are none at all.
+    pub fn take_tables(&mut self) -> Vec<ClientTable> {
+        let mut tables = std::mem::take(&mut self.tables);
+        let has_rules = !self.rules.is_empty();
+        tables.retain(|table| !has_rules || table.first < table.end);
+        tables
     }
 
     /// Adds a zone, unless its name cannot be queried.
