@@ -152,7 +152,7 @@ fn what_is_no_plain_file_is_not_read() {
         .map(|note| note.text.as_str())
         .collect();
     assert!(
-        notes[0].contains("/dev/zero cannot be read: it is not a file"),
+        notes[0].contains("/dev/zero cannot be read: it is not a regular file"),
         "{notes:?}"
     );
     assert!(notes[1].contains("it is not an absolute path"), "{notes:?}");
