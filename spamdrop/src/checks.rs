@@ -96,8 +96,8 @@ fn no_acceptances(servers: &[MailServer]) -> Option<Warning> {
     })
 }
 
-/// What conflicts with spamdrop, or is not understood, in the settings of
-/// Postfix and Exim.
+/// Settings of Postfix and Exim that conflict with spamdrop, or are not
+/// understood.
 fn gathered(config: &Config) -> Result<Vec<Warning>> {
     let about = "servers";
     let Some(file) = config.gathered_settings()? else {

@@ -25,11 +25,11 @@ pub struct ClientTable {
 pub struct ClientEntry {
     /// The clients.
     pub net: IpNet,
-    /// What the table says about them.
+    /// The effect for these clients.
     pub says: Says,
 }
 
-/// What a table says about a client.
+/// The effect of a table for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Says {
@@ -42,7 +42,7 @@ pub enum Says {
     Other,
 }
 
-/// What all tables together say about a client.
+/// The effect of all tables together for a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientRules {
     /// For each rule, whether the server skips it.

@@ -5,7 +5,7 @@
 
 use crate::log::MailServer;
 
-/// What is found on the machine.
+/// The findings on the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundMachine {
     /// The interfaces of default routes.
@@ -29,13 +29,13 @@ pub struct FoundMachine {
 pub struct Proposal {
     /// The key of the configuration.
     pub key: &'static str,
-    /// What to do about it.
+    /// The proposed change.
     pub step: Step,
     /// Why.
     pub reason: String,
 }
 
-/// What a proposal does with its key.
+/// The change that a proposal makes to its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Set it to this value, as TOML.

@@ -69,7 +69,7 @@ pub async fn answer(config: &Config) -> Result<Vec<Warning>> {
     Ok(warnings)
 }
 
-/// What the mail server's settings say about AUTH.
+/// The mail server's settings of AUTH.
 fn auth_setting(config: &Config) -> Result<AuthSetting> {
     let server = match config.main_server() {
         Some(MailServer::Courier) => {

@@ -28,7 +28,7 @@ pub struct Schema {
     pub tables: &'static [&'static str],
     /// Upgrade steps from older versions.
     pub upgrades: &'static [SchemaStep],
-    /// What to do with a damaged file, for error messages.
+    /// The remedy for a damaged file, for error messages.
     pub remedy: &'static str,
 }
 
@@ -133,7 +133,7 @@ pub fn check(db: &Connection, table: Option<&str>) -> Result<()> {
     }
 }
 
-/// What SQLite's check has found.
+/// The finding of SQLite's check.
 #[derive(Debug)]
 pub struct Damage(String);
 

@@ -31,7 +31,7 @@ pub const STATUS_WAIT: Duration = Duration::from_millis(100);
 /// How long another verb waits for another process's transaction.
 pub const VERB_WAIT: Duration = Duration::from_secs(5);
 
-/// What to do with a damaged file.
+/// The remedy for a damaged file.
 const REMEDY: &str = "move it away; `spamdrop learn` fills a new one";
 
 const SCHEMA: Schema = Schema {

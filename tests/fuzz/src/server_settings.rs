@@ -1,4 +1,4 @@
-//! What holds for the settings of any mail server.
+//! Properties of the settings of any mail server.
 
 use std::net::IpAddr;
 
@@ -39,7 +39,7 @@ pub(crate) fn check(settings: &ServerSettings, server: MailServer, text: &str) {
             assert_eq!(skipped.len(), rules);
         }
     }
-    // What root writes, the daemon reads.
+    // The daemon reads what root writes.
     let json = serde_json::to_string(settings).expect("settings have a JSON form");
     let again: ServerSettings = serde_json::from_str(&json).expect("it is read again");
     assert_eq!(again, *settings);

@@ -92,7 +92,7 @@ struct Course {
 #[derive(Default)]
 struct Score {
     sum: i64,
-    /// What the zones that failed could add, and what they could take away.
+    /// The most that the zones that failed could add, and take away.
     more: i64,
     less: i64,
     threshold: i64,

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 const KEYED: [&str; 3] = ["dq.spamhaus.net", "abusix.zone", "dnsbl.abusix.com"];
 /// Shorter labels are names, such as `combined` and `zen`.
 const SHORTEST_KEY: usize = 20;
-/// What replaces a key.
+/// The text in place of a key.
 const MASK: &str = "***";
 
 /// The text with the keys in it replaced by `***`. Every output that names a

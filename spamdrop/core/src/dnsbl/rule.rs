@@ -49,7 +49,7 @@ pub enum Effect {
     /// The server adds up the weights of all zones in the list, and refuses the
     /// mail with 5xx if the sum reaches the threshold.
     Weigh {
-        /// What a listing adds; negative in an allow-list.
+        /// The weight of a listing; negative in an allow-list.
         weight: i32,
         /// The same in all rules of the list.
         threshold: i32,

@@ -301,7 +301,7 @@ impl AclWalk<'_> {
         Ok(entries)
     }
 
-    /// What a `hosts` condition says about clients for which it holds.
+    /// The table of a `hosts` condition; `says` is its effect where it holds.
     fn table(&self, condition: &Condition, says: Says) -> Result<Vec<ClientEntry>, String> {
         let hosts = self
             .hosts

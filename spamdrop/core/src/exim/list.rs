@@ -65,7 +65,7 @@ fn file_if_exists(value: &str) -> Option<&str> {
     (is_plain && matches!(same.trim(), "" | "{}")).then_some(path)
 }
 
-/// What a value is, for a message. An expression or a look-up may hold a
+/// The kind of a value, for a message. An expression or a look-up may hold a
 /// password, so only its kind is named: `${lookup ldap`, `ldap;`.
 pub(super) fn kind(value: &str) -> String {
     if let Some(path) = file_if_exists(value.trim()) {

@@ -1,4 +1,4 @@
-//! What Exim serves.
+//! The connections that Exim serves.
 
 use super::acl;
 use super::config::Configuration;

@@ -10,8 +10,8 @@ use crate::zones::{Queried, Zones};
 
 const EXCEPTIONS: &str = "/etc/exim4/host_local_deny_exceptions";
 
-/// What `exim -bP config` prints of Debian's configuration (split or not) for an
-/// internet site, reduced to what concerns zones, slots and AUTH. `#` stands
+/// The output of `exim -bP config` for Debian's configuration (split or not) of an
+/// internet site, reduced to the lines on zones, slots and AUTH. `#` stands
 /// where statements are added.
 const DEBIAN: &str = "\
 # Exim Configuration (4.96)

@@ -45,7 +45,7 @@ const FREE: u32 = 10;
 /// number of slots is then set too low.
 const ACCEPTED_AT_ONCE: Duration = Duration::from_secs(10);
 
-/// What the server does with a connection for which it has no slot.
+/// The server's answer to a connection for which it has no slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
     /// It lets the connection wait to be accepted, as Courier and Postfix's

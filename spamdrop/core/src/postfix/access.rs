@@ -3,7 +3,7 @@
 use crate::client_table::{ClientEntry, Says};
 use crate::server_settings::{Contents, ReadFile, entry};
 
-/// What a table can do to a client.
+/// The effects that a table can have on a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Table {
     /// The addresses that it names.
@@ -154,7 +154,7 @@ fn network6(key: &str, says: Says) -> Option<ClientEntry> {
     is_written.then(|| entry(&format!("{key}::/{}", groups * 16), says))?
 }
 
-/// What an action of access(5) does.
+/// The effect of an action of access(5).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     /// The server ends the list, so it skips the zones behind the table.
@@ -194,7 +194,7 @@ pub(super) fn action(value: &str) -> Action {
         },
         _ if is_number => Action::Permit,
         word if word.starts_with("permit_") => Action::Permit,
-        // What follows may permit.
+        // A restriction behind it may permit.
         word if word.starts_with("reject_") && behind.is_empty() && !word.contains(',') => {
             Action::Dunno
         }

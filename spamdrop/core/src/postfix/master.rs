@@ -42,7 +42,7 @@ fn service(line: &str) -> Option<Service> {
     })
 }
 
-/// What follows this number of columns.
+/// The rest of a line behind this number of columns.
 fn behind_columns(line: &str, columns: usize) -> &str {
     let mut rest = line.trim_start();
     for _ in 0..columns {

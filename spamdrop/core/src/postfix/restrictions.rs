@@ -48,7 +48,7 @@ pub(super) fn collect(parameters: &Parameters, read: &ReadFile<'_>, collector: &
     }
 }
 
-/// What a listing does: its reply has the code of `maps_rbl_reject_code`, unless
+/// The effect of a listing. Its reply has the code of `maps_rbl_reject_code`, unless
 /// `default_rbl_reply` begins otherwise.
 fn rejection(parameters: &Parameters, read: &ReadFile<'_>, collector: &mut Collector) -> Effect {
     let code = parameters.value("maps_rbl_reject_code").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What Postfix serves on port 25.
+//! The service of Postfix on port 25.
 
 use super::master::{Service, services};
 use super::parameters::Parameters;

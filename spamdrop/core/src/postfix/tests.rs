@@ -7,7 +7,7 @@ use crate::dnsbl::rule::{Effect, Rule, Text};
 use crate::server_settings::{AuthSetting, Contents, ServerSettings, SlotSetting};
 use crate::zones::{Queried, Zones};
 
-/// What `postconf -Mf` prints of Debian's master.cf (3.7 and 3.10), shortened.
+/// The output of `postconf -Mf` for Debian's master.cf (3.7 and 3.10), shortened.
 const DEBIAN: &str = "\
 smtp       inet  n       -       y       -       -       smtpd
 pickup     unix  n       -       y       60      1       pickup

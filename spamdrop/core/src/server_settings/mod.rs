@@ -1,4 +1,4 @@
-//! What spamdrop needs to know of the settings of Postfix and Exim: slots, zones,
+//! The settings of Postfix and Exim that spamdrop uses: slots, zones,
 //! whether port 25 offers AUTH, and the clients that are exempt from the zones.
 //!
 //! Root reads the settings with the server's own tools and writes them to
@@ -53,7 +53,7 @@ pub struct ServerSettings {
     pub rules: Vec<Rule>,
     /// The clients that are exempt from some of the rules.
     pub tables: Vec<ClientTable>,
-    /// What is not understood, and what conflicts with spamdrop.
+    /// Settings that are not understood, or conflict with spamdrop.
     pub notes: Vec<Note>,
 }
 
@@ -99,7 +99,7 @@ pub enum AuthSetting {
 pub struct Note {
     /// The setting of the mail server.
     pub setting: String,
-    /// What is not understood or unwise, and the next step.
+    /// The setting that is not understood or unwise, and the next step.
     pub text: String,
 }
 
