@@ -18,7 +18,7 @@ use compare::difference;
 use stage::Stage;
 
 /// Commands that are not run, each with the reason.
-const NOT_RUN: [(&str, &str); 13] = [
+const NOT_RUN: [(&str, &str); 16] = [
     (
         "cargo xtask demo",
         "takes a minute and needs the whole machine",
@@ -42,6 +42,18 @@ const NOT_RUN: [(&str, &str); 13] = [
     (
         "install -D -m 644 target/man/spamdrop.toml.5 /usr/local/share/man/man5/spamdrop.toml.5",
         INSTALLS,
+    ),
+    (
+        "install -D -m 644 spamdrop/dist/sysusers.conf /etc/sysusers.d/spamdrop.conf",
+        INSTALLS,
+    ),
+    (
+        "install -m 644 spamdrop/dist/spamdrop.service /etc/systemd/system/",
+        INSTALLS,
+    ),
+    (
+        "systemd-sysusers && systemctl daemon-reload",
+        "changes the machine's accounts and systemd",
     ),
     (
         "ssh mx2.example spamdrop export | spamdrop import",

@@ -93,7 +93,11 @@ impl SavedEntry {
     #[must_use]
     pub fn restored(&self, saved: UnixSeconds, now: Clocks) -> Option<Entry> {
         let since = reckoned(saved, now.unix);
-        let left = self.ends.elapsed_since(since);
+        let mut left = self.ends.elapsed_since(since);
+        if matches!(self.target, Target::Net(_)) {
+            // A prefix lasts to the end of its last second.
+            left = left.saturating_sub(Duration::from_secs(1));
+        }
         let hard_until_s = match self.hard_end.elapsed_since(since) {
             _ if self.hard_end == UnixSeconds::default() => 0,
             left => now.mono.plus(left).second(),
@@ -212,6 +216,16 @@ mod tests {
         assert_eq!(left(-1), Some(600));
         assert_eq!(left(-1_700_000_000), Some(600));
         assert_eq!(left(367 * 86_400), Some(600));
+    }
+
+    #[test]
+    fn a_prefix_lasts_no_longer_than_before() {
+        let target = "192.0.2.0/24".parse().unwrap();
+        let saved = SavedEntry::of(target, &entry(), BEFORE).unwrap();
+        let restored = saved.restored(BEFORE.unix, booted(0)).unwrap();
+        // The filter keeps the second alone.
+        let end = MonotonicNs::from_second(restored.expires.second() + 1);
+        assert_eq!(end, booted(0).mono.plus_seconds(600));
     }
 
     /// An entry that has not changed is not written again, so its row may be
