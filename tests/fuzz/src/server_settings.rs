@@ -30,7 +30,9 @@ pub(crate) fn check(settings: &ServerSettings, server: MailServer, text: &str) {
         );
     }
     for table in &settings.tables {
-        assert!(table.first < table.end && table.end <= rules, "{table:?}");
+        // A server without zones exempts these clients from those of ours.
+        let is_used = table.first < table.end || rules == 0;
+        assert!(is_used && table.end <= rules, "{table:?}");
     }
     assert!(settings.rules.is_sorted_by_key(|rule| rule.list));
     let zones = Zones::with_tables(settings.rules.clone(), settings.tables.clone());
