@@ -508,10 +508,7 @@ impl World {
     fn copytruncate(&mut self) {
         // If the reader cannot tell a copy from a renamed file, it takes an
         // unfinished line in the copy for a whole one.
-        // A copy of a copy that the reader has not searched yet may be taken for
-        // one that was read to its end: a limit that the guide names.
-        let is_known = |log: &Log| log.known || (log.announced && log.unfinished.is_none());
-        let traceable = |log: &Log| is_known(log) && !log.copied;
+        let traceable = |log: &Log| log.known || (log.announced && log.unfinished.is_none());
         if self.prepare(Way::Copy, traceable) {
             self.shift(Way::Copy);
             fs::copy(self.path(), self.newest()).unwrap();
