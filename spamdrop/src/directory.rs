@@ -1,7 +1,7 @@
 //! The directories of the daemon: who may change them, and their preparation
 //! for the daemon's account.
 //!
-//! Whoever can write to a directory, or to one above it, can replace the files
+//! A user who can write to a directory, or to one above it, can replace the files
 //! in it. So all of them must belong to root or to the daemon's account, and no
 //! one else may write to them. A sticky directory such as `/tmp` is accepted
 //! above a directory, because only the owner of an entry can rename or remove

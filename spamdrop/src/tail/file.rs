@@ -12,7 +12,7 @@ use super::content::Content;
 use super::head::{Head, MAX};
 use super::id::Id;
 use super::positions::Position;
-use super::search::{Known, Place, Search};
+use super::search::{Known, Place, Search, Seen};
 use super::split::{MAX_LINE, Splitter};
 use super::status::FileStatus;
 use super::trace::{LEAST, Mark, Trace, mark};
@@ -41,8 +41,8 @@ pub(super) struct OpenFile {
     /// Whether the file may be a copy of what was read, which is to be checked.
     is_unknown: bool,
     search: Option<Search>,
-    /// The greatest size before the end of the search.
-    greatest: u64,
+    /// The file as it was seen before the end of the search.
+    seen: Seen,
     /// Bytes that were in the file before this run.
     backlog: u64,
     /// As [`Position::copy`].
@@ -68,7 +68,7 @@ impl OpenFile {
         // A compressed file was written before it was found.
         let backlog = if content.is_packed() { u64::MAX } else { 0 };
         Self {
-            greatest: content.size(),
+            seen: Seen::default(),
             content,
             id,
             head: Head::EMPTY,
@@ -176,7 +176,9 @@ impl OpenFile {
     /// was read up to there; then it contains nothing new.
     pub fn resume(&mut self, position: &Position) {
         self.copy = position.copy || self.id != position.id;
-        self.is_unknown = !position.is_telling() && !self.is_packed();
+        if !position.is_telling() {
+            self.suspect();
+        }
         self.head = position.head;
         let offset = match self.is_packed() {
             true => position.offset,
@@ -205,6 +207,7 @@ impl OpenFile {
     /// read only once, so it is not searched.
     pub fn suspect(&mut self) {
         self.is_unknown = !self.is_packed();
+        self.seen = Seen::of(&self.content).unwrap_or_default();
     }
 
     /// As [`OpenFile::suspect`], for a copy of a file that was read up to
@@ -224,9 +227,7 @@ impl OpenFile {
 
     /// Whether the search waits for the file to grow.
     pub fn is_undecided(&self) -> bool {
-        self.search
-            .as_ref()
-            .is_some_and(|search| search.offset() > 0)
+        matches!(&self.search, Some(search) if search.offset() > 0)
     }
 
     /// Starts the search for the known lines.
@@ -274,7 +275,7 @@ impl OpenFile {
         self.lines = Splitter::at(0);
         self.trace = Trace::default();
         self.search = None;
-        self.greatest = 0;
+        self.seen = Seen::default();
         self.is_unknown = false;
         self.backlog = 0;
         self.copy = false;
@@ -335,11 +336,10 @@ impl OpenFile {
             return Ok(None);
         };
         let count = self.content.read_at(buffer, search.offset())?;
-        let size = self.content.size();
-        if size < self.greatest {
+        // This is checked after the read, as in `read`.
+        if self.seen.is_replaced(&self.content)? {
             return Ok(Some(Progress::Replaced));
         }
-        self.greatest = size;
         if count > 0 {
             search.extend(&buffer[..count]);
             return Ok(Some(Progress::Searched(count)));

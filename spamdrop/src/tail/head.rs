@@ -22,6 +22,12 @@ pub(super) struct Head {
     hash: u64,
 }
 
+impl Default for Head {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 impl Head {
     /// The fingerprint of no bytes, which every file matches.
     pub const EMPTY: Self = Self {

@@ -5,9 +5,11 @@
 //! delays no other log.
 
 use std::collections::HashSet;
+use std::io;
 use std::time::{Duration, Instant};
 
-use super::head::Head;
+use super::content::Content;
+use super::head::{Head, MAX};
 use super::positions::Position;
 use super::trace::{LEAST, Mark, Trace};
 
@@ -45,6 +47,34 @@ impl Known {
 
     pub fn is_empty(&self) -> bool {
         self.heads.is_empty()
+    }
+}
+
+/// The size and the first bytes of a file, of which nothing was read yet. If
+/// they change, it was truncated, however much it has grown since.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    size: u64,
+    head: Head,
+}
+
+impl Seen {
+    pub fn of(content: &Content) -> io::Result<Self> {
+        Ok(Self {
+            size: content.size(),
+            head: content.head(MAX as u64)?,
+        })
+    }
+
+    /// Whether the file has lost the bytes that were seen. Sees those that are
+    /// new.
+    pub fn is_replaced(&mut self, content: &Content) -> io::Result<bool> {
+        let is_shorter = content.size() < self.size;
+        if is_shorter || content.head(self.head.length as u64)? != self.head {
+            return Ok(true);
+        }
+        *self = Self::of(content)?;
+        Ok(false)
     }
 }
 

@@ -19,6 +19,22 @@ fn a_copy_with_a_new_inode_is_not_read_again() {
     assert_eq!(bench.lines(), [mail(16)]);
 }
 
+/// The truncated file has grown beyond its old size before the first read.
+#[test]
+fn a_copy_that_is_copied_and_truncated_before_it_is_searched_is_read_behind_the_known_lines() {
+    let mut bench = Bench::with_mail();
+    bench.restart(|bench| {
+        bench.edit(|lines| lines);
+        bench.mail("log", [10]);
+    });
+    std::fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+    bench.open("log").set_len(0).unwrap();
+    bench.mail("log", 11..40);
+    let expected: Vec<String> = (10..40).map(mail).collect();
+    assert_eq!(bench.lines(), expected);
+    assert_eq!(bench.lines(), NONE);
+}
+
 #[test]
 fn an_unfinished_line_is_finished_in_the_copy() {
     let mut bench = Bench::with_mail();
