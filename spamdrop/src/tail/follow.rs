@@ -15,6 +15,7 @@ use super::positions::Position;
 use super::rotated::rotated;
 use super::search::Known;
 use super::status::{FileStatus, State};
+use super::trace::LEAST;
 
 /// How long a file that is no longer at its path stays open after it last grew:
 /// its writers may still hold it.
@@ -247,27 +248,38 @@ impl Follower {
     /// Compares a rotated file with those that were read. A known one continues
     /// at its last position.
     fn relation(&mut self, file: &mut OpenFile) -> Relation {
-        let is_open = |open: &OpenFile| open.id() == file.id() || file.is_part_of(open);
+        let is_open = |open: &OpenFile| {
+            open.id() == file.id() || (file.is_part_of(open) && (file.is_packed() || open.lag() > 0))
+        };
         let is_done = |left: &Position| {
             left.done && file.is_packed() && (file.continues(left) || file.copies(left))
         };
         if self.open.iter().any(is_open) || self.left.iter().any(is_done) {
             return Relation::Read;
         }
+        // A copy of a file that was read to its end may have taken its place
+        // and grow.
+        if let Some(original) = self.open.iter().find(|open| file.is_part_of(open)) {
+            file.resume(&original.position());
+            return Relation::Known;
+        }
+        // An open file that may be a copy has no certain position yet.
+        let is_clear = file.is_packed() || !self.open.iter().any(OpenFile::is_unrecognized);
+        let is_copy = |file: &OpenFile, left: &Position| is_clear && file.copies(left);
         for open in &self.open {
             let position = open.position();
             if open.is_truncated() && file.copies(&position) {
                 file.resume(&position);
                 return Relation::Known;
             }
-            if file.resembles(&position) {
+            // The open file may be the original of one that was read farther.
+            let mut left = self.left.iter();
+            let is_surpassed = |left: &Position| left.offset >= position.offset;
+            if file.resembles(&position) && !left.any(|it| is_surpassed(it) && is_copy(file, it)) {
                 file.suspect_copy(&position);
                 return Relation::Known;
             }
         }
-        // An open file that may be a copy has no certain position yet.
-        let is_clear = file.is_packed() || !self.open.iter().any(OpenFile::is_unrecognized);
-        let is_copy = |file: &OpenFile, left: &Position| is_clear && file.copies(left);
         if self.resume(file, |file, left| {
             file.continues(left) || is_copy(file, left)
         }) {
@@ -289,7 +301,8 @@ impl Follower {
             return false;
         };
         let is_newest = self.open.is_empty() && i + 1 == self.left.len();
-        if is_newest || self.left[i].trace.last().is_none() {
+        let is_short = self.left[i].head.length < LEAST;
+        if is_newest || is_short {
             file.resume(&self.left.remove(i));
         } else {
             file.suspect();

@@ -1,5 +1,7 @@
 //! Copies of a log, and logs that an administrator has edited.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use super::*;
 
 #[test]
@@ -27,12 +29,55 @@ fn a_copy_that_is_copied_and_truncated_before_it_is_searched_is_read_behind_the_
         bench.edit(|lines| lines);
         bench.mail("log", [10]);
     });
-    std::fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+    fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
     bench.open("log").set_len(0).unwrap();
     bench.mail("log", 11..40);
     let expected: Vec<String> = (10..40).map(mail).collect();
     assert_eq!(bench.lines(), expected);
     assert_eq!(bench.lines(), NONE);
+}
+
+/// The second copy has the inode number of the log that was read last.
+#[test]
+fn a_copy_with_the_inode_number_of_the_original_is_not_read_again() {
+    let mut bench = Bench::started();
+    bench.append("log", &mail(1));
+    assert_eq!(bench.lines(), NONE);
+    let inode = |bench: &Bench| fs::metadata(bench.path("log")).unwrap().ino();
+    let first = inode(&bench);
+    bench.restart(|bench| {
+        bench.append("log", "\n");
+        bench.edit(|lines| lines);
+    });
+    // File systems give a free number again; some wait.
+    for _ in 0..1_000 {
+        if inode(&bench) == first {
+            break;
+        }
+        bench.edit(|lines| lines);
+    }
+    bench.mail("log", [2]);
+    let mut lines = bench.lines();
+    bench.pass(5);
+    lines.extend(bench.lines());
+    assert_eq!(lines, mails([1, 2]));
+}
+
+/// The original is still open when the copy is copied and truncated.
+#[test]
+fn the_copy_of_a_copy_continues_where_the_copy_was_read() {
+    let mut bench = Bench::with_mail();
+    bench.edit(|lines| lines);
+    assert_eq!(bench.lines(), NONE);
+    bench.pass(1);
+    assert_eq!(bench.lines(), NONE);
+    for n in [10, 12] {
+        bench.mail("log", [n]);
+        fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+        bench.open("log").set_len(0).unwrap();
+        bench.mail("log", [n + 1]);
+        assert_eq!(bench.lines(), mails([n, n + 1]));
+    }
 }
 
 #[test]
