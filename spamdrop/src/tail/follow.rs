@@ -249,7 +249,8 @@ impl Follower {
     /// at its last position.
     fn relation(&mut self, file: &mut OpenFile) -> Relation {
         let is_open = |open: &OpenFile| {
-            open.id() == file.id() || (file.is_part_of(open) && (file.is_packed() || open.lag() > 0))
+            open.id() == file.id()
+                || (file.is_part_of(open) && (file.is_packed() || open.lag() > 0))
         };
         let is_done = |left: &Position| {
             left.done && file.is_packed() && (file.continues(left) || file.copies(left))
@@ -263,23 +264,20 @@ impl Follower {
             file.resume(&original.position());
             return Relation::Known;
         }
-        // An open file that may be a copy has no certain position yet.
-        let is_clear = file.is_packed() || !self.open.iter().any(OpenFile::is_unrecognized);
-        let is_copy = |file: &OpenFile, left: &Position| is_clear && file.copies(left);
         for open in &self.open {
             let position = open.position();
             if open.is_truncated() && file.copies(&position) {
                 file.resume(&position);
                 return Relation::Known;
             }
-            // The open file may be the original of one that was read farther.
-            let mut left = self.left.iter();
-            let is_surpassed = |left: &Position| left.offset >= position.offset;
-            if file.resembles(&position) && !left.any(|it| is_surpassed(it) && is_copy(file, it)) {
+            if file.resembles(&position) {
                 file.suspect_copy(&position);
                 return Relation::Known;
             }
         }
+        // An open file that may be a copy has no certain position yet.
+        let is_clear = file.is_packed() || !self.open.iter().any(OpenFile::is_unrecognized);
+        let is_copy = |file: &OpenFile, left: &Position| is_clear && file.copies(left);
         if self.resume(file, |file, left| {
             file.continues(left) || is_copy(file, left)
         }) {
