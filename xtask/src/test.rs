@@ -148,7 +148,12 @@ struct Waiting {
     timed: &'static [&'static str],
 }
 
-const WAITING: [Waiting; 2] = [
+const WAITING: [Waiting; 3] = [
+    Waiting {
+        target: "cli_kernel",
+        threads: 3,
+        timed: &["check::"],
+    },
     Waiting {
         target: "daemon",
         threads: 3,
