@@ -50,7 +50,7 @@ fn nobody_is_refused_while_two_hundred_idle_clients_are_half_of_the_slots() {
     let strangers = (70..90).map(|net| format!("100.{net}.1.1"));
     let strangers: Vec<_> = strangers.collect();
     let strangers: Vec<_> = strangers.iter().map(String::as_str).collect();
-    with_all(&strangers, |source| delivers(&site, source));
+    with_all(&strangers, |source| deliver(&site, source).unwrap());
     assert_eq!(gate(&site).unwrap()["refused"], json!([0, 0, 0]));
     until_open(&site, 200);
 }
@@ -70,7 +70,7 @@ fn clients_that_were_handed_to_smtpd_take_no_slot() {
         }
         until_open(&site, 0);
     }
-    wait_for_sessions(&site, 18, SOON);
-    delivers(&site, CLEAN);
+    wait_for_sessions(&site, 18, SOON).unwrap();
+    deliver(&site, CLEAN).unwrap();
     assert_eq!(gate(&site).unwrap()["refused"], json!([0, 0, 0]));
 }

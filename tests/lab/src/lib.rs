@@ -21,6 +21,7 @@ pub mod host;
 pub mod interfaces;
 pub mod journald;
 pub mod program;
+pub mod rejection;
 pub mod site;
 pub mod smtpd;
 pub mod strangers;
