@@ -41,5 +41,6 @@ pub mod term;
 pub mod time;
 pub mod warning;
 pub mod wave;
+pub mod wildcard;
 pub mod zone_offset;
 pub mod zones;

@@ -55,6 +55,12 @@ pub fn newest_first<'a>(
     }
 }
 
+/// Whether `name` is a name that rotation gives to the log `base`.
+#[must_use]
+pub fn is_rotated(base: &[u8], name: &[u8]) -> bool {
+    age(base, name).is_some()
+}
+
 /// The age of a rotated log, and whether it is compressed; `None` if the name is
 /// no rotated name of `base`.
 fn age(base: &[u8], name: &[u8]) -> Option<(Age, bool)> {

@@ -74,6 +74,14 @@ pub fn ensure_complete(config: &Config) -> Result<()> {
 /// A path names no file ([`Exit::Config`]).
 pub fn ensure_logs(logs: &[PathBuf]) -> Result<()> {
     for path in logs.iter().filter(|path| path.as_os_str() != "-") {
+        let directory = path.parent().unwrap_or(Path::new(""));
+        if directory.to_string_lossy().contains(['*', '?']) {
+            let message = format!(
+                "`logs`: {}: a wildcard may stand in the file name only; name the logs of each directory",
+                path.display()
+            );
+            return Err(Failure::new(Exit::Config, message));
+        }
         let Some(kind) = fs::metadata(path)
             .ok()
             .and_then(|found| other_kind(found.file_type()))
@@ -160,6 +168,10 @@ mod tests {
             assert!(error.starts_with(&expected), "{error}");
         }
         assert!(refused(&dir.path().join("absent")).is_ok());
+        assert!(refused(&dir.path().join("mail-*.log")).is_ok());
+        let error = refused(Path::new("/srv/*/mail.log")).unwrap_err();
+        let expected = "`logs`: /srv/*/mail.log: a wildcard may stand in the file name only";
+        assert!(error.to_string().starts_with(expected), "{error}");
     }
 
     #[test]

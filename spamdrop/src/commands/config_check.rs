@@ -20,7 +20,7 @@ use crate::render::check::{self, Checked};
 use crate::render::json;
 use crate::server_settings::{self, are_gathered};
 use crate::store::{Store, VERB_WAIT};
-use crate::tail::has_recent_entry;
+use crate::tail::{has_recent_entry, named_by};
 use spamdrop_core::warning::Warning;
 
 /// Runs the verb on a configuration that was read and so is valid.
@@ -99,27 +99,30 @@ fn interfaces(config: &Config, warnings: &mut Vec<Warning>) -> Result<()> {
 
 /// Warns about logs that cannot be read.
 fn logs(config: &Config, warnings: &mut Vec<Warning>) {
-    for path in config.logs.iter().filter(|path| path.as_os_str() != "-") {
-        if let Ok(_acting) = account::act_as_daemon()
-            && readable::is_refused(path)
-        {
-            let text = readable::advice(path, &account::daemon());
-            warnings.push(Warning {
-                about: "logs",
-                text,
-            });
-            continue;
-        }
-        let text = match File::open(path) {
-            Ok(_) => continue,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                format!("there is no file {path:?}; `spamdrop run` waits for it")
-            }
-            Err(error) => format!("cannot read {path:?}: {error}"),
-        };
-        let about = "logs";
-        warnings.push(Warning { about, text });
+    let about = "logs";
+    for log in config.logs.iter().filter(|path| path.as_os_str() != "-") {
+        let named = named_by(log);
+        let absent = || format!("no file matches {log:?}; `spamdrop run` waits for one");
+        let absent = named.is_empty().then(absent);
+        let texts = absent
+            .into_iter()
+            .chain(named.iter().filter_map(|log| log_file(log)));
+        warnings.extend(texts.map(|text| Warning { about, text }));
     }
+}
+
+/// The reason why a log cannot be read.
+fn log_file(path: &Path) -> Option<String> {
+    if let Ok(_acting) = account::act_as_daemon()
+        && readable::is_refused(path)
+    {
+        return Some(readable::advice(path, &account::daemon()));
+    }
+    let error = File::open(path).err()?;
+    Some(match error.kind() {
+        ErrorKind::NotFound => format!("there is no file {path:?}; `spamdrop run` waits for it"),
+        _ => format!("cannot read {path:?}: {error}"),
+    })
 }
 
 /// Warns about a journal in which nothing matches.

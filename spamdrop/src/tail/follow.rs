@@ -19,7 +19,7 @@ use super::trace::LEAST;
 
 /// How long a file that is no longer at its path stays open after it last grew:
 /// its writers may still hold it.
-const HOLD: Duration = Duration::from_secs(5);
+pub(super) const HOLD: Duration = Duration::from_secs(5);
 /// Maximum number of files per path that stay open only for late writers.
 const HELD: usize = 16;
 /// Maximum number of closed files per path that are remembered.
@@ -56,6 +56,18 @@ impl Follower {
     /// Checks the path for the first time. Without `saved`, reading starts at
     /// the end.
     pub fn new(path: &Path, saved: Option<Vec<Position>>) -> Self {
+        let mut follower = Self::at(path, saved);
+        follower.open.iter_mut().for_each(OpenFile::mark_backlog);
+        follower
+    }
+
+    /// As [`Follower::new`], for a log that appeared or grew during this run, so
+    /// that no line is backlog.
+    pub fn appeared(path: &Path, saved: Vec<Position>) -> Self {
+        Self::at(path, Some(saved))
+    }
+
+    fn at(path: &Path, saved: Option<Vec<Position>>) -> Self {
         let mut follower = Self {
             path: path.to_owned(),
             open: Vec::new(),
@@ -67,9 +79,12 @@ impl Follower {
             status: FileStatus::new(path),
         };
         follower.look();
-        follower.open.iter_mut().for_each(OpenFile::mark_backlog);
         follower.left.retain(Position::is_telling);
         follower
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     pub fn status(&self) -> &FileStatus {

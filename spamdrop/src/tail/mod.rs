@@ -21,6 +21,9 @@
 //!   copy and truncation are lost.
 //! - deleted: it is read as if renamed; then the path is awaited.
 //!
+//! A path whose last part has a wildcard stands for all logs that match. One that
+//! appears later is read from its beginning; rotated files are read as above.
+//!
 //! A search and a decompression are done in the portions of a read, so that they
 //! delay no other log.
 //!
@@ -49,6 +52,7 @@ mod positions;
 mod rotated;
 mod saving;
 mod search;
+mod several;
 mod split;
 mod status;
 mod trace;
@@ -61,6 +65,8 @@ pub use journal::{Entry, Matches, Unfit, has_recent_entry};
 use pipe::Pipe;
 pub use positions::Positions;
 use saving::Saving;
+pub use several::named_by;
+use several::{Several, wildcard};
 pub use split::{MAX_LINE, Piece, Splitter};
 pub use status::{FileStatus, State};
 use wake::Wake;
@@ -98,12 +104,13 @@ pub struct Tail {
 
 enum Source {
     File(Follower),
+    Several(Box<Several>),
     Pipe(Pipe),
     Journal(Box<Journal>),
 }
 
 impl Tail {
-    /// Follows `paths`: log files, or `-` for standard input. The file
+    /// Follows `paths`: log files, wildcards, or `-` for standard input. The file
     /// `positions`, if given, stores the read positions; a damaged one counts
     /// as empty.
     ///
@@ -137,6 +144,10 @@ impl Tail {
             sources.push(if path == Path::new("-") {
                 let pipe = Pipe::spawn(path, io::stdin(), wake.input.clone());
                 Source::Pipe(pipe.context("cannot start a thread to read standard input")?)
+            } else if let Some(wildcard) = wildcard(path) {
+                let mut files = Several::new(path, wildcard, &known);
+                files.status_mut().silence = known.silence(path);
+                Source::Several(Box::new(files))
             } else {
                 let mut file = Follower::new(path, known.get(path));
                 file.status_mut().silence = known.silence(path);
@@ -172,20 +183,17 @@ impl Tail {
     /// the long run, or never if inotify is not available. Cancel safe. Needs a
     /// tokio runtime with I/O and time.
     pub async fn changed(&mut self) {
-        let paths = self.sources.iter().filter_map(|source| match source {
-            Source::File(file) => Some(file.status().path.as_path()),
-            Source::Pipe(_) | Source::Journal(_) => None,
-        });
-        self.wake.wait(paths).await;
+        let files = self.sources.iter().flat_map(Source::files);
+        self.wake.wait(files.map(Follower::path)).await;
     }
 
     /// Reads at most `budget` bytes, in turn from every source, and delivers
     /// the completed lines. Returns whether the budget ran out, so that more
     /// may be available. `now` decides when a rotated file is closed.
     pub fn poll(&mut self, now: Instant, budget: usize, on_line: &mut dyn FnMut(Line<'_>)) -> bool {
-        self.files_mut().for_each(Follower::look);
+        self.sources.iter_mut().for_each(|source| source.look(now));
         let more = self.read(now, budget, on_line);
-        self.files_mut().for_each(Follower::measure);
+        self.sources.iter_mut().for_each(Source::measure);
         more
     }
 
@@ -196,6 +204,7 @@ impl Tail {
         for source in &mut self.sources {
             match source {
                 Source::File(file) => file.status_mut().watch(elapsed_s),
+                Source::Several(files) => files.status_mut().watch(elapsed_s),
                 Source::Journal(journal) => journal.status_mut().watch(elapsed_s),
                 Source::Pipe(_) => {}
             }
@@ -234,9 +243,10 @@ impl Tail {
             match source {
                 Source::File(file) => {
                     if let Some(files) = file.positions() {
-                        positions.set(&file.status().path, files);
+                        positions.set(file.path(), files);
                     }
                 }
+                Source::Several(files) => positions.extend(files.positions()),
                 Source::Journal(journal) => positions.journal = Some(journal.place().clone()),
                 Source::Pipe(_) => {}
             }
@@ -257,6 +267,7 @@ impl Tail {
             let buffer = &mut self.buffer[..room];
             let count = match &mut self.sources[self.turn] {
                 Source::File(file) => file.read(now, buffer, on_line),
+                Source::Several(files) => files.read(now, buffer, on_line),
                 Source::Pipe(pipe) => pipe.read(room, on_line),
                 Source::Journal(journal) => journal.read(now, room, on_line),
             };
@@ -266,19 +277,39 @@ impl Tail {
         }
         false
     }
-
-    fn files_mut(&mut self) -> impl Iterator<Item = &mut Follower> {
-        self.sources.iter_mut().filter_map(|source| match source {
-            Source::File(file) => Some(file),
-            Source::Pipe(_) | Source::Journal(_) => None,
-        })
-    }
 }
 
 impl Source {
+    /// The followed files.
+    fn files(&self) -> impl Iterator<Item = &Follower> {
+        let (one, several) = match self {
+            Self::File(file) => (Some(file), None),
+            Self::Several(files) => (None, Some(files.logs())),
+            Self::Pipe(_) | Self::Journal(_) => (None, None),
+        };
+        one.into_iter().chain(several.into_iter().flatten())
+    }
+
+    fn look(&mut self, now: Instant) {
+        match self {
+            Self::File(file) => file.look(),
+            Self::Several(files) => files.look(now),
+            Self::Pipe(_) | Self::Journal(_) => {}
+        }
+    }
+
+    fn measure(&mut self) {
+        match self {
+            Self::File(file) => file.measure(),
+            Self::Several(files) => files.measure(),
+            Self::Pipe(_) | Self::Journal(_) => {}
+        }
+    }
+
     fn status(&self) -> &FileStatus {
         match self {
             Self::File(file) => file.status(),
+            Self::Several(files) => files.status(),
             Self::Pipe(pipe) => pipe.status(),
             Self::Journal(journal) => journal.status(),
         }

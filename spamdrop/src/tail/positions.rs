@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use log::warn;
@@ -145,6 +145,22 @@ impl Positions {
     /// The files of a path, or `None` if it was never read.
     pub(super) fn get(&self, path: &Path) -> Option<Vec<Position>> {
         self.paths.get(&key(path)).map(|entry| entry.files.clone())
+    }
+
+    /// The paths that were read.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.paths.keys().map(Path::new)
+    }
+
+    /// Adds the paths of others.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.paths.extend(others.paths);
+    }
+
+    /// Forgets all other paths.
+    pub(super) fn retain(&mut self, paths: &[PathBuf]) {
+        let keys: Vec<String> = paths.iter().map(|path| key(path)).collect();
+        self.paths.retain(|path, _| keys.contains(path));
     }
 
     pub(super) fn set(&mut self, path: &Path, files: Vec<Position>) {

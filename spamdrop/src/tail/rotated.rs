@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirEntry};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -14,14 +15,13 @@ const LISTED: usize = 10_000;
 
 /// The rotated files of the log `base`, newest first, at most `most` of them.
 pub(super) fn rotated(base: &Path, most: usize) -> Vec<PathBuf> {
-    let (Some(directory), Some(name)) = (base.parent(), base.file_name()) else {
+    let Some(name) = base.file_name() else {
         return Vec::new();
     };
-    let directory = match directory.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => directory,
-    };
-    let files = listed(directory, name);
+    let directory = directory_of(base);
+    let stem = name.as_bytes().split(|byte| *byte == b'.').next();
+    let stem = stem.unwrap_or_default();
+    let files = listed(directory, |name| name.starts_with(stem)).unwrap_or_default();
     let names = files.iter().map(|(name, at)| (name.as_bytes(), *at));
     let sorted = newest_first(name.as_bytes(), names).into_iter().take(most);
     sorted
@@ -29,20 +29,25 @@ pub(super) fn rotated(base: &Path, most: usize) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The files whose names begin as that of the log does, and when each was
-/// written.
-fn listed(directory: &Path, log: &OsStr) -> Vec<(OsString, SystemTime)> {
-    let log = log.as_bytes();
-    let stem = log.split(|byte| *byte == b'.').next().unwrap_or(log);
-    let entries = fs::read_dir(directory).into_iter().flatten();
+/// The directory of a path.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    let named = path.parent().filter(|parent| *parent != Path::new(""));
+    named.unwrap_or(Path::new("."))
+}
+
+/// The files whose names are wanted, and when each was written. At most
+/// [`LISTED`] names are read.
+pub(super) fn listed(
+    directory: &Path,
+    is_wanted: impl Fn(&[u8]) -> bool,
+) -> io::Result<Vec<(OsString, SystemTime)>> {
+    let entries = fs::read_dir(directory)?.filter_map(Result::ok);
+    let wanted = entries.filter(|entry| is_wanted(entry.file_name().as_bytes()));
     let written = |entry: DirEntry| {
-        let written = entry.metadata().and_then(|metadata| metadata.modified());
-        Some((entry.file_name(), written.ok()?))
+        // Of a symlink, its target.
+        let metadata = fs::metadata(entry.path()).ok();
+        let metadata = metadata.filter(fs::Metadata::is_file)?;
+        Some((entry.file_name(), metadata.modified().ok()?))
     };
-    entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.file_name().as_bytes().starts_with(stem))
-        .take(LISTED)
-        .filter_map(written)
-        .collect()
+    Ok(wanted.take(LISTED).filter_map(written).collect())
 }

@@ -99,6 +99,23 @@ impl FileStatus {
         }
     }
 
+    /// Adds the counters of another source.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.lines += other.lines;
+        self.overlong += other.overlong;
+        self.bytes += other.bytes;
+        self.rotations += other.rotations;
+        self.truncations += other.truncations;
+        self.lag += other.lag;
+    }
+
+    /// Sets the counters to those of another source.
+    pub(super) fn count_as(&mut self, other: &Self) {
+        (self.lines, self.overlong, self.bytes) = (0, 0, 0);
+        (self.rotations, self.truncations, self.lag) = (0, 0, 0);
+        self.add(other);
+    }
+
     /// A phrase if no lines come where some are expected.
     pub fn trouble(&self) -> Option<String> {
         let empty = || {

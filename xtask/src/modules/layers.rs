@@ -32,7 +32,7 @@ pub(super) const CRATES: [Crate; 3] = [
         layers: &[
             &["time", "duration", "escape", "invalid", "warning"],
             &["nat64", "not_ip", "rotation", "silence", "zone_offset"],
-            &["target", "client_table"],
+            &["target", "client_table", "wildcard"],
             &["allowlist", "term"],
             &["listing", "saved"],
             &["event"],
