@@ -242,8 +242,13 @@ impl Config {
     }
 
     fn parser_settings(&self) -> ParserSettings {
+        let mut servers = self.servers.clone();
+        // The responder logs as Courier does, whichever the mail server is.
+        if self.answer == Answer::On && !servers.contains(&MailServer::Courier) {
+            servers.push(MailServer::Courier);
+        }
         ParserSettings {
-            servers: self.servers.clone(),
+            servers,
             programs: self.program_names(),
             patterns: self.pattern.clone(),
             zone: TimeZone::system(),

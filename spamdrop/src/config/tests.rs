@@ -1,4 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+use std::time::SystemTime;
+
+use spamdrop_core::log::Parsed;
+
 use super::*;
 
 const EXAMPLE: &str = include_str!("../../spamdrop.toml");
@@ -111,6 +115,19 @@ fn refuses_what_makes_no_sense_and_names_the_key() {
     ] {
         assert!(refused(text).contains(named), "{text}: {}", refused(text));
     }
+}
+
+#[test]
+fn the_responders_lines_are_read_beside_those_of_another_server() {
+    let line = b"2026-11-29T08:00:00+00:00 mx courieresmtpd: error,relay=::ffff:198.51.100.1,\
+        from=<a@b.example>,to=<c@here.example>: 511 Listed";
+    let is_event = |answer: &str| {
+        let text = format!("servers = [\"postfix\"]\nadmit = \"on\"\n{answer}");
+        let mut parser = Config::parse(&text).unwrap().parser();
+        matches!(parser.parse(line, SystemTime::now()), Parsed::Event(_))
+    };
+    assert!(is_event("answer = \"on\""));
+    assert!(!is_event("answer = \"off\""));
 }
 
 #[test]
