@@ -18,6 +18,7 @@ mod known;
 mod reading;
 mod report;
 mod settings;
+mod status;
 
 pub use allow::{Allow, AllowAdd};
 pub use config::{Check, ConfigVerb};
@@ -26,6 +27,7 @@ pub use known::{Known, KnownImport, KnownList};
 pub use reading::{Learn, Reading, Scan};
 pub use report::{Report, Since};
 pub use settings::{SettingsOptions, SetupOptions};
+pub use status::{StatsOptions, StatusOptions};
 
 /// Keeps botnet spam waves away from a small mail server
 ///
@@ -128,7 +130,10 @@ pub enum Verb {
     /// the course of the newest 50.
     Report(Report),
     /// Show how many packets were passed and dropped, by reason
-    Stats(Output),
+    ///
+    /// `--prometheus` prints these and all other figures, those of the daemon
+    /// included, and succeeds even if nothing is attached.
+    Stats(StatsOptions),
     /// Show what a mail log would have blocked, without blocking
     ///
     /// Each line is treated as if it had just been written, and nothing is
@@ -317,18 +322,6 @@ pub struct Lookup {
 pub struct Completions {
     /// The shell
     pub shell: Shell,
-}
-
-/// Flags of `status`.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct StatusOptions {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Print one line as a monitoring plugin does, with figures behind `|`;
-    /// exit with 0 (protected), 1 (degraded), 2 (not protected) or 3 (unknown)
-    #[arg(long, conflicts_with = "json")]
-    pub check: bool,
 }
 
 /// Output format.

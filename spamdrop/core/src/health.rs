@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::duration::human;
-use crate::status::{DaemonState, FRESH, SourceState};
+use crate::status::{DaemonState, FRESH};
 
 /// How well the mail server is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -126,17 +126,13 @@ fn daemon_reasons(daemon: DaemonHealth<'_>) -> Vec<String> {
         DaemonHealth::Running(state, _) => {
             let paused = state.ceiling.iter();
             let paused = paused.map(|why| format!("blocking pauses: {why}"));
-            let missing = state.sources.iter().filter(|source| !is_read(source));
+            let missing = state.sources.iter().filter(|source| !source.is_read());
             let missing =
                 missing.map(|source| format!("{}: {}", source.path.display(), source.state));
             let impaired = state.degraded_by.iter().cloned();
             paused.chain(missing).chain(impaired).collect()
         }
     }
-}
-
-fn is_read(source: &SourceState) -> bool {
-    ["reading", "ended"].contains(&source.state.as_str())
 }
 
 impl fmt::Display for HealthReport {
@@ -159,6 +155,7 @@ impl fmt::Display for HealthReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::SourceState;
 
     fn source(state: &str) -> SourceState {
         SourceState {

@@ -12,7 +12,7 @@ use spamdrop_common::time::UnixSeconds;
 use super::show::local_time;
 use super::{daemon, wave};
 use spamdrop_core::health::{self, DaemonHealth, Health, HealthFacts, HealthReport};
-use spamdrop_core::status::DaemonState;
+use spamdrop_core::status::{DaemonState, FRESH};
 use spamdrop_core::wave::Wave;
 
 const NO_STATE: &str = "it has no state yet";
@@ -103,6 +103,8 @@ fn is_zero(number: &usize) -> bool {
 pub struct Fill {
     /// Entries that have not expired.
     pub live: usize,
+    /// Those of them that are open.
+    pub open: usize,
     /// Capacity of the map.
     pub capacity: u32,
 }
@@ -134,6 +136,13 @@ pub struct DaemonStatus {
 }
 
 impl Status {
+    /// The state of a daemon that runs and responds.
+    #[must_use]
+    pub fn responding(&self, now: UnixSeconds) -> Option<&DaemonState> {
+        let state = self.daemon.as_ref()?.state.as_ref()?;
+        (age(state, now) <= FRESH).then_some(state)
+    }
+
     /// Judges the health at `now`, from the other fields.
     #[must_use]
     pub fn judge(&self, now: UnixSeconds) -> HealthReport {
@@ -155,16 +164,18 @@ impl Status {
                 None => DaemonHealth::Stopped,
                 Some(DaemonStatus {
                     state: Some(state), ..
-                }) => {
-                    let age = now.get().saturating_sub(state.written_unix_s);
-                    DaemonHealth::Running(state, Duration::from_secs(age))
-                }
+                }) => DaemonHealth::Running(state, age(state, now)),
                 Some(DaemonStatus { unreadable, .. }) => {
                     DaemonHealth::Unreadable(unreadable.as_deref().unwrap_or(NO_STATE))
                 }
             },
         })
     }
+}
+
+/// How long ago the daemon wrote its state.
+fn age(state: &DaemonState, now: UnixSeconds) -> Duration {
+    now.elapsed_since(UnixSeconds::new(state.written_unix_s))
 }
 
 impl FilterPlace {
@@ -299,7 +310,7 @@ fn on(interface: &InterfaceStatus) -> String {
 }
 
 fn fill(fill: Fill, key: &str) -> String {
-    let Fill { live, capacity } = fill;
+    let Fill { live, capacity, .. } = fill;
     let percent = live as u64 * 100 / u64::from(capacity.max(1));
     let warning = if is_nearly_full(fill) {
         format!("; warning: nearly full, raise `{key}`")
@@ -314,4 +325,4 @@ fn line(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -19,7 +19,7 @@ mod responder;
 mod split;
 mod sweep;
 
-pub use gate::GateMaps;
+pub use gate::{GateMaps, read_gate_stats};
 pub use known::Known;
 pub use read::Found;
 pub use responder::Responder;

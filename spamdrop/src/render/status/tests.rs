@@ -12,8 +12,12 @@ fn interface(name: &str, state: FilterPlace, program_id: Option<u32>) -> Interfa
     }
 }
 
-fn status() -> Status {
-    let fill = |live, capacity| Fill { live, capacity };
+pub(crate) fn status() -> Status {
+    let fill = |live, capacity| Fill {
+        live,
+        open: 1,
+        capacity,
+    };
     Status {
         report: HealthReport::default(),
         attached: true,
@@ -166,7 +170,7 @@ fn json() {
     json::object(&mut out, &status).unwrap();
     assert_eq!(
         String::from_utf8(out).unwrap(),
-        r#"{"health":"degraded","reasons":["the daemon's state is unknown: it has no state yet"],"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"capacity":1000},"v6":{"live":799,"capacity":1000},"v6_addresses":{"live":3,"capacity":250},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"wave":null,"daemon":{"pid":99,"state":null}}
+        r#"{"health":"degraded","reasons":["the daemon's state is unknown: it has no state yet"],"attached":true,"interfaces":[{"name":"eth0","state":"native","program_id":42}],"maps":{"v4":{"live":800,"open":1,"capacity":1000},"v6":{"live":799,"open":1,"capacity":1000},"v6_addresses":{"live":3,"open":1,"capacity":250},"prefixes":2},"ports":[25,587],"allowlist":{"path":"/etc/spamdrop/allow","file":4,"automatic":7},"wave":null,"daemon":{"pid":99,"state":null}}
 "#
     );
 }
