@@ -1,6 +1,5 @@
 //! Layers that the administrator has paused for a while.
 
-use std::fmt;
 use std::time::Duration;
 
 use spamdrop_common::settings::Settings;
@@ -81,39 +80,45 @@ pub fn names(layers: &[Layer]) -> String {
     }
 }
 
-/// Paused layers and how long each remains so: `drop and gate for 9m 59s`.
-/// Layers that end in the same second stand together.
-#[derive(Clone, Copy, Debug)]
-pub struct Remaining<'a> {
-    /// The paused layers.
-    pub pauses: &'a [LayerPause],
-    /// The monotonic clock.
-    pub now: MonotonicNs,
+/// A layer that is paused, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PausedLayer {
+    /// The layer.
+    pub layer: Layer,
+    /// The time that is left.
+    pub remaining: Duration,
 }
 
-impl fmt::Display for Remaining<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut groups: Vec<(u64, Vec<Layer>)> = Vec::new();
-        for pause in self.pauses {
-            let left = seconds_left(pause.until, self.now);
-            match groups.iter_mut().find(|(other, _)| *other == left) {
-                Some((_, layers)) => layers.push(pause.layer),
-                None => groups.push((left, vec![pause.layer])),
-            }
+impl LayerPause {
+    /// What is left of the pause at `now`.
+    #[must_use]
+    pub fn at(self, now: MonotonicNs) -> PausedLayer {
+        PausedLayer {
+            layer: self.layer,
+            remaining: self.until.elapsed_since(now),
         }
-        let text = |(left, layers): &(u64, Vec<Layer>)| {
-            let left = human(Duration::from_secs(*left));
-            format!("{} for {left}", names(layers))
-        };
-        let texts: Vec<String> = groups.iter().map(text).collect();
-        f.write_str(&texts.join(", "))
     }
 }
 
-/// Rounded up, so that a pause that is not over has a second left.
-fn seconds_left(until: MonotonicNs, now: MonotonicNs) -> u64 {
-    let left = until.elapsed_since(now);
-    left.as_secs() + u64::from(left.subsec_nanos() != 0)
+/// Names paused layers and how long each remains so: `drop and gate for 9m
+/// 59s`. Layers that end in the same second stand together.
+#[must_use]
+pub fn describe(paused: &[PausedLayer]) -> String {
+    let mut groups: Vec<(u64, Vec<Layer>)> = Vec::new();
+    for PausedLayer { layer, remaining } in paused {
+        // Rounded up, so that a pause that is not over has a second left.
+        let left = remaining.as_secs() + u64::from(remaining.subsec_nanos() != 0);
+        match groups.iter_mut().find(|(other, _)| *other == left) {
+            Some((_, layers)) => layers.push(*layer),
+            None => groups.push((left, vec![*layer])),
+        }
+    }
+    let text = |(left, layers): &(u64, Vec<Layer>)| {
+        let left = human(Duration::from_secs(*left));
+        format!("{} for {left}", names(layers))
+    };
+    let texts: Vec<String> = groups.iter().map(text).collect();
+    texts.join(", ")
 }
 
 /// The changes of the pauses since the last look, for the log.
@@ -188,7 +193,10 @@ mod tests {
             until(Layer::Gate, 600),
             until(Layer::Responder, 600),
         ];
-        let remaining = |pauses, now| Remaining { pauses, now }.to_string();
+        let remaining = |pauses: &[LayerPause], now| {
+            let paused: Vec<_> = pauses.iter().map(|pause| pause.at(now)).collect();
+            describe(&paused)
+        };
         assert_eq!(
             remaining(&pauses, at(1)),
             "drop, gate and responder for 9m 59s, release for 59s"

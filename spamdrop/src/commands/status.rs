@@ -81,6 +81,7 @@ pub(super) fn gather(config: &Config) -> Result<Status> {
         attached: interfaces.iter().any(attached),
         interfaces,
         maps: None,
+        paused: Vec::new(),
         ports: Vec::new(),
         allowlist: status::AllowlistSizes {
             path: config.allow_file.clone(),
@@ -97,6 +98,9 @@ pub(super) fn gather(config: &Config) -> Result<Status> {
         status.allowlist.automatic = allowed.iter().filter(|(_, automatic)| *automatic).count();
         status.ports = blocklist.settings()?.ports.to_vec();
         status.ports.retain(|port| *port != 0);
+        let now = clock::monotonic_ns();
+        let pauses = blocklist.pauses(now)?.into_iter();
+        status.paused = pauses.map(|pause| pause.at(now)).collect();
         status.maps = Some(maps(&blocklist)?);
     }
     status.report = status.judge(clock::unix_seconds());

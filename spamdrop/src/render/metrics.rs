@@ -13,6 +13,7 @@ use spamdrop_common::counter::{Counters, Reason};
 use spamdrop_common::gate::GateStats;
 use spamdrop_common::time::UnixSeconds;
 use spamdrop_core::health::Health;
+use spamdrop_core::pause::Layer;
 
 use super::exposition::{Metric, MetricValue, counter, gauge, metric};
 use super::status::{Fill, FilterPlace, InterfaceStatus, Maps, Status};
@@ -49,6 +50,10 @@ const CAPACITY: Metric = gauge(
 const ALLOWLIST: Metric = gauge(
     "spamdrop_allowlist_prefixes",
     "Prefixes that are never blocked: of the administrator's file, or found by spamdrop.",
+);
+const PAUSED: Metric = gauge(
+    "spamdrop_paused_seconds",
+    "How long the layer remains paused by hand; 0: it is not paused.",
 );
 const PACKETS: Metric = counter(
     "spamdrop_packets_total",
@@ -103,6 +108,7 @@ pub fn text(out: &mut impl Write, figures: Figures<'_>) -> io::Result<()> {
     metric(out, ATTACHED, status.interfaces.iter().map(attached))?;
     if let Some(maps) = status.maps {
         write_entries(out, maps)?;
+        metric(out, PAUSED, paused(status))?;
     }
     let allowed = |number: usize, source| count(number).label("source", source);
     let file = allowed(status.allowlist.file, "file");
@@ -140,6 +146,15 @@ fn attached(interface: &InterfaceStatus) -> MetricValue {
     MetricValue::flag(interface.state.is_filtered())
         .label("interface", &interface.name)
         .label("mode", mode)
+}
+
+fn paused(status: &Status) -> impl Iterator<Item = MetricValue> {
+    Layer::ALL.into_iter().map(|layer| {
+        let mut paused = status.paused.iter();
+        let paused = paused.find(|paused| paused.layer == layer);
+        let left = paused.map_or(0, |paused| paused.remaining.as_secs());
+        MetricValue::new(left).label("layer", layer.name())
+    })
 }
 
 fn write_entries(out: &mut impl Write, maps: Maps) -> io::Result<()> {

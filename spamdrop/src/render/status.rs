@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::Error;
 use jiff::tz::TimeZone;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use spamdrop_common::time::UnixSeconds;
 
 use super::show::local_time;
-use super::{daemon, wave};
+use super::{daemon, json, wave};
 use spamdrop_core::health::{self, DaemonHealth, Health, HealthFacts, HealthReport};
+use spamdrop_core::pause::PausedLayer;
 use spamdrop_core::status::{DaemonState, FRESH};
 use spamdrop_core::wave::Wave;
 
@@ -29,6 +30,9 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// Fill levels of the maps; `null` if nothing is attached.
     pub maps: Option<Maps>,
+    /// The layers that are paused by hand.
+    #[serde(serialize_with = "paused_layers")]
+    pub paused: Vec<PausedLayer>,
     /// The ports that the filter protects; empty if nothing is attached.
     pub ports: Vec<u16>,
     /// Sizes of the allowlist.
@@ -37,6 +41,20 @@ pub struct Status {
     pub wave: Option<Wave>,
     /// The daemon; `null` if it does not run.
     pub daemon: Option<DaemonStatus>,
+}
+
+#[derive(Serialize)]
+struct PausedLayerJson {
+    layer: &'static str,
+    #[serde(serialize_with = "json::seconds")]
+    remaining_s: Duration,
+}
+
+fn paused_layers<S: Serializer>(paused: &[PausedLayer], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paused.iter().map(|paused| PausedLayerJson {
+        layer: paused.layer.name(),
+        remaining_s: paused.remaining,
+    }))
 }
 
 /// The state of an interface.
@@ -160,6 +178,7 @@ impl Status {
             allowlist: self.allowlist.unreadable.as_deref(),
             ports: &self.ports,
             blocked: self.maps.map_or(0, |maps| maps.blocked()),
+            paused: &self.paused,
             daemon: match &self.daemon {
                 None => DaemonHealth::Stopped,
                 Some(DaemonStatus {

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use regex::Regex;
+use spamdrop_core::pause::PausedLayer;
 use spamdrop_core::status::{DaemonState, FRESH};
 
 use super::*;
@@ -22,6 +24,10 @@ fn status(state: Option<DaemonState>) -> Status {
         state,
         unreadable: None,
     });
+    status.paused = vec![PausedLayer {
+        layer: Layer::Gate,
+        remaining: Duration::from_millis(59_500),
+    }];
     status.report = status.judge(now);
     status
 }
@@ -91,6 +97,8 @@ fn every_figure_is_a_metric() {
         "spamdrop_gate_syns_total{class=\"2\",result=\"refused\"} 300",
         "spamdrop_gate_known_syns_total 20",
         "spamdrop_gate_starvation_syns_total 3",
+        "spamdrop_paused_seconds{layer=\"gate\"} 59",
+        "spamdrop_paused_seconds{layer=\"drop\"} 0",
         "spamdrop_blocking_paused 1",
         "spamdrop_tail_lag_bytes{source=\"/var/log/mail.log\"} 56",
         "spamdrop_tail_reading{source=\"/var/log/mail.log\"} 0",
@@ -136,6 +144,7 @@ fn what_only_the_daemon_knows_is_left_out_while_it_is_down_or_hangs() {
             "spamdrop_health_reasons",
             "spamdrop_metrics_timestamp_seconds",
             "spamdrop_packets_total",
+            "spamdrop_paused_seconds",
             "spamdrop_up",
         ];
         assert!(names.iter().eq(expected.iter()), "{names:?}");
