@@ -99,6 +99,8 @@ counters! {
     SealedDropped sealed_dropped,
     /// Dropped: any packet from a blocked prefix.
     CidrDropped cidr_dropped,
+    /// Passed: blocked, but dropping is paused by hand.
+    Paused paused,
 }
 
 impl Reason {

@@ -34,8 +34,9 @@ pub struct Settings {
     pub epoch: u32,
     /// Nanoseconds per tick (jiffy); 0: the filter caches no drops.
     pub tick_ns: u32,
-    /// Nothing is dropped until this time. Not used yet: 0.
-    pub paused_until: MonotonicNs,
+    /// Entries and prefixes drop nothing before this time;
+    /// hits count and slide as ever.
+    pub drop_paused_until: MonotonicNs,
     /// 1: blocks and the gate apply only to packets to the prefixes in
     /// `destinations4` and `destinations6`; 0: to every destination.
     pub destinations: u32,
@@ -43,8 +44,12 @@ pub struct Settings {
     pub nat64_count: u32,
     /// Prefixes of NAT64 translators, beside [`WELL_KNOWN`].
     pub nat64: [Prefix; MAX_PREFIXES],
-    /// Reserved for later settings, whose 0 must keep today's behaviour: 0.
-    pub reserved: [u64; 3],
+    /// No connection is ended before this time. Only the daemon reads it.
+    pub release_paused_until: MonotonicNs,
+    /// The gate refuses nothing before this time; it counts as in observe mode.
+    pub gate_paused_until: MonotonicNs,
+    /// No connection is given to the responder before this time.
+    pub responder_paused_until: MonotonicNs,
 }
 
 impl Settings {
@@ -64,6 +69,34 @@ impl Settings {
             i += 1;
         }
         false
+    }
+
+    /// Whether entries and prefixes drop nothing at `now`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_drop_paused(&self, now: MonotonicNs) -> bool {
+        now.ns() < self.drop_paused_until.ns()
+    }
+
+    /// Whether no connection is ended at `now`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_release_paused(&self, now: MonotonicNs) -> bool {
+        now.ns() < self.release_paused_until.ns()
+    }
+
+    /// Whether the gate refuses nothing at `now`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_gate_paused(&self, now: MonotonicNs) -> bool {
+        now.ns() < self.gate_paused_until.ns()
+    }
+
+    /// Whether no connection is given to the responder at `now`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_responder_paused(&self, now: MonotonicNs) -> bool {
+        now.ns() < self.responder_paused_until.ns()
     }
 
     /// Whether addresses with this prefix embed an IPv4 address.
@@ -127,6 +160,35 @@ unsafe impl aya::Pod for Settings {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pause_ends_at_its_time() {
+        let [before, end] = [9, 10].map(MonotonicNs::from_ns);
+        let pauses = |settings: &Settings, now| {
+            [
+                settings.is_drop_paused(now),
+                settings.is_release_paused(now),
+                settings.is_gate_paused(now),
+                settings.is_responder_paused(now),
+            ]
+        };
+        for index in 0..4 {
+            let mut ends = [MonotonicNs::default(); 4];
+            ends[index] = end;
+            let [drop, release, gate, responder] = ends;
+            let settings = Settings {
+                drop_paused_until: drop,
+                release_paused_until: release,
+                gate_paused_until: gate,
+                responder_paused_until: responder,
+                ..Settings::default()
+            };
+            let mut expected = [false; 4];
+            assert_eq!(pauses(&settings, end), expected);
+            expected[index] = true;
+            assert_eq!(pauses(&settings, before), expected);
+        }
+    }
 
     #[test]
     fn the_ports_in_the_slots_are_watched_and_no_others() {

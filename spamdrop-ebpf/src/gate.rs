@@ -64,7 +64,7 @@ fn consider(segment: &Segment) -> Outcome {
         return Outcome::Admitted;
     }
     let outcome = match decide(&copied(segment), gate, stats, now) {
-        Outcome::Refused if !matches!(mode, GateMode::On) => Outcome::Admitted,
+        Outcome::Refused if !matches!(mode, GateMode::On) || is_paused(now) => Outcome::Admitted,
         outcome => outcome,
     };
     // SAFETY: `stats` points into the map.
@@ -77,6 +77,18 @@ fn consider(segment: &Segment) -> Outcome {
         }
     }
     outcome
+}
+
+/// Whether the gate is paused: it then counts what it would refuse.
+#[inline(always)]
+fn is_paused(now: MonotonicNs) -> bool {
+    maps::settings().is_some_and(|settings| settings.is_gate_paused(now))
+}
+
+/// Read only for a listed sender.
+#[inline(always)]
+fn is_responder_paused(now: MonotonicNs) -> bool {
+    maps::settings().is_some_and(|settings| settings.is_responder_paused(now))
 }
 
 /// Copies the segment with one read of each field. If LLVM may read the fields
@@ -100,11 +112,17 @@ fn copied(segment: &Segment) -> Segment {
 fn decide(segment: &Segment, gate: &Gate, stats: *mut GateStats, now: MonotonicNs) -> Outcome {
     let (v6, source) = (segment.v6, segment.source);
     let key = source_key(v6, source);
-    let verdict = maps::verdict(key);
-    let is_listed = verdict.is_some_and(|verdict| verdict.rejects(v6, source, now));
+    // Zeros are an expired verdict. LLVM would keep what an `Option` leaves
+    // undefined in registers, which the verifier refuses.
+    let verdict = maps::verdict(key).unwrap_or_default();
+    let is_listed = verdict.rejects(v6, source, now);
     let is_known_or_allowed =
         || maps::is_known(v6, &source, is_listed) || maps::is_allowed(v6, &source);
-    if gate.has_responder(segment.packet_v6) && is_listed && !is_known_or_allowed() {
+    if gate.has_responder(segment.packet_v6)
+        && is_listed
+        && !is_responder_paused(now)
+        && !is_known_or_allowed()
+    {
         return Outcome::ToResponder;
     }
     // SAFETY: `stats` points into the map.
@@ -115,7 +133,7 @@ fn decide(segment: &Segment, gate: &Gate, stats: *mut GateStats, now: MonotonicN
     if is_known_or_allowed() {
         return Outcome::KnownOrAllowed;
     }
-    let standing = verdict.and_then(|verdict| verdict.standing(now));
+    let standing = verdict.standing(now);
     let class = class(segment, key, standing);
     if gate.admits(class, held) {
         return Outcome::Admitted;

@@ -35,6 +35,7 @@ use spamdrop_common::{
     gate::SMTP_PORT,
     packet::{Link, Segment, is_arp, parse},
     settings::{Refresh, Settings},
+    time::MonotonicNs,
 };
 
 use crate::{destination::Received, frame::Frame};
@@ -91,18 +92,31 @@ fn decide(received: &Received, segment: &mut Segment) -> Reason {
     }
     segment.translate(settings);
     let epoch = recent_drop::epoch(settings);
-    if recent_drop::hit(received, segment, settings, epoch) {
-        log::dropped(&received.ctx, segment);
-        return Reason::SealedDropped;
+    let mut found = if recent_drop::hit(received, segment, settings, epoch) {
+        Reason::SealedDropped
+    } else {
+        blocked(received, segment, settings, epoch)
+    };
+    if found.is_drop() {
+        if !is_drop_paused(settings) {
+            log::dropped(&received.ctx, segment);
+            return found;
+        }
+        found = Reason::Paused;
     }
-    let found = blocked(received, segment, settings, epoch);
     if segment.syn
         && segment.port == SMTP_PORT
-        && matches!(found, Reason::NotBlocked | Reason::Expired)
+        && matches!(found, Reason::NotBlocked | Reason::Expired | Reason::Paused)
     {
         return gate::pass(received, segment, settings, found);
     }
     found
+}
+
+/// Reads the clock only if there has been a pause.
+#[inline(always)]
+fn is_drop_paused(settings: &Settings) -> bool {
+    settings.drop_paused_until != MonotonicNs::default() && settings.is_drop_paused(clock::now())
 }
 
 #[inline(always)]
@@ -152,9 +166,6 @@ fn entry_hit(
         let ticks = recent_drop::ticks(settings, now, end);
         recent_drop::remember(received, segment, epoch, ticks);
     }
-    if reason.is_drop() {
-        log::dropped(&received.ctx, segment);
-    }
     reason
 }
 
@@ -180,7 +191,6 @@ fn cidr_hit(
         return Reason::OtherHost;
     }
     touch::cidr_hit(prefix);
-    log::dropped(&received.ctx, segment);
     Reason::CidrDropped
 }
 

@@ -41,6 +41,7 @@ fn is_for_responder(segment: &Segment) -> bool {
     }
     let key = source_key(segment.v6, segment.source);
     maps::verdict(key).is_some_and(|verdict| verdict.rejects(segment.v6, segment.source, now))
+        && !maps::settings().is_some_and(|settings| settings.is_responder_paused(now))
         && !maps::is_known(segment.v6, &segment.source, true)
         && !maps::is_allowed(segment.v6, &segment.source)
 }

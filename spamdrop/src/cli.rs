@@ -15,17 +15,21 @@ mod allow;
 mod config;
 mod export;
 mod known;
+mod pause;
 mod reading;
 mod report;
 mod settings;
+mod status;
 
 pub use allow::{Allow, AllowAdd};
 pub use config::{Check, ConfigVerb};
 pub use export::{Export, ExportFormat};
 pub use known::{Known, KnownImport, KnownList};
+pub use pause::Pause;
 pub use reading::{Learn, Reading, Scan};
 pub use report::{Report, Since};
 pub use settings::{SettingsOptions, SetupOptions};
+pub use status::{StatsOptions, StatusOptions};
 
 /// Keeps botnet spam waves away from a small mail server
 ///
@@ -111,13 +115,20 @@ pub enum Verb {
     /// same message is not counted twice. Exits with 1 if a file could not be
     /// read to its end.
     Learn(Learn),
-    /// End a pause of blocking
+    /// Let everything pass for a while
     ///
-    /// Blocking pauses while blocklists seem to have gone wrong: too many known
-    /// senders are refused, or too many new addresses are blocked. `resume`
-    /// forgets what was counted towards both limits, so that blocking continues
-    /// at once; it pauses again if a limit is exceeded again. Exits with 1 if
-    /// blocking does not pause.
+    /// Blocks stay, their hits count and extend them, and the log is read as
+    /// ever. Works without the daemon, and ends by itself even if nothing runs.
+    /// A pause replaces an earlier one of the same layers. Meanwhile `status`
+    /// reports the protection as degraded.
+    Pause(Pause),
+    /// End every pause, and say which
+    ///
+    /// This ends what `pause` has paused. Blocking also pauses while blocklists
+    /// seem to have gone wrong: too many known senders are refused, or too many
+    /// new addresses are blocked. `resume` forgets what was counted towards both
+    /// limits, so that blocking continues at once; it pauses again if a limit is
+    /// exceeded again. Exits with 1 if nothing pauses.
     Resume,
     /// Show how well the server is protected, interfaces, maps and the daemon;
     /// exits with 1 if the protection is degraded, with 3 if there is none
@@ -128,7 +139,10 @@ pub enum Verb {
     /// the course of the newest 50.
     Report(Report),
     /// Show how many packets were passed and dropped, by reason
-    Stats(Output),
+    ///
+    /// `--prometheus` prints these and all other figures, those of the daemon
+    /// included, and succeeds even if nothing is attached.
+    Stats(StatsOptions),
     /// Show what a mail log would have blocked, without blocking
     ///
     /// Each line is treated as if it had just been written, and nothing is
@@ -317,18 +331,6 @@ pub struct Lookup {
 pub struct Completions {
     /// The shell
     pub shell: Shell,
-}
-
-/// Flags of `status`.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct StatusOptions {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Print one line as a monitoring plugin does, with figures behind `|`;
-    /// exit with 0 (protected), 1 (degraded), 2 (not protected) or 3 (unknown)
-    #[arg(long, conflicts_with = "json")]
-    pub check: bool,
 }
 
 /// Output format.

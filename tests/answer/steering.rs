@@ -305,3 +305,32 @@ fn where_there_is_no_room_the_mail_server_answers() {
     lab.judge(ZOMBIE, Standing::Listed);
     assert_eq!(lab.greets(ZOMBIE), SERVER);
 }
+
+/// The gate's writer goes on, as a daemon would that has not heard of the pause.
+#[test]
+fn while_the_responder_is_paused_every_sender_comes_to_the_mail_server() {
+    let lab = Lab::new();
+    for source in [ZOMBIE, ZOMBIE6] {
+        lab.judge(source, Standing::Listed);
+    }
+    let pause = |time: &str| {
+        let args = ["pause", time, "--layer", "responder"];
+        lab.site.spamdrop(&args).unwrap();
+    };
+    pause("10m");
+    for source in [ZOMBIE, ZOMBIE6] {
+        assert_eq!(lab.greets(source), SERVER, "{source}");
+    }
+    lab.site.spamdrop(&["resume"]).unwrap();
+    for source in [ZOMBIE, ZOMBIE6] {
+        lab.until_greeted_by(RESPONDER, source);
+    }
+    // It ends by itself, too.
+    pause("2s");
+    assert_eq!(lab.greets(ZOMBIE), SERVER);
+    lab.until_greeted_by(RESPONDER, ZOMBIE);
+    lab.site
+        .spamdrop(&["pause", "10m", "--layer", "drop"])
+        .unwrap();
+    assert_eq!(lab.greets(ZOMBIE), RESPONDER);
+}

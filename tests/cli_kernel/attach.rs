@@ -185,7 +185,7 @@ fn the_link_of_another_namespace_is_not_taken_for_ours() {
     let script = format!(
         "ip link add eth0 index {index} type veth peer name eth9 || exit 99; \
          for verb in 'attach eth0' run detach 'detach eth0' 'add 192.0.2.9' 'remove 192.0.2.8' \
-         flush 'import list' 'allow add 192.0.2.9' 'known add 192.0.2.9'; do \
+         flush 'import list' 'allow add 192.0.2.9' 'known add 192.0.2.9' 'pause 10m' resume; do \
          timeout 9 {} --config {} $verb; echo \"code $?\"; done; ip link show eth0",
         env!("CARGO_BIN_EXE_spamdrop"),
         site.path("spamdrop.toml").display()
@@ -198,9 +198,9 @@ fn the_link_of_another_namespace_is_not_taken_for_ours() {
     let output = site.server.spawn(&mut command).unwrap();
     let output = output.wait_with_output().unwrap();
     let (said, shown) = (stderr(&output), String::from_utf8(output.stdout).unwrap());
-    assert_eq!(shown.matches("code 1\n").count(), 10, "{shown}{said}");
+    assert_eq!(shown.matches("code 1\n").count(), 12, "{shown}{said}");
     let reason = "belongs to a spamdrop in another network namespace";
-    assert_eq!(said.matches(reason).count(), 10, "{said}");
+    assert_eq!(said.matches(reason).count(), 12, "{said}");
     assert!(!shown.contains("xdp"), "{shown}");
     // The filter here is untouched.
     assert!(site.status(&[]).unwrap().contains("attached, native"));
@@ -238,7 +238,11 @@ fn a_time_namespace_with_an_offset_is_refused() {
     let site = attached("");
     let config = site.path("spamdrop.toml");
     for (offset, code) in [("86400", 1), ("0", 0)] {
-        for verb in [&["attach", "eth0"][..], &["add", "100.64.0.9"]] {
+        for verb in [
+            &["attach", "eth0"][..],
+            &["add", "100.64.0.9"],
+            &["pause", "1m"],
+        ] {
             let mut command = site.server.command("unshare");
             command
                 .args(["--time", "--fork", "--monotonic", offset])

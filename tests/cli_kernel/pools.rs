@@ -53,7 +53,7 @@ fn an_address_beside_an_allowlisted_one_is_blocked_alone() {
     let status: Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(
         status["maps"]["v6_addresses"],
-        serde_json::json!({"live": 1, "capacity": 16_384})
+        serde_json::json!({"live": 1, "open": 0, "capacity": 16_384})
     );
 
     let refused = fails(&site, &["add", NET], 1);

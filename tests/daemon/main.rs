@@ -15,6 +15,7 @@ mod known;
 mod lookups;
 mod nat64;
 mod operation;
+mod pause;
 mod pools;
 mod privileges;
 mod reboot;

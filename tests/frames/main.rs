@@ -12,7 +12,9 @@ use std::fmt::Write as _;
 
 use fastrand::Rng;
 use sources::Sources;
+use spamdrop::clock;
 use spamdrop_common::counter::Reason;
+use spamdrop_core::pause::Layer;
 use spamdrop_filter::{DROP, Filter, PASS};
 
 const FRAMES: usize = 1_000_000;
@@ -76,6 +78,25 @@ fn filter_and_oracle_agree_on_every_packet() {
     );
 }
 
+#[test]
+fn while_drops_are_paused_no_frame_is_dropped() {
+    let (mut rng, mut filter, sources) = seeded();
+    let end = clock::monotonic_ns().plus_seconds(3_600);
+    let Filter { list, turn, .. } = &mut filter;
+    list.pause(turn, &[Layer::Drop], end).unwrap();
+    let mut paused = 0;
+    for _ in 0..PACKETS {
+        let (frame, _) = generate::frame(&mut rng, &sources);
+        let reason = match expect(&sources, &frame) {
+            reason if reason.is_drop() => Reason::Paused,
+            reason => reason,
+        };
+        assert_eq!(filter.run(&frame), (PASS, reason), "{}", hex(&frame));
+        paused += usize::from(reason == Reason::Paused);
+    }
+    assert!(paused * 10 >= PACKETS, "only {paused} of {PACKETS} paused");
+}
+
 #[expect(clippy::print_stdout, reason = "shown when the test fails")]
 fn announce(seed: u64) {
     println!("the frames of this run: {SEED}={seed}");
@@ -133,6 +154,10 @@ fn assert_every_reason_occurs(counted: impl Fn(Reason) -> u64) {
         if reason.is_of_gate() {
             // It is closed to nobody here; tests/gate is about it.
             assert_eq!(count, 0, "{reason:?}");
+            continue;
+        }
+        if reason == Reason::Paused {
+            assert_eq!(count, 0);
             continue;
         }
         assert!(count >= 1_000, "{reason:?} occurs only {count} times");

@@ -8,6 +8,7 @@ mod day;
 mod fragments;
 mod nat64;
 mod other_hosts;
+mod pause;
 mod responder;
 
 use std::net::IpAddr;

@@ -18,7 +18,7 @@ use compare::difference;
 use stage::Stage;
 
 /// Commands that are not run, each with the reason.
-const NOT_RUN: [(&str, &str); 16] = [
+const NOT_RUN: [(&str, &str); 18] = [
     (
         "cargo xtask demo",
         "takes a minute and needs the whole machine",
@@ -50,6 +50,14 @@ const NOT_RUN: [(&str, &str); 16] = [
     (
         "install -m 644 spamdrop/dist/spamdrop.service /etc/systemd/system/",
         INSTALLS,
+    ),
+    (
+        "install -m 644 spamdrop/dist/spamdrop-metrics.* /etc/systemd/system/",
+        INSTALLS,
+    ),
+    (
+        "systemctl daemon-reload && systemctl enable --now spamdrop-metrics.timer",
+        "changes the machine's systemd",
     ),
     (
         "systemd-sysusers && systemctl daemon-reload",

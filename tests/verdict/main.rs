@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod pause;
+
 use std::net::IpAddr;
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Debian packages, unpacked below the target directory: the mail servers, the
-//! blocklist and the syslog of the tests with real mail servers, and the
-//! fail2ban of the bench.
+//! blocklist and the syslog of the tests with real mail servers, the promtool of
+//! the test of the metrics, and the fail2ban of the bench.
 //!
 //! The packages are not installed, because that would replace the machine's own
-//! mail server, and start it and fail2ban.
+//! mail server, and start it, fail2ban and Prometheus.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -21,7 +21,7 @@ use crate::{
 /// Each tree, and the packages whose files are needed even if they are
 /// installed. apt adds the libraries that are missing. Each mail server has a
 /// tree of its own, because they have files of the same names.
-const TREES: [(&str, &[&str]); 3] = [
+const TREES: [(&str, &[&str]); 4] = [
     (
         "tree",
         &[
@@ -37,6 +37,7 @@ const TREES: [(&str, &[&str]); 3] = [
     ),
     ("postfix", &["postfix"]),
     ("exim", &["exim4-daemon-light", "exim4-base"]),
+    ("prometheus", &["prometheus"]),
 ];
 
 /// Downloads and unpacks the packages, unless that has been done.

@@ -49,7 +49,7 @@ enum Group {
     Unit,
     /// Tests that load programs and create network namespaces, as root
     Kernel,
-    /// Kernel tests with Debian's Courier, rbldnsd and rsyslog
+    /// Kernel tests with Debian's Courier, rbldnsd, rsyslog and promtool
     Courier,
     /// The same with Debian's Postfix, postscreen and Exim
     Servers,
@@ -110,11 +110,11 @@ impl Group {
             Self::Lint => lint(),
             Self::Unit => unit(full),
             Self::Kernel => kernel(full, |target| {
-                ![COURIER, SERVERS, WAVE, VM].contains(&target)
+                ![COURIER, METRICS, SERVERS, WAVE, VM].contains(&target)
             }),
             Self::Courier => {
                 debian::unpack_if_missing()?;
-                kernel(full, |target| target == COURIER)
+                kernel(full, |target| [COURIER, METRICS].contains(&target))
             }
             Self::Servers => {
                 debian::unpack_if_missing()?;
@@ -135,6 +135,7 @@ impl Group {
 
 /// The test targets that need Debian's packages.
 const COURIER: &str = "courier";
+const METRICS: &str = "metrics";
 const SERVERS: &str = "servers";
 /// The test target of waves, which take minutes.
 const WAVE: &str = "wave";

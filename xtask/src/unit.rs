@@ -1,7 +1,8 @@
-//! Checks the unit of spamdrop/dist with systemd's own tools, which need no
+//! Checks the units of spamdrop/dist with systemd's own tools, which need no
 //! running systemd.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,12 +10,17 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{command::command_line, setup};
 
 const UNIT: &str = "spamdrop/dist/spamdrop.service";
+const UNITS: [&str; 3] = [
+    UNIT,
+    "spamdrop/dist/spamdrop-metrics.service",
+    "spamdrop/dist/spamdrop-metrics.timer",
+];
 /// The greatest exposure that `systemd-analyze security` may give, times ten.
 /// fail2ban's unit has 96, Debian's redis-server 12.
 const EXPOSURE: &str = "20";
 
-/// Checks that systemd understands every line of the unit, and how much of the
-/// machine the unit can reach.
+/// Checks that systemd understands every line of the units, and how much of the
+/// machine the daemon's unit can reach.
 ///
 /// # Errors
 ///
@@ -31,19 +37,25 @@ pub fn check() -> Result<()> {
 
 /// `spamdrop` need not be installed here, so another program stands for it.
 fn understood() -> Result<()> {
-    let unit = fs::read_to_string(UNIT).context(UNIT)?;
-    let started = ["=spamdrop ", "-spamdrop "];
-    let unit = started.into_iter().fold(unit, |unit, start| {
-        unit.replace(start, &start.replace("spamdrop", "/bin/true"))
-    });
     let directory = tempfile::tempdir()?;
-    let copy = directory.path().join("spamdrop.service");
-    fs::write(&copy, unit)?;
-    let copy = copy.display().to_string();
-    let said = analyze(&["verify", "--man=no", &copy])?;
+    let mut copies = Vec::new();
+    for path in UNITS {
+        let unit = fs::read_to_string(path).context(path)?;
+        let started = ["=spamdrop ", "-spamdrop "];
+        let unit = started.into_iter().fold(unit, |unit, start| {
+            unit.replace(start, &start.replace("spamdrop", "/bin/true"))
+        });
+        let name = Path::new(path).file_name().context(path)?;
+        let copy = directory.path().join(name);
+        fs::write(&copy, unit)?;
+        copies.push(copy.display().to_string());
+    }
+    let mut arguments = vec!["verify", "--man=no"];
+    arguments.extend(copies.iter().map(String::as_str));
+    let said = analyze(&arguments)?;
     ensure!(
         said.success && said.text.is_empty(),
-        "{UNIT} is not understood:\n{}",
+        "a unit of spamdrop/dist is not understood:\n{}",
         said.text
     );
     Ok(())

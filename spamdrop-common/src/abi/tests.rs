@@ -98,11 +98,13 @@ fn describe_types(text: &mut String) {
             addresses6: u32,
             epoch: u32,
             tick_ns: u32,
-            paused_until: MonotonicNs,
+            drop_paused_until: MonotonicNs,
             destinations: u32,
             nat64_count: u32,
             nat64: [[u32; 3]; 4],
-            reserved: [u64; 3],
+            release_paused_until: MonotonicNs,
+            gate_paused_until: MonotonicNs,
+            responder_paused_until: MonotonicNs,
         }
     );
     layout!(

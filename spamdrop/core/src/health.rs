@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::duration::human;
-use crate::status::{DaemonState, FRESH, SourceState};
+use crate::pause::{PausedLayer, describe};
+use crate::status::{DaemonState, FRESH};
 
 /// How well the mail server is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -36,6 +37,8 @@ pub struct HealthFacts<'a> {
     pub ports: &'a [u16],
     /// The number of blocked addresses and prefixes.
     pub blocked: usize,
+    /// What is paused by hand.
+    pub paused: &'a [PausedLayer],
     /// The daemon.
     pub daemon: DaemonHealth<'a>,
 }
@@ -73,9 +76,16 @@ pub fn judge(facts: HealthFacts<'_>) -> HealthReport {
         allowlist,
         ports,
         blocked,
+        paused,
         daemon,
     } = facts;
     let mut reasons = unfiltered.to_vec();
+    if !paused.is_empty() {
+        let paused = describe(paused);
+        reasons.push(format!(
+            "paused by hand: {paused}; `spamdrop resume` ends it"
+        ));
+    }
     reasons.extend(daemon_reasons(daemon));
     // The daemon may have said the same.
     let unreadable = allowlist.map(str::to_owned);
@@ -126,17 +136,13 @@ fn daemon_reasons(daemon: DaemonHealth<'_>) -> Vec<String> {
         DaemonHealth::Running(state, _) => {
             let paused = state.ceiling.iter();
             let paused = paused.map(|why| format!("blocking pauses: {why}"));
-            let missing = state.sources.iter().filter(|source| !is_read(source));
+            let missing = state.sources.iter().filter(|source| !source.is_read());
             let missing =
                 missing.map(|source| format!("{}: {}", source.path.display(), source.state));
             let impaired = state.degraded_by.iter().cloned();
             paused.chain(missing).chain(impaired).collect()
         }
     }
-}
-
-fn is_read(source: &SourceState) -> bool {
-    ["reading", "ended"].contains(&source.state.as_str())
 }
 
 impl fmt::Display for HealthReport {
@@ -159,6 +165,8 @@ impl fmt::Display for HealthReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pause::Layer;
+    use crate::status::SourceState;
 
     fn source(state: &str) -> SourceState {
         SourceState {
@@ -176,6 +184,7 @@ mod tests {
             allowlist: None,
             ports: &[25],
             blocked: 42,
+            paused: &[],
             daemon,
         })
     }
@@ -254,6 +263,7 @@ mod tests {
                 allowlist: Some(text),
                 ports: &[25],
                 blocked: 0,
+                paused: &[],
                 daemon,
             });
             assert_eq!(
@@ -261,6 +271,27 @@ mod tests {
                 (Health::Degraded, vec![text.into()])
             );
         }
+    }
+
+    #[test]
+    fn a_pause_by_hand_degrades_and_names_its_layers_and_its_end() {
+        let state = DaemonState::default();
+        let remaining = Duration::from_secs(599);
+        let paused = [Layer::Drop, Layer::Gate].map(|layer| PausedLayer { layer, remaining });
+        let report = judge(HealthFacts {
+            filtered: &["eth0".into()],
+            unfiltered: &[],
+            allowlist: None,
+            ports: &[25],
+            blocked: 42,
+            paused: &paused,
+            daemon: DaemonHealth::Running(&state, Duration::ZERO),
+        });
+        assert_eq!(
+            report.to_string(),
+            "DEGRADED: paused by hand: drop and gate for 9m 59s; `spamdrop resume` ends it \
+             (protecting eth0, port 25: 42 blocked)"
+        );
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod log;
 pub mod nat64;
 pub mod near_misses;
 pub mod not_ip;
+pub mod pause;
 pub mod policy;
 pub mod postfix;
 pub mod recent;

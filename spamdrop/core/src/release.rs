@@ -60,6 +60,24 @@ impl Releases {
         self.open.insert(target);
     }
 
+    /// Gives every pending address a new grace period, until `due`: what held
+    /// its release up is over.
+    pub fn postpone(&mut self, due: MonotonicNs) {
+        for other in self.due.values_mut() {
+            *other = due.max(*other);
+        }
+    }
+
+    /// Replaces the end of an address's grace period, unless it is pending with
+    /// another one, such as that of a new offence.
+    pub fn replace_due(&mut self, addr: IpAddr, old: MonotonicNs, new: MonotonicNs) {
+        if let Some(due) = self.due.get_mut(&addr)
+            && *due == old
+        {
+            *due = new;
+        }
+    }
+
     /// Takes back steps that could not be written to the maps, so that
     /// [`Releases::steps`] returns them again.
     pub fn put_back(&mut self, steps: &Steps, now: MonotonicNs) {
@@ -183,6 +201,36 @@ mod tests {
         assert_eq!(
             releases.steps([], at(1_001), false).seal,
             [addr("192.0.2.1").into()]
+        );
+    }
+
+    #[test]
+    fn after_a_pause_the_grace_begins_again() {
+        let mut releases = Releases::default();
+        add_open(&mut releases, "192.0.2.1");
+        releases.add(addr("192.0.2.2"), at(90), None);
+        let held = [addr("192.0.2.1"), addr("192.0.2.2")];
+        assert_eq!(releases.steps(held, at(40), false), Steps::default());
+        releases.postpone(at(70));
+        assert_eq!(releases.steps(held, at(69), true), Steps::default());
+        assert_eq!(releases.steps(held, at(70), true).end, [held[0]].into());
+        assert_eq!(releases.steps(held, at(90), true).end, held.into());
+    }
+
+    #[test]
+    fn a_grace_is_replaced_only_if_it_is_still_the_same() {
+        let mut releases = Releases::default();
+        let [first, second, gone] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(addr);
+        releases.add(first, at(50), None);
+        releases.add(second, at(30), None);
+        for peer in [first, second, gone] {
+            releases.replace_due(peer, at(50), at(90));
+        }
+        let held = [first, second, gone];
+        assert_eq!(releases.steps(held, at(89), true).end, [second].into());
+        assert_eq!(
+            releases.steps(held, at(90), true).end,
+            [first, second].into()
         );
     }
 

@@ -61,6 +61,9 @@ pub struct DaemonState {
     pub gate: Option<GateState>,
     /// The responder; `null` if it is off.
     pub responder: Option<ResponderState>,
+    /// The zones that are looked up, by their names without keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<ZoneFigures>,
     /// The settings of Postfix or Exim that root has read; absent if there are
     /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +102,33 @@ pub struct SourceState {
     pub unfit: u64,
     /// Bytes that were written but not read yet.
     pub lag_bytes: u64,
+    /// Whether no line has come for longer than usual.
+    pub silent: bool,
+}
+
+impl SourceState {
+    /// Whether the source is read, or was read to its end.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        ["reading", "ended"].contains(&self.state.as_str())
+    }
+}
+
+/// A zone: the result of its last test, and its answers to look-ups since the
+/// daemon started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ZoneFigures {
+    /// Its name, in which keys are masked.
+    pub zone: String,
+    /// `"works"`, `"broken"`, `"refuses"`, `"untested"` or `"pending"`.
+    pub state: String,
+    /// Look-ups that found the source listed.
+    pub listed: u64,
+    /// Look-ups that found it not listed.
+    pub unlisted: u64,
+    /// Look-ups without a usable answer.
+    pub failed: u64,
 }
 
 /// The gate. Counts are SYNs since the filter was attached.

@@ -17,6 +17,7 @@ pub mod known;
 pub mod learn;
 pub mod list;
 pub mod lookup;
+pub mod pause;
 mod reading;
 pub mod remove;
 pub mod report;
@@ -61,7 +62,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     let config = config?;
     if matches!(
         cli.verb,
-        Verb::Run(_) | Verb::Attach(_) | Verb::Add(_) | Verb::Import(_)
+        Verb::Run(_) | Verb::Attach(_) | Verb::Add(_) | Verb::Import(_) | Verb::Pause(_)
     ) {
         clock::ensure_kernels_clock()?;
     }
@@ -89,6 +90,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Known(Known::Remove(args)) => known::remove(&config, args, out),
         Verb::Known(Known::Import(args)) => known::import(&config, args, out),
         Verb::Learn(args) => learn::run(&config, args, out),
+        Verb::Pause(args) => pause::run(&config, args, out),
         Verb::Resume => resume::run(&config, out),
         Verb::Status(args) => status::run(&config, *args, out),
         Verb::Report(args) => report::run(&config, args, out, style),
@@ -109,6 +111,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
 fn changes_the_filter(verb: &Verb) -> bool {
     match verb {
         Verb::Add(_) | Verb::Remove(_) | Verb::Flush | Verb::Import(_) => true,
+        Verb::Pause(_) | Verb::Resume => true,
         Verb::Allow(verb) => !matches!(verb, Allow::List(_)),
         Verb::Known(verb) => !matches!(verb, Known::List(_)),
         _ => false,

@@ -1,32 +1,75 @@
-//! `resume`: end a pause of the ceiling.
+//! `resume`: end every pause, by hand or of the ceiling.
 
 use std::fs;
 use std::io::Write;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use spamdrop_core::pause::{PausedLayer, describe};
+use spamdrop_core::status::FILE as STATE_FILE;
 
 use super::status::read_state;
+use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::lock;
-use spamdrop_core::status::FILE as STATE_FILE;
+use crate::kernel::blocklist::{Blocklist, pins};
+use crate::lock::{self, WriteLock};
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
-/// The daemon does not run ([`Exit::NotAttached`]), blocking does not pause
-/// ([`Exit::Failed`]), or the daemon cannot be told.
+/// Nothing pauses ([`Exit::Failed`], or [`Exit::NotAttached`] if the daemon does
+/// not run either), or the daemon cannot be told; pauses by hand have ended
+/// then.
 pub fn run(config: &Config, out: &mut impl Write) -> Result<()> {
+    let ended = end_pauses(config, out)?;
+    match ceiling(config)? {
+        Some((pid, ceiling)) => end_ceiling(pid, &ceiling, out),
+        None if ended => Ok(()),
+        None if lock::daemon_pid(&config.run_dir).is_none() => {
+            let message =
+                "no daemon runs and no layer is paused, so nothing pauses; start `spamdrop run`";
+            Err(Failure::new(Exit::NotAttached, message))
+        }
+        None => Err(Failure::new(
+            Exit::Failed,
+            "blocking does not pause, and no layer is paused",
+        )),
+    }
+}
+
+/// Ends the pauses by hand. Returns whether there was one.
+fn end_pauses(config: &Config, out: &mut impl Write) -> Result<bool> {
+    if !pins::exist(&config.pin_dir)? {
+        return Ok(false);
+    }
+    let mut blocklist = Blocklist::open(&config.pin_dir)?;
+    if blocklist.pauses(clock::monotonic_ns())?.is_empty() {
+        return Ok(false);
+    }
+    let lock = WriteLock::acquire(&config.run_dir)?;
+    let now = clock::monotonic_ns();
+    let ended = blocklist.end_pauses(&lock, now)?;
+    let ended: Vec<PausedLayer> = ended.into_iter().map(|pause| pause.at(now)).collect();
+    if ended.is_empty() {
+        return Ok(false);
+    }
+    let what = describe(&ended);
+    writeln!(out, "resumed what was still paused: {what}")?;
+    Ok(true)
+}
+
+/// The daemon's pid, and why its ceiling pauses blocking.
+fn ceiling(config: &Config) -> Result<Option<(u32, String)>> {
     let Some(pid) = lock::daemon_pid(&config.run_dir) else {
-        let message = "no daemon runs, so nothing pauses; start `spamdrop run`";
-        return Err(Failure::new(Exit::NotAttached, message));
+        return Ok(None);
     };
     let state = read_state(&config.run_dir.join(STATE_FILE))?;
-    let Some(ceiling) = state.and_then(|state| state.ceiling) else {
-        return Err(Failure::new(Exit::Failed, "blocking does not pause"));
-    };
+    Ok(state.and_then(|state| Some((pid, state.ceiling?))))
+}
+
+fn end_ceiling(pid: u32, ceiling: &str, out: &mut impl Write) -> Result<()> {
     ensure!(
         catches(pid, Signal::USR2)?,
         "the daemon (pid {pid}) is of an older version; restart `spamdrop run`, which ends the pause"

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use jiff::tz::TimeZone;
 use spamdrop_common::action::is_live;
+use spamdrop_common::entry::SEALED;
 
 use super::list::allowed;
 use crate::account;
@@ -63,7 +64,8 @@ pub fn check(config: Result<Config>, out: &mut impl Write) -> Result<()> {
     }
 }
 
-fn gather(config: &Config) -> Result<Status> {
+/// Reads the maps, the interfaces and the daemon's state.
+pub(super) fn gather(config: &Config) -> Result<Status> {
     let blocklist = if pins::exist(&config.pin_dir)? {
         Some(Blocklist::open(&config.pin_dir)?)
     } else {
@@ -79,6 +81,7 @@ fn gather(config: &Config) -> Result<Status> {
         attached: interfaces.iter().any(attached),
         interfaces,
         maps: None,
+        paused: Vec::new(),
         ports: Vec::new(),
         allowlist: status::AllowlistSizes {
             path: config.allow_file.clone(),
@@ -95,6 +98,9 @@ fn gather(config: &Config) -> Result<Status> {
         status.allowlist.automatic = allowed.iter().filter(|(_, automatic)| *automatic).count();
         status.ports = blocklist.settings()?.ports.to_vec();
         status.ports.retain(|port| *port != 0);
+        let now = clock::monotonic_ns();
+        let pauses = blocklist.pauses(now)?.into_iter();
+        status.paused = pauses.map(|pause| pause.at(now)).collect();
         status.maps = Some(maps(&blocklist)?);
     }
     status.report = status.judge(clock::unix_seconds());
@@ -149,22 +155,25 @@ fn interface_status(
 fn maps(blocklist: &Blocklist) -> Result<Maps> {
     let now = clock::monotonic_ns();
     let nets = allowed(blocklist)?;
-    let (mut v4, mut v6, mut v6_addresses, mut prefixes) = (0, 0, 0, 0);
-    let mut without_effect = 0;
+    let mut fills = [Fill::default(); 3];
+    let (mut prefixes, mut without_effect) = (0, 0);
     blocklist.for_each(|found| {
         let live = usize::from(is_live(found.entry.expires, now));
         if live > 0 && nets.cover(found.target.net()) {
             without_effect += 1;
         }
-        match found.target {
-            Target::V4(_) => v4 += live,
-            Target::V6(_) => v6 += live,
-            Target::V6Address(_) => v6_addresses += live,
-            Target::Net(_) => prefixes += live,
-        }
+        let fill = match found.target {
+            Target::V4(_) => &mut fills[0],
+            Target::V6(_) => &mut fills[1],
+            Target::V6Address(_) => &mut fills[2],
+            Target::Net(_) => return prefixes += live,
+        };
+        fill.live += live;
+        fill.open += live * usize::from(found.entry.flags & SEALED == 0);
     })?;
     let capacity = blocklist.capacity();
-    let fill = |live, capacity| Fill { live, capacity };
+    let [v4, v6, v6_addresses] = fills;
+    let fill = |fill, capacity| Fill { capacity, ..fill };
     Ok(Maps {
         v4: fill(v4, capacity.v4),
         v6: fill(v6, capacity.v6),

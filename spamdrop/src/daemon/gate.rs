@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result};
 use spamdrop_common::gate::{
     CLASSES, Gate, GateMode, GateStats, RESPONDER_IPV4, RESPONDER_IPV6, SMTP_PORT,
 };
+use spamdrop_common::settings::Settings;
 use spamdrop_core::event::Evidence;
 use spamdrop_core::gate::{
     GateController, HandedOver, Occupancy, Slots, Visibility, WaitingStrangers, WhenFull,
@@ -103,6 +104,8 @@ pub(super) struct GateTask {
     history: WaveHistory,
     responder: Option<ResponderView>,
     is_paused: bool,
+    /// The filter's settings, for the pauses by hand.
+    filter: Settings,
     /// Whether verdicts of other zones may be left in the map.
     has_old_verdicts: bool,
     counter: ConnectionCounter,
@@ -155,6 +158,7 @@ impl GateTask {
             settings,
             responder: None,
             is_paused: false,
+            filter: Settings::default(),
             has_old_verdicts: false,
             counter: ConnectionCounter::default(),
             handed_over: HandedOver::default(),
@@ -296,10 +300,13 @@ impl GateTask {
     fn try_look(&mut self) -> Result<()> {
         let stats = self.maps.stats()?;
         let now = clock::monotonic_ns();
+        self.filter = self.blocklist.settings()?;
         // While blocking is paused, a blocklist may list every sender; before
         // the filter has the known senders, it may list one of them. In both
-        // cases, the responder must answer nobody.
-        let is_safe = !self.is_paused && self.senders.is_told();
+        // cases, the responder must answer nobody. While it is paused by hand,
+        // the filter steers nobody to it.
+        let is_safe =
+            !self.is_paused && self.senders.is_told() && !self.filter.is_responder_paused(now);
         let responders = match &self.responder {
             Some(view) if is_safe => view.families,
             _ => 0,
@@ -347,10 +354,11 @@ impl GateTask {
     }
 
     /// The configured mode, but the gate only observes until the filter has the
-    /// known senders.
+    /// known senders, and while it is paused by hand.
     fn effective_mode(&self) -> GateMode {
+        let is_paused = self.filter.is_gate_paused(clock::monotonic_ns());
         match self.settings.mode {
-            GateMode::On if !self.senders.is_told() => GateMode::Observe,
+            GateMode::On if is_paused || !self.senders.is_told() => GateMode::Observe,
             mode => mode,
         }
     }

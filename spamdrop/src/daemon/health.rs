@@ -76,6 +76,8 @@ pub(super) enum Subject {
     Release,
     /// The rights for `release = "terminate"`.
     Terminate,
+    /// Entries of peers that connected during a pause.
+    PausedPeers,
     /// Releases that an earlier daemon or `add` left pending.
     PendingReleases,
     /// The responder.
@@ -151,6 +153,7 @@ impl fmt::Display for Subject {
             Self::Release => "release",
             Self::Terminate => "rights to terminate",
             Self::PendingReleases => "pending releases",
+            Self::PausedPeers => "paused peers",
             Self::Responder => "responder",
             Self::Fifo => "fifo",
             Self::StateFile => "state file",

@@ -1,6 +1,8 @@
 //! The release task: ends the connections that blocked peers still hold, and
 //! seals their entries.
 
+mod pause;
+
 use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
@@ -26,6 +28,7 @@ use crate::kernel::blocklist::Blocklist;
 use crate::kernel::owner;
 use crate::kernel::sockets::{self, Socket};
 use crate::lock::WriteLock;
+use pause::PauseState;
 
 /// How often the sockets of blocked peers are checked, while there are any.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -60,6 +63,8 @@ pub(super) struct ReleaseSettings {
     pub mode: ReleaseMode,
     pub grace: Duration,
     pub ports: Vec<u16>,
+    /// Whether entries are sealed at once, so that none is opened again.
+    pub seals_at_once: bool,
 }
 
 pub(super) struct ReleaseTask {
@@ -67,6 +72,7 @@ pub(super) struct ReleaseTask {
     releases: Releases,
     blocklist: Blocklist,
     protected: Protected,
+    pauses: PauseState,
     run_dir: PathBuf,
     gate: UnboundedSender<GateMessage>,
     status: UnboundedSender<StatusMessage>,
@@ -90,6 +96,7 @@ impl ReleaseTask {
             releases: Releases::default(),
             blocklist,
             protected,
+            pauses: PauseState::default(),
             run_dir,
             gate,
             health: Health::new(status.clone()),
@@ -116,7 +123,10 @@ impl ReleaseTask {
                     self.release();
                     self.tell();
                 }
-                _ = second.tick() => self.tell(),
+                _ = second.tick() => {
+                    self.watch_pauses();
+                    self.tell();
+                }
             }
         }
         self.tell();
@@ -206,7 +216,8 @@ impl ReleaseTask {
         }
         let connections = sockets::connections(ports).context("cannot list the sockets")?;
         let now = clock::monotonic_ns();
-        let ends = self.settings.mode != ReleaseMode::Off;
+        let is_paused = self.is_paused(&self.blocklist.settings()?, now);
+        let ends = self.settings.mode != ReleaseMode::Off && !is_paused;
         let peers = connections.iter().map(|connection| connection.peer);
         let steps = self.releases.steps(peers, now, ends);
         let ended = self.end(&self.still_blocked(&connections, &steps, now));

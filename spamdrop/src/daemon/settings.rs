@@ -75,6 +75,7 @@ impl Settings {
                 mode: config.release,
                 grace: config.grace,
                 ports: config.ports.clone(),
+                seals_at_once: config.seal == Seal::AtOnce,
             },
             gate: gate(config, slots),
             responder: responder(config),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use spamdrop_core::status::{
     DaemonState, FILE, FifoState, GateState, ResponderState, SettingsState, SourceState, VERSION,
+    ZoneFigures,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
@@ -34,6 +35,8 @@ pub(super) enum StatusMessage {
     Responder(Option<ResponderState>),
     /// State of the FIFO; `None` if none is configured.
     Fifo(Option<FifoState>),
+    /// The zones that are looked up.
+    Zones(Vec<ZoneFigures>),
     /// The mail server's settings that are in force; `None` if root has read
     /// none.
     ServerSettings(Option<SettingsState>),
@@ -132,6 +135,7 @@ fn take(state: &mut DaemonState, health: &mut Registry, message: StatusMessage) 
         StatusMessage::Responder(responder) => state.responder = responder,
         StatusMessage::Fifo(fifo) => state.fifo = fifo,
         StatusMessage::ServerSettings(settings) => state.server_settings = settings,
+        StatusMessage::Zones(zones) => state.zones = zones,
         StatusMessage::Stop => {}
     }
 }

@@ -2,6 +2,7 @@
 //! of interfaces, network and configuration.
 
 mod attachment;
+mod pauses;
 mod protection;
 mod reload;
 mod tasks;
@@ -43,6 +44,7 @@ use crate::lock::{self, DaemonMark, WriteLock};
 use crate::protect;
 use protection::known_nets;
 use spamdrop_core::not_ip::NotIpWatch;
+use spamdrop_core::pause::PauseWatch;
 use spamdrop_core::policy::{Protected, Scope};
 use tasks::Tasks;
 
@@ -72,6 +74,10 @@ pub(super) struct Supervisor {
     blocklist: Blocklist,
     refusals: AttachRefusals,
     not_ip: NotIpWatch,
+    pauses: PauseWatch,
+    /// Whether the ends of pauses that are over are still to be removed; an
+    /// earlier daemon may have left some.
+    forgets_pauses: bool,
     packets: Option<PacketLog>,
     /// The prefixes that the tasks must not block, as they were last told.
     protected: Protected,
@@ -152,6 +158,8 @@ impl Supervisor {
             blocklist: installed.blocklist,
             refusals: AttachRefusals::default(),
             not_ip: NotIpWatch::default(),
+            pauses: PauseWatch::default(),
+            forgets_pauses: true,
             protected: scope.protected,
             proxy: None,
             rereads_allowlist: false,
@@ -270,6 +278,7 @@ impl Supervisor {
         if std::mem::take(&mut self.network_changed) {
             self.protect();
         }
+        self.watch_pauses();
         self.sweep();
         self.saver.poll(&self.disk, &self.health, &self.protected);
         service_manager::is_alive();

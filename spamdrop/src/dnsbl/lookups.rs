@@ -7,10 +7,13 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::dnsbl::rate_limit::{RateLimit, Urgency};
 use spamdrop_core::dnsbl::refusal::Refusals;
 use spamdrop_core::dnsbl::rule::Rule;
+use spamdrop_core::dnsbl::zone_counts::{AnswerCounts, ZoneCounts};
 use spamdrop_core::dnsbl::zone_test::{ZoneTests, is_unanswered};
+use spamdrop_core::status::ZoneFigures;
 use spamdrop_core::zones::Zones;
 use tokio::task::JoinSet;
 
@@ -47,6 +50,7 @@ pub struct Lookups {
     pace: RateLimit,
     refusals: Refusals,
     tester: ZoneTester,
+    counts: ZoneCounts,
     under_way: JoinSet<(IpAddr, Findings)>,
     sources: HashSet<IpAddr>,
 }
@@ -64,6 +68,7 @@ impl Lookups {
             cache: Arc::new(Mutex::new(Cache::new())),
             pace: RateLimit::new(per_day),
             refusals: Refusals::default(),
+            counts: ZoneCounts::default(),
             under_way: JoinSet::new(),
             sources: HashSet::new(),
         }
@@ -112,6 +117,7 @@ impl Lookups {
         self.sources.remove(&addr);
         self.refusals
             .learn(self.zones.rules(), &findings.replies, now);
+        self.counts.add(self.zones.rules(), &findings.replies);
         if findings.replies.iter().any(|reply| !is_unanswered(reply)) {
             self.tester.answered();
         }
@@ -146,6 +152,31 @@ impl Lookups {
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         self.zones.rules()
+    }
+
+    /// Each zone once: the state of its test, and what it answered.
+    #[must_use]
+    pub fn zone_figures(&self) -> Vec<ZoneFigures> {
+        let mut figures: Vec<ZoneFigures> = Vec::new();
+        for (rule, state) in self.zones.rules().iter().zip(self.tester.tests().states()) {
+            let zone = mask(&rule.zone);
+            if figures.iter().any(|other| other.zone == zone) {
+                continue;
+            }
+            let AnswerCounts {
+                listed,
+                unlisted,
+                failed,
+            } = self.counts.of(&rule.zone);
+            figures.push(ZoneFigures {
+                zone: zone.into_owned(),
+                state: state.name().to_owned(),
+                listed,
+                unlisted,
+                failed,
+            });
+        }
+        figures
     }
 
     /// Forgets all answers and aborts the running look-ups, because other zones

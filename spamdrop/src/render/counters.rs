@@ -66,7 +66,8 @@ mod tests {
         open_dropped: 11,
         sealed_dropped: 12,
         cidr_dropped: 13,
-        reserved: [0; 15],
+        paused: 14,
+        reserved: [0; 14],
     };
 
     #[test]
@@ -87,10 +88,10 @@ mod tests {
             ]
         );
         assert_eq!(
-            lines[18..],
+            lines[19..],
             [
                 "     76  dropped                All dropped packets.",
-                "   7148  passed                 All passed packets.",
+                "   7162  passed                 All passed packets.",
             ]
         );
     }
@@ -101,7 +102,7 @@ mod tests {
         json(&mut out, &COUNTED).unwrap();
         let object: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(&out).unwrap();
-        assert_eq!(object.len(), 17);
+        assert_eq!(object.len(), 18);
         assert_eq!(object["not_blocked"], 7000);
         assert_eq!(object["cidr_dropped"], 13);
     }

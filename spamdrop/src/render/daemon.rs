@@ -155,11 +155,12 @@ fn write_responder(out: &mut impl Write, responder: &ResponderState) -> io::Resu
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
+    use spamdrop_core::status::ZoneFigures;
 
-    pub fn state() -> DaemonState {
+    pub(crate) fn state() -> DaemonState {
         let file = SourceState {
             path: "/var/log/mail.log".into(),
             trusted: false,
@@ -168,6 +169,7 @@ pub(super) mod tests {
             overlong: 3,
             unfit: 0,
             lag_bytes: 56,
+            silent: true,
         };
         DaemonState {
             version: 1,
@@ -206,6 +208,13 @@ pub(super) mod tests {
                 limited: 20,
                 lost_lines: 1,
             }),
+            zones: vec![ZoneFigures {
+                zone: "zen.example".into(),
+                state: "works".into(),
+                listed: 5,
+                unlisted: 4,
+                failed: 3,
+            }],
             server_settings: Some(SettingsState {
                 servers: vec!["postfix".into()],
                 read_unix_s: 1_795_424_401,
@@ -274,7 +283,7 @@ pub(super) mod tests {
     fn json_has_these_names() {
         assert_eq!(
             serde_json::to_string(&state()).unwrap(),
-            r#"{"version":1,"since_unix_s":1795431601,"written_unix_s":1795435201,"files":[{"path":"/var/log/mail.log","trusted":false,"state":"following","lines":1234,"overlong":3,"unfit":0,"lag_bytes":56}],"events":{"blocked":12,"protected":1},"near_misses":{"its stamp is not a time":4},"pending_releases":2,"released":10,"ceiling":"6001 new blocks in a minute","fifo":{"path":"/run/spamdrop/recent","added":5,"removed":4,"flushed":3,"protected":2,"malformed":1,"failed":0},"gate":{"mode":"observe","open":31,"slots":40,"known":250,"admitted":9000,"known_or_allowed":120,"starvation_admits":6,"refused":[1,20,300],"full":17},"responder":{"connections":3,"peak":75,"answered":900,"limited":20,"lost_lines":1},"server_settings":{"servers":["postfix"],"read_unix_s":1795424401},"warnings":["/var/log/b.log is absent"],"degraded_by":[]}"#
+            r#"{"version":1,"since_unix_s":1795431601,"written_unix_s":1795435201,"files":[{"path":"/var/log/mail.log","trusted":false,"state":"following","lines":1234,"overlong":3,"unfit":0,"lag_bytes":56,"silent":true}],"events":{"blocked":12,"protected":1},"near_misses":{"its stamp is not a time":4},"pending_releases":2,"released":10,"ceiling":"6001 new blocks in a minute","fifo":{"path":"/run/spamdrop/recent","added":5,"removed":4,"flushed":3,"protected":2,"malformed":1,"failed":0},"gate":{"mode":"observe","open":31,"slots":40,"known":250,"admitted":9000,"known_or_allowed":120,"starvation_admits":6,"refused":[1,20,300],"full":17},"responder":{"connections":3,"peak":75,"answered":900,"limited":20,"lost_lines":1},"zones":[{"zone":"zen.example","state":"works","listed":5,"unlisted":4,"failed":3}],"server_settings":{"servers":["postfix"],"read_unix_s":1795424401},"warnings":["/var/log/b.log is absent"],"degraded_by":[]}"#
         );
     }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::Error;
 use jiff::tz::TimeZone;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use spamdrop_common::time::UnixSeconds;
 
 use super::show::local_time;
-use super::{daemon, wave};
+use super::{daemon, json, wave};
 use spamdrop_core::health::{self, DaemonHealth, Health, HealthFacts, HealthReport};
-use spamdrop_core::status::DaemonState;
+use spamdrop_core::pause::PausedLayer;
+use spamdrop_core::status::{DaemonState, FRESH};
 use spamdrop_core::wave::Wave;
 
 const NO_STATE: &str = "it has no state yet";
@@ -29,6 +30,9 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// Fill levels of the maps; `null` if nothing is attached.
     pub maps: Option<Maps>,
+    /// The layers that are paused by hand.
+    #[serde(serialize_with = "paused_layers")]
+    pub paused: Vec<PausedLayer>,
     /// The ports that the filter protects; empty if nothing is attached.
     pub ports: Vec<u16>,
     /// Sizes of the allowlist.
@@ -37,6 +41,20 @@ pub struct Status {
     pub wave: Option<Wave>,
     /// The daemon; `null` if it does not run.
     pub daemon: Option<DaemonStatus>,
+}
+
+#[derive(Serialize)]
+struct PausedLayerJson {
+    layer: &'static str,
+    #[serde(serialize_with = "json::seconds")]
+    remaining_s: Duration,
+}
+
+fn paused_layers<S: Serializer>(paused: &[PausedLayer], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paused.iter().map(|paused| PausedLayerJson {
+        layer: paused.layer.name(),
+        remaining_s: paused.remaining,
+    }))
 }
 
 /// The state of an interface.
@@ -103,6 +121,8 @@ fn is_zero(number: &usize) -> bool {
 pub struct Fill {
     /// Entries that have not expired.
     pub live: usize,
+    /// Those of them that are open.
+    pub open: usize,
     /// Capacity of the map.
     pub capacity: u32,
 }
@@ -134,6 +154,13 @@ pub struct DaemonStatus {
 }
 
 impl Status {
+    /// The state of a daemon that runs and responds.
+    #[must_use]
+    pub fn responding(&self, now: UnixSeconds) -> Option<&DaemonState> {
+        let state = self.daemon.as_ref()?.state.as_ref()?;
+        (age(state, now) <= FRESH).then_some(state)
+    }
+
     /// Judges the health at `now`, from the other fields.
     #[must_use]
     pub fn judge(&self, now: UnixSeconds) -> HealthReport {
@@ -151,20 +178,23 @@ impl Status {
             allowlist: self.allowlist.unreadable.as_deref(),
             ports: &self.ports,
             blocked: self.maps.map_or(0, |maps| maps.blocked()),
+            paused: &self.paused,
             daemon: match &self.daemon {
                 None => DaemonHealth::Stopped,
                 Some(DaemonStatus {
                     state: Some(state), ..
-                }) => {
-                    let age = now.get().saturating_sub(state.written_unix_s);
-                    DaemonHealth::Running(state, Duration::from_secs(age))
-                }
+                }) => DaemonHealth::Running(state, age(state, now)),
                 Some(DaemonStatus { unreadable, .. }) => {
                     DaemonHealth::Unreadable(unreadable.as_deref().unwrap_or(NO_STATE))
                 }
             },
         })
     }
+}
+
+/// How long ago the daemon wrote its state.
+fn age(state: &DaemonState, now: UnixSeconds) -> Duration {
+    now.elapsed_since(UnixSeconds::new(state.written_unix_s))
 }
 
 impl FilterPlace {
@@ -299,7 +329,7 @@ fn on(interface: &InterfaceStatus) -> String {
 }
 
 fn fill(fill: Fill, key: &str) -> String {
-    let Fill { live, capacity } = fill;
+    let Fill { live, capacity, .. } = fill;
     let percent = live as u64 * 100 / u64::from(capacity.max(1));
     let warning = if is_nearly_full(fill) {
         format!("; warning: nearly full, raise `{key}`")
@@ -314,4 +344,4 @@ fn line(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

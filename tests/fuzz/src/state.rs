@@ -40,6 +40,7 @@ fn check_state(state: &DaemonState) {
         allowlist: None,
         ports: &[25],
         blocked: 0,
+        paused: &[],
         daemon: DaemonHealth::Running(state, Duration::ZERO),
     };
     let report = judge(facts);

@@ -59,9 +59,13 @@ pub fn debian_tree() -> Result<PathBuf> {
     debian_tree_of("tree")
 }
 
-/// As [`debian_tree`], the directory of a mail server that has one of its own,
-/// such as `postfix`.
-pub(crate) fn debian_tree_of(server: &str) -> Result<PathBuf> {
+/// As [`debian_tree`], the directory of packages that have one of their own,
+/// such as `postfix` and `prometheus`.
+///
+/// # Errors
+///
+/// As [`debian_tree`].
+pub fn debian_tree_of(server: &str) -> Result<PathBuf> {
     let running = std::env::current_exe().context("find the running program")?;
     let path = Path::new("debian").join(server);
     let trees = running.ancestors().map(|directory| directory.join(&path));

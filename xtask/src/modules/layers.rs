@@ -31,7 +31,14 @@ pub(super) const CRATES: [Crate; 3] = [
         root: "spamdrop/core/src/lib.rs",
         layers: &[
             &["time", "duration", "escape", "invalid", "warning"],
-            &["nat64", "not_ip", "rotation", "silence", "zone_offset"],
+            &[
+                "nat64",
+                "not_ip",
+                "pause",
+                "rotation",
+                "silence",
+                "zone_offset",
+            ],
             &["target", "client_table", "wildcard"],
             &["allowlist", "term"],
             &["listing", "saved"],

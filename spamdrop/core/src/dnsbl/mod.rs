@@ -19,6 +19,7 @@ pub mod refusal_code;
 pub mod reply_text;
 pub mod rule;
 pub mod zone;
+pub mod zone_counts;
 pub mod zone_test;
 use std::time::Duration;
 

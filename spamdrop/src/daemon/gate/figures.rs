@@ -47,7 +47,7 @@ impl GateTask {
             waiting: peak.waiting,
             slots: self.controller.slots(),
             limit: self.limit,
-            observed: self.settings.mode == GateMode::Observe,
+            observed: self.effective_mode() == GateMode::Observe,
             totals: Totals {
                 admitted: stats.admitted,
                 known_or_allowed: stats.known_or_allowed,

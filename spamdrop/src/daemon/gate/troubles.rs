@@ -22,6 +22,9 @@ impl GateTask {
         let spent = self.lookups.is_spent().then(|| BUDGET_SPENT.into());
         self.health.set(Subject::Lookups, spent);
         self.test_zones();
+        let figures = self.lookups.zone_figures();
+        // The status task ends last; a message that is not sent does not matter.
+        let _ = self.status.send(StatusMessage::Zones(figures));
         let invisible = self.visibility.trouble(clock::instant());
         self.health
             .set(Subject::Visibility, invisible.filter(|_| self.is_on()));

@@ -79,5 +79,6 @@ pub(super) fn source_state(status: &FileStatus) -> SourceState {
         overlong: status.overlong,
         unfit: status.unfit,
         lag_bytes: status.lag,
+        silent: status.trouble().is_some(),
     }
 }

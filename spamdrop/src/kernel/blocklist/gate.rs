@@ -16,6 +16,20 @@ use super::{data, optional, pins, present, typed, walk};
 use spamdrop_core::nat64::canonical;
 use spamdrop_core::target::Target;
 
+/// Reads the counters of the filter's gate from the pinned map.
+///
+/// # Errors
+///
+/// No map is pinned, or a map has another version or layout.
+pub fn read_gate_stats(pin_dir: &Path) -> Result<GateStats> {
+    let _acting = pins::act_as_daemon(pin_dir)?;
+    pins::ensure_current(pin_dir)?;
+    let dir = pins::maps_dir(pin_dir);
+    pins::check(&dir, None)?;
+    let stats: Array<_, GateStats> = typed(data(&dir, names::GATE_STATS)?, Map::Array)?;
+    stats.get(&0, 0).context("cannot read gate_stats")
+}
+
 /// The open maps of the gate. Only the daemon writes them, so they need no
 /// lock.
 pub struct GateMaps {

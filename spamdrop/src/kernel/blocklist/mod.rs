@@ -11,6 +11,7 @@ mod known;
 pub mod migrate;
 mod not_ip;
 mod origins;
+mod pause;
 pub mod pins;
 mod prefixes;
 mod read;
@@ -19,7 +20,7 @@ mod responder;
 mod split;
 mod sweep;
 
-pub use gate::GateMaps;
+pub use gate::{GateMaps, read_gate_stats};
 pub use known::Known;
 pub use read::Found;
 pub use responder::Responder;
@@ -41,6 +42,8 @@ use spamdrop_common::{
     recent_drop::Line,
     settings::Settings,
 };
+
+use spamdrop_core::pause::Layer;
 
 use crate::clock;
 use crate::kernel::bpf;
@@ -130,6 +133,10 @@ impl Blocklist {
             settings.cidrs4 = old.cidrs4;
             settings.cidrs6 = old.cidrs6;
             settings.addresses6 = old.addresses6;
+            // A pause is the administrator's, and no setting.
+            for layer in Layer::ALL {
+                *layer.end(&mut settings) = *layer.end(old);
+            }
             *old = settings;
         })?;
         self.count_prefixes()?;

@@ -1,0 +1,26 @@
+//! Arguments of `status` and `stats`.
+
+use clap::Args;
+
+/// Flags of `status`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct StatusOptions {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print one line as a monitoring plugin does, with figures behind `|`;
+    /// exit with 0 (protected), 1 (degraded), 2 (not protected) or 3 (unknown)
+    #[arg(long, conflicts_with = "json")]
+    pub check: bool,
+}
+
+/// Flags of `stats`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct StatsOptions {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print metrics in the text format of Prometheus
+    #[arg(long, conflicts_with = "json")]
+    pub prometheus: bool,
+}

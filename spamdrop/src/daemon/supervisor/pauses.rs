@@ -1,0 +1,50 @@
+//! Pauses by hand in the log.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use spamdrop_core::pause::{PauseChanges, PausedLayer, describe, names};
+
+use super::Supervisor;
+use crate::clock;
+use crate::lock::WriteLock;
+
+impl Supervisor {
+    /// Logs each pause and its end once. An error is told by the tasks that
+    /// read the settings, too.
+    pub(super) fn watch_pauses(&mut self) {
+        if let Err(error) = self.try_watch_pauses() {
+            log::debug!("cannot read the pauses: {error:#}");
+        }
+    }
+
+    fn try_watch_pauses(&mut self) -> Result<()> {
+        let now = clock::monotonic_ns();
+        let pauses = self.blocklist.pauses(now)?;
+        if let Some(PauseChanges { begun, ended }) = self.pauses.update(pauses) {
+            let begun: Vec<PausedLayer> = begun.into_iter().map(|pause| pause.at(now)).collect();
+            if !begun.is_empty() {
+                let what = describe(&begun);
+                log::warn!("paused by hand: {what}; `spamdrop resume` ends it");
+            }
+            if !ended.is_empty() {
+                log::info!("not paused any more: {}", names(&ended));
+                self.forgets_pauses = true;
+            }
+        }
+        if self.forgets_pauses {
+            self.forget_ended_pauses()?;
+        }
+        Ok(())
+    }
+
+    fn forget_ended_pauses(&mut self) -> Result<()> {
+        let run_dir = &self.settings.filter.run_dir;
+        if let Some(lock) = WriteLock::try_acquire(run_dir, Duration::ZERO)? {
+            let now = clock::monotonic_ns();
+            self.blocklist.forget_ended_pauses(&lock, now)?;
+            self.forgets_pauses = false;
+        }
+        Ok(())
+    }
+}
