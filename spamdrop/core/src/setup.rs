@@ -15,6 +15,8 @@ pub struct FoundMachine {
     /// Whether the journal has entries that the default matches of these servers
     /// select.
     pub is_in_journal: bool,
+    /// Whether there is a journal.
+    pub has_journal: bool,
     /// The logs of these servers that exist.
     pub logs: Vec<String>,
     /// The number of slots and the setting that gives it, or why it is not
@@ -123,6 +125,11 @@ fn source(found: &FoundMachine, is_set: impl Fn(&str) -> bool) -> Proposal {
         Some(log) => {
             let reason = "the journal has no entry of the server in the last seven days";
             proposal("logs", Step::Set(list(std::slice::from_ref(log))), reason)
+        }
+        // A new server has not logged yet.
+        None if found.has_journal && found.servers.len() == 1 => {
+            let reason = "no usual log file exists, so the server logs to the journal";
+            proposal("journal", Step::Set("true".into()), reason)
         }
         None => proposal(
             "logs",
@@ -240,6 +247,7 @@ mod tests {
             interfaces: vec!["ens3".into()],
             servers: vec![MailServer::Postfix],
             is_in_journal: true,
+            has_journal: true,
             logs: vec!["/var/log/mail.log".into()],
             slots: Some(Ok((100, "default_process_limit in main.cf".into()))),
             zones: vec!["zen.example".into()],
@@ -273,6 +281,13 @@ mod tests {
         };
         let expected = ("logs", set("[\"/var/log/mail.log\"]"));
         assert_eq!(steps(&in_file, &[]).get(2), Some(&expected));
+        let new_server = FoundMachine {
+            is_in_journal: false,
+            logs: Vec::new(),
+            ..found()
+        };
+        let expected = ("journal", set("true"));
+        assert_eq!(steps(&new_server, &[]).get(2), Some(&expected));
     }
 
     #[test]

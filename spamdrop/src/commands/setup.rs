@@ -24,6 +24,8 @@ use spamdrop_core::setup::{FoundMachine, Step, apply, propose};
 
 /// The usual logs of mail servers.
 const LOGS: [&str; 2] = ["/var/log/mail.log", "/var/log/maillog"];
+/// The socket of journald.
+const JOURNAL: &str = "/run/systemd/journal/socket";
 /// Exim's own log.
 const LOGS_OF_EXIM: [&str; 2] = ["/var/log/exim4/mainlog", "/var/log/exim/main.log"];
 
@@ -123,6 +125,7 @@ fn find(config: &Config, is_set: bool) -> Result<(FoundMachine, Vec<ServerSettin
     let found = FoundMachine {
         interfaces: network::default_interfaces()?,
         is_in_journal: !servers.is_empty() && is_in_journal(&own),
+        has_journal: Path::new(JOURNAL).exists(),
         logs: logs(&servers),
         slots: slots_and_zones.0,
         zones: slots_and_zones.1,
