@@ -15,6 +15,11 @@ pub fn set_environment() {
     set("RUSTC_BOOTSTRAP", "1");
     // The output of the inner cargo is shown as warnings; leave only real ones.
     set("CARGO_TERM_QUIET", "true");
+    // The object's debugging information names its sources, and must not tell
+    // where they were: two builds in different directories are equal. aya-build
+    // replaces the compiler's flags, so cargo itself has to do it.
+    set("CARGO_UNSTABLE_TRIM_PATHS", "true");
+    set("CARGO_PROFILE_RELEASE_TRIM_PATHS", "object");
     let out = env::var("OUT_DIR").unwrap_or_default();
     // aya-build compiles into `OUT_DIR`, so every set of features and every
     // profile would compile `core` and the libraries again. With one directory
