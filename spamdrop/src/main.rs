@@ -9,13 +9,14 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use env_logger::Env;
 use log::Level;
 use spamdrop::cli::{Cli, Verb};
-use spamdrop::commands::dispatch;
+use spamdrop::commands::{completions, dispatch};
 use spamdrop::kernel::packet_log;
 use spamdrop::render::table::Style;
 use spamdrop::{exit, lock};
 use spamdrop_core::dnsbl::key::mask;
 
 fn main() -> ExitCode {
+    completions::answer();
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     lock::set_verb(verb(&matches));

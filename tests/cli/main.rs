@@ -293,16 +293,42 @@ fn a_wide_prefix_is_allowed_by_force_only() {
     assert_eq!(code(&home.run(&["allow", "remove", "0.0.0.0/0"])), 0);
 }
 
+/// What a shell's script gets for a command line that is to be completed.
+fn proposed(home: &Home, words: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spamdrop"));
+    command.args(["--", "spamdrop", "--config"]);
+    command.arg(home.path("spamdrop.toml")).args(words);
+    let output = command.env("SPAMDROP_COMPLETE", "fish").output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    stdout(&output).to_owned()
+}
+
 #[test]
-fn completions_know_every_verb() {
+fn completions_know_verbs_interfaces_and_the_allowlist() {
     let home = Home::new("");
-    for shell in ["bash", "zsh", "fish"] {
+    for (shell, place) in [
+        ("bash", "complete "),
+        ("zsh", "#compdef spamdrop"),
+        ("fish", "complete "),
+    ] {
         let output = home.run(&["completions", shell]);
         assert_eq!(code(&output), 0);
-        for verb in ["attach", "config", "import", "known", "learn", "scan"] {
-            assert!(stdout(&output).contains(verb), "{shell} {verb}");
-        }
+        let script = stdout(&output);
+        assert!(script.contains(place), "{shell}: {script}");
+        assert!(script.contains("SPAMDROP_COMPLETE"), "{shell}: {script}");
     }
+    let verbs = proposed(&home, &[""]);
+    for verb in ["attach", "config", "import", "known", "learn", "scan"] {
+        assert!(verbs.contains(verb), "{verb}: {verbs}");
+    }
+    for verb in [&["attach"][..], &["detach"], &["run", "--interface"]] {
+        let interfaces = proposed(&home, &[verb, &["l"]].concat());
+        assert!(interfaces.lines().any(|line| line == "lo"), "{interfaces}");
+    }
+    assert_eq!(code(&home.run(&["allow", "add", "192.0.2.53"])), 0);
+    assert_eq!(proposed(&home, &["allow", "remove", "192"]), "192.0.2.53\n");
+    // Nothing is attached.
+    assert_eq!(proposed(&home, &["remove", "1"]), "");
 }
 
 /// journald takes the priority of a line from such a prefix.

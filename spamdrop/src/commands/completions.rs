@@ -1,11 +1,41 @@
-//! `completions`: shell completions.
+//! `completions`: shell completions. A shell's script calls the program, which
+//! knows the interfaces and what is blocked.
 
+use std::env;
+use std::ffi::OsStr;
 use std::io::Write;
+use std::path::PathBuf;
 
-use anyhow::Result;
-use clap::CommandFactory as _;
+use anyhow::{Context as _, Result};
+use clap::{Command, CommandFactory as _};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use clap_complete::env::{CompleteEnv, Shells};
 
+use super::list;
+use crate::allowlist;
 use crate::cli::{Cli, Completions};
+use crate::clock;
+use crate::config::Config;
+use crate::kernel::network;
+use crate::render::allowed::shown;
+
+const NAME: &str = "spamdrop";
+/// The variable by which a script asks.
+const VARIABLE: &str = "SPAMDROP_COMPLETE";
+/// Number of proposals. Nobody reads more.
+const MOST: usize = 1000;
+
+/// The values that fit an argument.
+type Values = fn() -> Result<Vec<String>>;
+
+/// Arguments of commands whose values are known, by the names in `cli`.
+const COMPLETED: [(&str, &str, Values); 5] = [
+    ("attach", "interfaces", interfaces),
+    ("detach", "interfaces", interfaces),
+    ("run", "interfaces", interfaces),
+    ("remove", "addrs", blocked),
+    ("show", "addr", blocked),
+];
 
 /// Runs the verb.
 ///
@@ -13,8 +43,69 @@ use crate::cli::{Cli, Completions};
 ///
 /// The writer fails.
 pub fn run(args: Completions, out: &mut impl Write) -> Result<()> {
-    // The generator panics if its writer fails, which a `Vec` never does.
+    let shells = Shells::builtins();
+    let shell = args.shell.to_string();
+    let shell = shells.completer(&shell).context("an unknown shell")?;
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "spamdrop", &mut script);
+    shell.write_registration(VARIABLE, NAME, NAME, NAME, &mut script)?;
     Ok(out.write_all(&script)?)
+}
+
+/// Answers a script's question, and ends the program. Returns if there is none.
+pub fn answer() {
+    let env = CompleteEnv::with_factory(command).var(VARIABLE);
+    env.bin(NAME).completer(NAME).complete();
+}
+
+fn command() -> Command {
+    let command = Cli::command().mut_subcommand("allow", |allow| {
+        allow.mut_subcommand("remove", |verb| completed(verb, "addrs", allowed))
+    });
+    COMPLETED
+        .iter()
+        .fold(command, |command, (verb, arg, values)| {
+            command.mut_subcommand(verb, |verb| completed(verb, arg, *values))
+        })
+}
+
+fn completed(verb: Command, arg: &'static str, values: Values) -> Command {
+    verb.mut_arg(arg, |arg| {
+        arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
+            proposals(values, typed)
+        }))
+    })
+}
+
+/// Without the right to read the maps there are none.
+fn proposals(values: Values, typed: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(typed) = typed.to_str() else {
+        return Vec::new();
+    };
+    let values = values().unwrap_or_default().into_iter();
+    let fitting = values.filter(|value| value.starts_with(typed));
+    fitting.take(MOST).map(CompletionCandidate::new).collect()
+}
+
+fn interfaces() -> Result<Vec<String>> {
+    let all = network::interfaces()?.into_iter();
+    Ok(all.map(|interface| interface.name).collect())
+}
+
+fn blocked() -> Result<Vec<String>> {
+    let live = list::live(&config()?, clock::monotonic_ns())?;
+    Ok(live
+        .into_iter()
+        .map(|entry| entry.target.to_string())
+        .collect())
+}
+
+fn allowed() -> Result<Vec<String>> {
+    let list = allowlist::read(&config()?.allow_file)?;
+    Ok(list.nets().iter().map(|net| shown(*net)).collect())
+}
+
+/// The configuration that the words of the command line name, or the default one.
+fn config() -> Result<Config> {
+    let mut words = env::args_os().skip_while(|word| word != "--config").skip(1);
+    Config::read(words.next().map(PathBuf::from).as_deref())
 }
