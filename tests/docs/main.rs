@@ -12,6 +12,7 @@ use clap::CommandFactory as _;
 use regex::Regex;
 use spamdrop::cli::Cli;
 use spamdrop::config::Config;
+use spamdrop_core::log::MailServer;
 use spamdrop_lab::guide::{Page, Part, pages, root};
 
 /// The languages of a block: commands are run and settings are checked; text
@@ -168,6 +169,24 @@ fn every_setting_that_is_shown_is_valid() {
         }
     }
     assert!(checked >= 3, "{checked}");
+}
+
+#[test]
+fn every_server_has_an_example_that_is_valid() {
+    let mut named = BTreeSet::new();
+    for entry in fs::read_dir(root().join("spamdrop/dist/examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let config = Config::read(Some(&path));
+        let config = config.unwrap_or_else(|error| panic!("{}: {error:#}", path.display()));
+        named.extend(config.servers.iter().map(|server| server.name()));
+        // The settings that are commented out, too.
+        let text = fs::read_to_string(&path).unwrap().replace("\n#", "\n");
+        let settings = text.lines().filter(|line| line.contains(" = "));
+        let all: Vec<&str> = settings.collect();
+        Config::parse(&all.join("\n")).unwrap_or_else(|error| panic!("{all:?}: {error:#}"));
+    }
+    let all: BTreeSet<&str> = MailServer::ALL.iter().map(|server| server.name()).collect();
+    assert_eq!(named, all);
 }
 
 /// The names of all tests below a directory.

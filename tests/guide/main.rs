@@ -18,7 +18,7 @@ use compare::difference;
 use stage::Stage;
 
 /// Commands that are not run, each with the reason.
-const NOT_RUN: [(&str, &str); 18] = [
+const NOT_RUN: [(&str, &str); 22] = [
     (
         "cargo xtask demo",
         "takes a minute and needs the whole machine",
@@ -27,6 +27,13 @@ const NOT_RUN: [(&str, &str); 18] = [
     ("cargo xtask setup", "installs tools"),
     ("cargo build --release", "takes minutes"),
     ("cargo xtask man", "is run by the lint group"),
+    ("cargo xtask dist", "takes minutes"),
+    (
+        "apt install ./target/dist/spamdrop_0.1.0_amd64.deb",
+        PACKAGED,
+    ),
+    ("spamdrop setup --write", PACKAGED),
+    ("systemctl enable --now spamdrop", PACKAGED),
     (
         "install -m 755 target/release/spamdrop /usr/local/sbin/",
         INSTALLS,
@@ -75,6 +82,7 @@ const NOT_RUN: [(&str, &str); 18] = [
     ("spamdrop report --svg wave.svg", WAVE),
 ];
 const INSTALLS: &str = "writes to the machine's directories";
+const PACKAGED: &str = "is run in a guest: `cargo xtask test --only dist`";
 const WAVE: &str = "there has been no wave; tests/daemon/waves makes one and reports it";
 
 #[test]

@@ -14,6 +14,7 @@ mod command;
 mod debian;
 mod demo;
 mod dependencies;
+mod dist;
 mod ebpf;
 mod fuzz;
 mod house;
@@ -74,6 +75,8 @@ enum Verb {
     ///
     /// A finding is printed with its input and a command that reproduces it.
     Fuzz(fuzz::Options),
+    /// Build the Debian package, and check it with lintian
+    Dist(dist::Options),
     /// Count the crates that the product depends on directly
     Dependencies,
     /// Count the product's lines of code, without comments and tests
@@ -118,6 +121,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Bench(options) => bench::run(options)?,
         Verb::BuildEbpf { without_log } => ebpf::build(*without_log)?,
         Verb::Fuzz(options) => fuzz::run(options)?,
+        Verb::Dist(options) => dist::run(options)?,
         Verb::Dependencies => dependencies::run()?,
         Verb::Lines(options) => lines::run(options)?,
         Verb::Modules => {

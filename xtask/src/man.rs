@@ -42,7 +42,11 @@ pub fn check() -> Result<()> {
 /// Builds the pages with an example of the package, because only there
 /// clap_mangen sees the command line without being a dependency of the
 /// installed program.
-fn build() -> Result<Vec<PathBuf>> {
+///
+/// # Errors
+///
+/// The pages cannot be built; the error names the command.
+pub fn build() -> Result<Vec<PathBuf>> {
     setup::building()?;
     let target = MetadataCommand::new().no_deps().exec()?.target_directory;
     let directory = target.join("man");

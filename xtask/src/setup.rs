@@ -53,6 +53,14 @@ const MAN: [(&str, &str); 1] = [("man", "man-db")];
 /// The command that checks units.
 const SYSTEMD: [(&str, &str); 1] = [("systemd-analyze", "systemd")];
 
+/// The commands that build and check the package. Every Rust that links has
+/// binutils.
+const PACKAGING: [(&str, &str); 3] = [
+    ("dh", "debhelper"),
+    ("dpkg-buildpackage", "dpkg-dev"),
+    ("lintian", "lintian"),
+];
+
 /// The command that builds libFuzzer, with its Debian package.
 const CXX: [(&str, &str); 1] = [("c++", "g++")];
 
@@ -89,6 +97,7 @@ pub fn everything() -> Result<()> {
     man()?;
     emulation()?;
     fuzzing()?;
+    packaging()?;
     debian::unpack_if_missing()
 }
 
@@ -145,6 +154,15 @@ pub fn emulation() -> Result<()> {
     packages(&EMULATION)
 }
 
+/// Installs the commands that build and check the package.
+///
+/// # Errors
+///
+/// Names the command that failed, or that root has to run.
+pub fn packaging() -> Result<()> {
+    packages(&PACKAGING)
+}
+
 /// Installs the man command.
 ///
 /// # Errors
@@ -195,7 +213,12 @@ fn packages(wanted: &[(&str, &str)]) -> Result<()> {
     run(&mut as_root(command)?)
 }
 
-fn sysroot() -> Result<PathBuf> {
+/// Where the toolchain is installed.
+///
+/// # Errors
+///
+/// rustc cannot be started.
+pub fn sysroot() -> Result<PathBuf> {
     let path = output(Command::new("rustc").args(["--print", "sysroot"]))
         .context("cannot ask rustc where it is installed")?;
     Ok(PathBuf::from(path.trim_end()))

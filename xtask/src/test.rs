@@ -1,7 +1,7 @@
 //! Runs all checks in groups. A failed group does not prevent the others from
 //! running.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     command::{HOST_PACKAGES, as_root, cargo, each_line, output, run as run_command},
-    debian,
+    debian, dist,
     fuzz::fuzz,
     lint::lint,
     say, setup,
@@ -57,6 +57,9 @@ enum Group {
     Wave,
     /// Interfaces of Debian's kernels 6.1 and 6.12, under QEMU and as root
     Vm,
+    /// The Debian package: lintian, its dependencies, a second build, and its
+    /// installation on a mail server with Debian 13, under QEMU and as root
+    Dist,
     /// The fuzz targets, for a short while
     Fuzz,
 }
@@ -128,6 +131,7 @@ impl Group {
                 kernel(full, |target| target == WAVE)
             }
             Self::Vm => guests(full),
+            Self::Dist => package(),
             Self::Fuzz => fuzz(&[], if full { FUZZ_FULL } else { FUZZ }),
         }
     }
@@ -229,12 +233,35 @@ fn guests(full: bool) -> Result<Tally> {
     vm::test(Path::new(program.get_program()), full)
 }
 
+/// Packs the program of the other tests: a second one with optimisation would take
+/// minutes to build.
+fn package() -> Result<Tally> {
+    setup::building()?;
+    let program = product()?;
+    let mut tally = Tally::default();
+    let packages = dist::test(&program, &mut tally)?;
+    setup::emulation()?;
+    tally.add(vm::package::test(&packages)?);
+    Ok(tally)
+}
+
+/// Builds the program that the tests use.
+fn product() -> Result<PathBuf> {
+    build_one("spamdrop")?;
+    let target = MetadataCommand::new().no_deps().exec()?.target_directory;
+    Ok(target.join("debug/spamdrop").into())
+}
+
 /// Builds the miniature mail server: cargo builds the programs of a package
 /// only with that package's own tests.
 fn lab_server() -> Result<()> {
+    build_one("lab-smtpd")
+}
+
+fn build_one(program: &str) -> Result<()> {
     let mut build = cargo(["build", "--quiet"]);
     build.args(HOST_PACKAGES).args(["--features", FEATURE]);
-    run_command(build.args(["--bin", "lab-smtpd"]))
+    run_command(build.args(["--bin", program]))
 }
 
 /// Test programs that need root require this feature, so that a plain `cargo

@@ -1,36 +1,30 @@
-//! Boots Debian's kernels under QEMU, and runs the test program of tests/vm in
-//! each.
+//! Boots Debian's kernels under QEMU: the test program of tests/vm in each, and
+//! the package on a mail server.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use cargo_metadata::MetadataCommand;
 
-use crate::{
-    command::{as_root, each_line, find, output, run},
-    say,
-    tally::Tally,
-};
+use crate::{command::as_root, tally::Tally};
+
+mod guest;
+pub mod package;
+mod system;
+
+use system::System;
 
 /// The scripts beside this file's directory.
 const SCRIPTS: &str = "xtask/src/vm";
-
-/// The content of the scripts on which the built system depends.
-const BUILD: [&str; 3] = [
-    include_str!("vm/build.sh"),
-    include_str!("vm/download.sh"),
-    include_str!("vm/initrd.sh"),
-];
 
 /// The packages of the guest, beside a minimal Debian.
 const PACKAGES: &str = "busybox-static,ethtool,iproute2,kmod,ppp,wireguard-tools";
 
 /// The kernels, and patterns of their packages. The flavour for clouds has
-/// few drivers.
+/// few drivers. Debian 12 and its security updates have both, whatever the suite
+/// of the guest is.
 const KERNELS: [(&str, &str); 2] = [
     ("6.1", "linux-image-6[.]1[.]0-[0-9]+-amd64-unsigned"),
     ("6.12", "linux-image-6[.]12[.][0-9]+[+]deb12-amd64-unsigned"),
@@ -42,9 +36,6 @@ const JOB_SIZE: &str = "300M";
 /// A guest that is still running then is ended. It usually takes a third.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Number of the console's lines that are shown when a guest dies.
-const LAST_LINES: usize = 40;
-
 /// The tally of a guest that was not run.
 const FAILED: Tally = Tally {
     passed: 0,
@@ -53,6 +44,7 @@ const FAILED: Tally = Tally {
 
 /// Where the system is built, and the guests' output is kept.
 struct Place {
+    system: PathBuf,
     directory: PathBuf,
 }
 
@@ -62,11 +54,18 @@ struct Place {
 ///
 /// The system cannot be built. The tally counts the tests of the guests.
 pub fn test(program: &Path, full: bool) -> Result<Tally> {
-    let target = MetadataCommand::new().no_deps().exec()?.target_directory;
-    let place = Place {
-        directory: target.join("vm").into(),
+    let system = System {
+        name: "system",
+        suite: suite()?,
+        packages: PACKAGES,
+        change: ("true", ""),
+        kernel_suite: "bookworm",
+        kernels: &KERNELS,
     };
-    place.build_if_outdated()?;
+    let place = Place {
+        system: system.build_if_outdated()?,
+        directory: system::directory()?,
+    };
     place.pack(program)?;
     let mut tally = Tally::default();
     let tallies: Vec<Tally> = std::thread::scope(|scope| {
@@ -87,94 +86,28 @@ impl Place {
         self.directory.join(name)
     }
 
-    /// Builds the root file system, the kernels and the initrds, unless that
-    /// has been done by the same scripts and for the same packages.
-    fn build_if_outdated(&self) -> Result<()> {
-        let system = self.path("system");
-        let recipe = system.join("recipe");
-        let suite = suite()?;
-        let wanted = format!("{suite} {PACKAGES} {KERNELS:?}\n{}", BUILD.concat());
-        if fs::read_to_string(&recipe).is_ok_and(|made| made == wanted) {
-            return Ok(());
-        }
-        say(&format!("building a Debian {suite} for guests: {PACKAGES}"));
-        fs::create_dir_all(&self.directory)?;
-        // The final name exists only when everything is built.
-        let incomplete = self.path("incomplete");
-        for directory in [&incomplete, &system] {
-            let mut remove = Command::new("rm");
-            remove.args(["-rf", "--one-file-system"]).arg(directory);
-            run(&mut as_root(remove)?)?;
-        }
-        fs::create_dir(&incomplete)?;
-        let mut build = Command::new("sh");
-        build
-            .arg(Path::new(SCRIPTS).join("build.sh"))
-            .arg(&incomplete)
-            .args([&suite, PACKAGES]);
-        build.args(KERNELS.map(|(version, pattern)| format!("{version}={pattern}")));
-        run(&mut as_root(build)?)?;
-        fs::write(incomplete.join("recipe"), wanted)?;
-        fs::rename(&incomplete, &system)?;
-        Ok(())
-    }
-
     /// Makes the disk with the programs that the guest runs.
     fn pack(&self, program: &Path) -> Result<()> {
-        let directory = tempfile::tempdir_in(&self.directory)?;
         let built = program.parent().and_then(Path::parent);
         let spamdrop = built.context("a program without directory")?;
-        for (from, name) in [
+        let files = [
             (program, "vm"),
             (&spamdrop.join("spamdrop"), "spamdrop"),
             (&Path::new(SCRIPTS).join("init.sh"), "init"),
-        ] {
-            fs::copy(from, directory.path().join(name))
-                .with_context(|| format!("cannot copy {}", from.display()))?;
-        }
-        let init = directory.path().join("init");
-        fs::set_permissions(init, Permissions::from_mode(0o755))?;
-        let job = self.path("job");
-        let _ = fs::remove_file(&job);
-        let mke2fs = find("mke2fs").context("there is no mke2fs; install e2fsprogs")?;
-        let mut make = Command::new(mke2fs);
-        make.args(["-q", "-t", "ext4", "-O", "^has_journal", "-d"]);
-        make.arg(directory.path()).arg(&job).arg(JOB_SIZE);
-        output(&mut make).map(drop)
+        ];
+        system::pack(&self.path("job"), JOB_SIZE, &files)
     }
 
     fn boot(&self, version: &str, full: bool) -> Tally {
-        let mut tally = Tally::default();
         let console = self.path(&format!("{version}.console"));
-        let outcome = self.qemu(version, &console, full).and_then(|mut qemu| {
-            each_line(&mut qemu, |line| {
-                println!("{version}: {line}");
-                tally.read(line);
-            })
-        });
-        let has_result = tally != Tally::default();
-        if outcome.is_err() || !has_result {
-            let _ = outcome.map_err(|error| say(&format!("{version}: {error:#}")));
-            say(&format!(
-                "{version}: the guest gave no result; the last lines of {}:\n{}",
-                console.display(),
-                last_lines(&console)
-            ));
-            tally.failed += 1;
-        }
-        tally
+        guest::run(version, self.qemu(version, &console, full), &console)
     }
 
     fn qemu(&self, version: &str, console: &Path, full: bool) -> Result<Command> {
-        let mut command = Command::new("setpriv");
-        // The guest ends with this program, and at the latest after the
-        // timeout.
-        command.args(["--pdeathsig", "TERM", "--", "timeout"]);
-        command.arg(TIMEOUT.as_secs().to_string());
-        command.args(["setpriv", "--pdeathsig", "KILL", "--"]);
+        let mut command = guest::ending(TIMEOUT);
         command.args(["unshare", "--net", "--", "sh"]);
         command.arg(Path::new(SCRIPTS).join("qemu.sh"));
-        command.arg(self.path("system")).arg(version);
+        command.arg(&self.system).arg(version);
         command.arg(self.path("job")).arg(console);
         let flags = if full { "--show-output" } else { "" };
         command.arg(format!("\"vm_flags=--color=never {flags}\""));
@@ -194,12 +127,4 @@ fn suite() -> Result<String> {
     let suite = field("VERSION_CODENAME").filter(|_| field("ID") == Some("debian"));
     let suite = suite.with_context(|| format!("{path} does not name a release of Debian"))?;
     Ok(suite.into())
-}
-
-fn last_lines(path: &Path) -> String {
-    let bytes = fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<_> = text.lines().collect();
-    let first = lines.len().saturating_sub(LAST_LINES);
-    lines[first..].join("\n")
 }

@@ -2,22 +2,24 @@
 # Builds a bootable Debian: DIRECTORY/image, and for each kernel
 # DIRECTORY/VERSION/vmlinuz and DIRECTORY/VERSION/initrd.
 #
-# usage: build.sh DIRECTORY SUITE PACKAGE,... VERSION=PATTERN...
+# usage: build.sh DIRECTORY SUITE PACKAGE,... CHANGE KERNELS VERSION=PATTERN...
 #
-# Of the packages whose name matches PATTERN, the newest is taken. Kernels are
-# unpacked and not installed, because their maintainer scripts would build an
-# initrd that takes a minute to boot.
+# The command CHANGE is called with the root of the new system; it may be `true`.
+# KERNELS is the suite that has the kernels. Of the packages whose name matches
+# PATTERN, the newest is taken. Kernels are unpacked and not installed, because
+# their maintainer scripts would build an initrd that takes a minute to boot.
 set -eu
 
-directory=$1 suite=$2 packages=$3
-shift 3
+directory=$1 suite=$2 packages=$3 change=$4 kernel_suite=$5
+shift 5
 here=$(dirname "$0")
 tree=$directory/tree
 
 kernels=$*
-export kernels
+export kernels kernel_suite
 mmdebstrap --quiet --variant=minbase --include="$packages" \
-    --customize-hook="sh '$here/download.sh' \"\$1\"" "$suite" "$tree"
+    --customize-hook="sh '$here/download.sh' \"\$1\"" \
+    --customize-hook="$change \"\$1\"" "$suite" "$tree"
 
 unpack() {
     dpkg-deb --fsys-tarfile "$1" |
@@ -45,11 +47,13 @@ initrd() {
 
 kernel() {
     unpack "$directory/$1.deb" "$directory/$1"
-    release=$(ls "$directory/$1/lib/modules")
-    mv "$directory/$1/lib/modules/$release" "$tree/lib/modules/"
+    # Since Debian 13, all is below /usr.
+    modules=$(find "$directory/$1" -maxdepth 3 -name modules)
+    release=$(ls "$modules")
+    mv "$modules/$release" "$tree/lib/modules/"
     chroot "$tree" depmod "$release"
     mv "$directory/$1/boot/vmlinuz-$release" "$directory/$1/vmlinuz"
-    rm -r "$directory/$1/boot" "$directory/$1/lib" "$directory/$1/usr"
+    rm -rf "$directory/$1/boot" "$directory/$1/lib" "$directory/$1/usr"
     initrd "$directory/$1/tree" "$release" >"$directory/$1/initrd"
     rm -r "$directory/$1/tree"
 }

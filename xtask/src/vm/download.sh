@@ -1,16 +1,14 @@
 #!/bin/sh
 # Downloads kernel packages to the root of a new Debian, as VERSION.deb.
 #
-# usage: kernels='VERSION=PATTERN ...' download.sh TREE
-#
-# Debian 12 and its security updates have Linux 6.1 and 6.12, whatever the
-# suite of the tree is.
+# usage: kernels='VERSION=PATTERN ...' kernel_suite=SUITE download.sh TREE
 set -euf
 
 tree=$1
-cat >"$tree/etc/apt/sources.list" <<'END'
-deb http://deb.debian.org/debian bookworm main
-deb http://deb.debian.org/debian-security bookworm-security main
+# shellcheck disable=SC2154
+cat >"$tree/etc/apt/sources.list" <<END
+deb http://deb.debian.org/debian $kernel_suite main
+deb http://deb.debian.org/debian-security $kernel_suite-security main
 END
 chroot "$tree" apt-get -qq update
 # shellcheck disable=SC2154

@@ -1,0 +1,117 @@
+//! The Debian package: `cargo xtask dist` builds it with Debian's own tools
+//! from spamdrop/dist, and checks it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use cargo_metadata::{Message, MetadataCommand};
+use clap::Args;
+
+use crate::{
+    command::{cargo, output},
+    man, say, setup,
+    tally::Tally,
+};
+
+mod check;
+mod crates;
+mod package;
+mod twice;
+
+use package::{Built, Package};
+
+/// A version for the test of an upgrade.
+const NEWER: &str = "9999";
+
+/// Options of `cargo xtask dist`.
+#[derive(Args)]
+pub struct Options {
+    /// The profile of cargo with which the program is built
+    #[arg(long, default_value = "release")]
+    profile: String,
+}
+
+/// Builds the program and the package, and checks the package.
+///
+/// # Errors
+///
+/// The command that failed, or what is wrong with the package.
+pub fn run(options: &Options) -> Result<()> {
+    setup::building()?;
+    setup::packaging()?;
+    let built = Built {
+        program: program(&options.profile)?,
+        pages: man::build()?,
+    };
+    let package = Package::new(&built, &directory()?.join("package"))?;
+    let path = package.build()?;
+    check::package(&path)?;
+    let name = path.file_name().context("a package without a name")?;
+    let wanted = directory()?.join(name);
+    fs::rename(&path, &wanted)?;
+    let shown = wanted.display();
+    say(&format!("wrote {shown}; `apt install {shown}` installs it"));
+    Ok(())
+}
+
+/// Checks the package of a program that is built already, and that it is the
+/// same if it is built again. Returns the package, and one of a higher version.
+///
+/// # Errors
+///
+/// The packages cannot be built. A check that fails is counted and is not an
+/// error.
+pub fn test(program: &Path, tally: &mut Tally) -> Result<[PathBuf; 2]> {
+    setup::packaging()?;
+    let built = Built {
+        program: program.into(),
+        pages: man::build()?,
+    };
+    let directory = directory()?;
+    let first = Package::new(&built, &directory.join("test"))?.build()?;
+    tally.check(check::package(&first));
+    tally.check(twice::compare(&built, &first));
+    let newer = Package::new(&built, &directory.join("newer"))?;
+    newer.set_version(NEWER)?;
+    Ok([first, newer.build()?])
+}
+
+/// The compiler's flags that replace the directories of this machine.
+fn remapped() -> Result<[String; 3]> {
+    let root = std::env::current_dir()?;
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let home = home.context("neither CARGO_HOME nor HOME is set")?;
+    let sysroot = setup::sysroot()?;
+    let flag = |from: &Path, to| format!("--remap-path-prefix={}={to}", from.display());
+    Ok([
+        flag(&root.canonicalize()?, "/spamdrop"),
+        flag(&home, "/cargo"),
+        flag(&sysroot, "/rust"),
+    ])
+}
+
+/// Where packages are built.
+fn directory() -> Result<PathBuf> {
+    let target = MetadataCommand::new().no_deps().exec()?.target_directory;
+    Ok(target.join("dist").into())
+}
+
+/// Builds the program, which contains no path of this machine: builds in other
+/// directories and by other users are equal. The build script of spamdrop sees to
+/// the packet filter.
+fn program(profile: &str) -> Result<PathBuf> {
+    let mut build = cargo(["build", "--package", "spamdrop", "--bin", "spamdrop"]);
+    build.args(["--profile", profile]);
+    build.env("CARGO_ENCODED_RUSTFLAGS", remapped()?.join("\x1f"));
+    build.arg("--message-format=json-render-diagnostics");
+    let messages = output(&mut build)?;
+    let artifacts = Message::parse_stream(messages.as_bytes());
+    let mut programs = artifacts.filter_map(|message| match message {
+        Ok(Message::CompilerArtifact(artifact)) => artifact.executable,
+        _ => None,
+    });
+    let program = programs.next().context("cargo built no program")?;
+    Ok(program.into())
+}

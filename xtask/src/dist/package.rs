@@ -1,0 +1,158 @@
+//! The source tree of the package, and its build.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::command::{command_line, output, run};
+
+use super::crates;
+
+/// What is in the repository, and where the package's rules look for it.
+const SOURCES: [(&str, &str); 9] = [
+    ("spamdrop/dist/debian", "debian"),
+    ("spamdrop/dist/spamdrop.service", "debian/spamdrop.service"),
+    ("spamdrop/dist/sysusers.conf", "debian/spamdrop.sysusers"),
+    ("spamdrop/dist/tmpfiles.conf", "debian/spamdrop.tmpfiles"),
+    ("spamdrop/dist/examples", "examples"),
+    ("spamdrop/dist/terminate.conf", "examples/terminate.conf"),
+    ("spamdrop/spamdrop.toml", "examples/spamdrop.toml"),
+    ("spamdrop/docs", "docs"),
+    ("CHANGELOG.md", "CHANGELOG.md"),
+];
+
+/// The shells, and the files of their completions.
+const SHELLS: [(&str, &str); 3] = [
+    ("bash", "bash/spamdrop"),
+    ("fish", "fish/spamdrop.fish"),
+    ("zsh", "zsh/_spamdrop"),
+];
+
+/// What cargo has built.
+pub struct Built {
+    /// The program.
+    pub program: PathBuf,
+    /// The man pages.
+    pub pages: Vec<PathBuf>,
+}
+
+/// A source tree for dpkg-buildpackage.
+pub struct Package {
+    tree: PathBuf,
+}
+
+impl Package {
+    /// Makes the tree in this directory, which is emptied first.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be copied, or the command that failed.
+    pub fn new(built: &Built, directory: &Path) -> Result<Self> {
+        if directory.exists() {
+            fs::remove_dir_all(directory)
+                .with_context(|| format!("cannot empty {}", directory.display()))?;
+        }
+        let tree = directory.join("tree");
+        for (from, to) in SOURCES {
+            copy(Path::new(from), &tree.join(to))?;
+        }
+        // Its own source pages are built.
+        fs::remove_dir_all(tree.join("docs/man"))?;
+        let package = Self { tree };
+        package.add(built)?;
+        Ok(package)
+    }
+
+    /// Adds what cargo has built.
+    fn add(&self, built: &Built) -> Result<()> {
+        let directory = self.tree.join("built");
+        for page in &built.pages {
+            let name = page.file_name().context("a page without a name")?;
+            copy(page, &directory.join("man").join(name))?;
+        }
+        for (shell, file) in SHELLS {
+            let script = output(Command::new(&built.program).args(["completions", shell]))?;
+            write(&directory.join(file), &script)?;
+        }
+        let program = directory.join("spamdrop");
+        copy(&built.program, &program)?;
+        crates::embed(&program)
+    }
+
+    /// Gives the package another version, which must be higher.
+    ///
+    /// # Errors
+    ///
+    /// The changelog cannot be written.
+    pub fn set_version(&self, version: &str) -> Result<()> {
+        let path = self.tree.join("debian/changelog");
+        let changelog = fs::read_to_string(&path)?;
+        let (_, rest) = changelog.split_once(')').context("an empty changelog")?;
+        write(&path, &format!("spamdrop ({version}){rest}"))
+    }
+
+    /// Builds the package.
+    ///
+    /// # Errors
+    ///
+    /// The output of dpkg-buildpackage, if it fails.
+    pub fn build(&self) -> Result<PathBuf> {
+        let mut build = Command::new("dpkg-buildpackage");
+        build.args(["--build=binary", "--no-sign"]);
+        self.build_with(build)
+    }
+
+    /// Builds the package by a command that runs dpkg-buildpackage.
+    ///
+    /// # Errors
+    ///
+    /// The output of the command, if it fails.
+    pub fn build_with(&self, mut build: Command) -> Result<PathBuf> {
+        build.current_dir(&self.tree).stdin(Stdio::null());
+        // Its variables tell debhelper to leave parts out.
+        build.env_remove("DEB_BUILD_OPTIONS");
+        build.env_remove("DEB_BUILD_PROFILES");
+        let done = build
+            .output()
+            .with_context(|| format!("cannot start `{}`", command_line(&build)))?;
+        let said = [done.stdout, done.stderr].concat();
+        ensure!(
+            done.status.success(),
+            "`{}` failed: {}\n{}",
+            command_line(&build),
+            done.status,
+            String::from_utf8_lossy(&said)
+        );
+        self.built()
+    }
+
+    /// The package that was built.
+    fn built(&self) -> Result<PathBuf> {
+        let directory = self.tree.parent().context("a tree without a directory")?;
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "deb") {
+                return Ok(path);
+            }
+        }
+        anyhow::bail!("there is no package in {}", directory.display())
+    }
+}
+
+/// Copies a file, or a directory with its content.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if let Some(directory) = to.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let mut copy = Command::new("cp");
+    run(copy.args(["-R", "--"]).args([from, to]))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}

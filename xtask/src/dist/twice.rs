@@ -1,0 +1,80 @@
+//! The package is the same, byte for byte, whoever builds it, where and when.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::command::run;
+
+use super::package::{Built, Package};
+
+/// The user `nobody`, as which the second package is built where this process is
+/// root.
+const NOBODY: u32 = 65534;
+
+/// What the second build is told, as a shell sees it.
+const ELSEWHERE: &str = "umask 0077 && \
+    export TZ=Pacific/Kiritimati LANG=C LC_ALL=C HOME=/nonexistent USER=somebody && \
+    exec dpkg-buildpackage --build=binary --no-sign";
+
+/// Builds the package a second time and compares it with the first.
+///
+/// # Errors
+///
+/// They differ; or the command that failed.
+pub fn compare(built: &Built, first: &Path) -> Result<()> {
+    let directory = tempfile::Builder::new()
+        .prefix("spamdrop-dist-")
+        .tempdir()?;
+    // `nobody` must be able to enter it.
+    let directory = directory.path().join("with a longer name").join("package");
+    let second = build_elsewhere(built, &directory)?;
+    let is_equal = fs::read(first)? == fs::read(&second)?;
+    ensure!(
+        is_equal,
+        "two builds of the package differ: {} and {}; `diffoscope` shows where",
+        first.display(),
+        keep(first, &second)?.display()
+    );
+    Ok(())
+}
+
+fn build_elsewhere(built: &Built, directory: &Path) -> Result<PathBuf> {
+    let package = Package::new(built, directory)?;
+    // At another time: dpkg-deb gives files that are newer than the changelog its date.
+    let tree = directory.join("tree");
+    let mut touch = Command::new("find");
+    touch
+        .arg(&tree)
+        .args(["-exec", "touch", "--date=2099-02-03", "{}", "+"]);
+    run(&mut touch)?;
+    if !rustix::process::geteuid().is_root() {
+        let mut build = Command::new("sh");
+        build.args(["-c", ELSEWHERE]);
+        return package.build_with(build);
+    }
+    let mut own = Command::new("chown");
+    run(own.args(["-R", &NOBODY.to_string()]).arg(directory))?;
+    for above in directory.ancestors().skip(1).take(2) {
+        chown(above, Some(NOBODY), None)?;
+    }
+    let mut build = Command::new("setpriv");
+    build.args([
+        "--reuid",
+        &NOBODY.to_string(),
+        "--regid",
+        &NOBODY.to_string(),
+    ]);
+    build.args(["--clear-groups", "sh", "-c", ELSEWHERE]);
+    package.build_with(build)
+}
+
+/// Keeps the second package beside the first.
+fn keep(first: &Path, second: &Path) -> Result<PathBuf> {
+    let kept = first.with_extension("second.deb");
+    fs::copy(second, &kept).with_context(|| format!("cannot copy {}", second.display()))?;
+    Ok(kept)
+}

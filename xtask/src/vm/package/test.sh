@@ -1,0 +1,198 @@
+# Installs the package on a mail server, reboots, upgrades, removes and purges
+# it, and checks after each step what a listed and a clean sender see.
+#
+# Runs in the guest as a unit; the job's disk has this file and the packages. The
+# last line counts the checks in the words of Rust's tests.
+set -u
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 HOME=/root
+
+LISTED=198.51.100.66
+CLEAN=198.51.100.77
+STATE=/var/lib/test
+mkdir -p $STATE
+cd $STATE || exit 1
+
+# usage: check WHAT COMMAND... - runs the command, which must succeed.
+check() {
+    what=$1
+    shift
+    if "$@" >output 2>&1; then
+        echo "test $what ... ok"
+        echo >>passed
+    else
+        echo "test $what ... FAILED"
+        cat output
+        echo >>failed
+    fi
+}
+
+# usage: within SECONDS COMMAND... - runs the command until it succeeds.
+within() {
+    end=$(($(uptime) + $1))
+    shift
+    until "$@"; do
+        test "$(uptime)" -lt $end || return 1
+        sleep 0.2
+    done
+}
+
+not() { ! "$@"; }
+
+# usage: says TEXT COMMAND... - the command succeeds, and prints the text.
+says() {
+    text=$1
+    shift
+    "$@" >said 2>&1
+    code=$?
+    cat said
+    test $code = 0 && grep -qF -- "$text" said
+}
+
+# usage: mail_from ADDRESS - prints the replies to a message's envelope.
+mail_from() {
+    ip -n world route replace 192.0.2.25 dev eth1 src "$1"
+    ip netns exec world timeout 4 bash -c '
+        exec 3<>/dev/tcp/192.0.2.25/25 || exit 1
+        reply() { IFS= read -r line <&3 && echo "$line"; }
+        reply
+        for word in "HELO world.example" "MAIL FROM:<a@world.example>" "RCPT TO:<b@here.example>" QUIT; do
+            printf "%s\r\n" "$word" >&3
+            reply
+        done' 2>&1
+}
+rejected() { says "554 5.7.1 Service unavailable; Client host [$LISTED] blocked" mail_from $LISTED; }
+accepted() { says "250 2.1.5 Ok" mail_from $CLEAN; }
+silent() { not mail_from $LISTED; }
+
+is_listed() { spamdrop list | grep -q "^$LISTED "; }
+# The second of the clock at which the block ends unless a packet extends it.
+end_of_block() { echo $(($(date +%s) + $(spamdrop export | sed -n "s/^$LISTED \([0-9]*\) .*/\1/p"))); }
+protects() { says "protecting eth0, port 25: 1 blocked" spamdrop status; }
+is_attached() { ip link show eth0 | grep -q xdp; }
+install() { apt-get -q -y -o Dpkg::Use-Pty=0 install "$1"; }
+daemon() { systemctl show --property=MainPID --value spamdrop; }
+
+finish() {
+    failed=$(wc -l <failed)
+    echo "test result: done. $(wc -l <passed) passed; $failed failed; 0 ignored"
+}
+
+# Seconds since the boot.
+uptime() { cut -d. -f1 /proc/uptime; }
+
+first_boot() {
+    touch passed failed
+
+    systemd-analyze | head -n 1
+    start=$(uptime)
+    echo "three commands: start at $start s after the boot"
+    check "the package installs, and tells the next steps" \
+        says "systemctl enable --now spamdrop" install /job/1/spamdrop.deb
+    echo "installed: $(uptime) s"
+    check "the maintainer scripts complain of nothing" not grep -i "failed\|warning\|error" said
+    check "the daemon is not started without a configuration" not systemctl is-active spamdrop
+    check "setup writes a configuration" spamdrop setup --write
+    echo "configured: $(uptime) s"
+    check "the service starts" systemctl enable --now spamdrop
+    echo "three commands: done at $(uptime) s"
+    check "the three commands take at most two minutes" test "$(uptime)" -le $((start + 120))
+    check "a clean sender is accepted" accepted
+    check "a listed sender is rejected the first time" rejected
+    check "it is blocked then" within 5 is_listed
+    check "its second connection gets no answer" silent
+    check "its address is completed" \
+        says "$LISTED" env SPAMDROP_COMPLETE=fish spamdrop -- spamdrop remove 198
+    check "a clean sender is accepted beside" accepted
+    check "the status is healthy" protects
+    end_of_block >end
+    touch rebooted
+    echo "reboot at $(uptime) s"
+    systemctl reboot
+}
+
+second_boot() {
+    echo "rebooted: $(uptime) s"
+    check "the daemon runs after a reboot" systemctl is-active spamdrop
+    check "the block ends no later than before the reboot" test "$(end_of_block)" -le $(($(cat end) + 1))
+    check "the listed sender gets no answer after a reboot" silent
+    check "a clean sender is accepted after a reboot" accepted
+    check "the status is healthy after a reboot" protects
+    upgrade
+    remove
+    purge
+    without_daemon
+}
+
+# Connects from the listed sender without a pause, and names connections that
+# were answered.
+knock() {
+    ip netns exec world bash -c '
+        while test -e knocking; do
+            timeout 0.3 bash -c "exec 3<>/dev/tcp/192.0.2.25/25" 2>/dev/null && echo answered
+            echo >>knocks
+        done'
+}
+
+upgrade() {
+    before=$(daemon)
+    ip -n world route replace 192.0.2.25 dev eth1 src $LISTED
+    touch knocking
+    knock >answered &
+    check "the package is upgraded" install /job/2/spamdrop.deb
+    rm knocking
+    wait
+    echo "upgraded: $(uptime) s; $(wc -l <knocks) connections tried meanwhile"
+    check "the new daemon runs" test "$(daemon)" != "$before"
+    check "no connection of the blocked sender was answered meanwhile" test ! -s answered
+    check "the status is healthy after the upgrade" protects
+    before=$(daemon)
+    echo 'nonsense = 1' >>/etc/spamdrop/spamdrop.toml
+    check "an upgrade succeeds with a wrong configuration" \
+        says "the daemon of the old version goes on" install /job/1/spamdrop.deb --allow-downgrades
+    sed -i '$d' /etc/spamdrop/spamdrop.toml
+    check "the daemon of before goes on" test "$(daemon)" = "$before"
+    check "a clean sender is accepted after the upgrades" accepted
+}
+
+remove() {
+    check "the package is removed, and tells how to detach" \
+        says "rm -r /sys/fs/bpf/spamdrop" apt-get -q -y remove spamdrop
+    echo "removed: $(uptime) s"
+    check "the daemon has ended" not pidof spamdrop
+    check "the filter stays" is_attached
+    check "blocks stay" silent
+    check "a clean sender is accepted without the package" accepted
+    check "the state stays" test -e /var/lib/spamdrop/spamdrop.db
+}
+
+purge() {
+    check "the package is purged, and tells what that does" \
+        says "detached the filter" apt-get -q -y purge spamdrop
+    echo "purged: $(uptime) s"
+    check "the filter is gone" not is_attached
+    check "nobody is blocked" rejected
+    check "no file stays" test ! -e /etc/spamdrop -a ! -e /var/lib/spamdrop -a ! -e /sys/fs/bpf/spamdrop -a ! -e /run/spamdrop
+    check "no link to the unit stays" test -z "$(find /etc/systemd -name spamdrop.service)"
+}
+
+# With a configuration, the installation starts the daemon.
+without_daemon() {
+    mkdir /etc/spamdrop
+    printf 'interfaces = ["eth0"]\nservers = ["postfix"]\njournal = true\n' >/etc/spamdrop/spamdrop.toml
+    mkdir /etc/systemd/system/spamdrop.service.d
+    printf '[Service]\nExecStart=\nExecStart=false\n' >/etc/systemd/system/spamdrop.service.d/fails.conf
+    check "the package installs though the daemon does not start" \
+        says "the daemon did not start" install /job/1/spamdrop.deb
+    rm -r /etc/systemd/system/spamdrop.service.d
+    check "an upgrade starts the daemon that failed" install /job/2/spamdrop.deb
+    check "the installation starts the daemon" systemctl is-active spamdrop
+    check "and enables it" systemctl is-enabled spamdrop
+}
+
+if test ! -e rebooted; then
+    first_boot
+else
+    second_boot
+    finish
+    systemctl poweroff
+fi
