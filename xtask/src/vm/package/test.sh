@@ -70,7 +70,7 @@ is_listed() { spamdrop list | grep -q "^$LISTED "; }
 end_of_block() { echo $(($(date +%s) + $(spamdrop export | sed -n "s/^$LISTED \([0-9]*\) .*/\1/p"))); }
 protects() { says "protecting eth0, port 25: 1 blocked" spamdrop status; }
 is_attached() { ip link show eth0 | grep -q xdp; }
-install() { apt-get -q -y -o Dpkg::Use-Pty=0 install "$1"; }
+install() { apt-get -q -y -o Dpkg::Use-Pty=0 install "$@"; }
 daemon() { systemctl show --property=MainPID --value spamdrop; }
 
 finish() {
