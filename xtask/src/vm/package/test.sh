@@ -75,7 +75,7 @@ daemon() { systemctl show --property=MainPID --value spamdrop; }
 
 finish() {
     failed=$(wc -l <failed)
-    echo "test result: done. $(wc -l <passed) passed; $failed failed; 0 ignored"
+    echo "test result: done. $(wc -l <passed) passed; $failed failed; 0 ignored;"
 }
 
 # Seconds since the boot.
