@@ -1,6 +1,7 @@
 //! Builds the systems that are booted, and keeps them below the target directory.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -109,7 +110,9 @@ pub fn pack(disk: &Path, size: &str, files: &[(&Path, &str)]) -> Result<()> {
         if let Some(above) = to.parent() {
             fs::create_dir_all(above)?;
         }
-        fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+        fs::copy(from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+        // The guest starts some of them.
+        fs::set_permissions(&to, Permissions::from_mode(0o755))?;
     }
     let _ = fs::remove_file(disk);
     let mke2fs = find("mke2fs").context("there is no mke2fs; install e2fsprogs")?;
