@@ -37,7 +37,7 @@ pub struct HealthFacts<'a> {
     pub ports: &'a [u16],
     /// The number of blocked addresses and prefixes.
     pub blocked: usize,
-    /// What is paused by hand.
+    /// The layers that are paused by hand.
     pub paused: &'a [PausedLayer],
     /// The daemon.
     pub daemon: DaemonHealth<'a>,

@@ -90,7 +90,7 @@ pub struct PausedLayer {
 }
 
 impl LayerPause {
-    /// What is left of the pause at `now`.
+    /// The layer, and the rest of its pause at `now`.
     #[must_use]
     pub fn at(self, now: MonotonicNs) -> PausedLayer {
         PausedLayer {
@@ -125,7 +125,7 @@ pub fn describe(paused: &[PausedLayer]) -> String {
 #[derive(Debug, Default)]
 pub struct PauseWatch(Vec<LayerPause>);
 
-/// What to log.
+/// The changes to log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PauseChanges {
     /// Pauses that began, or have another end.

@@ -72,7 +72,7 @@ const STARVATION_SYNS: Metric = counter(
     "Part of the admitted SYNs: of the strangers that had waited longest.",
 );
 
-/// What is known at a moment.
+/// The figures of a moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures<'a> {
     /// As `spamdrop status` shows it.

@@ -11,13 +11,23 @@ use crate::command::{command_line, output, run};
 use super::crates;
 
 /// What is in the repository, and where the package's rules look for it.
-const SOURCES: [(&str, &str); 9] = [
+const SOURCES: [(&str, &str); 13] = [
     ("spamdrop/dist/debian", "debian"),
     ("spamdrop/dist/spamdrop.service", "debian/spamdrop.service"),
     ("spamdrop/dist/sysusers.conf", "debian/spamdrop.sysusers"),
     ("spamdrop/dist/tmpfiles.conf", "debian/spamdrop.tmpfiles"),
     ("spamdrop/dist/examples", "examples"),
     ("spamdrop/dist/terminate.conf", "examples/terminate.conf"),
+    (
+        "spamdrop/dist/spamdrop-metrics.service",
+        "examples/spamdrop-metrics.service",
+    ),
+    (
+        "spamdrop/dist/spamdrop-metrics.timer",
+        "examples/spamdrop-metrics.timer",
+    ),
+    ("spamdrop/dist/prometheus", "examples/prometheus"),
+    ("spamdrop/dist/grafana", "examples/grafana"),
     ("spamdrop/spamdrop.toml", "examples/spamdrop.toml"),
     ("spamdrop/docs", "docs"),
     ("CHANGELOG.md", "CHANGELOG.md"),

@@ -1,4 +1,4 @@
-//! What each zone answered to look-ups, for `status` and the metrics.
+//! Counts the answers of each zone to look-ups, for `status` and the metrics.
 
 use std::collections::BTreeMap;
 

@@ -181,7 +181,7 @@ fn no_label_is_an_address() {
     }
 }
 
-/// What is delivered with spamdrop and names its metrics.
+/// The delivered files that name metrics.
 const USERS: [(&str, &str); 3] = [
     ("metrics.md", include_str!("../../../docs/metrics.md")),
     (
