@@ -61,6 +61,50 @@ fn every_text_is_read_as_written_before_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A sender writes each text into the name of its host, its HELO, its mailbox and
+/// the recipient, and is refused for another reason.
+#[test]
+fn no_text_counts_in_the_words_of_a_sender() {
+    let table = table();
+    let texts = table.lines().filter(|line| line.starts_with("yes "));
+    let mut count = 0;
+    for line in texts {
+        let Text { text, .. } = text_of(line);
+        let name = text.replace(' ', ".");
+        for (server, line) in [
+            (
+                MailServer::Exim,
+                format!(
+                    "2026-11-23 08:50:54 H={name} ({text}) [192.0.2.1] F=<{text}> rejected RCPT \
+                     <{text}>: Unrouteable address"
+                ),
+            ),
+            (
+                MailServer::Postfix,
+                format!(
+                    "Nov 23 08:50:54 mx1 postfix/smtpd[7]: NOQUEUE: reject: RCPT from \
+                     {name}[192.0.2.1]: 550 5.1.1 <{text}>: Recipient address rejected: User \
+                     unknown; from=<{text}> to=<{text}> proto=ESMTP helo=<{text}>"
+                ),
+            ),
+            (
+                MailServer::Sendmail,
+                format!(
+                    "Nov 23 08:50:54 mx1 sm-mta[7]: 5AN8os3B002317: ruleset=check_rcpt, \
+                     arg1=<{text}>, relay={name} [192.0.2.1], reject=550 5.1.1 <{text}>... User \
+                     unknown"
+                ),
+            ),
+        ] {
+            count += 1;
+            let mut parser = parser(&[server]);
+            let parsed = parser.parse(line.as_bytes(), unix_time(NOW));
+            assert!(!matches!(parsed, Parsed::Event(_)), "{line}: {parsed:?}");
+        }
+    }
+    assert!(count >= 3 * 100, "{count} lines");
+}
+
 #[test]
 fn every_blocklist_has_three_texts() {
     let table = table();
