@@ -69,7 +69,8 @@ pub struct Found {
 impl<S> Site<S> {
     /// Runs `spamdrop setup --write` as on a machine where spamdrop has just been
     /// installed: there is no configuration, and the default route leads to the
-    /// clients. Checks what it shows, and that the file is the server's example.
+    /// clients. Checks what it shows, that the file is the server's example, and
+    /// that the daemon starts with it.
     ///
     /// # Errors
     ///
@@ -88,7 +89,8 @@ impl<S> Site<S> {
         let file = fs::read_to_string(&path)?;
         let example = example(found.server)?;
         ensure!(file == example, "the file is\n{file}, not\n{example}");
-        Ok(())
+        self.spamdrop(&["config", "check", "--offline"])?;
+        self.run().map(drop)
     }
 }
 
