@@ -144,3 +144,32 @@ fn an_archive_in_a_followed_log_blocks_nobody() {
     let stale = Decision::Ignore(Why::Stale);
     assert_eq!(followed("old-bsd-stamps-run", ""), [stale; 4]);
 }
+
+/// A container that logs in UTC, and machines that log ahead and behind.
+#[test]
+fn new_lines_of_other_time_zones_block() {
+    let zone = |name| TimeZone::get(name).unwrap();
+    let mut settings = settings("");
+    settings.parser.zone = zone("Europe/Berlin");
+    let mut engine = Engine::new(settings, Protected::default());
+    let now = Moment {
+        wall: unix_time(PRESENT),
+        mono: Duration::from_secs(DAY),
+    };
+    for name in ["UTC", "Etc/GMT+8", "Asia/Tokyo", "Europe/Berlin"] {
+        let written = jiff::Timestamp::try_from(now.wall).unwrap();
+        let stamp = written.to_zoned(zone(name)).strftime("%b %e %H:%M:%S");
+        let line = format!(
+            "{stamp} mx1 courieresmtpd: error,relay=::ffff:198.51.100.23,port=40112,\
+             from=<offer@bulk.example>,to=<anna@home.example>: 511 Blacklisted by bl.example"
+        );
+        let Parsed::Event(event) = engine.read(line.as_bytes(), false, now.wall) else {
+            panic!("not taken: {line}");
+        };
+        let decision = engine.decide(&event, now, false).decision;
+        assert!(
+            matches!(decision, Decision::Block { .. }),
+            "{line}: {decision:?}"
+        );
+    }
+}

@@ -157,6 +157,18 @@ impl Packaged {
         self.stage.entrance()
     }
 
+    /// The log, of rsyslog or journald.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn log(&self, host: &Host) -> Result<String> {
+        match &self.stage.journald {
+            Some(_) => host.exec(["journalctl", "--quiet", "--all"]),
+            None => Ok(fs::read_to_string(&self.log)?),
+        }
+    }
+
     /// The number of sessions, by what the server knows: Exim has a process for
     /// each, and Postfix logs the start and the end of each.
     ///
@@ -165,11 +177,7 @@ impl Packaged {
     /// `/proc` or the log cannot be read.
     pub fn sessions(&self, host: &Host) -> Result<usize> {
         if self.software != Software::Exim {
-            let log = match &self.stage.journald {
-                Some(_) => host.exec(["journalctl", "--quiet", "--all"])?,
-                None => fs::read_to_string(&self.log)?,
-            };
-            return Ok(open_sessions(&log));
+            return Ok(open_sessions(&self.log(host)?));
         }
         // Its oldest process accepts the connections.
         let mut processes = children(self.stage.init)?.into_iter();
