@@ -46,9 +46,7 @@ fn the_responder_refuses_a_listed_sender_and_the_line_of_it_blocks() {
         let of_zombie = log.lines().filter(|line| line.contains(ZOMBIE));
         let of_zombie: Vec<_> = of_zombie.collect();
         assert!(
-            of_zombie
-                .iter()
-                .all(|line| line.contains(" courieresmtpd")),
+            of_zombie.iter().all(|line| line.contains(" courieresmtpd")),
             "{of_zombie:?}"
         );
     });
