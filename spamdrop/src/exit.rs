@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use rustix::process::geteuid;
 use spamdrop_core::invalid::Invalid;
 
 /// The result of a command.
@@ -74,6 +75,16 @@ pub fn code(error: &anyhow::Error) -> ExitCode {
 pub fn is_silent(error: &anyhow::Error) -> bool {
     let failure = error.downcast_ref::<Failure>();
     failure.is_some_and(|failure| failure.message.is_empty())
+}
+
+/// What to say behind the message of an error: the next step where a right is
+/// missing.
+#[must_use]
+pub fn next_step(error: &anyhow::Error) -> &'static str {
+    match number(error) == Exit::NoPermission as u8 && !geteuid().is_root() {
+        true => "; run it as root",
+        false => "",
+    }
 }
 
 fn number(error: &anyhow::Error) -> u8 {

@@ -55,6 +55,9 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     if let Verb::Completions(args) = &cli.verb {
         return completions::run(*args, out);
     }
+    if matches!(cli.verb, Verb::Version) {
+        return Ok(writeln!(out, "spamdrop {}", env!("CARGO_PKG_VERSION"))?);
+    }
     let config = Config::read(cli.config.as_deref());
     if let Verb::Status(StatusOptions { check: true, .. }) = cli.verb {
         return status::check(config, out);
@@ -74,7 +77,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     match &cli.verb {
         Verb::Run(args) => run::run(cli.config.as_deref(), args),
         Verb::Attach(args) => attach::run(config, args, out),
-        Verb::Detach(args) => detach::run(&config, args, out),
+        Verb::Detach(args) => detach::run(&config, cli.config.as_deref(), args, out),
         Verb::Add(args) => add::run(&config, args, out),
         Verb::Remove(args) => remove::run(&config, args, out),
         Verb::Flush => flush::run(&config, out),
@@ -102,7 +105,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Config(ConfigVerb::Check(args)) => {
             config_check::run(&config, cli.config.as_deref(), args, out)
         }
-        Verb::Completions(_) => Ok(()),
+        Verb::Completions(_) | Verb::Version => Ok(()),
     }
 }
 
