@@ -77,8 +77,7 @@ pub fn is_silent(error: &anyhow::Error) -> bool {
     failure.is_some_and(|failure| failure.message.is_empty())
 }
 
-/// What to say behind the message of an error: the next step where a right is
-/// missing.
+/// The end of an error's message: the next step where a right is missing.
 #[must_use]
 pub fn next_step(error: &anyhow::Error) -> &'static str {
     match number(error) == Exit::NoPermission as u8 && !geteuid().is_root() {

@@ -28,7 +28,7 @@ pub fn is_stderr() -> bool {
 
 /// A message.
 #[derive(Clone, Copy, Debug)]
-pub struct Message<'a> {
+pub struct JournalMessage<'a> {
     /// The priority of syslog(3).
     pub priority: u8,
     /// The event that it tells.
@@ -39,7 +39,7 @@ pub struct Message<'a> {
 
 /// Writes to the journal.
 #[derive(Debug)]
-pub struct Journal<F> {
+pub struct JournalWriter<F> {
     /// The stream that systemd has connected to journald.
     stream: F,
     socket: PathBuf,
@@ -55,7 +55,7 @@ struct Stream {
     is_torn: bool,
 }
 
-impl<F: AsFd> Journal<F> {
+impl<F: AsFd> JournalWriter<F> {
     /// Writes to this stream, and what has a message ID to journald's socket.
     pub fn new(stream: F) -> Self {
         Self::with_socket(stream, Path::new(SOCKET))
@@ -70,7 +70,7 @@ impl<F: AsFd> Journal<F> {
     }
 
     /// Writes a message, unless that would wait.
-    pub fn write(&self, message: Message<'_>) {
+    pub fn write(&self, message: JournalMessage<'_>) {
         let is_sent = message
             .notice
             .is_some_and(|notice| self.send(notice, message).is_ok());
@@ -81,15 +81,15 @@ impl<F: AsFd> Journal<F> {
 
     /// Sends an entry with a message ID. Without journald's socket, as in a
     /// container, or while journald does not read, the stream gets the message.
-    fn send(&self, notice: Notice, message: Message<'_>) -> io::Result<()> {
+    fn send(&self, notice: Notice, message: JournalMessage<'_>) -> io::Result<()> {
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
         socket.send_to(&entry(notice, message), &self.socket)?;
         Ok(())
     }
 
-    /// Whoever panicked while holding the lock left numbers that are still valid.
-    fn write_line(&self, message: Message<'_>) {
+    /// A panic that poisoned the lock leaves valid numbers.
+    fn write_line(&self, message: JournalMessage<'_>) {
         let mut state = match self.state.lock() {
             Ok(state) => state,
             Err(poisoned) => poisoned.into_inner(),
@@ -127,7 +127,7 @@ fn write_now(stream: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 
 /// The entry in systemd's native protocol. The text may have several lines, so
 /// its length precedes it.
-fn entry(notice: Notice, message: Message<'_>) -> Vec<u8> {
+fn entry(notice: Notice, message: JournalMessage<'_>) -> Vec<u8> {
     let mut entry = format!(
         "PRIORITY={}\nSYSLOG_IDENTIFIER=spamdrop\nMESSAGE_ID={}\nSPAMDROP_EVENT={}\nMESSAGE\n",
         message.priority,
@@ -149,8 +149,8 @@ mod tests {
 
     use super::*;
 
-    fn message(text: &str) -> Message<'_> {
-        Message {
+    fn message(text: &str) -> JournalMessage<'_> {
+        JournalMessage {
             priority: 6,
             notice: None,
             text,
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_journal_that_does_not_read_and_the_lost_are_counted() {
         let (reader, stream) = UnixStream::pair().unwrap();
-        let journal = Journal::with_socket(stream, Path::new("/nonexistent"));
+        let journal = JournalWriter::with_socket(stream, Path::new("/nonexistent"));
         let text = "x".repeat(100);
         let all = 100_000;
         for _ in 0..all {
@@ -193,8 +193,8 @@ mod tests {
         let path = dir.path().join("socket");
         let socket = UnixDatagram::bind(&path).unwrap();
         let (mut reader, stream) = UnixStream::pair().unwrap();
-        let journal = Journal::with_socket(stream, &path);
-        let notice = Message {
+        let journal = JournalWriter::with_socket(stream, &path);
+        let notice = JournalMessage {
             priority: 4,
             notice: Some(Notice::ZoneBroken),
             text: "zen.example lists\neverybody",

@@ -10,7 +10,7 @@ use env_logger::Env;
 use log::{Level, LevelFilter, Record};
 use spamdrop::cli::{Cli, Verb};
 use spamdrop::commands::{completions, dispatch};
-use spamdrop::journal::{Journal, Message};
+use spamdrop::journal::{JournalMessage, JournalWriter};
 use spamdrop::kernel::packet_log;
 use spamdrop::render::table::Style;
 use spamdrop::{exit, journal, lock};
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The verb as typed, such as `import` or `known add`.
+/// The name of the verb, such as `import` or `known add`.
 fn verb(matches: &ArgMatches) -> String {
     let mut words = Vec::new();
     let mut level = matches;
@@ -95,12 +95,12 @@ fn start_log(cli: &Cli) {
     if let Some(level) = daemon.and_then(|args| args.log_packets) {
         builder.filter_module(packet_log::TARGET, level.into());
     }
-    let journal = journal::is_stderr().then(|| Journal::new(io::stderr()));
+    let journal = journal::is_stderr().then(|| JournalWriter::new(io::stderr()));
     let timed = daemon.is_some();
     builder.format(move |out, record| {
-        let text = text(record);
+        let text = describe_record(record);
         if let Some(journal) = &journal {
-            journal.write(Message {
+            journal.write(JournalMessage {
                 priority: priority(record.level()),
                 notice: Notice::of_target(record.target()),
                 text: &text,
@@ -115,7 +115,7 @@ fn start_log(cli: &Cli) {
     builder.init();
 }
 
-fn text(record: &Record<'_>) -> String {
+fn describe_record(record: &Record<'_>) -> String {
     let warning = match record.level() {
         Level::Warn => "warning: ",
         _ => "",

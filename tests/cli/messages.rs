@@ -1,5 +1,5 @@
-//! What administrators are told: wrong settings and lists, and flags that they
-//! know from other programs.
+//! Messages to administrators about wrong settings, addresses and lists, and the
+//! flags that they know from other programs.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What the daemon logs at its usual level.
+//! The daemon's log at its usual level.
 
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,4 +1,4 @@
-//! What the daemon tells the journal.
+//! Entries of the daemon in the journal.
 
 use std::ffi::OsStr;
 

@@ -12,19 +12,19 @@ const PERIOD: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug)]
 pub struct Summary {
     since: Duration,
-    told: Figures,
+    told: SummaryFigures,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Figures {
+struct SummaryFigures {
     blocks: u64,
     released: u64,
     refused: u64,
     answered: u64,
 }
 
-impl Figures {
-    fn of(state: &DaemonState) -> Self {
+impl SummaryFigures {
+    fn of_state(state: &DaemonState) -> Self {
         let by_log = state.events.get("blocked").copied().unwrap_or_default();
         let by_fifo = state.fifo.as_ref().map_or(0, |fifo| fifo.added);
         let refused = state.gate.iter().flat_map(|gate| gate.refused);
@@ -55,14 +55,14 @@ impl Summary {
     pub fn new(now: Duration) -> Self {
         Self {
             since: now,
-            told: Figures::default(),
+            told: SummaryFigures::default(),
         }
     }
 
     /// The filter counts on while no daemon runs: what it has counted so far is
     /// no news.
     pub fn skip(&mut self, state: &DaemonState) {
-        self.told.refused = Figures::of(state).refused;
+        self.told.refused = SummaryFigures::of_state(state).refused;
     }
 
     /// A line once a minute, if anything was done in it.
@@ -73,13 +73,13 @@ impl Summary {
         }
     }
 
-    /// What was done since the last line.
+    /// A line about everything since the last one.
     pub fn take(&mut self, state: &DaemonState, now: Duration) -> Option<String> {
         let length = human(now.saturating_sub(self.since));
-        let figures = Figures::of(state);
+        let figures = SummaryFigures::of_state(state);
         let step = figures.since(self.told);
         (self.since, self.told) = (now, figures);
-        if step == Figures::default() {
+        if step == SummaryFigures::default() {
             return None;
         }
         let mut parts = vec![format!(

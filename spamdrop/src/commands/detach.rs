@@ -134,7 +134,7 @@ fn everything(
     Ok(())
 }
 
-/// Names what stays. What else is in `state_dir` was named as kept.
+/// Names the files that stay, except those of others, which were named.
 fn write_kept(config: &Config, path: Option<&Path>, out: &mut impl Write) -> Result<()> {
     for (path, what) in [
         (path.unwrap_or(Path::new(PATH)), "the configuration"),

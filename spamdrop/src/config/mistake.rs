@@ -75,7 +75,7 @@ fn example(key: &str) -> Option<&'static str> {
     })
 }
 
-/// A value that is not what its key takes.
+/// Describes a value that its key does not take.
 fn value(message: &str, key: &str) -> String {
     let mut words = quoted(message);
     let first = words.next().unwrap_or_default();
@@ -119,8 +119,8 @@ fn unknown_key(word: &str, key: &str, all: &[&str]) -> String {
     }
 }
 
-/// What a key takes, by its value in the commented configuration; `None` if
-/// serde's `expected` says more.
+/// The kind of value that a key takes, by its value in the commented
+/// configuration; `None` if serde's `expected` says more.
 fn kind(key: &str, expected: &str) -> Option<String> {
     let number = match expected {
         "u16" => " from 0 to 65535",

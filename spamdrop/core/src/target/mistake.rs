@@ -1,4 +1,4 @@
-//! What is wrong with a text that is no address or prefix.
+//! Describes the mistake in a text that is no address or prefix.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 const GIVE_ONE: &str = "give one such as 192.0.2.1, 2001:db8::1 or 192.0.2.0/24";
 
-/// Describes the mistake, and what to write instead. Quotes the text.
+/// Quotes the text, describes the mistake, and gives the next step.
 pub(super) fn describe(text: &str) -> String {
     let (said, step) = kind(text).unwrap_or_else(|| ("is not an address", GIVE_ONE.to_owned()));
     format!("`{text}` {said}; {step}")
