@@ -65,3 +65,27 @@ fn the_daemon_never_waits_for_the_journal() {
     daemon.wait().unwrap();
     drop(reader);
 }
+
+/// The filter loses a known sender, which must not happen.
+#[test]
+fn a_known_sender_that_meets_a_closed_gate_is_told_as_an_event() {
+    const FRIEND: &str = "100.64.1.1";
+    let site = gate::gated("on");
+    site.spamdrop(&["known", "add", FRIEND]).unwrap();
+    let daemon = site.run().unwrap();
+    until_status(&site, "/daemon/state/gate/known", 1);
+    let _clients = gate::crowd(&site, gate::LIMIT);
+    gate::until_strangers_wait(&site);
+    for (map, last) in [("known", 1), ("known_nets", 0)] {
+        let script = format!(
+            "bpftool map delete pinned /sys/fs/bpf/spamdrop/v*/{map} key 0 0 0 0 100 64 1 {last}"
+        );
+        site.server.exec(["sh", "-c", &script]).unwrap();
+    }
+    assert!(is_dropped(&site, FRIEND));
+    let is_event = |line: &str| {
+        line.contains("warning: [spamdrop::notice::known-sender-delayed] SYNs of known senders")
+            && line.contains(&format!("the first of {FRIEND}; "))
+    };
+    daemon.wait_for(is_event, SOON).unwrap();
+}
