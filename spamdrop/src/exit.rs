@@ -77,10 +77,13 @@ pub fn is_silent(error: &anyhow::Error) -> bool {
     failure.is_some_and(|failure| failure.message.is_empty())
 }
 
-/// The end of an error's message: the next step where a right is missing.
+/// The end of an error's message: the next step where the kernel has refused
+/// something to an ordinary user. A [`Failure`] names its own.
 #[must_use]
 pub fn next_step(error: &anyhow::Error) -> &'static str {
-    match number(error) == Exit::NoPermission as u8 && !geteuid().is_root() {
+    let is_explained = error.downcast_ref::<Failure>().is_some();
+    let is_refused = !is_explained && exit(error) == Exit::NoPermission;
+    match is_refused && !geteuid().is_root() {
         true => "; run it as root",
         false => "",
     }

@@ -36,6 +36,10 @@ fn what_needs_root_says_so_to_an_ordinary_user() {
         &["detach"],
         &["attach", "eth0"],
         &["run"],
+        &["status"],
+        &["status", "--json"],
+        &["config", "check", "--offline"],
+        &["allow", "list"],
     ] {
         let output = as_ordinary_user(&site, args);
         let said = stderr(&output);
@@ -48,6 +52,31 @@ fn what_needs_root_says_so_to_an_ordinary_user() {
     let text = format!("{status:?}");
     assert!(!text.contains("remaining_s"), "{text}");
     assert_eq!(site.listed().unwrap(), ["100.64.0.9"]);
+}
+
+#[test]
+fn the_first_attach_by_an_ordinary_user_names_one_reason() {
+    let site = site("");
+    let run_dir = site.path("run").display().to_string();
+    for (more, reason) in [
+        (
+            "",
+            "the filter cannot be loaded without CAP_BPF and CAP_NET_ADMIN and CAP_PERFMON; \
+             run as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"
+                .to_owned(),
+        ),
+        (
+            &format!("run_dir = {run_dir:?}"),
+            format!(
+                "cannot make the directory {run_dir}: Permission denied (os error 13); run it as root"
+            ),
+        ),
+    ] {
+        site.configure(more).unwrap();
+        let output = as_ordinary_user(&site, &["attach", "eth0"]);
+        assert_eq!(output.status.code(), Some(4));
+        assert_eq!(stderr(&output), format!("spamdrop: {reason}\n"));
+    }
 }
 
 #[test]

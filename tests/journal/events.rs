@@ -54,6 +54,19 @@ fn an_event_of_the_daemon_is_an_entry_with_its_message_id() {
     assert_eq!(daemon.output(), "");
 }
 
+/// A shell whose commands end with it.
+struct Pipeline(Daemon);
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        for child in children(self.0.pid()) {
+            let child = Pid::from_raw(child.cast_signed()).unwrap();
+            // It may have ended by itself.
+            let _ = kill_process(child, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 /// The example, with another `sendmail`, for a daemon that is in no unit.
 #[test]
 fn the_example_mails_an_event() {
@@ -67,7 +80,8 @@ fn the_example_mails_an_event() {
     let script = script.replace("/usr/sbin/sendmail", &sendmail.display().to_string());
     let script = script.replace("_SYSTEMD_UNIT=spamdrop.service ", "");
     let no_env: [(&str, &str); 0] = [];
-    let notify = Daemon::start(&bench.site.server, "sh", ["-c", &script], no_env).unwrap();
+    let shell = Daemon::start(&bench.site.server, "sh", ["-c", &script], no_env);
+    let _notify = Pipeline(shell.unwrap());
     // Entries before journalctl follows are not mailed.
     let marker = "printf 'MESSAGE=marker\\nSPAMDROP_EVENT=interface-lost\\n' | logger --journald";
     let is_mailed = |is_it: fn(&str) -> bool| {
@@ -80,12 +94,8 @@ fn the_example_mails_an_event() {
     })
     .unwrap();
     let _daemon = run_in_journal(&bench);
-    let mailed = until("the mail", SOON, || {
+    until("the mail", SOON, || {
         Ok(is_mailed(|text| text.ends_with(MAIL)))
-    });
-    for child in children(notify.pid()) {
-        let child = Pid::from_raw(child.cast_signed()).unwrap();
-        kill_process(child, rustix::process::Signal::KILL).unwrap();
-    }
-    mailed.unwrap();
+    })
+    .unwrap();
 }
