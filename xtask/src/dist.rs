@@ -69,10 +69,11 @@ pub fn test(program: &Path, tally: &mut Tally) -> Result<[PathBuf; 2]> {
         pages: man::build()?,
     };
     let directory = directory()?;
-    let first = Package::new(&built, &directory.join("test"))?.build()?;
+    let package = |name| anyhow::Ok(Package::new(&built, &directory.join(name))?.compressed_fast());
+    let first = package("test")?.build()?;
     tally.check(check::package(&first));
     tally.check(twice::compare(&built, &first));
-    let newer = Package::new(&built, &directory.join("newer"))?;
+    let newer = package("newer")?;
     newer.set_version(NEWER)?;
     Ok([first, newer.build()?])
 }

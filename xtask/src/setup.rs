@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 
@@ -191,7 +192,11 @@ pub fn fuzzing() -> Result<()> {
     packages(&CXX)
 }
 
+/// apt-get refuses to run twice at once.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
 fn packages(wanted: &[(&str, &str)]) -> Result<()> {
+    let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let missing: Vec<_> = wanted
         .iter()
         .filter(|(command, _)| find(command).is_none())

@@ -14,6 +14,12 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// A single failure.
+    pub const FAILED: Self = Self {
+        passed: 0,
+        failed: 1,
+    };
+
     /// Counts one check. A failure is printed and does not end the run.
     pub fn check(&mut self, outcome: Result<()>) {
         match outcome {

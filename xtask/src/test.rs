@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -64,28 +65,34 @@ enum Group {
     Fuzz,
 }
 
-/// Runs the groups, then prints a line for each and the sum of all.
+/// Runs the groups, then prints a line for each and the sum of all. The groups that
+/// mostly wait for guests or compile run at once, after the others.
 ///
 /// # Errors
 ///
-/// Never: an error in a group counts as a failure of that group.
+/// What every group needs cannot be installed. An error in a group counts as a
+/// failure of that group.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let groups = if options.only.is_empty() {
         Group::value_variants()
     } else {
         &options.only
     };
-    let mut results = Vec::new();
-    for group in groups {
-        say(&format!("testing: {group:?}").to_lowercase());
-        let start = Instant::now();
-        let tally = group.run(options.full).unwrap_or_else(|error| {
-            let mut tally = Tally::default();
-            tally.check(Err(error));
-            tally
-        });
-        results.push((*group, tally, start.elapsed()));
+    let result = |group: Group| group.result(options.full);
+    let (together, alone): (Vec<Group>, Vec<_>) =
+        groups.iter().partition(|group| group.limits_no_short_time());
+    let mut results: Vec<_> = alone.into_iter().map(result).collect();
+    if !together.is_empty() {
+        setup::building()?;
     }
+    thread::scope(|scope| {
+        let spawn = |group| (group, scope.spawn(move || result(group)));
+        let running: Vec<_> = together.into_iter().map(spawn).collect();
+        results.extend(running.into_iter().map(|(group, thread)| {
+            let panicked = (group, Tally::FAILED, Duration::ZERO);
+            thread.join().unwrap_or(panicked)
+        }));
+    });
     Ok(summarize(&results))
 }
 
@@ -107,6 +114,23 @@ fn summarize(results: &[(Group, Tally, Duration)]) -> ExitCode {
 }
 
 impl Group {
+    /// Whether the group's tests pass on a busy machine.
+    fn limits_no_short_time(self) -> bool {
+        matches!(self, Self::Vm | Self::Dist | Self::Fuzz)
+    }
+
+    /// Runs the group. Returns its tally and time.
+    fn result(self, full: bool) -> (Self, Tally, Duration) {
+        say(&format!("testing: {self:?}").to_lowercase());
+        let start = Instant::now();
+        let tally = self.run(full).unwrap_or_else(|error| {
+            let mut tally = Tally::default();
+            tally.check(Err(error));
+            tally
+        });
+        (self, tally, start.elapsed())
+    }
+
     fn run(self, full: bool) -> Result<Tally> {
         match self {
             Self::Format => format(),

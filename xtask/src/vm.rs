@@ -36,12 +36,6 @@ const JOB_SIZE: &str = "300M";
 /// A guest that is still running then is ended. It usually takes a third.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The tally of a guest that was not run.
-const FAILED: Tally = Tally {
-    passed: 0,
-    failed: 1,
-};
-
 /// Where the system is built, and the guests' output is kept.
 struct Place {
     system: PathBuf,
@@ -72,7 +66,7 @@ pub fn test(program: &Path, full: bool) -> Result<Tally> {
         let boots = KERNELS.map(|(version, _)| scope.spawn(|| place.boot(version, full)));
         boots
             .into_iter()
-            .map(|boot| boot.join().unwrap_or(FAILED))
+            .map(|boot| boot.join().unwrap_or(Tally::FAILED))
             .collect()
     });
     for one in tallies {

@@ -25,7 +25,7 @@ const RATES: [u32; 8] = [
     25_000, 50_000, 100_000, 200_000, 400_000, 800_000, 1_600_000, 3_200_000,
 ];
 /// Number of strangers at each rate.
-const STRANGERS: u8 = 8;
+const STRANGERS: u8 = 12;
 /// A flood keeps strangers out if one of them waits longer.
 const LONGEST: Duration = Duration::from_secs(5);
 const PACE: Pace = Pace {

@@ -51,6 +51,8 @@ pub struct Built {
 /// A source tree for dpkg-buildpackage.
 pub struct Package {
     tree: PathBuf,
+    /// The level of xz, from 0; `None`: that of dpkg-deb.
+    level: Option<u8>,
 }
 
 impl Package {
@@ -70,9 +72,16 @@ impl Package {
         }
         // Its own source pages are built.
         fs::remove_dir_all(tree.join("docs/man"))?;
-        let package = Self { tree };
+        let package = Self { tree, level: None };
         package.add(built)?;
         Ok(package)
+    }
+
+    /// The same with the least compression, for tests: a program that is not
+    /// optimised takes a minute to compress.
+    pub fn compressed_fast(self) -> Self {
+        let level = Some(0);
+        Self { level, ..self }
     }
 
     /// Adds what cargo has built.
@@ -124,6 +133,10 @@ impl Package {
         // Its variables tell debhelper to leave parts out.
         build.env_remove("DEB_BUILD_OPTIONS");
         build.env_remove("DEB_BUILD_PROFILES");
+        build.env_remove("DPKG_DEB_COMPRESSOR_LEVEL");
+        if let Some(level) = self.level {
+            build.env("DPKG_DEB_COMPRESSOR_LEVEL", level.to_string());
+        }
         let done = build
             .output()
             .with_context(|| format!("cannot start `{}`", command_line(&build)))?;

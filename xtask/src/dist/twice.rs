@@ -43,7 +43,7 @@ pub fn compare(built: &Built, first: &Path) -> Result<()> {
 }
 
 fn build_elsewhere(built: &Built, directory: &Path) -> Result<PathBuf> {
-    let package = Package::new(built, directory)?;
+    let package = Package::new(built, directory)?.compressed_fast();
     // At another time: dpkg-deb gives files that are newer than the changelog its date.
     let tree = directory.join("tree");
     let mut touch = Command::new("find");
