@@ -23,7 +23,8 @@ pub struct Add {
     /// Shorten blocks that would last longer
     #[arg(long)]
     pub force: bool,
-    /// Reason for `spamdrop show`, at most 200 bytes
+    /// Reason for `spamdrop show`, at most 200 bytes; not kept for IPv6 prefixes
+    /// longer than /112
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 }
