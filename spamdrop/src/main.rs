@@ -2,13 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+use std::env;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use env_logger::Env;
 use log::{Level, LevelFilter, Record};
-use spamdrop::cli::{Cli, Verb};
+use spamdrop::cli::{Cli, Verb, with_json_behind};
 use spamdrop::commands::{completions, dispatch};
 use spamdrop::journal::{JournalMessage, JournalWriter};
 use spamdrop::kernel::packet_log;
@@ -19,7 +20,7 @@ use spamdrop_core::notice::Notice;
 
 fn main() -> ExitCode {
     completions::answer();
-    let matches = Cli::command().get_matches();
+    let matches = Cli::command().get_matches_from(with_json_behind(env::args_os()));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     lock::set_verb(verb(&matches));
     start_log(&cli);
@@ -68,7 +69,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Chooses colours for a terminal, unless `NO_COLOR` is set
 /// (<https://no-color.org>).
 fn style(terminal: bool) -> Style {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if terminal && !refused {
         Style::Coloured
     } else {

@@ -109,6 +109,12 @@ fn the_version_and_the_short_flags() {
     assert_eq!(code(&verbose), 0, "{}", stderr(&verbose));
     let list = run(&["allow", "list", "--json"]);
     assert_eq!(stdout(&verbose), stdout(&list));
+    for before in ["-j", "--json"] {
+        let list = run(&[before, "allow", "list"]);
+        assert_eq!(stdout(&verbose), stdout(&list));
+    }
+    // Not every command has JSON.
+    assert_eq!(code(&run(&["-j", "export"])), 2);
     // An error is told all the same.
     let failed = run(&["-q", "list"]);
     assert_eq!(code(&failed), 3);

@@ -282,3 +282,14 @@ fn a_relative_fifo_is_named() {
         "fifo: \"recent\" is relative, so its place depends on where the daemon is started";
     assert!(text.contains(expected), "{text}{error}");
 }
+
+/// The daemon reads the responder's own lines, whichever the mail server is.
+#[test]
+fn the_responder_beside_another_server_is_not_unwise() {
+    let site = configured(&format!(
+        "{CALM}servers = [\"postfix\"]\nadmit = \"observe\"\nanswer = \"on\"\n"
+    ));
+    let (code, text, error) = check(&site, &[]);
+    assert_eq!(code, 0, "{error}");
+    assert!(!text.contains("Courier"), "{text}");
+}

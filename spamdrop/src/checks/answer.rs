@@ -42,10 +42,6 @@ pub async fn answer(config: &Config) -> Result<Vec<Warning>> {
         let about = "answer";
         warnings.push(Warning { about, text });
     };
-    let is_courier = config.servers.contains(&MailServer::Courier);
-    if !is_courier {
-        warn("the responder logs refusals in Courier's format, but `servers` does not name Courier, so they block nobody".into());
-    }
     let auth = auth_setting(config)?;
     if !config.ports.contains(&SMTP_PORT) {
         warn(format!(
