@@ -55,6 +55,9 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     if let Verb::Completions(args) = &cli.verb {
         return completions::run(*args, out);
     }
+    if matches!(cli.verb, Verb::Version) {
+        return Ok(writeln!(out, "spamdrop {}", env!("CARGO_PKG_VERSION"))?);
+    }
     let path = cli.config.as_deref();
     let config = match &cli.verb {
         // It may write a file that does not exist yet.
@@ -79,7 +82,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     match &cli.verb {
         Verb::Run(args) => run::run(path, args),
         Verb::Attach(args) => attach::run(config, args, out),
-        Verb::Detach(args) => detach::run(&config, args, out),
+        Verb::Detach(args) => detach::run(&config, path, args, out),
         Verb::Add(args) => add::run(&config, args, out),
         Verb::Remove(args) => remove::run(&config, args, out),
         Verb::Flush => flush::run(&config, out),
@@ -107,7 +110,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Config(ConfigVerb::Check(args)) => {
             config_check::run(&config, cli.config.as_deref(), args, out)
         }
-        Verb::Completions(_) => Ok(()),
+        Verb::Completions(_) | Verb::Version => Ok(()),
     }
 }
 
