@@ -44,10 +44,11 @@ pub struct Cli {
     /// Configuration file [default: /etc/spamdrop/spamdrop.toml, if it exists]
     #[arg(short, long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Say more: everything that `RUST_LOG=spamdrop=debug` shows
+    /// Say more: everything that `RUST_LOG=spamdrop=debug` shows, whatever
+    /// `RUST_LOG` is
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// Say nothing but results and errors
+    /// Say nothing but results and errors, whatever `RUST_LOG` is
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// The command to run.

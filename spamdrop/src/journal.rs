@@ -56,7 +56,7 @@ struct Stream {
 }
 
 impl<F: AsFd> JournalWriter<F> {
-    /// Writes to this stream, and what has a message ID to journald's socket.
+    /// Writes messages to this stream, and events to journald's socket.
     pub fn new(stream: F) -> Self {
         Self::with_socket(stream, Path::new(SOCKET))
     }

@@ -35,16 +35,25 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) if exit::is_silent(&error) => exit::code(&error),
         Err(error) => {
-            // If standard error is closed, only the exit code remains.
-            let prefix = match journal::is_stderr() {
-                true => format!("<{}>", priority(Level::Error)),
-                false => String::new(),
-            };
-            let step = exit::next_step(&error);
-            let _ = writeln!(io::stderr(), "{prefix}spamdrop: {error:#}{step}");
+            write_error(&error);
             exit::code(&error)
         }
     }
+}
+
+/// Writes the error that ends the program. In the journal it waits for nothing,
+/// and has no next step of an ordinary user: the unit chooses the account.
+fn write_error(error: &anyhow::Error) {
+    if journal::is_stderr() {
+        return JournalWriter::new(io::stderr()).write(JournalMessage {
+            priority: priority(Level::Error),
+            notice: None,
+            text: &format!("{error:#}"),
+        });
+    }
+    let step = exit::next_step(error);
+    // If standard error is closed, only the exit code remains.
+    let _ = writeln!(io::stderr(), "spamdrop: {error:#}{step}");
 }
 
 /// The name of the verb, such as `import` or `known add`.
@@ -78,7 +87,8 @@ fn style(terminal: bool) -> Style {
 }
 
 /// Configures the log. Messages go to standard error, from level `info`, that of
-/// `RUST_LOG`, or that of a flag; packets from the level of `--log-packets`. The
+/// `RUST_LOG`, or that of a flag, which overrides `RUST_LOG`; packets from the
+/// level of `--log-packets`. The
 /// daemon's messages carry the time; if standard error is the journal, which has
 /// its own time, they carry their priority instead.
 fn start_log(cli: &Cli) {
@@ -86,12 +96,13 @@ fn start_log(cli: &Cli) {
         Verb::Run(args) => Some(args),
         _ => None,
     };
-    let env = Env::default().default_filter_or("info");
-    let mut builder = env_logger::Builder::from_env(env);
+    let mut builder = env_logger::Builder::new();
     if cli.verbose {
-        builder.filter_module("spamdrop", LevelFilter::Debug);
+        builder.parse_filters("info,spamdrop=debug");
     } else if cli.quiet {
-        builder.filter(None, LevelFilter::Error);
+        builder.filter_level(LevelFilter::Error);
+    } else {
+        builder.parse_env(Env::default().default_filter_or("info"));
     }
     if let Some(level) = daemon.and_then(|args| args.log_packets) {
         builder.filter_module(packet_log::TARGET, level.into());

@@ -1,6 +1,12 @@
 //! Messages to administrators about wrong settings, addresses and lists, and the
 //! flags that they know from other programs.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use spamdrop_lab::wait::until;
+
 use super::*;
 
 #[test]
@@ -41,7 +47,8 @@ fn a_mistake_in_an_address_has_its_own_text() {
             "has a netmask; write 192.0.2.0/24",
         ),
         ("192.0.2.1,192.0.2.2", "has a comma"),
-        ("all", "`spamdrop flush` unblocks everything"),
+        ("192.0.2.1;192.0.2.2", "has a semicolon"),
+        ("all", "is not an address"),
     ] {
         for verb in ["add", "remove", "show", "lookup"] {
             let output = home.run(&[verb, word]);
@@ -51,6 +58,39 @@ fn a_mistake_in_an_address_has_its_own_text() {
             assert!(said.starts_with(&start), "{verb}: {said}");
             assert!(said.contains(expected), "{verb}: {said}");
         }
+    }
+    let flush = "`spamdrop flush` unblocks everything";
+    for (args, expected) in [
+        (&["remove", "192.0.2.1", "all"][..], flush),
+        (&["remove", "*"], flush),
+        (
+            &["add", "192.0.2.1", "60"],
+            "`60` is not an address; give the time as `--for 60`",
+        ),
+        (&["add", "192.0.2.1", "10m"], "give the time as `--for 10m`"),
+        (
+            &["add", "192.0.2.1", "1.5"],
+            "the prefix is written 1.5.0.0/16",
+        ),
+    ] {
+        let output = home.run(args);
+        let said = stderr(&output);
+        assert_eq!(code(&output), 2, "{args:?}: {said}");
+        assert!(said.contains(expected), "{args:?}: {said}");
+    }
+    for args in [
+        &["add", "all"][..],
+        &["allow", "add", "any"],
+        &["known", "add", "all"],
+        &["show", "all"],
+        &["known", "add", "60"],
+    ] {
+        let output = home.run(args);
+        let said = stderr(&output);
+        assert!(
+            said.contains("is not an address; give one such as "),
+            "{args:?}: {said}"
+        );
     }
     let output = home.run(&["lookup", "192.0.2.0/24"]);
     assert_eq!(code(&output), 2);
@@ -95,16 +135,23 @@ fn the_version_and_the_short_flags() {
         assert_eq!(stdout(&output), version, "{args:?}");
     }
     let config = home.path("spamdrop.toml");
-    let run = |args: &[&str]| {
+    let command = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_spamdrop"));
         command.env_remove("RUST_LOG").arg("-c").arg(&config);
-        command.args(args).output().unwrap()
+        command.args(args);
+        command
     };
+    let run = |args: &[&str]| command(args).output().unwrap();
+    let run_logging = |level, args: &[&str]| command(args).env("RUST_LOG", level).output().unwrap();
     assert_eq!(code(&run(&["allow", "add", "192.0.2.1"])), 0);
     let again = run(&["allow", "add", "192.0.2.1"]);
     assert!(stderr(&again).contains("on the allowlist already"));
     let quiet = run(&["-q", "allow", "add", "192.0.2.1"]);
     assert_eq!(stderr(&quiet), "");
+    let quiet = run_logging("spamdrop=debug", &["-q", "allow", "add", "192.0.2.1"]);
+    assert_eq!(stderr(&quiet), "");
+    let verbose = run_logging("off", &["-v", "allow", "add", "192.0.2.1"]);
+    assert!(stderr(&verbose).contains("on the allowlist already"));
     let verbose = run(&["allow", "ls", "-j", "-v"]);
     assert_eq!(code(&verbose), 0, "{}", stderr(&verbose));
     let list = run(&["allow", "list", "--json"]);
@@ -120,4 +167,26 @@ fn the_version_and_the_short_flags() {
     assert_eq!(code(&failed), 3);
     assert!(stderr(&failed).starts_with("spamdrop: no filter is attached"));
     assert_eq!(code(&run(&["-q", "-v", "list"])), 2);
+}
+
+/// A journald that was stopped reads nothing.
+#[test]
+fn the_last_error_does_not_wait_for_the_journal() {
+    let home = Home::new("");
+    let (_reader, journal) = UnixStream::pair().unwrap();
+    journal.set_nonblocking(true).unwrap();
+    while (&journal).write(&[b'x'; 4096]).is_ok() {}
+    journal.set_nonblocking(false).unwrap();
+    let stat = fs::metadata(format!("/proc/self/fd/{}", journal.as_raw_fd())).unwrap();
+    let mut command = home.command(&["list"]);
+    command.env("JOURNAL_STREAM", format!("{}:{}", stat.dev(), stat.ino()));
+    command.stderr(OwnedFd::from(journal));
+    let mut child = command.spawn().unwrap();
+    let ended = until("the command to end", Duration::from_secs(10), || {
+        Ok(child.try_wait()?)
+    });
+    if ended.is_err() {
+        child.kill().unwrap();
+    }
+    assert_eq!(ended.unwrap().code(), Some(3));
 }

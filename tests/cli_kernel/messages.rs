@@ -1,17 +1,26 @@
 //! Messages to administrators about their blocks, and about missing rights.
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
+
 use spamdrop_lab::site::ORDINARY;
 
 use super::*;
 
-/// Runs spamdrop as an ordinary user.
-fn as_ordinary_user(site: &Site, args: &[&str]) -> Output {
+/// spamdrop for an ordinary user.
+fn of_ordinary_user(site: &Site, args: &[&str]) -> Command {
     let mut command = site.server.command("setpriv");
     command.args(["--reuid", ORDINARY, "--clear-groups", "--"]);
     command.args([env!("CARGO_BIN_EXE_spamdrop"), "--config"]);
     command.arg(site.path("spamdrop.toml")).args(args);
     command.stdin(Stdio::null()).env_remove("RUST_LOG");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn as_ordinary_user(site: &Site, args: &[&str]) -> Output {
+    let mut command = of_ordinary_user(site, args);
     let child = site.server.spawn(&mut command).unwrap();
     child.wait_with_output().unwrap()
 }
@@ -48,10 +57,27 @@ fn what_needs_root_says_so_to_an_ordinary_user() {
         assert_eq!(output.stdout, b"", "{args:?}");
     }
     // Nothing was paused or changed.
-    let status = site.spamdrop(&["status", "--json"]);
-    let text = format!("{status:?}");
+    let text = site.status(&["--json"]).unwrap();
     assert!(!text.contains("remaining_s"), "{text}");
     assert_eq!(site.listed().unwrap(), ["100.64.0.9"]);
+}
+
+/// The account of a unit is the administrator's choice.
+#[test]
+fn an_error_in_the_journal_does_not_ask_for_root() {
+    let site = attached("");
+    let path = site.path("journal");
+    let journal = File::create(&path).unwrap();
+    let stat = journal.metadata().unwrap();
+    let mut command = of_ordinary_user(&site, &["run"]);
+    command.env("JOURNAL_STREAM", format!("{}:{}", stat.dev(), stat.ino()));
+    command.stderr(journal);
+    let child = site.server.spawn(&mut command).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    let said = fs::read_to_string(path).unwrap();
+    assert!(said.starts_with("<3>spamdrop: "), "{said}");
+    assert!(said.ends_with("denied (os error 13)\n"), "{said}");
 }
 
 #[test]
@@ -110,19 +136,26 @@ fn a_block_is_shortened_by_force_only() {
         let end = |entry: &Value| entry["expires_in_s"].as_f64().unwrap() > 3_600.0;
         list.as_array().unwrap().iter().map(end).collect::<Vec<_>>()
     };
-    let said = fails(&site, &[&["add", "100.64.0.10"][..], &longer].concat(), 1);
-    let lines: Vec<&str> = said.lines().collect();
+    // The reason and the times of a block that lasts longer stay.
+    let reason = ["--reason", "again"];
     assert_eq!(
-        lines[0],
-        "spamdrop: nothing was added, because these are blocked for longer already, which `--force` shortens:"
+        site.spamdrop(&[&["add", longer[0]][..], &reason].concat())
+            .unwrap(),
+        "kept 1 entry, blocked for longer already (`--force` shortens it)\n"
     );
-    for (line, target) in lines[1..]
-        .iter()
-        .zip(["100.64.0.9", "2001:db8:64::/64", "100.65.0.0/24"])
-    {
-        assert!(line.starts_with(&format!("  {target}: for ")), "{said}");
+    assert_eq!(
+        site.spamdrop(&[&["add", "100.64.0.10"][..], &longer, &reason].concat())
+            .unwrap(),
+        "2001:db8:64::9 acts on 2001:db8:64::/64\n\
+         added 1 entry, until 10m after its last packet\n\
+         kept 3 entries, blocked for longer already (`--force` shortens them)\n"
+    );
+    let why = |addr: &str| json(&site, &["show", addr, "--json"])["origins"].clone();
+    assert_eq!(why("100.64.0.10")[0]["text"], "again");
+    for addr in longer {
+        assert!(!why(addr).to_string().contains("again"), "{addr}");
     }
-    assert_eq!(lines.len(), 4, "{said}");
+    site.spamdrop(&["remove", "100.64.0.10"]).unwrap();
     assert_eq!(ends(), [true; 3]);
     // As long, or longer, needs no force.
     site.spamdrop(&["add", "100.65.0.0/24", "--for", "1d"])

@@ -42,7 +42,9 @@ fn lines(name: &str) -> Vec<String> {
 
 /// The result of each line in a word: the last number of the address that it
 /// would block, `ok` for accepted mail, `broken` for a complaint of a blocklist,
-/// `-` otherwise.
+/// `near` for a near miss, `stale` for a rejection that is too old, `ignored` for
+/// another that blocks nobody, `delivered` for a delivery, `-` for an irrelevant
+/// line.
 fn results(name: &str, config: &str) -> Vec<String> {
     let mut replay = replay(config);
     let results = lines(name).into_iter();
@@ -54,7 +56,11 @@ fn results(name: &str, config: &str) -> Vec<String> {
         }
         ReplayedLine::Accepted(_) => "ok".into(),
         ReplayedLine::Ignored(Why::BrokenBlocklist) => "broken".into(),
-        _ => "-".into(),
+        ReplayedLine::Ignored(Why::Stale) => "stale".into(),
+        ReplayedLine::Ignored(_) => "ignored".into(),
+        ReplayedLine::NearMiss(_) => "near".into(),
+        ReplayedLine::Delivered(_) => "delivered".into(),
+        ReplayedLine::Nothing => "-".into(),
     });
     results.collect()
 }

@@ -24,7 +24,8 @@ fn blocks_are_told_by_their_number_and_one_by_one_only_at_debug() {
     let output = daemon.output();
     let is_summary = |line: &&str| {
         let (start, rest) = line.split_once(": in the last ").unwrap_or_default();
-        start.ends_with(" spamdrop") && rest.contains(": 41 blocks, 1 connection ended, ")
+        start.ends_with(" spamdrop")
+            && rest.contains(": blocked or renewed 41 times, 1 connection ended, ")
     };
     assert_eq!(output.lines().filter(is_summary).count(), 1, "{output}");
     for detail in ["blocked 100.64.", "ended a connection"] {

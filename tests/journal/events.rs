@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
 
-use rustix::process::{Pid, kill_process};
 use spamdrop_core::notice::Notice;
 use spamdrop_lab::unit::script;
 
@@ -54,48 +53,77 @@ fn an_event_of_the_daemon_is_an_entry_with_its_message_id() {
     assert_eq!(daemon.output(), "");
 }
 
-/// A shell whose commands end with it.
-struct Pipeline(Daemon);
-
-impl Drop for Pipeline {
-    fn drop(&mut self) {
-        for child in children(self.0.pid()) {
-            let child = Pid::from_raw(child.cast_signed()).unwrap();
-            // It may have ended by itself.
-            let _ = kill_process(child, rustix::process::Signal::KILL);
-        }
+/// The example, with another `sendmail`, for a daemon that is in no unit.
+fn example(bench: &Bench) -> String {
+    let unit = include_str!("../../spamdrop/dist/examples/spamdrop-notify@.service");
+    let state = bench.site.path("notify");
+    fs::create_dir_all(&state).unwrap();
+    let sendmail = bench.site.path("sendmail");
+    let mut script = script(unit, "interface-lost").unwrap();
+    for (from, to) in [
+        ("/usr/sbin/sendmail", sendmail.to_str().unwrap()),
+        ("%S/spamdrop-notify", state.to_str().unwrap()),
+        ("_SYSTEMD_UNIT=spamdrop.service ", ""),
+        ("sleep 10", "sleep 0.1"),
+    ] {
+        assert!(script.contains(from), "{from}: {script}");
+        script = script.replace(from, to);
     }
+    script
 }
 
-/// The example, with another `sendmail`, for a daemon that is in no unit.
+/// Logs an event, and waits until it is in the journal.
+fn log_event(bench: &Bench, text: &str) {
+    let entry = format!("MESSAGE={text}\\nSPAMDROP_EVENT=interface-lost\\n");
+    let log = format!("printf '{entry}' | logger --journald");
+    bench.site.server.exec(["sh", "-c", &log]).unwrap();
+    bench.wait_for_entries(text, 1);
+}
+
 #[test]
-fn the_example_mails_an_event() {
+fn the_example_mails_each_event_once_also_those_from_while_it_was_stopped() {
     let bench = Bench::new();
     let (mail, sendmail) = (bench.site.path("mail"), bench.site.path("sendmail"));
     let program = format!("#!/bin/sh\ncat >> {}\n", mail.display());
     fs::write(&sendmail, program).unwrap();
     fs::set_permissions(&sendmail, fs::Permissions::from_mode(0o755)).unwrap();
-    let unit = include_str!("../../spamdrop/dist/examples/spamdrop-notify@.service");
-    let script = script(unit, "interface-lost").unwrap();
-    let script = script.replace("/usr/sbin/sendmail", &sendmail.display().to_string());
-    let script = script.replace("_SYSTEMD_UNIT=spamdrop.service ", "");
-    let no_env: [(&str, &str); 0] = [];
-    let shell = Daemon::start(&bench.site.server, "sh", ["-c", &script], no_env);
-    let _notify = Pipeline(shell.unwrap());
-    // Entries before journalctl follows are not mailed.
-    let marker = "printf 'MESSAGE=marker\\nSPAMDROP_EVENT=interface-lost\\n' | logger --journald";
-    let is_mailed = |is_it: fn(&str) -> bool| {
-        let text = fs::read_to_string(&mail).unwrap_or_default();
-        is_it(&text).then_some(())
+    let script = example(&bench);
+    let start = || {
+        let no_env: [(&str, &str); 0] = [];
+        Daemon::start(&bench.site.server, "sh", ["-c", &script], no_env).unwrap()
     };
-    until("journalctl to follow", SOON, || {
-        bench.site.server.exec(["sh", "-c", marker])?;
-        Ok(is_mailed(|text| text.contains("marker")))
+    let mails = || fs::read_to_string(&mail).unwrap_or_default();
+    let until_mailed = |text: &str| {
+        let is_mailed = || Ok(mails().contains(text).then_some(()));
+        until(&format!("the mail about {text}"), SOON, is_mailed).unwrap();
+    };
+    // Events from before its first start are not mailed.
+    log_event(&bench, "too-early");
+    let first = start();
+    let cursor = bench.site.path("notify/interface-lost");
+    until("the cursor", SOON, || {
+        let text = fs::read_to_string(&cursor).unwrap_or_default();
+        Ok((!text.is_empty()).then_some(()))
     })
     .unwrap();
+    log_event(&bench, "while-it-runs");
+    until_mailed("while-it-runs");
+    stop_shell(first);
+    // The daemon logs the event while it starts.
     let _daemon = run_in_journal(&bench);
-    until("the mail", SOON, || {
-        Ok(is_mailed(|text| text.ends_with(MAIL)))
-    })
-    .unwrap();
+    bench.wait_for_entries("no interface `eth9`", 1);
+    let second = start();
+    until_mailed("eth9");
+    log_event(&bench, "at-last");
+    until_mailed("at-last");
+    stop_shell(second);
+    let mails = mails();
+    assert!(!mails.contains("too-early"), "{mails}");
+    assert!(mails.contains(MAIL), "{mails}");
+    assert_eq!(mails.matches("Subject: ").count(), 3, "{mails}");
+}
+
+/// Ends the shell. Its commands end by themselves.
+fn stop_shell(mut shell: Daemon) {
+    shell.kill().unwrap();
 }

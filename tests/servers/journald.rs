@@ -60,7 +60,7 @@ fn the_servers_own_rejections_block_and_those_of_local_users_do_not() {
         assert!(!listed.iter().any(|it| it == CLEAN), "{listed:?}");
         until("the accepted mail to be counted", SOON, || {
             let status: Value = serde_json::from_str(&site.status(&["--json"])?)?;
-            let accepted = &status["daemon"]["state"]["events"]["known"];
+            let accepted = &status["daemon"]["state"]["events"]["accepted"];
             Ok((*accepted == 1).then_some(()))
         })
         .unwrap();

@@ -2,6 +2,10 @@
 
 use std::net::Ipv4Addr;
 
+/// Maximum memory of the daemon where the parser remembers the lines of a message,
+/// as for Postfix and Exim: the sender by the queue ID.
+const MORE_KIB: u64 = 36 << 10;
+
 /// A mail server's lines, without stamp and host name.
 pub struct Server {
     /// Its name in `servers`.
@@ -11,6 +15,9 @@ pub struct Server {
     pub nine: [&'static str; 9],
     /// The rejection of a listed sender.
     pub rejection: fn(Ipv4Addr) -> String,
+    /// Maximum memory of the daemon, most of which are the pages of an
+    /// unoptimised program.
+    pub max_resident_kib: u64,
 }
 
 pub const COURIER: Server = Server {
@@ -32,6 +39,7 @@ pub const COURIER: Server = Server {
              from=<a@b.example>,to=<c@here.example>: 511 Blacklisted by zone.example"
         )
     },
+    max_resident_kib: 32 << 10,
 };
 
 pub const POSTFIX: Server = Server {
@@ -54,6 +62,7 @@ pub const POSTFIX: Server = Server {
              to=<c@here.example> proto=ESMTP helo=<pc>"
         )
     },
+    max_resident_kib: MORE_KIB,
 };
 
 pub const EXIM: Server = Server {
@@ -75,4 +84,5 @@ pub const EXIM: Server = Server {
              {source} is listed at zone.example"
         )
     },
+    max_resident_kib: MORE_KIB,
 };

@@ -14,7 +14,7 @@ pub enum Notice {
     ZoneBroken,
     /// A configured interface does not have the filter.
     InterfaceLost,
-    /// A known sender had to wait, which must not happen.
+    /// A known sender was refused, or would have been, which must not happen.
     KnownSenderDelayed,
 }
 

@@ -25,7 +25,9 @@ struct SummaryFigures {
 
 impl SummaryFigures {
     fn of_state(state: &DaemonState) -> Self {
-        let by_log = state.events.get("blocked").copied().unwrap_or_default();
+        let event = |name| state.events.get(name).copied().unwrap_or_default();
+        // `failed` are those of them that could not be written.
+        let by_log = event("blocked").saturating_sub(event("failed"));
         let by_fifo = state.fifo.as_ref().map_or(0, |fifo| fifo.added);
         let refused = state.gate.iter().flat_map(|gate| gate.refused);
         Self {
@@ -59,8 +61,7 @@ impl Summary {
         }
     }
 
-    /// The filter counts on while no daemon runs: what it has counted so far is
-    /// no news.
+    /// Ignores what the filter counted before the daemon started.
     pub fn skip(&mut self, state: &DaemonState) {
         self.told.refused = SummaryFigures::of_state(state).refused;
     }
@@ -83,8 +84,8 @@ impl Summary {
             return None;
         }
         let mut parts = vec![format!(
-            "{}, {}",
-            count(step.blocks, "block"),
+            "blocked or renewed {}, {}",
+            count(step.blocks, "time"),
             count(step.released, "connection") + " ended"
         )];
         if let Some(gate) = &state.gate {
@@ -136,12 +137,12 @@ mod tests {
             assert_eq!(summary.poll(&state(34, 1), at(second)), None);
         }
         let line = summary.poll(&state(34, 1), at(120));
-        let expected = "in the last 1m: 34 blocks, 1 connection ended";
+        let expected = "in the last 1m: blocked or renewed 34 times, 1 connection ended";
         assert_eq!(line.as_deref(), Some(expected));
         assert_eq!(summary.poll(&state(34, 1), at(180)), None);
         // The daemon ends within a minute.
         let line = summary.take(&state(35, 1), at(192));
-        let expected = "in the last 12s: 1 block, 0 connections ended";
+        let expected = "in the last 12s: blocked or renewed 1 time, 0 connections ended";
         assert_eq!(line.as_deref(), Some(expected));
         assert_eq!(summary.take(&state(35, 1), at(193)), None);
     }
@@ -163,12 +164,13 @@ mod tests {
         // The filter has counted before the daemon began.
         summary.skip(&state);
         state.gate = Some(gate(ActiveGateMode::Observe, 220));
+        state.events.insert("failed".to_owned(), 1);
         state.fifo = Some(FifoState {
             added: 2,
             ..FifoState::default()
         });
         let line = summary.poll(&state, at(60));
-        let expected = "in the last 1m: 7 blocks, 0 connections ended, \
+        let expected = "in the last 1m: blocked or renewed 6 times, 0 connections ended, \
                         120 SYNs of strangers would have been refused, 38 of 40 slots taken";
         assert_eq!(line.as_deref(), Some(expected));
         // The filter was attached anew.
@@ -178,7 +180,7 @@ mod tests {
             ..ResponderState::default()
         });
         let line = summary.poll(&state, at(120));
-        let expected = "in the last 1m: 0 blocks, 0 connections ended, \
+        let expected = "in the last 1m: blocked or renewed 0 times, 0 connections ended, \
                         12 SYNs of strangers refused, 38 of 40 slots taken, \
                         9 recipients refused by the responder";
         assert_eq!(line.as_deref(), Some(expected));

@@ -20,7 +20,8 @@ pub struct Add {
     /// Let the block end after that time, even if packets arrive
     #[arg(long)]
     pub fixed: bool,
-    /// Shorten blocks that would last longer
+    /// Shorten blocks that last longer already; without it, they are kept as
+    /// they are, and the command succeeds
     #[arg(long)]
     pub force: bool,
     /// Reason for `spamdrop show`, at most 200 bytes; not kept for IPv6 prefixes

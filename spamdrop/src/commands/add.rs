@@ -17,48 +17,50 @@ use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
 use crate::render::allowed::shown;
-use spamdrop_core::duration::human;
+use spamdrop_core::duration::{self, human};
 use spamdrop_core::policy::{Choice, Scope};
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
 
-/// A block that ends later by less than this is not longer: two commands that run
-/// at the same time must not refuse each other.
+/// A block that ends later by less than this is not longer, so that of two commands
+/// that run at the same time both renew.
 const SLACK: Duration = Duration::from_secs(10);
-/// Maximum number of entries that a message names.
-const NAMED: usize = 5;
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
 /// Nothing is attached, a word is not an address, an address must not be
-/// blocked, is blocked for longer already, or more are given than fit
-/// ([`Exit::Failed`], nothing is added), or a map operation fails.
+/// blocked, or more are given than fit ([`Exit::Failed`], nothing is added), or a
+/// map operation fails.
 pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()> {
+    addresses::ensure_addresses(&args.addrs, time)?;
     let addresses = addresses::read(&args.addrs)?;
     let reason = args.reason.as_deref().unwrap_or_default();
     ensure_reason_fits(reason)?;
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
     let has_ipv6 = addresses.all.iter().any(|it| it.net.addr().is_ipv6());
     let scope = block::scope(config, has_ipv6)?;
-    let chosen = choose(&addresses.all, &scope)?;
+    let mut chosen = choose(&addresses.all, &scope)?;
     let mut targets: Vec<Target> = chosen.iter().map(|(_, target)| *target).collect();
     targets.sort_unstable();
     targets.dedup();
     block::ensure_fit(targets.iter().copied(), &blocklist, "added")?;
 
+    let term = block::term(config, args.term, args.fixed);
+    let live = blocklist.live_among(&targets, term.start)?;
+    let kept = match args.force {
+        true => HashSet::new(),
+        false => longer(&live, term),
+    };
+    targets.retain(|target| !kept.contains(target));
+    chosen.retain(|(_, target)| !kept.contains(target));
     let peers = block::peers(config, &blocklist)?;
     let held = block::held(&peers);
     let entries: Vec<(Target, bool)> = targets
         .iter()
         .map(|target| (*target, !held.contains(target)))
         .collect();
-    let term = block::term(config, args.term, args.fixed);
-    let live = blocklist.live_among(&targets, term.start)?;
-    if !args.force {
-        ensure_longer(&live, term)?;
-    }
     for chunk in entries.chunks(CHUNK) {
         blocklist.add(&WriteLock::acquire(&config.run_dir)?, chunk, term)?;
     }
@@ -67,29 +69,23 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
     block::note(config, &mut blocklist, &origins, older)?;
     block::tell_if_open(config, entries.iter().filter(|(_, sealed)| !sealed).count());
     write_targets(out, &addresses, &scope)?;
-    write_term(out, &targets, &live, term)
+    if !targets.is_empty() || kept.is_empty() {
+        write_term(out, &targets, &live, term)?;
+    }
+    write_kept(out, kept.len())
 }
 
-/// Fails if one of these entries lasts longer than it would then.
-fn ensure_longer(live: &HashMap<Target, Entry>, term: Term) -> Result<()> {
+/// The next step after a time that is given without its flag.
+fn time(word: &str) -> Option<String> {
+    let is_time = word.parse::<Target>().is_err() && duration::parse(word).is_ok();
+    is_time.then(|| format!("give the time as `--for {word}`"))
+}
+
+/// The entries that last longer than they would with this term.
+fn longer(live: &HashMap<Target, Entry>, term: Term) -> HashSet<Target> {
     let end = term.entry(ORIGIN_HAND).expires.plus(SLACK);
     let longer = live.iter().filter(|(_, entry)| entry.expires > end);
-    let mut longer: Vec<_> = longer.collect();
-    if longer.is_empty() {
-        return Ok(());
-    }
-    longer.sort_unstable_by_key(|(target, _)| **target);
-    let mut message = "nothing was added, because these are blocked for longer already, which \
-                       `--force` shortens:"
-        .to_owned();
-    for (target, entry) in longer.iter().take(NAMED) {
-        let left = human(entry.expires.elapsed_since(term.start));
-        message.push_str(&format!("\n  {target}: for {left}"));
-    }
-    if let Some(more @ 1..) = longer.len().checked_sub(NAMED) {
-        message.push_str(&format!("\n  and {more} more"));
-    }
-    Err(Failure::new(Exit::Failed, message))
+    longer.map(|(target, _)| *target).collect()
 }
 
 fn ensure_reason_fits(reason: &str) -> Result<()> {
@@ -175,6 +171,19 @@ fn write_targets(out: &mut impl Write, addresses: &Addresses, scope: &Scope) -> 
             }
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Says how many entries were not shortened.
+fn write_kept(out: &mut impl Write, number: usize) -> Result<()> {
+    if number > 0 {
+        let entries = count(number, "entry", "entries");
+        let them = if number == 1 { "it" } else { "them" };
+        writeln!(
+            out,
+            "kept {entries}, blocked for longer already (`--force` shortens {them})"
+        )?;
     }
     Ok(())
 }

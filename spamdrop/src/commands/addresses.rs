@@ -74,6 +74,25 @@ impl Given {
     }
 }
 
+/// Fails if a word is no address and has a next step of the verb's own.
+///
+/// # Errors
+///
+/// Such a word is given ([`Exit::Usage`]).
+pub fn ensure_addresses(args: &Addrs, step: impl Fn(&str) -> Option<String>) -> Result<()> {
+    let words = args.addrs.iter().map(|word| (word, step(word)));
+    match words
+        .into_iter()
+        .find_map(|(word, step)| Some((word, step?)))
+    {
+        Some((word, step)) => {
+            let message = format!("`{}` is not an address; {step}", escape(word.as_bytes()));
+            Err(Failure::new(Exit::Usage, message))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Reads one address a line. Blank lines and comments, from `#` on, are
 /// skipped. `name` is the name of the input, for messages.
 ///

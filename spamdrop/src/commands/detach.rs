@@ -134,7 +134,7 @@ fn everything(
     Ok(())
 }
 
-/// Names the files that stay, except those of others, which were named.
+/// Names the files that stay, except those already named as foreign.
 fn write_kept(config: &Config, path: Option<&Path>, out: &mut impl Write) -> Result<()> {
     for (path, what) in [
         (path.unwrap_or(Path::new(PATH)), "the configuration"),

@@ -108,7 +108,7 @@ pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) ->
     let (name, text) = import::read(&args.file)?;
     let listed = addresses::read_lines(&name, &text[..]);
     let listed = listed.and_then(|listed| hosts(&listed));
-    // A line of a file is no word of the command line.
+    // A bad line in a file is not a usage error.
     let mut hosts = listed.map_err(|error| Failure::new(Exit::Failed, format!("{error:#}")))?;
     hosts.sort_unstable();
     hosts.dedup();

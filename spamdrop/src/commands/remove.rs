@@ -21,6 +21,7 @@ use spamdrop_core::target::Target;
 ///
 /// Nothing is attached, a word is not an address, or a map operation fails.
 pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
+    addresses::ensure_addresses(args, flush)?;
     let addresses = addresses::read(args)?;
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
     let inside = inside(&blocklist, &addresses)?;
@@ -51,6 +52,15 @@ pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
         warn_of_prefixes(target, &prefixes);
     }
     saved::forget(config, &all)
+}
+
+/// The next step after a word that means every address.
+fn flush(word: &str) -> Option<String> {
+    let everything = ["all", "any", "*", "everything"];
+    let step = "`spamdrop flush` unblocks everything, and `spamdrop pause` lets everything pass \
+                for a while";
+    let means_all = everything.iter().any(|it| it.eq_ignore_ascii_case(word));
+    means_all.then(|| step.to_owned())
 }
 
 /// The blocked addresses in the given /64s, by /64.

@@ -12,6 +12,8 @@ use spamdrop_core::notice::Notice;
 pub(super) enum Subject {
     /// The interface of this name, which does not have the filter.
     Interface(String),
+    /// The interface of this name, which has the filter, but not as configured.
+    Impaired(String),
     /// The list of interfaces, which cannot be read.
     Interfaces,
     /// Interfaces whose packets the filter cannot read.
@@ -101,6 +103,7 @@ impl Subject {
         !matches!(
             self,
             Self::Interface(_)
+                | Self::Impaired(_)
                 | Self::PacketLog
                 | Self::Positions
                 | Self::Reputation
@@ -130,6 +133,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Interface(name) => name,
+            Self::Impaired(name) => return write!(f, "filter on {name}"),
             Self::Silence(path) => return path.display().fmt(f),
             Self::Unreadable(path) => return write!(f, "access to {}", path.display()),
             Self::TimeZone(path) => return write!(f, "time zone of {}", path.display()),

@@ -102,7 +102,7 @@ fn what_is_wrong_is_named() {
             &b"mx.example 600"[..],
             "`mx.example` is a name, not an address",
         ),
-        (b"192.0.2.1/33", "`192.0.2.1/33` has a wrong length"),
+        (b"192.0.2.1/33", "`192.0.2.1/33` has no valid prefix length"),
         (b"::ffff:192.0.2.0/120", "is an IPv4-mapped prefix"),
         (b"a\xff", r"`a\xff` is not an address"),
         (b"a\x1b[2J/24", r"`a\x1b[2J/24` is not an address"),

@@ -16,29 +16,25 @@ type Mistake = (&'static str, String);
 
 fn kind(text: &str) -> Option<Mistake> {
     let kinds = [
-        everything, several, brackets, port, zone, netmask, star, range, length, short, name,
+        several, brackets, port, zone, netmask, star, range, length, short, name,
     ];
     kinds.into_iter().find_map(|kind| kind(text))
 }
 
-fn everything(text: &str) -> Option<Mistake> {
-    let is_all = ["all", "any", "*", "everything"].contains(&text.to_ascii_lowercase().as_str());
-    is_all.then(|| {
-        let step = "`spamdrop flush` unblocks everything, and `spamdrop pause` lets everything \
-                    pass for a while";
-        ("is not an address", step.to_owned())
-    })
-}
-
+/// `192.0.2.1,192.0.2.2`, `192.0.2.1;192.0.2.2`
 fn several(text: &str) -> Option<Mistake> {
     let (first, rest) = text.split_once([',', ';'])?;
+    let said = match text.contains(',') {
+        true => "has a comma",
+        false => "has a semicolon",
+    };
     let is_separator = |c: char| [',', ';', ' '].contains(&c);
     let all: Vec<&str> = std::iter::once(first)
         .chain(rest.split(is_separator))
         .filter(|word| !word.is_empty())
         .collect();
     Some((
-        "has a comma",
+        said,
         format!("separate addresses by blanks: {}", all.join(" ")),
     ))
 }
@@ -115,8 +111,8 @@ fn length(text: &str) -> Option<Mistake> {
     length.parse::<u32>().ok()?;
     let longest = if addr.is_ipv4() { 32 } else { 128 };
     Some((
-        "has a wrong length",
-        format!("behind the / stands a number from 0 to {longest}"),
+        "has no valid prefix length",
+        format!("write a number from 0 to {longest} after the `/`"),
     ))
 }
 
@@ -127,7 +123,8 @@ fn short(text: &str) -> Option<Mistake> {
         .split('.')
         .map(|number| number.parse().ok())
         .collect::<Option<_>>()?;
-    if !(1..4).contains(&numbers.len()) {
+    // A number alone may be a time.
+    if !(2..4).contains(&numbers.len()) && !(numbers.len() == 1 && !length.is_empty()) {
         return None;
     }
     let bits = match length {
@@ -171,13 +168,20 @@ mod tests {
         for (text, expected) in [
             ("x", "is not an address; give one such as 192.0.2.1"),
             ("", "is not an address; give one such as"),
+            ("all", "is not an address; give one such as"),
+            ("*", "is not an address; give one such as"),
+            ("60", "is not an address; give one such as"),
             (
-                "all",
-                "is not an address; `spamdrop flush` unblocks everything",
+                "10/8",
+                "has fewer than four numbers; the prefix is written 10.0.0.0/8",
             ),
             (
                 "192.0.2.1,192.0.2.2, 192.0.2.3",
                 "has a comma; separate addresses by blanks: 192.0.2.1 192.0.2.2 192.0.2.3",
+            ),
+            (
+                "1.2.3.4;5.6.7.8",
+                "has a semicolon; separate addresses by blanks: 1.2.3.4 5.6.7.8",
             ),
             ("[2001:db8::1]", "has brackets; write 2001:db8::1"),
             ("[IPv6:2001:db8::1]", "has brackets; write 2001:db8::1"),
@@ -204,9 +208,9 @@ mod tests {
             ),
             (
                 "192.0.2.0/33",
-                "has a wrong length; behind the / stands a number from 0 to 32",
+                "has no valid prefix length; write a number from 0 to 32 after the `/`",
             ),
-            ("2001:db8::/129", "has a wrong length; "),
+            ("2001:db8::/129", "has no valid prefix length; "),
             (
                 "192.0.2",
                 "has fewer than four numbers; the prefix is written 192.0.2.0/24",

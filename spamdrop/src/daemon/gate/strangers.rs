@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use spamdrop_common::gate::LookupRequest;
+use spamdrop_common::gate::{GateMode, LookupRequest};
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::dnsbl::rate_limit::Urgency;
 use spamdrop_core::gate::RefusedSyn;
@@ -31,7 +31,8 @@ impl GateTask {
 
     fn take_request(&mut self, source: IpAddr, request: LookupRequest) {
         let is_known = self.senders.contains(source);
-        self.history.delayed(source, is_known);
+        let is_refused = self.effective_mode() == GateMode::On;
+        self.history.delayed(source, is_known, is_refused);
         let syn = RefusedSyn {
             source,
             source_port: request.source_port,

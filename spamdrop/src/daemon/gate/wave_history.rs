@@ -47,12 +47,15 @@ pub(super) struct WaveHistory {
 struct KnownSenderDelays {
     first: Option<IpAddr>,
     count: u64,
+    /// Whether the last one was refused.
+    is_refused: bool,
     told: Option<Instant>,
 }
 
 impl KnownSenderDelays {
-    fn add(&mut self, source: IpAddr) {
+    fn add(&mut self, source: IpAddr, is_refused: bool) {
         self.first.get_or_insert(source);
+        self.is_refused = is_refused;
         self.count += 1;
     }
 
@@ -60,12 +63,16 @@ impl KnownSenderDelays {
         let is_due = |told: Instant| now.duration_since(told) >= DELAYS_PERIOD;
         let first = self.first.filter(|_| self.told.is_none_or(is_due))?;
         let count = self.count;
+        let were = match self.is_refused {
+            true => "were refused",
+            false => "would have been refused",
+        };
         *self = Self {
             told: Some(now),
             ..Self::default()
         };
         Some(format!(
-            "SYNs of known senders that met a closed gate: {count}, the first of {first}; \
+            "SYNs of known senders that {were}: {count}, the first of {first}; \
              `spamdrop allow add {first}` lets that one pass"
         ))
     }
@@ -92,9 +99,10 @@ impl WaveHistory {
     }
 
     /// Records that a source arrived while its class had to wait.
-    pub fn delayed(&mut self, source: IpAddr, is_known: bool) {
+    /// `is_refused`: whether the gate is on, and does not only observe.
+    pub fn delayed(&mut self, source: IpAddr, is_known: bool, is_refused: bool) {
         if is_known {
-            self.delays.add(source);
+            self.delays.add(source, is_refused);
         }
         self.recorder.delayed(source, is_known, clock::monotonic());
     }
@@ -228,15 +236,17 @@ mod tests {
         let mut delays = KnownSenderDelays::default();
         assert_eq!(delays.take(now), None);
         for last in [1, 2] {
-            delays.add(IpAddr::from([192, 0, 2, last]));
+            delays.add(IpAddr::from([192, 0, 2, last]), true);
         }
         let text = delays.take(now).unwrap_or_default();
-        let start = "SYNs of known senders that met a closed gate: 2, the first of 192.0.2.1; ";
+        let start = "SYNs of known senders that were refused: 2, the first of 192.0.2.1; ";
         assert!(text.starts_with(start), "{text}");
-        delays.add(IpAddr::from([192, 0, 2, 3]));
+        delays.add(IpAddr::from([192, 0, 2, 3]), false);
         assert_eq!(delays.take(now + DELAYS_PERIOD / 2), None);
         let text = delays.take(now + DELAYS_PERIOD).unwrap_or_default();
-        assert!(text.contains(": 1, the first of 192.0.2.3; "), "{text}");
+        let start =
+            "SYNs of known senders that would have been refused: 1, the first of 192.0.2.3; ";
+        assert!(text.starts_with(start), "{text}");
         assert_eq!(delays.take(now + 3 * DELAYS_PERIOD), None);
     }
 }

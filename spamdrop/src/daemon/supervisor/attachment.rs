@@ -13,6 +13,15 @@ use crate::kernel::attach::{self, Linked, Refused};
 use crate::kernel::network;
 use crate::lock::WriteLock;
 
+/// The trouble with an interface of the configuration, if there is any.
+struct InterfaceTrouble {
+    name: String,
+    /// Why it does not have the filter.
+    lost: Option<String>,
+    /// Why the filter on it is not as configured.
+    impaired: Option<String>,
+}
+
 impl Supervisor {
     /// Attaches the filter to interfaces that lack it, such as one that was
     /// created anew, and detaches it from those that were renamed.
@@ -20,17 +29,22 @@ impl Supervisor {
         match self.try_keep_attached() {
             Ok(troubles) => {
                 self.health.clear(Subject::Interfaces);
-                for (name, trouble) in troubles {
-                    self.health.set(Subject::Interface(name), trouble);
+                for InterfaceTrouble {
+                    name,
+                    lost,
+                    impaired,
+                } in troubles
+                {
+                    self.health.set(Subject::Interface(name.clone()), lost);
+                    self.health.set(Subject::Impaired(name), impaired);
                 }
             }
             Err(error) => self.health.raise(Subject::Interfaces, format!("{error:#}")),
         }
     }
 
-    /// Returns the trouble with each interface of the configuration, if there
-    /// is any.
-    fn try_keep_attached(&mut self) -> Result<Vec<(String, Option<String>)>> {
+    /// Returns the trouble with each interface of the configuration.
+    fn try_keep_attached(&mut self) -> Result<Vec<InterfaceTrouble>> {
         let pin_dir = &self.settings.filter.pin_dir;
         let mut linked = attach::linked(pin_dir)?;
         if linked.iter().any(Linked::is_astray) {
@@ -41,19 +55,28 @@ impl Supervisor {
         let wanted = self.settings.filter.interfaces.clone();
         let mode = self.settings.filter.plan.mode;
         let troubles = wanted.iter().map(|name| {
-            let trouble = match standing(name, &wanted, mode, &linked, &present) {
+            let mut impaired = None;
+            let lost = match standing(name, &wanted, mode, &linked, &present) {
                 InterfaceState::Protected => None,
                 InterfaceState::Ready(index) => self.try_attach(name, index),
-                InterfaceState::Impaired(reason) | InterfaceState::Excluded(reason) => Some(reason),
+                InterfaceState::Impaired(reason) => {
+                    impaired = Some(reason);
+                    None
+                }
+                InterfaceState::Excluded(reason) => Some(reason),
                 InterfaceState::Foreign(interface) => Some(attach::foreign(&interface)),
                 InterfaceState::Absent => Some(format!(
                     "there is no interface `{name}`; `ip link` lists them"
                 )),
             };
-            if trouble.is_none() {
+            if lost.is_none() {
                 self.refusals.forget(name);
             }
-            (name.clone(), trouble)
+            InterfaceTrouble {
+                name: name.clone(),
+                lost,
+                impaired,
+            }
         });
         let troubles = troubles.collect();
         self.watch_traffic(&linked);

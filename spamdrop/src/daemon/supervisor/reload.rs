@@ -142,6 +142,7 @@ impl Supervisor {
         });
         for name in &self.settings.filter.interfaces {
             self.health.clear(Subject::Interface(name.clone()));
+            self.health.clear(Subject::Impaired(name.clone()));
         }
         self.settings = settings;
         self.refusals = AttachRefusals::default();
