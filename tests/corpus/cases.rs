@@ -89,17 +89,21 @@ fn every_line_has_the_result_of_its_case() {
             "program-names",
             "servers = [\"sendmail\", \"exim\"]",
             // The third is Exim's own line within another header.
-            "26 - 32".into(),
+            "26 near 32".into(),
         ),
         ("program-names", renamed, "26 31 32".into()),
-        ("rspamd-dqs", "servers = [\"rspamd\"]", "47 -".into()),
-        ("list-shut-down", "servers = [\"postfix\"]", friends + " -"),
+        ("rspamd-dqs", "servers = [\"rspamd\"]", "47 near".into()),
+        (
+            "list-shut-down",
+            "servers = [\"postfix\"]",
+            friends + " near",
+        ),
         ("opensmtpd-addr", "servers = [\"opensmtpd\"]", "34".into()),
         (
             "list-texts",
             "servers = [\"exim\"]",
             format!(
-                "10 12 14 16 18 20 22 24 26 - 30 32 34 36 38 40 {}",
+                "10 12 14 16 18 20 22 24 26 near 30 32 34 36 38 40 {}",
                 "29 31 33 35 37 39 41"
             ),
         ),

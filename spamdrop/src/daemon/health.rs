@@ -224,6 +224,13 @@ mod tests {
         registry.raise(Subject::Lookups, "spent".into());
         assert_eq!(registry.texts(), ["eth0", "eth1", "second", "spent"]);
         assert_eq!(registry.degraded_by(), ["second"]);
+        // Only the interface without the filter is an event.
+        assert_eq!(
+            Subject::Interface("eth0".into()).notice(),
+            Some(Notice::InterfaceLost)
+        );
+        let impaired = Subject::Impaired("eth0".into());
+        assert_eq!((impaired.notice(), impaired.degrades()), (None, false));
         registry.clear(&Subject::Lookups);
         registry.clear(&Subject::Gate);
         registry.clear(&Subject::Gate);
