@@ -6,6 +6,7 @@
 mod old_filter;
 mod site;
 mod v1;
+mod v2;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -168,7 +169,7 @@ fn an_upgrade_that_fails_or_is_cut_short_leaves_the_old_filter_in_force() {
     // The state after a crash: new maps, some of them filled, beside the old
     // ones.
     site.server.run(|| {
-        for dir in ["new", "v2"] {
+        for dir in ["new", &format!("v{ABI_VERSION}")] {
             let dir = pin_dir().join(dir);
             std::fs::create_dir(&dir).unwrap();
             for spec in MAPS {
@@ -219,7 +220,10 @@ fn pins_of_a_newer_version_are_left_alone_until_detach() {
         let opened = Blocklist::open(pin_dir()).map(|_| ());
         for error in [attached.unwrap_err(), opened.unwrap_err()] {
             let text = error.to_string();
-            assert!(text.contains("of a newer spamdrop (layout v3"), "{text}");
+            assert!(
+                text.contains(&format!("of a newer spamdrop (layout v{newer}")),
+                "{text}"
+            );
             assert!(text.contains("`spamdrop detach`"), "{text}");
         }
         assert!(dir.join("blocked4").exists());

@@ -79,8 +79,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         &options.only
     };
     let result = |group: Group| group.result(options.full);
-    let (together, alone): (Vec<Group>, Vec<_>) =
-        groups.iter().partition(|group| group.limits_no_short_time());
+    let (together, alone): (Vec<Group>, Vec<_>) = groups
+        .iter()
+        .partition(|group| group.limits_no_short_time());
     let mut results: Vec<_> = alone.into_iter().map(result).collect();
     if !together.is_empty() {
         setup::building()?;
