@@ -13,11 +13,13 @@ pub type Line = [RecentDrop; SLOTS];
 
 /// A slot: a sealed IPv4 source whose packets to one destination are all
 /// dropped until `until_tick`.
+///
+/// CPUs read and write it as two words of eight bytes, so it may hold the first of
+/// one source and the second of another. `tag` tells that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct RecentDrop {
-    /// The four bytes of the address as one word, so that a reader never sees
-    /// parts of two addresses.
+    /// The four bytes of the address as one word.
     pub source: u32,
     /// The destination of the packet that was dropped, in the same form. The
     /// filter applies to this destination, but perhaps not to another one.
@@ -25,10 +27,9 @@ pub struct RecentDrop {
     /// The tick (jiffies, low 32 bits) from which the source's entry must be
     /// read again; at most [`MOST_TICKS`] ahead.
     pub until_tick: u32,
-    /// [`Settings::epoch`], as read before the entry was looked up.
-    ///
-    /// [`Settings::epoch`]: crate::settings::Settings::epoch
-    pub epoch: u16,
+    /// [`RecentDrop::tag`] of the source and of the epoch that was read before the
+    /// entry.
+    pub tag: u16,
     /// The time from the last hit that slides the entry's expiry until
     /// `until_tick`, in units of [`UNIT`] ticks, rounded up; 0: there was none since
     /// the entry was read.
@@ -53,14 +54,31 @@ impl RecentDrop {
         ((hash as u64 * lines as u64) >> 32) as u32
     }
 
+    /// Mixes the epoch with the source.
+    #[inline(always)]
+    #[must_use]
+    pub const fn tag(source: u32, epoch: u16) -> u16 {
+        epoch ^ (source ^ (source >> 16)) as u16
+    }
+
+    /// Whether the slot is whole, and was written in this epoch
+    /// ([`Settings::epoch`], low 16 bits).
+    ///
+    /// [`Settings::epoch`]: crate::settings::Settings::epoch
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_of(&self, epoch: u16) -> bool {
+        self.tag == Self::tag(self.source, epoch)
+    }
+
     /// Whether the slot is valid for its source at this tick. The ticks wrap
     /// around after 49 days or more; a slot that is so old counts as valid for
-    /// some seconds, if nothing was removed from the blocklist in all that time.
+    /// some seconds, if the epoch was not raised in all that time.
     #[inline(always)]
     #[must_use]
     pub const fn is_valid(&self, epoch: u16, tick: u32) -> bool {
         let left = self.until_tick.wrapping_sub(tick);
-        left != 0 && left <= MOST_TICKS && self.epoch == epoch
+        left != 0 && left <= MOST_TICKS && self.is_of(epoch)
     }
 
     /// [`RecentDrop::left`] after a hit at this tick, at which the slot is valid.
@@ -92,15 +110,24 @@ mod tests {
 
     #[test]
     fn a_slot_is_valid_until_its_tick_and_in_its_epoch() {
+        let source = 0x0102_0304;
         let slot = RecentDrop {
+            source,
             until_tick: 10,
-            epoch: 7,
+            tag: RecentDrop::tag(source, 7),
             ..RecentDrop::default()
         };
         assert!(slot.is_valid(7, 9));
         assert!(!slot.is_valid(7, 10));
         assert!(!slot.is_valid(8, 9));
         assert!(!RecentDrop::default().is_valid(0, 0));
+        for other in [source + 1, source ^ (1 << 31), 0] {
+            let mixed = RecentDrop {
+                source: other,
+                ..slot
+            };
+            assert!(!mixed.is_valid(7, 9), "{other:x}");
+        }
     }
 
     #[test]

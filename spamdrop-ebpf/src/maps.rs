@@ -37,7 +37,7 @@ static BLOCKED6: LruHashMap<[u8; 8], Entry, 65_536> = LruHashMap::new();
 static BLOCKED6_ADDR: LruHashMap<[u8; 16], Entry, 16_384> = LruHashMap::new();
 #[btf_map(name = "recent_drops4")]
 static RECENT_DROPS4: Array<Line, 65_536, MMAPABLE> = Array::new();
-/// The number of lines. A constant by the time the verifier runs.
+/// The number of lines. The loader sets it and freezes it.
 #[unsafe(no_mangle)]
 static RECENT_DROP_LINES: Global<u32> = Global::new(65_536);
 #[btf_map(name = "cidr4")]
@@ -163,9 +163,9 @@ pub fn recent_drops(source: u32) -> Option<*mut Line> {
     RECENT_DROPS4.get_ptr_mut(RecentDrop::line(source, RECENT_DROP_LINES.load()))
 }
 
-/// Adds the hits of a recent drop to its entry, if that still exists, and the slide
-/// that the last sliding one of them, at this time, has postponed. The look-up makes the entry
-/// recently used.
+/// Adds the hits of a recent drop to its entry, if that still exists, and stores the
+/// postponed slide. `last`: the time of the last hit that slides the expiry. The
+/// look-up marks the entry as recently used.
 #[inline(always)]
 pub fn add_recent_drop(drop: &RecentDrop, last: MonotonicNs) {
     if let Some(entry) = BLOCKED4.get_ptr_mut(drop.source.to_ne_bytes()) {

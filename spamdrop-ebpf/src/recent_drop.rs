@@ -1,8 +1,11 @@
 //! The fast path for recently dropped sources.
 //!
-//! All CPUs share the slots without a lock. In any interleaving, a slot names a
-//! source that some CPU has just found sealed, and is valid for at most
-//! [`MOST_TICKS`]. Hits may be lost or counted twice.
+//! All CPUs share the slots without a lock. A slot is two words, each of which is
+//! read and written in one piece; words of different sources make no valid slot. In
+//! any interleaving, a valid slot names a source that some CPU has found sealed, and
+//! ends when that CPU has said. Hits may be lost or counted twice.
+
+use core::mem::transmute;
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use spamdrop_common::{
@@ -56,12 +59,14 @@ fn is_hit(
         && seen.hits < u8::MAX
         && (settings.destinations == 0 || seen.destination == received.destination());
     if answers {
-        // SAFETY: `slot` points to a slot of a line in the map.
-        unsafe { (&raw mut (*slot).hits).write_volatile(seen.hits + 1) };
-        if Refresh::from_number(settings.refresh).slides(segment.syn) {
-            // SAFETY: as above.
-            unsafe { (&raw mut (*slot).left).write_volatile(seen.left_after(now)) };
-        }
+        let slides = Refresh::from_number(settings.refresh).slides(segment.syn);
+        let left = if slides {
+            seen.left_after(now)
+        } else {
+            seen.left
+        };
+        let hits = seen.hits + 1;
+        write_second(slot, RecentDrop { left, hits, ..seen });
     }
     answers
 }
@@ -105,12 +110,12 @@ pub fn remember(
             source: source(segment),
             destination: received.destination(),
             until_tick: now.wrapping_add(ticks),
-            epoch,
+            tag: RecentDrop::tag(source(segment), epoch),
             left: 0,
             hits: 0,
         },
     );
-    if seen.epoch == epoch && seen.hits != 0 {
+    if seen.is_of(epoch) && seen.hits != 0 {
         let age = u64::from(now.wrapping_sub(seen.last_tick())) * u64::from(settings.tick_ns);
         let last = MonotonicNs::from_ns(time.ns().saturating_sub(age));
         maps::add_recent_drop(&seen, last);
@@ -152,35 +157,32 @@ fn peek(slot: *mut RecentDrop) -> u32 {
     unsafe { (&raw const (*slot).source).read_volatile() }
 }
 
-/// `until_tick` is read before the other fields and written after them, so that
-/// a new value never extends an old source.
 #[inline(always)]
 fn read(slot: *mut RecentDrop) -> RecentDrop {
-    // SAFETY: `slot` points to a slot of a line in the map, every bit pattern
-    // is valid, and each field is read in one piece.
-    unsafe {
-        RecentDrop {
-            until_tick: (&raw const (*slot).until_tick).read_volatile(),
-            source: (&raw const (*slot).source).read_volatile(),
-            destination: (&raw const (*slot).destination).read_volatile(),
-            epoch: (&raw const (*slot).epoch).read_volatile(),
-            left: (&raw const (*slot).left).read_volatile(),
-            hits: (&raw const (*slot).hits).read_volatile(),
-        }
-    }
+    let words = slot.cast::<u64>();
+    // SAFETY: `slot` points to a slot of a line in the map, whose two words are
+    // aligned.
+    let words = unsafe { [words.read_volatile(), words.add(1).read_volatile()] };
+    // SAFETY: both have 16 bytes, and every bit pattern is valid.
+    unsafe { transmute::<[u64; 2], RecentDrop>(words) }
 }
 
 #[inline(always)]
 fn write(slot: *mut RecentDrop, new: RecentDrop) {
+    // SAFETY: as in `read`; the type has no padding.
+    let [first, _] = unsafe { transmute::<RecentDrop, [u64; 2]>(new) };
     // SAFETY: as in `read`.
-    unsafe {
-        (&raw mut (*slot).source).write_volatile(new.source);
-        (&raw mut (*slot).destination).write_volatile(new.destination);
-        (&raw mut (*slot).epoch).write_volatile(new.epoch);
-        (&raw mut (*slot).left).write_volatile(new.left);
-        (&raw mut (*slot).hits).write_volatile(new.hits);
-        (&raw mut (*slot).until_tick).write_volatile(new.until_tick);
-    }
+    unsafe { slot.cast::<u64>().write_volatile(first) };
+    write_second(slot, new);
+}
+
+/// Writes everything but the addresses.
+#[inline(always)]
+fn write_second(slot: *mut RecentDrop, new: RecentDrop) {
+    // SAFETY: as in `write`.
+    let [_, second] = unsafe { transmute::<RecentDrop, [u64; 2]>(new) };
+    // SAFETY: as in `read`.
+    unsafe { slot.cast::<u64>().add(1).write_volatile(second) };
 }
 
 /// The kernel inlines this helper as a plain load; a clock would be a call.

@@ -157,6 +157,16 @@ fn an_entry_that_opens_again_lets_its_session_pass_at_once() {
         "added again"
     );
     let mut filter = heated();
+    offend(&mut filter);
+    assert_eq!(
+        filter.run(&frame(LISTED, ACK)),
+        (PASS, Reason::OpenPassed),
+        "offended again"
+    );
+}
+
+/// Blocks the source as a line of the log does.
+fn offend(filter: &mut Filter) {
     let term = Term {
         start: clock::monotonic_ns(),
         ttl_s: TTL,
@@ -169,11 +179,15 @@ fn an_entry_that_opens_again_lets_its_session_pass_at_once() {
         .list
         .offence(&filter.turn, addr, addr.into(), term, false, &origin)
         .unwrap();
-    assert_eq!(
-        filter.run(&frame(LISTED, ACK)),
-        (PASS, Reason::OpenPassed),
-        "offended again"
-    );
+}
+
+#[test]
+fn an_entry_after_an_evicted_one_is_open_and_has_no_hits() {
+    let mut filter = heated();
+    blocked4(&filter).remove(&[192, 0, 2, 1]).unwrap();
+    offend(&mut filter);
+    assert_eq!(filter.run(&frame(LISTED, ACK)), (PASS, Reason::OpenPassed));
+    assert_eq!(filter.entry(LISTED).hits, 1);
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn describe_types(text: &mut String) {
             source: u32,
             destination: u32,
             until_tick: u32,
-            epoch: u16,
+            tag: u16,
             left: u8,
             hits: u8,
         }

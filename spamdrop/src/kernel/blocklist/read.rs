@@ -30,13 +30,8 @@ impl Blocklist {
     pub fn covering(&self, addr: IpAddr, now: MonotonicNs) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         for target in Target::covering(addr) {
-            let Some(mut entry) = self.host(target)? else {
-                continue;
-            };
-            if let Target::V4(source) = target {
-                self.recent_drops()?.add_to(&mut entry, source);
-            }
-            if is_live(entry.expires, now) {
+            let entry = self.host_now(target)?;
+            if let Some(entry) = entry.filter(|entry| is_live(entry.expires, now)) {
                 found.push(Found { target, entry });
             }
         }
@@ -90,7 +85,7 @@ impl Blocklist {
             return Ok(live);
         }
         for &target in targets {
-            if let Some(entry) = self.host(target)? {
+            if let Some(entry) = self.host_now(target)? {
                 take(target, entry);
             }
         }

@@ -6,6 +6,8 @@ use spamdrop_common::action::slid_by_recent_drop;
 use spamdrop_common::entry::Entry;
 use spamdrop_common::recent_drop::{Line, RecentDrop};
 
+use spamdrop_core::target::Target;
+
 use super::{Blocklist, fd};
 use crate::kernel::bpf::MappedArray;
 use crate::kernel::ticks::Ticks;
@@ -25,6 +27,40 @@ impl Blocklist {
         let lines = MappedArray::new(fd(&self.recent_drops), self.recent_drops.len());
         Ok(RecentDrops {
             lines: lines.context("cannot read recent_drops4")?,
+            moment: self.moment()?,
+        })
+    }
+
+    /// The entry of a target, with what the cache has not stored in it yet.
+    pub(super) fn host_now(&self, target: Target) -> Result<Option<Entry>> {
+        let Some(mut entry) = self.host(target)? else {
+            return Ok(None);
+        };
+        if let Target::V4(source) = target {
+            self.moment()?
+                .add_to(&mut entry, &self.line(source)?, source);
+        }
+        Ok(Some(entry))
+    }
+
+    /// Whether the cache may answer for a target.
+    pub(super) fn is_cached(&self, target: Target) -> Result<bool> {
+        let Target::V4(source) = target else {
+            return Ok(false);
+        };
+        let source_word = u32::from_ne_bytes(source);
+        let line = self.line(source)?;
+        Ok(line.iter().any(|slot| slot.source == source_word))
+    }
+
+    fn line(&self, source: [u8; 4]) -> Result<Line> {
+        let line = RecentDrop::line(u32::from_ne_bytes(source), self.recent_drops.len());
+        let line = self.recent_drops.get(&line, 0);
+        line.context("cannot read recent_drops4")
+    }
+
+    fn moment(&self) -> Result<Moment> {
+        Ok(Moment {
             // Truncated as the filter compares it.
             epoch: self.settings()?.epoch as u16,
             ticks: Ticks::now(),
@@ -32,23 +68,34 @@ impl Blocklist {
     }
 }
 
-/// What the filter has not stored in the entries yet.
+/// The whole cache.
 pub(super) struct RecentDrops {
     lines: MappedArray<Line>,
+    moment: Moment,
+}
+
+impl RecentDrops {
+    /// Adds to an entry of this source what the cache has not stored in it yet.
+    pub(super) fn add_to(&self, entry: &mut Entry, source: [u8; 4]) {
+        let line = RecentDrop::line(u32::from_ne_bytes(source), self.lines.elements());
+        let line = self.lines.get(line).unwrap_or_default();
+        self.moment.add_to(entry, &line, source);
+    }
+}
+
+/// The epoch and the time at which slots are read.
+struct Moment {
     epoch: u16,
     ticks: Ticks,
 }
 
-impl RecentDrops {
+impl Moment {
     /// Adds the hits and the slide of a source to its entry.
-    pub(super) fn add_to(&self, entry: &mut Entry, source: [u8; 4]) {
+    fn add_to(&self, entry: &mut Entry, line: &Line, source: [u8; 4]) {
         let source = u32::from_ne_bytes(source);
-        let line = RecentDrop::line(source, self.lines.elements());
-        let slots = self.lines.get(line).unwrap_or_default();
-        for slot in slots.iter().filter(|slot| slot.source == source) {
-            if slot.epoch == self.epoch {
-                entry.hits = entry.hits.saturating_add(slot.hits.into());
-            }
+        let slots = line.iter().filter(|slot| slot.source == source);
+        for slot in slots.filter(|slot| slot.is_of(self.epoch)) {
+            entry.hits = entry.hits.saturating_add(slot.hits.into());
             if slot.left != 0 {
                 entry.expires = slid_by_recent_drop(entry, self.ticks.time(slot.last_tick()));
             }

@@ -13,17 +13,20 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 pub struct MappedArray<V> {
     start: NonNull<V>,
     elements: u32,
-    elements_are: PhantomData<V>,
+    owned: PhantomData<V>,
 }
 
 impl<V: Pod> MappedArray<V> {
-    /// Maps an array with this many elements of type `V`, whose size is a multiple of
-    /// eight bytes.
+    /// Maps an array with this many elements of type `V`.
     ///
     /// # Errors
     ///
     /// The kernel's: there is no memory, or the map is no such array.
     pub fn new(map: impl AsFd, elements: u32) -> io::Result<Self> {
+        const {
+            // The kernel aligns each element to eight bytes.
+            assert!(size_of::<V>().is_multiple_of(8));
+        }
         let (length, flags) = (Self::bytes(elements), MapFlags::SHARED);
         // SAFETY: the kernel chooses the address, so no other memory is replaced. It
         // refuses more bytes than the array has.
@@ -32,11 +35,11 @@ impl<V: Pod> MappedArray<V> {
         Ok(Self {
             start,
             elements,
-            elements_are: PhantomData,
+            owned: PhantomData,
         })
     }
 
-    /// A copy of an element; the filter may change it meanwhile. `None` behind the
+    /// A copy of an element; the filter may change it meanwhile. `None` past the
     /// end.
     pub fn get(&self, index: u32) -> Option<V> {
         (index < self.elements).then(|| {
@@ -51,7 +54,9 @@ impl<V: Pod> MappedArray<V> {
     pub fn elements(&self) -> u32 {
         self.elements
     }
+}
 
+impl<V> MappedArray<V> {
     fn bytes(elements: u32) -> usize {
         size_of::<V>() * elements as usize
     }
@@ -59,7 +64,7 @@ impl<V: Pod> MappedArray<V> {
 
 impl<V> Drop for MappedArray<V> {
     fn drop(&mut self) {
-        let length = size_of::<V>() * self.elements as usize;
+        let length = Self::bytes(self.elements);
         // SAFETY: this is the whole mapping that `new` has made, and no reference to
         // it exists.
         let unmapped = unsafe { munmap(self.start.as_ptr().cast(), length) };
