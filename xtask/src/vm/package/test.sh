@@ -1,85 +1,8 @@
 # Installs the package on a mail server, reboots, upgrades, removes and purges
-# it, and checks after each step what a listed and a clean sender see.
-#
-# Runs in the guest as a unit; the job's disk has this file and the packages. The
-# last line counts the checks in the words of Rust's tests.
+# it, and checks after each step what a listed and a clean sender see. The last line
+# counts the checks.
 set -u
-export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 HOME=/root
-
-LISTED=198.51.100.66
-CLEAN=198.51.100.77
-STATE=/var/lib/test
-mkdir -p $STATE
-cd $STATE || exit 1
-
-# usage: check WHAT COMMAND... - runs the command, which must succeed.
-check() {
-    what=$1
-    shift
-    if "$@" >output 2>&1; then
-        echo "test $what ... ok"
-        echo >>passed
-    else
-        echo "test $what ... FAILED"
-        cat output
-        echo >>failed
-    fi
-}
-
-# usage: within SECONDS COMMAND... - runs the command until it succeeds.
-within() {
-    end=$(($(uptime) + $1))
-    shift
-    until "$@"; do
-        test "$(uptime)" -lt $end || return 1
-        sleep 0.2
-    done
-}
-
-not() { ! "$@"; }
-
-# usage: says TEXT COMMAND... - the command succeeds, and prints the text.
-says() {
-    text=$1
-    shift
-    "$@" >said 2>&1
-    code=$?
-    cat said
-    test $code = 0 && grep -qF -- "$text" said
-}
-
-# usage: mail_from ADDRESS SECONDS - prints the replies to a message's envelope. The
-# first connection takes Postfix some seconds here.
-mail_from() {
-    ip -n world route replace 192.0.2.25 dev eth1 src "$1"
-    ip netns exec world timeout "$2" bash -c '
-        exec 3<>/dev/tcp/192.0.2.25/25 || exit 1
-        reply() { IFS= read -r line <&3 && echo "$line"; }
-        reply
-        for word in "HELO world.example" "MAIL FROM:<a@world.example>" "RCPT TO:<b@here.example>" QUIT; do
-            printf "%s\r\n" "$word" >&3
-            reply
-        done' 2>&1
-}
-rejected() { says "554 5.7.1 Service unavailable; Client host [$LISTED] blocked" mail_from $LISTED 30; }
-accepted() { says "250 2.1.5 Ok" mail_from $CLEAN 30; }
-silent() { not mail_from $LISTED 4; }
-
-is_listed() { spamdrop list | grep -q "^$LISTED "; }
-# The second of the clock at which the block ends unless a packet extends it.
-end_of_block() { echo $(($(date +%s) + $(spamdrop export | sed -n "s/^$LISTED \([0-9]*\) .*/\1/p"))); }
-protects() { says "protecting eth0, port 25: 1 blocked" spamdrop status; }
-is_attached() { ip link show eth0 | grep -q xdp; }
-install() { apt-get -q -y -o Dpkg::Use-Pty=0 install "$@"; }
-daemon() { systemctl show --property=MainPID --value spamdrop; }
-
-finish() {
-    failed=$(wc -l <failed)
-    echo "test result: done. $(wc -l <passed) passed; $failed failed; 0 ignored;"
-}
-
-# Seconds since the boot.
-uptime() { cut -d. -f1 /proc/uptime; }
+. /job/common.sh
 
 first_boot() {
     touch passed failed
@@ -105,6 +28,7 @@ first_boot() {
     check "a clean sender is accepted beside" accepted
     check "the status is healthy" protects
     end_of_block >end
+    cp /etc/spamdrop/spamdrop.toml .
     touch rebooted
     echo "reboot at $(uptime) s"
     # It complains that there is no dbus.
@@ -179,7 +103,7 @@ purge() {
 # With a configuration, the installation starts the daemon.
 without_daemon() {
     mkdir /etc/spamdrop
-    printf 'interfaces = ["eth0"]\nservers = ["postfix"]\njournal = true\n' >/etc/spamdrop/spamdrop.toml
+    cp spamdrop.toml /etc/spamdrop/
     mkdir /etc/systemd/system/spamdrop.service.d
     printf '[Service]\nExecStart=\nExecStart=false\n' >/etc/systemd/system/spamdrop.service.d/fails.conf
     check "the package installs though the daemon does not start" \
