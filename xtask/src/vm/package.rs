@@ -1,12 +1,13 @@
 //! Boots mail servers, installs the package there, reboots, upgrades, removes and
 //! purges it: see package/test.sh.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 
 use crate::{say, tally::Tally};
 
@@ -89,6 +90,9 @@ const SERVERS: [Server; 5] = [
     },
 ];
 
+/// The page of the guide with a row for each of them. Each guest looks for its own.
+const GUIDE: &str = "spamdrop/docs/install.md";
+
 /// At most this many guests run at once, because test.sh limits a time.
 const AT_ONCE: usize = 2;
 
@@ -112,6 +116,7 @@ pub fn test(packages: &[PathBuf; 2], is_full: bool) -> Result<Tally> {
     let job = job(&directory, "test.sh", packages)?;
     let mut guests: Vec<_> = servers.into_iter().zip(systems?).collect();
     let mut tally = Tally::default();
+    tally.check(has_a_row_for_each());
     for some in guests.chunks(AT_ONCE) {
         let boot = &|(server, system): &(&Server, PathBuf)| server.boot(system, &job, &directory);
         let tallies: Vec<_> = thread::scope(|scope| {
@@ -131,6 +136,18 @@ pub fn test(packages: &[PathBuf; 2], is_full: bool) -> Result<Tally> {
         tally.add(cuts::test(&system, &kernel, &job)?);
     }
     Ok(tally)
+}
+
+/// Checks that the guide's table has no row that no guest looks for.
+fn has_a_row_for_each() -> Result<()> {
+    let guide = fs::read_to_string(GUIDE).context(GUIDE)?;
+    let rows = guide.lines().filter(|line| line.starts_with("| Debian "));
+    let (rows, servers) = (rows.count(), SERVERS.len());
+    ensure!(
+        rows == servers,
+        "{GUIDE} has {rows} rows of Debian, and {servers} servers are tested"
+    );
+    Ok(())
 }
 
 impl Server {
@@ -170,6 +187,7 @@ fn job(directory: &Path, script: &str, packages: &[PathBuf; 2]) -> Result<PathBu
     let files = [
         (scripts.join("common.sh"), "common.sh"),
         (scripts.join(script), "test.sh"),
+        (GUIDE.into(), "install.md"),
         (packages[0].clone(), "1/spamdrop.deb"),
         (packages[1].clone(), "2/spamdrop.deb"),
     ];

@@ -1,6 +1,8 @@
 # What the tests share that run in the guest as its unit; they read this file. The
 # job's disk has it, and the packages.
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 HOME=/root
+# The names of the mail server in spamdrop's configuration and in the guide, its
+# package, and its replies.
 . /etc/server
 
 LISTED=198.51.100.66
@@ -43,6 +45,12 @@ says() {
     code=$?
     cat said
     test $code = 0 && grep -qF -- "$text" said
+}
+
+prints_nothing() {
+    "$@" >said 2>&1
+    cat said
+    test ! -s said
 }
 
 # usage: mail_from ADDRESS SECONDS - prints the replies to a message's envelope. The

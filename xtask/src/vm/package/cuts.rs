@@ -114,12 +114,17 @@ impl Machine<'_> {
             expected.display()
         ));
         let mut child = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-        let tally = self.watch(&mut child, delay, kept);
+        let tally = self.watch(&mut child, (phase, delay), kept);
         child.wait()?;
         Ok(guest::counted(self.name, tally?, &console))
     }
 
-    fn watch(&self, child: &mut Child, delay: Option<Duration>, kept: &mut Kept) -> Result<Tally> {
+    fn watch(
+        &self,
+        child: &mut Child,
+        (phase, delay): (&str, Option<Duration>),
+        kept: &mut Kept,
+    ) -> Result<Tally> {
         let lines = lines(child.stdout.take().context("standard output is piped")?);
         let mut tally = Tally::default();
         let mut cut = None;
@@ -130,22 +135,24 @@ impl Machine<'_> {
             };
             match line {
                 Ok(line) => {
-                    println!("{}: {line}", self.name);
                     tally.read(&line);
-                    kept.see(&line);
+                    if !kept.take(&line) {
+                        println!("{}: {line}", self.name);
+                    }
                     if line == "ready" {
                         cut = delay.map(|delay| Instant::now() + delay);
+                        println!("{}: {phase}; the power is cut after {delay:.1?}", self.name);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     child.kill()?;
-                    println!("{}: the power is cut after {:.1?}", self.name, delay);
                     cut = None;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         kept.forget_recent();
+        println!("{}: {} addresses must be there", self.name, kept.must.len());
         Ok(tally)
     }
 }
@@ -155,7 +162,8 @@ fn lines(from: ChildStdout) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(from).split(b'\n').map_while(io::Result::ok) {
-            let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
+            // A terminal ends lines with a carriage return too.
+            let _ = sender.send(String::from_utf8_lossy(&line).trim_end().to_owned());
         }
     });
     receiver
@@ -183,8 +191,8 @@ impl Kept {
         text
     }
 
-    /// Takes a line of the guest.
-    fn see(&mut self, line: &str) {
+    /// Takes a line of the guest if it is one of cuts.sh.
+    fn take(&mut self, line: &str) -> bool {
         match line.split_once(' ') {
             Some(("block", _)) => self.recent.push((Instant::now(), line.into())),
             Some(("known" | "allow", _)) => {
@@ -194,8 +202,9 @@ impl Kept {
                 let saved = self.recent.drain(..);
                 self.must.extend(saved.map(|(_, block)| block));
             }
-            _ => {}
+            _ => return false,
         }
+        true
     }
 
     /// The power was cut: only recent blocks may be lost.

@@ -25,13 +25,14 @@ list_known() { spamdrop known list; }
 list_allowed() { spamdrop allow list; }
 
 daemon_log() { journalctl --quiet --no-pager --output=cat --unit=spamdrop "$@"; }
-prints_nothing() {
-    "$@" >said 2>&1
-    cat said
-    test ! -s said
-}
 damaged() { find /var/lib/spamdrop /etc/spamdrop -name '*.damaged*'; }
 panics() { daemon_log | grep -i panicked; }
+# But for the mail server, which starts after it, and the end of the journal, which
+# journald had not saved.
+warnings() {
+    daemon_log --boot --priority=warning |
+        grep -v "nothing listens on port 25\|journal no longer holds the entry"
+}
 is_healthy() { says "protecting eth0, port 25" spamdrop status; }
 
 prepare() {
@@ -59,32 +60,30 @@ after_cut() {
     check "the allowed addresses are there" has_all allow list_allowed
     check "no file was set aside" prints_nothing damaged
     check "the daemon did not panic" prints_nothing panics
-    check "the daemon warns of nothing" prints_nothing daemon_log --boot --priority=warning
+    check "the daemon warns of nothing else" prints_nothing warnings
     check "dpkg goes on" dpkg --configure -a
     check "the status is healthy then" within 20 is_healthy
 }
 
-# An address of the second 10.0.0.0/8 that no start of the machine had before.
-next_address() {
+# Sets the end of addresses that no start of the machine had before.
+next_addresses() {
     number=$((number + 1))
-    echo "$1.$((number >> 16 & 255)).$((number >> 8 & 255)).$((number & 255))"
+    end=$((number >> 8 & 255)).$((number & 255))
 }
-number=$(($(date +%s) * 4))
+number=$(date +%s)
 
 add_some() {
-    for _ in 1 2 3; do
-        address=$(next_address 10)
-        spamdrop add --for 1d "$address" >/dev/null && echo "block $address"
+    next_addresses
+    for address in 10.0.$end 10.1.$end 10.2.$end; do
+        spamdrop add "$address" >/dev/null && echo "block $address"
     done
-    address=$(next_address 11)
-    spamdrop known add "$address" >/dev/null && echo "known $address"
-    address=$(next_address 12)
-    spamdrop allow add "$address" >/dev/null && echo "allow $address"
+    spamdrop known add "10.3.$end" >/dev/null && echo "known 10.3.$end"
+    spamdrop allow add "10.4.$end" >/dev/null && echo "allow 10.4.$end"
 }
 
 # A listed sender that the machine has not seen.
 listed_sender() {
-    address=198.18.$((number >> 8 & 255)).$((number & 255))
+    address=198.18.$end
     ip -n world address replace "$address/32" dev eth1
     mail_from "$address" 10 >/dev/null
     within 5 sh -c "spamdrop list | grep -q '^$address '" && echo "block $address"

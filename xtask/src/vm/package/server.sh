@@ -15,8 +15,7 @@ printf '127.0.0.1 localhost\n192.0.2.25 mx1.here.example mx1\n' >etc/hosts
 # Otherwise each start of the machine has another id.
 echo 0123456789abcdef0123456789abcdef >etc/machine-id
 
-# Each server accepts mail to b@here.example. test.sh reads etc/server: the name of
-# the server in spamdrop's configuration, and its replies.
+# Each server accepts mail to b@here.example. common.sh reads etc/server.
 
 postfix() {
     unit=postfix.service
@@ -29,7 +28,7 @@ local_transport = discard:
 smtpd_recipient_restrictions = reject_unauth_destination, reject_rbl_client zone.example
 END
     cat >etc/server <<'END'
-SERVER=postfix
+SERVER=postfix NAME=Postfix PACKAGE=postfix
 REJECTION='554 5.7.1 Service unavailable; Client host [198.51.100.66] blocked'
 ACCEPTANCE='250 2.1.5 Ok'
 END
@@ -49,7 +48,7 @@ courier() {
         chroot "$tree" $make
     done
     cat >etc/server <<'END'
-SERVER=courier
+SERVER=courier NAME=Courier PACKAGE=courier-mta
 REJECTION='511 Blacklisted by zone.example'
 ACCEPTANCE='250 Ok.'
 END
@@ -70,7 +69,7 @@ exim() {
     dnslists = zone.example
 END
     cat >etc/server <<'END'
-SERVER=exim
+SERVER=exim NAME=Exim PACKAGE=exim4-daemon-light
 REJECTION='rejected because 198.51.100.66 is in a black list at zone.example'
 ACCEPTANCE='250 Accepted'
 END
@@ -116,6 +115,7 @@ ExecStart=ip -n world address add 198.51.100.77/32 dev eth1
 ExecStart=ip -n world link set lo up
 ExecStart=ip -n world link set eth1 up
 ExecStart=ip address add 192.0.2.25/24 dev eth0
+ExecStart=ip address add 192.0.2.26/24 dev eth0
 ExecStart=ip link set eth0 up
 ExecStart=ip route add default via 192.0.2.1
 [Install]

@@ -4,9 +4,49 @@
 set -u
 . /job/common.sh
 
+# usage: step SEEN FUNCTION - runs the function. If no check in it fails, the cell
+# of the guide's table says SEEN: what happens to the packets of a listed sender.
+step() {
+    before_step=$(wc -l <failed)
+    $2
+    if test "$(wc -l <failed)" = "$before_step"; then
+        printf ' %s |' "$1" >>row
+    else
+        printf ' failed |' >>row
+    fi
+}
+
+begin_row() {
+    debian=$(cat /etc/debian_version)
+    release=$(uname -r)
+    version=$(dpkg-query -W -f '${source:Upstream-Version}' $PACKAGE)
+    echo "Debian $debian, Linux $release, $NAME $version"
+    minor='s/^\([0-9]*\.[0-9]*\).*/\1/'
+    printf '| Debian %s | %s | %s %s |' "${debian%%.*}" "$(echo "$release" | sed "$minor")" \
+        $NAME "$(echo "$version" | sed "$minor")" >row
+}
+
 first_boot() {
     touch passed failed
+    begin_row
+    step dropped three_commands
+    touch rebooted
+    echo "reboot at $(uptime) s"
+    # It complains that there is no dbus.
+    systemctl reboot 2>/dev/null
+}
 
+second_boot() {
+    echo "rebooted: $(uptime) s"
+    step dropped reboot
+    step dropped upgrade
+    step dropped remove
+    step answered purge
+    without_daemon
+    check "the guide has this row: $(cat row)" grep -xF "$(cat row)" /job/install.md
+}
+
+three_commands() {
     start=$(uptime)
     echo "three commands: start at $start s after the boot"
     check "the package installs, and tells the next steps" \
@@ -29,23 +69,14 @@ first_boot() {
     check "the status is healthy" protects
     end_of_block >end
     cp /etc/spamdrop/spamdrop.toml .
-    touch rebooted
-    echo "reboot at $(uptime) s"
-    # It complains that there is no dbus.
-    systemctl reboot 2>/dev/null
 }
 
-second_boot() {
-    echo "rebooted: $(uptime) s"
+reboot() {
     check "the daemon runs after a reboot" systemctl is-active spamdrop
     check "the block ends no later than before the reboot" test "$(end_of_block)" -le $(($(cat end) + 1))
     check "the listed sender gets no answer after a reboot" silent
     check "a clean sender is accepted after a reboot" accepted
     check "the status is healthy after a reboot" protects
-    upgrade
-    remove
-    purge
-    without_daemon
 }
 
 # Connects from the listed sender without a pause, and names connections that
@@ -58,17 +89,48 @@ knock() {
         done'
 }
 
+# The same from the clean sender, to the other address; names connections that fail
+# or take a second SYN.
+visit() {
+    ip netns exec world bash -c '
+        while test -e knocking; do
+            timeout 20 bash -c "exec 3<>/dev/tcp/192.0.2.26/25 && ss -tiHO dst 192.0.2.26" >socket 2>&1 ||
+                echo failed
+            grep retrans: socket
+            echo >>visits
+            sleep 0.2
+        done'
+}
+
+# Without the times that are left.
+blocks() { spamdrop export | cut -d" " -f1,3 | sort; }
+known() { spamdrop known list | sort; }
+
 upgrade() {
     before=$(daemon)
+    spamdrop add 203.0.113.1 203.0.113.128/25 2001:db8::1 >/dev/null
+    spamdrop known add 203.0.113.2 2001:db8:2::1 >/dev/null
+    blocks >blocks
+    known >known
     ip -n world route replace 192.0.2.25 dev eth1 src $LISTED
+    ip -n world route replace 192.0.2.26 dev eth1 src $CLEAN
     touch knocking
     knock >answered &
+    visit >lost &
     check "the package is upgraded" install /job/2/spamdrop.deb
     rm knocking
     wait
-    echo "upgraded: $(uptime) s; $(wc -l <knocks) connections tried meanwhile"
+    echo "upgraded: $(uptime) s; meanwhile $(wc -l <knocks) connections of the blocked sender and" \
+        "$(wc -l <visits) of the clean one"
     check "the new daemon runs" test "$(daemon)" != "$before"
-    check "no connection of the blocked sender was answered meanwhile" test ! -s answered
+    check "no connection of the blocked sender was answered meanwhile" prints_nothing cat answered
+    check "no SYN of the clean sender was lost meanwhile" prints_nothing cat lost
+    check "both senders connected meanwhile" test -s knocks -a -s visits
+    blocks >now
+    check "all blocks are there after the upgrade" diff blocks now
+    known >now
+    check "all known senders are there after the upgrade" diff known now
+    spamdrop remove 203.0.113.1 203.0.113.128/25 2001:db8::1 >/dev/null
     check "the status is healthy after the upgrade" protects
     before=$(daemon)
     echo 'nonsense = 1' >>/etc/spamdrop/spamdrop.toml
