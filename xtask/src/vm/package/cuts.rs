@@ -2,6 +2,7 @@
 //! cuts.sh.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader};
 use std::iter;
@@ -28,6 +29,9 @@ const PHASES: [(&str, f64); 3] = [("blocks", 90.0), ("saves", 20.0), ("upgrades"
 /// The phase in which the guest ends by itself.
 const END: &str = "end";
 
+/// Chooses the moments of an earlier run again.
+const SEED: &str = "SPAMDROP_CUTS_SEED";
+
 /// Blocks that are older must survive.
 const MAY_BE_LOST: Duration = Duration::from_secs(60);
 
@@ -40,8 +44,11 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 ///
 /// A disk cannot be made. The tally counts the checks in the guests.
 pub fn test(system: &Path, kernel: &Path, job: &Path) -> Result<Tally> {
-    let seed = fastrand::u64(..);
-    println!("power cuts: seed {seed}");
+    let seed = match env::var(SEED) {
+        Ok(seed) => seed.parse().context(SEED)?,
+        Err(_) => fastrand::u64(..),
+    };
+    println!("power cuts: {SEED}={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut tally = Tally::default();
     let machines = MACHINES.map(|name| Machine {
@@ -87,11 +94,14 @@ impl Machine<'_> {
             tally.add(self.boot(phase, Some(delay), &mut kept)?);
         }
         tally.add(self.boot(END, None, &mut kept)?);
+        // After a failure, it shows why.
+        if tally.failed == 0 {
+            fs::remove_file(self.path("disk"))?;
+        }
         Ok(tally)
     }
 
-    /// Copies the root file system, and gives it the journal that that of a server
-    /// has.
+    /// Copies the root file system, and gives it a journal, as that of a server has.
     fn make_disk(&self) -> Result<()> {
         let disk = self.path("disk");
         let mut copy = Command::new("cp");
@@ -141,7 +151,7 @@ impl Machine<'_> {
                     }
                     if line == "ready" {
                         cut = delay.map(|delay| Instant::now() + delay);
-                        println!("{}: {phase}; the power is cut after {delay:.1?}", self.name);
+                        println!("{}: {phase}, cut after {delay:.1?}", self.name);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
