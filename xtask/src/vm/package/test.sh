@@ -54,6 +54,7 @@ three_commands() {
     echo "installed: $(uptime) s"
     check "the maintainer scripts complain of nothing" not grep -i "failed\|warning\|error" said
     check "the daemon is not started without a configuration" not systemctl is-active spamdrop
+    check "systemd takes the unit" prints_nothing systemd-analyze verify --man=no spamdrop.service
     check "setup writes a configuration" spamdrop setup --write
     echo "configured: $(uptime) s"
     check "the service starts" systemctl enable --now spamdrop
