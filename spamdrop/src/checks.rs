@@ -14,6 +14,7 @@ use spamdrop_core::warning::Warning;
 
 mod answer;
 pub mod directories;
+mod settings;
 mod start;
 pub use answer::answer;
 pub use start::{ensure_complete, ensure_logs, ensure_no_overlap, ensure_slots, ensure_startable};
@@ -27,6 +28,7 @@ pub mod zones;
 /// The kernel cannot be queried, or the mail server's file cannot be read.
 pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
     let mut warnings = listeners(config)?;
+    warnings.extend(settings::warnings(config));
     warnings.extend(directories::stays_root(config));
     warnings.extend(plain_files(config));
     warnings.extend(journal(config));

@@ -2,32 +2,34 @@
 //! kernel.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use log::LevelFilter;
-use spamdrop_core::duration;
-
-use spamdrop_core::term::LONGEST;
 
 mod allow;
+mod block;
 mod config;
 mod export;
+mod global;
 mod known;
 mod pause;
 mod reading;
 mod report;
+mod run;
 mod settings;
 mod status;
 
 pub use allow::{Allow, AllowAdd};
+use block::term;
+pub use block::{Add, Addrs, Import};
 pub use config::{Check, ConfigVerb};
 pub use export::{Export, ExportFormat};
+pub use global::with_json_behind;
 pub use known::{Known, KnownImport, KnownList};
 pub use pause::Pause;
 pub use reading::{Learn, Reading, Scan};
 pub use report::{Report, Since};
+pub use run::{Level, Mode, Release, Run};
 pub use settings::{SettingsOptions, SetupOptions};
 pub use status::{StatsOptions, StatusOptions};
 
@@ -40,8 +42,14 @@ pub use status::{StatsOptions, StatusOptions};
 #[command(name = "spamdrop", version, max_term_width = 80)]
 pub struct Cli {
     /// Configuration file [default: /etc/spamdrop/spamdrop.toml, if it exists]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(short, long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Say more: everything that `RUST_LOG=spamdrop=debug` shows
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
     /// The command to run.
     #[command(subcommand)]
     pub verb: Verb,
@@ -75,12 +83,15 @@ pub enum Verb {
     /// address lasts until no packet has arrived from it for the given time; the
     /// block of a prefix lasts for exactly that time. If one of the addresses is
     /// protected from blocking, nothing is blocked.
+    #[command(aliases = ["block", "ban"])]
     Add(Add),
     /// Unblock addresses or prefixes
+    #[command(aliases = ["unblock", "unban", "rm", "del"])]
     Remove(Addrs),
     /// Unblock everything; the allowlist stays
     Flush,
     /// Show what is blocked
+    #[command(alias = "ls")]
     List(List),
     /// Block the addresses in a file
     ///
@@ -95,9 +106,10 @@ pub enum Verb {
     /// Numbers of hits and the reasons that `show` prints are not exported.
     Export(Export),
     /// Show why an address is blocked, and until when
+    #[command(alias = "get")]
     Show(Show),
     /// Edit or show the allowlist: sources that are never blocked
-    #[command(subcommand)]
+    #[command(subcommand, aliases = ["whitelist", "allowlist"])]
     Allow(Allow),
     /// Edit or show the known senders: sources whose mail is wanted
     ///
@@ -179,42 +191,8 @@ pub enum Verb {
     Config(ConfigVerb),
     /// Print completions for a shell
     Completions(Completions),
-}
-
-/// Flags of `run`.
-#[derive(Clone, Debug, Default, Args)]
-pub struct Run {
-    /// Network interface on which mail arrives; may be repeated
-    #[arg(short, long = "interface", value_name = "IFACE")]
-    pub interfaces: Vec<String>,
-    /// Mail log to follow, `-` for standard input; may be repeated
-    #[arg(short, long = "log", value_name = "FILE")]
-    pub logs: Vec<PathBuf>,
-    /// Read the systemd journal, whose entries local users cannot forge
-    ///
-    /// `--journal` and `--log` together replace the sources of the
-    /// configuration.
-    #[arg(long)]
-    pub journal: bool,
-    /// TCP port to protect; may be repeated, at most 8 [default: 25]
-    #[arg(long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub ports: Vec<u16>,
-    /// XDP hook to use [default: auto]
-    #[arg(long)]
-    pub mode: Option<Mode>,
-    /// Time that a block lasts after the sender's last packet [default: 10m]
-    #[arg(long, value_name = "TIME", value_parser = term)]
-    pub ttl: Option<Duration>,
-    /// Time before connections of a blocked sender are ended [default: 3s]
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
-    pub grace: Option<Duration>,
-    /// How connections of a blocked sender are ended after --grace [default:
-    /// destroy]
-    #[arg(long)]
-    pub release: Option<Release>,
-    /// Log packets at this level; `debug` logs each dropped packet
-    #[arg(long, value_name = "LEVEL")]
-    pub log_packets: Option<Level>,
+    /// Print the version
+    Version,
 }
 
 /// Arguments of `attach`.
@@ -239,34 +217,6 @@ pub struct Detach {
     pub force: bool,
 }
 
-/// Arguments of `add`.
-#[derive(Debug, Args)]
-pub struct Add {
-    /// What to block.
-    #[command(flatten)]
-    pub addrs: Addrs,
-    /// Duration of the block, such as 90s, 10m or 1d [default: `ttl` of the
-    /// configuration]
-    #[arg(long = "for", value_name = "TIME", value_parser = term)]
-    pub term: Option<Duration>,
-    /// Let the block end after that time, even if packets arrive
-    #[arg(long)]
-    pub fixed: bool,
-    /// Reason for `spamdrop show`, at most 200 bytes; not kept for prefixes
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-}
-
-/// Addresses, or `-`.
-#[derive(Debug, Args)]
-pub struct Addrs {
-    /// Addresses or prefixes such as 192.0.2.1, 2001:db8::1 or 192.0.2.0/24;
-    /// a single `-` reads them from standard input, one a line, where `#`
-    /// starts a comment
-    #[arg(required = true, value_name = "ADDR")]
-    pub addrs: Vec<String>,
-}
-
 /// Flags of `list`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct List {
@@ -274,7 +224,7 @@ pub struct List {
     #[arg(long, conflicts_with = "json")]
     pub format: Option<Format>,
     /// Same as `--format json`
-    #[arg(long)]
+    #[arg(short, long)]
     pub json: bool,
 }
 
@@ -287,21 +237,6 @@ pub enum Format {
     Json,
     /// The lines of /proc/net/xt_recent/NAME
     Recent,
-}
-
-/// Arguments of `import`.
-#[derive(Debug, Args)]
-pub struct Import {
-    /// File to read; `-` is standard input
-    #[arg(default_value = "-", value_name = "FILE")]
-    pub file: PathBuf,
-    /// Duration for addresses without one in the file, such as 90s, 10m or 1d
-    /// [default: `ttl` of the configuration]
-    #[arg(long = "for", value_name = "TIME", value_parser = term)]
-    pub term: Option<Duration>,
-    /// Let these blocks end after that time, even if packets arrive
-    #[arg(long)]
-    pub fixed: bool,
 }
 
 /// Arguments of `show`.
@@ -337,59 +272,6 @@ pub struct Completions {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Output {
     /// Print JSON
-    #[arg(long)]
+    #[arg(short, long)]
     pub json: bool,
-}
-
-/// As [`crate::kernel::attach::Mode`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
-    /// Native if the driver supports it, otherwise generic
-    Auto,
-    /// The driver's hook, or fail
-    Native,
-    /// The slower hook that every interface has
-    Generic,
-}
-
-/// As [`crate::config::Release`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Release {
-    /// Close their sockets
-    Destroy,
-    /// Close their sockets and end the server processes that own them
-    Terminate,
-    /// Leave them to the server's own timeout
-    Off,
-}
-
-/// Log levels, with the numbers of aya-log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the usual levels")]
-pub enum Level {
-    Error = 1,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-impl From<Level> for LevelFilter {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::Error => Self::Error,
-            Level::Warn => Self::Warn,
-            Level::Info => Self::Info,
-            Level::Debug => Self::Debug,
-            Level::Trace => Self::Trace,
-        }
-    }
-}
-
-fn term(text: &str) -> Result<Duration, String> {
-    let term = duration::parse(text).map_err(|error| error.to_string())?;
-    if term.subsec_nanos() != 0 || term.is_zero() || term > LONGEST {
-        return Err("give whole seconds, from 1s to 10 years".into());
-    }
-    Ok(term)
 }

@@ -29,10 +29,12 @@ use spamdrop_core::term::LONGEST;
 mod choice;
 mod filter;
 mod journal;
+mod mistake;
 mod program;
 mod server;
 
 pub use choice::{Addresses, Admit, Answer, Compat, RefreshMode, Seal};
+pub use mistake::keys;
 pub use program::{Names, Programs};
 
 /// The path of the configuration file, unless `--config` names another.
@@ -159,7 +161,8 @@ impl Config {
     ///
     /// As [`Config::read`], but the message does not name the file.
     pub fn parse(text: &str) -> Result<Self> {
-        let mut config: Self = toml::from_str(text)?;
+        let config = toml::from_str(text);
+        let mut config: Self = config.map_err(|error| mistake::describe(text, &error))?;
         // Without the key, the journal replaces the default log.
         if config.journal && !toml::from_str::<toml::Table>(text)?.contains_key("logs") {
             config.logs.clear();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use rustix::process::geteuid;
 use spamdrop_core::invalid::Invalid;
 
 /// The result of a command.
@@ -74,6 +75,18 @@ pub fn code(error: &anyhow::Error) -> ExitCode {
 pub fn is_silent(error: &anyhow::Error) -> bool {
     let failure = error.downcast_ref::<Failure>();
     failure.is_some_and(|failure| failure.message.is_empty())
+}
+
+/// The end of an error's message: the next step where the kernel has refused
+/// something to an ordinary user. A [`Failure`] names its own.
+#[must_use]
+pub fn next_step(error: &anyhow::Error) -> &'static str {
+    let is_explained = error.downcast_ref::<Failure>().is_some();
+    let is_refused = !is_explained && exit(error) == Exit::NoPermission;
+    match is_refused && !geteuid().is_root() {
+        true => "; run it as root",
+        false => "",
+    }
 }
 
 fn number(error: &anyhow::Error) -> u8 {

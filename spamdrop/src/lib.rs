@@ -22,6 +22,7 @@ pub mod exit;
 mod fifo;
 mod holder;
 pub mod install;
+pub mod journal;
 pub mod kernel;
 pub mod lock;
 pub mod protect;

@@ -271,8 +271,10 @@ fn try_lock(file: &File, path: &Path) -> Result<bool> {
 fn open(run_dir: &Path, path: &Path) -> Result<File> {
     // A directory that the daemon would refuse must not keep root from
     // unblocking and detaching.
-    if let Err(error) = directory::prepare(run_dir, Owned::Run) {
-        log::warn!("{error:#}");
+    match directory::prepare(run_dir, Owned::Run) {
+        Ok(()) => {}
+        Err(error) if !run_dir.exists() => return Err(error),
+        Err(error) => log::warn!("{error:#}"),
     }
     let _acting = account::act_as_daemon()?;
     OpenOptions::new()

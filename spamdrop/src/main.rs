@@ -2,25 +2,28 @@
 
 #![forbid(unsafe_code)]
 
+use std::env;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use env_logger::Env;
-use log::Level;
-use spamdrop::cli::{Cli, Verb};
+use log::{Level, LevelFilter, Record};
+use spamdrop::cli::{Cli, Verb, with_json_behind};
 use spamdrop::commands::{completions, dispatch};
+use spamdrop::journal::{JournalMessage, JournalWriter};
 use spamdrop::kernel::packet_log;
 use spamdrop::render::table::Style;
-use spamdrop::{exit, lock};
+use spamdrop::{exit, journal, lock};
 use spamdrop_core::dnsbl::key::mask;
+use spamdrop_core::notice::Notice;
 
 fn main() -> ExitCode {
     completions::answer();
-    let matches = Cli::command().get_matches();
+    let matches = Cli::command().get_matches_from(with_json_behind(env::args_os()));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     lock::set_verb(verb(&matches));
-    start_log(&cli.verb);
+    start_log(&cli);
     let stdout = io::stdout().lock();
     let style = style(stdout.is_terminal());
     let mut out = BufWriter::with_capacity(1 << 16, stdout);
@@ -33,17 +36,18 @@ fn main() -> ExitCode {
         Err(error) if exit::is_silent(&error) => exit::code(&error),
         Err(error) => {
             // If standard error is closed, only the exit code remains.
-            let prefix = match is_journal() {
+            let prefix = match journal::is_stderr() {
                 true => format!("<{}>", priority(Level::Error)),
                 false => String::new(),
             };
-            let _ = writeln!(io::stderr(), "{prefix}spamdrop: {error:#}");
+            let step = exit::next_step(&error);
+            let _ = writeln!(io::stderr(), "{prefix}spamdrop: {error:#}{step}");
             exit::code(&error)
         }
     }
 }
 
-/// The verb as typed, such as `import` or `known add`.
+/// The name of the verb, such as `import` or `known add`.
 fn verb(matches: &ArgMatches) -> String {
     let mut words = Vec::new();
     let mut level = matches;
@@ -65,7 +69,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Chooses colours for a terminal, unless `NO_COLOR` is set
 /// (<https://no-color.org>).
 fn style(terminal: bool) -> Style {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if terminal && !refused {
         Style::Coloured
     } else {
@@ -73,51 +77,57 @@ fn style(terminal: bool) -> Style {
     }
 }
 
-/// Configures the log. Messages go to standard error, from level `info` or that
-/// of `RUST_LOG`; packets from the level of `--log-packets`. The daemon's
-/// messages carry the time; if standard error is the journal, which has its own
-/// time, they carry their priority instead.
-fn start_log(verb: &Verb) {
-    let daemon = match verb {
+/// Configures the log. Messages go to standard error, from level `info`, that of
+/// `RUST_LOG`, or that of a flag; packets from the level of `--log-packets`. The
+/// daemon's messages carry the time; if standard error is the journal, which has
+/// its own time, they carry their priority instead.
+fn start_log(cli: &Cli) {
+    let daemon = match &cli.verb {
         Verb::Run(args) => Some(args),
         _ => None,
     };
-    let is_journal = is_journal();
-    let timed = daemon.is_some() && !is_journal;
     let env = Env::default().default_filter_or("info");
     let mut builder = env_logger::Builder::from_env(env);
+    if cli.verbose {
+        builder.filter_module("spamdrop", LevelFilter::Debug);
+    } else if cli.quiet {
+        builder.filter(None, LevelFilter::Error);
+    }
     if let Some(level) = daemon.and_then(|args| args.log_packets) {
         builder.filter_module(packet_log::TARGET, level.into());
     }
+    let journal = journal::is_stderr().then(|| JournalWriter::new(io::stderr()));
+    let timed = daemon.is_some();
     builder.format(move |out, record| {
-        if is_journal {
-            write!(out, "<{}>", priority(record.level()))?;
+        let text = describe_record(record);
+        if let Some(journal) = &journal {
+            journal.write(JournalMessage {
+                priority: priority(record.level()),
+                notice: Notice::of_target(record.target()),
+                text: &text,
+            });
+            return Ok(());
         }
         if timed {
             write!(out, "{} ", out.timestamp_seconds())?;
         }
-        write!(out, "spamdrop: ")?;
-        if record.level() == Level::Warn {
-            write!(out, "warning: ")?;
-        }
-        if log::log_enabled!(Level::Debug) {
-            write!(out, "[{}] ", record.target())?;
-        }
-        // The name of a zone may hold the customer's key.
-        writeln!(out, "{}", mask(&record.args().to_string()))
+        writeln!(out, "spamdrop: {text}")
     });
     builder.init();
 }
 
-/// Whether standard error is the journal: systemd sets `JOURNAL_STREAM` to its
-/// device and inode (systemd.exec(5)). A process that inherits the variable may
-/// have another standard error.
-fn is_journal() -> bool {
-    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
-        return false;
+fn describe_record(record: &Record<'_>) -> String {
+    let warning = match record.level() {
+        Level::Warn => "warning: ",
+        _ => "",
     };
-    rustix::fs::fstat(io::stderr())
-        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+    let target = match log::log_enabled!(Level::Debug) {
+        true => format!("[{}] ", record.target()),
+        false => String::new(),
+    };
+    // The name of a zone may hold the customer's key.
+    let args = record.args().to_string();
+    format!("{warning}{target}{}", mask(&args))
 }
 
 /// The priority of syslog(3), which journald takes from a prefix

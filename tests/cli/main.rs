@@ -4,6 +4,7 @@
 
 mod check;
 mod known;
+mod messages;
 mod report;
 mod scan;
 mod settings;
@@ -132,7 +133,7 @@ fn a_bad_line_of_standard_input_is_named() {
     assert_eq!(code(&output), 2);
     assert_eq!(
         stderr(&output),
-        "spamdrop: standard input, line 3: `mx.example` is not an address; give one such as 192.0.2.1, 2001:db8::1 or 192.0.2.0/24\n"
+        "spamdrop: standard input, line 3: `mx.example` is a name, not an address; give its addresses, which `getent ahosts mx.example` shows\n"
     );
 }
 
@@ -338,8 +339,13 @@ fn messages_to_the_journal_carry_their_priority() {
     let (mut reader, writer) = io::pipe().unwrap();
     let stat = fs::metadata(format!("/proc/self/fd/{}", writer.as_raw_fd())).unwrap();
     let stream = format!("{}:{}", stat.dev(), stat.ino());
+    let line = "Nov 28 10:00:00 mx postfix/smtpd[1]: NOQUEUE: reject: RCPT from a[192.0.2.1]: \
+                554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using b.example; \
+                from=<a@b.example> to=<c@d.example> proto=ESMTP helo=<a>\n";
+    // Another server than the configured one is a warning.
+    let log = home.write("mail.log", line.as_bytes());
     let written = |stream: &str| {
-        for (args, code) in [(["lookup", "192.0.2.1"], 0), (["scan", "/nonexistent"], 1)] {
+        for (args, code) in [(["scan", &log], 0), (["scan", "/nonexistent"], 1)] {
             let mut command = home.command(&args);
             command.env("JOURNAL_STREAM", stream);
             command.stderr(writer.try_clone().unwrap());

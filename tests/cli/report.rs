@@ -7,6 +7,8 @@ use serde_json::Value;
 use spamdrop::store::{FILE, Store, VERB_WAIT};
 use spamdrop_core::wave::{Point, Snapshot, SourceCounts, Totals, Wave};
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 
 fn now() -> u64 {
@@ -219,4 +221,29 @@ fn status_names_the_last_wave() {
     assert_eq!((&json["wave"], code(&output)), (&Value::Null, 3));
     let told = "cannot read the waves: cannot use ";
     assert!(stderr(&output).contains(told), "{}", stderr(&output));
+}
+
+/// The example unit, with another `sendmail`.
+#[test]
+fn the_daily_report_is_mailed_also_where_nothing_is_protected() {
+    let home = Home::new("");
+    let program = env!("CARGO_BIN_EXE_spamdrop");
+    let config = home.path("spamdrop.toml");
+    let wrapper = format!(
+        "#!/bin/sh\nexec {program} --config {} \"$@\"\n",
+        config.display()
+    );
+    let wrapper = home.write("spamdrop", wrapper.as_bytes());
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    let unit = include_str!("../../spamdrop/dist/examples/spamdrop-report.service");
+    let script = spamdrop_lab::unit::script(unit, "").unwrap();
+    let script = script.replace("/usr/sbin/sendmail", "cat #");
+    let script = script.replace("spamdrop status", &format!("{wrapper} status"));
+    let script = script.replace("spamdrop report", &format!("{wrapper} report"));
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let text = stdout(&output);
+    let start = "To: root\nSubject: spamdrop on host: daily report\n\nNOT PROTECTING: ";
+    assert!(text.starts_with(start), "{text}{}", stderr(&output));
+    assert!(text.contains("\n\nno waves since "), "{text}");
+    assert_eq!(code(&output), 0);
 }

@@ -47,7 +47,7 @@ fn a_link_that_the_daemon_plants_leads_root_to_nothing() {
     fs::write(&secret, SECRET).unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     // Root would write to a database of this form.
-    site.spamdrop(&["known", "add", "198.51.100.1"]).unwrap();
+    site.spamdrop(&["known", "add", "198.51.100.9"]).unwrap();
     let database = site.path("database");
     fs::copy(state.join("spamdrop.db"), &database).unwrap();
     fs::set_permissions(&database, fs::Permissions::from_mode(0o600)).unwrap();

@@ -100,8 +100,10 @@ fn detach_leaves_nothing() {
     assert_eq!(
         site.spamdrop(&["detach"]).unwrap(),
         format!(
-            "eth0: filter removed\nremoved /sys/fs/bpf/spamdrop\nremoved {}\nremoved {RUN_DIR}\n",
-            state.display()
+            "eth0: filter removed\nremoved /sys/fs/bpf/spamdrop\nremoved {}\nremoved {RUN_DIR}\n\
+             kept {}: the configuration\n",
+            state.display(),
+            site.path("spamdrop.toml").display()
         )
     );
     assert!(!state.exists());

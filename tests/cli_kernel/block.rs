@@ -10,7 +10,7 @@ fn what_is_added_is_dropped_until_it_is_removed() {
         .unwrap();
     assert_eq!(
         said,
-        "2001:db8:64::9 acts on 2001:db8:64::/64\nadded 3 entries for 10m\n"
+        "2001:db8:64::9 acts on 2001:db8:64::/64\nadded 3 entries, each until 10m after its last packet\n"
     );
     assert_eq!(
         site.spamdrop(&["add", "100.64.0.77/26", "--for", "1h"])

@@ -1,6 +1,6 @@
 //! `config check`: whether `run` would start, and what is unwise.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Instant;
 
 use spamdrop_lab::dns::{DnsStub, Reply, Rtype};
@@ -240,4 +240,56 @@ fn each_zone_is_asked_for_its_test_entries() {
     let (_, text, _) = check(&site, &[]);
     assert!(!text.contains("zones"), "{text}");
     assert_eq!(stub.questions(), asked);
+}
+
+#[test]
+fn settings_that_contradict_each_other_or_have_no_effect_are_named() {
+    let site = configured(&format!(
+        "user = \"nobody\"\n{CALM}ports = [25, 22, 25]\nttl = \"10m\"\nhard_limit = \"5m\"\n\
+         zones = [\"b.example\", \"allow:w.example\"]\n"
+    ));
+    let resolv_conf = site.path("resolv.conf");
+    fs::write(&resolv_conf, "nameserver 127.0.0.1\n").unwrap();
+    fs::set_permissions(&resolv_conf, fs::Permissions::from_mode(0o600)).unwrap();
+    let config = site.path("spamdrop.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}resolv_conf = {resolv_conf:?}\n")).unwrap();
+    let (code, text, error) = check(&site, &[]);
+    assert_eq!(code, 0, "{error}");
+    let warned: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("warning: "))
+        .filter(|line| !line.starts_with("ports: nothing listens on port 22 "))
+        .collect();
+    let starts = [
+        "ports: has 22, the port of SSH: ",
+        "ports: names 25 more than once",
+        "hard_limit: 5m is less than `ttl` (10m), so ",
+        "resolv_conf: the daemon runs as nobody and cannot read ",
+        "zones: \"allow:w.example\" is the last one, and has no effect there: ",
+    ];
+    assert_eq!(warned.len(), starts.len(), "{text}");
+    for (line, start) in warned.iter().zip(starts) {
+        assert!(line.starts_with(start), "{line}");
+    }
+}
+
+#[test]
+fn a_relative_fifo_is_named() {
+    let site = configured(&format!("{CALM}fifo = \"recent\"\n"));
+    let (_, text, error) = check(&site, &[]);
+    let expected =
+        "fifo: \"recent\" is relative, so its place depends on where the daemon is started";
+    assert!(text.contains(expected), "{text}{error}");
+}
+
+/// The daemon reads the responder's own lines, whichever the mail server is.
+#[test]
+fn the_responder_beside_another_server_is_not_unwise() {
+    let site = configured(&format!(
+        "{CALM}servers = [\"postfix\"]\nadmit = \"observe\"\nanswer = \"on\"\n"
+    ));
+    let (code, text, error) = check(&site, &[]);
+    assert_eq!(code, 0, "{error}");
+    assert!(!text.contains("Courier"), "{text}");
 }

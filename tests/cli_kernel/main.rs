@@ -8,6 +8,7 @@ mod block;
 mod bulk;
 mod check;
 mod import;
+mod messages;
 mod pools;
 mod refusal;
 

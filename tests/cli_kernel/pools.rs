@@ -26,7 +26,7 @@ fn an_address_beside_an_allowlisted_one_is_blocked_alone() {
         said,
         format!(
             "{OFFENDER} is blocked alone: {NET} holds {FRIEND} of the allowlist\n\
-             added 1 entry for 10m\n"
+             added 1 entry, until 10m after its last packet\n"
         )
     );
     assert!(site.dropped(OFFENDER, WAIT).unwrap());
@@ -80,7 +80,7 @@ fn a_64_is_unblocked_with_the_addresses_in_it() {
         said,
         format!(
             "{OFFENDER}/128 acts on {OFFENDER}\n{OTHER}/128 acts on {OTHER}\n\
-             added 2 entries for 10m\n"
+             added 2 entries, each until 10m after its last packet\n"
         )
     );
     assert!(site.dropped(OFFENDER, WAIT).unwrap());
@@ -185,7 +185,9 @@ fn an_address_beside_a_known_sender_is_blocked_alone() {
     );
     assert_eq!(
         site.spamdrop(&["add", OTHER]).unwrap(),
-        format!("{OTHER} is blocked alone: {NET} holds a known sender\nadded 1 entry for 10m\n")
+        format!(
+            "{OTHER} is blocked alone: {NET} holds a known sender\nadded 1 entry, until 10m after its last packet\n"
+        )
     );
     assert_eq!(site.listed().unwrap(), [OFFENDER, OTHER]);
     for (source, dropped) in [(OFFENDER, true), (OTHER, true), (FRIEND, false)] {
@@ -227,5 +229,8 @@ fn more_addresses_than_fit_are_refused() {
          (a quarter of `capacity6`) exceed the capacity of 2048\n"
     );
     let output = site.output(&["add", "-"], lines(2_048).as_bytes()).unwrap();
-    assert_eq!(output.stdout, b"added 2048 entries for 10m\n");
+    assert_eq!(
+        output.stdout,
+        b"added 2048 entries, each until 10m after its last packet\n"
+    );
 }

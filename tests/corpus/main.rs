@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod cases;
 mod forms;
 mod matrix;
 mod needles;

@@ -72,6 +72,27 @@ fn escaped(line: &str) -> String {
         .replace('&', "\\u0026")
 }
 
+/// Every line of the servers under every header and wrapper, with names of its
+/// parts.
+fn combinations(table: &Table) -> Vec<(String, &str, String)> {
+    let mut combinations = Vec::new();
+    for (name, row) in table.of("SERVER") {
+        for (header, line) in lines(table, name, &row[0], &row[1]) {
+            for (wrapper, template) in table.of("WRAPPER") {
+                let names = format!("{wrapper}, {header}, {}", row[0]);
+                combinations.push((names, name, wrap(&template[0], &line)));
+            }
+        }
+    }
+    combinations
+}
+
+fn wrap(template: &str, line: &str) -> String {
+    template
+        .replace("{json}", &escaped(line))
+        .replace("{line}", line)
+}
+
 /// Why a line is not read as the rejection of 192.0.2.1 at the time of its stamp.
 fn trouble(name: &str, line: &str) -> Option<String> {
     let mut parser = parser(&[server(name)]);
@@ -91,23 +112,13 @@ fn is_written(at: SystemTime) -> bool {
 #[test]
 fn a_rejection_is_taken_under_every_header_and_wrapper() {
     let table = Table::read();
-    let (mut count, mut wrong) = (0, Vec::new());
-    for (name, row) in table.of("SERVER") {
-        for (header, line) in lines(&table, name, &row[0], &row[1]) {
-            for (wrapper, template) in table.of("WRAPPER") {
-                let wrapped = template[0]
-                    .replace("{json}", &escaped(&line))
-                    .replace("{line}", &line);
-                count += 1;
-                if let Some(trouble) = trouble(name, &wrapped) {
-                    wrong.push(format!(
-                        "{wrapper}, {header}, {}: {trouble}: {wrapped}",
-                        row[0]
-                    ));
-                }
-            }
-        }
-    }
+    let combinations = combinations(&table);
+    let count = combinations.len();
+    let wrong = combinations.into_iter().filter_map(|(names, name, line)| {
+        let trouble = trouble(name, &line)?;
+        Some(format!("{names}: {trouble}: {line}"))
+    });
+    let wrong: Vec<_> = wrong.collect();
     assert!(
         wrong.is_empty(),
         "{} of {count}:\n{}",
@@ -115,4 +126,29 @@ fn a_rejection_is_taken_under_every_header_and_wrapper() {
         wrong.join("\n")
     );
     assert!(count > 1_000, "{count} combinations");
+}
+
+/// A sender writes a whole line of a log into its words, for the logs of each
+/// server and in each wrapper.
+#[test]
+fn a_line_in_the_words_of_a_sender_is_never_taken() {
+    let table = Table::read();
+    let all = SERVERS.map(|(_, server)| server);
+    let mut parser = parser(&all);
+    let mut count = 0;
+    for (names, _, line) in combinations(&table) {
+        let words = line.replace("192.0.2.1", "9.9.9.9");
+        for (sender, row) in table.of("SENDER") {
+            let carrier = row[0].replace("{words}", &words);
+            for (wrapper, template) in table.of("WRAPPER") {
+                let line = wrap(&template[0], &carrier);
+                count += 1;
+                if let Parsed::Event(event) = parser.parse(line.as_bytes(), unix_time(NOW)) {
+                    let addr = event.addr.to_string();
+                    assert_eq!(addr, "192.0.2.9", "{names}, in {sender}, {wrapper}: {line}");
+                }
+            }
+        }
+    }
+    assert!(count > 100_000, "{count} lines");
 }

@@ -1,5 +1,6 @@
 //! The texts of blocklists and administrators.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -61,8 +62,51 @@ fn every_text_is_read_as_written_before_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A sender writes each text into the name of its host, its HELO, its mailbox and
+/// the recipient, and is refused for another reason.
 #[test]
-fn every_blocklist_has_three_texts() {
+fn no_text_counts_in_the_words_of_a_sender() {
+    let table = table();
+    let texts = table.lines().filter(|line| line.starts_with("yes "));
+    let mut count = 0;
+    for line in texts {
+        let Text { text, .. } = text_of(line);
+        let name = text.replace(' ', ".");
+        for (server, line) in [
+            (
+                MailServer::Exim,
+                format!(
+                    "2026-11-23 08:50:54 H={name} ({text}) [192.0.2.1] F=<{text}> rejected RCPT \
+                     <{text}>: denied"
+                ),
+            ),
+            (
+                MailServer::Postfix,
+                format!(
+                    "Nov 23 08:50:54 mx1 postfix/smtpd[7]: NOQUEUE: reject: RCPT from \
+                     {name}[192.0.2.1]: 554 5.7.1 <{text}>: Relay access denied; from=<{text}> to=<{text}> proto=ESMTP helo=<{text}>"
+                ),
+            ),
+            (
+                MailServer::Sendmail,
+                format!(
+                    "Nov 23 08:50:54 mx1 sm-mta[7]: 5AN8os3B002317: ruleset=check_rcpt, \
+                     arg1=<{text}>, relay={name} [192.0.2.1], reject=550 5.7.1 <{text}>... denied"
+                ),
+            ),
+        ] {
+            count += 1;
+            let mut parser = parser(&[server]);
+            let parsed = parser.parse(line.as_bytes(), unix_time(NOW));
+            assert!(!matches!(parsed, Parsed::Event(_)), "{line}: {parsed:?}");
+        }
+    }
+    assert!(count >= 3 * 100, "{count} lines");
+}
+
+/// Each list has a comment `# NAME: SOURCE`, and a text with its zone.
+#[test]
+fn every_blocklist_has_three_texts_and_their_source() {
     let table = table();
     let lists = table
         .split("\n\n")
@@ -70,10 +114,12 @@ fn every_blocklist_has_three_texts() {
     let mut count = 0;
     for list in lists {
         count += 1;
-        assert!(
-            list.lines().filter(|line| line.starts_with("yes ")).count() >= 3,
-            "{list}"
-        );
+        let (comment, texts) = list.split_once('\n').unwrap();
+        let source = comment.split_once(": ").map(|(_, source)| source);
+        assert!(source.is_some_and(|it| !it.is_empty()), "{comment}");
+        let texts = texts.lines().filter(|line| line.starts_with("yes "));
+        let texts: BTreeSet<&str> = texts.collect();
+        assert!(texts.len() >= 3, "{list}");
     }
-    assert!(count >= 25, "{count} lists");
+    assert!(count >= 28, "{count} lists");
 }

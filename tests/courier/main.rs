@@ -6,6 +6,7 @@
 
 mod admission;
 mod deliveries;
+mod setup;
 mod wave;
 
 use std::path::Path;

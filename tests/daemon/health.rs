@@ -350,6 +350,9 @@ fn more_rejections_than_the_limit_pause_blocking_and_are_named() {
     }
     until_degraded(&site, "blocking pauses: ");
     daemon
-        .wait_for(|line| line.contains("no new blocks: "), SEEN)
+        .wait_for(
+            |line| line.contains("[spamdrop::notice::ceiling] no new blocks: "),
+            SEEN,
+        )
         .unwrap();
 }

@@ -13,6 +13,7 @@ mod interface_changes;
 mod interfaces;
 mod known;
 mod lookups;
+mod messages;
 mod nat64;
 mod operation;
 mod pause;

@@ -48,7 +48,9 @@ fn blocks_go_on_after_a_reboot_for_no_longer_than_before() {
     let reason = ["--reason", "asked for it", "--for", "1h"];
     site.spamdrop(&[&["add", BY_HAND][..], &reason].concat())
         .unwrap();
-    site.spamdrop(&["add", NET]).unwrap();
+    site.spamdrop(&["add", NET, "--reason", "a whole net"])
+        .unwrap();
+    assert_eq!(shown(&site, NET)["origins"][0]["text"], "a whole net");
     assert!(is_dropped(&site, ZOMBIE));
     let before = [ZOMBIE, ZOMBIE6, BY_HAND, NET].map(|addr| (addr, shown(&site, addr)));
     let drops = dropped(&site);

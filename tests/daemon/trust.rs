@@ -55,6 +55,8 @@ fn rejections_by_a_broken_zone_block_nobody() {
         .unwrap();
     let mut daemon = site.run().unwrap();
     until_health(&site, "b.example lists 127.0.0.1");
+    let is_event = |line: &str| line.contains("[spamdrop::notice::zone-broken] b.example lists");
+    daemon.wait_for(is_event, SOON).unwrap();
     site.log(&rejection_by("100.64.9.1", "b.example")).unwrap();
     until_status(&site, "/daemon/state/events/broken_zone", 1);
     assert_eq!(entry(&site, "100.64.9.1"), None);

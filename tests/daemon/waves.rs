@@ -110,7 +110,8 @@ fn the_log_and_status_tell_of_a_wave() {
     let mut daemon = site.run().unwrap();
     let clients = crowd(&site, LIMIT);
     until_strangers_wait(&site);
-    let told = daemon.wait_for(|line| line.contains("a wave: "), SOON);
+    let begins = |line: &str| line.contains("[spamdrop::notice::wave-begins] a wave: ");
+    let told = daemon.wait_for(begins, SOON);
     let told = told.unwrap();
     assert!(
         told.contains("for 5 slots, strangers have to wait; "),
@@ -122,7 +123,7 @@ fn the_log_and_status_tell_of_a_wave() {
     drop(clients);
     site.configure("admit = \"off\"").unwrap();
     daemon.signal(Signal::SIGHUP).unwrap();
-    let over = |line: &str| line.contains("the wave is over after ");
+    let over = |line: &str| line.contains("[spamdrop::notice::wave-ends] the wave is over after ");
     let told = daemon.wait_for(over, SOON).unwrap();
     assert!(told.contains("connections for 5 slots, "), "{told}");
     let written = |wave: &Value| wave["ongoing"] == false;

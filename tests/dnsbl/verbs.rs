@@ -51,6 +51,44 @@ fn lookup_fails_where_there_is_no_verdict() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+#[test]
+fn lookup_of_several_asks_at_once_and_names_each_failure() {
+    let silent = |name| (name, Rtype::A, Reply::Silence);
+    let lab = Lab::new(vec![
+        silent("1.2.0.192.b.example"),
+        silent("2.2.0.192.b.example"),
+        silent("3.2.0.192.b.example"),
+        silent("4.2.0.192.b.example"),
+        silent("5.2.0.192.b.example"),
+    ]);
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("esmtpd"), ESMTPD).unwrap();
+    let began = Instant::now();
+    let addrs = [
+        "192.0.2.1",
+        "192.0.2.2",
+        "198.51.100.7",
+        "192.0.2.3",
+        "192.0.2.4",
+        "192.0.2.5",
+    ];
+    let output = lab.spamdrop(dir.path(), &[&["lookup"][..], &addrs].concat());
+    // One after the other, these look-ups would take 3 s each.
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "spamdrop: there is no verdict on 192.0.2.1, 192.0.2.2, 192.0.2.3, 192.0.2.4, 192.0.2.5\n"
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    let shown: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| Some(line.split_once(": ")?.0))
+        .collect();
+    assert_eq!(shown, addrs);
+}
+
 const POSTSCREEN: &str = "\
 mynetworks = 192.0.3.0/24
 postscreen_dnsbl_action = enforce

@@ -13,6 +13,7 @@ use regex::Regex;
 use spamdrop::cli::Cli;
 use spamdrop::config::Config;
 use spamdrop_core::log::MailServer;
+use spamdrop_core::notice::Notice;
 use spamdrop_lab::guide::{Page, Part, pages, root};
 
 /// The languages of a block: commands are run and settings are checked; text
@@ -176,6 +177,10 @@ fn every_server_has_an_example_that_is_valid() {
     let mut named = BTreeSet::new();
     for entry in fs::read_dir(root().join("spamdrop/dist/examples")).unwrap() {
         let path = entry.unwrap().path();
+        // The others are units.
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
         let config = Config::read(Some(&path));
         let config = config.unwrap_or_else(|error| panic!("{}: {error:#}", path.display()));
         named.extend(config.servers.iter().map(|server| server.name()));
@@ -187,6 +192,18 @@ fn every_server_has_an_example_that_is_valid() {
     }
     let all: BTreeSet<&str> = MailServer::ALL.iter().map(|server| server.name()).collect();
     assert_eq!(named, all);
+}
+
+#[test]
+fn every_event_of_the_journal_is_described_with_its_id() {
+    let page = fs::read_to_string(root().join("spamdrop/docs/operation.md")).unwrap();
+    let unit = root().join("spamdrop/dist/examples/spamdrop-notify@.service");
+    let unit = fs::read_to_string(unit).unwrap();
+    for notice in Notice::ALL {
+        let row = format!("| `{}` | `{}` | ", notice.name(), notice.message_id());
+        assert!(page.contains(&row), "{row}");
+        assert!(unit.contains(notice.name()), "{}", notice.name());
+    }
 }
 
 /// The names of all tests below a directory.

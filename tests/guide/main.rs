@@ -11,14 +11,15 @@ mod compare;
 mod stage;
 
 use std::collections::BTreeSet;
+use std::fs;
 
-use spamdrop_lab::guide::{Page, Part, pages};
+use spamdrop_lab::guide::{Page, Part, pages, root};
 
 use compare::difference;
 use stage::Stage;
 
 /// Commands that are not run, each with the reason.
-const NOT_RUN: [(&str, &str); 22] = [
+const NOT_RUN: [(&str, &str); 27] = [
     (
         "cargo xtask demo",
         "takes a minute and needs the whole machine",
@@ -64,11 +65,25 @@ const NOT_RUN: [(&str, &str); 22] = [
     ),
     (
         "systemctl daemon-reload && systemctl enable --now spamdrop-metrics.timer",
-        "changes the machine's systemd",
+        SYSTEMD,
     ),
     (
         "systemd-sysusers && systemctl daemon-reload",
         "changes the machine's accounts and systemd",
+    ),
+    (
+        "install -m 644 spamdrop/dist/examples/spamdrop-*.service spamdrop/dist/examples/spamdrop-*.timer /etc/systemd/system/",
+        INSTALLS,
+    ),
+    ("systemctl daemon-reload", SYSTEMD),
+    (
+        "systemctl enable --now spamdrop-notify@ceiling spamdrop-notify@zone-broken",
+        SYSTEMD,
+    ),
+    ("systemctl enable --now spamdrop-report.timer", SYSTEMD),
+    (
+        "journalctl -u spamdrop SPAMDROP_EVENT=ceiling SPAMDROP_EVENT=zone-broken",
+        "reads the machine's own journal; tests/journal reads such an entry of a private one",
     ),
     (
         "ssh mx2.example spamdrop export | spamdrop import",
@@ -81,6 +96,7 @@ const NOT_RUN: [(&str, &str); 22] = [
     ("spamdrop report --since 2d", WAVE),
     ("spamdrop report --svg wave.svg", WAVE),
 ];
+const SYSTEMD: &str = "changes the machine's systemd";
 const INSTALLS: &str = "writes to the machine's directories";
 const PACKAGED: &str = "is run in a guest: `cargo xtask test --only dist`";
 const WAVE: &str = "there has been no wave; tests/daemon/waves makes one and reports it";
@@ -98,6 +114,32 @@ fn every_documented_command_runs_and_prints_what_is_documented() {
             skipped.contains(command),
             "`{command}` is no longer documented"
         );
+    }
+}
+
+/// The commands of the table beside those of other programs.
+#[test]
+fn the_ten_commonest_tasks_take_one_command_each() {
+    let page = fs::read_to_string(root().join("spamdrop/docs/operation.md")).unwrap();
+    let (_, table) = page.split_once("| task | spamdrop |").unwrap();
+    let rows = table.lines().skip(2);
+    let rows: Vec<&str> = rows.take_while(|line| line.starts_with("| ")).collect();
+    assert_eq!(rows.len(), 10);
+    let mut stage = Stage::new().unwrap();
+    stage.direct("daemon").unwrap();
+    for row in rows {
+        let cell = row.split(" | ").nth(1).unwrap();
+        let commands: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        assert!(!commands.is_empty(), "{row}");
+        // Another task has unblocked it.
+        if row.contains("192.0.2.66") {
+            stage.direct("rejected 192.0.2.66").unwrap();
+        }
+        for command in commands {
+            if !command.starts_with("systemctl ") {
+                stage.run(command).unwrap();
+            }
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod events;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -226,7 +228,7 @@ fn acceptances_come_from_a_unit_of_their_own() {
     bench.status(2);
     let text = bench.site.status(&["--json"]).unwrap();
     let json: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(json["daemon"]["state"]["events"]["known"], 1);
+    assert_eq!(json["daemon"]["state"]["events"]["accepted"], 1);
     stop(daemon);
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use spamdrop_lab::dns::{DnsStub, Reply, Rtype};
 use spamdrop_lab::wait::until;
-use spamdrop_lab::{Client, Signal, Site, debian_tree_of};
+use spamdrop_lab::{Client, Signal, Site, debian_tree_of, unit};
 
 const SPAMDROP: &str = env!("CARGO_BIN_EXE_spamdrop");
 const SOON: Duration = Duration::from_secs(5);
@@ -234,11 +234,7 @@ fn the_unit_keeps_the_rights_that_reading_takes() {
 
 /// The shell of spamdrop-metrics.service, where `spamdrop` is this script.
 fn collect(directory: &Path, script: &str) -> bool {
-    let start = UNIT
-        .lines()
-        .find_map(|line| line.strip_prefix("ExecStart="));
-    let line = start.unwrap().strip_prefix("/bin/sh -ec '").unwrap();
-    let line = line.strip_suffix('\'').unwrap();
+    let line = unit::script(UNIT, "").unwrap();
     let program = directory.join("spamdrop");
     fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     let line = line.replace("spamdrop stats", "sh ./spamdrop stats");

@@ -14,7 +14,7 @@ const SENDER: &str = "100.64.2.2";
 
 fn until_logged(site: &RealSite, words: &str, number: usize) {
     until(words, Duration::from_secs(20), || {
-        let log = fs::read_to_string(site.path("mail.log"))?;
+        let log = log(site);
         let count = log.lines().filter(|line| line.contains(words)).count();
         Ok((count == number).then_some(()))
     })
@@ -37,7 +37,7 @@ fn learned(site: &RealSite, log: &str) -> String {
 }
 
 fn log(site: &RealSite) -> String {
-    fs::read_to_string(site.path("mail.log")).unwrap()
+    site.smtpd.log(&site.server).unwrap()
 }
 
 /// The log as it would have been written that many hours ago.

@@ -1,13 +1,17 @@
 //! spamdrop in front of Debian's Postfix, with and without postscreen, and of
-//! Debian's Exim, with rbldnsd as the blocklist and rsyslog as the writer of
-//! the log.
+//! Debian's Exim, with rbldnsd as the blocklist and rsyslog or journald as the
+//! writer of the log. Slots, zones and AUTH come from the servers' settings, by
+//! `spamdrop settings --write`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
 
 mod checks;
+mod journald;
 mod learning;
 mod postscreen;
+mod responder;
+mod setup;
 mod wave;
 
 use std::fmt::Debug;
@@ -29,13 +33,6 @@ fn site(software: Software, change: impl FnOnce(&mut Options)) -> RealSite {
     change(&mut options);
     let spamdrop = Path::new(env!("CARGO_BIN_EXE_spamdrop"));
     Site::with_packaged(spamdrop, software, &options).unwrap()
-}
-
-/// Settings by which spamdrop asks the blocklist itself.
-fn with_zone(site: &RealSite) -> String {
-    let path = site.path("resolv.conf");
-    std::fs::write(&path, "nameserver 127.0.0.1\n").unwrap();
-    format!("zones = [\"zone.example\"]\nresolv_conf = {path:?}")
 }
 
 /// Runs a check with each server, at the same time.

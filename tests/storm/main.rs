@@ -1,8 +1,10 @@
-//! `spamdrop run` while a log grows by 100,000 lines a second. For 5 s, or for
-//! 60 s with `SPAMDROP_FULL=1`.
+//! `spamdrop run` while a log of Courier, Postfix or Exim grows by 100,000 lines a
+//! second. For 3 to 5 s, or for 60 s with `SPAMDROP_FULL=1`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stderr, reason = "a measurement is shown")]
+
+mod server;
 
 use std::env;
 use std::fmt::Write as _;
@@ -20,6 +22,8 @@ use spamdrop::kernel::blocklist::Blocklist;
 use spamdrop_lab::wait::until;
 use spamdrop_lab::{Daemon, Site};
 
+use server::{COURIER, EXIM, POSTFIX, Server};
+
 const LINES_PER_SECOND: u64 = 100_000;
 /// Number of lines that are written at once, every 10 ms.
 const BURST: u64 = LINES_PER_SECOND / 100;
@@ -31,16 +35,34 @@ const AT_THE_BEGINNING: u32 = 4_000;
 /// sources together stay below the ceiling.
 const PROBES: u32 = 200;
 
-/// The daemon's limits: time to catch up, delay of a block, and memory.
+/// The daemon's limits: time to catch up, delay of a block, and memory, most of
+/// which are the pages of an unoptimised program.
 const MAX_LAG: Duration = Duration::from_secs(2);
 const MAX_DELAY: Duration = Duration::from_millis(250);
-const MAX_RESIDENT_KIB: u64 = 32 << 10;
+const MAX_RESIDENT_KIB: u64 = 36 << 10;
 
 #[test]
-fn a_storm_delays_nobody() {
+fn a_storm_of_courier_delays_nobody() {
+    delays_nobody(&COURIER, 5);
+}
+
+#[test]
+fn a_storm_of_postfix_delays_nobody() {
+    delays_nobody(&POSTFIX, 3);
+}
+
+#[test]
+fn a_storm_of_exim_delays_nobody() {
+    delays_nobody(&EXIM, 3);
+}
+
+/// Checks the delays in a storm of so many seconds.
+fn delays_nobody(server: &Server, seconds: u64) {
     let full = env::var_os("SPAMDROP_FULL").is_some_and(|value| value == "1");
-    let length = Duration::from_secs(if full { 60 } else { 5 });
+    let length = Duration::from_secs(if full { 60 } else { seconds });
     let site = Site::new(Path::new(env!("CARGO_BIN_EXE_spamdrop")), |_| {}).unwrap();
+    let servers = format!("servers = [{:?}]", server.name);
+    site.configure(&servers).unwrap();
     let (stormed, quiet) = (site.path("storm.log"), site.path("mail.log"));
     File::create(&stormed).unwrap();
     let logs = [&stormed, &quiet].map(|path| path.to_str().unwrap().to_owned());
@@ -48,14 +70,14 @@ fn a_storm_delays_nobody() {
     let daemon = site.run_logging("info", &flags).unwrap();
     forget_peak(&daemon);
 
-    let probe = Probe::new(&site, length);
+    let probe = Probe::new(&site, server, length);
     let (taken, [same, other, by_hand]) = thread::scope(|scope| {
         let probes = [
             scope.spawn(|| probe.log(&stormed, 0)),
             scope.spawn(|| probe.log(&quiet, 1)),
             scope.spawn(|| probe.by_hand(2)),
         ];
-        let taken = storm(&stormed, length);
+        let taken = storm(&stormed, server, length);
         (taken, probes.map(|thread| thread.join().unwrap()))
     });
     eprintln!("the storm took {taken:?}");
@@ -110,10 +132,10 @@ fn p99_and_max(kind: &str, mut delays: Vec<Duration>) -> (Duration, Duration) {
 }
 
 /// Appends lines at the rate of the storm; returns the time that this took.
-fn storm(log: &Path, length: Duration) -> Duration {
+fn storm(log: &Path, server: &Server, length: Duration) -> Duration {
     let mut file = OpenOptions::new().append(true).open(log).unwrap();
     let bursts = u32::try_from(LINES_PER_SECOND * length.as_secs() / BURST).unwrap();
-    let common = Common::new();
+    let common = Common::new(server);
     let mut text = String::new();
     let start = Instant::now();
     for burst in 0..bursts {
@@ -126,31 +148,26 @@ fn storm(log: &Path, length: Duration) -> Duration {
     start.elapsed()
 }
 
-/// The lines of the storm. Of each ten, seven are irrelevant, two report a
-/// connection and accepted mail, and one is a rejection.
-struct Common {
+/// The lines of the storm. Of each ten, one is a rejection, and the others are
+/// those of a usual day.
+struct Common<'a> {
+    server: &'a Server,
     stamp: jiff::Timestamp,
     nine: String,
 }
 
-impl Common {
-    fn new() -> Self {
+impl<'a> Common<'a> {
+    fn new(server: &'a Server) -> Self {
         let stamp = jiff::Timestamp::now();
         let mut nine = String::new();
-        for line in [
-            "imapd: LOGIN, user=user7, ip=[::ffff:203.0.113.9], port=[52100], protocol=IMAP",
-            "courierlocal: id=00000000001C0B3A.6561A3AE.00006A21,from=<a@friend.example>,addr=<b@here.example>,size=4711,success: Message delivered.",
-            "courieresmtpd: started,ip=[::ffff:203.0.113.10],port=[40112]",
-            "courierd: started,id=00000000001C0B3A.6561A3AE.00006A21,from=<a@friend.example>,module=local,host=b!!1000!1000!/home/b!!,addr=<b@here.example>",
-            "courierd: newmsg,id=00000000001C0B3A.6561A3AE.00006A21: dns; friend.example (friend.example [::ffff:203.0.113.11])",
-            "courierd: completed,id=00000000001C0B3A.6561A3AE.00006A21",
-            "imapd: LOGOUT, user=user7, ip=[::ffff:203.0.113.9], headers=0, body=0, rcvd=12, sent=340, time=1",
-            "CRON[4711]: (root) CMD (command -v debian-sa1 > /dev/null && debian-sa1 1 1)",
-            "systemd[1]: Started Session 4711 of user root.",
-        ] {
+        for line in server.nine {
             writeln!(nine, "{stamp} mx {line}").unwrap();
         }
-        Self { stamp, nine }
+        Self {
+            server,
+            stamp,
+            nine,
+        }
     }
 
     fn burst(&self, sources: u32, seed: u64, text: &mut String) {
@@ -160,31 +177,27 @@ impl Common {
             text.push_str(&self.nine);
             let source =
                 Ipv4Addr::from(u32::from(Ipv4Addr::new(100, 80, 0, 0)) + random.u32(..sources));
-            writeln!(text, "{}", rejection(self.stamp, source)).unwrap();
+            let rejection = (self.server.rejection)(source);
+            writeln!(text, "{} mx {rejection}", self.stamp).unwrap();
         }
     }
-}
-
-fn rejection(stamp: jiff::Timestamp, source: Ipv4Addr) -> String {
-    format!(
-        "{stamp} mx courieresmtpd: error,relay=::ffff:{source},port=4,\
-         from=<a@b.example>,to=<c@here.example>: 511 Blacklisted by zone.example"
-    )
 }
 
 /// Blocks new addresses one after another, and measures the time of each block.
 struct Probe<'a> {
     site: &'a Site,
+    server: &'a Server,
     list: Blocklist,
     end: Instant,
     pause: Duration,
 }
 
 impl<'a> Probe<'a> {
-    fn new(site: &'a Site, length: Duration) -> Self {
+    fn new(site: &'a Site, server: &'a Server, length: Duration) -> Self {
         let open = || Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
         Self {
             site,
+            server,
             list: site.server.run(open),
             end: Instant::now() + length,
             pause: length / PROBES,
@@ -194,8 +207,9 @@ impl<'a> Probe<'a> {
     fn log(&self, log: &Path, net: u8) -> Vec<Duration> {
         let mut file = OpenOptions::new().append(true).open(log).unwrap();
         self.delays(net, |source| {
-            let line = rejection(jiff::Timestamp::now(), source);
-            file.write_all(format!("{line}\n").as_bytes()).unwrap();
+            let (stamp, rejection) = (jiff::Timestamp::now(), (self.server.rejection)(source));
+            let line = format!("{stamp} mx {rejection}\n");
+            file.write_all(line.as_bytes()).unwrap();
         })
     }
 

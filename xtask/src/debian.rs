@@ -36,7 +36,10 @@ const TREES: [(&str, &[&str]); 4] = [
         ],
     ),
     ("postfix", &["postfix"]),
-    ("exim", &["exim4-daemon-light", "exim4-base"]),
+    (
+        "exim",
+        &["exim4-daemon-light", "exim4-base", "exim4-config"],
+    ),
     ("prometheus", &["prometheus"]),
 ];
 

@@ -10,8 +10,11 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{command::command_line, setup};
 
 const UNIT: &str = "spamdrop/dist/spamdrop.service";
-const UNITS: [&str; 3] = [
+const UNITS: [&str; 6] = [
     UNIT,
+    "spamdrop/dist/examples/spamdrop-notify@.service",
+    "spamdrop/dist/examples/spamdrop-report.service",
+    "spamdrop/dist/examples/spamdrop-report.timer",
     "spamdrop/dist/spamdrop-metrics.service",
     "spamdrop/dist/spamdrop-metrics.timer",
 ];

@@ -1,5 +1,8 @@
 //! Units of blocking: an IPv4 address, an IPv6 /64 or address, or a prefix.
 
+mod mistake;
+mod prefix_origin;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
@@ -9,6 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::invalid::Invalid;
 use crate::nat64::{canonical, canonical_net};
+pub use prefix_origin::{origin_of_prefix, prefix_of_origin};
 
 /// The addresses that an entry of the blocklist covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +68,27 @@ impl Target {
     }
 }
 
+impl Target {
+    /// The targets for whose block the reason that is stored under an address
+    /// may be.
+    pub fn of_origin(addr: IpAddr) -> impl Iterator<Item = Self> {
+        let prefix = prefix_of_origin(addr).map(Self::Net);
+        let hosts = prefix.is_none().then(|| Self::covering(addr));
+        prefix.into_iter().chain(hosts.into_iter().flatten())
+    }
+
+    /// The address under which the reason for its block is stored, unless every
+    /// address of a /64 has its own.
+    #[must_use]
+    pub fn origin(self) -> Option<IpAddr> {
+        match self {
+            Self::V4(_) | Self::V6Address(_) => Some(self.net().addr()),
+            Self::V6(_) => None,
+            Self::Net(net) => origin_of_prefix(net),
+        }
+    }
+}
+
 fn prefix64(bytes: [u8; 8]) -> Ipv6Net {
     let bits = u128::from(u64::from_be_bytes(bytes)) << 64;
     Ipv6Net::new_assert(Ipv6Addr::from_bits(bits), 64)
@@ -107,10 +132,9 @@ impl FromStr for Target {
         if let Ok(addr) = text.parse::<IpAddr>() {
             return Ok(addr.into());
         }
-        let net: IpNet = text.parse().map_err(|_| {
-            let message = format!("`{text}` is not an address; give one such as 192.0.2.1, 2001:db8::1 or 192.0.2.0/24");
-            Invalid::new(message)
-        })?;
+        let net: IpNet = text
+            .parse()
+            .map_err(|_| Invalid::new(mistake::describe(text)))?;
         let mapped = matches!(net.addr(), IpAddr::V6(addr) if addr.to_ipv4_mapped().is_some());
         if mapped && net.prefix_len() != 128 {
             let message = format!("`{text}` is an IPv4-mapped prefix; write it as IPv4");

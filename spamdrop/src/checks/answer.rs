@@ -42,10 +42,6 @@ pub async fn answer(config: &Config) -> Result<Vec<Warning>> {
         let about = "answer";
         warnings.push(Warning { about, text });
     };
-    let is_courier = config.servers.contains(&MailServer::Courier);
-    if !is_courier {
-        warn("the responder logs refusals in Courier's format, but `servers` does not name Courier, so they block nobody".into());
-    }
     let auth = auth_setting(config)?;
     if !config.ports.contains(&SMTP_PORT) {
         warn(format!(
@@ -246,13 +242,7 @@ mod tests {
             server_settings::write(dir.path(), &file).unwrap();
             block_on(answer(&config))
         };
-        let warnings = with("no").unwrap();
-        assert!(
-            warnings
-                .iter()
-                .all(|it| it.text.contains("in Courier's format")),
-            "{warnings:?}"
-        );
+        assert_eq!(with("no").unwrap(), [] as [Warning; 0]);
         let error = with("yes").unwrap_err().to_string();
         assert!(
             error.contains("offers AUTH (smtpd_sasl_auth_enable = yes)"),

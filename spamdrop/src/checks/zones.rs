@@ -25,7 +25,7 @@ const WAIT: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 ///
-/// A file of the mail server or the resolver cannot be read.
+/// A file of the mail server cannot be read.
 pub async fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
     let zones = config.asked_zones()?;
     let mut warnings = Vec::new();
@@ -37,7 +37,10 @@ pub async fn warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
     if offline || zones.rules().is_empty() {
         return Ok(warnings);
     }
-    let resolver = Resolver::read(&config.resolv_conf)?;
+    // That this file cannot be read is another warning.
+    let Ok(resolver) = Resolver::read(&config.resolv_conf) else {
+        return Ok(warnings);
+    };
     let is_courier = config.servers.contains(&MailServer::Courier);
     let rules = zones.rules().iter();
     let checks = rules.map(|rule| check(&resolver, rule, is_courier));

@@ -10,8 +10,10 @@ pub enum Allow {
     /// Never block these sources; remove their existing blocks
     Add(AllowAdd),
     /// Take sources off the allowlist, written as `allow list` shows them
+    #[command(aliases = ["rm", "del"])]
     Remove(Addrs),
     /// Show the allowlist and what is protected automatically
+    #[command(alias = "ls")]
     List(Output),
 }
 

@@ -10,10 +10,12 @@ use super::{Addrs, Output};
 #[derive(Debug, Subcommand)]
 pub enum Known {
     /// Show the known senders
+    #[command(alias = "ls")]
     List(KnownList),
     /// Make hosts known at once: addresses, or the /64 of an IPv6 pool
     Add(Addrs),
     /// Discard the evidence for hosts, so that they start again
+    #[command(aliases = ["rm", "del"])]
     Remove(Addrs),
     /// Make the hosts in a file known, one address a line
     Import(KnownImport),

@@ -16,7 +16,7 @@ pub struct Report {
     #[arg(long, value_name = "WHEN", value_parser = since)]
     pub since: Option<Since>,
     /// Print JSON
-    #[arg(long, conflicts_with = "svg")]
+    #[arg(short, long, conflicts_with = "svg")]
     pub json: bool,
     /// Write a picture of the period, or without `--since` of the last wave;
     /// `-` is standard output

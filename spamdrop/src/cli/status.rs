@@ -6,7 +6,7 @@ use clap::Args;
 #[derive(Clone, Copy, Debug, Args)]
 pub struct StatusOptions {
     /// Print JSON
-    #[arg(long)]
+    #[arg(short, long)]
     pub json: bool,
     /// Print one line as a monitoring plugin does, with figures behind `|`;
     /// exit with 0 (protected), 1 (degraded), 2 (not protected) or 3 (unknown)
@@ -18,7 +18,7 @@ pub struct StatusOptions {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct StatsOptions {
     /// Print JSON
-    #[arg(long)]
+    #[arg(short, long)]
     pub json: bool,
     /// Print metrics in the text format of Prometheus
     #[arg(long, conflicts_with = "json")]

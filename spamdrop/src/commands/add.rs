@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use spamdrop_common::entry::{Origin, TEXT_LEN};
+use spamdrop_common::entry::{Entry, ORIGIN_HAND, Origin, TEXT_LEN};
 use spamdrop_common::time::MonotonicNs;
 
 use super::addresses::{self, Addresses, Given};
@@ -20,14 +20,21 @@ use crate::render::allowed::shown;
 use spamdrop_core::duration::human;
 use spamdrop_core::policy::{Choice, Scope};
 use spamdrop_core::target::Target;
+use spamdrop_core::term::Term;
+
+/// A block that ends later by less than this is not longer: two commands that run
+/// at the same time must not refuse each other.
+const SLACK: Duration = Duration::from_secs(10);
+/// Maximum number of entries that a message names.
+const NAMED: usize = 5;
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
 /// Nothing is attached, a word is not an address, an address must not be
-/// blocked or more are given than fit ([`Exit::Failed`], nothing is added), or
-/// a map operation fails.
+/// blocked, is blocked for longer already, or more are given than fit
+/// ([`Exit::Failed`], nothing is added), or a map operation fails.
 pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()> {
     let addresses = addresses::read(&args.addrs)?;
     let reason = args.reason.as_deref().unwrap_or_default();
@@ -48,6 +55,10 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
         .map(|target| (*target, !held.contains(target)))
         .collect();
     let term = block::term(config, args.term, args.fixed);
+    let live = blocklist.live_among(&targets, term.start)?;
+    if !args.force {
+        ensure_longer(&live, term)?;
+    }
     for chunk in entries.chunks(CHUNK) {
         blocklist.add(&WriteLock::acquire(&config.run_dir)?, chunk, term)?;
     }
@@ -55,7 +66,30 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
     let older = older(&blocklist, &targets)?;
     block::note(config, &mut blocklist, &origins, older)?;
     block::tell_if_open(config, entries.iter().filter(|(_, sealed)| !sealed).count());
-    write(out, &addresses, &scope, targets.len(), term.ttl_s)
+    write_targets(out, &addresses, &scope)?;
+    write_term(out, &targets, &live, term)
+}
+
+/// Fails if one of these entries lasts longer than it would then.
+fn ensure_longer(live: &HashMap<Target, Entry>, term: Term) -> Result<()> {
+    let end = term.entry(ORIGIN_HAND).expires.plus(SLACK);
+    let longer = live.iter().filter(|(_, entry)| entry.expires > end);
+    let mut longer: Vec<_> = longer.collect();
+    if longer.is_empty() {
+        return Ok(());
+    }
+    longer.sort_unstable_by_key(|(target, _)| **target);
+    let mut message = "nothing was added, because these are blocked for longer already, which \
+                       `--force` shortens:"
+        .to_owned();
+    for (target, entry) in longer.iter().take(NAMED) {
+        let left = human(entry.expires.elapsed_since(term.start));
+        message.push_str(&format!("\n  {target}: for {left}"));
+    }
+    if let Some(more @ 1..) = longer.len().checked_sub(NAMED) {
+        message.push_str(&format!("\n  and {more} more"));
+    }
+    Err(Failure::new(Exit::Failed, message))
 }
 
 fn ensure_reason_fits(reason: &str) -> Result<()> {
@@ -90,7 +124,8 @@ fn choose(all: &[Given], scope: &Scope) -> Result<Vec<(Given, Target)>> {
 
 /// The origins to write: those with a reason, those of IPv6 addresses that are
 /// blocked with their /64, whose entry does not name them, and those of peers
-/// whose connections must be released. A prefix has none: it is sealed at once.
+/// whose connections must be released, of which a prefix has none, because it is
+/// sealed at once.
 fn origins(
     chosen: &[(Given, Target)],
     peers: &HashSet<IpAddr>,
@@ -105,6 +140,11 @@ fn origins(
     };
     let noted = hosts().filter(is_noted);
     let mut origins: HashMap<_, _> = noted.map(|(it, _)| (it.net.addr(), origin)).collect();
+    if !reason.is_empty() {
+        let prefixes = chosen.iter().filter(|(_, target)| is_prefix(target));
+        let prefixes = prefixes.filter_map(|(_, target)| target.origin());
+        origins.extend(prefixes.map(|addr| (addr, origin)));
+    }
     let nets = hosts().map(|(given, _)| given.net);
     origins.extend(block::pending(nets, peers, origin));
     origins
@@ -114,26 +154,16 @@ fn origins(
 /// addresses are returned without a search, because reading every origin takes
 /// longer than adding the entries.
 fn older(blocklist: &Blocklist, targets: &[Target]) -> Result<Vec<IpAddr>> {
-    let addrs = targets.iter().map(|target| match target {
-        Target::V4(bytes) => Some(IpAddr::from(*bytes)),
-        Target::V6Address(bytes) => Some(IpAddr::from(*bytes)),
-        // Any address in the /64 or prefix may have an origin.
-        Target::V6(_) | Target::Net(_) => None,
-    });
-    let addrs: Option<Vec<IpAddr>> = addrs.take(CHUNK + 1).collect();
-    match addrs {
-        Some(addrs) if addrs.len() <= CHUNK => Ok(addrs),
-        _ => block::noted(blocklist, |target| targets.binary_search(&target).is_ok()),
+    // Any address in a /64 may have an origin.
+    let is_network = |target: &Target| matches!(target, Target::V6(_));
+    match targets.iter().any(is_network) || targets.len() > CHUNK {
+        true => block::noted(blocklist, |target| targets.binary_search(&target).is_ok()),
+        false => Ok(targets.iter().filter_map(|it| it.origin()).collect()),
     }
 }
 
-fn write(
-    out: &mut impl Write,
-    addresses: &Addresses,
-    scope: &Scope,
-    entries: usize,
-    ttl_s: u32,
-) -> Result<()> {
+/// Names the entries that differ from the given words.
+fn write_targets(out: &mut impl Write, addresses: &Addresses, scope: &Scope) -> Result<()> {
     for (word, given) in &addresses.words {
         match scope.choose(given.target, given.net) {
             Ok(Choice {
@@ -146,8 +176,41 @@ fn write(
             _ => {}
         }
     }
-    let number = count(entries, "entry", "entries");
-    let time = human(Duration::from_secs(ttl_s.into()));
-    writeln!(out, "added {number} for {time}")?;
+    Ok(())
+}
+
+/// Says how many entries are new, and how long they last.
+fn write_term(
+    out: &mut impl Write,
+    targets: &[Target],
+    live: &HashMap<Target, Entry>,
+    term: Term,
+) -> Result<()> {
+    let slides = |target: &Target| term.slides && !matches!(target, Target::Net(_));
+    let kind = |target: &Target| (live.contains_key(target), slides(target));
+    let time = human(Duration::from_secs(term.ttl_s.into()));
+    let mut is_said = false;
+    for (verb, is_renewed) in [("added", false), ("renewed", true)] {
+        for is_sliding in [true, false] {
+            let these = targets
+                .iter()
+                .filter(|it| kind(it) == (is_renewed, is_sliding));
+            let number = these.count();
+            let entries = count(number, "entry", "entries");
+            match (number, is_sliding) {
+                (0, _) => continue,
+                (1, true) => writeln!(out, "{verb} {entries}, until {time} after its last packet")?,
+                (_, true) => writeln!(
+                    out,
+                    "{verb} {entries}, each until {time} after its last packet"
+                )?,
+                (_, false) => writeln!(out, "{verb} {entries} for {time}")?,
+            }
+            is_said = true;
+        }
+    }
+    if !is_said {
+        writeln!(out, "added 0 entries")?;
+    }
     Ok(())
 }

@@ -134,7 +134,7 @@ pub(super) fn pending(
 pub(super) fn noted(blocklist: &Blocklist, is_new: impl Fn(Target) -> bool) -> Result<Vec<IpAddr>> {
     let mut noted = Vec::new();
     blocklist.for_each_origin(|addr, _| {
-        if Target::covering(addr).any(&is_new) {
+        if Target::of_origin(addr).any(&is_new) {
             noted.push(addr);
         }
     })?;

@@ -2,7 +2,7 @@
 //! knows the interfaces and what is blocked.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -106,6 +106,7 @@ fn allowed() -> Result<Vec<String>> {
 
 /// The configuration that the words of the command line name, or the default one.
 fn config() -> Result<Config> {
-    let mut words = env::args_os().skip_while(|word| word != "--config").skip(1);
+    let is_flag = |word: &OsString| word == "--config" || word == "-c";
+    let mut words = env::args_os().skip_while(|word| !is_flag(word)).skip(1);
     Config::read(words.next().map(PathBuf::from).as_deref())
 }

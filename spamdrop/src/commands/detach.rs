@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::account;
 use crate::cli;
-use crate::config::Config;
+use crate::config::{Config, PATH};
 use crate::durable;
 use crate::exit::{Exit, Failure};
 use crate::fifo;
@@ -26,12 +26,17 @@ use spamdrop_core::status;
 ///
 /// The daemon runs, the pins belong to another network namespace (both unless
 /// forced), nothing was attached, or a file or pin cannot be removed.
-pub fn run(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<()> {
+pub fn run(
+    config: &Config,
+    path: Option<&Path>,
+    args: &cli::Detach,
+    out: &mut impl Write,
+) -> Result<()> {
     if !args.force {
         attach::ensure_own_pins(&config.pin_dir)?;
     }
     if args.interfaces.is_empty() {
-        everything(config, args, out)
+        everything(config, path, args, out)
     } else {
         each(config, args, out)
     }
@@ -77,7 +82,12 @@ fn not_here(config: &Config, name: &str) -> Result<String> {
     })
 }
 
-fn everything(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<()> {
+fn everything(
+    config: &Config,
+    path: Option<&Path>,
+    args: &cli::Detach,
+    out: &mut impl Write,
+) -> Result<()> {
     if let Some(pid) = lock::daemon_pid(&config.run_dir)
         && !args.force
     {
@@ -113,12 +123,27 @@ fn everything(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Resu
             writeln!(out, "removed {}", dir.display())?;
         }
     }
+    write_kept(config, path, out)?;
     if !attached {
         let message = format!(
             "no filter was attached (nothing was pinned in {})",
             config.pin_dir.display()
         );
         return Err(Failure::new(Exit::NotAttached, message));
+    }
+    Ok(())
+}
+
+/// Names the files that stay, except those of others, which were named.
+fn write_kept(config: &Config, path: Option<&Path>, out: &mut impl Write) -> Result<()> {
+    for (path, what) in [
+        (path.unwrap_or(Path::new(PATH)), "the configuration"),
+        (&config.allow_file, "the allowlist"),
+        (&config.store_file(), "the known senders and the waves"),
+    ] {
+        if path.exists() {
+            writeln!(out, "kept {}: {what}", path.display())?;
+        }
     }
     Ok(())
 }

@@ -35,9 +35,8 @@ const MANY: usize = 1 << 18;
 ///
 /// # Errors
 ///
-/// Nothing is attached, the file cannot be read, a line is invalid
-/// ([`Exit::Usage`]), the list does not fit ([`Exit::Failed`], nothing is
-/// imported), or a map operation fails.
+/// Nothing is attached, the file cannot be read, a line is invalid or
+/// the list does not fit ([`Exit::Failed`], nothing is imported), or a map operation fails.
 pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<()> {
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
     let (name, text) = read(&args.file)?;
@@ -89,7 +88,7 @@ fn ensure_understood(name: &str, list: &ParsedList) -> Result<()> {
     for (line, error) in &list.errors {
         message.push_str(&format!("\n  {name}:{line}: {error:#}"));
     }
-    Err(Failure::new(Exit::Usage, message))
+    Err(Failure::new(Exit::Failed, message))
 }
 
 fn put(config: &Config, blocklist: &mut Blocklist, entries: &[(Target, Entry)]) -> Result<()> {

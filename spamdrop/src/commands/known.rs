@@ -16,6 +16,7 @@ use crate::protect;
 use crate::render::known::{self, KnownSender};
 use crate::render::{json, table::Style};
 use crate::store::{Store, VERB_WAIT};
+use spamdrop_core::policy::Protection;
 use spamdrop_core::target::Target;
 
 /// Runs `known list`.
@@ -54,11 +55,13 @@ pub fn list(
 ///
 /// # Errors
 ///
-/// A word is not a host ([`Exit::Usage`]), more senders would be known by hand
-/// than `known_capacity`, or the store cannot be written. Nothing is added.
+/// A word is not a host ([`Exit::Usage`]) or never remembered
+/// ([`Exit::Failed`]), more senders would be known by hand than
+/// `known_capacity`, or the store cannot be written. Nothing is added.
 pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let given = addresses::read(args)?;
     let hosts = hosts(&given.all)?;
+    ensure_remembered(config, &hosts)?;
     let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_seconds())?;
     for host in hosts.iter().filter(|host| !added.contains(host)) {
         log::info!("{host} was added already");
@@ -103,9 +106,13 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
 /// As [`add`], for a line; or the file cannot be read.
 pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) -> Result<()> {
     let (name, text) = import::read(&args.file)?;
-    let mut hosts = hosts(&addresses::read_lines(&name, &text[..])?)?;
+    let listed = addresses::read_lines(&name, &text[..]);
+    let listed = listed.and_then(|listed| hosts(&listed));
+    // A line of a file is no word of the command line.
+    let mut hosts = listed.map_err(|error| Failure::new(Exit::Failed, format!("{error:#}")))?;
     hosts.sort_unstable();
     hosts.dedup();
+    ensure_remembered(config, &hosts)?;
     let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_seconds())?;
     split(config, &hosts, out)?;
     notify_daemon(&config.run_dir);
@@ -115,6 +122,33 @@ pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) ->
         others => writeln!(out, "{others} had been added already")?,
     }
     Ok(())
+}
+
+/// Fails for sources of which the daemon keeps no evidence, because they are never
+/// blocked and never have to wait.
+fn ensure_remembered(config: &Config, hosts: &[Target]) -> Result<()> {
+    let protected = protect::protected(&config.allow_file)?;
+    let refused = hosts.iter().filter_map(|host| {
+        let why = match host {
+            // Its other addresses may be those of senders.
+            Target::V6(_) => protected.why_net(host.net()).filter(|why| {
+                !matches!(
+                    why,
+                    Protection::OwnAddress | Protection::Gateway | Protection::Proxy
+                )
+            }),
+            _ => protected.why(host.net().addr()),
+        };
+        why.map(|why| format!("\n  {host}: {why}"))
+    });
+    let refused: String = refused.collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "nothing was added, because these pass anyway, and are never remembered as senders:{refused}"
+    );
+    Err(Failure::new(Exit::Failed, message))
 }
 
 /// Opens the store; creates it if it does not exist.

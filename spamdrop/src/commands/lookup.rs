@@ -10,18 +10,24 @@ use crate::cli;
 use crate::config::Config;
 use crate::dnsbl::Resolver;
 use crate::dnsbl::inquiry::{Skipped, inquire};
+use crate::dnsbl::join_all;
 use crate::exit::{Exit, Failure};
 use crate::render::json;
 use crate::render::lookup::{self, LookedUp};
 use spamdrop_core::nat64::canonical;
+use spamdrop_core::target::Target;
 
-/// Runs the verb. Each address takes a few seconds at most.
+/// Number of addresses that are looked up at once.
+const AT_ONCE: usize = 32;
+
+/// Runs the verb. The look-ups of an address take a few seconds at most, and
+/// several addresses are looked up at once.
 ///
 /// # Errors
 ///
 /// A word is not an address ([`Exit::Usage`]); a file of the mail server or the
-/// resolver cannot be read; or there is no verdict on one of the addresses
-/// ([`Exit::Failed`], after all are shown).
+/// resolver cannot be read; or, after all are shown, there is no verdict on some
+/// of the addresses, or no zone that could give one ([`Exit::Failed`]).
 pub fn run(config: &Config, args: &cli::Lookup, out: &mut impl Write) -> Result<()> {
     let addrs = args.addrs.iter().map(|word| address(word));
     let addrs = addrs.collect::<Result<Vec<IpAddr>>>()?;
@@ -31,12 +37,14 @@ pub fn run(config: &Config, args: &cli::Lookup, out: &mut impl Write) -> Result<
         .enable_all()
         .build()
         .context("cannot start to look up")?;
-    if zones.rules().is_empty() {
-        log::warn!("no zone is configured, so only names are looked up; see `zones`");
-    }
     let skipped = Skipped::default();
-    let found = |addr| runtime.block_on(inquire(&zones, &resolver, &skipped, addr));
-    let findings: Vec<_> = addrs.iter().map(|addr| (*addr, found(*addr))).collect();
+    let mut findings = Vec::new();
+    for addrs in addrs.chunks(AT_ONCE) {
+        let inquiries = addrs.iter();
+        let inquiries = inquiries.map(|addr| inquire(&zones, &resolver, &skipped, *addr));
+        let found = runtime.block_on(join_all(inquiries));
+        findings.extend(addrs.iter().copied().zip(found));
+    }
     let looked_up: Vec<LookedUp<'_>> = findings
         .iter()
         .map(|(addr, findings)| LookedUp::new(*addr, zones.rules(), findings))
@@ -45,20 +53,31 @@ pub fn run(config: &Config, args: &cli::Lookup, out: &mut impl Write) -> Result<
         true => json::array(out, &looked_up)?,
         false => lookup::text(out, &looked_up)?,
     }
-    let unknown = looked_up.iter().find(|one| one.standing.is_none());
-    match unknown {
-        None => Ok(()),
-        Some(LookedUp { addr, .. }) => {
-            let message = format!("there is no verdict on {addr}");
-            Err(Failure::new(Exit::Failed, message))
-        }
+    if zones.rules().is_empty() {
+        let message = "no zone is configured, so only names were looked up; see `zones`";
+        return Err(Failure::new(Exit::Failed, message));
     }
+    ensure_verdicts(&looked_up)
+}
+
+fn ensure_verdicts(looked_up: &[LookedUp<'_>]) -> Result<()> {
+    let unknown = looked_up.iter().filter(|one| one.standing.is_none());
+    let unknown: Vec<String> = unknown.map(|one| one.addr.to_string()).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let message = format!("there is no verdict on {}", unknown.join(", "));
+    Err(Failure::new(Exit::Failed, message))
 }
 
 fn address(word: &str) -> Result<IpAddr> {
-    let addr = word.parse::<IpAddr>().map(canonical);
-    addr.map_err(|_| {
-        let message = format!("`{word}` is not an address; give one such as 192.0.2.1");
-        Failure::new(Exit::Usage, message)
-    })
+    if let Ok(addr) = word.parse::<IpAddr>() {
+        return Ok(canonical(addr));
+    }
+    let net: Target = word.parse()?;
+    let message = format!(
+        "`{word}` is a prefix; give one of its addresses, such as {}",
+        net.net().addr()
+    );
+    Err(Failure::new(Exit::Usage, message))
 }

@@ -55,7 +55,15 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     if let Verb::Completions(args) = &cli.verb {
         return completions::run(*args, out);
     }
-    let config = Config::read(cli.config.as_deref());
+    if matches!(cli.verb, Verb::Version) {
+        return Ok(writeln!(out, "spamdrop {}", env!("CARGO_PKG_VERSION"))?);
+    }
+    let path = cli.config.as_deref();
+    let config = match &cli.verb {
+        // It may write a file that does not exist yet.
+        Verb::Setup(_) if path.is_some_and(|path| !path.exists()) => Ok(Config::default()),
+        _ => Config::read(path),
+    };
     if let Verb::Status(StatusOptions { check: true, .. }) = cli.verb {
         return status::check(config, out);
     }
@@ -72,9 +80,9 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         ensure_own_pins(&config.pin_dir)?;
     }
     match &cli.verb {
-        Verb::Run(args) => run::run(cli.config.as_deref(), args),
+        Verb::Run(args) => run::run(path, args),
         Verb::Attach(args) => attach::run(config, args, out),
-        Verb::Detach(args) => detach::run(&config, args, out),
+        Verb::Detach(args) => detach::run(&config, path, args, out),
         Verb::Add(args) => add::run(&config, args, out),
         Verb::Remove(args) => remove::run(&config, args, out),
         Verb::Flush => flush::run(&config, out),
@@ -97,12 +105,12 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Stats(args) => stats::run(&config, *args, out, style),
         Verb::Scan(args) => scan::run(&config, args, out, style),
         Verb::Lookup(args) => lookup::run(&config, args, out),
-        Verb::Setup(args) => setup::run(&config, cli.config.as_deref(), *args, out),
+        Verb::Setup(args) => setup::run(&config, path, *args, out),
         Verb::Settings(args) => settings::run(&config, *args, out),
         Verb::Config(ConfigVerb::Check(args)) => {
             config_check::run(&config, cli.config.as_deref(), args, out)
         }
-        Verb::Completions(_) => Ok(()),
+        Verb::Completions(_) | Verb::Version => Ok(()),
     }
 }
 

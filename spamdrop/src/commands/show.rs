@@ -33,7 +33,13 @@ pub fn run(config: &Config, args: &cli::Show, out: &mut impl Write) -> Result<()
     let net = parse_net(&args.addr).unwrap_or_else(|| target.net());
     let blocklist = Blocklist::open(&config.pin_dir)?;
     let detail = detail(&blocklist, net)?;
-    if detail.entries.is_empty() {
+    let is_blocked = !detail.entries.is_empty();
+    if args.output.json {
+        json::object(out, &detail)?;
+    } else if is_blocked {
+        show::text(out, &detail, &TimeZone::system())?;
+    }
+    if !is_blocked {
         let addr = &detail.addr;
         let message = match detail.allowed_by {
             Some(allowed) => format!("{addr} is not blocked; it is allowed by {allowed}"),
@@ -46,11 +52,6 @@ pub fn run(config: &Config, args: &cli::Show, out: &mut impl Write) -> Result<()
             },
         };
         return Err(Failure::new(Exit::Failed, message));
-    }
-    if args.output.json {
-        json::object(out, &detail)?;
-    } else {
-        show::text(out, &detail, &TimeZone::system())?;
     }
     Ok(())
 }
@@ -91,10 +92,11 @@ fn detail(blocklist: &Blocklist, net: IpNet) -> Result<AddressDetail> {
     })
 }
 
-/// The origins of the addresses in the blocked host entry, sorted.
+/// The origins of the addresses in the blocked host entry and of the prefixes,
+/// sorted.
 fn origins(blocklist: &Blocklist, found: &[Found], now: MonotonicNs) -> Result<Vec<BlockOrigin>> {
     let mut origins = Vec::new();
-    let mut push = |addr, origin| origins.push(view(addr, &origin, now));
+    let mut push = |addr: IpAddr, origin| origins.push(view(addr.into(), &origin, now));
     // The entry of a /64 follows that of one of its addresses.
     let hosts = found.iter().map(|found| found.target);
     let mut hosts = hosts.filter(|target| !matches!(target, Target::Net(_)));
@@ -113,11 +115,19 @@ fn origins(blocklist: &Blocklist, found: &[Found], now: MonotonicNs) -> Result<V
         })?,
         None => {}
     }
+    for prefix in found.iter().map(|found| found.target) {
+        if let Target::Net(net) = prefix
+            && let Some(addr) = prefix.origin()
+            && let Some(origin) = blocklist.origin(addr)?
+        {
+            origins.push(view(net, &origin, now));
+        }
+    }
     origins.sort_unstable_by_key(|origin| origin.addr);
     Ok(origins)
 }
 
-fn view(addr: IpAddr, origin: &spamdrop_common::entry::Origin, now: MonotonicNs) -> BlockOrigin {
+fn view(addr: IpNet, origin: &spamdrop_common::entry::Origin, now: MonotonicNs) -> BlockOrigin {
     let is_known = origin.last_offence != MonotonicNs::default();
     let ago = now.elapsed_since(origin.last_offence);
     BlockOrigin {

@@ -40,18 +40,6 @@ fn the_example_shows_every_key_with_its_default() {
     );
 }
 
-/// The keys, extracted from the error message about an unknown key.
-fn keys() -> Vec<String> {
-    let error = Config::parse("no_such_key = 1").unwrap_err().to_string();
-    let listed = error.split("expected one of").nth(1).unwrap();
-    listed
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .map(str::to_owned)
-        .collect()
-}
-
 fn refused(text: &str) -> String {
     format!("{:#}", Config::parse(text).unwrap_err())
 }

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use log::Level;
 use spamdrop_common::entry::Origin;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::dnsbl::key::mask;
@@ -54,8 +53,6 @@ pub(super) struct Offence {
     pub at: MonotonicNs,
     /// The log line, for `show`.
     pub line: Vec<u8>,
-    /// Whether the source was already blocked.
-    pub is_repeated: bool,
 }
 
 /// Writes offences into the maps.
@@ -173,13 +170,9 @@ impl Blocker {
             let Offence { addr, line, .. } = &offence;
             match self.write_one(lock, &offence, scope.target(*addr)) {
                 Ok(()) => {
-                    // A storm of lines about blocked sources must not cause
-                    // another storm in this log.
-                    let level = match offence.is_repeated {
-                        true => Level::Debug,
-                        false => Level::Info,
-                    };
-                    log::log!(target: "spamdrop::block", level, "blocked {addr}: {}", mask(&escape(line)));
+                    // A wave must not cause another storm in this log, so the
+                    // status task tells the number of blocks once a minute.
+                    log::debug!(target: "spamdrop::block", "blocked {addr}: {}", mask(&escape(line)));
                 }
                 Err(error) => {
                     self.failed += 1;
@@ -252,12 +245,7 @@ impl Waiting {
     /// whether there was room.
     fn add(&mut self, offence: Offence) -> bool {
         let addr = offence.addr;
-        let mut offence = offence;
-        if let Some(old) = self.offences.get(&addr) {
-            // The block of the queued offence is not logged yet, so it keeps
-            // its log level.
-            offence.is_repeated = old.is_repeated;
-        } else {
+        if !self.offences.contains_key(&addr) {
             if self.order.len() >= MAX_WAITING {
                 return false;
             }
@@ -288,7 +276,6 @@ mod tests {
             addr: std::net::Ipv4Addr::from_bits(addr).into(),
             at: MonotonicNs::default(),
             line: line.into(),
-            is_repeated: false,
         }
     }
 

@@ -284,7 +284,7 @@ impl FifoTask {
         };
         let _ = self.releases.send(message);
         self.counts.added += 1;
-        log::info!(target: "spamdrop::fifo", "blocked {addr}: fifo");
+        log::debug!(target: "spamdrop::fifo", "blocked {addr}: fifo");
         Ok(())
     }
 
@@ -292,7 +292,7 @@ impl FifoTask {
         let targets: Vec<Target> = Target::covering(addr).collect();
         if !self.blocklist.remove_all(lock, &targets)?.is_empty() {
             self.counts.removed += 1;
-            log::info!(target: "spamdrop::fifo", "unblocked {addr}: fifo");
+            log::debug!(target: "spamdrop::fifo", "unblocked {addr}: fifo");
         } else {
             log::debug!(target: "spamdrop::fifo", "{addr} is not blocked");
         }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use spamdrop_core::notice::Notice;
+
 /// The parts of the daemon that can have a problem. Each has at most one text
 /// at a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +115,15 @@ impl Subject {
                 | Self::SavedBlocks
         )
     }
+
+    /// The event that a problem is, for programs that read the journal.
+    fn notice(&self) -> Option<Notice> {
+        match self {
+            Self::Interface(_) => Some(Notice::InterfaceLost),
+            Self::BrokenZones => Some(Notice::ZoneBroken),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Subject {
@@ -169,7 +180,10 @@ pub(super) struct Registry(BTreeMap<Subject, String>);
 impl Registry {
     pub fn raise(&mut self, subject: Subject, text: String) {
         if self.0.get(&subject) != Some(&text) {
-            log::warn!("{text}");
+            match subject.notice() {
+                Some(notice) => log::warn!(target: notice.target(), "{text}"),
+                None => log::warn!("{text}"),
+            }
             self.0.insert(subject, text);
         }
     }

@@ -263,7 +263,7 @@ impl ReleaseTask {
             match sockets::destroy(connection).map_err(explain) {
                 Ok(()) => {
                     self.ended += 1;
-                    log::info!(target: "spamdrop::release", "ended a connection that {peer} still held");
+                    log::debug!(target: "spamdrop::release", "ended a connection that {peer} still held");
                 }
                 Err(error) => {
                     result = Err(error).with_context(|| format!("the connection of {peer} stays"));
@@ -329,7 +329,7 @@ fn terminate_owners(connections: &[Socket]) -> io::Result<()> {
         .collect();
     for owner in owner::of(&inodes)? {
         match owner.terminate() {
-            Ok(()) => log::info!(target: "spamdrop::release", "sent SIGTERM to {owner}"),
+            Ok(()) => log::debug!(target: "spamdrop::release", "sent SIGTERM to {owner}"),
             Err(error) => log::debug!(target: "spamdrop::release", "left {owner} alone: {error}"),
         }
     }

@@ -305,7 +305,7 @@ fn put_back(
     blocklist.put_all(lock, entries.iter().copied())?;
     let restored: HashSet<Target> = entries.into_iter().map(|(target, _)| target).collect();
     for (addr, origin) in &blocks.origins {
-        if Target::covering(*addr).any(|target| restored.contains(&target)) {
+        if Target::of_origin(*addr).any(|target| restored.contains(&target)) {
             blocklist.note(lock, *addr, &origin.restored())?;
         }
     }

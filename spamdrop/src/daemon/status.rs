@@ -9,6 +9,7 @@ use spamdrop_core::status::{
     DaemonState, FILE, FifoState, GateState, ResponderState, SettingsState, SourceState, VERSION,
     ZoneFigures,
 };
+use spamdrop_core::summary::Summary;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::health::{Registry, Subject};
@@ -103,17 +104,34 @@ pub(super) async fn run(run_dir: PathBuf, mut inbox: UnboundedReceiver<StatusMes
         ..DaemonState::default()
     };
     let mut health = Registry::default();
+    let mut summary = Summary::new(clock::monotonic());
     let mut second = period(PERIOD);
     loop {
         tokio::select! {
             message = inbox.recv() => match message {
                 None | Some(StatusMessage::Stop) => break,
-                Some(message) => take(&mut state, &mut health, message),
+                Some(message) => {
+                    let had_gate = state.gate.is_some();
+                    take(&mut state, &mut health, message);
+                    if !had_gate {
+                        summary.skip(&state);
+                    }
+                }
             },
-            _ = second.tick() => write_state(&run_dir, &mut state, &mut health),
+            _ = second.tick() => {
+                write_state(&run_dir, &mut state, &mut health);
+                log_summary(summary.poll(&state, clock::monotonic()));
+            }
         }
     }
+    log_summary(summary.take(&state, clock::monotonic()));
     write_state(&run_dir, &mut state, &mut health);
+}
+
+fn log_summary(line: Option<String>) {
+    if let Some(line) = line {
+        log::info!(target: "spamdrop::summary", "{line}");
+    }
 }
 
 fn take(state: &mut DaemonState, health: &mut Registry, message: StatusMessage) {

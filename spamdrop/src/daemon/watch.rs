@@ -16,6 +16,7 @@ use anyhow::Result;
 use spamdrop_core::dnsbl::named_zone::ZoneNames;
 use spamdrop_core::engine::{Engine, EngineSettings};
 use spamdrop_core::near_misses::NearMissHistory;
+use spamdrop_core::notice::Notice;
 use spamdrop_core::policy::{KnownNets, Protected, Scope};
 use spamdrop_core::target::Target;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -290,7 +291,9 @@ impl WatchTask {
         let ceiling = self.engine.ceiling(moment()).map(|trip| trip.to_string());
         if self.ceiling.is_some() != ceiling.is_some() {
             match &ceiling {
-                Some(text) => log::error!(target: "spamdrop::policy", "no new blocks: {text}"),
+                Some(text) => {
+                    log::error!(target: Notice::Ceiling.target(), "no new blocks: {text}");
+                }
                 None => log::warn!(target: "spamdrop::policy", "blocking again"),
             }
             let message = GateMessage::Paused(ceiling.is_some());

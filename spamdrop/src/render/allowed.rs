@@ -47,7 +47,7 @@ pub fn shown(net: IpNet) -> String {
     }
 }
 
-fn as_text<S: Serializer>(net: &IpNet, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_text<S: Serializer>(net: &IpNet, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&shown(*net))
 }
 

@@ -1,13 +1,14 @@
 //! `show`: the entries and origins of an address.
 
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use spamdrop_common::time::UnixSeconds;
 
+use super::allowed::{as_text, shown};
 use super::entries::{EntryOrigin, EntryState, LiveEntry};
 use super::json;
 use spamdrop_core::duration::human;
@@ -23,15 +24,16 @@ pub struct AddressDetail {
     /// The entries that cover it, as in `list --json`, the narrowest first.
     pub entries: Vec<LiveEntry>,
     /// The origins of the blocked addresses: of the address itself, or of the
-    /// addresses in its /64.
+    /// addresses in its /64; and those of the prefixes.
     pub origins: Vec<BlockOrigin>,
 }
 
 /// Why one address was blocked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BlockOrigin {
-    /// The address.
-    pub addr: IpAddr,
+    /// The address or prefix.
+    #[serde(serialize_with = "as_text")]
+    pub addr: IpNet,
     /// When it was first blocked, in seconds since 1970.
     pub first_unix_s: u64,
     /// Offences in the log since the first block; 0 if the address was blocked
@@ -111,7 +113,7 @@ fn write_entry(out: &mut impl Write, entry: &LiveEntry, passes: Option<&str>) ->
 }
 
 fn write_origin(out: &mut impl Write, origin: &BlockOrigin, zone: &TimeZone) -> io::Result<()> {
-    writeln!(out, "{}", origin.addr)?;
+    writeln!(out, "{}", shown(origin.addr))?;
     field(
         out,
         "blocked since",
@@ -172,7 +174,7 @@ mod tests {
             ..entry("192.0.2.0/24")
         };
         let origin = BlockOrigin {
-            addr: "192.0.2.1".parse().unwrap(),
+            addr: "192.0.2.1/32".parse().unwrap(),
             first_unix_s: 1_795_431_601,
             offences: 2,
             last_offence_ago: Some(Duration::from_millis(130_500)),

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 pub use crate::debian::{Options, list};
-use crate::debian::{Stage, children, comm, delivered};
+use crate::debian::{Script, Stage, children, comm, delivered};
 use crate::host::Host;
 
 /// A running Courier on port 25 of a host, IPv4 and IPv6. Dropping it kills it
@@ -25,19 +25,22 @@ impl Courier {
     /// The packages are missing, or a process did not start; the error contains
     /// its output.
     pub fn start(host: &Host, directory: &Path, options: &Options) -> Result<Self> {
-        let script = concat!(
-            include_str!("debian/stage.sh"),
-            include_str!("courier/start.sh")
-        );
-        let tarpit = u8::from(options.tarpit).to_string();
-        let slots = options.slots.to_string();
-        let env = [
-            ("SERVER", Path::new("")),
-            ("TARPIT", tarpit.as_ref()),
-            ("MAXDAEMONS", slots.as_ref()),
-        ];
-        let stage = Stage::start(host, directory, script, options, &env)?;
-        Ok(Self(stage))
+        let script = Script {
+            text: concat!(
+                include_str!("debian/stage.sh"),
+                include_str!("courier/start.sh")
+            ),
+            unit: "courier-mta.service",
+            env: &[("SERVER", Path::new(""))],
+        };
+        Ok(Self(Stage::start(host, directory, &script, options)?))
+    }
+
+    /// The words before a command that runs it on the server's machine, with its
+    /// files and its `/dev/log`.
+    #[must_use]
+    pub fn entrance(&self) -> Vec<String> {
+        self.0.entrance()
     }
 
     /// The number of taken slots.

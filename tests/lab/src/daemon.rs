@@ -1,12 +1,13 @@
 //! A long-running program on a host.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, pipe};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -72,6 +73,15 @@ impl Daemon {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub(crate) fn ensure_not_root(&self) -> Result<()> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+        let ids = ids.context("a process without user ids")?;
+        let is_root = ids.split_whitespace().any(|id| id == "0");
+        ensure!(!is_root, "the daemon has the user ids {ids}");
+        Ok(())
     }
 
     /// Waits for an output line that satisfies `wanted`, and returns it.

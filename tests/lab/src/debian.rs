@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 
 use crate::daemon::Daemon;
 use crate::host::Host;
+use crate::journald::Journald;
 use crate::{debian_tree, debian_tree_of};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -34,6 +35,14 @@ pub struct Options {
     /// The blocklist's answer: an address and a text, in which `$` stands for
     /// the queried address.
     pub answer: (String, String),
+    /// Whether Postfix or Exim is set to offer AUTH on port 25.
+    pub auth: bool,
+    /// Whether the server logs to journald, from the unit that Debian starts it
+    /// in, and not to rsyslog.
+    pub journal: bool,
+    /// Whether the server has the configuration that its package installs. It
+    /// asks no blocklist then, and has the package's number of slots.
+    pub as_installed: bool,
 }
 
 impl Default for Options {
@@ -47,6 +56,9 @@ impl Default for Options {
                 "127.0.0.2".into(),
                 "Listed, see https://zone.example/$".into(),
             ),
+            auth: false,
+            journal: false,
+            as_installed: false,
         }
     }
 }
@@ -69,6 +81,15 @@ impl Software {
         match self {
             Self::Postfix | Self::Postscreen => "postfix",
             Self::Exim => "exim",
+        }
+    }
+
+    /// The unit in which Debian starts it: Debian 13, or 12 with postscreen.
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Postfix => "postfix.service",
+            Self::Postscreen => "postfix@-.service",
+            Self::Exim => "exim4.service",
         }
     }
 
@@ -113,18 +134,39 @@ impl Packaged {
         options: &Options,
     ) -> Result<Self> {
         let tree = debian_tree_of(software.name())?;
-        let slots = options.slots.to_string();
         let postscreen = u8::from(software == Software::Postscreen).to_string();
-        let env = [
-            ("SERVER", tree.as_path()),
-            ("SLOTS", slots.as_ref()),
-            ("POSTSCREEN", postscreen.as_ref()),
-        ];
+        let script = Script {
+            text: software.script(),
+            unit: software.unit(),
+            env: &[
+                ("SERVER", tree.as_path()),
+                ("POSTSCREEN", postscreen.as_ref()),
+            ],
+        };
         Ok(Self {
-            stage: Stage::start(host, directory, software.script(), options, &env)?,
+            stage: Stage::start(host, directory, &script, options)?,
             software,
             log: directory.join("mail.log"),
         })
+    }
+
+    /// The words before a command that runs it on the server's machine, with its
+    /// files and its `/dev/log`.
+    #[must_use]
+    pub fn entrance(&self) -> Vec<String> {
+        self.stage.entrance()
+    }
+
+    /// The log, of rsyslog or journald.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn log(&self, host: &Host) -> Result<String> {
+        match &self.stage.journald {
+            Some(_) => host.exec(["journalctl", "--quiet", "--all"]),
+            None => Ok(fs::read_to_string(&self.log)?),
+        }
     }
 
     /// The number of sessions, by what the server knows: Exim has a process for
@@ -133,10 +175,9 @@ impl Packaged {
     /// # Errors
     ///
     /// `/proc` or the log cannot be read.
-    pub fn sessions(&self) -> Result<usize> {
+    pub fn sessions(&self, host: &Host) -> Result<usize> {
         if self.software != Software::Exim {
-            let log = fs::read_to_string(&self.log)?;
-            return Ok(open_sessions(&log));
+            return Ok(open_sessions(&self.log(host)?));
         }
         // Its oldest process accepts the connections.
         let mut processes = children(self.stage.init)?.into_iter();
@@ -177,30 +218,50 @@ fn open_sessions(log: &str) -> usize {
     count(&STARTS).saturating_sub(count(&ENDS))
 }
 
+/// Starts a mail server in its namespaces.
+pub(crate) struct Script<'a> {
+    pub text: &'a str,
+    /// The server's unit.
+    pub unit: &'a str,
+    /// The settings of the script, beside those that [`Options`] gives. `SERVER`
+    /// is the server's own tree, or empty.
+    pub env: &'a [(&'a str, &'a Path)],
+}
+
 /// The processes of a mail server, its blocklist and its syslog.
 pub(crate) struct Stage {
     pub daemon: Daemon,
     /// The process with id 1 of their namespace.
     pub init: u32,
+    /// Dropped after the processes that are in its units.
+    journald: Option<Journald>,
 }
 
 impl Stage {
-    /// Runs `script` in namespaces of its own until it reports that the server
-    /// listens. `env`: its settings; `SERVER` is the server's own tree, or
-    /// empty.
+    /// Runs the script in namespaces of its own until it reports that the server
+    /// listens.
     pub fn start(
         host: &Host,
         directory: &Path,
-        script: &str,
+        script: &Script<'_>,
         options: &Options,
-        env: &[(&str, &Path)],
     ) -> Result<Self> {
         let tree = debian_tree()?;
         list(host, options)?;
+        let journald = options.journal.then(|| Journald::start(host)).transpose()?;
+        let unit = journald.as_ref().map(|it| it.processes_of(script.unit));
+        let unit = unit.transpose()?.unwrap_or_default();
+        let slots = options.slots.to_string();
+        let switch = |is_on| if is_on { "1" } else { "0" };
         let common = [
             ("PATH", Path::new("/usr/sbin:/usr/bin:/sbin:/bin")),
             ("TREE", &tree),
             ("SITE", directory),
+            ("UNIT", &unit),
+            ("SLOTS", slots.as_ref()),
+            ("TARPIT", switch(options.tarpit).as_ref()),
+            ("AUTH", switch(options.auth).as_ref()),
+            ("AS_INSTALLED", switch(options.as_installed).as_ref()),
         ];
         let args = [
             "--mount",
@@ -210,16 +271,40 @@ impl Stage {
             "--mount-proc",
             "sh",
             "-c",
-            script,
+            script.text,
         ];
-        let env = common.iter().chain(env).copied();
+        let env = common.iter().chain(script.env).copied();
         let daemon = Daemon::start(host, "unshare", args, env)?;
         daemon
             .wait_for(|line| line == "ready", READY_WITHIN)
             .context("start the mail server")?;
         let init = children(daemon.pid())?;
         let init = *init.first().context("unshare has no child")?;
-        Ok(Self { daemon, init })
+        Ok(Self {
+            daemon,
+            init,
+            journald,
+        })
+    }
+
+    /// The words before a command that runs it in the mount namespace. The
+    /// command keeps its process id, and sees all processes.
+    pub fn entrance(&self) -> Vec<String> {
+        let init = self.init.to_string();
+        let words = [
+            "nsenter",
+            "--target",
+            &init,
+            "--mount",
+            "--",
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            "mount -t proc proc /proc && exec \"$@\"",
+            "sh",
+        ];
+        words.map(str::to_owned).into()
     }
 }
 

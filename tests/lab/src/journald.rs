@@ -16,6 +16,8 @@ use crate::wait::until;
 const PROGRAM: &str = "/lib/systemd/systemd-journald";
 /// journald's socket for syslog(3).
 const SYSLOG: &str = "/run/systemd/journal/dev-log";
+/// The directory of a journal that is not stored on disk.
+const JOURNAL: &str = "/run/log/journal";
 const CGROUPS: &str = "/sys/fs/cgroup";
 const SOON: Duration = Duration::from_secs(10);
 
@@ -66,6 +68,10 @@ impl Journald {
     ///
     /// journald is not installed (package systemd), or did not start.
     pub fn start(host: &Host) -> Result<Self> {
+        // The journal belongs to this group where systemd-tmpfiles has made its
+        // directory.
+        let group = ["install", "-d", "-g", "systemd-journal", "-m", "2755"];
+        host.exec(group.into_iter().chain([JOURNAL]))?;
         let root = host.run(|| -> Result<File> {
             mount_new("cgroup2", Path::new(CGROUPS))?;
             let stored = Path::new("/var/log/journal");
@@ -106,15 +112,23 @@ impl Journald {
         let script = "[ -z \"$1\" ] || echo $$ > \"$1\" || exit 1; \
                       exec setpriv --reuid \"$2\" --clear-groups --pdeathsig KILL -- \
                       logger --socket \"$3\" --priority \"mail.$4\" --tag \"$5\"";
-        let unit = sender.unit.map(|unit| self.slice.unit(unit)).transpose()?;
-        let procs = unit.map_or_else(String::new, |unit| {
-            format!("{}/cgroup.procs", unit.display())
-        });
+        let procs = sender
+            .unit
+            .map(|unit| self.processes_of(unit))
+            .transpose()?;
         let mut command = host.command("sh");
-        command.args(["-c", script, "sh", &procs, &sender.uid.to_string()]);
+        command.args(["-c", script, "sh"]);
+        command.arg(procs.unwrap_or_default());
+        command.arg(sender.uid.to_string());
         command.args([SYSLOG, sender.severity, sender.program]);
         let child = host.spawn(command.stdin(Stdio::piped()))?;
         Ok(Logger { child })
+    }
+
+    /// Creates a unit, and returns the file that moves a process into it, which
+    /// only the host has.
+    pub(crate) fn processes_of(&self, unit: &str) -> Result<PathBuf> {
+        Ok(self.slice.unit(unit)?.join("cgroup.procs"))
     }
 
     /// Waits until the journal contains `number` entries with `text`.

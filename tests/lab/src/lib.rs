@@ -27,6 +27,7 @@ pub mod smtpd;
 pub mod strangers;
 pub mod syslog;
 pub mod tun;
+pub mod unit;
 pub mod wait;
 pub mod wave;
 pub mod wire;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::courier::Courier;
 use crate::debian::{Options, Packaged};
+use crate::host::Host;
 use crate::site::Site;
 use crate::wait::until;
 
@@ -34,23 +35,23 @@ pub const SOON: Duration = Duration::from_secs(2);
 
 /// A server that tells how many clients it serves.
 pub trait Sessions {
-    /// The number of its sessions.
+    /// The number of its sessions on `host`.
     ///
     /// # Errors
     ///
     /// They cannot be counted.
-    fn count(&self) -> Result<usize>;
+    fn count(&self, host: &Host) -> Result<usize>;
 }
 
 impl Sessions for Courier {
-    fn count(&self) -> Result<usize> {
+    fn count(&self, _: &Host) -> Result<usize> {
         self.sessions()
     }
 }
 
 impl Sessions for Packaged {
-    fn count(&self) -> Result<usize> {
-        self.sessions()
+    fn count(&self, host: &Host) -> Result<usize> {
+        self.sessions(host)
     }
 }
 
@@ -58,7 +59,8 @@ impl Sessions for Packaged {
 #[must_use]
 pub fn sane() -> Options {
     Options {
-        listed4: vec!["100.64.66.0/24".into()],
+        // And the test entry of RFC 5782.
+        listed4: vec!["100.64.66.0/24".into(), "127.0.0.2".into()],
         listed6: vec!["2001:db8:64:66::/63".into()],
         ..Options::default()
     }
@@ -138,10 +140,11 @@ pub fn wait_for_sessions<S: Sessions>(
     number: usize,
     within: Duration,
 ) -> Result<()> {
+    let count = || site.smtpd.count(&site.server);
     until(&format!("{number} sessions"), within, || {
-        Ok((site.smtpd.count()? == number).then_some(()))
+        Ok((count()? == number).then_some(()))
     })
-    .with_context(|| format!("the server has {:?}", site.smtpd.count()))
+    .with_context(|| format!("the server has {:?}", count()))
 }
 
 /// Checks that a rejected client which says QUIT hears 221, that its source is

@@ -3,7 +3,7 @@
 mod container;
 mod real;
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -22,6 +22,7 @@ use crate::host::Host;
 use crate::smtpd::{Options, Smtpd};
 use crate::wire::{End, many_sources, wire};
 use container::connect_by_nat;
+pub use real::Found;
 
 /// The server's IPv4 address.
 pub const SERVER4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 25);
@@ -55,8 +56,13 @@ pub struct Site<S = Smtpd> {
     interface: String,
     /// The account of the daemon; empty: the default.
     user: &'static str,
-    /// The server if it is not Courier, and the number of its slots.
-    software: Option<(Software, u16)>,
+    /// The server if it is not Courier.
+    software: Option<Software>,
+    /// The line of the configuration that names the source, if it is not
+    /// `mail.log`.
+    source: Option<&'static str>,
+    /// The words before a command on the server's machine.
+    entrance: Vec<String>,
     dir: TempDir,
     spamdrop: PathBuf,
 }
@@ -171,6 +177,8 @@ impl<S> Site<S> {
             interface: "eth0".to_owned(),
             user: "",
             software: None,
+            source: None,
+            entrance: Vec::new(),
             dir,
             spamdrop: spamdrop.into(),
         };
@@ -194,9 +202,8 @@ impl<S> Site<S> {
         let path = |name| self.path(name).display().to_string();
         let tells_slots = self.path("courier/esmtpd").exists() || more.contains("slots");
         let slots = match self.software {
-            Some((software, slots)) => {
-                format!("servers = [{:?}]\nslots = {slots}\n", software.name())
-            }
+            // Its slots are in the settings that root has written.
+            Some(software) => format!("servers = [{:?}]\n", software.name()),
             None if tells_slots => String::new(),
             None => "slots = 40\n".to_owned(),
         };
@@ -204,11 +211,14 @@ impl<S> Site<S> {
             "" => String::new(),
             user => format!("user = {user:?}\n"),
         };
+        let source = match self.source {
+            Some(line) => line.to_owned(),
+            None => format!("logs = [{:?}]", path("mail.log")),
+        };
         let text = format!(
-            "interfaces = [{:?}]\nlogs = [{:?}]\nallow_file = {:?}\nstate_dir = {:?}\n\
+            "interfaces = [{:?}]\n{source}\nallow_file = {:?}\nstate_dir = {:?}\n\
              courier_dir = {:?}\n{user}{slots}{more}\n",
             self.interface,
-            path("mail.log"),
             path("allow"),
             path("state"),
             path("courier"),
@@ -241,20 +251,23 @@ impl<S> Site<S> {
     ///
     /// As [`Site::run`].
     pub fn run_logging(&self, filter: &str, flags: &[&str]) -> Result<Daemon> {
-        let config = self.path("spamdrop.toml");
-        let args = [
-            OsStr::new("--config"),
-            config.as_os_str(),
-            OsStr::new("run"),
-        ];
-        let args = args.into_iter().chain(flags.iter().map(OsStr::new));
+        let words = self.words(&[&["run"], flags].concat());
         let env = [("RUST_LOG", filter)];
-        let daemon = Daemon::start(&self.server, &self.spamdrop, args, env)?;
+        let daemon = Daemon::start(&self.server, &words[0], &words[1..], env)?;
         daemon.wait_for(|line| line.contains("ready: "), READY_WITHIN)?;
         if !self.user.is_empty() {
-            ensure_not_root(daemon.pid())?;
+            daemon.ensure_not_root()?;
         }
         Ok(daemon)
+    }
+
+    /// The words of a spamdrop command, as the host starts it.
+    fn words(&self, args: &[&str]) -> Vec<OsString> {
+        let mut words: Vec<OsString> = self.entrance.iter().map(Into::into).collect();
+        words.extend([self.spamdrop.clone().into(), "--config".into()]);
+        words.push(self.path("spamdrop.toml").into());
+        words.extend(args.iter().map(Into::into));
+        words
     }
 
     /// Runs a spamdrop command to its end and returns its status and output.
@@ -263,12 +276,10 @@ impl<S> Site<S> {
     ///
     /// The command could not be started.
     pub fn output(&self, args: &[&str], input: &[u8]) -> Result<Output> {
-        let mut command = self.server.command(&self.spamdrop);
+        let words = self.words(args);
+        let mut command = self.server.command(&words[0]);
         command
-            .arg("--config")
-            .arg(self.path("spamdrop.toml"))
-            .args(args);
-        command
+            .args(&words[1..])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -357,15 +368,6 @@ impl<S> Site<S> {
         let source: IpAddr = source.parse()?;
         Ok(syn_dropped(&self.world, Some(source), dest(source), wait)?)
     }
-}
-
-fn ensure_not_root(pid: u32) -> Result<()> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-    let ids = ids.context("a process without user ids")?;
-    let is_root = ids.split_whitespace().any(|id| id == "0");
-    ensure!(!is_root, "the daemon has the user ids {ids}");
-    Ok(())
 }
 
 fn smtpd(change: impl FnOnce(&mut Options)) -> impl FnOnce(&Host, &Path) -> Result<Smtpd> {

@@ -30,7 +30,9 @@ pub(super) const CRATES: [Crate; 3] = [
         name: "spamdrop_core",
         root: "spamdrop/core/src/lib.rs",
         layers: &[
-            &["time", "duration", "escape", "invalid", "warning"],
+            &[
+                "time", "duration", "escape", "invalid", "nearest", "notice", "warning",
+            ],
             &[
                 "nat64",
                 "not_ip",
@@ -56,7 +58,7 @@ pub(super) const CRATES: [Crate; 3] = [
             &["wave"],
             &["smtp"],
             &["status"],
-            &["health"],
+            &["health", "summary"],
             &["engine"],
         ],
     },
@@ -64,7 +66,7 @@ pub(super) const CRATES: [Crate; 3] = [
         name: "spamdrop",
         root: "spamdrop/src/lib.rs",
         layers: &[
-            &["clock", "durable", "exit", "holder"],
+            &["clock", "durable", "exit", "holder", "journal"],
             &["account"],
             &["directory", "readable"],
             &["lock", "unpack"],

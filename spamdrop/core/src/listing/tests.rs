@@ -98,8 +98,11 @@ fn lines_of_xt_recent_are_addresses() {
 #[test]
 fn what_is_wrong_is_named() {
     for (line, expected) in [
-        (&b"mx.example 600"[..], "`mx.example` is not an address"),
-        (b"192.0.2.1/33", "`192.0.2.1/33` is not an address"),
+        (
+            &b"mx.example 600"[..],
+            "`mx.example` is a name, not an address",
+        ),
+        (b"192.0.2.1/33", "`192.0.2.1/33` has a wrong length"),
         (b"::ffff:192.0.2.0/120", "is an IPv4-mapped prefix"),
         (b"a\xff", r"`a\xff` is not an address"),
         (b"a\x1b[2J/24", r"`a\x1b[2J/24` is not an address"),

@@ -58,7 +58,7 @@ impl Decision {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Block { .. } => "blocked",
-            Self::Known => "known",
+            Self::Known => "accepted",
             Self::Delivered => "delivered",
             Self::Ignore(why) => why.name(),
         }

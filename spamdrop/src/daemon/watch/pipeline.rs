@@ -74,22 +74,15 @@ pub(super) fn take_line(
         let message = GateMessage::Heard(event.addr, evidence);
         let _ = gate.send(message);
     }
-    carry_out(blocker, &event, decision, line.bytes, is_blocked);
+    carry_out(blocker, &event, decision, line.bytes);
 }
 
-fn carry_out(
-    blocker: &mut Blocker,
-    event: &Event<'_>,
-    decision: Decision,
-    line: &[u8],
-    is_repeated: bool,
-) {
+fn carry_out(blocker: &mut Blocker, event: &Event<'_>, decision: Decision, line: &[u8]) {
     match decision {
         Decision::Block { addr, age } => blocker.add(Offence {
             addr,
             at: clock::monotonic_ns().minus(age),
             line: line.to_vec(),
-            is_repeated,
         }),
         Decision::Known | Decision::Delivered => {}
         Decision::Ignore(why) => {

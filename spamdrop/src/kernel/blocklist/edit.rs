@@ -16,7 +16,7 @@ use spamdrop_common::{
 use super::{Blocklist, fd, present};
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
-use spamdrop_core::target::{Target, full_key};
+use spamdrop_core::target::{Target, full_key, prefix_of_origin};
 use spamdrop_core::term::Term;
 
 impl Blocklist {
@@ -195,7 +195,12 @@ impl Blocklist {
             }
             Target::V6(key) => present(self.v6.remove(&key)),
             Target::V6Address(key) => present(self.v6_addresses.remove(&key)),
-            Target::Net(net) => self.remove_prefix(net),
+            Target::Net(net) => {
+                if let Some(origin) = target.origin() {
+                    self.remove_origin(origin)?;
+                }
+                self.remove_prefix(net)
+            }
         }
     }
 
@@ -218,6 +223,11 @@ impl Blocklist {
     /// Removes the origin of an address that neither it nor its /64 has an
     /// entry for.
     pub(super) fn forget_unless_blocked(&mut self, addr: IpAddr) -> Result<()> {
+        if let Some(net) = prefix_of_origin(addr)
+            && self.has_prefix_around(net)?
+        {
+            return Ok(());
+        }
         for target in Target::covering(addr) {
             if self.host(target)?.is_some() {
                 return Ok(());

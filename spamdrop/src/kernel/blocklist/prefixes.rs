@@ -7,7 +7,7 @@ use aya::maps::lpm_trie::Key;
 use ipnet::IpNet;
 use spamdrop_common::{action::is_cidr_live, entry::CidrEntry, time::MonotonicNs};
 
-use super::{Blocklist, present};
+use super::{Blocklist, optional, present};
 
 impl Blocklist {
     pub(super) fn put_prefix(&mut self, net: IpNet, expires_s: u32) -> Result<()> {
@@ -34,6 +34,16 @@ impl Blocklist {
             IpNet::V4(net) => self.cidr4.remove(&Key::new(length, net.addr().octets())),
             IpNet::V6(net) => self.cidr6.remove(&Key::new(length, net.addr().octets())),
         })
+    }
+
+    /// Whether this prefix has an entry, or a shorter one that contains it.
+    pub(super) fn has_prefix_around(&self, net: IpNet) -> Result<bool> {
+        let length = net.prefix_len().into();
+        let found = match net {
+            IpNet::V4(net) => self.cidr4.get(&Key::new(length, net.addr().octets()), 0),
+            IpNet::V6(net) => self.cidr6.get(&Key::new(length, net.addr().octets()), 0),
+        };
+        Ok(optional(found)?.is_some())
     }
 
     /// The blocked prefixes that have not expired.

@@ -1,5 +1,6 @@
 //! Reads entries.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use anyhow::Result;
@@ -10,7 +11,7 @@ use spamdrop_common::{
     time::{MonotonicNs, SECOND},
 };
 
-use super::{Blocklist, optional, walk};
+use super::{Blocklist, CHUNK, optional, walk};
 use spamdrop_core::nat64::canonical;
 use spamdrop_core::target::Target;
 
@@ -63,6 +64,43 @@ impl Blocklist {
             }
         }
         Ok(false)
+    }
+
+    /// The live entries of these targets, which are sorted. Few hosts are read
+    /// one by one; for many, or for prefixes, everything is read.
+    pub fn live_among(
+        &self,
+        targets: &[Target],
+        now: MonotonicNs,
+    ) -> Result<HashMap<Target, Entry>> {
+        let mut live = HashMap::new();
+        let mut take = |target, entry: Entry| {
+            if is_live(entry.expires, now) {
+                live.insert(target, entry);
+            }
+        };
+        let is_prefix = |target: &Target| matches!(target, Target::Net(_));
+        if targets.len() > CHUNK {
+            self.for_each(|found| {
+                if targets.binary_search(&found.target).is_ok() {
+                    take(found.target, found.entry);
+                }
+            })?;
+            return Ok(live);
+        }
+        for &target in targets {
+            if let Some(entry) = self.host(target)? {
+                take(target, entry);
+            }
+        }
+        if targets.iter().any(is_prefix) {
+            for found in self.prefixes()?.into_iter().map(from_prefix) {
+                if targets.binary_search(&found.target).is_ok() {
+                    take(found.target, found.entry);
+                }
+            }
+        }
+        Ok(live)
     }
 
     /// Visits every entry, live or expired, in no order.

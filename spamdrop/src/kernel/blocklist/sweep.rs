@@ -1,7 +1,6 @@
 //! Deletes many entries at once. Expired entries are removed here: the filter
 //! neither revives nor deletes them.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
 use anyhow::Result;
@@ -34,11 +33,12 @@ impl Blocklist {
                 expired.push(found.target);
             }
         })?;
+        expired.sort_unstable();
         for chunk in expired.chunks(CHUNK) {
             let _lock = lock()?;
             // An entry may have been added again since it was read.
             let again = self.live_among(chunk, now)?;
-            self.delete(chunk.iter().filter(|target| !again.contains(target)))?;
+            self.delete(chunk.iter().filter(|target| !again.contains_key(target)))?;
         }
         self.sweep_origins(lock)?;
         Ok(expired.len())
@@ -66,22 +66,6 @@ impl Blocklist {
             self.raise_epoch()?;
         }
         self.sweep_origins(lock)?;
-        Ok(live)
-    }
-
-    fn live_among(&self, targets: &[Target], now: MonotonicNs) -> Result<HashSet<Target>> {
-        let mut live = HashSet::new();
-        if targets
-            .iter()
-            .any(|target| matches!(target, Target::Net(_)))
-        {
-            live.extend(self.blocked_prefixes(now)?.into_iter().map(Target::Net));
-        }
-        for &target in targets {
-            if self.is_blocked(target, now)? {
-                live.insert(target);
-            }
-        }
         Ok(live)
     }
 

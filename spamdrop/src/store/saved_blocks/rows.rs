@@ -209,7 +209,6 @@ pub(super) fn delete_reason(db: &Connection, key: [u8; 16]) -> Result<()> {
 pub(super) fn delete(db: &Connection, target: &Target) -> Result<()> {
     delete_entry(db, target)?;
     match target {
-        Target::Net(_) => Ok(()),
         // A reason is that of an address; those in a /64 begin like it.
         Target::V6(net) => {
             let mut first = [0; 16];
@@ -221,7 +220,10 @@ pub(super) fn delete(db: &Connection, target: &Target) -> Result<()> {
                 .execute([first, last])?;
             Ok(())
         }
-        _ => delete_reason(db, full_key(target.net().addr())),
+        _ => match target.origin() {
+            Some(addr) => delete_reason(db, full_key(addr)),
+            None => Ok(()),
+        },
     }
 }
 

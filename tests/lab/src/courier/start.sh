@@ -1,8 +1,10 @@
 # Starts Debian's courier-mta for one test. SITE gets a copy of Courier's
-# configuration, for `config check`. TARPIT and MAXDAEMONS are those of Courier's
-# `esmtpd`.
+# configuration, for `config check`. TARPIT, and SLOTS as MAXDAEMONS, are those of
+# Courier's `esmtpd`.
 fresh tree etc/courier
 fresh tree var/lib/courier
+# No other mail server.
+rm -f /usr/sbin/postconf /usr/sbin/exim4 /usr/sbin/exim
 
 # What the packages' scripts do when they are installed.
 add_user courier 64990 /var/lib/courier
@@ -22,14 +24,18 @@ ln -sf makedat.courier /usr/bin/makedat
 install -d -g courier -m 775 /run/courier
 install -d -o courier -g courier -m 750 /run/courier/authdaemon
 
-# What its administrator sets.
 echo mx.here.example >me
 echo here.example | tee defaultdomain locals esmtpacceptmailfor.dir/default >/dev/null
 echo postmaster@here.example >dsnfrom
-sed -i -e "s/^TARPIT=.*/TARPIT=$TARPIT/" -e "s/^MAXDAEMONS=.*/MAXDAEMONS=$MAXDAEMONS/" \
-    -e 's/^BLACKLISTS=.*/BLACKLISTS="-block=zone.example,BLOCK,*"/' esmtpd
-echo "there.example:[100.64.1.1]" >esmtproutes
-echo "forward@here.example: friend@there.example" >>aliases/system
+
+# What its administrator sets.
+administrator() {
+    sed -i -e "s/^TARPIT=.*/TARPIT=$TARPIT/" -e "s/^MAXDAEMONS=.*/MAXDAEMONS=$SLOTS/" \
+        -e 's/^BLACKLISTS=.*/BLACKLISTS="-block=zone.example,BLOCK,*"/' esmtpd
+    echo "there.example:[100.64.1.1]" >esmtproutes
+    echo "forward@here.example: friend@there.example" >>aliases/system
+}
+[ "$AS_INSTALLED" = 1 ] || administrator
 cp -r /etc/courier /run/site/courier
 makesmtpaccess
 makeacceptmailfor

@@ -1,16 +1,39 @@
-# Starts Debian's exim4 for one test. SLOTS is its `smtp_accept_max`.
+# Starts Debian's exim4 for one test. SLOTS is its `smtp_accept_max`. With AUTH=1,
+# it offers AUTH.
 fresh server etc/exim4
 fresh server var/spool/exim4
 fresh server var/log/exim4
+# No other mail server.
+fresh server etc/courier
+rm -f /usr/sbin/postconf
 
 # What the package's scripts do when it is installed.
 add_user Debian-exim 64990 /var/spool/exim4
 install -d -o Debian-exim -g Debian-exim -m 750 /run/exim4 /var/spool/exim4 /var/spool/exim4/db
 install -d -o Debian-exim -g adm -m 2750 /var/log/exim4
+# As for "internet site".
+echo here.example >/etc/mailname
+cat >/etc/exim4/update-exim4.conf.conf <<END
+dc_eximconfig_configtype='internet'
+dc_other_hostnames='here.example'
+dc_local_interfaces=''
+dc_readhost=''
+dc_relay_domains=''
+dc_minimaldns='false'
+dc_relay_nets=''
+dc_smarthost=''
+CFILEMODE='644'
+dc_use_split_config='false'
+dc_hide_mailname=''
+dc_mailname_in_oh='true'
+dc_localdelivery='mail_spool'
+END
+update-exim4.conf
 
 # What its administrator sets. The text of the rejection is that of the
 # configuration that Exim ships.
-cat >/etc/exim4/exim4.conf <<END
+administrator() {
+    cat >/etc/exim4/exim4.conf <<END
 primary_hostname = mx.here.example
 domainlist local_domains = here.example
 log_file_path = syslog
@@ -54,8 +77,18 @@ maildir:
   maildir_format
   user = postbox
 END
-chmod 640 /etc/exim4/exim4.conf
-chgrp Debian-exim /etc/exim4/exim4.conf
+    [ "$AUTH" = 0 ] || cat >>/etc/exim4/exim4.conf <<END
+
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_condition = false
+END
+    chmod 640 /etc/exim4/exim4.conf
+    chgrp Debian-exim /etc/exim4/exim4.conf
+}
+[ "$AS_INSTALLED" = 1 ] || administrator
 
 # A child of process 1 would not go to the background by itself.
 exim4 -bdf &

@@ -1,9 +1,13 @@
 # Starts Debian's postfix for one test. SLOTS is the number of connections on
 # port 25: the processes of smtpd, or with POSTSCREEN=1 postscreen's
-# `postscreen_pre_queue_limit`. smtpd looks the client up, or postscreen does.
+# `postscreen_pre_queue_limit`. smtpd looks the client up, or postscreen does. With
+# AUTH=1, it is set to offer AUTH.
 fresh server etc/postfix
 fresh server var/lib/postfix
 fresh server var/spool/postfix
+# No other mail server.
+fresh server etc/courier
+rm -f /usr/sbin/exim4 /usr/sbin/exim
 
 # What the package's scripts do when it is installed.
 add_user postfix 64990 /var/spool/postfix
@@ -15,23 +19,30 @@ cd /etc/postfix
 cp /usr/share/postfix/main.cf.debian main.cf
 cp /usr/share/postfix/master.cf.dist master.cf
 cp /usr/share/postfix/dynamicmaps.cf .
-postconf -F '*/*/chroot = n'
+# As for "Internet Site".
+postconf -e myhostname=mx.here.example 'mydestination=$myhostname, localhost' relayhost= \
+    'mynetworks=127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128' inet_interfaces=all inet_protocols=all
 
 # What its administrator sets.
-postconf -e myhostname=mx.here.example mydestination=here.example home_mailbox=Maildir/ \
-    'mynetworks=127.0.0.0/8 [::1]/128' alias_maps= \
-    'virtual_alias_maps=inline:{forward@here.example=friend@there.example,other@here.example=friend2@there.example}' \
-    'transport_maps=inline:{there.example=smtp:[100.64.1.1]}'
-if [ "$POSTSCREEN" = 1 ]; then
-    postconf -M smtp/inet='smtp inet n - n - 1 postscreen' \
-        smtpd/pass='smtpd pass - - n - - smtpd' dnsblog/unix='dnsblog unix - - n - 0 dnsblog'
-    postconf -e postscreen_dnsbl_sites=zone.example postscreen_dnsbl_action=enforce \
-        postscreen_greet_action=enforce postscreen_greet_wait=1s \
-        postscreen_pre_queue_limit="$SLOTS"
-else
-    postconf -F smtp/inet/process_limit="$SLOTS"
-    postconf -e 'smtpd_recipient_restrictions=reject_unauth_destination, reject_rbl_client zone.example'
-fi
+administrator() {
+    postconf -F '*/*/chroot = n'
+    postconf -e myhostname=mx.here.example mydestination=here.example home_mailbox=Maildir/ \
+        'mynetworks=127.0.0.0/8 [::1]/128' alias_maps= \
+        'virtual_alias_maps=inline:{forward@here.example=friend@there.example,other@here.example=friend2@there.example}' \
+        'transport_maps=inline:{there.example=smtp:[100.64.1.1]}'
+    if [ "$POSTSCREEN" = 1 ]; then
+        postconf -M smtp/inet='smtp inet n - n - 1 postscreen' \
+            smtpd/pass='smtpd pass - - n - - smtpd' dnsblog/unix='dnsblog unix - - n - 0 dnsblog'
+        postconf -e postscreen_dnsbl_sites=zone.example postscreen_dnsbl_action=enforce \
+            postscreen_greet_action=enforce postscreen_greet_wait=1s \
+            postscreen_pre_queue_limit="$SLOTS"
+    else
+        postconf -F smtp/inet/process_limit="$SLOTS"
+        postconf -e 'smtpd_recipient_restrictions=reject_unauth_destination, reject_rbl_client zone.example'
+    fi
+    [ "$AUTH" = 0 ] || postconf -e smtpd_sasl_auth_enable=yes
+}
+[ "$AS_INSTALLED" = 1 ] || administrator
 
 postfix start
 stand

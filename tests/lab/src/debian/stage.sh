@@ -3,7 +3,10 @@
 # own script follows.
 #
 # TREE holds the unpacked packages, SERVER those of a mail server that has a
-# tree of its own, or is empty; /run/zones the zone files. SITE gets `mail.log`.
+# tree of its own, or is empty; /run/zones the zone files. SITE gets `mail.log`,
+# unless UNIT is set: the file that moves a process to the control group of the
+# server's unit. Then the log is journald's. With AS_INSTALLED=1, the server has
+# the configuration that its package installs.
 set -eu
 
 # Under names that no overlay hides and no option of mount splits.
@@ -34,6 +37,9 @@ fresh() {
     cp -a $layers/fresh/. "/$2"
 }
 
+# No log of the machine's own mail server.
+rm -f /var/log/mail.log /var/log/maillog
+
 # /dev/log is the socket of this rsyslogd.
 mkdir $layers/dev
 mount -t tmpfs tmpfs $layers/dev
@@ -49,6 +55,11 @@ add_user() {
     grep -q "^$1:" /etc/passwd || echo "$1:x:$2:$2::$3:/bin/sh" >>/etc/passwd
 }
 
+# The account that spamdrop's package makes, in the groups that may read the logs
+# and the journal.
+add_user spamdrop 64993 /nonexistent
+sed -i -E 's/^(adm|systemd-journal):.*[^:]$/&,spamdrop/; s/^(adm|systemd-journal):.*:$/&spamdrop/' /etc/group
+
 # The mailbox of postbox@here.example.
 add_user postbox 64991 /run/postbox
 install -d -o postbox -g postbox /run/postbox
@@ -62,14 +73,18 @@ rbldnsd -n -q -c 1 -u nobody -w /run/zones -b 127.0.0.1/53 \
     zone.example:ip4set:ip4 zone.example:ip6trie:ip6 \
     friend.example:generic:names zombie.example:generic:names &
 
-cat >/run/rsyslog.conf <<END
+if [ -n "$UNIT" ]; then
+    ln -s /run/systemd/journal/dev-log /dev/log
+    # The server is started by this shell.
+    echo 0 >"$UNIT"
+else
+    cat >/run/rsyslog.conf <<END
 module(load="imuxsock" SysSock.Name="/dev/log")
-# For those outside of these namespaces.
-input(type="imuxsock" Socket="/run/site/devlog")
 mail.* action(type="omfile" file="/run/site/mail.log")
 END
-rsyslogd -n -f /run/rsyslog.conf -i /run/rsyslog.pid &
-until [ -S /dev/log ]; do sleep 0.02; done
+    rsyslogd -n -f /run/rsyslog.conf -i /run/rsyslog.pid &
+    until [ -S /dev/log ]; do sleep 0.02; done
+fi
 
 # Reports that the server listens, and waits for the end.
 stand() {

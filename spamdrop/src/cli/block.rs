@@ -1,0 +1,64 @@
+//! `add` and `import` on the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use spamdrop_core::duration;
+use spamdrop_core::term::LONGEST;
+
+/// Arguments of `add`.
+#[derive(Debug, Args)]
+pub struct Add {
+    /// What to block.
+    #[command(flatten)]
+    pub addrs: Addrs,
+    /// Duration of the block, such as 90s, 10m or 1d [default: `ttl` of the
+    /// configuration]
+    #[arg(long = "for", aliases = ["duration", "ttl"], value_name = "TIME", value_parser = term)]
+    pub term: Option<Duration>,
+    /// Let the block end after that time, even if packets arrive
+    #[arg(long)]
+    pub fixed: bool,
+    /// Shorten blocks that would last longer
+    #[arg(long)]
+    pub force: bool,
+    /// Reason for `spamdrop show`, at most 200 bytes; not kept for IPv6 prefixes
+    /// longer than /112
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Addresses, or `-`.
+#[derive(Debug, Args)]
+pub struct Addrs {
+    /// Addresses or prefixes such as 192.0.2.1, 2001:db8::1 or 192.0.2.0/24;
+    /// a single `-` reads them from standard input, one a line, where `#`
+    /// starts a comment
+    #[arg(required = true, value_name = "ADDR")]
+    pub addrs: Vec<String>,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// File to read; `-` is standard input
+    #[arg(default_value = "-", value_name = "FILE")]
+    pub file: PathBuf,
+    /// Duration for addresses without one in the file, such as 90s, 10m or 1d
+    /// [default: `ttl` of the configuration]
+    #[arg(long = "for", aliases = ["duration", "ttl"], value_name = "TIME", value_parser = term)]
+    pub term: Option<Duration>,
+    /// Let these blocks end after that time, even if packets arrive
+    #[arg(long)]
+    pub fixed: bool,
+}
+
+/// Reads the duration of a block.
+pub(super) fn term(text: &str) -> Result<Duration, String> {
+    let term = duration::parse(text).map_err(|error| error.to_string())?;
+    if term.subsec_nanos() != 0 || term.is_zero() || term > LONGEST {
+        return Err("give whole seconds, from 1s to 10 years".into());
+    }
+    Ok(term)
+}
