@@ -22,8 +22,8 @@ card() {
 exec qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 \
     -nodefaults -display none -device virtio-rng-pci \
     -kernel "$kernel/vmlinuz" -initrd "$kernel/initrd" \
-    -append "console=ttyS0 panic=0 mitigations=off norandmaps quiet systemd.show_status=no \
-        net.ifnames=0 vm_init=/sbin/init" \
+    -append "console=ttyS0 panic=0 mitigations=off no_timer_check norandmaps quiet \
+        systemd.show_status=no net.ifnames=0 vm_init=/sbin/init" \
     -drive "$disk,format=raw,if=virtio" \
     -drive "file=$job,format=raw,if=virtio,readonly=on" \
     -serial "file:$console" -serial stdio \
