@@ -80,13 +80,14 @@ reboot() {
     check "the status is healthy after a reboot" protects
 }
 
-# Connects from the listed sender without a pause, and names connections that
-# were answered.
+# Connects from the listed sender again and again, and names connections that were
+# answered. Without the pauses, these loops would take the upgrade's time.
 knock() {
     ip netns exec world bash -c '
         while test -e knocking; do
             timeout 0.3 bash -c "exec 3<>/dev/tcp/192.0.2.25/25" 2>/dev/null && echo answered
             echo >>knocks
+            sleep 0.2
         done'
 }
 
