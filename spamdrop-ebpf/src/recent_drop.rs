@@ -1,14 +1,14 @@
 //! The fast path for recently dropped sources.
 //!
 //! All CPUs share the slots without a lock. In any interleaving, a slot names a
-//! source that some CPU has just found sealed, and is valid for at most a
-//! second. Hits may be lost or counted twice.
+//! source that some CPU has just found sealed, and is valid for at most
+//! [`MOST_TICKS`]. Hits may be lost or counted twice.
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use spamdrop_common::{
     packet::Segment,
-    recent_drop::{Line, RecentDrop, SLOTS},
-    settings::Settings,
+    recent_drop::{Line, MOST_TICKS, RecentDrop, SLOTS},
+    settings::{Refresh, Settings},
     time::MonotonicNs,
 };
 
@@ -50,21 +50,34 @@ fn is_hit(
     epoch: u16,
 ) -> bool {
     let seen = read(slot);
+    let now = tick();
     let answers = seen.source == source(segment)
-        && seen.is_valid(epoch, tick())
-        && seen.hits < u16::MAX
+        && seen.is_valid(epoch, now)
+        && seen.hits < u8::MAX
         && (settings.destinations == 0 || seen.destination == received.destination());
     if answers {
         // SAFETY: `slot` points to a slot of a line in the map.
         unsafe { (&raw mut (*slot).hits).write_volatile(seen.hits + 1) };
+        if Refresh::from_number(settings.refresh).slides(segment.syn) {
+            // SAFETY: as above.
+            unsafe { (&raw mut (*slot).left).write_volatile(seen.left_after(now)) };
+        }
     }
     answers
 }
 
-/// Caches a source for this many ticks, if a slot is free for it. [`hit`] then
-/// returns true for it and the same destination.
+/// Caches a source from `time` for this many ticks, if a slot is free for it.
+/// [`hit`] then returns true for it and the same destination. Adds the hits of the
+/// slot to its entry, and the slide that was postponed meanwhile.
 #[inline(always)]
-pub fn remember(received: &Received, segment: &Segment, epoch: u16, ticks: u32) {
+pub fn remember(
+    received: &Received,
+    segment: &Segment,
+    settings: &Settings,
+    epoch: u16,
+    time: MonotonicNs,
+    ticks: u32,
+) {
     let Some(line) = line(segment).filter(|_| ticks > 0) else {
         return;
     };
@@ -93,11 +106,14 @@ pub fn remember(received: &Received, segment: &Segment, epoch: u16, ticks: u32) 
             destination: received.destination(),
             until_tick: now.wrapping_add(ticks),
             epoch,
+            left: 0,
             hits: 0,
         },
     );
-    if seen.epoch == epoch {
-        maps::add_hits(seen.source, seen.hits);
+    if seen.epoch == epoch && seen.hits != 0 {
+        let age = u64::from(now.wrapping_sub(seen.last_tick())) * u64::from(settings.tick_ns);
+        let last = MonotonicNs::from_ns(time.ns().saturating_sub(age));
+        maps::add_recent_drop(&seen, last);
     }
 }
 
@@ -105,7 +121,12 @@ pub fn remember(received: &Received, segment: &Segment, epoch: u16, ticks: u32) 
 #[inline(always)]
 pub fn ticks(settings: &Settings, now: MonotonicNs, end: MonotonicNs) -> u32 {
     let ns = end.ns().saturating_sub(now.ns());
-    ns.checked_div(settings.tick_ns.into()).unwrap_or(0) as u32
+    let ticks = ns.checked_div(settings.tick_ns.into()).unwrap_or(0) as u32;
+    if ticks < MOST_TICKS {
+        ticks
+    } else {
+        MOST_TICKS
+    }
 }
 
 #[inline(always)]
@@ -116,7 +137,7 @@ fn source(segment: &Segment) -> u32 {
 #[inline(always)]
 fn line(segment: &Segment) -> Option<*mut Line> {
     // IPv6 is not cached, because no IPv6 flood has been seen.
-    (!segment.packet_v6).then(|| maps::recent_drops(RecentDrop::line(source(segment))))?
+    (!segment.packet_v6).then(|| maps::recent_drops(source(segment)))?
 }
 
 #[inline(always)]
@@ -143,6 +164,7 @@ fn read(slot: *mut RecentDrop) -> RecentDrop {
             source: (&raw const (*slot).source).read_volatile(),
             destination: (&raw const (*slot).destination).read_volatile(),
             epoch: (&raw const (*slot).epoch).read_volatile(),
+            left: (&raw const (*slot).left).read_volatile(),
             hits: (&raw const (*slot).hits).read_volatile(),
         }
     }
@@ -155,6 +177,7 @@ fn write(slot: *mut RecentDrop, new: RecentDrop) {
         (&raw mut (*slot).source).write_volatile(new.source);
         (&raw mut (*slot).destination).write_volatile(new.destination);
         (&raw mut (*slot).epoch).write_volatile(new.epoch);
+        (&raw mut (*slot).left).write_volatile(new.left);
         (&raw mut (*slot).hits).write_volatile(new.hits);
         (&raw mut (*slot).until_tick).write_volatile(new.until_tick);
     }

@@ -30,14 +30,15 @@ impl Blocklist {
     pub fn covering(&self, addr: IpAddr, now: MonotonicNs) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         for target in Target::covering(addr) {
-            let entry = self.host(target)?;
-            let Some(mut entry) = entry.filter(|entry| is_live(entry.expires, now)) else {
+            let Some(mut entry) = self.host(target)? else {
                 continue;
             };
             if let Target::V4(source) = target {
-                entry.hits = entry.hits.saturating_add(self.uncounted_hits(source)?);
+                self.recent_drops()?.add_to(&mut entry, source);
             }
-            found.push(Found { target, entry });
+            if is_live(entry.expires, now) {
+                found.push(Found { target, entry });
+            }
         }
         let mut prefixes = self.prefixes()?;
         prefixes
@@ -106,10 +107,9 @@ impl Blocklist {
     /// Visits every entry, live or expired, in no order.
     pub fn for_each(&self, mut visit: impl FnMut(Found)) -> Result<()> {
         let mut each = |target, entry| visit(Found { target, entry });
-        let uncounted = self.all_uncounted_hits()?;
+        let recent_drops = self.recent_drops()?;
         walk(&self.v4, |key, mut entry| {
-            let hits = uncounted.get(&key).copied().unwrap_or(0);
-            entry.hits = entry.hits.saturating_add(hits);
+            recent_drops.add_to(&mut entry, key);
             each(Target::V4(key), entry);
         })?;
         walk(&self.v6, |key, entry| each(Target::V6(key), entry))?;

@@ -1,13 +1,14 @@
-//! The filter's cache of sources that it dropped within the last second, see
-//! [`RecentDrop`].
-
-use std::collections::HashMap;
+//! The filter's cache of sources that it dropped within the last seconds, see
+//! [`RecentDrop`]. It holds hits and slides that are not in the entries yet.
 
 use anyhow::{Context as _, Result};
+use spamdrop_common::action::slid_by_recent_drop;
+use spamdrop_common::entry::Entry;
 use spamdrop_common::recent_drop::{Line, RecentDrop};
 
 use super::{Blocklist, fd};
-use crate::kernel::bpf;
+use crate::kernel::bpf::MappedArray;
+use crate::kernel::ticks::Ticks;
 
 impl Blocklist {
     /// Raises the epoch, so that the filter reads each entry again instead of
@@ -19,33 +20,38 @@ impl Blocklist {
         })
     }
 
-    /// The hits of a source that are not yet counted in its entry.
-    pub(super) fn uncounted_hits(&self, source: [u8; 4]) -> Result<u32> {
-        let source = u32::from_ne_bytes(source);
-        let epoch = self.epoch()?;
-        let line = self.recent_drops.get(&RecentDrop::line(source), 0);
-        let line = line.context("cannot read recent_drops4")?;
-        let slots = line.iter().filter(|slot| slot.source == source);
-        let current = slots.filter(|slot| slot.epoch == epoch);
-        Ok(current.map(|slot| u32::from(slot.hits)).sum())
-    }
-
-    /// The hits of all sources that are not yet counted in their entries.
-    pub(super) fn all_uncounted_hits(&self) -> Result<HashMap<[u8; 4], u32>> {
-        let epoch = self.epoch()?;
-        let mut hits = HashMap::new();
-        bpf::for_each(fd(&self.recent_drops), |_: &[u32], lines: &[Line]| {
-            let hit = lines.iter().flatten().filter(|slot| slot.hits != 0);
-            let current = hit.filter(|slot| slot.epoch == epoch);
-            hits.extend(current.map(|slot| (slot.source.to_ne_bytes(), slot.hits.into())));
-            Ok(())
+    /// The cache at this moment.
+    pub(super) fn recent_drops(&self) -> Result<RecentDrops> {
+        let lines = MappedArray::new(fd(&self.recent_drops), self.recent_drops.len());
+        Ok(RecentDrops {
+            lines: lines.context("cannot read recent_drops4")?,
+            // Truncated as the filter compares it.
+            epoch: self.settings()?.epoch as u16,
+            ticks: Ticks::now(),
         })
-        .context("cannot read recent_drops4")?;
-        Ok(hits)
     }
+}
 
-    /// The epoch, truncated as the filter compares it.
-    fn epoch(&self) -> Result<u16> {
-        Ok(self.settings()?.epoch as u16)
+/// What the filter has not stored in the entries yet.
+pub(super) struct RecentDrops {
+    lines: MappedArray<Line>,
+    epoch: u16,
+    ticks: Ticks,
+}
+
+impl RecentDrops {
+    /// Adds the hits and the slide of a source to its entry.
+    pub(super) fn add_to(&self, entry: &mut Entry, source: [u8; 4]) {
+        let source = u32::from_ne_bytes(source);
+        let line = RecentDrop::line(source, self.lines.elements());
+        let slots = self.lines.get(line).unwrap_or_default();
+        for slot in slots.iter().filter(|slot| slot.source == source) {
+            if slot.epoch == self.epoch {
+                entry.hits = entry.hits.saturating_add(slot.hits.into());
+            }
+            if slot.left != 0 {
+                entry.expires = slid_by_recent_drop(entry, self.ticks.time(slot.last_tick()));
+            }
+        }
     }
 }
