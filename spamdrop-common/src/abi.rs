@@ -1,6 +1,6 @@
 //! The maps that the filter and user space share, and their version.
 //!
-//! Each version pins its maps in a directory of its own (version 2: `v2` below
+//! Each version pins its maps in a directory of its own (version 3: `v3` below
 //! the pin directory). No version opens the pins of another. It converts them
 //! (`kernel::blocklist::migrate`) or reports what the administrator must do.
 
@@ -8,12 +8,12 @@ use crate::counter::Counters;
 use crate::entry::{AllowEntry, CidrEntry, Destination, Entry, Origin};
 use crate::gate::{Gate, GateStats, KnownSender, NextAdmit, Verdict};
 use crate::names;
-use crate::recent_drop::{LINES, Line};
+use crate::recent_drop::{Line, SLOTS};
 use crate::settings::Settings;
 
 /// The version of all map layouts together. A unit test of this module fails
 /// when a layout changes without a new number.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Capacity of each trie, in prefixes. A trie takes no memory for prefixes that
 /// it does not hold.
@@ -59,6 +59,8 @@ pub enum Room {
     Fixed(u32),
     /// The configuration's `capacity4`.
     Capacity4,
+    /// A line of recent drops for each four entries of `capacity4`.
+    LinesOfCapacity4,
     /// The configuration's `capacity6`.
     Capacity6,
     /// A quarter of `capacity6`.
@@ -87,6 +89,7 @@ impl Room {
         match self {
             Self::Fixed(elements) => elements,
             Self::Capacity4 => capacity.v4,
+            Self::LinesOfCapacity4 => capacity.v4.div_ceil(SLOTS as u32),
             Self::Capacity6 => capacity.v6,
             Self::QuarterOfCapacity6 if capacity.v6 < 4 => 1,
             Self::QuarterOfCapacity6 => capacity.v6 / 4,
@@ -160,7 +163,7 @@ pub const MAPS: [MapSpec; 23] = [
         names::RECENT_DROPS4,
         MapKind::Array,
         MMAPABLE,
-        Room::Fixed(LINES),
+        Room::LinesOfCapacity4,
     ),
     MapSpec::trie::<[u8; 4], CidrEntry>(names::CIDR4),
     MapSpec::trie::<[u8; 16], CidrEntry>(names::CIDR6),

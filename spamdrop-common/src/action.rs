@@ -11,6 +11,29 @@ use crate::time::{MonotonicNs, SECOND};
 /// store would dirty a cache line on every packet without a visible effect.
 pub const SLACK: Duration = Duration::from_secs(1);
 
+/// The share of its ttl by which an entry may expire early, because hits on a
+/// recent drop do not store a new expiry.
+const EARLY: u32 = 32;
+
+/// The longest time for which a recent drop answers without the entry.
+pub const LONGEST_ANSWER: Duration = Duration::from_secs(16);
+
+/// How long a recent drop of an entry with this ttl answers: a 32nd of it, but at
+/// least [`SLACK`] and at most [`LONGEST_ANSWER`].
+#[inline(always)]
+#[must_use]
+pub const fn answer_ns(ttl_s: u32) -> u64 {
+    let (least, longest) = (SLACK.as_nanos() as u64, LONGEST_ANSWER.as_nanos() as u64);
+    let share = ttl_s as u64 * (SECOND / EARLY as u64);
+    if share < least {
+        least
+    } else if share > longest {
+        longest
+    } else {
+        share
+    }
+}
+
 /// Whether an entry still matches. The last nanosecond is included, as in
 /// xt_recent `--seconds`: a packet exactly `ttl` after the last one matches.
 #[inline(always)]
@@ -45,12 +68,7 @@ pub const fn expiry(now: MonotonicNs, ttl_s: u32, hard_until_s: u32) -> Monotoni
 #[inline(always)]
 #[must_use]
 pub const fn slide(entry: &Entry, now: MonotonicNs, syn: bool, refresh: Refresh) -> MonotonicNs {
-    let slides = match refresh {
-        Refresh::Packet => true,
-        Refresh::Syn => syn,
-        Refresh::Never => false,
-    };
-    if !slides || entry.ttl_s == 0 {
+    if !refresh.slides(syn) || entry.ttl_s == 0 {
         return entry.expires;
     }
     let next = expiry(now, entry.ttl_s, entry.hard_until_s);
@@ -61,27 +79,45 @@ pub const fn slide(entry: &Entry, now: MonotonicNs, syn: bool, refresh: Refresh)
     }
 }
 
-/// The time (exclusive) until which packets change only the hit counter of a
-/// live entry: the entry does not expire before, and no packet moves its
-/// expiry. At most [`SLACK`] after `now`; a store is due if it is `now` or
-/// earlier.
+/// The time (exclusive) until which a recent drop may answer for a live entry that
+/// was hit at `now`: the entry does not expire before, and no store of its expiry
+/// has been postponed for longer than [`answer_ns`]. Not later than `now` if a store
+/// is due.
 #[inline(always)]
 #[must_use]
 pub const fn quiet_until(entry: &Entry, now: MonotonicNs, refresh: Refresh) -> MonotonicNs {
     let end = entry.expires.ns() + 1;
     let limit = MonotonicNs::from_second(entry.hard_until_s).ns();
-    let longest = now.plus(SLACK).ns();
+    let longest = now.plus(LONGEST_ANSWER).ns();
     let slides =
         entry.ttl_s != 0 && entry.expires.ns() != limit && !matches!(refresh, Refresh::Never);
     let due = if slides {
-        // A packet moves the expiry once now + ttl >= expires + SLACK.
-        let due = entry.expires.plus(SLACK).ns();
+        // The last stored hit was at expires - ttl or later.
+        let due = entry.expires.ns() + answer_ns(entry.ttl_s);
         due.saturating_sub(entry.ttl_s as u64 * SECOND)
     } else {
         longest
     };
     let due = if due < longest { due } else { longest };
     MonotonicNs::from_ns(if due < end { due } else { end })
+}
+
+/// The exact expiry of an entry whose recent drop was last hit at `last`, by a
+/// packet that slides it. A `last` that no postponed store explains is of an older
+/// entry, and does not count.
+#[inline(always)]
+#[must_use]
+pub const fn slid_by_recent_drop(entry: &Entry, last: MonotonicNs) -> MonotonicNs {
+    if entry.ttl_s == 0 {
+        return entry.expires;
+    }
+    let slid = expiry(last, entry.ttl_s, entry.hard_until_s).ns();
+    let postponed = slid.saturating_sub(entry.expires.ns());
+    if postponed == 0 || postponed > answer_ns(entry.ttl_s) + SECOND {
+        entry.expires
+    } else {
+        MonotonicNs::from_ns(slid)
+    }
 }
 
 /// Whether the entry of an IPv6 address decides about its packets, rather than

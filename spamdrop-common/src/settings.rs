@@ -149,6 +149,18 @@ impl Refresh {
             _ => Self::Packet,
         }
     }
+
+    /// Whether a hit of a packet slides an entry's expiry. `syn`: it begins a
+    /// connection.
+    #[inline(always)]
+    #[must_use]
+    pub const fn slides(self, syn: bool) -> bool {
+        match self {
+            Self::Packet => true,
+            Self::Syn => syn,
+            Self::Never => false,
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Settings>() == 128);

@@ -164,7 +164,7 @@ fn entry_hit(
     if matches!(reason, Reason::SealedDropped) {
         let end = quiet_until(&Entry { expires, ..seen }, now, refresh);
         let ticks = recent_drop::ticks(settings, now, end);
-        recent_drop::remember(received, segment, epoch, ticks);
+        recent_drop::remember(received, segment, settings, epoch, now, ticks);
     }
     reason
 }

@@ -2,6 +2,7 @@
 //! bpftool prints their fields by name. The loader pins them under these names.
 
 use aya_ebpf::{
+    Global,
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SockMap, lpm_trie::Key},
     macros::btf_map,
@@ -15,7 +16,7 @@ use spamdrop_common::{
     gate::{Gate, GateStats, KnownSender, LookupRequest, NextAdmit, Verdict, source_key},
     names::{RESPONDER4, RESPONDER6},
     packet::Segment,
-    recent_drop::{LINES, Line},
+    recent_drop::{Line, RecentDrop},
     settings::Settings,
     time::MonotonicNs,
 };
@@ -35,7 +36,10 @@ static BLOCKED6: LruHashMap<[u8; 8], Entry, 65_536> = LruHashMap::new();
 #[btf_map(name = "blocked6_addr")]
 static BLOCKED6_ADDR: LruHashMap<[u8; 16], Entry, 16_384> = LruHashMap::new();
 #[btf_map(name = "recent_drops4")]
-static RECENT_DROPS4: Array<Line, { LINES as usize }, MMAPABLE> = Array::new();
+static RECENT_DROPS4: Array<Line, 65_536, MMAPABLE> = Array::new();
+/// The number of lines. The loader sets it and freezes it.
+#[unsafe(no_mangle)]
+static RECENT_DROP_LINES: Global<u32> = Global::new(65_536);
 #[btf_map(name = "cidr4")]
 static CIDR4: LpmTrie<[u8; 4], CidrEntry, PREFIXES> = LpmTrie::new();
 #[btf_map(name = "cidr6")]
@@ -153,19 +157,22 @@ fn blocked6_or_address(source: &[u8; 16], net: u64) -> *mut Entry {
     }
 }
 
+/// The line that may hold a source.
 #[inline(always)]
-pub fn recent_drops(line: u32) -> Option<*mut Line> {
-    RECENT_DROPS4.get_ptr_mut(line)
+pub fn recent_drops(source: u32) -> Option<*mut Line> {
+    RECENT_DROPS4.get_ptr_mut(RecentDrop::line(source, RECENT_DROP_LINES.load()))
 }
 
-/// Adds hits to an IPv4 entry, if it still exists.
+/// Adds the hits of a recent drop to its entry, if that still exists, and stores the
+/// postponed slide. `last`: the time of the last hit that slides the expiry. The
+/// look-up marks the entry as recently used.
 #[inline(always)]
-pub fn add_hits(source: u32, hits: u16) {
-    if hits == 0 {
-        return;
-    }
-    if let Some(entry) = BLOCKED4.get_ptr_mut(source.to_ne_bytes()) {
-        touch::add_hits(entry, hits.into());
+pub fn add_recent_drop(drop: &RecentDrop, last: MonotonicNs) {
+    if let Some(entry) = BLOCKED4.get_ptr_mut(drop.source.to_ne_bytes()) {
+        touch::add_hits(entry, drop.hits.into());
+        if drop.left != 0 {
+            touch::slide(entry, last);
+        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! The fast path for recently dropped sources.
 //!
-//! All CPUs share the slots without a lock. In any interleaving, a slot names a
-//! source that some CPU has just found sealed, and is valid for at most a
-//! second. Hits may be lost or counted twice.
+//! All CPUs share the slots without a lock. A slot is two words, each of which is
+//! read and written in one piece; words of different sources make no valid slot. In
+//! any interleaving, a valid slot names a source that some CPU has found sealed, and
+//! ends when that CPU has said. Hits may be lost or counted twice.
+
+use core::mem::transmute;
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use spamdrop_common::{
     packet::Segment,
-    recent_drop::{Line, RecentDrop, SLOTS},
-    settings::Settings,
+    recent_drop::{Line, MOST_TICKS, RecentDrop, SLOTS},
+    settings::{Refresh, Settings},
     time::MonotonicNs,
 };
 
@@ -50,21 +53,36 @@ fn is_hit(
     epoch: u16,
 ) -> bool {
     let seen = read(slot);
+    let now = tick();
     let answers = seen.source == source(segment)
-        && seen.is_valid(epoch, tick())
-        && seen.hits < u16::MAX
+        && seen.is_valid(epoch, now)
+        && seen.hits < u8::MAX
         && (settings.destinations == 0 || seen.destination == received.destination());
     if answers {
-        // SAFETY: `slot` points to a slot of a line in the map.
-        unsafe { (&raw mut (*slot).hits).write_volatile(seen.hits + 1) };
+        let slides = Refresh::from_number(settings.refresh).slides(segment.syn);
+        let left = if slides {
+            seen.left_after(now)
+        } else {
+            seen.left
+        };
+        let hits = seen.hits + 1;
+        write_second(slot, RecentDrop { left, hits, ..seen });
     }
     answers
 }
 
-/// Caches a source for this many ticks, if a slot is free for it. [`hit`] then
-/// returns true for it and the same destination.
+/// Caches a source from `time` for this many ticks, if a slot is free for it.
+/// [`hit`] then returns true for it and the same destination. Adds the hits of the
+/// slot to its entry, and the slide that was postponed meanwhile.
 #[inline(always)]
-pub fn remember(received: &Received, segment: &Segment, epoch: u16, ticks: u32) {
+pub fn remember(
+    received: &Received,
+    segment: &Segment,
+    settings: &Settings,
+    epoch: u16,
+    time: MonotonicNs,
+    ticks: u32,
+) {
     let Some(line) = line(segment).filter(|_| ticks > 0) else {
         return;
     };
@@ -92,12 +110,15 @@ pub fn remember(received: &Received, segment: &Segment, epoch: u16, ticks: u32) 
             source: source(segment),
             destination: received.destination(),
             until_tick: now.wrapping_add(ticks),
-            epoch,
+            tag: RecentDrop::tag(source(segment), epoch),
+            left: 0,
             hits: 0,
         },
     );
-    if seen.epoch == epoch {
-        maps::add_hits(seen.source, seen.hits);
+    if seen.is_of(epoch) && seen.hits != 0 {
+        let age = u64::from(now.wrapping_sub(seen.last_tick())) * u64::from(settings.tick_ns);
+        let last = MonotonicNs::from_ns(time.ns().saturating_sub(age));
+        maps::add_recent_drop(&seen, last);
     }
 }
 
@@ -105,7 +126,12 @@ pub fn remember(received: &Received, segment: &Segment, epoch: u16, ticks: u32) 
 #[inline(always)]
 pub fn ticks(settings: &Settings, now: MonotonicNs, end: MonotonicNs) -> u32 {
     let ns = end.ns().saturating_sub(now.ns());
-    ns.checked_div(settings.tick_ns.into()).unwrap_or(0) as u32
+    let ticks = ns.checked_div(settings.tick_ns.into()).unwrap_or(0) as u32;
+    if ticks < MOST_TICKS {
+        ticks
+    } else {
+        MOST_TICKS
+    }
 }
 
 #[inline(always)]
@@ -116,7 +142,7 @@ fn source(segment: &Segment) -> u32 {
 #[inline(always)]
 fn line(segment: &Segment) -> Option<*mut Line> {
     // IPv6 is not cached, because no IPv6 flood has been seen.
-    (!segment.packet_v6).then(|| maps::recent_drops(RecentDrop::line(source(segment))))?
+    (!segment.packet_v6).then(|| maps::recent_drops(source(segment)))?
 }
 
 #[inline(always)]
@@ -131,33 +157,32 @@ fn peek(slot: *mut RecentDrop) -> u32 {
     unsafe { (&raw const (*slot).source).read_volatile() }
 }
 
-/// `until_tick` is read before the other fields and written after them, so that
-/// a new value never extends an old source.
 #[inline(always)]
 fn read(slot: *mut RecentDrop) -> RecentDrop {
-    // SAFETY: `slot` points to a slot of a line in the map, every bit pattern
-    // is valid, and each field is read in one piece.
-    unsafe {
-        RecentDrop {
-            until_tick: (&raw const (*slot).until_tick).read_volatile(),
-            source: (&raw const (*slot).source).read_volatile(),
-            destination: (&raw const (*slot).destination).read_volatile(),
-            epoch: (&raw const (*slot).epoch).read_volatile(),
-            hits: (&raw const (*slot).hits).read_volatile(),
-        }
-    }
+    let words = slot.cast::<u64>();
+    // SAFETY: `slot` points to a slot of a line in the map, whose two words are
+    // aligned.
+    let words = unsafe { [words.read_volatile(), words.add(1).read_volatile()] };
+    // SAFETY: both have 16 bytes, and every bit pattern is valid.
+    unsafe { transmute::<[u64; 2], RecentDrop>(words) }
 }
 
 #[inline(always)]
 fn write(slot: *mut RecentDrop, new: RecentDrop) {
+    // SAFETY: as in `read`; the type has no padding.
+    let [first, _] = unsafe { transmute::<RecentDrop, [u64; 2]>(new) };
     // SAFETY: as in `read`.
-    unsafe {
-        (&raw mut (*slot).source).write_volatile(new.source);
-        (&raw mut (*slot).destination).write_volatile(new.destination);
-        (&raw mut (*slot).epoch).write_volatile(new.epoch);
-        (&raw mut (*slot).hits).write_volatile(new.hits);
-        (&raw mut (*slot).until_tick).write_volatile(new.until_tick);
-    }
+    unsafe { slot.cast::<u64>().write_volatile(first) };
+    write_second(slot, new);
+}
+
+/// Writes everything but the addresses.
+#[inline(always)]
+fn write_second(slot: *mut RecentDrop, new: RecentDrop) {
+    // SAFETY: as in `write`.
+    let [_, second] = unsafe { transmute::<RecentDrop, [u64; 2]>(new) };
+    // SAFETY: as in `read`.
+    unsafe { slot.cast::<u64>().add(1).write_volatile(second) };
 }
 
 /// The kernel inlines this helper as a plain load; a clock would be a call.

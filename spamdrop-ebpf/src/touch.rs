@@ -9,6 +9,7 @@
 use core::arch::asm;
 
 use spamdrop_common::{
+    action::slid_by_recent_drop,
     entry::{CidrEntry, Entry},
     time::MonotonicNs,
 };
@@ -22,10 +23,26 @@ pub fn hit(entry: *mut Entry, seen: &Entry, expires: MonotonicNs) {
     unsafe {
         (&raw mut (*entry).hits).write_volatile(seen.hits.saturating_add(1));
     }
+    store_expiry(entry, seen, expires);
+}
+
+/// Adds the slide that a recent drop has postponed, whose last hit was at this
+/// time.
+#[inline(always)]
+pub fn slide(entry: *mut Entry, last: MonotonicNs) {
+    // SAFETY: `entry` comes from a look-up of this run, and every bit pattern is a
+    // valid `Entry`.
+    let seen = unsafe { entry.read_volatile() };
+    store_expiry(entry, &seen, slid_by_recent_drop(&seen, last));
+}
+
+#[inline(always)]
+fn store_expiry(entry: *mut Entry, seen: &Entry, expires: MonotonicNs) {
     if expires == seen.expires {
         return;
     }
-    // SAFETY: as above.
+    // SAFETY: `entry` comes from a look-up of this run, so the field pointers made
+    // from it point to the map's memory.
     let cell = unsafe { (&raw mut (*entry).expires).cast::<u64>() };
     if exchange(cell, seen.expires.ns(), expires.ns()) {
         // SAFETY: as above.

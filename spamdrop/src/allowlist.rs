@@ -46,6 +46,7 @@ pub fn write(path: &Path, list: &Allowlist) -> Result<()> {
     directory::make(&dir, 0o755)?;
     durable::replace(path, list.to_string().as_bytes())
         .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o644)))
+        .and_then(|()| durable::sync_directory_of(path))
         .with_context(|| format!("cannot write {}", path.display()))?;
     drop(acting);
     Ok(())

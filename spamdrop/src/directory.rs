@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::account::{self, Account};
@@ -276,7 +277,11 @@ fn give_files(directory: &OwnedFd, owned: Owned, account: &Account) -> rustix::i
             continue;
         }
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = rustix::fs::openat(directory, &name, flags, Mode::empty())?;
+        let file = match rustix::fs::openat(directory, &name, flags, Mode::empty()) {
+            // The daemon has renamed or removed it meanwhile.
+            Err(Errno::NOENT) => continue,
+            opened => opened?,
+        };
         let found = rustix::fs::fstat(&file)?;
         // Of a file with a second name elsewhere, that is not certain.
         if found.st_uid == 0 && found.st_nlink == 1 {
@@ -387,3 +392,6 @@ pub fn of_file(path: &Path) -> PathBuf {
         _ => PathBuf::from("."),
     }
 }
+
+#[cfg(test)]
+mod tests;

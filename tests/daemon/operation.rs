@@ -206,7 +206,7 @@ fn bpftool_shows_typed_fields() {
         ),
     ];
     for (map, fields) in maps {
-        let path = format!("/sys/fs/bpf/spamdrop/v2/{map}");
+        let path = format!("/sys/fs/bpf/spamdrop/v3/{map}");
         let dump = site
             .server
             .exec(["bpftool", "map", "dump", "pinned", &path])
@@ -218,7 +218,7 @@ fn bpftool_shows_typed_fields() {
             );
         }
     }
-    let path = "/sys/fs/bpf/spamdrop/v2/blocked4";
+    let path = "/sys/fs/bpf/spamdrop/v3/blocked4";
     let dump = site
         .server
         .exec(["bpftool", "map", "dump", "pinned", path])

@@ -21,7 +21,7 @@ use spamdrop_lab::host::Host;
 use spamdrop_lab::wait::until;
 use spamdrop_lab::wire::{End, wire};
 
-use super::{old_filter, v1};
+use super::{old_filter, v1, v2};
 
 pub const CAPACITY: Capacity = Capacity {
     v4: 262_144,
@@ -81,6 +81,10 @@ fn fixture(version: u32) -> Fixture {
         1 => Fixture {
             fill: v1::fill,
             offsets: v1::OFFSETS,
+        },
+        2 => Fixture {
+            fill: v2::fill,
+            offsets: v2::OFFSETS,
         },
         _ => panic!("layout v{version} has no fixture"),
     }

@@ -59,7 +59,8 @@ enum Group {
     /// Interfaces of Debian's kernels 6.1 and 6.12, under QEMU and as root
     Vm,
     /// The Debian package: lintian, its dependencies, a second build, and its
-    /// installation on a mail server with Debian 13, under QEMU and as root
+    /// installation on mail servers with Debian 12 and 13, under QEMU and as
+    /// root; with `--full`, on more of them, and power cuts
     Dist,
     /// The fuzz targets, for a short while
     Fuzz,
@@ -156,7 +157,7 @@ impl Group {
                 kernel(full, |target| target == WAVE)
             }
             Self::Vm => guests(full),
-            Self::Dist => package(),
+            Self::Dist => package(full),
             Self::Fuzz => fuzz(&[], if full { FUZZ_FULL } else { FUZZ }),
         }
     }
@@ -260,13 +261,13 @@ fn guests(full: bool) -> Result<Tally> {
 
 /// Packs the program of the other tests: a second one with optimisation would take
 /// minutes to build.
-fn package() -> Result<Tally> {
+fn package(full: bool) -> Result<Tally> {
     setup::building()?;
     let program = product()?;
     let mut tally = Tally::default();
     let packages = dist::test(&program, &mut tally)?;
     setup::emulation()?;
-    tally.add(vm::package::test(&packages)?);
+    tally.add(vm::package::test(&packages, full)?);
     Ok(tally)
 }
 

@@ -84,8 +84,9 @@ fn describe_types(text: &mut String) {
             source: u32,
             destination: u32,
             until_tick: u32,
-            epoch: u16,
-            hits: u16,
+            tag: u16,
+            left: u8,
+            hits: u8,
         }
     );
     layout!(
@@ -274,6 +275,7 @@ fn room_is_what_the_configuration_chooses() {
     for (room, elements) in [
         (Room::Fixed(3), 3),
         (Room::Capacity4, 1_000),
+        (Room::LinesOfCapacity4, 250),
         (Room::Capacity6, 100),
         (Room::QuarterOfCapacity6, 25),
         (Room::BothCapacities, 1_100),

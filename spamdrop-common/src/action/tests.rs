@@ -98,43 +98,76 @@ fn a_ttl_of_zero_is_fixed() {
     assert_eq!(slid, fixed.expires);
 }
 
-/// Checks the guarantee of [`quiet_until`] at its limit. Returns the time
-/// during which no store is due.
+/// Checks the guarantees of [`quiet_until`] at its limit. Returns the time during
+/// which a recent drop may answer.
 fn assert_quiet(entry: &Entry, now: MonotonicNs) -> Duration {
     let [packet, syn, never] = [Refresh::Packet, Refresh::Syn, Refresh::Never].map(|refresh| {
         let end = quiet_until(entry, now, refresh);
         if end > now {
             let last = step(end, -1);
             assert!(is_live(entry.expires, last));
-            assert_eq!(slide(entry, last, true, refresh), entry.expires);
+            let exact = expiry(last, entry.ttl_s, entry.hard_until_s).max(entry.expires);
+            let slid = slide(entry, last, true, refresh);
+            let early = slid.elapsed_since(entry.expires);
+            assert!(early <= answer(entry.ttl_s), "{early:?} early");
+            if refresh != Refresh::Never {
+                assert_eq!(slid_by_recent_drop(entry, last), exact);
+            }
         }
-        assert!(end <= now.plus(SLACK));
+        assert!(end <= now.plus(LONGEST_ANSWER));
         end.elapsed_since(now)
     });
     assert_eq!(packet, syn);
     let left = step(entry.expires, 1).elapsed_since(now);
-    assert_eq!(never, SLACK.min(left));
+    assert_eq!(never, LONGEST_ANSWER.min(left));
     packet
 }
 
-#[test]
-fn nothing_is_due_until_an_entry_slides_expires_or_a_second_has_gone() {
-    let entry = entry();
-    assert_eq!(assert_quiet(&entry, START), SLACK);
-    assert_eq!(assert_quiet(&entry, START.plus(SLACK / 4)), SLACK * 3 / 4);
-    assert_eq!(assert_quiet(&entry, START.plus(SLACK)), Duration::ZERO);
-    // The store is overdue, although a flood of other sources' packets came
-    // first.
-    assert_eq!(assert_quiet(&entry, after(300)), Duration::ZERO);
+fn answer(ttl_s: u32) -> Duration {
+    Duration::from_nanos(answer_ns(ttl_s))
 }
 
 #[test]
-fn an_entry_that_does_not_slide_is_quiet_until_it_expires() {
+fn a_recent_drop_answers_for_a_32nd_of_the_ttl_from_a_second_to_sixteen() {
+    for (ttl_s, ms) in [
+        (0, 1_000),
+        (1, 1_000),
+        (32, 1_000),
+        (33, 1_031),
+        (64, 2_000),
+        (512, 16_000),
+        (TTL, 16_000),
+        (u32::MAX, 16_000),
+    ] {
+        assert_eq!(answer(ttl_s).as_millis(), ms, "{ttl_s}");
+    }
+}
+
+#[test]
+fn a_recent_drop_answers_until_a_store_was_postponed_for_long_or_the_entry_expires() {
+    for ttl_s in [10, 100, TTL] {
+        let entry = Entry {
+            expires: expiry(START, ttl_s, 0),
+            ttl_s,
+            ..Entry::default()
+        };
+        let answer = answer(ttl_s);
+        assert_eq!(assert_quiet(&entry, START), answer);
+        assert_eq!(assert_quiet(&entry, START.plus(answer / 4)), answer * 3 / 4);
+        assert_eq!(assert_quiet(&entry, START.plus(answer)), Duration::ZERO);
+    }
+    // The store is overdue, although a flood of other sources' packets came
+    // first.
+    assert_eq!(assert_quiet(&entry(), after(300)), Duration::ZERO);
+}
+
+#[test]
+fn a_recent_drop_of_an_entry_that_does_not_slide_answers_until_it_expires() {
     let fixed = Entry {
         ttl_s: 0,
         ..entry()
     };
-    assert_eq!(assert_quiet(&fixed, after(300)), SLACK);
+    assert_eq!(assert_quiet(&fixed, after(300)), LONGEST_ANSWER);
     assert_eq!(assert_quiet(&fixed, fixed.expires), Duration::from_nanos(1));
     let just_before = step(fixed.expires, -9);
     assert_eq!(assert_quiet(&fixed, just_before), Duration::from_nanos(10));
@@ -142,13 +175,33 @@ fn an_entry_that_does_not_slide_is_quiet_until_it_expires() {
         hard_until_s: 5_600,
         ..entry()
     };
-    assert_eq!(assert_quiet(&limited, after(300)), SLACK);
+    assert_eq!(assert_quiet(&limited, after(300)), LONGEST_ANSWER);
     // An entry that was added by hand for longer than a hit extends it.
     let long = Entry {
         ttl_s: 10,
         ..entry()
     };
-    assert_eq!(assert_quiet(&long, START), SLACK);
+    assert_eq!(assert_quiet(&long, START), LONGEST_ANSWER);
+}
+
+#[test]
+fn a_postponed_slide_is_added_unless_it_is_not_of_this_entry() {
+    let slid = |last| slid_by_recent_drop(&entry(), last).elapsed_since(entry().expires);
+    assert_eq!(slid(START), Duration::ZERO);
+    assert_eq!(slid(after(7)), Duration::from_secs(7));
+    assert_eq!(slid(after(16)), Duration::from_secs(16));
+    assert_eq!(slid(after(18)), Duration::ZERO);
+    assert_eq!(slid(MonotonicNs::default()), Duration::ZERO);
+    let limited = Entry {
+        hard_until_s: 5_605,
+        ..entry()
+    };
+    assert_eq!(slid_by_recent_drop(&limited, after(7)), after(605));
+    let fixed = Entry {
+        ttl_s: 0,
+        ..entry()
+    };
+    assert_eq!(slid_by_recent_drop(&fixed, after(7)), fixed.expires);
 }
 
 #[test]

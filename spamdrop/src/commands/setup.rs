@@ -85,7 +85,8 @@ fn rewrite(path: &Path, text: &str) -> io::Result<()> {
     if let Some(old) = &old {
         chown(path, Some(old.uid()), Some(old.gid()))?;
     }
-    fs::set_permissions(path, Permissions::from_mode(mode))
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    durable::sync_directory_of(path)
 }
 
 /// Looks at the machine. `servers` of the configuration counts if it is set.

@@ -17,3 +17,4 @@ pub mod packet_log;
 pub mod privileges;
 pub mod sockets;
 pub mod syscalls;
+mod ticks;

@@ -48,8 +48,8 @@ fn unconditional() -> Vec<Call> {
         SYS_rt_sigaction SYS_rt_sigprocmask SYS_rt_sigreturn SYS_sched_getaffinity
         SYS_sched_yield SYS_sendmmsg SYS_sendmsg SYS_sendto SYS_set_robust_list
         SYS_set_tid_address SYS_setpgid SYS_setsockopt SYS_shutdown SYS_sigaltstack
-        SYS_socketpair SYS_statfs SYS_statx SYS_symlinkat SYS_sysinfo SYS_tgkill SYS_umask
-        SYS_uname SYS_unlinkat SYS_wait4 SYS_waitid SYS_write SYS_writev
+        SYS_socketpair SYS_statfs SYS_statx SYS_symlinkat SYS_sysinfo SYS_tgkill SYS_times
+        SYS_umask SYS_uname SYS_unlinkat SYS_wait4 SYS_waitid SYS_write SYS_writev
     ]
 }
 

@@ -115,6 +115,9 @@ pub fn connect(path: &Path, wait: Duration) -> Result<Connection> {
     db.busy_timeout(wait)?;
     // The schema of a foreign file must not run functions.
     db.pragma_update(None, "trusted_schema", false)?;
+    // Otherwise a power cut may undo the last transaction: its journal would be back
+    // in the directory.
+    db.pragma_update(None, "synchronous", "EXTRA")?;
     // The daemon can make files in its own directories only.
     db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(db)

@@ -30,17 +30,25 @@ pub fn run(name: &str, qemu: anyhow::Result<Command>, console: &Path) -> Tally {
             tally.read(line);
         })
     });
-    let has_result = tally != Tally::default();
-    if outcome.is_err() || !has_result {
-        let _ = outcome.map_err(|error| say(&format!("{name}: {error:#}")));
-        say(&format!(
-            "{name}: the guest gave no result; the last lines of {}:\n{}",
-            console.display(),
-            last_lines(console)
-        ));
-        tally.failed += 1;
+    if let Err(error) = outcome {
+        say(&format!("{name}: {error:#}"));
+        tally = Tally::default();
     }
-    tally
+    counted(name, tally, console)
+}
+
+/// The tally of a guest that has ended. If it gave no result, that is one failure,
+/// and the last lines of its console are shown.
+pub fn counted(name: &str, tally: Tally, console: &Path) -> Tally {
+    if tally != Tally::default() {
+        return tally;
+    }
+    say(&format!(
+        "{name}: the guest gave no result; the last lines of {}:\n{}",
+        console.display(),
+        last_lines(console)
+    ));
+    Tally::FAILED
 }
 
 fn last_lines(path: &Path) -> String {

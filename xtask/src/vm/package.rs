@@ -1,27 +1,100 @@
-//! Boots a mail server with Debian 13, installs the package there, reboots,
-//! upgrades, removes and purges it: see package/test.sh.
+//! Boots mail servers, installs the package there, reboots, upgrades, removes and
+//! purges it: see package/test.sh.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 
-use crate::tally::Tally;
+use crate::{say, tally::Tally};
 
 use super::system::{self, System};
 use super::{SCRIPTS, guest};
 
+mod cuts;
+
 /// Without dbus, logind and udev, which take a third of the time of a boot.
-const PACKAGES: &str = "apt,init-system-helpers,iproute2,kmod,netbase,postfix,procps,rbldnsd,systemd,systemd-sysv,busybox-static";
+const PACKAGES: &str = "apt,init-system-helpers,iproute2,kmod,netbase,procps,rbldnsd,systemd,systemd-sysv,busybox-static";
 
-/// The server is ready for the package.
-const SERVER: (&str, &str) = (
-    "sh xtask/src/vm/package/server.sh",
-    include_str!("package/server.sh"),
-);
+/// The content of the script that makes a mail server of a new Debian.
+const SERVER: &str = include_str!("package/server.sh");
 
-const KERNEL: &str = "6.12";
-const KERNELS: [(&str, &str); 1] = [(KERNEL, "linux-image-6[.]12[.][0-9]+[+]deb13-amd64-unsigned")];
+/// A release of Debian.
+struct Release {
+    suite: &'static str,
+    kernel: &'static str,
+    kernels: [(&'static str, &'static str); 1],
+}
+
+static DEBIAN_12: Release = Release {
+    suite: "bookworm",
+    kernel: "6.1",
+    kernels: [("6.1", "linux-image-6[.]1[.]0-[0-9]+-amd64-unsigned")],
+};
+static DEBIAN_13: Release = Release {
+    suite: "trixie",
+    kernel: "6.12",
+    kernels: [("6.12", "linux-image-6[.]12[.][0-9]+[+]deb13-amd64-unsigned")],
+};
+
+/// A mail server of this release.
+struct Server {
+    name: &'static str,
+    release: &'static Release,
+    /// Its package.
+    package: &'static str,
+    /// The argument of server.sh.
+    kind: &'static str,
+    /// Whether it is left out unless everything is tested.
+    is_extra: bool,
+}
+
+const SERVERS: [Server; 5] = [
+    Server {
+        name: "debian-13-postfix",
+        release: &DEBIAN_13,
+        package: "postfix",
+        kind: "postfix",
+        is_extra: false,
+    },
+    Server {
+        name: "debian-12-courier",
+        release: &DEBIAN_12,
+        package: "courier-mta",
+        kind: "courier",
+        is_extra: false,
+    },
+    Server {
+        name: "debian-13-courier",
+        release: &DEBIAN_13,
+        package: "courier-mta",
+        kind: "courier",
+        is_extra: true,
+    },
+    Server {
+        name: "debian-12-postfix",
+        release: &DEBIAN_12,
+        package: "postfix",
+        kind: "postfix",
+        is_extra: true,
+    },
+    Server {
+        name: "debian-12-exim",
+        release: &DEBIAN_12,
+        package: "exim4-daemon-light",
+        kind: "exim",
+        is_extra: true,
+    },
+];
+
+/// The page of the guide with a row for each of them. Each guest looks for its own.
+const GUIDE: &str = "spamdrop/docs/install.md";
+
+/// At most this many guests run at once, because test.sh limits a time.
+const AT_ONCE: usize = 2;
 
 /// The size of the disk with the packages.
 const JOB_SIZE: &str = "100M";
@@ -29,36 +102,111 @@ const JOB_SIZE: &str = "100M";
 /// A guest that is still running then is ended. It usually takes a fifth.
 const TIMEOUT: Duration = Duration::from_secs(1200);
 
-/// Installs the first package, and upgrades to the second.
+/// Installs the first package on each mail server, and upgrades to the second. If
+/// everything is tested, cuts the power of the first one too.
 ///
 /// # Errors
 ///
-/// The system cannot be built. The tally counts the checks in the guest.
-pub fn test(packages: &[PathBuf; 2]) -> Result<Tally> {
-    let system = System {
-        name: "package",
-        suite: "trixie".into(),
-        packages: PACKAGES,
-        change: SERVER,
-        kernel_suite: "trixie",
-        kernels: &KERNELS,
-    };
-    let system = system.build_if_outdated()?;
-    let job = system::directory()?.join("package.job");
+/// A system cannot be built. The tally counts the checks in the guests.
+pub fn test(packages: &[PathBuf; 2], is_full: bool) -> Result<Tally> {
+    let servers = SERVERS.iter().filter(|server| is_full || !server.is_extra);
+    let servers: Vec<_> = servers.collect();
+    let systems: Result<Vec<_>> = servers.iter().map(|server| server.build()).collect();
+    let directory = system::directory()?;
+    let job = job(&directory, "test.sh", packages)?;
+    let mut guests: Vec<_> = servers.into_iter().zip(systems?).collect();
+    let mut tally = Tally::default();
+    tally.check(has_a_row_for_each());
+    for some in guests.chunks(AT_ONCE) {
+        let boot = &|(server, system): &(&Server, PathBuf)| server.boot(system, &job, &directory);
+        let tallies: Vec<_> = thread::scope(|scope| {
+            let spawn = |guest| scope.spawn(move || boot(guest));
+            let boots: Vec<_> = some.iter().map(spawn).collect();
+            let boots = boots.into_iter();
+            boots
+                .map(|boot| boot.join().unwrap_or(Tally::FAILED))
+                .collect()
+        });
+        tallies.into_iter().for_each(|one| tally.add(one));
+    }
+    if is_full {
+        let (server, system) = guests.swap_remove(0);
+        let kernel = system.join(server.release.kernel);
+        let job = self::job(&directory, "cuts.sh", packages)?;
+        tally.add(cuts::test(&system, &kernel, &job)?);
+    }
+    Ok(tally)
+}
+
+/// Checks that the guide's table has no row that no guest looks for.
+fn has_a_row_for_each() -> Result<()> {
+    let guide = fs::read_to_string(GUIDE).context(GUIDE)?;
+    let rows = guide.lines().filter(|line| line.starts_with("| Debian "));
+    let (rows, servers) = (rows.count(), SERVERS.len());
+    ensure!(
+        rows == servers,
+        "{GUIDE} has {rows} rows of Debian, and {servers} servers are tested"
+    );
+    Ok(())
+}
+
+impl Server {
+    fn build(&self) -> Result<PathBuf> {
+        let Release { suite, kernels, .. } = self.release;
+        let system = System {
+            name: self.name,
+            suite: (*suite).into(),
+            packages: &format!("{PACKAGES},{}", self.package),
+            change: (
+                &format!("sh {SCRIPTS}/package/server.sh {}", self.kind),
+                SERVER,
+            ),
+            kernel_suite: suite,
+            kernels,
+        };
+        system.build_if_outdated()
+    }
+
+    fn boot(&self, system: &Path, job: &Path, directory: &Path) -> Tally {
+        let start = Instant::now();
+        let console = directory.join(format!("{}.console", self.name));
+        let kernel = system.join(self.release.kernel);
+        // A snapshot lasts until QEMU ends.
+        let disk = format!("file={},snapshot=on", system.join("image").display());
+        let qemu = boot_command(TIMEOUT, &kernel, &disk, job, &console);
+        let tally = guest::run(self.name, Ok(qemu), &console);
+        say(&format!("{}: {:.0?}", self.name, start.elapsed()));
+        tally
+    }
+}
+
+/// Makes the disk with the packages and the script that the guest runs.
+fn job(directory: &Path, script: &str, packages: &[PathBuf; 2]) -> Result<PathBuf> {
+    let job = directory.join(format!("{script}.job"));
     let scripts = Path::new(SCRIPTS).join("package");
     let files = [
-        (scripts.join("test.sh"), "test.sh"),
+        (scripts.join("common.sh"), "common.sh"),
+        (scripts.join(script), "test.sh"),
+        (GUIDE.into(), "install.md"),
         (packages[0].clone(), "1/spamdrop.deb"),
         (packages[1].clone(), "2/spamdrop.deb"),
     ];
-    system::pack(
-        &job,
-        JOB_SIZE,
-        &files.each_ref().map(|(from, name)| (from.as_path(), *name)),
-    )?;
-    let console = system::directory()?.join("package.console");
-    let mut qemu = guest::ending(TIMEOUT);
-    qemu.arg("sh").arg(scripts.join("qemu.sh"));
-    qemu.arg(&system).arg(KERNEL).arg(&job).arg(&console);
-    Ok(guest::run("package", Ok(qemu), &console))
+    let files = files.each_ref().map(|(from, name)| (from.as_path(), *name));
+    system::pack(&job, JOB_SIZE, &files)?;
+    Ok(job)
+}
+
+/// The command that boots a mail server. Further arguments are for QEMU.
+fn boot_command(
+    timeout: Duration,
+    kernel: &Path,
+    disk: &str,
+    job: &Path,
+    console: &Path,
+) -> Command {
+    let mut qemu = guest::ending(timeout);
+    qemu.arg("sh")
+        .arg(Path::new(SCRIPTS).join("package/qemu.sh"));
+    qemu.args([kernel, Path::new(disk), job, console]);
+    qemu
 }

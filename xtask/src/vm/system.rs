@@ -23,22 +23,22 @@ const BUILD: [&str; 3] = [
 ];
 
 /// A Debian with kernels.
-pub struct System {
+pub struct System<'a> {
     /// The name of its directory.
-    pub name: &'static str,
+    pub name: &'a str,
     /// The release.
     pub suite: String,
     /// Its packages, beside those that every Debian has.
-    pub packages: &'static str,
+    pub packages: &'a str,
     /// The command that changes the new system, and the content of its script.
-    pub change: (&'static str, &'static str),
+    pub change: (&'a str, &'a str),
     /// The release that has the kernels.
-    pub kernel_suite: &'static str,
+    pub kernel_suite: &'a str,
     /// The kernels, and patterns of their packages.
-    pub kernels: &'static [(&'static str, &'static str)],
+    pub kernels: &'a [(&'static str, &'static str)],
 }
 
-impl System {
+impl System<'_> {
     /// Builds the root file system, the kernels and the initrds, unless that
     /// has been done by the same scripts and for the same packages. Returns their
     /// directory.

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
-use spamdrop_common::abi::MAPS;
+use spamdrop_common::abi::{MAPS, Room};
 use spamdrop_common::names;
 
 use super::{Plan, verifier};
@@ -70,6 +70,8 @@ pub(super) fn load_into(maps_dir: &Path, plan: Plan) -> Result<Filter> {
         &plan.log_level,
         cfg!(feature = "packet-log"),
     );
+    let lines = Room::LinesOfCapacity4.elements(plan.capacity);
+    loader.override_global(names::RECENT_DROP_LINES, &lines, true);
     for spec in &MAPS {
         loader.map_pin_path(spec.name, maps_dir.join(spec.name));
         loader.map_max_entries(spec.name, spec.room.elements(plan.capacity));

@@ -83,7 +83,8 @@ impl Blocklist {
         if let Some(old) = old {
             entry.hits = old.hits;
             entry.refreshes = old.refreshes;
-            entry.expires = entry.expires.max(old.expires);
+            let exact = self.host_now(target)?.unwrap_or(old);
+            entry.expires = entry.expires.max(exact.expires);
         }
         Ok(old)
     }
@@ -255,14 +256,21 @@ impl Blocklist {
         }
     }
 
-    /// Writes an entry over an older one, and raises the epoch if that opens a
-    /// sealed entry.
+    /// Writes an entry over an older one. Raises the epoch if the filter may have
+    /// cached that a source is sealed which now is not, or until when under other
+    /// terms: also of an entry that the kernel has evicted or that has expired.
     fn put_again(&mut self, target: Target, entry: Entry, old: Option<Entry>) -> Result<()> {
         self.put(target, entry)?;
-        match old {
-            Some(old) if old.flags & !entry.flags & SEALED != 0 => self.raise_epoch(),
-            _ => Ok(()),
+        let terms = |entry: &Entry| (entry.ttl_s, entry.hard_until_s);
+        let is_outdated = match old {
+            Some(old) if old.flags & SEALED == 0 => false,
+            Some(old) => entry.flags & SEALED == 0 || terms(&old) != terms(&entry),
+            None => self.is_cached(target)?,
+        };
+        if is_outdated {
+            self.raise_epoch()?;
         }
+        Ok(())
     }
 
     /// Copies an older version's entry if it expires later than the new one,

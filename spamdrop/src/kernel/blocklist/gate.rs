@@ -36,7 +36,7 @@ pub struct GateMaps {
     gate: Array<MapData, Gate>,
     stats: Array<MapData, GateStats>,
     pub(super) known: Keys<[u8; 8]>,
-    known_addresses: Keys<[u8; 16]>,
+    pub(super) known_addresses: Keys<[u8; 16]>,
     pub(super) nets: Keys<[u8; 8]>,
     pub(super) verdicts: HashMap<MapData, [u8; 8], Verdict>,
     next_admits: HashMap<MapData, [u8; 8], NextAdmit>,

@@ -17,7 +17,9 @@
 //! upgrades again from the old pins, which are in force as long as they exist
 //! (see [`pins::pinned`]).
 
+mod copy;
 pub mod v1;
+mod v2;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,7 +67,7 @@ impl NewMaps {
 }
 
 /// Every version that can be upgraded to this one.
-pub const VERSIONS: &[OldVersion] = &[v1::VERSION];
+pub const VERSIONS: &[OldVersion] = &[v1::VERSION, v2::VERSION];
 
 impl OldVersion {
     /// The directory of the version's maps.

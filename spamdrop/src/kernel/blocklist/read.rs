@@ -30,14 +30,10 @@ impl Blocklist {
     pub fn covering(&self, addr: IpAddr, now: MonotonicNs) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         for target in Target::covering(addr) {
-            let entry = self.host(target)?;
-            let Some(mut entry) = entry.filter(|entry| is_live(entry.expires, now)) else {
-                continue;
-            };
-            if let Target::V4(source) = target {
-                entry.hits = entry.hits.saturating_add(self.uncounted_hits(source)?);
+            let entry = self.host_now(target)?;
+            if let Some(entry) = entry.filter(|entry| is_live(entry.expires, now)) {
+                found.push(Found { target, entry });
             }
-            found.push(Found { target, entry });
         }
         let mut prefixes = self.prefixes()?;
         prefixes
@@ -89,7 +85,7 @@ impl Blocklist {
             return Ok(live);
         }
         for &target in targets {
-            if let Some(entry) = self.host(target)? {
+            if let Some(entry) = self.host_now(target)? {
                 take(target, entry);
             }
         }
@@ -106,10 +102,9 @@ impl Blocklist {
     /// Visits every entry, live or expired, in no order.
     pub fn for_each(&self, mut visit: impl FnMut(Found)) -> Result<()> {
         let mut each = |target, entry| visit(Found { target, entry });
-        let uncounted = self.all_uncounted_hits()?;
+        let recent_drops = self.recent_drops()?;
         walk(&self.v4, |key, mut entry| {
-            let hits = uncounted.get(&key).copied().unwrap_or(0);
-            entry.hits = entry.hits.saturating_add(hits);
+            recent_drops.add_to(&mut entry, key);
             each(Target::V4(key), entry);
         })?;
         walk(&self.v6, |key, entry| each(Target::V6(key), entry))?;

@@ -1,13 +1,16 @@
-//! The filter's cache of sources that it dropped within the last second, see
-//! [`RecentDrop`].
-
-use std::collections::HashMap;
+//! The filter's cache of sources that it dropped within the last seconds, see
+//! [`RecentDrop`]. It holds hits and slides that are not in the entries yet.
 
 use anyhow::{Context as _, Result};
+use spamdrop_common::action::slid_by_recent_drop;
+use spamdrop_common::entry::Entry;
 use spamdrop_common::recent_drop::{Line, RecentDrop};
 
+use spamdrop_core::target::Target;
+
 use super::{Blocklist, fd};
-use crate::kernel::bpf;
+use crate::kernel::bpf::MappedArray;
+use crate::kernel::ticks::Ticks;
 
 impl Blocklist {
     /// Raises the epoch, so that the filter reads each entry again instead of
@@ -19,33 +22,83 @@ impl Blocklist {
         })
     }
 
-    /// The hits of a source that are not yet counted in its entry.
-    pub(super) fn uncounted_hits(&self, source: [u8; 4]) -> Result<u32> {
-        let source = u32::from_ne_bytes(source);
-        let epoch = self.epoch()?;
-        let line = self.recent_drops.get(&RecentDrop::line(source), 0);
-        let line = line.context("cannot read recent_drops4")?;
-        let slots = line.iter().filter(|slot| slot.source == source);
-        let current = slots.filter(|slot| slot.epoch == epoch);
-        Ok(current.map(|slot| u32::from(slot.hits)).sum())
-    }
-
-    /// The hits of all sources that are not yet counted in their entries.
-    pub(super) fn all_uncounted_hits(&self) -> Result<HashMap<[u8; 4], u32>> {
-        let epoch = self.epoch()?;
-        let mut hits = HashMap::new();
-        bpf::for_each(fd(&self.recent_drops), |_: &[u32], lines: &[Line]| {
-            let hit = lines.iter().flatten().filter(|slot| slot.hits != 0);
-            let current = hit.filter(|slot| slot.epoch == epoch);
-            hits.extend(current.map(|slot| (slot.source.to_ne_bytes(), slot.hits.into())));
-            Ok(())
+    /// The cache at this moment.
+    pub(super) fn recent_drops(&self) -> Result<RecentDrops> {
+        let lines = MappedArray::new(fd(&self.recent_drops), self.recent_drops.len());
+        Ok(RecentDrops {
+            lines: lines.context("cannot read recent_drops4")?,
+            moment: self.moment()?,
         })
-        .context("cannot read recent_drops4")?;
-        Ok(hits)
     }
 
-    /// The epoch, truncated as the filter compares it.
-    fn epoch(&self) -> Result<u16> {
-        Ok(self.settings()?.epoch as u16)
+    /// The entry of a target, with what the cache has not stored in it yet.
+    pub(super) fn host_now(&self, target: Target) -> Result<Option<Entry>> {
+        let Some(mut entry) = self.host(target)? else {
+            return Ok(None);
+        };
+        if let Target::V4(source) = target {
+            self.moment()?
+                .add_to(&mut entry, &self.line(source)?, source);
+        }
+        Ok(Some(entry))
+    }
+
+    /// Whether the cache may answer for a target.
+    pub(super) fn is_cached(&self, target: Target) -> Result<bool> {
+        let Target::V4(source) = target else {
+            return Ok(false);
+        };
+        let source_word = u32::from_ne_bytes(source);
+        let line = self.line(source)?;
+        Ok(line.iter().any(|slot| slot.source == source_word))
+    }
+
+    fn line(&self, source: [u8; 4]) -> Result<Line> {
+        let line = RecentDrop::line(u32::from_ne_bytes(source), self.recent_drops.len());
+        let line = self.recent_drops.get(&line, 0);
+        line.context("cannot read recent_drops4")
+    }
+
+    fn moment(&self) -> Result<Moment> {
+        Ok(Moment {
+            // Truncated as the filter compares it.
+            epoch: self.settings()?.epoch as u16,
+            ticks: Ticks::now(),
+        })
+    }
+}
+
+/// The whole cache.
+pub(super) struct RecentDrops {
+    lines: MappedArray<Line>,
+    moment: Moment,
+}
+
+impl RecentDrops {
+    /// Adds to an entry of this source what the cache has not stored in it yet.
+    pub(super) fn add_to(&self, entry: &mut Entry, source: [u8; 4]) {
+        let line = RecentDrop::line(u32::from_ne_bytes(source), self.lines.elements());
+        let line = self.lines.get(line).unwrap_or_default();
+        self.moment.add_to(entry, &line, source);
+    }
+}
+
+/// The epoch and the time at which slots are read.
+struct Moment {
+    epoch: u16,
+    ticks: Ticks,
+}
+
+impl Moment {
+    /// Adds the hits and the slide of a source to its entry.
+    fn add_to(&self, entry: &mut Entry, line: &Line, source: [u8; 4]) {
+        let source = u32::from_ne_bytes(source);
+        let slots = line.iter().filter(|slot| slot.source == source);
+        for slot in slots.filter(|slot| slot.is_of(self.epoch)) {
+            entry.hits = entry.hits.saturating_add(slot.hits.into());
+            if slot.left != 0 {
+                entry.expires = slid_by_recent_drop(entry, self.ticks.time(slot.last_tick()));
+            }
+        }
     }
 }

@@ -168,3 +168,15 @@ fn writers_take_turns() {
     });
     assert_eq!(count(&open(&path).unwrap(), "*"), 40);
 }
+
+#[test]
+fn a_power_cut_does_not_undo_the_last_transaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = open(&dir.path().join("test.db")).unwrap();
+    let level = "SELECT synchronous FROM pragma_synchronous";
+    let level: i32 = database
+        .read(|db| Ok(db.query_row(level, [], |row| row.get(0))?))
+        .unwrap();
+    // EXTRA: the directory is synced after the journal is removed.
+    assert_eq!(level, 3);
+}

@@ -110,6 +110,17 @@ impl Lane {
         Ok(((self.drops)(&self.sink.host)?, self.sink.segments()?))
     }
 
+    /// Saturates the lane for `length` before the measurement.
+    ///
+    /// # Errors
+    ///
+    /// A system call failed.
+    pub fn warm_up(&self, source: &Host, cores: Cores, length: Duration) -> Result<()> {
+        self.listed
+            .saturate(source, cores.generator, length)
+            .map(drop)
+    }
+
     /// Saturates the lane for `length`.
     ///
     /// # Errors

@@ -2,25 +2,29 @@
 # Boots the mail server, whose two cards are on one wire. It may reboot, and ends by
 # itself. The second serial port is standard output.
 #
-# usage: qemu.sh DIRECTORY VERSION JOB CONSOLE
+# usage: qemu.sh KERNEL DISK JOB CONSOLE [ARGUMENT...]
+#
+# KERNEL is the directory of the kernel and its initrd, and DISK the options of
+# QEMU's -drive for the root file system. QEMU gets the arguments too.
 set -eu
 
-directory=$1 version=$2 job=$3 console=$4
+kernel=$1 disk=$2 job=$3 console=$4
+shift 4
 
 # usage: card NAME PEER NUMBER - one end of the wire, which are two sockets.
 card() {
-    socket=local.type=unix,local.path=$job.$1,remote.type=unix,remote.path=$job.$2
+    socket=local.type=unix,local.path=$console.$1,remote.type=unix,remote.path=$console.$2
     echo "-netdev dgram,id=$1,$socket -device virtio-net-pci,netdev=$1,mac=02:00:00:00:00:0$3"
 }
 
-# As in ../qemu.sh; a snapshot lasts until QEMU ends.
+# As in ../qemu.sh.
 # shellcheck disable=SC2046
 exec qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 \
     -nodefaults -display none -device virtio-rng-pci \
-    -kernel "$directory/$version/vmlinuz" -initrd "$directory/$version/initrd" \
-    -append "console=ttyS0 panic=0 mitigations=off norandmaps quiet systemd.show_status=no \
-        net.ifnames=0 vm_init=/sbin/init" \
-    -drive "file=$directory/image,format=raw,if=virtio,snapshot=on" \
+    -kernel "$kernel/vmlinuz" -initrd "$kernel/initrd" \
+    -append "console=ttyS0 panic=0 mitigations=off no_timer_check norandmaps quiet \
+        systemd.show_status=no net.ifnames=0 vm_init=/sbin/init" \
+    -drive "$disk,format=raw,if=virtio" \
     -drive "file=$job,format=raw,if=virtio,readonly=on" \
     -serial "file:$console" -serial stdio \
-    $(card server sender 1) $(card sender server 2)
+    $(card server sender 1) $(card sender server 2) "$@"

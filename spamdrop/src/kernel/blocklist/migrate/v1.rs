@@ -12,15 +12,13 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use aya::Pod;
-use aya::maps::lpm_trie::LpmTrie;
-use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData, PerCpuArray, PerCpuValues};
-use spamdrop_common::action::expiry;
+use aya::maps::{Array, HashMap as BpfHashMap, Map, MapData};
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_common::{entry, gate, names};
 use spamdrop_core::target::Target;
 
 use super::super::{Blocklist, data, fd, typed};
+use super::copy::{add_counters, copy_hash, copy_trie, slid_since};
 use super::{NewMaps, OldVersion};
 use crate::kernel::bpf;
 pub use layout::{
@@ -52,14 +50,14 @@ fn copy(from: &Path, new: &mut NewMaps) -> Result<()> {
 }
 
 fn copy_changed(from: &Path, new: &mut NewMaps, since: MonotonicNs) -> Result<()> {
-    let v4 = slid_since::<[u8; 4]>(from, names::BLOCKED4, since)?;
-    let v6 = slid_since::<[u8; 8]>(from, names::BLOCKED6, since)?;
+    let v4 = slid_since::<[u8; 4], Entry>(from, names::BLOCKED4, since)?;
+    let v6 = slid_since::<[u8; 8], Entry>(from, names::BLOCKED6, since)?;
     let v4 = v4.into_iter().map(|(key, entry)| (Target::V4(key), entry));
     let v6 = v6.into_iter().map(|(key, entry)| (Target::V6(key), entry));
     for (target, entry) in v4.chain(v6) {
         new.blocklist.take_over(target, entry)?;
     }
-    add_counters(from, &mut new.blocklist)?;
+    add_counters::<Counters>(from, &mut new.blocklist)?;
     let old: Array<_, Passage> = typed(data(from, PASSAGE)?, Map::Array)?;
     let old = old.get(&0, 0).context("cannot read passage")?;
     new.gate.add_stats(&old.into())
@@ -110,20 +108,6 @@ fn uncounted_hits(from: &Path) -> Result<HashMap<[u8; 4], u32>> {
     Ok(hits)
 }
 
-fn copy_hash<K: Pod + Sync, V: Pod, N: Pod + Sync + From<V>>(
-    from: &Path,
-    name: &str,
-    kind: fn(MapData) -> Map,
-    to: &BpfHashMap<MapData, K, N>,
-) -> Result<()> {
-    let old: BpfHashMap<_, K, V> = typed(data(from, name)?, kind)?;
-    bpf::for_each(fd(&old), |keys: &[K], values: &[V]| {
-        let values: Vec<N> = values.iter().map(|value| (*value).into()).collect();
-        bpf::update(fd(to), keys, &values)
-    })
-    .with_context(|| format!("cannot copy {name}"))
-}
-
 fn copy_known(
     from: &Path,
     name: &str,
@@ -138,56 +122,4 @@ fn copy_known(
         )
     })
     .with_context(|| format!("cannot copy {name}"))
-}
-
-fn copy_trie<A: Pod, V: Pod, N: Pod + From<V>>(
-    from: &Path,
-    name: &str,
-    to: &mut LpmTrie<MapData, A, N>,
-) -> Result<()> {
-    let old: LpmTrie<_, A, V> = typed(data(from, name)?, Map::LpmTrie)?;
-    for item in old.iter() {
-        let (key, value) = item.with_context(|| format!("cannot read {name}"))?;
-        to.insert(&key, N::from(value), 0)
-            .with_context(|| format!("cannot copy {name}"))?;
-    }
-    Ok(())
-}
-
-/// The entries that a hit may have extended since `since`. A hit sets the
-/// expiry to its own time plus the ttl, or to the hard limit.
-fn slid_since<K: Pod>(
-    from: &Path,
-    name: &str,
-    since: MonotonicNs,
-) -> Result<Vec<(K, entry::Entry)>> {
-    let old: BpfHashMap<_, K, Entry> = typed(data(from, name)?, Map::LruHashMap)?;
-    let mut slid = Vec::new();
-    bpf::for_each(fd(&old), |keys: &[K], values: &[Entry]| {
-        let entries = values.iter().map(|value| entry::Entry::from(*value));
-        slid.extend(keys.iter().copied().zip(entries).filter(|(_, entry)| {
-            entry.ttl_s != 0 && entry.expires >= expiry(since, entry.ttl_s, entry.hard_until_s)
-        }));
-        Ok(())
-    })
-    .with_context(|| format!("cannot read {name}"))?;
-    Ok(slid)
-}
-
-/// Adds the old program's counters to the new program's. Packets that the new
-/// program counts during this call may be lost.
-fn add_counters(from: &Path, to: &mut Blocklist) -> Result<()> {
-    let old: PerCpuArray<_, Counters> = typed(data(from, names::COUNTERS)?, Map::PerCpuArray)?;
-    let old = old.get(&0, 0).context("cannot read counters")?;
-    let new = to.counters.get(&0, 0).context("cannot read counters")?;
-    let sums = new.iter().zip(old.iter()).map(|(new, old)| {
-        let mut sum = *new;
-        sum.add(&(*old).into());
-        sum
-    });
-    let sums = PerCpuValues::try_from(sums.collect::<Vec<_>>())?;
-    to.counters
-        .set(0, sums, 0)
-        .context("cannot write counters")?;
-    Ok(())
 }
