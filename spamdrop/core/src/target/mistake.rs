@@ -124,7 +124,8 @@ fn short(text: &str) -> Option<Mistake> {
         .map(|number| number.parse().ok())
         .collect::<Option<_>>()?;
     // A number alone may be a time.
-    if !(2..4).contains(&numbers.len()) && !(numbers.len() == 1 && !length.is_empty()) {
+    let least = if length.is_empty() { 2 } else { 1 };
+    if !(least..4).contains(&numbers.len()) {
         return None;
     }
     let bits = match length {
