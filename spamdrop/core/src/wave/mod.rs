@@ -4,12 +4,14 @@
 //! One [`Sample`] a second, the delayed sources and the evidence of the log →
 //! [`Recorder`] → a [`Wave`] and its points.
 
+mod known_sender_delays;
 mod points;
 mod record;
 mod recorder;
 mod sample;
 mod sources;
 
+pub use known_sender_delays::KnownSenderDelays;
 pub use points::Point;
 pub use record::Wave;
 pub use recorder::{News, Recorder, Snapshot};

@@ -8,7 +8,7 @@ use anyhow::{Error, Result};
 use log::Level;
 use spamdrop_core::event::Evidence;
 use spamdrop_core::notice::Notice;
-use spamdrop_core::wave::{News, Recorder, Sample, Snapshot, WaveEvidence};
+use spamdrop_core::wave::{KnownSenderDelays, News, Recorder, Sample, Snapshot, WaveEvidence};
 use tokio::sync::oneshot::Receiver;
 
 use crate::clock;
@@ -21,8 +21,6 @@ use crate::render;
 /// Minimum time between two writes. Since a write may take another second, a
 /// crash loses at most five seconds.
 const WRITE_PERIOD: Duration = Duration::from_secs(4);
-/// Minimum time between two warnings about known senders that were delayed.
-const DELAYS_PERIOD: Duration = Duration::from_secs(60);
 
 /// The recorder, and the batch that is being written.
 pub(super) struct WaveHistory {
@@ -39,43 +37,6 @@ pub(super) struct WaveHistory {
     base: Option<i64>,
     last: Instant,
     delays: KnownSenderDelays,
-}
-
-/// SYNs of known senders that were refused, or would have been. It must not
-/// happen, and is logged once a minute at most.
-#[derive(Default)]
-struct KnownSenderDelays {
-    first: Option<IpAddr>,
-    count: u64,
-    /// Whether the last one was refused.
-    is_refused: bool,
-    told: Option<Instant>,
-}
-
-impl KnownSenderDelays {
-    fn add(&mut self, source: IpAddr, is_refused: bool) {
-        self.first.get_or_insert(source);
-        self.is_refused = is_refused;
-        self.count += 1;
-    }
-
-    fn take(&mut self, now: Instant) -> Option<String> {
-        let is_due = |told: Instant| now.duration_since(told) >= DELAYS_PERIOD;
-        let first = self.first.filter(|_| self.told.is_none_or(is_due))?;
-        let count = self.count;
-        let were = match self.is_refused {
-            true => "were refused",
-            false => "would have been refused",
-        };
-        *self = Self {
-            told: Some(now),
-            ..Self::default()
-        };
-        Some(format!(
-            "SYNs of known senders that {were}: {count}, the first of {first}; \
-             `spamdrop allow add {first}` lets that one pass"
-        ))
-    }
 }
 
 /// The number of the newest wave of earlier daemons, if there is a database; or
@@ -139,7 +100,7 @@ impl WaveHistory {
     }
 
     fn log_news(&mut self) {
-        if let Some(text) = self.delays.take(clock::instant()) {
+        if let Some(text) = self.delays.take(clock::monotonic()) {
             log::warn!(target: Notice::KnownSenderDelayed.target(), "{text}");
         }
         for news in self.recorder.take_news() {
@@ -223,30 +184,5 @@ fn write(path: PathBuf, base: Option<i64>, snapshots: Vec<Snapshot>) -> Written 
     match database::write_waves(&path, base, &snapshots) {
         Ok(base) => Ok(Some(base)),
         Err(error) => Err((snapshots, error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn delays_of_known_senders_are_told_once_a_minute_at_most() {
-        let now = clock::instant();
-        let mut delays = KnownSenderDelays::default();
-        assert_eq!(delays.take(now), None);
-        for last in [1, 2] {
-            delays.add(IpAddr::from([192, 0, 2, last]), true);
-        }
-        let text = delays.take(now).unwrap_or_default();
-        let start = "SYNs of known senders that were refused: 2, the first of 192.0.2.1; ";
-        assert!(text.starts_with(start), "{text}");
-        delays.add(IpAddr::from([192, 0, 2, 3]), false);
-        assert_eq!(delays.take(now + DELAYS_PERIOD / 2), None);
-        let text = delays.take(now + DELAYS_PERIOD).unwrap_or_default();
-        let start =
-            "SYNs of known senders that would have been refused: 1, the first of 192.0.2.3; ";
-        assert!(text.starts_with(start), "{text}");
-        assert_eq!(delays.take(now + 3 * DELAYS_PERIOD), None);
     }
 }
