@@ -190,6 +190,25 @@ fn an_entry_after_an_evicted_one_is_open_and_has_no_hits() {
     assert_eq!(filter.entry(LISTED).hits, 1);
 }
 
+/// New blocks of others must not cost a source its hits, which only the cache has.
+#[test]
+fn a_new_block_of_another_address_leaves_the_cache_as_it_is() {
+    let mut filter = heated();
+    let hits = |filter: &Filter| {
+        let now = clock::monotonic_ns();
+        let found = filter.list.covering(LISTED.parse().unwrap(), now).unwrap();
+        found[0].entry.hits
+    };
+    let before = hits(&filter);
+    assert_eq!(before, 3);
+    filter.add("192.0.2.200", TTL, 0, true);
+    assert_eq!(hits(&filter), before);
+    // Its own block is replaced, and begins again.
+    filter.add(LISTED, TTL, 0, false);
+    assert_eq!(hits(&filter), 0);
+    assert_eq!(filter.run(&frame(LISTED, ACK)), (PASS, Reason::OpenPassed));
+}
+
 #[test]
 fn ports_that_are_no_longer_watched_pass_at_once() {
     let mut filter = heated();

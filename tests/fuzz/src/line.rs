@@ -9,6 +9,7 @@ use memchr::memmem;
 use spamdrop::config::Config;
 use spamdrop_core::event::{Event, Kind};
 use spamdrop_core::log::Parsed;
+use spamdrop_core::nat64::canonical;
 
 /// Configurations, each of which gives a parser.
 const CONFIGURATIONS: [&str; 4] = [
@@ -139,5 +140,5 @@ fn unwrapped(message: &[u8]) -> &[u8] {
 
 fn is(addr: IpAddr, word: &[u8]) -> bool {
     let read = str::from_utf8(word).ok().and_then(|word| word.parse().ok());
-    read.is_some_and(|read: IpAddr| read.to_canonical() == addr)
+    read.is_some_and(|read: IpAddr| canonical(read) == addr)
 }

@@ -19,6 +19,10 @@ use crate::lock::WriteLock;
 use spamdrop_core::target::{Target, full_key, prefix_of_origin};
 use spamdrop_core::term::Term;
 
+/// Number of addresses that are looked up before they are added. Raising the epoch
+/// costs every source that is being dropped a look-up, and loses hits.
+const FEW: usize = 64;
+
 impl Blocklist {
     /// Blocks the source of an offence in the log; `target` is its entry. A live entry keeps its hits;
     /// one made by hand also keeps its term. A sealed entry is opened again
@@ -119,15 +123,18 @@ impl Blocklist {
         // Both are done even after an error, because some entries may have been
         // written. The filter skips entries that are not counted.
         let told = self.count(counted);
-        self.raise_epoch()?;
-        told.and(written)
+        if !matches!(written, Ok(false)) {
+            self.raise_epoch()?;
+        }
+        told.and(written.map(drop))
     }
 
+    /// Returns whether the filter may have cached an entry that is replaced.
     fn write(
         &mut self,
         entries: impl IntoIterator<Item = (Target, Entry)>,
         counted: &mut Counted,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (mut v4, mut v6) = (Batch::default(), Batch::default());
         let mut v6_addresses = Batch::default();
         for (target, entry) in entries {
@@ -139,11 +146,28 @@ impl Blocklist {
                 Target::Net(net) => self.put_prefix(net, entry.expires.second())?,
             }
         }
+        let replaces = self.may_replace(&v4.keys)?;
         v4.write(fd(&self.v4)).context("cannot add to blocked4")?;
         v6.write(fd(&self.v6)).context("cannot add to blocked6")?;
         v6_addresses
             .write(fd(&self.v6_addresses))
-            .context("cannot add to blocked6_addr")
+            .context("cannot add to blocked6_addr")?;
+        Ok(replaces)
+    }
+
+    /// Whether one of these has an entry, or had one that the filter has cached.
+    /// Many are not looked up.
+    fn may_replace(&self, keys: &[[u8; 4]]) -> Result<bool> {
+        if keys.len() > FEW {
+            return Ok(true);
+        }
+        for &key in keys {
+            let target = Target::V4(key);
+            if self.host(target)?.is_some() || self.is_cached(target)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Updates the numbers of entries that the filter reads, as far as they may
@@ -259,18 +283,24 @@ impl Blocklist {
     /// Writes an entry over an older one. Raises the epoch if the filter may have
     /// cached that a source is sealed which now is not, or until when under other
     /// terms: also of an entry that the kernel has evicted or that has expired.
-    fn put_again(&mut self, target: Target, entry: Entry, old: Option<Entry>) -> Result<()> {
-        self.put(target, entry)?;
+    fn put_again(&mut self, target: Target, mut entry: Entry, old: Option<Entry>) -> Result<()> {
         let terms = |entry: &Entry| (entry.ttl_s, entry.hard_until_s);
         let is_outdated = match old {
             Some(old) if old.flags & SEALED == 0 => false,
             Some(old) => entry.flags & SEALED == 0 || terms(&old) != terms(&entry),
             None => self.is_cached(target)?,
         };
-        if is_outdated {
-            self.raise_epoch()?;
+        if !is_outdated {
+            return self.put(target, entry);
         }
-        Ok(())
+        // The epoch takes the hits from the cache.
+        if old.is_some()
+            && let Some(exact) = self.host_now(target)?
+        {
+            entry.hits = exact.hits;
+        }
+        self.put(target, entry)?;
+        self.raise_epoch()
     }
 
     /// Copies an older version's entry if it expires later than the new one,
