@@ -41,14 +41,13 @@ fn seeds_break_no_promise() {
 fn lines_of_the_corpus_break_no_promise() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");
     let mut tried = 0;
-    for directory in [corpus.join("cases"), corpus] {
-        let files = fs::read_dir(directory).unwrap();
-        let files = files.map(|file| file.unwrap().path());
-        for file in files.filter(|file| file.is_file()) {
-            for text in fs::read(file).unwrap().split(|byte| *byte == b'\n') {
-                line::check(text);
-                tried += 1;
-            }
+    let files = fs::read_dir(corpus).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    // The lines of `cases` have headers, which the check adds itself.
+    for file in files.filter(|file| file.is_file()) {
+        for text in fs::read(file).unwrap().split(|byte| *byte == b'\n') {
+            line::check(text);
+            tried += 1;
         }
     }
     assert!(tried > 100);
