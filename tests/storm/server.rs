@@ -2,6 +2,11 @@
 
 use std::net::Ipv4Addr;
 
+/// Maximum memory of the daemon for Postfix and Exim. Their parsers are larger than
+/// Courier's: 32,984 KiB were measured for Postfix, 32,204 for Exim, and 32,008 for
+/// Courier.
+const MORE_KIB: u64 = 36 << 10;
+
 /// A mail server's lines, without stamp and host name.
 pub struct Server {
     /// Its name in `servers`.
@@ -11,6 +16,9 @@ pub struct Server {
     pub nine: [&'static str; 9],
     /// The rejection of a listed sender.
     pub rejection: fn(Ipv4Addr) -> String,
+    /// Maximum memory of the daemon, most of which are the pages of an
+    /// unoptimised program.
+    pub max_resident_kib: u64,
 }
 
 pub const COURIER: Server = Server {
@@ -32,6 +40,7 @@ pub const COURIER: Server = Server {
              from=<a@b.example>,to=<c@here.example>: 511 Blacklisted by zone.example"
         )
     },
+    max_resident_kib: 32 << 10,
 };
 
 pub const POSTFIX: Server = Server {
@@ -54,6 +63,7 @@ pub const POSTFIX: Server = Server {
              to=<c@here.example> proto=ESMTP helo=<pc>"
         )
     },
+    max_resident_kib: MORE_KIB,
 };
 
 pub const EXIM: Server = Server {
@@ -75,4 +85,5 @@ pub const EXIM: Server = Server {
              {source} is listed at zone.example"
         )
     },
+    max_resident_kib: MORE_KIB,
 };

@@ -200,6 +200,11 @@ fn install_old(version: &'static OldVersion) -> (Box<dyn OldBlocked>, Expected) 
     (old, expected)
 }
 
+/// Opens a pinned map of an older version.
+pub fn open(dir: &Path, name: &str) -> MapData {
+    MapData::from_pin(dir.join(name)).unwrap()
+}
+
 pub fn create(spec: &MapSpec, dir: &Path) {
     use aya_obj::generated::bpf_map_type as kind;
     let kind = match spec.kind {

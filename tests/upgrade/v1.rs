@@ -14,6 +14,7 @@ use spamdrop_common::gate::{Standing, net_key, source_key};
 use super::old_filter::Offsets;
 use super::site::{
     ALLOWED, BLOCKED, BLOCKED6, CIDR, CIDR6, Expected, FILLERS, KNOWN, OldBlocked, TTL, filler,
+    open,
 };
 
 pub const OFFSETS: Offsets = Offsets {
@@ -162,8 +163,4 @@ pub fn fill(dir: &Path) -> (Box<dyn OldBlocked>, Expected) {
         per_counter: 3 * cpus as u64,
     };
     (Box::new(Old(blocked4)), expected)
-}
-
-fn open(dir: &Path, name: &str) -> MapData {
-    MapData::from_pin(dir.join(name)).unwrap()
 }

@@ -71,8 +71,8 @@ enum Group {
 ///
 /// # Errors
 ///
-/// What every group needs cannot be installed. An error in a group counts as a
-/// failure of that group.
+/// The tools that every group needs cannot be installed. An error in a group counts
+/// as a failure of that group.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let groups = if options.only.is_empty() {
         Group::value_variants()

@@ -10,7 +10,7 @@ use spamdrop_core::term::LONGEST;
 /// Arguments of `add`.
 #[derive(Debug, Args)]
 pub struct Add {
-    /// What to block.
+    /// The sources to block.
     #[command(flatten)]
     pub addrs: Addrs,
     /// Duration of the block, such as 90s, 10m or 1d [default: `ttl` of the

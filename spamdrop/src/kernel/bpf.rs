@@ -2,13 +2,11 @@
 //! and links.
 
 mod links;
-mod mapped;
 
 pub use links::{
     GENERIC, IF_NONE, NATIVE, PinnedLink, REPLACE, create_xdp_link, detach_link, pin, pinned_link,
     pinned_namespace, update_link, xdp_links,
 };
-pub use mapped::MappedArray;
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};

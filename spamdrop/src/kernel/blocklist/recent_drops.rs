@@ -1,6 +1,8 @@
 //! The filter's cache of sources that it dropped within the last seconds, see
 //! [`RecentDrop`]. It holds hits and slides that are not in the entries yet.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, Result};
 use spamdrop_common::action::slid_by_recent_drop;
 use spamdrop_common::entry::Entry;
@@ -9,7 +11,7 @@ use spamdrop_common::recent_drop::{Line, RecentDrop};
 use spamdrop_core::target::Target;
 
 use super::{Blocklist, fd};
-use crate::kernel::bpf::MappedArray;
+use crate::kernel::bpf;
 use crate::kernel::ticks::Ticks;
 
 impl Blocklist {
@@ -22,13 +24,18 @@ impl Blocklist {
         })
     }
 
-    /// The cache at this moment.
+    /// Everything that the cache has not stored in the entries yet.
     pub(super) fn recent_drops(&self) -> Result<RecentDrops> {
-        let lines = MappedArray::new(fd(&self.recent_drops), self.recent_drops.len());
-        Ok(RecentDrops {
-            lines: lines.context("cannot read recent_drops4")?,
-            moment: self.moment()?,
+        let moment = self.moment()?;
+        let mut slots = HashMap::new();
+        bpf::for_each(fd(&self.recent_drops), |_: &[u32], lines: &[Line]| {
+            let pending = lines.iter().flatten().filter(|slot| slot.hits != 0);
+            let current = pending.filter(|slot| slot.is_of(moment.epoch));
+            slots.extend(current.map(|slot| (slot.source.to_ne_bytes(), *slot)));
+            Ok(())
         })
+        .context("cannot read recent_drops4")?;
+        Ok(RecentDrops { slots, moment })
     }
 
     /// The entry of a target, with what the cache has not stored in it yet.
@@ -68,18 +75,18 @@ impl Blocklist {
     }
 }
 
-/// The whole cache.
+/// The slots with hits, by source.
 pub(super) struct RecentDrops {
-    lines: MappedArray<Line>,
+    slots: HashMap<[u8; 4], RecentDrop>,
     moment: Moment,
 }
 
 impl RecentDrops {
     /// Adds to an entry of this source what the cache has not stored in it yet.
     pub(super) fn add_to(&self, entry: &mut Entry, source: [u8; 4]) {
-        let line = RecentDrop::line(u32::from_ne_bytes(source), self.lines.elements());
-        let line = self.lines.get(line).unwrap_or_default();
-        self.moment.add_to(entry, &line, source);
+        if let Some(slot) = self.slots.get(&source) {
+            self.moment.add_to(entry, &[*slot], source);
+        }
     }
 }
 
@@ -91,9 +98,9 @@ struct Moment {
 
 impl Moment {
     /// Adds the hits and the slide of a source to its entry.
-    fn add_to(&self, entry: &mut Entry, line: &Line, source: [u8; 4]) {
+    fn add_to(&self, entry: &mut Entry, slots: &[RecentDrop], source: [u8; 4]) {
         let source = u32::from_ne_bytes(source);
-        let slots = line.iter().filter(|slot| slot.source == source);
+        let slots = slots.iter().filter(|slot| slot.source == source);
         for slot in slots.filter(|slot| slot.is_of(self.epoch)) {
             entry.hits = entry.hits.saturating_add(slot.hits.into());
             if slot.left != 0 {

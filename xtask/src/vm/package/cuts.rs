@@ -23,7 +23,7 @@ use super::{boot_command, guest};
 const CUTS: usize = 10;
 const MACHINES: [&str; 2] = ["cuts-1", "cuts-2"];
 
-/// What the guest does when its power is cut, and the longest time until then,
+/// The guest's work when its power is cut, and the longest time until then,
 /// in seconds. A save of the daemon follows another after 50 s.
 const PHASES: [(&str, f64); 3] = [("blocks", 90.0), ("saves", 20.0), ("upgrades", 40.0)];
 /// The phase in which the guest ends by itself.
@@ -179,7 +179,7 @@ fn lines(from: ChildStdout) -> Receiver<String> {
     receiver
 }
 
-/// What a machine must still have after a power cut, in lines of cuts.sh.
+/// The data that a machine must still have after a power cut, in lines of cuts.sh.
 #[derive(Default)]
 struct Kept {
     must: BTreeSet<String>,
