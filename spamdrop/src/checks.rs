@@ -17,18 +17,21 @@ pub mod directories;
 mod settings;
 mod start;
 pub use answer::answer;
-pub use start::{ensure_complete, ensure_logs, ensure_no_overlap, ensure_slots, ensure_startable};
+pub use start::{
+    ensure_complete, ensure_logs, ensure_no_overlap, ensure_reloadable, ensure_slots,
+    ensure_startable,
+};
 
 pub mod zones;
 
-/// Collects warnings about spamdrop's configuration and the mail server's.
+/// Collects warnings about spamdrop's configuration and the mail server's, except
+/// those of [`listeners`].
 ///
 /// # Errors
 ///
-/// The kernel cannot be queried, or the mail server's file cannot be read.
+/// The mail server's file cannot be read.
 pub fn warnings(config: &Config) -> Result<Vec<Warning>> {
-    let mut warnings = listeners(config)?;
-    warnings.extend(settings::warnings(config));
+    let mut warnings = settings::warnings(config);
     warnings.extend(directories::stays_root(config));
     warnings.extend(plain_files(config));
     warnings.extend(journal(config));
@@ -52,7 +55,12 @@ fn journal(config: &Config) -> Option<Warning> {
     })
 }
 
-fn listeners(config: &Config) -> Result<Vec<Warning>> {
+/// Warns about watched ports on which nothing listens.
+///
+/// # Errors
+///
+/// The kernel cannot be queried.
+pub fn listeners(config: &Config) -> Result<Vec<Warning>> {
     let mut warnings = Vec::new();
     for &port in &config.ports {
         if !sockets::is_listening(port).context("cannot list the listening sockets")? {

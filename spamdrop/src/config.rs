@@ -31,6 +31,7 @@ mod filter;
 mod journal;
 mod mistake;
 mod program;
+mod reload;
 mod server;
 
 pub use choice::{Addresses, Admit, Answer, Compat, RefreshMode, Seal};

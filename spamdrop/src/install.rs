@@ -53,14 +53,6 @@ impl FilterSettings {
             run_dir: config.run_dir.clone(),
         }
     }
-
-    /// Whether a filter with these settings can use the maps of a filter with
-    /// the other settings unchanged.
-    #[must_use]
-    pub fn shares_maps_with(&self, other: &Self) -> bool {
-        let place = |it: &Self| (it.pin_dir.clone(), it.run_dir.clone(), it.plan.capacity);
-        place(self) == place(other)
-    }
 }
 
 /// A filter that is attached and configured.

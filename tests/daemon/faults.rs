@@ -33,7 +33,7 @@ fn until_warned(site: &Site, part: &str) {
 
 /// Takes the write lock, like a `spamdrop import` that an administrator has
 /// stopped with Ctrl-Z.
-fn hold_write_lock(site: &Site) -> WriteLock {
+pub(super) fn hold_write_lock(site: &Site) -> WriteLock {
     set_verb("import".into());
     let acquire = || WriteLock::acquire(Path::new("/run/spamdrop"));
     site.server.run(acquire).unwrap()

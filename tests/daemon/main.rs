@@ -21,6 +21,7 @@ mod pools;
 mod privileges;
 mod reboot;
 mod release;
+mod reload;
 mod restart;
 mod server_settings;
 mod service_manager;

@@ -125,11 +125,12 @@ fn what_is_unwise_is_said_once_at_the_start() {
         "-block=zen.example never rejects",
         "ESMTP_LOG_DIALOG: is 1",
         "has -haproxy",
-        "nothing listens on port 26",
         "a plain file cannot tell",
     ] {
         assert_eq!(output.matches(unwise).count(), 1, "{unwise}: {output}");
     }
+    // The mail server may start later, as at a boot.
+    assert!(!output.contains("nothing listens on port 26"), "{output}");
     // The daemon runs even if Courier's file cannot be read.
     std::fs::remove_file(courier.join("esmtpd")).unwrap();
     std::fs::create_dir(courier.join("esmtpd")).unwrap();

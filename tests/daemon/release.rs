@@ -191,10 +191,17 @@ fn who_is_taken_off_the_list_in_time_keeps_the_connection() {
 fn entries_stay_open_where_no_server_is_to_be_seen() {
     let site = site(|_| {});
     site.configure("ports = [26]").unwrap();
-    let daemon = site.run().unwrap();
+    let _daemon = site.run().unwrap();
     site.log(&rejection(ZOMBIE)).unwrap();
-    daemon
-        .wait_for(|line| line.contains("blocked peers keep"), SOON)
-        .unwrap();
+    let text = until_status(&site, "/daemon/state/pending_releases", 1);
+    let state: Value = serde_json::from_str(&text).unwrap();
+    let written = "/daemon/state/written_unix_s";
+    let after_grace = state.pointer(written).unwrap().as_u64().unwrap() + GRACE.as_secs() + 1;
+    until("the grace to pass", GRACE + 2 * SOON, || {
+        let state: Value = serde_json::from_str(&site.status(&["--json"])?)?;
+        let now = state.pointer(written).and_then(Value::as_u64);
+        Ok((now >= Some(after_grace)).then_some(()))
+    })
+    .unwrap();
     assert_eq!(entry(&site, ZOMBIE).unwrap()["state"], "open");
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::reload::ReloadState;
+
 /// The name of the file in the run directory.
 pub const FILE: &str = "daemon.json";
 
@@ -68,6 +70,10 @@ pub struct DaemonState {
     /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_settings: Option<SettingsState>,
+    /// The last reload of the configuration; absent if the daemon is older than
+    /// `spamdrop reload`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reload: Option<ReloadState>,
     /// Current problems, one sentence each.
     pub warnings: Vec<String>,
     /// Those of the warnings that impair the protection.

@@ -25,6 +25,17 @@ use crate::tail::other_kind;
 ///
 /// The reason; most of them are errors of the configuration ([`Exit::Config`]).
 pub fn ensure_startable(config: &Config, path: Option<&Path>) -> Result<()> {
+    ensure_reloadable(config, path)?;
+    pins::ensure_usable(&config.pin_dir, config.plan().capacity)
+}
+
+/// Fails if a daemon would refuse this configuration, which was read from `path`.
+/// Unlike a start, a reload keeps the pinned maps, whatever size is configured.
+///
+/// # Errors
+///
+/// As [`ensure_startable`].
+pub fn ensure_reloadable(config: &Config, path: Option<&Path>) -> Result<()> {
     ensure_complete(config)?;
     ensure_logs(&config.logs)?;
     ensure_slots(config.admit, &config.server_slots())?;
@@ -34,7 +45,6 @@ pub fn ensure_startable(config: &Config, path: Option<&Path>) -> Result<()> {
     ensure_no_overlap(config)?;
     clock::ensure_kernels_clock()?;
     protect::protected(&config.allow_file)?;
-    pins::ensure_usable(&config.pin_dir, config.plan().capacity)?;
     ensure_directory(&config.run_dir, "run_dir")?;
     ensure_directory(&config.state_dir, "state_dir")?;
     directories::ensure_trusted(config, path, &account::daemon())?;

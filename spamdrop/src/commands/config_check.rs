@@ -39,17 +39,7 @@ pub fn run(
     let refreshed = refresh(config);
     checks::ensure_startable(config, path)?;
     let mut warnings: Vec<Warning> = refreshed.into_iter().collect();
-    interfaces(config, &mut warnings)?;
-    logs(config, &mut warnings);
-    warnings.extend(journal(config)?);
-    warnings.extend(database(config));
-    warnings.extend(checks::warnings(config)?);
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot query the mail server and the zones")?;
-    warnings.extend(runtime.block_on(checks::answer(config))?);
-    warnings.extend(runtime.block_on(checks::zones::warnings(config, args.offline))?);
+    warnings.extend(unwise(config, args.offline)?);
     let checked = Checked {
         config: path.or_else(default).map(Into::into),
         warnings,
@@ -65,9 +55,31 @@ pub fn run(
     Ok(())
 }
 
+/// Collects the warnings about a configuration with which `run` would start.
+///
+/// # Errors
+///
+/// The kernel cannot be queried, or the mail server's file cannot be read.
+pub(super) fn unwise(config: &Config, offline: bool) -> Result<Vec<Warning>> {
+    let mut warnings = Vec::new();
+    interfaces(config, &mut warnings)?;
+    logs(config, &mut warnings);
+    warnings.extend(journal(config)?);
+    warnings.extend(database(config));
+    warnings.extend(checks::listeners(config)?);
+    warnings.extend(checks::warnings(config)?);
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot query the mail server and the zones")?;
+    warnings.extend(runtime.block_on(checks::answer(config))?);
+    warnings.extend(runtime.block_on(checks::zones::warnings(config, offline))?);
+    Ok(warnings)
+}
+
 /// Root brings the mail server's settings up to date for the daemon. Returns a
 /// warning if that fails.
-fn refresh(config: &Config) -> Option<Warning> {
+pub(super) fn refresh(config: &Config) -> Option<Warning> {
     let has_some = config.servers.iter().any(|server| are_gathered(*server));
     if !has_some || !geteuid().is_root() {
         return None;

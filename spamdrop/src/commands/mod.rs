@@ -19,6 +19,7 @@ pub mod list;
 pub mod lookup;
 pub mod pause;
 mod reading;
+pub mod reload;
 pub mod remove;
 pub mod report;
 pub mod resume;
@@ -70,7 +71,12 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
     let config = config?;
     if matches!(
         cli.verb,
-        Verb::Run(_) | Verb::Attach(_) | Verb::Add(_) | Verb::Import(_) | Verb::Pause(_)
+        Verb::Run(_)
+            | Verb::Attach(_)
+            | Verb::Add(_)
+            | Verb::Import(_)
+            | Verb::Pause(_)
+            | Verb::Reload(_)
     ) {
         clock::ensure_kernels_clock()?;
     }
@@ -100,6 +106,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Learn(args) => learn::run(&config, args, out),
         Verb::Pause(args) => pause::run(&config, args, out),
         Verb::Resume => resume::run(&config, out),
+        Verb::Reload(args) => reload::run(&config, path, *args, out),
         Verb::Status(args) => status::run(&config, *args, out),
         Verb::Report(args) => report::run(&config, args, out, style),
         Verb::Stats(args) => stats::run(&config, *args, out, style),

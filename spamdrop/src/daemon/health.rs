@@ -24,6 +24,8 @@ pub(super) enum Subject {
     Allowlist,
     /// The filter's settings.
     Settings,
+    /// Keys of the configuration that only a new start applies.
+    PendingChanges,
     /// The log of packets.
     PacketLog,
     /// A proxy that hides the senders' addresses.
@@ -97,14 +99,15 @@ pub(super) enum Subject {
 impl Subject {
     /// Whether a problem impairs the protection. The others concern records and
     /// logs; mail clients can use up the look-ups of a day; rejections by a zone that
-    /// cannot be tested still block; and `status` looks
-    /// at the interfaces itself.
+    /// cannot be tested still block; the values before a reload protect as well; and
+    /// `status` looks at the interfaces itself.
     fn degrades(&self) -> bool {
         !matches!(
             self,
             Self::Interface(_)
                 | Self::Impaired(_)
                 | Self::PacketLog
+                | Self::PendingChanges
                 | Self::Positions
                 | Self::Reputation
                 | Self::WaveHistory
@@ -142,6 +145,7 @@ impl fmt::Display for Subject {
             Self::Network => "network",
             Self::Allowlist => "allowlist",
             Self::Settings => "settings",
+            Self::PendingChanges => "configuration",
             Self::PacketLog => "packet log",
             Self::Proxy => "proxy",
             Self::WriteLock => "write lock",

@@ -9,11 +9,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use rustix::io::Errno;
 use spamdrop_common::action::is_live;
 use spamdrop_common::entry::SEALED;
 use spamdrop_common::time::MonotonicNs;
+use spamdrop_core::listeners::ListenerWatch;
 use spamdrop_core::policy::Protected;
 use spamdrop_core::release::{ReleaseMode, Releases, Steps};
 use spamdrop_core::target::Target;
@@ -73,6 +74,7 @@ pub(super) struct ReleaseTask {
     blocklist: Blocklist,
     protected: Protected,
     pauses: PauseState,
+    listeners: ListenerWatch,
     run_dir: PathBuf,
     gate: UnboundedSender<GateMessage>,
     status: UnboundedSender<StatusMessage>,
@@ -97,6 +99,7 @@ impl ReleaseTask {
             blocklist,
             protected,
             pauses: PauseState::default(),
+            listeners: ListenerWatch::default(),
             run_dir,
             gate,
             health: Health::new(status.clone()),
@@ -206,13 +209,17 @@ impl ReleaseTask {
 
     fn try_release(&mut self) -> Result<()> {
         let ports = &self.settings.ports;
-        if !is_served(ports).context("cannot list the listening sockets")? {
+        let is_served = is_served(ports).context("cannot list the listening sockets")?;
+        self.listeners.sample(is_served, clock::instant());
+        if !is_served {
             // The server's connections are then not visible here either, and a
             // sealed entry would cut them off.
-            anyhow::bail!(
+            ensure!(
+                !self.listeners.is_missing(clock::instant()),
                 "nothing listens on the watched ports in this network namespace; \
                  blocked peers keep the connections they have"
             );
+            return Ok(());
         }
         let connections = sockets::connections(ports).context("cannot list the sockets")?;
         let now = clock::monotonic_ns();

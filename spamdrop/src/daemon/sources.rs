@@ -65,16 +65,6 @@ impl SourceSettings {
         }
     }
 
-    /// Whether both keep their state in the same directory.
-    pub fn shares_state_with(&self, other: &Self) -> bool {
-        self.state_dir == other.state_dir
-    }
-
-    /// Whether standard input is a source.
-    pub fn reads_stdin(&self) -> bool {
-        self.logs.iter().any(|log| log.as_os_str() == "-")
-    }
-
     /// Describes the sources in words.
     pub fn describe(&self) -> String {
         let journal = self.journal.as_ref().map(|_| "the journal".to_owned());

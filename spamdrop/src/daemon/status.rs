@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use spamdrop_core::reload::ReloadState;
 use spamdrop_core::status::{
     DaemonState, FILE, FifoState, GateState, ResponderState, SettingsState, SourceState, VERSION,
     ZoneFigures,
@@ -41,6 +42,9 @@ pub(super) enum StatusMessage {
     /// The mail server's settings that are in force; `None` if root has read
     /// none.
     ServerSettings(Option<SettingsState>),
+    /// The configuration was read again, or could not be. The file is written at
+    /// once, because a command waits for it.
+    Reloaded(ReloadState),
     /// Write the file once more, then end.
     Stop,
 }
@@ -101,6 +105,7 @@ pub(super) async fn run(run_dir: PathBuf, mut inbox: UnboundedReceiver<StatusMes
     let mut state = DaemonState {
         version: VERSION,
         since_unix_s: clock::unix_seconds().get(),
+        reload: Some(ReloadState::default()),
         ..DaemonState::default()
     };
     let mut health = Registry::default();
@@ -112,7 +117,11 @@ pub(super) async fn run(run_dir: PathBuf, mut inbox: UnboundedReceiver<StatusMes
                 None | Some(StatusMessage::Stop) => break,
                 Some(message) => {
                     let had_gate = state.gate.is_some();
+                    let is_awaited = matches!(message, StatusMessage::Reloaded(_));
                     take(&mut state, &mut health, message);
+                    if is_awaited {
+                        write_state(&run_dir, &mut state, &mut health);
+                    }
                     if !had_gate {
                         summary.skip(&state);
                     }
@@ -154,6 +163,7 @@ fn take(state: &mut DaemonState, health: &mut Registry, message: StatusMessage) 
         StatusMessage::Fifo(fifo) => state.fifo = fifo,
         StatusMessage::ServerSettings(settings) => state.server_settings = settings,
         StatusMessage::Zones(zones) => state.zones = zones,
+        StatusMessage::Reloaded(reload) => state.reload = Some(reload),
         StatusMessage::Stop => {}
     }
 }

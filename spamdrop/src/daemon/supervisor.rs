@@ -5,14 +5,15 @@ mod attachment;
 mod pauses;
 mod protection;
 mod reload;
+mod sweep;
 mod tasks;
 mod traffic;
+mod warnings;
 
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -20,7 +21,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot::Receiver;
 use tokio::time::{sleep, timeout};
 
-use super::disk::{Disk, DiskThread, take_finished};
+use super::disk::{Disk, DiskThread};
 use super::health::Subject;
 use super::interfaces::{AttachRefusals, describe};
 use super::release::ReleaseMessage;
@@ -43,6 +44,7 @@ use crate::kernel::packet_log::PacketLog;
 use crate::lock::{self, DaemonMark, WriteLock};
 use crate::protect;
 use protection::known_nets;
+use spamdrop_core::listeners::ListenerWatch;
 use spamdrop_core::not_ip::NotIpWatch;
 use spamdrop_core::pause::PauseWatch;
 use spamdrop_core::policy::{Protected, Scope};
@@ -52,22 +54,19 @@ use tasks::Tasks;
 const SECOND: Duration = Duration::from_secs(1);
 /// How soon interfaces are looked at after a change.
 const SOON: Duration = Duration::from_millis(100);
-/// How often expired entries are swept.
-const SWEEP_PERIOD: Duration = Duration::from_secs(30);
 /// How often the packet log is read, with `--log-packets`.
 const PACKETS_PERIOD: Duration = Duration::from_millis(100);
 /// How often the write lock is tried at the start and for a reload.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// How long to wait for the write lock before its holder is named.
 const LOCK_NAMED_AFTER: Duration = Duration::from_secs(1);
-/// How long a sweep leaves the write lock free between two steps: longer than
-/// tasks wait before they try again.
-const SWEEP_GAP: Duration = Duration::from_millis(25);
 /// How long the disk thread waits for the write lock, and after which a task
 /// that cannot wait names its holder.
 const SHORT_LOCK_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) struct Supervisor {
+    /// The configuration that is in force.
+    config: Config,
     settings: Settings,
     options: RunOptions,
     mark: Rc<DaemonMark>,
@@ -75,6 +74,8 @@ pub(super) struct Supervisor {
     refusals: AttachRefusals,
     not_ip: NotIpWatch,
     pauses: PauseWatch,
+    /// Looks for the mail server after the start; `None` when that has ended.
+    listeners: Option<ListenerWatch>,
     /// Whether the ends of pauses that are over are still to be removed; an
     /// earlier daemon may have left some.
     forgets_pauses: bool,
@@ -152,6 +153,7 @@ impl Supervisor {
         saver.restore(&disk, &health, &scope.protected).await;
         let mut supervisor = Self {
             packets,
+            config,
             settings,
             options,
             mark,
@@ -159,6 +161,7 @@ impl Supervisor {
             refusals: AttachRefusals::default(),
             not_ip: NotIpWatch::default(),
             pauses: PauseWatch::default(),
+            listeners: Some(ListenerWatch::default()),
             forgets_pauses: true,
             protected: scope.protected,
             proxy: None,
@@ -178,7 +181,7 @@ impl Supervisor {
         };
         supervisor.note_refusals(installed.refused);
         supervisor.keep_attached();
-        supervisor.warn_of_unwise_settings(&config);
+        supervisor.warn_of_unwise_settings();
         supervisor.tasks.tell_release(ReleaseMessage::Adopt);
         let answers = supervisor.arrange_responder(steered).await;
         let answering = if answers {
@@ -194,14 +197,6 @@ impl Supervisor {
         log::info!(target: "spamdrop::run", "ready: {ready}");
         service_manager::ready(&ready);
         Ok(supervisor)
-    }
-
-    /// Warnings never prevent the start.
-    fn warn_of_unwise_settings(&self, config: &Config) {
-        match checks::warnings(config) {
-            Ok(warnings) => warn_of(warnings),
-            Err(error) => log::warn!(target: "spamdrop::check", "{error:#}"),
-        }
     }
 
     /// Runs until SIGTERM, SIGINT, or the end of standard input.
@@ -279,35 +274,11 @@ impl Supervisor {
             self.protect();
         }
         self.watch_pauses();
+        self.watch_listeners();
         self.sweep();
         self.saver.poll(&self.disk, &self.health, &self.protected);
         service_manager::is_alive();
         Ok(())
-    }
-
-    /// Deletes expired entries in the disk thread, because reading a full map
-    /// takes a while.
-    fn sweep(&mut self) {
-        match take_finished(&mut self.sweeping) {
-            Some(Some(Ok(count))) => log::debug!("swept {count} expired entries"),
-            Some(Some(Err(error))) => log::warn!("cannot sweep expired entries: {error:#}"),
-            Some(None) | None => {}
-        }
-        if self.sweeping.is_some() || self.last_sweep.elapsed() < SWEEP_PERIOD {
-            return;
-        }
-        self.last_sweep = clock::instant();
-        let filter = &self.settings.filter;
-        let (pin_dir, run_dir) = (filter.pin_dir.clone(), filter.run_dir.clone());
-        self.sweeping = Some(self.disk.submit(move || {
-            let lock = || {
-                // The tasks do not wait for the lock, so they need a gap in
-                // which to find it free.
-                thread::sleep(SWEEP_GAP);
-                lock::acquire_within(&run_dir, SHORT_LOCK_WAIT)
-            };
-            Blocklist::open(&pin_dir)?.sweep(clock::monotonic_ns(), lock)
-        }));
     }
 
     fn log_packets(&mut self) {

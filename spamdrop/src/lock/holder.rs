@@ -7,6 +7,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 /// Maximum length of a text in bytes: a number and a verb.
 const LONGEST: u64 = 256;
@@ -39,8 +41,17 @@ fn holds(pid: u32, file: &Metadata) -> bool {
         Ok(held) => held,
         // The process exists, but its descriptors cannot be read without
         // privileges. Assume that it holds the lock.
-        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => true,
+        // `ProtectProc=invisible` of a unit hides the daemon from its own account.
+        Err(_) => exists(pid),
     }
+}
+
+/// Whether there is a process with this id, seen in /proc or not.
+fn exists(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let found = pid.map(test_kill_process);
+    matches!(found, Some(Ok(()) | Err(Errno::PERM)))
 }
 
 fn has_locked(pid: u32, file: &Metadata) -> io::Result<bool> {

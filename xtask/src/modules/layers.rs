@@ -34,9 +34,11 @@ pub(super) const CRATES: [Crate; 3] = [
                 "time", "duration", "escape", "invalid", "nearest", "notice", "warning",
             ],
             &[
+                "listeners",
                 "nat64",
                 "not_ip",
                 "pause",
+                "reload",
                 "rotation",
                 "silence",
                 "zone_offset",

@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::Occupancy;
+use crate::listeners::ListenerWatch;
 
-/// How long the mail server may be down before it counts as being elsewhere.
-const UNSERVED: Duration = Duration::from_secs(60);
 /// Number of minutes with connections in the log, and none in the kernel, after
 /// which the server counts as being elsewhere.
 const UNSEEN: usize = 20;
@@ -17,8 +16,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The evidence that the mail server's connections exist here.
 #[derive(Clone, Debug, Default)]
 pub struct Visibility {
-    /// Since when nothing has listened on the port.
-    unserved_since: Option<Instant>,
+    listeners: ListenerWatch,
     /// The last minutes in which the log told of connections, since one was
     /// seen in the kernel.
     unseen: VecDeque<Instant>,
@@ -32,10 +30,7 @@ pub struct Visibility {
 impl Visibility {
     /// Takes a sample of the sockets.
     pub fn sample(&mut self, seen: Occupancy, now: Instant) {
-        self.unserved_since = match seen.listeners {
-            0 => self.unserved_since.or(Some(now)),
-            _ => None,
-        };
+        self.listeners.sample(seen.listeners > 0, now);
         if seen.open > 0 {
             self.unseen.clear();
         }
@@ -71,9 +66,7 @@ impl Visibility {
     #[must_use]
     pub fn trouble(&self, now: Instant) -> Option<String> {
         let age = |since: Instant| now.saturating_duration_since(since);
-        let is_unserved = self
-            .unserved_since
-            .is_some_and(|since| age(since) >= UNSERVED);
+        let is_unserved = self.listeners.is_missing(now);
         let first = self.unseen.front().filter(|_| self.unseen.len() >= UNSEEN);
         let is_unseen = first.is_some_and(|first| age(*first) <= PERIOD);
         let fact = match (is_unserved, is_unseen) {

@@ -1,10 +1,12 @@
 //! Changes while the daemon runs: the configuration and the allowlist.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use tokio::sync::oneshot::channel;
 
 use super::{Supervisor, acquire_soon, open_packet_log, warn_of};
 use crate::checks;
+use crate::clock;
+use crate::config::Config;
 use crate::daemon::fifo_control::FifoMessage;
 use crate::daemon::gate::GateMessage;
 use crate::daemon::health::Subject;
@@ -14,15 +16,20 @@ use crate::daemon::responder::ResponderMessage;
 use crate::daemon::service_manager;
 use crate::daemon::settings::Settings;
 use crate::daemon::sources::SourceSettings;
+use crate::daemon::status::StatusMessage;
 use crate::daemon::watch::WatchMessage;
 use crate::fifo::Fifo;
 use crate::install::{self, Installed};
 use crate::lock::WriteLock;
+use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::nat64;
 use spamdrop_core::policy::Protected;
+use spamdrop_core::reload::{KeyChanges, ReloadState};
 
 /// A new configuration, with the results of every step that could fail.
 struct Next {
+    config: Config,
+    changes: KeyChanges,
     settings: Settings,
     protected: Protected,
     /// `None`, here and below: unchanged.
@@ -34,31 +41,28 @@ struct Next {
 
 impl Supervisor {
     /// SIGHUP: rereads the configuration. After an error the old one stays in
-    /// force.
+    /// force. `spamdrop reload` waits for the result in the state file.
     pub(super) async fn reload(&mut self) {
+        let begun = clock::monotonic_ns();
         service_manager::reloading();
-        let done = match self.prepare().await {
-            Ok(next) => {
-                self.take_over(next).await;
-                log::info!(target: "spamdrop::run", "configuration read again");
-                "configuration read again".to_owned()
-            }
-            Err(error) => {
-                log::error!(target: "spamdrop::run", "the configuration is unchanged: {error:#}");
-                format!("the configuration is unchanged: {error:#}")
-            }
+        let result = match self.prepare().await {
+            Ok(next) => Ok(self.take_over(next).await),
+            // The name of a zone may hold the customer's key.
+            Err(error) => Err(mask(&format!("{error:#}")).into_owned()),
         };
-        service_manager::ready(&done);
+        let level = match result {
+            Ok(_) => log::Level::Info,
+            Err(_) => log::Level::Error,
+        };
+        let state = ReloadState::new(begun, result);
+        log::log!(target: "spamdrop::run", level, "{state}");
+        service_manager::ready(&state.to_string());
+        self.tasks.tell_status(StatusMessage::Reloaded(state));
     }
 
     async fn prepare(&mut self) -> Result<Next> {
-        let config = (self.options.reread)()?;
+        let (config, changes) = (self.options.reread)()?.reloaded(&self.config);
         let settings = Settings::new(&config)?;
-        ensure!(
-            settings.filter.shares_maps_with(&self.settings.filter)
-                && settings.sources.shares_state_with(&self.settings.sources),
-            "capacities and directories change only with `spamdrop detach` and a new start"
-        );
         checks::ensure_no_overlap(&config)?;
         warn_of(checks::answer(&config).await?);
         let protected = self.read_protected(&settings.filter.allow_file)?;
@@ -66,7 +70,7 @@ impl Supervisor {
             Some(path) if Some(path) != self.settings.fifo.path.as_ref() => Some(Fifo::open(path)?),
             _ => None,
         };
-        let sources = self.other_sources(&settings.sources)?;
+        let sources = self.other_sources(&config, &settings.sources)?;
         let filter = &settings.filter;
         let lock = acquire_soon(&filter.run_dir).await?;
         let installed = install::reconfigure(&lock, filter, &protected, self.options.log_level);
@@ -83,6 +87,8 @@ impl Supervisor {
             log::warn!("{error:#}");
         }
         Ok(Next {
+            config,
+            changes,
             settings,
             protected,
             fifo,
@@ -93,15 +99,19 @@ impl Supervisor {
     }
 
     /// The sources, if they differ from the current ones.
-    fn other_sources(&self, sources: &SourceSettings) -> Result<Option<SourceSettings>> {
+    fn other_sources(
+        &self,
+        config: &Config,
+        sources: &SourceSettings,
+    ) -> Result<Option<SourceSettings>> {
         if *sources == self.settings.sources {
             return Ok(None);
         }
-        // The thread that reads standard input has read ahead, and a new reader
-        // could not get those bytes.
-        if sources.reads_stdin() || self.settings.sources.reads_stdin() {
-            bail!("sources beside standard input change only with a new start");
-        }
+        // Other keys choose entries of the journal, too.
+        ensure!(
+            !config.reads_stdin(),
+            "sources beside standard input change only with a new start"
+        );
         Ok(Some(sources.clone()))
     }
 
@@ -117,14 +127,17 @@ impl Supervisor {
         self.health.report(Subject::Settings, failed, told);
     }
 
-    /// Applies the new configuration. No step fails for good; problems are
-    /// logged and shown in `status`.
-    async fn take_over(&mut self, next: Next) {
+    /// Applies the new configuration, and returns its changed keys. No step fails
+    /// for good; problems are logged and shown in `status`.
+    async fn take_over(&mut self, next: Next) -> KeyChanges {
         let Next {
             settings,
             installed,
             ..
         } = next;
+        self.config = next.config;
+        self.health
+            .set(Subject::PendingChanges, next.changes.warning());
         nat64::configure(&settings.filter.nat64);
         self.blocklist = installed.blocklist;
         self.health.clear(Subject::Settings);
@@ -161,6 +174,7 @@ impl Supervisor {
                 self.health.raise(Subject::PacketLog, text);
             }
         }
+        next.changes
     }
 
     /// Starts, replaces or ends the responder, as configured. Returns whether

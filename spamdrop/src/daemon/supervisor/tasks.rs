@@ -151,6 +151,10 @@ impl Tasks {
         Health::new(self.status.inbox.clone())
     }
 
+    pub fn tell_status(&self, message: StatusMessage) {
+        self.status.tell(message);
+    }
+
     pub fn tell_watch(&self, message: WatchMessage) {
         self.watch.tell(message);
     }

@@ -1,0 +1,201 @@
+//! The result of a reload: which keys of the configuration have changed, and
+//! which of them only a new start applies.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::MonotonicNs;
+
+/// When a new value of a key takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// With the reload.
+    AtOnce,
+    /// With the next start of the daemon.
+    AfterRestart,
+    /// With the next start after `spamdrop detach`.
+    AfterDetach,
+}
+
+/// When a new value of this key takes effect. `reads_stdin`: standard input is
+/// a log, before or after the change.
+#[must_use]
+pub fn effect(key: &str, reads_stdin: bool) -> Effect {
+    match key {
+        // The pinned maps have these sizes, and are in this directory.
+        "capacity4" | "capacity6" | "known_capacity" | "pin_dir" => Effect::AfterDetach,
+        // The daemon has given up the rights to take another account and to
+        // write to other directories.
+        "run_dir" | "state_dir" | "user" => Effect::AfterRestart,
+        // The thread that reads standard input has read ahead, and a new reader
+        // could not get those bytes.
+        "logs" | "journal" | "journal_match" if reads_stdin => Effect::AfterRestart,
+        _ => Effect::AtOnce,
+    }
+}
+
+/// The keys whose values a reload found changed, in the order of the
+/// configuration. `reload --json` prints it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeyChanges {
+    /// Keys whose new values are in force.
+    pub changed: Vec<String>,
+    /// Keys whose old values stay in force until the daemon is restarted.
+    pub needs_restart: Vec<String>,
+    /// Keys whose old values stay in force until `spamdrop detach` and a start.
+    pub needs_detach: Vec<String>,
+}
+
+impl KeyChanges {
+    /// Adds a key with a new value.
+    pub fn add(&mut self, key: &str, effect: Effect) {
+        let keys = match effect {
+            Effect::AtOnce => &mut self.changed,
+            Effect::AfterRestart => &mut self.needs_restart,
+            Effect::AfterDetach => &mut self.needs_detach,
+        };
+        keys.push(key.to_owned());
+    }
+
+    /// A sentence for each kind of change.
+    #[must_use]
+    pub fn sentences(&self) -> Vec<String> {
+        if *self == Self::default() {
+            return vec!["no key of the configuration has changed".to_owned()];
+        }
+        let changed = sentence("changed", &self.changed);
+        changed.into_iter().chain(self.pending()).collect()
+    }
+
+    /// The sentences about keys whose old values stay in force.
+    fn pending(&self) -> impl Iterator<Item = String> {
+        let restart = sentence("only a restart of the daemon applies", &self.needs_restart);
+        let detach = "only `spamdrop detach` and a new start apply";
+        let detach = sentence(detach, &self.needs_detach);
+        restart.into_iter().chain(detach)
+    }
+
+    /// A warning if values of the configuration are not in force.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let pending: Vec<String> = self.pending().collect();
+        let pending = pending.join("; ");
+        (!pending.is_empty()).then(|| format!("the configuration was read again; {pending}"))
+    }
+}
+
+fn sentence(fact: &str, keys: &[String]) -> Option<String> {
+    (!keys.is_empty()).then(|| format!("{fact}: {}", keys.join(", ")))
+}
+
+/// The last reload of a daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReloadState {
+    /// When it began, in nanoseconds of the monotonic clock; 0: there was none.
+    begun_ns: u64,
+    /// Why the old configuration stays in force; `null` if it does not.
+    pub error: Option<String>,
+    /// The changed keys; none after an error.
+    #[serde(flatten)]
+    pub keys: KeyChanges,
+}
+
+impl ReloadState {
+    /// The state after a reload that began at this time.
+    #[must_use]
+    pub fn new(begun: MonotonicNs, result: Result<KeyChanges, String>) -> Self {
+        let (keys, error) = match result {
+            Ok(keys) => (keys, None),
+            Err(error) => (KeyChanges::default(), Some(error)),
+        };
+        Self {
+            begun_ns: begun.ns(),
+            error,
+            keys,
+        }
+    }
+
+    /// Whether the configuration was read after this time.
+    #[must_use]
+    pub fn is_since(&self, time: MonotonicNs) -> bool {
+        self.begun_ns >= time.ns()
+    }
+}
+
+impl fmt::Display for ReloadState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.error {
+            Some(error) => write!(f, "the configuration is unchanged: {error}"),
+            None => {
+                let sentences = self.keys.sentences().join("; ");
+                write!(f, "configuration read again; {sentences}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(keys: &[&str], reads_stdin: bool) -> KeyChanges {
+        let mut changes = KeyChanges::default();
+        for key in keys {
+            changes.add(key, effect(key, reads_stdin));
+        }
+        changes
+    }
+
+    #[test]
+    fn each_changed_key_is_in_force_or_needs_a_start() {
+        let all = ["ttl", "logs", "capacity4", "state_dir", "grace"];
+        let found = changes(&all, false);
+        assert_eq!(
+            found.sentences(),
+            [
+                "changed: ttl, logs, grace",
+                "only a restart of the daemon applies: state_dir",
+                "only `spamdrop detach` and a new start apply: capacity4",
+            ]
+        );
+        assert_eq!(
+            found.warning().as_deref(),
+            Some(
+                "the configuration was read again; only a restart of the daemon applies: \
+                 state_dir; only `spamdrop detach` and a new start apply: capacity4"
+            )
+        );
+        let found = changes(&["ttl"], false);
+        assert_eq!(found.sentences(), ["changed: ttl"]);
+        assert_eq!(found.warning(), None);
+        let none = KeyChanges::default();
+        assert_eq!(
+            none.sentences(),
+            ["no key of the configuration has changed"]
+        );
+        assert_eq!(none.warning(), None);
+    }
+
+    #[test]
+    fn sources_beside_standard_input_need_a_restart() {
+        let found = changes(&["logs", "journal", "ttl"], true);
+        assert_eq!(found.needs_restart, ["logs", "journal"]);
+        assert_eq!(found.changed, ["ttl"]);
+    }
+
+    #[test]
+    fn only_a_reload_that_began_later_answers() {
+        let at = |ns| MonotonicNs::from_ns(ns);
+        let state = ReloadState::new(at(7), Ok(changes(&["ttl"], false)));
+        assert!(state.is_since(at(7)) && !state.is_since(at(8)));
+        assert_eq!(state.to_string(), "configuration read again; changed: ttl");
+        let state = ReloadState::new(at(7), Err("`ttl` must be".to_owned()));
+        assert_eq!(
+            state.to_string(),
+            "the configuration is unchanged: `ttl` must be"
+        );
+    }
+}

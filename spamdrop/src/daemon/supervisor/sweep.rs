@@ -1,0 +1,43 @@
+//! Sweeps expired entries.
+
+use std::thread;
+use std::time::Duration;
+
+use super::{SHORT_LOCK_WAIT, Supervisor};
+use crate::clock;
+use crate::daemon::disk::take_finished;
+use crate::kernel::blocklist::Blocklist;
+use crate::lock;
+
+/// How often expired entries are swept.
+const SWEEP_PERIOD: Duration = Duration::from_secs(30);
+/// How long a sweep leaves the write lock free between two steps: longer than
+/// tasks wait before they try again.
+const SWEEP_GAP: Duration = Duration::from_millis(25);
+
+impl Supervisor {
+    /// Deletes expired entries in the disk thread, because reading a full map
+    /// takes a while.
+    pub(super) fn sweep(&mut self) {
+        match take_finished(&mut self.sweeping) {
+            Some(Some(Ok(count))) => log::debug!("swept {count} expired entries"),
+            Some(Some(Err(error))) => log::warn!("cannot sweep expired entries: {error:#}"),
+            Some(None) | None => {}
+        }
+        if self.sweeping.is_some() || self.last_sweep.elapsed() < SWEEP_PERIOD {
+            return;
+        }
+        self.last_sweep = clock::instant();
+        let filter = &self.settings.filter;
+        let (pin_dir, run_dir) = (filter.pin_dir.clone(), filter.run_dir.clone());
+        self.sweeping = Some(self.disk.submit(move || {
+            let lock = || {
+                // The tasks do not wait for the lock, so they need a gap in
+                // which to find it free.
+                thread::sleep(SWEEP_GAP);
+                lock::acquire_within(&run_dir, SHORT_LOCK_WAIT)
+            };
+            Blocklist::open(&pin_dir)?.sweep(clock::monotonic_ns(), lock)
+        }));
+    }
+}
