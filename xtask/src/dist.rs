@@ -16,9 +16,14 @@ use crate::{
 
 mod check;
 mod crates;
+mod nested;
+mod older;
 mod package;
+mod tarball;
 mod twice;
+mod whole;
 
+use crate::vm::package::Packages;
 use package::{Built, Package};
 
 /// A version for the test of an upgrade.
@@ -30,6 +35,9 @@ pub struct Options {
     /// The profile of cargo with which the program is built
     #[arg(long, default_value = "release")]
     profile: String,
+    /// Build a tarball with a static program instead of the package
+    #[arg(long)]
+    tarball: bool,
 }
 
 /// Builds the program and the package, and checks the package.
@@ -40,29 +48,50 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     setup::building()?;
     setup::packaging()?;
+    if options.tarball {
+        return tarball(&options.profile);
+    }
     let built = Built {
-        program: program(&options.profile)?,
+        program: program(&options.profile, None)?,
         pages: man::build()?,
     };
     let package = Package::new(&built, &directory()?.join("package"))?;
     let path = package.build()?;
     check::package(&path)?;
-    let name = path.file_name().context("a package without a name")?;
-    let wanted = directory()?.join(name);
-    fs::rename(&path, &wanted)?;
-    let shown = wanted.display();
+    let shown = publish(&path)?;
     say(&format!("wrote {shown}; `apt install {shown}` installs it"));
     Ok(())
 }
 
+fn tarball(profile: &str) -> Result<()> {
+    setup::static_building()?;
+    let built = Built {
+        program: program(profile, Some(tarball::TARGET))?,
+        pages: man::build()?,
+    };
+    let path = tarball::build(&built, &directory()?.join("tarball"))?;
+    let shown = publish(&path)?;
+    say(&format!("wrote {shown}"));
+    Ok(())
+}
+
+/// Moves a file to the directory where it is looked for. Returns its path.
+fn publish(path: &Path) -> Result<String> {
+    let name = path.file_name().context("a file without a name")?;
+    let wanted = directory()?.join(name);
+    fs::rename(path, &wanted)?;
+    Ok(wanted.display().to_string())
+}
+
 /// Checks the package of a program that is built already, and that it is the
-/// same if it is built again. Returns the package, and one of a higher version.
+/// same if it is built again. Returns the package, one of a higher version, and if
+/// everything is tested, that of a version whose maps have an older layout.
 ///
 /// # Errors
 ///
 /// The packages cannot be built. A check that fails is counted and is not an
 /// error.
-pub fn test(program: &Path, tally: &mut Tally) -> Result<[PathBuf; 2]> {
+pub fn test(program: &Path, full: bool, tally: &mut Tally) -> Result<Packages> {
     setup::packaging()?;
     let built = Built {
         program: program.into(),
@@ -70,20 +99,25 @@ pub fn test(program: &Path, tally: &mut Tally) -> Result<[PathBuf; 2]> {
     };
     let directory = directory()?;
     let package = |name| anyhow::Ok(Package::new(&built, &directory.join(name))?.compressed_fast());
-    let first = package("test")?.build()?;
-    tally.check(check::package(&first));
-    tally.check(twice::compare(&built, &first));
+    let this = package("test")?.build()?;
+    tally.check(check::package(&this));
+    tally.check(twice::compare(&built, &this));
+    if full {
+        tally.check(whole::compare("release"));
+    }
     let newer = package("newer")?;
     newer.set_version(NEWER)?;
-    Ok([first, newer.build()?])
+    Ok(Packages {
+        this,
+        newer: newer.build()?,
+        older: full.then(older::package).transpose()?,
+    })
 }
 
 /// The compiler's flags that replace the directories of this machine.
 fn remapped() -> Result<[String; 3]> {
     let root = std::env::current_dir()?;
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
-    let home = home.context("neither CARGO_HOME nor HOME is set")?;
+    let home = cargo_home()?;
     let sysroot = setup::sysroot()?;
     let flag = |from: &Path, to| format!("--remap-path-prefix={}={to}", from.display());
     Ok([
@@ -91,6 +125,13 @@ fn remapped() -> Result<[String; 3]> {
         flag(&home, "/cargo"),
         flag(&sysroot, "/rust"),
     ])
+}
+
+/// Where cargo keeps its files.
+fn cargo_home() -> Result<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    home.context("neither CARGO_HOME nor HOME is set")
 }
 
 /// Where packages are built.
@@ -101,10 +142,13 @@ fn directory() -> Result<PathBuf> {
 
 /// Builds the program, which contains no path of this machine: builds in other
 /// directories and by other users are equal. The build script of spamdrop sees to
-/// the packet filter.
-fn program(profile: &str) -> Result<PathBuf> {
+/// the packet filter. Without a target, it is for this machine.
+fn program(profile: &str, target: Option<&str>) -> Result<PathBuf> {
     let mut build = cargo(["build", "--package", "spamdrop", "--bin", "spamdrop"]);
     build.args(["--profile", profile]);
+    if let Some(target) = target {
+        build.args(["--target", target]);
+    }
     build.env("CARGO_ENCODED_RUSTFLAGS", remapped()?.join("\x1f"));
     build.arg("--message-format=json-render-diagnostics");
     let messages = output(&mut build)?;

@@ -75,7 +75,7 @@ enum Verb {
     ///
     /// A finding is printed with its input and a command that reproduces it.
     Fuzz(fuzz::Options),
-    /// Build the Debian package, and check it with lintian
+    /// Build the Debian package and check it with lintian, or a static tarball
     Dist(dist::Options),
     /// Count the crates that the product depends on directly
     Dependencies,

@@ -35,6 +35,15 @@ pub const CLIPPY: Component = Component {
     file: "bin/cargo-clippy",
 };
 
+/// The standard library for static programs.
+const STATIC_STD: Component = Component {
+    name: "rust-std-x86_64-unknown-linux-musl",
+    file: "lib/rustlib/x86_64-unknown-linux-musl/lib",
+};
+
+/// The C compiler for static programs, which builds SQLite.
+const MUSL: [(&str, &str); 1] = [("musl-gcc", "musl-tools")];
+
 /// The commands that the kernel tests call, each with its Debian package. Every
 /// Debian has util-linux (unshare, setpriv).
 const TOOLS: [(&str, &str); 4] = [
@@ -162,6 +171,16 @@ pub fn emulation() -> Result<()> {
 /// Names the command that failed, or that root has to run.
 pub fn packaging() -> Result<()> {
     packages(&PACKAGING)
+}
+
+/// Installs what building a static program needs.
+///
+/// # Errors
+///
+/// Names the command that failed, or that root has to run.
+pub fn static_building() -> Result<()> {
+    components(&[STATIC_STD])?;
+    packages(&MUSL)
 }
 
 /// Installs the man command.

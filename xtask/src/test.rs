@@ -265,9 +265,9 @@ fn package(full: bool) -> Result<Tally> {
     setup::building()?;
     let program = product()?;
     let mut tally = Tally::default();
-    let packages = dist::test(&program, &mut tally)?;
+    let packages = dist::test(&program, full, &mut tally)?;
     setup::emulation()?;
-    tally.add(vm::package::test(&packages, full)?);
+    tally.add(vm::package::test(&packages)?);
     Ok(tally)
 }
 

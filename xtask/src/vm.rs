@@ -30,6 +30,9 @@ const KERNELS: [(&str, &str); 2] = [
     ("6.12", "linux-image-6[.]12[.][0-9]+[+]deb12-amd64-unsigned"),
 ];
 
+/// The newest kernel for Debian 13, which is booted if everything is tested.
+const NEWEST: [(&str, &str); 1] = [("newest", "linux-image-[0-9.]+[+]deb13-amd64")];
+
 /// The size of the disk with the programs, which are not optimised.
 const JOB_SIZE: &str = "300M";
 
@@ -42,19 +45,37 @@ struct Place {
     directory: PathBuf,
 }
 
-/// Runs a test program in a guest of each kernel, all at once.
+/// Runs a test program in a guest of each kernel, two at once. If everything is
+/// tested, also in one of the newest kernel.
 ///
 /// # Errors
 ///
 /// The system cannot be built. The tally counts the tests of the guests.
 pub fn test(program: &Path, full: bool) -> Result<Tally> {
+    let mut tally = boot_all(program, full, ("system", "bookworm", &KERNELS))?;
+    if full {
+        tally.add(boot_all(
+            program,
+            full,
+            ("newest", "trixie-backports", &NEWEST),
+        )?);
+    }
+    Ok(tally)
+}
+
+/// Runs a test program in a guest of each of these kernels, all at once.
+fn boot_all(
+    program: &Path,
+    full: bool,
+    (name, kernel_suite, kernels): (&str, &str, &[(&'static str, &'static str)]),
+) -> Result<Tally> {
     let system = System {
-        name: "system",
+        name,
         suite: suite()?,
         packages: PACKAGES,
         change: ("true", ""),
-        kernel_suite: "bookworm",
-        kernels: &KERNELS,
+        kernel_suite,
+        kernels,
     };
     let place = Place {
         system: system.build_if_outdated()?,
@@ -63,7 +84,11 @@ pub fn test(program: &Path, full: bool) -> Result<Tally> {
     place.pack(program)?;
     let mut tally = Tally::default();
     let tallies: Vec<Tally> = std::thread::scope(|scope| {
-        let boots = KERNELS.map(|(version, _)| scope.spawn(|| place.boot(version, full)));
+        let boot = |(version, _): &(&'static str, _)| {
+            let (place, version) = (&place, *version);
+            scope.spawn(move || place.boot(version, full))
+        };
+        let boots: Vec<_> = kernels.iter().map(boot).collect();
         boots
             .into_iter()
             .map(|boot| boot.join().unwrap_or(Tally::FAILED))

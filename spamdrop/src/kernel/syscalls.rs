@@ -119,11 +119,7 @@ fn all() -> Result<Vec<Call>> {
         ("clone", libc::SYS_clone, vec![rule(0, new_namespaces, 0)?]),
         // The first filter answers this call.
         ("clone3", libc::SYS_clone3, Vec::new()),
-        (
-            "ioctl",
-            libc::SYS_ioctl,
-            any_of(1, CONTROLS.map(u64::from))?,
-        ),
+        ("ioctl", libc::SYS_ioctl, any_of(1, CONTROLS.map(request))?),
         (
             "prctl",
             libc::SYS_prctl,
@@ -132,6 +128,13 @@ fn all() -> Result<Vec<Call>> {
         ("socket", libc::SYS_socket, any_of(0, FAMILIES.map(number))?),
     ]);
     Ok(all)
+}
+
+/// The number of a request, which has 32 bits in the kernel. Its type is another one in
+/// each C library.
+fn request(number: libc::Ioctl) -> u64 {
+    let [first, second, third, fourth, ..] = number.to_le_bytes();
+    u32::from_le_bytes([first, second, third, fourth]).into()
 }
 
 fn any_of(argument: u8, values: impl IntoIterator<Item = u64>) -> Result<Vec<SeccompRule>> {

@@ -100,6 +100,11 @@ impl Package {
         crates::embed(&program)
     }
 
+    /// The directory of the tree, which is not built.
+    pub fn into_tree(self) -> PathBuf {
+        self.tree
+    }
+
     /// Gives the package another version, which must be higher.
     ///
     /// # Errors
@@ -148,20 +153,23 @@ impl Package {
             done.status,
             String::from_utf8_lossy(&said)
         );
-        self.built()
+        built_in(self.tree.parent().context("a tree without a directory")?)
     }
+}
 
-    /// The package that was built.
-    fn built(&self) -> Result<PathBuf> {
-        let directory = self.tree.parent().context("a tree without a directory")?;
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "deb") {
-                return Ok(path);
-            }
+/// The package that was built in this directory.
+///
+/// # Errors
+///
+/// There is none.
+pub fn built_in(directory: &Path) -> Result<PathBuf> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            return Ok(path);
         }
-        anyhow::bail!("there is no package in {}", directory.display())
     }
+    anyhow::bail!("there is no package in {}", directory.display())
 }
 
 /// Copies a file, or a directory with its content.

@@ -22,18 +22,21 @@ mmdebstrap --quiet --variant=minbase --include="$packages" \
     --customize-hook="$change \"\$1\"" "$suite" "$tree"
 
 unpack() {
-    dpkg-deb --fsys-tarfile "$1" |
-        tar --extract --keep-directory-symlink --exclude=./usr/share/doc --directory "$2"
+    for deb in "$1"/*.deb; do
+        dpkg-deb --fsys-tarfile "$deb" |
+            tar --extract --keep-directory-symlink --exclude=./usr/share/doc --directory "$2"
+    done
 }
 
-# The modules that the root file system needs, in the order of loading.
+# The modules that the root file system needs, in the order of loading; newer kernels
+# have some built in.
 initrd() {
     mkdir -p "$1/bin" "$1/dev" "$1/modules" "$1/root"
     cp "$tree/bin/busybox" "$1/bin/"
     cp "$here/initrd.sh" "$1/init"
     chmod +x "$1/init"
     number=100
-    chroot "$tree" modprobe --set-version "$2" --show-depends --all virtio_pci virtio_blk ext4 |
+    chroot "$tree" modprobe --quiet --set-version "$2" --show-depends --all virtio_pci virtio_blk ext4 |
         while read -r verb file; do
             test "$verb" = insmod || continue
             number=$((number + 1))
@@ -46,13 +49,16 @@ initrd() {
 }
 
 kernel() {
-    unpack "$directory/$1.deb" "$directory/$1"
+    unpack "$directory/$1.debs" "$directory/$1"
     # Since Debian 13, all is below /usr.
     modules=$(find "$directory/$1" -maxdepth 3 -name modules)
     release=$(ls "$modules")
     mv "$modules/$release" "$tree/lib/modules/"
     chroot "$tree" depmod "$release"
-    mv "$directory/$1/boot/vmlinuz-$release" "$directory/$1/vmlinuz"
+    # Since Linux 7.2, it is beside the modules.
+    for image in "$directory/$1/boot/vmlinuz-$release" "$tree/lib/modules/$release/vmlinuz"; do
+        test ! -e "$image" || mv "$image" "$directory/$1/vmlinuz"
+    done
     rm -rf "$directory/$1/boot" "$directory/$1/lib" "$directory/$1/usr"
     initrd "$directory/$1/tree" "$release" >"$directory/$1/initrd"
     rm -r "$directory/$1/tree"
@@ -63,7 +69,7 @@ running=
 for wanted in "$@"; do
     version=${wanted%%=*}
     mkdir "$directory/$version"
-    mv "$tree/$version.deb" "$directory/"
+    mv "$tree/$version.debs" "$directory/"
     kernel "$version" &
     running="$running $!"
 done
@@ -74,4 +80,4 @@ done
 truncate -s 1500M "$directory/image"
 # No journal: each guest's writes are thrown away.
 mke2fs -q -t ext4 -O ^has_journal -d "$tree" "$directory/image"
-rm -r "$tree" "$directory"/*.deb
+rm -r "$tree" "$directory"/*.debs

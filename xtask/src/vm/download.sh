@@ -1,15 +1,19 @@
 #!/bin/sh
-# Downloads kernel packages to the root of a new Debian, as VERSION.deb.
+# Downloads kernel packages to the root of a new Debian, into VERSION.debs.
 #
 # usage: kernels='VERSION=PATTERN ...' kernel_suite=SUITE download.sh TREE
+#
+# Since Linux 7.2, the kernel and its modules are packages of their own, on which
+# that of the image depends.
 set -euf
 
 tree=$1
 # shellcheck disable=SC2154
-cat >"$tree/etc/apt/sources.list" <<END
-deb http://deb.debian.org/debian $kernel_suite main
-deb http://deb.debian.org/debian-security $kernel_suite-security main
-END
+echo "deb http://deb.debian.org/debian $kernel_suite main" >"$tree/etc/apt/sources.list"
+case $kernel_suite in
+*-backports) ;;
+*) echo "deb http://deb.debian.org/debian-security $kernel_suite-security main" >>"$tree/etc/apt/sources.list" ;;
+esac
 chroot "$tree" apt-get -qq update
 # shellcheck disable=SC2154
 for wanted in $kernels; do
@@ -18,7 +22,12 @@ for wanted in $kernels; do
         echo "no package has a name that matches ${wanted#*=}" >&2
         exit 1
     fi
+    parts=$(chroot "$tree" apt-cache depends "$package" |
+        sed -n 's/^ *Depends: \(linux-\(binary\|modules\)-[0-9].*\)/\1/p')
+    debs=${wanted%%=*}.debs
+    mkdir "$tree/$debs"
     # Otherwise apt warns that its own user cannot write there.
-    chroot "$tree" apt-get -qq -o APT::Sandbox::User=root download "$package"
-    chroot "$tree" sh -c "mv '$package'_*.deb '${wanted%%=*}.deb'"
+    # shellcheck disable=SC2086
+    chroot "$tree" sh -c 'cd "$0" && apt-get -qq -o APT::Sandbox::User=root download "$@"' \
+        "$debs" "$package" $parts
 done

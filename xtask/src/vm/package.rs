@@ -1,5 +1,6 @@
 //! Boots mail servers, installs the package there, reboots, upgrades, removes and
-//! purges it: see package/test.sh.
+//! purges it: see package/test.sh. Upgrades from a version whose maps have an older
+//! layout, and goes back: see package/layouts.sh.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -97,18 +98,29 @@ const GUIDE: &str = "spamdrop/docs/install.md";
 const AT_ONCE: usize = 2;
 
 /// The size of the disk with the packages.
-const JOB_SIZE: &str = "100M";
+const JOB_SIZE: &str = "150M";
 
 /// A guest that is still running then is ended. It usually takes a fifth.
 const TIMEOUT: Duration = Duration::from_secs(1200);
 
-/// Installs the first package on each mail server, and upgrades to the second. If
-/// everything is tested, cuts the power of the first one too.
+/// The packages that are installed.
+pub struct Packages {
+    /// That of this version.
+    pub this: PathBuf,
+    /// The same with a higher version.
+    pub newer: PathBuf,
+    /// That of a version whose maps have an older layout, if everything is tested.
+    pub older: Option<PathBuf>,
+}
+
+/// Installs the package on each mail server, and upgrades it. If everything is
+/// tested, upgrades the older one too, and cuts the power of the first server.
 ///
 /// # Errors
 ///
 /// A system cannot be built. The tally counts the checks in the guests.
-pub fn test(packages: &[PathBuf; 2], is_full: bool) -> Result<Tally> {
+pub fn test(packages: &Packages) -> Result<Tally> {
+    let is_full = packages.older.is_some();
     let servers = SERVERS.iter().filter(|server| is_full || !server.is_extra);
     let servers: Vec<_> = servers.collect();
     let systems: Result<Vec<_>> = servers.iter().map(|server| server.build()).collect();
@@ -118,7 +130,9 @@ pub fn test(packages: &[PathBuf; 2], is_full: bool) -> Result<Tally> {
     let mut tally = Tally::default();
     tally.check(has_a_row_for_each());
     for some in guests.chunks(AT_ONCE) {
-        let boot = &|(server, system): &(&Server, PathBuf)| server.boot(system, &job, &directory);
+        let boot = &|(server, system): &(&Server, PathBuf)| {
+            server.boot(server.name, system, &job, &directory)
+        };
         let tallies: Vec<_> = thread::scope(|scope| {
             let spawn = |guest| scope.spawn(move || boot(guest));
             let boots: Vec<_> = some.iter().map(spawn).collect();
@@ -131,6 +145,8 @@ pub fn test(packages: &[PathBuf; 2], is_full: bool) -> Result<Tally> {
     }
     if is_full {
         let (server, system) = guests.swap_remove(0);
+        let job = self::job(&directory, "layouts.sh", packages)?;
+        tally.add(server.boot("layouts", &system, &job, &directory));
         let kernel = system.join(server.release.kernel);
         let job = self::job(&directory, "cuts.sh", packages)?;
         tally.add(cuts::test(&system, &kernel, &job)?);
@@ -167,31 +183,33 @@ impl Server {
         system.build_if_outdated()
     }
 
-    fn boot(&self, system: &Path, job: &Path, directory: &Path) -> Tally {
+    fn boot(&self, name: &str, system: &Path, job: &Path, directory: &Path) -> Tally {
         let start = Instant::now();
-        let console = directory.join(format!("{}.console", self.name));
+        let console = directory.join(format!("{name}.console"));
         let kernel = system.join(self.release.kernel);
         // A snapshot lasts until QEMU ends.
         let disk = format!("file={},snapshot=on", system.join("image").display());
         let qemu = boot_command(TIMEOUT, &kernel, &disk, job, &console);
-        let tally = guest::run(self.name, Ok(qemu), &console);
-        say(&format!("{}: {:.0?}", self.name, start.elapsed()));
+        let tally = guest::run(name, Ok(qemu), &console);
+        say(&format!("{name}: {:.0?}", start.elapsed()));
         tally
     }
 }
 
 /// Makes the disk with the packages and the script that the guest runs.
-fn job(directory: &Path, script: &str, packages: &[PathBuf; 2]) -> Result<PathBuf> {
+fn job(directory: &Path, script: &str, packages: &Packages) -> Result<PathBuf> {
     let job = directory.join(format!("{script}.job"));
     let scripts = Path::new(SCRIPTS).join("package");
-    let files = [
-        (scripts.join("common.sh"), "common.sh"),
-        (scripts.join(script), "test.sh"),
-        (GUIDE.into(), "install.md"),
-        (packages[0].clone(), "1/spamdrop.deb"),
-        (packages[1].clone(), "2/spamdrop.deb"),
+    let (common, test) = (scripts.join("common.sh"), scripts.join(script));
+    let mut files = vec![
+        (&*common, "common.sh"),
+        (&*test, "test.sh"),
+        (Path::new(GUIDE), "install.md"),
+        (&*packages.this, "1/spamdrop.deb"),
+        (&*packages.newer, "2/spamdrop.deb"),
     ];
-    let files = files.each_ref().map(|(from, name)| (from.as_path(), *name));
+    let older = packages.older.as_deref();
+    files.extend(older.map(|older| (older, "0/spamdrop.deb")));
     system::pack(&job, JOB_SIZE, &files)?;
     Ok(job)
 }

@@ -78,6 +78,103 @@ is_attached() { ip link show eth0 | grep -q xdp; }
 install() { apt-get -q -y -o Dpkg::Use-Pty=0 install "$@"; }
 daemon() { systemctl show --property=MainPID --value spamdrop; }
 
+daemon_log() { journalctl --quiet --no-pager --output=cat --unit=spamdrop "$@"; }
+
+# Connects from the listed sender again and again, and names connections that were
+# answered. Without the pauses, these loops would take the upgrade's time.
+knock() {
+    ip netns exec world bash -c '
+        while test -e knocking; do
+            timeout 0.3 bash -c "exec 3<>/dev/tcp/192.0.2.25/25" 2>/dev/null && echo answered
+            echo >>knocks
+            sleep 0.2
+        done'
+}
+
+# The same from the clean sender, to the other address; names connections that fail,
+# and those whose first SYN was lost. If it was only answered late, on a busy machine,
+# the round trip takes a second or more.
+visit() {
+    ip netns exec world bash -c '
+        while test -e knocking; do
+            timeout 20 bash -c "exec 3<>/dev/tcp/192.0.2.26/25 && ss -tiHO dst 192.0.2.26" >socket 2>&1 ||
+                echo failed
+            grep retrans: socket | grep -E " rtt:[0-9]{1,3}(\.[0-9]*)?/"
+            echo >>visits
+            sleep 0.2
+        done'
+}
+
+# Without the times that are left.
+blocks() { spamdrop export | cut -d" " -f1,3 | sort; }
+known() { spamdrop known list | sort; }
+allowed() { spamdrop allow list | sort; }
+
+# usage: hold ADDRESS - holds three connections to the address, and makes others.
+hold() {
+    ip netns exec world bash -c "
+        for number in 1 2 3; do exec {socket}<>/dev/tcp/$1/25; done
+        while test -e holding; do
+            timeout 2 bash -c 'exec 3<>/dev/tcp/$1/25'
+            sleep 0.5
+        done" >/dev/null 2>&1
+}
+
+# Two clean senders take all slots that the configuration names.
+make_wave() {
+    echo 'slots = 4' >>/etc/spamdrop/spamdrop.toml
+    check "the number of slots is reloaded" systemctl reload spamdrop
+    ip -n world route replace 192.0.2.25 dev eth1 src 192.0.2.1
+    ip -n world route replace 192.0.2.26 dev eth1 src $CLEAN
+    touch holding
+    hold 192.0.2.25 &
+    hold 192.0.2.26 &
+    check "a wave is recorded" within 60 has_wave
+    rm holding
+    wait
+    sed -i '$d' /etc/spamdrop/spamdrop.toml
+    check "the number of slots is that of the server again" systemctl reload spamdrop
+}
+# The starts of the waves; the daemon ends the last one when it ends.
+waves() { spamdrop report --json | grep -o '"start_unix_s":[0-9]*'; }
+has_wave() { waves >/dev/null; }
+
+# usage: upgrade_to PACKAGE - upgrades under traffic.
+upgrade_to() {
+    before=$(daemon)
+    spamdrop add 203.0.113.1 203.0.113.128/25 2001:db8::1 >/dev/null
+    spamdrop known add 203.0.113.2 2001:db8:2::1 >/dev/null
+    spamdrop allow add 203.0.113.3 2001:db8:3::/48 >/dev/null
+    blocks >blocks
+    known >known
+    allowed >allowed
+    waves >waves
+    ip -n world route replace 192.0.2.25 dev eth1 src $LISTED
+    ip -n world route replace 192.0.2.26 dev eth1 src $CLEAN
+    touch knocking
+    knock >answered &
+    visit >lost &
+    check "the package is upgraded" install "$1"
+    rm knocking
+    wait
+    echo "upgraded: $(uptime) s; meanwhile $(wc -l <knocks) connections of the blocked sender and" \
+        "$(wc -l <visits) of the clean one"
+    check "the new daemon runs" test "$(daemon)" != "$before"
+    check "no connection of the blocked sender was answered meanwhile" prints_nothing cat answered
+    check "no SYN of the clean sender was lost meanwhile" prints_nothing cat lost
+    check "both senders connected meanwhile" test -s knocks -a -s visits
+    blocks >now
+    check "all blocks are there after the upgrade" diff blocks now
+    known >now
+    check "all known senders are there after the upgrade" diff known now
+    allowed >now
+    check "all allowed addresses are there after the upgrade" diff allowed now
+    waves >now
+    check "all waves are there after the upgrade" diff waves now
+    check "there was a wave" test -s waves
+    spamdrop allow remove 203.0.113.3 2001:db8:3::/48 >/dev/null
+}
+
 # Counts the checks in the words of Rust's tests.
 finish() {
     failed=$(wc -l <failed)

@@ -24,14 +24,11 @@ has_all() {
 list_known() { spamdrop known list; }
 list_allowed() { spamdrop allow list; }
 
-daemon_log() { journalctl --quiet --no-pager --output=cat --unit=spamdrop "$@"; }
 damaged() { find /var/lib/spamdrop /etc/spamdrop -name '*.damaged*'; }
 panics() { daemon_log | grep -i panicked; }
-# But for the mail server, which starts after it, and the end of the journal, which
-# journald had not saved.
+# But for the end of the journal, which journald had not saved.
 warnings() {
-    daemon_log --boot --priority=warning |
-        grep -v "nothing listens on port 25\|journal no longer holds the entry"
+    daemon_log --boot --priority=warning | grep -v "journal no longer holds the entry"
 }
 is_healthy() { says "protecting eth0, port 25" spamdrop status; }
 
