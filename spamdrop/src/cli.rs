@@ -63,7 +63,7 @@ pub enum Verb {
     ///
     /// The daemon runs in the foreground until SIGTERM or SIGINT. It leaves the
     /// filter attached when it stops, so that blocks last until they expire.
-    /// SIGHUP makes it read the configuration again. Flags override the
+    /// `reload` makes it read the configuration again. Flags override the
     /// configuration.
     Run(Run),
     /// Attach the filter to interfaces, without a daemon

@@ -50,7 +50,7 @@ fn each(config: &Config, args: &cli::Detach, out: &mut impl Write) -> Result<()>
         && !args.force
     {
         let message = format!(
-            "`spamdrop run` (pid {pid}) keeps the filter on {name}; take it out of `interfaces` and send SIGHUP, which detaches it, or use --force to detach until it is attached again"
+            "`spamdrop run` (pid {pid}) keeps the filter on {name}; take it out of `interfaces` and run `spamdrop reload`, which detaches it, or use --force to detach until it is attached again"
         );
         return Err(Failure::new(Exit::Failed, message));
     }

@@ -123,7 +123,7 @@ impl Supervisor {
             .and_then(|()| blocklist.configure(lock, filter.settings));
         self.rereads_allowlist |= told.is_err();
         let failed = "the filter has the settings of the configuration that was refused; \
-                      correct it and send SIGHUP again";
+                      correct it and run `spamdrop reload`";
         self.health.report(Subject::Settings, failed, told);
     }
 
