@@ -9,7 +9,7 @@ use crate::time::MonotonicNs;
 
 /// When a new value of a key takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum KeyEffect {
     /// With the reload.
     AtOnce,
     /// With the next start of the daemon.
@@ -21,17 +21,17 @@ pub enum Effect {
 /// When a new value of this key takes effect. `reads_stdin`: standard input is
 /// a log, before or after the change.
 #[must_use]
-pub fn effect(key: &str, reads_stdin: bool) -> Effect {
+pub fn effect(key: &str, reads_stdin: bool) -> KeyEffect {
     match key {
         // The pinned maps have these sizes, and are in this directory.
-        "capacity4" | "capacity6" | "known_capacity" | "pin_dir" => Effect::AfterDetach,
+        "capacity4" | "capacity6" | "known_capacity" | "pin_dir" => KeyEffect::AfterDetach,
         // The daemon has given up the rights to take another account and to
         // write to other directories.
-        "run_dir" | "state_dir" | "user" => Effect::AfterRestart,
+        "run_dir" | "state_dir" | "user" => KeyEffect::AfterRestart,
         // The thread that reads standard input has read ahead, and a new reader
         // could not get those bytes.
-        "logs" | "journal" | "journal_match" if reads_stdin => Effect::AfterRestart,
-        _ => Effect::AtOnce,
+        "logs" | "journal" | "journal_match" if reads_stdin => KeyEffect::AfterRestart,
+        _ => KeyEffect::AtOnce,
     }
 }
 
@@ -50,11 +50,11 @@ pub struct KeyChanges {
 
 impl KeyChanges {
     /// Adds a key with a new value.
-    pub fn add(&mut self, key: &str, effect: Effect) {
+    pub fn add(&mut self, key: &str, effect: KeyEffect) {
         let keys = match effect {
-            Effect::AtOnce => &mut self.changed,
-            Effect::AfterRestart => &mut self.needs_restart,
-            Effect::AfterDetach => &mut self.needs_detach,
+            KeyEffect::AtOnce => &mut self.changed,
+            KeyEffect::AfterRestart => &mut self.needs_restart,
+            KeyEffect::AfterDetach => &mut self.needs_detach,
         };
         keys.push(key.to_owned());
     }

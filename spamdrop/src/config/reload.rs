@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use spamdrop_core::reload::{Effect, KeyChanges, effect};
+use spamdrop_core::reload::{KeyChanges, KeyEffect, effect};
 
 use super::Config;
 
@@ -15,7 +15,7 @@ macro_rules! compare {
         $(if $new.$key != *$key {
             let effect = $effect(stringify!($key));
             changes.add(stringify!($key), effect);
-            if effect != Effect::AtOnce {
+            if effect != KeyEffect::AtOnce {
                 $new.$key.clone_from($key);
             }
         })*
