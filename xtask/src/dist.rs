@@ -103,6 +103,7 @@ pub fn test(program: &Path, full: bool, tally: &mut Tally) -> Result<Packages> {
     tally.check(check::package(&this));
     tally.check(twice::compare(&built, &this));
     if full {
+        tally.check(tarball("dev"));
         tally.check(whole::compare("release"));
     }
     let newer = package("newer")?;

@@ -10,7 +10,8 @@ use super::package::built_in;
 use crate::command::{output, run};
 
 /// Builds the package from the commit's own sources, in `directory/source` and
-/// `directory/target`. `cargo` runs cargo; it gets further arguments.
+/// `directory/target`, which is removed then. Returns `directory/spamdrop.deb`. `cargo`
+/// runs cargo; it gets further arguments.
 ///
 /// # Errors
 ///
@@ -21,7 +22,10 @@ pub fn build(commit: &str, directory: &Path, profile: &str, mut cargo: Command) 
     cargo.args(["run", "--quiet", "--package", "xtask", "--"]);
     cargo.args(["dist", "--profile", profile]);
     run(cargo.current_dir(source).env("CARGO_TARGET_DIR", &target))?;
-    built_in(&target.join("dist"))
+    let package = directory.join("spamdrop.deb");
+    fs::rename(built_in(&target.join("dist"))?, &package)?;
+    fs::remove_dir_all(target)?;
+    Ok(package)
 }
 
 /// The id of a commit.

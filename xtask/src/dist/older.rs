@@ -31,9 +31,7 @@ pub fn package() -> Result<PathBuf> {
         say(&format!(
             "building the package of {commit}, whose maps have another layout"
         ));
-        let built = nested::build(&commit, &directory, "dev", cargo([]))?;
-        fs::rename(&built, &package)?;
-        fs::remove_dir_all(directory.join("target"))?;
+        nested::build(&commit, &directory, "dev", cargo([]))?;
     }
     Ok(package)
 }
