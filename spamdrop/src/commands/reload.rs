@@ -1,7 +1,8 @@
 //! `reload`: checks the configuration, makes the daemon read it again, and says
 //! what has changed.
 
-use std::io::Write;
+use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -52,6 +53,7 @@ pub fn run(
         log::warn!("{}: {}", warning.about, warning.text);
     }
     let run_dir = &config.run_dir;
+    ensure_readable(&run_dir.join(STATE_FILE))?;
     let Some(pid) = lock::daemon_pid(run_dir) else {
         let run_dir = run_dir.display();
         let message = format!("no daemon runs (none is named in {run_dir}); start `spamdrop run`");
@@ -73,6 +75,16 @@ pub fn run(
         }
     }
     Ok(())
+}
+
+/// Fails for a user who must not look into the run directory, and so finds no daemon.
+fn ensure_readable(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(error).with_context(|| format!("cannot read {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Waits until the daemon has read the configuration after this time.
