@@ -15,9 +15,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::block::{BlockRule, origin};
 use super::health::Subject;
-use super::period;
 use super::release::ReleaseMessage;
 use super::status::{Health, StatusMessage};
+use super::ticks::period;
 use crate::clock;
 use crate::fifo::{Fifo, Got};
 use crate::kernel::blocklist::Blocklist;
