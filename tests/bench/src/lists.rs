@@ -5,6 +5,8 @@ mod bulk;
 mod controller;
 mod single;
 
+pub use controller::run;
+
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
@@ -43,15 +45,22 @@ pub fn rounds(thoroughness: Thoroughness) -> usize {
 }
 
 /// spamdrop on a host of its own, with an interface to filter.
-struct Spamdrop {
-    host: Host,
+pub struct Spamdrop {
+    /// The host.
+    pub host: Host,
     program: PathBuf,
 }
 
 impl Spamdrop {
-    const CONFIG: &str = "/run/spamdrop.toml";
+    /// Its configuration.
+    pub const CONFIG: &str = "/run/spamdrop.toml";
 
-    fn new(capacity4: u32) -> Result<Self> {
+    /// Configures spamdrop, without starting it.
+    ///
+    /// # Errors
+    ///
+    /// The host could not be made.
+    pub fn new(capacity4: u32) -> Result<Self> {
         let host = Host::new("spamdrop")?;
         host.exec("ip link add eth0 type veth peer name eth1".split(' '))?;
         for interface in ["eth0", "eth1"] {

@@ -4,6 +4,7 @@
 //! goes to standard output, as Markdown; messages go to standard error.
 
 mod flood;
+mod idle;
 mod latency;
 mod lists;
 mod log;
@@ -55,6 +56,8 @@ enum Group {
     Log,
     /// The SYN floods in which strangers still get through
     Flood,
+    /// CPU time and wake-ups of the daemon while nothing comes
+    Idle,
 }
 
 fn main() -> Result<()> {
@@ -84,6 +87,7 @@ impl Group {
             Self::Lists => lists::cases(options.thoroughness()),
             Self::Log => log::cases(options.thoroughness()),
             Self::Flood => flood::cases(Cores::find()?, options.quick),
+            Self::Idle => idle::cases(options.quick),
         }
     }
 }

@@ -54,7 +54,12 @@ pub fn measure(rounds: usize) -> Result<Vec<Case>> {
     ])
 }
 
-fn run(spamdrop: &Spamdrop) -> Result<Daemon> {
+/// Starts the daemon.
+///
+/// # Errors
+///
+/// The program cannot be started.
+pub fn run(spamdrop: &Spamdrop) -> Result<Daemon> {
     let argv = spamdrop.argv(&["run"]);
     let (program, args) = argv.split_first().context("no program to run")?;
     Daemon::start(&spamdrop.host, program, args, [("RUST_LOG", "info")])
