@@ -63,6 +63,8 @@ impl Spamdrop {
     pub fn new(capacity4: u32) -> Result<Self> {
         let host = Host::new("spamdrop")?;
         host.exec("ip link add eth0 type veth peer name eth1".split(' '))?;
+        // A tmpfs can be written to by everybody, and `run` refuses that.
+        host.exec(["chmod", "755", "/run"])?;
         for interface in ["eth0", "eth1"] {
             host.exec(["ip", "link", "set", interface, "up"])?;
         }
