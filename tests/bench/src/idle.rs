@@ -2,7 +2,6 @@
 //! comes, with the gate observing.
 
 use std::fs;
-use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::thread::sleep;
@@ -69,10 +68,7 @@ pub fn cases(quick: bool) -> Result<Vec<Case>> {
     let length = Duration::from_secs(length);
     open_many_files()?;
     let spamdrop = Spamdrop::new(262_144)?;
-    spamdrop.host.run(|| {
-        let mut config = fs::OpenOptions::new().append(true).open(Spamdrop::CONFIG)?;
-        config.write_all(SETTINGS.as_bytes())
-    })?;
+    spamdrop.configure(SETTINGS)?;
     let daemon = run(&spamdrop)?;
     daemon.wait_for(|line| line.contains("ready: "), READY_WITHIN)?;
     let _server = listen(&spamdrop.host, SMTP)?;

@@ -3,12 +3,14 @@
 
 mod bulk;
 mod controller;
+mod fifo;
 mod single;
 
 pub use controller::run;
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -35,6 +37,7 @@ pub fn cases(thoroughness: Thoroughness) -> Result<Vec<Case>> {
     let rounds = rounds(thoroughness);
     let mut cases = bulk::measure(rounds, thoroughness.quick)?;
     cases.push(single::measure(rounds)?);
+    cases.push(fifo::measure(rounds)?);
     cases.extend(controller::measure(rounds)?);
     Ok(cases)
 }
@@ -52,8 +55,7 @@ pub struct Spamdrop {
 }
 
 impl Spamdrop {
-    /// Its configuration.
-    pub const CONFIG: &str = "/run/spamdrop.toml";
+    const CONFIG: &str = "/run/spamdrop.toml";
 
     /// Configures spamdrop, without starting it.
     ///
@@ -79,6 +81,20 @@ impl Spamdrop {
         Ok(Self {
             host,
             program: binary("spamdrop")?,
+        })
+    }
+
+    /// Adds settings to the configuration.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn configure(&self, settings: &str) -> Result<()> {
+        let settings = settings.to_owned();
+        self.host.run(move || {
+            let mut config = OpenOptions::new().append(true).open(Self::CONFIG)?;
+            config.write_all(settings.as_bytes())?;
+            Ok(())
         })
     }
 

@@ -50,7 +50,7 @@ enum Group {
     Packets,
     /// From a log line to the drop
     Latency,
-    /// Import and export of a million addresses, one `add`, the start, memory
+    /// Import and export of a million addresses, one `add`, the FIFO, the start, memory
     Lists,
     /// Log processing, from bytes to decisions
     Log,
