@@ -43,7 +43,7 @@ mod tests {
         // A busy machine may skip a tick of either.
         let whole = |from: Instant, to: Instant| {
             let passed = to.duration_since(from).max(from.duration_since(to));
-            passed.as_nanos() % PERIOD.as_nanos() == 0
+            passed.as_nanos().is_multiple_of(PERIOD.as_nanos())
         };
         let (first, second) = (first.tick().await, second.tick().await);
         assert!(whole(first, second));
