@@ -180,14 +180,14 @@ fn open_many_files() -> Result<()> {
 }
 
 fn listen(host: &Host, port: u16) -> Result<TcpListener> {
-    host.run(move || TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
+    host.run(move || TcpListener::bind((Ipv4Addr::LOCALHOST, port)))
         .with_context(|| format!("cannot listen on port {port}"))
 }
 
 /// Connections to a port of the host, accepted.
 fn connect(host: &Host, port: u16) -> Result<Vec<[TcpStream; 2]>> {
     host.run(move || -> Result<Vec<[TcpStream; 2]>> {
-        // On an address of its own, beside the server that listens on all.
+        // On an address of its own, beside the server.
         let address = (Ipv4Addr::new(127, 0, 0, 2), port);
         let listener = TcpListener::bind(address)?;
         (0..CONNECTIONS)
