@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use spamdrop::kernel::blocklist::GateMaps;
+use spamdrop_common::gate::Gate;
+
 use super::*;
 
 pub(super) const SLOTS: u32 = 5;
@@ -147,6 +150,36 @@ fn the_gate_opens_when_the_daemon_stops_or_dies() {
     until_strangers_wait(&site);
     assert!(stopped_cleanly(&mut daemon).success());
     assert!(!is_dropped(&site, "100.64.3.203"));
+}
+
+/// Waits until the daemon has written another gate of which `is_meant` holds.
+fn next_gate(site: &Site, last: Gate, is_meant: fn(&Gate) -> bool) -> Gate {
+    let pins = Path::new("/sys/fs/bpf/spamdrop");
+    let maps = site.server.run(|| GateMaps::open(pins)).unwrap();
+    until("the next gate", Duration::from_secs(30), || {
+        let gate = maps.gate()?;
+        Ok((gate.written != last.written && is_meant(&gate)).then_some(gate))
+    })
+    .unwrap()
+}
+
+/// A quiet server is looked at once in two seconds, until a burst begins.
+#[test]
+fn a_burst_is_counted_at_once() {
+    let site = gated("on");
+    let _daemon = site.run().unwrap();
+    let is_calm = |gate: &Gate| gate.wake_after == 1;
+    // The looks are at the ends of periods, so the first pause may be shorter.
+    let first = next_gate(&site, Gate::default(), is_calm);
+    let second = next_gate(&site, first, is_calm);
+    let calm = next_gate(&site, second, is_calm);
+    let pause = calm.written.elapsed_since(second.written);
+    assert!(pause > Duration::from_millis(1_500), "{pause:?}");
+    let _client = site.connect("100.64.2.1").unwrap();
+    let quick = next_gate(&site, calm, |_| true);
+    let pause = quick.written.elapsed_since(calm.written);
+    assert!(pause < Duration::from_secs(1), "{pause:?}");
+    assert_eq!(quick.wake_after, 0);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod nat64;
 mod other_hosts;
 mod pause;
 mod responder;
+mod wakes;
 
 use std::net::IpAddr;
 use std::time::Duration;

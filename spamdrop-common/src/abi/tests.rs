@@ -118,7 +118,9 @@ fn describe_types(text: &mut String) {
             limits: [u32; 3],
             share: u32,
             responders: u32,
-            reserved: [u32; 9],
+            fresh_for_ms: u32,
+            wake_after: u32,
+            reserved: [u32; 7],
         }
     );
     layout!(
@@ -128,7 +130,8 @@ fn describe_types(text: &mut String) {
             known_or_allowed: u64,
             starvation_admits: u64,
             refused: [u64; 3],
-            reserved: [u64; 10],
+            woken: MonotonicNs,
+            reserved: [u64; 9],
         }
     );
     layout!(text, KnownSender { flags: u64 });

@@ -3,6 +3,7 @@
 //! | command | does |
 //! |---|---|
 //! | `+ADDRESS` | adds an address, or renews it |
+//! | `+ADDRESS SECONDS` | the same, for this time; not a command of the kernel's |
 //! | `-ADDRESS` | removes an address; it is no error if there is none |
 //! | `/` | removes all |
 //! | `ADDRESS`, `clear` | as `+ADDRESS` and `/`: the older syntax, of `/proc/net/ipt_recent/NAME` |
@@ -18,16 +19,18 @@ use std::net::IpAddr;
 
 use crate::escape::escape;
 use crate::nat64::canonical;
+use crate::term;
 
 /// Maximum length of a command in bytes, including blanks around it; an address
-/// has at most 45.
+/// has at most 45, and a number of seconds 9.
 const LONGEST: usize = 64;
 
 /// A parsed command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Block this address, or extend its block.
-    Add(IpAddr),
+    /// Block this address, or extend its block; for this time, or else for the
+    /// configured one.
+    Add(IpAddr, Option<u32>),
     /// Unblock this address.
     Remove(IpAddr),
     /// Unblock everything.
@@ -36,16 +39,33 @@ pub enum Command {
 
 impl Command {
     /// Parses one command. An IPv4-mapped IPv6 address becomes IPv4.
-    #[must_use]
-    pub fn parse(bytes: &[u8]) -> Option<Self> {
-        match bytes.trim_ascii() {
+    ///
+    /// # Errors
+    ///
+    /// The bytes are none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Mistake> {
+        let parsed = match bytes.trim_ascii() {
             b"clear" => Some(Self::Flush),
             // Several `/` commands without newlines between.
             [b'/', rest @ ..] => rest.iter().all(|byte| *byte == b'/').then_some(Self::Flush),
             [b'-', rest @ ..] => address(rest).map(Self::Remove),
-            [b'+', rest @ ..] | rest => address(rest).map(Self::Add),
-        }
+            [b'+', rest @ ..] => return add(rest),
+            rest => address(rest).map(|addr| Self::Add(addr, None)),
+        };
+        parsed.ok_or(Mistake::NoCommand)
     }
+}
+
+/// Parses `ADDRESS` and `ADDRESS SECONDS`.
+fn add(bytes: &[u8]) -> Result<Command, Mistake> {
+    let end = bytes.iter().position(u8::is_ascii_whitespace);
+    let (addr, time) = bytes.split_at(end.unwrap_or(bytes.len()));
+    let addr = address(addr).ok_or(Mistake::NoCommand)?;
+    let ttl_s = match time.trim_ascii() {
+        [] => None,
+        time => Some(seconds(time).ok_or(Mistake::NoTime)?),
+    };
+    Ok(Command::Add(addr, ttl_s))
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
@@ -53,17 +73,54 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     Some(canonical(addr))
 }
 
-/// An invalid command: its first bytes, made printable.
+/// Without a sign: `+` would begin the next command.
+fn seconds(bytes: &[u8]) -> Option<u32> {
+    let seconds: u32 = str::from_utf8(bytes).ok()?.parse().ok()?;
+    (1..=term::LONGEST.as_secs())
+        .contains(&seconds.into())
+        .then_some(seconds)
+}
+
+/// Why bytes are no command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mistake {
+    /// They are not of the form of a command, or their address is not one.
+    NoCommand,
+    /// What follows the address is no number of seconds.
+    NoTime,
+    /// They are too many.
+    TooLong,
+}
+
+/// An invalid command: its first bytes, made printable, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Malformed(String);
+pub struct Malformed {
+    shown: String,
+    mistake: Mistake,
+}
+
+impl Malformed {
+    /// What is wrong with it.
+    #[must_use]
+    pub fn mistake(&self) -> Mistake {
+        self.mistake
+    }
+}
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "`{}` is not a command; write +ADDRESS, -ADDRESS or /",
-            self.0
-        )
+        let Self { shown, mistake } = self;
+        match mistake {
+            Mistake::NoCommand | Mistake::TooLong => write!(
+                f,
+                "`{shown}` is not a command; write +ADDRESS, +ADDRESS SECONDS, -ADDRESS or /"
+            ),
+            Mistake::NoTime => write!(
+                f,
+                "`{shown}` has no number of seconds behind the address, from 1 to {}",
+                term::LONGEST.as_secs()
+            ),
+        }
     }
 }
 
@@ -94,9 +151,15 @@ impl Commands {
     pub fn finish(&mut self, emit: &mut dyn FnMut(Result<Command, Malformed>)) {
         let Self { piece, overlong } = self;
         if *overlong {
-            emit(Err(Malformed(escape(piece) + "…")));
+            emit(Err(Malformed {
+                shown: escape(piece) + "…",
+                mistake: Mistake::TooLong,
+            }));
         } else if !piece.trim_ascii().is_empty() {
-            emit(Command::parse(piece).ok_or_else(|| Malformed(escape(piece))));
+            emit(Command::parse(piece).map_err(|mistake| Malformed {
+                shown: escape(piece),
+                mistake,
+            }));
         }
         piece.clear();
         *overlong = false;

@@ -1,13 +1,13 @@
 //! The FIFO task: carries out the commands that are written to the FIFO.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use spamdrop_core::policy::{KnownNets, Protected, Scope};
-use spamdrop_core::recent::{Command, Commands};
+use spamdrop_core::recent::{Command, Commands, Mistake};
 use spamdrop_core::status::FifoState;
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
@@ -15,20 +15,21 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::block::{BlockRule, origin};
 use super::health::Subject;
-use super::period;
 use super::release::ReleaseMessage;
 use super::status::{Health, StatusMessage};
+use super::ticks::period;
 use crate::clock;
 use crate::fifo::{Fifo, Got};
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};
 
-/// Bytes per read: some 80 commands.
-const BUDGET: usize = 1024;
+/// Bytes per read: some 200 commands, which take a few milliseconds. Other tasks
+/// run in between.
+const BUDGET: usize = 4096;
 /// The reason that `show` prints.
 const REASON: &[u8] = b"fifo";
-/// Minimum time between two log messages about refused commands. They are
-/// logged because writers get no answer.
+/// Minimum time between two log messages about commands that are refused for
+/// the same reason. They are logged because writers get no answer.
 const COMPLAINT_PERIOD: Duration = Duration::from_secs(1);
 /// How often the FIFO is checked and `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
@@ -61,6 +62,14 @@ pub(super) struct FifoSettings {
     pub rule: BlockRule,
 }
 
+/// Why a command was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Refusal {
+    Malformed(Mistake),
+    Protected,
+    Failed,
+}
+
 pub(super) struct FifoTask {
     settings: FifoSettings,
     /// `None` after an error, until the FIFO can be opened again.
@@ -73,7 +82,8 @@ pub(super) struct FifoTask {
     /// command.
     refused: Option<Instant>,
     counts: FifoState,
-    complained: Option<Instant>,
+    /// When each reason for which commands are refused was logged last.
+    complained: HashMap<Refusal, Instant>,
     blocklist: Blocklist,
     scope: Scope,
     run_dir: PathBuf,
@@ -103,7 +113,7 @@ impl FifoTask {
             commands: Commands::default(),
             waiting: VecDeque::new(),
             refused: None,
-            complained: None,
+            complained: HashMap::new(),
             blocklist,
             scope,
             run_dir,
@@ -197,17 +207,19 @@ impl FifoTask {
         }
         for error in malformed {
             self.counts.malformed += 1;
-            self.complain(&error.to_string());
+            self.complain(Refusal::Malformed(error.mistake()), &error.to_string());
         }
         self.waiting.extend(read);
         self.carry_out();
         self.tell();
     }
 
-    /// Executes waiting commands until the write lock is unavailable.
+    /// Executes waiting commands until the write lock is unavailable. Those
+    /// between two flushes take it once.
     fn carry_out(&mut self) {
+        let mut lock = None;
         while let Some(command) = self.waiting.front().copied() {
-            match self.obey(command) {
+            match self.obey(command, &mut lock) {
                 Ok(true) => {}
                 Ok(false) => {
                     let since = *self.refused.get_or_insert_with(clock::instant);
@@ -218,7 +230,7 @@ impl FifoTask {
                 }
                 Err(error) => {
                     self.counts.failed += 1;
-                    self.complain(&format!("{error:#}"));
+                    self.complain(Refusal::Failed, &format!("{error:#}"));
                 }
             }
             self.refused = None;
@@ -227,16 +239,21 @@ impl FifoTask {
     }
 
     /// Executes a command. Returns whether the write lock was free.
-    fn obey(&mut self, command: Command) -> Result<bool> {
+    fn obey(&mut self, command: Command, lock: &mut Option<WriteLock>) -> Result<bool> {
         if let Command::Flush = command {
+            // It takes the lock itself, again and again.
+            *lock = None;
             return self.flush().map(|()| true);
         }
-        let Some(lock) = WriteLock::try_acquire(&self.run_dir, Duration::ZERO)? else {
+        if lock.is_none() {
+            *lock = WriteLock::try_acquire(&self.run_dir, Duration::ZERO)?;
+        }
+        let Some(lock) = lock else {
             return Ok(false);
         };
         match command {
-            Command::Add(addr) => self.block(&lock, addr)?,
-            Command::Remove(addr) => self.unblock(&lock, addr)?,
+            Command::Add(addr, ttl_s) => self.block(lock, addr, ttl_s)?,
+            Command::Remove(addr) => self.unblock(lock, addr)?,
             Command::Flush => {}
         }
         Ok(true)
@@ -249,12 +266,12 @@ impl FifoTask {
         }
     }
 
-    /// Blocks as `spamdrop add ADDR` does, but the peer's connections are
-    /// released after the grace, as after an offence.
-    fn block(&mut self, lock: &WriteLock, addr: IpAddr) -> Result<()> {
+    /// Blocks as `spamdrop add ADDR` does, or with `--for` these seconds, but the
+    /// peer's connections are released after the grace, as after an offence.
+    fn block(&mut self, lock: &WriteLock, addr: IpAddr, seconds: Option<u32>) -> Result<()> {
         if let Some(why) = self.scope.protected.why(addr) {
             self.counts.protected += 1;
-            self.complain(&format!("{addr} not blocked: {why}"));
+            self.complain(Refusal::Protected, &format!("{addr} not blocked: {why}"));
             return Ok(());
         }
         let BlockRule {
@@ -266,7 +283,7 @@ impl FifoTask {
         } = self.settings.rule;
         let term = Term {
             start: clock::monotonic_ns(),
-            ttl_s,
+            ttl_s: seconds.unwrap_or(ttl_s),
             slides: true,
             hard_limit_s: 0,
         };
@@ -308,13 +325,11 @@ impl FifoTask {
         Ok(())
     }
 
-    fn complain(&mut self, text: &str) {
+    fn complain(&mut self, refusal: Refusal, text: &str) {
         let now = clock::instant();
-        let due = self
-            .complained
-            .is_none_or(|last| now - last >= COMPLAINT_PERIOD);
-        if due {
-            self.complained = Some(now);
+        let last = self.complained.get(&refusal);
+        if last.is_none_or(|last| now.duration_since(*last) >= COMPLAINT_PERIOD) {
+            self.complained.insert(refusal, now);
             log::warn!(target: "spamdrop::fifo", "fifo: {text}");
         } else {
             log::debug!(target: "spamdrop::fifo", "fifo: {text}");

@@ -3,6 +3,7 @@
 
 mod figures;
 mod known_sender_sync;
+mod look;
 mod strangers;
 mod troubles;
 mod wave_history;
@@ -13,28 +14,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use spamdrop_common::gate::{
-    CLASSES, Gate, GateMode, GateStats, RESPONDER_IPV4, RESPONDER_IPV6, SMTP_PORT,
-};
+use anyhow::Result;
+use spamdrop_common::gate::{GateMode, GateStats};
 use spamdrop_common::settings::Settings;
+use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::event::Evidence;
 use spamdrop_core::gate::{
-    GateController, HandedOver, Occupancy, Slots, Visibility, WaitingStrangers, WhenFull,
+    GateController, HandedOver, LookSchedule, Occupancy, Slots, Visibility, WaitingStrangers,
+    WhenFull,
 };
 use spamdrop_core::server_settings::SettingsFile;
 use spamdrop_core::smtp::DEFAULT_TEXT;
 use spamdrop_core::zones::Zones;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::{Instant, sleep_until};
 
 use super::disk::Disk;
 use super::health::Subject;
-use super::period;
 use super::responder_view::ResponderView;
 use super::status::{Health, StatusMessage};
+use super::ticks::period;
 use crate::clock;
 use crate::dnsbl::Lookups;
-use crate::kernel::blocklist::{Blocklist, GateMaps};
+use crate::kernel::blocklist::{Blocklist, GateMaps, Wakes};
 use crate::kernel::occupancy::{self, ConnectionCounter};
 use crate::responder::Texts;
 pub(super) use known_sender_sync::KnownOutputs;
@@ -43,8 +45,6 @@ use troubles::{lookups, report_server, report_slots};
 use wave_history::WaveHistory;
 use zone_trust::ZoneTrust;
 
-/// How often the server's connections are counted.
-const PERIOD: Duration = Duration::from_millis(200);
 /// How often the history gets a sample and `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
 /// Maximum number of messages that are handled at once; a storm of log lines
@@ -94,7 +94,13 @@ pub(super) struct GateSettings {
 pub(super) struct GateTask {
     settings: GateSettings,
     controller: GateController,
+    schedule: LookSchedule,
+    /// When the connections are counted next.
+    next_look: Instant,
+    /// The last gate, if the filter is to wake this task before that.
+    waking: Option<MonotonicNs>,
     maps: GateMaps,
+    wakes: Wakes,
     /// For the filter's counters.
     blocklist: Blocklist,
     lookups: Lookups,
@@ -147,6 +153,10 @@ impl GateTask {
         let (zones, resolver) = lookups(&settings, &health);
         Ok(Self {
             controller: controller(&settings),
+            schedule: LookSchedule::default(),
+            next_look: Instant::now(),
+            waking: None,
+            wakes: maps.wakes()?,
             maps,
             blocklist,
             lookups: Lookups::new(zones, resolver, settings.max_lookups_per_day),
@@ -183,13 +193,13 @@ impl GateTask {
 
     /// Runs until it is told to stop.
     pub async fn run(mut self, mut inbox: UnboundedReceiver<GateMessage>) {
-        let mut look = period(PERIOD);
         let mut second = period(SECOND);
         let mut messages = Vec::new();
         loop {
             tokio::select! {
                 biased;
-                _ = look.tick(), if self.is_on() => self.look(),
+                () = sleep_until(self.next_look), if self.is_on() => self.look(),
+                () = self.wakes.next(), if self.is_on() => self.look(),
                 count = inbox.recv_many(&mut messages, MESSAGES) => {
                     if count == 0 || self.take_all(&mut messages) {
                         break;
@@ -212,6 +222,7 @@ impl GateTask {
         // Read the requests first, so that a SYN is recorded before its log
         // line.
         self.read_requests();
+        self.look_if_woken();
         let mut is_stopped = false;
         for message in messages.drain(..) {
             is_stopped |= matches!(message, GateMessage::Stop);
@@ -237,9 +248,15 @@ impl GateTask {
             }
             GateMessage::Blocked(count) => self.blocked = count,
             GateMessage::Released(count) => self.released = count,
-            GateMessage::Paused(is_paused) => self.is_paused = is_paused,
+            GateMessage::Paused(is_paused) => {
+                self.is_paused = is_paused;
+                self.look_soon();
+            }
             GateMessage::TestZones => self.lookups.hurry_tests(),
-            GateMessage::Responder(view) => self.responder = view,
+            GateMessage::Responder(view) => {
+                self.responder = view;
+                self.look_soon();
+            }
             GateMessage::SendersChanged => self.senders.mark_changed(),
             GateMessage::Stop => {}
         }
@@ -249,6 +266,8 @@ impl GateTask {
         let was_on = self.is_on();
         self.settings = settings;
         self.controller = controller(&self.settings);
+        self.schedule = LookSchedule::default();
+        self.look_soon();
         self.when_full = self.settings.when_full;
         self.has_old_verdicts = true;
         self.clear_verdicts();
@@ -281,95 +300,6 @@ impl GateTask {
         }
     }
 
-    /// Counts the connections and sets the gate. If the gate is not set for two
-    /// seconds, the filter treats it as open.
-    fn look(&mut self) {
-        self.read_requests();
-        // Until the filter has the known senders, the gate only observes.
-        self.senders.poll(&self.settings, &self.health);
-        match self.try_look() {
-            Ok(()) => self.health.clear(Subject::Gate),
-            Err(error) => {
-                let text = format!("the gate is open: {error:#}");
-                self.health.raise(Subject::Gate, text);
-            }
-        }
-        self.tell();
-    }
-
-    fn try_look(&mut self) -> Result<()> {
-        let stats = self.maps.stats()?;
-        let now = clock::monotonic_ns();
-        self.filter = self.blocklist.settings()?;
-        // While blocking is paused, a blocklist may list every sender; before
-        // the filter has the known senders, it may list one of them. In both
-        // cases, the responder must answer nobody. While it is paused by hand,
-        // the filter steers nobody to it.
-        let is_safe =
-            !self.is_paused && self.senders.is_told() && !self.filter.is_responder_paused(now);
-        let responders = match &self.responder {
-            Some(view) if is_safe => view.families,
-            _ => 0,
-        };
-        let is_answered = |peer: IpAddr| {
-            let family = if peer.is_ipv6() {
-                RESPONDER_IPV6
-            } else {
-                RESPONDER_IPV4
-            };
-            // In doubt the connection counts as taking a slot.
-            responders & family != 0 && self.maps.is_steered(peer, now).unwrap_or(false)
-        };
-        let answered = self
-            .responder
-            .as_ref()
-            .map_or(0, ResponderView::connections);
-        let instant = clock::instant();
-        let refuses = self.when_full == WhenFull::Refuses;
-        let is_handed_over = |peer, port| {
-            if refuses {
-                self.strangers.connected(peer);
-            }
-            self.handed_over.holds(peer, port, instant)
-        };
-        let seen = self.counter.count(SMTP_PORT, is_answered, is_handed_over);
-        let seen = seen.context("cannot count the connections")?;
-        self.handed_over.forget_ended(instant);
-        self.visibility.sample(seen, instant);
-        let seen = seen.without(answered);
-        let mut gate = self.controller.set(seen, stats.admitted, responders, now);
-        gate.mode = self.effective_mode() as u32;
-        self.full += u64::from(gate.open >= self.controller.slots());
-        self.strangers.set_share(gate.share);
-        if refuses {
-            // Others must not take the slots that are promised.
-            gate.open = gate.open.saturating_add(self.strangers.promised());
-        }
-        (self.seen, self.stats) = (seen, stats);
-        self.peak = Some(self.peak.unwrap_or(seen).max(seen));
-        self.limit = gate.limits[CLASSES - 1];
-        self.maps.set(gate)?;
-        self.admit_waiting(now);
-        Ok(())
-    }
-
-    /// The configured mode, but the gate only observes until the filter has the
-    /// known senders, and while it is paused by hand.
-    fn effective_mode(&self) -> GateMode {
-        let is_paused = self.filter.is_gate_paused(clock::monotonic_ns());
-        match self.settings.mode {
-            GateMode::On if is_paused || !self.senders.is_told() => GateMode::Observe,
-            mode => mode,
-        }
-    }
-
-    /// Opens the gate at once, rather than when its last state goes stale.
-    fn open_gate(&mut self) {
-        if let Err(error) = self.maps.set(Gate::default()) {
-            log::warn!("{error:#}; it opens by itself in two seconds");
-        }
-    }
-
     /// Runs the periodic work, once a second.
     fn look_after(&mut self) {
         self.clear_verdicts();
@@ -377,6 +307,7 @@ impl GateTask {
         // Read requests first: a source that was refused before this sync
         // counts by the known senders of that time.
         self.read_requests();
+        self.look_if_woken();
         self.senders.poll(&self.settings, &self.health);
         self.report_troubles();
         self.record();

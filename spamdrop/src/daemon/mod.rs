@@ -10,8 +10,8 @@
 //! | status | reports of all others | the daemon's state file |
 //!
 //! Each task owns its state and has one inbox; decisions come from
-//! `spamdrop_core`. All tasks run on one thread; the thread of [`disk`] does
-//! the work that may wait for a disk.
+//! `spamdrop_core`. All tasks run on one thread, and share their [`ticks`]; the
+//! thread of [`disk`] does the work that may wait for a disk.
 
 mod block;
 mod database;
@@ -30,17 +30,16 @@ mod settings;
 mod sources;
 mod status;
 mod supervisor;
+mod ticks;
 mod watch;
 
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
-use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::config::Config;
 use crate::lock::DaemonMark;
@@ -136,11 +135,4 @@ fn warn_of(warnings: Vec<Warning>) {
     for Warning { about, text } in warnings {
         log::warn!(target: "spamdrop::check", "{about}: {text}");
     }
-}
-
-/// An interval that ticks at once. A late tick delays the ticks after it.
-fn period(length: Duration) -> Interval {
-    let mut interval = interval(length);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
 }

@@ -22,8 +22,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::gate::GateMessage;
 use super::health::Subject;
-use super::period;
 use super::status::{Health, StatusMessage};
+use super::ticks::period;
 use crate::clock;
 use crate::kernel::blocklist::Blocklist;
 use crate::kernel::owner;

@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 
 use super::gate::GateMessage;
 use super::health::Subject;
-use super::period;
 use super::responder_view::ResponderView;
 use super::status::{Health, StatusMessage};
+use super::ticks::period;
 use crate::kernel::blocklist::Responder;
 use crate::responder::{Limits, Server, Setting, Texts, listen, make_room};
 

@@ -14,7 +14,7 @@ use spamdrop_core::summary::Summary;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::health::{Registry, Subject};
-use super::period;
+use super::ticks::period;
 use crate::clock;
 use crate::durable;
 
@@ -111,8 +111,10 @@ pub(super) async fn run(run_dir: PathBuf, mut inbox: UnboundedReceiver<StatusMes
     let mut health = Registry::default();
     let mut summary = Summary::new(clock::monotonic());
     let mut second = period(PERIOD);
+    let mut is_due = false;
     loop {
         tokio::select! {
+            biased;
             message = inbox.recv() => match message {
                 None | Some(StatusMessage::Stop) => break,
                 Some(message) => {
@@ -128,6 +130,12 @@ pub(super) async fn run(run_dir: PathBuf, mut inbox: UnboundedReceiver<StatusMes
                 }
             },
             _ = second.tick() => {
+                // Let the tasks that share this tick report first.
+                tokio::task::yield_now().await;
+                is_due = true;
+            }
+            () = std::future::ready(()), if is_due => {
+                is_due = false;
                 write_state(&run_dir, &mut state, &mut health);
                 log_summary(summary.poll(&state, clock::monotonic()));
             }

@@ -27,10 +27,10 @@ use super::block::{BlockRule, Blocker};
 use super::disk::{Disk, take_finished};
 use super::gate::GateMessage;
 use super::health::Subject;
-use super::period;
 use super::release::ReleaseMessage;
 use super::sources::SourceSettings;
 use super::status::{Health, StatusMessage, WatchStatus};
+use super::ticks::period;
 use crate::clock;
 use crate::tail::{self, FileStatus, Tail};
 use evidence_store::EvidenceStore;
@@ -42,8 +42,8 @@ use splitting::Splitting;
 const BUDGET: usize = 256 * 1024;
 /// How often the logs are checked, as inotify may miss changes.
 const SECOND: Duration = Duration::from_secs(1);
-/// How often the status task gets a report; more often than it writes its file,
-/// so that the file is up to date.
+/// How often the status task gets a report while lines are read; more often
+/// than it writes its file, so that the file is up to date.
 const TELL: Duration = Duration::from_millis(200);
 /// How often offences that wait for the write lock are retried.
 const RETRY: Duration = Duration::from_millis(20);
@@ -117,6 +117,8 @@ pub(super) struct WatchTask {
     /// Why blocking is paused, as last logged.
     ceiling: Option<String>,
     has_ended: bool,
+    /// Whether the status task has not been told of lines.
+    is_untold: bool,
     saving: Option<Receiver<Result<()>>>,
 }
 
@@ -149,6 +151,7 @@ impl WatchTask {
             proxy: None,
             ceiling: None,
             has_ended: false,
+            is_untold: true,
             saving: None,
         }
     }
@@ -175,8 +178,9 @@ impl WatchTask {
                 _ = second.tick() => {
                     self.look_after();
                     more = self.read();
+                    self.tell();
                 }
-                _ = tell.tick() => self.tell(),
+                _ = tell.tick(), if self.is_untold => self.tell(),
                 _ = retry.tick(), if self.blocker.is_waiting() => self.write(),
                 // Yield first, because timers and signals are served only
                 // between tasks.
@@ -246,9 +250,11 @@ impl WatchTask {
             blocker,
             outputs,
             clocks,
+            is_untold,
             ..
         } = self;
         let more = tail.poll(clock::instant(), BUDGET, &mut |line| {
+            *is_untold = true;
             take_line(engine, blocker, &outputs.gate, clocks, &line);
         });
         self.write();
@@ -332,7 +338,8 @@ impl WatchTask {
         }
     }
 
-    fn tell(&self) {
+    fn tell(&mut self) {
+        self.is_untold = false;
         let mut events: Vec<_> = self.engine.counts().iter().map(|(k, v)| (*k, *v)).collect();
         let failed = self.blocker.failed();
         if failed > 0 {

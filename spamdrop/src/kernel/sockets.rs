@@ -4,6 +4,10 @@ use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
 
+use netlink_packet_core::{
+    DecodeError, NetlinkDeserializable, NetlinkHeader, NetlinkPayload, NetlinkSerializable,
+    Parseable as _,
+};
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
 use netlink_packet_sock_diag::inet::{
     ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags,
@@ -76,6 +80,26 @@ fn listening(port: u16) -> io::Result<Vec<InetResponseHeader>> {
 /// means any port. A dual-stack listener's IPv4 peers appear only among the
 /// IPv6 sockets.
 pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader>> {
+    // A kernel may refuse the older request.
+    dump_at_once(port, states).or_else(|_| dump_each_family(port, states))
+}
+
+/// As [`dump`]. The kernel walks its table of connections once.
+fn dump_at_once(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader>> {
+    let request = BothFamilies::Request {
+        port,
+        states: states.bits(),
+    };
+    let answers = netlink::dump(NETLINK_SOCK_DIAG, request)?.into_iter();
+    let sockets = answers.filter_map(|answer| match answer {
+        BothFamilies::Socket(header) => Some(header),
+        BothFamilies::Request { .. } => None,
+    });
+    Ok(sockets.collect())
+}
+
+/// As [`dump`]. The kernel walks its table of connections once for each family.
+fn dump_each_family(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader>> {
     let mut found = Vec::new();
     for (family, any) in [
         (AF_INET, SocketId::new_v4()),
@@ -93,6 +117,52 @@ pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader
         }
     }
     Ok(found)
+}
+
+/// `TCPDIAG_GETSOCK` of linux/inet_diag.h, the request before
+/// `SOCK_DIAG_BY_FAMILY`. Its dump ignores the family.
+enum BothFamilies {
+    Request { port: u16, states: u32 },
+    Socket(InetResponseHeader),
+}
+
+/// The size of `struct inet_diag_req`.
+const REQUEST_LEN: usize = 60;
+/// The offset of the local port, in network byte order.
+const PORT_AT: usize = 4;
+/// The offset of the states.
+const STATES_AT: usize = 52;
+
+impl NetlinkSerializable for BothFamilies {
+    fn message_type(&self) -> u16 {
+        18
+    }
+
+    fn buffer_len(&self) -> usize {
+        REQUEST_LEN
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer.fill(0);
+        if let Self::Request { port, states } = self {
+            buffer[PORT_AT..][..2].copy_from_slice(&port.to_be_bytes());
+            buffer[STATES_AT..][..4].copy_from_slice(&states.to_ne_bytes());
+        }
+    }
+}
+
+impl NetlinkDeserializable for BothFamilies {
+    type Error = DecodeError;
+
+    fn deserialize(_: &NetlinkHeader, payload: &[u8]) -> Result<Self, DecodeError> {
+        InetResponseHeader::parse(payload).map(Self::Socket)
+    }
+}
+
+impl From<BothFamilies> for NetlinkPayload<BothFamilies> {
+    fn from(message: BothFamilies) -> Self {
+        Self::InnerMessage(message)
+    }
 }
 
 /// Destroys a connection: the owner's next call fails with ECONNABORTED, and
@@ -119,4 +189,55 @@ fn request(family: u8, states: StateFlags, socket_id: SocketId) -> SockDiagMessa
         states,
         socket_id,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Listens at a port of both families, with a connection in each.
+    fn server() -> (u16, Vec<TcpListener>, Vec<TcpStream>) {
+        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = first.local_addr().unwrap().port();
+        let second = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).unwrap();
+        let connect = |listener: &TcpListener| {
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            [client, listener.accept().unwrap().0]
+        };
+        let listeners = vec![first, second];
+        let connections = listeners.iter().flat_map(connect).collect();
+        (port, listeners, connections)
+    }
+
+    fn sorted(found: Vec<InetResponseHeader>) -> Vec<(u8, u8, SocketAddr, [u8; 8])> {
+        let mut found: Vec<_> = found
+            .into_iter()
+            .map(|header| {
+                let id = header.socket_id;
+                let peer = SocketAddr::new(id.destination_address, id.destination_port);
+                (header.family, header.state, peer, id.cookie)
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn both_requests_find_the_same_sockets() {
+        let (port, _listeners, connections) = server();
+        let states = StateFlags::LISTEN | StateFlags::ESTABLISHED;
+        let at_once = sorted(dump_at_once(port, &states).unwrap());
+        assert_eq!(at_once.len(), 4);
+        let clients = connections.iter().step_by(2);
+        for client in clients.map(|client| client.local_addr().unwrap()) {
+            assert!(at_once.iter().any(|(_, _, peer, _)| *peer == client));
+        }
+        let each = dump_each_family(port, &states).unwrap();
+        assert_eq!(sorted(each), at_once);
+        let listening = dump_at_once(port, &StateFlags::LISTEN).unwrap();
+        assert_eq!(listening.len(), 2);
+    }
 }

@@ -1,6 +1,6 @@
 //! Latency: from the write of a log line to the first dropped SYN.
 
-mod fail2ban;
+pub mod fail2ban;
 mod knock;
 mod load;
 

@@ -3,10 +3,14 @@
 
 mod bulk;
 mod controller;
+mod fifo;
 mod single;
 
+pub use controller::run;
+
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -33,6 +37,7 @@ pub fn cases(thoroughness: Thoroughness) -> Result<Vec<Case>> {
     let rounds = rounds(thoroughness);
     let mut cases = bulk::measure(rounds, thoroughness.quick)?;
     cases.push(single::measure(rounds)?);
+    cases.push(fifo::measure(rounds)?);
     cases.extend(controller::measure(rounds)?);
     Ok(cases)
 }
@@ -43,17 +48,25 @@ pub fn rounds(thoroughness: Thoroughness) -> usize {
 }
 
 /// spamdrop on a host of its own, with an interface to filter.
-struct Spamdrop {
-    host: Host,
+pub struct Spamdrop {
+    /// The host.
+    pub host: Host,
     program: PathBuf,
 }
 
 impl Spamdrop {
     const CONFIG: &str = "/run/spamdrop.toml";
 
-    fn new(capacity4: u32) -> Result<Self> {
+    /// Configures spamdrop, without starting it.
+    ///
+    /// # Errors
+    ///
+    /// The host could not be made.
+    pub fn new(capacity4: u32) -> Result<Self> {
         let host = Host::new("spamdrop")?;
         host.exec("ip link add eth0 type veth peer name eth1".split(' '))?;
+        // A tmpfs can be written to by everybody, and `run` refuses that.
+        host.exec(["chmod", "755", "/run"])?;
         for interface in ["eth0", "eth1"] {
             host.exec(["ip", "link", "set", interface, "up"])?;
         }
@@ -68,6 +81,20 @@ impl Spamdrop {
         Ok(Self {
             host,
             program: binary("spamdrop")?,
+        })
+    }
+
+    /// Adds settings to the configuration.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn configure(&self, settings: &str) -> Result<()> {
+        let settings = settings.to_owned();
+        self.host.run(move || {
+            let mut config = OpenOptions::new().append(true).open(Self::CONFIG)?;
+            config.write_all(settings.as_bytes())?;
+            Ok(())
         })
     }
 

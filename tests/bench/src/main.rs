@@ -4,6 +4,7 @@
 //! goes to standard output, as Markdown; messages go to standard error.
 
 mod flood;
+mod idle;
 mod latency;
 mod lists;
 mod log;
@@ -49,12 +50,14 @@ enum Group {
     Packets,
     /// From a log line to the drop
     Latency,
-    /// Import and export of a million addresses, one `add`, the start, memory
+    /// Import and export of a million addresses, one `add`, the FIFO, the start, memory
     Lists,
     /// Log processing, from bytes to decisions
     Log,
     /// The SYN floods in which strangers still get through
     Flood,
+    /// CPU time and wake-ups of the daemon while nothing comes
+    Idle,
 }
 
 fn main() -> Result<()> {
@@ -84,6 +87,7 @@ impl Group {
             Self::Lists => lists::cases(options.thoroughness()),
             Self::Log => log::cases(options.thoroughness()),
             Self::Flood => flood::cases(Cores::find()?, options.quick),
+            Self::Idle => idle::cases(options.quick),
         }
     }
 }

@@ -24,6 +24,10 @@ pub enum Unit {
     Mebibytes,
     /// Instructions.
     Instructions,
+    /// Hundredths.
+    Percent,
+    /// Events per second.
+    PerSecond,
 }
 
 impl Unit {
@@ -37,6 +41,8 @@ impl Unit {
             Self::BytesPerEntry => format!("{value:.1} B"),
             Self::Mebibytes => format!("{value:.1} MiB"),
             Self::Instructions => format!("{value:.0} insns"),
+            Self::Percent => format!("{value:.2} %"),
+            Self::PerSecond => format!("{value:.1} /s"),
         }
     }
 }

@@ -52,9 +52,20 @@ fn command(piece: &[u8]) -> Option<Command> {
         return Some(Command::Flush);
     }
     let unsigned = text.trim_start_matches(['+', '-']);
-    let addr = unsigned.parse::<IpAddr>().ok()?.to_canonical();
+    let (addr, seconds) = match unsigned.split_once(|it: char| it.is_ascii_whitespace()) {
+        Some((addr, time)) if text.starts_with('+') => {
+            let seconds = time.trim_matches(|it: char| it.is_ascii_whitespace());
+            let seconds = seconds
+                .parse()
+                .ok()
+                .filter(|it| (1..=315_360_000).contains(it));
+            (addr, Some(seconds?))
+        }
+        _ => (unsigned, None),
+    };
+    let addr = addr.parse::<IpAddr>().ok()?.to_canonical();
     Some(match text.starts_with('-') {
         true => Command::Remove(addr),
-        false => Command::Add(addr),
+        false => Command::Add(addr, seconds),
     })
 }

@@ -3,6 +3,7 @@
 mod controller;
 mod handed_over;
 mod occupancy;
+mod schedule;
 mod share;
 mod slots;
 mod visibility;
@@ -11,6 +12,7 @@ mod waiting;
 pub use controller::GateController;
 pub use handed_over::HandedOver;
 pub use occupancy::Occupancy;
+pub use schedule::{Look, LookSchedule, NextLook};
 pub use slots::Slots;
 pub use visibility::Visibility;
 pub use waiting::{RefusedSyn, WaitingStrangers, WhenFull};

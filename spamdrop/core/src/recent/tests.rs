@@ -2,7 +2,7 @@
 use super::*;
 
 fn add(addr: &str) -> Option<Command> {
-    Some(Command::Add(addr.parse().unwrap()))
+    Some(Command::Add(addr.parse().unwrap(), None))
 }
 
 fn remove(addr: &str) -> Option<Command> {
@@ -48,6 +48,28 @@ fn as_ipt_recent_in_2009() {
     assert_eq!(read(&[b"192.0.2.1\n"]), [add("192.0.2.1")]);
     assert_eq!(read(&[b"  192.0.2.1"]), [add("192.0.2.1")]);
     assert_eq!(read(&[b"clear\n"]), [Some(Command::Flush)]);
+}
+
+#[test]
+fn a_time_may_follow_an_address_that_is_added() {
+    let add = |seconds| Some(Command::Add([192, 0, 2, 1].into(), Some(seconds)));
+    for text in ["+192.0.2.1 600", " +192.0.2.1 \t600 \r\n"] {
+        assert_eq!(read(&[text.as_bytes()]), [add(600)], "{text}");
+    }
+    let text = b"+192.0.2.1 1\n+192.0.2.1 315360000+192.0.2.1 007";
+    assert_eq!(read(&[text]), [add(1), add(315_360_000), add(7)]);
+    for none in [
+        "+192.0.2.1 0",
+        "+192.0.2.1 315360001",
+        "+192.0.2.1 4294967297",
+        "+192.0.2.1 10m",
+        "+192.0.2.1 600 sshd",
+        "-192.0.2.1 600",
+        "192.0.2.1 600",
+        "/ 600",
+    ] {
+        assert_eq!(read(&[none.as_bytes()]), [None], "{none}");
+    }
 }
 
 #[test]
@@ -117,7 +139,11 @@ fn what_is_too_long_is_one_error_and_the_next_line_counts() {
 fn a_complaint_shows_what_was_written_and_what_to_write() {
     assert_eq!(
         complaint(b"+mx\xff\n"),
-        r"`+mx\xff` is not a command; write +ADDRESS, -ADDRESS or /"
+        r"`+mx\xff` is not a command; write +ADDRESS, +ADDRESS SECONDS, -ADDRESS or /"
+    );
+    assert_eq!(
+        complaint(b"+192.0.2.1 10m\n"),
+        "`+192.0.2.1 10m` has no number of seconds behind the address, from 1 to 315360000"
     );
     let long = complaint(&[b'a'; 1000]);
     assert!(

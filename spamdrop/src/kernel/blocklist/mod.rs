@@ -20,7 +20,7 @@ mod responder;
 mod split;
 mod sweep;
 
-pub use gate::{GateMaps, read_gate_stats};
+pub use gate::{GateMaps, Wakes, read_gate_stats};
 pub use known::Known;
 pub use read::Found;
 pub use responder::Responder;
