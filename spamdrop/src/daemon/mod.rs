@@ -16,6 +16,7 @@
 mod block;
 mod database;
 mod disk;
+mod dry_run;
 mod fifo_control;
 mod gate;
 mod health;
@@ -44,6 +45,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::config::Config;
 use crate::lock::DaemonMark;
+pub use dry_run::{DryRunResult, dry_run};
 pub use rights::prepare_directories;
 use spamdrop_core::warning::Warning;
 use supervisor::Supervisor;
@@ -110,12 +112,8 @@ struct EndSignals {
 
 impl Signals {
     fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
-            end: EndSignals {
-                terminate: listen(SignalKind::terminate())?,
-                interrupt: listen(SignalKind::interrupt())?,
-            },
+            end: EndSignals::new()?,
             hangup: listen(SignalKind::hangup())?,
             user: listen(SignalKind::user_defined1())?,
             resume: listen(SignalKind::user_defined2())?,
@@ -124,12 +122,23 @@ impl Signals {
 }
 
 impl EndSignals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
     async fn recv(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal> {
+    signal(kind).context("cannot listen for signals")
 }
 
 fn warn_of(warnings: Vec<Warning>) {

@@ -2,6 +2,7 @@
 
 mod controller;
 mod handed_over;
+mod logged_connections;
 mod occupancy;
 mod share;
 mod slots;
@@ -10,6 +11,7 @@ mod waiting;
 
 pub use controller::GateController;
 pub use handed_over::HandedOver;
+pub use logged_connections::{ASSUMED, ConnectionEnds, LoggedConnections};
 pub use occupancy::Occupancy;
 pub use slots::Slots;
 pub use visibility::Visibility;
