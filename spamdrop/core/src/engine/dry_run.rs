@@ -203,7 +203,7 @@ impl DryRun {
         match decision {
             Decision::Block { age, .. } => Some(self.block(event, now, age)),
             Decision::Ignore(why) => {
-                self.ignore(addr, why);
+                self.ignore(addr, why, now);
                 if why == Why::Repeat {
                     self.take_held(|held| held.reject(addr, port, now.mono));
                 }
@@ -269,9 +269,12 @@ impl DryRun {
         }
     }
 
-    fn ignore(&mut self, addr: IpAddr, why: Why) {
+    fn ignore(&mut self, addr: IpAddr, why: Why, now: Moment) {
         match why {
-            Why::Ceiling => self.prediction.hold_back(),
+            Why::Ceiling => {
+                self.note_pause(now);
+                self.prediction.hold_back();
+            }
             Why::Protected(_) => self.prediction.protect(addr),
             _ => {}
         }
@@ -287,8 +290,7 @@ impl DryRun {
     pub fn look_after(&mut self, now: Moment) {
         self.begin(now);
         self.looked = Some(now);
-        let why = self.engine.ceiling(now).map(|trip| trip.to_string());
-        self.prediction.note_pause(why, now.wall);
+        self.note_pause(now);
         self.check_proxy(now);
         self.engine.settle(now, false);
         for net in self.senders.sync(&mut self.engine, now) {
@@ -302,6 +304,11 @@ impl DryRun {
             let outage = self.regulars.outage(goes_on, now);
             self.prediction.note_outage(outage, now.wall);
         }
+    }
+
+    fn note_pause(&mut self, now: Moment) {
+        let why = self.engine.ceiling(now).map(|trip| trip.to_string());
+        self.prediction.note_pause(why, now.wall);
     }
 
     /// The checks that were due since the last line of an old log.
