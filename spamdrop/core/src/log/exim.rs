@@ -91,8 +91,8 @@ pub(super) const GRAMMAR: Grammar = Grammar {
         " -> ",
         " -\\u003e ",
         " rejected ",
-        "SMTP connection from [",
     ],
+    connections: &["SMTP connection from ["],
     tells_acceptances: true,
 };
 

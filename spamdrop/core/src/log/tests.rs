@@ -741,7 +741,10 @@ fn lines_about_connections_tell_what_becomes_of_the_slots() {
             "postfix/smtpd[1]: disconnect from mx.example[192.0.2.1] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5",
             Some((None, Closed, ours)),
         ),
-        ("postfix/submission/smtpd[1]: connect from mx.example[192.0.2.1]", None),
+        (
+            "postfix/submission/smtpd[1]: connect from mx.example[192.0.2.1]",
+            None,
+        ),
         (
             "postfix/postscreen[1]: CONNECT from [192.0.2.1]:4711 to [198.51.100.1]:25",
             Some((Some(4711), Opened, screened)),
@@ -758,7 +761,10 @@ fn lines_about_connections_tell_what_becomes_of_the_slots() {
             "exim[1]: SMTP connection from [192.0.2.1] (TCP/IP connection count = 12)",
             Some((None, Counted(12), ours)),
         ),
-        ("exim[1]: SMTP connection from [192.0.2.1] closed by QUIT", None),
+        (
+            "exim[1]: SMTP connection from [192.0.2.1] closed by QUIT",
+            None,
+        ),
         ("courieresmtpd: error,relay=192.0.2.1,from=<>: 511 x", None),
     ] {
         let whole = format!("2026-11-23T08:50:54Z mx {line}");
@@ -771,6 +777,9 @@ fn lines_about_connections_tell_what_becomes_of_the_slots() {
             (slot.port, slot.change, slot.is_postscreen)
         });
         assert_eq!(found, expected, "{line}");
-        assert_eq!(parser.time(whole.as_bytes(), now), Some(utc(2026, 11, 23, 8, 50, 54)));
+        assert_eq!(
+            parser.time(whole.as_bytes(), now),
+            Some(utc(2026, 11, 23, 8, 50, 54))
+        );
     }
 }

@@ -216,10 +216,7 @@ fn a_blocklist_that_lists_everybody_is_called_out() {
     let [pause] = prediction.pauses.as_slice() else {
         panic!("{:?}", prediction.pauses);
     };
-    assert!(
-        pause.why.starts_with("6 of the "),
-        "{pause:?}"
-    );
+    assert!(pause.why.starts_with("6 of the "), "{pause:?}");
     assert_eq!((pause.until, pause.rejections), (None, 25));
     assert_eq!(prediction.paused(), Duration::from_secs(24 * 60));
     let [outage] = prediction.outages.as_slice() else {
