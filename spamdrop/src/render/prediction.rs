@@ -278,6 +278,12 @@ fn dangers(
             pause.why
         )?;
     }
+    for proxy in &prediction.proxies {
+        writeln!(
+            out,
+            "{proxy} is private and had most connections of an hour{run}: it hides the senders, as a proxy does, and would not have been blocked"
+        )?;
+    }
     for hit in &prediction.known_hits {
         writeln!(
             out,
