@@ -82,7 +82,7 @@ enum PredictionRecord<'a> {
         overlong: u64,
         changes: &'a [String],
         #[serde(flatten)]
-        prediction: Prediction,
+        prediction: &'a Prediction,
         recommendation: [String; 2],
     },
 }
@@ -117,7 +117,7 @@ pub fn json(out: &mut impl Write, predicted: &Predicted) -> io::Result<()> {
                 "changed" => &predicted.changes,
                 _ => &[],
             },
-            prediction: shown,
+            prediction: &shown,
             recommendation: recommendation(prediction),
         };
         json::object(out, &record)?;

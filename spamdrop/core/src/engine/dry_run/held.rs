@@ -132,8 +132,10 @@ mod tests {
             assert_eq!(held.reject(peer, None, at(10)), none);
             assert_eq!(held.close(peer, port, at(15)), at_end);
         }
-        held.reject(peer, None, at(0));
-        held.open(peer, None);
-        assert_eq!(held.close(peer, None, at(15)), none);
+        for port in [None, Some(7)] {
+            held.reject(peer, None, at(0));
+            held.open(peer, port);
+            assert_eq!(held.close(peer, port, at(15)), none);
+        }
     }
 }
