@@ -17,6 +17,7 @@ pub mod listing;
 pub mod lookup;
 pub mod metrics;
 pub mod prediction;
+mod prediction_blocks;
 mod prediction_difference;
 mod prediction_figures;
 pub mod recent;

@@ -4,19 +4,18 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-use jiff::tz::TimeZone;
 use serde::Serialize;
 use spamdrop_common::gate::GateStats;
 
 use super::json;
+pub use super::prediction_blocks::Shown;
+use super::prediction_blocks::{block_columns, block_row, date, more};
 use super::recommendation::recommendation;
-use super::show::local_time;
 use super::table::{self, Column, Style, left, right};
 use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::duration::human;
 use spamdrop_core::engine::{HitSender, PredictedBlock, Prediction};
 use spamdrop_core::gate::{ASSUMED, ConnectionEnds};
-use spamdrop_core::time::unix_seconds;
 
 /// Entries of a list that are shown without `--all`.
 const SHOWN: usize = 20;
@@ -24,7 +23,7 @@ const SHOWN: usize = 20;
 /// Logs, and what each configuration would have done with them.
 #[derive(Clone, Debug, Default)]
 pub struct Predicted {
-    /// The logs, as they were given, in the order of time.
+    /// The logs, as they were given.
     pub files: Vec<String>,
     /// Number of lines.
     pub lines: u64,
@@ -36,19 +35,6 @@ pub struct Predicted {
     pub predictions: Vec<Prediction>,
     /// What the gate of an attached filter has counted meanwhile.
     pub gate: Option<GateStats>,
-}
-
-/// How the text is shown.
-#[derive(Clone, Debug)]
-pub struct Shown {
-    /// Whether lists are shown in full.
-    pub all: bool,
-    /// Whether the logs were read while they were written.
-    pub is_live: bool,
-    /// How headings are shown.
-    pub style: Style,
-    /// The reader's time zone.
-    pub zone: TimeZone,
 }
 
 /// The objects of `replay --json`, one a line. `run` is `"configured"` or
@@ -193,10 +179,6 @@ fn heading(
     Ok(())
 }
 
-pub(super) fn date(at: SystemTime, zone: &TimeZone) -> String {
-    local_time(unix_seconds(at), zone)
-}
-
 /// A figure of each prediction.
 type Figure = (String, Vec<String>);
 
@@ -308,36 +290,6 @@ fn dangers(
         most,
         "accepted messages",
     )
-}
-
-pub(super) fn more(out: &mut impl Write, all: usize, shown: usize, what: &str) -> io::Result<()> {
-    match all.saturating_sub(shown) {
-        0 => Ok(()),
-        more => writeln!(out, "and {more} more {what}; --all shows them"),
-    }
-}
-
-type BlockRow<'a> = (String, String, &'a PredictedBlock);
-
-pub(super) const fn block_columns<'a>() -> [Column<BlockRow<'a>>; 6] {
-    [
-        left("ADDRESS", |(_, _, block), text| {
-            write!(text, "{}", block.target)
-        }),
-        left("FROM", |(from, _, _), text| text.write_str(from)),
-        left("UNTIL", |(_, until, _), text| text.write_str(until)),
-        right("REJECTIONS", |(_, _, block), text| {
-            write!(text, "{}", block.offences)
-        }),
-        right("REFUSED", |(_, _, block), text| {
-            write!(text, "{}", block.refused)
-        }),
-        left("RULE", |(_, _, block), text| text.write_str(&block.rule)),
-    ]
-}
-
-pub(super) fn block_row<'a>(block: &'a PredictedBlock, zone: &TimeZone) -> BlockRow<'a> {
-    (date(block.from, zone), date(block.until, zone), block)
 }
 
 /// Writes the blocks that the log shows to matter most, or all.

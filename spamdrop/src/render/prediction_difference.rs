@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use super::prediction::{Shown, block_columns, block_row, more};
+use super::prediction_blocks::{Shown, block_columns, block_row, more};
 use super::table;
 use spamdrop_core::engine::{PredictedBlock, Prediction};
 use spamdrop_core::target::Target;

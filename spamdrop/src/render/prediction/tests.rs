@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use jiff::tz::TimeZone;
 use spamdrop_common::settings::Refresh;
 use spamdrop_core::dnsbl::named_zone::ZoneNames;
 use spamdrop_core::engine::{BlockTerm, DryRun, DryRunSettings, EngineSettings, LogClock};
