@@ -27,7 +27,7 @@ pub use export::{Export, ExportFormat};
 pub use global::with_json_behind;
 pub use known::{Known, KnownImport, KnownList};
 pub use pause::Pause;
-pub use reading::{Learn, Reading, Scan};
+pub use reading::{Learn, Reading, Replay, Scan};
 pub use report::{Report, Since};
 pub use run::{Level, Mode, Release, Run};
 pub use settings::{SettingsOptions, SetupOptions};
@@ -171,6 +171,14 @@ pub enum Verb {
     /// rejection and were not taken as one. Exits with 1 if a file could not be
     /// read to its end.
     Scan(Scan),
+    /// Show what spamdrop would have done with old mail logs
+    ///
+    /// Passes the logs through the whole engine, with the logs' own clock: blocks
+    /// with their times, known senders that would have been blocked, pauses, and
+    /// how many connections came while slots ran short. Needs no filter, and
+    /// changes nothing. Ends with a recommendation. Exits with 1 if a file could
+    /// not be read to its end.
+    Replay(Replay),
     /// Ask the mail server's DNS blocklists about addresses
     ///
     /// Shows the answer of each zone and the result: whether the mail server

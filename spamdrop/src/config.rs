@@ -26,6 +26,7 @@ use spamdrop_core::policy::PolicyConfig;
 use spamdrop_core::release::ReleaseMode;
 use spamdrop_core::term::LONGEST;
 
+mod change;
 mod choice;
 mod filter;
 mod journal;
@@ -34,6 +35,7 @@ mod program;
 mod reload;
 mod server;
 
+pub use change::ConfigChange;
 pub use choice::{Addresses, Admit, Answer, Compat, RefreshMode, Seal};
 pub use mistake::keys;
 pub use program::{Names, Programs};
@@ -147,12 +149,8 @@ impl Config {
     /// [`Exit::Config`]: no such file, not TOML, an unknown key, a value out of
     /// its range.
     pub fn read(path: Option<&Path>) -> Result<Self> {
-        let (path, optional) = path.map_or((Path::new(PATH), true), |path| (path, false));
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if optional && error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(wrong(path, &error.to_string())),
-        };
+        let text = read_text(path)?;
+        let path = path.unwrap_or(Path::new(PATH));
         Self::parse(&text).map_err(|error| wrong(path, &format!("{error:#}")))
     }
 
@@ -363,6 +361,16 @@ fn capacity(key: &str, value: u32) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The text of the configuration file; empty if it is optional and missing.
+fn read_text(path: Option<&Path>) -> Result<String> {
+    let (path, optional) = path.map_or((Path::new(PATH), true), |path| (path, false));
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if optional && error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(wrong(path, &error.to_string())),
+    }
 }
 
 fn wrong(path: &Path, error: &str) -> anyhow::Error {

@@ -17,6 +17,7 @@ mod courier;
 pub mod daemon;
 pub mod directory;
 pub mod dnsbl;
+pub mod dry_run;
 mod durable;
 pub mod exit;
 mod fifo;

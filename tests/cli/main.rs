@@ -5,6 +5,7 @@
 mod check;
 mod known;
 mod messages;
+mod replay;
 mod report;
 mod scan;
 mod settings;

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod containers;
+mod dry_run;
 mod faults;
 mod gate;
 mod health;

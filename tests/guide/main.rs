@@ -19,7 +19,7 @@ use compare::difference;
 use stage::Stage;
 
 /// Commands that are not run, each with the reason.
-const NOT_RUN: [(&str, &str); 27] = [
+const NOT_RUN: [(&str, &str); 28] = [
     (
         "cargo xtask demo",
         "takes a minute and needs the whole machine",
@@ -92,6 +92,10 @@ const NOT_RUN: [(&str, &str); 27] = [
     (
         "journalctl -o short-iso _SYSTEMD_UNIT=courier-mta.service | spamdrop scan -",
         "reads the machine's own journal; tests/journal follows a private one",
+    ),
+    (
+        "spamdrop run --dry-run",
+        "ends by a signal only; tests/cli/replay.rs runs it",
     ),
     ("spamdrop report --since 2d", WAVE),
     ("spamdrop report --svg wave.svg", WAVE),

@@ -1,6 +1,6 @@
 //! The requirements for a wave's outcome.
 
-use spamdrop_lab::wave::{Class, Outcome, Scale};
+use spamdrop_lab::wave::{Class, Outcome, PredictionError, Scale};
 
 /// A requirement; panics if it is not met.
 pub type Check = fn(&Scale, &Outcome);
@@ -66,4 +66,14 @@ pub fn listed_are_told(_: &Scale, outcome: &Outcome) {
     assert!(bots.part() >= 0.95, "{bots:?}");
     let aside = outcome.aside.max;
     assert!(aside <= ASIDE, "{aside}");
+}
+
+/// Checks that a replay of the log predicts the blocked sources and the times of
+/// their blocks within 2 %, and no block of a known sender.
+pub fn replay_predicts_the_blocks(error: &PredictionError) {
+    eprintln!("replay: {} of {} wrong", error.wrong.len(), error.blocked);
+    // As in 2009, where every packet is dropped, most bots find no slot.
+    assert!(error.blocked >= 10, "{error:?}");
+    assert!(error.wrong.len() * 50 <= error.blocked, "{error:?}");
+    assert_eq!(error.known_blocked, 0);
 }

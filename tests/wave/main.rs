@@ -15,7 +15,7 @@ use std::path::Path;
 use std::thread;
 
 use spamdrop_lab::Wave;
-use spamdrop_lab::wave::{Mode, Outcome, Scale, table};
+use spamdrop_lab::wave::{Mode, Outcome, PredictionError, Scale, table};
 
 use checks::Check;
 
@@ -63,9 +63,14 @@ fn scale() -> Scale {
 #[test]
 fn a_wave_in_every_mode() {
     let outcomes = thread::scope(|scope| {
-        let waves = CHECKS.map(|(mode, _)| scope.spawn(move || (mode, wave(mode))));
+        let waves = CHECKS.map(|(mode, _)| scope.spawn(move || wave(mode)));
         waves.map(|wave| wave.join().unwrap())
     });
+    let errors = outcomes.each_ref().map(|(_, _, error)| error);
+    for error in errors.into_iter().flatten() {
+        checks::replay_predicts_the_blocks(error);
+    }
+    let outcomes = outcomes.map(|(mode, outcome, _)| (mode, outcome));
     let mut shown = Vec::new();
     table::write(&outcomes, &mut shown).unwrap();
     eprintln!("{}", String::from_utf8(shown).unwrap());
@@ -78,7 +83,9 @@ fn a_wave_in_every_mode() {
     }
 }
 
-fn wave(mode: Mode) -> Outcome {
+fn wave(mode: Mode) -> (Mode, Outcome, Option<PredictionError>) {
     let wave = Wave::new(Path::new(SPAMDROP), mode, scale(), SEED);
-    wave.unwrap().run().unwrap()
+    let wave = wave.unwrap();
+    let outcome = wave.run().unwrap();
+    (mode, outcome, wave.prediction_error().unwrap())
 }

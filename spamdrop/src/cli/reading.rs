@@ -1,4 +1,4 @@
-//! Arguments of `scan` and `learn`.
+//! Arguments of `scan`, `learn` and `replay`.
 
 use std::path::PathBuf;
 
@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use spamdrop_core::log::MailServer;
 
 use super::Output;
+use crate::config::ConfigChange;
 
 /// Arguments of `scan`.
 #[derive(Debug, Args)]
@@ -35,6 +36,28 @@ pub struct Learn {
     /// How the logs are read.
     #[command(flatten)]
     pub reading: Reading,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// Mail logs, plain or compressed by gzip, xz or zstd, in any order; `-` is
+    /// standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Show beside it what another value of a key of the configuration would
+    /// have changed, such as `ttl=5m`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub changes: Vec<ConfigChange>,
+    /// Show all blocks (not 20) in the order of time, and all accepted messages
+    #[arg(long)]
+    pub all: bool,
+    /// How the logs are read.
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Output format.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// How logs are read.

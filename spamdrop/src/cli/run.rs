@@ -40,6 +40,14 @@ pub struct Run {
     /// destroy]
     #[arg(long)]
     pub release: Option<Release>,
+    /// Follow the logs and say what would be blocked, without a filter
+    ///
+    /// Attaches nothing, writes nothing, and needs only the right to read the
+    /// logs, also while the daemon runs. Each block that would be made is a line
+    /// of the level `info`. At the end (SIGINT, SIGTERM) prints what `replay`
+    /// prints.
+    #[arg(long, conflicts_with_all = ["interfaces", "ports", "mode", "log_packets"])]
+    pub dry_run: bool,
     /// Log packets at this level; `debug` logs each dropped packet
     #[arg(long, value_name = "LEVEL")]
     pub log_packets: Option<Level>,

@@ -130,7 +130,8 @@ impl Learner {
             return text;
         }
         let text = Recognized::new(text, &self.settings.parser);
-        self.replay.reconfigure(text.settings(name, &self.settings));
+        text.warn(name);
+        self.replay.reconfigure(text.settings(&self.settings));
         Box::new(text)
     }
 

@@ -17,10 +17,12 @@ pub mod known;
 pub mod learn;
 pub mod list;
 pub mod lookup;
+mod merged;
 pub mod pause;
 mod reading;
 pub mod reload;
 pub mod remove;
+pub mod replay;
 pub mod report;
 pub mod resume;
 pub mod run;
@@ -87,7 +89,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         ensure_own_pins(&config.pin_dir)?;
     }
     match &cli.verb {
-        Verb::Run(args) => run::run(path, args),
+        Verb::Run(args) => run::run(path, args, out, style),
         Verb::Attach(args) => attach::run(config, args, out),
         Verb::Detach(args) => detach::run(&config, path, args, out),
         Verb::Add(args) => add::run(&config, args, out),
@@ -111,6 +113,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Status(args) => status::run(&config, *args, out),
         Verb::Report(args) => report::run(&config, args, out, style),
         Verb::Stats(args) => stats::run(&config, *args, out, style),
+        Verb::Replay(args) => replay::run(&config, path, args, out, style),
         Verb::Scan(args) => scan::run(&config, args, out, style),
         Verb::Lookup(args) => lookup::run(&config, args, out),
         Verb::Setup(args) => setup::run(&config, path, *args, out),

@@ -1,4 +1,5 @@
-//! How `scan` and `learn` read a log: whose lines, and in which time zone.
+//! How `scan`, `learn` and `replay` read a log: whose lines, and in which time
+//! zone.
 
 use std::io::{self, Cursor, Read};
 
@@ -80,16 +81,26 @@ impl Recognized {
         }
     }
 
-    /// The settings with which the log is read. What was recognized is named.
-    pub(super) fn settings(&self, name: &str, settings: &EngineSettings) -> EngineSettings {
-        let mut settings = settings.clone();
+    /// Names what was recognized.
+    pub(super) fn warn(&self, name: &str) {
         if !self.missing.is_empty() {
             let names = names(&self.missing);
             log::warn!(
                 "{name}: recognised {names}, which `servers` does not name; read as such (`--server` and `servers` set it)"
             );
-            settings.parser.servers.extend(&self.missing);
         }
+    }
+
+    /// The settings with which the log is read.
+    pub(super) fn settings(&self, settings: &EngineSettings) -> EngineSettings {
+        let mut settings = settings.clone();
+        let servers = &mut settings.parser.servers;
+        let missing = self.missing.iter();
+        let new: Vec<_> = missing
+            .filter(|it| !servers.contains(it))
+            .copied()
+            .collect();
+        servers.extend(new);
         settings
     }
 }

@@ -1,13 +1,18 @@
-//! `run`: applies the flags to the configuration, then runs the daemon.
+//! `run`: applies the flags to the configuration, then runs the daemon, or only
+//! says what it would do.
 
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::Result;
+use jiff::tz::TimeZone;
 
 use crate::cli;
 use crate::config::Config;
 use crate::daemon::{self, RunOptions};
 use crate::exit::{Exit, Failure};
+use crate::render::prediction::{self, Predicted, Shown};
+use crate::render::table::Style;
 use spamdrop_core::release::ReleaseMode;
 
 /// Runs the verb.
@@ -16,7 +21,10 @@ use spamdrop_core::release::ReleaseMode;
 ///
 /// A flag makes the configuration invalid ([`Exit::Usage`]), or the daemon
 /// fails.
-pub fn run(path: Option<&Path>, args: &cli::Run) -> Result<()> {
+pub fn run(path: Option<&Path>, args: &cli::Run, out: &mut impl Write, style: Style) -> Result<()> {
+    if args.dry_run {
+        return dry_run(&read(path, args)?, out, style);
+    }
     let log_level = args.log_packets.map_or(0, |level| level as u8);
     if log_level != 0 && !cfg!(feature = "packet-log") {
         let message = "this spamdrop was built without `--log-packets` (feature packet-log)";
@@ -28,6 +36,27 @@ pub fn run(path: Option<&Path>, args: &cli::Run) -> Result<()> {
         path: path.clone(),
         reread: Box::new(move || read(path.as_deref(), &args)),
     })
+}
+
+/// Follows the logs, and then shows what would have been done.
+fn dry_run(config: &Config, out: &mut impl Write, style: Style) -> Result<()> {
+    let found = daemon::dry_run(config)?;
+    let predicted = Predicted {
+        files: vec![found.sources],
+        lines: found.lines,
+        overlong: found.overlong,
+        predictions: vec![found.prediction],
+        gate: found.gate,
+        ..Predicted::default()
+    };
+    let shown = Shown {
+        all: false,
+        is_live: true,
+        style,
+        zone: TimeZone::system(),
+    };
+    prediction::text(out, &predicted, &shown)?;
+    Ok(prediction::recommend(out, &predicted)?)
 }
 
 fn read(path: Option<&Path>, args: &cli::Run) -> Result<Config> {

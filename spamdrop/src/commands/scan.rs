@@ -99,7 +99,8 @@ impl<W: Write> ScanRun<'_, W> {
             return text;
         }
         let text = Recognized::new(text, &settings.parser);
-        replay.reconfigure(text.settings(name, settings));
+        text.warn(name);
+        replay.reconfigure(text.settings(settings));
         Box::new(text)
     }
 

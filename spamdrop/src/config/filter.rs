@@ -23,6 +23,16 @@ impl Config {
         }
     }
 
+    /// The packets that extend an entry.
+    #[must_use]
+    pub fn refresh_mode(&self) -> Refresh {
+        match self.refresh {
+            RefreshMode::Packet => Refresh::Packet,
+            RefreshMode::Syn => Refresh::Syn,
+            RefreshMode::Never => Refresh::Never,
+        }
+    }
+
     /// The settings that the filter reads from its map.
     #[must_use]
     pub fn settings(&self) -> Settings {
@@ -32,11 +42,7 @@ impl Config {
             .iter_mut()
             .zip(&self.ports)
             .for_each(|(slot, port)| *slot = *port);
-        settings.refresh = match self.refresh {
-            RefreshMode::Packet => Refresh::Packet,
-            RefreshMode::Syn => Refresh::Syn,
-            RefreshMode::Never => Refresh::Never,
-        } as u32;
+        settings.refresh = self.refresh_mode() as u32;
         settings.destinations = (self.addresses != Addresses::Any).into();
         for (slot, prefix) in settings.nat64.iter_mut().zip(&self.nat64) {
             let [a, b, c, d, e, f, g, h, i, j, k, l] = prefix.bytes();

@@ -75,6 +75,13 @@ fn example(key: &str) -> Option<&'static str> {
     })
 }
 
+/// The value of a key in the commented configuration.
+pub(super) fn example_value(key: &str) -> Option<Value> {
+    let shown = example(key)?.split_once(" = ")?.1;
+    let mut example: Table = toml::from_str(&format!("value = {shown}")).ok()?;
+    example.remove("value")
+}
+
 /// Describes a value that its key does not take.
 fn value(message: &str, key: &str) -> String {
     let mut words = quoted(message);
@@ -129,8 +136,7 @@ fn kind(key: &str, expected: &str) -> Option<String> {
         _ => return None,
     };
     let shown = example(key)?.split_once(" = ")?.1;
-    let example: Table = toml::from_str(&format!("value = {shown}")).ok()?;
-    Some(match example.get("value")? {
+    Some(match &example_value(key)? {
         Value::Array(all) if all.is_empty() => "a list: [\"…\"]".to_owned(),
         Value::Array(_) if expected == "u16" => format!("a list of numbers{number}: {shown}"),
         Value::Array(_) => format!("a list: {shown}"),

@@ -16,6 +16,7 @@
 mod block;
 mod database;
 mod disk;
+mod dry_run;
 mod fifo_control;
 mod gate;
 mod health;
@@ -43,6 +44,7 @@ use tokio::task::LocalSet;
 
 use crate::config::Config;
 use crate::lock::DaemonMark;
+pub use dry_run::{DryRunResult, dry_run};
 pub use rights::prepare_directories;
 use spamdrop_core::warning::Warning;
 use supervisor::Supervisor;
@@ -109,12 +111,8 @@ struct EndSignals {
 
 impl Signals {
     fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
-            end: EndSignals {
-                terminate: listen(SignalKind::terminate())?,
-                interrupt: listen(SignalKind::interrupt())?,
-            },
+            end: EndSignals::new()?,
             hangup: listen(SignalKind::hangup())?,
             user: listen(SignalKind::user_defined1())?,
             resume: listen(SignalKind::user_defined2())?,
@@ -123,12 +121,23 @@ impl Signals {
 }
 
 impl EndSignals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
     async fn recv(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal> {
+    signal(kind).context("cannot listen for signals")
 }
 
 fn warn_of(warnings: Vec<Warning>) {

@@ -49,6 +49,15 @@ impl SourceSettings {
         Ok(self.with_journal(tail))
     }
 
+    /// Opens the logs at their ends. Where they are read is not saved.
+    ///
+    /// # Errors
+    ///
+    /// Standard input cannot be read.
+    pub fn open_unsaved(&self) -> Result<Tail> {
+        Ok(self.with_journal(Tail::open(&self.logs, None)?))
+    }
+
     /// Opens the logs in place of `old`, each at its last read position.
     ///
     /// # Errors

@@ -34,7 +34,8 @@ use super::ticks::period;
 use crate::clock;
 use crate::tail::{self, FileStatus, Tail};
 use evidence_store::EvidenceStore;
-use pipeline::{LogClocks, moment, take_line};
+pub(super) use pipeline::moment;
+use pipeline::{LogClocks, take_line};
 use source_status::source_state;
 use splitting::Splitting;
 

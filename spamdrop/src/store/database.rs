@@ -73,6 +73,33 @@ impl Database {
         })
     }
 
+    /// Opens an existing file for reads only. It is neither created nor upgraded.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::open`], or the file has an older version.
+    pub fn open_read_only(path: &Path, schema: &Schema, wait: Duration) -> Result<Self> {
+        let open = || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let db = Connection::open_with_flags(path, flags)?;
+            db.busy_timeout(wait)?;
+            db.pragma_update(None, "trusted_schema", false)?;
+            match identity(&db)? {
+                (id, version) if id == schema.application_id && version == schema.version => Ok(db),
+                (id, version) if id == schema.application_id => {
+                    Err(NotOurs::version(version, schema.version))
+                }
+                _ => Err(NotOurs::foreign()),
+            }
+        };
+        let db = open().map_err(|error| explain(error, path, schema.remedy))?;
+        Ok(Self {
+            db,
+            path: path.to_owned(),
+            remedy: schema.remedy,
+        })
+    }
+
     /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path

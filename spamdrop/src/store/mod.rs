@@ -80,6 +80,21 @@ impl Store {
         drop(acting);
         exists.then(|| Self::open(path, wait)).transpose()
     }
+
+    /// Opens an existing file for reads only, without any change of it or of its
+    /// directory; `None` if no file exists.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened, or another version of spamdrop wrote it.
+    pub fn read_existing(path: &Path, wait: Duration) -> Result<Option<Self>> {
+        let _acting = account::act_as_daemon()?;
+        let exists = path.try_exists();
+        match exists.with_context(|| format!("cannot open {}", path.display()))? {
+            true => Database::open_read_only(path, &SCHEMA, wait).map(|db| Some(Self(db))),
+            false => Ok(None),
+        }
+    }
 }
 
 /// Begins to act as the daemon's account in the file's directory, which is its

@@ -11,6 +11,7 @@ mod mode;
 mod occupancy;
 mod outcome;
 mod population;
+mod prediction;
 mod retransmissions;
 mod scale;
 mod session;
@@ -20,6 +21,7 @@ pub use flood::{Flood, FloodSources, FloodSpec};
 pub use mode::Mode;
 pub use outcome::{Load, Outcome, Share, Times};
 pub use population::{Class, Population, is_listed};
+pub use prediction::PredictionError;
 pub use scale::Scale;
 
 use std::fmt::Write as _;
@@ -76,7 +78,8 @@ impl Wave {
             Some(config) => {
                 site.configure(&config)?;
                 import_known(&site, &population)?;
-                let daemon = site.run_logging("info", &[])?;
+                // Each block is logged, for the comparison with a replay.
+                let daemon = site.run_logging("info,spamdrop::block=debug", &[])?;
                 if mode.has_gate() {
                     wait_for_known(&site, population.known.len())?;
                 }

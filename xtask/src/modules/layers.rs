@@ -87,7 +87,7 @@ pub(super) const CRATES: [Crate; 3] = [
             &["config"],
             &["protect", "install"],
             &["render"],
-            &["checks"],
+            &["checks", "dry_run"],
             &["daemon"],
             &["cli"],
             &["commands"],

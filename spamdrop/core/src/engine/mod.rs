@@ -1,5 +1,5 @@
-//! Log line → event → effects: the one path that `run`, `scan` and `learn`
-//! take.
+//! Log line → event → effects: the one path that `run`, `scan`, `learn` and
+//! `replay` take.
 //!
 //! The caller reads the clocks, looks up whether the source of an event is
 //! blocked, and carries out the [`Effects`]. The engine never calls back.
@@ -10,7 +10,9 @@
 //!                                                  └ EvidenceBuffer ─ Records ─ (the caller stores)
 //! ```
 
+mod dry_run;
 mod duplicates;
+mod prediction;
 mod replay;
 
 use std::collections::BTreeMap;
@@ -18,11 +20,16 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+pub use dry_run::{BlockTerm, DryRun, DryRunSettings, LogClock, WouldBlock};
+pub use prediction::{
+    HitSender, ListingOutage, PredictedBlock, PredictedPause, Prediction, SlotPrediction,
+    SlotShortage,
+};
 pub use replay::{Replay, ReplayedLine};
 
 use crate::dnsbl::named_zone::ZoneNames;
 use crate::event::{Clock, Event, Evidence, Kind};
-use crate::log::{Needles, Parsed, Parser, ParserSettings};
+use crate::log::{DatedSlotLine, Needles, Parsed, Parser, ParserSettings};
 use crate::policy::{Decision, KnownNets, Policy, PolicyConfig, Protected, Proxies, Scope, Trip};
 use crate::reputation::{Contacts, EvidenceBuffer, Record, Records, StoredContacts, date};
 use crate::target::Target;
@@ -162,6 +169,11 @@ impl Engine {
     /// process has handed to another, if the last line reported that.
     pub fn take_handed_over(&mut self) -> Option<(IpAddr, u16)> {
         self.parser.take_handed_over()
+    }
+
+    /// What the last line said about the server's slots, if it did.
+    pub fn take_slot_line(&mut self) -> Option<DatedSlotLine> {
+        self.parser.take_slot_line()
     }
 
     /// Whether another log than `source` reported this event before, within a

@@ -11,7 +11,7 @@ use super::*;
 use crate::event::{Clock, Envelope};
 
 /// 2026-11-23, midnight.
-const START: u64 = 1_795_392_000;
+pub(super) const START: u64 = 1_795_392_000;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const DAY: u64 = 86_400;
@@ -19,7 +19,7 @@ const DAY: u64 = 86_400;
 const MARGIN: u64 = 2 * HOUR;
 
 #[derive(Clone, Copy, Debug)]
-enum Fact {
+pub(super) enum Fact {
     Accepted,
     /// Sender and port.
     Unknown(&'static str, Option<u16>),
@@ -30,14 +30,14 @@ enum Fact {
 
 /// A fact about one of some addresses, and its time.
 #[derive(Clone, Copy, Debug)]
-struct Happening {
-    at: u64,
-    addr: u8,
-    fact: Fact,
+pub(super) struct Happening {
+    pub at: u64,
+    pub addr: u8,
+    pub fact: Fact,
 }
 
 /// Addresses of two networks.
-fn address(number: u8) -> IpAddr {
+pub(super) fn address(number: u8) -> IpAddr {
     Ipv4Addr::new(192, 0, number / 2, number).into()
 }
 
@@ -55,7 +55,7 @@ fn fact() -> impl Strategy<Value = Fact> {
 
 /// Some busy hours within three weeks. All times are whole minutes, as accepted
 /// mail is counted by the minute.
-fn log() -> impl Strategy<Value = Vec<Happening>> {
+pub(super) fn log() -> impl Strategy<Value = Vec<Happening>> {
     let day = prop_oneof![3 => Just(9u64), 1 => 0..3u64, 1 => 7..10u64, 1 => 0..21u64];
     let minute = prop_oneof![3 => 0..70u64, 1 => 0..1440u64, 1 => 1430..1440u64];
     let addr = prop_oneof![3 => Just(0u8), 1 => 0..4u8];
@@ -76,7 +76,7 @@ fn log() -> impl Strategy<Value = Vec<Happening>> {
     })
 }
 
-fn event(happening: &Happening) -> Event<'static> {
+pub(super) fn event(happening: &Happening) -> Event<'static> {
     let mut envelope = Envelope::default();
     let kind = match happening.fact {
         Fact::Accepted => Kind::Accepted,

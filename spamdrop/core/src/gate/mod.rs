@@ -2,6 +2,7 @@
 
 mod controller;
 mod handed_over;
+mod logged_connections;
 mod occupancy;
 mod schedule;
 mod share;
@@ -11,6 +12,7 @@ mod waiting;
 
 pub use controller::GateController;
 pub use handed_over::HandedOver;
+pub use logged_connections::{ASSUMED, ConnectionEnds, LoggedConnections};
 pub use occupancy::Occupancy;
 pub use schedule::{Look, LookSchedule, NextLook};
 pub use slots::Slots;

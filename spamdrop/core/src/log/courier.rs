@@ -17,6 +17,7 @@ use super::address;
 use super::bytes::{count_digits, token};
 use super::grammar::{Context, Finding, Grammar, GrammarResult};
 use super::header::Header;
+use super::slot_line::{SlotChange, SlotLine};
 use crate::event::Envelope;
 
 pub(super) const GRAMMAR: Grammar = Grammar {
@@ -48,7 +49,8 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
 }
 
 fn by_server<'line>(context: &mut Context<'_>, message: &'line [u8]) -> GrammarResult<'line> {
-    context.connected = connected(message);
+    context.slot = started(message);
+    context.connected = context.slot.map(|slot| slot.addr);
     let (addr, text, envelope) = rejected(message)?;
     Ok(Finding::rejected(addr, text, "courier-511").with(envelope))
 }
@@ -83,11 +85,17 @@ fn looks_rejected(line: &[u8]) -> bool {
     })
 }
 
-/// Parses `started,ip=[IP][,port=[N]]`, which reports a new connection.
-fn connected(message: &[u8]) -> Option<IpAddr> {
+/// Parses `started,ip=[IP][,port=[N]]`, which reports a new connection. Courier
+/// logs no end of it.
+fn started(message: &[u8]) -> Option<SlotLine> {
     let rest = message.strip_prefix(b"started,ip=[")?;
-    let (addr, _) = rest.split_at_checked(memchr::memchr(b']', rest)?)?;
-    address::plain(addr)
+    let (addr, rest) = rest.split_at_checked(memchr::memchr(b']', rest)?)?;
+    let port = rest.strip_prefix(b"],port=[").and_then(|port| {
+        let (port, _) = port.split_at_checked(memchr::memchr(b']', port)?)?;
+        str::from_utf8(port).ok()?.parse().ok()
+    });
+    let slot = SlotLine::new(address::plain(addr)?, SlotChange::OpenedWithoutEnd);
+    Some(slot.with_port(port))
 }
 
 /// Parses the refusal of a message,

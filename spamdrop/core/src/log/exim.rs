@@ -41,6 +41,7 @@ use super::bytes::count_digits;
 use super::grammar::{Context, Finding, Grammar, GrammarResult, expression};
 use super::header::Header;
 use super::listing_text::{says_listed, speaks_of_list};
+use super::slot_line::{SlotChange, SlotLine};
 use super::stamp::Stamp;
 use crate::event::Envelope;
 
@@ -111,7 +112,8 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
     if let Some(found) = DELIVERED.captures(message) {
         return delivered(context, message, &found);
     }
-    context.connected = connected(message);
+    context.slot = connected(message);
+    context.connected = context.slot.map(|slot| slot.addr);
     if let Some(found) = ACCEPTED.captures(message) {
         let addr = host(message, &found)?;
         return Ok(Finding::accepted(addr, "exim-accepted"));
@@ -160,11 +162,19 @@ fn delivered<'line>(
     Ok(Finding::delivered(addr, "exim-delivered").with(envelope))
 }
 
-/// Parses `SMTP connection from [IP]`, which `log_selector = +smtp_connection`
-/// adds when a host connects.
-fn connected(message: &[u8]) -> Option<IpAddr> {
+/// Parses `SMTP connection from [IP] (TCP/IP connection count = N)`, which
+/// `log_selector = +smtp_connection` adds when a host connects.
+fn connected(message: &[u8]) -> Option<SlotLine> {
     let (addr, rest) = address::bracketed(message.strip_prefix(b"SMTP connection from ")?)?;
-    addr.filter(|_| rest.contains(&b'('))
+    let addr = addr.filter(|_| rest.contains(&b'('))?;
+    let words = b"connection count = ";
+    let count = memmem::find(rest, words).and_then(|at| rest.get(at + words.len()..));
+    let count = count.and_then(|count| {
+        let digits = count.get(..count_digits(count))?;
+        str::from_utf8(digits).ok()?.parse().ok()
+    });
+    let change = count.map_or(SlotChange::OpenedWithoutEnd, SlotChange::Counted);
+    Some(SlotLine::new(addr, change))
 }
 
 /// Whether the line is a rejection that mentions a list.

@@ -9,6 +9,7 @@ use super::header::Header;
 use super::queued_senders::QueuedSenders;
 use super::refused_queries::RefusedQueries;
 use super::sessions::SessionPeers;
+use super::slot_line::SlotLine;
 use crate::event::{Envelope, Kind};
 
 /// How the lines of one server are parsed.
@@ -66,6 +67,8 @@ pub(super) struct Context<'a> {
     /// Set by a grammar: the peer's address and port, if the line reports that
     /// the process that listens has handed the connection to another.
     pub(super) handed_over: Option<(IpAddr, u16)>,
+    /// Set by a grammar: what the line says about the server's slots.
+    pub(super) slot: Option<SlotLine>,
     pub(super) queued_senders: &'a mut QueuedSenders,
     pub(super) refused_queries: &'a mut RefusedQueries,
     pub(super) sessions: &'a mut SessionPeers,

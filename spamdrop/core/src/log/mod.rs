@@ -36,6 +36,7 @@ mod rspamd;
 mod sendmail;
 mod server;
 mod sessions;
+mod slot_line;
 mod stamp;
 mod wordings;
 mod wrapper;
@@ -52,6 +53,7 @@ pub use pattern::Pattern;
 pub use programs::ProgramNames;
 pub use recognition::Recognition;
 pub use server::MailServer;
+pub use slot_line::{DatedSlotLine, SlotChange, SlotLine};
 
 use crate::event::Event;
 use grammar::{Context, Finding, Grammar};
@@ -107,6 +109,7 @@ pub struct Parser {
     refused_queries: RefusedQueries,
     connection: Option<Connection>,
     handed_over: Option<(IpAddr, u16)>,
+    slot: Option<DatedSlotLine>,
 }
 
 /// A connection that a line reports.
@@ -129,6 +132,7 @@ impl Parser {
             refused_queries: RefusedQueries::default(),
             connection: None,
             handed_over: None,
+            slot: None,
         }
     }
 
@@ -159,16 +163,31 @@ impl Parser {
         self.handed_over.take()
     }
 
+    /// What the last line said about the server's slots, if it did.
+    pub fn take_slot_line(&mut self) -> Option<DatedSlotLine> {
+        self.slot.take()
+    }
+
     /// Parses one line, without its line end. `now` decides the year of a stamp
     /// without one. Lines must come in the order of the log, because some
     /// servers name the peer only when it connects.
     #[must_use]
     pub fn parse<'line>(&mut self, line: &'line [u8], now: SystemTime) -> Parsed<'line> {
+        self.slot = None;
         let Unwrapped { text, stamp } = wrapper::unwrap(line);
         match text {
             Cow::Borrowed(text) => self.unwrapped(text, stamp, now),
             Cow::Owned(text) => self.unwrapped(&text, stamp, now).into_owned(),
         }
+    }
+
+    /// The time of a line, whatever it reports; `None` without a usable stamp.
+    #[must_use]
+    pub fn time(&self, line: &[u8], now: SystemTime) -> Option<SystemTime> {
+        let Unwrapped { text, stamp } = wrapper::unwrap(line);
+        let (_, header) = split(&text);
+        let time = header.within(stamp).time(&self.settings.zone, now);
+        time.ok().flatten().map(|(at, _)| at)
     }
 
     /// The strings to search a log for, so that other lines need not be parsed.
@@ -201,12 +220,7 @@ impl Parser {
         outer: Option<Stamp<'line>>,
         now: SystemTime,
     ) -> Parsed<'line> {
-        let (mut line, mut header) = (line, Header::split(line));
-        if header.stamp.is_none()
-            && let Some(rest) = wrapper::strip_name(line)
-        {
-            (line, header) = (rest, Header::split(rest));
-        }
+        let (line, header) = split(line);
         let header = header.within(outer);
         let parsed = self.headed(line, &header, now);
         if matches!(parsed, Parsed::Event(_)) {
@@ -229,32 +243,38 @@ impl Parser {
         header: &Header<'line>,
         now: SystemTime,
     ) -> Parsed<'line> {
-        let (mut near_miss, mut connected) = (None, None);
+        let (mut near_miss, mut connected, mut slot) = (None, None, None);
         for server in &self.settings.servers {
             let grammar = server.grammar();
             let mut context = Context {
                 names: self.settings.programs.of(*server),
                 connected: None,
                 handed_over: None,
+                slot: None,
                 queued_senders: &mut self.queued_senders,
                 refused_queries: &mut self.refused_queries,
                 sessions: &mut self.sessions,
             };
             let found = (grammar.read)(&mut context, header);
             connected = connected.or(context.connected);
+            slot = slot.or(context.slot);
             self.handed_over = context.handed_over.or(self.handed_over);
             match found.and_then(|found| event(found, header, &self.settings.zone, now)) {
-                Ok(event) => return Parsed::Event(event),
+                Ok(event) => {
+                    self.slot = slot.map(|slot| (slot, event.at));
+                    return Parsed::Event(event);
+                }
                 Err(reason) if near_miss.is_none() && (grammar.looks_rejected)(line) => {
                     near_miss = Some(reason);
                 }
                 Err(_) => {}
             }
         }
-        if let Some(addr) = connected {
+        if connected.is_some() || slot.is_some() {
             let time = header.time(&self.settings.zone, now).ok().flatten();
             let at = time.map(|(at, _)| at);
-            self.connection = Some(Connection { addr, at });
+            self.connection = connected.map(|addr| Connection { addr, at });
+            self.slot = slot.map(|slot| (slot, at));
         }
         self.by_pattern(line, header, now)
             .unwrap_or_else(|| near_miss.map_or(Parsed::Nothing, Parsed::NearMiss))
@@ -288,6 +308,17 @@ impl Parsed<'_> {
             Self::NearMiss(reason) => Parsed::NearMiss(reason),
         }
     }
+}
+
+/// Splits off the header, and the name of a service that precedes it.
+fn split(line: &[u8]) -> (&[u8], Header<'_>) {
+    let header = Header::split(line);
+    if header.stamp.is_none()
+        && let Some(rest) = wrapper::strip_name(line)
+    {
+        return (rest, Header::split(rest));
+    }
+    (line, header)
 }
 
 /// Converts a finding to an event by adding its time.

@@ -26,7 +26,9 @@ impl Needles {
         }
     }
 
-    pub(super) fn everything() -> Self {
+    /// Selects every line.
+    #[must_use]
+    pub fn everything() -> Self {
         Self { searcher: None }
     }
 

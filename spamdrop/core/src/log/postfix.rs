@@ -35,6 +35,8 @@
 //! relay, because the first one may be part of a mailbox. Ports other than 25
 //! are those of content filters and of LMTP.
 
+mod slots;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
@@ -61,7 +63,13 @@ pub(super) const GRAMMAR: Grammar = Grammar {
         ", nrcpt=",
         ", status=sent (",
     ],
-    connections: &[" connect from ", "CONNECT from ", "PASS NEW ", "PASS OLD "],
+    connections: &[
+        " connect from ",
+        "CONNECT from ",
+        "DISCONNECT [",
+        "PASS NEW ",
+        "PASS OLD ",
+    ],
     tells_acceptances: true,
 };
 
@@ -81,7 +89,11 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
             .or_else(|reason| by_queue_manager(context, message).map_err(|_| reason))
             .or_else(|reason| by_client(context, message).map_err(|_| reason)),
         program => match program.and_then(|program| process(program, context.names)) {
-            Some(b"smtpd") => by_smtpd(context, message),
+            Some(b"smtpd") => {
+                let found = by_smtpd(context, message);
+                context.slot = context.slot.filter(|_| slots::is_public(program));
+                found
+            }
             Some(b"postscreen") => by_postscreen(context, message),
             Some(b"dnsblog") => by_dnsblog(context, message),
             Some(b"qmgr" | b"oqmgr") => by_queue_manager(context, message),
@@ -93,6 +105,7 @@ fn read<'line>(context: &mut Context<'_>, header: &Header<'line>) -> GrammarResu
 
 fn by_smtpd<'line>(context: &mut Context<'_>, message: &'line [u8]) -> GrammarResult<'line> {
     context.connected = connected(message, b"connect from ");
+    context.slot = slots::of_smtpd(message);
     match message.strip_prefix(b"disconnect from ") {
         Some(rest) => {
             let addr = accepted(rest).ok_or("no message was accepted")?;
@@ -106,7 +119,8 @@ fn by_postscreen<'line>(context: &mut Context<'_>, message: &'line [u8]) -> Gram
     context.connected = context
         .connected
         .or_else(|| connected(message, b"CONNECT from "));
-    context.handed_over = handed_over(message);
+    context.handed_over = slots::handed_over(message);
+    context.slot = slots::of_postscreen(message);
     let found = rejected(message, b"client ", "postscreen-dnsbl")?;
     Ok(unless_refused(found, context))
 }
@@ -254,19 +268,6 @@ fn skip_stage(message: &[u8]) -> Option<&[u8]> {
     let rest = rest.strip_prefix(b"reject: ")?;
     let stage = count(rest, |byte| byte.is_ascii_uppercase() || byte == b'-');
     rest.get(stage..)?.strip_prefix(b" from ")
-}
-
-/// Parses `PASS NEW [IP]:PORT`, with which postscreen hands the connection of a
-/// client to `smtpd`. `OLD` is for a client that passed before, the third word
-/// for one that the administrator lets pass.
-fn handed_over(message: &[u8]) -> Option<(IpAddr, u16)> {
-    let words: [&[u8]; 4] = [b"PASS NEW ", b"PASS OLD ", b"ALLOWLISTED ", b"WHITELISTED "];
-    let peer = words
-        .iter()
-        .find_map(|words| message.strip_prefix(*words))?;
-    let (addr, port) = bracketed(peer)?;
-    let port = str::from_utf8(port.strip_prefix(b":")?).ok()?;
-    Some((addr?, port.parse().ok()?))
 }
 
 /// The peer of a line that reports a new connection.

@@ -712,3 +712,74 @@ fn a_connection_that_postscreen_hands_over_is_reported() {
         assert_eq!(handed_over(other), None, "{other}");
     }
 }
+
+#[test]
+fn lines_about_connections_tell_what_becomes_of_the_slots() {
+    use SlotChange::{Closed, Counted, Opened, OpenedWithoutEnd};
+    let servers = vec![MailServer::Courier, MailServer::Postfix, MailServer::Exim];
+    let mut parser = reading(servers);
+    let (ours, screened) = (false, true);
+    for (line, expected) in [
+        (
+            "courieresmtpd: started,ip=[::ffff:192.0.2.1],port=[4711]",
+            Some((Some(4711), OpenedWithoutEnd, ours)),
+        ),
+        (
+            "courieresmtpd: started,ip=[192.0.2.1]",
+            Some((None, OpenedWithoutEnd, ours)),
+        ),
+        (
+            "postfix/smtpd[1]: connect from mx.example[192.0.2.1]:4711",
+            Some((Some(4711), Opened, ours)),
+        ),
+        (
+            "postfix/smtpd[1]: disconnect from mx.example[192.0.2.1] ehlo=1 quit=1 commands=2",
+            Some((None, Closed, ours)),
+        ),
+        // A line of an event, too.
+        (
+            "postfix/smtpd[1]: disconnect from mx.example[192.0.2.1] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5",
+            Some((None, Closed, ours)),
+        ),
+        (
+            "postfix/submission/smtpd[1]: connect from mx.example[192.0.2.1]",
+            None,
+        ),
+        (
+            "postfix/postscreen[1]: CONNECT from [192.0.2.1]:4711 to [198.51.100.1]:25",
+            Some((Some(4711), Opened, screened)),
+        ),
+        (
+            "postfix/postscreen[1]: DISCONNECT [192.0.2.1]:4711",
+            Some((Some(4711), Closed, screened)),
+        ),
+        (
+            "postfix/postscreen[1]: PASS NEW [192.0.2.1]:4711",
+            Some((Some(4711), Closed, screened)),
+        ),
+        (
+            "exim[1]: SMTP connection from [192.0.2.1] (TCP/IP connection count = 12)",
+            Some((None, Counted(12), ours)),
+        ),
+        (
+            "exim[1]: SMTP connection from [192.0.2.1] closed by QUIT",
+            None,
+        ),
+        ("courieresmtpd: error,relay=192.0.2.1,from=<>: 511 x", None),
+    ] {
+        let whole = format!("2026-11-23T08:50:54Z mx {line}");
+        let now = utc(2026, 11, 23, 9, 0, 0);
+        let _ = parser.parse(whole.as_bytes(), now);
+        let slot = parser.take_slot_line();
+        let found = slot.map(|(slot, at)| {
+            assert_eq!(slot.addr, IpAddr::from([192, 0, 2, 1]), "{line}");
+            assert_eq!(at, Some(utc(2026, 11, 23, 8, 50, 54)), "{line}");
+            (slot.port, slot.change, slot.is_postscreen)
+        });
+        assert_eq!(found, expected, "{line}");
+        assert_eq!(
+            parser.time(whole.as_bytes(), now),
+            Some(utc(2026, 11, 23, 8, 50, 54))
+        );
+    }
+}

@@ -92,7 +92,7 @@ fn carry_out(blocker: &mut Blocker, event: &Event<'_>, decision: Decision, line:
 }
 
 /// Reads both clocks.
-pub(super) fn moment() -> Moment {
+pub(in crate::daemon) fn moment() -> Moment {
     Moment {
         wall: clock::wall(),
         mono: clock::monotonic(),

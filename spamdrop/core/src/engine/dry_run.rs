@@ -1,0 +1,385 @@
+//! The engine without a filter: what it decides is carried out in memory, and
+//! counted in a [`Prediction`].
+//!
+//! `run --dry-run` passes the lines of the live logs with the real time.
+//! `replay` passes old logs, whose stamps are the time ([`LogClock`]).
+
+mod blocks;
+mod held;
+mod log_clock;
+mod regulars;
+mod senders;
+mod settings;
+mod slot_counts;
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+pub use blocks::BlockTerm;
+pub use log_clock::LogClock;
+pub use settings::{DryRunSettings, WouldBlock};
+
+use super::Engine;
+use super::prediction::{HitSender, PredictedBlock, Prediction};
+use crate::dnsbl::named_zone::ZoneNames;
+use crate::escape::escape;
+use crate::event::{Event, Kind};
+use crate::log::{DatedSlotLine, Needles, Parsed, SlotChange};
+use crate::policy::{Decision, Protected, Protection, Why};
+use crate::reputation::Record;
+use crate::target::Target;
+use crate::time::Moment;
+use blocks::SimulatedBlocks;
+use held::{HeldConnections, HeldMore};
+use regulars::Regulars;
+use senders::DryRunSenders;
+use slot_counts::SlotCounts;
+
+/// How often [`DryRun::look_after`] is due.
+const SECOND: Duration = Duration::from_secs(1);
+/// How often, while a log has no line.
+const MINUTE: Duration = Duration::from_secs(60);
+/// How many times at most: after a day without a line, nothing changes.
+const MINUTES: u32 = 1_440;
+
+/// An engine whose blocks are simulated.
+#[derive(Debug)]
+pub struct DryRun {
+    engine: Engine,
+    protected: Protected,
+    proxy: Option<IpAddr>,
+    blocks: SimulatedBlocks,
+    senders: DryRunSenders,
+    regulars: Regulars,
+    held: Option<HeldConnections>,
+    slots: SlotCounts,
+    prediction: Prediction,
+    /// The last [`DryRun::look_after`]; `None` before the first line.
+    looked: Option<Moment>,
+    checked_outage: Duration,
+}
+
+impl DryRun {
+    /// A dry run that has seen no line. `senders`: those of the database;
+    /// `zones`: those of the mail server, whose rejections are all believed.
+    #[must_use]
+    pub fn new(
+        settings: DryRunSettings,
+        protected: Protected,
+        senders: HashMap<Target, Record>,
+        zones: ZoneNames,
+    ) -> Self {
+        let mut engine = Engine::new(settings.engine, protected.clone());
+        engine.set_zones(zones);
+        Self {
+            engine,
+            protected,
+            proxy: None,
+            blocks: SimulatedBlocks::new(settings.term),
+            senders: DryRunSenders::new(senders),
+            regulars: Regulars::default(),
+            held: settings.grace.map(HeldConnections::new),
+            slots: SlotCounts::default(),
+            prediction: Prediction::new(settings.slots),
+            looked: None,
+            checked_outage: Duration::ZERO,
+        }
+    }
+
+    /// The strings to search a log for, as [`Engine::needles`].
+    #[must_use]
+    pub fn needles(&self) -> Needles {
+        self.engine.needles()
+    }
+
+    /// Takes a line that was read at `now`, as the daemon does; `is_backlog` as
+    /// in [`Engine::read`]. Returns what it would block.
+    pub fn take_line(
+        &mut self,
+        line: &[u8],
+        path: &Path,
+        is_backlog: bool,
+        now: Moment,
+    ) -> Option<WouldBlock> {
+        self.begin(now);
+        let parsed = self.engine.read(line, is_backlog, now.wall);
+        // A line from before the start tells of another time.
+        let slot = self.engine.take_slot_line().filter(|_| !is_backlog);
+        self.take_parsed(parsed, slot, path, now)
+    }
+
+    /// Takes a line of an old log, whose stamp is the time.
+    pub fn replay_line(
+        &mut self,
+        line: &[u8],
+        path: &Path,
+        clock: &mut LogClock,
+    ) -> Option<WouldBlock> {
+        let mut parsed = self.engine.read(line, true, clock.present());
+        let slot = self.engine.take_slot_line();
+        if let Parsed::Event(event) = &mut parsed {
+            // A line of a backlog without a stamp is dated 1970.
+            event.at = event.at.filter(|at| *at != SystemTime::UNIX_EPOCH);
+            self.prediction.unstamped += u64::from(event.at.is_none());
+        }
+        let stamp = match &parsed {
+            Parsed::Event(event) => event.at,
+            Parsed::NearMiss(_) | Parsed::Nothing => slot.and_then(|(_, at)| at),
+        };
+        let now = match stamp {
+            Some(stamp) => clock.advance(stamp),
+            None => clock.now(),
+        };
+        self.prediction.set_back = clock.set_back();
+        self.begin(now);
+        self.look_after_until(now);
+        self.take_parsed(parsed, slot, path, now)
+    }
+
+    fn begin(&mut self, now: Moment) {
+        if self.looked.is_none() {
+            self.senders.begin(&mut self.engine, now);
+            self.looked = Some(now);
+        }
+    }
+
+    fn take_parsed(
+        &mut self,
+        parsed: Parsed<'_>,
+        slot: Option<DatedSlotLine>,
+        path: &Path,
+        now: Moment,
+    ) -> Option<WouldBlock> {
+        if let Some((line, _)) = slot {
+            self.prediction.note_time(now.wall);
+            if line.change != SlotChange::Closed {
+                self.refuse(line.addr, now);
+            }
+            let is_known = self.senders.is_known(line.addr);
+            self.slots
+                .take(&line, is_known, now.mono, &mut self.prediction.slots);
+            self.take_held(|held| match line.change {
+                SlotChange::Closed => held.close(line.addr, line.port, now.mono),
+                _ => {
+                    held.open(line.addr, line.port);
+                    HeldMore::default()
+                }
+            });
+        }
+        match parsed {
+            Parsed::Event(event) => self.take_event(&event, path, now),
+            Parsed::NearMiss(_) | Parsed::Nothing => None,
+        }
+    }
+
+    fn take_event(&mut self, event: &Event<'_>, path: &Path, now: Moment) -> Option<WouldBlock> {
+        self.prediction.note_time(now.wall);
+        if self.engine.is_duplicate(event, path, now) {
+            return None;
+        }
+        let is_blocked = self.blocks.is_blocked(event.addr, now);
+        let decision = self.engine.decide(event, now, is_blocked).decision;
+        let (addr, port) = (event.addr, event.envelope.port);
+        match &event.kind {
+            Kind::Delivered => return None,
+            Kind::Accepted => {
+                self.slots.end(addr, port);
+                self.regulars.accept(addr, now);
+                if is_blocked {
+                    self.prediction.add_accepted_hit(hit(event, now));
+                }
+                return None;
+            }
+            Kind::Rejected { text } => {
+                self.slots.end(addr, port);
+                if is_listing(decision) {
+                    self.slots.list(addr);
+                    self.regulars.reject(addr, text, now);
+                }
+            }
+        }
+        match decision {
+            Decision::Block { age, .. } => Some(self.block(event, now, age)),
+            Decision::Ignore(why) => {
+                self.ignore(addr, why, now);
+                if why == Why::Repeat {
+                    self.take_held(|held| held.reject(addr, port, now.mono));
+                }
+                None
+            }
+            Decision::Known | Decision::Delivered => None,
+        }
+    }
+
+    fn block(&mut self, event: &Event<'_>, now: Moment, age: Duration) -> WouldBlock {
+        let addr = event.addr;
+        let port = event.envelope.port;
+        let target = self.engine.scope().target(addr);
+        let (block, is_renewed) = self.blocks.offence(target, addr, now, age);
+        let until = block.until(now);
+        match self.prediction.block(block.index) {
+            Some(known) => {
+                known.offences += 1;
+                known.until = until;
+            }
+            None if !is_renewed => {
+                block.index = self.prediction.add_block(PredictedBlock {
+                    target,
+                    from: now.wall - age,
+                    until,
+                    offences: 1,
+                    refused: 0,
+                    rule: event.rule.clone(),
+                });
+            }
+            None => {}
+        }
+        if is_renewed {
+            self.prediction.renewed += 1;
+        } else if self.senders.is_known(addr) {
+            self.prediction.add_known_hit(hit(event, now));
+        }
+        self.take_held(|held| held.reject(addr, port, now.mono));
+        WouldBlock {
+            addr,
+            target,
+            is_renewed,
+        }
+    }
+
+    /// A connection of a blocked source would have been refused.
+    fn refuse(&mut self, addr: IpAddr, now: Moment) {
+        let Some(block) = self.blocks.hit(addr, now) else {
+            return;
+        };
+        self.prediction.refused_connections += 1;
+        if let Some(known) = self.prediction.block(block.index) {
+            known.refused += 1;
+            known.until = block.until(now);
+        }
+    }
+
+    fn take_held(&mut self, take: impl FnOnce(&mut HeldConnections) -> HeldMore) {
+        if let Some(held) = &mut self.held {
+            let more = take(held);
+            self.prediction.held_connections += u64::from(more.is_first);
+            self.prediction.held += more.time;
+        }
+    }
+
+    fn ignore(&mut self, addr: IpAddr, why: Why, now: Moment) {
+        match why {
+            Why::Ceiling => {
+                self.note_pause(now);
+                self.prediction.hold_back();
+            }
+            Why::Protected(_) => self.prediction.protect(addr),
+            _ => {}
+        }
+        // The prefix of an allowlist would be a reason of its own.
+        let text = match why {
+            Why::Protected(Protection::Allowlist(_)) => "on the allowlist".into(),
+            why => why.to_string(),
+        };
+        self.prediction.ignore(text);
+    }
+
+    /// Periodic checks, once a second, as the daemon makes them.
+    pub fn look_after(&mut self, now: Moment) {
+        self.begin(now);
+        self.looked = Some(now);
+        self.note_pause(now);
+        self.check_proxy(now);
+        self.engine.settle(now, false);
+        for net in self.senders.sync(&mut self.engine, now) {
+            self.blocks.split(net);
+        }
+        self.blocks.sweep(now);
+        if now.mono.saturating_sub(self.checked_outage) >= MINUTE {
+            self.checked_outage = now.mono;
+            let last = self.prediction.outages.last();
+            let goes_on = last.is_some_and(|outage| outage.until.is_none());
+            let outage = self.regulars.outage(goes_on, now);
+            self.prediction.note_outage(outage, now.wall);
+        }
+    }
+
+    fn note_pause(&mut self, now: Moment) {
+        let why = self.engine.ceiling(now).map(|trip| trip.to_string());
+        self.prediction.note_pause(why, now.wall);
+    }
+
+    /// The checks that were due since the last line of an old log.
+    fn look_after_until(&mut self, now: Moment) {
+        let Some(looked) = self.looked else { return };
+        let gap = now.mono.saturating_sub(looked.mono);
+        if gap < SECOND {
+            return;
+        }
+        for minute in 1..=MINUTES {
+            let passed = MINUTE * minute;
+            if passed >= gap {
+                break;
+            }
+            self.look_after(Moment {
+                wall: now.wall - (gap - passed),
+                mono: looked.mono + passed,
+            });
+        }
+        self.look_after(now);
+    }
+
+    /// A private address that proves to be a proxy's must not be blocked.
+    fn check_proxy(&mut self, now: Moment) {
+        let proxy = self.engine.proxy(now);
+        if proxy == self.proxy {
+            return;
+        }
+        self.proxy = proxy;
+        self.prediction.proxies.extend(proxy);
+        let nets = self.protected.nets();
+        let proxy = proxy.map(|addr| (addr.into(), Protection::Proxy));
+        self.engine.protect(Protected::new(nets.chain(proxy)));
+    }
+
+    /// The prediction so far.
+    #[must_use]
+    pub fn prediction(&self) -> Prediction {
+        let mut prediction = self.prediction.clone();
+        prediction.events = self.engine.counts().clone();
+        prediction.near_misses = self.engine.near_misses().clone();
+        self.slots.write(&mut prediction.slots);
+        let targets = prediction.blocks.iter().map(|block| block.target);
+        let sources: HashSet<Target> = targets.collect();
+        prediction.sources = sources.len() as u64;
+        prediction
+    }
+}
+
+/// Whether a rejection counts as the listing of its source.
+fn is_listing(decision: Decision) -> bool {
+    match decision {
+        Decision::Block { .. } => true,
+        Decision::Ignore(why) => {
+            matches!(why, Why::Repeat | Why::Ceiling | Why::Protected(_))
+        }
+        Decision::Known | Decision::Delivered => false,
+    }
+}
+
+fn hit(event: &Event<'_>, now: Moment) -> HitSender {
+    let text = match &event.kind {
+        Kind::Rejected { text } => escape(text),
+        Kind::Accepted | Kind::Delivered => String::new(),
+    };
+    HitSender {
+        addr: event.addr,
+        at: now.wall,
+        text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! The blocks of a dry run, as the maps of the filter would hold them.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use spamdrop_common::action::{is_live, slide};
+use spamdrop_common::entry::Entry;
+use spamdrop_common::settings::Refresh;
+
+use crate::target::Target;
+use crate::term::Term;
+use crate::time::{Moment, MonotonicNs};
+
+/// How often expired entries are removed.
+const SWEEP: Duration = Duration::from_secs(600);
+
+/// The lifetime of a block, from the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockTerm {
+    /// Seconds that an entry lasts without a hit.
+    pub ttl_s: u32,
+    /// Seconds after an offence beyond which no hit extends the entry; 0: no
+    /// limit.
+    pub hard_limit_s: u32,
+    /// The packets that extend an entry.
+    pub refresh: Refresh,
+}
+
+/// The entries by their targets.
+#[derive(Debug)]
+pub(super) struct SimulatedBlocks {
+    term: BlockTerm,
+    entries: HashMap<Target, SimulatedBlock>,
+    swept: Duration,
+}
+
+/// An entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SimulatedBlock {
+    entry: Entry,
+    offender: IpAddr,
+    /// The index of its block in the prediction, if that keeps it.
+    pub index: Option<usize>,
+}
+
+impl SimulatedBlock {
+    /// The end of the block on the wall clock.
+    pub(super) fn until(&self, now: Moment) -> SystemTime {
+        now.wall + self.entry.expires.elapsed_since(monotonic(now))
+    }
+}
+
+impl SimulatedBlocks {
+    pub(super) fn new(term: BlockTerm) -> Self {
+        Self {
+            term,
+            entries: HashMap::new(),
+            swept: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn is_blocked(&self, addr: IpAddr, now: Moment) -> bool {
+        let now = monotonic(now);
+        let mut entries = Target::covering(addr).filter_map(|target| self.entries.get(&target));
+        entries.any(|block| is_live(block.entry.expires, now))
+    }
+
+    /// Blocks a target because of an offence `age` ago. Returns its entry, and
+    /// whether that renews a live one.
+    pub(super) fn offence(
+        &mut self,
+        target: Target,
+        offender: IpAddr,
+        now: Moment,
+        age: Duration,
+    ) -> (&mut SimulatedBlock, bool) {
+        let start = monotonic(now).minus(age);
+        let term = Term {
+            start,
+            ttl_s: self.term.ttl_s,
+            slides: true,
+            hard_limit_s: self.term.hard_limit_s,
+        };
+        let mut entry = term.entry(0);
+        let old = self.entries.get(&target);
+        let old = old.filter(|old| is_live(old.entry.expires, start));
+        if let Some(old) = old {
+            entry.expires = entry.expires.max(old.entry.expires);
+        }
+        let (index, is_renewed) = (old.and_then(|old| old.index), old.is_some());
+        let block = SimulatedBlock {
+            entry,
+            offender,
+            index,
+        };
+        let slot = self.entries.entry(target);
+        (slot.insert_entry(block).into_mut(), is_renewed)
+    }
+
+    /// Takes the SYN of a blocked source, which extends its block. `None`: it is
+    /// not blocked.
+    pub(super) fn hit(&mut self, addr: IpAddr, now: Moment) -> Option<&SimulatedBlock> {
+        let at = monotonic(now);
+        let is_live = |target: &Target| {
+            let found = self.entries.get(target);
+            found.is_some_and(|block| is_live(block.entry.expires, at))
+        };
+        let target = Target::covering(addr).find(is_live)?;
+        let block = self.entries.get_mut(&target)?;
+        block.entry.expires = slide(&block.entry, at, true, self.term.refresh);
+        Some(block)
+    }
+
+    /// Narrows the entry of a /64, in which a sender has become known, to the
+    /// last offender.
+    pub(super) fn split(&mut self, net: [u8; 8]) {
+        if let Some(block) = self.entries.remove(&Target::V6(net)) {
+            let alone = Target::alone(block.offender);
+            self.entries.entry(alone).or_insert(block);
+        }
+    }
+
+    /// Removes expired entries from time to time.
+    pub(super) fn sweep(&mut self, now: Moment) {
+        if now.mono.saturating_sub(self.swept) >= SWEEP {
+            self.swept = now.mono;
+            let at = monotonic(now);
+            self.entries
+                .retain(|_, block| is_live(block.entry.expires, at));
+        }
+    }
+}
+
+fn monotonic(now: Moment) -> MonotonicNs {
+    MonotonicNs::default().plus(now.mono)
+}

@@ -1,0 +1,129 @@
+//! Several logs as one: their lines in the order of time, as a daemon that
+//! follows all of them reads them.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use super::reading::Recognized;
+use crate::tail::{Piece, Splitter};
+use spamdrop_core::log::Needles;
+
+/// Bytes per read.
+const CHUNK: usize = 256 << 10;
+
+/// A log that has been opened, and begun to be read.
+pub(super) struct Log {
+    /// The name as it was given, escaped.
+    pub name: String,
+    /// The path as it was given.
+    pub path: PathBuf,
+    text: Recognized,
+    lines: Splitter,
+    /// The lines that were read, each with the latest stamp so far.
+    queue: VecDeque<(Option<SystemTime>, Vec<u8>)>,
+    latest: Option<SystemTime>,
+    has_ended: bool,
+    /// Why it could not be read to its end.
+    pub error: Option<io::Error>,
+}
+
+/// Lines that were read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LineCounts {
+    /// All lines.
+    pub lines: u64,
+    /// Those that are too long to be parsed.
+    pub overlong: u64,
+}
+
+impl Log {
+    pub(super) fn new(name: String, path: PathBuf, text: Recognized) -> Self {
+        Self {
+            name,
+            path,
+            text,
+            lines: Splitter::at(0),
+            queue: VecDeque::new(),
+            latest: None,
+            has_ended: false,
+            error: None,
+        }
+    }
+
+    /// What was recognized at its start.
+    pub(super) fn recognized(&self) -> &Recognized {
+        &self.text
+    }
+
+    /// Reads until there is a line, or the end.
+    fn fill(
+        &mut self,
+        buffer: &mut [u8],
+        needles: &Needles,
+        time: &dyn Fn(&[u8]) -> Option<SystemTime>,
+        counts: &mut LineCounts,
+    ) {
+        while self.queue.is_empty() && !self.has_ended {
+            let Self { queue, latest, .. } = self;
+            let mut take = |piece: Piece<'_>| match piece {
+                Piece::Line { bytes, .. } => {
+                    counts.lines += 1;
+                    *latest = (*latest).max(time(bytes));
+                    queue.push_back((*latest, bytes.to_owned()));
+                }
+                Piece::Overlong => {
+                    counts.lines += 1;
+                    counts.overlong += 1;
+                }
+                Piece::Skipped { lines } => counts.lines += lines,
+            };
+            match self.text.read(buffer) {
+                Ok(0) => {
+                    self.lines.finish(&mut take);
+                    self.has_ended = true;
+                }
+                Ok(count) => {
+                    let bytes = &buffer[..count];
+                    let mut find = |at| needles.find(bytes, at);
+                    self.lines.feed_wanted(bytes, &mut find, &mut take);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.error = Some(error);
+                    self.has_ended = true;
+                }
+            }
+        }
+    }
+}
+
+/// Delivers the lines of all logs that contain a needle, each with the index of
+/// its log. `time`: the time of a line. A log that cannot be read to its end has
+/// an error then.
+pub(super) fn each_line(
+    logs: &mut [Log],
+    needles: &Needles,
+    time: &dyn Fn(&[u8]) -> Option<SystemTime>,
+    on_line: &mut dyn FnMut(usize, &[u8]),
+) -> LineCounts {
+    let mut counts = LineCounts::default();
+    let mut buffer = vec![0; CHUNK];
+    // The order of the lines of one log is that in the file.
+    let is_one = logs.len() == 1;
+    let time: &dyn Fn(&[u8]) -> Option<SystemTime> = if is_one { &|_| None } else { time };
+    loop {
+        for log in logs.iter_mut() {
+            log.fill(&mut buffer, needles, time, &mut counts);
+        }
+        let heads = logs.iter().enumerate();
+        let heads = heads.filter_map(|(index, log)| Some((log.queue.front()?.0, index)));
+        let Some((_, index)) = heads.min() else {
+            return counts;
+        };
+        if let Some((_, line)) = logs[index].queue.pop_front() {
+            on_line(index, &line);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `--set KEY=VALUE`: a configuration with other values, for comparison.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use anyhow::Result;
+use toml::{Table, Value};
+
+use super::mistake::{describe, example_value};
+use super::{Config, read_text};
+use crate::exit::{Exit, Failure};
+use spamdrop_core::invalid::Invalid;
+
+/// Keys that act on the whole process, so that two values cannot be compared.
+const INCOMPARABLE: [&str; 2] = ["nat64", "user"];
+
+/// Another value of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigChange {
+    /// The key, as in the file.
+    pub key: String,
+    /// The value in TOML.
+    value: String,
+    /// The argument, as it was given.
+    pub given: String,
+}
+
+impl FromStr for ConfigChange {
+    type Err = Invalid;
+
+    /// Parses `KEY=VALUE`. The value is one of the file; quotes and the brackets
+    /// of a list may be missing.
+    fn from_str(given: &str) -> Result<Self, Self::Err> {
+        let pair = given.split_once('=').filter(|(key, _)| !key.is_empty());
+        let (key, value) = pair.ok_or_else(|| {
+            Invalid::new("give a key of the configuration and a value, such as ttl=5m")
+        })?;
+        let (key, value) = (key.trim(), value.trim());
+        if INCOMPARABLE.contains(&key) {
+            let text = format!("two values of `{key}` cannot be compared in one run");
+            return Err(Invalid::new(text));
+        }
+        let change = Self {
+            key: key.to_owned(),
+            value: as_toml(key, value),
+            given: given.to_owned(),
+        };
+        change.table().map(|_| change)
+    }
+}
+
+impl ConfigChange {
+    /// The key and its value as a table.
+    fn table(&self) -> Result<Table, Invalid> {
+        let line = format!("{} = {}", self.key, self.value);
+        match toml::from_str::<Config>(&line) {
+            Ok(_) => toml::from_str(&line).map_err(|error| describe(&line, &error)),
+            Err(error) => {
+                let text = describe(&line, &error).to_string();
+                let text = text.strip_prefix("line 1: ").unwrap_or(&text);
+                Err(Invalid::new(text.to_owned()))
+            }
+        }
+    }
+}
+
+impl Config {
+    /// As [`Config::read`], with other values in place of those of the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::read`], or the values contradict each other
+    /// ([`Exit::Usage`]).
+    pub fn read_changed(path: Option<&Path>, changes: &[ConfigChange]) -> Result<Self> {
+        let text = read_text(path)?;
+        let mut table: Table = toml::from_str(&text)?;
+        for change in changes {
+            table.extend(change.table()?);
+        }
+        let changed = toml::to_string(&table)?;
+        Self::parse(&changed)
+            .map_err(|error| Failure::new(Exit::Usage, format!("with `--set`: {error:#}")))
+    }
+}
+
+/// Adds the quotes and brackets that the key's value needs.
+fn as_toml(key: &str, value: &str) -> String {
+    let is_toml = |text: &str| toml::from_str::<Table>(&format!("x = {text}")).is_ok();
+    let quoted = |text: &str| Value::String(text.to_owned()).to_string();
+    let is_quoted = |text: &str| text.starts_with(['"', '\'', '[', '{']) && is_toml(text);
+    match example_value(key) {
+        _ if is_quoted(value) => value.to_owned(),
+        Some(Value::Array(_)) => {
+            let items = value.split(',').map(str::trim);
+            let items = items.filter(|item| !item.is_empty());
+            let item = |text: &str| match is_toml(text) {
+                true => text.to_owned(),
+                false => quoted(text),
+            };
+            format!("[{}]", items.map(item).collect::<Vec<_>>().join(", "))
+        }
+        Some(Value::String(_)) => quoted(value),
+        _ if is_toml(value) => value.to_owned(),
+        _ => quoted(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use spamdrop_core::log::MailServer;
+
+    fn changed(file: &str, changes: &[&str]) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("spamdrop.toml");
+        fs::write(&path, file).unwrap();
+        let changes = changes.iter().map(|change| change.parse());
+        let changes: Result<Vec<ConfigChange>, _> = changes.collect();
+        let changes = changes.map_err(|error: Invalid| error.to_string())?;
+        Config::read_changed(Some(&path), &changes).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn a_value_replaces_that_of_the_file() {
+        let file = "ttl = \"20m\"\nslots = 7\nservers = [\"exim\"]";
+        let config = changed(
+            file,
+            &[
+                "ttl=5m",
+                "servers=courier, postfix",
+                "reject_text=zen|sbl\\.",
+            ],
+        );
+        let config = config.unwrap();
+        assert_eq!(config.ttl, Duration::from_secs(300));
+        assert_eq!(config.servers, [MailServer::Courier, MailServer::Postfix]);
+        assert_eq!(config.reject_text, "zen|sbl\\.");
+        assert_eq!(config.slots, 7);
+        for (given, ports) in [("ports=25,587", vec![25, 587]), ("ports=[26]", vec![26])] {
+            assert_eq!(changed("", &[given]).unwrap().ports, ports);
+        }
+        let config = changed("", &["hard_limit=0", "slots=12", "compat=recent"]).unwrap();
+        assert_eq!((config.hard_limit, config.slots), (Duration::ZERO, 12));
+        let quoted = changed("", &["reject_text=\"a=b\"", "journal=true"]).unwrap();
+        assert_eq!((quoted.reject_text.as_str(), quoted.journal), ("a=b", true));
+    }
+
+    #[test]
+    fn a_mistake_is_told_in_the_words_of_the_file() {
+        for (change, expected) in [
+            (
+                "ttl",
+                "give a key of the configuration and a value, such as ttl=5m",
+            ),
+            ("tll=5m", "there is no key `tll`; did you mean `ttl`?"),
+            ("servers=postfx", "`servers`: \"postfx\" is none of "),
+            ("slots=many", "`slots` is a number from 0 to 4294967295: 0"),
+            (
+                "nat64=",
+                "two values of `nat64` cannot be compared in one run",
+            ),
+            ("ttl=0", "with `--set`: `ttl` must be whole seconds"),
+            ("reject_text=(", "with `--set`: `reject_text`: "),
+        ] {
+            let error = changed("", &[change]).unwrap_err();
+            assert!(error.starts_with(expected), "{change}: {error}");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! `replay` and `run --dry-run`: what spamdrop would have done.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use serde::Serialize;
+use spamdrop_common::gate::GateStats;
+
+use super::json;
+pub use super::prediction_blocks::Shown;
+use super::prediction_blocks::{block_columns, block_row, date, more};
+use super::recommendation::recommendation;
+use super::table::{self, Column, Style, left, right};
+use spamdrop_core::dnsbl::key::mask;
+use spamdrop_core::duration::human;
+use spamdrop_core::engine::{HitSender, PredictedBlock, Prediction};
+use spamdrop_core::gate::{ASSUMED, ConnectionEnds};
+
+/// Entries of a list that are shown without `--all`.
+const SHOWN: usize = 20;
+
+/// Logs, and what each configuration would have done with them.
+#[derive(Clone, Debug, Default)]
+pub struct Predicted {
+    /// The logs, as they were given.
+    pub files: Vec<String>,
+    /// Number of lines.
+    pub lines: u64,
+    /// Number of lines that are too long to be parsed.
+    pub overlong: u64,
+    /// The values of `--set`, as they were given.
+    pub changes: Vec<String>,
+    /// By the configuration and, if there are changes, by the changed one.
+    pub predictions: Vec<Prediction>,
+    /// What the gate of an attached filter has counted meanwhile.
+    pub gate: Option<GateStats>,
+}
+
+/// The objects of `replay --json`, one a line. `run` is `"configured"` or
+/// `"changed"`. The object of the kind `prediction` follows those of its lists.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum PredictionRecord<'a> {
+    /// A block.
+    Block {
+        run: &'a str,
+        #[serde(flatten)]
+        block: &'a PredictedBlock,
+    },
+    /// A known sender that would have been blocked.
+    KnownHit {
+        run: &'a str,
+        #[serde(flatten)]
+        hit: HitSender,
+    },
+    /// A message that was accepted from a blocked address.
+    AcceptedHit {
+        run: &'a str,
+        #[serde(flatten)]
+        hit: HitSender,
+    },
+    /// The rest.
+    Prediction {
+        run: &'a str,
+        files: &'a [String],
+        lines: u64,
+        overlong: u64,
+        changes: &'a [String],
+        #[serde(flatten)]
+        prediction: &'a Prediction,
+        recommendation: [String; 2],
+    },
+}
+
+/// Writes JSON.
+pub fn json(out: &mut impl Write, predicted: &Predicted) -> io::Result<()> {
+    for (prediction, run) in predicted.predictions.iter().zip(["configured", "changed"]) {
+        for block in &prediction.blocks {
+            json::object(out, &PredictionRecord::Block { run, block })?;
+        }
+        for hit in &prediction.known_hits {
+            let hit = masked(hit);
+            json::object(out, &PredictionRecord::KnownHit { run, hit })?;
+        }
+        for hit in &prediction.accepted_hits {
+            let hit = masked(hit);
+            json::object(out, &PredictionRecord::AcceptedHit { run, hit })?;
+        }
+        let mut shown = Prediction {
+            blocks: Vec::new(),
+            ..prediction.clone()
+        };
+        for outage in &mut shown.outages {
+            outage.text = mask(&outage.text).into_owned();
+        }
+        let record = PredictionRecord::Prediction {
+            run,
+            files: &predicted.files,
+            lines: predicted.lines,
+            overlong: predicted.overlong,
+            changes: match run {
+                "changed" => &predicted.changes,
+                _ => &[],
+            },
+            prediction: &shown,
+            recommendation: recommendation(prediction),
+        };
+        json::object(out, &record)?;
+    }
+    Ok(())
+}
+
+fn masked(hit: &HitSender) -> HitSender {
+    HitSender {
+        text: mask(&hit.text).into_owned(),
+        ..hit.clone()
+    }
+}
+
+/// Writes the figures, the lists and the notes.
+pub fn text(out: &mut impl Write, predicted: &Predicted, shown: &Shown) -> io::Result<()> {
+    let Some(first) = predicted.predictions.first() else {
+        return Ok(());
+    };
+    heading(out, predicted, first, shown)?;
+    figures(out, predicted, shown.style)?;
+    writeln!(out)?;
+    for (prediction, run) in predicted.predictions.iter().zip(["", " (changed)"]) {
+        dangers(out, prediction, run, shown)?;
+    }
+    blocks(out, first, shown)?;
+    if let [configured, changed] = predicted.predictions.as_slice() {
+        super::prediction_difference::text(out, configured, changed, shown)?;
+    }
+    notes(out, first, shown)?;
+    if let Some(gate) = &predicted.gate {
+        let [best, middle, worst] = gate.refused;
+        writeln!(
+            out,
+            "the attached filter's gate meanwhile: {} SYNs admitted; {best}/{middle}/{worst} refused, or counted with `admit = \"observe\"`, from the best class to the worst",
+            gate.admitted
+        )?;
+    }
+    Ok(())
+}
+
+/// Writes the recommendation in two lines.
+pub fn recommend(out: &mut impl Write, predicted: &Predicted) -> io::Result<()> {
+    let Some(first) = predicted.predictions.first() else {
+        return Ok(());
+    };
+    let [blocks, gate] = recommendation(first);
+    writeln!(out, "recommendation: {blocks}\nrecommendation: {gate}")
+}
+
+fn heading(
+    out: &mut impl Write,
+    predicted: &Predicted,
+    first: &Prediction,
+    shown: &Shown,
+) -> io::Result<()> {
+    let files = predicted.files.join(", ");
+    write!(out, "{files}: {} lines", predicted.lines)?;
+    if predicted.overlong > 0 {
+        write!(out, ", {} too long to be read", predicted.overlong)?;
+    }
+    match (first.from, first.until) {
+        (Some(from), Some(until)) => {
+            let length = until.duration_since(from).unwrap_or_default();
+            let [from, until] = [from, until].map(|at| date(at, &shown.zone));
+            writeln!(out, ", from {from} to {until} ({})", human(length))?;
+        }
+        _ => writeln!(out, ", none of which tells of a sender")?,
+    }
+    if !predicted.changes.is_empty() {
+        writeln!(out, "changed: {}", predicted.changes.join(", "))?;
+    }
+    Ok(())
+}
+
+/// A figure of each prediction.
+type Figure = (String, Vec<String>);
+
+const ONE: [Column<Figure>; 2] = [
+    right("NUMBER", |row, text| text.write_str(nth(row, 0))),
+    left("OF", |row, text| text.write_str(&row.0)),
+];
+
+const TWO: [Column<Figure>; 3] = [
+    right("CONFIGURED", |row, text| text.write_str(nth(row, 0))),
+    right("CHANGED", |row, text| text.write_str(nth(row, 1))),
+    left("OF", |row, text| text.write_str(&row.0)),
+];
+
+fn nth(row: &Figure, index: usize) -> &str {
+    row.1.get(index).map_or("", String::as_str)
+}
+
+fn figures(out: &mut impl Write, predicted: &Predicted, style: Style) -> io::Result<()> {
+    let mut rows: Vec<Figure> = Vec::new();
+    for (index, prediction) in predicted.predictions.iter().enumerate() {
+        for (label, value) in super::prediction_figures::figures(prediction) {
+            match rows.iter_mut().find(|row| row.0 == label) {
+                Some(row) => row.1.resize(index + 1, value),
+                None => {
+                    let mut values = vec!["0".to_owned(); index];
+                    values.push(value);
+                    rows.push((label, values));
+                }
+            }
+        }
+        for row in &mut rows {
+            row.1.resize(index + 1, "0".to_owned());
+        }
+    }
+    // A row of zeroes tells nothing, except where a zero is what must be.
+    let is_told = |row: &Figure| {
+        super::prediction_figures::MUST_BE_SHOWN.contains(&row.0.as_str())
+            || row.1.iter().any(|value| value != "0")
+    };
+    rows.retain(is_told);
+    match predicted.predictions.len() {
+        1 => table::write(out, style, &ONE, &rows),
+        _ => table::write(out, style, &TWO, &rows),
+    }
+}
+
+/// Writes what would have gone wrong: every known sender, every pause, every
+/// outage.
+fn dangers(
+    out: &mut impl Write,
+    prediction: &Prediction,
+    run: &str,
+    shown: &Shown,
+) -> io::Result<()> {
+    let date = |at| date(at, &shown.zone);
+    let until = |until: Option<SystemTime>| match until {
+        Some(at) => format!("to {}", date(at)),
+        None => "to the end".to_owned(),
+    };
+    for outage in &prediction.outages {
+        writeln!(
+            out,
+            "warning{run}: a blocklist seems to have listed everybody, from {} {}: {} of the {} senders of several accepted messages were rejected, such as with: {}",
+            date(outage.from),
+            until(outage.until),
+            outage.refused,
+            outage.regulars,
+            mask(&outage.text)
+        )?;
+    }
+    for pause in &prediction.pauses {
+        writeln!(
+            out,
+            "blocking would have paused{run}, from {} {}, for {} rejections: {}",
+            date(pause.from),
+            until(pause.until),
+            pause.rejections,
+            pause.why
+        )?;
+    }
+    for proxy in &prediction.proxies {
+        writeln!(
+            out,
+            "{proxy} is private and had most connections of an hour{run}: it hides the senders, as a proxy does, and would not have been blocked"
+        )?;
+    }
+    for hit in &prediction.known_hits {
+        writeln!(
+            out,
+            "known sender {} would have been blocked{run} at {}: {}",
+            hit.addr,
+            date(hit.at),
+            mask(&hit.text)
+        )?;
+    }
+    let most = if shown.all { usize::MAX } else { SHOWN };
+    for hit in prediction.accepted_hits.iter().take(most) {
+        writeln!(
+            out,
+            "{} would have been blocked{run} when its mail was accepted at {}",
+            hit.addr,
+            date(hit.at)
+        )?;
+    }
+    more(
+        out,
+        prediction.accepted_hits.len(),
+        most,
+        "accepted messages",
+    )
+}
+
+/// Writes the blocks that the log shows to matter most, or all.
+fn blocks(out: &mut impl Write, prediction: &Prediction, shown: &Shown) -> io::Result<()> {
+    if prediction.blocks.is_empty() {
+        return Ok(());
+    }
+    let mut blocks: Vec<&PredictedBlock> = prediction.blocks.iter().collect();
+    if !shown.all {
+        let weight = |block: &&PredictedBlock| u64::from(block.offences) + u64::from(block.refused);
+        blocks.sort_by_key(|block| std::cmp::Reverse(weight(block)));
+        blocks.truncate(SHOWN);
+    }
+    let rows: Vec<_> = blocks
+        .iter()
+        .map(|block| block_row(block, &shown.zone))
+        .collect();
+    table::write(out, shown.style, &block_columns(), &rows)?;
+    more(out, prediction.blocks.len(), rows.len(), "blocks")
+}
+
+fn notes(out: &mut impl Write, prediction: &Prediction, shown: &Shown) -> io::Result<()> {
+    writeln!(
+        out,
+        "note: each packet of a blocked sender extends its block; a log shows rejections and new connections only, so real blocks last longer"
+    )?;
+    let gate = "a packet's TTL, host names and repeated SYNs are not in a log: `admit = \"observe\"` measures the rest of the gate";
+    let ends = match prediction.slots.ends {
+        Some(ConnectionEnds::Logged) => "the log tells when connections begin and end".to_owned(),
+        Some(ConnectionEnds::Counted) => "the log has the server's own count of connections".into(),
+        Some(ConnectionEnds::Assumed) => format!(
+            "the server logs no end of a connection, so each counts until its rejection or accepted message, otherwise for {}",
+            human(ASSUMED)
+        ),
+        None => {
+            "the log has no line of a new connection, so it does not tell how many slots were taken"
+                .into()
+        }
+    };
+    writeln!(out, "note: {ends}; {gate}")?;
+    if !shown.is_live {
+        writeln!(
+            out,
+            "note: whether a blocklist was broken shows in an old log by the texts of rejections only"
+        )?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

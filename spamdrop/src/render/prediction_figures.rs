@@ -1,0 +1,75 @@
+//! The figures of a prediction, with their labels.
+
+use spamdrop_core::duration::human;
+use spamdrop_core::engine::Prediction;
+
+/// The labels of figures that are shown also if they are 0.
+pub(super) const MUST_BE_SHOWN: [&str; 2] = [BLOCKS, KNOWN];
+
+const BLOCKS: &str = "blocks";
+const KNOWN: &str = "blocks of known senders; must be 0";
+
+/// The figures in their order.
+pub(super) fn figures(prediction: &Prediction) -> Vec<(String, String)> {
+    let event = |name| prediction.events.get(name).copied().unwrap_or_default();
+    let mut figures: Vec<(String, String)> = Vec::new();
+    let mut add = |label: &str, value: u64| figures.push((label.into(), value.to_string()));
+    add(BLOCKS, prediction.blocked);
+    add("addresses and /64s that were blocked", prediction.sources);
+    add("blocks renewed by a rejection", prediction.renewed);
+    add(
+        "connections in the log that a block refused",
+        prediction.refused_connections,
+    );
+    add(KNOWN, prediction.known_blocked);
+    add(
+        "messages accepted from a blocked address",
+        prediction.accepted_while_blocked,
+    );
+    add(
+        "connections that a rejected sender held beyond the grace",
+        prediction.held_connections,
+    );
+    add(
+        "seconds of slots that these held",
+        prediction.held.as_secs(),
+    );
+    for (reason, count) in &prediction.ignored {
+        add(&format!("rejections that did not block: {reason}"), *count);
+    }
+    for (reason, count) in &prediction.near_misses {
+        add(&format!("near misses: {reason}"), *count);
+    }
+    add("lines without a stamp", prediction.unstamped);
+    add("times that the stamps went back", prediction.set_back);
+    add("lines that another log had, too", event("duplicate"));
+    add("accepted messages", event("accepted"));
+    add("deliveries", event("delivered"));
+    let slots = &prediction.slots;
+    add("connections", slots.connections);
+    if slots.connections > 0 {
+        let most = match slots.slots {
+            Some(slots) => format!("connections at most at a time; slots: {slots}"),
+            None => "connections at most at a time; the number of slots is unknown".into(),
+        };
+        add(&most, slots.peak.into());
+    }
+    for shortage in slots.shortages.iter().filter(|_| slots.slots.is_some()) {
+        let taken = format!(
+            "while over {} % of the slots were taken",
+            shortage.above_percent
+        );
+        add(&format!("connections {taken}"), shortage.connections);
+        add(&format!("  of known senders, {taken}"), shortage.known);
+        add(&format!("  of listed senders, {taken}"), shortage.listed);
+        add(&format!("  of others, {taken}"), shortage.unknown);
+    }
+    let paused = human(prediction.paused()).to_string();
+    let paused = if prediction.pauses.is_empty() {
+        "0".into()
+    } else {
+        paused
+    };
+    figures.push(("time in which blocking paused".into(), paused));
+    figures
+}

@@ -1,0 +1,71 @@
+//! What follows from a prediction, in two lines.
+
+use std::time::Duration;
+
+use spamdrop_core::duration::human;
+use spamdrop_core::engine::Prediction;
+
+/// The fewest blocked sources that tell something beside not one accepted
+/// message.
+const MANY: u64 = 20;
+/// The shortest log from which a recommendation about the gate follows.
+const A_WEEK: Duration = Duration::from_secs(6 * 86_400);
+
+/// A sentence about the blocks, and one about the gate.
+pub(super) fn recommendation(prediction: &Prediction) -> [String; 2] {
+    [blocks(prediction), gate(prediction)]
+}
+
+fn blocks(prediction: &Prediction) -> String {
+    let Prediction {
+        blocked,
+        known_blocked,
+        accepted_while_blocked,
+        ..
+    } = prediction;
+    let accepted = prediction.events.get("accepted").copied();
+    let is_outage = !prediction.outages.is_empty() || !prediction.pauses.is_empty();
+    if is_outage {
+        "a blocklist listed senders whose mail was accepted, or too many at once; find it by the texts above, take it out of the mail server, and replay again".into()
+    } else if accepted.unwrap_or_default() == 0 && prediction.sources >= MANY {
+        "no mail was accepted in the whole log: a blocklist may list everybody, or the log lacks the accepted messages; ask it with `spamdrop lookup 127.0.0.1`".into()
+    } else if *known_blocked > 0 {
+        "known senders would have been blocked: put those that shall never be blocked on the allowlist with `spamdrop allow add`, then replay again".into()
+    } else if *blocked == 0 {
+        "nothing would have been blocked: check `servers`, `program` and `reject_text`, and the near misses, with `spamdrop scan`".into()
+    } else if *accepted_while_blocked > 0 {
+        "no known sender would have been blocked, so start `spamdrop run`; but first look at the mail that was accepted from blocked addresses, and allow the senders that you want".into()
+    } else {
+        "no wanted mail would have been refused: start `spamdrop run`".into()
+    }
+}
+
+fn gate(prediction: &Prediction) -> String {
+    let slots = &prediction.slots;
+    let length = prediction.until.zip(prediction.from);
+    let length = length.and_then(|(until, from)| until.duration_since(from).ok());
+    let length = length.unwrap_or_default();
+    let observe = "keep `admit = \"observe\"`";
+    if slots.connections == 0 {
+        return format!(
+            "{observe}: the log does not tell how many slots were taken; `spamdrop report` does after some days"
+        );
+    }
+    if slots.slots.is_none() {
+        return format!("set `slots`, and {observe}, to see whether slots run short");
+    }
+    let [least, ..] = slots.shortages;
+    if least.connections == 0 && length < A_WEEK {
+        return format!(
+            "{observe}: slots did not run short, but {} are too short a time to tell; replay a week",
+            human(length)
+        );
+    }
+    if least.connections == 0 {
+        return format!("{observe}: slots did not run short, so the gate would have done nothing");
+    }
+    format!(
+        "{observe} for a week: slots ran short for {} connections, {} of them of known senders; then see `spamdrop report` for whether `admit = \"on\"` helps",
+        least.connections, least.known
+    )
+}
