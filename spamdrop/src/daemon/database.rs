@@ -1,14 +1,16 @@
 //! The daemon's reads and writes of the database, as jobs for the disk thread.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Error, Result};
+use spamdrop_core::history::HistoryEvent;
 use spamdrop_core::reputation::{Record, Records, StoredContacts};
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::Snapshot;
 
 use crate::clock;
-use crate::store::{DAEMON_WAIT, Store};
+use crate::store::{DAEMON_WAIT, MergedSenders, Store};
 
 /// The senders and contacts that the engine remembers across a restart.
 #[derive(Default)]
@@ -46,20 +48,24 @@ pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     store.known_at(clock::unix_seconds())
 }
 
-/// Merges new evidence into the database. On an error, returns the evidence,
+/// Merges new evidence into the database. Returns the senders that became known,
+/// and those that are known no more, as events. On an error, returns the evidence,
 /// too.
 pub(super) fn merge(
     path: &Path,
     evidence: Evidence,
     capacity: usize,
-) -> Result<(), (Evidence, Error)> {
+) -> Result<Vec<HistoryEvent>, (Evidence, Error)> {
     let now = clock::unix_seconds();
     let merged = Store::open(path, DAEMON_WAIT).and_then(|mut store| {
         store.merge_contacts(&evidence.contacts)?;
         store.merge_known(&evidence.records, capacity, now)
     });
     match merged {
-        Ok(_unstored) => Ok(()),
+        Ok(MergedSenders { changed, .. }) => {
+            let event = |(source, is_known)| HistoryEvent::standing(source, is_known, now);
+            Ok(changed.into_iter().map(event).collect())
+        }
         Err(error) => Err((evidence, error)),
     }
 }
@@ -78,6 +84,19 @@ pub(super) fn write_waves(path: &Path, base: Option<i64>, snapshots: &[Snapshot]
     let base = base.map_or_else(|| store.begin_waves(), Ok)?;
     store.write_waves(base, snapshots)?;
     Ok(base)
+}
+
+/// Writes events to the history, and deletes those that ended longer than `kept`
+/// ago. Without events and a database, nothing is made.
+pub(super) fn write_history(path: &Path, events: &[HistoryEvent], kept: Duration) -> Result<()> {
+    let store = match events {
+        [] => Store::open_existing(path, DAEMON_WAIT)?,
+        _ => Some(Store::open(path, DAEMON_WAIT)?),
+    };
+    match store {
+        Some(mut store) => store.write_history(events, kept, clock::unix_seconds()),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

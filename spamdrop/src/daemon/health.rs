@@ -92,6 +92,8 @@ pub(super) enum Subject {
     StateFile,
     /// The blocks that are saved for the next boot.
     SavedBlocks,
+    /// Writes of the history to the database.
+    History,
 }
 
 impl Subject {
@@ -116,6 +118,7 @@ impl Subject {
                 | Self::TimeZone(_)
                 | Self::StateFile
                 | Self::SavedBlocks
+                | Self::History
         )
     }
 
@@ -173,6 +176,7 @@ impl fmt::Display for Subject {
             Self::Fifo => "fifo",
             Self::StateFile => "state file",
             Self::SavedBlocks => "saved blocks",
+            Self::History => "history",
         })
     }
 }

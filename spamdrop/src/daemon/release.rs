@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use spamdrop_common::action::is_live;
 use spamdrop_common::entry::SEALED;
 use spamdrop_common::time::MonotonicNs;
+use spamdrop_core::history::{HistoryEvent, HistoryKind};
 use spamdrop_core::policy::Protected;
 use spamdrop_core::release::{ReleaseMode, Releases, Steps};
 use spamdrop_core::target::Target;
@@ -21,6 +22,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::gate::GateMessage;
 use super::health::Subject;
+use super::history::HistoryLog;
 use super::period;
 use super::status::{Health, StatusMessage};
 use crate::clock;
@@ -77,6 +79,7 @@ pub(super) struct ReleaseTask {
     gate: UnboundedSender<GateMessage>,
     status: UnboundedSender<StatusMessage>,
     health: Health,
+    history: HistoryLog,
     /// Number of connections that were ended.
     ended: u64,
     is_finishing: bool,
@@ -90,6 +93,7 @@ impl ReleaseTask {
         run_dir: PathBuf,
         gate: UnboundedSender<GateMessage>,
         status: UnboundedSender<StatusMessage>,
+        history: HistoryLog,
     ) -> Self {
         Self {
             settings,
@@ -100,6 +104,7 @@ impl ReleaseTask {
             run_dir,
             gate,
             health: Health::new(status.clone()),
+            history,
             status,
             ended: 0,
             is_finishing: false,
@@ -263,6 +268,10 @@ impl ReleaseTask {
             match sockets::destroy(connection).map_err(explain) {
                 Ok(()) => {
                     self.ended += 1;
+                    let net = Target::alone(peer).net();
+                    let at = clock::unix_seconds();
+                    self.history
+                        .add(HistoryEvent::new(HistoryKind::Released, Some(net), at));
                     log::debug!(target: "spamdrop::release", "ended a connection that {peer} still held");
                 }
                 Err(error) => {

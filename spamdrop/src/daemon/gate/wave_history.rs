@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 use log::Level;
 use spamdrop_core::event::Evidence;
+use spamdrop_core::history::RefusalSums;
 use spamdrop_core::notice::Notice;
 use spamdrop_core::wave::{KnownSenderDelays, News, Recorder, Sample, Snapshot, WaveEvidence};
 use tokio::sync::oneshot::Receiver;
@@ -15,6 +16,7 @@ use crate::clock;
 use crate::daemon::database;
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::health::Subject;
+use crate::daemon::history::HistoryLog;
 use crate::daemon::status::Health;
 use crate::render;
 
@@ -37,6 +39,8 @@ pub(super) struct WaveHistory {
     base: Option<i64>,
     last: Instant,
     delays: KnownSenderDelays,
+    refusals: RefusalSums,
+    history: HistoryLog,
 }
 
 /// The number of the newest wave of earlier daemons, if there is a database; or
@@ -46,7 +50,7 @@ type Written = Result<Option<i64>, (Vec<Snapshot>, Error)>;
 impl WaveHistory {
     /// Ends the wave that a crash left open in the database, and records from
     /// now on.
-    pub fn begin(disk: Disk, store: &Path) -> Self {
+    pub fn begin(disk: Disk, store: &Path, history: HistoryLog) -> Self {
         Self {
             recorder: Recorder::new(),
             writing: Some(begin(&disk, store)),
@@ -56,6 +60,8 @@ impl WaveHistory {
             base: None,
             last: clock::instant(),
             delays: KnownSenderDelays::default(),
+            refusals: RefusalSums::default(),
+            history,
         }
     }
 
@@ -66,6 +72,20 @@ impl WaveHistory {
             self.delays.add(source, is_refused);
         }
         self.recorder.delayed(source, is_known, clock::monotonic());
+        let Some(wave) = self.recorder.current_start() else {
+            return;
+        };
+        if self.refusals.is_of_other_wave(wave) {
+            self.record_refusals();
+        }
+        self.refusals
+            .add(source, wave, clock::unix_seconds(), is_refused);
+    }
+
+    /// Records the refusals since the last call in the history.
+    fn record_refusals(&mut self) {
+        let events = self.refusals.take().into_iter();
+        events.for_each(|event| self.history.add(event));
     }
 
     /// Records that a log line has given evidence about a source.
@@ -95,6 +115,7 @@ impl WaveHistory {
         }
         if self.writing.is_none() && self.last.elapsed() >= WRITE_PERIOD {
             self.last = clock::instant();
+            self.record_refusals();
             self.write(store);
         }
     }
@@ -156,6 +177,7 @@ impl WaveHistory {
             }
         }
         self.recorder.end();
+        self.record_refusals();
         // If nothing is left to write, do not try again to open a database that
         // could not be opened so far.
         self.is_begun = true;

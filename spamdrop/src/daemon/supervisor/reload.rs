@@ -8,6 +8,7 @@ use crate::checks;
 use crate::daemon::fifo_control::FifoMessage;
 use crate::daemon::gate::GateMessage;
 use crate::daemon::health::Subject;
+use crate::daemon::history::HistoryMessage;
 use crate::daemon::interfaces::AttachRefusals;
 use crate::daemon::release::ReleaseMessage;
 use crate::daemon::responder::ResponderMessage;
@@ -136,6 +137,8 @@ impl Supervisor {
         });
         self.tasks
             .tell_release(ReleaseMessage::Reconfigure(settings.release.clone()));
+        self.tasks
+            .tell_history(HistoryMessage::Reconfigure(settings.history.clone()));
         self.tasks.tell_fifo(FifoMessage::Reconfigure {
             settings: settings.fifo.clone(),
             fifo: next.fifo,

@@ -1,0 +1,340 @@
+//! The history: what happened to a source, for questions that come a day later.
+//!
+//! Events of the same kind about the same addresses are one event with a count,
+//! so that neither a renewed block nor a stranger that tries again fills it.
+
+mod refusals;
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use refusals::RefusalSums;
+
+use crate::dnsbl::key::mask;
+use crate::escape::escape;
+use crate::target::Target;
+use crate::time::UnixSeconds;
+
+/// How long events are kept unless the configuration says otherwise.
+pub const KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// The most events that are kept; the oldest are deleted. An event takes about
+/// 300 bytes.
+pub const MOST: u32 = 100_000;
+/// The longest text of an event in bytes, before it is escaped: as much as
+/// `show` has.
+const TEXT: usize = 200;
+
+/// The kind of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HistoryKind {
+    /// A source was blocked because of the log or the FIFO; the count is the
+    /// number of its offences.
+    Blocked,
+    /// Connections of a blocked source were ended.
+    Released,
+    /// The gate refused new connections of a source in one wave.
+    Refused,
+    /// The gate only observed: it would have refused them.
+    Observed,
+    /// A source became a known sender.
+    Promoted,
+    /// A source is a known sender no more.
+    Demoted,
+    /// The administrator gave a command.
+    Command,
+}
+
+impl HistoryKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Blocked,
+        Self::Released,
+        Self::Refused,
+        Self::Observed,
+        Self::Promoted,
+        Self::Demoted,
+        Self::Command,
+    ];
+
+    /// Its name, in the database and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Blocked => "blocked",
+            Self::Released => "released",
+            Self::Refused => "refused",
+            Self::Observed => "observed",
+            Self::Promoted => "promoted",
+            Self::Demoted => "demoted",
+            Self::Command => "command",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether each event has a row of its own; others add to the last row of
+    /// the same addresses.
+    const fn is_single(self) -> bool {
+        matches!(self, Self::Promoted | Self::Demoted | Self::Command)
+    }
+}
+
+/// An event, or several of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEvent {
+    /// Its kind.
+    pub kind: HistoryKind,
+    /// The addresses; `None`: all, or too many to name.
+    pub net: Option<IpNet>,
+    /// When the first happened.
+    pub first: UnixSeconds,
+    /// When the last happened.
+    pub last: UnixSeconds,
+    /// How many there were.
+    pub count: u64,
+    /// Whether it continues the last event of its kind, addresses and wave,
+    /// rather than being a new one.
+    pub continues: bool,
+    /// The start of the wave; 0: no matter.
+    pub wave: UnixSeconds,
+    /// The user who gave the command; empty: the daemon.
+    pub by: String,
+    /// The log line, or the command. Bytes other than printable ASCII are
+    /// escaped, and keys of zones are masked.
+    pub text: String,
+}
+
+impl HistoryEvent {
+    /// One event about these addresses; `None`: about all, or too many to name.
+    #[must_use]
+    pub fn new(kind: HistoryKind, net: Option<IpNet>, at: UnixSeconds) -> Self {
+        Self {
+            kind,
+            net,
+            first: at,
+            last: at,
+            count: 1,
+            continues: false,
+            wave: UnixSeconds::default(),
+            by: String::new(),
+            text: String::new(),
+        }
+    }
+
+    /// A block of `target`, because of a line or for a reason. `is_renewed`: it
+    /// was blocked already.
+    #[must_use]
+    pub fn blocked(target: Target, at: UnixSeconds, reason: &[u8], is_renewed: bool) -> Self {
+        Self {
+            continues: is_renewed,
+            text: shortened(reason),
+            ..Self::new(HistoryKind::Blocked, Some(target.net()), at)
+        }
+    }
+
+    /// A source that became a known sender, or is one no more.
+    #[must_use]
+    pub fn standing(source: Target, is_known: bool, at: UnixSeconds) -> Self {
+        let kind = match is_known {
+            true => HistoryKind::Promoted,
+            false => HistoryKind::Demoted,
+        };
+        Self::new(kind, Some(source.net()), at)
+    }
+
+    /// A command by hand about these addresses; `None`: about `count` of them.
+    #[must_use]
+    pub fn command(
+        net: Option<IpNet>,
+        count: u64,
+        at: UnixSeconds,
+        by: String,
+        words: &[u8],
+    ) -> Self {
+        Self {
+            count,
+            by,
+            text: shortened(words),
+            ..Self::new(HistoryKind::Command, net, at)
+        }
+    }
+
+    /// Adds a later event, if both are one row; otherwise returns it.
+    fn add(&mut self, later: Self) -> Result<(), Self> {
+        let key = |event: &Self| (event.kind, event.net, event.wave);
+        let is_release = self.kind == HistoryKind::Released;
+        if self.kind.is_single() || key(self) != key(&later) || !(later.continues || is_release) {
+            return Err(later);
+        }
+        self.last = self.last.max(later.last);
+        self.count = self.count.saturating_add(later.count);
+        self.text = later.text;
+        Ok(())
+    }
+}
+
+/// A text as it is stored: cut, escaped, with masked keys.
+fn shortened(text: &[u8]) -> String {
+    let cut = text.get(..TEXT).unwrap_or(text);
+    mask(&escape(cut)).into_owned()
+}
+
+/// Events that are still to be written. Beyond a number, they are counted and
+/// lost: the history must not cost the daemon its memory.
+#[derive(Debug, Default)]
+pub struct HistoryBuffer {
+    events: Vec<HistoryEvent>,
+    lost: u64,
+}
+
+/// The most events that wait for the disk.
+pub const WAITING: usize = 2_048;
+/// How far back an event is searched that a later one adds to.
+const NEAR: usize = 64;
+
+impl HistoryBuffer {
+    /// Adds an event, to one of the last if both are one row.
+    pub fn add(&mut self, event: HistoryEvent) {
+        let mut event = event;
+        for near in self.events.iter_mut().rev().take(NEAR) {
+            match near.add(event) {
+                Ok(()) => return,
+                Err(other) => event = other,
+            }
+        }
+        if self.events.len() < WAITING {
+            self.events.push(event);
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    /// The number of events that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether no event waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Takes the events.
+    pub fn take(&mut self) -> Vec<HistoryEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Takes the number of events that found no room.
+    pub fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    fn target(n: u8) -> Target {
+        Target::V4([192, 0, 2, n])
+    }
+
+    fn blocked(n: u8, at: u64, is_renewed: bool) -> HistoryEvent {
+        let line = format!("line {at}");
+        HistoryEvent::blocked(target(n), UnixSeconds::new(at), line.as_bytes(), is_renewed)
+    }
+
+    #[test]
+    fn a_renewed_block_is_counted_and_a_new_one_is_a_row() {
+        let mut buffer = HistoryBuffer::default();
+        for event in [
+            blocked(1, 10, false),
+            blocked(2, 11, false),
+            blocked(1, 12, true),
+            blocked(1, 13, true),
+            blocked(1, 14, false),
+        ] {
+            buffer.add(event);
+        }
+        let rows: Vec<_> = buffer.take().into_iter().collect();
+        let seen: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                (
+                    row.first.get(),
+                    row.last.get(),
+                    row.count,
+                    row.text.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (10, 13, 3, "line 13"),
+                (11, 11, 1, "line 11"),
+                (14, 14, 1, "line 14")
+            ]
+        );
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn each_command_is_a_row_of_its_own() {
+        let mut buffer = HistoryBuffer::default();
+        let net = target(1).net();
+        for at in [1, 2] {
+            let at = UnixSeconds::new(at);
+            let by = "anna".to_owned();
+            buffer.add(HistoryEvent::command(
+                Some(net),
+                1,
+                at,
+                by,
+                b"add 192.0.2.1",
+            ));
+        }
+        assert_eq!(buffer.len(), 2);
+    }
+
+    #[test]
+    fn events_beyond_the_room_are_counted_and_lost() {
+        let mut buffer = HistoryBuffer::default();
+        for n in 0..WAITING + 3 {
+            let [.., a, b] = u32::try_from(n).unwrap().to_be_bytes();
+            let target = Target::V4([10, 0, a, b]);
+            buffer.add(HistoryEvent::blocked(
+                target,
+                UnixSeconds::new(1),
+                b"",
+                false,
+            ));
+        }
+        assert_eq!(
+            (buffer.len(), buffer.take_lost(), buffer.take_lost()),
+            (WAITING, 3, 0)
+        );
+    }
+
+    #[test]
+    fn a_text_is_cut_and_escaped() {
+        let line = [b"\x1b[2J".as_slice(), &[b'x'; 300]].concat();
+        let event = HistoryEvent::blocked(target(1), UnixSeconds::new(1), &line, false);
+        assert_eq!(event.text, format!(r"\x1b[2J{}", "x".repeat(196)));
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for kind in HistoryKind::ALL {
+            assert_eq!(HistoryKind::of_name(kind.name()), Some(kind));
+        }
+        assert_eq!(HistoryKind::of_name("hit"), None);
+    }
+}
