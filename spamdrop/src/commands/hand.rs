@@ -63,9 +63,16 @@ fn events(nets: impl IntoIterator<Item = IpNet>) -> Vec<HistoryEvent> {
     few.into_iter().map(|net| event(Some(net), 1)).collect()
 }
 
-/// The command line without the program's name.
+/// The command line without the program's name and the path of the configuration.
 fn words(args: impl Iterator<Item = OsString>) -> Vec<u8> {
-    let words: Vec<OsString> = args.skip(1).collect();
+    let mut args = args.skip(1);
+    let mut words: Vec<OsString> = Vec::new();
+    while let Some(word) = args.next() {
+        match word.to_str() {
+            Some("-c" | "--config") => drop(args.next()),
+            _ => words.push(word),
+        }
+    }
     words.join(" ".as_ref()).into_encoded_bytes()
 }
 
@@ -98,8 +105,9 @@ mod tests {
 
     #[test]
     fn a_command_is_recorded_as_it_was_given() {
-        let args = ["/sbin/spamdrop", "add", "192.0.2.1", "--reason", "spam run"];
-        let words = words(args.into_iter().map(OsString::from));
-        assert_eq!(words, b"add 192.0.2.1 --reason spam run");
+        let args = "/sbin/spamdrop -c a.toml add 192.0.2.1 --reason spam";
+        let args = args.split(' ').chain(["of today"]);
+        let words = words(args.map(OsString::from));
+        assert_eq!(words, b"add 192.0.2.1 --reason spam of today");
     }
 }

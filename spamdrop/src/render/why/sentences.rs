@@ -234,3 +234,6 @@ fn percent(part: u32, whole: u32) -> u64 {
 fn number(number: u64, one: &str) -> String {
     format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }
+
+#[cfg(test)]
+mod tests;
