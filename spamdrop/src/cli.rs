@@ -76,8 +76,8 @@ pub enum Verb {
     ///
     /// Without interfaces, removes the maps with all entries, the FIFO, and the
     /// files of a running daemon in `run_dir` and `state_dir`. Keeps the
-    /// configuration, the allowlist, the known senders and the history of
-    /// waves.
+    /// configuration, the allowlist, the known senders, the waves and the
+    /// history.
     Detach(Detach),
     /// Block addresses or prefixes
     ///

@@ -122,7 +122,7 @@ fn each_sender_is_told_its_fate_and_its_past() {
         "\n  Nothing allows it.\n",
         "\n  It is not a known sender: there is no evidence for it.\n",
         "\n  `spamdrop remove 100.64.0.66` unblocks it.\n",
-        "\nWhat happened:\nFIRST ",
+        "\nHistory:\nFIRST ",
     ] {
         assert!(text.contains(sentence), "{sentence}: {text}");
     }

@@ -1,4 +1,4 @@
-//! What `why` predicts for the next SYN of a source, and what the filter does.
+//! Compares the prediction of `why` for the next SYN of a source with the filter.
 
 use spamdrop_core::next_syn::Fate;
 use spamdrop_core::pause::Layer;

@@ -1,4 +1,4 @@
-//! The history: what happened to a source, for questions that come a day later.
+//! The history: the events of a source, for questions that come a day later.
 //!
 //! Events of the same kind about the same addresses are one event with a count,
 //! so that neither a renewed block nor a stranger that tries again fills it.

@@ -1,5 +1,5 @@
-//! What the filter would do with the next new connection of a source, and which
-//! command changes that.
+//! Predicts the fate of the next new connection of a source, and names the
+//! commands that change it.
 //!
 //! The rules are those of `spamdrop_common`, which the filter uses as well; this
 //! module applies them in the filter's order to what was read from its maps. A
@@ -20,7 +20,7 @@ use spamdrop_common::time::MonotonicNs;
 
 use crate::target::Target;
 
-/// What the filter's maps hold about a source, and what they say to all sources.
+/// The content of the filter's maps about a source, and about all sources.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceFacts {
     /// The source; behind NAT64, its IPv4 address.
@@ -214,7 +214,7 @@ pub struct Change {
     pub effect: &'static str,
 }
 
-/// What else the commands depend on.
+/// Other facts that the commands depend on.
 #[derive(Clone, Debug, Default)]
 pub struct Circumstances {
     /// The live entries and prefixes that cover the source.

@@ -81,7 +81,7 @@ fn words(args: impl Iterator<Item = OsString>) -> Vec<u8> {
 fn user() -> String {
     let sudo = env::var_os("SUDO_USER").filter(|_| getuid().is_root());
     let name = sudo.filter(|name| !name.is_empty());
-    let name = name.map_or_else(|| account::user_name(getuid()).into(), |name| name);
+    let name = name.unwrap_or_else(|| account::user_name(getuid()).into());
     let bytes = name.as_encoded_bytes();
     escape(bytes.get(..NAME).unwrap_or(bytes))
 }

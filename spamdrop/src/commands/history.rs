@@ -1,4 +1,4 @@
-//! `history`: what happened to senders, and who changed something.
+//! `history`: the events of senders, and the commands of administrators.
 
 use std::io::Write;
 

@@ -36,7 +36,7 @@ const UNIX_TTL: u8 = 56;
 /// The same for Windows.
 const WINDOWS_TTL: u8 = 120;
 
-/// Runs the verb. What cannot be read is named among the unknown.
+/// Runs the verb. A part that cannot be read is named under `unknown`.
 ///
 /// # Errors
 ///
@@ -82,7 +82,7 @@ fn noted<T: Default>(read: Result<T>, what: &str, unknown: &mut Vec<String>) -> 
     })
 }
 
-/// What is the same for every address.
+/// The parts that all addresses share.
 struct Place {
     filter: FilterPresence,
     blocklist: Option<Blocklist>,

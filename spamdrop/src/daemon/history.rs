@@ -1,8 +1,8 @@
-//! The history task: collects what happened to sources, and has it written to the
-//! database by the disk thread.
+//! The history task: collects the events of the other tasks, which the disk thread
+//! writes to the database.
 //!
-//! It holds nobody up: events that the disk does not take are lost, and `status`
-//! says so.
+//! It delays no other task: events that the disk does not take are lost, and
+//! `status` says so.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! `why`: what happens to an address, in sentences.
+//! `why`: the fate of an address, in sentences.
 
 mod sentences;
 
@@ -17,16 +17,15 @@ use super::show::AddressDetail;
 
 pub use sentences::text;
 
-/// What is known of an address. `why --json` prints an array of these, in the
-/// order of the command line.
+/// An address and everything that decides about it. `why --json` prints an array
+/// of these, in the order of the command line.
 #[derive(Debug, Serialize)]
 pub struct Explanation<'a> {
     /// The address.
     pub addr: IpAddr,
     /// The filter that decides.
     pub filter: FilterPresence,
-    /// What would happen to its next connection to port 25 now; `null`: that
-    /// cannot be known.
+    /// The fate of its next connection to port 25 now; `null`: unknown.
     pub next: Option<NextConnection>,
     /// The commands that change that.
     pub changes: Vec<Change>,
@@ -41,9 +40,9 @@ pub struct Explanation<'a> {
     /// The answers of the zones, as in `lookup --json`; `null`: they were not
     /// asked.
     pub lookup: Option<LookedUp<'a>>,
-    /// What happened to it, as in `history --json`.
+    /// Its past, as in `history --json`.
     pub history: Vec<HistoryRow>,
-    /// What could not be found out, and why.
+    /// The parts that could not be read, and why.
     pub unknown: Vec<String>,
 }
 

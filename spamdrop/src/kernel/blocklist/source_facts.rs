@@ -1,4 +1,4 @@
-//! Reads what the filter's maps hold about one source.
+//! Reads the content of the filter's maps about one source.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -13,7 +13,7 @@ use spamdrop_core::nat64::canonical;
 use spamdrop_core::next_syn::SourceFacts;
 use spamdrop_core::target::Target;
 
-/// Reads what the pinned maps hold about a source.
+/// Reads the content of the pinned maps about a source.
 ///
 /// # Errors
 ///
@@ -28,7 +28,7 @@ pub fn read_source_facts(pin_dir: &Path, addr: IpAddr) -> Result<SourceFacts> {
 }
 
 impl Blocklist {
-    /// What the maps hold about a source.
+    /// The content of the maps about a source.
     ///
     /// # Errors
     ///

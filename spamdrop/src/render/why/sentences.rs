@@ -19,7 +19,8 @@ use crate::render::lookup;
 use crate::render::show::{BlockOrigin, local_time};
 use crate::render::table::Style;
 
-/// Writes each address and, below it, what is known, with times in `zone`.
+/// Writes each address and, below it, the sentences about it, with times in
+/// `zone`.
 pub fn text(
     out: &mut impl Write,
     style: Style,
@@ -38,21 +39,21 @@ pub fn text(
             writeln!(out, "  `{command}` {effect}.")?;
         }
         if let Some(looked_up) = &one.lookup {
-            writeln!(out, "What the zones say now:")?;
+            writeln!(out, "The zones say now:")?;
             lookup::text(out, std::slice::from_ref(looked_up))?;
         }
         if !one.history.is_empty() {
-            writeln!(out, "What happened:")?;
+            writeln!(out, "History:")?;
             history::text(out, style, &one.history, zone)?;
         }
     }
     Ok(())
 }
 
-/// What happens to the next connection.
+/// The fate of the next connection.
 fn next(one: &Explanation<'_>) -> String {
     let Some(next) = &one.next else {
-        return "what happens to its next connection is unknown.".into();
+        return "the fate of its next connection is unknown.".into();
     };
     let because = match next.reason {
         None => "no interface has the filter",

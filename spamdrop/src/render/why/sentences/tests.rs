@@ -105,7 +105,7 @@ fn a_blocked_sender_is_told_everything() {
   At the gate it is a stranger of class 1 and waits while the server holds at least 28 (70 %) of its 40 connections, from Windows 24 (60 %); it holds 30 now. It has refused 2 SYNs of it so far.
   Unknown: what the zones say: no name server.
   `spamdrop remove 192.0.2.1` unblocks it.
-What happened:
+History:
 FIRST                       LAST  EVENT    ADDRESS    COUNT  BY  TEXT
 2026-11-23 00:00:00 +00:00  -     refused  192.0.2.1      1  -
 "
@@ -191,8 +191,7 @@ fn without_a_filter_nothing_is_dropped_and_without_rights_nothing_is_known() {
     bare.filter = FilterPresence::Unreadable;
     bare.next = None;
     let told = written(&bare);
-    let first =
-        "192.0.2.1: what happens to its next connection is unknown.\n  Nothing allows it.\n";
+    let first = "192.0.2.1: the fate of its next connection is unknown.\n  Nothing allows it.\n";
     assert!(told.starts_with(first), "{told}");
 }
 
