@@ -5,6 +5,7 @@
 
 mod refusals;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -126,14 +127,15 @@ impl HistoryEvent {
         }
     }
 
-    /// A block of `target`, because of a line or for a reason. `is_renewed`: it
-    /// was blocked already.
+    /// The event of a block whose reason is this line or text.
     #[must_use]
-    pub fn blocked(target: Target, at: UnixSeconds, reason: &[u8], is_renewed: bool) -> Self {
+    pub fn blocked(note: &BlockNote, reason: &[u8]) -> Self {
         Self {
-            continues: is_renewed,
+            last: note.last,
+            count: note.count.into(),
+            continues: note.is_renewed,
             text: shortened(reason),
-            ..Self::new(HistoryKind::Blocked, Some(target.net()), at)
+            ..Self::new(HistoryKind::Blocked, Some(note.target().net()), note.first)
         }
     }
 
@@ -178,6 +180,48 @@ impl HistoryEvent {
     }
 }
 
+/// A block that is still to be written. Thousands may wait at once, so the reason is
+/// read from the filter's map when the block is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockNote {
+    /// The offender.
+    pub addr: IpAddr,
+    /// When it offended first.
+    pub first: UnixSeconds,
+    /// When it offended last.
+    pub last: UnixSeconds,
+    /// Number of offences.
+    pub count: u32,
+    /// Whether an IPv6 address is blocked without its /64.
+    pub is_alone: bool,
+    /// Whether it was blocked already.
+    pub is_renewed: bool,
+}
+
+impl BlockNote {
+    /// One offence of `addr`, whose entry is `target`.
+    #[must_use]
+    pub fn new(addr: IpAddr, target: Target, at: UnixSeconds, is_renewed: bool) -> Self {
+        Self {
+            addr,
+            first: at,
+            last: at,
+            count: 1,
+            is_alone: matches!(target, Target::V6Address(_)),
+            is_renewed,
+        }
+    }
+
+    /// The entry of the block.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        match self.is_alone {
+            true => Target::alone(self.addr),
+            false => self.addr.into(),
+        }
+    }
+}
+
 /// A text as it is stored: cut, escaped, with masked keys.
 fn shortened(text: &[u8]) -> String {
     let cut = text.get(..TEXT).unwrap_or(text);
@@ -189,11 +233,15 @@ fn shortened(text: &[u8]) -> String {
 #[derive(Debug, Default)]
 pub struct HistoryBuffer {
     events: Vec<HistoryEvent>,
+    blocks: Vec<BlockNote>,
     lost: u64,
 }
 
-/// The most events that wait for the disk.
-pub const WAITING: usize = 2_048;
+/// The most events that wait for the disk, beside blocks.
+const EVENTS: usize = 1_024;
+/// The most blocks that wait for the disk: those of the sources of a wave, in 200
+/// KiB.
+const BLOCKS: usize = 5_000;
 /// How far back an event is searched that a later one adds to.
 const NEAR: usize = 64;
 
@@ -207,28 +255,39 @@ impl HistoryBuffer {
                 Err(other) => event = other,
             }
         }
-        if self.events.len() < WAITING {
+        if self.events.len() < EVENTS {
             self.events.push(event);
         } else {
             self.lost += 1;
         }
     }
 
-    /// The number of events that wait.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.events.len()
+    /// Adds a block; a renewed one to one of the last, if both are one row.
+    pub fn block(&mut self, block: BlockNote) {
+        let mut near = self.blocks.iter_mut().rev().take(NEAR);
+        let is_same = |old: &&mut BlockNote| old.addr == block.addr;
+        if block.is_renewed
+            && let Some(old) = near.find(is_same)
+        {
+            old.last = old.last.max(block.last);
+            old.count = old.count.saturating_add(block.count);
+        } else if self.blocks.len() < BLOCKS {
+            self.blocks.push(block);
+        } else {
+            self.lost += 1;
+        }
     }
 
-    /// Whether no event waits.
+    /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.events.is_empty() && self.blocks.is_empty()
     }
 
-    /// Takes the events.
-    pub fn take(&mut self) -> Vec<HistoryEvent> {
-        std::mem::take(&mut self.events)
+    /// Takes the blocks and the events.
+    pub fn take(&mut self) -> (Vec<BlockNote>, Vec<HistoryEvent>) {
+        let events = std::mem::take(&mut self.events);
+        (std::mem::take(&mut self.blocks), events)
     }
 
     /// Takes the number of events that found no room.
@@ -246,44 +305,69 @@ mod tests {
         Target::V4([192, 0, 2, n])
     }
 
-    fn blocked(n: u8, at: u64, is_renewed: bool) -> HistoryEvent {
-        let line = format!("line {at}");
-        HistoryEvent::blocked(target(n), UnixSeconds::new(at), line.as_bytes(), is_renewed)
+    fn blocked(n: u8, at: u64, is_renewed: bool) -> BlockNote {
+        let target = target(n);
+        BlockNote::new(
+            target.net().addr(),
+            target,
+            UnixSeconds::new(at),
+            is_renewed,
+        )
     }
 
     #[test]
     fn a_renewed_block_is_counted_and_a_new_one_is_a_row() {
         let mut buffer = HistoryBuffer::default();
-        for event in [
+        for block in [
             blocked(1, 10, false),
             blocked(2, 11, false),
             blocked(1, 12, true),
             blocked(1, 13, true),
             blocked(1, 14, false),
         ] {
-            buffer.add(event);
+            buffer.block(block);
         }
-        let rows: Vec<_> = buffer.take().into_iter().collect();
-        let seen: Vec<_> = rows
-            .iter()
-            .map(|row| {
-                (
-                    row.first.get(),
-                    row.last.get(),
-                    row.count,
-                    row.text.as_str(),
-                )
-            })
-            .collect();
+        let (blocks, _) = buffer.take();
+        let rows = blocks.iter().map(|block| {
+            let row = HistoryEvent::blocked(block, b"511");
+            (row.first.get(), row.last.get(), row.count, row.continues)
+        });
         assert_eq!(
-            seen,
-            [
-                (10, 13, 3, "line 13"),
-                (11, 11, 1, "line 11"),
-                (14, 14, 1, "line 14")
-            ]
+            rows.collect::<Vec<_>>(),
+            [(10, 13, 3, false), (11, 11, 1, false), (14, 14, 1, false)]
         );
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn an_ipv6_address_is_blocked_alone_or_with_its_64() {
+        let addr: IpAddr = "2001:db8::1".parse().unwrap();
+        for target in [Target::from(addr), Target::alone(addr)] {
+            let block = BlockNote::new(addr, target, UnixSeconds::new(1), false);
+            assert_eq!(block.target(), target);
+        }
+    }
+
+    #[test]
+    fn releases_and_refusals_of_one_source_are_one_row() {
+        let mut buffer = HistoryBuffer::default();
+        let event = |kind, wave, at| HistoryEvent {
+            continues: kind == HistoryKind::Refused,
+            wave: UnixSeconds::new(wave),
+            ..HistoryEvent::new(kind, Some(target(1).net()), UnixSeconds::new(at))
+        };
+        for (kind, wave) in [
+            (HistoryKind::Released, 0),
+            (HistoryKind::Refused, 5),
+            (HistoryKind::Refused, 5),
+            (HistoryKind::Released, 0),
+            (HistoryKind::Refused, 6),
+        ] {
+            buffer.add(event(kind, wave, 9));
+        }
+        let (_, events) = buffer.take();
+        let counts: Vec<u64> = events.iter().map(|event| event.count).collect();
+        assert_eq!(counts, [2, 2, 1]);
     }
 
     #[test]
@@ -301,32 +385,29 @@ mod tests {
                 b"add 192.0.2.1",
             ));
         }
-        assert_eq!(buffer.len(), 2);
+        assert_eq!(buffer.take().1.len(), 2);
     }
 
     #[test]
     fn events_beyond_the_room_are_counted_and_lost() {
         let mut buffer = HistoryBuffer::default();
-        for n in 0..WAITING + 3 {
+        for n in 0..BLOCKS + 3 {
             let [.., a, b] = u32::try_from(n).unwrap().to_be_bytes();
-            let target = Target::V4([10, 0, a, b]);
-            buffer.add(HistoryEvent::blocked(
-                target,
-                UnixSeconds::new(1),
-                b"",
-                false,
-            ));
+            let (target, at) = (Target::V4([10, 0, a, b]), UnixSeconds::new(1));
+            let block = BlockNote::new(target.net().addr(), target, at, false);
+            buffer.block(block);
+            buffer.add(HistoryEvent::standing(target, true, at));
         }
-        assert_eq!(
-            (buffer.len(), buffer.take_lost(), buffer.take_lost()),
-            (WAITING, 3, 0)
-        );
+        let lost = u64::try_from(3 + BLOCKS + 3 - EVENTS).unwrap();
+        assert_eq!((buffer.take_lost(), buffer.take_lost()), (lost, 0));
+        let (blocks, events) = buffer.take();
+        assert_eq!((blocks.len(), events.len()), (BLOCKS, EVENTS));
     }
 
     #[test]
     fn a_text_is_cut_and_escaped() {
         let line = [b"\x1b[2J".as_slice(), &[b'x'; 300]].concat();
-        let event = HistoryEvent::blocked(target(1), UnixSeconds::new(1), &line, false);
+        let event = HistoryEvent::blocked(&blocked(1, 1, false), &line);
         assert_eq!(event.text, format!(r"\x1b[2J{}", "x".repeat(196)));
     }
 

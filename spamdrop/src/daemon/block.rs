@@ -11,7 +11,7 @@ use spamdrop_common::entry::Origin;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::escape::escape;
-use spamdrop_core::history::HistoryEvent;
+use spamdrop_core::history::BlockNote;
 use spamdrop_core::policy::Scope;
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
@@ -212,7 +212,7 @@ impl Blocker {
             .offence(lock, *addr, target, term, sealed, &origin)?;
         let now = clock::unix_seconds();
         self.history
-            .add(HistoryEvent::blocked(target, now, line, is_renewed));
+            .block(BlockNote::new(*addr, target, now, is_renewed));
         let message = ReleaseMessage::Add {
             addr: *addr,
             due: at.plus(grace),

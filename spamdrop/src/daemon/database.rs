@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Error, Result};
-use spamdrop_core::history::HistoryEvent;
+use spamdrop_core::history::{BlockNote, HistoryEvent};
 use spamdrop_core::reputation::{Record, Records, StoredContacts};
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::Snapshot;
 
 use crate::clock;
+use crate::kernel::blocklist::Blocklist;
 use crate::store::{DAEMON_WAIT, MergedSenders, Store};
 
 /// The senders and contacts that the engine remembers across a restart.
@@ -86,17 +87,44 @@ pub(super) fn write_waves(path: &Path, base: Option<i64>, snapshots: &[Snapshot]
     Ok(base)
 }
 
-/// Writes events to the history, and deletes those that ended longer than `kept`
-/// ago. Without events and a database, nothing is made.
-pub(super) fn write_history(path: &Path, events: &[HistoryEvent], kept: Duration) -> Result<()> {
-    let store = match events {
-        [] => Store::open_existing(path, DAEMON_WAIT)?,
+/// Blocks that are written in one transaction, so that a storm of them takes little
+/// memory.
+const BLOCKS: usize = 256;
+
+/// Writes blocks and events to the history, and deletes events that ended longer
+/// than `kept` ago. The reasons of the blocks are read from the filter's map. Without
+/// anything to write and without a database, nothing is made.
+pub(super) fn write_history(
+    path: &Path,
+    pin_dir: &Path,
+    blocks: &[BlockNote],
+    events: &[HistoryEvent],
+    kept: Duration,
+) -> Result<()> {
+    let store = match (blocks, events) {
+        ([], []) => Store::open_existing(path, DAEMON_WAIT)?,
         _ => Some(Store::open(path, DAEMON_WAIT)?),
     };
-    match store {
-        Some(mut store) => store.write_history(events, kept, clock::unix_seconds()),
-        None => Ok(()),
+    let Some(mut store) = store else {
+        return Ok(());
+    };
+    store.limit_memory()?;
+    let now = clock::unix_seconds();
+    // `detach` may have removed the reasons.
+    let blocklist = match blocks {
+        [] => None,
+        _ => Blocklist::open(pin_dir).ok(),
+    };
+    for blocks in blocks.chunks(BLOCKS) {
+        let event = |block: &BlockNote| {
+            let origin = blocklist.as_ref().map(|it| it.origin(block.addr));
+            let origin = origin.transpose()?.flatten().unwrap_or_default();
+            Ok(HistoryEvent::blocked(block, origin.text()))
+        };
+        let events: Vec<HistoryEvent> = blocks.iter().map(event).collect::<Result<_>>()?;
+        store.write_history(&events, kept, now)?;
     }
+    store.write_history(events, kept, now)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use spamdrop_core::history::HistoryEvent;
+use spamdrop_core::history::{BlockNote, HistoryEvent};
 use spamdrop_core::policy::{KnownNets, Protected, Scope};
 use spamdrop_core::recent::{Command, Commands};
 use spamdrop_core::status::FifoState;
@@ -285,7 +285,7 @@ impl FifoTask {
             .renew(lock, addr, target, term, sealed, &origin)?;
         let at = clock::unix_seconds();
         self.history
-            .add(HistoryEvent::blocked(target, at, REASON, is_renewed));
+            .block(BlockNote::new(addr, target, at, is_renewed));
         let message = ReleaseMessage::Add {
             addr,
             due: term.start.plus(grace),

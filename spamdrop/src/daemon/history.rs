@@ -4,11 +4,13 @@
 //! It delays no other task: events that the disk does not take are lost, and
 //! `status` says so.
 
-use std::path::{Path, PathBuf};
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
-use spamdrop_core::history::{HistoryBuffer, HistoryEvent, WAITING};
+use spamdrop_core::history::{BlockNote, HistoryBuffer, HistoryEvent};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot::Receiver;
 
@@ -28,10 +30,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Messages to the task.
 pub(super) enum HistoryMessage {
-    /// Something happened.
-    Happened(HistoryEvent),
+    /// Something happened. It is boxed, because a block takes less.
+    Happened(Box<HistoryEvent>),
+    /// A source was blocked.
+    Blocked(BlockNote),
     /// The configuration has changed.
-    Reconfigure(HistorySettings),
+    Reconfigure(Box<HistorySettings>),
     /// Write what is left, then end.
     Stop,
 }
@@ -41,32 +45,53 @@ pub(super) enum HistoryMessage {
 pub(super) struct HistorySettings {
     /// The path of the database.
     pub store: PathBuf,
+    pub pin_dir: PathBuf,
     /// How long events are kept; zero: there is no history.
     pub kept: Duration,
 }
 
 /// A task's handle to record events.
 #[derive(Clone)]
-pub(super) struct HistoryLog(UnboundedSender<HistoryMessage>);
+pub(super) struct HistoryLog {
+    inbox: UnboundedSender<HistoryMessage>,
+    is_on: Rc<Cell<bool>>,
+}
 
 impl HistoryLog {
-    pub fn new(history: UnboundedSender<HistoryMessage>) -> Self {
-        Self(history)
+    pub fn new(inbox: UnboundedSender<HistoryMessage>) -> Self {
+        let is_on = Rc::new(Cell::new(false));
+        Self { inbox, is_on }
     }
 
     /// Records an event.
     pub fn add(&self, event: HistoryEvent) {
-        // The send fails only if the task has ended, because the daemon is ending.
-        let _ = self.0.send(HistoryMessage::Happened(event));
+        self.send(|| HistoryMessage::Happened(Box::new(event)));
+    }
+
+    /// Records a block, whose reason is in the filter's map.
+    pub fn block(&self, block: BlockNote) {
+        self.send(|| HistoryMessage::Blocked(block));
+    }
+
+    fn send(&self, message: impl FnOnce() -> HistoryMessage) {
+        if self.is_on.get() {
+            // The send fails only if the task has ended, because the daemon is
+            // ending.
+            let _ = self.inbox.send(message());
+        }
     }
 }
 
-/// The events whose write failed.
-type Written = Result<(), (Vec<HistoryEvent>, Error)>;
+/// The blocks and events of a write.
+type Batch = (Vec<BlockNote>, Vec<HistoryEvent>);
+/// A batch whose write failed.
+type Written = Result<(), (Batch, Error)>;
 
 pub(super) struct HistoryTask {
     settings: HistorySettings,
     buffer: HistoryBuffer,
+    /// Tells the other tasks whether events are recorded.
+    is_on: Rc<Cell<bool>>,
     disk: Disk,
     writing: Option<Receiver<Written>>,
     /// When old events were last deleted; `None`: with another configuration.
@@ -75,10 +100,13 @@ pub(super) struct HistoryTask {
 }
 
 impl HistoryTask {
-    pub fn new(settings: HistorySettings, disk: Disk, health: Health) -> Self {
+    pub fn new(settings: HistorySettings, log: &HistoryLog, disk: Disk, health: Health) -> Self {
+        let is_on = Rc::clone(&log.is_on);
+        is_on.set(!settings.kept.is_zero());
         Self {
             settings,
             buffer: HistoryBuffer::default(),
+            is_on,
             disk,
             writing: None,
             cleaned: None,
@@ -104,18 +132,12 @@ impl HistoryTask {
 
     fn take(&mut self, message: HistoryMessage) {
         match message {
-            HistoryMessage::Happened(event) => {
-                if !self.settings.kept.is_zero() {
-                    self.buffer.add(event);
-                }
-                // In a storm of blocks, more come within a second than wait.
-                if self.buffer.len() > WAITING / 2 {
-                    self.poll();
-                }
-            }
+            HistoryMessage::Happened(event) => self.buffer.add(*event),
+            HistoryMessage::Blocked(block) => self.buffer.block(block),
             HistoryMessage::Reconfigure(settings) => {
                 self.cleaned = None;
-                self.settings = settings;
+                self.is_on.set(!settings.kept.is_zero());
+                self.settings = *settings;
             }
             HistoryMessage::Stop => {}
         }
@@ -136,17 +158,19 @@ impl HistoryTask {
 
     fn begin_write(&mut self) {
         self.cleaned = Some(clock::instant());
-        let HistorySettings { store, kept } = self.settings.clone();
-        let events = self.buffer.take();
-        self.writing = Some(self.disk.submit(move || write(&store, events, kept)));
+        let (settings, batch) = (self.settings.clone(), self.buffer.take());
+        self.writing = Some(self.disk.submit(move || write(&settings, batch)));
     }
 
     fn take_written(&mut self, written: Option<Written>) {
         let error = match written {
             Some(Ok(())) => None,
-            Some(Err((events, error))) => {
+            Some(Err(((blocks, events), error))) => {
                 // Another process's transaction is short.
                 if is_locked(&error) {
+                    blocks
+                        .into_iter()
+                        .for_each(|block| self.buffer.block(block));
                     events.into_iter().for_each(|event| self.buffer.add(event));
                 }
                 Some(error)
@@ -180,6 +204,13 @@ impl HistoryTask {
     }
 }
 
-fn write(path: &Path, events: Vec<HistoryEvent>, kept: Duration) -> Written {
-    database::write_history(path, &events, kept).map_err(|error| (events, error))
+fn write(settings: &HistorySettings, batch: Batch) -> Written {
+    let HistorySettings {
+        store,
+        pin_dir,
+        kept,
+    } = settings;
+    let (blocks, events) = &batch;
+    let written = database::write_history(store, pin_dir, blocks, events, *kept);
+    written.map_err(|error| (batch, error))
 }

@@ -82,6 +82,7 @@ impl Settings {
             gate: gate(config, slots),
             history: HistorySettings {
                 store: config.store_file(),
+                pin_dir: config.pin_dir.clone(),
                 kept: config.history,
             },
             responder: responder(config),

@@ -103,13 +103,18 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
     use crate::render::json;
-    use spamdrop_core::history::HistoryKind;
+    use spamdrop_core::history::{BlockNote, HistoryKind};
 
     fn some() -> Vec<HistoryRow> {
         let at = UnixSeconds::new;
         let target: Target = "192.0.2.1".parse().unwrap();
-        let mut blocked = HistoryEvent::blocked(target, at(1_795_392_000), b"511 no", false);
-        (blocked.last, blocked.count) = (at(1_795_392_060), 2);
+        let addr = target.net().addr();
+        let note = BlockNote {
+            last: at(1_795_392_060),
+            count: 2,
+            ..BlockNote::new(addr, target, at(1_795_392_000), false)
+        };
+        let blocked = HistoryEvent::blocked(&note, b"511 no");
         let by = "anna".to_owned();
         let net = Some("192.0.2.0/24".parse().unwrap());
         let command = HistoryEvent::command(net, 1, at(1_795_392_090), by, b"remove 192.0.2.0/24");

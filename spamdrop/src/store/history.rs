@@ -50,6 +50,18 @@ impl Store {
         })
     }
 
+    /// Keeps the memory of this connection small, for the daemon: it writes a few
+    /// hundred rows at once.
+    ///
+    /// # Errors
+    ///
+    /// SQLite refuses it.
+    pub fn limit_memory(&self) -> Result<()> {
+        // Negative: KiB.
+        self.0
+            .read(|db| Ok(db.pragma_update(None, "cache_size", -256)?))
+    }
+
     /// The events that a query asks for, in the order of their beginning. The
     /// table is first checked for damage.
     ///

@@ -88,10 +88,12 @@ impl RefusalSums {
         self.wave != wave
     }
 
-    /// Takes the refusals since the last call, sorted by source.
-    pub fn take(&mut self) -> Vec<HistoryEvent> {
+    /// Takes refusals since the last call, of at most this number of sources, sorted
+    /// by source.
+    pub fn take(&mut self, most: usize) -> Vec<HistoryEvent> {
         let mut events = Vec::new();
-        for (source, sum) in &mut self.sources {
+        let fresh = |(_, sum): &(&Target, &mut Sum)| sum.refused > 0 || sum.observed > 0;
+        for (source, sum) in self.sources.iter_mut().filter(fresh).take(most) {
             sum.take(Some(*source), self.wave, &mut events);
         }
         events.sort_by_key(|event| event.net);
@@ -133,18 +135,25 @@ mod tests {
         };
         let (refused, observed) = (HistoryKind::Refused, HistoryKind::Observed);
         assert_eq!(
-            seen(sums.take()),
+            seen(sums.take(usize::MAX)),
             [
                 (refused, Some(addr(1)), 2, 101, 103),
                 (observed, Some(addr(2)), 1, 102, 102)
             ]
         );
-        assert_eq!(sums.take(), []);
+        assert_eq!(sums.take(usize::MAX), []);
         sums.add(addr(1), at(100), at(109), true);
-        assert_eq!(seen(sums.take()), [(refused, Some(addr(1)), 1, 109, 109)]);
+        assert_eq!(
+            seen(sums.take(usize::MAX)),
+            [(refused, Some(addr(1)), 1, 109, 109)]
+        );
         assert!(!sums.is_of_other_wave(at(100)) && sums.is_of_other_wave(at(500)));
         sums.add(addr(1), at(500), at(501), true);
-        assert!(sums.take().iter().all(|event| event.wave == at(500)));
+        assert!(
+            sums.take(usize::MAX)
+                .iter()
+                .all(|event| event.wave == at(500))
+        );
     }
 
     #[test]
@@ -154,12 +163,15 @@ mod tests {
         for n in 0..sources + 9 {
             sums.add(addr(n), at(100), at(101), true);
         }
-        let events = sums.take();
-        assert_eq!(events.len(), SOURCES + 1);
+        assert_eq!(sums.take(9).len(), 9 + 1);
+        let events = sums.take(usize::MAX);
+        assert_eq!(events.len(), SOURCES - 9);
+        sums.add(addr(sources), at(100), at(101), true);
+        let events = sums.take(usize::MAX);
         let others = events.last().map(|event| (event.net, event.count));
-        assert_eq!(others, Some((None, 9)));
+        assert_eq!(others, Some((None, 1)));
         // The sources of the wave stay those that came first.
         sums.add(addr(sources + 1), at(100), at(102), true);
-        assert_eq!(sums.take().len(), 1);
+        assert_eq!(sums.take(usize::MAX).len(), 1);
     }
 }

@@ -24,6 +24,9 @@ use crate::render;
 /// crash loses at most five seconds.
 const WRITE_PERIOD: Duration = Duration::from_secs(4);
 
+/// The most sources whose refusals are recorded in the history each second.
+const REFUSALS: usize = 512;
+
 /// The recorder, and the batch that is being written.
 pub(super) struct WaveHistory {
     recorder: Recorder,
@@ -76,15 +79,15 @@ impl WaveHistory {
             return;
         };
         if self.refusals.is_of_other_wave(wave) {
-            self.record_refusals();
+            self.record_refusals(usize::MAX);
         }
         self.refusals
             .add(source, wave, clock::unix_seconds(), is_refused);
     }
 
-    /// Records the refusals since the last call in the history.
-    fn record_refusals(&mut self) {
-        let events = self.refusals.take().into_iter();
+    /// Records the refusals of so many sources in the history.
+    fn record_refusals(&mut self, most: usize) {
+        let events = self.refusals.take(most).into_iter();
         events.for_each(|event| self.history.add(event));
     }
 
@@ -110,12 +113,12 @@ impl WaveHistory {
     /// Logs events, and writes the snapshots that are due.
     pub fn poll(&mut self, store: &Path, health: &Health) {
         self.log_news();
+        self.record_refusals(REFUSALS);
         if let Some(written) = take_finished(&mut self.writing) {
             self.take(written, health);
         }
         if self.writing.is_none() && self.last.elapsed() >= WRITE_PERIOD {
             self.last = clock::instant();
-            self.record_refusals();
             self.write(store);
         }
     }
@@ -177,7 +180,7 @@ impl WaveHistory {
             }
         }
         self.recorder.end();
-        self.record_refusals();
+        self.record_refusals(usize::MAX);
         // If nothing is left to write, do not try again to open a database that
         // could not be opened so far.
         self.is_begun = true;

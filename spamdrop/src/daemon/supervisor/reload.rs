@@ -138,7 +138,9 @@ impl Supervisor {
         self.tasks
             .tell_release(ReleaseMessage::Reconfigure(settings.release.clone()));
         self.tasks
-            .tell_history(HistoryMessage::Reconfigure(settings.history.clone()));
+            .tell_history(HistoryMessage::Reconfigure(Box::new(
+                settings.history.clone(),
+            )));
         self.tasks.tell_fifo(FifoMessage::Reconfigure {
             settings: settings.fifo.clone(),
             fifo: next.fifo,

@@ -132,6 +132,7 @@ impl Tasks {
         );
         let history_task = HistoryTask::new(
             settings.history.clone(),
+            &history_log,
             disk.clone(),
             Health::new(status.clone()),
         );

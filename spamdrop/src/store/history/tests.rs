@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use spamdrop_core::history::HistoryKind;
+use spamdrop_core::history::{BlockNote, HistoryKind};
 use spamdrop_core::target::Target;
 use tempfile::TempDir;
 
@@ -25,13 +25,15 @@ fn net(text: &str) -> IpNet {
     text.parse::<Target>().unwrap().net()
 }
 
+fn note(target: Target, ago: u64, is_renewed: bool) -> BlockNote {
+    BlockNote::new(target.net().addr(), target, at(ago), is_renewed)
+}
+
 fn blocked(target: &str, ago: u64, is_renewed: bool) -> HistoryEvent {
     let line = format!("{target} {ago}");
     HistoryEvent::blocked(
-        target.parse().unwrap(),
-        at(ago),
+        &note(target.parse().unwrap(), ago, is_renewed),
         line.as_bytes(),
-        is_renewed,
     )
 }
 
@@ -162,7 +164,7 @@ fn events_are_deleted_when_they_are_old_or_too_many() {
     assert_eq!(rows(&store, &query(None)), [("blocked", old, old, 1)]);
     let many = (0..MOST).map(|n| {
         let target = Target::V4(n.to_be_bytes());
-        HistoryEvent::blocked(target, at(9), b"", false)
+        HistoryEvent::blocked(&note(target, 9, false), b"")
     });
     write(&mut store, &many.collect::<Vec<_>>());
     write(&mut store, &[blocked("192.0.2.3", 8, false)]);
