@@ -59,11 +59,7 @@ fn delays_nobody(server: &Server, seconds: u64) {
     let full = env::var_os("SPAMDROP_FULL").is_some_and(|value| value == "1");
     let length = Duration::from_secs(if full { 60 } else { seconds });
     let site = Site::new(Path::new(env!("CARGO_BIN_EXE_spamdrop")), |_| {}).unwrap();
-    let servers = format!(
-        "servers = [{:?}]\n{}",
-        server.name,
-        env::var("EXTRA").unwrap_or_default()
-    );
+    let servers = format!("servers = [{:?}]", server.name);
     site.configure(&servers).unwrap();
     let (stormed, quiet) = (site.path("storm.log"), site.path("mail.log"));
     File::create(&stormed).unwrap();

@@ -92,16 +92,17 @@ pub(super) fn write_waves(path: &Path, base: Option<i64>, snapshots: &[Snapshot]
 const BLOCKS: usize = 256;
 
 /// Writes blocks and events to the history, and deletes events that ended longer
-/// than `kept` ago. The reasons of the blocks are read from the filter's map. Without
-/// anything to write and without a database, nothing is made.
+/// than `kept` ago. The reasons of the blocks are read from the filter's map, and
+/// those that are written are taken from `blocks`. Without anything to write and
+/// without a database, nothing is made.
 pub(super) fn write_history(
     path: &Path,
     pin_dir: &Path,
-    blocks: &[BlockNote],
+    blocks: &mut Vec<BlockNote>,
     events: &[HistoryEvent],
     kept: Duration,
 ) -> Result<()> {
-    let store = match (blocks, events) {
+    let store = match (&blocks[..], events) {
         ([], []) => Store::open_existing(path, DAEMON_WAIT)?,
         _ => Some(Store::open(path, DAEMON_WAIT)?),
     };
@@ -111,18 +112,20 @@ pub(super) fn write_history(
     store.limit_memory()?;
     let now = clock::unix_seconds();
     // `detach` may have removed the reasons.
-    let blocklist = match blocks {
+    let blocklist = match &blocks[..] {
         [] => None,
         _ => Blocklist::open(pin_dir).ok(),
     };
-    for blocks in blocks.chunks(BLOCKS) {
+    while !blocks.is_empty() {
+        let some = &blocks[..blocks.len().min(BLOCKS)];
         let event = |block: &BlockNote| {
             let origin = blocklist.as_ref().map(|it| it.origin(block.addr));
             let origin = origin.transpose()?.flatten().unwrap_or_default();
             Ok(HistoryEvent::blocked(block, origin.text()))
         };
-        let events: Vec<HistoryEvent> = blocks.iter().map(event).collect::<Result<_>>()?;
+        let events: Vec<HistoryEvent> = some.iter().map(event).collect::<Result<_>>()?;
         store.write_history(&events, kept, now)?;
+        blocks.drain(..events.len());
     }
     store.write_history(events, kept, now)
 }

@@ -204,13 +204,13 @@ impl HistoryTask {
     }
 }
 
-fn write(settings: &HistorySettings, batch: Batch) -> Written {
+fn write(settings: &HistorySettings, mut batch: Batch) -> Written {
     let HistorySettings {
         store,
         pin_dir,
         kept,
     } = settings;
-    let (blocks, events) = &batch;
+    let (blocks, events) = &mut batch;
     let written = database::write_history(store, pin_dir, blocks, events, *kept);
     written.map_err(|error| (batch, error))
 }
