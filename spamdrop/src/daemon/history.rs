@@ -177,6 +177,10 @@ impl HistoryTask {
             }
             None => Some(Error::msg("the thread that wrote died")),
         };
+        if error.is_some() {
+            // Write again soon, even if nothing happens, so that the warning goes.
+            self.cleaned = None;
+        }
         let trouble = match (error, self.buffer.take_lost()) {
             (Some(error), _) => Some(format!("the history is not kept: {error:#}")),
             (None, 0) => None,
