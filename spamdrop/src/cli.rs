@@ -11,6 +11,7 @@ mod block;
 mod config;
 mod export;
 mod global;
+mod history;
 mod known;
 mod pause;
 mod reading;
@@ -25,6 +26,7 @@ pub use block::{Add, Addrs, Import};
 pub use config::{Check, ConfigVerb};
 pub use export::{Export, ExportFormat};
 pub use global::with_json_behind;
+pub use history::{HistoryOptions, Why};
 pub use known::{Known, KnownImport, KnownList};
 pub use pause::Pause;
 pub use reading::{Learn, Reading, Replay, Scan};
@@ -74,8 +76,8 @@ pub enum Verb {
     ///
     /// Without interfaces, removes the maps with all entries, the FIFO, and the
     /// files of a running daemon in `run_dir` and `state_dir`. Keeps the
-    /// configuration, the allowlist, the known senders and the history of
-    /// waves.
+    /// configuration, the allowlist, the known senders, the waves and the
+    /// history.
     Detach(Detach),
     /// Block addresses or prefixes
     ///
@@ -109,6 +111,29 @@ pub enum Verb {
     /// Show why an address is blocked, and until when
     #[command(alias = "get")]
     Show(Show),
+    /// Explain what happens to an address, and why
+    ///
+    /// Says what would happen to its next connection and which command changes
+    /// that; whether and why it is blocked or allowed, whether it is a known
+    /// sender, its place at the gate, what the DNS blocklists say now, and what
+    /// happened to it (see `history`). Works without the daemon, and says what it
+    /// cannot know without the filter.
+    Why(Why),
+    /// Show what happened: blocks, refusals, commands
+    ///
+    /// Without ADDR, of all senders. Blocks from the log and the FIFO with the
+    /// number of offences, connections that were ended, refusals at the gate
+    /// summed by sender and wave, known senders that were promoted or demoted, and
+    /// commands with the user who gave them. Kept for 30 days (`history` of the
+    /// configuration), but at most 100,000 events.
+    History(HistoryOptions),
+    /// Remove everything that is stored about addresses
+    ///
+    /// Their blocks, also the saved ones, the evidence for and against them as
+    /// senders, the verdict of the blocklists, their history, and the last contact
+    /// of their networks (/24 or /48). Entries of the allowlist, blocked prefixes
+    /// and the mail log stay. Exits with 1 if nothing was stored.
+    Forget(Addrs),
     /// Edit or show the allowlist: sources that are never blocked
     #[command(subcommand, aliases = ["whitelist", "allowlist"])]
     Allow(Allow),

@@ -20,6 +20,7 @@ use crate::store;
 use spamdrop_core::dnsbl::rule;
 use spamdrop_core::duration;
 use spamdrop_core::engine::EngineSettings;
+use spamdrop_core::history::KEPT;
 use spamdrop_core::log::{MailServer, Parser, ParserSettings, Pattern};
 use spamdrop_core::nat64::Prefix;
 use spamdrop_core::policy::PolicyConfig;
@@ -94,6 +95,8 @@ pub struct Config {
     pub resolv_conf: PathBuf,
     pub user: String,
     pub max_lookups_per_day: u32,
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub history: Duration,
 }
 
 impl Default for Config {
@@ -136,6 +139,7 @@ impl Default for Config {
             resolv_conf: "/etc/resolv.conf".into(),
             user: account::DEFAULT.into(),
             max_lookups_per_day: 100_000,
+            history: KEPT,
         }
     }
 }
@@ -189,6 +193,7 @@ impl Config {
         }
         seconds("ttl", self.ttl, 1)?;
         seconds("hard_limit", self.hard_limit, 0)?;
+        seconds("history", self.history, 0)?;
         if self.grace > Duration::from_secs(3600) {
             anyhow::bail!("`grace` is longer than an hour");
         }

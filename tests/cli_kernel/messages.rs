@@ -34,6 +34,8 @@ fn what_needs_root_says_so_to_an_ordinary_user() {
         &["remove", "100.64.0.9"],
         &["list"],
         &["show", "100.64.0.9"],
+        &["why", "100.64.0.9"],
+        &["forget", "100.64.0.9"],
         &["flush"],
         &["export"],
         &["stats"],

@@ -28,6 +28,7 @@ mod server_settings;
 mod service_manager;
 mod trust;
 mod waves;
+mod why;
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};

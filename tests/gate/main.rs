@@ -9,6 +9,7 @@ mod fragments;
 mod nat64;
 mod other_hosts;
 mod pause;
+mod prediction;
 mod responder;
 mod wakes;
 

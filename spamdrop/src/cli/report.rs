@@ -24,7 +24,7 @@ pub struct Report {
     pub svg: Option<PathBuf>,
 }
 
-/// Start of a period.
+/// Start or end of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
     /// This long ago.
@@ -35,7 +35,8 @@ pub enum Since {
     Local(DateTime),
 }
 
-fn since(text: &str) -> Result<Since, String> {
+/// Reads an end of a period.
+pub(super) fn since(text: &str) -> Result<Since, String> {
     if let Ok(ago) = duration::parse(text) {
         return Ok(Since::Ago(ago));
     }

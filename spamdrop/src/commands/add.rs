@@ -10,7 +10,7 @@ use spamdrop_common::entry::{Entry, ORIGIN_HAND, Origin, TEXT_LEN};
 use spamdrop_common::time::MonotonicNs;
 
 use super::addresses::{self, Addresses, Given};
-use super::{block, count};
+use super::{block, count, hand};
 use crate::cli;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
@@ -67,6 +67,7 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
     let origins = origins(&chosen, &peers, reason, term.start);
     let older = older(&blocklist, &targets)?;
     block::note(config, &mut blocklist, &origins, older)?;
+    hand::record(config, addresses.all.iter().map(|given| given.net));
     block::tell_if_open(config, entries.iter().filter(|(_, sealed)| !sealed).count());
     write_targets(out, &addresses, &scope)?;
     if !targets.is_empty() || kept.is_empty() {

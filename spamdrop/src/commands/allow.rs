@@ -7,7 +7,7 @@ use anyhow::Result;
 use ipnet::IpNet;
 
 use super::addresses::{self, Addresses, Given};
-use super::{block, count, notify_daemon};
+use super::{block, count, hand, notify_daemon};
 use crate::allowlist;
 use crate::cli::{Addrs, AllowAdd, Output};
 use crate::config::Config;
@@ -37,6 +37,7 @@ pub fn add(config: &Config, args: &AllowAdd, out: &mut impl Write) -> Result<()>
         writeln!(out, "{word} acts on {net}")?;
     }
     let added = edit(config, &nets, Allowlist::add)?;
+    hand::record(config, nets.iter().copied());
     for net in nets.iter().filter(|net| !added.contains(net)) {
         log::info!("{} is on the allowlist already", shown(*net));
     }
@@ -55,6 +56,7 @@ pub fn add(config: &Config, args: &AllowAdd, out: &mut impl Write) -> Result<()>
 pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let nets = nets(&addresses::read(args)?);
     let removed = edit(config, &nets, Allowlist::remove)?;
+    hand::record(config, nets.iter().copied());
     for net in nets.iter().filter(|net| !removed.contains(net)) {
         log::info!("{} is not on the allowlist", shown(*net));
     }

@@ -29,12 +29,15 @@ const MOST: usize = 1000;
 type Values = fn() -> Result<Vec<String>>;
 
 /// Arguments of commands whose values are known, by the names in `cli`.
-const COMPLETED: [(&str, &str, Values); 5] = [
+const COMPLETED: [(&str, &str, Values); 8] = [
     ("attach", "interfaces", interfaces),
     ("detach", "interfaces", interfaces),
     ("run", "interfaces", interfaces),
     ("remove", "addrs", blocked),
     ("show", "addr", blocked),
+    ("why", "addrs", blocked),
+    ("history", "addr", blocked),
+    ("forget", "addrs", blocked),
 ];
 
 /// Runs the verb.

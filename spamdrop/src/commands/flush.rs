@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use super::{count, saved};
+use super::{count, hand, saved};
 use crate::clock;
 use crate::config::Config;
 use crate::kernel::blocklist::Blocklist;
@@ -20,5 +20,6 @@ pub fn run(config: &Config, out: &mut impl Write) -> Result<()> {
     let lock = || WriteLock::acquire(&config.run_dir);
     let removed = blocklist.flush(clock::monotonic_ns(), lock)?;
     writeln!(out, "removed {}", count(removed, "entry", "entries"))?;
+    hand::record(config, []);
     saved::forget_all(config)
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use spamdrop_common::entry::{Entry, SEALED};
 
-use super::{block, count};
+use super::{block, count, hand};
 use crate::cli;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
@@ -63,6 +63,7 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
             .is_ok()
     })?;
     block::note(config, &mut blocklist, &origins, older)?;
+    hand::record(config, entries.iter().map(|(target, _)| target.net()));
     report(config, &parsed, out)
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 
 use super::addresses::{self, Given};
-use super::{block, count, import, notify_daemon};
+use super::{block, count, hand, import, notify_daemon};
 use crate::cli::{self, Addrs};
 use crate::clock;
 use crate::config::Config;
@@ -63,6 +63,7 @@ pub fn add(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let hosts = hosts(&given.all)?;
     ensure_remembered(config, &hosts)?;
     let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_seconds())?;
+    hand::record(config, hosts.iter().map(|host| host.net()));
     for host in hosts.iter().filter(|host| !added.contains(host)) {
         log::info!("{host} was added already");
     }
@@ -85,6 +86,7 @@ pub fn remove(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()>
         Some(mut store) => store.remove_known(&hosts, clock::unix_seconds())?,
         None => Vec::new(),
     };
+    hand::record(config, hosts.iter().map(|host| host.net()));
     for host in hosts.iter().filter(|host| !removed.contains(host)) {
         match host.source() {
             net if net != *host => log::info!(
@@ -114,6 +116,7 @@ pub fn import(config: &Config, args: &cli::KnownImport, out: &mut impl Write) ->
     hosts.dedup();
     ensure_remembered(config, &hosts)?;
     let added = store(config)?.add_known(&hosts, config.known_sources(), clock::unix_seconds())?;
+    hand::record(config, hosts.iter().map(|host| host.net()));
     split(config, &hosts, out)?;
     notify_daemon(&config.run_dir);
     writeln!(out, "added {}", count(added.len(), "sender", "senders"))?;

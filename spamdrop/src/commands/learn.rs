@@ -192,8 +192,9 @@ impl Learner {
 
     fn store_all(&mut self, capacity: usize) -> Result<Records> {
         let records = self.replay.take_records();
-        self.store
-            .merge_known(&records, capacity, clock::unix_seconds())
+        let now = clock::unix_seconds();
+        let merged = self.store.merge_known(&records, capacity, now)?;
+        Ok(merged.unstored)
     }
 }
 

@@ -11,6 +11,9 @@ pub mod config_check;
 pub mod detach;
 pub mod export;
 pub mod flush;
+pub mod forget;
+mod hand;
+pub mod history;
 pub mod import;
 mod input;
 pub mod known;
@@ -34,6 +37,7 @@ pub mod setup;
 pub mod show;
 pub mod stats;
 pub mod status;
+pub mod why;
 
 use std::io::Write;
 use std::path::Path;
@@ -99,6 +103,9 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Import(args) => import::run(&config, args, out),
         Verb::Export(args) => export::run(&config, *args, out),
         Verb::Show(args) => show::run(&config, args, out),
+        Verb::Why(args) => why::run(&config, args, out, style),
+        Verb::History(args) => history::run(&config, args, out, style),
+        Verb::Forget(args) => forget::run(&config, args, out),
         Verb::Allow(Allow::Add(args)) => allow::add(&config, args, out),
         Verb::Allow(Allow::Remove(args)) => allow::remove(&config, args, out),
         Verb::Allow(Allow::List(args)) => allow::list(&config, *args, out, style),
@@ -130,7 +137,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
 fn changes_the_filter(verb: &Verb) -> bool {
     match verb {
         Verb::Add(_) | Verb::Remove(_) | Verb::Flush | Verb::Import(_) => true,
-        Verb::Pause(_) | Verb::Resume => true,
+        Verb::Pause(_) | Verb::Resume | Verb::Forget(_) => true,
         Verb::Allow(verb) => !matches!(verb, Allow::List(_)),
         Verb::Known(verb) => !matches!(verb, Known::List(_)),
         _ => false,

@@ -6,6 +6,7 @@ use anyhow::Result;
 use spamdrop_core::duration::human;
 use spamdrop_core::pause::{Layer, names};
 
+use super::hand;
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -28,6 +29,8 @@ pub fn run(config: &Config, args: &cli::Pause, out: &mut impl Write) -> Result<(
     let lock = WriteLock::acquire(&config.run_dir)?;
     let until = clock::monotonic_ns().plus(args.time);
     blocklist.pause(&lock, &layers, until)?;
+    drop(lock);
+    hand::record(config, []);
     writeln!(
         out,
         "paused {} for {}; `spamdrop resume` ends it earlier",

@@ -7,11 +7,11 @@ use anyhow::Result;
 use ipnet::IpNet;
 
 use super::addresses::{self, Addresses, Given};
-use super::{count, saved};
+use super::{count, hand, saved};
 use crate::cli::Addrs;
 use crate::clock;
 use crate::config::Config;
-use crate::kernel::blocklist::{Blocklist, CHUNK};
+use crate::kernel::blocklist::{Blocklist, CHUNK, pins};
 use crate::lock::WriteLock;
 use spamdrop_core::target::Target;
 
@@ -25,15 +25,8 @@ pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     let addresses = addresses::read(args)?;
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
     let inside = inside(&blocklist, &addresses)?;
-    let all = addresses.all.iter();
-    let mut all: Vec<Target> = all.flat_map(|given| targets(given, &inside)).collect();
-    all.sort_unstable();
-    all.dedup();
-    let mut removed = HashSet::new();
-    for chunk in all.chunks(CHUNK) {
-        let lock = WriteLock::acquire(&config.run_dir)?;
-        removed.extend(blocklist.remove_all(&lock, chunk)?);
-    }
+    let all = all_targets(&addresses, &inside);
+    let removed = take_out(config, &mut blocklist, &all)?;
     for (word, given) in &addresses.words {
         write_other_targets(out, word, given, &removed)?;
     }
@@ -51,7 +44,44 @@ pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
     for target in each {
         warn_of_prefixes(target, &prefixes);
     }
-    saved::forget(config, &all)
+    hand::record(config, addresses.all.iter().map(|given| given.net));
+    saved::forget(config, &all).map(drop)
+}
+
+/// The entries that block the given targets, sorted.
+fn all_targets(addresses: &Addresses, inside: &HashMap<Target, Vec<Target>>) -> Vec<Target> {
+    let all = addresses.all.iter();
+    let mut all: Vec<Target> = all.flat_map(|given| targets(given, inside)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Removes entries. Returns those that existed.
+fn take_out(config: &Config, blocklist: &mut Blocklist, all: &[Target]) -> Result<HashSet<Target>> {
+    let mut removed = HashSet::new();
+    for chunk in all.chunks(CHUNK) {
+        let lock = WriteLock::acquire(&config.run_dir)?;
+        removed.extend(blocklist.remove_all(&lock, chunk)?);
+    }
+    Ok(removed)
+}
+
+/// Unblocks addresses for another verb. Returns the entries that may have blocked
+/// them, and how many existed.
+///
+/// # Errors
+///
+/// A map operation fails.
+pub(super) fn unblock(config: &Config, addresses: &Addresses) -> Result<(Vec<Target>, usize)> {
+    if !pins::exist(&config.pin_dir)? {
+        return Ok((all_targets(addresses, &HashMap::new()), 0));
+    }
+    let mut blocklist = Blocklist::open(&config.pin_dir)?;
+    let inside = inside(&blocklist, addresses)?;
+    let all = all_targets(addresses, &inside);
+    let removed = take_out(config, &mut blocklist, &all)?.len();
+    Ok((all, removed))
 }
 
 /// The next step after a word that means every address.

@@ -60,11 +60,19 @@ pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Sty
 
 /// Determines the start of the period.
 fn since(since: Option<Since>, now: UnixSeconds, zone: &TimeZone) -> Result<UnixSeconds> {
-    let second = match since {
-        None => return Ok(before(now, PERIOD_S)),
-        Some(Since::Ago(time)) => return Ok(before(now, time.as_secs())),
-        Some(Since::At(at)) => at.as_second(),
-        Some(Since::Local(at)) => {
+    since.map_or_else(|| Ok(before(now, PERIOD_S)), |since| time(since, now, zone))
+}
+
+/// The time at which a period begins or ends.
+///
+/// # Errors
+///
+/// There is no such time in the time zone ([`Exit::Usage`]).
+pub(super) fn time(at: Since, now: UnixSeconds, zone: &TimeZone) -> Result<UnixSeconds> {
+    let second = match at {
+        Since::Ago(time) => return Ok(before(now, time.as_secs())),
+        Since::At(at) => at.as_second(),
+        Since::Local(at) => {
             let zoned = at.to_zoned(zone.clone()).map_err(|error| {
                 let message = format!("`{at}` is not a time in this zone: {error}");
                 Failure::new(Exit::Usage, message)

@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use spamdrop_core::pause::{PausedLayer, describe};
 use spamdrop_core::status::FILE as STATE_FILE;
 
+use super::hand;
 use super::status::read_state;
 use crate::clock;
 use crate::config::Config;
@@ -24,7 +25,11 @@ use crate::lock::{self, WriteLock};
 /// then.
 pub fn run(config: &Config, out: &mut impl Write) -> Result<()> {
     let ended = end_pauses(config, out)?;
-    match ceiling(config)? {
+    let ceiling = ceiling(config)?;
+    if ended || ceiling.is_some() {
+        hand::record(config, []);
+    }
+    match ceiling {
         Some((pid, ceiling)) => end_ceiling(pid, &ceiling, out),
         None if ended => Ok(()),
         None if lock::daemon_pid(&config.run_dir).is_none() => {

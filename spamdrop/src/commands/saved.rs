@@ -8,12 +8,12 @@ use crate::store::VERB_WAIT;
 use crate::store::saved_blocks::SavedBlocks;
 use spamdrop_core::target::Target;
 
-/// Removes entries.
+/// Removes entries. Returns how many existed.
 ///
 /// # Errors
 ///
 /// The file cannot be changed.
-pub(super) fn forget(config: &Config, targets: &[Target]) -> Result<()> {
+pub(super) fn forget(config: &Config, targets: &[Target]) -> Result<usize> {
     change(config, |file| file.remove(targets))
 }
 
@@ -26,11 +26,14 @@ pub(super) fn forget_all(config: &Config) -> Result<()> {
     change(config, SavedBlocks::clear)
 }
 
-fn change(config: &Config, change: impl FnOnce(&mut SavedBlocks) -> Result<()>) -> Result<()> {
+fn change<T: Default>(
+    config: &Config,
+    change: impl FnOnce(&mut SavedBlocks) -> Result<T>,
+) -> Result<T> {
     let path = config.saved_blocks_file();
     let done = match SavedBlocks::open_existing(&path, VERB_WAIT) {
         Ok(Some(mut file)) => change(&mut file),
-        Ok(None) => Ok(()),
+        Ok(None) => Ok(T::default()),
         Err(error) => Err(error),
     };
     done.with_context(|| {

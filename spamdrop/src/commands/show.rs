@@ -70,7 +70,12 @@ fn blocked_inside(blocklist: &Blocklist, net: IpNet) -> Result<usize> {
     Ok(live)
 }
 
-fn detail(blocklist: &Blocklist, net: IpNet) -> Result<AddressDetail> {
+/// The entries and origins of an address or prefix.
+///
+/// # Errors
+///
+/// A map operation fails.
+pub(super) fn detail(blocklist: &Blocklist, net: IpNet) -> Result<AddressDetail> {
     let now = clock::monotonic_ns();
     let mut found = blocklist.covering(net.addr(), now)?;
     found.retain(|found| found.target.net().contains(&net));

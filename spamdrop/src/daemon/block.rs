@@ -11,12 +11,14 @@ use spamdrop_common::entry::Origin;
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::escape::escape;
+use spamdrop_core::history::BlockNote;
 use spamdrop_core::policy::Scope;
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::health::Subject;
+use super::history::HistoryLog;
 use super::release::ReleaseMessage;
 use super::status::Health;
 use crate::clock;
@@ -62,6 +64,7 @@ pub(super) struct Blocker {
     run_dir: PathBuf,
     releases: UnboundedSender<ReleaseMessage>,
     health: Health,
+    history: HistoryLog,
     waiting: Waiting,
     /// The first failed attempt to take the lock since it was last taken.
     refused: Option<Instant>,
@@ -76,6 +79,7 @@ impl Blocker {
         run_dir: PathBuf,
         releases: UnboundedSender<ReleaseMessage>,
         health: Health,
+        history: HistoryLog,
     ) -> Self {
         Self {
             blocklist,
@@ -83,6 +87,7 @@ impl Blocker {
             run_dir,
             releases,
             health,
+            history,
             waiting: Waiting::default(),
             refused: None,
             failed: 0,
@@ -202,8 +207,12 @@ impl Blocker {
         origin.offences = origin.offences.saturating_add(1);
         origin.release_pending = releases.into();
         origin.set_text(line);
-        self.blocklist
+        let is_renewed = self
+            .blocklist
             .offence(lock, *addr, target, term, sealed, &origin)?;
+        let now = clock::unix_seconds();
+        self.history
+            .block(BlockNote::new(*addr, target, now, is_renewed));
         let message = ReleaseMessage::Add {
             addr: *addr,
             due: at.plus(grace),

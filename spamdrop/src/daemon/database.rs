@@ -1,14 +1,17 @@
 //! The daemon's reads and writes of the database, as jobs for the disk thread.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Error, Result};
+use spamdrop_core::history::{BlockNote, HistoryEvent};
 use spamdrop_core::reputation::{Record, Records, StoredContacts};
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::Snapshot;
 
 use crate::clock;
-use crate::store::{DAEMON_WAIT, Store};
+use crate::kernel::blocklist::Blocklist;
+use crate::store::{DAEMON_WAIT, MergedSenders, Store};
 
 /// The senders and contacts that the engine remembers across a restart.
 #[derive(Default)]
@@ -46,20 +49,24 @@ pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
     store.known_at(clock::unix_seconds())
 }
 
-/// Merges new evidence into the database. On an error, returns the evidence,
+/// Merges new evidence into the database. Returns the senders that became known,
+/// and those that are known no more, as events. On an error, returns the evidence,
 /// too.
 pub(super) fn merge(
     path: &Path,
     evidence: Evidence,
     capacity: usize,
-) -> Result<(), (Evidence, Error)> {
+) -> Result<Vec<HistoryEvent>, (Evidence, Error)> {
     let now = clock::unix_seconds();
     let merged = Store::open(path, DAEMON_WAIT).and_then(|mut store| {
         store.merge_contacts(&evidence.contacts)?;
         store.merge_known(&evidence.records, capacity, now)
     });
     match merged {
-        Ok(_unstored) => Ok(()),
+        Ok(MergedSenders { changed, .. }) => {
+            let event = |(source, is_known)| HistoryEvent::standing(source, is_known, now);
+            Ok(changed.into_iter().map(event).collect())
+        }
         Err(error) => Err((evidence, error)),
     }
 }
@@ -78,6 +85,49 @@ pub(super) fn write_waves(path: &Path, base: Option<i64>, snapshots: &[Snapshot]
     let base = base.map_or_else(|| store.begin_waves(), Ok)?;
     store.write_waves(base, snapshots)?;
     Ok(base)
+}
+
+/// Blocks that are written in one transaction, so that a storm of them takes little
+/// memory.
+const BLOCKS: usize = 256;
+
+/// Writes blocks and events to the history, and deletes events that ended longer
+/// than `kept` ago. The reasons of the blocks are read from the filter's map, and
+/// those that are written are taken from `blocks`. Without anything to write and
+/// without a database, nothing is made.
+pub(super) fn write_history(
+    path: &Path,
+    pin_dir: &Path,
+    blocks: &mut Vec<BlockNote>,
+    events: &[HistoryEvent],
+    kept: Duration,
+) -> Result<()> {
+    let store = match (&blocks[..], events) {
+        ([], []) => Store::open_existing(path, DAEMON_WAIT)?,
+        _ => Some(Store::open(path, DAEMON_WAIT)?),
+    };
+    let Some(mut store) = store else {
+        return Ok(());
+    };
+    store.limit_memory()?;
+    let now = clock::unix_seconds();
+    // `detach` may have removed the reasons.
+    let blocklist = match &blocks[..] {
+        [] => None,
+        _ => Blocklist::open(pin_dir).ok(),
+    };
+    while !blocks.is_empty() {
+        let some = &blocks[..blocks.len().min(BLOCKS)];
+        let event = |block: &BlockNote| {
+            let origin = blocklist.as_ref().map(|it| it.origin(block.addr));
+            let origin = origin.transpose()?.flatten().unwrap_or_default();
+            Ok(HistoryEvent::blocked(block, origin.text()))
+        };
+        let events: Vec<HistoryEvent> = some.iter().map(event).collect::<Result<_>>()?;
+        store.write_history(&events, kept, now)?;
+        blocks.drain(..events.len());
+    }
+    store.write_history(events, kept, now)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use spamdrop_core::history::{BlockNote, HistoryEvent};
 use spamdrop_core::policy::{KnownNets, Protected, Scope};
 use spamdrop_core::recent::{Command, Commands, Mistake};
 use spamdrop_core::status::FifoState;
@@ -15,6 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::block::{BlockRule, origin};
 use super::health::Subject;
+use super::history::HistoryLog;
 use super::release::ReleaseMessage;
 use super::status::{Health, StatusMessage};
 use super::ticks::period;
@@ -90,6 +92,7 @@ pub(super) struct FifoTask {
     releases: UnboundedSender<ReleaseMessage>,
     status: UnboundedSender<StatusMessage>,
     health: Health,
+    history: HistoryLog,
 }
 
 impl FifoTask {
@@ -105,6 +108,7 @@ impl FifoTask {
         run_dir: PathBuf,
         releases: UnboundedSender<ReleaseMessage>,
         status: UnboundedSender<StatusMessage>,
+        history: HistoryLog,
     ) -> Result<Self> {
         Ok(Self {
             fifo: settings.path.as_deref().map(Fifo::open).transpose()?,
@@ -119,6 +123,7 @@ impl FifoTask {
             run_dir,
             releases,
             health: Health::new(status.clone()),
+            history,
             status,
         })
     }
@@ -292,8 +297,12 @@ impl FifoTask {
         origin.release_pending = releases.into();
         origin.set_text(REASON);
         let target = self.scope.target(addr);
-        self.blocklist
+        let is_renewed = self
+            .blocklist
             .renew(lock, addr, target, term, sealed, &origin)?;
+        let at = clock::unix_seconds();
+        self.history
+            .block(BlockNote::new(addr, target, at, is_renewed));
         let message = ReleaseMessage::Add {
             addr,
             due: term.start.plus(grace),
@@ -309,6 +318,7 @@ impl FifoTask {
         let targets: Vec<Target> = Target::covering(addr).collect();
         if !self.blocklist.remove_all(lock, &targets)?.is_empty() {
             self.counts.removed += 1;
+            self.record(Some(addr), &format!("remove {addr}"));
             log::debug!(target: "spamdrop::fifo", "unblocked {addr}: fifo");
         } else {
             log::debug!(target: "spamdrop::fifo", "{addr} is not blocked");
@@ -321,8 +331,17 @@ impl FifoTask {
         let lock = || lock::acquire_within(run_dir, LOCK_WAIT);
         let live = self.blocklist.flush(clock::monotonic_ns(), lock)?;
         self.counts.flushed += 1;
+        self.record(None, "flush");
         log::info!(target: "spamdrop::fifo", "unblocked everything, {live} entries: fifo");
         Ok(())
+    }
+
+    /// Records a command that unblocks.
+    fn record(&self, addr: Option<IpAddr>, words: &str) {
+        let (net, by) = (addr.map(|addr| Target::from(addr).net()), "fifo".into());
+        let at = clock::unix_seconds();
+        self.history
+            .add(HistoryEvent::command(net, 1, at, by, words.as_bytes()));
     }
 
     fn complain(&mut self, refusal: Refusal, text: &str) {

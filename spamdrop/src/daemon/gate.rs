@@ -31,6 +31,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::disk::Disk;
 use super::health::Subject;
+use super::history::HistoryLog;
 use super::responder_view::ResponderView;
 use super::status::{Health, StatusMessage};
 use super::ticks::period;
@@ -144,6 +145,7 @@ impl GateTask {
         disk: Disk,
         outputs: KnownOutputs,
         status: UnboundedSender<StatusMessage>,
+        history: HistoryLog,
     ) -> Result<Self> {
         let mut maps = GateMaps::open(&settings.pin_dir)?;
         maps.clear_verdicts()?;
@@ -163,7 +165,7 @@ impl GateTask {
             strangers: WaitingStrangers::default(),
             zone_trust: ZoneTrust::new(outputs.watch.clone()),
             senders: KnownSenderSync::new(disk.clone(), outputs),
-            history: WaveHistory::begin(disk, &settings.store),
+            history: WaveHistory::begin(disk, &settings.store, history),
             when_full: settings.when_full,
             settings,
             responder: None,

@@ -94,6 +94,8 @@ pub(super) enum Subject {
     StateFile,
     /// The blocks that are saved for the next boot.
     SavedBlocks,
+    /// Writes of the history to the database.
+    History,
 }
 
 impl Subject {
@@ -119,6 +121,7 @@ impl Subject {
                 | Self::TimeZone(_)
                 | Self::StateFile
                 | Self::SavedBlocks
+                | Self::History
         )
     }
 
@@ -177,6 +180,7 @@ impl fmt::Display for Subject {
             Self::Fifo => "fifo",
             Self::StateFile => "state file",
             Self::SavedBlocks => "saved blocks",
+            Self::History => "history",
         })
     }
 }

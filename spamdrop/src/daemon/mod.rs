@@ -7,6 +7,7 @@
 //! | release | sockets of blocked peers | seals; ends connections |
 //! | gate | look-up requests of the filter, sockets of the server, zones | the gate, verdicts, known senders |
 //! | responder | connections of listed senders | their 5xx, and log lines |
+//! | history | events of the others | the history in the database |
 //! | status | reports of all others | the daemon's state file |
 //!
 //! Each task owns its state and has one inbox; decisions come from
@@ -20,6 +21,7 @@ mod dry_run;
 mod fifo_control;
 mod gate;
 mod health;
+mod history;
 mod interfaces;
 mod release;
 mod responder;

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use spamdrop_common::action::is_live;
 use spamdrop_common::entry::SEALED;
 use spamdrop_common::time::MonotonicNs;
+use spamdrop_core::history::{HistoryEvent, HistoryKind};
 use spamdrop_core::listeners::ListenerWatch;
 use spamdrop_core::policy::Protected;
 use spamdrop_core::release::{ReleaseMode, Releases, Steps};
@@ -22,6 +23,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::gate::GateMessage;
 use super::health::Subject;
+use super::history::HistoryLog;
 use super::status::{Health, StatusMessage};
 use super::ticks::period;
 use crate::clock;
@@ -79,6 +81,7 @@ pub(super) struct ReleaseTask {
     gate: UnboundedSender<GateMessage>,
     status: UnboundedSender<StatusMessage>,
     health: Health,
+    history: HistoryLog,
     /// Number of connections that were ended.
     ended: u64,
     is_finishing: bool,
@@ -92,6 +95,7 @@ impl ReleaseTask {
         run_dir: PathBuf,
         gate: UnboundedSender<GateMessage>,
         status: UnboundedSender<StatusMessage>,
+        history: HistoryLog,
     ) -> Self {
         Self {
             settings,
@@ -103,6 +107,7 @@ impl ReleaseTask {
             run_dir,
             gate,
             health: Health::new(status.clone()),
+            history,
             status,
             ended: 0,
             is_finishing: false,
@@ -270,6 +275,10 @@ impl ReleaseTask {
             match sockets::destroy(connection).map_err(explain) {
                 Ok(()) => {
                     self.ended += 1;
+                    let net = Target::alone(peer).net();
+                    let at = clock::unix_seconds();
+                    self.history
+                        .add(HistoryEvent::new(HistoryKind::Released, Some(net), at));
                     log::debug!(target: "spamdrop::release", "ended a connection that {peer} still held");
                 }
                 Err(error) => {

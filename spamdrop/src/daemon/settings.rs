@@ -8,6 +8,7 @@ use spamdrop_common::gate::GateMode;
 use super::block::BlockRule;
 use super::fifo_control::FifoSettings;
 use super::gate::GateSettings;
+use super::history::HistorySettings;
 use super::release::ReleaseSettings;
 use super::responder::ResponderSettings;
 use super::saved_blocks::BlockPlaces;
@@ -32,6 +33,7 @@ pub(super) struct Settings {
     pub watch: WatchSettings,
     pub release: ReleaseSettings,
     pub gate: GateSettings,
+    pub history: HistorySettings,
     /// `None`: the mail server answers listed senders.
     pub responder: Option<ResponderSettings>,
 }
@@ -78,6 +80,11 @@ impl Settings {
                 seals_at_once: config.seal == Seal::AtOnce,
             },
             gate: gate(config, slots),
+            history: HistorySettings {
+                store: config.store_file(),
+                pin_dir: config.pin_dir.clone(),
+                kept: config.history,
+            },
             responder: responder(config),
         })
     }

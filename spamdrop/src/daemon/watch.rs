@@ -27,6 +27,7 @@ use super::block::{BlockRule, Blocker};
 use super::disk::{Disk, take_finished};
 use super::gate::GateMessage;
 use super::health::Subject;
+use super::history::HistoryLog;
 use super::release::ReleaseMessage;
 use super::sources::SourceSettings;
 use super::status::{Health, StatusMessage, WatchStatus};
@@ -100,6 +101,7 @@ pub(super) struct WatchOutputs {
     pub status: UnboundedSender<StatusMessage>,
     pub release: UnboundedSender<ReleaseMessage>,
     pub supervisor: UnboundedSender<WatchReport>,
+    pub history: HistoryLog,
 }
 
 pub(super) struct WatchTask {
@@ -140,7 +142,13 @@ impl WatchTask {
         engine.know(scope.known);
         Self {
             splitting,
-            store: EvidenceStore::open(store, capacity, disk.clone(), health.clone()),
+            store: EvidenceStore::open(
+                store,
+                capacity,
+                disk.clone(),
+                health.clone(),
+                outputs.history.clone(),
+            ),
             engine,
             tail,
             blocker,

@@ -131,7 +131,7 @@ pub fn text(out: &mut impl Write, style: Style, entries: &[LiveEntry]) -> io::Re
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::render) mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
 

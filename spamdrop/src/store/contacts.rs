@@ -51,6 +51,23 @@ impl Store {
         })
     }
 
+    /// Deletes the contacts of these networks. Returns their number.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::merge_contacts`].
+    pub fn forget_contacts(&mut self, networks: &[Network]) -> Result<usize> {
+        self.0.change(|tx| {
+            let mut delete = tx.prepare_cached("DELETE FROM contacts WHERE network = ?1")?;
+            let mut number = 0;
+            for network in networks {
+                let network = i64::try_from(network.to_stored()).unwrap_or(i64::MAX);
+                number += delete.execute([network])?;
+            }
+            Ok(number)
+        })
+    }
+
     /// Adds contacts, and deletes old ones; all, if they are more than
     /// [`CONTACTS`].
     ///

@@ -11,6 +11,15 @@ use spamdrop_core::time::UnixSeconds;
 
 pub(super) use rows::{TABLE, UPGRADE_1};
 
+/// The outcome of a merge.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct MergedSenders {
+    /// The records that were not stored.
+    pub unstored: Records,
+    /// The senders that the evidence made known (`true`), or known no more.
+    pub changed: Vec<(Target, bool)>,
+}
+
 impl Store {
     /// Checks the table for damage. This takes as long as
     /// [`Store::known_senders`].
@@ -31,6 +40,15 @@ impl Store {
         self.0.read(rows::all)
     }
 
+    /// The record of one source, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::known_senders`].
+    pub fn known_sender(&self, source: Target) -> Result<Option<Record>> {
+        self.0.read(|db| rows::read(db, source))
+    }
+
     /// The senders that are known at `now`, sorted.
     ///
     /// # Errors
@@ -48,8 +66,6 @@ impl Store {
     /// demoted, the unproven, the known; each kind oldest first. Records added
     /// by hand are never deleted.
     ///
-    /// Returns the records that were not stored.
-    ///
     /// # Errors
     ///
     /// The table is damaged or cannot be written; nothing has changed.
@@ -58,20 +74,26 @@ impl Store {
         evidence: &Records,
         capacity: usize,
         now: UnixSeconds,
-    ) -> Result<Records> {
+    ) -> Result<MergedSenders> {
         self.0.change(|tx| {
-            let mut unstored = Records::default();
+            let mut merged = MergedSenders::default();
             for (source, record) in evidence {
                 let old = rows::read(tx, *source)?;
                 if old.is_some() || record.is_of_interest() {
                     let old = old.unwrap_or_default();
-                    rows::write(tx, *source, old.join(*record))?;
+                    let new = old.join(*record);
+                    rows::write(tx, *source, new)?;
+                    let is_known = new.standing(now).is_known();
+                    if is_known != old.standing(now).is_known() {
+                        merged.changed.push((*source, is_known));
+                    }
                 } else {
-                    unstored.insert(*source, *record);
+                    merged.unstored.insert(*source, *record);
                 }
             }
             rows::forget(tx, capacity, now)?;
-            Ok(unstored)
+            merged.changed.sort_unstable();
+            Ok(merged)
         })
     }
 
@@ -109,6 +131,24 @@ impl Store {
             anyhow!(
                 "nothing was added: {total} known senders would have been added by hand, but `known_capacity` is {capacity}; raise it in the configuration"
             )
+        })
+    }
+
+    /// Deletes the records of sources, with all evidence for and against them.
+    /// Returns those that had a record.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::merge_known`].
+    pub fn forget_known(&mut self, sources: &[Target]) -> Result<Vec<Target>> {
+        self.0.change(|tx| {
+            let mut forgotten = Vec::new();
+            for &source in sources {
+                if rows::delete(tx, source)? {
+                    forgotten.push(source);
+                }
+            }
+            Ok(forgotten)
         })
     }
 

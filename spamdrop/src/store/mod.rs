@@ -1,9 +1,10 @@
-//! The database: known senders, contacts and waves, kept across restarts. All are
-//! tables of one SQLite file.
+//! The database: known senders, contacts, waves and the history, kept across
+//! restarts. All are tables of one SQLite file.
 
 mod columns;
 mod contacts;
 mod database;
+mod history;
 mod known;
 mod legacy;
 pub mod saved_blocks;
@@ -19,6 +20,8 @@ use crate::directory::{self, Owned};
 use database::{Database, Schema, SchemaStep};
 
 pub use database::is_locked;
+pub use history::HistoryQuery;
+pub use known::MergedSenders;
 
 /// The name of the file in the state directory.
 pub const FILE: &str = "spamdrop.db";
@@ -37,14 +40,26 @@ const REMEDY: &str = "move it away; `spamdrop learn` fills a new one";
 const SCHEMA: Schema = Schema {
     // `SDdb`
     application_id: 0x5344_6462,
-    version: 2,
-    tables: &[known::TABLE, waves::TABLES, contacts::TABLES],
-    // Version 2 added the recipients of deliveries, removals by hand, and the
-    // contacts.
-    upgrades: &[SchemaStep {
-        from: 1,
-        changes: &[known::UPGRADE_1, contacts::TABLES],
-    }],
+    version: 3,
+    tables: &[
+        known::TABLE,
+        waves::TABLES,
+        contacts::TABLES,
+        history::TABLES,
+    ],
+    upgrades: &[
+        // Version 2 added the recipients of deliveries, removals by hand, and the
+        // contacts.
+        SchemaStep {
+            from: 1,
+            changes: &[known::UPGRADE_1, contacts::TABLES],
+        },
+        // Version 3 added the history.
+        SchemaStep {
+            from: 2,
+            changes: &[history::TABLES],
+        },
+    ],
     remedy: REMEDY,
 };
 

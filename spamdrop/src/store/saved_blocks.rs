@@ -114,15 +114,15 @@ impl SavedBlocks {
         self.0.change(|tx| rows::set_boot(tx, boot))
     }
 
-    /// Deletes entries, and the reasons for them.
+    /// Deletes entries, and the reasons for them. Returns how many entries existed.
     ///
     /// # Errors
     ///
     /// As [`SavedBlocks::save`].
-    pub fn remove<'a>(&mut self, targets: impl IntoIterator<Item = &'a Target>) -> Result<()> {
+    pub fn remove<'a>(&mut self, targets: impl IntoIterator<Item = &'a Target>) -> Result<usize> {
         self.0.change(|tx| {
-            let mut targets = targets.into_iter();
-            targets.try_for_each(|target| rows::delete(tx, target))
+            let targets = targets.into_iter();
+            targets.map(|target| rows::delete(tx, target)).sum()
         })
     }
 

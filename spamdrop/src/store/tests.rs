@@ -75,6 +75,28 @@ const DATABASE1: &str = concat!(
     "PRAGMA application_id = 0x53446462; PRAGMA user_version = 1;"
 );
 
+/// `spamdrop.db` of version 2, which had no history.
+const DATABASE2: &str = concat!(
+    known_with_deliveries!(),
+    wave_tables!(),
+    "
+    ALTER TABLE known ADD COLUMN recipient INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE known ADD COLUMN delivered2 INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE known ADD COLUMN recipient2 INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE known ADD COLUMN delivered3 INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE known ADD COLUMN recipient3 INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE known ADD COLUMN delivered4 INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE known ADD COLUMN recipient4 INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE known ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE contacts (network INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT;
+    CREATE TABLE watched (
+        id INTEGER PRIMARY KEY CHECK (id = 1), since INTEGER NOT NULL, until INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO contacts VALUES (5, 200000);
+    INSERT INTO watched VALUES (1, 100000, 200000);
+    PRAGMA application_id = 0x53446462; PRAGMA user_version = 2;"
+);
+
 fn home() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE);
@@ -304,12 +326,12 @@ fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     let (_dir, path) = home();
     Store::open(&path, VERB_WAIT).unwrap();
     let db = Connection::open(&path).unwrap();
-    db.pragma_update(None, "user_version", 3).unwrap();
+    db.pragma_update(None, "user_version", 4).unwrap();
     drop(db);
     let before = fs::read(&path).unwrap();
     old(&path, "known.db", KNOWN2);
     let expected = format!(
-        "cannot use {}: it has version 3, and this spamdrop reads version 2 and older; \
+        "cannot use {}: it has version 4, and this spamdrop reads version 3 and older; \
          install the newer spamdrop again, or move the file away",
         path.display()
     );
@@ -341,4 +363,22 @@ fn version_1_is_upgraded_without_a_loss() {
     drop(store);
     assert_eq!(open(&path).known_senders().unwrap(), [(source, expected)]);
     assert_eq!(open(&path).contacts().unwrap().networks, []);
+}
+
+#[test]
+fn version_2_is_upgraded_without_a_loss() {
+    let (_dir, path) = home();
+    old(&path, FILE, DATABASE2);
+    let everything = HistoryQuery {
+        addr: None,
+        since: UnixSeconds::new(0),
+        until: UnixSeconds::new(u64::MAX),
+    };
+    for _ in 0..2 {
+        let store = open(&path);
+        assert_eq!(store.known_senders().unwrap(), [known(12)]);
+        assert_eq!(store.contacts().unwrap().networks.len(), 1);
+        assert_eq!(store.last_wave().unwrap(), None);
+        assert_eq!(store.history(&everything).unwrap(), []);
+    }
 }

@@ -9,6 +9,7 @@ use super::record::Wave;
 use super::sample::{Sample, Totals};
 use super::sources::{self, Sources, WaveEvidence};
 use crate::target::Target;
+use crate::time::UnixSeconds;
 
 /// A wave ends after this time without a refusal or a shortage of slots.
 const QUIET: Duration = Duration::from_secs(60);
@@ -119,6 +120,13 @@ impl Recorder {
         course.sources.delayed(source.into(), after);
         course.wave.known_delayed += u64::from(known);
         course.is_busy(at);
+    }
+
+    /// The start of the current wave, if there is one.
+    #[must_use]
+    pub fn current_start(&self) -> Option<UnixSeconds> {
+        let course = self.now.as_ref();
+        course.map(|course| UnixSeconds::new(course.wave.start_unix_s))
     }
 
     /// Records the evidence of a log line about a source.

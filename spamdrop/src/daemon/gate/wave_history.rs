@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 use log::Level;
 use spamdrop_core::event::Evidence;
+use spamdrop_core::history::RefusalSums;
 use spamdrop_core::notice::Notice;
 use spamdrop_core::wave::{KnownSenderDelays, News, Recorder, Sample, Snapshot, WaveEvidence};
 use tokio::sync::oneshot::Receiver;
@@ -15,12 +16,16 @@ use crate::clock;
 use crate::daemon::database;
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::health::Subject;
+use crate::daemon::history::HistoryLog;
 use crate::daemon::status::Health;
 use crate::render;
 
 /// Minimum time between two writes. Since a write may take another second, a
 /// crash loses at most five seconds.
 const WRITE_PERIOD: Duration = Duration::from_secs(4);
+
+/// The most sources whose refusals are recorded in the history each second.
+const REFUSALS: usize = 512;
 
 /// The recorder, and the batch that is being written.
 pub(super) struct WaveHistory {
@@ -37,6 +42,8 @@ pub(super) struct WaveHistory {
     base: Option<i64>,
     last: Instant,
     delays: KnownSenderDelays,
+    refusals: RefusalSums,
+    history: HistoryLog,
 }
 
 /// The number of the newest wave of earlier daemons, if there is a database; or
@@ -46,7 +53,7 @@ type Written = Result<Option<i64>, (Vec<Snapshot>, Error)>;
 impl WaveHistory {
     /// Ends the wave that a crash left open in the database, and records from
     /// now on.
-    pub fn begin(disk: Disk, store: &Path) -> Self {
+    pub fn begin(disk: Disk, store: &Path, history: HistoryLog) -> Self {
         Self {
             recorder: Recorder::new(),
             writing: Some(begin(&disk, store)),
@@ -56,6 +63,8 @@ impl WaveHistory {
             base: None,
             last: clock::instant(),
             delays: KnownSenderDelays::default(),
+            refusals: RefusalSums::default(),
+            history,
         }
     }
 
@@ -66,6 +75,20 @@ impl WaveHistory {
             self.delays.add(source, is_refused);
         }
         self.recorder.delayed(source, is_known, clock::monotonic());
+        let Some(wave) = self.recorder.current_start() else {
+            return;
+        };
+        if self.refusals.is_of_other_wave(wave) {
+            self.record_refusals(usize::MAX);
+        }
+        self.refusals
+            .add(source, wave, clock::unix_seconds(), is_refused);
+    }
+
+    /// Records the refusals of so many sources in the history.
+    fn record_refusals(&mut self, most: usize) {
+        let events = self.refusals.take(most).into_iter();
+        events.for_each(|event| self.history.add(event));
     }
 
     /// Records that a log line has given evidence about a source.
@@ -90,6 +113,7 @@ impl WaveHistory {
     /// Logs events, and writes the snapshots that are due.
     pub fn poll(&mut self, store: &Path, health: &Health) {
         self.log_news();
+        self.record_refusals(REFUSALS);
         if let Some(written) = take_finished(&mut self.writing) {
             self.take(written, health);
         }
@@ -156,6 +180,7 @@ impl WaveHistory {
             }
         }
         self.recorder.end();
+        self.record_refusals(usize::MAX);
         // If nothing is left to write, do not try again to open a database that
         // could not be opened so far.
         self.is_begun = true;

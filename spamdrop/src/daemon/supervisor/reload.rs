@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::daemon::fifo_control::FifoMessage;
 use crate::daemon::gate::GateMessage;
 use crate::daemon::health::Subject;
+use crate::daemon::history::HistoryMessage;
 use crate::daemon::interfaces::AttachRefusals;
 use crate::daemon::release::ReleaseMessage;
 use crate::daemon::responder::ResponderMessage;
@@ -149,6 +150,10 @@ impl Supervisor {
         });
         self.tasks
             .tell_release(ReleaseMessage::Reconfigure(settings.release.clone()));
+        self.tasks
+            .tell_history(HistoryMessage::Reconfigure(Box::new(
+                settings.history.clone(),
+            )));
         self.tasks.tell_fifo(FifoMessage::Reconfigure {
             settings: settings.fifo.clone(),
             fifo: next.fifo,

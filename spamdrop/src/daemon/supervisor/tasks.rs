@@ -11,6 +11,7 @@ use crate::daemon::block::Blocker;
 use crate::daemon::disk::Disk;
 use crate::daemon::fifo_control::{FifoMessage, FifoTask};
 use crate::daemon::gate::{GateMessage, GateTask, KnownOutputs};
+use crate::daemon::history::{HistoryLog, HistoryMessage, HistoryTask};
 use crate::daemon::release::{ReleaseMessage, ReleaseTask};
 use crate::daemon::responder::{ResponderMessage, ResponderTask};
 use crate::daemon::settings::Settings;
@@ -30,6 +31,7 @@ pub(super) struct Tasks {
     release: Task<ReleaseMessage>,
     gate: Task<GateMessage>,
     responder: Task<ResponderMessage>,
+    history: Task<HistoryMessage>,
     status: Task<StatusMessage>,
 }
 
@@ -86,7 +88,9 @@ impl Tasks {
         let (release, release_inbox) = unbounded_channel();
         let (gate, gate_inbox) = unbounded_channel();
         let (responder, responder_inbox) = unbounded_channel();
+        let (history, history_inbox) = unbounded_channel();
         let (status, status_inbox) = unbounded_channel();
+        let history_log = HistoryLog::new(history.clone());
 
         let gate_task = GateTask::open(
             settings.gate.clone(),
@@ -97,6 +101,7 @@ impl Tasks {
                 fifo: fifo.clone(),
             },
             status.clone(),
+            history_log.clone(),
         )?;
         let responder_task = ResponderTask::new(gate_task.texts(), gate.clone(), status.clone());
         let release_task = ReleaseTask::new(
@@ -106,6 +111,7 @@ impl Tasks {
             run_dir.clone(),
             gate.clone(),
             status.clone(),
+            history_log.clone(),
         );
         let fifo_task = FifoTask::open(
             settings.fifo.clone(),
@@ -114,6 +120,7 @@ impl Tasks {
             run_dir.clone(),
             release.clone(),
             status.clone(),
+            history_log.clone(),
         )?;
         let blocker = Blocker::new(
             blocklist()?,
@@ -121,12 +128,20 @@ impl Tasks {
             run_dir.clone(),
             release.clone(),
             Health::new(status.clone()),
+            history_log.clone(),
+        );
+        let history_task = HistoryTask::new(
+            settings.history.clone(),
+            &history_log,
+            disk.clone(),
+            Health::new(status.clone()),
         );
         let outputs = WatchOutputs {
             gate: gate.clone(),
             status: status.clone(),
             release: release.clone(),
             supervisor,
+            history: history_log,
         };
         let watch_task = WatchTask::new(
             settings.watch.clone(),
@@ -139,6 +154,7 @@ impl Tasks {
         let status_task = status::run(run_dir.clone(), status_inbox);
         Ok(Self {
             status: Task::new("status", status, status_task),
+            history: Task::new("history", history, history_task.run(history_inbox)),
             release: Task::new("release", release, release_task.run(release_inbox)),
             gate: Task::new("gate", gate, gate_task.run(gate_inbox)),
             responder: Task::new("responder", responder, responder_task.run(responder_inbox)),
@@ -171,6 +187,10 @@ impl Tasks {
         self.gate.tell(message);
     }
 
+    pub fn tell_history(&self, message: HistoryMessage) {
+        self.history.tell(message);
+    }
+
     pub fn tell_responder(&self, message: ResponderMessage) {
         self.responder.tell(message);
     }
@@ -197,6 +217,7 @@ impl Tasks {
             (self.fifo.name, &self.fifo.handle),
             (self.gate.name, &self.gate.handle),
             (self.responder.name, &self.responder.handle),
+            (self.history.name, &self.history.handle),
             (self.status.name, &self.status.handle),
         ];
         for (name, handle) in tasks {
@@ -223,6 +244,9 @@ impl Tasks {
         late |= !self.gate.ended(deadline).await;
         late |= !self.release.ended(deadline).await;
         late |= !self.responder.ended(deadline).await;
+        // The others have recorded their last events.
+        self.history.tell(HistoryMessage::Stop);
+        late |= !self.history.ended(deadline).await;
         if late {
             log::warn!("not all was saved within {END:?}: a disk or a lock takes too long");
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 use spamdrop_core::engine::Engine;
+use spamdrop_core::history::HistoryEvent;
 use tokio::sync::oneshot::Receiver;
 use tokio::time::timeout;
 
@@ -14,6 +15,7 @@ use crate::clock;
 use crate::daemon::database::{self, Evidence, Memory};
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::health::Subject;
+use crate::daemon::history::HistoryLog;
 use crate::daemon::status::Health;
 use crate::store::is_locked;
 
@@ -31,21 +33,33 @@ pub(super) struct EvidenceStore {
     capacity: usize,
     disk: Disk,
     health: Health,
+    history: HistoryLog,
     reading: Option<Receiver<Result<Memory>>>,
-    writing: Option<Receiver<Result<(), (Evidence, Error)>>>,
+    writing: Option<Receiver<Merged>>,
     /// Whether `writing` has records of senders, not only contacts.
     has_records: bool,
     last_write: Instant,
 }
 
+/// The senders whose standing changed, as events; or the evidence that could not
+/// be written.
+type Merged = Result<Vec<HistoryEvent>, (Evidence, Error)>;
+
 impl EvidenceStore {
     /// Begins to read the senders.
-    pub fn open(path: PathBuf, capacity: usize, disk: Disk, health: Health) -> Self {
+    pub fn open(
+        path: PathBuf,
+        capacity: usize,
+        disk: Disk,
+        health: Health,
+        history: HistoryLog,
+    ) -> Self {
         let mut store = Self {
             path,
             capacity,
             disk,
             health,
+            history,
             reading: None,
             writing: None,
             has_records: false,
@@ -95,7 +109,8 @@ impl EvidenceStore {
     fn take_written(&mut self, engine: &mut Engine) -> bool {
         match take_finished(&mut self.writing) {
             None => return false,
-            Some(Some(Ok(()))) => {
+            Some(Some(Ok(events))) => {
+                events.into_iter().for_each(|event| self.history.add(event));
                 self.health.clear(Subject::Reputation);
                 return self.has_records;
             }
@@ -108,7 +123,7 @@ impl EvidenceStore {
         false
     }
 
-    fn begin_write(&self, engine: &mut Engine) -> Receiver<Result<(), (Evidence, Error)>> {
+    fn begin_write(&self, engine: &mut Engine) -> Receiver<Merged> {
         let evidence = Evidence {
             records: engine.take_records(),
             contacts: engine.take_contacts(),
@@ -157,10 +172,16 @@ impl EvidenceStore {
             give_back(engine, evidence);
         }
         engine.settle(moment(), true);
-        if engine.has_evidence()
-            && let Ok(Err((_, error))) = self.begin_write(engine).await
-        {
-            log::warn!("cannot keep what was learned of senders: {error:#}");
+        if !engine.has_evidence() {
+            return;
+        }
+        match self.begin_write(engine).await {
+            Ok(Ok(events)) => events.into_iter().for_each(|event| self.history.add(event)),
+            Ok(Err((_, error))) => {
+                log::warn!("cannot keep what was learned of senders: {error:#}");
+            }
+            // The thread died.
+            Err(_) => {}
         }
     }
 }

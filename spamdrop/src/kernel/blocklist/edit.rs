@@ -27,7 +27,7 @@ impl Blocklist {
     /// Blocks the source of an offence in the log; `target` is its entry. A live entry keeps its hits;
     /// one made by hand also keeps its term. A sealed entry is opened again
     /// unless `sealed` is set, so that the session that caused the new offence
-    /// gets its reply.
+    /// gets its reply. Returns whether there was a live entry.
     pub fn offence(
         &mut self,
         _lock: &WriteLock,
@@ -36,7 +36,7 @@ impl Blocklist {
         term: Term,
         sealed: bool,
         origin: &Origin,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let seal = if sealed { SEALED } else { 0 };
         let mut entry = term.entry(ORIGIN_LOG | seal);
         let old = self.renewed(addr, target, &mut entry, term.start, origin)?;
@@ -48,11 +48,12 @@ impl Blocklist {
                 ..old
             };
         }
-        self.put_again(target, entry, old)
+        self.put_again(target, entry, old)?;
+        Ok(old.is_some())
     }
 
     /// Blocks an address by hand; `target` is its entry. A live entry keeps its hits and its expiry,
-    /// if that is later.
+    /// if that is later. Returns whether there was a live entry.
     pub fn renew(
         &mut self,
         _lock: &WriteLock,
@@ -61,10 +62,11 @@ impl Blocklist {
         term: Term,
         sealed: bool,
         origin: &Origin,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut entry = term.entry(ORIGIN_HAND | if sealed { SEALED } else { 0 });
         let old = self.renewed(addr, target, &mut entry, term.start, origin)?;
-        self.put_again(target, entry, old)
+        self.put_again(target, entry, old)?;
+        Ok(old.is_some())
     }
 
     /// Stores the origin, merges `entry` with a live one, and returns the
@@ -249,7 +251,7 @@ impl Blocklist {
     /// entry for.
     pub(super) fn forget_unless_blocked(&mut self, addr: IpAddr) -> Result<()> {
         if let Some(net) = prefix_of_origin(addr)
-            && self.has_prefix_around(net)?
+            && self.prefix_around(net)?.is_some()
         {
             return Ok(());
         }

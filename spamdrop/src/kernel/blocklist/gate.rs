@@ -42,7 +42,7 @@ pub struct GateMaps {
     pub(super) known_addresses: Keys<[u8; 16]>,
     pub(super) nets: Keys<[u8; 8]>,
     pub(super) verdicts: HashMap<MapData, [u8; 8], Verdict>,
-    next_admits: HashMap<MapData, [u8; 8], NextAdmit>,
+    pub(super) next_admits: HashMap<MapData, [u8; 8], NextAdmit>,
     lookup_requests: RingBuf<MapData>,
 }
 
@@ -173,6 +173,20 @@ impl GateMaps {
             IpAddr::V6(host) => (true, host.octets()),
         };
         Ok(verdict.rejects(v6, source, now))
+    }
+
+    /// Removes the verdict on a source and a promise to it. Returns whether there
+    /// was one.
+    ///
+    /// # Errors
+    ///
+    /// A map operation fails.
+    pub fn forget(&mut self, source: Target) -> Result<bool> {
+        let Some((_, key)) = key(source) else {
+            return Ok(false);
+        };
+        let is_judged = present(self.verdicts.remove(&key))?;
+        Ok(present(self.next_admits.remove(&key))? || is_judged)
     }
 
     /// Admits the next SYN of a source until a time.

@@ -17,6 +17,7 @@ mod prefixes;
 mod read;
 mod recent_drops;
 mod responder;
+mod source_facts;
 mod split;
 mod sweep;
 
@@ -24,6 +25,7 @@ pub use gate::{GateMaps, Wakes, read_gate_stats};
 pub use known::Known;
 pub use read::Found;
 pub use responder::Responder;
+pub use source_facts::read_source_facts;
 pub use split::Split;
 pub use sweep::CHUNK;
 

@@ -36,14 +36,15 @@ impl Blocklist {
         })
     }
 
-    /// Whether this prefix has an entry, or a shorter one that contains it.
-    pub(super) fn has_prefix_around(&self, net: IpNet) -> Result<bool> {
+    /// The entry of this prefix, or else of the longest one that contains it,
+    /// live or not.
+    pub(super) fn prefix_around(&self, net: IpNet) -> Result<Option<CidrEntry>> {
         let length = net.prefix_len().into();
         let found = match net {
             IpNet::V4(net) => self.cidr4.get(&Key::new(length, net.addr().octets()), 0),
             IpNet::V6(net) => self.cidr6.get(&Key::new(length, net.addr().octets()), 0),
         };
-        Ok(optional(found)?.is_some())
+        optional(found)
     }
 
     /// The blocked prefixes that have not expired.

@@ -106,6 +106,12 @@ pub(in crate::store) fn write(db: &Connection, source: Target, record: Record) -
     Ok(())
 }
 
+/// Deletes a record. Returns whether there was one.
+pub(super) fn delete(db: &Connection, source: Target) -> Result<bool> {
+    let mut delete = db.prepare_cached("DELETE FROM known WHERE addr = ?1")?;
+    Ok(delete.execute([key(source)])? > 0)
+}
+
 pub(super) fn count_by_hand(db: &Connection) -> Result<usize> {
     count(db, "SELECT count(*) FROM known WHERE by_hand != 0")
 }
@@ -122,9 +128,8 @@ pub(super) fn forget(db: &Connection, capacity: usize, now: UnixSeconds) -> Resu
     expendable
         .sort_unstable_by_key(|(source, record)| (record.standing(now), record.last(), *source));
     let quota = count - (capacity - capacity / 8);
-    let mut delete = db.prepare("DELETE FROM known WHERE addr = ?1")?;
     for (source, _) in expendable.iter().take(quota) {
-        delete.execute([key(*source)])?;
+        delete(db, *source)?;
     }
     Ok(())
 }

@@ -164,6 +164,35 @@ fn their_number_is_bounded() {
 }
 
 #[test]
+fn a_merge_tells_who_became_known_and_who_is_known_no_more() {
+    let (_dir, path) = home();
+    let mut store = open(&path).unwrap();
+    let mut changed = |all: &[(u32, Record)]| {
+        let evidence = learned(all.iter().copied());
+        store.merge_known(&evidence, 9, NOW).unwrap().changed
+    };
+    let both = changed(&[(1, known(before(9))), (2, Record::accepted(NOW))]);
+    assert_eq!(both, [(source(1), true)]);
+    assert_eq!(changed(&[(1, Record::accepted(NOW))]), []);
+    let demoted = Record::demoted(NOW);
+    let both = changed(&[(1, demoted), (2, demoted)]);
+    assert_eq!(both, [(source(1), false)]);
+}
+
+#[test]
+fn a_forgotten_sender_leaves_nothing() {
+    let (_dir, path) = home();
+    let mut store = open(&path).unwrap();
+    let good = learned([(1, known(before(9))), (2, known(before(9)))]);
+    store.merge_known(&good, 4, NOW).unwrap();
+    store.remove_known(&[source(1)], NOW).unwrap();
+    let gone = [source(1), source(9)];
+    assert_eq!(store.forget_known(&gone).unwrap(), [source(1)]);
+    assert_eq!(store.forget_known(&gone).unwrap(), []);
+    assert_eq!(sources(&store), [source(2)]);
+}
+
+#[test]
 fn a_hand_adds_and_removes() {
     let (_dir, path) = home();
     let mut store = open(&path).unwrap();

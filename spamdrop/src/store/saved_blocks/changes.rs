@@ -18,7 +18,7 @@ pub(super) fn write(db: &Connection, mut blocks: Blocks) -> Result<usize> {
     let changed = ENTRIES.changes(db, &mut entries, SavedEntry::is_saved_as)?;
     let count = changed.apply(
         |entry| rows::write_entry(db, entry),
-        |target| rows::delete_entry(db, target),
+        |target| rows::delete_entry(db, target).map(drop),
     )?;
     let changed = REASONS.changes(db, &mut reasons, PartialEq::eq)?;
     let more = changed.apply(

@@ -193,10 +193,10 @@ pub(super) fn set_boot(db: &Connection, boot: &str) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn delete_entry(db: &Connection, target: &Target) -> Result<()> {
-    db.prepare_cached("DELETE FROM entries WHERE target = ?1")?
-        .execute([key(target)])?;
-    Ok(())
+/// Deletes an entry. Returns how many there were, 0 or 1.
+pub(super) fn delete_entry(db: &Connection, target: &Target) -> Result<usize> {
+    let mut delete = db.prepare_cached("DELETE FROM entries WHERE target = ?1")?;
+    Ok(delete.execute([key(target)])?)
 }
 
 pub(super) fn delete_reason(db: &Connection, key: [u8; 16]) -> Result<()> {
@@ -205,9 +205,9 @@ pub(super) fn delete_reason(db: &Connection, key: [u8; 16]) -> Result<()> {
     Ok(())
 }
 
-/// Deletes an entry, and the reason for it.
-pub(super) fn delete(db: &Connection, target: &Target) -> Result<()> {
-    delete_entry(db, target)?;
+/// Deletes an entry, and the reason for it. Returns how many entries there were.
+pub(super) fn delete(db: &Connection, target: &Target) -> Result<usize> {
+    let number = delete_entry(db, target)?;
     match target {
         // A reason is that of an address; those in a /64 begin like it.
         Target::V6(net) => {
@@ -218,13 +218,14 @@ pub(super) fn delete(db: &Connection, target: &Target) -> Result<()> {
             }
             db.prepare_cached("DELETE FROM reasons WHERE addr BETWEEN ?1 AND ?2")?
                 .execute([first, last])?;
-            Ok(())
         }
-        _ => match target.origin() {
-            Some(addr) => delete_reason(db, full_key(addr)),
-            None => Ok(()),
-        },
+        _ => {
+            if let Some(addr) = target.origin() {
+                delete_reason(db, full_key(addr))?;
+            }
+        }
     }
+    Ok(number)
 }
 
 pub(super) fn clear(db: &Connection) -> Result<()> {

@@ -1,0 +1,300 @@
+//! The history: the events of a source, for questions that come a day later.
+//!
+//! Events of the same kind about the same addresses are one event with a count,
+//! so that neither a renewed block nor a stranger that tries again fills it.
+
+mod refusals;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use refusals::RefusalSums;
+
+use crate::dnsbl::key::mask;
+use crate::escape::escape;
+use crate::target::Target;
+use crate::time::UnixSeconds;
+
+/// How long events are kept unless the configuration says otherwise.
+pub const KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// The most events that are kept; the oldest are deleted. An event takes about
+/// 300 bytes.
+pub const MOST: u32 = 100_000;
+/// The longest text of an event in bytes, before it is escaped: as much as
+/// `show` has.
+const TEXT: usize = 200;
+
+/// The kind of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HistoryKind {
+    /// A source was blocked because of the log or the FIFO; the count is the
+    /// number of its offences.
+    Blocked,
+    /// Connections of a blocked source were ended.
+    Released,
+    /// The gate refused new connections of a source in one wave.
+    Refused,
+    /// The gate only observed: it would have refused them.
+    Observed,
+    /// A source became a known sender.
+    Promoted,
+    /// A source is a known sender no more.
+    Demoted,
+    /// The administrator gave a command.
+    Command,
+}
+
+impl HistoryKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Blocked,
+        Self::Released,
+        Self::Refused,
+        Self::Observed,
+        Self::Promoted,
+        Self::Demoted,
+        Self::Command,
+    ];
+
+    /// Its name, in the database and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Blocked => "blocked",
+            Self::Released => "released",
+            Self::Refused => "refused",
+            Self::Observed => "observed",
+            Self::Promoted => "promoted",
+            Self::Demoted => "demoted",
+            Self::Command => "command",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether each event has a row of its own; others add to the last row of
+    /// the same addresses.
+    const fn is_single(self) -> bool {
+        matches!(self, Self::Promoted | Self::Demoted | Self::Command)
+    }
+}
+
+/// An event, or several of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEvent {
+    /// Its kind.
+    pub kind: HistoryKind,
+    /// The addresses; `None`: all, or too many to name.
+    pub net: Option<IpNet>,
+    /// When the first happened.
+    pub first: UnixSeconds,
+    /// When the last happened.
+    pub last: UnixSeconds,
+    /// How many there were.
+    pub count: u64,
+    /// Whether it continues the last event of its kind, addresses and wave,
+    /// rather than being a new one.
+    pub continues: bool,
+    /// The start of the wave; 0: no matter.
+    pub wave: UnixSeconds,
+    /// The user who gave the command; empty: the daemon.
+    pub by: String,
+    /// The log line, or the command. Bytes other than printable ASCII are
+    /// escaped, and keys of zones are masked.
+    pub text: String,
+}
+
+impl HistoryEvent {
+    /// One event about these addresses; `None`: about all, or too many to name.
+    #[must_use]
+    pub fn new(kind: HistoryKind, net: Option<IpNet>, at: UnixSeconds) -> Self {
+        Self {
+            kind,
+            net,
+            first: at,
+            last: at,
+            count: 1,
+            continues: false,
+            wave: UnixSeconds::default(),
+            by: String::new(),
+            text: String::new(),
+        }
+    }
+
+    /// The event of a block whose reason is this line or text.
+    #[must_use]
+    pub fn blocked(note: &BlockNote, reason: &[u8]) -> Self {
+        Self {
+            last: note.last,
+            count: note.count.into(),
+            continues: note.is_renewed,
+            text: shortened(reason),
+            ..Self::new(HistoryKind::Blocked, Some(note.target().net()), note.first)
+        }
+    }
+
+    /// A source that became a known sender, or is one no more.
+    #[must_use]
+    pub fn standing(source: Target, is_known: bool, at: UnixSeconds) -> Self {
+        let kind = match is_known {
+            true => HistoryKind::Promoted,
+            false => HistoryKind::Demoted,
+        };
+        Self::new(kind, Some(source.net()), at)
+    }
+
+    /// A command by hand about these addresses; `None`: about `count` of them.
+    #[must_use]
+    pub fn command(
+        net: Option<IpNet>,
+        count: u64,
+        at: UnixSeconds,
+        by: String,
+        words: &[u8],
+    ) -> Self {
+        Self {
+            count,
+            by,
+            text: shortened(words),
+            ..Self::new(HistoryKind::Command, net, at)
+        }
+    }
+
+    /// Adds a later event, if both are one row; otherwise returns it.
+    fn add(&mut self, later: Self) -> Result<(), Self> {
+        let key = |event: &Self| (event.kind, event.net, event.wave);
+        let is_release = self.kind == HistoryKind::Released;
+        if self.kind.is_single() || key(self) != key(&later) || !(later.continues || is_release) {
+            return Err(later);
+        }
+        self.last = self.last.max(later.last);
+        self.count = self.count.saturating_add(later.count);
+        self.text = later.text;
+        Ok(())
+    }
+}
+
+/// A block that is still to be written. Thousands may wait at once, so the reason is
+/// read from the filter's map when the block is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockNote {
+    /// The offender.
+    pub addr: IpAddr,
+    /// When it offended first.
+    pub first: UnixSeconds,
+    /// When it offended last.
+    pub last: UnixSeconds,
+    /// Number of offences.
+    pub count: u32,
+    /// Whether an IPv6 address is blocked without its /64.
+    pub is_alone: bool,
+    /// Whether it was blocked already.
+    pub is_renewed: bool,
+}
+
+impl BlockNote {
+    /// One offence of `addr`, whose entry is `target`.
+    #[must_use]
+    pub fn new(addr: IpAddr, target: Target, at: UnixSeconds, is_renewed: bool) -> Self {
+        Self {
+            addr,
+            first: at,
+            last: at,
+            count: 1,
+            is_alone: matches!(target, Target::V6Address(_)),
+            is_renewed,
+        }
+    }
+
+    /// The entry of the block.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        match self.is_alone {
+            true => Target::alone(self.addr),
+            false => self.addr.into(),
+        }
+    }
+}
+
+/// A text as it is stored: cut, escaped, with masked keys.
+fn shortened(text: &[u8]) -> String {
+    let cut = text.get(..TEXT).unwrap_or(text);
+    mask(&escape(cut)).into_owned()
+}
+
+/// Events that are still to be written. Beyond a number, they are counted and
+/// lost: the history must not cost the daemon its memory.
+#[derive(Debug, Default)]
+pub struct HistoryBuffer {
+    events: Vec<HistoryEvent>,
+    blocks: Vec<BlockNote>,
+    lost: u64,
+}
+
+/// The most events that wait for the disk, beside blocks.
+const EVENTS: usize = 1_024;
+/// The most blocks that wait for the disk: those of the sources of a wave, in 200
+/// KiB.
+const BLOCKS: usize = 5_000;
+/// How far back an event is searched that a later one adds to.
+const NEAR: usize = 64;
+
+impl HistoryBuffer {
+    /// Adds an event, to one of the last if both are one row.
+    pub fn add(&mut self, event: HistoryEvent) {
+        let mut event = event;
+        for near in self.events.iter_mut().rev().take(NEAR) {
+            match near.add(event) {
+                Ok(()) => return,
+                Err(other) => event = other,
+            }
+        }
+        if self.events.len() < EVENTS {
+            self.events.push(event);
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    /// Adds a block; a renewed one to one of the last, if both are one row.
+    pub fn block(&mut self, block: BlockNote) {
+        let mut near = self.blocks.iter_mut().rev().take(NEAR);
+        let is_same = |old: &&mut BlockNote| old.addr == block.addr;
+        if block.is_renewed
+            && let Some(old) = near.find(is_same)
+        {
+            old.last = old.last.max(block.last);
+            old.count = old.count.saturating_add(block.count);
+        } else if self.blocks.len() < BLOCKS {
+            self.blocks.push(block);
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.blocks.is_empty()
+    }
+
+    /// Takes the blocks and the events.
+    pub fn take(&mut self) -> (Vec<BlockNote>, Vec<HistoryEvent>) {
+        let events = std::mem::take(&mut self.events);
+        (std::mem::take(&mut self.blocks), events)
+    }
+
+    /// Takes the number of events that found no room.
+    pub fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+}
+
+#[cfg(test)]
+mod tests;

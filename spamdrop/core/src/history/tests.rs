@@ -1,0 +1,121 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::*;
+
+fn target(n: u8) -> Target {
+    Target::V4([192, 0, 2, n])
+}
+
+fn blocked(n: u8, at: u64, is_renewed: bool) -> BlockNote {
+    let target = target(n);
+    BlockNote::new(
+        target.net().addr(),
+        target,
+        UnixSeconds::new(at),
+        is_renewed,
+    )
+}
+
+#[test]
+fn a_renewed_block_is_counted_and_a_new_one_is_a_row() {
+    let mut buffer = HistoryBuffer::default();
+    for block in [
+        blocked(1, 10, false),
+        blocked(2, 11, false),
+        blocked(1, 12, true),
+        blocked(1, 13, true),
+        blocked(1, 14, false),
+    ] {
+        buffer.block(block);
+    }
+    let (blocks, _) = buffer.take();
+    let rows = blocks.iter().map(|block| {
+        let row = HistoryEvent::blocked(block, b"511");
+        (row.first.get(), row.last.get(), row.count, row.continues)
+    });
+    assert_eq!(
+        rows.collect::<Vec<_>>(),
+        [(10, 13, 3, false), (11, 11, 1, false), (14, 14, 1, false)]
+    );
+    assert!(buffer.is_empty());
+}
+
+#[test]
+fn an_ipv6_address_is_blocked_alone_or_with_its_64() {
+    let addr: IpAddr = "2001:db8::1".parse().unwrap();
+    for target in [Target::from(addr), Target::alone(addr)] {
+        let block = BlockNote::new(addr, target, UnixSeconds::new(1), false);
+        assert_eq!(block.target(), target);
+    }
+}
+
+#[test]
+fn releases_and_refusals_of_one_source_are_one_row() {
+    let mut buffer = HistoryBuffer::default();
+    let event = |kind, wave, at| HistoryEvent {
+        continues: kind == HistoryKind::Refused,
+        wave: UnixSeconds::new(wave),
+        ..HistoryEvent::new(kind, Some(target(1).net()), UnixSeconds::new(at))
+    };
+    for (kind, wave) in [
+        (HistoryKind::Released, 0),
+        (HistoryKind::Refused, 5),
+        (HistoryKind::Refused, 5),
+        (HistoryKind::Released, 0),
+        (HistoryKind::Refused, 6),
+    ] {
+        buffer.add(event(kind, wave, 9));
+    }
+    let (_, events) = buffer.take();
+    let counts: Vec<u64> = events.iter().map(|event| event.count).collect();
+    assert_eq!(counts, [2, 2, 1]);
+}
+
+#[test]
+fn each_command_is_a_row_of_its_own() {
+    let mut buffer = HistoryBuffer::default();
+    let net = target(1).net();
+    for at in [1, 2] {
+        let at = UnixSeconds::new(at);
+        let by = "anna".to_owned();
+        buffer.add(HistoryEvent::command(
+            Some(net),
+            1,
+            at,
+            by,
+            b"add 192.0.2.1",
+        ));
+    }
+    assert_eq!(buffer.take().1.len(), 2);
+}
+
+#[test]
+fn events_beyond_the_room_are_counted_and_lost() {
+    let mut buffer = HistoryBuffer::default();
+    for n in 0..BLOCKS + 3 {
+        let [.., a, b] = u32::try_from(n).unwrap().to_be_bytes();
+        let (target, at) = (Target::V4([10, 0, a, b]), UnixSeconds::new(1));
+        let block = BlockNote::new(target.net().addr(), target, at, false);
+        buffer.block(block);
+        buffer.add(HistoryEvent::standing(target, true, at));
+    }
+    let lost = u64::try_from(3 + BLOCKS + 3 - EVENTS).unwrap();
+    assert_eq!((buffer.take_lost(), buffer.take_lost()), (lost, 0));
+    let (blocks, events) = buffer.take();
+    assert_eq!((blocks.len(), events.len()), (BLOCKS, EVENTS));
+}
+
+#[test]
+fn a_text_is_cut_and_escaped() {
+    let line = [b"\x1b[2J".as_slice(), &[b'x'; 300]].concat();
+    let event = HistoryEvent::blocked(&blocked(1, 1, false), &line);
+    assert_eq!(event.text, format!(r"\x1b[2J{}", "x".repeat(196)));
+}
+
+#[test]
+fn names_are_read_back() {
+    for kind in HistoryKind::ALL {
+        assert_eq!(HistoryKind::of_name(kind.name()), Some(kind));
+    }
+    assert_eq!(HistoryKind::of_name("hit"), None);
+}

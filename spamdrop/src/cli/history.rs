@@ -1,0 +1,39 @@
+//! `why` and `history` on the command line.
+
+use clap::Args;
+
+use super::Output;
+use super::report::{Since, since};
+
+/// Arguments of `why`.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Addresses such as 192.0.2.1 or 2001:db8::1
+    #[arg(required = true, value_name = "ADDR")]
+    pub addrs: Vec<String>,
+    /// Do not ask the DNS blocklists
+    #[arg(long)]
+    pub no_lookup: bool,
+    /// Output format.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+pub struct HistoryOptions {
+    /// An address; only events that concern it are shown, those of prefixes around
+    /// it included
+    #[arg(value_name = "ADDR")]
+    pub addr: Option<String>,
+    /// Start of the period: a time ago such as 2h or 7d, or a date such as
+    /// 2026-11-20 [default: everything that is kept]
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    pub since: Option<Since>,
+    /// End of the period [default: now]
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    pub until: Option<Since>,
+    /// Output format.
+    #[command(flatten)]
+    pub output: Output,
+}

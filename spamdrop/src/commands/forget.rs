@@ -1,0 +1,124 @@
+//! `forget`: remove everything that is stored about an address.
+
+use std::io::Write;
+
+use anyhow::Result;
+use ipnet::IpNet;
+use spamdrop_core::reputation::Network;
+use spamdrop_core::target::Target;
+
+use super::addresses::{self, Addresses, Given};
+use super::{count, notify_daemon, remove, saved};
+use crate::cli::Addrs;
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::kernel::blocklist::{GateMaps, pins};
+use crate::protect;
+use crate::store::{Store, VERB_WAIT};
+
+/// Runs the verb. It is not recorded in the history.
+///
+/// # Errors
+///
+/// A word is a prefix ([`Exit::Usage`]), nothing was stored ([`Exit::Failed`]), or
+/// something cannot be changed.
+pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
+    let addresses = addresses::read(args)?;
+    ensure_hosts(&addresses)?;
+    let forgotten = forget(config, &addresses)?;
+    // It rereads the known senders.
+    notify_daemon(&config.run_dir);
+    if forgotten.is_empty() {
+        let message = "nothing was stored about that";
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    writeln!(out, "forgot {}", forgotten.join(", "))?;
+    warn_of_allowlist(config, &addresses);
+    Ok(())
+}
+
+/// Removes everything. Returns what was there.
+fn forget(config: &Config, addresses: &Addresses) -> Result<Vec<String>> {
+    let (targets, blocks) = remove::unblock(config, addresses)?;
+    let mut forgotten = Vec::new();
+    let mut note = |number: usize, one, many| {
+        forgotten.extend((number > 0).then(|| count(number, one, many)));
+    };
+    note(blocks, "block", "blocks");
+    let saved = saved::forget(config, &targets)?;
+    note(saved, "saved block", "saved blocks");
+    let senders = senders(&addresses.all);
+    let verdicts = verdicts(config, &senders)?;
+    note(verdicts, "verdict", "verdicts");
+    if let Some(mut store) = Store::open_existing(&config.store_file(), VERB_WAIT)? {
+        let known = store.forget_known(&senders)?.len();
+        note(known, "record of a sender", "records of senders");
+        let events = store.forget_history(&nets(&addresses.all))?;
+        note(events, "event of the history", "events of the history");
+        let networks = addresses.all.iter().map(|it| Network::of(it.net.addr()));
+        let contacts = store.forget_contacts(&networks.collect::<Vec<_>>())?;
+        note(contacts, "contact of a network", "contacts of networks");
+    }
+    Ok(forgotten)
+}
+
+fn ensure_hosts(addresses: &Addresses) -> Result<()> {
+    let is_prefix = |given: &&Given| matches!(given.target, Target::Net(_));
+    match addresses.all.iter().find(is_prefix) {
+        None => Ok(()),
+        Some(given) => {
+            let message = format!(
+                "`{}` is a prefix, but only addresses and /64s of IPv6 are remembered; `spamdrop remove {}` unblocks it",
+                given.target, given.target
+            );
+            Err(Failure::new(Exit::Usage, message))
+        }
+    }
+}
+
+/// The sources by which the evidence for these addresses is stored: an IPv6
+/// address may have a record of its own, and one with its /64.
+fn senders(all: &[Given]) -> Vec<Target> {
+    let mut senders: Vec<Target> = all
+        .iter()
+        .flat_map(|given| match given.is_host() {
+            true => Target::covering(given.net.addr()).collect(),
+            false => vec![given.target],
+        })
+        .collect();
+    senders.sort_unstable();
+    senders.dedup();
+    senders
+}
+
+/// The prefixes whose events are forgotten: a block of an IPv6 address is recorded
+/// as that of its /64.
+fn nets(all: &[Given]) -> Vec<IpNet> {
+    all.iter().map(|given| given.target.net()).collect()
+}
+
+/// Removes the verdicts of the zones from the filter. Returns how many there were.
+fn verdicts(config: &Config, senders: &[Target]) -> Result<usize> {
+    if !pins::exist(&config.pin_dir)? {
+        return Ok(0);
+    }
+    let _acting = pins::act_as_daemon(&config.pin_dir)?;
+    let mut gate = GateMaps::open(&config.pin_dir)?;
+    let mut number = 0;
+    for sender in senders {
+        number += usize::from(gate.forget(*sender)?);
+    }
+    Ok(number)
+}
+
+/// The allowlist is the administrator's own, so it stays.
+fn warn_of_allowlist(config: &Config, addresses: &Addresses) {
+    let Ok(protected) = protect::protected(&config.allow_file) else {
+        return;
+    };
+    for given in &addresses.all {
+        if let Some(why) = protected.why(given.net.addr()) {
+            log::info!("{} stays {why}", given.net.addr());
+        }
+    }
+}

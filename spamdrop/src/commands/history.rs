@@ -1,0 +1,58 @@
+//! `history`: the events of senders, and the commands of administrators.
+
+use std::io::Write;
+
+use anyhow::Result;
+use jiff::tz::TimeZone;
+
+use super::{lookup, report};
+use crate::cli;
+use crate::clock;
+use crate::config::Config;
+use crate::render::history::{self, HistoryRow};
+use crate::render::{json, table::Style};
+use crate::store::{HistoryQuery, Store, VERB_WAIT};
+use spamdrop_core::time::UnixSeconds;
+
+/// Runs the verb.
+///
+/// # Errors
+///
+/// The word is not an address or the time does not exist ([`Exit::Usage`]), or the
+/// database cannot be read.
+///
+/// [`Exit::Usage`]: crate::exit::Exit::Usage
+pub fn run(
+    config: &Config,
+    args: &cli::HistoryOptions,
+    out: &mut impl Write,
+    style: Style,
+) -> Result<()> {
+    let (now, zone) = (clock::unix_seconds(), TimeZone::system());
+    let addr = args.addr.as_deref().map(lookup::address).transpose()?;
+    let time = |at| report::time(at, now, &zone);
+    let query = HistoryQuery {
+        addr,
+        since: args.since.map_or(Ok(UnixSeconds::default()), time)?,
+        until: args.until.map_or(Ok(now), time)?,
+    };
+    let rows = rows(config, &query)?;
+    if args.output.json {
+        return Ok(json::array(out, rows)?);
+    }
+    if config.history.is_zero() {
+        log::warn!("nothing is recorded: `history` is 0 in the configuration");
+    }
+    Ok(history::text(out, style, &rows, &zone)?)
+}
+
+/// The events that a query asks for; none without a database.
+///
+/// # Errors
+///
+/// The database cannot be read.
+pub(super) fn rows(config: &Config, query: &HistoryQuery) -> Result<Vec<HistoryRow>> {
+    let store = Store::open_existing(&config.store_file(), VERB_WAIT)?;
+    let events = store.map_or(Ok(Vec::new()), |store| store.history(query))?;
+    Ok(events.into_iter().map(HistoryRow::new).collect())
+}

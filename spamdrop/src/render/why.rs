@@ -1,0 +1,115 @@
+//! `why`: the fate of an address, in sentences.
+
+mod sentences;
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
+use spamdrop_common::counter::Reason;
+use spamdrop_core::next_syn::{Change, Fate, StrangerClass};
+
+use super::allowed::as_text;
+use super::history::HistoryRow;
+use super::known::KnownSender;
+use super::lookup::LookedUp;
+use super::show::AddressDetail;
+
+pub use sentences::text;
+
+/// An address and everything that decides about it. `why --json` prints an array
+/// of these, in the order of the command line.
+#[derive(Debug, Serialize)]
+pub struct Explanation<'a> {
+    /// The address.
+    pub addr: IpAddr,
+    /// The filter that decides.
+    pub filter: FilterPresence,
+    /// The fate of its next connection to port 25 now; `null`: unknown.
+    pub next: Option<NextConnection>,
+    /// The commands that change that.
+    pub changes: Vec<Change>,
+    /// The entries that cover it, as `show --json` prints them; `null`: unknown.
+    pub block: Option<AddressDetail>,
+    /// The prefix that is never blocked and contains it; `null`: none.
+    pub allowed: Option<AllowedBy>,
+    /// The evidence for it as a sender, as in `known list --json`; `null`: none.
+    pub known: Option<KnownSender>,
+    /// Its place at the gate; `null`: unknown.
+    pub gate: Option<GatePlace>,
+    /// The answers of the zones, as in `lookup --json`; `null`: they were not
+    /// asked.
+    pub lookup: Option<LookedUp<'a>>,
+    /// Its past, as in `history --json`.
+    pub history: Vec<HistoryRow>,
+    /// The parts that could not be read, and why.
+    pub unknown: Vec<String>,
+}
+
+/// The filter, as far as this command can see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FilterPresence {
+    /// On an interface.
+    Attached,
+    /// Its maps exist, but it is on no interface.
+    Detached,
+    /// Nothing is pinned.
+    Absent,
+    /// It cannot be read.
+    Unreadable,
+}
+
+/// The fate of the next connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NextConnection {
+    /// `"accepted"`, `"dropped"`, `"refused"` at the gate, or `"answered"` by the
+    /// responder.
+    pub fate: Fate,
+    /// The counter of `stats` that it increases; `null` without a filter.
+    #[serde(serialize_with = "reason_name")]
+    pub reason: Option<Reason>,
+    /// As `fate`, if the sender runs Windows, whose packets have a higher TTL.
+    pub fate_of_windows: Fate,
+}
+
+/// The reason why an address is never blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct AllowedBy {
+    /// The prefix.
+    #[serde(serialize_with = "as_text")]
+    pub net: IpNet,
+    /// As in `allow list --json`; `"filter"`: only the filter's allowlist has it.
+    pub by: &'static str,
+}
+
+/// The place of an address at the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct GatePlace {
+    /// `"off"`, `"observe"` or `"on"`.
+    pub mode: &'static str,
+    /// The connections that the server holds, as the gate estimates; 0 while it is
+    /// off.
+    pub held: u64,
+    /// The server's slots.
+    pub slots: u32,
+    /// Whether the gate takes it for a known or allowed sender, which never waits.
+    pub passes: bool,
+    /// Its class as a stranger.
+    #[serde(flatten)]
+    pub class: StrangerClass,
+    /// The connections from which it waits if it runs Windows.
+    pub waits_from_of_windows: u32,
+    /// Whether the filter has a verdict of the zones on it.
+    pub has_verdict: bool,
+    /// SYNs of it that the gate refused, in the time of the history.
+    pub refused: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn reason_name<S: Serializer>(reason: &Option<Reason>, serializer: S) -> Result<S::Ok, S::Error> {
+    reason.map(Reason::name).serialize(serializer)
+}

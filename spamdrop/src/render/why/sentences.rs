@@ -1,0 +1,240 @@
+//! The sentences of `why`.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use spamdrop_common::counter::Reason;
+use spamdrop_core::duration::human;
+use spamdrop_core::next_syn::{Change, Fate};
+use spamdrop_core::reputation::SenderStanding;
+use spamdrop_core::time::UnixSeconds;
+
+use super::{Explanation, FilterPresence, GatePlace};
+use crate::render::allowed::shown;
+use crate::render::entries::{EntryOrigin, EntryState, LiveEntry};
+use crate::render::history;
+use crate::render::known::KnownSender;
+use crate::render::lookup;
+use crate::render::show::{BlockOrigin, local_time};
+use crate::render::table::Style;
+
+/// Writes each address and, below it, the sentences about it, with times in
+/// `zone`.
+pub fn text(
+    out: &mut impl Write,
+    style: Style,
+    all: &[Explanation<'_>],
+    zone: &TimeZone,
+) -> io::Result<()> {
+    for (index, one) in all.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        writeln!(out, "{}: {}", one.addr, next(one))?;
+        for sentence in sentences(one, zone) {
+            writeln!(out, "  {sentence}")?;
+        }
+        for Change { command, effect } in &one.changes {
+            writeln!(out, "  `{command}` {effect}.")?;
+        }
+        if let Some(looked_up) = &one.lookup {
+            writeln!(out, "The zones say now:")?;
+            lookup::text(out, std::slice::from_ref(looked_up))?;
+        }
+        if !one.history.is_empty() {
+            writeln!(out, "History:")?;
+            history::text(out, style, &one.history, zone)?;
+        }
+    }
+    Ok(())
+}
+
+/// The fate of the next connection.
+fn next(one: &Explanation<'_>) -> String {
+    let Some(next) = &one.next else {
+        return "the fate of its next connection is unknown.".into();
+    };
+    let because = match next.reason {
+        None => "no interface has the filter",
+        Some(Reason::OtherPort) => "the filter does not watch port 25",
+        Some(Reason::Paused) => "it is blocked, but blocks are paused",
+        Some(Reason::Allowed) => "it is blocked, but the allowlist lets it pass",
+        Some(Reason::Expired) => "its block has expired",
+        Some(Reason::OpenDropped | Reason::SealedDropped) => "it is blocked",
+        Some(Reason::CidrDropped) => "a prefix around it is blocked",
+        Some(Reason::GateKnownOrAllowed) => "strangers wait, but it is no stranger",
+        Some(Reason::GateAnswered) => "it is listed, so the responder rejects it",
+        Some(Reason::GateRefused) => "slots run short; its system tries again in a second or more",
+        Some(_) => "it is not blocked",
+    };
+    let fate = fate(next.fate);
+    match next.fate_of_windows {
+        windows if windows == next.fate => format!("its next connection is {fate}: {because}."),
+        windows => format!(
+            "its next connection is {fate}: {because}. From Windows it would be {}.",
+            self::fate(windows)
+        ),
+    }
+}
+
+fn fate(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Accepted => "accepted",
+        Fate::Dropped => "dropped",
+        Fate::Refused => "refused at the gate",
+        Fate::Answered => "answered by the responder",
+    }
+}
+
+fn sentences(one: &Explanation<'_>, zone: &TimeZone) -> Vec<String> {
+    let mut all = Vec::new();
+    match &one.block {
+        Some(block) => {
+            all.extend(block.entries.iter().map(entry));
+            all.extend(block.origins.iter().map(|it| origin(it, zone)));
+            if block.entries.is_empty() {
+                all.push("It is not blocked.".into());
+            }
+        }
+        None if one.filter == FilterPresence::Absent => {
+            all.push("No filter is attached, so nothing is blocked, and nobody waits.".into());
+        }
+        None => {}
+    }
+    if one.filter == FilterPresence::Detached {
+        all.push("The filter is on no interface, so its entries drop nothing.".into());
+    }
+    all.push(match one.allowed {
+        Some(allowed) if allowed.by == "file" => {
+            format!(
+                "The allowlist has {}, so it is never dropped.",
+                shown(allowed.net)
+            )
+        }
+        Some(allowed) => format!(
+            "It is never dropped, because {} is allowed without the allowlist ({}).",
+            shown(allowed.net),
+            allowed.by
+        ),
+        None => "Nothing allows it.".into(),
+    });
+    all.push(sender(one.known.as_ref(), zone));
+    all.extend(one.gate.as_ref().map(gate));
+    all.extend(one.unknown.iter().map(|what| format!("Unknown: {what}.")));
+    all
+}
+
+fn entry(entry: &LiveEntry) -> String {
+    let what = match entry.state {
+        EntryState::Open => "open, so only new connections are dropped",
+        EntryState::Sealed => "sealed, so every packet is dropped",
+    };
+    let by = match entry.origin {
+        EntryOrigin::Log => "because of the log",
+        EntryOrigin::Hand => "by hand",
+    };
+    let ttl = Duration::from_secs(entry.ttl_s.into());
+    let slides = match entry.ttl_s {
+        0 => String::new(),
+        _ if entry.is_final() => ", whatever packets arrive".into(),
+        _ => format!(", or {} after its next packet", human(ttl)),
+    };
+    let limit = entry.hard_limit_in.filter(|_| !entry.is_final());
+    let limit = limit.map(|limit| format!(", at the latest in {}", human(limit)));
+    format!(
+        "{} is blocked {by}; the block is {what}, has {}, and ends in {}{slides}{}.",
+        entry.target,
+        number(entry.hits.into(), "hit"),
+        human(entry.expires_in),
+        limit.unwrap_or_default(),
+    )
+}
+
+fn origin(origin: &BlockOrigin, zone: &TimeZone) -> String {
+    let since = local_time(UnixSeconds::new(origin.first_unix_s), zone);
+    let mut text = format!("{} has been blocked since {since}", shown(origin.addr));
+    if let Some(ago) = origin.last_offence_ago {
+        let offences = number(origin.offences.into(), "offence");
+        text += &format!(", for {offences}, the last {} ago", human(ago));
+    }
+    match origin.text.as_str() {
+        "" => text + ".",
+        why => format!("{text}: {why}"),
+    }
+}
+
+fn sender(known: Option<&KnownSender>, zone: &TimeZone) -> String {
+    let Some(known) = known else {
+        return "It is not a known sender: there is no evidence for it.".into();
+    };
+    let time = |at: Option<u64>| at.map(|at| local_time(UnixSeconds::new(at), zone));
+    let mut evidence = Vec::new();
+    for (what, at) in [
+        ("its mail was last accepted", known.last_accepted_unix_s),
+        (
+            "it last took mail from this server",
+            known.last_delivered_unix_s,
+        ),
+        ("it was last demoted or removed", known.last_demoted_unix_s),
+    ] {
+        evidence.extend(time(at).map(|at| format!("{what} on {at}")));
+    }
+    let evidence = match evidence.join(", ") {
+        none if none.is_empty() => String::new(),
+        some => format!(": {some}"),
+    };
+    let is = match known.state {
+        SenderStanding::ByHand => "is a known sender, added by hand".to_owned(),
+        SenderStanding::Known => match time(known.known_until_unix_s) {
+            Some(until) => format!("is a known sender until {until}"),
+            None => "is a known sender".to_owned(),
+        },
+        SenderStanding::Unproven => "is not a known sender yet".to_owned(),
+        SenderStanding::Demoted => "is no known sender any more".to_owned(),
+        SenderStanding::Void => "is not a known sender".to_owned(),
+    };
+    format!("{} {is}{evidence}.", known.source)
+}
+
+fn gate(gate: &GatePlace) -> String {
+    let refused = match gate.refused {
+        0 => String::new(),
+        refused => format!(" It has refused {} of it so far.", number(refused, "SYN")),
+    };
+    let place = match gate.mode {
+        "off" => "The gate is off, so nobody waits.".to_owned(),
+        _ if gate.passes => "The gate never makes it wait.".to_owned(),
+        mode => {
+            let waits = match mode {
+                "on" => "waits",
+                _ => "would wait (the gate only observes)",
+            };
+            let at = |limit| format!("{limit} ({} %)", percent(limit, gate.slots));
+            let windows = match gate.waits_from_of_windows {
+                same if same == gate.class.waits_from => String::new(),
+                other => format!(", from Windows {}", at(other)),
+            };
+            format!(
+                "At the gate it is a stranger of class {} and {waits} while the server holds at \
+                 least {} of its {} connections{windows}; it holds {} now.",
+                gate.class.class,
+                at(gate.class.waits_from),
+                gate.slots,
+                gate.held,
+            )
+        }
+    };
+    place + &refused
+}
+
+fn percent(part: u32, whole: u32) -> u64 {
+    u64::from(part) * 100 / u64::from(whole.max(1))
+}
+
+fn number(number: u64, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! SQL of the table of the history.
+
+use anyhow::Result;
+use ipnet::IpNet;
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, Row, ToSql, params, params_from_iter};
+use spamdrop_core::history::{HistoryEvent, HistoryKind};
+use spamdrop_core::target::{from_full_key, full_key};
+use spamdrop_core::time::UnixSeconds;
+
+use super::HistoryQuery;
+use crate::store::columns::{number, seconds};
+
+/// `lowest` and `highest` are the ends of a prefix, as IPv6 addresses or
+/// `::ffff:a.b.c.d`; both are null if an event concerns no address, or too many
+/// to name. `began`, `ended` and `wave` are seconds since 1970; `wave` is 0
+/// where it is no matter.
+pub(in crate::store) const TABLES: &str = "
+CREATE TABLE history (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    began INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    lowest BLOB,
+    highest BLOB,
+    length INTEGER NOT NULL,
+    wave INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    text TEXT NOT NULL
+) STRICT;
+CREATE INDEX history_lowest ON history (lowest);";
+
+/// The ends of a prefix.
+fn ends(net: IpNet) -> [[u8; 16]; 2] {
+    [full_key(net.network()), full_key(net.broadcast())]
+}
+
+pub(super) fn write(db: &Connection, event: &HistoryEvent) -> Result<()> {
+    if event.continues && add(db, event)? {
+        return Ok(());
+    }
+    let ends = event.net.map(ends);
+    db.prepare_cached(
+        "INSERT INTO history (kind, began, ended, count, lowest, highest, length, wave, actor, text) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?
+    .execute(params![
+        event.kind.name(),
+        seconds(event.first),
+        seconds(event.last),
+        count(event),
+        ends.map(|[lowest, _]| lowest),
+        ends.map(|[_, highest]| highest),
+        event.net.map_or(0, |net| net.prefix_len()),
+        seconds(event.wave),
+        event.by,
+        event.text,
+    ])?;
+    Ok(())
+}
+
+/// Adds to the newest event of the same kind, addresses and wave. Returns whether
+/// there is one.
+fn add(db: &Connection, event: &HistoryEvent) -> Result<bool> {
+    let ends = event.net.map(ends);
+    let changed = db
+        .prepare_cached(
+            "UPDATE history SET ended = max(ended, ?1), count = count + ?2, text = ?3 \
+             WHERE id = (SELECT max(id) FROM history WHERE kind = ?4 AND lowest IS ?5 \
+             AND highest IS ?6 AND wave = ?7)",
+        )?
+        .execute(params![
+            seconds(event.last),
+            count(event),
+            event.text,
+            event.kind.name(),
+            ends.map(|[lowest, _]| lowest),
+            ends.map(|[_, highest]| highest),
+            seconds(event.wave),
+        ])?;
+    Ok(changed > 0)
+}
+
+fn count(event: &HistoryEvent) -> i64 {
+    i64::try_from(event.count).unwrap_or(i64::MAX)
+}
+
+pub(super) fn clear(db: &Connection) -> Result<()> {
+    Ok(db.execute_batch("DELETE FROM history")?)
+}
+
+/// Deletes events that ended before `oldest`, and the first ones beyond `most`.
+pub(super) fn forget_old(db: &Connection, oldest: UnixSeconds, most: u32) -> Result<()> {
+    db.prepare_cached("DELETE FROM history WHERE ended < ?1")?
+        .execute([seconds(oldest)])?;
+    // Where rows are missing in between, some more are deleted; counting them all
+    // would take longer.
+    db.prepare_cached("DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?1")?
+        .execute([most])?;
+    Ok(())
+}
+
+pub(super) fn forget(db: &Connection, net: IpNet) -> Result<usize> {
+    let delete = "DELETE FROM history WHERE lowest >= ?1 AND lowest <= ?2 AND highest <= ?2";
+    Ok(db.prepare_cached(delete)?.execute(ends(net))?)
+}
+
+pub(super) fn select(db: &Connection, query: &HistoryQuery) -> Result<Vec<HistoryEvent>> {
+    let mut text = "SELECT kind, began, ended, count, lowest, length, wave, actor, text \
+                    FROM history WHERE ended >= ?1 AND began <= ?2"
+        .to_owned();
+    let mut values: Vec<Box<dyn ToSql>> = vec![
+        Box::new(seconds(query.since)),
+        Box::new(seconds(query.until)),
+    ];
+    if let Some(addr) = query.addr {
+        text += " AND lowest <= ?3 AND highest >= ?3";
+        values.push(Box::new(full_key(addr)));
+    }
+    text += " ORDER BY began, id";
+    let mut query = db.prepare(&text)?;
+    let rows = query.query_map(params_from_iter(values), event)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<HistoryEvent> {
+    let time = |column| number(row, column).map(UnixSeconds::new);
+    let lowest: Option<[u8; 16]> = row.get(4)?;
+    let length: u8 = row.get(5)?;
+    let net = lowest.map(|lowest| IpNet::new(from_full_key(lowest), length));
+    let net = net.transpose().map_err(|error| invalid(5, error))?;
+    let name: String = row.get(0)?;
+    let kind = HistoryKind::of_name(&name);
+    let kind = kind.ok_or_else(|| invalid(0, std::fmt::Error))?;
+    Ok(HistoryEvent {
+        net,
+        last: time(2)?,
+        count: number(row, 3)?,
+        wave: time(6)?,
+        by: row.get(7)?,
+        text: row.get(8)?,
+        ..HistoryEvent::new(kind, net, time(1)?)
+    })
+}
+
+/// The error for a value that no version of spamdrop has written.
+fn invalid(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+}

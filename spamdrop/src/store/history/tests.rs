@@ -1,0 +1,209 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use spamdrop_core::history::{BlockNote, HistoryKind};
+use spamdrop_core::target::Target;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::{FILE, VERB_WAIT};
+
+const DAY: u64 = 86_400;
+const NOW: u64 = 1_795_392_000;
+const KEPT: Duration = Duration::from_secs(30 * DAY);
+
+fn store() -> (TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join(FILE), VERB_WAIT).unwrap();
+    (dir, store)
+}
+
+fn at(ago: u64) -> UnixSeconds {
+    UnixSeconds::new(NOW - ago)
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse::<Target>().unwrap().net()
+}
+
+fn note(target: Target, ago: u64, is_renewed: bool) -> BlockNote {
+    BlockNote::new(target.net().addr(), target, at(ago), is_renewed)
+}
+
+fn blocked(target: &str, ago: u64, is_renewed: bool) -> HistoryEvent {
+    let line = format!("{target} {ago}");
+    HistoryEvent::blocked(
+        &note(target.parse().unwrap(), ago, is_renewed),
+        line.as_bytes(),
+    )
+}
+
+fn refused(target: &str, ago: u64, wave_ago: u64) -> HistoryEvent {
+    HistoryEvent {
+        continues: true,
+        wave: at(wave_ago),
+        ..HistoryEvent::new(HistoryKind::Refused, Some(net(target)), at(ago))
+    }
+}
+
+fn write(store: &mut Store, events: &[HistoryEvent]) {
+    store.write_history(events, KEPT, at(0)).unwrap();
+}
+
+fn query(addr: Option<&str>) -> HistoryQuery {
+    HistoryQuery {
+        addr: addr.map(|addr| addr.parse().unwrap()),
+        since: UnixSeconds::default(),
+        until: at(0),
+    }
+}
+
+/// The kind, the beginning, the end and the count of each event.
+fn rows(store: &Store, query: &HistoryQuery) -> Vec<(&'static str, u64, u64, u64)> {
+    let ago = |at: UnixSeconds| NOW - at.get();
+    let events = store.history(query).unwrap().into_iter();
+    events
+        .map(|it| (it.kind.name(), ago(it.first), ago(it.last), it.count))
+        .collect()
+}
+
+#[test]
+fn events_are_read_as_they_were_written() {
+    let (_dir, mut store) = store();
+    let by = "anna".to_owned();
+    let all = [
+        blocked("192.0.2.1", 90, false),
+        HistoryEvent::command(Some(net("192.0.2.0/24")), 1, at(80), by.clone(), b"add"),
+        HistoryEvent::command(None, 5, at(70), by, b"import list"),
+        HistoryEvent::new(HistoryKind::Demoted, Some(net("2001:db8::1")), at(60)),
+    ];
+    write(&mut store, &all);
+    assert_eq!(store.history(&query(None)).unwrap(), all);
+}
+
+#[test]
+fn a_renewed_block_and_refusals_of_one_wave_are_one_row() {
+    let (_dir, mut store) = store();
+    write(
+        &mut store,
+        &[
+            blocked("192.0.2.1", 90, false),
+            refused("192.0.2.1", 80, 85),
+        ],
+    );
+    write(
+        &mut store,
+        &[blocked("192.0.2.2", 70, true), refused("192.0.2.1", 60, 85)],
+    );
+    write(
+        &mut store,
+        &[blocked("192.0.2.1", 50, true), refused("192.0.2.1", 40, 45)],
+    );
+    write(&mut store, &[blocked("192.0.2.1", 30, false)]);
+    let one = rows(&store, &query(Some("192.0.2.1")));
+    let expected = [
+        ("blocked", 90, 50, 2),
+        ("refused", 80, 60, 2),
+        ("refused", 40, 40, 1),
+        ("blocked", 30, 30, 1),
+    ];
+    assert_eq!(one, expected);
+    let last = store.history(&query(Some("192.0.2.1"))).unwrap();
+    assert_eq!(last[0].text, "192.0.2.1 50");
+    // A block that was renewed after its row was deleted gets a new one.
+    assert_eq!(
+        rows(&store, &query(Some("192.0.2.2"))),
+        [("blocked", 70, 70, 1)]
+    );
+}
+
+#[test]
+fn a_question_about_an_address_finds_the_prefixes_around_it() {
+    let (_dir, mut store) = store();
+    let command = |text: &str, ago| {
+        let net = Some(net(text));
+        HistoryEvent::command(net, 1, at(ago), "root".into(), b"add")
+    };
+    write(
+        &mut store,
+        &[
+            command("192.0.2.0/24", 90),
+            command("192.0.3.0/24", 80),
+            command("2001:db8::/48", 70),
+            blocked("2001:db8::1", 60, false),
+            blocked("2001:db8:0:1::1/128", 50, false),
+        ],
+    );
+    let begins = |addr| -> Vec<u64> {
+        let rows = rows(&store, &query(Some(addr))).into_iter();
+        rows.map(|(_, began, ..)| began).collect()
+    };
+    assert_eq!(begins("192.0.2.255"), [90]);
+    assert_eq!(begins("192.0.4.0"), [0; 0]);
+    assert_eq!(begins("2001:db8::2"), [70, 60]);
+    assert_eq!(begins("2001:db8:0:1::1"), [70, 50]);
+    assert_eq!(begins("2001:db8:0:1::2"), [70]);
+    let period = HistoryQuery {
+        since: at(80),
+        until: at(60),
+        ..query(None)
+    };
+    assert_eq!(rows(&store, &period).len(), 3);
+}
+
+#[test]
+fn events_are_deleted_when_they_are_old_or_too_many() {
+    let (_dir, mut store) = store();
+    let old = 30 * DAY;
+    write(
+        &mut store,
+        &[
+            blocked("192.0.2.1", old, false),
+            blocked("192.0.2.2", old + 1, false),
+        ],
+    );
+    assert_eq!(rows(&store, &query(None)), [("blocked", old, old, 1)]);
+    let many = (0..MOST).map(|n| {
+        let target = Target::V4(n.to_be_bytes());
+        HistoryEvent::blocked(&note(target, 9, false), b"")
+    });
+    write(&mut store, &many.collect::<Vec<_>>());
+    write(&mut store, &[blocked("192.0.2.3", 8, false)]);
+    let left = store.history(&query(None)).unwrap();
+    assert_eq!(left.len(), MOST as usize);
+    assert_eq!(left.last().unwrap().first, at(8));
+    assert!(left.iter().all(|event| event.first >= at(9)));
+}
+
+#[test]
+fn no_history_is_kept_for_no_time() {
+    let (_dir, mut store) = store();
+    write(&mut store, &[blocked("192.0.2.1", 90, false)]);
+    let none = Duration::ZERO;
+    store
+        .write_history(&[blocked("192.0.2.2", 9, false)], none, at(0))
+        .unwrap();
+    assert_eq!(rows(&store, &query(None)), []);
+}
+
+#[test]
+fn a_forgotten_address_leaves_the_events_about_wider_prefixes() {
+    let (_dir, mut store) = store();
+    let by = "root".to_owned();
+    write(
+        &mut store,
+        &[
+            blocked("192.0.2.1", 90, false),
+            refused("192.0.2.1", 80, 80),
+            blocked("192.0.2.2", 70, false),
+            HistoryEvent::command(Some(net("192.0.2.0/24")), 1, at(60), by, b"add"),
+            blocked("2001:db8::1", 50, false),
+            refused("2001:db8::1/128", 40, 40),
+            refused("2001:db8::2/128", 30, 30),
+        ],
+    );
+    assert_eq!(store.forget_history(&[net("192.0.2.1")]).unwrap(), 2);
+    assert_eq!(store.forget_history(&[net("2001:db8::1/128")]).unwrap(), 1);
+    assert_eq!(rows(&store, &query(None)).len(), 4);
+    assert_eq!(store.forget_history(&[net("2001:db8::/64")]).unwrap(), 2);
+    assert_eq!(store.forget_history(&[net("2001:db8::/64")]).unwrap(), 0);
+}

@@ -1,0 +1,280 @@
+//! `why`, `history` and `forget` beside a daemon: what they say is what happened.
+
+use std::fs;
+
+use super::gate::{LIMIT, crowd, gated, until_strangers_wait};
+use super::*;
+
+const FRIEND: &str = "100.64.1.1";
+const STRANGER: &str = "100.64.3.250";
+/// Time limit for events to be written.
+const WRITTEN: Duration = Duration::from_secs(10);
+
+fn json<S>(site: &Site<S>, args: &[&str]) -> Vec<Value> {
+    let text = site.spamdrop(args).unwrap();
+    let json: Value = serde_json::from_str(&text).unwrap();
+    json.as_array().unwrap().clone()
+}
+
+fn why(site: &Site, addr: &str) -> Value {
+    json(site, &["why", "--json", addr]).remove(0)
+}
+
+/// The kinds, counts and texts of the events about an address.
+fn history(site: &Site, addr: &str) -> Vec<(String, u64, String)> {
+    let rows = json(site, &["history", "--json", addr]).into_iter();
+    let text = |row: &Value, member: &str| row[member].as_str().unwrap().to_owned();
+    rows.map(|row| {
+        let count = row["count"].as_u64().unwrap();
+        (text(&row, "event"), count, text(&row, "text"))
+    })
+    .collect()
+}
+
+/// Waits until an address has these events, and returns them.
+fn until_events(site: &Site, addr: &str, wanted: &[&str]) -> Vec<(String, u64, String)> {
+    until(&format!("the events {wanted:?}"), WRITTEN, || {
+        let rows = history(site, addr);
+        let kinds = rows.iter().map(|(kind, ..)| kind.as_str());
+        Ok(kinds.eq(wanted.iter().copied()).then_some(rows))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}: {:?}", history(site, addr)))
+}
+
+/// What `why` predicts is what a real connection meets.
+fn meets(site: &Site, addr: &str, fate: &str, reason: &str) {
+    let told = why(site, addr);
+    let next = &told["next"];
+    assert_eq!(
+        (&next["fate"], &next["reason"]),
+        (&fate.into(), &reason.into()),
+        "{told}"
+    );
+    let is_dropped = matches!(fate, "dropped" | "refused");
+    assert_eq!(
+        site.dropped(addr, Duration::from_millis(300)).unwrap(),
+        is_dropped,
+        "{told}"
+    );
+}
+
+#[test]
+fn each_sender_is_told_its_fate_and_its_past() {
+    let site = gated("on");
+    site.spamdrop(&["known", "add", FRIEND]).unwrap();
+    site.spamdrop(&["allow", "add", "100.64.5.0/24"]).unwrap();
+    let mut daemon = site.run().unwrap();
+    until_status(&site, "/daemon/state/gate/known", 1);
+    // Blocked by the log, twice.
+    refused(&site, ZOMBIE).quit().unwrap();
+    wait_for_state(&site, ZOMBIE, "sealed", SOON);
+    // Lines of one second are one offence.
+    until("a second to pass", WRITTEN, || {
+        let text = site.spamdrop(&["show", "--json", ZOMBIE])?;
+        let shown: Value = serde_json::from_str(&text)?;
+        let ago = shown["origins"][0]["last_offence_ago_s"].as_f64();
+        Ok((ago > Some(1.1)).then_some(()))
+    })
+    .unwrap();
+    site.log(&rejection(ZOMBIE)).unwrap();
+    let rows = until("a second offence", WRITTEN, || {
+        let rows = history(&site, ZOMBIE);
+        Ok(rows.iter().any(|(_, count, _)| *count == 2).then_some(rows))
+    })
+    .unwrap();
+    assert!(
+        rows[0].2.contains(": 511 Blacklisted by zone.example"),
+        "{rows:?}"
+    );
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    // Blocked by hand: an address, a /64, a prefix.
+    site.spamdrop(&["add", "100.64.6.1", MATE6]).unwrap();
+    site.spamdrop(&["add", "100.64.7.0/24", "--for", "1h"])
+        .unwrap();
+    for (addr, fate, reason) in [
+        (ZOMBIE, "dropped", "sealed_dropped"),
+        ("100.64.6.1", "dropped", "sealed_dropped"),
+        (MATE6, "dropped", "sealed_dropped"),
+        ("100.64.7.9", "dropped", "cidr_dropped"),
+        ("100.64.5.9", "accepted", "not_blocked"),
+        (FRIEND, "accepted", "not_blocked"),
+        (STRANGER, "accepted", "not_blocked"),
+    ] {
+        meets(&site, addr, fate, reason);
+    }
+    // Slots run short.
+    let clients = crowd(&site, LIMIT);
+    until_strangers_wait(&site);
+    meets(&site, FRIEND, "accepted", "gate_known_or_allowed");
+    meets(&site, "100.64.5.9", "accepted", "gate_known_or_allowed");
+    // A stranger that has waited longest is admitted, so another one is asked for.
+    let told = why(&site, STRANGER);
+    assert_eq!(told["gate"]["waits_from"], LIMIT as u64, "{told}");
+    assert_eq!(told["gate"]["slots"], 5, "{told}");
+    let told = why(&site, FRIEND);
+    assert_eq!(told["known"]["state"], "by-hand", "{told}");
+    assert_eq!(told["gate"]["passes"], true, "{told}");
+    let text = site.spamdrop(&["why", "--no-lookup", ZOMBIE]).unwrap();
+    for sentence in [
+        "100.64.0.66: its next connection is dropped: it is blocked.\n",
+        "\n  100.64.0.66 is blocked because of the log; the block is sealed, so every packet is dropped, ",
+        ", for 2 offences, the last ",
+        "\n  Nothing allows it.\n",
+        "\n  It is not a known sender: there is no evidence for it.\n",
+        "\n  `spamdrop remove 100.64.0.66` unblocks it.\n",
+        "\nHistory:\nFIRST ",
+    ] {
+        assert!(text.contains(sentence), "{sentence}: {text}");
+    }
+    // The refused stranger of `until_strangers_wait`.
+    let refused = until("a refusal in the history", WRITTEN, || {
+        let rows = json(&site, &["history", "--json"]);
+        let refused = rows.into_iter().find(|row| row["event"] == "refused");
+        Ok(refused)
+    })
+    .unwrap();
+    assert!(refused["wave_unix_s"].as_u64() > Some(0), "{refused}");
+    drop(clients);
+    // Without the daemon the filter and the past stay.
+    assert!(stopped_cleanly(&mut daemon).success());
+    meets(&site, ZOMBIE, "dropped", "sealed_dropped");
+    assert_eq!(why(&site, ZOMBIE)["history"].as_array().unwrap().len(), 1);
+    // Without the filter, what it held is unknown.
+    site.spamdrop(&["detach"]).unwrap();
+    let told = why(&site, ZOMBIE);
+    assert_eq!(
+        (&told["filter"], &told["block"]),
+        (&"absent".into(), &Value::Null)
+    );
+    assert_eq!(told["next"]["fate"], "accepted");
+    assert_eq!(told["history"].as_array().unwrap().len(), 1, "{told}");
+}
+
+#[test]
+fn commands_are_recorded_with_who_gave_them() {
+    let site = site(|_| {});
+    let _daemon = site.run().unwrap();
+    site.spamdrop(&["add", CLEAN, "--reason", "asked to"])
+        .unwrap();
+    site.spamdrop(&["remove", CLEAN]).unwrap();
+    site.spamdrop(&["known", "add", CLEAN]).unwrap();
+    site.spamdrop(&["known", "remove", CLEAN]).unwrap();
+    site.spamdrop(&["allow", "add", CLEAN]).unwrap();
+    site.spamdrop(&["allow", "remove", CLEAN]).unwrap();
+    let rows = history(&site, CLEAN).into_iter();
+    let told: Vec<String> = rows.map(|(_, _, text)| text).collect();
+    assert_eq!(
+        told,
+        [
+            format!("add {CLEAN} --reason asked to"),
+            format!("remove {CLEAN}"),
+            format!("known add {CLEAN}"),
+            format!("known remove {CLEAN}"),
+            format!("allow add {CLEAN}"),
+            format!("allow remove {CLEAN}"),
+        ]
+    );
+    site.spamdrop(&["pause", "10m"]).unwrap();
+    site.spamdrop(&["resume"]).unwrap();
+    site.spamdrop(&["flush"]).unwrap();
+    let rows = json(&site, &["history", "--json", "--since", "1h"]);
+    assert_eq!(rows.len(), 9, "{rows:?}");
+    assert!(rows.iter().all(|row| row["by"] == "root"), "{rows:?}");
+    assert_eq!(
+        json(&site, &["history", "--json", "--until", "1h"]),
+        [] as [Value; 0]
+    );
+}
+
+#[test]
+fn a_database_that_is_held_costs_a_command_its_row_only() {
+    let site = site(|_| {});
+    let _daemon = site.run().unwrap();
+    site.spamdrop(&["known", "add", CLEAN]).unwrap();
+    let holder = rusqlite::Connection::open(site.path("state/spamdrop.db")).unwrap();
+    holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let output = site.output(&["add", ZOMBIE], b"").unwrap();
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    let warning = "spamdrop: warning: done, but the history lacks this command: ";
+    assert!(said.starts_with(warning), "{said}");
+    assert!(is_dropped(&site, ZOMBIE));
+    holder.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(history(&site, ZOMBIE), []);
+}
+
+#[test]
+fn a_damaged_database_loses_the_history_and_blocks_nonetheless() {
+    let site = site(|_| {});
+    fs::create_dir_all(site.path("state")).unwrap();
+    let path = site.path("state/spamdrop.db");
+    fs::write(&path, b"no database".repeat(500)).unwrap();
+    let daemon = site.run().unwrap();
+    refused(&site, ZOMBIE).quit().unwrap();
+    wait_for_state(&site, ZOMBIE, "sealed", SOON);
+    let told = |line: &str| line.contains("the history is not kept: cannot use ");
+    daemon.wait_for(told, SOON).unwrap();
+    refused(&site, "100.64.0.67").quit().unwrap();
+    wait_for_state(&site, "100.64.0.67", "sealed", SOON);
+    fs::rename(&path, site.path("state/aside")).unwrap();
+    refused(&site, "100.64.0.68").quit().unwrap();
+    until_events(&site, "100.64.0.68", &["blocked"]);
+    let told = |line: &str| line.contains("history: recovered");
+    daemon.wait_for(told, SOON).unwrap();
+    let output = daemon.output();
+    assert_eq!(
+        output.matches("the history is not kept: ").count(),
+        1,
+        "{output}"
+    );
+}
+
+#[test]
+fn no_history_is_kept_where_it_is_switched_off() {
+    let site = site(|_| {});
+    let mut daemon = site.run().unwrap();
+    refused(&site, ZOMBIE).quit().unwrap();
+    until_events(&site, ZOMBIE, &["blocked"]);
+    site.configure("history = 0").unwrap();
+    daemon.signal(Signal::SIGHUP).unwrap();
+    until_events(&site, ZOMBIE, &[]);
+    refused(&site, "100.64.0.67").quit().unwrap();
+    wait_for_state(&site, "100.64.0.67", "sealed", SOON);
+    site.spamdrop(&["add", CLEAN]).unwrap();
+    assert!(stopped_cleanly(&mut daemon).success());
+    assert_eq!(json(&site, &["history", "--json"]), [] as [Value; 0]);
+}
+
+#[test]
+fn a_forgotten_sender_is_gone_from_everywhere() {
+    let site = site(|_| {});
+    let mut daemon = site.run().unwrap();
+    delivers(&site, ZOMBIE.replace("66", "1").as_str());
+    refused(&site, ZOMBIE).quit().unwrap();
+    refused(&site, "100.64.0.67").quit().unwrap();
+    until_events(&site, ZOMBIE, &["blocked"]);
+    site.spamdrop(&["known", "add", ZOMBIE]).unwrap();
+    // The end of the daemon saves the blocks.
+    assert!(stopped_cleanly(&mut daemon).success());
+    let said = site.spamdrop(&["forget", ZOMBIE]).unwrap();
+    assert_eq!(
+        said,
+        "forgot 1 block, 1 saved block, 1 record of a sender, 2 events of the history, \
+         1 contact of a network\n"
+    );
+    assert_eq!(site.listed().unwrap(), ["100.64.0.67"]);
+    assert_eq!(json(&site, &["known", "list", "--all", "--json"]).len(), 1);
+    let text = site.spamdrop(&["history"]).unwrap();
+    assert!(
+        !text.contains(ZOMBIE) && text.contains("100.64.0.67"),
+        "{text}"
+    );
+    let output = site.output(&["forget", ZOMBIE], b"").unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "spamdrop: nothing was stored about that\n"
+    );
+    let output = site.output(&["forget", "100.64.0.0/16"], b"").unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
