@@ -33,7 +33,7 @@ impl Config {
         let changes = compare!(self, running, |key| effect(key, reads_stdin);
             interfaces mode ports addresses nat64 journal journal_match logs servers program
             pattern reject_text fifo ttl refresh hard_limit seal release grace compat answer
-            syslog max_new_per_minute admit slots capacity4 capacity6 known_capacity allow_file
+            syslog max_new_per_minute admit slots capacity4 capacity6 known_capacity history allow_file
             pin_dir run_dir state_dir courier_dir zones resolv_conf user max_lookups_per_day);
         (self, changes)
     }

@@ -11,9 +11,10 @@ use spamdrop_core::engine::{DryRun, Prediction};
 use spamdrop_core::escape::escape;
 use tokio::runtime;
 
+use super::EndSignals;
 use super::sources::SourceSettings;
+use super::ticks::period;
 use super::watch::moment;
-use super::{EndSignals, period};
 use crate::checks;
 use crate::clock;
 use crate::config::Config;

@@ -17,8 +17,8 @@ use tokio::sync::oneshot::Receiver;
 use super::database;
 use super::disk::{Disk, take_finished};
 use super::health::Subject;
-use super::period;
 use super::status::Health;
+use super::ticks::period;
 use crate::clock;
 use crate::store::is_locked;
 
