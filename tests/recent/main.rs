@@ -3,15 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::net::Ipv4Addr;
+mod bulk;
+
+use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use spamdrop_lab::wait::until;
@@ -180,65 +178,6 @@ fn what_must_not_be_blocked_and_what_is_no_command_is_refused_and_counted() {
     assert_eq!(site.listed().unwrap(), [""; 0]);
 }
 
-/// As a script does that restores its blocks after a restart. Meanwhile, the log
-/// is read on.
-#[test]
-fn twenty_thousand_blocks_come_in_one_write() {
-    const BLOCKS: u32 = 20_000;
-    /// A release build takes a tenth of it.
-    const WITHIN: Duration = Duration::from_secs(10);
-    let site = site();
-    let daemon = site.run_logging("info", &[]).unwrap();
-    let mut lines = String::new();
-    for number in 0..BLOCKS {
-        if number % (BLOCKS / 2) == 0 {
-            lines += "+100.82.0.1 1h\nblock 1\n";
-        }
-        lines += &format!("+{} 3600\n", Ipv4Addr::from(0x6450_0000 | number));
-    }
-    let path = fifo(&site);
-    let writer = thread::spawn(move || {
-        let mut fifo = File::options().write(true).open(path).unwrap();
-        assert_eq!(fifo.write(lines.as_bytes()).unwrap(), lines.len());
-    });
-    let start = Instant::now();
-    let is_blocked = |addr: &str| {
-        let shown = site.output(&["show", addr], b"")?;
-        Ok(shown.status.success().then_some(()))
-    };
-    until("the first block", SOON, || is_blocked("100.80.0.0")).unwrap();
-    let stamp = jiff::Timestamp::now();
-    site.log(&format!(
-        "{stamp} mx courieresmtpd: error,relay=::ffff:{ZOMBIE},port=4,\
-         from=<a@b.example>,to=<c@here.example>: 511 Blacklisted by zone.example"
-    ))
-    .unwrap();
-    let logged = Instant::now();
-    until("the block of the log", SOON, || is_blocked(ZOMBIE)).unwrap();
-    assert!(
-        logged.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        logged.elapsed()
-    );
-    until("the last block", WITHIN, || is_blocked("100.80.78.31")).unwrap();
-    assert!(start.elapsed() < WITHIN, "{:?}", start.elapsed());
-    writer.join().unwrap();
-    assert_eq!(site.listed().unwrap().len(), BLOCKS as usize + 1);
-    let entry = json(&site, &["show", "100.80.78.31", "--json"])["entries"][0].clone();
-    assert_eq!(
-        (&entry["ttl_s"], &entry["fixed"]),
-        (&3600.into(), &false.into())
-    );
-    let counts = counted(&site, "added", BLOCKS.into());
-    assert_eq!(counts["malformed"], 4);
-    // The mistakes of a kind are logged once.
-    let output = daemon.output();
-    for mistake in ["has no number of seconds", "is not a command"] {
-        let told = output.lines().filter(|line| line.contains(mistake));
-        assert_eq!(told.count(), 1, "{output}");
-    }
-}
-
 /// A script must fail after a stop. It must neither hang nor create a plain
 /// file, which would prevent the next start.
 #[test]
@@ -305,45 +244,6 @@ fn one_that_was_removed_or_renamed_in_the_configuration_is_made_again() {
     .unwrap();
     fs::write(&other, "-100.64.0.70").unwrap();
     wait_for_list(&site, &[]);
-}
-
-/// Ends the storm even if the test fails.
-struct Storm<'a>(&'a AtomicBool);
-
-impl Drop for Storm<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// An endless writer to the FIFO must not delay the log.
-#[test]
-fn a_storm_of_commands_does_not_keep_the_log_waiting() {
-    let site = site();
-    let _daemon = site.run().unwrap();
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let _storm = Storm(&over);
-        scope.spawn(|| {
-            let commands = b"+100.64.1.1\n-100.64.1.1\n".repeat(100);
-            let mut fifo = File::create(fifo(&site)).unwrap();
-            while !over.load(Ordering::Relaxed) {
-                fifo.write_all(&commands).unwrap();
-            }
-        });
-        counted(&site, "added", 1000);
-        // The log has more lines than are read in one turn, so that both inputs
-        // ask for another turn.
-        let other = "2026-11-23T12:00:00Z mx imapd: LOGIN, user=a@here.example\n";
-        let stamp = jiff::Timestamp::now();
-        site.log(&format!(
-            "{}{stamp} mx courieresmtpd: error,relay=::ffff:{ZOMBIE},port=4,\
-             from=<a@b.example>,to=<c@here.example>: 511 Blacklisted by zone.example",
-            other.repeat(50_000)
-        ))
-        .unwrap();
-        wait_for(&site, ZOMBIE, "origin", "log");
-    });
 }
 
 /// Reads the kernel's tick counter, which `/proc/timer_list` shows to root.

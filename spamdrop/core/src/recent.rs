@@ -13,6 +13,11 @@
 //! end, at a NUL, where `+` or `-` begins the next, and when the last writer
 //! closes. Blanks around a command are ignored. The kernel supports no
 //! prefixes, and neither do these commands.
+//!
+//! A command with a time counts only if a line end or a NUL ended it. A write of
+//! more than `PIPE_BUF` bytes may be cut where another writer's begins, or where
+//! its writer died, and the first digits of a time are a time as well. A `-` in
+//! place of the time begins no command, so that a negative number blocks nobody.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -42,7 +47,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// The bytes are none.
+    /// The bytes are not a command.
     pub fn parse(bytes: &[u8]) -> Result<Self, Mistake> {
         let parsed = match bytes.trim_ascii() {
             b"clear" => Some(Self::Flush),
@@ -81,14 +86,16 @@ fn seconds(bytes: &[u8]) -> Option<u32> {
         .then_some(seconds)
 }
 
-/// Why bytes are no command.
+/// The reason why a command is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mistake {
-    /// They are not of the form of a command, or their address is not one.
+    /// It does not have the form of a command, or its address is not valid.
     NoCommand,
-    /// What follows the address is no number of seconds.
+    /// The text after the address is not a number of seconds.
     NoTime,
-    /// They are too many.
+    /// It has a time, but neither a line end nor a NUL ended it.
+    Cut,
+    /// It is longer than every command.
     TooLong,
 }
 
@@ -117,8 +124,13 @@ impl fmt::Display for Malformed {
             ),
             Mistake::NoTime => write!(
                 f,
-                "`{shown}` has no number of seconds behind the address, from 1 to {}",
+                "`{shown}` is not a command; only a number of seconds may follow the \
+                 address, from 1 to {}",
                 term::LONGEST.as_secs()
+            ),
+            Mistake::Cut => write!(
+                f,
+                "`{shown}` may be cut; a newline must follow the number of seconds"
             ),
         }
     }
@@ -136,28 +148,53 @@ impl Commands {
     pub fn feed(&mut self, bytes: &[u8], emit: &mut dyn FnMut(Result<Command, Malformed>)) {
         for &byte in bytes {
             match byte {
-                b'\n' | b'\0' => self.finish(emit),
+                b'\n' | b'\0' => self.end(true, emit),
+                b'-' if self.is_before_time() => self.push(byte),
                 b'+' | b'-' => {
-                    self.finish(emit);
-                    self.piece.push(byte);
+                    self.end(false, emit);
+                    self.push(byte);
                 }
-                _ if self.piece.len() < LONGEST => self.piece.push(byte),
-                _ => self.overlong = true,
+                _ => self.push(byte),
             }
         }
     }
 
     /// Ends the last command, when the last writer has closed.
     pub fn finish(&mut self, emit: &mut dyn FnMut(Result<Command, Malformed>)) {
+        self.end(false, emit);
+    }
+
+    /// Whether the next byte may be the first of a time.
+    fn is_before_time(&self) -> bool {
         let Self { piece, overlong } = self;
+        let is_add = piece.first() == Some(&b'+');
+        is_add && !overlong && piece.last().is_some_and(u8::is_ascii_whitespace)
+    }
+
+    fn push(&mut self, byte: u8) {
+        if self.piece.len() < LONGEST {
+            self.piece.push(byte);
+        } else {
+            self.overlong = true;
+        }
+    }
+
+    /// Ends a command. `is_line`: a line end or a NUL ended it.
+    fn end(&mut self, is_line: bool, emit: &mut dyn FnMut(Result<Command, Malformed>)) {
+        let Self { piece, overlong } = self;
+        let shown = |end: &str| escape(piece) + end;
         if *overlong {
             emit(Err(Malformed {
-                shown: escape(piece) + "…",
+                shown: shown("…"),
                 mistake: Mistake::TooLong,
             }));
         } else if !piece.trim_ascii().is_empty() {
-            emit(Command::parse(piece).map_err(|mistake| Malformed {
-                shown: escape(piece),
+            let command = match Command::parse(piece) {
+                Ok(Command::Add(_, Some(_))) if !is_line => Err(Mistake::Cut),
+                command => command,
+            };
+            emit(command.map_err(|mistake| Malformed {
+                shown: shown(""),
                 mistake,
             }));
         }

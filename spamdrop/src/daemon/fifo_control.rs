@@ -13,6 +13,7 @@ use spamdrop_core::status::FifoState;
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::yield_now;
 
 use super::block::{BlockRule, origin};
 use super::health::Subject;
@@ -39,6 +40,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(20);
 /// How long each step of a flush waits for the write lock.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
+/// How long commands are executed after the order to stop.
+const LAST: Duration = Duration::from_millis(500);
 
 /// Messages to the task.
 pub(super) enum FifoMessage {
@@ -142,11 +145,25 @@ impl FifoTask {
                     Some(FifoMessage::Reconfigure { settings, fifo }) => self.reconfigure(settings, fifo),
                 },
                 _ = second.tick() => self.look_after(),
-                _ = retry.tick(), if !self.waiting.is_empty() => self.carry_out(),
-                () = readable(self.fifo.as_ref()), if self.waiting.is_empty() => self.read(),
+                _ = retry.tick(), if self.refused.is_some() => self.carry_out(),
+                () = yield_now(), if self.refused.is_none() && !self.waiting.is_empty() => self.carry_out(),
+                () = readable(self.fifo.as_ref()), if self.waiting.is_empty() => { self.read(); }
             }
         }
-        self.read();
+        self.read_the_rest().await;
+    }
+
+    /// Executes what has been written to the FIFO, and warns of what is lost.
+    async fn read_the_rest(&mut self) {
+        let start = clock::instant();
+        while self.read_or_go_on() {
+            if start.elapsed() >= LAST {
+                let target = "spamdrop::fifo";
+                log::warn!(target: target, "commands of the FIFO may be lost: they took {LAST:?}");
+                return;
+            }
+            yield_now().await;
+        }
         if !self.waiting.is_empty() {
             log::warn!(
                 target: "spamdrop::fifo",
@@ -154,6 +171,17 @@ impl FifoTask {
                 self.waiting.len()
             );
         }
+    }
+
+    /// Returns whether there may be more commands that can be executed.
+    fn read_or_go_on(&mut self) -> bool {
+        let mut more = true;
+        if self.waiting.is_empty() {
+            more = self.read();
+        } else {
+            self.carry_out();
+        }
+        self.refused.is_none() && (more || !self.waiting.is_empty())
     }
 
     fn reconfigure(&mut self, settings: FifoSettings, fifo: Option<Fifo>) {
@@ -191,16 +219,20 @@ impl FifoTask {
         let _ = self.status.send(StatusMessage::Fifo(counts));
     }
 
-    fn read(&mut self) {
+    /// Reads and executes commands. Returns whether there may be more.
+    fn read(&mut self) -> bool {
         let Some(fifo) = &mut self.fifo else {
-            return;
+            return false;
         };
         let (mut read, mut malformed) = (Vec::new(), Vec::new());
         let mut take = |command| match command {
             Ok(command) => read.push(command),
             Err(error) => malformed.push(error),
         };
-        match fifo.read(&mut [0; BUDGET]) {
+        let mut buffer = [0; BUDGET];
+        let got = fifo.read(&mut buffer);
+        let more = matches!(got, Ok(Got::Bytes(_)));
+        match got {
             Ok(Got::Bytes(bytes)) => self.commands.feed(bytes, &mut take),
             Ok(Got::End) => self.commands.finish(&mut take),
             Ok(Got::Nothing) => {}
@@ -214,13 +246,19 @@ impl FifoTask {
             self.counts.malformed += 1;
             self.complain(Refusal::Malformed(error.mistake()), &error.to_string());
         }
-        self.waiting.extend(read);
+        for command in read {
+            // A second flush would find nothing.
+            if command != Command::Flush || self.waiting.back() != Some(&command) {
+                self.waiting.push_back(command);
+            }
+        }
         self.carry_out();
         self.tell();
+        more
     }
 
-    /// Executes waiting commands until the write lock is unavailable. Those
-    /// between two flushes take it once.
+    /// Executes waiting commands, which take the write lock once, until it is
+    /// unavailable, or after a flush, which may take long.
     fn carry_out(&mut self) {
         let mut lock = None;
         while let Some(command) = self.waiting.front().copied() {
@@ -240,6 +278,9 @@ impl FifoTask {
             }
             self.refused = None;
             self.waiting.pop_front();
+            if command == Command::Flush {
+                return;
+            }
         }
     }
 
@@ -371,5 +412,5 @@ async fn readable(fifo: Option<&Fifo>) {
         None => std::future::pending().await,
     }
     // A writer that never stops must not starve the other tasks.
-    tokio::task::yield_now().await;
+    yield_now().await;
 }

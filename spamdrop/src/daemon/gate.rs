@@ -120,7 +120,8 @@ pub(super) struct GateTask {
     when_full: WhenFull,
     seen: Occupancy,
     visibility: Visibility,
-    /// The maximum since the last sample, if any count was taken.
+    /// The maximum since the last sample; `None` while the connections cannot be
+    /// counted.
     peak: Option<Occupancy>,
     /// The limit of the last class.
     limit: u32,
@@ -201,7 +202,7 @@ impl GateTask {
             tokio::select! {
                 biased;
                 () = sleep_until(self.next_look), if self.is_on() => self.look(),
-                () = self.wakes.next(), if self.is_on() => self.look(),
+                () = self.wakes.next(), if self.is_on() => self.look_if_woken(),
                 count = inbox.recv_many(&mut messages, MESSAGES) => {
                     if count == 0 || self.take_all(&mut messages) {
                         break;

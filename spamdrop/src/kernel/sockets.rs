@@ -80,8 +80,11 @@ fn listening(port: u16) -> io::Result<Vec<InetResponseHeader>> {
 /// means any port. A dual-stack listener's IPv4 peers appear only among the
 /// IPv6 sockets.
 pub fn dump(port: u16, states: &StateFlags) -> io::Result<Vec<InetResponseHeader>> {
-    // A kernel may refuse the older request.
-    dump_at_once(port, states).or_else(|_| dump_each_family(port, states))
+    dump_at_once(port, states).or_else(|error| {
+        // A kernel may refuse the older request.
+        log::debug!("cannot list the sockets of both families at once: {error}");
+        dump_each_family(port, states)
+    })
 }
 
 /// As [`dump`]. The kernel walks its table of connections once.
@@ -119,13 +122,14 @@ fn dump_each_family(port: u16, states: &StateFlags) -> io::Result<Vec<InetRespon
     Ok(found)
 }
 
-/// `TCPDIAG_GETSOCK` of linux/inet_diag.h, the request before
-/// `SOCK_DIAG_BY_FAMILY`. Its dump ignores the family.
+/// The request before `SOCK_DIAG_BY_FAMILY`. Its dump ignores the family.
 enum BothFamilies {
     Request { port: u16, states: u32 },
     Socket(InetResponseHeader),
 }
 
+/// The type of the request, in linux/inet_diag.h.
+const TCPDIAG_GETSOCK: u16 = 18;
 /// The size of `struct inet_diag_req`.
 const REQUEST_LEN: usize = 60;
 /// The offset of the local port, in network byte order.
@@ -135,7 +139,7 @@ const STATES_AT: usize = 52;
 
 impl NetlinkSerializable for BothFamilies {
     fn message_type(&self) -> u16 {
-        18
+        TCPDIAG_GETSOCK
     }
 
     fn buffer_len(&self) -> usize {
@@ -195,6 +199,9 @@ fn request(family: u8, states: StateFlags, socket_id: SocketId) -> SockDiagMessa
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+    use std::os::fd::AsRawFd as _;
+
+    use netlink_packet_sock_diag::constants::{TCP_ESTABLISHED, TCP_SYN_RECV};
 
     use super::*;
 
@@ -210,6 +217,23 @@ mod tests {
         let listeners = vec![first, second];
         let connections = listeners.iter().flat_map(connect).collect();
         (port, listeners, connections)
+    }
+
+    /// Lets connections of this listener wait in SYN_RECV until the peer sends
+    /// data.
+    fn defer_accept(listener: &TcpListener) {
+        let seconds: libc::c_int = 60;
+        // SAFETY: the value is an `int` that outlives the call.
+        let result = unsafe {
+            libc::setsockopt(
+                listener.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_DEFER_ACCEPT,
+                (&raw const seconds).cast(),
+                size_of_val(&seconds) as libc::socklen_t,
+            )
+        };
+        assert_eq!(result, 0, "{}", io::Error::last_os_error());
     }
 
     fn sorted(found: Vec<InetResponseHeader>) -> Vec<(u8, u8, SocketAddr, [u8; 8])> {
@@ -239,5 +263,30 @@ mod tests {
         assert_eq!(sorted(each), at_once);
         let listening = dump_at_once(port, &StateFlags::LISTEN).unwrap();
         assert_eq!(listening.len(), 2);
+    }
+
+    #[test]
+    fn both_requests_find_ipv4_peers_and_handshakes_of_a_dual_stack_listener() {
+        let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let (first, _accepted) = (connect(), listener.accept().unwrap());
+        defer_accept(&listener);
+        let second = connect();
+        let states = StateFlags::SYN_RECV | StateFlags::ESTABLISHED;
+        let at_once = sorted(dump_at_once(port, &states).unwrap());
+        let mut found: Vec<_> = at_once
+            .iter()
+            .map(|(_, state, peer, _)| (*state, canonical(peer.ip()), peer.port()))
+            .collect();
+        let expected =
+            [(TCP_ESTABLISHED, &first), (TCP_SYN_RECV, &second)].map(|(state, client)| {
+                let client = client.local_addr().unwrap();
+                (state, client.ip(), client.port())
+            });
+        found.sort();
+        assert_eq!(found, expected);
+        let each = dump_each_family(port, &states).unwrap();
+        assert_eq!(sorted(each), at_once);
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::SockRef;
 use spamdrop_lab::{Daemon, Host};
 
 use crate::latency::fail2ban;
@@ -180,18 +181,25 @@ fn open_many_files() -> Result<()> {
 }
 
 fn listen(host: &Host, port: u16) -> Result<TcpListener> {
+    // Not on all addresses: another one is for the crowd.
     host.run(move || TcpListener::bind((Ipv4Addr::LOCALHOST, port)))
         .with_context(|| format!("cannot listen on port {port}"))
 }
 
-/// Connections to a port of the host, accepted.
+/// Connections to a port of the host, accepted. Their end leaves no sockets in
+/// TIME_WAIT, which would be in the next measurement.
 fn connect(host: &Host, port: u16) -> Result<Vec<[TcpStream; 2]>> {
     host.run(move || -> Result<Vec<[TcpStream; 2]>> {
-        // On an address of its own, beside the server.
         let address = (Ipv4Addr::new(127, 0, 0, 2), port);
         let listener = TcpListener::bind(address)?;
         (0..CONNECTIONS)
-            .map(|_| Ok([TcpStream::connect(address)?, listener.accept()?.0]))
+            .map(|_| {
+                let both = [TcpStream::connect(address)?, listener.accept()?.0];
+                for end in &both {
+                    SockRef::from(end).set_linger(Some(Duration::ZERO))?;
+                }
+                Ok(both)
+            })
             .collect()
     })
 }

@@ -30,19 +30,32 @@ pub fn check(data: &[u8]) {
 /// command.
 fn expected(stream: &[u8]) -> Vec<Option<Command>> {
     let mut starts = vec![0];
-    let ends = |byte: &u8| b"\n\0+-".contains(byte);
-    starts.extend((0..stream.len()).filter(|at| ends(&stream[*at])));
+    for (at, byte) in stream.iter().enumerate() {
+        let begun = starts.last().map_or(&[][..], |start| &stream[*start..at]);
+        let is_before_time = begun.first() == Some(&b'+')
+            && begun.len() <= LONGEST
+            && begun.last().is_some_and(u8::is_ascii_whitespace);
+        if b"\n\0+".contains(byte) || *byte == b'-' && !is_before_time {
+            starts.push(at);
+        }
+    }
     starts.push(stream.len());
-    let pieces = starts.windows(2).map(|pair| &stream[pair[0]..pair[1]]);
+    let pieces = starts
+        .windows(2)
+        .map(|pair| (&stream[pair[0]..pair[1]], stream.get(pair[1])));
     pieces
-        .map(|piece| {
-            piece
+        .map(|(piece, end)| {
+            let piece = piece
                 .strip_prefix(b"\n")
                 .or(piece.strip_prefix(b"\0"))
-                .unwrap_or(piece)
+                .unwrap_or(piece);
+            (piece, matches!(end, Some(b'\n' | b'\0')))
         })
-        .filter(|piece| piece.len() > LONGEST || !piece.trim_ascii().is_empty())
-        .map(|piece| (piece.len() <= LONGEST).then(|| command(piece.trim_ascii()))?)
+        .filter(|(piece, _)| piece.len() > LONGEST || !piece.trim_ascii().is_empty())
+        .map(|(piece, is_line)| {
+            let command = (piece.len() <= LONGEST).then(|| command(piece.trim_ascii()))?;
+            command.filter(|it| is_line || !matches!(it, Command::Add(_, Some(_))))
+        })
         .collect()
 }
 

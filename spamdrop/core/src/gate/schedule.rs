@@ -14,14 +14,13 @@ const QUICK: Duration = Duration::from_millis(200);
 const SLOW: Duration = Duration::from_secs(2);
 /// How long the gate holds between slow looks: two may be late.
 const FRESH_WHILE_SLOW: Duration = Duration::from_secs(5);
-/// Slots may run short while this part of them is taken: a third,
+/// Slots may run short while more than this part of them is taken: a third.
 const TAKEN: u64 = 3;
-/// while this part of them is admitted in a second: a tenth,
+/// Slots may run short while this part of them is admitted in a second: a tenth.
 const ADMITTED: u64 = 10;
-/// while a connection waits to be accepted, and for this time after a SYN was
-/// refused.
+/// Slots may run short for this time after a SYN was refused.
 const REFUSED: Duration = Duration::from_secs(10);
-/// SYNs are counted for this time at least.
+/// The minimum time for which SYNs are counted.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The time of the next look.
@@ -43,7 +42,7 @@ impl NextLook {
         wake_after: 0,
     };
 
-    /// Tells the filter.
+    /// Writes the fields from which the filter learns of it.
     pub fn write_to(self, gate: &mut Gate) {
         gate.fresh_for_ms = u32::try_from(self.fresh_for.as_millis()).unwrap_or_default();
         gate.wake_after = self.wake_after;
@@ -51,10 +50,12 @@ impl NextLook {
 }
 
 /// A look at the server and at the filter's counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
     /// [`Gate::open`].
     pub open: u32,
+    /// The number of open connections from which the worst class has to wait.
+    pub limit: u32,
     /// Connections that wait to be accepted.
     pub waiting: u32,
     /// SYNs that were admitted so far.
@@ -66,8 +67,8 @@ pub struct Look {
 /// Decides from each look how soon the next one is due.
 #[derive(Clone, Debug, Default)]
 pub struct LookSchedule {
-    /// The SYNs that were admitted until a moment, a second ago or more after
-    /// the next look.
+    /// Start of the counting window, and the SYNs admitted until then; renewed
+    /// when it is at least 1 s old.
     since: Option<(MonotonicNs, u64)>,
     /// The SYNs that were refused until the last look.
     refused: u64,
@@ -78,7 +79,10 @@ pub struct LookSchedule {
 impl LookSchedule {
     /// Takes a look at a server with this many slots.
     pub fn next(&mut self, look: Look, slots: u32, now: MonotonicNs) -> NextLook {
-        let is_taken = u64::from(look.open) * TAKEN > u64::from(slots) || look.waiting > 0;
+        // On a server with few slots, a class waits before a third is taken.
+        let is_taken = look.open >= look.limit
+            || u64::from(look.open) * TAKEN > u64::from(slots)
+            || look.waiting > 0;
         // The SYNs are counted in any case.
         if self.is_fast(slots.into(), look.admitted, now) | is_taken {
             self.stay_quick(now.plus(SECOND));
@@ -128,6 +132,14 @@ mod tests {
         wake_after: 4,
     };
 
+    const QUIET: Look = Look {
+        open: 0,
+        limit: SLOTS * 6 / 10,
+        waiting: 0,
+        admitted: 0,
+        refused: 0,
+    };
+
     fn at(ms: u64) -> MonotonicNs {
         MonotonicNs::from_second(1_000).plus(Duration::from_millis(ms))
     }
@@ -141,7 +153,7 @@ mod tests {
             open,
             admitted,
             refused,
-            ..Look::default()
+            ..QUIET
         };
         schedule.next(look, SLOTS, at(ms))
     }
@@ -152,7 +164,7 @@ mod tests {
         let look = Look {
             admitted: 90,
             refused: 5,
-            ..Look::default()
+            ..QUIET
         };
         let start = at(0).minus(Duration::from_secs(12));
         assert_eq!(schedule.next(look, SLOTS, start), NextLook::QUICK);
@@ -184,8 +196,24 @@ mod tests {
             waiting: 1,
             admitted: 90,
             refused: 5,
+            ..QUIET
         };
         assert_eq!(schedule.next(waits, SLOTS, at(7_000)), NextLook::QUICK);
+    }
+
+    /// One of three slots is not more than a third of them.
+    #[test]
+    fn looks_are_quick_while_a_class_has_to_wait() {
+        let mut schedule = calm();
+        let look = |open| Look {
+            open,
+            limit: 1,
+            admitted: 90,
+            refused: 5,
+            ..QUIET
+        };
+        assert_eq!(schedule.next(look(0), 3, at(2_000)).after, SLOW);
+        assert_eq!(schedule.next(look(1), 3, at(4_000)), NextLook::QUICK);
     }
 
     #[test]
@@ -218,7 +246,7 @@ mod tests {
         let look = |admitted| Look {
             admitted,
             refused: 5,
-            ..Look::default()
+            ..QUIET
         };
         assert_eq!(schedule.next(look(90), 1, at(2_000)).wake_after, 1);
         assert_eq!(schedule.next(look(91), 1, at(2_100)), NextLook::QUICK);

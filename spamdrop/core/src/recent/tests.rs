@@ -53,10 +53,10 @@ fn as_ipt_recent_in_2009() {
 #[test]
 fn a_time_may_follow_an_address_that_is_added() {
     let add = |seconds| Some(Command::Add([192, 0, 2, 1].into(), Some(seconds)));
-    for text in ["+192.0.2.1 600", " +192.0.2.1 \t600 \r\n"] {
+    for text in ["+192.0.2.1 600\0", " +192.0.2.1 \t600 \r\n"] {
         assert_eq!(read(&[text.as_bytes()]), [add(600)], "{text}");
     }
-    let text = b"+192.0.2.1 1\n+192.0.2.1 315360000+192.0.2.1 007";
+    let text = b"+192.0.2.1 1\n+192.0.2.1 315360000\n+192.0.2.1 007\n";
     assert_eq!(read(&[text]), [add(1), add(315_360_000), add(7)]);
     for none in [
         "+192.0.2.1 0",
@@ -64,12 +64,28 @@ fn a_time_may_follow_an_address_that_is_added() {
         "+192.0.2.1 4294967297",
         "+192.0.2.1 10m",
         "+192.0.2.1 600 sshd",
+        "+192.0.2.1 -5",
+        "+192.0.2.1\t -5",
+        "+192.0.2.1 600 -5",
         "-192.0.2.1 600",
         "192.0.2.1 600",
         "/ 600",
     ] {
-        assert_eq!(read(&[none.as_bytes()]), [None], "{none}");
+        assert_eq!(read(&[none.as_bytes(), b"\n"]), [None], "{none}");
     }
+}
+
+/// The first digits of a time are a time as well.
+#[test]
+fn a_command_with_a_time_counts_only_as_a_whole_line() {
+    assert_eq!(read(&[b"+192.0.2.1 36"]), [None]);
+    let other = add("192.0.2.2");
+    assert_eq!(
+        read(&[b"+192.0.2.1 36+192.0.2.2\n00\n"]),
+        [None, other, None]
+    );
+    let other = remove("192.0.2.2");
+    assert_eq!(read(&[b"+192.0.2.1 36-192.0.2.2\n"]), [None, other]);
 }
 
 #[test]
@@ -143,7 +159,12 @@ fn a_complaint_shows_what_was_written_and_what_to_write() {
     );
     assert_eq!(
         complaint(b"+192.0.2.1 10m\n"),
-        "`+192.0.2.1 10m` has no number of seconds behind the address, from 1 to 315360000"
+        "`+192.0.2.1 10m` is not a command; only a number of seconds may follow the address, \
+         from 1 to 315360000"
+    );
+    assert_eq!(
+        complaint(b"+192.0.2.1 36"),
+        "`+192.0.2.1 36` may be cut; a newline must follow the number of seconds"
     );
     let long = complaint(&[b'a'; 1000]);
     assert!(

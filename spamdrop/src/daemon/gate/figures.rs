@@ -15,10 +15,12 @@ impl GateTask {
     /// Passes the peak since the last sample to the history.
     pub(super) fn record(&mut self) {
         if !self.is_on() {
+            self.peak = None;
             return self.history.end_wave();
         }
-        let Some(peak) = self.peak.take() else {
-            return;
+        // A quiet server is not looked at in every second.
+        let Some(peak) = self.peak.replace(self.seen) else {
+            return self.peak = None;
         };
         match self.sample(peak) {
             Ok(sample) => {
@@ -37,8 +39,9 @@ impl GateTask {
     /// # Errors
     ///
     /// The counters cannot be read.
-    fn sample(&self, peak: Occupancy) -> Result<Sample> {
+    fn sample(&mut self, peak: Occupancy) -> Result<Sample> {
         let counted = self.blocklist.counters()?;
+        self.stats = self.maps.stats()?;
         let stats = &self.stats;
         Ok(Sample {
             at: clock::monotonic(),

@@ -1,6 +1,7 @@
 //! Looks at the server: counts its connections and sets the gate.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use spamdrop_common::gate::{
@@ -16,25 +17,31 @@ use crate::daemon::health::Subject;
 use crate::daemon::responder_view::ResponderView;
 use crate::daemon::ticks::next_tick;
 
+/// The time from a wake-up to the look. The filter counts a SYN before the
+/// kernel's TCP has it, and a SYN without a socket would count as lost.
+const ARRIVAL: Duration = Duration::from_millis(15);
+
 impl GateTask {
     /// Makes the next look due: the filter is to be told something else.
     pub(super) fn look_soon(&mut self) {
         self.next_look = Instant::now();
     }
 
-    /// Makes the next look due if the filter asked for it. Its wake-up is lost if
-    /// a look-up request is read at that moment.
+    /// Makes the next look due, after the SYNs have arrived, if the filter asked
+    /// for it. Its wake-up is lost if a look-up request is read at that moment,
+    /// so this is also called without one.
     pub(super) fn look_if_woken(&mut self) {
         let Some(written) = self.waking else {
             return;
         };
         if self.maps.stats().is_ok_and(|stats| stats.woken == written) {
-            self.look_soon();
+            self.waking = None;
+            self.next_look = Instant::now() + ARRIVAL;
         }
     }
 
-    /// Counts the connections and sets the gate. If the gate is not set for
-    /// some seconds, the filter treats it as open.
+    /// Counts the connections and sets the gate. If this fails, the last gate
+    /// holds for as long as it says, and then the filter treats it as open.
     pub(super) fn look(&mut self) {
         // Unless the look succeeds, or shows that the next one may be later.
         self.next_look = next_tick(NextLook::QUICK.after);
@@ -44,7 +51,8 @@ impl GateTask {
         match self.try_look() {
             Ok(()) => self.health.clear(Subject::Gate),
             Err(error) => {
-                let text = format!("the gate is open: {error:#}");
+                (self.waking, self.peak) = (None, None);
+                let text = format!("the gate opens within seconds: {error:#}");
                 self.health.raise(Subject::Gate, text);
             }
         }
@@ -122,6 +130,7 @@ impl GateTask {
     ) -> NextLook {
         let look = Look {
             open: gate.open,
+            limit: gate.limits[CLASSES - 1],
             waiting: seen.waiting,
             admitted: stats.admitted,
             refused: stats.refused.iter().sum(),

@@ -233,7 +233,7 @@ impl GateMaps {
     }
 }
 
-/// The filter's wake-ups: by look-up requests, it wakes nobody.
+/// The filter's wake-ups. Look-up requests do not cause any.
 pub struct Wakes(AsyncFd<OwnedFd>);
 
 impl Wakes {
