@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{cargo_home, nested};
 use crate::{
-    command::{cargo, run},
+    command::{cargo, output, run},
     say,
 };
 
@@ -19,8 +19,14 @@ use crate::{
 ///
 /// # Errors
 ///
-/// They differ; or the command that failed.
+/// They differ; the working tree has changes, which the builds would not have; or the
+/// command that failed.
 pub fn compare(profile: &str) -> Result<()> {
+    let changes = output(Command::new("git").args(["status", "--porcelain"]))?;
+    ensure!(
+        changes.trim().is_empty(),
+        "two whole builds are those of the last commit; commit these changes first:\n{changes}"
+    );
     let commit = nested::commit("HEAD")?;
     say(&format!(
         "building the package of {commit} twice, from the start"

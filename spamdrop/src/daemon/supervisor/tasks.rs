@@ -1,5 +1,6 @@
 //! The supervisor's handles of the tasks: an inbox and a join handle each.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -66,7 +67,7 @@ impl<M> Task<M> {
 }
 
 impl Tasks {
-    /// Spawns all tasks.
+    /// Spawns all tasks. `config` is the path of the configuration file.
     ///
     /// # Errors
     ///
@@ -76,6 +77,7 @@ impl Tasks {
         tail: Tail,
         scope: &Scope,
         disk: &Disk,
+        config: PathBuf,
         supervisor: UnboundedSender<WatchReport>,
     ) -> Result<Self> {
         let filter = &settings.filter;
@@ -136,7 +138,7 @@ impl Tasks {
             disk.clone(),
             outputs,
         );
-        let status_task = status::run(run_dir.clone(), status_inbox);
+        let status_task = status::run(run_dir.clone(), config, status_inbox);
         Ok(Self {
             status: Task::new("status", status, status_task),
             release: Task::new("release", release, release_task.run(release_inbox)),
