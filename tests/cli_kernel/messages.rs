@@ -40,6 +40,7 @@ fn what_needs_root_says_so_to_an_ordinary_user() {
         &["pause", "10m"],
         &["pause", "10m", "--layer", "gate"],
         &["resume"],
+        &["reload"],
         &["known", "add", "100.64.0.1"],
         &["allow", "add", "100.64.0.1"],
         &["detach"],

@@ -148,6 +148,7 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
     use spamdrop_core::log::{Parser, ParserSettings};
 

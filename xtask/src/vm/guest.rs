@@ -37,10 +37,18 @@ pub fn run(name: &str, qemu: anyhow::Result<Command>, console: &Path) -> Tally {
     counted(name, tally, console)
 }
 
-/// The tally of a guest that has ended. If it gave no result, that is one failure,
-/// and the last lines of its console are shown.
-pub fn counted(name: &str, tally: Tally, console: &Path) -> Tally {
+/// Seconds after the start of Linux, from which a panic is no fault of the emulator.
+const STARTED: f64 = 10.0;
+
+/// The tally of a guest that has ended. If it gave no result, or if Linux panicked,
+/// that is one failure, and the last lines of its console are shown.
+pub fn counted(name: &str, mut tally: Tally, console: &Path) -> Tally {
     if tally != Tally::default() {
+        let text = fs::read(console).unwrap_or_default();
+        if let Some(panic) = panic(&String::from_utf8_lossy(&text)) {
+            say(&format!("{name}: {panic}; see {}", console.display()));
+            tally.add(Tally::FAILED);
+        }
         return tally;
     }
     say(&format!(
@@ -51,10 +59,34 @@ pub fn counted(name: &str, tally: Tally, console: &Path) -> Tally {
     Tally::FAILED
 }
 
+/// The line of a panic on the console, unless Linux was just starting.
+fn panic(console: &str) -> Option<&str> {
+    let seconds = |line: &str| {
+        let (time, _) = line.strip_prefix('[')?.split_once(']')?;
+        time.trim().parse::<f64>().ok()
+    };
+    let mut panics = console.lines().filter(|line| line.contains("Kernel panic"));
+    panics.find(|line| seconds(line).is_none_or(|time| time >= STARTED))
+}
+
 fn last_lines(path: &Path) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<_> = text.lines().collect();
     let first = lines.len().saturating_sub(LAST_LINES);
     lines[first..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_counts_unless_linux_was_just_starting() {
+        let starting = "[    1.513564] Kernel panic - not syncing: Fatal exception in interrupt";
+        let later = "[   61.513564] Kernel panic - not syncing: Fatal exception";
+        assert_eq!(panic(starting), None);
+        assert_eq!(panic(&format!("{starting}\r\n{later}\n")), Some(later));
+        assert_eq!(panic("Kernel panic"), Some("Kernel panic"));
+    }
 }
