@@ -21,7 +21,6 @@ mod older;
 mod package;
 mod tarball;
 mod twice;
-mod whole;
 
 use crate::vm::package::Packages;
 use package::{Built, Package};
@@ -104,7 +103,6 @@ pub fn test(program: &Path, full: bool, tally: &mut Tally) -> Result<Packages> {
     tally.check(twice::compare(&built, &this));
     if full {
         tally.check(tarball("dev"));
-        tally.check(whole::compare("release"));
     }
     let newer = package("newer")?;
     newer.set_version(NEWER)?;
