@@ -170,11 +170,13 @@ pub enum Verb {
     Resume,
     /// Make the daemon read the configuration again, and say what has changed
     ///
-    /// Checks the configuration first, as `config check --offline` does, and names
-    /// what stands against it. A wrong one changes nothing (exit status 78). A key
+    /// Checks the configuration first, as `config check --offline` does, and prints
+    /// its warnings. A wrong configuration changes nothing (exit status 78). A key
     /// that needs a restart of the daemon, or `detach` and a new start, is named and
-    /// keeps its old value; the others are applied. Exits with 1 if the daemon
-    /// refuses the configuration, or does not answer within a minute.
+    /// keeps its old value; the others are applied. With another `run_dir` the daemon
+    /// is not found, and another `user` is refused: both need a restart. Exits with 1
+    /// if the daemon reads another file, refuses the configuration, cannot apply all
+    /// of it, or does not answer within a minute.
     Reload(Output),
     /// Show how well the server is protected, interfaces, maps and the daemon;
     /// exits with 1 if the protection is degraded, with 3 if there is none

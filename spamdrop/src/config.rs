@@ -144,6 +144,14 @@ impl Default for Config {
     }
 }
 
+/// The absolute path of the configuration file. `given`: that of `--config`.
+#[must_use]
+pub fn absolute_path(given: Option<&Path>) -> PathBuf {
+    let path = given.unwrap_or(Path::new(PATH));
+    // It fails only where the working directory was removed.
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 impl Config {
     /// Reads the configuration. Without `path`, [`PATH`] is read if it exists;
     /// otherwise the defaults apply.

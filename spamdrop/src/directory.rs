@@ -36,7 +36,7 @@ pub enum Owned {
 }
 
 /// Files in root's directory with names that begin so are given to the account.
-const OF_RUN: [&str; 4] = ["lock", "daemon.", "watcher.", SETTINGS_FILE];
+const OF_RUN: [&str; 5] = ["lock", "reload.lock", "daemon.", "watcher.", SETTINGS_FILE];
 const OF_STATE: [&str; 5] = [
     "positions.json",
     "spamdrop.db",

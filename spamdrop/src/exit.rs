@@ -70,6 +70,12 @@ pub fn code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(number(error))
 }
 
+/// Whether an error ends the program with `exit`.
+#[must_use]
+pub fn has_code(error: &anyhow::Error, exit: Exit) -> bool {
+    number(error) == exit as u8
+}
+
 /// Whether the output has said what is wrong, so that no message is needed.
 #[must_use]
 pub fn is_silent(error: &anyhow::Error) -> bool {

@@ -173,6 +173,26 @@ fn announce_wait(run_dir: &Path) -> Sender<()> {
     sender
 }
 
+/// Holds the right to reload until dropped: the daemon's state has the result of
+/// the last reload only.
+#[derive(Debug)]
+pub struct ReloadLock(#[expect(dead_code, reason = "closing the file gives the lock back")] File);
+
+impl ReloadLock {
+    /// Waits until no other process reloads.
+    ///
+    /// # Errors
+    ///
+    /// As [`WriteLock::acquire`].
+    pub fn acquire(run_dir: &Path) -> Result<Self> {
+        let path = reload_path(run_dir);
+        let file = open(run_dir, &path)?;
+        file.lock()
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(Self(file))
+    }
+}
+
 /// Marks this process as the running daemon until dropped.
 #[derive(Debug)]
 pub struct DaemonMark {
@@ -225,16 +245,21 @@ fn pid_in(path: &Path) -> Option<u32> {
 
 /// The files of this module in the run directory.
 #[must_use]
-pub fn files(run_dir: &Path) -> [PathBuf; 3] {
+pub fn files(run_dir: &Path) -> [PathBuf; 4] {
     [
         daemon_path(run_dir),
         older_daemon_path(run_dir),
+        reload_path(run_dir),
         lock_path(run_dir),
     ]
 }
 
 fn lock_path(run_dir: &Path) -> PathBuf {
     run_dir.join("lock")
+}
+
+fn reload_path(run_dir: &Path) -> PathBuf {
+    run_dir.join("reload.lock")
 }
 
 fn daemon_path(run_dir: &Path) -> PathBuf {

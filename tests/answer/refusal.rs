@@ -94,9 +94,8 @@ fn a_release_that_terminates_spares_the_daemon() {
     let more =
         format!("answer = \"on\"\nsyslog = {syslog:?}\nrelease = \"terminate\"\ngrace = \"0s\"");
     lab.site.configure(&more).unwrap();
-    lab.daemon.signal(Signal::SIGHUP).unwrap();
-    let read = |line: &str| line.contains("configuration read again");
-    lab.daemon.wait_for(read, SOON).unwrap();
+    lab.daemon.kill().unwrap();
+    lab.daemon = lab.site.run().unwrap();
     let _rsyslog = Rsyslog::new(lab);
     lab.judge(ZOMBIE, Standing::Listed);
     let mut client = lab.site.connect(ZOMBIE).unwrap();

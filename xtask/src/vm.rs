@@ -45,12 +45,12 @@ struct Place {
     directory: PathBuf,
 }
 
-/// Runs a test program in a guest of each kernel, two at once. If everything is
-/// tested, also in one of the newest kernel.
+/// Runs a test program in guests: one of each kernel in [`KERNELS`], all at once; then,
+/// if everything is tested, one of the newest kernel.
 ///
 /// # Errors
 ///
-/// The system cannot be built. The tally counts the tests of the guests.
+/// A system cannot be built. The tally counts the tests of the guests.
 pub fn test(program: &Path, full: bool) -> Result<Tally> {
     let mut tally = boot_all(program, full, ("system", "bookworm", &KERNELS))?;
     if full {
@@ -63,7 +63,8 @@ pub fn test(program: &Path, full: bool) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Runs a test program in a guest of each of these kernels, all at once.
+/// Builds a system by this name, with these kernels of a suite, and runs a test program
+/// in a guest of each kernel, all at once.
 fn boot_all(
     program: &Path,
     full: bool,

@@ -2,6 +2,7 @@
 //! which of them only a new start applies.
 
 use std::fmt;
+use std::mem;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,19 +19,52 @@ pub enum KeyEffect {
     AfterDetach,
 }
 
-/// When a new value of this key takes effect. `reads_stdin`: standard input is
-/// a log, before or after the change.
+/// Whether standard input is a log, before or after the change. The thread that
+/// reads it has read ahead, and a new reader could not get those bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StdinUse {
+    /// It is none.
+    #[default]
+    Unused,
+    /// It is, and the journal is not read.
+    Alone,
+    /// It is, and the journal is read, too.
+    BesideJournal,
+}
+
+/// The facts beside a key's name that decide when its new value takes effect.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Circumstances {
+    /// The use of standard input.
+    pub stdin: StdinUse,
+    /// Whether `release` becomes `"terminate"`.
+    pub begins_to_terminate: bool,
+    /// Whether `fifo` moves to a directory in which the daemon can make no file.
+    pub is_fifo_out_of_reach: bool,
+}
+
+/// When a new value of this key takes effect.
 #[must_use]
-pub fn effect(key: &str, reads_stdin: bool) -> KeyEffect {
+pub fn effect(key: &str, circumstances: Circumstances) -> KeyEffect {
+    let Circumstances {
+        stdin,
+        begins_to_terminate,
+        is_fifo_out_of_reach,
+    } = circumstances;
     match key {
         // The pinned maps have these sizes, and are in this directory.
         "capacity4" | "capacity6" | "known_capacity" | "pin_dir" => KeyEffect::AfterDetach,
         // The daemon has given up the rights to take another account and to
         // write to other directories.
         "run_dir" | "state_dir" | "user" => KeyEffect::AfterRestart,
-        // The thread that reads standard input has read ahead, and a new reader
-        // could not get those bytes.
-        "logs" | "journal" | "journal_match" if reads_stdin => KeyEffect::AfterRestart,
+        // The daemon has given up the rights to find and end processes.
+        "release" if begins_to_terminate => KeyEffect::AfterRestart,
+        "fifo" if is_fifo_out_of_reach => KeyEffect::AfterRestart,
+        "logs" | "journal" | "journal_match" if stdin != StdinUse::Unused => {
+            KeyEffect::AfterRestart
+        }
+        // They choose entries of the journal, too.
+        "servers" | "answer" if stdin == StdinUse::BesideJournal => KeyEffect::AfterRestart,
         _ => KeyEffect::AtOnce,
     }
 }
@@ -46,6 +80,8 @@ pub struct KeyChanges {
     pub needs_restart: Vec<String>,
     /// Keys whose old values stay in force until `spamdrop detach` and a start.
     pub needs_detach: Vec<String>,
+    /// Failures to apply new values, each with its keys and the reason.
+    pub failed: Vec<String>,
 }
 
 impl KeyChanges {
@@ -59,14 +95,32 @@ impl KeyChanges {
         keys.push(key.to_owned());
     }
 
-    /// A sentence for each kind of change.
+    /// Records a failure. Those of its keys that have new values are not in force.
+    pub fn fail(&mut self, keys: &[&str], reason: &str) {
+        let is_applied = |key: &String| !keys.contains(&key.as_str());
+        let (changed, failed): (Vec<_>, Vec<_>) = mem::take(&mut self.changed)
+            .into_iter()
+            .partition(is_applied);
+        self.changed = changed;
+        self.failed.push(match failed.is_empty() {
+            true => reason.to_owned(),
+            false => format!("not in force: {}: {reason}", failed.join(", ")),
+        });
+    }
+
+    /// A sentence for each kind of change, and for each failure.
     #[must_use]
     pub fn sentences(&self) -> Vec<String> {
         if *self == Self::default() {
             return vec!["no key of the configuration has changed".to_owned()];
         }
         let changed = sentence("changed", &self.changed);
-        changed.into_iter().chain(self.pending()).collect()
+        let failed = self.failed.iter().cloned();
+        changed
+            .into_iter()
+            .chain(self.pending())
+            .chain(failed)
+            .collect()
     }
 
     /// The sentences about keys whose old values stay in force.
@@ -118,7 +172,7 @@ impl ReloadState {
         }
     }
 
-    /// Whether the configuration was read after this time.
+    /// Whether the reload began at this time or later.
     #[must_use]
     pub fn is_since(&self, time: MonotonicNs) -> bool {
         self.begun_ns >= time.ns()
@@ -141,10 +195,10 @@ impl fmt::Display for ReloadState {
 mod tests {
     use super::*;
 
-    fn changes(keys: &[&str], reads_stdin: bool) -> KeyChanges {
+    fn changes(keys: &[&str], circumstances: Circumstances) -> KeyChanges {
         let mut changes = KeyChanges::default();
         for key in keys {
-            changes.add(key, effect(key, reads_stdin));
+            changes.add(key, effect(key, circumstances));
         }
         changes
     }
@@ -152,7 +206,7 @@ mod tests {
     #[test]
     fn each_changed_key_is_in_force_or_needs_a_start() {
         let all = ["ttl", "logs", "capacity4", "state_dir", "grace"];
-        let found = changes(&all, false);
+        let found = changes(&all, Circumstances::default());
         assert_eq!(
             found.sentences(),
             [
@@ -168,7 +222,7 @@ mod tests {
                  state_dir; only `spamdrop detach` and a new start apply: capacity4"
             )
         );
-        let found = changes(&["ttl"], false);
+        let found = changes(&["ttl"], Circumstances::default());
         assert_eq!(found.sentences(), ["changed: ttl"]);
         assert_eq!(found.warning(), None);
         let none = KeyChanges::default();
@@ -181,15 +235,43 @@ mod tests {
 
     #[test]
     fn sources_beside_standard_input_need_a_restart() {
-        let found = changes(&["logs", "journal", "ttl"], true);
-        assert_eq!(found.needs_restart, ["logs", "journal"]);
-        assert_eq!(found.changed, ["ttl"]);
+        let all = ["logs", "journal", "ttl", "servers", "answer"];
+        let found = |stdin| {
+            changes(
+                &all,
+                Circumstances {
+                    stdin,
+                    ..Circumstances::default()
+                },
+            )
+        };
+        let alone = found(StdinUse::Alone);
+        assert_eq!(alone.needs_restart, ["logs", "journal"]);
+        assert_eq!(alone.changed, ["ttl", "servers", "answer"]);
+        let beside = found(StdinUse::BesideJournal);
+        assert_eq!(
+            beside.needs_restart,
+            ["logs", "journal", "servers", "answer"]
+        );
+        assert_eq!(found(StdinUse::Unused).changed, all);
+    }
+
+    #[test]
+    fn a_change_that_failed_is_not_in_force() {
+        let mut found = changes(&["ttl", "answer"], Circumstances::default());
+        found.fail(&["answer", "syslog"], "no room");
+        assert_eq!(
+            found.sentences(),
+            ["changed: ttl", "not in force: answer: no room"]
+        );
+        found.fail(&["answer"], "no socket");
+        assert_eq!(found.failed, ["not in force: answer: no room", "no socket"]);
     }
 
     #[test]
     fn only_a_reload_that_began_later_answers() {
         let at = |ns| MonotonicNs::from_ns(ns);
-        let state = ReloadState::new(at(7), Ok(changes(&["ttl"], false)));
+        let state = ReloadState::new(at(7), Ok(changes(&["ttl"], Circumstances::default())));
         assert!(state.is_since(at(7)) && !state.is_since(at(8)));
         assert_eq!(state.to_string(), "configuration read again; changed: ttl");
         let state = ReloadState::new(at(7), Err("`ttl` must be".to_owned()));

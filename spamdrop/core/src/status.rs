@@ -42,6 +42,10 @@ pub struct DaemonState {
     pub since_unix_s: u64,
     /// When the daemon wrote this, in seconds since 1970.
     pub written_unix_s: u64,
+    /// The configuration file that the daemon reads; absent if the daemon is of an
+    /// older version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<PathBuf>,
     /// The logs that the daemon follows.
     #[serde(rename = "files")]
     pub sources: Vec<SourceState>,

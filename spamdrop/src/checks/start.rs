@@ -25,18 +25,19 @@ use crate::tail::other_kind;
 ///
 /// The reason; most of them are errors of the configuration ([`Exit::Config`]).
 pub fn ensure_startable(config: &Config, path: Option<&Path>) -> Result<()> {
+    ensure_complete(config)?;
     ensure_reloadable(config, path)?;
     pins::ensure_usable(&config.pin_dir, config.plan().capacity)
 }
 
 /// Fails if a daemon would refuse this configuration, which was read from `path`.
-/// Unlike a start, a reload keeps the pinned maps, whatever size is configured.
+/// Unlike a start, a reload keeps the pinned maps, whatever size is configured, and
+/// flags of the daemon may name the interfaces and logs.
 ///
 /// # Errors
 ///
 /// As [`ensure_startable`].
 pub fn ensure_reloadable(config: &Config, path: Option<&Path>) -> Result<()> {
-    ensure_complete(config)?;
     ensure_logs(&config.logs)?;
     ensure_slots(config.admit, &config.server_slots())?;
     if config.journal {

@@ -39,7 +39,7 @@ pub fn run(
     let refreshed = refresh(config);
     checks::ensure_startable(config, path)?;
     let mut warnings: Vec<Warning> = refreshed.into_iter().collect();
-    warnings.extend(unwise(config, args.offline)?);
+    warnings.extend(collect_warnings(config, args.offline)?);
     let checked = Checked {
         config: path.or_else(default).map(Into::into),
         warnings,
@@ -60,7 +60,7 @@ pub fn run(
 /// # Errors
 ///
 /// The kernel cannot be queried, or the mail server's file cannot be read.
-pub(super) fn unwise(config: &Config, offline: bool) -> Result<Vec<Warning>> {
+pub(super) fn collect_warnings(config: &Config, offline: bool) -> Result<Vec<Warning>> {
     let mut warnings = Vec::new();
     interfaces(config, &mut warnings)?;
     logs(config, &mut warnings);

@@ -2,66 +2,66 @@
 //! what has changed.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::fs::Uid;
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use spamdrop_core::reload::ReloadState;
 use spamdrop_core::status::FILE as STATE_FILE;
 use spamdrop_core::time::MonotonicNs;
+use spamdrop_core::warning::Warning;
 
 use super::config_check;
 use super::status::read_state;
+use crate::account;
 use crate::checks;
 use crate::cli;
 use crate::clock;
-use crate::config::Config;
-use crate::exit::{Exit, Failure};
-use crate::lock;
+use crate::config::{Config, absolute_path};
+use crate::exit::{self, Exit, Failure};
+use crate::lock::{self, ReloadLock};
 use crate::render::json;
 
 /// How long to wait for the daemon. It may wait for the write lock, for the mail
 /// server, and for the kernel to load the filter.
-const PATIENCE: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the daemon's state is read meanwhile.
 const PERIOD: Duration = Duration::from_millis(50);
 /// A daemon that has written its state this long after the signal, and knows of no
 /// reloads, is of an older version.
-const WRITTEN: Duration = Duration::from_secs(2);
+const OLD_DAEMON_AFTER: Duration = Duration::from_secs(2);
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
 /// The configuration is wrong ([`Exit::Config`]), no daemon runs
-/// ([`Exit::NotAttached`]), or it refuses the configuration or gives no result.
+/// ([`Exit::NotAttached`]), it is another user's ([`Exit::NoPermission`]), it reads
+/// another file, or it refuses the configuration, cannot apply all of it, or gives
+/// no result.
 pub fn run(
     config: &Config,
     path: Option<&Path>,
     args: cli::Output,
     out: &mut impl Write,
 ) -> Result<()> {
-    let refreshed = config_check::refresh(config);
-    checks::ensure_reloadable(config, path)?;
-    for warning in refreshed
-        .into_iter()
-        .chain(config_check::unwise(config, true)?)
-    {
+    let run_dir = &config.run_dir;
+    let pid = daemon_pid(run_dir)?;
+    // Of two reloads at once, only the later one's result would be left.
+    let _lock = ReloadLock::acquire(run_dir)?;
+    ensure_same_file(run_dir, path)?;
+    for warning in check(config, path)? {
         log::warn!("{}: {}", warning.about, warning.text);
     }
-    let run_dir = &config.run_dir;
-    ensure_readable(&run_dir.join(STATE_FILE))?;
-    let Some(pid) = lock::daemon_pid(run_dir) else {
-        let run_dir = run_dir.display();
-        let message = format!("no daemon runs (none is named in {run_dir}); start `spamdrop run`");
-        return Err(Failure::new(Exit::NotAttached, message));
-    };
     let sent = clock::monotonic_ns();
     let daemon = Pid::from_raw(pid.cast_signed()).context("the daemon has no valid pid")?;
     kill_process(daemon, Signal::HUP)
+        .map_err(io::Error::from)
         .with_context(|| format!("cannot notify the daemon (pid {pid})"))?;
     let result = wait(run_dir, pid, sent)?;
     if result.error.is_some() {
@@ -74,24 +74,82 @@ pub fn run(
             writeln!(out, "{sentence}")?;
         }
     }
+    match result.keys.failed.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::silent(Exit::Failed as u8)),
+    }
+}
+
+/// The pid of the running daemon, which has the configuration's account.
+fn daemon_pid(run_dir: &Path) -> Result<u32> {
+    let shown = run_dir.display();
+    let owner = match fs::metadata(run_dir) {
+        Ok(found) => Some(Uid::from_raw(found.uid())),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| format!("cannot look at {shown}")),
+    };
+    if !geteuid().is_root() && owner.is_some_and(|owner| owner != geteuid()) {
+        let message = format!("{shown} belongs to another user; run it as root");
+        return Err(Failure::new(Exit::NoPermission, message));
+    }
+    let Some(pid) = lock::daemon_pid(run_dir) else {
+        let message = format!(
+            "no daemon runs (none is named in {shown}); start `spamdrop run`. If it runs and \
+             `run_dir` was changed, restart it: `systemctl restart spamdrop`"
+        );
+        return Err(Failure::new(Exit::NotAttached, message));
+    };
+    let account = account::daemon();
+    match owner {
+        Some(owner) if owner != account.uid => {
+            let owner = account::user_name(owner);
+            let message = format!(
+                "the daemon runs as {owner}, and `user` means {account}: only a restart changes \
+                 the account. Give {account} the daemon's directories, then `systemctl restart \
+                 spamdrop`"
+            );
+            Err(Failure::new(Exit::Config, message))
+        }
+        _ => Ok(pid),
+    }
+}
+
+/// Fails if the daemon reads another file than the one at `path`, which says nothing
+/// about the daemon then.
+fn ensure_same_file(run_dir: &Path, path: Option<&Path>) -> Result<()> {
+    let state = read_state(&run_dir.join(STATE_FILE))?;
+    let Some(read) = state.and_then(|state| state.config) else {
+        return Ok(());
+    };
+    let given = absolute_path(path);
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    ensure!(
+        real(&read) == real(&given),
+        "the daemon reads {}, not {}; name it with `--config`",
+        read.display(),
+        given.display()
+    );
     Ok(())
 }
 
-/// Fails for a user who must not look into the run directory, and so finds no daemon.
-fn ensure_readable(path: &Path) -> Result<()> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            Err(error).with_context(|| format!("cannot read {}", path.display()))
-        }
-        _ => Ok(()),
+/// Checks the configuration. Returns its warnings; if they cannot be collected, that
+/// is a warning, too.
+fn check(config: &Config, path: Option<&Path>) -> Result<Vec<Warning>> {
+    let mut warnings: Vec<Warning> = config_check::refresh(config).into_iter().collect();
+    checks::ensure_reloadable(config, path)?;
+    match config_check::collect_warnings(config, true) {
+        Ok(others) => warnings.extend(others),
+        Err(error) if exit::has_code(&error, Exit::Config) => return Err(error),
+        Err(error) => log::warn!("{error:#}"),
     }
+    Ok(warnings)
 }
 
 /// Waits until the daemon has read the configuration after this time.
 fn wait(run_dir: &Path, pid: u32, sent: MonotonicNs) -> Result<ReloadState> {
     let start = clock::instant();
     let path = run_dir.join(STATE_FILE);
-    let written = clock::unix_seconds().get() + WRITTEN.as_secs();
+    let written = clock::unix_seconds().get() + OLD_DAEMON_AFTER.as_secs();
     loop {
         // While the daemon starts, the file may be missing or an earlier daemon's.
         if let Some(state) = read_state(&path)? {
@@ -110,9 +168,9 @@ fn wait(run_dir: &Path, pid: u32, sent: MonotonicNs) -> Result<ReloadState> {
             "the daemon (pid {pid}) has ended meanwhile; see its log"
         );
         ensure!(
-            start.elapsed() < PATIENCE,
+            start.elapsed() < ANSWER_TIMEOUT,
             "the daemon (pid {pid}) has not answered for {}s; see `spamdrop status`",
-            PATIENCE.as_secs()
+            ANSWER_TIMEOUT.as_secs()
         );
         thread::sleep(PERIOD);
     }

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use spamdrop_core::reload::{KeyChanges, KeyEffect, effect};
+use spamdrop_core::release::ReleaseMode;
+use spamdrop_core::reload::{Circumstances, KeyChanges, KeyEffect, StdinUse, effect};
 
 use super::Config;
+use crate::directory;
 
 /// Compares the named keys. The value of a key that only a new start applies is
 /// replaced by the running one. Does not compile if a key is missing.
@@ -29,13 +31,40 @@ impl Config {
     /// that differ.
     #[must_use]
     pub fn reloaded(mut self, running: &Self) -> (Self, KeyChanges) {
-        let reads_stdin = self.reads_stdin() || running.reads_stdin();
-        let changes = compare!(self, running, |key| effect(key, reads_stdin);
+        let circumstances = self.circumstances(running);
+        let changes = compare!(self, running, |key| effect(key, circumstances);
             interfaces mode ports addresses nat64 journal journal_match logs servers program
             pattern reject_text fifo ttl refresh hard_limit seal release grace compat answer
             syslog max_new_per_minute admit slots capacity4 capacity6 known_capacity history allow_file
             pin_dir run_dir state_dir courier_dir zones resolv_conf user max_lookups_per_day);
         (self, changes)
+    }
+
+    fn circumstances(&self, running: &Self) -> Circumstances {
+        let terminates = |config: &Self| config.release == ReleaseMode::Terminate;
+        Circumstances {
+            stdin: match self.reads_stdin() || running.reads_stdin() {
+                false => StdinUse::Unused,
+                true if running.journal => StdinUse::BesideJournal,
+                true => StdinUse::Alone,
+            },
+            begins_to_terminate: terminates(self) && !terminates(running),
+            is_fifo_out_of_reach: !terminates(running) && self.is_fifo_out_of_reach(running),
+        }
+    }
+
+    /// Whether Landlock keeps the running daemon from making this FIFO: it was left
+    /// the directories that it had at its start.
+    fn is_fifo_out_of_reach(&self, running: &Self) -> bool {
+        let of_fifo = |config: &Self| {
+            let is_set = !config.fifo.as_os_str().is_empty();
+            is_set.then(|| directory::of_file(&config.fifo))
+        };
+        let Some(new) = of_fifo(self) else {
+            return false;
+        };
+        let own = [&running.run_dir, &running.state_dir];
+        !own.contains(&&new) && of_fifo(running) != Some(new)
     }
 
     /// Whether standard input is a log.
@@ -77,5 +106,48 @@ mod tests {
         let (next, changes) = parsed("logs = [\"/var/log/mail.log\"]").reloaded(&running);
         assert_eq!(changes.needs_restart, ["logs"]);
         assert_eq!(next.logs, running.logs);
+    }
+
+    #[test]
+    fn the_entries_of_the_journal_beside_standard_input_stay_until_the_next_start() {
+        let running = parsed("logs = [\"-\"]\njournal = true");
+        let text = "logs = [\"-\"]\njournal = true\nttl = \"5m\"\nservers = [\"postfix\"]";
+        let (next, changes) = parsed(text).reloaded(&running);
+        assert_eq!(changes.needs_restart, ["servers"]);
+        assert_eq!(changes.changed, ["ttl"]);
+        assert_eq!(next.journal_args().ok(), running.journal_args().ok());
+    }
+
+    #[test]
+    fn a_daemon_cannot_begin_to_terminate_processes() {
+        let (destroys, terminates) = (parsed(""), parsed("release = \"terminate\""));
+        let (next, changes) = terminates.clone().reloaded(&destroys);
+        assert_eq!(changes.needs_restart, ["release"]);
+        assert_eq!(next, destroys);
+        let (next, changes) = destroys.clone().reloaded(&terminates);
+        assert_eq!(changes.changed, ["release"]);
+        assert_eq!(next, destroys);
+    }
+
+    #[test]
+    fn a_fifo_in_another_directory_needs_a_restart() {
+        let fifo = |path: &str| parsed(&format!("fifo = {path:?}"));
+        let needs_restart = |new: &Config, running: &Config| {
+            let (_, changes) = new.clone().reloaded(running);
+            assert_eq!(changes.changed.len() + changes.needs_restart.len(), 1);
+            changes.needs_restart == ["fifo"]
+        };
+        let (none, elsewhere) = (parsed(""), fifo("/srv/fifo/a"));
+        for new in ["/run/spamdrop/recent", "/var/lib/spamdrop/recent"] {
+            assert!(!needs_restart(&fifo(new), &none));
+        }
+        assert!(needs_restart(&elsewhere, &none));
+        assert!(needs_restart(&elsewhere, &fifo("/run/spamdrop/recent")));
+        assert!(!needs_restart(&fifo("/srv/fifo/b"), &elsewhere));
+        assert!(!needs_restart(&none, &elsewhere));
+        // Such a daemon may write anywhere.
+        let running = parsed("release = \"terminate\"");
+        let new = parsed("release = \"terminate\"\nfifo = \"/srv/fifo/a\"");
+        assert!(!needs_restart(&new, &running));
     }
 }

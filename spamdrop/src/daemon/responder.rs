@@ -30,8 +30,11 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Messages to the task.
 pub(super) enum ResponderMessage {
     /// Start, replace or end the server, as configured; then reply whether it
-    /// runs.
-    Reconfigure(Option<ResponderSettings>, oneshot::Sender<bool>),
+    /// runs, or why it could not be started.
+    Reconfigure(
+        Option<ResponderSettings>,
+        oneshot::Sender<Result<bool, String>>,
+    ),
     /// End the server, then the task.
     Stop,
 }
@@ -87,8 +90,7 @@ impl ResponderTask {
                 message = inbox.recv() => match message {
                     None | Some(ResponderMessage::Stop) => break,
                     Some(ResponderMessage::Reconfigure(settings, done)) => {
-                        self.reconfigure(settings);
-                        let _ = done.send(self.running.is_some());
+                        let _ = done.send(self.reconfigure(settings));
                     }
                 },
                 _ = second.tick() => self.tell(),
@@ -99,7 +101,8 @@ impl ResponderTask {
         }
     }
 
-    fn reconfigure(&mut self, settings: Option<ResponderSettings>) {
+    fn reconfigure(&mut self, settings: Option<ResponderSettings>) -> Result<bool, String> {
+        let mut result = Ok(());
         let old = self.running.as_ref().map(|running| &running.settings);
         if old != settings.as_ref() {
             let started = settings.map(|settings| Running::start(settings, &self.texts));
@@ -113,7 +116,8 @@ impl ResponderTask {
                 }
                 Err(error) => {
                     let text = format!("listed senders are not answered here: {error:#}");
-                    self.health.raise(Subject::Responder, text);
+                    self.health.raise(Subject::Responder, &*text);
+                    result = Err(text);
                 }
             }
         } else {
@@ -121,6 +125,7 @@ impl ResponderTask {
         }
         let view = self.running.as_ref().map(|running| running.view.clone());
         let _ = self.gate.send(GateMessage::Responder(view));
+        result.map(|()| self.running.is_some())
     }
 
     fn tell(&self) {

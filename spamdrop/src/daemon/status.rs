@@ -101,10 +101,15 @@ impl Health {
 }
 
 /// Runs until it is told to stop.
-pub(super) async fn run(run_dir: PathBuf, mut inbox: UnboundedReceiver<StatusMessage>) {
+pub(super) async fn run(
+    run_dir: PathBuf,
+    config: PathBuf,
+    mut inbox: UnboundedReceiver<StatusMessage>,
+) {
     let mut state = DaemonState {
         version: VERSION,
         since_unix_s: clock::unix_seconds().get(),
+        config: Some(config),
         reload: Some(ReloadState::default()),
         ..DaemonState::default()
     };

@@ -34,7 +34,7 @@ use super::watch::{WatchMessage, WatchReport};
 use super::{RunOptions, Signals, warn_of};
 use crate::checks;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, absolute_path};
 use crate::exit::{Exit, Failure};
 use crate::install;
 use crate::kernel::attach::Filter;
@@ -147,7 +147,8 @@ impl Supervisor {
         let tail = settings.sources.open()?;
         let known = known_nets(&disk, &settings).await;
         let scope = Scope { protected, known };
-        let tasks = Tasks::spawn(&settings, tail, &scope, &disk, sender)?;
+        let path = absolute_path(options.path.as_deref());
+        let tasks = Tasks::spawn(&settings, tail, &scope, &disk, path, sender)?;
         let health = tasks.health();
         say_thread(&health, started);
         let mut saver = BlockSaver::new(settings.block_places());
@@ -182,9 +183,9 @@ impl Supervisor {
         };
         supervisor.note_refusals(installed.refused);
         supervisor.keep_attached();
-        supervisor.warn_of_unwise_settings();
+        supervisor.warn_of_settings();
         supervisor.tasks.tell_release(ReleaseMessage::Adopt);
-        let answers = supervisor.arrange_responder(steered).await;
+        let answers = supervisor.arrange_responder(steered).await == Ok(true);
         let answering = if answers {
             ", answering listed senders"
         } else {

@@ -177,6 +177,7 @@ pub(crate) mod tests {
             version: 1,
             since_unix_s: 1_795_431_601,
             written_unix_s: 1_795_435_201,
+            config: Some("/etc/spamdrop/spamdrop.toml".into()),
             sources: vec![file],
             events: [("blocked".into(), 12), ("protected".into(), 1)].into(),
             near_misses: [("its stamp is not a time".into(), 4)].into(),
@@ -289,7 +290,7 @@ pub(crate) mod tests {
     fn json_has_these_names() {
         assert_eq!(
             serde_json::to_string(&state()).unwrap(),
-            r#"{"version":1,"since_unix_s":1795431601,"written_unix_s":1795435201,"files":[{"path":"/var/log/mail.log","trusted":false,"state":"following","lines":1234,"overlong":3,"unfit":0,"lag_bytes":56,"silent":true}],"events":{"blocked":12,"protected":1},"near_misses":{"its stamp is not a time":4},"pending_releases":2,"released":10,"ceiling":"6001 new blocks in a minute","fifo":{"path":"/run/spamdrop/recent","added":5,"removed":4,"flushed":3,"protected":2,"malformed":1,"failed":0},"gate":{"mode":"observe","open":31,"slots":40,"known":250,"admitted":9000,"known_or_allowed":120,"starvation_admits":6,"refused":[1,20,300],"full":17},"responder":{"connections":3,"peak":75,"answered":900,"limited":20,"lost_lines":1},"zones":[{"zone":"zen.example","state":"works","listed":5,"unlisted":4,"failed":3}],"server_settings":{"servers":["postfix"],"read_unix_s":1795424401},"reload":{"begun_ns":77,"error":"`ttl` is wrong","changed":[],"needs_restart":[],"needs_detach":[]},"warnings":["/var/log/b.log is absent"],"degraded_by":[]}"#
+            r#"{"version":1,"since_unix_s":1795431601,"written_unix_s":1795435201,"config":"/etc/spamdrop/spamdrop.toml","files":[{"path":"/var/log/mail.log","trusted":false,"state":"following","lines":1234,"overlong":3,"unfit":0,"lag_bytes":56,"silent":true}],"events":{"blocked":12,"protected":1},"near_misses":{"its stamp is not a time":4},"pending_releases":2,"released":10,"ceiling":"6001 new blocks in a minute","fifo":{"path":"/run/spamdrop/recent","added":5,"removed":4,"flushed":3,"protected":2,"malformed":1,"failed":0},"gate":{"mode":"observe","open":31,"slots":40,"known":250,"admitted":9000,"known_or_allowed":120,"starvation_admits":6,"refused":[1,20,300],"full":17},"responder":{"connections":3,"peak":75,"answered":900,"limited":20,"lost_lines":1},"zones":[{"zone":"zen.example","state":"works","listed":5,"unlisted":4,"failed":3}],"server_settings":{"servers":["postfix"],"read_unix_s":1795424401},"reload":{"begun_ns":77,"error":"`ttl` is wrong","changed":[],"needs_restart":[],"needs_detach":[],"failed":[]},"warnings":["/var/log/b.log is absent"],"degraded_by":[]}"#
         );
     }
 

@@ -50,7 +50,7 @@ impl System<'_> {
         let (name, suite, packages) = (self.name, &self.suite, self.packages);
         let system = directory()?.join(name);
         let recipe = system.join("recipe");
-        let wanted = self.recipe();
+        let wanted = self.recipe()?;
         if fs::read_to_string(&recipe).is_ok_and(|made| made == wanted) {
             return Ok(system);
         }
@@ -76,15 +76,21 @@ impl System<'_> {
         Ok(system)
     }
 
-    /// Everything on which the built system depends.
-    fn recipe(&self) -> String {
+    /// Everything on which the built system depends. Backports get a new kernel every
+    /// few weeks, so the month counts.
+    fn recipe(&self) -> Result<String> {
         let (suite, packages, kernels) = (&self.suite, self.packages, self.kernels);
         let (change, script) = self.change;
         let suites = format!("{suite} {}", self.kernel_suite);
-        format!(
-            "{suites} {packages} {kernels:?} {change}\n{script}{}",
+        let month = match self.kernel_suite.ends_with("-backports") {
+            true => output(Command::new("date").args(["--utc", "+ %Y-%m"]))?,
+            false => String::new(),
+        };
+        let month = month.trim_end();
+        Ok(format!(
+            "{suites}{month} {packages} {kernels:?} {change}\n{script}{}",
             BUILD.concat()
-        )
+        ))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Changes while the daemon runs: the configuration and the allowlist.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tokio::sync::oneshot::channel;
 
 use super::{Supervisor, acquire_soon, open_packet_log, warn_of};
@@ -51,8 +51,9 @@ impl Supervisor {
             // The name of a zone may hold the customer's key.
             Err(error) => Err(mask(&format!("{error:#}")).into_owned()),
         };
-        let level = match result {
-            Ok(_) => log::Level::Info,
+        let level = match &result {
+            Ok(keys) if keys.failed.is_empty() => log::Level::Info,
+            Ok(_) => log::Level::Warn,
             Err(_) => log::Level::Error,
         };
         let state = ReloadState::new(begun, result);
@@ -63,6 +64,9 @@ impl Supervisor {
 
     async fn prepare(&mut self) -> Result<Next> {
         let (config, changes) = (self.options.reread)()?.reloaded(&self.config);
+        config
+            .check()
+            .context("with the values that stay until the next start")?;
         let settings = Settings::new(&config)?;
         checks::ensure_no_overlap(&config)?;
         warn_of(checks::answer(&config).await?);
@@ -128,17 +132,17 @@ impl Supervisor {
         self.health.report(Subject::Settings, failed, told);
     }
 
-    /// Applies the new configuration, and returns its changed keys. No step fails
-    /// for good; problems are logged and shown in `status`.
+    /// Applies the new configuration, and returns its changed keys and what could
+    /// not be applied, which is logged and shown in `status`, too.
     async fn take_over(&mut self, next: Next) -> KeyChanges {
         let Next {
             settings,
             installed,
             ..
         } = next;
+        let mut changes = next.changes;
         self.config = next.config;
-        self.health
-            .set(Subject::PendingChanges, next.changes.warning());
+        self.health.set(Subject::PendingChanges, changes.warning());
         nat64::configure(&settings.filter.nat64);
         self.blocklist = installed.blocklist;
         self.health.clear(Subject::Settings);
@@ -168,7 +172,9 @@ impl Supervisor {
         self.keep_attached();
         self.tell_protected(next.protected);
         self.rereads_allowlist = false;
-        self.arrange_responder(next.steered).await;
+        if let Err(text) = self.arrange_responder(next.steered).await {
+            changes.fail(&["answer", "syslog"], &text);
+        }
         match open_packet_log(installed.filter, self.options.log_level) {
             Ok(packets) => {
                 self.packets = packets;
@@ -179,13 +185,13 @@ impl Supervisor {
                 self.health.raise(Subject::PacketLog, text);
             }
         }
-        next.changes
+        changes
     }
 
     /// Starts, replaces or ends the responder, as configured. Returns whether
-    /// it runs. Without it the mail server answers every sender, so an error
-    /// does not stop the daemon.
-    pub(super) async fn arrange_responder(&mut self, steered: Result<()>) -> bool {
+    /// it runs, or why it does not. Without it the mail server answers every
+    /// sender, so an error does not stop the daemon.
+    pub(super) async fn arrange_responder(&mut self, steered: Result<()>) -> Result<bool, String> {
         let settings = match &steered {
             Ok(()) => self.settings.responder.clone(),
             Err(_) => None,
@@ -193,10 +199,12 @@ impl Supervisor {
         let (done, answers) = channel();
         self.tasks
             .tell_responder(ResponderMessage::Reconfigure(settings, done));
-        let answers = answers.await.unwrap_or(false);
+        // The task replies unless it has died, which ends the daemon.
+        let answers = answers.await.unwrap_or(Ok(false));
         if let Err(error) = steered {
             let text = format!("listed senders are not answered here: {error:#}");
-            self.health.raise(Subject::Responder, text);
+            self.health.raise(Subject::Responder, &*text);
+            return Err(text);
         }
         answers
     }

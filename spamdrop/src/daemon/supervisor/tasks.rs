@@ -1,5 +1,6 @@
 //! The supervisor's handles of the tasks: an inbox and a join handle each.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -68,7 +69,7 @@ impl<M> Task<M> {
 }
 
 impl Tasks {
-    /// Spawns all tasks.
+    /// Spawns all tasks. `config` is the path of the configuration file.
     ///
     /// # Errors
     ///
@@ -78,6 +79,7 @@ impl Tasks {
         tail: Tail,
         scope: &Scope,
         disk: &Disk,
+        config: PathBuf,
         supervisor: UnboundedSender<WatchReport>,
     ) -> Result<Self> {
         let filter = &settings.filter;
@@ -151,7 +153,7 @@ impl Tasks {
             disk.clone(),
             outputs,
         );
-        let status_task = status::run(run_dir.clone(), status_inbox);
+        let status_task = status::run(run_dir.clone(), config, status_inbox);
         Ok(Self {
             status: Task::new("status", status, status_task),
             history: Task::new("history", history, history_task.run(history_inbox)),

@@ -7,7 +7,7 @@ use crate::daemon::warn_of;
 
 impl Supervisor {
     /// Warnings never prevent the start.
-    pub(super) fn warn_of_unwise_settings(&self) {
+    pub(super) fn warn_of_settings(&self) {
         match checks::warnings(&self.config) {
             Ok(warnings) => warn_of(warnings),
             Err(error) => log::warn!(target: "spamdrop::check", "{error:#}"),

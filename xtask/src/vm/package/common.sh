@@ -37,19 +37,52 @@ within() {
 
 not() { ! "$@"; }
 
+# usage: attempt COMMAND... - runs it; the file `said` has its output, $code its status.
+attempt() {
+    "$@" >said 2>&1
+    code=$?
+    cat said
+}
+
 # usage: says TEXT COMMAND... - the command succeeds, and prints the text.
 says() {
     text=$1
     shift
-    "$@" >said 2>&1
-    code=$?
-    cat said
+    attempt "$@"
     test $code = 0 && grep -qF -- "$text" said
 }
 
+# usage: omits TEXT COMMAND... - the command succeeds and prints something, but not the
+# text.
+omits() {
+    text=$1
+    shift
+    attempt "$@"
+    test $code = 0 && test -s said && ! grep -qF -- "$text" said
+}
+
+# usage: fails_with TEXT COMMAND... - the command fails, and prints the text.
+fails_with() {
+    text=$1
+    shift
+    attempt "$@"
+    test $code != 0 && grep -qF -- "$text" said
+}
+
+# usage: contains FILE TEXT... - the file has all these texts.
+contains() {
+    file=$1
+    shift
+    for text in "$@"; do
+        grep -qF -- "$text" "$file" || {
+            echo "$file lacks $text"
+            return 1
+        }
+    done
+}
+
 prints_nothing() {
-    "$@" >said 2>&1
-    cat said
+    attempt "$@"
     test ! -s said
 }
 
@@ -75,6 +108,7 @@ is_listed() { spamdrop list | grep -q "^$LISTED "; }
 end_of_block() { echo $(($(date +%s) + $(spamdrop export | sed -n "s/^$LISTED \([0-9]*\) .*/\1/p"))); }
 protects() { says "protecting eth0, port 25: 1 blocked" spamdrop status; }
 is_attached() { ip link show eth0 | grep -q xdp; }
+is_detached() { omits xdp ip link show eth0; }
 install() { apt-get -q -y -o Dpkg::Use-Pty=0 install "$@"; }
 daemon() { systemctl show --property=MainPID --value spamdrop; }
 
@@ -142,12 +176,15 @@ has_wave() { waves >/dev/null; }
 # usage: upgrade_to PACKAGE - upgrades under traffic.
 upgrade_to() {
     before=$(daemon)
-    spamdrop add 203.0.113.1 203.0.113.128/25 2001:db8::1 >/dev/null
-    spamdrop known add 203.0.113.2 2001:db8:2::1 >/dev/null
-    spamdrop allow add 203.0.113.3 2001:db8:3::/48 >/dev/null
+    check "blocks are added" spamdrop add 203.0.113.1 203.0.113.128/25 2001:db8::1
+    check "known senders are added" spamdrop known add 203.0.113.2 2001:db8:2::1
+    check "allowed addresses are added" spamdrop allow add 203.0.113.3 2001:db8:3::/48
     blocks >blocks
     known >known
     allowed >allowed
+    check "the blocks are listed" contains blocks "203.0.113.1 " 203.0.113.128/25 2001:db8::
+    check "the known senders are listed" contains known "203.0.113.2 " 2001:db8:2::
+    check "the allowed addresses are listed" contains allowed "203.0.113.3 " 2001:db8:3::/48
     waves >waves
     ip -n world route replace 192.0.2.25 dev eth1 src $LISTED
     ip -n world route replace 192.0.2.26 dev eth1 src $CLEAN
