@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod prediction;
 mod prediction_difference;
 mod prediction_figures;
+mod prediction_json;
 pub mod recent;
 mod recommendation;
 pub mod scan;

@@ -772,7 +772,7 @@ fn lines_about_connections_tell_what_becomes_of_the_slots() {
         let _ = parser.parse(whole.as_bytes(), now);
         let slot = parser.take_slot_line();
         let found = slot.map(|(slot, at)| {
-            assert_eq!(slot.addr, std::net::IpAddr::from([192, 0, 2, 1]), "{line}");
+            assert_eq!(slot.addr, IpAddr::from([192, 0, 2, 1]), "{line}");
             assert_eq!(at, Some(utc(2026, 11, 23, 8, 50, 54)), "{line}");
             (slot.port, slot.change, slot.is_postscreen)
         });
