@@ -33,6 +33,8 @@ struct Truth {
     log: String,
     /// The start, the end and the last rejection of the blocks of an address.
     blocks: BTreeMap<String, Vec<[u64; 3]>>,
+    /// The time of the last connection of an address, if a block refused it.
+    refused: BTreeMap<String, u64>,
     messages: u32,
 }
 
@@ -46,6 +48,14 @@ impl Truth {
             "error,relay=::ffff:{addr},port=4711,from=<a@b.example>,to=<c@d.example>: 511 Listed by zen.example"
         );
         self.line(at, "courieresmtpd", &message);
+        // Nothing happens in a connection that was refused.
+        if self
+            .refused
+            .get(addr)
+            .is_some_and(|since| at - since < 3_600)
+        {
+            return;
+        }
         let blocks = self.blocks.entry(addr.to_owned()).or_default();
         match blocks.last_mut() {
             Some([_, end, last]) if at <= *end => (*end, *last) = (at + TTL, at),
@@ -60,6 +70,9 @@ impl Truth {
             && at <= *end
         {
             *end = (at + TTL).min(*last + HARD_LIMIT).max(*end);
+            self.refused.insert(addr.to_owned(), at);
+        } else {
+            self.refused.remove(addr);
         }
     }
 
@@ -235,8 +248,12 @@ fn a_change_is_shown_beside_the_configuration() {
         !stdout(&output).contains(same),
         "the number of slots differs"
     );
-    let output = home.run(&["replay", &log, "--set", "capacity4=1048576"]);
+    let output = home.run(&["replay", &log, "--set", "max_new_per_minute=70"]);
     assert!(stdout(&output).contains(same), "{}", stdout(&output));
+    let output = set(&["capacity4=1048576"]);
+    assert_eq!(code(&output), 2);
+    let said = "a log does not show the effect of `capacity4`";
+    assert!(stderr(&output).contains(said), "{}", stderr(&output));
     let output = set(&["tll=5m"]);
     assert_eq!(code(&output), 2);
     assert!(
@@ -244,6 +261,32 @@ fn a_change_is_shown_beside_the_configuration() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn a_stamp_of_the_future_does_not_hold_back_the_rest_of_its_log() {
+    let home = Home::new("");
+    let (mut one, mut other, at) = (Truth::default(), Truth::default(), start());
+    one.noise(at + 3_000 * DAY);
+    one.reject(at + 4_000 * DAY, "203.0.113.9");
+    for minute in 0..200 {
+        let addr = sender(minute);
+        if minute % 2 == 0 {
+            &mut one
+        } else {
+            &mut other
+        }
+        .reject(at + 60 * minute, &addr);
+    }
+    let logs = [("a.log", &one), ("b.log", &other)];
+    let [one, other] = logs.map(|(name, truth)| home.write(name, truth.log.as_bytes()));
+    let output = home.run(&["replay", "--json", &one, &other, &one]);
+    let found = prediction(&output, "configured");
+    assert_eq!(found["blocked"], 200, "{found}");
+    // The third log is the first once more.
+    assert_eq!(found["events"]["duplicate"], 101, "{found}");
+    // That of the future.
+    assert_eq!(found["ignored"]["the line is too old"], 1, "{found}");
 }
 
 /// On a machine where spamdrop has never run, so that no sender is known.
@@ -278,7 +321,7 @@ fn a_blocklist_that_lists_everybody_is_called_out() {
     let log = home.write("mail.log", truth.log.as_bytes());
     let output = home.run(&["replay", &log]);
     let expected =
-        "recommendation: no mail was accepted in the whole log: a blocklist may list everybody";
+        "recommendation: the log shows no accepted mail, so it cannot tell whether wanted mail";
     assert!(stdout(&output).contains(expected), "{}", stdout(&output));
 }
 
@@ -357,6 +400,13 @@ fn a_dry_run_of_standard_input_ends_with_it_and_writes_nothing() {
     assert!(text.contains("     1  blocks\n"), "{text}");
     assert!(text.contains("     1  rejections that did not block: the line is too old\n"));
     assert!(text.lines().last().unwrap().starts_with("recommendation: "));
+    let args = ["run", "--dry-run", "--json", "--log", "-"];
+    let output = home.run_with(&args, truth.log.as_bytes());
+    let found = prediction(&output, "configured");
+    assert_eq!(
+        (&found["blocked"], &found["gate"]),
+        (&1.into(), &Value::Null)
+    );
     is_left_alone(&home);
 }
 
@@ -408,6 +458,8 @@ fn a_dry_run_follows_a_log_until_a_signal() {
 #[test]
 fn a_dry_run_takes_no_flag_of_the_filter() {
     let home = Home::new("");
+    let output = home.run(&["run", "--json"]);
+    assert_eq!(code(&output), 2, "only a dry run has JSON");
     for flag in [["--interface", "lo"], ["--port", "25"], ["--mode", "auto"]] {
         let output = home.run(&[&["run", "--dry-run"][..], &flag].concat());
         assert_eq!(code(&output), 2, "{flag:?}");

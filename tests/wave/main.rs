@@ -70,6 +70,8 @@ fn a_wave_in_every_mode() {
     for error in errors.into_iter().flatten() {
         checks::replay_predicts_the_blocks(error);
     }
+    let blocked = errors.into_iter().flatten().map(|error| error.blocked);
+    assert!(blocked.sum::<usize>() >= 100, "{errors:?}");
     let outcomes = outcomes.map(|(mode, outcome, _)| (mode, outcome));
     let mut shown = Vec::new();
     table::write(&outcomes, &mut shown).unwrap();

@@ -48,6 +48,9 @@ pub struct Run {
     /// prints.
     #[arg(long, conflicts_with_all = ["interfaces", "ports", "mode", "log_packets"])]
     pub dry_run: bool,
+    /// Print JSON at the end of a dry run
+    #[arg(short, long, requires = "dry_run")]
+    pub json: bool,
     /// Log packets at this level; `debug` logs each dropped packet
     #[arg(long, value_name = "LEVEL")]
     pub log_packets: Option<Level>,

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::reading::Recognized;
@@ -17,8 +16,6 @@ const CHUNK: usize = 256 << 10;
 pub(super) struct Log {
     /// The name as it was given, escaped.
     pub name: String,
-    /// The path as it was given.
-    pub path: PathBuf,
     text: Recognized,
     lines: Splitter,
     /// The lines that were read, each with the latest stamp so far.
@@ -39,10 +36,9 @@ pub(super) struct LineCounts {
 }
 
 impl Log {
-    pub(super) fn new(name: String, path: PathBuf, text: Recognized) -> Self {
+    pub(super) fn new(name: String, text: Recognized) -> Self {
         Self {
             name,
-            path,
             text,
             lines: Splitter::at(0),
             queue: VecDeque::new(),

@@ -16,7 +16,7 @@ use crate::dry_run;
 use crate::render::prediction::{self, Predicted, Shown};
 use crate::render::{table::Style, trust};
 use spamdrop_core::engine::{DryRun, EngineSettings, LogClock};
-use spamdrop_core::log::{Needles, Parser, ParserSettings};
+use spamdrop_core::log::{Parser, ParserSettings};
 
 /// Runs the verb. A file that cannot be read to its end is replayed up to the
 /// error. The other files are replayed as well, also if one cannot be opened.
@@ -88,7 +88,7 @@ fn open(paths: &[PathBuf], settings: &EngineSettings, bar: bool) -> (Vec<Log>, V
             Ok(input) => {
                 let name = input.name.clone();
                 let text = Recognized::new(input.text(bar), &settings.parser);
-                logs.push(Log::new(name, path.clone(), text));
+                logs.push(Log::new(name, text));
             }
             Err(error) => errors.push(error),
         }
@@ -125,14 +125,19 @@ impl Run {
 /// Passes the lines to each run.
 fn replay(logs: &mut [Log], runs: &mut [Run], predicted: &mut Predicted) {
     let Some(first) = runs.first() else { return };
-    let read_alike = |run: &Run| run.parser == first.parser;
-    let needles = match runs.iter().all(read_alike) {
-        true => first.dry_run.needles(),
-        false => Needles::everything(),
-    };
-    let paths: Vec<PathBuf> = logs.iter().map(|log| log.path.clone()).collect();
+    let needles = runs.iter().skip(1);
+    let needles = needles.fold(first.dry_run.needles(), |needles, run| {
+        needles.or(&run.dry_run.needles())
+    });
+    // A file that is given twice is two logs.
+    let paths: Vec<PathBuf> = (0..logs.len()).map(|log| log.to_string().into()).collect();
     let (parser, present) = (Parser::new(first.parser.clone()), clock::wall());
-    let time = |line: &[u8]| parser.time(line, present);
+    let clock = LogClock::new(present);
+    // A wrong stamp would hold back the rest of its log.
+    let time = |line: &[u8]| {
+        let stamp = parser.time(line, present);
+        stamp.filter(|stamp| clock.believes(*stamp))
+    };
     let counts = each_line(logs, &needles, &time, &mut |log, line| {
         for run in runs.iter_mut() {
             run.dry_run.replay_line(line, &paths[log], &mut run.clock);

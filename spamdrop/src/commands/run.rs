@@ -23,7 +23,7 @@ use spamdrop_core::release::ReleaseMode;
 /// fails.
 pub fn run(path: Option<&Path>, args: &cli::Run, out: &mut impl Write, style: Style) -> Result<()> {
     if args.dry_run {
-        return dry_run(&read(path, args)?, out, style);
+        return dry_run(&read(path, args)?, args.json, out, style);
     }
     let log_level = args.log_packets.map_or(0, |level| level as u8);
     if log_level != 0 && !cfg!(feature = "packet-log") {
@@ -39,7 +39,7 @@ pub fn run(path: Option<&Path>, args: &cli::Run, out: &mut impl Write, style: St
 }
 
 /// Follows the logs, and then shows what would have been done.
-fn dry_run(config: &Config, out: &mut impl Write, style: Style) -> Result<()> {
+fn dry_run(config: &Config, is_json: bool, out: &mut impl Write, style: Style) -> Result<()> {
     let found = daemon::dry_run(config)?;
     let predicted = Predicted {
         files: vec![found.sources],
@@ -49,6 +49,9 @@ fn dry_run(config: &Config, out: &mut impl Write, style: Style) -> Result<()> {
         gate: found.gate,
         ..Predicted::default()
     };
+    if is_json {
+        return Ok(prediction::json(out, &predicted)?);
+    }
     let shown = Shown {
         all: false,
         is_live: true,

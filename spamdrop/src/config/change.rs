@@ -14,6 +14,29 @@ use spamdrop_core::invalid::Invalid;
 /// Keys that act on the whole process, so that two values cannot be compared.
 const INCOMPARABLE: [&str; 2] = ["nat64", "user"];
 
+/// Keys that change nothing of what a log shows: a value of theirs would seem to
+/// make no difference.
+const NOT_SIMULATED: [&str; 18] = [
+    "interfaces",
+    "mode",
+    "ports",
+    "addresses",
+    "journal",
+    "journal_match",
+    "logs",
+    "fifo",
+    "seal",
+    "answer",
+    "syslog",
+    "admit",
+    "capacity4",
+    "capacity6",
+    "known_capacity",
+    "pin_dir",
+    "run_dir",
+    "max_lookups_per_day",
+];
+
 /// Another value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigChange {
@@ -38,6 +61,12 @@ impl FromStr for ConfigChange {
         let (key, value) = (key.trim(), value.trim());
         if INCOMPARABLE.contains(&key) {
             let text = format!("two values of `{key}` cannot be compared in one run");
+            return Err(Invalid::new(text));
+        }
+        if NOT_SIMULATED.contains(&key) {
+            let text = format!(
+                "a log does not show the effect of `{key}`, so its values cannot be compared"
+            );
             return Err(Invalid::new(text));
         }
         let change = Self {
@@ -75,11 +104,23 @@ impl Config {
         let text = read_text(path)?;
         let mut table: Table = toml::from_str(&text)?;
         for change in changes {
-            table.extend(change.table()?);
+            merge(&mut table, change.table()?);
         }
         let changed = toml::to_string(&table)?;
         Self::parse(&changed)
             .map_err(|error| Failure::new(Exit::Usage, format!("with `--set`: {error:#}")))
+    }
+}
+
+/// Replaces values. Those of a table, such as `program`, are replaced one by one.
+fn merge(table: &mut Table, changes: Table) {
+    for (key, change) in changes {
+        let old = table.get_mut(&key).and_then(Value::as_table_mut);
+        if let (Some(old), Value::Table(new)) = (old, &change) {
+            old.extend(new.clone());
+        } else {
+            table.insert(key, change);
+        }
     }
 }
 
@@ -140,13 +181,33 @@ mod tests {
         assert_eq!(config.servers, [MailServer::Courier, MailServer::Postfix]);
         assert_eq!(config.reject_text, "zen|sbl\\.");
         assert_eq!(config.slots, 7);
-        for (given, ports) in [("ports=25,587", vec![25, 587]), ("ports=[26]", vec![26])] {
-            assert_eq!(changed("", &[given]).unwrap().ports, ports);
+        for (value, expected) in [("25,587", "[25, 587]"), ("[26]", "[26]")] {
+            assert_eq!(as_toml("ports", value), expected);
         }
         let config = changed("", &["hard_limit=0", "slots=12", "compat=recent"]).unwrap();
         assert_eq!((config.hard_limit, config.slots), (Duration::ZERO, 12));
-        let quoted = changed("", &["reject_text=\"a=b\"", "journal=true"]).unwrap();
-        assert_eq!((quoted.reject_text.as_str(), quoted.journal), ("a=b", true));
+        let quoted = changed("", &["reject_text=\"a=b\""]).unwrap();
+        assert_eq!(quoted.reject_text, "a=b");
+        assert_eq!(as_toml("journal", "true"), "true");
+    }
+
+    #[test]
+    fn one_value_of_a_table_leaves_the_others() {
+        let file = "servers = [\"courier\", \"exim\"]\nprogram = { courier = \"a\", exim = \"e\" }";
+        let expected = file.replace("\"a\"", "\"b\"");
+        let expected: Config = toml::from_str(&expected).unwrap();
+        assert_eq!(changed(file, &["program.courier=b"]).unwrap(), expected);
+        let file = "program = \"a\"";
+        let expected: Config = toml::from_str("program = { courier = \"b\" }").unwrap();
+        assert_eq!(changed(file, &["program.courier=b"]).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_keys_that_cannot_be_compared_are_keys() {
+        let keys = super::super::keys();
+        for key in INCOMPARABLE.iter().chain(&NOT_SIMULATED) {
+            assert!(keys.iter().any(|known| known == key), "{key}");
+        }
     }
 
     #[test]
@@ -162,6 +223,10 @@ mod tests {
             (
                 "nat64=",
                 "two values of `nat64` cannot be compared in one run",
+            ),
+            (
+                "capacity4=1048576",
+                "a log does not show the effect of `capacity4`, so its values cannot be compared",
             ),
             ("ttl=0", "with `--set`: `ttl` must be whole seconds"),
             ("reject_text=(", "with `--set`: `reject_text`: "),

@@ -4,17 +4,16 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-use serde::Serialize;
 use spamdrop_common::gate::GateStats;
 
-use super::json;
 pub use super::prediction_blocks::Shown;
 use super::prediction_blocks::{block_columns, block_row, date, more};
+pub use super::prediction_json::json;
 use super::recommendation::recommendation;
 use super::table::{self, Column, Style, left, right};
 use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::duration::human;
-use spamdrop_core::engine::{HitSender, PredictedBlock, Prediction};
+use spamdrop_core::engine::{PredictedBlock, Prediction};
 use spamdrop_core::gate::{ASSUMED, ConnectionEnds};
 
 /// Entries of a list that are shown without `--all`.
@@ -35,87 +34,6 @@ pub struct Predicted {
     pub predictions: Vec<Prediction>,
     /// What the gate of an attached filter has counted meanwhile.
     pub gate: Option<GateStats>,
-}
-
-/// The objects of `replay --json`, one a line. `run` is `"configured"` or
-/// `"changed"`. The object of the kind `prediction` follows those of its lists.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-enum PredictionRecord<'a> {
-    /// A block.
-    Block {
-        run: &'a str,
-        #[serde(flatten)]
-        block: &'a PredictedBlock,
-    },
-    /// A known sender that would have been blocked.
-    KnownHit {
-        run: &'a str,
-        #[serde(flatten)]
-        hit: HitSender,
-    },
-    /// A message that was accepted from a blocked address.
-    AcceptedHit {
-        run: &'a str,
-        #[serde(flatten)]
-        hit: HitSender,
-    },
-    /// The rest.
-    Prediction {
-        run: &'a str,
-        files: &'a [String],
-        lines: u64,
-        overlong: u64,
-        changes: &'a [String],
-        #[serde(flatten)]
-        prediction: &'a Prediction,
-        recommendation: [String; 2],
-    },
-}
-
-/// Writes JSON.
-pub fn json(out: &mut impl Write, predicted: &Predicted) -> io::Result<()> {
-    for (prediction, run) in predicted.predictions.iter().zip(["configured", "changed"]) {
-        for block in &prediction.blocks {
-            json::object(out, &PredictionRecord::Block { run, block })?;
-        }
-        for hit in &prediction.known_hits {
-            let hit = masked(hit);
-            json::object(out, &PredictionRecord::KnownHit { run, hit })?;
-        }
-        for hit in &prediction.accepted_hits {
-            let hit = masked(hit);
-            json::object(out, &PredictionRecord::AcceptedHit { run, hit })?;
-        }
-        let mut shown = Prediction {
-            blocks: Vec::new(),
-            ..prediction.clone()
-        };
-        for outage in &mut shown.outages {
-            outage.text = mask(&outage.text).into_owned();
-        }
-        let record = PredictionRecord::Prediction {
-            run,
-            files: &predicted.files,
-            lines: predicted.lines,
-            overlong: predicted.overlong,
-            changes: match run {
-                "changed" => &predicted.changes,
-                _ => &[],
-            },
-            prediction: &shown,
-            recommendation: recommendation(prediction),
-        };
-        json::object(out, &record)?;
-    }
-    Ok(())
-}
-
-fn masked(hit: &HitSender) -> HitSender {
-    HitSender {
-        text: mask(&hit.text).into_owned(),
-        ..hit.clone()
-    }
 }
 
 /// Writes the figures, the lists and the notes.

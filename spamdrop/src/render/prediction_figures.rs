@@ -21,6 +21,10 @@ pub(super) fn figures(prediction: &Prediction) -> Vec<(String, String)> {
         "connections in the log that a block refused",
         prediction.refused_connections,
     );
+    add(
+        "rejections in these, which would not have happened",
+        prediction.prevented,
+    );
     add(KNOWN, prediction.known_blocked);
     add(
         "messages accepted from a blocked address",
@@ -48,12 +52,13 @@ pub(super) fn figures(prediction: &Prediction) -> Vec<(String, String)> {
     let slots = &prediction.slots;
     add("connections", slots.connections);
     if slots.connections > 0 {
-        let most = match slots.slots {
-            Some(slots) => format!("connections at most at a time; slots: {slots}"),
-            None => "connections at most at a time; the number of slots is unknown".into(),
-        };
-        add(&most, slots.peak.into());
+        add("connections at most at a time", slots.peak.into());
+        let number = slots
+            .slots
+            .map_or("unknown".into(), |slots| slots.to_string());
+        figures.push(("slots".into(), number));
     }
+    let mut add = |label: &str, value: u64| figures.push((label.into(), value.to_string()));
     for shortage in slots.shortages.iter().filter(|_| slots.slots.is_some()) {
         let taken = format!(
             "while over {} % of the slots were taken",

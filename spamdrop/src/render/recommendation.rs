@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use spamdrop_core::duration::human;
 use spamdrop_core::engine::Prediction;
+use spamdrop_core::gate::ConnectionEnds;
 
-/// The fewest blocked sources that tell something beside not one accepted
-/// message.
-const MANY: u64 = 20;
-/// The shortest log from which a recommendation about the gate follows.
-const A_WEEK: Duration = Duration::from_secs(6 * 86_400);
+/// The shortest log that tells something about wanted mail.
+const A_DAY: Duration = Duration::from_secs(86_400);
+/// The shortest log from which a recommendation about the gate follows: a log of
+/// a week lacks some hours of it.
+const ALMOST_A_WEEK: Duration = Duration::from_secs(6 * 86_400);
 
 /// A sentence about the blocks, and one about the gate.
 pub(super) fn recommendation(prediction: &Prediction) -> [String; 2] {
@@ -17,24 +18,24 @@ pub(super) fn recommendation(prediction: &Prediction) -> [String; 2] {
 }
 
 fn blocks(prediction: &Prediction) -> String {
-    let Prediction {
-        blocked,
-        known_blocked,
-        accepted_while_blocked,
-        ..
-    } = prediction;
     let accepted = prediction.events.get("accepted").copied();
     let is_outage = !prediction.outages.is_empty() || !prediction.pauses.is_empty();
+    let length = length(prediction);
     if is_outage {
         "a blocklist listed senders whose mail was accepted, or too many at once; find it by the texts above, take it out of the mail server, and replay again".into()
-    } else if accepted.unwrap_or_default() == 0 && prediction.sources >= MANY {
-        "no mail was accepted in the whole log: a blocklist may list everybody, or the log lacks the accepted messages; ask it with `spamdrop lookup 127.0.0.1`".into()
-    } else if *known_blocked > 0 {
+    } else if prediction.known_blocked > 0 {
         "known senders would have been blocked: put those that shall never be blocked on the allowlist with `spamdrop allow add`, then replay again".into()
-    } else if *blocked == 0 {
+    } else if prediction.blocked == 0 {
         "nothing would have been blocked: check `servers`, `program` and `reject_text`, and the near misses, with `spamdrop scan`".into()
-    } else if *accepted_while_blocked > 0 {
+    } else if accepted.unwrap_or_default() == 0 {
+        "the log shows no accepted mail, so it cannot tell whether wanted mail would have been refused, nor whether a blocklist lists everybody: replay a log that shows some, or ask with `spamdrop lookup 127.0.0.1`".into()
+    } else if prediction.accepted_while_blocked > 0 {
         "no known sender would have been blocked, so start `spamdrop run`; but first look at the mail that was accepted from blocked addresses, and allow the senders that you want".into()
+    } else if length < A_DAY {
+        format!(
+            "no wanted mail would have been refused, but {} are too short a time to tell; replay a week, then start `spamdrop run`",
+            human(length)
+        )
     } else {
         "no wanted mail would have been refused: start `spamdrop run`".into()
     }
@@ -42,9 +43,6 @@ fn blocks(prediction: &Prediction) -> String {
 
 fn gate(prediction: &Prediction) -> String {
     let slots = &prediction.slots;
-    let length = prediction.until.zip(prediction.from);
-    let length = length.and_then(|(until, from)| until.duration_since(from).ok());
-    let length = length.unwrap_or_default();
     let observe = "keep `admit = \"observe\"`";
     if slots.connections == 0 {
         return format!(
@@ -54,18 +52,31 @@ fn gate(prediction: &Prediction) -> String {
     if slots.slots.is_none() {
         return format!("set `slots`, and {observe}, to see whether slots run short");
     }
-    let [least, ..] = slots.shortages;
-    if least.connections == 0 && length < A_WEEK {
+    let told = match slots.ends {
+        Some(ConnectionEnds::Assumed) => "as far as the log tells, ",
+        _ => "",
+    };
+    let ([least, ..], length) = (slots.shortages, length(prediction));
+    if least.connections == 0 && length < ALMOST_A_WEEK {
         return format!(
-            "{observe}: slots did not run short, but {} are too short a time to tell; replay a week",
+            "{observe}: {told}slots did not run short, but {} are too short a time to tell; replay a week",
             human(length)
         );
     }
     if least.connections == 0 {
-        return format!("{observe}: slots did not run short, so the gate would have done nothing");
+        return format!(
+            "{observe}: {told}slots did not run short, so the gate would have done nothing"
+        );
     }
     format!(
-        "{observe} for a week: slots ran short for {} connections, {} of them of known senders; then see `spamdrop report` for whether `admit = \"on\"` helps",
+        "{observe} for a week: {told}slots ran short for {} connections, {} of them of known senders; then see `spamdrop report` for whether `admit = \"on\"` helps",
         least.connections, least.known
     )
+}
+
+/// The time from the first line to the last.
+fn length(prediction: &Prediction) -> Duration {
+    let ends = prediction.until.zip(prediction.from);
+    let length = ends.and_then(|(until, from)| until.duration_since(from).ok());
+    length.unwrap_or_default()
 }

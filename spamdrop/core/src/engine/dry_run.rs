@@ -7,6 +7,7 @@
 mod blocks;
 mod held;
 mod log_clock;
+mod refused;
 mod regulars;
 mod senders;
 mod settings;
@@ -22,17 +23,18 @@ pub use log_clock::LogClock;
 pub use settings::{DryRunSettings, WouldBlock};
 
 use super::Engine;
+use super::duplicates::Duplicates;
 use super::prediction::{HitSender, PredictedBlock, Prediction};
 use crate::dnsbl::named_zone::ZoneNames;
-use crate::escape::escape;
 use crate::event::{Event, Kind};
-use crate::log::{DatedSlotLine, Needles, Parsed, SlotChange};
+use crate::log::{DatedSlotLine, Needles, Parsed, SlotChange, SlotLine};
 use crate::policy::{Decision, Protected, Protection, Why};
 use crate::reputation::Record;
 use crate::target::Target;
 use crate::time::Moment;
 use blocks::SimulatedBlocks;
 use held::{HeldConnections, HeldMore};
+use refused::RefusedConnections;
 use regulars::Regulars;
 use senders::DryRunSenders;
 use slot_counts::SlotCounts;
@@ -51,10 +53,13 @@ pub struct DryRun {
     protected: Protected,
     proxy: Option<IpAddr>,
     blocks: SimulatedBlocks,
+    refused: RefusedConnections,
     senders: DryRunSenders,
     regulars: Regulars,
     held: Option<HeldConnections>,
     slots: SlotCounts,
+    /// The lines about connections that several logs have.
+    slot_lines: Duplicates,
     prediction: Prediction,
     /// The last [`DryRun::look_after`]; `None` before the first line.
     looked: Option<Moment>,
@@ -78,10 +83,12 @@ impl DryRun {
             protected,
             proxy: None,
             blocks: SimulatedBlocks::new(settings.term),
+            refused: RefusedConnections::default(),
             senders: DryRunSenders::new(senders),
             regulars: Regulars::default(),
             held: settings.grace.map(HeldConnections::new),
             slots: SlotCounts::default(),
+            slot_lines: Duplicates::default(),
             prediction: Prediction::new(settings.slots),
             looked: None,
             checked_outage: Duration::ZERO,
@@ -152,21 +159,11 @@ impl DryRun {
         path: &Path,
         now: Moment,
     ) -> Option<WouldBlock> {
-        if let Some((line, _)) = slot {
-            self.prediction.note_time(now.wall);
-            if line.change != SlotChange::Closed {
-                self.refuse(line.addr, now);
-            }
-            let is_known = self.senders.is_known(line.addr);
-            self.slots
-                .take(&line, is_known, now.mono, &mut self.prediction.slots);
-            self.take_held(|held| match line.change {
-                SlotChange::Closed => held.close(line.addr, line.port, now.mono),
-                _ => {
-                    held.open(line.addr, line.port);
-                    HeldMore::default()
-                }
-            });
+        if let Some(slot) = slot
+            && !self.is_own(slot.0.addr)
+            && !self.slot_lines.is_known_slot(&slot, path, now)
+        {
+            self.take_slot(&slot.0, now);
         }
         match parsed {
             Parsed::Event(event) => self.take_event(&event, path, now),
@@ -174,21 +171,48 @@ impl DryRun {
         }
     }
 
+    /// Whether a connection comes from this machine, such as that of a content
+    /// filter: its `smtpd` has slots of its own.
+    fn is_own(&self, addr: IpAddr) -> bool {
+        let why = self.protected.why(addr);
+        matches!(why, Some(Protection::Loopback | Protection::OwnAddress))
+    }
+
+    fn take_slot(&mut self, line: &SlotLine, now: Moment) {
+        self.prediction.note_time(now.wall);
+        let is_known = self.senders.is_known(line.addr);
+        let total = &mut self.prediction.slots;
+        let counts = self.slots.take(line, is_known, now.mono, total);
+        if counts && line.change != SlotChange::Closed {
+            let is_refused = self.refuse(line.addr, now);
+            self.refused
+                .open(line.addr, line.port, is_refused, now.mono);
+        }
+        self.take_held(|held| held.take(line, now.mono));
+    }
+
     fn take_event(&mut self, event: &Event<'_>, path: &Path, now: Moment) -> Option<WouldBlock> {
         self.prediction.note_time(now.wall);
         if self.engine.is_duplicate(event, path, now) {
             return None;
         }
-        let is_blocked = self.blocks.is_blocked(event.addr, now);
-        let decision = self.engine.decide(event, now, is_blocked).decision;
         let (addr, port) = (event.addr, event.envelope.port);
+        let is_rejection = matches!(event.kind, Kind::Rejected { .. });
+        if is_rejection && self.refused.contains(addr, port, now.mono) {
+            self.slots.end(addr, port);
+            self.prediction.prevented += 1;
+            return None;
+        }
+        let is_blocked = self.blocks.is_blocked(addr, now);
+        let decision = self.engine.decide(event, now, is_blocked).decision;
         match &event.kind {
             Kind::Delivered => return None,
             Kind::Accepted => {
                 self.slots.end(addr, port);
                 self.regulars.accept(addr, now);
                 if is_blocked {
-                    self.prediction.add_accepted_hit(hit(event, now));
+                    self.prediction
+                        .add_accepted_hit(HitSender::new(event, now.wall));
                 }
                 return None;
             }
@@ -239,7 +263,8 @@ impl DryRun {
         if is_renewed {
             self.prediction.renewed += 1;
         } else if self.senders.is_known(addr) {
-            self.prediction.add_known_hit(hit(event, now));
+            self.prediction
+                .add_known_hit(HitSender::new(event, now.wall));
         }
         self.take_held(|held| held.reject(addr, port, now.mono));
         WouldBlock {
@@ -249,16 +274,17 @@ impl DryRun {
         }
     }
 
-    /// A connection of a blocked source would have been refused.
-    fn refuse(&mut self, addr: IpAddr, now: Moment) {
+    /// Counts a connection of a blocked source. Returns whether it is one.
+    fn refuse(&mut self, addr: IpAddr, now: Moment) -> bool {
         let Some(block) = self.blocks.hit(addr, now) else {
-            return;
+            return false;
         };
         self.prediction.refused_connections += 1;
         if let Some(known) = self.prediction.block(block.index) {
             known.refused += 1;
             known.until = block.until(now);
         }
+        true
     }
 
     fn take_held(&mut self, take: impl FnOnce(&mut HeldConnections) -> HeldMore) {
@@ -297,6 +323,7 @@ impl DryRun {
             self.blocks.split(net);
         }
         self.blocks.sweep(now);
+        self.refused.sweep(now.mono);
         if now.mono.saturating_sub(self.checked_outage) >= MINUTE {
             self.checked_outage = now.mono;
             let last = self.prediction.outages.last();
@@ -366,18 +393,6 @@ fn is_listing(decision: Decision) -> bool {
             matches!(why, Why::Repeat | Why::Ceiling | Why::Protected(_))
         }
         Decision::Known | Decision::Delivered => false,
-    }
-}
-
-fn hit(event: &Event<'_>, now: Moment) -> HitSender {
-    let text = match &event.kind {
-        Kind::Rejected { text } => escape(text),
-        Kind::Accepted | Kind::Delivered => String::new(),
-    };
-    HitSender {
-        addr: event.addr,
-        at: now.wall,
-        text,
     }
 }
 

@@ -4,9 +4,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::event::{Event, Kind};
+use crate::log::DatedSlotLine;
 use crate::time::{Moment, unix_seconds};
 
 /// How long an event is awaited from another log. Logs are read in turn, and the
@@ -36,10 +37,27 @@ impl Duplicates {
     /// reported it before. An event that one log reports several times happened
     /// several times.
     pub fn is_known(&mut self, event: &Event<'_>, source: &Path, now: Moment) -> bool {
+        let hash = self.hash(event);
+        self.is_known_hash(hash, event.at, source, now)
+    }
+
+    /// As [`Self::is_known`], for a line about a connection.
+    pub fn is_known_slot(&mut self, line: &DatedSlotLine, source: &Path, now: Moment) -> bool {
+        let (line, at) = line;
+        let hash = self.hasher.hash_one(line);
+        self.is_known_hash(hash, *at, source, now)
+    }
+
+    fn is_known_hash(
+        &mut self,
+        hash: u64,
+        at: Option<SystemTime>,
+        source: &Path,
+        now: Moment,
+    ) -> bool {
         self.forget(now.mono);
         let source = self.index(source);
-        let second = unix_seconds(event.at.unwrap_or(now.wall)).get();
-        let hash = self.hash(event);
+        let second = unix_seconds(at.unwrap_or(now.wall)).get();
         // One log may have fractions of seconds, and the other may round.
         let seconds = [second, second.saturating_sub(1), second.saturating_add(1)];
         for key in seconds.map(|second| (hash, second)) {
@@ -115,7 +133,6 @@ fn count(counts: &mut Vec<u16>, source: usize) -> &mut u16 {
 mod tests {
     use std::borrow::Cow;
     use std::net::IpAddr;
-    use std::time::SystemTime;
 
     use super::*;
     use crate::event::{Clock, Envelope};

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
+use crate::escape::escape;
+use crate::event::{Event, Kind};
 use crate::gate::ConnectionEnds;
 use crate::target::Target;
 use crate::time::unix_seconds;
@@ -48,6 +50,8 @@ pub struct Prediction {
     pub renewed: u64,
     /// Connections in the log that a block would have refused.
     pub refused_connections: u64,
+    /// Rejections in these connections, which would not have happened.
+    pub prevented: u64,
     /// Connections that a rejected peer held for longer than the grace.
     pub held_connections: u64,
     /// `held_s`: seconds for which they held their slots beyond the grace.
@@ -171,6 +175,17 @@ pub struct SlotShortage {
     pub listed: u64,
     /// The rest.
     pub unknown: u64,
+}
+
+impl HitSender {
+    pub(super) fn new(event: &Event<'_>, at: SystemTime) -> Self {
+        let text = match &event.kind {
+            Kind::Rejected { text } => escape(text),
+            Kind::Accepted | Kind::Delivered => String::new(),
+        };
+        let addr = event.addr;
+        Self { addr, at, text }
+    }
 }
 
 impl Prediction {

@@ -1,7 +1,7 @@
 //! The number of connections that the mail server holds, as far as its log tells
 //! it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -15,6 +15,10 @@ pub const ASSUMED: Duration = Duration::from_secs(30);
 /// How long a connection counts at most whose end should have been logged: a
 /// process that was killed logs none.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
+
+/// The most connections that count at a time; about 30 MiB. The oldest gives way
+/// to a new one.
+const MOST: usize = 262_144;
 
 /// How the log tells when connections end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -32,7 +36,8 @@ pub enum ConnectionEnds {
 /// The open connections of a log.
 #[derive(Debug, Default)]
 pub struct LoggedConnections {
-    peers: HashMap<IpAddr, Vec<OpenConnection>>,
+    /// In the order of their beginnings.
+    peers: HashMap<IpAddr, VecDeque<OpenConnection>>,
     /// The peer of each open connection, by its deadline.
     deadlines: BTreeMap<Deadline, IpAddr>,
     number: u64,
@@ -65,7 +70,7 @@ impl LoggedConnections {
                 ..Self::default()
             };
         }
-        if line.is_postscreen != self.has_postscreen {
+        if !self.is_of_listener(line) {
             return None;
         }
         self.forget(now);
@@ -90,7 +95,17 @@ impl LoggedConnections {
         }
     }
 
+    /// Whether the line is one of the process that listens, whose connections
+    /// take the slots.
+    #[must_use]
+    pub fn is_of_listener(&self, line: &SlotLine) -> bool {
+        line.is_postscreen == self.has_postscreen
+    }
+
     fn open(&mut self, line: &SlotLine, ends: ConnectionEnds, now: Duration) -> u32 {
+        if self.deadlines.len() >= MOST {
+            self.forget_first();
+        }
         let before = u32::try_from(self.deadlines.len()).unwrap_or(u32::MAX);
         self.ends = Some(ends);
         self.number += 1;
@@ -104,7 +119,10 @@ impl LoggedConnections {
             port: line.port,
             deadline,
         };
-        self.peers.entry(line.addr).or_default().push(connection);
+        self.peers
+            .entry(line.addr)
+            .or_default()
+            .push_back(connection);
         before
     }
 
@@ -115,8 +133,9 @@ impl LoggedConnections {
             return;
         };
         let is_it = |it: &OpenConnection| port.is_none() || it.port.is_none() || it.port == port;
-        if let Some(index) = open.iter().position(is_it) {
-            let ended = open.remove(index);
+        if let Some(index) = open.iter().position(is_it)
+            && let Some(ended) = open.remove(index)
+        {
             self.deadlines.remove(&ended.deadline);
         }
         if open.is_empty() {
@@ -125,17 +144,28 @@ impl LoggedConnections {
     }
 
     fn forget(&mut self, now: Duration) {
-        while let Some(first) = self.deadlines.first_entry()
-            && first.key().0 <= now
+        while let Some((first, _)) = self.deadlines.first_key_value()
+            && first.0 <= now
         {
-            let (deadline, addr) = first.remove_entry();
-            let Some(open) = self.peers.get_mut(&addr) else {
-                continue;
-            };
-            open.retain(|connection| connection.deadline != deadline);
-            if open.is_empty() {
-                self.peers.remove(&addr);
-            }
+            self.forget_first();
+        }
+    }
+
+    /// Forgets the connection with the first deadline. It is mostly the oldest of
+    /// its peer.
+    fn forget_first(&mut self) {
+        let Some((deadline, addr)) = self.deadlines.pop_first() else {
+            return;
+        };
+        let Some(open) = self.peers.get_mut(&addr) else {
+            return;
+        };
+        let is_it = |connection: &OpenConnection| connection.deadline == deadline;
+        if let Some(index) = open.iter().position(is_it) {
+            open.remove(index);
+        }
+        if open.is_empty() {
+            self.peers.remove(&addr);
         }
     }
 }
@@ -217,6 +247,23 @@ mod tests {
         assert_eq!(open(90, 106, None), Some(0));
         assert_eq!(connections.ends(), Some(ConnectionEnds::Assumed));
         assert!(connections.peers.len() == 1 && connections.deadlines.len() == 1);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_one_peer_costs_no_more_than_many() {
+        let mut connections = LoggedConnections::default();
+        let line = line(1, None, SlotChange::Opened);
+        let most = u32::try_from(MOST).unwrap_or_default();
+        let started = std::time::Instant::now();
+        for number in 0..=most {
+            let before = connections.take(&line, Duration::ZERO);
+            assert_eq!(before, Some(number.min(most - 1)));
+        }
+        assert_eq!(connections.peers[&line.addr].len(), MOST);
+        // All of them are forgotten at once.
+        assert_eq!(connections.take(&line, LONGEST), Some(0));
+        // Quadratic time would be a minute.
+        assert!(started.elapsed() < Duration::from_secs(20));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Selects the lines that a parser must read.
 
+use std::collections::BTreeSet;
+
 use aho_corasick::Span;
 use aho_corasick::packed::Searcher;
 
@@ -15,21 +17,36 @@ use aho_corasick::packed::Searcher;
 pub struct Needles {
     /// `None` if every line must be read.
     searcher: Option<Searcher>,
+    strings: BTreeSet<&'static str>,
 }
 
 impl Needles {
     /// Selects the lines that contain any of these strings. Without SIMD there
     /// is no packed searcher, and every line is read.
     pub(super) fn any(needles: impl Iterator<Item = &'static str>) -> Self {
+        let strings: BTreeSet<_> = needles.collect();
         Self {
-            searcher: Searcher::new(needles),
+            searcher: Searcher::new(&strings),
+            strings,
+        }
+    }
+
+    /// Selects the lines that either selects.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        match (&self.searcher, &other.searcher) {
+            (Some(_), Some(_)) => Self::any(self.strings.union(&other.strings).copied()),
+            _ => Self::everything(),
         }
     }
 
     /// Selects every line.
     #[must_use]
     pub fn everything() -> Self {
-        Self { searcher: None }
+        Self {
+            searcher: None,
+            strings: BTreeSet::new(),
+        }
     }
 
     /// The position of the first needle in `bytes`, at `start` or later.
@@ -60,6 +77,21 @@ mod tests {
         let (error, less, last) = (Some(3), Some(11), Some(18));
         let expected = [error, error, less, less, last, last, None, None, None, None];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn joined_needles_are_all_found() {
+        let (one, other) = (
+            Needles::any(["a!"].into_iter()),
+            Needles::any(["b!"].into_iter()),
+        );
+        let both = one.or(&other);
+        assert_eq!(
+            [0, 4].map(|start| both.find(b"x a! b! ", start)),
+            [Some(2), Some(5)]
+        );
+        assert_eq!(both.find(b"xxx", 0), None);
+        assert_eq!(one.or(&Needles::everything()).find(b"xxx", 0), Some(0));
     }
 
     #[test]

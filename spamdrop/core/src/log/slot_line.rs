@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 /// A line about a connection that takes one of the server's slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SlotLine {
     /// The peer.
     pub addr: IpAddr,
@@ -18,7 +18,7 @@ pub struct SlotLine {
 }
 
 /// What a line says about the server's slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SlotChange {
     /// A connection began. Its end will be logged.
     Opened,

@@ -123,6 +123,20 @@ impl Record {
         }
     }
 
+    /// The record without a demotion by a rejection after `now`, for a reader of
+    /// an old log. The evidence that the demotion erased is not restored.
+    #[must_use]
+    pub fn without_later_demotion(self, now: UnixSeconds) -> Self {
+        match self.demoted > now {
+            // A removal by hand is a demotion, too.
+            true => Self {
+                demoted: self.removed,
+                ..self
+            },
+            false => self,
+        }
+    }
+
     /// Adds the source by hand, whatever its standing.
     #[must_use]
     pub fn added(self, now: UnixSeconds) -> Self {

@@ -7,7 +7,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use jiff::tz::TimeZone;
 use spamdrop_common::settings::Refresh;
 use spamdrop_core::dnsbl::named_zone::ZoneNames;
-use spamdrop_core::engine::{BlockTerm, DryRun, DryRunSettings, EngineSettings, LogClock};
+use spamdrop_core::engine::{
+    BlockTerm, DryRun, DryRunSettings, EngineSettings, HitSender, LogClock,
+};
 use spamdrop_core::log::ParserSettings;
 use spamdrop_core::policy::{PolicyConfig, Protected};
 
@@ -90,7 +92,8 @@ NUMBER  OF
      1  rejections that did not block: loopback
      1  accepted messages
      2  connections
-     1  connections at most at a time; slots: 1
+     1  connections at most at a time
+     1  slots
 
 192.0.2.1 would have been blocked when its mail was accepted at 2026-11-23 12:00:03 +00:00
 ADDRESS        FROM                        UNTIL                       REJECTIONS  REFUSED  RULE
@@ -100,7 +103,7 @@ note: each packet of a blocked sender extends its block; a log shows rejections 
 note: the server logs no end of a connection, so each counts until its rejection or accepted message, otherwise for 30s; a packet's TTL, host names and repeated SYNs are not in a log: `admit = \"observe\"` measures the rest of the gate
 note: whether a blocklist was broken shows in an old log by the texts of rejections only
 recommendation: no known sender would have been blocked, so start `spamdrop run`; but first look at the mail that was accepted from blocked addresses, and allow the senders that you want
-recommendation: keep `admit = \"observe\"`: slots did not run short, but 6m are too short a time to tell; replay a week
+recommendation: keep `admit = \"observe\"`: as far as the log tells, slots did not run short, but 6m are too short a time to tell; replay a week
 ";
     assert_eq!(shown(&predicted(vec![prediction(600)])), expected);
 }
@@ -115,6 +118,15 @@ fn a_changed_configuration_is_shown_beside_the_other() {
     ] {
         assert!(text.contains(expected), "{expected}{text}");
     }
+    let mut more = prediction(600);
+    more.slots.slots = Some(7);
+    let text = shown(&predicted(vec![prediction(600), more.clone()]));
+    let rows = "         1        1  connections at most at a time\n         1        7  slots\n";
+    assert!(text.contains(rows), "{text}");
+    more.slots.slots = None;
+    let text = shown(&predicted(vec![prediction(600), more]));
+    let rows = "         1        1  connections at most at a time\n         1  unknown  slots\n";
+    assert!(text.contains(rows), "{text}");
     let same = shown(&predicted(vec![prediction(600), prediction(600)]));
     assert!(
         same.contains("\nthe changes make no difference in this log\n"),
@@ -156,6 +168,54 @@ fn what_must_not_be_is_named_without_the_keys_of_zones() {
     assert!(lines[3].starts_with(r#"{"kind":"accepted-hit","#));
     assert!(lines[4].starts_with(r#"{"kind":"prediction","run":"configured","files":["mail.log"],"lines":6,"overlong":1,"changes":[],"from_unix_s":1795435200,"until_unix_s":1795435560,"#));
     assert_eq!(lines.len(), 5);
+}
+
+#[test]
+fn a_log_without_evidence_recommends_no_start() {
+    let recommended = |change: fn(&mut Prediction)| {
+        let mut prediction = prediction(600);
+        prediction.accepted_while_blocked = 0;
+        prediction.accepted_hits.clear();
+        change(&mut prediction);
+        let text = shown(&predicted(vec![prediction]));
+        let line = text.lines().rev().nth(1);
+        line.unwrap().to_owned()
+    };
+    let cases: [(fn(&mut Prediction), &str); 3] = [
+        (
+            |it| it.events.clear(),
+            "recommendation: the log shows no accepted mail, so it cannot tell whether wanted",
+        ),
+        (
+            |_| {},
+            "recommendation: no wanted mail would have been refused, but 6m are too short a time",
+        ),
+        (
+            |it| it.until = it.from.map(|from| from + Duration::from_secs(86_400)),
+            "recommendation: no wanted mail would have been refused: start `spamdrop run`",
+        ),
+    ];
+    for (change, expected) in cases {
+        let found = recommended(change);
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+#[test]
+fn the_counts_of_the_gate_are_in_the_json() {
+    let mut all = predicted(vec![prediction(600)]);
+    let counted = |all: &Predicted| {
+        let mut out = Vec::new();
+        json(&mut out, all).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert!(counted(&all).contains(r#""gate":null}"#));
+    all.gate = Some(GateStats {
+        admitted: 7,
+        refused: [1, 2, 3],
+        ..GateStats::default()
+    });
+    assert!(counted(&all).contains(r#""gate":{"admitted":7,"refused":[1,2,3]}}"#));
 }
 
 #[test]

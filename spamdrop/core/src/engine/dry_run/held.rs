@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::log::{SlotChange, SlotLine};
+
 /// No connection is kept for longer.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// How often connections whose end is not in the log are forgotten.
@@ -59,9 +61,18 @@ impl HeldConnections {
         }
     }
 
+    /// Takes the beginning or the end of a connection.
+    pub(super) fn take(&mut self, line: &SlotLine, now: Duration) -> HeldMore {
+        if line.change == SlotChange::Closed {
+            return self.close(line.addr, line.port, now);
+        }
+        self.open(line.addr, line.port);
+        HeldMore::default()
+    }
+
     /// Takes the beginning of a connection: another one of its peer has ended,
     /// if the log does not tell them apart.
-    pub(super) fn open(&mut self, addr: IpAddr, port: Option<u16>) {
+    fn open(&mut self, addr: IpAddr, port: Option<u16>) {
         if self.connections.is_empty() {
             return;
         }
@@ -70,7 +81,7 @@ impl HeldConnections {
     }
 
     /// Takes the end of a connection.
-    pub(super) fn close(&mut self, addr: IpAddr, port: Option<u16>, now: Duration) -> HeldMore {
+    fn close(&mut self, addr: IpAddr, port: Option<u16>, now: Duration) -> HeldMore {
         let by_port = self.connections.remove(&(addr, port));
         let held = by_port.or_else(|| self.connections.remove(&(addr, None)));
         held.map_or_else(HeldMore::default, |mut held| held.extend(now))

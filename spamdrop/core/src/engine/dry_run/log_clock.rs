@@ -11,6 +11,13 @@ const START: Duration = Duration::from_secs(86_400);
 const TOLERANCE: Duration = Duration::from_secs(600);
 /// A stamp that is further ahead of the real time is wrong.
 const AHEAD: Duration = Duration::from_secs(86_400);
+/// 2000-01-01: an earlier stamp is wrong.
+const EARLIEST: Duration = Duration::from_secs(946_684_800);
+/// The most that the clock moves at a stamp: after this time nothing is left of
+/// what the lines before it said.
+const LONGEST_STEP: Duration = Duration::from_secs(60 * 86_400);
+/// Where the clock stops: reckoning with it must not overflow.
+const END: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The number of stamps in a row that are behind, after which the clock follows
 /// them.
 const FOLLOWS_AFTER: u32 = 20;
@@ -59,16 +66,22 @@ impl LogClock {
         self.set_back
     }
 
+    /// Whether a log that was written before the present can have this stamp.
+    #[must_use]
+    pub fn believes(&self, stamp: SystemTime) -> bool {
+        (SystemTime::UNIX_EPOCH + EARLIEST..=self.present + AHEAD).contains(&stamp)
+    }
+
     /// Takes the stamp of a line, and returns the time.
     pub fn advance(&mut self, stamp: SystemTime) -> Moment {
-        if stamp > self.present + AHEAD {
+        if !self.believes(stamp) {
             return self.now();
         }
         let latest = *self.latest.get_or_insert(stamp);
         match stamp.duration_since(latest) {
             Ok(passed) => {
                 (self.latest, self.behind) = (Some(stamp), 0);
-                self.elapsed += passed;
+                self.elapsed = (self.elapsed + passed.min(LONGEST_STEP)).min(END);
             }
             Err(back) if back.duration() > TOLERANCE => {
                 self.behind += 1;
@@ -115,6 +128,30 @@ mod tests {
         assert_eq!(last, Some((20, 50_000)));
         assert_eq!(passed(&mut clock, 21), (21, 50_001));
         assert_eq!(clock.set_back(), 1);
+    }
+
+    #[test]
+    fn a_stamp_from_before_2000_does_not_move_the_clock() {
+        let mut clock = LogClock::new(wall(100));
+        let early = SystemTime::UNIX_EPOCH - Duration::from_secs(60_000_000_000);
+        for stamp in [early, SystemTime::UNIX_EPOCH] {
+            assert_eq!(clock.advance(stamp), LogClock::new(wall(100)).now());
+        }
+        assert_eq!(passed(&mut clock, 50), (50, 0));
+    }
+
+    #[test]
+    fn stamps_that_jump_do_not_carry_the_clock_beyond_its_end() {
+        let mut clock = LogClock::new(wall(100));
+        let early = SystemTime::UNIX_EPOCH + EARLIEST;
+        (0..20).for_each(|_| _ = clock.advance(early));
+        let before = clock.now().mono;
+        assert_eq!(clock.advance(wall(0)).mono - before, LONGEST_STEP);
+        for _ in 0..1_000 {
+            (0..20).for_each(|_| _ = clock.advance(early));
+            clock.advance(wall(0));
+        }
+        assert_eq!(clock.now().mono, END);
     }
 
     #[test]

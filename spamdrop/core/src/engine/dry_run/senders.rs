@@ -40,9 +40,12 @@ impl DryRunSenders {
         }
     }
 
-    /// Passes the senders of the database to the engine, at the start.
+    /// Passes the senders of the database to the engine, at the start. A
+    /// rejection that is later than that has demoted nobody yet: the database
+    /// may have learned it from this log.
     pub(super) fn begin(&mut self, engine: &mut Engine, now: Moment) {
-        for (source, record) in &self.records {
+        for (source, record) in &mut self.records {
+            *record = record.without_later_demotion(unix_seconds(now.wall));
             engine.remember(*source, record, now);
             if record.standing(unix_seconds(now.wall)).is_known() {
                 self.known.insert(*source);

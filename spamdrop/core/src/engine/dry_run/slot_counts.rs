@@ -27,17 +27,24 @@ pub(super) struct SlotCounts {
 }
 
 impl SlotCounts {
-    /// Takes a line; `is_known`: whether its peer is a known sender now.
+    /// Takes a line; `is_known`: whether its peer is a known sender now. Returns
+    /// whether it is one of the process that listens: `smtpd` reports a
+    /// connection that postscreen has handed to it a second time.
     pub(super) fn take(
         &mut self,
         line: &SlotLine,
         is_known: bool,
         now: Duration,
         total: &mut SlotPrediction,
-    ) {
-        let Some(taken) = self.connections.take(line, now) else {
-            return;
-        };
+    ) -> bool {
+        if let Some(taken) = self.connections.take(line, now) {
+            self.open(line.addr, is_known, taken, total);
+        }
+        self.connections.is_of_listener(line)
+    }
+
+    /// Counts a connection that began when `taken` were open.
+    fn open(&mut self, addr: IpAddr, is_known: bool, taken: u32, total: &mut SlotPrediction) {
         total.connections += 1;
         total.peak = total.peak.max(taken.saturating_add(1));
         let Some(slots) = total.slots else {
@@ -53,9 +60,9 @@ impl SlotCounts {
                 shortage.known += u64::from(is_known);
             }
         }
-        let has_room = self.others.len() < MOST || self.others.contains_key(&line.addr);
+        let has_room = self.others.len() < MOST || self.others.contains_key(&addr);
         if !is_known && has_room {
-            let counts = self.others.entry(line.addr).or_default();
+            let counts = self.others.entry(addr).or_default();
             for (count, limit) in counts.iter_mut().zip(LIMITS) {
                 *count += u64::from(is_above(limit));
             }

@@ -76,8 +76,10 @@ fn a_block_ends_after_the_last_packet_that_the_log_shows() {
         rejection(AT, addr),
         // The repeat of a second ago blocks nobody anew.
         rejection(AT, addr),
-        started(AT + 500, addr, 1),
-        rejection(AT + 1000, addr),
+        rejection(AT + 400, addr),
+        started(AT + 1000, addr, 1),
+        // This connection was refused.
+        rejection(AT + 1001, addr),
         // The block has just ended.
         started(AT + 1601, addr, 2),
         rejection(AT + 1700, addr),
@@ -95,6 +97,7 @@ fn a_block_ends_after_the_last_packet_that_the_log_shows() {
     assert_eq!(first.rule, "courier-511");
     assert_eq!((prediction.blocked, prediction.sources), (3, 2));
     assert_eq!((prediction.renewed, prediction.refused_connections), (1, 1));
+    assert_eq!(prediction.prevented, 1);
     assert_eq!(prediction.events[&"repeat"], 1);
     assert_eq!(prediction.from, Some(wall(AT)));
     assert_eq!(prediction.until, Some(wall(AT + 1701)));
@@ -115,6 +118,46 @@ fn packets_do_not_extend_a_block_beyond_its_hard_limit_or_against_the_setting() 
     assert_eq!(with(|term| term.hard_limit_s = 0), 4500 + 600);
     assert_eq!(with(|term| term.refresh = Refresh::Never), 600);
     assert_eq!(with(|term| term.ttl_s = 499), 499);
+}
+
+#[test]
+fn the_rejection_of_a_refused_connection_extends_no_hard_limit() {
+    let mut settings = dry_run_settings();
+    settings.term.hard_limit_s = 1200;
+    let mut lines = Vec::new();
+    for at in (0..3 * 3600).step_by(300) {
+        let port = u16::try_from(at / 300).unwrap();
+        let line = rejection(AT + at + 2, "192.0.2.1");
+        lines.push(started(AT + at, "192.0.2.1", port));
+        lines.push(line.replace("192.0.2.1,", &format!("192.0.2.1,port={port},")));
+    }
+    let prediction = replay(&mut dry_run(settings), &lines);
+    let starts: Vec<_> = blocks(&prediction).into_iter().map(|it| it.1).collect();
+    let expected: Vec<_> = (0..8).map(|n| 1500 * n + 2).collect();
+    assert_eq!(starts, expected);
+    assert_eq!((prediction.renewed, prediction.prevented), (0, 28));
+}
+
+#[test]
+fn a_log_that_was_learned_shows_the_same_known_senders() {
+    let addr = "192.0.2.1";
+    let times = [AT - DAY, AT - DAY + 60, AT, AT + 30];
+    let mut lines: Vec<_> = times.map(|at| acceptance(at, addr)).into();
+    lines.push(rejection(AT + 60, addr));
+    let accepted = times.map(|at| Record::accepted(UnixSeconds::new(at)));
+    let learned = accepted.into_iter().fold(Record::default(), Record::join);
+    let learned = learned.join(Record::demoted(UnixSeconds::new(AT + 60)));
+    let hits = |record: Record| {
+        let source: IpAddr = addr.parse().unwrap();
+        let senders = HashMap::from([(source.into(), record)]);
+        let (protected, zones) = (Protected::default(), ZoneNames::default());
+        let mut dry_run = DryRun::new(dry_run_settings(), protected, senders, zones);
+        replay(&mut dry_run, &lines).known_blocked
+    };
+    assert_eq!(hits(Record::default()), 1);
+    assert_eq!(hits(learned), 1);
+    // The administrator has removed it since.
+    assert_eq!(hits(learned.removed(UnixSeconds::new(PRESENT))), 0);
 }
 
 fn known_record() -> Record {
@@ -206,7 +249,8 @@ fn a_blocklist_that_lists_everybody_is_called_out() {
     let mut lines = Vec::new();
     for day in [5, 4, 3, 2, 1] {
         for n in 1..=30 {
-            lines.push(acceptance(AT - day * DAY + 60 * n, &sender(n)));
+            // Within a day before its rejection.
+            lines.push(acceptance(AT - day * DAY + 60 * n + 30, &sender(n)));
         }
     }
     lines.extend((1..=30).map(|n| rejection(AT + 60 * n, &sender(n))));
@@ -223,10 +267,9 @@ fn a_blocklist_that_lists_everybody_is_called_out() {
         panic!("{:?}", prediction.outages);
     };
     assert_eq!((outage.from, outage.until), (wall(AT + 60), None));
-    assert_eq!(outage.text, "Listed");
-    // The message of the first sender is a day old.
-    assert!(outage.regulars >= 29);
-    assert!(outage.refused >= 6);
+    assert_eq!((outage.text.as_str(), outage.regulars), ("Listed", 30));
+    // The last was rejected after the last check.
+    assert_eq!(outage.refused, 29);
 }
 
 #[test]
@@ -250,12 +293,10 @@ fn postfix(seconds: u64, program: &str, message: &str) -> String {
 
 #[test]
 fn connections_while_slots_ran_short_are_counted_by_standing() {
-    let mut settings = dry_run_settings();
-    settings.engine.parser.servers = vec![MailServer::Postfix];
     let known: IpAddr = "192.0.2.1".parse().unwrap();
     let senders = HashMap::from([(known.into(), known_record())]);
     let (protected, zones) = (Protected::default(), ZoneNames::default());
-    let mut dry_run = DryRun::new(settings, protected, senders, zones);
+    let mut dry_run = DryRun::new(postfix_settings(), protected, senders, zones);
     let smtpd = |at, message: &str| postfix(AT + at, "postfix/smtpd", message);
     let mut lines: Vec<_> = (1..=7)
         .map(|n| smtpd(n, &format!("connect from unknown[198.51.100.{n}]")))
@@ -297,6 +338,66 @@ fn connections_while_slots_ran_short_are_counted_by_standing() {
     assert_eq!(prediction.held_connections, 1);
     assert_eq!(prediction.held, Duration::from_secs(10));
     assert_eq!(prediction.refused_connections, 1);
+}
+
+fn postfix_settings() -> DryRunSettings {
+    let mut settings = dry_run_settings();
+    settings.engine.parser.servers = vec![MailServer::Postfix];
+    settings
+}
+
+#[test]
+fn a_connection_that_postscreen_hands_over_is_refused_once() {
+    let screen = |at, message: &str| postfix(AT + at, "postfix/postscreen", message);
+    let reject = "NOQUEUE: reject: RCPT from [192.0.2.1]:99: 550 5.7.1 Service unavailable; client [192.0.2.1] blocked using zen.example; from=<a@b.example>, to=<c@d.example>, proto=ESMTP, helo=<x>";
+    let lines = [
+        screen(1, "CONNECT from [192.0.2.1]:99 to [203.0.113.1]:25"),
+        screen(2, reject),
+        screen(3, "DISCONNECT [192.0.2.1]:99"),
+        screen(60, "CONNECT from [192.0.2.1]:98 to [203.0.113.1]:25"),
+        screen(61, "PASS OLD [192.0.2.1]:98"),
+        postfix(AT + 61, "postfix/smtpd", "connect from unknown[192.0.2.1]"),
+    ];
+    let prediction = replay(&mut dry_run(postfix_settings()), &lines);
+    assert_eq!((prediction.blocked, prediction.refused_connections), (1, 1));
+    assert_eq!(prediction.slots.connections, 2);
+}
+
+#[test]
+fn connections_of_this_machine_take_no_slot() {
+    let own: IpAddr = "203.0.113.1".parse().unwrap();
+    let protected = Protected::new([(own.into(), Protection::OwnAddress)]);
+    let zones = ZoneNames::default();
+    let mut dry_run = DryRun::new(postfix_settings(), protected, HashMap::new(), zones);
+    let connect = |addr| postfix(AT, "postfix/smtpd", &format!("connect from x[{addr}]"));
+    let lines = ["127.0.0.1", "::1", "203.0.113.1", "192.0.2.1"].map(connect);
+    assert_eq!(replay(&mut dry_run, &lines).slots.connections, 1);
+}
+
+#[test]
+fn lines_about_connections_count_once_if_several_logs_have_them() {
+    let mut dry_run = dry_run(dry_run_settings());
+    let mut clock = LogClock::new(wall(PRESENT));
+    // One log has two connections of this second.
+    let line = started(AT, "192.0.2.1", 1);
+    for log in ["a", "b", "a", "b", "c"] {
+        dry_run.replay_line(line.as_bytes(), Path::new(log), &mut clock);
+    }
+    assert_eq!(dry_run.prediction().slots.connections, 2);
+}
+
+#[test]
+fn stamps_of_all_centuries_are_survived() {
+    let stamps = ["0001-01-01", "1970-01-02", "2300-01-01", "9999-12-31"];
+    let mut lines = Vec::new();
+    for stamp in stamps.iter().cycle().take(400) {
+        let line = rejection(AT, "192.0.2.1");
+        let (_, rest) = line.split_once(' ').unwrap();
+        lines.push(format!("{stamp}T00:00:00Z {rest}"));
+    }
+    lines.push(rejection(AT, "192.0.2.2"));
+    let prediction = predicted(&lines);
+    assert_eq!(blocks(&prediction), [("192.0.2.2".to_owned(), 0, 600)]);
 }
 
 #[test]
@@ -351,52 +452,149 @@ fn line(happening: &Happening) -> String {
     }
 }
 
-/// The blocks of an engine that gets the events of a log at their time, and the
-/// counts of its decisions: address, start and end.
-type LiveRun = (Vec<(IpAddr, u64, u64)>, BTreeMap<&'static str, u64>);
+/// A line of a log.
+#[derive(Clone, Copy, Debug)]
+enum Entry {
+    Happening(Happening),
+    /// A connection begins: its time and address.
+    Started(u64, u8),
+}
 
-fn live(log: &[Happening], ttl: u64) -> LiveRun {
-    let mut engine = Engine::new(settings(), Protected::default());
-    let mut blocks: Vec<(IpAddr, u64, u64)> = Vec::new();
-    let start = log.first().map_or(0, |first| first.at);
-    for happening in log {
-        let now = Moment {
-            wall: wall(happening.at),
-            mono: Duration::from_secs(5_000_000 + happening.at - start),
-        };
-        engine.settle(now, false);
-        let event = model::event(happening);
-        let live =
-            |block: &&mut (IpAddr, u64, u64)| block.0 == event.addr && block.2 >= happening.at;
-        let last = blocks.iter_mut().rev().find(live);
-        let decision = engine.decide(&event, now, last.is_some()).decision;
-        if let Decision::Block { addr, .. } = decision {
-            let end = happening.at + ttl;
-            match last {
-                Some(block) => block.2 = end,
-                None => blocks.push((addr, happening.at, end)),
+impl Entry {
+    fn at(&self) -> u64 {
+        match self {
+            Self::Happening(happening) => happening.at,
+            Self::Started(at, _) => *at,
+        }
+    }
+
+    fn line(&self) -> String {
+        match self {
+            Self::Happening(happening) => line(happening),
+            Self::Started(at, addr) => {
+                let line = started(*at, &model::address(*addr).to_string(), 1);
+                line.replace(",port=[1]", "")
             }
         }
     }
-    (blocks, engine.counts().clone())
 }
 
-/// Logs of some weeks with some more listings.
-fn log() -> impl Strategy<Value = Vec<Happening>> {
-    let listed = (0..20 * DAY, 0..4u8).prop_map(|(after, addr)| Happening {
-        at: model::START + after,
-        addr,
-        fact: Fact::Listed,
+/// The end of a block by the rules as they are written.
+#[derive(Clone, Copy, Debug)]
+struct LiveBlock {
+    addr: IpAddr,
+    start: u64,
+    end: u64,
+    offence: u64,
+}
+
+/// An engine that gets the events of a log at their time, and its blocks.
+struct LiveRun {
+    engine: Engine,
+    ttl: u64,
+    hard_limit: u64,
+    blocks: Vec<LiveBlock>,
+    /// The time of the last connection, if that was refused.
+    refused: HashMap<IpAddr, u64>,
+    /// Refused connections, and rejections in them.
+    counts: (u64, u64),
+}
+
+impl LiveRun {
+    fn new(ttl: u64, hard_limit: u64) -> Self {
+        Self {
+            engine: Engine::new(settings(), Protected::default()),
+            ttl,
+            hard_limit,
+            blocks: Vec::new(),
+            refused: HashMap::new(),
+            counts: (0, 0),
+        }
+    }
+
+    fn block(&mut self, addr: IpAddr, at: u64) -> Option<&mut LiveBlock> {
+        let mut blocks = self.blocks.iter_mut().rev();
+        blocks.find(|block| block.addr == addr && block.end >= at)
+    }
+
+    fn start(&mut self, at: u64, addr: IpAddr) {
+        self.engine.contacts.connected(addr, UnixSeconds::new(at));
+        let (ttl, hard_limit) = (self.ttl, self.hard_limit);
+        let Some(block) = self.block(addr, at) else {
+            self.refused.remove(&addr);
+            return;
+        };
+        let limit = match hard_limit {
+            0 => u64::MAX,
+            limit => block.offence + limit,
+        };
+        block.end = block.end.max(limit.min(at + ttl));
+        self.refused.insert(addr, at);
+        self.counts.0 += 1;
+    }
+
+    fn happen(&mut self, happening: &Happening, now: Moment) {
+        let event = model::event(happening);
+        let (addr, at) = (event.addr, happening.at);
+        let is_refused = self
+            .refused
+            .get(&addr)
+            .is_some_and(|since| at - since < 3600);
+        if is_refused && matches!(event.kind, Kind::Rejected { .. }) {
+            self.counts.1 += 1;
+            return;
+        }
+        let is_blocked = self.block(addr, at).is_some();
+        let decision = self.engine.decide(&event, now, is_blocked).decision;
+        if let Decision::Block { addr, .. } = decision {
+            let new = LiveBlock {
+                addr,
+                start: at,
+                end: at + self.ttl,
+                offence: at,
+            };
+            match self.block(addr, at) {
+                Some(block) => (block.end, block.offence) = (block.end.max(new.end), at),
+                None => self.blocks.push(new),
+            }
+        }
+    }
+
+    fn run(mut self, log: &[Entry]) -> Self {
+        let start = log.first().map_or(0, Entry::at);
+        for entry in log {
+            let now = Moment {
+                wall: wall(entry.at()),
+                mono: Duration::from_secs(5_000_000 + entry.at() - start),
+            };
+            self.engine.settle(now, false);
+            match entry {
+                Entry::Happening(happening) => self.happen(happening, now),
+                Entry::Started(at, addr) => self.start(*at, model::address(*addr)),
+            }
+        }
+        self
+    }
+}
+
+/// Logs of some weeks with some more listings, and connections.
+fn log() -> impl Strategy<Value = Vec<Entry>> {
+    let some = (0..20 * DAY, 0..4u8);
+    let near = (9 * DAY..9 * DAY + 4_000, 0..4u8);
+    let more = (prop_oneof![1 => some, 4 => near], any::<bool>());
+    let more = more.prop_map(|((after, addr), is_listed)| {
+        let at = model::START + after;
+        let fact = Fact::Listed;
+        match is_listed {
+            true => Entry::Happening(Happening { at, addr, fact }),
+            false => Entry::Started(at, addr),
+        }
     });
-    let near = (0..4_000u64, 0..4u8).prop_map(|(after, addr)| Happening {
-        at: model::START + 9 * DAY + after,
-        addr,
-        fact: Fact::Listed,
-    });
-    let more = prop::collection::vec(prop_oneof![1 => listed, 4 => near], 0..60);
-    (model::log(), more).prop_map(|(mut log, more)| {
-        log.extend(more);
-        log.sort_by_key(|happening| happening.at);
+    let more = prop::collection::vec(more, 0..90);
+    (model::log(), more).prop_map(|(log, more)| {
+        let log = log.into_iter().map(Entry::Happening);
+        let mut log: Vec<_> = log.chain(more).collect();
+        log.sort_by_key(Entry::at);
         log
     })
 }
@@ -408,17 +606,23 @@ proptest! {
     fn a_replay_is_the_engine_run_live_with_the_logs_clock(
         log in log(),
         ttl in prop_oneof![Just(600u32), 1..4_000u32],
+        hard_limit in prop_oneof![Just(0u32), 4_000..9_000u32],
+        // Another log has the same lines.
+        is_copied in any::<bool>(),
     ) {
         let mut settings = dry_run_settings();
-        settings.term = BlockTerm { ttl_s: ttl, hard_limit_s: 0, refresh: Refresh::Packet };
+        settings.term = BlockTerm { ttl_s: ttl, hard_limit_s: hard_limit, refresh: Refresh::Packet };
         // The clock of the run must not decide.
         let present = model::START + 30 * DAY;
         let mut dry_run = dry_run(settings);
         let mut clock = LogClock::new(wall(present));
-        for happening in &log {
-            dry_run.replay_line(line(happening).as_bytes(), Path::new("a"), &mut clock);
+        for entry in &log {
+            let logs = if is_copied { &["a", "b"][..] } else { &["a"] };
+            for path in logs {
+                dry_run.replay_line(entry.line().as_bytes(), Path::new(path), &mut clock);
+            }
         }
-        let prediction = dry_run.prediction();
+        let mut prediction = dry_run.prediction();
         let seconds = |at: SystemTime| {
             at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
         };
@@ -427,8 +631,11 @@ proptest! {
             .iter()
             .map(|block| (block.target.net().addr(), seconds(block.from), seconds(block.until)))
             .collect();
-        let (expected, counts) = live(&log, ttl.into());
-        prop_assert_eq!(blocks, expected);
-        prop_assert_eq!(prediction.events, counts);
+        let live = LiveRun::new(ttl.into(), hard_limit.into()).run(&log);
+        let expected = live.blocks.iter().map(|block| (block.addr, block.start, block.end));
+        prop_assert_eq!(blocks, expected.collect::<Vec<_>>());
+        prop_assert_eq!((prediction.refused_connections, prediction.prevented), live.counts);
+        prediction.events.remove("duplicate");
+        prop_assert_eq!(prediction.events, live.engine.counts().clone());
     }
 }
