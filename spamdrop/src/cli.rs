@@ -125,7 +125,7 @@ pub enum Verb {
     /// number of offences, connections that were ended, refusals at the gate
     /// summed by sender and wave, known senders that were promoted or demoted, and
     /// commands with the user who gave them. Kept for 30 days (`history` of the
-    /// configuration), but at most 100,000 events.
+    /// configuration), but at most 50,000 refusals and 50,000 other events.
     History(HistoryOptions),
     /// Remove everything that is stored about addresses
     ///

@@ -1,8 +1,8 @@
-//! Records the commands that change something in the history, with the user who
-//! gave them.
+//! Records the commands that change something in the history, under the name
+//! of the user.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -87,8 +87,12 @@ fn text(words: &[OsString], net: Option<IpNet>) -> Vec<u8> {
 /// process. It is a hint for colleagues: root can set any name.
 fn user() -> String {
     let sudo = env::var_os("SUDO_USER").filter(|_| getuid().is_root());
-    let name = sudo.filter(|name| !name.is_empty());
-    let name = name.unwrap_or_else(|| account::user_name(getuid()).into());
+    let sudo = sudo.filter(|name| !name.is_empty());
+    shown(&sudo.unwrap_or_else(|| account::user_name(getuid()).into()))
+}
+
+/// A name of a user as it is stored: cut and escaped.
+fn shown(name: &OsStr) -> String {
     let bytes = name.as_encoded_bytes();
     escape(bytes.get(..NAME).unwrap_or(bytes))
 }
@@ -132,6 +136,13 @@ mod tests {
                 "add 2001:db8::1 --for 1h"
             ]
         );
+    }
+
+    #[test]
+    fn a_name_is_cut_and_escaped() {
+        assert_eq!(shown("anna".as_ref()), "anna");
+        let name = format!("\x1b{}", "x".repeat(40));
+        assert_eq!(shown(name.as_ref()), format!(r"\x1b{}", "x".repeat(31)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::{Error, Result};
 use super::input::{Input, check, each_piece, last_of};
 use super::known;
 use super::reading::{self, Recognized};
-use super::{count, notify_daemon};
+use super::{count, hand, notify_daemon};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -67,6 +67,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
         }
     }
     let all = learner.end(config.known_sources())?.known_senders()?;
+    hand::record(config, []);
     notify_daemon(&config.run_dir);
     let now = clock::unix_seconds();
     let known = all

@@ -50,7 +50,7 @@ pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
 }
 
 /// Merges new evidence into the database. Returns the senders that became known,
-/// and those that are known no more, as events. On an error, returns the evidence,
+/// and those that lost that, as events. On an error, returns the evidence,
 /// too.
 pub(super) fn merge(
     path: &Path,

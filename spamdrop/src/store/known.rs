@@ -17,7 +17,7 @@ pub(super) use rows::{TABLE, UPGRADE_1};
 pub struct MergedSenders {
     /// The records that were not stored.
     pub unstored: Records,
-    /// The senders that the evidence made known (`true`), or known no more.
+    /// The senders that the evidence made known (`true`), or unknown again.
     pub changed: Vec<(Target, bool)>,
 }
 

@@ -99,7 +99,7 @@ fn sentences(one: &Explanation<'_>, zone: &TimeZone) -> Vec<String> {
             }
         }
         None if one.filter == FilterPresence::Absent => {
-            all.push("No filter is attached, so nothing is blocked, and nobody waits.".into());
+            all.push("No filter is attached, so no sender is blocked or has to wait.".into());
         }
         None => {}
     }
@@ -231,7 +231,7 @@ fn gate(gate: &GatePlace) -> String {
         ),
     };
     let place = match gate.mode {
-        "off" => "The gate is off, so nobody waits.".to_owned(),
+        "off" => "The gate is off, so no sender has to wait.".to_owned(),
         _ if gate.passes => "The gate never makes it wait.".to_owned(),
         mode => {
             let waits = match mode {

@@ -195,7 +195,7 @@ fn the_system_of_a_stranger_may_decide() {
         "{told}"
     );
     stranger.gate = Some(gate("off"));
-    assert!(written(&stranger).contains("  The gate is off, so nobody waits. It has"));
+    assert!(written(&stranger).contains("  The gate is off, so no sender has to wait. It has"));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn without_a_filter_nothing_is_dropped_and_without_rights_nothing_is_known() {
     let told = written(&bare);
     let first = "\
 192.0.2.1: its next connection is accepted: no interface has the filter.
-  No filter is attached, so nothing is blocked, and nobody waits.
+  No filter is attached, so no sender is blocked or has to wait.
 ";
     assert!(told.starts_with(first), "{told}");
     bare.filter = FilterPresence::Unreadable;
@@ -272,7 +272,7 @@ fn refusals_without_a_source_are_told() {
     };
     assert_eq!(
         super::gate(&place),
-        "The gate is off, so nobody waits. It has refused 2 SYNs of it so far. It has also \
+        "The gate is off, so no sender has to wait. It has refused 2 SYNs of it so far. It has also \
          refused 9 SYNs whose sources were too many to record."
     );
 }
