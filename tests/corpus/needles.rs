@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use spamdrop::config::Config;
 use spamdrop::tail::{MAX_LINE, Piece, Splitter};
-use spamdrop_core::log::{Parsed, Parser};
+use spamdrop_core::log::{Needles, Parsed, Parser};
 
 use super::{NOW, SERVERS, corpus, unix_time};
 
@@ -75,12 +75,22 @@ fn log() -> impl Strategy<Value = Vec<u8>> {
 }
 
 type Found = Vec<(u64, String)>;
+type Search = fn(&Parser) -> Needles;
+
+const SEARCHES: [Search; 2] = [Parser::needles, Parser::event_needles];
+
+fn cases() -> impl Iterator<Item = (&'static Config, Search)> {
+    CONFIGS
+        .iter()
+        .flat_map(|config| SEARCHES.map(|search| (config, search)))
+}
 
 /// Parses a log in portions. Returns each line's result with the line number,
-/// except [`Parsed::Nothing`], and the number of lines.
-fn read(config: &Config, portions: &[&[u8]], skip: bool) -> (Found, u64) {
+/// except [`Parsed::Nothing`], and the number of lines. With `search`, lines
+/// without its needles are skipped.
+fn read(config: &Config, portions: &[&[u8]], search: Option<Search>) -> (Found, u64) {
     let mut parser = config.parser();
-    let needles = parser.needles();
+    let needles = search.map(|search| search(&parser));
     let (mut found, mut lines) = (Vec::new(), 0);
     let mut splitter = Splitter::at(0);
     let mut take = |piece: Piece<'_>| match piece {
@@ -95,7 +105,7 @@ fn read(config: &Config, portions: &[&[u8]], skip: bool) -> (Found, u64) {
         Piece::Skipped { lines: skipped } => lines += skipped,
     };
     for portion in portions {
-        if skip {
+        if let Some(needles) = &needles {
             splitter.feed_wanted(portion, &mut |at| needles.find(portion, at), &mut take);
         } else {
             splitter.feed(portion, &mut take);
@@ -116,8 +126,8 @@ proptest! {
     #[test]
     fn skipped_lines_are_nothing(log in log(), size in 1..20_000_usize) {
         let portions: Vec<&[u8]> = log.chunks(size).collect();
-        for config in CONFIGS.iter() {
-            prop_assert_eq!(read(config, &portions, true), read(config, &portions, false));
+        for (config, search) in cases() {
+            prop_assert_eq!(read(config, &portions, Some(search)), read(config, &portions, None));
         }
     }
 }
@@ -129,10 +139,10 @@ fn no_line_of_the_corpora_is_missed() {
         .iter()
         .flat_map(|line| [line, &b"\n"[..]].concat())
         .collect();
-    for config in CONFIGS.iter() {
+    for (config, search) in cases() {
         assert_eq!(
-            read(config, &[&lines], true),
-            read(config, &[&lines], false)
+            read(config, &[&lines], Some(search)),
+            read(config, &[&lines], None)
         );
     }
 }

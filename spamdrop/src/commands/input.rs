@@ -8,14 +8,8 @@ use anyhow::{Context as _, Error, Result, bail};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::exit::{Exit, Failure};
-use crate::tail::{Piece, Splitter};
 use crate::unpack::{Format, MAGIC};
 use spamdrop_core::escape::escape;
-use spamdrop_core::log::Needles;
-
-/// Bytes per read: large enough for few system calls, and small enough for the
-/// processor's cache.
-const CHUNK: usize = 256 << 10;
 
 /// Minimum size in bytes, compressed or not, for a progress bar. A shorter file
 /// is read at once.
@@ -28,7 +22,7 @@ pub(super) struct Input {
     format: Format,
     /// The first bytes, which are no longer in `rest`.
     head: Vec<u8>,
-    rest: Box<dyn Read>,
+    rest: Box<dyn Read + Send>,
     /// Size in bytes; 0 if unknown.
     size: u64,
 }
@@ -64,8 +58,8 @@ impl Input {
     /// The message names it.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let name = escape(path.as_os_str().as_encoded_bytes());
-        let (mut rest, size): (Box<dyn Read>, u64) = if name == "-" {
-            (Box::new(io::stdin().lock()), 0)
+        let (mut rest, size): (Box<dyn Read + Send>, u64) = if name == "-" {
+            (Box::new(io::stdin()), 0)
         } else {
             let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
             let size = file.metadata().map_or(0, |metadata| metadata.len());
@@ -92,7 +86,7 @@ impl Input {
     /// The decompressed text. With `progress`, a bar on standard error, if that
     /// is a terminal, shows how much of a long file has been read, until the
     /// text is dropped.
-    pub(super) fn text(self, progress: bool) -> Box<dyn Read> {
+    pub(super) fn text(self, progress: bool) -> Box<dyn Read + Send> {
         let raw = Cursor::new(self.head).chain(self.rest);
         let bar = if progress && self.size >= LONG {
             bar(self.name, self.size)
@@ -112,35 +106,6 @@ struct Failed(Option<io::Error>);
 impl Read for Failed {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
         self.0.take().map_or(Ok(0), Err)
-    }
-}
-
-/// Delivers the lines that contain a needle, and counts the others.
-///
-/// # Errors
-///
-/// The text cannot be read to its end. The last line is then incomplete and is
-/// discarded.
-pub(super) fn each_piece(
-    text: &mut impl Read,
-    needles: &Needles,
-    on_piece: &mut dyn FnMut(Piece<'_>),
-) -> io::Result<()> {
-    let mut lines = Splitter::at(0);
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        match text.read(&mut buffer) {
-            Ok(0) => {
-                lines.finish(on_piece);
-                return Ok(());
-            }
-            Ok(count) => {
-                let bytes = &buffer[..count];
-                lines.feed_wanted(bytes, &mut |at| needles.find(bytes, at), on_piece);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 

@@ -5,9 +5,10 @@ use std::io::{self, IsTerminal as _, Read, Write};
 
 use anyhow::{Error, Result};
 
-use super::input::{Input, check, each_piece, last_of};
+use super::input::{Input, check, last_of};
 use super::known;
 use super::reading::{self, Recognized};
+use super::search::each_piece;
 use super::{count, hand, notify_daemon};
 use crate::cli;
 use crate::clock;
@@ -123,9 +124,9 @@ impl Learner {
     fn recognize(
         &mut self,
         name: &str,
-        text: Box<dyn Read>,
+        text: Box<dyn Read + Send>,
         flags: &cli::Reading,
-    ) -> Box<dyn Read> {
+    ) -> Box<dyn Read + Send> {
         if !flags.servers.is_empty() {
             return text;
         }
@@ -136,7 +137,7 @@ impl Learner {
 
     /// Reads a file. Returns its counts, and whether it could be read to its
     /// end. The outer error means that the database could not be written.
-    fn file(&mut self, mut text: impl Read) -> Result<(LineCounts, io::Result<()>)> {
+    fn file(&mut self, mut text: impl Read + Send) -> Result<(LineCounts, io::Result<()>)> {
         let mut counts = LineCounts::default();
         let mut stored = Ok(());
         self.replay.start_log();

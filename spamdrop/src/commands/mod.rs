@@ -28,6 +28,7 @@ pub mod resume;
 pub mod run;
 mod saved;
 pub mod scan;
+mod search;
 pub mod settings;
 pub mod setup;
 pub mod show;

@@ -37,7 +37,7 @@ pub(super) struct Recognized {
     sample: Cursor<Vec<u8>>,
     /// The error that ended the sample.
     error: Option<io::Error>,
-    rest: Box<dyn Read>,
+    rest: Box<dyn Read + Send>,
     /// The servers that are to be read in addition.
     missing: Vec<MailServer>,
 }
@@ -45,7 +45,7 @@ pub(super) struct Recognized {
 impl Recognized {
     /// Reads as much of a log as it takes to know whether the servers of
     /// `settings` wrote it.
-    pub(super) fn new(mut rest: Box<dyn Read>, settings: &ParserSettings) -> Self {
+    pub(super) fn new(mut rest: Box<dyn Read + Send>, settings: &ParserSettings) -> Self {
         let mut recognition = Recognition::new(settings, clock::wall());
         let mut lines = Splitter::at(0);
         let (mut sample, mut error) = (Vec::new(), None);

@@ -7,8 +7,9 @@ use std::net::IpAddr;
 use anyhow::{Error, Result};
 use rustix::termios::tcgetwinsize;
 
-use super::input::{Input, check, each_piece, last_of};
+use super::input::{Input, check, last_of};
 use super::reading::{self, Recognized};
+use super::search::each_piece;
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -90,10 +91,10 @@ impl<W: Write> ScanRun<'_, W> {
     fn recognize(
         &self,
         name: &str,
-        text: Box<dyn Read>,
+        text: Box<dyn Read + Send>,
         settings: &EngineSettings,
         replay: &mut Replay,
-    ) -> Box<dyn Read> {
+    ) -> Box<dyn Read + Send> {
         if !self.args.reading.servers.is_empty() {
             return text;
         }
@@ -107,7 +108,7 @@ impl<W: Write> ScanRun<'_, W> {
     fn file(
         &mut self,
         name: &str,
-        mut text: impl Read,
+        mut text: impl Read + Send,
         replay: &mut Replay,
     ) -> io::Result<Option<io::Error>> {
         let mut scanned = Scanned {
@@ -115,7 +116,7 @@ impl<W: Write> ScanRun<'_, W> {
             ..Scanned::default()
         };
         replay.start_log();
-        let needles = replay.needles();
+        let needles = replay.event_needles();
         let mut written = Ok(());
         let error = each_piece(&mut text, &needles, &mut |piece| {
             if written.is_ok() {

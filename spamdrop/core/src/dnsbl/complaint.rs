@@ -1,7 +1,10 @@
 //! Texts with which a blocklist complains about the query instead of listing a
 //! source, and texts of lists that list nobody bad.
 
-use memchr::{memchr_iter, memchr2_iter};
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+use memchr::memmem;
 
 /// A mail server that treats any answer as a listing logs these as a rejection.
 ///
@@ -27,29 +30,22 @@ const REFUSAL: &[u8] = b"127.255.255.";
 /// Whether the text complains about the query, quotes the address of a refusal,
 /// or names an allow-list.
 pub fn is_complaint(text: &[u8]) -> bool {
-    COMPLAINTS
-        .iter()
-        .any(|complaint| holds_in_any_case(text, complaint))
-        || quotes_refusal(text)
+    static SEARCH: LazyLock<AhoCorasick> = LazyLock::new(|| {
+        let built = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .build(COMPLAINTS);
+        built.expect("the texts are constants, and each is used in a test")
+    });
+    SEARCH.is_match(text) || quotes_refusal(text)
 }
 
 /// Whether the text contains an address of 127.255.255.0/24.
 fn quotes_refusal(text: &[u8]) -> bool {
-    memchr_iter(b'1', text).any(|at| {
+    memmem::find_iter(text, REFUSAL).any(|at| {
         let before = at.checked_sub(1).and_then(|before| text.get(before));
         let is_start = before.is_none_or(|byte| !byte.is_ascii_digit() && *byte != b'.');
-        let rest = text.get(at..).and_then(|rest| rest.strip_prefix(REFUSAL));
-        is_start && matches!(rest, Some([b'0'..=b'9', ..]))
-    })
-}
-
-fn holds_in_any_case(text: &[u8], part: &[u8]) -> bool {
-    let Some(first) = part.first() else {
-        return true;
-    };
-    memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text).any(|at| {
-        text.get(at..at + part.len())
-            .is_some_and(|found| found.eq_ignore_ascii_case(part))
+        let next = text.get(at + REFUSAL.len());
+        is_start && next.is_some_and(u8::is_ascii_digit)
     })
 }
 

@@ -121,6 +121,12 @@ impl Engine {
         self.parser.needles()
     }
 
+    /// As [`Self::needles`], for a caller that learns nothing.
+    #[must_use]
+    pub fn event_needles(&self) -> Needles {
+        self.parser.event_needles()
+    }
+
     /// Parses one line, without its line end, and counts near misses. Lines
     /// must come in the order of the log. `is_backlog`: the line was in the log
     /// before the daemon followed it. Without a stamp, such a line may be as
@@ -175,6 +181,7 @@ impl Engine {
         if event.kind != Kind::Delivered && event.distance(now.wall) <= JUST_NOW {
             self.proxies.record(event.addr, now.mono);
         }
+        self.note_contact(event, now);
         Effects {
             decision: self.judge(event, now, is_blocked),
             evidence: self.learn(event, now),
@@ -182,7 +189,6 @@ impl Engine {
     }
 
     fn judge(&mut self, event: &Event<'_>, now: Moment, is_blocked: bool) -> Decision {
-        self.note_contact(event, now);
         let protected = &self.scope.protected;
         let decision = self.policy.decide(event, now, protected, is_blocked);
         *self.counts.entry(decision.name()).or_default() += 1;

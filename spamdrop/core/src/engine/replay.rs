@@ -66,11 +66,17 @@ impl Replay {
         }
     }
 
-    /// The strings to search a log for. A line without any of them is
-    /// [`ReplayedLine::Nothing`].
+    /// The strings to search a log for before [`Self::learn`]. A line without
+    /// any of them is [`ReplayedLine::Nothing`], and nothing is learned from it.
     #[must_use]
     pub fn needles(&self) -> Needles {
         self.engine.needles()
+    }
+
+    /// The strings to search a log for before [`Self::scan`].
+    #[must_use]
+    pub fn event_needles(&self) -> Needles {
+        self.engine.event_needles()
     }
 
     /// Applies other settings, for the next log.
@@ -98,6 +104,7 @@ impl Replay {
     pub fn learn(&mut self, line: &[u8]) -> ReplayedLine {
         self.replay(line, |replay, event| {
             let now = replay.present();
+            replay.engine.note_contact(event, now);
             replay.engine.settle(now, false);
             replay.engine.learn(event, now);
         })

@@ -24,12 +24,8 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     units: &["courier-mta", "courier"],
     read,
     looks_rejected,
-    needles: &[
-        "error,relay=",
-        "newmsg,id=",
-        ",success: delivered: ",
-        "started,ip=[",
-    ],
+    needles: &["error,relay=", "newmsg,id=", ",success: delivered: "],
+    connections: &["started,ip=["],
     tells_acceptances: true,
 };
 

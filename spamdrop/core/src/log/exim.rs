@@ -90,8 +90,8 @@ pub(super) const GRAMMAR: Grammar = Grammar {
         " -> ",
         " -\\u003e ",
         " rejected ",
-        "SMTP connection from [",
     ],
+    connections: &["SMTP connection from ["],
     tells_acceptances: true,
 };
 

@@ -25,6 +25,9 @@ pub(super) struct Grammar {
     /// A line without any of these strings is neither an event nor a near miss,
     /// and is not needed to parse a later line.
     pub(super) needles: &'static [&'static str],
+    /// In addition to [`Self::needles`], what lines contain that report a
+    /// connection and no event.
+    pub(super) connections: &'static [&'static str],
     /// Whether the lines show reliably which peer's mail was accepted.
     pub(super) tells_acceptances: bool,
 }

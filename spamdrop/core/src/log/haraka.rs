@@ -44,6 +44,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
     needles: &["] is listed on ", "] is blacklisted by "],
+    connections: &[],
     tells_acceptances: false,
 };
 

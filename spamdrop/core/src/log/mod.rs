@@ -54,7 +54,7 @@ pub use recognition::Recognition;
 pub use server::MailServer;
 
 use crate::event::Event;
-use grammar::{Context, Finding};
+use grammar::{Context, Finding, Grammar};
 use header::Header;
 use queued_senders::QueuedSenders;
 use refused_queries::RefusedQueries;
@@ -176,11 +176,22 @@ impl Parser {
     /// parsed.
     #[must_use]
     pub fn needles(&self) -> Needles {
+        self.search(|grammar| [grammar.needles, grammar.connections].concat())
+    }
+
+    /// As [`Self::needles`], for a caller that ignores connections: a server
+    /// reports several for each event.
+    #[must_use]
+    pub fn event_needles(&self) -> Needles {
+        self.search(|grammar| grammar.needles.to_vec())
+    }
+
+    fn search(&self, needles: impl Fn(&Grammar) -> Vec<&'static str>) -> Needles {
         if !self.settings.patterns.is_empty() {
             return Needles::everything();
         }
         let servers = self.settings.servers.iter();
-        Needles::any(servers.flat_map(|server| server.grammar().needles.iter().copied()))
+        Needles::any(servers.flat_map(|server| needles(server.grammar())))
     }
 
     /// Parses a line without its wrapper, whose stamp is `outer`.

@@ -34,6 +34,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
     needles: &["connected address=", "failed-command "],
+    connections: &[],
     tells_acceptances: false,
 };
 

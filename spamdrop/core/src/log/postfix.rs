@@ -53,10 +53,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
     needles: &[
-        "onnect from ",
-        "CONNECT from ",
-        "PASS NEW ",
-        "PASS OLD ",
+        "disconnect from ",
         "LISTED [",
         " blocked using ",
         ": DNSBL rank ",
@@ -64,6 +61,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
         ", nrcpt=",
         ", status=sent (",
     ],
+    connections: &[" connect from ", "CONNECT from ", "PASS NEW ", "PASS OLD "],
     tells_acceptances: true,
 };
 

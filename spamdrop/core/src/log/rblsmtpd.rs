@@ -38,6 +38,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
     needles: &["rblsmtpd"],
+    connections: &[],
     tells_acceptances: false,
 };
 

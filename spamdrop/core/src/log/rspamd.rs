@@ -51,6 +51,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
     needles: &[" (reject): [", " (no action): ["],
+    connections: &[],
     tells_acceptances: true,
 };
 

@@ -45,6 +45,7 @@ pub(super) const GRAMMAR: Grammar = Grammar {
     read,
     looks_rejected,
     needles: &["ruleset=check_"],
+    connections: &[],
     // Sendmail logs a message's sender before a milter may refuse the message.
     tells_acceptances: false,
 };

@@ -9,7 +9,7 @@ const REJECTION: &[u8] = b"2026-11-23T08:50:55Z mx1 courieresmtpd: error,relay=1
 const NEAR_MISS: &[u8] = b"error,relay=192.0.2.1,port=4711,from=<a@b.example>: 511 Listed\n";
 
 /// The output of `scan` for a text, with these flags.
-fn scan(text: impl Read, all: bool, json: bool) -> String {
+fn scan(text: impl Read + Send, all: bool, json: bool) -> String {
     let args = cli::Scan {
         files: Vec::new(),
         all,

@@ -192,3 +192,20 @@ fn backscatter_demotes_nobody() {
     let now = crate::time::UnixSeconds::new(PRESENT);
     assert!(record.standing(now).is_known());
 }
+
+#[test]
+fn a_replayed_delivery_is_learned_only_where_this_server_wrote_first() {
+    const DAY: u64 = 86_400;
+    let start = PRESENT - 9 * DAY;
+    for (from, expected) in [("203.0.113.1", 1), ("192.0.2.200", 0)] {
+        let mut replay = replay();
+        for day in 0..=8 {
+            let addr = if day == 2 { from } else { "203.0.113.1" };
+            replay.learn(acceptance(start + day * DAY, addr).as_bytes());
+        }
+        replay.learn(delivery(start + 8 * DAY, "192.0.2.1").as_bytes());
+        let learned = learned(replay.take_records());
+        let delivered = learned.iter().filter(|(source, _)| source == "192.0.2.1");
+        assert_eq!(delivered.count(), expected, "{from}");
+    }
+}

@@ -1,0 +1,197 @@
+//! Searches a log for the lines to parse, in a thread of its own: to read,
+//! decompress and search a log takes about as long as to parse its lines.
+
+use std::io::{self, Read};
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use spamdrop_core::log::Needles;
+
+use crate::tail::{Piece, Splitter};
+
+/// Bytes per read: large enough for few system calls, and small enough for the
+/// processor's cache.
+const CHUNK: usize = 256 << 10;
+/// The most batches that wait for the parser.
+const WAITING: usize = 8;
+
+/// Delivers the lines that contain a needle, and counts the others. If no
+/// thread can be had, the caller's thread does everything.
+///
+/// # Errors
+///
+/// The text cannot be read to its end. The last line is then incomplete and is
+/// discarded.
+pub(super) fn each_piece(
+    text: &mut (impl Read + Send),
+    needles: &Needles,
+    on_piece: &mut dyn FnMut(Piece<'_>),
+) -> io::Result<()> {
+    let mut search = Search {
+        text,
+        needles,
+        lines: Splitter::at(0),
+        buffer: vec![0; CHUNK],
+    };
+    let searched = thread::scope(|scope| {
+        let (sender, batches) = sync_channel::<Batch>(WAITING);
+        let search = &mut search;
+        let thread = thread::Builder::new().spawn_scoped(scope, move || search.send(&sender));
+        let thread = thread.ok()?;
+        for batch in batches {
+            batch.deliver(on_piece);
+        }
+        Some(thread.join())
+    });
+    match searched {
+        Some(Ok(ended)) => ended,
+        Some(Err(panic)) => resume_unwind(panic),
+        None => search.run(on_piece),
+    }
+}
+
+struct Search<'a, R> {
+    text: &'a mut R,
+    needles: &'a Needles,
+    lines: Splitter,
+    buffer: Vec<u8>,
+}
+
+impl<R: Read> Search<'_, R> {
+    fn run(&mut self, on_piece: &mut dyn FnMut(Piece<'_>)) -> io::Result<()> {
+        while self.step(on_piece)? {}
+        Ok(())
+    }
+
+    /// Sends a batch for each read, until nobody receives them.
+    fn send(&mut self, batches: &SyncSender<Batch>) -> io::Result<()> {
+        loop {
+            let mut batch = Batch::default();
+            let goes_on = self.step(&mut |piece| batch.add(&piece));
+            if batches.send(batch).is_err() || !goes_on? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads and searches a chunk. Returns whether there may be another.
+    fn step(&mut self, on_piece: &mut dyn FnMut(Piece<'_>)) -> io::Result<bool> {
+        match self.text.read(&mut self.buffer) {
+            Ok(0) => {
+                self.lines.finish(on_piece);
+                Ok(false)
+            }
+            Ok(count) => {
+                let bytes = self.buffer.get(..count).unwrap_or_default();
+                let mut next = |at| self.needles.find(bytes, at);
+                self.lines.feed_wanted(bytes, &mut next, on_piece);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The pieces of one chunk.
+#[derive(Default)]
+struct Batch {
+    /// The wanted lines, one after the other.
+    bytes: Vec<u8>,
+    pieces: Vec<Stored>,
+}
+
+/// A [`Piece`] whose bytes are in [`Batch::bytes`].
+enum Stored {
+    Line {
+        bytes: Range<usize>,
+        start: u64,
+        end: u64,
+    },
+    Overlong,
+    Skipped {
+        lines: u64,
+    },
+}
+
+impl Batch {
+    fn add(&mut self, piece: &Piece<'_>) {
+        let stored = match *piece {
+            Piece::Line { bytes, start, end } => {
+                let from = self.bytes.len();
+                self.bytes.extend_from_slice(bytes);
+                let bytes = from..self.bytes.len();
+                Stored::Line { bytes, start, end }
+            }
+            Piece::Overlong => Stored::Overlong,
+            Piece::Skipped { lines } => Stored::Skipped { lines },
+        };
+        self.pieces.push(stored);
+    }
+
+    fn deliver(&self, on_piece: &mut dyn FnMut(Piece<'_>)) {
+        for stored in &self.pieces {
+            on_piece(match stored {
+                Stored::Line { bytes, start, end } => Piece::Line {
+                    bytes: self.bytes.get(bytes.clone()).unwrap_or_default(),
+                    start: *start,
+                    end: *end,
+                },
+                Stored::Overlong => Piece::Overlong,
+                Stored::Skipped { lines } => Piece::Skipped { lines: *lines },
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spamdrop_core::log::{Parser, ParserSettings};
+
+    /// The pieces of a log, as text, in the caller's thread or in two.
+    fn pieces(log: &str, in_two_threads: bool) -> Vec<String> {
+        let needles = Parser::new(ParserSettings::default()).needles();
+        let mut found = Vec::new();
+        let mut on_piece = |piece: Piece<'_>| {
+            found.push(match piece {
+                Piece::Line { bytes, start, end } => {
+                    format!("{start}-{end} {}", String::from_utf8_lossy(bytes))
+                }
+                Piece::Overlong => "overlong".into(),
+                Piece::Skipped { lines } => format!("{lines} skipped"),
+            });
+        };
+        let mut text = log.as_bytes();
+        let ended = if in_two_threads {
+            each_piece(&mut text, &needles, &mut on_piece)
+        } else {
+            let mut search = Search {
+                text: &mut text,
+                needles: &needles,
+                lines: Splitter::at(0),
+                buffer: vec![0; CHUNK],
+            };
+            search.run(&mut on_piece)
+        };
+        ended.unwrap();
+        found
+    }
+
+    #[test]
+    fn a_log_of_several_chunks_is_the_same_with_and_without_a_thread() {
+        let line = "mx1 courieresmtpd: error,relay=192.0.2.1: 511 no\nnoise\nnoise\n";
+        let log = format!(
+            "{}{}\n{line}the end",
+            line.repeat(3 * CHUNK / line.len()),
+            "x".repeat(9000)
+        );
+        let expected = pieces(&log, false);
+        assert_eq!(pieces(&log, true), expected);
+        assert!(expected.iter().any(|piece| piece == "overlong"));
+        assert!(expected.iter().any(|piece| piece == "2 skipped"));
+        assert!(expected.last().unwrap().ends_with(" the end"));
+    }
+}
