@@ -180,8 +180,9 @@ fn commands_are_recorded_with_who_gave_them() {
     site.spamdrop(&["pause", "10m"]).unwrap();
     site.spamdrop(&["resume"]).unwrap();
     site.spamdrop(&["flush"]).unwrap();
-    site.spamdrop(&["learn", site.path("mail.log").to_str().unwrap()])
-        .unwrap();
+    let old = site.path("old.log");
+    fs::write(&old, rejection(CLEAN) + "\n").unwrap();
+    site.spamdrop(&["learn", old.to_str().unwrap()]).unwrap();
     let rows = json(&site, &["history", "--json", "--since", "1h"]);
     assert_eq!(rows.len(), 10, "{rows:?}");
     assert!(rows.iter().all(|row| row["by"] == "root"), "{rows:?}");
