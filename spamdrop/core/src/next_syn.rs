@@ -220,7 +220,7 @@ pub struct Circumstances {
     /// The live entries and prefixes that cover the source.
     pub blocked_by: Vec<Target>,
     /// Whether `add` refuses it although no command here changes that: it is the
-    /// machine's own, or the filter does not have the allowlist yet.
+    /// machine's own, or the filter's allowlist differs from the file.
     pub is_protected: bool,
     /// The allowlisted prefixes that cover it.
     pub allowed_by: Vec<IpNet>,

@@ -247,7 +247,7 @@ impl Place {
             .partition(|(_, why)| is_by_file(why));
         Circumstances {
             blocked_by: entries.into_iter().flatten().collect(),
-            is_protected: !otherwise.is_empty() || !by_file.is_empty() && !facts.is_allowed,
+            is_protected: !otherwise.is_empty() || by_file.is_empty() == facts.is_allowed,
             allowed_by: by_file.into_iter().map(|(net, _)| net).collect(),
             is_known: facts.is_known(now),
             known: known
