@@ -98,7 +98,8 @@ fn each_command_is_a_row_of_its_own() {
 #[test]
 fn events_beyond_the_room_are_counted_and_lost() {
     let mut buffer = HistoryBuffer::default();
-    for n in 0..BLOCKS + 3 {
+    let number = BLOCKS.max(EVENTS) + 3;
+    for n in 0..number {
         let [.., a, b] = u32::try_from(n).unwrap().to_be_bytes();
         let (target, at) = (Target::V4([10, 0, a, b]), UnixSeconds::new(1));
         let block = BlockNote::new(target.net().addr(), target, at);
@@ -109,7 +110,7 @@ fn events_beyond_the_room_are_counted_and_lost() {
             at,
         ));
     }
-    let lost = u64::try_from(3 + BLOCKS + 3 - EVENTS).unwrap();
+    let lost = u64::try_from(number - BLOCKS + number - EVENTS).unwrap();
     assert_eq!((buffer.take_lost(), buffer.take_lost()), (lost, 0));
     let (blocks, events) = buffer.take();
     assert_eq!((blocks.len(), events.len()), (BLOCKS, EVENTS));
