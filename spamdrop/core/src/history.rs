@@ -145,8 +145,8 @@ impl HistoryEvent {
         Self {
             last: note.last,
             count: note.count.into(),
-            continues: note.renews_within_s > 0,
-            since: note.since(),
+            continues: note.since().is_some(),
+            since: note.since().unwrap_or_default(),
             text: shortened(reason),
             ..Self::new(HistoryKind::Blocked, Some(note.target().net()), note.first)
         }
@@ -234,10 +234,11 @@ impl BlockNote {
         }
     }
 
-    /// The time since which an older offence belongs to the same block.
-    fn since(&self) -> UnixSeconds {
+    /// The time since which an older offence belongs to the same block; `None`: the
+    /// block is new.
+    fn since(&self) -> Option<UnixSeconds> {
         let within = Duration::from_secs(self.renews_within_s.into());
-        self.first.minus(within)
+        (!within.is_zero()).then(|| self.first.minus(within))
     }
 
     /// The entry of the block.
@@ -294,10 +295,11 @@ impl HistoryBuffer {
     /// Adds a block; a renewed one to one of the last, if both are one row.
     pub fn block(&mut self, block: BlockNote) {
         let mut near = self.blocks.iter_mut().rev().take(NEAR);
-        let is_same = |old: &&mut BlockNote| old.addr == block.addr && old.last >= block.since();
-        if block.renews_within_s > 0
-            && let Some(old) = near.find(is_same)
-        {
+        let is_same = |old: &&mut BlockNote| {
+            let is_recent = |since| old.last >= since;
+            old.addr == block.addr && block.since().is_some_and(is_recent)
+        };
+        if let Some(old) = near.find(is_same) {
             old.last = old.last.max(block.last);
             old.count = old.count.saturating_add(block.count);
         } else if self.blocks.len() < BLOCKS {
