@@ -214,7 +214,8 @@ fn write(settings: &HistorySettings, mut batch: Batch, forgets: bool) -> Written
     } = settings;
     let (blocks, events) = &mut batch;
     if kept.is_zero() {
-        (blocks.clear(), events.clear());
+        blocks.clear();
+        events.clear();
     }
     let forgotten = match forgets {
         true => database::forget_old_history(store, *kept),
