@@ -173,8 +173,10 @@ impl HistoryTask {
                 // Another process's transaction is short.
                 if is_locked(&error) {
                     self.buffer.put_back(blocks, events);
-                    self.cleaned = None;
                 }
+                // Try again also without new events, so that the warning ends when
+                // the database can be used again.
+                self.cleaned = None;
                 Some(error)
             }
             None => Some(Error::msg("the thread that wrote died")),
