@@ -26,7 +26,7 @@ pub use block::{Add, Addrs, Import};
 pub use config::{Check, ConfigVerb};
 pub use export::{Export, ExportFormat};
 pub use global::with_json_behind;
-pub use history::{HistoryOptions, Why};
+pub use history::{Forget, HistoryOptions, Why};
 pub use known::{Known, KnownImport, KnownList};
 pub use pause::Pause;
 pub use reading::{Learn, Reading, Replay, Scan};
@@ -125,15 +125,17 @@ pub enum Verb {
     /// number of offences, connections that were ended, refusals at the gate
     /// summed by sender and wave, known senders that were promoted or demoted, and
     /// commands with the user who gave them. Kept for 30 days (`history` of the
-    /// configuration), but at most 100,000 events.
+    /// configuration), but at most 50,000 refusals and 50,000 other events.
     History(HistoryOptions),
     /// Remove everything that is stored about addresses
     ///
     /// Their blocks, also the saved ones, the evidence for and against them as
     /// senders, the verdict of the blocklists, their history, and the last contact
-    /// of their networks (/24 or /48). Entries of the allowlist, blocked prefixes
-    /// and the mail log stay. Exits with 1 if nothing was stored.
-    Forget(Addrs),
+    /// of their networks (/24 or /48). An IPv6 address leaves the evidence and the
+    /// events of its /64; give the /64 to remove these, and those of all addresses
+    /// in it. Entries of the allowlist, blocked prefixes and the mail log stay.
+    /// Exits with 1 if nothing was stored.
+    Forget(Forget),
     /// Edit or show the allowlist: sources that are never blocked
     #[command(subcommand, aliases = ["whitelist", "allowlist"])]
     Allow(Allow),

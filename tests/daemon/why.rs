@@ -1,6 +1,7 @@
 //! `why`, `history` and `forget` beside a daemon: what they say is what happened.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::gate::{LIMIT, crowd, gated, until_strangers_wait};
 use super::*;
@@ -41,7 +42,7 @@ fn until_events(site: &Site, addr: &str, wanted: &[&str]) -> Vec<(String, u64, S
     .unwrap_or_else(|error| panic!("{error:#}: {:?}", history(site, addr)))
 }
 
-/// What `why` predicts is what a real connection meets.
+/// A real connection meets the fate that `why` predicts.
 fn meets(site: &Site, addr: &str, fate: &str, reason: &str) {
     let told = why(site, addr);
     let next = &told["next"];
@@ -156,6 +157,8 @@ fn commands_are_recorded_with_who_gave_them() {
     let _daemon = site.run().unwrap();
     site.spamdrop(&["add", CLEAN, "--reason", "asked to"])
         .unwrap();
+    let file = fs::metadata(site.path("state/spamdrop.db")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
     site.spamdrop(&["remove", CLEAN]).unwrap();
     site.spamdrop(&["known", "add", CLEAN]).unwrap();
     site.spamdrop(&["known", "remove", CLEAN]).unwrap();
@@ -177,13 +180,72 @@ fn commands_are_recorded_with_who_gave_them() {
     site.spamdrop(&["pause", "10m"]).unwrap();
     site.spamdrop(&["resume"]).unwrap();
     site.spamdrop(&["flush"]).unwrap();
+    let old = site.path("old.log");
+    fs::write(&old, rejection(CLEAN) + "\n").unwrap();
+    site.spamdrop(&["learn", old.to_str().unwrap()]).unwrap();
     let rows = json(&site, &["history", "--json", "--since", "1h"]);
-    assert_eq!(rows.len(), 9, "{rows:?}");
+    assert_eq!(rows.len(), 10, "{rows:?}");
     assert!(rows.iter().all(|row| row["by"] == "root"), "{rows:?}");
     assert_eq!(
         json(&site, &["history", "--json", "--until", "1h"]),
         [] as [Value; 0]
     );
+    // Of two addresses, each row names its own, so that `forget` leaves no other.
+    site.spamdrop(&["add", ZOMBIE, "100.64.0.67"]).unwrap();
+    site.spamdrop(&["forget", ZOMBIE]).unwrap();
+    let text = site.spamdrop(&["history"]).unwrap();
+    assert!(
+        !text.contains(ZOMBIE) && text.contains("add 100.64.0.67"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_forgotten_ipv6_address_leaves_its_64() {
+    let site = site(|_| {});
+    let mut daemon = site.run().unwrap();
+    site.spamdrop(&[
+        "known",
+        "add",
+        "2001:db8:9::1",
+        "2001:db8:9::2",
+        "2001:db8:9::/64",
+    ])
+    .unwrap();
+    assert!(stopped_cleanly(&mut daemon).success());
+    let output = site.output(&["forget", "2001:db8:9::1"], b"").unwrap();
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "forgot 1 record of a sender, 1 event of the history\n"
+    );
+    let said = String::from_utf8(output.stderr).unwrap();
+    let rest = "the data of 2001:db8:9::/64 stay; `spamdrop forget 2001:db8:9::/64` removes them";
+    assert!(said.contains(rest), "{said}");
+    assert_eq!(
+        site.spamdrop(&["forget", "2001:db8:9::/64"]).unwrap(),
+        "forgot 2 records of senders, 2 events of the history\n"
+    );
+}
+
+#[test]
+fn ended_connections_and_the_commands_of_the_fifo_are_recorded() {
+    let site = site(|options| options.read_timeout = Duration::ZERO);
+    let fifo = site.path("recent");
+    site.configure(&format!("grace = \"1s\"\nfifo = {fifo:?}"))
+        .unwrap();
+    let _daemon = site.run().unwrap();
+    let mut client = refused(&site, ZOMBIE);
+    client.expect_reset(SOON + GRACE).unwrap();
+    let rows = until_events(&site, ZOMBIE, &["blocked", "released"]);
+    assert_eq!(rows[1].1, 1, "{rows:?}");
+    fs::write(&fifo, "+100.64.0.67\n").unwrap();
+    until_events(&site, "100.64.0.67", &["blocked"]);
+    fs::write(&fifo, "-100.64.0.67\n").unwrap();
+    let rows = until_events(&site, "100.64.0.67", &["blocked", "command"]);
+    let texts = rows.iter().map(|(_, _, text)| text.as_str());
+    assert!(texts.eq(["fifo", "remove 100.64.0.67"]), "{rows:?}");
+    let rows = json(&site, &["history", "--json", "100.64.0.67"]);
+    assert_eq!(rows[1]["by"], "fifo");
 }
 
 #[test]

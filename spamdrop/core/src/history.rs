@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use refusals::SOURCES;
+
 pub use refusals::RefusalSums;
 
 use crate::dnsbl::key::mask;
@@ -19,8 +21,9 @@ use crate::time::UnixSeconds;
 
 /// How long events are kept unless the configuration says otherwise.
 pub const KEPT: Duration = Duration::from_secs(30 * 86_400);
-/// The most events that are kept; the oldest are deleted. An event takes about
-/// 300 bytes.
+/// The most events that are kept: half are refusals at the gate, so that forged
+/// SYNs push out no other event. The oldest are deleted. An event takes about 300
+/// bytes.
 pub const MOST: u32 = 100_000;
 /// The longest text of an event in bytes, before it is escaped: as much as
 /// `show` has.
@@ -40,7 +43,7 @@ pub enum HistoryKind {
     Observed,
     /// A source became a known sender.
     Promoted,
-    /// A source is a known sender no more.
+    /// A source lost its place among the known senders.
     Demoted,
     /// The administrator gave a command.
     Command,
@@ -78,6 +81,12 @@ impl HistoryKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// Whether the gate recorded it, at which anyone can forge a source.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::Refused | Self::Observed)
+    }
+
     /// Whether each event has a row of its own; others add to the last row of
     /// the same addresses.
     const fn is_single(self) -> bool {
@@ -101,7 +110,9 @@ pub struct HistoryEvent {
     /// Whether it continues the last event of its kind, addresses and wave,
     /// rather than being a new one.
     pub continues: bool,
-    /// The start of the wave; 0: no matter.
+    /// An event that it continues ended at this time or later.
+    pub since: UnixSeconds,
+    /// The start of the wave; 0: the event belongs to none.
     pub wave: UnixSeconds,
     /// The user who gave the command; empty: the daemon.
     pub by: String,
@@ -121,6 +132,7 @@ impl HistoryEvent {
             last: at,
             count: 1,
             continues: false,
+            since: UnixSeconds::default(),
             wave: UnixSeconds::default(),
             by: String::new(),
             text: String::new(),
@@ -133,20 +145,11 @@ impl HistoryEvent {
         Self {
             last: note.last,
             count: note.count.into(),
-            continues: note.is_renewed,
+            continues: note.since().is_some(),
+            since: note.since().unwrap_or_default(),
             text: shortened(reason),
             ..Self::new(HistoryKind::Blocked, Some(note.target().net()), note.first)
         }
-    }
-
-    /// A source that became a known sender, or is one no more.
-    #[must_use]
-    pub fn standing(source: Target, is_known: bool, at: UnixSeconds) -> Self {
-        let kind = match is_known {
-            true => HistoryKind::Promoted,
-            false => HistoryKind::Demoted,
-        };
-        Self::new(kind, Some(source.net()), at)
     }
 
     /// A command by hand about these addresses; `None`: about `count` of them.
@@ -194,22 +197,48 @@ pub struct BlockNote {
     pub count: u32,
     /// Whether an IPv6 address is blocked without its /64.
     pub is_alone: bool,
-    /// Whether it was blocked already.
-    pub is_renewed: bool,
+    /// 0: the block is new. Otherwise it was blocked already, and the offence
+    /// belongs to the same block as one that came at most so many seconds before.
+    pub renews_within_s: u32,
 }
 
 impl BlockNote {
-    /// One offence of `addr`, whose entry is `target`.
+    /// One offence of `addr`, whose entry is `target` and is new.
     #[must_use]
-    pub fn new(addr: IpAddr, target: Target, at: UnixSeconds, is_renewed: bool) -> Self {
+    pub fn new(addr: IpAddr, target: Target, at: UnixSeconds) -> Self {
         Self {
             addr,
             first: at,
             last: at,
             count: 1,
             is_alone: matches!(target, Target::V6Address(_)),
-            is_renewed,
+            renews_within_s: 0,
         }
+    }
+
+    /// As [`BlockNote::new`], but its entry was live already. An older offence
+    /// belongs to the same block if the term of its own entry, of `ttl_s` or
+    /// `hard_limit_s`, may still last. Otherwise the live entry is another's: that
+    /// of a command, or of a neighbour.
+    #[must_use]
+    pub fn renewed(
+        addr: IpAddr,
+        target: Target,
+        at: UnixSeconds,
+        ttl_s: u32,
+        hard_limit_s: u32,
+    ) -> Self {
+        Self {
+            renews_within_s: ttl_s.max(hard_limit_s).max(1),
+            ..Self::new(addr, target, at)
+        }
+    }
+
+    /// The time since which an older offence belongs to the same block; `None`: the
+    /// block is new.
+    fn since(&self) -> Option<UnixSeconds> {
+        let within = Duration::from_secs(self.renews_within_s.into());
+        (!within.is_zero()).then(|| self.first.minus(within))
     }
 
     /// The entry of the block.
@@ -237,9 +266,10 @@ pub struct HistoryBuffer {
     lost: u64,
 }
 
-/// The most events that wait for the disk, beside blocks.
-const EVENTS: usize = 1_024;
-/// The most blocks that wait for the disk: those of the sources of a wave, in 200
+/// The most events that wait for the disk, beside blocks: all refusals of the gate
+/// that wait to be taken, and others.
+const EVENTS: usize = 2 * SOURCES + 1_024;
+/// The most blocks that wait for the disk: those of the sources of a wave, in 240
 /// KiB.
 const BLOCKS: usize = 5_000;
 /// How far back an event is searched that a later one adds to.
@@ -265,10 +295,11 @@ impl HistoryBuffer {
     /// Adds a block; a renewed one to one of the last, if both are one row.
     pub fn block(&mut self, block: BlockNote) {
         let mut near = self.blocks.iter_mut().rev().take(NEAR);
-        let is_same = |old: &&mut BlockNote| old.addr == block.addr;
-        if block.is_renewed
-            && let Some(old) = near.find(is_same)
-        {
+        let is_same = |old: &&mut BlockNote| {
+            let is_recent = |since| old.last >= since;
+            old.addr == block.addr && block.since().is_some_and(is_recent)
+        };
+        if let Some(old) = near.find(is_same) {
             old.last = old.last.max(block.last);
             old.count = old.count.saturating_add(block.count);
         } else if self.blocks.len() < BLOCKS {
@@ -288,6 +319,17 @@ impl HistoryBuffer {
     pub fn take(&mut self) -> (Vec<BlockNote>, Vec<HistoryEvent>) {
         let events = std::mem::take(&mut self.events);
         (std::mem::take(&mut self.blocks), events)
+    }
+
+    /// Puts back what was taken and could not be written, before what came since.
+    pub fn put_back(&mut self, blocks: Vec<BlockNote>, events: Vec<HistoryEvent>) {
+        let (newer_blocks, newer) = self.take();
+        for block in blocks.into_iter().chain(newer_blocks) {
+            self.block(block);
+        }
+        for event in events.into_iter().chain(newer) {
+            self.add(event);
+        }
     }
 
     /// Takes the number of events that found no room.

@@ -219,12 +219,39 @@ pub struct Change {
 pub struct Circumstances {
     /// The live entries and prefixes that cover the source.
     pub blocked_by: Vec<Target>,
-    /// Whether it is allowed.
-    pub is_allowed: bool,
-    /// The allowlisted prefix that covers it, if the administrator allowed it.
-    pub allowed_by: Option<IpNet>,
-    /// The known sender that it is.
-    pub known: Option<Target>,
+    /// Whether `add` refuses it although no command here changes that: it is the
+    /// machine's own, or the filter's allowlist differs from the file.
+    pub is_protected: bool,
+    /// The allowlisted prefixes that cover it.
+    pub allowed_by: Vec<IpNet>,
+    /// Whether the gate takes it for a known sender.
+    pub is_known: bool,
+    /// The known senders that it is: the address, its IPv6 /64, or both.
+    pub known: Vec<Target>,
+}
+
+impl Circumstances {
+    /// The command that takes the source out of the allowlist, if that is what
+    /// allows it.
+    fn disallow(&self) -> Option<String> {
+        let is_by_file = !self.allowed_by.is_empty() && !self.is_protected;
+        let nets = self.allowed_by.iter().map(|net| Target::from(*net));
+        is_by_file.then(|| with_targets("spamdrop allow remove", nets))
+    }
+
+    /// The command that takes it out of the known senders, if it is one.
+    fn unknow(&self) -> Option<String> {
+        let is_by_record = self.is_known && !self.known.is_empty();
+        let known = self.known.iter().copied();
+        is_by_record.then(|| with_targets("spamdrop known remove", known))
+    }
+}
+
+/// A command with targets as arguments.
+fn with_targets(command: &str, targets: impl Iterator<Item = Target>) -> String {
+    targets.fold(command.to_owned(), |line, target| {
+        format!("{line} {target}")
+    })
 }
 
 /// The commands that change the fate of the next SYN of `addr`, which the filter
@@ -265,28 +292,21 @@ pub fn changes(addr: IpAddr, reason: Reason, circumstances: &Circumstances) -> V
             allow(),
         ],
         Reason::OtherPort => Vec::new(),
-        Reason::Allowed => circumstances
-            .allowed_by
-            .map(|net| disallow(net, "lets its block drop it"))
-            .into_iter()
-            .collect(),
-        _ => match (circumstances.allowed_by, circumstances.known) {
-            (Some(net), _) => vec![disallow(net, "makes it a stranger")],
-            // It is the machine's own address, or always allowed.
-            (None, _) if circumstances.is_allowed => Vec::new(),
-            (None, Some(known)) => vec![change(
-                format!("spamdrop known remove {known}"),
-                "makes it a stranger",
-            )],
-            (None, None) => vec![change(format!("spamdrop add {addr}"), "blocks it")],
-        },
-    }
-}
-
-fn disallow(net: IpNet, effect: &'static str) -> Change {
-    Change {
-        command: format!("spamdrop allow remove {}", Target::from(net)),
-        effect,
+        Reason::Allowed => {
+            let disallow = circumstances.disallow();
+            let disallow = disallow.map(|it| change(it, "lets its block drop it"));
+            disallow.into_iter().collect()
+        }
+        _ if circumstances.is_protected => Vec::new(),
+        _ => {
+            let both = [circumstances.disallow(), circumstances.unknow()];
+            let commands: Vec<String> = both.into_iter().flatten().collect();
+            match commands.is_empty() {
+                true => vec![change(format!("spamdrop add {addr}"), "blocks it")],
+                // A source that is known and allowed is a stranger after both only.
+                false => vec![change(commands.join(" && "), "makes it a stranger")],
+            }
+        }
     }
 }
 

@@ -1,9 +1,9 @@
-//! `why` and `history` on the command line.
+//! `why`, `history` and `forget` on the command line.
 
 use clap::Args;
 
-use super::Output;
 use super::report::{Since, since};
+use super::{Addrs, Output};
 
 /// Arguments of `why`.
 #[derive(Debug, Args)]
@@ -36,4 +36,22 @@ pub struct HistoryOptions {
     /// Output format.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// Arguments of `forget`.
+#[derive(Debug, Args)]
+pub struct Forget {
+    /// Addresses such as 192.0.2.1 or 2001:db8::1, or /64s of IPv6; a single `-`
+    /// reads them from standard input, one a line, where `#` starts a comment
+    #[arg(required = true, value_name = "ADDR")]
+    addrs: Vec<String>,
+}
+
+impl Forget {
+    /// The words, for the reader that all verbs share.
+    #[must_use]
+    pub fn addrs(&self) -> Addrs {
+        let addrs = self.addrs.clone();
+        Addrs { addrs }
+    }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use super::hand;
 use crate::account;
 use crate::cli;
 use crate::config::{Config, PATH};
@@ -36,10 +37,15 @@ pub fn run(
         attach::ensure_own_pins(&config.pin_dir)?;
     }
     if args.interfaces.is_empty() {
-        everything(config, path, args, out)
+        everything(config, path, args, out)?;
     } else {
-        each(config, args, out)
+        each(config, args, out)?;
     }
+    // It leaves no file that was not there before.
+    if config.store_file().exists() {
+        hand::record(config, []);
+    }
+    Ok(())
 }
 
 /// Takes the filter from the named interfaces, and leaves everything else.

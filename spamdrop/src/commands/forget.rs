@@ -9,7 +9,7 @@ use spamdrop_core::target::Target;
 
 use super::addresses::{self, Addresses, Given};
 use super::{count, notify_daemon, remove, saved};
-use crate::cli::Addrs;
+use crate::cli;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{GateMaps, pins};
@@ -22,8 +22,8 @@ use crate::store::{Store, VERB_WAIT};
 ///
 /// A word is a prefix ([`Exit::Usage`]), nothing was stored ([`Exit::Failed`]), or
 /// something cannot be changed.
-pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
-    let addresses = addresses::read(args)?;
+pub fn run(config: &Config, args: &cli::Forget, out: &mut impl Write) -> Result<()> {
+    let addresses = addresses::read(&args.addrs())?;
     ensure_hosts(&addresses)?;
     let forgotten = forget(config, &addresses)?;
     // It rereads the known senders.
@@ -47,19 +47,34 @@ fn forget(config: &Config, addresses: &Addresses) -> Result<Vec<String>> {
     note(blocks, "block", "blocks");
     let saved = saved::forget(config, &targets)?;
     note(saved, "saved block", "saved blocks");
-    let senders = senders(&addresses.all);
-    let verdicts = verdicts(config, &senders)?;
+    let verdicts = verdicts(config, &addresses.all)?;
     note(verdicts, "verdict", "verdicts");
     if let Some(mut store) = Store::open_existing(&config.store_file(), VERB_WAIT)? {
-        let known = store.forget_known(&senders)?.len();
+        let nets: Vec<IpNet> = addresses.all.iter().map(|given| given.net).collect();
+        let known = store.forget_known(&nets)?;
         note(known, "record of a sender", "records of senders");
-        let events = store.forget_history(&nets(&addresses.all))?;
+        let events = store.forget_history(&nets)?;
         note(events, "event of the history", "events of the history");
-        let networks = addresses.all.iter().map(|it| Network::of(it.net.addr()));
+        let networks = nets.iter().map(|net| Network::of(net.addr()));
         let contacts = store.forget_contacts(&networks.collect::<Vec<_>>())?;
         note(contacts, "contact of a network", "contacts of networks");
+        name_what_stays(&store, &addresses.all)?;
     }
     Ok(forgotten)
+}
+
+/// The events and the evidence of a /64 are those of its other addresses, too, so
+/// they stay if one address is forgotten.
+fn name_what_stays(store: &Store, all: &[Given]) -> Result<()> {
+    let is_inside = |given: &&Given| given.is_host() && given.target.net() != given.net;
+    let mut nets: Vec<Target> = all.iter().filter(is_inside).map(|it| it.target).collect();
+    nets.dedup();
+    for net in nets {
+        if store.known_sender(net)?.is_some() || store.has_history_of(net.net())? {
+            log::info!("the data of {net} stay; `spamdrop forget {net}` removes them");
+        }
+    }
+    Ok(())
 }
 
 fn ensure_hosts(addresses: &Addresses) -> Result<()> {
@@ -76,37 +91,17 @@ fn ensure_hosts(addresses: &Addresses) -> Result<()> {
     }
 }
 
-/// The sources by which the evidence for these addresses is stored: an IPv6
-/// address may have a record of its own, and one with its /64.
-fn senders(all: &[Given]) -> Vec<Target> {
-    let mut senders: Vec<Target> = all
-        .iter()
-        .flat_map(|given| match given.is_host() {
-            true => Target::covering(given.net.addr()).collect(),
-            false => vec![given.target],
-        })
-        .collect();
-    senders.sort_unstable();
-    senders.dedup();
-    senders
-}
-
-/// The prefixes whose events are forgotten: a block of an IPv6 address is recorded
-/// as that of its /64.
-fn nets(all: &[Given]) -> Vec<IpNet> {
-    all.iter().map(|given| given.target.net()).collect()
-}
-
-/// Removes the verdicts of the zones from the filter. Returns how many there were.
-fn verdicts(config: &Config, senders: &[Target]) -> Result<usize> {
+/// Removes the verdicts of the zones from the filter, which has one for each IPv4
+/// address or IPv6 /64. Returns how many there were.
+fn verdicts(config: &Config, all: &[Given]) -> Result<usize> {
     if !pins::exist(&config.pin_dir)? {
         return Ok(0);
     }
     let _acting = pins::act_as_daemon(&config.pin_dir)?;
     let mut gate = GateMaps::open(&config.pin_dir)?;
     let mut number = 0;
-    for sender in senders {
-        number += usize::from(gate.forget(*sender)?);
+    for given in all {
+        number += usize::from(gate.forget(given.target.source())?);
     }
     Ok(number)
 }

@@ -1,24 +1,23 @@
-//! Records the commands that change something in the history, with the user who
-//! gave them.
+//! Records the commands that change something in the history, under the name
+//! of the user.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use ipnet::IpNet;
 use rustix::process::getuid;
 use spamdrop_core::escape::escape;
 use spamdrop_core::history::HistoryEvent;
+use spamdrop_core::target::{Target, parse_net};
 
 use crate::account;
 use crate::clock;
 use crate::config::Config;
-use crate::lock::{self, WriteLock};
 use crate::store::{DAEMON_WAIT, Store};
 
-/// How long a command waits for the write lock to record itself, and then for the
-/// database.
+/// How long a command waits for the database.
 const WAIT: Duration = DAEMON_WAIT;
 /// The most addresses of a command that have a row each; more are one row with
 /// their number.
@@ -26,36 +25,29 @@ const ROWS: usize = 64;
 /// The longest name of a user, in bytes.
 const NAME: usize = 32;
 
-/// Records this command, which concerns these addresses; none: all, or none at
-/// all. If the database cannot be had soon, the command is not recorded, and a
-/// warning says so. Before a daemon has made `state_dir`, nothing is recorded.
+/// Records this command, which concerns these addresses. Without any it concerns
+/// all, or no address. If the database cannot be had soon, the command is not
+/// recorded, and a warning says so. Before a daemon has made `state_dir`, nothing
+/// is recorded.
 pub(super) fn record(config: &Config, nets: impl IntoIterator<Item = IpNet>) {
     if config.history.is_zero() || !config.state_dir.exists() {
         return;
     }
-    if let Err(error) = write(config, &events(nets)) {
+    if let Err(error) = write(config, &events(nets, &words(env::args_os()))) {
         log::warn!("done, but the history lacks this command: {error:#}");
     }
 }
 
 fn write(config: &Config, events: &[HistoryEvent]) -> Result<()> {
-    let run_dir = &config.run_dir;
-    let _lock = WriteLock::try_acquire(run_dir, WAIT)?.ok_or_else(|| {
-        let holder = lock::holder(run_dir).map(|holder| holder.to_string());
-        let holder = holder.unwrap_or_else(|| "another process".into());
-        anyhow!("{holder} holds the write lock")
-    })?;
-    let mut store = Store::open(&config.store_file(), WAIT)?;
-    let now = clock::unix_seconds();
-    store.write_history(events, config.history, now)
+    Store::open(&config.store_file(), WAIT)?.write_history(events)
 }
 
-fn events(nets: impl IntoIterator<Item = IpNet>) -> Vec<HistoryEvent> {
+fn events(nets: impl IntoIterator<Item = IpNet>, words: &[OsString]) -> Vec<HistoryEvent> {
     let mut nets = nets.into_iter();
     let few: Vec<IpNet> = nets.by_ref().take(ROWS).collect();
     let more = nets.count();
-    let (words, by, now) = (words(env::args_os()), user(), clock::unix_seconds());
-    let event = |net, count| HistoryEvent::command(net, count, now, by.clone(), &words);
+    let (by, now) = (user(), clock::unix_seconds());
+    let event = |net, count| HistoryEvent::command(net, count, now, by.clone(), &text(words, net));
     if more > 0 || few.is_empty() {
         let count = few.len() + more;
         return vec![event(None, u64::try_from(count).unwrap_or(u64::MAX))];
@@ -63,8 +55,9 @@ fn events(nets: impl IntoIterator<Item = IpNet>) -> Vec<HistoryEvent> {
     few.into_iter().map(|net| event(Some(net), 1)).collect()
 }
 
-/// The command line without the program's name and the path of the configuration.
-fn words(args: impl Iterator<Item = OsString>) -> Vec<u8> {
+/// The words of the command line without the program's name and the path of the
+/// configuration.
+fn words(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut args = args.skip(1);
     let mut words: Vec<OsString> = Vec::new();
     while let Some(word) = args.next() {
@@ -73,15 +66,33 @@ fn words(args: impl Iterator<Item = OsString>) -> Vec<u8> {
             _ => words.push(word),
         }
     }
-    words.join(" ".as_ref()).into_encoded_bytes()
+    words
+}
+
+/// The text of the row of one address: the command line, of whose addresses only
+/// this one is named. `forget` of another one would not find the row.
+fn text(words: &[OsString], net: Option<IpNet>) -> Vec<u8> {
+    let mut own = net.map(|net| Target::from(net).to_string().into());
+    let mut text: Vec<OsString> = Vec::new();
+    for word in words {
+        match word.to_str().and_then(parse_net) {
+            Some(_) => text.extend(own.take()),
+            None => text.push(word.clone()),
+        }
+    }
+    text.join(" ".as_ref()).into_encoded_bytes()
 }
 
 /// The user who gave the command: the one who called sudo, or that of this
 /// process. It is a hint for colleagues: root can set any name.
 fn user() -> String {
     let sudo = env::var_os("SUDO_USER").filter(|_| getuid().is_root());
-    let name = sudo.filter(|name| !name.is_empty());
-    let name = name.unwrap_or_else(|| account::user_name(getuid()).into());
+    let sudo = sudo.filter(|name| !name.is_empty());
+    shown(&sudo.unwrap_or_else(|| account::user_name(getuid()).into()))
+}
+
+/// A name of a user as it is stored: cut and escaped.
+fn shown(name: &OsStr) -> String {
     let bytes = name.as_encoded_bytes();
     escape(bytes.get(..NAME).unwrap_or(bytes))
 }
@@ -91,16 +102,47 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
 
+    fn given(line: &str) -> Vec<OsString> {
+        words(line.split(' ').map(OsString::from))
+    }
+
     #[test]
     fn a_few_addresses_have_a_row_each_and_many_are_one() {
         let net: IpNet = "192.0.2.1/32".parse().unwrap();
-        let few = events([net; ROWS]);
+        let words = given("spamdrop add 192.0.2.1 192.0.2.2");
+        let few = events([net; ROWS], &words);
         assert_eq!(few.len(), ROWS);
         assert!(few.iter().all(|row| row.net == Some(net) && row.count == 1));
-        let many = events([net; ROWS + 1]);
+        let many = events([net; ROWS + 1], &words);
         assert_eq!((many.len(), many[0].net, many[0].count), (1, None, 65));
-        let none = events([]);
+        // No row without an address names one: `forget` could not find it.
+        assert_eq!(many[0].text, "add");
+        let none = events([], &words);
         assert_eq!((none.len(), none[0].net, none[0].count), (1, None, 0));
+    }
+
+    #[test]
+    fn each_row_names_its_own_address_only() {
+        let nets = ["192.0.2.1/32", "192.0.2.0/24", "2001:db8::1/128"];
+        let nets = nets.map(|net| net.parse().unwrap());
+        let words = given("spamdrop -c 192.0.2.9 add 192.0.2.1 192.0.2.9/24 2001:DB8::1 --for 1h");
+        let rows = events(nets, &words).into_iter();
+        let texts: Vec<String> = rows.map(|row| row.text).collect();
+        assert_eq!(
+            texts,
+            [
+                "add 192.0.2.1 --for 1h",
+                "add 192.0.2.0/24 --for 1h",
+                "add 2001:db8::1 --for 1h"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_is_cut_and_escaped() {
+        assert_eq!(shown("anna".as_ref()), "anna");
+        let name = format!("\x1b{}", "x".repeat(40));
+        assert_eq!(shown(name.as_ref()), format!(r"\x1b{}", "x".repeat(31)));
     }
 
     #[test]
@@ -108,6 +150,8 @@ mod tests {
         let args = "/sbin/spamdrop -c a.toml add 192.0.2.1 --reason spam";
         let args = args.split(' ').chain(["of today"]);
         let words = words(args.map(OsString::from));
-        assert_eq!(words, b"add 192.0.2.1 --reason spam of today");
+        let net = "192.0.2.1/32".parse().unwrap();
+        let text = text(&words, Some(net));
+        assert_eq!(text, b"add 192.0.2.1 --reason spam of today");
     }
 }

@@ -47,12 +47,12 @@ pub fn run(
 }
 
 /// The events that a query asks for; none without a database.
-///
-/// # Errors
-///
-/// The database cannot be read.
-pub(super) fn rows(config: &Config, query: &HistoryQuery) -> Result<Vec<HistoryRow>> {
+fn rows(config: &Config, query: &HistoryQuery) -> Result<Vec<HistoryRow>> {
     let store = Store::open_existing(&config.store_file(), VERB_WAIT)?;
-    let events = store.map_or(Ok(Vec::new()), |store| store.history(query))?;
+    let Some(store) = store else {
+        return Ok(Vec::new());
+    };
+    store.check_history()?;
+    let events = store.history(query)?;
     Ok(events.into_iter().map(HistoryRow::new).collect())
 }

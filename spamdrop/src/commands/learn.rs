@@ -9,7 +9,7 @@ use super::input::{Input, check, last_of};
 use super::known;
 use super::reading::{self, Recognized};
 use super::search::each_piece;
-use super::{count, notify_daemon};
+use super::{count, hand, notify_daemon};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -68,6 +68,7 @@ pub fn run(config: &Config, args: &cli::Learn, out: &mut impl Write) -> Result<(
         }
     }
     let all = learner.end(config.known_sources())?.known_senders()?;
+    hand::record(config, []);
     notify_daemon(&config.run_dir);
     let now = clock::unix_seconds();
     let known = all

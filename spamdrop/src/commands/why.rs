@@ -7,9 +7,10 @@ use anyhow::Result;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use spamdrop_common::gate::GateMode;
+use spamdrop_common::settings::Refresh;
 use spamdrop_common::time::MonotonicNs;
 
-use super::{history, lookup, show, status};
+use super::{lookup, show, status};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -17,15 +18,18 @@ use crate::kernel::attach;
 use crate::kernel::blocklist::{Blocklist, pins, read_source_facts};
 use crate::lock;
 use crate::protect;
+use crate::render::history::HistoryRow;
 use crate::render::known::KnownSender;
 use crate::render::lookup::LookedUp;
 use crate::render::show::AddressDetail;
-use crate::render::why::{self, AllowedBy, Explanation, FilterPresence, GatePlace, NextConnection};
+use crate::render::why::{
+    self, AllowedBy, Explanation, FilterPresence, GatePlace, NextConnection, Unread,
+};
 use crate::render::{json, table::Style};
 use crate::store::{HistoryQuery, Store, VERB_WAIT};
 use spamdrop_core::history::HistoryKind;
 use spamdrop_core::next_syn::{Circumstances, Fate, SourceFacts, changes};
-use spamdrop_core::policy::Protected;
+use spamdrop_core::policy::{Protected, Protection};
 use spamdrop_core::status::FILE as STATE_FILE;
 use spamdrop_core::target::Target;
 use spamdrop_core::time::UnixSeconds;
@@ -88,8 +92,11 @@ struct Place {
     blocklist: Option<Blocklist>,
     protected: Protected,
     store: Option<Store>,
+    /// The database, if its history can be read.
+    past: Option<Store>,
     slots: u32,
     unknown: Vec<String>,
+    unread: Unread,
 }
 
 impl Place {
@@ -116,17 +123,19 @@ impl Place {
         };
         let allowlist = protect::protected(&config.allow_file);
         let store = Store::open_existing(&config.store_file(), VERB_WAIT);
+        let unread = Unread {
+            is_allowlist: allowlist.is_err(),
+            is_known: store.is_err(),
+        };
         Ok(Self {
             filter,
             blocklist,
             protected: noted(allowlist, "what the allowlist has", &mut unknown),
-            store: noted(
-                store,
-                "what is known of senders, and the past",
-                &mut unknown,
-            ),
+            store: noted(store, "what is known of senders", &mut unknown),
+            past: noted(past(config), "the past", &mut unknown),
             slots: slots(config),
             unknown,
+            unread,
         })
     }
 
@@ -138,41 +147,39 @@ impl Place {
             block = Some(show::detail(blocklist, addr.into())?);
             facts = Some(read_source_facts(&config.pin_dir, addr)?);
         }
-        let known = match &self.store {
-            Some(store) => noted(
-                known(store, addr),
-                "whether it is a known sender",
-                &mut unknown,
-            ),
-            None => None,
-        };
-        let query = HistoryQuery {
-            addr: Some(addr),
-            since: UnixSeconds::default(),
-            until: clock::unix_seconds(),
-        };
-        let rows = match &self.store {
-            Some(_) => noted(history::rows(config, &query), "the past", &mut unknown),
-            None => Vec::new(),
-        };
-        let allowed = self.allowed(addr, block.as_ref());
-        let circumstances = circumstances(block.as_ref(), allowed, known.as_ref());
+        let mut unread = self.unread;
+        let known = self.known(addr);
+        unread.is_known |= known.is_err();
+        let known = noted(known, "whether it is a known sender", &mut unknown);
+        let rows = noted(self.history(addr), "the past", &mut unknown);
+        let past = self.past.as_ref();
+        let others = past.map_or(Ok(0), Store::refusals_without_source);
+        let others = noted(others, "the refusals without a source", &mut unknown);
+        let allowed = self.allowed(addr, facts.as_ref(), block.as_ref());
         let reason = facts.as_ref().map(|facts| facts.next_syn(UNIX_TTL, now));
         let is_refused = |kind: &str| kind == HistoryKind::Refused.name();
         let refused = rows.iter().filter(|row| is_refused(row.event));
         let refused = refused.map(|row| row.count).sum();
+        let changes = match (self.filter, &facts, reason) {
+            (FilterPresence::Attached, Some(facts), Some(reason)) => {
+                let circumstances = self.circumstances(facts, block.as_ref(), &known, now);
+                changes(addr, reason, &circumstances)
+            }
+            _ => Vec::new(),
+        };
         Ok(Explanation {
             addr,
             filter: self.filter,
             next: self.next(facts.as_ref(), now),
-            changes: match (self.filter, reason) {
-                (FilterPresence::Attached, Some(reason)) => changes(addr, reason, &circumstances),
-                _ => Vec::new(),
-            },
+            changes,
             block,
             allowed,
-            known,
-            gate: facts.map(|facts| self.gate(&facts, refused, now)),
+            unread,
+            known: best(known),
+            refresh: facts
+                .map(|facts| Refresh::from_number(facts.settings.refresh))
+                .unwrap_or_default(),
+            gate: facts.map(|facts| self.gate(&facts, [refused, others], now)),
             lookup: None,
             history: rows,
             unknown,
@@ -199,24 +206,84 @@ impl Place {
         }
     }
 
-    /// The longest prefix that is allowed and contains the address.
-    fn allowed(&self, addr: IpAddr, block: Option<&AddressDetail>) -> Option<AllowedBy> {
+    /// The prefixes that are allowed and contain the address.
+    fn around(&self, addr: IpAddr) -> impl Iterator<Item = (IpNet, Protection)> {
         let protected = self.protected.nets();
-        let around = protected.filter(|(net, _)| net.contains(&addr));
-        let longest = around.max_by_key(|(net, _)| net.prefix_len());
-        let by_filter = || {
-            let net = block?.allowed_by.as_deref()?.parse::<Target>().ok()?;
-            let by = "filter";
-            Some(AllowedBy { net: net.net(), by })
-        };
-        let named = longest.map(|(net, why)| AllowedBy {
-            net,
-            by: protect::name(why),
-        });
-        named.or_else(by_filter)
+        protected.filter(move |(net, _)| net.contains(&addr))
     }
 
-    fn gate(&self, facts: &SourceFacts, refused: u64, now: MonotonicNs) -> GatePlace {
+    /// The longest prefix that is allowed and contains the address.
+    fn allowed(
+        &self,
+        addr: IpAddr,
+        facts: Option<&SourceFacts>,
+        block: Option<&AddressDetail>,
+    ) -> Option<AllowedBy> {
+        let longest = self.around(addr).max_by_key(|(net, _)| net.prefix_len());
+        let by_filter = || {
+            let net = block?.allowed_by.as_deref()?.parse::<Target>().ok()?;
+            Some((net.net(), "filter"))
+        };
+        let named = longest.map(|(net, why)| (net, protect::name(why)));
+        let (net, by) = named.or_else(by_filter)?;
+        Some(AllowedBy {
+            net,
+            by,
+            is_in_effect: facts.is_none_or(|facts| facts.is_allowed),
+        })
+    }
+
+    fn circumstances(
+        &self,
+        facts: &SourceFacts,
+        block: Option<&AddressDetail>,
+        known: &[KnownSender],
+        now: MonotonicNs,
+    ) -> Circumstances {
+        let entries = block.map(|block| block.entries.iter().map(|entry| entry.target));
+        let is_by_file = |why: &Protection| matches!(why, Protection::Allowlist(_));
+        let (by_file, otherwise): (Vec<_>, Vec<_>) = self
+            .around(facts.addr)
+            .partition(|(_, why)| is_by_file(why));
+        Circumstances {
+            blocked_by: entries.into_iter().flatten().collect(),
+            is_protected: !otherwise.is_empty() || by_file.is_empty() == facts.is_allowed,
+            allowed_by: by_file.into_iter().map(|(net, _)| net).collect(),
+            is_known: facts.is_known(now),
+            known: known
+                .iter()
+                .filter(|known| known.state.is_known())
+                .map(|known| known.source)
+                .collect(),
+        }
+    }
+
+    /// The evidence for a sender: of the address itself, and of its IPv6 /64.
+    fn known(&self, addr: IpAddr) -> Result<Vec<KnownSender>> {
+        let now = clock::unix_seconds();
+        let mut found = Vec::new();
+        for source in Target::covering(addr) {
+            let record = self.store.as_ref().map(|store| store.known_sender(source));
+            let record = record.transpose()?.flatten();
+            found.extend(record.and_then(|record| KnownSender::new(source, &record, now)));
+        }
+        Ok(found)
+    }
+
+    fn history(&self, addr: IpAddr) -> Result<Vec<HistoryRow>> {
+        let query = HistoryQuery {
+            addr: Some(addr),
+            since: UnixSeconds::default(),
+            until: clock::unix_seconds(),
+        };
+        let past = self.past.as_ref();
+        let events = past.map_or(Ok(Vec::new()), |past| past.history(&query))?;
+        Ok(events.into_iter().map(HistoryRow::new).collect())
+    }
+
+    /// `refused`: the SYNs of it, and those without a source, that were refused.
+    fn gate(&self, facts: &SourceFacts, refused: [u64; 2], now: MonotonicNs) -> GatePlace {
+        let [refused, refused_without_source] = refused;
         let windows = facts.stranger(WINDOWS_TTL, now);
         GatePlace {
             mode: match facts.gate.mode(now) {
@@ -231,6 +298,7 @@ impl Place {
             waits_from_of_windows: windows.waits_from,
             has_verdict: facts.standing(now).is_some(),
             refused,
+            refused_without_source,
         }
     }
 }
@@ -244,35 +312,15 @@ fn slots(config: &Config) -> u32 {
     gate.map_or_else(|| config.server_slots().count, |gate| gate.slots)
 }
 
-/// The evidence for a sender: of the address itself, or else of its IPv6 /64.
-fn known(store: &Store, addr: IpAddr) -> Result<Option<KnownSender>> {
-    let now = clock::unix_seconds();
-    let mut found: Option<KnownSender> = None;
-    for source in Target::covering(addr) {
-        let record = store.known_sender(source)?;
-        let sender = record.and_then(|record| KnownSender::new(source, &record, now));
-        let is_better = |other: &KnownSender| !other.state.is_known();
-        if found.as_ref().is_none_or(is_better) {
-            found = sender.or(found);
-        }
-    }
-    Ok(found)
+/// The database, after a check of the history for damage.
+fn past(config: &Config) -> Result<Option<Store>> {
+    let store = Store::open_existing(&config.store_file(), VERB_WAIT)?;
+    store.as_ref().map_or(Ok(()), Store::check_history)?;
+    Ok(store)
 }
 
-fn circumstances(
-    block: Option<&AddressDetail>,
-    allowed: Option<AllowedBy>,
-    known: Option<&KnownSender>,
-) -> Circumstances {
-    let entries = block.map(|block| block.entries.iter().map(|entry| entry.target));
-    let by_hand =
-        |allowed: AllowedBy| -> Option<IpNet> { (allowed.by == "file").then_some(allowed.net) };
-    Circumstances {
-        blocked_by: entries.into_iter().flatten().collect(),
-        is_allowed: allowed.is_some(),
-        allowed_by: allowed.and_then(by_hand),
-        known: known
-            .filter(|known| known.state.is_known())
-            .map(|known| known.source),
-    }
+/// The record that makes an address known, or else the first.
+fn best(mut all: Vec<KnownSender>) -> Option<KnownSender> {
+    all.sort_by_key(|sender| !sender.state.is_known());
+    all.into_iter().next()
 }

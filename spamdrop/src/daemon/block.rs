@@ -211,8 +211,10 @@ impl Blocker {
             .blocklist
             .offence(lock, *addr, target, term, sealed, &origin)?;
         let now = clock::unix_seconds();
-        self.history
-            .block(BlockNote::new(*addr, target, now, is_renewed));
+        self.history.block(match is_renewed {
+            true => BlockNote::renewed(*addr, target, now, ttl_s, hard_limit_s),
+            false => BlockNote::new(*addr, target, now),
+        });
         let message = ReleaseMessage::Add {
             addr: *addr,
             due: at.plus(grace),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Error, Result};
-use spamdrop_core::history::{BlockNote, HistoryEvent};
+use spamdrop_core::history::{BlockNote, HistoryEvent, HistoryKind};
 use spamdrop_core::reputation::{Record, Records, StoredContacts};
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::Snapshot;
@@ -50,7 +50,7 @@ pub(super) fn known_senders(path: &Path) -> Result<Vec<Target>> {
 }
 
 /// Merges new evidence into the database. Returns the senders that became known,
-/// and those that are known no more, as events. On an error, returns the evidence,
+/// and those that lost that, as events. On an error, returns the evidence,
 /// too.
 pub(super) fn merge(
     path: &Path,
@@ -64,7 +64,13 @@ pub(super) fn merge(
     });
     match merged {
         Ok(MergedSenders { changed, .. }) => {
-            let event = |(source, is_known)| HistoryEvent::standing(source, is_known, now);
+            let event = |(source, is_known): (Target, bool)| {
+                let kind = match is_known {
+                    true => HistoryKind::Promoted,
+                    false => HistoryKind::Demoted,
+                };
+                HistoryEvent::new(kind, Some(source.net()), now)
+            };
             Ok(changed.into_iter().map(event).collect())
         }
         Err(error) => Err((evidence, error)),
@@ -91,26 +97,29 @@ pub(super) fn write_waves(path: &Path, base: Option<i64>, snapshots: &[Snapshot]
 /// memory.
 const BLOCKS: usize = 256;
 
-/// Writes blocks and events to the history, and deletes events that ended longer
-/// than `kept` ago. The reasons of the blocks are read from the filter's map, and
-/// those that are written are taken from `blocks`. Without anything to write and
-/// without a database, nothing is made.
+/// Deletes events that ended longer than `kept` ago, if there is a database; zero
+/// deletes all.
+pub(super) fn forget_old_history(path: &Path, kept: Duration) -> Result<()> {
+    match Store::open_existing(path, DAEMON_WAIT)? {
+        Some(mut store) => store.forget_old_history(kept, clock::unix_seconds()),
+        None => Ok(()),
+    }
+}
+
+/// Writes blocks and events to the history. The reasons of the blocks are read from
+/// the filter's map, and those that are written are taken from `blocks`. Without
+/// anything to write, nothing is made.
 pub(super) fn write_history(
     path: &Path,
     pin_dir: &Path,
     blocks: &mut Vec<BlockNote>,
     events: &[HistoryEvent],
-    kept: Duration,
 ) -> Result<()> {
-    let store = match (&blocks[..], events) {
-        ([], []) => Store::open_existing(path, DAEMON_WAIT)?,
-        _ => Some(Store::open(path, DAEMON_WAIT)?),
-    };
-    let Some(mut store) = store else {
+    if blocks.is_empty() && events.is_empty() {
         return Ok(());
-    };
+    }
+    let mut store = Store::open(path, DAEMON_WAIT)?;
     store.limit_memory()?;
-    let now = clock::unix_seconds();
     // `detach` may have removed the reasons.
     let blocklist = match &blocks[..] {
         [] => None,
@@ -124,10 +133,10 @@ pub(super) fn write_history(
             Ok(HistoryEvent::blocked(block, origin.text()))
         };
         let events: Vec<HistoryEvent> = some.iter().map(event).collect::<Result<_>>()?;
-        store.write_history(&events, kept, now)?;
+        store.write_history(&events)?;
         blocks.drain(..events.len());
     }
-    store.write_history(events, kept, now)
+    store.write_history(events)
 }
 
 #[cfg(test)]

@@ -342,8 +342,10 @@ impl FifoTask {
             .blocklist
             .renew(lock, addr, target, term, sealed, &origin)?;
         let at = clock::unix_seconds();
-        self.history
-            .block(BlockNote::new(addr, target, at, is_renewed));
+        self.history.block(match is_renewed {
+            true => BlockNote::renewed(addr, target, at, ttl_s, 0),
+            false => BlockNote::new(addr, target, at),
+        });
         let message = ReleaseMessage::Add {
             addr,
             due: term.start.plus(grace),

@@ -152,14 +152,18 @@ impl HistoryTask {
         }
         let is_due = self.cleaned.is_none_or(|at| at.elapsed() >= HOUR);
         if is_due || !self.buffer.is_empty() {
-            self.begin_write();
+            self.begin_write(is_due);
         }
     }
 
-    fn begin_write(&mut self) {
-        self.cleaned = Some(clock::instant());
+    /// `forgets`: whether old events are deleted as well.
+    fn begin_write(&mut self, forgets: bool) {
+        if forgets {
+            self.cleaned = Some(clock::instant());
+        }
         let (settings, batch) = (self.settings.clone(), self.buffer.take());
-        self.writing = Some(self.disk.submit(move || write(&settings, batch)));
+        let write = move || write(&settings, batch, forgets);
+        self.writing = Some(self.disk.submit(write));
     }
 
     fn take_written(&mut self, written: Option<Written>) {
@@ -168,11 +172,11 @@ impl HistoryTask {
             Some(Err(((blocks, events), error))) => {
                 // Another process's transaction is short.
                 if is_locked(&error) {
-                    blocks
-                        .into_iter()
-                        .for_each(|block| self.buffer.block(block));
-                    events.into_iter().for_each(|event| self.buffer.add(event));
+                    self.buffer.put_back(blocks, events);
                 }
+                // Try again also without new events, so that the warning ends when
+                // the database can be used again.
+                self.cleaned = None;
                 Some(error)
             }
             None => Some(Error::msg("the thread that wrote died")),
@@ -199,7 +203,7 @@ impl HistoryTask {
         if self.buffer.is_empty() {
             return;
         }
-        self.begin_write();
+        self.begin_write(false);
         if let Some(writing) = self.writing.take()
             && let Ok(Err((_, error))) = writing.await
         {
@@ -208,13 +212,21 @@ impl HistoryTask {
     }
 }
 
-fn write(settings: &HistorySettings, mut batch: Batch) -> Written {
+fn write(settings: &HistorySettings, mut batch: Batch, forgets: bool) -> Written {
     let HistorySettings {
         store,
         pin_dir,
         kept,
     } = settings;
     let (blocks, events) = &mut batch;
-    let written = database::write_history(store, pin_dir, blocks, events, *kept);
+    if kept.is_zero() {
+        blocks.clear();
+        events.clear();
+    }
+    let forgotten = match forgets {
+        true => database::forget_old_history(store, *kept),
+        false => Ok(()),
+    };
+    let written = forgotten.and_then(|()| database::write_history(store, pin_dir, blocks, events));
     written.map_err(|error| (batch, error))
 }

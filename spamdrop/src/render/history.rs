@@ -112,7 +112,7 @@ mod tests {
         let note = BlockNote {
             last: at(1_795_392_060),
             count: 2,
-            ..BlockNote::new(addr, target, at(1_795_392_000), false)
+            ..BlockNote::new(addr, target, at(1_795_392_000))
         };
         let blocked = HistoryEvent::blocked(&note, b"511 no");
         let by = "anna".to_owned();

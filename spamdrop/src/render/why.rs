@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 use spamdrop_common::counter::Reason;
+use spamdrop_common::settings::Refresh;
 use spamdrop_core::next_syn::{Change, Fate, StrangerClass};
 
 use super::allowed::as_text;
@@ -44,6 +45,21 @@ pub struct Explanation<'a> {
     pub history: Vec<HistoryRow>,
     /// The parts that could not be read, and why.
     pub unknown: Vec<String>,
+    /// Whether `allowed` and `known` may be `null` because they are among them.
+    #[serde(skip)]
+    pub unread: Unread,
+    /// Which packets extend a block.
+    #[serde(skip)]
+    pub refresh: Refresh,
+}
+
+/// The parts of which nothing can be said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// The allowlist.
+    pub is_allowlist: bool,
+    /// The known senders.
+    pub is_known: bool,
 }
 
 /// The filter, as far as this command can see it.
@@ -81,6 +97,9 @@ pub struct AllowedBy {
     pub net: IpNet,
     /// As in `allow list --json`; `"filter"`: only the filter's allowlist has it.
     pub by: &'static str,
+    /// Whether the filter lets the address pass; without a filter, `true`.
+    #[serde(skip)]
+    pub is_in_effect: bool,
 }
 
 /// The place of an address at the gate.
@@ -104,6 +123,9 @@ pub struct GatePlace {
     pub has_verdict: bool,
     /// SYNs of it that the gate refused, in the time of the history.
     pub refused: u64,
+    /// SYNs that the gate refused without their sources being recorded, in the time
+    /// of the history; there were too many sources.
+    pub refused_without_source: u64,
 }
 
 #[expect(

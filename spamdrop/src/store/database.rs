@@ -145,6 +145,8 @@ pub fn connect(path: &Path, wait: Duration) -> Result<Connection> {
     // Otherwise a power cut may undo the last transaction: its journal would be back
     // in the directory.
     db.pragma_update(None, "synchronous", "EXTRA")?;
+    // Otherwise deleted addresses stay in the file until their place is used again.
+    db.pragma_update(None, "secure_delete", true)?;
     // The daemon can make files in its own directories only.
     db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(db)

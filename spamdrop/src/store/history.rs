@@ -17,8 +17,7 @@ pub(super) use rows::TABLES;
 /// Which events are asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct HistoryQuery {
-    /// The address that they concern, as far as they concern any; `None`: every
-    /// event.
+    /// The address that they concern; `None`: every event.
     pub addr: Option<IpAddr>,
     /// They ended at this time or later.
     pub since: UnixSeconds,
@@ -27,26 +26,30 @@ pub struct HistoryQuery {
 }
 
 impl Store {
-    /// Writes events, and deletes those that ended longer than `kept` ago, and the
-    /// oldest beyond [`MOST`]. Zero deletes all.
+    /// Writes events, and deletes the oldest beyond [`MOST`]: refusals at the gate
+    /// and other events beyond half of it each.
     ///
     /// # Errors
     ///
     /// The table is damaged or cannot be written; nothing has changed.
-    pub fn write_history(
-        &mut self,
-        events: &[HistoryEvent],
-        kept: Duration,
-        now: UnixSeconds,
-    ) -> Result<()> {
+    pub fn write_history(&mut self, events: &[HistoryEvent]) -> Result<()> {
         self.0.change(|tx| {
-            if kept.is_zero() {
-                return rows::clear(tx);
-            }
             for event in events {
                 rows::write(tx, event)?;
             }
-            rows::forget_old(tx, now.minus(kept), MOST)
+            rows::limit(tx, MOST / 2)
+        })
+    }
+
+    /// Deletes the events that ended longer than `kept` ago; zero deletes all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::write_history`].
+    pub fn forget_old_history(&mut self, kept: Duration, now: UnixSeconds) -> Result<()> {
+        self.0.change(|tx| match kept.is_zero() {
+            true => rows::clear(tx),
+            false => rows::forget_old(tx, now.minus(kept)),
         })
     }
 
@@ -62,15 +65,40 @@ impl Store {
             .read(|db| Ok(db.pragma_update(None, "cache_size", -256)?))
     }
 
-    /// The events that a query asks for, in the order of their beginning. The
-    /// table is first checked for damage.
+    /// Checks the table for damage.
     ///
     /// # Errors
     ///
     /// The table is damaged or cannot be read.
+    pub fn check_history(&self) -> Result<()> {
+        self.0.check("history")
+    }
+
+    /// The events that a query asks for, in the order of their beginning.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::check_history`].
     pub fn history(&self, query: &HistoryQuery) -> Result<Vec<HistoryEvent>> {
-        self.0.check("history")?;
         self.0.read(|db| rows::select(db, query))
+    }
+
+    /// The SYNs that the gate refused and whose sources were not recorded.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::check_history`].
+    pub fn refusals_without_source(&self) -> Result<u64> {
+        self.0.read(rows::refusals_without_source)
+    }
+
+    /// Whether there are events about exactly this prefix.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::check_history`].
+    pub fn has_history_of(&self, net: IpNet) -> Result<bool> {
+        self.0.read(|db| rows::exists(db, net))
     }
 
     /// Deletes the events about the addresses of these prefixes, except those

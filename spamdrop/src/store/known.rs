@@ -3,6 +3,7 @@
 pub(super) mod rows;
 
 use anyhow::{Result, anyhow};
+use ipnet::IpNet;
 
 use super::Store;
 use spamdrop_core::reputation::{Record, Records, SenderStanding};
@@ -16,7 +17,7 @@ pub(super) use rows::{TABLE, UPGRADE_1};
 pub struct MergedSenders {
     /// The records that were not stored.
     pub unstored: Records,
-    /// The senders that the evidence made known (`true`), or known no more.
+    /// The senders that the evidence made known (`true`), or unknown again.
     pub changed: Vec<(Target, bool)>,
 }
 
@@ -134,21 +135,16 @@ impl Store {
         })
     }
 
-    /// Deletes the records of sources, with all evidence for and against them.
-    /// Returns those that had a record.
+    /// Deletes the records of all sources in these prefixes, with all evidence for
+    /// and against them. Returns their number.
     ///
     /// # Errors
     ///
     /// As [`Store::merge_known`].
-    pub fn forget_known(&mut self, sources: &[Target]) -> Result<Vec<Target>> {
+    pub fn forget_known(&mut self, nets: &[IpNet]) -> Result<usize> {
         self.0.change(|tx| {
-            let mut forgotten = Vec::new();
-            for &source in sources {
-                if rows::delete(tx, source)? {
-                    forgotten.push(source);
-                }
-            }
-            Ok(forgotten)
+            let each = nets.iter().map(|net| rows::delete_in(tx, *net));
+            each.sum()
         })
     }
 

@@ -7,18 +7,19 @@ use super::{HistoryEvent, HistoryKind};
 use crate::target::Target;
 use crate::time::UnixSeconds;
 
-/// The most sources of one wave whose refusals are recorded, so that forged
-/// sources cannot fill the history. Refusals of further ones are summed.
-const SOURCES: usize = 4_096;
+/// The most sources whose refusals wait to be taken, so that forged sources cannot
+/// fill the memory. Refusals of further ones are summed, without a source. They have
+/// a place again as soon as some were taken: no source holds one for a whole wave.
+pub(super) const SOURCES: usize = 2_048;
 
-/// The refusals of the current wave.
+/// The refusals since they were last taken.
 #[derive(Debug, Default)]
 pub struct RefusalSums {
-    wave: UnixSeconds,
-    sources: HashMap<Target, Sum>,
-    /// Refusals of sources beyond the maximum.
-    others: Sum,
+    sums: HashMap<Key, Sum>,
 }
+
+/// The start of the wave, and the source; `None`: those beyond the maximum.
+type Key = (UnixSeconds, Option<Target>);
 
 /// The refusals of a source since they were last taken.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,62 +44,44 @@ impl Sum {
         *number = number.saturating_add(1);
     }
 
-    /// The events since the last call, one for each kind.
-    fn take(&mut self, source: Option<Target>, wave: UnixSeconds, events: &mut Vec<HistoryEvent>) {
+    /// The events, one for each kind.
+    fn events(self, (wave, source): Key) -> impl Iterator<Item = HistoryEvent> {
         let counts = [
             (HistoryKind::Refused, self.refused),
             (HistoryKind::Observed, self.observed),
         ];
-        for (kind, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-            let net = source.map(Target::net);
-            events.push(HistoryEvent {
-                last: self.last,
-                count: count.into(),
-                continues: true,
-                wave,
-                ..HistoryEvent::new(kind, net, self.first)
-            });
-        }
-        (self.refused, self.observed) = (0, 0);
+        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+        counts.map(move |(kind, count)| HistoryEvent {
+            last: self.last,
+            count: count.into(),
+            continues: true,
+            wave,
+            ..HistoryEvent::new(kind, source.map(Target::net), self.first)
+        })
     }
 }
 
 impl RefusalSums {
-    /// Adds a refusal in the wave that began at `wave`. Take the sums of the
-    /// last wave before. `is_refused`: the gate is on, and does not only
-    /// observe.
+    /// Adds a refusal in the wave that began at `wave`. `is_refused`: the gate is
+    /// on, and does not only observe.
     pub fn add(&mut self, source: IpAddr, wave: UnixSeconds, at: UnixSeconds, is_refused: bool) {
-        if wave != self.wave {
-            self.wave = wave;
-            self.sources.clear();
-        }
-        let source = Target::alone(source);
-        let sum = if self.sources.len() < SOURCES || self.sources.contains_key(&source) {
-            self.sources.entry(source).or_default()
-        } else {
-            &mut self.others
-        };
-        sum.add(at, is_refused);
+        let key = (wave, Some(Target::alone(source)));
+        let has_place = self.sums.len() < SOURCES || self.sums.contains_key(&key);
+        let key = if has_place { key } else { (wave, None) };
+        self.sums.entry(key).or_default().add(at, is_refused);
     }
 
-    /// Whether these refusals belong to another wave than those that are still
-    /// to be taken.
-    #[must_use]
-    pub fn is_of_other_wave(&self, wave: UnixSeconds) -> bool {
-        self.wave != wave
-    }
-
-    /// Takes refusals since the last call, of at most this number of sources, sorted
-    /// by source.
+    /// Takes the refusals of at most this number of sources, sorted by wave and
+    /// source, and those without one.
     pub fn take(&mut self, most: usize) -> Vec<HistoryEvent> {
-        let mut events = Vec::new();
-        let fresh = |(_, sum): &(&Target, &mut Sum)| sum.refused > 0 || sum.observed > 0;
-        for (source, sum) in self.sources.iter_mut().filter(fresh).take(most) {
-            sum.take(Some(*source), self.wave, &mut events);
-        }
-        events.sort_by_key(|event| event.net);
-        self.others.take(None, self.wave, &mut events);
-        events
+        let (others, sources): (Vec<Key>, Vec<Key>) =
+            self.sums.keys().partition(|(_, source)| source.is_none());
+        let mut keys: Vec<Key> = sources.into_iter().take(most).chain(others).collect();
+        keys.sort_unstable();
+        let taken = keys
+            .into_iter()
+            .filter_map(|key| Some((key, self.sums.remove(&key)?)));
+        taken.flat_map(|(key, sum)| sum.events(key)).collect()
     }
 }
 
@@ -147,13 +130,11 @@ mod tests {
             seen(sums.take(usize::MAX)),
             [(refused, Some(addr(1)), 1, 109, 109)]
         );
-        assert!(!sums.is_of_other_wave(at(100)) && sums.is_of_other_wave(at(500)));
+        // Those of an older wave need not be taken before.
+        sums.add(addr(1), at(100), at(110), true);
         sums.add(addr(1), at(500), at(501), true);
-        assert!(
-            sums.take(usize::MAX)
-                .iter()
-                .all(|event| event.wave == at(500))
-        );
+        let waves = sums.take(usize::MAX).into_iter().map(|event| event.wave);
+        assert!(waves.eq([at(100), at(500)]));
     }
 
     #[test]
@@ -163,15 +144,23 @@ mod tests {
         for n in 0..sources + 9 {
             sums.add(addr(n), at(100), at(101), true);
         }
-        assert_eq!(sums.take(9).len(), 9 + 1);
+        let others = sums.take(0);
+        let others = others.iter().map(|event| (event.net, event.count));
+        assert!(others.eq([(None, 9)]));
+        assert_eq!(sums.take(usize::MAX).len(), SOURCES);
+    }
+
+    #[test]
+    fn no_source_holds_its_place_for_the_whole_wave() {
+        let mut sums = RefusalSums::default();
+        let sources = u32::try_from(SOURCES).unwrap_or_default();
+        for n in 0..sources {
+            sums.add(addr(n), at(100), at(101), true);
+        }
+        assert_eq!(sums.take(9).len(), 9);
+        sums.add(addr(sources), at(100), at(102), true);
         let events = sums.take(usize::MAX);
-        assert_eq!(events.len(), SOURCES - 9);
-        sums.add(addr(sources), at(100), at(101), true);
-        let events = sums.take(usize::MAX);
-        let others = events.last().map(|event| (event.net, event.count));
-        assert_eq!(others, Some((None, 1)));
-        // The sources of the wave stay those that came first.
-        sums.add(addr(sources + 1), at(100), at(102), true);
-        assert_eq!(sums.take(usize::MAX).len(), 1);
+        let late = |event: &HistoryEvent| event.net == Some(addr(sources).into());
+        assert_eq!(events.iter().filter(|event| late(event)).count(), 1);
     }
 }

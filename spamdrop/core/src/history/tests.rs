@@ -7,13 +7,12 @@ fn target(n: u8) -> Target {
 }
 
 fn blocked(n: u8, at: u64, is_renewed: bool) -> BlockNote {
-    let target = target(n);
-    BlockNote::new(
-        target.net().addr(),
-        target,
-        UnixSeconds::new(at),
-        is_renewed,
-    )
+    let (target, at) = (target(n), UnixSeconds::new(at));
+    let addr = target.net().addr();
+    match is_renewed {
+        true => BlockNote::renewed(addr, target, at, 3, 5),
+        false => BlockNote::new(addr, target, at),
+    }
 }
 
 #[test]
@@ -25,6 +24,8 @@ fn a_renewed_block_is_counted_and_a_new_one_is_a_row() {
         blocked(1, 12, true),
         blocked(1, 13, true),
         blocked(1, 14, false),
+        // By a command: the live block is not that of the offence before.
+        blocked(1, 20, true),
     ] {
         buffer.block(block);
     }
@@ -35,7 +36,12 @@ fn a_renewed_block_is_counted_and_a_new_one_is_a_row() {
     });
     assert_eq!(
         rows.collect::<Vec<_>>(),
-        [(10, 13, 3, false), (11, 11, 1, false), (14, 14, 1, false)]
+        [
+            (10, 13, 3, false),
+            (11, 11, 1, false),
+            (14, 14, 1, false),
+            (20, 20, 1, true)
+        ]
     );
     assert!(buffer.is_empty());
 }
@@ -44,7 +50,7 @@ fn a_renewed_block_is_counted_and_a_new_one_is_a_row() {
 fn an_ipv6_address_is_blocked_alone_or_with_its_64() {
     let addr: IpAddr = "2001:db8::1".parse().unwrap();
     for target in [Target::from(addr), Target::alone(addr)] {
-        let block = BlockNote::new(addr, target, UnixSeconds::new(1), false);
+        let block = BlockNote::new(addr, target, UnixSeconds::new(1));
         assert_eq!(block.target(), target);
     }
 }
@@ -92,17 +98,44 @@ fn each_command_is_a_row_of_its_own() {
 #[test]
 fn events_beyond_the_room_are_counted_and_lost() {
     let mut buffer = HistoryBuffer::default();
-    for n in 0..BLOCKS + 3 {
+    let number = BLOCKS.max(EVENTS) + 3;
+    for n in 0..number {
         let [.., a, b] = u32::try_from(n).unwrap().to_be_bytes();
         let (target, at) = (Target::V4([10, 0, a, b]), UnixSeconds::new(1));
-        let block = BlockNote::new(target.net().addr(), target, at, false);
+        let block = BlockNote::new(target.net().addr(), target, at);
         buffer.block(block);
-        buffer.add(HistoryEvent::standing(target, true, at));
+        buffer.add(HistoryEvent::new(
+            HistoryKind::Promoted,
+            Some(target.net()),
+            at,
+        ));
     }
-    let lost = u64::try_from(3 + BLOCKS + 3 - EVENTS).unwrap();
+    let lost = u64::try_from(number - BLOCKS + number - EVENTS).unwrap();
     assert_eq!((buffer.take_lost(), buffer.take_lost()), (lost, 0));
     let (blocks, events) = buffer.take();
     assert_eq!((blocks.len(), events.len()), (BLOCKS, EVENTS));
+}
+
+#[test]
+fn events_that_could_not_be_written_come_before_newer_ones() {
+    let mut buffer = HistoryBuffer::default();
+    buffer.block(blocked(1, 10, false));
+    buffer.add(released(1));
+    let (blocks, events) = buffer.take();
+    buffer.block(blocked(1, 12, true));
+    buffer.block(blocked(2, 13, false));
+    buffer.add(released(2));
+    buffer.put_back(blocks, events);
+    let (blocks, events) = buffer.take();
+    let blocks = blocks.iter().map(|it| (it.first.get(), it.count));
+    assert!(blocks.eq([(10, 2), (13, 1)]));
+    let addrs = events.iter().filter_map(|event| event.net);
+    assert!(addrs.eq([target(1).net(), target(2).net()]));
+}
+
+fn released(n: u8) -> HistoryEvent {
+    let at = UnixSeconds::new(9);
+    HistoryEvent::new(HistoryKind::Released, Some(target(n).net()), at)
 }
 
 #[test]

@@ -266,22 +266,50 @@ fn the_commands_are_those_that_change_the_fate() {
     );
     assert_eq!(commands(Reason::Allowed, &none), [""; 0]);
     let own = Circumstances {
-        is_allowed: true,
+        is_protected: true,
+        allowed_by: vec![net],
         ..Circumstances::default()
     };
     assert_eq!(commands(Reason::NotBlocked, &own), [""; 0]);
+    assert_eq!(commands(Reason::Allowed, &own), [""; 0]);
     assert_eq!(commands(Reason::OtherPort, &none), [""; 0]);
-    let allowed = Circumstances {
-        is_allowed: true,
-        allowed_by: Some(net),
-        ..Circumstances::default()
-    };
-    let disallow = "spamdrop allow remove 192.0.2.0/24";
-    assert_eq!(commands(Reason::Allowed, &allowed), [disallow]);
     let known = Circumstances {
-        known: Some(addr.into()),
+        is_known: true,
+        known: vec![addr.into()],
         ..Circumstances::default()
     };
     let forget = "spamdrop known remove 192.0.2.1";
     assert_eq!(commands(Reason::GateKnownOrAllowed, &known), [forget]);
+}
+
+#[test]
+fn all_that_lets_a_source_pass_is_taken_away() {
+    let addr: IpAddr = "2001:db8::1".parse().unwrap();
+    let net = |text: &str| -> IpNet { text.parse().unwrap() };
+    let command = |reason, circumstances: &Circumstances| -> String {
+        let changes = changes(addr, reason, circumstances).into_iter();
+        let commands: Vec<String> = changes.map(|change| change.command).collect();
+        commands.join("; ")
+    };
+    let mut one = Circumstances {
+        allowed_by: vec![net("2001:db8::/48"), net("2001:db8::1/128")],
+        ..Circumstances::default()
+    };
+    let disallow = "spamdrop allow remove 2001:db8::/48 2001:db8::1";
+    assert_eq!(command(Reason::Allowed, &one), disallow);
+    assert_eq!(command(Reason::NotBlocked, &one), disallow);
+    // Known alone and by its /64.
+    one.known = vec![Target::alone(addr), addr.into()];
+    one.is_known = true;
+    let forget = "spamdrop known remove 2001:db8::1 2001:db8::/64";
+    let both = format!("{disallow} && {forget}");
+    assert_eq!(command(Reason::GateKnownOrAllowed, &one), both);
+    one.allowed_by.clear();
+    assert_eq!(command(Reason::NotBlocked, &one), forget);
+    // Listed, so that its /64 does not make it known.
+    one.is_known = false;
+    assert_eq!(
+        command(Reason::NotBlocked, &one),
+        "spamdrop add 2001:db8::1"
+    );
 }

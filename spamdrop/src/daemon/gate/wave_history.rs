@@ -78,9 +78,6 @@ impl WaveHistory {
         let Some(wave) = self.recorder.current_start() else {
             return;
         };
-        if self.refusals.is_of_other_wave(wave) {
-            self.record_refusals(usize::MAX);
-        }
         self.refusals
             .add(source, wave, clock::unix_seconds(), is_refused);
     }

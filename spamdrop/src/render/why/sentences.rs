@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use spamdrop_common::counter::Reason;
+use spamdrop_common::settings::Refresh;
 use spamdrop_core::duration::human;
 use spamdrop_core::next_syn::{Change, Fate};
 use spamdrop_core::reputation::SenderStanding;
@@ -91,41 +92,55 @@ fn sentences(one: &Explanation<'_>, zone: &TimeZone) -> Vec<String> {
     let mut all = Vec::new();
     match &one.block {
         Some(block) => {
-            all.extend(block.entries.iter().map(entry));
+            all.extend(block.entries.iter().map(|it| entry(it, one.refresh)));
             all.extend(block.origins.iter().map(|it| origin(it, zone)));
             if block.entries.is_empty() {
                 all.push("It is not blocked.".into());
             }
         }
         None if one.filter == FilterPresence::Absent => {
-            all.push("No filter is attached, so nothing is blocked, and nobody waits.".into());
+            all.push("No filter is attached, so no sender is blocked or has to wait.".into());
         }
         None => {}
     }
     if one.filter == FilterPresence::Detached {
         all.push("The filter is on no interface, so its entries drop nothing.".into());
     }
-    all.push(match one.allowed {
-        Some(allowed) if allowed.by == "file" => {
-            format!(
-                "The allowlist has {}, so it is never dropped.",
-                shown(allowed.net)
-            )
-        }
-        Some(allowed) => format!(
-            "It is never dropped, because {} is allowed without the allowlist ({}).",
-            shown(allowed.net),
-            allowed.by
-        ),
-        None => "Nothing allows it.".into(),
-    });
-    all.push(sender(one.known.as_ref(), zone));
+    all.extend(allowed(one));
+    match &one.known {
+        None if one.unread.is_known => {}
+        known => all.push(sender(known.as_ref(), zone)),
+    }
     all.extend(one.gate.as_ref().map(gate));
     all.extend(one.unknown.iter().map(|what| format!("Unknown: {what}.")));
     all
 }
 
-fn entry(entry: &LiveEntry) -> String {
+/// The part of the allowlist; none if it could not be read.
+fn allowed(one: &Explanation<'_>) -> Option<String> {
+    let Some(allowed) = one.allowed else {
+        return (!one.unread.is_allowlist).then(|| "Nothing allows it.".into());
+    };
+    let net = shown(allowed.net);
+    Some(match allowed.by {
+        "file" if !allowed.is_in_effect => format!(
+            "The allowlist has {net}, but the filter does not have it yet; `systemctl reload \
+             spamdrop` applies it."
+        ),
+        "file" => format!("The allowlist has {net}, so it is never dropped."),
+        "filter" => format!("The filter's allowlist has {net}, so it is never dropped."),
+        by if !allowed.is_in_effect => {
+            format!(
+                "{net} is allowed without the allowlist ({by}), but the filter does not have it yet."
+            )
+        }
+        by => {
+            format!("It is never dropped, because {net} is allowed without the allowlist ({by}).")
+        }
+    })
+}
+
+fn entry(entry: &LiveEntry, refresh: Refresh) -> String {
     let what = match entry.state {
         EntryState::Open => "open, so only new connections are dropped",
         EntryState::Sealed => "sealed, so every packet is dropped",
@@ -134,13 +149,19 @@ fn entry(entry: &LiveEntry) -> String {
         EntryOrigin::Log => "because of the log",
         EntryOrigin::Hand => "by hand",
     };
-    let ttl = Duration::from_secs(entry.ttl_s.into());
-    let slides = match entry.ttl_s {
-        0 => String::new(),
-        _ if entry.is_final() => ", whatever packets arrive".into(),
-        _ => format!(", or {} after its next packet", human(ttl)),
+    let ttl = human(Duration::from_secs(entry.ttl_s.into()));
+    let extends = match refresh {
+        Refresh::Packet => Some("packet"),
+        Refresh::Syn => Some("new connection"),
+        Refresh::Never => None,
     };
-    let limit = entry.hard_limit_in.filter(|_| !entry.is_final());
+    let extends = extends.filter(|_| !entry.is_final());
+    let slides = match (entry.ttl_s, extends) {
+        (0, _) => String::new(),
+        (_, None) => ", whatever packets arrive".into(),
+        (_, Some(packet)) => format!(", or {ttl} after its next {packet}"),
+    };
+    let limit = entry.hard_limit_in.filter(|_| extends.is_some());
     let limit = limit.map(|limit| format!(", at the latest in {}", human(limit)));
     format!(
         "{} is blocked {by}; the block is {what}, has {}, and ends in {}{slides}{}.",
@@ -202,8 +223,15 @@ fn gate(gate: &GatePlace) -> String {
         0 => String::new(),
         refused => format!(" It has refused {} of it so far.", number(refused, "SYN")),
     };
+    let others = match gate.refused_without_source {
+        0 => String::new(),
+        others => format!(
+            " It has also refused {} whose sources were too many to record.",
+            number(others, "SYN")
+        ),
+    };
     let place = match gate.mode {
-        "off" => "The gate is off, so nobody waits.".to_owned(),
+        "off" => "The gate is off, so no sender has to wait.".to_owned(),
         _ if gate.passes => "The gate never makes it wait.".to_owned(),
         mode => {
             let waits = match mode {
@@ -225,7 +253,7 @@ fn gate(gate: &GatePlace) -> String {
             )
         }
     };
-    place + &refused
+    place + &refused + &others
 }
 
 fn percent(part: u32, whole: u32) -> u64 {

@@ -14,7 +14,8 @@ use crate::store::columns::{number, seconds};
 /// `lowest` and `highest` are the ends of a prefix, as IPv6 addresses or
 /// `::ffff:a.b.c.d`; both are null if an event concerns no address, or too many
 /// to name. `began`, `ended` and `wave` are seconds since 1970; `wave` is 0
-/// where it is no matter.
+/// without a wave. The numbers of refusals at the gate follow [`REFUSALS`], so that
+/// the oldest of them, and of the others, are found without a search.
 pub(in crate::store) const TABLES: &str = "
 CREATE TABLE history (
     id INTEGER PRIMARY KEY,
@@ -31,6 +32,17 @@ CREATE TABLE history (
 ) STRICT;
 CREATE INDEX history_lowest ON history (lowest);";
 
+/// The numbers of the rows of refusals are higher.
+const REFUSALS: i64 = 1 << 40;
+
+/// The numbers of the rows of events like this one are between these.
+const fn numbers(is_refusal: bool) -> [i64; 2] {
+    match is_refusal {
+        true => [REFUSALS, i64::MAX],
+        false => [0, REFUSALS],
+    }
+}
+
 /// The ends of a prefix.
 fn ends(net: IpNet) -> [[u8; 16]; 2] {
     [full_key(net.network()), full_key(net.broadcast())]
@@ -41,9 +53,11 @@ pub(super) fn write(db: &Connection, event: &HistoryEvent) -> Result<()> {
         return Ok(());
     }
     let ends = event.net.map(ends);
+    let [above, below] = numbers(event.kind.is_refusal());
     db.prepare_cached(
-        "INSERT INTO history (kind, began, ended, count, lowest, highest, length, wave, actor, text) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO history (id, kind, began, ended, count, lowest, highest, length, wave, actor, text) \
+         SELECT coalesce(max(id), ?11) + 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 \
+         FROM history WHERE id > ?11 AND id < ?12",
     )?
     .execute(params![
         event.kind.name(),
@@ -56,19 +70,21 @@ pub(super) fn write(db: &Connection, event: &HistoryEvent) -> Result<()> {
         seconds(event.wave),
         event.by,
         event.text,
+        above,
+        below,
     ])?;
     Ok(())
 }
 
-/// Adds to the newest event of the same kind, addresses and wave. Returns whether
-/// there is one.
+/// Adds to the newest event of the same kind, addresses and wave, if it ended late
+/// enough. Returns whether there is one.
 fn add(db: &Connection, event: &HistoryEvent) -> Result<bool> {
     let ends = event.net.map(ends);
     let changed = db
         .prepare_cached(
             "UPDATE history SET ended = max(ended, ?1), count = count + ?2, text = ?3 \
              WHERE id = (SELECT max(id) FROM history WHERE kind = ?4 AND lowest IS ?5 \
-             AND highest IS ?6 AND wave = ?7)",
+             AND highest IS ?6 AND wave = ?7) AND ended >= ?8",
         )?
         .execute(params![
             seconds(event.last),
@@ -78,6 +94,7 @@ fn add(db: &Connection, event: &HistoryEvent) -> Result<bool> {
             ends.map(|[lowest, _]| lowest),
             ends.map(|[_, highest]| highest),
             seconds(event.wave),
+            seconds(event.since),
         ])?;
     Ok(changed > 0)
 }
@@ -90,15 +107,36 @@ pub(super) fn clear(db: &Connection) -> Result<()> {
     Ok(db.execute_batch("DELETE FROM history")?)
 }
 
-/// Deletes events that ended before `oldest`, and the first ones beyond `most`.
-pub(super) fn forget_old(db: &Connection, oldest: UnixSeconds, most: u32) -> Result<()> {
+/// Deletes events that ended before `oldest`.
+pub(super) fn forget_old(db: &Connection, oldest: UnixSeconds) -> Result<()> {
     db.prepare_cached("DELETE FROM history WHERE ended < ?1")?
         .execute([seconds(oldest)])?;
+    Ok(())
+}
+
+/// Deletes the first refusals, and the first of other events, beyond `most` each.
+pub(super) fn limit(db: &Connection, most: u32) -> Result<()> {
     // Where rows are missing in between, some more are deleted; counting them all
     // would take longer.
-    db.prepare_cached("DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?1")?
-        .execute([most])?;
+    let mut delete = db.prepare_cached(
+        "DELETE FROM history WHERE id > ?1 AND id <= \
+         (SELECT max(id) FROM history WHERE id > ?1 AND id < ?2) - ?3",
+    )?;
+    for [above, below] in [numbers(true), numbers(false)] {
+        delete.execute(params![above, below, most])?;
+    }
     Ok(())
+}
+
+pub(super) fn refusals_without_source(db: &Connection) -> Result<u64> {
+    let query = "SELECT coalesce(sum(count), 0) FROM history WHERE lowest IS NULL AND kind = ?1";
+    let kind = HistoryKind::Refused.name();
+    Ok(db.query_row(query, [kind], |row| number(row, 0))?)
+}
+
+pub(super) fn exists(db: &Connection, net: IpNet) -> Result<bool> {
+    let query = "SELECT EXISTS (SELECT 1 FROM history WHERE lowest = ?1 AND highest = ?2)";
+    Ok(db.query_row(query, ends(net), |row| row.get(0))?)
 }
 
 pub(super) fn forget(db: &Connection, net: IpNet) -> Result<usize> {

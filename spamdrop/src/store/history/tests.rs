@@ -26,7 +26,11 @@ fn net(text: &str) -> IpNet {
 }
 
 fn note(target: Target, ago: u64, is_renewed: bool) -> BlockNote {
-    BlockNote::new(target.net().addr(), target, at(ago), is_renewed)
+    let addr = target.net().addr();
+    match is_renewed {
+        true => BlockNote::renewed(addr, target, at(ago), 600, 3_600),
+        false => BlockNote::new(addr, target, at(ago)),
+    }
 }
 
 fn blocked(target: &str, ago: u64, is_renewed: bool) -> HistoryEvent {
@@ -46,7 +50,7 @@ fn refused(target: &str, ago: u64, wave_ago: u64) -> HistoryEvent {
 }
 
 fn write(store: &mut Store, events: &[HistoryEvent]) {
-    store.write_history(events, KEPT, at(0)).unwrap();
+    store.write_history(events).unwrap();
 }
 
 fn query(addr: Option<&str>) -> HistoryQuery {
@@ -151,7 +155,19 @@ fn a_question_about_an_address_finds_the_prefixes_around_it() {
 }
 
 #[test]
-fn events_are_deleted_when_they_are_old_or_too_many() {
+fn a_block_long_after_another_is_a_row_of_its_own() {
+    let (_dir, mut store) = store();
+    let old = 20 * DAY;
+    write(&mut store, &[blocked("192.0.2.1", old, false)]);
+    // A command has blocked it since, so the entry is live.
+    write(&mut store, &[blocked("192.0.2.1", 4_000, true)]);
+    write(&mut store, &[blocked("192.0.2.1", 400, true)]);
+    let expected = [("blocked", old, old, 1), ("blocked", 4_000, 400, 2)];
+    assert_eq!(rows(&store, &query(None)), expected);
+}
+
+#[test]
+fn old_events_are_deleted() {
     let (_dir, mut store) = store();
     let old = 30 * DAY;
     write(
@@ -161,28 +177,75 @@ fn events_are_deleted_when_they_are_old_or_too_many() {
             blocked("192.0.2.2", old + 1, false),
         ],
     );
+    store.forget_old_history(KEPT, at(0)).unwrap();
     assert_eq!(rows(&store, &query(None)), [("blocked", old, old, 1)]);
-    let many = (0..MOST).map(|n| {
-        let target = Target::V4(n.to_be_bytes());
-        HistoryEvent::blocked(&note(target, 9, false), b"")
-    });
-    write(&mut store, &many.collect::<Vec<_>>());
-    write(&mut store, &[blocked("192.0.2.3", 8, false)]);
-    let left = store.history(&query(None)).unwrap();
-    assert_eq!(left.len(), MOST as usize);
-    assert_eq!(left.last().unwrap().first, at(8));
-    assert!(left.iter().all(|event| event.first >= at(9)));
+    store.forget_old_history(Duration::ZERO, at(0)).unwrap();
+    assert_eq!(rows(&store, &query(None)), []);
 }
 
 #[test]
-fn no_history_is_kept_for_no_time() {
+fn refusals_push_out_the_oldest_refusals_only() {
     let (_dir, mut store) = store();
-    write(&mut store, &[blocked("192.0.2.1", 90, false)]);
-    let none = Duration::ZERO;
-    store
-        .write_history(&[blocked("192.0.2.2", 9, false)], none, at(0))
-        .unwrap();
-    assert_eq!(rows(&store, &query(None)), []);
+    write(&mut store, &[blocked("192.0.2.3", 9, false)]);
+    let addr = |n: u32| IpAddr::from(n.to_be_bytes()).to_string();
+    let refusals = |numbers: std::ops::Range<u32>| -> Vec<HistoryEvent> {
+        numbers.map(|n| refused(&addr(n), 8, 8)).collect()
+    };
+    let half = MOST / 2;
+    write(&mut store, &refusals(0..half + 1));
+    let left = store.history(&query(None)).unwrap();
+    assert_eq!(left.len(), 1 + half as usize);
+    assert_eq!(left[0].kind, HistoryKind::Blocked);
+    assert_eq!(left[1].net, Some(net(&addr(1))));
+    let blocks = (0..half).map(|n| {
+        let target = Target::V4(n.to_be_bytes());
+        HistoryEvent::blocked(&note(target, 7, false), b"")
+    });
+    write(&mut store, &blocks.collect::<Vec<_>>());
+    let left = store.history(&query(None)).unwrap();
+    assert_eq!(left.len(), 2 * half as usize);
+    assert_eq!(left[0].kind, HistoryKind::Refused);
+}
+
+#[test]
+fn refusals_without_a_source_are_counted() {
+    let (_dir, mut store) = store();
+    let others = |kind, count| HistoryEvent {
+        count,
+        ..HistoryEvent::new(kind, None, at(9))
+    };
+    assert_eq!(store.refusals_without_source().unwrap(), 0);
+    write(
+        &mut store,
+        &[
+            others(HistoryKind::Refused, 5),
+            others(HistoryKind::Refused, 2),
+            others(HistoryKind::Observed, 9),
+            refused("192.0.2.1", 9, 9),
+        ],
+    );
+    assert_eq!(store.refusals_without_source().unwrap(), 7);
+}
+
+#[test]
+fn the_file_holds_no_byte_of_what_was_forgotten() {
+    let (dir, mut store) = store();
+    let lines = |target: &str| {
+        HistoryEvent::blocked(
+            &note(target.parse().unwrap(), 90, false),
+            format!("line of {target}").repeat(8).as_bytes(),
+        )
+    };
+    let all: Vec<HistoryEvent> = (1..100).map(|n| lines(&format!("192.0.2.{n}"))).collect();
+    write(&mut store, &all);
+    let bytes = || std::fs::read(dir.path().join(FILE)).unwrap();
+    let holds = |text: &[u8]| bytes().windows(text.len()).any(|part| part == text);
+    assert!(holds(b"line of 192.0.2.55"));
+    // One leaves a gap in a page, and many leave whole pages.
+    store.forget_history(&[net("192.0.2.55")]).unwrap();
+    assert!(!holds(b"line of 192.0.2.55") && holds(b"line of 192.0.2.56"));
+    store.forget_history(&[net("192.0.2.0/24")]).unwrap();
+    assert!(!holds(b"line of 192.0.2."));
 }
 
 #[test]
@@ -203,6 +266,8 @@ fn a_forgotten_address_leaves_the_events_about_wider_prefixes() {
     );
     assert_eq!(store.forget_history(&[net("192.0.2.1")]).unwrap(), 2);
     assert_eq!(store.forget_history(&[net("2001:db8::1/128")]).unwrap(), 1);
+    assert!(store.has_history_of(net("2001:db8::/64")).unwrap());
+    assert!(!store.has_history_of(net("2001:db8::1/128")).unwrap());
     assert_eq!(rows(&store, &query(None)).len(), 4);
     assert_eq!(store.forget_history(&[net("2001:db8::/64")]).unwrap(), 2);
     assert_eq!(store.forget_history(&[net("2001:db8::/64")]).unwrap(), 0);

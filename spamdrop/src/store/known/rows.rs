@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
+use ipnet::IpNet;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use spamdrop_core::reputation::{Deliveries, Delivery, Recipient, Record, SenderStanding};
@@ -106,10 +107,16 @@ pub(in crate::store) fn write(db: &Connection, source: Target, record: Record) -
     Ok(())
 }
 
-/// Deletes a record. Returns whether there was one.
-pub(super) fn delete(db: &Connection, source: Target) -> Result<bool> {
+fn delete(db: &Connection, source: Target) -> Result<()> {
     let mut delete = db.prepare_cached("DELETE FROM known WHERE addr = ?1")?;
-    Ok(delete.execute([key(source)])? > 0)
+    delete.execute([key(source)])?;
+    Ok(())
+}
+
+/// Deletes the records of a prefix. Returns their number.
+pub(super) fn delete_in(db: &Connection, net: IpNet) -> Result<usize> {
+    let mut delete = db.prepare_cached("DELETE FROM known WHERE addr BETWEEN ?1 AND ?2")?;
+    Ok(delete.execute([full_key(net.network()), full_key(net.broadcast())])?)
 }
 
 pub(super) fn count_by_hand(db: &Connection) -> Result<usize> {

@@ -186,10 +186,28 @@ fn a_forgotten_sender_leaves_nothing() {
     let good = learned([(1, known(before(9))), (2, known(before(9)))]);
     store.merge_known(&good, 4, NOW).unwrap();
     store.remove_known(&[source(1)], NOW).unwrap();
-    let gone = [source(1), source(9)];
-    assert_eq!(store.forget_known(&gone).unwrap(), [source(1)]);
-    assert_eq!(store.forget_known(&gone).unwrap(), []);
+    let gone = [source(1).net(), source(9).net()];
+    assert_eq!(store.forget_known(&gone).unwrap(), 1);
+    assert_eq!(store.forget_known(&gone).unwrap(), 0);
     assert_eq!(sources(&store), [source(2)]);
+}
+
+#[test]
+fn a_forgotten_64_takes_its_addresses_along_and_an_address_only_itself() {
+    let (_dir, path) = home();
+    let mut store = open(&path).unwrap();
+    let target = |text: &str| -> Target { text.parse().unwrap() };
+    let all = [
+        "2001:db8::/64",
+        "2001:db8::1/128",
+        "2001:db8::2/128",
+        "2001:db8:0:1::1/128",
+    ];
+    store.add_known(&all.map(target), 9, NOW).unwrap();
+    let mut forget = |text: &str| store.forget_known(&[text.parse().unwrap()]).unwrap();
+    assert_eq!(forget("2001:db8::1/128"), 1);
+    assert_eq!(forget("2001:db8::/64"), 2);
+    assert_eq!(sources(&store), [target("2001:db8:0:1::1/128")]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::render::entries::tests::entry;
 use crate::render::history::HistoryRow;
 use crate::render::json;
 use crate::render::show::AddressDetail;
-use crate::render::why::{AllowedBy, NextConnection};
+use crate::render::why::{AllowedBy, NextConnection, Unread};
 
 fn one(next: Option<NextConnection>) -> Explanation<'static> {
     Explanation {
@@ -23,6 +23,8 @@ fn one(next: Option<NextConnection>) -> Explanation<'static> {
         lookup: None,
         history: Vec::new(),
         unknown: Vec::new(),
+        unread: Unread::default(),
+        refresh: Refresh::Packet,
     }
 }
 
@@ -47,6 +49,7 @@ fn gate(mode: &'static str) -> GatePlace {
         waits_from_of_windows: 24,
         has_verdict: false,
         refused: 2,
+        refused_without_source: 0,
     }
 }
 
@@ -140,18 +143,39 @@ fn a_known_or_allowed_sender_never_waits() {
 ";
     assert_eq!(told, sentences);
     friend = one(next(Fate::Accepted, Reason::NotBlocked));
-    for (by, expected) in [
+    for (by, is_in_effect, expected) in [
         (
             "file",
+            true,
             "\n  The allowlist has 192.0.2.0/24, so it is never dropped.\n",
         ),
         (
+            "file",
+            false,
+            "\n  The allowlist has 192.0.2.0/24, but the filter does not have it yet; `systemctl reload spamdrop` applies it.\n",
+        ),
+        (
+            "filter",
+            true,
+            "\n  The filter's allowlist has 192.0.2.0/24, so it is never dropped.\n",
+        ),
+        (
             "own",
+            true,
             " 192.0.2.0/24 is allowed without the allowlist (own).\n",
+        ),
+        (
+            "own",
+            false,
+            "\n  192.0.2.0/24 is allowed without the allowlist (own), but the filter does not have it yet.\n",
         ),
     ] {
         let net = "192.0.2.0/24".parse().unwrap();
-        friend.allowed = Some(AllowedBy { net, by });
+        friend.allowed = Some(AllowedBy {
+            net,
+            by,
+            is_in_effect,
+        });
         let told = written(&friend);
         assert!(told.contains(expected), "{told}");
     }
@@ -171,7 +195,7 @@ fn the_system_of_a_stranger_may_decide() {
         "{told}"
     );
     stranger.gate = Some(gate("off"));
-    assert!(written(&stranger).contains("  The gate is off, so nobody waits. It has"));
+    assert!(written(&stranger).contains("  The gate is off, so no sender has to wait. It has"));
 }
 
 #[test]
@@ -185,7 +209,7 @@ fn without_a_filter_nothing_is_dropped_and_without_rights_nothing_is_known() {
     let told = written(&bare);
     let first = "\
 192.0.2.1: its next connection is accepted: no interface has the filter.
-  No filter is attached, so nothing is blocked, and nobody waits.
+  No filter is attached, so no sender is blocked or has to wait.
 ";
     assert!(told.starts_with(first), "{told}");
     bare.filter = FilterPresence::Unreadable;
@@ -193,6 +217,64 @@ fn without_a_filter_nothing_is_dropped_and_without_rights_nothing_is_known() {
     let told = written(&bare);
     let first = "192.0.2.1: the fate of its next connection is unknown.\n  Nothing allows it.\n";
     assert!(told.starts_with(first), "{told}");
+}
+
+#[test]
+fn nothing_is_said_of_what_could_not_be_read() {
+    let mut one = one(next(Fate::Accepted, Reason::NotBlocked));
+    let absent = ["  Nothing allows it.\n", "  It is not a known sender"];
+    let told = written(&one);
+    assert!(absent.iter().all(|text| told.contains(text)), "{told}");
+    one.unread = Unread {
+        is_allowlist: true,
+        is_known: true,
+    };
+    one.unknown = vec!["what the allowlist has: denied".into()];
+    assert_eq!(
+        written(&one),
+        "\
+192.0.2.1: its next connection is accepted: it is not blocked.
+  Unknown: what the allowlist has: denied.
+"
+    );
+}
+
+#[test]
+fn the_end_of_a_block_follows_from_the_packets_that_extend_it() {
+    let block = LiveEntry {
+        hard_limit_in: Some(Duration::from_secs(3300)),
+        ..entry("192.0.2.1")
+    };
+    for (refresh, end) in [
+        (
+            Refresh::Packet,
+            " and ends in 9m 12s, or 10m after its next packet, at the latest in 55m.",
+        ),
+        (
+            Refresh::Syn,
+            " and ends in 9m 12s, or 10m after its next new connection, at the latest in 55m.",
+        ),
+        (
+            Refresh::Never,
+            " and ends in 9m 12s, whatever packets arrive.",
+        ),
+    ] {
+        let told = super::entry(&block, refresh);
+        assert!(told.ends_with(end), "{told}");
+    }
+}
+
+#[test]
+fn refusals_without_a_source_are_told() {
+    let place = GatePlace {
+        refused_without_source: 9,
+        ..gate("off")
+    };
+    assert_eq!(
+        super::gate(&place),
+        "The gate is off, so no sender has to wait. It has refused 2 SYNs of it so far. It has also \
+         refused 9 SYNs whose sources were too many to record."
+    );
 }
 
 #[test]
@@ -206,7 +288,7 @@ fn json_has_every_member() {
     assert_eq!(
         String::from_utf8(out).unwrap(),
         r#"[
-{"addr":"192.0.2.1","filter":"attached","next":{"fate":"refused","reason":"gate_refused","fate_of_windows":"refused"},"changes":[],"block":null,"allowed":null,"known":null,"gate":{"mode":"on","held":30,"slots":40,"passes":false,"class":1,"waits_from":28,"waits_from_of_windows":24,"has_verdict":false,"refused":2},"lookup":null,"history":[],"unknown":[]}
+{"addr":"192.0.2.1","filter":"attached","next":{"fate":"refused","reason":"gate_refused","fate_of_windows":"refused"},"changes":[],"block":null,"allowed":null,"known":null,"gate":{"mode":"on","held":30,"slots":40,"passes":false,"class":1,"waits_from":28,"waits_from_of_windows":24,"has_verdict":false,"refused":2,"refused_without_source":0},"lookup":null,"history":[],"unknown":[]}
 ]
 "#
     );
