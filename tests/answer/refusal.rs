@@ -98,6 +98,7 @@ fn a_release_that_terminates_spares_the_daemon() {
     lab.daemon = lab.site.run().unwrap();
     let _rsyslog = Rsyslog::new(lab);
     lab.judge(ZOMBIE, Standing::Listed);
+    lab.until_greeted_by(RESPONDER, ZOMBIE);
     let mut client = lab.site.connect(ZOMBIE).unwrap();
     assert_eq!(client.reject_session().unwrap().code, 511);
     client.expect_reset(SOON).unwrap();

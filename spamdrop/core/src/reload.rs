@@ -36,7 +36,7 @@ pub enum StdinUse {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Circumstances {
     /// The use of standard input.
-    pub stdin: StdinUse,
+    pub standard_input: StdinUse,
     /// Whether `release` becomes `"terminate"`.
     pub begins_to_terminate: bool,
     /// Whether `fifo` moves to a directory in which the daemon can make no file.
@@ -47,7 +47,7 @@ pub struct Circumstances {
 #[must_use]
 pub fn effect(key: &str, circumstances: Circumstances) -> KeyEffect {
     let Circumstances {
-        stdin,
+        standard_input,
         begins_to_terminate,
         is_fifo_out_of_reach,
     } = circumstances;
@@ -60,11 +60,13 @@ pub fn effect(key: &str, circumstances: Circumstances) -> KeyEffect {
         // The daemon has given up the rights to find and end processes.
         "release" if begins_to_terminate => KeyEffect::AfterRestart,
         "fifo" if is_fifo_out_of_reach => KeyEffect::AfterRestart,
-        "logs" | "journal" | "journal_match" if stdin != StdinUse::Unused => {
+        "logs" | "journal" | "journal_match" if standard_input != StdinUse::Unused => {
             KeyEffect::AfterRestart
         }
         // They choose entries of the journal, too.
-        "servers" | "answer" if stdin == StdinUse::BesideJournal => KeyEffect::AfterRestart,
+        "servers" | "answer" if standard_input == StdinUse::BesideJournal => {
+            KeyEffect::AfterRestart
+        }
         _ => KeyEffect::AtOnce,
     }
 }
@@ -236,11 +238,11 @@ mod tests {
     #[test]
     fn sources_beside_standard_input_need_a_restart() {
         let all = ["logs", "journal", "ttl", "servers", "answer"];
-        let found = |stdin| {
+        let found = |standard_input| {
             changes(
                 &all,
                 Circumstances {
-                    stdin,
+                    standard_input,
                     ..Circumstances::default()
                 },
             )

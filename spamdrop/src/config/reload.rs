@@ -43,7 +43,7 @@ impl Config {
     fn circumstances(&self, running: &Self) -> Circumstances {
         let terminates = |config: &Self| config.release == ReleaseMode::Terminate;
         Circumstances {
-            stdin: match self.reads_stdin() || running.reads_stdin() {
+            standard_input: match self.reads_stdin() || running.reads_stdin() {
                 false => StdinUse::Unused,
                 true if running.journal => StdinUse::BesideJournal,
                 true => StdinUse::Alone,
