@@ -61,10 +61,10 @@ impl Lab {
     /// set the gate as `expected`.
     fn with(prepare: impl FnOnce(&Site), expected: impl Fn(&Gate) -> bool) -> Self {
         let site = Site::new(Path::new(env!("CARGO_BIN_EXE_spamdrop")), |_| {}).unwrap();
-        prepare(&site);
         fs::create_dir(site.path("courier")).unwrap();
         fs::write(site.path("courier/me"), "responder.example\n").unwrap();
         configure(&site, "on");
+        prepare(&site);
         let syslog = UnixDatagram::bind(site.path("syslog")).unwrap();
         syslog.set_read_timeout(Some(SOON)).unwrap();
         let daemon = site.run().unwrap();

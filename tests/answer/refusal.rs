@@ -89,16 +89,16 @@ fn the_block_follows_from_the_log() {
 /// daemon itself, which must not be killed.
 #[test]
 fn a_release_that_terminates_spares_the_daemon() {
-    let lab = &mut Lab::new();
-    let syslog = lab.site.path("syslog");
-    let more =
-        format!("answer = \"on\"\nsyslog = {syslog:?}\nrelease = \"terminate\"\ngrace = \"0s\"");
-    lab.site.configure(&more).unwrap();
-    lab.daemon.kill().unwrap();
-    lab.daemon = lab.site.run().unwrap();
+    let terminates = |site: &Site| {
+        let syslog = site.path("syslog");
+        let more = format!(
+            "answer = \"on\"\nsyslog = {syslog:?}\nrelease = \"terminate\"\ngrace = \"0s\""
+        );
+        site.configure(&more).unwrap();
+    };
+    let lab = &mut Lab::with(terminates, |gate| gate.responders == BOTH);
     let _rsyslog = Rsyslog::new(lab);
     lab.judge(ZOMBIE, Standing::Listed);
-    lab.until_greeted_by(RESPONDER, ZOMBIE);
     let mut client = lab.site.connect(ZOMBIE).unwrap();
     assert_eq!(client.reject_session().unwrap().code, 511);
     client.expect_reset(SOON).unwrap();

@@ -90,7 +90,7 @@ fn delays_nobody(server: &Server, seconds: u64) {
     assert_eq!(state["warnings"], Value::Array(Vec::new()));
     assert_eq!(state["events"]["failed"], Value::Null);
     let peak = peak_kib(&daemon);
-    eprintln!("{lines} lines, at most {peak} KiB resident");
+    eprintln!("{lines} lines, at most {peak} KiB");
     let (_, lag) = p99_and_max("the stormed log", same);
     let (other, _) = p99_and_max("another log", other);
     let (by_hand, _) = p99_and_max("by hand", by_hand);
@@ -100,7 +100,7 @@ fn delays_nobody(server: &Server, seconds: u64) {
     if full {
         assert!(other <= MAX_DELAY && by_hand <= MAX_DELAY);
     }
-    assert!(peak <= server.max_resident_kib, "{peak} KiB");
+    assert!(peak <= server.max_anonymous_kib, "{peak} KiB");
 }
 
 fn state(site: &Site) -> Value {
@@ -115,9 +115,12 @@ fn forget_peak(daemon: &Daemon) {
     fs::write(format!("/proc/{}/clear_refs", daemon.pid()), "5").unwrap();
 }
 
+/// The peak of the anonymous memory. The pages of the program and of mapped files,
+/// most of what an unoptimised program has resident, do not depend on the log.
 fn peak_kib(daemon: &Daemon) -> u64 {
     let process = Process::new(daemon.pid().try_into().unwrap()).unwrap();
-    process.status().unwrap().vmhwm.unwrap()
+    let status = process.status().unwrap();
+    status.vmhwm.unwrap() - status.rssfile.unwrap() - status.rssshmem.unwrap()
 }
 
 fn p99_and_max(kind: &str, mut delays: Vec<Duration>) -> (Duration, Duration) {

@@ -2,10 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-/// Maximum memory of the daemon for Postfix and Exim. Their parsers are larger than
-/// Courier's: 32,984 KiB were measured for Postfix, 32,204 for Exim, and 32,008 for
-/// Courier.
-const MORE_KIB: u64 = 36 << 10;
+/// Maximum memory of the daemon, without the pages of its program.
+const ANONYMOUS_KIB: u64 = 10 << 10;
 
 /// A mail server's lines, without stamp and host name.
 pub struct Server {
@@ -16,9 +14,8 @@ pub struct Server {
     pub nine: [&'static str; 9],
     /// The rejection of a listed sender.
     pub rejection: fn(Ipv4Addr) -> String,
-    /// Maximum memory of the daemon, most of which are the pages of an
-    /// unoptimised program.
-    pub max_resident_kib: u64,
+    /// Maximum memory of the daemon, without the pages of its program.
+    pub max_anonymous_kib: u64,
 }
 
 pub const COURIER: Server = Server {
@@ -40,7 +37,7 @@ pub const COURIER: Server = Server {
              from=<a@b.example>,to=<c@here.example>: 511 Blacklisted by zone.example"
         )
     },
-    max_resident_kib: 32 << 10,
+    max_anonymous_kib: ANONYMOUS_KIB,
 };
 
 pub const POSTFIX: Server = Server {
@@ -63,7 +60,7 @@ pub const POSTFIX: Server = Server {
              to=<c@here.example> proto=ESMTP helo=<pc>"
         )
     },
-    max_resident_kib: MORE_KIB,
+    max_anonymous_kib: ANONYMOUS_KIB,
 };
 
 pub const EXIM: Server = Server {
@@ -85,5 +82,5 @@ pub const EXIM: Server = Server {
              {source} is listed at zone.example"
         )
     },
-    max_resident_kib: MORE_KIB,
+    max_anonymous_kib: ANONYMOUS_KIB,
 };
