@@ -173,8 +173,8 @@ fn a_week_is_predicted_as_its_truth() {
     let truth = week();
     // Files in any order, one of them compressed, and one that repeats lines.
     let half = truth.log[..truth.log.len() / 2].rfind('\n').unwrap() + 1;
-    let older = home.write("mail.log.1", &gzip(truth.log[..half].as_bytes()));
-    let newer = home.write("mail.log", truth.log[half..].as_bytes());
+    let older = home.write("mail.log.1", &gzip(&truth.log.as_bytes()[..half]));
+    let newer = home.write("mail.log", &truth.log.as_bytes()[half..]);
     let errors = truth
         .log
         .lines()
