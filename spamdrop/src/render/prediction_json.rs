@@ -42,7 +42,7 @@ enum PredictionRecord<'a> {
         overlong: u64,
         changes: &'a [String],
         #[serde(flatten)]
-        prediction: Prediction,
+        prediction: Box<Prediction>,
         recommendation: [String; 2],
         gate: Option<MeanwhileGate>,
     },
@@ -78,7 +78,7 @@ pub fn json(out: &mut impl Write, predicted: &Predicted) -> io::Result<()> {
                 "changed" => &predicted.changes,
                 _ => &[],
             },
-            prediction: shown,
+            prediction: Box::new(shown),
             recommendation: recommendation(prediction),
             gate: predicted.gate.as_ref().map(MeanwhileGate::new),
         };

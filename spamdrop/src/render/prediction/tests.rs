@@ -172,7 +172,8 @@ fn what_must_not_be_is_named_without_the_keys_of_zones() {
 
 #[test]
 fn a_log_without_evidence_recommends_no_start() {
-    let recommended = |change: fn(&mut Prediction)| {
+    type Change = fn(&mut Prediction);
+    let recommended = |change: Change| {
         let mut prediction = prediction(600);
         prediction.accepted_while_blocked = 0;
         prediction.accepted_hits.clear();
@@ -181,7 +182,7 @@ fn a_log_without_evidence_recommends_no_start() {
         let line = text.lines().rev().nth(1);
         line.unwrap().to_owned()
     };
-    let cases: [(fn(&mut Prediction), &str); 3] = [
+    let cases: [(Change, &str); 3] = [
         (
             |it| it.events.clear(),
             "recommendation: the log shows no accepted mail, so it cannot tell whether wanted",
