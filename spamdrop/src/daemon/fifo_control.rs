@@ -1,6 +1,8 @@
 //! The FIFO task: carries out the commands that are written to the FIFO.
 
-use std::collections::{HashMap, VecDeque};
+mod complaints;
+
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -8,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use spamdrop_core::history::{BlockNote, HistoryEvent};
 use spamdrop_core::policy::{KnownNets, Protected, Scope};
-use spamdrop_core::recent::{Command, Commands, Mistake};
+use spamdrop_core::recent::{Command, Commands};
 use spamdrop_core::status::FifoState;
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
@@ -25,15 +27,13 @@ use crate::clock;
 use crate::fifo::{Fifo, Got};
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};
+use complaints::{Complaints, Refusal};
 
 /// Bytes per read: some 200 commands, which take a few milliseconds. Other tasks
 /// run in between.
 const BUDGET: usize = 4096;
 /// The reason that `show` prints.
 const REASON: &[u8] = b"fifo";
-/// Minimum time between two log messages about commands that are refused for
-/// the same reason. They are logged because writers get no answer.
-const COMPLAINT_PERIOD: Duration = Duration::from_secs(1);
 /// How often the FIFO is checked and `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
 /// How often commands that wait for the write lock are retried.
@@ -67,14 +67,6 @@ pub(super) struct FifoSettings {
     pub rule: BlockRule,
 }
 
-/// Why a command was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Refusal {
-    Malformed(Mistake),
-    Protected,
-    Failed,
-}
-
 pub(super) struct FifoTask {
     settings: FifoSettings,
     /// `None` after an error, until the FIFO can be opened again.
@@ -87,8 +79,7 @@ pub(super) struct FifoTask {
     /// command.
     refused: Option<Instant>,
     counts: FifoState,
-    /// When each reason for which commands are refused was logged last.
-    complained: HashMap<Refusal, Instant>,
+    complaints: Complaints,
     blocklist: Blocklist,
     scope: Scope,
     run_dir: PathBuf,
@@ -120,7 +111,7 @@ impl FifoTask {
             commands: Commands::default(),
             waiting: VecDeque::new(),
             refused: None,
-            complained: HashMap::new(),
+            complaints: Complaints::default(),
             blocklist,
             scope,
             run_dir,
@@ -244,7 +235,8 @@ impl FifoTask {
         }
         for error in malformed {
             self.counts.malformed += 1;
-            self.complain(Refusal::Malformed(error.mistake()), &error.to_string());
+            self.complaints
+                .log(Refusal::Malformed(error.mistake()), &error.to_string());
         }
         for command in read {
             // A second flush would find nothing.
@@ -273,7 +265,7 @@ impl FifoTask {
                 }
                 Err(error) => {
                     self.counts.failed += 1;
-                    self.complain(Refusal::Failed, &format!("{error:#}"));
+                    self.complaints.log(Refusal::Failed, &format!("{error:#}"));
                 }
             }
             self.refused = None;
@@ -317,7 +309,8 @@ impl FifoTask {
     fn block(&mut self, lock: &WriteLock, addr: IpAddr, seconds: Option<u32>) -> Result<()> {
         if let Some(why) = self.scope.protected.why(addr) {
             self.counts.protected += 1;
-            self.complain(Refusal::Protected, &format!("{addr} not blocked: {why}"));
+            self.complaints
+                .log(Refusal::Protected, &format!("{addr} not blocked: {why}"));
             return Ok(());
         }
         let BlockRule {
@@ -385,17 +378,6 @@ impl FifoTask {
         let at = clock::unix_seconds();
         self.history
             .add(HistoryEvent::command(net, 1, at, by, words.as_bytes()));
-    }
-
-    fn complain(&mut self, refusal: Refusal, text: &str) {
-        let now = clock::instant();
-        let last = self.complained.get(&refusal);
-        if last.is_none_or(|last| now.duration_since(*last) >= COMPLAINT_PERIOD) {
-            self.complained.insert(refusal, now);
-            log::warn!(target: "spamdrop::fifo", "fifo: {text}");
-        } else {
-            log::debug!(target: "spamdrop::fifo", "fifo: {text}");
-        }
     }
 }
 

@@ -37,7 +37,7 @@ use crate::tail::{self, FileStatus, Tail};
 use evidence_store::EvidenceStore;
 pub(super) use pipeline::moment;
 use pipeline::{LogClocks, take_line};
-use source_status::source_state;
+use source_status::{events, source_state};
 use splitting::Splitting;
 
 /// Bytes of log that are read before other tasks run.
@@ -51,6 +51,7 @@ const TELL: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(20);
 /// Maximum number of attempts to write waiting blocks when the daemon ends.
 const END_TRIES: usize = 10;
+
 /// Messages to the task.
 pub(super) enum WatchMessage {
     /// The configuration has changed; `sources`: the new logs, if they changed.
@@ -349,18 +350,14 @@ impl WatchTask {
 
     fn tell(&mut self) {
         self.is_untold = false;
-        let mut events: Vec<_> = self.engine.counts().iter().map(|(k, v)| (*k, *v)).collect();
         let failed = self.blocker.failed();
-        if failed > 0 {
-            events.push(("failed", failed));
-        }
         let blocked = self.engine.counts().get("blocked").copied();
         let blocked = blocked.unwrap_or_default().saturating_sub(failed);
         let _ = self.outputs.gate.send(GateMessage::Blocked(blocked));
         let near_misses = self.engine.near_misses().iter();
         let _ = self.outputs.status.send(StatusMessage::Watch(WatchStatus {
             sources: self.tail.files().map(source_state).collect(),
-            events,
+            events: events(self.engine.counts(), failed),
             near_misses: near_misses.map(|(k, v)| (*k, *v)).collect(),
             ceiling: self.ceiling.clone(),
         }));

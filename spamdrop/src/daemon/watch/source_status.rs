@@ -1,5 +1,6 @@
 //! The condition of the logs, and the proxy that they show, for `status`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use spamdrop_core::status::SourceState;
@@ -81,4 +82,17 @@ pub(super) fn source_state(status: &FileStatus) -> SourceState {
         lag_bytes: status.lag,
         silent: status.trouble().is_some(),
     }
+}
+
+/// The numbers of events by their names, with that of the blocks that could not be
+/// written, if there are any.
+pub(super) fn events(
+    counts: &BTreeMap<&'static str, u64>,
+    failed: u64,
+) -> Vec<(&'static str, u64)> {
+    let mut events: Vec<_> = counts.iter().map(|(name, count)| (*name, *count)).collect();
+    if failed > 0 {
+        events.push(("failed", failed));
+    }
+    events
 }

@@ -1,0 +1,39 @@
+//! Log messages about refused commands. Writers get no answer.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use spamdrop_core::recent::Mistake;
+
+use crate::clock;
+
+/// Minimum time between two messages about commands that are refused for the same
+/// reason.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// The reason for which a command was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Refusal {
+    Malformed(Mistake),
+    Protected,
+    Failed,
+}
+
+/// When each reason was logged last.
+#[derive(Debug, Default)]
+pub(super) struct Complaints(HashMap<Refusal, Instant>);
+
+impl Complaints {
+    /// Logs a refusal; at the level `debug`, if one for the same reason was logged a
+    /// moment ago.
+    pub(super) fn log(&mut self, refusal: Refusal, text: &str) {
+        let now = clock::instant();
+        let last = self.0.get(&refusal);
+        if last.is_none_or(|last| now.duration_since(*last) >= PERIOD) {
+            self.0.insert(refusal, now);
+            log::warn!(target: "spamdrop::fifo", "fifo: {text}");
+        } else {
+            log::debug!(target: "spamdrop::fifo", "fifo: {text}");
+        }
+    }
+}
