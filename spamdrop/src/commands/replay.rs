@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::dry_run;
 use crate::render::prediction::{self, Predicted, Shown};
+use crate::render::prediction_json;
 use crate::render::{table::Style, trust};
 use spamdrop_core::engine::{DryRun, EngineSettings, LogClock};
 use spamdrop_core::log::{Parser, ParserSettings};
@@ -63,7 +64,7 @@ pub fn run(
         }
     }
     if args.output.json {
-        prediction::json(out, &predicted)?;
+        prediction_json::json(out, &predicted)?;
     } else {
         let shown = Shown {
             all: args.all,

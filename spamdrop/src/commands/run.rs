@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::daemon::{self, RunOptions};
 use crate::exit::{Exit, Failure};
 use crate::render::prediction::{self, Predicted, Shown};
+use crate::render::prediction_json;
 use crate::render::table::Style;
 use spamdrop_core::release::ReleaseMode;
 
@@ -50,7 +51,7 @@ fn dry_run(config: &Config, is_json: bool, out: &mut impl Write, style: Style) -
         ..Predicted::default()
     };
     if is_json {
-        return Ok(prediction::json(out, &predicted)?);
+        return Ok(prediction_json::json(out, &predicted)?);
     }
     let shown = Shown {
         all: false,

@@ -21,7 +21,7 @@ pub mod prediction;
 mod prediction_blocks;
 mod prediction_difference;
 mod prediction_figures;
-mod prediction_json;
+pub mod prediction_json;
 pub mod recent;
 mod recommendation;
 pub mod scan;

@@ -8,7 +8,6 @@ use spamdrop_common::gate::GateStats;
 
 pub use super::prediction_blocks::Shown;
 use super::prediction_blocks::{block_columns, block_row, date, more};
-pub use super::prediction_json::json;
 use super::recommendation::recommendation;
 use super::table::{self, Column, Style, left, right};
 use spamdrop_core::dnsbl::key::mask;

@@ -124,8 +124,8 @@ fn allowed(one: &Explanation<'_>) -> Option<String> {
     let net = shown(allowed.net);
     Some(match allowed.by {
         "file" if !allowed.is_in_effect => format!(
-            "The allowlist has {net}, but the filter does not have it yet; `systemctl reload \
-             spamdrop` applies it."
+            "The allowlist has {net}, but the filter does not have it yet; `spamdrop reload` \
+             applies it."
         ),
         "file" => format!("The allowlist has {net}, so it is never dropped."),
         "filter" => format!("The filter's allowlist has {net}, so it is never dropped."),

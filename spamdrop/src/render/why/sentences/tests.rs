@@ -152,7 +152,7 @@ fn a_known_or_allowed_sender_never_waits() {
         (
             "file",
             false,
-            "\n  The allowlist has 192.0.2.0/24, but the filter does not have it yet; `systemctl reload spamdrop` applies it.\n",
+            "\n  The allowlist has 192.0.2.0/24, but the filter does not have it yet; `spamdrop reload` applies it.\n",
         ),
         (
             "filter",
