@@ -14,6 +14,7 @@ use spamdrop_core::log::ParserSettings;
 use spamdrop_core::policy::{PolicyConfig, Protected};
 
 use super::*;
+use crate::render::prediction_json::json;
 
 /// 2026-11-23 12:00:00 UTC.
 const NOON: u64 = 1_795_435_200;
