@@ -9,10 +9,10 @@
 use core::time::Duration;
 
 pub use crate::settings::SMTP_PORT;
-use crate::time::{MILLISECOND, MonotonicNs, SECOND};
+use crate::time::{MonotonicNs, SECOND};
 
-/// How long the gate holds after it was written, unless [`Gate::fresh_for_ms`]
-/// says otherwise. A gate that was written longer ago admits every SYN.
+/// The longest time between two writes of the gate by the daemon. A gate that
+/// was written longer ago admits every SYN.
 pub const FRESH_FOR: Duration = Duration::from_secs(2);
 /// Bit of [`Gate::responders`]: a responder takes IPv4 connections.
 pub const RESPONDER_IPV4: u32 = 1;
@@ -58,14 +58,8 @@ pub struct Gate {
     /// The address families in which a responder takes the connections of
     /// listed senders: [`RESPONDER_IPV4`], [`RESPONDER_IPV6`].
     pub responders: u32,
-    /// How long the gate holds after it was written, in milliseconds; 0 means
-    /// [`FRESH_FOR`]. The daemon writes it less often while the server is quiet.
-    pub fresh_for_ms: u32,
-    /// The filter wakes the daemon once when this many SYNs were admitted since
-    /// `admitted`; 0: never.
-    pub wake_after: u32,
     /// Reserved for later fields, whose 0 must keep today's behaviour: 0.
-    pub reserved: [u32; 7],
+    pub reserved: [u32; 9],
 }
 
 /// Counters of the filter's gate: the only value of the `gate_stats`
@@ -82,11 +76,8 @@ pub struct GateStats {
     pub starvation_admits: u64,
     /// SYNs that were refused, or would have been in observe mode, by class.
     pub refused: [u64; CLASSES],
-    /// [`Gate::written`] of the last gate for which the filter has woken the
-    /// daemon, so that it does so once.
-    pub woken: MonotonicNs,
     /// Reserved for later fields: 0.
-    pub reserved: [u64; 9],
+    pub reserved: [u64; 10],
 }
 
 /// The mode of the gate.
@@ -143,20 +134,8 @@ impl Gate {
 
     #[inline(always)]
     const fn is_fresh(&self, now: MonotonicNs) -> bool {
-        let fresh = match self.fresh_for_ms {
-            0 => FRESH_FOR.as_secs() * SECOND,
-            ms => ms as u64 * MILLISECOND,
-        };
+        let fresh = FRESH_FOR.as_secs() * SECOND;
         now.ns().abs_diff(self.written.ns()) <= fresh
-    }
-
-    /// Whether so many SYNs were admitted since the connections were counted
-    /// that the daemon is to count them at once.
-    #[inline(always)]
-    #[must_use]
-    pub const fn wakes(&self, admitted: u64) -> bool {
-        let since = admitted.wrapping_sub(self.admitted) as i64;
-        self.wake_after != 0 && since >= self.wake_after as i64
     }
 
     /// An estimate of the connections that the server holds, given the current

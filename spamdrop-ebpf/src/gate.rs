@@ -11,12 +11,7 @@ use spamdrop_common::{
     time::MonotonicNs,
 };
 
-use crate::{
-    clock,
-    destination::Received,
-    maps,
-    touch::{add_one, exchange},
-};
+use crate::{clock, destination::Received, maps, touch::add_one};
 
 /// The fate of a new connection from a source that is not blocked; `otherwise`
 /// if the gate does not intervene. A connection to another host takes no slot
@@ -76,33 +71,12 @@ fn consider(segment: &Segment) -> Outcome {
     unsafe {
         if matches!(outcome, Outcome::Admitted | Outcome::KnownOrAllowed) {
             add_one(&raw mut (*stats).admitted);
-            wake_daemon(gate, stats);
         }
         if matches!(outcome, Outcome::KnownOrAllowed) {
             add_one(&raw mut (*stats).known_or_allowed);
         }
     }
     outcome
-}
-
-/// Wakes the daemon, which counts the connections seldom while the server is
-/// quiet, when a burst begins.
-#[inline(always)]
-fn wake_daemon(gate: &Gate, stats: *mut GateStats) {
-    // SAFETY: `stats` points into the map, and every bit pattern is valid.
-    let (admitted, woken) = unsafe {
-        let woken = (&raw mut (*stats).woken).cast::<u64>();
-        ((&raw const (*stats).admitted).read_volatile(), woken)
-    };
-    if !gate.wakes(admitted) {
-        return;
-    }
-    // SAFETY: as above.
-    let last = unsafe { woken.read_volatile() };
-    let written = gate.written.ns();
-    if last != written && exchange(woken, last, written) {
-        maps::wake_daemon();
-    }
 }
 
 /// Whether the gate is paused: it then counts what it would refuse.

@@ -3,7 +3,7 @@
 
 use aya_ebpf::{
     Global,
-    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf, SockMap, lpm_trie::Key},
     macros::btf_map,
     programs::SkLookupContext,
@@ -269,23 +269,12 @@ pub fn verdict(key: [u8; 8]) -> Option<Verdict> {
         .map(|verdict| unsafe { verdict.read_volatile() })
 }
 
-/// Reports a SYN to the daemon, which reads the reports whenever it counts the
-/// connections: a flood must not wake it for each. Does nothing while the ring
-/// buffer is full.
+/// Reports a SYN to the daemon. Does nothing while the ring buffer is full.
 #[inline(always)]
 pub fn request_lookup(request: LookupRequest) {
     if let Some(mut entry) = LOOKUP_REQUESTS.reserve_untyped(0) {
         entry.write(request);
-        entry.submit(BPF_RB_NO_WAKEUP.into());
-    }
-}
-
-/// Wakes the daemon, by a record that it does not get to read. Does nothing
-/// while the ring buffer is full.
-#[inline(always)]
-pub fn wake_daemon() {
-    if let Some(entry) = LOOKUP_REQUESTS.reserve_untyped::<u64>(0) {
-        entry.discard(BPF_RB_FORCE_WAKEUP.into());
+        entry.submit(0);
     }
 }
 

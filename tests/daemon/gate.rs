@@ -2,10 +2,6 @@
 
 use std::fs;
 
-use spamdrop::clock;
-use spamdrop::kernel::blocklist::GateMaps;
-use spamdrop_common::gate::Gate;
-
 use super::*;
 
 pub(super) const SLOTS: u32 = 5;
@@ -151,63 +147,6 @@ fn the_gate_opens_when_the_daemon_stops_or_dies() {
     until_strangers_wait(&site);
     assert!(stopped_cleanly(&mut daemon).success());
     assert!(!is_dropped(&site, "100.64.3.203"));
-}
-
-/// Waits until the daemon has written another gate of which `is_meant` holds.
-fn next_gate(site: &Site, last: Gate, is_meant: fn(&Gate) -> bool) -> Gate {
-    let pins = Path::new("/sys/fs/bpf/spamdrop");
-    let maps = site.server.run(|| GateMaps::open(pins)).unwrap();
-    until("the next gate", Duration::from_secs(30), || {
-        let gate = maps.gate()?;
-        Ok((gate.written != last.written && is_meant(&gate)).then_some(gate))
-    })
-    .unwrap()
-}
-
-/// Waits until the daemon looks at a quiet server once in two seconds, and
-/// returns the gate that it has just written.
-pub(super) fn calm_gate(site: &Site) -> Gate {
-    let is_calm = |gate: &Gate| gate.wake_after == 1;
-    // The looks are at the ends of periods, so the first pause may be shorter.
-    let first = next_gate(site, Gate::default(), is_calm);
-    let second = next_gate(site, first, is_calm);
-    let calm = next_gate(site, second, is_calm);
-    let pause = calm.written.elapsed_since(second.written);
-    assert!(pause > Duration::from_millis(1_500), "{pause:?}");
-    calm
-}
-
-/// Neither at the next look, nor before the kernel's TCP has the SYNs.
-#[test]
-fn a_burst_is_counted_as_soon_as_it_has_arrived() {
-    let site = gated("on");
-    let _daemon = site.run().unwrap();
-    let calm = calm_gate(&site);
-    let start = clock::monotonic_ns();
-    let _client = site.connect("100.64.2.1").unwrap();
-    let quick = next_gate(&site, calm, |gate| gate.wake_after == 0);
-    let pause = quick.written.elapsed_since(start);
-    let expected = Duration::from_millis(15)..Duration::from_secs(1);
-    assert!(expected.contains(&pause), "{pause:?}");
-    assert_eq!(quick.open, 1);
-}
-
-/// The gate of a quiet server holds longer.
-#[test]
-fn the_gate_opens_when_the_daemon_of_a_quiet_server_dies() {
-    let site = gated("on");
-    let mut daemon = site.run().unwrap();
-    let calm = calm_gate(&site);
-    daemon.kill().unwrap();
-    let strangers = (0..20).map(|n| format!("100.64.3.{n}"));
-    // The filter still counts the SYNs.
-    let passed = strangers.take_while(|it| !is_dropped(&site, it)).count();
-    assert!((LIMIT..=LIMIT + 3).contains(&passed), "{passed}");
-    let mut client = site.connect("100.64.3.202").unwrap();
-    assert_eq!(client.read_reply().unwrap().code, 220);
-    let held = clock::monotonic_ns().elapsed_since(calm.written);
-    // Five seconds, and the client's kernel repeats the SYN about every second.
-    assert!(held < Duration::from_secs(7), "{held:?}");
 }
 
 #[test]

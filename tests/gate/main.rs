@@ -11,7 +11,6 @@ mod other_hosts;
 mod pause;
 mod prediction;
 mod responder;
-mod wakes;
 
 use std::net::IpAddr;
 use std::time::Duration;

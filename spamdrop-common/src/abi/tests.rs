@@ -118,9 +118,7 @@ fn describe_types(text: &mut String) {
             limits: [u32; 3],
             share: u32,
             responders: u32,
-            fresh_for_ms: u32,
-            wake_after: u32,
-            reserved: [u32; 7],
+            reserved: [u32; 9],
         }
     );
     layout!(
@@ -130,8 +128,7 @@ fn describe_types(text: &mut String) {
             known_or_allowed: u64,
             starvation_admits: u64,
             refused: [u64; 3],
-            woken: MonotonicNs,
-            reserved: [u64; 9],
+            reserved: [u64; 10],
         }
     );
     layout!(text, KnownSender { flags: u64 });

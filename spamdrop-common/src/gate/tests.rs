@@ -27,35 +27,6 @@ fn a_gate_that_nobody_tends_is_open() {
 }
 
 #[test]
-fn a_gate_holds_as_long_as_its_writer_says() {
-    let gate = Gate {
-        written: WRITTEN,
-        mode: GateMode::On as u32,
-        fresh_for_ms: 5_001,
-        ..Gate::default()
-    };
-    let last = WRITTEN.plus(Duration::from_millis(5_001));
-    assert_eq!(gate.mode(last), GateMode::On);
-    assert_eq!(gate.mode(later(last)), GateMode::Off);
-}
-
-#[test]
-fn the_daemon_is_woken_by_the_last_of_so_many_syns() {
-    let wakes = |wake_after, admitted| {
-        let gate = Gate {
-            admitted: 100,
-            wake_after,
-            ..Gate::default()
-        };
-        gate.wakes(admitted)
-    };
-    assert!(!wakes(0, 100) && !wakes(0, u64::MAX));
-    assert_eq!([103, 104, 105].map(|it| wakes(4, it)), [false, true, true]);
-    // The gate was set after the count was read.
-    assert!(!wakes(4, 99));
-}
-
-#[test]
 fn a_gate_that_nobody_tends_has_no_responder() {
     let gate = Gate {
         written: WRITTEN,

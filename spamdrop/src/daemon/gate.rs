@@ -17,11 +17,9 @@ use std::time::Duration;
 use anyhow::Result;
 use spamdrop_common::gate::{GateMode, GateStats};
 use spamdrop_common::settings::Settings;
-use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::event::Evidence;
 use spamdrop_core::gate::{
-    GateController, HandedOver, LookSchedule, Occupancy, Slots, Visibility, WaitingStrangers,
-    WhenFull,
+    GateController, HandedOver, Occupancy, Slots, Visibility, WaitingStrangers, WhenFull,
 };
 use spamdrop_core::server_settings::SettingsFile;
 use spamdrop_core::smtp::DEFAULT_TEXT;
@@ -37,7 +35,7 @@ use super::status::{Health, StatusMessage};
 use super::ticks::period;
 use crate::clock;
 use crate::dnsbl::Lookups;
-use crate::kernel::blocklist::{Blocklist, GateMaps, Wakes};
+use crate::kernel::blocklist::{Blocklist, GateMaps};
 use crate::kernel::occupancy::{self, ConnectionCounter};
 use crate::responder::Texts;
 pub(super) use known_sender_sync::KnownOutputs;
@@ -95,13 +93,9 @@ pub(super) struct GateSettings {
 pub(super) struct GateTask {
     settings: GateSettings,
     controller: GateController,
-    schedule: LookSchedule,
     /// When the connections are counted next.
     next_look: Instant,
-    /// The last gate, if the filter is to wake this task before that.
-    waking: Option<MonotonicNs>,
     maps: GateMaps,
-    wakes: Wakes,
     /// For the filter's counters.
     blocklist: Blocklist,
     lookups: Lookups,
@@ -156,10 +150,7 @@ impl GateTask {
         let (zones, resolver) = lookups(&settings, &health);
         Ok(Self {
             controller: controller(&settings),
-            schedule: LookSchedule::default(),
             next_look: Instant::now(),
-            waking: None,
-            wakes: maps.wakes()?,
             maps,
             blocklist,
             lookups: Lookups::new(zones, resolver, settings.max_lookups_per_day),
@@ -202,7 +193,6 @@ impl GateTask {
             tokio::select! {
                 biased;
                 () = sleep_until(self.next_look), if self.is_on() => self.look(),
-                () = self.wakes.next(), if self.is_on() => self.look_if_woken(),
                 count = inbox.recv_many(&mut messages, MESSAGES) => {
                     if count == 0 || self.take_all(&mut messages) {
                         break;
@@ -225,7 +215,6 @@ impl GateTask {
         // Read the requests first, so that a SYN is recorded before its log
         // line.
         self.read_requests();
-        self.look_if_woken();
         let mut is_stopped = false;
         for message in messages.drain(..) {
             is_stopped |= matches!(message, GateMessage::Stop);
@@ -269,7 +258,6 @@ impl GateTask {
         let was_on = self.is_on();
         self.settings = settings;
         self.controller = controller(&self.settings);
-        self.schedule = LookSchedule::default();
         self.look_soon();
         self.when_full = self.settings.when_full;
         self.has_old_verdicts = true;
@@ -310,7 +298,6 @@ impl GateTask {
         // Read requests first: a source that was refused before this sync
         // counts by the known senders of that time.
         self.read_requests();
-        self.look_if_woken();
         self.senders.poll(&self.settings, &self.health);
         self.report_troubles();
         self.record();

@@ -18,7 +18,7 @@ impl GateTask {
             self.peak = None;
             return self.history.end_wave();
         }
-        // A quiet server is not looked at in every second.
+        // The connections may not have been counted in this second.
         let Some(peak) = self.peak.replace(self.seen) else {
             return self.peak = None;
         };

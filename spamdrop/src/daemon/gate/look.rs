@@ -4,11 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use spamdrop_common::gate::{
-    CLASSES, Gate, GateMode, GateStats, RESPONDER_IPV4, RESPONDER_IPV6, SMTP_PORT,
-};
-use spamdrop_common::time::MonotonicNs;
-use spamdrop_core::gate::{Look, NextLook, Occupancy, WhenFull};
+use spamdrop_common::gate::{CLASSES, Gate, GateMode, RESPONDER_IPV4, RESPONDER_IPV6, SMTP_PORT};
+use spamdrop_core::gate::WhenFull;
 use tokio::time::Instant;
 
 use super::GateTask;
@@ -17,9 +14,8 @@ use crate::daemon::health::Subject;
 use crate::daemon::responder_view::ResponderView;
 use crate::daemon::ticks::next_tick;
 
-/// The time from a wake-up to the look. The filter counts a SYN before the
-/// kernel's TCP has it, and a SYN without a socket would count as lost.
-const ARRIVAL: Duration = Duration::from_millis(15);
+/// The time between two looks.
+const PERIOD: Duration = Duration::from_millis(200);
 
 impl GateTask {
     /// Makes the next look due: the filter is to be told something else.
@@ -27,31 +23,17 @@ impl GateTask {
         self.next_look = Instant::now();
     }
 
-    /// Makes the next look due, after the SYNs have arrived, if the filter asked
-    /// for it. Its wake-up is lost if a look-up request is read at that moment,
-    /// so this is also called without one.
-    pub(super) fn look_if_woken(&mut self) {
-        let Some(written) = self.waking else {
-            return;
-        };
-        if self.maps.stats().is_ok_and(|stats| stats.woken == written) {
-            self.waking = None;
-            self.next_look = Instant::now() + ARRIVAL;
-        }
-    }
-
     /// Counts the connections and sets the gate. If this fails, the last gate
     /// holds for as long as it says, and then the filter treats it as open.
     pub(super) fn look(&mut self) {
-        // Unless the look succeeds, or shows that the next one may be later.
-        self.next_look = next_tick(NextLook::QUICK.after);
+        self.next_look = next_tick(PERIOD);
         self.read_requests();
         // Until the filter has the known senders, the gate only observes.
         self.senders.poll(&self.settings, &self.health);
         match self.try_look() {
             Ok(()) => self.health.clear(Subject::Gate),
             Err(error) => {
-                (self.waking, self.peak) = (None, None);
+                self.peak = None;
                 let text = format!("the gate opens within seconds: {error:#}");
                 self.health.raise(Subject::Gate, text);
             }
@@ -107,40 +89,12 @@ impl GateTask {
             // Others must not take the slots that are promised.
             gate.open = gate.open.saturating_add(self.strangers.promised());
         }
-        let next = self.schedule(&gate, seen, &stats, now);
-        next.write_to(&mut gate);
         (self.seen, self.stats) = (seen, stats);
         self.peak = Some(self.peak.unwrap_or(seen).max(seen));
         self.limit = gate.limits[CLASSES - 1];
         self.maps.set(gate)?;
-        self.waking = (next.wake_after > 0).then_some(gate.written);
-        self.next_look = next_tick(next.after);
         self.admit_waiting(now);
         Ok(())
-    }
-
-    /// How soon to look again. While the filter has not been told of the known
-    /// senders, the gate only waits for that.
-    fn schedule(
-        &mut self,
-        gate: &Gate,
-        seen: Occupancy,
-        stats: &GateStats,
-        now: MonotonicNs,
-    ) -> NextLook {
-        let look = Look {
-            open: gate.open,
-            limit: gate.limits[CLASSES - 1],
-            waiting: seen.waiting,
-            admitted: stats.admitted,
-            refused: stats.refused.iter().sum(),
-        };
-        let next = self.schedule.next(look, self.controller.slots(), now);
-        if self.senders.is_told() {
-            next
-        } else {
-            NextLook::QUICK
-        }
     }
 
     /// The configured mode, but the gate only observes until the filter has the

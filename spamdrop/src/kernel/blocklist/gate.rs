@@ -1,7 +1,6 @@
 //! The maps of the gate.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -11,8 +10,6 @@ use spamdrop_common::{
     names,
     time::MonotonicNs,
 };
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::known::{Keys, Known, hold_exactly, hold_instead, key};
 use super::{data, optional, pins, present, typed, walk};
@@ -215,37 +212,12 @@ impl GateMaps {
         Ok(())
     }
 
-    /// The stream of the filter's wake-ups. It must be called in a runtime.
-    pub fn wakes(&self) -> Result<Wakes> {
-        let ring = self.lookup_requests.as_fd().try_clone_to_owned()?;
-        // SAFETY: the `OwnedFd` always has the same descriptor, and closes it
-        // when dropped, which the `AsyncFd` does last.
-        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) };
-        ring.map(Wakes).context("cannot wait for the filter")
-    }
-
     /// The next SYN that was refused because its class has to wait.
     pub fn next_lookup_request(&mut self) -> Option<(IpAddr, LookupRequest)> {
         let item = self.lookup_requests.next()?;
         let request = request(&item)?;
         let source = Ipv6Addr::from(request.source).to_canonical();
         Some((source, request))
-    }
-}
-
-/// The filter's wake-ups. Look-up requests do not cause any.
-pub struct Wakes(AsyncFd<OwnedFd>);
-
-impl Wakes {
-    /// Resolves when the filter has admitted as many SYNs as the gate says.
-    /// Cancel safe. The look-up requests must then be read, because one wake-up
-    /// stands for all that are unread.
-    pub async fn next(&self) {
-        match self.0.readable().await {
-            Ok(mut ready) => ready.clear_ready(),
-            // The runtime ends.
-            Err(_) => std::future::pending().await,
-        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Layout v1, from before maps had a version: all maps are pinned in the pin
 //! directory itself.
 //!
-//! Not copied: the gate, which the daemon writes at least once in two seconds and
-//! which is open until then; the responder's sockets; look-up requests; SYNs seen in
+//! Not copied: the gate, which the daemon writes five times a second and which
+//! is open until then; the responder's sockets; look-up requests; SYNs seen in
 //! a flood, and their number; when a class may have its next exception; the
 //! drops of the last second, except their hits.
 
