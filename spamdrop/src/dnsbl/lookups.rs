@@ -39,6 +39,9 @@ pub enum Asked {
     Known(Answer),
     /// A limit is reached. The source's next packet may repeat the request.
     TooMany,
+    /// The first tests of the zones are under way. The source's next packet may
+    /// repeat the request.
+    Untested,
 }
 
 /// Looks up each source once and caches the answer. It needs a tokio runtime;
@@ -84,6 +87,13 @@ impl Lookups {
         }
         if let Some(answer) = self.cached(|cache| cache.get(addr, now)) {
             return Asked::Known(answer);
+        }
+        // An answer without a verdict would be kept for a while.
+        if self.tester.is_undecided() {
+            self.tester.record(&mut self.refusals);
+            if self.tester.is_undecided() {
+                return Asked::Untested;
+            }
         }
         if self.sources.len() >= MAX_UNDER_WAY || !self.pace.take(urgency, now) {
             return Asked::TooMany;

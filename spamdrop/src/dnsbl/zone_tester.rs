@@ -29,6 +29,8 @@ pub(super) struct ZoneTester {
     next: usize,
     last: Option<Instant>,
     has_begun: bool,
+    /// Whether all zones were tested, with or without an answer.
+    has_ended: bool,
 }
 
 impl ZoneTester {
@@ -40,6 +42,7 @@ impl ZoneTester {
             next: 0,
             last: None,
             has_begun: false,
+            has_ended: false,
         }
     }
 
@@ -48,6 +51,7 @@ impl ZoneTester {
         let mut renewed = Self::new(rules, resolver);
         renewed.tests.carry_over(&self.tests);
         renewed.has_begun = self.has_begun;
+        renewed.has_ended = self.has_ended;
         *self = renewed;
     }
 
@@ -70,6 +74,12 @@ impl ZoneTester {
         }
     }
 
+    /// Whether the first tests are under way, so that look-ups would give no
+    /// verdict yet.
+    pub fn is_undecided(&self) -> bool {
+        self.has_begun && !self.has_ended
+    }
+
     pub fn tests(&self) -> &ZoneTests {
         &self.tests
     }
@@ -78,17 +88,9 @@ impl ZoneTester {
     /// first, then one after another. Call it once a second.
     pub fn poll(&mut self, refusals: &mut Refusals) {
         self.has_begun = true;
+        self.record(refusals);
         let now = Instant::now();
         let rules: Vec<Rule> = self.tests.rules().cloned().collect();
-        while let Some(finished) = self.under_way.try_join_next() {
-            // A test that panicked or was cancelled has no result.
-            if let Ok((index, replies)) = finished {
-                self.tests.record(index, &replies, now);
-                for (rule, reply) in rules.get(index).into_iter().cycle().zip(replies) {
-                    refusals.learn(slice::from_ref(rule), &[reply], now);
-                }
-            }
-        }
         let Some(last) = self.last else {
             self.last = Some(now);
             for (index, rule) in rules.iter().enumerate() {
@@ -105,6 +107,22 @@ impl ZoneTester {
         let index = self.next % rules.len();
         self.next = index + 1;
         self.begin(index, &rules[index], refusals, now);
+    }
+
+    /// Records finished tests.
+    pub fn record(&mut self, refusals: &mut Refusals) {
+        let now = Instant::now();
+        let rules: Vec<Rule> = self.tests.rules().cloned().collect();
+        while let Some(finished) = self.under_way.try_join_next() {
+            // A test that panicked or was cancelled has no result.
+            if let Ok((index, replies)) = finished {
+                self.tests.record(index, &replies, now);
+                for (rule, reply) in rules.get(index).into_iter().cycle().zip(replies) {
+                    refusals.learn(slice::from_ref(rule), &[reply], now);
+                }
+            }
+        }
+        self.has_ended |= self.last.is_some() && self.under_way.is_empty();
     }
 
     fn begin(&mut self, index: usize, rule: &Rule, refusals: &Refusals, now: Instant) {
