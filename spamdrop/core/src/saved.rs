@@ -92,7 +92,9 @@ impl SavedEntry {
     /// entries were last saved.
     #[must_use]
     pub fn restored(&self, saved: UnixSeconds, now: Clocks) -> Option<Entry> {
-        let since = reckoned(saved, now.unix);
+        // The wall clock's second may be nearly over, and no entry may last longer than
+        // before.
+        let since = reckoned(saved, now.unix).plus(Duration::from_secs(1));
         let mut left = self.ends.elapsed_since(since);
         if matches!(self.target, Target::Net(_)) {
             // A prefix lasts to the end of its last second.
@@ -200,8 +202,8 @@ mod tests {
     fn an_entry_goes_on_sealed_with_what_is_left_of_it() {
         let restored = saved().restored(BEFORE.unix, booted(60)).unwrap();
         let expected = Entry {
-            expires: MonotonicNs::from_second(20 + 540),
-            hard_until_s: 20 + 3_540,
+            expires: MonotonicNs::from_second(20 + 539),
+            hard_until_s: 20 + 3_539,
             flags: ORIGIN_LOG | SEALED,
             ..entry()
         };
@@ -210,12 +212,12 @@ mod tests {
             let restored = saved().restored(BEFORE.unix, booted(later))?;
             Some(restored.expires.second() - 20)
         };
-        assert_eq!(left(0), Some(600));
-        assert_eq!((left(599), left(600)), (Some(1), None));
-        // A clock that was set back, or years ahead, says nothing.
-        assert_eq!(left(-1), Some(600));
-        assert_eq!(left(-1_700_000_000), Some(600));
-        assert_eq!(left(367 * 86_400), Some(600));
+        assert_eq!(left(0), Some(599));
+        assert_eq!((left(598), left(599)), (Some(1), None));
+        // A clock that was set back, or is years ahead, says nothing.
+        assert_eq!(left(-1), Some(599));
+        assert_eq!(left(-1_700_000_000), Some(599));
+        assert_eq!(left(367 * 86_400), Some(599));
     }
 
     #[test]
@@ -225,7 +227,7 @@ mod tests {
         let restored = saved.restored(BEFORE.unix, booted(0)).unwrap();
         // The filter keeps the second alone.
         let end = MonotonicNs::from_second(restored.expires.second() + 1);
-        assert_eq!(end, booted(0).mono.plus_seconds(600));
+        assert_eq!(end, booted(0).mono.plus_seconds(599));
     }
 
     /// An entry that has not changed is not written again, so its row may be
@@ -234,7 +236,7 @@ mod tests {
     fn what_is_left_counts_from_the_last_save() {
         let last_save = BEFORE.unix.plus(Duration::from_secs(300));
         let restored = saved().restored(last_save, booted(-9)).unwrap();
-        assert_eq!(restored.expires, MonotonicNs::from_second(20 + 300));
+        assert_eq!(restored.expires, MonotonicNs::from_second(20 + 299));
     }
 
     #[test]
