@@ -127,14 +127,14 @@ pub enum Verb {
     /// commands with the user who gave them. Kept for 30 days (`history` of the
     /// configuration), but at most 50,000 refusals and 50,000 other events.
     History(HistoryOptions),
-    /// Remove everything that is stored about addresses
+    /// Remove the stored data about addresses
     ///
     /// Their blocks, also the saved ones, the evidence for and against them as
     /// senders, the verdict of the blocklists, their history, and the last contact
     /// of their networks (/24 or /48). An IPv6 address leaves the evidence and the
     /// events of its /64; give the /64 to remove these, and those of all addresses
-    /// in it. Entries of the allowlist, blocked prefixes and the mail log stay.
-    /// Exits with 1 if nothing was stored.
+    /// in it. Entries of the allowlist, blocked prefixes and their events, the
+    /// journal and the mail log stay. Exits with 1 if nothing was stored.
     Forget(Forget),
     /// Edit or show the allowlist: sources that are never blocked
     #[command(subcommand, aliases = ["whitelist", "allowlist"])]
@@ -175,10 +175,10 @@ pub enum Verb {
     /// Checks the configuration first, as `config check --offline` does, and prints
     /// its warnings. A wrong configuration changes nothing (exit status 78). A key
     /// that needs a restart of the daemon, or `detach` and a new start, is named and
-    /// keeps its old value; the others are applied. With another `run_dir` the daemon
-    /// is not found, and another `user` is refused: both need a restart. Exits with 1
-    /// if the daemon reads another file, refuses the configuration, cannot apply all
-    /// of it, or does not answer within a minute.
+    /// keeps its old value; the others are applied. Exits with 3 if no daemon runs,
+    /// and with 1 if the daemon reads another file, refuses the configuration, cannot
+    /// apply all of it, or does not answer within a minute. A new `run_dir` (3) or
+    /// `user` (78) needs a restart of the daemon.
     Reload(Output),
     /// Show how well the server is protected, interfaces, maps and the daemon;
     /// exits with 1 if the protection is degraded, with 3 if there is none
@@ -193,7 +193,7 @@ pub enum Verb {
     /// `--prometheus` prints these and all other figures, those of the daemon
     /// included, and succeeds even if nothing is attached.
     Stats(StatsOptions),
-    /// Show what a mail log would have blocked, without blocking
+    /// Show which lines of a mail log are understood, and which would block
     ///
     /// Each line is treated as if it had just been written, and nothing is
     /// blocked at the start of a file. Near misses are lines that look like a

@@ -335,7 +335,7 @@ fn a_forgotten_sender_is_gone_from_everywhere() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
-        "spamdrop: nothing was stored about that\n"
+        "spamdrop: nothing is stored about that; `spamdrop why ADDR` shows what else covers it, such as a blocked prefix\n"
     );
     let output = site.output(&["forget", "100.64.0.0/16"], b"").unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -43,9 +43,9 @@ pub struct Run {
     /// Follow the logs and say what would be blocked, without a filter
     ///
     /// Attaches nothing, writes nothing, and needs only the right to read the
-    /// logs, also while the daemon runs. Each block that would be made is a line
-    /// of the level `info`. At the end (SIGINT, SIGTERM) prints what `replay`
-    /// prints.
+    /// logs, also while the daemon runs; without root it knows only the senders of
+    /// these logs. Each block that would be made is a line of the level `info`. At
+    /// SIGINT, SIGTERM or the end of standard input, prints the report of `replay`.
     #[arg(long, conflicts_with_all = ["interfaces", "ports", "mode", "log_packets"])]
     pub dry_run: bool,
     /// Print JSON at the end of a dry run

@@ -28,12 +28,12 @@ pub fn run(config: &Config, args: &cli::Forget, out: &mut impl Write) -> Result<
     let forgotten = forget(config, &addresses)?;
     // It rereads the known senders.
     notify_daemon(&config.run_dir);
+    warn_of_allowlist(config, &addresses);
     if forgotten.is_empty() {
-        let message = "nothing was stored about that";
+        let message = "nothing is stored about that; `spamdrop why ADDR` shows what else covers it, such as a blocked prefix";
         return Err(Failure::new(Exit::Failed, message));
     }
     writeln!(out, "forgot {}", forgotten.join(", "))?;
-    warn_of_allowlist(config, &addresses);
     Ok(())
 }
 
@@ -83,7 +83,7 @@ fn ensure_hosts(addresses: &Addresses) -> Result<()> {
         None => Ok(()),
         Some(given) => {
             let message = format!(
-                "`{}` is a prefix, but only addresses and /64s of IPv6 are remembered; `spamdrop remove {}` unblocks it",
+                "`{}` is a prefix, and `forget` takes only addresses and /64s of IPv6; `spamdrop remove {}` unblocks it",
                 given.target, given.target
             );
             Err(Failure::new(Exit::Usage, message))

@@ -54,13 +54,17 @@ pub fn run(config: &Config, args: &cli::Why, out: &mut impl Write, style: Style)
     let mut unasked = Vec::new();
     let zones = match args.no_lookup {
         true => Zones::default(),
-        false => noted(config.asked_zones(), "what the zones say", &mut unasked),
+        false => noted(
+            config.asked_zones(),
+            "the answers of the zones",
+            &mut unasked,
+        ),
     };
     let findings = match zones.rules().is_empty() {
         true => Vec::new(),
         false => {
             let asked = lookup::ask(config, &zones, &addrs);
-            noted(asked, "what the zones say", &mut unasked)
+            noted(asked, "the answers of the zones", &mut unasked)
         }
     };
     let mut all = Vec::new();
@@ -106,7 +110,7 @@ impl Place {
         let blocklist = match is_pinned {
             true => {
                 let opened = Blocklist::open(&config.pin_dir).map(Some);
-                noted(opened, "what the filter holds", &mut unknown)
+                noted(opened, "the entries of the filter", &mut unknown)
             }
             false => None,
         };
@@ -130,9 +134,9 @@ impl Place {
         Ok(Self {
             filter,
             blocklist,
-            protected: noted(allowlist, "what the allowlist has", &mut unknown),
-            store: noted(store, "what is known of senders", &mut unknown),
-            past: noted(past(config), "the past", &mut unknown),
+            protected: noted(allowlist, "the allowlist", &mut unknown),
+            store: noted(store, "the known senders", &mut unknown),
+            past: noted(past(config), "the history", &mut unknown),
             slots: slots(config),
             unknown,
             unread,
@@ -150,8 +154,8 @@ impl Place {
         let mut unread = self.unread;
         let known = self.known(addr);
         unread.is_known |= known.is_err();
-        let known = noted(known, "whether it is a known sender", &mut unknown);
-        let rows = noted(self.history(addr), "the past", &mut unknown);
+        let known = noted(known, "its evidence as a sender", &mut unknown);
+        let rows = noted(self.history(addr), "the history", &mut unknown);
         let past = self.past.as_ref();
         let others = past.map_or(Ok(0), Store::refusals_without_source);
         let others = noted(others, "the refusals without a source", &mut unknown);

@@ -22,7 +22,7 @@ fn blocks(prediction: &Prediction) -> String {
     let is_outage = !prediction.outages.is_empty() || !prediction.pauses.is_empty();
     let length = length(prediction);
     if is_outage {
-        "a blocklist listed senders whose mail was accepted, or too many at once; find it by the texts above, take it out of the mail server, and replay again".into()
+        "blocking would have paused, or a blocklist seems to have listed everybody (see above): if one blocklist rejected wanted senders, take it out of the mail server; if it was a wave, raise `max_new_per_minute`; then replay again".into()
     } else if prediction.known_blocked > 0 {
         "known senders would have been blocked: put those that shall never be blocked on the allowlist with `spamdrop allow add`, then replay again".into()
     } else if prediction.blocked == 0 {
@@ -33,7 +33,7 @@ fn blocks(prediction: &Prediction) -> String {
         "no known sender would have been blocked, so start `spamdrop run`; but first look at the mail that was accepted from blocked addresses, and allow the senders that you want".into()
     } else if length < A_DAY {
         format!(
-            "no wanted mail would have been refused, but {} are too short a time to tell; replay a week, then start `spamdrop run`",
+            "no wanted mail would have been refused, but {} of log are too short to tell; replay a week, then start `spamdrop run`",
             human(length)
         )
     } else {
@@ -46,7 +46,7 @@ fn gate(prediction: &Prediction) -> String {
     let observe = "keep `admit = \"observe\"`";
     if slots.connections == 0 {
         return format!(
-            "{observe}: the log does not tell how many slots were taken; `spamdrop report` does after some days"
+            "{observe}: the log does not tell how many slots were taken; run the daemon for some days, then see `spamdrop report`"
         );
     }
     if slots.slots.is_none() {
@@ -59,7 +59,7 @@ fn gate(prediction: &Prediction) -> String {
     let ([least, ..], length) = (slots.shortages, length(prediction));
     if least.connections == 0 && length < ALMOST_A_WEEK {
         return format!(
-            "{observe}: {told}slots did not run short, but {} are too short a time to tell; replay a week",
+            "{observe}: {told}slots did not run short, but {} of log are too short to tell; replay a week",
             human(length)
         );
     }

@@ -104,7 +104,7 @@ note: each packet of a blocked sender extends its block; a log shows rejections 
 note: the server logs no end of a connection, so each counts until its rejection or accepted message, otherwise for 30s; a packet's TTL, host names and repeated SYNs are not in a log: `admit = \"observe\"` measures the rest of the gate
 note: whether a blocklist was broken shows in an old log by the texts of rejections only
 recommendation: no known sender would have been blocked, so start `spamdrop run`; but first look at the mail that was accepted from blocked addresses, and allow the senders that you want
-recommendation: keep `admit = \"observe\"`: as far as the log tells, slots did not run short, but 6m are too short a time to tell; replay a week
+recommendation: keep `admit = \"observe\"`: as far as the log tells, slots did not run short, but 6m of log are too short to tell; replay a week
 ";
     assert_eq!(shown(&predicted(vec![prediction(600)])), expected);
 }
@@ -190,7 +190,7 @@ fn a_log_without_evidence_recommends_no_start() {
         ),
         (
             |_| {},
-            "recommendation: no wanted mail would have been refused, but 6m are too short a time",
+            "recommendation: no wanted mail would have been refused, but 6m of log are too short",
         ),
         (
             |it| it.until = it.from.map(|from| from + Duration::from_secs(86_400)),

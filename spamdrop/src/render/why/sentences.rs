@@ -125,13 +125,14 @@ fn allowed(one: &Explanation<'_>) -> Option<String> {
     Some(match allowed.by {
         "file" if !allowed.is_in_effect => format!(
             "The allowlist has {net}, but the filter does not have it yet; `spamdrop reload` \
-             applies it."
+             applies it, or the daemon's next start."
         ),
         "file" => format!("The allowlist has {net}, so it is never dropped."),
         "filter" => format!("The filter's allowlist has {net}, so it is never dropped."),
         by if !allowed.is_in_effect => {
             format!(
-                "{net} is allowed without the allowlist ({by}), but the filter does not have it yet."
+                "{net} is allowed without the allowlist ({by}), but the filter does not have it yet; \
+                 `spamdrop reload` applies it, or the daemon's next start."
             )
         }
         by => {

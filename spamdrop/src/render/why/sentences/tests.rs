@@ -94,7 +94,7 @@ fn a_blocked_sender_is_told_everything() {
             net,
             at,
         ))],
-        unknown: vec!["what the zones say: no name server".into()],
+        unknown: vec!["the answers of the zones: no name server".into()],
         ..one(next(Fate::Dropped, Reason::SealedDropped))
     };
     assert_eq!(
@@ -106,7 +106,7 @@ fn a_blocked_sender_is_told_everything() {
   Nothing allows it.
   It is not a known sender: there is no evidence for it.
   At the gate it is a stranger of class 1 and waits while the server holds at least 28 (70 %) of its 40 connections, from Windows 24 (60 %); it holds 30 now. It has refused 2 SYNs of it so far.
-  Unknown: what the zones say: no name server.
+  Unknown: the answers of the zones: no name server.
   `spamdrop remove 192.0.2.1` unblocks it.
 History:
 FIRST                       LAST  EVENT    ADDRESS    COUNT  BY  TEXT
@@ -152,7 +152,7 @@ fn a_known_or_allowed_sender_never_waits() {
         (
             "file",
             false,
-            "\n  The allowlist has 192.0.2.0/24, but the filter does not have it yet; `spamdrop reload` applies it.\n",
+            "\n  The allowlist has 192.0.2.0/24, but the filter does not have it yet; `spamdrop reload` applies it, or the daemon's next start.\n",
         ),
         (
             "filter",
@@ -167,7 +167,7 @@ fn a_known_or_allowed_sender_never_waits() {
         (
             "own",
             false,
-            "\n  192.0.2.0/24 is allowed without the allowlist (own), but the filter does not have it yet.\n",
+            "\n  192.0.2.0/24 is allowed without the allowlist (own), but the filter does not have it yet; `spamdrop reload` applies it, or the daemon's next start.\n",
         ),
     ] {
         let net = "192.0.2.0/24".parse().unwrap();
@@ -229,12 +229,12 @@ fn nothing_is_said_of_what_could_not_be_read() {
         is_allowlist: true,
         is_known: true,
     };
-    one.unknown = vec!["what the allowlist has: denied".into()];
+    one.unknown = vec!["the allowlist: denied".into()];
     assert_eq!(
         written(&one),
         "\
 192.0.2.1: its next connection is accepted: it is not blocked.
-  Unknown: what the allowlist has: denied.
+  Unknown: the allowlist: denied.
 "
     );
 }
