@@ -4,8 +4,6 @@ use core::time::Duration;
 
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
-/// Nanoseconds in a millisecond.
-pub const MILLISECOND: u64 = 1_000_000;
 
 /// A reading of `CLOCK_MONOTONIC` in nanoseconds, the same clock that the
 /// filter reads. 0 in a map means "never".

@@ -81,6 +81,32 @@ fn waiting_can_be_broken_off() {
     assert_eq!(lab.stub.questions(), 2);
 }
 
+/// A look-up before the end of the first test would give no verdict, and that answer
+/// would be kept.
+#[test]
+fn nobody_is_asked_about_before_the_zones_were_tested() {
+    let tested = Reply::a([127, 0, 0, 2]);
+    let late = Reply::After(Duration::from_millis(300), Box::new(tested));
+    let test = ("2.0.0.127.b.example", Rtype::A, late);
+    let lab = Lab::new([listed(), vec![test]].concat());
+    let mut lookups = lookups(&["b.example"], &[lab.stub.addr()]);
+    let addr: IpAddr = ADDR.parse().unwrap();
+    let answer = block_on(async move {
+        lookups.test_zones();
+        assert_eq!(lookups.ask(addr, Urgency::Waiting), Asked::Untested);
+        for _ in 0..1_000 {
+            let next = timeout(Duration::from_millis(10), lookups.next());
+            if let Ok(answer) = next.await {
+                return answer;
+            }
+            lookups.ask(addr, Urgency::Waiting);
+        }
+        panic!("the zone was never tested");
+    });
+    assert_eq!(answer.standing, Some(Standing::Listed));
+    assert_eq!(lab.stub.asked(QUESTION, Rtype::A), 1);
+}
+
 #[test]
 fn nobody_is_asked_about_for_longer_than_five_seconds() {
     let silent = |_: &str, _| Reply::Silence;

@@ -15,12 +15,10 @@ impl GateTask {
     /// Passes the peak since the last sample to the history.
     pub(super) fn record(&mut self) {
         if !self.is_on() {
-            self.peak = None;
             return self.history.end_wave();
         }
-        // The connections may not have been counted in this second.
-        let Some(peak) = self.peak.replace(self.seen) else {
-            return self.peak = None;
+        let Some(peak) = self.peak.take() else {
+            return;
         };
         match self.sample(peak) {
             Ok(sample) => {
@@ -39,9 +37,8 @@ impl GateTask {
     /// # Errors
     ///
     /// The counters cannot be read.
-    fn sample(&mut self, peak: Occupancy) -> Result<Sample> {
+    fn sample(&self, peak: Occupancy) -> Result<Sample> {
         let counted = self.blocklist.counters()?;
-        self.stats = self.maps.stats()?;
         let stats = &self.stats;
         Ok(Sample {
             at: clock::monotonic(),
