@@ -25,7 +25,6 @@ use spamdrop_core::server_settings::SettingsFile;
 use spamdrop_core::smtp::DEFAULT_TEXT;
 use spamdrop_core::zones::Zones;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::time::{Instant, sleep_until};
 
 use super::disk::Disk;
 use super::health::Subject;
@@ -44,6 +43,8 @@ use troubles::{lookups, report_server, report_slots};
 use wave_history::WaveHistory;
 use zone_trust::ZoneTrust;
 
+/// How often the server's connections are counted.
+const PERIOD: Duration = Duration::from_millis(200);
 /// How often the history gets a sample and `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
 /// Maximum number of messages that are handled at once; a storm of log lines
@@ -93,8 +94,6 @@ pub(super) struct GateSettings {
 pub(super) struct GateTask {
     settings: GateSettings,
     controller: GateController,
-    /// When the connections are counted next.
-    next_look: Instant,
     maps: GateMaps,
     /// For the filter's counters.
     blocklist: Blocklist,
@@ -114,8 +113,7 @@ pub(super) struct GateTask {
     when_full: WhenFull,
     seen: Occupancy,
     visibility: Visibility,
-    /// The maximum since the last sample; `None` while the connections cannot be
-    /// counted.
+    /// The maximum since the last sample, if any count was taken.
     peak: Option<Occupancy>,
     /// The limit of the last class.
     limit: u32,
@@ -150,7 +148,6 @@ impl GateTask {
         let (zones, resolver) = lookups(&settings, &health);
         Ok(Self {
             controller: controller(&settings),
-            next_look: Instant::now(),
             maps,
             blocklist,
             lookups: Lookups::new(zones, resolver, settings.max_lookups_per_day),
@@ -187,12 +184,13 @@ impl GateTask {
 
     /// Runs until it is told to stop.
     pub async fn run(mut self, mut inbox: UnboundedReceiver<GateMessage>) {
+        let mut look = period(PERIOD);
         let mut second = period(SECOND);
         let mut messages = Vec::new();
         loop {
             tokio::select! {
                 biased;
-                () = sleep_until(self.next_look), if self.is_on() => self.look(),
+                _ = look.tick(), if self.is_on() => self.look(),
                 count = inbox.recv_many(&mut messages, MESSAGES) => {
                     if count == 0 || self.take_all(&mut messages) {
                         break;
@@ -240,15 +238,9 @@ impl GateTask {
             }
             GateMessage::Blocked(count) => self.blocked = count,
             GateMessage::Released(count) => self.released = count,
-            GateMessage::Paused(is_paused) => {
-                self.is_paused = is_paused;
-                self.look_soon();
-            }
+            GateMessage::Paused(is_paused) => self.is_paused = is_paused,
             GateMessage::TestZones => self.lookups.hurry_tests(),
-            GateMessage::Responder(view) => {
-                self.responder = view;
-                self.look_soon();
-            }
+            GateMessage::Responder(view) => self.responder = view,
             GateMessage::SendersChanged => self.senders.mark_changed(),
             GateMessage::Stop => {}
         }
@@ -258,7 +250,6 @@ impl GateTask {
         let was_on = self.is_on();
         self.settings = settings;
         self.controller = controller(&self.settings);
-        self.look_soon();
         self.when_full = self.settings.when_full;
         self.has_old_verdicts = true;
         self.clear_verdicts();

@@ -10,7 +10,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 static START: OnceLock<Instant> = OnceLock::new();
 
 /// The end of the current period of this length.
-pub(super) fn next_tick(length: Duration) -> Instant {
+fn next_tick(length: Duration) -> Instant {
     let now = Instant::now();
     let passed = now.saturating_duration_since(*START.get_or_init(|| now));
     let into = passed.as_nanos() % length.as_nanos().max(1);

@@ -23,7 +23,7 @@ use crate::table::{Bar, Case, Unit};
 const CONNECTIONS: usize = 9_500;
 const SMTP: u16 = 25;
 const OTHER: u16 = 8_080;
-/// Many, so that the connections take no third of them: the server is quiet.
+/// Many slots, so that no class has to wait.
 const SETTINGS: &str = "admit = \"observe\"\nslots = 40000\n";
 /// Time from the last connection to the begin of a measurement: the daemon
 /// looks more often for ten seconds after it started.
@@ -33,7 +33,7 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 const CPU: Bar = Bar::AtMost(0.2);
 const WAKES: Bar = Bar::AtMost(8.0);
 
-/// What a process has used so far: CPU time in seconds, and how often it has
+/// The use of a process so far: CPU time in seconds, and how often it has
 /// waited.
 #[derive(Clone, Copy)]
 struct Usage {

@@ -1,40 +1,27 @@
 //! Looks at the server: counts its connections and sets the gate.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use spamdrop_common::gate::{CLASSES, Gate, GateMode, RESPONDER_IPV4, RESPONDER_IPV6, SMTP_PORT};
 use spamdrop_core::gate::WhenFull;
-use tokio::time::Instant;
 
 use super::GateTask;
 use crate::clock;
 use crate::daemon::health::Subject;
 use crate::daemon::responder_view::ResponderView;
-use crate::daemon::ticks::next_tick;
-
-/// The time between two looks.
-const PERIOD: Duration = Duration::from_millis(200);
 
 impl GateTask {
-    /// Makes the next look due: the filter is to be told something else.
-    pub(super) fn look_soon(&mut self) {
-        self.next_look = Instant::now();
-    }
-
-    /// Counts the connections and sets the gate. If this fails, the last gate
-    /// holds for as long as it says, and then the filter treats it as open.
+    /// Counts the connections and sets the gate. If the gate is not set for two
+    /// seconds, the filter treats it as open.
     pub(super) fn look(&mut self) {
-        self.next_look = next_tick(PERIOD);
         self.read_requests();
         // Until the filter has the known senders, the gate only observes.
         self.senders.poll(&self.settings, &self.health);
         match self.try_look() {
             Ok(()) => self.health.clear(Subject::Gate),
             Err(error) => {
-                self.peak = None;
-                let text = format!("the gate opens within seconds: {error:#}");
+                let text = format!("the gate opens within two seconds: {error:#}");
                 self.health.raise(Subject::Gate, text);
             }
         }
@@ -110,7 +97,7 @@ impl GateTask {
     /// Opens the gate at once, rather than when its last state goes stale.
     pub(super) fn open_gate(&mut self) {
         if let Err(error) = self.maps.set(Gate::default()) {
-            log::warn!("{error:#}; it opens by itself within seconds");
+            log::warn!("{error:#}; it opens by itself within two seconds");
         }
     }
 }
