@@ -174,9 +174,6 @@ impl HistoryTask {
                 if is_locked(&error) {
                     self.buffer.put_back(blocks, events);
                 }
-                // Try again also without new events, so that the warning ends when
-                // the database can be used again.
-                self.cleaned = None;
                 Some(error)
             }
             None => Some(Error::msg("the thread that wrote died")),
