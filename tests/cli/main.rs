@@ -295,7 +295,7 @@ fn a_wide_prefix_is_allowed_by_force_only() {
     assert_eq!(code(&home.run(&["allow", "remove", "0.0.0.0/0"])), 0);
 }
 
-/// What a shell's script gets for a command line that is to be completed.
+/// The proposals that a shell's script gets for a command line that is to be completed.
 fn proposed(home: &Home, words: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_spamdrop"));
     command.args(["--", "spamdrop", "--config"]);

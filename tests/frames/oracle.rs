@@ -22,7 +22,7 @@ use etherparse::{
 };
 use spamdrop_common::counter::Reason;
 
-/// What the design's rules ask of a TCP segment.
+/// The demands of the design's rules on a TCP segment.
 pub struct Segment {
     pub source: IpAddr,
     pub destination: IpAddr,

@@ -15,7 +15,7 @@ use spamdrop_filter::Filter;
 /// Watched destination ports.
 pub const PORTS: [u16; 4] = [25, 465, 587, 2525];
 
-/// What is listed, with its state. No prefix holds an open entry or another
+/// The listed sources, with their states. No prefix holds an open entry or another
 /// prefix: the design does not say which of the two decides. An IPv6 address
 /// can have an entry beside that of its /64: either drops.
 const LISTED: [(&str, State); 24] = [

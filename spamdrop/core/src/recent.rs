@@ -107,7 +107,7 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    /// What is wrong with it.
+    /// The kind of mistake.
     #[must_use]
     pub fn mistake(&self) -> Mistake {
         self.mistake

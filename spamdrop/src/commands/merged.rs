@@ -48,7 +48,7 @@ impl Log {
         }
     }
 
-    /// What was recognized at its start.
+    /// The servers that were recognized at its start.
     pub(super) fn recognized(&self) -> &Recognized {
         &self.text
     }

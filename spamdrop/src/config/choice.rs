@@ -103,7 +103,7 @@ pub enum Answer {
     On,
 }
 
-/// What the gate does while the server's slots run out.
+/// The action of the gate while the server's slots run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Admit {

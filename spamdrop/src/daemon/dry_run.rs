@@ -35,9 +35,9 @@ pub struct DryRunResult {
     pub lines: u64,
     /// Number of lines that are too long to be parsed.
     pub overlong: u64,
-    /// What would have been done.
+    /// The prediction.
     pub prediction: Prediction,
-    /// What the gate of an attached filter has counted meanwhile, if there is
+    /// The counts of an attached filter's gate since then, if there is
     /// one that may be read.
     pub gate: Option<GateStats>,
 }
@@ -58,7 +58,7 @@ pub fn dry_run(config: &Config) -> Result<DryRunResult> {
     let tail = runtime.block_on(async {
         let mut signals = EndSignals::new()?;
         let mut tail = sources.open_unsaved()?;
-        // What is written from now on is read.
+        // Only lines that are written from now on are read.
         let more = read(&mut tail, &mut run);
         log::info!(
             "dry run: following {}; nothing is blocked; SIGINT or SIGTERM ends it",

@@ -31,7 +31,7 @@ pub struct Predicted {
     pub changes: Vec<String>,
     /// By the configuration and, if there are changes, by the changed one.
     pub predictions: Vec<Prediction>,
-    /// What the gate of an attached filter has counted meanwhile.
+    /// The counts of an attached filter's gate in that time.
     pub gate: Option<GateStats>,
 }
 

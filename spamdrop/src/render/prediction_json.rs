@@ -87,7 +87,7 @@ pub fn json(out: &mut impl Write, predicted: &Predicted) -> io::Result<()> {
     Ok(())
 }
 
-/// What the gate of an attached filter has counted meanwhile.
+/// The counts of an attached filter's gate in that time.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct MeanwhileGate {
     /// SYNs that were admitted.

@@ -1,4 +1,4 @@
-//! What follows from a prediction, in two lines.
+//! The recommendation that follows from a prediction, in two lines.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What must be true of a package.
+//! The rules for a package.
 
 use std::path::Path;
 use std::process::Command;
@@ -25,7 +25,7 @@ const DEPENDENCIES: [&str; 3] = [
 ///
 /// # Errors
 ///
-/// What is wrong with it.
+/// The faults of a package.
 pub fn package(path: &Path) -> Result<()> {
     lintian(path)?;
     dependencies(path)?;

@@ -10,7 +10,7 @@ use crate::command::{command_line, output, run};
 
 use super::crates;
 
-/// What is in the repository, and where the package's rules look for it.
+/// The files of the repository, and where the package's rules look for them.
 const SOURCES: [(&str, &str); 13] = [
     ("spamdrop/dist/debian", "debian"),
     ("spamdrop/dist/spamdrop.service", "debian/spamdrop.service"),
@@ -40,7 +40,7 @@ const SHELLS: [(&str, &str); 3] = [
     ("zsh", "zsh/_spamdrop"),
 ];
 
-/// What cargo has built.
+/// The files that cargo has built.
 pub struct Built {
     /// The program.
     pub program: PathBuf,

@@ -15,7 +15,7 @@ use super::package::{Built, Package};
 /// root.
 const NOBODY: u32 = 65534;
 
-/// What the second build is told, as a shell sees it.
+/// The environment of the second build, as a shell sees it.
 const ELSEWHERE: &str = "umask 0077 && \
     export TZ=Pacific/Kiritimati LANG=C LC_ALL=C HOME=/nonexistent USER=somebody && \
     exec dpkg-buildpackage --build=binary --no-sign";

@@ -171,7 +171,7 @@ impl Engine {
         self.parser.take_handed_over()
     }
 
-    /// What the last line said about the server's slots, if it did.
+    /// The last line's report about the server's slots, if it had one.
     pub fn take_slot_line(&mut self) -> Option<DatedSlotLine> {
         self.parser.take_slot_line()
     }

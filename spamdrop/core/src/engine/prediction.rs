@@ -1,4 +1,4 @@
-//! What spamdrop would have done with the events of a log, as a value.
+//! The prediction: the effects that spamdrop would have had on a log, as a value.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ const MOST: usize = 262_144;
 /// wait, the worst first.
 pub(super) const LIMITS: [u32; 3] = [60, 70, 80];
 
-/// What spamdrop would have done. `replay --json` prints one, as the object of
+/// The effects that spamdrop would have had. `replay --json` prints one, as the object of
 /// the kind `prediction`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Prediction {

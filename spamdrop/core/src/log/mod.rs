@@ -163,7 +163,7 @@ impl Parser {
         self.handed_over.take()
     }
 
-    /// What the last line said about the server's slots, if it did.
+    /// The last line's report about the server's slots, if it had one.
     pub fn take_slot_line(&mut self) -> Option<DatedSlotLine> {
         self.slot.take()
     }

@@ -10,14 +10,14 @@ pub struct SlotLine {
     pub addr: IpAddr,
     /// The peer's port, if the line tells it.
     pub port: Option<u16>,
-    /// What happened to the connection.
+    /// The change of the connection.
     pub change: SlotChange,
     /// Whether postscreen wrote the line. Where it listens, the connections of
     /// `smtpd` take none of its slots.
     pub is_postscreen: bool,
 }
 
-/// What a line says about the server's slots.
+/// A line's report about the server's slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SlotChange {
     /// A connection began. Its end will be logged.

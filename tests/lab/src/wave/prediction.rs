@@ -1,5 +1,5 @@
-//! What `spamdrop replay` says of the wave's log, compared with what the daemon
-//! did.
+//! The prediction of `spamdrop replay` for the wave's log, compared with the daemon's
+//! blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::Wave;
 
-/// What the daemon blocked later than this many seconds after the rejection, or
-/// before it, was not predicted.
+/// A block of the daemon more than this many seconds from the predicted time was not
+/// predicted.
 const TOLERANCE_S: i64 = 2;
 
 /// The difference between a prediction and the live run.

@@ -30,7 +30,7 @@ struct HeldConnection {
     counted: Duration,
 }
 
-/// What a line adds to the connections that are held beyond the grace.
+/// The time that a line shows of a connection beyond the grace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct HeldMore {
     /// Whether it is the first that shows it of its connection.

@@ -27,7 +27,7 @@ pub struct DryRunSettings {
 pub struct WouldBlock {
     /// The offender.
     pub addr: IpAddr,
-    /// What is blocked.
+    /// The addresses that are blocked.
     pub target: Target,
     /// Whether it was blocked already.
     pub is_renewed: bool,
