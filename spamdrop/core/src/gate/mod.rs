@@ -10,6 +10,7 @@ mod visibility;
 mod waiting;
 
 pub use controller::GateController;
+pub(crate) use controller::LIMITS;
 pub use handed_over::HandedOver;
 pub use logged_connections::{ASSUMED, ConnectionEnds, LoggedConnections};
 pub use occupancy::Occupancy;
