@@ -73,12 +73,19 @@ impl GateController {
             admitted,
             mode: self.mode as u32,
             open: if full { open.max(self.slots) } else { open },
-            limits: LIMITS.map(|share| limit(self.slots, share)),
+            limits: limits(self.slots),
             share,
             responders,
             ..Gate::default()
         }
     }
+}
+
+/// The numbers of connections from which each class has to wait, the best class
+/// first.
+#[must_use]
+pub fn limits(slots: u32) -> [u32; CLASSES] {
+    LIMITS.map(|share| limit(slots, share))
 }
 
 /// Converts a share in percent to a number of connections, at least one.

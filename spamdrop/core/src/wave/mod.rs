@@ -13,7 +13,7 @@ mod sources;
 
 pub use known_sender_delays::KnownSenderDelays;
 pub use points::Point;
-pub use record::Wave;
+pub use record::{WantedWait, Wave};
 pub use recorder::{News, Recorder, Snapshot};
 pub use sample::{Sample, Totals};
 pub use sources::{SourceCounts, WaveEvidence};
