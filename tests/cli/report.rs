@@ -11,6 +11,9 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
+mod fixture;
+mod pictures;
+
 fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -89,7 +92,7 @@ fn no_waves_are_no_error() {
     assert!((now() - since).abs_diff(7 * 86_400) < 60);
     let svg = ran(&home, &["report", "--svg", "-"]);
     Document::parse(&svg).unwrap();
-    assert!(svg.contains("no wave is recorded"));
+    assert!(svg.contains(">no waves from 20"), "{svg}");
     assert!(!home.path("state_dir").exists());
 }
 
@@ -108,24 +111,27 @@ fn a_line_a_wave_and_sums() {
     let home = home();
     let text = ran(&home, &["report"]);
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 7, "{text}");
-    assert!(lines[0].starts_with("START "), "{text}");
-    let cells: Vec<&str> = lines[2].split_whitespace().skip(2).collect();
-    let expected = [
-        "20s", "30/40", "50", "80%", "1/2/37", "0", "0", "0", "0", "7s", "on",
-    ];
+    assert!(lines[0].starts_with("WAVE  START "), "{text}");
+    let cells: Vec<&str> = lines[2].split_whitespace().skip(3).collect();
+    // No terminal has 80 columns.
+    let expected = ["20s", "30/40", "1/2/37", "0", "7s", "on"];
     assert_eq!(cells, expected);
-    assert!(lines[1].ends_with("observe"), "{text}");
-    assert_eq!(lines[3], "2 waves, 40s in all");
     assert!(
-        lines[4].starts_with("refused 40 SYNs of 30 sources: 20 "),
+        lines[1].starts_with("   2  ") && lines[1].ends_with("observe"),
+        "{text}"
+    );
+    assert_eq!(lines[3], "`spamdrop report WAVE` shows all of a wave");
+    assert_eq!(lines[4], "2 waves, 40s in all");
+    assert!(
+        lines[5].starts_with("refused 40 SYNs of 30 sources: 20 "),
         "{text}"
     );
     assert!(
-        lines[5].starts_with("would have refused 40 SYNs of 30 sources: "),
+        lines[7].starts_with("would have refused 40 SYNs of 30 sources: "),
         "{text}"
     );
-    assert_eq!(lines[6], "no known sender had to wait");
+    assert_eq!(lines[9..], ["no known sender had to wait"], "{text}");
+    assert!(lines.iter().all(|line| line.len() <= 80), "{text}");
 }
 
 #[test]
@@ -141,7 +147,7 @@ fn since_a_time_ago_or_a_date() {
     assert_eq!(waves("2000-01-01"), 3);
     assert_eq!(waves("2000-01-01T12:00:00Z"), 3);
     assert_eq!(waves("3000-01-01"), 0);
-    for wrong in ["yesterday", "2026-02-30"] {
+    for wrong in ["tomorrow", "2026-02-30"] {
         let output = home.run(&["report", "--since", wrong]);
         assert_eq!(code(&output), 2);
         assert!(stderr(&output).contains("give a time ago such as 2h"));
@@ -156,6 +162,13 @@ fn a_wave_goes_on_only_while_somebody_watches() {
     assert_eq!(json["waves"][0]["ongoing"], false);
 }
 
+/// The paths of a class in a picture, without those of the legend.
+fn paths(svg: &str, class: &str) -> usize {
+    let document = Document::parse(svg).unwrap();
+    let is_it = |node: &roxmltree::Node<'_, '_>| node.attribute("class") == Some(class);
+    document.descendants().filter(is_it).count()
+}
+
 #[test]
 fn the_last_wave_or_a_period_is_drawn() {
     let home = home();
@@ -163,21 +176,125 @@ fn the_last_wave_or_a_period_is_drawn() {
     let last = ran(&home, &["report", "--svg", path.to_str().unwrap()]);
     assert_eq!(last, "");
     let last = fs::read_to_string(&path).unwrap();
+    assert!(last.contains("<title>Wave 3, "), "{last}");
+    assert_eq!((paths(&last, "open"), paths(&last, "peak")), (1, 0));
     let all = ran(&home, &["report", "--since", "9d", "--svg", "-"]);
-    let bars = |svg: &str| {
-        let document = Document::parse(svg).unwrap();
-        let refused = |node: &roxmltree::Node<'_, '_>| node.attribute("class") == Some("refused");
-        // One such element belongs to the legend.
-        document.descendants().filter(refused).count() - 1
-    };
-    assert_eq!(bars(&last), 21);
-    assert!((3..=6).contains(&bars(&all)), "{}", bars(&all));
+    assert!(all.contains("<title>3 waves from "), "{all}");
+    assert_eq!((paths(&all, "open"), paths(&all, "peak")), (0, 1));
+    let one = ran(&home, &["report", "--since", "2h", "--svg", "-"]);
+    assert!(one.contains("<title>Wave 3, "), "{one}");
+    let second = ran(&home, &["report", "2", "--svg", "-"]);
+    assert!(second.contains("<title>Wave 2, ") && second.contains(">would be refused<"));
     let output = home.run(&["report", "--svg", "/nonexistent/a.svg"]);
     assert_eq!(code(&output), 1);
     let expected = "spamdrop: cannot write /nonexistent/a.svg: ";
     assert!(stderr(&output).starts_with(expected), "{}", stderr(&output));
-    let output = home.run(&["report", "--json", "--svg", "-"]);
+    for other in [&["--json"][..], &["--html", "-"]] {
+        let output = home.run(&[&["report", "--svg", "-"], other].concat());
+        assert_eq!(code(&output), 2, "{other:?}");
+    }
+}
+
+#[test]
+fn a_page_is_written() {
+    let home = home();
+    let path = home.path("report.html");
+    let text = ran(&home, &["report", "--html", path.to_str().unwrap()]);
+    assert_eq!(text, "");
+    let page = fs::read_to_string(&path).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>"), "{page}");
+    assert!(page.contains("<h2>Wave 2</h2>") && page.contains("<h2>Wave 3</h2>"));
+    let page = ran(&home, &["report", "3", "--html", "-"]);
+    assert!(!page.contains("<h2>Wave 2</h2>") && page.contains("<h2>Wave 3</h2>"));
+    let output = home.run(&["report", "--html", "/nonexistent/a.html"]);
+    assert_eq!(code(&output), 1);
+}
+
+#[test]
+fn one_wave_in_full() {
+    let home = home();
+    let text = ran(&home, &["report", "2"]);
+    assert!(
+        text.starts_with("wave          2\nstart         20"),
+        "{text}"
+    );
+    assert!(text.contains("\nrefused       40 SYNs: 1 of class 0, 2 of class 1, 37 of class 2"));
+    assert!(
+        text.contains("  OPEN  WAITING  PASSED  REFUSED  ANSWERED\n"),
+        "{text}"
+    );
+    let json: Value = serde_json::from_str(&ran(&home, &["report", "3", "--json"])).unwrap();
+    assert_eq!(
+        (&json["number"], &json["ongoing"]),
+        (&3.into(), &false.into())
+    );
+    assert_eq!(json["points"].as_array().unwrap().len(), 21);
+    let output = home.run(&["report", "9"]);
+    assert_eq!(code(&output), 1);
+    let expected = "spamdrop: there is no wave 9; `spamdrop report --since 365d` lists them\n";
+    assert_eq!(stderr(&output), expected);
+    for wrong in [&["x"][..], &["3", "--since", "2h"], &["3", "--until", "2h"]] {
+        assert_eq!(
+            code(&home.run(&[&["report"], wrong].concat())),
+            2,
+            "{wrong:?}"
+        );
+    }
+}
+
+#[test]
+fn a_period_has_an_end() {
+    let home = home();
+    let numbers = |args: &[&str]| -> Vec<i64> {
+        let text = ran(&home, &[&["report", "--json"], args].concat());
+        let json: Value = serde_json::from_str(&text).unwrap();
+        let waves = json["waves"].as_array().unwrap().iter();
+        waves.map(|wave| wave["number"].as_i64().unwrap()).collect()
+    };
+    assert_eq!(numbers(&["--since", "9d", "--until", "2h"]), [1, 2]);
+    assert_eq!(numbers(&["--until", "1d"]), [2]);
+    assert_eq!(numbers(&["--since", "31h", "--until", "29h"]), [2]);
+    let yesterday = ["--since", "yesterday", "--until", "today"];
+    let json: Value = serde_json::from_str(&ran(
+        &home,
+        &[&["report", "--json"], &yesterday[..]].concat(),
+    ))
+    .unwrap();
+    let [since, until] = ["since_unix_s", "until_unix_s"].map(|name| json[name].as_u64().unwrap());
+    // A day on which clocks change has 23 or 25 hours.
+    assert!((82_800..=90_000).contains(&(until - since)), "{json}");
+    assert!(now() - until < 90_000, "{json}");
+    let output = home.run(&["report", "--since", "2h", "--until", "3h"]);
     assert_eq!(code(&output), 2);
+    let expected = "spamdrop: `--until` is before `--since`; give an end after the start\n";
+    assert_eq!(stderr(&output), expected);
+}
+
+/// `script` of util-linux makes the terminal.
+#[test]
+fn a_report_fits_the_terminal() {
+    let home = home();
+    for (columns, heading) in [
+        (40, "WAVE  START        LENGTH   PEAK  WAIT"),
+        (
+            200,
+            "WAVE  START                LENGTH   PEAK  SOURCES  LISTED  REFUSED  REPEATS  STARVATION  ANSWERED  RELEASED  WAIT  MODE",
+        ),
+    ] {
+        let command = format!(
+            "stty cols {columns}; NO_COLOR=1 {} --config {} report",
+            env!("CARGO_BIN_EXE_spamdrop"),
+            home.path("spamdrop.toml").display()
+        );
+        let output = Command::new("script")
+            .args(["-qec", &command, "/dev/null"])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = stdout(&output).replace('\r', "");
+        assert_eq!(text.lines().next(), Some(heading), "{text}");
+        assert!(text.lines().all(|line| line.len() <= columns), "{text}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 use jiff::tz::TimeZone;
 
-use super::{lookup, report};
+use super::{lookup, period};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -30,7 +30,7 @@ pub fn run(
 ) -> Result<()> {
     let (now, zone) = (clock::unix_seconds(), TimeZone::system());
     let addr = args.addr.as_deref().map(lookup::address).transpose()?;
-    let time = |at| report::time(at, now, &zone);
+    let time = |at| period::time(at, now, &zone);
     let query = HistoryQuery {
         addr,
         since: args.since.map_or(Ok(UnixSeconds::default()), time)?,

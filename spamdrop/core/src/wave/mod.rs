@@ -4,6 +4,7 @@
 //! One [`Sample`] a second, the delayed sources and the evidence of the log →
 //! [`Recorder`] → a [`Wave`] and its points.
 
+mod course;
 mod known_sender_delays;
 mod points;
 mod record;
@@ -11,6 +12,7 @@ mod recorder;
 mod sample;
 mod sources;
 
+pub use course::CourseColumns;
 pub use known_sender_delays::KnownSenderDelays;
 pub use points::Point;
 pub use record::{WantedWait, Wave};

@@ -1,0 +1,217 @@
+//! `report --html`: the table and the pictures as one page.
+//!
+//! The page has no script and refers to nothing. Its policy allows its own style
+//! sheet alone, by its hash, so that even text that were not escaped could do
+//! nothing. Where a web server's policy refuses the style sheet, the page is
+//! readable without it. It is well-formed as XML, too.
+
+use std::fmt;
+
+use jiff::tz::TimeZone;
+use spamdrop_core::wave::Point;
+
+use super::local::minute;
+use super::markup::Markup;
+use super::picture::{self, Picture, Subject, Switches, Width};
+use super::table::{Align, Column};
+use super::wave_detail::figures;
+use super::waves::{LEFT_OUT, NumberedWave, WaveReport, WaveRow, columns, count, rows, summary};
+
+/// The number of columns that a narrow page leaves out.
+const MINOR: usize = 7;
+
+/// The style sheet, without the inks of the pictures. A part that a style shows
+/// in one width only is `hidden` in the other where styles are refused.
+const STYLE: &str = "
+:root { color-scheme: light dark }
+body { margin: 0 auto; padding: 16px; max-width: 1080px; font: 16px/1.45 sans-serif;
+  color: #222; background: #fff; overflow-wrap: break-word }
+h1 { font-size: 1.4em; margin: 0 0 .2em }
+h2 { font-size: 1.15em; margin: 1.6em 0 .4em }
+p { margin: .3em 0 }
+table { border-collapse: collapse; margin: 1em 0; font-size: .9em }
+th { white-space: nowrap }
+th, td { padding: 3px 10px 3px 0; text-align: left; vertical-align: top }
+thead th, tbody tr { border-bottom: 1px solid #dcdcdc }
+.number { text-align: right; font-variant-numeric: tabular-nums }
+.scroll { overflow-x: auto }
+svg { display: block; width: 100%; height: auto }
+@media (min-width: 721px) {
+  .scroll td { white-space: nowrap }
+}
+@media (max-width: 720px) {
+  .minor, .wide { display: none }
+  table { font-size: .8em }
+  th, td { padding-right: 7px }
+  .narrow { display: block; max-width: 480px }
+}
+@media (prefers-color-scheme: dark) {
+  body { color: #ddd; background: #16181c }
+  thead th, tbody tr { border-color: #3a3d42 }
+}
+";
+
+/// The SHA-256 of the style sheet in base64, for the page's policy.
+const STYLE_HASH: &str = "5iQUOhzoCX/eRH2E6GMrhcy87I0ULkGr4T2/NnvnHik=";
+
+/// What a page shows.
+#[derive(Debug)]
+pub struct ReportPage<'a> {
+    /// The name of the machine.
+    pub host: &'a str,
+    /// The waves of the table.
+    pub report: &'a WaveReport,
+    /// The waves whose course is drawn.
+    pub courses: &'a [(NumberedWave, Vec<Point>)],
+    /// What is switched on.
+    pub switches: Switches,
+    /// The time zone of the reader.
+    pub zone: &'a TimeZone,
+}
+
+/// The style sheet of a page.
+fn style_sheet() -> String {
+    format!("{STYLE}{}", picture::style())
+}
+
+impl ReportPage<'_> {
+    /// The page.
+    ///
+    /// # Errors
+    ///
+    /// A cell of the table cannot be written.
+    pub fn html(&self) -> Result<String, fmt::Error> {
+        let mut page = Markup::default();
+        page.raw("<!DOCTYPE html>\n");
+        page.open("html", &[("lang", &"en")]);
+        self.head(&mut page);
+        page.open("body", &[]);
+        page.text("h1", &[], &format!("spamdrop on {}", self.host));
+        page.text("p", &[], &self.period());
+        if !self.report.waves.is_empty() {
+            self.table(&mut page)?;
+        }
+        for line in summary(self.report, self.zone) {
+            page.text("p", &[], &line);
+        }
+        if self.report.waves.len() > 1 {
+            page.text("h2", &[], "The waves of the period");
+            self.picture(&mut page, Subject::Period(self.report));
+        }
+        for (wave, points) in self.courses {
+            page.text("h2", &[], &format!("Wave {}", wave.number));
+            self.figures(&mut page, wave);
+            self.picture(&mut page, Subject::Wave(wave, points));
+        }
+        page.close("body");
+        page.close("html");
+        Ok(page.finish())
+    }
+
+    fn head(&self, page: &mut Markup) {
+        let policy = format!(
+            "default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; form-action 'none'"
+        );
+        page.open("head", &[]);
+        page.empty("meta", &[("charset", &"utf-8")]);
+        page.empty(
+            "meta",
+            &[
+                ("http-equiv", &"Content-Security-Policy"),
+                ("content", &policy),
+            ],
+        );
+        page.empty(
+            "meta",
+            &[("name", &"viewport"), ("content", &"width=device-width")],
+        );
+        let title = format!(
+            "spamdrop on {}: {}",
+            self.host,
+            count(self.report.waves.len())
+        );
+        page.text("title", &[], &title);
+        page.open("style", &[]);
+        page.raw(&style_sheet());
+        page.close("style");
+        page.close("head");
+    }
+
+    fn period(&self) -> String {
+        format!(
+            "Waves from {} to {}",
+            minute(self.report.since_unix_s, self.zone),
+            minute(self.report.until_unix_s, self.zone)
+        )
+    }
+
+    fn table(&self, page: &mut Markup) -> fmt::Result {
+        let rows = rows(&self.report.waves, self.zone, usize::MAX);
+        let columns = columns();
+        page.open("div", &[("class", &"scroll")]);
+        page.open("table", &[]);
+        page.open("thead", &[]);
+        page.open("tr", &[]);
+        for column in &columns {
+            page.text("th", &[("class", &class(column))], column.heading);
+        }
+        page.close("tr");
+        page.close("thead");
+        page.open("tbody", &[]);
+        for row in &rows {
+            page.open("tr", &[]);
+            for column in &columns {
+                let mut text = String::new();
+                (column.cell)(row, &mut text)?;
+                page.text("td", &[("class", &class(column))], &text);
+            }
+            page.close("tr");
+        }
+        page.close("tbody");
+        page.close("table");
+        page.close("div");
+        Ok(())
+    }
+
+    fn figures(&self, page: &mut Markup, wave: &NumberedWave) {
+        page.open("table", &[]);
+        page.open("tbody", &[]);
+        for (name, text) in figures(wave, self.zone).into_iter().skip(1) {
+            page.open("tr", &[]);
+            page.text("th", &[], name);
+            page.text("td", &[], &text);
+            page.close("tr");
+        }
+        page.close("tbody");
+        page.close("table");
+    }
+
+    /// Adds a picture twice: one for a wide page, one for a narrow one.
+    fn picture(&self, page: &mut Markup, subject: Subject<'_>) {
+        let picture = Picture {
+            subject,
+            switches: self.switches,
+            zone: self.zone,
+        };
+        page.open("div", &[("class", &"wide")]);
+        page.raw(&picture.part(Width::Wide));
+        page.close("div");
+        page.open("div", &[("class", &"narrow"), ("hidden", &"")]);
+        page.raw(&picture.part(Width::Narrow));
+        page.close("div");
+    }
+}
+
+/// The classes of a column: numbers, and what a narrow page leaves out.
+fn class(column: &Column<WaveRow<'_>>) -> &'static str {
+    let is_minor = LEFT_OUT[..MINOR].contains(&column.heading);
+    match (column.align, is_minor) {
+        (Align::Left, false) => "",
+        (Align::Left, true) => "minor",
+        (Align::Right, false) => "number",
+        (Align::Right, true) => "number minor",
+    }
+}
+
+#[cfg(test)]
+mod tests;
