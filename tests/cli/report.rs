@@ -359,8 +359,30 @@ fn the_daily_report_is_mailed_also_where_nothing_is_protected() {
     let script = script.replace("spamdrop report", &format!("{wrapper} report"));
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     let text = stdout(&output);
-    let start = "To: root\nSubject: spamdrop on host: daily report\n\nNOT PROTECTING: ";
-    assert!(text.starts_with(start), "{text}{}", stderr(&output));
-    assert!(text.contains("\n\nno waves since "), "{text}");
+    let (head, parts) = text.split_once("\n\n").unwrap();
+    assert_eq!(
+        head,
+        "To: root\nSubject: spamdrop on host: daily report\nMIME-Version: 1.0\n\
+         Content-Type: multipart/mixed; boundary=report",
+        "{}",
+        stderr(&output)
+    );
+    let parts: Vec<&str> = parts.split("--report").collect();
+    let ["", plain, attached, "--\n"] = parts[..] else {
+        panic!("{parts:?}")
+    };
+    let start = "\nContent-Type: text/plain; charset=utf-8\n\nNOT PROTECTING: ";
+    assert!(plain.starts_with(start), "{plain}");
+    assert!(plain.contains("\n\nno waves since "), "{plain}");
+    let (head, page) = attached.split_once("\n\n").unwrap();
+    assert!(
+        head.ends_with("\nContent-Transfer-Encoding: base64"),
+        "{head}"
+    );
+    let mut decoder = Command::new("base64");
+    let page = home.write("page", page.as_bytes());
+    let page = decoder.args(["-d", &page]).output().unwrap();
+    assert!(stdout(&page).starts_with("<!DOCTYPE html>"), "{attached}");
+    assert!(stdout(&page).ends_with("</html>\n"), "{attached}");
     assert_eq!(code(&output), 0);
 }
