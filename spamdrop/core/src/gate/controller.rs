@@ -9,7 +9,7 @@ use super::share::SynShare;
 /// The occupancy, in percent of the slots, from which each class has to wait.
 /// The limits are nested, so that a worse class never takes the slots of a
 /// better one (trunk reservation).
-const LIMITS: [u32; CLASSES] = [80, 70, 60];
+pub(crate) const LIMITS: [u32; CLASSES] = [80, 70, 60];
 /// The number of successive samples with a waiting connection after which the
 /// server counts as full.
 const FULL: u32 = 3;

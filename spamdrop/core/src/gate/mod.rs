@@ -9,6 +9,7 @@ mod slots;
 mod visibility;
 mod waiting;
 
+pub(crate) use controller::LIMITS;
 pub use controller::{GateController, limits};
 pub use handed_over::HandedOver;
 pub use logged_connections::{ASSUMED, ConnectionEnds, LoggedConnections};
