@@ -118,7 +118,7 @@ pub(super) struct GateTask {
     /// The limit of the last class.
     limit: u32,
     stats: GateStats,
-    /// Number of counts at which all slots were taken.
+    /// Number of counts at which all slots were in use.
     full: u64,
     blocked: u64,
     released: u64,

@@ -59,7 +59,7 @@ impl GateController {
     ) -> Gate {
         let share = self.share.update(admitted, seen.opened, seen.pending);
         // A connection that waits in several successive samples shows that all
-        // slots are taken, possibly by processes whose connection has ended.
+        // slots are in use, possibly by processes whose connection has ended.
         self.waited = if seen.waiting > 0 {
             self.waited.saturating_add(1)
         } else {
