@@ -321,7 +321,7 @@ fn a_blocklist_that_lists_everybody_is_called_out() {
     let log = home.write("mail.log", truth.log.as_bytes());
     let output = home.run(&["replay", &log]);
     let expected =
-        "recommendation: the log shows no accepted mail, so it cannot tell whether wanted mail";
+        "recommendation: the log shows no accepted mail, so it cannot tell whether wanted senders";
     assert!(stdout(&output).contains(expected), "{}", stdout(&output));
 }
 

@@ -17,7 +17,7 @@ use crate::config::{Admit, Answer, Config};
 use crate::exit::{Exit, Failure};
 use crate::lock;
 use crate::render::page::ReportPage;
-use crate::render::picture::{Picture, Subject, Switches};
+use crate::render::picture::{Picture, PictureSubject, Switches};
 use crate::render::wave_detail::{self, WaveDetail};
 use crate::render::waves::{self, NumberedWave, WaveReport};
 use crate::render::{json, table::Style};
@@ -40,7 +40,7 @@ const COURSES: usize = 5;
 pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Style) -> Result<()> {
     let zone = TimeZone::system();
     let store = Store::open_existing(&config.store_file(), VERB_WAIT)?;
-    let source = Source {
+    let source = WaveSource {
         config,
         store: store.as_ref(),
     };
@@ -76,12 +76,12 @@ pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Sty
 
 /// The recorded waves, and the settings.
 #[derive(Clone, Copy)]
-struct Source<'a> {
+struct WaveSource<'a> {
     config: &'a Config,
     store: Option<&'a Store>,
 }
 
-impl Source<'_> {
+impl WaveSource<'_> {
     /// The waves of the period that the command line names.
     fn period(self, args: &cli::Report, zone: &TimeZone) -> Result<WaveReport> {
         let now = clock::unix_seconds();
@@ -158,8 +158,8 @@ impl Source<'_> {
         };
         let points = wave.map_or_else(|| Ok(Vec::new()), |wave| self.points(wave))?;
         let subject = match wave {
-            Some(wave) => Subject::Wave(wave, &points),
-            None => Subject::Period(report),
+            Some(wave) => PictureSubject::Wave(wave, &points),
+            None => PictureSubject::Period(report),
         };
         let picture = Picture {
             subject,

@@ -32,7 +32,7 @@ impl Markup {
     }
 
     /// Adds an element that contains text.
-    pub fn text(&mut self, name: &str, attributes: &[Attribute<'_>], text: &str) {
+    pub fn add_text(&mut self, name: &str, attributes: &[Attribute<'_>], text: &str) {
         self.open(name, attributes);
         self.push(text);
         self.close(name);
@@ -103,7 +103,7 @@ mod tests {
         let mut markup = Markup::default();
         markup.open("p", &[("title", &text)]);
         markup.empty("br", &[]);
-        markup.text("b", &[], text);
+        markup.add_text("b", &[], text);
         markup.close("p");
         let written = markup.finish();
         assert!(!written.contains("<script"), "{written}");
@@ -121,7 +121,7 @@ mod tests {
                       \u{202a}\u{202e}\u{2066}\u{2069}\u{feff}\u{ffff}";
         for character in hidden.chars() {
             let mut markup = Markup::default();
-            markup.text("b", &[("id", &character)], &format!("x{character}y"));
+            markup.add_text("b", &[("id", &character)], &format!("x{character}y"));
             let written = markup.finish();
             let expected = "<b id=\"\u{fffd}\">x\u{fffd}y</b>\n";
             assert_eq!(written, expected, "{character:?}");

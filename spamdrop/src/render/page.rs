@@ -12,7 +12,7 @@ use spamdrop_core::wave::Point;
 
 use super::local::minute;
 use super::markup::Markup;
-use super::picture::{self, Picture, Subject, Switches, Width};
+use super::picture::{self, Picture, PictureSubject, Switches, Width};
 use super::table::{Align, Column};
 use super::wave_detail::figures;
 use super::waves::{LEFT_OUT, NumberedWave, WaveReport, WaveRow, columns, count, rows, summary};
@@ -86,22 +86,22 @@ impl ReportPage<'_> {
         page.open("html", &[("lang", &"en")]);
         self.head(&mut page);
         page.open("body", &[]);
-        page.text("h1", &[], &format!("spamdrop on {}", self.host));
-        page.text("p", &[], &self.period());
+        page.add_text("h1", &[], &format!("spamdrop on {}", self.host));
+        page.add_text("p", &[], &self.period());
         if !self.report.waves.is_empty() {
             self.table(&mut page)?;
         }
         for line in summary(self.report, self.zone) {
-            page.text("p", &[], &line);
+            page.add_text("p", &[], &line);
         }
         if self.report.waves.len() > 1 {
-            page.text("h2", &[], "The waves of the period");
-            self.picture(&mut page, Subject::Period(self.report));
+            page.add_text("h2", &[], "The waves of the period");
+            self.picture(&mut page, PictureSubject::Period(self.report));
         }
         for (wave, points) in self.courses {
-            page.text("h2", &[], &format!("Wave {}", wave.number));
+            page.add_text("h2", &[], &format!("Wave {}", wave.number));
             self.figures(&mut page, wave);
-            self.picture(&mut page, Subject::Wave(wave, points));
+            self.picture(&mut page, PictureSubject::Wave(wave, points));
         }
         page.close("body");
         page.close("html");
@@ -130,7 +130,7 @@ impl ReportPage<'_> {
             self.host,
             count(self.report.waves.len())
         );
-        page.text("title", &[], &title);
+        page.add_text("title", &[], &title);
         page.open("style", &[]);
         page.raw(&style_sheet());
         page.close("style");
@@ -153,7 +153,7 @@ impl ReportPage<'_> {
         page.open("thead", &[]);
         page.open("tr", &[]);
         for column in &columns {
-            page.text("th", &[("class", &class(column))], column.heading);
+            page.add_text("th", &[("class", &class(column))], column.heading);
         }
         page.close("tr");
         page.close("thead");
@@ -163,7 +163,7 @@ impl ReportPage<'_> {
             for column in &columns {
                 let mut text = String::new();
                 (column.cell)(row, &mut text)?;
-                page.text("td", &[("class", &class(column))], &text);
+                page.add_text("td", &[("class", &class(column))], &text);
             }
             page.close("tr");
         }
@@ -178,8 +178,8 @@ impl ReportPage<'_> {
         page.open("tbody", &[]);
         for (name, text) in figures(wave, self.zone).into_iter().skip(1) {
             page.open("tr", &[]);
-            page.text("th", &[], name);
-            page.text("td", &[], &text);
+            page.add_text("th", &[], name);
+            page.add_text("td", &[], &text);
             page.close("tr");
         }
         page.close("tbody");
@@ -187,7 +187,7 @@ impl ReportPage<'_> {
     }
 
     /// Adds a picture twice: one for a wide page, one for a narrow one.
-    fn picture(&self, page: &mut Markup, subject: Subject<'_>) {
+    fn picture(&self, page: &mut Markup, subject: PictureSubject<'_>) {
         let picture = Picture {
             subject,
             switches: self.switches,

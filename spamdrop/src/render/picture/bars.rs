@@ -9,7 +9,7 @@ use super::super::local::day;
 use super::super::waves::{NumberedWave, longest_wait_s};
 use super::Switches;
 use super::canvas::{
-    ANSWERED, CHARACTER, COUNTED, Canvas, Key, LIMIT, PEAK, Panel, REFUSED, SLOTS, WAIT,
+    ANSWERED, CHARACTER, COUNTED, Canvas, LIMIT, LegendKey, PEAK, Panel, REFUSED, SLOTS, WAIT,
 };
 use super::course::{bar, keys, name_levels, stack};
 use super::scale::Scale;
@@ -100,14 +100,14 @@ fn connections(canvas: &mut Canvas, waves: &[NumberedWave], marks: &[f64]) {
             panel.y(numbered.wave.peak_open.into()),
         );
     }
-    canvas.path(PEAK, &path);
+    canvas.draw_path(PEAK, &path);
     for class in 0..limits(0).len() {
         let limit = |slots| limits(slots).get(class).copied().unwrap_or_default();
         let path = level(&panel, waves, limit);
-        canvas.path(LIMIT, &path);
+        canvas.draw_path(LIMIT, &path);
     }
     let path = level(&panel, waves, |slots| slots);
-    canvas.path(SLOTS, &path);
+    canvas.draw_path(SLOTS, &path);
     let last = waves.last().map_or(0, |numbered| numbered.wave.slots);
     name_levels(canvas, &panel, last);
 }
@@ -155,7 +155,7 @@ fn syns(canvas: &mut Canvas, waves: &[NumberedWave], switches: Switches, marks: 
         stack(&panel, place, values, &mut paths);
     }
     for (ink, path) in [ANSWERED, REFUSED, COUNTED].into_iter().zip(paths) {
-        canvas.path(ink, &path);
+        canvas.draw_path(ink, &path);
     }
     if most == 0 {
         canvas.note(&panel, "none");
@@ -167,7 +167,7 @@ fn syns(canvas: &mut Canvas, waves: &[NumberedWave], switches: Switches, marks: 
 fn waits(canvas: &mut Canvas, waves: &[NumberedWave], marks: &[f64]) -> Panel {
     let longest = |numbered: &NumberedWave| longest_wait_s(&numbered.wave).unwrap_or(0.0);
     let most = waves.iter().map(longest).fold(0.0, f64::max);
-    let keys: &[Key<'_>] = match most {
+    let keys: &[LegendKey<'_>] = match most {
         0.0 => &[],
         _ => &[(WAIT, "the longest")],
     };
@@ -184,7 +184,7 @@ fn waits(canvas: &mut Canvas, waves: &[NumberedWave], marks: &[f64]) -> Panel {
             bar(&mut path, place, panel.bottom, panel.y(wait));
         }
     }
-    canvas.path(WAIT, &path);
+    canvas.draw_path(WAIT, &path);
     if path.is_empty() {
         canvas.note(&panel, "no wanted mail had to wait");
     }

@@ -77,7 +77,7 @@ pub(super) fn style() -> String {
 }
 
 /// An entry of a legend.
-pub(super) type Key<'a> = (Ink, &'a str);
+pub(super) type LegendKey<'a> = (Ink, &'a str);
 
 /// A picture, drawn from the top down.
 #[derive(Debug)]
@@ -129,13 +129,19 @@ impl Canvas {
         let characters = (self.width - 16.0) / CHARACTER;
         for line in wrap(text, characters as usize, 0) {
             self.y += LINE;
-            self.text((8.0, self.y - 4.0), "start", &line);
+            self.add_text((8.0, self.y - 4.0), "start", &line);
         }
     }
 
     /// Adds a panel with its heading, its legend and its vertical axis. `marks`
     /// are the places of vertical lines, as shares of the width.
-    pub fn panel(&mut self, title: &str, keys: &[Key<'_>], scale: Scale, marks: &[f64]) -> Panel {
+    pub fn panel(
+        &mut self,
+        title: &str,
+        keys: &[LegendKey<'_>],
+        scale: Scale,
+        marks: &[f64],
+    ) -> Panel {
         self.y += 10.0;
         self.heading(title, keys);
         let top = self.y + 8.0;
@@ -150,20 +156,20 @@ impl Canvas {
         let right = panel.x(1.0);
         for (share, text) in scale.marks() {
             let y = panel.bottom - PANEL * share;
-            self.line(GRID, [LEFT, y, right, y]);
-            self.text((LEFT - 6.0, y + 4.0), "end", &text);
+            self.draw_line(GRID, [LEFT, y, right, y]);
+            self.add_text((LEFT - 6.0, y + 4.0), "end", &text);
         }
         for x in marks.iter().map(|share| panel.x(*share)) {
-            self.line(GRID, [x, panel.top, x, panel.bottom + 4.0]);
+            self.draw_line(GRID, [x, panel.top, x, panel.bottom + 4.0]);
         }
         panel
     }
 
     /// Adds the heading of a panel and behind it the legend, in as many lines as
     /// they need.
-    fn heading(&mut self, title: &str, keys: &[Key<'_>]) {
+    fn heading(&mut self, title: &str, keys: &[LegendKey<'_>]) {
         self.y += LINE;
-        self.text((8.0, self.y - 4.0), "start", title);
+        self.add_text((8.0, self.y - 4.0), "start", title);
         let mut x = 8.0 + length(title) + 14.0;
         for (ink, name) in keys {
             let width = 24.0 + length(name) + 14.0;
@@ -172,7 +178,7 @@ impl Canvas {
                 x = 8.0;
             }
             self.key(*ink, x, self.y - 8.0);
-            self.text((x + 24.0, self.y - 4.0), "start", name);
+            self.add_text((x + 24.0, self.y - 4.0), "start", name);
             x += width;
         }
     }
@@ -195,7 +201,7 @@ impl Canvas {
             let half = length(&text) / 2.0;
             let x = panel.x(share).clamp(half, self.width - half);
             if x - half >= free {
-                self.text((x, self.y), "middle", &text);
+                self.add_text((x, self.y), "middle", &text);
                 free = x + half + CHARACTER;
             }
         }
@@ -208,7 +214,7 @@ impl Canvas {
         for (value, name) in names {
             let y = panel.y(*value) + 4.0;
             if used.iter().all(|other| (other - y).abs() >= 13.0) {
-                self.text((panel.x(1.0) + 6.0, y), "start", name);
+                self.add_text((panel.x(1.0) + 6.0, y), "start", name);
                 used.push(y);
             }
         }
@@ -217,10 +223,10 @@ impl Canvas {
     /// Adds a text in the middle of a panel that has nothing to show.
     pub fn note(&mut self, panel: &Panel, text: &str) {
         let middle = (panel.top + panel.bottom) / 2.0;
-        self.text((panel.x(0.5), middle), "middle", text);
+        self.add_text((panel.x(0.5), middle), "middle", text);
     }
 
-    fn text(&mut self, (x, y): (f64, f64), anchor: &str, text: &str) {
+    fn add_text(&mut self, (x, y): (f64, f64), anchor: &str, text: &str) {
         let place: [Attribute<'_>; 5] = [
             ("class", &LABEL.class),
             ("fill", &LABEL.light),
@@ -228,17 +234,17 @@ impl Canvas {
             ("y", &tenths(y)),
             ("text-anchor", &anchor),
         ];
-        self.body.text("text", &place, text);
+        self.body.add_text("text", &place, text);
     }
 
-    pub fn line(&mut self, ink: Ink, [x1, y1, x2, y2]: [f64; 4]) {
+    pub fn draw_line(&mut self, ink: Ink, [x1, y1, x2, y2]: [f64; 4]) {
         let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(tenths);
         let d = format!("M{x1} {y1}L{x2} {y2}");
-        self.path(ink, &d);
+        self.draw_path(ink, &d);
     }
 
     /// Adds the shapes of a path. Nothing, if there are none.
-    pub fn path(&mut self, ink: Ink, d: &str) {
+    pub fn draw_path(&mut self, ink: Ink, d: &str) {
         if !d.is_empty() {
             self.shape("path", ink, &[("class", &ink.class), ("d", &d)]);
         }
@@ -275,7 +281,7 @@ impl Canvas {
                 ("font-size", &12),
             ],
         );
-        svg.text("title", &[], title);
+        svg.add_text("title", &[], title);
         if !style.is_empty() {
             svg.open("style", &[]);
             svg.raw(style);
@@ -283,7 +289,7 @@ impl Canvas {
         }
         let paper = format!("M0 0H{width}V{height:.0}H0z");
         let body = std::mem::take(&mut self.body);
-        self.path(PAPER, &paper);
+        self.draw_path(PAPER, &paper);
         svg.raw(&self.body.finish());
         svg.raw(&body.finish());
         svg.close("svg");

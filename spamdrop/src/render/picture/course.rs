@@ -9,7 +9,7 @@ use spamdrop_core::wave::{CourseColumns, Point, Wave};
 use super::super::local;
 use super::Switches;
 use super::canvas::{
-    ANSWERED, CHARACTER, COUNTED, Canvas, Key, LIMIT, OPEN, Panel, REFUSED, SLOTS, WAIT,
+    ANSWERED, CHARACTER, COUNTED, Canvas, LIMIT, LegendKey, OPEN, Panel, REFUSED, SLOTS, WAIT,
 };
 use super::scale::{Scale, TimeMarks, time_marks};
 
@@ -77,13 +77,13 @@ fn connections(canvas: &mut Canvas, wave: &Wave, columns: &CourseColumns, marks:
     let right = panel.x(1.0);
     for limit in limits {
         let y = panel.y(limit.into());
-        canvas.line(LIMIT, [panel.left, y, right, y]);
+        canvas.draw_line(LIMIT, [panel.left, y, right, y]);
     }
     let y = panel.y(wave.slots.into());
-    canvas.line(SLOTS, [panel.left, y, right, y]);
+    canvas.draw_line(SLOTS, [panel.left, y, right, y]);
     name_levels(canvas, &panel, wave.slots);
     let path = steps(&panel, columns);
-    canvas.path(OPEN, &path);
+    canvas.draw_path(OPEN, &path);
 }
 
 /// Names the levels of the slots and of the classes at the right of a panel.
@@ -158,8 +158,8 @@ fn syns(
         }
     }
     let [answered_bars, refused_bars] = paths;
-    canvas.path(ANSWERED, &answered_bars);
-    canvas.path(refused, &refused_bars);
+    canvas.draw_path(ANSWERED, &answered_bars);
+    canvas.draw_path(refused, &refused_bars);
     if most == 0 {
         canvas.note(&panel, "none");
     }
@@ -168,7 +168,7 @@ fn syns(
 
 /// The legend of the SYNs: of those that were only counted, those that were
 /// refused, and those that were answered, as they are switched on.
-pub(super) fn keys(counted: bool, refused: bool, responder: bool) -> Vec<Key<'static>> {
+pub(super) fn keys(counted: bool, refused: bool, responder: bool) -> Vec<LegendKey<'static>> {
     let all = [
         (counted, (COUNTED, "would be refused")),
         (refused, (REFUSED, "refused")),
@@ -208,7 +208,7 @@ fn waits(canvas: &mut Canvas, wave: &Wave, span: f64, marks: &[f64]) -> Panel {
     let waits = &wave.waits;
     let most = waits.iter().map(|wait| wait.wait_s).fold(0.0, f64::max);
     let scale = Scale::seconds(most.ceil() as u64);
-    let keys: &[Key<'_>] = match waits[..] {
+    let keys: &[LegendKey<'_>] = match waits[..] {
         [] => &[],
         _ => &[(WAIT, "from the first refusal of a sender")],
     };
@@ -218,7 +218,7 @@ fn waits(canvas: &mut Canvas, wave: &Wave, span: f64, marks: &[f64]) -> Panel {
         let x = panel.x((wait.at_s / span).clamp(0.0, 1.0)) - 1.0;
         bar(&mut path, (x, 2.0), panel.bottom, panel.y(wait.wait_s));
     }
-    canvas.path(WAIT, &path);
+    canvas.draw_path(WAIT, &path);
     if waits.is_empty() {
         canvas.note(&panel, "no wanted mail had to wait");
     }

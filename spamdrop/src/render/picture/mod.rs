@@ -29,7 +29,7 @@ pub fn style() -> String {
 #[derive(Clone, Copy, Debug)]
 pub struct Picture<'a> {
     /// What is drawn.
-    pub subject: Subject<'a>,
+    pub subject: PictureSubject<'a>,
     /// What is switched on.
     pub switches: Switches,
     /// The time zone of the reader.
@@ -38,7 +38,7 @@ pub struct Picture<'a> {
 
 /// The subject of a picture.
 #[derive(Clone, Copy, Debug)]
-pub enum Subject<'a> {
+pub enum PictureSubject<'a> {
     /// A wave and its course.
     Wave(&'a NumberedWave, &'a [Point]),
     /// The waves of a period.
@@ -90,8 +90,8 @@ impl Picture<'_> {
     fn draw(&self, width: Width, style: &str) -> String {
         let mut canvas = Canvas::new(width.pixels().into());
         let title = match self.subject {
-            Subject::Wave(wave, points) => self.wave(&mut canvas, wave, points),
-            Subject::Period(report) => self.period(&mut canvas, report),
+            PictureSubject::Wave(wave, points) => self.wave(&mut canvas, wave, points),
+            PictureSubject::Period(report) => self.period(&mut canvas, report),
         };
         canvas.finish(&title, style)
     }

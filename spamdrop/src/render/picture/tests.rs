@@ -79,7 +79,7 @@ fn report(waves: Vec<NumberedWave>) -> WaveReport {
     }
 }
 
-fn drawn(subject: Subject<'_>, switches: Switches, width: Width) -> String {
+fn drawn(subject: PictureSubject<'_>, switches: Switches, width: Width) -> String {
     let zone = &TimeZone::UTC;
     let picture = Picture {
         subject,
@@ -216,7 +216,7 @@ fn the_course_that_is_drawn_is_the_one_that_was_recorded() {
 
 fn assert_course(numbered: &NumberedWave, points: &[Point], width: Width) {
     let wave = &numbered.wave;
-    let text = drawn(Subject::Wave(numbered, points), ON, width);
+    let text = drawn(PictureSubject::Wave(numbered, points), ON, width);
     let document = Document::parse(&text).unwrap();
     let [open, syns, waits] = axes(&document)[..] else {
         panic!("{text}")
@@ -337,7 +337,7 @@ fn the_bars_of_a_period_are_the_figures_of_its_waves() {
 }
 
 fn assert_bars(report: &WaveReport, width: Width) {
-    let text = drawn(Subject::Period(report), ON, width);
+    let text = drawn(PictureSubject::Period(report), ON, width);
     let document = Document::parse(&text).unwrap();
     let axes = axes(&document);
     let [open, syns, waits] = axes[..] else {
@@ -423,12 +423,12 @@ fn nothing_touches_anything_whatever_the_numbers_are() {
     }
     for width in WIDTHS {
         for (wave, points) in &courses {
-            assert_tidy(&drawn(Subject::Wave(wave, points), ON, width), width);
-            assert_tidy(&drawn(Subject::Wave(wave, &[]), ON, width), width);
+            assert_tidy(&drawn(PictureSubject::Wave(wave, points), ON, width), width);
+            assert_tidy(&drawn(PictureSubject::Wave(wave, &[]), ON, width), width);
         }
         for waves in &periods {
             let report = report(waves.clone());
-            assert_tidy(&drawn(Subject::Period(&report), ON, width), width);
+            assert_tidy(&drawn(PictureSubject::Period(&report), ON, width), width);
         }
     }
 }
@@ -505,7 +505,11 @@ fn a_legend_names_what_is_switched_on() {
         ..ON
     };
     let course = |wave: &NumberedWave, switches| {
-        legend(&drawn(Subject::Wave(wave, &points), switches, Width::Wide))
+        legend(&drawn(
+            PictureSubject::Wave(wave, &points),
+            switches,
+            Width::Wide,
+        ))
     };
     let wait = "from the first refusal of a sender";
     assert_eq!(
@@ -518,7 +522,7 @@ fn a_legend_names_what_is_switched_on() {
     assert_eq!(course(&wave, off), ["would be refused"]);
     let period = |waves: &[&NumberedWave]| {
         let report = report(waves.iter().map(|wave| (*wave).clone()).collect());
-        legend(&drawn(Subject::Period(&report), off, Width::Wide))
+        legend(&drawn(PictureSubject::Period(&report), off, Width::Wide))
     };
     assert_eq!(period(&[&wave]), ["would be refused"]);
     assert_eq!(period(&[&refusing]), ["refused", "the longest"]);
@@ -531,22 +535,26 @@ fn a_legend_names_what_is_switched_on() {
 #[test]
 fn an_empty_picture_says_why() {
     let empty = report(Vec::new());
-    let text = drawn(Subject::Period(&empty), ON, Width::Wide);
+    let text = drawn(PictureSubject::Period(&empty), ON, Width::Wide);
     assert!(text.contains(">no waves from 2026-11-23 00:00 to 2026-11-30 00:00<"));
     assert!(
         !text.contains("admit") && !text.contains("Connections"),
         "{text}"
     );
-    let text = drawn(Subject::Period(&empty), Switches::default(), Width::Wide);
+    let text = drawn(
+        PictureSubject::Period(&empty),
+        Switches::default(),
+        Width::Wide,
+    );
     assert!(
         text.contains(">nothing is recorded: `admit` is &quot;off&quot;<"),
         "{text}"
     );
     let wave = numbered(3, Wave::default());
-    let text = drawn(Subject::Wave(&wave, &[]), ON, Width::Wide);
+    let text = drawn(PictureSubject::Wave(&wave, &[]), ON, Width::Wide);
     assert!(text.contains(">its course is not kept any more<"), "{text}");
     let calm = [Point::default()];
-    let text = drawn(Subject::Wave(&wave, &calm), ON, Width::Wide);
+    let text = drawn(PictureSubject::Wave(&wave, &calm), ON, Width::Wide);
     assert!(text.contains(">no wanted mail had to wait<"), "{text}");
 }
 
@@ -554,7 +562,7 @@ fn an_empty_picture_says_why() {
 fn more_waves_than_there_is_room_for_are_left_out() {
     let mut rng = fastrand::Rng::with_seed(21);
     let waves = (1..=500).map(|n| random(&mut rng, n, 3).0).collect();
-    let text = drawn(Subject::Period(&report(waves)), ON, Width::Narrow);
+    let text = drawn(PictureSubject::Period(&report(waves)), ON, Width::Narrow);
     assert!(text.contains(">500 waves from ") && text.contains(">the newest 84 are drawn<"));
     assert!(text.contains(">417<") && !text.contains(">416<"), "{text}");
 }
@@ -563,7 +571,7 @@ fn more_waves_than_there_is_room_for_are_left_out() {
 fn a_file_has_its_style_and_refers_to_nothing() {
     let empty = report(Vec::new());
     let picture = Picture {
-        subject: Subject::Period(&empty),
+        subject: PictureSubject::Period(&empty),
         switches: ON,
         zone: &TimeZone::UTC,
     };
