@@ -10,7 +10,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 static START: OnceLock<Instant> = OnceLock::new();
 
 /// The end of the current period of this length.
-fn next_tick(length: Duration) -> Instant {
+pub(super) fn next_tick(length: Duration) -> Instant {
     let start = *START.get_or_init(Instant::now);
     // Read after the start, which another thread may have set meanwhile.
     let now = Instant::now();

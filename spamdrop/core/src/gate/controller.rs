@@ -57,7 +57,7 @@ impl GateController {
         responders: u32,
         now: MonotonicNs,
     ) -> Gate {
-        let share = self.share.update(admitted, seen.opened, seen.pending);
+        let share = self.share.update(admitted, seen.opened, seen.pending, now);
         // A connection that waits in several successive samples shows that all
         // slots are in use, possibly by processes whose connection has ended.
         self.waited = if seen.waiting > 0 {
