@@ -41,17 +41,30 @@ pub(super) fn draw(
     if waves.iter().any(|numbered| !numbered.wave.observed) {
         last = waits(canvas, waves, &marks);
     }
-    let number = waves.len() as f64;
-    let label = |(index, numbered): (usize, &NumberedWave)| {
-        ((index as f64 + 0.5) / number, numbered.number.to_string())
-    };
-    canvas.labels(&last, waves.iter().enumerate().map(label));
+    canvas.labels(&last, numbers(waves, &last));
     // A date stands to the right of the line at which its day begins.
     let half = 2.5 * CHARACTER / last.width;
     canvas.labels(
         &last,
         days.into_iter().map(|(share, day)| (share + half, day)),
     );
+}
+
+/// The numbers of the waves below their bars: all, or every second, fifth, tenth
+/// and so on, as there is room.
+fn numbers(waves: &[NumberedWave], panel: &Panel) -> Vec<(f64, String)> {
+    let room = panel.width / waves.len() as f64;
+    let longest = waves.iter().map(|wave| wave.number.to_string().len());
+    let wanted = (longest.max().unwrap_or(0) + 1) as f64 * CHARACTER / room;
+    let step = [1, 2, 5, 10, 20, 50, 100, 200, 500]
+        .into_iter()
+        .find(|step| f64::from(*step) >= wanted);
+    let step = i64::from(step.unwrap_or(1_000));
+    let label = |(index, numbered): (usize, &NumberedWave)| {
+        let middle = (index as f64 + 0.5) / waves.len() as f64;
+        (numbered.number % step == 0).then(|| (middle, numbered.number.to_string()))
+    };
+    waves.iter().enumerate().filter_map(label).collect()
 }
 
 /// Where a day begins, as a share of the width, and its date.

@@ -564,7 +564,12 @@ fn more_waves_than_there_is_room_for_are_left_out() {
     let waves = (1..=500).map(|n| random(&mut rng, n, 3).0).collect();
     let text = drawn(PictureSubject::Period(&report(waves)), ON, Width::Narrow);
     assert!(text.contains(">500 waves from ") && text.contains(">the newest 84 are drawn<"));
-    assert!(text.contains(">417<") && !text.contains(">416<"), "{text}");
+    let labels: Vec<String> = (417..=500)
+        .filter(|n| text.contains(&format!(">{n}<")))
+        .map(|n| n.to_string())
+        .collect();
+    assert_eq!(labels, ["420", "440", "460", "480", "500"], "{text}");
+    assert!(!text.contains(">416<") && !text.contains(">400<"), "{text}");
 }
 
 #[test]
