@@ -5,13 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use roxmltree::Document;
 use serde_json::Value;
 use spamdrop::store::{FILE, Store, VERB_WAIT};
-use spamdrop_core::wave::{Point, Snapshot, SourceCounts, Totals, Wave};
-
-use std::os::unix::fs::PermissionsExt as _;
+use spamdrop_core::wave::{Point, Snapshot, SourceCounts, Totals, WantedWait, Wave};
 
 use super::*;
 
 mod fixture;
+mod mail;
 mod pictures;
 
 fn now() -> u64 {
@@ -48,6 +47,10 @@ fn snapshot(id: i64, hours: u64, observed: bool) -> Snapshot {
             ..Totals::default()
         },
         longest_wait_s: Some(7.5),
+        waits: vec![WantedWait {
+            at_s: 3.0,
+            wait_s: 7.5,
+        }],
         ..Wave::default()
     };
     Snapshot {
@@ -59,16 +62,20 @@ fn snapshot(id: i64, hours: u64, observed: bool) -> Snapshot {
 
 /// Creates a home with waves of 200, 30 and 1 hours ago.
 fn home() -> Home {
-    let home = Home::new("");
-    fs::create_dir_all(home.path("state_dir")).unwrap();
     let waves = [
         snapshot(1, 200, true),
         snapshot(2, 30, true),
         snapshot(3, 1, false),
     ];
+    home_with(&waves, "")
+}
+
+fn home_with(waves: &[Snapshot], config: &str) -> Home {
+    let home = Home::new(config);
+    fs::create_dir_all(home.path("state_dir")).unwrap();
     Store::open(&home.path("state_dir").join(FILE), VERB_WAIT)
         .unwrap()
-        .write_waves(0, &waves)
+        .write_waves(0, waves)
         .unwrap();
     home
 }
@@ -146,7 +153,10 @@ fn since_a_time_ago_or_a_date() {
     assert_eq!(waves("2d"), 2);
     assert_eq!(waves("2000-01-01"), 3);
     assert_eq!(waves("2000-01-01T12:00:00Z"), 3);
-    assert_eq!(waves("3000-01-01"), 0);
+    let output = home.run(&["report", "--since", "3000-01-01"]);
+    assert_eq!(code(&output), 2);
+    let expected = "spamdrop: `--since` is in the future; give a time that has passed\n";
+    assert_eq!(stderr(&output), expected);
     for wrong in ["tomorrow", "2026-02-30"] {
         let output = home.run(&["report", "--since", wrong]);
         assert_eq!(code(&output), 2);
@@ -181,6 +191,10 @@ fn the_last_wave_or_a_period_is_drawn() {
     let all = ran(&home, &["report", "--since", "9d", "--svg", "-"]);
     assert!(all.contains("<title>3 waves from "), "{all}");
     assert_eq!((paths(&all, "open"), paths(&all, "peak")), (0, 1));
+    let home = home_with(&[snapshot(1, 200, true)], "");
+    let old = ran(&home, &["report", "--svg", "-"]);
+    assert!(old.contains("<title>Wave 1, "), "{old}");
+    let home = self::home();
     let one = ran(&home, &["report", "--since", "2h", "--svg", "-"]);
     assert!(one.contains("<title>Wave 3, "), "{one}");
     let second = ran(&home, &["report", "2", "--svg", "-"]);
@@ -253,6 +267,8 @@ fn a_period_has_an_end() {
     };
     assert_eq!(numbers(&["--since", "9d", "--until", "2h"]), [1, 2]);
     assert_eq!(numbers(&["--until", "1d"]), [2]);
+    // Seven days before the end, not before now.
+    assert_eq!(numbers(&["--until", "8d"]), [1]);
     assert_eq!(numbers(&["--since", "31h", "--until", "29h"]), [2]);
     let yesterday = ["--since", "yesterday", "--until", "today"];
     let json: Value = serde_json::from_str(&ran(
@@ -266,8 +282,13 @@ fn a_period_has_an_end() {
     assert!(now() - until < 90_000, "{json}");
     let output = home.run(&["report", "--since", "2h", "--until", "3h"]);
     assert_eq!(code(&output), 2);
-    let expected = "spamdrop: `--until` is before `--since`; give an end after the start\n";
+    let expected = "spamdrop: `--until` is not after `--since`; give an end after the start\n";
     assert_eq!(stderr(&output), expected);
+    let text = ran(&home, &["report", "--since", "9d", "--until", "8d 12h"]);
+    assert!(
+        text.starts_with("no waves from 20") && text.contains(" to 20"),
+        "{text}"
+    );
 }
 
 /// `script` of util-linux makes the terminal.
@@ -330,6 +351,10 @@ fn status_names_the_last_wave() {
     assert_eq!(json["wave"]["peak_open"], 30);
     // No daemon runs, so the wave is not shown as ongoing.
     assert_eq!(json["wave"]["ongoing"], false);
+    // `report` has the waits of each sender.
+    assert_eq!(json["wave"].get("waits"), None);
+    let json: Value = serde_json::from_str(&ran(&home, &["report", "3", "--json"])).unwrap();
+    assert_eq!(json["waits"][0]["wait_s"], 7.5);
     // A damaged database hides only the wave, not the rest of `status`.
     let path = home.path("state_dir").join(FILE);
     fs::write(&path, b"no database".repeat(500)).unwrap();
@@ -338,51 +363,4 @@ fn status_names_the_last_wave() {
     assert_eq!((&json["wave"], code(&output)), (&Value::Null, 3));
     let told = "cannot read the waves: cannot use ";
     assert!(stderr(&output).contains(told), "{}", stderr(&output));
-}
-
-/// The example unit, with another `sendmail`.
-#[test]
-fn the_daily_report_is_mailed_also_where_nothing_is_protected() {
-    let home = Home::new("");
-    let program = env!("CARGO_BIN_EXE_spamdrop");
-    let config = home.path("spamdrop.toml");
-    let wrapper = format!(
-        "#!/bin/sh\nexec {program} --config {} \"$@\"\n",
-        config.display()
-    );
-    let wrapper = home.write("spamdrop", wrapper.as_bytes());
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
-    let unit = include_str!("../../spamdrop/dist/examples/spamdrop-report.service");
-    let script = spamdrop_lab::unit::script(unit, "").unwrap();
-    let script = script.replace("/usr/sbin/sendmail", "cat #");
-    let script = script.replace("spamdrop status", &format!("{wrapper} status"));
-    let script = script.replace("spamdrop report", &format!("{wrapper} report"));
-    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-    let text = stdout(&output);
-    let (head, parts) = text.split_once("\n\n").unwrap();
-    assert_eq!(
-        head,
-        "To: root\nSubject: spamdrop on host: daily report\nMIME-Version: 1.0\n\
-         Content-Type: multipart/mixed; boundary=report",
-        "{}",
-        stderr(&output)
-    );
-    let parts: Vec<&str> = parts.split("--report").collect();
-    let ["", plain, attached, "--\n"] = parts[..] else {
-        panic!("{parts:?}")
-    };
-    let start = "\nContent-Type: text/plain; charset=utf-8\n\nNOT PROTECTING: ";
-    assert!(plain.starts_with(start), "{plain}");
-    assert!(plain.contains("\n\nno waves since "), "{plain}");
-    let (head, page) = attached.split_once("\n\n").unwrap();
-    assert!(
-        head.ends_with("\nContent-Transfer-Encoding: base64"),
-        "{head}"
-    );
-    let mut decoder = Command::new("base64");
-    let page = home.write("page", page.as_bytes());
-    let page = decoder.args(["-d", &page]).output().unwrap();
-    assert!(stdout(&page).starts_with("<!DOCTYPE html>"), "{attached}");
-    assert!(stdout(&page).ends_with("</html>\n"), "{attached}");
-    assert_eq!(code(&output), 0);
 }

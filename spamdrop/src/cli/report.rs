@@ -15,7 +15,7 @@ pub struct Report {
     #[arg(value_name = "WAVE", conflicts_with_all = ["since", "until"])]
     pub wave: Option<i64>,
     /// Start of the period: a time ago such as 2h or 7d, a date such as
-    /// 2026-11-20, or the start of `today` or `yesterday` [default: 7d]
+    /// 2026-11-20, or the start of `today` or `yesterday` [default: 7d before the end]
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub since: Option<When>,
     /// End of the period [default: now]
@@ -24,7 +24,7 @@ pub struct Report {
     /// Print JSON
     #[arg(short, long, conflicts_with_all = ["svg", "html"])]
     pub json: bool,
-    /// Write a picture of the period, or without a period of the last wave; `-`
+    /// Write a picture of the period, or without a period of the newest wave; `-`
     /// is standard output
     #[arg(long, value_name = "FILE", conflicts_with = "html")]
     pub svg: Option<PathBuf>,

@@ -1,5 +1,8 @@
-//! The ends of a period, as `--since` and `--until` name them.
+//! A period, as `--since` and `--until` name its ends.
 
+use std::time::Duration;
+
+use anyhow::Result;
 use jiff::Zoned;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -8,18 +11,54 @@ use spamdrop_common::time::UnixSeconds;
 use crate::cli::When;
 use crate::exit::{Exit, Failure};
 
+/// A period. What lasted from `began` to `ended` is of it if `since <= ended` and
+/// `began < until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TimeRange {
+    pub since: UnixSeconds,
+    /// `None`: the period has no end.
+    pub until: Option<UnixSeconds>,
+}
+
+impl TimeRange {
+    /// The period between `--since` and `--until`. Without `--since` it has the
+    /// length of `default`, and ends now if `--until` is not earlier; without
+    /// `default` it begins in 1970.
+    ///
+    /// # Errors
+    ///
+    /// There is no such time in the time zone, the start is in the future, or the
+    /// end is not after it ([`Exit::Usage`]).
+    pub fn new(
+        since: Option<When>,
+        until: Option<When>,
+        default: Option<Duration>,
+        now: UnixSeconds,
+        zone: &TimeZone,
+    ) -> Result<Self> {
+        let until = until.map(|when| time(when, now, zone)).transpose()?;
+        let Some(since) = since else {
+            let end = until.unwrap_or(now).min(now);
+            let since = default.map_or(UnixSeconds::default(), |length| end.minus(length));
+            return Ok(Self { since, until });
+        };
+        let since = time(since, now, zone)?;
+        if since > now {
+            let message = "`--since` is in the future; give a time that has passed";
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        if until.is_some_and(|until| until <= since) {
+            let message = "`--until` is not after `--since`; give an end after the start";
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        Ok(Self { since, until })
+    }
+}
+
 /// The time at which a period begins or ends.
-///
-/// # Errors
-///
-/// There is no such time in the time zone ([`Exit::Usage`]).
-pub(super) fn time(
-    when: When,
-    now: UnixSeconds,
-    zone: &TimeZone,
-) -> Result<UnixSeconds, anyhow::Error> {
+fn time(when: When, now: UnixSeconds, zone: &TimeZone) -> Result<UnixSeconds> {
     let time = match when {
-        When::Ago(time) => return Ok(before(now, time.as_secs())),
+        When::Ago(time) => return Ok(now.minus(time)),
         When::At(at) => return Ok(unix_seconds(at.as_second())),
         When::Local(at) => at.to_zoned(zone.clone()),
         When::Today => today(now, zone).and_then(|day| midnight(day, zone)),
@@ -37,11 +76,6 @@ pub(super) fn time(
         Failure::new(Exit::Usage, message)
     })?;
     Ok(unix_seconds(time.timestamp().as_second()))
-}
-
-/// Some seconds before a time.
-pub(super) fn before(time: UnixSeconds, seconds: u64) -> UnixSeconds {
-    UnixSeconds::new(time.get().saturating_sub(seconds))
 }
 
 fn unix_seconds(second: i64) -> UnixSeconds {
@@ -74,6 +108,61 @@ mod tests {
             let found = i64::try_from(found.get()).unwrap();
             jiff::Timestamp::from_second(found).unwrap().to_string()
         })
+    }
+
+    const NOW: UnixSeconds = UnixSeconds::new(1_795_392_000);
+    const DAY: u64 = 86_400;
+
+    /// The ends of a period, in days before now.
+    fn range(since: Option<u64>, until: Option<u64>, default: Option<u64>) -> Result<TimeRange> {
+        let days = |days: u64| Duration::from_secs(days * DAY);
+        let ago = |end: Option<u64>| end.map(|end| When::Ago(days(end)));
+        let (since, until) = (ago(since), ago(until));
+        TimeRange::new(since, until, default.map(days), NOW, &TimeZone::UTC)
+    }
+
+    fn ago(days: u64) -> UnixSeconds {
+        UnixSeconds::new(NOW.get() - days * DAY)
+    }
+
+    #[test]
+    fn a_period_without_a_start_has_the_default_length() {
+        for (until, since) in [(None, 7), (Some(0), 7), (Some(8), 15)] {
+            let expected = TimeRange {
+                since: ago(since),
+                until: until.map(ago),
+            };
+            assert_eq!(range(None, until, Some(7)).unwrap(), expected, "{until:?}");
+        }
+        let everything = range(None, Some(8), None).unwrap();
+        assert_eq!(everything.since, UnixSeconds::default());
+        // An end in the future is now.
+        let end = Some(When::At("2027-01-31T00:00:00Z".parse().unwrap()));
+        let week = Duration::from_secs(7 * DAY);
+        let range = TimeRange::new(None, end, Some(week), NOW, &TimeZone::UTC);
+        assert_eq!(range.unwrap().since, ago(7));
+    }
+
+    #[test]
+    fn a_period_begins_in_the_past_and_before_its_end() {
+        assert!(range(Some(3), Some(2), None).is_ok() && range(Some(0), None, None).is_ok());
+        for until in [3, 4] {
+            let error = range(Some(3), Some(until), Some(7))
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with("`--until` is not after"), "{error}");
+        }
+        let start = Some(When::At("2027-01-31T00:00:00Z".parse().unwrap()));
+        for end in [
+            None,
+            Some(When::At("2028-01-01T00:00:00Z".parse().unwrap())),
+        ] {
+            let error = TimeRange::new(start, end, None, NOW, &TimeZone::UTC).unwrap_err();
+            assert!(
+                error.to_string().starts_with("`--since` is in the future"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

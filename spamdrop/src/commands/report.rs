@@ -3,13 +3,15 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::slice;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use jiff::tz::TimeZone;
 use rustix::system::uname;
 use spamdrop_common::time::UnixSeconds;
 
-use super::period::{before, time};
+use super::period::TimeRange;
 use super::terminal;
 use crate::cli;
 use crate::clock;
@@ -25,7 +27,7 @@ use crate::store::{Store, VERB_WAIT};
 use spamdrop_core::wave::Point;
 
 /// The default period: a week.
-const PERIOD_S: u64 = 7 * 86_400;
+const PERIOD: Duration = Duration::from_secs(7 * 86_400);
 /// Line width if the output is not a terminal, such as in a mail.
 const COLUMNS: usize = 80;
 /// The newest waves whose course a page shows.
@@ -35,8 +37,8 @@ const COURSES: usize = 5;
 ///
 /// # Errors
 ///
-/// The end of the period is before its start ([`Exit::Usage`]), there is no such
-/// wave, the store cannot be read, or a file cannot be written.
+/// The period as in [`TimeRange::new`] ([`Exit::Usage`]); there is no such wave, the
+/// store cannot be read, or a file cannot be written.
 pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Style) -> Result<()> {
     let zone = TimeZone::system();
     let store = Store::open_existing(&config.store_file(), VERB_WAIT)?;
@@ -44,12 +46,17 @@ pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Sty
         config,
         store: store.as_ref(),
     };
-    let report = match args.wave {
+    let has_period = args.since.is_some() || args.until.is_some();
+    let number = match args.wave {
+        None if args.svg.is_some() && !has_period => source.newest()?,
+        given => given,
+    };
+    let report = match number {
         Some(number) => source.one(number)?,
         None => source.period(args, &zone)?,
     };
     if let Some(path) = &args.svg {
-        let picture = source.picture(args, &report, &zone)?;
+        let picture = source.picture(&report, &zone)?;
         return write(path, &picture, out);
     }
     if let Some(path) = &args.html {
@@ -60,16 +67,19 @@ pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Sty
     match (args.wave, &report.waves[..]) {
         (Some(_), [wave]) => {
             let detail = WaveDetail {
-                points: source.points(wave)?,
+                points: source
+                    .points(slice::from_ref(wave))?
+                    .pop()
+                    .unwrap_or_default(),
                 numbered: wave.clone(),
             };
             match args.json {
                 true => json::object(out, &detail)?,
-                false => wave_detail::text(out, style, width, &detail, &zone)?,
+                false => wave_detail::write_detail(out, style, width, &detail, &zone)?,
             }
         }
         _ if args.json => json::object(out, &report)?,
-        _ => waves::text(out, style, width, &report, &zone)?,
+        _ => waves::write_report(out, style, width, &report, &zone)?,
     }
     Ok(())
 }
@@ -85,17 +95,14 @@ impl WaveSource<'_> {
     /// The waves of the period that the command line names.
     fn period(self, args: &cli::Report, zone: &TimeZone) -> Result<WaveReport> {
         let now = clock::unix_seconds();
-        let since = args
-            .since
-            .map_or_else(|| Ok(before(now, PERIOD_S)), |when| time(when, now, zone))?;
-        let until = args.until.map(|when| time(when, now, zone)).transpose()?;
-        if until.is_some_and(|until| until < since) {
-            let message = "`--until` is before `--since`; give an end after the start";
-            return Err(Failure::new(Exit::Usage, message));
-        }
+        let TimeRange { since, until } =
+            TimeRange::new(args.since, args.until, Some(PERIOD), now, zone)?;
         let mut waves = self.waves(since)?;
         waves.retain(|numbered| until.is_none_or(|until| numbered.wave.start_unix_s < until.get()));
-        Ok(self.report(since, until.unwrap_or(now), waves))
+        Ok(WaveReport {
+            has_end: until.is_some(),
+            ..self.report(since, until.unwrap_or(now), waves)
+        })
     }
 
     /// One wave, with its own period.
@@ -110,6 +117,12 @@ impl WaveSource<'_> {
         let ends = [found.wave.start_unix_s, found.wave.end_unix_s()];
         let [since, until] = ends.map(UnixSeconds::new);
         Ok(self.report(since, until, waves))
+    }
+
+    /// The number of the newest wave of all.
+    fn newest(self) -> Result<Option<i64>> {
+        let waves = self.waves(UnixSeconds::default())?;
+        Ok(waves.last().map(|newest| newest.number))
     }
 
     fn waves(self, since: UnixSeconds) -> Result<Vec<NumberedWave>> {
@@ -136,30 +149,27 @@ impl WaveSource<'_> {
             recording: self.config.admit != Admit::Off,
             since_unix_s: since.get(),
             until_unix_s: until.get(),
+            has_end: true,
             waves,
         }
     }
 
-    fn points(self, wave: &NumberedWave) -> Result<Vec<Point>> {
-        let Some(store) = self.store else {
-            return Ok(Vec::new());
-        };
-        Ok(store.wave_points(&[wave.number])?.pop().unwrap_or_default())
+    /// The courses of waves, in their order.
+    fn points(self, waves: &[NumberedWave]) -> Result<Vec<Vec<Point>>> {
+        let numbers: Vec<i64> = waves.iter().map(|wave| wave.number).collect();
+        let all = self.store.map(|store| store.wave_points(&numbers));
+        all.unwrap_or_else(|| Ok(Vec::new()))
     }
 
-    /// A picture of the period, if one is given; else of the last wave. A period
-    /// with one wave shows its course.
-    fn picture(self, args: &cli::Report, report: &WaveReport, zone: &TimeZone) -> Result<String> {
-        let has_period = args.since.is_some() || args.until.is_some();
-        let wave = match &report.waves[..] {
-            [wave] => Some(wave),
-            [.., wave] if !has_period => Some(wave),
-            _ => None,
-        };
-        let points = wave.map_or_else(|| Ok(Vec::new()), |wave| self.points(wave))?;
-        let subject = match wave {
-            Some(wave) => PictureSubject::Wave(wave, &points),
-            None => PictureSubject::Period(report),
+    /// A picture of the waves as bars, or of the course of a single one.
+    fn picture(self, report: &WaveReport, zone: &TimeZone) -> Result<String> {
+        let points;
+        let subject = match &report.waves[..] {
+            [wave] => {
+                points = self.points(&report.waves)?.concat();
+                PictureSubject::Wave(wave, &points)
+            }
+            _ => PictureSubject::Period(report),
         };
         let picture = Picture {
             subject,
@@ -170,9 +180,9 @@ impl WaveSource<'_> {
     }
 
     fn page(self, report: &WaveReport, zone: &TimeZone) -> Result<String> {
-        let newest = report.waves.iter().rev().take(COURSES).rev();
-        let course = |wave: &NumberedWave| Ok((wave.clone(), self.points(wave)?));
-        let courses = newest.map(course).collect::<Result<Vec<_>>>()?;
+        let first = report.waves.len().saturating_sub(COURSES);
+        let newest = report.waves.get(first..).unwrap_or_default();
+        let courses: Vec<_> = newest.iter().cloned().zip(self.points(newest)?).collect();
         let machine = uname();
         let page = ReportPage {
             host: &machine.nodename().to_string_lossy(),

@@ -20,19 +20,19 @@ use super::waves::{LEFT_OUT, NumberedWave, WaveReport, WaveRow, columns, count, 
 /// The number of columns that a narrow page leaves out.
 const MINOR: usize = 7;
 
-/// The style sheet, without the inks of the pictures. A part that a style shows
+/// The style sheet, without the colours. A part that a style shows
 /// in one width only is `hidden` in the other where styles are refused.
 const STYLE: &str = "
 :root { color-scheme: light dark }
 body { margin: 0 auto; padding: 16px; max-width: 1080px; font: 16px/1.45 sans-serif;
-  color: #222; background: #fff; overflow-wrap: break-word }
+  color: var(--label); background: var(--background); overflow-wrap: break-word }
 h1 { font-size: 1.4em; margin: 0 0 .2em }
 h2 { font-size: 1.15em; margin: 1.6em 0 .4em }
 p { margin: .3em 0 }
 table { border-collapse: collapse; margin: 1em 0; font-size: .9em }
 th { white-space: nowrap }
 th, td { padding: 3px 10px 3px 0; text-align: left; vertical-align: top }
-thead th, tbody tr { border-bottom: 1px solid #dcdcdc }
+thead th, tbody tr { border-bottom: 1px solid var(--grid) }
 .number { text-align: right; font-variant-numeric: tabular-nums }
 .scroll { overflow-x: auto }
 svg { display: block; width: 100%; height: auto }
@@ -45,14 +45,10 @@ svg { display: block; width: 100%; height: auto }
   th, td { padding-right: 7px }
   .narrow { display: block; max-width: 480px }
 }
-@media (prefers-color-scheme: dark) {
-  body { color: #ddd; background: #16181c }
-  thead th, tbody tr { border-color: #3a3d42 }
-}
 ";
 
 /// The SHA-256 of the style sheet in base64, for the page's policy.
-const STYLE_HASH: &str = "5iQUOhzoCX/eRH2E6GMrhcy87I0ULkGr4T2/NnvnHik=";
+const STYLE_HASH: &str = "J0rLUJtyLMEj9MfUs23HssBCeM+3jNMaxSbqvJwR/Yw=";
 
 /// What a page shows.
 #[derive(Debug)]
@@ -71,7 +67,7 @@ pub struct ReportPage<'a> {
 
 /// The style sheet of a page.
 fn style_sheet() -> String {
-    format!("{STYLE}{}", picture::style())
+    [&*picture::variables(), STYLE, &picture::style()].concat()
 }
 
 impl ReportPage<'_> {

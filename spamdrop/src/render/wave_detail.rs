@@ -9,9 +9,10 @@ use spamdrop_core::gate::limits;
 use spamdrop_core::time::UnixSeconds;
 use spamdrop_core::wave::{CourseColumns, Point, Wave};
 
+use super::local::CLOCK;
 use super::show::local_time;
 use super::table::{self, Column, Style, right};
-use super::waves::{NumberedWave, known_senders, length, longest_wait_s};
+use super::waves::{NO_COURSE, NumberedWave, known_senders, length};
 use super::{local, wrap};
 
 /// The width of the names of the figures, and the gap behind them.
@@ -51,7 +52,7 @@ const COLUMNS: [Column<CourseRow>; 6] = [
 const LEFT_OUT: [&str; 4] = ["WAITING", "PASSED", "ANSWERED", "REFUSED"];
 
 /// Writes a wave in lines of at most `width` characters, with times in `zone`.
-pub fn text(
+pub fn write_detail(
     out: &mut impl Write,
     style: Style,
     width: usize,
@@ -65,8 +66,7 @@ pub fn text(
     wrap::write(out, &known_senders(wave.known_delayed), width, 2)?;
     writeln!(out)?;
     if detail.points.is_empty() {
-        let text = "its course is not kept any more; it is of the newest 50 waves";
-        return wrap::write(out, text, width, 2);
+        return wrap::write(out, NO_COURSE, width, 2);
     }
     let rows = course(wave, &detail.points, zone);
     table::write_within(out, style, &COLUMNS, &rows, width, &LEFT_OUT)?;
@@ -159,37 +159,58 @@ pub(super) fn figures(numbered: &NumberedWave, zone: &TimeZone) -> Vec<(&'static
 
 /// The longest waits: of the listed, and of those whose mail was accepted.
 fn waits(wave: &Wave) -> Vec<(&'static str, String)> {
+    if wave.observed {
+        return Vec::new();
+    }
     let mut lines = Vec::new();
-    if let Some(wait) = longest_wait_s(wave) {
-        let mut waits = wave.waits.clone();
-        waits.sort_by(|a, b| b.wait_s.total_cmp(&a.wait_s));
-        let mut text = format!("wanted mail at most {}", length(wait));
-        if let Some(listed) = wave.longest_listed_wait_s {
-            let _ = write!(text, ", listed senders at most {}", length(listed));
-        }
-        lines.push(("waits", text));
-        let longest = waits.iter().take(WAITS);
-        let longest: Vec<_> = longest
-            .map(|wait| length(wait.wait_s).to_string())
-            .collect();
-        if longest.len() > 1 {
-            lines.push(("", format!("the longest: {}", longest.join(", "))));
-        }
+    let most = [
+        ("wanted mail", wave.longest_wait_s),
+        ("listed senders", wave.longest_listed_wait_s),
+    ];
+    let part = |(whose, wait): (&str, Option<f64>)| {
+        wait.map(|wait| format!("{whose} at most {}", length(wait)))
+    };
+    let parts: Vec<String> = most.into_iter().filter_map(part).collect();
+    if !parts.is_empty() {
+        lines.push(("waits", parts.join(", ")));
+    }
+    let mut waits = wave.waits.clone();
+    waits.sort_by(|a, b| b.wait_s.total_cmp(&a.wait_s));
+    let longest = waits.iter().take(WAITS);
+    let longest: Vec<_> = longest
+        .map(|wait| length(wait.wait_s).to_string())
+        .collect();
+    if longest.len() > 1 {
+        lines.push((
+            "",
+            format!("the longest of wanted mail: {}", longest.join(", ")),
+        ));
     }
     lines
 }
 
 /// The course in a few lines of equal length.
 fn course(wave: &Wave, points: &[Point], zone: &TimeZone) -> Vec<CourseRow> {
-    let least = CourseColumns::at_most(wave, points, LINES).every_s;
-    let whole = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600];
-    let every_s = whole.into_iter().find(|step| *step >= least);
+    let CourseColumns {
+        every_s: least,
+        point_s,
+        ..
+    } = CourseColumns::at_most(wave, points, LINES);
+    let enough = || CLOCK.into_iter().filter(|step| *step >= least);
+    let every_s = enough()
+        .find(|step| step.is_multiple_of(point_s))
+        .or_else(|| enough().next());
     let columns = CourseColumns::new(wave, points, every_s.unwrap_or(least));
+    let end = wave.start_unix_s.saturating_add(columns.span_s() - 1);
+    let has_seconds = [wave.start_unix_s, columns.every_s]
+        .iter()
+        .any(|s| s % 60 != 0);
+    let format = local::format_within(wave.start_unix_s, end, has_seconds, zone);
     let row = |(index, point): (usize, Option<Point>)| {
         let after = columns.every_s.saturating_mul(index as u64);
         let at = wave.start_unix_s.saturating_add(after);
         Some(CourseRow {
-            time: local::format(at, zone, "%H:%M:%S"),
+            time: local::format(at, zone, &format),
             point: point?,
         })
     };

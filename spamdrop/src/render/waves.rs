@@ -24,6 +24,9 @@ pub struct WaveReport {
     pub since_unix_s: u64,
     /// Its end.
     pub until_unix_s: u64,
+    /// Whether the end was chosen; else the period goes on until now.
+    #[serde(skip)]
+    pub has_end: bool,
     /// The waves that ended after the start or are ongoing, and that began before
     /// the end, oldest first.
     pub waves: Vec<NumberedWave>,
@@ -58,6 +61,9 @@ pub(super) const LEFT_OUT: [&str; 10] = [
     "LENGTH",
     "WAIT",
 ];
+/// Takes the place of a course.
+pub(super) const NO_COURSE: &str =
+    "its course was deleted; only those of the newest 50 waves are kept";
 /// The width from which on the start of a wave has a year and seconds.
 const ROOMY: usize = 80;
 
@@ -128,7 +134,7 @@ pub(super) fn rows<'a>(
 /// Writes the waves as a table and their totals, with times in the reader's
 /// zone. No line is wider than `width`; a table for which that is too little has
 /// fewer columns.
-pub fn text(
+pub fn write_report(
     out: &mut impl Write,
     style: Style,
     width: usize,
@@ -155,8 +161,12 @@ pub(super) fn summary(report: &WaveReport, zone: &TimeZone) -> Vec<String> {
     }
     let waves = || report.waves.iter().map(|numbered| &numbered.wave);
     if report.waves.is_empty() {
-        let since = local_time(UnixSeconds::new(report.since_unix_s), zone);
-        lines.push(format!("no waves since {since}"));
+        let [since, until] = [report.since_unix_s, report.until_unix_s]
+            .map(|end| local_time(UnixSeconds::new(end), zone));
+        lines.push(match report.has_end {
+            true => format!("no waves from {since} to {until}"),
+            false => format!("no waves since {since}"),
+        });
         return lines;
     }
     let total: f64 = waves().map(|wave| wave.length_s).sum();

@@ -23,7 +23,7 @@ impl Dice {
 
 /// A wave.
 #[derive(Clone, Copy)]
-pub struct Plan {
+pub struct WavePlan {
     pub number: i64,
     pub start_unix_s: u64,
     pub length_s: u32,
@@ -36,7 +36,7 @@ pub struct Plan {
 
 /// The course of a wave: the connections rise to the limit of the worst class and
 /// stay there, SYNs are refused, and a minute of silence follows.
-pub fn wave(plan: Plan) -> Snapshot {
+pub fn wave(plan: WavePlan) -> Snapshot {
     let mut dice = Dice::new(plan.number.unsigned_abs());
     let mut roll = |limit: u32| u32::try_from(dice.below(limit.into())).unwrap();
     let end = plan.length_s;
@@ -118,7 +118,7 @@ pub fn wave(plan: Plan) -> Snapshot {
 
 /// One wave of eleven minutes, on Monday at 14:03.
 pub fn one() -> Vec<Snapshot> {
-    vec![wave(Plan {
+    vec![wave(WavePlan {
         number: 1,
         start_unix_s: MONDAY + 50_602,
         length_s: 663,
@@ -135,7 +135,7 @@ pub fn week() -> Vec<Snapshot> {
     let mut start_unix_s = MONDAY;
     let mut plan = |number: i64| {
         start_unix_s += 3_600 + dice.below(30_000);
-        wave(Plan {
+        wave(WavePlan {
             number,
             start_unix_s,
             length_s: u32::try_from(60 + dice.below(900)).unwrap(),
@@ -150,7 +150,7 @@ pub fn week() -> Vec<Snapshot> {
 
 /// A wave of a day against a great server, and one beyond all numbers.
 pub fn huge() -> Vec<Snapshot> {
-    let mut great = wave(Plan {
+    let mut great = wave(WavePlan {
         number: 1,
         start_unix_s: MONDAY,
         length_s: 90_000,

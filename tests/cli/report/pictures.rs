@@ -12,16 +12,6 @@ const PAGES: &str = "SPAMDROP_PAGES";
 /// Set to write the pictures of the guide.
 const WRITE: &str = "SPAMDROP_WRITE_PICTURES";
 
-fn home_with(waves: &[Snapshot], more: &str) -> Home {
-    let home = Home::new(more);
-    fs::create_dir_all(home.path("state_dir")).unwrap();
-    Store::open(&home.path("state_dir").join(FILE), VERB_WAIT)
-        .unwrap()
-        .write_waves(0, waves)
-        .unwrap();
-    home
-}
-
 fn report(home: &Home, args: &[&str]) -> String {
     let mut command = home.command(&["report"]);
     let output = command.args(args).env("TZ", "UTC").output().unwrap();

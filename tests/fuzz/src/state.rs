@@ -69,7 +69,8 @@ fn check_wave(stored: &Wave) {
         waves: vec![numbered(1), numbered(2)],
     };
     let courses = [(numbered(1), vec![Point::default()])];
-    waves::text(&mut Vec::new(), Style::Plain, 80, &report, &zone).expect("a vector takes all");
+    waves::write_report(&mut Vec::new(), Style::Plain, 80, &report, &zone)
+        .expect("a vector takes all");
     let page = ReportPage {
         host: "mx",
         report: &report,
@@ -81,7 +82,7 @@ fn check_wave(stored: &Wave) {
         numbered: numbered(1),
         points: vec![Point::default()],
     };
-    wave_detail::text(&mut Vec::new(), Style::Plain, 80, &detail, &zone)
+    wave_detail::write_detail(&mut Vec::new(), Style::Plain, 80, &detail, &zone)
         .expect("a vector takes all");
     assert!(!page.html().expect("a page").is_empty());
 }

@@ -14,12 +14,12 @@ if (pictures.length !== headings) {
 const touches = (a, b) =>
   a.left < b.right - 0.5 && b.left < a.right - 0.5 && a.top < b.bottom - 3 && b.top < a.bottom - 3;
 for (const picture of pictures) {
-  const paper = picture.getBoundingClientRect();
+  const area = picture.getBoundingClientRect();
   const texts = [...picture.querySelectorAll("text")];
   const places = texts.map((text) => [text.textContent, text.getBoundingClientRect()]);
   places.forEach(([name, place], index) => {
-    if (place.left < paper.left - 1 || place.right > paper.right + 1) {
-      findings.push(`"${name}" is beyond the paper`);
+    if (place.left < area.left - 1 || place.right > area.right + 1) {
+      findings.push(`"${name}" is beyond the picture`);
     }
     if (place.height < 10) {
       findings.push(`"${name}" is ${place.height} pixels high`);
@@ -43,13 +43,13 @@ const contrast = (one, other) => {
   return (light + 0.05) / (dark + 0.05);
 };
 const background = getComputedStyle(document.body).backgroundColor;
-const ink = (element, kind) => {
+const colourOf = (element, kind) => {
   const style = getComputedStyle(element);
   return style[kind] === "none" ? null : style[kind];
 };
 for (const picture of pictures) {
-  for (const element of picture.querySelectorAll("text, path:not(.paper, .grid)")) {
-    const colour = ink(element, "stroke") ?? ink(element, "fill");
+  for (const element of picture.querySelectorAll("text, path:not(.background, .grid)")) {
+    const colour = colourOf(element, "stroke") ?? colourOf(element, "fill");
     // WCAG asks for 4.5 for text, and for 3 for graphics. What was only counted is
     // paler on purpose.
     const least = element.matches("text") ? 4.5 : element.matches(".counted") ? 2 : 3;

@@ -41,6 +41,7 @@ pub struct Wave {
     pub longest_listed_wait_s: Option<f64>,
     /// The longest waits of wanted mail, at most 100, in the order in which they
     /// began.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<WantedWait>,
 }
 

@@ -168,14 +168,14 @@ impl Sources {
             let wait = millis(at).saturating_sub(refused);
             *longest = (*longest).max(Some(Duration::from_millis(wait.into())));
             if heard == WaveEvidence::Accepted {
-                keep(&mut self.waits, MailWait { at: refused, wait });
+                insert_longest(&mut self.waits, MailWait { at: refused, wait });
             }
         }
     }
 }
 
 /// Adds a wait, in the place of the shortest one if there are enough.
-fn keep(waits: &mut Vec<MailWait>, new: MailWait) {
+fn insert_longest(waits: &mut Vec<MailWait>, new: MailWait) {
     if waits.len() < WAITS {
         waits.push(new);
     } else if let Some(shortest) = waits.iter_mut().min_by_key(|wait| wait.wait)

@@ -12,7 +12,7 @@ use super::canvas::{
     ANSWERED, CHARACTER, COUNTED, Canvas, LIMIT, LegendKey, PEAK, Panel, REFUSED, SLOTS, WAIT,
 };
 use super::course::{bar, keys, name_levels, stack};
-use super::scale::Scale;
+use super::scale::AxisScale;
 
 /// The least width of a bar with the gap behind it, in pixels.
 const BAR: f64 = 3.0;
@@ -102,7 +102,7 @@ fn connections(canvas: &mut Canvas, waves: &[NumberedWave], marks: &[f64]) {
         (SLOTS, "slots"),
         (LIMIT, "from here a class waits"),
     ];
-    let scale = Scale::numbers(most.max().unwrap_or(0).into());
+    let scale = AxisScale::numbers(most.max().unwrap_or(0).into());
     let panel = canvas.panel("Connections", &keys, scale, marks);
     let mut path = String::new();
     for (place, numbered) in places(&panel, waves) {
@@ -157,7 +157,7 @@ fn syns(canvas: &mut Canvas, waves: &[NumberedWave], switches: Switches, marks: 
     let counted = waves.iter().any(|numbered| numbered.wave.observed);
     let refused = waves.iter().any(|numbered| !numbered.wave.observed);
     let keys = keys(counted, refused, switches.responder);
-    let panel = canvas.panel("SYNs", &keys, Scale::numbers(most), marks);
+    let panel = canvas.panel("SYNs", &keys, AxisScale::numbers(most), marks);
     let mut paths = [String::new(), String::new(), String::new()];
     for (place, numbered) in places(&panel, waves) {
         let (answered, refused) = totals(numbered);
@@ -167,8 +167,8 @@ fn syns(canvas: &mut Canvas, waves: &[NumberedWave], switches: Switches, marks: 
         };
         stack(&panel, place, values, &mut paths);
     }
-    for (ink, path) in [ANSWERED, REFUSED, COUNTED].into_iter().zip(paths) {
-        canvas.draw_path(ink, &path);
+    for (style, path) in [ANSWERED, REFUSED, COUNTED].into_iter().zip(paths) {
+        canvas.draw_path(style, &path);
     }
     if most == 0 {
         canvas.note(&panel, "none");
@@ -187,7 +187,7 @@ fn waits(canvas: &mut Canvas, waves: &[NumberedWave], marks: &[f64]) -> Panel {
     let panel = canvas.panel(
         "Wait of wanted mail",
         keys,
-        Scale::seconds(most.ceil() as u64),
+        AxisScale::seconds(most.ceil() as u64),
         marks,
     );
     let mut path = String::new();

@@ -1,8 +1,8 @@
-//! The paper: inks, texts and panels, from the top down.
+//! The area of a picture: styles, texts and panels, from the top down.
 
 use super::super::markup::{Attribute, Markup};
 use super::super::wrap::wrap;
-use super::scale::Scale;
+use super::scale::AxisScale;
 
 /// The estimated width of a character, in pixels; that of digits in a wide font.
 pub(super) const CHARACTER: f64 = 7.6;
@@ -13,13 +13,14 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 60.0;
 const PANEL: f64 = 130.0;
 
-/// An ink. Its name is the class of what is drawn with it.
+/// The style of a shape or a text, and its class.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ink {
+pub(super) struct ShapeStyle {
     pub class: &'static str,
     paint: Paint,
-    /// On white paper: an attribute, so that it needs no style sheet.
+    /// The colour in the light scheme: an attribute, so that it needs no style sheet.
     light: &'static str,
+    /// The colour in the dark scheme.
     dark: &'static str,
 }
 
@@ -32,12 +33,17 @@ enum Paint {
     Dashes(&'static str),
 }
 
-const fn fill(class: &'static str, light: &'static str, dark: &'static str) -> Ink {
-    ink(class, Paint::Fill, light, dark)
+const fn fill(class: &'static str, light: &'static str, dark: &'static str) -> ShapeStyle {
+    shape_style(class, Paint::Fill, light, dark)
 }
 
-const fn ink(class: &'static str, paint: Paint, light: &'static str, dark: &'static str) -> Ink {
-    Ink {
+const fn shape_style(
+    class: &'static str,
+    paint: Paint,
+    light: &'static str,
+    dark: &'static str,
+) -> ShapeStyle {
+    ShapeStyle {
         class,
         paint,
         light,
@@ -45,39 +51,55 @@ const fn ink(class: &'static str, paint: Paint, light: &'static str, dark: &'sta
     }
 }
 
-pub(super) const PAPER: Ink = fill("paper", "#ffffff", "#16181c");
-pub(super) const LABEL: Ink = fill("label", "#222222", "#dddddd");
-pub(super) const GRID: Ink = ink("grid", Paint::Line(1.0), "#dcdcdc", "#3a3d42");
-pub(super) const OPEN: Ink = ink("open", Paint::Line(1.6), "#0b62a4", "#6db3f2");
-pub(super) const PEAK: Ink = fill("peak", "#4a8ac6", "#3a78b0");
-pub(super) const SLOTS: Ink = ink("slots", Paint::Dashes("7 3"), "#b00020", "#ff7b7b");
-pub(super) const LIMIT: Ink = ink("limit", Paint::Dashes("2 3"), "#7a5c00", "#d9b04a");
-pub(super) const REFUSED: Ink = fill("refused", "#c65102", "#f29b4b");
-pub(super) const COUNTED: Ink = fill("counted", "#e0a878", "#9a6a40");
-pub(super) const ANSWERED: Ink = fill("answered", "#2e7d32", "#7bc67e");
-pub(super) const WAIT: Ink = fill("wait", "#6a3d9a", "#c3a2f0");
+pub(super) const BACKGROUND: ShapeStyle = fill("background", "#ffffff", "#16181c");
+pub(super) const LABEL: ShapeStyle = fill("label", "#222222", "#dddddd");
+pub(super) const GRID: ShapeStyle = shape_style("grid", Paint::Line(1.0), "#dcdcdc", "#3a3d42");
+pub(super) const OPEN: ShapeStyle = shape_style("open", Paint::Line(1.6), "#0b62a4", "#6db3f2");
+pub(super) const PEAK: ShapeStyle = fill("peak", "#4a8ac6", "#3a78b0");
+pub(super) const SLOTS: ShapeStyle =
+    shape_style("slots", Paint::Dashes("7 3"), "#b00020", "#ff7b7b");
+pub(super) const LIMIT: ShapeStyle =
+    shape_style("limit", Paint::Dashes("2 3"), "#7a5c00", "#d9b04a");
+pub(super) const REFUSED: ShapeStyle = fill("refused", "#c65102", "#f29b4b");
+pub(super) const COUNTED: ShapeStyle = fill("counted", "#e0a878", "#9a6a40");
+pub(super) const ANSWERED: ShapeStyle = fill("answered", "#2e7d32", "#7bc67e");
+pub(super) const WAIT: ShapeStyle = fill("wait", "#6a3d9a", "#c3a2f0");
 
-const INKS: [Ink; 11] = [
-    PAPER, LABEL, GRID, OPEN, PEAK, SLOTS, LIMIT, REFUSED, COUNTED, ANSWERED, WAIT,
+const STYLES: [ShapeStyle; 11] = [
+    BACKGROUND, LABEL, GRID, OPEN, PEAK, SLOTS, LIMIT, REFUSED, COUNTED, ANSWERED, WAIT,
 ];
 
-/// The style sheet: the inks on dark paper. The others are attributes.
+/// The style sheet: the colours of the dark scheme. Those of the light one are
+/// attributes.
 pub(super) fn style() -> String {
-    let rule = |ink: Ink| {
-        let property = match ink.paint {
+    let rule = |style: ShapeStyle| {
+        let property = match style.paint {
             Paint::Fill => "fill",
             Paint::Line(_) | Paint::Dashes(_) => "stroke",
         };
-        format!("svg .{} {{ {property}: {} }}\n", ink.class, ink.dark)
+        format!("svg .{} {{ {property}: {} }}\n", style.class, style.dark)
     };
     format!(
         "@media (prefers-color-scheme: dark) {{\n{}}}\n",
-        INKS.map(rule).concat()
+        STYLES.map(rule).concat()
+    )
+}
+
+/// The colours of both schemes as variables of a style sheet: `--background`,
+/// `--label` and `--grid`.
+pub(super) fn variables() -> String {
+    let named = [BACKGROUND, LABEL, GRID];
+    let light = named.map(|style| format!(" --{}: {};", style.class, style.light));
+    let dark = named.map(|style| format!(" --{}: {};", style.class, style.dark));
+    format!(
+        ":root {{{} }}\n@media (prefers-color-scheme: dark) {{\n:root {{{} }}\n}}\n",
+        light.concat(),
+        dark.concat()
     )
 }
 
 /// An entry of a legend.
-pub(super) type LegendKey<'a> = (Ink, &'a str);
+pub(super) type LegendKey<'a> = (ShapeStyle, &'a str);
 
 /// A picture, drawn from the top down.
 #[derive(Debug)]
@@ -95,7 +117,7 @@ pub(super) struct Panel {
     pub width: f64,
     top: f64,
     pub bottom: f64,
-    scale: Scale,
+    scale: AxisScale,
 }
 
 impl Panel {
@@ -139,7 +161,7 @@ impl Canvas {
         &mut self,
         title: &str,
         keys: &[LegendKey<'_>],
-        scale: Scale,
+        scale: AxisScale,
         marks: &[f64],
     ) -> Panel {
         self.y += 10.0;
@@ -171,25 +193,25 @@ impl Canvas {
         self.y += LINE;
         self.add_text((8.0, self.y - 4.0), "start", title);
         let mut x = 8.0 + length(title) + 14.0;
-        for (ink, name) in keys {
+        for (style, name) in keys {
             let width = 24.0 + length(name) + 14.0;
             if x + width > self.width && x > 8.0 {
                 self.y += LINE;
                 x = 8.0;
             }
-            self.key(*ink, x, self.y - 8.0);
+            self.key(*style, x, self.y - 8.0);
             self.add_text((x + 24.0, self.y - 4.0), "start", name);
             x += width;
         }
     }
 
-    fn key(&mut self, ink: Ink, x: f64, y: f64) {
-        let class = format!("key {}", ink.class);
-        let d = match ink.paint {
+    fn key(&mut self, style: ShapeStyle, x: f64, y: f64) {
+        let class = format!("key {}", style.class);
+        let d = match style.paint {
             Paint::Fill => format!("M{x:.1} {:.1}h18v10h-18z", y - 5.0),
             Paint::Line(_) | Paint::Dashes(_) => format!("M{x:.1} {y:.1}h18"),
         };
-        self.shape("path", ink, &[("class", &class), ("d", &d)]);
+        self.shape("path", style, &[("class", &class), ("d", &d)]);
     }
 
     /// Adds a line of texts below a panel, each at the share of its width.
@@ -222,8 +244,11 @@ impl Canvas {
 
     /// Adds a text in the middle of a panel that has nothing to show.
     pub fn note(&mut self, panel: &Panel, text: &str) {
-        let middle = (panel.top + panel.bottom) / 2.0;
-        self.add_text((panel.x(0.5), middle), "middle", text);
+        let mut y = (panel.top + panel.bottom) / 2.0;
+        for line in wrap(text, (panel.width / CHARACTER) as usize, 0) {
+            self.add_text((panel.x(0.5), y), "middle", &line);
+            y += LINE;
+        }
     }
 
     fn add_text(&mut self, (x, y): (f64, f64), anchor: &str, text: &str) {
@@ -237,29 +262,29 @@ impl Canvas {
         self.body.add_text("text", &place, text);
     }
 
-    pub fn draw_line(&mut self, ink: Ink, [x1, y1, x2, y2]: [f64; 4]) {
+    pub fn draw_line(&mut self, style: ShapeStyle, [x1, y1, x2, y2]: [f64; 4]) {
         let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(tenths);
         let d = format!("M{x1} {y1}L{x2} {y2}");
-        self.draw_path(ink, &d);
+        self.draw_path(style, &d);
     }
 
     /// Adds the shapes of a path. Nothing, if there are none.
-    pub fn draw_path(&mut self, ink: Ink, d: &str) {
+    pub fn draw_path(&mut self, style: ShapeStyle, d: &str) {
         if !d.is_empty() {
-            self.shape("path", ink, &[("class", &ink.class), ("d", &d)]);
+            self.shape("path", style, &[("class", &style.class), ("d", &d)]);
         }
     }
 
-    fn shape(&mut self, name: &str, ink: Ink, attributes: &[Attribute<'_>]) {
+    fn shape(&mut self, name: &str, style: ShapeStyle, attributes: &[Attribute<'_>]) {
         let mut all = attributes.to_vec();
-        match &ink.paint {
-            Paint::Fill => all.push(("fill", &ink.light)),
+        match &style.paint {
+            Paint::Fill => all.push(("fill", &style.light)),
             Paint::Line(width) => {
-                all.extend(outline(&ink.light));
+                all.extend(outline(&style.light));
                 all.push(("stroke-width", width));
             }
             Paint::Dashes(lengths) => {
-                all.extend(outline(&ink.light));
+                all.extend(outline(&style.light));
                 all.push(("stroke-dasharray", lengths));
             }
         }
@@ -287,9 +312,9 @@ impl Canvas {
             svg.raw(style);
             svg.close("style");
         }
-        let paper = format!("M0 0H{width}V{height:.0}H0z");
+        let area = format!("M0 0H{width}V{height:.0}H0z");
         let body = std::mem::take(&mut self.body);
-        self.draw_path(PAPER, &paper);
+        self.draw_path(BACKGROUND, &area);
         svg.raw(&self.body.finish());
         svg.raw(&body.finish());
         svg.close("svg");

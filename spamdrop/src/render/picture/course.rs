@@ -7,11 +7,12 @@ use spamdrop_core::gate::limits;
 use spamdrop_core::wave::{CourseColumns, Point, Wave};
 
 use super::super::local;
+use super::super::waves::{length, longest_wait_s};
 use super::Switches;
 use super::canvas::{
     ANSWERED, CHARACTER, COUNTED, Canvas, LIMIT, LegendKey, OPEN, Panel, REFUSED, SLOTS, WAIT,
 };
-use super::scale::{Scale, TimeMarks, time_marks};
+use super::scale::{AxisScale, TimeMarks, time_marks};
 
 /// The least width of a column, in pixels.
 const COLUMN: f64 = 2.0;
@@ -38,7 +39,8 @@ pub(super) fn draw(
     if !wave.observed {
         last = waits(canvas, wave, span, &shares);
     }
-    let label = |at: &u64| local::format(*at, zone, format(times.step_s).0);
+    let format = format(wave, &columns, times.step_s, zone);
+    let label = |at: &u64| local::format(*at, zone, &format);
     let labels = shares.into_iter().zip(times.at.iter().map(label));
     canvas.labels(&last, labels);
 }
@@ -47,22 +49,24 @@ fn marks(canvas: &Canvas, wave: &Wave, columns: &CourseColumns, zone: &TimeZone)
     let start = wave.start_unix_s;
     let end = start.saturating_add(columns.span_s() - 1);
     let offset = local::time(start, zone).map_or(0, |at| i64::from(at.offset().seconds()));
-    let most = |step_s| (canvas.plot_width() / (format(step_s).1 * CHARACTER)) as u64;
+    let most = |step_s| {
+        let format = format(wave, columns, step_s, zone);
+        let mark = local::format(start, zone, &format).len();
+        // Two characters between a mark and the next.
+        (canvas.plot_width() / ((mark + 2) as f64 * CHARACTER)) as u64
+    };
     time_marks(start, end, offset, most)
 }
 
-/// The format of the time marks, and the room for one and a gap, in characters.
-fn format(step_s: u64) -> (&'static str, f64) {
-    match step_s {
-        0..60 => ("%H:%M:%S", 10.0),
-        60..43_200 => ("%H:%M", 7.0),
-        _ => ("%m-%d %H:%M", 13.0),
-    }
+/// The format of time marks.
+fn format(wave: &Wave, columns: &CourseColumns, step_s: u64, zone: &TimeZone) -> String {
+    let end = wave.start_unix_s.saturating_add(columns.span_s() - 1);
+    local::format_within(wave.start_unix_s, end, step_s < 60, zone)
 }
 
 fn connections(canvas: &mut Canvas, wave: &Wave, columns: &CourseColumns, marks: &[f64]) {
     let peak = columns.all.iter().flatten().map(|point| point.open).max();
-    let scale = Scale::numbers(peak.unwrap_or(0).max(wave.slots).into());
+    let scale = AxisScale::numbers(peak.unwrap_or(0).max(wave.slots).into());
     let slots = match wave.slots {
         1 => "1 slot".into(),
         slots => format!("{slots} slots"),
@@ -150,7 +154,7 @@ fn syns(
     };
     let refused = if wave.observed { COUNTED } else { REFUSED };
     let keys = keys(wave.observed, !wave.observed, switches.responder);
-    let panel = canvas.panel(&title, &keys, Scale::numbers(most), marks);
+    let panel = canvas.panel(&title, &keys, AxisScale::numbers(most), marks);
     let mut paths = [String::new(), String::new()];
     for (x, width, column) in places(&panel, columns) {
         if let Some(point) = column {
@@ -207,7 +211,7 @@ pub(super) fn bar(path: &mut String, (x, width): (f64, f64), below: f64, above: 
 fn waits(canvas: &mut Canvas, wave: &Wave, span: f64, marks: &[f64]) -> Panel {
     let waits = &wave.waits;
     let most = waits.iter().map(|wait| wait.wait_s).fold(0.0, f64::max);
-    let scale = Scale::seconds(most.ceil() as u64);
+    let scale = AxisScale::seconds(most.ceil() as u64);
     let keys: &[LegendKey<'_>] = match waits[..] {
         [] => &[],
         _ => &[(WAIT, "from the first refusal of a sender")],
@@ -219,8 +223,17 @@ fn waits(canvas: &mut Canvas, wave: &Wave, span: f64, marks: &[f64]) -> Panel {
         bar(&mut path, (x, 2.0), panel.bottom, panel.y(wait.wait_s));
     }
     canvas.draw_path(WAIT, &path);
-    if waits.is_empty() {
-        canvas.note(&panel, "no wanted mail had to wait");
+    match (&waits[..], longest_wait_s(wave)) {
+        ([], None) => canvas.note(&panel, "no wanted mail had to wait"),
+        // A wave of an older version.
+        ([], Some(wait)) => canvas.note(
+            &panel,
+            &format!(
+                "the longest was {}; when it began is not recorded",
+                length(wait)
+            ),
+        ),
+        _ => {}
     }
     panel
 }

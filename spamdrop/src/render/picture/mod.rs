@@ -1,9 +1,9 @@
 //! The pictures of `report`: the course of one wave, or the waves of a period
 //! as bars.
 //!
-//! A picture is SVG without scripts and without references. Its colours on white
-//! paper are attributes, so that a page whose style sheet is refused shows them;
-//! those on dark paper are a style sheet.
+//! A picture is SVG without scripts and without references. The colours of
+//! the light scheme are attributes, so that a page whose style sheet is refused shows
+//! them; those of the dark scheme are a style sheet.
 
 mod bars;
 mod canvas;
@@ -16,10 +16,17 @@ use spamdrop_core::wave::Point;
 
 use super::local::minute;
 use super::show::local_time;
-use super::waves::{NumberedWave, WaveReport, count, length};
+use super::waves::{NO_COURSE, NumberedWave, WaveReport, count, length};
 use canvas::Canvas;
 
-/// The style sheet of the pictures: dark paper.
+/// The colours of the text, the lines and the background of a page, as variables of
+/// its style sheet.
+#[must_use]
+pub fn variables() -> String {
+    canvas::variables()
+}
+
+/// The style sheet of the pictures: the dark scheme.
 #[must_use]
 pub fn style() -> String {
     canvas::style()
@@ -109,7 +116,7 @@ impl Picture<'_> {
             canvas.paragraph("`admit` was \"observe\": nobody was refused");
         }
         match points {
-            [] => canvas.paragraph("its course is not kept any more"),
+            [] => canvas.paragraph(NO_COURSE),
             _ => course::draw(canvas, wave, points, self.switches, self.zone),
         }
         title

@@ -5,32 +5,28 @@ use std::time::Duration;
 
 use spamdrop_core::duration::human;
 
+use super::super::local::CLOCK;
+
 /// The most steps of a vertical axis.
 const STEPS: u64 = 5;
-
-/// Steps of seconds: the usual divisions of a clock, and days.
-const CLOCK: [u64; 25] = [
-    1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_200, 1_800, 3_600, 7_200, 10_800, 21_600,
-    43_200, 86_400, 172_800, 432_000, 864_000, 8_640_000, 86_400_000,
-];
 
 const TEN_YEARS: u64 = 3_650 * 86_400;
 
 /// A vertical axis from 0, as long as its greatest value needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Scale {
+pub(super) struct AxisScale {
     step: u64,
     steps: u64,
-    unit: Unit,
+    unit: AxisUnit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
+enum AxisUnit {
     Number,
     Second,
 }
 
-impl Scale {
+impl AxisScale {
     /// The shortest axis of round numbers that has room for this value.
     pub fn numbers(most: u64) -> Self {
         let powers = successors(Some(1_u64), |power| power.checked_mul(10));
@@ -39,15 +35,15 @@ impl Scale {
             let whole = [1, 2, 3, 4, 5].map(|step| power.saturating_mul(step));
             whole.into_iter().chain(half)
         });
-        Self::shortest(most, steps, Unit::Number)
+        Self::shortest(most, steps, AxisUnit::Number)
     }
 
-    /// As [`Scale::numbers`], for seconds, up to ten years: no wait is longer.
+    /// As [`AxisScale::numbers`], for seconds, up to ten years: no wait is longer.
     pub fn seconds(most: u64) -> Self {
-        Self::shortest(most.min(TEN_YEARS), CLOCK.into_iter(), Unit::Second)
+        Self::shortest(most.min(TEN_YEARS), CLOCK.into_iter(), AxisUnit::Second)
     }
 
-    fn shortest(most: u64, steps: impl Iterator<Item = u64>, unit: Unit) -> Self {
+    fn shortest(most: u64, steps: impl Iterator<Item = u64>, unit: AxisUnit) -> Self {
         let most = most.max(1);
         let scale = |step| Self {
             step,
@@ -73,8 +69,8 @@ impl Scale {
         (0..=self.steps).map(move |mark| {
             let value = self.step.saturating_mul(mark);
             let text = match self.unit {
-                Unit::Number => short(value),
-                Unit::Second => human(Duration::from_secs(value)).to_string(),
+                AxisUnit::Number => short(value),
+                AxisUnit::Second => human(Duration::from_secs(value)).to_string(),
             };
             (mark as f64 / self.steps as f64, text)
         })
@@ -158,19 +154,20 @@ mod tests {
             (169, 200),
             (1_001, 1_200),
         ] {
-            assert_eq!(Scale::numbers(most).top(), top, "{most}");
+            assert_eq!(AxisScale::numbers(most).top(), top, "{most}");
         }
         for most in 1..20_000 {
-            let scale = Scale::numbers(most);
+            let scale = AxisScale::numbers(most);
             assert!(scale.steps <= STEPS, "{most}");
             assert!((most..=most * 4 / 3 + 1).contains(&scale.top()), "{most}");
         }
-        assert_eq!(Scale::numbers(u64::MAX).top(), u64::MAX);
+        assert_eq!(AxisScale::numbers(u64::MAX).top(), u64::MAX);
     }
 
     #[test]
     fn waits_are_marked_in_minutes_and_hours() {
-        let marks = |most| -> Vec<String> { Scale::seconds(most).marks().map(|m| m.1).collect() };
+        let marks =
+            |most| -> Vec<String> { AxisScale::seconds(most).marks().map(|m| m.1).collect() };
         assert_eq!(marks(48), ["0s", "10s", "20s", "30s", "40s", "50s"]);
         assert_eq!(marks(290), ["0s", "1m", "2m", "3m", "4m", "5m"]);
         assert_eq!(marks(3_600), ["0s", "15m", "30m", "45m", "1h"]);
@@ -179,7 +176,7 @@ mod tests {
 
     #[test]
     fn shares_are_those_of_the_values() {
-        let scale = Scale::numbers(50);
+        let scale = AxisScale::numbers(50);
         assert_eq!(
             [0.0, 25.0, 50.0, 99.0].map(|n| scale.share(n)),
             [0.0, 0.5, 1.0, 1.0]

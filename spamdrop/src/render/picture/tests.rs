@@ -75,6 +75,7 @@ fn report(waves: Vec<NumberedWave>) -> WaveReport {
         recording: true,
         since_unix_s: START,
         until_unix_s: START + 7 * 86_400,
+        has_end: true,
         waves,
     }
 }
@@ -285,6 +286,8 @@ fn times(document: &Document<'_>) -> Vec<(f64, f64)> {
     };
     let time = |node: Node<'_, '_>| {
         let text = node.text().unwrap();
+        // A date may stand before the time.
+        let text = text.rsplit(' ').next().unwrap();
         let mut parts = text.split(':').map(|part| part.parse::<f64>().unwrap());
         let mut part = || parts.next().unwrap_or(0.0);
         (
@@ -433,7 +436,7 @@ fn nothing_touches_anything_whatever_the_numbers_are() {
     }
 }
 
-/// Asserts that everything is on the paper, and that no text touches another.
+/// Asserts that everything is within the picture, and that no text touches another.
 fn assert_tidy(text: &str, width: Width) {
     let document = Document::parse(text).unwrap();
     let view = document.root_element().attribute("viewBox").unwrap();
@@ -552,10 +555,57 @@ fn an_empty_picture_says_why() {
     );
     let wave = numbered(3, Wave::default());
     let text = drawn(PictureSubject::Wave(&wave, &[]), ON, Width::Wide);
-    assert!(text.contains(">its course is not kept any more<"), "{text}");
+    assert!(
+        text.contains(">its course was deleted; only those of the newest 50 waves are kept<"),
+        "{text}"
+    );
     let calm = [Point::default()];
     let text = drawn(PictureSubject::Wave(&wave, &calm), ON, Width::Wide);
     assert!(text.contains(">no wanted mail had to wait<"), "{text}");
+}
+
+#[test]
+fn a_wave_of_an_older_version_has_a_longest_wait_only() {
+    let stored = r#"{"start_unix_s":1795392000,"length_s":9.0,"slots":40,"longest_wait_s":48.25}"#;
+    let wave = numbered(3, serde_json::from_str(stored).unwrap());
+    let points = [point(0, 30, 1, 0), point(9, 20, 0, 0)];
+    let subject = PictureSubject::Wave(&wave, &points);
+    let text = drawn(subject, ON, Width::Wide);
+    let note = ">the longest was 48s; when it began is not recorded<";
+    assert!(text.contains(note), "{text}");
+    for width in WIDTHS {
+        let text = drawn(subject, ON, width);
+        assert!(!text.contains("no wanted mail had to wait"), "{text}");
+        assert_tidy(&text, width);
+    }
+}
+
+#[test]
+fn times_of_different_days_have_dates() {
+    let labels = |start_unix_s, length_s: u32| -> Vec<String> {
+        let wave = Wave {
+            start_unix_s,
+            length_s: length_s.into(),
+            slots: 40,
+            ..Wave::default()
+        };
+        let points = [0, 1, length_s].map(|at_s| point(at_s, 30, 1, 0));
+        let text = drawn(
+            PictureSubject::Wave(&numbered(3, wave), &points),
+            ON,
+            Width::Wide,
+        );
+        assert_tidy(&text, Width::Wide);
+        let document = Document::parse(&text).unwrap();
+        let is_time = |node: &Node<'_, '_>| {
+            node.attribute("text-anchor") == Some("middle") && node.text().unwrap().contains(':')
+        };
+        let times = texts(&document).filter(is_time);
+        times.map(|node| node.text().unwrap().to_owned()).collect()
+    };
+    assert_eq!(labels(START + 3_600, 7_200)[..2], ["01:00", "01:10"]);
+    assert_eq!(labels(START - 30, 60)[0], "11-22 23:59:30");
+    assert_eq!(labels(START + 3_600, 90_000)[0], "11-23 06:00");
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn detail() -> WaveDetail {
 
 fn shown(width: usize, detail: &WaveDetail) -> String {
     let mut out = Vec::new();
-    text(&mut out, Style::Plain, width, detail, &TimeZone::UTC).unwrap();
+    write_detail(&mut out, Style::Plain, width, detail, &TimeZone::UTC).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -85,7 +85,7 @@ answered      650 SYNs went to the responder
 blocked       1204 by log lines; 33 of their packets dropped, 17 connections
               ended
 waits         wanted mail at most 48s, listed senders at most 9s
-              the longest: 48s, 8s, 7s
+              the longest of wanted mail: 48s, 8s, 7s
 no known sender had to wait
 
     FROM  OPEN  WAITING  PASSED  REFUSED  ANSWERED
@@ -112,11 +112,48 @@ fn observing_makes_nobody_wait() {
         "mode          observe: nobody was refused, the numbers say who would have been",
         "delayed       900 sources would have had to wait: 700 turned out to be listed, 12 had mail accepted",
         "warning: 2 SYNs of known senders had to wait; it must be 0",
-        "its course is not kept any more; it is of the newest 50 waves",
+        "its course was deleted; only those of the newest 50 waves are kept",
     ] {
         assert!(text.contains(&format!("{line}\n")), "{line}: {text}");
     }
     assert!(!text.contains("waits         "), "{text}");
+}
+
+#[test]
+fn each_kind_of_wait_is_shown_without_the_other() {
+    let waits = |wanted, listed| {
+        let mut detail = detail();
+        detail.numbered.wave.longest_wait_s = wanted;
+        detail.numbered.wave.longest_listed_wait_s = listed;
+        detail.numbered.wave.waits.clear();
+        let text = shown(80, &detail);
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("waits         "));
+        line.map(str::to_owned)
+    };
+    assert_eq!(waits(None, Some(9.0)).unwrap(), "listed senders at most 9s");
+    assert_eq!(waits(Some(48.0), None).unwrap(), "wanted mail at most 48s");
+    assert_eq!(waits(None, None), None);
+}
+
+#[test]
+fn a_course_over_days_has_dates() {
+    let mut detail = detail();
+    detail.numbered.wave.start_unix_s += 3_600;
+    detail.numbered.wave.length_s = 90_000.0;
+    for point in &mut detail.points {
+        point.at_s *= 600;
+    }
+    let text = shown(80, &detail);
+    let times: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.contains("FROM"))
+        .skip(1)
+        .collect();
+    let starts: Vec<&str> = times.iter().map(|line| line.get(..11).unwrap()).collect();
+    assert_eq!(starts[..3], ["11-23 01:00", "11-23 03:00", "11-23 05:00"]);
+    assert_eq!((starts.len(), starts[12]), (13, "11-24 01:00"));
 }
 
 #[test]

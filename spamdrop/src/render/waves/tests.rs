@@ -54,6 +54,7 @@ fn report(waves: &[Wave]) -> WaveReport {
         recording: true,
         since_unix_s: 1_795_388_400,
         until_unix_s: 1_795_478_400,
+        has_end: false,
         waves: (17..).zip(waves).map(numbered).collect(),
     }
 }
@@ -64,7 +65,7 @@ fn shown(report: &WaveReport) -> String {
 
 fn shown_within(width: usize, report: &WaveReport) -> String {
     let mut out = Vec::new();
-    text(&mut out, Style::Plain, width, report, &TimeZone::UTC).unwrap();
+    write_report(&mut out, Style::Plain, width, report, &TimeZone::UTC).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -99,6 +100,10 @@ fn an_empty_report_says_so() {
     let mut empty = report(&[]);
     let expected = "no waves since 2026-11-22 23:00:00 +00:00\n";
     assert_eq!(shown(&empty), expected);
+    empty.has_end = true;
+    let with_end = "no waves from 2026-11-22 23:00:00 +00:00 to 2026-11-24 00:00:00 +00:00\n";
+    assert_eq!(shown(&empty), with_end);
+    empty.has_end = false;
     empty.recording = false;
     assert_eq!(
         shown(&empty),

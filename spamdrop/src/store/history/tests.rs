@@ -57,7 +57,7 @@ fn query(addr: Option<&str>) -> HistoryQuery {
     HistoryQuery {
         addr: addr.map(|addr| addr.parse().unwrap()),
         since: UnixSeconds::default(),
-        until: at(0),
+        until: None,
     }
 }
 
@@ -148,7 +148,7 @@ fn a_question_about_an_address_finds_the_prefixes_around_it() {
     assert_eq!(begins("2001:db8:0:1::2"), [70]);
     let period = HistoryQuery {
         since: at(80),
-        until: at(60),
+        until: Some(at(59)),
         ..query(None)
     };
     assert_eq!(rows(&store, &period).len(), 3);
