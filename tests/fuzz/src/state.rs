@@ -66,6 +66,7 @@ fn check_wave(stored: &Wave) {
         recording: true,
         since_unix_s: 0,
         until_unix_s: u64::MAX,
+        has_end: false,
         waves: vec![numbered(1), numbered(2)],
     };
     let courses = [(numbered(1), vec![Point::default()])];
