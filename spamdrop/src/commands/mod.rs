@@ -22,6 +22,7 @@ pub mod list;
 pub mod lookup;
 mod merged;
 pub mod pause;
+mod period;
 mod reading;
 pub mod reload;
 pub mod remove;
@@ -37,6 +38,7 @@ pub mod setup;
 pub mod show;
 pub mod stats;
 pub mod status;
+mod terminal;
 pub mod why;
 
 use std::io::Write;
