@@ -118,11 +118,25 @@ impl ZoneNames {
         }
         let text = text.get(..MOST).unwrap_or(text);
         let lower = String::from_utf8_lossy(text).to_ascii_lowercase();
-        let by_name = lower.split_ascii_whitespace().filter_map(host);
-        let by_name = by_name.filter_map(|host| self.zone_of(host));
-        Self::decide(by_name)
+        Self::decide(self.by_name(&lower))
             .or_else(|| Self::decide(self.by_own_text(text, addr)))
             .or_else(|| self.by_page(&lower))
+    }
+
+    /// The name of the first zone that a text about `addr` names. Only for the eyes
+    /// of the administrator: a client may have chosen words of the text.
+    #[must_use]
+    pub fn name_in(&self, text: &str, addr: IpAddr) -> Option<&str> {
+        let text = text.get(..MOST).unwrap_or(text);
+        let lower = text.to_ascii_lowercase();
+        let mut found = self.by_name(&lower);
+        let own = || self.by_own_text(text.as_bytes(), addr).next();
+        found.next().or_else(own).map(|zone| zone.name.as_str())
+    }
+
+    fn by_name(&self, lower: &str) -> impl Iterator<Item = &NamedZone> {
+        let hosts = lower.split_ascii_whitespace().filter_map(host);
+        hosts.filter_map(|host| self.zone_of(host))
     }
 
     /// Prefers a zone that works: a client may have named the broken one.
@@ -234,6 +248,15 @@ mod tests {
     fn is_broken(zones: &[&str], text: &str) -> Option<bool> {
         let named = names(zones).named(text.as_bytes(), ADDR.into());
         named.map(|named| named.is_broken)
+    }
+
+    #[test]
+    fn the_name_of_a_zone_is_shown_as_the_text_has_it() {
+        let names = names(&["b.example", "zen.b.example"]);
+        let name = |text| names.name_in(text, ADDR.into());
+        let line = "error,relay=::ffff:192.0.2.1,from=<a@b.example>: 511 Listed by Zen.B.example.";
+        assert_eq!(name(line), Some("zen.b.example"));
+        assert_eq!(name("from=<a@b.example>: 511 no"), None);
     }
 
     #[test]
