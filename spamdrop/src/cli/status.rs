@@ -1,4 +1,4 @@
-//! Arguments of `status` and `stats`.
+//! Arguments of `status`, `top` and `stats`.
 
 use clap::Args;
 
@@ -12,6 +12,17 @@ pub struct StatusOptions {
     /// exit with 0 (protected), 1 (degraded), 2 (not protected) or 3 (unknown)
     #[arg(long, conflicts_with = "json")]
     pub check: bool,
+}
+
+/// Flags of `top`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct TopOptions {
+    /// Print the same once, as text; it takes a second
+    #[arg(long)]
+    pub once: bool,
+    /// Print the same once, as JSON; it takes a second
+    #[arg(short, long)]
+    pub json: bool,
 }
 
 /// Flags of `stats`.

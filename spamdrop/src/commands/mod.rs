@@ -37,6 +37,7 @@ pub mod setup;
 pub mod show;
 pub mod stats;
 pub mod status;
+pub mod top;
 pub mod why;
 
 use std::io::Write;
@@ -118,6 +119,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Resume => resume::run(&config, out),
         Verb::Reload(args) => reload::run(&config, path, *args, out),
         Verb::Status(args) => status::run(&config, *args, out),
+        Verb::Top(args) => top::run(&config, path, *args, out, style),
         Verb::Report(args) => report::run(&config, args, out, style),
         Verb::Stats(args) => stats::run(&config, *args, out, style),
         Verb::Replay(args) => replay::run(&config, path, args, out, style),

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::{self, HiddenFilter, LinkPlace, Linked};
-use crate::kernel::blocklist::{Blocklist, pins};
+use crate::kernel::blocklist::{Blocklist, Found, pins};
 use crate::kernel::network::{self, named};
 use crate::lock;
 use crate::render::json;
@@ -66,6 +66,15 @@ pub fn check(config: Result<Config>, out: &mut impl Write) -> Result<()> {
 
 /// Reads the maps, the interfaces and the daemon's state.
 pub(super) fn gather(config: &Config) -> Result<Status> {
+    gather_with(config, |blocklist| count_entries(blocklist, |_| {}))
+}
+
+/// As [`gather`]. `read_maps` returns the fill levels of the maps; counting a
+/// million entries takes half a second.
+pub(super) fn gather_with(
+    config: &Config,
+    read_maps: impl FnOnce(&Blocklist) -> Result<Maps>,
+) -> Result<Status> {
     let blocklist = if pins::exist(&config.pin_dir)? {
         Some(Blocklist::open(&config.pin_dir)?)
     } else {
@@ -101,7 +110,7 @@ pub(super) fn gather(config: &Config) -> Result<Status> {
         let now = clock::monotonic_ns();
         let pauses = blocklist.pauses(now)?.into_iter();
         status.paused = pauses.map(|pause| pause.at(now)).collect();
-        status.maps = Some(maps(&blocklist)?);
+        status.maps = Some(read_maps(&blocklist)?);
     }
     status.report = status.judge(clock::unix_seconds());
     Ok(status)
@@ -152,7 +161,8 @@ fn interface_status(
     }
 }
 
-fn maps(blocklist: &Blocklist) -> Result<Maps> {
+/// Counts the entries, and visits each live one.
+pub(super) fn count_entries(blocklist: &Blocklist, mut visit: impl FnMut(&Found)) -> Result<Maps> {
     let now = clock::monotonic_ns();
     let nets = allowed(blocklist)?;
     let mut fills = [Fill::default(); 3];
@@ -161,6 +171,9 @@ fn maps(blocklist: &Blocklist) -> Result<Maps> {
         let live = usize::from(is_live(found.entry.expires, now));
         if live > 0 && nets.cover(found.target.net()) {
             without_effect += 1;
+        }
+        if live > 0 {
+            visit(&found);
         }
         let fill = match found.target {
             Target::V4(_) => &mut fills[0],

@@ -32,6 +32,7 @@ pub mod status;
 mod svg;
 pub mod table;
 pub mod timeline;
+pub mod top;
 pub mod trust;
 pub mod wave;
 pub mod waves;

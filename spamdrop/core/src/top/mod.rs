@@ -15,5 +15,5 @@ pub use budget::ReadBudget;
 pub use candidates::CandidatePool;
 pub use course::{Course, SECONDS};
 pub use filter::SourceFilter;
-pub use table::{SourceOrder, SourceRate, SourceTable};
+pub use table::{SourceKey, SourceOrder, SourceRate, SourceTable};
 pub use view::{TopAction, TopEffect, TopKey, TopMode, TopView};

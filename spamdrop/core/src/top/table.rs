@@ -1,6 +1,6 @@
 //! The candidates, with their rates.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -46,6 +46,33 @@ impl SourceOrder {
             Self::Hits => Self::Expiry,
             Self::Expiry => Self::Rate,
         }
+    }
+}
+
+/// What sources are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SourceKey {
+    /// Hits per second.
+    pub hits_per_s: f64,
+    /// All hits.
+    pub hits: u32,
+    /// The time until the entry expires, from any moment.
+    pub expires: Duration,
+    /// The blocked address or prefix.
+    pub target: Target,
+}
+
+impl SourceOrder {
+    /// Compares two sources in this order.
+    #[must_use]
+    pub fn compare(self, a: &SourceKey, b: &SourceKey) -> Ordering {
+        let hits = || b.hits.cmp(&a.hits);
+        let by = match self {
+            Self::Rate => b.hits_per_s.total_cmp(&a.hits_per_s).then_with(hits),
+            Self::Hits => hits(),
+            Self::Expiry => a.expires.cmp(&b.expires),
+        };
+        by.then_with(|| a.target.cmp(&b.target))
     }
 }
 
@@ -157,16 +184,13 @@ impl SourceTable {
             hits_per_s: readings.per_second(),
         };
         let mut all: Vec<SourceRate> = shown.map(source).collect();
-        all.sort_unstable_by(|a, b| {
-            let hits = || b.entry.hits.cmp(&a.entry.hits);
-            let rate = || b.hits_per_s.total_cmp(&a.hits_per_s);
-            let by = match order {
-                SourceOrder::Rate => rate().then_with(hits),
-                SourceOrder::Hits => hits(),
-                SourceOrder::Expiry => a.entry.expires.cmp(&b.entry.expires),
-            };
-            by.then_with(|| a.target.cmp(&b.target))
-        });
+        let key = |source: &SourceRate| SourceKey {
+            hits_per_s: source.hits_per_s,
+            hits: source.entry.hits,
+            expires: source.entry.expires.elapsed_since(MonotonicNs::default()),
+            target: source.target,
+        };
+        all.sort_by(|a, b| order.compare(&key(a), &key(b)));
         all
     }
 }

@@ -84,8 +84,9 @@ impl Blocklist {
             })?;
             return Ok(live);
         }
+        let moment = self.moment()?;
         for &target in targets {
-            if let Some(entry) = self.host_now(target)? {
+            if let Some(entry) = self.host_at(target, &moment)? {
                 take(target, entry);
             }
         }

@@ -1,0 +1,103 @@
+//! The terminal: the other screen and raw keys, and the way back from them.
+
+use std::env;
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::os::fd::AsFd as _;
+use std::panic;
+
+use anyhow::{Context as _, Result};
+use crossterm::cursor::{Hide, Show};
+use crossterm::execute;
+use crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use log::LevelFilter;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+
+use crate::exit::{Exit, Failure};
+
+/// The open screen. Dropping it gives the terminal back.
+pub(super) struct Screen {
+    pub terminal: Terminal<CrosstermBackend<BufWriter<File>>>,
+    level: LevelFilter,
+}
+
+impl Screen {
+    /// Opens the other screen of the terminal.
+    ///
+    /// # Errors
+    ///
+    /// The terminal cannot move its cursor ([`Exit::Usage`]), or cannot be used.
+    pub fn open() -> Result<Self> {
+        if env::var_os("TERM").is_some_and(|term| term == "dumb") {
+            let message = "TERM is `dumb`, a terminal that cannot move its cursor; `spamdrop top --once` \
+                           prints the picture, and `spamdrop status --watch` a line each second";
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            restore();
+            previous(panic);
+        }));
+        let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(output()?)));
+        let terminal = terminal.context("cannot use the terminal")?;
+        let level = log::max_level();
+        // From here on, `drop` restores what has been changed.
+        let screen = Self { terminal, level };
+        enable_raw_mode().context("cannot read single keys from the terminal")?;
+        // A message would be written across the picture.
+        log::set_max_level(LevelFilter::Off);
+        execute!(output()?, EnterAlternateScreen, Hide).context("cannot write to the terminal")?;
+        Ok(screen)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+        log::set_max_level(self.level);
+    }
+}
+
+/// Gives the terminal back. A terminal that has gone needs nothing.
+fn restore() {
+    let _ = disable_raw_mode();
+    if let Ok(mut out) = output() {
+        let _ = execute!(out, LeaveAlternateScreen, Show);
+    }
+}
+
+/// Standard output. Another thread that panics must not wait for its lock.
+fn output() -> io::Result<File> {
+    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
+}
+
+/// Whether the locale's characters are in UTF-8.
+pub(super) fn is_utf8() -> bool {
+    let names = ["LC_ALL", "LC_CTYPE", "LANG"];
+    let set = names.iter().filter_map(env::var_os);
+    let first = set.filter(|value| !value.is_empty()).next();
+    first.is_some_and(|value| is_utf8_locale(&value.to_string_lossy()))
+}
+
+fn is_utf8_locale(locale: &str) -> bool {
+    let locale = locale.to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_locale_tells_the_characters() {
+        for locale in ["en_US.UTF-8", "C.utf8", "de_DE.UTF-8@euro"] {
+            assert!(is_utf8_locale(locale), "{locale}");
+        }
+        for locale in ["C", "POSIX", "de_DE@euro", "en_US.ISO-8859-1"] {
+            assert!(!is_utf8_locale(locale), "{locale}");
+        }
+    }
+}
