@@ -12,6 +12,10 @@ pub struct StatusOptions {
     /// exit with 0 (protected), 1 (degraded), 2 (not protected) or 3 (unknown)
     #[arg(long, conflicts_with = "json")]
     pub check: bool,
+    /// Print a line each second until Ctrl-C: the time, the health line, and the
+    /// slots, refused SYNs and dropped packets
+    #[arg(long, conflicts_with_all = ["json", "check"])]
+    pub watch: bool,
 }
 
 /// Flags of `top`.

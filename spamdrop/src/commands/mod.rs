@@ -38,6 +38,7 @@ pub mod show;
 pub mod stats;
 pub mod status;
 pub mod top;
+mod watch;
 pub mod why;
 
 use std::io::Write;

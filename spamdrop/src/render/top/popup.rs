@@ -23,7 +23,7 @@ const ASCII: border::Set<'_> = border::Set {
 
 const HELP: &str = "\
 Up, Down, j, k    select a source     PageUp, PageDown, Home, End  go far
-Enter             show it             Esc  select none, then clear the filter
+Enter             show it             Esc  select none; again: no filter
 s                 sort by hits/s, hits or expiry
 /                 show only an address, a prefix, or what begins so
 p                 freeze the picture, or go on
