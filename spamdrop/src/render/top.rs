@@ -252,3 +252,6 @@ pub fn watch_line(picture: &TopPicture) -> String {
     );
     line
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,6 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style as CellStyle};
 use ratatui::symbols::bar;
-use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, RenderDirection, Sparkline, Widget as _, Wrap};
 use spamdrop_core::duration::human;
 use spamdrop_core::health::Health;
@@ -340,6 +339,5 @@ fn draw_footer(screen: &mut Buffer, area: Rect, view: &TopView) {
         (false, false) => format!("FILTER {}  ", view.filter.text()),
     };
     let keys = "q quit  s sort  / filter  p pause  Enter show  r remove  a allow  ? help";
-    let line = Line::from(format!("{state}{keys}"));
-    screen.set_line(area.x, area.y, &line, area.width);
+    write(screen, area, &format!("{state}{keys}"), CellStyle::new());
 }
