@@ -207,7 +207,11 @@ fn ascii_without_colours() {
         }
     }
     let buffer = drawn((80, 24), &picture(), &mut TopView::default(), PLAIN_ASCII);
-    assert!(lines(&buffer)[2].ends_with(" ..-#"), "{:#?}", lines(&buffer));
+    assert!(
+        lines(&buffer)[2].ends_with(" ..-#"),
+        "{:#?}",
+        lines(&buffer)
+    );
     let coloured = drawn((80, 24), &picture(), &mut TopView::default(), UTF8);
     assert_eq!(coloured[(0, 0)].fg, Color::Yellow);
 }
