@@ -119,6 +119,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Pause(args) => pause::run(&config, args, out),
         Verb::Resume => resume::run(&config, out),
         Verb::Reload(args) => reload::run(&config, path, *args, out),
+        Verb::Status(StatusOptions { watch: true, .. }) => watch::run(&config, out),
         Verb::Status(args) => status::run(&config, *args, out),
         Verb::Top(args) => top::run(&config, path, *args, out, style),
         Verb::Report(args) => report::run(&config, args, out, style),

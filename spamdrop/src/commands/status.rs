@@ -10,7 +10,6 @@ use spamdrop_common::action::is_live;
 use spamdrop_common::entry::SEALED;
 
 use super::list::allowed;
-use super::watch;
 use crate::account;
 use crate::allowlist;
 use crate::cli::StatusOptions;
@@ -37,9 +36,6 @@ use spamdrop_core::wave::Wave;
 /// ([`Exit::NotAttached`]), after the status is shown; or the kernel cannot be
 /// queried.
 pub fn run(config: &Config, args: StatusOptions, out: &mut impl Write) -> Result<()> {
-    if args.watch {
-        return watch::run(config, out);
-    }
     let status = gather(config)?;
     if args.json {
         json::object(out, &status)?;

@@ -1,5 +1,6 @@
 //! `top`: the picture of one second, as text and JSON.
 
+pub mod look;
 mod popup;
 pub mod screen;
 
@@ -99,7 +100,7 @@ fn tenths<S: Serializer>(rate: &f64, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 /// A figure with its course.
-pub struct Figure<'a> {
+pub struct TopFigure<'a> {
     /// Its name.
     pub name: &'static str,
     /// Its value now.
@@ -130,7 +131,7 @@ impl TopPicture {
 
     /// The figures with a course.
     #[must_use]
-    pub fn figures(&self) -> [Figure<'_>; 3] {
+    pub fn figures(&self) -> [TopFigure<'_>; 3] {
         let TopFigures {
             open,
             refused_per_s,
@@ -145,7 +146,7 @@ impl TopPicture {
             (None, 0) => "-".into(),
             (None, slots) => format!("- of {slots}"),
         };
-        let figure = |name, now, points, full| Figure {
+        let figure = |name, now, points, full| TopFigure {
             name,
             now,
             points,
@@ -222,12 +223,12 @@ pub fn text(
 ) -> io::Result<()> {
     writeln!(out, "{}", picture.status.report)?;
     for figure in picture.figures() {
-        line(out, figure.name, &figure.now)?;
+        write_field(out, figure.name, &figure.now)?;
     }
-    line(out, "gate", &picture.gate())?;
-    line(out, "wave", &picture.wave(zone))?;
+    write_field(out, "gate", &picture.gate())?;
+    write_field(out, "wave", &picture.wave(zone))?;
     for part in &picture.unknown {
-        line(out, "unknown", part)?;
+        write_field(out, "unknown", part)?;
     }
     writeln!(out, "\n{}", picture.title())?;
     table::write(out, style, &COLUMNS, &picture.sources)?;
@@ -235,7 +236,7 @@ pub fn text(
     history::text(out, style, &picture.events, zone)
 }
 
-fn line(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
+fn write_field(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
     writeln!(out, "{name:<8} {value}")
 }
 

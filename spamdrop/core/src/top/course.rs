@@ -9,12 +9,12 @@ pub const SECONDS: usize = 60;
 
 /// The points of a figure.
 #[derive(Clone, Debug, Default)]
-pub struct Course {
+pub struct MinuteCourse {
     points: VecDeque<u64>,
     last: Option<(MonotonicNs, u64)>,
 }
 
-impl Course {
+impl MinuteCourse {
     /// Adds a reading of a counter. The points are its steps a second. A reading
     /// that comes late fills the seconds since the last one with their mean.
     pub fn count(&mut self, at: MonotonicNs, total: u64) {
@@ -69,13 +69,13 @@ mod tests {
         MonotonicNs::default().plus(Duration::from_millis(millis))
     }
 
-    fn points(course: &Course) -> Vec<u64> {
+    fn points(course: &MinuteCourse) -> Vec<u64> {
         course.points().collect()
     }
 
     #[test]
     fn a_counter_gives_steps_a_second() {
-        let mut course = Course::default();
+        let mut course = MinuteCourse::default();
         course.count(at(1_000), 500);
         assert_eq!(points(&course), [] as [u64; 0]);
         course.count(at(2_000), 510);
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_late_reading_fills_its_seconds_with_the_mean() {
-        let mut course = Course::default();
+        let mut course = MinuteCourse::default();
         course.count(at(1_000), 0);
         course.count(at(4_000), 30);
         assert_eq!(points(&course), [10, 10, 10]);
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn no_more_than_a_minute_is_kept() {
-        let mut course = Course::default();
+        let mut course = MinuteCourse::default();
         course.count(at(1_000), 0);
         for second in 2..100 {
             course.count(at(second * 1_000), second * second);
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_level_is_a_point_itself() {
-        let mut course = Course::default();
+        let mut course = MinuteCourse::default();
         course.level(at(1_000), 7);
         course.level(at(1_100), 9);
         course.level(at(3_000), 8);

@@ -13,7 +13,7 @@ mod view;
 
 pub use budget::ReadBudget;
 pub use candidates::CandidatePool;
-pub use course::{Course, SECONDS};
+pub use course::{MinuteCourse, SECONDS};
 pub use filter::SourceFilter;
 pub use table::{SourceKey, SourceOrder, SourceRate, SourceTable};
 pub use view::{TopAction, TopEffect, TopKey, TopMode, TopView};

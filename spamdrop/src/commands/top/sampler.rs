@@ -13,7 +13,7 @@ use spamdrop_core::escape::escape;
 use spamdrop_core::history::HistoryKind;
 use spamdrop_core::target::Target;
 use spamdrop_core::top::{
-    CandidatePool, Course, ReadBudget, SourceFilter, SourceRate, SourceTable, TopView,
+    CandidatePool, MinuteCourse, ReadBudget, SourceFilter, SourceRate, SourceTable, TopView,
 };
 use spamdrop_core::zones::Zones;
 
@@ -46,9 +46,9 @@ pub struct Sampler<'a> {
     slots: u32,
     unknown: Vec<String>,
     entries: EntryReader,
-    open: Course,
-    refused: Course,
-    dropped: Course,
+    open: MinuteCourse,
+    refused: MinuteCourse,
+    dropped: MinuteCourse,
 }
 
 /// What is read of the entries.
@@ -88,9 +88,9 @@ impl<'a> Sampler<'a> {
             slots: config.server_slots().count,
             unknown,
             entries: EntryReader::default(),
-            open: Course::default(),
-            refused: Course::default(),
-            dropped: Course::default(),
+            open: MinuteCourse::default(),
+            refused: MinuteCourse::default(),
+            dropped: MinuteCourse::default(),
         }
     }
 

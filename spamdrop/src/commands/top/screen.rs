@@ -24,7 +24,8 @@ use crate::kernel::blocklist::Blocklist;
 use crate::render::show as details;
 use crate::render::table::Style;
 use crate::render::top::TopPicture;
-use crate::render::top::screen::{Look, draw};
+use crate::render::top::look::TerminalLook;
+use crate::render::top::screen::draw;
 
 /// Runs until a key or a signal ends it.
 ///
@@ -43,7 +44,7 @@ pub(super) fn run(config: &Config, path: Option<&Path>, style: Style) -> Result<
         view,
         picture,
         zone: TimeZone::system(),
-        look: Look {
+        look: TerminalLook {
             style,
             is_utf8: is_utf8(),
         },
@@ -63,7 +64,7 @@ struct Top<'a> {
     view: TopView,
     picture: TopPicture,
     zone: TimeZone,
-    look: Look,
+    look: TerminalLook,
     screen: Screen,
 }
 

@@ -77,8 +77,8 @@ fn output() -> io::Result<File> {
 /// Whether the locale's characters are in UTF-8.
 pub(super) fn is_utf8() -> bool {
     let names = ["LC_ALL", "LC_CTYPE", "LANG"];
-    let set = names.iter().filter_map(env::var_os);
-    let first = set.filter(|value| !value.is_empty()).next();
+    let mut set = names.iter().filter_map(env::var_os);
+    let first = set.find(|value| !value.is_empty());
     first.is_some_and(|value| is_utf8_locale(&value.to_string_lossy()))
 }
 

@@ -7,7 +7,7 @@ use ratatui::symbols::border;
 use ratatui::widgets::{Block, Clear, Paragraph, Widget as _, Wrap};
 use spamdrop_core::top::{TopMode, TopView};
 
-use super::screen::Look;
+use super::look::TerminalLook;
 
 /// The lines of a window in ASCII.
 const ASCII: border::Set<'_> = border::Set {
@@ -39,7 +39,7 @@ A million entries take long to read. So all are read within 0.4 % of a
 processor, and in between the top ones every second.";
 
 /// Draws the window of the mode, if it has one.
-pub(super) fn draw(screen: &mut Buffer, area: Rect, view: &TopView, look: Look) {
+pub(super) fn draw(screen: &mut Buffer, area: Rect, view: &TopView, look: TerminalLook) {
     match &view.mode {
         TopMode::List | TopMode::Filter(_) => {}
         TopMode::Help => window(screen, area, "help", &lines(HELP), 0, look),
@@ -63,7 +63,14 @@ fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-fn window(screen: &mut Buffer, area: Rect, title: &str, text: &[String], above: usize, look: Look) {
+fn window(
+    screen: &mut Buffer,
+    area: Rect,
+    title: &str,
+    text: &[String],
+    above: usize,
+    look: TerminalLook,
+) {
     let longest = text
         .iter()
         .map(String::len)

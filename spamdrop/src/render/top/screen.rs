@@ -13,11 +13,11 @@ use spamdrop_core::target::Target;
 use spamdrop_core::time::UnixSeconds;
 use spamdrop_core::top::{TopMode, TopView};
 
+use super::look::TerminalLook;
 use super::popup;
-use super::{Figure, TopPicture, TopRow};
+use super::{TopFigure, TopPicture, TopRow};
 use crate::render::history::HistoryRow;
 use crate::render::show::local_time;
-use crate::render::table::Style;
 
 /// The bars of a sparkline in ASCII.
 const ASCII: bar::Set<'_> = bar::Set {
@@ -31,24 +31,6 @@ const ASCII: bar::Set<'_> = bar::Set {
     one_eighth: ".",
     empty: " ",
 };
-
-/// What a terminal can show.
-#[derive(Clone, Copy, Debug)]
-pub struct Look {
-    /// Whether colours are used.
-    pub style: Style,
-    /// Whether characters beyond ASCII are.
-    pub is_utf8: bool,
-}
-
-impl Look {
-    fn colour(self, colour: Color) -> CellStyle {
-        match self.style {
-            Style::Coloured => CellStyle::new().fg(colour),
-            Style::Plain => CellStyle::new(),
-        }
-    }
-}
 
 /// The width of the names of the figures, and of their values.
 const NAME: u16 = 8;
@@ -67,7 +49,7 @@ pub fn draw(
     picture: &TopPicture,
     view: &TopView,
     row: Option<usize>,
-    look: Look,
+    look: TerminalLook,
     zone: &TimeZone,
 ) {
     let area = frame.area();
@@ -161,7 +143,7 @@ fn named(screen: &mut Buffer, rows: &mut Rows, name: &str, value: &str, most: u1
     write(screen, area, name, CellStyle::new());
 }
 
-fn draw_figure(screen: &mut Buffer, area: Rect, figure: &Figure<'_>, look: Look) {
+fn draw_figure(screen: &mut Buffer, area: Rect, figure: &TopFigure<'_>, look: TerminalLook) {
     write(screen, area, figure.name, CellStyle::new());
     write(screen, right_of(area, NAME), &figure.now, BOLD);
     let place = right_of(area, NAME + NOW);
@@ -208,7 +190,7 @@ fn draw_sources(
             true => REVERSED,
             false => CellStyle::new(),
         };
-        write(screen, rows.take(1), &columns.line(row), style);
+        write(screen, rows.take(1), &columns.format_row(row), style);
     }
 }
 
@@ -254,7 +236,7 @@ impl Columns {
         line
     }
 
-    fn line(&self, row: &TopRow) -> String {
+    fn format_row(&self, row: &TopRow) -> String {
         let address = self.address;
         let target = row.entry.target.to_string();
         let mut line = format!(

@@ -7,7 +7,8 @@ use spamdrop_core::time::UnixSeconds;
 use spamdrop_core::top::{TopAction, TopKey, TopMode, TopView};
 use spamdrop_core::wave::Wave;
 
-use super::screen::{Look, draw};
+use super::look::TerminalLook;
+use super::screen::draw;
 use super::*;
 use crate::render::entries::tests::entry;
 use crate::render::status::tests::status;
@@ -78,11 +79,11 @@ fn picture() -> TopPicture {
     }
 }
 
-const UTF8: Look = Look {
+const UTF8: TerminalLook = TerminalLook {
     style: Style::Coloured,
     is_utf8: true,
 };
-const PLAIN_ASCII: Look = Look {
+const PLAIN_ASCII: TerminalLook = TerminalLook {
     style: Style::Plain,
     is_utf8: false,
 };
@@ -92,7 +93,7 @@ fn drawn(
     size: (u16, u16),
     picture: &TopPicture,
     view: &mut TopView,
-    look: Look,
+    look: TerminalLook,
 ) -> ratatui::buffer::Buffer {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
     let listed = picture.shown(&view.filter).map(|row| row.entry.target);
