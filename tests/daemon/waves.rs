@@ -162,6 +162,7 @@ fn top_shows_the_wave() {
     assert_eq!(top["figures"]["refused"], refused, "{top}");
     let source = &top["sources"][0];
     assert_eq!(source["addr"], ZOMBIE, "{top}");
+    assert_eq!(source["zone"], "zone.example", "{top}");
     assert!(source["reason"].as_str().unwrap().contains("511 "), "{top}");
     // The picture outlives the daemon.
     assert!(stopped_cleanly(&mut daemon).success());
@@ -170,7 +171,7 @@ fn top_shows_the_wave() {
         "DEGRADED: the daemon is not running",
         "\nslots    - of 5\n",
         "\nwave     last one at ",
-        "  blocked   ",
+        "  blocked  100.64.0.66 ",
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }

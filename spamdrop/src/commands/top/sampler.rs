@@ -183,7 +183,7 @@ impl<'a> Sampler<'a> {
 
     fn zone(&self, reason: &str, addr: IpAddr) -> Option<String> {
         let name = self.zones.name_in(reason, addr)?;
-        Some(mask(name).into_owned())
+        Some(mask(&name).into_owned())
     }
 
     fn gate(
