@@ -19,7 +19,7 @@ use compare::difference;
 use stage::Stage;
 
 /// Commands that are not run, each with the reason.
-const NOT_RUN: [(&str, &str); 28] = [
+const NOT_RUN: [(&str, &str); 29] = [
     (
         "cargo xtask demo",
         "takes a minute and needs the whole machine",
@@ -96,6 +96,10 @@ const NOT_RUN: [(&str, &str); 28] = [
     (
         "spamdrop run --dry-run",
         "ends by a signal only; tests/cli/replay.rs runs it",
+    ),
+    (
+        "spamdrop top",
+        "needs a terminal; tests/cli_kernel/top.rs runs it in one",
     ),
     ("spamdrop report --since 2d", WAVE),
     ("spamdrop report --svg wave.svg", WAVE),
