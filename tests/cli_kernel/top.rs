@@ -191,12 +191,17 @@ fn the_figures_are_those_of_status_and_of_the_maps() {
     during_traffic(&site, || {
         wait::until("a hit", SOON, || {
             let list = json(&site, &["list", "--json"]);
-            Ok(list
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(|it| it["hits"] != 0)
-                .then_some(()))
+            let mut all = list.as_array().unwrap().iter();
+            Ok(all.any(|it| it["hits"] != 0).then_some(()))
+        })
+        .unwrap();
+        // `top` finds new senders in the filter's cache.
+        wait::until("the cache", SOON, || {
+            let cached = site.server.run(|| {
+                let blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop"))?;
+                blocklist.recently_dropped(10)
+            })?;
+            Ok((cached == [ZOMBIE.parse().unwrap()]).then_some(()))
         })
         .unwrap();
     });

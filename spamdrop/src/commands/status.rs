@@ -9,7 +9,6 @@ use jiff::tz::TimeZone;
 use spamdrop_common::action::is_live;
 use spamdrop_common::entry::SEALED;
 
-use super::list::allowed;
 use crate::account;
 use crate::allowlist;
 use crate::cli::StatusOptions;
@@ -23,6 +22,7 @@ use crate::lock;
 use crate::render::json;
 use crate::render::status::{self, DaemonStatus, Fill, FilterPlace, InterfaceStatus, Maps, Status};
 use crate::store::{STATUS_WAIT, Store};
+use spamdrop_core::allowlist::AllowedNets;
 use spamdrop_core::health::{Health, HealthReport};
 use spamdrop_core::status::{DaemonState, FILE as STATE_FILE, StateVersion, VERSION};
 use spamdrop_core::target::Target;
@@ -66,14 +66,17 @@ pub fn check(config: Result<Config>, out: &mut impl Write) -> Result<()> {
 
 /// Reads the maps, the interfaces and the daemon's state.
 pub(super) fn gather(config: &Config) -> Result<Status> {
-    gather_with(config, |blocklist| count_entries(blocklist, |_| {}))
+    gather_with(config, |blocklist, allowed| {
+        count_entries(blocklist, allowed, |_| {})
+    })
 }
 
-/// As [`gather`]. `read_maps` returns the fill levels of the maps; counting a
-/// million entries takes half a second.
+/// As [`gather`]. `read_maps` returns the fill levels of the maps, given the
+/// prefixes whose entries have no effect; counting a million entries takes half a
+/// second.
 pub(super) fn gather_with(
     config: &Config,
-    read_maps: impl FnOnce(&Blocklist) -> Result<Maps>,
+    read_maps: impl FnOnce(&Blocklist, &AllowedNets) -> Result<Maps>,
 ) -> Result<Status> {
     let blocklist = if pins::exist(&config.pin_dir)? {
         Some(Blocklist::open(&config.pin_dir)?)
@@ -110,7 +113,10 @@ pub(super) fn gather_with(
         let now = clock::monotonic_ns();
         let pauses = blocklist.pauses(now)?.into_iter();
         status.paused = pauses.map(|pause| pause.at(now)).collect();
-        status.maps = Some(read_maps(&blocklist)?);
+        status.maps = Some(read_maps(
+            &blocklist,
+            &allowed.into_iter().map(|(net, _)| net).collect(),
+        )?);
     }
     status.report = status.judge(clock::unix_seconds());
     Ok(status)
@@ -161,10 +167,14 @@ fn interface_status(
     }
 }
 
-/// Counts the entries, and visits each live one.
-pub(super) fn count_entries(blocklist: &Blocklist, mut visit: impl FnMut(&Found)) -> Result<Maps> {
+/// Counts the entries, and visits each live one. `nets` are the prefixes whose
+/// entries have no effect.
+pub(super) fn count_entries(
+    blocklist: &Blocklist,
+    nets: &AllowedNets,
+    mut visit: impl FnMut(&Found),
+) -> Result<Maps> {
     let now = clock::monotonic_ns();
-    let nets = allowed(blocklist)?;
     let mut fills = [Fill::default(); 3];
     let (mut prefixes, mut without_effect) = (0, 0);
     blocklist.for_each(|found| {

@@ -1,8 +1,12 @@
 //! Reads what a picture shows, within a budget.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::Result;
+use spamdrop_common::action::is_live;
+use spamdrop_common::entry::Entry;
 use spamdrop_common::gate::{Gate, GateStats};
 use spamdrop_common::settings::Settings;
 use spamdrop_common::time::MonotonicNs;
@@ -18,7 +22,7 @@ use spamdrop_core::top::{
 use spamdrop_core::zones::Zones;
 
 use crate::clock;
-use crate::commands::list::{allowed, entry};
+use crate::commands::list::entry;
 use crate::commands::{status, why};
 use crate::config::Config;
 use crate::kernel::blocklist::{Blocklist, Found, read_gate};
@@ -35,8 +39,8 @@ const EVENTS: u32 = 50;
 const DROPPED: usize = 64;
 /// A read of all entries takes at most 0.4 % of a processor.
 const ALL: u32 = 250;
-/// A read of the cache takes at most 0.1 %.
-const CACHE: u32 = 1_000;
+/// A read of the filter's cache takes at most 0.1 %, and one of the prefixes too.
+const PART: u32 = 1_000;
 
 /// Reads a picture each second.
 pub struct Sampler<'a> {
@@ -55,8 +59,17 @@ pub struct Sampler<'a> {
 #[derive(Default)]
 struct EntryReader {
     all: Option<AllEntries>,
+    /// Of the filter's cache.
     cache: Option<ReadBudget>,
+    prefixes: PrefixEntries,
     table: SourceTable,
+}
+
+/// The prefixes among the top sources.
+#[derive(Default)]
+struct PrefixEntries {
+    entries: HashMap<Target, Entry>,
+    budget: Option<ReadBudget>,
 }
 
 /// The last read of all entries.
@@ -106,9 +119,10 @@ impl<'a> Sampler<'a> {
             Vec::new()
         });
         let mut filter = FilterFigures::default();
-        let status = status::gather_with(self.config, |blocklist| {
-            self.entries.read(blocklist, &view.filter, &events)?;
-            filter = self.read_filter(blocklist, view)?;
+        let status = status::gather_with(self.config, |blocklist, allowed| {
+            self.entries
+                .read(blocklist, allowed, &view.filter, &events)?;
+            filter = self.read_filter(blocklist, allowed, view)?;
             Ok(self.entries.maps())
         })?;
         if status.maps.is_none() {
@@ -137,12 +151,16 @@ impl<'a> Sampler<'a> {
         Ok(events.into_iter().map(HistoryRow::new).collect())
     }
 
-    fn read_filter(&self, blocklist: &Blocklist, view: &TopView) -> Result<FilterFigures> {
+    fn read_filter(
+        &self,
+        blocklist: &Blocklist,
+        allowed: &AllowedNets,
+        view: &TopView,
+    ) -> Result<FilterFigures> {
         let now = clock::monotonic_ns();
         let mut sources = self.entries.table.sorted(view.order, &view.filter);
         sources.truncate(SOURCES);
-        let allowed = allowed(blocklist)?;
-        let row = |source: &SourceRate| self.row(blocklist, source, &allowed, now);
+        let row = |source: &SourceRate| self.row(blocklist, source, allowed, now);
         let packets = blocklist.counters()?;
         Ok(FilterFigures {
             rows: sources.iter().map(row).collect::<Result<_>>()?,
@@ -235,44 +253,59 @@ impl EntryReader {
     fn read(
         &mut self,
         blocklist: &Blocklist,
+        allowed: &AllowedNets,
         filter: &SourceFilter,
         events: &[HistoryRow],
     ) -> Result<()> {
-        let now = clock::monotonic();
-        if self.all.as_ref().is_none_or(|all| all.budget.is_due(now)) {
-            self.read_all(blocklist, filter)?;
+        if is_due(self.all.as_ref().map(|all| all.budget)) {
+            self.read_all(blocklist, allowed, filter)?;
         }
-        if self.cache.is_none_or(|cache| cache.is_due(now)) {
-            let before = clock::processor_time();
-            self.table.add(blocklist.recently_dropped(DROPPED)?);
-            let mut budget = ReadBudget::new(CACHE);
-            budget.spend(now, clock::processor_time().saturating_sub(before));
-            self.cache = Some(budget);
+        if is_due(self.cache) {
+            let (dropped, cost) = measured(|| blocklist.recently_dropped(DROPPED))?;
+            self.table.add(dropped);
+            self.cache = Some(spent(PART, cost));
         }
         let is_block = |event: &&HistoryRow| event.event == HistoryKind::Blocked.name();
         let blocked = events.iter().filter(is_block);
         self.table.add(blocked.filter_map(|event| event.addr));
         self.table.add(filter.targets());
+        let (prefixes, hosts): (Vec<Target>, Vec<Target>) = self
+            .table
+            .targets()
+            .into_iter()
+            .partition(|target| matches!(target, Target::Net(_)));
         let now = clock::monotonic_ns();
-        let live = blocklist.live_among(&self.table.targets(), now)?;
+        let mut live = blocklist.live_among(&hosts, now)?;
+        // One prefix cannot be read without all others.
+        if !prefixes.is_empty() && is_due(self.prefixes.budget) {
+            let (entries, cost) = measured(|| blocklist.live_among(&prefixes, now))?;
+            self.prefixes = PrefixEntries {
+                entries,
+                budget: Some(spent(PART, cost)),
+            };
+        }
+        live.extend(&self.prefixes.entries);
+        live.retain(|_, entry| is_live(entry.expires, now));
         self.table.read(now, &live);
         Ok(())
     }
 
-    fn read_all(&mut self, blocklist: &Blocklist, filter: &SourceFilter) -> Result<()> {
-        let before = clock::processor_time();
-        let now = clock::monotonic_ns();
-        let mut pool = CandidatePool::new(now, filter);
-        let maps =
-            status::count_entries(blocklist, |found| pool.offer(found.target, &found.entry))?;
+    fn read_all(
+        &mut self,
+        blocklist: &Blocklist,
+        allowed: &AllowedNets,
+        filter: &SourceFilter,
+    ) -> Result<()> {
+        let read = clock::monotonic_ns();
+        let mut pool = CandidatePool::new(read, filter);
+        let offer = |found: &Found| pool.offer(found.target, &found.entry);
+        let (maps, cost) = measured(|| status::count_entries(blocklist, allowed, offer))?;
         self.table.replace(&pool.into_targets());
-        let mut budget = ReadBudget::new(ALL);
-        let cost = clock::processor_time().saturating_sub(before);
-        budget.spend(clock::monotonic(), cost);
+        self.prefixes = PrefixEntries::default();
         self.all = Some(AllEntries {
             maps,
-            read: now,
-            budget,
+            read,
+            budget: spent(ALL, cost),
         });
         Ok(())
     }
@@ -281,4 +314,23 @@ impl EntryReader {
     fn maps(&self) -> Maps {
         self.all.as_ref().map(|all| all.maps).unwrap_or_default()
     }
+}
+
+/// The first read is due at once.
+fn is_due(budget: Option<ReadBudget>) -> bool {
+    budget.is_none_or(|budget| budget.is_due(clock::monotonic()))
+}
+
+/// The budget after a read of this cost.
+fn spent(rest: u32, cost: Duration) -> ReadBudget {
+    let mut budget = ReadBudget::new(rest);
+    budget.spend(clock::monotonic(), cost);
+    budget
+}
+
+/// The result of a read, and the time of a processor that it took.
+fn measured<T>(read: impl FnOnce() -> Result<T>) -> Result<(T, Duration)> {
+    let before = clock::processor_time();
+    let value = read()?;
+    Ok((value, clock::processor_time().saturating_sub(before)))
 }
