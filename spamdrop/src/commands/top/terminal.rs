@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::os::fd::AsFd as _;
 use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use crossterm::cursor::{Hide, Show};
@@ -17,6 +18,10 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
 use crate::exit::{Exit, Failure};
+
+/// Whether the terminal has been changed. It must be restored once: a second time
+/// would move the cursor back over what was printed since.
+static IS_CHANGED: AtomicBool = AtomicBool::new(false);
 
 /// The open screen. Dropping it gives the terminal back.
 pub(super) struct Screen {
@@ -46,6 +51,7 @@ impl Screen {
         let level = log::max_level();
         // From here on, `drop` restores what has been changed.
         let screen = Self { terminal, level };
+        IS_CHANGED.store(true, Ordering::Relaxed);
         enable_raw_mode().context("cannot read single keys from the terminal")?;
         // A message would be written across the picture.
         log::set_max_level(LevelFilter::Off);
@@ -63,6 +69,9 @@ impl Drop for Screen {
 
 /// Gives the terminal back. A terminal that has gone needs nothing.
 fn restore() {
+    if !IS_CHANGED.swap(false, Ordering::Relaxed) {
+        return;
+    }
     let _ = disable_raw_mode();
     if let Ok(mut out) = output() {
         let _ = execute!(out, LeaveAlternateScreen, Show);
