@@ -24,10 +24,10 @@ use super::release::ReleaseMessage;
 use super::status::{Health, StatusMessage};
 use super::ticks::period;
 use crate::clock;
-use crate::fifo::{Fifo, Got};
+use crate::fifo::{Fifo, Got, readable};
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};
-use complaints::{Complaints, Refusal};
+use complaints::{CommandRefusal, Complaints};
 
 /// Bytes per read: some 200 commands, which take a few milliseconds. Other tasks
 /// run in between.
@@ -235,8 +235,10 @@ impl FifoTask {
         }
         for error in malformed {
             self.counts.malformed += 1;
-            self.complaints
-                .log(Refusal::Malformed(error.mistake()), &error.to_string());
+            self.complaints.log(
+                CommandRefusal::Malformed(error.mistake()),
+                &error.to_string(),
+            );
         }
         for command in read {
             // A second flush would find nothing.
@@ -265,7 +267,8 @@ impl FifoTask {
                 }
                 Err(error) => {
                     self.counts.failed += 1;
-                    self.complaints.log(Refusal::Failed, &format!("{error:#}"));
+                    self.complaints
+                        .log(CommandRefusal::Failed, &format!("{error:#}"));
                 }
             }
             self.refused = None;
@@ -309,8 +312,10 @@ impl FifoTask {
     fn block(&mut self, lock: &WriteLock, addr: IpAddr, seconds: Option<u32>) -> Result<()> {
         if let Some(why) = self.scope.protected.why(addr) {
             self.counts.protected += 1;
-            self.complaints
-                .log(Refusal::Protected, &format!("{addr} not blocked: {why}"));
+            self.complaints.log(
+                CommandRefusal::Protected,
+                &format!("{addr} not blocked: {why}"),
+            );
             return Ok(());
         }
         let BlockRule {
@@ -336,7 +341,7 @@ impl FifoTask {
             .renew(lock, addr, target, term, sealed, &origin)?;
         let at = clock::unix_seconds();
         self.history.block(match is_renewed {
-            true => BlockNote::renewed(addr, target, at, ttl_s, 0),
+            true => BlockNote::renewed(addr, target, at, ttl_s.max(term.ttl_s), 0),
             false => BlockNote::new(addr, target, at),
         });
         let message = ReleaseMessage::Add {
@@ -376,8 +381,13 @@ impl FifoTask {
     fn record(&self, addr: Option<IpAddr>, words: &str) {
         let (net, by) = (addr.map(|addr| Target::from(addr).net()), "fifo".into());
         let at = clock::unix_seconds();
-        self.history
-            .add(HistoryEvent::command(net, 1, at, by, words.as_bytes()));
+        self.history.add(HistoryEvent::command(
+            net,
+            net.is_some().into(),
+            at,
+            by,
+            words.as_bytes(),
+        ));
     }
 }
 
@@ -386,15 +396,4 @@ fn counts(settings: &FifoSettings) -> FifoState {
         path: settings.path.clone().unwrap_or_default(),
         ..FifoState::default()
     }
-}
-
-/// Resolves when the FIFO has data; never without a FIFO.
-async fn readable(fifo: Option<&Fifo>) {
-    match fifo {
-        // An error surfaces in the read that follows.
-        Some(fifo) => drop(fifo.readable().await),
-        None => std::future::pending().await,
-    }
-    // A writer that never stops must not starve the other tasks.
-    yield_now().await;
 }
