@@ -40,6 +40,9 @@ const EVENTS: u16 = 4;
 /// From this width on, a source's zone and its reason have columns of their own.
 const WIDE: u16 = 110;
 
+/// Shown when no source matches the filter.
+const NO_MATCH: &str = "none of the top ones matches; only a whole address is looked up at once";
+
 const BOLD: CellStyle = CellStyle::new().add_modifier(Modifier::BOLD);
 const REVERSED: CellStyle = CellStyle::new().add_modifier(Modifier::REVERSED);
 
@@ -184,6 +187,9 @@ fn draw_sources(
     let height = usize::from(rows.0.height);
     // The selected row stays in sight.
     let above = selected.map_or(0, |row| (row + 1).saturating_sub(height));
+    if !view.filter.is_empty() && picture.shown(&view.filter).next().is_none() {
+        write(screen, rows.take(1), NO_MATCH, CellStyle::new());
+    }
     let shown = picture.shown(&view.filter).enumerate();
     for (index, row) in shown.skip(above).take(height) {
         let style = match selected == Some(index) {

@@ -262,6 +262,11 @@ fn the_windows_and_the_last_line_tell_the_mode() {
     let filtered = shown("p/2001");
     assert!(filtered.ends_with("\nfilter: 2001_   (Enter keeps it, Esc clears it)"));
     assert!(!filtered.contains("12.3") && filtered.contains("2001:db8::/64"));
+    assert!(!filtered.contains("none of the top ones matches"));
+    view.press(TopKey::Char('x'), &listed);
+    let none = lines(&drawn((80, 24), &picture(), &mut view, PLAIN_ASCII)).join("\n");
+    assert!(none.contains("\nnone of the top ones matches; "), "{none}");
+    view.press(TopKey::Backspace, &listed);
     view.press(TopKey::Enter, &listed);
     let kept = lines(&drawn((80, 24), &picture(), &mut view, PLAIN_ASCII)).join("\n");
     assert!(kept.contains("\nFILTER 2001  q quit"), "{kept}");
