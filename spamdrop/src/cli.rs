@@ -189,8 +189,8 @@ pub enum Verb {
     /// dropped packets of the last minute, the wave, the blocked sources with their
     /// hits per second, and the newest events. Keys sort, filter and freeze it, and
     /// show, unblock or allow the selected source; `?` explains them. Works without
-    /// the daemon. Always takes less than 1 % of a processor: a million entries are
-    /// read rarely, and only the top ones each second. `NO_COLOR` is honoured.
+    /// the daemon. Takes less than 1 % of a processor: a million entries are read
+    /// rarely, and only the top ones each second. `NO_COLOR` is honoured.
     Top(TopOptions),
     /// Show waves: when slots ran short, and which senders had to wait
     ///

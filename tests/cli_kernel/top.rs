@@ -1,7 +1,8 @@
 //! `top` in a real terminal, and `status --watch`.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::PathBuf;
+use std::process::{Child, ChildStdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use regex::Regex;
@@ -59,7 +60,7 @@ impl<'a> Tmux<'a> {
         let line = format!("env {env} {program} --config {} top", config.display());
         self.keys(&["-l", &line]);
         self.keys(&["Enter"]);
-        self.until("the picture", |screen| screen.contains("\ntop of "));
+        self.until("the screen", |screen| screen.contains("\ntop of "));
     }
 
     fn screen(&self) -> String {
@@ -142,7 +143,7 @@ fn top_shows_traffic_follows_the_size_and_unblocks() {
         });
         tmux.ask(&["resize-window", "-x", "200", "-y", "60"]);
         let wide = format!(r"^{ZOMBIE} .* 511 Listed by b\.example$");
-        let screen = tmux.until("the wide picture", |screen| has_line(screen, &wide));
+        let screen = tmux.until("the wide screen", |screen| has_line(screen, &wide));
         assert!(
             has_line(&screen, r"^ADDRESS .* ZONE +REASON *$"),
             "{screen}"
@@ -250,6 +251,25 @@ fn ascii_without_colours_and_a_signal_restores_the_terminal() {
         assert_eq!(screen.is_ascii(), is_plain, "{screen}");
         let coloured = tmux.ask(&["capture-pane", "-p", "-e"]);
         assert_eq!(!colour.is_match(&coloured), is_plain, "{coloured:?}");
+        tmux.keys(&["x"]);
+        let tty = tmux.ask(&["display-message", "-p", "#{pane_tty}"]);
+        let disturb = format!("printf '\\033[18;1Hdisturbed' > {}", tty.trim());
+        let redraws: [&dyn Fn(); 2] = [&|| tmux.keys(&["C-l"]), &|| {
+            site.server.exec(["kill", "-STOP", &tmux.child()]).unwrap();
+            tmux.until("the shell", |screen| screen.contains("ready>"));
+            tmux.keys(&["fg", "Enter"]);
+        }];
+        for redraw in redraws {
+            site.server.exec(["sh", "-c", &disturb]).unwrap();
+            tmux.until("the disturbance", |screen| screen.contains("disturbed"));
+            redraw();
+            tmux.until("a clean screen", |screen| {
+                screen.contains("recent events")
+                    && !["disturbed", "ready>", "topped", "fg"]
+                        .iter()
+                        .any(|it| screen.contains(it))
+            });
+        }
         site.server.exec(["kill", "-TERM", &tmux.child()]).unwrap();
         tmux.until("the shell", |screen| {
             screen.trim_end().ends_with("\nready>")
@@ -267,7 +287,7 @@ fn without_a_terminal_the_other_ways_are_named() {
     let said = fails(&site, &["top"], 2);
     assert_eq!(
         said,
-        "spamdrop: standard output is not a terminal; `spamdrop top --once` prints the picture, and \
+        "spamdrop: standard output is not a terminal; `spamdrop top --once` prints the same once, and \
          `spamdrop status --watch` a line each second\n"
     );
     let text = site.spamdrop(&["top", "--once"]).unwrap();
@@ -282,15 +302,21 @@ fn without_a_terminal_the_other_ways_are_named() {
     );
 }
 
-#[test]
-fn watch_prints_a_line_each_second() {
-    let site = zombie_site();
+/// Starts `status --watch`. Returns it and its lines.
+fn watch(site: &Site) -> (Child, Lines<BufReader<ChildStdout>>) {
     let mut command = site.server.command(env!("CARGO_BIN_EXE_spamdrop"));
     command.arg("--config").arg(site.path("spamdrop.toml"));
     command.args(["status", "--watch"]).stdout(Stdio::piped());
     let mut child = site.server.spawn(&mut command).unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
-    let lines: Vec<String> = stdout.lines().take(3).map(Result::unwrap).collect();
+    (child, stdout.lines())
+}
+
+#[test]
+fn watch_prints_a_line_each_second() {
+    let site = zombie_site();
+    let (mut child, mut reader) = watch(&site);
+    let lines: Vec<String> = reader.by_ref().take(3).map(Result::unwrap).collect();
     let pattern = Regex::new(
         r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d\d:\d\d  DEGRADED: .*: 4 blocked\); slots - of 40, SYNs refused 0/s, packets dropped \d+/s$",
     )
@@ -299,6 +325,87 @@ fn watch_prints_a_line_each_second() {
         lines[1..].iter().all(|line| pattern.is_match(line)),
         "{lines:#?}"
     );
+    site.spamdrop(&["detach", "eth0"]).unwrap();
+    let mut later = reader.by_ref().map(Result::unwrap);
+    let line = later.find(|line| line.contains("  NOT PROTECTING: "));
+    let line = line.unwrap();
+    let nothing = "; slots - of 40, SYNs refused -, packets dropped -";
+    assert!(line.ends_with(nothing), "{line}");
+    drop(reader);
     // The reader has closed its end, as `head` does.
     assert!(child.wait().unwrap().success());
+}
+
+/// The processor time of a process.
+fn processor_time(child: &Child) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/schedstat", child.id())).unwrap();
+    let time = stat.split_whitespace().next().unwrap();
+    Duration::from_nanos(time.parse().unwrap())
+}
+
+#[test]
+fn many_prefixes_and_a_long_allowlist_are_read_within_the_budget() {
+    let site = attached("");
+    let list = |count: u32, first: u32, length: u8| {
+        let net = |index: u32| format!("{}/{length}\n", Ipv4Addr::from(first + (index << 8)));
+        (0..count).map(net).collect::<String>()
+    };
+    let prefixes = list(100_000, 0x1000_0000, 24);
+    let said = site.output(&["import", "--for", "1d", "-"], prefixes.as_bytes());
+    assert!(said.unwrap().status.success());
+    let nets = list(10_000, 0x3000_0000, 28);
+    let said = site.output(&["allow", "add", "-"], nets.as_bytes());
+    assert!(said.unwrap().status.success());
+    let (mut child, mut lines) = watch(&site);
+    // The first line needs all of them.
+    let line = lines.by_ref().nth(1).unwrap().unwrap();
+    assert!(line.contains("100000 blocked"), "{line}");
+    let before = processor_time(&child);
+    let seconds = 10;
+    lines.by_ref().nth(seconds - 1).unwrap().unwrap();
+    let cost = (processor_time(&child) - before).as_secs_f64() / seconds as f64;
+    drop(lines);
+    child.wait().unwrap();
+    // This build is not optimised.
+    assert!(cost < 0.03, "{:.2} % of a processor", cost * 100.0);
+}
+
+#[test]
+fn each_kind_of_entry_is_looked_up_and_removed_alone() {
+    let site = attached("");
+    site.spamdrop(&["add", "100.65.0.0/16", "--for", "2h"])
+        .unwrap();
+    site.spamdrop(&["add", "100.65.7.0/24", "--for", "1h"])
+        .unwrap();
+    let certain = |prefix: &str| {
+        let net = prefix.parse().unwrap();
+        site.server.run(move || {
+            let blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
+            let found = blocklist.prefix_entry(net).unwrap();
+            found.map(|found| found.is_certain)
+        })
+    };
+    assert_eq!(certain("100.65.0.0/16"), Some(true));
+    assert_eq!(certain("100.65.7.0/24"), Some(true));
+    // It has none of its own.
+    assert_eq!(certain("100.65.8.0/24"), Some(false));
+    assert_eq!(certain("100.66.0.0/16"), None);
+    // The reason for the block of a /64 is stored under its address.
+    let reason = "511 Listed by c.example";
+    site.spamdrop(&["add", "2001:db8:77::5", "--reason", reason])
+        .unwrap();
+    let top = json(&site, &["top", "--json"]);
+    let mut sources = top["sources"].as_array().unwrap().iter();
+    let source = sources.find(|it| it["addr"] == "2001:db8:77::/64").unwrap();
+    assert_eq!(source["zone"], "c.example", "{source}");
+    assert_eq!(source["reason"], reason, "{source}");
+    site.spamdrop(&["add", "2001:db8:64::/64"]).unwrap();
+    site.spamdrop(&["add", "2001:db8:64::9/128"]).unwrap();
+    site.spamdrop(&["remove", "2001:db8:64::9/128"]).unwrap();
+    let listed = site.listed().unwrap();
+    assert!(
+        listed.contains(&"2001:db8:64::/64".to_owned()),
+        "{listed:?}"
+    );
+    assert!(!listed.contains(&"2001:db8:64::9".to_owned()), "{listed:?}");
 }

@@ -164,7 +164,7 @@ fn top_shows_the_wave() {
     assert_eq!(source["addr"], ZOMBIE, "{top}");
     assert_eq!(source["zone"], "zone.example", "{top}");
     assert!(source["reason"].as_str().unwrap().contains("511 "), "{top}");
-    // The picture outlives the daemon.
+    // The record outlives the daemon.
     assert!(stopped_cleanly(&mut daemon).success());
     let text = site.spamdrop(&["top", "--once"]).unwrap();
     for line in [

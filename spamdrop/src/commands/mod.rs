@@ -21,6 +21,7 @@ pub mod learn;
 pub mod list;
 pub mod lookup;
 mod merged;
+mod meter;
 pub mod pause;
 mod reading;
 pub mod reload;

@@ -1,5 +1,7 @@
 //! `status`: interfaces, maps, daemon.
 
+mod allowed;
+
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -10,7 +12,6 @@ use spamdrop_common::action::is_live;
 use spamdrop_common::entry::SEALED;
 
 use crate::account;
-use crate::allowlist;
 use crate::cli::StatusOptions;
 use crate::clock;
 use crate::config::Config;
@@ -27,6 +28,8 @@ use spamdrop_core::health::{Health, HealthReport};
 use spamdrop_core::status::{DaemonState, FILE as STATE_FILE, StateVersion, VERSION};
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::Wave;
+
+pub(super) use allowed::AllowedReader;
 
 /// Runs the verb.
 ///
@@ -66,16 +69,23 @@ pub fn check(config: Result<Config>, out: &mut impl Write) -> Result<()> {
 
 /// Reads the maps, the interfaces and the daemon's state.
 pub(super) fn gather(config: &Config) -> Result<Status> {
-    gather_with(config, |blocklist, allowed| {
+    let last = last_wave(config).unwrap_or_else(|error| {
+        log::warn!("cannot read the waves: {error:#}");
+        None
+    });
+    let mut allowed = AllowedReader::new(config);
+    gather_with(config, last, &mut allowed, |blocklist, allowed| {
         count_entries(blocklist, allowed, |_| {})
     })
 }
 
-/// As [`gather`]. `read_maps` returns the fill levels of the maps, given the
-/// prefixes whose entries have no effect; counting a million entries takes half a
-/// second.
+/// As [`gather`], with the last wave. `read_maps` returns the fill levels of the
+/// maps, given the prefixes whose entries have no effect; counting a million entries
+/// takes half a second.
 pub(super) fn gather_with(
     config: &Config,
+    last_wave: Option<Wave>,
+    allowed: &mut AllowedReader,
     read_maps: impl FnOnce(&Blocklist, &AllowedNets) -> Result<Maps>,
 ) -> Result<Status> {
     let blocklist = if pins::exist(&config.pin_dir)? {
@@ -87,7 +97,8 @@ pub(super) fn gather_with(
     let attached = |interface: &InterfaceStatus| {
         matches!(interface.state, FilterPlace::Native | FilterPlace::Generic)
     };
-    let file = allowlist::read(&config.allow_file);
+    allowed.read(blocklist.as_ref())?;
+    let daemon = daemon(config);
     let mut status = Status {
         report: HealthReport::default(),
         attached: interfaces.iter().any(attached),
@@ -95,28 +106,21 @@ pub(super) fn gather_with(
         maps: None,
         paused: Vec::new(),
         ports: Vec::new(),
-        allowlist: status::AllowlistSizes {
-            path: config.allow_file.clone(),
-            file: file.as_ref().map_or(0, |file| file.nets().len()),
-            automatic: 0,
-            unreadable: file.err().map(|error| format!("{error:#}")),
-        },
-        wave: None,
-        daemon: daemon(config),
+        allowlist: allowed.sizes.clone(),
+        // A daemon that was killed did not record the end of its wave.
+        wave: last_wave.map(|wave| Wave {
+            ongoing: wave.ongoing && daemon.is_some(),
+            ..wave
+        }),
+        daemon,
     };
-    status.wave = wave(config, status.daemon.is_some());
     if let Some(blocklist) = blocklist {
-        let allowed = blocklist.allowed()?;
-        status.allowlist.automatic = allowed.iter().filter(|(_, automatic)| *automatic).count();
         status.ports = blocklist.settings()?.ports.to_vec();
         status.ports.retain(|port| *port != 0);
         let now = clock::monotonic_ns();
         let pauses = blocklist.pauses(now)?.into_iter();
         status.paused = pauses.map(|pause| pause.at(now)).collect();
-        status.maps = Some(read_maps(
-            &blocklist,
-            &allowed.into_iter().map(|(net, _)| net).collect(),
-        )?);
+        status.maps = Some(read_maps(&blocklist, &allowed.nets)?);
     }
     status.report = status.judge(clock::unix_seconds());
     Ok(status)
@@ -238,18 +242,9 @@ pub(super) fn read_state(path: &Path) -> Result<Option<DaemonState>> {
     serde_json::from_slice(&text).map(Some).with_context(cannot)
 }
 
-/// A daemon that was killed did not record the end of its wave.
-fn wave(config: &Config, watched: bool) -> Option<Wave> {
-    let store = Store::open_existing(&config.store_file(), STATUS_WAIT);
-    let last = store.and_then(|store| store.map_or(Ok(None), |store| store.last_wave()));
-    let last = last.unwrap_or_else(|error| {
-        log::warn!("cannot read the waves: {error:#}");
-        None
-    });
-    last.map(|wave| Wave {
-        ongoing: wave.ongoing && watched,
-        ..wave
-    })
+fn last_wave(config: &Config) -> Result<Option<Wave>> {
+    let store = Store::open_existing(&config.store_file(), STATUS_WAIT)?;
+    store.map_or(Ok(None), |store| store.last_wave())
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `top`: what happens now, once or on one screen.
 
 mod command;
+mod database;
+mod entries;
 mod keys;
 mod sampler;
 mod screen;
@@ -22,7 +24,7 @@ use crate::render::{json, table::Style, top};
 
 pub(super) use sampler::Sampler;
 
-/// The time between two pictures.
+/// The time between two snapshots.
 pub(super) const PERIOD: Duration = Duration::from_secs(1);
 
 /// Runs the verb. `path` is that of the configuration, if one was given.
@@ -42,23 +44,23 @@ pub fn run(
         return once(config, args.json, out, style);
     }
     if !io::stdout().is_terminal() {
-        let message = "standard output is not a terminal; `spamdrop top --once` prints the picture, \
+        let message = "standard output is not a terminal; `spamdrop top --once` prints the same once, \
                        and `spamdrop status --watch` a line each second";
         return Err(Failure::new(Exit::Usage, message));
     }
     screen::run(config, path, style)
 }
 
-/// Prints the picture. It takes a second, because rates are differences.
+/// Prints a snapshot. It takes a second, because rates are differences.
 fn once(config: &Config, is_json: bool, out: &mut impl Write, style: Style) -> Result<()> {
     let mut sampler = Sampler::new(config);
     let view = TopView::default();
     sampler.sample(&view)?;
     thread::sleep(PERIOD);
-    let picture = sampler.sample(&view)?;
+    let snapshot = sampler.sample(&view)?;
     match is_json {
-        true => json::object(out, &picture)?,
-        false => top::text(out, style, &picture, &TimeZone::system())?,
+        true => json::object(out, &snapshot)?,
+        false => top::text(out, style, &snapshot, &TimeZone::system())?,
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
-//! `top`: the picture of one second, as text and JSON.
+//! `top`: the snapshot of one second, as text and JSON.
 
 pub mod look;
-mod popup;
+pub mod popup;
 pub mod screen;
+mod wrap;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -21,7 +22,7 @@ use super::{json, wave};
 
 /// Everything that `top` shows at one second. `top --json` prints one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TopPicture {
+pub struct TopSnapshot {
     /// As `status --json` prints it; `maps` is of the last read of all entries.
     pub status: Status,
     /// `entries_read_s_ago`: seconds since all entries were read; `null` without a
@@ -38,9 +39,12 @@ pub struct TopPicture {
     /// The blocked sources of the most hits per second, as in `list --json`; at most
     /// 100.
     pub sources: Vec<TopRow>,
-    /// The newest events except refusals at the gate, the newest first, as in
-    /// `history --json`.
+    /// The newest events except refusals at the gate, those that ended last first, as
+    /// in `history --json`.
     pub events: Vec<HistoryRow>,
+    /// Whether the events and the wave could be read.
+    #[serde(skip)]
+    pub is_database_read: bool,
     /// The parts that could not be read, and why.
     pub unknown: Vec<String>,
 }
@@ -60,16 +64,16 @@ pub struct TopGate {
 }
 
 /// The course of the last minute, a number for each second, the oldest first, and
-/// the counters behind it.
+/// the counters behind it; `null`: not measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TopFigures {
     /// Connections that the server held.
-    pub open: Vec<u64>,
+    pub open: Vec<Option<u64>>,
     /// SYNs that the gate refused, or would have refused in observe mode.
-    pub refused_per_s: Vec<u64>,
+    pub refused_per_s: Vec<Option<u64>>,
     /// Packets of blocked senders that were dropped.
-    pub dropped_per_s: Vec<u64>,
-    /// All SYNs that were refused since the filter was attached.
+    pub dropped_per_s: Vec<Option<u64>>,
+    /// All SYNs that were refused, or would have been, since the filter was attached.
     pub refused: u64,
     /// All packets that were dropped because of a block.
     pub dropped: u64,
@@ -106,12 +110,12 @@ pub struct TopFigure<'a> {
     /// Its value now.
     pub now: String,
     /// Its points.
-    pub points: &'a [u64],
+    pub points: &'a [Option<u64>],
     /// The value of a full bar; 0: the highest point.
     pub full: u64,
 }
 
-impl TopPicture {
+impl TopSnapshot {
     /// The sources that match a filter.
     pub fn shown<'a>(&'a self, filter: &'a SourceFilter) -> impl Iterator<Item = &'a TopRow> {
         let rows = self.sources.iter();
@@ -131,14 +135,17 @@ impl TopPicture {
 
     /// The figures with a course.
     #[must_use]
-    pub fn figures(&self) -> [TopFigure<'_>; 3] {
+    pub fn list_figures(&self) -> [TopFigure<'_>; 3] {
         let TopFigures {
             open,
             refused_per_s,
             dropped_per_s,
             ..
         } = &self.figures;
-        let rate = |points: &[u64]| points.last().map_or("-".into(), |now| format!("{now}/s"));
+        let rate = |points: &[Option<u64>]| {
+            let now = points.last().copied().flatten();
+            now.map_or("-".into(), |now| format!("{now}/s"))
+        };
         let slots = self.gate.slots;
         let taken = match (self.gate.open, slots) {
             (Some(open), 0) => format!("{open} of ?"),
@@ -161,7 +168,7 @@ impl TopPicture {
 
     /// The state of the gate.
     #[must_use]
-    pub fn gate(&self) -> String {
+    pub fn describe_gate(&self) -> String {
         let TopGate { mode, waits, .. } = self.gate;
         let state = match (mode, waits) {
             ("off", _) => "off".to_owned(),
@@ -172,29 +179,44 @@ impl TopPicture {
         let refused = self.figures.refused;
         match mode {
             "off" if refused == 0 => state,
-            "observe" => format!("{state}; {refused} SYNs would have been refused"),
-            _ => format!("{state}; {refused} SYNs were refused"),
+            // The filter counts both alike, and the mode may have changed.
+            _ => format!("{state}; {refused} SYNs were refused or would have been"),
         }
     }
 
     /// The wave in one sentence.
     #[must_use]
-    pub fn wave(&self, zone: &TimeZone) -> String {
-        let wave = self.status.wave.as_ref();
-        wave.map_or("none was recorded".into(), |wave| wave::line(wave, zone))
+    pub fn describe_wave(&self, zone: &TimeZone) -> String {
+        match &self.status.wave {
+            Some(wave) => wave::line(wave, zone),
+            None => self.describe_absence().into(),
+        }
     }
 
-    /// What the list of sources is of.
+    /// The words in place of a wave or of events.
+    fn describe_absence(&self) -> &'static str {
+        match self.is_database_read {
+            true => "none was recorded",
+            false => "unknown: the database cannot be read",
+        }
+    }
+
+    /// What the list of sources is of. `filter` chooses among the sources that were
+    /// read.
     #[must_use]
-    pub fn title(&self) -> String {
+    pub fn describe_sources(&self, filter: &SourceFilter) -> String {
         let Some((maps, ago)) = self.status.maps.zip(self.entries_read) else {
             return "no filter is attached, so nothing is blocked".into();
         };
         let all = maps.all();
         let entries = if all == 1 { "entry" } else { "entries" };
+        let what = match filter.is_empty() {
+            true => "top of",
+            false => "matches among the top of",
+        };
         match ago.as_secs() {
-            0 => format!("top of {all} {entries}"),
-            _ => format!("top of {all} {entries}, all read {} ago", human(ago)),
+            0 => format!("{what} {all} {entries}"),
+            _ => format!("{what} {all} {entries}, all read {} ago", human(ago)),
         }
     }
 }
@@ -214,26 +236,33 @@ const COLUMNS: [Column<TopRow>; 8] = [
     left("REASON", |row, text| text.write_str(&row.reason)),
 ];
 
-/// Writes the picture as text, with times in `zone`.
+/// Writes the snapshot as text, with times in `zone`.
 pub fn text(
     out: &mut impl Write,
     style: Style,
-    picture: &TopPicture,
+    snapshot: &TopSnapshot,
     zone: &TimeZone,
 ) -> io::Result<()> {
-    writeln!(out, "{}", picture.status.report)?;
-    for figure in picture.figures() {
+    writeln!(out, "{}", snapshot.status.report)?;
+    for figure in snapshot.list_figures() {
         write_field(out, figure.name, &figure.now)?;
     }
-    write_field(out, "gate", &picture.gate())?;
-    write_field(out, "wave", &picture.wave(zone))?;
-    for part in &picture.unknown {
+    write_field(out, "gate", &snapshot.describe_gate())?;
+    write_field(out, "wave", &snapshot.describe_wave(zone))?;
+    for part in &snapshot.unknown {
         write_field(out, "unknown", part)?;
     }
-    writeln!(out, "\n{}", picture.title())?;
-    table::write(out, style, &COLUMNS, &picture.sources)?;
+    writeln!(
+        out,
+        "\n{}",
+        snapshot.describe_sources(&SourceFilter::default())
+    )?;
+    table::write(out, style, &COLUMNS, &snapshot.sources)?;
     writeln!(out, "\nrecent events")?;
-    history::text(out, style, &picture.events, zone)
+    match snapshot.is_database_read {
+        true => history::text(out, style, &snapshot.events, zone),
+        false => writeln!(out, "{}", snapshot.describe_absence()),
+    }
 }
 
 fn write_field(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
@@ -242,14 +271,17 @@ fn write_field(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> 
 
 /// The line of one second of `status --watch`, after its time.
 #[must_use]
-pub fn watch_line(picture: &TopPicture) -> String {
-    let mut line = picture.status.report.to_string();
-    let [slots, refused, dropped] = picture.figures();
-    let (refused, dropped) = (refused.now, dropped.now);
+pub fn watch_line(snapshot: &TopSnapshot) -> String {
+    let mut line = snapshot.status.report.to_string();
+    let [slots, refused, dropped] = snapshot.list_figures();
+    let refused_as = match snapshot.gate.mode {
+        "observe" => "SYNs that would be refused",
+        _ => "SYNs refused",
+    };
     let _ = write!(
         line,
-        "; slots {}, SYNs refused {refused}, packets dropped {dropped}",
-        slots.now
+        "; slots {}, {refused_as} {}, packets dropped {}",
+        slots.now, refused.now, dropped.now
     );
     line
 }

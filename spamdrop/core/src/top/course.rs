@@ -7,55 +7,75 @@ use crate::time::MonotonicNs;
 /// The number of points that are kept.
 pub const SECONDS: usize = 60;
 
-/// The points of a figure.
+/// The points of a figure. A second in which nothing was measured has none.
 #[derive(Clone, Debug, Default)]
 pub struct MinuteCourse {
-    points: VecDeque<u64>,
-    last: Option<(MonotonicNs, u64)>,
+    points: VecDeque<Option<u64>>,
+    last: Option<MonotonicNs>,
+    /// The last reading of a counter.
+    total: Option<u64>,
 }
 
 impl MinuteCourse {
     /// Adds a reading of a counter. The points are its steps a second. A reading
     /// that comes late fills the seconds since the last one with their mean.
     pub fn count(&mut self, at: MonotonicNs, total: u64) {
-        let Some((before, old)) = self.last else {
-            self.last = Some((at, total));
+        let Some((seconds, places)) = self.advance(at) else {
             return;
         };
-        let seconds = at.elapsed_since(before).as_secs_f64();
-        let places = seconds.round();
-        if places < 1.0 {
+        let old = self.total.replace(total);
+        if self.points.is_empty() && old.is_none() {
             return;
         }
         // A counter that is lower than before has restarted at 0.
-        let step = total.checked_sub(old).unwrap_or(total);
-        self.fill(places, (step as f64 / seconds).round() as u64);
-        self.last = Some((at, total));
+        let step = old.map(|old| total.checked_sub(old).unwrap_or(total));
+        let point = step.map(|step| (step as f64 / seconds).round() as u64);
+        self.fill(places, point);
     }
 
-    /// Adds a reading of a level, which is the point itself.
+    /// Adds a reading of a level, which is the point itself. A reading that comes
+    /// late leaves a gap: nobody measured the seconds before.
     pub fn level(&mut self, at: MonotonicNs, level: u64) {
-        let places = match self.last {
-            Some((before, _)) => at.elapsed_since(before).as_secs_f64().round(),
-            None => 1.0,
-        };
-        if places >= 1.0 {
-            self.fill(places, level);
-            self.last = Some((at, level));
+        if let Some((_, places)) = self.advance(at) {
+            self.fill(places - 1, None);
+            self.fill(1, Some(level));
         }
     }
 
-    fn fill(&mut self, places: f64, point: u64) {
-        for _ in 0..(places as usize).min(SECONDS) {
-            self.points.push_back(point);
+    /// Leaves a gap: nothing could be measured since the last call. A counter
+    /// begins anew after it.
+    pub fn skip(&mut self, at: MonotonicNs) {
+        if let Some((_, places)) = self.advance(at) {
+            self.fill(places, None);
         }
+        self.total = None;
+    }
+
+    /// The seconds since the last call, and the points that they have; `None`: too
+    /// few for a point.
+    fn advance(&mut self, at: MonotonicNs) -> Option<(f64, usize)> {
+        let Some(last) = self.last else {
+            self.last = Some(at);
+            return Some((1.0, 1));
+        };
+        let seconds = at.elapsed_since(last).as_secs_f64();
+        let places = seconds.round() as usize;
+        (places > 0).then(|| {
+            self.last = Some(at);
+            (seconds, places)
+        })
+    }
+
+    fn fill(&mut self, places: usize, point: Option<u64>) {
+        let new = std::iter::repeat_n(point, places.min(SECONDS));
+        self.points.extend(new);
         while self.points.len() > SECONDS {
             self.points.pop_front();
         }
     }
 
-    /// The points, the oldest first.
-    pub fn points(&self) -> impl Iterator<Item = u64> {
+    /// The points, the oldest first; `None`: not measured.
+    pub fn points(&self) -> impl Iterator<Item = Option<u64>> {
         self.points.iter().copied()
     }
 }
@@ -69,8 +89,11 @@ mod tests {
         MonotonicNs::default().plus(Duration::from_millis(millis))
     }
 
+    /// A gap is shown as this.
+    const GAP: u64 = u64::MAX;
+
     fn points(course: &MinuteCourse) -> Vec<u64> {
-        course.points().collect()
+        course.points().map(|point| point.unwrap_or(GAP)).collect()
     }
 
     #[test]
@@ -107,7 +130,7 @@ mod tests {
             course.count(at(second * 1_000), second * second);
         }
         assert_eq!(course.points().count(), SECONDS);
-        assert_eq!(course.points().last(), Some(99 * 99 - 98 * 98));
+        assert_eq!(course.points().last(), Some(Some(99 * 99 - 98 * 98)));
         // After a long stop.
         course.count(at(9_000_000), 0);
         assert_eq!(points(&course), [0; SECONDS]);
@@ -118,7 +141,25 @@ mod tests {
         let mut course = MinuteCourse::default();
         course.level(at(1_000), 7);
         course.level(at(1_100), 9);
-        course.level(at(3_000), 8);
-        assert_eq!(points(&course), [7, 8, 8]);
+        course.level(at(2_000), 8);
+        assert_eq!(points(&course), [7, 8]);
+    }
+
+    #[test]
+    fn what_nobody_measured_is_a_gap() {
+        let mut open = MinuteCourse::default();
+        open.level(at(1_000), 7);
+        // The screen was frozen.
+        open.level(at(4_000), 8);
+        open.skip(at(5_000));
+        assert_eq!(points(&open), [7, GAP, GAP, 8, GAP]);
+        let mut dropped = MinuteCourse::default();
+        dropped.count(at(1_000), 100);
+        dropped.count(at(2_000), 105);
+        // The filter was taken off, and attached again a second later.
+        dropped.skip(at(3_000));
+        dropped.count(at(4_000), 40);
+        dropped.count(at(5_000), 41);
+        assert_eq!(points(&dropped), [5, GAP, GAP, 1]);
     }
 }

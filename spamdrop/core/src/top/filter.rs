@@ -48,12 +48,14 @@ impl SourceFilter {
             || target.to_string().starts_with(&self.text)
     }
 
-    /// The entries that may block the address that the filter names. They are looked
-    /// up directly.
+    /// The entry of the prefix that the filter names, or those that may block its
+    /// address. They are looked up directly.
     pub fn targets(&self) -> impl Iterator<Item = Target> {
         let is_host = |net: &IpNet| net.prefix_len() == net.max_prefix_len();
         let host = self.net.filter(is_host).into_iter();
+        let prefix = self.net.filter(|net| !is_host(net)).map(Target::from);
         host.flat_map(|net| Target::covering(net.addr()))
+            .chain(prefix)
     }
 }
 
@@ -82,12 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn only_an_address_is_looked_up() {
+    fn what_the_filter_names_is_looked_up() {
         let targets = |text| SourceFilter::new(text).targets().collect::<Vec<_>>();
         assert_eq!(targets("192.0.2.1"), ["192.0.2.1".parse().unwrap()]);
         let v6 = ["2001:db8::1/128", "2001:db8::/64"].map(|text| text.parse().unwrap());
         assert_eq!(targets("2001:db8::1"), v6);
-        assert!(targets("192.0.2.0/24").is_empty());
+        for prefix in ["192.0.2.0/24", "2001:db8::/64", "2001:db8::/32"] {
+            assert_eq!(targets(prefix), [prefix.parse().unwrap()]);
+        }
         assert!(targets("192.0").is_empty());
     }
 }

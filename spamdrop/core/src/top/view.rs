@@ -34,6 +34,8 @@ pub enum TopKey {
     Backspace,
     /// Ctrl-C.
     Interrupt,
+    /// Ctrl-L.
+    Redraw,
 }
 
 /// A command about the selected source.
@@ -51,7 +53,12 @@ impl TopAction {
     pub fn words(self) -> Vec<String> {
         let words = |verb: &[&str], target: Target| {
             let words = verb.iter().map(|word| (*word).to_owned());
-            words.chain([target.to_string()]).collect()
+            // Without its length, an IPv6 address would stand for its /64 too.
+            let target = match target {
+                Target::V6Address(_) => target.net().to_string(),
+                target => target.to_string(),
+            };
+            words.chain([target]).collect()
         };
         match self {
             Self::Remove(target) => words(&["remove"], target),
@@ -72,7 +79,7 @@ pub enum TopMode {
     Help,
     /// The question whether to do something.
     Confirm(TopAction),
-    /// A text, with its title and the number of lines that are scrolled out.
+    /// A text, with its title and the number of drawn rows that are scrolled out.
     Text(String, Vec<String>, usize),
 }
 
@@ -81,6 +88,8 @@ pub enum TopMode {
 pub enum TopEffect {
     /// To draw the screen.
     Draw,
+    /// To draw every cell of the screen, because something else wrote on it.
+    Redraw,
     /// To end.
     Quit,
     /// To show the details of a source.
@@ -98,12 +107,14 @@ pub struct TopView {
     pub order: SourceOrder,
     /// Which sources are shown.
     pub filter: SourceFilter,
-    /// Whether the picture is frozen.
+    /// Whether the snapshot is frozen.
     pub is_paused: bool,
     /// The selected source.
     pub selected: Option<Target>,
     /// The row at which the selected source was last.
     row: usize,
+    /// The most rows of a text that can be scrolled out.
+    hidden_rows: usize,
 }
 
 impl TopView {
@@ -112,6 +123,9 @@ impl TopView {
         if key == TopKey::Interrupt {
             return TopEffect::Quit;
         }
+        if key == TopKey::Redraw {
+            return TopEffect::Redraw;
+        }
         match std::mem::take(&mut self.mode) {
             TopMode::List => return self.press_in_list(key, listed),
             TopMode::Filter(text) => self.type_filter(key, text),
@@ -119,7 +133,7 @@ impl TopView {
                 return TopEffect::Act(action);
             }
             TopMode::Text(title, lines, above) => {
-                let above = moved(key, above, lines.len());
+                let above = move_row(key, above, self.hidden_rows + 1);
                 if let Some(above) = above {
                     self.mode = TopMode::Text(title, lines, above);
                 }
@@ -167,9 +181,9 @@ impl TopView {
             TopKey::Escape => self.selected = None,
             key => {
                 let row = match self.selected {
-                    Some(_) => moved(key, self.row, listed.len()),
+                    Some(_) => move_row(key, self.row, listed.len()),
                     // The first key shows where the selection is.
-                    None => moved(key, 0, listed.len()).map(|_| 0),
+                    None => move_row(key, 0, listed.len()).map(|_| 0),
                 };
                 if let Some(row) = row {
                     self.select(row, listed);
@@ -197,10 +211,21 @@ impl TopView {
     }
 }
 
+impl TopView {
+    /// Takes the rows of the drawn text that its window has no room for. They can be
+    /// scrolled out, and no more.
+    pub fn limit_scroll(&mut self, hidden_rows: usize) {
+        self.hidden_rows = hidden_rows;
+        if let TopMode::Text(_, _, above) = &mut self.mode {
+            *above = (*above).min(hidden_rows);
+        }
+    }
+}
+
 const SELECT: &str = "Select one with the arrow keys first.";
 
 /// The row to which a key moves; `None`: it is no such key.
-fn moved(key: TopKey, row: usize, rows: usize) -> Option<usize> {
+fn move_row(key: TopKey, row: usize, rows: usize) -> Option<usize> {
     let row = match key {
         TopKey::Up | TopKey::Char('k') => row.saturating_sub(1),
         TopKey::Down | TopKey::Char('j') => row + 1,
@@ -299,6 +324,11 @@ mod tests {
         let words = TopAction::Allow(first).words();
         assert_eq!(words, ["allow", "add", "192.0.2.1"]);
         assert_eq!(TopAction::Remove(first).words(), ["remove", "192.0.2.1"]);
+        // An address that is blocked beside its /64.
+        for text in ["2001:db8::1/128", "2001:db8::/64", "2001:db8::/32"] {
+            let action = TopAction::Remove(text.parse().unwrap());
+            assert_eq!(action.words(), ["remove", text]);
+        }
     }
 
     #[test]
@@ -344,8 +374,14 @@ mod tests {
         let mut view = TopView::default();
         let lines: Vec<String> = (0..5).map(|line| line.to_string()).collect();
         view.mode = TopMode::Text("title".into(), lines.clone(), 0);
-        press(&mut view, "jj");
-        assert_eq!(view.mode, TopMode::Text("title".into(), lines, 2));
+        // Two of its rows have no place.
+        view.limit_scroll(2);
+        press(&mut view, "jjj");
+        assert_eq!(view.mode, TopMode::Text("title".into(), lines.clone(), 2));
+        assert_eq!(view.press(TopKey::Redraw, &three()), TopEffect::Redraw);
+        // The window was made larger.
+        view.limit_scroll(1);
+        assert_eq!(view.mode, TopMode::Text("title".into(), lines, 1));
         press(&mut view, "\x1b");
         assert_eq!(view.mode, TopMode::List);
     }

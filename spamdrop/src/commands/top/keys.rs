@@ -4,12 +4,16 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use spamdrop_core::top::TopKey;
 
 /// The key of an event; `None`: it means nothing here.
-pub(super) fn key(event: KeyEvent) -> Option<TopKey> {
+pub(super) fn read_key(event: KeyEvent) -> Option<TopKey> {
     if event.kind == KeyEventKind::Release {
         return None;
     }
     if event.modifiers.contains(KeyModifiers::CONTROL) {
-        return (event.code == KeyCode::Char('c')).then_some(TopKey::Interrupt);
+        return match event.code {
+            KeyCode::Char('c') => Some(TopKey::Interrupt),
+            KeyCode::Char('l') => Some(TopKey::Redraw),
+            _ => None,
+        };
     }
     Some(match event.code {
         KeyCode::Char(char) => TopKey::Char(char),
@@ -31,17 +35,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_c_ends_and_no_other_control_key_is_a_letter() {
+    fn control_c_ends_control_l_redraws_and_no_other_control_key_is_a_letter() {
         let event = |char, modifiers| KeyEvent::new(KeyCode::Char(char), modifiers);
-        assert_eq!(key(event('q', KeyModifiers::NONE)), Some(TopKey::Char('q')));
         assert_eq!(
-            key(event('R', KeyModifiers::SHIFT)),
+            read_key(event('q', KeyModifiers::NONE)),
+            Some(TopKey::Char('q'))
+        );
+        assert_eq!(
+            read_key(event('R', KeyModifiers::SHIFT)),
             Some(TopKey::Char('R'))
         );
         assert_eq!(
-            key(event('c', KeyModifiers::CONTROL)),
+            read_key(event('c', KeyModifiers::CONTROL)),
             Some(TopKey::Interrupt)
         );
-        assert_eq!(key(event('r', KeyModifiers::CONTROL)), None);
+        assert_eq!(
+            read_key(event('l', KeyModifiers::CONTROL)),
+            Some(TopKey::Redraw)
+        );
+        assert_eq!(read_key(event('r', KeyModifiers::CONTROL)), None);
     }
 }

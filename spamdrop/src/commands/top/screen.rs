@@ -1,7 +1,8 @@
-//! The screen: draws a picture each second, and takes the keys.
+//! The screen: draws a snapshot each second, and takes the keys.
 
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use crossterm::event::{self, Event};
@@ -15,46 +16,55 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::PERIOD;
 use super::command::{self, CommandOutput};
-use super::keys::key;
+use super::keys::read_key;
 use super::sampler::Sampler;
 use super::terminal::{Screen, is_utf8};
+use crate::clock;
 use crate::commands::show;
 use crate::config::Config;
 use crate::kernel::blocklist::Blocklist;
 use crate::render::show as details;
 use crate::render::table::Style;
-use crate::render::top::TopPicture;
+use crate::render::top::TopSnapshot;
 use crate::render::top::look::TerminalLook;
-use crate::render::top::screen::draw;
+use crate::render::top::popup::hidden_rows;
+use crate::render::top::screen::{ReadFailure, draw};
 
 /// Runs until a key or a signal ends it.
 ///
 /// # Errors
 ///
-/// The first picture cannot be read, or the terminal cannot be used.
+/// The first snapshot cannot be read, or the terminal cannot be used.
 pub(super) fn run(config: &Config, path: Option<&Path>, style: Style) -> Result<()> {
-    let mut sampler = Sampler::new(config);
-    let view = TopView::default();
-    let picture = sampler.sample(&view)?;
-    let screen = Screen::open()?;
-    let top = Top {
-        config,
-        path: path.map(Path::to_owned),
-        sampler,
-        view,
-        picture,
-        zone: TimeZone::system(),
-        look: TerminalLook {
-            style,
-            is_utf8: is_utf8(),
-        },
-        screen,
-    };
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
-    runtime.block_on(top.drive())
+    runtime.block_on(async {
+        let mut sampler = Sampler::new(config);
+        let view = TopView::default();
+        let snapshot = sampler.sample(&view)?;
+        // A signal that comes while the terminal is changed must not leave it so.
+        let ends = Ends::new()?;
+        let continued = handle(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
+        let screen = Screen::open()?;
+        let top = Top {
+            config,
+            path: path.map(Path::to_owned),
+            sampler,
+            view,
+            snapshot,
+            taken: clock::monotonic(),
+            error: None,
+            zone: TimeZone::system(),
+            look: TerminalLook {
+                style,
+                is_utf8: is_utf8(),
+            },
+            screen,
+        };
+        top.drive(ends, continued).await
+    })
 }
 
 struct Top<'a> {
@@ -62,15 +72,17 @@ struct Top<'a> {
     path: Option<PathBuf>,
     sampler: Sampler<'a>,
     view: TopView,
-    picture: TopPicture,
+    snapshot: TopSnapshot,
+    /// When the snapshot was taken, and why none could be taken since.
+    taken: Duration,
+    error: Option<String>,
     zone: TimeZone,
     look: TerminalLook,
     screen: Screen,
 }
 
 impl Top<'_> {
-    async fn drive(mut self) -> Result<()> {
-        let mut ends = Ends::new()?;
+    async fn drive(mut self, mut ends: Ends, mut continued: Signal) -> Result<()> {
         let mut events = read_events();
         let (done, mut outputs) = unbounded_channel();
         let mut second = interval(PERIOD);
@@ -78,10 +90,11 @@ impl Top<'_> {
         loop {
             tokio::select! {
                 () = ends.wait() => return Ok(()),
+                _ = continued.recv() => self.screen.reopen()?,
                 event = events.recv() => match event {
                     Some(event) => {
                         let event = event.context("cannot read the terminal")?;
-                        if self.take(&event, &done) {
+                        if self.take(&event, &done)? {
                             return Ok(());
                         }
                     }
@@ -98,14 +111,18 @@ impl Top<'_> {
     }
 
     /// Takes an event of the terminal. Returns whether it ends the screen.
-    fn take(&mut self, event: &Event, done: &UnboundedSender<CommandOutput>) -> bool {
-        let Some(key) = event.as_key_event().and_then(key) else {
-            return false;
+    fn take(&mut self, event: &Event, done: &UnboundedSender<CommandOutput>) -> Result<bool> {
+        if matches!(event, Event::Resize(..)) {
+            self.screen.resize()?;
+        }
+        let Some(key) = event.as_key_event().and_then(read_key) else {
+            return Ok(false);
         };
-        let before = (self.view.order, self.view.filter.clone());
+        let order = self.view.order;
         match self.view.press(key, &self.listed()) {
-            TopEffect::Quit => return true,
+            TopEffect::Quit => return Ok(true),
             TopEffect::Draw => {}
+            TopEffect::Redraw => self.screen.reopen()?,
             TopEffect::Show(target) => {
                 let lines = self.details(target);
                 let lines = lines.unwrap_or_else(|error| vec![format!("{error:#}")]);
@@ -113,27 +130,31 @@ impl Top<'_> {
             }
             TopEffect::Act(action) => command::start(action, self.path.clone(), done.clone()),
         }
-        if before != (self.view.order, self.view.filter.clone()) {
-            self.picture.sort(self.view.order);
-            self.sample();
+        // The next snapshot may hold other sources; a key is no reason to take one.
+        if order != self.view.order {
+            self.snapshot.sort(self.view.order);
         }
-        false
+        Ok(false)
     }
 
     fn listed(&self) -> Vec<Target> {
-        let shown = self.picture.shown(&self.view.filter);
+        let shown = self.snapshot.shown(&self.view.filter);
         shown.map(|row| row.entry.target).collect()
     }
 
-    /// Reads a new picture, unless it is frozen. An error is shown, because the next
-    /// second may be better.
+    /// Takes a new snapshot, unless the screen is frozen. An error is shown, because
+    /// the next second may be better.
     fn sample(&mut self) {
         if self.view.is_paused {
             return;
         }
         match self.sampler.sample(&self.view) {
-            Ok(picture) => self.picture = picture,
-            Err(error) => self.picture.unknown = vec![format!("this second: {error:#}")],
+            Ok(snapshot) => {
+                self.snapshot = snapshot;
+                self.taken = clock::monotonic();
+                self.error = None;
+            }
+            Err(error) => self.error = Some(format!("{error:#}")),
         }
     }
 
@@ -155,33 +176,47 @@ impl Top<'_> {
 
     fn draw(&mut self) -> Result<()> {
         let selected = self.view.follow(&self.listed());
-        let (picture, view, look, zone) = (&self.picture, &self.view, self.look, &self.zone);
+        let (snapshot, look, zone) = (&self.snapshot, self.look, &self.zone);
+        let error = self.error.as_deref().map(|error| ReadFailure {
+            error,
+            age: clock::monotonic().saturating_sub(self.taken),
+        });
         let terminal = &mut self.screen.terminal;
-        let drawn = terminal.draw(|frame| draw(frame, picture, view, selected, look, zone));
+        let area = terminal.get_frame().area();
+        self.view.limit_scroll(hidden_rows(area, &self.view));
+        let view = &self.view;
+        let drawn = terminal.draw(|frame| {
+            draw(frame, snapshot, error, view, selected, look, zone);
+        });
         drawn.map(drop).context("cannot write to the terminal")
     }
 }
 
 /// The signals that end the screen. Without a handler, the terminal would stay as it
 /// is.
-struct Ends([Signal; 3]);
+struct Ends([Signal; 4]);
+
+fn handle(kind: SignalKind) -> Result<Signal> {
+    signal(kind).context("cannot handle signals")
+}
 
 impl Ends {
     fn new() -> Result<Self> {
-        let handle = |kind| signal(kind).context("cannot handle signals");
         Ok(Self([
             handle(SignalKind::terminate())?,
             handle(SignalKind::hangup())?,
             handle(SignalKind::interrupt())?,
+            handle(SignalKind::quit())?,
         ]))
     }
 
     async fn wait(&mut self) {
-        let [terminate, hangup, interrupt] = &mut self.0;
+        let [terminate, hangup, interrupt, quit] = &mut self.0;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
             _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
         }
     }
 }

@@ -11,11 +11,12 @@ use anyhow::{Context as _, Result};
 use crossterm::cursor::{Hide, Show};
 use crossterm::execute;
 use crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    self, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use log::LevelFilter;
-use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
 
 use crate::exit::{Exit, Failure};
 
@@ -38,7 +39,7 @@ impl Screen {
     pub fn open() -> Result<Self> {
         if env::var_os("TERM").is_some_and(|term| term == "dumb") {
             let message = "TERM is `dumb`, a terminal that cannot move its cursor; `spamdrop top --once` \
-                           prints the picture, and `spamdrop status --watch` a line each second";
+                           prints the same once, and `spamdrop status --watch` a line each second";
             return Err(Failure::new(Exit::Usage, message));
         }
         let previous = panic::take_hook();
@@ -46,18 +47,72 @@ impl Screen {
             restore();
             previous(panic);
         }));
-        let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(output()?)));
-        let terminal = terminal.context("cannot use the terminal")?;
+        let terminal = make_terminal()?;
         let level = log::max_level();
         // From here on, `drop` restores what has been changed.
-        let screen = Self { terminal, level };
-        IS_CHANGED.store(true, Ordering::Relaxed);
-        enable_raw_mode().context("cannot read single keys from the terminal")?;
-        // A message would be written across the picture.
+        let mut screen = Self { terminal, level };
+        // A message would be written across the snapshot.
         log::set_max_level(LevelFilter::Off);
-        execute!(output()?, EnterAlternateScreen, Hide).context("cannot write to the terminal")?;
+        screen.enter()?;
         Ok(screen)
     }
+
+    /// Sets up the terminal again, and clears it: a shell may have used it while
+    /// this process was stopped, or another process wrote on it.
+    ///
+    /// # Errors
+    ///
+    /// The terminal cannot be used.
+    pub fn reopen(&mut self) -> Result<()> {
+        // To enter the other screen twice would forget the cursor of the first, and
+        // set modes are not set again.
+        restore();
+        self.terminal = make_terminal()?;
+        self.enter()
+    }
+
+    /// Takes the new size.
+    ///
+    /// # Errors
+    ///
+    /// The terminal cannot be used.
+    pub fn resize(&mut self) -> Result<()> {
+        self.terminal = make_terminal()?;
+        self.terminal
+            .clear()
+            .context("cannot write to the terminal")
+    }
+
+    fn enter(&mut self) -> Result<()> {
+        IS_CHANGED.store(true, Ordering::Relaxed);
+        enable_raw_mode().context("cannot read single keys from the terminal")?;
+        let entered = execute!(output()?, EnterAlternateScreen, Hide);
+        let cleared = entered.and_then(|()| self.terminal.clear());
+        cleared.context("cannot write to the terminal")
+    }
+}
+
+/// A terminal of its own size; of that of `COLUMNS` and `LINES`, or 80×24, if it does
+/// not know its size (a serial console).
+fn make_terminal() -> Result<Terminal<CrosstermBackend<BufWriter<File>>>> {
+    let backend = CrosstermBackend::new(BufWriter::new(output()?));
+    let viewport = match terminal::size() {
+        Ok((columns, rows)) if columns > 0 && rows > 0 => Viewport::Fullscreen,
+        _ => {
+            let number = |name| env::var(name).ok();
+            Viewport::Fixed(fallback_size(number("COLUMNS"), number("LINES")))
+        }
+    };
+    let terminal = Terminal::with_options(backend, TerminalOptions { viewport });
+    terminal.context("cannot use the terminal")
+}
+
+fn fallback_size(columns: Option<String>, rows: Option<String>) -> Rect {
+    let number = |text: Option<String>, default| {
+        let number = text.and_then(|text| text.parse().ok());
+        number.filter(|number| *number > 0).unwrap_or(default)
+    };
+    Rect::new(0, 0, number(columns, 80), number(rows, 24))
 }
 
 impl Drop for Screen {
@@ -99,6 +154,17 @@ fn is_utf8_locale(locale: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_without_a_size_has_one() {
+        let size = |columns: &str, rows: &str| {
+            let size = fallback_size(Some(columns.into()), Some(rows.into()));
+            (size.width, size.height)
+        };
+        assert_eq!(fallback_size(None, None), Rect::new(0, 0, 80, 24));
+        assert_eq!(size("132", "43"), (132, 43));
+        assert_eq!(size("0", "many"), (80, 24));
+    }
 
     #[test]
     fn the_locale_tells_the_characters() {

@@ -128,7 +128,7 @@ impl Blocklist {
     }
 }
 
-fn from_prefix((net, prefix): (IpNet, CidrEntry)) -> Found {
+pub(super) fn from_prefix((net, prefix): (IpNet, CidrEntry)) -> Found {
     let end_s = u64::from(prefix.expires_s) + 1;
     Found {
         target: Target::Net(net),

@@ -1,4 +1,6 @@
-//! Draws the picture on a terminal.
+//! Draws the snapshot on a terminal.
+
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use ratatui::Frame;
@@ -6,7 +8,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style as CellStyle};
 use ratatui::symbols::bar;
-use ratatui::widgets::{Paragraph, RenderDirection, Sparkline, Widget as _, Wrap};
+use ratatui::widgets::{RenderDirection, Sparkline, Widget as _};
 use spamdrop_core::duration::human;
 use spamdrop_core::health::Health;
 use spamdrop_core::target::Target;
@@ -15,7 +17,8 @@ use spamdrop_core::top::{TopMode, TopView};
 
 use super::look::TerminalLook;
 use super::popup;
-use super::{TopFigure, TopPicture, TopRow};
+use super::wrap::{fit, wrap_within};
+use super::{TopFigure, TopRow, TopSnapshot};
 use crate::render::history::HistoryRow;
 use crate::render::show::local_time;
 
@@ -35,21 +38,34 @@ const ASCII: bar::Set<'_> = bar::Set {
 /// The width of the names of the figures, and of their values.
 const NAME: u16 = 8;
 const NOW: u16 = 12;
+/// The most rows of the health line.
+const HEALTH: usize = 4;
 /// The least rows of events.
 const EVENTS: u16 = 4;
 /// From this width on, a source's zone and its reason have columns of their own.
 const WIDE: u16 = 110;
 
 /// Shown when no source matches the filter.
-const NO_MATCH: &str = "none of the top ones matches; only a whole address is looked up at once";
+const NO_MATCH: &str =
+    "none of the top ones matches; only a whole address or prefix is looked up at once";
 
 const BOLD: CellStyle = CellStyle::new().add_modifier(Modifier::BOLD);
 const REVERSED: CellStyle = CellStyle::new().add_modifier(Modifier::REVERSED);
 
-/// Draws the picture. `row` is that of the selected source.
+/// Why no snapshot could be taken since the one that is drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadFailure<'a> {
+    /// The error.
+    pub error: &'a str,
+    /// The age of the snapshot.
+    pub age: Duration,
+}
+
+/// Draws the snapshot. `row` is that of the selected source.
 pub fn draw(
     frame: &mut Frame<'_>,
-    picture: &TopPicture,
+    snapshot: &TopSnapshot,
+    failure: Option<ReadFailure<'_>>,
     view: &TopView,
     row: Option<usize>,
     look: TerminalLook,
@@ -58,31 +74,61 @@ pub fn draw(
     let area = frame.area();
     let screen = frame.buffer_mut();
     let mut rest = Rows::new(area);
-    let report = picture.status.report.to_string();
-    let health = look
-        .colour(match picture.status.report.health {
-            Health::Protected => Color::Green,
-            Health::Degraded => Color::Yellow,
-            Health::Unprotected => Color::Red,
-        })
-        .add_modifier(Modifier::BOLD);
-    wrapped(screen, &mut rest, &report, health, 2);
-    for figure in picture.figures() {
+    draw_health(screen, &mut rest, snapshot, failure, look);
+    for figure in snapshot.list_figures() {
         draw_figure(screen, rest.take(1), &figure, look);
     }
-    named(screen, &mut rest, "gate", &picture.gate(), 1);
-    named(screen, &mut rest, "wave", &picture.wave(zone), 2);
-    for part in picture.unknown.iter().take(1) {
-        named(screen, &mut rest, "unknown", part, 1);
+    write_named(screen, &mut rest, "gate", &snapshot.describe_gate(), look);
+    write_named(
+        screen,
+        &mut rest,
+        "wave",
+        &snapshot.describe_wave(zone),
+        look,
+    );
+    for part in snapshot.unknown.iter().take(2) {
+        write_named(screen, &mut rest, "unknown", part, look);
     }
     let footer = rest.take_last(1);
-    let wanted = u16::try_from(picture.events.len()).unwrap_or(u16::MAX);
+    let wanted = u16::try_from(snapshot.events.len()).unwrap_or(u16::MAX);
     let most = EVENTS.max(rest.0.height / 3);
     let events = rest.take_last(wanted.clamp(1, most) + 1);
-    draw_sources(screen, rest.0, picture, view, row);
-    draw_events(screen, events, &picture.events, zone);
-    draw_footer(screen, footer, view);
+    draw_sources(screen, rest.0, snapshot, view, row, look);
+    draw_events(screen, events, snapshot, zone, look);
+    draw_footer(screen, footer, view, look);
     popup::draw(screen, area, view, look);
+}
+
+/// Writes the health line. If it is old, the error comes before it, and it loses its
+/// colour.
+fn draw_health(
+    screen: &mut Buffer,
+    rows: &mut Rows,
+    snapshot: &TopSnapshot,
+    failure: Option<ReadFailure<'_>>,
+    look: TerminalLook,
+) {
+    let bold = |colour| look.colour(colour).add_modifier(Modifier::BOLD);
+    let report = &snapshot.status.report;
+    if let Some(ReadFailure { error, age }) = failure {
+        let text = format!("CANNOT READ: {error}; the figures are {} old", human(age));
+        write_wrapped(screen, rows, &text, bold(Color::Red), HEALTH, look);
+        let before = format!("before: {report}");
+        return write_wrapped(screen, rows, &before, CellStyle::new(), 2, look);
+    }
+    let colour = match report.health {
+        Health::Protected => Color::Green,
+        Health::Degraded => Color::Yellow,
+        Health::Unprotected => Color::Red,
+    };
+    write_wrapped(
+        screen,
+        rows,
+        &report.to_string(),
+        bold(colour),
+        HEALTH,
+        look,
+    );
 }
 
 /// The rows of the screen that are still free.
@@ -112,9 +158,10 @@ impl Rows {
     }
 }
 
-/// Writes a text into one row, cut at its end.
-fn write(screen: &mut Buffer, area: Rect, text: &str, style: CellStyle) {
+/// Writes a text into one row.
+fn write(screen: &mut Buffer, area: Rect, text: &str, style: CellStyle, look: TerminalLook) {
     if area.height > 0 {
+        let text = fit(text, area.width.into(), look);
         screen.set_stringn(area.x, area.y, text, area.width.into(), style);
     }
 }
@@ -129,28 +176,34 @@ fn right_of(area: Rect, width: u16) -> Rect {
 }
 
 /// Writes a text into as many rows as it takes, up to a number.
-fn wrapped(screen: &mut Buffer, rows: &mut Rows, text: &str, style: CellStyle, most: u16) {
-    let paragraph = Paragraph::new(text).style(style).wrap(Wrap { trim: true });
-    let lines = text.len().div_ceil(usize::from(rows.0.width).max(1));
-    // A word that does not fit moves to the next line.
-    let lines = u16::try_from(lines).unwrap_or(u16::MAX);
-    let lines = if lines > 1 { most } else { 1 };
-    paragraph.render(rows.take(lines), screen);
+fn write_wrapped(
+    screen: &mut Buffer,
+    rows: &mut Rows,
+    text: &str,
+    style: CellStyle,
+    most: usize,
+    look: TerminalLook,
+) {
+    for row in wrap_within(text, rows.0.width.into(), most, look) {
+        write(screen, rows.take(1), &row, style, look);
+    }
 }
 
-fn named(screen: &mut Buffer, rows: &mut Rows, name: &str, value: &str, most: u16) {
+/// Writes a value in up to two rows, after its name.
+fn write_named(screen: &mut Buffer, rows: &mut Rows, name: &str, value: &str, look: TerminalLook) {
     let mut column = Rows(right_of(rows.0, NAME));
     let before = column.0.height;
-    wrapped(screen, &mut column, value, CellStyle::new(), most);
+    write_wrapped(screen, &mut column, value, CellStyle::new(), 2, look);
     let area = rows.take(before - column.0.height);
-    write(screen, area, name, CellStyle::new());
+    write(screen, area, name, CellStyle::new(), look);
 }
 
 fn draw_figure(screen: &mut Buffer, area: Rect, figure: &TopFigure<'_>, look: TerminalLook) {
-    write(screen, area, figure.name, CellStyle::new());
-    write(screen, right_of(area, NAME), &figure.now, BOLD);
+    write(screen, area, figure.name, CellStyle::new(), look);
+    write(screen, right_of(area, NAME), &figure.now, BOLD, look);
     let place = right_of(area, NAME + NOW);
     let course = Sparkline::default()
+        .absent_value_symbol(" ")
         .data(figure.points.iter().rev().copied())
         .direction(RenderDirection::RightToLeft)
         .bar_set(if look.is_utf8 {
@@ -173,30 +226,38 @@ fn draw_figure(screen: &mut Buffer, area: Rect, figure: &TopFigure<'_>, look: Te
 fn draw_sources(
     screen: &mut Buffer,
     area: Rect,
-    picture: &TopPicture,
+    snapshot: &TopSnapshot,
     view: &TopView,
     selected: Option<usize>,
+    look: TerminalLook,
 ) {
     let mut rows = Rows(area);
     rows.take(1);
-    let title = format!("{}, by {}", picture.title(), view.order.name());
-    write(screen, rows.take(1), &title, BOLD);
-    let addresses = picture.sources.iter().map(|row| length(row.entry.target));
-    let columns = Columns::new(area.width, addresses.max().unwrap_or(0));
-    write(screen, rows.take(1), &columns.heading(), REVERSED);
+    let title = snapshot.describe_sources(&view.filter);
+    let title = format!("{title}, by {}", view.order.name());
+    write(screen, rows.take(1), &title, BOLD, look);
+    let addresses = snapshot.sources.iter().map(|row| length(row.entry.target));
+    let columns = Columns::new(area.width, addresses.max().unwrap_or(0), look);
+    write(
+        screen,
+        rows.take(1),
+        &columns.format_heading(),
+        REVERSED,
+        look,
+    );
     let height = usize::from(rows.0.height);
     // The selected row stays in sight.
     let above = selected.map_or(0, |row| (row + 1).saturating_sub(height));
-    if !view.filter.is_empty() && picture.shown(&view.filter).next().is_none() {
-        write(screen, rows.take(1), NO_MATCH, CellStyle::new());
+    if !view.filter.is_empty() && snapshot.shown(&view.filter).next().is_none() {
+        write(screen, rows.take(1), NO_MATCH, CellStyle::new(), look);
     }
-    let shown = picture.shown(&view.filter).enumerate();
+    let shown = snapshot.shown(&view.filter).enumerate();
     for (index, row) in shown.skip(above).take(height) {
         let style = match selected == Some(index) {
             true => REVERSED,
             false => CellStyle::new(),
         };
-        write(screen, rows.take(1), &columns.format_row(row), style);
+        write(screen, rows.take(1), &columns.format_row(row), style, look);
     }
 }
 
@@ -209,6 +270,7 @@ struct Columns {
     address: usize,
     why: usize,
     is_wide: bool,
+    look: TerminalLook,
 }
 
 /// The columns between the address and the reason, with the blanks between them.
@@ -217,7 +279,7 @@ const BETWEEN: usize = "  HITS/S       HITS  EXPIRES   BY    ".len();
 const ZONE: usize = 28;
 
 impl Columns {
-    fn new(width: u16, address: usize) -> Self {
+    fn new(width: u16, address: usize, look: TerminalLook) -> Self {
         let is_wide = width >= WIDE;
         let width = usize::from(width);
         let address = address.clamp(15, (width / 3).max(15));
@@ -226,10 +288,11 @@ impl Columns {
             address,
             why: width.saturating_sub(address + BETWEEN + zone),
             is_wide,
+            look,
         }
     }
 
-    fn heading(&self) -> String {
+    fn format_heading(&self) -> String {
         let address = self.address;
         let mut line = format!(
             "{:<address$}  HITS/S       HITS  EXPIRES   BY    ",
@@ -247,7 +310,7 @@ impl Columns {
         let target = row.entry.target.to_string();
         let mut line = format!(
             "{:<address$}  {:>6.1} {:>10}  {:<8}  {:<4}  ",
-            cut(&target, address),
+            fit(&target, address, self.look),
             row.hits_per_s,
             row.entry.hits,
             human(row.entry.expires_in).to_string(),
@@ -256,20 +319,16 @@ impl Columns {
         let zone = row.zone.as_deref();
         let why = match self.is_wide {
             true => {
-                line += &format!("{:<ZONE$}  ", cut(zone.unwrap_or("-"), ZONE));
+                line += &format!("{:<ZONE$}  ", fit(zone.unwrap_or("-"), ZONE, self.look));
                 end_of(&row.reason, self.why)
             }
             false => match zone {
-                Some(zone) => cut(zone, self.why).to_owned(),
+                Some(zone) => fit(zone, self.why, self.look),
                 None => end_of(&row.reason, self.why),
             },
         };
         line + &format!("{why:<0$}", self.why)
     }
-}
-
-fn cut(text: &str, width: usize) -> &str {
-    text.get(..width).unwrap_or(text)
 }
 
 /// The end of a text: that of a log line tells why.
@@ -281,26 +340,35 @@ fn end_of(text: &str, width: usize) -> String {
     format!("..{}", text.get(start..).unwrap_or_default())
 }
 
-fn draw_events(screen: &mut Buffer, area: Rect, events: &[HistoryRow], zone: &TimeZone) {
+fn draw_events(
+    screen: &mut Buffer,
+    area: Rect,
+    snapshot: &TopSnapshot,
+    zone: &TimeZone,
+    look: TerminalLook,
+) {
     let mut rows = Rows(area);
-    write(screen, rows.take(1), "recent events", BOLD);
-    if events.is_empty() {
-        write(screen, rows.take(1), "none was recorded", CellStyle::new());
-    }
-    for event in events.iter().take(rows.0.height.into()) {
+    write(screen, rows.take(1), "recent events", BOLD, look);
+    let plain = CellStyle::new();
+    if snapshot.events.is_empty() {
         write(
             screen,
             rows.take(1),
-            &event_line(event, zone),
-            CellStyle::new(),
+            snapshot.describe_absence(),
+            plain,
+            look,
         );
+    }
+    for event in snapshot.events.iter().take(rows.0.height.into()) {
+        let line = format_event(event, zone);
+        write(screen, rows.take(1), &line, plain, look);
     }
 }
 
-fn event_line(event: &HistoryRow, zone: &TimeZone) -> String {
+fn format_event(event: &HistoryRow, zone: &TimeZone) -> String {
     let time = local_time(UnixSeconds::new(event.last_unix_s), zone);
     // Without the offset.
-    let time = cut(&time, 19);
+    let time = time.get(..19).unwrap_or(&time);
     let addr = event.addr.map(|addr| addr.to_string()).unwrap_or_default();
     let by = match event.by.as_str() {
         "" => String::new(),
@@ -316,10 +384,10 @@ fn event_line(event: &HistoryRow, zone: &TimeZone) -> String {
     )
 }
 
-fn draw_footer(screen: &mut Buffer, area: Rect, view: &TopView) {
+fn draw_footer(screen: &mut Buffer, area: Rect, view: &TopView, look: TerminalLook) {
     if let TopMode::Filter(text) = &view.mode {
         let text = format!("filter: {text}_   (Enter keeps it, Esc clears it)");
-        return write(screen, area, &text, BOLD);
+        return write(screen, area, &text, BOLD, look);
     }
     let state = match (view.is_paused, view.filter.is_empty()) {
         (true, _) => "PAUSED, p goes on  ".to_owned(),
@@ -327,5 +395,6 @@ fn draw_footer(screen: &mut Buffer, area: Rect, view: &TopView) {
         (false, false) => format!("FILTER {}  ", view.filter.text()),
     };
     let keys = "q quit  s sort  / filter  p pause  Enter show  r remove  a allow  ? help";
-    write(screen, area, &format!("{state}{keys}"), CellStyle::new());
+    let text = format!("{state}{keys}");
+    write(screen, area, &text, CellStyle::new(), look);
 }

@@ -8,7 +8,8 @@ use spamdrop_core::top::{TopAction, TopKey, TopMode, TopView};
 use spamdrop_core::wave::Wave;
 
 use super::look::TerminalLook;
-use super::screen::draw;
+use super::popup::hidden_rows;
+use super::screen::{ReadFailure, draw};
 use super::*;
 use crate::render::entries::tests::entry;
 use crate::render::status::tests::status;
@@ -38,7 +39,7 @@ fn event(addr: Option<&str>, count: u64, by: &str, text: &str) -> HistoryRow {
     }
 }
 
-fn picture() -> TopPicture {
+fn snapshot() -> TopSnapshot {
     let mut status = status();
     status.interfaces.truncate(1);
     status.wave = Some(Wave {
@@ -50,7 +51,7 @@ fn picture() -> TopPicture {
         ..Wave::default()
     });
     status.report = status.judge(UnixSeconds::new(0));
-    TopPicture {
+    TopSnapshot {
         status,
         entries_read: Some(Duration::from_millis(72_400)),
         gate: TopGate {
@@ -60,9 +61,9 @@ fn picture() -> TopPicture {
             slots: 40,
         },
         figures: TopFigures {
-            open: vec![0, 5, 10, 20, 40],
-            refused_per_s: vec![0, 8, 4],
-            dropped_per_s: (0..60).collect(),
+            open: [0, 5, 10, 20, 40].map(Some).into(),
+            refused_per_s: [0, 8, 4].map(Some).into(),
+            dropped_per_s: (0..60).map(Some).collect(),
             refused: 1412,
             dropped: 70_000,
         },
@@ -75,6 +76,7 @@ fn picture() -> TopPicture {
             event(None, 5, "anna", "import list"),
             event(Some("192.0.2.66"), 3, "", "511 Listed"),
         ],
+        is_database_read: true,
         unknown: Vec::new(),
     }
 }
@@ -91,16 +93,26 @@ const PLAIN_ASCII: TerminalLook = TerminalLook {
 /// The drawn cells.
 fn drawn(
     size: (u16, u16),
-    picture: &TopPicture,
+    snapshot: &TopSnapshot,
+    view: &mut TopView,
+    look: TerminalLook,
+) -> ratatui::buffer::Buffer {
+    drawn_after(None, size, snapshot, view, look)
+}
+
+fn drawn_after(
+    failure: Option<ReadFailure<'_>>,
+    size: (u16, u16),
+    snapshot: &TopSnapshot,
     view: &mut TopView,
     look: TerminalLook,
 ) -> ratatui::buffer::Buffer {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-    let listed = picture.shown(&view.filter).map(|row| row.entry.target);
+    let listed = snapshot.shown(&view.filter).map(|row| row.entry.target);
     let listed: Vec<Target> = listed.collect();
     let row = view.follow(&listed);
     let draw = |frame: &mut ratatui::Frame<'_>| {
-        draw(frame, picture, view, row, look, &TimeZone::UTC);
+        draw(frame, snapshot, failure, view, row, look, &TimeZone::UTC);
     };
     terminal.draw(draw).unwrap();
     terminal.backend().buffer().clone()
@@ -118,7 +130,7 @@ fn lines(buffer: &ratatui::buffer::Buffer) -> Vec<String> {
 
 #[test]
 fn a_small_screen_in_utf8() {
-    let shown = lines(&drawn((80, 24), &picture(), &mut TopView::default(), UTF8));
+    let shown = lines(&drawn((80, 24), &snapshot(), &mut TopView::default(), UTF8));
     for (row, expected) in [
         (
             0,
@@ -127,7 +139,7 @@ fn a_small_screen_in_utf8() {
         (1, "run` (protecting eth0, ports 25, 587: 1604 blocked)"),
         (
             5,
-            "gate    on: strangers have to wait; 1412 SYNs were refused",
+            "gate    on: strangers have to wait; 1412 SYNs were refused or would have been",
         ),
         (
             6,
@@ -175,7 +187,12 @@ fn a_small_screen_in_utf8() {
 
 #[test]
 fn a_large_screen_has_the_zone_and_the_reason() {
-    let shown = lines(&drawn((200, 60), &picture(), &mut TopView::default(), UTF8));
+    let shown = lines(&drawn(
+        (200, 60),
+        &snapshot(),
+        &mut TopView::default(),
+        UTF8,
+    ));
     assert!(shown[0].ends_with("1604 blocked)"), "{shown:#?}");
     let sources: Vec<&String> = shown
         .iter()
@@ -200,28 +217,28 @@ fn ascii_without_colours() {
     ] {
         view.mode = mode;
         for size in [(80, 24), (200, 60)] {
-            let buffer = drawn(size, &picture(), &mut view, PLAIN_ASCII);
+            let buffer = drawn(size, &snapshot(), &mut view, PLAIN_ASCII);
             let is_plain = |cell: &ratatui::buffer::Cell| {
                 cell.symbol().is_ascii() && cell.fg == Color::Reset && cell.bg == Color::Reset
             };
             assert!(buffer.content.iter().all(is_plain), "{:#?}", lines(&buffer));
         }
     }
-    let buffer = drawn((80, 24), &picture(), &mut TopView::default(), PLAIN_ASCII);
+    let buffer = drawn((80, 24), &snapshot(), &mut TopView::default(), PLAIN_ASCII);
     assert!(
         lines(&buffer)[2].ends_with(" ..-#"),
         "{:#?}",
         lines(&buffer)
     );
-    let coloured = drawn((80, 24), &picture(), &mut TopView::default(), UTF8);
+    let coloured = drawn((80, 24), &snapshot(), &mut TopView::default(), UTF8);
     assert_eq!(coloured[(0, 0)].fg, Color::Yellow);
 }
 
 #[test]
 fn the_selected_source_is_reversed_and_stays_in_sight() {
-    let mut picture = picture();
+    let mut snapshot = snapshot();
     let target = |index: u32| Target::V4((0xc000_0200 + index).to_be_bytes());
-    picture.sources = (0..100)
+    snapshot.sources = (0..100)
         .map(|index| row(&target(index).to_string(), 1.0, 100, None))
         .collect();
     let listed: Vec<Target> = (0..100).map(target).collect();
@@ -229,7 +246,7 @@ fn the_selected_source_is_reversed_and_stays_in_sight() {
     view.press(TopKey::Down, &listed);
     for (key, index) in [(TopKey::Home, 0), (TopKey::End, 99)] {
         view.press(key, &listed);
-        let buffer = drawn((80, 24), &picture, &mut view, PLAIN_ASCII);
+        let buffer = drawn((80, 24), &snapshot, &mut view, PLAIN_ASCII);
         let shown = lines(&buffer);
         let wanted = format!("{} ", target(index));
         let row = shown.iter().position(|line| line.starts_with(&wanted));
@@ -252,7 +269,7 @@ fn the_windows_and_the_last_line_tell_the_mode() {
         for key in keys.chars() {
             view.press(TopKey::Char(key), &listed);
         }
-        lines(&drawn((80, 24), &picture(), &mut view, PLAIN_ASCII)).join("\n")
+        lines(&drawn((80, 24), &snapshot(), &mut view, PLAIN_ASCII)).join("\n")
     };
     let asked = shown("jr");
     assert!(asked.contains("+ confirm ---"), "{asked}");
@@ -264,11 +281,11 @@ fn the_windows_and_the_last_line_tell_the_mode() {
     assert!(!filtered.contains("12.3") && filtered.contains("2001:db8::/64"));
     assert!(!filtered.contains("none of the top ones matches"));
     view.press(TopKey::Char('x'), &listed);
-    let none = lines(&drawn((80, 24), &picture(), &mut view, PLAIN_ASCII)).join("\n");
+    let none = lines(&drawn((80, 24), &snapshot(), &mut view, PLAIN_ASCII)).join("\n");
     assert!(none.contains("\nnone of the top ones matches; "), "{none}");
     view.press(TopKey::Backspace, &listed);
     view.press(TopKey::Enter, &listed);
-    let kept = lines(&drawn((80, 24), &picture(), &mut view, PLAIN_ASCII)).join("\n");
+    let kept = lines(&drawn((80, 24), &snapshot(), &mut view, PLAIN_ASCII)).join("\n");
     assert!(kept.contains("\nFILTER 2001  q quit"), "{kept}");
 }
 
@@ -281,7 +298,7 @@ fn any_size_is_drawn() {
         ] {
             let mut view = TopView::default();
             view.mode = mode;
-            drawn(size, &picture(), &mut view, UTF8);
+            drawn(size, &snapshot(), &mut view, UTF8);
         }
     }
 }
@@ -289,15 +306,15 @@ fn any_size_is_drawn() {
 #[test]
 fn text_says_the_same() {
     let mut out = Vec::new();
-    let mut picture = picture();
-    picture.unknown.push("the zones: no".into());
-    text(&mut out, Style::Plain, &picture, &TimeZone::UTC).unwrap();
+    let mut snapshot = snapshot();
+    snapshot.unknown.push("the zones: no".into());
+    text(&mut out, Style::Plain, &snapshot, &TimeZone::UTC).unwrap();
     let text = String::from_utf8(out).unwrap();
     let expected = "\
 slots    30 of 40
 refused  4/s
 dropped  59/s
-gate     on: strangers have to wait; 1412 SYNs were refused
+gate     on: strangers have to wait; 1412 SYNs were refused or would have been
 wave     since 2026-11-23 00:00:00 +00:00, for 1m 3s so far: at most 38 connections for 40 \
 slots, 0 SYNs refused, 0 went to the responder
 unknown  the zones: no
@@ -312,9 +329,9 @@ ADDRESS        HITS/S   HITS  EXPIRES  STATE   BY    ZONE           REASON
 #[test]
 fn json_has_status_and_list_as_they_print_them() {
     let mut out = Vec::new();
-    json::object(&mut out, &picture()).unwrap();
+    json::object(&mut out, &snapshot()).unwrap();
     let shown: serde_json::Value = serde_json::from_slice(&out).unwrap();
-    let status = serde_json::to_value(&picture().status).unwrap();
+    let status = serde_json::to_value(&snapshot().status).unwrap();
     assert_eq!(shown["status"], status);
     assert_eq!(shown["entries_read_s_ago"], 72.4);
     assert_eq!(shown["sources"][0]["addr"], "192.0.2.66");
@@ -330,27 +347,113 @@ fn json_has_status_and_list_as_they_print_them() {
 
 #[test]
 fn without_a_filter_and_with_the_gate_off() {
-    let mut picture = picture();
-    picture.status.maps = None;
-    picture.entries_read = None;
-    picture.gate = TopGate {
+    let mut snapshot = snapshot();
+    snapshot.status.maps = None;
+    snapshot.entries_read = None;
+    snapshot.gate = TopGate {
         mode: "off",
         ..TopGate::default()
     };
-    picture.figures = TopFigures::default();
-    assert_eq!(picture.gate(), "off");
+    snapshot.figures = TopFigures::default();
+    assert_eq!(snapshot.describe_gate(), "off");
     assert_eq!(
-        picture.title(),
+        snapshot.describe_sources(&SourceFilter::default()),
         "no filter is attached, so nothing is blocked"
     );
-    let line = watch_line(&picture);
+    let line = watch_line(&snapshot);
     assert!(
         line.ends_with("; slots -, SYNs refused -, packets dropped -"),
         "{line}"
     );
-    picture.gate.mode = "observe";
+    snapshot.gate.mode = "observe";
     assert_eq!(
-        picture.gate(),
-        "observe: everybody passes; 0 SYNs would have been refused"
+        snapshot.describe_gate(),
+        "observe: everybody passes; 0 SYNs were refused or would have been"
     );
+}
+
+#[test]
+fn an_old_snapshot_is_named_before_its_health_line() {
+    let mut snapshot = snapshot();
+    snapshot.status.report.health = spamdrop_core::health::Health::Protected;
+    let failure = ReadFailure {
+        error: "cannot read counters: no",
+        age: Duration::from_secs(7),
+    };
+    let mut view = TopView::default();
+    let buffer = drawn_after(Some(failure), (80, 24), &snapshot, &mut view, UTF8);
+    let shown = lines(&buffer);
+    assert_eq!(
+        shown[0], "CANNOT READ: cannot read counters: no; the figures are 7s old",
+        "{shown:#?}"
+    );
+    assert_eq!(buffer[(0, 0)].fg, Color::Red);
+    assert!(shown[1].starts_with("before: "), "{shown:#?}");
+    assert!(buffer.content.iter().all(|cell| cell.fg != Color::Green));
+}
+
+#[test]
+fn without_the_database_neither_events_nor_a_wave_are_denied() {
+    let mut snapshot = snapshot();
+    snapshot.status.wave = None;
+    snapshot.events.clear();
+    let words = |snapshot: &TopSnapshot| {
+        let mut out = Vec::new();
+        text(&mut out, Style::Plain, snapshot, &TimeZone::UTC).unwrap();
+        let view = &mut TopView::default();
+        let screen = lines(&drawn((80, 24), snapshot, view, UTF8)).join("\n");
+        [String::from_utf8(out).unwrap(), screen]
+    };
+    assert!(
+        words(&snapshot)
+            .iter()
+            .all(|it| it.contains("none was recorded"))
+    );
+    snapshot.is_database_read = false;
+    for shown in words(&snapshot) {
+        assert!(!shown.contains("none was recorded"), "{shown}");
+        let unknown = shown.matches("unknown: the database cannot be read");
+        assert_eq!(unknown.count(), 2, "{shown}");
+    }
+}
+
+#[test]
+fn what_was_not_measured_is_a_gap_and_no_rate() {
+    let mut snapshot = snapshot();
+    snapshot.figures.refused_per_s = vec![Some(8), None, Some(8), None];
+    let shown = lines(&drawn((80, 24), &snapshot, &mut TopView::default(), UTF8));
+    assert!(shown[3].starts_with("refused - "), "{shown:#?}");
+    assert!(shown[3].ends_with(" █ █"), "{shown:#?}");
+}
+
+#[test]
+fn a_text_that_is_wrapped_scrolls_to_its_end() {
+    let word = "x".repeat(30);
+    let lines_of: Vec<String> = (0..30)
+        .map(|row| format!("{row} {word} {word} {word}"))
+        .collect();
+    let mut view = TopView::default();
+    view.mode = TopMode::Text("title".into(), lines_of, 0);
+    let area = ratatui::layout::Rect::new(0, 0, 80, 24);
+    let hidden = hidden_rows(area, &view);
+    // Each line takes two rows of 76 cells, and 22 rows have room.
+    assert_eq!(hidden, 60 - 22);
+    view.limit_scroll(hidden);
+    view.press(TopKey::End, &[]);
+    let shown = lines(&drawn((80, 24), &snapshot(), &mut view, PLAIN_ASCII)).join("\n");
+    let last = format!("| 29 {word} {word}");
+    assert!(shown.contains(&last), "{shown}");
+    assert!(shown.contains("+ rows 39 to 60 of 60, j, k -"), "{shown}");
+}
+
+#[test]
+fn a_long_health_line_takes_four_rows_and_says_that_it_is_cut() {
+    let mut snapshot = snapshot();
+    snapshot.unknown.push("the zones: no".into());
+    let mut view = TopView::default();
+    for (look, end) in [(UTF8, "…"), (PLAIN_ASCII, "...")] {
+        let shown = lines(&drawn((20, 24), &snapshot, &mut view, look));
+        assert!(shown[3].ends_with(end), "{shown:#?}");
+        assert!(shown[4].starts_with("slots"), "{shown:#?}");
+    }
 }

@@ -98,6 +98,11 @@ fn the_newest_events_come_without_refusals() {
     let newest = store.newest_history(2).unwrap();
     assert_eq!(newest, [all[3].clone(), all[2].clone()]);
     assert_eq!(store.newest_history(9).unwrap().len(), 3);
+    // An old block is renewed.
+    write(&mut store, &[blocked("192.0.2.1", 55, true)]);
+    let newest = store.newest_history(2).unwrap();
+    assert_eq!((newest[0].net, newest[0].count), (all[0].net, 2));
+    assert_eq!(newest[1], all[3]);
 }
 
 #[test]
