@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result};
 use crossterm::cursor::{Hide, Show};
 use crossterm::execute;
 use crossterm::terminal::{
-    self, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode,
 };
 use log::LevelFilter;
 use ratatui::backend::CrosstermBackend;
@@ -78,18 +79,21 @@ impl Screen {
     /// The terminal cannot be used.
     pub fn resize(&mut self) -> Result<()> {
         self.terminal = make_terminal()?;
-        self.terminal
-            .clear()
-            .context("cannot write to the terminal")
+        clear()
     }
 
     fn enter(&mut self) -> Result<()> {
         IS_CHANGED.store(true, Ordering::Relaxed);
         enable_raw_mode().context("cannot read single keys from the terminal")?;
-        let entered = execute!(output()?, EnterAlternateScreen, Hide);
-        let cleared = entered.and_then(|()| self.terminal.clear());
-        cleared.context("cannot write to the terminal")
+        execute!(output()?, EnterAlternateScreen, Hide).context("cannot write to the terminal")?;
+        clear()
     }
+}
+
+/// Clears the screen, for a new [`Terminal`]. That of ratatui would ask the terminal
+/// where its cursor is, while another thread reads the answer.
+fn clear() -> Result<()> {
+    execute!(output()?, Clear(ClearType::All)).context("cannot write to the terminal")
 }
 
 /// A terminal of its own size; of that of `COLUMNS` and `LINES`, or 80×24, if it does
