@@ -83,10 +83,12 @@ impl DatabaseReader {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
+    use std::path::Path;
+
     use spamdrop_core::history::{HistoryEvent, HistoryKind};
     use spamdrop_core::time::UnixSeconds;
 
-    fn write(path: &PathBuf, addr: &str) {
+    fn write(path: &Path, addr: &str) {
         let mut store = Store::open(path, STATUS_WAIT).unwrap();
         let net = Some(addr.parse().unwrap());
         let event = HistoryEvent::new(HistoryKind::Blocked, net, UnixSeconds::new(1));
