@@ -33,7 +33,7 @@ pub use reading::{Learn, Reading, Replay, Scan};
 pub use report::{Report, When};
 pub use run::{Level, Mode, Release, Run};
 pub use settings::{SettingsOptions, SetupOptions};
-pub use status::{StatsOptions, StatusOptions};
+pub use status::{StatsOptions, StatusOptions, TopOptions};
 
 /// Keeps botnet spam waves away from a small mail server
 ///
@@ -183,6 +183,15 @@ pub enum Verb {
     /// Show how well the server is protected, interfaces, maps and the daemon;
     /// exits with 1 if the protection is degraded, with 3 if there is none
     Status(StatusOptions),
+    /// Show what happens now, on one screen
+    ///
+    /// Redrawn every second: the health, the slots, the gate, refused SYNs and
+    /// dropped packets of the last minute, the wave, the blocked sources with their
+    /// hits per second, and the newest events. Keys sort, filter and freeze it, and
+    /// show, unblock or allow the selected source; `?` explains them. Works without
+    /// the daemon. Takes less than 1 % of a processor: a million entries are read
+    /// rarely, and only the top ones each second. `NO_COLOR` is honoured.
+    Top(TopOptions),
     /// Show waves: when slots ran short, and which senders had to wait
     ///
     /// The daemon records waves unless `admit` is "off": the newest 1,000, and

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
-use rustix::time::{ClockId, clock_getres, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 use spamdrop_common::time::{MonotonicNs, UnixSeconds};
 
 use crate::exit::{Exit, Failure};
@@ -15,10 +15,19 @@ use crate::exit::{Exit, Failure};
 /// behind.
 #[must_use]
 pub fn monotonic() -> Duration {
-    let now = clock_gettime(ClockId::Monotonic);
+    duration(clock_gettime(ClockId::Monotonic))
+}
+
+/// The time of processors that this process has taken.
+#[must_use]
+pub fn processor_time() -> Duration {
+    duration(clock_gettime(ClockId::ProcessCPUTime))
+}
+
+fn duration(time: Timespec) -> Duration {
     Duration::new(
-        now.tv_sec.unsigned_abs(),
-        u32::try_from(now.tv_nsec).unwrap_or(0),
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
     )
 }
 

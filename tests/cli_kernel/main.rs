@@ -11,6 +11,7 @@ mod import;
 mod messages;
 mod pools;
 mod refusal;
+mod top;
 
 use std::fmt::Write as _;
 use std::fs;

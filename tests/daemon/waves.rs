@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::gate::{LIMIT, crowd, gated, until_strangers_wait};
+use super::gate::{LIMIT, SLOTS, crowd, gated, until_strangers_wait};
 use super::*;
 
 const FRIEND: &str = "100.64.1.1";
@@ -139,6 +139,47 @@ fn the_log_and_status_tell_of_a_wave() {
         "{status}"
     );
     assert_eq!(daemon.output().matches("a wave: ").count(), 1);
+}
+
+#[test]
+fn top_shows_the_wave() {
+    let site = gated("on");
+    let mut daemon = site.run().unwrap();
+    let _clients = crowd(&site, LIMIT);
+    until_strangers_wait(&site);
+    refused(&site, ZOMBIE).quit().unwrap();
+    until_wave(&site, "the wave to be written", |_| true);
+    let is_blocked = |top: &Value| top["events"][0]["event"] == "blocked";
+    let top = until("the block to be an event", WRITTEN * 2, || {
+        let top: Value = serde_json::from_str(&site.spamdrop(&["top", "--json"])?)?;
+        Ok(is_blocked(&top).then_some(top))
+    });
+    let top = top.unwrap();
+    assert_eq!(top["status"]["wave"]["ongoing"], true, "{top}");
+    let gate = &top["status"]["daemon"]["state"]["gate"];
+    assert_eq!(top["gate"]["open"], gate["open"], "{top}");
+    assert_eq!(top["gate"]["slots"], SLOTS, "{top}");
+    assert_eq!(top["gate"]["mode"], "on", "{top}");
+    assert_eq!(top["gate"]["waits"], true, "{top}");
+    let refused = gate["refused"].as_array().unwrap().iter();
+    let refused: u64 = refused.map(|class| class.as_u64().unwrap()).sum();
+    assert!(refused > 0, "{top}");
+    assert_eq!(top["figures"]["refused"], refused, "{top}");
+    let source = &top["sources"][0];
+    assert_eq!(source["addr"], ZOMBIE, "{top}");
+    assert_eq!(source["zone"], "zone.example", "{top}");
+    assert!(source["reason"].as_str().unwrap().contains("511 "), "{top}");
+    // The record outlives the daemon.
+    assert!(stopped_cleanly(&mut daemon).success());
+    let text = site.spamdrop(&["top", "--once"]).unwrap();
+    for line in [
+        "DEGRADED: the daemon is not running",
+        "\nslots    - of 5\n",
+        "\nwave     last one at ",
+        "  blocked  100.64.0.66 ",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
 }
 
 #[test]

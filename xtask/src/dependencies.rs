@@ -14,7 +14,7 @@ const PRODUCT: [&str; 4] = [
 ];
 /// Maximum number of direct dependencies of all product crates together. Crates
 /// of the workspace, dev-dependencies and build-dependencies are not counted.
-const MOST: usize = 38;
+const MOST: usize = 40;
 
 /// The crate that makes every decision, and its permitted dependencies: none
 /// reads a file, a clock or a socket.

@@ -46,7 +46,7 @@ const MUSL: [(&str, &str); 1] = [("musl-gcc", "musl-tools")];
 
 /// The commands that the kernel tests call, each with its Debian package. Every
 /// Debian has util-linux (unshare, setpriv).
-const TOOLS: [(&str, &str); 4] = [
+const TOOLS: [(&str, &str); 5] = [
     // Reads the pinned maps, as an administrator would.
     ("bpftool", "bpftool"),
     // Makes the network namespaces.
@@ -55,6 +55,8 @@ const TOOLS: [(&str, &str); 4] = [
     ("journalctl", "systemd"),
     // Forwards a port as docker does.
     ("nft", "nftables"),
+    // Is the terminal of `spamdrop top`.
+    ("tmux", "tmux"),
 ];
 
 /// The command that formats the man pages and prints warnings about them.

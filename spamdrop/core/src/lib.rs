@@ -47,6 +47,7 @@ pub mod summary;
 pub mod target;
 pub mod term;
 pub mod time;
+pub mod top;
 pub mod warning;
 pub mod wave;
 pub mod wildcard;

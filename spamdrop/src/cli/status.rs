@@ -1,4 +1,4 @@
-//! Arguments of `status` and `stats`.
+//! Arguments of `status`, `top` and `stats`.
 
 use clap::Args;
 
@@ -12,6 +12,23 @@ pub struct StatusOptions {
     /// exit with 0 (protected), 1 (degraded), 2 (not protected) or 3 (unknown)
     #[arg(long, conflicts_with = "json")]
     pub check: bool,
+    /// Print a line each second until Ctrl-C: the time, the health line, and the
+    /// slots, refused SYNs and dropped packets; goes on where nothing is attached
+    #[arg(long, conflicts_with_all = ["json", "check"])]
+    pub watch: bool,
+}
+
+/// Flags of `top`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct TopOptions {
+    /// Print the same once, as text; it takes a second, and exits with 0 also where
+    /// nothing is attached
+    #[arg(long)]
+    pub once: bool,
+    /// Print the same once, as JSON; it takes a second, and exits with 0 also where
+    /// nothing is attached
+    #[arg(short, long)]
+    pub json: bool,
 }
 
 /// Flags of `stats`.

@@ -21,6 +21,7 @@ pub mod learn;
 pub mod list;
 pub mod lookup;
 mod merged;
+mod meter;
 pub mod pause;
 mod period;
 mod reading;
@@ -39,6 +40,8 @@ pub mod show;
 pub mod stats;
 pub mod status;
 mod terminal;
+pub mod top;
+mod watch;
 pub mod why;
 
 use std::io::Write;
@@ -119,7 +122,9 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Pause(args) => pause::run(&config, args, out),
         Verb::Resume => resume::run(&config, out),
         Verb::Reload(args) => reload::run(&config, path, *args, out),
+        Verb::Status(StatusOptions { watch: true, .. }) => watch::run(&config, out),
         Verb::Status(args) => status::run(&config, *args, out),
+        Verb::Top(args) => top::run(&config, path, *args, out, style),
         Verb::Report(args) => report::run(&config, args, out, style),
         Verb::Stats(args) => stats::run(&config, *args, out, style),
         Verb::Replay(args) => replay::run(&config, path, args, out, style),

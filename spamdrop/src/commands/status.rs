@@ -1,5 +1,7 @@
 //! `status`: interfaces, maps, daemon.
 
+mod allowed;
+
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -9,24 +11,25 @@ use jiff::tz::TimeZone;
 use spamdrop_common::action::is_live;
 use spamdrop_common::entry::SEALED;
 
-use super::list::allowed;
 use crate::account;
-use crate::allowlist;
 use crate::cli::StatusOptions;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::attach::{self, HiddenFilter, LinkPlace, Linked};
-use crate::kernel::blocklist::{Blocklist, pins};
+use crate::kernel::blocklist::{Blocklist, Found, pins};
 use crate::kernel::network::{self, named};
 use crate::lock;
 use crate::render::json;
 use crate::render::status::{self, DaemonStatus, Fill, FilterPlace, InterfaceStatus, Maps, Status};
 use crate::store::{STATUS_WAIT, Store};
+use spamdrop_core::allowlist::AllowedNets;
 use spamdrop_core::health::{Health, HealthReport};
 use spamdrop_core::status::{DaemonState, FILE as STATE_FILE, StateVersion, VERSION};
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::Wave;
+
+pub(super) use allowed::AllowedReader;
 
 /// Runs the verb.
 ///
@@ -66,6 +69,25 @@ pub fn check(config: Result<Config>, out: &mut impl Write) -> Result<()> {
 
 /// Reads the maps, the interfaces and the daemon's state.
 pub(super) fn gather(config: &Config) -> Result<Status> {
+    let last = last_wave(config).unwrap_or_else(|error| {
+        log::warn!("cannot read the waves: {error:#}");
+        None
+    });
+    let mut allowed = AllowedReader::new(config);
+    gather_with(config, last, &mut allowed, |blocklist, allowed| {
+        count_entries(blocklist, allowed, |_| {})
+    })
+}
+
+/// As [`gather`], with the last wave. `read_maps` returns the fill levels of the
+/// maps, given the prefixes whose entries have no effect; counting a million entries
+/// takes half a second.
+pub(super) fn gather_with(
+    config: &Config,
+    last_wave: Option<Wave>,
+    allowed: &mut AllowedReader,
+    read_maps: impl FnOnce(&Blocklist, &AllowedNets) -> Result<Maps>,
+) -> Result<Status> {
     let blocklist = if pins::exist(&config.pin_dir)? {
         Some(Blocklist::open(&config.pin_dir)?)
     } else {
@@ -75,7 +97,8 @@ pub(super) fn gather(config: &Config) -> Result<Status> {
     let attached = |interface: &InterfaceStatus| {
         matches!(interface.state, FilterPlace::Native | FilterPlace::Generic)
     };
-    let file = allowlist::read(&config.allow_file);
+    allowed.read(blocklist.as_ref())?;
+    let daemon = daemon(config);
     let mut status = Status {
         report: HealthReport::default(),
         attached: interfaces.iter().any(attached),
@@ -83,25 +106,23 @@ pub(super) fn gather(config: &Config) -> Result<Status> {
         maps: None,
         paused: Vec::new(),
         ports: Vec::new(),
-        allowlist: status::AllowlistSizes {
-            path: config.allow_file.clone(),
-            file: file.as_ref().map_or(0, |file| file.nets().len()),
-            automatic: 0,
-            unreadable: file.err().map(|error| format!("{error:#}")),
-        },
-        wave: None,
-        daemon: daemon(config),
+        allowlist: allowed.sizes.clone(),
+        // A daemon that was killed did not record the end of its wave.
+        wave: last_wave.map(|wave| Wave {
+            ongoing: wave.ongoing && daemon.is_some(),
+            // A hundred of them are too much for a state.
+            waits: Vec::new(),
+            ..wave
+        }),
+        daemon,
     };
-    status.wave = wave(config, status.daemon.is_some());
     if let Some(blocklist) = blocklist {
-        let allowed = blocklist.allowed()?;
-        status.allowlist.automatic = allowed.iter().filter(|(_, automatic)| *automatic).count();
         status.ports = blocklist.settings()?.ports.to_vec();
         status.ports.retain(|port| *port != 0);
         let now = clock::monotonic_ns();
         let pauses = blocklist.pauses(now)?.into_iter();
         status.paused = pauses.map(|pause| pause.at(now)).collect();
-        status.maps = Some(maps(&blocklist)?);
+        status.maps = Some(read_maps(&blocklist, &allowed.nets)?);
     }
     status.report = status.judge(clock::unix_seconds());
     Ok(status)
@@ -152,15 +173,23 @@ fn interface_status(
     }
 }
 
-fn maps(blocklist: &Blocklist) -> Result<Maps> {
+/// Counts the entries, and visits each live one. `nets` are the prefixes whose
+/// entries have no effect.
+pub(super) fn count_entries(
+    blocklist: &Blocklist,
+    nets: &AllowedNets,
+    mut visit: impl FnMut(&Found),
+) -> Result<Maps> {
     let now = clock::monotonic_ns();
-    let nets = allowed(blocklist)?;
     let mut fills = [Fill::default(); 3];
     let (mut prefixes, mut without_effect) = (0, 0);
     blocklist.for_each(|found| {
         let live = usize::from(is_live(found.entry.expires, now));
         if live > 0 && nets.cover(found.target.net()) {
             without_effect += 1;
+        }
+        if live > 0 {
+            visit(&found);
         }
         let fill = match found.target {
             Target::V4(_) => &mut fills[0],
@@ -215,20 +244,9 @@ pub(super) fn read_state(path: &Path) -> Result<Option<DaemonState>> {
     serde_json::from_slice(&text).map(Some).with_context(cannot)
 }
 
-/// A daemon that was killed did not record the end of its wave.
-fn wave(config: &Config, watched: bool) -> Option<Wave> {
-    let store = Store::open_existing(&config.store_file(), STATUS_WAIT);
-    let last = store.and_then(|store| store.map_or(Ok(None), |store| store.last_wave()));
-    let last = last.unwrap_or_else(|error| {
-        log::warn!("cannot read the waves: {error:#}");
-        None
-    });
-    last.map(|wave| Wave {
-        ongoing: wave.ongoing && watched,
-        // A hundred of them are too much for a state.
-        waits: Vec::new(),
-        ..wave
-    })
+fn last_wave(config: &Config) -> Result<Option<Wave>> {
+    let store = Store::open_existing(&config.store_file(), STATUS_WAIT)?;
+    store.map_or(Ok(None), |store| store.last_wave())
 }
 
 #[cfg(test)]

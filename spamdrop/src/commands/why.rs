@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use anyhow::Result;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
-use spamdrop_common::gate::GateMode;
-use spamdrop_common::settings::Refresh;
+use spamdrop_common::gate::{Gate, GateMode};
+use spamdrop_common::settings::{Refresh, Settings};
 use spamdrop_common::time::MonotonicNs;
 
 use super::{lookup, show, status};
@@ -291,11 +291,7 @@ impl Place {
         let [refused, refused_without_source] = refused;
         let windows = facts.stranger(WINDOWS_TTL, now);
         GatePlace {
-            mode: match facts.gate.mode(now) {
-                GateMode::Off => "off",
-                GateMode::On if !facts.settings.is_gate_paused(now) => "on",
-                GateMode::Observe | GateMode::On => "observe",
-            },
+            mode: gate_mode(&facts.gate, &facts.settings, now),
             held: facts.held(now).unwrap_or_default(),
             slots: self.slots,
             passes: facts.passes_gate(now),
@@ -305,6 +301,15 @@ impl Place {
             refused,
             refused_without_source,
         }
+    }
+}
+
+/// The mode of the gate, as the filter has it now.
+pub(super) fn gate_mode(gate: &Gate, settings: &Settings, now: MonotonicNs) -> &'static str {
+    match gate.mode(now) {
+        GateMode::Off => "off",
+        GateMode::On if !settings.is_gate_paused(now) => "on",
+        GateMode::Observe | GateMode::On => "observe",
     }
 }
 

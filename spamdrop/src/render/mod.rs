@@ -34,6 +34,7 @@ pub mod setup;
 pub mod show;
 pub mod status;
 pub mod table;
+pub mod top;
 pub mod trust;
 pub mod wave;
 pub mod wave_detail;

@@ -93,7 +93,7 @@ pub enum FilterPlace {
 }
 
 /// Fill levels of the maps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Maps {
     /// IPv4 addresses.
     pub v4: Fill,
@@ -206,10 +206,15 @@ impl FilterPlace {
 }
 
 impl Maps {
+    /// The number of live entries.
+    #[must_use]
+    pub fn all(self) -> usize {
+        self.v4.live + self.v6.live + self.v6_addresses.live + self.prefixes
+    }
+
     /// The number of addresses and prefixes whose packets are dropped.
     fn blocked(self) -> usize {
-        let entries = self.v4.live + self.v6.live + self.v6_addresses.live + self.prefixes;
-        entries.saturating_sub(self.without_effect)
+        self.all().saturating_sub(self.without_effect)
     }
 }
 

@@ -83,6 +83,16 @@ impl Store {
         self.0.read(|db| rows::select(db, query))
     }
 
+    /// The newest events except refusals at the gate, those that ended last first;
+    /// of the 2,000 that began last.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::check_history`].
+    pub fn newest_history(&self, most: u32) -> Result<Vec<HistoryEvent>> {
+        self.0.read(|db| rows::newest(db, most))
+    }
+
     /// The SYNs that the gate refused and whose sources were not recorded.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ pub(super) const CRATES: [Crate; 3] = [
             &["wave"],
             &["smtp"],
             &["status"],
-            &["health", "summary"],
+            &["health", "summary", "top"],
             &["engine"],
         ],
     },

@@ -20,6 +20,15 @@ const SHORTEST_LABEL: usize = 5;
 /// The number of bytes of a text that are examined; no reply is longer.
 const MOST: usize = 1024;
 
+/// The words before the name of a zone.
+const BEFORE: [&str; 5] = [
+    " blocked using ",
+    "listed by ",
+    "listed in ",
+    "listed at ",
+    "listed on ",
+];
+
 /// The zone, or the operator of several zones, that a text names. It stays valid
 /// when the zones are configured anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,11 +127,31 @@ impl ZoneNames {
         }
         let text = text.get(..MOST).unwrap_or(text);
         let lower = String::from_utf8_lossy(text).to_ascii_lowercase();
-        let by_name = lower.split_ascii_whitespace().filter_map(host);
-        let by_name = by_name.filter_map(|host| self.zone_of(host));
-        Self::decide(by_name)
+        Self::decide(self.by_name(&lower))
             .or_else(|| Self::decide(self.by_own_text(text, addr)))
             .or_else(|| self.by_page(&lower))
+    }
+
+    /// The name of the first zone that a text about `addr` names: one of the server,
+    /// or else the host name after words such as "blocked using". Only for the eyes of
+    /// the administrator: a client may have chosen words of the text.
+    #[must_use]
+    pub fn name_in(&self, text: &str, addr: IpAddr) -> Option<String> {
+        let text = text.get(..MOST).unwrap_or(text);
+        let lower = text.to_ascii_lowercase();
+        let own = || self.by_own_text(text.as_bytes(), addr).next();
+        let zone = self.by_name(&lower).next().or_else(own);
+        let other = || {
+            let mut behind = BEFORE.iter().filter_map(|words| lower.split_once(words));
+            behind.find_map(|(_, behind)| host(behind.split_ascii_whitespace().next()?))
+        };
+        let name = zone.map(|zone| zone.name.as_str()).or_else(other);
+        name.map(str::to_owned)
+    }
+
+    fn by_name(&self, lower: &str) -> impl Iterator<Item = &NamedZone> {
+        let hosts = lower.split_ascii_whitespace().filter_map(host);
+        hosts.filter_map(|host| self.zone_of(host))
     }
 
     /// Prefers a zone that works: a client may have named the broken one.
@@ -234,6 +263,23 @@ mod tests {
     fn is_broken(zones: &[&str], text: &str) -> Option<bool> {
         let named = names(zones).named(text.as_bytes(), ADDR.into());
         named.map(|named| named.is_broken)
+    }
+
+    #[test]
+    fn the_name_of_a_zone_is_shown_as_the_text_has_it() {
+        let names = names(&["b.example", "zen.b.example"]);
+        let name = |text| names.name_in(text, ADDR.into());
+        let zone = |name: &str| Some(name.to_owned());
+        let line = "error,relay=::ffff:192.0.2.1,from=<a@b.example>: 511 Listed by Zen.B.example.";
+        assert_eq!(name(line), zone("zen.b.example"));
+        assert_eq!(name("from=<a@b.example>: 511 no"), None);
+        // No zone of the server, as far as its settings are known.
+        assert_eq!(name("511 Blacklisted by c.example"), zone("c.example"));
+        assert_eq!(
+            name("Client host [192.0.2.1] blocked using c.example; see https://d.example/"),
+            zone("c.example")
+        );
+        assert_eq!(name("you are listed in our files"), None);
     }
 
     #[test]

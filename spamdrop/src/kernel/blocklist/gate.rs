@@ -22,12 +22,25 @@ use spamdrop_core::target::Target;
 ///
 /// No map is pinned, or a map has another version or layout.
 pub fn read_gate_stats(pin_dir: &Path) -> Result<GateStats> {
+    Ok(read_gate(pin_dir)?.1)
+}
+
+/// Reads the gate and its counters from the pinned maps.
+///
+/// # Errors
+///
+/// As [`read_gate_stats`].
+pub fn read_gate(pin_dir: &Path) -> Result<(Gate, GateStats)> {
     let _acting = pins::act_as_daemon(pin_dir)?;
     pins::ensure_current(pin_dir)?;
     let dir = pins::maps_dir(pin_dir);
     pins::check(&dir, None)?;
+    let gate: Array<_, Gate> = typed(data(&dir, names::GATE)?, Map::Array)?;
     let stats: Array<_, GateStats> = typed(data(&dir, names::GATE_STATS)?, Map::Array)?;
-    stats.get(&0, 0).context("cannot read gate_stats")
+    Ok((
+        gate.get(&0, 0).context("cannot read the gate")?,
+        stats.get(&0, 0).context("cannot read gate_stats")?,
+    ))
 }
 
 /// The open maps of the gate. Only the daemon writes them, so they need no

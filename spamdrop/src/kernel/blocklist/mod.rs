@@ -21,7 +21,7 @@ mod source_facts;
 mod split;
 mod sweep;
 
-pub use gate::{GateMaps, read_gate_stats};
+pub use gate::{GateMaps, read_gate, read_gate_stats};
 pub use known::Known;
 pub use read::Found;
 pub use responder::Responder;

@@ -5,9 +5,23 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result};
 use aya::maps::lpm_trie::Key;
 use ipnet::IpNet;
-use spamdrop_common::{action::is_cidr_live, entry::CidrEntry, time::MonotonicNs};
+use spamdrop_common::{
+    action::is_cidr_live,
+    entry::{CidrEntry, Entry},
+    time::MonotonicNs,
+};
 
+use super::read::from_prefix;
 use super::{Blocklist, optional, present};
+
+/// The result of [`Blocklist::prefix_entry`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixFound {
+    /// The entry, as that of a host.
+    pub entry: Entry,
+    /// Whether it is certainly that of the prefix.
+    pub is_certain: bool,
+}
 
 impl Blocklist {
     pub(super) fn put_prefix(&mut self, net: IpNet, expires_s: u32) -> Result<()> {
@@ -45,6 +59,23 @@ impl Blocklist {
             IpNet::V6(net) => self.cidr6.get(&Key::new(length, net.addr().octets()), 0),
         };
         optional(found)
+    }
+
+    /// The entry of exactly this prefix, live or not, without a read of all others.
+    /// A trie returns the longest prefix around a key and does not say which one that
+    /// is. So `is_certain` is false if the entry may be that of a wider prefix with
+    /// the same end.
+    pub fn prefix_entry(&self, net: IpNet) -> Result<Option<PrefixFound>> {
+        let Some(entry) = self.prefix_around(net)? else {
+            return Ok(None);
+        };
+        let wider = net.supernet().map(|wider| self.prefix_around(wider));
+        let wider = wider.transpose()?.flatten();
+        Ok(Some(PrefixFound {
+            entry: from_prefix((net, entry)).entry,
+            // The hits may have changed in between.
+            is_certain: wider.is_none_or(|wider| wider.expires_s != entry.expires_s),
+        }))
     }
 
     /// The blocked prefixes that have not expired.

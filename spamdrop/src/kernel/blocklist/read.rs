@@ -84,8 +84,9 @@ impl Blocklist {
             })?;
             return Ok(live);
         }
+        let moment = self.moment()?;
         for &target in targets {
-            if let Some(entry) = self.host_now(target)? {
+            if let Some(entry) = self.host_at(target, &moment)? {
                 take(target, entry);
             }
         }
@@ -127,7 +128,7 @@ impl Blocklist {
     }
 }
 
-fn from_prefix((net, prefix): (IpNet, CidrEntry)) -> Found {
+pub(super) fn from_prefix((net, prefix): (IpNet, CidrEntry)) -> Found {
     let end_s = u64::from(prefix.expires_s) + 1;
     Found {
         target: Target::Net(net),

@@ -40,14 +40,35 @@ impl Blocklist {
 
     /// The entry of a target, with what the cache has not stored in it yet.
     pub(super) fn host_now(&self, target: Target) -> Result<Option<Entry>> {
+        self.host_at(target, &self.moment()?)
+    }
+
+    /// As [`Blocklist::host_now`], at a moment that was read for several targets.
+    pub(super) fn host_at(&self, target: Target, moment: &Moment) -> Result<Option<Entry>> {
         let Some(mut entry) = self.host(target)? else {
             return Ok(None);
         };
         if let Target::V4(source) = target {
-            self.moment()?
-                .add_to(&mut entry, &self.line(source)?, source);
+            moment.add_to(&mut entry, &self.line(source)?, source);
         }
         Ok(Some(entry))
+    }
+
+    /// The sources in the cache that were dropped within seconds, those with the
+    /// most hits first; at most this number.
+    pub fn recently_dropped(&self, most: usize) -> Result<Vec<Target>> {
+        let drops = self.recent_drops()?;
+        let mut all: Vec<(u8, [u8; 4])> = drops
+            .slots
+            .iter()
+            .map(|(source, slot)| (slot.hits, *source))
+            .collect();
+        all.sort_unstable_by_key(|slot| std::cmp::Reverse(*slot));
+        all.truncate(most);
+        Ok(all
+            .into_iter()
+            .map(|(_, source)| Target::V4(source))
+            .collect())
     }
 
     /// Whether the cache may answer for a target.
@@ -66,7 +87,7 @@ impl Blocklist {
         line.context("cannot read recent_drops4")
     }
 
-    fn moment(&self) -> Result<Moment> {
+    pub(super) fn moment(&self) -> Result<Moment> {
         Ok(Moment {
             // Truncated as the filter compares it.
             epoch: self.settings()?.epoch as u16,
@@ -91,7 +112,7 @@ impl RecentDrops {
 }
 
 /// The epoch and the time at which slots are read.
-struct Moment {
+pub(super) struct Moment {
     epoch: u16,
     ticks: Ticks,
 }

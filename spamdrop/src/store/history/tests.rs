@@ -85,6 +85,27 @@ fn events_are_read_as_they_were_written() {
 }
 
 #[test]
+fn the_newest_events_come_without_refusals() {
+    let (_dir, mut store) = store();
+    let all = [
+        blocked("192.0.2.1", 90, false),
+        refused("192.0.2.2", 80, 85),
+        blocked("192.0.2.3", 70, false),
+        blocked("192.0.2.4", 60, false),
+        refused("192.0.2.5", 50, 85),
+    ];
+    write(&mut store, &all);
+    let newest = store.newest_history(2).unwrap();
+    assert_eq!(newest, [all[3].clone(), all[2].clone()]);
+    assert_eq!(store.newest_history(9).unwrap().len(), 3);
+    // An old block is renewed.
+    write(&mut store, &[blocked("192.0.2.1", 55, true)]);
+    let newest = store.newest_history(2).unwrap();
+    assert_eq!((newest[0].net, newest[0].count), (all[0].net, 2));
+    assert_eq!(newest[1], all[3]);
+}
+
+#[test]
 fn a_renewed_block_and_refusals_of_one_wave_are_one_row() {
     let (_dir, mut store) = store();
     write(

@@ -1,0 +1,23 @@
+//! The abilities of a terminal.
+
+use ratatui::style::{Color, Style as CellStyle};
+
+use crate::render::table::Style;
+
+/// What a terminal can show.
+#[derive(Clone, Copy, Debug)]
+pub struct TerminalLook {
+    /// Whether colours are used.
+    pub style: Style,
+    /// Whether characters beyond ASCII are.
+    pub is_utf8: bool,
+}
+
+impl TerminalLook {
+    pub(super) fn colour(self, colour: Color) -> CellStyle {
+        match self.style {
+            Style::Coloured => CellStyle::new().fg(colour),
+            Style::Plain => CellStyle::new(),
+        }
+    }
+}
