@@ -21,12 +21,30 @@ impl Meter {
         self.0.is_due(clock::monotonic())
     }
 
-    /// Reads. What it costs counts also if it fails.
+    /// Reads. After an error the next read is due at once: nothing of an unfinished
+    /// one may be shown.
     pub fn measure<T>(&mut self, read: impl FnOnce() -> Result<T>) -> Result<T> {
         let before = clock::processor_time();
-        let value = read();
+        let value = read()?;
         let cost = clock::processor_time().saturating_sub(before);
         self.0.spend(clock::monotonic(), cost);
-        value
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+    use anyhow::bail;
+
+    #[test]
+    fn a_read_that_failed_is_due_again() {
+        let mut meter = Meter::new(u32::MAX);
+        let fail = || -> Result<()> { bail!("no") };
+        assert!(meter.measure(fail).is_err() && meter.is_due());
+        // The cost of any work, four billion times.
+        meter.measure(|| Ok(vec![1; 10_000])).unwrap();
+        assert!(!meter.is_due());
     }
 }
