@@ -29,6 +29,7 @@ pub mod nearest;
 pub mod next_syn;
 pub mod not_ip;
 pub mod notice;
+pub mod owners;
 pub mod pause;
 pub mod policy;
 pub mod postfix;

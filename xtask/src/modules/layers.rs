@@ -46,6 +46,7 @@ pub(super) const CRATES: [Crate; 3] = [
             &["target", "client_table", "wildcard"],
             &["allowlist", "next_syn", "term"],
             &["listing", "saved"],
+            &["owners"],
             &["event"],
             &["recent", "release"],
             &["dnsbl"],
