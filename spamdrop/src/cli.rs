@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use spamdrop_core::owners::EntryOwner;
 
 mod allow;
 mod block;
@@ -22,7 +23,7 @@ mod status;
 
 pub use allow::{Allow, AllowAdd};
 use block::term;
-pub use block::{Add, Addrs, Import};
+pub use block::{Add, Addrs, Flush, Import, Remove};
 pub use config::{Check, ConfigVerb};
 pub use export::{Export, ExportFormat};
 pub use global::with_json_behind;
@@ -90,9 +91,9 @@ pub enum Verb {
     Add(Add),
     /// Unblock addresses or prefixes
     #[command(aliases = ["unblock", "unban", "rm", "del"])]
-    Remove(Addrs),
-    /// Unblock everything; the allowlist stays
-    Flush,
+    Remove(Remove),
+    /// Unblock everything, or what one owner wants; the allowlist stays
+    Flush(Flush),
     /// Show what is blocked
     #[command(alias = "ls")]
     List(List),
@@ -264,8 +265,12 @@ pub struct Detach {
 }
 
 /// Flags of `list`.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct List {
+    /// Show only what this owner wants: log, hand, fifo, import:NAME, f2b:JAIL, or
+    /// NAME for import:NAME
+    #[arg(long)]
+    pub owner: Option<EntryOwner>,
     /// Output format [default: table]
     #[arg(long, conflicts_with = "json")]
     pub format: Option<Format>,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use spamdrop_core::duration;
+use spamdrop_core::invalid::Invalid;
+use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::term::LONGEST;
 
 /// Arguments of `add`.
@@ -20,10 +22,14 @@ pub struct Add {
     /// Let the block end after that time, even if packets arrive
     #[arg(long)]
     pub fixed: bool,
-    /// Shorten blocks that last longer already; without it, they are kept as
-    /// they are, and the command succeeds
+    /// Shorten this owner's blocks that last longer already; without it, they are
+    /// kept as they are, and the command succeeds
     #[arg(long)]
     pub force: bool,
+    /// Who wants the block: hand, import:NAME or f2b:JAIL; NAME alone is
+    /// import:NAME [default: hand]
+    #[arg(long, value_parser = owner)]
+    pub owner: Option<EntryOwner>,
     /// Reason for `spamdrop show`, at most 200 bytes; not kept for IPv6 prefixes
     /// longer than /112
     #[arg(long, value_name = "TEXT")]
@@ -40,6 +46,25 @@ pub struct Addrs {
     pub addrs: Vec<String>,
 }
 
+/// Arguments of `remove`.
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// The sources to unblock.
+    #[command(flatten)]
+    pub addrs: Addrs,
+    /// Let only this owner let go; the block stays until the end of the others
+    #[arg(long)]
+    pub owner: Option<EntryOwner>,
+}
+
+/// Flags of `flush`.
+#[derive(Debug, Args)]
+pub struct Flush {
+    /// Unblock only what this owner wants, and nobody else
+    #[arg(long)]
+    pub owner: Option<EntryOwner>,
+}
+
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct Import {
@@ -53,6 +78,23 @@ pub struct Import {
     /// Let these blocks end after that time, even if packets arrive
     #[arg(long)]
     pub fixed: bool,
+    /// The list's owner: NAME is import:NAME; without it, the blocks are made by
+    /// hand
+    #[arg(long, value_parser = owner)]
+    pub owner: Option<EntryOwner>,
+    /// Let the owner let go of every address that the file does not name
+    #[arg(long, requires = "owner")]
+    pub replace: bool,
+}
+
+/// Reads the owner of a new block. Those of the daemon are not given by hand.
+fn owner(text: &str) -> Result<EntryOwner, Invalid> {
+    match text.parse()? {
+        EntryOwner::Log | EntryOwner::Fifo => Err(Invalid::new(
+            "log and fifo are the daemon's; give hand, import:NAME, f2b:JAIL or NAME",
+        )),
+        owner => Ok(owner),
+    }
 }
 
 /// Reads the duration of a block.

@@ -1,5 +1,6 @@
 //! `import`: block the addresses of a list.
 
+mod owned_list;
 mod parser;
 
 use std::fs;
@@ -10,12 +11,13 @@ use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use spamdrop_common::entry::{Entry, SEALED};
 
-use super::{block, count, hand};
+use super::{block, count, hand, owners, saved};
 use crate::cli;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::WriteLock;
+use owned_list::OwnedList;
 use parser::{ImportParser, ParsedList};
 use spamdrop_core::escape::escape;
 use spamdrop_core::listing::ListReader;
@@ -54,7 +56,10 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     let targets = entries.iter().map(|(target, _)| *target);
     block::ensure_fit(targets, &blocklist, "imported")?;
 
-    put(config, &mut blocklist, entries)?;
+    ensure_something(args, entries)?;
+    let list = owned_list::read(config, args, &blocklist, entries)?;
+    put(config, &mut blocklist, &list, entries)?;
+    let gone = owned_list::let_go(config, &mut blocklist, &list)?;
     let nets = parsed.connected.iter().copied();
     let origins = block::pending(nets, &peers, block::origin("", term.start));
     let older = block::noted(&blocklist, |target| {
@@ -64,7 +69,30 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     })?;
     block::note(config, &mut blocklist, &origins, older)?;
     hand::record(config, entries.iter().map(|(target, _)| target.net()));
-    report(config, &parsed, out)
+    report(config, &parsed, out)?;
+    if args.replace {
+        writeln!(
+            out,
+            "removed {}",
+            count(gone.removed.len(), "entry", "entries")
+        )?;
+        owners::write_kept(out, &gone)?;
+        saved::forget(config, &gone.removed)?;
+    }
+    Ok(())
+}
+
+/// A list that is replaced by nothing was more likely not downloaded.
+fn ensure_something(args: &cli::Import, entries: &[(Target, Entry)]) -> Result<()> {
+    match (&args.owner, args.replace && entries.is_empty()) {
+        (Some(owner), true) => {
+            let message = format!(
+                "nothing was changed, because the list is empty; `spamdrop flush --owner {owner}` empties it"
+            );
+            Err(Failure::new(Exit::Failed, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads a file. Returns its name for messages, and its content.
@@ -92,11 +120,16 @@ fn ensure_understood(name: &str, list: &ParsedList) -> Result<()> {
     Err(Failure::new(Exit::Failed, message))
 }
 
-fn put(config: &Config, blocklist: &mut Blocklist, entries: &[(Target, Entry)]) -> Result<()> {
+fn put(
+    config: &Config,
+    blocklist: &mut Blocklist,
+    list: &OwnedList,
+    entries: &[(Target, Entry)],
+) -> Result<()> {
     let (bar, all) = (bar(entries.len()), entries.len());
     for (chunk, done) in entries.chunks(BATCH).zip((0..).step_by(BATCH)) {
         WriteLock::acquire(&config.run_dir)
-            .and_then(|lock| blocklist.put_all(&lock, chunk.iter().copied()))
+            .and_then(|lock| list.put(config, &lock, blocklist, chunk))
             .with_context(|| {
                 format!(
                     "only {done} of {all} entries are certainly imported; import the list again"

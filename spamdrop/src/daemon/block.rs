@@ -19,6 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::health::Subject;
 use super::history::HistoryLog;
+use super::hold_log::HoldLog;
 use super::release::ReleaseMessage;
 use super::status::Health;
 use crate::clock;
@@ -65,6 +66,7 @@ pub(super) struct Blocker {
     releases: UnboundedSender<ReleaseMessage>,
     health: Health,
     history: HistoryLog,
+    holds: HoldLog,
     waiting: Waiting,
     /// The first failed attempt to take the lock since it was last taken.
     refused: Option<Instant>,
@@ -80,6 +82,7 @@ impl Blocker {
         releases: UnboundedSender<ReleaseMessage>,
         health: Health,
         history: HistoryLog,
+        holds: HoldLog,
     ) -> Self {
         Self {
             blocklist,
@@ -88,6 +91,7 @@ impl Blocker {
             releases,
             health,
             history,
+            holds,
             waiting: Waiting::default(),
             refused: None,
             failed: 0,
@@ -122,6 +126,11 @@ impl Blocker {
     /// Whether offences are queued.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// Stores the ends of owners that are not stored yet.
+    pub fn store_holds(&mut self) {
+        self.holds.poll();
     }
 
     /// Number of offences that could not be written so far.
@@ -207,11 +216,12 @@ impl Blocker {
         origin.offences = origin.offences.saturating_add(1);
         origin.release_pending = releases.into();
         origin.set_text(line);
-        let is_renewed = self
+        let blocked = self
             .blocklist
             .offence(lock, *addr, target, term, sealed, &origin)?;
         let now = clock::unix_seconds();
-        self.history.block(match is_renewed {
+        self.holds.add(target, &blocked.holds);
+        self.history.block(match blocked.is_renewed {
             true => BlockNote::renewed(*addr, target, now, ttl_s, hard_limit_s),
             false => BlockNote::new(*addr, target, now),
         });

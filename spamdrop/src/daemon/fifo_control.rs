@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use spamdrop_core::history::{BlockNote, HistoryEvent};
+use spamdrop_core::owners::OwnerBit;
 use spamdrop_core::policy::{KnownNets, Protected, Scope};
 use spamdrop_core::recent::{Command, Commands};
 use spamdrop_core::status::FifoState;
@@ -20,6 +21,7 @@ use tokio::task::yield_now;
 use super::block::{BlockRule, origin};
 use super::health::Subject;
 use super::history::HistoryLog;
+use super::hold_log::HoldLog;
 use super::release::ReleaseMessage;
 use super::status::{Health, StatusMessage};
 use super::ticks::period;
@@ -87,6 +89,7 @@ pub(super) struct FifoTask {
     status: UnboundedSender<StatusMessage>,
     health: Health,
     history: HistoryLog,
+    holds: HoldLog,
 }
 
 impl FifoTask {
@@ -103,6 +106,7 @@ impl FifoTask {
         releases: UnboundedSender<ReleaseMessage>,
         status: UnboundedSender<StatusMessage>,
         history: HistoryLog,
+        holds: HoldLog,
     ) -> Result<Self> {
         Ok(Self {
             fifo: settings.path.as_deref().map(Fifo::open).transpose()?,
@@ -118,6 +122,7 @@ impl FifoTask {
             releases,
             health: Health::new(status.clone()),
             history,
+            holds,
             status,
         })
     }
@@ -188,6 +193,7 @@ impl FifoTask {
     /// Reopens the FIFO if it is closed or was removed, and reports to the
     /// status task.
     fn look_after(&mut self) {
+        self.holds.poll();
         if let Some(path) = &self.settings.path {
             if self.fifo.as_ref().is_some_and(Fifo::is_in_place) {
                 if self.waiting.is_empty() {
@@ -331,11 +337,13 @@ impl FifoTask {
         origin.release_pending = releases.into();
         origin.set_text(REASON);
         let target = self.scope.target(addr);
-        let is_renewed = self
+        let (key, owner) = ((addr, target), OwnerBit::FIFO);
+        let blocked = self
             .blocklist
-            .renew(lock, addr, target, term, sealed, &origin)?;
+            .block(lock, key, owner, term, sealed, &origin)?;
+        self.holds.add(target, &blocked.holds);
         let at = clock::unix_seconds();
-        self.history.block(match is_renewed {
+        self.history.block(match blocked.is_renewed {
             true => BlockNote::renewed(addr, target, at, ttl_s, 0),
             false => BlockNote::new(addr, target, at),
         });

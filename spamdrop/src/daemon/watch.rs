@@ -188,6 +188,7 @@ impl WatchTask {
                 _ = second.tick() => {
                     self.look_after();
                     more = self.read();
+                    self.blocker.store_holds();
                     self.tell();
                 }
                 _ = tell.tick(), if self.is_untold => self.tell(),
@@ -378,6 +379,7 @@ impl WatchTask {
     /// how long they may take.
     async fn end(mut self) {
         self.write_blocks().await;
+        self.blocker.store_holds();
         self.tell();
         if let Some(saving) = self.saving.take()
             && !matches!(saving.await, Ok(Ok(())))

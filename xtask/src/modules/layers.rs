@@ -86,7 +86,7 @@ pub(super) const CRATES: [Crate; 3] = [
                 "server_settings",
             ],
             &["config"],
-            &["protect", "install"],
+            &["protect", "install", "owned_blocks"],
             &["render"],
             &["checks", "dry_run"],
             &["daemon"],

@@ -8,6 +8,8 @@ use crate::clock;
 use crate::daemon::disk::take_finished;
 use crate::kernel::blocklist::Blocklist;
 use crate::lock;
+use crate::owned_blocks::{self, OwnerStore};
+use crate::store::DAEMON_WAIT;
 
 /// How often expired entries are swept.
 const SWEEP_PERIOD: Duration = Duration::from_secs(30);
@@ -16,7 +18,7 @@ const SWEEP_PERIOD: Duration = Duration::from_secs(30);
 const SWEEP_GAP: Duration = Duration::from_millis(25);
 
 impl Supervisor {
-    /// Deletes expired entries in the disk thread, because reading a full map
+    /// Deletes expired entries, and ends of owners, in the disk thread, because reading a full map
     /// takes a while.
     pub(super) fn sweep(&mut self) {
         match take_finished(&mut self.sweeping) {
@@ -30,6 +32,7 @@ impl Supervisor {
         self.last_sweep = clock::instant();
         let filter = &self.settings.filter;
         let (pin_dir, run_dir) = (filter.pin_dir.clone(), filter.run_dir.clone());
+        let store = self.settings.history.store.clone();
         self.sweeping = Some(self.disk.submit(move || {
             let lock = || {
                 // The tasks do not wait for the lock, so they need a gap in
@@ -37,7 +40,11 @@ impl Supervisor {
                 thread::sleep(SWEEP_GAP);
                 lock::acquire_within(&run_dir, SHORT_LOCK_WAIT)
             };
-            Blocklist::open(&pin_dir)?.sweep(clock::monotonic_ns(), lock)
+            let mut blocklist = Blocklist::open(&pin_dir)?;
+            let swept = blocklist.sweep(clock::monotonic_ns(), lock)?;
+            let mut store = OwnerStore::new(&store, DAEMON_WAIT);
+            owned_blocks::settle(&mut blocklist, &mut store, lock)?;
+            Ok(swept)
         }));
     }
 }

@@ -13,6 +13,7 @@ use crate::daemon::disk::Disk;
 use crate::daemon::fifo_control::{FifoMessage, FifoTask};
 use crate::daemon::gate::{GateMessage, GateTask, KnownOutputs};
 use crate::daemon::history::{HistoryLog, HistoryMessage, HistoryTask};
+use crate::daemon::hold_log::HoldLog;
 use crate::daemon::release::{ReleaseMessage, ReleaseTask};
 use crate::daemon::responder::{ResponderMessage, ResponderTask};
 use crate::daemon::settings::Settings;
@@ -123,6 +124,7 @@ impl Tasks {
             release.clone(),
             status.clone(),
             history_log.clone(),
+            HoldLog::new(disk.clone(), settings.history.store.clone()),
         )?;
         let blocker = Blocker::new(
             blocklist()?,
@@ -131,6 +133,7 @@ impl Tasks {
             release.clone(),
             Health::new(status.clone()),
             history_log.clone(),
+            HoldLog::new(disk.clone(), settings.history.store.clone()),
         );
         let history_task = HistoryTask::new(
             settings.history.clone(),

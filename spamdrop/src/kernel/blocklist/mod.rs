@@ -4,6 +4,7 @@
 
 mod addresses;
 mod allow;
+mod block;
 mod destinations;
 mod edit;
 mod gate;
@@ -21,6 +22,7 @@ mod source_facts;
 mod split;
 mod sweep;
 
+pub use block::Blocked;
 pub use gate::{GateMaps, read_gate_stats};
 pub use known::Known;
 pub use read::Found;

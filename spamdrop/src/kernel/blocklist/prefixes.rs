@@ -5,15 +5,19 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result};
 use aya::maps::lpm_trie::Key;
 use ipnet::IpNet;
-use spamdrop_common::{action::is_cidr_live, entry::CidrEntry, time::MonotonicNs};
+use spamdrop_common::action::is_cidr_live;
+use spamdrop_common::entry::{CidrEntry, Entry};
+use spamdrop_common::time::MonotonicNs;
 
 use super::{Blocklist, optional, present};
 
 impl Blocklist {
-    pub(super) fn put_prefix(&mut self, net: IpNet, expires_s: u32) -> Result<()> {
+    pub(super) fn put_prefix(&mut self, net: IpNet, entry: Entry) -> Result<()> {
         let value = CidrEntry {
-            expires_s,
-            ..CidrEntry::default()
+            expires_s: entry.expires.second(),
+            hits: entry.hits,
+            owners: [entry.owners as u32, (entry.owners >> 32) as u32],
+            flags: 0,
         };
         let length = net.prefix_len().into();
         match net {

@@ -129,12 +129,14 @@ impl Blocklist {
 
 fn from_prefix((net, prefix): (IpNet, CidrEntry)) -> Found {
     let end_s = u64::from(prefix.expires_s) + 1;
+    let [low, high] = prefix.owners.map(u64::from);
     Found {
         target: Target::Net(net),
         entry: Entry {
             expires: MonotonicNs::from_ns(end_s * SECOND - 1),
             hits: prefix.hits,
             flags: ORIGIN_HAND | SEALED,
+            owners: low | high << 32,
             ..Entry::default()
         },
     }

@@ -1,0 +1,131 @@
+//! The owners of entries, for the verbs.
+
+use std::io::Write;
+use std::rc::Rc;
+
+use anyhow::Result;
+use spamdrop_core::owners::{EntryOwner, OwnerBit, OwnerMask, OwnerNames};
+use spamdrop_core::target::Target;
+
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::kernel::blocklist::{Blocklist, CHUNK};
+use crate::lock::WriteLock;
+use crate::owned_blocks::{self, OwnerStore, Released};
+use crate::store::{STATUS_WAIT, Store, VERB_WAIT};
+
+/// The database of owners.
+pub(super) fn store(config: &Config) -> OwnerStore {
+    OwnerStore::new(&config.store_file(), VERB_WAIT)
+}
+
+/// The names of the owners, to show them. Without the database, owners are shown
+/// by their numbers.
+pub(super) fn names(config: &Config) -> Rc<OwnerNames> {
+    let store = Store::read_existing(&config.store_file(), STATUS_WAIT);
+    let names = store.and_then(|store| match store {
+        Some(store) => store.owner_names(),
+        None => Ok(OwnerNames::default()),
+    });
+    Rc::new(names.unwrap_or_else(|error| {
+        log::debug!("the names of owners are unknown: {error:#}");
+        OwnerNames::default()
+    }))
+}
+
+/// The bit of an owner that has one already.
+///
+/// # Errors
+///
+/// Nobody has used that name ([`Exit::Failed`]), or the database cannot be read.
+pub(super) fn existing(store: &mut OwnerStore, owner: &EntryOwner) -> Result<OwnerBit> {
+    if let Some(bit) = owner.fixed_bit() {
+        return Ok(bit);
+    }
+    let names = match store.existing()? {
+        Some(store) => store.owner_names()?,
+        None => OwnerNames::default(),
+    };
+    names.bit(owner).ok_or_else(|| {
+        let all: Vec<String> = names.named().map(ToString::to_string).collect();
+        let others = match all.is_empty() {
+            true => String::new(),
+            false => format!("; there are {}", all.join(", ")),
+        };
+        let message = format!("there is no owner {owner}{others}");
+        Failure::new(Exit::Failed, message)
+    })
+}
+
+/// The bit of an owner, which may be new.
+///
+/// # Errors
+///
+/// The maps cannot be read, or the database cannot be changed.
+pub(super) fn registered(
+    store: &mut OwnerStore,
+    owner: &EntryOwner,
+    blocklist: &Blocklist,
+) -> Result<OwnerBit> {
+    if let Some(bit) = owner.fixed_bit() {
+        return Ok(bit);
+    }
+    let open = store.open()?;
+    if let Some(bit) = open.owner_names()?.bit(owner) {
+        return Ok(bit);
+    }
+    open.register_owner(owner, in_use(blocklist)?)
+}
+
+/// The owners that entries have.
+fn in_use(blocklist: &Blocklist) -> Result<OwnerMask> {
+    let mut in_use = OwnerMask::default();
+    blocklist.for_each(|found| in_use = in_use.and(OwnerMask::of(&found.entry)))?;
+    Ok(in_use)
+}
+
+/// Lets an owner let go of sorted entries.
+///
+/// # Errors
+///
+/// The database or a map cannot be read or written.
+pub(super) fn release(
+    config: &Config,
+    blocklist: &mut Blocklist,
+    store: &mut OwnerStore,
+    owner: OwnerBit,
+    targets: &[Target],
+) -> Result<Released> {
+    let mut all = Released::default();
+    for chunk in targets.chunks(CHUNK) {
+        let lock = WriteLock::acquire(&config.run_dir)?;
+        let some = owned_blocks::release(&lock, blocklist, store, owner.into(), chunk)?;
+        all.removed.extend(some.removed);
+        all.kept.extend(some.kept);
+    }
+    Ok(all)
+}
+
+/// Says how many entries are still blocked.
+pub(super) fn write_kept(out: &mut impl Write, released: &Released) -> Result<()> {
+    let others = match released.kept.len() {
+        0 => return Ok(()),
+        1 => "1 entry stays".into(),
+        number => format!("{number} entries stay"),
+    };
+    writeln!(out, "{others} blocked by other owners")?;
+    Ok(())
+}
+
+/// Deletes stored holds of entries that a verb has removed. They have no effect, so
+/// an error is only told.
+pub(super) fn forget_holds(config: &Config, forget: impl FnOnce(&mut Store) -> Result<()>) {
+    let forgotten = match store(config).existing() {
+        Ok(Some(store)) => forget(store),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = forgotten {
+        log::warn!("unblocked, but the database still has the ends of owners: {error:#}");
+    }
+}
