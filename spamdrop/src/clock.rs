@@ -6,6 +6,8 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
+use jiff::Zoned;
+use jiff::civil::DateTime;
 use rustix::time::{ClockId, clock_getres, clock_gettime};
 use spamdrop_common::time::{MonotonicNs, UnixSeconds};
 
@@ -38,6 +40,12 @@ pub fn wall() -> SystemTime {
 #[must_use]
 pub fn unix_seconds() -> UnixSeconds {
     spamdrop_core::time::unix_seconds(wall())
+}
+
+/// The wall clock in the time zone of this machine.
+#[must_use]
+pub fn local() -> DateTime {
+    Zoned::now().datetime()
 }
 
 /// The kernel's tick (a jiffy) in nanoseconds, at least 1: the resolution of a

@@ -22,6 +22,7 @@ pub mod history;
 pub mod invalid;
 pub mod listeners;
 pub mod listing;
+pub mod lists;
 pub mod log;
 pub mod nat64;
 pub mod near_misses;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use spamdrop_core::duration;
 use spamdrop_core::invalid::Invalid;
+use spamdrop_core::lists::ListFormat;
 use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::term::LONGEST;
 
@@ -71,6 +72,9 @@ pub struct Import {
     /// File to read; `-` is standard input
     #[arg(default_value = "-", value_name = "FILE")]
     pub file: PathBuf,
+    /// Format of the file [default: recognized by its first line]
+    #[arg(long)]
+    pub format: Option<ImportFormat>,
     /// Duration for addresses without one in the file, such as 90s, 10m or 1d
     /// [default: `ttl` of the configuration]
     #[arg(long = "for", aliases = ["duration", "ttl"], value_name = "TIME", value_parser = term)]
@@ -85,6 +89,36 @@ pub struct Import {
     /// Let the owner let go of every address that the file does not name
     #[arg(long, requires = "owner")]
     pub replace: bool,
+}
+
+/// Formats that `import` reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImportFormat {
+    /// An address or prefix a line; `#` and `;` start comments
+    Lines,
+    /// drop_v4.json and drop_v6.json of Spamhaus
+    SpamhausJson,
+    /// `ipset save NAME`
+    Ipset,
+    /// `nft list set FAMILY TABLE NAME`
+    Nft,
+    /// `nft -j list set FAMILY TABLE NAME`
+    NftJson,
+    /// `fail2ban-client get JAIL banip --with-time`
+    Fail2ban,
+}
+
+impl From<ImportFormat> for ListFormat {
+    fn from(format: ImportFormat) -> Self {
+        match format {
+            ImportFormat::Lines => Self::Lines,
+            ImportFormat::SpamhausJson => Self::SpamhausJson,
+            ImportFormat::Ipset => Self::Ipset,
+            ImportFormat::Nft => Self::Nft,
+            ImportFormat::NftJson => Self::NftJson,
+            ImportFormat::Fail2ban => Self::Fail2ban,
+        }
+    }
 }
 
 /// Reads the owner of a new block. Those of the daemon are not given by hand.

@@ -13,6 +13,7 @@ use spamdrop_common::entry::{Entry, SEALED};
 
 use super::{block, count, hand, owners, saved};
 use crate::cli;
+use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::Blocklist;
@@ -21,6 +22,7 @@ use owned_list::OwnedList;
 use parser::{ImportParser, ParsedList};
 use spamdrop_core::escape::escape;
 use spamdrop_core::listing::ListReader;
+use spamdrop_core::lists::{ListFormat, ListParser};
 use spamdrop_core::target::Target;
 
 /// Maximum number of invalid lines that messages name, and of addresses that
@@ -45,7 +47,13 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     let term = block::term(config, args.term, args.fixed);
     let peers = block::peers(config, &blocklist)?;
     let parser = ImportParser {
-        reader: ListReader::new(term),
+        list: ListParser {
+            reader: ListReader::new(term),
+            format: args
+                .format
+                .map_or_else(|| ListFormat::recognize(&text), Into::into),
+            local_now: clock::local(),
+        },
         scope: &block::scope(config, text.contains(&b':'))?,
         connected: &block::held(&peers),
     };

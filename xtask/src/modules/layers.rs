@@ -46,7 +46,7 @@ pub(super) const CRATES: [Crate; 3] = [
             &["target", "client_table", "wildcard"],
             &["allowlist", "next_syn", "term"],
             &["listing", "saved"],
-            &["owners"],
+            &["lists", "owners"],
             &["event"],
             &["recent", "release"],
             &["dnsbl"],

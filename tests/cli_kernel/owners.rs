@@ -1,0 +1,165 @@
+//! Owners of entries: lists, fallbacks, and what is shown of them.
+
+use super::*;
+
+fn import(site: &Site, args: &[&str], text: &str) -> String {
+    let args = [&["import"], args].concat();
+    let output = site.output(&args, text.as_bytes()).unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The entries with their owners and whole minutes left.
+fn list(site: &Site, args: &[&str]) -> Vec<String> {
+    let entries = json(site, &[&["list", "--json"], args].concat());
+    let entry = |entry: &Value| {
+        let owners = entry["owners"].as_array().unwrap().iter();
+        let owners: Vec<&str> = owners.map(|owner| owner.as_str().unwrap()).collect();
+        let minutes = (entry["expires_in_s"].as_f64().unwrap() / 60.0).round();
+        let addr = entry["addr"].as_str().unwrap();
+        format!("{addr} {} {minutes}", owners.join("+"))
+    };
+    entries.as_array().unwrap().iter().map(entry).collect()
+}
+
+#[test]
+fn an_entry_ends_with_the_last_of_its_owners() {
+    let site = attached("");
+    let drop = ["--owner", "drop", "--for", "2h"];
+    import(&site, &drop, "100.64.0.9\n100.64.0.0/24\n");
+    site.spamdrop(&["add", "100.64.0.9", "--for", "10m"])
+        .unwrap();
+    site.spamdrop(&["add", "100.64.0.0/24", "--for", "30m"])
+        .unwrap();
+    let said = site
+        .spamdrop(&["add", "100.64.0.9", "--for", "20m"])
+        .unwrap();
+    assert!(
+        said.contains("1 entry is blocked for longer by other owners"),
+        "{said}"
+    );
+    assert_eq!(
+        list(&site, &[]),
+        [
+            "100.64.0.0/24 hand+import:drop 120",
+            "100.64.0.9 hand+import:drop 120"
+        ]
+    );
+    let shown = site.spamdrop(&["show", "100.64.0.9"]).unwrap();
+    assert!(shown.contains("hand, import:drop"), "{shown}");
+
+    let all = ["remove", "--owner", "drop", "100.64.0.9", "100.64.0.0/24"];
+    let said = site.spamdrop(&all).unwrap();
+    assert_eq!(
+        said,
+        "removed 0 entries\n2 entries stay blocked by other owners\n"
+    );
+    assert_eq!(
+        list(&site, &[]),
+        ["100.64.0.0/24 hand 30", "100.64.0.9 hand 20"]
+    );
+    assert!(site.dropped("100.64.0.9", WAIT).unwrap());
+    assert_eq!(list(&site, &["--owner", "drop"]), [""; 0]);
+
+    // A shorter end of an owner is set only by force, and only for that owner.
+    import(
+        &site,
+        &["--owner", "f2b:smtp", "--for", "1h"],
+        "100.64.0.9\n",
+    );
+    let shorter = ["add", "100.64.0.9", "--for", "5m"];
+    let said = site.spamdrop(&shorter).unwrap();
+    assert!(
+        said.starts_with("kept 1 entry, blocked for longer"),
+        "{said}"
+    );
+    site.spamdrop(&[&shorter[..], &["--force"]].concat())
+        .unwrap();
+    site.spamdrop(&["remove", "--owner", "f2b:smtp", "100.64.0.9"])
+        .unwrap();
+    assert_eq!(
+        list(&site, &["--owner", "hand"]),
+        ["100.64.0.0/24 hand 30", "100.64.0.9 hand 5"]
+    );
+    assert_eq!(
+        site.spamdrop(&["flush", "--owner", "hand"]).unwrap(),
+        "removed 2 entries\n"
+    );
+    assert_eq!(list(&site, &[]), [""; 0]);
+    assert!(!site.dropped("100.64.0.9", WAIT).unwrap());
+}
+
+#[test]
+fn a_list_is_replaced_without_touching_another() {
+    let site = attached("");
+    let drop = ["--owner", "drop", "--for", "2h", "--fixed"];
+    import(
+        &site,
+        &drop,
+        "100.64.0.1\n100.64.0.2\n100.64.0.3\n100.65.0.0/24 ; SBL1\n",
+    );
+    import(
+        &site,
+        &["--owner", "other", "--for", "3h"],
+        "100.64.0.3\n203.0.113.0/24\n",
+    );
+    site.spamdrop(&["add", "100.64.0.2", "--for", "10m"])
+        .unwrap();
+    let replaced = [&drop[..], &["--replace"]].concat();
+    let said = import(&site, &replaced, "100.64.0.1\n100.64.0.4\n192.0.2.0/24\n");
+    assert_eq!(
+        said,
+        "imported 3 entries\nremoved 1 entry\n2 entries stay blocked by other owners\n"
+    );
+    assert_eq!(
+        list(&site, &[]),
+        [
+            "100.64.0.1 import:drop 120",
+            "100.64.0.2 hand 10",
+            "100.64.0.3 import:other 180",
+            "100.64.0.4 import:drop 120",
+            "192.0.2.0/24 import:drop 120",
+            "203.0.113.0/24 import:other 180",
+        ]
+    );
+    // A download that failed is no empty list.
+    let output = site
+        .output(&[&["import"], &replaced[..]].concat(), b"; nothing\n")
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("the list is empty"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(list(&site, &["--owner", "import:drop"]).len(), 3);
+    assert_eq!(
+        site.spamdrop(&["flush", "--owner", "other"]).unwrap(),
+        "removed 2 entries\n"
+    );
+    // Who removes an address means it, whoever owns it.
+    site.spamdrop(&["add", "100.64.0.4", "--for", "10m"])
+        .unwrap();
+    assert_eq!(
+        site.spamdrop(&["remove", "100.64.0.4"]).unwrap(),
+        "removed 1 entry\n"
+    );
+    assert_eq!(list(&site, &["--owner", "drop"]).len(), 2);
+}
+
+#[test]
+fn owners_that_do_not_exist_are_named() {
+    let site = attached("");
+    import(&site, &["--owner", "drop"], "100.64.0.1\n");
+    let said = fails(&site, &["list", "--owner", "dorp"], 1);
+    assert!(
+        said.contains("there is no owner import:dorp; there are import:drop"),
+        "{said}"
+    );
+    let said = fails(&site, &["add", "--owner", "log", "100.64.0.1"], 2);
+    assert!(said.contains("log and fifo are the daemon's"), "{said}");
+    let said = fails(&site, &["flush", "--owner", "a b"], 2);
+    assert!(said.contains("`a b` is not an owner"), "{said}");
+    let said = fails(&site, &["import", "--replace"], 2);
+    assert!(said.contains("--owner"), "{said}");
+}
