@@ -12,7 +12,7 @@ use anyhow::Result;
 use spamdrop_common::entry::{Entry, SEALED};
 use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::owners::{
-    Hold, LetGo, OwnerBit, OwnerHold, OwnerMask, StoredHold, combine, holds, let_go,
+    EntryOwner, Hold, LetGo, OwnerBit, OwnerHold, OwnerMask, StoredHold, combine, holds, let_go,
 };
 use spamdrop_core::saved::Clocks;
 use spamdrop_core::target::Target;
@@ -77,6 +77,43 @@ impl OwnerStore {
             self.store = Store::open_existing(&self.path, self.wait)?;
         }
         Ok(self.store.as_mut())
+    }
+
+    /// The bit of an owner, which may be new.
+    ///
+    /// # Errors
+    ///
+    /// The maps cannot be read, or the database cannot be changed.
+    pub fn registered(&mut self, owner: &EntryOwner, blocklist: &Blocklist) -> Result<OwnerBit> {
+        if let Some(bit) = owner.fixed_bit() {
+            return Ok(bit);
+        }
+        let store = self.open()?;
+        if let Some(bit) = store.owner_names()?.bit(owner) {
+            return Ok(bit);
+        }
+        let mut in_use = OwnerMask::default();
+        blocklist.for_each(|found| in_use = in_use.and(OwnerMask::of(&found.entry)))?;
+        store.register_owner(owner, in_use)
+    }
+
+    /// Stores holds of an entry that other owners have as well.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be changed.
+    pub fn add(&mut self, target: Target, holds: &[OwnerHold]) -> Result<()> {
+        let now = clocks();
+        let stored = |(bit, hold): &OwnerHold| (*bit, StoredHold::of(hold, now));
+        let change = HoldChange {
+            target,
+            holds: holds.iter().map(stored).collect(),
+            is_all: false,
+        };
+        match holds {
+            [] => Ok(()),
+            _ => self.change(&[change]),
+        }
     }
 
     /// The holds of all owners of live entries, as they are now.

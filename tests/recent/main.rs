@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bulk;
+mod owners;
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;

@@ -52,7 +52,7 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
     let term = block::term(config, args.term, args.fixed);
     let mut store = owners::store(config);
     let owner = args.owner.as_ref().unwrap_or(&EntryOwner::Hand);
-    let owner = owners::registered(&mut store, owner, &blocklist)?;
+    let owner = store.registered(owner, &blocklist)?;
     let live = blocklist.live_among(&targets, term.start)?;
     let holds = store.holds_of(&live, owned_blocks::clocks())?;
     let is_own = |(it, _): &OwnerHold| *it == owner;

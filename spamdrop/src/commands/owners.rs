@@ -4,7 +4,7 @@ use std::io::Write;
 use std::rc::Rc;
 
 use anyhow::Result;
-use spamdrop_core::owners::{EntryOwner, OwnerBit, OwnerMask, OwnerNames};
+use spamdrop_core::owners::{EntryOwner, OwnerBit, OwnerNames};
 use spamdrop_core::target::Target;
 
 use crate::config::Config;
@@ -55,33 +55,6 @@ pub(super) fn existing(store: &mut OwnerStore, owner: &EntryOwner) -> Result<Own
         let message = format!("there is no owner {owner}{others}");
         Failure::new(Exit::Failed, message)
     })
-}
-
-/// The bit of an owner, which may be new.
-///
-/// # Errors
-///
-/// The maps cannot be read, or the database cannot be changed.
-pub(super) fn registered(
-    store: &mut OwnerStore,
-    owner: &EntryOwner,
-    blocklist: &Blocklist,
-) -> Result<OwnerBit> {
-    if let Some(bit) = owner.fixed_bit() {
-        return Ok(bit);
-    }
-    let open = store.open()?;
-    if let Some(bit) = open.owner_names()?.bit(owner) {
-        return Ok(bit);
-    }
-    open.register_owner(owner, in_use(blocklist)?)
-}
-
-/// The owners that entries have.
-fn in_use(blocklist: &Blocklist) -> Result<OwnerMask> {
-    let mut in_use = OwnerMask::default();
-    blocklist.for_each(|found| in_use = in_use.and(OwnerMask::of(&found.entry)))?;
-    Ok(in_use)
 }
 
 /// Lets an owner let go of sorted entries.

@@ -1,24 +1,24 @@
 //! The FIFO task: carries out the commands that are written to the FIFO.
 
 mod complaints;
+mod orders;
+mod owned;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use spamdrop_core::history::{BlockNote, HistoryEvent};
-use spamdrop_core::owners::OwnerBit;
 use spamdrop_core::policy::{KnownNets, Protected, Scope};
 use spamdrop_core::recent::{Command, Commands};
 use spamdrop_core::status::FifoState;
-use spamdrop_core::target::Target;
-use spamdrop_core::term::Term;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot::Receiver;
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
-use super::block::{BlockRule, origin};
+use super::block::BlockRule;
+use super::disk::Disk;
 use super::health::Subject;
 use super::history::HistoryLog;
 use super::hold_log::HoldLog;
@@ -30,12 +30,11 @@ use crate::fifo::{Fifo, Got};
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};
 use complaints::{Complaints, Refusal};
+use owned::{Carried, OwnedPlaces};
 
 /// Bytes per read: some 200 commands, which take a few milliseconds. Other tasks
 /// run in between.
 const BUDGET: usize = 4096;
-/// The reason that `show` prints.
-const REASON: &[u8] = b"fifo";
 /// How often the FIFO is checked and `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
 /// How often commands that wait for the write lock are retried.
@@ -90,6 +89,10 @@ pub(super) struct FifoTask {
     health: Health,
     history: HistoryLog,
     holds: HoldLog,
+    disk: Disk,
+    places: OwnedPlaces,
+    /// Commands of owners with a name, in the disk thread; the others wait.
+    owned: Option<Receiver<Carried>>,
 }
 
 impl FifoTask {
@@ -106,8 +109,15 @@ impl FifoTask {
         releases: UnboundedSender<ReleaseMessage>,
         status: UnboundedSender<StatusMessage>,
         history: HistoryLog,
-        holds: HoldLog,
+        disk: Disk,
+        store: PathBuf,
+        pin_dir: PathBuf,
     ) -> Result<Self> {
+        let places = OwnedPlaces {
+            store: store.clone(),
+            pin_dir,
+            run_dir: run_dir.clone(),
+        };
         Ok(Self {
             fifo: settings.path.as_deref().map(Fifo::open).transpose()?,
             counts: counts(&settings),
@@ -122,7 +132,10 @@ impl FifoTask {
             releases,
             health: Health::new(status.clone()),
             history,
-            holds,
+            holds: HoldLog::new(disk.clone(), store),
+            disk,
+            places,
+            owned: None,
             status,
         })
     }
@@ -141,9 +154,10 @@ impl FifoTask {
                     Some(FifoMessage::Reconfigure { settings, fifo }) => self.reconfigure(settings, fifo),
                 },
                 _ = second.tick() => self.look_after(),
+                carried = finished(self.owned.as_mut()) => self.take_carried(carried),
                 _ = retry.tick(), if self.refused.is_some() => self.carry_out(),
-                () = yield_now(), if self.refused.is_none() && !self.waiting.is_empty() => self.carry_out(),
-                () = readable(self.fifo.as_ref()), if self.waiting.is_empty() => { self.read(); }
+                () = yield_now(), if self.goes_on() => self.carry_out(),
+                () = readable(self.fifo.as_ref()), if self.is_idle() => { self.read(); }
             }
         }
         self.read_the_rest().await;
@@ -152,7 +166,11 @@ impl FifoTask {
     /// Executes what has been written to the FIFO, and warns of what is lost.
     async fn read_the_rest(&mut self) {
         let start = clock::instant();
-        while self.read_or_go_on() {
+        while self.owned.is_some() || self.read_or_go_on() {
+            if self.owned.is_some() {
+                let carried = timeout(LAST, finished(self.owned.as_mut())).await;
+                self.take_carried(carried.ok().flatten());
+            }
             if start.elapsed() >= LAST {
                 let target = "spamdrop::fifo";
                 log::warn!(target: target, "commands of the FIFO may be lost: they took {LAST:?}");
@@ -167,6 +185,15 @@ impl FifoTask {
                 self.waiting.len()
             );
         }
+    }
+
+    /// Whether commands wait that can be executed now.
+    fn goes_on(&self) -> bool {
+        self.refused.is_none() && self.owned.is_none() && !self.waiting.is_empty()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.owned.is_none() && self.waiting.is_empty()
     }
 
     /// Returns whether there may be more commands that can be executed.
@@ -259,8 +286,14 @@ impl FifoTask {
     /// unavailable, or after a flush, which may take long.
     fn carry_out(&mut self) {
         let mut lock = None;
-        while let Some(command) = self.waiting.front().copied() {
-            match self.obey(command, &mut lock) {
+        while let Some(command) = self.waiting.front().cloned() {
+            if self.owned.is_some() {
+                return;
+            }
+            if let Command::Hold(..) | Command::Release(..) = command {
+                return self.begin_owned();
+            }
+            match self.obey(&command, &mut lock) {
                 Ok(true) => {}
                 Ok(false) => {
                     let since = *self.refused.get_or_insert_with(clock::instant);
@@ -283,7 +316,7 @@ impl FifoTask {
     }
 
     /// Executes a command. Returns whether the write lock was free.
-    fn obey(&mut self, command: Command, lock: &mut Option<WriteLock>) -> Result<bool> {
+    fn obey(&mut self, command: &Command, lock: &mut Option<WriteLock>) -> Result<bool> {
         if let Command::Flush = command {
             // It takes the lock itself, again and again.
             *lock = None;
@@ -296,9 +329,9 @@ impl FifoTask {
             return Ok(false);
         };
         match command {
-            Command::Add(addr, ttl_s) => self.block(lock, addr, ttl_s)?,
-            Command::Remove(addr) => self.unblock(lock, addr)?,
-            Command::Flush => {}
+            Command::Add(addr, ttl_s) => self.block(lock, *addr, *ttl_s)?,
+            Command::Remove(addr) => self.unblock(lock, *addr)?,
+            Command::Flush | Command::Hold(..) | Command::Release(..) => {}
         }
         Ok(true)
     }
@@ -309,90 +342,20 @@ impl FifoTask {
             self.health.raise(Subject::Fifo, text);
         }
     }
-
-    /// Blocks as `spamdrop add ADDR` does, or with `--for` these seconds, but the
-    /// peer's connections are released after the grace, as after an offence.
-    fn block(&mut self, lock: &WriteLock, addr: IpAddr, seconds: Option<u32>) -> Result<()> {
-        if let Some(why) = self.scope.protected.why(addr) {
-            self.counts.protected += 1;
-            self.complaints
-                .log(Refusal::Protected, &format!("{addr} not blocked: {why}"));
-            return Ok(());
-        }
-        let BlockRule {
-            ttl_s,
-            sealed,
-            releases,
-            grace,
-            ..
-        } = self.settings.rule;
-        let term = Term {
-            start: clock::monotonic_ns(),
-            ttl_s: seconds.unwrap_or(ttl_s),
-            slides: true,
-            hard_limit_s: 0,
-        };
-        let mut origin = origin(self.blocklist.origin(addr)?);
-        origin.last_offence = term.start;
-        origin.release_pending = releases.into();
-        origin.set_text(REASON);
-        let target = self.scope.target(addr);
-        let (key, owner) = ((addr, target), OwnerBit::FIFO);
-        let blocked = self
-            .blocklist
-            .block(lock, key, owner, term, sealed, &origin)?;
-        self.holds.add(target, &blocked.holds);
-        let at = clock::unix_seconds();
-        self.history.block(match blocked.is_renewed {
-            true => BlockNote::renewed(addr, target, at, ttl_s, 0),
-            false => BlockNote::new(addr, target, at),
-        });
-        let message = ReleaseMessage::Add {
-            addr,
-            due: term.start.plus(grace),
-            open: (!sealed).then_some(target),
-        };
-        let _ = self.releases.send(message);
-        self.counts.added += 1;
-        log::debug!(target: "spamdrop::fifo", "blocked {addr}: fifo");
-        Ok(())
-    }
-
-    fn unblock(&mut self, lock: &WriteLock, addr: IpAddr) -> Result<()> {
-        let targets: Vec<Target> = Target::covering(addr).collect();
-        if !self.blocklist.remove_all(lock, &targets)?.is_empty() {
-            self.counts.removed += 1;
-            self.record(Some(addr), &format!("remove {addr}"));
-            log::debug!(target: "spamdrop::fifo", "unblocked {addr}: fifo");
-        } else {
-            log::debug!(target: "spamdrop::fifo", "{addr} is not blocked");
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let run_dir = &self.run_dir;
-        let lock = || lock::acquire_within(run_dir, LOCK_WAIT);
-        let live = self.blocklist.flush(clock::monotonic_ns(), lock)?;
-        self.counts.flushed += 1;
-        self.record(None, "flush");
-        log::info!(target: "spamdrop::fifo", "unblocked everything, {live} entries: fifo");
-        Ok(())
-    }
-
-    /// Records a command that unblocks.
-    fn record(&self, addr: Option<IpAddr>, words: &str) {
-        let (net, by) = (addr.map(|addr| Target::from(addr).net()), "fifo".into());
-        let at = clock::unix_seconds();
-        self.history
-            .add(HistoryEvent::command(net, 1, at, by, words.as_bytes()));
-    }
 }
 
 fn counts(settings: &FifoSettings) -> FifoState {
     FifoState {
         path: settings.path.clone().unwrap_or_default(),
         ..FifoState::default()
+    }
+}
+
+/// Resolves with the result of a job; never without one.
+async fn finished(job: Option<&mut Receiver<Carried>>) -> Option<Carried> {
+    match job {
+        Some(job) => job.await.ok(),
+        None => std::future::pending().await,
     }
 }
 

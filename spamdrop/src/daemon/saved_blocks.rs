@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Error, Result, ensure};
 use spamdrop_common::counter::{Counters, Reason};
 use spamdrop_core::policy::{Protected, Scope};
-use spamdrop_core::saved::{Clocks, SavedEntry, SavedOrigin};
+use spamdrop_core::saved::{SavedEntry, SavedOrigin};
 use spamdrop_core::target::Target;
 use tokio::sync::oneshot::Receiver;
 use tokio::time::timeout;
@@ -27,6 +27,7 @@ use crate::clock;
 use crate::kernel::blocklist::Blocklist;
 use crate::kernel::blocklist::pins::{self, Pinned};
 use crate::lock::{WriteLock, acquire_within};
+use crate::owned_blocks::clocks;
 use crate::store::DAEMON_WAIT;
 use crate::store::saved_blocks::{Blocks, SavedBlocks, beside, is_damaged, set_aside};
 
@@ -214,13 +215,6 @@ fn replace(path: &Path, error: &Error) -> Result<()> {
         aside.display()
     );
     Ok(())
-}
-
-fn clocks() -> Clocks {
-    Clocks {
-        unix: clock::unix_seconds(),
-        mono: clock::monotonic_ns(),
-    }
 }
 
 /// The blocks of the filter, in the form of the file.

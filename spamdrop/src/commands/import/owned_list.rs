@@ -38,7 +38,7 @@ pub(super) fn read(
     entries: &[(Target, Entry)],
 ) -> Result<OwnedList> {
     let owner = args.owner.as_ref().unwrap_or(&EntryOwner::Hand);
-    let owner = owners::registered(&mut owners::store(config), owner, blocklist)?;
+    let owner = owners::store(config).registered(owner, blocklist)?;
     let only = OwnerMask::from(owner);
     let (mut others, mut hits, mut gone) = (HashSet::new(), HashMap::new(), Vec::new());
     // Blocks by hand begin anew.

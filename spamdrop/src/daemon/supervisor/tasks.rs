@@ -124,7 +124,9 @@ impl Tasks {
             release.clone(),
             status.clone(),
             history_log.clone(),
-            HoldLog::new(disk.clone(), settings.history.store.clone()),
+            disk.clone(),
+            settings.history.store.clone(),
+            filter.pin_dir.clone(),
         )?;
         let blocker = Blocker::new(
             blocklist()?,
