@@ -39,7 +39,13 @@ fn flush_owner(
     out: &mut impl Write,
 ) -> Result<()> {
     let mut store = owners::store(config);
-    let bit = owners::existing(&mut store, owner)?;
+    let bit = match owners::existing(&mut store, owner)? {
+        Ok(bit) => bit,
+        Err(message) => {
+            log::warn!("{message}");
+            return Ok(writeln!(out, "removed 0 entries")?);
+        }
+    };
     let mut targets = Vec::new();
     blocklist.for_each(|found| {
         if OwnerMask::of(&found.entry).contains(bit) {

@@ -13,6 +13,7 @@ use super::{count, owners};
 use crate::cli::{Format, List};
 use crate::clock;
 use crate::config::Config;
+use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, Found};
 use crate::render::entries::{self, EntryOrigin, EntryState, LiveEntry};
 use crate::render::recent::{self, Jiffies};
@@ -46,7 +47,8 @@ pub(super) fn live(
     let blocklist = Blocklist::open(&config.pin_dir)?;
     let allowed = allowed(&blocklist)?;
     let bit = owner.map(|owner| owners::existing(&mut owners::store(config), owner));
-    let bit = bit.transpose()?;
+    let bit = bit.transpose()?.transpose();
+    let bit = bit.map_err(|message| Failure::new(Exit::Failed, message))?;
     let names = owners::names(config);
     let is_wanted = |entry: &Entry| bit.is_none_or(|bit| OwnerMask::of(entry).contains(bit));
     let mut live = Vec::new();

@@ -8,7 +8,6 @@ use spamdrop_core::owners::{EntryOwner, OwnerBit, OwnerNames};
 use spamdrop_core::target::Target;
 
 use crate::config::Config;
-use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
 use crate::owned_blocks::{self, OwnerStore, Released};
@@ -33,31 +32,33 @@ pub(super) fn names(config: &Config) -> Rc<OwnerNames> {
     }))
 }
 
-/// The bit of an owner that has one already.
+/// The bit of an owner, or else what to say of it, if nobody has used its name.
 ///
 /// # Errors
 ///
-/// Nobody has used that name ([`Exit::Failed`]), or the database cannot be read.
-pub(super) fn existing(store: &mut OwnerStore, owner: &EntryOwner) -> Result<OwnerBit> {
+/// The database cannot be read.
+pub(super) fn existing(
+    store: &mut OwnerStore,
+    owner: &EntryOwner,
+) -> Result<std::result::Result<OwnerBit, String>> {
     if let Some(bit) = owner.fixed_bit() {
-        return Ok(bit);
+        return Ok(Ok(bit));
     }
     let names = match store.existing()? {
         Some(store) => store.owner_names()?,
         None => OwnerNames::default(),
     };
-    names.bit(owner).ok_or_else(|| {
+    Ok(names.bit(owner).ok_or_else(|| {
         let all: Vec<String> = names.named().map(ToString::to_string).collect();
         let others = match all.is_empty() {
             true => String::new(),
             false => format!("; there are {}", all.join(", ")),
         };
-        let message = format!("there is no owner {owner}{others}");
-        Failure::new(Exit::Failed, message)
-    })
+        format!("there is no owner {owner}{others}")
+    }))
 }
 
-/// Lets an owner let go of sorted entries.
+/// Lets an owner let go of sorted entries. One that does not exist has none.
 ///
 /// # Errors
 ///

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::kernel::blocklist::{Blocklist, CHUNK, pins};
 use crate::lock::WriteLock;
+use crate::owned_blocks::Released;
 use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::target::Target;
 
@@ -63,8 +64,13 @@ fn release(
     out: &mut impl Write,
 ) -> Result<()> {
     let mut store = owners::store(config);
-    let bit = owners::existing(&mut store, owner)?;
-    let released = owners::release(config, blocklist, &mut store, bit, all)?;
+    let released = match owners::existing(&mut store, owner)? {
+        Ok(bit) => owners::release(config, blocklist, &mut store, bit, all)?,
+        Err(message) => {
+            log::info!("{message}");
+            Released::default()
+        }
+    };
     let removed = count(released.removed.len(), "entry", "entries");
     writeln!(out, "removed {removed}")?;
     owners::write_kept(out, &released)?;
