@@ -100,10 +100,11 @@ pub enum Verb {
     /// Block the addresses in a file
     ///
     /// Reads one address or prefix a line, as `export` writes them, or lines of
-    /// /proc/net/xt_recent/NAME. An address followed by SECONDS is blocked for
-    /// that time, any other as by `add`. Existing blocks of the same addresses
-    /// are replaced. If a line is not understood, nothing changes. Addresses
-    /// that are protected from blocking are skipped and counted.
+    /// /proc/net/xt_recent/NAME, or a list of Spamhaus, ipset, nft or fail2ban. An
+    /// address followed by SECONDS is blocked for that time, any other as by
+    /// `add`. Existing blocks of the same owner and addresses are replaced. If a
+    /// line is not understood, nothing changes. Addresses that are protected from
+    /// blocking are skipped and counted.
     Import(Import),
     /// Print what is blocked, in the format that `import` reads
     ///

@@ -54,7 +54,7 @@ fn a_jail_lets_go_and_the_script_still_blocks() {
     wait_for_list(&site, &[]);
     let fifo = counted(&site, "removed", 1);
     assert_eq!((&fifo["added"], &fifo["failed"]), (&3.into(), &0.into()));
-    run_script(&site, &format!("echo '+127.0.0.1 60 f2b:x' > $FIFO"));
+    run_script(&site, "echo '+127.0.0.1 60 f2b:x' > $FIFO");
     counted(&site, "protected", 1);
     stop(&mut daemon);
 }

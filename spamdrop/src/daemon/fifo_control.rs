@@ -30,7 +30,8 @@ use crate::fifo::{Fifo, Got};
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};
 use complaints::{Complaints, Refusal};
-use owned::{Carried, OwnedPlaces};
+use owned::Carried;
+pub(super) use owned::OwnedPlaces;
 
 /// Bytes per read: some 200 commands, which take a few milliseconds. Other tasks
 /// run in between.
@@ -68,6 +69,13 @@ pub(super) struct FifoSettings {
     pub rule: BlockRule,
 }
 
+/// The inboxes of the tasks that the FIFO's commands concern.
+pub(super) struct FifoOutputs {
+    pub releases: UnboundedSender<ReleaseMessage>,
+    pub status: UnboundedSender<StatusMessage>,
+    pub history: HistoryLog,
+}
+
 pub(super) struct FifoTask {
     settings: FifoSettings,
     /// `None` after an error, until the FIFO can be opened again.
@@ -83,7 +91,6 @@ pub(super) struct FifoTask {
     complaints: Complaints,
     blocklist: Blocklist,
     scope: Scope,
-    run_dir: PathBuf,
     releases: UnboundedSender<ReleaseMessage>,
     status: UnboundedSender<StatusMessage>,
     health: Health,
@@ -105,19 +112,15 @@ impl FifoTask {
         settings: FifoSettings,
         blocklist: Blocklist,
         scope: Scope,
-        run_dir: PathBuf,
-        releases: UnboundedSender<ReleaseMessage>,
-        status: UnboundedSender<StatusMessage>,
-        history: HistoryLog,
+        places: OwnedPlaces,
         disk: Disk,
-        store: PathBuf,
-        pin_dir: PathBuf,
+        outputs: FifoOutputs,
     ) -> Result<Self> {
-        let places = OwnedPlaces {
-            store: store.clone(),
-            pin_dir,
-            run_dir: run_dir.clone(),
-        };
+        let FifoOutputs {
+            releases,
+            status,
+            history,
+        } = outputs;
         Ok(Self {
             fifo: settings.path.as_deref().map(Fifo::open).transpose()?,
             counts: counts(&settings),
@@ -128,11 +131,10 @@ impl FifoTask {
             complaints: Complaints::default(),
             blocklist,
             scope,
-            run_dir,
             releases,
             health: Health::new(status.clone()),
             history,
-            holds: HoldLog::new(disk.clone(), store),
+            holds: HoldLog::new(disk.clone(), places.store.clone()),
             disk,
             places,
             owned: None,
@@ -323,7 +325,7 @@ impl FifoTask {
             return self.flush().map(|()| true);
         }
         if lock.is_none() {
-            *lock = WriteLock::try_acquire(&self.run_dir, Duration::ZERO)?;
+            *lock = WriteLock::try_acquire(&self.places.run_dir, Duration::ZERO)?;
         }
         let Some(lock) = lock else {
             return Ok(false);
@@ -337,7 +339,7 @@ impl FifoTask {
     }
 
     fn name_holder(&self) {
-        if let Some(holder) = lock::holder(&self.run_dir) {
+        if let Some(holder) = lock::holder(&self.places.run_dir) {
             let text = format!("{holder} holds the write lock; commands of the FIFO wait");
             self.health.raise(Subject::Fifo, text);
         }

@@ -41,13 +41,15 @@ fn parser(format: ListFormat) -> ListParser {
 }
 
 /// The prefix, seconds left, and the ttl: 0 for a fixed end.
-fn shown(entry: ListEntry) -> (String, u64, u32) {
+type Shown = (String, u64, u32);
+
+fn shown(entry: ListEntry) -> Shown {
     let start = MonotonicNs::from_second(1_000);
     let left = entry.entry.expires.elapsed_since(start).as_secs();
     (entry.net.to_string(), left, entry.entry.ttl_s)
 }
 
-fn line(format: ListFormat, line: &str) -> Option<(String, u64, u32)> {
+fn line(format: ListFormat, line: &str) -> Option<Shown> {
     let read = parser(format).read_line(line.as_bytes());
     read.unwrap_or_else(|error| panic!("{line}: {error}"))
         .map(shown)
@@ -58,7 +60,7 @@ fn error(format: ListFormat, line: &[u8]) -> String {
     read.unwrap_err().to_string()
 }
 
-fn nft(text: &str) -> (Vec<(String, u64, u32)>, Vec<(usize, String)>) {
+fn nft(text: &str) -> (Vec<Shown>, Vec<(usize, String)>) {
     let (mut entries, mut errors) = (Vec::new(), Vec::new());
     let parser = parser(ListFormat::Nft);
     parser.read_nft(text.as_bytes(), &mut |line, read| match read {
@@ -68,7 +70,7 @@ fn nft(text: &str) -> (Vec<(String, u64, u32)>, Vec<(usize, String)>) {
     (entries, errors)
 }
 
-fn listed(net: &str, left: u64, ttl: u32) -> (String, u64, u32) {
+fn listed(net: &str, left: u64, ttl: u32) -> Shown {
     (net.into(), left, ttl)
 }
 

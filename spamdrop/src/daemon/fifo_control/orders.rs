@@ -99,7 +99,7 @@ impl FifoTask {
     }
 
     pub(super) fn flush(&mut self) -> Result<()> {
-        let run_dir = &self.run_dir;
+        let run_dir = &self.places.run_dir;
         let lock = || lock::acquire_within(run_dir, LOCK_WAIT);
         let live = self.blocklist.flush(clock::monotonic_ns(), lock)?;
         self.counts.flushed += 1;

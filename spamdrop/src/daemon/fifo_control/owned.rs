@@ -25,7 +25,7 @@ const MOST: usize = 256;
 
 /// The files and pins that a job needs.
 #[derive(Clone)]
-pub(super) struct OwnedPlaces {
+pub(in crate::daemon) struct OwnedPlaces {
     pub store: PathBuf,
     pub pin_dir: PathBuf,
     pub run_dir: PathBuf,

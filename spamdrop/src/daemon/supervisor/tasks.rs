@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::daemon::block::Blocker;
 use crate::daemon::disk::Disk;
-use crate::daemon::fifo_control::{FifoMessage, FifoTask};
+use crate::daemon::fifo_control::{FifoMessage, FifoOutputs, FifoTask, OwnedPlaces};
 use crate::daemon::gate::{GateMessage, GateTask, KnownOutputs};
 use crate::daemon::history::{HistoryLog, HistoryMessage, HistoryTask};
 use crate::daemon::hold_log::HoldLog;
@@ -116,17 +116,22 @@ impl Tasks {
             status.clone(),
             history_log.clone(),
         );
+        let store = &settings.history.store;
         let fifo_task = FifoTask::open(
             settings.fifo.clone(),
             blocklist()?,
             scope.clone(),
-            run_dir.clone(),
-            release.clone(),
-            status.clone(),
-            history_log.clone(),
+            OwnedPlaces {
+                store: store.clone(),
+                pin_dir: filter.pin_dir.clone(),
+                run_dir: run_dir.clone(),
+            },
             disk.clone(),
-            settings.history.store.clone(),
-            filter.pin_dir.clone(),
+            FifoOutputs {
+                releases: release.clone(),
+                status: status.clone(),
+                history: history_log.clone(),
+            },
         )?;
         let blocker = Blocker::new(
             blocklist()?,
@@ -135,7 +140,7 @@ impl Tasks {
             release.clone(),
             Health::new(status.clone()),
             history_log.clone(),
-            HoldLog::new(disk.clone(), settings.history.store.clone()),
+            HoldLog::new(disk.clone(), store.clone()),
         );
         let history_task = HistoryTask::new(
             settings.history.clone(),
