@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::fs::{CWD, Mode, OFlags, Uid, fchmod, mkfifoat};
 use rustix::process::geteuid;
 use tokio::net::unix::pipe::Receiver;
+use tokio::task::yield_now;
 
 use crate::durable;
 
@@ -192,6 +193,17 @@ fn again(receiver: &Receiver) -> io::Result<Receiver> {
         .custom_flags(nonblocking)
         .open(path)?;
     Receiver::from_file(file)
+}
+
+/// Resolves when the FIFO has data; never without a FIFO.
+pub async fn readable(fifo: Option<&Fifo>) {
+    match fifo {
+        // An error surfaces in the read that follows.
+        Some(fifo) => drop(fifo.readable().await),
+        None => std::future::pending().await,
+    }
+    // A writer that never stops must not starve the other tasks.
+    yield_now().await;
 }
 
 #[cfg(test)]

@@ -2,6 +2,10 @@
 
 use std::fs;
 
+use spamdrop::clock;
+use spamdrop::kernel::blocklist::GateMaps;
+use spamdrop_common::gate::Gate;
+
 use super::*;
 
 pub(super) const SLOTS: u32 = 5;
@@ -147,6 +151,45 @@ fn the_gate_opens_when_the_daemon_stops_or_dies() {
     until_strangers_wait(&site);
     assert!(stopped_cleanly(&mut daemon).success());
     assert!(!is_dropped(&site, "100.64.3.203"));
+}
+
+/// To count the connections costs the kernel a walk over all that it has.
+#[test]
+fn the_connections_of_a_quiet_server_are_counted_seldom_and_a_burst_at_once() {
+    let site = site(|_| {});
+    site.configure("admit = \"on\"\nslots = 40").unwrap();
+    let _daemon = site.run().unwrap();
+    let pins = Path::new("/sys/fs/bpf/spamdrop");
+    let maps = site.server.run(|| GateMaps::open(pins)).unwrap();
+    let next = |last: Gate| {
+        until("the next gate", SOON, || {
+            let gate = maps.gate()?;
+            Ok((gate.written != last.written).then_some(gate))
+        })
+    };
+    // The filter counts no SYN before the first gate.
+    next(Gate::default()).unwrap();
+    // One SYN is no burst on 40 slots: a later gate without it was only renewed.
+    until("a gate without a count", Duration::from_secs(60), || {
+        let before = maps.gate()?;
+        let _client = site.connect("100.64.2.1")?;
+        let first = next(maps.gate()?)?;
+        let second = next(first)?;
+        let pause = second.written.elapsed_since(first.written);
+        assert!(pause < Duration::from_secs(1), "{pause:?}");
+        Ok((second.admitted == before.admitted).then_some(()))
+    })
+    .unwrap();
+    let start = clock::monotonic_ns();
+    let clients: Vec<_> = (0..5)
+        .map(|n| site.connect(&format!("100.64.2.{n}")).unwrap())
+        .collect();
+    let counted = until("the burst to be counted", SOON, || {
+        let gate = maps.gate()?;
+        Ok((gate.open as usize >= clients.len()).then_some(gate))
+    });
+    let pause = counted.unwrap().written.elapsed_since(start);
+    assert!(pause < Duration::from_secs(1), "{pause:?}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn without_the_controller_everybody_passes() {
 }
 
 /// A wave as dense as the others, but shorter.
-fn short() -> Scale {
+pub(super) fn short() -> Scale {
     let whole = scale();
     Scale {
         length: whole.length / 2,

@@ -9,6 +9,7 @@
 mod attacks;
 mod checks;
 mod farewell;
+mod fates;
 mod gate;
 
 use std::path::Path;

@@ -114,7 +114,7 @@ pub struct HistoryEvent {
     pub since: UnixSeconds,
     /// The start of the wave; 0: the event belongs to none.
     pub wave: UnixSeconds,
-    /// The user who gave the command; empty: the daemon.
+    /// The user who gave the command, or `fifo`; empty: the daemon.
     pub by: String,
     /// The log line, or the command. Bytes other than printable ASCII are
     /// escaped, and keys of zones are masked.

@@ -135,7 +135,7 @@ impl SourceFacts {
         if mode == GateMode::Off {
             return otherwise;
         }
-        let passes = self.is_known(now) || self.is_allowed;
+        let passes = self.passes_gate(now);
         if self.is_for_responder(now) && !passes {
             return Reason::GateAnswered;
         }
@@ -153,6 +153,12 @@ impl SourceFacts {
             return otherwise;
         }
         Reason::GateRefused
+    }
+
+    /// Whether the gate admits it whatever the slots are.
+    #[must_use]
+    pub fn passes_gate(&self, now: MonotonicNs) -> bool {
+        self.is_known(now) || self.is_allowed
     }
 
     /// Whether the responder takes the source's connections, unless it is known

@@ -34,7 +34,7 @@ pub enum StdinUse {
 
 /// The facts beside a key's name that decide when its new value takes effect.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Circumstances {
+pub struct ReloadCircumstances {
     /// The use of standard input.
     pub standard_input: StdinUse,
     /// Whether `release` becomes `"terminate"`.
@@ -45,8 +45,8 @@ pub struct Circumstances {
 
 /// When a new value of this key takes effect.
 #[must_use]
-pub fn effect(key: &str, circumstances: Circumstances) -> KeyEffect {
-    let Circumstances {
+pub fn effect(key: &str, circumstances: ReloadCircumstances) -> KeyEffect {
+    let ReloadCircumstances {
         standard_input,
         begins_to_terminate,
         is_fifo_out_of_reach,
@@ -197,7 +197,7 @@ impl fmt::Display for ReloadState {
 mod tests {
     use super::*;
 
-    fn changes(keys: &[&str], circumstances: Circumstances) -> KeyChanges {
+    fn changes(keys: &[&str], circumstances: ReloadCircumstances) -> KeyChanges {
         let mut changes = KeyChanges::default();
         for key in keys {
             changes.add(key, effect(key, circumstances));
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn each_changed_key_is_in_force_or_needs_a_start() {
         let all = ["ttl", "logs", "capacity4", "state_dir", "grace"];
-        let found = changes(&all, Circumstances::default());
+        let found = changes(&all, ReloadCircumstances::default());
         assert_eq!(
             found.sentences(),
             [
@@ -224,7 +224,7 @@ mod tests {
                  state_dir; only `spamdrop detach` and a new start apply: capacity4"
             )
         );
-        let found = changes(&["ttl"], Circumstances::default());
+        let found = changes(&["ttl"], ReloadCircumstances::default());
         assert_eq!(found.sentences(), ["changed: ttl"]);
         assert_eq!(found.warning(), None);
         let none = KeyChanges::default();
@@ -241,9 +241,9 @@ mod tests {
         let found = |standard_input| {
             changes(
                 &all,
-                Circumstances {
+                ReloadCircumstances {
                     standard_input,
-                    ..Circumstances::default()
+                    ..ReloadCircumstances::default()
                 },
             )
         };
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_change_that_failed_is_not_in_force() {
-        let mut found = changes(&["ttl", "answer"], Circumstances::default());
+        let mut found = changes(&["ttl", "answer"], ReloadCircumstances::default());
         found.fail(&["answer", "syslog"], "no room");
         assert_eq!(
             found.sentences(),
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn only_a_reload_that_began_later_answers() {
         let at = |ns| MonotonicNs::from_ns(ns);
-        let state = ReloadState::new(at(7), Ok(changes(&["ttl"], Circumstances::default())));
+        let state = ReloadState::new(at(7), Ok(changes(&["ttl"], ReloadCircumstances::default())));
         assert!(state.is_since(at(7)) && !state.is_since(at(8)));
         assert_eq!(state.to_string(), "configuration read again; changed: ttl");
         let state = ReloadState::new(at(7), Err("`ttl` must be".to_owned()));

@@ -2,15 +2,13 @@
 //! follows all of them reads them.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read};
+use std::io;
 use std::time::SystemTime;
 
 use super::reading::Recognized;
+use super::search::{CHUNK, step};
 use crate::tail::{Piece, Splitter};
 use spamdrop_core::log::Needles;
-
-/// Bytes per read.
-const CHUNK: usize = 256 << 10;
 
 /// A log that has been opened, and begun to be read.
 pub(super) struct Log {
@@ -28,7 +26,7 @@ pub(super) struct Log {
 
 /// Lines that were read.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LineCounts {
+pub(super) struct MergedCounts {
     /// All lines.
     pub lines: u64,
     /// Those that are too long to be parsed.
@@ -59,7 +57,7 @@ impl Log {
         buffer: &mut [u8],
         needles: &Needles,
         time: &dyn Fn(&[u8]) -> Option<SystemTime>,
-        counts: &mut LineCounts,
+        counts: &mut MergedCounts,
     ) {
         while self.queue.is_empty() && !self.has_ended {
             let Self { queue, latest, .. } = self;
@@ -75,21 +73,9 @@ impl Log {
                 }
                 Piece::Skipped { lines } => counts.lines += lines,
             };
-            match self.text.read(buffer) {
-                Ok(0) => {
-                    self.lines.finish(&mut take);
-                    self.has_ended = true;
-                }
-                Ok(count) => {
-                    let bytes = &buffer[..count];
-                    let mut find = |at| needles.find(bytes, at);
-                    self.lines.feed_wanted(bytes, &mut find, &mut take);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.error = Some(error);
-                    self.has_ended = true;
-                }
+            match step(&mut self.text, &mut self.lines, buffer, needles, &mut take) {
+                Ok(goes_on) => self.has_ended = !goes_on,
+                Err(error) => (self.error, self.has_ended) = (Some(error), true),
             }
         }
     }
@@ -103,8 +89,8 @@ pub(super) fn each_line(
     needles: &Needles,
     time: &dyn Fn(&[u8]) -> Option<SystemTime>,
     on_line: &mut dyn FnMut(usize, &[u8]),
-) -> LineCounts {
-    let mut counts = LineCounts::default();
+) -> MergedCounts {
+    let mut counts = MergedCounts::default();
     let mut buffer = vec![0; CHUNK];
     // The order of the lines of one log is that in the file.
     let is_one = logs.len() == 1;

@@ -1,7 +1,7 @@
 //! Searches a log for the lines to parse, in a thread of its own: to read,
 //! decompress and search a log takes about as long as to parse its lines.
 
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -13,7 +13,7 @@ use crate::tail::{Piece, Splitter};
 
 /// Bytes per read: large enough for few system calls, and small enough for the
 /// processor's cache.
-const CHUNK: usize = 256 << 10;
+pub(super) const CHUNK: usize = 256 << 10;
 /// The most batches that wait for the parser.
 const WAITING: usize = 8;
 
@@ -76,22 +76,37 @@ impl<R: Read> Search<'_, R> {
         }
     }
 
-    /// Reads and searches a chunk. Returns whether there may be another.
+    /// As [`step`].
     fn step(&mut self, on_piece: &mut dyn FnMut(Piece<'_>)) -> io::Result<bool> {
-        match self.text.read(&mut self.buffer) {
-            Ok(0) => {
-                self.lines.finish(on_piece);
-                Ok(false)
-            }
-            Ok(count) => {
-                let bytes = self.buffer.get(..count).unwrap_or_default();
-                let mut next = |at| self.needles.find(bytes, at);
-                self.lines.feed_wanted(bytes, &mut next, on_piece);
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
-            Err(error) => Err(error),
+        let (lines, buffer) = (&mut self.lines, &mut self.buffer);
+        step(self.text, lines, buffer, self.needles, on_piece)
+    }
+}
+
+/// Reads a chunk of a log and searches it. Returns whether there may be another.
+///
+/// # Errors
+///
+/// The text cannot be read.
+pub(super) fn step(
+    text: &mut impl Read,
+    lines: &mut Splitter,
+    buffer: &mut [u8],
+    needles: &Needles,
+    on_piece: &mut dyn FnMut(Piece<'_>),
+) -> io::Result<bool> {
+    match text.read(buffer) {
+        Ok(0) => {
+            lines.finish(on_piece);
+            Ok(false)
         }
+        Ok(count) => {
+            let bytes = buffer.get(..count).unwrap_or_default();
+            lines.feed_wanted(bytes, &mut |at| needles.find(bytes, at), on_piece);
+            Ok(true)
+        }
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

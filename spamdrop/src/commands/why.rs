@@ -148,12 +148,9 @@ impl Place {
         let now = clock::monotonic_ns();
         let (mut block, mut facts) = (None, None);
         if let Some(blocklist) = &self.blocklist {
-            block = Some(show::detail(
-                blocklist,
-                &owners::names(config),
-                addr.into(),
-            )?);
-            facts = Some(read_source_facts(&config.pin_dir, addr)?);
+            let names = owners::names(config);
+            block = Some(show::detail(blocklist, &names, addr.into())?);
+            facts = Some(read_source_facts(blocklist, &config.pin_dir, addr)?);
         }
         let mut unread = self.unread;
         let known = self.known(addr);
@@ -164,12 +161,13 @@ impl Place {
         let others = past.map_or(Ok(0), Store::refusals_without_source);
         let others = noted(others, "the refusals without a source", &mut unknown);
         let allowed = self.allowed(addr, facts.as_ref(), block.as_ref());
-        let reason = facts.as_ref().map(|facts| facts.next_syn(UNIX_TTL, now));
+        let next = self.next(facts.as_ref(), now);
+        let reason = next.as_ref().and_then(|next| next.reason);
         let is_refused = |kind: &str| kind == HistoryKind::Refused.name();
         let refused = rows.iter().filter(|row| is_refused(row.event));
         let refused = refused.map(|row| row.count).sum();
-        let changes = match (self.filter, &facts, reason) {
-            (FilterPresence::Attached, Some(facts), Some(reason)) => {
+        let changes = match (&facts, reason) {
+            (Some(facts), Some(reason)) => {
                 let circumstances = self.circumstances(facts, block.as_ref(), &known, now);
                 changes(addr, reason, &circumstances)
             }
@@ -178,7 +176,7 @@ impl Place {
         Ok(Explanation {
             addr,
             filter: self.filter,
-            next: self.next(facts.as_ref(), now),
+            next,
             changes,
             block,
             allowed,
@@ -301,7 +299,7 @@ impl Place {
             },
             held: facts.held(now).unwrap_or_default(),
             slots: self.slots,
-            passes: facts.is_known(now) || facts.is_allowed,
+            passes: facts.passes_gate(now),
             class: facts.stranger(UNIX_TTL, now),
             waits_from_of_windows: windows.waits_from,
             has_verdict: facts.standing(now).is_some(),

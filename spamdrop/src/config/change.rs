@@ -16,7 +16,7 @@ const INCOMPARABLE: [&str; 2] = ["nat64", "user"];
 
 /// Keys that change nothing of what a log shows: a value of theirs would seem to
 /// make no difference.
-const NOT_SIMULATED: [&str; 18] = [
+const NOT_SIMULATED: [&str; 20] = [
     "interfaces",
     "mode",
     "ports",
@@ -35,6 +35,8 @@ const NOT_SIMULATED: [&str; 18] = [
     "pin_dir",
     "run_dir",
     "max_lookups_per_day",
+    "history",
+    "resolv_conf",
 ];
 
 /// Another value of a key.

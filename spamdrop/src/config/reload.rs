@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use spamdrop_core::release::ReleaseMode;
-use spamdrop_core::reload::{Circumstances, KeyChanges, KeyEffect, StdinUse, effect};
+use spamdrop_core::reload::{KeyChanges, KeyEffect, ReloadCircumstances, StdinUse, effect};
 
 use super::Config;
 use crate::directory;
@@ -40,9 +40,9 @@ impl Config {
         (self, changes)
     }
 
-    fn circumstances(&self, running: &Self) -> Circumstances {
+    fn circumstances(&self, running: &Self) -> ReloadCircumstances {
         let terminates = |config: &Self| config.release == ReleaseMode::Terminate;
-        Circumstances {
+        ReloadCircumstances {
             standard_input: match self.reads_stdin() || running.reads_stdin() {
                 false => StdinUse::Unused,
                 true if running.journal => StdinUse::BesideJournal,

@@ -26,10 +26,10 @@ use super::release::ReleaseMessage;
 use super::status::{Health, StatusMessage};
 use super::ticks::period;
 use crate::clock;
-use crate::fifo::{Fifo, Got};
+use crate::fifo::{Fifo, Got, readable};
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};
-use complaints::{Complaints, Refusal};
+use complaints::{CommandRefusal, Complaints};
 use owned::Carried;
 pub(super) use owned::OwnedPlaces;
 
@@ -270,8 +270,10 @@ impl FifoTask {
         }
         for error in malformed {
             self.counts.malformed += 1;
-            self.complaints
-                .log(Refusal::Malformed(error.mistake()), &error.to_string());
+            self.complaints.log(
+                CommandRefusal::Malformed(error.mistake()),
+                &error.to_string(),
+            );
         }
         for command in read {
             // A second flush would find nothing.
@@ -306,7 +308,8 @@ impl FifoTask {
                 }
                 Err(error) => {
                     self.counts.failed += 1;
-                    self.complaints.log(Refusal::Failed, &format!("{error:#}"));
+                    self.complaints
+                        .log(CommandRefusal::Failed, &format!("{error:#}"));
                 }
             }
             self.refused = None;
@@ -359,15 +362,4 @@ async fn finished(job: Option<&mut Receiver<Carried>>) -> Option<Carried> {
         Some(job) => job.await.ok(),
         None => std::future::pending().await,
     }
-}
-
-/// Resolves when the FIFO has data; never without a FIFO.
-async fn readable(fifo: Option<&Fifo>) {
-    match fifo {
-        // An error surfaces in the read that follows.
-        Some(fifo) => drop(fifo.readable().await),
-        None => std::future::pending().await,
-    }
-    // A writer that never stops must not starve the other tasks.
-    yield_now().await;
 }

@@ -15,16 +15,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use spamdrop_common::gate::{GateMode, GateStats};
+use spamdrop_common::gate::{Gate, GateMode, GateStats};
 use spamdrop_common::settings::Settings;
 use spamdrop_core::event::Evidence;
 use spamdrop_core::gate::{
-    GateController, HandedOver, Occupancy, Slots, Visibility, WaitingStrangers, WhenFull,
+    CountSchedule, GateController, HandedOver, Occupancy, Slots, Visibility, WaitingStrangers,
+    WhenFull,
 };
 use spamdrop_core::server_settings::SettingsFile;
 use spamdrop_core::smtp::DEFAULT_TEXT;
 use spamdrop_core::zones::Zones;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::{Instant, sleep_until};
 
 use super::disk::Disk;
 use super::health::Subject;
@@ -43,8 +45,6 @@ use troubles::{lookups, report_server, report_slots};
 use wave_history::WaveHistory;
 use zone_trust::ZoneTrust;
 
-/// How often the server's connections are counted.
-const PERIOD: Duration = Duration::from_millis(200);
 /// How often the history gets a sample and `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
 /// Maximum number of messages that are handled at once; a storm of log lines
@@ -94,6 +94,8 @@ pub(super) struct GateSettings {
 pub(super) struct GateTask {
     settings: GateSettings,
     controller: GateController,
+    schedule: CountSchedule,
+    next_look: Instant,
     maps: GateMaps,
     /// For the filter's counters.
     blocklist: Blocklist,
@@ -115,8 +117,8 @@ pub(super) struct GateTask {
     visibility: Visibility,
     /// The maximum since the last sample, if any count was taken.
     peak: Option<Occupancy>,
-    /// The limit of the last class.
-    limit: u32,
+    /// The gate that the filter has; its default is open.
+    gate: Gate,
     stats: GateStats,
     /// Number of counts at which all slots were taken.
     full: u64,
@@ -148,6 +150,8 @@ impl GateTask {
         let (zones, resolver) = lookups(&settings, &health);
         Ok(Self {
             controller: controller(&settings),
+            schedule: CountSchedule::default(),
+            next_look: Instant::now(),
             maps,
             blocklist,
             lookups: Lookups::new(zones, resolver, settings.max_lookups_per_day),
@@ -166,7 +170,7 @@ impl GateTask {
             seen: Occupancy::default(),
             visibility: Visibility::default(),
             peak: None,
-            limit: u32::MAX,
+            gate: Gate::default(),
             stats: GateStats::default(),
             full: 0,
             blocked: 0,
@@ -184,13 +188,12 @@ impl GateTask {
 
     /// Runs until it is told to stop.
     pub async fn run(mut self, mut inbox: UnboundedReceiver<GateMessage>) {
-        let mut look = period(PERIOD);
         let mut second = period(SECOND);
         let mut messages = Vec::new();
         loop {
             tokio::select! {
                 biased;
-                _ = look.tick(), if self.is_on() => self.look(),
+                () = sleep_until(self.next_look), if self.is_on() => self.look(),
                 count = inbox.recv_many(&mut messages, MESSAGES) => {
                     if count == 0 || self.take_all(&mut messages) {
                         break;
@@ -238,9 +241,15 @@ impl GateTask {
             }
             GateMessage::Blocked(count) => self.blocked = count,
             GateMessage::Released(count) => self.released = count,
-            GateMessage::Paused(is_paused) => self.is_paused = is_paused,
+            GateMessage::Paused(is_paused) => {
+                self.is_paused = is_paused;
+                self.count_soon();
+            }
             GateMessage::TestZones => self.lookups.hurry_tests(),
-            GateMessage::Responder(view) => self.responder = view,
+            GateMessage::Responder(view) => {
+                self.responder = view;
+                self.count_soon();
+            }
             GateMessage::SendersChanged => self.senders.mark_changed(),
             GateMessage::Stop => {}
         }
@@ -250,6 +259,7 @@ impl GateTask {
         let was_on = self.is_on();
         self.settings = settings;
         self.controller = controller(&self.settings);
+        self.count_soon();
         self.when_full = self.settings.when_full;
         self.has_old_verdicts = true;
         self.clear_verdicts();

@@ -10,9 +10,11 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 static START: OnceLock<Instant> = OnceLock::new();
 
 /// The end of the current period of this length.
-fn next_tick(length: Duration) -> Instant {
+pub(super) fn next_tick(length: Duration) -> Instant {
+    let start = *START.get_or_init(Instant::now);
+    // Read after the start, which another thread may have set meanwhile.
     let now = Instant::now();
-    let passed = now.saturating_duration_since(*START.get_or_init(|| now));
+    let passed = now.saturating_duration_since(start);
     let into = passed.as_nanos() % length.as_nanos().max(1);
     let left = length.as_nanos().saturating_sub(into);
     now + Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX))

@@ -29,7 +29,7 @@ pub struct HistoryRow {
     pub count: u64,
     /// The start of the wave in which the gate refused it; `null`: of no wave.
     pub wave_unix_s: Option<u64>,
-    /// The user who gave the command; empty: the daemon.
+    /// The user who gave the command, or `fifo`; empty: the daemon.
     pub by: String,
     /// The last log line, or the command. Bytes other than printable ASCII are
     /// `\xNN`, a backslash is `\\`.
@@ -55,13 +55,13 @@ impl HistoryRow {
 }
 
 /// A row, with its times as they are shown.
-struct Shown {
+struct ShownEvent {
     row: HistoryRow,
     first: String,
     last: String,
 }
 
-const COLUMNS: [Column<Shown>; 7] = [
+const COLUMNS: [Column<ShownEvent>; 7] = [
     left("FIRST", |shown, text| text.write_str(&shown.first)),
     left("LAST", |shown, text| text.write_str(&shown.last)),
     left("EVENT", |shown, text| text.write_str(shown.row.event)),
@@ -87,7 +87,7 @@ pub fn text(
     zone: &TimeZone,
 ) -> io::Result<()> {
     let time = |unix_s| local_time(UnixSeconds::new(unix_s), zone);
-    let shown = rows.iter().map(|row| Shown {
+    let shown = rows.iter().map(|row| ShownEvent {
         row: row.clone(),
         first: time(row.first_unix_s),
         last: match row.last_unix_s {

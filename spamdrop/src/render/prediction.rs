@@ -7,16 +7,12 @@ use std::time::SystemTime;
 use spamdrop_common::gate::GateStats;
 
 pub use super::prediction_blocks::Shown;
-use super::prediction_blocks::{block_columns, block_row, date, more};
+use super::prediction_blocks::{SHOWN, block_columns, block_row, date, more};
 use super::recommendation::recommendation;
 use super::table::{self, Column, Style, left, right};
-use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::duration::human;
 use spamdrop_core::engine::{PredictedBlock, Prediction};
 use spamdrop_core::gate::{ASSUMED, ConnectionEnds};
-
-/// Entries of a list that are shown without `--all`.
-const SHOWN: usize = 20;
 
 /// Logs, and what each configuration would have done with them.
 #[derive(Clone, Debug, Default)]
@@ -164,7 +160,7 @@ fn dangers(
             until(outage.until),
             outage.refused,
             outage.regulars,
-            mask(&outage.text)
+            outage.text
         )?;
     }
     for pause in &prediction.pauses {
@@ -189,7 +185,7 @@ fn dangers(
             "known sender {} would have been blocked{run} at {}: {}",
             hit.addr,
             date(hit.at),
-            mask(&hit.text)
+            hit.text
         )?;
     }
     let most = if shown.all { usize::MAX } else { SHOWN };
@@ -201,12 +197,8 @@ fn dangers(
             date(hit.at)
         )?;
     }
-    more(
-        out,
-        prediction.accepted_hits.len(),
-        most,
-        "accepted messages",
-    )
+    let numbers = [prediction.accepted_hits.len(), most];
+    more(out, numbers, "accepted messages", shown)
 }
 
 /// Writes the blocks that the log shows to matter most, or all.
@@ -225,7 +217,7 @@ fn blocks(out: &mut impl Write, prediction: &Prediction, shown: &Shown) -> io::R
         .map(|block| block_row(block, &shown.zone))
         .collect();
     table::write(out, shown.style, &block_columns(), &rows)?;
-    more(out, prediction.blocks.len(), rows.len(), "blocks")
+    more(out, [prediction.blocks.len(), rows.len()], "blocks", shown)
 }
 
 fn notes(out: &mut impl Write, prediction: &Prediction, shown: &Shown) -> io::Result<()> {

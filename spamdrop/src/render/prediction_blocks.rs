@@ -11,6 +11,9 @@ use super::table::{Column, Style, left, right};
 use spamdrop_core::engine::PredictedBlock;
 use spamdrop_core::time::unix_seconds;
 
+/// Entries of a list that are shown without `--all`.
+pub(super) const SHOWN: usize = 20;
+
 /// How the text is shown.
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -29,11 +32,18 @@ pub(super) fn date(at: SystemTime, zone: &TimeZone) -> String {
     local_time(unix_seconds(at), zone)
 }
 
-/// Writes how many entries of a list are not shown.
-pub(super) fn more(out: &mut impl Write, all: usize, shown: usize, what: &str) -> io::Result<()> {
-    match all.saturating_sub(shown) {
+/// Writes how many of `all` entries of a list are not among those `listed`.
+pub(super) fn more(
+    out: &mut impl Write,
+    [all, listed]: [usize; 2],
+    what: &str,
+    shown: &Shown,
+) -> io::Result<()> {
+    // A dry run has no `--all`.
+    let how = if shown.is_live { "--json" } else { "--all" };
+    match all.saturating_sub(listed) {
         0 => Ok(()),
-        more => writeln!(out, "and {more} more {what}; --all shows them"),
+        more => writeln!(out, "and {more} more {what}; {how} shows them"),
     }
 }
 
@@ -58,4 +68,29 @@ pub(super) const fn block_columns<'a>() -> [Column<BlockRow<'a>>; 6] {
 
 pub(super) fn block_row<'a>(block: &'a PredictedBlock, zone: &TimeZone) -> BlockRow<'a> {
     (date(block.from, zone), date(block.until, zone), block)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    #[test]
+    fn the_rest_of_a_list_is_had_by_an_option_of_the_command() {
+        for (is_live, listed, expected) in [
+            (false, 20, "and 5 more blocks; --all shows them\n"),
+            (true, 20, "and 5 more blocks; --json shows them\n"),
+            (true, 25, ""),
+        ] {
+            let shown = Shown {
+                all: false,
+                is_live,
+                style: Style::Plain,
+                zone: TimeZone::UTC,
+            };
+            let mut out = Vec::new();
+            more(&mut out, [25, listed], "blocks", &shown).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
 }

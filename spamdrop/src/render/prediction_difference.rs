@@ -3,13 +3,10 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use super::prediction_blocks::{Shown, block_columns, block_row, more};
+use super::prediction_blocks::{SHOWN, Shown, block_columns, block_row, more};
 use super::table;
 use spamdrop_core::engine::{PredictedBlock, Prediction};
 use spamdrop_core::target::Target;
-
-/// Sources that are shown without `--all`.
-const SHOWN: usize = 20;
 
 /// Writes which sources differ.
 pub(super) fn text(
@@ -35,7 +32,7 @@ pub(super) fn text(
         let rows = blocks.iter().take(most);
         let rows: Vec<_> = rows.map(|block| block_row(block, &shown.zone)).collect();
         table::write(out, shown.style, &block_columns(), &rows)?;
-        more(out, blocks.len(), most, "sources")?;
+        more(out, [blocks.len(), most], "sources", shown)?;
     }
     Ok(())
 }

@@ -8,11 +8,10 @@ use spamdrop_common::gate::GateStats;
 use super::json::object;
 use super::prediction::Predicted;
 use super::recommendation::recommendation;
-use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::engine::{HitSender, PredictedBlock, Prediction};
 
-/// The objects of `replay --json` and `run --dry-run --json`, one a line. `run` is `"configured"` or
-/// `"changed"`. The object of the kind `prediction` follows those of its lists.
+/// The objects of `replay --json` and `run --dry-run --json`, one a line. `run` is
+/// `"configured"` or `"changed"`. The object of the kind `prediction` follows those of its lists.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum PredictionRecord<'a> {
@@ -26,13 +25,13 @@ enum PredictionRecord<'a> {
     KnownHit {
         run: &'a str,
         #[serde(flatten)]
-        hit: HitSender,
+        hit: &'a HitSender,
     },
     /// A message that was accepted from a blocked address.
     AcceptedHit {
         run: &'a str,
         #[serde(flatten)]
-        hit: HitSender,
+        hit: &'a HitSender,
     },
     /// The rest.
     Prediction {
@@ -42,7 +41,7 @@ enum PredictionRecord<'a> {
         overlong: u64,
         changes: &'a [String],
         #[serde(flatten)]
-        prediction: Box<Prediction>,
+        prediction: &'a Prediction,
         recommendation: [String; 2],
         gate: Option<MeanwhileGate>,
     },
@@ -55,19 +54,10 @@ pub fn json(out: &mut impl Write, predicted: &Predicted) -> io::Result<()> {
             object(out, &PredictionRecord::Block { run, block })?;
         }
         for hit in &prediction.known_hits {
-            let hit = masked(hit);
             object(out, &PredictionRecord::KnownHit { run, hit })?;
         }
         for hit in &prediction.accepted_hits {
-            let hit = masked(hit);
             object(out, &PredictionRecord::AcceptedHit { run, hit })?;
-        }
-        let mut shown = Prediction {
-            blocks: Vec::new(),
-            ..prediction.clone()
-        };
-        for outage in &mut shown.outages {
-            outage.text = mask(&outage.text).into_owned();
         }
         let record = PredictionRecord::Prediction {
             run,
@@ -78,7 +68,7 @@ pub fn json(out: &mut impl Write, predicted: &Predicted) -> io::Result<()> {
                 "changed" => &predicted.changes,
                 _ => &[],
             },
-            prediction: Box::new(shown),
+            prediction,
             recommendation: recommendation(prediction),
             gate: predicted.gate.as_ref().map(MeanwhileGate::new),
         };
@@ -103,12 +93,5 @@ impl MeanwhileGate {
             admitted: gate.admitted,
             refused: gate.refused,
         }
-    }
-}
-
-fn masked(hit: &HitSender) -> HitSender {
-    HitSender {
-        text: mask(&hit.text).into_owned(),
-        ..hit.clone()
     }
 }

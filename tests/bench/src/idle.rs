@@ -23,7 +23,7 @@ use crate::table::{Bar, Case, Unit};
 const CONNECTIONS: usize = 9_500;
 const SMTP: u16 = 25;
 const OTHER: u16 = 8_080;
-/// Many slots, so that no class has to wait.
+/// Many slots, so that the connections take less than a third of them.
 const SETTINGS: &str = "admit = \"observe\"\nslots = 40000\n";
 /// Time from the last connection to the begin of a measurement: the daemon
 /// looks more often for ten seconds after it started.

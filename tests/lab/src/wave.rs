@@ -95,6 +95,11 @@ impl Wave {
         })
     }
 
+    /// The known senders.
+    pub fn known(&self) -> impl Iterator<Item = String> {
+        self.population.known.iter().map(ToString::to_string)
+    }
+
     /// Runs the wave. Returns when every client has gone, or at the end of the
     /// scale's drain time.
     ///

@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
+use spamdrop_common::gate::CLASSES;
 
+use crate::dnsbl::key::mask;
 use crate::escape::escape;
 use crate::event::{Event, Kind};
-use crate::gate::ConnectionEnds;
+use crate::gate::{self, ConnectionEnds};
 use crate::target::Target;
 use crate::time::unix_seconds;
 
@@ -19,7 +21,10 @@ const MOST: usize = 262_144;
 
 /// The percentages of the slots from which on strangers of the three classes
 /// wait, the worst first.
-pub(super) const LIMITS: [u32; 3] = [60, 70, 80];
+pub(super) const LIMITS: [u32; CLASSES] = {
+    let [best, middle, worst] = gate::LIMITS;
+    [worst, middle, best]
+};
 
 /// The effects that spamdrop would have had. `replay --json` prints one, as the object of
 /// the kind `prediction`.
@@ -110,7 +115,8 @@ pub struct HitSender {
     /// `at_unix_s`: the time of the line.
     #[serde(rename = "at_unix_s", serialize_with = "time")]
     pub at: SystemTime,
-    /// The text of the rejection, escaped; empty for an accepted message.
+    /// The text of the rejection, escaped, with masked keys of zones; empty for an
+    /// accepted message.
     pub text: String,
 }
 
@@ -143,7 +149,7 @@ pub struct ListingOutage {
     pub refused: u32,
     /// All such senders that were heard of in the day before.
     pub regulars: u32,
-    /// The text of such a rejection, escaped.
+    /// The text of such a rejection, escaped, with masked keys of zones.
     pub text: String,
 }
 
@@ -180,7 +186,7 @@ pub struct SlotShortage {
 impl HitSender {
     pub(super) fn new(event: &Event<'_>, at: SystemTime) -> Self {
         let text = match &event.kind {
-            Kind::Rejected { text } => escape(text),
+            Kind::Rejected { text } => mask(&escape(text)).into_owned(),
             Kind::Accepted | Kind::Delivered => String::new(),
         };
         let addr = event.addr;
@@ -311,5 +317,27 @@ fn optional_time<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Resul
     match at {
         Some(at) => time(at, serializer),
         None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Clock, Envelope};
+
+    #[test]
+    fn the_key_of_a_zone_is_masked() {
+        let event = Event {
+            addr: IpAddr::from([192, 0, 2, 9]),
+            kind: Kind::Rejected {
+                text: b"Listed, see 0123456789abcdefghij.zen.dq.spamhaus.net".into(),
+            },
+            at: None,
+            clock: Clock::Zoned,
+            rule: "courier-511".into(),
+            envelope: Envelope::default(),
+        };
+        let hit = HitSender::new(&event, SystemTime::UNIX_EPOCH);
+        assert_eq!(hit.text, "Listed, see ***.zen.dq.spamhaus.net");
     }
 }

@@ -9,7 +9,7 @@ use super::share::SynShare;
 /// The occupancy, in percent of the slots, from which each class has to wait.
 /// The limits are nested, so that a worse class never takes the slots of a
 /// better one (trunk reservation).
-const LIMITS: [u32; CLASSES] = [80, 70, 60];
+pub(crate) const LIMITS: [u32; CLASSES] = [80, 70, 60];
 /// The number of successive samples with a waiting connection after which the
 /// server counts as full.
 const FULL: u32 = 3;
@@ -57,7 +57,7 @@ impl GateController {
         responders: u32,
         now: MonotonicNs,
     ) -> Gate {
-        let share = self.share.update(admitted, seen.opened, seen.pending);
+        let share = self.share.update(admitted, seen.opened, seen.pending, now);
         // A connection that waits in several successive samples shows that all
         // slots are taken, possibly by processes whose connection has ended.
         self.waited = if seen.waiting > 0 {

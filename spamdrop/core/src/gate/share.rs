@@ -5,11 +5,15 @@
 //! worth: twice the average, because connections come in bursts.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use spamdrop_common::gate::SHARE_ONE;
+use spamdrop_common::time::MonotonicNs;
 
-/// Number of looks in the sum: a second.
-const LOOKS: usize = 5;
+/// The age of the oldest look in the sum. A look covers the time since the one
+/// before, so those of a second are in it while they are 200 ms apart, and only
+/// the newest while the server is quiet.
+const OLDEST: Duration = Duration::from_millis(900);
 /// The prior, as a fraction of the slots (1/8): this many SYNs, each of which
 /// became a connection, are added to the sum. A quiet server so counts a SYN as
 /// a connection, until the first looks of a flood have shown otherwise.
@@ -30,6 +34,7 @@ pub struct SynShare {
 
 #[derive(Clone, Copy, Debug)]
 struct Look {
+    at: MonotonicNs,
     admitted: u64,
     connections: u64,
 }
@@ -40,7 +45,7 @@ impl SynShare {
     pub fn new(slots: u32) -> Self {
         Self {
             prior: u64::from((slots / PRIOR_SHARE).max(1)),
-            looks: VecDeque::with_capacity(LOOKS + 1),
+            looks: VecDeque::new(),
             admitted: None,
         }
     }
@@ -50,16 +55,18 @@ impl SynShare {
     /// the last look. `pending`: handshakes that may still be completed.
     /// Returns how much of a connection the next SYNs count, in units of
     /// 1 / [`SHARE_ONE`], at most `SHARE_ONE`.
-    pub fn update(&mut self, admitted: u64, opened: u32, pending: u32) -> u32 {
+    pub fn update(&mut self, admitted: u64, opened: u32, pending: u32, now: MonotonicNs) -> u32 {
         let last = self.admitted.replace(admitted).unwrap_or(admitted);
+        let is_old = |look: &Look| now.elapsed_since(look.at) > OLDEST;
+        while self.looks.front().is_some_and(is_old) {
+            self.looks.pop_front();
+        }
         self.looks.push_back(Look {
+            at: now,
             // A count that went back began anew.
             admitted: admitted.saturating_sub(last),
             connections: opened.into(),
         });
-        if self.looks.len() > LOOKS {
-            self.looks.pop_front();
-        }
         let sum = |count: fn(&Look) -> u64| self.looks.iter().map(count).sum::<u64>();
         let connections = sum(|look| look.connections);
         // A handshake under way says nothing yet. Without this, SYNs would
@@ -77,23 +84,31 @@ impl SynShare {
 mod tests {
     use super::*;
 
+    const START: MonotonicNs = MonotonicNs::from_second(1_000);
+
     /// The shares after looks of (admitted since the last one, opened, pending)
     /// on a server with 40 slots, times 1,000.
     fn shares(looks: &[(u64, u32, u32)]) -> Vec<u64> {
-        let (mut share, mut admitted) = (SynShare::new(40), 1_000);
-        share.update(admitted, 0, 0);
+        shares_every(200, looks)
+    }
+
+    /// As [`shares`], with this pause between two looks.
+    fn shares_every(ms: u64, looks: &[(u64, u32, u32)]) -> Vec<u64> {
+        let (mut share, mut admitted, mut now) = (SynShare::new(40), 1_000, START);
+        share.update(admitted, 0, 0, now);
         let shares = looks.iter().map(|&(more, opened, pending)| {
             admitted += more;
-            (f64::from(share.update(admitted, opened, pending)) * 1e3 / f64::from(SHARE_ONE))
-                .round() as u64
+            now = now.plus(Duration::from_millis(ms));
+            let share = share.update(admitted, opened, pending, now);
+            (f64::from(share) * 1e3 / f64::from(SHARE_ONE)).round() as u64
         });
         shares.collect()
     }
 
     #[test]
     fn a_quiet_server_counts_a_syn_as_a_connection() {
-        assert_eq!(SynShare::new(40).update(7, 3, 0), SHARE_ONE);
-        assert_eq!(SynShare::new(1).update(7, 0, 0), SHARE_ONE);
+        assert_eq!(SynShare::new(40).update(7, 3, 0, START), SHARE_ONE);
+        assert_eq!(SynShare::new(1).update(7, 0, 0, START), SHARE_ONE);
         assert_eq!(shares(&[(0, 0, 0), (3, 3, 0), (1, 0, 1)]), [1_000; 3]);
         // More connections than SYNs: those of the looks before.
         assert_eq!(shares(&[(0, 9, 0)]), [1_000]);
@@ -112,6 +127,12 @@ mod tests {
     }
 
     #[test]
+    fn slow_looks_are_not_summed() {
+        let looks = [(20, 0, 0), (0, 0, 0)];
+        assert_eq!(shares_every(2_000, &looks), [400, 1_000]);
+    }
+
+    #[test]
     fn a_handshake_under_way_says_nothing() {
         assert_eq!(shares(&[(24, 0, 24)]), [1_000]);
         assert_eq!(shares(&[(24, 0, 24), (0, 0, 0)]), [1_000, 345]);
@@ -121,8 +142,8 @@ mod tests {
     #[test]
     fn a_share_of_hundreds_of_thousands_is_not_nothing() {
         let mut share = SynShare::new(40);
-        share.update(0, 0, 0);
-        let of_flood = share.update(400_000, 0, 0);
+        share.update(0, 0, 0, START);
+        let of_flood = share.update(400_000, 0, 0, START);
         // A look of 80,000 SYNs counts as two connections.
         assert_eq!((80_000 * u64::from(of_flood)) >> 30, 1);
         assert_eq!((80_100 * u64::from(of_flood)) >> 30, 2);
@@ -131,7 +152,7 @@ mod tests {
     #[test]
     fn a_count_that_went_back_began_anew() {
         let mut share = SynShare::new(40);
-        share.update(u64::MAX, 0, 0);
-        assert_eq!(share.update(3, 0, 0), SHARE_ONE);
+        share.update(u64::MAX, 0, 0, START);
+        assert_eq!(share.update(3, 0, 0, START), SHARE_ONE);
     }
 }

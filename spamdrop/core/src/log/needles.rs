@@ -41,8 +41,7 @@ impl Needles {
     }
 
     /// Selects every line.
-    #[must_use]
-    pub fn everything() -> Self {
+    pub(super) fn everything() -> Self {
         Self {
             searcher: None,
             strings: BTreeSet::new(),

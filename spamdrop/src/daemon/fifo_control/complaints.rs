@@ -13,7 +13,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// The reason for which a command was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Refusal {
+pub(super) enum CommandRefusal {
     Malformed(Mistake),
     Protected,
     Failed,
@@ -21,12 +21,12 @@ pub(super) enum Refusal {
 
 /// When each reason was logged last.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(HashMap<Refusal, Instant>);
+pub(super) struct Complaints(HashMap<CommandRefusal, Instant>);
 
 impl Complaints {
     /// Logs a refusal; at the level `debug`, if one for the same reason was logged a
     /// moment ago.
-    pub(super) fn log(&mut self, refusal: Refusal, text: &str) {
+    pub(super) fn log(&mut self, refusal: CommandRefusal, text: &str) {
         let now = clock::instant();
         let last = self.0.get(&refusal);
         if last.is_none_or(|last| now.duration_since(*last) >= PERIOD) {

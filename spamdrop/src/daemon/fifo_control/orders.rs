@@ -10,7 +10,8 @@ use spamdrop_core::owners::OwnerBit;
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
 
-use super::complaints::Refusal;
+use super::complaints::CommandRefusal;
+use super::owned::term;
 use super::{FifoTask, LOCK_WAIT};
 use crate::clock;
 use crate::daemon::block::{BlockRule, origin};
@@ -31,17 +32,14 @@ impl FifoTask {
     ) -> Result<()> {
         if let Some(why) = self.scope.protected.why(addr) {
             self.counts.protected += 1;
-            self.complaints
-                .log(Refusal::Protected, &format!("{addr} not blocked: {why}"));
+            self.complaints.log(
+                CommandRefusal::Protected,
+                &format!("{addr} not blocked: {why}"),
+            );
             return Ok(());
         }
         let BlockRule { ttl_s, sealed, .. } = self.settings.rule;
-        let term = Term {
-            start: clock::monotonic_ns(),
-            ttl_s: seconds.unwrap_or(ttl_s),
-            slides: true,
-            hard_limit_s: 0,
-        };
+        let term = term(seconds.unwrap_or(ttl_s));
         let origin = reason(
             self.blocklist.origin(addr)?,
             term.start,
@@ -53,19 +51,13 @@ impl FifoTask {
             .blocklist
             .block(lock, key, owner, term, sealed, &origin)?;
         self.holds.add(target, &blocked.holds);
-        self.blocked(addr, target, blocked.is_renewed, term.start);
+        self.blocked(addr, target, blocked.is_renewed, term);
         log::debug!(target: "spamdrop::fifo", "blocked {addr}: fifo");
         Ok(())
     }
 
     /// Records a block, and lets the connections of the peer end after the grace.
-    pub(super) fn blocked(
-        &mut self,
-        addr: IpAddr,
-        target: Target,
-        is_renewed: bool,
-        start: MonotonicNs,
-    ) {
+    pub(super) fn blocked(&mut self, addr: IpAddr, target: Target, is_renewed: bool, term: Term) {
         let BlockRule {
             ttl_s,
             sealed,
@@ -74,12 +66,12 @@ impl FifoTask {
         } = self.settings.rule;
         let at = clock::unix_seconds();
         self.history.block(match is_renewed {
-            true => BlockNote::renewed(addr, target, at, ttl_s, 0),
+            true => BlockNote::renewed(addr, target, at, ttl_s.max(term.ttl_s), 0),
             false => BlockNote::new(addr, target, at),
         });
         let message = ReleaseMessage::Add {
             addr,
-            due: start.plus(grace),
+            due: term.start.plus(grace),
             open: (!sealed).then_some(target),
         };
         let _ = self.releases.send(message);
@@ -112,8 +104,13 @@ impl FifoTask {
     pub(super) fn record(&self, addr: Option<IpAddr>, words: &str) {
         let (net, by) = (addr.map(|addr| Target::from(addr).net()), "fifo".into());
         let at = clock::unix_seconds();
-        self.history
-            .add(HistoryEvent::command(net, 1, at, by, words.as_bytes()));
+        self.history.add(HistoryEvent::command(
+            net,
+            net.is_some().into(),
+            at,
+            by,
+            words.as_bytes(),
+        ));
     }
 }
 

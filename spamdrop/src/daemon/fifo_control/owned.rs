@@ -10,7 +10,7 @@ use spamdrop_core::recent::Command;
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
 
-use super::complaints::Refusal;
+use super::complaints::CommandRefusal;
 use super::orders::reason;
 use super::{FifoTask, LOCK_WAIT};
 use crate::clock;
@@ -80,7 +80,7 @@ impl FifoTask {
         if let Some(why) = self.scope.protected.why(addr).filter(|_| seconds.is_some()) {
             self.counts.protected += 1;
             let text = format!("{addr} not blocked: {why}");
-            self.complaints.log(Refusal::Protected, &text);
+            self.complaints.log(CommandRefusal::Protected, &text);
             return None;
         }
         Some(Order {
@@ -97,7 +97,7 @@ impl FifoTask {
         let Some(Carried { done, rest }) = carried else {
             self.counts.failed += 1;
             let text = "commands of owners are lost: the disk thread died";
-            return self.complaints.log(Refusal::Failed, text);
+            return self.complaints.log(CommandRefusal::Failed, text);
         };
         self.refused = match rest.is_empty() {
             true => None,
@@ -125,7 +125,8 @@ impl FifoTask {
         } = order;
         match done {
             Ok(Done::Held { is_renewed }) => {
-                self.blocked(*addr, *target, is_renewed, clock::monotonic_ns());
+                let term = term(order.seconds.unwrap_or_default());
+                self.blocked(*addr, *target, is_renewed, term);
                 log::debug!(target: "spamdrop::fifo", "blocked {addr}: {owner}");
             }
             Ok(Done::Released(Released { removed, kept })) => {
@@ -139,7 +140,8 @@ impl FifoTask {
             }
             Err(error) => {
                 self.counts.failed += 1;
-                self.complaints.log(Refusal::Failed, &format!("{error:#}"));
+                self.complaints
+                    .log(CommandRefusal::Failed, &format!("{error:#}"));
             }
         }
     }
@@ -194,12 +196,7 @@ fn carry_out_one(
         return Ok(Done::Released(released));
     };
     let bit = store.registered(owner, blocklist)?;
-    let term = Term {
-        start: clock::monotonic_ns(),
-        ttl_s: *seconds,
-        slides: true,
-        hard_limit_s: 0,
-    };
+    let term = term(*seconds);
     let origin = reason(blocklist.origin(*addr)?, term.start, rule);
     let key = (*addr, *target);
     let blocked = blocklist.block(lock, key, bit, term, rule.sealed, &origin)?;
@@ -207,4 +204,14 @@ fn carry_out_one(
     Ok(Done::Held {
         is_renewed: blocked.is_renewed,
     })
+}
+
+/// The term of a block that begins now.
+pub(super) fn term(ttl_s: u32) -> Term {
+    Term {
+        start: clock::monotonic_ns(),
+        ttl_s,
+        slides: true,
+        hard_limit_s: 0,
+    }
 }

@@ -2,7 +2,7 @@
 //! status task.
 
 use anyhow::Result;
-use spamdrop_common::gate::GateMode;
+use spamdrop_common::gate::{CLASSES, GateMode};
 use spamdrop_core::gate::Occupancy;
 use spamdrop_core::status::{ActiveGateMode, GateState};
 use spamdrop_core::wave::{Sample, Totals};
@@ -46,7 +46,7 @@ impl GateTask {
             open: peak.open,
             waiting: peak.waiting,
             slots: self.controller.slots(),
-            limit: self.limit,
+            limit: self.gate.limits[CLASSES - 1],
             observed: self.effective_mode() == GateMode::Observe,
             totals: Totals {
                 admitted: stats.admitted,

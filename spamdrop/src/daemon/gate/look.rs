@@ -1,19 +1,31 @@
-//! Looks at the server: counts its connections and sets the gate.
+//! Looks at the server: counts its connections and sets the gate, or renews it while
+//! the server is quiet.
 
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
-use spamdrop_common::gate::{CLASSES, Gate, GateMode, RESPONDER_IPV4, RESPONDER_IPV6, SMTP_PORT};
-use spamdrop_core::gate::WhenFull;
+use spamdrop_common::gate::{Gate, GateMode, GateStats, RESPONDER_IPV4, RESPONDER_IPV6, SMTP_PORT};
+use spamdrop_common::time::MonotonicNs;
+use spamdrop_core::gate::{CountSchedule, WhenFull};
+
+use tokio::time::Instant;
 
 use super::GateTask;
 use crate::clock;
 use crate::daemon::health::Subject;
 use crate::daemon::responder_view::ResponderView;
+use crate::daemon::ticks::next_tick;
 
 impl GateTask {
-    /// Counts the connections and sets the gate. If the gate is not set for two
-    /// seconds, the filter treats it as open.
+    /// Makes a count of the connections due, because the filter is to be told
+    /// something else.
+    pub(super) fn count_soon(&mut self) {
+        self.schedule = CountSchedule::default();
+        self.next_look = Instant::now();
+    }
+
+    /// Sets the gate by the connections. If the gate is not set for two seconds,
+    /// the filter treats it as open.
     pub(super) fn look(&mut self) {
         self.read_requests();
         // Until the filter has the known senders, the gate only observes.
@@ -25,12 +37,29 @@ impl GateTask {
                 self.health.raise(Subject::Gate, text);
             }
         }
-        self.tell();
+        self.next_look = next_tick(self.schedule.pause(clock::monotonic_ns()));
     }
 
     fn try_look(&mut self) -> Result<()> {
         let stats = self.maps.stats()?;
         let now = clock::monotonic_ns();
+        let slots = self.controller.slots();
+        // Until the filter has the known senders, the gate waits to change.
+        if self.schedule.is_due(&stats, slots, now) || !self.senders.is_told() {
+            self.count(stats, now)?;
+            self.tell();
+            return Ok(());
+        }
+        self.stats = stats;
+        let written = now;
+        self.set(Gate {
+            written,
+            ..self.gate
+        })
+    }
+
+    /// Counts the connections. `stats` must have been read before.
+    fn count(&mut self, stats: GateStats, now: MonotonicNs) -> Result<()> {
         self.filter = self.blocklist.settings()?;
         // While blocking is paused, a blocklist may list every sender; before
         // the filter has the known senders, it may list one of them. In both
@@ -70,18 +99,24 @@ impl GateTask {
         let seen = seen.without(answered);
         let mut gate = self.controller.set(seen, stats.admitted, responders, now);
         gate.mode = self.effective_mode() as u32;
-        self.full += u64::from(gate.open >= self.controller.slots());
+        let slots = self.controller.slots();
+        self.full += u64::from(gate.open >= slots);
         self.strangers.set_share(gate.share);
         if refuses {
             // Others must not take the slots that are promised.
             gate.open = gate.open.saturating_add(self.strangers.promised());
         }
+        self.schedule.counted(&gate, seen, &stats, slots, now);
         (self.seen, self.stats) = (seen, stats);
-        self.peak = Some(self.peak.unwrap_or(seen).max(seen));
-        self.limit = gate.limits[CLASSES - 1];
-        self.maps.set(gate)?;
+        self.set(gate)?;
         self.admit_waiting(now);
         Ok(())
+    }
+
+    fn set(&mut self, gate: Gate) -> Result<()> {
+        self.peak = Some(self.peak.unwrap_or(self.seen).max(self.seen));
+        self.gate = gate;
+        self.maps.set(gate)
     }
 
     /// The configured mode, but the gate only observes until the filter has the

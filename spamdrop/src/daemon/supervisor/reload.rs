@@ -112,7 +112,8 @@ impl Supervisor {
         if *sources == self.settings.sources {
             return Ok(None);
         }
-        // Other keys choose entries of the journal, too.
+        // Its keys are unchanged, but a user of the journal's matches may have another
+        // id now.
         ensure!(
             !config.reads_stdin(),
             "sources beside standard input change only with a new start"

@@ -13,7 +13,8 @@ use spamdrop_core::nat64::canonical;
 use spamdrop_core::next_syn::SourceFacts;
 use spamdrop_core::target::Target;
 
-/// Reads the content of the pinned maps about a source.
+/// Reads the content of the pinned maps about a source, those of `blocklist` and
+/// those of the gate.
 ///
 /// # Errors
 ///
@@ -21,8 +22,11 @@ use spamdrop_core::target::Target;
 /// layout.
 ///
 /// [`Exit::NotAttached`]: crate::exit::Exit::NotAttached
-pub fn read_source_facts(pin_dir: &Path, addr: IpAddr) -> Result<SourceFacts> {
-    let blocklist = Blocklist::open(pin_dir)?;
+pub fn read_source_facts(
+    blocklist: &Blocklist,
+    pin_dir: &Path,
+    addr: IpAddr,
+) -> Result<SourceFacts> {
     let _acting = pins::act_as_daemon(pin_dir)?;
     blocklist.source_facts(&GateMaps::open(pin_dir)?, addr)
 }

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::prediction::ListingOutage;
+use crate::dnsbl::key::mask;
 use crate::escape::escape;
 use crate::time::Moment;
 
@@ -67,7 +68,8 @@ impl Regulars {
     pub(super) fn reject(&mut self, addr: IpAddr, text: &[u8], now: Moment) {
         let sender = self.senders.get(&addr);
         if sender.is_some_and(Regular::is_regular) {
-            let text = escape(text.get(..TEXT).unwrap_or(text));
+            // Cut last, because a key is recognised by the zone behind it.
+            let text = mask(&escape(text)).chars().take(TEXT).collect();
             self.refused.entry(addr).or_insert((now, text));
         }
     }
