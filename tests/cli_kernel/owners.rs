@@ -1,5 +1,8 @@
 //! Owners of entries: lists, fallbacks, and what is shown of them.
 
+use spamdrop::owned_blocks::{OwnerStore, settle};
+use spamdrop::store::{FILE, VERB_WAIT};
+
 use super::*;
 
 fn import(site: &Site, args: &[&str], text: &str) -> String {
@@ -162,4 +165,43 @@ fn owners_that_do_not_exist_are_named() {
     assert!(said.contains("`a b` is not an owner"), "{said}");
     let said = fails(&site, &["import", "--replace"], 2);
     assert!(said.contains("--owner"), "{said}");
+}
+
+/// The daemon does this every half a minute.
+#[test]
+fn an_owner_whose_end_is_over_is_taken_from_its_entry() {
+    let site = attached("");
+    import(
+        &site,
+        &["--owner", "drop", "--for", "2h"],
+        "100.64.0.9\n100.64.0.10\n",
+    );
+    let short = ["add", "--fixed", "--for", "1s", "100.64.0.9", "100.64.0.10"];
+    site.spamdrop(&short).unwrap();
+    site.spamdrop(&["add", "--fixed", "--for", "1h", "100.64.0.10"])
+        .unwrap();
+    let both = [
+        "100.64.0.9 hand+import:drop 120",
+        "100.64.0.10 hand+import:drop 120",
+    ];
+    assert_eq!(list(&site, &[]), both);
+    let path = site.path("state").join(FILE);
+    let settled = |path: &Path| {
+        let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop"))?;
+        let lock = || WriteLock::acquire(Path::new(RUN_DIR));
+        settle(&mut blocklist, &mut OwnerStore::new(path, VERB_WAIT), lock)
+    };
+    wait::until("the end of an owner", Duration::from_secs(5), || {
+        let path = path.clone();
+        let number = site.server.run(move || settled(&path))?;
+        Ok((number == 1).then_some(()))
+    })
+    .unwrap();
+    let left = [
+        "100.64.0.9 import:drop 120",
+        "100.64.0.10 hand+import:drop 120",
+    ];
+    assert_eq!(list(&site, &[]), left);
+    // Its rows are not needed any more.
+    assert_eq!(site.server.run(move || settled(&path)).unwrap(), 0);
 }
