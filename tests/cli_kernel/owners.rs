@@ -1,7 +1,8 @@
 //! Owners of entries: lists, fallbacks, and what is shown of them.
 
 use spamdrop::owned_blocks::{OwnerStore, settle};
-use spamdrop::store::{FILE, VERB_WAIT};
+use spamdrop::store::{FILE, Store, VERB_WAIT};
+use spamdrop_core::target::Target;
 
 use super::*;
 
@@ -203,5 +204,11 @@ fn an_owner_whose_end_is_over_is_taken_from_its_entry() {
     ];
     assert_eq!(list(&site, &[]), left);
     // Its rows are not needed any more.
-    assert_eq!(site.server.run(move || settled(&path)).unwrap(), 0);
+    let again = path.clone();
+    assert_eq!(site.server.run(move || settled(&again)).unwrap(), 0);
+    // Those of the other one go with its entry.
+    site.spamdrop(&["detach"]).unwrap();
+    let store = Store::read_existing(&path, VERB_WAIT).unwrap().unwrap();
+    let target: Target = "100.64.0.10".parse().unwrap();
+    assert_eq!(store.holds([&target]).unwrap()[&target], []);
 }
