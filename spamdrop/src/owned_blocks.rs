@@ -4,7 +4,7 @@
 //! The database changes first. Where only that succeeds, its rows are not read
 //! before they are written again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +22,10 @@ use crate::directory::{self, Owned};
 use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
 use crate::store::{HoldChange, Store};
+
+/// Number of entries from which on those that one owner has alone are removed
+/// without reading them whole.
+const FEW: usize = 64;
 
 /// The database of owners, opened when it is needed.
 pub struct OwnerStore {
@@ -196,7 +200,8 @@ pub fn set(
 }
 
 /// Lets owners let go of entries, of which others may hold some. Owners whose holds
-/// are over let go as well.
+/// are over let go as well. The reasons for more than [`FEW`] removed entries may
+/// stay, see [`Blocklist::forget_origins`].
 ///
 /// # Errors
 ///
@@ -209,10 +214,16 @@ pub fn release(
     targets: &[Target],
 ) -> Result<Released> {
     let now = clocks();
-    let live = read(blocklist, targets, now.mono)?;
+    let alone = match targets.len() > FEW {
+        true => blocklist.remove_owned(lock, leaving, targets, now.mono)?,
+        false => HashSet::new(),
+    };
+    let mut targets = targets.to_vec();
+    targets.retain(|target| !alone.contains(target));
+    let live = read(blocklist, &targets, now.mono)?;
     let holds = store.holds_of(&live, now)?;
     let (mut released, mut changes, mut kept) = (Released::default(), Vec::new(), Vec::new());
-    for target in targets {
+    for target in &targets {
         let Some(entry) = live.get(target) else {
             continue;
         };
@@ -239,6 +250,7 @@ pub fn release(
     if !released.removed.is_empty() {
         blocklist.remove_all(lock, &released.removed)?;
     }
+    released.removed.extend(alone);
     Ok(released)
 }
 

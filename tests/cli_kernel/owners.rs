@@ -168,6 +168,55 @@ fn owners_that_do_not_exist_are_named() {
     assert!(said.contains("--owner"), "{said}");
 }
 
+#[test]
+fn a_long_list_lets_go_of_what_it_has_alone() {
+    let site = attached("");
+    let drop = ["--owner", "drop", "--for", "2h"];
+    let all: Vec<String> = (0..100).map(|it| format!("100.64.1.{it}")).collect();
+    import(&site, &drop, &(all.join("\n") + "\n100.65.0.0/24\n"));
+    let jail = ["add", "--owner", "f2b:x", "--for", "1h", "--reason", "why"];
+    site.spamdrop(&[&jail[..], &["100.64.1.7", "100.64.1.8"]].concat())
+        .unwrap();
+    site.spamdrop(&["remove", "--owner", "drop", "100.64.1.8"])
+        .unwrap();
+    assert_eq!(traces(&site), (2, 1));
+    let said = import(
+        &site,
+        &[&drop[..], &["--replace"]].concat(),
+        "100.64.1.99\n",
+    );
+    assert_eq!(
+        said,
+        "imported 1 entry\nremoved 98 entries\n1 entry stays blocked by other owners\n"
+    );
+    let left = [
+        "100.64.1.7 f2b:x 60",
+        "100.64.1.8 f2b:x 60",
+        "100.64.1.99 import:drop 120",
+    ];
+    assert_eq!(list(&site, &[]), left);
+    assert_eq!(traces(&site), (2, 0));
+    import(&site, &drop, &all.join("\n"));
+    site.spamdrop(&[
+        "add",
+        "--owner",
+        "drop",
+        "--for",
+        "3h",
+        "--reason",
+        "x",
+        "100.64.1.1",
+    ])
+    .unwrap();
+    assert_eq!(traces(&site), (3, 0));
+    let said = site.spamdrop(&["flush", "--owner", "drop"]).unwrap();
+    assert_eq!(
+        said,
+        "removed 98 entries\n2 entries stay blocked by other owners\n"
+    );
+    assert_eq!(traces(&site), (2, 0));
+}
+
 /// The daemon does this every half a minute.
 #[test]
 fn an_owner_whose_end_is_over_is_taken_from_its_entry() {

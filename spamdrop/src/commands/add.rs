@@ -75,7 +75,17 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
         owned_blocks::set(&lock, &mut blocklist, &mut store, owner, chunk, |_| true)?;
     }
     let origins = origins(&chosen, &peers, reason, term.start);
-    let older = older(&blocklist, &targets)?;
+    // The reasons of other owners stay.
+    let is_others = |target: &Target| {
+        let holds = holds.get(target).into_iter().flatten();
+        holds.into_iter().any(|hold| !is_own(hold))
+    };
+    let own: Vec<Target> = targets
+        .iter()
+        .copied()
+        .filter(|it| !is_others(it))
+        .collect();
+    let older = older(&blocklist, &own)?;
     block::note(config, &mut blocklist, &origins, older)?;
     hand::record(config, addresses.all.iter().map(|given| given.net));
     let open = entries

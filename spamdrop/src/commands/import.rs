@@ -70,10 +70,10 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     let gone = owned_list::let_go(config, &mut blocklist, &list)?;
     let nets = parsed.connected.iter().copied();
     let origins = block::pending(nets, &peers, block::origin("", term.start));
+    // The reasons of other owners stay.
     let older = block::noted(&blocklist, |target| {
-        entries
-            .binary_search_by_key(&target, |(target, _)| *target)
-            .is_ok()
+        let found = entries.binary_search_by_key(&target, |(target, _)| *target);
+        found.is_ok() && !list.has_others(target)
     })?;
     block::note(config, &mut blocklist, &origins, older)?;
     hand::record(config, entries.iter().map(|(target, _)| target.net()));

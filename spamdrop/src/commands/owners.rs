@@ -77,6 +77,11 @@ pub(super) fn release(
         all.removed.extend(some.removed);
         all.kept.extend(some.kept);
     }
+    if !all.removed.is_empty() {
+        let removed = all.removed.iter().copied().collect();
+        let lock = WriteLock::acquire(&config.run_dir)?;
+        blocklist.forget_origins(&lock, &removed)?;
+    }
     Ok(all)
 }
 

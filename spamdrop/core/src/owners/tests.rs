@@ -65,7 +65,7 @@ fn owners_are_read_as_they_are_shown() {
     }
     let long = "x".repeat(LONGEST_NAME + 1);
     for text in [
-        "", "import:", "f2b:", "other:x", "a b", "a\n", "é", "a:b:c", "Log:x", &long,
+        "", "import:", "f2b:", "other:x", "a b", "a/b", "a\"b", "a\n", "é", "a:b:c", "Log:x", &long,
     ] {
         assert!(text.parse::<EntryOwner>().is_err(), "{text}");
     }

@@ -7,11 +7,14 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::{Context as _, Result};
 use aya::Pod;
+use spamdrop_common::action::is_live;
 use spamdrop_common::entry::{Entry, SEALED};
+use spamdrop_common::time::MonotonicNs;
 
 use super::{Blocklist, fd, present};
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
+use spamdrop_core::owners::OwnerMask;
 use spamdrop_core::target::{Target, prefix_of_origin};
 
 /// Number of addresses that are looked up before they are added. Raising the epoch
@@ -105,7 +108,7 @@ impl Blocklist {
     /// # Errors
     ///
     /// A map operation fails; targets before the failing one have been removed.
-    pub fn remove_all(&mut self, _lock: &WriteLock, targets: &[Target]) -> Result<HashSet<Target>> {
+    pub fn remove_all(&mut self, lock: &WriteLock, targets: &[Target]) -> Result<HashSet<Target>> {
         let (mut removed, mut counted) = (HashSet::new(), Counted::default());
         let taken = targets.iter().try_for_each(|&target| {
             if self.take_out(target)? {
@@ -118,34 +121,47 @@ impl Blocklist {
         // have been removed.
         self.raise_epoch()?;
         self.count(counted)?;
-        self.forget_networks(&removed)?;
+        self.forget_networks(lock, &removed)?;
         taken.map(|()| removed)
     }
 
-    /// Removes an entry without updating the numbers of entries or removing the
-    /// origins of IPv6 addresses. Returns whether the entry existed.
-    pub(super) fn take_out(&mut self, target: Target) -> Result<bool> {
-        match target {
-            Target::V4(key) => {
-                self.remove_origin(key.into())?;
-                present(self.v4.remove(&key))
+    /// Removes the live entries of addresses that nobody but these owners wants; the
+    /// others are left alone. The reasons stay, see [`Blocklist::forget_origins`].
+    /// Returns the targets that had such an entry.
+    pub fn remove_owned(
+        &mut self,
+        _lock: &WriteLock,
+        owners: OwnerMask,
+        targets: &[Target],
+        now: MonotonicNs,
+    ) -> Result<HashSet<Target>> {
+        let (mut removed, mut counted) = (HashSet::new(), Counted::default());
+        let taken = targets.iter().try_for_each(|&target| {
+            let entry = self.host(target)?;
+            let is_wanted = |entry: &Entry| OwnerMask::of(entry).without(owners).is_empty();
+            let entry = entry.filter(|entry| is_live(entry.expires, now) && is_wanted(entry));
+            if entry.is_some() && self.remove_host(target)? {
+                removed.insert(target);
+                counted.add(target);
             }
+            Ok(())
+        });
+        self.raise_epoch()?;
+        self.count(counted)?;
+        taken.map(|()| removed)
+    }
+
+    fn remove_host(&mut self, target: Target) -> Result<bool> {
+        match target {
+            Target::V4(key) => present(self.v4.remove(&key)),
             Target::V6(key) => present(self.v6.remove(&key)),
             Target::V6Address(key) => present(self.v6_addresses.remove(&key)),
-            Target::Net(net) => {
-                if let Some(origin) = target.origin() {
-                    self.remove_origin(origin)?;
-                }
-                self.remove_prefix(net)
-            }
+            Target::Net(_) => Ok(false),
         }
     }
 
-    fn forget_networks(&mut self, removed: &HashSet<Target>) -> Result<()> {
-        let is_v6 = |it: &Target| matches!(it, Target::V6(_) | Target::V6Address(_));
-        if !removed.iter().any(is_v6) {
-            return Ok(());
-        }
+    /// Removes the reasons for entries that were removed, with one walk over all.
+    pub fn forget_origins(&mut self, _lock: &WriteLock, removed: &HashSet<Target>) -> Result<()> {
         let mut addrs = Vec::new();
         self.for_each_origin(|addr, _| {
             if Target::covering(addr).any(|target| removed.contains(&target)) {
@@ -155,6 +171,32 @@ impl Blocklist {
         addrs
             .into_iter()
             .try_for_each(|addr| self.forget_unless_blocked(addr))
+    }
+
+    /// Removes an entry without updating the numbers of entries or removing the
+    /// origins of IPv6 addresses. Returns whether the entry existed.
+    pub(super) fn take_out(&mut self, target: Target) -> Result<bool> {
+        match target {
+            Target::V4(key) => {
+                self.remove_origin(key.into())?;
+                self.remove_host(target)
+            }
+            Target::V6(_) | Target::V6Address(_) => self.remove_host(target),
+            Target::Net(net) => {
+                if let Some(origin) = target.origin() {
+                    self.remove_origin(origin)?;
+                }
+                self.remove_prefix(net)
+            }
+        }
+    }
+
+    fn forget_networks(&mut self, lock: &WriteLock, removed: &HashSet<Target>) -> Result<()> {
+        let is_v6 = |it: &Target| matches!(it, Target::V6(_) | Target::V6Address(_));
+        match removed.iter().any(is_v6) {
+            true => self.forget_origins(lock, removed),
+            false => Ok(()),
+        }
     }
 
     /// Removes the origin of an address that neither it nor its /64 has an
