@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod check;
+pub mod compiler;
 mod crates;
 mod nested;
 mod older;
@@ -103,6 +104,7 @@ pub fn test(program: &Path, full: bool, tally: &mut Tally) -> Result<Packages> {
     tally.check(twice::compare(&built, &this));
     if full {
         tally.check(tarball("dev"));
+        tally.check(twice::compare_whole());
     }
     let newer = package("newer")?;
     newer.set_version(NEWER)?;
@@ -111,19 +113,6 @@ pub fn test(program: &Path, full: bool, tally: &mut Tally) -> Result<Packages> {
         newer: newer.build()?,
         older: full.then(older::package).transpose()?,
     })
-}
-
-/// The compiler's flags that replace the directories of this machine.
-fn remapped() -> Result<[String; 3]> {
-    let root = std::env::current_dir()?;
-    let home = cargo_home()?;
-    let sysroot = setup::sysroot()?;
-    let flag = |from: &Path, to| format!("--remap-path-prefix={}={to}", from.display());
-    Ok([
-        flag(&root.canonicalize()?, "/spamdrop"),
-        flag(&home, "/cargo"),
-        flag(&sysroot, "/rust"),
-    ])
 }
 
 /// Where cargo keeps its files.
@@ -140,15 +129,20 @@ fn directory() -> Result<PathBuf> {
 }
 
 /// Builds the program, which contains no path of this machine: builds in other
-/// directories and by other users are equal. The build script of spamdrop sees to
-/// the packet filter. Without a target, it is for this machine.
+/// directories and by other users are equal. Without a target, it is for this
+/// machine.
 fn program(profile: &str, target: Option<&str>) -> Result<PathBuf> {
     let mut build = cargo(["build", "--package", "spamdrop", "--bin", "spamdrop"]);
     build.args(["--profile", profile]);
     if let Some(target) = target {
         build.args(["--target", target]);
     }
-    build.env("CARGO_ENCODED_RUSTFLAGS", remapped()?.join("\x1f"));
+    compiler::hide_directories(&mut build)?;
+    // Cargo takes what was compiled without the wrapper for the same.
+    build.env("CARGO_TARGET_DIR", directory()?.join("build"));
+    build
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
     build.arg("--message-format=json-render-diagnostics");
     let messages = output(&mut build)?;
     let artifacts = Message::parse_stream(messages.as_bytes());

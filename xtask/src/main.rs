@@ -102,6 +102,10 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    if let Some(error) = dist::compiler::become_compiler() {
+        say(&format!("cannot start the compiler: {error}"));
+        return ExitCode::FAILURE;
+    }
     match run(&Cli::parse()) {
         Ok(code) => code,
         Err(error) => {

@@ -1,19 +1,23 @@
 //! The package is the same, byte for byte, whoever builds it, where and when.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::command::run;
+use crate::command::{cargo, run};
 
 use super::package::{Built, Package};
+use super::{cargo_home, directory, nested};
 
 /// The user `nobody`, as which the second package is built where this process is
 /// root.
 const NOBODY: u32 = 65534;
+
+/// The profile of cargo with which whole builds are compared.
+const PROFILE: &str = "dev";
 
 /// The environment of the second build, as a shell sees it.
 const ELSEWHERE: &str = "umask 0077 && \
@@ -32,12 +36,39 @@ pub fn compare(built: &Built, first: &Path) -> Result<()> {
     // `nobody` must be able to enter it.
     let directory = directory.path().join("with a longer name").join("package");
     let second = build_elsewhere(built, &directory)?;
-    let is_equal = fs::read(first)? == fs::read(&second)?;
+    ensure_equal(first, &second)
+}
+
+/// Builds the program and the package of the last commit twice, without
+/// optimisation, and compares the packages.
+///
+/// # Errors
+///
+/// They differ; or the command that failed.
+pub fn compare_whole() -> Result<()> {
+    let commit = nested::commit("HEAD")?;
+    let first = nested::build(&commit, &directory()?.join("whole"), PROFILE, cargo([]))?;
+    let elsewhere = tempfile::Builder::new()
+        .prefix("spamdrop-dist-")
+        .tempdir()?;
+    let elsewhere = elsewhere.path().join("with a longer name");
+    let home = elsewhere.join("cargo");
+    fs::create_dir_all(&home)?;
+    symlink(cargo_home()?.join("registry"), home.join("registry"))?;
+    let mut other = cargo([]);
+    other.env("CARGO_HOME", home);
+    other.envs([("TZ", "Pacific/Kiritimati"), ("LC_ALL", "C")]);
+    let second = nested::build(&commit, &elsewhere, PROFILE, other)?;
+    ensure_equal(&first, &second)
+}
+
+fn ensure_equal(first: &Path, second: &Path) -> Result<()> {
+    let is_equal = fs::read(first)? == fs::read(second)?;
     ensure!(
         is_equal,
         "two builds of the package differ: {} and {}; `diffoscope` shows where",
         first.display(),
-        keep(first, &second)?.display()
+        keep(first, second)?.display()
     );
     Ok(())
 }
