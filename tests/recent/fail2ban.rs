@@ -8,6 +8,8 @@ const ACTION: &str = include_str!("../../spamdrop/dist/examples/fail2ban-action.
 /// fail2ban looks once a second.
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 const OTHER: &str = "100.64.0.67";
+/// In the /64 of `ZOMBIE6`.
+const NEIGHBOUR6: &str = "2001:db8:64:1::67";
 
 fn jail(site: &Site) -> String {
     let command = format!(
@@ -104,14 +106,36 @@ fn a_jail_bans_prolongs_and_unbans_and_leaves_other_owners_alone() {
         Ok((left > 4.5 && entry["owners"][0] == "f2b:smtp").then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error:#}\n{}", jails.output()));
+    // Two addresses of one /64 are banned each for itself.
+    client("bantime 3600");
+    client(&format!("banip {ZOMBIE6} {NEIGHBOUR6}"));
+    until("the bans of a /64", TEN_SECONDS, || {
+        let both = [ZOMBIE6, NEIGHBOUR6].map(|addr| site.dropped(addr, SILENCE));
+        Ok((both.into_iter().all(|dropped| dropped.is_ok_and(|it| it))).then_some(()))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", jails.output()));
+    client(&format!("unbanip {ZOMBIE6}"));
+    let gone = format!("{ZOMBIE6} f2b:smtp 60");
+    until("the end of one ban", TEN_SECONDS, || {
+        Ok((!entries(&site).contains(&gone)).then_some(()))
+    })
+    .unwrap();
+    assert!(entries(&site).contains(&format!("{NEIGHBOUR6} f2b:smtp 60")));
+    assert!(site.dropped(NEIGHBOUR6, SILENCE).unwrap());
+    assert!(!site.dropped(ZOMBIE6, SILENCE).unwrap());
+    client(&format!("unbanip {NEIGHBOUR6}"));
     // Stopping the jail lets go of what it holds, and forever is ten years.
     client("bantime -1");
     client("banip 100.64.0.68");
-    let forever = "100.64.0.68 f2b:smtp 5256000";
-    until("a ban for ever", TEN_SECONDS, || {
-        Ok(entries(&site).contains(&forever.to_owned()).then_some(()))
-    })
-    .unwrap_or_else(|error| panic!("{error:#}\n{}", jails.output()));
+    client("bantime 400000000");
+    client("banip 100.64.0.69");
+    for addr in ["100.64.0.68", "100.64.0.69"] {
+        let forever = format!("{addr} f2b:smtp 5256000");
+        until("a ban for ever", TEN_SECONDS, || {
+            Ok(entries(&site).contains(&forever).then_some(()))
+        })
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", jails.output()));
+    }
     let stop = ["fail2ban-client", "-c", CONFIG, "stop", "smtp"];
     site.server.exec(stop).unwrap();
     wait_for_entries(&site, &[&hand], &jails);
