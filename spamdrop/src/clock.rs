@@ -10,6 +10,7 @@ use jiff::Zoned;
 use jiff::civil::DateTime;
 use rustix::time::{ClockId, clock_getres, clock_gettime};
 use spamdrop_common::time::{MonotonicNs, UnixSeconds};
+use spamdrop_core::saved::Clocks;
 
 use crate::exit::{Exit, Failure};
 
@@ -40,6 +41,15 @@ pub fn wall() -> SystemTime {
 #[must_use]
 pub fn unix_seconds() -> UnixSeconds {
     spamdrop_core::time::unix_seconds(wall())
+}
+
+/// Both clocks.
+#[must_use]
+pub fn both() -> Clocks {
+    Clocks {
+        unix: unix_seconds(),
+        mono: monotonic_ns(),
+    }
 }
 
 /// The wall clock in the time zone of this machine.

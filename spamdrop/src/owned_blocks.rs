@@ -4,24 +4,24 @@
 //! The database changes first. Where only that succeeds, its rows are not read
 //! before they are written again.
 
+mod divide;
+
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use spamdrop_common::entry::{Entry, SEALED};
-use spamdrop_common::time::MonotonicNs;
 use spamdrop_core::owners::{
-    EntryOwner, Hold, LetGo, OwnerBit, OwnerHold, OwnerMask, StoredHold, combine, holds, let_go,
+    EntryOwner, Hold, LetGo, OwnerBit, OwnerHold, OwnerMask, combine, holds, let_go,
 };
-use spamdrop_core::saved::Clocks;
 use spamdrop_core::target::Target;
 
-use crate::clock;
 use crate::directory::{self, Owned};
-use crate::kernel::blocklist::{Blocklist, CHUNK};
+use crate::kernel::blocklist::{Blocked, Blocklist, CHUNK};
 use crate::lock::WriteLock;
-use crate::store::{HoldChange, Store};
+use crate::store::{BootTime, HoldChange, HoldChangeKind, Store};
+pub use divide::split;
 
 /// Number of entries from which on those that one owner has alone are removed
 /// without reading them whole.
@@ -32,6 +32,8 @@ pub struct OwnerStore {
     path: PathBuf,
     wait: Duration,
     store: Option<Store>,
+    /// Whether it was said that the database cannot be used.
+    has_warned: bool,
 }
 
 /// The entries that an owner has let go.
@@ -52,6 +54,7 @@ impl OwnerStore {
             path: path.to_owned(),
             wait,
             store: None,
+            has_warned: false,
         }
     }
 
@@ -83,6 +86,21 @@ impl OwnerStore {
         Ok(self.store.as_mut())
     }
 
+    /// The bit of an owner, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn bit(&mut self, owner: &EntryOwner) -> Result<Option<OwnerBit>> {
+        if let Some(bit) = owner.fixed_bit() {
+            return Ok(Some(bit));
+        }
+        match self.existing()? {
+            Some(store) => Ok(store.owner_names()?.bit(owner)),
+            None => Ok(None),
+        }
+    }
+
     /// The bit of an owner, which may be new.
     ///
     /// # Errors
@@ -101,23 +119,26 @@ impl OwnerStore {
         store.register_owner(owner, in_use)
     }
 
-    /// Stores holds of an entry that other owners have as well.
+    /// Stores the holds of an entry that other owners have as well.
     ///
     /// # Errors
     ///
     /// The database cannot be changed.
-    pub fn add(&mut self, target: Target, holds: &[OwnerHold]) -> Result<()> {
-        let now = clocks();
-        let stored = |(bit, hold): &OwnerHold| (*bit, StoredHold::of(hold, now));
+    pub fn add(&mut self, target: Target, blocked: &Blocked) -> Result<()> {
+        if blocked.holds.is_empty() {
+            return Ok(());
+        }
+        let now = BootTime::now()?;
         let change = HoldChange {
             target,
-            holds: holds.iter().map(stored).collect(),
-            is_all: false,
+            holds: blocked.holds.clone(),
+            kind: match blocked.was_shared {
+                true => HoldChangeKind::Renewal,
+                false => HoldChangeKind::Some,
+            },
+            set: now.clocks,
         };
-        match holds {
-            [] => Ok(()),
-            _ => self.change(&[change]),
-        }
+        self.write(&[change], &now)
     }
 
     /// The holds of all owners of live entries, as they are now.
@@ -128,7 +149,7 @@ impl OwnerStore {
     pub fn holds_of(
         &mut self,
         live: &HashMap<Target, Entry>,
-        now: Clocks,
+        now: &BootTime,
     ) -> Result<HashMap<Target, Vec<OwnerHold>>> {
         let is_shared = |entry: &Entry| OwnerMask::of(entry).is_shared();
         let shared = live.iter().filter(|(_, entry)| is_shared(entry));
@@ -137,65 +158,100 @@ impl OwnerStore {
         if !shared.is_empty()
             && let Some(store) = self.existing()?
         {
-            stored = store.holds(shared)?;
+            stored = store.holds(shared, now)?;
         }
         let holds = |(target, entry): (&Target, &Entry)| {
-            let rows = stored.get(target).into_iter().flatten();
-            let rows: Vec<_> = rows.map(|(bit, hold)| (*bit, hold.hold(now))).collect();
-            (*target, holds(entry, &rows, now.mono))
+            let rows = stored.get(target).map_or(&[][..], Vec::as_slice);
+            (*target, holds(entry, rows, now.clocks.mono))
         };
         Ok(live.iter().map(holds).collect())
     }
 
-    fn change(&mut self, changes: &[HoldChange]) -> Result<()> {
+    /// As [`OwnerStore::holds_of`]. If the database cannot be read, that is said once,
+    /// and every owner holds an entry as long as it lasts.
+    pub fn holds_or_ends(
+        &mut self,
+        live: &HashMap<Target, Entry>,
+        now: &BootTime,
+    ) -> HashMap<Target, Vec<OwnerHold>> {
+        self.holds_of(live, now).unwrap_or_else(|error| {
+            self.warn(&error);
+            let ends = |entry: &Entry| {
+                let owners = OwnerMask::of(entry).each();
+                owners.map(|owner| (owner, Hold::of(entry))).collect()
+            };
+            let each = live.iter();
+            each.map(|(target, entry)| (*target, ends(entry))).collect()
+        })
+    }
+
+    fn write(&mut self, changes: &[HoldChange], now: &BootTime) -> Result<()> {
         if changes.is_empty() {
             return Ok(());
         }
-        self.open()?.change_holds(changes, clock::wall())
+        self.open()?.change_holds(changes, &now.boot)
+    }
+
+    /// Says an error once: the entry blocks without its rows.
+    fn write_or_warn(&mut self, changes: &[HoldChange], now: &BootTime) {
+        if let Err(error) = self.write(changes, now) {
+            self.warn(&error);
+        }
+    }
+
+    fn warn(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.has_warned, true) {
+            log::warn!(
+                "the ends of owners are not in the database, so an entry may stay blocked for longer \
+                 after one of its owners has let go: {error:#}"
+            );
+        }
     }
 }
 
-/// Sets the hold of an owner in entries, which get the state of the given ones. Those
-/// that exist keep their hits and their other owners. Only targets that `may_exist` are read
-/// before; any other entry is replaced.
+/// Sets the hold of an owner in entries, of sorted targets, which get the state of the
+/// given ones. Those that exist keep their hits and their other owners; with
+/// `begins_anew`, those of this owner alone are replaced. They are written even if the
+/// database cannot be, which is said once.
 ///
 /// # Errors
 ///
-/// The database or a map cannot be read or written; some entries may have been
-/// written.
+/// A map cannot be read or written; some entries may have been written.
 pub fn set(
     lock: &WriteLock,
     blocklist: &mut Blocklist,
     store: &mut OwnerStore,
     owner: OwnerBit,
     wanted: &[(Target, Entry)],
-    may_exist: impl Fn(Target) -> bool,
+    begins_anew: bool,
 ) -> Result<()> {
-    let now = clocks();
-    let targets = wanted.iter().map(|(target, _)| *target);
-    let known: Vec<Target> = targets.filter(|target| may_exist(*target)).collect();
-    let live = read(blocklist, &known, now.mono)?;
-    let old = store.holds_of(&live, now)?;
+    let now = BootTime::now()?;
+    let targets: Vec<Target> = wanted.iter().map(|(target, _)| *target).collect();
+    let mut live = blocklist.look_up(&targets, now.clocks.mono)?;
+    let is_own = |entry: &Entry| OwnerMask::of(entry) == owner.into();
+    if begins_anew {
+        live.retain(|_, entry| !is_own(entry));
+    }
+    let others = live.iter().filter(|(_, entry)| !is_own(entry));
+    let others: HashMap<Target, Entry> = others.map(|(target, it)| (*target, *it)).collect();
+    let old = store.holds_or_ends(&others, &now);
     let (mut entries, mut changes) = (Vec::with_capacity(wanted.len()), Vec::new());
     for (target, entry) in wanted {
-        let hold = hold(*target, entry);
+        let hold = asked_hold(*target, entry);
         let mut holds = old.get(target).cloned().unwrap_or_default();
-        holds.retain(|(it, hold)| *it != owner && hold.ends >= now.mono);
+        holds.retain(|(it, hold)| *it != owner && hold.ends >= now.clocks.mono);
         holds.push((owner, hold));
-        let was_shared = live
-            .get(target)
-            .is_some_and(|it| OwnerMask::of(it).is_shared());
-        if holds.len() > 1 || was_shared {
-            changes.push(change(*target, &holds, now));
-        }
         let before = live.get(target).copied().unwrap_or(*entry);
+        if holds.len() > 1 || OwnerMask::of(&before).is_shared() {
+            changes.push(all_holds(*target, &holds, &now));
+        }
         let base = Entry {
             flags: entry.flags & SEALED,
             ..before
         };
         entries.extend(combine(&base, &holds).map(|entry| (*target, entry)));
     }
-    store.change(&changes)?;
+    store.write_or_warn(&changes, &now);
     blocklist.put_all(lock, entries)
 }
 
@@ -205,7 +261,8 @@ pub fn set(
 ///
 /// # Errors
 ///
-/// As [`set`].
+/// The database or a map cannot be read or written; some entries may have been
+/// written.
 pub fn release(
     lock: &WriteLock,
     blocklist: &mut Blocklist,
@@ -213,15 +270,15 @@ pub fn release(
     leaving: OwnerMask,
     targets: &[Target],
 ) -> Result<Released> {
-    let now = clocks();
+    let now = BootTime::now()?;
     let alone = match targets.len() > FEW {
-        true => blocklist.remove_owned(lock, leaving, targets, now.mono)?,
+        true => blocklist.remove_owned(lock, leaving, targets, now.clocks.mono)?,
         false => HashSet::new(),
     };
     let mut targets = targets.to_vec();
     targets.retain(|target| !alone.contains(target));
-    let live = read(blocklist, &targets, now.mono)?;
-    let holds = store.holds_of(&live, now)?;
+    let live = blocklist.look_up(&targets, now.clocks.mono)?;
+    let holds = store.holds_of(&live, &now)?;
     let (mut released, mut changes, mut kept) = (Released::default(), Vec::new(), Vec::new());
     for target in &targets {
         let Some(entry) = live.get(target) else {
@@ -232,10 +289,10 @@ pub fn release(
             continue;
         }
         let stored = holds.get(target).map_or(&[][..], Vec::as_slice);
-        match let_go(entry, stored, leaving, now.mono) {
+        match let_go(entry, stored, leaving, now.clocks.mono) {
             LetGo::Removed => released.removed.push(*target),
             LetGo::Kept(rest, holds) => {
-                changes.push(change(*target, &holds, now));
+                changes.push(all_holds(*target, &holds, &now));
                 if OwnerMask::of(&rest) != owners {
                     released.kept.push(*target);
                     kept.push((*target, rest));
@@ -243,7 +300,7 @@ pub fn release(
             }
         }
     }
-    store.change(&changes)?;
+    store.write(&changes, &now)?;
     if !kept.is_empty() {
         blocklist.put_all(lock, kept)?;
     }
@@ -260,43 +317,34 @@ pub fn release(
 ///
 /// # Errors
 ///
-/// As [`set`], or `lock` returns an error.
+/// As [`release`], or `lock` returns an error.
 pub fn settle(
     blocklist: &mut Blocklist,
     store: &mut OwnerStore,
     lock: impl Fn() -> Result<WriteLock>,
 ) -> Result<usize> {
-    let now = clocks();
     let Some(open) = store.existing()? else {
         return Ok(0);
     };
-    let mut ended = open.ended_holds(now.unix)?;
+    let mut ended = open.ended_holds(&BootTime::now()?)?;
     ended.sort_unstable();
     for chunk in ended.chunks(CHUNK) {
         let lock = lock()?;
         release(&lock, blocklist, store, OwnerMask::default(), chunk)?;
-        let live = read(blocklist, chunk, now.mono)?;
+        let now = BootTime::now()?;
+        let live = blocklist.look_up(chunk, now.clocks.mono)?;
         let is_shared = |target: &&Target| {
             let entry = live.get(*target);
             entry.is_some_and(|entry| OwnerMask::of(entry).is_shared())
         };
         let unused = chunk.iter().filter(|target| !is_shared(target));
-        store.open()?.forget_holds(unused)?;
+        store.open()?.forget_holds(unused, &now)?;
     }
     Ok(ended.len())
 }
 
-/// Both clocks now.
-#[must_use]
-pub fn clocks() -> Clocks {
-    Clocks {
-        unix: clock::unix_seconds(),
-        mono: clock::monotonic_ns(),
-    }
-}
-
 /// The hold that an entry stands for. The block of a prefix does not slide.
-fn hold(target: Target, entry: &Entry) -> Hold {
+fn asked_hold(target: Target, entry: &Entry) -> Hold {
     match target {
         Target::Net(_) => Hold {
             ends: entry.expires,
@@ -308,26 +356,14 @@ fn hold(target: Target, entry: &Entry) -> Hold {
 }
 
 /// The holds to store: those of all owners, or none if there is only one.
-fn change(target: Target, holds: &[OwnerHold], now: Clocks) -> HoldChange {
-    let all = holds.iter().filter(|_| holds.len() > 1);
+fn all_holds(target: Target, holds: &[OwnerHold], now: &BootTime) -> HoldChange {
     HoldChange {
         target,
-        holds: all
-            .map(|(bit, hold)| (*bit, StoredHold::of(hold, now)))
-            .collect(),
-        is_all: true,
+        holds: match holds {
+            [] | [_] => Vec::new(),
+            several => several.to_vec(),
+        },
+        kind: HoldChangeKind::All,
+        set: now.clocks,
     }
-}
-
-/// The live entries of sorted targets, read one by one.
-fn read(
-    blocklist: &Blocklist,
-    targets: &[Target],
-    now: MonotonicNs,
-) -> Result<HashMap<Target, Entry>> {
-    let mut live = HashMap::new();
-    for chunk in targets.chunks(CHUNK) {
-        live.extend(blocklist.live_among(chunk, now)?);
-    }
-    Ok(live)
 }

@@ -1,7 +1,6 @@
 //! Commands of owners, and the ends that they fall back to.
 
-use spamdrop::store::{FILE, Store, VERB_WAIT};
-use spamdrop_core::target::Target;
+use spamdrop::store::FILE;
 
 use super::*;
 
@@ -41,7 +40,6 @@ fn a_jail_lets_go_and_the_script_still_blocks() {
     run_script(&site, &format!("echo '+{ZOMBIE} 1200' > $FIFO"));
     wait_for_owners(&site, &["fifo", "f2b:postfix-sasl"]);
     assert_eq!(minutes(&site), 60.0);
-    wait_until_stored(&site, 2);
     run_script(&site, &format!("echo '-{ZOMBIE} f2b:postfix-sasl' > $FIFO"));
     wait_for_owners(&site, &["fifo"]);
     assert_eq!(minutes(&site), 20.0);
@@ -59,16 +57,75 @@ fn a_jail_lets_go_and_the_script_still_blocks() {
     stop(&mut daemon);
 }
 
-/// Waits until the ends of this many owners are in the database.
-fn wait_until_stored(site: &Site, number: usize) {
-    let target: Target = ZOMBIE.parse().unwrap();
-    let path = site.path("state").join(FILE);
-    until("the ends of owners", SOON, || {
-        let Some(store) = Store::read_existing(&path, VERB_WAIT)? else {
-            return Ok(None);
-        };
-        let stored = store.holds([&target])?.remove(&target).unwrap_or_default();
-        Ok((stored.len() == number).then_some(()))
+/// Commands of one write, so that none waits for the database before the next.
+#[test]
+fn an_owner_that_lets_go_at_once_leaves_the_time_of_the_other() {
+    let site = site();
+    let mut daemon = site.run().unwrap();
+    let commands = format!("+{ZOMBIE} 3600 f2b:x\\n+{ZOMBIE} 7200\\n-{ZOMBIE} f2b:x\\n");
+    run_script(&site, &format!("printf '{commands}' > $FIFO"));
+    wait_for_owners(&site, &["fifo"]);
+    assert_eq!(minutes(&site), 120.0);
+    // A shorter renewal of an entry with several owners does not shorten either.
+    let commands = format!("+{ZOMBIE} 3600 f2b:x\\n+{ZOMBIE} 600\\n-{ZOMBIE} f2b:x\\n");
+    run_script(&site, &format!("printf '{commands}' > $FIFO"));
+    counted(&site, "added", 4);
+    wait_for_owners(&site, &["fifo"]);
+    assert_eq!(minutes(&site), 120.0);
+    stop(&mut daemon);
+}
+
+#[test]
+fn the_ends_of_the_last_commands_are_stored_at_the_stop() {
+    let site = site();
+    let mut daemon = site.run().unwrap();
+    run_script(&site, &format!("echo '+{ZOMBIE} 7200 f2b:x' > $FIFO"));
+    wait_for_owners(&site, &["f2b:x"]);
+    run_script(&site, &format!("echo '+{ZOMBIE} 1200' > $FIFO"));
+    stop(&mut daemon);
+    assert_eq!(owners(&site), ["fifo", "f2b:x"]);
+    site.spamdrop(&["remove", "--owner", "f2b:x", ZOMBIE])
+        .unwrap();
+    assert_eq!(minutes(&site), 20.0);
+}
+
+/// `-ADDRESS fifo` needs no name, so it needs no database.
+#[test]
+fn the_fifo_lets_go_and_blocks_without_a_database() {
+    let site = site();
+    let mut daemon = site.run().unwrap();
+    let store = site.path("state").join(FILE);
+    run_script(&site, &format!("echo '+{ZOMBIE} 1200' > $FIFO"));
+    wait_for_owners(&site, &["fifo"]);
+    until("the place of the database", SOON, || {
+        let _ = fs::remove_file(&store);
+        Ok(fs::create_dir(&store).ok())
     })
     .unwrap();
+    // By hand as well, with a later end: both are said once.
+    let output = site.output(&["add", ZOMBIE, "--for", "2h"], b"").unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(
+        said.matches("the ends of owners are not in the database")
+            .count(),
+        1,
+        "{said}"
+    );
+    assert_eq!(owners(&site), ["hand", "fifo"]);
+    assert_eq!(minutes(&site), 120.0);
+    // The daemon tries again, and says so once.
+    run_script(&site, &format!("echo '+{ZOMBIE} 1200' > $FIFO"));
+    let text = "ends of owners wait for the database";
+    daemon.wait_for(|line| line.contains(text), SOON).unwrap();
+    site.spamdrop(&["remove", ZOMBIE]).unwrap();
+    run_script(&site, &format!("printf '+{ZOMBIE} 1200\\n' > $FIFO"));
+    wait_for_owners(&site, &["fifo"]);
+    run_script(&site, &format!("printf -- '-{ZOMBIE} fifo\\n' > $FIFO"));
+    wait_for_list(&site, &[]);
+    fs::remove_dir(&store).unwrap();
+    let recovered = |line: &str| line.contains("ends of owners (fifo): recovered");
+    daemon.wait_for(recovered, SOON).unwrap();
+    stop(&mut daemon);
+    assert_eq!(daemon.output().matches(text).count(), 1);
 }

@@ -113,7 +113,7 @@ fn split_word(bytes: &[u8]) -> (&[u8], &[u8]) {
 fn owner(bytes: &[u8]) -> Option<EntryOwner> {
     let owner: EntryOwner = str::from_utf8(bytes).ok()?.parse().ok()?;
     match owner {
-        EntryOwner::Log | EntryOwner::Hand => None,
+        EntryOwner::Log | EntryOwner::Hand | EntryOwner::Unnamed(_) => None,
         EntryOwner::Fifo => Some(owner),
         EntryOwner::Import(_) | EntryOwner::Jail(_) => bytes.contains(&b':').then_some(owner),
     }

@@ -124,8 +124,8 @@ impl From<ImportFormat> for ListFormat {
 /// Reads the owner of a new block. Those of the daemon are not given by hand.
 fn owner(text: &str) -> Result<EntryOwner, Invalid> {
     match text.parse()? {
-        EntryOwner::Log | EntryOwner::Fifo => Err(Invalid::new(
-            "log and fifo are the daemon's; give hand, import:NAME, f2b:JAIL or NAME",
+        EntryOwner::Log | EntryOwner::Fifo | EntryOwner::Unnamed(_) => Err(Invalid::new(
+            "log and fifo are the daemon's, and an owner whose name is lost gets no blocks; give hand, import:NAME, f2b:JAIL or NAME",
         )),
         owner => Ok(owner),
     }

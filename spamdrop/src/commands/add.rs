@@ -18,6 +18,7 @@ use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
 use crate::owned_blocks;
 use crate::render::allowed::shown;
+use crate::store::BootTime;
 use spamdrop_core::duration::{self, human};
 use spamdrop_core::owners::{EntryOwner, OwnerHold};
 use spamdrop_core::policy::{Choice, Scope};
@@ -54,7 +55,7 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
     let owner = args.owner.as_ref().unwrap_or(&EntryOwner::Hand);
     let owner = store.registered(owner, &blocklist)?;
     let live = blocklist.live_among(&targets, term.start)?;
-    let holds = store.holds_of(&live, owned_blocks::clocks())?;
+    let holds = store.holds_or_ends(&live, &BootTime::now()?);
     let is_own = |(it, _): &OwnerHold| *it == owner;
     let kept = match args.force {
         true => HashSet::new(),
@@ -72,7 +73,7 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
         .collect();
     for chunk in entries.chunks(CHUNK) {
         let lock = WriteLock::acquire(&config.run_dir)?;
-        owned_blocks::set(&lock, &mut blocklist, &mut store, owner, chunk, |_| true)?;
+        owned_blocks::set(&lock, &mut blocklist, &mut store, owner, chunk, false)?;
     }
     let origins = origins(&chosen, &peers, reason, term.start);
     // The reasons of other owners stay.

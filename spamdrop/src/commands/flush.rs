@@ -10,7 +10,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::WriteLock;
-use crate::store::Store;
+use crate::store::BootTime;
 use spamdrop_core::owners::{EntryOwner, OwnerMask};
 
 /// Runs the verb.
@@ -23,11 +23,12 @@ pub fn run(config: &Config, args: &Flush, out: &mut impl Write) -> Result<()> {
     if let Some(owner) = &args.owner {
         return flush_owner(config, &mut blocklist, owner, out);
     }
+    let begin = BootTime::now()?;
     let lock = || WriteLock::acquire(&config.run_dir);
     let removed = blocklist.flush(clock::monotonic_ns(), lock)?;
     writeln!(out, "removed {}", count(removed, "entry", "entries"))?;
     hand::record(config, []);
-    owners::forget_holds(config, Store::clear_holds);
+    owners::forget_holds(config, None, &begin);
     saved::forget_all(config)
 }
 

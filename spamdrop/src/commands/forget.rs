@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{GateMaps, pins};
 use crate::protect;
-use crate::store::{Store, VERB_WAIT};
+use crate::store::{BootTime, Store, VERB_WAIT};
 
 /// Runs the verb. It is not recorded in the history.
 ///
@@ -51,7 +51,7 @@ fn forget(config: &Config, addresses: &Addresses) -> Result<Vec<String>> {
     note(verdicts, "verdict", "verdicts");
     if let Some(mut store) = Store::open_existing(&config.store_file(), VERB_WAIT)? {
         let nets: Vec<IpNet> = addresses.all.iter().map(|given| given.net).collect();
-        let holds = store.forget_holds(&targets)?;
+        let holds = store.forget_holds(&targets, &BootTime::now()?)?;
         note(
             holds,
             "entry with several owners",

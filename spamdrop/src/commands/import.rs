@@ -16,7 +16,7 @@ use crate::cli;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::kernel::blocklist::Blocklist;
+use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
 use owned_list::OwnedList;
 use parser::{ImportParser, ParsedList};
@@ -65,9 +65,9 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     block::ensure_fit(targets, &blocklist, "imported")?;
 
     ensure_something(args, entries)?;
-    let list = owned_list::read(config, args, &blocklist, entries)?;
-    put(config, &mut blocklist, &list, entries)?;
-    let gone = owned_list::let_go(config, &mut blocklist, &list)?;
+    let mut list = OwnedList::read(config, args, &blocklist, entries)?;
+    put(config, &mut blocklist, &mut list, entries)?;
+    let gone = list.let_go(config, &mut blocklist)?;
     let nets = parsed.connected.iter().copied();
     let origins = block::pending(nets, &peers, block::origin("", term.start));
     // The reasons of other owners stay.
@@ -131,19 +131,24 @@ fn ensure_understood(name: &str, list: &ParsedList) -> Result<()> {
 fn put(
     config: &Config,
     blocklist: &mut Blocklist,
-    list: &OwnedList,
+    list: &mut OwnedList,
     entries: &[(Target, Entry)],
 ) -> Result<()> {
-    let (bar, all) = (bar(entries.len()), entries.len());
-    for (chunk, done) in entries.chunks(BATCH).zip((0..).step_by(BATCH)) {
-        WriteLock::acquire(&config.run_dir)
-            .and_then(|lock| list.put(config, &lock, blocklist, chunk))
-            .with_context(|| {
-                format!(
-                    "only {done} of {all} entries are certainly imported; import the list again"
-                )
-            })?;
-        bar.inc(chunk.len() as u64);
+    let (bar, all, mut done) = (bar(entries.len()), entries.len(), 0);
+    for batch in entries.chunks(BATCH) {
+        // The database takes longer than the maps.
+        let size = if list.shares(batch) { CHUNK } else { BATCH };
+        for chunk in batch.chunks(size) {
+            WriteLock::acquire(&config.run_dir)
+                .and_then(|lock| list.put(&lock, blocklist, chunk))
+                .with_context(|| {
+                    format!(
+                        "only {done} of {all} entries are certainly imported; import the list again"
+                    )
+                })?;
+            done += chunk.len();
+            bar.inc(chunk.len() as u64);
+        }
     }
     bar.finish_and_clear();
     Ok(())

@@ -19,7 +19,7 @@ use crate::render::entries::{self, EntryOrigin, EntryState, LiveEntry};
 use crate::render::recent::{self, Jiffies};
 use crate::render::{json, table::Style};
 use spamdrop_core::allowlist::AllowedNets;
-use spamdrop_core::owners::{EntryOwner, NamedOwners, OwnerMask, OwnerNames};
+use spamdrop_core::owners::{EntryOwner, OwnerMask, OwnerNames, ShownOwners};
 
 /// Runs the verb.
 ///
@@ -112,7 +112,7 @@ pub(super) fn entry(
         } else {
             EntryOrigin::Hand
         },
-        owners: NamedOwners::new(OwnerMask::of(entry), names),
+        owners: ShownOwners::new(OwnerMask::of(entry), names),
         fixed: entry.ttl_s == 0,
         allowed: allowed.cover(target.net()),
     }

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
 use crate::owned_blocks::{self, OwnerStore, Released};
-use crate::store::{STATUS_WAIT, Store, VERB_WAIT};
+use crate::store::{BootTime, STATUS_WAIT, Store, VERB_WAIT};
 
 /// The database of owners.
 pub(super) fn store(config: &Config) -> OwnerStore {
@@ -41,21 +41,19 @@ pub(super) fn existing(
     store: &mut OwnerStore,
     owner: &EntryOwner,
 ) -> Result<std::result::Result<OwnerBit, String>> {
-    if let Some(bit) = owner.fixed_bit() {
+    if let Some(bit) = store.bit(owner)? {
         return Ok(Ok(bit));
     }
     let names = match store.existing()? {
         Some(store) => store.owner_names()?,
         None => OwnerNames::default(),
     };
-    Ok(names.bit(owner).ok_or_else(|| {
-        let all: Vec<String> = names.named().map(ToString::to_string).collect();
-        let others = match all.is_empty() {
-            true => String::new(),
-            false => format!("; there are {}", all.join(", ")),
-        };
-        format!("there is no owner {owner}{others}")
-    }))
+    let all: Vec<String> = names.named().map(ToString::to_string).collect();
+    let others = match all.is_empty() {
+        true => String::new(),
+        false => format!("; there are {}", all.join(", ")),
+    };
+    Ok(Err(format!("there is no owner {owner}{others}")))
 }
 
 /// Lets an owner let go of sorted entries. One that does not exist has none.
@@ -96,14 +94,17 @@ pub(super) fn write_kept(out: &mut impl Write, released: &Released) -> Result<()
     Ok(())
 }
 
-/// Deletes stored holds of entries that a verb has removed. They have no effect, so
-/// an error is only told.
-pub(super) fn forget_holds(config: &Config, forget: impl FnOnce(&mut Store) -> Result<()>) {
-    let forgotten = match store(config).existing() {
-        Ok(Some(store)) => forget(store),
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
-    };
+/// Deletes stored holds of entries that a verb has removed since `begin`; `None`: of all
+/// entries. Holds that were set in the meantime stay. The others have no effect, so an
+/// error is only told.
+pub(super) fn forget_holds(config: &Config, targets: Option<&[Target]>, begin: &BootTime) {
+    let forgotten = store(config)
+        .existing()
+        .and_then(|store| match (store, targets) {
+            (None, _) => Ok(()),
+            (Some(store), Some(targets)) => store.forget_holds(targets, begin).map(drop),
+            (Some(store), None) => store.clear_holds(begin),
+        });
     if let Err(error) = forgotten {
         log::warn!("unblocked, but the database still has the ends of owners: {error:#}");
     }

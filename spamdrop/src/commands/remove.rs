@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::kernel::blocklist::{Blocklist, CHUNK, pins};
 use crate::lock::WriteLock;
 use crate::owned_blocks::Released;
+use crate::store::BootTime;
 use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::target::Target;
 
@@ -31,6 +32,7 @@ pub fn run(config: &Config, args: &Remove, out: &mut impl Write) -> Result<()> {
     if let Some(owner) = &args.owner {
         return release(config, &mut blocklist, owner, &addresses, &all, out);
     }
+    let begin = BootTime::now()?;
     let removed = take_out(config, &mut blocklist, &all)?;
     for (word, given) in &addresses.words {
         write_other_targets(out, word, given, &removed)?;
@@ -50,7 +52,7 @@ pub fn run(config: &Config, args: &Remove, out: &mut impl Write) -> Result<()> {
         warn_of_prefixes(target, &prefixes);
     }
     hand::record(config, addresses.all.iter().map(|given| given.net));
-    owners::forget_holds(config, |store| store.forget_holds(&all).map(drop));
+    owners::forget_holds(config, Some(&all), &begin);
     saved::forget(config, &all).map(drop)
 }
 

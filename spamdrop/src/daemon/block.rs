@@ -128,9 +128,14 @@ impl Blocker {
         !self.waiting.is_empty()
     }
 
-    /// Stores the ends of owners that are not stored yet.
+    /// Stores the ends of owners that are not stored yet. To be called once a second.
     pub fn store_holds(&mut self) {
         self.holds.poll();
+    }
+
+    /// Stores the last ends of owners.
+    pub async fn end_holds(&mut self) {
+        self.holds.end().await;
     }
 
     /// Number of offences that could not be written so far.
@@ -147,6 +152,8 @@ impl Blocker {
         match WriteLock::try_acquire(&self.run_dir, Duration::ZERO) {
             Ok(Some(lock)) => {
                 self.write_all(&lock, scope);
+                drop(lock);
+                self.holds.begin();
                 if self.refused.take().is_some() {
                     self.health.clear(Subject::WriteLock);
                 }
@@ -220,7 +227,7 @@ impl Blocker {
             .blocklist
             .offence(lock, *addr, target, term, sealed, &origin)?;
         let now = clock::unix_seconds();
-        self.holds.add(target, &blocked.holds);
+        self.holds.add(target, &blocked);
         self.history.block(match blocked.is_renewed {
             true => BlockNote::renewed(*addr, target, now, ttl_s, hard_limit_s),
             false => BlockNote::new(*addr, target, now),

@@ -13,7 +13,6 @@ use spamdrop_core::policy::{KnownNets, Protected, Scope};
 use spamdrop_core::recent::{Command, Commands};
 use spamdrop_core::status::FifoState;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::oneshot::Receiver;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -30,8 +29,8 @@ use crate::fifo::{Fifo, Got, readable};
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};
 use complaints::{CommandRefusal, Complaints};
-use owned::Carried;
 pub(super) use owned::OwnedPlaces;
+use owned::{OwnedJob, OwnedResults};
 
 /// Bytes per read: some 200 commands, which take a few milliseconds. Other tasks
 /// run in between.
@@ -99,7 +98,7 @@ pub(super) struct FifoTask {
     disk: Disk,
     places: OwnedPlaces,
     /// Commands of owners with a name, in the disk thread; the others wait.
-    owned: Option<Receiver<Carried>>,
+    owned: Option<OwnedJob>,
 }
 
 impl FifoTask {
@@ -134,7 +133,12 @@ impl FifoTask {
             releases,
             health: Health::new(status.clone()),
             history,
-            holds: HoldLog::new(disk.clone(), places.store.clone()),
+            holds: HoldLog::new(
+                disk.clone(),
+                places.store.clone(),
+                Health::new(status.clone()),
+                "fifo",
+            ),
             disk,
             places,
             owned: None,
@@ -156,13 +160,14 @@ impl FifoTask {
                     Some(FifoMessage::Reconfigure { settings, fifo }) => self.reconfigure(settings, fifo),
                 },
                 _ = second.tick() => self.look_after(),
-                carried = finished(self.owned.as_mut()) => self.take_carried(carried),
+                results = finished(self.owned.as_mut()) => self.take_owned(results),
                 _ = retry.tick(), if self.refused.is_some() => self.carry_out(),
                 () = yield_now(), if self.goes_on() => self.carry_out(),
                 () = readable(self.fifo.as_ref()), if self.is_idle() => { self.read(); }
             }
         }
         self.read_the_rest().await;
+        self.holds.end().await;
     }
 
     /// Executes what has been written to the FIFO, and warns of what is lost.
@@ -170,8 +175,10 @@ impl FifoTask {
         let start = clock::instant();
         while self.owned.is_some() || self.read_or_go_on() {
             if self.owned.is_some() {
-                let carried = timeout(LAST, finished(self.owned.as_mut())).await;
-                self.take_carried(carried.ok().flatten());
+                match timeout(LAST, finished(self.owned.as_mut())).await {
+                    Ok(results) => self.take_owned(results),
+                    Err(_) => return self.lose_owned("the disk is too slow"),
+                }
             }
             if start.elapsed() >= LAST {
                 let target = "spamdrop::fifo";
@@ -315,9 +322,11 @@ impl FifoTask {
             self.refused = None;
             self.waiting.pop_front();
             if command == Command::Flush {
-                return;
+                break;
             }
         }
+        drop(lock);
+        self.holds.begin();
     }
 
     /// Executes a command. Returns whether the write lock was free.
@@ -357,9 +366,9 @@ fn counts(settings: &FifoSettings) -> FifoState {
 }
 
 /// Resolves with the result of a job; never without one.
-async fn finished(job: Option<&mut Receiver<Carried>>) -> Option<Carried> {
+async fn finished(job: Option<&mut OwnedJob>) -> Option<OwnedResults> {
     match job {
-        Some(job) => job.await.ok(),
+        Some(job) => (&mut job.results).await.ok(),
         None => std::future::pending().await,
     }
 }

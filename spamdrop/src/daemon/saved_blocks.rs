@@ -27,7 +27,6 @@ use crate::clock;
 use crate::kernel::blocklist::Blocklist;
 use crate::kernel::blocklist::pins::{self, Pinned};
 use crate::lock::{WriteLock, acquire_within};
-use crate::owned_blocks::clocks;
 use crate::store::DAEMON_WAIT;
 use crate::store::saved_blocks::{Blocks, SavedBlocks, beside, is_damaged, set_aside};
 
@@ -219,7 +218,7 @@ fn replace(path: &Path, error: &Error) -> Result<()> {
 
 /// The blocks of the filter, in the form of the file.
 fn current(blocklist: &Blocklist) -> Result<Blocks> {
-    let now = clocks();
+    let now = clock::both();
     let (mut entries, mut origins) = (Vec::new(), Vec::new());
     blocklist.for_each(|found| {
         entries.extend(SavedEntry::of(found.target, &found.entry, now));
@@ -281,7 +280,7 @@ fn put_back(
     scope: &Scope,
     blocklist: &mut Blocklist,
 ) -> Result<usize> {
-    let now = clocks();
+    let now = clock::both();
     let mut present = HashSet::new();
     blocklist.for_each(|found| {
         present.insert(found.target);

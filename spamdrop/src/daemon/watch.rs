@@ -137,7 +137,12 @@ impl WatchTask {
     ) -> Self {
         let health = Health::new(outputs.status.clone());
         let (store, capacity) = (settings.store, settings.known_capacity);
-        let mut splitting = Splitting::new(settings.pin_dir, settings.run_dir, disk.clone());
+        let mut splitting = Splitting::new(
+            settings.pin_dir,
+            settings.run_dir,
+            store.clone(),
+            disk.clone(),
+        );
         splitting.add_all(&scope);
         let mut engine = Engine::new(settings.engine, scope.protected);
         engine.know(scope.known);
@@ -379,7 +384,7 @@ impl WatchTask {
     /// how long they may take.
     async fn end(mut self) {
         self.write_blocks().await;
-        self.blocker.store_holds();
+        self.blocker.end_holds().await;
         self.tell();
         if let Some(saving) = self.saving.take()
             && !matches!(saving.await, Ok(Ok(())))

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::json;
 use super::table::{self, Column, Style, left, right};
 use spamdrop_core::duration::human;
-use spamdrop_core::owners::NamedOwners;
+use spamdrop_core::owners::ShownOwners;
 use spamdrop_core::target::Target;
 
 /// A live entry. `list --json` prints an array of these, IPv4 first, by
@@ -38,7 +38,7 @@ pub struct LiveEntry {
     /// `"log"` if only the log wants it, otherwise `"hand"`.
     pub origin: EntryOrigin,
     /// Who wants it: `["log", "import:drop"]`.
-    pub owners: NamedOwners,
+    pub owners: ShownOwners,
     /// Whether the entry expires at a fixed time, whatever packets arrive.
     pub fixed: bool,
     /// `true` if the allowlist covers the entry, so that it has no effect;
@@ -147,10 +147,10 @@ pub(in crate::render) mod tests {
         }
     }
 
-    pub fn owners(bits: impl IntoIterator<Item = OwnerBit>) -> NamedOwners {
+    pub fn owners(bits: impl IntoIterator<Item = OwnerBit>) -> ShownOwners {
         let bits = bits.into_iter();
         let mask = bits.fold(OwnerMask::default(), OwnerMask::and);
-        NamedOwners::new(mask, &Rc::default())
+        ShownOwners::new(mask, &Rc::default())
     }
 
     fn some() -> Vec<LiveEntry> {

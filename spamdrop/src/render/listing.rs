@@ -55,7 +55,7 @@ mod tests {
     use spamdrop_common::entry::ORIGIN_LOG;
     use spamdrop_common::time::MonotonicNs;
     use spamdrop_core::listing::{ListEntry, ListReader};
-    use spamdrop_core::owners::NamedOwners;
+    use spamdrop_core::owners::ShownOwners;
     use spamdrop_core::term::Term;
 
     use super::super::entries::{EntryState, tests::entry};
@@ -104,7 +104,7 @@ mod tests {
             hits: 7,
             refreshes: 3,
             origin,
-            owners: NamedOwners::default(),
+            owners: ShownOwners::default(),
             fixed: ttl_s == 0,
             allowed: false,
         };

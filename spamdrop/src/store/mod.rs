@@ -24,7 +24,7 @@ use database::{Database, Schema, SchemaStep};
 pub use database::is_locked;
 pub use history::HistoryQuery;
 pub use known::MergedSenders;
-pub use owners::HoldChange;
+pub use owners::{BootTime, HoldChange, HoldChangeKind};
 
 /// The name of the file in the state directory.
 pub const FILE: &str = "spamdrop.db";

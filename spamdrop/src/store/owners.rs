@@ -6,21 +6,26 @@
 //! earlier entry do no harm.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, Row, params};
-use spamdrop_core::owners::{EntryOwner, OwnerBit, OwnerMask, OwnerNames, StoredHold};
+use spamdrop_core::owners::{
+    EntryOwner, Hold, OwnerBit, OwnerHold, OwnerMask, OwnerNames, after_boot,
+};
+use spamdrop_core::saved::Clocks;
 use spamdrop_core::target::Target;
-use spamdrop_core::time::UnixSeconds;
+use spamdrop_core::time::{MonotonicNs, UnixSeconds};
 
 use super::Store;
 use super::columns::{number, seconds};
 use super::target_key::{key, target};
+use crate::clock;
 
-/// `target` is the key of an entry, as in the file of saved blocks. `set_at` is in
-/// milliseconds since 1970, other times in seconds; 0: none.
+/// `target` is the key of an entry, as in the file of saved blocks. `ends` and `set_at`
+/// are nanoseconds of the monotonic clock of the boot `boot`, so that a step of the wall
+/// clock moves no end and reorders no changes; `hard_until` is in seconds of it.
+/// `set_unix` is the wall clock at `set_at`, for the next boot.
 pub(super) const TABLES: &str = "
 CREATE TABLE owners (
     bit INTEGER PRIMARY KEY,
@@ -29,22 +34,72 @@ CREATE TABLE owners (
 CREATE TABLE holds (
     target BLOB NOT NULL,
     bit INTEGER NOT NULL,
+    boot TEXT NOT NULL,
     ends INTEGER NOT NULL,
-    hard_end INTEGER NOT NULL,
+    hard_until INTEGER NOT NULL,
     ttl_s INTEGER NOT NULL,
     set_at INTEGER NOT NULL,
+    set_unix INTEGER NOT NULL,
     PRIMARY KEY (target, bit)
-) STRICT, WITHOUT ROWID;";
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holds_by_end ON holds (boot, ends);";
+
+/// Stores a hold. One that was decided on later stays. `?9`: of the same boot, a later
+/// end stays.
+const WRITE: &str = "
+INSERT INTO holds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+ON CONFLICT (target, bit) DO UPDATE SET
+    ends = CASE WHEN ?9 AND boot = excluded.boot
+        THEN max(ends, excluded.ends) ELSE excluded.ends END,
+    boot = excluded.boot, hard_until = excluded.hard_until, ttl_s = excluded.ttl_s,
+    set_at = excluded.set_at, set_unix = excluded.set_unix
+WHERE boot <> excluded.boot OR excluded.set_at >= set_at";
+
+/// A time of a boot, on both clocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootTime {
+    /// The id of the boot.
+    pub boot: String,
+    /// The clocks.
+    pub clocks: Clocks,
+}
+
+/// What a [`HoldChange`] says of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldChangeKind {
+    /// These are all its holds: those of other owners are deleted.
+    All,
+    /// The holds of these owners.
+    Some,
+    /// A renewal by these owners, of which each keeps a later end.
+    Renewal,
+}
 
 /// Holds of an entry that are to be stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HoldChange {
     /// The entry.
     pub target: Target,
-    /// The holds of these owners.
-    pub holds: Vec<(OwnerBit, StoredHold)>,
-    /// Whether these are all, so that older ones of other owners are deleted.
-    pub is_all: bool,
+    /// The holds, by the monotonic clock.
+    pub holds: Vec<OwnerHold>,
+    /// What they say of the entry.
+    pub kind: HoldChangeKind,
+    /// When that was decided on.
+    pub set: Clocks,
+}
+
+impl BootTime {
+    /// The time now.
+    ///
+    /// # Errors
+    ///
+    /// As [`clock::boot_id`].
+    pub fn now() -> Result<Self> {
+        Ok(Self {
+            boot: clock::boot_id()?,
+            clocks: clock::both(),
+        })
+    }
 }
 
 impl Store {
@@ -81,7 +136,7 @@ impl Store {
         })
     }
 
-    /// The stored holds of these entries.
+    /// The stored holds of these entries, by the monotonic clock of this boot.
     ///
     /// # Errors
     ///
@@ -89,67 +144,113 @@ impl Store {
     pub fn holds<'a>(
         &self,
         targets: impl IntoIterator<Item = &'a Target>,
-    ) -> Result<HashMap<Target, Vec<(OwnerBit, StoredHold)>>> {
+        now: &BootTime,
+    ) -> Result<HashMap<Target, Vec<OwnerHold>>> {
         self.0.read(|db| {
-            let mut query = db
-                .prepare_cached("SELECT bit, ends, hard_end, ttl_s FROM holds WHERE target = ?1")?;
+            let mut query = db.prepare_cached(
+                "SELECT bit, boot, ends, hard_until, ttl_s, set_at, set_unix
+                 FROM holds WHERE target = ?1",
+            )?;
             let mut all = HashMap::new();
             for target in targets {
-                let rows = query.query_map([key(target)], hold)?;
+                let rows = query.query_map([key(target)], |row| read_hold(row, 0, now))?;
                 all.insert(*target, rows.collect::<Result<_, _>>()?);
             }
             Ok(all)
         })
     }
 
-    /// Stores holds that were decided on at `set_at`, in one transaction. A row that
-    /// was decided on later stays.
+    /// Stores holds that were decided on during this boot, in one transaction. A row
+    /// that was decided on later stays.
     ///
     /// # Errors
     ///
     /// The table is damaged or cannot be written; nothing has changed.
-    pub fn change_holds(&mut self, changes: &[HoldChange], set_at: SystemTime) -> Result<()> {
-        let set_at = set_at.duration_since(SystemTime::UNIX_EPOCH);
-        let set_at = set_at.unwrap_or(Duration::ZERO).as_millis();
-        let set_at = i64::try_from(set_at).unwrap_or(i64::MAX);
+    pub fn change_holds<'a>(
+        &mut self,
+        changes: impl IntoIterator<Item = &'a HoldChange>,
+        boot: &str,
+    ) -> Result<()> {
         self.0.change(|tx| {
             let mut delete = tx.prepare_cached("DELETE FROM holds WHERE target = ?1")?;
-            let mut insert = tx.prepare_cached(
-                "INSERT INTO holds VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                 ON CONFLICT (target, bit) DO UPDATE SET ends = excluded.ends,
-                     hard_end = excluded.hard_end, ttl_s = excluded.ttl_s,
-                     set_at = excluded.set_at
-                 WHERE excluded.set_at >= set_at",
-            )?;
             for change in changes {
                 let key = key(&change.target);
-                if change.is_all {
+                if change.kind == HoldChangeKind::All {
                     delete.execute([&key])?;
                 }
-                for (bit, hold) in &change.holds {
-                    let (ends, hard_end) = (seconds(hold.ends), seconds(hold.hard_end));
-                    insert.execute(params![key, bit.get(), ends, hard_end, hold.ttl_s, set_at])?;
+                for held in &change.holds {
+                    write_hold(tx, &key, held, boot, change)?;
                 }
             }
             Ok(())
         })
     }
 
-    /// The entries with a stored hold that is over, unless a hit has extended it.
+    /// The entries with a stored hold that is over, unless a hit has extended it. Holds
+    /// of an earlier boot are stored anew before, by the clock of this one.
     ///
     /// # Errors
     ///
-    /// As [`Store::owner_names`].
-    pub fn ended_holds(&self, now: UnixSeconds) -> Result<Vec<Target>> {
+    /// As [`Store::owner_names`], or the table cannot be written.
+    pub fn ended_holds(&mut self, now: &BootTime) -> Result<Vec<Target>> {
+        self.adopt_holds(now)?;
         self.0.read(|db| {
-            let mut query = db.prepare("SELECT DISTINCT target FROM holds WHERE ends < ?1")?;
-            let rows = query.query_map([seconds(now)], |row| target(row, 0))?;
+            let mut query =
+                db.prepare("SELECT DISTINCT target FROM holds WHERE boot = ?1 AND ends < ?2")?;
+            let ends = nanoseconds(now.clocks.mono);
+            let rows = query.query_map(params![now.boot, ends], |row| target(row, 0))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
 
-    /// Deletes the holds of these entries. Returns the number of entries that had
-    /// some.
+    fn adopt_holds(&mut self, now: &BootTime) -> Result<()> {
+        let old = self.0.read(|db| {
+            let mut query = db.prepare(
+                "SELECT target, bit, boot, ends, hard_until, ttl_s, set_at, set_unix
+                 FROM holds WHERE boot <> ?1",
+            )?;
+            let rows = query.query_map([&now.boot], |row| {
+                Ok((target(row, 0)?, read_hold(row, 1, now)?))
+            })?;
+            Ok(rows.collect::<Result<Vec<_>, _>>()?)
+        })?;
+        if old.is_empty() {
+            return Ok(());
+        }
+        // Whatever was decided on in this boot is newer.
+        let since_boot = now.clocks.mono.elapsed_since(MonotonicNs::default());
+        let set = Clocks {
+            unix: now.clocks.unix.minus(since_boot),
+            mono: MonotonicNs::default(),
+        };
+        let change = |(target, held)| HoldChange {
+            target,
+            holds: vec![held],
+            kind: HoldChangeKind::Some,
+            set,
+        };
+        let changes: Vec<HoldChange> = old.into_iter().map(change).collect();
+        self.0.change(|tx| {
+            for change in &changes {
+                let key = key(&change.target);
+                for held in &change.holds {
+                    // Another process may have replaced the row since it was read.
+                    let is_old = tx
+                        .prepare_cached(
+                            "DELETE FROM holds WHERE target = ?1 AND bit = ?2 AND boot <> ?3",
+                        )?
+                        .execute(params![key, held.0.get(), now.boot])?;
+                    if is_old > 0 {
+                        write_hold(tx, &key, held, &now.boot, change)?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Deletes the holds of these entries that were decided on before. Returns the
+    /// number of entries that had some.
     ///
     /// # Errors
     ///
@@ -157,26 +258,79 @@ impl Store {
     pub fn forget_holds<'a>(
         &mut self,
         targets: impl IntoIterator<Item = &'a Target>,
+        before: &BootTime,
     ) -> Result<usize> {
         self.0.change(|tx| {
-            let mut delete = tx.prepare_cached("DELETE FROM holds WHERE target = ?1")?;
+            let mut delete = tx.prepare_cached(
+                "DELETE FROM holds WHERE target = ?1 AND (boot <> ?2 OR set_at <= ?3)",
+            )?;
             let mut had = 0;
             for target in targets {
-                had += usize::from(delete.execute([key(target)])? > 0);
+                let at = nanoseconds(before.clocks.mono);
+                had += usize::from(delete.execute(params![key(target), before.boot, at])? > 0);
             }
             Ok(had)
         })
     }
 
-    /// Deletes all holds.
+    /// Deletes all holds that were decided on before.
     ///
     /// # Errors
     ///
     /// As [`Store::change_holds`].
-    pub fn clear_holds(&mut self) -> Result<()> {
-        self.0
-            .change(|tx| Ok(tx.execute_batch("DELETE FROM holds")?))
+    pub fn clear_holds(&mut self, before: &BootTime) -> Result<()> {
+        self.0.change(|tx| {
+            tx.execute(
+                "DELETE FROM holds WHERE boot <> ?1 OR set_at <= ?2",
+                params![before.boot, nanoseconds(before.clocks.mono)],
+            )?;
+            Ok(())
+        })
     }
+}
+
+fn write_hold(
+    tx: &Connection,
+    key: &[u8],
+    (bit, hold): &OwnerHold,
+    boot: &str,
+    change: &HoldChange,
+) -> Result<()> {
+    tx.prepare_cached(WRITE)?.execute(params![
+        key,
+        bit.get(),
+        boot,
+        nanoseconds(hold.ends),
+        hold.hard_until_s,
+        hold.ttl_s,
+        nanoseconds(change.set.mono),
+        seconds(change.set.unix),
+        change.kind == HoldChangeKind::Renewal,
+    ])?;
+    Ok(())
+}
+
+/// The hold in a row, of which the first columns are left out.
+fn read_hold(row: &Row<'_>, first: usize, now: &BootTime) -> rusqlite::Result<OwnerHold> {
+    let hold = Hold {
+        ends: MonotonicNs::from_ns(number(row, first + 2)?),
+        hard_until_s: row.get(first + 3)?,
+        ttl_s: row.get(first + 4)?,
+    };
+    let set = Clocks {
+        unix: UnixSeconds::new(number(row, first + 6)?),
+        mono: MonotonicNs::from_ns(number(row, first + 5)?),
+    };
+    let boot: String = row.get(first + 1)?;
+    let hold = match boot == now.boot {
+        true => hold,
+        false => after_boot(hold, set, now.clocks),
+    };
+    Ok((bit(row, first)?, hold))
+}
+
+fn nanoseconds(at: MonotonicNs) -> i64 {
+    i64::try_from(at.ns()).unwrap_or(i64::MAX)
 }
 
 fn names(db: &Connection) -> Result<OwnerNames> {
@@ -195,15 +349,6 @@ fn names(db: &Connection) -> Result<OwnerNames> {
 fn bit(row: &Row<'_>, column: usize) -> rusqlite::Result<OwnerBit> {
     let number: u8 = row.get(column)?;
     OwnerBit::new(number).ok_or(Error::IntegralValueOutOfRange(column, number.into()))
-}
-
-fn hold(row: &Row<'_>) -> rusqlite::Result<(OwnerBit, StoredHold)> {
-    let hold = StoredHold {
-        ends: UnixSeconds::new(number(row, 1)?),
-        hard_end: UnixSeconds::new(number(row, 2)?),
-        ttl_s: row.get(3)?,
-    };
-    Ok((bit(row, 0)?, hold))
 }
 
 #[cfg(test)]

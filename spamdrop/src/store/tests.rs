@@ -407,7 +407,7 @@ fn version_3_is_upgraded_without_a_loss() {
         let texts = store.history(&EVERYTHING).unwrap();
         let texts: Vec<String> = texts.into_iter().map(|event| event.text).collect();
         assert_eq!(texts, ["flush"]);
-        assert_eq!(store.ended_holds(UnixSeconds::new(u64::MAX)).unwrap(), []);
+        assert_eq!(store.ended_holds(&BootTime::now().unwrap()).unwrap(), []);
         let bit = store.register_owner(&name, OwnerMask::default()).unwrap();
         assert_eq!(bit.get(), 5);
     }

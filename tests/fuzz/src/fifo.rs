@@ -85,6 +85,9 @@ fn is_in_owner(begun: &[u8]) -> bool {
 /// The owner that is written in full in the last word.
 fn owner(word: &str) -> Option<EntryOwner> {
     let owner: EntryOwner = word.parse().ok()?;
+    if let EntryOwner::Unnamed(_) = owner {
+        return None;
+    }
     (word == "fifo" || word.contains(':')).then_some(owner)
 }
 

@@ -4,8 +4,9 @@
 //! database keeps the hold of each, so that the entry can fall back when one lets
 //! go. A hit slides the entry as a whole, by the longest time of its sliding
 //! owners. The last hit is read from the entry's end, so it extends the holds of
-//! the owners that slide; not while a fixed end hides it, which is later than
-//! every end that a hit can set.
+//! the owners that slide. While a fixed end is later than every end that a hit can
+//! set, hits extend no hold: the entry may then end before a sliding owner's time
+//! after the last packet is over.
 
 use std::time::Duration;
 
@@ -15,10 +16,12 @@ use spamdrop_common::time::MonotonicNs;
 
 use super::mask::{OwnerBit, OwnerMask};
 
-/// How long an owner goes on holding whose end is not known, because the database
-/// did not take it: the default `ttl`.
+/// How long the log and the FIFO go on holding an entry if their end is not known,
+/// because the database did not take it: the default `ttl`. Any other owner holds it as
+/// long as it lasts, because its block may be meant for days; `remove` takes it away.
 const UNKNOWN_S: u32 = 600;
-/// Ends in the database are whole seconds of the other clock.
+/// After a boot, stored ends are off by up to a second, because the wall clock has told
+/// how long the machine was off.
 const TOLERANCE: Duration = Duration::from_secs(2);
 
 /// Until when one owner wants an address blocked.
@@ -99,6 +102,19 @@ pub fn with_hold(entry: &Entry, owner: OwnerBit, hold: Hold) -> Entry {
     owners.and(owner).of_entry(hold.to_entry(entry))
 }
 
+/// The holds of both; of an owner in both, its two holds together.
+#[must_use]
+pub fn join(some: &[OwnerHold], others: &[OwnerHold]) -> Vec<OwnerHold> {
+    let mut all = some.to_vec();
+    for (owner, hold) in others {
+        match all.iter_mut().find(|(it, _)| it == owner) {
+            Some((_, both)) => *both = both.and(*hold),
+            None => all.push((*owner, *hold)),
+        }
+    }
+    all
+}
+
 /// The entry with exactly these holds, of which there is at least one; its hits
 /// and its state are those of `entry`.
 #[must_use]
@@ -142,11 +158,14 @@ pub fn holds(entry: &Entry, stored: &[OwnerHold], now: MonotonicNs) -> Vec<Owner
     let find = |owner| stored.iter().find(|(it, _)| *it == owner);
     let known = owners.each().filter_map(find).map(|(_, hold)| hold.ends);
     let last = last_hit(entry, known.max().unwrap_or_default(), now);
-    let unknown = || Hold {
-        ends: entry.expires.min(now.plus_seconds(UNKNOWN_S)),
+    let unknown = |owner| Hold {
+        ends: match owner {
+            OwnerBit::LOG | OwnerBit::FIFO => entry.expires.min(now.plus_seconds(UNKNOWN_S)),
+            _ => entry.expires,
+        },
         ..Hold::of(entry)
     };
-    let hold = |owner| find(owner).map_or_else(unknown, |(_, hold)| hold.slid(last));
+    let hold = |owner| find(owner).map_or_else(|| unknown(owner), |(_, hold)| hold.slid(last));
     owners.each().map(|owner| (owner, hold(owner))).collect()
 }
 

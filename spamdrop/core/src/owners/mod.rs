@@ -4,15 +4,15 @@
 //! latest of them. The map holds the set of the owners, one bit each. The bits of
 //! the owners without a name are fixed, those of the others are in the database.
 
+mod after_boot;
 mod hold;
 mod mask;
 mod names;
-mod stored;
 
-pub use hold::{Hold, LetGo, OwnerHold, combine, holds, let_go, with_hold};
+pub use after_boot::after_boot;
+pub use hold::{Hold, LetGo, OwnerHold, combine, holds, join, let_go, with_hold};
 pub use mask::{NAMED_BITS, OwnerBit, OwnerMask};
-pub use names::{NamedOwners, OwnerNames};
-pub use stored::StoredHold;
+pub use names::{OwnerNames, ShownOwners};
 
 use std::fmt;
 use std::str::FromStr;
@@ -36,16 +36,20 @@ pub enum EntryOwner {
     Import(String),
     /// A jail of fail2ban: `f2b:JAIL`.
     Jail(String),
+    /// The owner of a bit whose name is lost: `unnamed:NUMBER`. It can only be
+    /// listed and let go.
+    Unnamed(OwnerBit),
 }
 
 impl EntryOwner {
-    /// The bit of an owner without a name.
+    /// The bit of an owner that needs no table of names.
     #[must_use]
     pub fn fixed_bit(&self) -> Option<OwnerBit> {
         match self {
             Self::Log => Some(OwnerBit::LOG),
             Self::Hand => Some(OwnerBit::HAND),
             Self::Fifo => Some(OwnerBit::FIFO),
+            Self::Unnamed(bit) => Some(*bit),
             Self::Import(_) | Self::Jail(_) => None,
         }
     }
@@ -77,6 +81,7 @@ impl FromStr for EntryOwner {
         match kind {
             "import" if is_name => Ok(Self::Import(name.into())),
             "f2b" if is_name => Ok(Self::Jail(name.into())),
+            "unnamed" if let Some(bit) = unnamed(name) => Ok(Self::Unnamed(bit)),
             _ => Err(Invalid::new(format!(
                 "`{}` is not an owner; write log, hand, fifo, import:NAME, f2b:JAIL or NAME; a \
                  name has up to {LONGEST_NAME} letters, digits, dots, hyphens and underscores",
@@ -84,6 +89,12 @@ impl FromStr for EntryOwner {
             ))),
         }
     }
+}
+
+/// The bit of an owner with a name, by its number.
+fn unnamed(number: &str) -> Option<OwnerBit> {
+    let number = number.parse().ok().filter(|it| NAMED_BITS.contains(it));
+    number.and_then(OwnerBit::new)
 }
 
 impl fmt::Display for EntryOwner {
@@ -94,6 +105,7 @@ impl fmt::Display for EntryOwner {
             Self::Fifo => f.write_str("fifo"),
             Self::Import(name) => write!(f, "import:{name}"),
             Self::Jail(name) => write!(f, "f2b:{name}"),
+            Self::Unnamed(bit) => write!(f, "unnamed:{}", bit.get()),
         }
     }
 }

@@ -26,10 +26,8 @@ impl OwnerNames {
     pub fn name(&self, bit: OwnerBit) -> String {
         let named = || self.0.iter().find(|(it, _)| *it == bit);
         let named = || named().map(|(_, owner)| owner.clone());
-        match EntryOwner::of_fixed_bit(bit).or_else(named) {
-            Some(owner) => owner.to_string(),
-            None => format!("unnamed:{}", bit.get()),
-        }
+        let owner = EntryOwner::of_fixed_bit(bit).or_else(named);
+        owner.unwrap_or(EntryOwner::Unnamed(bit)).to_string()
     }
 
     /// Every owner with a name.
@@ -60,12 +58,12 @@ impl FromIterator<(OwnerBit, EntryOwner)> for OwnerNames {
 
 /// The owners of an entry, by their names: `log, import:drop`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NamedOwners {
+pub struct ShownOwners {
     mask: OwnerMask,
     names: Rc<OwnerNames>,
 }
 
-impl NamedOwners {
+impl ShownOwners {
     /// The owners of this set.
     #[must_use]
     pub fn new(mask: OwnerMask, names: &Rc<OwnerNames>) -> Self {
@@ -80,7 +78,7 @@ impl NamedOwners {
     }
 }
 
-impl fmt::Display for NamedOwners {
+impl fmt::Display for ShownOwners {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, bit) in self.mask.each().enumerate() {
             if number > 0 {
@@ -92,7 +90,7 @@ impl fmt::Display for NamedOwners {
     }
 }
 
-impl Serialize for NamedOwners {
+impl Serialize for ShownOwners {
     /// Serializes the names as an array.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.mask.each().map(|bit| self.names.name(bit)))
@@ -116,7 +114,7 @@ mod tests {
     #[test]
     fn owners_are_shown_by_their_names() {
         let mask = OwnerMask::from(OwnerBit::LOG).and(bit(6)).and(bit(63));
-        let owners = NamedOwners::new(mask, &Rc::new(names([6])));
+        let owners = ShownOwners::new(mask, &Rc::new(names([6])));
         assert_eq!(owners.to_string(), "log, import:list6, unnamed:63");
         let names = names([6]);
         assert_eq!(names.bit(&"list6".parse().unwrap()), Some(bit(6)));

@@ -58,6 +58,7 @@ fn owners_are_read_as_they_are_shown() {
         ("import:drop", "import:drop"),
         ("f2b:postfix-sasl", "f2b:postfix-sasl"),
         ("import:log", "import:log"),
+        ("unnamed:17", "unnamed:17"),
     ] {
         let owner: EntryOwner = text.parse().unwrap();
         assert_eq!(owner.to_string(), shown);
@@ -65,7 +66,22 @@ fn owners_are_read_as_they_are_shown() {
     }
     let long = "x".repeat(LONGEST_NAME + 1);
     for text in [
-        "", "import:", "f2b:", "other:x", "a b", "a/b", "a\"b", "a\n", "é", "a:b:c", "Log:x", &long,
+        "",
+        "import:",
+        "f2b:",
+        "other:x",
+        "a b",
+        "a/b",
+        "a\"b",
+        "a\n",
+        "é",
+        "a:b:c",
+        "Log:x",
+        &long,
+        "unnamed:",
+        "unnamed:4",
+        "unnamed:64",
+        "unnamed:x",
     ] {
         assert!(text.parse::<EntryOwner>().is_err(), "{text}");
     }
@@ -212,7 +228,7 @@ fn a_fixed_end_is_no_hit() {
         (drop_list(), fixed(NOW + 86_400)),
     ];
     let shared = entry(&stored);
-    // The clock of the database was set forward since, so that its ends are near.
+    // After a boot, they are a little nearer.
     let shifted = stored.map(|(owner, hold)| {
         let ends = hold.ends.ns() - at(50).ns();
         (
@@ -228,12 +244,39 @@ fn a_fixed_end_is_no_hit() {
 }
 
 #[test]
-fn an_unknown_hold_is_short_and_a_fall_back_never_longer() {
-    let log = (OwnerBit::LOG, sliding(NOW + 60, 0));
-    let shared = entry(&[log, (drop_list(), fixed(NOW + 86_400))]);
-    let left = kept(let_go(&shared, &[log], OwnerBit::LOG.into(), at(NOW)));
+fn an_unknown_hold_of_the_log_is_short_and_any_other_as_long_as_the_entry() {
+    let hand = (OwnerBit::HAND, fixed(NOW + 864_000));
+    let list = (drop_list(), fixed(NOW + 86_400));
+    let log = (OwnerBit::LOG, sliding(NOW + 3_600, 0));
+    let shared = entry(&[hand, list, log]);
+    let left = kept(let_go(&shared, &[log], drop_list().into(), at(NOW)));
+    assert_eq!(left.expires, shared.expires);
+    let leaving = OwnerMask::from(OwnerBit::HAND).and(drop_list());
+    let left = kept(let_go(&shared, &[], leaving, at(NOW)));
     assert_eq!(left.expires, at(NOW + 600));
+}
+
+#[test]
+fn a_fall_back_is_never_longer_than_the_entry() {
+    let shared = entry(&[
+        (OwnerBit::LOG, sliding(NOW + 60, 0)),
+        (drop_list(), fixed(NOW + 86_400)),
+    ]);
     let later = [(drop_list(), fixed(NOW + 900_000))];
     let left = kept(let_go(&shared, &later, OwnerBit::LOG.into(), at(NOW)));
     assert_eq!(left.expires, shared.expires);
+}
+
+#[test]
+fn an_owner_of_both_has_its_later_end() {
+    let list = (drop_list(), fixed(NOW + 100));
+    let some = [(OwnerBit::HAND, fixed(NOW + 300)), list];
+    let others = [
+        (OwnerBit::HAND, fixed(NOW + 200)),
+        (OwnerBit::LOG, sliding(NOW + 60, 0)),
+    ];
+    let joined = join(&some, &others);
+    assert_eq!(joined, [some[0], list, others[1]]);
+    let joined = join(&others, &some);
+    assert_eq!(joined, [(OwnerBit::HAND, some[0].1), others[1], list]);
 }

@@ -1,6 +1,6 @@
 //! A list that is imported for an owner.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use anyhow::Result;
@@ -13,67 +13,18 @@ use crate::commands::owners;
 use crate::config::Config;
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::WriteLock;
-use crate::owned_blocks::{self, Released};
+use crate::owned_blocks::{self, OwnerStore, Released};
 
-/// What an import has to know of the entries that exist.
+/// A list, and what an import has to know of the entries that exist.
 pub(super) struct OwnedList {
+    store: OwnerStore,
     owner: OwnerBit,
-    /// Entries of the list that others own. An entry that another process makes
-    /// after this was read is replaced.
+    /// Whether the owner was named. Blocks by hand begin anew.
+    is_named: bool,
+    /// Entries of the list that others owned when it was read.
     others: HashSet<Target>,
-    /// Hits of entries of the list that the owner has already.
-    hits: HashMap<Target, u32>,
     /// Entries of the owner that the list does not name any more, sorted.
     gone: Vec<Target>,
-}
-
-/// Reads all entries.
-///
-/// # Errors
-///
-/// A map or the database cannot be read.
-pub(super) fn read(
-    config: &Config,
-    args: &cli::Import,
-    blocklist: &Blocklist,
-    entries: &[(Target, Entry)],
-) -> Result<OwnedList> {
-    let owner = args.owner.as_ref().unwrap_or(&EntryOwner::Hand);
-    let owner = owners::store(config).registered(owner, blocklist)?;
-    let only = OwnerMask::from(owner);
-    let (mut others, mut hits, mut gone) = (HashSet::new(), HashMap::new(), Vec::new());
-    // Blocks by hand begin anew.
-    let keeps_hits = args.owner.is_some();
-    let sketch = Sketch::of(entries.iter().map(|(target, _)| *target));
-    let is_listed = |target| {
-        if !sketch.may_contain(target) {
-            return false;
-        }
-        let found = entries.binary_search_by_key(&target, |(target, _)| *target);
-        found.is_ok()
-    };
-    blocklist.for_each(|found| {
-        let owners = OwnerMask::of(&found.entry);
-        let is_gone = args.replace && owners.contains(owner);
-        if owners == only && !is_gone && !keeps_hits {
-            return;
-        }
-        match is_listed(found.target) {
-            true if owners != only => drop(others.insert(found.target)),
-            true if found.entry.hits != 0 && keeps_hits => {
-                hits.insert(found.target, found.entry.hits);
-            }
-            false if is_gone => gone.push(found.target),
-            _ => {}
-        }
-    })?;
-    gone.sort_unstable();
-    Ok(OwnedList {
-        owner,
-        others,
-        hits,
-        gone,
-    })
 }
 
 /// Tells of most targets that a list does not name them, without a search: the map
@@ -117,55 +68,108 @@ impl Sketch {
 }
 
 impl OwnedList {
+    /// Reads all entries.
+    ///
+    /// # Errors
+    ///
+    /// A map cannot be read, or the owner has no bit and cannot get one.
+    pub(super) fn read(
+        config: &Config,
+        args: &cli::Import,
+        blocklist: &Blocklist,
+        entries: &[(Target, Entry)],
+    ) -> Result<Self> {
+        let owner = args.owner.as_ref().unwrap_or(&EntryOwner::Hand);
+        let mut store = owners::store(config);
+        let mut list = Self {
+            owner: store.registered(owner, blocklist)?,
+            store,
+            is_named: args.owner.is_some(),
+            others: HashSet::new(),
+            gone: Vec::new(),
+        };
+        let sketch = Sketch::of(entries.iter().map(|(target, _)| *target));
+        let listed = |target| {
+            if !sketch.may_contain(target) {
+                return None;
+            }
+            let found = entries.binary_search_by_key(&target, |(target, _)| *target);
+            found.ok().and_then(|index| entries.get(index))
+        };
+        blocklist.for_each(|found| {
+            let owners = OwnerMask::of(&found.entry);
+            let is_gone = args.replace && owners.contains(list.owner);
+            if owners == list.owner.into() && !is_gone && list.is_named {
+                return;
+            }
+            match listed(found.target) {
+                Some((_, entry)) if owners != list.owner_of(entry).into() => {
+                    list.others.insert(found.target);
+                }
+                None if is_gone => list.gone.push(found.target),
+                _ => {}
+            }
+        })?;
+        list.gone.sort_unstable();
+        Ok(list)
+    }
+
+    /// The owner of a line: one that says so belongs to the log, unless the list has a
+    /// name.
+    fn owner_of(&self, entry: &Entry) -> OwnerBit {
+        match entry.flags & ORIGIN_LOG != 0 && !self.is_named {
+            true => OwnerBit::LOG,
+            false => self.owner,
+        }
+    }
+
     /// Whether others owned an entry of the list before.
     pub(super) fn has_others(&self, target: Target) -> bool {
         self.others.contains(&target)
     }
 
-    /// Writes some of the entries. A line that says so belongs to the log.
+    /// Whether others owned some of these entries when the list was read.
+    pub(super) fn shares(&self, entries: &[(Target, Entry)]) -> bool {
+        let mut targets = entries.iter().map(|(target, _)| target);
+        !self.others.is_empty() && targets.any(|target| self.others.contains(target))
+    }
+
+    /// Writes some of the entries. What others have set since the list was read stays.
     ///
     /// # Errors
     ///
-    /// The database or a map cannot be written.
+    /// A map cannot be written.
     pub(super) fn put(
-        &self,
-        config: &Config,
+        &mut self,
         lock: &WriteLock,
         blocklist: &mut Blocklist,
         entries: &[(Target, Entry)],
     ) -> Result<()> {
-        let is_log = |entry: &Entry| entry.flags & ORIGIN_LOG != 0 && self.owner == OwnerBit::HAND;
-        let mut store = owners::store(config);
-        for (owner, is_of_log) in [(self.owner, false), (OwnerBit::LOG, true)] {
-            let some = entries
-                .iter()
-                .filter(|(_, entry)| is_log(entry) == is_of_log);
-            let with_hits = |(target, entry): &(Target, Entry)| {
-                let hits = self.hits.get(target).copied().unwrap_or_default();
-                (*target, Entry { hits, ..*entry })
-            };
-            let some: Vec<(Target, Entry)> = some.map(with_hits).collect();
+        let (of_log, own): (Vec<_>, Vec<_>) = entries
+            .iter()
+            .copied()
+            .partition(|(_, entry)| self.owner_of(entry) != self.owner);
+        for (owner, some) in [(self.owner, own), (OwnerBit::LOG, of_log)] {
             if !some.is_empty() {
-                let exists = |target| self.others.contains(&target);
-                owned_blocks::set(lock, blocklist, &mut store, owner, &some, exists)?;
+                let begins_anew = !self.is_named;
+                owned_blocks::set(lock, blocklist, &mut self.store, owner, &some, begins_anew)?;
             }
         }
         Ok(())
     }
-}
 
-/// Lets the owner let go of the entries that the list does not name.
-///
-/// # Errors
-///
-/// The database or a map cannot be read or written.
-pub(super) fn let_go(
-    config: &Config,
-    blocklist: &mut Blocklist,
-    list: &OwnedList,
-) -> Result<Released> {
-    let mut store = owners::store(config);
-    owners::release(config, blocklist, &mut store, list.owner, &list.gone)
+    /// Lets the owner let go of the entries that the list does not name.
+    ///
+    /// # Errors
+    ///
+    /// The database or a map cannot be read or written.
+    pub(super) fn let_go(
+        &mut self,
+        config: &Config,
+        blocklist: &mut Blocklist,
+    ) -> Result<Released> {
+        owners::release(config, blocklist, &mut self.store, self.owner, &self.gone)
+    }
 }
 
 #[cfg(test)]

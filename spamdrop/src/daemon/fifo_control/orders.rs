@@ -50,7 +50,7 @@ impl FifoTask {
         let blocked = self
             .blocklist
             .block(lock, key, owner, term, sealed, &origin)?;
-        self.holds.add(target, &blocked.holds);
+        self.holds.add(target, &blocked);
         self.blocked(addr, target, blocked.is_renewed, term);
         log::debug!(target: "spamdrop::fifo", "blocked {addr}: fifo");
         Ok(())

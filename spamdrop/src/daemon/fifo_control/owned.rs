@@ -4,24 +4,25 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::recent::Command;
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
+use tokio::sync::oneshot::Receiver;
 
 use super::complaints::CommandRefusal;
 use super::orders::reason;
 use super::{FifoTask, LOCK_WAIT};
 use crate::clock;
 use crate::daemon::block::BlockRule;
-use crate::kernel::blocklist::Blocklist;
+use crate::kernel::blocklist::{Blocked, Blocklist};
 use crate::lock::WriteLock;
 use crate::owned_blocks::{self, OwnerStore, Released};
 use crate::store::DAEMON_WAIT;
 
 /// The most commands of one job, which holds the write lock.
-const MOST: usize = 256;
+const BATCH: usize = 256;
 
 /// The files and pins that a job needs.
 #[derive(Clone)]
@@ -31,17 +32,26 @@ pub(in crate::daemon) struct OwnedPlaces {
     pub run_dir: PathBuf,
 }
 
+/// Commands in the disk thread.
+pub(super) struct OwnedJob {
+    /// Number of commands.
+    number: usize,
+    pub results: Receiver<OwnedResults>,
+}
+
 /// The results of a job.
 #[derive(Default)]
-pub(super) struct Carried {
-    done: Vec<(Order, Result<Done>)>,
+pub(super) struct OwnedResults {
+    done: Vec<(OwnerCommand, Result<OwnerOutcome>)>,
     /// Commands that the write lock kept from being carried out.
-    rest: Vec<Order>,
+    rest: Vec<OwnerCommand>,
+    /// Number of commands that failed for the reason of the one in `done`.
+    failed: usize,
 }
 
 /// A command, and the entry that it concerns.
 #[derive(Clone)]
-struct Order {
+struct OwnerCommand {
     addr: IpAddr,
     target: Target,
     /// `None`: the owner lets go.
@@ -49,29 +59,39 @@ struct Order {
     owner: EntryOwner,
 }
 
-enum Done {
-    Held { is_renewed: bool },
+enum OwnerOutcome {
+    /// Blocked. The holds are not stored if there is an error.
+    Held(Blocked, Option<Error>),
     Released(Released),
 }
 
 impl FifoTask {
     /// Begins to carry out the commands of owners that wait first.
     pub(super) fn begin_owned(&mut self) {
-        let mut orders = Vec::new();
+        let mut commands = Vec::new();
         while let Some(Command::Hold(..) | Command::Release(..)) = self.waiting.front()
-            && orders.len() < MOST
+            && commands.len() < BATCH
         {
-            orders.extend(self.waiting.pop_front().and_then(|it| self.order(it)));
+            commands.extend(self.waiting.pop_front().and_then(|it| self.owned(it)));
         }
-        if orders.is_empty() {
+        if commands.is_empty() {
             return;
         }
-        let (places, rule) = (self.places.clone(), self.settings.rule.clone());
-        self.owned = Some(self.disk.submit(move || carry_out(&places, &rule, orders)));
+        // The job reads the holds of the commands before.
+        self.holds.submit();
+        let (places, rule, number) = (
+            self.places.clone(),
+            self.settings.rule.clone(),
+            commands.len(),
+        );
+        let results = self
+            .disk
+            .submit(move || carry_out(&places, &rule, commands));
+        self.owned = Some(OwnedJob { number, results });
     }
 
-    /// The order of a command; `None` if its address must not be blocked.
-    fn order(&mut self, command: Command) -> Option<Order> {
+    /// The command with its entry; `None` if its address must not be blocked.
+    fn owned(&mut self, command: Command) -> Option<OwnerCommand> {
         let (addr, seconds, owner) = match command {
             Command::Hold(addr, seconds, owner) => (addr, Some(seconds), owner),
             Command::Release(addr, owner) => (addr, None, owner),
@@ -83,7 +103,7 @@ impl FifoTask {
             self.complaints.log(CommandRefusal::Protected, &text);
             return None;
         }
-        Some(Order {
+        Some(OwnerCommand {
             addr,
             target: self.scope.target(addr),
             seconds,
@@ -92,44 +112,62 @@ impl FifoTask {
     }
 
     /// Takes the results of a job; `None`: its thread died.
-    pub(super) fn take_carried(&mut self, carried: Option<Carried>) {
-        self.owned = None;
-        let Some(Carried { done, rest }) = carried else {
-            self.counts.failed += 1;
-            let text = "commands of owners are lost: the disk thread died";
-            return self.complaints.log(CommandRefusal::Failed, text);
+    pub(super) fn take_owned(&mut self, results: Option<OwnedResults>) {
+        let Some(results) = results else {
+            return self.lose_owned("the disk thread died");
         };
+        self.owned = None;
+        let OwnedResults { done, rest, failed } = results;
+        self.counts.failed += failed as u64;
         self.refused = match rest.is_empty() {
             true => None,
-            false => Some(self.refused.unwrap_or_else(clock::instant)),
+            false => {
+                // The job has waited for the lock.
+                self.name_holder();
+                Some(self.refused.unwrap_or_else(clock::instant))
+            }
         };
-        for order in rest.into_iter().rev() {
-            let Order { addr, owner, .. } = order;
-            self.waiting.push_front(match order.seconds {
+        for command in rest.into_iter().rev() {
+            let OwnerCommand { addr, owner, .. } = command;
+            self.waiting.push_front(match command.seconds {
                 Some(seconds) => Command::Hold(addr, seconds, owner),
                 None => Command::Release(addr, owner),
             });
         }
-        for (order, done) in done {
-            self.note(&order, done);
+        for (command, outcome) in done {
+            self.note(&command, outcome);
         }
         self.tell();
     }
 
-    fn note(&mut self, order: &Order, done: Result<Done>) {
-        let Order {
+    /// Gives up the commands of the job that is under way.
+    pub(super) fn lose_owned(&mut self, why: &str) {
+        let Some(OwnedJob { number, .. }) = self.owned.take() else {
+            return;
+        };
+        self.counts.failed += number as u64;
+        let text = format!("{number} commands of owners may be lost: {why}");
+        self.complaints.log(CommandRefusal::Failed, &text);
+    }
+
+    fn note(&mut self, command: &OwnerCommand, outcome: Result<OwnerOutcome>) {
+        let OwnerCommand {
             addr,
             target,
             owner,
             ..
-        } = order;
-        match done {
-            Ok(Done::Held { is_renewed }) => {
-                let term = term(order.seconds.unwrap_or_default());
-                self.blocked(*addr, *target, is_renewed, term);
+        } = command;
+        match outcome {
+            Ok(OwnerOutcome::Held(blocked, unstored)) => {
+                let term = term(command.seconds.unwrap_or_default());
+                self.blocked(*addr, *target, blocked.is_renewed, term);
+                if let Some(error) = unstored {
+                    log::debug!(target: "spamdrop::fifo", "{addr}: {error:#}");
+                    self.holds.add(*target, &blocked);
+                }
                 log::debug!(target: "spamdrop::fifo", "blocked {addr}: {owner}");
             }
-            Ok(Done::Released(Released { removed, kept })) => {
+            Ok(OwnerOutcome::Released(Released { removed, kept })) => {
                 if removed.is_empty() && kept.is_empty() {
                     log::debug!(target: "spamdrop::fifo", "{owner} does not hold {addr}");
                     return;
@@ -147,8 +185,8 @@ impl FifoTask {
     }
 }
 
-fn carry_out(places: &OwnedPlaces, rule: &BlockRule, orders: Vec<Order>) -> Carried {
-    let mut carried = Carried::default();
+fn carry_out(places: &OwnedPlaces, rule: &BlockRule, commands: Vec<OwnerCommand>) -> OwnedResults {
+    let mut results = OwnedResults::default();
     let mut store = OwnerStore::new(&places.store, DAEMON_WAIT);
     let begin = || -> Result<Option<(WriteLock, Blocklist)>> {
         let blocklist = Blocklist::open(&places.pin_dir)?;
@@ -157,19 +195,22 @@ fn carry_out(places: &OwnedPlaces, rule: &BlockRule, orders: Vec<Order>) -> Carr
     };
     match begin() {
         Ok(Some((lock, mut blocklist))) => {
-            for order in orders {
-                let done = carry_out_one(&lock, &mut blocklist, &mut store, rule, &order);
-                carried.done.push((order, done));
+            for command in commands {
+                let outcome = carry_out_one(&lock, &mut blocklist, &mut store, rule, &command);
+                results.done.push((command, outcome));
             }
         }
-        Ok(None) => carried.rest = orders,
+        Ok(None) => results.rest = commands,
         Err(error) => {
             // One complaint stands for all.
-            let first = orders.into_iter().next();
-            carried.done.extend(first.map(|order| (order, Err(error))));
+            results.failed = commands.len().saturating_sub(1);
+            let first = commands.into_iter().next();
+            results
+                .done
+                .extend(first.map(|command| (command, Err(error))));
         }
     }
-    carried
+    results
 }
 
 fn carry_out_one(
@@ -177,33 +218,30 @@ fn carry_out_one(
     blocklist: &mut Blocklist,
     store: &mut OwnerStore,
     rule: &BlockRule,
-    order: &Order,
-) -> Result<Done> {
-    let Order {
+    command: &OwnerCommand,
+) -> Result<OwnerOutcome> {
+    let OwnerCommand {
         addr,
         target,
         seconds,
         owner,
-    } = order;
+    } = command;
     let Some(seconds) = seconds else {
-        let names = store.existing()?.map(|store| store.owner_names());
-        let Some(bit) = names.transpose()?.and_then(|names| names.bit(owner)) else {
-            return Ok(Done::Released(Released::default()));
+        let Some(bit) = store.bit(owner)? else {
+            return Ok(OwnerOutcome::Released(Released::default()));
         };
         let mut targets: Vec<Target> = Target::covering(*addr).collect();
         targets.sort_unstable();
         let released = owned_blocks::release(lock, blocklist, store, bit.into(), &targets)?;
-        return Ok(Done::Released(released));
+        return Ok(OwnerOutcome::Released(released));
     };
     let bit = store.registered(owner, blocklist)?;
     let term = term(*seconds);
     let origin = reason(blocklist.origin(*addr)?, term.start, rule);
     let key = (*addr, *target);
     let blocked = blocklist.block(lock, key, bit, term, rule.sealed, &origin)?;
-    store.add(*target, &blocked.holds)?;
-    Ok(Done::Held {
-        is_renewed: blocked.is_renewed,
-    })
+    let unstored = store.add(*target, &blocked).err();
+    Ok(OwnerOutcome::Held(blocked, unstored))
 }
 
 /// The term of a block that begins now.

@@ -3,9 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Result;
+
 use super::{SHORT_LOCK_WAIT, Supervisor};
 use crate::clock;
 use crate::daemon::disk::take_finished;
+use crate::daemon::health::Subject;
 use crate::kernel::blocklist::Blocklist;
 use crate::lock;
 use crate::owned_blocks::{self, OwnerStore};
@@ -17,12 +20,20 @@ const SWEEP_PERIOD: Duration = Duration::from_secs(30);
 /// tasks wait before they try again.
 const SWEEP_GAP: Duration = Duration::from_millis(25);
 
+/// The number of expired entries, and whether owners could be taken from the others.
+pub(super) type Swept = (usize, Result<()>);
+
 impl Supervisor {
-    /// Deletes expired entries, and ends of owners, in the disk thread, because reading a full map
-    /// takes a while.
+    /// Deletes expired entries, and takes owners whose ends are over from the others, in
+    /// the disk thread, because reading a full map takes a while.
     pub(super) fn sweep(&mut self) {
         match take_finished(&mut self.sweeping) {
-            Some(Some(Ok(count))) => log::debug!("swept {count} expired entries"),
+            Some(Some(Ok((count, settled)))) => {
+                log::debug!("swept {count} expired entries");
+                let failed = "owners whose ends are over still hold their entries";
+                self.health
+                    .report(Subject::OwnerEnds("sweep"), failed, settled);
+            }
             Some(Some(Err(error))) => log::warn!("cannot sweep expired entries: {error:#}"),
             Some(None) | None => {}
         }
@@ -43,8 +54,8 @@ impl Supervisor {
             let mut blocklist = Blocklist::open(&pin_dir)?;
             let swept = blocklist.sweep(clock::monotonic_ns(), lock)?;
             let mut store = OwnerStore::new(&store, DAEMON_WAIT);
-            owned_blocks::settle(&mut blocklist, &mut store, lock)?;
-            Ok(swept)
+            let settled = owned_blocks::settle(&mut blocklist, &mut store, lock);
+            Ok((swept, settled.map(drop)))
         }));
     }
 }

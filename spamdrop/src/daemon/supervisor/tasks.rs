@@ -140,7 +140,12 @@ impl Tasks {
             release.clone(),
             Health::new(status.clone()),
             history_log.clone(),
-            HoldLog::new(disk.clone(), store.clone()),
+            HoldLog::new(
+                disk.clone(),
+                store.clone(),
+                Health::new(status.clone()),
+                "watch",
+            ),
         );
         let history_task = HistoryTask::new(
             settings.history.clone(),

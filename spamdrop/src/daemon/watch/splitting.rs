@@ -13,13 +13,14 @@ use spamdrop_core::policy::{Changes, KnownNets, Protected, Scope, nets_around};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot::Receiver;
 
-use crate::clock;
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::health::Subject;
 use crate::daemon::release::ReleaseMessage;
 use crate::daemon::status::Health;
 use crate::kernel::blocklist::{Blocklist, Split};
 use crate::lock;
+use crate::owned_blocks::{self, OwnerStore};
+use crate::store::DAEMON_WAIT;
 
 /// How long each split waits for the write lock, in the disk thread.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
@@ -28,6 +29,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(100);
 pub(super) struct Splitting {
     pin_dir: PathBuf,
     run_dir: PathBuf,
+    store: PathBuf,
     disk: Disk,
     due: HashSet<[u8; 8]>,
     under_way: Option<Receiver<Result<Vec<Split>, Failed>>>,
@@ -39,10 +41,11 @@ struct Failed {
 }
 
 impl Splitting {
-    pub fn new(pin_dir: PathBuf, run_dir: PathBuf, disk: Disk) -> Self {
+    pub fn new(pin_dir: PathBuf, run_dir: PathBuf, store: PathBuf, disk: Disk) -> Self {
         Self {
             pin_dir,
             run_dir,
+            store,
             disk,
             due: HashSet::new(),
             under_way: None,
@@ -88,13 +91,15 @@ impl Splitting {
         }
         if self.under_way.is_none() && !self.due.is_empty() {
             let (pin_dir, run_dir) = (self.pin_dir.clone(), self.run_dir.clone());
+            let store = self.store.clone();
             let (nets, protected) = (std::mem::take(&mut self.due), protected.clone());
             self.under_way = Some(self.disk.submit(move || {
                 let split = Blocklist::open(&pin_dir).and_then(|mut blocklist| {
-                    blocklist.split(
+                    owned_blocks::split(
+                        &mut blocklist,
+                        &mut OwnerStore::new(&store, DAEMON_WAIT),
                         nets.iter().copied(),
                         |addr| protected.why(addr).is_none(),
-                        clock::monotonic_ns(),
                         || lock::acquire_within(&run_dir, LOCK_WAIT),
                     )
                 });

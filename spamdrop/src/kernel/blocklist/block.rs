@@ -21,6 +21,9 @@ pub struct Blocked {
     /// The holds to store, because the entry has several owners; the database has
     /// the others.
     pub holds: Vec<OwnerHold>,
+    /// Whether the entry had several owners before, so that a later end of this one
+    /// may be stored, which it keeps.
+    pub was_shared: bool,
 }
 
 impl Blocklist {
@@ -69,6 +72,7 @@ impl Blocklist {
                 let blocked = Blocked {
                     is_renewed: true,
                     holds,
+                    was_shared: OwnerMask::of(&old).is_shared(),
                 };
                 (Entry { flags, ..entry }, Some(old), blocked)
             }

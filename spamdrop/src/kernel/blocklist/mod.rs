@@ -28,7 +28,7 @@ pub use known::Known;
 pub use read::Found;
 pub use responder::Responder;
 pub use source_facts::read_source_facts;
-pub use split::Split;
+pub use split::{OwnEntry, Split, WholeEntry};
 pub use sweep::CHUNK;
 
 use std::os::fd::{AsFd as _, BorrowedFd};
