@@ -224,12 +224,27 @@ fn an_owner_whose_end_is_over_is_taken_from_its_entry() {
     import(
         &site,
         &["--owner", "drop", "--for", "2h"],
-        "100.64.0.9\n100.64.0.10\n",
+        "100.64.0.9\n100.64.0.10\n100.64.0.11\n",
     );
-    let short = ["add", "--fixed", "--for", "1s", "100.64.0.9", "100.64.0.10"];
+    let short = [
+        "add",
+        "--fixed",
+        "--for",
+        "1s",
+        "100.64.0.9",
+        "100.64.0.10",
+        "100.64.0.11",
+    ];
     site.spamdrop(&short).unwrap();
     site.spamdrop(&["add", "--fixed", "--for", "1h", "100.64.0.10"])
         .unwrap();
+    // Its rows are left, as if the kernel had evicted it.
+    let evicted: Target = "100.64.0.11".parse().unwrap();
+    site.server.run(move || {
+        let lock = WriteLock::acquire(Path::new(RUN_DIR)).unwrap();
+        let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
+        assert!(blocklist.remove(&lock, evicted).unwrap());
+    });
     let both = [
         "100.64.0.9 hand+import:drop 120",
         "100.64.0.10 hand+import:drop 120",
@@ -244,7 +259,7 @@ fn an_owner_whose_end_is_over_is_taken_from_its_entry() {
     wait::until("the end of an owner", Duration::from_secs(5), || {
         let path = path.clone();
         let number = site.server.run(move || settled(&path))?;
-        Ok((number == 1).then_some(()))
+        Ok((number == 2).then_some(()))
     })
     .unwrap();
     let left = [
@@ -253,6 +268,12 @@ fn an_owner_whose_end_is_over_is_taken_from_its_entry() {
     ];
     assert_eq!(list(&site, &[]), left);
     // Its rows are not needed any more.
+    let store = Store::read_existing(&path, VERB_WAIT).unwrap().unwrap();
+    assert_eq!(
+        store.holds([&evicted], &BootTime::now().unwrap()).unwrap()[&evicted],
+        []
+    );
+    drop(store);
     let again = path.clone();
     assert_eq!(site.server.run(move || settled(&again)).unwrap(), 0);
     // Those of the other one go with its entry.
@@ -270,15 +291,20 @@ fn a_line_of_the_log_leaves_the_block_by_hand() {
     site.spamdrop(&["add", "100.64.0.9", "--for", "10d"])
         .unwrap();
     import(&site, &[], "100.64.0.9 300 ttl=600 limit=3600 log\n");
-    assert_eq!(list(&site, &[]), ["100.64.0.9 log+hand 14400"]);
     // The other way round.
     import(&site, &[], "100.64.0.10 300 ttl=600 limit=3600 log\n");
     import(&site, &["--owner", "hand", "--for", "1h"], "100.64.0.10\n");
-    assert_eq!(list(&site, &["100.64.0.10"]), ["100.64.0.10 log+hand 60"]);
     // A line of the log alone replaces that.
     import(&site, &[], "100.64.0.11 900 ttl=900 limit=3600 log\n");
     import(&site, &[], "100.64.0.11 300 ttl=600 limit=3600 log\n");
-    assert_eq!(list(&site, &["100.64.0.11"]), ["100.64.0.11 log 5"]);
+    assert_eq!(
+        list(&site, &[]),
+        [
+            "100.64.0.9 log+hand 14400",
+            "100.64.0.10 log+hand 60",
+            "100.64.0.11 log 5"
+        ]
+    );
 }
 
 /// The holds of a /64 are stored under its key.
