@@ -8,10 +8,9 @@ use anyhow::Result;
 use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::recent::Command;
 use spamdrop_core::target::Target;
-use spamdrop_core::term::Term;
 
 use super::complaints::CommandRefusal;
-use super::orders::reason;
+use super::orders::{reason, term};
 use super::{FifoTask, LOCK_WAIT};
 use crate::clock;
 use crate::daemon::block::BlockRule;
@@ -204,14 +203,4 @@ fn carry_out_one(
     Ok(Done::Held {
         is_renewed: blocked.is_renewed,
     })
-}
-
-/// The term of a block that begins now.
-pub(super) fn term(ttl_s: u32) -> Term {
-    Term {
-        start: clock::monotonic_ns(),
-        ttl_s,
-        slides: true,
-        hard_limit_s: 0,
-    }
 }
