@@ -11,7 +11,6 @@ use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
 
 use super::complaints::CommandRefusal;
-use super::owned::term;
 use super::{FifoTask, LOCK_WAIT};
 use crate::clock;
 use crate::daemon::block::{BlockRule, origin};
@@ -121,4 +120,14 @@ pub(super) fn reason(old: Option<Origin>, now: MonotonicNs, rule: &BlockRule) ->
     origin.release_pending = rule.releases.into();
     origin.set_text(REASON);
     origin
+}
+
+/// The term of a block that begins now.
+pub(super) fn term(ttl_s: u32) -> Term {
+    Term {
+        start: clock::monotonic_ns(),
+        ttl_s,
+        slides: true,
+        hard_limit_s: 0,
+    }
 }

@@ -8,11 +8,10 @@ use anyhow::{Error, Result};
 use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::recent::Command;
 use spamdrop_core::target::Target;
-use spamdrop_core::term::Term;
 use tokio::sync::oneshot::Receiver;
 
 use super::complaints::CommandRefusal;
-use super::orders::reason;
+use super::orders::{reason, term};
 use super::{FifoTask, LOCK_WAIT};
 use crate::clock;
 use crate::daemon::block::BlockRule;
@@ -242,14 +241,4 @@ fn carry_out_one(
     let blocked = blocklist.block(lock, key, bit, term, rule.sealed, &origin)?;
     let unstored = store.add(*target, &blocked).err();
     Ok(OwnerOutcome::Held(blocked, unstored))
-}
-
-/// The term of a block that begins now.
-pub(super) fn term(ttl_s: u32) -> Term {
-    Term {
-        start: clock::monotonic_ns(),
-        ttl_s,
-        slides: true,
-        hard_limit_s: 0,
-    }
 }
