@@ -136,14 +136,8 @@ impl WatchTask {
         outputs: WatchOutputs,
     ) -> Self {
         let health = Health::new(outputs.status.clone());
+        let splitting = Splitting::new(&settings, &scope, disk.clone());
         let (store, capacity) = (settings.store, settings.known_capacity);
-        let mut splitting = Splitting::new(
-            settings.pin_dir,
-            settings.run_dir,
-            store.clone(),
-            disk.clone(),
-        );
-        splitting.add_all(&scope);
         let mut engine = Engine::new(settings.engine, scope.protected);
         engine.know(scope.known);
         Self {

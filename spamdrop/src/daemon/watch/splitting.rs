@@ -13,6 +13,7 @@ use spamdrop_core::policy::{Changes, KnownNets, Protected, Scope, nets_around};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot::Receiver;
 
+use super::WatchSettings;
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::health::Subject;
 use crate::daemon::release::ReleaseMessage;
@@ -41,22 +42,20 @@ struct Failed {
 }
 
 impl Splitting {
-    pub fn new(pin_dir: PathBuf, run_dir: PathBuf, store: PathBuf, disk: Disk) -> Self {
-        Self {
-            pin_dir,
-            run_dir,
-            store,
+    /// Every /64 that must not be blocked as a whole is due: any of them may have
+    /// become so while no daemon ran.
+    pub fn new(settings: &WatchSettings, scope: &Scope, disk: Disk) -> Self {
+        let mut splitting = Self {
+            pin_dir: settings.pin_dir.clone(),
+            run_dir: settings.run_dir.clone(),
+            store: settings.store.clone(),
             disk,
             due: HashSet::new(),
             under_way: None,
-        }
-    }
-
-    /// Adds every /64 that must not be blocked as a whole: any of them may have
-    /// become so while no daemon ran.
-    pub fn add_all(&mut self, scope: &Scope) {
-        self.add(nets_around(scope.protected.nets().map(|(net, _)| net)));
-        self.add(scope.known.new_since(&KnownNets::Unread));
+        };
+        splitting.add(nets_around(scope.protected.nets().map(|(net, _)| net)));
+        splitting.add(scope.known.new_since(&KnownNets::Unread));
+        splitting
     }
 
     pub fn add(&mut self, nets: impl IntoIterator<Item = [u8; 8]>) {
