@@ -24,7 +24,7 @@ pub struct Entry {
     pub refreshes: u16,
     /// [`SEALED`], and the origin in the [`ORIGIN_MASK`] bits.
     pub flags: u16,
-    /// Owners of the entry, one bit each. Not used yet: 0.
+    /// Owners of the entry, one bit each; 0: the origin tells the owner.
     pub owners: u64,
 }
 

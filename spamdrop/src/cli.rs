@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use spamdrop_core::owners::EntryOwner;
 
 mod allow;
 mod block;
@@ -22,7 +23,7 @@ mod status;
 
 pub use allow::{Allow, AllowAdd};
 use block::term;
-pub use block::{Add, Addrs, Import};
+pub use block::{Add, Addrs, Flush, Import, Remove};
 pub use config::{Check, ConfigVerb};
 pub use export::{Export, ExportFormat};
 pub use global::with_json_behind;
@@ -90,19 +91,20 @@ pub enum Verb {
     Add(Add),
     /// Unblock addresses or prefixes
     #[command(aliases = ["unblock", "unban", "rm", "del"])]
-    Remove(Addrs),
-    /// Unblock everything; the allowlist stays
-    Flush,
+    Remove(Remove),
+    /// Unblock everything, or what one owner wants; the allowlist stays
+    Flush(Flush),
     /// Show what is blocked
     #[command(alias = "ls")]
     List(List),
     /// Block the addresses in a file
     ///
     /// Reads one address or prefix a line, as `export` writes them, or lines of
-    /// /proc/net/xt_recent/NAME. An address followed by SECONDS is blocked for
-    /// that time, any other as by `add`. Existing blocks of the same addresses
-    /// are replaced. If a line is not understood, nothing changes. Addresses
-    /// that are protected from blocking are skipped and counted.
+    /// /proc/net/xt_recent/NAME, or a list of Spamhaus, ipset, nft or fail2ban. An
+    /// address followed by SECONDS is blocked for that time, any other as by
+    /// `add`. Existing blocks of the same owner and addresses are replaced. If a
+    /// line is not understood, nothing changes. Addresses that are protected from
+    /// blocking are skipped and counted.
     Import(Import),
     /// Print what is blocked, in the format that `import` reads
     ///
@@ -274,8 +276,12 @@ pub struct Detach {
 }
 
 /// Flags of `list`.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct List {
+    /// Show only what this owner wants: log, hand, fifo, import:NAME, f2b:JAIL, or
+    /// NAME for import:NAME
+    #[arg(long)]
+    pub owner: Option<EntryOwner>,
     /// Output format [default: table]
     #[arg(long, conflicts_with = "json")]
     pub format: Option<Format>,

@@ -6,8 +6,11 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
+use jiff::Zoned;
+use jiff::civil::DateTime;
 use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 use spamdrop_common::time::{MonotonicNs, UnixSeconds};
+use spamdrop_core::saved::Clocks;
 
 use crate::exit::{Exit, Failure};
 
@@ -47,6 +50,21 @@ pub fn wall() -> SystemTime {
 #[must_use]
 pub fn unix_seconds() -> UnixSeconds {
     spamdrop_core::time::unix_seconds(wall())
+}
+
+/// Both clocks.
+#[must_use]
+pub fn both() -> Clocks {
+    Clocks {
+        unix: unix_seconds(),
+        mono: monotonic_ns(),
+    }
+}
+
+/// The wall clock in the time zone of this machine.
+#[must_use]
+pub fn local() -> DateTime {
+    Zoned::now().datetime()
 }
 
 /// The kernel's tick (a jiffy) in nanoseconds, at least 1: the resolution of a

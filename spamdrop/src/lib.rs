@@ -26,6 +26,7 @@ pub mod install;
 pub mod journal;
 pub mod kernel;
 pub mod lock;
+pub mod owned_blocks;
 pub mod protect;
 mod readable;
 pub mod render;

@@ -77,7 +77,7 @@ fn list_and_show_tell_what_was_added() {
         (entry, expires)
     };
     let (host, expires) = entry(1);
-    let expected = r#"{"addr":"100.64.0.9","state":"sealed","expires_in_s":null,"hard_limit_in_s":null,"ttl_s":420,"hits":0,"refreshes":0,"origin":"hand","fixed":false}"#;
+    let expected = r#"{"addr":"100.64.0.9","state":"sealed","expires_in_s":null,"hard_limit_in_s":null,"ttl_s":420,"hits":0,"refreshes":0,"origin":"hand","owners":["hand"],"fixed":false}"#;
     assert_eq!(host, serde_json::from_str::<Value>(expected).unwrap());
     assert!(expires > 390.0 && expires <= 420.0, "{expires}");
     for index in [0, 2] {

@@ -9,6 +9,7 @@ mod bulk;
 mod check;
 mod import;
 mod messages;
+mod owners;
 mod pools;
 mod refusal;
 mod top;

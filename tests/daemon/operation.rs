@@ -1,5 +1,7 @@
 //! Actions of an administrator while the daemon runs, and their effects.
 
+use rusqlite::Connection;
+
 use super::*;
 
 #[test]
@@ -50,6 +52,39 @@ fn the_allowlist_wins_within_a_second() {
     daemon.wait_for(changed, SOON).unwrap();
     refused(&site, ZOMBIE).quit().unwrap();
     wait_for_state(&site, ZOMBIE, "sealed", SOON);
+}
+
+#[test]
+fn an_offender_on_an_imported_list_stays_blocked_when_the_list_lets_go() {
+    let site = site(|_| {});
+    let _daemon = site.run().unwrap();
+    let import = ["import", "--owner", "drop", "--for", "2h", "--fixed"];
+    let output = site.output(&import, ZOMBIE.as_bytes()).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    site.log(&rejection(ZOMBIE)).unwrap();
+    let path = site.path("state/spamdrop.db");
+    until("the ends of both owners", SOON, || {
+        let database = Connection::open(&path)?;
+        let number = database.query_row("SELECT count(*) FROM holds", [], |row| row.get(0));
+        Ok((number.unwrap_or(0) == 2).then_some(()))
+    })
+    .unwrap();
+    let both = entry(&site, ZOMBIE).unwrap();
+    assert_eq!(both["owners"], serde_json::json!(["log", "import:drop"]));
+    assert!(both["expires_in_s"].as_f64().unwrap() > 7_000.0, "{both}");
+    let said = site.spamdrop(&["flush", "--owner", "drop"]).unwrap();
+    assert_eq!(
+        said,
+        "removed 0 entries\n1 entry stays blocked by other owners\n"
+    );
+    let log = entry(&site, ZOMBIE).unwrap();
+    assert_eq!(log["owners"], serde_json::json!(["log"]));
+    assert_eq!(
+        (&log["ttl_s"], &log["origin"]),
+        (&600.into(), &"log".into())
+    );
+    let left = log["expires_in_s"].as_f64().unwrap();
+    assert!(left > 500.0 && left <= 600.0, "{left}");
 }
 
 #[test]

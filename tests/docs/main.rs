@@ -85,7 +85,7 @@ fn anchors(markdown: &str) -> BTreeSet<String> {
         let title = heading.trim_start_matches('#').trim().to_lowercase();
         let kept = title
             .chars()
-            .filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-');
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
         kept.collect::<String>().replace(' ', "-")
     };
     headings.map(anchor).collect()

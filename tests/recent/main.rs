@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bulk;
+mod fail2ban;
+mod owners;
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;

@@ -11,12 +11,14 @@
 //! A time is a number of seconds, or a duration such as `10m`. `limit=TIME` may
 //! follow: no packet extends the block beyond this time. `log` may follow as
 //! well: the block came from the mail log. An address may be a prefix; the
-//! block of a prefix is always fixed. Blank lines and comments from `#` to the
-//! end of the line are ignored. An IPv6 address with the length 128 is blocked
+//! block of a prefix is always fixed. Blank lines and comments from `#` or `;` to
+//! the end of the line are ignored. An IPv6 address with the length 128 is blocked
 //! alone, any other by its /64 where nobody else in it must be spared.
 //!
 //! The stamps of xt_recent are ignored, because they count ticks since boot,
 //! possibly that of another machine.
+
+use std::time::Duration;
 
 use ipnet::IpNet;
 use spamdrop_common::action::expiry;
@@ -62,7 +64,8 @@ impl ListReader {
     ///
     /// The line is not in the [format above](self); the message names the word.
     pub fn read_line(&self, line: &[u8]) -> Result<Option<ListEntry>> {
-        let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
+        let line = line.split(|byte| b"#;".contains(byte)).next();
+        let line = line.unwrap_or_default();
         let mut words = line
             .split(u8::is_ascii_whitespace)
             .filter(|word| !word.is_empty());
@@ -82,6 +85,34 @@ impl ListReader {
             }
         };
         Ok(Some(ListEntry { target, net, entry }))
+    }
+
+    /// An address or prefix of a list in another format. With a time it is blocked
+    /// for that time, whatever the peer sends.
+    ///
+    /// # Errors
+    ///
+    /// The word is not an address; the message names it.
+    pub fn read_address(&self, word: &[u8], left: Option<Duration>) -> Result<ListEntry> {
+        let (target, net) = address(word)?;
+        Ok(self.listed(target, net, left))
+    }
+
+    /// The entry of a prefix of a list in another format.
+    #[must_use]
+    pub fn read_net(&self, net: IpNet, left: Option<Duration>) -> ListEntry {
+        self.listed(net.into(), net, left)
+    }
+
+    fn listed(&self, target: Target, net: IpNet, left: Option<Duration>) -> ListEntry {
+        let mut entry = self.term.entry(ORIGIN_HAND);
+        if let Some(left) = left {
+            let left = left.clamp(Duration::from_secs(1), LONGEST).as_secs();
+            let left_s = u32::try_from(left).unwrap_or(u32::MAX);
+            (entry.ttl_s, entry.hard_until_s) = (0, 0);
+            entry.expires = expiry(self.term.start, left_s, 0);
+        }
+        ListEntry { target, net, entry }
     }
 
     fn entry<'a>(&self, left: &[u8], more: impl Iterator<Item = &'a [u8]>) -> Result<Entry> {
@@ -139,7 +170,7 @@ fn number(word: &[u8]) -> Result<u32> {
 }
 
 /// The beginning of an invalid word or line, made printable.
-fn shown(bytes: &[u8]) -> String {
+pub(crate) fn shown(bytes: &[u8]) -> String {
     match bytes.get(..60) {
         Some(beginning) => escape(beginning) + "…",
         None => escape(bytes),

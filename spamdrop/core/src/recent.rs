@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `+ADDRESS` | adds an address, or renews it |
 //! | `+ADDRESS SECONDS` | the same, for this time; not a command of the kernel's |
+//! | `+ADDRESS SECONDS OWNER` | the same for an owner: `import:NAME` or `f2b:JAIL` |
 //! | `-ADDRESS` | removes an address; it is no error if there is none |
+//! | `-ADDRESS OWNER` | lets this owner let go; `fifo` is that of `+ADDRESS` |
 //! | `/` | removes all |
 //! | `ADDRESS`, `clear` | as `+ADDRESS` and `/`: the older syntax, of `/proc/net/ipt_recent/NAME` |
 //!
@@ -14,30 +16,36 @@
 //! closes. Blanks around a command are ignored. The kernel supports no
 //! prefixes, and neither do these commands.
 //!
-//! A command with a time counts only if a line end or a NUL ended it. A write of
+//! A command with a time or an owner counts only if a line end or a NUL ended it. A write of
 //! more than `PIPE_BUF` bytes may be cut where another writer's begins, or where
 //! its writer died, and the first digits of a time are a time as well. A `-` in
-//! place of the time begins no command, so that a negative number blocks nobody.
+//! place of the time begins no command, so that a negative number blocks nobody,
+//! and neither does one in the name of an owner.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::escape::escape;
 use crate::nat64::canonical;
+use crate::owners::EntryOwner;
 use crate::term;
 
 /// Maximum length of a command in bytes, including blanks around it; an address
-/// has at most 45, and a number of seconds 9.
-const LONGEST: usize = 64;
+/// has at most 45, a number of seconds 9, and an owner 55.
+const LONGEST: usize = 128;
 
 /// A parsed command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Block this address, or extend its block; for this time, or else for the
     /// configured one.
     Add(IpAddr, Option<u32>),
     /// Unblock this address.
     Remove(IpAddr),
+    /// Block this address for an owner with a name, for this number of seconds.
+    Hold(IpAddr, u32, EntryOwner),
+    /// Let an owner let go of this address.
+    Release(IpAddr, EntryOwner),
     /// Unblock everything.
     Flush,
 }
@@ -53,7 +61,7 @@ impl Command {
             b"clear" => Some(Self::Flush),
             // Several `/` commands without newlines between.
             [b'/', rest @ ..] => rest.iter().all(|byte| *byte == b'/').then_some(Self::Flush),
-            [b'-', rest @ ..] => address(rest).map(Self::Remove),
+            [b'-', rest @ ..] => return remove(rest),
             [b'+', rest @ ..] => return add(rest),
             rest => address(rest).map(|addr| Self::Add(addr, None)),
         };
@@ -61,16 +69,54 @@ impl Command {
     }
 }
 
-/// Parses `ADDRESS` and `ADDRESS SECONDS`.
+/// Parses `ADDRESS`, `ADDRESS SECONDS` and `ADDRESS SECONDS OWNER`.
 fn add(bytes: &[u8]) -> Result<Command, Mistake> {
-    let end = bytes.iter().position(u8::is_ascii_whitespace);
-    let (addr, time) = bytes.split_at(end.unwrap_or(bytes.len()));
+    let (addr, rest) = split_word(bytes);
     let addr = address(addr).ok_or(Mistake::NoCommand)?;
-    let ttl_s = match time.trim_ascii() {
+    let (time, owner_word) = split_word(rest);
+    let ttl_s = match time {
         [] => None,
         time => Some(seconds(time).ok_or(Mistake::NoTime)?),
     };
-    Ok(Command::Add(addr, ttl_s))
+    match (ttl_s, owner_word) {
+        (ttl_s, []) => Ok(Command::Add(addr, ttl_s)),
+        (None, _) => Err(Mistake::NoTime),
+        (Some(ttl_s), word) => match owner(word).ok_or(Mistake::NoOwner)? {
+            EntryOwner::Fifo => Ok(Command::Add(addr, Some(ttl_s))),
+            owner => Ok(Command::Hold(addr, ttl_s, owner)),
+        },
+    }
+}
+
+/// Parses `ADDRESS` and `ADDRESS OWNER`.
+fn remove(bytes: &[u8]) -> Result<Command, Mistake> {
+    let (addr, rest) = split_word(bytes);
+    let addr = address(addr).ok_or(Mistake::NoCommand)?;
+    match rest {
+        [] => Ok(Command::Remove(addr)),
+        word => {
+            let owner = owner(word).ok_or(Mistake::NoOwner)?;
+            Ok(Command::Release(addr, owner))
+        }
+    }
+}
+
+/// The bytes before the first blank, and those behind it without blanks around.
+fn split_word(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = bytes.iter().position(u8::is_ascii_whitespace);
+    let (word, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+    (word, rest.trim_ascii())
+}
+
+/// An owner that is written in full, and is not one of the daemon or the
+/// administrator.
+fn owner(bytes: &[u8]) -> Option<EntryOwner> {
+    let owner: EntryOwner = str::from_utf8(bytes).ok()?.parse().ok()?;
+    match owner {
+        EntryOwner::Log | EntryOwner::Hand | EntryOwner::Unnamed(_) => None,
+        EntryOwner::Fifo => Some(owner),
+        EntryOwner::Import(_) | EntryOwner::Jail(_) => bytes.contains(&b':').then_some(owner),
+    }
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
@@ -93,7 +139,9 @@ pub enum Mistake {
     NoCommand,
     /// The text after the address is not a number of seconds.
     NoTime,
-    /// It has a time, but neither a line end nor a NUL ended it.
+    /// The last word is not an owner.
+    NoOwner,
+    /// It has a time or an owner, but neither a line end nor a NUL ended it.
     Cut,
     /// It is longer than every command.
     TooLong,
@@ -128,9 +176,13 @@ impl fmt::Display for Malformed {
                  address, from 1 to {}",
                 term::LONGEST.as_secs()
             ),
+            Mistake::NoOwner => write!(
+                f,
+                "`{shown}` is not a command; only fifo, import:NAME or f2b:JAIL may be the last word"
+            ),
             Mistake::Cut => write!(
                 f,
-                "`{shown}` may be cut; a newline must follow the number of seconds"
+                "`{shown}` may be cut; a newline must follow the number of seconds or the owner"
             ),
         }
     }
@@ -149,7 +201,7 @@ impl Commands {
         for &byte in bytes {
             match byte {
                 b'\n' | b'\0' => self.end(true, emit),
-                b'-' if self.is_before_time() => self.push(byte),
+                b'-' if self.is_before_time() || self.is_in_owner() => self.push(byte),
                 b'+' | b'-' => {
                     self.end(false, emit);
                     self.push(byte);
@@ -171,6 +223,22 @@ impl Commands {
         is_add && !overlong && piece.last().is_some_and(u8::is_ascii_whitespace)
     }
 
+    /// Whether the next byte may belong to the name of an owner, which is the third
+    /// word behind `+`, and the second one behind `-`.
+    fn is_in_owner(&self) -> bool {
+        let Self { piece, overlong } = self;
+        let words = piece.split(u8::is_ascii_whitespace);
+        let words = words.filter(|word| !word.is_empty()).count();
+        let is_behind =
+            |least| words >= least && !piece.last().is_some_and(u8::is_ascii_whitespace);
+        !overlong
+            && match piece.trim_ascii_start().first() {
+                Some(b'+') => is_behind(3),
+                Some(b'-') => is_behind(2),
+                _ => false,
+            }
+    }
+
     fn push(&mut self, byte: u8) {
         if self.piece.len() < LONGEST {
             self.piece.push(byte);
@@ -190,7 +258,11 @@ impl Commands {
             }));
         } else if !piece.trim_ascii().is_empty() {
             let command = match Command::parse(piece) {
-                Ok(Command::Add(_, Some(_))) if !is_line => Err(Mistake::Cut),
+                Ok(Command::Add(_, Some(_)) | Command::Hold(..) | Command::Release(..))
+                    if !is_line =>
+                {
+                    Err(Mistake::Cut)
+                }
                 command => command,
             };
             emit(command.map_err(|mistake| Malformed {

@@ -118,7 +118,7 @@ impl SavedEntry {
 
 /// The time from which a saved end counts: now, or the time of the last save if
 /// the wall clock is not plausible.
-fn reckoned(saved: UnixSeconds, now: UnixSeconds) -> UnixSeconds {
+pub(crate) fn reckoned(saved: UnixSeconds, now: UnixSeconds) -> UnixSeconds {
     let is_plausible = now >= saved && now.elapsed_since(saved) <= LONGEST_OFF;
     if is_plausible { now } else { saved }
 }

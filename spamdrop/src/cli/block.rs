@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use spamdrop_core::duration;
+use spamdrop_core::invalid::Invalid;
+use spamdrop_core::lists::ListFormat;
+use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::term::LONGEST;
 
 /// Arguments of `add`.
@@ -20,10 +23,14 @@ pub struct Add {
     /// Let the block end after that time, even if packets arrive
     #[arg(long)]
     pub fixed: bool,
-    /// Shorten blocks that last longer already; without it, they are kept as
-    /// they are, and the command succeeds
+    /// Shorten this owner's blocks that last longer already; without it, they are
+    /// kept as they are, and the command succeeds
     #[arg(long)]
     pub force: bool,
+    /// Who wants the block: hand, import:NAME or f2b:JAIL; NAME alone is
+    /// import:NAME [default: hand]
+    #[arg(long, value_parser = owner)]
+    pub owner: Option<EntryOwner>,
     /// Reason for `spamdrop show`, at most 200 bytes; not kept for IPv6 prefixes
     /// longer than /112
     #[arg(long, value_name = "TEXT")]
@@ -40,12 +47,34 @@ pub struct Addrs {
     pub addrs: Vec<String>,
 }
 
+/// Arguments of `remove`.
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// The sources to unblock.
+    #[command(flatten)]
+    pub addrs: Addrs,
+    /// Let only this owner let go; the block stays until the end of the others
+    #[arg(long)]
+    pub owner: Option<EntryOwner>,
+}
+
+/// Flags of `flush`.
+#[derive(Debug, Args)]
+pub struct Flush {
+    /// Unblock only what this owner wants, and nobody else
+    #[arg(long)]
+    pub owner: Option<EntryOwner>,
+}
+
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct Import {
     /// File to read; `-` is standard input
     #[arg(default_value = "-", value_name = "FILE")]
     pub file: PathBuf,
+    /// Format of the file [default: recognized by its first line]
+    #[arg(long)]
+    pub format: Option<ImportFormat>,
     /// Duration for addresses without one in the file, such as 90s, 10m or 1d
     /// [default: `ttl` of the configuration]
     #[arg(long = "for", aliases = ["duration", "ttl"], value_name = "TIME", value_parser = term)]
@@ -53,6 +82,53 @@ pub struct Import {
     /// Let these blocks end after that time, even if packets arrive
     #[arg(long)]
     pub fixed: bool,
+    /// The list's owner: NAME is import:NAME; without it, the blocks are made by
+    /// hand
+    #[arg(long, value_parser = owner)]
+    pub owner: Option<EntryOwner>,
+    /// Let the owner let go of every address that the file does not name
+    #[arg(long, requires = "owner")]
+    pub replace: bool,
+}
+
+/// Formats that `import` reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImportFormat {
+    /// An address or prefix a line; `#` and `;` start comments
+    Lines,
+    /// drop_v4.json and drop_v6.json of Spamhaus
+    SpamhausJson,
+    /// `ipset save NAME`
+    Ipset,
+    /// `nft list set FAMILY TABLE NAME`
+    Nft,
+    /// `nft -j list set FAMILY TABLE NAME`
+    NftJson,
+    /// `fail2ban-client get JAIL banip --with-time`
+    Fail2ban,
+}
+
+impl From<ImportFormat> for ListFormat {
+    fn from(format: ImportFormat) -> Self {
+        match format {
+            ImportFormat::Lines => Self::Lines,
+            ImportFormat::SpamhausJson => Self::SpamhausJson,
+            ImportFormat::Ipset => Self::Ipset,
+            ImportFormat::Nft => Self::Nft,
+            ImportFormat::NftJson => Self::NftJson,
+            ImportFormat::Fail2ban => Self::Fail2ban,
+        }
+    }
+}
+
+/// Reads the owner of a new block. Those of the daemon are not given by hand.
+fn owner(text: &str) -> Result<EntryOwner, Invalid> {
+    match text.parse()? {
+        EntryOwner::Log | EntryOwner::Fifo | EntryOwner::Unnamed(_) => Err(Invalid::new(
+            "log and fifo are the daemon's, and an owner whose name is lost gets no blocks; give hand, import:NAME, f2b:JAIL or NAME",
+        )),
+        owner => Ok(owner),
+    }
 }
 
 /// Reads the duration of a block.

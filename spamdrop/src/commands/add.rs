@@ -6,18 +6,21 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use spamdrop_common::entry::{Entry, ORIGIN_HAND, Origin, TEXT_LEN};
+use spamdrop_common::entry::{Entry, Origin, SEALED, TEXT_LEN};
 use spamdrop_common::time::MonotonicNs;
 
 use super::addresses::{self, Addresses, Given};
-use super::{block, count, hand};
+use super::{block, count, hand, owners};
 use crate::cli;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
+use crate::owned_blocks;
 use crate::render::allowed::shown;
+use crate::store::BootTime;
 use spamdrop_core::duration::{self, human};
+use spamdrop_core::owners::{EntryOwner, OwnerHold};
 use spamdrop_core::policy::{Choice, Scope};
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
@@ -48,32 +51,54 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
     block::ensure_fit(targets.iter().copied(), &blocklist, "added")?;
 
     let term = block::term(config, args.term, args.fixed);
+    let mut store = owners::store(config);
+    let owner = args.owner.as_ref().unwrap_or(&EntryOwner::Hand);
+    let owner = store.registered(owner, &blocklist)?;
     let live = blocklist.live_among(&targets, term.start)?;
+    let holds = store.holds_or_ends(&live, &BootTime::now()?);
+    let is_own = |(it, _): &OwnerHold| *it == owner;
     let kept = match args.force {
         true => HashSet::new(),
-        false => longer(&live, term),
+        false => longer(&holds, term, is_own),
     };
+    let others = longer(&holds, term, |it| !is_own(it));
     targets.retain(|target| !kept.contains(target));
     chosen.retain(|(_, target)| !kept.contains(target));
     let peers = block::peers(config, &blocklist)?;
     let held = block::held(&peers);
-    let entries: Vec<(Target, bool)> = targets
+    let sealed = |target| if held.contains(target) { 0 } else { SEALED };
+    let entries: Vec<(Target, Entry)> = targets
         .iter()
-        .map(|target| (*target, !held.contains(target)))
+        .map(|target| (*target, term.entry(sealed(target))))
         .collect();
     for chunk in entries.chunks(CHUNK) {
-        blocklist.add(&WriteLock::acquire(&config.run_dir)?, chunk, term)?;
+        let lock = WriteLock::acquire(&config.run_dir)?;
+        owned_blocks::set(&lock, &mut blocklist, &mut store, owner, chunk, false)?;
     }
     let origins = origins(&chosen, &peers, reason, term.start);
-    let older = older(&blocklist, &targets)?;
+    // The reasons of other owners stay.
+    let is_others = |target: &Target| {
+        let holds = holds.get(target).into_iter().flatten();
+        holds.into_iter().any(|hold| !is_own(hold))
+    };
+    let own: Vec<Target> = targets
+        .iter()
+        .copied()
+        .filter(|it| !is_others(it))
+        .collect();
+    let older = older(&blocklist, &own)?;
     block::note(config, &mut blocklist, &origins, older)?;
     hand::record(config, addresses.all.iter().map(|given| given.net));
-    block::tell_if_open(config, entries.iter().filter(|(_, sealed)| !sealed).count());
+    let open = entries
+        .iter()
+        .filter(|(_, entry)| entry.flags & SEALED == 0);
+    block::tell_if_open(config, open.count());
     write_targets(out, &addresses, &scope)?;
     if !targets.is_empty() || kept.is_empty() {
         write_term(out, &targets, &live, term)?;
     }
-    write_kept(out, kept.len())
+    write_kept(out, kept.len())?;
+    write_others(out, others.difference(&kept).count())
 }
 
 /// The next step after a time that is given without its flag.
@@ -82,10 +107,17 @@ fn time(word: &str) -> Option<String> {
     is_time.then(|| format!("give the time as `--for {word}`"))
 }
 
-/// The entries that last longer than they would with this term.
-fn longer(live: &HashMap<Target, Entry>, term: Term) -> HashSet<Target> {
-    let end = term.entry(ORIGIN_HAND).expires.plus(SLACK);
-    let longer = live.iter().filter(|(_, entry)| entry.expires > end);
+/// The entries that some of these owners hold longer than this term would.
+fn longer(
+    holds: &HashMap<Target, Vec<OwnerHold>>,
+    term: Term,
+    counts: impl Fn(&OwnerHold) -> bool,
+) -> HashSet<Target> {
+    let end = term.entry(0).expires.plus(SLACK);
+    let is_longer = |hold: &OwnerHold| counts(hold) && hold.1.ends > end;
+    let longer = holds
+        .iter()
+        .filter(|(_, holds)| holds.iter().any(is_longer));
     longer.map(|(target, _)| *target).collect()
 }
 
@@ -186,6 +218,21 @@ fn write_kept(out: &mut impl Write, number: usize) -> Result<()> {
             "kept {entries}, blocked for longer already (`--force` shortens {them})"
         )?;
     }
+    Ok(())
+}
+
+/// Says how many entries last longer than their new term.
+fn write_others(out: &mut impl Write, number: usize) -> Result<()> {
+    let verb = match number {
+        0 => return Ok(()),
+        1 => "is",
+        _ => "are",
+    };
+    let entries = count(number, "entry", "entries");
+    writeln!(
+        out,
+        "{entries} {verb} blocked for longer by other owners (`spamdrop list`)"
+    )?;
     Ok(())
 }
 

@@ -10,12 +10,13 @@ use ipnet::IpNet;
 use spamdrop_common::entry::Origin;
 use spamdrop_common::time::MonotonicNs;
 
-use super::{count, notify_daemon};
+use super::{count, notify_daemon, owners};
 use crate::clock;
 use crate::config::{Config, Seal};
 use crate::kernel::blocklist::{Blocklist, CHUNK, pins};
 use crate::kernel::sockets;
 use crate::lock::{self, WriteLock};
+use crate::owned_blocks;
 use crate::protect;
 use crate::store::{Store, VERB_WAIT};
 use spamdrop_core::policy::{KnownNets, Protected, Scope};
@@ -218,8 +219,8 @@ pub(super) fn split(
 ) -> Result<()> {
     let may_be_blocked = |addr| protected.why(addr).is_none();
     let lock = || WriteLock::acquire(&config.run_dir);
-    let now = clock::monotonic_ns();
-    for split in blocklist.split(nets, may_be_blocked, now, lock)? {
+    let mut store = owners::store(config);
+    for split in owned_blocks::split(blocklist, &mut store, nets, may_be_blocked, lock)? {
         writeln!(out, "{split}")?;
     }
     Ok(())

@@ -95,7 +95,7 @@ fn interfaces() -> Result<Vec<String>> {
 }
 
 fn blocked() -> Result<Vec<String>> {
-    let live = list::live(&config()?, clock::monotonic_ns())?;
+    let live = list::live(&config()?, clock::monotonic_ns(), None)?;
     Ok(live
         .into_iter()
         .map(|entry| entry.target.to_string())

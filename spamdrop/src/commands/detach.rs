@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::hand;
+use super::{hand, owners};
 use crate::account;
 use crate::cli;
 use crate::config::{Config, PATH};
@@ -18,7 +18,7 @@ use crate::kernel::attach;
 use crate::kernel::blocklist::pins;
 use crate::kernel::network;
 use crate::lock::{self, WriteLock};
-use crate::store::{self, saved_blocks};
+use crate::store::{self, BootTime, saved_blocks};
 use spamdrop_core::status;
 
 /// Runs the verb.
@@ -120,6 +120,7 @@ fn everything(
         remove(&config.fifo, fs::remove_file)?;
     }
     drop(acting);
+    owners::forget_holds(config, None, &BootTime::now()?);
     // The store is kept, because its known senders and waves took weeks to
     // gather.
     let keeps = store::exists(&config.store_file())?;

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{GateMaps, pins};
 use crate::protect;
-use crate::store::{Store, VERB_WAIT};
+use crate::store::{BootTime, Store, VERB_WAIT};
 
 /// Runs the verb. It is not recorded in the history.
 ///
@@ -51,6 +51,12 @@ fn forget(config: &Config, addresses: &Addresses) -> Result<Vec<String>> {
     note(verdicts, "verdict", "verdicts");
     if let Some(mut store) = Store::open_existing(&config.store_file(), VERB_WAIT)? {
         let nets: Vec<IpNet> = addresses.all.iter().map(|given| given.net).collect();
+        let holds = store.forget_holds(&targets, &BootTime::now()?)?;
+        note(
+            holds,
+            "entry with several owners",
+            "entries with several owners",
+        );
         let known = store.forget_known(&nets)?;
         note(known, "record of a sender", "records of senders");
         let events = store.forget_history(&nets)?;

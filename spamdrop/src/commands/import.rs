@@ -1,5 +1,6 @@
 //! `import`: block the addresses of a list.
 
+mod owned_list;
 mod parser;
 
 use std::fs;
@@ -10,15 +11,18 @@ use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use spamdrop_common::entry::{Entry, SEALED};
 
-use super::{block, count, hand};
+use super::{block, count, hand, owners, saved};
 use crate::cli;
+use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::kernel::blocklist::Blocklist;
+use crate::kernel::blocklist::{Blocklist, CHUNK};
 use crate::lock::WriteLock;
+use owned_list::OwnedList;
 use parser::{ImportParser, ParsedList};
 use spamdrop_core::escape::escape;
 use spamdrop_core::listing::ListReader;
+use spamdrop_core::lists::{ListFormat, ListParser};
 use spamdrop_core::target::Target;
 
 /// Maximum number of invalid lines that messages name, and of addresses that
@@ -43,7 +47,13 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     let term = block::term(config, args.term, args.fixed);
     let peers = block::peers(config, &blocklist)?;
     let parser = ImportParser {
-        reader: ListReader::new(term),
+        list: ListParser {
+            reader: ListReader::new(term),
+            format: args
+                .format
+                .map_or_else(|| ListFormat::recognize(&text), Into::into),
+            local_now: clock::local(),
+        },
         scope: &block::scope(config, text.contains(&b':'))?,
         connected: &block::held(&peers),
     };
@@ -54,17 +64,43 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     let targets = entries.iter().map(|(target, _)| *target);
     block::ensure_fit(targets, &blocklist, "imported")?;
 
-    put(config, &mut blocklist, entries)?;
+    ensure_something(args, entries)?;
+    let mut list = OwnedList::read(config, args, &blocklist, entries)?;
+    put(config, &mut blocklist, &mut list, entries)?;
+    let gone = list.let_go(config, &mut blocklist)?;
     let nets = parsed.connected.iter().copied();
     let origins = block::pending(nets, &peers, block::origin("", term.start));
+    // The reasons of other owners stay.
     let older = block::noted(&blocklist, |target| {
-        entries
-            .binary_search_by_key(&target, |(target, _)| *target)
-            .is_ok()
+        let found = entries.binary_search_by_key(&target, |(target, _)| *target);
+        found.is_ok() && !list.has_others(target)
     })?;
     block::note(config, &mut blocklist, &origins, older)?;
     hand::record(config, entries.iter().map(|(target, _)| target.net()));
-    report(config, &parsed, out)
+    report(config, &parsed, out)?;
+    if args.replace {
+        writeln!(
+            out,
+            "removed {}",
+            count(gone.removed.len(), "entry", "entries")
+        )?;
+        owners::write_kept(out, &gone)?;
+        saved::forget(config, &gone.removed)?;
+    }
+    Ok(())
+}
+
+/// A list that is replaced by nothing was more likely not downloaded.
+fn ensure_something(args: &cli::Import, entries: &[(Target, Entry)]) -> Result<()> {
+    match (&args.owner, args.replace && entries.is_empty()) {
+        (Some(owner), true) => {
+            let message = format!(
+                "nothing was changed, because the list is empty; `spamdrop flush --owner {owner}` empties it"
+            );
+            Err(Failure::new(Exit::Failed, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads a file. Returns its name for messages, and its content.
@@ -92,17 +128,27 @@ fn ensure_understood(name: &str, list: &ParsedList) -> Result<()> {
     Err(Failure::new(Exit::Failed, message))
 }
 
-fn put(config: &Config, blocklist: &mut Blocklist, entries: &[(Target, Entry)]) -> Result<()> {
-    let (bar, all) = (bar(entries.len()), entries.len());
-    for (chunk, done) in entries.chunks(BATCH).zip((0..).step_by(BATCH)) {
-        WriteLock::acquire(&config.run_dir)
-            .and_then(|lock| blocklist.put_all(&lock, chunk.iter().copied()))
-            .with_context(|| {
-                format!(
-                    "only {done} of {all} entries are certainly imported; import the list again"
-                )
-            })?;
-        bar.inc(chunk.len() as u64);
+fn put(
+    config: &Config,
+    blocklist: &mut Blocklist,
+    list: &mut OwnedList,
+    entries: &[(Target, Entry)],
+) -> Result<()> {
+    let (bar, all, mut done) = (bar(entries.len()), entries.len(), 0);
+    for batch in entries.chunks(BATCH) {
+        // The database takes longer than the maps.
+        let size = if list.shares(batch) { CHUNK } else { BATCH };
+        for chunk in batch.chunks(size) {
+            WriteLock::acquire(&config.run_dir)
+                .and_then(|lock| list.put(&lock, blocklist, chunk))
+                .with_context(|| {
+                    format!(
+                        "only {done} of {all} entries are certainly imported; import the list again"
+                    )
+                })?;
+            done += chunk.len();
+            bar.inc(chunk.len() as u64);
+        }
     }
     bar.finish_and_clear();
     Ok(())

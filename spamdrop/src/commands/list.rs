@@ -1,31 +1,34 @@
 //! `list`: the entries.
 
 use std::io::Write;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
 use spamdrop_common::action::is_live;
-use spamdrop_common::entry::{ORIGIN_LOG, SEALED};
+use spamdrop_common::entry::{Entry, ORIGIN_LOG, SEALED};
 use spamdrop_common::time::MonotonicNs;
 
-use super::count;
+use super::{count, owners};
 use crate::cli::{Format, List};
 use crate::clock;
 use crate::config::Config;
+use crate::exit::{Exit, Failure};
 use crate::kernel::blocklist::{Blocklist, Found};
 use crate::render::entries::{self, EntryOrigin, EntryState, LiveEntry};
 use crate::render::recent::{self, Jiffies};
 use crate::render::{json, table::Style};
 use spamdrop_core::allowlist::AllowedNets;
+use spamdrop_core::owners::{EntryOwner, OwnerMask, OwnerNames, ShownOwners};
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
 /// Nothing is attached, or a map operation fails.
-pub fn run(config: &Config, args: List, out: &mut impl Write, style: Style) -> Result<()> {
+pub fn run(config: &Config, args: &List, out: &mut impl Write, style: Style) -> Result<()> {
     let now = clock::monotonic_ns();
-    let live = live(config, now)?;
+    let live = live(config, now, args.owner.as_ref())?;
     match args.format {
         _ if args.json => json::array(out, &live)?,
         Some(Format::Json) => json::array(out, &live)?,
@@ -35,14 +38,23 @@ pub fn run(config: &Config, args: List, out: &mut impl Write, style: Style) -> R
     Ok(())
 }
 
-/// The entries that are live at `now`, sorted.
-pub(super) fn live(config: &Config, now: MonotonicNs) -> Result<Vec<LiveEntry>> {
+/// The entries that are live at `now`, sorted; with an owner, those that it wants.
+pub(super) fn live(
+    config: &Config,
+    now: MonotonicNs,
+    owner: Option<&EntryOwner>,
+) -> Result<Vec<LiveEntry>> {
     let blocklist = Blocklist::open(&config.pin_dir)?;
     let allowed = allowed(&blocklist)?;
+    let bit = owner.map(|owner| owners::existing(&mut owners::store(config), owner));
+    let bit = bit.transpose()?.transpose();
+    let bit = bit.map_err(|message| Failure::new(Exit::Failed, message))?;
+    let names = owners::names(config);
+    let is_wanted = |entry: &Entry| bit.is_none_or(|bit| OwnerMask::of(entry).contains(bit));
     let mut live = Vec::new();
     blocklist.for_each(|found| {
-        if is_live(found.entry.expires, now) {
-            live.push(entry(&found, &allowed, now));
+        if is_live(found.entry.expires, now) && is_wanted(&found.entry) {
+            live.push(entry(&found, &allowed, &names, now));
         }
     })?;
     entries::sort(&mut live);
@@ -74,7 +86,12 @@ pub(super) fn as_recent(
 }
 
 /// A live entry, as it is shown at `now`.
-pub(super) fn entry(found: &Found, allowed: &AllowedNets, now: MonotonicNs) -> LiveEntry {
+pub(super) fn entry(
+    found: &Found,
+    allowed: &AllowedNets,
+    names: &Rc<OwnerNames>,
+    now: MonotonicNs,
+) -> LiveEntry {
     let Found { target, entry } = found;
     let until = |time: MonotonicNs| time.elapsed_since(now);
     let hard_until = MonotonicNs::from_second(entry.hard_until_s);
@@ -95,6 +112,7 @@ pub(super) fn entry(found: &Found, allowed: &AllowedNets, now: MonotonicNs) -> L
         } else {
             EntryOrigin::Hand
         },
+        owners: ShownOwners::new(OwnerMask::of(entry), names),
         fixed: entry.ttl_s == 0,
         allowed: allowed.cover(target.net()),
     }
@@ -110,9 +128,10 @@ mod tests {
     #[test]
     fn an_entry_as_the_filter_holds_it() {
         let none = AllowedNets::default();
+        let names = Rc::default();
         let mut found = Found {
             target: "192.0.2.1".parse().unwrap(),
-            entry: spamdrop_common::entry::Entry {
+            entry: Entry {
                 expires: MonotonicNs::from_second(1_000),
                 hard_until_s: 2_000,
                 ttl_s: 600,
@@ -122,7 +141,7 @@ mod tests {
                 owners: 0,
             },
         };
-        let shown = entry(&found, &none, MonotonicNs::from_second(400));
+        let shown = entry(&found, &none, &names, MonotonicNs::from_second(400));
         assert_eq!(shown.expires_in, Duration::from_secs(600));
         assert_eq!(shown.hard_limit_in, Some(Duration::from_secs(1600)));
         assert_eq!((shown.ttl_s, shown.hits, shown.refreshes), (600, 5, 4));
@@ -130,11 +149,12 @@ mod tests {
             (shown.state, shown.origin),
             (EntryState::Open, EntryOrigin::Log)
         );
+        assert_eq!(shown.owners.to_string(), "log");
         assert!(!shown.fixed);
         found.entry.flags = ORIGIN_HAND | SEALED;
         found.entry.hard_until_s = 0;
         found.entry.ttl_s = 0;
-        let shown = entry(&found, &none, MonotonicNs::from_second(400));
+        let shown = entry(&found, &none, &names, MonotonicNs::from_second(400));
         assert_eq!(
             (shown.state, shown.origin),
             (EntryState::Sealed, EntryOrigin::Hand)
@@ -142,7 +162,7 @@ mod tests {
         assert_eq!((shown.hard_limit_in, shown.fixed), (None, true));
         assert!(!shown.allowed);
         let allowed = ["192.0.2.0/24".parse().unwrap()].into_iter().collect();
-        let shown = entry(&found, &allowed, MonotonicNs::from_second(400));
+        let shown = entry(&found, &allowed, &names, MonotonicNs::from_second(400));
         assert_eq!(shown.state(), "allowed");
     }
 }

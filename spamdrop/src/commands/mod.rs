@@ -22,6 +22,7 @@ pub mod list;
 pub mod lookup;
 mod merged;
 mod meter;
+mod owners;
 pub mod pause;
 mod period;
 mod reading;
@@ -103,8 +104,8 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
         Verb::Detach(args) => detach::run(&config, path, args, out),
         Verb::Add(args) => add::run(&config, args, out),
         Verb::Remove(args) => remove::run(&config, args, out),
-        Verb::Flush => flush::run(&config, out),
-        Verb::List(args) => list::run(&config, *args, out, style),
+        Verb::Flush(args) => flush::run(&config, args, out),
+        Verb::List(args) => list::run(&config, args, out, style),
         Verb::Import(args) => import::run(&config, args, out),
         Verb::Export(args) => export::run(&config, *args, out),
         Verb::Show(args) => show::run(&config, args, out),
@@ -143,7 +144,7 @@ pub fn dispatch(cli: &Cli, out: &mut impl Write, style: Style) -> Result<()> {
 /// the filter is in another network namespace: that one has its own mail server.
 fn changes_the_filter(verb: &Verb) -> bool {
     match verb {
-        Verb::Add(_) | Verb::Remove(_) | Verb::Flush | Verb::Import(_) => true,
+        Verb::Add(_) | Verb::Remove(_) | Verb::Flush(_) | Verb::Import(_) => true,
         Verb::Pause(_) | Verb::Resume | Verb::Forget(_) => true,
         Verb::Allow(verb) => !matches!(verb, Allow::List(_)),
         Verb::Known(verb) => !matches!(verb, Known::List(_)),

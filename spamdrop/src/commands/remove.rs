@@ -7,12 +7,15 @@ use anyhow::Result;
 use ipnet::IpNet;
 
 use super::addresses::{self, Addresses, Given};
-use super::{count, hand, saved};
-use crate::cli::Addrs;
+use super::{count, hand, owners, saved};
+use crate::cli::Remove;
 use crate::clock;
 use crate::config::Config;
 use crate::kernel::blocklist::{Blocklist, CHUNK, pins};
 use crate::lock::WriteLock;
+use crate::owned_blocks::Released;
+use crate::store::BootTime;
+use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::target::Target;
 
 /// Runs the verb.
@@ -20,12 +23,16 @@ use spamdrop_core::target::Target;
 /// # Errors
 ///
 /// Nothing is attached, a word is not an address, or a map operation fails.
-pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
-    addresses::ensure_addresses(args, flush)?;
-    let addresses = addresses::read(args)?;
+pub fn run(config: &Config, args: &Remove, out: &mut impl Write) -> Result<()> {
+    addresses::ensure_addresses(&args.addrs, flush)?;
+    let addresses = addresses::read(&args.addrs)?;
     let mut blocklist = Blocklist::open(&config.pin_dir)?;
     let inside = inside(&blocklist, &addresses)?;
     let all = all_targets(&addresses, &inside);
+    if let Some(owner) = &args.owner {
+        return release(config, &mut blocklist, owner, &addresses, &all, out);
+    }
+    let begin = BootTime::now()?;
     let removed = take_out(config, &mut blocklist, &all)?;
     for (word, given) in &addresses.words {
         write_other_targets(out, word, given, &removed)?;
@@ -45,7 +52,37 @@ pub fn run(config: &Config, args: &Addrs, out: &mut impl Write) -> Result<()> {
         warn_of_prefixes(target, &prefixes);
     }
     hand::record(config, addresses.all.iter().map(|given| given.net));
+    owners::forget_holds(config, Some(&all), &begin);
     saved::forget(config, &all).map(drop)
+}
+
+/// Lets one owner let go. Entries that others hold stay.
+fn release(
+    config: &Config,
+    blocklist: &mut Blocklist,
+    owner: &EntryOwner,
+    addresses: &Addresses,
+    all: &[Target],
+    out: &mut impl Write,
+) -> Result<()> {
+    let mut store = owners::store(config);
+    let released = match owners::existing(&mut store, owner)? {
+        Ok(bit) => owners::release(config, blocklist, &mut store, bit, all)?,
+        Err(message) => {
+            log::info!("{message}");
+            Released::default()
+        }
+    };
+    let removed = count(released.removed.len(), "entry", "entries");
+    writeln!(out, "removed {removed}")?;
+    owners::write_kept(out, &released)?;
+    let is_released =
+        |target: &Target| released.removed.contains(target) || released.kept.contains(target);
+    if !all.iter().any(is_released) {
+        log::info!("{owner} owns none of them");
+    }
+    hand::record(config, addresses.all.iter().map(|given| given.net));
+    saved::forget(config, &released.removed).map(drop)
 }
 
 /// The entries that block the given targets, sorted.

@@ -2,14 +2,15 @@
 
 use std::io::Write;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use anyhow::Result;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use spamdrop_common::time::MonotonicNs;
 
-use super::count;
 use super::list::entry;
+use super::{count, owners};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -20,6 +21,7 @@ use crate::render::json;
 use crate::render::show::{self, AddressDetail, BlockOrigin};
 use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::escape::escape;
+use spamdrop_core::owners::OwnerNames;
 use spamdrop_core::target::{Target, parse_net};
 
 /// Runs the verb.
@@ -32,7 +34,7 @@ pub fn run(config: &Config, args: &cli::Show, out: &mut impl Write) -> Result<()
     let target: Target = args.addr.parse()?;
     let net = parse_net(&args.addr).unwrap_or_else(|| target.net());
     let blocklist = Blocklist::open(&config.pin_dir)?;
-    let detail = detail(&blocklist, net)?;
+    let detail = detail(&blocklist, &owners::names(config), net)?;
     let is_blocked = !detail.entries.is_empty();
     if args.output.json {
         json::object(out, &detail)?;
@@ -75,7 +77,11 @@ fn blocked_inside(blocklist: &Blocklist, net: IpNet) -> Result<usize> {
 /// # Errors
 ///
 /// A map operation fails.
-pub(super) fn detail(blocklist: &Blocklist, net: IpNet) -> Result<AddressDetail> {
+pub(super) fn detail(
+    blocklist: &Blocklist,
+    names: &Rc<OwnerNames>,
+    net: IpNet,
+) -> Result<AddressDetail> {
     let now = clock::monotonic_ns();
     let mut found = blocklist.covering(net.addr(), now)?;
     found.retain(|found| found.target.net().contains(&net));
@@ -91,7 +97,7 @@ pub(super) fn detail(blocklist: &Blocklist, net: IpNet) -> Result<AddressDetail>
         allowed_by: allowed_by.map(shown),
         entries: found
             .iter()
-            .map(|found| entry(found, &allowed, now))
+            .map(|found| entry(found, &allowed, names, now))
             .collect(),
         origins: origins(blocklist, &found, now)?,
     })

@@ -10,7 +10,7 @@ use spamdrop_common::gate::{Gate, GateMode};
 use spamdrop_common::settings::{Refresh, Settings};
 use spamdrop_common::time::MonotonicNs;
 
-use super::{lookup, show, status};
+use super::{lookup, owners, show, status};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -148,7 +148,8 @@ impl Place {
         let now = clock::monotonic_ns();
         let (mut block, mut facts) = (None, None);
         if let Some(blocklist) = &self.blocklist {
-            block = Some(show::detail(blocklist, addr.into())?);
+            let names = owners::names(config);
+            block = Some(show::detail(blocklist, &names, addr.into())?);
             facts = Some(read_source_facts(blocklist, &config.pin_dir, addr)?);
         }
         let mut unread = self.unread;

@@ -19,6 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::health::Subject;
 use super::history::HistoryLog;
+use super::hold_log::HoldLog;
 use super::release::ReleaseMessage;
 use super::status::Health;
 use crate::clock;
@@ -65,6 +66,7 @@ pub(super) struct Blocker {
     releases: UnboundedSender<ReleaseMessage>,
     health: Health,
     history: HistoryLog,
+    holds: HoldLog,
     waiting: Waiting,
     /// The first failed attempt to take the lock since it was last taken.
     refused: Option<Instant>,
@@ -80,6 +82,7 @@ impl Blocker {
         releases: UnboundedSender<ReleaseMessage>,
         health: Health,
         history: HistoryLog,
+        holds: HoldLog,
     ) -> Self {
         Self {
             blocklist,
@@ -88,6 +91,7 @@ impl Blocker {
             releases,
             health,
             history,
+            holds,
             waiting: Waiting::default(),
             refused: None,
             failed: 0,
@@ -124,6 +128,16 @@ impl Blocker {
         !self.waiting.is_empty()
     }
 
+    /// Stores the ends of owners that are not stored yet. To be called once a second.
+    pub fn store_holds(&mut self) {
+        self.holds.poll();
+    }
+
+    /// Stores the last ends of owners.
+    pub async fn end_holds(&mut self) {
+        self.holds.end().await;
+    }
+
     /// Number of offences that could not be written so far.
     pub fn failed(&self) -> u64 {
         self.failed
@@ -138,6 +152,8 @@ impl Blocker {
         match WriteLock::try_acquire(&self.run_dir, Duration::ZERO) {
             Ok(Some(lock)) => {
                 self.write_all(&lock, scope);
+                drop(lock);
+                self.holds.begin();
                 if self.refused.take().is_some() {
                     self.health.clear(Subject::WriteLock);
                 }
@@ -207,11 +223,12 @@ impl Blocker {
         origin.offences = origin.offences.saturating_add(1);
         origin.release_pending = releases.into();
         origin.set_text(line);
-        let is_renewed = self
+        let blocked = self
             .blocklist
             .offence(lock, *addr, target, term, sealed, &origin)?;
         let now = clock::unix_seconds();
-        self.history.block(match is_renewed {
+        self.holds.add(target, &blocked);
+        self.history.block(match blocked.is_renewed {
             true => BlockNote::renewed(*addr, target, now, ttl_s, hard_limit_s),
             false => BlockNote::new(*addr, target, now),
         });

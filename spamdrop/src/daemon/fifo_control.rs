@@ -1,25 +1,26 @@
 //! The FIFO task: carries out the commands that are written to the FIFO.
 
 mod complaints;
+mod orders;
+mod owned;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use spamdrop_core::history::{BlockNote, HistoryEvent};
 use spamdrop_core::policy::{KnownNets, Protected, Scope};
 use spamdrop_core::recent::{Command, Commands};
 use spamdrop_core::status::FifoState;
-use spamdrop_core::target::Target;
-use spamdrop_core::term::Term;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
-use super::block::{BlockRule, origin};
+use super::block::BlockRule;
+use super::disk::Disk;
 use super::health::Subject;
 use super::history::HistoryLog;
+use super::hold_log::HoldLog;
 use super::release::ReleaseMessage;
 use super::status::{Health, StatusMessage};
 use super::ticks::period;
@@ -28,12 +29,12 @@ use crate::fifo::{Fifo, Got, readable};
 use crate::kernel::blocklist::Blocklist;
 use crate::lock::{self, WriteLock};
 use complaints::{CommandRefusal, Complaints};
+pub(super) use owned::OwnedPlaces;
+use owned::{OwnedJob, OwnedResults};
 
 /// Bytes per read: some 200 commands, which take a few milliseconds. Other tasks
 /// run in between.
 const BUDGET: usize = 4096;
-/// The reason that `show` prints.
-const REASON: &[u8] = b"fifo";
 /// How often the FIFO is checked and `status` is updated.
 const SECOND: Duration = Duration::from_secs(1);
 /// How often commands that wait for the write lock are retried.
@@ -67,6 +68,13 @@ pub(super) struct FifoSettings {
     pub rule: BlockRule,
 }
 
+/// The inboxes of the tasks that the FIFO's commands concern.
+pub(super) struct FifoOutputs {
+    pub releases: UnboundedSender<ReleaseMessage>,
+    pub status: UnboundedSender<StatusMessage>,
+    pub history: HistoryLog,
+}
+
 pub(super) struct FifoTask {
     settings: FifoSettings,
     /// `None` after an error, until the FIFO can be opened again.
@@ -82,11 +90,15 @@ pub(super) struct FifoTask {
     complaints: Complaints,
     blocklist: Blocklist,
     scope: Scope,
-    run_dir: PathBuf,
     releases: UnboundedSender<ReleaseMessage>,
     status: UnboundedSender<StatusMessage>,
     health: Health,
     history: HistoryLog,
+    holds: HoldLog,
+    disk: Disk,
+    places: OwnedPlaces,
+    /// Commands of owners with a name, in the disk thread; the others wait.
+    owned: Option<OwnedJob>,
 }
 
 impl FifoTask {
@@ -99,11 +111,15 @@ impl FifoTask {
         settings: FifoSettings,
         blocklist: Blocklist,
         scope: Scope,
-        run_dir: PathBuf,
-        releases: UnboundedSender<ReleaseMessage>,
-        status: UnboundedSender<StatusMessage>,
-        history: HistoryLog,
+        places: OwnedPlaces,
+        disk: Disk,
+        outputs: FifoOutputs,
     ) -> Result<Self> {
+        let FifoOutputs {
+            releases,
+            status,
+            history,
+        } = outputs;
         Ok(Self {
             fifo: settings.path.as_deref().map(Fifo::open).transpose()?,
             counts: counts(&settings),
@@ -114,10 +130,18 @@ impl FifoTask {
             complaints: Complaints::default(),
             blocklist,
             scope,
-            run_dir,
             releases,
             health: Health::new(status.clone()),
             history,
+            holds: HoldLog::new(
+                disk.clone(),
+                places.store.clone(),
+                Health::new(status.clone()),
+                "fifo",
+            ),
+            disk,
+            places,
+            owned: None,
             status,
         })
     }
@@ -136,18 +160,26 @@ impl FifoTask {
                     Some(FifoMessage::Reconfigure { settings, fifo }) => self.reconfigure(settings, fifo),
                 },
                 _ = second.tick() => self.look_after(),
+                results = finished(self.owned.as_mut()) => self.take_owned(results),
                 _ = retry.tick(), if self.refused.is_some() => self.carry_out(),
-                () = yield_now(), if self.refused.is_none() && !self.waiting.is_empty() => self.carry_out(),
-                () = readable(self.fifo.as_ref()), if self.waiting.is_empty() => { self.read(); }
+                () = yield_now(), if self.goes_on() => self.carry_out(),
+                () = readable(self.fifo.as_ref()), if self.is_idle() => { self.read(); }
             }
         }
         self.read_the_rest().await;
+        self.holds.end().await;
     }
 
     /// Executes what has been written to the FIFO, and warns of what is lost.
     async fn read_the_rest(&mut self) {
         let start = clock::instant();
-        while self.read_or_go_on() {
+        while self.owned.is_some() || self.read_or_go_on() {
+            if self.owned.is_some() {
+                match timeout(LAST, finished(self.owned.as_mut())).await {
+                    Ok(results) => self.take_owned(results),
+                    Err(_) => return self.lose_owned("the disk is too slow"),
+                }
+            }
             if start.elapsed() >= LAST {
                 let target = "spamdrop::fifo";
                 log::warn!(target: target, "commands of the FIFO may be lost: they took {LAST:?}");
@@ -162,6 +194,15 @@ impl FifoTask {
                 self.waiting.len()
             );
         }
+    }
+
+    /// Whether commands wait that can be executed now.
+    fn goes_on(&self) -> bool {
+        self.refused.is_none() && self.owned.is_none() && !self.waiting.is_empty()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.owned.is_none() && self.waiting.is_empty()
     }
 
     /// Returns whether there may be more commands that can be executed.
@@ -188,6 +229,7 @@ impl FifoTask {
     /// Reopens the FIFO if it is closed or was removed, and reports to the
     /// status task.
     fn look_after(&mut self) {
+        self.holds.poll();
         if let Some(path) = &self.settings.path {
             if self.fifo.as_ref().is_some_and(Fifo::is_in_place) {
                 if self.waiting.is_empty() {
@@ -255,8 +297,14 @@ impl FifoTask {
     /// unavailable, or after a flush, which may take long.
     fn carry_out(&mut self) {
         let mut lock = None;
-        while let Some(command) = self.waiting.front().copied() {
-            match self.obey(command, &mut lock) {
+        while let Some(command) = self.waiting.front().cloned() {
+            if self.owned.is_some() {
+                return;
+            }
+            if let Command::Hold(..) | Command::Release(..) = command {
+                return self.begin_owned();
+            }
+            match self.obey(&command, &mut lock) {
                 Ok(true) => {}
                 Ok(false) => {
                     let since = *self.refused.get_or_insert_with(clock::instant);
@@ -274,120 +322,39 @@ impl FifoTask {
             self.refused = None;
             self.waiting.pop_front();
             if command == Command::Flush {
-                return;
+                break;
             }
         }
+        drop(lock);
+        self.holds.begin();
     }
 
     /// Executes a command. Returns whether the write lock was free.
-    fn obey(&mut self, command: Command, lock: &mut Option<WriteLock>) -> Result<bool> {
+    fn obey(&mut self, command: &Command, lock: &mut Option<WriteLock>) -> Result<bool> {
         if let Command::Flush = command {
             // It takes the lock itself, again and again.
             *lock = None;
             return self.flush().map(|()| true);
         }
         if lock.is_none() {
-            *lock = WriteLock::try_acquire(&self.run_dir, Duration::ZERO)?;
+            *lock = WriteLock::try_acquire(&self.places.run_dir, Duration::ZERO)?;
         }
         let Some(lock) = lock else {
             return Ok(false);
         };
         match command {
-            Command::Add(addr, ttl_s) => self.block(lock, addr, ttl_s)?,
-            Command::Remove(addr) => self.unblock(lock, addr)?,
-            Command::Flush => {}
+            Command::Add(addr, ttl_s) => self.block(lock, *addr, *ttl_s)?,
+            Command::Remove(addr) => self.unblock(lock, *addr)?,
+            Command::Flush | Command::Hold(..) | Command::Release(..) => {}
         }
         Ok(true)
     }
 
     fn name_holder(&self) {
-        if let Some(holder) = lock::holder(&self.run_dir) {
+        if let Some(holder) = lock::holder(&self.places.run_dir) {
             let text = format!("{holder} holds the write lock; commands of the FIFO wait");
             self.health.raise(Subject::Fifo, text);
         }
-    }
-
-    /// Blocks as `spamdrop add ADDR` does, or with `--for` these seconds, but the
-    /// peer's connections are released after the grace, as after an offence.
-    fn block(&mut self, lock: &WriteLock, addr: IpAddr, seconds: Option<u32>) -> Result<()> {
-        if let Some(why) = self.scope.protected.why(addr) {
-            self.counts.protected += 1;
-            self.complaints.log(
-                CommandRefusal::Protected,
-                &format!("{addr} not blocked: {why}"),
-            );
-            return Ok(());
-        }
-        let BlockRule {
-            ttl_s,
-            sealed,
-            releases,
-            grace,
-            ..
-        } = self.settings.rule;
-        let term = Term {
-            start: clock::monotonic_ns(),
-            ttl_s: seconds.unwrap_or(ttl_s),
-            slides: true,
-            hard_limit_s: 0,
-        };
-        let mut origin = origin(self.blocklist.origin(addr)?);
-        origin.last_offence = term.start;
-        origin.release_pending = releases.into();
-        origin.set_text(REASON);
-        let target = self.scope.target(addr);
-        let is_renewed = self
-            .blocklist
-            .renew(lock, addr, target, term, sealed, &origin)?;
-        let at = clock::unix_seconds();
-        self.history.block(match is_renewed {
-            true => BlockNote::renewed(addr, target, at, ttl_s.max(term.ttl_s), 0),
-            false => BlockNote::new(addr, target, at),
-        });
-        let message = ReleaseMessage::Add {
-            addr,
-            due: term.start.plus(grace),
-            open: (!sealed).then_some(target),
-        };
-        let _ = self.releases.send(message);
-        self.counts.added += 1;
-        log::debug!(target: "spamdrop::fifo", "blocked {addr}: fifo");
-        Ok(())
-    }
-
-    fn unblock(&mut self, lock: &WriteLock, addr: IpAddr) -> Result<()> {
-        let targets: Vec<Target> = Target::covering(addr).collect();
-        if !self.blocklist.remove_all(lock, &targets)?.is_empty() {
-            self.counts.removed += 1;
-            self.record(Some(addr), &format!("remove {addr}"));
-            log::debug!(target: "spamdrop::fifo", "unblocked {addr}: fifo");
-        } else {
-            log::debug!(target: "spamdrop::fifo", "{addr} is not blocked");
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let run_dir = &self.run_dir;
-        let lock = || lock::acquire_within(run_dir, LOCK_WAIT);
-        let live = self.blocklist.flush(clock::monotonic_ns(), lock)?;
-        self.counts.flushed += 1;
-        self.record(None, "flush");
-        log::info!(target: "spamdrop::fifo", "unblocked everything, {live} entries: fifo");
-        Ok(())
-    }
-
-    /// Records a command that unblocks.
-    fn record(&self, addr: Option<IpAddr>, words: &str) {
-        let (net, by) = (addr.map(|addr| Target::from(addr).net()), "fifo".into());
-        let at = clock::unix_seconds();
-        self.history.add(HistoryEvent::command(
-            net,
-            net.is_some().into(),
-            at,
-            by,
-            words.as_bytes(),
-        ));
     }
 }
 
@@ -395,5 +362,13 @@ fn counts(settings: &FifoSettings) -> FifoState {
     FifoState {
         path: settings.path.clone().unwrap_or_default(),
         ..FifoState::default()
+    }
+}
+
+/// Resolves with the result of a job; never without one.
+async fn finished(job: Option<&mut OwnedJob>) -> Option<OwnedResults> {
+    match job {
+        Some(job) => (&mut job.results).await.ok(),
+        None => std::future::pending().await,
     }
 }

@@ -96,6 +96,8 @@ pub(super) enum Subject {
     SavedBlocks,
     /// Writes of the history to the database.
     History,
+    /// Writes of the ends of owners to the database, by the task of this name.
+    OwnerEnds(&'static str),
 }
 
 impl Subject {
@@ -122,6 +124,7 @@ impl Subject {
                 | Self::StateFile
                 | Self::SavedBlocks
                 | Self::History
+                | Self::OwnerEnds(_)
         )
     }
 
@@ -181,6 +184,7 @@ impl fmt::Display for Subject {
             Self::StateFile => "state file",
             Self::SavedBlocks => "saved blocks",
             Self::History => "history",
+            Self::OwnerEnds(task) => return write!(f, "ends of owners ({task})"),
         })
     }
 }

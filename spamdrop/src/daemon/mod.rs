@@ -22,6 +22,7 @@ mod fifo_control;
 mod gate;
 mod health;
 mod history;
+mod hold_log;
 mod interfaces;
 mod release;
 mod responder;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Error, Result, ensure};
 use spamdrop_common::counter::{Counters, Reason};
 use spamdrop_core::policy::{Protected, Scope};
-use spamdrop_core::saved::{Clocks, SavedEntry, SavedOrigin};
+use spamdrop_core::saved::{SavedEntry, SavedOrigin};
 use spamdrop_core::target::Target;
 use tokio::sync::oneshot::Receiver;
 use tokio::time::timeout;
@@ -216,16 +216,9 @@ fn replace(path: &Path, error: &Error) -> Result<()> {
     Ok(())
 }
 
-fn clocks() -> Clocks {
-    Clocks {
-        unix: clock::unix_seconds(),
-        mono: clock::monotonic_ns(),
-    }
-}
-
 /// The blocks of the filter, in the form of the file.
 fn current(blocklist: &Blocklist) -> Result<Blocks> {
-    let now = clocks();
+    let now = clock::both();
     let (mut entries, mut origins) = (Vec::new(), Vec::new());
     blocklist.for_each(|found| {
         entries.extend(SavedEntry::of(found.target, &found.entry, now));
@@ -287,7 +280,7 @@ fn put_back(
     scope: &Scope,
     blocklist: &mut Blocklist,
 ) -> Result<usize> {
-    let now = clocks();
+    let now = clock::both();
     let mut present = HashSet::new();
     blocklist.for_each(|found| {
         present.insert(found.target);

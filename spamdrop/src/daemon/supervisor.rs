@@ -49,6 +49,7 @@ use spamdrop_core::listeners::ListenerWatch;
 use spamdrop_core::not_ip::NotIpWatch;
 use spamdrop_core::pause::PauseWatch;
 use spamdrop_core::policy::{Protected, Scope};
+use sweep::Swept;
 use tasks::Tasks;
 
 /// How often interfaces are checked, so that a missed event does no harm.
@@ -98,7 +99,7 @@ pub(super) struct Supervisor {
     disk: Disk,
     disk_thread: DiskThread,
     last_sweep: Instant,
-    sweeping: Option<Receiver<Result<usize>>>,
+    sweeping: Option<Receiver<Result<Swept>>>,
     saver: BlockSaver,
     tasks: Tasks,
     inbox: UnboundedReceiver<WatchReport>,

@@ -136,9 +136,8 @@ impl WatchTask {
         outputs: WatchOutputs,
     ) -> Self {
         let health = Health::new(outputs.status.clone());
+        let splitting = Splitting::new(&settings, &scope, disk.clone());
         let (store, capacity) = (settings.store, settings.known_capacity);
-        let mut splitting = Splitting::new(settings.pin_dir, settings.run_dir, disk.clone());
-        splitting.add_all(&scope);
         let mut engine = Engine::new(settings.engine, scope.protected);
         engine.know(scope.known);
         Self {
@@ -188,6 +187,7 @@ impl WatchTask {
                 _ = second.tick() => {
                     self.look_after();
                     more = self.read();
+                    self.blocker.store_holds();
                     self.tell();
                 }
                 _ = tell.tick(), if self.is_untold => self.tell(),
@@ -378,6 +378,7 @@ impl WatchTask {
     /// how long they may take.
     async fn end(mut self) {
         self.write_blocks().await;
+        self.blocker.end_holds().await;
         self.tell();
         if let Some(saving) = self.saving.take()
             && !matches!(saving.await, Ok(Ok(())))

@@ -9,11 +9,12 @@ use serde::Serialize;
 use super::json;
 use super::table::{self, Column, Style, left, right};
 use spamdrop_core::duration::human;
+use spamdrop_core::owners::ShownOwners;
 use spamdrop_core::target::Target;
 
 /// A live entry. `list --json` prints an array of these, IPv4 first, by
 /// address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LiveEntry {
     /// The IPv4 address, IPv6 /64 or prefix: `"192.0.2.1"`,
     /// `"2001:db8::/64"`, `"192.0.2.0/24"`.
@@ -34,8 +35,10 @@ pub struct LiveEntry {
     pub hits: u32,
     /// Packets that extended the entry.
     pub refreshes: u16,
-    /// `"log"` or `"hand"`.
+    /// `"log"` if only the log wants it, otherwise `"hand"`.
     pub origin: EntryOrigin,
+    /// Who wants it: `["log", "import:drop"]`.
+    pub owners: ShownOwners,
     /// Whether the entry expires at a fixed time, whatever packets arrive.
     pub fixed: bool,
     /// `true` if the allowlist covers the entry, so that it has no effect;
@@ -101,23 +104,12 @@ impl LiveEntry {
     }
 }
 
-impl EntryOrigin {
-    /// `log` or `hand`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Log => "log",
-            Self::Hand => "hand",
-        }
-    }
-}
-
 const COLUMNS: [Column<LiveEntry>; 5] = [
     left("ADDRESS", |entry, text| write!(text, "{}", entry.target)),
     left("STATE", |entry, text| text.write_str(entry.state())),
     left("EXPIRES", LiveEntry::expires),
     right("HITS", |entry, text| write!(text, "{}", entry.hits)),
-    left("BY", |entry, text| text.write_str(entry.origin.name())),
+    left("BY", |entry, text| write!(text, "{}", entry.owners)),
 ];
 
 /// Sorts entries: IPv4 first, by address, a prefix before the addresses in it.
@@ -133,6 +125,10 @@ pub fn text(out: &mut impl Write, style: Style, entries: &[LiveEntry]) -> io::Re
 #[cfg(test)]
 pub(in crate::render) mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
+    use std::rc::Rc;
+
+    use spamdrop_core::owners::{OwnerBit, OwnerMask};
+
     use super::*;
 
     pub fn entry(target: &str) -> LiveEntry {
@@ -145,9 +141,16 @@ pub(in crate::render) mod tests {
             hits: 7,
             refreshes: 3,
             origin: EntryOrigin::Hand,
+            owners: owners([OwnerBit::HAND]),
             fixed: false,
             allowed: false,
         }
+    }
+
+    pub fn owners(bits: impl IntoIterator<Item = OwnerBit>) -> ShownOwners {
+        let bits = bits.into_iter();
+        let mask = bits.fold(OwnerMask::default(), OwnerMask::and);
+        ShownOwners::new(mask, &Rc::default())
     }
 
     fn some() -> Vec<LiveEntry> {
@@ -155,6 +158,7 @@ pub(in crate::render) mod tests {
             state: EntryState::Open,
             hard_limit_in: Some(Duration::from_secs(3300)),
             origin: EntryOrigin::Log,
+            owners: owners([OwnerBit::LOG]),
             hits: 12345,
             ..entry("192.0.2.10")
         };
@@ -208,8 +212,8 @@ ADDRESS        STATE          EXPIRES   HITS  BY
         assert_eq!(
             String::from_utf8(out).unwrap(),
             r#"[
-{"addr":"2001:db8::/64","state":"sealed","expires_in_s":552.25,"hard_limit_in_s":null,"ttl_s":600,"hits":7,"refreshes":3,"origin":"hand","fixed":false},
-{"addr":"192.0.2.10","state":"open","expires_in_s":552.25,"hard_limit_in_s":3300.0,"ttl_s":600,"hits":12345,"refreshes":3,"origin":"log","fixed":false}
+{"addr":"2001:db8::/64","state":"sealed","expires_in_s":552.25,"hard_limit_in_s":null,"ttl_s":600,"hits":7,"refreshes":3,"origin":"hand","owners":["hand"],"fixed":false},
+{"addr":"192.0.2.10","state":"open","expires_in_s":552.25,"hard_limit_in_s":3300.0,"ttl_s":600,"hits":12345,"refreshes":3,"origin":"log","owners":["log"],"fixed":false}
 ]
 "#
         );

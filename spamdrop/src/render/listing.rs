@@ -55,6 +55,7 @@ mod tests {
     use spamdrop_common::entry::ORIGIN_LOG;
     use spamdrop_common::time::MonotonicNs;
     use spamdrop_core::listing::{ListEntry, ListReader};
+    use spamdrop_core::owners::ShownOwners;
     use spamdrop_core::term::Term;
 
     use super::super::entries::{EntryState, tests::entry};
@@ -74,7 +75,7 @@ mod tests {
         };
         let ending = LiveEntry {
             expires_in: Duration::ZERO,
-            ..prefix
+            ..prefix.clone()
         };
         let mut out = Vec::new();
         let (network, alone) = (entry("2001:db8::1"), entry("2001:db8::1/128"));
@@ -103,6 +104,7 @@ mod tests {
             hits: 7,
             refreshes: 3,
             origin,
+            owners: ShownOwners::default(),
             fixed: ttl_s == 0,
             allowed: false,
         };

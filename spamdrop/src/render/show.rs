@@ -84,14 +84,11 @@ fn write_entry(out: &mut impl Write, entry: &LiveEntry, passes: Option<&str>) ->
     };
     writeln!(out, "{} {is}", entry.target)?;
     field(out, "state", &drops)?;
-    field(
-        out,
-        "by",
-        match entry.origin {
-            EntryOrigin::Log => "the daemon, from the log",
-            EntryOrigin::Hand => "hand",
-        },
-    )?;
+    let by = match entry.origin {
+        EntryOrigin::Log => "the daemon, from the log".into(),
+        EntryOrigin::Hand => entry.owners.to_string(),
+    };
+    field(out, "by", &by)?;
     let slides = match entry.ttl_s {
         0 => "at a fixed time".into(),
         _ if entry.is_final() => "no packet extends it any more".into(),

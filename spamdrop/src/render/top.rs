@@ -229,7 +229,7 @@ const COLUMNS: [Column<TopRow>; 8] = [
         write!(text, "{}", human(row.entry.expires_in))
     }),
     left("STATE", |row, text| text.write_str(row.entry.state())),
-    left("BY", |row, text| text.write_str(row.entry.origin.name())),
+    left("BY", |row, text| write!(text, "{}", row.entry.owners)),
     left("ZONE", |row, text| {
         text.write_str(row.zone.as_deref().unwrap_or("-"))
     }),

@@ -1,5 +1,5 @@
-//! The database: known senders, contacts, waves and the history, kept across
-//! restarts. All are tables of one SQLite file.
+//! The database: known senders, contacts, waves, the history and the owners of
+//! entries, kept across restarts. All are tables of one SQLite file.
 
 mod columns;
 mod contacts;
@@ -7,7 +7,9 @@ mod database;
 mod history;
 mod known;
 mod legacy;
+mod owners;
 pub mod saved_blocks;
+mod target_key;
 mod waves;
 
 use std::path::Path;
@@ -22,6 +24,7 @@ use database::{Database, Schema, SchemaStep};
 pub use database::is_locked;
 pub use history::HistoryQuery;
 pub use known::MergedSenders;
+pub use owners::{BootTime, HoldChange, HoldChangeKind};
 
 /// The name of the file in the state directory.
 pub const FILE: &str = "spamdrop.db";
@@ -40,12 +43,13 @@ const REMEDY: &str = "move it away; `spamdrop learn` fills a new one";
 const SCHEMA: Schema = Schema {
     // `SDdb`
     application_id: 0x5344_6462,
-    version: 3,
+    version: 4,
     tables: &[
         known::TABLE,
         waves::TABLES,
         contacts::TABLES,
         history::TABLES,
+        owners::TABLES,
     ],
     upgrades: &[
         // Version 2 added the recipients of deliveries, removals by hand, and the
@@ -58,6 +62,11 @@ const SCHEMA: Schema = Schema {
         SchemaStep {
             from: 2,
             changes: &[history::TABLES],
+        },
+        // Version 4 added the owners of entries and their ends.
+        SchemaStep {
+            from: 3,
+            changes: &[owners::TABLES],
         },
     ],
     remedy: REMEDY,

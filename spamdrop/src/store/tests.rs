@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 use spamdrop_common::time::UnixSeconds;
+use spamdrop_core::owners::OwnerMask;
 use spamdrop_core::reputation::{Deliveries, Recipient, Record};
 use spamdrop_core::target::Target;
 use spamdrop_core::wave::{Point, Snapshot, Totals, Wave};
@@ -96,6 +97,17 @@ const DATABASE2: &str = concat!(
     INSERT INTO watched VALUES (1, 100000, 200000);
     PRAGMA application_id = 0x53446462; PRAGMA user_version = 2;"
 );
+
+/// What version 3 added to version 2. It had no owners.
+const DATABASE3: &str = "
+    CREATE TABLE history (
+        id INTEGER PRIMARY KEY, kind TEXT NOT NULL, began INTEGER NOT NULL,
+        ended INTEGER NOT NULL, count INTEGER NOT NULL, lowest BLOB, highest BLOB,
+        length INTEGER NOT NULL, wave INTEGER NOT NULL, actor TEXT NOT NULL, text TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX history_lowest ON history (lowest);
+    INSERT INTO history VALUES (1, 'command', 5, 5, 1, NULL, NULL, 0, 0, 'anna', 'flush');
+    PRAGMA user_version = 3;";
 
 fn home() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -326,12 +338,12 @@ fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     let (_dir, path) = home();
     Store::open(&path, VERB_WAIT).unwrap();
     let db = Connection::open(&path).unwrap();
-    db.pragma_update(None, "user_version", 4).unwrap();
+    db.pragma_update(None, "user_version", 5).unwrap();
     drop(db);
     let before = fs::read(&path).unwrap();
     old(&path, "known.db", KNOWN2);
     let expected = format!(
-        "cannot use {}: it has version 4, and this spamdrop reads version 3 and older; \
+        "cannot use {}: it has version 5, and this spamdrop reads version 4 and older; \
          install the newer spamdrop again, or move the file away",
         path.display()
     );
@@ -365,20 +377,38 @@ fn version_1_is_upgraded_without_a_loss() {
     assert_eq!(open(&path).contacts().unwrap().networks, []);
 }
 
+const EVERYTHING: HistoryQuery = HistoryQuery {
+    addr: None,
+    since: UnixSeconds::new(0),
+    until: None,
+};
+
 #[test]
 fn version_2_is_upgraded_without_a_loss() {
     let (_dir, path) = home();
     old(&path, FILE, DATABASE2);
-    let everything = HistoryQuery {
-        addr: None,
-        since: UnixSeconds::new(0),
-        until: None,
-    };
     for _ in 0..2 {
         let store = open(&path);
         assert_eq!(store.known_senders().unwrap(), [known(12)]);
         assert_eq!(store.contacts().unwrap().networks.len(), 1);
         assert_eq!(store.last_wave().unwrap(), None);
-        assert_eq!(store.history(&everything).unwrap(), []);
+        assert_eq!(store.history(&EVERYTHING).unwrap(), []);
+    }
+}
+
+#[test]
+fn version_3_is_upgraded_without_a_loss() {
+    let (_dir, path) = home();
+    old(&path, FILE, &[DATABASE2, DATABASE3].concat());
+    let name = "drop".parse().unwrap();
+    for _ in 0..2 {
+        let mut store = open(&path);
+        assert_eq!(store.known_senders().unwrap(), [known(12)]);
+        let texts = store.history(&EVERYTHING).unwrap();
+        let texts: Vec<String> = texts.into_iter().map(|event| event.text).collect();
+        assert_eq!(texts, ["flush"]);
+        assert_eq!(store.ended_holds(&BootTime::now().unwrap()).unwrap(), []);
+        let bit = store.register_owner(&name, OwnerMask::default()).unwrap();
+        assert_eq!(bit.get(), 5);
     }
 }

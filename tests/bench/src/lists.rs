@@ -4,6 +4,7 @@
 mod bulk;
 mod controller;
 mod fifo;
+mod owners;
 mod single;
 
 pub use controller::run;
@@ -36,6 +37,7 @@ const OUTPUT: &str = "/run/output";
 pub fn cases(thoroughness: Thoroughness) -> Result<Vec<Case>> {
     let rounds = rounds(thoroughness);
     let mut cases = bulk::measure(rounds, thoroughness.quick)?;
+    cases.extend(owners::measure(rounds)?);
     cases.push(single::measure(rounds)?);
     cases.push(fifo::measure(rounds)?);
     cases.extend(controller::measure(rounds)?);

@@ -3,12 +3,13 @@
 
 use std::net::IpAddr;
 
+use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::recent::{Command, Commands};
 
 use crate::portions::Portions;
 
 /// Longest piece, in bytes.
-const LONGEST: usize = 64;
+const LONGEST: usize = 128;
 
 /// Feeds the stream in portions, and compares with the expected commands.
 ///
@@ -35,7 +36,8 @@ fn expected(stream: &[u8]) -> Vec<Option<Command>> {
         let is_before_time = begun.first() == Some(&b'+')
             && begun.len() <= LONGEST
             && begun.last().is_some_and(u8::is_ascii_whitespace);
-        if b"\n\0+".contains(byte) || *byte == b'-' && !is_before_time {
+        let is_kept = is_before_time || is_in_owner(begun);
+        if b"\n\0+".contains(byte) || *byte == b'-' && !is_kept {
             starts.push(at);
         }
     }
@@ -54,13 +56,66 @@ fn expected(stream: &[u8]) -> Vec<Option<Command>> {
         .filter(|(piece, _)| piece.len() > LONGEST || !piece.trim_ascii().is_empty())
         .map(|(piece, is_line)| {
             let command = (piece.len() <= LONGEST).then(|| command(piece.trim_ascii()))?;
-            command.filter(|it| is_line || !matches!(it, Command::Add(_, Some(_))))
+            let needs_line = |it: &Command| match it {
+                Command::Add(_, seconds) => seconds.is_some(),
+                Command::Hold(..) | Command::Release(..) => true,
+                Command::Remove(_) | Command::Flush => false,
+            };
+            command.filter(|it| is_line || !needs_line(it))
         })
         .collect()
 }
 
+/// Whether a `-` behind this beginning of a piece belongs to an owner's name.
+fn is_in_owner(begun: &[u8]) -> bool {
+    let begun = begun
+        .strip_prefix(b"\n")
+        .or(begun.strip_prefix(b"\0"))
+        .unwrap_or(begun);
+    let words = begun.split(u8::is_ascii_whitespace);
+    let words = words.filter(|word| !word.is_empty()).count();
+    let least = match begun.trim_ascii_start().first() {
+        Some(b'+') => 3,
+        Some(b'-') => 2,
+        _ => return false,
+    };
+    begun.len() <= LONGEST && words >= least && !begun.last().is_some_and(u8::is_ascii_whitespace)
+}
+
+/// The owner that is written in full in the last word.
+fn owner(word: &str) -> Option<EntryOwner> {
+    let owner: EntryOwner = word.parse().ok()?;
+    if let EntryOwner::Unnamed(_) = owner {
+        return None;
+    }
+    (word == "fifo" || word.contains(':')).then_some(owner)
+}
+
 fn command(piece: &[u8]) -> Option<Command> {
     let text = String::from_utf8(piece.to_vec()).ok()?;
+    let words: Vec<&str> = text.split(|it: char| it.is_ascii_whitespace()).collect();
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let address = |word: &str| Some(word.parse::<IpAddr>().ok()?.to_canonical());
+    match (text.as_bytes().first(), &words[..]) {
+        (Some(b'+'), [addr, time, last]) => {
+            let seconds = time
+                .parse()
+                .ok()
+                .filter(|it| (1..=315_360_000).contains(it));
+            let (addr, seconds) = (address(&addr[1..])?, seconds?);
+            if time.starts_with('+') {
+                return None;
+            }
+            return Some(match owner(last)? {
+                EntryOwner::Fifo => Command::Add(addr, Some(seconds)),
+                owner => Command::Hold(addr, seconds, owner),
+            });
+        }
+        (Some(b'-'), [addr, last]) => {
+            return Some(Command::Release(address(&addr[1..])?, owner(last)?));
+        }
+        _ => {}
+    }
     if text == "clear" || text.trim_matches('/').is_empty() {
         return Some(Command::Flush);
     }

@@ -14,6 +14,7 @@ pub mod courier;
 pub mod daemon;
 pub mod debian;
 pub mod dns;
+pub mod fail2ban;
 pub mod forger;
 pub mod frame;
 pub mod guide;

@@ -43,12 +43,14 @@ fn a_line_is_an_address_or_a_prefix() {
         (" 192.0.2.1\t\r", "192.0.2.1/32"),
         ("::ffff:192.0.2.1 # mapped", "192.0.2.1/32"),
         ("2001:db8::1#all of it", "2001:db8::1/128"),
+        ("192.0.2.0/24 ; SBL123456", "192.0.2.0/24"),
+        ("192.0.2.0/24;SBL123456", "192.0.2.0/24"),
         ("2001:db8::1/64", "2001:db8::/64"),
         ("192.0.2.77/24", "192.0.2.0/24"),
     ] {
         assert_eq!(net(line), expected, "{line}");
     }
-    for nothing in ["", "  \r", "# 192.0.2.1", "\t# x"] {
+    for nothing in ["", "  \r", "# 192.0.2.1", "\t# x", "; Spamhaus DROP List"] {
         let read = ListReader::new(TERM).read_line(nothing.as_bytes()).unwrap();
         assert_eq!(read, None, "{nothing}");
     }

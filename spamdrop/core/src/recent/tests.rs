@@ -75,6 +75,56 @@ fn a_time_may_follow_an_address_that_is_added() {
     }
 }
 
+#[test]
+fn an_owner_may_follow() {
+    let addr = IpAddr::from([192, 0, 2, 1]);
+    let hold = |owner: &str| Some(Command::Hold(addr, 600, owner.parse().unwrap()));
+    let release = |owner: &str| Some(Command::Release(addr, owner.parse().unwrap()));
+    for text in [
+        "+192.0.2.1 600 f2b:postfix-sasl\n",
+        "+192.0.2.1\t600  f2b:postfix-sasl \0",
+    ] {
+        assert_eq!(
+            read(&[text.as_bytes()]),
+            [hold("f2b:postfix-sasl")],
+            "{text}"
+        );
+    }
+    let text = b"-192.0.2.1 f2b:a-b\n+192.0.2.1 600 import:x\n-192.0.2.1 fifo\n";
+    assert_eq!(
+        read(&[text]),
+        [release("f2b:a-b"), hold("import:x"), release("fifo")]
+    );
+    let explicit = b"+192.0.2.1 600 fifo\n";
+    assert_eq!(read(&[explicit]), [Some(Command::Add(addr, Some(600)))]);
+    // An owner is written in full, and neither the log nor the administrator.
+    for none in [
+        "+192.0.2.1 600 x",
+        "+192.0.2.1 600 hand",
+        "+192.0.2.1 600 log",
+        "+192.0.2.1 f2b:x",
+        "+192.0.2.1 600 f2b:x y",
+        "+192.0.2.1 600 f2b:",
+        "-192.0.2.1 x",
+        "-192.0.2.1 600 f2b:x",
+    ] {
+        assert_eq!(read(&[none.as_bytes(), b"\n"]), [None], "{none}");
+    }
+    // The beginning of a name is a name as well.
+    assert_eq!(read(&[b"+192.0.2.1 600 f2b:x"]), [None]);
+    assert_eq!(read(&[b"-192.0.2.1 f2b:x"]), [None]);
+    let other = add("192.0.2.2");
+    assert_eq!(read(&[b"+192.0.2.1 600 f2b:x+192.0.2.2\n"]), [None, other]);
+    assert_eq!(
+        read(&[b"-192.0.2.1 -192.0.2.2\n"]),
+        [remove("192.0.2.1"), remove("192.0.2.2")]
+    );
+    assert_eq!(
+        complaint(b"+192.0.2.1 600 x\n"),
+        "`+192.0.2.1 600 x` is not a command; only fifo, import:NAME or f2b:JAIL may be the last word"
+    );
+}
+
 /// The first digits of a time are a time as well.
 #[test]
 fn a_command_with_a_time_counts_only_as_a_whole_line() {
@@ -105,10 +155,11 @@ fn commands_of_several_writers_without_newlines_stay_apart() {
     let (one, two) = (add("192.0.2.1"), add("2001:db8::2"));
     let flush = Some(Command::Flush);
     let text = b"+192.0.2.1+2001:db8::2-192.0.2.1/\n/+192.0.2.1\n//";
-    let expected = [one, two, None, flush, one, flush];
+    let (first, last) = (one.clone(), two.clone());
+    let expected = [one, two, None, flush.clone(), first.clone(), flush];
     assert_eq!(read(&[text]), expected);
     let text = b"+192.0.2.1-192.0.2.1+2001:db8::2";
-    assert_eq!(read(&[text]), [one, remove("192.0.2.1"), two]);
+    assert_eq!(read(&[text]), [first, remove("192.0.2.1"), last]);
 }
 
 /// If its parts were parsed as commands, they would add an address and flush
@@ -164,7 +215,7 @@ fn a_complaint_shows_what_was_written_and_what_to_write() {
     );
     assert_eq!(
         complaint(b"+192.0.2.1 36"),
-        "`+192.0.2.1 36` may be cut; a newline must follow the number of seconds"
+        "`+192.0.2.1 36` may be cut; a newline must follow the number of seconds or the owner"
     );
     let long = complaint(&[b'a'; 1000]);
     assert!(

@@ -10,7 +10,8 @@ use spamdrop_common::entry::{Entry, SEALED};
 use super::NAMED;
 use crate::render::allowed::shown;
 use spamdrop_core::invalid::Invalid;
-use spamdrop_core::listing::{ListEntry, ListReader};
+use spamdrop_core::listing::ListEntry;
+use spamdrop_core::lists::{DropRecord, ListFormat, ListParser, NftDocument};
 use spamdrop_core::policy::Scope;
 use spamdrop_core::target::Target;
 
@@ -18,7 +19,7 @@ use spamdrop_core::target::Target;
 const PART: usize = 1 << 20;
 
 pub(super) struct ImportParser<'a> {
-    pub(super) reader: ListReader,
+    pub(super) list: ListParser,
     pub(super) scope: &'a Scope,
     /// Entries whose peers hold a connection. They are imported open, so that
     /// the connection can end properly.
@@ -48,6 +49,11 @@ pub(super) struct ParsedList {
 impl ImportParser<'_> {
     /// Parses a whole list.
     pub(super) fn parse(&self, text: &[u8]) -> ParsedList {
+        match self.list.format {
+            ListFormat::Nft => return self.parse_nft(text),
+            ListFormat::NftJson => return self.parse_nft_json(text),
+            _ => {}
+        }
         let threads = available_parallelism().map_or(1, usize::from);
         let parts = parts(text, text.len().div_ceil(threads).max(PART));
         thread::scope(|scope| {
@@ -66,7 +72,7 @@ impl ImportParser<'_> {
         let mut part = ParsedList::default();
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             part.lines += 1;
-            match self.reader.read_line(line) {
+            match self.read_line(line) {
                 Ok(None) => {}
                 Ok(Some(entry)) => self.take(entry, &mut part),
                 Err(error) => part.reject(error),
@@ -74,6 +80,47 @@ impl ImportParser<'_> {
         }
         part.each_once();
         part
+    }
+
+    fn read_line(&self, line: &[u8]) -> Result<Option<ListEntry>, Invalid> {
+        if self.list.format != ListFormat::SpamhausJson || line.trim_ascii().is_empty() {
+            return self.list.read_line(line);
+        }
+        let record: DropRecord = serde_json::from_slice(line).map_err(invalid)?;
+        record.read(&self.list.reader)
+    }
+
+    fn parse_nft(&self, text: &[u8]) -> ParsedList {
+        let mut list = ParsedList::default();
+        self.list.read_nft(text, &mut |line, read| {
+            list.lines = line;
+            self.take_or_reject(read, &mut list);
+        });
+        list.each_once();
+        list
+    }
+
+    /// The document is one line, of which every error is.
+    fn parse_nft_json(&self, text: &[u8]) -> ParsedList {
+        let mut list = ParsedList {
+            lines: 1,
+            ..ParsedList::default()
+        };
+        match serde_json::from_slice::<NftDocument>(text) {
+            Ok(document) => document.read(&self.list.reader, &mut |read| {
+                self.take_or_reject(read, &mut list);
+            }),
+            Err(error) => list.reject(invalid(error)),
+        }
+        list.each_once();
+        list
+    }
+
+    fn take_or_reject(&self, read: Result<ListEntry, Invalid>, list: &mut ParsedList) {
+        match read {
+            Ok(entry) => self.take(entry, list),
+            Err(error) => list.reject(error),
+        }
     }
 
     fn take(&self, listed: ListEntry, part: &mut ParsedList) {
@@ -135,6 +182,10 @@ impl ParsedList {
     }
 }
 
+fn invalid(error: serde_json::Error) -> Invalid {
+    Invalid::new(format!("it is not the JSON of such a list: {error}"))
+}
+
 /// Divides the text at line ends, into parts of at least this size.
 fn parts(text: &[u8], size: usize) -> Vec<&[u8]> {
     let (mut parts, mut rest) = (Vec::new(), text);
@@ -156,7 +207,114 @@ mod tests {
     use spamdrop_common::time::MonotonicNs;
 
     use super::*;
+    use crate::clock;
+    use spamdrop_core::listing::ListReader;
     use spamdrop_core::term::Term;
+
+    fn parser<'a>(
+        format: ListFormat,
+        scope: &'a Scope,
+        connected: &'a HashSet<Target>,
+    ) -> ImportParser<'a> {
+        let term = Term {
+            start: MonotonicNs::default(),
+            ttl_s: 600,
+            slides: true,
+            hard_limit_s: 0,
+        };
+        let list = ListParser {
+            reader: ListReader::new(term),
+            format,
+            local_now: clock::local(),
+        };
+        ImportParser {
+            list,
+            scope,
+            connected,
+        }
+    }
+
+    /// The entries with their seconds and ttl, and the errors with their lines.
+    fn parsed(format: ListFormat, text: &str) -> (Vec<String>, Vec<String>) {
+        assert_eq!(ListFormat::recognize(text.as_bytes()), format);
+        let (scope, none) = (Scope::default(), HashSet::new());
+        let list = parser(format, &scope, &none).parse(text.as_bytes());
+        let entry = |(target, entry): &(Target, Entry)| {
+            format!("{target} {} {}", entry.expires.second(), entry.ttl_s)
+        };
+        let error = |(line, error): &(usize, Invalid)| format!("{line}: {error}");
+        let entries = list.entries.iter().map(entry).collect();
+        (entries, list.errors.iter().map(error).collect())
+    }
+
+    /// As Spamhaus publishes it since 2024.
+    #[test]
+    fn the_json_of_spamhaus_is_a_list_of_prefixes() {
+        let text = r#"{"cidr":"192.0.2.0/24","sblid":"SBL256894","rir":"apnic"}
+{"cidr":"2001:db8::/32","sblid":"SBL1","rir":"ripencc"}
+
+{"type":"metadata","timestamp":1764431704,"size":93047,"records":2,"copyright":"(c)","terms":"https://x/"}
+"#;
+        let (entries, errors) = parsed(ListFormat::SpamhausJson, text);
+        assert_eq!(entries, ["192.0.2.0/24 600 600", "2001:db8::/32 600 600"]);
+        assert_eq!(errors, [""; 0]);
+        let (entries, errors) = parsed(
+            ListFormat::SpamhausJson,
+            "{\"cidr\":\"x\"}\n{\"cidr\":\"192.0.2.1\"}\n{\"asn\":7}\n{\"cidr\":\n[]\n",
+        );
+        assert_eq!(entries, ["192.0.2.1 600 600"]);
+        let begins = [
+            "1: `x` is not",
+            "3: the object has no `cidr`",
+            "4: it is not the JSON",
+            "5: it is not",
+        ];
+        assert_eq!(errors.len(), begins.len());
+        for (error, begin) in errors.iter().zip(begins) {
+            assert!(error.starts_with(begin), "{error}");
+        }
+    }
+
+    /// As nftables 1.0.6 prints it.
+    #[test]
+    fn the_json_of_nft_is_read_with_its_times_and_intervals() {
+        let text = r#"{"nftables": [{"metainfo": {"version": "1.0.6", "json_schema_version": 1}}, {"set": {"family": "inet", "name": "a", "table": "f", "type": "ipv4_addr", "handle": 2, "flags": ["interval", "timeout"], "elem": ["10.0.0.5", {"elem": {"val": "192.0.2.1", "timeout": 3600, "expires": 3599, "comment": "x"}}, {"range": ["192.0.2.8", "192.0.2.20"]}, {"elem": {"val": {"prefix": {"addr": "198.51.100.0", "len": 24}}, "timeout": 93784}}]}}, {"set": {"name": "empty", "type": "ipv6_addr"}}]}"#;
+        let (entries, errors) = parsed(ListFormat::NftJson, text);
+        assert_eq!(
+            entries,
+            [
+                "10.0.0.5 600 600",
+                "192.0.2.1 3599 0",
+                "192.0.2.20 600 600",
+                "192.0.2.8/29 600 600",
+                "192.0.2.16/30 600 600",
+                "198.51.100.0/24 93784 0",
+            ]
+        );
+        assert_eq!(errors, [""; 0]);
+        let concatenated = r#"{"nftables": [{"set": {"name": "cc", "elem": [{"concat": ["192.0.2.1", 25]}, 25, "x"]}}]}"#;
+        let (entries, errors) = parsed(ListFormat::NftJson, concatenated);
+        assert_eq!((entries.len(), errors.len()), (0, 3));
+        assert!(
+            errors[0].starts_with("1: set `cc` has more than addresses"),
+            "{errors:?}"
+        );
+        let cut = &text[..text.len() - 9];
+        let (entries, errors) = parsed(ListFormat::NftJson, cut);
+        assert_eq!((entries.len(), errors.len()), (0, 1));
+    }
+
+    #[test]
+    fn the_lines_of_a_set_of_nft_are_named() {
+        let text =
+            "table inet f {\n\tset a {\n\t\telements = { 192.0.2.1, x,\n\t\t\t y }\n\t}\n}\n";
+        let (entries, errors) = parsed(ListFormat::Nft, text);
+        assert_eq!(entries, ["192.0.2.1 600 600"]);
+        assert!(
+            errors[0].starts_with("3: `x`") && errors[1].starts_with("4: `y`"),
+            "{errors:?}"
+        );
+    }
 
     #[test]
     fn parts_end_with_their_lines() {
@@ -168,17 +326,8 @@ mod tests {
 
     #[test]
     fn a_text_in_parts_is_read_as_a_whole() {
-        let term = Term {
-            start: MonotonicNs::default(),
-            ttl_s: 600,
-            slides: true,
-            hard_limit_s: 0,
-        };
-        let parser = ImportParser {
-            reader: ListReader::new(term),
-            scope: &Scope::default(),
-            connected: &HashSet::new(),
-        };
+        let (scope, none) = (Scope::default(), HashSet::new());
+        let parser = parser(ListFormat::Lines, &scope, &none);
         let text = b"192.0.2.3 60\nx\n192.0.2.1\n127.0.0.1\n192.0.2.3 90\ny\n127.0.0.2\n";
         for size in [1, 20, 1000] {
             let mut all = ParsedList::default();

@@ -1,10 +1,12 @@
-//! The newest events and the last wave.
+//! The newest events, the last wave, and the names of owners.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use anyhow::Result;
+use spamdrop_core::owners::OwnerNames;
 use spamdrop_core::wave::Wave;
 
 use crate::commands::meter::Meter;
@@ -23,6 +25,7 @@ pub(super) struct DatabaseReader {
     meter: Meter,
     pub events: Vec<HistoryRow>,
     pub last_wave: Option<Wave>,
+    pub owner_names: Rc<OwnerNames>,
     /// Why the last read failed.
     pub error: Option<String>,
 }
@@ -42,6 +45,7 @@ impl DatabaseReader {
             meter: Meter::new(PART),
             events: Vec::new(),
             last_wave: None,
+            owner_names: Rc::default(),
             error: None,
         }
     }
@@ -58,10 +62,10 @@ impl DatabaseReader {
         if read.is_err() {
             self.open = None;
         }
-        (self.events, self.last_wave) = read.unwrap_or_default();
+        (self.events, self.last_wave, self.owner_names) = read.unwrap_or_default();
     }
 
-    fn read_now(&mut self) -> Result<(Vec<HistoryRow>, Option<Wave>)> {
+    fn read_now(&mut self) -> Result<(Vec<HistoryRow>, Option<Wave>, Rc<OwnerNames>)> {
         // The file may have been moved away, and another one made.
         let file = fs::metadata(&self.path);
         let file = file.ok().map(|file| (file.dev(), file.ino()));
@@ -71,11 +75,11 @@ impl DatabaseReader {
             self.open = open.map(|(store, file)| OpenStore { store, file });
         }
         let Some(OpenStore { store, .. }) = &self.open else {
-            return Ok((Vec::new(), None));
+            return Ok(Default::default());
         };
         let events = store.newest_history(EVENTS)?.into_iter();
         let events = events.map(HistoryRow::new).collect();
-        Ok((events, store.last_wave()?))
+        Ok((events, store.last_wave()?, Rc::new(store.owner_names()?)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reads what a snapshot shows, within a budget.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use anyhow::Result;
 use spamdrop_common::gate::{CLASSES, Gate, GateStats};
@@ -10,6 +11,7 @@ use spamdrop_core::allowlist::AllowedNets;
 use spamdrop_core::dnsbl::key::mask;
 use spamdrop_core::dnsbl::named_zone::ZoneNames;
 use spamdrop_core::escape::escape;
+use spamdrop_core::owners::OwnerNames;
 use spamdrop_core::target::Target;
 use spamdrop_core::top::{MinuteCourse, SourceRate, TopView};
 use spamdrop_core::zones::Zones;
@@ -83,6 +85,7 @@ impl<'a> Sampler<'a> {
         let DatabaseReader {
             events,
             last_wave,
+            owner_names: names,
             error,
             ..
         } = &self.database;
@@ -92,7 +95,7 @@ impl<'a> Sampler<'a> {
         let last_wave = last_wave.clone();
         let read = |blocklist: &Blocklist, allowed: &AllowedNets| {
             let maps = entries.read(blocklist, allowed, &view.filter, events)?;
-            filter = read_filter(&self.zones, entries, blocklist, allowed, view)?;
+            filter = read_filter(&self.zones, entries, names, blocklist, allowed, view)?;
             Ok(maps)
         };
         let status = status::gather_with(self.config, last_wave, &mut self.allowed, read)?;
@@ -177,6 +180,7 @@ fn makes_wait(gate: &Gate, stats: &GateStats) -> bool {
 fn read_filter(
     zones: &ZoneNames,
     entries: &EntryReader,
+    names: &Rc<OwnerNames>,
     blocklist: &Blocklist,
     allowed: &AllowedNets,
     view: &TopView,
@@ -197,7 +201,7 @@ fn read_filter(
             entry: source.entry,
         };
         Ok(TopRow {
-            entry: entry(&found, allowed, now),
+            entry: entry(&found, allowed, names, now),
             hits_per_s: source.hits_per_s,
             zone: zone.map(|zone| mask(&zone).into_owned()),
             reason,

@@ -3,11 +3,16 @@
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Result;
+
 use super::{SHORT_LOCK_WAIT, Supervisor};
 use crate::clock;
 use crate::daemon::disk::take_finished;
+use crate::daemon::health::Subject;
 use crate::kernel::blocklist::Blocklist;
 use crate::lock;
+use crate::owned_blocks::{self, OwnerStore};
+use crate::store::DAEMON_WAIT;
 
 /// How often expired entries are swept.
 const SWEEP_PERIOD: Duration = Duration::from_secs(30);
@@ -15,12 +20,20 @@ const SWEEP_PERIOD: Duration = Duration::from_secs(30);
 /// tasks wait before they try again.
 const SWEEP_GAP: Duration = Duration::from_millis(25);
 
+/// The number of expired entries, and whether owners could be taken from the others.
+pub(super) type Swept = (usize, Result<()>);
+
 impl Supervisor {
-    /// Deletes expired entries in the disk thread, because reading a full map
-    /// takes a while.
+    /// Deletes expired entries, and takes owners whose ends are over from the others, in
+    /// the disk thread, because reading a full map takes a while.
     pub(super) fn sweep(&mut self) {
         match take_finished(&mut self.sweeping) {
-            Some(Some(Ok(count))) => log::debug!("swept {count} expired entries"),
+            Some(Some(Ok((count, settled)))) => {
+                log::debug!("swept {count} expired entries");
+                let failed = "owners whose ends are over still hold their entries";
+                self.health
+                    .report(Subject::OwnerEnds("sweep"), failed, settled);
+            }
             Some(Some(Err(error))) => log::warn!("cannot sweep expired entries: {error:#}"),
             Some(None) | None => {}
         }
@@ -30,6 +43,7 @@ impl Supervisor {
         self.last_sweep = clock::instant();
         let filter = &self.settings.filter;
         let (pin_dir, run_dir) = (filter.pin_dir.clone(), filter.run_dir.clone());
+        let store = self.settings.history.store.clone();
         self.sweeping = Some(self.disk.submit(move || {
             let lock = || {
                 // The tasks do not wait for the lock, so they need a gap in
@@ -37,7 +51,11 @@ impl Supervisor {
                 thread::sleep(SWEEP_GAP);
                 lock::acquire_within(&run_dir, SHORT_LOCK_WAIT)
             };
-            Blocklist::open(&pin_dir)?.sweep(clock::monotonic_ns(), lock)
+            let mut blocklist = Blocklist::open(&pin_dir)?;
+            let swept = blocklist.sweep(clock::monotonic_ns(), lock)?;
+            let mut store = OwnerStore::new(&store, DAEMON_WAIT);
+            let settled = owned_blocks::settle(&mut blocklist, &mut store, lock);
+            Ok((swept, settled.map(drop)))
         }));
     }
 }

@@ -10,9 +10,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::daemon::block::Blocker;
 use crate::daemon::disk::Disk;
-use crate::daemon::fifo_control::{FifoMessage, FifoTask};
+use crate::daemon::fifo_control::{FifoMessage, FifoOutputs, FifoTask, OwnedPlaces};
 use crate::daemon::gate::{GateMessage, GateTask, KnownOutputs};
 use crate::daemon::history::{HistoryLog, HistoryMessage, HistoryTask};
+use crate::daemon::hold_log::HoldLog;
 use crate::daemon::release::{ReleaseMessage, ReleaseTask};
 use crate::daemon::responder::{ResponderMessage, ResponderTask};
 use crate::daemon::settings::Settings;
@@ -115,14 +116,22 @@ impl Tasks {
             status.clone(),
             history_log.clone(),
         );
+        let store = &settings.history.store;
         let fifo_task = FifoTask::open(
             settings.fifo.clone(),
             blocklist()?,
             scope.clone(),
-            run_dir.clone(),
-            release.clone(),
-            status.clone(),
-            history_log.clone(),
+            OwnedPlaces {
+                store: store.clone(),
+                pin_dir: filter.pin_dir.clone(),
+                run_dir: run_dir.clone(),
+            },
+            disk.clone(),
+            FifoOutputs {
+                releases: release.clone(),
+                status: status.clone(),
+                history: history_log.clone(),
+            },
         )?;
         let blocker = Blocker::new(
             blocklist()?,
@@ -131,6 +140,12 @@ impl Tasks {
             release.clone(),
             Health::new(status.clone()),
             history_log.clone(),
+            HoldLog::new(
+                disk.clone(),
+                store.clone(),
+                Health::new(status.clone()),
+                "watch",
+            ),
         );
         let history_task = HistoryTask::new(
             settings.history.clone(),

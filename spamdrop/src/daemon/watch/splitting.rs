@@ -13,13 +13,15 @@ use spamdrop_core::policy::{Changes, KnownNets, Protected, Scope, nets_around};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot::Receiver;
 
-use crate::clock;
+use super::WatchSettings;
 use crate::daemon::disk::{Disk, take_finished};
 use crate::daemon::health::Subject;
 use crate::daemon::release::ReleaseMessage;
 use crate::daemon::status::Health;
 use crate::kernel::blocklist::{Blocklist, Split};
 use crate::lock;
+use crate::owned_blocks::{self, OwnerStore};
+use crate::store::DAEMON_WAIT;
 
 /// How long each split waits for the write lock, in the disk thread.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
@@ -28,6 +30,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(100);
 pub(super) struct Splitting {
     pin_dir: PathBuf,
     run_dir: PathBuf,
+    store: PathBuf,
     disk: Disk,
     due: HashSet<[u8; 8]>,
     under_way: Option<Receiver<Result<Vec<Split>, Failed>>>,
@@ -39,21 +42,20 @@ struct Failed {
 }
 
 impl Splitting {
-    pub fn new(pin_dir: PathBuf, run_dir: PathBuf, disk: Disk) -> Self {
-        Self {
-            pin_dir,
-            run_dir,
+    /// Every /64 that must not be blocked as a whole is due: any of them may have
+    /// become so while no daemon ran.
+    pub fn new(settings: &WatchSettings, scope: &Scope, disk: Disk) -> Self {
+        let mut splitting = Self {
+            pin_dir: settings.pin_dir.clone(),
+            run_dir: settings.run_dir.clone(),
+            store: settings.store.clone(),
             disk,
             due: HashSet::new(),
             under_way: None,
-        }
-    }
-
-    /// Adds every /64 that must not be blocked as a whole: any of them may have
-    /// become so while no daemon ran.
-    pub fn add_all(&mut self, scope: &Scope) {
-        self.add(nets_around(scope.protected.nets().map(|(net, _)| net)));
-        self.add(scope.known.new_since(&KnownNets::Unread));
+        };
+        splitting.add(nets_around(scope.protected.nets().map(|(net, _)| net)));
+        splitting.add(scope.known.new_since(&KnownNets::Unread));
+        splitting
     }
 
     pub fn add(&mut self, nets: impl IntoIterator<Item = [u8; 8]>) {
@@ -88,13 +90,15 @@ impl Splitting {
         }
         if self.under_way.is_none() && !self.due.is_empty() {
             let (pin_dir, run_dir) = (self.pin_dir.clone(), self.run_dir.clone());
+            let store = self.store.clone();
             let (nets, protected) = (std::mem::take(&mut self.due), protected.clone());
             self.under_way = Some(self.disk.submit(move || {
                 let split = Blocklist::open(&pin_dir).and_then(|mut blocklist| {
-                    blocklist.split(
+                    owned_blocks::split(
+                        &mut blocklist,
+                        &mut OwnerStore::new(&store, DAEMON_WAIT),
                         nets.iter().copied(),
                         |addr| protected.why(addr).is_none(),
-                        clock::monotonic_ns(),
                         || lock::acquire_within(&run_dir, LOCK_WAIT),
                     )
                 });

@@ -7,114 +7,27 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::{Context as _, Result};
 use aya::Pod;
-use spamdrop_common::{
-    action::is_live,
-    entry::{Entry, ORIGIN_HAND, ORIGIN_LOG, Origin, SEALED},
-    time::MonotonicNs,
-};
+use spamdrop_common::action::is_live;
+use spamdrop_common::entry::{Entry, SEALED};
+use spamdrop_common::time::MonotonicNs;
 
 use super::{Blocklist, fd, present};
 use crate::kernel::bpf;
 use crate::lock::WriteLock;
-use spamdrop_core::target::{Target, full_key, prefix_of_origin};
-use spamdrop_core::term::Term;
+use spamdrop_core::owners::OwnerMask;
+use spamdrop_core::target::{Target, prefix_of_origin};
 
 /// Number of addresses that are looked up before they are added. Raising the epoch
 /// costs every source that is being dropped a look-up, and loses hits.
 const FEW: usize = 64;
 
 impl Blocklist {
-    /// Blocks the source of an offence in the log; `target` is its entry. A live entry keeps its hits;
-    /// one made by hand also keeps its term. A sealed entry is opened again
-    /// unless `sealed` is set, so that the session that caused the new offence
-    /// gets its reply. Returns whether there was a live entry.
-    pub fn offence(
-        &mut self,
-        _lock: &WriteLock,
-        addr: IpAddr,
-        target: Target,
-        term: Term,
-        sealed: bool,
-        origin: &Origin,
-    ) -> Result<bool> {
-        let seal = if sealed { SEALED } else { 0 };
-        let mut entry = term.entry(ORIGIN_LOG | seal);
-        let old = self.renewed(addr, target, &mut entry, term.start, origin)?;
-        if let Some(old) = old
-            && old.flags & ORIGIN_HAND != 0
-        {
-            entry = Entry {
-                flags: ORIGIN_HAND | seal,
-                ..old
-            };
-        }
-        self.put_again(target, entry, old)?;
-        Ok(old.is_some())
-    }
-
-    /// Blocks an address by hand; `target` is its entry. A live entry keeps its hits and its expiry,
-    /// if that is later. Returns whether there was a live entry.
-    pub fn renew(
-        &mut self,
-        _lock: &WriteLock,
-        addr: IpAddr,
-        target: Target,
-        term: Term,
-        sealed: bool,
-        origin: &Origin,
-    ) -> Result<bool> {
-        let mut entry = term.entry(ORIGIN_HAND | if sealed { SEALED } else { 0 });
-        let old = self.renewed(addr, target, &mut entry, term.start, origin)?;
-        self.put_again(target, entry, old)?;
-        Ok(old.is_some())
-    }
-
-    /// Stores the origin, merges `entry` with a live one, and returns the
-    /// result.
-    fn renewed(
-        &mut self,
-        addr: IpAddr,
-        target: Target,
-        entry: &mut Entry,
-        now: MonotonicNs,
-        origin: &Origin,
-    ) -> Result<Option<Entry>> {
-        // The origin is written before the entry, so that a reader of the entry
-        // finds it.
-        if let Err(error) = self.origins.insert(full_key(addr), origin, 0) {
-            log::debug!("no room to note why {addr} is blocked: {error}");
-        }
-        let old = self.host(target)?;
-        let old = old.filter(|old| is_live(old.expires, now));
-        if let Some(old) = old {
-            entry.hits = old.hits;
-            entry.refreshes = old.refreshes;
-            let exact = self.host_now(target)?.unwrap_or(old);
-            entry.expires = entry.expires.max(exact.expires);
-        }
-        Ok(old)
-    }
-
-    /// Adds entries by hand. An older entry of the same target is replaced.
-    ///
-    /// # Errors
-    ///
-    /// A map operation fails; targets before the failing one may have been
-    /// added.
-    pub fn add(&mut self, lock: &WriteLock, targets: &[(Target, bool)], term: Term) -> Result<()> {
-        let entry = |sealed| term.entry(ORIGIN_HAND | if sealed { SEALED } else { 0 });
-        let entries = targets
-            .iter()
-            .map(|&(target, sealed)| (target, entry(sealed)));
-        self.put_all(lock, entries)
-    }
-
     /// Writes entries unchanged. An older entry of the same target is replaced.
-    /// A prefix keeps only its expiry.
+    /// A prefix keeps only its expiry, its hits and its owners.
     ///
     /// # Errors
     ///
-    /// As [`Blocklist::add`].
+    /// A map operation fails; some entries may have been written.
     pub fn put_all(
         &mut self,
         _lock: &WriteLock,
@@ -145,7 +58,7 @@ impl Blocklist {
                 Target::V4(key) => v4.push(key, entry),
                 Target::V6(key) => v6.push(key, entry),
                 Target::V6Address(key) => v6_addresses.push(key, entry),
-                Target::Net(net) => self.put_prefix(net, entry.expires.second())?,
+                Target::Net(net) => self.put_prefix(net, entry)?,
             }
         }
         let replaces = self.may_replace(&v4.keys)?;
@@ -195,7 +108,7 @@ impl Blocklist {
     /// # Errors
     ///
     /// A map operation fails; targets before the failing one have been removed.
-    pub fn remove_all(&mut self, _lock: &WriteLock, targets: &[Target]) -> Result<HashSet<Target>> {
+    pub fn remove_all(&mut self, lock: &WriteLock, targets: &[Target]) -> Result<HashSet<Target>> {
         let (mut removed, mut counted) = (HashSet::new(), Counted::default());
         let taken = targets.iter().try_for_each(|&target| {
             if self.take_out(target)? {
@@ -208,34 +121,47 @@ impl Blocklist {
         // have been removed.
         self.raise_epoch()?;
         self.count(counted)?;
-        self.forget_networks(&removed)?;
+        self.forget_networks(lock, &removed)?;
         taken.map(|()| removed)
     }
 
-    /// Removes an entry without updating the numbers of entries or removing the
-    /// origins of IPv6 addresses. Returns whether the entry existed.
-    pub(super) fn take_out(&mut self, target: Target) -> Result<bool> {
-        match target {
-            Target::V4(key) => {
-                self.remove_origin(key.into())?;
-                present(self.v4.remove(&key))
+    /// Removes the live entries of addresses that nobody but these owners wants; the
+    /// others are left alone. The reasons stay, see [`Blocklist::forget_origins`].
+    /// Returns the targets that had such an entry.
+    pub fn remove_owned(
+        &mut self,
+        _lock: &WriteLock,
+        owners: OwnerMask,
+        targets: &[Target],
+        now: MonotonicNs,
+    ) -> Result<HashSet<Target>> {
+        let (mut removed, mut counted) = (HashSet::new(), Counted::default());
+        let taken = targets.iter().try_for_each(|&target| {
+            let entry = self.host(target)?;
+            let is_wanted = |entry: &Entry| OwnerMask::of(entry).without(owners).is_empty();
+            let entry = entry.filter(|entry| is_live(entry.expires, now) && is_wanted(entry));
+            if entry.is_some() && self.remove_host(target)? {
+                removed.insert(target);
+                counted.add(target);
             }
+            Ok(())
+        });
+        self.raise_epoch()?;
+        self.count(counted)?;
+        taken.map(|()| removed)
+    }
+
+    fn remove_host(&mut self, target: Target) -> Result<bool> {
+        match target {
+            Target::V4(key) => present(self.v4.remove(&key)),
             Target::V6(key) => present(self.v6.remove(&key)),
             Target::V6Address(key) => present(self.v6_addresses.remove(&key)),
-            Target::Net(net) => {
-                if let Some(origin) = target.origin() {
-                    self.remove_origin(origin)?;
-                }
-                self.remove_prefix(net)
-            }
+            Target::Net(_) => Ok(false),
         }
     }
 
-    fn forget_networks(&mut self, removed: &HashSet<Target>) -> Result<()> {
-        let is_v6 = |it: &Target| matches!(it, Target::V6(_) | Target::V6Address(_));
-        if !removed.iter().any(is_v6) {
-            return Ok(());
-        }
+    /// Removes the reasons for entries that were removed, with one walk over all.
+    pub fn forget_origins(&mut self, _lock: &WriteLock, removed: &HashSet<Target>) -> Result<()> {
         let mut addrs = Vec::new();
         self.for_each_origin(|addr, _| {
             if Target::covering(addr).any(|target| removed.contains(&target)) {
@@ -245,6 +171,32 @@ impl Blocklist {
         addrs
             .into_iter()
             .try_for_each(|addr| self.forget_unless_blocked(addr))
+    }
+
+    /// Removes an entry without updating the numbers of entries or removing the
+    /// origins of IPv6 addresses. Returns whether the entry existed.
+    pub(super) fn take_out(&mut self, target: Target) -> Result<bool> {
+        match target {
+            Target::V4(key) => {
+                self.remove_origin(key.into())?;
+                self.remove_host(target)
+            }
+            Target::V6(_) | Target::V6Address(_) => self.remove_host(target),
+            Target::Net(net) => {
+                if let Some(origin) = target.origin() {
+                    self.remove_origin(origin)?;
+                }
+                self.remove_prefix(net)
+            }
+        }
+    }
+
+    fn forget_networks(&mut self, lock: &WriteLock, removed: &HashSet<Target>) -> Result<()> {
+        let is_v6 = |it: &Target| matches!(it, Target::V6(_) | Target::V6Address(_));
+        match removed.iter().any(is_v6) {
+            true => self.forget_origins(lock, removed),
+            false => Ok(()),
+        }
     }
 
     /// Removes the origin of an address that neither it nor its /64 has an
@@ -285,7 +237,12 @@ impl Blocklist {
     /// Writes an entry over an older one. Raises the epoch if the filter may have
     /// cached that a source is sealed which now is not, or until when under other
     /// terms: also of an entry that the kernel has evicted or that has expired.
-    fn put_again(&mut self, target: Target, mut entry: Entry, old: Option<Entry>) -> Result<()> {
+    pub(super) fn put_again(
+        &mut self,
+        target: Target,
+        mut entry: Entry,
+        old: Option<Entry>,
+    ) -> Result<()> {
         let terms = |entry: &Entry| (entry.ttl_s, entry.hard_until_s);
         let is_outdated = match old {
             Some(old) if old.flags & SEALED == 0 => false,

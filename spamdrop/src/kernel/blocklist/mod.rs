@@ -4,6 +4,7 @@
 
 mod addresses;
 mod allow;
+mod block;
 mod destinations;
 mod edit;
 mod gate;
@@ -21,12 +22,13 @@ mod source_facts;
 mod split;
 mod sweep;
 
+pub use block::Blocked;
 pub use gate::{GateMaps, read_gate, read_gate_stats};
 pub use known::Known;
 pub use read::Found;
 pub use responder::Responder;
 pub use source_facts::read_source_facts;
-pub use split::Split;
+pub use split::{OwnEntry, Split, WholeEntry};
 pub use sweep::CHUNK;
 
 use std::os::fd::{AsFd as _, BorrowedFd};

@@ -24,10 +24,12 @@ pub struct PrefixFound {
 }
 
 impl Blocklist {
-    pub(super) fn put_prefix(&mut self, net: IpNet, expires_s: u32) -> Result<()> {
+    pub(super) fn put_prefix(&mut self, net: IpNet, entry: Entry) -> Result<()> {
         let value = CidrEntry {
-            expires_s,
-            ..CidrEntry::default()
+            expires_s: entry.expires.second(),
+            hits: entry.hits,
+            owners: [entry.owners as u32, (entry.owners >> 32) as u32],
+            flags: 0,
         };
         let length = net.prefix_len().into();
         match net {

@@ -69,27 +69,35 @@ impl Blocklist {
         targets: &[Target],
         now: MonotonicNs,
     ) -> Result<HashMap<Target, Entry>> {
+        if targets.len() <= CHUNK {
+            return self.look_up(targets, now);
+        }
+        let mut live = HashMap::new();
+        self.for_each(|found| {
+            let is_given = targets.binary_search(&found.target).is_ok();
+            if is_given && is_live(found.entry.expires, now) {
+                live.insert(found.target, found.entry);
+            }
+        })?;
+        Ok(live)
+    }
+
+    /// As [`Blocklist::live_among`], but hosts are read one by one, however many they
+    /// are, and the prefixes once.
+    pub fn look_up(&self, targets: &[Target], now: MonotonicNs) -> Result<HashMap<Target, Entry>> {
         let mut live = HashMap::new();
         let mut take = |target, entry: Entry| {
             if is_live(entry.expires, now) {
                 live.insert(target, entry);
             }
         };
-        let is_prefix = |target: &Target| matches!(target, Target::Net(_));
-        if targets.len() > CHUNK {
-            self.for_each(|found| {
-                if targets.binary_search(&found.target).is_ok() {
-                    take(found.target, found.entry);
-                }
-            })?;
-            return Ok(live);
-        }
         let moment = self.moment()?;
         for &target in targets {
             if let Some(entry) = self.host_at(target, &moment)? {
                 take(target, entry);
             }
         }
+        let is_prefix = |target: &Target| matches!(target, Target::Net(_));
         if targets.iter().any(is_prefix) {
             for found in self.prefixes()?.into_iter().map(from_prefix) {
                 if targets.binary_search(&found.target).is_ok() {
@@ -130,12 +138,14 @@ impl Blocklist {
 
 pub(super) fn from_prefix((net, prefix): (IpNet, CidrEntry)) -> Found {
     let end_s = u64::from(prefix.expires_s) + 1;
+    let [low, high] = prefix.owners.map(u64::from);
     Found {
         target: Target::Net(net),
         entry: Entry {
             expires: MonotonicNs::from_ns(end_s * SECOND - 1),
             hits: prefix.hits,
             flags: ORIGIN_HAND | SEALED,
+            owners: low | high << 32,
             ..Entry::default()
         },
     }

@@ -26,6 +26,11 @@ pub struct Split {
     pub offenders: Vec<IpAddr>,
 }
 
+/// A /64, and its live entry.
+pub type WholeEntry = (Target, Entry);
+/// An address in a /64, and its own live entry.
+pub type OwnEntry = (Target, Option<Entry>);
+
 /// Whether an address is the first of its /64, under which the reason for a
 /// block of the /64 itself is recorded. No host sends from it (RFC 4291 section
 /// 2.6.1).
@@ -56,7 +61,7 @@ impl Blocklist {
     /// Splits the entries of these /64s, as far as they are blocked. The
     /// offenders are the addresses with an origin that `may_be_blocked`; they
     /// stay blocked as long as the /64 would have been. `lock` is called for
-    /// each entry that is split.
+    /// each entry that is split, and then `divide`, for the entries of its offenders.
     ///
     /// # Errors
     ///
@@ -67,6 +72,7 @@ impl Blocklist {
         may_be_blocked: impl Fn(IpAddr) -> bool,
         now: MonotonicNs,
         lock: impl Fn() -> Result<WriteLock>,
+        mut divide: impl FnMut(&WholeEntry, &[OwnEntry]) -> Vec<(Target, Entry)>,
     ) -> Result<Vec<Split>> {
         let mut offenders: HashMap<Target, Vec<IpAddr>> = HashMap::new();
         for net in nets {
@@ -89,7 +95,7 @@ impl Blocklist {
         for (net, mut offenders) in offenders {
             offenders.sort_unstable();
             let split = Split { net, offenders };
-            if self.split_one(&lock()?, &split, now)? {
+            if self.split_one(&lock()?, &split, now, &mut divide)? {
                 splits.push(split);
             }
         }
@@ -98,24 +104,27 @@ impl Blocklist {
     }
 
     /// Returns whether the /64 was still blocked.
-    fn split_one(&mut self, _lock: &WriteLock, split: &Split, now: MonotonicNs) -> Result<bool> {
-        let entry = self.host(split.net)?;
-        let Some(entry) = entry.filter(|entry| is_live(entry.expires, now)) else {
+    fn split_one(
+        &mut self,
+        _lock: &WriteLock,
+        split: &Split,
+        now: MonotonicNs,
+        divide: &mut impl FnMut(&WholeEntry, &[OwnEntry]) -> Vec<(Target, Entry)>,
+    ) -> Result<bool> {
+        let live = |target| -> Result<Option<Entry>> {
+            let entry = self.host(target)?;
+            Ok(entry.filter(|entry| is_live(entry.expires, now)))
+        };
+        let Some(whole) = live(split.net)? else {
             return Ok(false);
         };
-        // The hits are those of the whole /64.
-        let entry = Entry {
-            hits: 0,
-            refreshes: 0,
-            ..entry
-        };
+        let alone = split.offenders.iter().map(|addr| Target::alone(*addr));
+        let own: Vec<OwnEntry> = alone
+            .map(|target| Ok((target, live(target)?)))
+            .collect::<Result<_>>()?;
         // The addresses come first, so that no packet of theirs passes.
-        for &addr in &split.offenders {
-            let target = Target::alone(addr);
-            let old = self.host(target)?.unwrap_or_default();
-            if old.expires < entry.expires {
-                self.put(target, entry)?;
-            }
+        for (target, entry) in divide(&(split.net, whole), &own) {
+            self.put(target, entry)?;
         }
         if let Target::V6(key) = split.net {
             present(self.v6.remove(&key))?;

@@ -274,7 +274,9 @@ struct Columns {
 }
 
 /// The columns between the address and the reason, with the blanks between them.
-const BETWEEN: usize = "  HITS/S       HITS  EXPIRES   BY    ".len();
+const BETWEEN: usize = "  HITS/S       HITS  EXPIRES   BY          ".len();
+/// The width of the owners.
+const BY: usize = 10;
 /// The width of a zone on a wide screen.
 const ZONE: usize = 28;
 
@@ -295,7 +297,7 @@ impl Columns {
     fn format_heading(&self) -> String {
         let address = self.address;
         let mut line = format!(
-            "{:<address$}  HITS/S       HITS  EXPIRES   BY    ",
+            "{:<address$}  HITS/S       HITS  EXPIRES   BY          ",
             "ADDRESS"
         );
         match self.is_wide {
@@ -309,12 +311,12 @@ impl Columns {
         let address = self.address;
         let target = row.entry.target.to_string();
         let mut line = format!(
-            "{:<address$}  {:>6.1} {:>10}  {:<8}  {:<4}  ",
+            "{:<address$}  {:>6.1} {:>10}  {:<8}  {:<BY$}  ",
             fit(&target, address, self.look),
             row.hits_per_s,
             row.entry.hits,
             human(row.entry.expires_in).to_string(),
-            row.entry.origin.name()
+            fit(&row.entry.owners.to_string(), BY, self.look)
         );
         let zone = row.zone.as_deref();
         let why = match self.is_wide {

@@ -147,8 +147,8 @@ fn entry(entry: &LiveEntry, refresh: Refresh) -> String {
         EntryState::Sealed => "sealed, so every packet is dropped",
     };
     let by = match entry.origin {
-        EntryOrigin::Log => "because of the log",
-        EntryOrigin::Hand => "by hand",
+        EntryOrigin::Log => "because of the log".into(),
+        EntryOrigin::Hand => format!("by {}", entry.owners),
     };
     let ttl = human(Duration::from_secs(entry.ttl_s.into()));
     let extends = match refresh {

@@ -1,11 +1,7 @@
 //! SQL of the saved blocks.
 
-use std::net::IpAddr;
-
 use anyhow::Result;
-use ipnet::IpNet;
-use rusqlite::types::Type;
-use rusqlite::{Connection, Error, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use spamdrop_core::saved::{SavedEntry, SavedOrigin};
 use spamdrop_core::target::{Target, from_full_key, full_key};
 use spamdrop_core::time::UnixSeconds;
@@ -13,6 +9,7 @@ use spamdrop_core::time::UnixSeconds;
 use super::Blocks;
 use super::table::Table;
 use crate::store::columns::{number, seconds};
+use crate::store::target_key::{key, target};
 
 /// `target` is the key of an entry, see [`key`]. `addr` is an IPv6 address, or
 /// an IPv4 address as `::ffff:a.b.c.d`. Times are seconds since 1970; 0: none.
@@ -61,45 +58,6 @@ pub(super) const REASONS: Table<[u8; 16], Reason> = Table {
 /// The reason for the block of an address, by its [`full_key`].
 pub(super) type Reason = ([u8; 16], SavedOrigin);
 
-/// The key of an entry: a byte for its kind, and its bytes. The keys have the
-/// order of the targets.
-fn key(target: &Target) -> Vec<u8> {
-    let with_length = |kind: u8, addr: &[u8], net: &IpNet| {
-        let mut bytes = [&[kind], addr].concat();
-        bytes.push(net.prefix_len());
-        bytes
-    };
-    match target {
-        Target::V4(bytes) => [&[0], &bytes[..]].concat(),
-        Target::V6(bytes) => [&[1], &bytes[..]].concat(),
-        Target::V6Address(bytes) => [&[2], &bytes[..]].concat(),
-        Target::Net(net) => match net.addr() {
-            IpAddr::V4(addr) => with_length(3, &addr.octets(), net),
-            IpAddr::V6(addr) => with_length(4, &addr.octets(), net),
-        },
-    }
-}
-
-/// The target of a key.
-fn target(key: &[u8]) -> Option<Target> {
-    let (kind, bytes) = key.split_first()?;
-    let prefix = |addr: IpAddr, length: &u8| IpNet::new(addr, *length).ok().map(Target::Net);
-    match kind {
-        0 => bytes.try_into().ok().map(Target::V4),
-        1 => bytes.try_into().ok().map(Target::V6),
-        2 => bytes.try_into().ok().map(Target::V6Address),
-        3 => {
-            let (length, addr) = bytes.split_last()?;
-            prefix(<[u8; 4]>::try_from(addr).ok()?.into(), length)
-        }
-        4 => {
-            let (length, addr) = bytes.split_last()?;
-            prefix(<[u8; 16]>::try_from(addr).ok()?.into(), length)
-        }
-        _ => None,
-    }
-}
-
 /// All that is saved; `None` if nothing was saved yet.
 pub(super) fn all(db: &Connection) -> Result<Option<Blocks>> {
     let last = "SELECT at, boot FROM last_save";
@@ -125,9 +83,7 @@ pub(super) fn all(db: &Connection) -> Result<Option<Blocks>> {
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<SavedEntry> {
-    let target = target(row.get_ref(0)?.as_blob()?).ok_or_else(|| {
-        Error::FromSqlConversionFailure(0, Type::Blob, "it is no address or prefix".into())
-    })?;
+    let target = target(row, 0)?;
     let owners: i64 = row.get(7)?;
     Ok(SavedEntry {
         target,

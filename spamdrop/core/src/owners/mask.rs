@@ -1,0 +1,112 @@
+//! Sets of owners, as the map holds them.
+
+use std::ops::RangeInclusive;
+
+use spamdrop_common::entry::{Entry, ORIGIN_HAND, ORIGIN_LOG, ORIGIN_MASK};
+
+/// The bits of owners with a name; 3 and 4 are kept for owners without one.
+pub const NAMED_BITS: RangeInclusive<u8> = 5..=63;
+
+/// The number of an owner's bit in the mask, 0 to 63.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OwnerBit(u8);
+
+impl OwnerBit {
+    /// The daemon.
+    pub const LOG: Self = Self(0);
+    /// The administrator.
+    pub const HAND: Self = Self(1);
+    /// The FIFO.
+    pub const FIFO: Self = Self(2);
+
+    /// The bit with this number, if that is one.
+    #[must_use]
+    pub fn new(number: u8) -> Option<Self> {
+        (number < 64).then_some(Self(number))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+/// A set of owners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnerMask(u64);
+
+impl OwnerMask {
+    /// The owners of an entry. One that another version has made without any
+    /// belongs to its origin.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Self {
+        match entry.owners {
+            0 if entry.flags & ORIGIN_LOG != 0 => OwnerBit::LOG.into(),
+            0 => OwnerBit::HAND.into(),
+            owners => Self(owners),
+        }
+    }
+
+    /// The bits as the map holds them.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether nobody is in it.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether an owner is in it.
+    #[must_use]
+    pub fn contains(self, bit: OwnerBit) -> bool {
+        self.0 & (1 << bit.0) != 0
+    }
+
+    /// Whether there are two owners or more.
+    #[must_use]
+    pub fn is_shared(self) -> bool {
+        self.0.count_ones() > 1
+    }
+
+    /// The owners of both sets.
+    #[must_use]
+    pub fn and(self, other: impl Into<Self>) -> Self {
+        Self(self.0 | other.into().0)
+    }
+
+    /// The owners of this set that are not in the other one.
+    #[must_use]
+    pub fn without(self, other: impl Into<Self>) -> Self {
+        Self(self.0 & !other.into().0)
+    }
+
+    /// The owners, by their bits.
+    pub fn each(self) -> impl Iterator<Item = OwnerBit> {
+        (0..64).map(OwnerBit).filter(move |bit| self.contains(*bit))
+    }
+
+    /// The entry with these owners, and with the origin that goes with them: the
+    /// log only if that is the only owner.
+    #[must_use]
+    pub fn of_entry(self, entry: Entry) -> Entry {
+        let origin = match self == OwnerBit::LOG.into() {
+            true => ORIGIN_LOG,
+            false => ORIGIN_HAND,
+        };
+        Entry {
+            owners: self.0,
+            flags: entry.flags & !ORIGIN_MASK | origin,
+            ..entry
+        }
+    }
+}
+
+impl From<OwnerBit> for OwnerMask {
+    fn from(bit: OwnerBit) -> Self {
+        Self(1 << bit.0)
+    }
+}

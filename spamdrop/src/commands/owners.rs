@@ -1,0 +1,111 @@
+//! The owners of entries, for the verbs.
+
+use std::io::Write;
+use std::rc::Rc;
+
+use anyhow::Result;
+use spamdrop_core::owners::{EntryOwner, OwnerBit, OwnerNames};
+use spamdrop_core::target::Target;
+
+use crate::config::Config;
+use crate::kernel::blocklist::{Blocklist, CHUNK};
+use crate::lock::WriteLock;
+use crate::owned_blocks::{self, OwnerStore, Released};
+use crate::store::{BootTime, STATUS_WAIT, Store, VERB_WAIT};
+
+/// The database of owners.
+pub(super) fn store(config: &Config) -> OwnerStore {
+    OwnerStore::new(&config.store_file(), VERB_WAIT)
+}
+
+/// The names of the owners, to show them. Without the database, owners are shown
+/// by their numbers.
+pub(super) fn names(config: &Config) -> Rc<OwnerNames> {
+    let store = Store::read_existing(&config.store_file(), STATUS_WAIT);
+    let names = store.and_then(|store| match store {
+        Some(store) => store.owner_names(),
+        None => Ok(OwnerNames::default()),
+    });
+    Rc::new(names.unwrap_or_else(|error| {
+        log::debug!("the names of owners are unknown: {error:#}");
+        OwnerNames::default()
+    }))
+}
+
+/// The bit of an owner, or else what to say of it, if nobody has used its name.
+///
+/// # Errors
+///
+/// The database cannot be read.
+pub(super) fn existing(
+    store: &mut OwnerStore,
+    owner: &EntryOwner,
+) -> Result<std::result::Result<OwnerBit, String>> {
+    if let Some(bit) = store.bit(owner)? {
+        return Ok(Ok(bit));
+    }
+    let names = match store.existing()? {
+        Some(store) => store.owner_names()?,
+        None => OwnerNames::default(),
+    };
+    let all: Vec<String> = names.named().map(ToString::to_string).collect();
+    let others = match all.is_empty() {
+        true => String::new(),
+        false => format!("; there are {}", all.join(", ")),
+    };
+    Ok(Err(format!("there is no owner {owner}{others}")))
+}
+
+/// Lets an owner let go of sorted entries. One that does not exist has none.
+///
+/// # Errors
+///
+/// The database or a map cannot be read or written.
+pub(super) fn release(
+    config: &Config,
+    blocklist: &mut Blocklist,
+    store: &mut OwnerStore,
+    owner: OwnerBit,
+    targets: &[Target],
+) -> Result<Released> {
+    let mut all = Released::default();
+    for chunk in targets.chunks(CHUNK) {
+        let lock = WriteLock::acquire(&config.run_dir)?;
+        let some = owned_blocks::release(&lock, blocklist, store, owner.into(), chunk)?;
+        all.removed.extend(some.removed);
+        all.kept.extend(some.kept);
+    }
+    if !all.removed.is_empty() {
+        let removed = all.removed.iter().copied().collect();
+        let lock = WriteLock::acquire(&config.run_dir)?;
+        blocklist.forget_origins(&lock, &removed)?;
+    }
+    Ok(all)
+}
+
+/// Says how many entries are still blocked.
+pub(super) fn write_kept(out: &mut impl Write, released: &Released) -> Result<()> {
+    let others = match released.kept.len() {
+        0 => return Ok(()),
+        1 => "1 entry stays".into(),
+        number => format!("{number} entries stay"),
+    };
+    writeln!(out, "{others} blocked by other owners")?;
+    Ok(())
+}
+
+/// Deletes stored holds of entries that a verb has removed since `begin`; `None`: of all
+/// entries. Holds that were set in the meantime stay. The others have no effect, so an
+/// error is only told.
+pub(super) fn forget_holds(config: &Config, targets: Option<&[Target]>, begin: &BootTime) {
+    let forgotten = store(config)
+        .existing()
+        .and_then(|store| match (store, targets) {
+            (None, _) => Ok(()),
+            (Some(store), Some(targets)) => store.forget_holds(targets, begin).map(drop),
+            (Some(store), None) => store.clear_holds(begin),
+        });
+    if let Err(error) = forgotten {
+        log::warn!("unblocked, but the database still has the ends of owners: {error:#}");
+    }
+}

@@ -1,0 +1,244 @@
+//! The commands of owners with a name, in the disk thread: their bits are in the
+//! database.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use anyhow::{Error, Result};
+use spamdrop_core::owners::EntryOwner;
+use spamdrop_core::recent::Command;
+use spamdrop_core::target::Target;
+use tokio::sync::oneshot::Receiver;
+
+use super::complaints::CommandRefusal;
+use super::orders::{reason, term};
+use super::{FifoTask, LOCK_WAIT};
+use crate::clock;
+use crate::daemon::block::BlockRule;
+use crate::kernel::blocklist::{Blocked, Blocklist};
+use crate::lock::WriteLock;
+use crate::owned_blocks::{self, OwnerStore, Released};
+use crate::store::DAEMON_WAIT;
+
+/// The most commands of one job, which holds the write lock.
+const BATCH: usize = 256;
+
+/// The files and pins that a job needs.
+#[derive(Clone)]
+pub(in crate::daemon) struct OwnedPlaces {
+    pub store: PathBuf,
+    pub pin_dir: PathBuf,
+    pub run_dir: PathBuf,
+}
+
+/// Commands in the disk thread.
+pub(super) struct OwnedJob {
+    /// Number of commands.
+    number: usize,
+    pub results: Receiver<OwnedResults>,
+}
+
+/// The results of a job.
+#[derive(Default)]
+pub(super) struct OwnedResults {
+    done: Vec<(OwnerCommand, Result<OwnerOutcome>)>,
+    /// Commands that the write lock kept from being carried out.
+    rest: Vec<OwnerCommand>,
+    /// Number of commands that failed for the reason of the one in `done`.
+    failed: usize,
+}
+
+/// A command, and the entry that it concerns.
+#[derive(Clone)]
+struct OwnerCommand {
+    addr: IpAddr,
+    target: Target,
+    /// `None`: the owner lets go.
+    seconds: Option<u32>,
+    owner: EntryOwner,
+}
+
+enum OwnerOutcome {
+    /// Blocked. The holds are not stored if there is an error.
+    Held(Blocked, Option<Error>),
+    Released(Released),
+}
+
+impl FifoTask {
+    /// Begins to carry out the commands of owners that wait first.
+    pub(super) fn begin_owned(&mut self) {
+        let mut commands = Vec::new();
+        while let Some(Command::Hold(..) | Command::Release(..)) = self.waiting.front()
+            && commands.len() < BATCH
+        {
+            commands.extend(self.waiting.pop_front().and_then(|it| self.owned(it)));
+        }
+        if commands.is_empty() {
+            return;
+        }
+        // The job reads the holds of the commands before.
+        self.holds.submit();
+        let (places, rule, number) = (
+            self.places.clone(),
+            self.settings.rule.clone(),
+            commands.len(),
+        );
+        let results = self
+            .disk
+            .submit(move || carry_out(&places, &rule, commands));
+        self.owned = Some(OwnedJob { number, results });
+    }
+
+    /// The command with its entry; `None` if its address must not be blocked.
+    fn owned(&mut self, command: Command) -> Option<OwnerCommand> {
+        let (addr, seconds, owner) = match command {
+            Command::Hold(addr, seconds, owner) => (addr, Some(seconds), owner),
+            Command::Release(addr, owner) => (addr, None, owner),
+            Command::Add(..) | Command::Remove(_) | Command::Flush => return None,
+        };
+        if let Some(why) = self.scope.protected.why(addr).filter(|_| seconds.is_some()) {
+            self.counts.protected += 1;
+            let text = format!("{addr} not blocked: {why}");
+            self.complaints.log(CommandRefusal::Protected, &text);
+            return None;
+        }
+        Some(OwnerCommand {
+            addr,
+            target: self.scope.target(addr),
+            seconds,
+            owner,
+        })
+    }
+
+    /// Takes the results of a job; `None`: its thread died.
+    pub(super) fn take_owned(&mut self, results: Option<OwnedResults>) {
+        let Some(results) = results else {
+            return self.lose_owned("the disk thread died");
+        };
+        self.owned = None;
+        let OwnedResults { done, rest, failed } = results;
+        self.counts.failed += failed as u64;
+        self.refused = match rest.is_empty() {
+            true => None,
+            false => {
+                // The job has waited for the lock.
+                self.name_holder();
+                Some(self.refused.unwrap_or_else(clock::instant))
+            }
+        };
+        for command in rest.into_iter().rev() {
+            let OwnerCommand { addr, owner, .. } = command;
+            self.waiting.push_front(match command.seconds {
+                Some(seconds) => Command::Hold(addr, seconds, owner),
+                None => Command::Release(addr, owner),
+            });
+        }
+        for (command, outcome) in done {
+            self.note(&command, outcome);
+        }
+        self.tell();
+    }
+
+    /// Gives up the commands of the job that is under way.
+    pub(super) fn lose_owned(&mut self, why: &str) {
+        let Some(OwnedJob { number, .. }) = self.owned.take() else {
+            return;
+        };
+        self.counts.failed += number as u64;
+        let text = format!("{number} commands of owners may be lost: {why}");
+        self.complaints.log(CommandRefusal::Failed, &text);
+    }
+
+    fn note(&mut self, command: &OwnerCommand, outcome: Result<OwnerOutcome>) {
+        let OwnerCommand {
+            addr,
+            target,
+            owner,
+            ..
+        } = command;
+        match outcome {
+            Ok(OwnerOutcome::Held(blocked, unstored)) => {
+                let term = term(command.seconds.unwrap_or_default());
+                self.blocked(*addr, *target, blocked.is_renewed, term);
+                if let Some(error) = unstored {
+                    log::debug!(target: "spamdrop::fifo", "{addr}: {error:#}");
+                    self.holds.add(*target, &blocked);
+                }
+                log::debug!(target: "spamdrop::fifo", "blocked {addr}: {owner}");
+            }
+            Ok(OwnerOutcome::Released(Released { removed, kept })) => {
+                if removed.is_empty() && kept.is_empty() {
+                    log::debug!(target: "spamdrop::fifo", "{owner} does not hold {addr}");
+                    return;
+                }
+                self.counts.removed += u64::from(!removed.is_empty());
+                self.record(Some(*addr), &format!("remove {addr} --owner {owner}"));
+                log::debug!(target: "spamdrop::fifo", "{owner} let {addr} go");
+            }
+            Err(error) => {
+                self.counts.failed += 1;
+                self.complaints
+                    .log(CommandRefusal::Failed, &format!("{error:#}"));
+            }
+        }
+    }
+}
+
+fn carry_out(places: &OwnedPlaces, rule: &BlockRule, commands: Vec<OwnerCommand>) -> OwnedResults {
+    let mut results = OwnedResults::default();
+    let mut store = OwnerStore::new(&places.store, DAEMON_WAIT);
+    let begin = || -> Result<Option<(WriteLock, Blocklist)>> {
+        let blocklist = Blocklist::open(&places.pin_dir)?;
+        let lock = WriteLock::try_acquire(&places.run_dir, LOCK_WAIT)?;
+        Ok(lock.map(|lock| (lock, blocklist)))
+    };
+    match begin() {
+        Ok(Some((lock, mut blocklist))) => {
+            for command in commands {
+                let outcome = carry_out_one(&lock, &mut blocklist, &mut store, rule, &command);
+                results.done.push((command, outcome));
+            }
+        }
+        Ok(None) => results.rest = commands,
+        Err(error) => {
+            // One complaint stands for all.
+            results.failed = commands.len().saturating_sub(1);
+            let first = commands.into_iter().next();
+            results
+                .done
+                .extend(first.map(|command| (command, Err(error))));
+        }
+    }
+    results
+}
+
+fn carry_out_one(
+    lock: &WriteLock,
+    blocklist: &mut Blocklist,
+    store: &mut OwnerStore,
+    rule: &BlockRule,
+    command: &OwnerCommand,
+) -> Result<OwnerOutcome> {
+    let OwnerCommand {
+        addr,
+        target,
+        seconds,
+        owner,
+    } = command;
+    let Some(seconds) = seconds else {
+        let Some(bit) = store.bit(owner)? else {
+            return Ok(OwnerOutcome::Released(Released::default()));
+        };
+        let mut targets: Vec<Target> = Target::covering(*addr).collect();
+        targets.sort_unstable();
+        let released = owned_blocks::release(lock, blocklist, store, bit.into(), &targets)?;
+        return Ok(OwnerOutcome::Released(released));
+    };
+    let bit = store.registered(owner, blocklist)?;
+    let term = term(*seconds);
+    let origin = reason(blocklist.origin(*addr)?, term.start, rule);
+    let key = (*addr, *target);
+    let blocked = blocklist.block(lock, key, bit, term, rule.sealed, &origin)?;
+    let unstored = store.add(*target, &blocked).err();
+    Ok(OwnerOutcome::Held(blocked, unstored))
+}

@@ -1,0 +1,119 @@
+//! Blocks for one owner, as the daemon's tasks do it for the log and the FIFO.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use spamdrop_common::action::is_live;
+use spamdrop_common::entry::{Entry, Origin, SEALED};
+use spamdrop_common::time::MonotonicNs;
+use spamdrop_core::owners::{Hold, OwnerBit, OwnerHold, OwnerMask, with_hold};
+use spamdrop_core::target::{Target, full_key};
+use spamdrop_core::term::Term;
+
+use super::Blocklist;
+use crate::lock::WriteLock;
+
+/// The result of a block.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Blocked {
+    /// Whether there was a live entry.
+    pub is_renewed: bool,
+    /// The holds to store, because the entry has several owners; the database has
+    /// the others.
+    pub holds: Vec<OwnerHold>,
+    /// Whether the entry had several owners before, so that a later end of this one
+    /// may be stored, which it keeps.
+    pub was_shared: bool,
+}
+
+impl Blocklist {
+    /// Blocks the source of an offence in the log; `target` is its entry. See
+    /// [`Blocklist::block`].
+    pub fn offence(
+        &mut self,
+        lock: &WriteLock,
+        addr: IpAddr,
+        target: Target,
+        term: Term,
+        sealed: bool,
+        origin: &Origin,
+    ) -> Result<Blocked> {
+        self.block(lock, (addr, target), OwnerBit::LOG, term, sealed, origin)
+    }
+
+    /// Blocks an address for an owner, with the entry that goes with it. A live
+    /// entry keeps its hits, its other owners, and its end, if that is later. A
+    /// sealed entry is opened again unless `sealed` is set, so that the session
+    /// that caused a new offence gets its reply.
+    pub fn block(
+        &mut self,
+        _lock: &WriteLock,
+        (addr, target): (IpAddr, Target),
+        owner: OwnerBit,
+        term: Term,
+        sealed: bool,
+        origin: &Origin,
+    ) -> Result<Blocked> {
+        // The origin is written before the entry, so that a reader of the entry
+        // finds it.
+        if let Err(error) = self.origins.insert(full_key(addr), origin, 0) {
+            log::debug!("no room to note why {addr} is blocked: {error}");
+        }
+        let seal = if sealed { SEALED } else { 0 };
+        let (entry, old, blocked) = match self.live(target, term.start)? {
+            None => {
+                let entry = OwnerMask::from(owner).of_entry(term.entry(seal));
+                (entry, None, Blocked::default())
+            }
+            Some(old) => {
+                let exact = self.host_now(target)?.unwrap_or(old);
+                let (entry, holds) = held(&old, &exact, owner, Hold::of(&term.entry(0)));
+                let flags = entry.flags & !SEALED | seal;
+                let blocked = Blocked {
+                    is_renewed: true,
+                    holds,
+                    was_shared: OwnerMask::of(&old).is_shared(),
+                };
+                (Entry { flags, ..entry }, Some(old), blocked)
+            }
+        };
+        self.put_again(target, entry, old)?;
+        Ok(blocked)
+    }
+
+    /// Adds entries by hand. An older entry of the same target is replaced.
+    ///
+    /// # Errors
+    ///
+    /// As [`Blocklist::put_all`].
+    pub fn add(&mut self, lock: &WriteLock, targets: &[(Target, bool)], term: Term) -> Result<()> {
+        let owner = OwnerMask::from(OwnerBit::HAND);
+        let entry = |sealed| owner.of_entry(term.entry(if sealed { SEALED } else { 0 }));
+        let entries = targets
+            .iter()
+            .map(|&(target, sealed)| (target, entry(sealed)));
+        self.put_all(lock, entries)
+    }
+
+    fn live(&self, target: Target, now: MonotonicNs) -> Result<Option<Entry>> {
+        let entry = self.host(target)?;
+        Ok(entry.filter(|entry| is_live(entry.expires, now)))
+    }
+}
+
+/// An entry with one more hold, and the holds to store. `exact` has the end with
+/// the hits that the filter has not stored yet.
+fn held(old: &Entry, exact: &Entry, owner: OwnerBit, hold: Hold) -> (Entry, Vec<OwnerHold>) {
+    let expires = exact.expires;
+    let old = Entry { expires, ..*old };
+    let entry = with_hold(&old, owner, hold);
+    let owners = OwnerMask::of(&old);
+    let mut holds = Vec::new();
+    if OwnerMask::of(&entry).is_shared() {
+        if !owners.is_shared() {
+            holds.extend(owners.each().map(|it| (it, Hold::of(&old))));
+        }
+        holds.push((owner, hold));
+    }
+    (entry, holds)
+}

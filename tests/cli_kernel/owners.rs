@@ -1,0 +1,355 @@
+//! Owners of entries: lists, fallbacks, and what is shown of them.
+
+use spamdrop::owned_blocks::{OwnerStore, settle};
+use spamdrop::store::{BootTime, FILE, Store, VERB_WAIT};
+use spamdrop_core::target::Target;
+
+use super::*;
+
+fn import(site: &Site, args: &[&str], text: &str) -> String {
+    let args = [&["import"], args].concat();
+    let output = site.output(&args, text.as_bytes()).unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The entries with their owners and whole minutes left.
+fn list(site: &Site, args: &[&str]) -> Vec<String> {
+    let entries = json(site, &[&["list", "--json"], args].concat());
+    let entry = |entry: &Value| {
+        let owners = entry["owners"].as_array().unwrap().iter();
+        let owners: Vec<&str> = owners.map(|owner| owner.as_str().unwrap()).collect();
+        let minutes = (entry["expires_in_s"].as_f64().unwrap() / 60.0).round();
+        let addr = entry["addr"].as_str().unwrap();
+        format!("{addr} {} {minutes}", owners.join("+"))
+    };
+    entries.as_array().unwrap().iter().map(entry).collect()
+}
+
+#[test]
+fn an_entry_ends_with_the_last_of_its_owners() {
+    let site = attached("");
+    let drop = ["--owner", "drop", "--for", "2h"];
+    import(&site, &drop, "100.64.0.9\n100.64.0.0/24\n");
+    site.spamdrop(&["add", "100.64.0.9", "--for", "10m"])
+        .unwrap();
+    site.spamdrop(&["add", "100.64.0.0/24", "--for", "30m"])
+        .unwrap();
+    let said = site
+        .spamdrop(&["add", "100.64.0.9", "--for", "20m"])
+        .unwrap();
+    assert!(
+        said.contains("1 entry is blocked for longer by other owners"),
+        "{said}"
+    );
+    assert_eq!(
+        list(&site, &[]),
+        [
+            "100.64.0.0/24 hand+import:drop 120",
+            "100.64.0.9 hand+import:drop 120"
+        ]
+    );
+    let shown = site.spamdrop(&["show", "100.64.0.9"]).unwrap();
+    assert!(shown.contains("hand, import:drop"), "{shown}");
+
+    let all = ["remove", "--owner", "drop", "100.64.0.9", "100.64.0.0/24"];
+    let said = site.spamdrop(&all).unwrap();
+    assert_eq!(
+        said,
+        "removed 0 entries\n2 entries stay blocked by other owners\n"
+    );
+    assert_eq!(
+        list(&site, &[]),
+        ["100.64.0.0/24 hand 30", "100.64.0.9 hand 20"]
+    );
+    assert!(site.dropped("100.64.0.9", WAIT).unwrap());
+    assert_eq!(list(&site, &["--owner", "drop"]), [""; 0]);
+
+    // A shorter end of an owner is set only by force, and only for that owner.
+    import(
+        &site,
+        &["--owner", "f2b:smtp", "--for", "1h"],
+        "100.64.0.9\n",
+    );
+    let shorter = ["add", "100.64.0.9", "--for", "5m"];
+    let said = site.spamdrop(&shorter).unwrap();
+    assert!(
+        said.starts_with("kept 1 entry, blocked for longer"),
+        "{said}"
+    );
+    site.spamdrop(&[&shorter[..], &["--force"]].concat())
+        .unwrap();
+    site.spamdrop(&["remove", "--owner", "f2b:smtp", "100.64.0.9"])
+        .unwrap();
+    assert_eq!(
+        list(&site, &["--owner", "hand"]),
+        ["100.64.0.0/24 hand 30", "100.64.0.9 hand 5"]
+    );
+    assert_eq!(
+        site.spamdrop(&["flush", "--owner", "hand"]).unwrap(),
+        "removed 2 entries\n"
+    );
+    assert_eq!(list(&site, &[]), [""; 0]);
+    assert!(!site.dropped("100.64.0.9", WAIT).unwrap());
+}
+
+#[test]
+fn a_list_is_replaced_without_touching_another() {
+    let site = attached("");
+    let drop = ["--owner", "drop", "--for", "2h", "--fixed"];
+    import(
+        &site,
+        &drop,
+        "100.64.0.1\n100.64.0.2\n100.64.0.3\n100.65.0.0/24 ; SBL1\n",
+    );
+    import(
+        &site,
+        &["--owner", "other", "--for", "3h"],
+        "100.64.0.3\n203.0.113.0/24\n",
+    );
+    site.spamdrop(&["add", "100.64.0.2", "--for", "10m"])
+        .unwrap();
+    let replaced = [&drop[..], &["--replace"]].concat();
+    let said = import(&site, &replaced, "100.64.0.1\n100.64.0.4\n192.0.2.0/24\n");
+    assert_eq!(
+        said,
+        "imported 3 entries\nremoved 1 entry\n2 entries stay blocked by other owners\n"
+    );
+    assert_eq!(
+        list(&site, &[]),
+        [
+            "100.64.0.1 import:drop 120",
+            "100.64.0.2 hand 10",
+            "100.64.0.3 import:other 180",
+            "100.64.0.4 import:drop 120",
+            "192.0.2.0/24 import:drop 120",
+            "203.0.113.0/24 import:other 180",
+        ]
+    );
+    // A download that failed is no empty list.
+    let output = site
+        .output(&[&["import"], &replaced[..]].concat(), b"; nothing\n")
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("the list is empty"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(list(&site, &["--owner", "import:drop"]).len(), 3);
+    assert_eq!(
+        site.spamdrop(&["flush", "--owner", "other"]).unwrap(),
+        "removed 2 entries\n"
+    );
+    // Who removes an address means it, whoever owns it.
+    site.spamdrop(&["add", "100.64.0.4", "--for", "10m"])
+        .unwrap();
+    assert_eq!(
+        site.spamdrop(&["remove", "100.64.0.4"]).unwrap(),
+        "removed 1 entry\n"
+    );
+    assert_eq!(list(&site, &["--owner", "drop"]).len(), 2);
+}
+
+#[test]
+fn owners_that_do_not_exist_are_named() {
+    let site = attached("");
+    import(&site, &["--owner", "drop"], "100.64.0.1\n");
+    let said = fails(&site, &["list", "--owner", "dorp"], 1);
+    assert!(
+        said.contains("there is no owner import:dorp; there are import:drop"),
+        "{said}"
+    );
+    let said = fails(&site, &["add", "--owner", "log", "100.64.0.1"], 2);
+    assert!(said.contains("log and fifo are the daemon's"), "{said}");
+    let said = fails(&site, &["flush", "--owner", "a b"], 2);
+    assert!(said.contains("`a b` is not an owner"), "{said}");
+    let said = fails(&site, &["import", "--replace"], 2);
+    assert!(said.contains("--owner"), "{said}");
+}
+
+#[test]
+fn a_long_list_lets_go_of_what_it_has_alone() {
+    let site = attached("");
+    let drop = ["--owner", "drop", "--for", "2h"];
+    let all: Vec<String> = (0..100).map(|it| format!("100.64.1.{it}")).collect();
+    import(&site, &drop, &(all.join("\n") + "\n100.65.0.0/24\n"));
+    let jail = ["add", "--owner", "f2b:x", "--for", "1h", "--reason", "why"];
+    site.spamdrop(&[&jail[..], &["100.64.1.7", "100.64.1.8"]].concat())
+        .unwrap();
+    site.spamdrop(&["remove", "--owner", "drop", "100.64.1.8"])
+        .unwrap();
+    assert_eq!(traces(&site), (2, 1));
+    let said = import(
+        &site,
+        &[&drop[..], &["--replace"]].concat(),
+        "100.64.1.99\n",
+    );
+    assert_eq!(
+        said,
+        "imported 1 entry\nremoved 98 entries\n1 entry stays blocked by other owners\n"
+    );
+    let left = [
+        "100.64.1.7 f2b:x 60",
+        "100.64.1.8 f2b:x 60",
+        "100.64.1.99 import:drop 120",
+    ];
+    assert_eq!(list(&site, &[]), left);
+    assert_eq!(traces(&site), (2, 0));
+    import(&site, &drop, &all.join("\n"));
+    site.spamdrop(&[
+        "add",
+        "--owner",
+        "drop",
+        "--for",
+        "3h",
+        "--reason",
+        "x",
+        "100.64.1.1",
+    ])
+    .unwrap();
+    assert_eq!(traces(&site), (3, 0));
+    let said = site.spamdrop(&["flush", "--owner", "drop"]).unwrap();
+    assert_eq!(
+        said,
+        "removed 98 entries\n2 entries stay blocked by other owners\n"
+    );
+    assert_eq!(traces(&site), (2, 0));
+}
+
+/// The daemon does this every half a minute.
+#[test]
+fn an_owner_whose_end_is_over_is_taken_from_its_entry() {
+    let site = attached("");
+    import(
+        &site,
+        &["--owner", "drop", "--for", "2h"],
+        "100.64.0.9\n100.64.0.10\n100.64.0.11\n",
+    );
+    let short = [
+        "add",
+        "--fixed",
+        "--for",
+        "1s",
+        "100.64.0.9",
+        "100.64.0.10",
+        "100.64.0.11",
+    ];
+    site.spamdrop(&short).unwrap();
+    site.spamdrop(&["add", "--fixed", "--for", "1h", "100.64.0.10"])
+        .unwrap();
+    // Its rows are left, as if the kernel had evicted it.
+    let evicted: Target = "100.64.0.11".parse().unwrap();
+    site.server.run(move || {
+        let lock = WriteLock::acquire(Path::new(RUN_DIR)).unwrap();
+        let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop")).unwrap();
+        assert!(blocklist.remove(&lock, evicted).unwrap());
+    });
+    let both = [
+        "100.64.0.9 hand+import:drop 120",
+        "100.64.0.10 hand+import:drop 120",
+    ];
+    assert_eq!(list(&site, &[]), both);
+    let path = site.path("state").join(FILE);
+    let settled = |path: &Path| {
+        let mut blocklist = Blocklist::open(Path::new("/sys/fs/bpf/spamdrop"))?;
+        let lock = || WriteLock::acquire(Path::new(RUN_DIR));
+        settle(&mut blocklist, &mut OwnerStore::new(path, VERB_WAIT), lock)
+    };
+    wait::until("the end of an owner", Duration::from_secs(5), || {
+        let path = path.clone();
+        let number = site.server.run(move || settled(&path))?;
+        Ok((number == 2).then_some(()))
+    })
+    .unwrap();
+    let left = [
+        "100.64.0.9 import:drop 120",
+        "100.64.0.10 hand+import:drop 120",
+    ];
+    assert_eq!(list(&site, &[]), left);
+    // Its rows are not needed any more.
+    let store = Store::read_existing(&path, VERB_WAIT).unwrap().unwrap();
+    assert_eq!(
+        store.holds([&evicted], &BootTime::now().unwrap()).unwrap()[&evicted],
+        []
+    );
+    drop(store);
+    let again = path.clone();
+    assert_eq!(site.server.run(move || settled(&again)).unwrap(), 0);
+    // Those of the other one go with its entry.
+    site.spamdrop(&["detach"]).unwrap();
+    let store = Store::read_existing(&path, VERB_WAIT).unwrap().unwrap();
+    let target: Target = "100.64.0.10".parse().unwrap();
+    let holds = store.holds([&target], &BootTime::now().unwrap()).unwrap();
+    assert_eq!(holds[&target], []);
+}
+
+/// As `spamdrop export | spamdrop import` of a server whose log has the address.
+#[test]
+fn a_line_of_the_log_leaves_the_block_by_hand() {
+    let site = attached("");
+    site.spamdrop(&["add", "100.64.0.9", "--for", "10d"])
+        .unwrap();
+    import(&site, &[], "100.64.0.9 300 ttl=600 limit=3600 log\n");
+    // The other way round.
+    import(&site, &[], "100.64.0.10 300 ttl=600 limit=3600 log\n");
+    import(&site, &["--owner", "hand", "--for", "1h"], "100.64.0.10\n");
+    // A line of the log alone replaces that.
+    import(&site, &[], "100.64.0.11 900 ttl=900 limit=3600 log\n");
+    import(&site, &[], "100.64.0.11 300 ttl=600 limit=3600 log\n");
+    assert_eq!(
+        list(&site, &[]),
+        [
+            "100.64.0.9 log+hand 14400",
+            "100.64.0.10 log+hand 60",
+            "100.64.0.11 log 5"
+        ]
+    );
+}
+
+/// The holds of a /64 are stored under its key.
+#[test]
+fn an_address_of_a_split_network_keeps_all_its_owners() {
+    let site = attached("");
+    let (net, offender) = ("2001:db8:5:6::/64", "2001:db8:5:6::66");
+    site.spamdrop(&["add", offender, "--for", "20m"]).unwrap();
+    let drop = ["--owner", "drop", "--for", "2h", "--fixed"];
+    import(&site, &drop, &format!("{net}\n"));
+    let alone = format!("{offender}/128");
+    site.spamdrop(&[
+        "add", "--owner", "f2b:x", &alone, "--for", "1h", "--reason", "x",
+    ])
+    .unwrap();
+    assert_eq!(
+        list(&site, &[]),
+        [
+            format!("{net} hand+import:drop 120"),
+            format!("{offender} f2b:x 60")
+        ]
+    );
+    site.spamdrop(&["allow", "add", "2001:db8:5:6::1"]).unwrap();
+    assert_eq!(
+        list(&site, &[]),
+        [format!("{offender} hand+import:drop+f2b:x 120")]
+    );
+    site.spamdrop(&["remove", "--owner", "drop", offender])
+        .unwrap();
+    assert_eq!(list(&site, &[]), [format!("{offender} hand+f2b:x 60")]);
+    site.spamdrop(&["remove", "--owner", "f2b:x", &alone])
+        .unwrap();
+    assert_eq!(list(&site, &[]), [format!("{offender} hand 20")]);
+}
+
+/// What `list` shows of an owner whose name is lost is taken by the other verbs.
+#[test]
+fn an_owner_without_its_name_can_be_listed_and_flushed() {
+    let site = attached("");
+    import(&site, &["--owner", "drop", "--for", "2h"], "100.64.0.9\n");
+    fs::remove_file(site.path("state").join(FILE)).unwrap();
+    assert_eq!(list(&site, &[]), ["100.64.0.9 unnamed:5 120"]);
+    assert_eq!(list(&site, &["--owner", "unnamed:5"]).len(), 1);
+    let said = fails(&site, &["add", "--owner", "unnamed:5", "100.64.0.1"], 2);
+    assert!(said.contains("whose name is lost"), "{said}");
+    let said = site.spamdrop(&["flush", "--owner", "unnamed:5"]).unwrap();
+    assert_eq!(said, "removed 1 entry\n");
+}
