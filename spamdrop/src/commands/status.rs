@@ -110,6 +110,8 @@ pub(super) fn gather_with(
         // A daemon that was killed did not record the end of its wave.
         wave: last_wave.map(|wave| Wave {
             ongoing: wave.ongoing && daemon.is_some(),
+            // A hundred of them are too much for a state.
+            waits: Vec::new(),
             ..wave
         }),
         daemon,

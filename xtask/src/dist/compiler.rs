@@ -15,8 +15,8 @@ use anyhow::{Context as _, Result};
 use super::cargo_home;
 use crate::setup;
 
-/// The variable with the flags that a wrapper adds. The cargo that builds the filter
-/// inherits it.
+/// The variable with the flags that a wrapper adds. The build script of spamdrop
+/// empties it, because the cargo that builds the filter trims the paths itself.
 const FLAGS: &str = "SPAMDROP_COMPILER_FLAGS";
 const SEPARATOR: char = '\x1f';
 
@@ -26,7 +26,8 @@ pub fn become_compiler() -> Option<io::Error> {
     let flags = env::var(FLAGS).ok()?;
     let mut arguments = env::args_os().skip(1);
     let mut compiler = Command::new(arguments.next()?);
-    compiler.args(arguments).args(flags.split(SEPARATOR));
+    compiler.args(arguments);
+    compiler.args(flags.split(SEPARATOR).filter(|flag| !flag.is_empty()));
     Some(compiler.exec())
 }
 

@@ -163,10 +163,10 @@ pub(super) fn newest(db: &Connection, most: u32) -> Result<Vec<HistoryEvent>> {
 }
 
 pub(super) fn select(db: &Connection, query: &HistoryQuery) -> Result<Vec<HistoryEvent>> {
-    let mut text = format!("{SELECT} ended >= ?1 AND began <= ?2");
+    let mut text = format!("{SELECT} ended >= ?1 AND began < ?2");
     let mut values: Vec<Box<dyn ToSql>> = vec![
         Box::new(seconds(query.since)),
-        Box::new(seconds(query.until)),
+        Box::new(query.until.map_or(i64::MAX, seconds)),
     ];
     if let Some(addr) = query.addr {
         text += " AND lowest <= ?3 AND highest >= ?3";
