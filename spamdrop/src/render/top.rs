@@ -1,9 +1,9 @@
 //! `top`: the snapshot of one second, as text and JSON.
 
+mod cut;
 pub mod look;
 pub mod popup;
 pub mod screen;
-mod wrap;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};

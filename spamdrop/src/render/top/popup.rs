@@ -8,8 +8,9 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Clear, Widget as _};
 use spamdrop_core::top::{TopMode, TopView};
 
+use super::cut::fit;
 use super::look::TerminalLook;
-use super::wrap::{fit, wrap};
+use crate::render::wrap::wrap;
 
 /// The lines of a window in ASCII.
 const ASCII: border::Set<'_> = border::Set {
@@ -86,7 +87,7 @@ fn lay_out(area: Rect, title: &str, text: &[String]) -> (Vec<String>, Rect) {
     let width = u16::try_from(longest + 4).unwrap_or(u16::MAX);
     let width = width.min(area.width);
     let inside = usize::from(width.saturating_sub(4));
-    let rows: Vec<String> = text.iter().flat_map(|line| wrap(line, inside)).collect();
+    let rows: Vec<String> = text.iter().flat_map(|line| wrap(line, inside, 0)).collect();
     let height = u16::try_from(rows.len() + 2).unwrap_or(u16::MAX);
     let height = height.min(area.height);
     let place = Rect {

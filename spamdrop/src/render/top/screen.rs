@@ -15,9 +15,9 @@ use spamdrop_core::target::Target;
 use spamdrop_core::time::UnixSeconds;
 use spamdrop_core::top::{TopMode, TopView};
 
+use super::cut::{fit, wrap_within};
 use super::look::TerminalLook;
 use super::popup;
-use super::wrap::{fit, wrap_within};
 use super::{TopFigure, TopRow, TopSnapshot};
 use crate::render::history::HistoryRow;
 use crate::render::show::local_time;

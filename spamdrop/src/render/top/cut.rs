@@ -1,27 +1,8 @@
-//! Breaks and cuts texts to the width of the screen. A character takes one cell:
+//! Cuts texts to the width of the screen. A character takes one cell:
 //! texts from elsewhere are escaped to ASCII.
 
 use super::look::TerminalLook;
-
-/// Breaks a text into rows at blanks. A word that is longer than a row is split.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let width = width.max(1);
-    let mut rest: Vec<char> = text.chars().collect();
-    let mut rows = Vec::new();
-    while rest.len() > width {
-        // Blanks at the beginning are an indentation, and no place for a break.
-        let start = rest.iter().position(|char| *char != ' ').unwrap_or(0);
-        let blank = rest.iter().take(width + 1).rposition(|char| *char == ' ');
-        let end = blank.filter(|blank| *blank > start).unwrap_or(width);
-        let next = rest.split_off(end);
-        rows.push(String::from_iter(&rest).trim_end().to_owned());
-        rest = next.into_iter().skip_while(|char| *char == ' ').collect();
-    }
-    if !rest.is_empty() || rows.is_empty() {
-        rows.push(String::from_iter(rest));
-    }
-    rows
-}
+use crate::render::wrap::wrap;
 
 /// As [`wrap`], in at most this number of rows; a text that is cut ends with dots.
 pub(super) fn wrap_within(
@@ -30,7 +11,7 @@ pub(super) fn wrap_within(
     most: usize,
     look: TerminalLook,
 ) -> Vec<String> {
-    let mut rows = wrap(text, width);
+    let mut rows = wrap(text, width, 0);
     if rows.len() > most {
         rows.truncate(most);
         if let Some(last) = rows.last_mut() {
@@ -79,17 +60,6 @@ mod tests {
         is_utf8: false,
         ..UTF8
     };
-
-    #[test]
-    fn rows_break_at_blanks_and_nothing_is_lost() {
-        assert_eq!(wrap("one two three", 13), ["one two three"]);
-        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
-        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("a longerword", 5), ["a", "longe", "rword"]);
-        assert_eq!(wrap("  indented text", 10), ["  indented", "text"]);
-        assert_eq!(wrap("", 5), [""]);
-        assert_eq!(wrap("ab", 0), ["a", "b"]);
-    }
 
     #[test]
     fn a_cut_text_says_so() {
