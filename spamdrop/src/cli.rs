@@ -31,7 +31,7 @@ pub use history::{Forget, HistoryOptions, Why};
 pub use known::{Known, KnownImport, KnownList};
 pub use pause::Pause;
 pub use reading::{Learn, Reading, Replay, Scan};
-pub use report::{Report, Since};
+pub use report::{Report, When};
 pub use run::{Level, Mode, Release, Run};
 pub use settings::{SettingsOptions, SetupOptions};
 pub use status::{StatsOptions, StatusOptions};
@@ -188,7 +188,8 @@ pub enum Verb {
     /// Show waves: when slots ran short, and which senders had to wait
     ///
     /// The daemon records waves unless `admit` is "off": the newest 1,000, and
-    /// the course of the newest 50.
+    /// the course of the newest 50. The table has as many columns as fit the
+    /// terminal (80 characters, if it is none); `report WAVE` shows all.
     Report(Report),
     /// Show how many packets were passed and dropped, by reason
     ///

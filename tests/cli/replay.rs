@@ -33,8 +33,8 @@ struct Truth {
     log: String,
     /// The start, the end and the last rejection of the blocks of an address.
     blocks: BTreeMap<String, Vec<[u64; 3]>>,
-    /// The time of the last connection of an address, if a block refused it.
-    refused: BTreeMap<String, u64>,
+    /// The time of the last connection of an address, if a block dropped it.
+    dropped: BTreeMap<String, u64>,
     messages: u32,
 }
 
@@ -48,9 +48,9 @@ impl Truth {
             "error,relay=::ffff:{addr},port=4711,from=<a@b.example>,to=<c@d.example>: 511 Listed by zen.example"
         );
         self.line(at, "courieresmtpd", &message);
-        // Nothing happens in a connection that was refused.
+        // Nothing happens in a connection that was dropped.
         if self
-            .refused
+            .dropped
             .get(addr)
             .is_some_and(|since| at - since < 3_600)
         {
@@ -70,9 +70,9 @@ impl Truth {
             && at <= *end
         {
             *end = (at + TTL).min(*last + HARD_LIMIT).max(*end);
-            self.refused.insert(addr.to_owned(), at);
+            self.dropped.insert(addr.to_owned(), at);
         } else {
-            self.refused.remove(addr);
+            self.dropped.remove(addr);
         }
     }
 
@@ -203,7 +203,7 @@ fn a_week_is_predicted_as_its_truth() {
     let recommended = prediction["recommendation"].as_array().unwrap();
     assert_eq!(
         recommended[0],
-        "no wanted mail would have been refused: start `spamdrop run`"
+        "no wanted sender would have been blocked: start `spamdrop run`"
     );
     assert_eq!(recommended.len(), 2);
 }
@@ -321,7 +321,7 @@ fn a_blocklist_that_lists_everybody_is_called_out() {
     let log = home.write("mail.log", truth.log.as_bytes());
     let output = home.run(&["replay", &log]);
     let expected =
-        "recommendation: the log shows no accepted mail, so it cannot tell whether wanted mail";
+        "recommendation: the log shows no accepted mail, so it cannot tell whether wanted senders";
     assert!(stdout(&output).contains(expected), "{}", stdout(&output));
 }
 

@@ -5,11 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use roxmltree::Document;
 use serde_json::Value;
 use spamdrop::store::{FILE, Store, VERB_WAIT};
-use spamdrop_core::wave::{Point, Snapshot, SourceCounts, Totals, Wave};
-
-use std::os::unix::fs::PermissionsExt as _;
+use spamdrop_core::wave::{Point, Snapshot, SourceCounts, Totals, WantedWait, Wave};
 
 use super::*;
+
+mod fixture;
+mod mail;
+mod pictures;
 
 fn now() -> u64 {
     SystemTime::now()
@@ -45,6 +47,10 @@ fn snapshot(id: i64, hours: u64, observed: bool) -> Snapshot {
             ..Totals::default()
         },
         longest_wait_s: Some(7.5),
+        waits: vec![WantedWait {
+            at_s: 3.0,
+            wait_s: 7.5,
+        }],
         ..Wave::default()
     };
     Snapshot {
@@ -56,16 +62,20 @@ fn snapshot(id: i64, hours: u64, observed: bool) -> Snapshot {
 
 /// Creates a home with waves of 200, 30 and 1 hours ago.
 fn home() -> Home {
-    let home = Home::new("");
-    fs::create_dir_all(home.path("state_dir")).unwrap();
     let waves = [
         snapshot(1, 200, true),
         snapshot(2, 30, true),
         snapshot(3, 1, false),
     ];
+    home_with(&waves, "")
+}
+
+fn home_with(waves: &[Snapshot], config: &str) -> Home {
+    let home = Home::new(config);
+    fs::create_dir_all(home.path("state_dir")).unwrap();
     Store::open(&home.path("state_dir").join(FILE), VERB_WAIT)
         .unwrap()
-        .write_waves(0, &waves)
+        .write_waves(0, waves)
         .unwrap();
     home
 }
@@ -89,7 +99,7 @@ fn no_waves_are_no_error() {
     assert!((now() - since).abs_diff(7 * 86_400) < 60);
     let svg = ran(&home, &["report", "--svg", "-"]);
     Document::parse(&svg).unwrap();
-    assert!(svg.contains("no wave is recorded"));
+    assert!(svg.contains(">no waves from 20"), "{svg}");
     assert!(!home.path("state_dir").exists());
 }
 
@@ -108,24 +118,27 @@ fn a_line_a_wave_and_sums() {
     let home = home();
     let text = ran(&home, &["report"]);
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 7, "{text}");
-    assert!(lines[0].starts_with("START "), "{text}");
-    let cells: Vec<&str> = lines[2].split_whitespace().skip(2).collect();
-    let expected = [
-        "20s", "30/40", "50", "80%", "1/2/37", "0", "0", "0", "0", "7s", "on",
-    ];
+    assert!(lines[0].starts_with("WAVE  START "), "{text}");
+    let cells: Vec<&str> = lines[2].split_whitespace().skip(3).collect();
+    // No terminal has 80 columns.
+    let expected = ["20s", "30/40", "1/2/37", "0", "7s", "on"];
     assert_eq!(cells, expected);
-    assert!(lines[1].ends_with("observe"), "{text}");
-    assert_eq!(lines[3], "2 waves, 40s in all");
     assert!(
-        lines[4].starts_with("refused 40 SYNs of 30 sources: 20 "),
+        lines[1].starts_with("   2  ") && lines[1].ends_with("observe"),
+        "{text}"
+    );
+    assert_eq!(lines[3], "`spamdrop report WAVE` shows all of a wave");
+    assert_eq!(lines[4], "2 waves, 40s in all");
+    assert!(
+        lines[5].starts_with("refused 40 SYNs of 30 sources: 20 "),
         "{text}"
     );
     assert!(
-        lines[5].starts_with("would have refused 40 SYNs of 30 sources: "),
+        lines[7].starts_with("would have refused 40 SYNs of 30 sources: "),
         "{text}"
     );
-    assert_eq!(lines[6], "no known sender had to wait");
+    assert_eq!(lines[9..], ["no known sender had to wait"], "{text}");
+    assert!(lines.iter().all(|line| line.len() <= 80), "{text}");
 }
 
 #[test]
@@ -140,8 +153,11 @@ fn since_a_time_ago_or_a_date() {
     assert_eq!(waves("2d"), 2);
     assert_eq!(waves("2000-01-01"), 3);
     assert_eq!(waves("2000-01-01T12:00:00Z"), 3);
-    assert_eq!(waves("3000-01-01"), 0);
-    for wrong in ["yesterday", "2026-02-30"] {
+    let output = home.run(&["report", "--since", "3000-01-01"]);
+    assert_eq!(code(&output), 2);
+    let expected = "spamdrop: `--since` is in the future; give a time that has passed\n";
+    assert_eq!(stderr(&output), expected);
+    for wrong in ["tomorrow", "2026-02-30"] {
         let output = home.run(&["report", "--since", wrong]);
         assert_eq!(code(&output), 2);
         assert!(stderr(&output).contains("give a time ago such as 2h"));
@@ -156,6 +172,13 @@ fn a_wave_goes_on_only_while_somebody_watches() {
     assert_eq!(json["waves"][0]["ongoing"], false);
 }
 
+/// The paths of a class in a picture, without those of the legend.
+fn paths(svg: &str, class: &str) -> usize {
+    let document = Document::parse(svg).unwrap();
+    let is_it = |node: &roxmltree::Node<'_, '_>| node.attribute("class") == Some(class);
+    document.descendants().filter(is_it).count()
+}
+
 #[test]
 fn the_last_wave_or_a_period_is_drawn() {
     let home = home();
@@ -163,21 +186,136 @@ fn the_last_wave_or_a_period_is_drawn() {
     let last = ran(&home, &["report", "--svg", path.to_str().unwrap()]);
     assert_eq!(last, "");
     let last = fs::read_to_string(&path).unwrap();
+    assert!(last.contains("<title>Wave 3, "), "{last}");
+    assert_eq!((paths(&last, "open"), paths(&last, "peak")), (1, 0));
     let all = ran(&home, &["report", "--since", "9d", "--svg", "-"]);
-    let bars = |svg: &str| {
-        let document = Document::parse(svg).unwrap();
-        let refused = |node: &roxmltree::Node<'_, '_>| node.attribute("class") == Some("refused");
-        // One such element belongs to the legend.
-        document.descendants().filter(refused).count() - 1
-    };
-    assert_eq!(bars(&last), 21);
-    assert!((3..=6).contains(&bars(&all)), "{}", bars(&all));
+    assert!(all.contains("<title>3 waves from "), "{all}");
+    assert_eq!((paths(&all, "open"), paths(&all, "peak")), (0, 1));
+    let home = home_with(&[snapshot(1, 200, true)], "");
+    let old = ran(&home, &["report", "--svg", "-"]);
+    assert!(old.contains("<title>Wave 1, "), "{old}");
+    let home = self::home();
+    let one = ran(&home, &["report", "--since", "2h", "--svg", "-"]);
+    assert!(one.contains("<title>Wave 3, "), "{one}");
+    let second = ran(&home, &["report", "2", "--svg", "-"]);
+    assert!(second.contains("<title>Wave 2, ") && second.contains(">would be refused<"));
     let output = home.run(&["report", "--svg", "/nonexistent/a.svg"]);
     assert_eq!(code(&output), 1);
     let expected = "spamdrop: cannot write /nonexistent/a.svg: ";
     assert!(stderr(&output).starts_with(expected), "{}", stderr(&output));
-    let output = home.run(&["report", "--json", "--svg", "-"]);
+    for other in [&["--json"][..], &["--html", "-"]] {
+        let output = home.run(&[&["report", "--svg", "-"], other].concat());
+        assert_eq!(code(&output), 2, "{other:?}");
+    }
+}
+
+#[test]
+fn a_page_is_written() {
+    let home = home();
+    let path = home.path("report.html");
+    let text = ran(&home, &["report", "--html", path.to_str().unwrap()]);
+    assert_eq!(text, "");
+    let page = fs::read_to_string(&path).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>"), "{page}");
+    assert!(page.contains("<h2>Wave 2</h2>") && page.contains("<h2>Wave 3</h2>"));
+    let page = ran(&home, &["report", "3", "--html", "-"]);
+    assert!(!page.contains("<h2>Wave 2</h2>") && page.contains("<h2>Wave 3</h2>"));
+    let output = home.run(&["report", "--html", "/nonexistent/a.html"]);
+    assert_eq!(code(&output), 1);
+}
+
+#[test]
+fn one_wave_in_full() {
+    let home = home();
+    let text = ran(&home, &["report", "2"]);
+    assert!(
+        text.starts_with("wave          2\nstart         20"),
+        "{text}"
+    );
+    assert!(text.contains("\nrefused       40 SYNs: 1 of class 0, 2 of class 1, 37 of class 2"));
+    assert!(
+        text.contains("  OPEN  WAITING  PASSED  REFUSED  ANSWERED\n"),
+        "{text}"
+    );
+    let json: Value = serde_json::from_str(&ran(&home, &["report", "3", "--json"])).unwrap();
+    assert_eq!(
+        (&json["number"], &json["ongoing"]),
+        (&3.into(), &false.into())
+    );
+    assert_eq!(json["points"].as_array().unwrap().len(), 21);
+    let output = home.run(&["report", "9"]);
+    assert_eq!(code(&output), 1);
+    let expected = "spamdrop: there is no wave 9; `spamdrop report --since 365d` lists them\n";
+    assert_eq!(stderr(&output), expected);
+    for wrong in [&["x"][..], &["3", "--since", "2h"], &["3", "--until", "2h"]] {
+        assert_eq!(
+            code(&home.run(&[&["report"], wrong].concat())),
+            2,
+            "{wrong:?}"
+        );
+    }
+}
+
+#[test]
+fn a_period_has_an_end() {
+    let home = home();
+    let numbers = |args: &[&str]| -> Vec<i64> {
+        let text = ran(&home, &[&["report", "--json"], args].concat());
+        let json: Value = serde_json::from_str(&text).unwrap();
+        let waves = json["waves"].as_array().unwrap().iter();
+        waves.map(|wave| wave["number"].as_i64().unwrap()).collect()
+    };
+    assert_eq!(numbers(&["--since", "9d", "--until", "2h"]), [1, 2]);
+    assert_eq!(numbers(&["--until", "1d"]), [2]);
+    // Seven days before the end, not before now.
+    assert_eq!(numbers(&["--until", "8d"]), [1]);
+    assert_eq!(numbers(&["--since", "31h", "--until", "29h"]), [2]);
+    let yesterday = ["--since", "yesterday", "--until", "today"];
+    let json: Value = serde_json::from_str(&ran(
+        &home,
+        &[&["report", "--json"], &yesterday[..]].concat(),
+    ))
+    .unwrap();
+    let [since, until] = ["since_unix_s", "until_unix_s"].map(|name| json[name].as_u64().unwrap());
+    // A day on which clocks change has 23 or 25 hours.
+    assert!((82_800..=90_000).contains(&(until - since)), "{json}");
+    assert!(now() - until < 90_000, "{json}");
+    let output = home.run(&["report", "--since", "2h", "--until", "3h"]);
     assert_eq!(code(&output), 2);
+    let expected = "spamdrop: `--until` is not after `--since`; give an end after the start\n";
+    assert_eq!(stderr(&output), expected);
+    let text = ran(&home, &["report", "--since", "9d", "--until", "8d 12h"]);
+    assert!(
+        text.starts_with("no waves from 20") && text.contains(" to 20"),
+        "{text}"
+    );
+}
+
+/// `script` of util-linux makes the terminal.
+#[test]
+fn a_report_fits_the_terminal() {
+    let home = home();
+    for (columns, heading) in [
+        (40, "WAVE  START        LENGTH   PEAK  WAIT"),
+        (
+            200,
+            "WAVE  START                LENGTH   PEAK  SOURCES  LISTED  REFUSED  REPEATS  STARVATION  ANSWERED  RELEASED  WAIT  MODE",
+        ),
+    ] {
+        let command = format!(
+            "stty cols {columns}; NO_COLOR=1 {} --config {} report",
+            env!("CARGO_BIN_EXE_spamdrop"),
+            home.path("spamdrop.toml").display()
+        );
+        let output = Command::new("script")
+            .args(["-qec", &command, "/dev/null"])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = stdout(&output).replace('\r', "");
+        assert_eq!(text.lines().next(), Some(heading), "{text}");
+        assert!(text.lines().all(|line| line.len() <= columns), "{text}");
+    }
 }
 
 #[test]
@@ -213,6 +351,10 @@ fn status_names_the_last_wave() {
     assert_eq!(json["wave"]["peak_open"], 30);
     // No daemon runs, so the wave is not shown as ongoing.
     assert_eq!(json["wave"]["ongoing"], false);
+    // `report` has the waits of each sender.
+    assert_eq!(json["wave"].get("waits"), None);
+    let json: Value = serde_json::from_str(&ran(&home, &["report", "3", "--json"])).unwrap();
+    assert_eq!(json["waits"][0]["wait_s"], 7.5);
     // A damaged database hides only the wave, not the rest of `status`.
     let path = home.path("state_dir").join(FILE);
     fs::write(&path, b"no database".repeat(500)).unwrap();
@@ -221,29 +363,4 @@ fn status_names_the_last_wave() {
     assert_eq!((&json["wave"], code(&output)), (&Value::Null, 3));
     let told = "cannot read the waves: cannot use ";
     assert!(stderr(&output).contains(told), "{}", stderr(&output));
-}
-
-/// The example unit, with another `sendmail`.
-#[test]
-fn the_daily_report_is_mailed_also_where_nothing_is_protected() {
-    let home = Home::new("");
-    let program = env!("CARGO_BIN_EXE_spamdrop");
-    let config = home.path("spamdrop.toml");
-    let wrapper = format!(
-        "#!/bin/sh\nexec {program} --config {} \"$@\"\n",
-        config.display()
-    );
-    let wrapper = home.write("spamdrop", wrapper.as_bytes());
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
-    let unit = include_str!("../../spamdrop/dist/examples/spamdrop-report.service");
-    let script = spamdrop_lab::unit::script(unit, "").unwrap();
-    let script = script.replace("/usr/sbin/sendmail", "cat #");
-    let script = script.replace("spamdrop status", &format!("{wrapper} status"));
-    let script = script.replace("spamdrop report", &format!("{wrapper} report"));
-    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-    let text = stdout(&output);
-    let start = "To: root\nSubject: spamdrop on host: daily report\n\nNOT PROTECTING: ";
-    assert!(text.starts_with(start), "{text}{}", stderr(&output));
-    assert!(text.contains("\n\nno waves since "), "{text}");
-    assert_eq!(code(&output), 0);
 }

@@ -124,7 +124,7 @@ fn observing_refuses_nobody_and_says_what_it_would() {
     })
     .unwrap();
     let text = site.status(&[]).unwrap();
-    let told = format!("gate: observe, {LIMIT} of {SLOTS} slots taken, 0 known senders");
+    let told = format!("gate: observe, {LIMIT} of {SLOTS} slots in use, 0 known senders");
     assert!(text.contains(&told), "{text}");
     assert!(text.contains("would have refused"), "{text}");
 }

@@ -47,7 +47,7 @@ impl Site {
 #[test]
 fn each_fate_is_predicted() {
     let mut site = Site::new();
-    // A stranger while nobody waits, and while slots are taken.
+    // A stranger while nobody waits, and while slots are in use.
     site.open(0);
     assert_eq!(site.fate(STRANGER, UNIX), Fate::Accepted);
     site.open(LIMITS[1]);

@@ -19,7 +19,7 @@ use compare::difference;
 use stage::Stage;
 
 /// Commands that are not run, each with the reason.
-const NOT_RUN: [(&str, &str); 30] = [
+const NOT_RUN: [(&str, &str); 33] = [
     (
         "cargo xtask demo",
         "takes a minute and needs the whole machine",
@@ -105,8 +105,11 @@ const NOT_RUN: [(&str, &str); 30] = [
         "spamdrop run --dry-run",
         "ends by a signal only; tests/cli/replay.rs runs it",
     ),
-    ("spamdrop report --since 2d", WAVE),
+    ("spamdrop report --since yesterday", WAVE),
+    ("spamdrop report 17", WAVE),
+    ("spamdrop report --since yesterday --until today", WAVE),
     ("spamdrop report --svg wave.svg", WAVE),
+    ("spamdrop report --html report.html", WAVE),
 ];
 const SYSTEMD: &str = "changes the machine's systemd";
 const INSTALLS: &str = "writes to the machine's directories";

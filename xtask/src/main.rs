@@ -25,6 +25,7 @@ mod man;
 mod modules;
 mod mutants;
 mod origins;
+mod pictures;
 mod setup;
 mod source;
 mod tally;
@@ -97,6 +98,8 @@ enum Verb {
     Words,
     /// Write the man pages spamdrop(8) and spamdrop.toml(5) to target/man
     Man,
+    /// Write the pictures of the guide, from made-up waves
+    Pictures(pictures::Options),
     /// Run every check and test; the last line counts them
     Test(test::Options),
 }
@@ -136,6 +139,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Types => modules::types()?,
         Verb::Words => words::run()?,
         Verb::Man => man::write()?,
+        Verb::Pictures(options) => pictures::run(options)?,
         Verb::Test(options) => return test::run(options),
     }
     Ok(ExitCode::SUCCESS)

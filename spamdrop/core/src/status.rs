@@ -165,7 +165,7 @@ pub struct GateState {
     /// best class first.
     pub refused: [u64; 3],
     /// Number of samples of the connections, five a second, in which all slots
-    /// were taken.
+    /// were in use.
     pub full: u64,
 }
 

@@ -94,7 +94,7 @@ impl Summary {
                 ActiveGateMode::On => "refused",
             };
             parts.push(format!(
-                "{} of strangers {verb}, {} of {} slots taken",
+                "{} of strangers {verb}, {} of {} slots in use",
                 count(step.refused, "SYN"),
                 gate.open,
                 gate.slots
@@ -171,7 +171,7 @@ mod tests {
         });
         let line = summary.poll(&state, at(60));
         let expected = "in the last 1m: blocked or renewed 6 times, 0 connections ended, \
-                        120 SYNs of strangers would have been refused, 38 of 40 slots taken";
+                        120 SYNs of strangers would have been refused, 38 of 40 slots in use";
         assert_eq!(line.as_deref(), Some(expected));
         // The filter was attached anew.
         state.gate = Some(gate(ActiveGateMode::On, 0));
@@ -181,7 +181,7 @@ mod tests {
         });
         let line = summary.poll(&state, at(120));
         let expected = "in the last 1m: blocked or renewed 0 times, 0 connections ended, \
-                        12 SYNs of strangers refused, 38 of 40 slots taken, \
+                        12 SYNs of strangers refused, 38 of 40 slots in use, \
                         9 recipients refused by the responder";
         assert_eq!(line.as_deref(), Some(expected));
     }

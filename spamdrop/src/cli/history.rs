@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::report::{Since, since};
+use super::report::{When, when};
 use super::{Addrs, Output};
 
 /// Arguments of `why`.
@@ -26,13 +26,14 @@ pub struct HistoryOptions {
     /// it included
     #[arg(value_name = "ADDR")]
     pub addr: Option<String>,
-    /// Start of the period: a time ago such as 2h or 7d, or a date such as
-    /// 2026-11-20 [default: everything that is kept]
-    #[arg(long, value_name = "WHEN", value_parser = since)]
-    pub since: Option<Since>,
+    /// Start of the period: a time ago such as 2h or 7d, a date such as
+    /// 2026-11-20, or the start of `today` or `yesterday` [default: everything
+    /// that is kept]
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub since: Option<When>,
     /// End of the period [default: now]
-    #[arg(long, value_name = "WHEN", value_parser = since)]
-    pub until: Option<Since>,
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub until: Option<When>,
     /// Output format.
     #[command(flatten)]
     pub output: Output,

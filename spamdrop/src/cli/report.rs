@@ -8,46 +8,67 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use spamdrop_core::duration;
 
-/// Flags of `report`.
+/// Arguments of `report`.
 #[derive(Clone, Debug, Args)]
 pub struct Report {
-    /// Start of the period: a time ago such as 2h or 7d, or a date such as
-    /// 2026-11-20 [default: 7d]
-    #[arg(long, value_name = "WHEN", value_parser = since)]
-    pub since: Option<Since>,
+    /// The number of a wave, which is then shown in full
+    #[arg(value_name = "WAVE", conflicts_with_all = ["since", "until"])]
+    pub wave: Option<i64>,
+    /// Start of the period: a time ago such as 2h or 7d, a date such as
+    /// 2026-11-20, or the start of `today` or `yesterday` [default: 7d before the end]
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub since: Option<When>,
+    /// End of the period [default: now]
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub until: Option<When>,
     /// Print JSON
-    #[arg(short, long, conflicts_with = "svg")]
+    #[arg(short, long, conflicts_with_all = ["svg", "html"])]
     pub json: bool,
-    /// Write a picture of the period, or without `--since` of the last wave;
+    /// Write a picture of the period, or without a period of the newest wave; `-`
+    /// is standard output
+    #[arg(long, value_name = "FILE", conflicts_with = "html")]
+    pub svg: Option<PathBuf>,
+    /// Write a page with the table and pictures, without scripts and references;
     /// `-` is standard output
     #[arg(long, value_name = "FILE")]
-    pub svg: Option<PathBuf>,
+    pub html: Option<PathBuf>,
 }
 
 /// Start or end of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
+pub enum When {
     /// This long ago.
     Ago(Duration),
     /// At this time.
     At(Timestamp),
     /// A time in the local time zone.
     Local(DateTime),
+    /// The start of the current day in the local time zone.
+    Today,
+    /// The start of the day before.
+    Yesterday,
 }
 
 /// Reads an end of a period.
-pub(super) fn since(text: &str) -> Result<Since, String> {
+pub(super) fn when(text: &str) -> Result<When, String> {
+    match text {
+        "today" => return Ok(When::Today),
+        "yesterday" => return Ok(When::Yesterday),
+        _ => {}
+    }
     if let Ok(ago) = duration::parse(text) {
-        return Ok(Since::Ago(ago));
+        return Ok(When::Ago(ago));
     }
     // Try a time with a zone first: parsed as a local time, its zone would be
     // ignored.
     if let Ok(at) = text.parse() {
-        return Ok(Since::At(at));
+        return Ok(When::At(at));
     }
-    let local = text.parse().map(Since::Local);
+    let local = text.parse().map(When::Local);
     local.map_err(|_| {
-        "give a time ago such as 2h or 7d, or a date such as 2026-11-20 or 2026-11-20T14:00".into()
+        "give a time ago such as 2h or 7d, a date such as 2026-11-20 or 2026-11-20T14:00, \
+         `today` or `yesterday`"
+            .into()
     })
 }
 
@@ -58,8 +79,8 @@ mod tests {
 
     #[test]
     fn times_ago_and_dates() {
-        let ago = |seconds| Since::Ago(Duration::from_secs(seconds));
-        let local = |text: &str| Since::Local(text.parse().unwrap());
+        let ago = |seconds| When::Ago(Duration::from_secs(seconds));
+        let local = |text: &str| When::Local(text.parse().unwrap());
         for (text, expected) in [
             ("2h", ago(7_200)),
             ("600", ago(600)),
@@ -68,13 +89,15 @@ mod tests {
             ("2026-11-20 14:00", local("2026-11-20T14:00:00")),
             (
                 "2026-11-20T14:00:00+02:00",
-                Since::At("2026-11-20T12:00:00Z".parse().unwrap()),
+                When::At("2026-11-20T12:00:00Z".parse().unwrap()),
             ),
+            ("today", When::Today),
+            ("yesterday", When::Yesterday),
         ] {
-            assert_eq!(since(text), Ok(expected), "{text}");
+            assert_eq!(when(text), Ok(expected), "{text}");
         }
-        for nonsense in ["", "yesterday", "2026-13-01", "-2h", "7x"] {
-            assert!(since(nonsense).is_err(), "{nonsense}");
+        for nonsense in ["", "tomorrow", "2026-13-01", "-2h", "7x"] {
+            assert!(when(nonsense).is_err(), "{nonsense}");
         }
     }
 }

@@ -5,21 +5,21 @@ use std::io::Write;
 use anyhow::Result;
 use jiff::tz::TimeZone;
 
-use super::{lookup, report};
+use super::lookup;
+use super::period::TimeRange;
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
 use crate::render::history::{self, HistoryRow};
 use crate::render::{json, table::Style};
 use crate::store::{HistoryQuery, Store, VERB_WAIT};
-use spamdrop_core::time::UnixSeconds;
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
-/// The word is not an address or the time does not exist ([`Exit::Usage`]), or the
-/// database cannot be read.
+/// The word is not an address, or the period as in [`TimeRange::new`]
+/// ([`Exit::Usage`]); the database cannot be read.
 ///
 /// [`Exit::Usage`]: crate::exit::Exit::Usage
 pub fn run(
@@ -30,11 +30,11 @@ pub fn run(
 ) -> Result<()> {
     let (now, zone) = (clock::unix_seconds(), TimeZone::system());
     let addr = args.addr.as_deref().map(lookup::address).transpose()?;
-    let time = |at| report::time(at, now, &zone);
+    let range = TimeRange::new(args.since, args.until, None, now, &zone)?;
     let query = HistoryQuery {
         addr,
-        since: args.since.map_or(Ok(UnixSeconds::default()), time)?,
-        until: args.until.map_or(Ok(now), time)?,
+        since: range.since,
+        until: range.until,
     };
     let rows = rows(config, &query)?;
     if args.output.json {

@@ -23,6 +23,7 @@ pub mod lookup;
 mod merged;
 mod owners;
 pub mod pause;
+mod period;
 mod reading;
 pub mod reload;
 pub mod remove;
@@ -38,6 +39,7 @@ pub mod setup;
 pub mod show;
 pub mod stats;
 pub mod status;
+mod terminal;
 pub mod why;
 
 use std::io::Write;

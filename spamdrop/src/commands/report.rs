@@ -1,137 +1,213 @@
-//! `report`: the waves of a period.
+//! `report`: the waves of a period, or one wave.
 
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::slice;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use jiff::tz::TimeZone;
+use rustix::system::uname;
 use spamdrop_common::time::UnixSeconds;
 
-use crate::cli::{self, Since};
+use super::period::TimeRange;
+use super::terminal;
+use crate::cli;
 use crate::clock;
-use crate::config::{Admit, Config};
+use crate::config::{Admit, Answer, Config};
 use crate::exit::{Exit, Failure};
 use crate::lock;
-use crate::render::timeline::{self, Timeline};
-use crate::render::waves::{self, WaveReport};
+use crate::render::page::ReportPage;
+use crate::render::picture::{Picture, PictureSubject, Switches};
+use crate::render::wave_detail::{self, WaveDetail};
+use crate::render::waves::{self, NumberedWave, WaveReport};
 use crate::render::{json, table::Style};
 use crate::store::{Store, VERB_WAIT};
-use spamdrop_core::wave::{Point, Wave};
+use spamdrop_core::wave::Point;
 
 /// The default period: a week.
-const PERIOD_S: u64 = 7 * 86_400;
+const PERIOD: Duration = Duration::from_secs(7 * 86_400);
+/// Line width if the output is not a terminal, such as in a mail.
+const COLUMNS: usize = 80;
+/// The newest waves whose course a page shows.
+const COURSES: usize = 5;
 
 /// Runs the verb.
 ///
 /// # Errors
 ///
-/// The store cannot be read, or the picture cannot be written.
+/// The period as in [`TimeRange::new`] ([`Exit::Usage`]); there is no such wave, the
+/// store cannot be read, or a file cannot be written.
 pub fn run(config: &Config, args: &cli::Report, out: &mut impl Write, style: Style) -> Result<()> {
-    let (now, zone) = (clock::unix_seconds(), TimeZone::system());
-    let since = since(args.since, now, &zone)?;
+    let zone = TimeZone::system();
     let store = Store::open_existing(&config.store_file(), VERB_WAIT)?;
-    let mut found = match &store {
-        Some(store) => store.waves_since(since)?,
-        None => Vec::new(),
+    let source = WaveSource {
+        config,
+        store: store.as_ref(),
     };
-    // A daemon that was killed did not record the end of its wave.
-    let watched = lock::daemon_pid(&config.run_dir).is_some();
-    for (_, wave) in &mut found {
-        wave.ongoing &= watched;
-    }
+    let has_period = args.since.is_some() || args.until.is_some();
+    let number = match args.wave {
+        None if args.svg.is_some() && !has_period => source.newest()?,
+        given => given,
+    };
+    let report = match number {
+        Some(number) => source.one(number)?,
+        None => source.period(args, &zone)?,
+    };
     if let Some(path) = &args.svg {
-        let period = args.since.map(|_| (since, now));
-        let picture = timeline::svg(&timeline(store.as_ref(), &found, period, now)?, &zone);
+        let picture = source.picture(&report, &zone)?;
         return write(path, &picture, out);
     }
-    let report = WaveReport {
-        recording: config.admit != Admit::Off,
-        since_unix_s: since.get(),
-        waves: found.into_iter().map(|(_, wave)| wave).collect(),
-    };
-    if args.json {
-        json::object(out, &report)?;
-    } else {
-        waves::text(out, style, &report, &zone)?;
+    if let Some(path) = &args.html {
+        let page = source.page(&report, &zone)?;
+        return write(path, &page, out);
+    }
+    let width = terminal::columns().unwrap_or(COLUMNS);
+    match (args.wave, &report.waves[..]) {
+        (Some(_), [wave]) => {
+            let detail = WaveDetail {
+                points: source
+                    .points(slice::from_ref(wave))?
+                    .pop()
+                    .unwrap_or_default(),
+                numbered: wave.clone(),
+            };
+            match args.json {
+                true => json::object(out, &detail)?,
+                false => wave_detail::write_detail(out, style, width, &detail, &zone)?,
+            }
+        }
+        _ if args.json => json::object(out, &report)?,
+        _ => waves::write_report(out, style, width, &report, &zone)?,
     }
     Ok(())
 }
 
-/// Determines the start of the period.
-fn since(since: Option<Since>, now: UnixSeconds, zone: &TimeZone) -> Result<UnixSeconds> {
-    since.map_or_else(|| Ok(before(now, PERIOD_S)), |since| time(since, now, zone))
+/// The recorded waves, and the settings.
+#[derive(Clone, Copy)]
+struct WaveSource<'a> {
+    config: &'a Config,
+    store: Option<&'a Store>,
 }
 
-/// The time at which a period begins or ends.
-///
-/// # Errors
-///
-/// There is no such time in the time zone ([`Exit::Usage`]).
-pub(super) fn time(at: Since, now: UnixSeconds, zone: &TimeZone) -> Result<UnixSeconds> {
-    let second = match at {
-        Since::Ago(time) => return Ok(before(now, time.as_secs())),
-        Since::At(at) => at.as_second(),
-        Since::Local(at) => {
-            let zoned = at.to_zoned(zone.clone()).map_err(|error| {
-                let message = format!("`{at}` is not a time in this zone: {error}");
-                Failure::new(Exit::Usage, message)
-            })?;
-            zoned.timestamp().as_second()
+impl WaveSource<'_> {
+    /// The waves of the period that the command line names.
+    fn period(self, args: &cli::Report, zone: &TimeZone) -> Result<WaveReport> {
+        let now = clock::unix_seconds();
+        let TimeRange { since, until } =
+            TimeRange::new(args.since, args.until, Some(PERIOD), now, zone)?;
+        let mut waves = self.waves(since)?;
+        waves.retain(|numbered| until.is_none_or(|until| numbered.wave.start_unix_s < until.get()));
+        Ok(WaveReport {
+            has_end: until.is_some(),
+            ..self.report(since, until.unwrap_or(now), waves)
+        })
+    }
+
+    /// One wave, with its own period.
+    fn one(self, number: i64) -> Result<WaveReport> {
+        let mut waves = self.waves(UnixSeconds::default())?;
+        waves.retain(|numbered| numbered.number == number);
+        let Some(found) = waves.first() else {
+            let message =
+                format!("there is no wave {number}; `spamdrop report --since 365d` lists them");
+            return Err(Failure::new(Exit::Failed, message));
+        };
+        let ends = [found.wave.start_unix_s, found.wave.end_unix_s()];
+        let [since, until] = ends.map(UnixSeconds::new);
+        Ok(self.report(since, until, waves))
+    }
+
+    /// The number of the newest wave of all.
+    fn newest(self) -> Result<Option<i64>> {
+        let waves = self.waves(UnixSeconds::default())?;
+        Ok(waves.last().map(|newest| newest.number))
+    }
+
+    fn waves(self, since: UnixSeconds) -> Result<Vec<NumberedWave>> {
+        let Some(store) = self.store else {
+            return Ok(Vec::new());
+        };
+        // A daemon that was killed did not record the end of its wave.
+        let is_watched = lock::daemon_pid(&self.config.run_dir).is_some();
+        let waves = store.waves_since(since)?.into_iter();
+        let numbered = waves.map(|(number, mut wave)| {
+            wave.ongoing &= is_watched;
+            NumberedWave { number, wave }
+        });
+        Ok(numbered.collect())
+    }
+
+    fn report(
+        self,
+        since: UnixSeconds,
+        until: UnixSeconds,
+        waves: Vec<NumberedWave>,
+    ) -> WaveReport {
+        WaveReport {
+            recording: self.config.admit != Admit::Off,
+            since_unix_s: since.get(),
+            until_unix_s: until.get(),
+            has_end: true,
+            waves,
         }
-    };
-    Ok(UnixSeconds::new(u64::try_from(second).unwrap_or(0)))
+    }
+
+    /// The courses of waves, in their order.
+    fn points(self, waves: &[NumberedWave]) -> Result<Vec<Vec<Point>>> {
+        let numbers: Vec<i64> = waves.iter().map(|wave| wave.number).collect();
+        let all = self.store.map(|store| store.wave_points(&numbers));
+        all.unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    /// A picture of the waves as bars, or of the course of a single one.
+    fn picture(self, report: &WaveReport, zone: &TimeZone) -> Result<String> {
+        let points;
+        let subject = match &report.waves[..] {
+            [wave] => {
+                points = self.points(&report.waves)?.concat();
+                PictureSubject::Wave(wave, &points)
+            }
+            _ => PictureSubject::Period(report),
+        };
+        let picture = Picture {
+            subject,
+            switches: self.switches(report),
+            zone,
+        };
+        Ok(picture.file())
+    }
+
+    fn page(self, report: &WaveReport, zone: &TimeZone) -> Result<String> {
+        let first = report.waves.len().saturating_sub(COURSES);
+        let newest = report.waves.get(first..).unwrap_or_default();
+        let courses: Vec<_> = newest.iter().cloned().zip(self.points(newest)?).collect();
+        let machine = uname();
+        let page = ReportPage {
+            host: &machine.nodename().to_string_lossy(),
+            report,
+            courses: &courses,
+            switches: self.switches(report),
+            zone,
+        };
+        Ok(page.html()?)
+    }
+
+    fn switches(self, report: &WaveReport) -> Switches {
+        let mut waves = report.waves.iter();
+        Switches {
+            gate: report.recording,
+            responder: self.config.answer == Answer::On
+                || waves.any(|numbered| numbered.wave.totals.answered > 0),
+        }
+    }
 }
 
-fn before(time: UnixSeconds, seconds: u64) -> UnixSeconds {
-    UnixSeconds::new(time.get().saturating_sub(seconds))
-}
-
-/// The waves of the period; without a period, the last wave.
-fn timeline(
-    store: Option<&Store>,
-    found: &[(i64, Wave)],
-    period: Option<(UnixSeconds, UnixSeconds)>,
-    now: UnixSeconds,
-) -> Result<Timeline> {
-    let waves = match period {
-        Some(_) => found,
-        None => found.last().map_or(&[][..], std::slice::from_ref),
-    };
-    let (ids, starts): (Vec<i64>, Vec<u64>) = waves
-        .iter()
-        .map(|(id, wave)| (*id, wave.start_unix_s))
-        .unzip();
-    let points = store.map_or_else(|| Ok(Vec::new()), |store| store.wave_points(&ids))?;
-    let courses: Vec<_> = starts.into_iter().zip(points).collect();
-    let (start_unix_s, end_unix_s) = match (period, waves) {
-        (Some((start, end)), _) => (start.get(), end.get()),
-        (None, [.., (_, wave)]) => (wave.start_unix_s, end(wave, &courses)),
-        (None, []) => (before(now, PERIOD_S).get(), now.get()),
-    };
-    let slots = waves.iter().map(|(_, wave)| wave.slots);
-    Ok(Timeline {
-        start_unix_s,
-        end_unix_s,
-        slots: slots.max().unwrap_or(0),
-        observed: !waves.is_empty() && waves.iter().all(|(_, wave)| wave.observed),
-        courses,
-    })
-}
-
-/// The end of the chart's time axis, which includes the seconds recorded after
-/// the wave.
-fn end(wave: &Wave, courses: &[(u64, Vec<Point>)]) -> u64 {
-    let last = courses.last().and_then(|(_, points)| points.last());
-    let seen = last.map_or(0, |point| point.at_s.into());
-    wave.end_unix_s()
-        .max(wave.start_unix_s.saturating_add(seen))
-}
-
-fn write(path: &Path, picture: &str, out: &mut impl Write) -> Result<()> {
+fn write(path: &Path, text: &str, out: &mut impl Write) -> Result<()> {
     if path.as_os_str() == "-" {
-        out.write_all(picture.as_bytes())?;
+        out.write_all(text.as_bytes())?;
         return Ok(());
     }
-    fs::write(path, picture).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

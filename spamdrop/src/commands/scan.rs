@@ -5,11 +5,11 @@ use std::io::{self, IsTerminal as _, Read, Write};
 use std::net::IpAddr;
 
 use anyhow::{Error, Result};
-use rustix::termios::tcgetwinsize;
 
 use super::input::{Input, check, last_of};
 use super::reading::{self, Recognized};
 use super::search::each_piece;
+use super::terminal;
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -46,7 +46,7 @@ pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style
     let mut scan = ScanRun {
         out,
         args,
-        columns: columns(),
+        columns: terminal::columns().unwrap_or(COLUMNS),
         addrs: HashMap::default(),
     };
     let mut errors = Vec::new();
@@ -69,12 +69,6 @@ pub fn run(config: &Config, args: &cli::Scan, out: &mut impl Write, style: Style
         trust::note(scan.out)?;
     }
     last_of(errors)
-}
-
-fn columns() -> usize {
-    let size = tcgetwinsize(io::stdout());
-    let columns = size.map_or(0, |size| usize::from(size.ws_col));
-    if columns == 0 { COLUMNS } else { columns }
 }
 
 /// State that is kept from file to file.

@@ -225,6 +225,8 @@ fn wave(config: &Config, watched: bool) -> Option<Wave> {
     });
     last.map(|wave| Wave {
         ongoing: wave.ongoing && watched,
+        // A hundred of them are too much for a state.
+        waits: Vec::new(),
         ..wave
     })
 }

@@ -280,7 +280,7 @@ impl Place {
         let query = HistoryQuery {
             addr: Some(addr),
             since: UnixSeconds::default(),
-            until: clock::unix_seconds(),
+            until: None,
         };
         let past = self.past.as_ref();
         let events = past.map_or(Ok(Vec::new()), |past| past.history(&query))?;

@@ -120,7 +120,7 @@ pub(super) struct GateTask {
     /// The gate that the filter has; its default is open.
     gate: Gate,
     stats: GateStats,
-    /// Number of counts at which all slots were taken.
+    /// Number of counts at which all slots were in use.
     full: u64,
     blocked: u64,
     released: u64,

@@ -106,7 +106,7 @@ fn write_gate(out: &mut impl Write, gate: &GateState) -> io::Result<()> {
     } = gate;
     writeln!(
         out,
-        "  gate: {}, {open} of {slots} slots taken, {known} known senders",
+        "  gate: {}, {open} of {slots} slots in use, {known} known senders",
         mode.name()
     )?;
     let refused = gate.refused.into_iter().fold(0, u64::saturating_add);
@@ -246,7 +246,7 @@ pub(crate) mod tests {
   releases: 2 pending, 10 connections ended
   /run/spamdrop/recent: 5 added, 4 removed, 3 flushed; refused 2 protected, 1 malformed, 0 failed
   settings of postfix: read 3h ago
-  gate: observe, 31 of 40 slots taken, 250 known senders
+  gate: observe, 31 of 40 slots in use, 250 known senders
   gate: would have refused 321 SYNs of strangers; meanwhile 120 of known senders passed
   responder: 3 connections, at most 75 so far; 900 recipients refused, 20 connections ended by a limit, 1 log lines lost
   blocking pauses: 6001 new blocks in a minute

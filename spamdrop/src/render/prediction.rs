@@ -158,7 +158,7 @@ fn dangers(
             "warning{run}: a blocklist seems to have listed everybody, from {} {}: {} of the {} senders of several accepted messages were rejected, such as with: {}",
             date(outage.from),
             until(outage.until),
-            outage.refused,
+            outage.rejected,
             outage.regulars,
             outage.text
         )?;
@@ -208,7 +208,7 @@ fn blocks(out: &mut impl Write, prediction: &Prediction, shown: &Shown) -> io::R
     }
     let mut blocks: Vec<&PredictedBlock> = prediction.blocks.iter().collect();
     if !shown.all {
-        let weight = |block: &&PredictedBlock| u64::from(block.offences) + u64::from(block.refused);
+        let weight = |block: &&PredictedBlock| u64::from(block.offences) + u64::from(block.dropped);
         blocks.sort_by_key(|block| std::cmp::Reverse(weight(block)));
         blocks.truncate(SHOWN);
     }
@@ -234,7 +234,7 @@ fn notes(out: &mut impl Write, prediction: &Prediction, shown: &Shown) -> io::Re
             human(ASSUMED)
         ),
         None => {
-            "the log has no line of a new connection, so it does not tell how many slots were taken"
+            "the log has no line of a new connection, so it does not tell how many slots were in use"
                 .into()
         }
     };

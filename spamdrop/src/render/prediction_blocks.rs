@@ -59,8 +59,8 @@ pub(super) const fn block_columns<'a>() -> [Column<BlockRow<'a>>; 6] {
         right("REJECTIONS", |(_, _, block), text| {
             write!(text, "{}", block.offences)
         }),
-        right("REFUSED", |(_, _, block), text| {
-            write!(text, "{}", block.refused)
+        right("DROPPED", |(_, _, block), text| {
+            write!(text, "{}", block.dropped)
         }),
         left("RULE", |(_, _, block), text| text.write_str(&block.rule)),
     ]

@@ -18,8 +18,8 @@ pub(super) fn figures(prediction: &Prediction) -> Vec<(String, String)> {
     add("addresses and /64s that were blocked", prediction.sources);
     add("blocks renewed by a rejection", prediction.renewed);
     add(
-        "connections in the log that a block refused",
-        prediction.refused_connections,
+        "connections in the log that a block dropped",
+        prediction.dropped_connections,
     );
     add(
         "rejections in these, which would not have happened",
@@ -60,14 +60,14 @@ pub(super) fn figures(prediction: &Prediction) -> Vec<(String, String)> {
     }
     let mut add = |label: &str, value: u64| figures.push((label.into(), value.to_string()));
     for shortage in slots.shortages.iter().filter(|_| slots.slots.is_some()) {
-        let taken = format!(
-            "while over {} % of the slots were taken",
+        let in_use = format!(
+            "while over {} % of the slots were in use",
             shortage.above_percent
         );
-        add(&format!("connections {taken}"), shortage.connections);
-        add(&format!("  of known senders, {taken}"), shortage.known);
-        add(&format!("  of listed senders, {taken}"), shortage.listed);
-        add(&format!("  of others, {taken}"), shortage.unknown);
+        add(&format!("connections {in_use}"), shortage.connections);
+        add(&format!("  of known senders, {in_use}"), shortage.known);
+        add(&format!("  of listed senders, {in_use}"), shortage.listed);
+        add(&format!("  of others, {in_use}"), shortage.unknown);
     }
     let paused = human(prediction.paused()).to_string();
     let paused = if prediction.pauses.is_empty() {

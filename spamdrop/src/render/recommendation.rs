@@ -28,16 +28,16 @@ fn blocks(prediction: &Prediction) -> String {
     } else if prediction.blocked == 0 {
         "nothing would have been blocked: check `servers`, `program` and `reject_text`, and the near misses, with `spamdrop scan`".into()
     } else if accepted.unwrap_or_default() == 0 {
-        "the log shows no accepted mail, so it cannot tell whether wanted mail would have been refused, nor whether a blocklist lists everybody: replay a log that shows some, or ask with `spamdrop lookup 127.0.0.1`".into()
+        "the log shows no accepted mail, so it cannot tell whether wanted senders would have been blocked, nor whether a blocklist lists everybody: replay a log that shows some, or ask with `spamdrop lookup 127.0.0.1`".into()
     } else if prediction.accepted_while_blocked > 0 {
         "no known sender would have been blocked, so start `spamdrop run`; but first look at the mail that was accepted from blocked addresses, and allow the senders that you want".into()
     } else if length < A_DAY {
         format!(
-            "no wanted mail would have been refused, but {} of log are too short to tell; replay a week, then start `spamdrop run`",
+            "no wanted sender would have been blocked, but {} of log are too short to tell; replay a week, then start `spamdrop run`",
             human(length)
         )
     } else {
-        "no wanted mail would have been refused: start `spamdrop run`".into()
+        "no wanted sender would have been blocked: start `spamdrop run`".into()
     }
 }
 
@@ -46,7 +46,7 @@ fn gate(prediction: &Prediction) -> String {
     let observe = "keep `admit = \"observe\"`";
     if slots.connections == 0 {
         return format!(
-            "{observe}: the log does not tell how many slots were taken; run the daemon for some days, then see `spamdrop report`"
+            "{observe}: the log does not tell how many slots were in use; run the daemon for some days, then see `spamdrop report`"
         );
     }
     if slots.slots.is_none() {

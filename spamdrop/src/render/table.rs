@@ -22,6 +22,9 @@ pub enum Align {
     Right,
 }
 
+/// The distance between two columns.
+const GAP: usize = 2;
+
 /// A column.
 pub struct Column<Row> {
     /// Its heading.
@@ -62,6 +65,53 @@ pub fn write<Row>(
     columns: &[Column<Row>],
     rows: &[Row],
 ) -> io::Result<()> {
+    write_within(out, style, columns, rows, usize::MAX, &[]).map(drop)
+}
+
+/// As [`write`], in lines of at most `width` characters: leaves out as many of the
+/// columns with the headings in `optional` as needed, the first one first. Returns
+/// how many it has left out. If that is not enough, the lines are cut.
+pub fn write_within<Row>(
+    out: &mut impl Write,
+    style: Style,
+    columns: &[Column<Row>],
+    rows: &[Row],
+    width: usize,
+    optional: &[&str],
+) -> io::Result<usize> {
+    let mut columns: Vec<_> = columns.iter().zip(widths(columns, rows)?).collect();
+    let mut left_out = 0;
+    for heading in optional {
+        let total: usize = columns.iter().map(|(_, width)| width + GAP).sum();
+        if total <= width.saturating_add(GAP) {
+            break;
+        }
+        columns.retain(|(column, _)| column.heading != *heading);
+        left_out += 1;
+    }
+    let (bold, normal) = match style {
+        Style::Plain => ("", ""),
+        Style::Coloured => ("\x1b[1m", "\x1b[0m"),
+    };
+    let (mut line, mut text) = (String::new(), String::new());
+    for (column, width) in &columns {
+        push(&mut line, column.heading, *width, column.align);
+    }
+    writeln!(out, "{bold}{}{normal}", cut(&line, width))?;
+    for row in rows {
+        line.clear();
+        for (column, width) in &columns {
+            text.clear();
+            (column.cell)(row, &mut text).map_err(io::Error::other)?;
+            push(&mut line, &text, *width, column.align);
+        }
+        writeln!(out, "{}", cut(&line, width))?;
+    }
+    Ok(left_out)
+}
+
+/// The width of each column.
+fn widths<Row>(columns: &[Column<Row>], rows: &[Row]) -> io::Result<Vec<usize>> {
     let mut widths: Vec<usize> = columns.iter().map(|column| column.heading.len()).collect();
     let mut text = String::new();
     for row in rows {
@@ -71,25 +121,20 @@ pub fn write<Row>(
             *width = text.len().max(*width);
         }
     }
-    let (bold, normal) = match style {
-        Style::Plain => ("", ""),
-        Style::Coloured => ("\x1b[1m", "\x1b[0m"),
-    };
-    let mut line = String::new();
-    for (column, width) in columns.iter().zip(&widths) {
-        push(&mut line, column.heading, *width, column.align);
+    Ok(widths)
+}
+
+/// A line without the blanks at its end, as much of it as fits.
+fn cut(line: &str, width: usize) -> &str {
+    let line = line.trim_end();
+    if line.len() <= width {
+        return line;
     }
-    writeln!(out, "{bold}{}{normal}", line.trim_end())?;
-    for row in rows {
-        line.clear();
-        for (column, width) in columns.iter().zip(&widths) {
-            text.clear();
-            (column.cell)(row, &mut text).map_err(io::Error::other)?;
-            push(&mut line, &text, *width, column.align);
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
+    let end = line
+        .char_indices()
+        .nth(width)
+        .map_or(line.len(), |(at, _)| at);
+    line.get(..end).unwrap_or(line).trim_end()
 }
 
 fn push(line: &mut String, cell: &str, width: usize, align: Align) {
@@ -104,7 +149,7 @@ fn push(line: &mut String, cell: &str, width: usize, align: Align) {
             line.push_str(cell);
         }
     }
-    line.push_str("  ");
+    line.extend(repeat_n(' ', GAP));
 }
 
 #[cfg(test)]
@@ -132,6 +177,23 @@ mod tests {
             " HITS  NAME\n    7  a\n12345  bc\n"
         );
         assert_eq!(text(Style::Plain, &[]), "HITS  NAME\n");
+    }
+
+    #[test]
+    fn a_narrow_table_has_fewer_columns() {
+        let rows = [("a", 7), ("bc", 12345)];
+        let within = |width, optional| {
+            let mut out = Vec::new();
+            let left_out =
+                write_within(&mut out, Style::Plain, &COLUMNS, &rows, width, optional).unwrap();
+            (left_out, String::from_utf8(out).unwrap())
+        };
+        let all = (0, " HITS  NAME\n    7  a\n12345  bc\n".to_owned());
+        assert_eq!(within(11, &["NAME", "HITS"]), all);
+        let one = (1, " HITS\n    7\n12345\n".to_owned());
+        assert_eq!(within(10, &["NAME", "HITS"]), one);
+        let cut = (0, " HITS  N\n    7  a\n12345  b\n".to_owned());
+        assert_eq!(within(8, &[]), cut);
     }
 
     #[test]

@@ -4,12 +4,14 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::time::Duration;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use spamdrop_common::time::UnixSeconds;
 
+use super::local;
 use super::show::local_time;
 use super::table::{self, Column, Style, left, right};
+use super::wrap;
 use spamdrop_core::duration::human;
 use spamdrop_core::wave::{SourceCounts, Totals, Wave};
 
@@ -20,101 +22,190 @@ pub struct WaveReport {
     pub recording: bool,
     /// The start of the period, in seconds since 1970.
     pub since_unix_s: u64,
-    /// The waves that ended in the period or are ongoing, oldest first.
-    pub waves: Vec<Wave>,
+    /// Its end.
+    pub until_unix_s: u64,
+    /// Whether the end was chosen; else the period goes on until now.
+    #[serde(skip)]
+    pub has_end: bool,
+    /// The waves that ended after the start or are ongoing, and that began before
+    /// the end, oldest first.
+    pub waves: Vec<NumberedWave>,
 }
 
-/// The start of a wave in the reader's time zone, and the wave.
-type WaveRow<'a> = (String, &'a Wave);
+/// A wave of the database.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct NumberedWave {
+    /// Its number, which it keeps.
+    pub number: i64,
+    /// Its figures.
+    #[serde(flatten)]
+    pub wave: Wave,
+}
 
-const fn columns<'a>() -> [Column<WaveRow<'a>>; 12] {
+/// A wave, and its start in the reader's time zone.
+pub(super) struct WaveRow<'a> {
+    numbered: &'a NumberedWave,
+    start: String,
+}
+
+/// The columns that a narrow table leaves out, the first one first.
+pub(super) const LEFT_OUT: [&str; 10] = [
+    "STARVATION",
+    "REPEATS",
+    "RELEASED",
+    "SOURCES",
+    "LISTED",
+    "MODE",
+    "ANSWERED",
+    "REFUSED",
+    "LENGTH",
+    "WAIT",
+];
+/// Takes the place of a course.
+pub(super) const NO_COURSE: &str =
+    "its course was deleted; only those of the newest 50 waves are kept";
+/// The width from which on the start of a wave has a year and seconds.
+const ROOMY: usize = 80;
+
+pub(super) const fn columns<'a>() -> [Column<WaveRow<'a>>; 13] {
     [
-        left("START", |(start, _), text| text.write_str(start)),
-        right("LENGTH", |(_, wave), text| {
-            let going = if wave.ongoing { "+" } else { "" };
-            write!(text, "{}{going}", length(wave.length_s))
+        right("WAVE", |row, text| write!(text, "{}", row.numbered.number)),
+        left("START", |row, text| text.write_str(&row.start)),
+        right("LENGTH", |row, text| {
+            let going = if row.numbered.wave.ongoing { "+" } else { "" };
+            write!(text, "{}{going}", length(row.numbered.wave.length_s))
         }),
-        right("PEAK", |(_, wave), text| {
-            write!(text, "{}/{}", wave.peak_open, wave.slots)
+        right("PEAK", |row, text| {
+            write!(
+                text,
+                "{}/{}",
+                row.numbered.wave.peak_open, row.numbered.wave.slots
+            )
         }),
-        right("SOURCES", |(_, wave), text| {
-            let more = if wave.who.more_sources { "+" } else { "" };
-            write!(text, "{}{more}", wave.who.sources)
+        right("SOURCES", |row, text| {
+            let who = &row.numbered.wave.who;
+            let more = if who.more_sources { "+" } else { "" };
+            write!(text, "{}{more}", who.sources)
         }),
-        right("LISTED", |(_, wave), text| share(&wave.who, text)),
-        right("REFUSED", |(_, wave), text| {
-            let [best, middle, worst] = wave.totals.refused;
+        right("LISTED", |row, text| share(&row.numbered.wave.who, text)),
+        right("REFUSED", |row, text| {
+            let [best, middle, worst] = row.numbered.wave.totals.refused;
             write!(text, "{best}/{middle}/{worst}")
         }),
-        right("REPEATS", |(_, wave), text| {
-            write!(text, "{}", wave.repeats)
+        right("REPEATS", |row, text| {
+            write!(text, "{}", row.numbered.wave.repeats)
         }),
-        right("STARVATION", |(_, wave), text| {
-            write!(text, "{}", wave.totals.starvation_admits)
+        right("STARVATION", |row, text| {
+            write!(text, "{}", row.numbered.wave.totals.starvation_admits)
         }),
-        right("ANSWERED", |(_, wave), text| {
-            write!(text, "{}", wave.totals.answered)
+        right("ANSWERED", |row, text| {
+            write!(text, "{}", row.numbered.wave.totals.answered)
         }),
-        right("RELEASED", |(_, wave), text| {
-            write!(text, "{}", wave.totals.released)
+        right("RELEASED", |row, text| {
+            write!(text, "{}", row.numbered.wave.totals.released)
         }),
-        right("WAIT", |(_, wave), text| match wave.longest_wait_s {
-            Some(wait) => write!(text, "{}", length(wait)),
-            None => text.write_str("-"),
+        right("WAIT", |row, text| {
+            match longest_wait_s(&row.numbered.wave) {
+                Some(wait) => write!(text, "{}", length(wait)),
+                None => text.write_str("-"),
+            }
         }),
-        left("MODE", |(_, wave), text| text.write_str(mode(wave))),
+        left("MODE", |row, text| text.write_str(mode(&row.numbered.wave))),
     ]
 }
 
+/// The rows of the table, with times in `zone`.
+pub(super) fn rows<'a>(
+    waves: &'a [NumberedWave],
+    zone: &TimeZone,
+    width: usize,
+) -> Vec<WaveRow<'a>> {
+    let format = match width < ROOMY {
+        true => "%m-%d %H:%M",
+        false => "%Y-%m-%d %H:%M:%S",
+    };
+    let row = |numbered: &'a NumberedWave| WaveRow {
+        numbered,
+        start: local::format(numbered.wave.start_unix_s, zone, format),
+    };
+    waves.iter().map(row).collect()
+}
+
 /// Writes the waves as a table and their totals, with times in the reader's
-/// zone.
-pub fn text(
+/// zone. No line is wider than `width`; a table for which that is too little has
+/// fewer columns.
+pub fn write_report(
     out: &mut impl Write,
     style: Style,
+    width: usize,
     report: &WaveReport,
     zone: &TimeZone,
 ) -> io::Result<()> {
+    if !report.waves.is_empty() {
+        let rows = rows(&report.waves, zone, width);
+        let left_out = table::write_within(out, style, &columns(), &rows, width, &LEFT_OUT)?;
+        if left_out > 0 {
+            let more = "`spamdrop report WAVE` shows all of a wave";
+            wrap::write(out, more, width, 2)?;
+        }
+    }
+    let mut lines = summary(report, zone).into_iter();
+    lines.try_for_each(|line| wrap::write(out, &line, width, 2))
+}
+
+/// The totals of a report, in sentences.
+pub(super) fn summary(report: &WaveReport, zone: &TimeZone) -> Vec<String> {
+    let mut lines = Vec::new();
     if !report.recording {
-        writeln!(
-            out,
-            "nothing is recorded: `admit` is \"off\" in the configuration"
-        )?;
+        lines.push("nothing is recorded: `admit` is \"off\" in the configuration".into());
     }
+    let waves = || report.waves.iter().map(|numbered| &numbered.wave);
     if report.waves.is_empty() {
-        let since = local_time(UnixSeconds::new(report.since_unix_s), zone);
-        return writeln!(out, "no waves since {since}");
+        let [since, until] = [report.since_unix_s, report.until_unix_s]
+            .map(|end| local_time(UnixSeconds::new(end), zone));
+        lines.push(match report.has_end {
+            true => format!("no waves from {since} to {until}"),
+            false => format!("no waves since {since}"),
+        });
+        return lines;
     }
-    let row = |wave| (start(wave, zone), wave);
-    let rows: Vec<WaveRow<'_>> = report.waves.iter().map(row).collect();
-    table::write(out, style, &columns(), &rows)?;
-    let total: f64 = report.waves.iter().map(|wave| wave.length_s).sum();
-    let waves = match report.waves.len() {
-        1 => "1 wave".into(),
-        number => format!("{number} waves"),
-    };
-    writeln!(out, "{waves}, {} in all", length(total))?;
-    sums(out, &report.waves, false)?;
-    sums(out, &report.waves, true)?;
-    let known = report.waves.iter().map(|wave| wave.known_delayed);
-    match known.fold(0, u64::saturating_add) {
-        0 => writeln!(out, "no known sender had to wait"),
-        number => writeln!(
-            out,
-            "warning: {number} SYNs of known senders had to wait; it must be 0"
-        ),
+    let total: f64 = waves().map(|wave| wave.length_s).sum();
+    lines.push(format!(
+        "{}, {} in all",
+        count(report.waves.len()),
+        length(total)
+    ));
+    lines.extend(
+        [false, true].into_iter().filter_map(|observed| {
+            sums(waves().filter(|wave| wave.observed == observed), observed)
+        }),
+    );
+    let delayed = waves().map(|wave| wave.known_delayed);
+    lines.push(known_senders(delayed.fold(0, u64::saturating_add)));
+    lines
+}
+
+/// Says whether known senders had to wait.
+pub(super) fn known_senders(delayed: u64) -> String {
+    match delayed {
+        0 => "no known sender had to wait".into(),
+        number => format!("warning: {number} SYNs of known senders had to wait; it must be 0"),
     }
 }
 
-/// Writes the totals of the waves with refusals, or of those in which refusals
-/// were only counted.
-fn sums(out: &mut impl Write, waves: &[Wave], observed: bool) -> io::Result<()> {
-    let waves = || waves.iter().filter(|wave| wave.observed == observed);
-    if waves().next().is_none() {
-        return Ok(());
-    }
-    let zero = (SourceCounts::default(), Totals::default());
-    let (who, totals) = waves().fold(zero, |(who, totals), wave| {
-        (who.plus(&wave.who), totals.plus(&wave.totals))
+/// The totals of the waves with refusals, or of those in which refusals were only
+/// counted; nothing without waves.
+fn sums<'a>(waves: impl Iterator<Item = &'a Wave>, observed: bool) -> Option<String> {
+    let zero = (SourceCounts::default(), Totals::default(), 0.0_f64);
+    let mut waves = waves.peekable();
+    waves.peek()?;
+    let (who, totals, longest) = waves.fold(zero, |(who, totals, longest), wave| {
+        let wait = wave.longest_wait_s.unwrap_or(0.0);
+        (
+            who.plus(&wave.who),
+            totals.plus(&wave.totals),
+            longest.max(wait),
+        )
     });
     let SourceCounts {
         delayed,
@@ -125,34 +216,33 @@ fn sums(out: &mut impl Write, waves: &[Wave], observed: bool) -> io::Result<()> 
     let (begin, end) = if observed {
         ("would have refused", "would have waited".into())
     } else {
-        let longest = waves().filter_map(|wave| wave.longest_wait_s);
-        let longest = longest.fold(0.0, f64::max);
         ("refused", format!("waited {} at most", length(longest)))
     };
-    writeln!(
-        out,
+    Some(format!(
         "{begin} {} SYNs of {delayed} sources: {listed} turned out to be listed; {accepted} had mail accepted and {end}",
         totals.all_refused()
-    )
+    ))
 }
 
-fn mode(wave: &Wave) -> &'static str {
+/// The longest wait of wanted mail, if the gate made senders wait.
+pub(super) fn longest_wait_s(wave: &Wave) -> Option<f64> {
+    wave.longest_wait_s.filter(|_| !wave.observed)
+}
+
+/// A number of waves in words.
+pub(super) fn count(waves: usize) -> String {
+    match waves {
+        0 => "no waves".into(),
+        1 => "1 wave".into(),
+        number => format!("{number} waves"),
+    }
+}
+
+pub(super) fn mode(wave: &Wave) -> &'static str {
     if wave.observed { "observe" } else { "on" }
 }
 
-fn start(wave: &Wave, zone: &TimeZone) -> String {
-    let stamp = i64::try_from(wave.start_unix_s).ok();
-    let stamp = stamp.and_then(|s| Timestamp::from_second(s).ok());
-    stamp.map_or_else(
-        || "?".into(),
-        |at| {
-            let local = at.to_zoned(zone.clone());
-            local.strftime("%Y-%m-%d %H:%M:%S").to_string()
-        },
-    )
-}
-
-fn length(seconds: f64) -> impl fmt::Display {
+pub(super) fn length(seconds: f64) -> impl fmt::Display {
     human(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
 
@@ -164,120 +254,4 @@ fn share(who: &SourceCounts, text: &mut String) -> fmt::Result {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-    use super::*;
-    use crate::render::json;
-
-    fn wave() -> Wave {
-        Wave {
-            start_unix_s: 1_795_392_000,
-            length_s: 663.5,
-            ongoing: false,
-            observed: false,
-            slots: 40,
-            peak_open: 38,
-            peak_waiting: 3,
-            who: SourceCounts {
-                sources: 1_523,
-                more_sources: false,
-                listed: 1_204,
-                accepted: 61,
-                delayed: 900,
-                delayed_listed: 700,
-                delayed_accepted: 12,
-            },
-            repeats: 612,
-            totals: Totals {
-                admitted: 1_400,
-                known_or_allowed: 52,
-                starvation_admits: 100,
-                refused: [0, 12, 1_400],
-                answered: 650,
-                dropped: 33,
-                blocked: 1_204,
-                released: 17,
-            },
-            known_delayed: 0,
-            longest_wait_s: Some(48.25),
-            longest_listed_wait_s: None,
-        }
-    }
-
-    fn report(waves: &[Wave]) -> WaveReport {
-        WaveReport {
-            recording: true,
-            since_unix_s: 1_795_388_400,
-            waves: waves.to_vec(),
-        }
-    }
-
-    fn shown(report: &WaveReport) -> String {
-        let mut out = Vec::new();
-        text(&mut out, Style::Plain, report, &TimeZone::UTC).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn one_line_a_wave_and_sums_behind() {
-        let mut observed = wave();
-        observed.start_unix_s += 3_600;
-        observed.ongoing = true;
-        observed.observed = true;
-        observed.who.more_sources = true;
-        observed.longest_wait_s = None;
-        observed.known_delayed = 2;
-        assert_eq!(
-            shown(&report(&[wave(), observed])),
-            "\
-START                 LENGTH   PEAK  SOURCES  LISTED    REFUSED  REPEATS  STARVATION  ANSWERED  RELEASED  WAIT  MODE
-2026-11-23 00:00:00   11m 3s  38/40     1523     79%  0/12/1400      612         100       650        17   48s  on
-2026-11-23 01:00:00  11m 3s+  38/40    1523+     79%  0/12/1400      612         100       650        17     -  observe
-2 waves, 22m 7s in all
-refused 1412 SYNs of 900 sources: 700 turned out to be listed; 12 had mail accepted and waited 48s at most
-would have refused 1412 SYNs of 900 sources: 700 turned out to be listed; 12 had mail accepted and would have waited
-warning: 2 SYNs of known senders had to wait; it must be 0
-"
-        );
-        let one = shown(&report(&[wave()]));
-        assert!(one.contains("\n1 wave, 11m 3s in all\n"), "{one}");
-        assert!(one.ends_with("\nno known sender had to wait\n"), "{one}");
-        assert!(!one.contains("would have"), "{one}");
-    }
-
-    #[test]
-    fn an_empty_report_says_so() {
-        let mut empty = report(&[]);
-        let expected = "no waves since 2026-11-22 23:00:00 +00:00\n";
-        assert_eq!(shown(&empty), expected);
-        empty.recording = false;
-        assert_eq!(
-            shown(&empty),
-            format!("nothing is recorded: `admit` is \"off\" in the configuration\n{expected}")
-        );
-    }
-
-    #[test]
-    fn extreme_numbers_are_shown() {
-        let wild = Wave {
-            start_unix_s: u64::MAX,
-            length_s: f64::MAX,
-            longest_wait_s: Some(-1.0),
-            ..Wave::default()
-        };
-        let text = shown(&report(&[wild]));
-        assert!(text.contains("\n?"), "{text}");
-    }
-
-    #[test]
-    fn json() {
-        let mut out = Vec::new();
-        json::object(&mut out, &report(&[wave()])).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        assert_eq!(
-            text,
-            r#"{"recording":true,"since_unix_s":1795388400,"waves":[{"start_unix_s":1795392000,"length_s":663.5,"ongoing":false,"observed":false,"slots":40,"peak_open":38,"peak_waiting":3,"sources":1523,"more_sources":false,"listed":1204,"accepted":61,"delayed":900,"delayed_listed":700,"delayed_accepted":12,"repeats":612,"admitted":1400,"known_or_allowed":52,"starvation_admits":100,"refused":[0,12,1400],"answered":650,"dropped":33,"blocked":1204,"released":17,"known_delayed":0,"longest_wait_s":48.25,"longest_listed_wait_s":null}]}
-"#
-        );
-    }
-}
+mod tests;

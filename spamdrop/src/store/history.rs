@@ -21,8 +21,8 @@ pub struct HistoryQuery {
     pub addr: Option<IpAddr>,
     /// They ended at this time or later.
     pub since: UnixSeconds,
-    /// They began at this time or earlier.
-    pub until: UnixSeconds,
+    /// They began before this time, if it is given.
+    pub until: Option<UnixSeconds>,
 }
 
 impl Store {

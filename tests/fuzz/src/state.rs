@@ -4,11 +4,15 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use spamdrop::render::{daemon, table::Style, wave, waves};
+use spamdrop::render::page::ReportPage;
+use spamdrop::render::picture::Switches;
+use spamdrop::render::wave_detail::{self, WaveDetail};
+use spamdrop::render::waves::{self, NumberedWave};
+use spamdrop::render::{daemon, table::Style, wave};
 use spamdrop::tail::Positions;
 use spamdrop_core::health::{DaemonHealth, HealthFacts, judge};
 use spamdrop_core::status::DaemonState;
-use spamdrop_core::wave::Wave;
+use spamdrop_core::wave::{Point, Wave};
 
 /// Takes the bytes as the read positions, as the daemon's state, and as a
 /// stored wave.
@@ -25,7 +29,7 @@ pub fn check(data: &[u8]) {
         check_state(&state);
     }
     if let Ok(wave) = serde_json::from_slice(data) {
-        check_wave(wave);
+        check_wave(&wave);
     }
 }
 
@@ -47,17 +51,39 @@ fn check_state(state: &DaemonState) {
     assert!(state.degraded_by.is_empty() || !report.reasons.is_empty());
 }
 
-fn check_wave(stored: Wave) {
-    let written = serde_json::to_vec(&stored).expect("JSON");
+fn check_wave(stored: &Wave) {
+    let written = serde_json::to_vec(stored).expect("JSON");
     // A fraction of a second may be rounded.
     serde_json::from_slice::<Wave>(&written).expect("what was written");
     let zone = TimeZone::UTC;
-    assert!(!wave::line(&stored, &zone).is_empty());
+    assert!(!wave::line(stored, &zone).is_empty());
     assert!(stored.end_unix_s() >= stored.start_unix_s);
+    let numbered = |number| NumberedWave {
+        number,
+        wave: stored.clone(),
+    };
     let report = waves::WaveReport {
         recording: true,
         since_unix_s: 0,
-        waves: vec![stored.clone(), stored],
+        until_unix_s: u64::MAX,
+        has_end: false,
+        waves: vec![numbered(1), numbered(2)],
     };
-    waves::text(&mut Vec::new(), Style::Plain, &report, &zone).expect("a vector takes all");
+    let courses = [(numbered(1), vec![Point::default()])];
+    waves::write_report(&mut Vec::new(), Style::Plain, 80, &report, &zone)
+        .expect("a vector takes all");
+    let page = ReportPage {
+        host: "mx",
+        report: &report,
+        courses: &courses,
+        switches: Switches::default(),
+        zone: &zone,
+    };
+    let detail = WaveDetail {
+        numbered: numbered(1),
+        points: vec![Point::default()],
+    };
+    wave_detail::write_detail(&mut Vec::new(), Style::Plain, 80, &detail, &zone)
+        .expect("a vector takes all");
+    assert!(!page.html().expect("a page").is_empty());
 }

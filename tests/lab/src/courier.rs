@@ -43,7 +43,7 @@ impl Courier {
         self.0.entrance()
     }
 
-    /// The number of taken slots.
+    /// The number of slots in use.
     ///
     /// # Errors
     ///

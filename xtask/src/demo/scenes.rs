@@ -153,7 +153,7 @@ fn slots_taken(stage: &Stage, wanted: usize) -> Result<String> {
     until(&format!("{wanted} slots to be taken"), SOON, || {
         Ok((stage.site.smtpd.sessions()? == wanted).then_some(()))
     })?;
-    Ok(format!("slots taken: {wanted} of {SLOTS}"))
+    Ok(format!("slots in use: {wanted} of {SLOTS}"))
 }
 
 fn knocking(story: &mut Story, stage: &Stage) -> Result<()> {

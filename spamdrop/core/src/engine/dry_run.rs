@@ -5,9 +5,9 @@
 //! `replay` passes old logs, whose stamps are the time ([`LogClock`]).
 
 mod blocks;
+mod dropped;
 mod held;
 mod log_clock;
-mod refused;
 mod regulars;
 mod senders;
 mod settings;
@@ -33,8 +33,8 @@ use crate::reputation::Record;
 use crate::target::Target;
 use crate::time::Moment;
 use blocks::SimulatedBlocks;
+use dropped::DroppedConnections;
 use held::{HeldConnections, HeldMore};
-use refused::RefusedConnections;
 use regulars::Regulars;
 use senders::DryRunSenders;
 use slot_counts::SlotCounts;
@@ -53,7 +53,7 @@ pub struct DryRun {
     protected: Protected,
     proxy: Option<IpAddr>,
     blocks: SimulatedBlocks,
-    refused: RefusedConnections,
+    dropped: DroppedConnections,
     senders: DryRunSenders,
     regulars: Regulars,
     held: Option<HeldConnections>,
@@ -83,7 +83,7 @@ impl DryRun {
             protected,
             proxy: None,
             blocks: SimulatedBlocks::new(settings.term),
-            refused: RefusedConnections::default(),
+            dropped: DroppedConnections::default(),
             senders: DryRunSenders::new(senders),
             regulars: Regulars::default(),
             held: settings.grace.map(HeldConnections::new),
@@ -184,9 +184,9 @@ impl DryRun {
         let total = &mut self.prediction.slots;
         let counts = self.slots.take(line, is_known, now.mono, total);
         if counts && line.change != SlotChange::Closed {
-            let is_refused = self.refuse(line.addr, now);
-            self.refused
-                .open(line.addr, line.port, is_refused, now.mono);
+            let is_dropped = self.hit(line.addr, now);
+            self.dropped
+                .open(line.addr, line.port, is_dropped, now.mono);
         }
         self.take_held(|held| held.take(line, now.mono));
     }
@@ -198,7 +198,7 @@ impl DryRun {
         }
         let (addr, port) = (event.addr, event.envelope.port);
         let is_rejection = matches!(event.kind, Kind::Rejected { .. });
-        if is_rejection && self.refused.contains(addr, port, now.mono) {
+        if is_rejection && self.dropped.contains(addr, port, now.mono) {
             self.slots.end(addr, port);
             self.prediction.prevented += 1;
             return None;
@@ -254,7 +254,7 @@ impl DryRun {
                     from: now.wall - age,
                     until,
                     offences: 1,
-                    refused: 0,
+                    dropped: 0,
                     rule: event.rule.clone(),
                 });
             }
@@ -275,13 +275,13 @@ impl DryRun {
     }
 
     /// Counts a connection of a blocked source. Returns whether it is one.
-    fn refuse(&mut self, addr: IpAddr, now: Moment) -> bool {
+    fn hit(&mut self, addr: IpAddr, now: Moment) -> bool {
         let Some(block) = self.blocks.hit(addr, now) else {
             return false;
         };
-        self.prediction.refused_connections += 1;
+        self.prediction.dropped_connections += 1;
         if let Some(known) = self.prediction.block(block.index) {
-            known.refused += 1;
+            known.dropped += 1;
             known.until = block.until(now);
         }
         true
@@ -323,7 +323,7 @@ impl DryRun {
             self.blocks.split(net);
         }
         self.blocks.sweep(now);
-        self.refused.sweep(now.mono);
+        self.dropped.sweep(now.mono);
         if now.mono.saturating_sub(self.checked_outage) >= MINUTE {
             self.checked_outage = now.mono;
             let last = self.prediction.outages.last();

@@ -53,8 +53,8 @@ pub struct Prediction {
     pub sources: u64,
     /// Rejections that renewed a block.
     pub renewed: u64,
-    /// Connections in the log that a block would have refused.
-    pub refused_connections: u64,
+    /// Connections in the log that a block would have dropped.
+    pub dropped_connections: u64,
     /// Rejections in these connections, which would not have happened.
     pub prevented: u64,
     /// Connections that a rejected peer held for longer than the grace.
@@ -101,8 +101,8 @@ pub struct PredictedBlock {
     pub until: SystemTime,
     /// Rejections, the first included.
     pub offences: u32,
-    /// Connections in the log that it would have refused.
-    pub refused: u32,
+    /// Connections in the log that it would have dropped.
+    pub dropped: u32,
     /// The rule that matched.
     pub rule: Cow<'static, str>,
 }
@@ -146,7 +146,7 @@ pub struct ListingOutage {
     #[serde(rename = "until_unix_s", serialize_with = "optional_time")]
     pub until: Option<SystemTime>,
     /// Senders of at least three accepted messages that were rejected.
-    pub refused: u32,
+    pub rejected: u32,
     /// All such senders that were heard of in the day before.
     pub regulars: u32,
     /// The text of such a rejection, escaped, with masked keys of zones.
@@ -168,7 +168,7 @@ pub struct SlotPrediction {
     pub shortages: [SlotShortage; LIMITS.len()],
 }
 
-/// The connections that came while more than a part of the slots was taken.
+/// The connections that came while more than a part of the slots was in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SlotShortage {
     /// The limit in percent.
@@ -281,7 +281,7 @@ impl Prediction {
         match (ongoing, outage) {
             (Some(old), None) => old.until = Some(now),
             (Some(old), Some(new)) => {
-                (old.refused, old.regulars) = (new.refused, new.regulars);
+                (old.rejected, old.regulars) = (new.rejected, new.regulars);
             }
             (None, Some(new)) => push(&mut self.outages, new),
             (None, None) => {}

@@ -59,7 +59,7 @@ impl GateController {
     ) -> Gate {
         let share = self.share.update(admitted, seen.opened, seen.pending, now);
         // A connection that waits in several successive samples shows that all
-        // slots are taken, possibly by processes whose connection has ended.
+        // slots are in use, possibly by processes whose connection has ended.
         self.waited = if seen.waiting > 0 {
             self.waited.saturating_add(1)
         } else {
@@ -73,12 +73,19 @@ impl GateController {
             admitted,
             mode: self.mode as u32,
             open: if full { open.max(self.slots) } else { open },
-            limits: LIMITS.map(|share| limit(self.slots, share)),
+            limits: limits(self.slots),
             share,
             responders,
             ..Gate::default()
         }
     }
+}
+
+/// The numbers of connections from which each class has to wait, the best class
+/// first.
+#[must_use]
+pub fn limits(slots: u32) -> [u32; CLASSES] {
+    LIMITS.map(|share| limit(slots, share))
 }
 
 /// Converts a share in percent to a number of connections, at least one.

@@ -10,8 +10,8 @@ mod slots;
 mod visibility;
 mod waiting;
 
-pub use controller::GateController;
 pub(crate) use controller::LIMITS;
+pub use controller::{GateController, limits};
 pub use handed_over::HandedOver;
 pub use logged_connections::{ASSUMED, ConnectionEnds, LoggedConnections};
 pub use occupancy::Occupancy;

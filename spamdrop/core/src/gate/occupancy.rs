@@ -1,4 +1,4 @@
-//! The number of taken slots of the mail server.
+//! The number of slots of the mail server in use.
 
 /// One sample of the sockets of a port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -75,7 +75,7 @@ impl Visibility {
             (false, false) => return None,
         };
         Some(format!(
-            "{fact}, so the gate does not know how many slots are taken; run spamdrop in the mail \
+            "{fact}, so the gate does not know how many slots are in use; run spamdrop in the mail \
              server's network namespace"
         ))
     }

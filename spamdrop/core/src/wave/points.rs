@@ -2,11 +2,13 @@
 
 use std::mem;
 
+use serde::Serialize;
+
 /// The most points of a wave. Beyond that, pairs of points are joined.
 pub(super) const MAX: usize = 3_600;
 
-/// One or more seconds of a wave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// One or more seconds of a wave, as `report WAVE --json` prints them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Point {
     /// Seconds from the start of the wave to the start of the point.
     pub at_s: u32,
@@ -24,7 +26,7 @@ pub struct Point {
 
 impl Point {
     /// Joins two successive points into one.
-    fn join(self, next: Self) -> Self {
+    pub(super) fn join(self, next: Self) -> Self {
         Self {
             at_s: self.at_s,
             open: self.open.max(next.open),

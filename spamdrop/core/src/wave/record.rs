@@ -39,6 +39,20 @@ pub struct Wave {
     /// The longest time from a listed source's first refusal to its rejection;
     /// `null` if there is no such source.
     pub longest_listed_wait_s: Option<f64>,
+    /// The longest waits of wanted mail, at most 100, in the order in which they
+    /// began.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<WantedWait>,
+}
+
+/// How long a source had to wait whose mail was accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WantedWait {
+    /// Seconds from the start of the wave to the first refusal of the source.
+    pub at_s: f64,
+    /// Seconds from there to the acceptance of its mail.
+    pub wait_s: f64,
 }
 
 impl Wave {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::points::{Point, Points};
-use super::record::Wave;
+use super::record::{WantedWait, Wave};
 use super::sample::{Sample, Totals};
 use super::sources::{self, Sources, WaveEvidence};
 use crate::target::Target;
@@ -296,6 +296,12 @@ impl WaveCourse {
         wave.who = sources.counts;
         wave.longest_wait_s = sources.longest_wait.map(seconds);
         wave.longest_listed_wait_s = sources.longest_listed_wait.map(seconds);
+        let waits = sources.waits().into_iter();
+        let wait = |(at, wait)| WantedWait {
+            at_s: seconds(at),
+            wait_s: seconds(wait),
+        };
+        wave.waits = waits.map(wait).collect();
         // One SYN of each delayed source was its first; all others were
         // repeated.
         let delayed = wave.totals.all_refused() + wave.totals.starvation_admits;

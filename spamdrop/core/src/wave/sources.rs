@@ -9,6 +9,8 @@ use crate::target::Target;
 
 /// The most sources of one wave that are counted.
 pub(super) const MAX: usize = 262_144;
+/// The most waits of wanted mail that are kept.
+const WAITS: usize = 100;
 
 /// The evidence of a log line about a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,16 @@ pub(super) struct Sources {
     /// The longest time from a first refusal to the rejection of a listed
     /// source.
     pub longest_listed_wait: Option<Duration>,
+    /// The longest waits of accepted mail.
+    waits: Vec<MailWait>,
+}
+
+/// The first refusal of a source and its wait, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct MailWait {
+    /// Since the start of the wave.
+    at: u32,
+    wait: u32,
 }
 
 /// One source, in eight bytes.
@@ -90,7 +102,20 @@ impl Sources {
             counts: SourceCounts::default(),
             longest_wait: None,
             longest_listed_wait: None,
+            waits: Vec::new(),
         }
+    }
+
+    /// The longest waits of accepted mail, in the order in which they began: the
+    /// first refusal, after the wave's start, and the wait.
+    pub fn waits(&self) -> Vec<(Duration, Duration)> {
+        let mut waits = self.waits.clone();
+        waits.sort_by_key(|wait| wait.at);
+        let time = |millis: u32| Duration::from_millis(millis.into());
+        waits
+            .iter()
+            .map(|wait| (time(wait.at), time(wait.wait)))
+            .collect()
     }
 
     /// Whether the source was refused.
@@ -139,10 +164,24 @@ impl Sources {
         *number_later += 1;
         // The first log line after a refusal ends the wait.
         if seen.listed_later != seen.accepted_later {
-            let wait = millis(at).saturating_sub(seen.delayed - 1);
-            let wait = Duration::from_millis(wait.into());
-            *longest = (*longest).max(Some(wait));
+            let refused = seen.delayed - 1;
+            let wait = millis(at).saturating_sub(refused);
+            *longest = (*longest).max(Some(Duration::from_millis(wait.into())));
+            if heard == WaveEvidence::Accepted {
+                insert_longest(&mut self.waits, MailWait { at: refused, wait });
+            }
         }
+    }
+}
+
+/// Adds a wait, in the place of the shortest one if there are enough.
+fn insert_longest(waits: &mut Vec<MailWait>, new: MailWait) {
+    if waits.len() < WAITS {
+        waits.push(new);
+    } else if let Some(shortest) = waits.iter_mut().min_by_key(|wait| wait.wait)
+        && shortest.wait < new.wait
+    {
+        *shortest = new;
     }
 }
 
@@ -223,6 +262,25 @@ mod tests {
         sources.heard(source(3), WaveEvidence::Accepted, at(19));
         assert_eq!(sources.longest_wait, Some(at(7)));
         assert_eq!(sources.counts.delayed_accepted, 3);
+    }
+
+    #[test]
+    fn the_longest_waits_are_kept_in_their_order() {
+        let mut sources = Sources::new(1_000);
+        for n in 0..=u8::MAX {
+            sources.delayed(source(n), at(u64::from(n)));
+            let heard = match n {
+                7 => WaveEvidence::Listed,
+                _ => WaveEvidence::Accepted,
+            };
+            // The waits of the first are the longest.
+            sources.heard(source(n), heard, at(1_000 - u64::from(n)));
+        }
+        let waits = sources.waits();
+        assert_eq!(waits.len(), WAITS);
+        assert_eq!(waits[0], (at(0), at(1_000)));
+        assert_eq!(waits[6..8], [(at(6), at(988)), (at(8), at(984))]);
+        assert_eq!(waits[99], (at(100), at(800)));
     }
 
     #[test]

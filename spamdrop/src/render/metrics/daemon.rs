@@ -71,7 +71,7 @@ const KNOWN: Metric = gauge(
 );
 const FULL: Metric = counter(
     "spamdrop_gate_full_samples_total",
-    "Samples of the connections, five a second, in which all slots were taken.",
+    "Samples of the connections, five a second, in which all slots were in use.",
 );
 const ANSWERING: Metric = gauge(
     "spamdrop_responder_connections",

@@ -87,7 +87,7 @@ mail.log: 6 lines, 1 too long to be read, from 2026-11-23 12:00:00 +00:00 to 202
 NUMBER  OF
      2  blocks
      2  addresses and /64s that were blocked
-     1  connections in the log that a block refused
+     1  connections in the log that a block dropped
      0  blocks of known senders; must be 0
      1  messages accepted from a blocked address
      1  rejections that did not block: loopback
@@ -97,7 +97,7 @@ NUMBER  OF
      1  slots
 
 192.0.2.1 would have been blocked when its mail was accepted at 2026-11-23 12:00:03 +00:00
-ADDRESS        FROM                        UNTIL                       REJECTIONS  REFUSED  RULE
+ADDRESS        FROM                        UNTIL                       REJECTIONS  DROPPED  RULE
 192.0.2.1      2026-11-23 12:00:01 +00:00  2026-11-23 12:10:02 +00:00           1        1  courier-511
 2001:db8::/64  2026-11-23 12:06:00 +00:00  2026-11-23 12:16:00 +00:00           1        0  courier-511
 note: each packet of a blocked sender extends its block; a log shows rejections and new connections only, so real blocks last longer
@@ -114,7 +114,7 @@ fn a_changed_configuration_is_shown_beside_the_other() {
     let text = shown(&predicted(vec![prediction(600), prediction(1)]));
     for expected in [
         "changed: ttl=1\nCONFIGURED  CHANGED  OF\n         2        2  blocks\n",
-        "         1        1  connections in the log that a block refused\n",
+        "         1        1  connections in the log that a block dropped\n",
         "0 sources would have been blocked only with the changes\n",
     ] {
         assert!(text.contains(expected), "{expected}{text}");
@@ -160,7 +160,7 @@ fn what_must_not_be_is_named_without_the_keys_of_zones() {
     let lines: Vec<&str> = json.lines().collect();
     assert_eq!(
         lines[0],
-        r#"{"kind":"block","run":"configured","addr":"192.0.2.1","from_unix_s":1795435201,"until_unix_s":1795435802,"offences":1,"refused":1,"rule":"courier-511"}"#
+        r#"{"kind":"block","run":"configured","addr":"192.0.2.1","from_unix_s":1795435201,"until_unix_s":1795435802,"offences":1,"dropped":1,"rule":"courier-511"}"#
     );
     assert_eq!(
         lines[2],
@@ -190,11 +190,11 @@ fn a_log_without_evidence_recommends_no_start() {
         ),
         (
             |_| {},
-            "recommendation: no wanted mail would have been refused, but 6m of log are too short",
+            "recommendation: no wanted sender would have been blocked, but 6m of log are too short",
         ),
         (
             |it| it.until = it.from.map(|from| from + Duration::from_secs(86_400)),
-            "recommendation: no wanted mail would have been refused: start `spamdrop run`",
+            "recommendation: no wanted sender would have been blocked: start `spamdrop run`",
         ),
     ];
     for (change, expected) in cases {
@@ -233,7 +233,7 @@ fn a_pause_and_an_outage_come_first_in_the_recommendation() {
     bad.outages = vec![spamdrop_core::engine::ListingOutage {
         from,
         until: None,
-        refused: 6,
+        rejected: 6,
         regulars: 30,
         text: "Listed".into(),
     }];

@@ -146,11 +146,11 @@ pub(super) fn forget(db: &Connection, net: IpNet) -> Result<usize> {
 
 pub(super) fn select(db: &Connection, query: &HistoryQuery) -> Result<Vec<HistoryEvent>> {
     let mut text = "SELECT kind, began, ended, count, lowest, length, wave, actor, text \
-                    FROM history WHERE ended >= ?1 AND began <= ?2"
+                    FROM history WHERE ended >= ?1 AND began < ?2"
         .to_owned();
     let mut values: Vec<Box<dyn ToSql>> = vec![
         Box::new(seconds(query.since)),
-        Box::new(seconds(query.until)),
+        Box::new(query.until.map_or(i64::MAX, seconds)),
     ];
     if let Some(addr) = query.addr {
         text += " AND lowest <= ?3 AND highest >= ?3";

@@ -57,7 +57,7 @@ fn query(addr: Option<&str>) -> HistoryQuery {
     HistoryQuery {
         addr: addr.map(|addr| addr.parse().unwrap()),
         since: UnixSeconds::default(),
-        until: at(0),
+        until: None,
     }
 }
 
@@ -146,12 +146,15 @@ fn a_question_about_an_address_finds_the_prefixes_around_it() {
     assert_eq!(begins("2001:db8::2"), [70, 60]);
     assert_eq!(begins("2001:db8:0:1::1"), [70, 50]);
     assert_eq!(begins("2001:db8:0:1::2"), [70]);
-    let period = HistoryQuery {
-        since: at(80),
-        until: at(60),
-        ..query(None)
-    };
-    assert_eq!(rows(&store, &period).len(), 3);
+    // The end is not part of the period.
+    for (until, number) in [(60, 2), (59, 3)] {
+        let period = HistoryQuery {
+            since: at(80),
+            until: Some(at(until)),
+            ..query(None)
+        };
+        assert_eq!(rows(&store, &period).len(), number);
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub struct Outcome {
     pub connections: Load,
     /// Connections that belong to the responder and not to the server.
     pub aside: Load,
-    /// The fraction of the wave in which all slots were taken.
+    /// The fraction of the wave in which all slots were in use.
     pub saturated: f64,
     /// Time from `connect()` to the banner, for each session.
     pub banner: BTreeMap<Class, Times>,
@@ -122,7 +122,7 @@ impl Outcome {
     }
 }
 
-/// The fraction of samples in which all slots were taken; samples are
+/// The fraction of samples in which all slots were in use; samples are
 /// equidistant.
 fn saturated(server: &[Occupancy], slots: usize) -> f64 {
     let full = server.iter().filter(|seen| seen.slots >= slots).count();

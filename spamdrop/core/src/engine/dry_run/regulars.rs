@@ -19,7 +19,7 @@ const MESSAGES: u32 = 3;
 const SPAN: Duration = Duration::from_secs(3600);
 /// How long a message or a rejection counts.
 const REMEMBERED: Duration = Duration::from_secs(86_400);
-/// The smallest number of refused regulars that counts.
+/// The smallest number of rejected regulars that counts.
 const LEAST: usize = 5;
 /// The fraction of regulars (1/5) whose rejection counts.
 const ONE_IN: usize = 5;
@@ -33,7 +33,7 @@ const TEXT: usize = 160;
 pub(super) struct Regulars {
     senders: HashMap<IpAddr, Regular>,
     /// The regulars that were rejected after their last accepted message.
-    refused: BTreeMap<IpAddr, (Moment, String)>,
+    rejected: BTreeMap<IpAddr, (Moment, String)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ impl Regular {
 
 impl Regulars {
     pub(super) fn accept(&mut self, addr: IpAddr, now: Moment) {
-        self.refused.remove(&addr);
+        self.rejected.remove(&addr);
         if self.senders.len() >= CAPACITY && !self.senders.contains_key(&addr) {
             return;
         }
@@ -70,7 +70,7 @@ impl Regulars {
         if sender.is_some_and(Regular::is_regular) {
             // Cut last, because a key is recognised by the zone behind it.
             let text = mask(&escape(text)).chars().take(TEXT).collect();
-            self.refused.entry(addr).or_insert((now, text));
+            self.rejected.entry(addr).or_insert((now, text));
         }
     }
 
@@ -78,25 +78,25 @@ impl Regulars {
     /// enough.
     pub(super) fn outage(&mut self, goes_on: bool, now: Moment) -> Option<ListingOutage> {
         let counts = |since: Duration| now.mono.saturating_sub(since) < REMEMBERED;
-        self.refused.retain(|_, (at, _)| counts(at.mono));
+        self.rejected.retain(|_, (at, _)| counts(at.mono));
         let times = if goes_on { 2 } else { 1 };
-        let refused = self.refused.len();
-        if refused * times < LEAST {
+        let rejected = self.rejected.len();
+        if rejected * times < LEAST {
             return None;
         }
         let regulars = self.senders.iter().filter(|(addr, sender)| {
-            sender.is_regular() && (counts(sender.last) || self.refused.contains_key(addr))
+            sender.is_regular() && (counts(sender.last) || self.rejected.contains_key(addr))
         });
         let regulars = regulars.count();
-        if refused * times * ONE_IN < regulars {
+        if rejected * times * ONE_IN < regulars {
             return None;
         }
-        let (first, text) = self.refused.values().min_by_key(|(at, _)| at.mono)?;
+        let (first, text) = self.rejected.values().min_by_key(|(at, _)| at.mono)?;
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Some(ListingOutage {
             from: first.wall,
             until: None,
-            refused: number(refused),
+            rejected: number(rejected),
             regulars: number(regulars),
             text: text.clone(),
         })
@@ -132,20 +132,20 @@ mod tests {
 
     fn outage(regulars: &mut Regulars, goes_on: bool, minute: u64) -> Option<(u32, u32)> {
         let outage = regulars.outage(goes_on, at(minute));
-        outage.map(|outage| (outage.refused, outage.regulars))
+        outage.map(|outage| (outage.rejected, outage.regulars))
     }
 
     #[test]
     fn a_fifth_of_the_regulars_and_at_least_five_are_an_outage() {
-        for (count, refused, expected) in
+        for (count, rejected, expected) in
             [(25, 5, true), (26, 5, false), (4, 4, false), (5, 5, true)]
         {
             let mut regulars = regulars(count);
-            for number in 1..=refused {
+            for number in 1..=rejected {
                 regulars.reject(addr(number), b"Listed\x1b", at(61 + u64::from(number)));
             }
             let found = regulars.outage(false, at(70));
-            assert_eq!(found.is_some(), expected, "{count} {refused}");
+            assert_eq!(found.is_some(), expected, "{count} {rejected}");
             if let Some(outage) = found {
                 assert_eq!(outage.from, at(62).wall);
                 assert_eq!(outage.text, r"Listed\x1b");

@@ -37,20 +37,20 @@ impl SlotCounts {
         now: Duration,
         total: &mut SlotPrediction,
     ) -> bool {
-        if let Some(taken) = self.connections.take(line, now) {
-            self.open(line.addr, is_known, taken, total);
+        if let Some(in_use) = self.connections.take(line, now) {
+            self.open(line.addr, is_known, in_use, total);
         }
         self.connections.is_of_listener(line)
     }
 
-    /// Counts a connection that began when `taken` were open.
-    fn open(&mut self, addr: IpAddr, is_known: bool, taken: u32, total: &mut SlotPrediction) {
+    /// Counts a connection that began when `in_use` were open.
+    fn open(&mut self, addr: IpAddr, is_known: bool, in_use: u32, total: &mut SlotPrediction) {
         total.connections += 1;
-        total.peak = total.peak.max(taken.saturating_add(1));
+        total.peak = total.peak.max(in_use.saturating_add(1));
         let Some(slots) = total.slots else {
             return;
         };
-        let is_above = |limit: u32| u64::from(taken) * 100 > u64::from(slots) * u64::from(limit);
+        let is_above = |limit: u32| u64::from(in_use) * 100 > u64::from(slots) * u64::from(limit);
         if !is_above(LIMITS[0]) {
             return;
         }

@@ -78,7 +78,7 @@ fn a_block_ends_after_the_last_packet_that_the_log_shows() {
         rejection(AT, addr),
         rejection(AT + 400, addr),
         started(AT + 1000, addr, 1),
-        // This connection was refused.
+        // This connection was dropped.
         rejection(AT + 1001, addr),
         // The block has just ended.
         started(AT + 1601, addr, 2),
@@ -93,10 +93,10 @@ fn a_block_ends_after_the_last_packet_that_the_log_shows() {
     ];
     assert_eq!(blocks(&prediction), expected);
     let first = &prediction.blocks[0];
-    assert_eq!((first.offences, first.refused), (2, 1));
+    assert_eq!((first.offences, first.dropped), (2, 1));
     assert_eq!(first.rule, "courier-511");
     assert_eq!((prediction.blocked, prediction.sources), (3, 2));
-    assert_eq!((prediction.renewed, prediction.refused_connections), (1, 1));
+    assert_eq!((prediction.renewed, prediction.dropped_connections), (1, 1));
     assert_eq!(prediction.prevented, 1);
     assert_eq!(prediction.events[&"repeat"], 1);
     assert_eq!(prediction.from, Some(wall(AT)));
@@ -121,7 +121,7 @@ fn packets_do_not_extend_a_block_beyond_its_hard_limit_or_against_the_setting() 
 }
 
 #[test]
-fn the_rejection_of_a_refused_connection_extends_no_hard_limit() {
+fn the_rejection_of_a_dropped_connection_extends_no_hard_limit() {
     let mut settings = dry_run_settings();
     settings.term.hard_limit_s = 1200;
     let mut lines = Vec::new();
@@ -269,7 +269,7 @@ fn a_blocklist_that_lists_everybody_is_called_out() {
     assert_eq!((outage.from, outage.until), (wall(AT + 60), None));
     assert_eq!((outage.text.as_str(), outage.regulars), ("Listed", 30));
     // The last was rejected after the last check.
-    assert_eq!(outage.refused, 29);
+    assert_eq!(outage.rejected, 29);
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn connections_while_slots_ran_short_are_counted_by_standing() {
     }));
     let reject = "NOQUEUE: reject: RCPT from unknown[198.51.100.9]: 554 5.7.1 Service unavailable; Client host [198.51.100.9] blocked using zen.example; from=<a@b.example>";
     lines.extend([
-        // More than 60 % are taken: seven of ten.
+        // More than 60 % are in use: seven of ten.
         smtpd(8, "connect from mx.example[192.0.2.1]"),
         // More than 70 %.
         smtpd(9, "connect from unknown[198.51.100.9]"),
@@ -337,7 +337,7 @@ fn connections_while_slots_ran_short_are_counted_by_standing() {
     // Held for 13 s, of which 3 s are the grace.
     assert_eq!(prediction.held_connections, 1);
     assert_eq!(prediction.held, Duration::from_secs(10));
-    assert_eq!(prediction.refused_connections, 1);
+    assert_eq!(prediction.dropped_connections, 1);
 }
 
 fn postfix_settings() -> DryRunSettings {
@@ -347,7 +347,7 @@ fn postfix_settings() -> DryRunSettings {
 }
 
 #[test]
-fn a_connection_that_postscreen_hands_over_is_refused_once() {
+fn a_connection_that_postscreen_hands_over_is_dropped_once() {
     let screen = |at, message: &str| postfix(AT + at, "postfix/postscreen", message);
     let reject = "NOQUEUE: reject: RCPT from [192.0.2.1]:99: 550 5.7.1 Service unavailable; client [192.0.2.1] blocked using zen.example; from=<a@b.example>, to=<c@d.example>, proto=ESMTP, helo=<x>";
     let lines = [
@@ -359,7 +359,7 @@ fn a_connection_that_postscreen_hands_over_is_refused_once() {
         postfix(AT + 61, "postfix/smtpd", "connect from unknown[192.0.2.1]"),
     ];
     let prediction = replay(&mut dry_run(postfix_settings()), &lines);
-    assert_eq!((prediction.blocked, prediction.refused_connections), (1, 1));
+    assert_eq!((prediction.blocked, prediction.dropped_connections), (1, 1));
     assert_eq!(prediction.slots.connections, 2);
 }
 
@@ -494,9 +494,9 @@ struct LiveRun {
     ttl: u64,
     hard_limit: u64,
     blocks: Vec<LiveBlock>,
-    /// The time of the last connection, if that was refused.
-    refused: HashMap<IpAddr, u64>,
-    /// Refused connections, and rejections in them.
+    /// The time of the last connection, if that was dropped.
+    dropped: HashMap<IpAddr, u64>,
+    /// Dropped connections, and rejections in them.
     counts: (u64, u64),
 }
 
@@ -507,7 +507,7 @@ impl LiveRun {
             ttl,
             hard_limit,
             blocks: Vec::new(),
-            refused: HashMap::new(),
+            dropped: HashMap::new(),
             counts: (0, 0),
         }
     }
@@ -521,7 +521,7 @@ impl LiveRun {
         self.engine.contacts.connected(addr, UnixSeconds::new(at));
         let (ttl, hard_limit) = (self.ttl, self.hard_limit);
         let Some(block) = self.block(addr, at) else {
-            self.refused.remove(&addr);
+            self.dropped.remove(&addr);
             return;
         };
         let limit = match hard_limit {
@@ -529,18 +529,18 @@ impl LiveRun {
             limit => block.offence + limit,
         };
         block.end = block.end.max(limit.min(at + ttl));
-        self.refused.insert(addr, at);
+        self.dropped.insert(addr, at);
         self.counts.0 += 1;
     }
 
     fn happen(&mut self, happening: &Happening, now: Moment) {
         let event = model::event(happening);
         let (addr, at) = (event.addr, happening.at);
-        let is_refused = self
-            .refused
+        let is_dropped = self
+            .dropped
             .get(&addr)
             .is_some_and(|since| at - since < 3600);
-        if is_refused && matches!(event.kind, Kind::Rejected { .. }) {
+        if is_dropped && matches!(event.kind, Kind::Rejected { .. }) {
             self.counts.1 += 1;
             return;
         }
@@ -634,7 +634,7 @@ proptest! {
         let live = LiveRun::new(ttl.into(), hard_limit.into()).run(&log);
         let expected = live.blocks.iter().map(|block| (block.addr, block.start, block.end));
         prop_assert_eq!(blocks, expected.collect::<Vec<_>>());
-        prop_assert_eq!((prediction.refused_connections, prediction.prevented), live.counts);
+        prop_assert_eq!((prediction.dropped_connections, prediction.prevented), live.counts);
         prediction.events.remove("duplicate");
         prop_assert_eq!(prediction.events, live.engine.counts().clone());
     }

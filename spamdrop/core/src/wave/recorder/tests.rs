@@ -185,6 +185,11 @@ fn who_waited_is_counted_in_its_wave_even_after_it() {
     let wave = clock.wave();
     assert_eq!((wave.who.sources, wave.who.delayed_accepted), (2, 1));
     assert_eq!(wave.longest_wait_s, Some(60.0));
+    let wait = WantedWait {
+        at_s: 0.0,
+        wait_s: 60.0,
+    };
+    assert_eq!(wave.waits, [wait]);
     clock.delayed("192.0.2.4");
     for source in ["192.0.2.2", "192.0.2.3", "192.0.2.4"] {
         clock.heard(source, WaveEvidence::Listed);
