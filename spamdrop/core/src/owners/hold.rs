@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use spamdrop_common::action::is_live;
+use spamdrop_common::action::{answer_ns, is_live};
 use spamdrop_common::entry::Entry;
 use spamdrop_common::time::MonotonicNs;
 
@@ -148,7 +148,8 @@ pub fn let_go(entry: &Entry, stored: &[OwnerHold], leaving: OwnerMask, now: Mono
     LetGo::Kept(kept, rest)
 }
 
-/// The holds of all owners of an entry.
+/// The holds of all owners of an entry. If they do not explain its end, a later one was
+/// not stored: any owner but the log and the FIFO may have it.
 #[must_use]
 pub fn holds(entry: &Entry, stored: &[OwnerHold], now: MonotonicNs) -> Vec<OwnerHold> {
     let owners = OwnerMask::of(entry);
@@ -156,16 +157,23 @@ pub fn holds(entry: &Entry, stored: &[OwnerHold], now: MonotonicNs) -> Vec<Owner
         return owners.each().map(|it| (it, Hold::of(entry))).collect();
     }
     let find = |owner| stored.iter().find(|(it, _)| *it == owner);
-    let known = owners.each().filter_map(find).map(|(_, hold)| hold.ends);
-    let last = last_hit(entry, known.max().unwrap_or_default(), now);
+    let known = owners.each().filter_map(find);
+    let together = known.map(|(_, hold)| *hold).reduce(Hold::and);
+    let last = together.and_then(|it| last_hit(entry, it.ends, now));
+    let is_short = |owner| matches!(owner, OwnerBit::LOG | OwnerBit::FIFO);
     let unknown = |owner| Hold {
-        ends: match owner {
-            OwnerBit::LOG | OwnerBit::FIFO => entry.expires.min(now.plus_seconds(UNKNOWN_S)),
-            _ => entry.expires,
+        ends: match is_short(owner) {
+            true => entry.expires.min(now.plus_seconds(UNKNOWN_S)),
+            false => entry.expires,
         },
         ..Hold::of(entry)
     };
-    let hold = |owner| find(owner).map_or_else(|| unknown(owner), |(_, hold)| hold.slid(last));
+    let slack = TOLERANCE + Duration::from_nanos(answer_ns(entry.ttl_s));
+    let is_explained = together.is_some_and(|it| it.slid(last).ends.plus(slack) >= entry.expires);
+    let hold = |owner| match find(owner) {
+        Some((_, hold)) if is_explained || is_short(owner) => hold.slid(last),
+        _ => unknown(owner),
+    };
     owners.each().map(|owner| (owner, hold(owner))).collect()
 }
 
@@ -175,5 +183,6 @@ fn last_hit(entry: &Entry, latest: MonotonicNs, now: MonotonicNs) -> Option<Mono
     let ttl = Duration::from_secs(entry.ttl_s.into());
     let last = entry.expires.minus(ttl);
     let is_slid = entry.ttl_s != 0 && entry.expires > latest.plus(TOLERANCE);
-    (is_slid && last <= now).then_some(last)
+    // The hit may be later than `now` was read.
+    (is_slid && last <= now.plus(TOLERANCE)).then_some(last)
 }

@@ -267,6 +267,57 @@ fn a_fall_back_is_never_longer_than_the_entry() {
     assert_eq!(left.expires, shared.expires);
 }
 
+/// As after `add --for 7d` while the disk was full, whether it slides or not.
+#[test]
+fn rows_that_do_not_explain_the_end_shorten_only_the_log_and_the_fifo() {
+    let stored = [
+        (OwnerBit::LOG, sliding(NOW + 600, 13_600)),
+        (OwnerBit::HAND, sliding(NOW + 600, 0)),
+        (OwnerBit::FIFO, fixed(NOW + 300)),
+    ];
+    for ttl_s in [0, 604_800] {
+        let added = Hold {
+            ttl_s,
+            ..fixed(NOW + 604_800)
+        };
+        let shared = with_hold(&entry(&stored), OwnerBit::HAND, added);
+        for second in [NOW, NOW + 700] {
+            let now = at(second);
+            let held = holds(&shared, &stored, now);
+            assert_eq!(held[1], (OwnerBit::HAND, Hold::of(&shared)));
+            assert!(
+                held.iter()
+                    .all(|(it, hold)| *it == OwnerBit::HAND || hold.ends <= at(NOW + 600))
+            );
+            let left = kept(let_go(&shared, &stored, OwnerMask::default(), now));
+            assert_eq!(left.expires, shared.expires);
+        }
+        let left = kept(let_go(&shared, &stored, OwnerBit::HAND.into(), at(NOW)));
+        assert_eq!(left.expires, at(NOW + 600));
+    }
+}
+
+/// The limit of the log is over, and the other one has none.
+#[test]
+fn a_hit_with_the_terms_of_several_rows_explains_the_end() {
+    let short = Hold {
+        ttl_s: 300,
+        ..sliding(NOW - 2_000, 0)
+    };
+    let stored = [
+        (OwnerBit::LOG, sliding(NOW - 2_000, NOW as u32 - 200)),
+        (OwnerBit::HAND, short),
+    ];
+    let mut shared = entry(&stored);
+    // The last packet came while the clock was read.
+    shared.expires = at(NOW + 600).plus(std::time::Duration::from_millis(1));
+    let ends = shared.expires.minus(std::time::Duration::from_secs(300));
+    assert_eq!(
+        holds(&shared, &stored, at(NOW))[1],
+        (OwnerBit::HAND, Hold { ends, ..short })
+    );
+}
+
 #[test]
 fn an_owner_of_both_has_its_later_end() {
     let list = (drop_list(), fixed(NOW + 100));
