@@ -132,7 +132,7 @@ impl OwnerStore {
         let change = HoldChange {
             target,
             holds: blocked.holds.clone(),
-            kind: match blocked.was_shared {
+            kind: match blocked.renews_hold {
                 true => HoldChangeKind::Renewal,
                 false => HoldChangeKind::Some,
             },

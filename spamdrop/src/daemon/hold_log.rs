@@ -87,7 +87,7 @@ impl HoldLog {
         for (owner, hold) in &blocked.holds {
             let later = WaitingHold {
                 hold: *hold,
-                is_renewal: blocked.was_shared,
+                is_renewal: blocked.renews_hold,
                 set,
             };
             let is_full = self.waiting.len() >= MAX_WAITING;

@@ -21,9 +21,9 @@ pub struct Blocked {
     /// The holds to store, because the entry has several owners; the database has
     /// the others.
     pub holds: Vec<OwnerHold>,
-    /// Whether the entry had several owners before, so that a later end of this one
-    /// may be stored, which it keeps.
-    pub was_shared: bool,
+    /// Whether the entry had several owners before, of which this is one: it keeps a
+    /// later end that is stored. Otherwise, a stored end of it is of an earlier entry.
+    pub renews_hold: bool,
 }
 
 impl Blocklist {
@@ -67,13 +67,8 @@ impl Blocklist {
             }
             Some(old) => {
                 let exact = self.host_now(target)?.unwrap_or(old);
-                let (entry, holds) = held(&old, &exact, owner, Hold::of(&term.entry(0)));
+                let (entry, blocked) = held(&old, &exact, owner, Hold::of(&term.entry(0)));
                 let flags = entry.flags & !SEALED | seal;
-                let blocked = Blocked {
-                    is_renewed: true,
-                    holds,
-                    was_shared: OwnerMask::of(&old).is_shared(),
-                };
                 (Entry { flags, ..entry }, Some(old), blocked)
             }
         };
@@ -101,9 +96,9 @@ impl Blocklist {
     }
 }
 
-/// An entry with one more hold, and the holds to store. `exact` has the end with
+/// A live entry with one more hold, and the holds to store. `exact` has the end with
 /// the hits that the filter has not stored yet.
-fn held(old: &Entry, exact: &Entry, owner: OwnerBit, hold: Hold) -> (Entry, Vec<OwnerHold>) {
+fn held(old: &Entry, exact: &Entry, owner: OwnerBit, hold: Hold) -> (Entry, Blocked) {
     let expires = exact.expires;
     let old = Entry { expires, ..*old };
     let entry = with_hold(&old, owner, hold);
@@ -115,5 +110,33 @@ fn held(old: &Entry, exact: &Entry, owner: OwnerBit, hold: Hold) -> (Entry, Vec<
         }
         holds.push((owner, hold));
     }
-    (entry, holds)
+    let blocked = Blocked {
+        is_renewed: true,
+        holds,
+        renews_hold: owners.is_shared() && owners.contains(owner),
+    };
+    (entry, blocked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_owner_of_a_shared_entry_keeps_a_later_end_that_is_stored() {
+        let hold = Hold {
+            ends: MonotonicNs::from_second(600),
+            hard_until_s: 0,
+            ttl_s: 600,
+        };
+        let (log, hand, fifo) = (OwnerBit::LOG, OwnerBit::HAND, OwnerBit::FIFO);
+        let entry = OwnerMask::from(hand).of_entry(Entry::default());
+        let block = |entry: &Entry, owner| held(entry, entry, owner, hold);
+        let (both, first) = block(&entry, fifo);
+        assert_eq!((first.holds.len(), first.renews_hold), (2, false));
+        let (_, again) = block(&both, fifo);
+        assert_eq!((again.holds, again.renews_hold), (vec![(fifo, hold)], true));
+        let (_, third) = block(&both, log);
+        assert_eq!((third.holds, third.renews_hold), (vec![(log, hold)], false));
+    }
 }
