@@ -1,8 +1,9 @@
 //! Changes of the holds of owners: in the maps, and in the database for entries
 //! with several owners. Both change under the write lock.
 //!
-//! The database changes first. Where only that succeeds, its rows are not read
-//! before they are written again.
+//! [`set`] changes the database first, [`release`] the map. If only the first of both
+//! succeeds, the database may have a row of an owner that the entry does not have: it is
+//! not read, and [`settle`] deletes it.
 
 mod divide;
 
@@ -257,12 +258,13 @@ pub fn set(
 
 /// Lets owners let go of entries, of which others may hold some. Owners whose holds
 /// are over let go as well. The reasons for more than [`FEW`] removed entries may
-/// stay, see [`Blocklist::forget_origins`].
+/// stay, see [`Blocklist::forget_origins`]. The entries change even if the database
+/// cannot, which is said once.
 ///
 /// # Errors
 ///
-/// The database or a map cannot be read or written; some entries may have been
-/// written.
+/// The database cannot be read, or a map cannot be read or written; some entries may
+/// have been written.
 pub fn release(
     lock: &WriteLock,
     blocklist: &mut Blocklist,
@@ -300,13 +302,13 @@ pub fn release(
             }
         }
     }
-    store.write(&changes, &now)?;
     if !kept.is_empty() {
         blocklist.put_all(lock, kept)?;
     }
     if !released.removed.is_empty() {
         blocklist.remove_all(lock, &released.removed)?;
     }
+    store.write_or_warn(&changes, &now);
     released.removed.extend(alone);
     Ok(released)
 }

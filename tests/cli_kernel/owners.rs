@@ -1,5 +1,6 @@
 //! Owners of entries: lists, fallbacks, and what is shown of them.
 
+use rusqlite::Connection;
 use spamdrop::owned_blocks::{OwnerStore, settle};
 use spamdrop::store::{BootTime, FILE, Store, VERB_WAIT};
 use spamdrop_core::target::Target;
@@ -352,4 +353,39 @@ fn an_owner_without_its_name_can_be_listed_and_flushed() {
     assert!(said.contains("whose name is lost"), "{said}");
     let said = site.spamdrop(&["flush", "--owner", "unnamed:5"]).unwrap();
     assert_eq!(said, "removed 1 entry\n");
+}
+
+/// As with a full disk.
+#[test]
+fn an_owner_lets_go_although_the_database_cannot_be_written() {
+    let site = attached("");
+    let both = ["100.64.0.9", "100.64.0.10"];
+    import(
+        &site,
+        &["--owner", "f2b:x", "--for", "900d"],
+        &both.join("\n"),
+    );
+    site.spamdrop(&["add", "--for", "20m", both[0], both[1]])
+        .unwrap();
+    let database = Connection::open(site.path("state").join(FILE)).unwrap();
+    for change in ["INSERT", "DELETE"] {
+        let full = format!(
+            "CREATE TRIGGER full_{change} BEFORE {change} ON holds
+             BEGIN SELECT RAISE(FAIL, 'the disk is full'); END"
+        );
+        database.execute_batch(&full).unwrap();
+    }
+    for args in [
+        &["remove", "--owner", "f2b:x", both[0]][..],
+        &["flush", "--owner", "f2b:x"],
+    ] {
+        let output = site.output(args, b"").unwrap();
+        let said = stderr(&output);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("the disk is full"), "{said}");
+    }
+    assert_eq!(
+        list(&site, &[]),
+        ["100.64.0.9 hand 20", "100.64.0.10 hand 20"]
+    );
 }

@@ -60,7 +60,7 @@ pub(super) fn existing(
 ///
 /// # Errors
 ///
-/// The database or a map cannot be read or written.
+/// The database cannot be read, or a map cannot be read or written.
 pub(super) fn release(
     config: &Config,
     blocklist: &mut Blocklist,
