@@ -2,8 +2,11 @@
 
 use rusqlite::Connection;
 use spamdrop::owned_blocks::{OwnerStore, settle};
+use spamdrop::store::saved_blocks::{self, Blocks, SavedBlocks};
 use spamdrop::store::{BootTime, FILE, Store, VERB_WAIT};
+use spamdrop_core::saved::SavedEntry;
 use spamdrop_core::target::Target;
+use spamdrop_core::time::UnixSeconds;
 
 use super::*;
 
@@ -388,4 +391,50 @@ fn an_owner_lets_go_although_the_database_cannot_be_written() {
         list(&site, &[]),
         ["100.64.0.9 hand 20", "100.64.0.10 hand 20"]
     );
+}
+
+/// A daemon saves the entry again, with the owners that are left.
+#[test]
+fn a_reboot_does_not_bring_back_an_owner_that_let_go() {
+    let site = attached("");
+    let saved = || {
+        let path = site.path("state").join(saved_blocks::FILE);
+        SavedBlocks::open(&path, VERB_WAIT).unwrap()
+    };
+    let verbs: [&[&str]; 3] = [
+        &["remove", "--owner", "drop", "100.64.0.9"],
+        &["flush", "--owner", "drop"],
+        &["import", "--owner", "drop", "--replace"],
+    ];
+    for verb in verbs {
+        import(
+            &site,
+            &["--owner", "drop", "--for", "2h"],
+            "100.64.0.9\n100.64.0.10\n",
+        );
+        site.spamdrop(&["add", "--for", "20m", "100.64.0.9", "100.64.0.10"])
+            .unwrap();
+        let entry = |addr: &str| SavedEntry {
+            target: addr.parse().unwrap(),
+            ends: UnixSeconds::new(u32::MAX.into()),
+            hard_end: UnixSeconds::default(),
+            ttl_s: 0,
+            hits: 0,
+            refreshes: 0,
+            flags: 0,
+            owners: 0,
+        };
+        saved()
+            .save(Blocks {
+                entries: ["100.64.0.9", "100.64.0.11"].map(entry).into(),
+                boot: "this".into(),
+                ..Blocks::default()
+            })
+            .unwrap();
+        let output = site.output(verb, b"100.64.0.10\n").unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let left = saved().load().unwrap().unwrap().entries;
+        let left: Vec<String> = left.iter().map(|it| it.target.to_string()).collect();
+        assert_eq!(left, ["100.64.0.11"], "{verb:?}");
+    }
 }

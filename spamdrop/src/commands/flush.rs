@@ -59,5 +59,5 @@ fn flush_owner(
     writeln!(out, "removed {removed}")?;
     owners::write_kept(out, &released)?;
     hand::record(config, []);
-    saved::forget(config, &released.removed).map(drop)
+    saved::forget_released(config, &released)
 }

@@ -85,7 +85,7 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
             count(gone.removed.len(), "entry", "entries")
         )?;
         owners::write_kept(out, &gone)?;
-        saved::forget(config, &gone.removed)?;
+        saved::forget_released(config, &gone)?;
     }
     Ok(())
 }

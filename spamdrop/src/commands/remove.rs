@@ -82,7 +82,7 @@ fn release(
         log::info!("{owner} owns none of them");
     }
     hand::record(config, addresses.all.iter().map(|given| given.net));
-    saved::forget(config, &released.removed).map(drop)
+    saved::forget_released(config, &released)
 }
 
 /// The entries that block the given targets, sorted.

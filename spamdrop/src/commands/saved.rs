@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::config::Config;
+use crate::owned_blocks::Released;
 use crate::store::VERB_WAIT;
 use crate::store::saved_blocks::SavedBlocks;
 use spamdrop_core::target::Target;
@@ -15,6 +16,17 @@ use spamdrop_core::target::Target;
 /// The file cannot be changed.
 pub(super) fn forget(config: &Config, targets: &[Target]) -> Result<usize> {
     change(config, |file| file.remove(targets))
+}
+
+/// Removes the entries that an owner has let go. The next save of a daemon writes those
+/// that others hold again, without that owner.
+///
+/// # Errors
+///
+/// As [`forget`].
+pub(super) fn forget_released(config: &Config, released: &Released) -> Result<()> {
+    let all = released.removed.iter().chain(&released.kept);
+    change(config, |file| file.remove(all)).map(drop)
 }
 
 /// Removes all entries.
