@@ -438,3 +438,43 @@ fn a_reboot_does_not_bring_back_an_owner_that_let_go() {
         assert_eq!(left, ["100.64.0.11"], "{verb:?}");
     }
 }
+
+#[test]
+fn a_block_leaves_the_reasons_that_others_have_for_its_addresses() {
+    let site = attached("");
+    let (net, addr) = ("2001:db8:5:6::/64", "2001:db8:5:6::66");
+    let alone = format!("{addr}/128");
+    let reason = || {
+        let shown = site.output(&["show", addr], b"").unwrap();
+        String::from_utf8(shown.stdout)
+            .unwrap()
+            .contains("spam of a jail")
+    };
+    let jail = |target: &str| {
+        let why = ["--for", "1h", "--reason", "spam of a jail"];
+        site.spamdrop(&[&["add", "--owner", "f2b:x", target][..], &why].concat())
+            .unwrap();
+        assert!(reason());
+    };
+    // The reason of the /64, and that of the address.
+    jail(addr);
+    site.spamdrop(&["add", &alone]).unwrap();
+    assert!(reason());
+    import(&site, &["--owner", "drop"], &format!("{alone}\n"));
+    assert!(reason());
+    site.spamdrop(&["remove", addr]).unwrap();
+    assert!(!reason());
+    jail(&alone);
+    site.spamdrop(&["add", net]).unwrap();
+    assert!(reason());
+    import(&site, &[], &format!("{net}\n"));
+    assert!(reason());
+    // One of its own goes.
+    site.spamdrop(&["remove", "--owner", "f2b:x", net, &alone])
+        .unwrap();
+    site.spamdrop(&["add", addr, "--reason", "spam of a jail"])
+        .unwrap();
+    assert!(reason());
+    site.spamdrop(&["add", &alone]).unwrap();
+    assert!(!reason());
+}

@@ -77,16 +77,8 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
     }
     let origins = origins(&chosen, &peers, reason, term.start);
     // The reasons of other owners stay.
-    let is_others = |target: &Target| {
-        let holds = holds.get(target).into_iter().flatten();
-        holds.into_iter().any(|hold| !is_own(hold))
-    };
-    let own: Vec<Target> = targets
-        .iter()
-        .copied()
-        .filter(|it| !is_others(it))
-        .collect();
-    let older = older(&blocklist, &own)?;
+    let older = older(&blocklist, &targets)?;
+    let older = block::without_others(&blocklist, older, |_| owner.into())?;
     block::note(config, &mut blocklist, &origins, older)?;
     hand::record(config, addresses.all.iter().map(|given| given.net));
     let open = entries

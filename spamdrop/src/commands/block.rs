@@ -19,6 +19,7 @@ use crate::lock::{self, WriteLock};
 use crate::owned_blocks;
 use crate::protect;
 use crate::store::{Store, VERB_WAIT};
+use spamdrop_core::owners::OwnerMask;
 use spamdrop_core::policy::{KnownNets, Protected, Scope};
 use spamdrop_core::target::Target;
 use spamdrop_core::term::Term;
@@ -140,6 +141,27 @@ pub(super) fn noted(blocklist: &Blocklist, is_new: impl Fn(Target) -> bool) -> R
         }
     })?;
     Ok(noted)
+}
+
+/// Those of the addresses whose reason nobody but these owners may have given: none
+/// other has an entry of the address, of its /64 or of its prefix. `own` are the owners
+/// that replace the reasons of an entry.
+pub(super) fn without_others(
+    blocklist: &Blocklist,
+    mut addrs: Vec<IpAddr>,
+    own: impl Fn(Target) -> OwnerMask,
+) -> Result<Vec<IpAddr>> {
+    let of_origins = addrs.iter().copied().flat_map(Target::of_origin);
+    let mut targets: Vec<Target> = of_origins.collect();
+    targets.sort_unstable();
+    targets.dedup();
+    let live = blocklist.live_among(&targets, clock::monotonic_ns())?;
+    let has_others = |target: Target| {
+        let owners = live.get(&target).map(OwnerMask::of);
+        owners.is_some_and(|owners| !owners.without(own(target)).is_empty())
+    };
+    addrs.retain(|addr| !Target::of_origin(*addr).any(has_others));
+    Ok(addrs)
 }
 
 /// Writes the origins of new entries, and removes the older origins of these

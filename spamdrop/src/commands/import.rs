@@ -71,10 +71,12 @@ pub fn run(config: &Config, args: &cli::Import, out: &mut impl Write) -> Result<
     let nets = parsed.connected.iter().copied();
     let origins = block::pending(nets, &peers, block::origin("", term.start));
     // The reasons of other owners stay.
-    let older = block::noted(&blocklist, |target| {
+    let listed = |target| {
         let found = entries.binary_search_by_key(&target, |(target, _)| *target);
-        found.is_ok() && !list.has_others(target)
-    })?;
+        found.ok().and_then(|index| entries.get(index))
+    };
+    let older = block::noted(&blocklist, |target| listed(target).is_some())?;
+    let older = block::without_others(&blocklist, older, |target| list.owner(listed(target)))?;
     block::note(config, &mut blocklist, &origins, older)?;
     hand::record(config, entries.iter().map(|(target, _)| target.net()));
     report(config, &parsed, out)?;

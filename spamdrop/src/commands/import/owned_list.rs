@@ -123,9 +123,10 @@ impl OwnedList {
         }
     }
 
-    /// Whether others owned an entry of the list before.
-    pub(super) fn has_others(&self, target: Target) -> bool {
-        self.others.contains(&target)
+    /// The owner of a line, or of the list.
+    pub(super) fn owner(&self, line: Option<&(Target, Entry)>) -> OwnerMask {
+        let owner = line.map_or(self.owner, |(_, entry)| self.owner_of(entry));
+        owner.into()
     }
 
     /// Whether others owned some of these entries when the list was read.
