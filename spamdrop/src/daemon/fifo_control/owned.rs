@@ -74,6 +74,7 @@ impl FifoTask {
             commands.extend(self.waiting.pop_front().and_then(|it| self.owned(it)));
         }
         if commands.is_empty() {
+            self.refused = None;
             return;
         }
         // The job reads the holds of the commands before.
@@ -141,6 +142,7 @@ impl FifoTask {
 
     /// Gives up the commands of the job that is under way.
     pub(super) fn lose_owned(&mut self, why: &str) {
+        self.refused = None;
         let Some(OwnedJob { number, .. }) = self.owned.take() else {
             return;
         };
