@@ -25,8 +25,8 @@ use crate::store::{BootTime, HoldChange, HoldChangeKind, Store};
 pub use divide::split;
 
 /// Number of entries from which on those that one owner has alone are removed
-/// without reading them whole.
-const FEW: usize = 64;
+/// without reading them whole, and their reasons stay.
+pub const FEW: usize = 64;
 
 /// The database of owners, opened when it is needed.
 pub struct OwnerStore {
@@ -120,17 +120,18 @@ impl OwnerStore {
         store.register_owner(owner, in_use)
     }
 
-    /// Stores the holds of an entry that other owners have as well.
+    /// Stores the holds of entries that other owners have as well, in one transaction.
     ///
     /// # Errors
     ///
     /// The database cannot be changed.
-    pub fn add(&mut self, target: Target, blocked: &Blocked) -> Result<()> {
-        if blocked.holds.is_empty() {
-            return Ok(());
-        }
+    pub fn add<'a>(
+        &mut self,
+        blocked: impl IntoIterator<Item = (Target, &'a Blocked)>,
+    ) -> Result<()> {
         let now = BootTime::now()?;
-        let change = HoldChange {
+        let shared = blocked.into_iter().filter(|(_, it)| !it.holds.is_empty());
+        let change = |(target, blocked): (Target, &Blocked)| HoldChange {
             target,
             holds: blocked.holds.clone(),
             kind: match blocked.renews_hold {
@@ -139,7 +140,8 @@ impl OwnerStore {
             },
             set: now.clocks,
         };
-        self.write(&[change], &now)
+        let changes: Vec<HoldChange> = shared.map(change).collect();
+        self.write(&changes, &now)
     }
 
     /// The holds of all owners of live entries, as they are now.

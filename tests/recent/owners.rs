@@ -1,5 +1,6 @@
 //! Commands of owners, and the ends that they fall back to.
 
+use rusqlite::Connection;
 use spamdrop::store::FILE;
 
 use super::*;
@@ -128,4 +129,45 @@ fn the_fifo_lets_go_and_blocks_without_a_database() {
     daemon.wait_for(recovered, SOON).unwrap();
     stop(&mut daemon);
     assert_eq!(daemon.output().matches(text).count(), 1);
+}
+
+/// The write lock is held meanwhile.
+#[test]
+fn the_ends_of_commands_that_are_written_together_are_stored_together() {
+    let site = site();
+    let mut daemon = site.run().unwrap();
+    let other = "100.64.0.67";
+    let commands = [
+        format!("+{ZOMBIE} 1200"),
+        format!("+{other} 1200"),
+        format!("+{ZOMBIE} 3600 f2b:x"),
+        format!("+{other} 3600 f2b:y"),
+        format!("+{ZOMBIE} 7200 f2b:x"),
+    ];
+    run_script(
+        &site,
+        &format!("printf '{}\n' > $FIFO", commands.join("\n")),
+    );
+    counted(&site, "added", 5);
+    let database = Connection::open(site.path("state").join(FILE)).unwrap();
+    let written: (u32, u32) = database
+        .query_row(
+            "SELECT count(*), count(DISTINCT set_at) FROM holds",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert_eq!(written, (4, 1));
+    drop(database);
+    assert_eq!(
+        (owners(&site), minutes(&site)),
+        (vec!["fifo".to_owned(), "f2b:x".to_owned()], 120.0)
+    );
+    // Only the first of two has an effect.
+    let commands = format!("-{ZOMBIE} f2b:x\n-{other} f2b:x\n-{ZOMBIE} f2b:x\n-{ZOMBIE} fifo\n");
+    run_script(&site, &format!("printf -- '{commands}' > $FIFO"));
+    let fifo = counted(&site, "removed", 1);
+    assert_eq!(fifo["failed"], 0);
+    wait_for_list(&site, &[other]);
+    stop(&mut daemon);
 }

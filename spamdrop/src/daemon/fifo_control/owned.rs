@@ -1,10 +1,11 @@
 //! The commands of owners with a name, in the disk thread: their bits are in the
 //! database.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::{Error, Result};
+use anyhow::Result;
 use spamdrop_core::owners::EntryOwner;
 use spamdrop_core::recent::Command;
 use spamdrop_core::target::Target;
@@ -17,10 +18,11 @@ use crate::clock;
 use crate::daemon::block::BlockRule;
 use crate::kernel::blocklist::{Blocked, Blocklist};
 use crate::lock::WriteLock;
-use crate::owned_blocks::{self, OwnerStore, Released};
+use crate::owned_blocks::{self, FEW, OwnerStore, Released};
 use crate::store::DAEMON_WAIT;
 
-/// The most commands of one job, which holds the write lock.
+/// The most commands of one job, which holds the write lock and stores their holds
+/// together.
 const BATCH: usize = 256;
 
 /// The files and pins that a job needs.
@@ -58,9 +60,34 @@ struct OwnerCommand {
     owner: EntryOwner,
 }
 
+impl OwnerCommand {
+    /// Whether a command is carried out together with the next one.
+    fn goes_with(&self, next: &Self) -> bool {
+        match (self.seconds, next.seconds) {
+            (Some(_), Some(_)) => true,
+            (None, None) => self.owner == next.owner,
+            _ => false,
+        }
+    }
+}
+
+impl OwnedResults {
+    fn take(&mut self, run: &[OwnerCommand], outcomes: Result<Vec<Result<OwnerOutcome>>>) {
+        let commands = run.iter().cloned();
+        match outcomes {
+            Ok(outcomes) => self.done.extend(commands.zip(outcomes)),
+            Err(error) => {
+                // One complaint stands for all.
+                self.failed += run.len().saturating_sub(1);
+                let first = commands.take(1);
+                self.done.extend(first.zip([Err(error)]));
+            }
+        }
+    }
+}
+
 enum OwnerOutcome {
-    /// Blocked. The holds are not stored if there is an error.
-    Held(Blocked, Option<Error>),
+    Held { blocked: Blocked, is_stored: bool },
     Released(Released),
 }
 
@@ -159,11 +186,10 @@ impl FifoTask {
             ..
         } = command;
         match outcome {
-            Ok(OwnerOutcome::Held(blocked, unstored)) => {
+            Ok(OwnerOutcome::Held { blocked, is_stored }) => {
                 let term = term(command.seconds.unwrap_or_default());
                 self.blocked(*addr, *target, blocked.is_renewed, term);
-                if let Some(error) = unstored {
-                    log::debug!(target: "spamdrop::fifo", "{addr}: {error:#}");
+                if !is_stored {
                     self.holds.add(*target, &blocked);
                 }
                 log::debug!(target: "spamdrop::fifo", "blocked {addr}: {owner}");
@@ -196,51 +222,85 @@ fn carry_out(places: &OwnedPlaces, rule: &BlockRule, commands: Vec<OwnerCommand>
     };
     match begin() {
         Ok(Some((lock, mut blocklist))) => {
-            for command in commands {
-                let outcome = carry_out_one(&lock, &mut blocklist, &mut store, rule, &command);
-                results.done.push((command, outcome));
+            for run in commands.chunk_by(OwnerCommand::goes_with) {
+                let outcomes = match run {
+                    [OwnerCommand { seconds: None, .. }, ..] => {
+                        release_all(&lock, &mut blocklist, &mut store, run)
+                    }
+                    _ => Ok(hold_all(&lock, &mut blocklist, &mut store, rule, run)),
+                };
+                results.take(run, outcomes);
             }
         }
         Ok(None) => results.rest = commands,
-        Err(error) => {
-            // One complaint stands for all.
-            results.failed = commands.len().saturating_sub(1);
-            let first = commands.into_iter().next();
-            results
-                .done
-                .extend(first.map(|command| (command, Err(error))));
-        }
+        Err(error) => results.take(&commands, Err(error)),
     }
     results
 }
 
-fn carry_out_one(
+/// Blocks for owners. The holds are stored together, because the write lock is held.
+fn hold_all(
     lock: &WriteLock,
     blocklist: &mut Blocklist,
     store: &mut OwnerStore,
     rule: &BlockRule,
-    command: &OwnerCommand,
-) -> Result<OwnerOutcome> {
-    let OwnerCommand {
-        addr,
-        target,
-        seconds,
-        owner,
-    } = command;
-    let Some(seconds) = seconds else {
-        let Some(bit) = store.bit(owner)? else {
-            return Ok(OwnerOutcome::Released(Released::default()));
-        };
-        let mut targets: Vec<Target> = Target::covering(*addr).collect();
-        targets.sort_unstable();
-        let released = owned_blocks::release(lock, blocklist, store, bit.into(), &targets)?;
-        return Ok(OwnerOutcome::Released(released));
+    run: &[OwnerCommand],
+) -> Vec<Result<OwnerOutcome>> {
+    let mut hold = |command: &OwnerCommand| {
+        let bit = store.registered(&command.owner, blocklist)?;
+        let term = term(command.seconds.unwrap_or_default());
+        let origin = reason(blocklist.origin(command.addr)?, term.start, rule);
+        let key = (command.addr, command.target);
+        blocklist.block(lock, key, bit, term, rule.sealed, &origin)
     };
-    let bit = store.registered(owner, blocklist)?;
-    let term = term(*seconds);
-    let origin = reason(blocklist.origin(*addr)?, term.start, rule);
-    let key = (*addr, *target);
-    let blocked = blocklist.block(lock, key, bit, term, rule.sealed, &origin)?;
-    let unstored = store.add(*target, &blocked).err();
-    Ok(OwnerOutcome::Held(blocked, unstored))
+    let all: Vec<Result<Blocked>> = run.iter().map(&mut hold).collect();
+    let targets = run.iter().map(|command| command.target);
+    let blocked = targets.zip(&all);
+    let blocked = blocked.filter_map(|(target, it)| Some((target, it.as_ref().ok()?)));
+    let stored = store.add(blocked);
+    if let Err(error) = &stored {
+        log::debug!(target: "spamdrop::fifo", "the ends of owners are not stored yet: {error:#}");
+    }
+    let is_stored = stored.is_ok();
+    let held = |blocked| OwnerOutcome::Held { blocked, is_stored };
+    all.into_iter().map(|it| it.map(held)).collect()
+}
+
+/// Lets the owner of these commands let go. Only the first of several for an entry has
+/// an effect.
+fn release_all(
+    lock: &WriteLock,
+    blocklist: &mut Blocklist,
+    store: &mut OwnerStore,
+    run: &[OwnerCommand],
+) -> Result<Vec<Result<OwnerOutcome>>> {
+    let bit = match run {
+        [first, ..] => store.bit(&first.owner)?,
+        [] => None,
+    };
+    let mut released = Released::default();
+    let covering = run.iter().flat_map(|it| Target::covering(it.addr));
+    let mut targets: Vec<Target> = covering.collect();
+    targets.sort_unstable();
+    targets.dedup();
+    if let Some(bit) = bit {
+        released = owned_blocks::release(lock, blocklist, store, bit.into(), &targets)?;
+    }
+    let mut removed: HashSet<Target> = released.removed.into_iter().collect();
+    let mut kept: HashSet<Target> = released.kept.into_iter().collect();
+    if targets.len() > FEW && !removed.is_empty() {
+        blocklist.forget_origins(lock, &removed)?;
+    }
+    let of = |command: &OwnerCommand, all: &mut HashSet<Target>| {
+        Target::covering(command.addr)
+            .filter(|target| all.remove(target))
+            .collect()
+    };
+    let mut released = |command| {
+        Ok(OwnerOutcome::Released(Released {
+            removed: of(command, &mut removed),
+            kept: of(command, &mut kept),
+        }))
+    };
+    Ok(run.iter().map(&mut released).collect())
 }
