@@ -274,9 +274,9 @@ struct Columns {
 }
 
 /// The columns between the address and the reason, with the blanks between them.
-const BETWEEN: usize = "  HITS/S       HITS  EXPIRES   BY          ".len();
+const BETWEEN: usize = "  HITS/S       HITS  EXPIRES   BY        ".len();
 /// The width of the owners.
-const BY: usize = 10;
+const BY: usize = 8;
 /// The width of a zone on a wide screen.
 const ZONE: usize = 28;
 
@@ -297,7 +297,7 @@ impl Columns {
     fn format_heading(&self) -> String {
         let address = self.address;
         let mut line = format!(
-            "{:<address$}  HITS/S       HITS  EXPIRES   BY          ",
+            "{:<address$}  HITS/S       HITS  EXPIRES   BY        ",
             "ADDRESS"
         );
         match self.is_wide {

@@ -152,15 +152,15 @@ fn a_small_screen_in_utf8() {
         (9, "top of 1604 entries, all read 1m 12s ago, by hits/s"),
         (
             10,
-            "ADDRESS          HITS/S       HITS  EXPIRES   BY    ZONE OR REASON",
+            "ADDRESS          HITS/S       HITS  EXPIRES   BY        ZONE OR REASON",
         ),
         (
             11,
-            "192.0.2.66         12.3       4000  9m 12s    hand  zen.b.example",
+            "192.0.2.66         12.3       4000  9m 12s    hand      zen.b.example",
         ),
         (
             12,
-            "2001:db8::/64       0.5      50000  9m 12s    hand  ..8::1,port=4711: 511 Listed",
+            "2001:db8::/64       0.5      50000  9m 12s    hand      ..,port=4711: 511 Listed",
         ),
         (20, "recent events"),
         (
@@ -200,7 +200,7 @@ fn a_large_screen_has_the_zone_and_the_reason() {
         .collect();
     assert_eq!(
         *sources[0],
-        "192.0.2.66         12.3       4000  9m 12s    hand  zen.b.example                 \
+        "192.0.2.66         12.3       4000  9m 12s    hand      zen.b.example                 \
          mx1 courieresmtpd: error,relay=192.0.2.66,port=4711: 511 Listed"
     );
     assert_eq!(sources.len(), 4, "{shown:#?}");
