@@ -1,5 +1,6 @@
 //! `top`: the snapshot of one second, as text and JSON.
 
+mod columns;
 mod cut;
 pub mod look;
 pub mod popup;

@@ -15,10 +15,11 @@ use spamdrop_core::target::Target;
 use spamdrop_core::time::UnixSeconds;
 use spamdrop_core::top::{TopMode, TopView};
 
+use super::columns::SourceColumns;
 use super::cut::{fit, wrap_within};
 use super::look::TerminalLook;
 use super::popup;
-use super::{TopFigure, TopRow, TopSnapshot};
+use super::{TopFigure, TopSnapshot};
 use crate::render::history::HistoryRow;
 use crate::render::show::local_time;
 
@@ -42,8 +43,6 @@ const NOW: u16 = 12;
 const HEALTH: usize = 4;
 /// The least rows of events.
 const EVENTS: u16 = 4;
-/// From this width on, a source's zone and its reason have columns of their own.
-const WIDE: u16 = 110;
 
 /// Shown when no source matches the filter.
 const NO_MATCH: &str =
@@ -237,7 +236,7 @@ fn draw_sources(
     let title = format!("{title}, by {}", view.order.name());
     write(screen, rows.take(1), &title, BOLD, look);
     let addresses = snapshot.sources.iter().map(|row| length(row.entry.target));
-    let columns = Columns::new(area.width, addresses.max().unwrap_or(0), look);
+    let columns = SourceColumns::new(area.width, addresses.max().unwrap_or(0), look);
     write(
         screen,
         rows.take(1),
@@ -263,83 +262,6 @@ fn draw_sources(
 
 fn length(target: Target) -> usize {
     target.to_string().len()
-}
-
-/// The widths of the columns of the sources.
-struct Columns {
-    address: usize,
-    why: usize,
-    is_wide: bool,
-    look: TerminalLook,
-}
-
-/// The columns between the address and the reason, with the blanks between them.
-const BETWEEN: usize = "  HITS/S       HITS  EXPIRES   BY        ".len();
-/// The width of the owners.
-const BY: usize = 8;
-/// The width of a zone on a wide screen.
-const ZONE: usize = 28;
-
-impl Columns {
-    fn new(width: u16, address: usize, look: TerminalLook) -> Self {
-        let is_wide = width >= WIDE;
-        let width = usize::from(width);
-        let address = address.clamp(15, (width / 3).max(15));
-        let zone = if is_wide { ZONE + 2 } else { 0 };
-        Self {
-            address,
-            why: width.saturating_sub(address + BETWEEN + zone),
-            is_wide,
-            look,
-        }
-    }
-
-    fn format_heading(&self) -> String {
-        let address = self.address;
-        let mut line = format!(
-            "{:<address$}  HITS/S       HITS  EXPIRES   BY        ",
-            "ADDRESS"
-        );
-        match self.is_wide {
-            true => line += &format!("{:<ZONE$}  {:<2$}", "ZONE", "REASON", self.why),
-            false => line += &format!("{:<1$}", "ZONE OR REASON", self.why),
-        }
-        line
-    }
-
-    fn format_row(&self, row: &TopRow) -> String {
-        let address = self.address;
-        let target = row.entry.target.to_string();
-        let mut line = format!(
-            "{:<address$}  {:>6.1} {:>10}  {:<8}  {:<BY$}  ",
-            fit(&target, address, self.look),
-            row.hits_per_s,
-            row.entry.hits,
-            human(row.entry.expires_in).to_string(),
-            fit(&row.entry.owners.to_string(), BY, self.look)
-        );
-        let zone = row.zone.as_deref();
-        let why = match self.is_wide {
-            true => {
-                line += &format!("{:<ZONE$}  ", fit(zone.unwrap_or("-"), ZONE, self.look));
-                end_of(&row.reason, self.why)
-            }
-            false => match zone {
-                Some(zone) => fit(zone, self.why, self.look),
-                None => end_of(&row.reason, self.why),
-            },
-        };
-        line + &format!("{why:<0$}", self.why)
-    }
-}
-
-/// The end of a text: that of a log line tells why.
-fn end_of(text: &str, width: usize) -> String {
-    if text.len() <= width {
-        return text.to_owned();
-    }
-    let start = text.len() - width.saturating_sub(2);
-    format!("..{}", text.get(start..).unwrap_or_default())
 }
 
 fn draw_events(
