@@ -38,7 +38,11 @@ pub fn set_verb(verb: String) {
 
 /// Holds the write lock, the right to change maps and pins, until dropped.
 #[derive(Debug)]
-pub struct WriteLock(#[expect(dead_code, reason = "closing the file gives the lock back")] File);
+pub struct WriteLock {
+    #[expect(dead_code, reason = "closing the file gives the lock back")]
+    file: File,
+    was_ours: bool,
+}
 
 /// The process that holds the write lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,15 +118,25 @@ impl WriteLock {
         }
     }
 
+    /// Whether this process was the last holder, so that no other has changed
+    /// anything since.
+    pub fn was_ours(&self) -> bool {
+        self.was_ours
+    }
+
     /// Writes this process's pid and verb into the file. The lock is valid even
     /// if that fails.
     fn signed(file: File) -> Self {
         let verb = VERB.get().map_or("", String::as_str);
         let text = format!("{} {verb}\n", std::process::id());
-        if let Err(error) = overwrite(&file, &text) {
+        let mut last = vec![0; text.len() + 1];
+        let was_ours = file
+            .read_at(&mut last, 0)
+            .is_ok_and(|length| last.get(..length) == Some(text.as_bytes()));
+        if !was_ours && let Err(error) = overwrite(&file, &text) {
             log::debug!("cannot write the holder into the lock file: {error}");
         }
-        Self(file)
+        Self { file, was_ours }
     }
 }
 

@@ -214,7 +214,8 @@ impl OwnerStore {
 
 /// Sets the hold of an owner in entries, of sorted targets, which get the state of the
 /// given ones. Those that exist keep their hits and their other owners; with
-/// `begins_anew`, those of this owner alone are replaced. They are written even if the
+/// `begins_anew`, those of this owner alone are replaced. Targets that certainly have
+/// no entry (`is_absent`) are not looked up. The entries are written even if the
 /// database cannot be, which is said once.
 ///
 /// # Errors
@@ -227,9 +228,11 @@ pub fn set(
     owner: OwnerBit,
     wanted: &[(Target, Entry)],
     begins_anew: bool,
+    is_absent: impl Fn(Target) -> bool,
 ) -> Result<()> {
     let now = BootTime::now()?;
-    let targets: Vec<Target> = wanted.iter().map(|(target, _)| *target).collect();
+    let targets = wanted.iter().map(|(target, _)| *target);
+    let targets: Vec<Target> = targets.filter(|target| !is_absent(*target)).collect();
     let mut live = blocklist.look_up(&targets, now.clocks.mono)?;
     let is_own = |entry: &Entry| OwnerMask::of(entry) == owner.into();
     if begins_anew {

@@ -73,7 +73,15 @@ pub fn run(config: &Config, args: &cli::Add, out: &mut impl Write) -> Result<()>
         .collect();
     for chunk in entries.chunks(CHUNK) {
         let lock = WriteLock::acquire(&config.run_dir)?;
-        owned_blocks::set(&lock, &mut blocklist, &mut store, owner, chunk, false)?;
+        owned_blocks::set(
+            &lock,
+            &mut blocklist,
+            &mut store,
+            owner,
+            chunk,
+            false,
+            |_| false,
+        )?;
     }
     let origins = origins(&chosen, &peers, reason, term.start);
     // The reasons of other owners stay.

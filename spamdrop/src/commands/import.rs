@@ -139,7 +139,7 @@ fn put(
     let (bar, all, mut done) = (bar(entries.len()), entries.len(), 0);
     for batch in entries.chunks(BATCH) {
         // The database takes longer than the maps.
-        let size = if list.shares(batch) { CHUNK } else { BATCH };
+        let size = if list.meets(batch) { CHUNK } else { BATCH };
         for chunk in batch.chunks(size) {
             WriteLock::acquire(&config.run_dir)
                 .and_then(|lock| list.put(&lock, blocklist, chunk))

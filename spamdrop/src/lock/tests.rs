@@ -123,3 +123,17 @@ fn asking_for_the_daemon_takes_no_lock() {
     });
     assert_eq!(refused, 0);
 }
+
+#[test]
+fn the_write_lock_tells_whether_another_process_had_it_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let was_ours = || WriteLock::acquire(dir.path()).unwrap().was_ours();
+    assert_eq!([was_ours(), was_ours()], [false, true]);
+    let path = dir.path().join("lock");
+    let ours = fs::read_to_string(&path).unwrap();
+    // The other begins as ours does, or could not write its own.
+    for other in [format!("1{ours}"), format!("{ours}more"), String::new()] {
+        fs::write(&path, other).unwrap();
+        assert_eq!([was_ours(), was_ours()], [false, true]);
+    }
+}

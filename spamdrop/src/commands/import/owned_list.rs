@@ -21,8 +21,11 @@ pub(super) struct OwnedList {
     owner: OwnerBit,
     /// Whether the owner was named. Blocks by hand begin anew.
     is_named: bool,
-    /// Entries of the list that others owned when it was read.
-    others: HashSet<Target>,
+    /// Targets of the list that had an entry when it was read, unless that is just
+    /// replaced.
+    present: HashSet<Target>,
+    /// Whether no other process has changed anything since.
+    is_unchanged: bool,
     /// Entries of the owner that the list does not name any more, sorted.
     gone: Vec<Target>,
 }
@@ -79,13 +82,16 @@ impl OwnedList {
         blocklist: &Blocklist,
         entries: &[(Target, Entry)],
     ) -> Result<Self> {
+        // From now on, the lock tells whether others have changed anything.
+        drop(WriteLock::acquire(&config.run_dir)?);
         let owner = args.owner.as_ref().unwrap_or(&EntryOwner::Hand);
         let mut store = owners::store(config);
         let mut list = Self {
             owner: store.registered(owner, blocklist)?,
             store,
             is_named: args.owner.is_some(),
-            others: HashSet::new(),
+            present: HashSet::new(),
+            is_unchanged: true,
             gone: Vec::new(),
         };
         let sketch = Sketch::of(entries.iter().map(|(target, _)| *target));
@@ -99,12 +105,9 @@ impl OwnedList {
         blocklist.for_each(|found| {
             let owners = OwnerMask::of(&found.entry);
             let is_gone = args.replace && owners.contains(list.owner);
-            if owners == list.owner.into() && !is_gone && list.is_named {
-                return;
-            }
             match listed(found.target) {
-                Some((_, entry)) if owners != list.owner_of(entry).into() => {
-                    list.others.insert(found.target);
+                Some((_, entry)) if list.is_named || owners != list.owner_of(entry).into() => {
+                    list.present.insert(found.target);
                 }
                 None if is_gone => list.gone.push(found.target),
                 _ => {}
@@ -129,10 +132,11 @@ impl OwnedList {
         owner.into()
     }
 
-    /// Whether others owned some of these entries when the list was read.
-    pub(super) fn shares(&self, entries: &[(Target, Entry)]) -> bool {
+    /// Whether some of these targets had an entry that is not just replaced, when the
+    /// list was read.
+    pub(super) fn meets(&self, entries: &[(Target, Entry)]) -> bool {
         let mut targets = entries.iter().map(|(target, _)| target);
-        !self.others.is_empty() && targets.any(|target| self.others.contains(target))
+        !self.present.is_empty() && targets.any(|target| self.present.contains(target))
     }
 
     /// Writes some of the entries. What others have set since the list was read stays.
@@ -150,10 +154,13 @@ impl OwnedList {
             .iter()
             .copied()
             .partition(|(_, entry)| self.owner_of(entry) != self.owner);
+        self.is_unchanged &= lock.was_ours();
+        let (is_unchanged, begins_anew) = (self.is_unchanged, !self.is_named);
         for (owner, some) in [(self.owner, own), (OwnerBit::LOG, of_log)] {
             if !some.is_empty() {
-                let begins_anew = !self.is_named;
-                owned_blocks::set(lock, blocklist, &mut self.store, owner, &some, begins_anew)?;
+                let (store, present) = (&mut self.store, &self.present);
+                let is_absent = |target| is_unchanged && !present.contains(&target);
+                owned_blocks::set(lock, blocklist, store, owner, &some, begins_anew, is_absent)?;
             }
         }
         Ok(())
