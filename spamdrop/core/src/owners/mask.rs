@@ -86,7 +86,14 @@ impl OwnerMask {
 
     /// The owners, by their bits.
     pub fn each(self) -> impl Iterator<Item = OwnerBit> {
-        (0..64).map(OwnerBit).filter(move |bit| self.contains(*bit))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let lowest = u8::try_from(left.trailing_zeros()).ok()?;
+            (left != 0).then(|| {
+                left &= left - 1;
+                OwnerBit(lowest)
+            })
+        })
     }
 
     /// The entry with these owners, and with the origin that goes with them: the

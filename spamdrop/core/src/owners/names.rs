@@ -1,5 +1,6 @@
 //! The names of the owners' bits.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
@@ -24,10 +25,18 @@ impl OwnerNames {
     /// The name of a bit; `unnamed:17` if the database was lost.
     #[must_use]
     pub fn name(&self, bit: OwnerBit) -> String {
-        let named = || self.0.iter().find(|(it, _)| *it == bit);
-        let named = || named().map(|(_, owner)| owner.clone());
-        let owner = EntryOwner::of_fixed_bit(bit).or_else(named);
-        owner.unwrap_or(EntryOwner::Unnamed(bit)).to_string()
+        self.owner(bit).to_string()
+    }
+
+    /// The owner of a bit. Borrowed, because `list` asks for a million of them.
+    fn owner(&self, bit: OwnerBit) -> Cow<'_, EntryOwner> {
+        if let Some(owner) = EntryOwner::of_fixed_bit(bit) {
+            return Cow::Owned(owner);
+        }
+        match self.0.iter().find(|(it, _)| *it == bit) {
+            Some((_, owner)) => Cow::Borrowed(owner),
+            None => Cow::Owned(EntryOwner::Unnamed(bit)),
+        }
     }
 
     /// Every owner with a name.
@@ -84,7 +93,7 @@ impl fmt::Display for ShownOwners {
             if number > 0 {
                 f.write_str(", ")?;
             }
-            f.write_str(&self.names.name(bit))?;
+            self.names.owner(bit).fmt(f)?;
         }
         Ok(())
     }
