@@ -32,7 +32,7 @@ const PEERS: [(&str, Kind, Option<Bar>); 4] = [
     ),
     ("rg, a pattern for this log", Kind::Short, None),
     ("grep -c ': 511 '", Kind::Grep, Some(Bar::AtLeast(0.7))),
-    ("fail2ban-regex", Kind::Fail2ban, None),
+    ("fail2ban-regex", Kind::Fail2ban, Some(Bar::AtLeast(200.0))),
 ];
 
 /// A log file whose content is in the page cache.
