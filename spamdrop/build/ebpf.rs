@@ -18,8 +18,8 @@ pub fn set_environment() {
     // The object's debugging information names its sources, and must not tell
     // where they were: two builds in different directories are equal. aya-build
     // replaces the compiler's flags, so cargo itself has to do it.
-    // What an earlier build has left counts as fresh, whether `cargo xtask dist` made it
-    // or not, so its flags must not add to that.
+    // Cargo takes the objects of an earlier build for fresh, whether `cargo xtask dist`
+    // made them or not, so its flags must not add to that.
     set("SPAMDROP_COMPILER_FLAGS", "");
     set("CARGO_UNSTABLE_TRIM_PATHS", "true");
     set("CARGO_PROFILE_RELEASE_TRIM_PATHS", "object");

@@ -145,7 +145,7 @@ fn a_list_is_replaced_without_touching_another() {
         site.spamdrop(&["flush", "--owner", "other"]).unwrap(),
         "removed 2 entries\n"
     );
-    // Who removes an address means it, whoever owns it.
+    // Without `--owner`, an address is removed whoever owns it.
     site.spamdrop(&["add", "100.64.0.4", "--for", "10m"])
         .unwrap();
     assert_eq!(
@@ -344,7 +344,7 @@ fn an_address_of_a_split_network_keeps_all_its_owners() {
     assert_eq!(list(&site, &[]), [format!("{offender} hand 20")]);
 }
 
-/// What `list` shows of an owner whose name is lost is taken by the other verbs.
+/// `list` shows an owner whose name is lost under one that the other verbs take.
 #[test]
 fn an_owner_without_its_name_can_be_listed_and_flushed() {
     let site = attached("");

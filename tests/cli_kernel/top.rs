@@ -184,7 +184,7 @@ fn top_shows_traffic_follows_the_size_and_unblocks() {
     let screen = tmux.until("the shell's answer", |screen| {
         screen.contains("\nstill 42\n")
     });
-    // What is typed is echoed again.
+    // The terminal echoes typed text again.
     assert!(screen.contains("echo still $((40+2))"), "{screen}");
 }
 

@@ -27,7 +27,7 @@ pub struct Add {
     /// kept as they are, and the command succeeds
     #[arg(long)]
     pub force: bool,
-    /// Who wants the block: hand, import:NAME or f2b:JAIL; NAME alone is
+    /// Owner of the block: hand, import:NAME or f2b:JAIL; NAME alone is
     /// import:NAME [default: hand]
     #[arg(long, value_parser = owner)]
     pub owner: Option<EntryOwner>,

@@ -37,7 +37,7 @@ pub struct LiveEntry {
     pub refreshes: u16,
     /// `"log"` if only the log wants it, otherwise `"hand"`.
     pub origin: EntryOrigin,
-    /// Who wants it: `["log", "import:drop"]`.
+    /// The owners, by name: `["log", "import:drop"]`.
     pub owners: ShownOwners,
     /// Whether the entry expires at a fixed time, whatever packets arrive.
     pub fixed: bool,

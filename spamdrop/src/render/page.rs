@@ -50,7 +50,7 @@ svg { display: block; width: 100%; height: auto }
 /// The SHA-256 of the style sheet in base64, for the page's policy.
 const STYLE_HASH: &str = "J0rLUJtyLMEj9MfUs23HssBCeM+3jNMaxSbqvJwR/Yw=";
 
-/// What a page shows.
+/// The content of a page.
 #[derive(Debug)]
 pub struct ReportPage<'a> {
     /// The name of the machine.
@@ -59,7 +59,7 @@ pub struct ReportPage<'a> {
     pub report: &'a WaveReport,
     /// The waves whose course is drawn.
     pub courses: &'a [(NumberedWave, Vec<Point>)],
-    /// What is switched on.
+    /// The parts of spamdrop that are switched on.
     pub switches: Switches,
     /// The time zone of the reader.
     pub zone: &'a TimeZone,

@@ -202,8 +202,8 @@ impl TopSnapshot {
         }
     }
 
-    /// What the list of sources is of. `filter` chooses among the sources that were
-    /// read.
+    /// The title of the list: the entries among which its sources are. `filter`
+    /// chooses among the sources that were read.
     #[must_use]
     pub fn describe_sources(&self, filter: &SourceFilter) -> String {
         let Some((maps, ago)) = self.status.maps.zip(self.entries_read) else {

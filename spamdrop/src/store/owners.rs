@@ -64,7 +64,7 @@ pub struct BootTime {
     pub clocks: Clocks,
 }
 
-/// What a [`HoldChange`] says of an entry.
+/// The extent of a [`HoldChange`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldChangeKind {
     /// These are all its holds: those of other owners are deleted.
@@ -82,7 +82,7 @@ pub struct HoldChange {
     pub target: Target,
     /// The holds, by the monotonic clock.
     pub holds: Vec<OwnerHold>,
-    /// What they say of the entry.
+    /// Whether other holds of the entry stay.
     pub kind: HoldChangeKind,
     /// When that was decided on.
     pub set: Clocks,

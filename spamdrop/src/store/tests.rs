@@ -98,7 +98,7 @@ const DATABASE2: &str = concat!(
     PRAGMA application_id = 0x53446462; PRAGMA user_version = 2;"
 );
 
-/// What version 3 added to version 2. It had no owners.
+/// The tables that version 3 added to those of version 2. It had no owners.
 const DATABASE3: &str = "
     CREATE TABLE history (
         id INTEGER PRIMARY KEY, kind TEXT NOT NULL, began INTEGER NOT NULL,

@@ -23,7 +23,7 @@ use crate::invalid::Invalid;
 /// The longest name of a list or jail, in bytes.
 pub const LONGEST_NAME: usize = 48;
 
-/// Who wants an address blocked.
+/// An owner: a list, a program or a person that wants an address blocked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntryOwner {
     /// The daemon, because of the mail log.

@@ -49,7 +49,7 @@ impl SourceOrder {
     }
 }
 
-/// What sources are sorted by.
+/// The figures by which sources are sorted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SourceKey {
     /// Hits per second.

@@ -1,4 +1,4 @@
-//! What the keys do.
+//! The effects of keys.
 
 use super::filter::SourceFilter;
 use super::table::SourceOrder;
@@ -67,7 +67,7 @@ impl TopAction {
     }
 }
 
-/// What takes the keys.
+/// The part of the screen that takes the keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TopMode {
     /// The list of the sources.
@@ -83,7 +83,7 @@ pub enum TopMode {
     Text(String, Vec<String>, usize),
 }
 
-/// What the caller has to do after a key.
+/// The caller's task after a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopEffect {
     /// To draw the screen.
@@ -101,7 +101,7 @@ pub enum TopEffect {
 /// The state of the screen that the keys change.
 #[derive(Clone, Debug, Default)]
 pub struct TopView {
-    /// What takes the keys.
+    /// The part of the screen that takes the keys.
     pub mode: TopMode,
     /// The order of the sources.
     pub order: SourceOrder,

@@ -10,7 +10,7 @@ pub struct CourseColumns {
     pub every_s: u64,
     /// The length of a point, in seconds: more than one in a long wave.
     pub point_s: u64,
-    /// What happened in each column; `None` where nothing was recorded.
+    /// The sums and peaks of each column; `None` where nothing was recorded.
     pub all: Vec<Option<Point>>,
 }
 

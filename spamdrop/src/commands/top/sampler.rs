@@ -45,7 +45,7 @@ pub struct Sampler<'a> {
     dropped: MinuteCourse,
 }
 
-/// What is read of the filter, beside the entries.
+/// The figures of the filter, beside the entries.
 #[derive(Default)]
 struct FilterFigures {
     rows: Vec<TopRow>,

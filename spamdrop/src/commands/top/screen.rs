@@ -158,7 +158,7 @@ impl Top<'_> {
         }
     }
 
-    /// What `show` prints.
+    /// The lines that `show` prints.
     fn details(&self, target: Target) -> Result<Vec<String>> {
         let blocklist = Blocklist::open(&self.config.pin_dir)?;
         let detail = show::detail(&blocklist, &owners::names(self.config), target.net())?;

@@ -35,9 +35,9 @@ pub fn style() -> String {
 /// A picture.
 #[derive(Clone, Copy, Debug)]
 pub struct Picture<'a> {
-    /// What is drawn.
+    /// The subject: a wave, or a period.
     pub subject: PictureSubject<'a>,
-    /// What is switched on.
+    /// The parts of spamdrop that are switched on.
     pub switches: Switches,
     /// The time zone of the reader.
     pub zone: &'a TimeZone,

@@ -4,7 +4,7 @@ use ratatui::style::{Color, Style as CellStyle};
 
 use crate::render::table::Style;
 
-/// What a terminal can show.
+/// The abilities of a terminal.
 #[derive(Clone, Copy, Debug)]
 pub struct TerminalLook {
     /// Whether colours are used.
