@@ -254,4 +254,4 @@ fn share(who: &SourceCounts, text: &mut String) -> fmt::Result {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

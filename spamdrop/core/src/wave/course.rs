@@ -73,16 +73,8 @@ fn point_s(points: &[Point]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::points::tests::point;
     use super::*;
-
-    fn point(at_s: u32, open: u32, refused: u32) -> Point {
-        Point {
-            at_s,
-            open,
-            refused,
-            ..Point::default()
-        }
-    }
 
     #[test]
     fn columns_hold_all_points() {

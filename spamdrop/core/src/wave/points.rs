@@ -90,10 +90,10 @@ impl Points {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn point(at_s: u32, open: u32, refused: u32) -> Point {
+    pub fn point(at_s: u32, open: u32, refused: u32) -> Point {
         Point {
             at_s,
             open,

@@ -1,9 +1,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use spamdrop_core::wave::{SourceCounts, Totals, WantedWait};
+use spamdrop_core::wave::WantedWait;
 
 use super::*;
 use crate::render::json;
+use crate::render::waves::tests::wave;
 
 fn detail() -> WaveDetail {
     let point = |at_s| Point {
@@ -19,35 +20,11 @@ fn detail() -> WaveDetail {
         wait_s,
     };
     let wave = Wave {
-        start_unix_s: 1_795_392_000,
         length_s: 90.5,
-        slots: 40,
         peak_open: 39,
-        peak_waiting: 3,
-        who: SourceCounts {
-            sources: 1_523,
-            listed: 1_204,
-            accepted: 61,
-            delayed: 900,
-            delayed_listed: 700,
-            delayed_accepted: 12,
-            ..SourceCounts::default()
-        },
-        repeats: 612,
-        totals: Totals {
-            admitted: 1_400,
-            known_or_allowed: 52,
-            starvation_admits: 100,
-            refused: [0, 12, 1_400],
-            answered: 650,
-            dropped: 33,
-            blocked: 1_204,
-            released: 17,
-        },
-        longest_wait_s: Some(48.25),
         longest_listed_wait_s: Some(9.0),
         waits: vec![wait(3, 7.0), wait(20, 48.25), wait(21, 8.5)],
-        ..Wave::default()
+        ..wave()
     };
     WaveDetail {
         numbered: NumberedWave { number: 17, wave },

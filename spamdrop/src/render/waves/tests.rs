@@ -3,7 +3,7 @@ use super::*;
 use crate::render::json;
 use spamdrop_core::wave::WantedWait;
 
-fn wave() -> Wave {
+pub(in crate::render) fn wave() -> Wave {
     Wave {
         start_unix_s: 1_795_392_000,
         length_s: 663.5,

@@ -40,6 +40,10 @@ fn write(store: &mut Store, target: Target, held: OwnerHold, kind: HoldChangeKin
     store.change_holds(&[change], &set.boot).unwrap();
 }
 
+fn write_fifo(store: &mut Store, target: Target, end: u32, kind: HoldChangeKind, set: &BootTime) {
+    write(store, target, (OwnerBit::FIFO, ends(end)), kind, set);
+}
+
 fn of(store: &Store, target: Target, now: &BootTime) -> Vec<OwnerHold> {
     let mut holds = store.holds([&target], now).unwrap();
     holds.remove(&target).unwrap()
@@ -107,28 +111,10 @@ fn a_renewal_keeps_a_later_end_and_a_new_block_does_not() {
     let (_dir, mut store) = open();
     let target = "192.0.2.1".parse().unwrap();
     let fifo = OwnerBit::FIFO;
-    write(
-        &mut store,
-        target,
-        (fifo, ends(500)),
-        HoldChangeKind::Some,
-        &at(10),
-    );
-    write(
-        &mut store,
-        target,
-        (fifo, ends(100)),
-        HoldChangeKind::Renewal,
-        &at(11),
-    );
+    write_fifo(&mut store, target, 500, HoldChangeKind::Some, &at(10));
+    write_fifo(&mut store, target, 100, HoldChangeKind::Renewal, &at(11));
     assert_eq!(of(&store, target, &at(20)), [(fifo, ends(500))]);
-    write(
-        &mut store,
-        target,
-        (fifo, ends(100)),
-        HoldChangeKind::Some,
-        &at(12),
-    );
+    write_fifo(&mut store, target, 100, HoldChangeKind::Some, &at(12));
     assert_eq!(of(&store, target, &at(20)), [(fifo, ends(100))]);
 }
 
@@ -137,13 +123,7 @@ fn a_step_of_the_wall_clock_moves_no_end_and_ignores_no_renewal() {
     let (_dir, mut store) = open();
     let target = "192.0.2.1".parse().unwrap();
     let fifo = OwnerBit::FIFO;
-    write(
-        &mut store,
-        target,
-        (fifo, ends(100)),
-        HoldChangeKind::Some,
-        &at(10),
-    );
+    write_fifo(&mut store, target, 100, HoldChangeKind::Some, &at(10));
     for unix in [0, 2_000_000_000] {
         let mut now = at(20);
         now.clocks.unix = UnixSeconds::new(unix);
@@ -152,13 +132,7 @@ fn a_step_of_the_wall_clock_moves_no_end_and_ignores_no_renewal() {
     }
     let mut later = at(30);
     later.clocks.unix = UnixSeconds::new(0);
-    write(
-        &mut store,
-        target,
-        (fifo, ends(200)),
-        HoldChangeKind::Some,
-        &later,
-    );
+    write_fifo(&mut store, target, 200, HoldChangeKind::Some, &later);
     assert_eq!(of(&store, target, &at(40)), [(fifo, ends(200))]);
 }
 
