@@ -93,7 +93,7 @@ pub(super) fn gather_with(
     } else {
         None
     };
-    let interfaces = interfaces(config, &network::interfaces()?)?;
+    let interfaces = interfaces(config)?;
     let attached = |interface: &InterfaceStatus| {
         matches!(interface.state, FilterPlace::Native | FilterPlace::Generic)
     };
@@ -128,13 +128,13 @@ pub(super) fn gather_with(
     Ok(status)
 }
 
-fn interfaces(config: &Config, existing: &[network::Interface]) -> Result<Vec<InterfaceStatus>> {
-    let linked = attach::linked(&config.pin_dir)?;
+fn interfaces(config: &Config) -> Result<Vec<InterfaceStatus>> {
+    let (linked, existing) = attach::read_links(&config.pin_dir)?;
     let mut names: Vec<&String> = config.interfaces.iter().collect();
     names.extend(linked.iter().map(|link| &link.name));
     names.sort_unstable();
     names.dedup();
-    let status = |name: &String| interface_status(name, &linked, existing, attach::hidden);
+    let status = |name: &String| interface_status(name, &linked, &existing, attach::hidden);
     Ok(names.into_iter().map(status).collect())
 }
 

@@ -11,7 +11,7 @@ mod steering;
 mod verifier;
 
 pub use hidden::{HiddenFilter, hidden};
-pub use linked::{LinkPlace, Linked, linked};
+pub use linked::{LinkPlace, Linked, linked, read_links};
 pub use load::{Filter, load};
 pub use refusal::foreign;
 pub use steering::{is_steering, steer, unsteer};

@@ -46,12 +46,11 @@ impl Supervisor {
     /// Returns the trouble with each interface of the configuration.
     fn try_keep_attached(&mut self) -> Result<Vec<InterfaceTrouble>> {
         let pin_dir = &self.settings.filter.pin_dir;
-        let mut linked = attach::linked(pin_dir)?;
+        let (mut linked, mut present) = attach::read_links(pin_dir)?;
         if linked.iter().any(Linked::is_astray) {
             self.release_astray()?;
-            linked = attach::linked(&self.settings.filter.pin_dir)?;
+            (linked, present) = attach::read_links(&self.settings.filter.pin_dir)?;
         }
-        let present = network::interfaces()?;
         let wanted = self.settings.filter.interfaces.clone();
         let mode = self.settings.filter.plan.mode;
         let troubles = wanted.iter().map(|name| {

@@ -76,11 +76,24 @@ pub(super) fn link_pin(pin_dir: &Path, interface: &str) -> PathBuf {
 /// The pin directory or a link cannot be read, or the kernel does not list the
 /// interfaces. No partial list is returned.
 pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
+    read_links(pin_dir).map(|(links, _)| links)
+}
+
+/// As [`linked`], with the interfaces among which the links were looked for.
+///
+/// # Errors
+///
+/// As [`linked`].
+pub fn read_links(pin_dir: &Path) -> Result<(Vec<Linked>, Vec<Interface>)> {
     let mut found = read(pin_dir)?;
     for _ in 1..READS {
         // Between the two readings, another process may have replaced the
         // program of a link.
-        if found.iter().all(|link| link.place != LinkPlace::Elsewhere) {
+        if found
+            .0
+            .iter()
+            .all(|link| link.place != LinkPlace::Elsewhere)
+        {
             break;
         }
         found = read(pin_dir)?;
@@ -88,13 +101,13 @@ pub fn linked(pin_dir: &Path) -> Result<Vec<Linked>> {
     Ok(found)
 }
 
-fn read(pin_dir: &Path) -> Result<Vec<Linked>> {
+fn read(pin_dir: &Path) -> Result<(Vec<Linked>, Vec<Interface>)> {
     let entries = match fs::read_dir(pin_dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(|| format!("cannot read {}", pin_dir.display()))?,
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        entries => Some(entries.with_context(|| format!("cannot read {}", pin_dir.display()))?),
     };
     let mut links = Vec::new();
-    for entry in entries {
+    for entry in entries.into_iter().flatten() {
         let entry = entry.with_context(|| format!("cannot read {}", pin_dir.display()))?;
         let file = entry.file_name();
         if let Some(name) = file.to_str().and_then(|name| name.strip_prefix(PREFIX)) {
@@ -111,7 +124,7 @@ fn read(pin_dir: &Path) -> Result<Vec<Linked>> {
         })
         .collect();
     found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
+    Ok((found, interfaces))
 }
 
 /// The link that is pinned at `pin`; `None` if nothing, or no link, is pinned
