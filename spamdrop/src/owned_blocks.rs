@@ -46,6 +46,14 @@ pub struct Released {
     pub kept: Vec<Target>,
 }
 
+impl Released {
+    /// Whether nothing was let go.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.kept.is_empty()
+    }
+}
+
 impl OwnerStore {
     /// The database at this path. Each access waits for another process at most
     /// `wait`.
@@ -278,7 +286,7 @@ pub fn release(
     targets: &[Target],
 ) -> Result<Released> {
     let now = BootTime::now()?;
-    let alone = match targets.len() > FEW {
+    let alone = match targets.len() > FEW && !leaving.is_empty() {
         true => blocklist.remove_owned(lock, leaving, targets, now.clocks.mono)?,
         false => HashSet::new(),
     };

@@ -247,7 +247,7 @@ fn detach_says_what_stays() {
             format!("kept {}: the configuration", path("spamdrop.toml")),
             format!("kept {}: the allowlist", path("allow")),
             format!(
-                "kept {}: the known senders and the waves",
+                "kept {}: the known senders, the waves and the history",
                 path("state/spamdrop.db")
             ),
         ]

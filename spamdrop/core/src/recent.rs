@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `+ADDRESS` | adds an address, or renews it |
 //! | `+ADDRESS SECONDS` | the same, for this time; not a command of the kernel's |
-//! | `+ADDRESS SECONDS OWNER` | the same for an owner: `import:NAME` or `f2b:JAIL` |
+//! | `+ADDRESS SECONDS OWNER` | the same for an owner: `import:NAME`, `f2b:JAIL` or `fifo` |
 //! | `-ADDRESS` | removes an address; it is no error if there is none |
 //! | `-ADDRESS OWNER` | lets this owner let go; `fifo` is that of `+ADDRESS` |
 //! | `/` | removes all |

@@ -24,8 +24,8 @@ pub struct Report {
     /// Print JSON
     #[arg(short, long, conflicts_with_all = ["svg", "html"])]
     pub json: bool,
-    /// Write a picture of the period, or without a period of the newest wave; `-`
-    /// is standard output
+    /// Write a picture of WAVE or of the period, without both of the newest wave;
+    /// `-` is standard output
     #[arg(long, value_name = "FILE", conflicts_with = "html")]
     pub svg: Option<PathBuf>,
     /// Write a page with the table and pictures, without scripts and references;

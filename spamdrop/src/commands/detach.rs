@@ -146,7 +146,10 @@ fn write_kept(config: &Config, path: Option<&Path>, out: &mut impl Write) -> Res
     for (path, what) in [
         (path.unwrap_or(Path::new(PATH)), "the configuration"),
         (&config.allow_file, "the allowlist"),
-        (&config.store_file(), "the known senders and the waves"),
+        (
+            &config.store_file(),
+            "the known senders, the waves and the history",
+        ),
     ] {
         if path.exists() {
             writeln!(out, "kept {}: {what}", path.display())?;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use anyhow::Result;
 use ipnet::IpNet;
@@ -29,6 +30,7 @@ use crate::render::{json, table::Style};
 use crate::store::{HistoryQuery, Store, VERB_WAIT};
 use spamdrop_core::history::HistoryKind;
 use spamdrop_core::next_syn::{Circumstances, Fate, SourceFacts, changes};
+use spamdrop_core::owners::OwnerNames;
 use spamdrop_core::policy::{Protected, Protection};
 use spamdrop_core::status::FILE as STATE_FILE;
 use spamdrop_core::target::Target;
@@ -98,6 +100,7 @@ struct Place {
     store: Option<Store>,
     /// The database, if its history can be read.
     past: Option<Store>,
+    names: Rc<OwnerNames>,
     slots: u32,
     unknown: Vec<String>,
     unread: Unread,
@@ -137,6 +140,7 @@ impl Place {
             protected: noted(allowlist, "the allowlist", &mut unknown),
             store: noted(store, "the known senders", &mut unknown),
             past: noted(past(config), "the history", &mut unknown),
+            names: owners::names(config),
             slots: slots(config),
             unknown,
             unread,
@@ -148,8 +152,7 @@ impl Place {
         let now = clock::monotonic_ns();
         let (mut block, mut facts) = (None, None);
         if let Some(blocklist) = &self.blocklist {
-            let names = owners::names(config);
-            block = Some(show::detail(blocklist, &names, addr.into())?);
+            block = Some(show::detail(blocklist, &self.names, addr.into())?);
             facts = Some(read_source_facts(blocklist, &config.pin_dir, addr)?);
         }
         let mut unread = self.unread;

@@ -45,7 +45,7 @@ pub(super) fn read_line(reader: &ListReader, line: &[u8]) -> Result<Option<ListE
             }
         }
     }
-    if member.iter().any(|byte| b",".contains(byte)) {
+    if member.contains(&b',') {
         let member = shown(member);
         return Err(Invalid::new(format!(
             "`{member}` is more than an address; save a set of addresses or nets alone: `ipset save NAME`"

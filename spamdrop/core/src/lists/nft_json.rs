@@ -88,7 +88,9 @@ impl NftElement {
                 range: [first, last],
             } => format!("{first}-{last}"),
             Self::Timed { elem } => {
-                let left = elem.expires.or(elem.timeout).map(Duration::from_secs);
+                // As in text, it never ends.
+                let timeout = elem.timeout.filter(|seconds| *seconds > 0);
+                let left = elem.expires.or(timeout).map(Duration::from_secs);
                 return match *elem.val {
                     Self::Timed { .. } => Ok(None),
                     ref val => val.read(reader, left),

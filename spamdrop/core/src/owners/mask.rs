@@ -48,12 +48,6 @@ impl OwnerMask {
         }
     }
 
-    /// The bits as the map holds them.
-    #[must_use]
-    pub fn bits(self) -> u64 {
-        self.0
-    }
-
     /// Whether nobody is in it.
     #[must_use]
     pub fn is_empty(self) -> bool {

@@ -79,12 +79,6 @@ impl ShownOwners {
         let names = Rc::clone(names);
         Self { mask, names }
     }
-
-    /// The set.
-    #[must_use]
-    pub fn mask(&self) -> OwnerMask {
-        self.mask
-    }
 }
 
 impl fmt::Display for ShownOwners {

@@ -278,7 +278,7 @@ mod tests {
     /// As nftables 1.0.6 prints it.
     #[test]
     fn the_json_of_nft_is_read_with_its_times_and_intervals() {
-        let text = r#"{"nftables": [{"metainfo": {"version": "1.0.6", "json_schema_version": 1}}, {"set": {"family": "inet", "name": "a", "table": "f", "type": "ipv4_addr", "handle": 2, "flags": ["interval", "timeout"], "elem": ["10.0.0.5", {"elem": {"val": "192.0.2.1", "timeout": 3600, "expires": 3599, "comment": "x"}}, {"range": ["192.0.2.8", "192.0.2.20"]}, {"elem": {"val": {"prefix": {"addr": "198.51.100.0", "len": 24}}, "timeout": 93784}}]}}, {"set": {"name": "empty", "type": "ipv6_addr"}}]}"#;
+        let text = r#"{"nftables": [{"metainfo": {"version": "1.0.6", "json_schema_version": 1}}, {"set": {"family": "inet", "name": "a", "table": "f", "type": "ipv4_addr", "handle": 2, "flags": ["interval", "timeout"], "elem": ["10.0.0.5", {"elem": {"val": "192.0.2.1", "timeout": 3600, "expires": 3599, "comment": "x"}}, {"range": ["192.0.2.8", "192.0.2.20"]}, {"elem": {"val": {"prefix": {"addr": "198.51.100.0", "len": 24}}, "timeout": 93784}}, {"elem": {"val": "203.0.113.1", "timeout": 0}}]}}, {"set": {"name": "empty", "type": "ipv6_addr"}}]}"#;
         let (entries, errors) = parsed(ListFormat::NftJson, text);
         assert_eq!(
             entries,
@@ -286,6 +286,7 @@ mod tests {
                 "10.0.0.5 600 600",
                 "192.0.2.1 3599 0",
                 "192.0.2.20 600 600",
+                "203.0.113.1 600 600",
                 "192.0.2.8/29 600 600",
                 "192.0.2.16/30 600 600",
                 "198.51.100.0/24 93784 0",

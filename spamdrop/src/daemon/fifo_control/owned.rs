@@ -194,12 +194,12 @@ impl FifoTask {
                 }
                 log::debug!(target: "spamdrop::fifo", "blocked {addr}: {owner}");
             }
-            Ok(OwnerOutcome::Released(Released { removed, kept })) => {
-                if removed.is_empty() && kept.is_empty() {
+            Ok(OwnerOutcome::Released(released)) => {
+                if released.is_empty() {
                     log::debug!(target: "spamdrop::fifo", "{owner} does not hold {addr}");
                     return;
                 }
-                self.counts.removed += u64::from(!removed.is_empty());
+                self.counts.removed += u64::from(!released.removed.is_empty());
                 self.record(Some(*addr), &format!("remove {addr} --owner {owner}"));
                 log::debug!(target: "spamdrop::fifo", "{owner} let {addr} go");
             }

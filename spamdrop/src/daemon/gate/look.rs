@@ -51,9 +51,8 @@ impl GateTask {
             return Ok(());
         }
         self.stats = stats;
-        let written = now;
         self.set(Gate {
-            written,
+            written: now,
             ..self.gate
         })
     }

@@ -146,7 +146,9 @@ impl Blocklist {
             }
             Ok(())
         });
-        self.raise_epoch()?;
+        if taken.is_err() || !removed.is_empty() {
+            self.raise_epoch()?;
+        }
         self.count(counted)?;
         taken.map(|()| removed)
     }
