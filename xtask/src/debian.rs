@@ -1,6 +1,7 @@
 //! Debian packages, unpacked below the target directory: the mail servers, the
 //! blocklist and the syslog of the tests with real mail servers, the promtool of
-//! the test of the metrics, and the fail2ban of the bench.
+//! the test of the metrics, and the fail2ban of the bench and of the tests of its
+//! action.
 //!
 //! The packages are not installed, because that would replace the machine's own
 //! mail server, and start it, fail2ban and Prometheus.

@@ -138,9 +138,13 @@ impl Group {
             Self::Format => format(),
             Self::Lint => lint(),
             Self::Unit => unit(full),
-            Self::Kernel => kernel(full, |target| {
-                ![COURIER, METRICS, SERVERS, WAVE, VM].contains(&target)
-            }),
+            Self::Kernel => {
+                // For fail2ban, whose bans reach spamdrop.
+                debian::unpack_if_missing()?;
+                kernel(full, |target| {
+                    ![COURIER, METRICS, SERVERS, WAVE, VM].contains(&target)
+                })
+            }
             Self::Courier => {
                 debian::unpack_if_missing()?;
                 kernel(full, |target| [COURIER, METRICS].contains(&target))
@@ -163,7 +167,7 @@ impl Group {
     }
 }
 
-/// The test targets that need Debian's packages.
+/// The test targets with Debian's mail servers and Prometheus.
 const COURIER: &str = "courier";
 const METRICS: &str = "metrics";
 const SERVERS: &str = "servers";
