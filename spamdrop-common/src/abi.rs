@@ -1,6 +1,6 @@
 //! The maps that the filter and user space share, and their version.
 //!
-//! Each version pins its maps in a directory of its own (version 3: `v3` below
+//! Each version pins its maps in a directory of its own (version 4: `v4` below
 //! the pin directory). No version opens the pins of another. It converts them
 //! (`kernel::blocklist::migrate`) or reports what the administrator must do.
 
@@ -8,12 +8,12 @@ use crate::counter::Counters;
 use crate::entry::{AllowEntry, CidrEntry, Destination, Entry, Origin};
 use crate::gate::{Gate, GateStats, KnownSender, NextAdmit, Verdict};
 use crate::names;
-use crate::recent_drop::{Line, SLOTS};
+use crate::recent_drop::{Line, line_bits};
 use crate::settings::Settings;
 
 /// The version of all map layouts together. A unit test of this module fails
 /// when a layout changes without a new number.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Capacity of each trie, in prefixes. A trie takes no memory for prefixes that
 /// it does not hold.
@@ -59,7 +59,8 @@ pub enum Room {
     Fixed(u32),
     /// The configuration's `capacity4`.
     Capacity4,
-    /// A line of recent drops for each four entries of `capacity4`.
+    /// A line of recent drops for each eight entries of `capacity4`, rounded up to a
+    /// power of two.
     LinesOfCapacity4,
     /// The configuration's `capacity6`.
     Capacity6,
@@ -89,7 +90,7 @@ impl Room {
         match self {
             Self::Fixed(elements) => elements,
             Self::Capacity4 => capacity.v4,
-            Self::LinesOfCapacity4 => capacity.v4.div_ceil(SLOTS as u32),
+            Self::LinesOfCapacity4 => 1 << line_bits(capacity.v4),
             Self::Capacity6 => capacity.v6,
             Self::QuarterOfCapacity6 if capacity.v6 < 4 => 1,
             Self::QuarterOfCapacity6 => capacity.v6 / 4,

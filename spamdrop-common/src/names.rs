@@ -1,6 +1,6 @@
 //! Names of maps and programs, at most 15 bytes each. A map is pinned under its
 //! own name in the directory of its version, so that `bpftool map dump pinned
-//! /sys/fs/bpf/spamdrop/v3/blocked4` works as expected.
+//! /sys/fs/bpf/spamdrop/v4/blocked4` works as expected.
 
 /// LRU map of blocked IPv4 addresses: 4 bytes in network order → [`Entry`].
 ///
@@ -22,9 +22,11 @@ pub const BLOCKED6_ADDR: &str = "blocked6_addr";
 ///
 /// [`RecentDrop`]: crate::recent_drop::RecentDrop
 pub const RECENT_DROPS4: &str = "recent_drops4";
-/// The constant of the filter that holds the number of lines of
-/// [`RECENT_DROPS4`].
-pub const RECENT_DROP_LINES: &str = "RECENT_DROP_LINES";
+/// The constant of the filter that holds the binary logarithm of the number of lines
+/// of [`RECENT_DROPS4`].
+pub const RECENT_DROP_LINE_BITS: &str = "RECENT_DROP_LINE_BITS";
+/// The constant of the filter that holds [`unit_bits`](crate::recent_drop::unit_bits).
+pub const RECENT_DROP_UNIT_BITS: &str = "RECENT_DROP_UNIT_BITS";
 /// Trie of blocked IPv4 prefixes → [`CidrEntry`](crate::entry::CidrEntry).
 pub const CIDR4: &str = "cidr4";
 /// Trie of blocked IPv6 prefixes → [`CidrEntry`](crate::entry::CidrEntry).

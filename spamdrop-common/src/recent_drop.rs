@@ -4,184 +4,381 @@
 //! seconds before. For such a packet, the filter only needs to count a hit. A
 //! slot of a plain array answers this without the hash map look-up, the clock and
 //! the allowlist, and touches one cache line.
+//!
+//! A slot is one word, because the number of cache lines and the size of the array
+//! decide what a look-up costs.
 
 /// Slots per line. A source can be in any slot of its line.
-pub const SLOTS: usize = 4;
+pub const SLOTS: usize = 8;
 
-/// One line is one cache line, because the map is `BPF_F_MMAPABLE`.
-pub type Line = [RecentDrop; SLOTS];
+/// One line is one cache line, because the map is `BPF_F_MMAPABLE`. Each slot is a
+/// [`RecentDrop`] as a word; 0: unused.
+pub type Line = [u64; SLOTS];
 
-/// A slot: a sealed IPv4 source whose packets to one destination are all
-/// dropped until `until_tick`.
-///
-/// CPUs read and write it as two words of eight bytes, so it may hold the first of
-/// one source and the second of another. `tag` tells that.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct RecentDrop {
-    /// The four bytes of the address as one word.
-    pub source: u32,
-    /// The destination of the packet that was dropped, in the same form. The
-    /// filter applies to this destination, but perhaps not to another one.
-    pub destination: u32,
-    /// The tick (jiffies, low 32 bits) from which the source's entry must be
-    /// read again; at most [`MOST_TICKS`] ahead.
-    pub until_tick: u32,
-    /// [`RecentDrop::tag`] of the source and of the epoch that was read before the
-    /// entry.
-    pub tag: u16,
-    /// The time from the last hit that slides the entry's expiry until
-    /// `until_tick`, in units of [`UNIT`] ticks, rounded up; 0: there was none since
-    /// the entry was read.
-    pub left: u8,
-    /// Hits that are not yet added to the entry; lost when the epoch changes.
-    pub hits: u8,
+/// The bits of a hash that a slot holds. The number of the line gives the others.
+const TAG_BITS: u32 = 17;
+const FROM_BITS: u32 = 28;
+const UNITS_BITS: u32 = 6;
+const HITS_BITS: u32 = 7;
+
+const LAST_SHIFT: u32 = HITS_BITS;
+const UNITS_SHIFT: u32 = LAST_SHIFT + UNITS_BITS;
+const FROM_SHIFT: u32 = UNITS_SHIFT + UNITS_BITS;
+const TAG_SHIFT: u32 = FROM_SHIFT + FROM_BITS;
+const _: () = assert!(TAG_SHIFT + TAG_BITS == u64::BITS);
+
+/// The least number of lines, as a power of two: line and tag are together the whole
+/// hash.
+pub const LEAST_LINE_BITS: u32 = u32::BITS - TAG_BITS;
+/// The longest time for which a slot is valid, in units.
+pub const MOST_UNITS: u32 = mask(UNITS_BITS);
+/// The number of hits after which the filter reads the entry again.
+pub const MOST_HITS: u32 = mask(HITS_BITS);
+
+/// Fibonacci hashing: the golden ratio of 2^32 spreads neighbouring addresses
+/// (Knuth). The factor is odd, so no two addresses have the same hash.
+const FACTOR: u32 = 0x9e37_79b1;
+/// The inverse of [`FACTOR`] modulo 2^32.
+const INVERSE: u32 = inverse(FACTOR);
+
+/// Where a source can be in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The number of its line.
+    pub line: u32,
+    /// Tells it from the other sources of the line.
+    pub tag: u32,
 }
 
-/// Ticks in a unit of [`RecentDrop::left`]: 64 ms with 1,000 ticks a second.
-pub const UNIT: u32 = 64;
-/// The longest time for which a slot is valid, in ticks: 16 s with 1,000 a second.
-pub const MOST_TICKS: u32 = UNIT * u8::MAX as u32;
+impl Place {
+    /// The place of an IPv4 address in a cache of 2^`line_bits` lines
+    /// ([`LEAST_LINE_BITS`] to 32).
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(source: [u8; 4], line_bits: u32) -> Self {
+        let hash = u32::from_be_bytes(source).wrapping_mul(FACTOR);
+        Self {
+            line: hash >> (u32::BITS - line_bits),
+            tag: hash & mask(TAG_BITS),
+        }
+    }
+
+    /// The address that [`Place::of`] was given.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source(self, line_bits: u32) -> [u8; 4] {
+        // The bits that both have are equal.
+        let hash = self.line << (u32::BITS - line_bits) | self.tag;
+        hash.wrapping_mul(INVERSE).to_be_bytes()
+    }
+
+    /// 0 if the slot is of this source, else another number, below 2^[`TAG_BITS`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn difference(self, word: u64) -> u64 {
+        word >> TAG_SHIFT ^ self.tag as u64
+    }
+
+    /// Whether the slot is of this source.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_of(self, word: u64) -> bool {
+        self.difference(word) == 0
+    }
+}
+
+/// A slot: a sealed IPv4 source whose packets to the watched destinations are all
+/// dropped for a while. Times are in units of the kernel's ticks (jiffies), see
+/// [`unit_bits`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecentDrop {
+    /// [`Place::tag`].
+    pub tag: u32,
+    /// The unit in which the source's entry was read, or its lowest bits. They wrap
+    /// around after a year or more; a slot that is so old counts as valid again for
+    /// some seconds.
+    pub from: u32,
+    /// The number of units for which the slot is valid, at most [`MOST_UNITS`]; 0: the
+    /// slot is unused.
+    pub units: u32,
+    /// The number of units from `from` to the last hit that slides the entry's expiry,
+    /// this one included; 0: there was none.
+    pub last: u32,
+    /// Hits that are not yet added to the entry; lost when an entry is removed or
+    /// weakened.
+    pub hits: u32,
+}
 
 impl RecentDrop {
-    /// The line that may hold a source.
+    /// Reads a slot.
     #[inline(always)]
     #[must_use]
-    pub const fn line(source: u32, lines: u32) -> u32 {
-        // Fibonacci hashing: the golden ratio of 2^32 spreads neighbouring
-        // addresses (Knuth).
-        let hash = source.wrapping_mul(0x9e37_79b1);
-        ((hash as u64 * lines as u64) >> 32) as u32
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            tag: (word >> TAG_SHIFT) as u32,
+            from: (word >> FROM_SHIFT) as u32 & mask(FROM_BITS),
+            units: (word >> UNITS_SHIFT) as u32 & mask(UNITS_BITS),
+            last: (word >> LAST_SHIFT) as u32 & mask(UNITS_BITS),
+            hits: word as u32 & mask(HITS_BITS),
+        }
     }
 
-    /// Mixes the epoch with the source.
+    /// The slot as a word. Of `from`, the lowest bits are taken; no other field may have
+    /// more bits than its own.
     #[inline(always)]
     #[must_use]
-    pub const fn tag(source: u32, epoch: u16) -> u16 {
-        epoch ^ (source ^ (source >> 16)) as u16
+    pub const fn word(self) -> u64 {
+        (self.tag as u64) << TAG_SHIFT
+            | ((self.from & mask(FROM_BITS)) as u64) << FROM_SHIFT
+            | (self.units as u64) << UNITS_SHIFT
+            | (self.last as u64) << LAST_SHIFT
+            | self.hits as u64
     }
 
-    /// Whether the slot is whole, and was written in this epoch
-    /// ([`Settings::epoch`], low 16 bits).
+    /// The number of units from `from` to the unit `now`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn age(self, now: u32) -> u32 {
+        now.wrapping_sub(self.from) & mask(FROM_BITS)
+    }
+
+    /// Whether the entry was read after the unit in which entries were removed or
+    /// weakened ([`Settings::epoch`]).
     ///
     /// [`Settings::epoch`]: crate::settings::Settings::epoch
     #[inline(always)]
     #[must_use]
-    pub const fn is_of(&self, epoch: u16) -> bool {
-        self.tag == Self::tag(self.source, epoch)
+    pub const fn is_after(self, epoch: u32, now: u32) -> bool {
+        // The epoch may begin in a unit to come.
+        self.age(now) < now.saturating_sub(epoch)
     }
 
-    /// Whether the slot is valid for its source at this tick. The ticks wrap
-    /// around after 49 days or more; a slot that is so old counts as valid for
-    /// some seconds, if the epoch was not raised in all that time.
+    /// Whether the slot is valid for its source in the unit `now`.
     #[inline(always)]
     #[must_use]
-    pub const fn is_valid(&self, epoch: u16, tick: u32) -> bool {
-        let left = self.until_tick.wrapping_sub(tick);
-        left != 0 && left <= MOST_TICKS && self.is_of(epoch)
+    pub const fn is_valid(self, epoch: u32, now: u32) -> bool {
+        self.age(now) < self.units && self.is_after(epoch, now)
     }
 
-    /// [`RecentDrop::left`] after a hit at this tick, at which the slot is valid.
+    /// The slot after a hit in the unit `now`, in which it is valid and has less than
+    /// [`MOST_HITS`].
     #[inline(always)]
     #[must_use]
-    pub const fn left_after(&self, tick: u32) -> u8 {
-        (self.until_tick.wrapping_sub(tick).wrapping_add(UNIT - 1) / UNIT) as u8
+    pub const fn hit(self, now: u32, slides: bool) -> Self {
+        Self {
+            last: if slides { self.age(now) + 1 } else { self.last },
+            hits: self.hits + 1,
+            ..self
+        }
     }
 
-    /// The tick of the last hit that slides the entry's expiry, or up to [`UNIT`]
-    /// ticks before.
+    /// How many units before `now` the last hit was that slides the entry's expiry, if
+    /// there was one.
     #[inline(always)]
     #[must_use]
-    pub const fn last_tick(&self) -> u32 {
-        self.until_tick.wrapping_sub(self.left as u32 * UNIT)
+    pub const fn last_age(self, now: u32) -> Option<u32> {
+        match self.last {
+            0 => None,
+            last => Some((self.age(now) + 1).saturating_sub(last)),
+        }
     }
 }
 
-const _: () = assert!(size_of::<RecentDrop>() == 16);
-const _: () = assert!(size_of::<Line>() == 64);
+/// The binary logarithm of the number of lines for this many entries: as many slots as
+/// entries, at least.
+#[must_use]
+pub const fn line_bits(entries: u32) -> u32 {
+    let lines = entries.div_ceil(SLOTS as u32);
+    let bits = lines.next_power_of_two().ilog2();
+    if bits < LEAST_LINE_BITS {
+        LEAST_LINE_BITS
+    } else {
+        bits
+    }
+}
 
-#[cfg(feature = "user")]
-// SAFETY: repr(C) without padding (size asserted above), integers only.
-unsafe impl aya::Pod for RecentDrop {}
+/// How many of the lowest bits of the number of ticks a unit leaves out, for this length
+/// of a tick: a unit is as long as possible, but at most [`LONGEST_UNIT_NS`].
+#[must_use]
+pub const fn unit_bits(tick_ns: u32) -> u32 {
+    let mut bits = 0;
+    while tick_ns != 0 && (tick_ns as u64) << (bits + 1) <= LONGEST_UNIT_NS {
+        bits += 1;
+    }
+    bits
+}
+
+/// [`MOST_UNITS`] of it are a little more than the longest answer of a recent drop.
+///
+/// [`LONGEST_ANSWER`]: crate::action::LONGEST_ANSWER
+const LONGEST_UNIT_NS: u64 = 256_000_000;
+
+#[inline(always)]
+const fn mask(bits: u32) -> u32 {
+    u32::MAX >> (u32::BITS - bits)
+}
+
+const fn inverse(odd: u32) -> u32 {
+    // Each of Newton's steps doubles the bits that are right; an odd number has three.
+    let (mut found, mut bits) = (odd, 3);
+    while bits < u32::BITS {
+        found = found.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(found)));
+        bits *= 2;
+    }
+    found
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::action::LONGEST_ANSWER;
 
     #[test]
-    fn a_slot_is_valid_until_its_tick_and_in_its_epoch() {
-        let source = 0x0102_0304;
-        let slot = RecentDrop {
-            source,
-            until_tick: 10,
-            tag: RecentDrop::tag(source, 7),
-            ..RecentDrop::default()
-        };
-        assert!(slot.is_valid(7, 9));
-        assert!(!slot.is_valid(7, 10));
-        assert!(!slot.is_valid(8, 9));
-        assert!(!RecentDrop::default().is_valid(0, 0));
-        for other in [source + 1, source ^ (1 << 31), 0] {
-            let mixed = RecentDrop {
-                source: other,
-                ..slot
-            };
-            assert!(!mixed.is_valid(7, 9), "{other:x}");
-        }
-    }
-
-    #[test]
-    fn ticks_wrap_around() {
-        let slot = RecentDrop {
-            until_tick: 3,
-            ..RecentDrop::default()
-        };
-        assert!(slot.is_valid(0, u32::MAX));
-        assert!(slot.is_valid(0, 3_u32.wrapping_sub(MOST_TICKS)));
-        assert!(!slot.is_valid(0, 2_u32.wrapping_sub(MOST_TICKS)));
-        assert!(!slot.is_valid(0, 4));
-        assert!(!slot.is_valid(0, 3 + u32::MAX / 2));
-    }
-
-    #[test]
-    fn the_last_hit_is_never_told_too_late_and_at_most_a_unit_too_early() {
-        for until_tick in [MOST_TICKS, MOST_TICKS + 1, 77, u32::MAX, 0] {
-            let mut slot = RecentDrop {
-                until_tick,
-                ..RecentDrop::default()
-            };
-            for left in 1..=MOST_TICKS {
-                let tick = until_tick.wrapping_sub(left);
-                slot.left = slot.left_after(tick);
-                let early = tick.wrapping_sub(slot.last_tick());
-                assert!(early < UNIT, "{early} at {left} until {until_tick}");
+    fn line_and_tag_tell_every_source_apart() {
+        for line_bits in [LEAST_LINE_BITS, 15, 18, 29, 31] {
+            for source in [
+                [0; 4],
+                [0, 0, 0, 1],
+                [192, 0, 2, 1],
+                [127, 1, 255, 0],
+                [255; 4],
+            ] {
+                let place = Place::of(source, line_bits);
+                assert!(place.line < 1 << line_bits);
+                assert_eq!(place.source(line_bits), source);
             }
         }
     }
 
     #[test]
     fn neighbours_are_spread_over_the_lines() {
-        // A /18 of neighbouring addresses, at three bit positions.
-        const LINES: u32 = 1 << 14;
-        for shift in [0, 8, 14] {
-            let mut used = [0u8; LINES as usize];
-            for number in 0..LINES {
-                used[RecentDrop::line((number << shift).to_be(), LINES) as usize] += 1;
+        // A /15 of neighbouring addresses, at three bit positions.
+        const LINES: usize = 1 << LEAST_LINE_BITS;
+        for shift in [0, 8, 13] {
+            let mut used = [0; LINES];
+            for number in 0..4 * LINES as u32 {
+                let place = Place::of((number << shift).to_be_bytes(), LEAST_LINE_BITS);
+                used[place.line as usize] += 1;
             }
             let most = used.iter().max().copied().unwrap_or(0);
-            assert!(
-                usize::from(most) <= SLOTS,
-                "{most} in a line, shift {shift}"
-            );
+            assert!(most <= SLOTS, "{most} in a line, shift {shift}");
         }
     }
 
+    const FULL: RecentDrop = RecentDrop {
+        tag: mask(TAG_BITS),
+        from: mask(FROM_BITS),
+        units: MOST_UNITS,
+        last: MOST_UNITS,
+        hits: MOST_HITS,
+    };
+
     #[test]
-    fn every_line_is_within_the_map() {
-        for lines in [1, 2, 3, 256, 1_000, 1 << 22] {
-            for source in [0, 1, u32::MAX, 0x9e37_79b1, 0x0100_007f] {
-                assert!(RecentDrop::line(source, lines) < lines);
+    fn a_slot_is_read_as_it_was_written() {
+        let zero = RecentDrop::default();
+        for slot in [
+            zero,
+            RecentDrop {
+                tag: FULL.tag,
+                ..zero
+            },
+            RecentDrop {
+                from: FULL.from,
+                ..zero
+            },
+            RecentDrop {
+                units: FULL.units,
+                ..zero
+            },
+            RecentDrop {
+                last: FULL.last,
+                ..zero
+            },
+            RecentDrop {
+                hits: FULL.hits,
+                ..zero
+            },
+            FULL,
+        ] {
+            assert_eq!(RecentDrop::from_word(slot.word()), slot);
+            let place = Place {
+                line: 3,
+                tag: slot.tag,
+            };
+            assert!(place.is_of(slot.word()));
+            let tag = slot.tag ^ 1;
+            assert!(!Place { tag, ..place }.is_of(slot.word()));
+        }
+        assert_eq!(FULL.word(), u64::MAX);
+    }
+
+    #[test]
+    fn a_slot_is_valid_for_its_units_and_after_the_epoch() {
+        // The bits of `from` wrap around between these.
+        for from in [1_000, (1 << FROM_BITS) - 3, (3 << FROM_BITS) + 1] {
+            let slot = RecentDrop {
+                from,
+                units: 5,
+                ..RecentDrop::default()
+            };
+            let slot = RecentDrop::from_word(slot.word());
+            for (epoch, now, is_valid) in [
+                (from - 1, from, true),
+                (from - 1, from + 4, true),
+                (0, from + 4, true),
+                (from - 1, from + 5, false),
+                (from, from + 4, false),
+                (from + 6, from + 4, false),
+                (from - 1, from - 1, false),
+                (0, from + 1_000, false),
+            ] {
+                assert_eq!(slot.is_valid(epoch, now), is_valid, "{epoch} {now}");
             }
+        }
+        assert!(!RecentDrop::default().is_valid(0, 0));
+        assert!(!RecentDrop::default().is_valid(0, 1));
+    }
+
+    #[test]
+    fn the_last_hit_is_told_by_its_unit() {
+        let mut slot = RecentDrop {
+            from: 60,
+            units: MOST_UNITS,
+            ..RecentDrop::default()
+        };
+        assert_eq!(slot.last_age(60), None);
+        slot = slot.hit(60, false);
+        assert_eq!((slot.last_age(70), slot.hits), (None, 1));
+        slot = slot.hit(61, true);
+        assert_eq!((slot.last_age(61), slot.hits), (Some(0), 2));
+        slot = slot.hit(99, false);
+        assert_eq!((slot.last_age(99), slot.hits), (Some(38), 3));
+        let latest = 60 + MOST_UNITS - 1;
+        slot = RecentDrop::from_word(slot.hit(latest, true).word());
+        assert_eq!((slot.last_age(latest + 100), slot.hits), (Some(100), 4));
+    }
+
+    #[test]
+    fn a_unit_is_as_long_as_a_slot_needs_it_and_not_longer() {
+        for (hz, bits) in [(100, 4), (250, 6), (300, 6), (1_000, 8), (1_200, 8)] {
+            let tick_ns = 1_000_000_000 / hz;
+            assert_eq!(unit_bits(tick_ns), bits, "{hz}");
+            let most = u64::from(tick_ns << bits) * u64::from(MOST_UNITS);
+            assert!(most >= LONGEST_ANSWER.as_nanos() as u64 / 2, "{hz}");
+        }
+        assert_eq!(unit_bits(0), 0);
+    }
+
+    #[test]
+    fn there_are_as_many_slots_as_entries_at_least() {
+        for (entries, bits) in [
+            (1, LEAST_LINE_BITS),
+            (8 << LEAST_LINE_BITS, LEAST_LINE_BITS),
+            ((8 << LEAST_LINE_BITS) + 1, LEAST_LINE_BITS + 1),
+            (1_000_000, 17),
+            (u32::MAX, 29),
+        ] {
+            assert_eq!(line_bits(entries), bits, "{entries}");
         }
     }
 }

@@ -28,12 +28,13 @@ pub struct Settings {
     /// The same for entries in `blocked6_addr`. May be too high by the entries
     /// that the kernel has evicted, until the next sweep.
     pub addresses6: u32,
-    /// Incremented whenever an entry is removed or weakened. This invalidates
-    /// the facts that the filter cached in an earlier epoch. Only the lowest 16
-    /// bits are compared.
+    /// Raised to the current unit of ticks ([`unit_bits`]) whenever an entry is removed
+    /// or weakened. This invalidates what the filter cached in this unit or before.
     pub epoch: u32,
-    /// Nanoseconds per tick (jiffy); 0: the filter caches no drops.
-    pub tick_ns: u32,
+    /// Nanoseconds per unit of ticks; 0: the filter caches no drops.
+    ///
+    /// [`unit_bits`]: crate::recent_drop::unit_bits
+    pub unit_ns: u32,
     /// Entries and prefixes drop nothing before this time;
     /// hits count and slide as ever.
     pub drop_paused_until: MonotonicNs,

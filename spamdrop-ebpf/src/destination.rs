@@ -25,15 +25,9 @@ impl Received {
     pub fn is_ours(&self, settings: &Settings, v6: bool) -> bool {
         settings.destinations == 0 || is_listed(&self.ctx, self.link, v6)
     }
-
-    /// The IPv4 destination as one word; 0 if there is none.
-    #[inline(always)]
-    pub fn destination(&self) -> u32 {
-        word(&self.ctx, self.link)
-    }
 }
 
-/// A separate function, here and below, with its own stack for the key.
+/// A separate function, with its own stack for the key.
 #[inline(never)]
 fn is_listed(ctx: &XdpContext, link: Link, v6: bool) -> bool {
     let frame = Frame::new(ctx);
@@ -42,10 +36,4 @@ fn is_listed(ctx: &XdpContext, link: Link, v6: bool) -> bool {
     } else {
         destination4(&frame, link).is_some_and(maps::is_destination4)
     }
-}
-
-#[inline(never)]
-fn word(ctx: &XdpContext, link: Link) -> u32 {
-    let frame = Frame::new(ctx);
-    u32::from_ne_bytes(destination4(&frame, link).unwrap_or_default())
 }

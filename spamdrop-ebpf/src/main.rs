@@ -91,11 +91,11 @@ fn decide(received: &Received, segment: &mut Segment) -> Reason {
         return Reason::OtherPort;
     }
     segment.translate(settings);
-    let epoch = recent_drop::epoch(settings);
-    let mut found = if recent_drop::hit(received, segment, settings, epoch) {
+    let unit = recent_drop::unit();
+    let mut found = if recent_drop::hit(received, segment, settings, unit) {
         Reason::SealedDropped
     } else {
-        blocked(received, segment, settings, epoch)
+        blocked(received, segment, settings, unit)
     };
     if found.is_drop() {
         if !is_drop_paused(settings) {
@@ -120,9 +120,9 @@ fn is_drop_paused(settings: &Settings) -> bool {
 }
 
 #[inline(always)]
-fn blocked(received: &Received, segment: &Segment, settings: &Settings, epoch: u16) -> Reason {
+fn blocked(received: &Received, segment: &Segment, settings: &Settings, unit: u32) -> Reason {
     let found = match maps::blocked(settings, segment) {
-        Some(entry) => entry_hit(received, entry, settings, segment, epoch),
+        Some(entry) => entry_hit(received, entry, settings, segment, unit),
         None => Reason::NotBlocked,
     };
     if found.is_drop() || !maps::has_cidrs(settings, segment) {
@@ -141,7 +141,7 @@ fn entry_hit(
     entry: *mut Entry,
     settings: &Settings,
     segment: &Segment,
-    epoch: u16,
+    unit: u32,
 ) -> Reason {
     // SAFETY: the look-up returned the pointer, the map's memory outlives the
     // program run, and every bit pattern is a valid `Entry`. The kernel may
@@ -163,8 +163,8 @@ fn entry_hit(
     let reason = blocked_action(seen.flags, segment.syn);
     if matches!(reason, Reason::SealedDropped) {
         let end = quiet_until(&Entry { expires, ..seen }, now, refresh);
-        let ticks = recent_drop::ticks(settings, now, end);
-        recent_drop::remember(received, segment, settings, epoch, now, ticks);
+        let units = recent_drop::units(settings, now, end);
+        recent_drop::remember(segment, settings, unit, now, units);
     }
     reason
 }

@@ -16,7 +16,7 @@ use spamdrop_common::{
     gate::{Gate, GateStats, KnownSender, LookupRequest, NextAdmit, Verdict, source_key},
     names::{RESPONDER4, RESPONDER6},
     packet::Segment,
-    recent_drop::{Line, RecentDrop},
+    recent_drop::{Line, Place},
     settings::Settings,
     time::MonotonicNs,
 };
@@ -36,10 +36,14 @@ static BLOCKED6: LruHashMap<[u8; 8], Entry, 65_536> = LruHashMap::new();
 #[btf_map(name = "blocked6_addr")]
 static BLOCKED6_ADDR: LruHashMap<[u8; 16], Entry, 16_384> = LruHashMap::new();
 #[btf_map(name = "recent_drops4")]
-static RECENT_DROPS4: Array<Line, 65_536, MMAPABLE> = Array::new();
-/// The number of lines. The loader sets it and freezes it.
+static RECENT_DROPS4: Array<Line, 32_768, MMAPABLE> = Array::new();
+/// The number of lines is two to the power of this. The loader sets it and freezes it,
+/// as the next one.
 #[unsafe(no_mangle)]
-static RECENT_DROP_LINES: Global<u32> = Global::new(65_536);
+static RECENT_DROP_LINE_BITS: Global<u32> = Global::new(15);
+/// The length of a unit is two ticks to the power of this.
+#[unsafe(no_mangle)]
+static RECENT_DROP_UNIT_BITS: Global<u32> = Global::new(0);
 #[btf_map(name = "cidr4")]
 static CIDR4: LpmTrie<[u8; 4], CidrEntry, PREFIXES> = LpmTrie::new();
 #[btf_map(name = "cidr6")]
@@ -159,18 +163,30 @@ fn blocked6_or_address(source: &[u8; 16], net: u64) -> *mut Entry {
 
 /// The line that may hold a source.
 #[inline(always)]
-pub fn recent_drops(source: u32) -> Option<*mut Line> {
-    RECENT_DROPS4.get_ptr_mut(RecentDrop::line(source, RECENT_DROP_LINES.load()))
+pub fn recent_drops(place: Place) -> Option<*mut Line> {
+    RECENT_DROPS4.get_ptr_mut(place.line)
+}
+
+/// The parameter of [`Place`].
+#[inline(always)]
+pub fn line_bits() -> u32 {
+    RECENT_DROP_LINE_BITS.load()
+}
+
+/// How many bits of the ticks a unit of the recent drops leaves out.
+#[inline(always)]
+pub fn unit_bits() -> u32 {
+    RECENT_DROP_UNIT_BITS.load()
 }
 
 /// Adds the hits of a recent drop to its entry, if that still exists, and stores the
 /// postponed slide. `last`: the time of the last hit that slides the expiry. The
 /// look-up marks the entry as recently used.
 #[inline(always)]
-pub fn add_recent_drop(drop: &RecentDrop, last: MonotonicNs) {
-    if let Some(entry) = BLOCKED4.get_ptr_mut(drop.source.to_ne_bytes()) {
-        touch::add_hits(entry, drop.hits.into());
-        if drop.left != 0 {
+pub fn add_recent_drop(place: Place, hits: u32, last: Option<MonotonicNs>) {
+    if let Some(entry) = BLOCKED4.get_ptr_mut(place.source(line_bits())) {
+        touch::add_hits(entry, hits);
+        if let Some(last) = last {
             touch::slide(entry, last);
         }
     }

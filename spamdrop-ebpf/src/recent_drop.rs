@@ -1,193 +1,206 @@
 //! The fast path for recently dropped sources.
 //!
-//! All CPUs share the slots without a lock. A slot is two words, each of which is
-//! read and written in one piece; words of different sources make no valid slot. In
-//! any interleaving, a valid slot names a source that some CPU has found sealed, and
-//! ends when that CPU has said. Hits may be lost or counted twice.
+//! All CPUs share the slots without a lock. A slot is one word, which is read and
+//! written in one piece. In any interleaving, a valid slot names a source that some
+//! CPU has found sealed, and ends when that CPU has said. Hits may be lost or counted
+//! twice.
 
-use core::mem::transmute;
+use core::arch::asm;
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use spamdrop_common::{
     packet::Segment,
-    recent_drop::{Line, MOST_TICKS, RecentDrop, SLOTS},
+    recent_drop::{Line, MOST_HITS, MOST_UNITS, Place, RecentDrop, SLOTS},
     settings::{Refresh, Settings},
     time::MonotonicNs,
 };
 
 use crate::{destination::Received, maps};
 
-/// The current epoch. Read it before the entry is looked up, so that a source
+/// The current unit of ticks. Read it before the entry is looked up, so that a source
 /// whose entry is removed meanwhile is not cached.
+///
+/// The kernel inlines this helper as a plain load; a clock would be a call.
 #[inline(always)]
-pub fn epoch(settings: &Settings) -> u16 {
-    // SAFETY: a reference is always valid. The read is volatile because user
-    // space writes the field at any time.
-    unsafe { (&raw const settings.epoch).read_volatile() as u16 }
+pub fn unit() -> u32 {
+    // SAFETY: the helper has no preconditions.
+    (unsafe { bpf_jiffies64() } >> maps::unit_bits()) as u32
 }
 
 /// Whether the cache knows that the source's packets to this destination are
 /// dropped; counts the hit.
 #[inline(always)]
-pub fn hit(received: &Received, segment: &Segment, settings: &Settings, epoch: u16) -> bool {
-    let Some(line) = line(segment) else {
+pub fn hit(received: &Received, segment: &Segment, settings: &Settings, now: u32) -> bool {
+    let Some((place, line)) = line(segment) else {
         return false;
     };
     let mut index = 0;
-    while index < SLOTS {
+    let (slot, word) = loop {
         let slot = slot(line, index);
-        if peek(slot) == source(segment) {
-            return is_hit(received, segment, settings, slot, epoch);
+        let word = read(slot);
+        if place.is_of(word) {
+            break (slot, word);
         }
         index += 1;
-    }
-    false
-}
-
-#[inline(always)]
-fn is_hit(
-    received: &Received,
-    segment: &Segment,
-    settings: &Settings,
-    slot: *mut RecentDrop,
-    epoch: u16,
-) -> bool {
-    let seen = read(slot);
-    let now = tick();
-    let answers = seen.source == source(segment)
-        && seen.is_valid(epoch, now)
-        && seen.hits < u8::MAX
-        && (settings.destinations == 0 || seen.destination == received.destination());
+        if index == SLOTS as u64 {
+            return false;
+        }
+    };
+    let seen = RecentDrop::from_word(word);
+    let answers = seen.is_valid(epoch(settings), now)
+        && seen.hits < MOST_HITS
+        && received.is_ours(settings, segment.packet_v6);
     if answers {
         let slides = Refresh::from_number(settings.refresh).slides(segment.syn);
-        let left = if slides {
-            seen.left_after(now)
-        } else {
-            seen.left
-        };
-        let hits = seen.hits + 1;
-        write_second(slot, RecentDrop { left, hits, ..seen });
+        write(slot, seen.hit(now, slides));
     }
     answers
 }
 
-/// Caches a source from `time` for this many ticks, if a slot is free for it.
-/// [`hit`] then returns true for it and the same destination. Adds the hits of the
-/// slot to its entry, and the slide that was postponed meanwhile.
+/// Caches a source from the unit `now` for this many units, if a slot is free for it.
+/// [`hit`] then returns true for it. Adds the hits of the slot to its entry, and the
+/// slide that was postponed until `time`.
 #[inline(always)]
-pub fn remember(
-    received: &Received,
-    segment: &Segment,
-    settings: &Settings,
-    epoch: u16,
-    time: MonotonicNs,
-    ticks: u32,
-) {
-    let Some(line) = line(segment).filter(|_| ticks > 0) else {
+pub fn remember(segment: &Segment, settings: &Settings, now: u32, time: MonotonicNs, units: u32) {
+    let Some((place, line)) = line(segment).filter(|_| units > 0) else {
         return;
     };
-    let now = tick();
-    let mut free = None;
-    let mut index = 0;
-    while index < SLOTS {
-        let slot = slot(line, index);
-        let seen = read(slot);
-        if seen.source == source(segment) {
-            free = Some((slot, seen));
-            break;
+    let epoch = epoch(settings);
+    let found = search(line, place, epoch, now);
+    let (mut slot, mut word) = (found.of_source, read(found.of_source));
+    if !place.is_of(word) {
+        (slot, word) = (found.invalid, read(found.invalid));
+        if RecentDrop::from_word(word).is_valid(epoch, now) {
+            return;
         }
-        if !seen.is_valid(epoch, now) {
-            free = Some((slot, seen));
-        }
-        index += 1;
     }
-    let Some((slot, seen)) = free else {
-        return;
-    };
     write(
         slot,
         RecentDrop {
-            source: source(segment),
-            destination: received.destination(),
-            until_tick: now.wrapping_add(ticks),
-            tag: RecentDrop::tag(source(segment), epoch),
-            left: 0,
+            tag: place.tag,
+            from: now,
+            units,
+            last: 0,
             hits: 0,
         },
     );
-    if seen.is_of(epoch) && seen.hits != 0 {
-        let age = u64::from(now.wrapping_sub(seen.last_tick())) * u64::from(settings.tick_ns);
-        let last = MonotonicNs::from_ns(time.ns().saturating_sub(age));
-        maps::add_recent_drop(&seen, last);
+    let seen = RecentDrop::from_word(word);
+    if seen.hits != 0 && seen.is_after(epoch, now) {
+        let place = Place {
+            tag: seen.tag,
+            ..place
+        };
+        maps::add_recent_drop(place, seen.hits, last(settings, seen, now, time));
     }
 }
 
-/// The number of whole ticks from `now` until `end`.
+/// The time of the last hit that slides the expiry, or up to two units before.
 #[inline(always)]
-pub fn ticks(settings: &Settings, now: MonotonicNs, end: MonotonicNs) -> u32 {
+fn last(settings: &Settings, seen: RecentDrop, now: u32, time: MonotonicNs) -> Option<MonotonicNs> {
+    // One more, because the hit was perhaps at the beginning of its unit.
+    let age = u64::from(seen.last_age(now)? + 1) * u64::from(settings.unit_ns);
+    Some(MonotonicNs::from_ns(time.ns().saturating_sub(age)))
+}
+
+/// The number of whole units from `now` until `end`.
+#[inline(always)]
+pub fn units(settings: &Settings, now: MonotonicNs, end: MonotonicNs) -> u32 {
     let ns = end.ns().saturating_sub(now.ns());
-    let ticks = ns.checked_div(settings.tick_ns.into()).unwrap_or(0) as u32;
-    if ticks < MOST_TICKS {
-        ticks
+    let units = ns.checked_div(settings.unit_ns.into()).unwrap_or(0) as u32;
+    if units < MOST_UNITS {
+        units
     } else {
-        MOST_TICKS
+        MOST_UNITS
     }
 }
 
+/// [`Settings::epoch`] now.
 #[inline(always)]
-fn source(segment: &Segment) -> u32 {
-    u32::from_ne_bytes(segment.source4())
+fn epoch(settings: &Settings) -> u32 {
+    // SAFETY: a reference is always valid. The read is volatile because user
+    // space writes the field at any time.
+    unsafe { (&raw const settings.epoch).read_volatile() }
 }
 
 #[inline(always)]
-fn line(segment: &Segment) -> Option<*mut Line> {
+fn line(segment: &Segment) -> Option<(Place, *mut Line)> {
     // IPv6 is not cached, because no IPv6 flood has been seen.
-    (!segment.packet_v6).then(|| maps::recent_drops(source(segment)))?
+    if segment.packet_v6 {
+        return None;
+    }
+    let place = Place::of(segment.source4(), maps::line_bits());
+    Some((place, maps::recent_drops(place)?))
+}
+
+/// Slots of a line.
+struct Found {
+    /// That of the source, or any.
+    of_source: *mut u64,
+    /// An invalid one, or any.
+    invalid: *mut u64,
+}
+
+/// Looks through a line.
+///
+/// There is no branch, because the verifier would follow every combination of slots.
+#[inline(always)]
+fn search(line: *mut Line, place: Place, epoch: u32, now: u32) -> Found {
+    let since_epoch = now.saturating_sub(epoch).into();
+    let (mut of_source, mut invalid) = (0, 0);
+    // Backwards, so that the first slots are used first: `hit` begins with them.
+    let mut index = SLOTS as u64;
+    while index > 0 {
+        index -= 1;
+        let word = read(slot(line, index));
+        of_source = choose(of_source, index, is_less(place.difference(word), 1));
+        let seen = RecentDrop::from_word(word);
+        let age = u64::from(seen.age(now));
+        let is_valid = is_less(age, seen.units.into()) & is_less(age, since_epoch);
+        invalid = choose(invalid, index, is_valid ^ 1);
+    }
+    Found {
+        of_source: slot(line, of_source),
+        invalid: slot(line, invalid),
+    }
+}
+
+/// `new` if `is_new` is 1, `old` if it is 0.
+#[inline(always)]
+fn choose(old: u64, new: u64, is_new: u64) -> u64 {
+    old ^ ((old ^ new) & 0_u64.wrapping_sub(is_new))
+}
+
+/// 1 if `a` is less than `b`, else 0; both are less than 2^63.
+#[inline(always)]
+fn is_less(a: u64, b: u64) -> u64 {
+    let mut less = a;
+    // SAFETY: the instructions change this register only. They are inline assembly,
+    // because the compiler makes branches of comparisons.
+    unsafe {
+        asm!(
+            "{less} -= {b}",
+            "{less} >>= 63",
+            less = inout(reg) less,
+            b = in(reg) b,
+            options(pure, nomem, nostack),
+        );
+    }
+    less
 }
 
 #[inline(always)]
-fn slot(line: *mut Line, index: usize) -> *mut RecentDrop {
-    line.cast::<RecentDrop>().wrapping_add(index)
+fn slot(line: *mut Line, index: u64) -> *mut u64 {
+    line.cast::<u64>().wrapping_add(index as usize % SLOTS)
 }
 
-/// The source alone: most slots are of other sources.
 #[inline(always)]
-fn peek(slot: *mut RecentDrop) -> u32 {
+fn read(slot: *mut u64) -> u64 {
     // SAFETY: `slot` points to a slot of a line in the map.
-    unsafe { (&raw const (*slot).source).read_volatile() }
+    unsafe { slot.read_volatile() }
 }
 
 #[inline(always)]
-fn read(slot: *mut RecentDrop) -> RecentDrop {
-    let words = slot.cast::<u64>();
-    // SAFETY: `slot` points to a slot of a line in the map, whose two words are
-    // aligned.
-    let words = unsafe { [words.read_volatile(), words.add(1).read_volatile()] };
-    // SAFETY: both have 16 bytes, and every bit pattern is valid.
-    unsafe { transmute::<[u64; 2], RecentDrop>(words) }
-}
-
-#[inline(always)]
-fn write(slot: *mut RecentDrop, new: RecentDrop) {
-    // SAFETY: as in `read`; the type has no padding.
-    let [first, _] = unsafe { transmute::<RecentDrop, [u64; 2]>(new) };
+fn write(slot: *mut u64, new: RecentDrop) {
     // SAFETY: as in `read`.
-    unsafe { slot.cast::<u64>().write_volatile(first) };
-    write_second(slot, new);
-}
-
-/// Writes everything but the addresses.
-#[inline(always)]
-fn write_second(slot: *mut RecentDrop, new: RecentDrop) {
-    // SAFETY: as in `write`.
-    let [_, second] = unsafe { transmute::<RecentDrop, [u64; 2]>(new) };
-    // SAFETY: as in `read`.
-    unsafe { slot.cast::<u64>().add(1).write_volatile(second) };
-}
-
-/// The kernel inlines this helper as a plain load; a clock would be a call.
-#[inline(always)]
-fn tick() -> u32 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { bpf_jiffies64() as u32 }
+    unsafe { slot.write_volatile(new.word()) }
 }

@@ -134,8 +134,8 @@ fn what_root_makes_is_the_daemons_and_both_can_use_it() {
         RUN_DIR.into(),
         Path::new(RUN_DIR).join("lock"),
         PINS.into(),
-        Path::new(PINS).join("v3"),
-        Path::new(PINS).join("v3/blocked4"),
+        Path::new(PINS).join("v4"),
+        Path::new(PINS).join("v4/blocked4"),
         Path::new(PINS).join("link_eth0"),
         Path::new(PINS).join("netns"),
     ];
@@ -187,7 +187,7 @@ fn roots_directories_become_the_accounts_and_foreign_files_stop_that() {
     for path in [
         site.path("state/spamdrop.db"),
         saved,
-        Path::new(PINS).join("v3/blocked4"),
+        Path::new(PINS).join("v4/blocked4"),
         Path::new(RUN_DIR).join("recent"),
     ] {
         assert_eq!(owner(&site, &path), uid(), "{}", path.display());

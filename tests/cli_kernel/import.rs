@@ -276,7 +276,7 @@ fn without_a_daemon_open_entries_are_said() {
 #[test]
 fn a_refusal_in_the_middle_says_how_much_is_imported() {
     let site = attached("");
-    let map = "/sys/fs/bpf/spamdrop/v3/blocked6";
+    let map = "/sys/fs/bpf/spamdrop/v4/blocked6";
     site.server
         .exec(["bpftool", "map", "freeze", "pinned", map])
         .unwrap();

@@ -242,7 +242,7 @@ fn bpftool_shows_typed_fields() {
         ),
     ];
     for (map, fields) in maps {
-        let path = format!("/sys/fs/bpf/spamdrop/v3/{map}");
+        let path = format!("/sys/fs/bpf/spamdrop/v4/{map}");
         let dump = site
             .server
             .exec(["bpftool", "map", "dump", "pinned", &path])
@@ -254,7 +254,7 @@ fn bpftool_shows_typed_fields() {
             );
         }
     }
-    let path = "/sys/fs/bpf/spamdrop/v3/blocked4";
+    let path = "/sys/fs/bpf/spamdrop/v4/blocked4";
     let dump = site
         .server
         .exec(["bpftool", "map", "dump", "pinned", path])

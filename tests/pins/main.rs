@@ -92,7 +92,7 @@ fn each_difference_is_found_and_nothing_is_touched() {
             let error = check(&maps, Some(CAPACITY)).unwrap_err().to_string();
             assert!(error.contains(odd.said), "{error}");
             assert!(
-                error.contains("/sys/fs/bpf/spamdrop/v3/blocked4"),
+                error.contains("/sys/fs/bpf/spamdrop/v4/blocked4"),
                 "{error}"
             );
             let plan = Plan {

@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aya::maps::{HashMap, Map, MapData};
+use spamdrop::clock;
 use spamdrop::kernel::attach::{attach, detach, linked};
 use spamdrop::kernel::blocklist::migrate::VERSIONS;
 use spamdrop::kernel::blocklist::pins::{self, Pinned, pinned};
@@ -109,6 +110,8 @@ fn check_the_rest(site: &Site) {
     assert_eq!(settings.ports, [25, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!((settings.cidrs4, settings.cidrs6), (1, 1));
     assert_eq!(settings.addresses6, 0);
+    assert!(settings.epoch < u32::MAX, "nothing would be cached");
+    assert!(settings.unit_ns > clock::tick_ns(), "the units are ticks");
     let counters = list.counters().unwrap();
     // Version 1 applied to every destination, and had no pauses.
     let counted_before = |reason: &&Reason| ![Reason::OtherHost, Reason::Paused].contains(reason);

@@ -82,7 +82,7 @@ fn fixture(version: u32) -> Fixture {
             fill: v1::fill,
             offsets: v1::OFFSETS,
         },
-        2 => Fixture {
+        2 | 3 => Fixture {
             fill: v2::fill,
             offsets: v2::OFFSETS,
         },

@@ -1,4 +1,4 @@
-//! The maps of layout v2, each with some content.
+//! The maps of the layouts v2 and v3, each with some content.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub const OFFSETS: Offsets = Offsets {
     hits: std::mem::offset_of!(Entry, hits) as i16,
 };
 
-/// The map `blocked4` of layout v2, opened from its pin.
+/// The map `blocked4` of these layouts, opened from its pin.
 struct Old(HashMap<MapData, [u8; 4], Entry>);
 
 impl OldBlocked for Old {
@@ -71,7 +71,9 @@ pub fn fill(dir: &Path) -> (Box<dyn OldBlocked>, Expected) {
         ports: [25, 0, 0, 0, 0, 0, 0, 0],
         cidrs4: 1,
         cidrs6: 1,
-        tick_ns: clock::tick_ns(),
+        // It was the length of a tick, and before it stood the number of the epoch.
+        unit_ns: clock::tick_ns(),
+        epoch: u32::MAX,
         ..Settings::default()
     };
     set(dir, names::SETTINGS, settings);

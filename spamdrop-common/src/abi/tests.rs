@@ -13,7 +13,7 @@ use crate::gate::{
     GateMode, LookupRequest, RESPONDER_IPV4, RESPONDER_IPV6, SHARE_ONE, Standing, host_bits,
     net_key, source_key,
 };
-use crate::recent_drop::RecentDrop;
+use crate::recent_drop::{Place, RecentDrop};
 use crate::settings::Refresh;
 use crate::time::{MonotonicNs, UnixSeconds};
 
@@ -80,17 +80,6 @@ fn describe_types(text: &mut String) {
     );
     layout!(
         text,
-        RecentDrop {
-            source: u32,
-            destination: u32,
-            until_tick: u32,
-            tag: u16,
-            left: u8,
-            hits: u8,
-        }
-    );
-    layout!(
-        text,
         Settings {
             ports: [u16; 8],
             refresh: u32,
@@ -98,7 +87,7 @@ fn describe_types(text: &mut String) {
             cidrs6: u32,
             addresses6: u32,
             epoch: u32,
-            tick_ns: u32,
+            unit_ns: u32,
             drop_paused_until: MonotonicNs,
             destinations: u32,
             nat64_count: u32,
@@ -184,6 +173,18 @@ fn describe_numbers(text: &mut String) {
     ] {
         writeln!(text, "{name} = {number}").unwrap();
     }
+    for bits in [15, 22] {
+        let Place { line, tag } = Place::of([1, 2, 3, 4], bits);
+        writeln!(text, "Place of 2^{bits} lines = {line}, {tag}").unwrap();
+    }
+    let word = RecentDrop {
+        tag: 0x1_5432,
+        from: 0xedc_ba98,
+        units: 0x2a,
+        last: 0x15,
+        hits: 0x33,
+    };
+    writeln!(text, "RecentDrop = {:#018x}", word.word()).unwrap();
     let v4 = source_key(false, source);
     for (name, key) in [
         ("source_key of IPv4", v4),
@@ -275,7 +276,7 @@ fn room_is_what_the_configuration_chooses() {
     for (room, elements) in [
         (Room::Fixed(3), 3),
         (Room::Capacity4, 1_000),
-        (Room::LinesOfCapacity4, 250),
+        (Room::LinesOfCapacity4, 1 << 15),
         (Room::Capacity6, 100),
         (Room::QuarterOfCapacity6, 25),
         (Room::BothCapacities, 1_100),

@@ -1,8 +1,9 @@
-//! The kernel's ticks (jiffies), in which the filter notes when it dropped a source
-//! last.
+//! The kernel's ticks (jiffies), in units of which the filter notes when it dropped a
+//! source last.
 
 use std::ptr;
 
+use spamdrop_common::recent_drop::unit_bits;
 use spamdrop_common::time::MonotonicNs;
 
 use crate::clock;
@@ -13,31 +14,41 @@ const USER_TICK_NS: u64 = 10_000_000;
 /// A reading of the ticks beside one of the clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Ticks {
-    tick: u32,
+    ticks: u64,
     time: MonotonicNs,
     tick_ns: u32,
 }
 
 impl Ticks {
     /// Reads the clock and the ticks. The latter may be 10 ms ahead, so that
-    /// [`Ticks::time`] is never too late.
+    /// [`Ticks::time`] is never too late, and [`Ticks::unit`] never too early.
     pub fn now() -> Self {
         let (time, tick_ns) = (clock::monotonic_ns(), clock::tick_ns());
-        // One more, because the current tick is not over.
-        let tick = counted(user_ticks() + 1, tick_ns).wrapping_add(1);
         Self {
-            tick,
+            // One more, because the current tick is not over.
+            ticks: counted(user_ticks() + 1, tick_ns) + 1,
             time,
             tick_ns,
         }
     }
 
-    /// The time of a past tick: not after its end, and at most 10 ms and a tick
-    /// before its start. Wrong for a tick of 49 days ago or more.
-    pub fn time(&self, tick: u32) -> MonotonicNs {
-        let age = u64::from(self.tick.wrapping_sub(tick)) * u64::from(self.tick_ns);
+    /// The current unit.
+    pub fn unit(&self) -> u32 {
+        (self.ticks >> unit_bits(self.tick_ns)) as u32
+    }
+
+    /// The time at which a past unit began, or at most 10 ms and a tick before.
+    pub fn time(&self, unit: u32) -> MonotonicNs {
+        let begin = u64::from(unit) << unit_bits(self.tick_ns);
+        let age = self.ticks.saturating_sub(begin) * u64::from(self.tick_ns);
         MonotonicNs::from_ns(self.time.ns().saturating_sub(age))
     }
+}
+
+/// Nanoseconds in a unit.
+pub fn unit_ns() -> u32 {
+    let tick_ns = clock::tick_ns();
+    tick_ns << unit_bits(tick_ns)
 }
 
 /// times(2) returns all ticks since a moment before the boot, with their usual
@@ -48,29 +59,30 @@ fn user_ticks() -> u64 {
     ticks.unsigned_abs()
 }
 
-/// The number of kernel ticks, of which the lowest 32 bits count.
-fn counted(user_ticks: u64, tick_ns: u32) -> u32 {
-    (user_ticks * USER_TICK_NS / u64::from(tick_ns)) as u32
+/// The number of kernel ticks.
+fn counted(user_ticks: u64, tick_ns: u32) -> u64 {
+    user_ticks * USER_TICK_NS / u64::from(tick_ns)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn a_tick_has_a_time() {
-        let time = MonotonicNs::from_second(100);
-        for tick in [0, 5, u32::MAX] {
-            let ticks = Ticks {
-                tick,
-                time,
-                tick_ns: 4_000_000,
-            };
-            let seconds_before = |seconds: u32| tick.wrapping_sub(250 * seconds);
-            assert_eq!(ticks.time(tick), time);
-            assert_eq!(ticks.time(seconds_before(7)), MonotonicNs::from_second(93));
-            assert_eq!(ticks.time(seconds_before(101)), MonotonicNs::default());
-        }
+    fn a_unit_begins_at_a_time() {
+        let ticks = Ticks {
+            ticks: 640_010,
+            time: MonotonicNs::from_second(100),
+            tick_ns: 4_000_000,
+        };
+        // A unit is 64 ticks of 4 ms, so the current one began 10 ticks ago.
+        let began = ticks.time.minus(Duration::from_millis(40));
+        assert_eq!(ticks.unit(), 10_000);
+        assert_eq!(ticks.time(10_000), began);
+        assert_eq!(ticks.time(9_990), began.minus(Duration::from_millis(2_560)));
+        assert_eq!(ticks.time(0), MonotonicNs::default());
     }
 
     #[test]
@@ -79,8 +91,8 @@ mod tests {
             // They begin five minutes before they overflow 32 bits.
             for ticks in [5_000, (1 << 32) - 5_000, (1 << 32) + 5_000, 9 << 32] {
                 let user_ticks = ticks * u64::from(tick_ns) / USER_TICK_NS;
-                let behind = (ticks as u32).wrapping_sub(counted(user_ticks, tick_ns));
-                let tick = USER_TICK_NS as u32 / tick_ns;
+                let behind = ticks - counted(user_ticks, tick_ns);
+                let tick = USER_TICK_NS / u64::from(tick_ns);
                 assert!(behind <= tick + 1, "{behind} of {ticks} at {tick_ns}");
             }
         }
@@ -90,7 +102,7 @@ mod tests {
     fn the_ticks_pass_with_the_clock() {
         let first = Ticks::now();
         let again = Ticks::now();
-        assert!(again.tick.wrapping_sub(first.tick) < 10 * 1_200);
+        assert!(again.ticks - first.ticks < 10 * 1_200);
         assert!(user_ticks() > 0);
     }
 }

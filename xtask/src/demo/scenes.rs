@@ -22,7 +22,7 @@ const DUMP: [&str; 5] = [
     "map",
     "dump",
     "pinned",
-    "/sys/fs/bpf/spamdrop/v3/blocked4",
+    "/sys/fs/bpf/spamdrop/v4/blocked4",
 ];
 /// The key in bpftool's notation.
 const POLITE_KEY: &str = "100,64,0,66";

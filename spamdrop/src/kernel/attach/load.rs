@@ -5,10 +5,12 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
-use spamdrop_common::abi::{MAPS, Room};
+use spamdrop_common::abi::MAPS;
 use spamdrop_common::names;
+use spamdrop_common::recent_drop::{line_bits, unit_bits};
 
 use super::{Plan, verifier};
+use crate::clock;
 use crate::kernel::blocklist::pins;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/spamdrop-ebpf"));
@@ -70,8 +72,10 @@ pub(super) fn load_into(maps_dir: &Path, plan: Plan) -> Result<Filter> {
         &plan.log_level,
         cfg!(feature = "packet-log"),
     );
-    let lines = Room::LinesOfCapacity4.elements(plan.capacity);
-    loader.override_global(names::RECENT_DROP_LINES, &lines, true);
+    let line_bits = line_bits(plan.capacity.v4);
+    loader.override_global(names::RECENT_DROP_LINE_BITS, &line_bits, true);
+    let unit_bits = unit_bits(clock::tick_ns());
+    loader.override_global(names::RECENT_DROP_UNIT_BITS, &unit_bits, true);
     for spec in &MAPS {
         loader.map_pin_path(spec.name, maps_dir.join(spec.name));
         loader.map_max_entries(spec.name, spec.room.elements(plan.capacity));

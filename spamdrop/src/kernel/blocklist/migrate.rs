@@ -67,7 +67,7 @@ impl NewMaps {
 }
 
 /// Every version that can be upgraded to this one.
-pub const VERSIONS: &[OldVersion] = &[v1::VERSION, v2::VERSION];
+pub const VERSIONS: &[OldVersion] = &[v1::VERSION, v2::VERSION, v2::VERSION_3];
 
 impl OldVersion {
     /// The directory of the version's maps.

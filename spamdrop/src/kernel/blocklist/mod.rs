@@ -49,8 +49,7 @@ use spamdrop_common::{
 
 use spamdrop_core::pause::Layer;
 
-use crate::clock;
-use crate::kernel::bpf;
+use crate::kernel::{bpf, ticks};
 use crate::lock::WriteLock;
 
 /// The open maps.
@@ -130,9 +129,9 @@ impl Blocklist {
     /// Replaces the part of the filter's settings that the configuration
     /// defines.
     pub fn configure(&mut self, _lock: &WriteLock, mut settings: Settings) -> Result<()> {
-        settings.tick_ns = clock::tick_ns();
+        settings.unit_ns = ticks::unit_ns();
         self.change_settings(|old| {
-            settings.epoch = old.epoch.wrapping_add(1);
+            settings.epoch = recent_drops::current(old);
             // While these are 0, the filter would skip the entries.
             settings.cidrs4 = old.cidrs4;
             settings.cidrs6 = old.cidrs6;

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use anyhow::{Context as _, Result};
 use spamdrop_common::action::slid_by_recent_drop;
 use spamdrop_common::entry::Entry;
-use spamdrop_common::recent_drop::{Line, RecentDrop};
+use spamdrop_common::recent_drop::{Line, Place, RecentDrop};
+use spamdrop_common::settings::Settings;
 
 use spamdrop_core::target::Target;
 
@@ -19,19 +20,26 @@ impl Blocklist {
     /// its cached facts. Every change that removes or weakens an entry must be
     /// followed by this.
     pub(super) fn raise_epoch(&mut self) -> Result<()> {
-        self.change_settings(|settings| {
-            settings.epoch = settings.epoch.wrapping_add(1);
-        })
+        self.change_settings(|settings| settings.epoch = current(settings))
     }
 
     /// Everything that the cache has not stored in the entries yet.
     pub(super) fn recent_drops(&self) -> Result<RecentDrops> {
         let moment = self.moment()?;
+        let line_bits = self.line_bits();
         let mut slots = HashMap::new();
-        bpf::for_each(fd(&self.recent_drops), |_: &[u32], lines: &[Line]| {
-            let pending = lines.iter().flatten().filter(|slot| slot.hits != 0);
-            let current = pending.filter(|slot| slot.is_of(moment.epoch));
-            slots.extend(current.map(|slot| (slot.source.to_ne_bytes(), *slot)));
+        bpf::for_each(fd(&self.recent_drops), |numbers: &[u32], lines: &[Line]| {
+            for (&line, words) in numbers.iter().zip(lines) {
+                let all = words.iter().map(|&word| RecentDrop::from_word(word));
+                let pending = all.filter(|slot| slot.hits != 0 && moment.is_current(*slot));
+                slots.extend(pending.map(|slot| {
+                    let place = Place {
+                        line,
+                        tag: slot.tag,
+                    };
+                    (place.source(line_bits), slot)
+                }));
+            }
             Ok(())
         })
         .context("cannot read recent_drops4")?;
@@ -49,7 +57,9 @@ impl Blocklist {
             return Ok(None);
         };
         if let Target::V4(source) = target {
-            moment.add_to(&mut entry, &self.line(source)?, source);
+            for slot in self.slots_of(source)? {
+                moment.add_to(&mut entry, slot);
+            }
         }
         Ok(Some(entry))
     }
@@ -58,7 +68,7 @@ impl Blocklist {
     /// most hits first; at most this number.
     pub fn recently_dropped(&self, most: usize) -> Result<Vec<Target>> {
         let drops = self.recent_drops()?;
-        let mut all: Vec<(u8, [u8; 4])> = drops
+        let mut all: Vec<(u32, [u8; 4])> = drops
             .slots
             .iter()
             .map(|(source, slot)| (slot.hits, *source))
@@ -76,21 +86,25 @@ impl Blocklist {
         let Target::V4(source) = target else {
             return Ok(false);
         };
-        let source_word = u32::from_ne_bytes(source);
-        let line = self.line(source)?;
-        Ok(line.iter().any(|slot| slot.source == source_word))
+        Ok(!self.slots_of(source)?.is_empty())
     }
 
-    fn line(&self, source: [u8; 4]) -> Result<Line> {
-        let line = RecentDrop::line(u32::from_ne_bytes(source), self.recent_drops.len());
-        let line = self.recent_drops.get(&line, 0);
-        line.context("cannot read recent_drops4")
+    /// The slots of a source: one, or none.
+    fn slots_of(&self, source: [u8; 4]) -> Result<Vec<RecentDrop>> {
+        let place = Place::of(source, self.line_bits());
+        let line = self.recent_drops.get(&place.line, 0);
+        let line = line.context("cannot read recent_drops4")?;
+        let words = line.into_iter().filter(|&word| place.is_of(word));
+        Ok(words.map(RecentDrop::from_word).collect())
+    }
+
+    fn line_bits(&self) -> u32 {
+        self.recent_drops.len().ilog2()
     }
 
     pub(super) fn moment(&self) -> Result<Moment> {
         Ok(Moment {
-            // Truncated as the filter compares it.
-            epoch: self.settings()?.epoch as u16,
+            epoch: self.settings()?.epoch,
             ticks: Ticks::now(),
         })
     }
@@ -106,27 +120,37 @@ impl RecentDrops {
     /// Adds to an entry of this source what the cache has not stored in it yet.
     pub(super) fn add_to(&self, entry: &mut Entry, source: [u8; 4]) {
         if let Some(slot) = self.slots.get(&source) {
-            self.moment.add_to(entry, &[*slot], source);
+            self.moment.add_to(entry, *slot);
         }
     }
 }
 
 /// The epoch and the time at which slots are read.
 pub(super) struct Moment {
-    epoch: u16,
+    epoch: u32,
     ticks: Ticks,
 }
 
 impl Moment {
-    /// Adds the hits and the slide of a source to its entry.
-    fn add_to(&self, entry: &mut Entry, slots: &[RecentDrop], source: [u8; 4]) {
-        let source = u32::from_ne_bytes(source);
-        let slots = slots.iter().filter(|slot| slot.source == source);
-        for slot in slots.filter(|slot| slot.is_of(self.epoch)) {
-            entry.hits = entry.hits.saturating_add(slot.hits.into());
-            if slot.left != 0 {
-                entry.expires = slid_by_recent_drop(entry, self.ticks.time(slot.last_tick()));
-            }
+    fn is_current(&self, slot: RecentDrop) -> bool {
+        slot.is_after(self.epoch, self.ticks.unit())
+    }
+
+    /// Adds the hits and the slide of a slot to its entry.
+    fn add_to(&self, entry: &mut Entry, slot: RecentDrop) {
+        if !self.is_current(slot) {
+            return;
+        }
+        entry.hits = entry.hits.saturating_add(slot.hits);
+        let now = self.ticks.unit();
+        if let Some(age) = slot.last_age(now) {
+            let last = self.ticks.time(now.saturating_sub(age));
+            entry.expires = slid_by_recent_drop(entry, last);
         }
     }
+}
+
+/// The epoch that begins now.
+pub(super) fn current(settings: &Settings) -> u32 {
+    settings.epoch.max(Ticks::now().unit())
 }

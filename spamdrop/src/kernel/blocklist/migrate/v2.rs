@@ -1,6 +1,7 @@
-//! Layout v2: that of this version, but recent drops had 16,384 lines and counted
-//! hits in two bytes. Its types are therefore those of this version. A type that
-//! changes must be copied to this module first.
+//! Layouts v2 and v3: those of this version, but the recent drops had slots of two words,
+//! and the settings the number of an epoch and the length of a tick. Their types are
+//! therefore those of this version. A type that changes must be copied to this module
+//! first.
 //!
 //! Not copied: everything that v1 does not copy, and the hits that are not in the
 //! entries yet.
@@ -21,8 +22,9 @@ use spamdrop_core::target::Target;
 use super::super::{data, typed};
 use super::copy::{add_counters, copy_hash, copy_trie, slid_since};
 use super::{NewMaps, OldVersion};
+use crate::kernel::ticks;
 
-/// The pinned maps of layout v2.
+/// The pinned maps of layout v2. Those of v3 are as those of this version.
 const MAPS: [MapSpec; abi::MAPS.len()] = {
     let mut maps = abi::MAPS;
     maps[RECENT_DROPS].room = Room::Fixed(16_384);
@@ -39,11 +41,20 @@ pub(super) const VERSION: OldVersion = OldVersion {
     copy_changed,
 };
 
+/// The description of version 3.
+pub(super) const VERSION_3: OldVersion = OldVersion {
+    version: 3,
+    maps: &abi::MAPS,
+    ..VERSION
+};
+
 fn copy(from: &Path, new: &mut NewMaps) -> Result<()> {
     let to = &mut new.blocklist;
     let old: Array<_, Settings> = typed(data(from, names::SETTINGS)?, Map::Array)?;
-    let old = old.get(&0, 0).context("cannot read settings")?;
-    to.change_settings(|settings| *settings = old)?;
+    let mut settings = old.get(&0, 0).context("cannot read settings")?;
+    // They were the number of the epoch and the length of a tick.
+    (settings.epoch, settings.unit_ns) = (0, ticks::unit_ns());
+    to.change_settings(|new| *new = settings)?;
     let lru = Map::LruHashMap;
     copy_hash::<[u8; 4], Entry, _>(from, names::BLOCKED4, lru, &to.v4)?;
     copy_hash::<[u8; 8], Entry, _>(from, names::BLOCKED6, lru, &to.v6)?;
@@ -84,18 +95,28 @@ fn copy_changed(from: &Path, new: &mut NewMaps, since: MonotonicNs) -> Result<()
 mod tests {
     use super::*;
 
-    const RECORDED: &str = include_str!("../../../../../spamdrop-common/abi/v2.txt");
-
     #[test]
     fn the_maps_are_those_that_were_recorded() {
         assert_eq!(MAPS[RECENT_DROPS].name, names::RECENT_DROPS4);
-        for map in MAPS {
-            let MapSpec { name, kind, .. } = map;
-            let (key, value) = (map.key_size, map.value_size);
-            let (flags, room) = (map.flags, map.room);
-            let line =
-                format!("{name}: {kind:?}, key {key}, value {value}, flags {flags:#x}, {room:?}");
-            assert!(RECORDED.lines().any(|recorded| recorded == line), "{line}");
+        for (version, recorded) in [
+            (
+                VERSION,
+                include_str!("../../../../../spamdrop-common/abi/v2.txt"),
+            ),
+            (
+                VERSION_3,
+                include_str!("../../../../../spamdrop-common/abi/v3.txt"),
+            ),
+        ] {
+            for map in version.maps {
+                let MapSpec { name, kind, .. } = map;
+                let (key, value) = (map.key_size, map.value_size);
+                let (flags, room) = (map.flags, map.room);
+                let line = format!(
+                    "{name}: {kind:?}, key {key}, value {value}, flags {flags:#x}, {room:?}"
+                );
+                assert!(recorded.lines().any(|recorded| recorded == line), "{line}");
+            }
         }
     }
 }

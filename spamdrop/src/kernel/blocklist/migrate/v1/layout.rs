@@ -6,6 +6,8 @@ use spamdrop_common::abi::{MapKind, MapSpec, NO_PREALLOC, Room};
 use spamdrop_common::time::{MonotonicNs, UnixSeconds};
 use spamdrop_common::{counter, entry, gate, names, settings};
 
+use crate::kernel::ticks;
+
 pub(super) const HOT4: &str = "hot4";
 pub(super) const PASSAGE: &str = "passage";
 const PREFIXES: Room = Room::Fixed(65_536);
@@ -252,8 +254,7 @@ impl From<Settings> for settings::Settings {
             refresh: old.refresh,
             cidrs4: old.cidrs4,
             cidrs6: old.cidrs6,
-            epoch: old.generation,
-            tick_ns: old.tick_ns,
+            unit_ns: ticks::unit_ns(),
             ..Self::default()
         }
     }
