@@ -11,6 +11,7 @@ mod checks;
 mod farewell;
 mod fates;
 mod gate;
+mod top;
 mod week;
 
 use std::path::Path;
