@@ -67,7 +67,7 @@ const CROWDS: [(&str, Crowd); 3] = [
 /// start, that is only noted in the table.
 pub fn cases(quick: bool) -> Result<Vec<Case>> {
     say("a quiet server");
-    let (rounds, length, of_top) = if quick { (1, 10, 120) } else { (3, 20, 300) };
+    let (rounds, length, of_top) = if quick { (1, 10, 30) } else { (3, 20, 240) };
     let [length, of_top] = [length, of_top].map(Duration::from_secs);
     open_many_files()?;
     let spamdrop = Spamdrop::new(262_144)?;

@@ -1,10 +1,11 @@
 //! The cost of `top` with a million entries, in a real terminal.
 
 use std::path::PathBuf;
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, anyhow, ensure};
+use spamdrop_core::duration::parse;
 use spamdrop_lab::Tmux;
 
 use super::{READY_WITHIN, usage};
@@ -18,6 +19,10 @@ const LIST: &str = "/run/million";
 const SIZES: [[&str; 2]; 2] = [["80", "24"], ["200", "60"]];
 /// Time limit for the first screen, which needs a read of all entries.
 const DRAWN_WITHIN: Duration = Duration::from_secs(60);
+/// Time between two looks at the screen.
+const LOOK: Duration = Duration::from_secs(1);
+/// Time limit for the next read of all entries.
+const READ_WITHIN: Duration = Duration::from_secs(600);
 /// The largest share of a core, in percent.
 const CPU: Bar = Bar::AtMost(1.0);
 
@@ -43,20 +48,76 @@ pub fn measure(length: Duration) -> Result<Case> {
     for size in SIZES {
         let terminal = Tmux::open(&spamdrop.host, socket(size), size, &words)?;
         terminal.wait_for(&drawn, DRAWN_WITHIN, |screen| screen.contains(&drawn))?;
-        terminals.push((terminal.pid()?, terminal));
+        terminals.push(terminal);
     }
-    let used = || -> Result<Vec<f64>> {
-        let pids = terminals.iter();
-        pids.map(|(pid, _)| Ok(usage(*pid)?.cpu)).collect()
-    };
-    let (start, before) = (Instant::now(), used()?);
-    sleep(length);
-    let (after, seconds) = (used()?, start.elapsed().as_secs_f64());
-    let shares = before.iter().zip(&after);
-    let mut shares = shares.map(|(before, after)| 100.0 * (after - before) / seconds);
+    let shares: Vec<Result<f64>> = thread::scope(|scope| {
+        let measure = |terminal| scope.spawn(move || share(terminal, length));
+        let running: Vec<_> = terminals.iter().map(measure).collect();
+        let ended = running.into_iter().map(thread::ScopedJoinHandle::join);
+        let ended = ended.map(|share| share.map_err(|_| anyhow!("a measurement panicked"))?);
+        ended.collect()
+    });
+    let mut shares = shares
+        .into_iter()
+        .collect::<Result<Vec<f64>>>()?
+        .into_iter();
     let mut next = || Sample(shares.next().into_iter().collect());
     let name = "top of 1,000,000 entries, part of a core";
     let mut case = Case::new(name, Unit::Percent, "spamdrop, 80x24", next()).with_bar(CPU);
     case.also("spamdrop, 200x60", next(), Some(CPU));
     Ok(case)
+}
+
+/// The share of a core in percent, from one read of all entries to another one at
+/// least `length` later.
+fn share(terminal: &Tmux<'_>, length: Duration) -> Result<f64> {
+    let pid = terminal.pid()?;
+    let (start, before) = (Instant::now(), usage(pid)?.cpu);
+    let mut last = Duration::ZERO;
+    loop {
+        sleep(LOOK);
+        let age = read_ago(&terminal.screen()?).context("the screen shows no entries")?;
+        let (is_read, passed) = (age < last, start.elapsed());
+        if is_read && passed >= length {
+            let used = usage(pid)?.cpu - before;
+            say(&format!("top of a million: {used:.2} s in {passed:.0?}"));
+            return Ok(100.0 * used / start.elapsed().as_secs_f64());
+        }
+        ensure!(
+            passed < READ_WITHIN + length,
+            "all entries were not read again"
+        );
+        last = age;
+    }
+}
+
+/// How long before the screen was drawn all entries were read.
+fn read_ago(screen: &str) -> Option<Duration> {
+    let (_, title) = screen.split_once("\ntop of ")?;
+    let (title, _) = title.split_once('\n')?;
+    match title.split_once("all read ") {
+        None => Some(Duration::ZERO),
+        Some((_, age)) => parse(&age.split_once(" ago")?.0.replace(' ', "")).ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_age_of_the_last_read_is_on_the_screen() {
+        let age = |title: &str| read_ago(&format!("gate\n{title}\nADDRESS\n"));
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(age("top of 9 entries, by hits/s"), seconds(0));
+        assert_eq!(
+            age("top of 9 entries, all read 1m 12s ago, by hits"),
+            seconds(72)
+        );
+        assert_eq!(
+            age("top of 9 entries, all read 5s ago, by hits"),
+            seconds(5)
+        );
+        assert_eq!(age("no filter is attached"), None);
+    }
 }
