@@ -1,11 +1,11 @@
 //! `top` in a real terminal, and `status --watch`.
 
 use std::io::{BufRead as _, BufReader, Lines};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use regex::Regex;
+use spamdrop_lab::Tmux;
 
 use super::*;
 
@@ -13,38 +13,24 @@ use super::*;
 const SOON: Duration = Duration::from_secs(20);
 const ZOMBIE: &str = "100.64.0.9";
 
-/// A terminal of tmux, with a shell in it.
-struct Tmux<'a> {
+/// A terminal with a shell in it.
+struct Shell<'a> {
     site: &'a Site,
-    socket: PathBuf,
+    tmux: Tmux<'a>,
 }
 
-impl<'a> Tmux<'a> {
+impl<'a> Shell<'a> {
     fn new(site: &'a Site) -> Self {
-        let socket = site.path("tmux");
-        let tmux = Self { site, socket };
-        let session = [
-            "-f",
-            "/dev/null",
-            "new-session",
-            "-d",
-            "-x",
-            "80",
-            "-y",
-            "24",
-        ];
-        tmux.ask(&[&session[..], &["env", "PS1=ready> ", "sh"]].concat());
-        tmux.until("the shell", |screen| screen.starts_with("ready>"));
-        tmux
+        let words = ["env", "PS1=ready> ", "sh"];
+        let tmux = Tmux::open(&site.server, site.path("tmux"), ["80", "24"], &words);
+        let tmux = tmux.unwrap();
+        let shell = Self { site, tmux };
+        shell.until("the shell", |screen| screen.starts_with("ready>"));
+        shell
     }
 
     fn ask(&self, args: &[&str]) -> String {
-        let socket = self.socket.to_str().unwrap();
-        let words = ["tmux", "-u", "-S", socket].into_iter();
-        self.site
-            .server
-            .exec(words.chain(args.iter().copied()))
-            .unwrap()
+        self.tmux.ask(args).unwrap()
     }
 
     fn keys(&self, keys: &[&str]) {
@@ -64,31 +50,19 @@ impl<'a> Tmux<'a> {
     }
 
     fn screen(&self) -> String {
-        self.ask(&["capture-pane", "-p"])
+        self.tmux.screen().unwrap()
     }
 
     fn until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        let mut last = String::new();
-        let screen = wait::until(what, SOON, || {
-            last = self.screen();
-            Ok(wanted(&last).then(|| last.clone()))
-        });
-        screen.unwrap_or_else(|error| panic!("{error:#}:\n{last}"))
+        let screen = self.tmux.wait_for(what, SOON, wanted);
+        screen.unwrap_or_else(|error| panic!("{error:#}"))
     }
 
     /// The process that the shell waits for.
     fn child(&self) -> String {
-        let shell = self.ask(&["display-message", "-p", "#{pane_pid}"]);
-        let shell = shell.trim();
+        let shell = self.tmux.pid().unwrap();
         let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
         children.trim().to_owned()
-    }
-}
-
-impl Drop for Tmux<'_> {
-    fn drop(&mut self) {
-        let socket = self.socket.to_str().unwrap();
-        let _ = self.site.server.exec(["tmux", "-S", socket, "kill-server"]);
     }
 }
 
@@ -128,7 +102,7 @@ fn zombie_site() -> Site {
 fn top_shows_traffic_follows_the_size_and_unblocks() {
     let site = zombie_site();
     fs::create_dir(site.path("state")).unwrap();
-    let tmux = Tmux::new(&site);
+    let tmux = Shell::new(&site);
     during_traffic(&site, || {
         tmux.start("LC_ALL=C.UTF-8");
         let busy = format!(r"^{ZOMBIE} +(0\.[1-9]|[1-9][0-9]*\.[0-9]) ");
@@ -241,7 +215,7 @@ fn the_figures_are_those_of_status_and_of_the_maps() {
 #[test]
 fn ascii_without_colours_and_a_signal_restores_the_terminal() {
     let site = zombie_site();
-    let tmux = Tmux::new(&site);
+    let tmux = Shell::new(&site);
     let colour = Regex::new("\x1b\\[([0-9;]*;)?(3[0-8]|4[0-8]|9[0-7]|10[0-7])[;m]").unwrap();
     for (env, is_plain) in [
         ("LC_ALL=C NO_COLOR=1", true),

@@ -22,7 +22,7 @@ fn wave(scale: Scale) -> Wave {
 }
 
 /// Reads the number of packets that were counted under this reason.
-fn count(site: &Site, reason: &str) -> u64 {
+pub(super) fn count(site: &Site, reason: &str) -> u64 {
     let counters = site.spamdrop(&["stats", "--json"]).unwrap();
     let counters: Value = serde_json::from_str(&counters).unwrap();
     counters[reason].as_u64().unwrap()

@@ -11,6 +11,8 @@ mod checks;
 mod farewell;
 mod fates;
 mod gate;
+mod top;
+mod week;
 
 use std::path::Path;
 use std::thread;
@@ -67,10 +69,12 @@ fn a_wave_in_every_mode() {
         let waves = CHECKS.map(|(mode, _)| scope.spawn(move || wave(mode)));
         waves.map(|wave| wave.join().unwrap())
     });
-    let errors = outcomes.each_ref().map(|(_, _, error)| error);
-    for error in errors.into_iter().flatten() {
-        checks::replay_predicts_the_blocks(error);
+    for (mode, _, error) in &outcomes {
+        if let Some(error) = error {
+            checks::replay_predicts_the_blocks(*mode, error);
+        }
     }
+    let errors = outcomes.each_ref().map(|(_, _, error)| error);
     let blocked = errors.into_iter().flatten().map(|error| error.blocked);
     assert!(blocked.sum::<usize>() >= 100, "{errors:?}");
     let outcomes = outcomes.map(|(mode, outcome, _)| (mode, outcome));
@@ -90,5 +94,6 @@ fn wave(mode: Mode) -> (Mode, Outcome, Option<PredictionError>) {
     let wave = Wave::new(Path::new(SPAMDROP), mode, scale(), SEED);
     let wave = wave.unwrap();
     let outcome = wave.run().unwrap();
-    (mode, outcome, wave.prediction_error().unwrap())
+    let error = wave.prediction_error(&outcome).unwrap();
+    (mode, outcome, error)
 }

@@ -1,5 +1,7 @@
 //! The daemon's cost on a quiet server: CPU time and wake-ups while nothing
-//! comes, with the gate observing.
+//! comes, with the gate observing. Also the cost of `top`.
+
+mod top;
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -57,7 +59,7 @@ const CROWDS: [(&str, Crowd); 3] = [
     ("spamdrop, 9,500 connections of port 25", Crowd::Of(SMTP)),
 ];
 
-/// Measures spamdrop and fail2ban.
+/// Measures spamdrop and fail2ban, and `top`.
 ///
 /// # Errors
 ///
@@ -65,8 +67,8 @@ const CROWDS: [(&str, Crowd); 3] = [
 /// start, that is only noted in the table.
 pub fn cases(quick: bool) -> Result<Vec<Case>> {
     say("a quiet server");
-    let (rounds, length) = if quick { (1, 10) } else { (3, 20) };
-    let length = Duration::from_secs(length);
+    let (rounds, length, of_top) = if quick { (1, 10, 30) } else { (3, 20, 240) };
+    let [length, of_top] = [length, of_top].map(Duration::from_secs);
     open_many_files()?;
     let spamdrop = Spamdrop::new(262_144)?;
     spamdrop.configure(SETTINGS)?;
@@ -110,6 +112,7 @@ pub fn cases(quick: bool) -> Result<Vec<Case>> {
             WAKES,
             failed.as_deref(),
         ),
+        top::measure(of_top)?,
     ])
 }
 
@@ -140,9 +143,9 @@ fn start_fail2ban(host: &Host) -> Result<Daemon> {
 /// The usage per second, from a while after now.
 fn measure(daemon: &Daemon, length: Duration) -> Result<Usage> {
     sleep(SETTLE);
-    let (start, before) = (Instant::now(), usage(daemon)?);
+    let (start, before) = (Instant::now(), usage(daemon.pid())?);
     sleep(length);
-    let (after, seconds) = (usage(daemon)?, start.elapsed().as_secs_f64());
+    let (after, seconds) = (usage(daemon.pid())?, start.elapsed().as_secs_f64());
     Ok(Usage {
         cpu: (after.cpu - before.cpu) / seconds,
         waits: (after.waits - before.waits) / seconds,
@@ -150,12 +153,12 @@ fn measure(daemon: &Daemon, length: Duration) -> Result<Usage> {
 }
 
 /// The sum over all threads.
-fn usage(daemon: &Daemon) -> Result<Usage> {
+fn usage(pid: u32) -> Result<Usage> {
     let mut sum = Usage {
         cpu: 0.0,
         waits: 0.0,
     };
-    for task in fs::read_dir(format!("/proc/{}/task", daemon.pid()))? {
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let task = task?.path();
         let schedstat = fs::read_to_string(task.join("schedstat"))?;
         let status = fs::read_to_string(task.join("status"))?;

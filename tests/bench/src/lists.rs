@@ -24,7 +24,7 @@ use crate::packets::Thoroughness;
 use crate::table::Case;
 
 /// Number of addresses in a long list.
-const MANY: u32 = 1_000_000;
+pub const MANY: u32 = 1_000_000;
 /// The file to which a host's commands write their output; each host has its
 /// own /run.
 const OUTPUT: &str = "/run/output";
@@ -100,7 +100,8 @@ impl Spamdrop {
         })
     }
 
-    fn argv(&self, args: &[&str]) -> Vec<OsString> {
+    /// The words of a spamdrop command.
+    pub fn argv(&self, args: &[&str]) -> Vec<OsString> {
         let mut argv = vec![self.program.clone().into_os_string()];
         argv.extend(["--config", Self::CONFIG].map(OsString::from));
         argv.extend(args.iter().map(OsString::from));
@@ -109,7 +110,11 @@ impl Spamdrop {
 
     /// Runs a spamdrop command and measures its time. Its output is written to
     /// [`OUTPUT`].
-    fn time(&self, args: &[&str]) -> Result<Duration> {
+    ///
+    /// # Errors
+    ///
+    /// The command fails.
+    pub fn time(&self, args: &[&str]) -> Result<Duration> {
         time(&self.host, self.argv(args))
     }
 }
@@ -140,13 +145,18 @@ fn printed(host: &Host, text: &'static str) -> Result<usize> {
     Ok(output.matches(text).count())
 }
 
-fn write(host: &Host, path: &'static str, text: String) -> Result<()> {
+/// Writes a file of a host.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub fn write(host: &Host, path: &'static str, text: String) -> Result<()> {
     host.run(move || fs::write(path, text))
         .with_context(|| format!("cannot write {path}"))
 }
 
 /// Generates `number` different addresses in 16.0.0.0/6, in no order.
-fn addresses(number: u32) -> impl Iterator<Item = Ipv4Addr> {
+pub fn addresses(number: u32) -> impl Iterator<Item = Ipv4Addr> {
     // An odd factor maps the lower 26 bits one to one.
     (0..number).map(|index| (0x1000_0000 | index.wrapping_mul(0x9e37_79b1) & 0x03ff_ffff).into())
 }

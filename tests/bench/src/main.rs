@@ -56,7 +56,7 @@ enum Group {
     Log,
     /// The SYN floods in which strangers still get through
     Flood,
-    /// CPU time and wake-ups of the daemon while nothing comes
+    /// CPU time and wake-ups of the daemon while nothing comes, CPU time of `top`
     Idle,
 }
 

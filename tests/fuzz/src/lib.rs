@@ -13,6 +13,7 @@ pub mod exim;
 pub mod fifo;
 pub mod journal;
 pub mod line;
+pub mod lists;
 mod portions;
 pub mod postfix;
 mod server_settings;

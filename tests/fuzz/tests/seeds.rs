@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use spamdrop_fuzz::{
-    addresses, config, dialogue, dns, exim, fifo, journal, line, postfix, state, stream, zones,
+    addresses, config, dialogue, dns, exim, fifo, journal, line, lists, postfix, state, stream,
+    zones,
 };
 
 fn try_all(target: &str, check: fn(&[u8])) {
@@ -31,6 +32,7 @@ fn seeds_break_no_promise() {
     try_all("fifo", fifo::check);
     try_all("journal", journal::check);
     try_all("line", line::check);
+    try_all("lists", lists::check);
     try_all("postfix", postfix::check);
     try_all("state", state::check);
     try_all("stream", stream::check);

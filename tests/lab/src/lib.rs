@@ -27,6 +27,7 @@ pub mod site;
 pub mod smtpd;
 pub mod strangers;
 pub mod syslog;
+pub mod tmux;
 pub mod tun;
 pub mod unit;
 pub mod wait;
@@ -44,6 +45,7 @@ pub use nix::sys::signal::Signal;
 pub use site::Site;
 pub use smtpd::Smtpd;
 pub use syslog::Syslog;
+pub use tmux::Tmux;
 pub use wave::Wave;
 pub use wire::{End, many_sources, wire};
 

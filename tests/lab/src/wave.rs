@@ -4,6 +4,7 @@
 //! Data flows one way: [`Scale`] and a seed → [`Population`] → [`Crowd`] →
 //! [`Session`]s and [`Occupancy`] → [`Outcome`].
 
+mod block_times;
 mod blocklist;
 mod crowd;
 mod flood;
@@ -16,12 +17,15 @@ mod retransmissions;
 mod scale;
 mod session;
 pub mod table;
+mod unprotected_log;
+pub mod week;
 
+pub use block_times::{BlockTimes, TimeDifference};
 pub use flood::{Flood, FloodSources, FloodSpec};
 pub use mode::Mode;
 pub use outcome::{Load, Outcome, Share, Times};
 pub use population::{Class, Population, is_listed};
-pub use prediction::PredictionError;
+pub use prediction::{PredictionError, ReplayedLog};
 pub use scale::Scale;
 
 use std::fmt::Write as _;

@@ -40,6 +40,9 @@ pub struct Outcome {
     pub lost: Share,
     /// Number of sessions by their end.
     pub ends: BTreeMap<Class, BTreeMap<End, usize>>,
+    /// The connections whose SYNs were not answered.
+    #[serde(skip)]
+    pub unanswered: Vec<Session>,
 }
 
 /// Simultaneous connections.
@@ -118,6 +121,11 @@ impl Outcome {
                 all: legitimate().count(),
             },
             ends: by_class(sessions, ends),
+            unanswered: sessions
+                .iter()
+                .filter(|session| session.end == End::Unconnected)
+                .cloned()
+                .collect(),
         }
     }
 }

@@ -2,16 +2,21 @@
 //! blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::Wave;
+use super::block_times::{BlockTimes, TimeDifference};
+use super::unprotected_log::UnprotectedLog;
+use super::{Outcome, Wave};
+use crate::site::Site;
 
 /// A block of the daemon more than this many seconds from the predicted time was not
 /// predicted.
-const TOLERANCE_S: i64 = 2;
+const TOLERANCE_S: f64 = 2.0;
 
 /// The difference between a prediction and the live run.
 #[derive(Debug)]
@@ -21,61 +26,121 @@ pub struct PredictionError {
     /// Sources that only one of them blocked, or that were blocked at another
     /// time.
     pub wrong: Vec<String>,
+    /// The difference of the blocked times, from the start of each block to its end,
+    /// if the log has all connections.
+    pub time: TimeDifference,
+    /// The same for the log as it is, without the connections that were dropped.
+    pub time_without_dropped: TimeDifference,
     /// Predicted blocks of known senders.
     pub known_blocked: u64,
 }
 
-impl Wave {
-    /// Replays the log of a wave that has ended; `None` without spamdrop.
+/// The prediction of a replay.
+#[derive(Debug)]
+pub struct ReplayedLog {
+    /// The predicted blocks, in Unix seconds.
+    pub blocks: BlockTimes,
+    /// Predicted blocks of known senders.
+    pub known_blocked: u64,
+}
+
+impl ReplayedLog {
+    /// Replays a log.
     ///
     /// # Errors
     ///
     /// The log cannot be replayed.
-    pub fn prediction_error(&self) -> Result<Option<PredictionError>> {
-        let Some(daemon) = &self.daemon else {
-            return Ok(None);
-        };
-        let live = live(&daemon.output());
-        let log = self.site.path("mail.log");
+    pub fn new<S>(site: &Site<S>, log: &Path) -> Result<Self> {
         let log = log.to_str().context("a path that is not UTF-8")?;
-        let replayed = self.site.spamdrop(&["replay", "--json", log])?;
-        let mut predicted = BTreeMap::new();
+        let replayed = site.spamdrop(&["replay", "--json", log])?;
+        let mut blocks = BlockTimes::default();
         let mut known_blocked = None;
         for line in replayed.lines() {
             let object: Value = serde_json::from_str(line)?;
-            if let (Some(addr), Some(from)) =
-                (object["addr"].as_str(), object["from_unix_s"].as_i64())
-            {
-                predicted.entry(addr.to_owned()).or_insert(from);
+            let [from, until] = ["from_unix_s", "until_unix_s"].map(|key| object[key].as_f64());
+            if let (Some(addr), Some(from), Some(until)) = (object["addr"].as_str(), from, until) {
+                blocks.add(addr, from, until);
             }
             known_blocked = known_blocked.or(object["known_blocked"].as_u64());
         }
-        let all: BTreeSet<&String> = live.keys().chain(predicted.keys()).collect();
-        let is_wrong = |addr: &&&String| match (live.get(**addr), predicted.get(**addr)) {
-            (Some(live), Some(predicted)) => live.abs_diff(*predicted) > TOLERANCE_S.unsigned_abs(),
+        Ok(Self {
+            blocks,
+            known_blocked: known_blocked.context("there is no prediction")?,
+        })
+    }
+}
+
+impl Wave {
+    /// Replays the log of a wave that has ended, and compares it with the daemon's
+    /// blocks and the entries of the filter, none of which has expired yet; `None`
+    /// without spamdrop.
+    ///
+    /// # Errors
+    ///
+    /// The log cannot be replayed.
+    pub fn prediction_error(&self, outcome: &Outcome) -> Result<Option<PredictionError>> {
+        let Some(daemon) = &self.daemon else {
+            return Ok(None);
+        };
+        let ends = ends(&self.site)?;
+        let mut live = BlockTimes::default();
+        for (addr, from) in starts(&daemon.output()) {
+            // A block without an entry ends at once, which is an error.
+            let until = ends.get(&addr).copied().unwrap_or(from);
+            live.add(addr, from, until);
+        }
+        let log = self.site.path("mail.log");
+        let replayed = ReplayedLog::new(&self.site, &log)?;
+        let predicted = &replayed.blocks;
+        let mut all_lines = UnprotectedLog::new(&fs::read_to_string(&log)?)?;
+        for session in &outcome.unanswered {
+            all_lines.add_start(session);
+        }
+        let log = self.site.path("all.log");
+        fs::write(&log, all_lines.text(|at| at))?;
+        let with_dropped = ReplayedLog::new(&self.site, &log)?;
+        let all: BTreeSet<&str> = live.sources().chain(predicted.sources()).collect();
+        let is_wrong = |addr: &&str| match (live.of(addr), predicted.of(addr)) {
+            ([[live, _], ..], [[predicted, _], ..]) => (live - predicted).abs() > TOLERANCE_S,
             _ => true,
         };
         Ok(Some(PredictionError {
             blocked: all.len(),
+            time: live.difference(&with_dropped.blocks),
+            time_without_dropped: live.difference(predicted),
             wrong: all
-                .iter()
+                .into_iter()
                 .filter(is_wrong)
-                .map(ToString::to_string)
+                .map(str::to_owned)
                 .collect(),
-            known_blocked: known_blocked.context("there is no prediction")?,
+            known_blocked: replayed.known_blocked,
         }))
     }
 }
 
+/// The ends of the live blocks in Unix seconds, by the filter's entries.
+fn ends(site: &Site) -> Result<BTreeMap<String, f64>> {
+    let list = site.spamdrop(&["list", "--json"])?;
+    let now = Timestamp::now().as_millisecond() as f64 / 1e3;
+    let list: Vec<Value> = serde_json::from_str(&list)?;
+    let ends = list.iter().map(|entry| {
+        let addr = entry["addr"].as_str().context("an entry without address")?;
+        let rest = entry["expires_in_s"].as_f64();
+        let rest = rest.context("an entry without end")?;
+        Ok((addr.to_owned(), now + rest))
+    });
+    ends.collect()
+}
+
 /// The time of the first block of each source, by the lines of the daemon such
 /// as `2026-11-23T09:00:00Z spamdrop: blocked 192.0.2.1: …`.
-fn live(output: &str) -> BTreeMap<String, i64> {
+fn starts(output: &str) -> BTreeMap<String, f64> {
     let mut blocks = BTreeMap::new();
     for line in output.lines() {
         let Some((stamp, rest)) = line.split_once(" spamdrop: blocked ") else {
             continue;
         };
-        let at = stamp.parse().map(|at: Timestamp| at.as_second());
+        let at = stamp.parse().map(|at: Timestamp| at.as_second() as f64);
         if let (Ok(at), Some((addr, _))) = (at, rest.split_once(": ")) {
             blocks.entry(addr.to_owned()).or_insert(at);
         }
@@ -95,9 +160,9 @@ mod tests {
 2026-11-23T09:00:02Z spamdrop: blocked 192.0.2.1: a: b
 2026-11-23T09:00:03Z spamdrop: blocked 192.0.2.2: a: b
 ";
-        let blocks = live(output);
-        let start = 1_795_424_400;
-        let expected = [("192.0.2.1", start + 1), ("192.0.2.2", start + 3)];
+        let blocks = starts(output);
+        let start = 1_795_424_400.0;
+        let expected = [("192.0.2.1", start + 1.0), ("192.0.2.2", start + 3.0)];
         let expected = expected.map(|(addr, at)| (addr.to_owned(), at));
         assert_eq!(blocks, BTreeMap::from(expected));
     }

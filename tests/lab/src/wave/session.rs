@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use fastrand::Rng;
+use jiff::Timestamp;
 use serde::Serialize;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -24,6 +25,10 @@ pub struct Session {
     pub sender: Sender,
     /// The time of the call of `connect()`.
     pub called: Duration,
+    /// The same on the wall clock.
+    pub called_at: Timestamp,
+    /// The sender's port.
+    pub port: u16,
     /// The time at which `connect()` returned.
     pub connected: Option<Duration>,
     /// The time of the server's 220.
@@ -90,6 +95,8 @@ pub async fn run(sender: &Sender, clock: &Clock, random: &mut Rng) -> io::Result
     let mut session = Session {
         sender: sender.clone(),
         called: clock.start.elapsed(),
+        called_at: Timestamp::now(),
+        port: 0,
         connected: None,
         banner: None,
         recipient: None,
@@ -99,6 +106,7 @@ pub async fn run(sender: &Sender, clock: &Clock, random: &mut Rng) -> io::Result
         end: End::Unfinished,
     };
     let stream = connecting(sender)?;
+    session.port = stream.local_addr()?.port();
     let deadline = clock.deadline.min(Instant::now() + sender.connect_timeout);
     let connected = timeout_at(deadline, stream.writable()).await;
     session.retransmissions = retransmissions(&stream)?;

@@ -1,3 +1,4 @@
+use jiff::Timestamp;
 use std::time::Duration;
 
 use super::super::population::{Manners, Sender};
@@ -18,6 +19,8 @@ fn session(sender: &Sender, called: u64) -> Session {
     Session {
         sender: sender.clone(),
         called: s(called),
+        called_at: Timestamp::UNIX_EPOCH,
+        port: 0,
         connected: None,
         banner: None,
         recipient: None,

@@ -1,0 +1,69 @@
+//! The lists of other programs, which `import` reads, and the allowlist.
+
+use jiff::civil::date;
+use spamdrop_common::time::MonotonicNs;
+use spamdrop_core::allowlist::Allowlist;
+use spamdrop_core::listing::{ListEntry, ListReader};
+use spamdrop_core::lists::{DropRecord, ListFormat, ListParser, NftDocument};
+use spamdrop_core::term::{LONGEST, Term};
+
+/// The start of the blocks.
+const START: MonotonicNs = MonotonicNs::from_second(1_000);
+const FORMATS: [ListFormat; 3] = [ListFormat::Lines, ListFormat::Ipset, ListFormat::Fail2ban];
+
+/// Takes the bytes as a list in every format, and as an allowlist.
+///
+/// # Panics
+///
+/// If a property does not hold.
+pub fn check(data: &[u8]) {
+    let _ = ListFormat::recognize(data);
+    let reader = ListReader::new(Term {
+        start: START,
+        ttl_s: 600,
+        slides: true,
+        hard_limit_s: 3_600,
+    });
+    let parser = |format| ListParser {
+        reader,
+        format,
+        local_now: date(2026, 11, 29).at(20, 5, 0, 0),
+    };
+    for line in data.split(|byte| *byte == b'\n') {
+        for format in FORMATS {
+            let entry = parser(format).read_line(line);
+            entry.ok().flatten().iter().for_each(check_entry);
+        }
+        if let Ok(record) = serde_json::from_slice::<DropRecord>(line) {
+            let entry = record.read(&reader);
+            entry.ok().flatten().iter().for_each(check_entry);
+        }
+    }
+    let lines = data.split(|byte| *byte == b'\n').count();
+    parser(ListFormat::Nft).read_nft(data, &mut |line, entry| {
+        assert!((1..=lines).contains(&line), "line {line} of {lines}");
+        entry.iter().for_each(check_entry);
+    });
+    if let Ok(document) = serde_json::from_slice::<NftDocument>(data) {
+        document.read(&reader, &mut |entry| entry.iter().for_each(check_entry));
+    }
+    check_allowlist(&String::from_utf8_lossy(data));
+}
+
+/// It blocks the address or the prefix, from now on and not for longer than a list may
+/// say.
+fn check_entry(entry: &ListEntry) {
+    let net = entry.target.net();
+    assert_eq!(net.trunc(), net, "{entry:?}");
+    assert!(net.contains(&entry.net), "{entry:?}");
+    let end = START.plus(LONGEST);
+    assert!((START..=end).contains(&entry.entry.expires), "{entry:?}");
+}
+
+/// What is written is read as the same list.
+fn check_allowlist(text: &str) {
+    if let Ok(list) = Allowlist::parse("allow", text) {
+        let again = Allowlist::parse("allow", &list.to_string());
+        assert_eq!(again.ok().as_ref(), Some(&list));
+    }
+}
