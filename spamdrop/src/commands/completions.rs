@@ -29,11 +29,12 @@ const MOST: usize = 1000;
 type Values = fn() -> Result<Vec<String>>;
 
 /// Arguments of commands whose values are known, by the names in `cli`.
-const COMPLETED: [(&str, &str, Values); 8] = [
+const COMPLETED: [(&str, &str, Values); 9] = [
     ("attach", "interfaces", interfaces),
     ("detach", "interfaces", interfaces),
     ("run", "interfaces", interfaces),
     ("remove", "addrs", blocked),
+    ("list", "addrs", blocked),
     ("show", "addr", blocked),
     ("why", "addrs", blocked),
     ("history", "addr", blocked),
@@ -95,7 +96,7 @@ fn interfaces() -> Result<Vec<String>> {
 }
 
 fn blocked() -> Result<Vec<String>> {
-    let live = list::live(&config()?, clock::monotonic_ns(), None)?;
+    let live = list::live(&config()?, clock::monotonic_ns())?;
     Ok(live
         .into_iter()
         .map(|entry| entry.target.to_string())

@@ -332,8 +332,11 @@ impl<S> Site<S> {
     /// As [`Site::spamdrop`].
     pub fn listed(&self) -> Result<Vec<String>> {
         let table = self.spamdrop(&["list"])?;
-        let rows = table.lines().skip(1);
+        let mut rows: Vec<&str> = table.lines().skip(1).collect();
+        // The last line is the number of entries.
+        rows.pop();
         Ok(rows
+            .into_iter()
             .filter_map(|row| row.split(' ').next().map(str::to_owned))
             .collect())
     }
