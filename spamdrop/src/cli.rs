@@ -116,7 +116,10 @@ pub enum Verb {
     ///
     /// Numbers of hits and the reasons that `show` prints are not exported.
     Export(Export),
-    /// Show why an address is blocked, and until when
+    /// Show why addresses are blocked, and until when
+    ///
+    /// Of an entry with several owners, shows the end of each. Exits with 1 if one of
+    /// the addresses is not blocked. If a word is not an address, nothing is shown.
     #[command(alias = "get")]
     Show(Show),
     /// Explain what happens to an address, and why

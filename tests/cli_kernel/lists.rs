@@ -11,6 +11,72 @@ fn table(site: &Site, args: &[&str]) -> (String, String) {
     (addrs.collect::<Vec<_>>().join(" "), count)
 }
 
+/// One address is an object, several are an array, and a mistake shows nothing.
+#[test]
+fn show_of_several_addresses_shows_each() {
+    let site = filled();
+    let one = json(&site, &["show", "100.64.0.9", "--json"]);
+    assert_eq!(one["addr"], "100.64.0.9");
+    let args = ["show", "100.64.0.9", "2001:db8:64::9", "--json"];
+    let several = json(&site, &args);
+    let addrs: Vec<&Value> = several.as_array().unwrap().iter().collect();
+    let addrs: Vec<&Value> = addrs.into_iter().map(|it| &it["addr"]).collect();
+    assert_eq!(addrs, ["100.64.0.9", "2001:db8:64::9"]);
+    let text = site
+        .spamdrop(&["show", "2001:db8:64::9", "100.64.0.9"])
+        .unwrap();
+    let (first, second) = text.split_once("100.64.0.9 is blocked\n").unwrap();
+    assert!(first.starts_with("2001:db8:64::/64 is blocked\n"), "{text}");
+    assert!(second.contains("100.64.0.0/24 is blocked"), "{text}");
+
+    let output = site.output(&["show", "100.65.0.1", "100.64.0.9", "127.0.0.1"], b"");
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let shown = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(shown.starts_with("100.64.0.9 is blocked\n"), "{shown}");
+    assert_eq!(
+        stderr(&output),
+        "spamdrop: 100.65.0.1 is not blocked\nspamdrop: 127.0.0.1 is not blocked; it is allowed by 127.0.0.0/8\n"
+    );
+    let output = site.output(&["show", "100.64.0.9", "100.64.0"], b"");
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn show_says_the_end_of_each_owner() {
+    let site = filled();
+    let drop = ["add", "--owner", "drop", "--for", "2h", "--fixed"];
+    site.spamdrop(&[&drop[..], &["100.64.0.9"]].concat())
+        .unwrap();
+    let text = site.spamdrop(&["show", "100.64.0.9"]).unwrap();
+    for part in [
+        "  by             hand, import:drop\n",
+        "    hand         in 19m 5",
+        "m after the peer's last packet\n    import:drop  in 1h 59m, at a fixed time\n",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let ends = json(&site, &["show", "100.64.0.9", "--json"])["ends"].take();
+    let ends = ends.as_array().unwrap();
+    assert_eq!(ends.len(), 2);
+    assert_eq!(
+        (&ends[0]["owner"], &ends[0]["ttl_s"]),
+        (&"hand".into(), &1_200.into())
+    );
+    assert_eq!(
+        (&ends[1]["owner"], &ends[1]["ttl_s"]),
+        (&"import:drop".into(), &0.into())
+    );
+
+    // Without the database, the names and ends are left out; the block is shown.
+    fs::rename(site.path("state/spamdrop.db"), site.path("gone")).unwrap();
+    let text = site.spamdrop(&["show", "100.64.0.9"]).unwrap();
+    assert!(text.contains("hand, unnamed:"), "{text}");
+    assert!(!text.contains("    hand "), "{text}");
+}
+
 fn filled() -> Site {
     let site = attached("");
     for args in [

@@ -93,9 +93,9 @@ pub enum Format {
 /// Arguments of `show`.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// An address, or a blocked prefix
-    #[arg(value_name = "ADDR")]
-    pub addr: String,
+    /// Addresses, or blocked prefixes; of several, `--json` prints an array
+    #[arg(required = true, value_name = "ADDR")]
+    pub addrs: Vec<String>,
     /// Output format.
     #[command(flatten)]
     pub output: Output,

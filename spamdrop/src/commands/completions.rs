@@ -35,7 +35,7 @@ const COMPLETED: [(&str, &str, Values); 9] = [
     ("run", "interfaces", interfaces),
     ("remove", "addrs", blocked),
     ("list", "addrs", blocked),
-    ("show", "addr", blocked),
+    ("show", "addrs", blocked),
     ("why", "addrs", blocked),
     ("history", "addr", blocked),
     ("forget", "addrs", blocked),

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::IpAddr;
-use std::rc::Rc;
 
 use anyhow::Result;
 use ipnet::IpNet;
@@ -11,7 +10,8 @@ use spamdrop_common::gate::{Gate, GateMode};
 use spamdrop_common::settings::{Refresh, Settings};
 use spamdrop_common::time::MonotonicNs;
 
-use super::{lookup, owners, show, status};
+use super::owners::OwnerReader;
+use super::{lookup, show, status};
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
@@ -30,7 +30,6 @@ use crate::render::{json, table::Style};
 use crate::store::{HistoryQuery, Store, VERB_WAIT};
 use spamdrop_core::history::HistoryKind;
 use spamdrop_core::next_syn::{Circumstances, Fate, SourceFacts, changes};
-use spamdrop_core::owners::OwnerNames;
 use spamdrop_core::policy::{Protected, Protection};
 use spamdrop_core::status::FILE as STATE_FILE;
 use spamdrop_core::target::Target;
@@ -100,7 +99,7 @@ struct Place {
     store: Option<Store>,
     /// The database, if its history can be read.
     past: Option<Store>,
-    names: Rc<OwnerNames>,
+    owners: OwnerReader,
     slots: u32,
     unknown: Vec<String>,
     unread: Unread,
@@ -140,7 +139,7 @@ impl Place {
             protected: noted(allowlist, "the allowlist", &mut unknown),
             store: noted(store, "the known senders", &mut unknown),
             past: noted(past(config), "the history", &mut unknown),
-            names: owners::names(config),
+            owners: OwnerReader::open(config),
             slots: slots(config),
             unknown,
             unread,
@@ -152,7 +151,7 @@ impl Place {
         let now = clock::monotonic_ns();
         let (mut block, mut facts) = (None, None);
         if let Some(blocklist) = &self.blocklist {
-            block = Some(show::detail(blocklist, &self.names, addr.into())?);
+            block = Some(show::detail(blocklist, &self.owners, addr.into())?);
             facts = Some(read_source_facts(blocklist, &config.pin_dir, addr)?);
         }
         let mut unread = self.unread;

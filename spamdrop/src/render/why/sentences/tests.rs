@@ -86,6 +86,7 @@ fn a_blocked_sender_is_told_everything() {
             addr: "192.0.2.1".into(),
             allowed_by: None,
             entries: vec![from_log],
+            ends: Vec::new(),
             origins: vec![origin],
         }),
         gate: Some(gate("on")),
