@@ -21,7 +21,7 @@ mod run;
 mod settings;
 mod status;
 
-pub use allow::{Allow, AllowAdd};
+pub use allow::{Allow, AllowAdd, AllowCheck};
 use block::term;
 pub use block::{Add, Addrs, Flush, Import, Remove};
 pub use config::{Check, ConfigVerb};

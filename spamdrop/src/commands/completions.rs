@@ -63,7 +63,9 @@ pub fn answer() {
 
 fn command() -> Command {
     let command = Cli::command().mut_subcommand("allow", |allow| {
-        allow.mut_subcommand("remove", |verb| completed(verb, "addrs", allowed))
+        allow
+            .mut_subcommand("remove", |verb| completed(verb, "addrs", allowed))
+            .mut_subcommand("check", |verb| completed(verb, "addr", allowed))
     });
     COMPLETED
         .iter()

@@ -18,7 +18,8 @@ use crate::config::Config;
 use crate::kernel::attach;
 use crate::kernel::blocklist::{Blocklist, pins, read_source_facts};
 use crate::lock;
-use crate::protect;
+use crate::protect::{self, ReadProtected};
+use crate::render::allowed::comment;
 use crate::render::history::HistoryRow;
 use crate::render::known::KnownSender;
 use crate::render::lookup::LookedUp;
@@ -30,7 +31,7 @@ use crate::render::{json, table::Style};
 use crate::store::{HistoryQuery, Store, VERB_WAIT};
 use spamdrop_core::history::HistoryKind;
 use spamdrop_core::next_syn::{Circumstances, Fate, SourceFacts, changes};
-use spamdrop_core::policy::{Protected, Protection};
+use spamdrop_core::policy::Protection;
 use spamdrop_core::status::FILE as STATE_FILE;
 use spamdrop_core::target::Target;
 use spamdrop_core::time::UnixSeconds;
@@ -95,7 +96,7 @@ fn noted<T: Default>(read: Result<T>, what: &str, unknown: &mut Vec<String>) -> 
 struct Place {
     filter: FilterPresence,
     blocklist: Option<Blocklist>,
-    protected: Protected,
+    allowlist: ReadProtected,
     store: Option<Store>,
     /// The database, if its history can be read.
     past: Option<Store>,
@@ -127,7 +128,7 @@ impl Place {
                 }
             }
         };
-        let allowlist = protect::protected(&config.allow_file);
+        let allowlist = protect::read(&config.allow_file);
         let store = Store::open_existing(&config.store_file(), VERB_WAIT);
         let unread = Unread {
             is_allowlist: allowlist.is_err(),
@@ -136,7 +137,7 @@ impl Place {
         Ok(Self {
             filter,
             blocklist,
-            protected: noted(allowlist, "the allowlist", &mut unknown),
+            allowlist: noted(allowlist, "the allowlist", &mut unknown),
             store: noted(store, "the known senders", &mut unknown),
             past: noted(past(config), "the history", &mut unknown),
             owners: OwnerReader::open(config),
@@ -216,7 +217,7 @@ impl Place {
 
     /// The prefixes that are allowed and contain the address.
     fn around(&self, addr: IpAddr) -> impl Iterator<Item = (IpNet, Protection)> {
-        let protected = self.protected.nets();
+        let protected = self.allowlist.protected.nets();
         protected.filter(move |(net, _)| net.contains(&addr))
     }
 
@@ -234,9 +235,13 @@ impl Place {
         };
         let named = longest.map(|(net, why)| (net, protect::name(why)));
         let (net, by) = named.or_else(by_filter)?;
+        let item = self.allowlist.allowlist.item(net);
+        let item = item.filter(|_| by == protect::name(Protection::Allowlist(net)));
         Some(AllowedBy {
             net,
             by,
+            until_unix_s: item.and_then(|item| item.end.at()).map(UnixSeconds::get),
+            comment: item.and_then(|item| comment(item.comment)),
             is_in_effect: facts.is_none_or(|facts| facts.is_allowed),
         })
     }
