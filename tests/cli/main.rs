@@ -319,23 +319,23 @@ fn an_entry_of_the_allowlist_may_have_an_end_and_a_comment() {
     // What has ended is not allowed, and leaves the file with the next change.
     home.write(
         "allow_file",
-        b"# ours\n192.0.2.1 # until=2026-01-01T00:00:00Z\n192.0.2.2 # until=soon\n",
+        b"# ours\n203.0.113.61 # until=2026-01-01T00:00:00Z\n203.0.113.62 # until=soon\n",
     );
-    assert_eq!(code(&home.run(&["allow", "check", "192.0.2.1"])), 1);
+    assert_eq!(code(&home.run(&["allow", "check", "203.0.113.61"])), 1);
     let list = home.run(&["allow", "list"]);
     assert_eq!(
         stdout(&list),
-        "ADDRESS    EXPIRES  COMMENT\n192.0.2.2  -        until=soon\n"
+        "ADDRESS       EXPIRES  COMMENT\n203.0.113.62  -        until=soon\n"
     );
-    let mistake = ":3: `until=soon` is not one time such as until=2026-12-07T12:00:00Z, so 192.0.2.2 is allowed without an end";
+    let mistake = ":3: `until=soon` is not one time such as until=2026-12-07T12:00:00Z, so 203.0.113.62 is allowed without an end";
     assert!(stderr(&list).contains(mistake), "{}", stderr(&list));
-    assert_eq!(code(&home.run(&["allow", "remove", "192.0.2.9"])), 0);
-    assert_eq!(file(), "# ours\n192.0.2.2 # until=soon\n");
+    assert_eq!(code(&home.run(&["allow", "remove", "203.0.113.69"])), 0);
+    assert_eq!(file(), "# ours\n203.0.113.62 # until=soon\n");
     for wrong in ["a\n192.0.2.0/24", "until=2026-12-01T00:00:00Z"] {
-        let output = home.run(&["allow", "add", "--comment", wrong, "192.0.2.9"]);
+        let output = home.run(&["allow", "add", "--comment", wrong, "203.0.113.69"]);
         assert_eq!(code(&output), 2, "{}", stderr(&output));
     }
-    assert_eq!(file(), "# ours\n192.0.2.2 # until=soon\n");
+    assert_eq!(file(), "# ours\n203.0.113.62 # until=soon\n");
 }
 
 #[test]

@@ -29,8 +29,11 @@ fn the_daemon_takes_off_an_entry_when_its_time_is_over() {
     let add = ["allow", "add", "--for", "6s", "--comment", "guest", ZOMBIE];
     let said = site.spamdrop(&add).unwrap();
     assert!(said.starts_with("allowed 1 prefix for 6s\n"), "{said}");
-    site.spamdrop(&["allow", "add", "--for", "7d", CLEAN])
-        .unwrap();
+    let names = format!("{CLEAN}\n# of the provider\n{CLEAN}\n");
+    let add = ["allow", "add", "--for", "7d", "-"];
+    let output = site.output(&add, names.as_bytes()).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with("allowed 1 prefix for 7d\n"), "{said}");
     let (code, said) = allowed(&site, ZOMBIE);
     assert_eq!(code, 0, "{said}");
     assert!(

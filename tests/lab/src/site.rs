@@ -335,10 +335,8 @@ impl<S> Site<S> {
         let mut rows: Vec<&str> = table.lines().skip(1).collect();
         // The last line is the number of entries.
         rows.pop();
-        Ok(rows
-            .into_iter()
-            .filter_map(|row| row.split(' ').next().map(str::to_owned))
-            .collect())
+        let addr = |row: &&str| row.split(' ').next().map(str::to_owned);
+        Ok(rows.iter().filter_map(addr).collect())
     }
 
     /// Appends a line to the mail log.
